@@ -9,9 +9,10 @@ from __future__ import annotations
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
+import cupy
 import numpy as np
 
-from ...structs import NetSpec
+from ...structs import NetSpec, rounds_to_bfloat16
 from .net_constants import by_layer
 
 BITS = np.dtype(np.uint16)  # of arrays of bfloat16, which CuPy has no dtype for
@@ -19,15 +20,8 @@ ALIGNED = 8  # numbers of 16 bytes, with which each layer's weights begin: cuBLA
 NEEDED = 80  # compute capability that has bfloat16
 
 
-def rounds_to_bfloat16(precision: str, itemsize: int) -> bool:
-    """Whether operands are rounded to bfloat16: where this is permitted, and numbers are float32."""
-    return precision == "bfloat16" and itemsize == 4
-
-
 def check_card(precision: str) -> None:
     """Raise a ValueError if the current device has no bfloat16."""
-    import cupy  # here, so that the cost model, which needs no device, can import this module
-
     capability = int(cupy.cuda.Device().compute_capability)
     if capability < NEEDED:
         raise ValueError(

@@ -140,7 +140,7 @@ CLOCK = Struct(
 """,
 )
 
-# What the nets of layers/passes.cu are trained on, and their dropout; `owners` are the nets' rows of these arrays.
+# What the nets of layers/passes.cu are trained on, and their dropout. `owners` has a net's row in these arrays.
 NET_INPUTS = Struct(
     "NetInputs",
     """

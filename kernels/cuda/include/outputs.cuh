@@ -31,8 +31,8 @@ __device__ __forceinline__ T compare_output(
   return d;
 }
 
-// Add the losses and correct samples of all threads of a block to its sums, (N_CHUNK_SUMS,). All threads pass a barrier.
-// starts: whether the sums of an epoch begin here.
+// Add the losses and correct samples of all threads of a block to its row of sums, (blocks, N_CHUNK_SUMS). All threads
+// pass a barrier. starts: whether the sums of an epoch begin here.
 __device__ __forceinline__ void add_to_sums(T loss, T n_correct, bool starts, double* sums) {
   FM_SHARED(T, losses, [WARPS]);
   FM_SHARED(T, counts, [WARPS]);
@@ -43,7 +43,8 @@ __device__ __forceinline__ void add_to_sums(T loss, T n_correct, bool starts, do
   double both[2] = {0.0, 0.0};
   for (int k = 0; k < WARPS; ++k) both[0] += losses[k], both[1] += counts[k];
   both[0] /= LOSS_WIDTH;
-  sums[SUM_EPOCH_LOSS] = (starts ? 0.0 : sums[SUM_EPOCH_LOSS]) + both[0];
-  sums[SUM_EPOCH_N_CORRECT] = (starts ? 0.0 : sums[SUM_EPOCH_N_CORRECT]) + both[1];
-  sums[SUM_BATCH_LOSS] = both[0], sums[SUM_BATCH_N_CORRECT] = both[1];
+  double* const mine = sums + N_CHUNK_SUMS * blockIdx.x;
+  mine[SUM_EPOCH_LOSS] = (starts ? 0.0 : mine[SUM_EPOCH_LOSS]) + both[0];
+  mine[SUM_EPOCH_N_CORRECT] = (starts ? 0.0 : mine[SUM_EPOCH_N_CORRECT]) + both[1];
+  mine[SUM_BATCH_LOSS] = both[0], mine[SUM_BATCH_N_CORRECT] = both[1];
 }

@@ -9,7 +9,8 @@
 // rows, which the next kernel adds up in order, so that results do not depend on scheduling.
 //
 // Every array has a stride from net to net: PARAMS_STRIDE for a flat vector, max_rows rows of activations (the maximum
-// batch size), most_chunks partial sums over rows. Grids are (numbers, net), of `backward` (columns, chunk, net).
+// batch size), most_chunks partial sums over rows. Grids are (numbers, net), of `backward` (columns, chunk, net). A layer's
+// biases b, and bias_parts, are those of the first net.
 //
 // Values that differ from step to step are read from the clock, which a step's last kernel advances: the arguments of a
 // launch are the same at every step, so that a captured launch can be replayed. Without a clock nothing is trained.
@@ -21,13 +22,19 @@
 constexpr int ACROSS = 32, DOWN = 8;  // threads of a block
 constexpr int N_BIASES = bias_index(N_LAYERS - 1) + N_OUTPUTS;
 
+// The number of this block's net, and of its row in the arrays of NetInputs; of one net they are known to the compiler.
+__device__ __forceinline__ long long net_of(unsigned block) { return ONE_NET ? 0 : block; }
+__device__ __forceinline__ long long owner_of(const NetInputs& inputs, long long net) {
+  return ONE_NET ? 0 : inputs.owners[net];
+}
+
 // Gather each net's batch, one number per thread: rows order[first ..] or, without an order, rows first .. of its samples.
 // x and y: null if they are not needed. first: without a clock, the first row.
 extern "C" __global__ void gather(
     const Clock* clock, const NetInputs* inputs, const int* order, long long first, long long rows, long long max_rows,
     Operand* x, T* y, T* w) {
   const NetInputs& from = *inputs;
-  const long long net = blockIdx.y, owner = from.owners[net];
+  const long long net = net_of(blockIdx.y), owner = owner_of(from, net);
   const T *const X = from.X + owner * from.X_stride, *const Y = from.Y + owner * from.Y_stride;
   const T* const weight = from.weight + owner * from.weight_stride;
   if (clock) first = clock->step % clock->n_batches * from.batch_size;
@@ -59,20 +66,20 @@ __device__ __forceinline__ bool survives(long long e, int k, long long step, lon
 // a = f(z + b) of hidden layer k. `drops` also applies dropout: then z keeps the argument of f', and mask the factors,
 // which are T: rounded, they would scale all outputs.
 extern "C" __global__ void activate(
-    const Clock* clock, const NetInputs* inputs, int k, long long rows, long long max_rows, int drops, const T* params,
+    const Clock* clock, const NetInputs* inputs, int k, long long rows, long long max_rows, int drops, const T* b,
     Operand* z, T* mask, Operand* a) {
   const int code = activation_of(k), width = width_of(k + 1);
-  const long long net = blockIdx.y, at = net * max_rows * width, size = rows * width;
-  const T* const b = params + net * PARAMS_STRIDE + biases_at(k);
-  z += at, mask += at, a += at;
+  const long long net = net_of(blockIdx.y), at = net * max_rows * width, size = rows * width;
+  b += net * PARAMS_STRIDE, z += at, mask += at, a += at;
   double rate = 0.0;
   long long seed = 0, step = 0;
+  T scaled = T(1);
   if (drops) {
-    const long long owner = inputs->owners[net];
+    const long long owner = owner_of(*inputs, net);
     rate = inputs->dropout[owner * inputs->dropout_stride + k], seed = inputs->seeds[owner], step = clock->step;
     if (clock->dropout_factors) rate *= clock->dropout_factors[step - clock->first];
+    scaled = T(1.0 / (1.0 - rate));
   }
-  const T scaled = T(1.0 / (1.0 - rate));
   for (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < size; e += (long long)gridDim.x * blockDim.x) {
     const T v = T(z[e]) + b[e % width];
     T out = activation_value(code, v);
@@ -194,7 +201,7 @@ __device__ __forceinline__ void loss_and_output_delta_of_chunk(
   else take_rows_by_warps(b, first, last, y, weight, scale, c, bound, has_targets, z, a, delta, loss, n_correct);
   if (!has_targets) return;
   if (BY_THREADS && warp) biases[(warp - 1) * 32 + lane] = bias_gradient;
-  add_to_sums(loss, n_correct, starts, sums + N_CHUNK_SUMS * blockIdx.x);  // all biases are there after it
+  add_to_sums(loss, n_correct, starts, sums);  // all biases are there after it
   if (!bias_parts) return;
   T* const bias_gradients = bias_parts + (long long)blockIdx.x * N_OUTPUTS;
   if constexpr (!BY_THREADS) {
@@ -205,20 +212,19 @@ __device__ __forceinline__ void loss_and_output_delta_of_chunk(
   }
 }
 
-// Loss and output delta. y_stride, weight_stride: from net to net, 0 if all nets share them. starts: without a clock,
+// Loss and output delta of the last layer. y_stride, weight_stride: from net to net, 0 if all nets share them. starts: without a clock,
 // whether sums begin here.
 extern "C" __global__ void __launch_bounds__(32 * WARPS) loss_and_output_delta(
-    const Clock* clock, const T* params, long long rows, long long max_rows, long long chunk, long long most_chunks,
+    const Clock* clock, const T* b, long long rows, long long max_rows, long long chunk, long long most_chunks,
     const T* __restrict__ y, long long y_stride, const T* __restrict__ weight, long long weight_stride, double scale,
     double c, double bound, int starts, int has_targets, const T* __restrict__ z, T* a, Operand* delta, double* sums,
     T* bias_parts) {
-  const long long net = blockIdx.y, at = net * max_rows * N_OUTPUTS;
+  const long long net = net_of(blockIdx.y), at = net * max_rows * N_OUTPUTS;
   if (clock) starts = clock->step % clock->n_batches == 0;
   loss_and_output_delta_of_chunk(
-      params + net * PARAMS_STRIDE + biases_at(N_LAYERS - 1), rows, chunk, y + net * y_stride,
-      weight + net * weight_stride, scale, c, bound, starts, has_targets, z + at, a + at, delta + at,
-      sums + N_CHUNK_SUMS * net * most_chunks,
-      bias_parts ? bias_parts + most_chunks * (net * N_BIASES + bias_index(N_LAYERS - 1)) : nullptr);
+      b + net * PARAMS_STRIDE, rows, chunk, y + net * y_stride, weight + net * weight_stride, scale, c, bound, starts,
+      has_targets, z + at, a + at, delta + at, sums + N_CHUNK_SUMS * net * most_chunks,
+      bias_parts ? bias_parts + net * most_chunks * N_BIASES : nullptr);
 }
 
 // Delta of hidden layer k: multiplied by f' and mask, and summed over each chunk of rows. Block (columns, chunk).
@@ -251,17 +257,16 @@ __device__ __forceinline__ void backward_chunk(
 extern "C" __global__ void __launch_bounds__(ACROSS* DOWN) backward(
     int k, long long rows, long long max_rows, long long chunk, long long most_chunks, int drops,
     const Operand* __restrict__ stored, const T* __restrict__ mask, Operand* delta, T* bias_parts) {
-  const long long net = blockIdx.z, at = net * max_rows * width_of(k + 1);
+  const long long net = net_of(blockIdx.z), at = net * max_rows * width_of(k + 1);
   backward_chunk(
-      k, rows, chunk, drops, stored + at, mask + at, delta + at,
-      bias_parts + most_chunks * (net * N_BIASES + bias_index(k)));
+      k, rows, chunk, drops, stored + at, mask + at, delta + at, bias_parts + net * most_chunks * N_BIASES);
 }
 
 // Sets the gradient of weights outside of the blocks of a block-diagonal layer to 0. columns: (fan_in, 2), for each row
 // the first column of its block and the end of its columns.
 extern "C" __global__ void clear_outside_blocks(int k, const long long* columns, T* grads) {
   const long long fan_out = width_of(k + 1), size = width_of(k) * fan_out;
-  T* const g = grads + blockIdx.y * PARAMS_STRIDE + weights_at(k);
+  T* const g = grads + net_of(blockIdx.y) * PARAMS_STRIDE + weights_at(k);
   for (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < size; e += (long long)gridDim.x * blockDim.x) {
     const long long i = e / fan_out, j = e - i * fan_out;
     if (j < columns[2 * i] || j >= columns[2 * i + 1]) g[e] = T(0);
@@ -294,7 +299,7 @@ __device__ __forceinline__ void copy_weight(int q, int part, const T* p, Operand
 
 // W: (nets, N_OPERAND_WEIGHTS), the weights as products read them, of parameters that no update has written.
 extern "C" __global__ void round_weights(const T* params, Operand* W) {
-  const long long net = blockIdx.y;
+  const long long net = net_of(blockIdx.y);
   for (int q = blockIdx.x * blockDim.x + threadIdx.x; q < N_PARAMS; q += gridDim.x * blockDim.x)
     copy_weight(q, part_of(q), params + net * PARAMS_STRIDE, W + net * N_OPERAND_WEIGHTS);
 }

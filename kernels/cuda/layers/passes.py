@@ -34,9 +34,7 @@ FEWEST_IN_CHUNK = 32  # rows that one block sums: a warp's, if each of its threa
 MOST_CHUNKS = 128
 PER_BLOCK = 256
 MOST_BLOCKS = 1024  # of one net in one pass
-# Minimum of numbers per thread in a pass of as many nets or more, if a net has that many; fewer nets have more threads.
-# An estimate.
-NUMBERS_PER_THREAD = 4
+NUMBERS_PER_THREAD = 4  # minimum in a pass of several nets, if a net has that many; an estimate
 
 
 def header_of(architecture: Architecture, operands: Operands, rule: int, params_stride: int, **switches: int) -> str:
@@ -44,7 +42,7 @@ def header_of(architecture: Architecture, operands: Operands, rule: int, params_
 
     rule : code of the update rule, or NO_UPDATE
     params_stride : number of elements from one net's parameters to the next one's
-    switches : WEIGHTED, LAYERED, and constants of other files
+    switches : ONE_NET, WEIGHTED, LAYERED, and constants of other files
     """
     header = architecture.header(rule, params_stride, PARAMS_STRIDE=params_stride, **switches)
     return header + operands.source() + CLOCK.source + NET_INPUTS.source
@@ -95,6 +93,7 @@ class Passes:
         self.most_chunks = self.chunks_of(max_rows)
         self.sums = cupy.zeros((n_nets, self.most_chunks, len(ChunkSum)))
         self.bias_parts = cupy.zeros(n_nets * self.most_chunks * sum(sizes[1:]), dtype) if learns else None
+        self._parts_at = [self.most_chunks * sum(sizes[1 : k + 1]) for k in range(top + 1)]
         self._block_columns = cupy.asarray(net.block_columns)
         self.clock, self.inputs = DeviceStruct(CLOCK), DeviceStruct(NET_INPUTS)
 
@@ -118,6 +117,7 @@ class Passes:
         """
         self.net, self._params, self._grads = net, params, grads
         starts = [int(start) for start in net.weight_offsets]
+        self._b = [params.reshape(-1)[int(start) :] for start in net.bias_offsets]
         self._dW = self._matrices(grads, starts) if grads is not None else []
         self._W = self._matrices(params, starts) if self.W is None else self._matrices(self.W, self.operands.weights_at)
 
@@ -136,7 +136,8 @@ class Passes:
 
     def blocks(self, n: int) -> int:
         """Return the number of blocks of one net in a pass over n of its numbers."""
-        return min(MOST_BLOCKS, -(-n // (PER_BLOCK * min(self.products.n_nets, NUMBERS_PER_THREAD))))
+        of_block = PER_BLOCK * NUMBERS_PER_THREAD if self.products.n_nets > 1 else PER_BLOCK
+        return min(MOST_BLOCKS, -(-n // of_block))
 
     def chunks_of(self, rows: int) -> int:
         return -(-rows // self.chunk)
@@ -185,7 +186,7 @@ class Passes:
                 rows,
                 self.max_rows,
                 clock is not None and self.drops[k],
-                self._params,
+                self._b[k],
                 self.z[k],
                 self.mask[k],
                 self.a[k],
@@ -198,7 +199,7 @@ class Passes:
             (self.chunks_of(rows), self.products.n_nets),
             PER_BLOCK,
             clock,
-            self._params,
+            self._b[top],
             rows,
             self.max_rows,
             self.chunk,
@@ -216,7 +217,7 @@ class Passes:
             self.a[top],
             self.delta[top],
             self.sums,
-            self.bias_parts if clock is not None else None,
+            self.bias_parts[self._parts_at[top] :] if clock is not None else None,
         )
 
     def _backward(self, module: Module, x: Any) -> None:
@@ -242,5 +243,5 @@ class Passes:
                 (self.z if self._keeps_z[k - 1] else self.a)[k - 1],
                 self.mask[k - 1],
                 self.delta[k - 1],
-                self.bias_parts,
+                self.bias_parts[self._parts_at[k - 1] :],
             )

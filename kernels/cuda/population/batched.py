@@ -59,6 +59,7 @@ def compile_module(
         operands,
         rule,
         padded(architecture.n_params),
+        ONE_NET=False,
         **switches,
         THREADS=PER_BLOCK,
         SETTINGS_THREADS=settings_threads,
@@ -70,7 +71,7 @@ def compile_module(
 
 def evaluation_module(architecture: Architecture, operands: Operands, weighted: bool) -> Module:
     stride = padded(architecture.n_params)
-    header = header_of(architecture, operands, NO_UPDATE, stride, WEIGHTED=weighted, LAYERED=False)
+    header = header_of(architecture, operands, NO_UPDATE, stride, ONE_NET=False, WEIGHTED=weighted, LAYERED=False)
     return compiled(source(header, *FILES))
 
 

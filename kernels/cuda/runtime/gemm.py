@@ -9,7 +9,8 @@ import cupy
 import numpy as np
 from cupy_backends.cuda.libs import cublas
 
-from ..build.operands import BITS, rounds_to_bfloat16
+from ...structs import rounds_to_bfloat16
+from ..build.operands import BITS
 from .cublas import library, new_handle, with_float32_sums, workspace_bytes
 
 # Values from cuBLAS's header.

@@ -34,7 +34,7 @@ __device__ void loss_and_output_delta_of_row(
   RowSoFar row;
   for (int j = sharer; j < wide(N_LAYERS); j += SHARERS) {
     float delta = 0.0f;
-    if (j < N_OUTPUTS && w > 0.0f) {
+    if (j < N_OUTPUTS) {
       const float v = z[j] + b[j] - shift;
       delta = compare_output(j, v, output_of(v), y[j], w, 1.0, c, bound, row, loss);
     }
@@ -158,7 +158,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
       here = below, below = kept;
     }
   }
-  add_to_sums(loss, n_correct, clock->step % clock->n_batches == 0, sums + N_CHUNK_SUMS * blockIdx.x);
+  add_to_sums(loss, n_correct, clock->step % clock->n_batches == 0, sums);
   if (GRADS_IN_SHARED)
     for (int q = threadIdx.x; q < N_GRADS; q += 32 * WARPS) partials[(long long)blockIdx.x * N_GRADS + q] = g[q];
 }

@@ -130,7 +130,7 @@ class FusedWorkspace(LayerwiseWorkspace):
 
     def gradient(self, module: Module, header: str, params: Any, grads: Any, batch: Batch, bound: float) -> Written:
         narrow, net, passes, rows = self.narrow(header), self.net, self.passes, batch.x.shape[1]
-        grid = (min(1024, -(-self._n_weights // PER_BLOCK)),)
+        grid = (passes.blocks(self._n_weights),)
         narrow["narrow_weights"](grid, PER_BLOCK, params, self._weights)
         narrow["narrow_gradient"](
             (self._n_blocks,),

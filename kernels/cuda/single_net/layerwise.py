@@ -59,7 +59,6 @@ class LayerwiseWorkspace:
         with checked_allocation("a batch of activations", n_bytes, "Lower batch_size, or use dtype='float32'."):
             self.passes = Passes(net, 1, rows, self.dtype, precision)
             self.batches = EpochBatches(self.passes)
-            self._owner = cupy.zeros(1, np.int64)
             self.n_blocks = self.passes.blocks(int(net.bias_offsets[-1] + net.sizes[-1]))
             self.squares, self.objectives = cupy.zeros((self.n_blocks, len(Squares))), cupy.full(2, np.inf)
             self.layer_factors = cupy.ones(4 * net.n_layers)
@@ -67,7 +66,7 @@ class LayerwiseWorkspace:
 
     def header(self, data: Samples, rule: int, clipped: bool, layered: bool) -> str:
         architecture = Architecture.of(self.net, data.metric, self.dtype)
-        switches = {"WEIGHTED": data.has_weights, "CLIPPED": clipped, "LAYERED": layered}
+        switches = {"ONE_NET": True, "WEIGHTED": data.has_weights, "CLIPPED": clipped, "LAYERED": layered}
         return header_of(architecture, self.passes.operands, rule, self.net.n_padded, **switches)
 
     def module(self, header: str) -> Module:
@@ -176,7 +175,6 @@ class LayerwiseWorkspace:
             **samples,
             dropout=cupy.asarray(self.net.dropout),
             seeds=cupy.asarray(np.array([config.seed], np.int64)),
-            owners=self._owner,
             batch_size=config.batch_size,
         )
 

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..devices import Device, backend
-from ..kernels.cuda.build.operands import rounds_to_bfloat16
 from ..kernels.structs import (
     DATA_PARALLEL_PARAMS,
     LANES,
@@ -25,6 +24,7 @@ from ..kernels.structs import (
     TrainConfig,
     n_shards,
     n_weight_copies,
+    rounds_to_bfloat16,
 )
 from ..network.spec import Network
 from ..thread_count import n_threads_available, threads_setting

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from ..auto_device import measured_row
 from ..devices import Device, devices
-from ..kernels.cuda.build.operands import rounds_to_bfloat16
+from ..kernels.structs import rounds_to_bfloat16
 from ..network.spec import Network
 from .work import products
 
