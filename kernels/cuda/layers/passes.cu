@@ -73,13 +73,12 @@ extern "C" __global__ void activate(
   b += net * PARAMS_STRIDE, z += at, mask += at, a += at;
   double rate = 0.0;
   long long seed = 0, step = 0;
-  T scaled = T(1);
   if (drops) {
     const long long owner = owner_of(*inputs, net);
     rate = inputs->dropout[owner * inputs->dropout_stride + k], seed = inputs->seeds[owner], step = clock->step;
     if (clock->dropout_factors) rate *= clock->dropout_factors[step - clock->first];
-    scaled = T(1.0 / (1.0 - rate));
   }
+  const T scaled = T(1.0 / (1.0 - rate));
   for (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < size; e += (long long)gridDim.x * blockDim.x) {
     const T v = T(z[e]) + b[e % width];
     T out = activation_value(code, v);
