@@ -257,6 +257,11 @@ def n_weight_copies(n_params: int, n_threads: int) -> int:
     return 2 if n_threads == 2 and n_params <= LARGE_NET_PARAMS else 1
 
 
+def rounds_to_bfloat16(precision: str, itemsize: int) -> bool:
+    """Whether a GPU rounds operands of products to bfloat16: where this is permitted, and numbers are float32."""
+    return precision == "bfloat16" and itemsize == 4
+
+
 # Samples of an evaluation whose losses are summed together; threads take multiples of this number at a time.
 EVALUATION_CHUNK_ROWS = 8
 

@@ -81,10 +81,10 @@ def bare_products(cupy: Any, sizes: tuple[int, ...], batch: int, precision: str)
 
 def bare_products_of_nets(cupy: Any, sizes: tuple[int, ...], n_nets: int, batch: int) -> tuple[Callable[[], None], int]:
     """(run, steps of a run): the products of training steps of many nets together, in float32."""
-    from fastmlp.kernels.cuda.population.batched_passes import BatchedProducts, Stack
+    from fastmlp.kernels.cuda.runtime.gemm import Products
 
-    stack = lambda i, j: Stack.of(numbers(cupy, "exact", n_nets, i, j), 0, (i, j), i * j)
-    return _steps(BatchedProducts(np.dtype(np.float32), "exact", n_nets), sizes, batch, stack, stack)
+    stack = lambda i, j: numbers(cupy, "exact", n_nets, i, j)
+    return _steps(Products(np.dtype(np.float32), "exact", n_nets), sizes, batch, stack, stack)
 
 
 def _steps(

@@ -36,19 +36,9 @@ OPTIMIZERS = {
 }
 assert {optimizer.rule.name for optimizer in OPTIMIZERS.values()} == {row.name for row in RULES}
 
-# The kernels of single_net/layerwise.cu.
-OF_LAYERS = {
-    "list_steps",
-    "order_samples",
-    "gather",
-    "activate",
-    "loss_and_output_delta",
-    "backward",
-    "clear_outside_blocks",
-    "measure",
-    "update",
-    "reduce_bias_gradients",
-}
+# The kernels of layers/passes.cu, without those of bfloat16, and of single_net/layerwise.cu.
+OF_PASSES = {"gather", "activate", "loss_and_output_delta", "backward", "clear_outside_blocks"}
+OF_LAYERWISE = {"list_steps", "order_samples", "measure", "update", "reduce_bias_gradients"}
 
 # Settings of optimisers that `follow` gets from its caller, or leaves to the reference.
 GIVEN_APART = ("by_fan_in", "bias_input", "weight_decay_schedule", "learning_rate_factors")

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from unittest import mock
 
 import numpy as np
-from cuda_cases import OF_LAYERS
+from cuda_cases import OF_LAYERWISE, OF_PASSES
 
 from fastmlp import MLP
 from fastmlp.execution.dispatch import GpuNetsFit, choose_gpu_nets_variant
@@ -141,18 +141,8 @@ KINDS = {  # function that generates the source of a case -> names of the kernel
     in_threads: {"train_nets"},
     in_blocks: {"train_nets"},
     in_workspace: {"train_nets"},
-    in_step: {
-        "shuffle",
-        "gather",
-        "activate",
-        "loss_and_output_delta",
-        "backward",
-        "step_settings",
-        "update",
-        "finish",
-        "swap_slots",
-    },
-    by_layers: OF_LAYERS,
+    in_step: OF_PASSES | {"shuffle", "step_settings", "update", "finish", "swap_slots"},
+    by_layers: OF_PASSES | OF_LAYERWISE,
     narrow: {"narrow_weights", "narrow_gradient", "reduce"},
     evaluation: {"evaluate_nets"},
 }

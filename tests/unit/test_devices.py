@@ -163,7 +163,7 @@ def test_required_gpu_fails_tests_instead_of_skipping_them(required):
     if devices()[1].available:
         pytest.skip("this machine has CUDA")
     folder = Path(__file__).parents[1]
-    test = folder / "unit" / "kernels" / "cuda" / "runtime" / "test_step_counter.py"
+    test = folder / "unit" / "kernels" / "cuda" / "runtime" / "test_device_struct.py"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--device", "cuda", str(test)]
     without = {name: value for name, value in os.environ.items() if name != "FASTMLP_REQUIRE_DEVICE"}
     done = subprocess.run(

@@ -11,13 +11,18 @@ import numpy as np
 from ...formulas.activations import ACTIVATIONS, SOFTMAX
 from ...formulas.losses import LOSSES
 from ...formulas.update_rules import RULES
-from ...structs import NO_UPDATE, NetSpec
+from ...structs import METRIC_MARGIN, NO_UPDATE, NetSpec
 
 
 def by_layer(name: str, values: Sequence[int]) -> str:
     """Return a C++ function of the layer number; for a layer known at compile time it is a constant."""
     choices = "".join(f"k == {k} ? {value} : " for k, value in enumerate(values[:-1]))
     return f"__device__ __forceinline__ constexpr int {name}(int k) {{ return {choices}{values[-1]}; }}"
+
+
+def bound_of(net: NetSpec, metric: int) -> float:
+    """Return the number that kernels compare outputs with, to count those that are correct."""
+    return net.margin if metric == METRIC_MARGIN else net.class_threshold
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import cupy
 import numpy as np
 
-from ...structs import NetSpec
+from ...structs import NetSpec, rounds_to_bfloat16
 from .net_constants import by_layer
 
 BITS = np.dtype(np.uint16)  # of arrays of bfloat16, which CuPy has no dtype for
@@ -54,7 +54,7 @@ class Operands(NamedTuple):
             If the current device has no bfloat16, before a kernel with its instructions is compiled.
         """
         in_params = tuple(map(int, net.weight_offsets))
-        if not is_rounded(dtype, precision):
+        if not rounds_to_bfloat16(precision, np.dtype(dtype).itemsize):
             return cls(np.dtype(dtype), in_params, (0,) * len(in_params), 0)
         check_card(precision)
         sizes = [-(-int(i) * int(j) // ALIGNED) * ALIGNED for i, j in pairwise(net.sizes)]
@@ -74,8 +74,3 @@ class Operands(NamedTuple):
         kind, switch = ("struct Bfloat16", ["#define ROUNDS_OPERANDS"]) if self.are_rounded else ("T", [])
         lines = [*switch, f"typedef {kind} Operand;", f"constexpr int N_OPERAND_WEIGHTS = {self.n_weights};"]
         return "\n".join([*lines, by_layer("before_operands", self.offsets)]) + "\n"
-
-
-def is_rounded(dtype: np.dtype, precision: str) -> bool:
-    """Whether operands are rounded to bfloat16."""
-    return precision == "bfloat16" and np.dtype(dtype) == np.float32

@@ -21,6 +21,8 @@ class Struct:
     'struct Pair {\\n  double* values;\\n  long long n;\\n};\\n'
     >>> len(pair.pack(values=None, n=3))
     16
+    >>> pair.empty
+    {'values': None, 'n': 0}
     """
 
     def __init__(self, name: str, fields: str):
@@ -31,6 +33,7 @@ class Struct:
             self.types[field] = kind
         lines = "".join(f"  {text};\n" for text in declarations)
         self.source = f"struct {name} {{\n{lines}}};\n"
+        self.empty = {field: 0 if kind in FORMATS else None for field, kind in self.types.items()}
         self._format = "=" + "".join(FORMATS.get(kind, "Q") for kind in self.types.values())
 
     def pack(self, **values: Any) -> bytes:
@@ -119,5 +122,30 @@ JOB = Struct(
     long long hyper_stride; long long dropout_stride; long long X_stride; long long Y_stride; long long weight_stride;
     long long workspace_stride;
     double stop_loss; double stop_n_correct; double min_delta; double bound; double loss_constant
+""",
+)
+
+# The step counter, and what differs from step to step; kernels read it, and a step's last kernel advances it.
+#   step, first, end   the number of this step, of the call's first one, and of the one after its last
+#   n_batches          number of batches in an epoch
+#   arrived            number of blocks of a step's last kernel that have read the step
+#   settings           (n_steps, len(StepSettings._fields)), a row for each step of the call
+#   records            (n_epochs, 2), sums of losses and correct samples of every epoch that has a step in the call
+#   dropout_factors    (n_steps,), factors on the dropout rates; null for none
+CLOCK = Struct(
+    "Clock",
+    """
+    long long step; long long first; long long end; long long n_batches; long long arrived;
+    const T* settings; double* records; const double* dropout_factors
+""",
+)
+
+# What the nets of layers/passes.cu are trained on, and their dropout. `owners` has a net's row in these arrays.
+NET_INPUTS = Struct(
+    "NetInputs",
+    """
+    const T* X; const T* Y; const T* weight; const double* dropout; const long long* seeds; const long long* owners;
+    long long X_stride; long long Y_stride; long long weight_stride; long long dropout_stride;
+    long long n_samples; long long batch_size
 """,
 )

@@ -1,69 +1,7 @@
 // Kernel family `batched_gemm`: many nets trained in lockstep, with one batched product per layer and the passes of
-// include/layer_passes.cuh, where the net is a dimension of the grid. The first slots hold the nets in training. A
-// net's own data is reached through Job, and population/per_net.cuh decides when it ends. A net that has ended before
-// the others of its epoch keeps its parameters.
-//
-// Every array has a stride from net to net: PARAMS_STRIDE for a flat vector, max_rows rows of activations (the maximum
-// batch size), most_chunks partial sums over rows.
-//
-// All nets are at the same step, which kernels read from `clock` and `update` advances: the arguments of a step's
-// launches stay the same as long as the numbers of rows and nets do. Without a clock nothing is trained.
+// layers/passes.cu. The first slots hold the nets in training. A net's own data is reached through Job, and
+// population/per_net.cuh decides when it ends. A net that has ended before the others of its epoch keeps its parameters.
 
-constexpr int N_BIASES = bias_index(N_LAYERS - 1) + N_OUTPUTS;
-
-// Gather each net's batch; the inputs only if x is given. Block (numbers, net), as in all passes but `backward`.
-// first : without a clock, the first sample.
-extern "C" __global__ void gather(
-    const Job* given, const long long* clock, long long first, long long rows, long long max_rows, Operand* x, T* y,
-    T* w) {
-  const Job& job = *given;
-  if (clock) first = clock[0] % job.n_batches * job.batch_size;
-  const long long net = blockIdx.y, owner = job.owners[net];
-  gather_batch(
-      x ? job.X + owner * job.X_stride : nullptr, job.Y + owner * job.Y_stride,
-      WEIGHTED ? job.weight + owner * job.weight_stride : nullptr, SHUFFLES ? job.order + net * job.n_samples : nullptr,
-      first, rows, x ? x + net * max_rows * N_INPUTS : nullptr, y ? y + net * max_rows * N_OUTPUTS : nullptr,
-      w + net * max_rows);
-}
-
-extern "C" __global__ void activate(
-    const Job* given, const long long* clock, int k, long long rows, long long max_rows, int drops, Operand* z, T* mask,
-    Operand* a) {
-  const Job& job = *given;
-  const long long net = blockIdx.y, owner = job.owners[net], at = net * max_rows * width_of(k + 1);
-  double rate = drops ? job.dropout[owner * job.dropout_stride + k] : 0.0;
-  if (drops && job.dropout_factors) rate *= job.dropout_factors[clock[0]];
-  activate_layer(
-      k, job.params + net * PARAMS_STRIDE + biases_at(k), rows, drops, rate, drops ? job.seeds[owner] : 0,
-      drops ? clock[0] : 0, z + at, mask + at, a + at);
-}
-
-// Loss and output delta. starts : without a clock, whether sums begin here.
-extern "C" __global__ void __launch_bounds__(32 * WARPS) loss_and_output_delta(
-    const Job* given, const long long* clock, long long rows, long long max_rows, long long chunk,
-    long long most_chunks, const T* __restrict__ y, long long y_stride, const T* __restrict__ weight,
-    long long weight_stride, double scale, int starts, int has_targets, const T* __restrict__ z, T* a, Operand* delta,
-    double* sums, T* bias_parts) {
-  const Job& job = *given;
-  const long long net = blockIdx.y, at = net * max_rows * N_OUTPUTS;
-  if (clock) starts = COMPARES || clock[0] % job.n_batches == 0;
-  loss_and_output_delta_of_chunk(
-      job.params + net * PARAMS_STRIDE + biases_at(N_LAYERS - 1), rows, chunk, y + net * y_stride,
-      weight + net * weight_stride, scale, job.loss_constant, job.bound, starts, has_targets, z + at, a + at, delta + at,
-      sums + N_CHUNK_SUMS * net * most_chunks,
-      bias_parts ? bias_parts + most_chunks * (net * N_BIASES + bias_index(N_LAYERS - 1)) : nullptr);
-}
-
-#ifdef ROUNDS_OPERANDS
-// W: (nets, N_OPERAND_WEIGHTS), the weights as products read them, of parameters that `update` has not written.
-extern "C" __global__ void round_weights(const Job* given, Operand* W) {
-  const long long net = blockIdx.y;
-  for (int q = blockIdx.x * blockDim.x + threadIdx.x; q < N_PARAMS; q += gridDim.x * blockDim.x)
-    copy_weight(q, part_of(q), given->params + net * PARAMS_STRIDE, W + net * N_OPERAND_WEIGHTS);
-}
-#endif
-
-#ifdef TRAINS  // not needed by an evaluation
 // Settings of one step of a net, written by `step_settings` and read by `update`; the host does not read them.
 struct Step {
   Settings<T> settings;
@@ -90,15 +28,20 @@ struct BatchedNet {
   __device__ __forceinline__ T* params() const { return job.params + slot * PARAMS_STRIDE; }
   __device__ __forceinline__ bool leads() const { return threadIdx.x == 0; }
 
-  __device__ Sums added(const double* sums, long long n) const {
+  __device__ Sums added(const double* sums, long long n, int loss_at, int n_correct_at) const {
     double loss = 0.0, n_correct = 0.0;
     for (long long c = 0; c < n; ++c)
-      loss += sums[N_CHUNK_SUMS * c + SUM_EPOCH_LOSS], n_correct += sums[N_CHUNK_SUMS * c + SUM_EPOCH_N_CORRECT];
+      loss += sums[N_CHUNK_SUMS * c + loss_at], n_correct += sums[N_CHUNK_SUMS * c + n_correct_at];
     return {T(loss), T(n_correct)};
   }
 
-  __device__ Sums sums() const { return added(batch_sums, n_batch_sums); }
-  __device__ Sums validate() const { return added(held_out_sums, n_held_out_sums); }
+  __device__ Sums sums() const {
+    return COMPARES ? added(batch_sums, n_batch_sums, SUM_BATCH_LOSS, SUM_BATCH_N_CORRECT)
+                    : added(batch_sums, n_batch_sums, SUM_EPOCH_LOSS, SUM_EPOCH_N_CORRECT);
+  }
+  __device__ Sums validate() const {
+    return added(held_out_sums, n_held_out_sums, SUM_EPOCH_LOSS, SUM_EPOCH_N_CORRECT);
+  }
 
   __device__ T penalty() const {
     const T* p = params();
@@ -146,22 +89,12 @@ extern "C" __global__ void __launch_bounds__(THREADS) shuffle(const Job* given, 
   shuffle_by_block<THREADS>(n, job.seeds[job.owners[slot]], epoch, job.order + slot * n, job.lists + 2 * slot * n);
 }
 
-// Block (columns, chunk, net).
-extern "C" __global__ void __launch_bounds__(ACROSS* DOWN) backward(
-    int k, long long rows, long long max_rows, long long chunk, long long most_chunks, int drops,
-    const Operand* __restrict__ stored, const T* __restrict__ mask, Operand* delta, T* bias_parts) {
-  const long long net = blockIdx.z, at = net * max_rows * width_of(k + 1);
-  backward_chunk(
-      k, rows, chunk, drops, stored + at, mask + at, delta + at,
-      bias_parts + most_chunks * (net * N_BIASES + bias_index(k)));
-}
-
 // Between gradient and update, a block per net: sums, settings of the update rule, saved parameters.
 extern "C" __global__ void __launch_bounds__(SETTINGS_THREADS, 1) step_settings(
-    const Job* given, const long long* clock, long long rows, long long chunks, long long most_chunks, long long n_sums,
+    const Job* given, const Clock* clock, long long rows, long long chunks, long long most_chunks, long long n_sums,
     const double* sums, const T* bias_parts, T* steps) {
   const Job& job = *given;
-  const long long slot = blockIdx.x, epoch = clock[0] / job.n_batches, batch = clock[0] % job.n_batches;
+  const long long slot = blockIdx.x, epoch = clock->step / job.n_batches, batch = clock->step % job.n_batches;
   const bool ends = batch == job.n_batches - 1;
   Progress s = load_progress(job, slot);
   Step now;
@@ -195,11 +128,11 @@ extern "C" __global__ void __launch_bounds__(SETTINGS_THREADS, 1) step_settings(
 // One step of each net's update rule for every parameter. No other block reads the clock here. W: from `round_weights`,
 // or null if products read the parameters.
 extern "C" __global__ void __launch_bounds__(THREADS) update(
-    const Job* given, long long chunks, long long most_chunks, const T* bias_parts, const T* steps, long long* clock,
+    const Job* given, long long chunks, long long most_chunks, const T* bias_parts, const T* steps, Clock* clock,
     Operand* W) {
   const Job& job = *given;
   const long long net = blockIdx.y;
-  if (net == 0 && blockIdx.x == 0 && threadIdx.x == 0) ++*clock;
+  if (net == 0 && blockIdx.x == 0 && threadIdx.x == 0) ++clock->step;
   const Step now = reinterpret_cast<const Step*>(steps)[net];
   if (!(now.updates > T(0))) return;
   const double l2 = job.hyper[job.owners[net] * job.hyper_stride + HYPER_L2];
@@ -264,4 +197,3 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) swap_slots(
   const long long owner = owners[ended];
   owners[ended] = owners[goes_on], owners[goes_on] = owner;
 }
-#endif

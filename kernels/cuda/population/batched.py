@@ -1,15 +1,14 @@
 """Kernel family `batched_gemm`: mid-sized nets of a population in lockstep, with one batched product per layer.
 
-A step of nets of L layers is 5 L + 1 launches, however many nets there are: gather; L products and L - 1 activations;
-loss_and_output_delta; L products for weights, L - 1 for deltas and L - 1 backward passes; step_settings; update. The
-launches are the same from step to step while no net ends, so that they are replayed as a CUDA graph. A net that has
-ended gives its slot to one that has not, so that it costs nothing more.
+A step of nets of L layers is 5 L + 1 launches, however many nets there are: gather, the 5 L - 2 of layers/passes.py,
+step_settings and update. The launches are the same from step to step while no net ends, so that they are replayed as a
+CUDA graph. A net that has ended gives its slot to one that has not, so that it costs nothing more.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cupy
 import numpy as np
@@ -28,21 +27,21 @@ from ...structs import (
     TrainConfig,
 )
 from ..build.module import Module, compiled, source
-from ..build.net_constants import Architecture
+from ..build.net_constants import Architecture, bound_of
 from ..build.operands import Operands
-from ..build.structs import JOB, ChunkSum, ProgressCounter
+from ..build.structs import JOB, NET_INPUTS, ChunkSum, ProgressCounter
+from ..layers.batches import Batches
+from ..layers.passes import FILES, PER_BLOCK, Batch, Passes, header_of
 from ..runtime.cuda_graphs import GraphCache, is_wanted
 from ..runtime.device_memory import checked_allocation, free_memory, is_on_device, to_device, whole_data
-from .batched_passes import PER_BLOCK, STEP_NUMBERS, Batch, Batches, Passes, blocks_for
-from .launch import NOTHING, SAFE_EVERY, padded
-from .window import Tables, Window, bound_of
-
-if TYPE_CHECKING:
-    from .train import PopulationRun
+from ..runtime.device_struct import DeviceStruct
+from .launch import SAFE_EVERY, padded
+from .window import FitInputs, RunSpec, Window
 
 SIZES_PER_OCTAVE = 8  # numbers of nets between a power of two and the next one with which steps are launched
 MOST_NETS = 65_535  # the maximum second and third dimension of a grid
 EVALUATION_ROWS = 256  # samples of each net in one pass of an evaluation
+STEP_NUMBERS = 16  # of the struct Step in batched.cu, rounded up
 
 
 def compile_module(
@@ -51,51 +50,50 @@ def compile_module(
     """Return the compiled kernels.
 
     operands : of the products
-    rule : code of the update rule; with NO_UPDATE the module has only the kernels of an evaluation
+    rule : code of the update rule
     settings_threads : number of threads of `step_settings`
     switches : constants of the CUDA header, as for compile_training in launch.py
     """
-    stride = padded(architecture.n_params)
-    header = architecture.header(
+    header = header_of(
+        architecture,
+        operands,
         rule,
-        stride,
+        padded(architecture.n_params),
+        ONE_NET=False,
         **switches,
         THREADS=PER_BLOCK,
         SETTINGS_THREADS=settings_threads,
-        PARAMS_STRIDE=stride,
         SAFE_EVERY=SAFE_EVERY,
         FIXED_ROWS=0,
     )
-    trains = "" if rule == NO_UPDATE else "#define TRAINS\n"
-    files = (
-        "include/bfloat16.cuh",
-        "include/layout.cuh",
-        "include/reductions.cuh",
-        "include/permutation.cuh",
-        "population/per_net.cuh",
-        "include/layer_passes.cuh",
-        "population/batched.cu",
-    )
-    return compiled(source(trains + header + operands.source() + JOB.source, *files))
+    return compiled(source(header + JOB.source, *FILES, "population/per_net.cuh", "population/batched.cu"))
 
 
 def evaluation_module(architecture: Architecture, operands: Operands, weighted: bool) -> Module:
-    return compile_module(
-        architecture,
-        operands,
-        NO_UPDATE,
-        SHUFFLES=False,
-        WEIGHTED=weighted,
-        SCHEDULED=False,
-        PENALISED=False,
-        CLIPPED=False,
-        LAYERED=False,
-        VALIDATES=False,
-    )
+    stride = padded(architecture.n_params)
+    header = header_of(architecture, operands, NO_UPDATE, stride, ONE_NET=False, WEIGHTED=weighted, LAYERED=False)
+    return compiled(source(header, *FILES))
 
 
-def on_device(**job: Any) -> Any:
-    return cupy.asarray(np.frombuffer(JOB.pack(**job, workspace=None, workspace_stride=0), np.uint8))
+class LockstepBatches(Batches):
+    """Source of batches for nets that share their samples and the order of these, or have their own."""
+
+    def __init__(self, passes: Passes, data: Samples, nets: PopulationState, order: Any = None, clock: Any = None):
+        """Take the samples.
+
+        order : of each net's samples, or None
+        clock : array of the clock, if it says which batch is next
+        """
+        super().__init__(passes)
+        self._data, self._order, self._clock = data, order, clock
+        self._shares_inputs = clock is None and not nets.X_stride
+        self._shares_all = self._shares_inputs and not (nets.Y_stride or nets.weight_stride)
+
+    def take(self, module: Module, first: int, rows: int) -> Batch:
+        """Return the clock's batch or, without a clock, the one that begins at sample `first`."""
+        if self._shares_all:
+            return self.in_order(module, self._data, first, rows)
+        return self.gathered(module, self._clock, self._data, self._order, first, rows, self._shares_inputs)
 
 
 class BatchedWindow(Window):
@@ -104,18 +102,9 @@ class BatchedWindow(Window):
     max_nets = MOST_NETS
     remedy = "Lower batch_size, or use dtype='float32'."
 
-    def __init__(
-        self,
-        run: PopulationRun,
-        members: np.ndarray,
-        config: TrainConfig,
-        criteria: StopCriteria,
-        nets: PopulationState,
-        data: Samples,
-        held_out: Samples,
-        tables: Tables,
-    ):
-        super().__init__(run, members, config, criteria, nets, data, held_out, tables)
+    def __init__(self, run: RunSpec, members: np.ndarray, given: FitInputs):
+        super().__init__(run, members, given)
+        config, criteria, nets, data, held_out, tables = given
         assert run.rule is not None
         rule = CODES[run.rule.name]
         validates = criteria.monitor >= MONITOR_VALIDATION_LOSS
@@ -123,8 +112,9 @@ class BatchedWindow(Window):
         self._settings_threads = PER_BLOCK if nets.clipped or run.rule.compares_loss or self.n_batches == 1 else 32
         max_rows = activation_rows(config, criteria, held_out.n_samples)
         self._grads = cupy.zeros_like(self._params)
-        self._passes = Passes(run.net, run.precision, self._params, self._grads, max_rows)
-        operands = self._passes.operands
+        self._passes = passes = Passes(run.net, self.n_nets, max_rows, run.dtype, run.precision)
+        passes.bind(run.net, self._params, self._grads)
+        operands = passes.operands
         self._module = compile_module(
             run.architecture,
             operands,
@@ -148,19 +138,26 @@ class BatchedWindow(Window):
         self._may_end = (
             criteria.monitor != MONITOR_NONE or criteria.stop_loss > -np.inf or criteria.stop_n_correct < np.inf
         )
-        self._batches = Batches(data, nets, self._passes, self.n_nets, self.n_batches > 1)
-        self._steps = cupy.empty(STEP_NUMBERS * self.n_nets, run.dtype)
-        self._clock, self._reached = cupy.zeros(1, np.int64), cupy.zeros((self.n_nets, 2))
-        self._update_blocks = blocks_for(nets.n_params)
-        self._can_be_recorded, self._replays = self._passes.products.take_workspace(), GraphCache()
-        self._epoch = 0
+        of_epoch = (self._job["order"] if config.shuffle else None, passes.clock.array) if self.n_batches > 1 else ()
+        self._batches = LockstepBatches(passes, data, nets, *of_epoch)
+        self._bound, self._dropout_factors = bound_of(run.net, data.metric), tables.dropout_factors
+        self._steps, self._reached = cupy.empty(STEP_NUMBERS * self.n_nets, run.dtype), cupy.zeros((self.n_nets, 2))
+        self._can_be_recorded, self._replays = passes.products.take_workspace(), GraphCache()
         self._launch_for(self.n_nets)
-        self._job_on_device = on_device(**{**NOTHING, **self._job, "grads": self._grads})
+        passes.inputs.set(**{name: self._job[name] for name in NET_INPUTS.types})
+        self._job_on_device = DeviceStruct(JOB)
+        self._job_on_device.set(**JOB.empty | self._job | {"grads": self._grads})
+        self._begin_at(0)
+
+    def _begin_at(self, epoch: int) -> None:
+        """Set the clock."""
+        self._epoch, first = epoch, epoch * self.n_batches
+        factors = self._dropout_factors[first:] if self._dropout_factors is not None else None
+        self._passes.clock.set(step=first, first=first, n_batches=self.n_batches, dropout_factors=factors)
 
     def resume(self, suspended: SuspendedNets) -> None:
         super().resume(suspended)
-        self._epoch = int(suspended.epochs[0])
-        self._clock[0] = self._epoch * self.n_batches
+        self._begin_at(int(suspended.epochs[0]))
         self._reached[:] = to_device(np.ascontiguousarray(suspended.numbers[:, 2:]))
 
     @staticmethod
@@ -168,16 +165,14 @@ class BatchedWindow(Window):
         return padded(n_params)
 
     @staticmethod
-    def bytes_each(
-        run: PopulationRun, config: TrainConfig, criteria: StopCriteria, n_nets: int, n_held_out: int
-    ) -> int:
-        vectors = max(1, run.n_state) + 3 + (criteria.monitor != MONITOR_NONE)
-        max_rows = activation_rows(config, criteria, n_held_out)
-        each = padded(run.architecture.n_params) * vectors * run.dtype.itemsize
+    def bytes_each(run: RunSpec, given: FitInputs) -> int:
+        vectors = max(1, run.n_state) + 3 + (given.criteria.monitor != MONITOR_NONE)
+        max_rows = activation_rows(given.config, given.criteria, given.held_out.n_samples)
+        each = (padded(run.architecture.n_params) * vectors + STEP_NUMBERS) * run.dtype.itemsize
         return each + Passes.bytes_each(run.net, max_rows, True, run.dtype, run.precision) + 256
 
     def train(self, n_epochs: int) -> None:
-        self._passes.round_weights(self._module, self._job_on_device)
+        self._passes.round_weights(self._module)
         left = min(n_epochs, self.criteria.n_epochs - self._epoch)
         while left and self.n_active:
             self._train_epoch()
@@ -186,13 +181,14 @@ class BatchedWindow(Window):
                 self._compact_slots()
 
     def _train_epoch(self) -> None:
-        module, passes, job, config, n = self._module, self._passes, self._job_on_device, self._config, self.n_active
+        module, passes, config, n = self._module, self._passes, self._config, self.n_active
+        job = self._job_on_device.array
         if config.shuffle:
             module["shuffle"]((n,), PER_BLOCK, job, self._epoch)
         whole, rest = divmod(self.n_samples, config.batch_size)
         for rows, n_alike in ((config.batch_size, whole), (rest, min(rest, 1))):
             if self._can_be_recorded:
-                self._replays.run((rows, self._n_launched), n_alike, partial(self._step, rows))
+                self._replays.run((rows, passes.products.n_nets), n_alike, partial(self._step, rows))
             else:
                 for _ in range(n_alike):
                     self._step(rows)
@@ -202,12 +198,9 @@ class BatchedWindow(Window):
 
     def _step(self, rows: int) -> None:
         """Launch the clock's step, without waiting or allocating memory."""
-        module, passes, job, clock, n = self._module, self._passes, self._job_on_device, self._clock, self._n_launched
-        batch = self._batches.take(module, job, clock, n, 0, rows)
-        passes.forward(module, job, clock, batch.x, rows)
-        passes.loss_and_output_delta(module, job, clock, batch, rows)
-        passes.backward(module, batch.x, rows)
-        parts = (passes.chunks_of(rows), passes.most_chunks)
+        module, passes, job, n = self._module, self._passes, self._job_on_device.array, self._passes.products.n_nets
+        clock, parts = passes.clock.array, (passes.chunks_of(rows), passes.most_chunks)
+        passes.gradient(module, self._batches.take(module, 0, rows), self._bound)
         module["step_settings"](
             (n,),
             self._settings_threads,
@@ -220,23 +213,16 @@ class BatchedWindow(Window):
             passes.bias_parts,
             self._steps,
         )
-        module["update"](
-            (self._update_blocks, n), PER_BLOCK, job, *parts, passes.bias_parts, self._steps, clock, passes.W
-        )
+        grid = passes.blocks(self.nets.n_params), n
+        module["update"](grid, PER_BLOCK, job, *parts, passes.bias_parts, self._steps, clock, passes.W)
 
     def _validate(self) -> int:
         """Write the held-out samples' losses to the passes' sums; return the number of sums per net."""
         data, passes, module = self._held_out, self._passes, self._held_out_module
         assert data is not None
-        n_out = passes.sizes[-1]
         for first in range(0, data.n_samples, passes.max_rows):
             rows = min(passes.max_rows, data.n_samples - first)
-            x = passes.inputs(module, data.X, first, rows)
-            weight = data.weight[first:] if data.has_weights else None
-            passes.forward(module, self._job_on_device, None, x, rows)
-            passes.loss_and_output_delta(
-                module, self._job_on_device, None, Batch(x, data.Y[first * n_out :], 0, weight, 0), rows, first == 0
-            )
+            passes.evaluate(module, self._batches.in_order(module, data, first, rows), self._bound, first == 0)
         return passes.chunks_of(min(passes.max_rows, data.n_samples))
 
     def _compact_slots(self) -> None:
@@ -246,11 +232,12 @@ class BatchedWindow(Window):
         free, movers = np.flatnonzero(~running[:n]), n + np.flatnonzero(running[n:])
         if len(free):
             pairs = cupy.asarray(np.stack([free, movers], axis=1).astype(np.int64))
-            self._module["swap_slots"]((len(free),), PER_BLOCK, self._job_on_device, pairs, self._owners, self._reached)
+            job = self._job_on_device.array
+            self._module["swap_slots"]((len(free),), PER_BLOCK, job, pairs, self._owners, self._reached)
         self.n_active = n
         self._launch_for(n)
         if len(free):
-            self._passes.round_weights(self._module, self._job_on_device)
+            self._passes.round_weights(self._module)
 
     def _launch_for(self, n: int) -> None:
         """Choose the number of nets of a step's launches: that of nets in training, or a few more.
@@ -258,8 +245,8 @@ class BatchedWindow(Window):
         With few different numbers, steps are replayed as graphs although nets end in most epochs. Steps do not change
         the parameters of nets that have ended.
         """
-        self._n_launched = min(rounded_up(n), self.n_nets) if self._can_be_recorded and is_wanted() else n
-        self._passes.products.n_nets = self._n_launched
+        replays = self._can_be_recorded and is_wanted()
+        self._passes.products.n_nets = min(rounded_up(n), self.n_nets) if replays else n
 
     def _epochs_sums(self) -> Any:
         return self._reached
@@ -278,7 +265,7 @@ def activation_rows(config: TrainConfig, criteria: StopCriteria, n_held_out: int
 
 
 def evaluate(
-    net: NetSpec, data: Samples, nets: PopulationState, run: PopulationRun, output: Any, share_of_memory: float
+    net: NetSpec, data: Samples, nets: PopulationState, run: RunSpec, output: Any, share_of_memory: float
 ) -> None:
     """Evaluate nets as population/train.py's evaluate_nets does.
 
@@ -299,37 +286,25 @@ def evaluate(
         with checked_allocation("the outputs of nets", m * each, "Evaluate fewer samples at a time."):
             params = cupy.zeros((m, stride), dtype)
             params[:, :n_params] = to_device(nets.params.reshape(-1, n_params)[members])
-            passes = Passes(net, run.precision, params, None, max_rows)
-            batches = Batches(data, nets, passes, m, False)
+            passes = Passes(net, m, max_rows, dtype, run.precision, learns=False)
+            batches = LockstepBatches(passes, data, nets)
             out = cupy.empty((m, n_samples, n_out), dtype) if output.size else None
-        nothing, owners = cupy.zeros(1), to_device(members)
-        job = on_device(
-            **{
-                **NOTHING,
-                "params": params,
-                "hyper": nothing,
-                "dropout": nothing,
-                "X": data.X,
-                "Y": data.Y,
-                "weight": data.weight,
-                "owners": owners,
-                "n_slots": m,
-                "n_samples": n_samples,
-                "X_stride": nets.X_stride,
-                "Y_stride": nets.Y_stride,
-                "weight_stride": nets.weight_stride,
-                "bound": bound_of(net, data.metric),
-                "loss_constant": net.loss_constant,
-            }
+        passes.bind(net, params)
+        passes.inputs.set(
+            X=data.X,
+            Y=data.Y,
+            weight=data.weight,
+            owners=to_device(members),
+            X_stride=nets.X_stride,
+            Y_stride=nets.Y_stride,
+            weight_stride=nets.weight_stride,
         )
-        passes.round_weights(module, job)
+        passes.round_weights(module)
         for row in range(0, n_samples, max_rows):
             rows = min(max_rows, n_samples - row)
-            batch = batches.take(module, job, None, m, row, rows)
-            passes.forward(module, job, None, batch.x, rows)
-            passes.loss_and_output_delta(module, job, None, batch, rows, row == 0, data.has_targets)
+            passes.evaluate(module, batches.take(module, row, rows), bound_of(net, data.metric), row == 0)
             if out is not None:
-                out[:, row : row + rows] = passes.a[passes.top].reshape(m, max_rows, n_out)[:, :rows]
+                out[:, row : row + rows] = passes.a[passes.top][:, :rows]
         if out is not None:
             flat = out.reshape(-1)
             output[first * size : (first + m) * size] = flat if is_on_device(output) else cupy.asnumpy(flat)

@@ -17,19 +17,13 @@ from ...formulas.update_rules import RULES
 from ..build import formula_printer
 from ..build.module import MOST_DECLARED, Kernel, compiled, source
 from ..build.net_constants import Architecture
-from ..build.structs import FORMATS, JOB
+from ..build.structs import JOB
 
 NETS_PER_BLOCK = 128  # threads of a block with a net per thread
 PADDING = 16
 LARGEST_TILE = 64
 MOST_THREADS = 256  # of a block with a net
 SAFE_EVERY = 64  # epochs between saves of parameters with a finite loss, for nets that diverge later
-
-
-# A Job without any values, for the fields that a launch does not use.
-NOTHING = {name: 0 if kind in FORMATS else None for name, kind in JOB.types.items()}
-for _name in ("workspace", "workspace_stride"):
-    del NOTHING[_name]
 
 
 def padded(n: int) -> int:
@@ -173,13 +167,13 @@ def compile_evaluation(architecture: Architecture, shape: Shape, weighted: bool,
     return compiled(text_of_shape(architecture, shape, header))["evaluate_nets"]
 
 
-def launch(kernel: Kernel, shape: Shape, grid: tuple[int, ...], workspace: Any, dtype: np.dtype, **job: Any) -> None:
+def launch(kernel: Kernel, shape: Shape, grid: tuple[int, ...], memory: Any, dtype: np.dtype, **job: Any) -> None:
     """Run a kernel on a Job.
 
-    workspace : result of workspace_for
-    job : fields of the Job
+    memory : result of workspace_for
+    job : fields of the Job that the kernel reads, but for the workspace
     """
-    packed = JOB.pack(**job, workspace=workspace, workspace_stride=shape.numbers)
+    packed = JOB.pack(**JOB.empty | job | {"workspace": memory, "workspace_stride": shape.numbers})
     given = cupy.asarray(np.frombuffer(packed, np.uint8))
     kernel(grid, shape.threads, given, shared=shape.shared * dtype.itemsize)
 

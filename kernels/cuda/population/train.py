@@ -27,12 +27,11 @@ from ...structs import (
     TrainConfig,
     Unfinished,
 )
-from ..build.net_constants import Architecture
+from ..build.net_constants import Architecture, bound_of
 from ..build.structs import ProgressCounter
-from ..runtime.device_memory import checked_allocation, free_memory, is_on_device, to_device, whole_data
+from ..runtime.device_memory import ORDER_BYTES, checked_allocation, free_memory, is_on_device, to_device, whole_data
 from . import batched
 from .launch import (
-    NOTHING,
     Shape,
     compile_evaluation,
     compile_training,
@@ -42,8 +41,7 @@ from .launch import (
     shared_limit,
     workspace_for,
 )
-from .suspension import suspended_nets
-from .window import Tables, Window, bound_of
+from .window import FitInputs, RunSpec, Tables, Window
 
 SHARE_OF_MEMORY = 0.6  # fraction of free memory that a window may take
 
@@ -69,10 +67,8 @@ class PopulationRun:
         variant: KernelVariant,
         precision: str,
     ):
-        self.architecture = Architecture.of(net, loss[1], dtype)
-        self.batched, self.precision, self.variant = family == "batched_gemm", precision, variant
-        self.rule, self.rows, self.dtype, self.net, self.shuffle = rule, rows, np.dtype(dtype), net, shuffle
-        self.n_state = rule.n_state if rule is not None else 0
+        self.batched = family == "batched_gemm"
+        self.spec = RunSpec(net, Architecture.of(net, loss[1], dtype), rule, np.dtype(dtype), precision, variant)
         self._inputs: tuple | None = None
         self._window: Window | None = None
         self._n_taken = self._n_done = 0
@@ -108,12 +104,11 @@ class PopulationRun:
     def _open(self, config: TrainConfig, criteria: StopCriteria, nets: PopulationState) -> None:
         assert self._inputs is not None
         free, _ = free_memory()
-        data, held_out, _ = self._inputs
+        given = FitInputs(config, criteria, nets, *self._inputs)
         window_class: type[Window] = batched.BatchedWindow if self.batched else IndependentWindow
-        n_bytes = window_class.bytes_each(self, config, criteria, nets.n_members, held_out.n_samples)
-        n_bytes += 16 * nets.n_records
+        n_bytes = window_class.bytes_each(self.spec, given) + 16 * nets.n_records
         if config.shuffle:
-            n_bytes += 12 * data.n_samples  # an order and its lists
+            n_bytes += ORDER_BYTES * given.data.n_samples
         most_in_memory = max(1, int(SHARE_OF_MEMORY * free / n_bytes))
         n = min(nets.n_members - self._n_taken, most_in_memory, window_class.max_nets)
         if self._waiting is not None:  # nets go on in one window if they are at the same epoch
@@ -122,7 +117,7 @@ class PopulationRun:
         members = nets.members[self._n_taken : self._n_taken + n]
         self._n_taken += n
         with checked_allocation("a window of nets", n * n_bytes, window_class.remedy):
-            self._window = window_class(self, members, config, criteria, nets, *self._inputs)
+            self._window = window_class(self.spec, members, given)
         if self._waiting is not None:
             self._window.resume(self._waiting.part(0, n))
             self._waiting = self._waiting.part(n, len(self._waiting.net_index))
@@ -135,7 +130,7 @@ class PopulationRun:
         if self._window is None:
             return waiting
         self._window.collect()
-        found = suspended_nets(self._window, self.n_state)
+        found = self._window.suspended()
         return found if not len(waiting.net_index) else SuspendedNets.joined([found, waiting])
 
     def resume(self, nets: PopulationState, suspended: SuspendedNets) -> None:
@@ -161,22 +156,13 @@ class PopulationRun:
 class IndependentWindow(Window):
     """Window of nets that train independently, each in a thread or a block, many epochs per launch."""
 
-    def __init__(
-        self,
-        run: PopulationRun,
-        members: np.ndarray,
-        config: TrainConfig,
-        criteria: StopCriteria,
-        nets: PopulationState,
-        data: Samples,
-        held_out: Samples,
-        tables: Tables,
-    ):
+    def __init__(self, run: RunSpec, members: np.ndarray, given: FitInputs):
+        config, criteria, nets, data, *_ = given
         assert run.rule is not None
         n, rule = len(members), run.rule
         self._shape = self.shape(run, config)
         self.needs_lists = not self._shape.in_thread
-        super().__init__(run, members, config, criteria, nets, data, held_out, tables)
+        super().__init__(run, members, given)
         self._kernel = compile_training(
             run.architecture,
             self._shape,
@@ -193,16 +179,14 @@ class IndependentWindow(Window):
         self._active = cupy.arange(n, dtype=np.int64)
 
     @staticmethod
-    def shape(run: PopulationRun, config: TrainConfig) -> Shape:
+    def shape(run: RunSpec, config: TrainConfig) -> Shape:
         if run.variant.net_per_thread:
             return Shape.of_threads()
         return Shape.of_blocks(run.architecture, run.n_state, config.batch_size, shared_limit())
 
     @staticmethod
-    def bytes_each(
-        run: PopulationRun, config: TrainConfig, criteria: StopCriteria, n_nets: int, n_held_out: int
-    ) -> int:
-        shape = IndependentWindow.shape(run, config)
+    def bytes_each(run: RunSpec, given: FitInputs) -> int:
+        shape = IndependentWindow.shape(run, given.config)
         vectors = padded(run.architecture.n_params) * (run.n_state + 3)
         return (vectors + shape.workspace) * run.dtype.itemsize + 128
 
@@ -226,16 +210,16 @@ class IndependentWindow(Window):
 def evaluate_nets(net: NetSpec, data: Samples, nets: PopulationState, run: PopulationRun, output: Any) -> None:
     """Write loss and fraction of correct samples of nets.members to `nets`; write outputs unless `output` is empty."""
     if run.batched:
-        return batched.evaluate(net, data, nets, run, output, SHARE_OF_MEMORY)
-    data = whole_data(data)
-    n, dtype = nets.n_members, run.dtype
-    n_outputs = data.n_samples * run.architecture.sizes[-1] if output.size else 0  # of a net
+        return batched.evaluate(net, data, nets, run.spec, output, SHARE_OF_MEMORY)
+    data, architecture = whole_data(data), run.spec.architecture
+    n, dtype = nets.n_members, run.spec.dtype
+    n_outputs = data.n_samples * architecture.sizes[-1] if output.size else 0  # of a net
     free, _ = free_memory()
-    shape = Shape.of_blocks(run.architecture, 0, min(data.n_samples, 64), shared_limit())
+    shape = Shape.of_blocks(architecture, 0, min(data.n_samples, 64), shared_limit())
     n_bytes = (nets.n_params + n_outputs + shape.workspace) * dtype.itemsize + 64
     n_blocks = int(SHARE_OF_MEMORY * free / n_bytes)  # that memory is enough for, or nets with one block each
     max_nets = max(1, min(n, 65535, n_blocks))  # 65,535: maximum second dimension of a grid
-    kernel = compile_evaluation(run.architecture, shape, data.has_weights, data.has_targets)
+    kernel = compile_evaluation(architecture, shape, data.has_weights, data.has_targets)
     for first in range(0, n, max_nets):
         members = nets.members[first : first + max_nets]
         m = len(members)
@@ -269,7 +253,6 @@ def evaluation_job(
     """
     n, nothing = len(members), cupy.zeros(1)
     return {
-        **NOTHING,
         "params": to_device(nets.params.reshape(-1, nets.n_params)[members]),
         "hyper": nothing,
         "dropout": nothing,

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import cupy
 import numpy as np
 
+from ...formulas.update_rules import Rule
 from ...structs import (
     ALL_EPOCHS,
     DIVERGED_NET,
     HYPER,
-    METRIC_MARGIN,
     MONITOR_NONE,
     NET_HYPER,
     RUNNING,
+    KernelVariant,
     NetSpec,
     PopulationState,
     Samples,
@@ -28,17 +30,27 @@ from ...structs import (
     TrainConfig,
     Unfinished,
 )
+from ..build.net_constants import Architecture, bound_of
 from ..build.structs import ProgressCounter, ProgressScalar
 from ..runtime.device_memory import to_device
 from .launch import padded
-from .suspension import keep_ended, resume_in_slots
-
-if TYPE_CHECKING:
-    from .train import PopulationRun
+from .suspension import keep_ended, resume_in_slots, suspended_nets
 
 
-def bound_of(net: NetSpec, metric: int) -> float:
-    return net.margin if metric == METRIC_MARGIN else net.class_threshold
+@dataclass(frozen=True)
+class RunSpec:
+    """What all windows of a population's fit or evaluation have in common; `rule` is None for an evaluation."""
+
+    net: NetSpec
+    architecture: Architecture
+    rule: Rule | None
+    dtype: np.dtype
+    precision: str
+    variant: KernelVariant
+
+    @property
+    def n_state(self) -> int:
+        return self.rule.n_state if self.rule is not None else 0
 
 
 class Tables:
@@ -52,6 +64,17 @@ class Tables:
         self.layer_factors = to_device(config.layer_factors)
 
 
+class FitInputs(NamedTuple):
+    """What a fit is given; `data` and `held_out` are on the device."""
+
+    config: TrainConfig
+    criteria: StopCriteria
+    nets: PopulationState
+    data: Samples
+    held_out: Samples
+    tables: Tables
+
+
 class Window(ABC):
     """The nets `members`, each in the slot of its position in `members` until it is moved."""
 
@@ -59,17 +82,8 @@ class Window(ABC):
     remedy = "Train fewer nets at a time."
     needs_lists = True  # to shuffle by many threads
 
-    def __init__(
-        self,
-        run: PopulationRun,
-        members: np.ndarray,
-        config: TrainConfig,
-        criteria: StopCriteria,
-        nets: PopulationState,
-        data: Samples,
-        held_out: Samples,
-        tables: Tables,
-    ):
+    def __init__(self, run: RunSpec, members: np.ndarray, given: FitInputs):
+        config, criteria, nets, data, held_out, tables = given
         self.nets, self.criteria, self.run = nets, criteria, run
         n, rule, dtype, n_params = len(members), run.rule, run.dtype, nets.n_params
         assert rule is not None
@@ -151,9 +165,7 @@ class Window(ABC):
 
     @staticmethod
     @abstractmethod
-    def bytes_each(
-        run: PopulationRun, config: TrainConfig, criteria: StopCriteria, n_nets: int, n_held_out: int
-    ) -> int:
+    def bytes_each(run: RunSpec, given: FitInputs) -> int:
         """Return the bytes a window needs per net, besides its records and its order."""
 
     @abstractmethod
@@ -162,8 +174,11 @@ class Window(ABC):
 
     def resume(self, suspended: SuspendedNets) -> None:
         """Go on with the window's nets, all of which have been trained for the same number of epochs."""
-        assert self.run.rule is not None
-        resume_in_slots(self, suspended, self.run.rule.n_state)
+        resume_in_slots(self.nets, self._job, self.n_batches, suspended, self.run.n_state)
+
+    def suspended(self) -> SuspendedNets:
+        """Return copies of the nets in training, between two epochs."""
+        return suspended_nets(self.nets, self._job, self.n_batches, self.run.n_state)
 
     @property
     def n_finished(self) -> int:
@@ -190,7 +205,8 @@ class Window(ABC):
         with np.errstate(over="ignore"):
             nets.records.reshape(nets.n_records, -1)[:, members] = cupy.asnumpy(self._records)
         if nets.keeps_ended and (status == ALL_EPOCHS).any():
-            keep_ended(self, np.flatnonzero(status == ALL_EPOCHS))
+            watches = self.criteria.monitor != MONITOR_NONE
+            keep_ended(nets, self._job, self.n_batches, watches, np.flatnonzero(status == ALL_EPOCHS))
 
     def unfinished(self, watches: bool) -> Iterator[Unfinished]:
         """Yield the values of PopulationRun.unfinished."""

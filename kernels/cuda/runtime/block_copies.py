@@ -15,8 +15,7 @@ from typing import Any
 import cupy
 import numpy as np
 
-from .batches import ORDER_BYTES
-from .device_memory import SHARE_FOR_DATA, checked_allocation, free_memory
+from .device_memory import ORDER_BYTES, SHARE_FOR_DATA, checked_allocation, free_memory
 from .host_streaming import REMEDY, pinned
 
 STAGED_BYTES = 2**24  # of a page-locked buffer

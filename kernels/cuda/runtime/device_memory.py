@@ -12,6 +12,7 @@ import numpy as np
 from ...structs import Samples
 
 SHARE_FOR_DATA = 0.7  # fraction of free memory that samples may take; larger data stays on the host and is streamed
+ORDER_BYTES = 12  # per sample, of a shuffled order and of the lists by which it is drawn
 # Bytes up to which CuPy may copy an array through page-locked memory. It locks as many bytes, rounded up to a power of
 # two, and keeps them locked: large data would need twice the host memory.
 MOST_PINNED = 2**26

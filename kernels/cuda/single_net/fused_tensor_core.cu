@@ -6,7 +6,6 @@
 // accumulates their gradients, so that `reduce` adds up one gradient per block and divides it by the batch size. Weights
 // are stored as tiles in both orders, gradients as tiles of sums.
 
-constexpr int WARPS = 8;
 // Of fused_tensor_core.py, constants for each k, since loops over layers would be left in the innermost loop of products:
 //   wide(k)          width of layer k's inputs, rounded up
 //   stride(k)        numbers from row to row in shared memory, so that rows start in different banks
@@ -21,7 +20,7 @@ constexpr int SHARERS = 32 * WARPS / BLOCK_ROWS;  // neighbouring threads that s
 
 // Loss, correct outputs and output delta of one row, by SHARERS threads. z: the row's logits without bias; d: its deltas.
 __device__ void loss_and_output_delta_of_row(
-    const float* z, const float* b, const float* y, float w, float c, float bound, Bits* d, float& loss,
+    const float* z, const float* b, const float* y, float w, double c, double bound, Bits* d, float& loss,
     float& n_correct) {
   const int sharer = threadIdx.x % SHARERS, code = activation_of(N_LAYERS - 1);
   float shift = 0.0f;
@@ -32,37 +31,29 @@ __device__ void loss_and_output_delta_of_row(
     for (int j = sharer; j < N_OUTPUTS; j += SHARERS) whole += elementary::exp(z[j] + b[j] - top);
     shift = top + elementary::log(warp_sum<SHARERS>(whole));
   }
-  float best = -INFINITY, target = -INFINITY, share = 0.0f;
-  int said = 0, meant = 0;  // indices of the maxima
+  RowSoFar row;
   for (int j = sharer; j < wide(N_LAYERS); j += SHARERS) {
     float delta = 0.0f;
-    if (j < N_OUTPUTS && w > 0.0f) {
-      const float v = z[j] + b[j] - shift, wanted = y[j];
-      const float out = code == ACTIVATION_SOFTMAX ? elementary::exp(v) : activation_value(code, v);
-      loss += w * loss_value(LOSS, v, out, wanted, c);
-      delta = w * loss_delta(LOSS, out, wanted, c);
-      if (!DELTA_IS_WRT_LOGIT) delta *= activation_derivative(code, derivative_needs_z(N_LAYERS - 1) ? v : out);
-      if (out > best) best = out, said = j;
-      if (wanted > target) target = wanted, meant = j;
-      if (METRIC == METRIC_MARGIN) share += elementary::absolute(out - wanted) <= bound ? 1.0f : 0.0f;
-      if (METRIC == METRIC_THRESHOLD) share += (out > bound) == (wanted > bound) ? 1.0f : 0.0f;
+    if (j < N_OUTPUTS) {
+      const float v = z[j] + b[j] - shift;
+      delta = compare_output(j, v, output_of(v), y[j], w, 1.0, c, bound, row, loss);
     }
     d[j] = bfloat16_bits(delta);
   }
   if (METRIC == METRIC_ARGMAX) {
-    if (first_of_warp<SHARERS>(best, said) == first_of_warp<SHARERS>(target, meant) && sharer == 0) n_correct += w;
+    const int said = first_of_warp<SHARERS>(row.best, row.said), meant = first_of_warp<SHARERS>(row.target, row.meant);
+    if (said == meant && sharer == 0) n_correct += w;
   } else {
-    n_correct += w * share / N_OUTPUTS;
+    n_correct += w * row.n_right / N_OUTPUTS;
   }
 }
 
-// The gradient of a batch. W: from narrow_weights. sums: (blocks, N_CHUNK_SUMS), as written by the kernel loss_and_output_delta of
-// single_net/layerwise.cu. partials: (blocks, N_GRADS).
+// The gradient of a batch. W: from narrow_weights. sums: (blocks, N_CHUNK_SUMS), as written by the kernel
+// loss_and_output_delta of layers/passes.cu. partials: (blocks, N_GRADS).
 extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
     const Clock* clock, const T* x, const T* y, const T* weight, const Bits* W, const T* params, long long rows, double c,
     double bound, double* sums, float* partials) {
   FM_DYN_SMEM(float, memory);
-  FM_SHARED(float, shares, [2][WARPS]);
   float* const z_top = memory;                                   // (BLOCK_ROWS, wide(N_LAYERS))
   float* const in_shared = z_top + BLOCK_ROWS * wide(N_LAYERS);  // (N_GRADS,) if it fits
   Bits* const a = reinterpret_cast<Bits*>(in_shared + (GRADS_IN_SHARED ? N_GRADS : 0));
@@ -70,7 +61,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
   Bits* here = stored_z + (KEEPS ? outputs_at(N_LAYERS) : 0);    // deltas of the layer above; `below` of the one below
   Bits* below = here + DELTA;
   float* const g = GRADS_IN_SHARED ? in_shared : partials + (long long)blockIdx.x * N_GRADS;
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const int warp = threadIdx.x / 32;
   float loss = 0.0f, n_correct = 0.0f;
   for (int q = threadIdx.x; q < N_GRADS; q += 32 * WARPS) g[q] = 0.0f;
   for (long long first = (long long)blockIdx.x * BLOCK_ROWS; first < rows; first += (long long)gridDim.x * BLOCK_ROWS) {
@@ -116,7 +107,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
     const float w = real ? (WEIGHTED ? weight[first + row] : 1.0f) : 0.0f;
     loss_and_output_delta_of_row(
         z_top + row * wide(N_LAYERS), params + biases_at(N_LAYERS - 1), y + (real ? first + row : 0) * N_OUTPUTS, w,
-        float(c), float(bound), here + row * stride(N_LAYERS), loss, n_correct);
+        c, bound, here + row * stride(N_LAYERS), loss, n_correct);
     __syncthreads();
 #pragma unroll
     for (int k = N_LAYERS - 1; k >= 0; --k) {
@@ -167,19 +158,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
       here = below, below = kept;
     }
   }
-  loss = warp_sum(loss), n_correct = warp_sum(n_correct);
-  if (lane == 0) shares[0][warp] = loss, shares[1][warp] = n_correct;
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    double both[2] = {0.0, 0.0};
-    for (int k = 0; k < WARPS; ++k) both[0] += shares[0][k], both[1] += shares[1][k];
-    both[0] /= LOSS_WIDTH;
-    double* mine = sums + N_CHUNK_SUMS * blockIdx.x;
-    const bool starts = clock->step % clock->n_batches == 0;
-    mine[SUM_EPOCH_LOSS] = (starts ? 0.0 : mine[SUM_EPOCH_LOSS]) + both[0],
-    mine[SUM_EPOCH_N_CORRECT] = (starts ? 0.0 : mine[SUM_EPOCH_N_CORRECT]) + both[1];
-    mine[SUM_BATCH_LOSS] = both[0], mine[SUM_BATCH_N_CORRECT] = both[1];
-  }
+  add_to_sums(loss, n_correct, clock->step % clock->n_batches == 0, sums);
   if (GRADS_IN_SHARED)
     for (int q = threadIdx.x; q < N_GRADS; q += 32 * WARPS) partials[(long long)blockIdx.x * N_GRADS + q] = g[q];
 }

@@ -16,13 +16,13 @@ from ...structs import NetSpec
 from ..build.module import Module, source
 from ..build.net_constants import by_layer
 from ..build.structs import ChunkSum
+from ..layers.passes import PER_BLOCK, Batch
 from ..population.launch import shared_limit
-from ..population.train import bound_of
-from .layerwise import PER_BLOCK, LayerwiseWorkspace
+from .layerwise import LayerwiseWorkspace, Written
 
 BLOCK_ROWS = 64  # samples that a block processes at once
 SKEW = 8  # numbers between rows in shared memory
-WARPS = 8  # as in fused_tensor_core.cu
+WARPS = 8  # as in include/outputs.cuh
 
 
 def _wide(size: int) -> int:
@@ -102,7 +102,7 @@ class FusedWorkspace(LayerwiseWorkspace):
         self._n_blocks = min(-(-rows // BLOCK_ROWS), most * max(1, limit // self._shared))
         self._weights = cupy.empty(2 * self._n_weights, np.uint16)
         self._partials = cupy.empty(self._n_blocks * self._n_grads, np.float32)
-        self.sums = cupy.zeros((max(self._n_blocks, self.most_chunks), len(ChunkSum)))
+        self.passes.sums = cupy.zeros((1, max(self._n_blocks, self.passes.most_chunks), len(ChunkSum)))
 
     def text(self, header: str) -> str:
         header += f"constexpr bool GRADS_IN_SHARED = {str(self._in_shared).lower()};\n" + self._layout.constants()
@@ -110,6 +110,7 @@ class FusedWorkspace(LayerwiseWorkspace):
             header,
             "include/layout.cuh",
             "include/reductions.cuh",
+            "include/outputs.cuh",
             "include/bfloat16.cuh",
             "include/tensor_cores.cuh",
             "single_net/fused_tensor_core.cu",
@@ -124,44 +125,26 @@ class FusedWorkspace(LayerwiseWorkspace):
             self._narrow[header] = self.compiled(self.text(header))
         return self._narrow[header]
 
-    def chunks_of(self, rows: int) -> tuple[int, int]:
-        return 1, 1
-
-    def n_sums(self, rows: int) -> int:
-        return self._n_blocks
-
     def can_be_recorded(self) -> bool:
         return True
 
-    def gradient(
-        self,
-        module: Module,
-        header: str,
-        params: Any,
-        grads: Any,
-        x: Any,
-        y: Any,
-        weight: Any,
-        rows: int,
-        metric: int,
-        seed: int,
-    ) -> None:
-        narrow, net = self.narrow(header), self.net
-        grid = (min(1024, -(-self._n_weights // PER_BLOCK)),)
+    def gradient(self, module: Module, header: str, params: Any, grads: Any, batch: Batch, bound: float) -> Written:
+        narrow, net, passes, rows = self.narrow(header), self.net, self.passes, batch.x.shape[1]
+        grid = (passes.blocks(self._n_weights),)
         narrow["narrow_weights"](grid, PER_BLOCK, params, self._weights)
         narrow["narrow_gradient"](
             (self._n_blocks,),
             32 * WARPS,
-            self.clock.array,
-            x,
-            y,
-            weight,
+            passes.clock.array,
+            batch.x,
+            batch.y,
+            batch.weight,
             self._weights,
             params,
             rows,
             net.loss_constant,
-            bound_of(net, metric),
-            self.sums,
+            bound,
+            passes.sums,
             self._partials,
             shared=self._shared,
         )
@@ -172,5 +155,6 @@ class FusedWorkspace(LayerwiseWorkspace):
             self._n_blocks,
             1.0 / (rows * net.loss_width),
             grads,
-            self.bias_parts,
+            passes.bias_parts,
         )
+        return Written(1, 1, self._n_blocks)

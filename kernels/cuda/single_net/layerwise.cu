@@ -1,7 +1,5 @@
-// Kernel family `layerwise`: the passes of include/layer_passes.cuh for one large net, and the update.
-//
-// Values that differ from step to step are read from the clock (step_counter.py), which a step's last kernel advances:
-// the arguments of a launch are the same at every step, so that a captured launch can be replayed.
+// Kernel family `layerwise`: besides the passes of layers/passes.cu, the order of the samples and the update of one large
+// net, by many blocks.
 
 // Order of an epoch in two launches: lists of all steps (include/permutation.cuh), then the order itself.
 extern "C" __global__ void list_steps(long long n, long long seed, long long epoch, int* heads, int* nexts) {
@@ -15,58 +13,11 @@ extern "C" __global__ void order_samples(
     order[i] = sample_at(i, n, seed, epoch, heads, nexts);
 }
 
-// The clock's batch, in the order of its epoch or, without an order, in that of the data.
-extern "C" __global__ void gather(
-    const Clock* clock, const T* X, const T* Y, const T* weight, const int* order, long long batch_size, long long rows,
-    Operand* x, T* y, T* w) {
-  gather_batch(X, Y, weight, order, clock->step % clock->n_batches * batch_size, rows, x, y, w);
-}
-
-extern "C" __global__ void activate(
-    const Clock* clock, int k, const T* b, long long rows, int drops, double rate, long long seed, Operand* z, T* mask,
-    Operand* a) {
-  if (drops && clock->dropout_factors) rate *= clock->dropout_factors[clock->step - clock->first];
-  activate_layer(k, b, rows, drops, rate, seed, drops ? clock->step : 0, z, mask, a);
-}
-
-// Loss and output delta. starts : without a clock, whether the batch is the first of its epoch.
-extern "C" __global__ void __launch_bounds__(32 * WARPS) loss_and_output_delta(
-    const Clock* clock, const T* __restrict__ b, long long rows, long long chunk, const T* __restrict__ y,
-    const T* __restrict__ weight, double scale, double c, double bound, int starts, int has_targets,
-    const T* __restrict__ z, T* a, Operand* delta, double* sums, T* bias_parts) {
-  if (clock) starts = clock->step % clock->n_batches == 0;
-  loss_and_output_delta_of_chunk(
-      b, rows, chunk, y, weight, scale, c, bound, starts, has_targets, z, a, delta, sums, bias_parts);
-}
-
-extern "C" __global__ void __launch_bounds__(ACROSS* DOWN) backward(
-    int k, long long rows, long long chunk, int drops, const Operand* __restrict__ stored, const T* __restrict__ mask,
-    Operand* delta, T* bias_parts) {
-  backward_chunk(k, rows, chunk, drops, stored, mask, delta, bias_parts);
-}
-
-// Sets the gradient of weights outside of the blocks of a block-diagonal layer to 0, in g (fan_in, fan_out). columns:
-// (fan_in, 2), for each row the first column of its block and the end of its columns.
-extern "C" __global__ void clear_outside_blocks(long long fan_in, long long fan_out, const long long* columns, T* g) {
-  for (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < fan_in * fan_out;
-       e += (long long)gridDim.x * blockDim.x) {
-    const long long i = e / fan_out, j = e - i * fan_out;
-    if (j < columns[2 * i] || j >= columns[2 * i + 1]) g[e] = T(0);
-  }
-}
-
 // The sum of every stride-th number, for all threads of a block of 256; always added up in the same order.
 __device__ __forceinline__ double sum_of(const double* values, long long n, int stride) {
-  FM_SHARED(double, parts, [8]);
   double sum = 0.0;
   for (long long i = threadIdx.x; i < n; i += 256) sum += values[stride * i];
-  for (int d = 16; d > 0; d >>= 1) sum += __shfl_down_sync(0xffffffffu, sum, d);
-  __syncthreads();  // all threads have read the previous sum
-  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = sum;
-  __syncthreads();
-  sum = 0.0;
-  for (int w = 0; w < 8; ++w) sum += parts[w];
-  return sum;
+  return block_sum<256>(sum);
 }
 
 // The end of a step's last kernel, called by all threads: at the end of an epoch or of the call, writes the epoch's sums
@@ -100,31 +51,11 @@ extern "C" __global__ void __launch_bounds__(256) measure(
     slopes += double(slope) * double(slope);
     if (sizeof(T) == 8) scaled += (double(slope) * huge_scale()) * (double(slope) * huge_scale());
   }
-  FM_SHARED(double, parts, [N_SQUARES][8]);
-  for (int d = 16; d > 0; d >>= 1) {
-    slopes += __shfl_down_sync(0xffffffffu, slopes, d);
-    scaled += __shfl_down_sync(0xffffffffu, scaled, d);
-    weights += __shfl_down_sync(0xffffffffu, weights, d);
-  }
-  const int warp = threadIdx.x / 32;
-  if (threadIdx.x % 32 == 0) {
-    parts[SQUARES_OF_GRADIENT][warp] = slopes, parts[SQUARES_OF_SCALED_GRADIENT][warp] = scaled;
-    parts[SQUARES_OF_WEIGHTS][warp] = weights;
-  }
-  __syncthreads();
-  if (threadIdx.x < N_SQUARES) {
-    double sum = 0.0;
-    for (int w = 0; w < 8; ++w) sum += parts[threadIdx.x][w];
-    squares[N_SQUARES * blockIdx.x + threadIdx.x] = sum;
-  }
+  slopes = block_sum<256>(slopes), scaled = block_sum<256>(scaled), weights = block_sum<256>(weights);
+  if (threadIdx.x) return;
+  double* const mine = squares + N_SQUARES * blockIdx.x;
+  mine[SQUARES_OF_GRADIENT] = slopes, mine[SQUARES_OF_SCALED_GRADIENT] = scaled, mine[SQUARES_OF_WEIGHTS] = weights;
 }
-
-#ifdef ROUNDS_OPERANDS
-// W: the weights as products read them, of parameters that no update of this fit has written.
-extern "C" __global__ void __launch_bounds__(256) round_weights(const T* p, Operand* W) {
-  for (int q = blockIdx.x * 256 + threadIdx.x; q < N_PARAMS; q += gridDim.x * 256) copy_weight(q, part_of(q), p, W);
-}
-#endif
 
 // One step of the update rule for every parameter, and the end of the step. squares: (blocks, N_SQUARES), from `measure`.
 // objectives: (2,), of even and odd steps, for rules that ask whether the objective has increased. sums: (all_sums,

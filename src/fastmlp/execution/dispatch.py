@@ -24,6 +24,7 @@ from ..kernels.structs import (
     TrainConfig,
     n_shards,
     n_weight_copies,
+    rounds_to_bfloat16,
 )
 from ..network.spec import Network
 from ..thread_count import n_threads_available, threads_setting
@@ -90,7 +91,7 @@ def evaluation_precision(network: Network, device: Device, dtype: np.dtype, prec
     A net that a GPU's block trains in batches of one sample, and so in float32, is not rounded to bfloat16, whatever
     batches it is trained in.
     """
-    if device.is_host or not gpu_costs.rounds_to_bfloat16(precision, dtype.itemsize):
+    if device.is_host or not rounds_to_bfloat16(precision, dtype.itemsize):
         return precision
     seconds = device_step_seconds(network, 1, "exact", dtype, device)
     return "exact" if seconds.get("small_net", inf) <= seconds["layerwise"] else precision
@@ -191,7 +192,7 @@ def device_step_seconds(
     if network.layout.n_params <= thresholds.BLOCK_UP_TO_PARAMS:
         seconds["small_net"] = gpu_costs.block_step_seconds(costs, network, rows)
     narrow = max(network.layer_sizes) <= thresholds.FUSED_UP_TO_UNITS and not any(network.dropout)
-    may_be_fused = narrow and gpu_costs.rounds_to_bfloat16(precision, dtype.itemsize)
+    may_be_fused = narrow and rounds_to_bfloat16(precision, dtype.itemsize)
     if may_be_fused and backend(device).has_room("fused_tensor_core", describe_net(network)):
         seconds["fused_tensor_core"] = gpu_costs.fused_step_seconds(costs, network, rows)
     return seconds

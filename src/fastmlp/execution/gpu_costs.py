@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from ..auto_device import measured_row
 from ..devices import Device, devices
+from ..kernels.structs import rounds_to_bfloat16
 from ..network.spec import Network
 from .work import products
 
@@ -65,11 +66,6 @@ def block_step_seconds(costs: GpuCosts, network: Network, rows: int, n_nets: int
 def n_nodes(network: Network) -> int:
     """Return the number of kernels of a step layer by layer: products, activations, loss, backward passes, update."""
     return 5 * len(network.layout.shapes) + 1
-
-
-def rounds_to_bfloat16(precision: str, itemsize: int) -> bool:
-    """Whether operands of products are rounded to bfloat16: where this is permitted, and numbers are float32."""
-    return precision == "bfloat16" and itemsize == 4
 
 
 def bytes_moved(network: Network, rows: int, itemsize: int, precision: str) -> int:

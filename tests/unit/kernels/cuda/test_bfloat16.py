@@ -26,20 +26,18 @@ SETTINGS = {"device": "cuda", "random_state": 0, "precision": "bfloat16"}
 
 @pytest.fixture(autouse=True)
 def layers(cuda, monkeypatch):
-    """All nets train layer by layer, or batched; the list of workspaces and passes that are made."""
-    from fastmlp.kernels.cuda.population.batched_passes import Passes
-    from fastmlp.kernels.cuda.single_net.layerwise import LayerwiseWorkspace
+    """All nets train layer by layer, or batched; the list of passes that are made."""
+    from fastmlp.kernels.cuda.layers.passes import Passes
+    from fastmlp.kernels.cuda.single_net import fused_tensor_core
 
-    found = []
-    for kind in (LayerwiseWorkspace, Passes):
-        begin = kind.__init__
-        monkeypatch.setattr(
-            kind, "__init__", lambda self, *given, begin=begin: (begin(self, *given), found.append(self))[0]
-        )
+    found, begin = [], Passes.__init__
+    monkeypatch.setattr(
+        Passes, "__init__", lambda self, *given, **more: (begin(self, *given, **more), found.append(self))[0]
+    )
+    monkeypatch.delattr(fused_tensor_core, "FusedWorkspace")  # which does not train layer by layer
     with using(BY_LAYERS):
         yield found
     assert found
-    assert {type(work) for work in found} <= {LayerwiseWorkspace, Passes}, "a subclass does not train layer by layer"
 
 
 def make(sizes=SIZES, **settings):
@@ -305,17 +303,20 @@ def test_operands_have_two_bytes(layers, rng):
         assert {array.dtype for array in (work.a[-1], work.z[-1], work.mask[0], work.bias_parts)} == {
             np.dtype(np.float32)
         }
-        n_nets = 1 if work.W.ndim == 1 else 3
-        assert sum(array.nbytes for array in work.delta) == n_nets * 8 * sum(SIZES[1:]) * 2
+        assert sum(array.nbytes for array in work.delta) == len(work.W) * 8 * sum(SIZES[1:]) * 2
         assert [start % 8 for start in work.operands.weights_at] == [0, 0, 0]
 
 
-def test_predictions_allocate_room_for_rounded_inputs_only(layers, rng):
+def test_predictions_allocate_room_for_rounded_inputs_only(monkeypatch, rng):
+    from fastmlp.kernels.cuda.single_net.batches import EpochBatches
+
+    made, begin = [], EpochBatches.__init__
+    monkeypatch.setattr(EpochBatches, "__init__", lambda self, passes: (begin(self, passes), made.append(self))[0])
     make().predict(samples(rng, 20)[0])
-    [work] = layers
-    assert work.batches._x.shape == (20, SIZES[0])
-    assert work.batches._x.dtype == np.uint16
-    assert work.batches._targets is None
+    [batches] = made
+    assert batches._x.shape == (1, 20, SIZES[0])
+    assert batches._x.dtype == np.uint16
+    assert batches._targets is None
 
 
 def test_copied_weights_are_those_of_the_last_update(layers, rng):
@@ -323,7 +324,7 @@ def test_copied_weights_are_those_of_the_last_update(layers, rng):
     net.fit(X, y, epochs=2, batch_size=8, verbose=0)
     [work] = layers
     for k, W in enumerate(net.weights):
-        np.testing.assert_array_equal(from_bfloat16(work._operand_weights(None, k).get()), rounded(W))
+        np.testing.assert_array_equal(from_bfloat16(work._W[k].get()[0]), rounded(W))
 
 
 def test_float64_is_not_rounded(layers, rng):

@@ -35,7 +35,7 @@ def cpu_mask(work, layer):
 
 
 def layerwise_mask(work, layer):
-    return work.mask[layer].get()
+    return work.passes.mask[layer].get()[0]
 
 
 def block_mask(memory, layer):

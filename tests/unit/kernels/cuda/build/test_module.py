@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cuda_cases import OF_LAYERS
+from cuda_cases import OF_LAYERWISE, OF_PASSES
 
 import fastmlp.kernels.cuda
 
@@ -131,7 +131,8 @@ def test_source_concatenates_its_parts_in_order(module):
 FILES = {
     "population/per_thread.cu": {"train_nets"},
     "population/per_block.cu": {"train_nets", "evaluate_nets"},
-    "single_net/layerwise.cu": OF_LAYERS | {"round_weights"},
+    "layers/passes.cu": OF_PASSES | {"round_weights", "round_inputs"},
+    "single_net/layerwise.cu": OF_LAYERWISE,
 }
 
 
@@ -154,7 +155,7 @@ def test_every_kernel_parameter_is_checked(module, cuda, name):
             assert check(None) == 0
             with pytest.raises(TypeError, match=f"{kernel_name}: {parameter.split('*')[-1].split()[-1]} must be"):
                 check(np.zeros(3))
-            if not {"Job", "Clock"} & set(parameter.replace("*", " ").split()):
+            if not {"Job", "Clock", "NetInputs"} & set(parameter.replace("*", " ").split()):
                 with pytest.raises(TypeError, match="must hold"):
                     check(cuda.zeros(3, np.uint8))
 

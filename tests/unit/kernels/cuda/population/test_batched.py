@@ -147,7 +147,7 @@ def test_wide_layers_and_many_rows_match_the_reference(dtype, optimizer, rng, mo
     """More columns and rows than a block takes, chunks of rows, the last one short; a shorter last batch; more
     parameters than threads; held-out samples in parts of as many rows as fit into memory.
     """
-    monkeypatch.setattr("fastmlp.kernels.cuda.population.batched_passes.MOST_BLOCKS", 2)
+    monkeypatch.setattr("fastmlp.kernels.cuda.layers.passes.MOST_BLOCKS", 2)
     sizes = (33, 40, 35, 12)
     X, labels = rng.normal(size=(233, 33)), rng.integers(0, 12, 233)
     X_new, new = rng.normal(size=(300, 33)), rng.integers(0, 12, 300)
@@ -214,15 +214,15 @@ def test_launches_of_a_step_are_independent_of_the_number_of_nets(emulated_cuda,
 
 def test_finished_nets_are_removed_from_the_batch(windows, without_graphs, monkeypatch):
     """The slot of a finished net goes to a running one, grids shrink, and every net ends as it would alone."""
-    from fastmlp.kernels.cuda.population.batched_passes import BatchedProducts
+    from fastmlp.kernels.cuda.runtime.gemm import Products
 
-    counts, multiply = [], BatchedProducts._multiply
+    counts, multiply = [], Products._multiply
 
     def counted(self, *arguments):
         counts.append(self.n_nets)
         multiply(self, *arguments)
 
-    monkeypatch.setattr(BatchedProducts, "_multiply", counted)
+    monkeypatch.setattr(Products, "_multiply", counted)
     pop = make(12, (2, 3, 1), loss="binary_cross_entropy")
     start = pop.params.copy()
     result = pop.fit(XOR_X, XOR_Y, epochs=60, optimizer=Adam(0.2), converged=0.3, verbose=0)
@@ -329,7 +329,7 @@ def test_windows_smaller_than_the_population_change_no_result(emulated_cuda, cou
 def windows_bytes(pop, rows):
     """Bytes per net that a window is measured with, for Adam with early stopping."""
     from fastmlp.execution.net_description import describe_net
-    from fastmlp.kernels.cuda.population.batched_passes import Passes
+    from fastmlp.kernels.cuda.layers.passes import Passes
     from fastmlp.kernels.cuda.population.launch import padded
 
     of_batch = Passes.bytes_each(describe_net(pop.network), rows, True, pop.dtype, "exact")

@@ -54,13 +54,11 @@ def samples(rng, n, sizes=SIZES):
 def test_large_batch_has_blocks_for_all_multiprocessors(layers, cuda):
     """A block per chunk of rows; GPUs have up to about 140 multiprocessors."""
     from fastmlp.execution.net_description import describe_net
-    from fastmlp.kernels.cuda.population.batched_passes import Passes
-    from fastmlp.kernels.cuda.single_net.layerwise import LayerwiseWorkspace
+    from fastmlp.kernels.cuda.layers.passes import Passes
 
-    net, zeros = describe_net(make().network), cuda.zeros((1, 144), "float32")
+    net = describe_net(make().network)
     for rows, chunks in ((8192, 128), (100_000, 128), (640, 20)):
-        assert LayerwiseWorkspace(net, rows, np.dtype("float32"), "exact").most_chunks == chunks
-        assert Passes(net, "exact", zeros, zeros, rows).most_chunks == chunks
+        assert Passes(net, 1, rows, np.dtype("float32"), "exact").most_chunks == chunks
     layers.layers = 1  # nothing was trained
 
 
@@ -69,9 +67,10 @@ def test_masks_equal_the_reference_bit_for_bit(works, dtype, rng):
     """The workspace holds masks of the last step; 13 x 7 and 13 x 6 elements are no multiples of four."""
     net, (X, y) = make(dropout=(0.5, 0.3), dtype=dtype), samples(rng, 39)
     net.fit(X, y, epochs=2, batch_size=13, optimizer=SGD(0.1), verbose=0)
-    for mask, expected in zip(works[0].mask, masks_of(SIZES, (0.5, 0.3), 13, fit_seed(0), 5), strict=False):
-        np.testing.assert_array_equal(mask.get(), expected.astype(dtype))
-    assert works[0].mask[2] is None
+    masks = works[0].passes.mask
+    for mask, expected in zip(masks, masks_of(SIZES, (0.5, 0.3), 13, fit_seed(0), 5), strict=False):
+        np.testing.assert_array_equal(mask.get()[0], expected.astype(dtype))
+    assert masks[2] is None
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -103,7 +102,7 @@ def test_wide_layers_and_many_rows_match_the_reference(dtype, rng):
 
 def test_update_of_more_parameters_than_threads_matches_the_reference(rng, monkeypatch):
     """Threads of the update process more than one parameter each."""
-    monkeypatch.setattr("fastmlp.kernels.cuda.single_net.layerwise.MOST_BLOCKS", 1)
+    monkeypatch.setattr("fastmlp.kernels.cuda.layers.passes.MOST_BLOCKS", 1)
     sizes = (3, 40, 2)
     net, (X, y) = make(sizes, dtype="float64", l2=0.1), samples(rng, 31, sizes)
     reference = reference_of(net.network, net.params)
@@ -368,11 +367,11 @@ def test_samples_are_sent_once_per_fit(emulated_cuda, rng, monkeypatch):
 
 def test_tf32_reaches_the_products(monkeypatch, rng):
     """The emulator does not round, so that only the setting given to the products can be checked."""
-    from fastmlp.kernels.cuda.single_net import layerwise
+    from fastmlp.kernels.cuda.layers import passes
 
-    asked, made = [], layerwise.Products
+    asked, made = [], passes.Products
     monkeypatch.setattr(
-        layerwise, "Products", lambda dtype, precision: (asked.append(precision), made(dtype, precision))[1]
+        passes, "Products", lambda dtype, precision, n: (asked.append(precision), made(dtype, precision, n))[1]
     )
     X, y = samples(rng, 20)
     for precision in ("tf32", "exact"):

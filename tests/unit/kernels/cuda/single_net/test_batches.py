@@ -20,20 +20,23 @@ def data_of(n, on_device=None, weighted=True):
     return Samples(n, X, Y, weighted, weight, True, METRIC_NONE)
 
 
-def batches_of(size):
-    from fastmlp.kernels.cuda.runtime import batches
-
-    return batches.Batches(size, 3, 2, *[np.dtype(np.float32)] * 2)
-
-
-@pytest.fixture
-def module(cuda):
-    """The kernels of a net with three inputs and two outputs."""
+def workspace_of(size):
+    """The workspace of a net with three inputs and two outputs."""
     from fastmlp.execution.net_description import describe_net
     from fastmlp.kernels.cuda.single_net.layerwise import LayerwiseWorkspace
 
     net = describe_net(MLP((3, 2), device="cpu").network)
-    work = LayerwiseWorkspace(net, 4, np.dtype(np.float32), "exact")
+    return LayerwiseWorkspace(net, size, np.dtype(np.float32), "exact")
+
+
+def batches_of(size):
+    return workspace_of(size).batches
+
+
+@pytest.fixture
+def module(cuda):
+    """The kernels of that net."""
+    work = workspace_of(4)
     return work.module(work.header(data_of(8), 0, False, False))
 
 
@@ -49,22 +52,24 @@ class BatchSequence:
 
     def __init__(self, module, data, size, shuffle):
         from fastmlp.kernels.cuda.build.module import compiled
-        from fastmlp.kernels.cuda.runtime.step_counter import StepCounter
 
         self.module, self.data, self.config = module, data, config(size, shuffle)
-        self.n_batches, self.clock, self.tick = -(-data.n_samples // size), StepCounter(), compiled(TICK)["tick"]
-        self.batches = batches_of(size)
+        self.n_batches, self.tick = -(-data.n_samples // size), compiled(TICK)["tick"]
+        self.work = workspace_of(size)
+        self.work._set_inputs(data, self.config)
+        self.batches, self.clock = self.work.batches, self.work.passes.clock
         self.start(0)
 
     def start(self, epoch):
         self.step = epoch * self.n_batches
-        self.clock.set(self.step, 1, self.n_batches, None, None)
+        self.clock.set(step=self.step, n_batches=self.n_batches)
 
     def next(self, use=lambda x, y, w: None):
         epoch, batch = divmod(self.step, self.n_batches)
         rows = min(self.config.batch_size, self.data.n_samples - batch * self.config.batch_size)
         self.batches.begin(self.module, self.data, self.config, epoch)
-        batch_arrays = self.batches.take(self.module, self.clock, self.data, self.config, epoch, batch, rows)
+        x, y, _, weight, _ = self.batches.take(self.module, self.data, self.config, epoch, batch, rows)
+        batch_arrays = [array.reshape(-1) for array in (x, y, weight)]
         use(*batch_arrays)
         self.tick((1,), 1, self.clock.array)
         self.step += 1
@@ -83,8 +88,9 @@ def test_batches_follow_the_epoch_order_bit_for_bit(module, cuda, n, size, shuff
             chosen = order[batch * size : (batch + 1) * size]
             x, y, w = sequence.next()
             rows = len(chosen)
-            np.testing.assert_array_equal(x.get()[:rows], np.arange(3 * n).reshape(n, 3)[chosen])
-            np.testing.assert_array_equal(y.get()[:rows], np.arange(2 * n).reshape(n, 2)[chosen] + np.float32(0.5))
+            targets = np.arange(2 * n).reshape(n, 2)[chosen] + np.float32(0.5)
+            np.testing.assert_array_equal(x.get(), np.arange(3 * n).reshape(n, 3)[chosen].ravel())
+            np.testing.assert_array_equal(y.get()[: 2 * rows], targets.ravel())
             np.testing.assert_array_equal(w.get()[:rows], np.linspace(0.5, 1.5, n).astype(np.float32)[chosen])
 
 
@@ -136,7 +142,7 @@ def test_full_batch_in_order_is_not_copied(module, cuda):
 def test_batches_of_an_evaluation_are_views(module, cuda):
     data, batches = data_of(10, cuda), batches_of(4)
     for batch, rows in ((0, 4), (1, 4), (2, 2)):
-        x, y, w = batches.in_order(module, data, batch * 4, rows)
+        x, y, _, w, _ = batches.in_order(module, data, batch * 4, rows)
         assert x.data.ptr == data.X.data.ptr + batch * 4 * 3 * 4
         assert y.data.ptr == data.Y.data.ptr + batch * 4 * 2 * 4
         assert w.data.ptr == data.weight.data.ptr + batch * 4 * 4
@@ -144,7 +150,7 @@ def test_batches_of_an_evaluation_are_views(module, cuda):
 
 def test_missing_targets_and_weights_are_none(module, cuda):
     data = data_of(10, cuda)._replace(has_weights=False, has_targets=False)
-    assert batches_of(4).in_order(module, data, 4, 4)[1:] == (None, None)
+    assert batches_of(4).in_order(module, data, 4, 4)[1:] == (None, 0, None, 0)
 
 
 # ---- samples that stay on the host
@@ -259,14 +265,15 @@ def test_streaming_holds_two_batches_on_the_device(streaming, monkeypatch, rng):
 @pytest.mark.parametrize("kind", ["layers", "narrow", "evaluation"])
 def test_next_batch_is_sent_while_the_current_one_is_used(cuda, streaming, monkeypatch, kind, rng):
     """The copy is on another stream than the kernels, so that both overlap."""
+    from fastmlp.kernels.cuda.layers.passes import Passes
     from fastmlp.kernels.cuda.runtime.host_streaming import DoubleBuffer
     from fastmlp.kernels.cuda.single_net.fused_tensor_core import FusedWorkspace
     from fastmlp.kernels.cuda.single_net.layerwise import LayerwiseWorkspace
 
-    owner, name, place_of_x = {
+    owner, name, place_of_batch = {
         "layers": (LayerwiseWorkspace, "gradient", 5),
         "narrow": (FusedWorkspace, "gradient", 5),
-        "evaluation": (LayerwiseWorkspace, "forward", 3),
+        "evaluation": (Passes, "evaluate", 2),
     }[kind]
     place, events, send, use = Place("layers", monkeypatch), [], DoubleBuffer.send, getattr(owner, name)
 
@@ -276,7 +283,7 @@ def test_next_batch_is_sent_while_the_current_one_is_used(cuda, streaming, monke
         send(self, buffer_index, n)
 
     def used(*given):
-        events.append(("used", int(given[place_of_x].ravel()[0])))
+        events.append(("used", int(given[place_of_batch].x.ravel()[0])))
         return use(*given)
 
     X, y = rng.normal(size=(40, 5)), rng.normal(size=(40, 2))
@@ -308,7 +315,7 @@ def test_streamed_batches_of_narrow_layers_give_the_same_results(cuda, be_late, 
     be_late(late)
     tensor_cores_first(monkeypatch)
     steps, gradient, fits = [], FusedWorkspace.gradient, device_memory.fits
-    monkeypatch.setattr(FusedWorkspace, "gradient", lambda *given: (steps.append(1), gradient(*given)))
+    monkeypatch.setattr(FusedWorkspace, "gradient", lambda *given: (steps.append(1), gradient(*given))[1])
     X, y = rng.normal(size=(137, 5)), rng.normal(size=(137, 3))
     found = []
     for fits_there in (fits, lambda data: device_memory.is_on_device(data.X)):

@@ -1,6 +1,6 @@
 // Passes around the matrix products of nets: one elementwise pass per layer and direction, the gradient of a parameter,
-// and its update. Used for one large net (single_net/layerwise.cu) and for nets trained in lockstep
-// (population/batched.cu).
+// and its update. The net is a dimension of the grid: one large net (single_net/layerwise.cu), or nets trained in
+// lockstep (population/batched.cu).
 //
 // Activations, deltas and the weights in products are Operands (build/operands.py): T, or Bfloat16. All else is T: the
 // outputs of the net, gradients, and numbers on their way. Bias gradients are sums of deltas as they are stored.
@@ -8,17 +8,40 @@
 // Rows are samples. A pass runs over blocks of 32 columns x 8 rows. Sums over rows give one partial sum per chunk of
 // rows, which the next kernel adds up in order, so that results do not depend on scheduling.
 //
-// In the kernels loss_and_output_delta and backward, which call these functions, read-only pointers are __restrict__:
-// then the next row's loads need not wait for this row's stores. Not here: NVRTC would then select the activation
-// inside the loop, not before.
+// Every array has a stride from net to net: PARAMS_STRIDE for a flat vector, max_rows rows of activations (the maximum
+// batch size), most_chunks partial sums over rows. Grids are (numbers, net), of `backward` (columns, chunk, net). A layer's
+// biases b, and bias_parts, are those of the first net.
+//
+// Values that differ from step to step are read from the clock, which a step's last kernel advances: the arguments of a
+// launch are the same at every step, so that a captured launch can be replayed. Without a clock nothing is trained.
+//
+// In the kernels loss_and_output_delta and backward, read-only pointers are __restrict__: then the next row's loads need
+// not wait for this row's stores. Not in the functions that they call: NVRTC would then select the activation inside the
+// loop, not before.
 
 constexpr int ACROSS = 32, DOWN = 8;  // threads of a block
-constexpr int WARPS = 8;
+constexpr int N_BIASES = bias_index(N_LAYERS - 1) + N_OUTPUTS;
 
-// Gather a batch: rows order[first ..], or without an order rows first .., of X, Y and weight. One thread per number. x
-// and y may be null if they are not needed.
-__device__ __forceinline__ void gather_batch(
-    const T* X, const T* Y, const T* weight, const int* order, long long first, long long rows, Operand* x, T* y, T* w) {
+// The number of this block's net, and of its row in the arrays of NetInputs; of one net they are known to the compiler.
+__device__ __forceinline__ long long net_of(unsigned block) { return ONE_NET ? 0 : block; }
+__device__ __forceinline__ long long owner_of(const NetInputs& inputs, long long net) {
+  return ONE_NET ? 0 : inputs.owners[net];
+}
+
+// Gather each net's batch, one number per thread: rows order[first ..] or, without an order, rows first .. of its samples.
+// x and y: null if they are not needed. first: without a clock, the first row.
+extern "C" __global__ void gather(
+    const Clock* clock, const NetInputs* inputs, const int* order, long long first, long long rows, long long max_rows,
+    Operand* x, T* y, T* w) {
+  const NetInputs& from = *inputs;
+  const long long net = net_of(blockIdx.y), owner = owner_of(from, net);
+  const T *const X = from.X + owner * from.X_stride, *const Y = from.Y + owner * from.Y_stride;
+  const T* const weight = from.weight + owner * from.weight_stride;
+  if (clock) first = clock->step % clock->n_batches * from.batch_size;
+  if (order) order += net * from.n_samples;
+  if (x) x += net * max_rows * N_INPUTS;
+  if (y) y += net * max_rows * N_OUTPUTS;
+  w += net * max_rows;
   const long long width = N_INPUTS + N_OUTPUTS + 1, size = rows * width;
   for (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < size; e += (long long)gridDim.x * blockDim.x) {
     const long long r = e / width;
@@ -42,11 +65,19 @@ __device__ __forceinline__ bool survives(long long e, int k, long long step, lon
 
 // a = f(z + b) of hidden layer k. `drops` also applies dropout: then z keeps the argument of f', and mask the factors,
 // which are T: rounded, they would scale all outputs.
-__device__ __forceinline__ void activate_layer(
-    int k, const T* b, long long rows, int drops, double rate, long long seed, long long step, Operand* z, T* mask,
-    Operand* a) {
+extern "C" __global__ void activate(
+    const Clock* clock, const NetInputs* inputs, int k, long long rows, long long max_rows, int drops, const T* b,
+    Operand* z, T* mask, Operand* a) {
   const int code = activation_of(k), width = width_of(k + 1);
-  const long long size = rows * width;
+  const long long net = net_of(blockIdx.y), at = net * max_rows * width, size = rows * width;
+  b += net * PARAMS_STRIDE, z += at, mask += at, a += at;
+  double rate = 0.0;
+  long long seed = 0, step = 0;
+  if (drops) {
+    const long long owner = owner_of(*inputs, net);
+    rate = inputs->dropout[owner * inputs->dropout_stride + k], seed = inputs->seeds[owner], step = clock->step;
+    if (clock->dropout_factors) rate *= clock->dropout_factors[step - clock->first];
+  }
   const T scaled = T(1.0 / (1.0 - rate));
   for (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < size; e += (long long)gridDim.x * blockDim.x) {
     const T v = T(z[e]) + b[e % width];
@@ -61,35 +92,6 @@ __device__ __forceinline__ void activate_layer(
     }
     a[e] = out;
   }
-}
-
-// A row's outputs so far: indices of the largest output and target, and the outputs that are right.
-struct RowSoFar {
-  T best = -INFINITY, target = -INFINITY, n_right = T(0);
-  int said = 0, meant = 0;
-};
-
-__device__ __forceinline__ T output_of(T v) {
-  return activation_of(N_LAYERS - 1) == ACTIVATION_SOFTMAX ? elementary::exp(v)
-                                                           : activation_value(activation_of(N_LAYERS - 1), v);
-}
-
-// Compare output j of a row with its target, add its loss, and return its delta. v: its pre-activation or, of softmax, the
-// logarithm of the output. w: weight of the sample; one of weight 0 contributes nothing, even if it is not finite.
-__device__ __forceinline__ T compare_output(
-    int j, T v, T out, T wanted, T w, double scale, double c, double bound, RowSoFar& row, T& loss) {
-  T d = T(0);
-  if (w > T(0)) {
-    loss += w * loss_value(LOSS, v, out, wanted, T(c));
-    d = loss_delta(LOSS, out, wanted, T(c)) * (w * T(scale));
-    if (!DELTA_IS_WRT_LOGIT)
-      d *= activation_derivative(activation_of(N_LAYERS - 1), derivative_needs_z(N_LAYERS - 1) ? v : out);
-  }
-  if (out > row.best) row.best = out, row.said = j;
-  if (wanted > row.target) row.target = wanted, row.meant = j;
-  if (METRIC == METRIC_MARGIN) row.n_right += elementary::absolute(out - wanted) <= T(bound) ? T(1) : T(0);
-  if (METRIC == METRIC_THRESHOLD) row.n_right += (out > T(bound)) == (wanted > T(bound)) ? T(1) : T(0);
-  return d;
 }
 
 // The rows of a chunk, a thread a row: of few outputs, which a warp would leave most of its lanes without. Lane j adds up
@@ -188,8 +190,6 @@ __device__ __forceinline__ void loss_and_output_delta_of_chunk(
     const T* b, long long rows, long long chunk, const T* y, const T* weight, double scale, double c, double bound,
     int starts, int has_targets, const T* z, T* a, Operand* delta, double* sums, T* bias_parts) {
   constexpr bool BY_THREADS = N_OUTPUTS <= 32;
-  FM_SHARED(T, losses, [WARPS]);
-  FM_SHARED(T, counts, [WARPS]);
   FM_SHARED(T, biases, [BY_THREADS ? (WARPS - 1) * 32 : 1]);  // of all warps but the first
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const long long first = (long long)blockIdx.x * chunk, last = min(first + chunk, rows);
@@ -199,19 +199,8 @@ __device__ __forceinline__ void loss_and_output_delta_of_chunk(
         b, first, last, y, weight, scale, c, bound, has_targets, z, a, delta, loss, n_correct, bias_gradient);
   else take_rows_by_warps(b, first, last, y, weight, scale, c, bound, has_targets, z, a, delta, loss, n_correct);
   if (!has_targets) return;
-  loss = warp_sum(loss), n_correct = warp_sum(n_correct);
-  if (lane == 0) losses[warp] = loss, counts[warp] = n_correct;
   if (BY_THREADS && warp) biases[(warp - 1) * 32 + lane] = bias_gradient;
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    double both[2] = {0.0, 0.0};
-    for (int k = 0; k < WARPS; ++k) both[0] += losses[k], both[1] += counts[k];
-    both[0] /= LOSS_WIDTH;
-    double* mine = sums + N_CHUNK_SUMS * blockIdx.x;
-    mine[SUM_EPOCH_LOSS] = (starts ? 0.0 : mine[SUM_EPOCH_LOSS]) + both[0],
-    mine[SUM_EPOCH_N_CORRECT] = (starts ? 0.0 : mine[SUM_EPOCH_N_CORRECT]) + both[1];
-    mine[SUM_BATCH_LOSS] = both[0], mine[SUM_BATCH_N_CORRECT] = both[1];
-  }
+  add_to_sums(loss, n_correct, starts, sums);  // all biases are there after it
   if (!bias_parts) return;
   T* const bias_gradients = bias_parts + (long long)blockIdx.x * N_OUTPUTS;
   if constexpr (!BY_THREADS) {
@@ -220,6 +209,21 @@ __device__ __forceinline__ void loss_and_output_delta_of_chunk(
     for (int k = 0; k < WARPS - 1; ++k) bias_gradient += biases[k * 32 + lane];
     bias_gradients[lane] = bias_gradient;
   }
+}
+
+// Loss and output delta of the last layer. y_stride, weight_stride: from net to net, 0 if all nets share them. starts: without a clock,
+// whether sums begin here.
+extern "C" __global__ void __launch_bounds__(32 * WARPS) loss_and_output_delta(
+    const Clock* clock, const T* b, long long rows, long long max_rows, long long chunk, long long most_chunks,
+    const T* __restrict__ y, long long y_stride, const T* __restrict__ weight, long long weight_stride, double scale,
+    double c, double bound, int starts, int has_targets, const T* __restrict__ z, T* a, Operand* delta, double* sums,
+    T* bias_parts) {
+  const long long net = net_of(blockIdx.y), at = net * max_rows * N_OUTPUTS;
+  if (clock) starts = clock->step % clock->n_batches == 0;
+  loss_and_output_delta_of_chunk(
+      b + net * PARAMS_STRIDE, rows, chunk, y + net * y_stride, weight + net * weight_stride, scale, c, bound, starts,
+      has_targets, z + at, a + at, delta + at, sums + N_CHUNK_SUMS * net * most_chunks,
+      bias_parts ? bias_parts + net * most_chunks * N_BIASES : nullptr);
 }
 
 // Delta of hidden layer k: multiplied by f' and mask, and summed over each chunk of rows. Block (columns, chunk).
@@ -249,6 +253,25 @@ __device__ __forceinline__ void backward_chunk(
   }
 }
 
+extern "C" __global__ void __launch_bounds__(ACROSS* DOWN) backward(
+    int k, long long rows, long long max_rows, long long chunk, long long most_chunks, int drops,
+    const Operand* __restrict__ stored, const T* __restrict__ mask, Operand* delta, T* bias_parts) {
+  const long long net = net_of(blockIdx.z), at = net * max_rows * width_of(k + 1);
+  backward_chunk(
+      k, rows, chunk, drops, stored + at, mask + at, delta + at, bias_parts + net * most_chunks * N_BIASES);
+}
+
+// Sets the gradient of weights outside of the blocks of a block-diagonal layer to 0. columns: (fan_in, 2), for each row
+// the first column of its block and the end of its columns.
+extern "C" __global__ void clear_outside_blocks(int k, const long long* columns, T* grads) {
+  const long long fan_out = width_of(k + 1), size = width_of(k) * fan_out;
+  T* const g = grads + net_of(blockIdx.y) * PARAMS_STRIDE + weights_at(k);
+  for (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < size; e += (long long)gridDim.x * blockDim.x) {
+    const long long i = e / fan_out, j = e - i * fan_out;
+    if (j < columns[2 * i] || j >= columns[2 * i + 1]) g[e] = T(0);
+  }
+}
+
 // Gradient of parameter q of this part (include/layout.cuh): a weight's from the product, a bias's from its chunks; with
 // the penalty and, if given, the layer's factor.
 __device__ __forceinline__ T slope_of(
@@ -271,6 +294,13 @@ __device__ __forceinline__ T slope_of(
 // Copy parameter q of this part, if it is a weight, to W: the weights as products read them.
 __device__ __forceinline__ void copy_weight(int q, int part, const T* p, Operand* W) {
   if (part % 2 == 0) W[q - before_operands(part / 2)] = p[q];
+}
+
+// W: (nets, N_OPERAND_WEIGHTS), the weights as products read them, of parameters that no update has written.
+extern "C" __global__ void round_weights(const T* params, Operand* W) {
+  const long long net = net_of(blockIdx.y);
+  for (int q = blockIdx.x * blockDim.x + threadIdx.x; q < N_PARAMS; q += gridDim.x * blockDim.x)
+    copy_weight(q, part_of(q), params + net * PARAMS_STRIDE, W + net * N_OPERAND_WEIGHTS);
 }
 
 // x = X, both of `size` numbers: inputs, which products read where they are if their operands are T.

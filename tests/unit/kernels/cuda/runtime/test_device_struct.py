@@ -1,4 +1,4 @@
-"""`StepCounter`: step numbers, settings and records that kernels read at a fixed address."""
+"""`DeviceStruct`: numbers and arrays that kernels read at a fixed address."""
 
 import numpy as np
 import pytest
@@ -15,15 +15,17 @@ extern "C" __global__ void look(Clock* clock, T* setting, long long* numbers) {
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_kernels_read_the_host_values_at_a_fixed_address(cuda, dtype):
     from fastmlp.kernels.cuda.build.module import compiled
-    from fastmlp.kernels.cuda.runtime.step_counter import CLOCK, StepCounter
+    from fastmlp.kernels.cuda.build.structs import CLOCK
+    from fastmlp.kernels.cuda.runtime.device_struct import DeviceStruct
 
     number = {"float32": "float", "float64": "double"}[dtype]
     look = compiled(f"typedef {number} T;\n{CLOCK.source}{LOOK}")["look"]
-    clock = StepCounter()
+    clock = DeviceStruct(CLOCK)
     address = clock.array.data.ptr
     for first in (0, 40):
         records = cuda.zeros((3, 2))
-        clock.set(first, 2, 4, cuda.asarray(np.array([0.5, 1.5 + first]), dtype), records)
+        settings = cuda.asarray(np.array([0.5, 1.5 + first]), dtype)
+        clock.set(step=first, first=first, end=first + 2, n_batches=4, settings=settings, records=records)
         setting, numbers = cuda.zeros(1, dtype), cuda.zeros(4, np.int64)
         look((1,), 1, clock.array, setting, numbers)
         assert numbers.tolist() == [first, first, 4, 0]
