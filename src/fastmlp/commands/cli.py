@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from .exit_status import console, errors_as_sentences, say
 from .option_parsers import (
     MOST_SEED,
     Choices,
@@ -27,7 +28,6 @@ from .option_parsers import (
 )
 from .sweep_options import SweepOptions, sweep
 from .table_options import MemoryLimit
-from .terminal import console, errors_as_sentences, say
 from .train_options import TrainOptions, as_command, train
 from .unknown_options import Command
 

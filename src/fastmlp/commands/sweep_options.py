@@ -9,8 +9,8 @@ import typer
 
 from ..checkpoint_interval import DEFAULT
 from . import table_options as table
+from .exit_status import console, errors_as_sentences
 from .option_parsers import MOST_SEED, fraction_option, integer_option
-from .terminal import console, errors_as_sentences
 from .train_settings import Checkpoints, TrainSettings
 
 

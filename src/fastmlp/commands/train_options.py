@@ -13,6 +13,7 @@ import typer
 from ..checkpoint_interval import DEFAULT
 from ..table_training.recipe import DEFAULT_QUALITY, QUALITIES
 from . import table_options as table
+from .exit_status import console, errors_as_sentences
 from .option_parsers import (
     Choices,
     choice_option,
@@ -24,7 +25,6 @@ from .option_parsers import (
     name_option,
     number_option,
 )
-from .terminal import console, errors_as_sentences
 from .train_settings import Checkpoints, TrainSettings
 
 

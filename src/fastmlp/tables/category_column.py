@@ -1,13 +1,15 @@
-"""One-hot encoding of columns of categories."""
+"""One-hot encoding of columns of categories, and which of many categories have a feature."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from .cell_counts import CellCounts
 from .cells import MISSING_TEXTS, Spellings, categories_of, count_of, examples, text_of
 from .column_notes import Note, missing_note
 from .vector_size import check_vector_size
@@ -15,6 +17,8 @@ from .vector_size import check_vector_size
 if TYPE_CHECKING:
     import pandas as pd
 
+MAX_CATEGORIES = 255  # of a column
+MIN_ROWS = 16  # of a category with a feature of its own, in a column of more categories
 PLAIN = (str, int, bool)  # types of cells whose names do not depend on the column's type
 
 
@@ -107,3 +111,15 @@ class CategoryColumn:
 def _are_floats(series: pd.Series, cells: list) -> bool:
     """Whether cells are numbers in float64, none of which is missing; those of other types have other names."""
     return series.dtype == np.float64 and all(cell == cell for cell in cells)
+
+
+def frequent_categories(cells: CellCounts, names: list[str]) -> list[str]:
+    """Return the most frequent categories, sorted, or none if they make up less than half of the cells.
+
+    names : names of the categories, in the order of cells.counts; counts of equal names are added up
+    """
+    counts: Counter[str] = Counter()
+    for name, count in zip(names, cells.counts.values(), strict=True):
+        counts[name] += count
+    chosen = [name for name, count in counts.most_common(MAX_CATEGORIES) if count >= MIN_ROWS]
+    return sorted(chosen) if 2 * sum(counts[name] for name in chosen) >= cells.n_present else []

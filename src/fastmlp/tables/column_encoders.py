@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import WrongArgument, checked_count, counted, unknown_name
 from .bad_cells import BadCells
 from .bin_edges import leap_edges, quantile_edges, tree_edges
-from .category_column import CategoryColumn
+from .category_column import MAX_CATEGORIES, CategoryColumn, frequent_categories
 from .cell_counts import CellCounts
 from .cells import MAX_BAD_FRACTION, MIXTURES, contents, count_of, examples, read_numbers, spelled_alike
 from .column_notes import Note as Note
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NUMERIC_ENCODINGS = ("auto", "piecewise_linear", "quantile", "standard", "robust", "periodic")
-MAX_CATEGORIES = 255
-MIN_ROWS = 16  # of a category with a feature of its own, in a column of more categories
 MANY_DISTINCT = 32  # columns with more distinct numbers have quantiles and bins
 MAX_BINS = 1000  # of a column
 MIN_SHARE_OF_TEXT = 0.5  # of the cells that have an n-gram, in a column that is text though nobody has named it
@@ -235,7 +233,7 @@ def _fit_category(series: pd.Series, encoding: NumericEncoding, cells: ColumnCel
             f"it holds no numbers in {count_of(not_numbers.n_bad, not_numbers.n_present)} "
             f"({not_numbers.examples}), and a column of numbers may in {100 * MAX_BAD_FRACTION:g} %"
         )
-    if len(distinct) > MAX_CATEGORIES and (frequent := _frequent(found, names)):
+    if len(distinct) > MAX_CATEGORIES and (frequent := frequent_categories(found, names)):
         n = found.n_shown(len(distinct))
         note = f"has {n} categories, and the {len(frequent)} most frequent are encoded; others are zeros"
         column = CategoryColumn(str(series.name), tuple(frequent), has_missing, is_text, has_rest=True)
@@ -262,18 +260,6 @@ def _running_text(series: pd.Series, cells: CellCounts) -> TextColumn | None:
     texts = _texts(series, cells)
     column = fit_text(str(series.name), texts, cells.n_missing > 0) if is_running_text(texts) else None
     return column if column is not None and column.share >= MIN_SHARE_OF_TEXT else None
-
-
-def _frequent(cells: CellCounts, names: list[str]) -> list[str]:
-    """Return the most frequent categories, sorted, or none if they make up less than half of the cells.
-
-    names : names of the categories, in the order of cells.counts; counts of equal names are added up
-    """
-    counts: Counter[str] = Counter()
-    for name, count in zip(names, cells.counts.values(), strict=True):
-        counts[name] += count
-    chosen = [name for name, count in counts.most_common(MAX_CATEGORIES) if count >= MIN_ROWS]
-    return sorted(chosen) if 2 * sum(counts[name] for name in chosen) >= cells.n_present else []
 
 
 def _share_of_matches(names: list[str], pattern: re.Pattern[str]) -> float:

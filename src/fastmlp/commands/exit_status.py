@@ -1,4 +1,4 @@
-"""Terminal output of the `fastmlp` command: warnings, errors and Ctrl-C as sentences, and the exit status."""
+"""Exit status of the `fastmlp` command, and how it ends: warnings, errors and Ctrl-C as sentences on the terminal."""
 
 from __future__ import annotations
 
