@@ -96,7 +96,7 @@ def test_paths_of_the_architecture_page_exist():
     """The tables that say where to change what name whole paths, below src/fastmlp or, elsewhere, below the root."""
     section = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").split("## Where do I change", 1)[1]
     rows = "".join(line for line in section.splitlines(keepends=True) if line.startswith("|"))
-    paths = re.findall(r"`([\w*/.]+(?:/|\.py|\.cuh))`", rows)
+    paths = re.findall(r"`([\w*/.]+(?:/|\.py|\.cuh?))`", rows)
     assert len(paths) > 80
     for path in paths:
         base = ROOT if path.startswith(("bench/", "tests/")) else ROOT / "src" / "fastmlp"

@@ -99,7 +99,7 @@ ENDED_BY_RULES = {  # rule, and settings with which one net diverges, the rule e
 @pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("case", ENDED_BY_RULES)
 def test_a_net_that_has_diverged_stays_and_the_others_go_on(tmp_path, monkeypatch, case, n_threads):
-    monkeypatch.setattr(fastmlp.population_training.fit, "lane_threads", lambda *_: n_threads)
+    monkeypatch.setattr(fastmlp.population_training.together, "lane_threads", lambda *_: n_threads)
     (rule, fit), path, fresh = ENDED_BY_RULES[case], tmp_path / "run.ckpt", lambda: make(hidden_activation="leaky_relu")
     whole = train(fresh(), (X, y), epochs=LONG, **fit)
     pop, short = train(fresh(), (X, y), path, epochs=SHORT, **fit)
