@@ -246,6 +246,9 @@ _starts = cycle(range(0, 16 * START_STAGGER, START_STAGGER))
 # Up to this many parameters, two threads train data-parallel whether or not their cores share a cache.
 DATA_PARALLEL_PARAMS = 60_000
 
+# For one row on several threads, a layer's outputs are divided into a share for every so many outputs.
+COLUMNS_PER_SHARE = 128
+
 # Nets with more parameters come from memory in every step, whatever copies of the weights there are.
 LARGE_NET_PARAMS = 2_000_000
 

@@ -14,6 +14,7 @@ import pytest
 from executor_cases import InPlace
 
 from fastmlp import Population, sweep
+from fastmlp.streams.read_ahead import read_ahead
 from fastmlp.sweeps import search
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="os.kill has no SIGINT there, it ends the process")
@@ -26,7 +27,7 @@ def interrupt_first_start(ctrl_c, monkeypatch):
 
     def interrupted_start(self):
         start(self)
-        if self.name.startswith("ThreadPoolExecutor") and not started:
+        if self.name.startswith(("ThreadPoolExecutor", "fastmlp-reader")) and not started:
             started.append(self)
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -56,3 +57,19 @@ def test_nets_one_by_one(interrupt_first_start, rng, monkeypatch):
     pop = Population((2, 90, 70, 1), 8, random_state=0, device="cpu")
     result = pop.fit(X, X[:, 0], epochs=10**6, batch_size=8, verbose=0)
     assert result.interrupted
+
+
+def test_reading_ahead(interrupt_first_start):
+    closed = []
+
+    def items():
+        try:
+            for k in range(5):
+                time.sleep(0.1)
+                yield k
+        finally:
+            closed.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        list(read_ahead(items()))
+    assert closed

@@ -150,7 +150,8 @@ def evaluate(thread, n_threads, barrier, net, data, params, ws, n_rows, output):
 
     The sums go to ws.partial, one pair for each EVALUATION_CHUNK_ROWS samples, SUMS elements apart.
 
-    n_rows : number of samples that a thread takes through the net at a time; threads divide the columns of one sample
+    n_rows : number of samples that a thread takes through the net at a time; of a single sample, threads divide the
+        outputs of each layer
     output : flat (n_samples * n_outputs,), written; or empty
     """
     writes = output.size > 0

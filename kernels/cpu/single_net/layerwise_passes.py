@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ...formulas.activations import IDENTITY, SOFTMAX
 from ...jit.decorators import helper, inline_helper, linked_helper
 from ...simd.load_store import offset, scalar_like
-from ...structs import METRIC_MARGIN, METRIC_NONE
+from ...structs import COLUMNS_PER_SHARE, METRIC_MARGIN, METRIC_NONE
 from ..gemm.gemm import product, product_kind
 from ..gemm.operands import Matrix
 from ..gemm.skinny_gemm import DOTS
@@ -31,9 +31,10 @@ from .elementwise import (
 )
 from .training_loop import sums_index
 
-SHARE_COLUMNS = 64  # a thread's columns of one row's product begin at a multiple of so many
-# Columns of a thread, at least: with so few that the product is skinny, another order of sums would change its bits.
-FEWEST_COLUMNS = 2 * SHARE_COLUMNS
+# Shares of a layer's outputs, for one row on several threads, begin at multiples of so many. As a layer has a share for
+# every COLUMNS_PER_SHARE outputs at most, each has 65 or more: with eight or fewer the product would be skinny, with
+# another order of sums and so other bits.
+SHARE_STEP = COLUMNS_PER_SHARE // 2
 
 
 # Passes that follow a product of rows i .. i + rows: the bias and the activation, or the dropout mask and the
@@ -156,7 +157,7 @@ def forward_layers(scratch, net, params, source, row, rows, ws, copy, dropout, f
 
 @inline_helper
 def forward_row(thread, n_threads, barrier, scratch, net, params, inputs, ws):
-    """Run one row forward through all layers, with this thread's share of the columns of every layer.
+    """Run one row forward through all layers, whose outputs the threads divide, with a barrier after each layer.
 
     Writes row 0 of ws.a and ws.z, with the bits of `forward`. Return False if the start is called off.
 
@@ -167,9 +168,9 @@ def forward_row(thread, n_threads, barrier, scratch, net, params, inputs, ws):
     n_barriers, source = 1, inputs
     for k in range(net.n_layers):
         fan_in, fan_out, o = net.sizes[k], net.sizes[k + 1], ws.row_starts[k + 1]
-        n_shares = max(1, min(n_threads, fan_out // FEWEST_COLUMNS))
-        first = chunk_start(min(thread, n_shares), n_shares, fan_out, SHARE_COLUMNS)
-        end = chunk_start(min(thread + 1, n_shares), n_shares, fan_out, SHARE_COLUMNS)
+        n_shares = max(1, min(n_threads, fan_out // COLUMNS_PER_SHARE))
+        first = chunk_start(min(thread, n_shares), n_shares, fan_out, SHARE_STEP)
+        end = chunk_start(min(thread + 1, n_shares), n_shares, fan_out, SHARE_STEP)
         if first < end:
             keeps_z, start = net.keep_z[k] == 1, o + first
             z, bias = ws.z if keeps_z else ws.a, offset(params, net.bias_offsets[k] + first)

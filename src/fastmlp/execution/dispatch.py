@@ -14,6 +14,7 @@ import numpy as np
 
 from ..devices import Device, backend
 from ..kernels.structs import (
+    COLUMNS_PER_SHARE,
     DATA_PARALLEL_PARAMS,
     LANES,
     NO_UPDATE,
@@ -405,10 +406,14 @@ def choose_threads(network: Network, family: str, rows: int) -> int:
 
 def choose_evaluation_threads(network: Network, rows: int) -> int:
     """Return the number of threads for a forward pass layer by layer."""
-    n_weights = sum(i * j for i, j in network.layout.shapes)
-    if rows == 1:  # whose products threads divide by columns
-        return max(1, min(n_threads_available(), n_weights // thresholds.WEIGHTS_PER_THREAD))
-    n_threads = min(rows * n_weights // thresholds.PASS_PER_THREAD, rows // thresholds.ROWS_PER_THREAD)
+    shapes = network.layout.shapes
+    if rows == 1:  # threads divide the outputs of each layer that has enough of them
+        n_shares = max(j for _, j in shapes) // COLUMNS_PER_SHARE
+        divided = sum(i * j for i, j in shapes if j >= 2 * COLUMNS_PER_SHARE)
+        n_threads = min(n_shares, divided // thresholds.WEIGHTS_PER_THREAD)
+    else:
+        work = rows * sum(i * j for i, j in shapes)
+        n_threads = min(work // thresholds.PASS_PER_THREAD, rows // thresholds.ROWS_PER_THREAD)
     return max(1, min(n_threads_available(), n_threads))
 
 

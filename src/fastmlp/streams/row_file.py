@@ -101,11 +101,8 @@ class RowFile:
                     raise OSError(f"{str(self.folder)!r} is shorter than it was. Fit again, to write the rows anew.")
                 view = view[n:]
 
-    def read_soon(self, first: int, n: int) -> None:
-        """Let the system read n rows from row number `first` on into its page cache, where it can.
-
-        A disk answers many requests at a time, but `read` makes one after the other.
-        """
+    def prefetch(self, first: int, n: int) -> None:
+        """Start reading n rows from row number `first` on into the page cache, where the system can."""
         if hasattr(os, "posix_fadvise"):
             for file, width in zip(self._files, self.widths, strict=True):
                 row_bytes = width * self.dtype.itemsize

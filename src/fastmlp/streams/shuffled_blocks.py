@@ -9,16 +9,17 @@ chunk with the incomplete batch comes last, so that every epoch has the same num
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from ..kernels.structs import aligned_zeros
+from .read_ahead import Reader
 from .row_file import RowFile
 
 CHUNK_BYTES = 1_000_000  # at least: a disk reads so many at full speed from any place
+PREFETCHED = 32  # chunks that a disk is asked for before they are read: it answers many requests at a time
 BUFFERS = 2  # blocks in memory: one is trained on while the next is read
 SHARE = 0.8  # of the memory limit, for blocks
 
@@ -94,17 +95,17 @@ class Blocks:
         groups = [order[i : i + size] for i in range(first * size, len(order), size)]
         if not groups:
             return
-        with ThreadPoolExecutor(1, thread_name_prefix="fastmlp-reader") as reader:
-            coming = self._begin(reader, groups[0])
+        with Reader() as reader:
+            result = self._begin(reader, groups[0])
             for i in range(len(groups)):
-                block = self._arrived(*coming.result())
+                block = self._arrived(*result())
                 if i + 1 < len(groups):
-                    coming = self._begin(reader, groups[i + 1])
+                    result = self._begin(reader, groups[i + 1])
                 yield block
 
-    def _begin(self, reader: ThreadPoolExecutor, chunks: np.ndarray) -> Future[tuple[int, Block]]:
+    def _begin(self, reader: Reader, chunks: np.ndarray) -> Callable[[], tuple[int, Block]]:
         """Let the reader read the block of these chunks, the next one to arrive."""
-        return reader.submit(self._read, self._n_arrived, chunks)
+        return reader.begin(self._read, self._n_arrived, chunks)
 
     def _arrived(self, k: int, block: Block) -> Block:
         """Return block k, which was read, in the memory that kernels read."""
@@ -127,14 +128,16 @@ class Blocks:
         """Read the block of these chunks, number k, and return both."""
         rows, size = self._rows, self.chunk_rows
         buffers = self._buffers[k % BUFFERS if self._copies is None else 0]  # one is enough if blocks are copied
-        counts = [min(size, rows.n_samples - chunk * size) for chunk in chunks.tolist()]
-        for chunk, count in zip(chunks.tolist(), counts, strict=True):
-            rows.read_soon(chunk * size, count)
-        n = sum(counts)
+        parts = [(chunk * size, min(size, rows.n_samples - chunk * size)) for chunk in chunks.tolist()]
+        n = sum(count for _, count in parts)
         X, Y = (array[: n * width].reshape(n, width) for array, width in zip(buffers, rows.widths, strict=True))
+        for part in parts[:PREFETCHED]:
+            rows.prefetch(*part)
         done = 0
-        for chunk, count in zip(chunks.tolist(), counts, strict=True):
-            rows.read(chunk * size, X[done : done + count], Y[done : done + count])
+        for i, (first, count) in enumerate(parts):
+            for part in parts[i + PREFETCHED : i + PREFETCHED + 1]:
+                rows.prefetch(*part)
+            rows.read(first, X[done : done + count], Y[done : done + count])
             done += count
         if self._copies is not None:
             self._copies.send(k, [X.reshape(-1), Y.reshape(-1)])

@@ -288,6 +288,9 @@ def test_threads_of_one_row_grow_with_the_weights(available, monkeypatch):
     monkeypatch.setattr(fastmlp.execution.dispatch, "n_threads_available", lambda: available)
     sizes = ((64, 64, 32, 10), LARGE, (64, 2048, 2048, 10))
     assert [choose_evaluation_threads(network(size), 1) for size in sizes] == [1, 1, min(2, available)]
+    for narrow in ((100_000, 32, 2), (20_000, 255, 1)):
+        assert choose_evaluation_threads(network(narrow), 1) == 1, "too few outputs to divide"
+    assert choose_evaluation_threads(network((12_000, 300, 2)), 1) == min(2, available)
 
 
 def test_number_of_multiply_adds_worked_by_hand():

@@ -1,6 +1,7 @@
 """Reading ahead: the items of a generator in their order, the next one computed while the present one is in use."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_an_error_is_raised_in_place_of_its_item():
 
 
 def test_a_reader_that_stops_early_closes_the_generator():
-    ends = []
+    ends, before = [], set(threading.enumerate())
 
     def items():
         try:
@@ -49,4 +50,12 @@ def test_a_reader_that_stops_early_closes_the_generator():
     assert next(read) == 0
     read.close()
     assert len(ends) == 1
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("fastmlp-reader")]
+    assert not set(threading.enumerate()) - before
+
+
+def test_items_are_read_where_no_thread_can_be_started(monkeypatch):
+    def submit(*_):
+        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", submit)
+    assert list(read_ahead(k for k in range(5))) == [0, 1, 2, 3, 4]

@@ -146,3 +146,22 @@ def test_full_disk_is_a_sentence_and_leaves_nothing(rows, tmp_path, monkeypatch)
     with pytest.raises(OSError, match=r"cannot be written to .*No space left on device\. Choose a folder"):
         load_rows(rows, SMALL, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no advice on files")
+def test_prefetch_asks_for_the_bytes_of_rows_in_both_files(rows, monkeypatch):
+    asked = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda fd, first, n, advice: asked.append((first, n, advice)))
+    with load_rows(rows, SMALL) as found:
+        found.prefetch(10, 20)
+    assert asked == [(120, 240, os.POSIX_FADV_WILLNEED), (80, 160, os.POSIX_FADV_WILLNEED)]
+
+
+def test_prefetch_is_no_error_where_a_file_takes_no_advice(rows, monkeypatch):
+    def refuse(*_):
+        raise OSError("no advice")
+
+    monkeypatch.setattr(os, "posix_fadvise", refuse, raising=False)
+    monkeypatch.setattr(os, "POSIX_FADV_WILLNEED", 3, raising=False)
+    with load_rows(rows, SMALL) as found:
+        found.prefetch(0, 500)

@@ -95,3 +95,16 @@ def test_memory_limits_that_are_none(value):
 
 def test_default_memory_limit_is_a_share_of_what_is_free():
     assert 1_000_000 <= checked_memory_limit(None) < 2**47
+
+
+def test_chunks_are_prefetched_once_each_and_before_they_are_read(rows, monkeypatch):
+    monkeypatch.setattr(module, "PREFETCHED", 2)
+    events, read = [], rows.read
+    monkeypatch.setattr(rows, "prefetch", lambda first, n: events.append(("prefetch", first, n)))
+    monkeypatch.setattr(rows, "read", lambda first, X, Y: events.append(("read", first, len(X))) or read(first, X, Y))
+    visited(Blocks(rows, BATCH, True, 5, 8_000), 0)
+    asked, got = ([event[1:] for event in events if event[0] == kind] for kind in ("prefetch", "read"))
+    assert asked == got
+    assert sum(n for _, n in got) == N
+    for place in got:
+        assert events.index(("prefetch", *place)) < events.index(("read", *place))
