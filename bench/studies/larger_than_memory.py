@@ -35,8 +35,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
 
 from studies.streaming import fits, limits, peers
-from studies.streaming.case import SIZES
-from studies.streaming.files import ROWS_OF_GROUP, make, row_bytes
+from studies.streaming.files import ROWS_OF_GROUP, SIZES, make, row_bytes
 from suite.clean_env import start_clean
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "larger_than_memory.json"

@@ -208,7 +208,7 @@ def _load_result(
     net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray]
 ) -> tuple[PopulationResult, list[str]]:
     from .population_result import PopulationResult
-    from .population_result.statistics import CLAIMS
+    from .population_result.result_base import CLAIMS
 
     arrays_of_result = {
         name.removeprefix(RESULT_PREFIX): a for name, a in arrays.items() if name.startswith(RESULT_PREFIX)

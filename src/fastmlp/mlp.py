@@ -426,11 +426,11 @@ class MLP(SingleNetBase):
     def _outputs(self, X: Any, executor: Any = None) -> Any:
         """Return the outputs (n_samples, n_outputs) as a NumPy array, or as a CuPy array for inputs on a device."""
         if type(X) is not np.ndarray and is_source(X):
-            from .api.prediction_in_pieces import in_pieces
-            from .api.stream_arguments import refuse_arguments
+            from .api.prediction_in_pieces import predict_in_pieces
+            from .api.stream_arguments import refuse_with_stream
 
-            refuse_arguments(executor=executor)
-            return in_pieces(self._outputs, X)
+            refuse_with_stream(executor=executor)
+            return predict_in_pieces(self._outputs, X)
         if executor is not None:
             return outputs_of_net(self, X, executor)
         features = as_features(X, self.network.n_features, self.dtype)
@@ -490,11 +490,11 @@ class MLP(SingleNetBase):
             If the data do not fit the net or are not finite.
         """
         if type(X) is not np.ndarray and (is_source(X) or names_columns(X, y)):
-            from .api.prediction_in_pieces import scores_of_pieces
-            from .api.stream_arguments import refuse_arguments
+            from .api.prediction_in_pieces import evaluate_in_pieces
+            from .api.stream_arguments import refuse_with_stream
 
-            refuse_arguments(sample_weight=sample_weight)
-            return scores_of_pieces(self, X, y)
+            refuse_with_stream(sample_weight=sample_weight)
+            return evaluate_in_pieces(self, X, y)
         data = validated_samples(X, y, self.network, self.dtype, sample_weight)
         self._choose_device(X, data.n_samples / 3, data.n_samples / 3)
         return self._scores(data.metric, *self._evaluate(data, np.empty(0, self.dtype)))

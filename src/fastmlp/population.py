@@ -588,6 +588,11 @@ class Population(PopulationBase, NetSequence[MLP]):
         ndarray of float64, shape (n_nets,)
             How often each net was added.
 
+        Raises
+        ------
+        ValueError
+            If no candidate has a finite loss.
+
         References
         ----------
         Caruana, Niculescu-Mizil, Crew and Ksikes 2004, "Ensemble selection from libraries of models".

@@ -27,7 +27,7 @@ TRACED = {
     str(SRC / name): name
     for name in (
         "api/checkpoint_identity.py",
-        "api/checkpoints_on_demand.py",
+        "api/optional_checkpoints.py",
         "api/fit_arguments.py",
         "api/fit_preparation.py",
         "api/mlp_fit.py",
@@ -48,7 +48,7 @@ TRACED = {
         "training/epoch_records.py",
         "training/fit_loop.py",
         "training/fit_options.py",
-        "training/fit_progress.py",
+        "training/fit_base.py",
         "training/fit_state.py",
         "training/state_transfer.py",
         "training/stream_state.py",

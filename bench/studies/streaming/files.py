@@ -1,4 +1,4 @@
-"""Parquet files of the study: written with a made-up target, and read."""
+"""Parquet files of the study, written with a made-up target, and read; and the net that is trained on the large one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 ROWS_OF_GROUP = 250_000
+SIZES, BATCH = (54, 128, 128, 1), 1024  # of the net that fastmlp and the peers train on the large file
 
 
 def make(path: Path, n_rows: int, n_columns: int, rows_of_group: int = ROWS_OF_GROUP) -> None:

@@ -8,8 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from studies.streaming.case import SIZES
-from studies.streaming.files import make, n_rows_of, row_bytes, rows_of
+from studies.streaming.files import SIZES, make, n_rows_of, row_bytes, rows_of
 from studies.streaming.system import empty_page_cache
 from studies.streaming.turns import Worker
 
@@ -20,7 +19,7 @@ SERIES, SERIES_SIZES, SERIES_LIMIT = {1_000_000: 20, 10_000_000: 4, 100_000_000:
 
 
 def baseline(path: Path, n_rounds: int) -> dict[str, Any]:
-    """Return what epochs of a net took whose rows are in memory, and of the same net on a file, in turns."""
+    """Time epochs in memory and epochs over a file, in turns."""
     n_rows = n_rows_of(path)
     shutil.rmtree(rows_of(path), ignore_errors=True)
     memory = Worker(path, SIZES, n_rounds, EPOCHS_IN_MEMORY, in_memory=ROWS_IN_MEMORY)

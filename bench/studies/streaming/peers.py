@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from studies.streaming.case import BATCH, SIZES
-from studies.streaming.files import features
+from studies.streaming.files import BATCH, SIZES, features
 from studies.streaming.system import largest_resident_bytes
 
 

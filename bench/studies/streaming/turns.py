@@ -16,8 +16,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # bench/
 
-from studies.streaming.case import BATCH
-from studies.streaming.files import first_rows, rows_of
+from studies.streaming.files import BATCH, first_rows, rows_of
 from studies.streaming.system import bytes_from_disk, largest_resident_bytes
 from suite.clean_env import start_clean
 

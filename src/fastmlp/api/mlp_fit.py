@@ -15,9 +15,9 @@ from ..streams.kinds import is_source, names_columns
 from ..training.epoch_metrics import FitMetrics
 from ..training.fit_loop import Fit
 from ..training.time_limit import TimeLimit
-from .checkpoints_on_demand import checkpoint_file, net_saver, random_numbers_of
 from .fit_arguments import CheckpointArguments, FitArguments, GivenData
 from .fit_preparation import fit_data, fit_options
+from .optional_checkpoints import checkpoint_file, net_saver, random_numbers_of
 from .single_net_base import SingleNetBase
 
 

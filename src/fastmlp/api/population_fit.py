@@ -25,9 +25,9 @@ from ..population_training.fit import run
 from ..population_training.task import PopulationOutcome, PopulationTask
 from ..schedules.checked_factors import schedule_text
 from ..training.time_limit import TimeLimit
-from .checkpoints_on_demand import checkpoint_file, population_saver, random_numbers_of
 from .fit_arguments import CheckpointArguments, FitArguments, GivenData
 from .nets_with_shared_weights import device_of_sharing, refuse_with_shared_weights
+from .optional_checkpoints import checkpoint_file, population_saver, random_numbers_of
 from .population_base import PopulationBase
 from .population_prediction import reads_rows
 from .with_executor import ON_WORKERS, device_on_workers, refuse_with_executor, run_with_executor

@@ -33,11 +33,11 @@ def predict(pop: PopulationBase, X: Any, nets: Any, executor: Any) -> Any:
 def ensemble_predict(pop: PopulationBase, X: Any, members: np.ndarray, weights: np.ndarray, executor: Any) -> Any:
     """Return the result of Population.ensemble_predict; weights : (n_members,), those of the members"""
     if reads_rows(X, None):
-        from .prediction_in_pieces import in_pieces
-        from .stream_arguments import refuse_arguments
+        from .prediction_in_pieces import predict_in_pieces
+        from .stream_arguments import refuse_with_stream
 
-        refuse_arguments(executor=executor)
-        return in_pieces(lambda piece: mean_outputs(pop, piece, members, weights), X)
+        refuse_with_stream(executor=executor)
+        return predict_in_pieces(lambda piece: mean_outputs(pop, piece, members, weights), X)
     with workers_for(executor) as workers:
         return average(pop, X, members, weights, workers)
 
@@ -48,11 +48,11 @@ def outputs_of(pop: PopulationBase, X: Any, nets: Any, executor: Any = None) -> 
     X, nets, executor : arguments of Population.predict
     """
     if reads_rows(X, None):
-        from .prediction_in_pieces import in_pieces
-        from .stream_arguments import refuse_arguments
+        from .prediction_in_pieces import predict_in_pieces
+        from .stream_arguments import refuse_with_stream
 
-        refuse_arguments(executor=executor)
-        return in_pieces(lambda piece: outputs_of(pop, piece, nets), X, axis=1)
+        refuse_with_stream(executor=executor)
+        return predict_in_pieces(lambda piece: outputs_of(pop, piece, nets), X, axis=1)
     if executor is not None:
         refuse_with_executor(X)
     network, dtype = pop.network, pop.dtype
@@ -75,11 +75,11 @@ def outputs_of(pop: PopulationBase, X: Any, nets: Any, executor: Any = None) -> 
 def evaluate(pop: PopulationBase, X: Any, y: Any, sample_weight: Any) -> dict[str, np.ndarray]:
     """Return the scores of the nets; arguments and result are those of Population.evaluate."""
     if reads_rows(X, y):
-        from .prediction_in_pieces import scores_of_pieces
-        from .stream_arguments import refuse_arguments
+        from .prediction_in_pieces import evaluate_in_pieces
+        from .stream_arguments import refuse_with_stream
 
-        refuse_arguments(sample_weight=sample_weight)
-        return scores_of_pieces(pop, X, y)
+        refuse_with_stream(sample_weight=sample_weight)
+        return evaluate_in_pieces(pop, X, y)
     data, strides = validated_population_samples(X, y, pop.network, pop.dtype, pop.n_nets, sample_weight)
     pop._choose_device(X, data.n_samples / 3, data.n_samples / 3, pop._in_one_launch())
     return pop._scores(data.metric, *evaluate_nets(pop.network, pop.device, pop.params, data, strides, pop.precision))

@@ -13,7 +13,7 @@ from ..streams.sources import Source, as_source
 from .net_base import NetBase
 
 
-def in_pieces(predict: Callable[[Any], Any], X: Any, axis: int = 0) -> np.ndarray:
+def predict_in_pieces(predict: Callable[[Any], Any], X: Any, axis: int = 0) -> np.ndarray:
     """Return what `predict` returns for all rows of a source; it is called with each piece.
 
     axis : that of the rows in the result
@@ -25,7 +25,7 @@ def in_pieces(predict: Callable[[Any], Any], X: Any, axis: int = 0) -> np.ndarra
     return np.concatenate(found, axis)
 
 
-def scores_of_pieces(net: NetBase, X: Any, y: Any) -> dict[str, Any]:
+def evaluate_in_pieces(net: NetBase, X: Any, y: Any) -> dict[str, Any]:
     """Return MLP.evaluate's or Population.evaluate's result for a source."""
     source = as_source(X, y)
     metrics = set[int]()

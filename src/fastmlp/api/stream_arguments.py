@@ -37,7 +37,7 @@ class StreamArguments(NamedTuple):
         return cls(checked_memory_limit(memory_limit), as_cache(row_cache))
 
 
-def refuse_arguments(**given: Any) -> None:
+def refuse_with_stream(**given: Any) -> None:
     """Raise ValueError if one of these arguments is given, which need all data in memory."""
     is_empty = lambda value: value is None or value is False or (hasattr(value, "__len__") and len(value) == 0)
     names = [name for name, value in given.items() if not is_empty(value)]

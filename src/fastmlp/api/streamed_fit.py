@@ -37,14 +37,14 @@ from ..training.optimizer_state import checked_state
 from ..training.stream_state import StreamState
 from ..training.streamed_fit import StreamedFit
 from ..training.time_limit import TimeLimit
-from .checkpoints_on_demand import random_numbers_of, stream_file
 from .fit_arguments import FitArguments
 from .fit_preparation import FitData, fit_options
 from .net_base import NetBase
 from .nets_with_shared_weights import device_of_sharing
+from .optional_checkpoints import random_numbers_of, stream_file
 from .population_base import PopulationBase
 from .single_net_base import SingleNetBase
-from .stream_arguments import StreamArguments, refuse_arguments
+from .stream_arguments import StreamArguments, refuse_with_stream
 
 if TYPE_CHECKING:
     from ..persistence.checkpoints import CheckpointFile
@@ -64,7 +64,7 @@ def read_rows(
     """
 
     def before_file() -> None:
-        refuse_arguments(**others)
+        refuse_with_stream(**others)
         if arguments.batch_size is None:
             raise ValueError(
                 "batch_size is None, all samples in one batch, but they take more than memory_limit. Pass the number "
@@ -78,12 +78,10 @@ class Plans(NamedTuple):
     """Plans of a fit to blocks of rows.
 
     make : function (n_samples) that returns the plan of a block
-    n_threads : of these plans
     validation : plan for the held-out samples, or None
     """
 
     make: Callable[[int], Any]
-    n_threads: int
     validation: Any
 
 
@@ -134,7 +132,7 @@ class StreamTask:
         """Choose the device of a net, by the work of the fit."""
         net._choose_device(None, self.arguments.epochs * self.rows.n_samples, self.batch_size)
 
-    def file_of_states(self, file: CheckpointFile | None, nets: NetBase, device: Device) -> StreamFile | None:
+    def checkpoint_states(self, file: CheckpointFile | None, nets: NetBase, device: Device) -> StreamFile | None:
         """Return the states of nets in the file of the fit's checkpoints, or None without it."""
         further = self.rows, self.arguments, self.shuffle, self.held_out, self.stream.memory_limit
         return stream_file(file, nets, device, *further)
@@ -160,6 +158,12 @@ class StreamTask:
             print(_notice(rows, blocks, limit), file=sys.stderr)
         return blocks, options
 
+    def describe(self, history: History, options: Options, n_threads: int) -> None:
+        """Write the settings of the fit to its history; n_threads : of the plans"""
+        described = options.description(self.rows, self.held_out, n_threads, *self.arguments.schedules)  # type: ignore[arg-type]
+        limit = self.stream.memory_limit
+        history.settings = lambda: {**described(), "memory_limit": limit}  # type: ignore[assignment]
+
     def train(
         self,
         blocks: Blocks,
@@ -169,14 +173,12 @@ class StreamTask:
         history: History,
         saver: Saver[StreamState] | None = None,
     ) -> None:
-        """Train parameters in place, and fill the history.
+        """Train parameters in place, and write records to the history.
 
         blocks, options : as `begin` returns them
         params : as of StreamedFit
         """
-        rows, limit = self.rows, self.stream.memory_limit
-        described = options.description(rows, self.held_out, plans.n_threads, *self.arguments.schedules)  # type: ignore[arg-type]
-        history.settings = lambda: {**described(), "memory_limit": limit}  # type: ignore[assignment]
+        rows = self.rows
         validation = None if self.held_out is None else (plans.validation, self.held_out)
         StreamedFit(plans.make, blocks, rows.n_samples, rows.metric, validation, params, options, history, saver).run()
 
@@ -205,7 +207,7 @@ def fit_rows(
     _ = arguments.optimizer.hyper  # settings of several nets are an error
     task.choose_device(net)
     with random_numbers_of(net, file):
-        states = task.file_of_states(file, net, net.device)
+        states = task.checkpoint_states(file, net, net.device)
     saver = None if states is None else states.of_net()
     return _fit_net(net, task, watch, saver, time_limit, callbacks, optimizer_state)
 
@@ -231,10 +233,10 @@ def _fit_net(
         _, shuffles = task.batches_of(blocks.size)
         blocks.copy_to(backend(device).block_copies(blocks.sizes, net.dtype, blocks.size if shuffles else 0))
         make_plan = lambda n: Plan.for_training(*of_net, n, *task.batches_of(n), precision=net.precision)
-        n_threads = choose_training(*of_net, task.batch_size, net.precision).n_threads
+        task.describe(history, options, choose_training(*of_net, task.batch_size, net.precision).n_threads)
         validation_plan = None if task.held_out is None else net._plan_for(task.held_out.n_samples)
         try:
-            task.train(blocks, options, Plans(make_plan, n_threads, validation_plan), net._padded, history, saver)
+            task.train(blocks, options, Plans(make_plan, validation_plan), net._padded, history, saver)
         finally:
             if validation_plan is not None:
                 validation_plan.release()
@@ -279,7 +281,7 @@ def fit_population_rows(
     with random_numbers_of(pop, file):
         optimizer = arguments.optimizer.for_nets(pop.n_nets, LateGenerator([pop.seed, pop.fits]))
         of_nets = replace(task, arguments=arguments._replace(optimizer=optimizer))
-        states = of_nets.file_of_states(file, pop, first.device)
+        states = of_nets.checkpoint_states(file, pop, first.device)
     histories: list[History] = []
     interrupted = False
     with nullcontext() if states is None else states:  # which are written at the end, when the nets have their result
@@ -335,13 +337,13 @@ def fit_shared_rows(
     layout.read_nets(pop.params, vector)
     of_nets = layout, device, pop.dtype
     make_plan = cache(lambda n: SharedPlan.for_training(*of_nets, n, *task.batches_of(n)))
-    n_threads = choose_shared_training(pop.network, pop.n_nets, task.batch_size).n_threads
     validation_plan = None
     if task.held_out is not None:
         validation_plan = SharedPlan.for_evaluation(*of_nets, task.held_out.n_samples)
     history = History()
+    task.describe(history, options, choose_shared_training(pop.network, pop.n_nets, task.batch_size).n_threads)
     try:
-        task.train(blocks, options, Plans(make_plan, n_threads, validation_plan), vector, history)
+        task.train(blocks, options, Plans(make_plan, validation_plan), vector, history)
     finally:
         with interrupts.deferred():  # nets of which some have their scales would be wrong ones
             layout.write_nets(vector, pop.params)

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import validate_data
 
-from ..api.stream_arguments import StreamArguments, refuse_arguments
+from ..api.stream_arguments import StreamArguments, refuse_with_stream
 from ..errors import about_arguments
 from ..memory_check import format_bytes
 from ..mlp import MLP
@@ -82,7 +82,7 @@ class NetSource:
         n_needed = row_bytes * self._n_rows
         if n_needed <= SHARE_IN_MEMORY * limit:
             return self._kept.joined()
-        refuse_arguments(**others, **self._settings_in_memory())
+        refuse_with_stream(**others, **self._settings_in_memory())
         self._kept.clear()
         holds_out = estimator.early_stopping and not incremental and validation_data is None
         fraction = estimator.validation_fraction if holds_out else 0.0

@@ -11,7 +11,7 @@ from ..console.stopwatch import is_compile_time_worth_showing
 from ..errors import DivergenceWarning, counted, install_command
 from ..kernels.structs import DIVERGED_NET
 from ..user_warnings import warn_user
-from .statistics import PopulationStatistics
+from .result_base import PopulationResultBase
 from .stopped_by import STOPPED_BY
 from .summary import text_of
 
@@ -28,7 +28,7 @@ def _checked_array(name: str, values: np.ndarray, shape: tuple[int, ...]) -> np.
 
 
 @dataclass(frozen=True, eq=False)
-class PopulationResult(PopulationStatistics):
+class PopulationResult(PopulationResultBase):
     """Result of one fit of a population: arrays (n_nets,) with one value per net, and statistics over the nets.
 
     `Population.fit` makes it; users do not.

@@ -6,11 +6,11 @@ import numpy as np
 
 from ..console.stopwatch import format_time
 from ..errors import counted
-from .statistics import QUANTILES, PopulationStatistics
+from .result_base import QUANTILES, PopulationResultBase
 from .stopped_by import STOPPED_BY
 
 
-def text_of(result: PopulationStatistics) -> str:
+def text_of(result: PopulationResultBase) -> str:
     """Return the text of PopulationResult.summary."""
     lines = [
         f"{counted(result.n_nets, 'net')} in {format_time(result.seconds, result.compile_seconds)}"
@@ -36,7 +36,7 @@ def text_of(result: PopulationStatistics) -> str:
     return "\n".join(lines)
 
 
-def _success_line(result: PopulationStatistics) -> str:
+def _success_line(result: PopulationResultBase) -> str:
     counts = f"{result.n_converged:,} of {result.n_finished:,}"
     if result.success_rate is None or result.success_interval is None:
         return (
@@ -50,7 +50,7 @@ def _success_line(result: PopulationStatistics) -> str:
     )
 
 
-def _epoch_lines(result: PopulationStatistics) -> list[str]:
+def _epoch_lines(result: PopulationResultBase) -> list[str]:
     times = result.epoch_statistics
     q = ", ".join(f"{value:g}" for value in times.quantiles(QUANTILES))
     limit, expected = times.best_restart
@@ -69,7 +69,7 @@ def _epoch_lines(result: PopulationStatistics) -> list[str]:
     ]
 
 
-def _histogram_lines(result: PopulationStatistics, n_bins: int = 10, width: int = 40) -> list[str]:
+def _histogram_lines(result: PopulationResultBase, n_bins: int = 10, width: int = 40) -> list[str]:
     times = result.epoch_statistics.times
     # Bins of whole epochs up to the 99 % quantile; the line "later" counts the nets beyond the bins.
     first, last = int(times.min()), int(np.quantile(times, 0.99))
@@ -86,7 +86,7 @@ def _histogram_lines(result: PopulationStatistics, n_bins: int = 10, width: int 
     return lines
 
 
-def _loss_lines(result: PopulationStatistics, n_lines: int = 6) -> list[str]:
+def _loss_lines(result: PopulationResultBase, n_lines: int = 6) -> list[str]:
     chosen = np.unique(np.linspace(0, len(result.record_epochs) - 1, n_lines).round().astype(int))
     quantiles = result.loss_quantiles()
     lines = ["loss over epochs  quantiles 5, 25, 50, 75, 95 %"]

@@ -152,6 +152,11 @@ def greedy_weights(population: Nets, X: Any, y: Any, rounds: int, members: np.nd
     X, y : held-out samples
     rounds : int     number of picks
     members : (n_members,)     numbers of the candidates
+
+    Raises
+    ------
+    ValueError
+        If no candidate has a finite loss.
     """
     features = as_features(X, population.network.n_features, population.dtype)
     targets = as_targets(y, population.network, population.dtype, len(features))
@@ -162,6 +167,8 @@ def greedy_weights(population: Nets, X: Any, y: Any, rounds: int, members: np.nd
         return losses_of_outputs(population.network, outputs, targets, complements).mean(axis=-1)
 
     counts = np.zeros(population.n_nets)
-    for best, _ in greedy_selection(values.swapaxes(0, 1), checked_count("rounds", rounds), losses_with_each):
+    for best, loss in greedy_selection(values.swapaxes(0, 1), checked_count("rounds", rounds), losses_with_each):
+        if not np.isfinite(loss):
+            raise ValueError("No candidate has a finite loss on X and y: train the nets again, or scale the inputs.")
         counts[members[best]] += 1
     return counts

@@ -18,7 +18,7 @@ def greedy_selection(
 
     outputs : float64 (n_nets, ...), of which the mean predicts
     losses_with_each : function (sum, n) that returns the loss of (sum + outputs of a net) / n for each net, (n_nets,);
-        sum has the outputs of the n - 1 nets that are picked; NaN for a net that is not to be picked
+        sum has the outputs of the n - 1 nets that are picked; a loss that is not finite counts as infinity
 
     >>> outputs = np.array([1.0, 2.0, 6.0])
     >>> [net for net, _ in greedy_selection(outputs, 3, lambda total, n: abs((total + outputs) / n - 3.0))]
@@ -26,7 +26,8 @@ def greedy_selection(
     """
     total = np.zeros(outputs.shape[1:])
     for n in range(1, n_picks + 1):
-        losses = losses_with_each(total, n)
-        best = int(np.nanargmin(losses))
+        losses = np.asarray(losses_with_each(total, n), np.float64)
+        losses = np.where(np.isfinite(losses), losses, np.inf)
+        best = int(np.argmin(losses))
         yield best, float(losses[best])
         total += outputs[best]

@@ -18,8 +18,8 @@ from ..plots.decision import boundary
 from ..plots.regression import predictions
 from ..plots.sample_checks import as_samples, has_classes
 from ..plots.style import import_pyplot, number, percent
-from .fit_record import FitRecord
 from .page import Page, as_svg, quantity
+from .reported_fit import ReportedFit
 from .roofline import measure_speed
 
 MIN_CALIBRATION_SAMPLES = 30  # fewest samples for a meaningful calibration curve
@@ -34,7 +34,7 @@ STOPPED_BY = {
 
 
 def write(
-    history: FitRecord,
+    history: ReportedFit,
     path: str | os.PathLike,
     X: Any = None,
     y: Any = None,
@@ -127,7 +127,7 @@ def write(
     write_text(path, page.html())
 
 
-def diagnosed(history: FitRecord, parts: Mapping[str, tuple[Any, Any]]) -> Any:
+def diagnosed(history: ReportedFit, parts: Mapping[str, tuple[Any, Any]]) -> Any:
     """Return the diagnosis of the net on the first part of the samples, with the validation part as held-out samples.
 
     Without samples, it is made from the records of the fit.
@@ -144,7 +144,7 @@ def diagnosed(history: FitRecord, parts: Mapping[str, tuple[Any, Any]]) -> Any:
     )
 
 
-def _key_figures(page: Page, history: FitRecord) -> None:
+def _key_figures(page: Page, history: ReportedFit) -> None:
     """Add the key figures: losses, accuracies, epochs and time."""
     cards = []
     for name in ("loss", "accuracy"):
@@ -187,7 +187,7 @@ def _evidence_text(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{float(value):.4g}"
 
 
-def _learning_curves(page: Page, history: FitRecord) -> None:
+def _learning_curves(page: Page, history: ReportedFit) -> None:
     page.section("Learning")
     pictures = [as_svg(lambda ax: plot_history(history, ax=ax), 6.0, 3.5, "Curves of the loss over the epochs")]
     if history.accuracy is not None:
@@ -198,7 +198,7 @@ def _learning_curves(page: Page, history: FitRecord) -> None:
     page.pictures(pictures)
 
 
-def _predictions(page: Page, history: FitRecord, X: Any, y: Any, subset: str, names: Any, labels: Any) -> None:
+def _predictions(page: Page, history: ReportedFit, X: Any, y: Any, subset: str, names: Any, labels: Any) -> None:
     net = history.net
     samples = as_samples(net, X, y)
     n = len(samples.X)
@@ -227,7 +227,7 @@ def _predictions(page: Page, history: FitRecord, X: Any, y: Any, subset: str, na
             )
 
 
-def _roofline(page: Page, history: FitRecord) -> None:
+def _roofline(page: Page, history: ReportedFit) -> None:
     speed = measure_speed(history)
     if speed is None:
         return
@@ -259,7 +259,7 @@ NAMES = {
 }
 
 
-def _settings(page: Page, history: FitRecord) -> None:
+def _settings(page: Page, history: ReportedFit) -> None:
     settings = history.net.get_settings()
     defaults = {"huber_delta": 1.0, "init_scale": 1.0, "label_smoothing": 0.0, "l2": 0.0}
     net = {"layers": " - ".join(map(str, settings.pop("layer_sizes")))}

@@ -10,7 +10,7 @@ from functools import lru_cache
 from ..execution.blas_environment import SLOWING
 from ..execution.work import products
 from ..python_process import python_command
-from .fit_record import FitRecord
+from .reported_fit import ReportedFit
 
 # Run in a new Python process, since BLAS reads its environment and number of threads when it is loaded.
 PROGRAM = """
@@ -81,7 +81,7 @@ class Speed:
         return self.limit / self.seconds
 
 
-def measure_speed(history: FitRecord) -> Speed | None:
+def measure_speed(history: ReportedFit) -> Speed | None:
     """Return the speed of a fit; None if its history is empty or lacks the settings of the fit.
 
     The forward and backward products of every sample in every epoch are counted. Validation, activations, the optimiser

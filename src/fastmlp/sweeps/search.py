@@ -34,12 +34,17 @@ class Group(NamedTuple):
     seed: int  # of the population
 
 
-class ScoreSaver(Protocol):
-    """Interface of the file of a search, a SearchFile, to the search; groups are named by their number."""
+class SearchCheckpoint(Protocol):
+    """What a search needs of its checkpoint file; SearchFile is the implementation."""
 
-    def begin(self, search: Search) -> None: ...
-    def options(self, number: int) -> dict[str, Any]: ...
-    def save(self, number: int) -> None: ...
+    def begin(self, search: Search) -> None:
+        """Give the search the scores in the file, if there are any, and keep the search, to save its scores."""
+
+    def options(self, number: int) -> dict[str, Any]:
+        """Return the arguments of the fit of a group about its own checkpoint; number : of the group"""
+
+    def save(self, number: int) -> None:
+        """Write the scores, with those of a group that is finished; number : of the group"""
 
 
 class Search:
@@ -84,7 +89,7 @@ class Search:
         self._add_round()
         self.fold_scores, self.losses = np.full((n, self.cv), np.nan), np.full(n, np.nan)
         self._is_finished, self.interrupted = np.zeros(n, bool), False
-        self._file: ScoreSaver | None = None
+        self._file: SearchCheckpoint | None = None
 
     def _add_round(self) -> bool:
         """Add the configurations that are proposed next, and return whether there are any."""
@@ -110,7 +115,7 @@ class Search:
         verbose: int,
         executor: Any = None,
         show: Callable[[], None] = lambda: None,
-        file: ScoreSaver | None = None,
+        file: SearchCheckpoint | None = None,
     ) -> None:
         """Train the groups one after another or, with an executor, side by side; Ctrl-C ends the search.
 

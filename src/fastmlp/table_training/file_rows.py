@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..api.checkpoints_on_demand import checkpoint_file
 from ..api.fit_arguments import FitArguments
+from ..api.optional_checkpoints import checkpoint_file
 from ..api.stream_arguments import StreamArguments
 from ..api.streamed_fit import fit_population_rows, fit_rows, fit_shared_rows
 from ..callbacks import as_callbacks

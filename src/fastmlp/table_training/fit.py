@@ -147,12 +147,12 @@ def _fit(
     except KeyboardInterrupt:  # before the training, or after it
         if not mark_interrupted(net):
             raise
-        return record_of(net)
+        return history_or_result(net)
 
 
 def mark_interrupted(net: Any) -> bool:
     """Mark the record of the only fit of a net or population as interrupted. Return whether it has a finished epoch."""
-    record = record_of(net)
+    record = history_or_result(net)
     if record is None or not np.any(record.epochs):
         return False
     if isinstance(net, MLP):
@@ -162,6 +162,6 @@ def mark_interrupted(net: Any) -> bool:
     return True
 
 
-def record_of(net: Any) -> Any:
+def history_or_result(net: Any) -> Any:
     """Return the History of the last fit of an MLP, or the PopulationResult of a population's; None before a fit."""
     return net.history if isinstance(net, MLP) else net.result

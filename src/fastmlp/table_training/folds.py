@@ -21,7 +21,7 @@ from ..population_result import PopulationResult
 from ..population_training.from_histories import result_of_histories
 from ..population_training.joined_results import joined_results
 from ..training.interruption import was_interrupted
-from .fit import record_of
+from .fit import history_or_result
 from .rows import Rows
 
 
@@ -36,6 +36,21 @@ class TrainedNets(NamedTuple):
 
     nets: Population
     histories: list[History]
+    n_begun: int
+    interrupted: bool
+
+
+class PartsInTurn(NamedTuple):
+    """Parts of a population that were trained one after another.
+
+    nets : those of the parts that had begun, or else of the first
+    parts : these parts, an MLP or a Population each
+    n_begun : number of parts that had begun
+    interrupted : whether Ctrl-C ended the training
+    """
+
+    nets: Population
+    parts: list[Any]
     n_begun: int
     interrupted: bool
 
@@ -64,13 +79,13 @@ def fold_numbers(strata: np.ndarray | None, n_rows: int, n_folds: int, rng: np.r
     return folds
 
 
-def predicted_rows(logits: np.ndarray) -> np.ndarray:
-    """Return the numbers of the rows that have a prediction of each net; logits : as of FoldedRows"""
-    return np.flatnonzero(np.isfinite(logits).all(axis=(0, 2)))
+def predicted_rows(z: np.ndarray) -> np.ndarray:
+    """Return the numbers of the rows that have a prediction of each net; z : logits as of OutOfFoldLogits"""
+    return np.flatnonzero(np.isfinite(z).all(axis=(0, 2)))
 
 
-class FoldedRows:
-    """Rows in folds, and the logits of each row by the nets that were trained without its fold.
+class OutOfFoldLogits:
+    """Logits of each row by the nets that were trained without its fold.
 
     nets : of all folds, untrained or to be trained further
     rows : Rows
@@ -86,7 +101,7 @@ class FoldedRows:
         self.n_each = nets.n_nets // self.n_folds
         self.logits = np.full((self.n_each, len(rows.X), nets.network.n_outputs), np.nan, nets.dtype)
 
-    def fit(self, fold: int, nets: Any, places: int | slice, fit: Callable[[Any, Rows, Rows], Any]) -> Any:
+    def fit_and_predict(self, fold: int, nets: Any, places: int | slice, fit: Callable[[Any, Rows, Rows], Any]) -> Any:
         """Train nets without a fold, write their logits of its rows, and return what `fit` returns.
 
         nets : MLP or Population
@@ -114,15 +129,15 @@ def fit_folds(
     fit_one : function (net, training rows, held-out rows, number of the net) that trains an MLP
     monitor : name of the record that its early stopping looks at
 
-    The logits are those of FoldedRows.
+    The logits are those of OutOfFoldLogits.
     """
-    folded = FoldedRows(nets, rows, folds)
+    predictions = OutOfFoldLogits(nets, rows, folds)
 
     def fit_without_fold(net: MLP, k: int) -> History:
-        fit = lambda net, training, held_out: fit_one(net, training, held_out, k)
-        return folded.fit(k // folded.n_each, net, k % folded.n_each, fit)
+        fit = lambda of_fold, training, held_out: fit_one(of_fold, training, held_out, k)
+        return predictions.fit_and_predict(k // predictions.n_each, net, k % predictions.n_each, fit)
 
-    return fit_each(nets, fit_without_fold, monitor), folded.logits
+    return fit_each(nets, fit_without_fold, monitor), predictions.logits
 
 
 def fit_each(nets: Population, fit_one: Callable[[MLP, int], History], monitor: str = "validation_loss") -> TrainedNets:
@@ -144,25 +159,21 @@ def fit_each(nets: Population, fit_one: Callable[[MLP, int], History], monitor: 
         found.fits = nets.fits
         return found
 
-    kept, parts, n_begun, interrupted = _fit_in_turn(nets, range(nets.n_nets), net, fit_one)
-    histories = [part.history for part in parts if part.history is not None]
-    kept.result = result_of_histories(histories, interrupted, monitor)
-    return TrainedNets(kept, histories, n_begun, interrupted)
+    trained = _fit_in_turn(nets, range(nets.n_nets), net, fit_one)
+    histories = [part.history for part in trained.parts if part.history is not None]
+    trained.nets.result = result_of_histories(histories, trained.interrupted, monitor)
+    return TrainedNets(trained.nets, histories, trained.n_begun, trained.interrupted)
 
 
 def _fit_in_turn(
     nets: Population, places: Sequence[int | slice], part_at: Callable[[Any], Any], fit: Callable[[Any, int], Any]
-) -> tuple[Population, list[Any], int, bool]:
+) -> PartsInTurn:
     """Train parts of a population one after another, until Ctrl-C, and write what they have learnt to the population.
 
     nets : Population     its parameters are written, and its number of fits
     places : place of each part among the nets
     part_at : function (place) that returns the untrained MLP or Population of the part
     fit : function (part, number of the part) that trains it, and returns its History or PopulationResult
-
-    Returns
-    -------
-    (nets of the parts that have begun, or else of the first; these parts; number that have begun; whether interrupted)
     """
     tried: list[Any] = []
     interrupted = False
@@ -184,7 +195,7 @@ def _fit_in_turn(
         numbers = np.arange(nets.n_nets)
         nets = subset_of(nets, np.concatenate([np.atleast_1d(numbers[places[k]]) for k in kept]))
     nets.fits += 1
-    return nets, [tried[k] for k in kept], len(begun), interrupted
+    return PartsInTurn(nets, [tried[k] for k in kept], len(begun), interrupted)
 
 
 def has_begun(nets: Any, before: np.ndarray) -> bool:
@@ -192,7 +203,7 @@ def has_begun(nets: Any, before: np.ndarray) -> bool:
 
     before : its parameters before the fit
     """
-    record = record_of(nets)
+    record = history_or_result(nets)
     return record is not None and (bool(np.any(record.epochs)) or not np.array_equal(nets.params, before))
 
 
@@ -254,19 +265,20 @@ def fit_shared_folds(
     KeyboardInterrupt
         If it comes from `fit_group` before nets have begun.
     """
-    folded = FoldedRows(nets, rows, folds)
+    predictions = OutOfFoldLogits(nets, rows, folds)
 
-    def group(members: slice) -> Population:
+    def group_at(members: slice) -> Population:
         found = subset_of(nets, np.arange(nets.n_nets)[members])
         found.shared_weights = True
         return found
 
     def fit_without_fold(group: Population, k: int) -> PopulationResult:
-        fit = lambda group, training, held_out: fit_group(group, training, held_out, k)
-        return folded.fit(k, group, slice(None), fit)
+        fit = lambda of_fold, training, held_out: fit_group(of_fold, training, held_out, k)
+        return predictions.fit_and_predict(k, group, slice(None), fit)
 
-    places = [members_of_fold(k, folded.n_each) for k in range(folded.n_folds)]
-    kept, groups, n_begun, interrupted = _fit_in_turn(nets, places, group, fit_without_fold)
-    results = [of_group.result for of_group in groups if of_group.result is not None]
-    kept.result = joined_results(results, interrupted)
-    return TrainedNets(kept, [], n_begun * folded.n_each, interrupted), folded.logits
+    places = [members_of_fold(k, predictions.n_each) for k in range(predictions.n_folds)]
+    trained = _fit_in_turn(nets, places, group_at, fit_without_fold)
+    results = [group.result for group in trained.parts if group.result is not None]
+    trained.nets.result = joined_results(results, trained.interrupted)
+    found = TrainedNets(trained.nets, [], trained.n_begun * predictions.n_each, trained.interrupted)
+    return found, predictions.logits

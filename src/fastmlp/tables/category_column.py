@@ -12,7 +12,7 @@ import numpy as np
 from .cell_counts import CellCounts
 from .cells import MISSING_TEXTS, Spellings, categories_of, count_of, examples, text_of
 from .column_notes import Note, missing_note
-from .vector_size import check_vector_size
+from .embedding_size import check_embedding_size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +43,7 @@ class CategoryColumn:
         texts = {category for category in self.categories if isinstance(category, str)}
         if len(texts) != len(self.categories):
             raise ValueError(f"column {self.name!r} needs distinct texts as categories")
-        check_vector_size(self.name, self.vector_size, "vectors")
+        check_embedding_size(self.name, self.vector_size, "vectors")
 
     @property
     def feature_names(self) -> list[str]:

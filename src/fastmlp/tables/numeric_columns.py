@@ -15,7 +15,7 @@ from .bad_cells import BadCells
 from .bin_edges import bin_features
 from .column_notes import Note, missing_note
 from .columns_as_numbers import LARGEST_NUMBER, tolerated_numbers
-from .vector_size import check_vector_size
+from .embedding_size import check_embedding_size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -233,7 +233,7 @@ class PiecewiseLinearColumn(QuantileColumn):
         edges = np.asarray(self.edges, dtype=np.float64)
         if edges.ndim != 1 or len(edges) < 2 or not np.isfinite(edges).all() or (np.diff(edges) <= 0).any():
             raise ValueError(f"column {self.name!r} needs ascending finite edges of bins")
-        check_vector_size(self.name, self.vector_size, "embedding")
+        check_embedding_size(self.name, self.vector_size, "embedding")
 
     @property
     def n_bins(self) -> int:

@@ -20,7 +20,7 @@ import numpy as np
 
 from .cells import MISSING_TEXTS, categories_of, count_of
 from .column_notes import MIN_NOTE_ROWS, Note, missing_note
-from .vector_size import check_vector_size
+from .embedding_size import check_embedding_size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +65,7 @@ class TextColumn:
             raise ValueError(f"column {self.name!r} needs distinct texts as n-grams")
         if not (isfinite(self.mean) and isfinite(self.std) and self.std > 0 and 0 <= self.share <= 1):
             raise ValueError(f"column {self.name!r} needs a finite mean, a positive std, and a share")
-        check_vector_size(self.name, self.vector_size, "vectors")
+        check_embedding_size(self.name, self.vector_size, "vectors")
 
     @property
     def feature_names(self) -> list[str]:

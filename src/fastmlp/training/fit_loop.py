@@ -23,8 +23,8 @@ from .best_epoch import Checkpoint
 from .call_autotune import STEP, CallAutotuner
 from .divergence import warn_of_divergence
 from .epoch_records import write_records
+from .fit_base import FitBase
 from .fit_options import Options
-from .fit_progress import FitProgress
 from .fit_state import FitState, Saver
 from .state_transfer import can_go_on, is_complete, start_from, state_of
 from .time_limit import CallSizes, reserving
@@ -35,10 +35,10 @@ from .train_configs import TrainConfigs
 CHECK_COST = 1_000_000
 
 
-class Fit(FitProgress):
+class Fit(FitBase):
     """One fit in progress. `run` changes the parameters in place and fills the history.
 
-    plan, data, validation, params : as of FitProgress
+    plan, data, validation, params : as of FitBase
     saver : takes the fit's state whenever one is due, and has the state to start from
 
     An interruption may come between any two lines. The fit then ends as it would have ended there: parameters are

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from ..kernels.formulas.update_rules import MOST_STATE
-from .fit_progress import FitProgress
+from .fit_base import FitBase
 from .fit_state import FitState
 
 
-def is_complete(fit: FitProgress) -> bool:
+def is_complete(fit: FitBase) -> bool:
     """Whether the host can have the whole state: a device keeps the sums of an epoch until its end."""
     return fit.plan.device.is_host or fit.steps_done % fit.n_batches == 0
 
 
-def can_go_on(fit: FitProgress) -> bool:
+def can_go_on(fit: FitBase) -> bool:
     """Whether another fit can go on from where this one was interrupted, and its saver does not have the state.
 
     With one batch, scoring may need the parameters before the last call, which no state has.
@@ -27,7 +27,7 @@ def can_go_on(fit: FitProgress) -> bool:
     return is_new and is_complete(fit) and fit.guard.is_finite()
 
 
-def state_of(fit: FitProgress) -> FitState:
+def state_of(fit: FitBase) -> FitState:
     """Return the state as copies in the host's memory."""
     train_state, copied = fit.train_state, lambda array: np.array(fit.plan.backend.to_host(array))
     n, n_state = fit.steps_done // fit.n_batches, fit.options.optimizer.rule.n_state
@@ -47,7 +47,7 @@ def state_of(fit: FitProgress) -> FitState:
     )
 
 
-def start_from(fit: FitProgress, state: FitState) -> None:
+def start_from(fit: FitBase, state: FitState) -> None:
     """Take a state of a fit of the same net, data and settings."""
     train_state, search, to_device = fit.train_state, fit.search, fit.plan.backend.to_device
     n, n_validated = len(state.loss), len(state.validation)

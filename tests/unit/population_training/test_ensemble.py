@@ -43,3 +43,12 @@ def test_nets_whose_outputs_round_to_the_same_are_told_apart(sizes, loss, params
     X = np.array([[1.0]])
     assert pop.predict(X)[0].tolist() == pop.predict(X)[1].tolist()
     assert pop.greedy_weights(X, [0], rounds=3).tolist() == [0.0, 3.0]
+
+
+def test_nets_without_a_finite_loss_are_not_picked():
+    pop, X = Population((1, 1), 2, random_state=0), np.array([[1e10]])
+    pop.params = [[1e38, 0.0], [1.0, 0.0]]
+    assert pop.greedy_weights(X, [0.0], rounds=3).tolist() == [0.0, 3.0]
+    pop.params = [[1e38, 0.0], [1e38, 0.0]]
+    with pytest.raises(ValueError, match="No candidate has a finite loss"):
+        pop.greedy_weights(X, [0.0])

@@ -35,7 +35,7 @@ from ..sklearn_callbacks import CallbackSupportMixin, ObservedTask, with_callbac
 from ..source_targets import TargetSummary, names_target, target_apart
 from .columns import TableColumns, numeric_encoding_of
 from .nets import TableNets
-from .recipe import check_executor, check_nets, estimator_recipe, refuse_without_held_out
+from .parameter_checks import check_executor, check_nets, estimator_recipe, refuse_without_held_out
 from .rows import TableRows
 from .streams import SourceFit
 from .training import NetsTask, folds_of, train_nets

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_consistent_length
 
-from ...api.stream_arguments import StreamArguments, refuse_arguments
+from ...api.stream_arguments import StreamArguments, refuse_with_stream
 from ...console.compile_notice import CompileNotices
 from ...streams.kinds import is_name
 from ...streams.loading import check_targets_given
@@ -95,7 +95,7 @@ class SourceFit:
         n_needed = bytes_in_memory(summary, width, dtype.itemsize, learner.n_outputs_)
         if n_needed <= limit:
             return self._in_memory()
-        refuse_arguments(**others)
+        refuse_with_stream(**others)
         n_rows = summary.n_rows
         del summary  # its sample takes memory
         self._kept.clear()

@@ -31,8 +31,8 @@ from ..interruption import (
     warn_of_missing_nets,
 )
 from ..sklearn_callbacks import ObservedTask, epoch_tasks
-from .recipe import refuse_without_held_out
-from .weights_and_calibration import calibrate, weigh_folds, weigh_nets
+from .parameter_checks import refuse_without_held_out
+from .weights_and_calibration import calibrate, weigh_and_calibrate_folds, weigh_nets
 
 CURVES = "loss_curve_", "validation_loss_curve_"
 RESULTS_OF_TUNING = "tuning_results_", "best_settings_"
@@ -254,7 +254,7 @@ def train_folds(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe) -> No
         found, z = fit_folds(nets, task.rows, task.folds, fit, monitored(estimator.eval_metric))
     keep_trained(estimator, nets, found)
     with keeping_nets():
-        weigh_folds(estimator, nets.n_nets, found, z, task.rows, task.folds, recipe)
+        weigh_and_calibrate_folds(estimator, nets.n_nets, found, z, task.rows, task.folds, recipe)
 
 
 def folds_of(strata: Any, n_rows: int, n_folds: int, rng: np.random.RandomState) -> np.ndarray:

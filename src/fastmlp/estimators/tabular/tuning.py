@@ -18,7 +18,7 @@ from ...tables.embedded_columns import input_embedding_of
 from ...user_warnings import warn_user
 from ..interruption import keeping_nets
 from .columns import numeric_encoding_of
-from .recipe import parameter_names, refuse_without_held_out
+from .parameter_checks import parameter_names, refuse_without_held_out
 from .training import RECORDS, NetsTask, train_nets
 from .weights_and_calibration import calibrate
 

@@ -15,7 +15,7 @@ from ...table_training.recipe import GREEDY, Recipe
 from ...table_training.rows import MOST_ROWS
 
 
-def weigh_folds(
+def weigh_and_calibrate_folds(
     estimator: Any, n_nets: int, found: TrainedNets, z: np.ndarray, rows: Rows, folds: np.ndarray, recipe: Recipe
 ) -> None:
     """Give the nets of folds their weights, calibrate their predictions, and keep the out-of-fold predictions.

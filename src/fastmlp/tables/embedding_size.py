@@ -1,12 +1,12 @@
-"""Size of the vectors, or of the embedding, that nets make of the features of a column."""
+"""Size of a column's embedding."""
 
 from __future__ import annotations
 
 from typing import Any
 
 
-def check_vector_size(column: str, size: Any, noun: str) -> None:
-    """Check the size of what nets make of a column: 0 if they take its features as they are.
+def check_embedding_size(column: str, size: Any, noun: str) -> None:
+    """Check the size of a column's embedding: 0 if they take its features as they are.
 
     column : name of the column
     noun : what has the size, for the message, such as "vectors"

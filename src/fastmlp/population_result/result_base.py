@@ -1,4 +1,4 @@
-"""Statistics over the nets of a population, from one value per net."""
+"""Fields of PopulationResult, and the statistics computed from them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 @dataclass(frozen=True, eq=False)
-class PopulationStatistics:
-    """Arrays (n_nets,) with one value per net, and statistics over the nets; PopulationResult describes both."""
+class PopulationResultBase:
+    """Fields of PopulationResult, and the statistics computed from them; PopulationResult describes both."""
 
     converged: np.ndarray
     epochs: np.ndarray

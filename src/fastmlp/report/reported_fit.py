@@ -1,6 +1,6 @@
-"""Interface of a fit's record to its report.
+"""Interface of a fit to its report.
 
-A protocol, since History, which has it, also writes reports: it imports this package.
+A protocol: History imports this package to write reports, so reports must not import History.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 
-class FitRecord(Protocol):
+class ReportedFit(Protocol):
     """Interface of a History to its report; attributes as in History."""
 
     net: Any

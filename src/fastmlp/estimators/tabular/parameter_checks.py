@@ -1,4 +1,4 @@
-"""Recipe of a tabular estimator: its preset with the parameters that are given, and checks of what goes together."""
+"""Parameters of a tabular estimator, checked, and its recipe: its preset with those that are given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress of a fit: its parameters and optimiser state, its records, and how far it has come.
+"""What changes while a fit runs: parameters, optimiser state, records, counts.
 
 The fit loop writes it, and the state of a fit is copied from it.
 """
@@ -17,8 +17,8 @@ from .fit_options import Options
 from .optimizer_state import CARRIED
 
 
-class FitProgress:
-    """Progress of one fit, which has not begun yet.
+class FitBase:
+    """What changes while a fit runs: parameters, optimiser state, records, counts.
 
     plan : kernel family, buffers and backend; data, validation : samples, the latter with a plan of their own
     params : (n_padded,), the net's parameters, padded

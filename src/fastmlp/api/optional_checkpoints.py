@@ -19,18 +19,18 @@ def checkpoint_file(checkpoint: Any, every: Any, resume: Any, kind: str, verbose
     """Return what checkpoint_identity.checkpoint_file does; None for a fit without checkpoints."""
     if checkpoint is None and not resume and every == DEFAULT:
         return None
-    from .checkpoint_identity import checkpoint_file
+    from . import checkpoint_identity
 
-    return checkpoint_file(checkpoint, every, resume, kind, verbose)
+    return checkpoint_identity.checkpoint_file(checkpoint, every, resume, kind, verbose)
 
 
 def random_numbers_of(nets: NetBase, file: CheckpointFile | None) -> AbstractContextManager[None]:
     """Return the context of checkpoint_identity.random_numbers_of; without checkpoints, it does nothing."""
     if file is None:
         return nullcontext()
-    from .checkpoint_identity import random_numbers_of
+    from . import checkpoint_identity
 
-    return random_numbers_of(nets, file)
+    return checkpoint_identity.random_numbers_of(nets, file)
 
 
 def net_saver(file: CheckpointFile | None, *arguments: Any) -> NetSaver | None:
@@ -46,9 +46,9 @@ def population_saver(file: CheckpointFile | None, *arguments: Any) -> Population
     """Return checkpoint_identity.population_saver with these further arguments, or None without checkpoints."""
     if file is None:
         return None
-    from .checkpoint_identity import population_saver
+    from . import checkpoint_identity
 
-    return population_saver(file, *arguments)
+    return checkpoint_identity.population_saver(file, *arguments)
 
 
 def stream_file(file: CheckpointFile | None, *arguments: Any) -> StreamFile | None:
