@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import cupy
-import numpy as np
 
 from ...structs import Samples
 from ..build.module import Module
@@ -18,12 +17,26 @@ REMEDY = "Lower batch_size, or use dtype='float32'."
 class Batches:
     """Source of batches for the nets of `passes`, whose struct `inputs` says where their samples are."""
 
-    def __init__(self, passes: Passes):
-        self._passes = passes
+    def __init__(self, passes: Passes, n_x: int = 1):
+        """Take the passes; the buffers are allocated on first use, or by `allocate`.
+
+        n_x : number of nets for which inputs are gathered; 1 if all nets share them
+        """
+        self._passes, self._n_x = passes, n_x
         self._n_inputs, self._n_outputs = passes.sizes[0], passes.sizes[-1]
-        # Buffers of a batch that is gathered or rounded, allocated on first use.
         self._x: Any = None
-        self._targets: tuple | None = None
+        self._y: Any = None
+        self._weight: Any = None
+
+    def allocate(self, x: bool, y: bool, weight: bool) -> None:
+        """Allocate buffers of a batch that is gathered or rounded. One that is there stays: graphs have its address."""
+        passes, n, rows = self._passes, len(self._passes.sums), self._passes.max_rows
+        if x and self._x is None:
+            self._x = cupy.empty((self._n_x, rows, self._n_inputs), passes.operands.dtype)
+        if y and self._y is None:
+            self._y = cupy.empty((n, rows, self._n_outputs), passes.dtype)
+        if weight and self._weight is None:
+            self._weight = cupy.empty((n, rows), passes.dtype)
 
     def in_order(self, module: Module, data: Samples, first: int, rows: int) -> Batch:
         """Return `rows` samples on the device from `first` on, which all nets share."""
@@ -42,24 +55,25 @@ class Batches:
         order : of each net's samples; None for that of the data
         shares_inputs : whether all nets have the same inputs, and there is neither a clock nor an order
         """
-        passes, n = self._passes, len(self._passes.sums)
-        x = None if shares_inputs else self._input_buffer(n)
-        y, weight = self._target_buffers(n)
-        if not data.has_targets:
-            y = None
-        module["gather"](
-            (passes.blocks(rows * (self._n_inputs + self._n_outputs + 1)), passes.products.n_nets),
-            PER_BLOCK,
-            clock,
-            passes.inputs.array,
-            order,
-            first,
-            rows,
-            passes.max_rows,
-            x,
-            y,
-            weight,
-        )
+        passes = self._passes
+        with checked_allocation("a batch", None, REMEDY):
+            self.allocate(not shares_inputs, data.has_targets, data.has_weights)
+        x = None if shares_inputs else self._x
+        y, weight = self._y if data.has_targets else None, self._weight if data.has_weights else None
+        if not (x is None and y is None and weight is None):
+            module["gather"](
+                (passes.blocks(rows * (self._n_inputs + self._n_outputs + 1)), passes.products.n_nets),
+                PER_BLOCK,
+                clock,
+                passes.inputs.array,
+                order,
+                first,
+                rows,
+                passes.max_rows,
+                x,
+                y,
+                weight,
+            )
         inputs = self._as_operands(module, data.X[first * self._n_inputs :], rows) if x is None else x[:, :rows]
         return Batch(inputs, y, passes.max_rows * self._n_outputs, weight, passes.max_rows)
 
@@ -68,21 +82,7 @@ class Batches:
         size = rows * self._n_inputs
         if not self._passes.operands.are_rounded:
             return X[:size].reshape(1, rows, self._n_inputs)
-        x = self._input_buffer(1)
-        module["round_inputs"]((self._passes.blocks(size),), PER_BLOCK, X, size, x)
-        return x[:1, :rows]
-
-    def _input_buffer(self, n: int) -> Any:
-        """Return room for the inputs of n nets."""
-        if self._x is None or len(self._x) < n:
-            shape, dtype = (n, self._passes.max_rows, self._n_inputs), self._passes.operands.dtype
-            with checked_allocation("the samples of a batch", int(np.prod(shape)) * dtype.itemsize, REMEDY):
-                self._x = cupy.empty(shape, dtype)
-        return self._x
-
-    def _target_buffers(self, n: int) -> tuple:
-        if self._targets is None:
-            rows, width, dtype = self._passes.max_rows, self._n_outputs, self._passes.dtype
-            with checked_allocation("the targets of a batch", n * rows * (width + 1) * dtype.itemsize, REMEDY):
-                self._targets = cupy.empty((n, rows, width), dtype), cupy.empty((n, rows), dtype)
-        return self._targets
+        with checked_allocation("a batch", None, REMEDY):
+            self.allocate(True, False, False)
+        module["round_inputs"]((self._passes.blocks(size),), PER_BLOCK, X, size, self._x)
+        return self._x[:1, :rows]

@@ -5,12 +5,13 @@
 // Activations, deltas and the weights in products are Operands (build/operands.py): T, or Bfloat16. All else is T: the
 // outputs of the net, gradients, and numbers on their way. Bias gradients are sums of deltas as they are stored.
 //
-// Rows are samples. A pass runs over blocks of 32 columns x 8 rows. Sums over rows give one partial sum per chunk of
-// rows, which the next kernel adds up in order, so that results do not depend on scheduling.
+// Rows are samples. Sums over rows give one partial sum per chunk of rows, which the next kernel adds up in order, so
+// that results do not depend on scheduling.
 //
 // Every array has a stride from net to net: PARAMS_STRIDE for a flat vector, max_rows rows of activations (the maximum
-// batch size), most_chunks partial sums over rows. Grids are (numbers, net), of `backward` (columns, chunk, net). A layer's
-// biases b, and bias_parts, are those of the first net.
+// batch size), most_chunks partial sums over rows. Grids are (numbers, net); of `loss_and_output_delta` (chunk, net),
+// and of `backward` (columns, chunk, net), with blocks of 32 columns x 8 rows. A layer's biases b, and bias_parts, are
+// those of the first net.
 //
 // Values that differ from step to step are read from the clock, which a step's last kernel advances: the arguments of a
 // launch are the same at every step, so that a captured launch can be replayed. Without a clock nothing is trained.
@@ -211,13 +212,13 @@ __device__ __forceinline__ void loss_and_output_delta_of_chunk(
   }
 }
 
-// Loss and output delta of the last layer. y_stride, weight_stride: from net to net, 0 if all nets share them. starts: without a clock,
-// whether sums begin here.
+// Loss and output delta of the last layer. y_stride, weight_stride: from net to net, 0 if all nets share them. starts:
+// without a clock, whether sums begin here.
 extern "C" __global__ void __launch_bounds__(32 * WARPS) loss_and_output_delta(
-    const Clock* clock, const T* b, long long rows, long long max_rows, long long chunk, long long most_chunks,
-    const T* __restrict__ y, long long y_stride, const T* __restrict__ weight, long long weight_stride, double scale,
-    double c, double bound, int starts, int has_targets, const T* __restrict__ z, T* a, Operand* delta, double* sums,
-    T* bias_parts) {
+    const Clock* clock, const T* __restrict__ b, long long rows, long long max_rows, long long chunk,
+    long long most_chunks, const T* __restrict__ y, long long y_stride, const T* __restrict__ weight,
+    long long weight_stride, double scale, double c, double bound, int starts, int has_targets,
+    const T* __restrict__ z, T* a, Operand* delta, double* sums, T* bias_parts) {
   const long long net = net_of(blockIdx.y), at = net * max_rows * N_OUTPUTS;
   if (clock) starts = clock->step % clock->n_batches == 0;
   loss_and_output_delta_of_chunk(
@@ -296,7 +297,8 @@ __device__ __forceinline__ void copy_weight(int q, int part, const T* p, Operand
   if (part % 2 == 0) W[q - before_operands(part / 2)] = p[q];
 }
 
-// W: (nets, N_OPERAND_WEIGHTS), the weights as products read them, of parameters that no update has written.
+// W: (nets, N_OPERAND_WEIGHTS), the weights as products read them, of parameters that no update has written, or that
+// have another slot since.
 extern "C" __global__ void round_weights(const T* params, Operand* W) {
   const long long net = net_of(blockIdx.y);
   for (int q = blockIdx.x * blockDim.x + threadIdx.x; q < N_PARAMS; q += gridDim.x * blockDim.x)

@@ -2,7 +2,8 @@
 
 A pass takes n_nets nets at a time: one large net (single_net/layerwise.py), or those of a population in lockstep
 (population/batched.py). The gradient of nets of L layers is 5 L - 2 launches, however many nets there are: L products
-and L - 1 activations; loss_and_output_delta; L products for weights, L - 1 for deltas and L - 1 backward passes.
+and L - 1 activations; loss_and_output_delta; L products for weights, L - 1 for deltas and L - 1 backward passes. Each
+block-diagonal layer has one more.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ FILES = (
 )
 FEWEST_IN_CHUNK = 32  # rows that one block sums: a warp's, if each of its threads takes the outputs of one
 # Maximum number of such blocks of a net: as many as a large card has multiprocessors, since each runs one block of the
-# kernel loss_and_output_delta. An estimate: the update adds up one number per chunk for each bias, one after the other.
+# kernel loss_and_output_delta. The same for nets in lockstep: few of them must fill a card, too. An estimate: the
+# update adds up one number per chunk for each bias, one after the other.
 MOST_CHUNKS = 128
 PER_BLOCK = 256
 MOST_BLOCKS = 1024  # of one net in one pass
@@ -121,6 +123,11 @@ class Passes:
         self._dW = self._matrices(grads, starts) if grads is not None else []
         self._W = self._matrices(params, starts) if self.W is None else self._matrices(self.W, self.operands.weights_at)
 
+    def unbind(self) -> None:
+        """Release the parameters."""
+        self._params = self._grads = None
+        self._b, self._dW, self._W = [], [], []
+
     def _matrices(self, flat: Any, starts: Any) -> list[Any]:
         """Return each layer's (n_nets, fan_in, fan_out) in the vectors of all nets.
 
@@ -143,7 +150,7 @@ class Passes:
         return -(-rows // self.chunk)
 
     def round_weights(self, module: Module) -> None:
-        """Round the weights of parameters that no update has written."""
+        """Round the weights of parameters that no update has written, or that have another slot since."""
         if self.W is not None:
             grid = self.blocks(self.operands.n_weights), self.products.n_nets
             module["round_weights"](grid, PER_BLOCK, self._params, self.W)

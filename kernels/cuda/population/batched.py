@@ -1,8 +1,9 @@
 """Kernel family `batched_gemm`: mid-sized nets of a population in lockstep, with one batched product per layer.
 
 A step of nets of L layers is 5 L + 1 launches, however many nets there are: gather, the 5 L - 2 of layers/passes.py,
-step_settings and update. The launches are the same from step to step while no net ends, so that they are replayed as a
-CUDA graph. A net that has ended gives its slot to one that has not, so that it costs nothing more.
+step_settings and update. Full batches of samples that all nets share are not gathered. The launches are the same from
+step to step while no net ends, so that they are replayed as a CUDA graph. A net that has ended gives its slot to one
+that has not, so that it costs nothing more.
 """
 
 from __future__ import annotations
@@ -79,15 +80,17 @@ class LockstepBatches(Batches):
     """Source of batches for nets that share their samples and the order of these, or have their own."""
 
     def __init__(self, passes: Passes, data: Samples, nets: PopulationState, order: Any = None, clock: Any = None):
-        """Take the samples.
+        """Take the samples, and allocate the buffers: before steps are recorded, and where memory is checked.
 
         order : of each net's samples, or None
         clock : array of the clock, if it says which batch is next
         """
-        super().__init__(passes)
         self._data, self._order, self._clock = data, order, clock
         self._shares_inputs = clock is None and not nets.X_stride
         self._shares_all = self._shares_inputs and not (nets.Y_stride or nets.weight_stride)
+        super().__init__(passes, 1 if self._shares_inputs else len(passes.sums))
+        copies_x = passes.operands.are_rounded or not self._shares_inputs
+        self.allocate(copies_x, data.has_targets and not self._shares_all, data.has_weights and not self._shares_all)
 
     def take(self, module: Module, first: int, rows: int) -> Batch:
         """Return the clock's batch or, without a clock, the one that begins at sample `first`."""
@@ -146,7 +149,7 @@ class BatchedWindow(Window):
         self._launch_for(self.n_nets)
         passes.inputs.set(**{name: self._job[name] for name in NET_INPUTS.types})
         self._job_on_device = DeviceStruct(JOB)
-        self._job_on_device.set(**JOB.empty | self._job | {"grads": self._grads})
+        self._job_on_device.set(**self._job | {"grads": self._grads})
         self._begin_at(0)
 
     def _begin_at(self, epoch: int) -> None:

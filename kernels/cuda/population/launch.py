@@ -171,9 +171,9 @@ def launch(kernel: Kernel, shape: Shape, grid: tuple[int, ...], memory: Any, dty
     """Run a kernel on a Job.
 
     memory : result of workspace_for
-    job : fields of the Job that the kernel reads, but for the workspace
+    job : all fields of the Job, but for the workspace; JOB.empty has values of those that the kernel does not read
     """
-    packed = JOB.pack(**JOB.empty | job | {"workspace": memory, "workspace_stride": shape.numbers})
+    packed = JOB.pack(**job | {"workspace": memory, "workspace_stride": shape.numbers})
     given = cupy.asarray(np.frombuffer(packed, np.uint8))
     kernel(grid, shape.threads, given, shared=shape.shared * dtype.itemsize)
 

@@ -28,7 +28,7 @@ from ...structs import (
     Unfinished,
 )
 from ..build.net_constants import Architecture, bound_of
-from ..build.structs import ProgressCounter
+from ..build.structs import JOB, ProgressCounter
 from ..runtime.device_memory import ORDER_BYTES, checked_allocation, free_memory, is_on_device, to_device, whole_data
 from . import batched
 from .launch import (
@@ -49,7 +49,8 @@ SHARE_OF_MEMORY = 0.6  # fraction of free memory that a window may take
 class PopulationRun:
     """State of one population's fit or evaluation.
 
-    The arguments are those of the device contract; n_threads is not used on a GPU.
+    The arguments are those of the device contract; n_params, rows, n_samples, n_threads and shuffle are not used on
+    a GPU.
     """
 
     def __init__(
@@ -218,7 +219,7 @@ def evaluate_nets(net: NetSpec, data: Samples, nets: PopulationState, run: Popul
     shape = Shape.of_blocks(architecture, 0, min(data.n_samples, 64), shared_limit())
     n_bytes = (nets.n_params + n_outputs + shape.workspace) * dtype.itemsize + 64
     n_blocks = int(SHARE_OF_MEMORY * free / n_bytes)  # that memory is enough for, or nets with one block each
-    max_nets = max(1, min(n, 65535, n_blocks))  # 65,535: maximum second dimension of a grid
+    max_nets = max(1, min(n, batched.MOST_NETS, n_blocks))
     kernel = compile_evaluation(architecture, shape, data.has_weights, data.has_targets)
     for first in range(0, n, max_nets):
         members = nets.members[first : first + max_nets]
@@ -252,7 +253,7 @@ def evaluation_job(
     outputs : (n * n_samples * n_outputs,), or None
     """
     n, nothing = len(members), cupy.zeros(1)
-    return {
+    return JOB.empty | {
         "params": to_device(nets.params.reshape(-1, nets.n_params)[members]),
         "hyper": nothing,
         "dropout": nothing,

@@ -19,7 +19,7 @@ class DeviceStruct:
         self._in_use: tuple = ()
 
     def set(self, **values: Any) -> None:
-        """Write all fields, in the order of the current stream; those that are not given are 0."""
+        """Write all fields, asynchronously, on the current stream; those that are not given are 0."""
         host = np.frombuffer(self._struct.pack(**self._struct.empty | values), np.uint8)
         self.array.set(host, stream=cupy.cuda.get_current_stream())
         self._in_use = (values, host)  # kept alive: kernels and the copy have only their addresses

@@ -42,12 +42,10 @@ class Written(NamedTuple):
     """What a gradient has written of the arrays of `passes`.
 
     chunks, most_chunks : numbers of chunks of rows in bias_parts, of this batch and allocated
-    n_sums : number of rows of `sums`
     """
 
     chunks: int
     most_chunks: int
-    n_sums: int
 
 
 class LayerwiseWorkspace:
@@ -81,8 +79,11 @@ class LayerwiseWorkspace:
     def gradient(self, module: Module, header: str, params: Any, grads: Any, batch: Batch, bound: float) -> Written:
         """Compute the gradients of the clock's batch, to where Passes.gradient writes them."""
         self.passes.gradient(module, batch, bound)
-        n = self.passes.chunks_of(batch.x.shape[1])
-        return Written(n, self.passes.most_chunks, n)
+        return Written(self.passes.chunks_of(batch.x.shape[1]), self.passes.most_chunks)
+
+    def n_sums(self, rows: int) -> int:
+        """Return the number of rows of the passes' `sums` that the gradient of a batch of `rows` samples writes."""
+        return self.passes.chunks_of(rows)
 
     def can_be_recorded(self) -> bool:
         """Whether the launches of a gradient can be captured; allocates the workspace that capture needs."""
@@ -104,7 +105,8 @@ class LayerwiseWorkspace:
         net, passes, params, grads = self.net, self.passes, state.params, state.grads
         samples = self.batches.take(module, data, config, epoch, batch, rows)
         written = self.gradient(module, header, params, grads, samples, bound_of(net, data.metric))
-        grid, clock, sums = (self.n_blocks,), passes.clock.array, (passes.sums, passes.sums.shape[1])
+        grid, clock = (self.n_blocks,), passes.clock.array
+        sums = passes.sums, self.n_sums(min(config.batch_size, data.n_samples))  # those of an epoch
         parts = passes.bias_parts, written.chunks, written.most_chunks
         if config.rule == NO_UPDATE:
             module["reduce_bias_gradients"](grid, PER_BLOCK, clock, *parts, *sums, grads)
@@ -121,7 +123,7 @@ class LayerwiseWorkspace:
             clip_norm,
             self.squares,
             *sums,
-            written.n_sums,
+            self.n_sums(rows),
             rows,
             self.objectives,
             self.layer_factors,
@@ -146,6 +148,7 @@ class LayerwiseWorkspace:
         same = (  # everything a step is launched with, except the number of rows and this object's arrays
             header,
             data.n_samples,
+            size,
             config.shuffle,
             clip_norm,
             net.l2,
@@ -229,7 +232,9 @@ class LayerwiseWorkspace:
             if output.size:
                 width, found = passes.sizes[-1], passes.a[passes.top][0, :rows].reshape(-1)
                 output[first * width : (first + rows) * width] = found if is_on_device(output) else found.get()
+        passes.unbind()
         if not data.has_targets:
             return 0.0, 0.0
-        total = cupy.asnumpy(passes.sums[0, :, : ChunkSum.EPOCH_N_CORRECT + 1].sum(axis=0))
+        n_sums = passes.chunks_of(min(self.rows, data.n_samples))
+        total = cupy.asnumpy(passes.sums[0, :n_sums, : ChunkSum.EPOCH_N_CORRECT + 1].sum(axis=0))
         return float(total[0]), float(total[1])

@@ -118,6 +118,27 @@ def test_evaluate_returns_sums_and_outputs(backend, cuda, family, output_there, 
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_fewer_samples_after_an_evaluation_have_sums_of_their_own(backend, family, rng):
+    """Sums over chunks that only the larger batch had are not added."""
+    net, X, Y, data = make(rng, n=100)
+    few = data._replace(n_samples=20, X=data.X[:60], Y=data.Y[:40])
+    plan = Plan.for_training(net.network, resolve("cuda"), net.dtype, 100, 100, False)
+    work, team = backend.make_workspace(family, plan.net, 100, 100, 1, False, net.dtype, "exact"), backend.ThreadTeam(1)
+    evaluate = lambda data: backend.evaluate(
+        family, team, plan.net, backend.place(data), net._padded, work, 100, np.empty(0)
+    )
+    loss = reference_of(net.network, net.params).loss_and_gradient(X[:20], Y[:20])[0]
+    evaluate(data)
+    assert evaluate(few)[0] == pytest.approx(20 * loss, rel=1e-12)
+    assert family != "layerwise" or work.passes._params is None, "a copy of the parameters is kept"
+    evaluate(data)
+    train_state = plan.make_state(net._padded, np.zeros(0), 1)
+    config = TrainConfig(20, False, 0, NO_UPDATE, np.zeros(11), np.zeros(0), False, np.zeros(0))
+    backend.train(family, team, 1, plan.net, backend.place(few), config, train_state, work, 0, 1, KernelVariant())
+    assert train_state.epoch_loss[0] == pytest.approx(loss, rel=1e-12)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_evaluate_without_targets_returns_outputs(backend, family, rng):
     net, X, _, data = make(rng)
     work = backend.make_workspace(

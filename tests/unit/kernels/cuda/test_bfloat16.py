@@ -316,7 +316,7 @@ def test_predictions_allocate_room_for_rounded_inputs_only(monkeypatch, rng):
     [batches] = made
     assert batches._x.shape == (1, 20, SIZES[0])
     assert batches._x.dtype == np.uint16
-    assert batches._targets is None
+    assert batches._y is batches._weight is None
 
 
 def test_copied_weights_are_those_of_the_last_update(layers, rng):

@@ -309,13 +309,18 @@ def test_precision_of_the_population_reaches_the_products(windows, precision, rn
 
 def test_windows_smaller_than_the_population_change_no_result(emulated_cuda, counts, monkeypatch, rng):
     """With memory for only a part of the nets at a time, every net ends as it would with memory for all."""
+    from fastmlp.kernels.cuda.population.batched import BatchedWindow
+    from fastmlp.kernels.cuda.runtime.device_memory import ORDER_BYTES
+
     X, y = samples(rng, 20)
     fit = {"epochs": 6, "batch_size": 8, "optimizer": Adam(0.1), "early_stopping": 2, "verbose": 0}
-    pops = [make(9, SIZES, dropout=0.2) for _ in range(2)]
+    pops, measured, bytes_each = [make(9, SIZES, dropout=0.2) for _ in range(2)], [], BatchedWindow.bytes_each
+    measure = lambda *given: measured.append(bytes_each(*given)) or measured[-1]
+    monkeypatch.setattr(BatchedWindow, "bytes_each", staticmethod(measure))
     results = [pops[0].fit(X, y, **fit)]
     assert counts == [9]
     counts.clear()
-    each = windows_bytes(pops[1], 8) + 16 * len(results[0].record_epochs) + 4 * 20
+    each = measured[0] + 16 * len(results[0].record_epochs) + ORDER_BYTES * 20
     monkeypatch.setattr(
         "fastmlp.kernels.cuda.population.train.SHARE_OF_MEMORY", 4.5 * each / emulated_cuda.settings.limit
     )
@@ -324,16 +329,6 @@ def test_windows_smaller_than_the_population_change_no_result(emulated_cuda, cou
     np.testing.assert_allclose(pops[0].params, pops[1].params, rtol=1e-12, atol=1e-14)
     for name in ("epochs", "status", "best_epoch"):
         np.testing.assert_array_equal(getattr(results[0], name), getattr(results[1], name))
-
-
-def windows_bytes(pop, rows):
-    """Bytes per net that a window is measured with, for Adam with early stopping."""
-    from fastmlp.execution.net_description import describe_net
-    from fastmlp.kernels.cuda.layers.passes import Passes
-    from fastmlp.kernels.cuda.population.launch import padded
-
-    of_batch = Passes.bytes_each(describe_net(pop.network), rows, True, pop.dtype, "exact")
-    return padded(pop.network.layout.n_params) * 8 * 6 + of_batch + 256
 
 
 @pytest.mark.full
@@ -360,6 +355,32 @@ def test_too_little_memory_for_one_net_raises(emulated_cuda, batched, rng):
     with pytest.raises(MemoryError, match=r"no room for a window of nets: .* bytes are wanted.* Lower batch_size"):
         make(3, SIZES).fit(X, y, epochs=1, verbose=0)
     batched.batched = 1  # nothing was trained
+
+
+def test_too_little_memory_for_the_inputs_of_each_net_raises(emulated_cuda, batched, rng):
+    """Predictions gather inputs per net, in a buffer of their own."""
+    pop = make(2, (200, 2, 1))
+    X = rng.normal(size=(2, 200, 200))
+    emulated_cuda.settings.limit = int(1.45 * X.nbytes)  # the inputs fit, and no copy of those of a net
+    with pytest.raises(MemoryError, match=r"no room for the outputs of nets: .* Evaluate fewer samples at a time\.$"):
+        pop.predict(X)
+    batched.batched = 1  # nothing was trained
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_buffers_of_batches_are_there_before_the_first_step(monkeypatch, shuffle, rng):
+    """Steps that are replayed have their addresses."""
+    from fastmlp.kernels.cuda.layers.batches import Batches
+    from fastmlp.kernels.cuda.runtime.gemm import Products
+
+    made, init, taken, take = [], Batches.__init__, [], Products.take_workspace
+    buffers = lambda: [None if b is None else b.data.ptr for b in (made[0]._x, made[0]._y, made[0]._weight)]
+    monkeypatch.setattr(Batches, "__init__", lambda self, *given: made.append(self) or init(self, *given))
+    monkeypatch.setattr(Products, "take_workspace", lambda self: taken.append(buffers()) or take(self))
+    X, y = samples(rng, 20)
+    make(3, SIZES).fit(X, y, epochs=2, batch_size=8, shuffle=shuffle, validation_data=(X, y), verbose=0)
+    assert taken[0] == buffers()
+    assert [b is None for b in taken[0]] == [False, False, True], "there are no weights"
 
 
 def test_inputs_beyond_device_memory_are_streamed_net_by_net(emulated_cuda, batched, rng):

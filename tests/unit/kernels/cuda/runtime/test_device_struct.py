@@ -32,3 +32,6 @@ def test_kernels_read_the_host_values_at_a_fixed_address(cuda, dtype):
         assert setting.tolist() == [1.5 + first]
         assert records.tolist()[0][0] == 7.0
         assert clock.array.data.ptr == address
+    clock.set(settings=settings, records=records)
+    look((1,), 1, clock.array, setting, numbers)
+    assert numbers.tolist() == [0, 0, 0, 0], "fields that are not given are 0, whatever they were"
