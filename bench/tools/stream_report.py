@@ -216,6 +216,7 @@ def _draw_epochs(axes: Any, results: Results) -> None:
         axes.axhline(floor, color=VERMILLION, linewidth=1, linestyle="--", label="pyarrow reads and writes as much")
     axes.set(xlabel="epoch", ylabel=f"seconds, {part['rows'] / 1e6:.0f} million rows", ylim=(0, None))
     axes.set_xticks(range(1, len(bars) + 1))
+    axes.set_ylim(0, 1.5 * axes.get_ylim()[1])  # room for the legend above bars and lines
     axes.legend(frameon=False, fontsize=7, loc="upper right")
 
 
