@@ -50,8 +50,9 @@ def read_parts(
     check_options_of_classes(settings, target)
     tables = split_table(table, name, target.task, recipe, settings.seed)
     encoding = recipe.numeric_encoding, recipe.n_bins, settings.budget().trial_seconds
-    further = recipe.embeds_categories, recipe.embeds_bins, settings.texts, settings.categorical
-    preprocessing = Preprocessing.fit(tables["training"], name, target.task, *encoding, *further)
+    further = recipe.embeds_categories, recipe.embeds_bins, settings.texts
+    training, chosen = tables["training"], settings.categorical
+    preprocessing = Preprocessing.fit(training, name, target.task, *encoding, *further, categories=chosen)
     preprocessing = replace(preprocessing, ids=settings.ids)
     for note in preprocessing.notes:
         log(note)

@@ -180,7 +180,7 @@ class TableReader:
             table, targets = self.encoded_targets(table, y, target)
             return preprocessing.transform(training_rows(preprocessing.columns, table), dtype.name), targets
 
-        content = preprocessing.columns, target, self._settings.drop, self._settings.keep  # columns have --categorical
+        content = preprocessing.columns, target, self._settings.drop, self._settings.keep
         return self.table.encoded(encode, split, summary.n_rows, network, dtype, content)
 
 

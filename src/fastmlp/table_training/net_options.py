@@ -7,11 +7,12 @@ weights; most of them have the names that MLP, AdamW and MLP.fit give them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import shown, unknown_name
-from ..network.spec import Network
-from ..schedules import schedule_factors
+
+if TYPE_CHECKING:
+    from ..network.spec import Network
 
 SCALES, NTK = "input_scale", "ntk"
 OF_NETS = ("l2", "init", "init_scale", "precision")
@@ -24,7 +25,7 @@ Options = Mapping[str, Any]
 
 
 def check_net_options(options: Options) -> None:
-    """Check the names of options, and values that are not checked elsewhere before the rows of a table are encoded.
+    """Check the names of options, and the values of those that neither MLP, its optimiser nor its fit has.
 
     Raises
     ------
@@ -36,7 +37,6 @@ def check_net_options(options: Options) -> None:
             raise unknown_name("option in net_options", name, NAMES)
         if name in (SCALES, NTK) and not isinstance(value, bool):
             raise ValueError(f"{name!r} in net_options must be True or False, but it is {shown(value)}.")
-    schedule_factors(options.get("dropout_schedule"))
 
 
 def arguments_of_nets(options: Options, embedding: Any, n_features: int) -> dict[str, Any]:

@@ -136,7 +136,8 @@ def check_nets(estimator: Any, recipe: Recipe) -> None:
     if recipe.hidden:
         activation_code(recipe.activation, HIDDEN, "activation")
     make_optimizer(recipe)
-    schedule_factors(recipe.schedule)
+    for schedule in (recipe.schedule, recipe.net_options.get("dropout_schedule")):
+        schedule_factors(schedule)
     settings = {"dtype": estimator.dtype, "device": "cpu", "random_state": 0, **estimator._net_settings()}
     small = replace(recipe, hidden=(1,) * len(recipe.hidden))  # units cost time
     make_nets(1, 2, small, settings | {"device": estimator.device}, 2 if recipe.shared_weights else 1)

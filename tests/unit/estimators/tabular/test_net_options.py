@@ -6,6 +6,7 @@ import pytest
 pd = pytest.importorskip("pandas", reason="tables are data frames of pandas")
 pytest.importorskip("sklearn", reason="estimators are those of scikit-learn")
 
+from large_tables import LIMIT, classifier  # noqa: E402
 from sklearn.base import clone  # noqa: E402
 
 import fastmlp  # noqa: E402
@@ -45,6 +46,14 @@ def test_options_reach_nets_optimiser_and_fit(rows):
     assert settings["dropout_schedule"] == repr(FlatCosine(0.25))
     factors = {"biases": 0.1, (0, "weights"): 6.0, 1: 0.5, (1, "weights"): 3**-0.5, (2, "weights"): 16**-0.5}
     assert f"learning_rate_factors={factors}" in settings["optimizer"], "the embedding has no factors of ntk"
+
+
+def test_options_of_a_table_beyond_the_memory_limit(path, capsys):
+    model = classifier(max_iter=1, net_options=ALL).fit(str(path), "kind", memory_limit=LIMIT)
+    assert "in pieces" in capsys.readouterr().err
+    assert (model.net_.network.l2, model.net_.network.n_embedding_layers) == (0.01, 1)
+    assert model.history_.settings["dropout_schedule"] == repr(FlatCosine(0.25))
+    assert "weight_decay_schedule='flat_cosine'" in model.history_.settings["optimizer"]
 
 
 def test_no_options_are_those_of_the_preset(rows):
