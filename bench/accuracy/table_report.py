@@ -15,6 +15,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
 
+from accuracy.table_results import counted_seconds, machine_sentence, runs_of
 from accuracy.table_sets import DEVELOPMENT, REGRESSIONS, SETS, metric_of
 from accuracy.table_tools import TOOLS
 from tools.report import with_tables
@@ -40,7 +41,7 @@ class Cell(NamedTuple):
 def cells_of(results: dict[str, dict[str, Any]]) -> dict[tuple[str, str], Cell]:
     """Return the cells of the tables, by (tool, set), of the entries "tool/set/seed" of tables.json."""
     runs: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for key, entry in results.items():
+    for key, entry in runs_of(results).items():
         tool, name, _ = key.split("/")
         runs.setdefault((tool, name), []).append(entry)
     found = {}
@@ -62,7 +63,10 @@ def ranks(cells: dict[tuple[str, str], Cell], tools: list[str], sets: list[str])
 
 
 def markdown(results: dict[str, dict[str, Any]]) -> str:
-    """Return the tables of figures and of seconds; best figures are bold, and a tool without runs has no column."""
+    """Return the tables of figures and of seconds, and where they were measured.
+
+    Best figures are bold, and a tool without runs has no column.
+    """
     cells = cells_of(results)
     tools = [tool for tool in TOOLS if any((tool, name) in cells for name in SETS)]
     sets = [name for name in SETS if any((tool, name) in cells for tool in tools)]
@@ -77,13 +81,14 @@ def markdown(results: dict[str, dict[str, Any]]) -> str:
     if whole:
         mean_ranks = ranks(cells, tools, whole)
         lines.append(f"| mean rank on {len(whole)} sets | {' | '.join(f'{mean_ranks[t]:.1f}' for t in tools)} |")
-    lines += ["", "Processor seconds of a fit with its prediction:", "", *lines[:2]]
+    lines += ["", f"Processor seconds of {counted_seconds(results)}:", "", *lines[:2]]
     for name in sets:
         texts = [f"{cells[t, name].seconds:.1f}" if (t, name) in cells else "" for t in tools]
         lines.append(f"| {name.replace('_', ' ')} | {' | '.join(texts)} |")
     counts = {tool: max(cell.n_seeds for (t, _), cell in cells.items() if t == tool) for tool in tools}
     seeds = ", ".join(f"{TOOLS[tool].title} {n}" for tool, n in counts.items())
-    return "\n".join([*lines, "", f"Seeds: {seeds}. \\*: the set had no part in choosing defaults."])
+    notes = f"Seeds: {seeds}. \\*: the set had no part in choosing defaults.", machine_sentence(results)
+    return "\n".join([*lines, "", " ".join(filter(None, notes))])
 
 
 def _figure(cell: Cell | None, best: float) -> str:

@@ -113,11 +113,12 @@ def prepared(takes: str, X: pd.DataFrame, X_test: pd.DataFrame) -> tuple[pd.Data
     return X.astype(types), X_test.astype(types)
 
 
-def predictions(name: str, split: Any, is_regression: bool, seed: int, threads: int) -> Any:
-    """Return the predictions of a tool for the test rows of a split, after a fit to its training rows."""
-    tool = TOOLS[name]
-    model = tool.make(is_regression, seed, threads)
-    X, X_test = prepared(tool.takes, split.X, split.X_test)
+def predictions(name: str, model: Any, split: Any) -> Any:
+    """Return the predictions of a tool for the test rows of a split, after a fit to its training rows.
+
+    model : what the tool makes
+    """
+    X, X_test = prepared(TOOLS[name].takes, split.X, split.X_test)
     further = {"cat_features": text_columns(X)} if name == "catboost" else {}
     predicted = model.fit(X, split.y, **further).predict(X_test)
     return predicted.reshape(len(X_test))

@@ -12,12 +12,23 @@ from tolerances import TOLERANCES
 
 import fastmlp.execution.dispatch
 import fastmlp.training.objective
-from fastmlp import MLP, SGD, Adam, AdamW, CategoryEmbedding, PeriodicEmbedding, Population, check_gradients
+from fastmlp import (
+    MLP,
+    SGD,
+    Adam,
+    AdamW,
+    CategoryEmbedding,
+    PeriodicEmbedding,
+    PiecewiseLinearEmbedding,
+    Population,
+    check_gradients,
+)
 
 DTYPES = ("float32", "float64")
 EMBEDDINGS = {  # of five inputs
     "periodic": PeriodicEmbedding(5, 3),
     "categories": [1, CategoryEmbedding(3, 2), 1],
+    "bins": [1, PiecewiseLinearEmbedding(4, 3)],
     "both": [PeriodicEmbedding(7, 3, sigma=0.3, n_inputs=2), CategoryEmbedding(3, 18)],
 }
 KINDS = tuple(EMBEDDINGS)

@@ -20,14 +20,14 @@ from ..output_files import check_output, file_beside, files_beside, left_alone
 from ..population import subset_of
 from ..schedules import schedule_factors
 from ..table_training.fit import make_optimizer
-from ..table_training.recipe import GREEDY, Recipe
+from ..table_training.recipe import GREEDY, TEMPERATURE, Recipe
 from ..table_training.summary import final_figures, summary
 from ..tables.preprocessing import Preprocessing
 from ..training.interruption import interrupt_message
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
 from .train_class_weight import checked_weight_items
 from .train_continuation import load_known, recipe_to_continue
-from .train_nets import OUT_OF_FOLD, Training, fit
+from .train_nets import HELD_OUT, OUT_OF_FOLD, Training, fit
 from .train_parts import Log, encoded_parts, read_parts
 from .train_settings import NO_CHECKPOINTS, Checkpoints, TrainSettings, interval_option
 from .train_streams import StreamedParts, options_in_memory, read_in_pieces
@@ -97,10 +97,12 @@ def train(
     with interrupt_message(f"Interrupted; the net is in {str(output)!r}."):
         log(f"Saved to {output}" + (", in place of the net that was there." if earlier else "."))
         target = trained.nets.preprocessing.target
-        if trained.outputs:
+        if OUT_OF_FOLD in trained.outputs:
             parts = {**parts, OUT_OF_FOLD: parts["training"]}
         found = measure_parts(trained.nets, target, parts, trained.outputs)
         print_metrics(found, console)
+        if HELD_OUT in trained.outputs:
+            log("The figures of the validation part are of the nets before --refit, which have not seen its rows.")
         for sentence in baseline_sentences(found, target, parts["training"][1]):
             log(sentence)
 
@@ -207,13 +209,35 @@ def check_settings(settings: TrainSettings, recipe: Recipe, checkpoints: Checkpo
         raise ValueError("--shared-weights trains several nets as one, without --checkpoint: drop one.")
     if recipe.net_weights == GREEDY and recipe.n_folds == 1 and not recipe.validation_fraction:
         raise ValueError("--net-weights greedy needs held-out rows: set --validation above 0, or leave it out.")
+    if settings.calibration == TEMPERATURE and recipe.n_folds == 1 and not recipe.validation_fraction:
+        raise ValueError("--calibration temperature needs held-out rows: set --validation above 0, or leave it out.")
     if recipe.n_folds > 1 and checkpoints.path is not None:
         raise ValueError(
-            f"--checkpoint is for nets that are trained in one fit, and --quality {settings.quality} trains nets of "
-            "several folds: leave it out, or choose another quality."
+            f"--checkpoint is for nets that are trained in one fit, and {settings.of_folds} trains nets of several "
+            "folds: drop one of them."
         )
+    if settings.refit:
+        check_refit(settings, recipe, checkpoints, continues)
     if settings.time_limit is not None and checkpoints.path is not None:
         raise ValueError("--time-limit may shorten a training, which --checkpoint could then not go on with: drop one.")
+
+
+def check_refit(settings: TrainSettings, recipe: Recipe, checkpoints: Checkpoints, continues: bool) -> None:
+    """Raise ValueError if --refit does not go with other options."""
+    others = {
+        settings.of_folds: recipe.n_folds > 1,
+        "--net-weights greedy": recipe.net_weights == GREEDY,
+        "--checkpoint": checkpoints.path is not None,
+        "--continue-from": continues,
+    }
+    for option, is_given in others.items():
+        if is_given:
+            raise ValueError(
+                f"--refit trains new nets on all rows after a training with held-out rows, which {option} does not go "
+                "with: drop one of them."
+            )
+    if not recipe.validation_fraction:
+        raise ValueError("--refit needs held-out rows: set --validation above 0, or leave it out.")
 
 
 def check_tuning(settings: TrainSettings, recipe: Recipe, checkpoints: Checkpoints, continues: bool) -> None:

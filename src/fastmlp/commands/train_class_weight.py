@@ -1,11 +1,21 @@
-"""The option --class-weight of `fastmlp train`: its text, and the weights of classes that it stands for."""
+"""Options about classes of `fastmlp train`: whether a target has classes, and the weights of --class-weight."""
 
 from __future__ import annotations
 
 from ..errors import checked_number, is_number, unknown_name
 from ..tables.target_encoder import CLASSIFICATION, Target
+from .train_settings import TrainSettings
 
 BALANCED = "balanced"
+
+
+def check_options_of_classes(settings: TrainSettings, target: Target) -> None:
+    """Raise ValueError if an option about classes does not go with a target: before columns are encoded."""
+    check_class_weight(settings.class_weight, target)
+    given = {"--label-smoothing": settings.label_smoothing, "--calibration": settings.calibration}
+    for option, value in given.items():
+        if value is not None and target.task != CLASSIFICATION:
+            raise ValueError(f"{option} is given, but {target.name!r} is predicted as a number: leave it out.")
 
 
 def check_class_weight(class_weight: str | None, target: Target) -> None:

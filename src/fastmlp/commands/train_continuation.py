@@ -9,6 +9,7 @@ from typing import Any
 from ..loading import load_net
 from ..mlp import MLP
 from ..table_training.folds import nets_share_by_fold
+from ..table_training.net_options import SCALES
 from ..table_training.recipe import Recipe
 from ..tables.preprocessing import Preprocessing
 from .train_settings import TrainSettings
@@ -48,6 +49,8 @@ def check_columns_of(preprocessing: Preprocessing, settings: TrainSettings) -> N
         "--numeric-encoding": {settings.scaling} - {"auto"},
         "--category-embedding": {"vectors"} if settings.category_embedding else set(),
         "--bin-embedding": {"piecewise linear functions"} if settings.bin_embedding else set(),
+        "--categorical": set(settings.categorical),
+        "--n-bins": set() if settings.n_bins is None else {str(settings.n_bins)},
         "--text": set(settings.text),
         "--no-text": {"no words"} if settings.no_text else set(),
     }
@@ -75,5 +78,9 @@ def recipe_to_continue(settings: TrainSettings, known: Any) -> Recipe:
     shared_weights = bool(getattr(known, "shared_weights", False)) or nets_share_by_fold(known, recipe.n_folds)
     if settings.shared_weights and not shared_weights:
         raise ValueError("--shared-weights is given, but the nets to go on with share no weights: leave it out.")
+    embedding, options = known.network.input_embedding, dict(recipe.net_options)
+    if embedding is not None and all(isinstance(entry, int) for entry in embedding.entries):
+        options[SCALES] = True
     recipe = replace(recipe, hidden=hidden, activation=activation, n_nets=n_nets, shared_weights=shared_weights)
+    recipe = replace(recipe, net_options=options)
     return recipe.checked({"validation_fraction": "validation"})

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..class_probabilities import log_probabilities_of, logits
+from ..class_probabilities import log_probabilities_of, logits, outputs_of
 from ..errors import DivergenceWarning, counted
 from ..history import History
 from ..kernels.jit import interrupts
@@ -18,11 +18,12 @@ from ..population import Population, subset_of
 from ..population_result import PopulationResult
 from ..table_training.budget import Budget
 from ..table_training.file_rows import FileRows
-from ..table_training.fit import Rows, continue_from, described, fit_nets, make_nets
+from ..table_training.fit import Rows, continue_from, described, fit_nets, make_nets, refit_recipe
 from ..table_training.folds import fit_each, fit_folds, fit_shared_folds, fold_numbers, predicted_rows, share_by_fold
 from ..table_training.net_weights import with_greedy_weights, with_greedy_weights_in_folds
 from ..table_training.recipe import GREEDY, TEMPERATURE, Recipe
 from ..table_training.streamed_table import EncodedRows
+from ..table_training.summary import summary
 from ..table_training.temperature import fit_temperature
 from ..table_training.time_limit import about, expected_seconds, planned_in_time
 from ..tables.embedded_columns import input_embedding_of
@@ -35,6 +36,7 @@ from .train_settings import NO_CHECKPOINTS, Checkpoints, TrainSettings
 
 WORTH_TELLING, LONG = 10.0, 60.0  # seconds of a training from which its time is told, and what is faster
 OUT_OF_FOLD = "out of fold"  # name of the part of the training rows, each predicted by nets without its fold
+HELD_OUT = "validation"  # name of the part that is held out
 
 
 @dataclass
@@ -44,7 +46,8 @@ class Training:
     nets : MLP or Population, with its preprocessing
     history : what the fit, or the fits of all folds, returned
     recipe : how the nets were trained
-    outputs : of the part OUT_OF_FOLD, as Target.decode takes them; empty without folds
+    outputs : as Target.decode takes them, of a part whose rows the nets have seen: OUT_OF_FOLD, or after a fit to all
+        rows HELD_OUT, by nets that have not seen them; otherwise empty
     interrupted : whether Ctrl-C came after the training, such as during the calibration
     """
 
@@ -115,7 +118,7 @@ def fit(
     if recipe.n_folds > 1:
         assert isinstance(rows, Rows)
         folds = folds_of_rows(rows, preprocessing.target, recipe, settings)
-    planned, note = planned_in_time(recipe, make, rows, held_out, folds, budget)
+    planned, note = planned_in_time(recipe, make, rows, held_out, folds, budget, 2 if settings.refit else 1)
     recipe = planned if known is None else replace(planned, n_nets=recipe.n_nets)
     if not budget.is_limited and not checkpoints.resume:
         note = expectation(expected_seconds(recipe, make, rows, held_out, folds), recipe)
@@ -156,7 +159,44 @@ def fit(
         calibrate_on(nets, held_out, recipe)
 
     interrupted = held_out is not None and interrupted_while(finish)
-    return Training(nets, getattr(nets, "result", history), recipe, {}, interrupted)
+    trained = Training(nets, getattr(nets, "result", history), recipe, {}, interrupted)
+    if not settings.refit or trained.stopped_by:
+        return trained
+    assert held_out is not None, "check_refit refuses it"
+    assert isinstance(rows, Rows), "options_in_memory refuses it"
+    return fit_to_all_rows(trained, make, rows, held_out, budget, log)
+
+
+def fit_to_all_rows(
+    first: Training,
+    make: Callable[[Recipe], Any],
+    rows: Rows,
+    held_out: Rows,
+    budget: Budget,
+    log: Callable[[str], Any],
+) -> Training:
+    """Train new nets on all rows, for the epochs that early stopping has found best, and return them.
+
+    After Ctrl-C, or if no best epoch is known, these are the nets of the first training.
+
+    log : prints a sentence on the first training, and one on the rows and epochs of the second
+    """
+    if first.history.best_epoch is None:
+        return first
+    recipe = refit_recipe(first.recipe, np.atleast_1d(first.history.best_epoch))
+    preprocessing = first.nets.preprocessing  # with the temperature
+    try:
+        outputs = {HELD_OUT: outputs_of(first.nets, preprocessing.target, held_out.X)}
+        nets, both = make(recipe), rows.joined(held_out)
+        log(summary(first.history))
+        log(f"New nets are trained on all {counted(both.n_rows, 'row')}, for {counted(recipe.epochs, 'epoch')}.")
+        history = fit_nets(nets, both, None, recipe, budget=budget)
+    except KeyboardInterrupt:  # before the first epoch has ended
+        return replace(first, interrupted=True)
+    if was_interrupted(history):
+        return replace(first, interrupted=True)
+    nets.preprocessing = preprocessing
+    return Training(nets, history, recipe, outputs)
 
 
 def interrupted_while(finish: Callable[[], None]) -> bool:

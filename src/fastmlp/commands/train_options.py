@@ -91,6 +91,22 @@ class TrainOptions:
     patience: Annotated[
         int | None, integer_option(f"Epochs without improvement before stopping. {of('patience')}", 1)
     ] = None
+    n_folds: Annotated[
+        int | None,
+        integer_option("Folds of the rows; each net is trained without one. 1: none. Not given: 5 of best.", 1),
+    ] = None
+    refit: Annotated[
+        bool, typer.Option("--refit", help="Train new nets on all rows, for the epochs found best; twice the time.")
+    ] = False
+    l2: Annotated[
+        float | None, number_option("L2 penalty: this times half the sum of squared weights. Not given: 0.")
+    ] = None
+    label_smoothing: Annotated[
+        float | None, fraction_option(f"Share of each target that is spread over all classes. {of('label_smoothing')}")
+    ] = None
+    calibration: Annotated[
+        str | None, name_option(f"Of class probabilities: temperature, by held-out rows, or none. {of('calibration')}")
+    ] = None
     class_weight: Annotated[
         str | None,
         typer.Option(metavar="WEIGHTS", help="balanced, or weights of classes such as yes=5,no=1; for rare classes."),
@@ -108,6 +124,10 @@ class TrainOptions:
     scaling: Annotated[
         table.NumericEncoding, choice_option(table.NumericEncoding, ENCODING_HELP, "--numeric-encoding", "--scaling")
     ] = table.NumericEncoding.auto
+    n_bins: Annotated[int | None, integer_option(f"The most bins of a column of numbers. {of('n_bins')}", 2)] = None
+    categorical: Annotated[
+        list[str], column_option("A column of numbers that stand for categories. Repeat it for several.")
+    ] = field(default_factory=list)
     category_embedding: Annotated[
         bool, typer.Option("--category-embedding", help="Trained vectors for columns of more than 8 categories.")
     ] = False
@@ -145,7 +165,8 @@ class TrainOptions:
         for name in ("category_embedding", "bin_embedding", "shared_weights"):
             values[name] = getattr(self, name) or None
         values |= {"hidden": None if self.hidden is None else layer_sizes(self.hidden)}
-        return TrainSettings(**values | {name: tuple(values[name]) for name in ("drop", "keep", "ids", "text")})
+        lists = "drop", "keep", "ids", "text", "categorical"
+        return TrainSettings(**values | {name: tuple(values[name]) for name in lists})
 
 
 def train(options: TrainOptions) -> None:
@@ -156,7 +177,7 @@ def train(options: TrainOptions) -> None:
     as those of the estimators for tables in Python. After Ctrl-C, or if the training diverges, the output file stays as
     it was, and the nets as trained so far are saved to OUTPUT.interrupted or OUTPUT.diverged. With --checkpoint, the
     same command with --resume goes on after Ctrl-C or a crash, to the same nets; --checkpoint does not go with
-    --quality best, --shared-weights, --time-limit or --tune.
+    --quality best, --n-folds, --refit, --shared-weights, --time-limit or --tune.
     """
     settings = options.settings()
     with errors_as_sentences():

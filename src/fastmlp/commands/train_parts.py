@@ -16,11 +16,11 @@ from ..streams.table_sources import read_tables
 from ..table_training.fit import Rows
 from ..table_training.recipe import Recipe
 from ..tables.column_encoders import Note
-from ..tables.column_selection import select_columns
+from ..tables.column_selection import check_columns, select_columns
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_column import rows_with_target, with_numbers
 from ..tables.target_encoder import CLASSIFICATION, Target
-from .train_class_weight import BALANCED, check_class_weight, parsed_class_weight
+from .train_class_weight import BALANCED, check_class_weight, check_options_of_classes, parsed_class_weight
 from .train_settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -42,20 +42,34 @@ def read_parts(
         return read_known_parts(file, settings, recipe, test_file, log, known.preprocessing)
     name = settings.target
     table, notes = rows_with_target(read_tables(file), name, settings.task)
-    table = select_columns(table, name, settings.drop, settings.keep, settings.ids)
+    table = inputs_and_target(table, settings)
     table, further_notes = with_numbers(table, name)
     for note in (*notes, *further_notes):
         log(note)
     target = Target.fit(table[name], settings.task)  # before the split: raises if the target cannot be learned
-    check_class_weight(settings.class_weight, target)
+    check_options_of_classes(settings, target)
     tables = split_table(table, name, target.task, recipe, settings.seed)
     encoding = recipe.numeric_encoding, recipe.n_bins, settings.budget().trial_seconds
     further = recipe.embeds_categories, recipe.embeds_bins, settings.texts
-    preprocessing = Preprocessing.fit(tables["training"], name, target.task, *encoding, *further)
+    training, chosen = tables["training"], settings.categorical
+    preprocessing = Preprocessing.fit(training, name, target.task, *encoding, *further, categories=chosen)
     preprocessing = replace(preprocessing, ids=settings.ids)
     for note in preprocessing.notes:
         log(note)
     return preprocessing, encoded_parts(preprocessing, tables, test_file, log)
+
+
+def inputs_and_target(table: pd.DataFrame, settings: TrainSettings) -> pd.DataFrame:
+    """Return a table with its target and the input columns only; those that --categorical names hold categories."""
+    check_columns(table, settings.categorical, "--categorical")
+    table = select_columns(table, settings.target, settings.drop, settings.keep, settings.ids)
+    for name in settings.categorical:
+        if name == settings.target or name not in table.columns:
+            raise ValueError(
+                f"--categorical names {name!r}, which is not among the columns to learn from: leave it out of "
+                "--categorical, or do not drop it."
+            )
+    return table.astype(dict.fromkeys(settings.categorical, "category"))
 
 
 def read_known_parts(
@@ -63,7 +77,7 @@ def read_known_parts(
 ) -> tuple[Preprocessing, Parts]:
     """Return a known preprocessing, and all parts of a table encoded by it; parameters as of read_parts."""
     name, task = preprocessing.target.name, preprocessing.target.task
-    check_class_weight(settings.class_weight, preprocessing.target)
+    check_options_of_classes(settings, preprocessing.target)
     table, notes = rows_with_target(read_tables(file, preprocessing.text_columns), name, task)
     for note in notes:
         log(note)

@@ -50,6 +50,13 @@ class TrainSettings:
     no_text: bool = False
     shared_weights: bool | None = None
     net_weights: str | None = None
+    n_folds: int | None = None
+    n_bins: int | None = None
+    label_smoothing: float | None = None
+    calibration: str | None = None
+    l2: float | None = None
+    refit: bool = False
+    categorical: tuple[str, ...] = ()
 
     def recipe(self) -> Recipe:
         """Return the preset with the settings that are given.
@@ -64,15 +71,24 @@ class TrainSettings:
         if self.validation is not None:
             given["validation_fraction"] = self.validation
         given["numeric_encoding"] = self.scaling
+        if self.l2 is not None:
+            given["net_options"] = {"l2": self.l2}
         recipe = recipe_of(self.quality, given).checked({"validation_fraction": "validation"})
         if recipe.n_folds > 1 and self.validation is not None:
             raise ValueError(
-                f"--validation is given, but --quality {self.quality} holds out each of {recipe.n_folds} folds in "
-                "turn: leave it out."
+                f"--validation is given, but {self.of_folds} holds out each of {recipe.n_folds} folds in turn: leave "
+                "it out."
             )
         if self.text and self.no_text:
             raise ValueError("--text names columns of text, and --no-text wants none: drop one.")
+        if both := set(self.text) & set(self.categorical):
+            raise ValueError(f"--text and --categorical both name {min(both)!r}: drop one of them.")
         return recipe
+
+    @property
+    def of_folds(self) -> str:
+        """Option, with its value, that asks for folds."""
+        return f"--quality {self.quality}" if self.n_folds is None else f"--n-folds {self.n_folds}"
 
     @property
     def texts(self) -> tuple[str, ...] | None:

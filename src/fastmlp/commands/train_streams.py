@@ -18,7 +18,6 @@ from ..table_training.streamed_table import EncodedRows, Split, StreamedTable, a
 from ..tables.bin_edges import class_indicators
 from ..tables.cells import MAX_BAD_FRACTION, read_numbers
 from ..tables.column_encoders import NumericEncoding
-from ..tables.column_selection import select_columns
 from ..tables.columns_to_features import training_rows
 from ..tables.io import with_text_names
 from ..tables.moments import Moments
@@ -26,8 +25,9 @@ from ..tables.preprocessing import Preprocessing
 from ..tables.table_summary import TableSummary
 from ..tables.target_column import find_target, rows_with_target
 from ..tables.target_encoder import CLASSIFICATION, MAX_CLASSES, Target, class_numbers, labels_of
+from .train_class_weight import check_options_of_classes
 from .train_nets import make_net
-from .train_parts import Parts
+from .train_parts import Parts, inputs_and_target
 from .train_settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -118,11 +118,11 @@ class TableReader:
 
     def _prepare(self, frame: Any, _: Any) -> tuple[Any, Any]:
         """Return (columns of inputs, target) of the rows whose target is known."""
-        name, settings = self._settings.target, self._settings
+        name = self._settings.target
         with about_arguments():
             frame = with_text_names(frame)
             missing = find_target(frame, name).isna().to_numpy()
-            frame = select_columns(frame, name, settings.drop, settings.keep, settings.ids)
+            frame = inputs_and_target(frame, self._settings)
         self.target.n_missing += int(np.count_nonzero(missing))
         frame = frame[~missing].reset_index(drop=True)
         return frame.drop(columns=name), frame[name]
@@ -133,19 +133,21 @@ class TableReader:
         if self.target.n_missing:
             log(f"{counted(self.target.n_missing, 'row')} whose target {self.target.name!r} is missing: left out.")
         target, notes = self.target.fit(y, self._settings.task)
+        check_options_of_classes(self._settings, target)
         sample, codes = self.encoded_targets(sample, y, target)
         if target.task == CLASSIFICATION:
             codes = class_indicators(codes, target.n_outputs)
         seconds = self._settings.budget().trial_seconds
         encoding = NumericEncoding(
             self._settings.scaling,
+            self._settings.recipe().n_bins,
             targets=codes,
             trial_seconds=seconds,
             embeds_categories=bool(self._settings.category_embedding),
             embeds_bins=bool(self._settings.bin_embedding),
             texts=self._settings.texts,
         )
-        columns, of_columns, choices = summary.fit_columns(sample, encoding)
+        columns, of_columns, choices = summary.fit_columns(sample, encoding, self._settings.categorical)
         of_columns += choices
         for note in (*notes, *of_columns):
             log(note)
@@ -230,9 +232,10 @@ def read_in_pieces(
 def options_in_memory(settings: TrainSettings, recipe: Recipe, known: Any) -> list[str]:
     """Return the options that are given and need all rows in memory."""
     given = {
-        "--quality best": recipe.n_folds > 1,
+        settings.of_folds: recipe.n_folds > 1,
         "--class-weight": settings.class_weight is not None,
         "--continue-from": known is not None,
         "--tune": settings.tune is not None,
+        "--refit": settings.refit,
     }
     return [name for name, is_given in given.items() if is_given]

@@ -59,9 +59,10 @@ class PeriodicEmbedding:
     Notes
     -----
     It is the embedding PLR of Gorishniy et al. 2022, with cosines of trained phases b, drawn from [-pi, pi], in place
-    of pairs of cosines and sines, as in the embedding PBLD of Holzmüller et al. 2024, which also keeps the number
-    itself. The net's `init` draws W and c, with n_frequencies as the number of inputs; it does not concern frequencies
-    and phases.
+    of pairs of cosines and sines, as in the embedding PBLD of Holzmüller et al. 2024. That one also has the number
+    itself among its features, which these layers cannot pass on, because all units of a layer have one activation: the
+    cosine in the first, and the ReLU in the second. The net's `init` draws W and c, with n_frequencies as the number of
+    inputs; it does not concern frequencies and phases.
 
     A net holds the embedding as two layers of (n_inputs, n_inputs * n_frequencies) and (n_inputs * n_frequencies,
     n_inputs * size) weights, so that its cost grows with the square of the number of columns.

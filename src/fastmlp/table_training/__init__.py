@@ -1,6 +1,7 @@
 """Nets that learn from tables: one recipe for the tabular estimators and for `fastmlp train`.
 
 recipe       the settings of a training, and the presets "fast", "good" and "best"
+net_options  options of nets, optimisers and fits that are no settings of their own
 rows         encoded rows of a table; file_rows has those that do not fit into memory
 streamed_table  passes over a table that is read piece by piece
 fit          nets and their fits by a recipe

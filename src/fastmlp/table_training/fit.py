@@ -12,11 +12,13 @@ from ..errors import counted
 from ..history import History
 from ..initialization import UniformByFanIn
 from ..mlp import MLP
+from ..network.spec import Network
 from ..optimizers import Optimizer, optimizer_from_name
 from ..population import Population
 from ..schedules import schedule_factors
 from .budget import Budget
 from .file_rows import FileRows
+from .net_options import OF_ALL_STEPS, OF_FITS, arguments_of_nets, settings_of_optimizer
 from .recipe import Recipe
 from .rows import Rows as Rows
 
@@ -36,6 +38,7 @@ def make_nets(n_features: int, n_outputs: int, recipe: Recipe, settings: dict[st
         "label_smoothing": recipe.label_smoothing,
         "init": UniformByFanIn(),
         **settings,
+        **arguments_of_nets(recipe.net_options, settings.get("input_embedding"), n_features),
     }
     if n_nets == 1:
         return MLP(sizes, **further)
@@ -65,10 +68,14 @@ def described(net: Any) -> str:
     return f"{count}layers {net.network.layer_sizes}"
 
 
-def make_optimizer(recipe: Recipe) -> Optimizer:
-    """Return the optimiser of a recipe. Raises ValueError if its name is unknown, or a number is out of range."""
+def make_optimizer(recipe: Recipe, network: Network | None = None) -> Optimizer:
+    """Return the optimiser of a recipe. Raises ValueError if its name is unknown, or a setting is invalid.
+
+    network : of the nets to train; None if the settings are only checked
+    """
     optimizer = optimizer_from_name(recipe.optimizer, recipe.learning_rate)
-    return replace(optimizer, weight_decay=recipe.weight_decay, clip_norm=recipe.clip_norm)
+    settings: dict[str, Any] = {"weight_decay": recipe.weight_decay, "clip_norm": recipe.clip_norm}
+    return replace(optimizer, **settings | settings_of_optimizer(recipe.net_options, network))
 
 
 class FirstEpochs:
@@ -94,7 +101,11 @@ def refit_recipe(recipe: Recipe, best_epochs: np.ndarray) -> Recipe:
     best_epochs : (n_nets,) the best epoch of each net, counted from 0
     """
     epochs = max(1, round(float(np.median(best_epochs)) + 1.0))
-    return replace(recipe, epochs=epochs, schedule=FirstEpochs(recipe.schedule, epochs / recipe.epochs))
+    share, options = epochs / recipe.epochs, dict(recipe.net_options)
+    for name in OF_ALL_STEPS:
+        if options.get(name) is not None:
+            options[name] = FirstEpochs(options[name], share)
+    return replace(recipe, epochs=epochs, schedule=FirstEpochs(recipe.schedule, share), net_options=options)
 
 
 def fit_nets(
@@ -136,8 +147,9 @@ def _fit(
     arguments = further | {
         "epochs": recipe.epochs,
         "batch_size": recipe.batch_rows(rows.n_rows),
-        "optimizer": make_optimizer(recipe),
+        "optimizer": make_optimizer(recipe, net.network),
         "schedule": recipe.schedule,
+        **{name: recipe.net_options[name] for name in OF_FITS if name in recipe.net_options},
         "early_stopping": None if held_out is None else EarlyStopping(recipe.patience, monitor),
     }
     try:

@@ -6,11 +6,12 @@ The literature behind them is cited in estimators/tabular/; bench/log/README.md#
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ..errors import checked_count, checked_number, checked_share, shown, unknown_name
 from ..tables.defaults import DEFAULT_BINS
+from .net_options import NTK, SCALES, check_net_options
 
 AUTO = "auto"  # of a parameter: the value of the preset
 TEMPERATURE = "temperature"
@@ -44,6 +45,7 @@ class Recipe:
     bin_embedding : whether nets embed columns of numbers that have bins; "auto": no
     net_weights : weights of the nets in their mean, "equal" or "greedy" (net_weights.py)
     shared_weights : whether several nets have the same hidden layers, as for Population; with folds, those of a fold
+    net_options : further options of the nets, their optimiser and their fit (net_options.py)
     """
 
     hidden: tuple[int, ...] = (256, 256, 256)
@@ -68,6 +70,7 @@ class Recipe:
     bin_embedding: bool | str = AUTO
     shared_weights: bool = False
     net_weights: str = "equal"
+    net_options: Mapping[str, Any] = field(default_factory=dict)
 
     def checked(self, names: Mapping[str, str] = {}) -> Recipe:  # it is only read
         """Return the recipe after a check of all that neither MLP nor its fit checks under these names.
@@ -111,7 +114,22 @@ class Recipe:
                 "net_weights='greedy' weighs several nets, with folds those of each fold, but n_nets is 1: set "
                 "n_nets=8, for example, or net_weights='equal'."
             )
+        self._check_options()
         return self
+
+    def _check_options(self) -> None:
+        check_net_options(self.net_options)
+        if self.net_options.get(SCALES) and self.numeric_encoding == PERIODIC:
+            raise ValueError(
+                "'input_scale' in net_options scales the inputs of nets, and numeric_encoding='periodic' turns all of "
+                "them into cosines: drop one of them."
+            )
+        by_layer = [name for name in (NTK, "learning_rate_factors") if self.net_options.get(name)]
+        if by_layer and self.shared_weights:
+            raise ValueError(
+                f"{by_layer[0]!r} in net_options gives layers learning rates of their own, which nets with "
+                "shared_weights=True cannot have: drop one of them."
+            )
 
     @property
     def embeds_categories(self) -> bool:

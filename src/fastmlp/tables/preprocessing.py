@@ -5,6 +5,7 @@ io.py reads tables, columns_to_features.py encodes their columns.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,7 @@ class Preprocessing:
         embeds_categories: bool = False,
         embeds_bins: bool = False,
         texts: tuple[str, ...] | None = None,
+        categories: Iterable[str] = (),
     ) -> Preprocessing:
         """Return the preprocessing fitted on a training table.
 
@@ -94,6 +96,8 @@ class Preprocessing:
             Whether nets embed columns of numbers that have bins.
         texts : tuple of str, optional
             Names of the columns whose words become features, as of NumericEncoding.
+        categories : iterable of str
+            Names of the columns of pandas' category type that hold numbers because the user wants them so.
 
         Raises
         ------
@@ -107,7 +111,7 @@ class Preprocessing:
         if learned_target.task == CLASSIFICATION:
             codes = class_indicators(codes, learned_target.n_outputs)
         encoding = NumericEncoding(scaling, n_bins, codes, trial_seconds, embeds_categories, embeds_bins, texts)
-        columns, notes, choices = fit_columns(table.drop(columns=target), encoding)
+        columns, notes, choices = fit_columns(table.drop(columns=target), encoding, categories)
         if not columns:
             reasons = " ".join(notes) or "it has no other column."
             raise ValueError(f"No column can be used to predict {target!r}: {reasons}")

@@ -22,6 +22,12 @@ def find_target(table: pd.DataFrame, target: str) -> pd.Series:
     """Return the target column, or raise a ValueError that lists the columns and suggests the nearest name."""
     if target in table.columns:
         return table[target]
+    names = [name.strip() for name in target.split(",")]
+    if len(names) > 1 and set(names) <= set(table.columns):
+        raise ValueError(
+            f"There is one target column, but {target!r} names {len(names)}: train a model for each, or one model for "
+            "all with the estimators for tables in Python, whose y may have several columns."
+        )
     raise no_such_column(table, "target column", target)
 
 

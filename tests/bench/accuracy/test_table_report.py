@@ -4,6 +4,7 @@ import json
 
 import pytest
 from accuracy.table_report import MARKS, PAGE, PICTURE, RESULTS, cells_of, markdown, picture, ranks
+from accuracy.table_results import COUNTED, LIBRARIES, MACHINE, check_machine, machine_entry
 from tools.report import with_tables
 
 
@@ -43,6 +44,32 @@ def test_the_best_figure_is_bold_and_what_was_not_run_is_empty():
     assert "| magic, accuracy | **0.8800** | **0.8800** | 0.8700 |" in lines
     assert "| wine, RMSE \\* | 0.7100 | **0.7000** |  |" in lines
     assert "| mean rank on 1 sets | 1.5 | 1.5 | 3.0 |" in lines
+
+
+def test_the_machine_and_what_the_seconds_are_of_are_told():
+    found = {"processor": "EPYC", "cpus": 2, "system": "Linux", "versions": dict.fromkeys((*LIBRARIES, "jax"), "1.2")}
+    entry = machine_entry(found, threads=2)
+    text = markdown({**FIGURES, MACHINE: entry})
+    told = "Measured on EPYC, with 2 threads; python 1.2, numpy 1.2, numba 1.2, scikit-learn 1.2."
+    assert text.endswith(f"\\*: the set had no part in choosing defaults. {told}")
+    assert "\nProcessor seconds of a fit with its prediction:\n" in text
+    before = markdown(FIGURES)  # by the script that did not write the entry
+    assert "Measured on" not in before
+    assert "\nProcessor seconds of a fit with its prediction, and of the import of its package:\n" in before
+    assert cells_of({**FIGURES, MACHINE: entry}) == cells_of(FIGURES)
+
+
+def test_figures_of_different_machines_are_not_put_into_one_file():
+    entry = {"processor": "EPYC", "threads": 2, "counted": COUNTED}
+    check_machine({}, entry)
+    check_machine({**FIGURES, MACHINE: entry}, entry)
+    for results, words in (
+        (FIGURES, "has figures of a machine that it does not name"),
+        ({MACHINE: entry | {"processor": "Xeon"}}, "has figures of Xeon with 2 threads"),
+        ({MACHINE: entry | {"threads": 1}}, "has figures of EPYC with 1 thread"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            check_machine(results, entry)
 
 
 def test_the_picture_names_sets_and_tools():

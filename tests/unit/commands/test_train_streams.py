@@ -99,6 +99,9 @@ def test_a_table_within_the_limit_gives_the_nets_of_one_in_memory(path, tmp_path
     [
         (["--quality", "best"], "--quality best cannot be used with a table that takes more than --memory-limit"),
         (["--class-weight", "balanced"], "--class-weight cannot be used"),
+        (["--refit"], "--refit cannot be used with a table that takes more than --memory-limit"),
+        (["--n-folds", "2"], "--n-folds 2 cannot be used"),
+        (["--target", "value", "--calibration", "none"], "'value' is predicted as a number"),
         (["--target", "kinds"], "Did you mean 'kind'?"),
         (["--memory-limit", "much"], "memory_limit must be a number of bytes"),
     ],

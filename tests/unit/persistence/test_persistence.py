@@ -68,7 +68,11 @@ EMBEDDING = [fastmlp.PeriodicEmbedding(4, 2, sigma=0.7, n_inputs=2), fastmlp.Cat
 
 
 @pytest.mark.parametrize("n_nets", (None, 2))
-@pytest.mark.parametrize("embedding", (EMBEDDING, [2, EMBEDDING[1]], fastmlp.PeriodicEmbedding()))
+@pytest.mark.parametrize(
+    "embedding",
+    (EMBEDDING, [2, EMBEDDING[1]], fastmlp.PeriodicEmbedding(), [fastmlp.PiecewiseLinearEmbedding(3, 4), 2]),
+    ids=str,
+)
 def test_input_embeddings_round_trip(path, embedding, n_nets, rng):
     settings = {"input_embedding": embedding, "hidden_activation": "tanh", "dropout": 0.25, "random_state": 0}
     net = fastmlp.Population((5, 4, 1), n_nets, **settings) if n_nets else fastmlp.MLP((5, 4, 1), **settings)
@@ -96,6 +100,7 @@ def test_versions_without_embeddings_refuse_such_files_and_read_all_others(path,
     ("given", "message"),
     [
         ([{"kind": "PeriodicEmbedding", "size": 3}], "input_embedding must be"),
+        ([{"kind": "PiecewiseLinearEmbedding", "n_inputs": 5}], "input_embedding must be"),
         ([{"kind": "CategoryEmbedding", "n_categories": 10**12, "size": 10**12}, 5], "it should be|must describe"),
         ([3], "must describe each of the 5 inputs"),
         ("x" * 10_000, "input_embedding must be"),

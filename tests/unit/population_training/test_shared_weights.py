@@ -11,7 +11,15 @@ from reference_shared_weights import ReferenceSharedWeights
 from tolerances import TOLERANCES
 
 import fastmlp
-from fastmlp import SGD, AdamW, CategoryEmbedding, EarlyStopping, PeriodicEmbedding, Population
+from fastmlp import (
+    SGD,
+    AdamW,
+    CategoryEmbedding,
+    EarlyStopping,
+    PeriodicEmbedding,
+    PiecewiseLinearEmbedding,
+    Population,
+)
 from fastmlp.errors import DivergenceWarning
 from fastmlp.execution import thresholds
 from fastmlp.execution.dispatch import shared_samples
@@ -26,11 +34,13 @@ CASES = {  # layer sizes, number of nets, hidden activation, loss, targets
     "one net": ((6, 17, 1), 1, "relu", "huber", "numbers"),
     "embedded": ((7, 19, 12, 2), 3, "relu", "squared_error", "numbers"),
     "periodic": ((12, 40, 1), 5, "tanh", "squared_error", "numbers"),
+    "bins": ((9, 11, 2), 3, "relu", "squared_error", "numbers"),
     "wide embedding": ((60, 9, 3), 2, "relu", "softmax_cross_entropy", "classes"),
 }
 EMBEDDINGS = {
     "embedded": [CategoryEmbedding(3, 5), 1, CategoryEmbedding(3, 2)],
     "periodic": [PeriodicEmbedding(5, 3, sigma=0.3, n_inputs=9), CategoryEmbedding(3, 4)],
+    "bins": [PiecewiseLinearEmbedding(4, 6), 2, PiecewiseLinearEmbedding(3, 5)],
     "wide embedding": [CategoryEmbedding(30, 165)] * 2,  # so wide that products pack their operands
 }
 

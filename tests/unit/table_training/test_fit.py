@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP, Population
-from fastmlp.table_training.fit import Rows, continue_from, fit_nets, make_nets, make_optimizer
+from fastmlp.table_training.fit import Rows, continue_from, fit_nets, make_nets, make_optimizer, refit_recipe
 from fastmlp.table_training.recipe import Recipe
 
 SMALL = Recipe(hidden=(8,), epochs=4, n_nets=2, dropout=0.0)
@@ -49,3 +49,12 @@ def test_training_goes_on_with_equal_layers_only():
     assert net.fits == 3
     with pytest.raises(ValueError, match=r"goes on with 2 nets of layers \(3, 8, 1\), but .* ask for .* Do this"):
         continue_from(make_nets(3, 1, SMALL, SETTINGS, 1), other, "Do this.")
+
+
+def test_schedules_of_a_shorter_fit_are_the_first_part_of_the_longer_ones():
+    names = "dropout_schedule", "weight_decay_schedule"
+    linear = lambda steps, n_steps: 1.0 - np.asarray(steps) / n_steps
+    recipe = refit_recipe(Recipe(epochs=6, schedule=linear, net_options=dict.fromkeys(names, linear)), np.array([1]))
+    assert recipe.epochs == 2
+    for schedule in (recipe.schedule, *map(recipe.net_options.get, names)):
+        np.testing.assert_allclose(schedule(np.arange(2), 2), [1.0, 1.0 - 1 / 6])

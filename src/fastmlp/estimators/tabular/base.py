@@ -129,6 +129,13 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         folds, on those of each fold (Caruana et al. 2004, "Ensemble selection from libraries of models"). `net_` then
         has nets of larger weight several times, and others not at all. Metrics of the rows that choose the weights, and
         `oof_prediction_`, are then a little too good. If nets of folds are left out for want of time, all count alike.
+    net_options : dict, optional
+        Further options of the nets and their training. Of MLP: "l2", "init", "init_scale" and "precision". Of AdamW:
+        "beta1", "beta2", "epsilon", "clip_norm", "weight_decay_schedule" and "learning_rate_factors" (0 is the first
+        layer, which is the one of the embedding if there is one). Of MLP.fit: "dropout_schedule". And two of their own:
+        "input_scale": True is for a trained scale and shift of each input, and "ntk": True for the neural tangent
+        parametrisation, initial weights N(0, 1 / n) and a learning rate / sqrt(n) for the weights of a layer with n
+        inputs. A file holds them, if they are no functions or objects.
     tune : int, optional
         Number of configurations to compare on held-out rows before the nets are trained with the best one, 2 or more.
         Parameters that are "auto" are searched, of hidden_layer_sizes, learning_rate_init, weight_decay, dropout,
@@ -213,6 +220,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     bin_embedding: bool | str = AUTO
     shared_weights: bool | str = AUTO
     net_weights: str = AUTO
+    net_options: Any = None
     tune: int | None
     callbacks: Any
     eval_metric: Any

@@ -118,6 +118,16 @@ def test_kinds_of_training(encoding, settings, rows, tmp_path):
     np.testing.assert_array_equal(same.predict(X), model.predict(X))
 
 
+@pytest.mark.usefixtures("cuda")
+@pytest.mark.parametrize("encoding", [PERIODIC, VECTORS, BINS], ids=str)
+def test_a_gpu_trains_the_same_nets(encoding, rows):
+    X, y = rows
+    settings = SMALL | {"hidden_layer_sizes": (8,), "max_iter": 1, "batch_size": 32, **encoding}
+    on_cpu, on_gpu = (TabularMLPRegressor(**settings | {"device": device}).fit(X, y) for device in ("cpu", "cuda"))
+    assert on_gpu.net_.device.name.startswith("cuda")
+    np.testing.assert_allclose(on_gpu.predict(X), on_cpu.predict(X), rtol=1e-4, atol=1e-4)
+
+
 def test_warm_start_keeps_the_embedding(rows):
     X, y = rows
     model = TabularMLPRegressor(**SMALL, **PERIODIC, warm_start=True).fit(X, y)

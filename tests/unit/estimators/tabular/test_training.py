@@ -13,6 +13,7 @@ from sklearn.base import clone
 
 import fastmlp
 from fastmlp import MLP, Population, TabularMLPClassifier, TabularMLPRegressor
+from fastmlp.schedules import Cosine
 from fastmlp.table_training.recipe import QUALITIES
 
 SMALL = {"hidden_layer_sizes": (16,), "max_iter": 20, "random_state": 0, "device": "cpu"}
@@ -381,18 +382,37 @@ def test_a_function_is_recorded_and_the_loss_chooses(table):
 
 @pytest.mark.slow
 def test_rare_classes(rng):
-    """One row in a hundred: balanced nets find most of it, in any kind of training."""
-    X = pd.DataFrame(rng.normal(size=(1500, 2)), columns=["a", "b"])
+    """One row in a hundred: balanced nets find most of it in new rows, in any kind of training."""
+    X, new = (pd.DataFrame(rng.normal(size=(n, 2)), columns=["a", "b"]) for n in (1500, 4000))
+    is_rare = new["a"] > 2.2
     y = np.where(X["a"] > 2.2, "rare", "usual")
     assert 0.005 < (y == "rare").mean() < 0.02
+    assert is_rare.sum() > 30
     settings = SMALL | {"hidden_layer_sizes": (32,), "max_iter": 30, "n_nets": 1}
     for further in ({}, {"n_folds": 2}):
         clf = TabularMLPClassifier(**settings | further, class_weight="balanced").fit(X, y)
-        assert (clf.predict(X)[y == "rare"] == "rare").mean() > 0.9
-        assert (clf.predict(X)[y == "usual"] == "usual").mean() > 0.8
+        found = clf.predict(new)
+        assert (found[is_rare] == "rare").mean() > 0.9
+        assert (found[~is_rare] == "usual").mean() > 0.8
     labels = np.c_[y == "rare", X["b"] > 0].astype(int)
-    clf = TabularMLPClassifier(**settings, class_weight="balanced").fit(X, labels)
-    assert clf.predict(X)[y == "rare", 0].mean() > 0.8
+    found = TabularMLPClassifier(**settings, class_weight="balanced").fit(X, labels).predict(new)
+    assert found[is_rare, 0].mean() > 0.8
+    assert (found[:, 1] == (new["b"] > 0)).mean() > 0.8
+
+
+@pytest.mark.parametrize("schedule", ["coslog4", Cosine(end=0.1)], ids=str)
+@pytest.mark.parametrize("activation", ["selu", "tanh"])
+def test_other_activations_and_schedules(activation, schedule, table, tmp_path):
+    X, score = table
+    settings = SMALL | {"n_nets": 1, "max_iter": 3, "activation": activation, "schedule": schedule}
+    model = TabularMLPRegressor(**settings).fit(X, score)
+    assert model.net_.get_settings()["hidden_activation"] == [activation]
+    assert model.history_.settings["schedule"] == (schedule if isinstance(schedule, str) else repr(schedule))
+    assert not np.array_equal(
+        model.predict(X), TabularMLPRegressor(**settings | {"schedule": None}).fit(X, score).predict(X)
+    )
+    model.save(tmp_path / "model.safetensors")
+    assert fastmlp.load(tmp_path / "model.safetensors").get_params() == model.get_params()
 
 
 @pytest.mark.parametrize("n_nets", [1, 2])

@@ -1,0 +1,53 @@
+"""The file of results of tables.py: entries "tool/set/seed", and one of the machine that they were measured on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastmlp.errors import counted
+
+MACHINE = "machine"  # key of the entry
+COUNTED = "a fit with its prediction"  # what the seconds are of
+COUNTED_BEFORE = "a fit with its prediction, and of the import of its package"  # in files without the entry
+LIBRARIES = ("python", "numpy", "numba", "scikit-learn")  # whose versions are told
+
+Results = dict[str, dict[str, Any]]
+
+
+def machine_entry(found: dict[str, Any], threads: int) -> dict[str, Any]:
+    """Return the entry of a machine; found : what fastmlp.benchmarks.machine.machine returns"""
+    versions = {name: found["versions"][name] for name in LIBRARIES}
+    names = "processor", "cpus", "system"
+    return {**{name: found[name] for name in names}, "threads": threads, "counted": COUNTED, "versions": versions}
+
+
+def check_machine(results: Results, entry: dict[str, Any]) -> None:
+    """Raise ValueError if results are not of the machine, threads and clock of an entry; versions may differ."""
+    known = results.get(MACHINE)
+    if not results or (known and all(known[name] == entry[name] for name in ("processor", "threads", "counted"))):
+        return
+    where = "a machine that it does not name"
+    if known:
+        where = f"{known['processor']} with {counted(known['threads'], 'thread')}, the seconds of {known['counted']}"
+    raise ValueError(
+        f"The file has figures of {where}, with which those of {entry['processor']} with "
+        f"{counted(entry['threads'], 'thread')} cannot be compared: name another one with --results."
+    )
+
+
+def runs_of(results: Results) -> Results:
+    """Return the entries of fits."""
+    return {key: entry for key, entry in results.items() if key != MACHINE}
+
+
+def machine_sentence(results: Results) -> str:
+    """Return a sentence on the machine; empty if the file does not name it."""
+    entry = results.get(MACHINE)
+    if entry is None:
+        return ""
+    versions = ", ".join(f"{name} {version}" for name, version in entry["versions"].items())
+    return f"Measured on {entry['processor']}, with {counted(entry['threads'], 'thread')}; {versions}."
+
+
+def counted_seconds(results: Results) -> str:
+    return results.get(MACHINE, {}).get("counted", COUNTED_BEFORE)
