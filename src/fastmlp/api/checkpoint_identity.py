@@ -199,11 +199,17 @@ class NetSaver:
         where = f"after epoch {n_done // schedules.n_batches:,} of {options.epochs:,}"
         schedules.begin(file, self._identity, options.epochs, n_done, where)
         if self.start is not None:
-            measured = () if options.metrics is None else tuple(options.metrics.measured(0))
-            net_form = net.network.layout.padded(net.dtype).size, options.optimizer.rule.n_state, net.dtype
-            fit_form = options.epochs, schedules.n_batches, data.held_out is not None, measured
+            form = StateForm(
+                n_padded=net.network.layout.padded(net.dtype).size,
+                n_state=options.optimizer.rule.n_state,
+                dtype=net.dtype,
+                n_epochs=options.epochs,
+                n_batches=schedules.n_batches,
+                validates=data.held_out is not None,
+                metrics=() if options.metrics is None else tuple(options.metrics.measured(0)),
+            )
             with file.checking_state():
-                check_state(self.start, StateForm(*net_form, *fit_form))
+                check_state(self.start, form)
 
     def is_due(self, epochs_done: int) -> bool:
         return self._file.timer.is_due(epochs_done)
