@@ -1,36 +1,36 @@
 """What is fuzzed: readers of files that somebody else may have written, each with the errors that it may raise.
 
 A target takes the bytes of a file and returns what became of it. It raises an error of its own if the file was read in
-a way that it should not be: an error without a sentence, another net, parameters that are not finite, or more memory
-than its Memory says. A crash and a hang are noticed by the program that runs it (run.py).
+a way that it should not be: an error without a sentence, another net, parameters that are not finite, code that is run
+(no_code.py), or more memory than its Memory says. A crash and a hang are noticed by what runs it: run.py for many
+files, test_targets.py for few.
 """
 
 import gzip
 import io
 import json
-import tempfile
 import tracemalloc
 import warnings
+import zlib
 from collections.abc import Callable
-from contextlib import contextmanager, redirect_stderr
+from contextlib import redirect_stderr
 from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
+import no_code
 import numpy as np
+from fuzz_checkpoints import checkpoint, resume, resume_forged
+from fuzz_files import READ, SIZES, X, Y, fit, folder, sentence, small_net, written
 
 import fastmlp
 from fastmlp.data.npz import read_npz
 from fastmlp.kernels.jit.compile_time import compile_seconds
-from fastmlp.streams.row_file import FORMAT, HEADER, RowFile
+from fastmlp.streams.row_file import FORMAT, HEADER, X_FILE, Y_FILE, RowFile
 from fastmlp.tables.io import read_table
 
 CORPUS = Path(__file__).parent / "corpus"  # files that once were read wrongly, in a folder per target
-READ, REFUSED = "read", "refused"
-SIZES = (3, 4, 1)
-X = np.linspace(-1, 1, 36).reshape(12, 3).astype(np.float32)
-Y = (X[:, 0] > 0).astype(int)
 
 
 class Memory(NamedTuple):
@@ -57,6 +57,7 @@ class Target(NamedTuple):
     memory : Memory
     runs : number of files in a long run
     examples : number of mutated files in a run of the suite, fewer where one takes many milliseconds
+    longest : number of bytes of a file in a long run; by default enough for twice the longest valid one
     """
 
     seeds: Callable[[], list[bytes]]
@@ -64,45 +65,18 @@ class Target(NamedTuple):
     memory: Memory
     runs: int = 20_000
     examples: int = 80
-
-
-@cache
-def folder():
-    """Return a folder of this process, which is removed at its end."""
-    made = tempfile.TemporaryDirectory(prefix="fastmlp-fuzz-")
-    _kept.append(made)
-    return Path(made.name)
+    longest: int | None = None
 
 
 _kept: list = []
-
-
-def written(data, name):
-    path = folder() / name
-    path.write_bytes(data)
-    return path
-
-
-def _sentence(error):
-    text = str(error)
-    assert len(text.split()) > 4, f"no sentence: {text!r}"
-    return REFUSED
-
-
-def _net(**settings):
-    return fastmlp.MLP(SIZES, loss="binary_cross_entropy", random_state=0, device="cpu", **settings)
-
-
-def _fit(net, *data, epochs=4, **options):
-    return net.fit(*data, epochs=epochs, batch_size=5, optimizer="adam", verbose=0, **options)
 
 
 # ---- saved nets
 
 
 def _saved_nets():
-    net, pop = _net(dropout=0.1), fastmlp.Population(SIZES, 5, random_state=0, device="cpu")
-    _fit(net, X, Y, early_stopping=3, validation_fraction=0.25)
+    net, pop = small_net(dropout=0.1), fastmlp.Population(SIZES, 5, random_state=0, device="cpu")
+    fit(net, X, Y, early_stopping=3, validation_fraction=0.25)
     pop.fit(X, Y, epochs=3, verbose=0)
     files = []
     for made in (net, pop):
@@ -116,7 +90,7 @@ def _load(data):
     try:
         net = fastmlp.load(path, device="cpu")
     except ValueError as error:
-        return _sentence(error)
+        return sentence(error)
     net = getattr(net, "net_", net)
     repr(net)
     outputs = net.predict(np.zeros((2, net.network.n_features)))
@@ -124,146 +98,34 @@ def _load(data):
     return READ
 
 
-# ---- checkpoints
-
-
-class Fit(NamedTuple):
-    """A fit with checkpoints.
-
-    begin : function (options of the checkpoint) that fits a part of the way
-    finish : function (options) that fits to the end, and returns the numbers that it must reach
-    """
-
-    begin: Callable[[dict], object]
-    finish: Callable[[dict], np.ndarray]
-
-
-def _finish_net(options):
-    net = _net()
-    with _unchanged_if_refused(net):
-        _fit(net, X, Y, **options)
-    return net.params
-
-
-def _population(options):
-    pop = fastmlp.Population(SIZES, 18, loss="binary_cross_entropy", random_state=0, device="cpu")
-    with _unchanged_if_refused(pop):
-        pop.fit(X, Y, epochs=12, batch_size=5, converged=0.6, verbose=0, **options)
-    return pop.params
-
-
-@contextmanager
-def _unchanged_if_refused(net):
-    before = net.params.copy()
-    try:
-        yield
-    except ValueError:
-        assert (net.params == before).all(), "a refused checkpoint has changed the net"
-        raise
-
-
-def _part_of_population(options):
-    """Fit until the second checkpoint is written."""
-    from fastmlp.persistence import checkpoints
-
-    write, written_files = checkpoints.write, []
-
-    def write_two(*arguments, **names):
-        write(*arguments, **names)
-        written_files.append(arguments)
-        if len(written_files) == 2:
-            raise KeyboardInterrupt
-
-    with mock.patch.object(checkpoints, "write", write_two):
-        _population(options)
-
-
-def _sweep(options):
-    space = {"hidden_layer_sizes": [(2,), (3,)], "learning_rate": [0.01, 0.1]}
-    fixed = {"n": 4, "cv": 2, "epochs": 2, "batch_size": 4, "random_state": 1, "device": "cpu", "verbose": 0}
-    return fastmlp.sweep(X, Y, space, **fixed, **options).fold_scores
-
-
-def _part_of_sweep(options):
-    """Search until the first population is finished."""
-    from fastmlp.sweeps.search import Search
-
-    train = Search._train
-
-    def train_one(search, group, *others):
-        if search._is_finished.any():
-            raise KeyboardInterrupt
-        train(search, group, *others)
-
-    with mock.patch.object(Search, "_train", train_one):
-        _sweep(options)
-
-
-FITS = {
-    "net": Fit(lambda options: _fit(_net(), X, Y, epochs=2, **options), _finish_net),
-    "population": Fit(_part_of_population, _population),
-    "sweep": Fit(_part_of_sweep, _sweep),
-}
-
-
-def _forget_checkpoints(name):
-    for old in folder().glob(f"{name}*"):
-        old.unlink()
-
-
-def _checkpoint(kind):
-    _forget_checkpoints("seed.ckpt")
-    FITS[kind].begin({"checkpoint": folder() / "seed.ckpt", "every": 1})
-    return (folder() / "seed.ckpt").read_bytes()
-
-
-@cache
-def _end(kind):
-    """Return the numbers of a fit without interruption, which each that goes on from a checkpoint must reach."""
-    return FITS[kind].finish({}).copy()
-
-
-def _resume(kind, data):
-    _forget_checkpoints("fit.ckpt")
-    path = written(data, "fit.ckpt")
-    try:
-        found = FITS[kind].finish({"checkpoint": path, "resume": True})
-    except ValueError as error:
-        return _sentence(error)
-    assert (found == _end(kind)).all(), "a damaged checkpoint has led to other numbers"
-    return READ
-
-
 # ---- caches of rows
 
 
-def _header():
-    _write_rows()
-    return (folder() / "row" / HEADER).read_bytes()
-
-
-def _write_rows():
-    made = folder() / "row"
-    if not made.exists():
-        made.mkdir()
-        (made / "X.bin").write_bytes(X.tobytes())
-        (made / "Y.bin").write_bytes(Y.astype("f4").tobytes())
-        header = {"format": FORMAT, "n_samples": 12, "n_features": 3, "n_outputs": 1, "dtype": "<f4", "metric": 1}
-        header["crc32"] = [0, 0]
-        (made / HEADER).write_text(json.dumps(header))
+def _row_cache():
+    """Return the files of a row file, one after another: the header in a line, X.bin and Y.bin."""
+    contents = X.tobytes(), Y.astype("f4").tobytes()
+    header = {"format": FORMAT, "n_samples": 12, "n_features": 3, "n_outputs": 1, "dtype": "<f4", "metric": 1}
+    header["crc32"] = [zlib.crc32(content) for content in contents]
+    return json.dumps(header).encode() + b"\n" + b"".join(contents)
 
 
 def _read_rows(data):
-    _write_rows()
-    (folder() / "row" / HEADER).write_bytes(data)
+    """Read rows as a fit with a row cache does, which checks them once; X.bin has the length of the valid one."""
+    header, _, contents = data.partition(b"\n")
+    place = folder() / "row"
+    place.mkdir(exist_ok=True)
+    for name, content in ((HEADER, header), (X_FILE, contents[: X.nbytes]), (Y_FILE, contents[X.nbytes :])):
+        (place / name).write_bytes(content)
     try:
-        rows = RowFile(folder() / "row", is_temporary=False)
+        with RowFile(place, is_temporary=False) as rows:
+            rows.verify()
+            inputs, targets = (np.empty((rows.n_samples, width), rows.dtype) for width in rows.widths)
+            rows.read(0, inputs, targets)
     except ValueError as error:
-        return _sentence(error)
-    with rows:
-        inputs = np.empty((rows.n_samples, rows.widths[0]), rows.dtype)
-        targets = np.empty((rows.n_samples, rows.widths[1]), rows.dtype)
-        rows.read(0, inputs, targets)
+        return sentence(error)
+    if header == _row_cache().partition(b"\n")[0]:
+        assert (inputs == X).all(), "damaged rows were read"
+        assert (targets[:, 0] == Y).all(), "damaged rows were read"
     return READ
 
 
@@ -287,13 +149,13 @@ def _read_tables(path):
         table = read_table(path)
         assert len(table.columns) == len(set(table.columns))
     except ValueError as error:
-        outcome = _sentence(error)
-    net = _net()
+        outcome = sentence(error)
+    net = small_net()
     try:
-        _fit(net, path, "y", epochs=1, memory_limit="2MB")
+        fit(net, path, "y", epochs=1, memory_limit="2MB")
         assert np.isfinite(net.params).all()
     except (ValueError, fastmlp.DivergenceWarning) as error:
-        outcome = _sentence(error)
+        outcome = sentence(error)
     return outcome
 
 
@@ -303,7 +165,7 @@ def _read_gzipped(data):
         table = read_table(path)
         assert len(table.columns) == len(set(table.columns))
     except ValueError as error:
-        return _sentence(error)
+        return sentence(error)
     return READ
 
 
@@ -319,7 +181,7 @@ def _learn_pieces(path):
         with may_not_fit, too_large, on_disk, redirect_stderr(printed):
             model.fit(path, "y", memory_limit="1MB")
     except ValueError as error:
-        return _sentence(error)
+        return sentence(error)
     except AssertionError as error:
         if "rows of one batch" in str(error):  # a single row, which only this test keeps on disk
             return READ
@@ -350,22 +212,33 @@ def _read_npz(data):
     try:
         arrays = read_npz(written(data, "samples.npz"), ("X", "y"))
     except ValueError as error:
-        return _sentence(error)
+        return sentence(error)
     assert all(array.dtype != object for array in arrays.values())
     return READ
 
 
 MB = 2**20
-# FIGURE: memory and number of examples of "-pieces" and "sweep-checkpoint" are estimates.
+# FIGURE: memory and number of examples of "-pieces" and of checkpoints are estimates.
 TARGETS = {
     "net": Target(_saved_nets, _load, Memory(4 * MB, 20)),
     **{
         f"{kind}-checkpoint": Target(
-            partial(lambda kind: [_checkpoint(kind)], kind), partial(_resume, kind), Memory(8 * MB, 20), runs, examples
+            partial(lambda kind: [checkpoint(kind)], kind), partial(resume, kind), Memory(8 * MB, 20), runs, examples
         )
         for kind, runs, examples in (("net", 20_000, 80), ("population", 5_000, 80), ("sweep", 5_000, 20))
     },
-    "rows": Target(lambda: [_header()], _read_rows, Memory(4 * MB, 20)),
+    **{
+        f"{kind}-forged": Target(lambda: [b""], partial(resume_forged, kind), Memory(8 * MB, 20), runs, examples, 60)
+        for kind, runs, examples in (
+            ("net", 10_000, 80),
+            ("stopped", 10_000, 80),
+            ("stream", 3_000, 40),
+            ("population", 5_000, 80),
+            ("one-by-one", 5_000, 80),
+            ("sweep", 2_000, 20),
+        )
+    },
+    "rows": Target(lambda: [_row_cache()], _read_rows, Memory(4 * MB, 20)),
     "csv": Target(lambda: [CSV.encode(), TEXT.encode()], _read_csv, Memory(16 * MB, 100)),
     "csv.gz": Target(
         lambda: [gzip.compress(text.encode(), mtime=0) for text in (CSV, TEXT)], _read_gzipped, Memory(16 * MB, 5_000)
@@ -395,7 +268,7 @@ def use(name, data, measures=True):
     measures : whether memory is measured, for which reading takes several times as long
     """
     target = TARGETS[name]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), no_code.refused():
         warnings.simplefilter("ignore")
         if not measures:
             return target.use(data)
@@ -443,6 +316,11 @@ def _pool():
     import pyarrow
 
     return pyarrow.default_memory_pool()
+
+
+def most_bytes(name):
+    """Return the number of bytes that a fuzzed file may have in a long run, so that each valid one is read whole."""
+    return TARGETS[name].longest or max(8192, 2 * max(map(len, corpus(name))))
 
 
 def corpus(name):

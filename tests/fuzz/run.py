@@ -4,14 +4,16 @@
 
 It needs the extra `fuzz` (atheris, on Linux). Each target runs in a process of its own, which ends with an error for a
 crash, a file that takes longer than 20 s, memory of the process beyond MOST_MEMORY and, of one file in MEASURED, memory
-beyond what the target says (fuzz_targets.Memory). What has been tried, and how many branches of the package it has
-covered, is printed at the end, and written as a table in Markdown (--table), and as JSON (--save), where targets that
-are not run keep their last record: bench/results/fuzz.json, where it exists, is the record of this repository. A file
-that ended a target is kept as crash-*: put it into corpus/TARGET/, so that the suite reads it again.
+beyond what the target says (fuzz_targets.Memory). A run in which no file was read is an error, too: it has tested
+nothing but the refusal. What has been tried, and how many branches of the package it has covered, is printed at the
+end, and written as a table in Markdown (--table), and as JSON (--save), where targets that are not run keep their last
+record: bench/results/fuzz.json, where it exists, is the record of this repository. A file that ended a target is kept
+as crash-*: put it into corpus/TARGET/, so that the suite reads it again.
 """
 
 import argparse
 import json
+import os
 import platform
 import re
 import subprocess
@@ -27,7 +29,6 @@ from typing import NamedTuple
 
 HERE = Path(__file__).parent
 MOST_MEMORY = 2048  # MiB of the process with all libraries, 400 of them before the first file
-MOST_BYTES = 8192  # of a file
 MEASURED = 10  # of so many files the memory of one is measured, which takes several times as long
 
 
@@ -41,11 +42,16 @@ class Report(NamedTuple):
     seconds: float
     status: int  # 0 if no file ended the target
 
+    @property
+    def is_fault(self):
+        """Whether a file has ended the target, or none was read."""
+        return bool(self.status or not self.outcomes.get("read"))
+
     def row(self, memory):
         """Return the row of the table; memory : fuzz_targets.Memory"""
         outcomes = [f"{self.outcomes.get(name, 0):,}" for name in ("read", "refused")]
         most = f"{memory.base // 2**20} MiB + {memory.each:,} x file"
-        result = "none" if not self.status else "one, see crash-*"
+        result = "one, see crash-*" if self.status else "no file was read" if self.is_fault else "none"
         cells = [self.name, f"{self.files:,}", *outcomes, self.covered, most, f"{self.seconds:.0f}", result]
         return f"| {' | '.join(cells)} |"
 
@@ -85,10 +91,13 @@ def fuzz(name, runs, corpus):
     import atheris
 
     with atheris.instrument_imports(include=["fastmlp"]):
+        import fuzz_files
         import fuzz_targets
 
+        valid = fuzz_targets.TARGETS[name].seeds()
         for number, data in enumerate(fuzz_targets.corpus(name)):
-            fuzz_targets.use(name, data, measures=False)  # which loads modules
+            outcome = fuzz_targets.use(name, data, measures=False)  # which loads modules
+            assert outcome == fuzz_files.READ or number >= len(valid), "a valid file is refused"
             (Path(corpus) / f"seed-{number}").write_bytes(data)
     found = Counter()
 
@@ -98,7 +107,8 @@ def fuzz(name, runs, corpus):
         if n + 1 == runs:
             print(f"outcomes: {dict(found)}", flush=True)
 
-    limits = [f"-runs={runs}", f"-max_len={MOST_BYTES}", "-timeout=20", f"-rss_limit_mb={MOST_MEMORY}", "-seed=1"]
+    most_bytes = fuzz_targets.most_bytes(name)
+    limits = [f"-runs={runs}", f"-max_len={most_bytes}", "-timeout=20", f"-rss_limit_mb={MOST_MEMORY}", "-seed=1"]
     atheris.Setup([sys.argv[0], corpus, *limits, "-artifact_prefix=crash-"], read)
     atheris.Fuzz()
 
@@ -111,7 +121,7 @@ def report(name, runs):
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     made = report_of(name, done.stdout, time.monotonic() - start, done.returncode)
     print(f"{name}: {made.files:,} files, {made.outcomes}, {made.covered} branches covered", flush=True)
-    if done.returncode:
+    if made.is_fault:
         print(done.stdout[-6000:])
     return made
 
@@ -140,6 +150,7 @@ def save(reports, memories, file):
 
 def main():
     sys.path[:0] = [str(HERE), str(HERE.parents[1] / "src")]
+    os.environ["FASTMLP_COMPILE_PROCESSES"] = "1"  # no_code.py refuses programs that a target starts
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="of TARGETS in fuzz_targets.py; without one, all")
     parser.add_argument("--runs", type=int, help="files that each target reads; by default as many as it says")
@@ -160,7 +171,7 @@ def main():
         options.table.write_text(table(reports, memories), encoding="utf-8")
     if options.save:
         save(reports, memories, options.save)
-    sys.exit(any(made.status for made in reports))  # that of a killed process is negative
+    sys.exit(any(made.is_fault for made in reports))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,15 @@ def test_a_report_is_a_row_of_the_table():
     ]
 
 
+NOTHING_READ = PRINTED.replace("'refused': 1207, 'read': 3", "'refused': 1210")
+
+
+def test_a_run_in_which_no_file_was_read_is_a_fault():
+    made = run.report_of("net", NOTHING_READ, 61.7, 0)
+    assert made.is_fault
+    assert made.row(Memory(0, 3)).endswith("| no file was read |")
+
+
 def test_records_of_targets_are_kept_until_they_run_again(tmp_path):
     file, memory = tmp_path / "fuzz.json", Memory(2**22, 20)
     run.save([run.report_of("net", PRINTED, 61.7, 0), run.report_of("csv", "it crashed", 2.0, 77)], [memory] * 2, file)
@@ -43,13 +52,17 @@ def test_a_target_without_results_is_recorded_as_such(tmp_path):
     assert (found["files"], found["branches_covered"], found["status"]) == (0, None, 77)
 
 
-@pytest.mark.parametrize("statuses, expected", [((0, 0), 0), ((0, -11), 1), ((77, 0), 1)])
-def test_a_target_that_a_signal_has_killed_is_a_fault(statuses, expected, monkeypatch):
+@pytest.mark.parametrize(
+    "statuses, printed, expected",
+    [((0, 0), PRINTED, 0), ((0, -11), PRINTED, 1), ((77, 0), PRINTED, 1), ((0, 0), NOTHING_READ, 1)],
+)
+def test_a_target_that_a_signal_has_killed_or_that_read_nothing_is_a_fault(statuses, printed, expected, monkeypatch):
     """The status of a killed process is negative."""
     status_of = dict(zip(("net", "csv"), statuses, strict=True))
-    monkeypatch.setattr(run, "report", lambda name, runs: run.report_of(name, "", 0.0, status_of[name]))
+    monkeypatch.setattr(run, "report", lambda name, runs: run.report_of(name, printed, 0.0, status_of[name]))
     monkeypatch.setattr(sys, "argv", ["run.py", *status_of])
     monkeypatch.setattr(sys, "path", sys.path[:])  # to which main adds folders
+    monkeypatch.setenv("FASTMLP_COMPILE_PROCESSES", "1")  # which main sets
     with pytest.raises(SystemExit) as ended:
         run.main()
     assert ended.value.code == expected

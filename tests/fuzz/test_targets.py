@@ -3,17 +3,25 @@
 And small files that would take much memory if they were read whole.
 """
 
+import faulthandler
 import gzip
 import os
+import pickle
+import signal
+import socket
 import subprocess
 import sys
+import time
 import zlib
 from collections import Counter
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import fuzz_targets
+import no_code
 import numpy as np
 import pytest
+from fuzz_files import READ, REFUSED
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from run import MEASURED
@@ -21,6 +29,7 @@ from run import MEASURED
 import fastmlp
 from fastmlp.tables.io import read_table
 
+MOST_SECONDS = 20  # for one file, as in run.py
 NUMBERS = st.tuples(st.integers(0, 2**31), st.integers(0, 6), st.binary(min_size=1, max_size=8))
 
 
@@ -47,8 +56,60 @@ def mutated(data, changes):
 @pytest.mark.parametrize("name", fuzz_targets.TARGETS)
 def test_valid_files_are_read(name):
     (data, *_) = fuzz_targets.TARGETS[name].seeds()
-    assert fuzz_targets.use(name, data, measures=False) == fuzz_targets.READ
-    assert fuzz_targets.use(name, data) == fuzz_targets.READ, "within its memory, now that modules are loaded"
+    assert fuzz_targets.use(name, data, measures=False) == READ
+    assert fuzz_targets.use(name, data) == READ, "within its memory, now that modules are loaded"
+
+
+@pytest.mark.parametrize("name", fuzz_targets.TARGETS)
+def test_valid_files_are_not_cut_off_in_a_long_run(name):
+    assert all(len(data) <= fuzz_targets.most_bytes(name) for data in fuzz_targets.corpus(name))
+
+
+RUN_CODE = {
+    "exec": lambda: exec("1"),
+    "eval": lambda: eval("1"),
+    "pickle": lambda: pickle.loads(b"cos\nsystem\n."),
+    "program": lambda: subprocess.run(["true"], check=False),
+    "shell": lambda: os.system("true"),
+    "connection": lambda: socket.socket().close(),
+}
+
+
+@pytest.mark.parametrize("name", RUN_CODE)
+@pytest.mark.parametrize("is_caught", [False, True])
+def test_code_is_refused_while_a_file_is_read(name, is_caught):
+    caught = suppress(RuntimeError) if is_caught else nullcontext()
+    with pytest.raises(AssertionError if is_caught else RuntimeError), no_code.refused(), caught:
+        RUN_CODE[name]()
+
+
+@contextmanager
+def within(seconds):
+    """Context that ends with a TimeoutError after some seconds; machine code that hangs ends the process after twice as
+    many.
+    """
+
+    def end(*_):
+        raise TimeoutError(f"A file took longer than {seconds} s.")
+
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    faulthandler.dump_traceback_later(2 * seconds, exit=True, file=sys.__stderr__)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no timer of this kind")
+def test_a_file_that_takes_too_long_ends_with_an_error():
+    with pytest.raises(TimeoutError, match="took longer"), within(0.01):
+        time.sleep(5)
 
 
 @pytest.mark.thinned(3)
@@ -65,10 +126,11 @@ def test_mutated_files_are_read_or_refused_with_a_sentence_within_their_memory(n
     @given(st.integers(0, len(files) - 1), st.lists(NUMBERS, min_size=1, max_size=4))
     def check(number, changes):
         data = mutated(files[number], changes)
-        found[fuzz_targets.use(name, data, measures=zlib.crc32(data) % MEASURED == 0)] += 1
+        with within(MOST_SECONDS):
+            found[fuzz_targets.use(name, data, measures=zlib.crc32(data) % MEASURED == 0)] += 1
 
     check()
-    assert found[fuzz_targets.REFUSED] > target.examples // 8
+    assert found[REFUSED] > target.examples // 8
     count(f"mutated files of the kind {name}", sum(found.values()))
 
 

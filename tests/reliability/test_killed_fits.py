@@ -1,12 +1,12 @@
-"""SIGKILL while a fit writes checkpoints: it goes on to the same bits, and no more than an interval is lost.
+"""SIGKILL while a fit writes checkpoints: it goes on to the same bits, and loses an interval and a kernel call at most.
 
 A process trains and prints what it does; it is killed after a random time, and started again with resume=True, until it
-is done. A net prints its epochs, of which no more than those of an interval may be missing in the file. A population
-prints when a kernel call ends and when a checkpoint is written: it is written after the first call that ends when it is
-due, so that a kill loses the interval and the call in which it became due.
+is done. A checkpoint is due an interval after the one before it, and is written when the kernel call ends in which it
+became due, of nets on several threads, when each thread's has. So the training that a kill loses is bounded by the
+interval and the longest call. Both are measured in each run, a call by the time between two reports, which includes
+what the fit does in between, and the time for which a busy machine lets the process wait.
 """
 
-import math
 import os
 import random
 import signal
@@ -23,10 +23,8 @@ from fastmlp.persistence.checkpoints import PREVIOUS, read
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 
 EVERY = 0.05  # seconds between two checkpoints
-# A kill may come while a checkpoint is written, or before the kernel call is over in which it is due.
-LATEST = 1.0  # seconds after which a checkpoint must be there on a busy machine
 PROGRAM = """
-import sys, time
+import os, sys, threading, time
 import numpy as np
 import fastmlp
 from fastmlp.kernels.structs import STEPS_DONE
@@ -41,15 +39,19 @@ fit |= {"checkpoint": path, "every": "EVERY s", "resume": resume} if path != "-"
 
 
 def logged(place, name, event, after, detail=lambda *_: ""):
-    "Print an event, the time and a detail, before or after each call of a function."
+    "Print an event, the time, the thread and a detail, before or after each call of a function."
     function = getattr(place, name)
+
+    def show(arguments):
+        line = f"{event} {time.monotonic()} {threading.get_ident()} {detail(*arguments)}\\n"
+        os.write(1, line.encode())  # at once, also beside another thread
 
     def called(*arguments, **names):
         if not after:
-            print(event, time.monotonic(), detail(*arguments), flush=True)
+            show(arguments)
         found = function(*arguments, **names)
         if after:
-            print(event, time.monotonic(), detail(*arguments), flush=True)
+            show(arguments)
         return found
 
     setattr(place, name, called)
@@ -71,6 +73,7 @@ if kind not in ("net", "stream"):
     from fastmlp.population_training.saving import NetSlot
 
     logged(CheckpointFile, "begin", "begin", True, lambda file, *_: file.kind)
+    logged(CheckpointFile, "write", "saving", False, lambda file, *_: file.kind)
     logged(CheckpointFile, "write", "saved", True, n_steps)
     logged(CallSaver, "after_call", "call", False)
     logged(CallSaver, "save", "restarted", True)
@@ -124,7 +127,7 @@ def files_of(path):
 
 @pytest.mark.parametrize("kind", ["net", "stream", "lanes", "one by one", "sweep"])
 def test_killed_fits_go_on_to_the_same_bits(tmp_path, is_long, count, kind):
-    n_kills, rng, lost, late = 50 if is_long else 1, random.Random(0), [], []
+    n_kills, rng, lost, bounds = 50 if is_long else 1, random.Random(0), [], []
     path, log = tmp_path / "run.ckpt", tmp_path / "log"
     start(kind, "-", log, "anew", tmp_path / "expected.npy").communicate(timeout=120)
     assert log.read_text().endswith("done\n")
@@ -140,59 +143,92 @@ def test_killed_fits_go_on_to_the_same_bits(tmp_path, is_long, count, kind):
         _, errors = process.communicate(timeout=120)
         assert errors == ""
         lines = log.read_text()
-        if kind == "lanes" or (kind in ("one by one", "sweep") and n_threads == 1):
-            late.append(calls_until_saved(lines.splitlines(keepends=True)))
+        if kind not in ("net", "stream"):
+            late, not_saved, longest = training_until_saved(lines.splitlines(keepends=True))
+            assert late <= 0, lines
+            if not lines.endswith("done\n"):
+                lost.append(not_saved)
+                bounds.append(EVERY + longest)
         if done := lines.endswith("done\n"):
             np.testing.assert_array_equal(np.load(f"{path}.npy"), np.load(tmp_path / "expected.npy"))
             for file in tmp_path.glob("run.ckpt*"):  # begin again: there are kills to go
                 file.unlink()
         else:
             kills += 1
-            kinds = {"net": "net", "stream": "net", "sweep": "sweep"}
-            if files_of(path):
-                state = read(path, kinds.get(kind, "population")).state
-            if kind == "net":
-                lost += lost_seconds(lines.splitlines(), state.arrays["scalars"][STEPS_DONE] / 25)
-            elif kind == "stream":
-                lost += lost_seconds(lines.splitlines(), len(state.arrays["net.0.loss"]))
-    assert not lost or max(lost) < EVERY + LATEST
-    assert max(late, default=1) <= 1
+            n_saved = epochs_saved(kind, path)
+            if kind in ("net", "stream"):
+                found, longest = training_after(lines.splitlines(keepends=True), n_saved)
+                assert found <= EVERY + longest, lines
+                lost.append(found)
+                bounds.append(EVERY + longest)
     assert not list(tmp_path.glob(".fastmlp-*.tmp")) or not done
-    count(f"kills of a fit with checkpoints ({kind})", n_kills)
-    if lost:
-        count("ms of training lost by a kill, at most", round(1000 * max(lost)))
-    if late:
-        count(f"kernel calls from when a checkpoint was due until it was written, at most ({kind})", max(late))
+    worst = int(np.argmax(lost))
+    count(
+        f"kills of a fit with checkpoints ({kind}), of which one lost {1000 * lost[worst]:.0f} ms of training; the "
+        f"interval and its longest call were {1000 * bounds[worst]:.0f} ms",
+        n_kills,
+    )
 
 
-def lost_seconds(lines, n_saved):
-    """Return [seconds that were trained after the checkpoint], or [] if the process was killed before it reported."""
-    reports = [(float(line.split()[0]), int(line.split()[1])) for line in lines if len(line.split()) == 2]
-    if len(reports) < 2:
-        return []
-    not_saved = [moment for moment, n_epochs in reports if n_epochs > n_saved]
-    return [reports[-1][0] - not_saved[0]] if not_saved else [0.0]
+def epochs_saved(kind, path):
+    """Return the number of epochs in the checkpoint, which a kill must have left whole; 0 if there is none yet."""
+    if not files_of(path):
+        return 0
+    arrays = read(path, {"net": "net", "stream": "net", "sweep": "sweep"}.get(kind, "population")).state.arrays
+    if kind == "net":
+        return arrays["scalars"][STEPS_DONE] / 25
+    return len(arrays["net.0.loss"]) if kind == "stream" else 0
 
 
-def calls_until_saved(lines):
-    """Return how many kernel calls ended when a checkpoint was due before it was written, at most.
+def training_after(lines, n_saved):
+    """Return (seconds that were trained after the checkpoint, seconds of the longest call) of a killed process.
 
-    The steps in a checkpoint must be more than those in the one before it, if a call has ended in between.
+    lines : the time and the number of epochs, after each call or about every millisecond
+    n_saved : number of epochs in the checkpoint
     """
-    most = n_calls = n_due = 0
-    since, n_saved = math.inf, -1
+    whole = [line.split() for line in lines if line.endswith("\n") and len(line.split()) == 2]
+    moments, n_epochs = np.array(whole, float).reshape(-1, 2).T
+    not_saved = moments[n_epochs > n_saved]
+    return np.ptp(not_saved) if len(not_saved) else 0.0, np.diff(moments).max(initial=0.0)
+
+
+def training_until_saved(lines):
+    """Return seconds: a checkpoint's delay beyond the interval and a call, the training since, and the longest call.
+
+    Of a population, or of the populations of a sweep. Calls that end while a checkpoint is written do not delay it. The
+    steps in a checkpoint must be more than those in the one before it, if a call has ended in between.
+    """
+    late, longest, not_saved, of_interval, is_saving = -EVERY, 0.0, 0.0, 0.0, False
+    since, moment, n_saved, n_calls, last = None, 0.0, -1, 0, {}
+
+    def seconds_late():
+        """Return by how much the last call ended after the interval and the longest call since it began."""
+        unfinished = moment - min((seen for name, seen in last.items() if name != "begin"), default=moment)
+        return not_saved - EVERY - max(of_interval, unfinished)  # that of a thread for which another one waits
+
     for line in lines:
         if not line.endswith("\n") or line == "done\n":  # the first is one of a killed process
             break
-        event, moment, *detail = line.split()
-        if event == "call":
-            n_calls, n_due = n_calls + 1, n_due + (float(moment) - since >= EVERY)
-            most = max(most, n_due)
+        event, *numbers = line.split()
+        if event not in ("call", "restarted", "begin", "saving", "saved"):
+            continue
+        moment, (thread, *detail) = float(numbers[0]), numbers[1:]
+        if last and event in ("call", "saving"):
+            of_interval = max(of_interval, moment - last.get(thread, last["begin"]))
+            longest, last[thread] = max(longest, of_interval), moment
+        if last and event == "call":
+            n_calls += 1
+            not_saved = not_saved if is_saving else moment - since
         elif event == "restarted":  # the clock of the interval, after a checkpoint of nets in lanes
-            since = float(moment)
+            since = moment
         elif detail[:1] == ["population"]:
-            since, n_due = float(moment), 0
+            late, is_saving = max(late, seconds_late()), event == "saving"
+            if is_saving:
+                continue
+            since, not_saved, of_interval = moment, 0.0, 0.0
+            if event == "begin":
+                last = {"begin": moment}
             n_before, n_saved = n_saved, int(detail[1]) if event == "saved" else -1
             assert event == "begin" or not n_calls or n_saved > n_before, "the state of an earlier checkpoint"
             n_calls = 0
-    return most
+    return max(late, seconds_late()), not_saved, longest

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from fastmlp import MLP, Population
+from fastmlp import MLP, MLPClassifier, Population
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 6)).astype(np.float32)
@@ -130,10 +130,32 @@ time.sleep(0.2)
 print("end")
 """
 
+EXIT_FROM_STREAM = """
+import threading, time
+import numpy as np, fastmlp
 
-def test_interpreter_exits_while_daemon_threads_train(fresh_python):
-    done = fresh_python(EXIT)
+X = np.random.default_rng(0).normal(size=(2000, 40)).astype(np.float32)
+pieces = [(X, X[:, 0])] * 20  # 6.5 MB
+net = fastmlp.MLP((40, 8, 1), random_state=0, device="cpu")
+began = threading.Event()
+fit = lambda: net.fit(
+    pieces, None, epochs=10**6, batch_size=100, memory_limit="2MB", callbacks=lambda epoch, history: began.set()
+)
+threading.Thread(target=fit, daemon=True).start()
+began.wait()
+time.sleep(0.2)
+print("end")
+"""
+
+
+@pytest.mark.parametrize("program", [EXIT, EXIT_FROM_STREAM], ids=["in memory", "from disk"])
+def test_interpreter_exits_while_daemon_threads_train(fresh_python, monkeypatch, tmp_path, program):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # rows on disk are left there, for the next fit to remove
+    done = fresh_python(program)
     assert (done.returncode, done.stdout.strip()) == (0, "end"), done.stderr[-2000:]
+    assert ("from disk in each epoch" in done.stderr) == (program is EXIT_FROM_STREAM)
+    assert "Traceback" not in done.stderr
+    assert "Fatal" not in done.stderr
 
 
 def test_errors_of_callbacks_leave_nets_that_go_on():
@@ -276,21 +298,48 @@ def test_one_cpu_and_more_threads_than_cpus_train_to_the_same_bits(python_file, 
     assert all(sums == found[0] for sums in found)
 
 
+def fit_net(k):
+    net = MLP((6, 4, 1), random_state=k, device="cpu")
+    net.fit(X[:20], Y[:20], epochs=2, verbose=0)
+    net.predict(X)
+
+
+def fit_population(k):
+    pop = Population((6, 4, 1), 20, random_state=k, device="cpu")
+    pop.fit(X[:20], Y[:20], epochs=2, verbose=0)
+    pop.predict(X)
+
+
+def fit_stream(k):
+    """Fit to 21,000 rows that are read from a file on disk in blocks, in a folder of its own for each fit."""
+    net = MLP((6, 4, 1), random_state=k, device="cpu")
+    net.fit([(X, Y)] * 70, None, epochs=2, batch_size=1000, memory_limit=1_000_000, verbose=0)
+    assert "memory_limit" in net.history.settings
+
+
+def fit_classifier(k):
+    model = MLPClassifier((4,), max_iter=2, random_state=k, device="cpu", verbose=False)
+    model.fit(X[:40], Y[:40])
+    model.predict_proba(X)
+
+
+# of each kind: fits in the short form, and how many times as many in the long one
+MANY = {fit_net: (1_000, 10), fit_population: (100, 10), fit_stream: (20, 20), fit_classifier: (50, 20)}
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_memory_is_the_same_after_many_fits(count, is_long):
+@pytest.mark.parametrize("fit", MANY, ids=lambda fit: fit.__name__)
+@pytest.mark.filterwarnings("ignore:Training reached max_iter")
+def test_memory_is_the_same_after_many_fits(count, is_long, fit):
     def resident():
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
-    def fits(n):
-        for k in range(n):
-            net = MLP((6, 4, 1), random_state=k, device="cpu")
-            net.fit(X[:20], Y[:20], epochs=2, verbose=0)
-            net.predict(X)
-
-    n = 10_000 if is_long else 1_000
-    fits(100)
-    before = resident()
-    fits(n)
+    n, times = MANY[fit]
+    for k in range(n // 4):
+        fit(k)
+    before, n = resident(), n * times if is_long else n
+    for k in range(n):
+        fit(k)
     assert resident() - before < 2**20
-    count("fits within a MiB of memory", n)
+    count(f"fits within a MiB of memory ({fit.__name__})", n)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..data.digest import digest_of, sample_digests
 from ..errors import counted, is_per_net
-from ..kernels.structs import STEPS_DONE, Samples
+from ..kernels.structs import Samples
 from ..optimizers import Optimizer, setting_text, settings_of
 from ..persistence.checkpoints import (
     PREVIOUS,
@@ -26,12 +26,14 @@ from ..persistence.checkpoints import (
 )
 from ..population_training.fit_state import PopulationFitState
 from ..population_training.saving import PopulationSaver
+from ..population_training.state_checks import check_population_state
 from ..population_training.task import PopulationTask, epochs_of_attempt
 from ..schedules import Schedule
 from ..streams.loading import limit_to_hold
 from ..streams.memory_limit import checked_memory_limit
 from ..training.fit_options import Options
 from ..training.fit_state import FitState
+from ..training.state_checks import StateForm, check_count, check_integers, check_state, steps_done
 
 if TYPE_CHECKING:
     from .fit_preparation import FitData
@@ -63,17 +65,24 @@ def random_numbers_of(net: NetBase, file: CheckpointFile | None) -> Iterator[Non
     A net with a seed of its own, given as random_state, keeps it: another one is another fit.
     """
     before = {name: getattr(net, name) for name in ("seed", "fits", "seeds") if hasattr(net, name)}
-    if file is not None and file.found is not None:
-        net.fits = file.found.random["fits"]
-        if net._has_drawn_seed:
-            net.seed = file.found.random["seed"]
-            if "seeds" in before:
-                vars(net)["seeds"] = file.found.state.arrays["seeds"]
     try:
+        if file is not None and file.found is not None:
+            with file.checking_state():
+                _take_random_numbers(net, file.found)
         yield
     except BaseException:
         vars(net).update(before)
         raise
+
+
+def _take_random_numbers(net: NetBase, found: Checkpoint) -> None:
+    net.fits = found.random["fits"]
+    if net._has_drawn_seed:
+        net.seed = found.random["seed"]
+        if hasattr(net, "seeds"):
+            seeds = found.state.arrays["seeds"]
+            check_integers("seeds", seeds, 0, 2**63 - 1, len(net.seeds))
+            vars(net)["seeds"] = seeds
 
 
 def describe_schedule(schedule: Any, factors: Callable[[np.ndarray, int], Any], n_steps: int) -> dict[str, Any]:
@@ -168,7 +177,12 @@ class NetSaver:
         check_place_of_rows(file, on_disk=False)
         self._file, self._epochs, found = file, options.epochs, file.found
         self._random = {"seed": net.seed, "fits": net.fits}
-        self.start = None if found is None else FitState.from_file(found.state)
+        self.start: FitState | None = None
+        n_done = 0
+        if found is not None:
+            with file.checking_state():
+                self.start = FitState.from_file(found.state)
+                n_done = steps_done(self.start)
         self._identity: Identity = {
             "net": identity_of_net(net),
             "data": sample_digests(data.parts),
@@ -182,9 +196,20 @@ class NetSaver:
         }
         further = {"weight decay": options.decay_factors, "dropout": options.dropout_factors}
         schedules = FitSchedules(schedule, options.factors, further, -(-data.training.n_samples // data.batch_size))
-        n_done = 0 if self.start is None else int(self.start.scalars[STEPS_DONE])
         where = f"after epoch {n_done // schedules.n_batches:,} of {options.epochs:,}"
         schedules.begin(file, self._identity, options.epochs, n_done, where)
+        if self.start is not None:
+            form = StateForm(
+                n_padded=net.network.layout.padded(net.dtype).size,
+                n_state=options.optimizer.rule.n_state,
+                dtype=net.dtype,
+                n_epochs=options.epochs,
+                n_batches=schedules.n_batches,
+                validates=data.held_out is not None,
+                metrics=() if options.metrics is None else tuple(options.metrics.measured(0)),
+            )
+            with file.checking_state():
+                check_state(self.start, form)
 
     def is_due(self, epochs_done: int) -> bool:
         return self._file.timer.is_due(epochs_done)
@@ -219,7 +244,10 @@ def population_saver(
     """
     check_place_of_rows(file, on_disk=False)
     random, found = {"seed": pop.seed, "fits": pop.fits}, file.found
-    start = None if found is None else PopulationFitState.from_file(found.state)
+    start: PopulationFitState | None = None
+    if found is not None:
+        with file.checking_state():
+            start = PopulationFitState.from_file(found.state)
     epochs, before = fit["epochs"], fit["epochs"] if found is None else found.epochs
     further = {"weight decay": task.optimizer.decay_factors, "dropout": task.dropout_factors}
     schedules = FitSchedules(fit["schedule"], task.factors, further, task.n_batches)
@@ -238,9 +266,12 @@ def population_saver(
             **schedules.described(before),
         },
     }
-    if start is not None and before != epochs:
+    if start is not None:
         file.check_identity(identity)
-        _check_longer(file, task, start, schedules, fit)
+        with file.checking_state():
+            check_population_state(start, task, before, fit["restart_after"])
+        if before != epochs:
+            _check_longer(file, task, start, schedules, fit)
     file.begin(identity, "" if start is None else f"with {counted(start.n_ended, 'finished net')} of {pop.n_nets:,}")
     identity["fit"] |= {"epochs": epochs, **schedules.described(epochs)}
 
@@ -312,7 +343,7 @@ def check_place_of_rows(file: CheckpointFile, on_disk: bool) -> None:
     """
     if file.found is None:
         return
-    limit = file.found.identity["data"].get(MEMORY_LIMIT)
+    limit = file.found.identity.get("data", {}).get(MEMORY_LIMIT)
     if on_disk and limit is None:
         raise ValueError(
             f"{str(file.path)!r} is a checkpoint of a fit to rows in memory, but here they take more than "
@@ -334,8 +365,11 @@ def memory_limit_of(file: CheckpointFile, row_bytes: int) -> int | None:
     """
     if file.found is None:
         return None
-    data = file.found.identity["data"]
-    if MEMORY_LIMIT in data:
-        return int(data[MEMORY_LIMIT])
-    n_rows = data["number of training samples"] + data["number of validation samples"]
+    with file.checking_state():
+        data = file.found.identity["data"]
+        if MEMORY_LIMIT in data:
+            check_count(MEMORY_LIMIT, data[MEMORY_LIMIT], 1, 2**63 - 1)
+            return int(data[MEMORY_LIMIT])
+        n_rows = data["number of training samples"] + data["number of validation samples"]
+        check_count("the number of samples", n_rows, 1, 2**53)
     return max(checked_memory_limit(None), limit_to_hold(n_rows * row_bytes))

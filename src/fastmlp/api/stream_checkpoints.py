@@ -16,9 +16,11 @@ from ..kernels.jit import interrupts
 from ..kernels.structs import Samples
 from ..persistence.checkpoints import Checkpoint, CheckpointFile, Identity
 from ..population_training.fit_state import parts_of_nets, states_of_nets
+from ..population_training.state_checks import check_fits
 from ..streams.row_file import RowFile
 from ..streams.shuffled_blocks import block_sizes
 from ..training.fit_state import Parts
+from ..training.state_checks import StateForm, check_array, check_stream_state, steps_done
 from ..training.stream_state import StreamState
 from .checkpoint_identity import (
     MEMORY_LIMIT,
@@ -73,8 +75,11 @@ class StreamFile:
         self._random = {"seed": nets.seed, "fits": nets.fits}
         self._states: dict[int, StreamState] = {}
         if found is not None:
-            of_nets = Parts(found.state.arrays, found.state.numbers[FITS])
-            self._states = states_of_nets(of_nets, StreamState.from_file)
+            with file.checking_state():
+                of_nets = Parts(found.state.arrays, found.state.numbers[FITS])
+                self._states = states_of_nets(of_nets, StreamState.from_file)
+                for state in self._states.values():
+                    steps_done(state.fit)
         self.n_trained = 0  # epochs of all nets that this fit has trained, by which a number for `every` counts
         self._last = 0  # number of the net that has given its state last
         self._is_written = True  # whether the file has all states
@@ -97,8 +102,23 @@ class StreamFile:
         }
         further = {"weight decay": arguments.optimizer.decay_factors, "dropout": arguments.dropout_factors}
         schedules = FitSchedules(arguments.schedules[0], arguments.factors, further, -(-rows.n_samples // size))
-        n_done = max((state.n_steps(rows.n_samples, size) for state in self._states.values()), default=0)
+        with file.checking_state():
+            n_done = max((state.n_steps(rows.n_samples, size) for state in self._states.values()), default=0)
         schedules.begin(file, self._identity, self._epochs, n_done, self._where())
+        chunk_rows, n_chunks = self._identity["fit"]["sizes of blocks"]
+        form = StateForm(
+            n_padded=nets.network.layout.padded(nets.dtype).size,
+            n_state=arguments.optimizer.rule.n_state,
+            dtype=nets.dtype,
+            n_epochs=self._epochs,
+            n_batches=schedules.n_batches,
+            validates=held_out is not None,
+        )
+        check = lambda state: check_stream_state(state, form, chunk_rows * n_chunks, rows.n_samples, size)
+        with file.checking_state():
+            check_fits(self._states, len(nets.params) if self._has_several else 1, check)
+            if found is not None and self._has_several:
+                check_array("params", found.state.arrays["params"], nets.dtype, *nets.params.shape)
         self.timer = file.timer
         self.timer.restart(self.n_trained)
         if found is not None and self._has_several:
@@ -113,7 +133,7 @@ class StreamFile:
     def _where(self) -> str:
         """Return where the fit goes on, to say."""
         if not self._has_several:
-            done = self._states[0].n_epochs if self._states else 0
+            done = self._states[0].n_epochs if 0 in self._states else 0
             return f"after epoch {done:,} of {self._epochs:,}"
         ended = [state for state in self._states.values() if state.fit.ended_by or state.n_epochs >= self._epochs]
         return f"with {counted(len(ended), 'finished net')} of {len(self._nets.params):,}"

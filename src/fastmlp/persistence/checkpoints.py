@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from ..output_files import check_output, replacing
 from ..training.fit_state import Parts
 from ..user_warnings import warn_user
 from . import checksum, package_version
-from .damaged_file import DAMAGE, check_checksum
+from .damaged_file import DAMAGE, check_checksum, reason_of
 from .safetensors_file import parts_of_file
 from .safetensors_file import read as read_file
 
@@ -108,11 +108,23 @@ def read(path: Path, kind: str) -> Checkpoint:
         if description["checkpoint"] != kind:
             raise ValueError(f"it is a checkpoint of a {description['checkpoint']}, and this is a {kind}")
         state = Parts(arrays, description["state"])
-        return Checkpoint(description["identity"], description["random"], description["epochs"], state)
+        found = Checkpoint(description["identity"], description["random"], description["epochs"], state)
+        _check_description(found)
+        return found
     except ValueError:
         raise
     except DAMAGE as error:
         raise ValueError(f"it is damaged ({error!r})") from None
+
+
+def _check_description(found: Checkpoint) -> None:
+    """Raise ValueError if what every checkpoint describes is of another type or size; fits check their own states."""
+    sections = [found.identity, found.random, found.state.numbers, *found.identity.values()]
+    counts = [*found.random.values(), found.epochs]
+    if not all(isinstance(section, dict) for section in sections) or "seed" not in found.random:
+        raise ValueError("it is damaged (its description lacks a part)")
+    if not all(type(count) is int and 0 <= count < 2**63 for count in counts) or found.epochs == 0:
+        raise ValueError("it is damaged (its seed, number of fits or number of epochs is none)")
 
 
 class CheckpointFile:
@@ -174,6 +186,17 @@ class CheckpointFile:
             f"{str(previous)!r}."
         )
         return found
+
+    @contextmanager
+    def checking_state(self) -> Iterator[None]:
+        """Context in which an exception that means a damaged state becomes the error that refuses the file."""
+        try:
+            yield
+        except DAMAGE as error:
+            raise ValueError(
+                f"{str(self.path)!r} has a state that is none of this fit: {reason_of(error)}. Restore the file from a "
+                "copy, or remove it to start anew."
+            ) from None
 
     def _say(self, sentence: str) -> None:
         if self._verbose:

@@ -16,6 +16,7 @@ from ..errors import counted
 from ..optimizers import setting_text
 from ..persistence.checkpoints import PREVIOUS, SEARCH, Checkpoint, CheckpointFile, Identity, refuse_without_file
 from ..training.fit_state import Parts
+from ..training.state_checks import check_array, check_integers
 from .search import Search
 
 EPOCHS = "epochs"  # setting of a search, and number of its state
@@ -71,7 +72,9 @@ class SearchFile:
                     f"{str(self._file.path)!r} is a checkpoint of a search with {before:,} epochs, but "
                     f"epochs={epochs}. Give at least {before}, or name another file."
                 )
-            search.take(**found.state.arrays)
+            with self._file.checking_state():
+                _check_scores(search, found.state.arrays)
+                search.take(**found.state.arrays)
             if before < epochs:
                 search.reopen()
         n_finished = int(search.scores()["is_finished"].sum())
@@ -113,6 +116,13 @@ class SearchFile:
 
     def _path_of(self, number: int) -> Path:
         return Path(f"{self._file.path}.{number}")
+
+
+def _check_scores(search: Search, arrays: dict[str, np.ndarray]) -> None:
+    """Raise ValueError, or KeyError, if the scores in a file have other dtypes or shapes than those of a search."""
+    check_integers("is_finished", arrays["is_finished"], 0, 1, search.n)
+    check_array("fold_scores", arrays["fold_scores"], np.float64, search.n, search.cv)
+    check_array("losses", arrays["losses"], np.float64, search.n)
 
 
 def _identity(search: Search, epochs: int) -> Identity:

@@ -37,7 +37,8 @@ class Checkpoint(NamedTuple):
         return self._replace(params=move(self.params), state=move(self.state))
 
     def restore(self, train_state: TrainState) -> None:
-        train_state.params[:], train_state.state[:], train_state.scalars[:] = self.params, self.state, self.scalars
+        train_state.params[:], train_state.state[:] = self.params, self.state
+        train_state.scalars[:] = self.scalars[0]  # all threads have the same, and their number may be another one now
 
 
 class FinalParams(NamedTuple):

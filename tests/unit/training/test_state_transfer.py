@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from cuda_cases import OPTIMIZERS
 from kernel_families import FAMILIES, use
-from resumed_fits import assert_same_fit, resumed, train
+from resumed_fits import assert_same_fit, killed, resumed, train
 
 import fastmlp
 from fastmlp import EarlyStopping, OptimizerState
 from fastmlp.execution import thresholds
+from fastmlp.execution.buffer_cache import buffers
+from fastmlp.training import call_autotune, fit_loop
 
 rng = np.random.default_rng(0)
 X, X_held_out = rng.normal(size=(70, 5)), rng.normal(size=(30, 5))
@@ -81,6 +83,29 @@ def test_another_number_of_threads_goes_on_to_the_same_bits(tmp_path, monkeypatc
         monkeypatch.setattr(fastmlp.execution.dispatch, "choose_threads", lambda *_, n=n_threads: n)
         found = train(make(), (X, y), tmp_path / "run.ckpt", **part, **fit)
     assert_same_fit(found, expected)
+
+
+@pytest.mark.parametrize("before, after", [(1, 2), (2, 1)])
+def test_an_epoch_is_replayed_on_another_number_of_threads(tmp_path, monkeypatch, before, after):
+    """The best epoch, the first, lies within a kernel call; the file has the state before it, with a row per thread."""
+    use("layerwise", monkeypatch)
+    monkeypatch.setattr(call_autotune, "FIRST_CALL", 1e12)
+    monkeypatch.setattr(fit_loop, "CHECK_COST", 1e12)
+    threads = lambda n: monkeypatch.setattr(fastmlp.execution.dispatch, "choose_threads", lambda *_: n)
+    path, fit = (
+        tmp_path / "run.ckpt",
+        {"epochs": 60, "batch_size": 32, "early_stopping": EarlyStopping(8, "loss", 10.0)},
+    )
+    buffers.forget()
+    expected = train(make(), (X, y), **fit)
+    threads(before)
+    buffers.forget()
+    killed(1, monkeypatch, make(), (X, y), path, every=7, **fit)
+    assert len(fastmlp.persistence.checkpoints.read(path, "net").state.arrays["stretch.scalars"]) == before
+    threads(after)
+    buffers.forget()
+    assert_same_fit(train(make(), (X, y), path, resume=True, **fit), expected)
+    buffers.forget()
 
 
 @pytest.mark.parametrize("stopping", [{}, {"early_stopping": 5}, {"validation_data": HELD_OUT, "early_stopping": 5}])
