@@ -78,14 +78,16 @@ def numpy_steps(
 class Fastmlp:
     """fastmlp. Each net draws its order of samples by its seed, so the verified steps are made without shuffling."""
 
-    def __init__(self, cupy: Any, sizes: tuple[int, ...], n_nets: int, X: np.ndarray, y: np.ndarray, batch: int):
-        self.population = fastmlp.Population(sizes, n_nets, loss="softmax_cross_entropy", device="cuda", random_state=0)
+    def __init__(
+        self, cupy: Any, sizes: tuple[int, ...], n_nets: int, X: np.ndarray, y: np.ndarray, batch: int, precision: str
+    ):
+        settings = {"loss": "softmax_cross_entropy", "device": "cuda", "random_state": 0}
+        self.population = fastmlp.Population(sizes, n_nets, precision=precision, **settings)
         self.start, self.batch = self.population.params.copy(), batch
         self.X, self.y = cupy.asarray(X), cupy.asarray(y)
         choice = self.population.network, n_nets, batch, self.population.device, self.population.dtype
-        assert fastmlp.execution.dispatch.choose_nets_family(*choice) == "batched_gemm", (
-            "these nets are not trained in step"
-        )
+        family = fastmlp.execution.dispatch.choose_nets_family(*choice, precision=precision)
+        assert family == "batched_gemm", "these nets are not trained in step"
 
     def run(self, epochs: int, shuffle: bool = True, n_samples: int | None = None) -> None:
         self.population.fit(
@@ -105,13 +107,24 @@ class Fastmlp:
 
 
 class Torch:
-    """PyTorch: baddbmm over all nets, autograd, one fused optimiser step for the stacked parameters."""
+    """PyTorch: baddbmm over all nets, autograd, one fused optimiser step for the stacked parameters; under autocast for
+    bfloat16.
+    """
 
-    def __init__(self, sizes: tuple[int, ...], start: np.ndarray, X: np.ndarray, y: np.ndarray, device: str = "cuda"):
+    def __init__(
+        self,
+        sizes: tuple[int, ...],
+        start: np.ndarray,
+        X: np.ndarray,
+        y: np.ndarray,
+        precision: str,
+        device: str = "cuda",
+    ):
         import torch
 
         torch.set_float32_matmul_precision("highest")
         self.torch, self.device = torch, device
+        self.half = torch.bfloat16 if precision == "bfloat16" else None
         self.layers = [
             tuple(torch.tensor(np.ascontiguousarray(x), device=device).requires_grad_() for x in pair)
             for pair in layers_of(start, sizes)
@@ -128,13 +141,17 @@ class Torch:
         self.X, self.y = torch.as_tensor(X, device=device), torch.as_tensor(y, device=device)
         self.step = self.plain_step
 
-    def plain_step(self, rows: Any) -> None:
+    def loss_of(self, rows: Any) -> Any:
         functional = self.torch.nn.functional
         h, t = self.X[rows], self.y[rows]
-        for k, (W, b) in enumerate(self.layers):
-            h = self.torch.baddbmm(b, h, W)
-            h = functional.relu(h) if k < len(self.layers) - 1 else h
-        loss = functional.cross_entropy(h.flatten(0, 1), t.flatten(), reduction="sum") / rows.shape[1]
+        with self.torch.autocast(self.device, self.half, enabled=self.half is not None):
+            for k, (W, b) in enumerate(self.layers):
+                h = self.torch.baddbmm(b, h, W)
+                h = functional.relu(h) if k < len(self.layers) - 1 else h
+            return functional.cross_entropy(h.flatten(0, 1), t.flatten(), reduction="sum") / rows.shape[1]
+
+    def plain_step(self, rows: Any) -> None:
+        loss = self.loss_of(rows)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -180,19 +197,19 @@ def jax_step(jax: Any, loss: Callable) -> Callable:
 class Jax:
     """JAX: one net's epoch as a scan over its batches, vmap over nets, jit around both; Adam written out."""
 
-    def __init__(self, sizes: tuple[int, ...], start: np.ndarray, X: np.ndarray, y: np.ndarray):
+    def __init__(self, sizes: tuple[int, ...], start: np.ndarray, X: np.ndarray, y: np.ndarray, precision: str):
         import jax
         import jax.numpy as jnp
 
-        # The default on a GPU is TF32, too inexact for the check.
-        jax.config.update("jax_default_matmul_precision", "highest")
-
+        # The default on a GPU is TF32, too inexact for the check of exact nets.
+        jax.config.update("jax_default_matmul_precision", "highest" if precision == "exact" else "default")
+        kind = jnp.bfloat16 if precision == "bfloat16" else jnp.float32
         Xd, yd = jnp.asarray(X), jnp.asarray(y)
 
         def loss(params, rows):
             h = Xd[rows]
             for k, (W, b) in enumerate(params):
-                h = h @ W + b[0]
+                h = (h.astype(kind) @ W.astype(kind)).astype(jnp.float32) + b[0]
                 h = jax.nn.relu(h) if k < len(params) - 1 else h
             return -jnp.take_along_axis(jax.nn.log_softmax(h), yd[rows][:, None], 1).mean()
 
@@ -244,17 +261,17 @@ def _length(layers: list[tuple[Any, Any]], index: int) -> float:
 
 
 def make_competitors(
-    cupy: Any, sizes: tuple[int, ...], n_nets: int, batch: int, n_batches: int, epochs: int
+    cupy: Any, sizes: tuple[int, ...], n_nets: int, batch: int, n_batches: int, epochs: int, precision: str
 ) -> tuple[dict[str, Competitor], Builders, dict[str, str], Callable[[int], Any]]:
     """(fastmlp's forms, verified; builders of other competitors; notes; fastmlp's fit as a function of epochs)"""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(batch * n_batches, sizes[0])).astype(np.float32)
     y = rng.integers(sizes[-1], size=len(X))
-    ours = Fastmlp(cupy, sizes, n_nets, X, y, batch)
+    ours = Fastmlp(cupy, sizes, n_nets, X, y, batch, precision)
     rows = np.arange(2 * batch).reshape(2, 1, batch)
     orders, start = np.broadcast_to(rows, (2, n_nets, batch)), ours.start
     expected = numpy_steps(start[:20], sizes, X, y, orders[:, :20])
-    verify = lambda name, reached: check(name, reached[:20], expected, start[:20], sizes, "exact")
+    verify = lambda name, reached: check(name, reached[:20], expected, start[:20], sizes, precision)
     verify("fastmlp", ours.steps(2))
     launchers = launch_modes(ours.run, epochs, "batched_gemm")
     wait = cupy.cuda.get_current_stream().synchronize
@@ -262,7 +279,7 @@ def make_competitors(
     def torch(name: str) -> Competitor:
         import torch
 
-        competitor = Torch(sizes, start, X, y)
+        competitor = Torch(sizes, start, X, y, precision)
         if name.endswith("compiled"):
             competitor.compile()
         verify(name, competitor.steps(orders))
@@ -272,7 +289,7 @@ def make_competitors(
         import jax
 
         assert jax.default_backend() != "cpu", "it finds no GPU"
-        net = Jax(sizes, start, X, y)
+        net = Jax(sizes, start, X, y, precision)
         verify("JAX vmap + scan", net.steps(orders))
         return lambda: net.epoch(batch), net.wait, 1, n_batches
 

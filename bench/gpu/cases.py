@@ -1,14 +1,14 @@
 """The cases of bench/gpu/run.py: fastmlp, its competitors and the GPU's limit, verified and then timed in turns.
 
 A row of results: unit, times {name: a number per round}, left_out {name: reason}, pending {competitor that is not timed
-yet: its state}, notes {name: text}, limit, target. `save_row` is called with the row after each addition.
+yet: its state}, notes {name: text}, limit, target. A case is measured twice: fastmlp alone, then with its competitors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,11 +39,22 @@ def discard(row: dict[str, Any]) -> None:
     """Save no row."""
 
 
+class Timing(NamedTuple):
+    """How a case is timed.
+
+    with_competitors : with them, or fastmlp alone
+    save_row : called with the row after each addition
+    """
+
+    rounds: int
+    with_competitors: bool = True
+    save_row: SaveRow = discard
+
+
 def timed(
     fastmlp_forms: dict[str, Competitor],
     builders: Builders,
-    rounds: int,
-    save_row: SaveRow = discard,
+    timing: Timing,
     limit: float | None = None,
     notes: dict[str, str] | None = None,
     **facts: Any,
@@ -55,8 +66,11 @@ def timed(
     competitor that fails while it is built or warms up is left out; fastmlp must not fail.
 
     fastmlp_forms : fastmlp's forms, and the limit under the name LIMIT if it is timed
+    builders : of the competitors, for a timing with them
     limit : the limit if it is a number; None if it is timed
     """
+    rounds, with_competitors, save_row = timing
+    builders = builders if with_competitors else {}
     row: dict[str, Any] = {
         **facts,
         "times": {},
@@ -121,9 +135,7 @@ def set_up_note(fit: Callable[[int], Any], wait: Callable[[], None], epochs: int
     return {"set-up of a fit": f"{1e3 * set_up:.3g} ms, {100 * set_up / all_epochs:.2g} % of a fit of {epochs} epochs"}
 
 
-def population(
-    cupy: Any, n_nets: int, epochs: int, rounds: int, multiply_adds: float, save_row: SaveRow = discard
-) -> dict[str, Any]:
+def population(cupy: Any, n_nets: int, epochs: int, multiply_adds: float, timing: Timing) -> dict[str, Any]:
     """2-2-1 nets on XOR, SGD on the squared error.
 
     multiply_adds : the GPU's rate, per second
@@ -153,8 +165,7 @@ def population(
     return timed(
         {"fastmlp": (lambda: fit(epochs), wait, 1, n_nets * epochs)},
         {"JAX vmap + scan": jax},
-        rounds,
-        save_row,
+        timing,
         1e6 * OPERATIONS_221 / multiply_adds,
         set_up_note(fit, wait, epochs),
         unit="us per net and epoch",
@@ -207,18 +218,18 @@ def nets_in_steps(
     batch: int,
     n_batches: int,
     epochs: int,
-    rounds: int,
-    save_row: SaveRow = discard,
+    precision: str,
+    timing: Timing,
 ) -> dict[str, Any]:
     """A population of mid-sized nets that take each step together; the limit is the bare products of the step."""
     fastmlp_forms, builders, notes, fit = batched_population.make_competitors(
-        cupy, sizes, n_nets, batch, n_batches, epochs
+        cupy, sizes, n_nets, batch, n_batches, epochs, precision
     )
-    wait = synchronizer(cupy)
-    fastmlp_forms[LIMIT], limit_notes = limit_competitor(bare_products_of_nets(cupy, sizes, n_nets, batch), wait)
+    wait, products = synchronizer(cupy), bare_products_of_nets(cupy, sizes, n_nets, batch, precision)
+    fastmlp_forms[LIMIT], limit_notes = limit_competitor(products, wait)
     notes |= limit_notes | set_up_note(fit, wait, epochs)
     unit, target = "us per step of all nets", "ahead of PyTorch and JAX"
-    return timed(fastmlp_forms, builders, rounds, save_row, notes=notes, unit=unit, target=target)
+    return timed(fastmlp_forms, builders, timing, notes=notes, unit=unit, target=target)
 
 
 def limit_competitor(
@@ -244,8 +255,7 @@ def single(
     epochs: int,
     precision: str,
     target: str,
-    rounds: int,
-    save_row: SaveRow = discard,
+    timing: Timing,
 ) -> dict[str, Any]:
     """One ReLU net with softmax cross-entropy and Adam; the limit is the bare products of its step.
 
@@ -275,33 +285,54 @@ def single(
     }
     competitors[LIMIT], limit_notes = limit_competitor(bare_products(cupy, sizes, batch, precision), wait)
     notes |= limit_notes
-    builders = single_net_builders(sizes, exact.params, X, y, batch, precision)
-    return timed(competitors, builders, rounds, save_row, notes=notes, unit="us per step", target=target)
+    builders = single_net_builders(sizes, exact.params, X, y, batch, precision) if timing.with_competitors else {}
+    return timed(competitors, builders, timing, notes=notes, unit="us per step", target=target)
 
 
 LARGE, DIGITS, NARROW, MANY = (784, 512, 512, 10), (64, 64, 32, 10), (64, 64, 64, 64, 64, 16), (64, 128, 64, 10)
+DEFAULT = (64, 100, 10)  # scikit-learn's default net, and its batch size, on digits
 # Layer sizes, batch size, batches, epochs, precision, target. The epochs last for some 0.2 s on a recent GPU; a note in
 # the row states the set-up of a fit, which takes milliseconds.
 SINGLES: dict[str, tuple] = {
     "784-512-512-10, batch 1024": (LARGE, 1024, 50, 40, "exact", "products are 85 % of a step"),
     "64-64-32-10, batch 32": (DIGITS, 32, 45, 200, "exact", "20 us"),
+    "64-100-10, batch 200": (DEFAULT, 200, 9, 400, "exact", "ahead of PyTorch captured and JAX"),
     "64-64-64-64-64-16, batch 65536, bfloat16": (NARROW, 65536, 4, 200, "bfloat16", "5 times PyTorch eager"),
     "784-512-512-10, batch 1024, tf32": (LARGE, 1024, 50, 80, "tf32", "ahead of PyTorch compiled and JAX"),
     "784-512-512-10, batch 1024, bfloat16": (LARGE, 1024, 50, 80, "bfloat16", "ahead of PyTorch compiled and JAX"),
 }
+# The same of populations: layer sizes, number of nets, batch size, batches, epochs, precision.
+POPULATIONS: dict[str, tuple] = {
+    "population 64-128-64-10, batch 32": (MANY, 1000, 32, 45, 30, "exact"),
+    "population 64-128-64-10, batch 32, bfloat16": (MANY, 1000, 32, 45, 30, "bfloat16"),
+    "5 nets 64-100-10, batch 5000": (DEFAULT, 5, 5000, 4, 400, "exact"),
+}
+QUICK_NETS = 200
 
 
 def case_builders(
-    cupy: Any, quick: bool, multiply_adds: float, save_row: SaveRow = discard
+    cupy: Any,
+    quick: bool,
+    multiply_adds: float = float("nan"),
+    with_competitors: bool = True,
+    save_row: SaveRow = discard,
 ) -> dict[str, Callable[[], dict[str, Any]]]:
     """{name: function that measures this case}, the most important case first."""
-    rounds = 3 if quick else 7
+    timing = Timing(3 if quick else 7, with_competitors, save_row)
+    nets = lambda sizes, n, *job: nets_in_steps(cupy, sizes, min(n, QUICK_NETS) if quick else n, *job, timing)
     return {
-        "population 2-2-1, XOR": lambda: population(
-            cupy, 10**5 if quick else 10**6, 20_000, rounds, multiply_adds, save_row
-        ),
-        **{name: partial(single, cupy, *job, rounds, save_row) for name, job in SINGLES.items()},
-        "population 64-128-64-10, batch 32": lambda: nets_in_steps(
-            cupy, MANY, 200 if quick else 1000, 32, 45, 30, rounds, save_row
-        ),
+        "population 2-2-1, XOR": partial(population, cupy, 10**5 if quick else 10**6, 20_000, multiply_adds, timing),
+        **{name: partial(single, cupy, *job, timing) for name, job in SINGLES.items()},
+        **{name: partial(nets, *job) for name, job in POPULATIONS.items()},
     }
+
+
+def joined(alone: dict[str, Any], beside: dict[str, Any]) -> dict[str, Any]:
+    """A case's row: of the run with its competitors, or of fastmlp alone where that has timed none of them."""
+    if "error" in alone:
+        return beside
+    if "error" not in beside and beside["times"].keys() - alone["times"].keys():
+        return beside
+    why = beside["error"] if "error" in beside else beside["notes"].get("ended early")
+    notes = alone["notes"] | ({"competitors": why} if why else {})
+    return {**alone, "notes": notes, "left_out": beside.get("left_out", {})}

@@ -79,12 +79,15 @@ def bare_products(cupy: Any, sizes: tuple[int, ...], batch: int, precision: str)
     return _steps(Products(np.dtype(np.float32), precision), sizes, batch, matrices(precision), matrices("exact"))
 
 
-def bare_products_of_nets(cupy: Any, sizes: tuple[int, ...], n_nets: int, batch: int) -> tuple[Callable[[], None], int]:
-    """(run, steps of a run): the products of training steps of many nets together, in float32."""
+def bare_products_of_nets(
+    cupy: Any, sizes: tuple[int, ...], n_nets: int, batch: int, precision: str
+) -> tuple[Callable[[], None], int]:
+    """(run, steps of a run): the products of training steps of many nets together; gradients are float32."""
     from fastmlp.kernels.cuda.runtime.gemm import Products
 
-    stack = lambda i, j: numbers(cupy, "exact", n_nets, i, j)
-    return _steps(Products(np.dtype(np.float32), "exact", n_nets), sizes, batch, stack, stack)
+    stacks = lambda kind: lambda i, j: numbers(cupy, kind, n_nets, i, j)
+    products = Products(np.dtype(np.float32), precision, n_nets)
+    return _steps(products, sizes, batch, stacks(precision), stacks("exact"))
 
 
 def _steps(

@@ -20,11 +20,15 @@ It hides:
 - what the compiler makes of a kernel: -ftz, contraction to fma, approximate division and root, exp of its own; TF32
   products are not rounded, products of bfloat16 are, as cuBLAS rounds them, and sums of tensor cores are in order;
 - shuffles from lanes that have ended, which give a thread its own value;
+- misaligned accesses of single numbers, which the CPU has no trouble with; those of vectors raise an error;
 - registers, occupancy, bank conflicts, coalescing, time;
 - of CUDA graphs: lazy loading of modules, and errors of instantiation;
 - of CuPy's functions: those that CuPy lacks, and its rules of type promotion; they are NumPy's.
 
-The PTX interpreter (tests/ptx_interpreter) shows the first, the fourth, the fifth, and bank conflicts: --device ptx.
+The PTX interpreter (tests/ptx_interpreter) shows, with --device ptx: lost updates, among the blocks that it runs
+together; of what the compiler makes of a kernel all but the errors of approximate functions, TF32 and sums of tensor
+cores; shuffles from lanes that have ended; misaligned accesses of any size; and, where a test counts them, bank
+conflicts.
 """
 
 from __future__ import annotations

@@ -5,143 +5,29 @@ penalties, schedules, factors of layers, dropout, metrics, early stopping, block
 tests of whole files run by `pytest --device ptx`.
 """
 
-from dataclasses import dataclass
+import re
+import warnings
+from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from cuda_cases import OPTIMIZERS, Layered, Place, fit_seed, follow, follow_sgd, own, reference_of, tensor_cores_first
-from net_cases import targets_for
+from cuda_cases import HIDDEN_NAMES, Place, fit_seed, follow_sgd, reference_of, tensor_cores_first
+from cuda_emulator import raw
+from ptx_cases import CASES, CLOSE, EPOCHS, FEW, IN_BFLOAT16, MANY, ON_TENSOR_CORES, RATE, ROUNDING, ROWS, SINGLE, Case
 from reference import ReferenceMLP
 from reference_bfloat16 import RoundedMLP
 from tolerances import TOLERANCES
 
-from fastmlp import MLP, SGD, AdamW, PeriodicEmbedding, Population, Quickprop
+from fastmlp import MLP, SGD, PeriodicEmbedding, Population
 from fastmlp.execution.gpu_costs import BY_LAYERS, using
+from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.kernels.formulas.update_rules import RULES
-from fastmlp.optimizers import Optimizer
-from fastmlp.schedules import Cosine, FlatCosine
+from fastmlp.kernels.structs import METRIC_MARGIN, NO_UPDATE
 
 # full: .ci/run has a step of its own for them
 pytestmark = [pytest.mark.ptx, pytest.mark.full, pytest.mark.usefixtures("run_as_ptx")]
-
-ROWS, EPOCHS, RATE = 20, 2, 0.1
-FEW = {"thread": 130, "block": 2, "workspace": 2, "batched": 3}  # nets of a population
-ROUNDING = 3e-2  # of a fit with operands in bfloat16, relative to its length
-CLOSE = 2e-3  # the same, compared with a reference that rounds operands, too
-
-
-@dataclass(frozen=True)
-class Case:
-    """Options of a fit that change the code of kernels."""
-
-    loss: str
-    output: str
-    hidden: tuple[str, str]
-    optimizer: Optimizer = SGD(RATE)  # noqa: RUF009
-    dtype: str = "float32"
-    batch_size: int | None = None
-    l2: float = 0.0
-    dropout: float = 0.0
-    shuffle: bool = False
-    weighted: bool = False
-    schedule: Cosine | None = None
-
-    def settings_of_net(self):
-        return {
-            "hidden_activation": self.hidden,
-            "output_activation": self.output,
-            "loss": self.loss,
-            "dtype": self.dtype,
-            "dropout": self.dropout,
-            "device": "cuda",
-            "random_state": 0,
-        }
-
-    def settings_of_fit(self):
-        return {
-            "epochs": EPOCHS,
-            "batch_size": self.batch_size,
-            "optimizer": self.optimizer,
-            "shuffle": self.shuffle,
-            "schedule": self.schedule,
-            "verbose": 0,
-        }
-
-    def data(self, sizes):
-        rng = np.random.default_rng(1)
-        X = rng.normal(size=(ROWS, sizes[0]))
-        return X, targets_for(self.loss, self.output, ROWS, sizes[-1], rng), rng.random(ROWS) + 0.1
-
-    def train(self, reference, X, y, weight, seed):
-        """Train the reference in the same way."""
-        scaled = weight / weight.mean() if self.weighted else None
-        if self.shuffle or self.dropout:
-            assert isinstance(self.optimizer, SGD)
-            return follow_sgd(
-                reference,
-                X,
-                y,
-                RATE,
-                epochs=EPOCHS,
-                batch_size=self.batch_size,
-                seed=seed,
-                shuffle=self.shuffle,
-                rates=(self.dropout,) * (len(reference.sizes) - 2),
-                weight=scaled,
-            )
-        factors = self.schedule.factors if self.schedule else None
-        settings = {"epochs": EPOCHS, "batch_size": self.batch_size, "factors": factors, "weight": scaled}
-        return follow(reference, X, y, self.optimizer, **settings)
-
-    def reference(self, network, params, kind=ReferenceMLP):
-        if not getattr(self.optimizer, "by_fan_in", False):
-            return reference_of(network, params, self.l2, kind)
-        reference = reference_of(network, params, self.l2, kind=Layered)
-        reference.factors = [(1 / (fan_in + 1), 0.25 / (fan_in + 1)) for fan_in in network.layer_sizes[:-1]]
-        return reference
-
-
-CASES = {
-    "shuffled": Case("squared_error", "identity", ("tanh", "gelu"), batch_size=7, shuffle=True, weighted=True),
-    "dropout": Case("softmax_cross_entropy", "softmax", ("relu", "silu"), batch_size=12, dropout=0.25, shuffle=True),
-    "adam": Case(
-        "binary_cross_entropy",
-        "sigmoid",
-        ("leaky_relu", "softplus"),
-        own(OPTIMIZERS["adam"], clip_norm=0.4, weight_decay=0.1),
-        batch_size=13,
-        l2=0.05,
-        weighted=True,
-        schedule=Cosine(0.1),
-    ),
-    "rprop": Case("poisson", "exponential", ("elu", "tanh"), OPTIMIZERS["rprop"], dtype="float64"),
-    "quickprop": Case(
-        "huber", "tanh", ("sigmoid", "softsign"), Quickprop(0.5, by_fan_in=True, bias_input=0.5), dtype="float64"
-    ),
-    "rmsprop": Case("squared_error", "identity", ("selu", "silu"), OPTIMIZERS["rmsprop"], batch_size=10),
-    "adagrad": Case("atanh_error", "symmetric_sigmoid", ("tanh", "tanh"), OPTIMIZERS["adagrad"], l2=0.1),
-    "decay": Case(
-        "squared_error",
-        "identity",
-        ("tanh", "elu"),
-        AdamW(0.05, weight_decay=0.2, weight_decay_schedule=FlatCosine(0.2)),
-        batch_size=10,
-    ),
-    "momentum": Case("absolute_error", "sigmoid", ("gelu", "relu"), OPTIMIZERS["momentum"], weighted=True),
-    "nesterov": Case("softmax_cross_entropy", "softmax", ("silu", "tanh"), OPTIMIZERS["nesterov"], batch_size=20),
-}
-SINGLE = {  # where a net trains -> its cases
-    "block": ("dropout", "adam", "quickprop", "decay"),
-    "layers": ("shuffled", "dropout", "adam", "rprop", "quickprop", "rmsprop"),
-}
-MANY = {
-    "thread": ("shuffled", "adam", "rprop", "adagrad", "quickprop", "decay"),
-    "workspace": ("shuffled",),
-    "batched": ("shuffled", "dropout", "adam", "rprop", "momentum", "quickprop", "decay"),
-}
-ON_TENSOR_CORES = ("shuffled", "momentum", "nesterov")
-IN_BFLOAT16 = {"layers": ("dropout", "momentum"), "batched": ("shuffled", "dropout")}
 
 
 def pairs(table):
@@ -151,6 +37,10 @@ def pairs(table):
 def test_cases_have_every_loss_and_update_rule():
     assert {case.loss for case in CASES.values()} == {row.name for row in LOSSES}
     assert {case.optimizer.rule.name for case in CASES.values()} == {row.name for row in RULES}
+
+
+LARGE_BLOCK = ("rprop", "adam")
+MANY_OUTPUTS = [(70, "exact"), (130, "exact"), (35, "bfloat16"), (70, "bfloat16"), (130, "bfloat16")]
 
 
 def assert_close(params, reference, start, dtype):
@@ -172,6 +62,22 @@ def test_trained_net_matches_the_reference(place, name, monkeypatch):
     assert_close(net.params, reference, start, case.dtype)
     if name == "dropout":
         np.testing.assert_allclose(net.predict(X), reference.predict(X), rtol=tolerance, atol=tolerance)
+    place.check()
+
+
+@pytest.mark.parametrize("name", LARGE_BLOCK)
+def test_net_in_a_large_block_matches_the_reference(name, monkeypatch):
+    """A block of 256 threads, whose warps add up their sums in shared memory, and two tiles of samples."""
+    place, case, sizes = Place("block", monkeypatch), replace(CASES[name], batch_size=None), (6, 64, 3)
+    net = MLP(sizes, l2=case.l2, **case.settings_of_net() | {"hidden_activation": case.hidden[:1]})
+    X, y, weight = case.data(sizes, rows=70)
+    start, reference = net.params.copy(), case.reference(net.network, net.params)
+    losses = case.train(reference, X, y, weight, fit_seed(0))
+    history = net.fit(X, y, sample_weight=weight if case.weighted else None, **case.settings_of_fit())
+    np.testing.assert_allclose(history.loss, losses, rtol=TOLERANCES["training", case.dtype])
+    assert_close(net.params, reference, start, case.dtype)
+    [shape] = {shape for kernel, shape in place.shapes if kernel == "train_nets"}
+    assert (shape.threads, shape.tile) == (256, 64)
     place.check()
 
 
@@ -234,6 +140,21 @@ def test_outputs_within_the_margin_are_counted(place, monkeypatch):
     place.check()
 
 
+@pytest.mark.parametrize("place", ["thread", "block", "batched", "layers"])
+def test_correct_classes_are_counted(place, monkeypatch):
+    """Of softmax, by the largest output; the step is too small to change a parameter."""
+    place, n, rng = Place(place, monkeypatch), FEW.get(place, 2), np.random.default_rng(3)
+    settings = {"hidden_activation": "tanh", "loss": "softmax_cross_entropy", "device": "cuda", "random_state": 0}
+    nets = Population((2, 3, 3), n, init_scale=3.0, **settings)
+    X, labels = rng.normal(size=(ROWS, 2)), rng.integers(0, 3, ROWS)
+    result = nets.fit(X, labels, epochs=1, optimizer=SGD(1e-30), shuffle=False, verbose=0)
+    for k in (0, n - 1):
+        expected = np.mean(reference_of(nets.network, nets.params[k]).predict(X).argmax(axis=1) == labels)
+        assert 0 < expected < 1
+        assert result.accuracy[k] == pytest.approx(expected)
+    place.check()
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("place", ["block", "layers"])
 def test_gradient_and_evaluation_match_the_reference(place, weighted, monkeypatch):
@@ -244,17 +165,37 @@ def test_gradient_and_evaluation_match_the_reference(place, weighted, monkeypatc
     reference, targets = reference_of(net.network, net.params), np.eye(sizes[-1])[labels]
     given = {"sample_weight": weight} if weighted else {}
     loss, gradient = net.loss_and_gradient(X, labels, **given)
+    found, scores = net.predict(X), net.evaluate(X, labels, **given)
     scaled = weight / weight.mean() if weighted else np.ones(ROWS)
     expected_loss, expected = reference.loss_and_gradient(X, targets, scaled)
     tolerance = TOLERANCES["gradient", "float32"]
     assert loss == pytest.approx(expected_loss, rel=tolerance)
     np.testing.assert_allclose(gradient, expected, rtol=tolerance, atol=tolerance)
-    outputs, scores = reference.predict(X), net.evaluate(X, labels, **given)
-    np.testing.assert_allclose(net.predict(X), outputs, rtol=tolerance, atol=tolerance)
+    outputs = reference.predict(X)
+    np.testing.assert_allclose(found, outputs, rtol=tolerance, atol=tolerance)
     penalty = 0.05 * sum(np.sum(W * W) for W, _ in reference.layers(reference.params))
     assert scores["loss"] == pytest.approx(expected_loss - penalty, rel=tolerance)
     assert scores["accuracy"] == pytest.approx(np.mean(scaled * (outputs.argmax(axis=1) == labels)))
     place.check()
+
+
+@pytest.mark.parametrize("n_outputs, precision", MANY_OUTPUTS)
+def test_gradient_of_many_outputs_matches_the_reference(n_outputs, precision):
+    """A warp a row, and bias gradients of 64, 128 and 256 columns at a time; two chunks of rows, one of them short."""
+    rng, sizes = np.random.default_rng(6), (3, 9, n_outputs)
+    settings = {"loss": "softmax_cross_entropy", "hidden_activation": "tanh", "device": "cuda", "random_state": 0}
+    with using(BY_LAYERS):
+        net = MLP(sizes, precision=precision, **settings)
+        X, labels, weight = rng.normal(size=(37, 3)), rng.integers(0, n_outputs, 37), rng.random(37) + 0.1
+        assert "layerwise" in net.explain(37)
+        loss, gradient = net.loss_and_gradient(X, labels, sample_weight=weight)
+    reference = reference_of(net.network, net.params, kind=ReferenceMLP if precision == "exact" else RoundedMLP)
+    expected_loss, expected = reference.loss_and_gradient(X, np.eye(n_outputs)[labels], weight / weight.mean())
+    assert loss == pytest.approx(expected_loss, rel=CLOSE)
+    most = TOLERANCES["gradient", "float32"] if precision == "exact" else CLOSE
+    assert np.linalg.norm(gradient - expected) / np.linalg.norm(expected) < most
+    of_biases = slice(-n_outputs, None)
+    np.testing.assert_allclose(gradient[of_biases], expected[of_biases], rtol=0.02, atol=most)
 
 
 @pytest.mark.parametrize("place", ["block", "batched"])
@@ -337,3 +278,87 @@ def test_net_on_tensor_cores_matches_the_reference(name, monkeypatch):
     net.fit(X, y, sample_weight=weight if case.weighted else None, **case.settings_of_fit())
     off = np.linalg.norm(net.params - reference.params) / np.linalg.norm(reference.params - start)
     assert off < ROUNDING
+
+
+# ---- what these tests compile
+
+
+def every_case():
+    """Yield the tests above that compile training kernels, each with each of its cases."""
+    for test, table in (
+        (test_trained_net_matches_the_reference, SINGLE),
+        (test_trained_population_matches_the_reference, MANY),
+        (test_products_of_bfloat16_match_the_rounded_reference, IN_BFLOAT16),
+    ):
+        yield from ((test, place, name) for place, names in table.items() for name in names)
+    yield from ((test_net_in_a_large_block_matches_the_reference, name) for name in LARGE_BLOCK)
+    yield from ((test_net_on_tensor_cores_matches_the_reference, name) for name in ON_TENSOR_CORES)
+    for place in ("thread", "block", "batched", "layers"):
+        yield test_outputs_within_the_margin_are_counted, place
+        yield test_correct_classes_are_counted, place
+    yield from (
+        (test_early_stopped_population_matches_the_reference, place) for place in ("thread", "block", "batched")
+    )
+    for place in ("block", "layers"):
+        yield from ((test_gradient_and_evaluation_match_the_reference, place, weighted) for weighted in (False, True))
+    yield (test_gradients_of_tensor_cores_in_global_memory_match_the_reference,)
+
+
+class Enough(Exception):
+    """Ends a fit whose sources are all there."""
+
+
+WITHOUT_FIT = (
+    test_gradient_and_evaluation_match_the_reference,
+    test_gradients_of_tensor_cores_in_global_memory_match_the_reference,
+)
+LAST_OF_STEP = ("train_nets", "update", "step_settings")  # kernels that are launched once all sources are compiled
+ENUMERATED = {  # constants of the generated sources, and their values
+    **{name: {0, 1} for name in ("SHUFFLES", "WEIGHTED", "PENALISED", "CLIPPED", "LAYERED", "VALIDATES")},
+    **{name: {0, 1} for name in ("ONE_NET", "IN_SHARED", "HAS_TARGETS")},
+    "SCHEDULED": {0, 1, 2},
+    "METRIC": set(range(METRIC_MARGIN + 1)),
+    "LOSS": set(range(len(LOSSES))),
+    "RULE": {NO_UPDATE, *range(len(RULES))},
+}
+
+
+@pytest.fixture
+def texts(emulated_cuda, monkeypatch):
+    """The sources that every_case compiles, none of whose kernels run."""
+    MLP((1, 1), device="cuda")  # finds the GPU, with a kernel that runs
+    fits = [True]
+
+    def launch(kernel, grid, block, args, **options):
+        if fits[0] and kernel.name in LAST_OF_STEP:
+            raise Enough
+
+    monkeypatch.setattr(raw.RawKernel, "__call__", launch)
+    load = lambda code, options, names: dict.fromkeys(raw.KERNEL.findall(code))
+    monkeypatch.setattr(emulated_cuda.settings, "load", load)
+    for test, *case in every_case():
+        fits[0] = test not in WITHOUT_FIT
+        with monkeypatch.context() as patches, warnings.catch_warnings(), suppress(Exception):
+            warnings.simplefilter("ignore")
+            test(*case, patches)
+    return [code for code, _ in emulated_cuda.sources]
+
+
+def test_every_activation_and_switch_is_compiled(texts):
+    """In at least one source each: hidden activations, and the values of the constants that kernels branch on."""
+    text = "\n".join(texts)
+    found = {}
+    for name, value in re.findall(r"^constexpr (?:int|bool) (\w+) = (-?\w+);", text, re.M):
+        found.setdefault(name, set()).add(value)
+    for name, values in ENUMERATED.items():
+        assert {int(value) for value in found[name]} == values, name
+    switches = set(re.findall(r"^constexpr bool (\w+) = (?:true|false);", text, re.M))
+    assert switches >= {"DELTA_IS_WRT_LOGIT", "KEEPS", "DROPS", "COMPARES", "CORRECTS", "GRADS_IN_SHARED"}
+    assert [name for name in switches if found[name] != {"true", "false"}] == []
+    assert {value == "0" for value in found["FIXED_ROWS"]} == {True, False}
+    assert found["THREADS"] >= {"32", "64", "256"}
+    for line in ("typedef float T;", "typedef double T;", "typedef T Operand;", "typedef struct Bfloat16 Operand;"):
+        assert line in text
+    layers = re.findall(r"constexpr int activation_of\(int k\) \{ return (.*); \}", text)
+    hidden = {int(code) for line in layers for code in re.findall(r"\? (\d+) :", line)}
+    assert {ACTIVATIONS[code].name for code in hidden} == set(HIDDEN_NAMES)

@@ -6,8 +6,9 @@ It takes the place of g++ in the emulator of CuPy (tests/cuda_emulator), on requ
     with ptx_interpreter.running(counters): ...                  inside cuda_emulator.installed()
 
 Unlike g++ it runs the compiler's own output, with its contractions, approximate functions, flushed denormals and
-fragment layouts, and refuses misaligned vector accesses, accesses outside of arrays, and shuffles from absent lanes.
-Threads run in lockstep, so that a lost update shows. It counts warp instructions, and wavefronts of shared memory.
+fragment layouts, and refuses misaligned accesses, accesses outside of arrays, and shuffles from absent lanes. Threads
+run in lockstep, those of some blocks together (LANES_AT_ONCE), so that lost updates among them show. It counts warp
+instructions, and wavefronts of shared memory.
 
 It hides: what ptxas makes of PTX (registers, scheduling); the order of memory accesses between blocks and without
 barriers; the errors of approximate functions, which are rounded correctly here; rounding and order inside mma;

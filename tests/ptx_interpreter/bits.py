@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .arithmetic import SAME
@@ -65,7 +67,8 @@ def extract_field(i: Instruction, a, position, length):
 
 
 def permute_bytes(i: Instruction, low, high, selector):
-    both, result = high.astype(np.uint64) << np.uint64(32) | low.astype(np.uint64), np.uint32(0)
+    both = high.astype(np.uint64) << np.uint64(32) | low.astype(np.uint64)
+    result: Any = np.uint32(0)
     for n in range(4):
         choice = selector >> np.uint32(4 * n) & np.uint32(15)
         byte = (both >> ((choice & 7).astype(np.uint64) * np.uint64(8)) & np.uint64(255)).astype(np.uint32)

@@ -13,7 +13,7 @@ class Instruction(NamedTuple):
 
     opcode : its first word, such as "add"
     modifiers : all further words, such as ("rn", "ftz", "f32")
-    type : the type of the operation: its last one
+    type : the type of the operation: its last one, or u32 where there is none
     types : all types among the modifiers, in order
     reads : types of the sources
     guard : the predicate that decides which threads run it
@@ -22,7 +22,7 @@ class Instruction(NamedTuple):
 
     opcode: str
     modifiers: tuple[str, ...]
-    type: Type | None
+    type: Type
     types: tuple[Type, ...]
     destination: Operand
     sources: tuple[Operand, ...]

@@ -76,14 +76,14 @@ class Machine:
     def read(self, operand: Operand, kind: Type):
         """Return an operand, as an array or a scalar of a type."""
         if type(operand) is Register:
-            value = self._registers[operand.index]
+            value = self._registers[operand.number]
             return value.view(kind.dtype) if operand.bits == kind.bits else value.astype(kind.raw).view(kind.dtype)
         if type(operand) is Constant:
             return operand.value
         if type(operand) is Special:
             return self._special[operand.name].astype(kind.raw, copy=False).view(kind.dtype)
         if type(operand) is Negated:
-            return ~self._registers[operand.register.index]
+            return ~self._registers[operand.register.number]
         if type(operand) is DynamicShared:
             return kind.raw.type(self._dynamic)
         if type(operand) is Vector:
@@ -117,10 +117,10 @@ class Machine:
         assert type(operand) is Register
         value = value if operand.bits == 1 else raw_of(value, operand.bits)
         if mask is not None:
-            value = np.where(mask, value, self._registers[operand.index])
+            value = np.where(mask, value, self._registers[operand.number])
         elif not np.ndim(value):
             value = np.full(self.n_lanes, value)
-        self._registers[operand.index] = value
+        self._registers[operand.number] = value
 
     def parameter(self, operand: Operand) -> np.generic:
         assert type(operand) is Parameter
@@ -131,10 +131,10 @@ class Machine:
         assert type(operand) is Address
         space = self._shared if i.is_shared else self._memory
         base = operand.base
-        if type(base) is Register:
-            addresses = self._registers[base.index].astype(np.int64) + operand.offset
+        if isinstance(base, Register):
+            addresses = self._registers[base.number].astype(np.int64) + operand.offset
         else:
-            start = self._dynamic if type(base) is DynamicShared else base.value
+            start = base.value if isinstance(base, Constant) else self._dynamic
             addresses = np.full(self.n_lanes, int(start) + operand.offset)
         if i.is_shared:
             addresses &= 0xFFFFFFFF
@@ -199,9 +199,8 @@ class Machine:
 
     def _guarded(self, guard: Register | Negated, mask: np.ndarray) -> np.ndarray | None:
         """Return the threads of a group that a predicate lets run; None for all threads there are."""
-        negated = type(guard) is Negated
-        value = self._registers[(guard.register if negated else guard).index]
-        active = mask & (~value if negated else value)
+        value = self._registers[(guard.register if isinstance(guard, Negated) else guard).number]
+        active = mask & (~value if isinstance(guard, Negated) else value)
         return None if active.all() else active
 
     @staticmethod

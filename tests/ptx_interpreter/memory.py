@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from cuda_emulator import memory as device_memory
@@ -51,7 +52,7 @@ class DeviceMemory:
             start, size = self._arrays[place]
             length = size // dtype.itemsize
             raw = (ctypes.c_uint8 * (length * dtype.itemsize)).from_address(start)
-            self._views[place, dtype] = np.frombuffer(raw, dtype)
+            self._views[place, dtype] = np.frombuffer(memoryview(raw), dtype)
         return self._views[place, dtype]
 
 
@@ -106,7 +107,7 @@ def store(machine: Machine, i: Instruction, mask: np.ndarray | None) -> None:
             array[_next(index, j)] = value[lanes[which]]
 
 
-CHANGES = {  # of atomics: (old value, operands) -> new value
+CHANGES: dict[str, Callable[..., Any]] = {  # of atomics: (old value, operands) -> new value
     "exch": lambda old, x: x,
     "add": lambda old, x: old + x,
     "min": min,

@@ -8,9 +8,9 @@ import numpy as np
 
 
 class Register(NamedTuple):
-    """A register of every thread: its place in Machine.registers, and its bits (1 for a predicate)."""
+    """A register of every thread: its place among the registers of a machine, and its bits (1 for a predicate)."""
 
-    index: int
+    number: int
     bits: int
 
 

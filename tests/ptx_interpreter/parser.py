@@ -130,7 +130,7 @@ class _KernelParser:
         opcode, *modifiers = word.split(".")
         operands = _split(rest)
         types = tuple(TYPES[name] for name in modifiers if name in TYPES)
-        kind = types[-1] if types else None
+        kind = types[-1] if types else U32
         if opcode == "bra":
             return Instruction(opcode, tuple(modifiers), kind, types, None, (), (), guard, -1, statement), operands[0]
         if opcode not in COMPUTES and opcode not in OTHERS:

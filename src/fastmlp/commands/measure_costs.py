@@ -64,35 +64,47 @@ def measure_costs(gpu: str) -> GpuCosts:
 
     gpu : name of the device, such as "cuda:0"
     """
+    of_launches = costs_of_launches(gpu)
+    costs = GpuCosts(**of_launches, **costs_of_products(gpu, of_launches["node_seconds"]))
+    store_row(costs_key(next(row.description for row in devices() if row.name == gpu)), costs)
+    gpu_costs.forget_measured()
+    return costs
+
+
+def costs_of_launches(gpu: str) -> dict[str, float]:
+    """Measure the constants of nets that are small: of launches, and of nets that a block trains."""
+    with gpu_costs.using(BY_LAYERS):
+        deep = step(gpu, DEEP, 8)
     with gpu_costs.using(IN_BLOCKS):
         tiny, small = step(gpu, TINY, 4), step(gpu, SMALL, 256)
         many = step(gpu, SMALL, 32, MANY)
     block_rate = rate(small.work - tiny.work, small.seconds - tiny.seconds)
+    return {
+        "node_seconds": deep.seconds / n_nodes(deep.network),
+        "block_seconds": max(0.0, tiny.seconds - tiny.work / block_rate),
+        "block_rate": block_rate,
+        "n_blocks": max(1.0, MANY * many.work / (block_rate * many.seconds)),
+    }
+
+
+def costs_of_products(gpu: str, node_seconds: float) -> dict[str, float]:
+    """Measure the constants of products and of memory; node_seconds are those of costs_of_launches."""
     with gpu_costs.using(BY_LAYERS):
-        deep, large, several = step(gpu, DEEP, 8), step(gpu, LARGE, 4096), step(gpu, MIDDLE, 32, SEVERAL)
+        large, several = step(gpu, LARGE, 4096), step(gpu, MIDDLE, 32, SEVERAL)
         rounded = step(gpu, LARGE, 4096, precision="bfloat16")
-    node_seconds = deep.seconds / n_nodes(deep.network)
     per_byte, per_product = np.linalg.solve(
         [[SEVERAL * several.bytes_moved, SEVERAL * several.work], [large.bytes_moved, large.work]],
         [several.besides_launches(node_seconds), large.besides_launches(node_seconds)],
     )
     with gpu_costs.using(WITH_TENSOR_CORES):
         narrow = step(gpu, NARROW, TILE_ROWS, precision="bfloat16")
-    costs = GpuCosts(
-        node_seconds=node_seconds,
-        block_seconds=max(0.0, tiny.seconds - tiny.work / block_rate),
-        block_rate=block_rate,
-        n_blocks=max(1.0, MANY * many.work / (block_rate * many.seconds)),
-        tile_rate=rate(narrow.work, narrow.seconds - FUSED_NODES * node_seconds),
-        product_rate=rate(1.0, per_product),
-        bandwidth=rate(1.0, per_byte),
-        bfloat16_rate=rate(
-            rounded.work, rounded.besides_launches(node_seconds) - rounded.bytes_moved * float(per_byte)
-        ),
-    )
-    store_row(costs_key(next(row.description for row in devices() if row.name == gpu)), costs)
-    gpu_costs.forget_measured()
-    return costs
+    seconds_of_rounded = rounded.besides_launches(node_seconds) - rounded.bytes_moved * float(per_byte)
+    return {
+        "tile_rate": rate(narrow.work, narrow.seconds - FUSED_NODES * node_seconds),
+        "product_rate": rate(1.0, per_product),
+        "bandwidth": rate(1.0, per_byte),
+        "bfloat16_rate": rate(rounded.work, seconds_of_rounded),
+    }
 
 
 def rate(amount: float, seconds: float) -> float:

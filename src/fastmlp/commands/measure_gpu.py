@@ -75,8 +75,7 @@ def measure(
     described = {row.name: row.description for row in devices()}
     of_nets = rows_of(one_net, WIDTHS, gpu, show)
     of_populations = rows_of(population, NETS, gpu, show)
-    rate = max(row.work / row.processor for row in of_nets)
-    total = ESTIMATES.total if start is None else start * rate
+    total = ESTIMATES.total if start is None else start * rate_of_processor(of_nets)
     return store(described[gpu], described["cpu"], total, crossing(of_nets), crossing(of_populations))
 
 
@@ -93,6 +92,11 @@ def rows_of(
         rows.append(Row(job.name, job.work, seconds_of_step(job), seconds_of_step(make(gpu, size))))
         show(rows[-1])
     return rows
+
+
+def rate_of_processor(rows: list[Row]) -> float:
+    """Return the multiply-adds per second of the CPU, at the size where it has most."""
+    return max(row.work / row.processor for row in rows)
 
 
 def crossing(rows: list[Row]) -> float:

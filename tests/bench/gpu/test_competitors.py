@@ -11,18 +11,20 @@ NETS = (64, 128, 64, 10)  # those of bench/gpu/run.py
 
 
 @pytest.mark.parametrize("competitor", ["torch", "jax"])
-def test_competitors_of_batched_nets_match_numpy(competitor, rng):
+@pytest.mark.parametrize("precision", ["exact", "bfloat16"])
+def test_competitors_of_batched_nets_match_numpy(competitor, precision, rng):
     """Two steps of every net, each in another order, equal float64 NumPy; then an epoch runs."""
     needs(competitor, extras="bench")
     sizes, X, y = (6, 20, 12, 3), rng.normal(size=(24, 6)).astype(np.float32), rng.integers(3, size=24)
     start = (rng.normal(size=(4, 7 * 20 + 21 * 12 + 13 * 3)) * 0.3).astype(np.float32)
     orders = np.array([rng.permutation(24)[:16].reshape(2, 8) for _ in range(4)]).transpose(1, 0, 2)
     make = {"torch": lambda *job: batched_population.Torch(*job, "cpu"), "jax": batched_population.Jax}[competitor]
-    made = make(sizes, start, X, y)
+    made = make(sizes, start, X, y, precision)
     reached, expected = made.steps(orders), batched_population.numpy_steps(start, sizes, X, y, orders)
-    batched_population.check(competitor, reached, expected, start, sizes, "exact")
+    batched_population.check(competitor, reached, expected, start, sizes, precision)
+    wrong = reached + 1e-4 if precision == "exact" else start + 0.5 * (expected - start)
     with pytest.raises(AssertionError, match="of their length off"):
-        batched_population.check(competitor, reached + 1e-4, expected, start, sizes, "exact")
+        batched_population.check(competitor, wrong, expected, start, sizes, precision)
     made.epoch(8)
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from cuda_emulator import nvrtc
-from cuda_sources import KINDS, N_CASES, SWITCHES, in_workspace, net_of, recording, switches
+from cuda_sources import KINDS, MANY_OUTPUTS, N_CASES, PRECISIONS, SWITCHES, in_workspace, net_of, recording, switches
 
 from fastmlp import MLP
 from fastmlp.execution.net_description import describe_net
@@ -106,6 +106,8 @@ def test_cases_cover_every_table_row():
     assert {metric for _, metric, _ in nets} == {0, 1, 2, 3}
     assert {dtype.name for _, _, dtype in nets} == {"float32", "float64"}
     assert {bool(net.dropout.any()) for net, _, _ in nets} == {True, False}
+    assert {PRECISIONS[i // 2 % 2] for i in MANY_OUTPUTS} == set(PRECISIONS)
+    assert max(MANY_OUTPUTS) < N_CASES
     tables = [switches(i) for i in range(N_CASES)]
     for one in SWITCHES:
         for other in SWITCHES:
