@@ -15,7 +15,7 @@ from ..errors import about_arguments
 from ..memory_check import format_bytes
 from ..mlp import MLP
 from ..streams.kinds import is_source
-from ..streams.loading import SHARE_IN_MEMORY, check_targets_given
+from ..streams.loading import bytes_to_hold, check_targets_given
 from ..streams.sources import as_targets_file
 from ..streams.table_sources import targets_in_memory
 from ..table_training.file_rows import FileRows
@@ -54,7 +54,7 @@ class NetSource:
         self._learner = copy.copy(estimator)  # which keeps the estimator as it was until the data are known to be good
         self._resets, self._is_first = is_new, True
         self._stream = StreamArguments.checked(*limits)
-        self._kept = PiecesInMemory(self._stream.memory_limit)
+        self._kept = PiecesInMemory(bytes_to_hold(self._stream.memory_limit))
         self._targets = TargetSummary(is_classifier(estimator))
         self._n_rows = 0
         self._dtype = None if follows_input(estimator) else dtype_of(estimator)  # in which pieces are kept
@@ -68,7 +68,7 @@ class NetSource:
         if not is_source(self._X):
             return target_apart(self._X, self._y)
         limit = self._stream.memory_limit
-        if isinstance(self._X, np.ndarray) and self._X.nbytes <= SHARE_IN_MEMORY * limit:
+        if isinstance(self._X, np.ndarray) and self._X.nbytes <= bytes_to_hold(limit):
             return self._X, targets_in_memory(self._y)
         table = StreamedTable(self._X, self._y, self._prepare, self._stream)
         for _ in table.pieces(self._see):
@@ -80,7 +80,7 @@ class NetSource:
         net = make_net(learner, (learner.n_features_in_, *hidden_sizes(learner), learner.n_outputs_))
         row_bytes = (net.network.n_features + net.network.n_outputs) * net.dtype.itemsize
         n_needed = row_bytes * self._n_rows
-        if n_needed <= SHARE_IN_MEMORY * limit:
+        if n_needed <= bytes_to_hold(limit):
             return self._kept.joined()
         refuse_with_stream(**others, **self._settings_in_memory())
         self._kept.clear()
@@ -125,7 +125,8 @@ class NetSource:
                 validate_data(self._learner, X, reset=False, skip_check_array=True)
         features, targets = self._learner._validated(X, y, reset=self._resets)
         self._resets = self._is_first = False
-        self._kept.add(X.astype(self._dtype) if self._dtype is not None else X, y)
+        # Counted as the features of the net, of which it then holds all if they fit.
+        self._kept.add(X.astype(self._dtype) if self._dtype is not None else X, y, features.nbytes)
         return features, targets.ravel() if targets.ndim == 2 and targets.shape[1] == 1 else targets
 
     def _see(self, X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

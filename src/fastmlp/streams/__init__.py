@@ -5,6 +5,7 @@ sources           what can be read: files, memory maps, Arrow streams, sequences
 arrow_rows        rows of Parquet files and of Arrow's record batches
 csv_rows          rows of CSV files
 table_sources     the same as data frames, whose cells may be text, dates or missing
+file_identity     identity of files by their content
 row_file          the file of checked rows that an epoch reads
 row_cache         a folder that keeps such files for later fits
 loading           one pass over a source: into memory, or into a row file

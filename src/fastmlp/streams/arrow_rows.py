@@ -15,7 +15,8 @@ from ..errors import WrongArgument, about_arguments, counted, install_command, u
 from .kinds import ARROW, is_dataset, is_hugging_face
 from .read_ahead import read_ahead
 
-PIECE_BYTES = 8_000_000  # of a piece of an array, about
+PIECE_BYTES = 4_000_000  # of a piece of an array, about
+PAGE_BUFFER = 2**18  # bytes of a column that are read from a Parquet file at a time
 BATCH_ROWS = 10_000  # of Hugging Face's datasets, which may have columns of long text
 ENCODE = "Leave it out, encode it first, or use TabularMLPClassifier, TabularMLPRegressor or `fastmlp train`, which do."
 
@@ -45,10 +46,14 @@ def parquet_batches(file: Path, piece_cells: int = PIECE_BYTES // 8) -> Iterator
 
 
 def _batches_by_row_groups(file: Path, piece_cells: int) -> Generator[Any, None, None]:
-    """Yield the record batches of a Parquet file, by row groups: more would stay in memory."""
+    """Yield the record batches of a Parquet file.
+
+    What has been read stays in memory until the end of a row group, which a writer may make as large as the file. So
+    row groups are read one after another, and with a buffer: without one, the whole row group would be read at once.
+    """
     parquet = import_pyarrow(".parquet")
     try:
-        with parquet.ParquetFile(file) as opened:
+        with parquet.ParquetFile(file, buffer_size=PAGE_BUFFER, pre_buffer=False) as opened:
             rows = max(1, piece_cells // max(len(opened.schema_arrow.names), 1))
             for group in range(opened.num_row_groups):
                 yield from opened.iter_batches(rows, row_groups=[group], use_threads=False)

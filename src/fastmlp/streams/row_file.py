@@ -232,6 +232,23 @@ def _close(file: BinaryIO, is_kept: bool) -> None:
     file.close()
 
 
+def temporary_folder() -> Path:
+    """Return the folder for temporary files.
+
+    Raises
+    ------
+    OSError
+        If there is none that can be written to.
+    """
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError as error:
+        raise OSError(
+            "The rows take more than memory_limit, so they are written to a file, but there is no folder for temporary "
+            f"files ({error.strerror or error}). Name a folder by row_cache, or by the environment variable TMPDIR."
+        ) from None
+
+
 def make_draft(parent: Path) -> Path:
     """Make a folder that another process removes if this one is killed; see remove_stale_folders."""
     return Path(tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-", suffix=".partial", dir=parent))
