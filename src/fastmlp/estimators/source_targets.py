@@ -123,7 +123,9 @@ class PiecesInMemory:
             self.clear()
 
     def clear(self) -> None:
+        """Forget the pieces, and keep no others."""
         self._pieces.clear()
+        self._n_left = -1
 
     def joined(self) -> tuple[Any, Any]:
         X, y = zip(*self._pieces, strict=True)

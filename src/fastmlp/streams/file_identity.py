@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from .arrow_rows import parquet_files
+from .parquet_batches import parquet_files
 
 WHOLE_UP_TO = 2**24  # bytes of a file up to which all of it is read: 16 MiB take 20 ms
 N_BLOCKS = 256  # of larger files, so many evenly spaced blocks are read, together WHOLE_UP_TO bytes

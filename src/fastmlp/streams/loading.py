@@ -17,7 +17,7 @@ from ..kernels.structs import METRIC_NONE, METRIC_THRESHOLD
 from ..network.spec import Network
 from .memory_limit import bytes_for_rows, limit_for_rows, return_freed_memory
 from .row_cache import RowCache, is_trusted, is_whole, kept_rows
-from .row_file import RowFile, RowFileWriter, temporary_folder
+from .row_file import HeldOut, RowFile, RowFileWriter, temporary_folder
 from .sources import Source
 
 SHARE_IN_MEMORY = 0.5  # of the bytes for rows: pieces are put together, which takes them twice
@@ -89,10 +89,11 @@ class Loader:
         assert self.writer is not None
         self.writer.write(features, smoothed(targets, self._network))
 
-    def finish(self, cache: RowCache | None, place: Path | None) -> RowsInMemory | RowFile:
+    def finish(self, cache: RowCache | None, place: Path | None, held_out: HeldOut | None) -> RowsInMemory | RowFile:
         """Return the rows.
 
         place : folder in the cache that keeps a row file, or None for a temporary one
+        held_out : rows to keep beside a row file
         """
         if self.writer is None:
             X, y = zip(*self._pieces, strict=True)
@@ -108,7 +109,7 @@ class Loader:
         n_bytes = self.n_samples * (network.n_features + network.n_outputs) * dtype.itemsize
         if cache is None or place is None or not cache.holds(n_bytes):
             return self.writer.finish(header, None)
-        rows = self.writer.finish(header, place)
+        rows = self.writer.finish(header, place, held_out)
         with closed_after_error(rows):
             cache.drop_unused(place)
         return rows
@@ -161,12 +162,14 @@ def load(
     memory_limit: int,
     cache: RowCache | None,
     before_file: Callable[[], None] = lambda: None,
+    held_out: HeldOut | None = None,
 ) -> RowsInMemory | RowFile:
     """Read a source once; return its rows, checked.
 
     memory_limit : int     bytes
     cache : RowCache or None     keeps the row file for later fits; None for a temporary one
     before_file : function that raises ValueError where rows on disk are not wanted
+    held_out : returns rows that the source does not give, after the last one, to keep beside a row file
 
     Raises
     ------
@@ -193,7 +196,7 @@ def load(
                     loader.add(X, y)
         if loader.n_samples == 0:
             raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
-        rows = loader.finish(cache, place)
+        rows = loader.finish(cache, place, held_out)
     except BaseException:
         if loader.writer is not None:
             loader.writer.discard()

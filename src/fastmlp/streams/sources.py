@@ -20,9 +20,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import counted, shown, unknown_name
-from .arrow_rows import PIECE_BYTES, place_in_folder, record_batches, rows_of_batches, rows_of_parquet
+from .arrow_rows import place_in_folder, record_batches, rows_of_batches, rows_of_parquet
 from .file_identity import identity_of
 from .kinds import is_array_file, is_arrow, is_chunked_array, is_name, is_sequence, is_source
+from .parquet_batches import PIECE_BYTES
 
 
 class Source(NamedTuple):

@@ -26,17 +26,10 @@ from ..tables.io import (
     read_table,
     with_text_names,
 )
-from .arrow_rows import (
-    check_same_columns,
-    file_named,
-    parquet_batches,
-    parquet_files,
-    place_in_folder,
-    record_batches,
-    without_index,
-)
+from .arrow_rows import check_same_columns, file_named, place_in_folder, record_batches, without_index
 from .file_identity import identity_of
 from .kinds import is_array_file, is_arrow, is_name
+from .parquet_batches import parquet_batches, parquet_files
 from .sources import (
     RowsInTurn,
     Source,

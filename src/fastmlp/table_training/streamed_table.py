@@ -13,7 +13,8 @@ from ..api.stream_arguments import StreamArguments
 from ..memory_check import format_bytes
 from ..network.spec import Network
 from ..streams.file_identity import stamps_of
-from ..streams.loading import load, rows_named
+from ..streams.kept_values import KeptValue
+from ..streams.loading import closed_after_error, load, rows_named
 from ..streams.memory_limit import return_freed_memory
 from ..streams.row_file import RowFile
 from ..streams.sources import Source, as_targets_file
@@ -78,6 +79,16 @@ class StreamedTable:
         self._n_prepared = 0  # rows of this pass
         self._rows = 0, 0  # first and last row of the present piece
 
+    def kept_value(self, key: tuple) -> KeptValue | None:
+        """Return the place of what a first pass finds, in the row cache; None where none is kept.
+
+        key : what it depends on beside the source
+        """
+        from .. import __version__  # found out at its first use
+
+        cache, known = self.stream.row_cache, self.source.identity
+        return None if cache is None or known is None else KeptValue(cache, ("first pass", __version__, known(), key))
+
     def learn(self, seed: int, see: Callable[[Any, Any], None]) -> TableSummary:
         """Return what a first pass finds.
 
@@ -132,11 +143,19 @@ class StreamedTable:
         identity = None if known is None else lambda: (*known(), *content, split.seed, split.share)
         place = lambda first, last: self.source.rows_shown(*self._rows)  # without those that are held out
         source = Source(self.source.kind, parts, identity, place)
-        rows = load(source, network, dtype, self.stream.memory_limit, self.stream.row_cache)
-        if not held:  # the row file is one of an earlier fit
-            for _ in parts():
-                pass
-        X, y = (np.concatenate(part) for part in zip(*held, strict=True))
+        join = lambda: _joined(held)
+        limit, row_cache = self.stream.memory_limit, self.stream.row_cache
+        rows = load(source, network, dtype, limit, row_cache, held_out=join if split.share else None)
+        if not held and isinstance(rows, RowFile):  # it is one of an earlier fit
+            if not split.share:
+                return EncodedRows(FileRows(rows, self.stream), None)
+            with closed_after_error(rows):
+                if (kept := rows.held_out()) is not None:
+                    held.append(kept)
+                else:
+                    for _ in parts():
+                        pass
+        X, y = join()
         held.clear()
         return_freed_memory()
         training = FileRows(rows, self.stream) if isinstance(rows, RowFile) else Rows(rows.X, rows.y)
@@ -179,6 +198,11 @@ class StreamedTable:
                 "fit into memory_limit is read twice: pass something that can be, such as a file or a class with a "
                 "generator as __iter__, or raise memory_limit."
             )
+
+
+def _joined(pieces: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    X, y = zip(*pieces, strict=True)
+    return np.concatenate(X), np.concatenate(y)
 
 
 def _some_rows(data: Any, first: int, n: int) -> Any:
