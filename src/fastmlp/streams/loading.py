@@ -183,9 +183,9 @@ def load(
         known = cache.place_of(source.identity(), *of_net, network.output_row.name)
         if is_trusted(known):
             place = known
-            rows = _rows_of_earlier_fit(cache, place, n_bytes, before_file)
-            if rows is not None:
-                return rows
+            earlier = _rows_of_earlier_fit(cache, place, n_bytes, before_file)
+            if earlier is not None:
+                return earlier
     loader = Loader(network, dtype, n_bytes, None if cache is None else cache.folder, before_file)
     try:
         for X, y in source.pieces():
