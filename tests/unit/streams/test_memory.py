@@ -7,8 +7,11 @@ from peak_memory import growth, on_linux
 WIDTH, N, LIMIT = 16, 2_000_000, 100_000_000
 FIT = """
 import os
+import warnings
 
 import fastmlp
+
+warnings.simplefilter("ignore")  # of few epochs
 
 
 def fit(path):
@@ -21,7 +24,7 @@ NET = """
     net.fit(path, "y", epochs=1, batch_size=1000, memory_limit=limit, verbose=0)
 """
 CLASSIFIER = """
-    model = fastmlp.MLPClassifier((8,), max_iter=1, batch_size=1000, early_stopping=True, tol=-1e9, **settings)
+    model = fastmlp.MLPClassifier((8,), max_iter=1, batch_size=1000, early_stopping=True, **settings)
     model.fit(path, "y", memory_limit=limit)
 """
 TABLE = """
@@ -47,7 +50,14 @@ def write(path, n):
 @pytest.mark.full
 @on_linux
 @pytest.mark.parametrize(
-    "ending, nets", [("parquet", "MLP"), ("csv", "MLP"), ("parquet", "MLPClassifier"), ("csv", "MLPClassifier")]
+    "ending, nets",
+    [
+        ("parquet", "MLP"),
+        ("csv", "MLP"),
+        ("parquet", "MLPClassifier"),
+        ("csv", "MLPClassifier"),
+        ("parquet", "TabularMLPClassifier"),
+    ],
 )
 def test_a_fit_adds_no_more_than_the_limit(ending, nets, tmp_path):
     """In a process of its own: rows of 136 to 272 MB within 100 MB."""

@@ -12,6 +12,7 @@ pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
 
 from fastmlp import TabularMLPClassifier, TabularMLPRegressor  # noqa: E402  # needs scikit-learn
 from fastmlp.streams import table_sources  # noqa: E402
+from fastmlp.table_training import streamed_table  # noqa: E402
 from fastmlp.table_training.streamed_table import EncodedRows  # noqa: E402
 
 
@@ -196,6 +197,13 @@ def test_encoded_rows_that_fit_are_trained_on_in_memory(table, capsys):
     )
     assert "encoded in memory" in capsys.readouterr().err
     assert model.net_.n_nets == 2
+
+
+def test_rows_that_are_encoded_a_few_at_a_time_have_the_same_bits(path, monkeypatch):
+    fit = lambda: classifier(max_iter=1).fit(path, "kind", memory_limit=LIMIT)
+    expected = fit()
+    monkeypatch.setattr(streamed_table, "ENCODED_BYTES", 100_000)
+    np.testing.assert_array_equal(fit().net_.params, expected.net_.params)
 
 
 @pytest.mark.slow
