@@ -9,8 +9,8 @@ from typing import BinaryIO
 
 from .parquet_batches import parquet_files
 
-WHOLE_UP_TO = 2**24  # bytes of a file up to which all of it is read: 16 MiB take 20 ms
-N_BLOCKS = 256  # of larger files, so many evenly spaced blocks are read, together WHOLE_UP_TO bytes
+WHOLE_UP_TO = 2**24  # bytes of all files that are read, about: 16 MiB take 20 ms
+BLOCK_BYTES = 2**16  # of a block; evenly spaced ones are read of files that are larger than their share
 PARQUET = b"PAR1"  # the last bytes of a Parquet file, after the length of its footer
 LENGTH_BYTES = 4
 
@@ -21,7 +21,9 @@ def identity_of(path: Path) -> tuple:
     Of a file that is not read as a whole, also the times of the last change of its content and of its entry in the
     file system: a program can set the first one back, but not the second one.
     """
-    return tuple(_identity_of_file(file) for file in parquet_files(path))
+    files = parquet_files(path)
+    n_blocks = max(2, WHOLE_UP_TO // len(files) // BLOCK_BYTES)
+    return tuple(_identity_of_file(file, n_blocks) for file in files)
 
 
 def stamps_of(path: Path) -> tuple:
@@ -29,18 +31,17 @@ def stamps_of(path: Path) -> tuple:
     return tuple((str(file), (info := file.stat()).st_size, info.st_mtime_ns) for file in parquet_files(path))
 
 
-def _identity_of_file(path: Path) -> tuple:
+def _identity_of_file(path: Path, n_blocks: int) -> tuple:
     with open(path, "rb") as file:
         info = os.fstat(file.fileno())
         size = info.st_size
         digest = hashlib.blake2b(digest_size=16)
-        if size <= WHOLE_UP_TO:
+        if size <= n_blocks * BLOCK_BYTES:
             digest.update(file.read())
             return size, digest.hexdigest()
-        length = WHOLE_UP_TO // N_BLOCKS
-        for k in range(N_BLOCKS):
-            file.seek(k * (size - length) // (N_BLOCKS - 1))
-            digest.update(file.read(length))
+        for k in range(n_blocks):
+            file.seek(k * (size - BLOCK_BYTES) // (n_blocks - 1))
+            digest.update(file.read(BLOCK_BYTES))
         digest.update(_parquet_footer(file, size))
         return size, digest.hexdigest(), info.st_mtime_ns, info.st_ctime_ns
 

@@ -33,7 +33,7 @@ def path(request, rng, tmp_path, monkeypatch):
     """A file that is read as a whole, and one of which 64 blocks of 16 bytes are."""
     if request.param == "blocks":
         monkeypatch.setattr(file_identity, "WHOLE_UP_TO", 1024)
-        monkeypatch.setattr(file_identity, "N_BLOCKS", 64)
+        monkeypatch.setattr(file_identity, "BLOCK_BYTES", 16)
     path = tmp_path / "rows.npy"
     np.save(path, rng.normal(size=(500, 3)))
     return path
@@ -71,7 +71,7 @@ def test_the_footer_of_a_large_parquet_file_counts(rng, tmp_path, monkeypatch):
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     monkeypatch.setattr(file_identity, "WHOLE_UP_TO", 64)
-    monkeypatch.setattr(file_identity, "N_BLOCKS", 2)
+    monkeypatch.setattr(file_identity, "BLOCK_BYTES", 32)
     X = rng.normal(size=1_000)
     found = []
     for _ in range(2):
@@ -84,10 +84,25 @@ def test_the_footer_of_a_large_parquet_file_counts(rng, tmp_path, monkeypatch):
 
 def test_a_cut_file_is_no_parquet_file(tmp_path, monkeypatch):
     monkeypatch.setattr(file_identity, "WHOLE_UP_TO", 4)
-    monkeypatch.setattr(file_identity, "N_BLOCKS", 2)
+    monkeypatch.setattr(file_identity, "BLOCK_BYTES", 2)
     path = tmp_path / "a.parquet"
     path.write_bytes(b"\xff" * 12 + b"PAR1")
     assert identity_of(path)[0][0] == 16
+
+
+def test_files_of_a_folder_share_what_is_read(tmp_path, monkeypatch):
+    """Of each of many files, the two ends: a change between them shows in the times alone."""
+    monkeypatch.setattr(file_identity, "WHOLE_UP_TO", 1024)
+    monkeypatch.setattr(file_identity, "BLOCK_BYTES", 16)
+    for k in range(40):
+        (tmp_path / f"{k:02}.parquet").write_bytes(bytes(200))
+    found = identity_of(tmp_path)
+    for place, is_seen in ((3, True), (100, False), (-3, True)):
+        rewrite(tmp_path / "07.parquet", flip(place))
+        changed = identity_of(tmp_path)
+        assert changed != found
+        assert (changed[7][:2] != found[7][:2]) == is_seen
+        rewrite(tmp_path / "07.parquet", flip(place))
 
 
 def test_stamps_change_with_each_file_of_a_folder(tmp_path):
