@@ -93,8 +93,8 @@ def _parquet_errors(name: str) -> Iterator[None]:
 def dataset_batches(dataset: Any) -> Iterator[Any]:
     """Yield the record batches of a dataset.
 
-    Its own iterator decodes whole row groups, and reads ahead without a bound (apache/arrow, issue 39808). So Parquet
-    files on this machine are read as parquet_batches does, except for those whose columns it converts.
+    Its own iterator holds whole row groups, and may hold more of them while it goes on (apache/arrow, issue 39808). So
+    Parquet files on this machine are read as parquet_batches does, except for those whose columns it converts.
     """
     options = {"use_threads": False, "batch_readahead": 1, "fragment_readahead": 1}  # each pass has the same order
     fragments = _local_parquet_fragments(dataset)
