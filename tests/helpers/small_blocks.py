@@ -24,7 +24,7 @@ def use_small_blocks(monkeypatch):
     """Read all rows from disk, in blocks of 24 of four float32 numbers, with a memory_limit of a megabyte."""
     monkeypatch.setattr(loading, "SHARE_IN_MEMORY", 0.0)
     monkeypatch.setattr(shuffled_blocks, "CHUNK_BYTES", 128)
-    monkeypatch.setattr(shuffled_blocks, "SHARE", 8e-4)
+    monkeypatch.setattr(shuffled_blocks, "SHARE", 2e-3)
 
 
 def cut_calls(monkeypatch, n_steps=1, last=None):

@@ -67,5 +67,8 @@ MemoryLimit = Annotated[
         help="Bytes of the table in memory, such as 300MB; a larger one is read in pieces. Not given: by what is free.",
     ),
 ]
+RowCache = Annotated[
+    Path | None, file_option("A folder that keeps the encoded rows of a table read in pieces, for later trainings.")
+]
 Output = Annotated[Path, file_option("Where to save the net; an earlier net there is replaced.")]
 DEFAULT_OUTPUT = Path("model.safetensors")

@@ -118,6 +118,7 @@ class TrainOptions:
         float | None, number_option("Seconds of training; there are as many epochs and nets as fit into them.")
     ] = None
     memory_limit: table.MemoryLimit = None
+    row_cache: table.RowCache = None
     continue_from: Annotated[Path | None, file_option("Nets to go on with, and whose encoding of columns is kept.")] = (
         None
     )

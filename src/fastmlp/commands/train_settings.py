@@ -43,6 +43,7 @@ class TrainSettings:
     keep: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
     memory_limit: str | None = None
+    row_cache: Path | None = None
     tune: int | None = None
     category_embedding: bool | None = None
     bin_embedding: bool | None = None

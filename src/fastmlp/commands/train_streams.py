@@ -192,7 +192,7 @@ def read_in_pieces(
     refused : options that are given and need all rows in memory; without --memory-limit they are trained with in memory
     log : prints a sentence
     """
-    stream = StreamArguments.checked(settings.memory_limit, None)
+    stream = StreamArguments.checked(settings.memory_limit, settings.row_cache)
     if not (file.is_file() or file.is_dir()):  # read_table says what is wrong with it
         return None
     if surely_fits(file, stream.memory_limit) or (refused and settings.memory_limit is None):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,12 +15,14 @@ from ..api.stream_arguments import StreamArguments, refuse_with_stream
 from ..errors import about_arguments
 from ..memory_check import format_bytes
 from ..mlp import MLP
+from ..streams.kept_values import KeptValue
 from ..streams.kinds import is_source
-from ..streams.loading import SHARE_IN_MEMORY, check_targets_given
+from ..streams.loading import bytes_to_hold, check_targets_given
 from ..streams.sources import as_targets_file
 from ..streams.table_sources import targets_in_memory
 from ..table_training.file_rows import FileRows
 from ..table_training.streamed_table import Split, StreamedTable, affordable_share
+from .learned_attributes import learned_by, take_learned
 from .parameters import dtype_of, follows_input, hidden_sizes, is_iterative
 from .single_net import SplitSamples, make_net
 from .sklearn_compat import poisson_constant
@@ -54,9 +57,11 @@ class NetSource:
         self._learner = copy.copy(estimator)  # which keeps the estimator as it was until the data are known to be good
         self._resets, self._is_first = is_new, True
         self._stream = StreamArguments.checked(*limits)
-        self._kept = PiecesInMemory(self._stream.memory_limit)
+        self._kept = PiecesInMemory(bytes_to_hold(self._stream.memory_limit))
         self._targets = TargetSummary(is_classifier(estimator))
         self._n_rows = 0
+        self._has_classes = False  # in one column, that stand for themselves
+        self._constant = 0.0  # mean over the samples so far, of the Poisson loss
         self._dtype = None if follows_input(estimator) else dtype_of(estimator)  # in which pieces are kept
 
     def read(self, incremental: bool, validation_data: Any, **others: Any) -> StreamedSamples | tuple[Any, Any]:
@@ -68,19 +73,17 @@ class NetSource:
         if not is_source(self._X):
             return target_apart(self._X, self._y)
         limit = self._stream.memory_limit
-        if isinstance(self._X, np.ndarray) and self._X.nbytes <= SHARE_IN_MEMORY * limit:
+        if isinstance(self._X, np.ndarray) and self._X.nbytes <= bytes_to_hold(limit):
             return self._X, targets_in_memory(self._y)
         table = StreamedTable(self._X, self._y, self._prepare, self._stream)
-        for _ in table.pieces(self._see):
-            pass
-        if not self._n_rows:
-            raise ValueError(f"X must have at least one sample, but {table.source.kind} has none.")
+        kept = table.kept_value(self._settings_of_first_pass()) if self._is_new else None
+        if kept is None or not self._take(kept.read()):
+            self._pass_over(table)
         estimator, learner = self._estimator, self._learner
-        self._learn()
         net = make_net(learner, (learner.n_features_in_, *hidden_sizes(learner), learner.n_outputs_))
         row_bytes = (net.network.n_features + net.network.n_outputs) * net.dtype.itemsize
         n_needed = row_bytes * self._n_rows
-        if n_needed <= SHARE_IN_MEMORY * limit:
+        if n_needed <= bytes_to_hold(limit):
             return self._kept.joined()
         refuse_with_stream(**others, **self._settings_in_memory())
         self._kept.clear()
@@ -89,6 +92,8 @@ class NetSource:
         share = affordable_share(fraction, self._n_rows, row_bytes, limit)
         found = self._split(table, net, share)
         try:
+            if kept is not None and found.samples.X.file.is_kept:
+                self._keep(kept, row_bytes)
             if validation_data is not None:
                 found = found._replace(held_out=learner._held_out(validation_data))
             elif holds_out and (found.held_out is None or len(found.held_out.X) < 2):
@@ -106,6 +111,45 @@ class NetSource:
             file=sys.stderr,
         )
         return found
+
+    def _pass_over(self, table: StreamedTable) -> None:
+        """Learn from all samples, and keep them as long as they fit into memory."""
+        for _ in table.pieces(self._see):
+            pass
+        if not self._n_rows:
+            raise ValueError(f"X must have at least one sample, but {table.source.kind} has none.")
+        self._has_classes = bool(self._targets.classes)
+        self._learn()
+
+    def _settings_of_first_pass(self) -> tuple:
+        """Return what a first pass depends on beside the source."""
+        estimator = self._estimator
+        dtype = "input" if follows_input(estimator) else dtype_of(estimator).str
+        classes = None if self._classes is None else np.asarray(self._classes).tolist()
+        return type(estimator).__name__, dtype, estimator.loss, classes
+
+    def _keep(self, kept: KeptValue, row_bytes: int) -> None:
+        """Keep what the first pass has found, for _take of a later fit."""
+        with suppress(TypeError):  # classes that JSON does not have
+            kept.write([learned_by(self._learner), self._n_rows, row_bytes, self._has_classes, self._constant])
+
+    def _take(self, found: Any) -> bool:
+        """Take what the first pass of an earlier fit has found; return whether that was done.
+
+        Samples that fit into memory are read in any case.
+
+        found : as _keep has written it, or None
+        """
+        try:
+            learned, n_rows, row_bytes, has_classes, constant = found
+            if row_bytes * n_rows <= bytes_to_hold(self._stream.memory_limit):
+                return False
+            take_learned(self._learner, learned)
+        except (AttributeError, KeyError, TypeError, ValueError):  # there is none, or it is of another version
+            return False
+        self._n_rows, self._has_classes, self._constant = n_rows, has_classes, constant
+        self._resets = self._is_first = False
+        return True
 
     def _settings_in_memory(self) -> dict[str, Any]:
         estimator = self._estimator
@@ -125,12 +169,16 @@ class NetSource:
                 validate_data(self._learner, X, reset=False, skip_check_array=True)
         features, targets = self._learner._validated(X, y, reset=self._resets)
         self._resets = self._is_first = False
-        self._kept.add(X.astype(self._dtype) if self._dtype is not None else X, y)
+        # Counted as the features of the net, of which it then holds all if they fit.
+        self._kept.add(X.astype(self._dtype) if self._dtype is not None else X, y, features.nbytes)
         return features, targets.ravel() if targets.ndim == 2 and targets.shape[1] == 1 else targets
 
     def _see(self, X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         self._n_rows += len(X)
         self._targets.add(y)
+        if not is_classifier(self._estimator) and self._estimator.loss == "poisson":
+            constant = poisson_constant(y.reshape(len(y), -1).astype(np.float64), None)
+            self._constant += (constant - self._constant) * (len(y) / self._n_rows)
         return X, y
 
     def _learn(self) -> None:
@@ -144,15 +192,7 @@ class NetSource:
     def _split(self, table: StreamedTable, net: MLP, share: float) -> StreamedSamples:
         """Return the samples to train on in a file and the held-out ones, after a second pass."""
         learner = self._learner
-        has_constant = learner._loss_name() == "poisson"
-        constants: list[tuple[float, int]] = []
-
-        def encode(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            targets = learner._encode(y)
-            if has_constant:
-                constants.append((poisson_constant(targets.reshape(len(y), -1).astype(float), None), len(y)))
-            return X, targets
-
+        encode = lambda X, y: (X, learner._encode(y))
         seed = int(generator_of(learner.random_state).randint(2**31 - 1)) if share else 0
         content = tuple(getattr(learner, "classes_", np.zeros(0)).tolist())
         found = table.encoded(encode, Split(seed, share), self._n_rows, net.network, net.dtype, content)
@@ -161,10 +201,8 @@ class NetSource:
         if found.held_out is not None:
             X, targets = found.held_out.X, found.held_out.y
             held_out = SplitSamples(X, self._labels(targets), targets, None)
-        values, counts = zip(*constants, strict=True) if constants else ((0.0,), (1,))
-        constant = float(np.average(values, weights=counts))
-        return StreamedSamples(SplitSamples(found.training, None, None, None), held_out, constant)
+        return StreamedSamples(SplitSamples(found.training, None, None, None), held_out, self._constant)
 
     def _labels(self, targets: np.ndarray) -> np.ndarray:
         """Return encoded targets as the user's."""
-        return self._learner.classes_[targets] if self._targets.classes else targets
+        return self._learner.classes_[targets] if self._has_classes else targets

@@ -46,7 +46,14 @@ class ArrayFolder:
     """
 
     def __init__(self) -> None:
-        remove_left_behind(tempfile.gettempdir())
+        try:
+            parent = tempfile.gettempdir()
+        except OSError as error:
+            raise OSError(
+                "Data for worker processes are written to files, but there is no folder for temporary files "
+                f"({error.strerror or error}). Name a folder by the environment variable TMPDIR."
+            ) from None
+        remove_left_behind(parent)
         self.path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{process_name()}-"))
         self._n_files = 0
 

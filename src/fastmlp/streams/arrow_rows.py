@@ -3,59 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import WrongArgument, about_arguments, counted, install_command, unknown_name
+from ..errors import WrongArgument, about_arguments, counted, unknown_name
 from .kinds import ARROW, is_dataset, is_hugging_face
-from .read_ahead import read_ahead
+from .parquet_batches import PIECE_BYTES, dataset_batches, import_pyarrow, parquet_batches, parquet_files
 
-PIECE_BYTES = 8_000_000  # of a piece of an array, about
 BATCH_ROWS = 10_000  # of Hugging Face's datasets, which may have columns of long text
 ENCODE = "Leave it out, encode it first, or use TabularMLPClassifier, TabularMLPRegressor or `fastmlp train`, which do."
 
 
-def import_pyarrow(module: str = "") -> Any:
-    """Return a module of pyarrow, such as ".parquet", or raise an ImportError that says how to install it."""
-    try:
-        return import_module(f"pyarrow{module}")
-    except ImportError:
-        raise ImportError(f"Reading tables needs the package pyarrow: {install_command('table')}.") from None
-
-
 # ---- Parquet
-
-
-def parquet_files(path: Path) -> list[Path]:
-    """Return a Parquet file, or those of a folder in their order."""
-    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
-    if not files:
-        raise ValueError(f"The folder {str(path)!r} has no files *.parquet.")
-    return files
-
-
-def parquet_batches(file: Path, piece_cells: int = PIECE_BYTES // 8) -> Iterator[Any]:
-    """Yield the record batches of a Parquet file; a second thread reads the next one while one is in use."""
-    return read_ahead(_batches_by_row_groups(file, piece_cells))
-
-
-def _batches_by_row_groups(file: Path, piece_cells: int) -> Generator[Any, None, None]:
-    """Yield the record batches of a Parquet file, by row groups: more would stay in memory."""
-    parquet = import_pyarrow(".parquet")
-    try:
-        with parquet.ParquetFile(file) as opened:
-            rows = max(1, piece_cells // max(len(opened.schema_arrow.names), 1))
-            for group in range(opened.num_row_groups):
-                yield from opened.iter_batches(rows, row_groups=[group], use_threads=False)
-    except (import_pyarrow().ArrowException, OSError) as error:
-        if getattr(error, "errno", None) is not None:  # of the disk: the file need not be damaged
-            raise
-        raise ValueError(f"{str(file)!r} cannot be read as Parquet: {error}") from None
 
 
 def rows_of_parquet(path: Path, names: tuple[str, ...]) -> Iterator[tuple[Any, Any]]:
@@ -106,8 +69,8 @@ def record_batches(X: Any) -> Iterator[Any]:
     pyarrow = import_pyarrow()
     if type(X).__module__.partition(".")[0] == "pandas":
         yield from pyarrow.Table.from_pandas(X, preserve_index=False).to_batches()
-    elif is_dataset(X):  # on one thread: each pass has the same order, and few batches are in memory
-        yield from X.to_batches(use_threads=False, batch_readahead=1, fragment_readahead=1)
+    elif is_dataset(X):
+        yield from dataset_batches(X)
     elif is_hugging_face(X):  # in the order of its indices, which its table does not have
         for table in _in_arrow_format(X).iter(BATCH_ROWS):
             yield from table.to_batches()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import ceil
@@ -16,16 +15,22 @@ from ..data.validation import as_features
 from ..errors import WrongArgument, about_arguments
 from ..kernels.structs import METRIC_NONE, METRIC_THRESHOLD
 from ..network.spec import Network
+from .memory_limit import bytes_for_rows, limit_for_rows, return_freed_memory
 from .row_cache import RowCache, is_trusted, is_whole, kept_rows
-from .row_file import RowFile, RowFileWriter
+from .row_file import HeldOut, RowFile, RowFileWriter, temporary_folder
 from .sources import Source
 
-SHARE_IN_MEMORY = 0.5  # of the memory limit: pieces are put together, which takes them twice
+SHARE_IN_MEMORY = 0.5  # of the bytes for rows: pieces are put together, which takes them twice
 
 
 def limit_to_hold(n_bytes: int) -> int:
     """Return the memory limit, in bytes, with which rows of n_bytes stay in memory."""
-    return ceil(n_bytes / SHARE_IN_MEMORY) + 1
+    return limit_for_rows(ceil(n_bytes / SHARE_IN_MEMORY) + 1)
+
+
+def bytes_to_hold(memory_limit: int) -> int:
+    """Return how many bytes of rows stay in memory with a memory limit."""
+    return int(SHARE_IN_MEMORY * bytes_for_rows(memory_limit))
 
 
 class RowsInMemory:
@@ -45,11 +50,13 @@ class Loader:
     """Takes pieces of rows: keeps them in memory up to a limit, and writes all to a row file beyond it.
 
     n_bytes : largest number of bytes of rows in memory
-    folder : where a row file is written
+    folder : where a row file is written; None for the folder for temporary files
     before_file : function that is called before a row file is begun, and may refuse it
     """
 
-    def __init__(self, network: Network, dtype: np.dtype, n_bytes: int, folder: Path, before_file: Callable[[], None]):
+    def __init__(
+        self, network: Network, dtype: np.dtype, n_bytes: int, folder: Path | None, before_file: Callable[[], None]
+    ):
         self._network, self._dtype, self._n_bytes, self._folder = network, dtype, n_bytes, folder
         self._before_file = before_file
         self._pieces: list[tuple[np.ndarray, np.ndarray]] = []
@@ -71,7 +78,7 @@ class Loader:
             if self._in_memory <= self._n_bytes:
                 return
             self._before_file()
-            self.writer = RowFileWriter(self._folder)
+            self.writer = RowFileWriter(temporary_folder() if self._folder is None else self._folder)
             for kept, kept_targets in self._pieces:
                 self._write(kept, as_targets(kept_targets, self._network, self._dtype, len(kept)))
             self._pieces = []
@@ -82,10 +89,11 @@ class Loader:
         assert self.writer is not None
         self.writer.write(features, smoothed(targets, self._network))
 
-    def finish(self, cache: RowCache | None, place: Path | None) -> RowsInMemory | RowFile:
+    def finish(self, cache: RowCache | None, place: Path | None, held_out: HeldOut | None) -> RowsInMemory | RowFile:
         """Return the rows.
 
         place : folder in the cache that keeps a row file, or None for a temporary one
+        held_out : rows to keep beside a row file
         """
         if self.writer is None:
             X, y = zip(*self._pieces, strict=True)
@@ -101,7 +109,7 @@ class Loader:
         n_bytes = self.n_samples * (network.n_features + network.n_outputs) * dtype.itemsize
         if cache is None or place is None or not cache.holds(n_bytes):
             return self.writer.finish(header, None)
-        rows = self.writer.finish(header, place)
+        rows = self.writer.finish(header, place, held_out)
         with closed_after_error(rows):
             cache.drop_unused(place)
         return rows
@@ -154,12 +162,14 @@ def load(
     memory_limit: int,
     cache: RowCache | None,
     before_file: Callable[[], None] = lambda: None,
+    held_out: HeldOut | None = None,
 ) -> RowsInMemory | RowFile:
     """Read a source once; return its rows, checked.
 
     memory_limit : int     bytes
     cache : RowCache or None     keeps the row file for later fits; None for a temporary one
     before_file : function that raises ValueError where rows on disk are not wanted
+    held_out : returns rows that the source does not give, after the last one, to keep beside a row file
 
     Raises
     ------
@@ -167,17 +177,16 @@ def load(
         If rows do not fit the net or are not finite; the message says which rows of the source.
     """
     place: Path | None = None
-    n_bytes = int(SHARE_IN_MEMORY * memory_limit)
+    n_bytes = bytes_to_hold(memory_limit)
     if cache is not None and source.identity is not None:
         of_net = dtype.str, network.n_features, network.n_outputs, network.loss, network.label_smoothing
-        known = cache.place_of(source.identity, *of_net, network.output_row.name)
+        known = cache.place_of(source.identity(), *of_net, network.output_row.name)
         if is_trusted(known):
             place = known
-            rows = _rows_of_earlier_fit(cache, place, n_bytes, before_file)
-            if rows is not None:
-                return rows
-    folder = Path(tempfile.gettempdir()) if cache is None else cache.folder
-    loader = Loader(network, dtype, n_bytes, folder, before_file)
+            earlier = _rows_of_earlier_fit(cache, place, n_bytes, before_file)
+            if earlier is not None:
+                return earlier
+    loader = Loader(network, dtype, n_bytes, None if cache is None else cache.folder, before_file)
     try:
         for X, y in source.pieces():
             first = loader.n_samples
@@ -187,11 +196,15 @@ def load(
                     loader.add(X, y)
         if loader.n_samples == 0:
             raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
-        return loader.finish(cache, place)
+        rows = loader.finish(cache, place, held_out)
     except BaseException:
         if loader.writer is not None:
             loader.writer.discard()
         raise
+    if isinstance(rows, RowFile):
+        with closed_after_error(rows):
+            return_freed_memory()  # of the pieces, to the blocks
+    return rows
 
 
 def _rows_of_earlier_fit(cache: RowCache, place: Path, n_bytes: int, before_file: Callable[[], None]) -> RowFile | None:

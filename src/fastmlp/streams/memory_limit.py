@@ -18,6 +18,7 @@ UNITS = {"b": 1} | {unit: 1000**k for k, prefix in enumerate("kmgt", 1) for unit
 UNITS |= {f"{prefix}ib": 1024**k for k, prefix in enumerate("kmgt", 1)}
 UNKNOWN = 4 * 10**9  # bytes, where the system does not say how much memory it has
 LEAST = 1_000_000  # bytes: with less, most of the time would go into reading
+READING = 64_000_000  # bytes of a limit that are left to reading: the pages and pieces that it holds, and buffers
 
 
 def available_bytes() -> int:
@@ -64,6 +65,20 @@ def checked_memory_limit(value: Any) -> int:
             f"{value!r}."
         )
     return n_bytes
+
+
+def bytes_for_rows(memory_limit: int) -> int:
+    """Return how many bytes of a memory limit rows may take: all but those for reading, and at least half.
+
+    >>> bytes_for_rows(600_000_000), bytes_for_rows(2_000_000)
+    (536000000, 1000000)
+    """
+    return max(memory_limit - READING, memory_limit // 2)
+
+
+def limit_for_rows(n_bytes: int) -> int:
+    """Return the least memory limit of which rows may take n_bytes."""
+    return min(n_bytes + READING, 2 * n_bytes)
 
 
 def bytes_of(value: Any) -> int | None:

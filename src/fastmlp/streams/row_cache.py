@@ -1,5 +1,7 @@
 """Row cache: a folder that keeps row files for later fits, each under a name made of what its rows depend on.
 
+What the pass before them has found lies in files beside them; see kept_values.
+
 Rows that somebody but this user and root can have written are not used, and damaged ones are written anew.
 """
 
@@ -9,9 +11,12 @@ import hashlib
 import os
 import re
 import shutil
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..errors import shown
 from ..kernels.jit.cache_dir import distrust_reason
@@ -19,7 +24,13 @@ from ..user_warnings import warn_user
 from .memory_limit import bytes_of
 from .row_file import FORMAT, HEADER, RowFile, make_draft
 
-KEPT = re.compile(r"rows-[0-9a-f]{32}")  # names of the folders of row files
+KEPT = re.compile(r"(rows|found)-[0-9a-f]{32}")  # names of the folders of row files, and of files beside them
+
+
+def digest_of_value(value: Any) -> str:
+    """Return a digest of a value whose parts have a `repr` of their content, such as tuples and arrays of numbers."""
+    with np.printoptions(threshold=sys.maxsize, floatmode="unique"):  # all numbers of an array, with all digits
+        return hashlib.sha256(repr(value).encode()).hexdigest()[:32]
 
 
 class RowCache(NamedTuple):
@@ -34,10 +45,12 @@ class RowCache(NamedTuple):
     folder: Path
     limit: int | None = None
 
-    def place_of(self, identity: tuple, *settings: Any) -> Path:
-        """Return the folder for the rows of a source with this identity, for nets with these settings."""
-        digest = hashlib.sha256(repr((identity, settings, FORMAT)).encode()).hexdigest()[:32]
-        return self.folder / f"rows-{digest}"
+    def place_of(self, identity: tuple, *settings: Any, kind: str = "rows") -> Path:
+        """Return the folder for the rows of a source with this identity, for nets with these settings.
+
+        kind : "rows", or "found" for the file of a kept value
+        """
+        return self.folder / f"{kind}-{digest_of_value((identity, settings, FORMAT))}"
 
     def holds(self, n_bytes: int) -> bool:
         """Return whether rows of this size may be kept."""
@@ -54,7 +67,8 @@ class RowCache(NamedTuple):
         for place in self.folder.iterdir():
             if KEPT.fullmatch(place.name):
                 with suppress(OSError):  # another process has removed it
-                    size = sum(file.stat().st_size for file in place.iterdir() if file.name != HEADER)
+                    files = [place] if place.is_file() else place.iterdir()
+                    size = sum(file.stat().st_size for file in files if file.name != HEADER)
                     found.append((place.stat().st_mtime_ns, size, place))
         total = sum(size for _, size, _ in found)
         for _, size, place in sorted(found):
@@ -113,7 +127,12 @@ def _discard_damaged(place: Path, error: Exception) -> None:
 
 
 def discard(place: Path) -> None:
-    """Remove a folder of rows, as part of a draft: if this process is killed meanwhile, no half of it stays."""
+    """Remove a folder of rows, as part of a draft: if this process is killed meanwhile, no half of it stays. Or a file
+    beside them.
+    """
+    if place.is_file():
+        place.unlink(missing_ok=True)
+        return
     draft = make_draft(place.parent)
     try:
         with suppress(FileNotFoundError):  # another process has removed it

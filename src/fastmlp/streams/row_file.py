@@ -1,7 +1,8 @@
 """Row file: checked rows of a source on disk, as kernels take them, in a folder that a later fit can use again.
 
-A folder has X.bin (n_rows, n_features) and Y.bin (n_rows, n_outputs), row by row, and header.json. It is written under
-another name and renamed when it is complete, so that one that exists is whole.
+A folder has X.bin (n_rows, n_features) and Y.bin (n_rows, n_outputs), row by row, and header.json; and held_out.npz, if
+rows of the source were held out. It is written under another name and renamed when it is complete, so that one that
+exists is whole.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import platform
 import re
 import shutil
 import tempfile
+import zipfile
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
@@ -25,7 +28,8 @@ from ..kernels.jit.atomic_file import synchronise_folder
 from ..kernels.jit.cache_dir import make_folder
 from ..kernels.structs import METRIC_ARGMAX, METRIC_MARGIN, METRIC_NONE, METRIC_THRESHOLD
 
-HEADER, X_FILE, Y_FILE = "header.json", "X.bin", "Y.bin"
+HEADER, X_FILE, Y_FILE, HELD_OUT_FILE = "header.json", "X.bin", "Y.bin", "held_out.npz"
+HeldOut = Callable[[], "tuple[np.ndarray, np.ndarray]"]  # returns held-out rows (X, y), after the last row is written
 ITEM_BYTES = {np.dtype(dtype).str: np.dtype(dtype).itemsize for dtype in ("float32", "float64")}
 METRICS = (METRIC_NONE, METRIC_THRESHOLD, METRIC_ARGMAX, METRIC_MARGIN)
 FORMAT = 2  # of the folder; another number is not read
@@ -81,6 +85,19 @@ class RowFile:
         for file in self._files:
             file.close()
         self._files = []
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the folder stays for later fits."""
+        return not self._is_temporary
+
+    def held_out(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the held-out rows (X, y) that are kept beside these; None if there are none, or they are damaged."""
+        try:
+            with np.load(self.folder / HELD_OUT_FILE, allow_pickle=False) as found:
+                return found["X"], found["y"]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+            return None
 
     @property
     def row_bytes(self) -> int:
@@ -198,14 +215,22 @@ class RowFileWriter:
                 "by row_cache, or by the environment variable TMPDIR."
             ) from None
 
-    def finish(self, header: dict[str, Any], final: Path | None) -> RowFile:
-        """Complete the files, and move them to the folder `final`; without one they are temporary."""
+    def finish(self, header: dict[str, Any], final: Path | None, held_out: HeldOut | None = None) -> RowFile:
+        """Complete the files, and move them to the folder `final`; without one they are temporary.
+
+        held_out : rows to keep beside them in that folder
+        """
         is_kept = final is not None
         for file in self._files:
             _close(file, is_kept)
         with open(self.folder / HEADER, "wb") as file:
             file.write(json.dumps({"format": FORMAT, "crc32": self._sums, **header}).encode())
             _close(file, is_kept)
+        if is_kept and held_out is not None:
+            X, y = held_out()
+            with open(self.folder / HELD_OUT_FILE, "wb") as file:
+                np.savez(file, X=X, y=y)
+                _close(file, is_kept)
         rows = RowFile(self.folder, is_temporary=True)
         if final is not None:
             try:
@@ -230,6 +255,23 @@ def _close(file: BinaryIO, is_kept: bool) -> None:
     if is_kept:
         os.fsync(file.fileno())
     file.close()
+
+
+def temporary_folder() -> Path:
+    """Return the folder for temporary files.
+
+    Raises
+    ------
+    OSError
+        If there is none that can be written to.
+    """
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError as error:
+        raise OSError(
+            "The rows take more than memory_limit, so they are written to a file, but there is no folder for temporary "
+            f"files ({error.strerror or error}). Name a folder by row_cache, or by the environment variable TMPDIR."
+        ) from None
 
 
 def make_draft(parent: Path) -> Path:

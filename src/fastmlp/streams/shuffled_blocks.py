@@ -15,13 +15,15 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from ..kernels.structs import aligned_zeros
+from .memory_limit import bytes_for_rows
 from .read_ahead import Reader
 from .row_file import RowFile
 
 CHUNK_BYTES = 1_000_000  # at least: a disk reads so many at full speed from any place
 PREFETCHED = 32  # chunks that a disk is asked for before they are read: it answers many requests at a time
 BUFFERS = 2  # blocks in memory: one is trained on while the next is read
-SHARE = 0.8  # of the memory limit, for blocks
+SHARE = 0.8  # of the bytes for rows, for blocks; the rest is for held-out rows and their copy
+ORDER_BYTES = 8  # of a row of the block in training: its place in the order in which the kernel takes them
 
 
 class Block(NamedTuple):
@@ -49,7 +51,7 @@ def block_sizes(row_bytes: int, batch_size: int, memory_limit: int) -> tuple[int
     ValueError
         If the limit leaves no room for a batch.
     """
-    most = int(SHARE * memory_limit) // BUFFERS // row_bytes
+    most = int(SHARE * bytes_for_rows(memory_limit)) // (BUFFERS * row_bytes + ORDER_BYTES)
     if most < batch_size:
         raise ValueError(
             f"memory_limit leaves room for {most:,} rows at a time, but a batch has {batch_size:,}. Choose a smaller "

@@ -13,14 +13,17 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import counted, shown, unknown_name
-from .arrow_rows import PIECE_BYTES, place_in_folder, record_batches, rows_of_batches, rows_of_parquet
+from .arrow_rows import place_in_folder, record_batches, rows_of_batches, rows_of_parquet
+from .file_identity import identity_of
 from .kinds import is_array_file, is_arrow, is_chunked_array, is_name, is_sequence, is_source
+from .parquet_batches import PIECE_BYTES
 
 
 class Source(NamedTuple):
@@ -28,13 +31,13 @@ class Source(NamedTuple):
 
     kind : str     what it is, for messages
     pieces : called for each pass; yields pairs (X, y) of arrays, y None if the source has no targets
-    identity : what identifies the content, for the names of cached files; None if nothing does
+    identity : returns what identifies the content, for the names of cached files; None if nothing does
     place : function (first, last) that names rows first to last, last not included; None if `kind` suffices for that
     """
 
     kind: str
     pieces: Callable[[], Iterator[tuple[Any, Any]]]
-    identity: tuple | None = None
+    identity: Callable[[], tuple] | None = None
     place: Callable[[int, int], str] | None = None
 
     def rows_shown(self, first: int, last: int) -> str:
@@ -119,9 +122,14 @@ def array_source(y: Any) -> Source:
 
 def with_targets(source: Source, targets: Source) -> Source:
     """Return a source with the rows of another one, of arrays, as its targets."""
-    known = source.identity is not None and targets.identity is not None
-    identity = (source.identity, targets.identity) if known else None
-    return source._replace(pieces=lambda: _beside(source, targets), identity=identity)
+    return source._replace(pieces=lambda: _beside(source, targets), identity=_identity_of_both(source, targets))
+
+
+def _identity_of_both(source: Source, targets: Source) -> Callable[[], tuple] | None:
+    of_rows, of_targets = source.identity, targets.identity
+    if of_rows is None or of_targets is None:
+        return None
+    return lambda: (of_rows(), of_targets())
 
 
 def _beside(source: Source, targets: Source) -> Iterator[tuple[Any, Any]]:
@@ -237,27 +245,21 @@ def _rows_of_slice(X: Any) -> int:
     return chunk_rows if has_all_columns else rows
 
 
-def identity_of(path: Path) -> tuple:
-    """Return what identifies the content of a file, or of a folder's files: name, size, time of the last change."""
-    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
-    return tuple((str(file.resolve()), (info := file.stat()).st_size, info.st_mtime_ns) for file in files)
-
-
 def _source_of_path(path: Path, names: tuple[str, ...]) -> Source:
     from ..tables.io import CSV_ENDINGS, PARQUET_ENDINGS  # here, as few fits read files
 
     if not path.exists():
         raise FileNotFoundError(f"There is no file {str(path)!r}; check the path.")
     kind, file = repr(str(path)), path.name.lower()
+    identity = cache(lambda: (*identity_of(path), names))
     if path.is_dir() or file.endswith(PARQUET_ENDINGS):
-        identity = (*identity_of(path), names)
         return Source(kind, lambda: rows_of_parquet(path, names), identity, place_in_folder(path))
     if is_array_file(path):
         if names:
             raise ValueError(f"y names columns, but those of {kind} have no names. Pass the targets as an array.")
-        return Source(kind, lambda: _slices(np.load(path, mmap_mode="r", allow_pickle=False)), identity_of(path))
+        return Source(kind, lambda: _slices(np.load(path, mmap_mode="r", allow_pickle=False)), identity)
     if not file.endswith(CSV_ENDINGS):
         raise unknown_name("kind of file", path.suffix or path.name, (*PARQUET_ENDINGS, *CSV_ENDINGS, ".npy"))
     from .csv_rows import rows_of_csv
 
-    return Source(kind, lambda: rows_of_csv(path, names), (*identity_of(path), names))
+    return Source(kind, lambda: rows_of_csv(path, names), identity)

@@ -9,6 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,23 +26,16 @@ from ..tables.io import (
     read_table,
     with_text_names,
 )
-from .arrow_rows import (
-    check_same_columns,
-    file_named,
-    parquet_batches,
-    parquet_files,
-    place_in_folder,
-    record_batches,
-    without_index,
-)
+from .arrow_rows import check_same_columns, file_named, place_in_folder, record_batches, without_index
+from .file_identity import identity_of
 from .kinds import is_array_file, is_arrow, is_name
+from .parquet_batches import parquet_batches, parquet_files
 from .sources import (
     RowsInTurn,
     Source,
     array_source,
     as_source,
     as_targets_file,
-    identity_of,
     is_targets_source,
     kind_of,
     with_targets,
@@ -73,7 +67,8 @@ def as_table_source(X: Any, y: Any = None, text_columns: Sequence[str] | None = 
         return source
     if is_name(y):
         names = (y,) if isinstance(y, str) else tuple(y)
-        identity = None if source.identity is None else (*source.identity, names)
+        of_rows = source.identity
+        identity = None if of_rows is None else lambda: (*of_rows(), names)
         return source._replace(pieces=lambda: _with_columns_apart(source, y), identity=identity)
     return with_targets(source, table_targets(y))
 
@@ -132,7 +127,7 @@ def read_tables(path: Path, text_columns: Iterable[str] = (), unchanged: Iterabl
 def _file(path: Path, text_columns: Sequence[str] | None) -> Source:
     if not path.exists():
         raise FileNotFoundError(f"There is no file {str(path)!r}; check the path.")
-    kind, identity = repr(str(path)), identity_of(path)
+    kind, identity = repr(str(path)), cache(lambda: identity_of(path))
     if path.is_dir() or check_ending(path).endswith(PARQUET_ENDINGS):
         return Source(kind, lambda: _parquet_frames(path), identity, place_in_folder(path))
     known: list[Sequence[str]] = [] if text_columns is None else [text_columns]

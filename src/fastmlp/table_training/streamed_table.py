@@ -12,10 +12,12 @@ import numpy as np
 from ..api.stream_arguments import StreamArguments
 from ..memory_check import format_bytes
 from ..network.spec import Network
-from ..streams.loading import load, rows_named
+from ..streams.file_identity import stamps_of
+from ..streams.kept_values import KeptValue
+from ..streams.loading import closed_after_error, load, rows_named
 from ..streams.memory_limit import return_freed_memory
 from ..streams.row_file import RowFile
-from ..streams.sources import Source, as_targets_file, identity_of
+from ..streams.sources import Source, as_targets_file
 from ..streams.table_sources import as_table_source
 from ..tables.bin_edges import MOST_CLASSES
 from ..tables.row_sample import RowKeys
@@ -25,6 +27,7 @@ from .fit import Rows
 
 HELD_OUT_SHARE = 0.1  # of the memory limit, for held-out rows at most
 RARE = 16  # rows of a class of which none is held out
+ENCODED_BYTES = 8_000_000  # of rows that are encoded at a time: bins make them larger than they are in the table
 COPIES = 2  # of the table and of its features that a fit in memory has at a time
 
 Piece = tuple[Any, Any]  # of rows: (data frame, targets), or both encoded
@@ -71,10 +74,20 @@ class StreamedTable:
         self.source = as_table_source(X, y)
         self.path = Path(X) if isinstance(X, (str, os.PathLike)) else None
         files = [Path(file) for file in (self.path, as_targets_file(X, y)) if isinstance(file, os.PathLike)]
-        self._identities = {file: identity_of(file) for file in files}
+        self._stamps = {file: stamps_of(file) for file in files}
         self._prepare, self.stream = prepare, stream
         self._n_prepared = 0  # rows of this pass
         self._rows = 0, 0  # first and last row of the present piece
+
+    def kept_value(self, key: tuple) -> KeptValue | None:
+        """Return the place of what a first pass finds, in the row cache; None where none is kept.
+
+        key : what it depends on beside the source
+        """
+        from .. import __version__  # found out at its first use
+
+        cache, known = self.stream.row_cache, self.source.identity
+        return None if cache is None or known is None else KeptValue(cache, ("first pass", __version__, known(), key))
 
     def learn(self, seed: int, see: Callable[[Any, Any], None]) -> TableSummary:
         """Return what a first pass finds.
@@ -120,25 +133,42 @@ class StreamedTable:
 
         def parts() -> Iterator[Piece]:
             keys = RowKeys(split.seed)
-            for X, targets in self.pieces(encode):
+            for X, targets in self._encoded_pieces(encode, network.n_features * dtype.itemsize):
                 is_held = split.held_out(keys.of_next(len(X)), targets)
                 held.append((X[is_held], targets[is_held]))
                 yield X[~is_held], targets[~is_held]
             self._check_unchanged(n_rows)
 
         known = self.source.identity
-        identity = None if known is None else (*known, *content, split.seed, split.share)
+        identity = None if known is None else lambda: (*known(), *content, split.seed, split.share)
         place = lambda first, last: self.source.rows_shown(*self._rows)  # without those that are held out
         source = Source(self.source.kind, parts, identity, place)
-        rows = load(source, network, dtype, self.stream.memory_limit, self.stream.row_cache)
-        if not held:  # the row file is one of an earlier fit
-            for _ in parts():
-                pass
-        X, y = (np.concatenate(part) for part in zip(*held, strict=True))
+        join = lambda: _joined(held)
+        limit, row_cache = self.stream.memory_limit, self.stream.row_cache
+        rows = load(source, network, dtype, limit, row_cache, held_out=join if split.share else None)
+        if not held and isinstance(rows, RowFile):  # it is one of an earlier fit
+            if not split.share:
+                return EncodedRows(FileRows(rows, self.stream), None)
+            with closed_after_error(rows):
+                if (kept := rows.held_out()) is not None:
+                    held.append(kept)
+                else:
+                    for _ in parts():
+                        pass
+        X, y = join()
         held.clear()
         return_freed_memory()
         training = FileRows(rows, self.stream) if isinstance(rows, RowFile) else Rows(rows.X, rows.y)
         return EncodedRows(training, Rows(X, y) if len(X) else None)
+
+    def _encoded_pieces(self, encode: Callable[[Any, Any], Piece], row_bytes: int) -> Iterator[Piece]:
+        """Yield the rows encoded, a few at a time; row_bytes : of the features of a row"""
+        n = max(1, ENCODED_BYTES // row_bytes)
+        for table, y in self.pieces(lambda table, y: (table, y)):
+            for first in range(0, len(table), n):
+                with rows_named(self.source, *self._rows):
+                    piece = encode(_some_rows(table, first, n), _some_rows(y, first, n))
+                yield piece
 
     def pieces(self, use: Callable[[Any, Any], Piece]) -> Iterator[Piece]:
         """Yield what `use` makes of each piece that has rows; an error about them names them."""
@@ -159,8 +189,8 @@ class StreamedTable:
         n_expected : rows of the first pass
         """
         kind, n_rows = self.source.kind, self._n_prepared
-        for file, identity in self._identities.items():
-            if identity_of(file) != identity:
+        for file, stamps in self._stamps.items():
+            if stamps_of(file) != stamps:
                 raise ValueError(f"{str(file)!r} has changed while it was read. Fit again when it is complete.")
         if n_rows != n_expected:
             raise ValueError(
@@ -168,6 +198,16 @@ class StreamedTable:
                 "fit into memory_limit is read twice: pass something that can be, such as a file or a class with a "
                 "generator as __iter__, or raise memory_limit."
             )
+
+
+def _joined(pieces: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    X, y = zip(*pieces, strict=True)
+    return np.concatenate(X), np.concatenate(y)
+
+
+def _some_rows(data: Any, first: int, n: int) -> Any:
+    """Return n rows of an array, data frame or series, by position."""
+    return data.iloc[first : first + n] if hasattr(data, "iloc") else data[first : first + n]
 
 
 def bytes_in_memory(summary: TableSummary, n_features: int, itemsize: int, n_outputs: int) -> int:

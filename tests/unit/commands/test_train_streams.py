@@ -222,3 +222,17 @@ def test_folders_without_tables_are_refused(path, trained, tmp_path):
         assert code == 1
         assert "would be a table of the folder" in " ".join(text.split())
     assert [file.name for file in folder.iterdir()] == ["0.parquet"]
+
+
+@pytest.mark.slow
+def test_a_row_cache_keeps_the_encoded_rows(path, tmp_path):
+    arguments = "--target", "kind", "--drop", "value", "--id", "id", "--n-nets", 1, "--memory-limit", LIMIT
+    nets = []
+    for options in ([], ["--row-cache", tmp_path / "rows"], ["--row-cache", tmp_path / "rows"]):
+        code, text = run("train", path, *arguments, *SMALL, *options, "--output", tmp_path / "m.safetensors")
+        assert code == 0, text
+        nets.append(load_net(tmp_path / "m.safetensors").params)
+        kept = list((tmp_path / "rows").glob("*"))
+        assert len(kept) == bool(options)
+    np.testing.assert_array_equal(nets[1], nets[0])
+    np.testing.assert_array_equal(nets[2], nets[0])

@@ -321,3 +321,85 @@ def test_refused_validation_data_leave_the_fitted_estimator_and_no_rows(tmp_path
 def test_an_invalid_memory_limit_is_an_error_for_arrays_too(estimator):
     with pytest.raises(ValueError, match="memory_limit must be a number of bytes"):
         estimator().fit(RNG.normal(size=(20, 2)), RNG.normal(size=20), memory_limit="abc")
+
+
+# ---- rows that are kept
+
+
+def count_reads(monkeypatch):
+    """Return a list that gets the file of each pass over a Parquet file."""
+    reads, batches = [], table_sources.parquet_batches
+    monkeypatch.setattr(table_sources, "parquet_batches", lambda file, *n: reads.append(file) or batches(file, *n))
+    return reads
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: MLPClassifier(**SETTINGS),
+        lambda: MLPClassifier(**{**SETTINGS, "early_stopping": True}),
+        lambda: MLPClassifier(**{**SETTINGS, "dtype": "input"}),
+    ],
+    ids=["all rows", "held-out rows", "dtype of the input"],
+)
+def test_a_fit_to_kept_rows_does_not_read_the_source(make, path, tmp_path, monkeypatch, capsys):
+    reads, options = count_reads(monkeypatch), {"memory_limit": LIMIT, "row_cache": tmp_path / "rows"}
+    first = make().fit(path, "kind", **options)
+    said = capsys.readouterr().err
+    assert len(reads) == 2
+    second = make().fit(path, "kind", **options)
+    assert len(reads) == 2
+    assert capsys.readouterr().err == said
+    expected = make().fit(path, "kind", memory_limit=LIMIT)
+    for model in (first, second):
+        np.testing.assert_array_equal(model.net_.params, expected.net_.params)
+        assert model.feature_names_in_.tolist() == expected.feature_names_in_.tolist()
+        assert model.classes_.tolist() == expected.classes_.tolist()
+    if expected.early_stopping:
+        assert second.validation_scores_ == expected.validation_scores_
+
+
+def test_a_regressor_does_not_read_the_source_of_kept_rows(data, tmp_path, monkeypatch):
+    """Its Poisson loss has a constant, which depends on all targets."""
+    counts = pd.DataFrame({"x": data[0][:, 0], "z": data[0][:, 1], "n": np.floor(np.abs(data[2]))})
+    counts.to_parquet(tmp_path / "n.parquet")
+    reads, options = count_reads(monkeypatch), {"memory_limit": LIMIT, "row_cache": tmp_path / "rows"}
+    models = [MLPRegressor("poisson", **SETTINGS).fit(tmp_path / "n.parquet", "n", **options) for _ in range(2)]
+    assert len(reads) == 2
+    assert models[1].loss_curve_ == models[0].loss_curve_
+
+
+def test_a_fit_with_other_settings_learns_and_uses_the_rows_again(path, tmp_path, monkeypatch):
+    """The loss decides about the classes, so the first pass is another one; its rows are the same."""
+    reads, options = count_reads(monkeypatch), {"memory_limit": LIMIT, "row_cache": tmp_path / "rows"}
+    MLPClassifier(**SETTINGS).fit(path, "kind", **options)
+    MLPClassifier(**{**SETTINGS, "max_iter": 1, "hidden_layer_sizes": (3,)}).fit(path, "kind", **options)
+    assert len(reads) == 2
+    model = MLPClassifier(**SETTINGS)
+    model.partial_fit(path, "kind", classes=["no", "yes", "maybe"], **options)
+    assert len(reads) == 4
+    assert model.classes_.tolist() == ["maybe", "no", "yes"]
+
+
+def test_what_was_kept_of_a_larger_file_is_not_used_for_one_in_memory(path, tmp_path):
+    MLPClassifier(**SETTINGS).fit(path, "kind", memory_limit=LIMIT, row_cache=tmp_path / "rows")
+    found = MLPClassifier(**SETTINGS).fit(path, "kind", memory_limit="1GB", row_cache=tmp_path / "rows")
+    expected = MLPClassifier(**SETTINGS).fit(path, "kind", memory_limit="1GB")
+    np.testing.assert_array_equal(found.net_.params, expected.net_.params)
+
+
+@pytest.mark.parametrize("damaged", ["found-*", "rows-*/held_out.npz", "rows-*/X.bin"])
+@pytest.mark.parametrize("content", [b"", b"PK damaged"])
+def test_damaged_files_are_found_anew(damaged, content, path, tmp_path, monkeypatch):
+    make = lambda: MLPClassifier(**{**SETTINGS, "early_stopping": True})
+    options = {"memory_limit": LIMIT, "row_cache": tmp_path}
+    expected = make().fit(path, "kind", **options)
+    (file,) = tmp_path.glob(damaged)
+    file.write_bytes(content)
+    reads = count_reads(monkeypatch)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".* The rows are read and written again")
+        found = make().fit(path, "kind", **options)
+    assert len(reads) == 1
+    np.testing.assert_array_equal(found.net_.params, expected.net_.params)
+    assert found.validation_scores_ == expected.validation_scores_

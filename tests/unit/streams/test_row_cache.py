@@ -24,7 +24,7 @@ def load_rows(cache, name="rows", limit=SMALL, is_there=True):
     """Return the rows of a source with this name; is_there : whether the source can be read"""
     pieces = [(X[i : i + 90], Y[i : i + 90]) for i in range(0, N, 90)] if is_there else []
     net = MLP((4, 1))
-    return load(Source("rows", lambda: iter(pieces), (name,)), net.network, net.dtype, limit, as_cache(cache))
+    return load(Source("rows", lambda: iter(pieces), lambda: (name,)), net.network, net.dtype, limit, as_cache(cache))
 
 
 def assert_whole(rows):

@@ -6,7 +6,7 @@ import pytest
 from fastmlp import MLP
 from fastmlp.streams import shuffled_blocks as module
 from fastmlp.streams.loading import load
-from fastmlp.streams.memory_limit import checked_memory_limit
+from fastmlp.streams.memory_limit import READING, bytes_for_rows, checked_memory_limit, limit_for_rows
 from fastmlp.streams.shuffled_blocks import Blocks
 from fastmlp.streams.sources import Source
 
@@ -27,7 +27,7 @@ def visited(blocks, epoch):
 
 
 def test_every_row_is_visited_once_in_an_epoch(rows):
-    blocks = Blocks(rows, BATCH, True, 5, memory_limit=8_000)
+    blocks = Blocks(rows, BATCH, True, 5, memory_limit=20_000)
     assert (blocks.chunk_rows, blocks.chunks_per_block) == (40, 5)
     parts = visited(blocks, 0)
     assert len(parts) == blocks.n_blocks == 6
@@ -39,7 +39,7 @@ def test_every_row_is_visited_once_in_an_epoch(rows):
 def test_order_depends_on_seed_and_epoch_alone(rows):
     orders = {
         (seed, epoch, limit): np.concatenate(visited(Blocks(rows, BATCH, True, seed, limit), epoch))
-        for seed, epoch, limit in [(5, 0, 8_000), (5, 1, 8_000), (6, 0, 8_000), (5, 0, 16_000)]
+        for seed, epoch, limit in [(5, 0, 20_000), (5, 1, 20_000), (6, 0, 20_000), (5, 0, 40_000)]
     }
     first, *others, more_memory = orders.values()
     assert (first == more_memory).all()
@@ -47,12 +47,12 @@ def test_order_depends_on_seed_and_epoch_alone(rows):
 
 
 def test_rows_keep_their_order_without_shuffling(rows):
-    np.testing.assert_array_equal(np.concatenate(visited(Blocks(rows, BATCH, False, 5, 8_000), 3)), np.arange(N))
+    np.testing.assert_array_equal(np.concatenate(visited(Blocks(rows, BATCH, False, 5, 20_000), 3)), np.arange(N))
 
 
 @pytest.mark.parametrize("first", [0, 1, 5, 6])
 def test_an_epoch_goes_on_from_a_block(rows, first):
-    blocks = Blocks(rows, BATCH, True, 5, 8_000)
+    blocks = Blocks(rows, BATCH, True, 5, 20_000)
     whole = visited(blocks, 2)
     rest = [block.X[:, 0].copy() / 3 for block in blocks.epoch(2, first)]
     assert len(rest) == len(whole) - first
@@ -61,7 +61,7 @@ def test_an_epoch_goes_on_from_a_block(rows, first):
 
 
 def test_block_stays_valid_while_the_next_is_read(rows):
-    epoch = Blocks(rows, BATCH, False, 5, 8_000).epoch(0)
+    epoch = Blocks(rows, BATCH, False, 5, 20_000).epoch(0)
     block = next(epoch)
     kept = block.X.copy()
     epoch.close()  # waits for the reader
@@ -70,11 +70,11 @@ def test_block_stays_valid_while_the_next_is_read(rows):
 
 def test_limit_below_a_batch_is_refused(rows):
     with pytest.raises(ValueError, match="memory_limit leaves room for 25 rows at a time, but a batch has 30"):
-        Blocks(rows, 30, True, 0, 1_000)
+        Blocks(rows, 30, True, 0, 2_500)
 
 
 def test_reading_errors_reach_the_fit(rows, monkeypatch):
-    blocks = Blocks(rows, BATCH, True, 5, 8_000)
+    blocks = Blocks(rows, BATCH, True, 5, 20_000)
     monkeypatch.setattr(type(rows), "read", lambda *_: (_ for _ in ()).throw(OSError("disk")))
     with pytest.raises(OSError, match="disk"):
         next(blocks.epoch(0))
@@ -93,6 +93,12 @@ def test_memory_limits_that_are_none(value):
         checked_memory_limit(value)
 
 
+@pytest.mark.parametrize("n_bytes", [1, 1_000_000, READING - 1, READING, READING + 1, 10**10])
+def test_limit_for_rows_is_the_least_one(n_bytes):
+    limit = limit_for_rows(n_bytes)
+    assert bytes_for_rows(limit) >= n_bytes > bytes_for_rows(limit - 1)
+
+
 def test_default_memory_limit_is_a_share_of_what_is_free():
     assert 1_000_000 <= checked_memory_limit(None) < 2**47
 
@@ -102,7 +108,7 @@ def test_chunks_are_prefetched_once_each_and_before_they_are_read(rows, monkeypa
     events, read = [], rows.read
     monkeypatch.setattr(rows, "prefetch", lambda first, n: events.append(("prefetch", first, n)))
     monkeypatch.setattr(rows, "read", lambda first, X, Y: events.append(("read", first, len(X))) or read(first, X, Y))
-    visited(Blocks(rows, BATCH, True, 5, 8_000), 0)
+    visited(Blocks(rows, BATCH, True, 5, 20_000), 0)
     asked, got = ([event[1:] for event in events if event[0] == kind] for kind in ("prefetch", "read"))
     assert asked == got
     assert sum(n for _, n in got) == N

@@ -407,11 +407,11 @@ def test_sources_of_another_length_or_with_pairs_are_no_targets(X, y, tmp_path):
 def test_files_beside_each_other_are_known_by_both(X, y, tmp_path):
     np.save(tmp_path / "X.npy", X)
     np.save(tmp_path / "y.npy", y)
-    identity = as_source(tmp_path / "X.npy", str(tmp_path / "y.npy")).identity
-    assert identity is not None
+    identity = as_source(tmp_path / "X.npy", str(tmp_path / "y.npy")).identity()
+    assert identity == as_source(tmp_path / "X.npy", tmp_path / "y.npy").identity()
     assert as_source(tmp_path / "X.npy", y).identity is None
     np.save(tmp_path / "y.npy", y[:9])
-    assert as_source(tmp_path / "X.npy", tmp_path / "y.npy").identity != identity
+    assert as_source(tmp_path / "X.npy", tmp_path / "y.npy").identity() != identity
 
 
 def test_memory_maps_are_not_known_by_their_file(X, y, tmp_path):

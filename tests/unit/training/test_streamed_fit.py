@@ -152,7 +152,7 @@ def test_two_fits_with_one_optimizer_state_go_on(data):
 
 def test_fit_says_that_it_reads_from_disk(data, capsys):
     fit(Batches(*data), epochs=1, verbose=1)
-    assert "Reading 60,000 rows from disk in each epoch, in 4 blocks: they take 1.2 MB" in capsys.readouterr().err
+    assert "Reading 60,000 rows from disk in each epoch, in 8 blocks: they take 1.2 MB" in capsys.readouterr().err
 
 
 def test_labels_that_look_like_classes_in_a_piece_are_scored_as_labels(data):
@@ -239,7 +239,7 @@ def test_a_row_cache_does_not_take_one_part_of_a_memory_map_for_another(data, tm
 
 def test_a_block_is_read_while_another_is_trained_on(data, monkeypatch):
     """The reading of a block waits for the training on the one before it, and that for this reading."""
-    reads, trains = ([Event() for _ in range(4)] for _ in range(2))  # of the four blocks
+    reads, trains = ([Event() for _ in range(8)] for _ in range(2))  # of the eight blocks
     read, train_block = shuffled_blocks.Blocks._read, StreamedFit._train_block
     numbers = count()
 

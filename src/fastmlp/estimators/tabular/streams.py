@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import sys
 import warnings
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -14,10 +15,13 @@ from sklearn.utils.validation import check_consistent_length
 
 from ...api.stream_arguments import StreamArguments, refuse_with_stream
 from ...console.compile_notice import CompileNotices
+from ...streams.kept_values import KeptValue
 from ...streams.kinds import is_name
 from ...streams.loading import check_targets_given
+from ...streams.row_cache import digest_of_value
 from ...streams.sources import as_targets_file
 from ...streams.table_sources import columns_apart, surely_fits, table_in_memory, targets_in_memory
+from ...table_training.file_rows import FileRows
 from ...table_training.fit import make_nets
 from ...table_training.recipe import Recipe
 from ...table_training.streamed_table import (
@@ -34,17 +38,35 @@ from ...tables.columns_to_features import encode_columns, feature_names, trainin
 from ...tables.table_summary import TableSummary
 from ...user_warnings import warn_user
 from ..interruption import keeping_nets
+from ..learned_attributes import learned_by, take_learned
 from ..sklearn_callbacks import ObservedTask
 from ..source_targets import PiecesInMemory, TargetSummary, as_piece, checked_labels, generator_of, refuse_missing
 from .columns import numeric_encoding_of
 from .training import NetsTask, train_nets
 
+NOT_OF_FIRST_PASS = {"random_state", "max_iter", "verbose"}  # parameters; the seed that the first one gives is
 NOT_LEARNED = {"net_"}  # attributes of an estimator that the first pass does not set
 
 
 def seeds_of(generator: np.random.RandomState) -> tuple[int, int]:
     """Return seeds of the sample and split of rows, and of the nets."""
     return int(generator.randint(2**31 - 1)), int(generator.randint(2**31 - 1))
+
+
+class FirstPass(NamedTuple):
+    """What a first pass over a table finds, beside attributes of the learner; values of JSON.
+
+    n_needed : bytes that a fit in memory would take
+    class_counts : rows of each class, or None
+    content : digest of all that the encoded rows depend on
+    problems : notes to warn of
+    """
+
+    n_rows: int
+    n_needed: int
+    class_counts: list[int] | None
+    content: str
+    problems: list[str]
 
 
 class SourceFit:
@@ -89,24 +111,25 @@ class SourceFit:
         learner, limit = self._learner, self._stream.memory_limit
         if self._table.path is not None and surely_fits(self._table.path, limit):
             return self._in_memory()
-        summary = self._table.learn(self._seed, lambda table, y: self._targets.add(y))
-        self._learn(summary)
-        width, dtype = len(feature_names(learner.columns_)), np.dtype(learner.dtype)
-        n_needed = bytes_in_memory(summary, width, dtype.itemsize, learner.n_outputs_)
+        kept = self._table.kept_value(self._settings_of_first_pass())
+        first = self._known_pass(kept) or self._first_pass()
+        n_needed, n_rows = first.n_needed, first.n_rows
         if n_needed <= limit:
             return self._in_memory()
         refuse_with_stream(**others)
-        n_rows = summary.n_rows
-        del summary  # its sample takes memory
         self._kept.clear()
+        width, dtype = len(feature_names(learner.columns_)), np.dtype(learner.dtype)
         row_bytes = (width + learner.n_outputs_) * dtype.itemsize
         share = affordable_share(self._fraction, n_rows, row_bytes, limit)
-        split = Split(self._seed, share, self._class_counts())
+        counts = None if first.class_counts is None else np.array(first.class_counts)
+        split = Split(self._seed, share, counts)
         settings = {"dtype": learner.dtype, "device": "cpu", **learner._net_settings()}
         network = make_nets(width, learner.n_outputs_, self._recipe, settings, 1).network
-        content = learner.columns_, vars(self._targets.moments), dict(self._targets.classes)
-        found = self._table.encoded(self._encode, split, n_rows, network, dtype, content)
+        found = self._table.encoded(self._encode, split, n_rows, network, dtype, (first.content,))
         try:
+            if kept is not None and isinstance(found.training, FileRows) and found.training.file.is_kept:
+                with suppress(TypeError):  # classes that JSON does not have
+                    kept.write([learned_by(learner), first])
             self._train(found, n_needed)
         except BaseException:
             found.close()
@@ -114,6 +137,39 @@ class SourceFit:
         with keeping_nets():
             found.close()
         return None
+
+    def _first_pass(self) -> FirstPass:
+        """Learn columns and targets from all rows."""
+        learner = self._learner
+        summary = self._table.learn(self._seed, lambda table, y: self._targets.add(y))
+        self._learn(summary)
+        width, itemsize = len(feature_names(learner.columns_)), np.dtype(learner.dtype).itemsize
+        n_needed = bytes_in_memory(summary, width, itemsize, learner.n_outputs_)
+        counts = self._targets.classes
+        of_classes = [counts[label] for label in learner.classes_.tolist()] if counts else None
+        content = digest_of_value((learner.columns_, vars(self._targets.moments), dict(counts)))
+        return FirstPass(summary.n_rows, n_needed, of_classes, content, list(self._problems))
+
+    def _settings_of_first_pass(self) -> tuple:
+        """Return what a first pass depends on beside the table."""
+        estimator = self._estimator
+        given = {name: value for name, value in vars(estimator).items() if name in estimator.get_params(deep=False)}
+        settings = sorted((name, value) for name, value in given.items() if name not in NOT_OF_FIRST_PASS)
+        return type(estimator).__name__, settings, self._seed, self._fraction, self._stream.memory_limit
+
+    def _known_pass(self, kept: KeptValue | None) -> FirstPass | None:
+        """Return what the first pass of an earlier fit has found, None if nothing is kept, and take it over."""
+        if kept is None:
+            return None
+        try:
+            learned, found = kept.read()
+            first = FirstPass(*found)
+            take_learned(self._learner, learned)
+        except (AttributeError, KeyError, TypeError, ValueError):  # there is none, or it is of another version
+            return None
+        self._problems = tuple(first.problems)
+        self._is_first = False
+        return first
 
     @property
     def _fraction(self) -> float:
@@ -150,10 +206,6 @@ class SourceFit:
         columns = self._learner.columns_
         features = encode_columns(columns, training_rows(columns, table), self._learner.dtype)
         return features, self._learner._encode(y)
-
-    def _class_counts(self) -> np.ndarray | None:
-        counts = self._targets.classes
-        return np.array([counts[label] for label in self._learner.classes_.tolist()]) if counts else None
 
     def _train(self, found: EncodedRows, n_needed: int) -> None:
         estimator = self._estimator

@@ -10,7 +10,9 @@ pd = pytest.importorskip("pandas", reason="tables are data frames of pandas")
 pytest.importorskip("sklearn", reason="estimators are those of scikit-learn")
 pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
 
-from fastmlp import TabularMLPRegressor  # noqa: E402  # needs scikit-learn
+from fastmlp import TabularMLPClassifier, TabularMLPRegressor  # noqa: E402  # needs scikit-learn
+from fastmlp.streams import table_sources  # noqa: E402
+from fastmlp.table_training import streamed_table  # noqa: E402
 from fastmlp.table_training.streamed_table import EncodedRows  # noqa: E402
 
 
@@ -103,7 +105,7 @@ def test_a_regressor_reads_csv_whose_columns_change_their_type(table, tmp_path):
     assert model.columns_[2].marks_missing
     assert f"Column 'c' holds no numbers in 5 of {N} cells ('unknown'), which count as missing." in model.notes_
     with pytest.warns(UserWarning, match="Column 'c' holds no numbers"):
-        assert model.score(file, "value") > 0.9
+        assert model.score(file, "value") > 0.89
     assert model.predict(table[INPUTS].astype({"day": str})).std() == pytest.approx(table.value.std(), rel=0.2)
 
 
@@ -197,6 +199,13 @@ def test_encoded_rows_that_fit_are_trained_on_in_memory(table, capsys):
     assert model.net_.n_nets == 2
 
 
+def test_rows_that_are_encoded_a_few_at_a_time_have_the_same_bits(path, monkeypatch):
+    fit = lambda: classifier(max_iter=1).fit(path, "kind", memory_limit=LIMIT)
+    expected = fit()
+    monkeypatch.setattr(streamed_table, "ENCODED_BYTES", 100_000)
+    np.testing.assert_array_equal(fit().net_.params, expected.net_.params)
+
+
 @pytest.mark.slow
 def test_row_cache_keeps_the_rows_of_a_file(path, tmp_path):
     first = classifier(max_iter=1).fit(path, "kind", memory_limit=LIMIT, row_cache=tmp_path)
@@ -205,6 +214,28 @@ def test_row_cache_keeps_the_rows_of_a_file(path, tmp_path):
     assert list(tmp_path.glob("rows-*")) == files
     np.testing.assert_array_equal(second.net_.params, first.net_.params)
     np.testing.assert_array_equal(second.validation_loss_curve_, first.validation_loss_curve_)
+
+
+@pytest.mark.parametrize("estimator, target", [(TabularMLPClassifier, "kind"), (TabularMLPRegressor, "value")])
+def test_a_fit_to_kept_rows_does_not_read_the_table(estimator, target, table, tmp_path, monkeypatch, capsys):
+    reads, batches = [], table_sources.parquet_batches
+    monkeypatch.setattr(table_sources, "parquet_batches", lambda file, *n: reads.append(file) or batches(file, *n))
+    table[[*INPUTS, target]].to_parquet(tmp_path / "t.parquet", row_group_size=9_000)
+    fit = lambda **more: estimator(**{**SETTINGS, **more}).fit(
+        tmp_path / "t.parquet", target, memory_limit=LIMIT, row_cache=tmp_path / "rows"
+    )
+    first = fit(max_iter=1)
+    said = capsys.readouterr().err
+    assert len(reads) == 2
+    second = fit(max_iter=1)
+    assert len(reads) == 2
+    assert capsys.readouterr().err == said
+    np.testing.assert_array_equal(second.net_.params, first.net_.params)
+    np.testing.assert_array_equal(second.validation_loss_curve_, first.validation_loss_curve_)
+    assert (second.columns_, second.notes_) == (first.columns_, first.notes_)
+    np.testing.assert_array_equal(second.predict(table[INPUTS]), first.predict(table[INPUTS]))
+    fit(max_iter=1, numeric_encoding="standard")
+    assert len(reads) == 4
 
 
 @pytest.mark.quick
@@ -229,7 +260,7 @@ def test_interrupted_fit_keeps_the_nets_that_had_begun(path, monkeypatch):
 @pytest.mark.quick
 @pytest.mark.slow
 def test_ctrl_c_in_the_first_epoch_keeps_the_net_that_had_begun(path, table, monkeypatch):
-    with interrupted_stream(2, "_train_block", monkeypatch):
+    with interrupted_stream(4, "_train_block", monkeypatch):
         message = "0 of 5 nets had come to their end, and 4 had not begun. Predictions are the mean of the 1 net that"
         with pytest.warns(UserWarning, match=f"Training was interrupted: {message} had begun."):
             model = classifier(n_nets=5).fit(path, "kind", memory_limit=LIMIT)
