@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -54,13 +54,14 @@ class CategoryColumn:
     def _spellings(self) -> Spellings:
         return Spellings(self.categories)
 
-    def encode_cells(self, series: pd.Series, out: np.ndarray) -> bool:
+    def encode_cells(self, cells: list[Any], is_float: bool, out: np.ndarray) -> bool:
         """Write the features of few cells into `out` if all are known categories, and return whether they are.
 
         What `encode` prepares for many cells takes longer than few of them.
+
+        is_float : whether the column is of float64, in which a number has the name that it has in `cells`
         """
-        cells = series.tolist()
-        if not all(type(cell) in PLAIN for cell in cells) and not _are_floats(series, cells):
+        if not all(type(cell) in PLAIN for cell in cells) and not (is_float and all(cell == cell for cell in cells)):
             return False
         places = [self._spellings.find(text_of(cell)) for cell in cells]
         if min(places, default=-1) < 0:
@@ -106,11 +107,6 @@ class CategoryColumn:
         if n_missing:
             notes += missing_note(self.name, n_missing, n, self.has_missing, "none of its categories")
         return notes
-
-
-def _are_floats(series: pd.Series, cells: list) -> bool:
-    """Whether cells are numbers in float64, none of which is missing; those of other types have other names."""
-    return series.dtype == np.float64 and all(cell == cell for cell in cells)
 
 
 def frequent_categories(cells: CellCounts, names: list[str]) -> list[str]:

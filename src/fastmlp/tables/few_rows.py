@@ -1,0 +1,163 @@
+"""Encoding of tables of few rows, such as the one row that a service predicts.
+
+What pandas and NumPy prepare for a column takes longer than a few of its cells. So the cells are read without a Series
+for each column, and the features of all columns of numbers are computed at once, to the same bits as by the encoders.
+Columns with cells that are not usual (missing, unseen, text among numbers) are left to their encoders, which say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .bin_edges import bin_features
+from .category_column import CategoryColumn
+from .column_encoders import Column
+from .columns_as_numbers import LARGEST_NUMBER
+from .numeric_columns import NumericColumn, PiecewiseLinearColumn
+from .text_column import TextColumn
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FEW_ROWS = 32  # up to which a table is encoded in this way
+MOST_KEPT = 8  # models whose columns stay prepared
+
+
+class FewRows:
+    """Encoder of few rows at a time for the columns of a model.
+
+    columns : fitted encoders
+    """
+
+    def __init__(self, columns: tuple[Column, ...]):
+        self.columns = columns
+        self.ends = np.cumsum([len(column.feature_names) for column in columns]).tolist()
+        self.starts = [0, *self.ends][: len(columns)]
+        self._numbers = [k for k, column in enumerate(columns) if isinstance(column, NumericColumn)]
+        of_numbers = [
+            (column, start)
+            for column, start in zip(columns, self.starts, strict=True)
+            if isinstance(column, NumericColumn)
+        ]
+        self._numbers_together = NumbersTogether(of_numbers)
+        self._known_names: tuple[list[str], list[int]] = [], []  # of the last table, and the places of the columns
+
+    def places(self, table: pd.DataFrame) -> list[int] | None:
+        """Return the place of each column in a table, or None if its names are not those of the last such table."""
+        known, places = self._known_names
+        return places if known and table.columns.tolist() == known else None
+
+    def keep_places(self, names: list[str], places: list[int]) -> None:
+        """Keep the places of the columns in tables with these names, which have been checked."""
+        self._known_names = names, places
+
+    def encode(self, table: pd.DataFrame, places: Sequence[int], X: np.ndarray) -> list[int]:
+        """Write the features of usual cells into X, (n_rows, n_features) zeros.
+
+        places : place of each column in the table
+
+        Returns
+        -------
+        list of int
+            Numbers of the columns whose features are still to be written, since some of their cells are not usual.
+        """
+        if len(self._numbers) == len(self.columns) and (numbers := finite_numbers(table)) is not None:
+            return self._write_numbers(numbers[:, places].T, X)
+        arrays, numbers, left = arrays_of(table), [], []
+        for k, column in enumerate(self.columns):
+            cells = cells_of(arrays[places[k]])
+            is_usual = cells is not None
+            if isinstance(column, NumericColumn):
+                is_usual = is_usual and are_numbers(cells)
+                numbers.append(cells if is_usual else [0.0] * len(X))  # those of `left` are written again
+            elif is_usual and isinstance(column, (CategoryColumn, TextColumn)):
+                out, is_float = X[:, self.starts[k] : self.ends[k]], arrays[places[k]].dtype == np.float64
+                is_usual = column.encode_cells(cells, is_float, out)
+            else:
+                is_usual = False
+            if not is_usual:
+                left.append(k)
+        return sorted({*left, *self._write_numbers(np.array(numbers, np.float64), X)})
+
+    def _write_numbers(self, values: np.ndarray, X: np.ndarray) -> list[int]:
+        """Write the features of numbers (n_numeric_columns, n_rows), and return the columns that cannot be scaled."""
+        if not self._numbers:
+            return []
+        is_finite = self._numbers_together.write(values, X)
+        return [] if is_finite.all() else [self._numbers[k] for k in np.flatnonzero(~is_finite)]
+
+
+class NumbersTogether:
+    """Columns of numbers whose features are computed together.
+
+    columns : encoder of each, and the place of its first feature
+    """
+
+    def __init__(self, columns: list[tuple[NumericColumn, int]]):
+        self._columns = [column for column, _ in columns]
+        self._places = np.array([start for _, start in columns], np.intp)
+        low, width, of_bins, places = [np.empty(0)], [np.empty(0)], [np.empty(0, np.intp)], [np.empty(0, np.intp)]
+        for k, (column, start) in enumerate(columns):
+            if isinstance(column, PiecewiseLinearColumn):
+                low.append(column.bin_bounds[0])
+                width.append(column.bin_bounds[1])
+                of_bins.append(np.full(column.n_bins, k))
+                places.append(np.arange(start + 1, start + 1 + column.n_bins))
+        self._low, self._width = np.concatenate(low), np.concatenate(width)  # of the bins of all columns
+        self._of_bins, self._bin_places = np.concatenate(of_bins), np.concatenate(places)
+
+    def write(self, values: np.ndarray, X: np.ndarray) -> np.ndarray:
+        """Write the features of numbers into X, and return which columns have finite scores, bool (n_columns,).
+
+        values : (n_columns, n_rows), none missing
+        """
+        with np.errstate(over="ignore"):
+            scores = np.array([column.scores(x) for column, x in zip(self._columns, values, strict=True)]).T
+            X[:, self._places] = scores
+        if len(self._of_bins):
+            X[:, self._bin_places] = bin_features(scores[:, self._of_bins], self._low, self._width)
+        return np.isfinite(X[:, self._places]).all(axis=0)
+
+
+def finite_numbers(table: pd.DataFrame) -> np.ndarray | None:
+    """Return a table as float64 (n_rows, n_columns) if all of its cells are numbers and none is missing."""
+    cells = table.to_numpy()
+    if cells.dtype.kind not in "fiu" or not (np.abs(cells) <= LARGEST_NUMBER).all():
+        return None
+    return cells.astype(np.float64, copy=False)
+
+
+def arrays_of(table: pd.DataFrame) -> list[Any]:
+    """Return the array of each column, of NumPy or pandas."""
+    arrays = getattr(table, "_iter_column_arrays", None)  # pandas' own; a Series for each takes ten times as long
+    return [series.array for _, series in table.items()] if arrays is None else list(arrays())
+
+
+def cells_of(array: Any) -> list[Any] | None:
+    """Return the cells of an array as a list, or None for types whose cells are neither numbers nor text."""
+    if isinstance(array, np.ndarray):
+        return array.tolist() if array.dtype.kind in "biufO" else None  # dates would become whole numbers
+    if getattr(array.dtype, "storage", "") == "pyarrow":  # pandas' text; its own tolist takes five times as long
+        return array.__arrow_array__().to_pylist()
+    return array.tolist()
+
+
+def are_numbers(cells: list[Any]) -> bool:
+    """Return whether all cells are numbers, none of which is missing or too large."""
+    return all(type(cell) in (int, float) and abs(cell) <= LARGEST_NUMBER for cell in cells)
+
+
+_prepared: dict[int, FewRows] = {}  # by the address of the columns, which stays theirs as long as they are here
+
+
+def few_rows(columns: tuple[Column, ...]) -> FewRows:
+    """Return the encoder of few rows for these columns: the last one, if there is one for the same tuple."""
+    found = _prepared.get(id(columns))
+    if found is None:
+        for old in list(_prepared)[: 1 - MOST_KEPT]:
+            _prepared.pop(old, None)
+        found = _prepared[id(columns)] = FewRows(columns)
+    return found
