@@ -124,12 +124,17 @@ def feature_names(columns: Iterable[Column]) -> list[str]:
 
 
 def encode_columns(
-    columns: Iterable[Column], table: pd.DataFrame, dtype: str = "float32", notes: list[Note] | None = None
+    columns: Iterable[Column],
+    table: pd.DataFrame,
+    dtype: str = "float32",
+    notes: list[Note] | None = None,
+    names: list[str] | None = None,
 ) -> np.ndarray:
     """Return the features (n_rows, n_features) of a table.
 
     columns : fitted encoders
     notes : list to append to, for each column with cells of a kind unseen in training; None to discard the notes
+    names : the table's columns, if the caller has read them: distinct texts; None if not
 
     Raises
     ------
@@ -139,7 +144,7 @@ def encode_columns(
     """
     columns = tuple(columns)
     if len(table) <= FEW_ROWS:
-        return _few_encoded(few_rows(columns), table, dtype, notes)
+        return _few_encoded(few_rows(columns), table, dtype, notes, names)
     table = with_text_names(table)
     _check_columns(columns, table.columns.tolist())
     ends = np.cumsum([len(column.feature_names) for column in columns]).tolist()
@@ -153,9 +158,11 @@ def encode_columns(
     return X
 
 
-def _few_encoded(encoder: FewRows, table: pd.DataFrame, dtype: str, notes: list[Note] | None) -> np.ndarray:
+def _few_encoded(
+    encoder: FewRows, table: pd.DataFrame, dtype: str, notes: list[Note] | None, names: list[str] | None
+) -> np.ndarray:
     """Return the features of a table of few rows; arguments and errors as of encode_columns."""
-    places = encoder.places(table)
+    places = encoder.places(table.columns.tolist() if names is None else names)
     if places is None:
         table = with_text_names(table)
         names = table.columns.tolist()

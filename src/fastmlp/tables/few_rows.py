@@ -45,10 +45,10 @@ class FewRows:
         self._numbers_together = NumbersTogether(of_numbers)
         self._known_names: tuple[list[str], list[int]] = [], []  # of the last table, and the places of the columns
 
-    def places(self, table: pd.DataFrame) -> list[int] | None:
-        """Return the place of each column in a table, or None if its names are not those of the last such table."""
+    def places(self, names: list[str]) -> list[int] | None:
+        """Return the place of each column in a table with these names, or None if the last table had others."""
         known, places = self._known_names
-        return places if known and table.columns.tolist() == known else None
+        return places if known and names == known else None
 
     def keep_places(self, names: list[str], places: list[int]) -> None:
         """Keep the places of the columns in tables with these names, which have been checked."""
@@ -116,10 +116,10 @@ class NumbersTogether:
         """
         with np.errstate(over="ignore"):
             scores = np.array([column.scores(x) for column, x in zip(self._columns, values, strict=True)]).T
-            X[:, self._places] = scores
+            X[:, self._places] = written = scores.astype(X.dtype)
         if len(self._of_bins):
             X[:, self._bin_places] = bin_features(scores[:, self._of_bins], self._low, self._width)
-        return np.isfinite(X[:, self._places]).all(axis=0)
+        return np.isfinite(written).all(axis=0)
 
 
 def finite_numbers(table: pd.DataFrame) -> np.ndarray | None:

@@ -143,7 +143,10 @@ class TableColumns(BaseEstimator):
     def _encoded(self, X: Any, dtype: str) -> np.ndarray:
         """Return X encoded as features, and warn of columns in which most cells are of a kind unseen in training."""
         notes: list[Note] = []
-        features = encode_columns(self.columns_, self._table(X, reset=False), dtype, notes)
+        frame = as_frame(X)
+        is_known = frame is not None and len(frame) > 0 and self._has_names_of_training(frame)
+        table = self._with_categories(frame) if is_known else self._table(X if frame is None else frame, reset=False)
+        features = encode_columns(self.columns_, table, dtype, notes, self._names if is_known else None)
         if serious := [note.text for note in notes if note.is_serious]:
             warn_user(as_lines(serious, "notes_on(X)"))
         return features
