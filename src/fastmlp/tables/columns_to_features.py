@@ -27,7 +27,7 @@ from .column_notes import listed
 from .columns_as_numbers import ANY, is_text_or_mixed, tolerated_numbers
 from .date_column import DateColumn, read_dates
 from .embedded_columns import embedding_notes
-from .few_rows import FEW_ROWS, FewRows, few_rows
+from .few_rows import FEW_ROWS, FewRows, few_rows, names_of
 from .io import with_text_names
 from .text_column import TextColumn
 
@@ -126,7 +126,7 @@ def feature_names(columns: Iterable[Column]) -> list[str]:
 def encode_columns(
     columns: Iterable[Column],
     table: pd.DataFrame,
-    dtype: str = "float32",
+    dtype: str | np.dtype = "float32",
     notes: list[Note] | None = None,
     names: list[str] | None = None,
 ) -> np.ndarray:
@@ -159,10 +159,10 @@ def encode_columns(
 
 
 def _few_encoded(
-    encoder: FewRows, table: pd.DataFrame, dtype: str, notes: list[Note] | None, names: list[str] | None
+    encoder: FewRows, table: pd.DataFrame, dtype: str | np.dtype, notes: list[Note] | None, names: list[str] | None
 ) -> np.ndarray:
     """Return the features of a table of few rows; arguments and errors as of encode_columns."""
-    places = encoder.places(table.columns.tolist() if names is None else names)
+    places = encoder.places(names_of(table) if names is None else names)
     if places is None:
         table = with_text_names(table)
         names = table.columns.tolist()

@@ -91,10 +91,10 @@ class TextColumn:
         found += [places[pair] for pair in map(" ".join, pairwise(words)) if pair in places]
         return found, (log1p(len(words)) - self.mean) / self.std
 
-    def encode_cells(self, cells: list[Any], is_float: bool, out: np.ndarray) -> bool:
+    def encode_cells(self, cells: list[Any], out: np.ndarray) -> bool:
         """Write the features of few cells into `out` if all are texts, and return whether they are.
 
-        What `encode` prepares for many cells takes longer than few of them; arguments are those of CategoryColumn.
+        What `encode` prepares for many cells takes longer than few of them.
         """
         if not all(type(cell) is str and not is_missing(cell) for cell in cells):
             return False
