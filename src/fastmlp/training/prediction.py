@@ -101,14 +101,14 @@ def predict_nets(
             last_of_nets.call = params, n, None, network
         plan.release()
         return
-    if calls is None:
+    if calls is None or last_of_nets.plan is None:
         last_of_nets.plan, calls = plan_for(n), {}
         last_of_nets.call = params, n, calls, network
+    prepare = last_of_nets.plan.repeat_prediction
     for net, of_net in zip(members.tolist(), output, strict=True):
         call = calls.get(net)
         if call is None:
-            call = last_of_nets.plan.repeat_prediction(inputs_only(features), params[net], of_net)
-            calls[net] = call
+            call = calls[net] = prepare(inputs_only(features), params[net], of_net)
         call(X, of_net)
 
 
