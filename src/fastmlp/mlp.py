@@ -312,8 +312,8 @@ class MLP(SingleNetBase):
             were not used for the longest time are removed. By default they are in a temporary file, which is removed
             after the fit.
         verbose : {0, 1, 2}, default 1
-            0 shows nothing; 1 shows a progress bar for long fits and a notice while kernels compile, both in a terminal
-            or notebook only; 2 prints a line per epoch to standard output.
+            0 shows nothing; 1 shows a progress bar for long fits, with the best validation loss so far, and a notice
+            while kernels compile, both in a terminal or notebook only; 2 prints a line per epoch to standard output.
         checkpoint : str or path, optional
             File to which the whole state of the fit is written at intervals, at its end and after Ctrl-C. The one
             before is kept as `FILE.previous`.

@@ -362,7 +362,8 @@ class Population(PopulationBase, NetSequence[MLP]):
         monitor : bool, default False
             Whether to warn once, with a TrainingWarning, when more than half of the nets fail in a known way.
         verbose : {0, 1, 2}, default 1
-            As for MLP.fit; 2 prints at most one line per second, about the nets that have finished.
+            As for MLP.fit; 2 prints at most one line per second: about the nets that have finished, and the best
+            validation loss of all nets so far.
         checkpoint : str or path, optional
             File to which the state of all nets is written at intervals, at the end and after Ctrl-C, as for MLP.fit.
         every : int or str, default "5 min"
@@ -552,6 +553,8 @@ class Population(PopulationBase, NetSequence[MLP]):
             If top is given before a fit.
         """
         members = self._best_nets(top)
+        if weights is None:
+            return ensemble_predict(self, X, members, np.ones(len(members)), executor)
         weights = checked_weights(weights, self.n_nets, members)
         members = members[weights[members] > 0]
         return ensemble_predict(self, X, members, weights[members], executor)

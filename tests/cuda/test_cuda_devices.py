@@ -396,7 +396,7 @@ def test_progress_counts_finished_nets(cuda, monkeypatch):
 
     shown = []
     monkeypatch.setattr(fastmlp.population_training.together, "FIRST_CALL", 1)
-    monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", lambda self, done, loss: shown.append(done))
+    monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", lambda self, done, *_: shown.append(done))
     Population((2, 3, 1), 50, device="cuda", random_state=0).fit(XOR_X, XOR_Y, epochs=5, verbose=0)
     assert shown[-1] == 50
     assert shown == sorted(shown)

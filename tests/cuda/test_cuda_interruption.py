@@ -240,7 +240,7 @@ def test_interrupted_early_stopping_keeps_each_nets_best_parameters(cuda, monkey
     """With early stopping, an interrupt leaves each net at its best epoch so far."""
     place, shown = Place(name, monkeypatch), []
 
-    def show(self, done, loss):
+    def show(self, done, loss, find_best=None):
         shown.append(done)
         if len(shown) == 6:
             raise KeyboardInterrupt

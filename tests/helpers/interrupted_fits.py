@@ -11,7 +11,7 @@ from fastmlp.training import streamed_fit
 def interrupt_populations(monkeypatch):
     """Raise KeyboardInterrupt at the first progress update of each fit of a population, after one epoch."""
 
-    def show(self, done, loss):
+    def show(self, done, loss, find_best=None):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", show)

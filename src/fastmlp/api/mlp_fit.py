@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..callbacks import as_callbacks, tell_end
+from ..console.nets_progress import line_start
 from ..console.progress_bar import EpochLines
 from ..console.stopwatch import Stopwatch
 from ..data.validation import sample_for_plots
@@ -42,7 +43,7 @@ def fit_mlp(
     arguments.check_dropout(net.network)
     net.network.check_blocks(net.params)
     limit = None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch)
-    lines = (EpochLines(arguments.epochs),) if arguments.verbose == 2 else ()
+    lines = (EpochLines(arguments.epochs, line_start()),) if arguments.verbose == 2 else ()
     called = *as_callbacks(callbacks), *lines
     file = checkpoint_file(*checkpoints, "net", arguments.verbose)
     if is_source(given.X) or names_columns(given.X, given.y):

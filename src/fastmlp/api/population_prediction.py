@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from ..data.population_data import prediction_samples, validated_population_samples
+from ..data.validation import as_features
 from ..devices import to_library_of
 from ..memory_check import OUTPUTS, check_array
 from ..population_training.ensemble import average, mean_outputs
-from ..population_training.evaluate import checked_members, evaluate_nets
+from ..population_training.evaluate import FEW_SAMPLES, checked_members, evaluate_nets
 from ..streams.kinds import is_chunked_array, is_source, names_columns
+from ..training.prediction import repeated_outputs
 from .population_base import PopulationBase
 from .with_executor import device_on_workers, predict_with_executor, refuse_with_executor, workers_for
 
@@ -53,9 +55,15 @@ def outputs_of(pop: PopulationBase, X: Any, nets: Any, executor: Any = None) -> 
 
         refuse_with_stream(executor=executor)
         return predict_in_pieces(lambda piece: outputs_of(pop, piece, nets), X, axis=1)
+    network, dtype = pop.network, pop.dtype
     if executor is not None:
         refuse_with_executor(X)
-    network, dtype = pop.network, pop.dtype
+    elif type(X) is np.ndarray and X.ndim == 2 and len(X) <= FEW_SAMPLES and (nets is None or type(nets) is np.ndarray):
+        features = as_features(X, network.n_features, dtype)
+        repeated = repeated_outputs(features, pop.params, nets, network)
+        if repeated is not None:
+            pop._choose_device(X, len(X) / 3, len(X) / 3, pop._in_one_launch())
+            return repeated
     data, strides = prediction_samples(X, network.n_features, dtype, pop.n_nets)
     members = np.arange(pop.n_nets) if nets is None else checked_members(nets, pop.n_nets)
     pop._choose_device(X, data.n_samples / 3, data.n_samples / 3, pop._in_one_launch())

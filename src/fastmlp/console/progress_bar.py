@@ -47,7 +47,7 @@ class TerminalBar:
         columns = (
             TextColumn(unit),
             MofNCompleteColumn(),
-            BarColumn(),
+            BarColumn(bar_width=None),  # which leaves the text the room that it needs
             TextColumn("{task.fields[text]}"),
             TimeRemainingColumn(),
         )
@@ -89,8 +89,7 @@ class NotebookBar:
     def close(self) -> None:
         done = int(self._done)
         total = "" if done == self.total else f" of {self.total:,}"
-        texts = [f"{done:,}{total} {self.unit}s", self._text]
-        self._line.write("  ".join(text for text in texts if text))
+        self._line.write(joined(f"{done:,}{total} {self.unit}s", self._text))
 
 
 class Progress:
@@ -117,14 +116,20 @@ class Progress:
         self._notices.__enter__()
         return self
 
-    def show(self, done: float, loss: float) -> None:
+    def show(self, done: float, loss: float, find_best: Callable[[], object] | None = None) -> None:
+        """Show the units that are done.
+
+        loss : of the training, NaN for none
+        find_best : returns what is best so far, such as a BestScore, as text or by str; called only if it is shown
+        """
         self.done = done
         if self._bar is None:
             if not self._watcher or self._elapsed() < SHOW_AFTER:
                 return
             self._bar = (NotebookBar if self._watcher == NOTEBOOK else TerminalBar)(self.total, self.unit)
             notice.bars.append(self._bar.show_text)
-        self._bar.update(done, f"loss {loss:.4g}" if loss == loss else "")
+        best = "" if find_best is None else str(find_best())
+        self._bar.update(done, joined(best, f"loss {loss:.4g}" if loss == loss else ""))
 
     def _elapsed(self) -> float:
         return time.perf_counter() - self._start - (compile_seconds() - self._waited)
@@ -135,6 +140,10 @@ class Progress:
             if self._bar.show_text in notice.bars:  # not so in a forked process, where the list has been emptied
                 notice.bars.remove(self._bar.show_text)
             self._bar.close()
+
+
+def joined(*texts: str) -> str:
+    return "  ".join(text for text in texts if text)
 
 
 class NetLines(Progress):
@@ -149,15 +158,17 @@ class NetLines(Progress):
         super().__init__(total, 2, unit, bar=False)
         self._figures = figures
         self._printed, self._last = self._start, ""
+        self._find_best: Callable[[], object] | None = None
 
-    def show(self, done: float, loss: float) -> None:
-        self.done = done
+    def show(self, done: float, loss: float, find_best: Callable[[], object] | None = None) -> None:
+        self.done, self._find_best = done, find_best
         if time.perf_counter() - self._printed >= LINE_EVERY:
             self._print()
 
     def _print(self) -> None:
         self._printed = time.perf_counter()
-        line = f"{self.unit} {int(self.done):,}/{self.total:,}  {self._figures()}"
+        best = "" if self._find_best is None else str(self._find_best())
+        line = joined(f"{self.unit} {int(self.done):,}/{self.total:,}", self._figures(), best)
         if line != self._last:
             print(line, flush=True)
         self._last = line
@@ -172,10 +183,12 @@ class EpochLines:
 
     Lines of many short epochs are printed together, about ten times a second: printing each line by itself would take
     longer than its epoch.
+
+    line_start : what each line begins with
     """
 
-    def __init__(self, n_epochs: int):
-        self.n_epochs = n_epochs
+    def __init__(self, n_epochs: int, line_start: str = ""):
+        self.n_epochs, self._line_start = n_epochs, line_start
         self._n_printed, self._ahead = 0, 1
         self._before = time.perf_counter()
 
@@ -199,6 +212,6 @@ class EpochLines:
         lines = []
         for epoch in range(first, history.epochs):
             figures = (f"{name} {values[epoch]:.4g}" for name, values in records.items() if epoch < len(values))
-            lines.append(f"epoch {epoch + 1}/{self.n_epochs}  " + "  ".join(figures))
+            lines.append(f"{self._line_start}epoch {epoch + 1}/{self.n_epochs}  " + "  ".join(figures))
         if lines:
             print("\n".join(lines), flush=True)

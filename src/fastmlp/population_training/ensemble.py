@@ -122,8 +122,9 @@ def mean_outputs(population: Nets, X: Any, members: np.ndarray, weights: np.ndar
     total = None
     for part, outputs in outputs_in_parts(population, X, members, executor):
         with device_context(outputs):
-            library = library_of(outputs)
-            weighted = library.tensordot(library.asarray(weights[part]), outputs.astype(np.float64), axes=1)
+            library: Any = np if type(outputs) is np.ndarray else library_of(outputs)
+            rows = outputs.reshape(len(outputs), -1).astype(np.float64)
+            weighted = library.dot(library.asarray(weights[part])[None], rows).reshape(outputs.shape[1:])
             total = weighted if total is None else total + weighted
     assert total is not None
     with device_context(total):

@@ -15,8 +15,12 @@ from ..execution.plan import Plan, PopulationPlan
 from ..execution.thresholds import EVALUATION_ROWS
 from ..kernels.structs import CONVERGED, FULL_ACCURACY, LANES, RUNNING, UNCHECKED, KernelVariant, Samples
 from ..network.spec import Network
+from ..training.prediction import predict_nets
 from .state import evaluation_state
 from .task import PopulationOutcome, PopulationTask
+
+FEW_SAMPLES = 32  # up to which parameters are read where they are; of more, copies in whole cache lines are faster
+FEW_NETS = 64  # whose prepared calls a thread keeps
 
 
 def evaluate_nets(
@@ -45,6 +49,12 @@ def evaluate_nets(
         data = module.place(data)
     family = choose_nets_evaluation(network, n_nets, device, params.dtype, streams=device_of(data.X) is None)
     if family == "one_by_one":
+        if device.is_host and output.size and _are_few(data, strides, chosen):
+            plan_for = lambda n: Plan.for_evaluation(network, device, params.dtype, n, precision=precision)
+            predict_nets(
+                data.X.reshape(data.n_samples, -1), params, chosen, network, plan_for, output.reshape(len(chosen), -1)
+            )
+            return np.zeros(len(chosen)), np.zeros(len(chosen))
         return _evaluate_one_by_one(network, device, params, data, strides, precision, chosen, output)
     loss, accuracy = np.empty(n_nets), np.empty(n_nets)
     nets, net = evaluation_state(params, strides, chosen, loss, accuracy), describe_net(network)
@@ -64,6 +74,11 @@ def evaluate_nets(
     with plan.begin(net) as (team, run):
         module.evaluate_nets(team, net, data, nets, run, output)
     return (loss, accuracy) if members is None else (loss[chosen], accuracy[chosen])
+
+
+def _are_few(data: Samples, strides: Strides, members: np.ndarray) -> bool:
+    """Return whether a prediction is of few samples, the same of all nets, and of few nets."""
+    return not data.has_targets and not any(strides) and data.n_samples <= FEW_SAMPLES and len(members) <= FEW_NETS
 
 
 def _evaluate_one_by_one(network, device, params, data, strides, precision, members, output):

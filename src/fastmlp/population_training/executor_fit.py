@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..console.nets_progress import BestScore
 from ..console.stopwatch import Stopwatch
 from ..devices import backend
 from ..errors import is_per_net
@@ -141,7 +142,8 @@ class WorkersFit:
             self.workers.stop.set()
         else:
             self._sizes.take(nets.stop - nets.start, result.seconds)
-        self._progress.show(self._progress.done + nets.stop - nets.start, float("nan"))
+        find_best = (lambda: BestScore.of(self.outcome.best_value)) if self.task.monitor == "validation_loss" else None
+        self._progress.show(self._progress.done + nets.stop - nets.start, float("nan"), find_best)
         if self.task.watch is not None:
             self.task.watch.look(self.outcome)
 

@@ -12,6 +12,7 @@ from threading import Event
 import numpy as np
 
 from ..console.compile_notice import CompileNotices
+from ..console.nets_progress import NetsInTraining
 from ..console.progress_bar import Progress
 from ..data.population_data import samples_of_net
 from ..errors import is_per_net
@@ -62,24 +63,25 @@ def train_one_by_one(
     from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait  # takes longer than this module
 
     check_epochs(n_epochs, task.n_batches, 2 if task.held_out is None else 4)
-    stop, before, finished = Event(), progress.done, []
+    stop, before = Event(), progress.done
+    show = lambda nets: progress.show(before + nets.done, float("nan"), nets.find_best)
     n_threads = one_by_one_threads(task.device, len(members))
     waiting = iter(members.tolist())
+    in_training = NetsInTraining(n_epochs, show) if n_threads == 1 else NetsInTraining(n_epochs)
     seconds_left = None if task.time_limit is None else task.time_limit.left()
     waits = [0.0]  # seconds for which each thread has waited for kernels to compile
 
     def work() -> None:
         with task.device.on(), CompileNotices(task.verbose > 0):
             waited_before = compile_seconds()
-            trainer = NetTrainer(task, n_epochs, stop, saver, seconds_left)
+            trainer = NetTrainer(task, n_epochs, stop, saver, seconds_left, in_training)
             try:
                 for net in waiting:  # the threads share a list iterator, which gives each net to one thread
                     if stop.is_set():
                         return
                     trainer.train(net, outcome)
-                    finished.append(net)
                     if n_threads == 1:
-                        progress.show(before + len(finished), float("nan"))
+                        show(in_training)
             finally:
                 trainer.release()
                 waits.append(compile_seconds() - waited_before)
@@ -93,10 +95,10 @@ def train_one_by_one(
             while (done := wait(futures, SHOW_EVERY, FIRST_EXCEPTION)).not_done:
                 for future in done.done:
                     future.result()
-                progress.show(before + len(finished), float("nan"))
+                show(in_training)
             for future in futures:
                 future.result()
-            progress.show(before + len(finished), float("nan"))
+            show(in_training)
         except BaseException:
             with interrupts.deferred():  # all threads must have ended before the caller uses the nets
                 stop.set()
@@ -115,8 +117,10 @@ class NetTrainer:
         stop: Event,
         saver: PopulationSaver | None,
         seconds_left: float | None = None,
+        in_training: NetsInTraining | None = None,
     ):
         self.task, self.n_epochs, self.stop, self.saver = task, n_epochs, stop, saver
+        self.in_training = NetsInTraining(n_epochs) if in_training is None else in_training
         # The clock of a limit stands still while its own thread waits for kernels.
         self.limit = None if seconds_left is None else TimeLimit(seconds_left)
         self.padded = task.network.layout.padded(task.dtype)
@@ -177,6 +181,7 @@ class NetTrainer:
         Fit(self.plan_of(net), data, validation, self.padded, self._options(net), history, slot).run()
         task.params[net] = params
         record_fit(task, net, history, outcome)
+        self.in_training.end(net)
         if self.saver is not None and outcome.status[net] != RUNNING:
             self.saver.end(net, by_last_epoch=outcome.status[net] == ALL_EPOCHS)
         if history.stopped_by == "time_limit":
@@ -202,6 +207,7 @@ class NetTrainer:
             converged=task.converged,
             time_limit=self.limit,
             stop=self.stop,
+            progress=self.in_training.begin(net),
         )
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from ..console.progress_bar import Progress
+from ..callbacks import Callback, tell_end
+from ..console.nets_progress import line_start
+from ..console.progress_bar import EpochLines, Progress
 from ..history import History
 from ..kernels.jit import interrupts
 from ..kernels.structs import aligned_zeros
@@ -45,9 +49,11 @@ def train_shared_weights(
     validation = None
     if task.held_out is not None:
         validation = SharedPlan.for_evaluation(*arguments, task.held_out.n_samples), task.held_out
-    fit = Fit(plan, task.data, validation, vector, _options(task, n_epochs), history)
+    lines = [EpochLines(n_epochs, line_start())] if task.verbose == 2 else []
+    fit = Fit(plan, task.data, validation, vector, _options(task, n_epochs, lines), history)
     try:
         fit.run()
+        tell_end(lines, history)
     finally:
         with interrupts.deferred():  # nets of which some have their scales would be wrong ones
             layout.write_nets(vector, task.params)
@@ -60,7 +66,7 @@ def train_shared_weights(
         raise KeyboardInterrupt
 
 
-def _options(task: PopulationTask, n_epochs: int) -> Options:
+def _options(task: PopulationTask, n_epochs: int, callbacks: Sequence[Callback]) -> Options:
     return Options(
         epochs=n_epochs,
         batch_size=task.batch_size,
@@ -71,7 +77,7 @@ def _options(task: PopulationTask, n_epochs: int) -> Options:
         decay_factors=task.optimizer.decay_factors,
         dropout_factors=task.dropout_factors,
         early_stopping=task.early_stopping,
-        callbacks=(),
+        callbacks=callbacks,
         verbose=task.verbose,
         warns=False,
         time_limit=task.time_limit,

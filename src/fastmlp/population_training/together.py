@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..console.nets_progress import BestScore
 from ..console.progress_bar import Progress
 from ..devices import backend
 from ..execution.dispatch import GpuNetsFit, choose_gpu_nets_variant, choose_nets_variant, lane_threads, pays_to_compile
@@ -260,6 +261,7 @@ def call_until_finished(
     """
     n_calls, finished_before, limit = 0, progress.done, task.time_limit
     sizes = None if limit is None else CallSizes(limit, 1)
+    find_best = (lambda: BestScore.of(outcome.best_value)) if task.monitor == "validation_loss" else None
     while True:
         began = time.perf_counter()
         if saver is not None:
@@ -271,7 +273,7 @@ def call_until_finished(
         if sizes is not None:
             sizes.record(n_call)
         seconds, n_calls = time.perf_counter() - began, n_calls + 1
-        progress.show(finished_before + run.n_finished, float("nan"))
+        progress.show(finished_before + run.n_finished, float("nan"), find_best)
         if task.watch is not None:
             task.watch.look(outcome)
         if saver is not None:  # also where all nets are finished: restarts may follow, each in one call

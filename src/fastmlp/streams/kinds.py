@@ -40,8 +40,8 @@ def is_source(X: Any) -> bool:
         return True
     if isinstance(X, (list, tuple)):
         return is_pairs(X)
-    if isinstance(X, (np.ndarray, set, frozenset, dict)):
-        return False
+    if isinstance(X, (np.ndarray, set, frozenset, dict)) or type(X).__module__.partition(".")[0] == "pandas":
+        return False  # a data frame is slow to say that it lacks an attribute: it might be the name of a column
     if is_chunked_array(X):
         return True
     if hasattr(X, "__array__") or hasattr(X, "__dlpack__"):

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..class_probabilities import logits
+from ..console.nets_progress import NetsInTurn
 from ..history import History
 from ..mlp import MLP
 from ..network.shared_weights import SharedLayout
@@ -179,10 +180,12 @@ def _fit_in_turn(
     interrupted = False
     find_begun = lambda: [k for k, part in enumerate(tried) if has_begun(part, nets.params[places[k]])]
     try:
-        for k, place in enumerate(places):
-            tried.append(part_at(place))
-            if interrupted := was_interrupted(fit(tried[k], k)):
-                break
+        with NetsInTurn(len(places), "fold" if isinstance(places[0], slice) else "net") as progress:
+            for k, place in enumerate(places):
+                tried.append(part_at(place))
+                progress.begin(k)
+                if interrupted := was_interrupted(fit(tried[k], k)):
+                    break
     except KeyboardInterrupt:  # before or after the epochs of a part
         interrupted = True
         if not find_begun():

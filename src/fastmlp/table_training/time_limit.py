@@ -21,7 +21,7 @@ from .file_rows import FileRows
 from .fit import Rows, fit_nets
 from .recipe import Recipe
 
-SHARE = 0.9  # of the time left that planned epochs take; the rest is for what an estimate cannot know
+SHARE = 0.95  # of the time left that planned epochs take; the rest is for what an estimate cannot know
 FEWEST_EPOCHS = 10  # nets are left out before they get fewer epochs
 SHORT_EPOCHS = 1.0  # seconds of the first epochs of all nets that are trained to their end, however short the limit
 PROBE_BATCHES = 16  # of an epoch of the fit that measures
@@ -74,7 +74,7 @@ def affordable(recipe: Recipe, epoch_seconds: float, seconds: float) -> tuple[Re
 
     >>> found, _ = affordable(Recipe(n_nets=5, epochs=100), epoch_seconds=0.5, seconds=10.0)
     >>> found.n_nets, found.epochs, found.patience
-    (5, 18, 18)
+    (5, 19, 19)
     >>> found, _ = affordable(Recipe(n_nets=5, epochs=100), epoch_seconds=2.0, seconds=10.0)
     >>> found.n_nets, found.epochs
     (2, 11)

@@ -231,6 +231,8 @@ class Search:
                     n, n_rungs = counted(len(going_on), "configuration"), len(self.rungs)
                     print(f"tuning {number + 1}/{n_rungs}: {n} of {counted(rung.epochs, 'epoch')}", flush=True)
                 self._train(going_on, rung.epochs, bar)
+                if verbose > 1 and self.net_score > -inf:
+                    print(f"tuning {number + 1}/{len(self.rungs)}: best score {self.net_score:.5g}", flush=True)
                 if self.has_ended:
                     return
 
@@ -245,7 +247,7 @@ class Search:
         for group in groups_of_recipes(recipes, [rows.number for rows in found]):
             self._train_group([members[k] for k in group], [recipes[k] for k in group], found[group[0]])
             self._n_done += len(group)
-            bar.show(self._n_done, nan)
+            bar.show(self._n_done, nan, lambda: f"best score {self.net_score:.5g}" if self.net_score > -inf else "")
             if self.has_ended:
                 return
 

@@ -40,12 +40,11 @@ def class_indicators(codes: np.ndarray, n_classes: int) -> np.ndarray:
 
 
 def bin_features(scores: np.ndarray, low: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """Return the features of bins, (n_rows, n_bins): 0 for scores below a bin, 1 above it, and linear inside.
+    """Return the features of bins: 0 for scores below a bin, 1 above it, and linear inside.
 
-    scores : (n_rows,), finite
-    low, width : (n_bins,), lower edges and widths
+    scores, low, width : finite scores, lower edges of bins and their widths, in shapes that broadcast
     """
-    return np.minimum(np.maximum((scores[:, None] - low) / width, 0.0), 1.0)
+    return np.minimum(np.maximum((scores - low) / width, 0.0), 1.0)
 
 
 def quantile_edges(x: np.ndarray, n_bins: int) -> np.ndarray:

@@ -131,7 +131,7 @@ def _bins(scores: np.ndarray, targets: np.ndarray, training: np.ndarray, n_bins:
         if known.any() and n_features < MOST_FEATURES:
             edges = leap_edges(column[known], targets[known], n_bins)
             if len(edges) > 2:
-                found.append(bin_features(np.nan_to_num(column), edges[:-1], np.diff(edges)))
+                found.append(bin_features(np.nan_to_num(column)[:, None], edges[:-1], np.diff(edges)))
                 n_features += len(edges) - 1
     return np.hstack(found)
 

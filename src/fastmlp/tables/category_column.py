@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -54,21 +54,19 @@ class CategoryColumn:
     def _spellings(self) -> Spellings:
         return Spellings(self.categories)
 
-    def encode_cells(self, series: pd.Series, out: np.ndarray) -> bool:
-        """Write the features of few cells into `out` if all are known categories, and return whether they are.
+    def places_of(self, cells: list[Any], dtype: Any) -> list[int] | None:
+        """Return the number of the category of each of few cells, or None if they are not all known categories.
 
         What `encode` prepares for many cells takes longer than few of them.
+
+        dtype : of the column: numbers of float64 have the names that they have in `cells`, those of other types not
         """
-        cells = series.tolist()
-        if not all(type(cell) in PLAIN for cell in cells) and not _are_floats(series, cells):
-            return False
+        if not all(type(cell) in PLAIN for cell in cells) and not (
+            dtype == np.float64 and all(cell == cell for cell in cells)
+        ):
+            return None
         places = [self._spellings.find(text_of(cell)) for cell in cells]
-        if min(places, default=-1) < 0:
-            return False
-        out[:] = 0
-        for row, place in enumerate(places):
-            out[row, place] = 1
-        return True
+        return None if min(places, default=-1) < 0 else places
 
     def encode(self, series: pd.Series, out: np.ndarray) -> list[Note]:
         """Write the features of a column into `out`.
@@ -108,13 +106,8 @@ class CategoryColumn:
         return notes
 
 
-def _are_floats(series: pd.Series, cells: list) -> bool:
-    """Whether cells are numbers in float64, none of which is missing; those of other types have other names."""
-    return series.dtype == np.float64 and all(cell == cell for cell in cells)
-
-
-def frequent_categories(cells: CellCounts, names: list[str]) -> list[str]:
-    """Return the most frequent categories, sorted, or none if they make up less than half of the cells.
+def frequent_categories(cells: CellCounts, names: list[str]) -> tuple[list[str], float]:
+    """Return (the most frequent categories, sorted; the fraction of the cells that they make up).
 
     names : names of the categories, in the order of cells.counts; counts of equal names are added up
     """
@@ -122,4 +115,4 @@ def frequent_categories(cells: CellCounts, names: list[str]) -> list[str]:
     for name, count in zip(names, cells.counts.values(), strict=True):
         counts[name] += count
     chosen = [name for name, count in counts.most_common(MAX_CATEGORIES) if count >= MIN_ROWS]
-    return sorted(chosen) if 2 * sum(counts[name] for name in chosen) >= cells.n_present else []
+    return sorted(chosen), sum(counts[name] for name in chosen) / max(1, cells.n_present)

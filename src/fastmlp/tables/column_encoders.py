@@ -35,6 +35,7 @@ NUMERIC_ENCODINGS = ("auto", "piecewise_linear", "quantile", "standard", "robust
 MANY_DISTINCT = 32  # columns with more distinct numbers have quantiles and bins
 MAX_BINS = 1000  # of a column
 MIN_SHARE_OF_TEXT = 0.5  # of the cells that have an n-gram, in a column that is text though nobody has named it
+MIN_SHARE_OF_FREQUENT = 0.5  # of the cells that have frequent categories, in a column that may be something else
 FEW_CATEGORIES, VECTOR_SIZE = 8, 8  # up to how many stay one-hot; numbers in a vector: Holzmüller et al. 2024
 BINS_VECTOR_SIZE = TEXT_VECTOR_SIZE = 16  # numbers in the embedding of a column with bins, and of a column of text
 
@@ -224,7 +225,7 @@ def _fit_category(series: pd.Series, encoding: NumericEncoding, cells: ColumnCel
         dates, note = fit_dates(series, cells.not_dates)
         if dates is not None:
             return dates, f"holds dates as text, and is used as a column of dates{note and '; it ' + note}"
-    if reason and _share_of_matches(names, DATE) > 0.5:
+    if holds_dates := bool(reason) and _share_of_matches(names, DATE) > 0.5:
         reason = f"it holds dates as text, such as {names[0]!r}; write them like 2020-12-31, or convert them, to use it"
     hint, remedy = "" if _has_category_type(series) else conversion_of(str(series.name), names), ""
     if not hint and not_numbers is not None and not_numbers.n_bad and not_numbers.is_half:
@@ -233,16 +234,19 @@ def _fit_category(series: pd.Series, encoding: NumericEncoding, cells: ColumnCel
             f"it holds no numbers in {count_of(not_numbers.n_bad, not_numbers.n_present)} "
             f"({not_numbers.examples}), and a column of numbers may in {100 * MAX_BAD_FRACTION:g} %"
         )
-    if len(distinct) > MAX_CATEGORIES and (frequent := frequent_categories(found, names)):
-        n = found.n_shown(len(distinct))
-        note = f"has {n} categories, and the {len(frequent)} most frequent are encoded; others are zeros"
-        column = CategoryColumn(str(series.name), tuple(frequent), has_missing, is_text, has_rest=True)
-        return column, f"{note}; {hint}" if hint else note
-    if reason:
+    frequent, share = frequent_categories(found, names) if len(distinct) > MAX_CATEGORIES else ([], 0.0)
+    if reason and share < MIN_SHARE_OF_FREQUENT:
         may_be_text = encoding.texts is None and is_text and not (hint or _has_category_type(series))
         if may_be_text and (text := _running_text(series, found)) is not None:
             return text, ""
-        return None, f"{reason}; {hint}" if hint else reason
+        if not frequent or holds_dates or hint:
+            return None, f"{reason}; {hint}" if hint else reason
+    if frequent:
+        n, what = found.n_shown(len(distinct)), f"the {len(frequent)} most frequent are encoded"
+        where = "" if share >= MIN_SHARE_OF_FREQUENT else f", which are in {100.0 * share:.2g} % of the cells"
+        column = CategoryColumn(str(series.name), tuple(frequent), has_missing, is_text, has_rest=True)
+        note = f"has {n} categories, and {what}{where}; others are zeros"
+        return column, f"{note}; {hint}" if hint else note
     column = CategoryColumn(str(series.name), tuple(distinct), has_missing, is_text)
     return column, f"is used as {counted(len(distinct), 'category', 'categories')}: {hint}{remedy}" if hint else ""
 

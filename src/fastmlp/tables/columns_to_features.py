@@ -24,17 +24,15 @@ from .column_encoders import (
     mostly_numbers_note,
 )
 from .column_notes import listed
-from .columns_as_numbers import ANY, LARGEST_NUMBER, is_text_or_mixed, tolerated_numbers
+from .columns_as_numbers import ANY, is_text_or_mixed, tolerated_numbers
 from .date_column import DateColumn, read_dates
 from .embedded_columns import embedding_notes
+from .few_rows import FEW_ROWS, FewRows, few_rows, names_of
 from .io import with_text_names
-from .numeric_columns import NumericColumn
 from .text_column import TextColumn
 
 if TYPE_CHECKING:
     import pandas as pd
-
-FEW_ROWS = 32  # up to which a table is read as one array, if it holds nothing but numbers
 
 
 class FittedColumns(NamedTuple):
@@ -126,12 +124,17 @@ def feature_names(columns: Iterable[Column]) -> list[str]:
 
 
 def encode_columns(
-    columns: Iterable[Column], table: pd.DataFrame, dtype: str = "float32", notes: list[Note] | None = None
+    columns: Iterable[Column],
+    table: pd.DataFrame,
+    dtype: str | np.dtype = "float32",
+    notes: list[Note] | None = None,
+    names: list[str] | None = None,
 ) -> np.ndarray:
     """Return the features (n_rows, n_features) of a table.
 
     columns : fitted encoders
     notes : list to append to, for each column with cells of a kind unseen in training; None to discard the notes
+    names : the table's columns, if the caller has read them: distinct texts; None if not
 
     Raises
     ------
@@ -139,34 +142,51 @@ def encode_columns(
         If a column is absent or occurs twice, or if a column of numbers holds text in half of its cells, infinity or a
         number far too large.
     """
-    columns, table = tuple(columns), with_text_names(table)
-    places = {name: place for place, name in enumerate(table.columns)}
-    absent = [column.name for column in columns if column.name not in places]
-    if absent:
-        raise ValueError(
-            f"The table lacks columns that the model was trained on: {listed(map(repr, absent))}. "
-            f"It has: {listed(map(repr, table.columns))}."
-        )
+    columns = tuple(columns)
+    if len(table) <= FEW_ROWS:
+        return _few_encoded(few_rows(columns), table, dtype, notes, names)
+    table = with_text_names(table)
+    _check_columns(columns, table.columns.tolist())
     ends = np.cumsum([len(column.feature_names) for column in columns]).tolist()
     X = np.empty((len(table), ends[-1] if ends else 0), dtype=dtype)
-    numbers = _finite_numbers(table) if all(isinstance(column, NumericColumn) for column in columns) else None
     start = 0
     for column, end in zip(columns, ends, strict=True):
-        out = X[:, start:end]
-        if numbers is not None and isinstance(column, NumericColumn):
-            column.encode_numbers(numbers[:, places[column.name]], out)
-        else:
-            column_notes = _encoded(column, table[column.name], out)
-            if notes is not None:
-                notes += column_notes
+        column_notes = column.encode(table[column.name], X[:, start:end])
+        if notes is not None:
+            notes += column_notes
         start = end
     return X
 
 
-def _encoded(column: Column, series: pd.Series, out: np.ndarray) -> list[Note]:
-    """Write the features of a column into `out`, and return notes. Few cells have nothing to note if all are usual."""
-    is_usual = len(series) <= FEW_ROWS and not isinstance(column, DateColumn) and column.encode_cells(series, out)
-    return [] if is_usual else column.encode(series, out)
+def _few_encoded(
+    encoder: FewRows, table: pd.DataFrame, dtype: str | np.dtype, notes: list[Note] | None, names: list[str] | None
+) -> np.ndarray:
+    """Return the features of a table of few rows; arguments and errors as of encode_columns."""
+    places = encoder.places(names_of(table) if names is None else names)
+    if places is None:
+        table = with_text_names(table)
+        names = table.columns.tolist()
+        _check_columns(encoder.columns, names)
+        places = [names.index(column.name) for column in encoder.columns]
+        encoder.keep_places(names, places)
+    X = np.zeros((len(table), encoder.ends[-1] if encoder.ends else 0), dtype=dtype)
+    for k in encoder.encode(table, places, X):
+        column = encoder.columns[k]
+        column_notes = column.encode(table[column.name], X[:, encoder.starts[k] : encoder.ends[k]])
+        if notes is not None:
+            notes += column_notes
+    return X
+
+
+def _check_columns(columns: Iterable[Column], names: list[str]) -> None:
+    """Raise ValueError if a table with columns of these names lacks some that the model was trained on."""
+    known = set(names)
+    absent = [column.name for column in columns if column.name not in known]
+    if absent:
+        raise ValueError(
+            f"The table lacks columns that the model was trained on: {listed(map(repr, absent))}. "
+            f"It has: {listed(map(repr, names))}."
+        )
 
 
 def training_rows(columns: Iterable[Column], table: pd.DataFrame) -> pd.DataFrame:
@@ -189,17 +209,3 @@ def training_rows(columns: Iterable[Column], table: pd.DataFrame) -> pd.DataFram
         else:
             learned[column.name] = tolerated_numbers(series, ANY, reads_booleans=False)[0]
     return table.assign(**learned) if learned else table
-
-
-def _finite_numbers(table: pd.DataFrame) -> np.ndarray | None:
-    """Return a table of few rows as float64 (n_rows, n_columns) if all of its cells are numbers and none is missing.
-
-    Such a table has nothing to report, and one array of it takes less time than a Series for each column, of which a
-    prediction of one row would mainly consist.
-    """
-    if len(table) > FEW_ROWS:
-        return None
-    cells = table.to_numpy()
-    if cells.dtype.kind not in "fiu" or not (np.abs(cells) <= LARGEST_NUMBER).all():
-        return None
-    return cells.astype(np.float64, copy=False)

@@ -14,7 +14,7 @@ from scipy.special import ndtri
 from .bad_cells import BadCells
 from .bin_edges import bin_features
 from .column_notes import Note, missing_note
-from .columns_as_numbers import LARGEST_NUMBER, tolerated_numbers
+from .columns_as_numbers import tolerated_numbers
 from .embedding_size import check_embedding_size
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # One stored quantile per 30 rows, at least 10 and at most 1000: code of Gorishniy et al. 2021, arXiv:2106.11959.
 ROWS_PER_QUANTILE, MIN_QUANTILES, MAX_QUANTILES = 30, 10, 1000
 CLIPPED, FARTHEST = 3.0, 1e6  # of RobustColumn: bound of scores; scaled numbers beyond FARTHEST would overflow
-BLOCK = 4096  # rows whose bins are computed at once, in float64: their numbers stay in the cache
+BLOCK = 4096  # rows whose bins are computed at once: their numbers stay in the cache
 
 
 class NumericColumn(ABC):
@@ -69,17 +69,6 @@ class NumericColumn(ABC):
         values, bad = tolerated_numbers(series, 0.5)
         n_missing = self.encode_numbers(values, out)
         return self._notes(series, bad, n_missing)
-
-    def encode_cells(self, series: pd.Series, out: np.ndarray) -> bool:
-        """Write the features of few cells into `out` if all are numbers, and return whether they are.
-
-        What `encode` prepares for many cells takes longer than few of them.
-        """
-        cells = series.tolist()
-        if not all(type(cell) in (int, float) and abs(cell) <= LARGEST_NUMBER for cell in cells):
-            return False
-        self.encode_numbers(np.array(cells, np.float64), out)
-        return True
 
     def encode_numbers(self, values: np.ndarray, out: np.ndarray) -> int:
         """Write the features of numbers, float64 (n_rows,), into `out`, and return how many are missing, NaN.
@@ -251,11 +240,18 @@ class PiecewiseLinearColumn(QuantileColumn):
         return edges[:-1], np.diff(edges)
 
     def write_features(self, scores: np.ndarray, out: np.ndarray) -> None:
+        """Write the features of finite scores: 1 for the bins below a score, and its place within its own bin.
+
+        The other bins of a row need no arithmetic: `bin_features` gives exactly 1 and 0.
+        """
         super().write_features(scores, out)
-        of_bins = out[:, 1 : 1 + self.n_bins]
+        of_bins, (low, width) = out[:, 1 : 1 + self.n_bins], self.bin_bounds
+        numbers = np.arange(self.n_bins, dtype=np.int32)
         for start in range(0, len(scores), BLOCK):
-            rows = slice(start, start + BLOCK)
-            of_bins[rows] = bin_features(scores[rows], *self.bin_bounds)
+            part, of_part = scores[start : start + BLOCK], of_bins[start : start + BLOCK]
+            own = np.searchsorted(low[1:], part, side="right")
+            of_part[:] = numbers < own.astype(np.int32)[:, None]
+            of_part[np.arange(len(part)), own] = bin_features(part, low[own], width[own])
 
     def without_bins(self) -> QuantileColumn:
         return QuantileColumn(self.name, self.quantiles, self.marks_missing)

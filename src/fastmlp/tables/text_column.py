@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from math import isfinite, log1p
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from zlib import crc32
 
 import numpy as np
@@ -91,12 +91,11 @@ class TextColumn:
         found += [places[pair] for pair in map(" ".join, pairwise(words)) if pair in places]
         return found, (log1p(len(words)) - self.mean) / self.std
 
-    def encode_cells(self, series: pd.Series, out: np.ndarray) -> bool:
+    def encode_cells(self, cells: list[Any], out: np.ndarray) -> bool:
         """Write the features of few cells into `out` if all are texts, and return whether they are.
 
         What `encode` prepares for many cells takes longer than few of them.
         """
-        cells = series.tolist()
         if not all(type(cell) is str and not is_missing(cell) for cell in cells):
             return False
         out[:] = 0

@@ -12,13 +12,14 @@ from math import sqrt
 import numpy as np
 
 from ..callbacks import epochs_ahead
+from ..console.nets_progress import BestScore, PartProgress, progress_of_fit
 from ..console.progress_bar import Progress
 from ..execution.buffer_cache import buffers
 from ..execution.dispatch import pays_to_compile
 from ..execution.plan import TrainingPlan
 from ..history import History
 from ..kernels.jit import interrupts
-from ..kernels.structs import DIVERGED, Samples
+from ..kernels.structs import DIVERGED, METRIC_NONE, Samples
 from .best_epoch import Checkpoint
 from .call_autotune import STEP, CallAutotuner
 from .divergence import warn_of_divergence
@@ -71,7 +72,7 @@ class Fit(FitBase):
             with (
                 buffers.borrow_team(backend, n_validating) if n_validating else nullcontext() as validation_team,
                 buffers.borrow_team(backend, self.plan.n_threads) as team,
-                Progress(self.options.epochs, self.options.verbose, bar=self.options.verbose < 2) as progress,
+                progress_of_fit(self.options.epochs, self.options.verbose, self.options.progress) as progress,
             ):
                 self.history.stopped_by = self._train(team, validation_team, progress)
                 if self.history.stopped_by != "divergence" and is_complete(self):
@@ -140,7 +141,7 @@ class Fit(FitBase):
         self.search.forget()
         self._write_records(self.n_recorded)
 
-    def _train(self, team, validation_team, progress: Progress) -> str:
+    def _train(self, team, validation_team, progress: Progress | PartProgress) -> str:
         """Train until the fit ends; return why it ended."""
         measures_epochs = self.validation is not None or self.options.metrics is not None
         checks_records = bool(self.options.callbacks) or self.search.may_stop_early or measures_epochs
@@ -182,22 +183,31 @@ class Fit(FitBase):
                     has_checkpoint and self._score(self.n_checked, self.n_finite_epochs, is_current=False)
                 ) or "divergence"
             epochs_done = self.epochs_done
-            self._show(progress, epochs_done)
+            self._look(epochs_done)
             is_due = checks_records and epochs_done >= next_check
-            if is_due and (reason := self._check(validation_team, epochs_done)):
+            reason = self._check(validation_team, epochs_done) if is_due else ""
+            if epochs_done:
+                last_loss = self.train_state.epoch_loss[epochs_done - 1]
+                progress.show(self.steps_done / self.n_batches, last_loss, self._find_best)
+            if reason:
                 return reason
             if self._saver is not None and is_complete(self) and self._saver.is_due(epochs_done):
                 self._save()
         return "epochs"
 
-    def _show(self, progress: Progress, epochs_done: int) -> None:
-        """Show the progress, and let the monitor look at losses and units."""
-        losses, monitor = self.train_state.epoch_loss, self.options.monitor
-        if epochs_done:
-            progress.show(self.steps_done / self.n_batches, losses[epochs_done - 1])
+    def _look(self, epochs_done: int) -> None:
+        """Let the monitor look at losses and units."""
+        monitor = self.options.monitor
         if monitor is not None:
             params = self.plan.backend.to_host(self.train_state.params)
-            monitor.look(losses[:epochs_done], params, at_end=self.steps_done >= self.n_steps)
+            losses = self.train_state.epoch_loss[:epochs_done]
+            monitor.look(losses, params, at_end=self.steps_done >= self.n_steps)
+
+    def _find_best(self) -> BestScore:
+        """Return the lowest validation loss so far."""
+        has_classes = self.validation is not None and self.validation[1].metric != METRIC_NONE
+        losses, accuracies = self.validated[: self.n_validated].T
+        return BestScore.of(losses, accuracies if has_classes else None)
 
     def _epochs_ahead(self, epoch: int, n_steps: int) -> int:
         """Return the number of epochs until records are checked next, of which a call trains n_steps.

@@ -17,6 +17,7 @@ from .optimizer_state import OptimizerState
 from .time_limit import TimeLimit
 
 if TYPE_CHECKING:
+    from ..console.nets_progress import PartProgress
     from ..convergence import Converged
 
 Factors = Callable[[np.ndarray, int], np.ndarray]  # a schedule: (steps, n_steps) -> factors, as in schedules
@@ -49,6 +50,7 @@ class Options:
     decay_factors: Factors | None = None  # of the weight decay; None for constant ones
     dropout_factors: Factors | None = None  # of the dropout rates
     time_limit: TimeLimit | None = None
+    progress: PartProgress | None = None  # shows this fit as a part of a whole; None for a bar of its own
     stop: Event | None = None  # set when the fit must end as if interrupted, since Ctrl-C went to another thread
 
     def from_step(self, first: int, n_steps: int) -> dict[str, Any]:

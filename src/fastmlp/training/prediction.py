@@ -1,4 +1,4 @@
-"""Prediction of one net for inputs in host memory.
+"""Prediction of one net, and of several nets for few rows, for inputs in host memory.
 
 A service predicts one row at a time. Such a forward pass takes less time than preparing the arguments of its kernel, so
 each thread keeps the prepared call of its last prediction, and repeats it for the same net and number of rows.
@@ -22,7 +22,7 @@ class LastPrediction(threading.local):
     """The last prediction of a Python thread, for which it used no worker threads, and its prepared call.
 
     call : the net's padded parameters, the number of samples, the prepared call (None after the first of several equal
-        predictions) and the net's architecture
+        predictions) and the net's architecture; of several nets, the parameters of all and a prepared call for each
     plan : the plan whose buffers the prepared call uses; it is out of the buffer cache as long as there is such a call
 
     The child of a fork can repeat the call, since it runs on the calling thread alone.
@@ -39,6 +39,7 @@ class LastPrediction(threading.local):
 
 
 last = LastPrediction()
+last_of_nets = LastPrediction()  # of several nets
 
 
 def predict(features: np.ndarray, params: np.ndarray, network: Network, plan_for: Callable[[int], Plan]) -> np.ndarray:
@@ -67,6 +68,70 @@ def predict(features: np.ndarray, params: np.ndarray, network: Network, plan_for
     else:
         last.call = params, n, None, network
         plan.release()
+    return output
+
+
+def predict_nets(
+    features: np.ndarray,
+    params: np.ndarray,
+    members: np.ndarray,
+    network: Network,
+    plan_for: Callable[[int], Plan],
+    output: np.ndarray,
+) -> None:
+    """Write the outputs of several nets for few samples that they share.
+
+    Kernels read the parameters where they are: to copy them to where a net alone has them, at the start of a cache
+    line, takes longer than the forward pass of few samples.
+
+    features : (n_samples, n_features)     checked inputs
+    params : (n_nets, n_params)     the population's own array of parameters; another array is another population
+    members : (n_members,)     numbers of the nets
+    network, plan_for : as of `predict`
+    output : (n_members, n_samples * n_outputs)     written
+    """
+    n, X = len(features), features.reshape(-1)
+    last_params, last_n, calls, last_network = last_of_nets.call
+    if not (last_params is params and last_n == n and last_network is network):
+        last_of_nets.forget()
+        plan, data = plan_for(n), inputs_only(features)
+        for net, of_net in zip(members.tolist(), output, strict=True):
+            plan.evaluate_alone(data, params[net], of_net)
+        if plan.n_threads == 1:
+            last_of_nets.call = params, n, None, network
+        plan.release()
+        return
+    if calls is None or last_of_nets.plan is None:
+        last_of_nets.plan, calls = plan_for(n), {}
+        last_of_nets.call = params, n, calls, network
+    prepare = last_of_nets.plan.repeat_prediction
+    for net, of_net in zip(members.tolist(), output, strict=True):
+        call = calls.get(net)
+        if call is None:
+            call = calls[net] = prepare(inputs_only(features), params[net], of_net)
+        call(X, of_net)
+
+
+def repeated_outputs(
+    features: np.ndarray, params: np.ndarray, members: np.ndarray | None, network: Network
+) -> np.ndarray | None:
+    """Return the outputs of several nets if calls of the last prediction can be repeated for them; otherwise None.
+
+    members : (n_members,), numbers of the nets; None for all
+
+    The other arguments are those of `predict_nets`.
+    """
+    last_params, last_n, calls, last_network = last_of_nets.call
+    if calls is None or not (last_params is params and last_n == len(features) and last_network is network):
+        return None
+    if members is not None and members.dtype.kind != "i":  # a mask is no numbers
+        return None
+    found = [calls.get(net) for net in (range(len(params)) if members is None else members.tolist())]
+    if None in found:
+        return None
+    output, X = np.empty((len(found), last_n, network.n_outputs), params.dtype), features.reshape(-1)
+    for call, of_net in zip(found, output.reshape(len(found), -1), strict=True):
+        call(X, of_net)
     return output
 
 

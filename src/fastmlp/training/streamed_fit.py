@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..console.nets_progress import BestScore, PartProgress, progress_of_fit
 from ..console.progress_bar import Progress
 from ..execution.buffer_cache import buffers
 from ..execution.plan import Plan
@@ -80,7 +81,7 @@ class StreamedFit:
     def run(self) -> None:
         start, history = time.perf_counter(), self._history
         try:
-            with Progress(self._options.epochs, self._options.verbose, bar=self._options.verbose < 2) as progress:
+            with progress_of_fit(self._options.epochs, self._options.verbose, self._options.progress) as progress:
                 history.stopped_by = self._train(progress)
             if history.stopped_by != "divergence":
                 self._save()
@@ -106,7 +107,7 @@ class StreamedFit:
         search.restore(self._as_state(), lambda first, n: None)
         self._publish()
 
-    def _train(self, progress: Progress) -> str:
+    def _train(self, progress: Progress | PartProgress) -> str:
         """Train until the fit ends; return why it ended."""
         options = self._options
         if self._ended_by:  # before the state that this fit started from
@@ -121,13 +122,19 @@ class StreamedFit:
                 if part.stopped_by != "epochs":
                     return part.stopped_by
                 fraction = self._place.n_rows / (self._n_batches * options.batch_size)
-                progress.show(epoch + min(1.0, fraction), part.loss[0])
+                progress.show(epoch + min(1.0, fraction), part.loss[0], self._find_best)
             reason = self._after_epoch(epoch, *(self._place.sums / self._place.n_rows))
+            progress.show(epoch + 1.0, self._table[epoch, 0], self._find_best)
             self._place, self._ended_by = Place(), "" if reason == "callback" else reason
             self._reach()
             if reason:
                 return reason
         return "epochs"
+
+    def _find_best(self) -> BestScore:
+        """Return the lowest validation loss so far."""
+        has_classes = self._validation is not None and self._validation[1].metric != METRIC_NONE
+        return BestScore.of(self._table[:, 2], self._table[:, 3] if has_classes else None)
 
     def _train_block(self, block: Block, epoch: int) -> tuple[History, FitState | None]:
         """Train on a block, the next one of an epoch.
@@ -149,6 +156,7 @@ class StreamedFit:
             early_stopping=None,
             callbacks=(),
             verbose=0,
+            progress=None,
             warns=False,
             state=self._state,
         )

@@ -47,7 +47,7 @@ def train(table, tmp_path):
 @pytest.fixture
 def ctrl_c_after(monkeypatch):
     """ctrl_c_after(n) raises SIGINT when the progress of a fit shows epoch n, as from a terminal."""
-    from fastmlp.training.fit_loop import Progress
+    from fastmlp.console.progress_bar import Progress
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     show = Progress.show

@@ -216,7 +216,7 @@ def test_a_time_limit_leaves_out_epochs_with_a_sentence():
 @pytest.mark.parametrize("n_epochs", [0, 2])
 @pytest.mark.parametrize("options", [("--n-nets", 2), ("--quality", "best")])
 def test_ctrl_c_saves_the_nets_that_had_begun_beside_the_output(options, n_epochs, monkeypatch):
-    from fastmlp.training.fit_loop import Progress
+    from fastmlp.console.progress_bar import Progress
 
     show = Progress.show
 

@@ -97,9 +97,9 @@ def executors(kind, n_workers):
 def test_progress_counts_the_nets_of_finished_tasks(name, done, small_tasks, monkeypatch, capsys):
     shown, show = [], Progress.show
 
-    def noted(self, n_done, loss):
+    def noted(self, n_done, *others):
         shown.append((self.total, n_done))
-        show(self, n_done, loss)
+        show(self, n_done, *others)
 
     monkeypatch.setattr(Progress, "show", noted)
     fit(name, InPlace())

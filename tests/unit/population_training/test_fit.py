@@ -7,6 +7,7 @@ import pytest
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp
+import fastmlp.console.nets_progress
 import fastmlp.console.progress_bar
 import fastmlp.execution.dispatch
 import fastmlp.execution.thresholds
@@ -172,8 +173,8 @@ def test_interruption_keeps_finished_nets(sizes, monkeypatch):
     """Ctrl-C after some nets have finished and while others are in training."""
     shown = []
 
-    def show(self, done, loss):
-        if self.unit == "net":  # one-by-one training shows progress per net as well
+    def show(self, done, loss, find_best=None):
+        if self.unit == "net":
             shown.append(done)
             if len(shown) > 1 and done:
                 raise KeyboardInterrupt
@@ -201,13 +202,12 @@ def test_interruption_of_one_by_one_training_on_one_thread(monkeypatch):
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "1")
     shown = []
 
-    def show(self, done, loss):
-        if self.unit != "net":
-            shown.append(done)
-            if len(shown) == 3:
-                raise KeyboardInterrupt
+    def show(self, done, loss, find_best=None):
+        shown.append(done)
+        if len(shown) == 3:
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", show)
+    monkeypatch.setattr(fastmlp.console.nets_progress.PartProgress, "show", show)
     pop = Population((2, 80, 70, 1), 5, random_state=0)
     start = pop.params.copy()
     result = pop.fit(XOR_X, XOR_Y, epochs=1, verbose=0)
@@ -222,7 +222,7 @@ def test_interruption_counts_no_net_twice(monkeypatch):
     calls, redrawn = [], []
     draw = Population._draw
 
-    def show(self, done, loss):
+    def show(self, done, loss, find_best=None):
         calls.append(done)
         if redrawn and self.unit == "net":
             raise KeyboardInterrupt
@@ -256,7 +256,7 @@ def test_records_cover_the_last_attempt_only():
 
 def test_progress_counts_finished_nets(monkeypatch):
     shown = []
-    monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", lambda self, done, loss: shown.append(done))
+    monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", lambda self, done, *_: shown.append(done))
     Population((2, 3, 1), 50, random_state=0).fit(XOR_X, XOR_Y, epochs=5, verbose=0)
     assert shown[-1] == 50
 
@@ -264,7 +264,7 @@ def test_progress_counts_finished_nets(monkeypatch):
 def test_interruption_of_one_by_one_training_on_two_threads(monkeypatch):
     """A net that is training stops soon, not after all its epochs."""
 
-    def show(self, done, loss):
+    def show(self, done, loss, find_best=None):
         if self.unit == "net":
             raise KeyboardInterrupt
 
@@ -282,7 +282,7 @@ def test_interruption_of_one_by_one_training_on_two_threads(monkeypatch):
 def test_interruption_before_the_last_attempt_finishes_no_net(monkeypatch):
     """Nets at the end of an attempt would have been restarted, so that none of them has finished."""
 
-    def show(self, done, loss):
+    def show(self, done, loss, find_best=None):
         if self.unit == "net":
             raise KeyboardInterrupt
 

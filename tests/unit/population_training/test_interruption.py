@@ -20,7 +20,7 @@ def interrupt(monkeypatch):
     """Ctrl-C after a few kernel calls, while nets are training."""
     calls = []
 
-    def show(self, done, loss):
+    def show(self, done, loss, find_best=None):
         calls.append(done)
         if len(calls) == 4:
             raise KeyboardInterrupt

@@ -72,3 +72,44 @@ def test_usual_rows_take_the_short_way(columns, table, monkeypatch):
         monkeypatch.setattr(kind, "encode", None)
     assert encode_columns(known, table.iloc[[7]]).shape[0] == 1
     assert encode_columns(known, table.iloc[7:9].astype(object)).shape[0] == 2
+
+
+def test_tables_with_other_names_are_told_apart(columns, table):
+    """The names of the last table are kept: another order, further columns and absent ones must be noticed."""
+    expected = encode_columns(columns, table.iloc[:40])[:3].tolist()
+    rows = table.iloc[:3]
+    for _ in range(2):
+        assert encode_columns(columns, rows).tolist() == expected
+        assert encode_columns(columns, rows[rows.columns[::-1]]).tolist() == expected
+        assert encode_columns(columns, rows.assign(other="text")).tolist() == expected
+        with pytest.raises(ValueError, match="lacks columns that the model was trained on: 'colour'"):
+            encode_columns(columns, rows.drop(columns="colour"))
+        with pytest.raises(ValueError, match="day"):
+            encode_columns(columns, pd.concat([rows, rows[["day"]]], axis=1))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_few_rows_have_the_bits_of_many(dtype):
+    """Features of bins, too, of which many rows need no arithmetic but for one a row."""
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"a": rng.normal(size=3000), "b": rng.integers(0, 60, 3000), "c": rng.exponential(size=3000)})
+    targets = np.sign(np.sin(5 * table["a"].to_numpy()))[:, np.newaxis]
+    columns = fit_columns(table, encoding=NumericEncoding("piecewise_linear", 20, targets)).columns
+    a, b, c = columns
+    assert min(a.n_bins, b.n_bins, c.n_bins) > 2
+    knots = np.interp(a.edges, a.knots[1], a.knots[0])  # numbers at the edges of bins, and beyond them
+    table.loc[: len(knots) - 1, "a"] = knots
+    table.loc[100:101, "c"] = [-1e9, 1e9]
+    many = encode_columns(columns, table, dtype)
+    few = [encode_columns(columns, table.iloc[k : k + 2], dtype) for k in range(0, 200, 2)]
+    np.testing.assert_array_equal(np.concatenate(few), many[:200])
+    scores = a.scores(table["a"].to_numpy())[:, np.newaxis]
+    by_formula = np.clip((scores - a.edges[:-1]) / np.diff(a.edges), 0.0, 1.0).astype(dtype)
+    np.testing.assert_array_equal(many[:, 1 : 1 + a.n_bins], by_formula)
+
+
+def test_number_far_from_training_is_refused_in_few_rows():
+    table = pd.DataFrame({"x": [1e-12, 2e-12, 3e-12] * 20, "y": np.arange(60.0)})
+    columns = fit_columns(table, encoding=NumericEncoding("standard")).columns
+    with pytest.raises(ValueError, match="Column 'x' holds 1e\\+29, which is too far from the numbers"):
+        encode_columns(columns, pd.DataFrame({"x": [1e29], "y": [0.0]}))

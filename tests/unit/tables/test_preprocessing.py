@@ -11,7 +11,7 @@ import re
 import numpy as np
 import pytest
 
-from fastmlp.tables.column_encoders import MANY_DISTINCT, NumericEncoding
+from fastmlp.tables.column_encoders import MANY_DISTINCT, NumericEncoding, fit_column
 from fastmlp.tables.columns_to_features import encode_columns, fit_columns
 from fastmlp.tables.io import read_table
 from fastmlp.tables.preprocessing import Preprocessing
@@ -295,9 +295,29 @@ def test_the_frequent_ones_of_many_categories_are_encoded(rng):
     preprocessing.transform(other[1:3], notes=notes)
     assert [note.is_serious for note in notes] == [True]
     assert "has categories rare or unseen in training in all 2 cells ('rare 1', 'new')" in notes[0].text
-    rarer = frame[frame["text"] != "a"].copy()
-    with pytest.raises(ValueError, match="it has 262 different texts, but at most 255 are encoded"):
-        Preprocessing.fit(rarer, "y")
+    rarer = Preprocessing.fit(frame[~frame["text"].isin(["a", "b"])].copy(), "y")
+    assert rarer.feature_names == ["text = c", "text is missing"]
+    (note,) = rarer.notes
+    assert "has 261 categories, and the 1 most frequent are encoded, which are in 3 % of the cells; others are" in note
+    with pytest.raises(ValueError, match="it has 260 different texts, but at most 255 are encoded"):
+        Preprocessing.fit(frame[~frame["text"].isin(["a", "b", "c"])].copy(), "y")
+
+
+@pytest.mark.parametrize(
+    "kind, cell_of",
+    [
+        ("text", lambda k: f"A {'red' if k % 2 else 'blue'} house with {k} rooms"),
+        (None, lambda k: f"{1 + k % 28}.{1 + k % 12}.{1900 + k}"),
+        (None, lambda k: f"${1000 + k:,}"),
+    ],
+    ids=["text", "dates", "numbers"],
+)
+def test_text_dates_and_numbers_are_more_than_their_few_frequent_cells(kind, cell_of):
+    """A column of many values, of which one is frequent, is not one of categories if it is something else."""
+    texts = [cell_of(k) for k in range(400)] + [cell_of(1)] * 20
+    column, note = fit_column(pd.Series(texts, name="x"))
+    assert getattr(column, "kind", None) == kind
+    assert kind or "is left out: it h" in note
 
 
 def test_table_without_a_usable_column_raises():

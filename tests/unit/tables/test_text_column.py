@@ -164,11 +164,11 @@ def test_few_cells_have_the_features_of_many():
     column, _ = fitted(texts())
     cells = pd.Series(["a Red car", "house"], name="title")
     few, many = (np.empty((2, len(column.feature_names))) for _ in range(2))
-    assert column.encode_cells(cells, few)
+    assert column.encode_cells(cells.tolist(), few)
     column.encode(cells, many)
     np.testing.assert_array_equal(few, many)
-    assert not column.encode_cells(pd.Series(["a car", None]), few)
-    assert not column.encode_cells(pd.Series(["a car", "NaN"]), few)
+    assert not column.encode_cells(["a car", None], few)
+    assert not column.encode_cells(["a car", "NaN"], few)
 
 
 def test_a_column_of_text_is_read_back_from_json():

@@ -12,7 +12,7 @@ from reference import ReferenceMLP
 import fastmlp
 from fastmlp.execution.dispatch import choose_evaluation_threads
 from fastmlp.execution.plan import Plan
-from fastmlp.training.prediction import last
+from fastmlp.training.prediction import last, last_of_nets
 
 NETS = {
     "lanes of samples": ((3, 4, 2), "float32"),
@@ -145,3 +145,54 @@ def test_invalid_inputs_raise_after_repeated_predictions():
     for bad, message in ((np.full((1, 40), np.nan), "NaN or infinite"), (np.zeros((1, 39)), "39 features")):
         with pytest.raises(ValueError, match=message):
             net.predict(bad)
+
+
+NETS_OF = {"lanes of samples": (3, 4, 2), "layerwise": (90, 80, 3), "float64": (90, 80, 3)}
+
+
+@pytest.mark.parametrize("name", NETS_OF)
+@pytest.mark.parametrize("n", [1, 5, 32, 33])
+def test_repeated_predictions_of_several_nets_have_the_bits_of_each_net(name, n):
+    pop = fastmlp.Population(NETS_OF[name], 3, dtype=NETS[name][1], device="cpu", random_state=0)
+    for k in range(4):
+        X = rows(n, pop, k)
+        found = [pop.predict(X), pop.predict(X, nets=[2, 0])]
+        expected = np.array([pop.net(net).predict(X) for net in range(3)])
+        np.testing.assert_array_equal(found[0], expected)
+        np.testing.assert_array_equal(found[1], expected[[2, 0]])
+        np.testing.assert_array_equal(pop.predict(X, nets=np.array([True, False, True])), expected[[0, 2]])
+        np.testing.assert_array_equal(pop.predict(X, nets=np.array([-1])), expected[[2]])
+        pop.params[:] *= 1.1  # in place: the population keeps its array
+    is_kept = last_of_nets.call[0] is pop.params and last_of_nets.plan is not None
+    assert is_kept == (n <= 32), "equal calls should reuse buffers, or this test shows nothing"
+
+
+def test_alternating_populations_and_sizes_have_the_bits_of_each_net():
+    pops = [fastmlp.Population((90, 80, 3), 2, device="cpu", random_state=seed) for seed in range(2)]
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        pop, X = pops[rng.integers(2)], rows(int(rng.choice([1, 3])), pops[0], rng.integers(100))
+        for _ in range(rng.integers(1, 4)):
+            np.testing.assert_array_equal(pop.predict(X), [pop.net(net).predict(X) for net in range(2)])
+
+
+def test_repeated_predictions_of_several_nets_keep_no_inputs_and_reuse_no_outputs():
+    pop, outputs = fastmlp.Population((90, 80, 3), 2, device="cpu", random_state=0), []
+    for k in range(5):
+        X = rows(1, pop, k)
+        outputs.append(pop.predict(X))
+        weak = weakref.ref(X)
+        del X
+        assert weak() is None, "inputs are kept alive"
+    assert len({output.tobytes() for output in outputs}) == 5
+
+
+def test_repeated_prediction_of_several_nets_checks_its_inputs():
+    pop = fastmlp.Population((90, 80, 3), 2, device="cpu", random_state=0)
+    X = rows(1, pop, 0)
+    for _ in range(3):
+        pop.predict(X)
+    with pytest.raises(ValueError, match="X must be finite"):
+        pop.predict(np.full_like(X, np.nan))
+    with pytest.raises(ValueError, match="X has 89 features"):
+        pop.predict(X[:, 1:])

@@ -155,8 +155,9 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     random_state : int, RandomState or None, default None
         Seed of the validation split, the initial weights, the order of samples and dropout.
     verbose : bool or int, default False
-        Whether to show a progress bar, in a terminal or a notebook, and at the end of fit a line with time and loss. 2
-        is for a line per epoch instead of the bar.
+        Whether to show a progress bar over all nets and folds with the best validation loss so far, in a terminal or a
+        notebook, and at the end of fit a line with time and loss. 2 is for lines instead of the bar: of one net or nets
+        one after another a line per epoch, of several nets at a time a line a second.
     device : str, default "auto"
         Device for training and prediction: "auto", "cpu" or "cuda", as in fastmlp.MLP.
     dtype : {"float32", "float64"}, default "float32"

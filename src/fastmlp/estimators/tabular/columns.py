@@ -21,6 +21,7 @@ from ...table_training.recipe import AUTO, Recipe, is_auto
 from ...tables.column_encoders import Column, Note, NumericEncoding
 from ...tables.column_notes import NotesOfPieces, as_lines
 from ...tables.columns_to_features import encode_columns, feature_names, fit_columns
+from ...tables.few_rows import names_of
 from ...tables.io import with_text_names
 from ..table_input import as_cells, as_frame, frame_of_array
 
@@ -89,7 +90,7 @@ class TableColumns(BaseEstimator):
 
     def _has_names_of_training(self, frame: Any) -> bool:
         """Return whether the columns have the names of training, in their order: scikit-learn's check takes longer."""
-        return "feature_names_in_" in self.__dict__ and frame.columns.tolist() == self._names
+        return "feature_names_in_" in self.__dict__ and names_of(frame) == self._names
 
     def _with_categories(self, table: Any) -> Any:
         if self.categorical_features is None:
@@ -138,12 +139,15 @@ class TableColumns(BaseEstimator):
         """Return X encoded as features (n_samples, n_inputs) for the nets."""
         if not self.__sklearn_is_fitted__():
             self._not_fitted()
-        return self._encoded(X, self.net_.dtype.name)
+        return self._encoded(X, self.net_.dtype)
 
-    def _encoded(self, X: Any, dtype: str) -> np.ndarray:
+    def _encoded(self, X: Any, dtype: str | np.dtype) -> np.ndarray:
         """Return X encoded as features, and warn of columns in which most cells are of a kind unseen in training."""
         notes: list[Note] = []
-        features = encode_columns(self.columns_, self._table(X, reset=False), dtype, notes)
+        frame = as_frame(X)
+        is_known = frame is not None and len(frame) > 0 and self._has_names_of_training(frame)
+        table = self._with_categories(frame) if is_known else self._table(X if frame is None else frame, reset=False)
+        features = encode_columns(self.columns_, table, dtype, notes, self._names if is_known else None)
         if serious := [note.text for note in notes if note.is_serious]:
             warn_user(as_lines(serious, "notes_on(X)"))
         return features

@@ -23,7 +23,7 @@ class TableRows:
 
     dtype: str
     _encode: Callable[[np.ndarray], np.ndarray]
-    _encoded: Callable[[Any, str], np.ndarray]
+    _encoded: Callable[[Any, Any], np.ndarray]
 
     def _split(self, y: np.ndarray, rng: np.random.RandomState, fraction: float) -> tuple[np.ndarray, np.ndarray]:
         """Return (row numbers of training samples, row numbers of held-out samples).

@@ -1,0 +1,168 @@
+"""Progress of several fits as one, with the best validation loss so far: in a terminal, a notebook and as lines."""
+
+import io
+import re
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import fastmlp
+import fastmlp.console.progress_bar
+from fastmlp.console.nets_progress import BestScore, NetsInTraining, NetsInTurn, best_of, progress_of_fit
+
+pytest.importorskip("pandas")
+pytest.importorskip("sklearn")
+from fastmlp import TabularMLPClassifier, TabularMLPRegressor
+
+SMALL = {"hidden_layer_sizes": (4,), "max_iter": 3, "random_state": 0, "device": "cpu"}
+X = np.random.default_rng(0).normal(size=(60, 2))
+LABELS = np.where(X[:, 0] > 0, "a", "b")
+SEVERAL = {
+    "population": {"n_nets": 3},
+    "one after another": {"n_nets": 3, "callbacks": lambda epoch, history: None},
+    "folds": {"n_nets": 1, "n_folds": 3},
+    "shared weights": {"n_nets": 2, "shared_weights": True},
+    "folds of shared weights": {"n_nets": 2, "n_folds": 2, "shared_weights": True},
+}
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def on_terminal(monkeypatch, *models, y=X[:, 0]):
+    """The text that fits write to a terminal on which bars appear at once.
+
+    Standard error is replaced here, since pytest replaces it for each test.
+    """
+    with monkeypatch.context() as patch:
+        patch.setattr(fastmlp.console.progress_bar, "SHOW_AFTER", 0.0)
+        patch.setenv("TERM", "xterm")
+        patch.setenv("COLUMNS", "120")
+        patch.setattr(sys, "stderr", stream := Terminal())
+        for model in models:
+            model.fit(X, y)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def notebook(monkeypatch):
+    """The successive texts of a notebook cell's outputs, by display id."""
+    texts = {}
+    shell = type("ZMQInteractiveShell", (), {"execution_count": 1})()
+    display = lambda data, raw, display_id, update: texts.setdefault(display_id, []).append(data["text/plain"])
+    monkeypatch.setattr(fastmlp.console.progress_bar, "SHOW_AFTER", 0.0)
+    monkeypatch.setattr(fastmlp.console.progress_bar, "CELL_EVERY", 0.0)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    return texts
+
+
+def figures(text):
+    return re.findall(r"best validation loss ([\d.e+-]+)", text)
+
+
+def test_a_terminal_shows_the_best_validation_loss_of_one_net(monkeypatch):
+    model = TabularMLPRegressor(n_nets=1, verbose=True, **SMALL)
+    text = on_terminal(monkeypatch, model)
+    assert figures(text)[-1] == f"{min(model.validation_loss_curve_):.4g}"
+    assert "epoch" in text
+
+
+def test_a_terminal_shows_the_best_validation_loss_of_several_nets(monkeypatch):
+    model = TabularMLPRegressor(n_nets=3, verbose=True, **SMALL)
+    text = on_terminal(monkeypatch, model)
+    assert figures(text)[-1] == f"{model.history_.best_value.min():.4g}"
+    assert "3/3" in text
+
+
+def test_a_terminal_shows_the_accuracy_of_the_best_epoch(monkeypatch):
+    model = TabularMLPClassifier(n_nets=1, verbose=True, **SMALL)
+    text = on_terminal(monkeypatch, model, y=LABELS)
+    best = int(np.argmin(model.validation_loss_curve_))
+    accuracy = model.history_.validation_accuracy[best]
+    assert f"best validation loss {model.validation_loss_curve_[best]:.4g}, accuracy {accuracy:.3f}" in text
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_a_notebook_shows_one_bar_for_all_nets(name, notebook):
+    """It grows from net to net, and ends with the lowest validation loss of all of them."""
+    model = TabularMLPRegressor(verbose=True, **{**SMALL, **SEVERAL[name]}).fit(X, X[:, 0])
+    [texts] = notebook.values()
+    lengths = [text.count("━") for text in texts[:-1]]
+    assert lengths == sorted(lengths)
+    assert lengths[-1] == 30
+    assert figures(texts[-1]) == [f"{model.history_.best_value.min():.4g}"]
+
+
+@pytest.mark.parametrize("name", [name for name in SEVERAL if name != "population"])
+def test_lines_of_nets_one_after_another_tell_them_apart(name, capsys):
+    TabularMLPRegressor(verbose=2, **{**SMALL, **SEVERAL[name]}).fit(X, X[:, 0])
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert last.startswith("Trained ")
+    assert all("validation_loss " in line for line in lines)
+    n_fits = {"one after another": 3, "folds": 3, "shared weights": 1, "folds of shared weights": 2}[name]
+    assert len(lines) == 3 * n_fits
+    if n_fits > 1:
+        unit = "fold" if "shared" in name else "net"
+        expected = [f"{unit} {k}/{n_fits}  epoch {epoch}/3" for k in range(1, n_fits + 1) for epoch in range(1, 4)]
+        assert [line[: len(start)] for line, start in zip(lines, expected, strict=True)] == expected
+
+
+@pytest.mark.parametrize("sizes", [(2, 4, 1), (2, 90, 1)], ids=["lanes", "one by one"])
+def test_lines_of_a_population_have_the_best_validation_loss(sizes, capsys):
+    pop = fastmlp.Population(sizes, 3, random_state=0, device="cpu")
+    settings = {"epochs": 3, "early_stopping": 9, "validation_data": (X[:20], X[:20, 0])}
+    result = pop.fit(X[20:], X[20:, 0], verbose=2, **settings)
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last.startswith("net 3/3  median loss ")
+    assert figures(last) == [f"{result.best_value.min():.4g}"]
+
+
+def test_a_search_shows_its_best_score(notebook):
+    model = TabularMLPRegressor(n_nets=1, tune=2, verbose=True, **SMALL).fit(X, X[:, 0])
+    texts, *_ = notebook.values()
+    best = max(result["score"] for result in model.tuning_results_)
+    assert texts[-1].endswith(f"best score {best:.5g}")
+
+
+def test_silent_fits_show_nothing(monkeypatch):
+    models = [TabularMLPRegressor(**{**SMALL, **settings}) for settings in SEVERAL.values()]
+    assert on_terminal(monkeypatch, *models) == ""
+
+
+def test_best_scores():
+    assert str(BestScore.of(np.array([np.nan, 2.0, 0.5, np.inf]))) == "best validation loss 0.5"
+    assert BestScore.of(np.array([2.0, 0.5]), np.array([0.1, 0.2])) == (0.5, 0.2)
+    assert str(BestScore.of(np.array([np.nan]))) == str(BestScore.of(np.array([]))) == ""
+    assert best_of([BestScore(), BestScore(2.0), BestScore(1.0, 0.5), BestScore()]) == (1.0, 0.5)
+
+
+def test_nets_in_training_count_as_fractions_until_they_end():
+    shown = []
+    nets = NetsInTraining(10, lambda nets: shown.append(nets.done))
+    first, second = nets.begin(3), nets.begin(4)
+    first.show(5, 0.1, lambda: BestScore(0.3))
+    second.show(2, 0.1, lambda: BestScore(0.2))
+    nets.end(3)  # stopped early
+    assert shown == [0.5, 0.7]
+    assert (nets.done, nets.n_finished) == (1.2, 1)
+    assert nets.find_best().loss == 0.2
+    nets.end(4)
+    assert (nets.done, nets.find_best().loss) == (2, 0.2)
+
+
+def test_a_part_keeps_no_fit_alive_and_silent_fits_are_no_parts():
+    with NetsInTurn(2) as whole:
+        whole.begin(1)
+        assert progress_of_fit(4, 0) is not whole._part
+        with progress_of_fit(4, 2) as part:
+            part.show(1, 0.5, lambda: BestScore(0.25))
+            assert whole.done == 1.25
+        assert whole.done == 2.0
+        assert part.find_best() == whole.find_best() == BestScore(0.25)
+        assert whole.line_start == "net 2/2  "
