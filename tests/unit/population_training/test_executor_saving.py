@@ -179,20 +179,16 @@ def test_a_fit_whose_client_is_killed_goes_on_to_the_same_bits(tmp_path):
     schedule = Waits(tmp_path)
     folders = [str(Path(fastmlp.__file__).parents[1]), str(Path(executor_cases.__file__).parent)]
     settings = os.environ | {"PYTHONPATH": os.pathsep.join(folders)}
-    client = subprocess.Popen(
-        [sys.executable, str(program), str(path), str(tmp_path)],
-        env=settings,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # with its workers, which wait for their client for ever
-    )
+    command, errors = [sys.executable, str(program), str(path), str(tmp_path)], tmp_path / "errors"
+    with open(errors, "w") as output:  # a session with the workers, which would wait for their client for ever
+        client = subprocess.Popen(command, env=settings, stderr=output, start_new_session=True)
     try:
         while client.poll() is None and not (path.exists() and state_of(path).n_ended >= 48):
             time.sleep(0.02)
         client.kill()
     finally:
         os.killpg(client.pid, signal.SIGKILL)
-    assert client.wait(30) == -signal.SIGKILL, client.communicate()[1]
+    assert client.wait(30) == -signal.SIGKILL, errors.read_text()
     n_ended = state_of(path).n_ended
     assert 48 <= n_ended < 256
     expected = fit("lanes", n_nets=256, schedule=schedule)

@@ -39,7 +39,6 @@ def test_nets_get_their_rows(per_net, monkeypatch, rng):
         "sample_weight": rng.random((3, len(X))),
     }
     arguments = {name: folds[name][of_net] for name in per_net}
-    arguments = {"X": X, "Y": Y} | {name.replace("y", "Y"): values for name, values in arguments.items()}
     monkeypatch.setitem(FITS, "folds", ((3, 5, 1), 40, {}, {"batch_size": 16, "epochs": 3, **arguments}))
     monkeypatch.setattr("fastmlp.population_training.shared_samples.SHORTEST_ROW", 0)
     executor = Pickled()
