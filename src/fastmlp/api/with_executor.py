@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checkpoint_interval import as_interval
+from ..checkpoint_interval import check_interval_of_tasks
 from ..data.population_data import Strides
 from ..data.validation import as_features, inputs_only
 from ..devices import Device, device_of
@@ -26,11 +26,8 @@ ON_WORKERS = Device("cpu", "the workers of an executor compute on CPUs")
 
 def refuse_with_executor(X: Any, checkpoints: CheckpointArguments | None = None, time_limit: Any = None) -> None:
     """Raise ValueError for what cannot be combined with an executor."""
-    if checkpoints is not None and checkpoints.checkpoint is not None and as_interval(checkpoints.every).epochs:
-        raise ValueError(
-            f"every={checkpoints.every!r} counts epochs, but executor= trains nets in tasks, whose results are saved "
-            "when they end: give a duration, such as every='1 min'."
-        )
+    if checkpoints is not None and checkpoints.checkpoint is not None:
+        check_interval_of_tasks(checkpoints.every)
     if time_limit is not None:
         raise ValueError(
             "time_limit= cannot be combined with executor=: leave one of them out. Ctrl-C ends a fit with an executor, "
