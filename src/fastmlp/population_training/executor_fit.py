@@ -125,7 +125,8 @@ class WorkersFit:
             except Exception as found:
                 ended_early, error = True, found
         add_wait(self._compiled)
-        if self._saver is not None:
+        has_begun = error is None or bool(np.any(self.outcome.status != RUNNING))  # otherwise there is nothing to keep
+        if self._saver is not None and has_begun:
             with interrupts.deferred():
                 self._saver.save()
         return self.outcome, self.restarts, ended_early, error

@@ -109,6 +109,24 @@ def test_nets_of_a_task_that_was_ended_early_begin_anew(name, tmp_path, monkeypa
     assert_same_fit(refit(name, path, InPlace()), expected)
 
 
+@pytest.mark.parametrize("n_tasks", [0, 1])
+def test_an_error_keeps_the_nets_that_have_ended(n_tasks, tmp_path, monkeypatch):
+    class Refuses(InPlace):
+        def submit(self, function, /, *arguments):
+            if self.n_submitted == n_tasks:
+                raise ArithmeticError("no more tasks")
+            return super().submit(function, *arguments)
+
+    path, executor = tmp_path / "run.ckpt", Refuses()
+    executor._max_workers = 1
+    monkeypatch.setattr("fastmlp.executors.tasks.TASKS_PER_SLOT", 1)  # one task at a time
+    with pytest.raises(ArithmeticError, match="no more tasks"):
+        fit("lanes", executor, checkpoint=path)
+    assert path.exists() == (n_tasks > 0)
+    if n_tasks:
+        assert_same_fit(refit("lanes", path, InPlace()), fit("lanes"))
+
+
 def test_a_finished_fit_trains_nothing(tmp_path):
     expected, path, nothing = (
         fit("lanes", InPlace(), checkpoint=tmp_path / "run.ckpt"),
