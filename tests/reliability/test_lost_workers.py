@@ -105,7 +105,6 @@ def test_loky_repeats_the_tasks_that_were_submitted(notes, loky_executor, monkey
 
 
 def test_dask_repeats_the_tasks_of_the_killed_worker(notes, dask_client, monkeypatch, count):
-    """Also one whose result was taken just now, if the scheduler does not know it yet."""
     begun, killed, _ = kill_half_way(dask_client.get_executor(), notes, monkeypatch)
     again = repeated(begun)
     assert again
