@@ -381,7 +381,9 @@ class Population(PopulationBase, NetSequence[MLP]):
             such as `client.get_executor()` of a Dask client, `loky.get_reusable_executor()` or
             `concurrent.futures.ProcessPoolExecutor()`. Results have the same bits as without it, but for nets that
             diverge, whose last finite parameters may be those of another epoch. Ctrl-C waits for the tasks that have
-            begun; a second one does not. Workers use their CPUs or, with device="cuda", a GPU of their own each.
+            begun; a second one does not. Workers use their CPUs or, with device="cuda", a GPU of their own each. A
+            checkpoint has the nets of finished tasks; every is then a duration, and resume=True trains the other nets,
+            for as many epochs.
         memory_limit : int or str, optional
             Bytes that the data of a source may take in memory, as for MLP.fit. Rows that take more are read from disk
             in each epoch, and the nets are trained one after another.
@@ -398,7 +400,7 @@ class Population(PopulationBase, NetSequence[MLP]):
         ValueError
             If the data do not fit the nets or are not finite, or a setting is invalid; if the checkpoint is of other
             nets, other data or settings, or it and the one before it are damaged; if executor is no executor, or comes
-            with a checkpoint, a time limit or arrays on a GPU.
+            with a time limit, arrays on a GPU, or a checkpoint whose nets cannot go on there.
         FileExistsError
             If there is a checkpoint, but resume is False.
         RuntimeError

@@ -5,7 +5,7 @@ from itertools import cycle
 import numpy as np
 import pytest
 from cuda_cases import Place
-from executor_cases import InPlace
+from executor_cases import InPlace, Interrupted
 
 from fastmlp import MLP, Population
 from fastmlp.devices import Device, device_of_worker
@@ -65,6 +65,14 @@ def test_held_out_samples_on_a_gpu_are_copied_to_the_host(cuda, monkeypatch, sma
     Place("layers", monkeypatch)
     on_gpu = {**STOPPING, "validation_data": (cuda.asarray(HELD_OUT), cuda.asarray(y_held_out))}
     assert_same_fit(fit(3, InPlace(), batch_size=8, **on_gpu), fit(3, batch_size=8, **STOPPING))
+
+
+def test_a_checkpoint_has_the_nets_of_finished_tasks(emulated_cuda, monkeypatch, small_tasks, tmp_path):
+    Place("layers", monkeypatch)
+    path, rest, arguments = tmp_path / "run.ckpt", InPlace(), {"batch_size": 8, **STOPPING}
+    assert fit(3, Interrupted(2), checkpoint=path, **arguments)[1].interrupted
+    assert_same_fit(fit(3, rest, checkpoint=path, resume=True, **arguments), fit(3, **arguments))
+    assert rest.n_submitted == 1
 
 
 def test_each_worker_of_a_machine_has_a_gpu_of_its_own(emulated_cuda, monkeypatch, small_tasks):

@@ -1,6 +1,7 @@
 """What tests of executors share: fits of a population, schedules that do something to the worker, and executors."""
 
 import os
+import pickle
 import signal
 import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -11,6 +12,7 @@ import numpy as np
 
 from fastmlp import AdamW, Population
 from fastmlp.executors.worker_device import Numbers
+from fastmlp.population_training.executor_fit import train_nets
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3)).astype(np.float32)
@@ -67,10 +69,15 @@ FITS = {
 }
 
 
-def fit(name, executor=None, **fit):
-    """Return a population of FITS after its fit, and the result."""
-    sizes, n_nets, settings, arguments = FITS[name]
-    pop = Population(sizes, n_nets, loss="binary_cross_entropy", random_state=0, device="cpu", **settings)
+def fit(name, executor=None, *, n_nets=None, change=lambda pop: None, **fit):
+    """Return a population of FITS after its fit, and the result.
+
+    n_nets : number of nets, if it is to be another one
+    change : what is done to the population before
+    """
+    sizes, n_usual, settings, arguments = FITS[name]
+    pop = Population(sizes, n_nets or n_usual, loss="binary_cross_entropy", random_state=0, device="cpu", **settings)
+    change(pop)
     arguments = {"X": X, "y": Y, "verbose": 0, **arguments, **fit}
     return pop, pop.fit(executor=executor, **arguments)
 
@@ -100,6 +107,35 @@ class InPlace(Executor):
         return future
 
 
+class Interrupted(InPlace):
+    """Executor that raises KeyboardInterrupt instead of taking its task number n."""
+
+    def __init__(self, n):
+        super().__init__()
+        self.n = n
+
+    def submit(self, function, /, *arguments):
+        if self.n_submitted == self.n:
+            raise KeyboardInterrupt
+        return super().submit(function, *arguments)
+
+
+class Pickled(InPlace):
+    """Executor that calls functions at once, with what a process would get; `sizes` has the bytes of each call."""
+
+    __module__ = "concurrent.futures.process"  # so that arrays are shared as with processes
+
+    def __init__(self):
+        super().__init__()
+        self.sizes = []
+
+    def submit(self, function, /, *arguments):
+        sent = pickle.dumps((function, arguments))
+        self.sizes.append(len(sent))
+        function, arguments = pickle.loads(sent)
+        return super().submit(function, *arguments)
+
+
 def process_pool(n_workers):
     """Return a pool of processes that are started anew, since pytest has threads."""
     return ProcessPoolExecutor(n_workers, mp_context=get_context("spawn"))
@@ -116,6 +152,22 @@ def number_among(folder, n_workers):
 def process_number(estimator, X, y):
     """Score in the form of scikit-learn: the number of the process that computes it."""
     return os.getpid()
+
+
+NOTES = "FASTMLP_TEST_NOTES"  # variable with the path of a file to which workers write what they do
+
+
+def note(text):
+    """Write the number of this process and a text, if NOTES names a file."""
+    if path := os.environ.get(NOTES):
+        with open(path, "a", encoding="utf-8") as file:  # a short line is written at once
+            file.write(f"{os.getpid()} {text}\n")
+
+
+def noted_train_nets(arrays, argument):
+    """Train the nets of a task as train_nets does, after a note of the first one's number."""
+    note(str(argument.nets.start))
+    return train_nets(arrays, argument)
 
 
 class Does:
@@ -136,6 +188,8 @@ class Does:
 class KillsWorkerOnce(Does):
     def act(self):
         os.remove(self.path)
+        note("killed")
+        time.sleep(0.3)  # until the results of the tasks before are where they belong
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -155,6 +209,13 @@ class InterruptsOnce(Does):
     def act(self):
         os.remove(self.path)
         os.kill(os.getpid(), signal.SIGINT)
+
+
+class Waits(Does):
+    """Makes a task take a tenth of a second."""
+
+    def act(self):
+        time.sleep(0.1)
 
 
 class WaitsForAnother(Does):

@@ -5,9 +5,10 @@ import time
 
 import numpy as np
 import pytest
-from executor_cases import KillsWorkerOnce, KillsWorkers, WaitsForAnother, fit
+from executor_cases import NOTES, KillsWorkerOnce, KillsWorkers, WaitsForAnother, fit, noted_train_nets
 
-from fastmlp.population_training import nets_per_task
+from fastmlp.executors.tasks import TASKS_PER_SLOT
+from fastmlp.population_training import executor_fit, nets_per_task
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.full]
 
@@ -45,12 +46,70 @@ def assert_same_bits_with(schedule, executor):
     assert set(result.stopped_by) == {"epochs"}
 
 
-def test_loky_goes_on_after_a_kill(loky_executor, tmp_path):
-    assert_same_bits_with(KillsWorkerOnce(tmp_path / "kill"), loky_executor)
+@pytest.fixture
+def notes(tmp_path, monkeypatch):
+    """File to which workers that are started later write which tasks they begin."""
+    path = tmp_path / "notes"
+    monkeypatch.setenv(NOTES, str(path))
+    monkeypatch.setattr(executor_fit, "train_nets", noted_train_nets)
+    return path
 
 
-def test_dask_goes_on_after_a_kill(dask_client, tmp_path):
-    assert_same_bits_with(KillsWorkerOnce(tmp_path / "kill"), dask_client.get_executor())
+def kill_half_way(executor, notes, monkeypatch):
+    """Check the bits of a fit of 16 tasks, of which one kills its worker when five have ended.
+
+    Return which task was begun by which process, as (process, task) in this order, the process that was killed, and
+    the tasks that had ended before.
+    """
+    path, take, ended = notes.with_name("kill"), executor_fit.WorkersFit._take, []
+    schedule = KillsWorkerOnce(path)
+    expected, _ = fit("lanes", n_nets=256, schedule=schedule)
+
+    def noted(self, task, result):
+        take(self, task, result)
+        if not killed_process(notes):
+            ended.append(task.argument.nets.start)
+            if len(ended) == 5:
+                path.touch()
+
+    monkeypatch.setattr(executor_fit.WorkersFit, "_take", noted)
+    found, result = fit("lanes", executor, n_nets=256, schedule=schedule)
+    np.testing.assert_array_equal(found.params, expected.params)
+    assert set(result.stopped_by) == {"epochs"}
+    begun = [line.split() for line in notes.read_text().splitlines()]
+    begun = [(int(process), int(task)) for process, task in begun if task != "killed"]
+    assert {task for _, task in begun} == set(range(0, 256, 16))
+    return begun, killed_process(notes), ended
+
+
+def killed_process(notes):
+    lines = [line.split() for line in notes.read_text().splitlines()]
+    return next((int(process) for process, event in lines if event == "killed"), None)
+
+
+def repeated(begun):
+    """Return the processes that have begun each task that was begun more than once."""
+    processes = {}
+    for process, task in begun:
+        processes.setdefault(task, []).append(process)
+    return {task: found for task, found in processes.items() if len(found) > 1}
+
+
+def test_loky_repeats_the_tasks_that_were_submitted(notes, loky_executor, monkeypatch, count):
+    begun, killed, ended = kill_half_way(loky_executor, notes, monkeypatch)
+    again = repeated(begun)
+    assert any(processes[0] == killed for processes in again.values())
+    assert len(again) <= 2 * TASKS_PER_SLOT, "of two workers"
+    assert not again.keys() & set(ended)
+    count("tasks that loky repeats after the kill of a worker, of 16", len(again))
+
+
+def test_dask_repeats_the_tasks_of_the_killed_worker(notes, dask_client, monkeypatch, count):
+    begun, killed, _ = kill_half_way(dask_client.get_executor(), notes, monkeypatch)
+    again = repeated(begun)
+    assert again
+    assert {process for processes in again.values() for process in processes[:-1]} == {killed}
+    count("tasks that Dask repeats after the kill of a worker, of 16", len(again))
 
 
 def test_a_task_that_kills_each_worker_ends_loky_with_an_error(loky_executor, tmp_path):

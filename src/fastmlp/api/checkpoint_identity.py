@@ -24,7 +24,7 @@ from ..persistence.checkpoints import (
     refuse_without_file,
     warn_of_schedule,
 )
-from ..population_training.fit_state import PopulationFitState
+from ..population_training.fit_state import ALL, PopulationFitState
 from ..population_training.saving import PopulationSaver
 from ..population_training.state_checks import check_population_state
 from ..population_training.task import PopulationTask, epochs_of_attempt
@@ -235,12 +235,13 @@ def population_saver(
     """Return the saver of the fit of a population, in a file.
 
     samples : the samples by the name of their part
-    fit : arguments of fit that the task does not have: epochs, restart_after and schedule
+    fit : arguments of fit that the task does not have, epochs, restart_after and schedule, and on_workers, whether the
+        workers of an executor train
 
     Raises
     ------
     ValueError
-        If the file is of another fit, or of one with more epochs.
+        If the file is of another fit, or of one with more epochs; or if workers cannot go on from it.
     """
     check_place_of_rows(file, on_disk=False)
     random, found = {"seed": pop.seed, "fits": pop.fits}, file.found
@@ -270,7 +271,9 @@ def population_saver(
         file.check_identity(identity)
         with file.checking_state():
             check_population_state(start, task, before, fit["restart_after"])
-        if before != epochs:
+        if fit["on_workers"]:
+            _check_for_workers(file, start, epochs)
+        elif before != epochs:
             _check_longer(file, task, start, schedules, fit)
     file.begin(identity, "" if start is None else f"with {counted(start.n_ended, 'finished net')} of {pop.n_nets:,}")
     identity["fit"] |= {"epochs": epochs, **schedules.described(epochs)}
@@ -281,6 +284,27 @@ def population_saver(
         file.write(Checkpoint(identity, random, epochs, parts), counted(state.n_ended, "finished net"))
 
     return PopulationSaver(file.timer, write, start)
+
+
+def _check_for_workers(file: CheckpointFile, start: PopulationFitState, epochs: int) -> None:
+    """Raise ValueError if the workers of an executor cannot go on from a state; epochs : of this fit"""
+    assert file.found is not None
+    path = str(file.path)
+    if start.on_workers != ALL:
+        raise ValueError(
+            f"{path!r} is a checkpoint of a fit without executor=, whose nets may be in the middle of their training. "
+            "Go on without executor=, or name another file."
+        )
+    if file.found.epochs != epochs:
+        raise ValueError(f"{path!r} {_not_extended(file.found.epochs, epochs, path)}")
+
+
+def _not_extended(before: int, epochs: int, path: str) -> str:
+    """Return what is said of a file with nets that were trained on workers; path : of the file"""
+    return (
+        f"has nets that workers of an executor have trained for {before:,} epochs, and which cannot go on to "
+        f"epochs={epochs}. Give epochs={before} or, to train anew, remove it and {path + PREVIOUS!r}."
+    )
 
 
 def _check_longer(
@@ -303,6 +327,8 @@ def _check_longer(
             f"{path!r} is a checkpoint of a fit of {before:,} epochs, but epochs={epochs}. Give at least {before}, or "
             "name another file."
         )
+    if start.on_workers:
+        raise ValueError(f"{path!r} {_not_extended(before, epochs, path)}")
     length_before, length = (epochs_of_attempt(n, restart_after, start.attempt) for n in (before, epochs))
     if length > length_before and (n := start.n_without_state):
         raise ValueError(

@@ -66,7 +66,7 @@ def fit_population(
         }
         refuse_with_shared_weights(pop, arguments, others)
     if executor is not None:
-        refuse_with_executor(given.X, checkpoints.checkpoint, arguments.time_limit)
+        refuse_with_executor(given.X, checkpoints, arguments.time_limit)
     file = checkpoint_file(*checkpoints, "population", arguments.verbose)
     if reads_rows(given.X, given.y):
         from .stream_arguments import StreamArguments
@@ -94,12 +94,14 @@ def fit_population(
         task, samples = _prepared(pop, arguments, given, rule, monitor, executor is not None, watch)
         schedule, _ = arguments.schedules
         further = {"epochs": arguments.epochs, "restart_after": restart_after, "schedule": schedule}
+        further["on_workers"] = executor is not None
         saver = population_saver(file, pop, task, samples, further)
     error: BaseException | None = None
     if executor is None:
         outcome, restarts, interrupted = run(task, arguments.epochs, restart_after, pop._draw, saver)
     else:
-        outcome, restarts, interrupted, error = run_with_executor(executor, pop, task, arguments.epochs, restart_after)
+        of_fit = pop, task, arguments.epochs, restart_after, saver
+        outcome, restarts, interrupted, error = run_with_executor(executor, *of_fit)
     with interrupts.deferred():  # Ctrl-C here must not leave trained nets without their result
         if task.watch is not None:
             task.watch.look(outcome, at_end=True)

@@ -7,27 +7,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..checkpoint_interval import check_interval_of_tasks
 from ..data.population_data import Strides
 from ..data.validation import as_features, inputs_only
 from ..devices import Device, device_of
 from ..kernels.structs import Samples
 from ..memory_check import OUTPUTS, check_array
+from .fit_arguments import CheckpointArguments
 from .net_base import NetBase
 
 if TYPE_CHECKING:
+    from ..population_training.saving import PopulationSaver
     from ..population_training.task import PopulationOutcome, PopulationTask
     from .population_base import PopulationBase
 
 ON_WORKERS = Device("cpu", "the workers of an executor compute on CPUs")
 
 
-def refuse_with_executor(X: Any, checkpoint: Any = None, time_limit: Any = None) -> None:
+def refuse_with_executor(X: Any, checkpoints: CheckpointArguments | None = None, time_limit: Any = None) -> None:
     """Raise ValueError for what cannot be combined with an executor."""
-    if checkpoint is not None:
-        raise ValueError(
-            "checkpoint= cannot be combined with executor=: leave one of them out. An interrupted fit with an executor "
-            "keeps its finished nets."
-        )
+    if checkpoints is not None and checkpoints.checkpoint is not None:
+        check_interval_of_tasks(checkpoints.every)
     if time_limit is not None:
         raise ValueError(
             "time_limit= cannot be combined with executor=: leave one of them out. Ctrl-C ends a fit with an executor, "
@@ -52,7 +52,12 @@ def workers_for(executor: Any) -> AbstractContextManager[Any]:
 
 
 def run_with_executor(
-    executor: Any, pop: PopulationBase, task: PopulationTask, epochs: int, restart_after: int | None
+    executor: Any,
+    pop: PopulationBase,
+    task: PopulationTask,
+    epochs: int,
+    restart_after: int | None,
+    saver: PopulationSaver | None,
 ) -> tuple[PopulationOutcome, np.ndarray, bool, BaseException | None]:
     """Train the nets on the workers of an executor; arguments and result are those of WorkersFit and its run."""
     from ..population_training.executor_fit import Draws, WorkersFit
@@ -61,7 +66,7 @@ def run_with_executor(
     fit: WorkersFit | None = None
     try:
         with workers_for(executor) as workers:
-            fit = WorkersFit(workers, task, epochs, restart_after, draws)
+            fit = WorkersFit(workers, task, epochs, restart_after, draws, saver)
             return fit.run()
     except KeyboardInterrupt:  # before or after the tasks, such as while the shared arrays are deleted
         if fit is None:

@@ -96,6 +96,8 @@ class Tasks:
             with interrupts.deferred():
                 self.workers.cancel(list(self._running))
             raise
+        finally:
+            self.workers.forget(self.arrays)
 
     def _submit(self) -> None:
         n_slots = self.workers.n_slots

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ from .worker_device import Numbers
 
 UNKNOWN_SLOTS = 8  # tasks that are taken to run at a time where an executor does not say how many workers it has
 COUNT_EVERY = 1.0  # seconds between two counts of a cluster's workers
+COMPARED = 2**20  # bytes of two arrays that are compared at a time
 
 
 class Threads(NamedTuple):
@@ -45,6 +47,24 @@ class Threads(NamedTuple):
         return max(1, n_processors() // slots)
 
 
+@dataclass
+class SharedArray:
+    """Array that workers have got, and what tasks name it by."""
+
+    array: np.ndarray
+    name: Any
+
+
+def have_same_bits(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two arrays, which are contiguous, have the same type, shape and bits."""
+    if (one.dtype, one.shape) != (other.dtype, other.shape):
+        return False
+    if _address(one) == _address(other):
+        return True
+    left, right = (array.reshape(-1).view(np.uint8) for array in (one, other))
+    return all(np.array_equal(left[k : k + COMPARED], right[k : k + COMPARED]) for k in range(0, len(left), COMPARED))
+
+
 class Workers:
     """Workers of an executor of which nothing is known: arrays travel with each task, which has one thread."""
 
@@ -52,18 +72,29 @@ class Workers:
         self.executor = executor
         self.stop = threading.Event()  # set to end what these workers do, as Ctrl-C does ...
         self.leave = threading.Event()  # ... and as a second one
-        self._shared: dict[tuple, tuple[np.ndarray, Any]] = {}  # by address, with the array, which keeps its address
+        self._shared: list[SharedArray] = []
+        self._known: dict[tuple, tuple[np.ndarray, SharedArray]] = {}  # by address, which the array keeps
         self._lock = threading.Lock()
 
     # ---- arrays
 
     def share(self, array: np.ndarray) -> Any:
-        """Return what a task names an array by. An array that was shared before is not sent again."""
-        key = array.__array_interface__["data"][0], array.shape, array.dtype.str
+        """Return what a task names an array by. The bits of an array that was shared before are not sent again."""
+        key = _address(array)
         with self._lock:
-            if key not in self._shared:
-                self._shared[key] = array, self._send(array)
-            return self._shared[key][1]
+            if key not in self._known:
+                found = next((shared for shared in self._shared if have_same_bits(shared.array, array)), None)
+                if found is None:
+                    found = SharedArray(array, self._send(array))
+                    self._shared.append(found)
+                self._known[key] = array, found
+            return self._known[key][1].name
+
+    def forget(self, arrays: list[np.ndarray]) -> None:
+        """Let go of arrays, whose bits stay shared. They need not be kept where others have the same bits."""
+        with self._lock:
+            for array in arrays:
+                self._known.pop(_address(array), None)
 
     def _send(self, array: np.ndarray) -> Any:
         return array
@@ -71,6 +102,7 @@ class Workers:
     def close(self) -> None:
         """Release the shared arrays."""
         self._shared.clear()
+        self._known.clear()
 
     # ---- tasks
 
@@ -116,6 +148,10 @@ class Workers:
         """
         if isinstance(error, BrokenExecutor):
             raise type(error)(f"The executor is broken and takes no more tasks: {error}") from error
+
+
+def _address(array: np.ndarray) -> tuple:
+    return array.__array_interface__["data"][0], array.shape, array.dtype.str
 
 
 class ThreadWorkers(Workers):
@@ -225,9 +261,9 @@ class DaskWorkers(Workers):
     def replace(self, error: BaseException) -> None:
         """Scatter the arrays again that are lost: the only worker that had them may be the one that was lost."""
         with self._lock:
-            for key, (array, shared) in self._shared.items():
-                if shared.status != "finished":
-                    self._shared[key] = array, self._send(array)
+            for shared in self._shared:
+                if shared.name.status != "finished":
+                    shared.name = self._send(shared.array)
 
 
 def _ask(question: Callable[[], Any]) -> Any:

@@ -19,15 +19,17 @@ from ..executors.tasks import Task, Tasks
 from ..executors.worker_device import device_here
 from ..executors.workers import Workers
 from ..initialization import Init, draw_params
+from ..kernels.jit import interrupts
 from ..kernels.jit.compile_time import add_wait
-from ..kernels.structs import Samples
+from ..kernels.structs import RUNNING
 from ..network.spec import Network
+from .executor_saving import EndedNetsSaver
 from .fit import empty_outcome, run, shown_progress
 from .fit_state import OUTCOME
 from .nets_per_task import TaskSizes
+from .saving import PopulationSaver
+from .shared_samples import Shared, SharedSamples, filled
 from .task import PopulationOutcome, PopulationTask
-
-ARRAYS = "X", "Y", "weight"  # of Samples
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class NetsTask(NamedTuple):
 
     nets: slice
     task: PopulationTask  # without the arrays that are shared
-    is_shared: tuple[bool, ...]  # of ARRAYS of the training and of the held-out samples
+    shared: tuple[Shared, ...]  # of the arrays of the training samples, and of the held-out ones
     epochs: int
     restart_after: int | None
     draws: Draws | None  # None without restarts
@@ -83,17 +85,27 @@ class WorkersFit:
     epochs : int     largest number of epochs per net, restarts included
     restart_after : int or None     as for run
     draws : Draws     what restarted nets are drawn from
+    saver : PopulationSaver or None     takes the nets that have ended, and has those that need not be trained again
     """
 
-    def __init__(self, workers: Workers, task: PopulationTask, epochs: int, restart_after: int | None, draws: Draws):
+    def __init__(
+        self,
+        workers: Workers,
+        task: PopulationTask,
+        epochs: int,
+        restart_after: int | None,
+        draws: Draws,
+        saver: PopulationSaver | None = None,
+    ):
         self.workers, self.task, self.epochs, self.restart_after = workers, task, epochs, restart_after
         self.draws = None if restart_after is None else draws
         self.outcome = empty_outcome(task, epochs, restart_after)
         self.restarts = np.zeros(task.n_nets, np.int64)
-        self._samples = _Sharing.of(task)
-        net_bytes = task.params[0].nbytes + self._samples.own_bytes // task.n_nets
-        self._sizes = TaskSizes(task, epochs, net_bytes)
-        self._first = 0  # net of the next task
+        self._samples = SharedSamples(task)
+        sent, there = self._samples.net_bytes
+        self._sizes = TaskSizes(task, epochs, task.params[0].nbytes + sent, task.params[0].nbytes + there)
+        self._saver = None if saver is None else EndedNetsSaver(saver, task, self.outcome, self.restarts, restart_after)
+        self._waiting = stretches(self.outcome.status == RUNNING)  # nets of the next tasks
         self._compiled = 0.0
 
     def run(self) -> tuple[PopulationOutcome, np.ndarray, bool, BaseException | None]:
@@ -105,6 +117,7 @@ class WorkersFit:
         ended_early = False
         with shown_progress(self.task, self.outcome) as progress:
             self._progress = progress
+            progress.done = self.task.n_nets - self._n_waiting
             try:
                 shared, on_gpus = self._samples.shared, not self.task.device.is_host
                 Tasks(self.workers, train_nets, shared, self._cut, self._take, on_gpus).run(self.task.verbose)
@@ -113,22 +126,34 @@ class WorkersFit:
             except Exception as found:
                 ended_early, error = True, found
         add_wait(self._compiled)
+        has_begun = error is None or bool(np.any(self.outcome.status != RUNNING))  # otherwise there is nothing to keep
+        if self._saver is not None and has_begun:
+            with interrupts.deferred():
+                self._saver.save()
         return self.outcome, self.restarts, ended_early, error
 
+    @property
+    def _n_waiting(self) -> int:
+        return sum(nets.stop - nets.start for nets in self._waiting)
+
     def _cut(self, n_slots: int) -> Task | None:
-        n_left = self.task.n_nets - self._first
-        if not n_left:
+        if not self._waiting:
             return None
-        nets = slice(self._first, self._first + self._sizes.next(n_left, n_slots))
-        self._first = nets.stop
-        task = self._samples.part(self.task, nets)
+        first = self._waiting.pop(0)
+        n_left = first.stop - first.start + self._n_waiting
+        nets = slice(first.start, min(first.stop, first.start + self._sizes.next(n_left, n_slots)))
+        if nets.stop < first.stop:
+            self._waiting.insert(0, slice(nets.stop, first.stop))
+        task, shared = self._samples.part(nets)
         draws = None if self.draws is None else self.draws.part(nets)
-        argument = NetsTask(nets, task, self._samples.is_shared, self.epochs, self.restart_after, draws, _version())
+        argument = NetsTask(nets, task, shared, self.epochs, self.restart_after, draws, _version())
         n = nets.stop - nets.start
         return Task(argument, f"net {nets.start}" if n == 1 else f"nets {nets.start} to {nets.stop - 1}")
 
     def _take(self, task: Task, result: NetsResult) -> None:
         nets = task.argument.nets
+        if result.interrupted and self._saver is not None:
+            self._saver.keep(nets)
         self.task.params[nets] = result.params
         for name in OUTCOME:
             array = getattr(self.outcome, name)
@@ -146,50 +171,18 @@ class WorkersFit:
         self._progress.show(self._progress.done + nets.stop - nets.start, float("nan"), find_best)
         if self.task.watch is not None:
             self.task.watch.look(self.outcome)
+        if self._saver is not None and self._saver.is_due:
+            self._saver.save()
 
 
-class _Sharing(NamedTuple):
-    """Arrays of the samples of a fit: those of all nets are shared, those of each net travel with its task."""
+def stretches(are_in: np.ndarray) -> list[slice]:
+    """Return the stretches of nets that follow each other of those in a mask (n_nets,).
 
-    arrays: tuple[np.ndarray, ...]  # of training samples, then of held-out ones, in the order of ARRAYS
-    strides: tuple[int, ...]  # elements from net to net; 0 for an array of all nets
-
-    @classmethod
-    def of(cls, task: PopulationTask) -> _Sharing:
-        data = [getattr(task.data, name) for name in ARRAYS]
-        if task.held_out is None:
-            return cls(tuple(data), task.strides)
-        return cls((*data, *(getattr(task.held_out, name) for name in ARRAYS)), (*task.strides, 0, 0, 0))
-
-    @property
-    def is_shared(self) -> tuple[bool, ...]:
-        return tuple(stride == 0 and array.size > 0 for array, stride in zip(self.arrays, self.strides, strict=True))
-
-    @property
-    def shared(self) -> list[np.ndarray]:
-        return [array for array, shared in zip(self.arrays, self.is_shared, strict=True) if shared]
-
-    @property
-    def own_bytes(self) -> int:
-        return sum(array.nbytes for array, shared in zip(self.arrays, self.is_shared, strict=True) if not shared)
-
-    def part(self, task: PopulationTask, nets: slice) -> PopulationTask:
-        """Return the task of some nets with the samples that are theirs alone, and empty arrays for the others."""
-        found: list[Any] = []
-        for array, stride, shared in zip(self.arrays, self.strides, self.is_shared, strict=True):
-            own = array[nets.start * stride : nets.stop * stride] if stride else array
-            found.append(array[:0] if shared else own)
-        data = task.data._replace(**dict(zip(ARRAYS, found[:3], strict=True)))
-        held_out = None
-        if task.held_out is not None:
-            held_out = task.held_out._replace(**dict(zip(ARRAYS, found[3:], strict=True)))
-        return task.part(nets, data, held_out)
-
-
-def _filled(samples: Samples, is_shared: tuple[bool, ...], arrays: list[np.ndarray]) -> Samples:
-    """Return samples with the shared arrays, which are taken from the front of `arrays`."""
-    found: dict[str, Any] = {name: arrays.pop(0) for name, shared in zip(ARRAYS, is_shared, strict=True) if shared}
-    return samples._replace(**found)
+    >>> stretches(np.array([True, True, False, True]))
+    [slice(0, 2, None), slice(3, 4, None)]
+    """
+    ends = np.flatnonzero(np.diff(are_in, prepend=False, append=False)).tolist()
+    return [slice(*pair) for pair in zip(ends[::2], ends[1::2], strict=True)]
 
 
 def train_nets(arrays: list[np.ndarray], argument: NetsTask) -> NetsResult:
@@ -203,9 +196,9 @@ def train_nets(arrays: list[np.ndarray], argument: NetsTask) -> NetsResult:
             "version everywhere."
         )
     watch, task, arrays = Stopwatch(), argument.task, list(arrays)
-    data, held_out = _filled(task.data, argument.is_shared[:3], arrays), task.held_out
+    data, held_out = filled(task.data, argument.shared[:3], arrays), task.held_out
     if held_out is not None:
-        held_out = _filled(held_out, argument.is_shared[3:], arrays)
+        held_out = filled(held_out, argument.shared[3:], arrays)
     device = device_here(task.device)
     place = backend(device).place
     with device.on():

@@ -71,6 +71,12 @@ def empty_outcome(task: PopulationTask, epochs: int, restart_after: int | None) 
     return PopulationOutcome.empty(task, recorded_epochs(length, n_records).copy())
 
 
+def negates_best_value(task: PopulationTask) -> bool:
+    """Whether outcome.best_value has the negative of the best accuracy during a fit, and in its states."""
+    is_accuracy = task.monitor is not None and task.monitor.endswith("accuracy")
+    return is_accuracy and task.family not in TRAIN
+
+
 def run(
     task: PopulationTask,
     epochs: int,
@@ -133,7 +139,7 @@ def run(
             outcome.status[outcome.status == RUNNING] = OUT_OF_TIME
     if restart_after is not None:
         outcome.epochs += spent
-    if train is train_together and task.monitor is not None and task.monitor.endswith("accuracy"):
+    if negates_best_value(task):
         outcome.best_value *= -1.0
     return outcome, restarts, interrupted
 

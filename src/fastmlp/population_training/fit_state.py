@@ -14,6 +14,7 @@ from ..training.fit_state import FitState, Parts
 # Arrays of the outcome. The status comes first: nets are trained while it is copied, and write theirs last.
 OUTCOME = "status", "epochs", "best_epochs", "loss", "accuracy", "best_value", "all_correct", "record_epochs", "records"
 RESULTS, NETS, ENDED, NET = "outcome.", "nets.", "ended.", "net."  # prefixes of arrays in a file
+ALL, SOME, ON_WORKERS = "all", "some", "on_workers"  # which nets workers of an executor have trained, and its name
 State = TypeVar("State")
 
 
@@ -58,6 +59,9 @@ class PopulationFitState:
     suspended: SuspendedNets = field(default_factory=SuspendedNets.none)  # nets trained together
     fits: dict[int, FitState] = field(default_factory=dict)  # nets trained one by one, by their number
     ended: SuspendedNets = field(default_factory=SuspendedNets.none)  # nets trained together
+    # ALL or SOME: which of the nets that have ended were trained, with all their restarts, by workers of an executor.
+    # Those are not in `ended` or `fits`.
+    on_workers: str = ""
 
     @property
     def n_ended(self) -> int:
@@ -103,7 +107,8 @@ class PopulationFitState:
         for prefix, nets in ((NETS, self.suspended), (ENDED, self.ended)):
             arrays |= {f"{prefix}{name}": array for name, array in nets._asdict().items()}
         fits = parts_of_nets(self.fits)
-        return Parts(arrays | fits.arrays, {"attempt": self.attempt, "fits": fits.numbers})
+        numbers = {"attempt": self.attempt, "fits": fits.numbers}
+        return Parts(arrays | fits.arrays, numbers | ({ON_WORKERS: self.on_workers} if self.on_workers else {}))
 
     @classmethod
     def from_file(cls, parts: Parts) -> PopulationFitState:
@@ -116,6 +121,7 @@ class PopulationFitState:
             suspended=_nets_of_file(arrays, NETS),
             fits=states_of_nets(Parts(arrays, numbers["fits"]), FitState.from_file),
             ended=_nets_of_file(arrays, ENDED) if f"{ENDED}net_index" in arrays else SuspendedNets.none(),
+            on_workers=numbers.get(ON_WORKERS, ""),
         )
 
 

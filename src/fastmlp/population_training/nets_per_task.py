@@ -14,6 +14,7 @@ FIRST_SECONDS = 0.5  # of the first tasks, whose time is estimated
 # tasks are short.
 FIRST_RATE = 1e9
 MOST_BYTES = 8_000_000  # of a task's parameters and own samples; Dask warns of tasks of more than 10 MB
+MOST_BYTES_THERE = 32 * MOST_BYTES  # of them on its worker, where each net has its own copy of a shared row
 
 
 class TaskSizes:
@@ -22,15 +23,16 @@ class TaskSizes:
     task : PopulationTask     of all nets
     epochs : largest number of epochs per net
     net_bytes : bytes that a task has for each net
+    bytes_there : bytes that a worker has for each net; by default no more
     """
 
-    def __init__(self, task: PopulationTask, epochs: int, net_bytes: int):
+    def __init__(self, task: PopulationTask, epochs: int, net_bytes: int, bytes_there: int = 0):
         samples = epochs * task.data.n_samples
         work = samples * (products(task.network, 1) + NET_STEP_WORK)
         self.net_seconds = work / FIRST_RATE  # of a net on a task's threads
         self._seconds = FIRST_SECONDS
         self._step = LANES if task.family == "population_simd" else 1  # lanes are filled
-        self._most = max(1, MOST_BYTES // max(1, net_bytes))
+        self._most = max(1, min(MOST_BYTES // max(1, net_bytes), MOST_BYTES_THERE // max(1, bytes_there)))
 
     def take(self, n_nets: int, seconds: float) -> None:
         """Take the time of a finished task."""

@@ -11,7 +11,7 @@ import numpy as np
 from ..checkpoint_interval import Timer
 from ..kernels.structs import ALL_EPOCHS, RUNNING, SuspendedNets
 from ..training.fit_state import FitState
-from .fit_state import OUTCOME, PopulationFitState
+from .fit_state import OUTCOME, SOME, PopulationFitState
 from .kept_nets import KeptNets
 from .task import PopulationOutcome, PopulationTask
 
@@ -27,7 +27,8 @@ class PopulationSaver:
     def __init__(
         self, timer: Timer, write: Callable[[PopulationFitState], None], start: PopulationFitState | None = None
     ):
-        self.timer, self._write, self.start = timer, write, start
+        self.timer, self.write, self.start = timer, write, start
+        self._on_workers = SOME if start is not None and start.on_workers else ""
         self._parts: Callable[[], dict[str, Any]] = dict
         self._slots: dict[int, NetSlot] = {}  # nets in training, one by one
         self._ended: dict[int, FitState] = {}  # nets that have ended with their last epoch, one by one
@@ -47,7 +48,8 @@ class PopulationSaver:
             results = {name: getattr(outcome, name).copy() for name in OUTCOME}  # the status first
             arrays = {"params": task.params.copy(), "restarts": restarts.copy(), "spent": spent.copy()}
             ended = ended_nets(results, arrays["params"], outcome.kept)
-            return {"outcome": results, "attempt": attempt, "ended": ended, **arrays}
+            numbers = {"attempt": attempt, "on_workers": self._on_workers}
+            return {"outcome": results, "ended": ended, **numbers, **arrays}
 
         self._parts = parts
 
@@ -60,7 +62,7 @@ class PopulationSaver:
         """
         parts = self._parts()
         fits = self._fits_of_ended(parts["outcome"]["status"])
-        self._write(PopulationFitState(**parts, suspended=suspended or SuspendedNets.none(), fits=fits))
+        self.write(PopulationFitState(**parts, suspended=suspended or SuspendedNets.none(), fits=fits))
 
     # ---- nets that are trained one by one, several at a time
 
@@ -124,7 +126,7 @@ class PopulationSaver:
                 fits[net] = slot.state
         if self.start is not None:  # nets that have not gone on yet
             fits = {**self.start.fits, **fits}
-        self._write(PopulationFitState(**parts, fits=fits))
+        self.write(PopulationFitState(**parts, fits=fits))
 
     def _fits_of_ended(self, status: np.ndarray) -> dict[int, FitState]:
         """Return the states of nets that have ended with their last epoch, by this fit or before it."""

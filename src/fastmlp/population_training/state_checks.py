@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import shown
 from ..kernels.structs import ALL_EPOCHS, DIVERGED_NET, MAX_RECORDS, NO_EPOCH, RUNNING, UNCHECKED, SuspendedNets
 from ..training.state_checks import StateForm, check_array, check_count, check_integers, check_state
-from .fit_state import PopulationFitState
+from .fit_state import ALL, SOME, PopulationFitState
 from .task import PopulationOutcome, PopulationTask, epochs_of_attempt
 
 N_POWERS, N_NUMBERS = 2, 4  # columns of arrays of SuspendedNets
@@ -28,9 +29,12 @@ def check_population_state(
     n_epochs = epochs_of_attempt(epochs, restart_after, state.attempt)
     check_count("the number of epochs of the attempt", n_epochs, 1, epochs)
     check_array("params", state.params, task.dtype, n_nets, n_params)
-    check_integers("restarts", state.restarts, 0, state.attempt, n_nets)
+    if state.on_workers not in ("", SOME, ALL):
+        raise ValueError(f"on_workers should be {SOME!r} or {ALL!r}, but it is {shown(state.on_workers)}")
+    most_restarts = epochs if state.on_workers else state.attempt  # workers make all attempts of a net
+    check_integers("restarts", state.restarts, 0, most_restarts, n_nets)
     check_integers("spent", state.spent, 0, epochs, 0 if restart_after is None else n_nets)
-    _check_outcome(state.outcome, task, epochs_of_attempt(epochs, restart_after, 0))
+    _check_outcome(state.outcome, task, epochs if state.on_workers else epochs_of_attempt(epochs, restart_after, 0))
     status = state.outcome["status"]
     _check_nets("nets", state.suspended, task, n_epochs - 1, status == RUNNING)  # kernels end a net at the last epoch
     _check_nets("ended", state.ended, task, n_epochs, status == ALL_EPOCHS)

@@ -81,13 +81,13 @@ def sweep(  # noqa: PLR0913
         scores have the same bits. The best configuration is refitted in this process.
     checkpoint : str or path, optional
         File that keeps the scores of all finished populations, for resume=True. Each population has a file of its own
-        beside it, written at intervals and at its end; with an executor it has none.
+        beside it, written at intervals and at its end.
     every : int or str, default "5 min"
-        Interval between checkpoints of the population in training, as for Population.fit.
+        Interval between checkpoints of the populations in training, as for Population.fit.
     resume : bool, default False
         Whether to go on from the checkpoint, to the same scores as without an interruption. If there is no such file,
         the search starts anew. A larger number of epochs extends the fits of all populations, except for those to which
-        the space gives a number of their own; populations without a file are trained again.
+        the space gives a number of their own; populations that workers of an executor have trained are trained again.
 
     Returns
     -------

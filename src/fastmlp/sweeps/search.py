@@ -37,11 +37,11 @@ class Group(NamedTuple):
 class SearchCheckpoint(Protocol):
     """What a search needs of its checkpoint file; SearchFile is the implementation."""
 
-    def begin(self, search: Search) -> None:
+    def begin(self, search: Search, on_workers: bool) -> None:
         """Give the search the scores in the file, if there are any, and keep the search, to save its scores."""
 
-    def options(self, number: int) -> dict[str, Any]:
-        """Return the arguments of the fit of a group about its own checkpoint; number : of the group"""
+    def options(self, group: Group) -> dict[str, Any]:
+        """Return the arguments of the fit of a group about its own checkpoint."""
 
     def save(self, number: int) -> None:
         """Write the scores, with those of a group that is finished; number : of the group"""
@@ -124,7 +124,7 @@ class Search:
         """
         self._file = file
         if file is not None:
-            file.begin(self)
+            file.begin(self, executor is not None)
         try:
             if executor is not None:
                 self._run_on_workers(verbose, executor, show)
@@ -199,8 +199,8 @@ class Search:
         )
         shape = len(group.members), self.cv
         weights = np.tile(self.fold_weights, (len(group.members), 1))
-        if self._file is not None and executor is None:
-            fit |= self._file.options(group.number)
+        if self._file is not None:
+            fit |= self._file.options(group)
         result = pop.fit(self.features, self.targets, sample_weight=weights, verbose=verbose, executor=executor, **fit)
         figures = pop.evaluate(self.features, self.targets, sample_weight=1.0 - weights)
         score = figures["accuracy"] if self.scoring == "accuracy" else -figures["loss"]

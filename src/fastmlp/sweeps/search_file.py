@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from ..checkpoint_interval import check_interval_of_tasks
 from ..data.digest import digest_of
 from ..errors import counted
 from ..optimizers import setting_text
 from ..persistence.checkpoints import PREVIOUS, SEARCH, Checkpoint, CheckpointFile, Identity, refuse_without_file
+from ..population_training.fit_state import ALL, ON_WORKERS
 from ..training.fit_state import Parts
 from ..training.state_checks import check_array, check_integers
-from .search import Search
+from .search import Group, Search
 
 EPOCHS = "epochs"  # setting of a search, and number of its state
 
@@ -45,6 +47,7 @@ class SearchFile:
         self._file = CheckpointFile(path, every, resume, SEARCH, verbose)
         self._every, self._lock = every, Lock()
         self._search: Search | None = None
+        self._on_workers = False
         self._identity: Identity = {}
 
     @property
@@ -52,17 +55,22 @@ class SearchFile:
         """Seed of the search in the file; None if there is none."""
         return None if self._file.found is None else int(self._file.found.random["seed"])
 
-    def begin(self, search: Search) -> None:
+    def begin(self, search: Search, on_workers: bool) -> None:
         """Give a search the scores in the file.
+
+        on_workers : whether the workers of an executor train its populations
 
         Raises
         ------
         FileExistsError
             If there is no such file, but one of a population in training beside it.
         ValueError
-            If the file is of another search, or of one with more epochs.
+            If the file is of another search, or of one with more epochs; or if workers train, and the interval counts
+            epochs.
         """
-        self._search, found = search, self._file.found
+        if on_workers:
+            check_interval_of_tasks(self._every)
+        self._search, self._on_workers, found = search, on_workers, self._file.found
         epochs = before = search.defaults["epochs"]
         if found is not None:
             before = found.state.numbers.get(EPOCHS, epochs)  # older versions required the same number
@@ -94,11 +102,29 @@ class SearchFile:
             )
         self._write()  # with the seed, before the first population is finished
 
-    def options(self, number: int) -> dict[str, Any]:
-        """Return the arguments of the fit of population number `number` about its own checkpoint."""
-        path = self._path_of(number)
-        exists = any(Path(f"{path}{suffix}").is_file() for suffix in ("", PREVIOUS))
+    def options(self, group: Group) -> dict[str, Any]:
+        """Return the arguments of the fit of a population about its own checkpoint.
+
+        One from which it cannot go on, as it may be where workers have trained or are to train, is deleted.
+        """
+        path = self._path_of(group.number)
+        files = [Path(f"{path}{suffix}") for suffix in ("", PREVIOUS)]
+        exists = any(file.is_file() for file in files)
+        if exists and not self._goes_on(path, group.configurations[0][EPOCHS]):
+            exists = False
+            for file in files:
+                file.unlink(missing_ok=True)
         return {"checkpoint": path, "every": self._every, "resume": exists}
+
+    def _goes_on(self, path: Path, epochs: int) -> bool:
+        """Whether a fit of so many epochs can go on from the checkpoint of a population."""
+        found = CheckpointFile(path, self._every, True, "population", 0).found
+        if found is None:
+            return False
+        on_workers = found.state.numbers.get(ON_WORKERS, "")
+        if self._on_workers and on_workers != ALL:
+            return False
+        return not on_workers or found.epochs == epochs
 
     def save(self, number: int) -> None:
         """Write the scores, with those of population number `number`, of which the last checkpoint is enough."""

@@ -59,6 +59,19 @@ def test_arrays_are_shared_once_and_released():
     assert not folder.exists()
 
 
+def test_bits_that_were_shared_are_not_sent_again(monkeypatch):
+    sent, array = [], np.arange(5.0)
+    monkeypatch.setattr(Workers, "_send", lambda self, array: sent.append(array) or array)
+    with workers_of(InPlace()) as workers:
+        shared = workers.share(array)
+        assert workers.share(array.copy()) is shared
+        workers.forget([array])
+        assert workers.share(array) is shared
+        for other in (array + 1, array.astype(np.float32), array.reshape(5, 1), array.view(np.int64), -0.0 * array):
+            assert workers.share(other) is other
+        assert len(sent) == 6
+
+
 def test_arrays_are_released_after_an_error():
     folders = []
 

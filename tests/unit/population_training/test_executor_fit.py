@@ -185,19 +185,12 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(pool, monkeypatch, tempora
     [
         ({"executor": 3}, "must have a method submit"),
         ({"executor": InPlace}, "must have a method submit"),
-        ({"executor": InPlace(), "checkpoint": "x"}, "cannot be combined"),
         ({"executor": InPlace(), "time_limit": 1.0}, "cannot be combined"),
     ],
 )
 def test_what_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         fit("lanes", **arguments)
-
-
-def test_a_checkpoint_is_refused_before_its_file_is_looked_at(tmp_path):
-    (tmp_path / "run.ckpt").write_bytes(b"")
-    with pytest.raises(ValueError, match="cannot be combined"):
-        fit("lanes", InPlace(), checkpoint=tmp_path / "run.ckpt")
 
 
 def test_a_worker_of_another_version_is_refused(monkeypatch):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastmlp.population_training.nets_per_task import MOST_BYTES, TASK_SECONDS, TaskSizes
+from fastmlp.population_training.nets_per_task import MOST_BYTES, MOST_BYTES_THERE, TASK_SECONDS, TaskSizes
 
 
 class FakeTask:
@@ -17,8 +17,8 @@ class FakeTask:
         self.data = type("Data", (), {"n_samples": 10})
 
 
-def sizes(family="one_by_one", epochs=1000, net_bytes=100):
-    return TaskSizes(FakeTask(family), epochs, net_bytes)
+def sizes(family="one_by_one", epochs=1000, net_bytes=100, bytes_there=0):
+    return TaskSizes(FakeTask(family), epochs, net_bytes, bytes_there)
 
 
 def test_sizes_follow_measured_times():
@@ -52,6 +52,7 @@ def test_the_bytes_of_a_task_are_bounded():
     found.take(100, 1e-3)
     assert found.next(10**6, 2) == 10
     assert sizes(net_bytes=10 * MOST_BYTES).next(100, 2) == 1
+    assert sizes(bytes_there=10 * MOST_BYTES_THERE).next(100, 2) == 1
 
 
 def test_every_net_is_in_a_task():

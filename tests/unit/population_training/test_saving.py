@@ -156,7 +156,7 @@ def test_ctrl_c_while_a_net_begins_or_ends_loses_no_state():
         __setitem__ = interrupted
 
     state = SimpleNamespace(loss=[0.5])
-    start = SimpleNamespace(fits={3: state})
+    start = SimpleNamespace(fits={3: state}, on_workers="")
     saver = PopulationSaver(None, None, start)
     with pytest.raises(KeyboardInterrupt):
         saver.slot(3, Params())

@@ -7,11 +7,12 @@ import time
 
 import numpy as np
 import pytest
-from executor_cases import InPlace
+from executor_cases import InPlace, Pickled
 from scipy.stats import loguniform
 
 import fastmlp
 from fastmlp import MLP, PeriodicEmbedding, Population, sweep
+from fastmlp.executors.workers import ProcessWorkers
 from fastmlp.kernels.structs import RUNNING
 from fastmlp.sampling import folds
 from fastmlp.sweeps import search
@@ -204,6 +205,19 @@ def test_an_executor_gives_the_same_scores(task):
     np.testing.assert_array_equal(found.fold_scores, expected.fold_scores)
     np.testing.assert_array_equal(found.best.params, expected.best.params)
     assert executor.n_submitted > 0
+
+
+def test_the_weights_of_folds_are_sent_once(rng, monkeypatch):
+    X, sent, send, executor = rng.normal(size=(20_000, 3)), [], ProcessWorkers._send, Pickled()
+    y = (X[:, 0] > 0).astype(int)
+    space = {"hidden_layer_sizes": [(2,), (3,)], "learning_rate": loguniform(1e-3, 1e-1)}
+    settings = {"n": 16, "cv": 3, "epochs": 1, "batch_size": 2_000, "random_state": 0, "verbose": 0, "device": "cpu"}
+    monkeypatch.setattr(ProcessWorkers, "_send", lambda self, array: sent.append(array.shape) or send(self, array))
+    found, expected = sweep(X, y, space, executor=executor, **settings), sweep(X, y, space, **settings)
+    np.testing.assert_array_equal(found.fold_scores, expected.fold_scores)
+    np.testing.assert_array_equal(found.train_losses, expected.train_losses)
+    assert sorted(sent) == [(3, 20_000), (20_000,), (60_000,)], "by populations of both sizes"
+    assert sum(executor.sizes) < 4 * 20_000, "the weights of one net alone"
 
 
 def test_an_error_on_a_worker_ends_the_sweep(task):

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from executor_cases import InPlace, Interrupted
 from resumed_fits import Killed, kill_after_writes
 
 import fastmlp
+from fastmlp.population_training import nets_per_task
 from fastmlp.sweeps.search import Search
 from fastmlp.sweeps.search_file import search_file
 
@@ -182,8 +184,6 @@ def test_other_files_and_missing_arguments_are_refused(tmp_path):
 
 
 def test_workers_keep_finished_populations_and_train_again_for_more_epochs(tmp_path):
-    from executor_cases import InPlace
-
     expected, path = sweep(), tmp_path / "search.ckpt"
     search = Search(
         X, Y, SPACE, *(SETTINGS[name] for name in ("n", "cv", "epochs", "batch_size", "device", "dtype")), 5
@@ -194,6 +194,30 @@ def test_workers_keep_finished_populations_and_train_again_for_more_epochs(tmp_p
     assert_same(sweep(checkpoint=path, epochs=20, resume=True), longer)
     assert_same(sweep(checkpoint=path, epochs=25, executor=InPlace(), resume=True), sweep(epochs=25))
     assert_same(sweep(checkpoint=path, epochs=26, resume=True), sweep(epochs=26))
+
+
+def test_an_interrupted_population_of_workers_goes_on(tmp_path, monkeypatch):
+    for name in ("FIRST_SECONDS", "TASK_SECONDS"):
+        monkeypatch.setattr(nets_per_task, name, 1e-9)
+    monkeypatch.setattr(nets_per_task, "SHORTEST", 0.0)
+    space, path, rest = {"learning_rate": [0.01, 0.02, 0.1]}, tmp_path / "search.ckpt", InPlace()
+    expected = sweep(space, n=20)
+    assert sweep(space, n=20, checkpoint=path, executor=Interrupted(2)).interrupted
+    assert_same(sweep(space, n=20, checkpoint=path, executor=rest, resume=True), expected)
+    assert rest.n_submitted == 1, "40 nets are three tasks"
+
+
+def test_a_population_whose_training_workers_cannot_go_on_with_is_trained_again(tmp_path, monkeypatch):
+    path, expected = tmp_path / "search.ckpt", sweep()
+    with monkeypatch.context() as patches:
+        kill_after_writes(4, patches)
+        with pytest.raises(Killed):
+            sweep(checkpoint=path, every=1)
+    assert (tmp_path / "search.ckpt.0").exists()
+    assert_same(sweep(checkpoint=path, executor=InPlace(), resume=True), expected)
+    with pytest.raises(ValueError, match=r"every=2 counts epochs, but executor="):
+        sweep(checkpoint=tmp_path / "other.ckpt", every=2, executor=InPlace())
+    assert not (tmp_path / "other.ckpt").exists()
 
 
 def test_a_search_without_a_seed_that_ended_in_its_first_population_goes_on(tmp_path, monkeypatch):

@@ -1,0 +1,83 @@
+"""What takes `executor=`, on the processes of a pool: the bits of one process, and Ctrl-C."""
+
+import numpy as np
+import pytest
+from executor_cases import X, Y, fit, process_pool
+from interrupted_fits import with_sigint
+from scipy.stats import loguniform
+
+from fastmlp import MLP, MLPClassifier, cross_val_population, sweep
+from fastmlp.population_training import executor_fit, nets_per_task
+
+pytestmark = pytest.mark.full
+ESTIMATOR = {"hidden_layer_sizes": (5,), "max_iter": 5, "random_state": 0, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with process_pool(2) as executor:
+        yield executor
+
+
+@pytest.fixture
+def small_tasks(monkeypatch):
+    for name in ("FIRST_SECONDS", "TASK_SECONDS"):
+        monkeypatch.setattr(nets_per_task, name, 1e-9)
+    monkeypatch.setattr(nets_per_task, "SHORTEST", 0.0)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_folds_have_the_bits_of_one_process(pool, small_tasks):
+    expected, found = (
+        cross_val_population(MLPClassifier(**ESTIMATOR), X, Y, cv=5, executor=executor) for executor in (None, pool)
+    )
+    np.testing.assert_array_equal(found["test_score"], expected["test_score"])
+    for one, other in zip(found["estimator"], expected["estimator"], strict=True):
+        np.testing.assert_array_equal(one.net_.params, other.net_.params)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_nets_of_an_estimator_have_the_bits_of_one_process(pool, small_tasks):
+    alone = MLPClassifier(**ESTIMATOR, n_nets=40).fit(X, Y)
+    found = MLPClassifier(**ESTIMATOR, n_nets=40).fit(X, Y, executor=pool)
+    np.testing.assert_array_equal(found.net_.params, alone.net_.params)
+    np.testing.assert_array_equal(found.predict_proba(X), alone.predict_proba(X))
+
+
+def test_a_search_has_the_bits_of_one_process(pool, small_tasks):
+    space = {"hidden_layer_sizes": [(4,), (6,)], "learning_rate": loguniform(1e-3, 1e-1)}
+    settings = {"n": 12, "epochs": 5, "batch_size": 16, "random_state": 0, "verbose": 0, "device": "cpu"}
+    expected, found = (sweep(X, Y, space, executor=executor, **settings) for executor in (None, pool))
+    assert found.settings == expected.settings
+    np.testing.assert_array_equal(found.fold_scores, expected.fold_scores)
+    np.testing.assert_array_equal(found.train_losses, expected.train_losses)
+    np.testing.assert_array_equal(found.best.params, expected.best.params)
+
+
+def test_many_rows_are_predicted_with_the_bits_of_one_process(pool, rng):
+    rows, net = rng.normal(size=(300_000, 3)).astype(np.float32), MLP((3, 90, 70, 4), random_state=0, device="cpu")
+    np.testing.assert_array_equal(net.predict(rows, executor=pool), net.predict(rows))
+    pop, _ = fit("lanes")
+    np.testing.assert_array_equal(pop.predict(rows, executor=pool), pop.predict(rows))
+    weights = np.arange(40) % 3
+    for which in ({}, {"top": 9, "weights": weights}):
+        expected = pop.ensemble_predict(rows, **which)
+        np.testing.assert_array_equal(pop.ensemble_predict(rows, executor=pool, **which), expected)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_keeps_finished_nets_and_the_pool(pool, small_tasks, monkeypatch):
+    first = []
+    expected, _ = fit("one by one", n_nets=12, change=lambda pop: first.append(pop.params.copy()))
+    with monkeypatch.context() as patches:
+        take = with_sigint(executor_fit.WorkersFit._take, n=2)
+        patches.setattr(executor_fit.WorkersFit, "_take", take)
+        pop, result = fit("one by one", pool, n_nets=12)
+    assert result.interrupted
+    ended = result.stopped_by == "epochs"
+    assert 2 <= ended.sum() < 12
+    np.testing.assert_array_equal(pop.params[ended], expected.params[ended])
+    np.testing.assert_array_equal(pop.params[~ended], first[0][~ended])
+    again, result = fit("one by one", pool, n_nets=12)
+    assert not result.interrupted
+    np.testing.assert_array_equal(again.params, expected.params)
