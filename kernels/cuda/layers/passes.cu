@@ -195,7 +195,7 @@ __device__ __forceinline__ void loss_and_output_delta_of_chunk(
 
 // Loss and output delta of the last layer. y_stride, weight_stride: from net to net, 0 if all nets share them. starts:
 // without a clock, whether sums begin here.
-extern "C" __global__ void __launch_bounds__(32 * WARPS) loss_and_output_delta(
+extern "C" __global__ void __launch_bounds__(32 * WARPS, 2) loss_and_output_delta(
     const Clock* clock, const T* __restrict__ b, long long rows, long long max_rows, long long chunk,
     long long most_chunks, const T* __restrict__ y, long long y_stride, const T* __restrict__ weight,
     long long weight_stride, double scale, double c, double bound, int starts, int has_targets,
