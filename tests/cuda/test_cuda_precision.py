@@ -8,7 +8,6 @@ from cuda_cases import fit_seed, follow_sgd, reference_of, tensor_cores_first
 from reference import ReferenceMLP
 from reference_bfloat16 import RoundedMLP
 
-import fastmlp.execution.thresholds
 from fastmlp import MLP, SGD, Population
 
 # Relative to the length of a fit: from the reference that rounds operands, too, and from the one that does not.
@@ -103,8 +102,7 @@ def test_mid_sized_populations_train_together_in_bfloat16(works, rng):
 
 
 def test_populations_train_one_by_one_on_tensor_cores(works, rng, monkeypatch):
-    """Nets whose steps fill a GPU by themselves: near the reference, with rounding errors."""
-    monkeypatch.setattr(fastmlp.execution.thresholds, "ONE_BY_ONE_FROM_STEP", 0)
+    """Where the cost model has them as the fastest: near the reference, with rounding errors."""
     tensor_cores_first(monkeypatch)
     sizes, fit = (64, 128, 64, 10), {"epochs": 1, "batch_size": 10, "optimizer": SGD(0.1), "verbose": 0}
     X, y = samples(rng, sizes)

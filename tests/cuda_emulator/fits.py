@@ -53,6 +53,7 @@ def nets_in_blocks(dtype):
     return pop.params
 
 
+@using(BY_LAYERS)
 def nets_in_step(dtype):
     """Train nets by batched_gemm, one product per layer for all nets; each has its own order, dropout and end."""
     pop = fastmlp.Population(

@@ -11,7 +11,7 @@ from reference_random import dropout_mask, epoch_order
 import fastmlp.execution.gpu_costs
 import fastmlp.execution.thresholds
 from fastmlp import SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop
-from fastmlp.execution.gpu_costs import IN_BLOCKS, WITH_TENSOR_CORES
+from fastmlp.execution.gpu_costs import IN_BLOCKS, ONE_BY_ONE, WITH_TENSOR_CORES
 from fastmlp.kernels.formulas import seeds
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.update_rules import RULES
@@ -59,8 +59,8 @@ class Place:
         in_layers = name in ("batched", "layers")
         monkeypatch.setattr(fastmlp.execution.thresholds, "BLOCK_UP_TO_PARAMS", -1 if in_layers else 10**9)
         monkeypatch.setattr(fastmlp.execution.thresholds, "BLOCK_UP_TO_BYTES", -1 if in_layers else 10**9)
-        monkeypatch.setattr(fastmlp.execution.gpu_costs, "costs_of", lambda device: IN_BLOCKS)
-        monkeypatch.setattr(fastmlp.execution.thresholds, "ONE_BY_ONE_FROM_STEP", 0 if name == "layers" else 10**12)
+        costs = ONE_BY_ONE if name == "layers" else IN_BLOCKS
+        monkeypatch.setattr(fastmlp.execution.gpu_costs, "costs_of", lambda device: costs)
         if name == "thread":  # all optimisers in both dtypes, also those that have too few registers for it
             monkeypatch.setattr(fastmlp.execution.thresholds, "THREAD_UP_TO_NUMBERS", {4: 180, 8: 180})
         for module in map(_of_backend, ("single_net.small_net", "population.train")):

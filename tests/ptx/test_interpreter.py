@@ -67,6 +67,12 @@ extern "C" __global__ void strides(float* out, int stride) {
   __syncthreads();
   out[threadIdx.x] = part[(31 - threadIdx.x) * stride];
 }
+extern "C" __global__ void uneven(int* out, int n) {
+  int x = out[threadIdx.x];
+  if (threadIdx.x < 32)
+    for (int k = 0; k < n; ++k) x = x * x + k;
+  out[threadIdx.x] = x;
+}
 """
 
 
@@ -158,6 +164,19 @@ def test_wavefronts_of_strides_are_counted(stride, conflicts, launch):
     counts = counters.kernels["strides"]
     assert (counts["wavefronts"], counts["conflict_free"]) == (2 * conflicts, 2)
     assert counts["instructions"] >= 10
+
+
+def test_instructions_of_the_longest_warp_are_counted(launch):
+    """Of a warp that works while the other one waits, and of two that do the same; launches are added up."""
+    counters = Counters()
+    counts = counters.kernels["uneven"]
+    with running(counters):
+        launch("uneven", np.zeros(64, np.int32), np.int32(100), n=64)
+        assert 200 < 0.9 * counts["instructions"] < counts["longest_warp"] < counts["instructions"]
+        before = counts.copy()
+        launch("uneven", np.zeros(64, np.int32), np.int32(0), n=64)
+    counts.subtract(before)
+    assert 0 < 2 * counts["longest_warp"] == counts["instructions"]
 
 
 def test_wide_accesses_go_by_parts_of_a_warp():

@@ -1,4 +1,7 @@
-"""Counters of what kernels execute: warp instructions, and wavefronts of shared memory.
+"""Counters of what kernels execute: warp instructions, those of the longest warp, and wavefronts of shared memory.
+
+The sum over all warps says how much work a kernel has. Where its blocks leave most of a GPU idle, its time is that of
+the longest warp: a launch takes at least as long as the instructions of one warp, one after another.
 
 Shared memory has 32 banks of 4 bytes. A warp's access takes a wavefront for each of the different words that it wants
 from one bank; accesses of 8 and 16 bytes go by half and quarter warps.
@@ -18,15 +21,27 @@ BANKS, WORD, LANES = 32, 4, 32
 
 @dataclass
 class Counters:
-    """Counts by kernel: "instructions" and "wavefronts", "conflict_free" wavefronts, and instructions by opcode."""
+    """Counts by kernel: "instructions" and "wavefronts", "conflict_free" wavefronts, and instructions by opcode.
+
+    "longest_warp" has the instructions of the warp that executes most of a launch, added up over launches.
+    """
 
     kernels: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
-    def count_instruction(self, kernel: str, i: Instruction, mask: np.ndarray) -> None:
-        """Count an issue for each warp with a thread there, even if a predicate turns all of its threads off."""
-        n = int(mask.reshape(-1, LANES).any(axis=1).sum())
+    def count_instruction(self, kernel: str, i: Instruction, mask: np.ndarray) -> np.ndarray:
+        """Count an issue for each warp with a thread there, even if a predicate turns all of its threads off.
+
+        Returns (n_warps,), which warps issue it.
+        """
+        issues = mask.reshape(-1, LANES).any(axis=1)
+        n = int(issues.sum())
         self.kernels[kernel]["instructions"] += n
         self.kernels[kernel][i.opcode] += n
+        return issues
+
+    def count_launch(self, kernel: str, longest_warp: int) -> None:
+        """Count a launch whose longest warp has executed so many instructions."""
+        self.kernels[kernel]["longest_warp"] += longest_warp
 
     def count_access(self, kernel: str, addresses: np.ndarray, mask: np.ndarray | None, size: int) -> None:
         """Count an access of `size` bytes for each thread of the mask."""

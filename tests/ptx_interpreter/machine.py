@@ -53,6 +53,7 @@ class Machine:
         per_block = -(-launch.n_threads // LANES) * LANES
         self.kernel, self._launch, self._memory, self._counters = kernel, launch, memory, counters
         self.n_lanes = per_block * len(blocks)
+        self._issued = np.zeros(self.n_lanes // LANES, np.int64)  # instructions of each warp, if they are counted
         thread = np.tile(np.arange(per_block), len(blocks))
         self._exists, self._block = thread < launch.n_threads, np.repeat(np.arange(len(blocks)), per_block)
         self.lane_of_warp = thread % LANES
@@ -145,6 +146,11 @@ class Machine:
 
     # ---- control
 
+    @property
+    def longest_warp(self) -> int:
+        """The most instructions that a warp has executed, if they are counted."""
+        return int(self._issued.max())
+
     def run(self) -> None:
         """Run all threads to their end."""
         groups: dict[int, np.ndarray] = {0: self._exists}  # program counter -> its threads
@@ -169,7 +175,7 @@ class Machine:
         while place < len(code):
             i = code[place]
             if self._counters is not None:
-                self._counters.count_instruction(self.kernel.name, i, mask)
+                self._issued += self._counters.count_instruction(self.kernel.name, i, mask)
             active = None if is_full else mask
             if i.guard is not None:
                 active = self._guarded(i.guard, mask)

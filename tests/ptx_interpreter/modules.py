@@ -66,15 +66,19 @@ class Function:
         launch = Launch(grid, block, arguments, shared_bytes)
         n_blocks = grid[0] * grid[1] * grid[2]
         at_once = max(1, LANES_AT_ONCE // launch.n_threads)
-        counters = _counters[-1]
+        counters, longest = _counters[-1], 0
         with LOCK, np.errstate(all="ignore"):
             memory = DeviceMemory()
             for first in range(0, n_blocks, at_once):
                 blocks = np.arange(first, min(first + at_once, n_blocks))
+                machine = Machine(kernel, launch, blocks, memory, counters)
                 try:
-                    Machine(kernel, launch, blocks, memory, counters).run()
+                    machine.run()
                 except PtxError as error:
                     raise PtxError(f"{kernel.name}: {error}") from None
+                longest = max(longest, machine.longest_warp)
+        if counters is not None:
+            counters.count_launch(kernel.name, longest)
 
 
 def load(code: str, options: tuple[str, ...], names: tuple[str, ...]) -> dict[str, Function]:

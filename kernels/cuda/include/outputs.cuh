@@ -31,6 +31,28 @@ __device__ __forceinline__ T compare_output(
   return d;
 }
 
+// Logarithm of the sum of exp(z + b) over a row's outputs, which SHARERS neighbouring threads share.
+template <int SHARERS>
+__device__ __forceinline__ T log_of_sum(const T* z, const T* b) {
+  const int sharer = threadIdx.x % SHARERS;
+  T top = -INFINITY, whole = T(0);
+  for (int j = sharer; j < N_OUTPUTS; j += SHARERS) {
+    const T v = z[j] + b[j];
+    top = v > top || v != v ? v : top;
+  }
+  top = warp_max<SHARERS>(top);
+  for (int j = sharer; j < N_OUTPUTS; j += SHARERS) whole += elementary::exp(z[j] + b[j] - top);
+  return top + elementary::log(warp_sum<SHARERS>(whole));
+}
+
+// This thread's part of a row's correct samples, times its weight w. `row` has the outputs of one of SHARERS threads.
+template <int SHARERS>
+__device__ __forceinline__ T correct_of_row(const RowSoFar& row, T w) {
+  if (METRIC != METRIC_ARGMAX) return w * row.n_right / T(N_OUTPUTS);
+  const int said = first_of_warp<SHARERS>(row.best, row.said), meant = first_of_warp<SHARERS>(row.target, row.meant);
+  return said == meant && threadIdx.x % SHARERS == 0 ? w : T(0);
+}
+
 // Add the losses and correct samples of all threads of a block to its row of sums, (blocks, N_CHUNK_SUMS). All threads
 // pass a barrier. starts: whether the sums of an epoch begin here.
 __device__ __forceinline__ void add_to_sums(T loss, T n_correct, bool starts, double* sums) {

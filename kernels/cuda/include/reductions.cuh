@@ -8,6 +8,14 @@ __device__ __forceinline__ V warp_sum(V v) {
   return v;
 }
 
+// The same over the threads of a warp whose numbers are equal modulo STRIDE.
+template <int STRIDE, typename V>
+__device__ __forceinline__ V strided_warp_sum(V v) {
+#pragma unroll
+  for (int d = 16; d >= STRIDE; d >>= 1) v += __shfl_xor_sync(0xffffffffu, v, d);
+  return v;
+}
+
 template <int LANES = 32, typename V>
 __device__ __forceinline__ V warp_max(V v) {
 #pragma unroll

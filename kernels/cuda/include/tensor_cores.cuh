@@ -59,11 +59,6 @@ struct Sum {
 // Row and column of the lane's element e of a Sum; for even e, e and e + 1 are neighbours in a row.
 __device__ __forceinline__ int row_of(int e) { return threadIdx.x % 32 / 4 + (e & 2 ? 8 : 0); }
 __device__ __forceinline__ int column_of(int e) { return threadIdx.x % 4 * 2 + (e & 4 ? 8 : 0) + (e & 1); }
-// Position of element (row, column) of a Sum in a tile written by store_sum, where 32 lanes lie next to each other.
-__device__ __forceinline__ int place_in_sum(int row, int column) {
-  const int e = row / 8 * 2 + column / 8 * 4 + column % 2;
-  return e * 32 + row % 8 * 4 + column % 8 / 2;
-}
 // First of the two elements, in one column and neighbouring rows, of register t of the lane's Right.
 __device__ __forceinline__ int row_of_right(int lane, int t) { return lane % 4 * 2 + t % 2 * 8; }
 __device__ __forceinline__ int column_of_right(int lane, int t) { return lane / 4 + t / 2 * 8; }

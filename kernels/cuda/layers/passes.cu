@@ -95,71 +95,47 @@ extern "C" __global__ void activate(
   }
 }
 
-// The rows of a chunk, a thread a row: of few outputs, which a warp would leave most of its lanes without. Lane j adds up
-// the bias gradient of output j. All lanes take part in the sums of their warp, those without a row with the first one's.
-__device__ __forceinline__ void take_rows_by_threads(
+// Whether a thread adds up the bias gradients of its outputs in registers; otherwise they are sums of stored deltas.
+constexpr bool SUMS_IN_REGISTERS = N_OUTPUTS <= 32;
+
+// The rows of a chunk: outputs, losses, correct samples and deltas. SHARERS neighbouring threads of a warp share a row;
+// each has every SHARERS-th output. Returns, in lane j, this warp's part of the bias gradient of output j, if such sums
+// are in registers. All lanes take part in the sums of their warp, those without a row with the first one's.
+template <int SHARERS>
+__device__ __forceinline__ T take_rows(
     const T* b, long long first, long long last, const T* y, const T* weight, double scale, double c, double bound,
-    int has_targets, const T* z, T* a, Operand* delta, T& loss, T& n_correct, T& bias_gradient) {
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  for (long long from = first + 32 * warp; from < last; from += 32 * WARPS) {
-    const bool is_row = from + lane < last;
-    const long long r = is_row ? from + lane : from, at = r * N_OUTPUTS;
+    int has_targets, const T* z, T* a, Operand* delta, T& loss, T& n_correct) {
+  constexpr int OF_WARP = 32 / SHARERS, EACH = (N_OUTPUTS + SHARERS - 1) / SHARERS;
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, sharer = lane % SHARERS;
+  T sums[SUMS_IN_REGISTERS ? EACH : 1] = {};
+  for (long long from = first + OF_WARP * warp; from < last; from += OF_WARP * WARPS) {
+    const bool is_row = SHARERS == 32 || from + lane / SHARERS < last;
+    const long long r = is_row ? from + lane / SHARERS : from, at = r * N_OUTPUTS;
     const T w = !is_row ? T(0) : WEIGHTED && has_targets ? weight[r] : T(1);
     T shift = T(0);
-    if (activation_of(N_LAYERS - 1) == ACTIVATION_SOFTMAX) {
-      T top = -INFINITY, whole = T(0);
-      for (int j = 0; j < N_OUTPUTS; ++j) {
-        const T v = z[at + j] + b[j];
-        top = v > top || v != v ? v : top;
-      }
-      for (int j = 0; j < N_OUTPUTS; ++j) whole += elementary::exp(z[at + j] + b[j] - top);
-      shift = top + elementary::log(whole);
-    }
+    if (activation_of(N_LAYERS - 1) == ACTIVATION_SOFTMAX) shift = log_of_sum<SHARERS>(z + at, b);
     RowSoFar row;
-    for (int j = 0; j < N_OUTPUTS; ++j) {
+#pragma unroll(EACH <= 32 ? EACH : 4)
+    for (int k = 0; k < EACH; ++k) {
+      const int j = sharer + k * SHARERS;
+      if (N_OUTPUTS % SHARERS && k == EACH - 1 && j >= N_OUTPUTS) break;
       const T v = z[at + j] + b[j] - shift, out = output_of(v);
       if (is_row) a[at + j] = out;
       if (!has_targets) continue;
       const Operand d = compare_output(j, v, out, y[at + j], w, scale, c, bound, row, loss);
       if (is_row) delta[at + j] = d;
-      const T sum = warp_sum(T(d));
-      if (lane == j) bias_gradient += sum;
+      if (SUMS_IN_REGISTERS) sums[k] += T(d);
     }
-    if (has_targets) n_correct += METRIC != METRIC_ARGMAX ? w * row.n_right / T(N_OUTPUTS) : row.said == row.meant ? w : T(0);
+    if (has_targets) n_correct += correct_of_row<SHARERS>(row, w);
   }
-}
-
-// The rows of a chunk, a warp a row.
-__device__ __forceinline__ void take_rows_by_warps(
-    const T* b, long long first, long long last, const T* y, const T* weight, double scale, double c, double bound,
-    int has_targets, const T* z, T* a, Operand* delta, T& loss, T& n_correct) {
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  for (long long r = first + warp; r < last; r += WARPS) {
-    const long long at = r * N_OUTPUTS;
-    const T w = WEIGHTED && has_targets ? weight[r] : T(1);
-    T shift = T(0);
-    if (activation_of(N_LAYERS - 1) == ACTIVATION_SOFTMAX) {
-      T top = -INFINITY, whole = T(0);
-      for (int j = lane; j < N_OUTPUTS; j += 32) {
-        const T v = z[at + j] + b[j];
-        top = v > top || v != v ? v : top;
-      }
-      top = warp_max(top);
-      for (int j = lane; j < N_OUTPUTS; j += 32) whole += elementary::exp(z[at + j] + b[j] - top);
-      shift = top + elementary::log(warp_sum(whole));
+  T bias_gradient = T(0);
+  if constexpr (SUMS_IN_REGISTERS)
+#pragma unroll
+    for (int k = 0; k < EACH; ++k) {
+      const T sum = strided_warp_sum<SHARERS>(sums[k]);
+      if (lane / SHARERS == k) bias_gradient = sum;
     }
-    RowSoFar row;
-    for (int j = lane; j < N_OUTPUTS; j += 32) {
-      const T v = z[at + j] + b[j] - shift, out = output_of(v);
-      a[at + j] = out;
-      if (has_targets) delta[at + j] = compare_output(j, v, out, y[at + j], w, scale, c, bound, row, loss);
-    }
-    if (METRIC == METRIC_ARGMAX && has_targets) {
-      if (first_of_warp(row.best, row.said) == first_of_warp(row.target, row.meant) && lane == 0) n_correct += w;
-    } else {
-      n_correct += w * row.n_right / T(N_OUTPUTS);
-    }
-  }
+  return bias_gradient;
 }
 
 // Bias gradients of the outputs from their deltas, after a barrier: up to COLUMNS outputs at a time, whose rows are
@@ -190,21 +166,26 @@ __device__ __forceinline__ void add_columns(long long first, long long last, con
 __device__ __forceinline__ void loss_and_output_delta_of_chunk(
     const T* b, long long rows, long long chunk, const T* y, const T* weight, double scale, double c, double bound,
     int starts, int has_targets, const T* z, T* a, Operand* delta, double* sums, T* bias_parts) {
-  constexpr bool BY_THREADS = N_OUTPUTS <= 32;
-  FM_SHARED(T, biases, [BY_THREADS ? (WARPS - 1) * 32 : 1]);  // of all warps but the first
+  // Threads that share a row: as many as leave few of a block's warps idle where chunks are short. Of long chunks a
+  // thread takes a row of few outputs, which is half of the instructions in all.
+  constexpr int OF_SHORT = N_OUTPUTS > 128 ? 32 : N_OUTPUTS > 32 ? 16 : N_OUTPUTS > 4 ? 8 : N_OUTPUTS > 2 ? 4 : N_OUTPUTS;
+  constexpr int OF_LONG = N_OUTPUTS > 32 ? OF_SHORT : 1, LONG_CHUNK = 16 * WARPS;
+  FM_SHARED(T, biases, [SUMS_IN_REGISTERS ? (WARPS - 1) * 32 : 1]);  // of all warps but the first
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const long long first = (long long)blockIdx.x * chunk, last = min(first + chunk, rows);
-  T loss = T(0), n_correct = T(0), bias_gradient = T(0);
-  if constexpr (BY_THREADS)
-    take_rows_by_threads(
-        b, first, last, y, weight, scale, c, bound, has_targets, z, a, delta, loss, n_correct, bias_gradient);
-  else take_rows_by_warps(b, first, last, y, weight, scale, c, bound, has_targets, z, a, delta, loss, n_correct);
+  T loss = T(0), n_correct = T(0), bias_gradient;
+  if (OF_SHORT == OF_LONG || chunk >= LONG_CHUNK)
+    bias_gradient = take_rows<OF_LONG>(
+        b, first, last, y, weight, scale, c, bound, has_targets, z, a, delta, loss, n_correct);
+  else
+    bias_gradient = take_rows<OF_SHORT>(
+        b, first, last, y, weight, scale, c, bound, has_targets, z, a, delta, loss, n_correct);
   if (!has_targets) return;
-  if (BY_THREADS && warp) biases[(warp - 1) * 32 + lane] = bias_gradient;
-  add_to_sums(loss, n_correct, starts, sums);  // all biases are there after it
+  if (SUMS_IN_REGISTERS && warp) biases[(warp - 1) * 32 + lane] = bias_gradient;
+  add_to_sums(loss, n_correct, starts, sums);  // with a barrier: all deltas and biases are there after it
   if (!bias_parts) return;
   T* const bias_gradients = bias_parts + (long long)blockIdx.x * N_OUTPUTS;
-  if constexpr (!BY_THREADS) {
+  if constexpr (!SUMS_IN_REGISTERS) {
     add_columns(first, last, delta, bias_gradients);
   } else if (threadIdx.x < N_OUTPUTS) {
     for (int k = 0; k < WARPS - 1; ++k) bias_gradient += biases[k * 32 + lane];
@@ -214,7 +195,7 @@ __device__ __forceinline__ void loss_and_output_delta_of_chunk(
 
 // Loss and output delta of the last layer. y_stride, weight_stride: from net to net, 0 if all nets share them. starts:
 // without a clock, whether sums begin here.
-extern "C" __global__ void __launch_bounds__(32 * WARPS) loss_and_output_delta(
+extern "C" __global__ void __launch_bounds__(32 * WARPS, 2) loss_and_output_delta(
     const Clock* clock, const T* __restrict__ b, long long rows, long long max_rows, long long chunk,
     long long most_chunks, const T* __restrict__ y, long long y_stride, const T* __restrict__ weight,
     long long weight_stride, double scale, double c, double bound, int starts, int has_targets,

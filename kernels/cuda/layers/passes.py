@@ -29,14 +29,22 @@ FILES = (
     "include/outputs.cuh",
     "layers/passes.cu",
 )
-FEWEST_IN_CHUNK = 32  # rows that one block sums: a warp's, if each of its threads takes the outputs of one
-# Maximum number of such blocks of a net: as many as a large card has multiprocessors, since each runs one block of the
-# kernel loss_and_output_delta. The same for nets in lockstep: few of them must fill a card, too. An estimate: the
-# update adds up one number per chunk for each bias, one after the other.
-MOST_CHUNKS = 128
+FEWEST_IN_CHUNK = 32  # rows that one block sums: all of its warps have some if several threads share a row
+# Chunks of a net for each multiprocessor at the most, however large the batch. An estimate: the loss of a large batch
+# would take more, but the update adds up one number per chunk for each bias, one after the other.
+CHUNKS_PER_MULTIPROCESSOR = 2
 PER_BLOCK = 256
 MOST_BLOCKS = 1024  # of one net in one pass
 NUMBERS_PER_THREAD = 4  # minimum in a pass of several nets, if a net has that many; an estimate
+
+
+def chunk_of(max_rows: int) -> int:
+    """Return the number of rows that one block sums, of batches of up to max_rows.
+
+    The same for one net and for nets in lockstep: few of them must fill a card, too, and their number changes no bit.
+    """
+    most = CHUNKS_PER_MULTIPROCESSOR * int(cupy.cuda.Device().attributes["MultiProcessorCount"])
+    return FEWEST_IN_CHUNK * max(1, -(-max_rows // (FEWEST_IN_CHUNK * most)))
 
 
 def header_of(architecture: Architecture, operands: Operands, rule: int, params_stride: int, **switches: int) -> str:
@@ -56,6 +64,9 @@ class Batch(NamedTuple):
     x : (n_nets, rows, n_inputs), or (1, rows, n_inputs) for all nets; as products read them
     y, weight : None if there are none
     y_stride, weight_stride : number of elements from one net to the next one; 0 if all nets share them
+    order, batch_size : of BatchesInPlace (single_net/batches.py): x, y and weight are those of all samples, and the
+        batch has those at positions step % n_batches * batch_size and following, by the clock, of the order; without an
+        order, of the data
     """
 
     x: Any
@@ -63,6 +74,8 @@ class Batch(NamedTuple):
     y_stride: int
     weight: Any
     weight_stride: int
+    order: Any = None
+    batch_size: int = 0
 
 
 class Passes:
@@ -91,7 +104,7 @@ class Passes:
         self.mask = [layer(k, dtype) if self.drops[k] else None for k in range(top + 1)]
         # The weights as products read them; None if these are the parameters.
         self.W = cupy.empty((n_nets, operands.n_weights), operands.dtype) if operands.are_rounded else None
-        self.chunk = max(FEWEST_IN_CHUNK, -(-max_rows // MOST_CHUNKS))
+        self.chunk = chunk_of(max_rows)
         self.most_chunks = self.chunks_of(max_rows)
         self.sums = cupy.zeros((n_nets, self.most_chunks, len(ChunkSum)))
         self.bias_parts = cupy.zeros(n_nets * self.most_chunks * sum(sizes[1:]), dtype) if learns else None
@@ -104,7 +117,7 @@ class Passes:
         """Return the maximum number of bytes that a net needs, with its batches and without its parameters."""
         operands, itemsize = Operands.of(net, dtype, precision), np.dtype(dtype).itemsize
         n_in, n_out, units = int(net.sizes[0]), int(net.sizes[-1]), int(net.sizes[1:].sum())
-        chunks = min(MOST_CHUNKS, -(-max_rows // FEWEST_IN_CHUNK))
+        chunks = -(-max_rows // chunk_of(max_rows))
         # y, weight, mask; z and a of the outputs
         of_row = n_out + 1 + units * learns + 2 * n_out * operands.are_rounded
         numbers = max_rows * of_row + chunks * units * learns

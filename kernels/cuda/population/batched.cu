@@ -185,10 +185,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) swap_slots(
   }
   for (int q = threadIdx.x; q < N_STATE * N_PADDED; q += THREADS)
     job.state[ended * N_STATE * N_PADDED + q] = job.state[goes_on * N_STATE * N_PADDED + q];
-  for (long long r = threadIdx.x; r < job.n_records; r += THREADS) {
+  for (long long r = threadIdx.x; r < job.n_records; r += THREADS)
     swap_numbers(job.records + r * job.n_slots + ended, job.records + r * job.n_slots + goes_on);
-    swap_numbers(job.accuracy_records + r * job.n_slots + ended, job.accuracy_records + r * job.n_slots + goes_on);
-  }
   if (threadIdx.x) return;
   for (int k = 0; k < 2; ++k) swap_numbers(reached + 2 * ended + k, reached + 2 * goes_on + k);
   const Progress first = load_progress(job, ended), second = load_progress(job, goes_on);

@@ -37,7 +37,7 @@ from ..runtime.cuda_graphs import GraphCache, is_wanted
 from ..runtime.device_memory import checked_allocation, free_memory, is_on_device, to_device, whole_data
 from ..runtime.device_struct import DeviceStruct
 from .launch import SAFE_EVERY, padded
-from .window import FitInputs, RunSpec, Window
+from .window import FitInputs, RunSpec, Window, rows_of
 
 SIZES_PER_OCTAVE = 8  # numbers of nets between a power of two and the next one with which steps are launched
 MOST_NETS = 65_535  # the maximum second and third dimension of a grid
@@ -288,7 +288,7 @@ def evaluate(
         m = len(members)
         with checked_allocation("the outputs of nets", m * each, "Evaluate fewer samples at a time."):
             params = cupy.zeros((m, stride), dtype)
-            params[:, :n_params] = to_device(nets.params.reshape(-1, n_params)[members])
+            params[:, :n_params] = to_device(nets.params.reshape(-1, n_params)[rows_of(members)])
             passes = Passes(net, m, max_rows, dtype, run.precision, learns=False)
             batches = LockstepBatches(passes, data, nets)
             out = cupy.empty((m, n_samples, n_out), dtype) if output.size else None

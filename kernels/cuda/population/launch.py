@@ -23,6 +23,7 @@ NETS_PER_BLOCK = 128  # threads of a block with a net per thread
 PADDING = 16
 LARGEST_TILE = 64
 MOST_THREADS = 256  # of a block with a net
+SYSTEM_SHARED = 1024  # bytes of shared memory that the system takes from each block
 SAFE_EVERY = 64  # epochs between saves of parameters with a finite loss, for nets that diverge later
 
 
@@ -46,6 +47,17 @@ class Shape:
     def workspace(self) -> int:
         """Numbers of global memory that a block needs because they do not fit into shared memory."""
         return 0 if self.in_shared or self.in_thread else self.numbers
+
+    def blocks_at_once(self, dtype: np.dtype) -> int:
+        """Return the number of blocks that a multiprocessor shall have registers for, as __launch_bounds__ takes it.
+
+        Two of 256 threads, if shared memory has room for both: in float32 the kernel then spills a few of its 200
+        registers (bench/log/README.md#gpu-loss-by-all-warps). More blocks of fewer threads have room anyway.
+        """
+        if self.in_thread or self.threads < MOST_THREADS or dtype.itemsize > 4:
+            return 1
+        most = cupy.cuda.Device().attributes["MaxSharedMemoryPerMultiprocessor"]
+        return 2 if 2 * (self.shared * dtype.itemsize + MOST_DECLARED + SYSTEM_SHARED) <= most else 1
 
     @classmethod
     def of_threads(cls) -> Shape:
@@ -106,9 +118,12 @@ def most_chunks() -> int:
     return 2 * int(cupy.cuda.Device().attributes["MultiProcessorCount"])
 
 
-def compile_training(architecture: Architecture, shape: Shape, rule: int, rows: int = 0, **switches: int) -> Kernel:
+def compile_training(
+    architecture: Architecture, shape: Shape, rule: int, rows: int = 0, blocks_at_once: int = 1, **switches: int
+) -> Kernel:
     """Return the kernel that trains nets.
 
+    blocks_at_once : number of blocks that a multiprocessor shall have registers for
     rows : number of samples in every batch, as a constant that the compiler unrolls; 0 for any number
     switches : SHUFFLES, WEIGHTED, PENALISED, CLIPPED, LAYERED, VALIDATES; and SCHEDULED, the number of schedules
     """
@@ -124,6 +139,7 @@ def compile_training(architecture: Architecture, shape: Shape, rule: int, rows: 
         HAS_TARGETS=True,
         PARAMS_STRIDE=architecture.n_params,
         FIXED_ROWS=rows,
+        BLOCKS_AT_ONCE=blocks_at_once,
     )
     return compiled(text_of_shape(architecture, shape, header + "#define TRAINS\n"))["train_nets"]
 

@@ -339,7 +339,7 @@ struct BlockNet {
 
 #ifdef TRAINS  // only one of the two kernels is needed, and compiling both takes twice the time
 // One block per net of job.active.
-extern "C" __global__ void __launch_bounds__(THREADS, 1) train_nets(const Job* __restrict__ given) {
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_AT_ONCE) train_nets(const Job* __restrict__ given) {
   FM_DYN_SMEM(T, memory);
   const Job& job = *given;
   const long long slot = job.active[blockIdx.x], owner = job.owners[slot];

@@ -33,6 +33,7 @@ struct Progress {
   double best_value;       // lowest monitored value so far
   double loss, n_correct;  // sums of the epoch so far; at its end, of the whole epoch
   long long steps, best_epoch, next_record, status;
+  T bias_correction1, bias_correction2;  // of float: 1 minus each power after a step of this launch; before, 0
 };
 
 __device__ __forceinline__ Progress load_progress(const Job& job, long long slot) {
@@ -40,7 +41,7 @@ __device__ __forceinline__ Progress load_progress(const Job& job, long long slot
   const long long* n = job.counters + N_PROGRESS_COUNTERS * slot;
   return {d[PROGRESS_POWER1], d[PROGRESS_POWER2], d[PROGRESS_LAST_LOSS], d[PROGRESS_BEST_VALUE],
           d[PROGRESS_LOSS], d[PROGRESS_N_CORRECT], n[PROGRESS_STEPS], n[PROGRESS_BEST_EPOCH],
-          n[PROGRESS_NEXT_RECORD], n[PROGRESS_STATUS]};
+          n[PROGRESS_NEXT_RECORD], n[PROGRESS_STATUS], T(0), T(0)};
 }
 
 __device__ __forceinline__ void store_progress(const Job& job, long long slot, const Progress& s) {
@@ -67,7 +68,9 @@ __device__ __forceinline__ NetSettings load_net_settings(const double* h) {
   return g;
 }
 
-// Return the settings of the update rule at this step; advances the powers of Adam's betas.
+// Return the settings of the update rule at this step; advances the powers of Adam's betas. Once 1 minus a power is 1 in
+// float, it stays 1, and the power is left as it is: after some 170 steps with a beta of 0.9. Arithmetic in double takes
+// 64 times as long on some cards. Nets in double have it anyway, and no registers to spare.
 __device__ __forceinline__ Settings<T> settings_now(
     const NetSettings& net_settings, double factor, double decay_factor, bool loss_increased, Progress& s) {
   Settings<T> now = net_settings.settings;
@@ -76,10 +79,17 @@ __device__ __forceinline__ Settings<T> settings_now(
   now.decay = T(1) - now.learning_rate * weight_decay;
   now.inv_sqrt_bias_correction2 = T(1), now.loss_increased = loss_increased ? T(1) : T(0);
   if (CORRECTS) {
-    s.power1 *= net_settings.hyper[HYPER_BETA1];
-    s.power2 *= net_settings.hyper[HYPER_BETA2];
-    now.learning_rate /= T(1.0 - s.power1);
-    now.inv_sqrt_bias_correction2 = T(1) / elementary::sqrt(T(1.0 - s.power2));
+    constexpr bool IS_DOUBLE = sizeof(T) == sizeof(double);
+    if (IS_DOUBLE || s.bias_correction1 != T(1)) {
+      s.power1 *= net_settings.hyper[HYPER_BETA1];
+      s.bias_correction1 = T(1.0 - s.power1);
+      now.learning_rate /= s.bias_correction1;
+    }
+    if (IS_DOUBLE || s.bias_correction2 != T(1)) {
+      s.power2 *= net_settings.hyper[HYPER_BETA2];
+      s.bias_correction2 = T(1.0 - s.power2);
+      now.inv_sqrt_bias_correction2 = T(1) / elementary::sqrt(s.bias_correction2);
+    }
   }
   return now;
 }
@@ -157,7 +167,7 @@ __device__ __forceinline__ void after_epoch(const Job& job, Net& net, Progress& 
   if (s.next_record < job.n_records && job.record_epochs[s.next_record] == done) {
     if (net.leads()) {
       job.records[s.next_record * job.n_slots + slot] = loss;
-      job.accuracy_records[s.next_record * job.n_slots + slot] = s.n_correct / job.n_samples;
+      if (job.accuracy_records) job.accuracy_records[s.next_record * job.n_slots + slot] = s.n_correct / job.n_samples;
     }
     ++s.next_record;
   }

@@ -29,7 +29,7 @@ from ...structs import (
 )
 from ..build.net_constants import Architecture, bound_of
 from ..build.structs import JOB, ProgressCounter
-from ..runtime.device_memory import ORDER_BYTES, checked_allocation, free_memory, is_on_device, to_device, whole_data
+from ..runtime.device_memory import checked_allocation, free_memory, is_on_device, to_device, whole_data
 from . import batched
 from .launch import (
     Shape,
@@ -41,7 +41,7 @@ from .launch import (
     shared_limit,
     workspace_for,
 )
-from .window import FitInputs, RunSpec, Tables, Window
+from .window import FitInputs, RunSpec, Tables, Window, rows_of
 
 SHARE_OF_MEMORY = 0.6  # fraction of free memory that a window may take
 
@@ -107,9 +107,8 @@ class PopulationRun:
         free, _ = free_memory()
         given = FitInputs(config, criteria, nets, *self._inputs)
         window_class: type[Window] = batched.BatchedWindow if self.batched else IndependentWindow
-        n_bytes = window_class.bytes_each(self.spec, given) + 16 * nets.n_records
-        if config.shuffle:
-            n_bytes += ORDER_BYTES * given.data.n_samples
+        n_bytes = window_class.bytes_each(self.spec, given) + 8 * nets.n_records
+        n_bytes += window_class.order_bytes(self.spec, config, given.data.n_samples)
         most_in_memory = max(1, int(SHARE_OF_MEMORY * free / n_bytes))
         n = min(nets.n_members - self._n_taken, most_in_memory, window_class.max_nets)
         if self._waiting is not None:  # nets go on in one window if they are at the same epoch
@@ -162,13 +161,13 @@ class IndependentWindow(Window):
         assert run.rule is not None
         n, rule = len(members), run.rule
         self._shape = self.shape(run, config)
-        self.needs_lists = not self._shape.in_thread
         super().__init__(run, members, given)
         self._kernel = compile_training(
             run.architecture,
             self._shape,
             CODES[rule.name],
             data.n_samples if run.variant.unrolled else 0,
+            self._shape.blocks_at_once(run.dtype),
             SHUFFLES=config.shuffle,
             WEIGHTED=data.has_weights,
             SCHEDULED=criteria.scheduled + config.decays,
@@ -184,6 +183,10 @@ class IndependentWindow(Window):
         if run.variant.net_per_thread:
             return Shape.of_threads()
         return Shape.of_blocks(run.architecture, run.n_state, config.batch_size, shared_limit())
+
+    @classmethod
+    def needs_lists(cls, run: RunSpec, config: TrainConfig) -> bool:
+        return not cls.shape(run, config).in_thread
 
     @staticmethod
     def bytes_each(run: RunSpec, given: FitInputs) -> int:
@@ -254,7 +257,7 @@ def evaluation_job(
     """
     n, nothing = len(members), cupy.zeros(1)
     return JOB.empty | {
-        "params": to_device(nets.params.reshape(-1, nets.n_params)[members]),
+        "params": to_device(nets.params.reshape(-1, nets.n_params)[rows_of(members)]),
         "hyper": nothing,
         "dropout": nothing,
         "X": data.X,

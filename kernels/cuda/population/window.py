@@ -32,9 +32,17 @@ from ...structs import (
 )
 from ..build.net_constants import Architecture, bound_of
 from ..build.structs import ProgressCounter, ProgressScalar
-from ..runtime.device_memory import to_device
+from ..runtime.device_memory import ORDER_BYTES, to_device
 from .launch import padded
 from .suspension import keep_ended, resume_in_slots, suspended_nets
+
+# A net's numbers before its first step that are not 0.
+STARTS = {
+    ProgressScalar.POWER1: 1.0,
+    ProgressScalar.POWER2: 1.0,
+    ProgressScalar.LAST_LOSS: np.inf,
+    ProgressScalar.BEST_VALUE: np.inf,
+}
 
 
 @dataclass(frozen=True)
@@ -75,12 +83,23 @@ class FitInputs(NamedTuple):
     tables: Tables
 
 
+def rows_of(members: np.ndarray) -> np.ndarray | slice:
+    """Return what these rows of an array are selected by: a slice if they follow each other, as all nets do.
+
+    Rows of a slice are neither gathered nor scattered: of a million small nets, either takes as long as some hundred
+    epochs.
+    """
+    n = len(members)
+    first, last = (int(members[0]), int(members[-1])) if n else (0, -1)
+    in_order = last - first == n - 1 and bool((np.diff(members) == 1).all())
+    return slice(first, last + 1) if in_order else members
+
+
 class Window(ABC):
     """The nets `members`, each in the slot of its position in `members` until it is moved."""
 
     max_nets = 2**62  # in a window
     remedy = "Train fewer nets at a time."
-    needs_lists = True  # to shuffle by many threads
 
     def __init__(self, run: RunSpec, members: np.ndarray, given: FitInputs):
         config, criteria, nets, data, held_out, tables = given
@@ -91,18 +110,18 @@ class Window(ABC):
         self.n_batches = -(-data.n_samples // config.batch_size)
         self.n_samples = data.n_samples
         self._params = cupy.zeros((n, self.stride_of(n_params)), dtype)
-        self._params[:, :n_params] = to_device(nets.params.reshape(-1, n_params)[members])
+        self._params[:, :n_params] = to_device(nets.params.reshape(-1, n_params)[rows_of(members)])
         state = cupy.zeros((n, max(rule.n_state, 1), padded(n_params)), dtype)
         table = nets.hyper.reshape(-1, len(NET_HYPER))
         for row, initial in enumerate(rule.initial[: rule.n_state]):
             if isinstance(initial, str):
                 values = table[members if nets.hyper_stride else np.zeros(n, np.int64), HYPER.index(initial)]
                 state[:, row, :] = to_device(values.astype(dtype))[:, None]
-        scalars = np.zeros((n, len(ProgressScalar)))
-        scalars[:, [ProgressScalar.POWER1, ProgressScalar.POWER2]] = 1.0
-        scalars[:, [ProgressScalar.LAST_LOSS, ProgressScalar.BEST_VALUE]] = np.inf
+        self._scalars = cupy.zeros((n, len(ProgressScalar)))
+        self._counters = cupy.zeros((n, len(ProgressCounter)), np.int64)
+        for place, value in STARTS.items():
+            self._scalars[:, place] = value
         watches, shuffled = criteria.monitor != MONITOR_NONE, n * data.n_samples * config.shuffle
-        self._scalars, self._counters = to_device(scalars), cupy.zeros((n, len(ProgressCounter)), np.int64)
         self._owners = to_device(members)
         self._records = cupy.full((nets.n_records, n), np.nan)
         self._job: dict[str, Any] = {
@@ -123,14 +142,14 @@ class Window(ABC):
             "held_out_Y": held_out.Y,
             "held_out_weight": held_out.weight,
             "order": cupy.empty(shuffled, np.int32),
-            "lists": cupy.empty(2 * shuffled * self.needs_lists, np.int32),
+            "lists": cupy.empty(2 * shuffled * self.needs_lists(run, config), np.int32),
             "owners": self._owners,
             "scalars": self._scalars,
             "counters": self._counters,
             "factors": tables.factors,
             "record_epochs": tables.record_epochs,
             "records": self._records,
-            "accuracy_records": cupy.empty_like(self._records),
+            "accuracy_records": None,  # a population has none
             "output": None,
             "sums_of_threads": None,  # launches end with an epoch
             "partial": None,
@@ -163,6 +182,17 @@ class Window(ABC):
         """Return the number of elements from one net's parameters to the next one's."""
         return n_params
 
+    @classmethod
+    def needs_lists(cls, run: RunSpec, config: TrainConfig) -> bool:
+        """Whether an order is drawn through the lists of include/permutation.cuh, by many threads."""
+        return True
+
+    @classmethod
+    def order_bytes(cls, run: RunSpec, config: TrainConfig, n_samples: int) -> int:
+        """Return the bytes of a net's order, with its lists; 0 if samples are not shuffled."""
+        of_sample = ORDER_BYTES if cls.needs_lists(run, config) else np.dtype(np.int32).itemsize
+        return n_samples * of_sample * config.shuffle
+
     @staticmethod
     @abstractmethod
     def bytes_each(run: RunSpec, given: FitInputs) -> int:
@@ -190,7 +220,7 @@ class Window(ABC):
         members, params = cupy.asnumpy(self._owners), cupy.asnumpy(self._params)
         status = counters[:, ProgressCounter.STATUS]
         ended = np.flatnonzero(status != RUNNING)
-        owners, diverged = members[ended], status[ended] == DIVERGED_NET
+        diverged, owners, ended = status[ended] == DIVERGED_NET, rows_of(members[ended]), rows_of(ended)
         nets.params.reshape(-1, nets.n_params)[owners] = params[ended, : nets.n_params]
         nets.status[owners] = status[ended]
         unmeasured = diverged & ~np.isfinite(scalars[ended, ProgressScalar.LOSS])  # the epoch's loss was not finite
@@ -203,7 +233,7 @@ class Window(ABC):
                 scalars[ended, ProgressScalar.BEST_VALUE],
             )
         with np.errstate(over="ignore"):
-            nets.records.reshape(nets.n_records, -1)[:, members] = cupy.asnumpy(self._records)
+            nets.records.reshape(nets.n_records, -1)[:, rows_of(members)] = cupy.asnumpy(self._records)
         if nets.keeps_ended and (status == ALL_EPOCHS).any():
             watches = self.criteria.monitor != MONITOR_NONE
             keep_ended(nets, self._job, self.n_batches, watches, np.flatnonzero(status == ALL_EPOCHS))

@@ -18,21 +18,18 @@ constexpr int N_WEIGHTS = matrix_at(N_LAYERS), N_GRADS = biases_after(N_LAYERS);
 
 constexpr int SHARERS = 32 * WARPS / BLOCK_ROWS;  // neighbouring threads that share a row of outputs
 
+__device__ __forceinline__ long long sample_of(const int* order, long long position) {
+  return order ? order[position] : position;
+}
+
 // Loss, correct outputs and output delta of one row, by SHARERS threads. z: the row's logits without bias; d: its deltas.
 __device__ void loss_and_output_delta_of_row(
     const float* z, const float* b, const float* y, float w, double c, double bound, Bits* d, float& loss,
     float& n_correct) {
-  const int sharer = threadIdx.x % SHARERS, code = activation_of(N_LAYERS - 1);
-  float shift = 0.0f;
-  if (code == ACTIVATION_SOFTMAX) {
-    float top = -INFINITY, whole = 0.0f;
-    for (int j = sharer; j < N_OUTPUTS; j += SHARERS) top = fmaxf(top, z[j] + b[j]);
-    top = warp_max<SHARERS>(top);
-    for (int j = sharer; j < N_OUTPUTS; j += SHARERS) whole += elementary::exp(z[j] + b[j] - top);
-    shift = top + elementary::log(warp_sum<SHARERS>(whole));
-  }
+  const bool is_softmax = activation_of(N_LAYERS - 1) == ACTIVATION_SOFTMAX;
+  const float shift = is_softmax ? log_of_sum<SHARERS>(z, b) : 0.0f;
   RowSoFar row;
-  for (int j = sharer; j < wide(N_LAYERS); j += SHARERS) {
+  for (int j = threadIdx.x % SHARERS; j < wide(N_LAYERS); j += SHARERS) {
     float delta = 0.0f;
     if (j < N_OUTPUTS) {
       const float v = z[j] + b[j] - shift;
@@ -40,19 +37,15 @@ __device__ void loss_and_output_delta_of_row(
     }
     d[j] = bfloat16_bits(delta);
   }
-  if (METRIC == METRIC_ARGMAX) {
-    const int said = first_of_warp<SHARERS>(row.best, row.said), meant = first_of_warp<SHARERS>(row.target, row.meant);
-    if (said == meant && sharer == 0) n_correct += w;
-  } else {
-    n_correct += w * row.n_right / N_OUTPUTS;
-  }
+  n_correct += correct_of_row<SHARERS>(row, w);
 }
 
-// The gradient of a batch. W: from narrow_weights. sums: (blocks, N_CHUNK_SUMS), as written by the kernel
-// loss_and_output_delta of layers/passes.cu. partials: (blocks, N_GRADS).
+// The gradient of a batch: of x, y and weight, the samples order[start ..] or, without an order, start .., where start is
+// step % n_batches * batch_size of the clock. W: from narrow_weights. sums: (blocks, N_CHUNK_SUMS), as written by the
+// kernel loss_and_output_delta of layers/passes.cu. partials: (blocks, N_GRADS).
 extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
-    const Clock* clock, const T* x, const T* y, const T* weight, const Bits* W, const T* params, long long rows, double c,
-    double bound, double* sums, float* partials) {
+    const Clock* clock, const T* x, const T* y, const T* weight, const int* order, long long batch_size, const Bits* W,
+    const T* params, long long rows, double c, double bound, double* sums, float* partials) {
   FM_DYN_SMEM(float, memory);
   float* const z_top = memory;                                   // (BLOCK_ROWS, wide(N_LAYERS))
   float* const in_shared = z_top + BLOCK_ROWS * wide(N_LAYERS);  // (N_GRADS,) if it fits
@@ -61,15 +54,19 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
   Bits* here = stored_z + (KEEPS ? outputs_at(N_LAYERS) : 0);    // deltas of the layer above; `below` of the one below
   Bits* below = here + DELTA;
   float* const g = GRADS_IN_SHARED ? in_shared : partials + (long long)blockIdx.x * N_GRADS;
-  const int warp = threadIdx.x / 32;
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const long long batch = clock->step % clock->n_batches, start = batch * batch_size;
   float loss = 0.0f, n_correct = 0.0f;
   for (int q = threadIdx.x; q < N_GRADS; q += 32 * WARPS) g[q] = 0.0f;
   for (long long first = (long long)blockIdx.x * BLOCK_ROWS; first < rows; first += (long long)gridDim.x * BLOCK_ROWS) {
-    for (int e = threadIdx.x; e < BLOCK_ROWS * wide(0); e += 32 * WARPS) {
-      const int r = e / wide(0), i = e % wide(0);
+#pragma unroll 4
+    for (int r = warp; r < BLOCK_ROWS; r += WARPS) {
+      const bool is_row = first + r < rows;
+      const long long sample = is_row ? sample_of(order, start + first + r) : 0;
       // A sample of weight 0 contributes nothing, even if its inputs are not finite.
-      const bool counts = first + r < rows && i < N_INPUTS && (!WEIGHTED || weight[first + r] > 0.0f);
-      a[r * stride(0) + i] = bfloat16_bits(counts ? x[(first + r) * N_INPUTS + i] : 0.0f);
+      const bool counts = is_row && (!WEIGHTED || weight[sample] > 0.0f);
+      for (int i = lane; i < wide(0); i += 32)
+        a[r * stride(0) + i] = bfloat16_bits(counts && i < N_INPUTS ? x[sample * N_INPUTS + i] : 0.0f);
     }
     __syncthreads();
 #pragma unroll
@@ -103,11 +100,11 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
       __syncthreads();
     }
     const int row = threadIdx.x / SHARERS;
-    const bool real = first + row < rows;
-    const float w = real ? (WEIGHTED ? weight[first + row] : 1.0f) : 0.0f;
+    const bool is_row = first + row < rows;
+    const long long sample = is_row ? sample_of(order, start + first + row) : 0;
+    const float w = is_row ? (WEIGHTED ? weight[sample] : 1.0f) : 0.0f;
     loss_and_output_delta_of_row(
-        z_top + row * wide(N_LAYERS), params + biases_at(N_LAYERS - 1), y + (real ? first + row : 0) * N_OUTPUTS, w,
-        c, bound, here + row * stride(N_LAYERS), loss, n_correct);
+        z_top + row * wide(N_LAYERS), params + biases_at(N_LAYERS - 1), y + sample * N_OUTPUTS, w, c, bound, here + row * stride(N_LAYERS), loss, n_correct);
     __syncthreads();
 #pragma unroll
     for (int k = N_LAYERS - 1; k >= 0; --k) {
@@ -158,43 +155,73 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
       here = below, below = kept;
     }
   }
-  add_to_sums(loss, n_correct, clock->step % clock->n_batches == 0, sums);
+  add_to_sums(loss, n_correct, batch == 0, sums);
   if (GRADS_IN_SHARED)
     for (int q = threadIdx.x; q < N_GRADS; q += 32 * WARPS) partials[(long long)blockIdx.x * N_GRADS + q] = g[q];
 }
 
-// Adds up the gradients of all blocks: weights into the flat vector, biases into bias_parts.
-extern "C" __global__ void __launch_bounds__(256) reduce(
-    const float* partials, long long blocks, double scale, T* g, T* bias_parts) {
-  for (long long q = (long long)blockIdx.x * 256 + threadIdx.x; q < N_PARAMS; q += (long long)gridDim.x * 256) {
-    const int part = part_of(int(q)), k = part / 2, n_out = width_of(k + 1);
-    const int j = int(q) - (part % 2 ? biases_at(k) : weights_at(k));
-    const int row = j / n_out, column = j % n_out, tile = row / 16 * (wide(k + 1) / 16) + column / 16;
-    const int at = part % 2 ? biases_after(k) + j : matrix_at(k) + tile * 256 + place_in_sum(row % 16, column % 16);
-    float sum = 0.0f;
-    for (long long b = 0; b < blocks; ++b) sum += partials[b * N_GRADS + at];
-    sum *= float(scale);
-    if (part % 2) bias_parts[bias_index(k) + j] = sum;
-    else g[q] = sum;
+// Store the gradient at position `at` of a block's N_GRADS numbers: a weight's in the flat vector, a bias's in
+// bias_parts. Lane i has a position with at % 32 == i. Each layer's code has its constants.
+__device__ __forceinline__ void store_gradient(int at, float slope, T* g, T* bias_parts) {
+#pragma unroll
+  for (int k = 0; k < N_LAYERS; ++k) {
+    const int n_in = width_of(k), n_out = width_of(k + 1), across = wide(k + 1) / 16;
+    if (at >= matrix_at(k) && at < matrix_at(k + 1)) {
+      const int tile = (at - matrix_at(k)) / 256, e = at % 256 / 32;
+      const int i = tile / across * 16 + row_of(e), o = tile % across * 16 + column_of(e);
+      if (i < n_in && o < n_out) g[weights_at(k) + i * n_out + o] = slope;
+    }
+    const int j = at - biases_after(k);
+    if (j >= 0 && j < n_out) bias_parts[bias_index(k) + j] = slope;
   }
 }
 
+// Adds up the gradients of all blocks, 32 numbers at a time in a block of up to WARPS warps: each warp adds up those of
+// some blocks, and the first one all warps' sums, always in the same order.
+extern "C" __global__ void __launch_bounds__(32 * WARPS) reduce(
+    const float* partials, long long blocks, double scale, T* g, T* bias_parts) {
+  FM_SHARED(float, parts, [WARPS][32]);
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, n_warps = blockDim.x / 32;
+  for (int from = blockIdx.x * 32; from < N_GRADS; from += gridDim.x * 32) {
+    const int at = from + lane;
+    const float* p = partials + (long long)warp * N_GRADS + at;
+    float sum = 0.0f;
+    if (at < N_GRADS)
+#pragma unroll 4
+      for (int b = warp; b < int(blocks); b += n_warps, p += n_warps * N_GRADS) sum += *p;
+    parts[warp][lane] = sum;
+    __syncthreads();
+    if (!warp) {
+      for (int q = 1; q < n_warps; ++q) sum += parts[q][lane];
+      if (at < N_GRADS) store_gradient(at, sum * float(scale), g, bias_parts);
+    }
+    __syncthreads();
+  }
+}
+
+// Round a pair of layer k's weights for load_packed. pair: its position in the layer's tiles.
+__device__ __forceinline__ unsigned rounded_pair(int k, int pair, bool transposed, const T* params) {
+  const int tile = pair / 128, lane = pair % 128 / 4, t = pair % 4, across = wide(k + 1) / 16;
+  const int i0 = tile / across * 16, o0 = tile % across * 16, n_in = width_of(k), n_out = width_of(k + 1);
+  const int row = row_of_right(lane, t), column = column_of_right(lane, t);
+  float both[2];
+#pragma unroll
+  for (int e = 0; e < 2; ++e) {
+    const int i = i0 + (transposed ? column : row + e), o = o0 + (transposed ? row + e : column);
+    both[e] = i < n_in && o < n_out ? params[weights_at(k) + i * n_out + o] : 0.0f;
+  }
+  return pack(both[0], both[1]);
+}
+
 // Weights as bfloat16, padded with zeros, in tiles for load_packed: W (2, N_WEIGHTS), not transposed and transposed.
+// Each layer's code has its constants.
 extern "C" __global__ void __launch_bounds__(256) narrow_weights(const T* params, Bits* W) {
   for (int q = blockIdx.x * 256 + threadIdx.x; q < N_WEIGHTS; q += gridDim.x * 256) {
     const bool transposed = q >= N_WEIGHTS / 2;
     const int pair = transposed ? q - N_WEIGHTS / 2 : q;
-    int k = 0;
-    while (2 * pair >= matrix_at(k + 1)) ++k;
-    const int tile = (2 * pair - matrix_at(k)) / 256, lane = pair % 128 / 4, t = pair % 4;
-    const int i0 = tile / (wide(k + 1) / 16) * 16, o0 = tile % (wide(k + 1) / 16) * 16;
-    float both[2];
 #pragma unroll
-    for (int e = 0; e < 2; ++e) {
-      const int along = row_of_right(lane, t) + e, across = column_of_right(lane, t);
-      const int i = i0 + (transposed ? across : along), o = o0 + (transposed ? along : across);
-      both[e] = i < width_of(k) && o < width_of(k + 1) ? params[weights_at(k) + i * width_of(k + 1) + o] : 0.0f;
-    }
-    store_pair(W + 2 * q, pack(both[0], both[1]));
+    for (int k = 0; k < N_LAYERS; ++k)
+      if (2 * pair >= matrix_at(k) && 2 * pair < matrix_at(k + 1))
+        store_pair(W + 2 * q, rounded_pair(k, pair - matrix_at(k) / 2, transposed, params));
   }
 }

@@ -1,7 +1,7 @@
 """Kernel family `fused_tensor_core`: forward, loss and backward of a batch in one kernel, with tensor cores.
 
 For nets of narrow layers. Operands of products are bfloat16; sums, master weights and optimiser state are float32. A
-step launches gather, narrow_weights, narrow_gradient, reduce and update, whatever the depth.
+step launches narrow_weights, narrow_gradient, reduce and update, whatever the depth. Samples are read where they are.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from ...structs import NetSpec
 from ..build.module import Module, source
 from ..build.net_constants import by_layer
 from ..build.structs import ChunkSum
-from ..layers.passes import PER_BLOCK, Batch
+from ..layers.passes import MOST_BLOCKS, PER_BLOCK, Batch
 from ..population.launch import shared_limit
+from .batches import BatchesInPlace
 from .layerwise import LayerwiseWorkspace, Written
 
 BLOCK_ROWS = 64  # samples that a block processes at once
 SKEW = 8  # numbers between rows in shared memory
 WARPS = 8  # as in include/outputs.cuh
+PARTIALS_PER_WARP = 16  # gradients of blocks that a warp of `reduce` adds up before a further one helps
 
 
 def _wide(size: int) -> int:
@@ -92,6 +94,7 @@ class FusedWorkspace(LayerwiseWorkspace):
 
     def __init__(self, net: NetSpec, rows: int, dtype: np.dtype):
         super().__init__(net, rows, dtype, "exact")
+        self.batches = BatchesInPlace(self.passes)
         self._narrow: dict[str, Module] = {}
         layout = self._layout = Layout.of(net)
         self._n_weights, self._n_grads, tile_bytes = layout.n_weights, layout.n_grads, layout.tile_bytes
@@ -139,6 +142,8 @@ class FusedWorkspace(LayerwiseWorkspace):
             batch.x,
             batch.y,
             batch.weight,
+            batch.order,
+            batch.batch_size,
             self._weights,
             params,
             rows,
@@ -149,8 +154,8 @@ class FusedWorkspace(LayerwiseWorkspace):
             shared=self._shared,
         )
         narrow["reduce"](
-            (self.n_blocks,),
-            PER_BLOCK,
+            (min(MOST_BLOCKS, -(-self._n_grads // 32)),),
+            32 * min(WARPS, -(-self._n_blocks // PARTIALS_PER_WARP)),
             self._partials,
             self._n_blocks,
             1.0 / (rows * net.loss_width),

@@ -191,11 +191,29 @@ def device_step_seconds(
     if network.has_blocks:
         return seconds
     if network.layout.n_params <= thresholds.BLOCK_UP_TO_PARAMS:
-        seconds["small_net"] = gpu_costs.block_step_seconds(costs, network, rows)
+        seconds["small_net"] = gpu_costs.block_step_seconds(costs, network, rows, dtype.itemsize)
     narrow = max(network.layer_sizes) <= thresholds.FUSED_UP_TO_UNITS and not any(network.dropout)
     may_be_fused = narrow and rounds_to_bfloat16(precision, dtype.itemsize)
     if may_be_fused and backend(device).has_room("fused_tensor_core", describe_net(network)):
         seconds["fused_tensor_core"] = gpu_costs.fused_step_seconds(costs, network, rows)
+    return seconds
+
+
+def device_nets_step_seconds(
+    network: Network, n_nets: int, rows: int, precision: str, dtype: np.dtype, device: Device
+) -> dict[str, float]:
+    """Return the seconds of a step of all nets in the families that can train a population on a GPU, by the cost model.
+
+    The nets one by one take as long as each in its fastest family, one after the other. Of families that take equally
+    long, `fastest` takes the first one.
+    """
+    costs, seconds = gpu_costs.costs_of(device), dict[str, float]()
+    if trains_in_one_launch(network, dtype):
+        seconds["population_simd"] = gpu_costs.block_step_seconds(costs, network, rows, dtype.itemsize, n_nets)
+    if n_nets > 1:
+        seconds["batched_gemm"] = gpu_costs.layers_step_seconds(costs, network, rows, dtype.itemsize, precision, n_nets)
+    alone = device_step_seconds(network, rows, precision, dtype, device)
+    seconds["one_by_one"] = n_nets * min(alone.values())
     return seconds
 
 
@@ -225,7 +243,9 @@ def choose_nets_family(
     if network.has_blocks:
         return "one_by_one"
     if not device.is_host:
-        return _gpu_nets_family(network, n_nets, rows, dtype, streams, precision, gpu_costs.costs_of(device))
+        if streams:
+            return "one_by_one"
+        return fastest(device_nets_step_seconds(network, n_nets, rows, precision, dtype, device))
     return "population_simd" if n_nets >= lanes_from(network, rows, shuffle) else "one_by_one"
 
 
@@ -280,7 +300,7 @@ def choose_nets_evaluation(network: Network, n_nets: int, device: Device, dtype:
     if not device.is_host:
         if trains_in_one_launch(network, dtype) and not streams:
             return "population_simd"
-        return _family_of_larger_nets(network, n_nets, thresholds.EVALUATION_ROWS, streams)
+        return "one_by_one" if n_nets == 1 or streams else "batched_gemm"
     is_small = network.layout.n_params <= thresholds.EVALUATION_LANES_UP_TO_PARAMS
     return "population_simd" if is_small and n_nets >= thresholds.EVALUATION_LANES_FROM_NETS else "one_by_one"
 
@@ -288,21 +308,6 @@ def choose_nets_evaluation(network: Network, n_nets: int, device: Device, dtype:
 def trains_in_one_launch(network: Network, dtype: np.dtype) -> bool:
     """Whether a GPU trains a population's nets in one launch, if their samples fit on it."""
     return network.layout.n_params * dtype.itemsize <= thresholds.BLOCK_UP_TO_BYTES
-
-
-def _gpu_nets_family(
-    network: Network, n_nets: int, rows: int, dtype: np.dtype, streams: bool, precision: str, costs: gpu_costs.GpuCosts
-) -> str:
-    family = _family_of_larger_nets(network, n_nets, rows, streams)
-    if streams or not trains_in_one_launch(network, dtype):
-        return family
-    others = gpu_costs.layers_step_seconds(costs, network, rows, dtype.itemsize, precision, n_nets)
-    return "population_simd" if gpu_costs.block_step_seconds(costs, network, rows, n_nets) <= others else family
-
-
-def _family_of_larger_nets(network: Network, n_nets: int, rows: int, streams: bool) -> str:
-    one_by_one = n_nets == 1 or streams or products(network, rows) >= thresholds.ONE_BY_ONE_FROM_STEP
-    return "one_by_one" if one_by_one else "batched_gemm"
 
 
 class GpuNetsFit(NamedTuple):

@@ -108,7 +108,8 @@ FAMILIES = (
     KernelFamily(
         "batched_gemm", "cuda", "mid-sized nets, all at the same step", "a unit",
         "net, sample, unit, in bfloat16 with that precision",
-        "one product for all nets", "larger nets whose step does not fill the GPU by itself",
+        "one product for all nets",
+        "larger nets, where a step of all of them one after another is not faster by the cost model",
     ),
 )  # fmt: skip
 

@@ -24,8 +24,13 @@ from ..network.spec import Network
 from .work import products
 
 TILE_ROWS = 64  # samples that a block with tensor cores takes through the net at once
-FUSED_NODES = 5  # kernels of a step of fused_tensor_core, whatever the depth
+FUSED_NODES = 4  # kernels of a step of fused_tensor_core, whatever the depth
 BFLOAT16_BYTES = 2  # of an operand that is rounded to bfloat16
+# Bytes of shared memory that a block has at the most, on an H100; the vectors of its net's parameters that are there,
+# two of state among them; and how much longer a block takes whose net is in global memory instead. The last one is an
+# estimate: the second-level cache gives a multiprocessor half of the bytes in a cycle, at eight times the latency, and
+# the first-level cache has some of them.
+BLOCK_BYTES, VECTORS_OF_BLOCK, BEYOND_SHARED = 227 * 1024, 4, 4.0
 # Passes over memory in a step layer by layer: parameters are read by products and by the update, with their gradient
 # and two vectors of state; outputs and deltas of each layer are written and read by products and passes. With operands
 # in bfloat16, the update also writes a copy of the weights, which products read: as many bytes in all.
@@ -50,15 +55,23 @@ class GpuCosts(NamedTuple):
 
 ESTIMATES = GpuCosts(2.2e-6, 3e-6, 7e10, 132, 3e11, 1.6e13, 3e12, 2e14)
 # With these, one family is chosen wherever it can train the net, for measurements and tests: blocks, then tensor cores;
-# tensor cores, then blocks; or layer by layer.
+# tensor cores, then blocks; or layer by layer. With the last one, nets of a population are trained one by one, layer by
+# layer: as if a kernel took less than no time.
 IN_BLOCKS = GpuCosts(1.0, 0.0, inf, inf, inf, inf, inf, inf)
 WITH_TENSOR_CORES = IN_BLOCKS._replace(block_seconds=FUSED_NODES + 0.5)
 BY_LAYERS = IN_BLOCKS._replace(node_seconds=0.0, block_seconds=inf)
+ONE_BY_ONE = BY_LAYERS._replace(node_seconds=-1.0)
 
 
-def block_step_seconds(costs: GpuCosts, network: Network, rows: int, n_nets: int = 1) -> float:
+def fits_block(network: Network, itemsize: int) -> bool:
+    """Whether a block's shared memory holds a net with its gradient, two vectors of state and four samples."""
+    numbers = VECTORS_OF_BLOCK * network.layout.n_params + 3 * 4 * sum(network.layer_sizes)
+    return itemsize * numbers <= BLOCK_BYTES
+
+
+def block_step_seconds(costs: GpuCosts, network: Network, rows: int, itemsize: int, n_nets: int = 1) -> float:
     """Return the seconds of a step of n_nets nets with a block each."""
-    work = products(network, rows)
+    work = products(network, rows) * (1.0 if fits_block(network, itemsize) else BEYOND_SHARED)
     at_once = costs.block_seconds + work / costs.block_rate
     return max(at_once, n_nets * work / (costs.block_rate * costs.n_blocks))
 

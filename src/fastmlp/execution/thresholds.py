@@ -118,7 +118,7 @@ DEVICE_EVALUATION_ROWS = 16_384  # samples that a GPU takes through the layers a
 
 BLOCK_UP_TO_PARAMS = 20_000  # parameters of a net that one block can train by itself
 # In a population a block's shared memory should hold parameters, gradient, two vectors of state and a tile of
-# activations of its net.
+# activations of its net (gpu_costs.BLOCK_BYTES is what it has).
 BLOCK_UP_TO_BYTES = 40_000  # bytes of parameters: 10,000 in float32
 THREADS_FROM_NETS = 128  # nets of a population from which each may have a thread: those of one block
 # Maximum of the numbers that a thread keeps in registers (parameters, gradients and optimiser state), by bytes per
@@ -126,9 +126,6 @@ THREADS_FROM_NETS = 128  # nets of a population from which each may have a threa
 # nets spill.
 THREAD_UP_TO_NUMBERS = {4: 180, 8: 75}
 THREAD_UNROLLED_UP_TO = 160  # parameters times samples up to which a thread's loop over samples is unrolled
-# Larger nets take each step together, except those whose own step has so many multiply-adds that its products take
-# longer than their launches: 1e9 are 66 us at half of an H100's rate, launching 15 kernels takes about 45.
-ONE_BY_ONE_FROM_STEP = 1_000_000_000
 FUSED_UP_TO_UNITS = 128  # largest layer up to which all layers fit into one kernel with tensor cores
 
 # ---- unrolled code

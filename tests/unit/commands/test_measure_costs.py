@@ -31,7 +31,7 @@ def by_the_model(gpu, sizes, rows, n_nets=None, precision="exact"):
     """Stand-in for `measure_costs.step`: the time that the model has for the family of the context."""
     network, costs = fastmlp.MLP(sizes, device="cpu").network, gpu_costs.costs_of(fastmlp.MLP((1, 1)).device)
     seconds = {
-        IN_BLOCKS: lambda: block_step_seconds(CARD, network, rows, n_nets or 1),
+        IN_BLOCKS: lambda: block_step_seconds(CARD, network, rows, 4, n_nets or 1),
         BY_LAYERS: lambda: layers_step_seconds(CARD, network, rows, 4, precision, n_nets or 1),
         WITH_TENSOR_CORES: lambda: fused_step_seconds(CARD, network, rows),
     }[costs]()

@@ -119,6 +119,14 @@ def test_nets_with_dropout_train_in_families_that_draw_masks(dropout):
     assert choose_family(network((2, 3, 3, 1), dropout=(0.0, 0.0)), 4) == "batch_simd_4"
 
 
+@pytest.fixture
+def gpu_with_room(monkeypatch):
+    """A backend in place of a GPU's: it only says that a block's shared memory holds a tile."""
+    module = SimpleNamespace(has_room=lambda family, net: True)
+    monkeypatch.setattr(fastmlp.execution.dispatch, "backend", lambda device: module)
+    return module
+
+
 @pytest.mark.parametrize(
     "sizes, n_nets, rows, wanted",
     [
@@ -127,7 +135,9 @@ def test_nets_with_dropout_train_in_families_that_draw_masks(dropout):
         ((64, 128, 64, 10), 1000, 32, "batched_gemm"),
         (LARGE, 2, 128, "batched_gemm"),
         (LARGE, 1, 128, "one_by_one"),
-        (LARGE, 2, 2048, "one_by_one"),
+        (LARGE, 2, 2048, "batched_gemm"),
+        ((64, 128, 64, 10), 2, 1, "one_by_one"),  # each by a block: no launches
+        ((64, 128, 64, 10), 10, 1, "batched_gemm"),
         ((64, 100, 10), 5, 32, "population_simd"),
         ((64, 100, 10), 5, 5000, "batched_gemm"),  # five blocks would leave the rest of the GPU idle
         ((64, 100, 10), 1, 5000, "one_by_one"),
@@ -135,7 +145,7 @@ def test_nets_with_dropout_train_in_families_that_draw_masks(dropout):
 )
 def test_family_of_a_population_on_a_gpu(sizes, n_nets, rows, wanted):
     """Nets that fit a block's memory train in blocks, unless these take longer than all nets batched; the others
-    batched, or one by one if a single net fills the GPU.
+    batched, or one by one if each alone has a faster family and they are few.
     """
     choose = lambda *more, dtype="float32": choose_nets_family(
         network(sizes), n_nets, rows, Device("cuda:0", "a test"), np.dtype(dtype), *more
@@ -146,7 +156,26 @@ def test_family_of_a_population_on_a_gpu(sizes, n_nets, rows, wanted):
         assert choose(dtype="float64") == "batched_gemm", "twice the memory"
 
 
-def test_bfloat16_takes_nets_out_of_their_blocks_earlier():
+@pytest.mark.parametrize(
+    "n_nets, rows, precision, wanted",
+    [
+        (5, 65_536, "bfloat16", "one_by_one"),
+        (5, 65_536, "exact", "batched_gemm"),
+        (5, 256, "bfloat16", "batched_gemm"),
+        (2, 256, "bfloat16", "one_by_one"),
+    ],
+)
+def test_nets_train_one_by_one_where_each_alone_is_faster(n_nets, rows, precision, wanted, gpu_with_room):
+    """On tensor cores, all layers in one kernel: where these kernels take less time than the batched passes."""
+    choose = lambda: choose_nets_family(
+        network((64, 64, 64, 64, 64, 16)), n_nets, rows, Device("cuda:0", "a test"), np.dtype("f4"), precision=precision
+    )
+    assert choose() == wanted
+    gpu_with_room.has_room = lambda family, net: False
+    assert choose() == "batched_gemm"
+
+
+def test_bfloat16_takes_nets_out_of_their_blocks_earlier(gpu_with_room):
     """Batched products in bfloat16 win where those in float32 do not yet; nets in blocks stay in float32."""
     choose = lambda precision, dtype: choose_nets_family(
         network((64, 80, 40, 10)), 200, 1024, Device("cuda:0", "a test"), np.dtype(dtype), precision=precision
@@ -160,14 +189,6 @@ def test_bfloat16_takes_nets_out_of_their_blocks_earlier():
 PRECISIONS = ("exact", "tf32", "bfloat16")
 
 
-@pytest.fixture
-def gpu_with_room(monkeypatch):
-    """A backend in place of a GPU's: it only says that a block's shared memory holds a tile."""
-    module = SimpleNamespace(has_room=lambda family, net: True)
-    monkeypatch.setattr(fastmlp.execution.dispatch, "backend", lambda device: module)
-    return module
-
-
 def family_on_a_gpu(net, rows, precision, dtype):
     return choose_training(net, Device("cuda:0", "a test"), np.dtype(dtype), rows, precision).family
 
@@ -176,8 +197,9 @@ def family_on_a_gpu(net, rows, precision, dtype):
     "sizes, rows, settings, exact, half",
     [
         ((4, 32, 3), 32, {}, "small_net", "small_net"),
-        ((64, 64, 64, 64, 64, 16), 64, {}, "small_net", "fused_tensor_core"),
-        ((64, 100, 10), 32, {}, "small_net", "small_net"),
+        ((64, 64, 64, 64, 64, 16), 64, {}, "layerwise", "fused_tensor_core"),  # beyond a block's shared memory
+        ((64, 64, 16), 64, {}, "small_net", "fused_tensor_core"),
+        ((64, 80, 10), 32, {}, "small_net", "small_net"),
         ((64, 100, 10), 200, {}, "layerwise", "fused_tensor_core"),  # scikit-learn's default net
         ((64, 100, 10), 65_536, {}, "layerwise", "fused_tensor_core"),
         ((128, 128, 128, 3), 32, {}, "layerwise", "fused_tensor_core"),
@@ -186,8 +208,8 @@ def family_on_a_gpu(net, rows, precision, dtype):
         ((4, 32, 129), 32, {}, "small_net", "small_net"),
         ((4, 32, 3), 32, {"dropout": 0.5}, "small_net", "small_net"),
         ((128, 128, 128, 3), 32, {"dropout": (0.0, 0.1)}, "layerwise", "layerwise"),
-        ((19_999, 1), 8, {}, "small_net", "small_net"),
-        ((20_000, 1), 8, {}, "layerwise", "layerwise"),
+        ((19_999, 1), 1, {}, "small_net", "small_net"),
+        ((20_000, 1), 1, {}, "layerwise", "layerwise"),
         ((4, 32, 3), 2000, {}, "small_net", "fused_tensor_core"),
         ((4, 32, 3), 7353, {}, "layerwise", "fused_tensor_core"),
     ],

@@ -11,10 +11,11 @@ from fastmlp.devices import Device
 from fastmlp.execution import gpu_costs
 from fastmlp.execution.dispatch import choose_training, evaluation_precision
 from fastmlp.execution.gpu_costs import ESTIMATES, block_step_seconds, fused_step_seconds, layers_step_seconds
+from fastmlp.execution.work import products
 
 NETWORK = MLP((64, 64, 32, 10), device="cpu").network
 PER_STEP = {
-    "blocks": lambda rows, n_nets: block_step_seconds(ESTIMATES, NETWORK, rows, n_nets),
+    "blocks": lambda rows, n_nets: block_step_seconds(ESTIMATES, NETWORK, rows, 4, n_nets),
     "layers": lambda rows, n_nets: layers_step_seconds(ESTIMATES, NETWORK, rows, 4, "exact", n_nets),
     "layers, bfloat16": lambda rows, n_nets: layers_step_seconds(ESTIMATES, NETWORK, rows, 4, "bfloat16", n_nets),
     "tensor cores": lambda rows, n_nets: fused_step_seconds(ESTIMATES, NETWORK, rows),
@@ -33,6 +34,15 @@ def test_nets_share_the_gpu():
     """Up to as many nets as there are blocks take the time of one; all nets of a step share its launches."""
     assert PER_STEP["blocks"](32, 100) == PER_STEP["blocks"](32, 1) < PER_STEP["blocks"](32, 1000) / 5
     assert PER_STEP["layers"](32, 100) < 2 * PER_STEP["layers"](32, 1)
+
+
+@pytest.mark.parametrize("n_layers, itemsize, fits", [(4, 4, True), (5, 4, False), (2, 8, True), (4, 8, False)])
+def test_a_block_is_slower_where_shared_memory_does_not_hold_its_net(n_layers, itemsize, fits):
+    """With its gradient and two vectors of state."""
+    network = MLP((*n_layers * (64,), 16), device="cpu").network
+    seconds = block_step_seconds(ESTIMATES, network, 1000, itemsize) - ESTIMATES.block_seconds
+    in_shared = products(network, 1000) / ESTIMATES.block_rate
+    assert seconds == pytest.approx(in_shared if fits else in_shared * gpu_costs.BEYOND_SHARED)
 
 
 def test_float64_moves_twice_the_bytes():

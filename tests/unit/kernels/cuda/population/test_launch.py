@@ -148,6 +148,19 @@ def test_eight_neighbouring_rows_of_a_tile_use_every_bank_once(per_net, itemsize
         assert len({start // 16 % 8 for start in starts}) == 8
 
 
+@pytest.mark.parametrize(
+    "threads, numbers, dtype, n_blocks",
+    [(256, 28_000, "float32", 2), (256, 29_000, "float32", 1), (256, 100, "float64", 1), (128, 100, "float32", 1)],
+)
+def test_two_large_blocks_share_a_multiprocessor_where_shared_memory_has_room(
+    per_net, cuda, threads, numbers, dtype, n_blocks
+):
+    """More blocks of fewer threads have room anyway; float64 has too few registers."""
+    assert per_net.Shape(False, threads, 4, numbers, True).blocks_at_once(np.dtype(dtype)) == n_blocks
+    if threads == 256 and dtype == "float32":
+        assert per_net.Shape(False, threads, 4, numbers, False).blocks_at_once(np.dtype(dtype)) == 2, "in global memory"
+
+
 def test_workspace_exists_only_for_nets_in_global_memory(per_net, cuda):
     shape = per_net.Shape(False, 32, 4, 1000, False)
     assert per_net.workspace_for(shape, 7, np.dtype("float32")).shape == (7000,)

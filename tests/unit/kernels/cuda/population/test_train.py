@@ -37,6 +37,18 @@ def assert_close(pop, result, k, reference, losses, start):
     assert np.isnan(result.records[~seen, k]).all()
 
 
+def test_adam_matches_the_reference_after_its_powers_have_ended(small):
+    """The powers of these betas are below the precision of float32 after 8 and 11 steps."""
+    optimizer, epochs, (X, y, _) = Adam(0.01, beta1=0.1, beta2=0.2), 30, samples(16)
+    pop = make(small.n, dtype="float32")
+    start = pop.params.copy()
+    result = pop.fit(X, y, epochs=epochs, optimizer=optimizer, shuffle=False, verbose=0)
+    for k in small.some:
+        reference = reference_of(pop.network, start[k])
+        losses = follow(reference, X, y, optimizer, epochs=epochs)
+        assert_close(pop, result, k, reference, losses, start)
+
+
 @pytest.mark.thinned(11)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)

@@ -73,6 +73,28 @@ def follow_by_adam(reference, epochs, seed):
     return losses
 
 
+@pytest.mark.parametrize(
+    "members, rows",
+    [([3, 4, 5], slice(3, 6)), ([7], slice(7, 8)), ([], slice(0, 0)), ([0, 2, 1, 3], None), ([5, 4], None)],
+)
+def test_rows_in_order_are_a_slice(cuda, members, rows):
+    from fastmlp.kernels.cuda.population.window import rows_of
+
+    given = np.array(members, np.int64)
+    found = rows_of(given)
+    assert found is given if rows is None else found == rows
+
+
+def test_memory_of_orders_is_that_of_lists_only_where_many_threads_draw_them(emulated_cuda, windows, monkeypatch):
+    """An order of 1,000 samples has 4,000 bytes; with lists, which nets in threads have not, it would have 12,000."""
+    from fastmlp.kernels.cuda.population import train
+
+    X, y = np.zeros((1000, 2)), np.zeros(1000)
+    monkeypatch.setattr(train, "SHARE_OF_MEMORY", 200 * 5000 / emulated_cuda.settings.limit)
+    make(400, (2, 1, 1)).fit(X, y, epochs=1, batch_size=500, shuffle=True, verbose=0)
+    assert 150 < len(windows[0]) < 250
+
+
 @pytest.mark.parametrize("sizes, n_nets", [((2, 3, 1), 200), ((2, 40, 40, 1), 40)], ids=["small", "large"])
 def test_windows_fit_into_any_amount_of_memory(emulated_cuda, sizes, n_nets, windows, monkeypatch):
     """Windows sized by the free memory fit into it for any limit, with arrays in global memory too."""

@@ -68,7 +68,7 @@ class BatchSequence:
         epoch, batch = divmod(self.step, self.n_batches)
         rows = min(self.config.batch_size, self.data.n_samples - batch * self.config.batch_size)
         self.batches.begin(self.module, self.data, self.config, epoch)
-        x, y, _, weight, _ = self.batches.take(self.module, self.data, self.config, epoch, batch, rows)
+        x, y, _, weight, *_ = self.batches.take(self.module, self.data, self.config, epoch, batch, rows)
         batch_arrays = [array.reshape(-1) for array in (x, y, weight)]
         use(*batch_arrays)
         self.tick((1,), 1, self.clock.array)
@@ -142,7 +142,7 @@ def test_full_batch_in_order_is_not_copied(module, cuda):
 def test_batches_of_an_evaluation_are_views(module, cuda):
     data, batches = data_of(10, cuda), batches_of(4)
     for batch, rows in ((0, 4), (1, 4), (2, 2)):
-        x, y, _, w, _ = batches.in_order(module, data, batch * 4, rows)
+        x, y, _, w, *_ = batches.in_order(module, data, batch * 4, rows)
         assert x.data.ptr == data.X.data.ptr + batch * 4 * 3 * 4
         assert y.data.ptr == data.Y.data.ptr + batch * 4 * 2 * 4
         assert w.data.ptr == data.weight.data.ptr + batch * 4 * 4
@@ -150,7 +150,7 @@ def test_batches_of_an_evaluation_are_views(module, cuda):
 
 def test_missing_targets_and_weights_are_none(module, cuda):
     data = data_of(10, cuda)._replace(has_weights=False, has_targets=False)
-    assert batches_of(4).in_order(module, data, 4, 4)[1:] == (None, 0, None, 0)
+    assert batches_of(4).in_order(module, data, 4, 4)[1:5] == (None, 0, None, 0)
 
 
 # ---- samples that stay on the host

@@ -52,14 +52,34 @@ def samples(rng, n, sizes=SIZES):
 
 
 def test_large_batch_has_blocks_for_all_multiprocessors(layers, cuda):
-    """A block per chunk of rows; GPUs have up to about 140 multiprocessors."""
+    """A block per chunk of rows, of 32 at least; two for each of the emulator's 132 multiprocessors."""
     from fastmlp.execution.net_description import describe_net
     from fastmlp.kernels.cuda.layers.passes import Passes
 
     net = describe_net(make().network)
-    for rows, chunks in ((8192, 128), (100_000, 128), (640, 20)):
+    for rows, chunks in ((8192, 256), (100_000, 261), (640, 20)):
         assert Passes(net, 1, rows, np.dtype("float32"), "exact").most_chunks == chunks
     layers.layers = 1  # nothing was trained
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2, 3, 10, 32, 33, 129])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_outputs_of_short_and_long_chunks_match_the_reference(dtype, n_outputs, monkeypatch, rng):
+    """Of which several threads, a thread or a warp take a row."""
+    loss = "softmax_cross_entropy" if n_outputs > 1 else "binary_cross_entropy"
+    net, n_rows = make((3, 4, n_outputs), loss=loss, dtype=dtype), 170
+    X, labels, weight = rng.normal(size=(n_rows, 3)), rng.integers(0, max(n_outputs, 2), n_rows), rng.random(n_rows)
+    targets = np.eye(n_outputs)[labels] if n_outputs > 1 else labels[:, None].astype(float)
+    reference, scaled = reference_of(net.network, net.params), weight / weight.mean()
+    expected_loss, expected = reference.loss_and_gradient(X, targets, scaled)
+    outputs, tolerance = reference.predict(X), TOLERANCES["gradient", dtype]
+    right = outputs.argmax(axis=1) == labels if n_outputs > 1 else (outputs[:, 0] > 0.5) == labels
+    for chunk in (32, 160):
+        monkeypatch.setattr("fastmlp.kernels.cuda.layers.passes.chunk_of", lambda max_rows, chunk=chunk: chunk)
+        found, gradient = net.loss_and_gradient(X, labels, sample_weight=weight)
+        assert found == pytest.approx(expected_loss, rel=tolerance)
+        np.testing.assert_allclose(gradient, expected, rtol=tolerance, atol=tolerance)
+        assert net.evaluate(X, labels, sample_weight=weight)["accuracy"] == pytest.approx(np.mean(scaled * right))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
