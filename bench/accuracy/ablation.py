@@ -1,0 +1,258 @@
+"""What each choice of the recipe for tables is worth: the net of the preset "fast", and with one choice changed.
+
+Run: FASTMLP_DATA=FOLDER python bench/accuracy/ablation.py [--results FILE] [--sets NAME ...] [--choices NAME ...]
+     [--seeds 3] [--workers 2]
+
+Nets are trained with the plain API: MLP and its fit, on the features of a tabular estimator. The sets are those that
+chose the presets, without their test rows: a fifth of the training rows takes their place, and a fifth of the others
+stops the training early. Each fit has one thread, and goes into FILE, a JSON file, at once: the same command goes on
+where it was stopped. At the end the table of docs/guide/tables.md is printed. Choices and their sources are in CHOICES.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
+
+from accuracy.table_sets import DEVELOPMENT, REGRESSIONS, SETS, Split, fixed_split, without_test
+from suite.clean_env import CLEARED
+from suite.data import data_folder
+
+RESULTS = Path(__file__).with_name("ablation.json")
+PRESET = "preset"
+DECIMALS = 5
+
+
+class Settings(NamedTuple):
+    """Arguments of what is trained, beside those of the preset, in whose place they are."""
+
+    encoding: dict[str, Any] = {}  # noqa: RUF012  # of the estimator; read only
+    net: dict[str, Any] = {}  # noqa: RUF012
+    optimizer: dict[str, Any] = {}  # noqa: RUF012
+    fit: dict[str, Any] = {}  # noqa: RUF012
+
+
+class Choice(NamedTuple):
+    """A row of CHOICES: its title in the table, and the settings for layers of these sizes."""
+
+    title: str
+    settings: Callable[[tuple[int, ...]], Settings]
+
+
+def constant(**settings: dict[str, Any]) -> Callable[[tuple[int, ...]], Settings]:
+    return lambda sizes: Settings(**settings)
+
+
+def neural_tangent(sizes: tuple[int, ...]) -> Settings:
+    """NTK parametrisation, as docs/guide/training.md describes it, with a learning rate that belongs to it."""
+    factors = {(k, "weights"): n**-0.5 for k, n in enumerate(sizes[:-1])}
+    return Settings(net={"init": "lecun_normal"}, optimizer={"learning_rate": 0.04, "learning_rate_factors": factors})
+
+
+def scale_in_front(sizes: tuple[int, ...]) -> Settings:
+    """A trained scale and shift of each feature, whose learning rate is six times that of other parameters."""
+    return Settings(net={"input_embedding": [sizes[0]]}, optimizer={"learning_rate_factors": {0: 6.0}})
+
+
+# Most are of RealMLP (Holzmüller et al. 2024, arXiv:2407.04491); all else is as in the preset.
+CHOICES = {
+    PRESET: Choice("the preset", constant()),
+    "robust": Choice("robust scaling with smooth clipping", constant(encoding={"numeric_encoding": "robust"})),
+    "periodic": Choice(
+        "periodic embedding of numbers, vectors of categories", constant(encoding={"numeric_encoding": "periodic"})
+    ),
+    "scale": Choice("trained scale in front", scale_in_front),
+    "ntk": Choice("neural tangent parametrisation", neural_tangent),
+    "coslog4": Choice("schedule coslog4", constant(fit={"schedule": "coslog4"})),
+    "flat_cosine": Choice("schedule flat_cosine", constant(fit={"schedule": "flat_cosine"})),
+    "dropout_schedule": Choice("dropout with schedule flat_cosine", constant(fit={"dropout_schedule": "flat_cosine"})),
+    "decay_schedule": Choice(
+        "weight decay with schedule flat_cosine", constant(optimizer={"weight_decay_schedule": "flat_cosine"})
+    ),
+    "label_smoothing": Choice("label smoothing of 0.1", constant(net={"label_smoothing": 0.1})),
+    "bias_rate": Choice(
+        "a tenth of the learning rate for biases", constant(optimizer={"learning_rate_factors": {"biases": 0.1}})
+    ),
+    "beta2": Choice("beta2 of 0.95", constant(optimizer={"beta2": 0.95})),
+    "silu": Choice("activation silu", constant(net={"hidden_activation": "silu"})),
+    "selu": Choice("activation selu", constant(net={"hidden_activation": "selu"})),
+    "quantile": Choice("no bins", constant(encoding={"numeric_encoding": "quantile"})),
+    "bin_embedding": Choice("embedding of columns with bins", constant(encoding={"bin_embedding": True})),
+    "category_embedding": Choice("vectors of categories", constant(encoding={"category_embedding": True})),
+    "no_dropout": Choice("no dropout", constant(net={"dropout": 0.0})),
+    "no_decay": Choice("no weight decay", constant(optimizer={"weight_decay": 0.0})),
+}
+
+
+class Run(NamedTuple):
+    """Result of one net; without numbers if the choice is for tables of another kind."""
+
+    error: float | None = None  # RMSE or log loss, on the rows that stand for test rows
+    seconds: float | None = None  # of the training on one thread, without the encoding of columns and compiling
+    n_inputs: int | None = None  # of the net
+
+
+def train(name: str, choice: str, seed: int) -> Run:
+    """Train one net on a set, and return its result."""
+    from fastmlp import MLP, AdamW, TabularMLPClassifier, TabularMLPRegressor
+    from fastmlp.initialization import UniformByFanIn
+    from fastmlp.table_training.recipe import QUALITIES
+    from fastmlp.tables.embedded_columns import input_embedding_of
+
+    warnings.simplefilter("ignore")
+    recipe, is_regression = QUALITIES["fast"], name in REGRESSIONS
+    rows = without_test(SETS[name](data_folder()))
+    parts = fixed_split(rows.X, rows.y, seed=100 + seed)  # its test part stops the training
+    kind = TabularMLPRegressor if is_regression else TabularMLPClassifier
+    encoding = CHOICES[choice].settings((1, 1)).encoding
+    estimator = kind(quality="fast", max_iter=1, random_state=seed, device="cpu", **encoding)
+    estimator.fit(parts.X, parts.y, validation_data=(parts.X_test, parts.y_test))
+    (X, y), held_out = (estimator.encoded_samples(*pair) for pair in ((parts.X, parts.y), (parts.X_test, parts.y_test)))
+    sizes = (X.shape[1], *recipe.hidden, estimator.n_outputs_)
+    embedding = input_embedding_of(estimator.columns_)
+    settings = CHOICES[choice].settings(sizes)
+    if _changes_nothing(choice, estimator, is_regression):
+        return Run()
+    net = MLP(
+        sizes,
+        **{
+            "hidden_activation": recipe.activation,
+            "dropout": recipe.dropout,
+            "loss": "squared_error" if is_regression else "softmax_cross_entropy",
+            "init": UniformByFanIn(),
+            "input_embedding": embedding,
+            "random_state": seed,
+            "device": "cpu",
+            **settings.net,
+        },
+    )
+    optimizer = {
+        "learning_rate": recipe.learning_rate,
+        "weight_decay": recipe.weight_decay,
+        "clip_norm": recipe.clip_norm,
+        **settings.optimizer,
+    }
+    fit = {"schedule": recipe.schedule, "epochs": recipe.epochs, "early_stopping": recipe.patience, **settings.fit}
+    history = net.fit(
+        X,
+        y,
+        batch_size=recipe.batch_rows(len(X)),
+        optimizer=AdamW(**optimizer),
+        validation_data=held_out,
+        verbose=0,
+        **fit,
+    )
+    estimator.keep_net(net, history)
+    return Run(round(_error_of(estimator, rows, is_regression), DECIMALS), round(history.training_seconds, 2), sizes[0])
+
+
+def _changes_nothing(choice: str, estimator: Any, is_regression: bool) -> bool:
+    """Whether a choice is for tables of another kind, so that the net would be that of the preset."""
+    if choice == "label_smoothing":
+        return is_regression
+    embeds = "bin_embedding", "category_embedding"
+    return choice in embeds and estimator.net_.network.input_embedding is None
+
+
+def _error_of(estimator: Any, rows: Split, is_regression: bool) -> float:
+    if is_regression:
+        return float(np.sqrt(np.mean((estimator.predict(rows.X_test) - rows.y_test.to_numpy()) ** 2)))
+    of_class = np.searchsorted(estimator.classes_, rows.y_test.to_numpy())
+    probabilities = estimator.predict_proba(rows.X_test)[np.arange(len(of_class)), of_class]
+    return float(-np.mean(np.log(np.maximum(probabilities, 1e-15))))
+
+
+Runs = dict[str, Run]  # by "choice/set/seed"
+
+
+def runs_of(runs: Runs, choice: str, name: str) -> dict[str, Run]:
+    """Return the runs of a choice on a set by their seeds, without those that have no numbers."""
+    start = f"{choice}/{name}/"
+    return {key[len(start) :]: run for key, run in runs.items() if key.startswith(start) and run.error is not None}
+
+
+def ratios(runs: Runs, choice: str, name: str, field: str) -> np.ndarray:
+    """Return a choice's number in multiples of the preset's, for each seed that both have."""
+    new, base = runs_of(runs, choice, name), runs_of(runs, PRESET, name)
+    return np.array([getattr(new[seed], field) / getattr(base[seed], field) for seed in new if seed in base])
+
+
+def mean_and_error(values: np.ndarray) -> str:
+    """Return a mean with its standard error.
+
+    >>> mean_and_error(np.array([1.0, 2.0, 3.0]))
+    '+2.0 ± 0.6'
+    """
+    if len(values) < 2:
+        return f"{values[0]:+.1f}" if len(values) else ""
+    return f"{values.mean():+.1f} ± {values.std(ddof=1) / len(values) ** 0.5:.1f}"
+
+
+def markdown(runs: Runs) -> str:
+    """Return the table: the preset's error, by how many percent each choice changes it, and its time."""
+    titles = [f"{name.replace('_', ' ')}, {'RMSE' if name in REGRESSIONS else 'log loss'}" for name in DEVELOPMENT]
+    lines = [f"| choice | {' | '.join(titles)} | mean | time |", "|---" * (len(DEVELOPMENT) + 3) + "|"]
+    base = [[run.error for run in runs_of(runs, PRESET, name).values()] for name in DEVELOPMENT]
+    means = [f"{np.mean(errors):.4f}" if errors else "" for errors in base]
+    lines.append(f"| {CHOICES[PRESET].title} | {' | '.join(means)} | | 1 |")
+    for choice in CHOICES:
+        if choice != PRESET:
+            found = [100.0 * (ratios(runs, choice, name, "error") - 1.0) for name in DEVELOPMENT]
+            seconds = [np.median(r) for name in DEVELOPMENT if len(r := ratios(runs, choice, name, "seconds"))]
+            time_of = f"{np.mean(seconds):.1f}" if seconds else ""
+            cells = [*map(mean_and_error, found), _mean_of_sets([v for v in found if len(v)]), time_of]
+            lines.append(f"| {CHOICES[choice].title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _mean_of_sets(found: list[np.ndarray]) -> str:
+    """Return the mean over the sets, each of which counts alike, with its standard error over the seeds."""
+    if not found:
+        return ""
+    mean = np.mean([values.mean() for values in found])
+    variances = [values.var(ddof=1) / len(values) for values in found if len(values) > 1]
+    return f"{mean:+.1f} ± {np.sqrt(np.sum(variances)) / len(found):.1f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="JSON file of errors, read and written")
+    parser.add_argument("--sets", nargs="+", choices=DEVELOPMENT, default=[*DEVELOPMENT])
+    parser.add_argument("--choices", nargs="+", choices=CHOICES, default=[*CHOICES])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2)
+    settings = parser.parse_args()
+    data_folder()
+    from fastmlp.output_files import write_text
+
+    os.environ.update({f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS", "NUMBA")})
+    for variable in CLEARED:
+        os.environ.pop(variable, None)
+    runs = (
+        {k: Run(**v) for k, v in json.loads(settings.results.read_text()).items()} if settings.results.exists() else {}
+    )
+    tasks = [(n, c, s) for s in range(settings.seeds) for n in settings.sets for c in settings.choices]
+    with ProcessPoolExecutor(settings.workers, get_context("spawn")) as pool:
+        begun = {pool.submit(train, *task): task for task in tasks if f"{task[1]}/{task[0]}/{task[2]}" not in runs}
+        for future in as_completed(begun):
+            name, choice, seed = begun[future]
+            runs[f"{choice}/{name}/{seed}"] = future.result()
+            as_dicts = {key: run._asdict() for key, run in runs.items()}
+            write_text(settings.results, json.dumps(as_dicts, indent=1, sort_keys=True) + "\n")
+    print(markdown(runs))
+
+
+if __name__ == "__main__":
+    main()
