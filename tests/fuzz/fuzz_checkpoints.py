@@ -56,7 +56,7 @@ def _stream(options, **more):
         for place, name, value in (
             (loading, "SHARE_IN_MEMORY", 0.0),
             (shuffled_blocks, "CHUNK_BYTES", 64),
-            (shuffled_blocks, "SHARE", 1.7e-4),
+            (shuffled_blocks, "SHARE", 4.6e-4),
         ):
             patches.enter_context(mock.patch.object(place, name, value))
         return _finish(small_net(), [(X, Y)], None, memory_limit=1_000_000, **options, **more)

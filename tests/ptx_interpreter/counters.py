@@ -33,7 +33,7 @@ class Counters:
 
         Returns (n_warps,), which warps issue it.
         """
-        issues = mask.reshape(-1, LANES).any(axis=1)
+        issues = np.asarray(mask.reshape(-1, LANES).any(axis=1))
         n = int(issues.sum())
         self.kernels[kernel]["instructions"] += n
         self.kernels[kernel][i.opcode] += n

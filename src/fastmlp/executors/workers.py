@@ -236,11 +236,24 @@ class DaskWorkers(Workers):
         return Numbers(self._numbers)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
+        """Submit a task to the client, with the options of its executor, and return a future of concurrent.futures.
+
+        The executor's own future is never done if its worker is lost after the end of the task and before the client
+        has the result, and the task cannot be done again: the error ends in a callback of the event loop.
+        """
         key = f"fastmlp-{os.urandom(12).hex()}"
-        future = self.executor.submit(function, *arguments, key=key, pure=False)
-        self._keys[future] = key
-        future.add_done_callback(lambda done: self._keys.pop(done, None))
-        return future
+        options = {**getattr(self.executor, "_kwargs", {}), "key": key, "pure": False}
+        there, here = self._client.submit(function, *arguments, **options), Future[Any]()
+        self._keys[here] = key
+
+        def end(here: Future) -> None:
+            self._keys.pop(here, None)
+            if here.cancelled():
+                there.cancel()
+
+        here.add_done_callback(end)
+        there.add_done_callback(lambda done: copy_result(done, here))
+        return here
 
     def cancel(self, futures: list[Future]) -> list[Future]:
         running: set[str] = set()
@@ -264,6 +277,22 @@ class DaskWorkers(Workers):
             for shared in self._shared:
                 if shared.name.status != "finished":
                     shared.name = self._send(shared.array)
+
+
+def copy_result(there: Any, here: Future) -> None:
+    """End a future of concurrent.futures as a future of Dask has ended, whose result may have to come first."""
+    if there.cancelled():
+        here.cancel()
+        here.set_running_or_notify_cancel()  # wakes up those who wait
+        return
+    if not here.set_running_or_notify_cancel():
+        return
+    try:
+        result = there.result()
+    except BaseException as error:  # of the task, or that its result is lost
+        here.set_exception(error)
+    else:
+        here.set_result(result)
 
 
 def _ask(question: Callable[[], Any]) -> Any:

@@ -167,6 +167,51 @@ def test_tasks_that_dask_gives_up_are_recognised():
     assert not workers.is_loss(KilledWorker())
 
 
+class EndedOnDask:
+    """Future of Dask whose task has ended; `outcome` is what its result() returns or raises."""
+
+    def __init__(self, outcome, cancelled=False):
+        self.outcome, self.is_cancelled, self.was_cancelled = outcome, cancelled, False
+
+    def add_done_callback(self, callback):
+        callback(self)
+
+    def cancelled(self):
+        return self.is_cancelled
+
+    def cancel(self):
+        self.was_cancelled = True
+
+    def result(self):
+        if isinstance(self.outcome, BaseException):
+            raise self.outcome
+        return self.outcome
+
+
+def submitted(there):
+    """Return the future of a task on Dask whose own future is `there`, and the options of the task."""
+    client, options = FakeClient(), {}
+    client.submit = lambda function, *arguments, **given: options.update(given) or there
+    return DaskWorkers(client).submit(print, 1), options
+
+
+def test_futures_of_dask_tasks_end_whatever_becomes_of_their_results():
+    future, options = submitted(EndedOnDask(7))
+    assert future.result(timeout=0) == 7
+    assert options["pure"] is False
+    lost = KeyError("the worker that had the result, and what it was computed from, are lost")
+    assert submitted(EndedOnDask(lost))[0].exception(timeout=0) is lost
+    assert submitted(EndedOnDask(None, cancelled=True))[0].cancelled()
+
+
+def test_a_cancelled_future_cancels_the_task_on_dask():
+    there = EndedOnDask(7)
+    there.add_done_callback = lambda callback: None  # it has not ended
+    future, _ = submitted(there)
+    assert future.cancel()
+    assert there.was_cancelled
+
+
 def test_a_lost_scheduler_is_a_sentence():
     class Lost(FakeClient):
         def nthreads(self):
