@@ -126,7 +126,8 @@ def save(results: dict[str, Any], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     of_json, of_table = paths(results, folder)
     write_text(of_json, json.dumps(results, indent=1) + "\n")
-    limits = ", ".join(f"{name} {value:.4g}" if name != "error" else value for name, value in results["limits"].items())
+    as_text = lambda value: value if isinstance(value, str) else f"{value:.4g}"
+    limits = ", ".join(f"{name} {as_text(value)}" for name, value in results["limits"].items())
     to_paste = constants.to_paste(constants.values_of(results["constants"]), results["gpu"])
     head = f"{results['gpu']}; tests: {results['tests']}; {limits}\n\n```\n{to_paste}\n```\n"
     write_text(of_table, f"{head}\n{table(results)}\n")
@@ -155,10 +156,15 @@ def run(quick: bool, output: Path) -> None:
     end = time.monotonic() + 60 * MINUTES
     results, _ = begin()
     results["tests"] = earlier(results, output).get("tests", results["tests"])
+    of_json, _ = paths(results, output)
+    if of_json.exists():  # this run may be stopped before it has as much
+        of_json.replace(of_json.with_suffix(".before.json"))
     for names, most in phases():
         end_of_phase = min(end, time.monotonic() + most)
         for k, name in enumerate(names):
-            seconds = (end_of_phase - time.monotonic()) / (len(names) - k)
+            n_left = len(names) - k
+            n_shares = min(3, n_left) if name in constants.PARTS else n_left  # the most useful ones come first
+            seconds = (end_of_phase - time.monotonic()) / n_shares
             known = results["limits"] | constants.values_of(results["constants"])
             print(take(results, name, run_in_process(name, quick, seconds, known)), flush=True)
             save(results, output)

@@ -30,9 +30,10 @@ FILES = (
     "layers/passes.cu",
 )
 FEWEST_IN_CHUNK = 32  # rows that one block sums: all of its warps have some if several threads share a row
-# Chunks of a net for each multiprocessor at the most, however large the batch. An estimate: the loss of a large batch
-# would take more, but the update adds up one number per chunk for each bias, one after the other.
-CHUNKS_PER_MULTIPROCESSOR = 2
+# Chunks of a net at the most, however large the batch: two for each multiprocessor of an H100, and as many on any other
+# card, so that sums have the same order. An estimate: the loss of a large batch would take more, but the update adds up
+# one number per chunk for each bias, one after the other.
+MOST_CHUNKS = 264
 PER_BLOCK = 256
 MOST_BLOCKS = 1024  # of one net in one pass
 NUMBERS_PER_THREAD = 4  # minimum in a pass of several nets, if a net has that many; an estimate
@@ -43,8 +44,7 @@ def chunk_of(max_rows: int) -> int:
 
     The same for one net and for nets in lockstep: few of them must fill a card, too, and their number changes no bit.
     """
-    most = CHUNKS_PER_MULTIPROCESSOR * int(cupy.cuda.Device().attributes["MultiProcessorCount"])
-    return FEWEST_IN_CHUNK * max(1, -(-max_rows // (FEWEST_IN_CHUNK * most)))
+    return FEWEST_IN_CHUNK * max(1, -(-max_rows // (FEWEST_IN_CHUNK * MOST_CHUNKS)))
 
 
 def header_of(architecture: Architecture, operands: Operands, rule: int, params_stride: int, **switches: int) -> str:

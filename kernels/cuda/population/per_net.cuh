@@ -69,8 +69,8 @@ __device__ __forceinline__ NetSettings load_net_settings(const double* h) {
 }
 
 // Return the settings of the update rule at this step; advances the powers of Adam's betas. Once 1 minus a power is 1 in
-// float, it stays 1, and the power is left as it is: after some 170 steps with a beta of 0.9. Arithmetic in double takes
-// 64 times as long on some cards. Nets in double have it anyway, and no registers to spare.
+// float, it stays 1, and the power ends as 0, wherever launches end: after some 170 steps with a beta of 0.9. Arithmetic
+// in double takes 64 times as long on some cards. Nets in double have it anyway, and no registers to spare.
 __device__ __forceinline__ Settings<T> settings_now(
     const NetSettings& net_settings, double factor, double decay_factor, bool loss_increased, Progress& s) {
   Settings<T> now = net_settings.settings;
@@ -83,11 +83,13 @@ __device__ __forceinline__ Settings<T> settings_now(
     if (IS_DOUBLE || s.bias_correction1 != T(1)) {
       s.power1 *= net_settings.hyper[HYPER_BETA1];
       s.bias_correction1 = T(1.0 - s.power1);
+      if (!IS_DOUBLE && s.bias_correction1 == T(1)) s.power1 = 0.0;
       now.learning_rate /= s.bias_correction1;
     }
     if (IS_DOUBLE || s.bias_correction2 != T(1)) {
       s.power2 *= net_settings.hyper[HYPER_BETA2];
       s.bias_correction2 = T(1.0 - s.power2);
+      if (!IS_DOUBLE && s.bias_correction2 == T(1)) s.power2 = 0.0;
       now.inv_sqrt_bias_correction2 = T(1) / elementary::sqrt(s.bias_correction2);
     }
   }

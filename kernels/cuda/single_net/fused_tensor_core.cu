@@ -104,7 +104,8 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
     const long long sample = is_row ? sample_of(order, start + first + row) : 0;
     const float w = is_row ? (WEIGHTED ? weight[sample] : 1.0f) : 0.0f;
     loss_and_output_delta_of_row(
-        z_top + row * wide(N_LAYERS), params + biases_at(N_LAYERS - 1), y + sample * N_OUTPUTS, w, c, bound, here + row * stride(N_LAYERS), loss, n_correct);
+        z_top + row * wide(N_LAYERS), params + biases_at(N_LAYERS - 1), y + sample * N_OUTPUTS, w, c, bound,
+        here + row * stride(N_LAYERS), loss, n_correct);
     __syncthreads();
 #pragma unroll
     for (int k = N_LAYERS - 1; k >= 0; --k) {

@@ -34,6 +34,8 @@ from .fit_arguments import FitArguments
 from .net_base import NetBase
 
 FITS = "fits"  # number of a state: those of its nets
+BLOCKS = "sizes of blocks"  # in an identity
+BLOCKS_DEPEND_ON = ("data", MEMORY_LIMIT), ("fit", "batch_size")  # and on the size of a row
 
 
 class StreamFile:
@@ -97,15 +99,16 @@ class StreamFile:
                 "shuffle": bool(shuffle),
                 **describe_optimizer(arguments.optimizer),
                 "early_stopping": repr(arguments.early_stopping),
-                "sizes of blocks": [*block_sizes(rows.row_bytes, size, memory_limit)],
+                BLOCKS: [*block_sizes(rows.row_bytes, size, memory_limit)],
             },
         }
         further = {"weight decay": arguments.optimizer.decay_factors, "dropout": arguments.dropout_factors}
         schedules = FitSchedules(arguments.schedules[0], arguments.factors, further, -(-rows.n_samples // size))
         with file.checking_state():
             n_done = max((state.n_steps(rows.n_samples, size) for state in self._states.values()), default=0)
+        _check_blocks(file, self._identity)
         schedules.begin(file, self._identity, self._epochs, n_done, self._where())
-        chunk_rows, n_chunks = self._identity["fit"]["sizes of blocks"]
+        chunk_rows, n_chunks = self._identity["fit"][BLOCKS]
         form = StateForm(
             n_padded=nets.network.layout.padded(nets.dtype).size,
             n_state=arguments.optimizer.rule.n_state,
@@ -195,6 +198,20 @@ class StreamSaver:
 
     def save(self, state: StreamState, epochs_done: int) -> None:
         self._file.take(self._number, state, self._offset + epochs_done)
+
+
+def _check_blocks(file: CheckpointFile, identity: Identity) -> None:
+    """Raise ValueError if a file has other blocks than this fit at the same limit, as another version chooses them."""
+    if file.found is None:
+        return
+    found = file.found.identity
+    before, here = found["fit"].get(BLOCKS), identity["fit"][BLOCKS]
+    is_same = all(found[part].get(name) == identity[part][name] for part, name in BLOCKS_DEPEND_ON)
+    if before != here and is_same:
+        raise ValueError(
+            f"{str(file.path)!r} was written by another version of fastmlp, whose blocks of rows have other sizes: "
+            f"{before} instead of {here} rows and chunks. Go on with that version, or train anew with another file."
+        )
 
 
 def _identity_of(nets: Any) -> dict[str, Any]:

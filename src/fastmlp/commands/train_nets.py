@@ -18,7 +18,7 @@ from ..population import Population, subset_of
 from ..population_result import PopulationResult
 from ..table_training.budget import Budget
 from ..table_training.file_rows import FileRows
-from ..table_training.fit import Rows, continue_from, described, fit_nets, make_nets, refit_recipe
+from ..table_training.fit import Rows, continue_from, described, fit_nets, is_cut_short, make_nets, refit_recipe
 from ..table_training.folds import fit_each, fit_folds, fit_shared_folds, fold_numbers, predicted_rows, share_by_fold
 from ..table_training.net_weights import with_greedy_weights, with_greedy_weights_in_folds
 from ..table_training.recipe import GREEDY, TEMPERATURE, Recipe
@@ -27,7 +27,7 @@ from ..table_training.summary import summary
 from ..table_training.temperature import fit_temperature
 from ..table_training.time_limit import about, expected_seconds, planned_in_time
 from ..tables.embedded_columns import input_embedding_of
-from ..tables.held_out_rows import SEED, SHARE
+from ..tables.held_out_rows import SEED, SHARE, last_fit
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_encoder import CLASSIFICATION, Target
 from ..training.interruption import was_interrupted
@@ -121,7 +121,8 @@ def fit(
     planned, note = planned_in_time(recipe, make, rows, held_out, folds, budget, 2 if settings.refit else 1)
     recipe = planned if known is None else replace(planned, n_nets=recipe.n_nets)
     if not budget.is_limited and not checkpoints.resume:
-        note = expectation(expected_seconds(recipe, make, rows, held_out, folds), recipe)
+        seconds = (2 if settings.refit else 1) * expected_seconds(recipe, make, rows, held_out, folds)
+        note = expectation(seconds, recipe, by_quality=settings.n_nets is None and settings.n_folds is None)
     if note:
         log(note)
     nets, history = make(recipe), None
@@ -130,6 +131,11 @@ def fit(
     if known is not None:
         continue_from(nets, known, "Leave --hidden, --n-nets and --quality as they were.")
         log(f"Training goes on with {described(nets)}.")
+        if (held_out is not None or folds is not None) and not has_same_split(known, recipe, settings):
+            log(
+                "These nets may have been trained on rows that are held out now: early stopping, calibration and the "
+                "figures of these rows are then too good."
+            )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)
         if folds is not None:
@@ -167,6 +173,12 @@ def fit(
     return fit_to_all_rows(trained, make, rows, held_out, budget, log)
 
 
+def has_same_split(known: Any, recipe: Recipe, settings: TrainSettings) -> bool:
+    """Whether the last fit of nets to go on with has held out the rows that are held out now."""
+    last, split = last_fit(known), {SHARE: recipe.validation_fraction, SEED: settings.seed}
+    return recipe.n_folds == 1 and last is not None and all(last.settings.get(k) == v for k, v in split.items())
+
+
 def fit_to_all_rows(
     first: Training,
     make: Callable[[Recipe], Any],
@@ -177,7 +189,7 @@ def fit_to_all_rows(
 ) -> Training:
     """Train new nets on all rows, for the epochs that early stopping has found best, and return them.
 
-    After Ctrl-C, or if no best epoch is known, these are the nets of the first training.
+    After Ctrl-C, if there is too little time, or if no best epoch is known, these are the nets of the first training.
 
     log : prints a sentence on the first training, and one on the rows and epochs of the second
     """
@@ -190,11 +202,16 @@ def fit_to_all_rows(
         nets, both = make(recipe), rows.joined(held_out)
         log(summary(first.history))
         log(f"New nets are trained on all {counted(both.n_rows, 'row')}, for {counted(recipe.epochs, 'epoch')}.")
-        history = fit_nets(nets, both, None, recipe, budget=budget)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DivergenceWarning)
+            history = fit_nets(nets, both, None, recipe, budget=budget)
     except KeyboardInterrupt:  # before the first epoch has ended
         return replace(first, interrupted=True)
     if was_interrupted(history):
         return replace(first, interrupted=True)
+    if is_cut_short(history, recipe):
+        log("The time was over during the training on all rows: the nets of the first training are kept.")
+        return first
     nets.preprocessing = preprocessing
     return Training(nets, history, recipe, outputs)
 
@@ -209,15 +226,19 @@ def interrupted_while(finish: Callable[[], None]) -> bool:
     return False
 
 
-def expectation(seconds: float, recipe: Recipe) -> str:
-    """Return a sentence on how long a training takes, if that is long enough to be told, with what takes less time."""
+def expectation(seconds: float, recipe: Recipe, by_quality: bool = True) -> str:
+    """Return a sentence on how long a training takes, if that is long enough to be told, with what takes less time.
+
+    by_quality : whether --quality decides on the number of nets
+    """
     if seconds < WORTH_TELLING:
         return ""
     text = f"The training takes about {about(seconds)}, or less if nets stop early"
     n_nets = recipe.n_nets * recipe.n_folds
     if seconds < LONG or n_nets == 1:
         return f"{text}."
-    return f"{text}. --quality fast trains one net instead of {n_nets}; --time-limit SECONDS shortens it."
+    fewer = f"--quality fast trains one net instead of {n_nets}; " if by_quality else ""
+    return f"{text}. {fewer}--time-limit SECONDS shortens it."
 
 
 def folds_of_rows(rows: Rows, target: Target, recipe: Recipe, settings: TrainSettings) -> np.ndarray:

@@ -58,9 +58,7 @@ class TrainOptions:
     keep: table.Keep = field(default_factory=list)
     ids: table.Ids = field(default_factory=list)
     quality: Annotated[Quality, choice_option(Quality, QUALITY_HELP)] = Quality.good
-    n_nets: Annotated[int | None, integer_option("Nets whose mean predicts; with --quality best, of each fold.", 1)] = (
-        None
-    )
+    n_nets: Annotated[int | None, integer_option("Nets whose mean predicts; with folds, nets of each fold.", 1)] = None
     hidden: Annotated[
         str | None, typer.Option(metavar="INTEGERS", help=f"Units of each hidden layer; '' for a linear model. {SIZES}")
     ] = None
@@ -93,7 +91,7 @@ class TrainOptions:
     ] = None
     n_folds: Annotated[
         int | None,
-        integer_option("Folds of the rows; each net is trained without one. 1: none. Not given: 5 of best.", 1),
+        integer_option("Parts of the rows; --n-nets nets are trained without each. Not given: 1, or 5 of best.", 1),
     ] = None
     refit: Annotated[
         bool, typer.Option("--refit", help="Train new nets on all rows, for the epochs found best; twice the time.")

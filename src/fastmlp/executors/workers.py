@@ -243,27 +243,25 @@ class DaskWorkers(Workers):
         """
         key = f"fastmlp-{os.urandom(12).hex()}"
         options = {**getattr(self.executor, "_kwargs", {}), "key": key, "pure": False}
+        if getattr(self.executor, "_shutdown", False):
+            raise RuntimeError("cannot schedule new futures after shutdown")
         there, here = self._client.submit(function, *arguments, **options), Future[Any]()
         self._keys[here] = key
 
         def end(here: Future) -> None:
             self._keys.pop(here, None)
-            if here.cancelled():
+            if here.cancelled() and there.status != "cancelled":  # a lost scheduler cancels all of its client's futures
                 there.cancel()
 
         here.add_done_callback(end)
-        there.add_done_callback(lambda done: copy_result(done, here))
+        self._client.loop.add_callback(copy_result, there, here)
         return here
 
     def cancel(self, futures: list[Future]) -> list[Future]:
         running: set[str] = set()
         with suppress(OSError):  # the scheduler may be what was lost
             running.update(*self._client.processing().values())
-        begun = [future for future in futures if self._keys.get(future) in running]
-        for future in futures:
-            if future not in begun:
-                future.cancel()
-        return begun
+        return [future for future in futures if self._keys.get(future) in running or not future.cancel()]
 
     def is_loss(self, error: BaseException) -> bool:
         return isinstance(error, CancelledError) or type(error).__name__ in ("CancelledError", "FutureCancelledError")
@@ -279,20 +277,18 @@ class DaskWorkers(Workers):
                     shared.name = self._send(shared.array)
 
 
-def copy_result(there: Any, here: Future) -> None:
-    """End a future of concurrent.futures as a future of Dask has ended, whose result may have to come first."""
+async def copy_result(there: Any, here: Future) -> None:
+    """Wait for a future of Dask, and end a future of concurrent.futures as it ends; this runs on the client's loop."""
+    error: BaseException | None = None
+    try:
+        result = await there._result()  # comes again if it was lost with its worker
+    except BaseException as found:  # of the task, or that its result is lost
+        error = found
     if there.cancelled():
         here.cancel()
         here.set_running_or_notify_cancel()  # wakes up those who wait
-        return
-    if not here.set_running_or_notify_cancel():
-        return
-    try:
-        result = there.result()
-    except BaseException as error:  # of the task, or that its result is lost
-        here.set_exception(error)
-    else:
-        here.set_result(result)
+    elif here.set_running_or_notify_cancel():  # nobody has cancelled it
+        here.set_result(result) if error is None else here.set_exception(error)
 
 
 def _ask(question: Callable[[], Any]) -> Any:

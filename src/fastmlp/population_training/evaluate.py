@@ -15,12 +15,11 @@ from ..execution.plan import Plan, PopulationPlan
 from ..execution.thresholds import EVALUATION_ROWS
 from ..kernels.structs import CONVERGED, FULL_ACCURACY, LANES, RUNNING, UNCHECKED, KernelVariant, Samples
 from ..network.spec import Network
-from ..training.prediction import predict_nets
+from ..training.prediction import FEW_NETS, predict_nets
 from .state import evaluation_state
 from .task import PopulationOutcome, PopulationTask
 
 FEW_SAMPLES = 32  # up to which parameters are read where they are; of more, copies in whole cache lines are faster
-FEW_NETS = 64  # whose prepared calls a thread keeps
 
 
 def evaluate_nets(

@@ -40,7 +40,9 @@ def is_source(X: Any) -> bool:
         return True
     if isinstance(X, (list, tuple)):
         return is_pairs(X)
-    if isinstance(X, (np.ndarray, set, frozenset, dict)) or type(X).__module__.partition(".")[0] == "pandas":
+    # of pandas' types, those of data in memory have __array__, and readers of pieces do not
+    is_pandas = type(X).__module__.partition(".")[0] == "pandas" and hasattr(X, "__array__")
+    if isinstance(X, (np.ndarray, set, frozenset, dict)) or is_pandas:
         return False  # a data frame is slow to say that it lacks an attribute: it might be the name of a column
     if is_chunked_array(X):
         return True

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ import numpy as np
 
 from ..errors import counted, shown, unknown_name
 from .arrow_rows import place_in_folder, record_batches, rows_of_batches, rows_of_parquet
-from .file_identity import identity_of
+from .file_identity import identity_of, stamps_of
 from .kinds import is_array_file, is_arrow, is_chunked_array, is_name, is_sequence, is_source
 from .parquet_batches import PIECE_BYTES
 
@@ -251,15 +251,29 @@ def _source_of_path(path: Path, names: tuple[str, ...]) -> Source:
     if not path.exists():
         raise FileNotFoundError(f"There is no file {str(path)!r}; check the path.")
     kind, file = repr(str(path)), path.name.lower()
-    identity = cache(lambda: (*identity_of(path), names))
+    stamps = cache(lambda: stamps_of(path))
+    identity = cache(lambda: (stamps(), (*identity_of(path), names))[1])  # of a file that changes after its stamps
     if path.is_dir() or file.endswith(PARQUET_ENDINGS):
-        return Source(kind, lambda: rows_of_parquet(path, names), identity, place_in_folder(path))
+        pieces = lambda: _unchanged(path, stamps, rows_of_parquet(path, names))
+        return Source(kind, pieces, identity, place_in_folder(path))
     if is_array_file(path):
         if names:
             raise ValueError(f"y names columns, but those of {kind} have no names. Pass the targets as an array.")
-        return Source(kind, lambda: _slices(np.load(path, mmap_mode="r", allow_pickle=False)), identity)
+        load = lambda: np.load(path, mmap_mode="r", allow_pickle=False)
+        return Source(kind, lambda: _unchanged(path, stamps, _slices(load())), identity)
     if not file.endswith(CSV_ENDINGS):
         raise unknown_name("kind of file", path.suffix or path.name, (*PARQUET_ENDINGS, *CSV_ENDINGS, ".npy"))
     from .csv_rows import rows_of_csv
 
-    return Source(kind, lambda: rows_of_csv(path, names), identity)
+    return Source(kind, lambda: _unchanged(path, stamps, rows_of_csv(path, names)), identity)
+
+
+def _unchanged(path: Path, stamps: Callable[[], tuple], pieces: Iterable[Any]) -> Iterator[Any]:
+    """Yield the pieces of a file, and raise ValueError if it has changed since the first use of `stamps`.
+
+    Otherwise rows of two contents could be kept in a row cache as those of one.
+    """
+    before = stamps()
+    yield from pieces
+    if stamps_of(path) != before:
+        raise ValueError(f"{str(path)!r} has changed while it was read. Fit again when it is complete.")

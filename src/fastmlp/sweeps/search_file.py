@@ -5,6 +5,7 @@ Those of finished populations stay, so that a larger number of epochs extends th
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -19,9 +20,11 @@ from ..persistence.checkpoints import PREVIOUS, SEARCH, Checkpoint, CheckpointFi
 from ..population_training.fit_state import ALL, ON_WORKERS
 from ..training.fit_state import Parts
 from ..training.state_checks import check_array, check_integers
+from ..user_warnings import warn_user
 from .search import Group, Search
 
 EPOCHS = "epochs"  # setting of a search, and number of its state
+UNUSED = ".unused"  # end of the name of a checkpoint from which a search does not go on
 
 
 def search_file(checkpoint: Any, every: Any, resume: bool, verbose: int) -> SearchFile | None:
@@ -105,15 +108,19 @@ class SearchFile:
     def options(self, group: Group) -> dict[str, Any]:
         """Return the arguments of the fit of a population about its own checkpoint.
 
-        One from which it cannot go on, as it may be where workers have trained or are to train, is deleted.
+        One from which it cannot go on, as it may be where workers have trained or are to train, gets another name.
         """
         path = self._path_of(group.number)
         files = [Path(f"{path}{suffix}") for suffix in ("", PREVIOUS)]
         exists = any(file.is_file() for file in files)
         if exists and not self._goes_on(path, group.configurations[0][EPOCHS]):
             exists = False
-            for file in files:
-                file.unlink(missing_ok=True)
+            for file in filter(Path.is_file, files):
+                os.replace(file, f"{file}{UNUSED}")
+            warn_user(
+                f"This search cannot go on from {str(path)!r}, which is kept as {path.name + UNUSED!r}: its nets are "
+                "trained anew."
+            )
         return {"checkpoint": path, "every": self._every, "resume": exists}
 
     def _goes_on(self, path: Path, epochs: int) -> bool:

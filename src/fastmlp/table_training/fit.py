@@ -108,6 +108,12 @@ def refit_recipe(recipe: Recipe, best_epochs: np.ndarray) -> Recipe:
     return replace(recipe, epochs=epochs, schedule=FirstEpochs(recipe.schedule, share), net_options=options)
 
 
+def is_cut_short(history: Any, recipe: Recipe) -> bool:
+    """Return whether a fit without held-out rows has ended before its last epoch, other than by divergence."""
+    goes_on = np.atleast_1d(history.stopped_by) != "divergence"
+    return bool((np.atleast_1d(history.epochs)[goes_on] < recipe.epochs).any())
+
+
 def fit_nets(
     net: Any,
     rows: Rows | FileRows,

@@ -95,8 +95,9 @@ class CategoryColumn:
         n_missing = int(np.count_nonzero(missing))
         notes = []
         n_unseen = n - len(known) - (0 if self.has_missing else n_missing)
-        is_serious = 2 * n_unseen > n - n_missing
-        if is_serious or (n_unseen and not self.has_rest):
+        are_many = 2 * n_unseen > n - n_missing
+        is_serious = are_many and not self.has_rest  # the rest may be most cells of the training, too
+        if n_unseen and (are_many or not self.has_rest):
             cells = f"{count_of(n_unseen, n)} ({examples(series, (feature < 0) & ~missing)})"
             unseen = "rare or unseen" if self.has_rest else "unseen"
             text = f"Column {self.name!r} has categories {unseen} in training in {cells}, which are encoded as zeros."

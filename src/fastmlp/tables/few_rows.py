@@ -174,9 +174,8 @@ _prepared: dict[int, FewRows] = {}  # by the address of the columns, which stays
 
 def few_rows(columns: tuple[Column, ...]) -> FewRows:
     """Return the encoder of few rows for these columns: the last one, if there is one for the same tuple."""
-    found = _prepared.get(id(columns))
-    if found is None:
-        for old in list(_prepared)[: 1 - MOST_KEPT]:
-            _prepared.pop(old, None)
-        found = _prepared[id(columns)] = FewRows(columns)
+    found = _prepared.pop(id(columns), None) or FewRows(columns)
+    for old in list(_prepared)[: 1 - MOST_KEPT]:  # those that were not used for the longest time
+        _prepared.pop(old, None)
+    _prepared[id(columns)] = found
     return found

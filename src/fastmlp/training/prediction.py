@@ -17,6 +17,8 @@ from ..execution.net_description import describe_net
 from ..execution.plan import Plan
 from ..network.spec import Network
 
+FEW_NETS = 64  # whose prepared calls a thread keeps
+
 
 class LastPrediction(threading.local):
     """The last prediction of a Python thread, for which it used no worker threads, and its prepared call.
@@ -108,6 +110,8 @@ def predict_nets(
     for net, of_net in zip(members.tolist(), output, strict=True):
         call = calls.get(net)
         if call is None:
+            if len(calls) >= FEW_NETS:
+                calls.clear()
             call = calls[net] = prepare(inputs_only(features), params[net], of_net)
         call(X, of_net)
 
@@ -124,7 +128,8 @@ def repeated_outputs(
     last_params, last_n, calls, last_network = last_of_nets.call
     if calls is None or not (last_params is params and last_n == len(features) and last_network is network):
         return None
-    if members is not None and members.dtype.kind != "i":  # a mask is no numbers
+    # a mask is no numbers, and what is no list of numbers at all gets a sentence elsewhere
+    if members is not None and (members.dtype.kind != "i" or members.ndim != 1 or not members.size):
         return None
     found = [calls.get(net) for net in (range(len(params)) if members is None else members.tolist())]
     if None in found:

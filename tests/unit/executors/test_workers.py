@@ -1,6 +1,7 @@
 """Workers of executors: the kind of each executor, shared arrays, threads of tasks, lost workers."""
 
-from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
+import asyncio
+from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -167,49 +168,59 @@ def test_tasks_that_dask_gives_up_are_recognised():
     assert not workers.is_loss(KilledWorker())
 
 
-class EndedOnDask:
-    """Future of Dask whose task has ended; `outcome` is what its result() returns or raises."""
+class OnDask:
+    """Future of Dask; `outcome` is what its result is, or the error that comes instead."""
 
-    def __init__(self, outcome, cancelled=False):
-        self.outcome, self.is_cancelled, self.was_cancelled = outcome, cancelled, False
-
-    def add_done_callback(self, callback):
-        callback(self)
+    def __init__(self, outcome, status="finished"):
+        self.outcome, self.status = outcome, status
 
     def cancelled(self):
-        return self.is_cancelled
+        return self.status == "cancelled"
 
     def cancel(self):
-        self.was_cancelled = True
+        self.status = "cancelled"
 
-    def result(self):
+    async def _result(self):
         if isinstance(self.outcome, BaseException):
             raise self.outcome
         return self.outcome
 
 
-def submitted(there):
-    """Return the future of a task on Dask whose own future is `there`, and the options of the task."""
+def submitted(there, runs=True):
+    """Return the future of a task on Dask whose own future is `there`, and the options of the task.
+
+    runs : whether the client's loop runs what waits for `there`
+    """
     client, options = FakeClient(), {}
     client.submit = lambda function, *arguments, **given: options.update(given) or there
+    run = lambda function, *arguments: runs and asyncio.run(function(*arguments))
+    client.loop = SimpleNamespace(add_callback=run)
     return DaskWorkers(client).submit(print, 1), options
 
 
 def test_futures_of_dask_tasks_end_whatever_becomes_of_their_results():
-    future, options = submitted(EndedOnDask(7))
+    future, options = submitted(OnDask(7))
     assert future.result(timeout=0) == 7
     assert options["pure"] is False
     lost = KeyError("the worker that had the result, and what it was computed from, are lost")
-    assert submitted(EndedOnDask(lost))[0].exception(timeout=0) is lost
-    assert submitted(EndedOnDask(None, cancelled=True))[0].cancelled()
+    assert submitted(OnDask(lost))[0].exception(timeout=0) is lost
+    assert submitted(OnDask(CancelledError(), "cancelled"))[0].cancelled()
 
 
 def test_a_cancelled_future_cancels_the_task_on_dask():
-    there = EndedOnDask(7)
-    there.add_done_callback = lambda callback: None  # it has not ended
-    future, _ = submitted(there)
+    there = OnDask(7, "pending")
+    future, _ = submitted(there, runs=False)
     assert future.cancel()
-    assert there.was_cancelled
+    assert there.cancelled()
+
+
+def test_results_that_are_there_are_not_cancelled():
+    client = FakeClient()
+    client.processing = dict
+    there, waiting = Future(), Future()
+    there.set_result(7)
+    assert DaskWorkers(client).cancel([there, waiting]) == [there]
+    assert waiting.cancelled()
 
 
 def test_a_lost_scheduler_is_a_sentence():

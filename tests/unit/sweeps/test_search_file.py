@@ -190,10 +190,10 @@ def test_workers_keep_finished_populations_and_train_again_for_more_epochs(tmp_p
     )
     search.run(0, InPlace(), file=search_file(path, "5 min", False, 0))
     assert_same(sweep(checkpoint=path, resume=True), expected)
-    longer = sweep(epochs=20)
-    assert_same(sweep(checkpoint=path, epochs=20, resume=True), longer)
-    assert_same(sweep(checkpoint=path, epochs=25, executor=InPlace(), resume=True), sweep(epochs=25))
-    assert_same(sweep(checkpoint=path, epochs=26, resume=True), sweep(epochs=26))
+    for epochs, executor in ((20, {}), (25, {"executor": InPlace()}), (26, {})):
+        with pytest.warns(UserWarning, match=r"cannot go on from .*, which is kept as 'search\.ckpt\.\d\.unused'"):
+            found = sweep(checkpoint=path, epochs=epochs, resume=True, **executor)
+        assert_same(found, sweep(epochs=epochs))
 
 
 def test_an_interrupted_population_of_workers_goes_on(tmp_path, monkeypatch):
@@ -214,7 +214,10 @@ def test_a_population_whose_training_workers_cannot_go_on_with_is_trained_again(
         with pytest.raises(Killed):
             sweep(checkpoint=path, every=1)
     assert (tmp_path / "search.ckpt.0").exists()
-    assert_same(sweep(checkpoint=path, executor=InPlace(), resume=True), expected)
+    before = (tmp_path / "search.ckpt.0").read_bytes()
+    with pytest.warns(UserWarning, match="its nets are trained anew"):
+        assert_same(sweep(checkpoint=path, executor=InPlace(), resume=True), expected)
+    assert (tmp_path / "search.ckpt.0.unused").read_bytes() == before
     with pytest.raises(ValueError, match=r"every=2 counts epochs, but executor="):
         sweep(checkpoint=tmp_path / "other.ckpt", every=2, executor=InPlace())
     assert not (tmp_path / "other.ckpt").exists()

@@ -135,7 +135,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         layer, which is the one of the embedding if there is one). Of MLP.fit: "dropout_schedule". And two of their own:
         "input_scale": True is for a trained scale and shift of each input, and "ntk": True for the neural tangent
         parametrisation, initial weights N(0, 1 / n) and a learning rate / sqrt(n) for the weights of a layer with n
-        inputs. A file holds them, if they are no functions or objects.
+        inputs. If one of them is a function or another object than a schedule, a file holds none, and save warns.
     tune : int, optional
         Number of configurations to compare on held-out rows before the nets are trained with the best one, 2 or more.
         Parameters that are "auto" are searched, of hidden_layer_sizes, learning_rate_init, weight_decay, dropout,

@@ -154,7 +154,8 @@ class SourceFit:
         """Return what a first pass depends on beside the table."""
         estimator = self._estimator
         given = {name: value for name, value in vars(estimator).items() if name in estimator.get_params(deep=False)}
-        settings = sorted((name, value) for name, value in given.items() if name not in NOT_OF_FIRST_PASS)
+        whole = lambda value: value.tolist() if hasattr(value, "tolist") else value  # pandas shortens its own repr
+        settings = sorted((name, whole(value)) for name, value in given.items() if name not in NOT_OF_FIRST_PASS)
         return type(estimator).__name__, settings, self._seed, self._fraction, self._stream.memory_limit
 
     def _known_pass(self, kept: KeptValue | None) -> FirstPass | None:

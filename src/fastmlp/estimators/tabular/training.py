@@ -16,7 +16,7 @@ from ...population import Population
 from ...population_result import PopulationResult
 from ...table_training.budget import Budget
 from ...table_training.file_rows import FileRows
-from ...table_training.fit import Rows, continue_from, fit_nets, make_nets, refit_recipe
+from ...table_training.fit import Rows, continue_from, fit_nets, is_cut_short, make_nets, refit_recipe
 from ...table_training.folds import TrainedNets, fit_each, fit_folds, fit_shared_folds, fold_numbers, share_by_fold
 from ...table_training.recipe import Recipe
 from ...table_training.time_limit import planned_in_time
@@ -119,7 +119,8 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
 def train_again(estimator: Any, make: Callable[[Recipe], Any], task: NetsTask, recipe: Recipe) -> None:
     """Train new nets on all rows, for the epochs after which early stopping has found the nets to be at their best.
 
-    An interrupted fit leaves the nets of the first training, and so does one that has found no best epoch.
+    A fit that is interrupted, or for which there is too little time, leaves the nets of the first training; so does a
+    training that has found no best epoch.
     """
     first = estimator.history_
     if was_interrupted(first) or first.best_epoch is None:
@@ -131,6 +132,9 @@ def train_again(estimator: Any, make: Callable[[Recipe], Any], task: NetsTask, r
     result = fit_together(estimator, nets, task._replace(rows=rows, held_out=None), recipe)
     if was_interrupted(result):
         warn_user("Training on all rows was interrupted; the nets are those of the training without held-out rows.")
+        return
+    if is_cut_short(result, recipe):
+        warn_user("The time was over during the training on all rows; the nets are those of the training before it.")
         return
     estimator.keep_net(nets, result)
 
