@@ -183,10 +183,10 @@ def runs_of(runs: Runs, choice: str, name: str) -> dict[str, Run]:
     return {key[len(start) :]: run for key, run in runs.items() if key.startswith(start) and run.error is not None}
 
 
-def ratios(runs: Runs, choice: str, name: str, field: str) -> np.ndarray:
-    """Return a choice's number in multiples of the preset's, for each seed that both have."""
+def ratios(runs: Runs, choice: str, name: str) -> np.ndarray:
+    """Return a choice's error in multiples of the preset's, for each seed that both have."""
     new, base = runs_of(runs, choice, name), runs_of(runs, PRESET, name)
-    return np.array([getattr(new[seed], field) / getattr(base[seed], field) for seed in new if seed in base])
+    return np.array([new[seed].error / base[seed].error for seed in new if seed in base])
 
 
 def mean_and_error(values: np.ndarray) -> str:
@@ -201,18 +201,16 @@ def mean_and_error(values: np.ndarray) -> str:
 
 
 def markdown(runs: Runs) -> str:
-    """Return the table: the preset's error, by how many percent each choice changes it, and its time."""
+    """Return the table: the preset's error, and by how many percent each choice changes it."""
     titles = [f"{name.replace('_', ' ')}, {'RMSE' if name in REGRESSIONS else 'log loss'}" for name in DEVELOPMENT]
-    lines = [f"| choice | {' | '.join(titles)} | mean | time |", "|---" * (len(DEVELOPMENT) + 3) + "|"]
+    lines = [f"| choice | {' | '.join(titles)} | mean |", "|---" * (len(DEVELOPMENT) + 2) + "|"]
     base = [[run.error for run in runs_of(runs, PRESET, name).values()] for name in DEVELOPMENT]
     means = [f"{np.mean(errors):.4f}" if errors else "" for errors in base]
-    lines.append(f"| {CHOICES[PRESET].title} | {' | '.join(means)} | | 1 |")
+    lines.append(f"| {CHOICES[PRESET].title} | {' | '.join(means)} | |")
     for choice in CHOICES:
         if choice != PRESET:
-            found = [100.0 * (ratios(runs, choice, name, "error") - 1.0) for name in DEVELOPMENT]
-            seconds = [np.median(r) for name in DEVELOPMENT if len(r := ratios(runs, choice, name, "seconds"))]
-            time_of = f"{np.mean(seconds):.1f}" if seconds else ""
-            cells = [*map(mean_and_error, found), _mean_of_sets([v for v in found if len(v)]), time_of]
+            found = [100.0 * (ratios(runs, choice, name) - 1.0) for name in DEVELOPMENT]
+            cells = [*map(mean_and_error, found), _mean_of_sets([v for v in found if len(v)])]
             lines.append(f"| {CHOICES[choice].title} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
