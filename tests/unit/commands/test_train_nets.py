@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from option_lists import run_command as run
 from option_lists import with_defaults
-from typer.testing import CliRunner
 
 import fastmlp
-from fastmlp.commands.cli import app
 from fastmlp.commands.train_class_weight import checked_weight_items, parsed_class_weight
 from fastmlp.commands.train_nets import make_net, tell_of_diverged
 from fastmlp.commands.train_settings import TrainSettings
@@ -33,12 +32,6 @@ def folder(tmp_path, monkeypatch):
     table["kind"] = np.where(x[:, 0] > 1.6, "rare", "usual")
     table.to_csv("table.csv", index=False)
     return tmp_path
-
-
-def run(*arguments, code=0):
-    done = CliRunner().invoke(app, [str(word) for word in arguments])
-    assert done.exit_code == code, done.output
-    return " ".join(done.output.split())
 
 
 def train(target, *options, code=0):
