@@ -12,7 +12,7 @@ from small_blocks import BATCH, Rows, X, Y, cut_calls, use_small_blocks
 import fastmlp
 from fastmlp import SGD, DivergenceWarning, EarlyStopping, checkpoint_interval
 from fastmlp.persistence.checkpoints import read
-from fastmlp.streams import loading, memory_limit
+from fastmlp.streams import loading, memory_limit, shuffled_blocks
 from fastmlp.training.streamed_fit import StreamedFit
 
 HELD_OUT = X[:20] + 0.1, Y[:20]
@@ -260,6 +260,20 @@ def test_a_fit_goes_on_with_the_memory_limit_that_it_began_with(tmp_path, monkey
     fitted(make(), path, epochs=2)
     monkeypatch.setattr(memory_limit, "available_bytes", lambda: 10**9)
     assert_same_fit(fitted(make(), path, memory_limit=None, resume=True), expected)
+
+
+@pytest.mark.parametrize("make", [make, population])
+def test_blocks_of_another_version_are_refused(tmp_path, monkeypatch, make):
+    """The order of the rows depends on the sizes of blocks, which a version may choose anew at the same limit."""
+    path = tmp_path / "run.ckpt"
+    fitted(make(), path, epochs=2)
+    monkeypatch.setattr(shuffled_blocks, "SHARE", 4e-3)
+    nets = make()
+    params = nets.params.copy()
+    message = r"run.ckpt' was written by another version of fastmlp, whose blocks .* Go on with that version, or"
+    with pytest.raises(ValueError, match=message):
+        fitted(nets, path, resume=True)
+    np.testing.assert_array_equal(nets.params, params)
 
 
 @pytest.mark.parametrize("make", [make, population])

@@ -104,6 +104,35 @@ def test_tables_give_named_targets_and_the_other_columns(kind, X, y, tmp_path):
         np.testing.assert_array_equal(targets, y)
 
 
+@pytest.mark.parametrize("kind", ["parquet", "csv", "npy"])
+@pytest.mark.parametrize("when", ["between two passes", "during a pass"])
+def test_a_file_that_changes_while_it_is_read_is_refused(kind, when, X, y, tmp_path):
+    """Its rows would be those of two contents."""
+    table, path = table_of(X, y), tmp_path / f"rows.{kind}"
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    def write(n_rows):
+        if kind == "npy":
+            np.save(path, X[:n_rows])
+        elif kind == "csv":
+            pyarrow.csv.write_csv(table[:n_rows], path)
+        else:
+            pyarrow.parquet.write_table(table[:n_rows], path, row_group_size=300)
+
+    write(N)
+    source = as_source(path, None if kind == "npy" else "label")
+    pieces = source.pieces()
+    if when == "between two passes":
+        list(pieces)
+        pieces = source.pieces()
+    else:
+        next(pieces)
+    write(N - 1)
+    with pytest.raises(ValueError, match=rf"rows.{kind}' has changed while it was read. Fit again when it is"):
+        list(pieces)
+
+
 @pytest.mark.parametrize("kind", ["npy", "memmap", "sequence", "batches", "batches of X"])
 def test_arrays_give_their_rows(kind, X, y, tmp_path):
     path = tmp_path / "rows.npy"

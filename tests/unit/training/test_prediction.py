@@ -12,7 +12,7 @@ from reference import ReferenceMLP
 import fastmlp
 from fastmlp.execution.dispatch import choose_evaluation_threads
 from fastmlp.execution.plan import Plan
-from fastmlp.training.prediction import last, last_of_nets
+from fastmlp.training.prediction import FEW_NETS, last, last_of_nets
 
 NETS = {
     "lanes of samples": ((3, 4, 2), "float32"),
@@ -165,6 +165,18 @@ def test_repeated_predictions_of_several_nets_have_the_bits_of_each_net(name, n)
         pop.params[:] *= 1.1  # in place: the population keeps its array
     is_kept = last_of_nets.call[0] is pop.params and last_of_nets.plan is not None
     assert is_kept == (n <= 32), "equal calls should reuse buffers, or this test shows nothing"
+
+
+def test_prepared_calls_are_bounded_however_many_nets_predict():
+    pop = fastmlp.Population((90, 80, 3), FEW_NETS + 9, device="cpu", random_state=0)
+    for k in range(3):
+        X = rows(1, pop, k)
+        expected = [pop.net(net).predict(X) for net in range(pop.n_nets)]
+        np.testing.assert_array_equal(pop.predict(X), expected)
+        for net in range(pop.n_nets):
+            np.testing.assert_array_equal(pop.predict(X, nets=[net]), expected[net : net + 1])
+        assert last_of_nets.call[2] is None or 0 < len(last_of_nets.call[2]) <= FEW_NETS
+    assert last_of_nets.call[2], "no call was prepared, so this test shows nothing"
 
 
 def test_alternating_populations_and_sizes_have_the_bits_of_each_net():

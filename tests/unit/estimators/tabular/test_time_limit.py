@@ -7,7 +7,9 @@ import pytest
 from kernel_clock import KernelClock
 
 import fastmlp
+from fastmlp.estimators.tabular import training
 from fastmlp.kernels.jit.compile_time import compile_seconds
+from fastmlp.table_training.fit import refit_recipe
 
 pd = pytest.importorskip("pandas")
 pytest.importorskip("sklearn")
@@ -40,6 +42,25 @@ def test_a_time_limit_is_used_and_kept_within_five_percent(kind, rng, monkeypatc
     model.fit(X, X["size"].to_numpy() + (X["colour"] == "red"))
     assert ("tune" in kind) == hasattr(model, "tuning_results_") == bool(getattr(model, "tuning_results_", False))
     assert (5.0 if kind == "refit" else 9.0) <= clock.trained <= 10.5
+
+
+@pytest.mark.parametrize("n_nets", [1, 2])
+def test_a_refit_that_runs_out_of_time_leaves_the_first_nets(rng, monkeypatch, n_nets):
+    """The clock runs faster when the training on all rows begins."""
+    X = rng.normal(size=(300, 2))
+    settings = LONG | {"n_nets": n_nets, "max_iter": 20}
+    first = fastmlp.TabularMLPRegressor((16,), **settings).fit(X, X[:, 0])
+    clock = KernelClock(monkeypatch, step=1e-3, validation=1e-3, epoch_of_nets=0.01)
+
+    def begin_slowly(recipe, best_epochs):
+        clock.step = 10.0
+        return refit_recipe(recipe, best_epochs)
+
+    monkeypatch.setattr(training, "refit_recipe", begin_slowly)
+    model = fastmlp.TabularMLPRegressor((16,), refit=True, time_limit=50, **settings)
+    with pytest.warns(UserWarning, match="The time was over during the training on all rows; the nets are those of"):
+        model.fit(X, X[:, 0])
+    np.testing.assert_array_equal(model.net_.params, first.net_.params)
 
 
 @pytest.fixture(scope="module")
