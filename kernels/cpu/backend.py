@@ -70,7 +70,7 @@ def on(index: int) -> AbstractContextManager:
     return nullcontext()
 
 
-def has_room(family: str, net: NetSpec) -> bool:
+def has_room(family: str, net: NetSpec, index: int) -> bool:
     """Whether the device has room for a kernel family's tiles of a net: a CPU always, its caches set no limit."""
     return True
 

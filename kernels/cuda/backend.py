@@ -58,8 +58,8 @@ def on(index: int) -> Iterator[None]:
         yield
 
 
-def has_room(family: str, net: NetSpec) -> bool:
-    """Whether a block's shared memory holds the tiles that a kernel family keeps there.
+def has_room(family: str, net: NetSpec, index: int) -> bool:
+    """Whether a block's shared memory on device `index` holds the tiles that a kernel family keeps there.
 
     Those of `fused_tensor_core` are of all layers; other families have tiles that always fit, or global memory.
     """
@@ -67,7 +67,8 @@ def has_room(family: str, net: NetSpec) -> bool:
         return True
     from .single_net.fused_tensor_core import has_room_for_tile
 
-    return has_room_for_tile(net)
+    with cupy.cuda.Device(index):
+        return has_room_for_tile(net)
 
 
 def synchronize() -> None:

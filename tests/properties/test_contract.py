@@ -19,7 +19,7 @@ CONTRACT = {
     "make_workspace": ["family", "net", "rows", "n_samples", "n_threads", "shuffle", "dtype", "precision"],
     "train": ["family", "team", "n_threads", "net", "data", "config", "state", "workspace", "first", "n", "variant"],
     "evaluate": ["family", "team", "net", "data", "params", "workspace", "rows", "output"],
-    "has_room": ["family", "net"],
+    "has_room": ["family", "net", "index"],
     "PopulationRun": [
         "family",
         "net",

@@ -194,7 +194,7 @@ def device_step_seconds(
         seconds["small_net"] = gpu_costs.block_step_seconds(costs, network, rows, dtype.itemsize)
     narrow = max(network.layer_sizes) <= thresholds.FUSED_UP_TO_UNITS and not any(network.dropout)
     may_be_fused = narrow and rounds_to_bfloat16(precision, dtype.itemsize)
-    if may_be_fused and backend(device).has_room("fused_tensor_core", describe_net(network)):
+    if may_be_fused and backend(device).has_room("fused_tensor_core", describe_net(network), device.number):
         seconds["fused_tensor_core"] = gpu_costs.fused_step_seconds(costs, network, rows)
     return seconds
 

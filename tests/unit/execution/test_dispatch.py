@@ -122,7 +122,7 @@ def test_nets_with_dropout_train_in_families_that_draw_masks(dropout):
 @pytest.fixture
 def gpu_with_room(monkeypatch):
     """A backend in place of a GPU's: it only says that a block's shared memory holds a tile."""
-    module = SimpleNamespace(has_room=lambda family, net: True)
+    module = SimpleNamespace(has_room=lambda family, net, index: True)
     monkeypatch.setattr(fastmlp.execution.dispatch, "backend", lambda device: module)
     return module
 
@@ -171,7 +171,7 @@ def test_nets_train_one_by_one_where_each_alone_is_faster(n_nets, rows, precisio
         network((64, 64, 64, 64, 64, 16)), n_nets, rows, Device("cuda:0", "a test"), np.dtype("f4"), precision=precision
     )
     assert choose() == wanted
-    gpu_with_room.has_room = lambda family, net: False
+    gpu_with_room.has_room = lambda family, net, index: False
     assert choose() == "batched_gemm"
 
 
@@ -223,7 +223,7 @@ def test_family_of_a_net_on_a_gpu(sizes, rows, settings, exact, half, gpu_with_r
         wanted = half if precision == "bfloat16" else exact
         assert family_on_a_gpu(net, rows, precision, "float32") == wanted, precision
         assert family_on_a_gpu(net, rows, precision, "float64") == exact, precision
-    gpu_with_room.has_room = lambda family, net: False  # as of a net of many layers
+    gpu_with_room.has_room = lambda family, net, index: False  # as of a net of many layers
     assert family_on_a_gpu(net, rows, "bfloat16", "float32") == exact
 
 
