@@ -1,7 +1,7 @@
 """Copies of samples to a GPU: one per fit, however many epochs, calls, restarts and windows it has."""
 
 import pytest
-from cuda_cases import Place, sizes_moved
+from cuda_cases import Place, sizes_moved, tensor_cores_first
 
 import fastmlp.population_training.together
 import fastmlp.training.call_autotune
@@ -23,6 +23,8 @@ def test_samples_of_a_net_are_copied_once(cuda, monkeypatch, name, precision, rn
     monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
     monkeypatch.setattr(fastmlp.training.call_autotune, "SHORT_CALL", 0.0)
     place, steps, gradient = Place(name, monkeypatch), [], FusedWorkspace.gradient
+    if precision == "bfloat16":
+        tensor_cores_first(monkeypatch)
     monkeypatch.setattr(FusedWorkspace, "gradient", lambda *given: (steps.append("narrow"), gradient(*given))[1])
     given = [rng.random(shape) for shape in ((53, 3), (53, 2), 53, (31, 3), (31, 2))]
     X, y, weight, X_new, y_new = given

@@ -11,7 +11,7 @@ from reference_random import dropout_mask, epoch_order
 import fastmlp.execution.gpu_costs
 import fastmlp.execution.thresholds
 from fastmlp import SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop
-from fastmlp.execution.gpu_costs import IN_BLOCKS, ONE_BY_ONE, WITH_TENSOR_CORES
+from fastmlp.execution.gpu_costs import BY_LAYERS, IN_BLOCKS, ONE_BY_ONE, WITH_TENSOR_CORES
 from fastmlp.kernels.formulas import seeds
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.update_rules import RULES
@@ -59,7 +59,7 @@ class Place:
         in_layers = name in ("batched", "layers")
         monkeypatch.setattr(fastmlp.execution.thresholds, "BLOCK_UP_TO_PARAMS", -1 if in_layers else 10**9)
         monkeypatch.setattr(fastmlp.execution.thresholds, "BLOCK_UP_TO_BYTES", -1 if in_layers else 10**9)
-        costs = ONE_BY_ONE if name == "layers" else IN_BLOCKS
+        costs = {"layers": ONE_BY_ONE, "batched": BY_LAYERS}.get(name, IN_BLOCKS)
         monkeypatch.setattr(fastmlp.execution.gpu_costs, "costs_of", lambda device: costs)
         if name == "thread":  # all optimisers in both dtypes, also those that have too few registers for it
             monkeypatch.setattr(fastmlp.execution.thresholds, "THREAD_UP_TO_NUMBERS", {4: 180, 8: 180})

@@ -11,6 +11,7 @@ from libraries import needs
 
 import fastmlp
 from fastmlp.execution.dispatch import choose_nets_family
+from fastmlp.execution.gpu_costs import BY_LAYERS, IN_BLOCKS, using
 
 COMPETITORS = {"PyTorch eager", "PyTorch compiled", "PyTorch captured", "PyTorch compiled and captured", "JAX"}
 
@@ -55,15 +56,14 @@ def test_single_net_case_has_times_notes_and_a_limit(cuda, precision, monkeypatc
 
 @pytest.mark.full
 @pytest.mark.parametrize("precision", ["exact", "bfloat16"])
-def test_batched_nets_case_has_times_and_notes(cuda, precision, monkeypatch):
-    monkeypatch.setattr("fastmlp.execution.thresholds.BLOCK_UP_TO_BYTES", -1)
-    row = cases.nets_in_steps(cuda, (6, 20, 12, 3), 4, 8, 9, 1, precision, Timing(1))
+def test_batched_nets_case_has_times_and_notes(cuda, precision):
+    with using(BY_LAYERS):
+        row = cases.nets_in_steps(cuda, (6, 20, 12, 3), 4, 8, 9, 1, precision, Timing(1))
     assert row["limit"] > 0
     assert row["notes"]["graphs of bare products"] == "replayed, 2 recorded"
     assert row["notes"]["graphs of fastmlp"].startswith("replayed, ")
     assert set(row["times"]) >= {"fastmlp", "fastmlp, no graphs"}
-    monkeypatch.setattr("fastmlp.execution.thresholds.BLOCK_UP_TO_BYTES", 10**9)
-    with pytest.raises(AssertionError, match="not trained in step"):
+    with using(IN_BLOCKS), pytest.raises(AssertionError, match="not trained in step"):
         cases.nets_in_steps(cuda, (6, 20, 12, 3), 4, 8, 3, 1, precision, Timing(1))
 
 
