@@ -20,7 +20,7 @@ from ..output_files import check_output, file_beside, files_beside, left_alone
 from ..population import subset_of
 from ..schedules import schedule_factors
 from ..table_training.fit import make_optimizer
-from ..table_training.recipe import GREEDY, TEMPERATURE, Recipe
+from ..table_training.recipe import GREEDY, TEMPERATURE, Recipe, is_auto
 from ..table_training.summary import final_figures, summary
 from ..tables.preprocessing import Preprocessing
 from ..training.interruption import interrupt_message
@@ -197,7 +197,7 @@ def check_settings(settings: TrainSettings, recipe: Recipe, checkpoints: Checkpo
     make_optimizer(recipe)
     schedule_factors(recipe.schedule)
     resolve(settings.device)
-    if recipe.hidden:
+    if recipe.hidden and not is_auto(recipe.activation):
         activation_code(recipe.activation, HIDDEN, "activation")
     if settings.time_limit is not None:
         checked_number("time_limit", settings.time_limit, 0.0, open_low=True)

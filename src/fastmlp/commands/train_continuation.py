@@ -68,8 +68,9 @@ def recipe_to_continue(settings: TrainSettings, known: Any) -> Recipe:
     if known is None:
         return recipe
     architecture = known.get_settings()
-    (activation,) = set(architecture["hidden_activation"]) or {recipe.activation}
-    if settings.activation not in (None, activation):
+    activations = set(architecture["hidden_activation"])
+    if settings.activation is not None and activations - {settings.activation}:
+        (activation,) = activations
         raise ValueError(f"--activation is {settings.activation!r}, but the nets to go on with have {activation!r}.")
     hidden = tuple(architecture["layer_sizes"][1:-1]) if settings.hidden is None else settings.hidden
     n_nets = recipe.n_nets
@@ -81,6 +82,6 @@ def recipe_to_continue(settings: TrainSettings, known: Any) -> Recipe:
     embedding, options = known.network.input_embedding, dict(recipe.net_options)
     if embedding is not None and all(isinstance(entry, int) for entry in embedding.entries):
         options[SCALES] = True
-    recipe = replace(recipe, hidden=hidden, activation=activation, n_nets=n_nets, shared_weights=shared_weights)
+    recipe = replace(recipe.continued(known.network), hidden=hidden, n_nets=n_nets, shared_weights=shared_weights)
     recipe = replace(recipe, net_options=options)
     return recipe.checked({"validation_fraction": "validation"})

@@ -33,9 +33,9 @@ def make_nets(n_features: int, n_outputs: int, recipe: Recipe, settings: dict[st
     """
     sizes = (n_features, *recipe.hidden, n_outputs)
     further = {
-        "hidden_activation": recipe.activation,
+        "hidden_activation": recipe.activation_for(settings["loss"]),
         "dropout": recipe.dropout,
-        "label_smoothing": recipe.label_smoothing,
+        "label_smoothing": recipe.label_smoothing_for(settings["loss"]),
         "init": UniformByFanIn(),
         **settings,
         **arguments_of_nets(recipe.net_options, settings.get("input_embedding"), n_features),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ..errors import checked_count, checked_number, checked_share, shown, unknown_name
+from ..network.spec import Network
 from ..tables.defaults import DEFAULT_BINS
 from .net_options import NTK, SCALES, check_net_options
 
@@ -21,6 +22,8 @@ CALIBRATIONS = (TEMPERATURE, "none")
 GREEDY = "greedy"
 NET_WEIGHTS = ("equal", GREEDY)
 FULL_BATCH_SIZE, SMALLEST_BATCH, STEPS = 256, 16, 32  # batch_size="auto": bounds, and steps an epoch aimed at
+OF_CLASSES = "softmax_cross_entropy"  # loss of nets that tell classes apart
+DEFAULT_SMOOTHING = 0.1
 SHARING_NETS = 8  # of each fold, if they share weights: fewer gain little, and they are trained together
 
 
@@ -29,7 +32,8 @@ class Recipe:
     """Settings of the training of one or several nets on a table.
 
     hidden : number of units in each hidden layer
-    activation, dropout : activation and dropout rates of the hidden layers, as for MLP
+    activation, dropout : activation and dropout rates of the hidden layers, as for MLP; the activation "auto" is "silu" for
+        classes and "relu" for numbers
     optimizer, learning_rate, weight_decay, clip_norm, schedule : as for MLP.fit; weight_decay only for optimisers that
         have one
     batch_size : number of samples in a batch, or "auto"
@@ -39,7 +43,7 @@ class Recipe:
     n_nets : number of nets; with folds, of nets that are trained without each fold
     n_folds : number of folds, or 1 for none
     calibration : "temperature" or "none"; of class probabilities
-    label_smoothing : fraction of each target that is spread over all classes, as for MLP
+    label_smoothing : fraction of each target that is spread over all classes, as for MLP; "auto" is 0.1
     numeric_encoding, n_bins : kind and n_bins of tables.column_encoders.NumericEncoding, for columns of numbers
     category_embedding : whether nets embed columns of many categories; "auto": those of "periodic", which embed all
     bin_embedding : whether nets embed columns of numbers that have bins; "auto": no
@@ -49,21 +53,21 @@ class Recipe:
     """
 
     hidden: tuple[int, ...] = (256, 256, 256)
-    activation: str = "relu"
+    activation: str = AUTO
     dropout: Any = 0.2
     optimizer: str = "adamw"
     learning_rate: float = 0.003
     weight_decay: float = 0.1
     clip_norm: float = 1.0
-    schedule: Any = "one_cycle"
+    schedule: Any = "flat_cosine"
     batch_size: int | str = AUTO
-    epochs: int = 40
-    patience: int = 24
+    epochs: int = 80
+    patience: int = 48
     validation_fraction: float = 0.2
-    n_nets: int = 5
+    n_nets: int = 4
     n_folds: int = 1
-    calibration: str = "none"
-    label_smoothing: float = 0.0
+    calibration: str = TEMPERATURE
+    label_smoothing: float | str = AUTO
     numeric_encoding: str = "auto"
     n_bins: int = DEFAULT_BINS
     category_embedding: bool | str = AUTO
@@ -131,6 +135,36 @@ class Recipe:
                 "shared_weights=True cannot have: drop one of them."
             )
 
+    def activation_for(self, loss: str) -> str:
+        """Return the activation of the hidden layers of nets with this loss.
+
+        >>> Recipe().activation_for("softmax_cross_entropy"), Recipe().activation_for("squared_error")
+        ('silu', 'relu')
+        """
+        if not is_auto(self.activation):
+            return self.activation
+        return "silu" if loss == OF_CLASSES else "relu"
+
+    def label_smoothing_for(self, loss: str) -> float:
+        """Return the label smoothing of nets with this loss.
+
+        Calibration takes away the doubt that smoothing adds to probabilities, so there is none without it.
+
+        >>> Recipe().label_smoothing_for("softmax_cross_entropy"), Recipe().label_smoothing_for("squared_error")
+        (0.1, 0.0)
+        """
+        if not is_auto(self.label_smoothing):
+            return float(self.label_smoothing)
+        calibrates = self.calibration != "none" and (self.n_folds > 1 or self.validation_fraction > 0.0)
+        return DEFAULT_SMOOTHING if loss == OF_CLASSES and calibrates else 0.0
+
+    def continued(self, network: Network) -> Recipe:
+        """Return the recipe with the activation and label smoothing of nets that are trained further, where "auto"."""
+        found: dict[str, Any] = {"label_smoothing": network.label_smoothing}
+        if activations := network.arguments()["hidden_activation"]:
+            found["activation"] = activations[0]
+        return replace(self, **{name: value for name, value in found.items() if is_auto(getattr(self, name))})
+
     @property
     def embeds_categories(self) -> bool:
         """Whether nets embed columns of many categories."""
@@ -153,9 +187,9 @@ class Recipe:
 
 
 QUALITIES = {
-    "fast": Recipe(n_nets=1),
-    "good": Recipe(calibration=TEMPERATURE),
-    "best": Recipe(n_nets=2, n_folds=5, calibration=TEMPERATURE),
+    "fast": Recipe(n_nets=1, epochs=40, patience=24),
+    "good": Recipe(),
+    "best": Recipe(n_nets=2, n_folds=5),
 }
 DEFAULT_QUALITY = "good"
 

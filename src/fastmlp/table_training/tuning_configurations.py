@@ -51,7 +51,7 @@ PER_NET: dict[str, Any] = {
 SHARED: dict[str, Any] = {
     "hidden": [(256, 256, 256), (512, 512), (128, 128), (512,), (64, 64, 64, 64, 64)],
     "batch_size": [1.0, 0.5, 2.0],
-    "label_smoothing": [0.0, 0.1],
+    "label_smoothing": [AUTO, 0.0],
     "numeric_encoding": [AUTO, "quantile"],
     "n_bins": [DEFAULT_BINS, 16],
 }

@@ -201,7 +201,7 @@ def test_options_that_would_change_the_encoding_of_known_nets_are_refused():
 
 def test_a_time_limit_leaves_out_epochs_with_a_sentence():
     said = train("price", "--time-limit", 0.000001)
-    assert "1 net of 1 epoch is all that is trained, instead of 5 nets of 3 epochs; raise the limit." in said
+    assert "1 net of 1 epoch is all that is trained, instead of 4 nets of 3 epochs; raise the limit." in said
     assert "the time limit is too short for a test whether" in said
     assert "Trained 1 epoch in" in said
 
@@ -260,7 +260,7 @@ def test_mistakes_are_answered_before_the_training(options, words):
         (
             300.0,
             (),
-            "about 5 minutes, or less if nets stop early. --quality fast trains one net instead of 5; --time-limit",
+            "about 5 minutes, or less if nets stop early. --quality fast trains one net instead of 4; --time-limit",
         ),
         (300.0, ("--quality", "fast"), "about 5 minutes, or less if nets stop early."),
     ],

@@ -4,6 +4,7 @@ from dataclasses import fields
 
 import pytest
 
+import fastmlp
 from fastmlp.table_training.recipe import QUALITIES, Recipe, is_auto, recipe_of
 
 
@@ -37,6 +38,37 @@ def test_unknown_presets_are_refused(quality):
 def test_invalid_settings_are_refused_under_the_names_of_the_user(setting, words):
     with pytest.raises(ValueError, match=words):
         Recipe(**setting).checked({"epochs": "max_iter"})
+
+
+CLASSES, LABELS, NUMBERS = "softmax_cross_entropy", "binary_cross_entropy", "squared_error"
+
+
+@pytest.mark.parametrize(
+    "settings, loss, activation, smoothing",
+    [
+        ({}, CLASSES, "silu", 0.1),
+        ({}, LABELS, "relu", 0.0),
+        ({}, NUMBERS, "relu", 0.0),
+        ({"activation": "tanh", "label_smoothing": 0.3}, CLASSES, "tanh", 0.3),
+        ({"activation": "tanh"}, NUMBERS, "tanh", 0.0),
+        ({"calibration": "none"}, CLASSES, "silu", 0.0),
+        ({"validation_fraction": 0.0}, CLASSES, "silu", 0.0),
+        ({"validation_fraction": 0.0, "n_folds": 3}, CLASSES, "silu", 0.1),
+    ],
+)
+def test_classes_have_an_activation_of_their_own_and_smoothed_targets(settings, loss, activation, smoothing):
+    """Smoothed targets make probabilities too small, which calibration mends."""
+    recipe = Recipe(**settings)
+    assert (recipe.activation_for(loss), recipe.label_smoothing_for(loss)) == (activation, smoothing)
+
+
+def test_nets_that_are_trained_further_keep_what_is_not_given():
+    network = fastmlp.MLP((2, 3, 2), hidden_activation="tanh", label_smoothing=0.2, loss=CLASSES).network
+    assert Recipe().continued(network) == Recipe(activation="tanh", label_smoothing=0.2)
+    given = Recipe(activation="relu", label_smoothing=0.0)
+    assert given.continued(network) == given
+    linear = fastmlp.MLP((2, 2), loss=CLASSES).network
+    assert Recipe().continued(linear) == Recipe(label_smoothing=0.0)
 
 
 def test_auto_is_no_array():

@@ -2,9 +2,10 @@
 
 Numbers become normal scores and, where the targets leap, bins (Gorishniy et al. 2022, arXiv:2203.05556); categories are
 one-hot encoded (column_encoders.py). Nets are trained with dropout, AdamW with clipped gradients and early stopping on
-held-out rows (Gorishniy et al. 2021, arXiv:2106.11959; Kadra et al. 2021, arXiv:2106.11189), and one cycle of the
-learning rate (Smith and Topin 2019). The mean of a few nets predicts. bench/accuracy/tables.py measures the accuracy;
-bench/log/README.md#tabular-bins has the figures.
+held-out rows (Gorishniy et al. 2021, arXiv:2106.11959; Kadra et al. 2021, arXiv:2106.11189). The learning rate, and of
+classes the label smoothing and a smooth activation, are as in RealMLP (Holzmüller et al. 2024, arXiv:2407.04491). The
+mean of a few nets predicts. bench/accuracy/tables.py measures the accuracy; bench/log/README.md#tabular-recipe has the
+figures.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class TabularMLPClassifier(ScoresSources, ClassifierMixin, TableClasses, BaseTab
         their loss chooses the best epoch, and without class weights it would choose an epoch before the weights have
         had an effect.
     label_smoothing : float, default "auto"
-        Fraction of each target that is spread evenly over all classes; 0 in all presets.
+        Fraction of each target that is spread evenly over all classes. In all presets 0.1 if probabilities are
+        calibrated, as calibration takes away the doubt that smoothing adds to them; otherwise 0, as for multilabel y.
     calibration : {"temperature", "none"}, default "auto"
         Whether class probabilities are calibrated on the held-out rows: "temperature" divides logits by the number that
         gives these rows the lowest log loss, `temperature_`; "none" is for rows without folds.

@@ -54,11 +54,11 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     ----------
     quality : {"fast", "good", "best"}, default "good"
         Preset of the parameters whose default is "auto"; one that is given takes the place of the preset's. "fast" is
-        one net, "good" the mean of five, and "best" the mean of ten in five folds, each without one fifth of the rows.
+        one net, "good" the mean of four, and "best" the mean of ten in five folds, each without one fifth of the rows.
     hidden_layer_sizes : int or sequence of int, default "auto"
         Number of units in each hidden layer; (256, 256, 256) in all presets.
     activation : str, default "auto"
-        Any hidden activation of fastmlp.MLP; "relu" in all presets.
+        Any hidden activation of fastmlp.MLP; in all presets "silu" for classes and "relu" for numbers.
     dropout : float or sequence of float, default "auto"
         Fraction of hidden units dropped in each training step; 0.2 in all presets.
     learning_rate_init : float, default "auto"
@@ -68,14 +68,14 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     batch_size : int or "auto", default "auto"
         Number of samples in a batch. "auto" is 256; for fewer than 8,192 rows it is smaller, down to 16.
     max_iter : int, default "auto"
-        Largest number of epochs, and the length of the schedule; 40 in all presets.
+        Largest number of epochs, and the length of the schedule; 40 in "fast", 80 in the others.
     schedule : str, object or callable, default "auto"
-        A learning-rate schedule of fastmlp.schedules; "one_cycle" in all presets.
+        A learning-rate schedule of fastmlp.schedules; "flat_cosine" in all presets.
     n_iter_no_change : int, default "auto"
-        Number of epochs without a lower validation loss after which training of a net stops; 24 in all presets. Its
-        best parameters are kept.
+        Number of epochs without a lower validation loss after which training of a net stops; 24 in "fast", 48 in the
+        others. Its best parameters are kept.
     n_nets : int, default "auto"
-        Number of nets; with folds, of nets without each fold. "fast" has 1, "good" 5, "best" 2 for each of 5 folds, or
+        Number of nets; with folds, of nets without each fold. "fast" has 1, "good" 4, "best" 2 for each of 5 folds, or
         8 if they share weights.
     n_folds : int, default "auto"
         Number of folds, 1 for none; 5 in "best". With folds, each net is trained without one fold, on which it stops

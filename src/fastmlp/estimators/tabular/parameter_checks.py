@@ -133,7 +133,7 @@ def check_nets(estimator: Any, recipe: Recipe) -> None:
     """
     resolve(estimator.device)
     checked_verbose(estimator.verbose)
-    if recipe.hidden:
+    if recipe.hidden and not is_auto(recipe.activation):
         activation_code(recipe.activation, HIDDEN, "activation")
     make_optimizer(recipe)
     for schedule in (recipe.schedule, recipe.net_options.get("dropout_schedule")):

@@ -75,6 +75,8 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
         **estimator._net_settings(),
     }
     # Without folds, as for validation_data, all nets have the same rows.
+    if task.continues:
+        recipe = recipe.continued(estimator.net_.network)
     make = lambda recipe: make_nets(
         task.rows.n_features, estimator.n_outputs_, recipe, settings, recipe.n_nets * recipe.n_folds
     )
