@@ -76,16 +76,18 @@ CHOICES = {
     "scale": Choice("trained scale in front", scale_in_front),
     "ntk": Choice("neural tangent parametrisation", neural_tangent),
     "coslog4": Choice("schedule coslog4", constant(fit={"schedule": "coslog4"})),
-    "flat_cosine": Choice("schedule flat_cosine", constant(fit={"schedule": "flat_cosine"})),
+    "one_cycle": Choice("schedule one_cycle", constant(fit={"schedule": "one_cycle"})),
+    "epochs": Choice('80 epochs, as in "good"', constant(fit={"epochs": 80, "early_stopping": 48})),
     "dropout_schedule": Choice("dropout with schedule flat_cosine", constant(fit={"dropout_schedule": "flat_cosine"})),
     "decay_schedule": Choice(
         "weight decay with schedule flat_cosine", constant(optimizer={"weight_decay_schedule": "flat_cosine"})
     ),
-    "label_smoothing": Choice("label smoothing of 0.1", constant(net={"label_smoothing": 0.1})),
+    "no_smoothing": Choice("no label smoothing", constant(net={"label_smoothing": 0.0})),
     "bias_rate": Choice(
         "a tenth of the learning rate for biases", constant(optimizer={"learning_rate_factors": {"biases": 0.1}})
     ),
     "beta2": Choice("beta2 of 0.95", constant(optimizer={"beta2": 0.95})),
+    "relu": Choice("activation relu", constant(net={"hidden_activation": "relu"})),
     "silu": Choice("activation silu", constant(net={"hidden_activation": "silu"})),
     "selu": Choice("activation selu", constant(net={"hidden_activation": "selu"})),
     "quantile": Choice("no bins", constant(encoding={"numeric_encoding": "quantile"})),
@@ -99,7 +101,8 @@ CHOICES = {
 class Run(NamedTuple):
     """Result of one net; without numbers if the choice is for tables of another kind."""
 
-    error: float | None = None  # RMSE or log loss, on the rows that stand for test rows
+    error: float | None = None  # RMSE, or log loss of calibrated probabilities, on the rows that stand for test rows
+    error_rate: float | None = None  # of classes
     seconds: float | None = None  # of the training on one thread, without the encoding of columns and compiling
     n_inputs: int | None = None  # of the net
 
@@ -107,8 +110,10 @@ class Run(NamedTuple):
 def train(name: str, choice: str, seed: int) -> Run:
     """Train one net on a set, and return its result."""
     from fastmlp import MLP, AdamW, TabularMLPClassifier, TabularMLPRegressor
+    from fastmlp.estimators.tabular.weights_and_calibration import calibrate
     from fastmlp.initialization import UniformByFanIn
     from fastmlp.table_training.recipe import QUALITIES
+    from fastmlp.table_training.rows import Rows
     from fastmlp.tables.embedded_columns import input_embedding_of
 
     warnings.simplefilter("ignore")
@@ -125,12 +130,14 @@ def train(name: str, choice: str, seed: int) -> Run:
     settings = CHOICES[choice].settings(sizes)
     if _changes_nothing(choice, estimator, is_regression):
         return Run()
+    loss = "squared_error" if is_regression else "softmax_cross_entropy"
     net = MLP(
         sizes,
         **{
-            "hidden_activation": recipe.activation,
+            "hidden_activation": recipe.activation_for(loss),
             "dropout": recipe.dropout,
-            "loss": "squared_error" if is_regression else "softmax_cross_entropy",
+            "loss": loss,
+            "label_smoothing": recipe.label_smoothing_for(loss),
             "init": UniformByFanIn(),
             "input_embedding": embedding,
             "random_state": seed,
@@ -155,23 +162,29 @@ def train(name: str, choice: str, seed: int) -> Run:
         **fit,
     )
     estimator.keep_net(net, history)
-    return Run(round(_error_of(estimator, rows, is_regression), DECIMALS), round(history.training_seconds, 2), sizes[0])
+    calibrate(estimator, Rows(*held_out), recipe)
+    seconds = round(history.training_seconds, 2)
+    if is_regression:
+        rmse = np.sqrt(np.mean((estimator.predict(rows.X_test) - rows.y_test.to_numpy()) ** 2))
+        return Run(round(float(rmse), DECIMALS), None, seconds, sizes[0])
+    log_loss, error_rate = _errors_of_classes(estimator, rows)
+    return Run(round(log_loss, DECIMALS), round(error_rate, DECIMALS), seconds, sizes[0])
 
 
 def _changes_nothing(choice: str, estimator: Any, is_regression: bool) -> bool:
     """Whether a choice is for tables of another kind, so that the net would be that of the preset."""
-    if choice == "label_smoothing":
-        return is_regression
+    if choice in ("no_smoothing", "relu", "silu"):  # relu is the preset's for numbers, silu for classes
+        return is_regression == (choice != "silu")
     embeds = "bin_embedding", "category_embedding"
     return choice in embeds and estimator.net_.network.input_embedding is None
 
 
-def _error_of(estimator: Any, rows: Split, is_regression: bool) -> float:
-    if is_regression:
-        return float(np.sqrt(np.mean((estimator.predict(rows.X_test) - rows.y_test.to_numpy()) ** 2)))
+def _errors_of_classes(estimator: Any, rows: Split) -> tuple[float, float]:
+    """Return (log loss, error rate) of the rows that stand for test rows."""
     of_class = np.searchsorted(estimator.classes_, rows.y_test.to_numpy())
-    probabilities = estimator.predict_proba(rows.X_test)[np.arange(len(of_class)), of_class]
-    return float(-np.mean(np.log(np.maximum(probabilities, 1e-15))))
+    probabilities = estimator.predict_proba(rows.X_test)
+    own = probabilities[np.arange(len(of_class)), of_class]
+    return float(-np.mean(np.log(np.maximum(own, 1e-15)))), float((probabilities.argmax(axis=1) != of_class).mean())
 
 
 Runs = dict[str, Run]  # by "choice/set/seed"
