@@ -30,6 +30,7 @@ from .safetensors_file import read as read_file
 FORMAT = 1  # increase it when files of the older format can no longer be read
 SEARCH = "sweep"  # kind of checkpoint; of its populations there are others beside it, FILE.0 and so on
 PREVIOUS = ".previous"  # suffix of the checkpoint before the last one
+MOST_EPOCHS = 2**40  # numbers of each epoch would not fit into memory; all steps of so many fit into int64
 Identity = dict[str, dict[str, Any]]  # section -> name -> value: what must be the same for a fit to go on
 
 
@@ -120,10 +121,11 @@ def read(path: Path, kind: str) -> Checkpoint:
 def _check_description(found: Checkpoint) -> None:
     """Raise ValueError if what every checkpoint describes is of another type or size; fits check their own states."""
     sections = [found.identity, found.random, found.state.numbers, *found.identity.values()]
-    counts = [*found.random.values(), found.epochs]
+    counts = found.random.values()
     if not all(isinstance(section, dict) for section in sections) or "seed" not in found.random:
         raise ValueError("it is damaged (its description lacks a part)")
-    if not all(type(count) is int and 0 <= count < 2**63 for count in counts) or found.epochs == 0:
+    is_valid = type(found.epochs) is int and 0 < found.epochs <= MOST_EPOCHS
+    if not is_valid or not all(type(count) is int and 0 <= count < 2**63 for count in counts):
         raise ValueError("it is damaged (its seed, number of fits or number of epochs is none)")
 
 
