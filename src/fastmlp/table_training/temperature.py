@@ -18,6 +18,7 @@ from .rows import MOST_ROWS
 LARGEST = 20.0  # bounds of the temperature: from 1 / LARGEST to LARGEST
 TOLERANCE = 1e-4  # of the logarithm of the temperature
 LEAST_GAIN = 1.92  # nats over all samples: the likelihood-ratio test of one parameter at 5 %
+ANY_GAIN = 1e-3  # nats, beyond what rounding can make
 GOLDEN = (sqrt(5.0) - 1.0) / 2.0
 
 
@@ -68,9 +69,10 @@ def fit_temperature(
 ) -> float:
     """Return the temperature with the lowest loss of held-out samples, by golden-section search; arguments as above.
 
-    1.0 if no temperature lowers the loss by more than chance would, or the logits are not finite. Targets are smoothed
-    as by Platt 1999, with the probability 1 / (n_samples + 2) of another class, so that samples that are all predicted
-    correctly do not make a net infinitely sure.
+    1.0 if no temperature lowers the loss by more than chance would, or the logits are not finite. Of nets that learned
+    smoothed targets, whose probabilities are too small on purpose, any gain counts. The loss is that of targets that
+    are smoothed as by Platt 1999, with the probability 1 / (n_samples + 2) of another class, so that samples that are
+    all predicted correctly do not make a net infinitely sure.
 
     >>> from fastmlp import MLP
     >>> network = MLP((1, 2), loss="softmax_cross_entropy").network
@@ -90,7 +92,7 @@ def fit_temperature(
     loss = lambda log_t: held_out_loss(logits, y, weights, network, exp(log_t), is_multilabel, 1.0 / (n + 2.0))
     best = golden_section(loss, -log(LARGEST), log(LARGEST), TOLERANCE)
     gain = n * (y.shape[1] if is_multilabel else 1) * (loss(0.0) - loss(best))
-    return exp(best) if gain > LEAST_GAIN else 1.0
+    return exp(best) if gain > (ANY_GAIN if network.label_smoothing else LEAST_GAIN) else 1.0
 
 
 def golden_section(function, low: float, high: float, tolerance: float) -> float:

@@ -8,6 +8,7 @@ from fastmlp.class_probabilities import log_probabilities_of
 from fastmlp.table_training.temperature import fit_temperature, held_out_loss
 
 SOFTMAX = MLP((1, 3), loss="softmax_cross_entropy").network
+SMOOTHED = MLP((1, 3), loss="softmax_cross_entropy", label_smoothing=0.1).network
 SIGMOIDS = MLP((1, 3), loss="binary_cross_entropy").network
 
 
@@ -63,6 +64,8 @@ def test_samples_that_say_nothing_leave_the_temperature_at_1(rng):
     assert fit_temperature(np.zeros_like(z), y, None, SOFTMAX) == 1.0, "no temperature changes equal logits"
     few = sampled(rng, 8, 1.3)
     assert fit_temperature(*few, None, SOFTMAX) == 1.0, "eight samples cannot tell 1.3 from 1"
+    assert fit_temperature(*few, None, SMOOTHED) != 1.0, "probabilities are too small on purpose"
+    assert fit_temperature(np.zeros_like(z), y, None, SMOOTHED) == 1.0
 
 
 @pytest.mark.parametrize("n", [30, 3000])
