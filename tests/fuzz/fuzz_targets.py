@@ -155,7 +155,7 @@ def _read_tables(path):
         fit(net, path, "y", epochs=1, memory_limit="2MB")
         assert np.isfinite(net.params).all()
     except (ValueError, fastmlp.DivergenceWarning) as error:
-        outcome = sentence(error)
+        sentence(error)  # a table that is read may have text, which a net does not take
     return outcome
 
 
