@@ -62,7 +62,9 @@ class TrainOptions:
     hidden: Annotated[
         str | None, typer.Option(metavar="INTEGERS", help=f"Units of each hidden layer; '' for a linear model. {SIZES}")
     ] = None
-    activation: Annotated[str | None, name_option("Activation of the hidden layers. Not given: silu for classes, relu for numbers.")] = None
+    activation: Annotated[
+        str | None, name_option("Activation of the hidden layers. Not given: silu for classes, relu for numbers.")
+    ] = None
     dropout: Annotated[
         float | None, fraction_option(f"Share of hidden units left out of each step. {of('dropout')}")
     ] = None
@@ -100,7 +102,8 @@ class TrainOptions:
         float | None, number_option("L2 penalty: this times half the sum of squared weights. Not given: 0.")
     ] = None
     label_smoothing: Annotated[
-        float | None, fraction_option("Share of each target that is spread over all classes. Not given: 0.1 if calibrated.")
+        float | None,
+        fraction_option("Share of a target that is spread over all classes. Not given: 0.1 if calibrated."),
     ] = None
     calibration: Annotated[
         str | None, name_option(f"Of class probabilities: temperature, by held-out rows, or none. {of('calibration')}")

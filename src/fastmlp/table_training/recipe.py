@@ -32,8 +32,8 @@ class Recipe:
     """Settings of the training of one or several nets on a table.
 
     hidden : number of units in each hidden layer
-    activation, dropout : activation and dropout rates of the hidden layers, as for MLP; the activation "auto" is "silu" for
-        classes and "relu" for numbers
+    activation, dropout : activation and dropout rates of the hidden layers, as for MLP; the activation "auto" is "silu"
+        for classes and "relu" for numbers
     optimizer, learning_rate, weight_decay, clip_norm, schedule : as for MLP.fit; weight_decay only for optimisers that
         have one
     batch_size : number of samples in a batch, or "auto"
@@ -186,11 +186,7 @@ class Recipe:
         return min(FULL_BATCH_SIZE, max(SMALLEST_BATCH, 1 << max(0, (n_samples // STEPS).bit_length() - 1)))
 
 
-QUALITIES = {
-    "fast": Recipe(n_nets=1, epochs=40, patience=24),
-    "good": Recipe(),
-    "best": Recipe(n_nets=2, n_folds=5),
-}
+QUALITIES = {"fast": Recipe(n_nets=1, epochs=40, patience=24), "good": Recipe(), "best": Recipe(n_nets=2, n_folds=5)}
 DEFAULT_QUALITY = "good"
 
 
