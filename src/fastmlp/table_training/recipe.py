@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import checked_count, checked_number, checked_share, shown, unknown_name
-from ..network.spec import Network
 from ..tables.defaults import DEFAULT_BINS
 from .net_options import NTK, SCALES, check_net_options
+
+if TYPE_CHECKING:
+    from ..network.spec import Network
 
 AUTO = "auto"  # of a parameter: the value of the preset
 TEMPERATURE = "temperature"
