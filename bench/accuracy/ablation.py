@@ -196,10 +196,11 @@ def runs_of(runs: Runs, choice: str, name: str) -> dict[str, Run]:
     return {key[len(start) :]: run for key, run in runs.items() if key.startswith(start) and run.error is not None}
 
 
-def ratios(runs: Runs, choice: str, name: str) -> np.ndarray:
-    """Return a choice's error in multiples of the preset's, for each seed that both have."""
+def changes(runs: Runs, choice: str, name: str, figure: str = "error") -> np.ndarray:
+    """Return by how many percent a choice changes a figure of the preset, for each seed that both have."""
     new, base = runs_of(runs, choice, name), runs_of(runs, PRESET, name)
-    return np.array([new[seed].error / base[seed].error for seed in new if seed in base])
+    pairs = [(getattr(new[seed], figure), getattr(base[seed], figure)) for seed in new if seed in base]
+    return np.array([100.0 * (a / b - 1.0) for a, b in pairs if b is not None])
 
 
 def mean_and_error(values: np.ndarray) -> str:
@@ -216,20 +217,22 @@ def mean_and_error(values: np.ndarray) -> str:
 def markdown(runs: Runs) -> str:
     """Return the table: the preset's error, and by how many percent each choice changes it."""
     titles = [f"{name.replace('_', ' ')}, {'RMSE' if name in REGRESSIONS else 'log loss'}" for name in DEVELOPMENT]
-    lines = [f"| choice | {' | '.join(titles)} | mean |", "|---" * (len(DEVELOPMENT) + 2) + "|"]
+    lines = [f"| choice | {' | '.join(titles)} | mean | error rate, mean |", "|---" * (len(DEVELOPMENT) + 3) + "|"]
     base = [[run.error for run in runs_of(runs, PRESET, name).values()] for name in DEVELOPMENT]
     means = [f"{np.mean(errors):.4f}" if errors else "" for errors in base]
-    lines.append(f"| {CHOICES[PRESET].title} | {' | '.join(means)} | |")
+    lines.append(f"| {CHOICES[PRESET].title} | {' | '.join(means)} | | |")
     for choice in CHOICES:
         if choice != PRESET:
-            found = [100.0 * (ratios(runs, choice, name) - 1.0) for name in DEVELOPMENT]
-            cells = [*map(mean_and_error, found), _mean_of_sets([v for v in found if len(v)])]
+            found = [changes(runs, choice, name) for name in DEVELOPMENT]
+            rates = [changes(runs, choice, name, "error_rate") for name in DEVELOPMENT]
+            cells = [*map(mean_and_error, found), _mean_of_sets(found), _mean_of_sets(rates)]
             lines.append(f"| {CHOICES[choice].title} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _mean_of_sets(found: list[np.ndarray]) -> str:
     """Return the mean over the sets, each of which counts alike, with its standard error over the seeds."""
+    found = [values for values in found if len(values)]
     if not found:
         return ""
     mean = np.mean([values.mean() for values in found])
