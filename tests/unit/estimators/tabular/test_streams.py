@@ -303,7 +303,10 @@ def fit(path):
 @pytest.mark.full
 @on_linux
 def test_peak_memory_does_not_grow_with_the_table(tmp_path):
-    """In a process of its own: a table ten times as large adds little to the peak of a first fit."""
+    """In a process of its own: a table ten times as large adds little to the peak of a first fit.
+
+    Above the limit of 30 MB are what the allocators of pyarrow and NumPy keep, 14 to 55 MB in all from run to run.
+    """
     rng = np.random.default_rng(0)
     paths = []
     for n in (100_000, 1_000_000):
@@ -312,7 +315,7 @@ def test_peak_memory_does_not_grow_with_the_table(tmp_path):
         paths.append(str(tmp_path / f"{n}.parquet"))
         frame.to_parquet(paths[-1], row_group_size=50_000)
         n_bytes = frame.memory_usage().sum()
-    assert growth(FIT, *paths) < 0.4 * n_bytes, "104 MB of numbers, and as many features"
+    assert growth(FIT, *paths) < 0.7 * n_bytes, "104 MB of numbers, and as many features"
 
 
 @pytest.mark.slow
