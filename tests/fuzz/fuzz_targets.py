@@ -230,20 +230,20 @@ TARGETS = {
     **{
         f"{kind}-forged": Target(lambda: [b""], partial(resume_forged, kind), Memory(8 * MB, 20), runs, examples, 60)
         for kind, runs, examples in (
-            ("net", 10_000, 80),
-            ("stopped", 10_000, 80),
+            ("net", 5_000, 80),
+            ("stopped", 5_000, 80),
             ("stream", 3_000, 40),
-            ("population", 5_000, 80),
-            ("one-by-one", 5_000, 80),
+            ("population", 3_000, 80),
+            ("one-by-one", 3_000, 80),
             ("sweep", 2_000, 20),
         )
     },
     "rows": Target(lambda: [_row_cache()], _read_rows, Memory(4 * MB, 20)),
-    "csv": Target(lambda: [CSV.encode(), TEXT.encode()], _read_csv, Memory(16 * MB, 100)),
+    "csv": Target(lambda: [CSV.encode(), TEXT.encode()], _read_csv, Memory(16 * MB, 100), 10_000),
     "csv.gz": Target(
         lambda: [gzip.compress(text.encode(), mtime=0) for text in (CSV, TEXT)], _read_gzipped, Memory(16 * MB, 5_000)
     ),
-    "parquet": Target(_parquet_files, _read_parquet, Memory(16 * MB, 5_000)),
+    "parquet": Target(_parquet_files, _read_parquet, Memory(16 * MB, 5_000), 10_000),
     "csv-pieces": Target(
         lambda: [CSV.encode(), TEXT.encode()],
         lambda data: _learn_pieces(written(data, "pieces.csv")),
