@@ -45,7 +45,8 @@ class Recipe:
     n_nets : number of nets; with folds, of nets that are trained without each fold
     n_folds : number of folds, or 1 for none
     calibration : "temperature" or "none"; of class probabilities
-    label_smoothing : fraction of each target that is spread over all classes, as for MLP; "auto" is 0.1
+    label_smoothing : fraction of each target that is spread over all classes, as for MLP; "auto" is 0.1 if
+        class probabilities are calibrated, else 0
     numeric_encoding, n_bins : kind and n_bins of tables.column_encoders.NumericEncoding, for columns of numbers
     category_embedding : whether nets embed columns of many categories; "auto": those of "periodic", which embed all
     bin_embedding : whether nets embed columns of numbers that have bins; "auto": no

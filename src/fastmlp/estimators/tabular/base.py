@@ -58,7 +58,8 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     hidden_layer_sizes : int or sequence of int, default "auto"
         Number of units in each hidden layer; (256, 256, 256) in all presets.
     activation : str, default "auto"
-        Any hidden activation of fastmlp.MLP; in all presets "silu" for classes and "relu" for numbers.
+        Any hidden activation of fastmlp.MLP; in all presets "silu" for classes, "relu" for numbers and
+        for multilabel y.
     dropout : float or sequence of float, default "auto"
         Fraction of hidden units dropped in each training step; 0.2 in all presets.
     learning_rate_init : float, default "auto"

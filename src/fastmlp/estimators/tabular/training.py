@@ -74,9 +74,9 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
         "input_embedding": input_embedding_of(estimator.columns_),
         **estimator._net_settings(),
     }
-    # Without folds, as for validation_data, all nets have the same rows.
     if task.continues:
         recipe = recipe.continued(estimator.net_.network)
+    # Without folds, as for validation_data, all nets have the same rows.
     make = lambda recipe: make_nets(
         task.rows.n_features, estimator.n_outputs_, recipe, settings, recipe.n_nets * recipe.n_folds
     )
