@@ -274,6 +274,10 @@ def _unchanged(path: Path, stamps: Callable[[], tuple], pieces: Iterable[Any]) -
     Otherwise rows of two contents could be kept in a row cache as those of one.
     """
     before = stamps()
-    yield from pieces
+    try:
+        yield from pieces
+    except ValueError:  # what is read of another content may seem damaged
+        if stamps_of(path) == before:
+            raise
     if stamps_of(path) != before:
         raise ValueError(f"{str(path)!r} has changed while it was read. Fit again when it is complete.")

@@ -15,7 +15,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 N_NETS = 40  # more than the lanes of two threads: some nets have not begun when the fit is interrupted
 SMALL = {"hidden_layer_sizes": (4,), "random_state": 0}
 ENSEMBLES = [cls(**SMALL, n_nets=N_NETS) for cls in (MLPClassifier, MLPRegressor)] + [
-    cls(**SMALL, n_nets=N_NETS, dropout=0.0) for cls in (TabularMLPClassifier, TabularMLPRegressor)
+    TabularMLPClassifier(**SMALL, n_nets=N_NETS, dropout=0.0, calibration="none"),
+    TabularMLPRegressor(**SMALL, n_nets=N_NETS, dropout=0.0),
 ]
 WARNING = (
     rf"0 of {N_NETS} nets had come to their end, and (\d+) had not begun. .* mean of the (\d+) nets that had begun"
