@@ -63,7 +63,7 @@ class Target(NamedTuple):
     seeds: Callable[[], list[bytes]]
     use: Callable[[bytes], str]
     memory: Memory
-    runs: int = 20_000
+    runs: int = 14_000
     examples: int = 80
     longest: int | None = None
 
@@ -225,7 +225,7 @@ TARGETS = {
         f"{kind}-checkpoint": Target(
             partial(lambda kind: [checkpoint(kind)], kind), partial(resume, kind), Memory(8 * MB, 20), runs, examples
         )
-        for kind, runs, examples in (("net", 20_000, 80), ("population", 5_000, 80), ("sweep", 5_000, 20))
+        for kind, runs, examples in (("net", 14_000, 80), ("population", 5_000, 80), ("sweep", 5_000, 20))
     },
     **{
         f"{kind}-forged": Target(lambda: [b""], partial(resume_forged, kind), Memory(8 * MB, 20), runs, examples, 60)

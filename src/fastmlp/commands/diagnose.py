@@ -13,9 +13,8 @@ from ..errors import counted
 from ..loading import load_net
 from ..mlp import MLP
 from ..streams.table_sources import read_tables
-from ..tables.held_out_rows import training_split
 from ..tables.target_column import drop_rows_without_target
-from .train_predict import split_rows
+from .held_out_rows import training_split
 
 
 def run(model: Path, file: Path, target: str | None, as_json: bool) -> str:
@@ -35,7 +34,7 @@ def run(model: Path, file: Path, target: str | None, as_json: bool) -> str:
     """
     net = load_net(model)
     X, y = samples_of(net, file, target)
-    parts = training_split(net, X, y, split_rows)
+    parts = training_split(net, X, y).of_all
     history = net.history if isinstance(net, MLP) else net.result
     found = diagnose(net, *next(iter(parts.values())), history=history, validation_data=parts.get("validation"))
     return json.dumps(found.to_dict(), indent=2) if as_json else str(found)

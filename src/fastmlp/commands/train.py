@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -72,10 +73,12 @@ def train(
         check_files_beside(output)
         recipe = recipe_to_continue(settings, known)
         check_settings(settings, recipe, checkpoints, known is not None)
+        if settings.refit or checkpoints.path is not None:  # one fit trains all nets
+            recipe = replace(recipe, own_folds=False)
         streamed = read_large(file, settings, recipe, test_file, log, checkpoints, known)
         if streamed is None:
             preprocessing, parts = read_parts(file, settings, recipe, test_file, log, known)
-            rows = None
+            recipe, rows = recipe.with_own_folds(len(parts["training"][0])), None
         else:
             preprocessing, parts, rows = streamed.preprocessing, streamed.parts, streamed.rows
             opened.callback(rows.close)
@@ -94,6 +97,7 @@ def train(
         if trained.stopped_by:
             leave_unfinished(trained, output, checkpoints)
         save_finished(trained, output, log)
+        parts = trained.parts
     with interrupt_message(f"Interrupted; the net is in {str(output)!r}."):
         log(f"Saved to {output}" + (", in place of the net that was there." if earlier else "."))
         target = trained.nets.preprocessing.target

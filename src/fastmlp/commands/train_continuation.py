@@ -12,6 +12,7 @@ from ..table_training.folds import nets_share_by_fold
 from ..table_training.net_options import SCALES
 from ..table_training.recipe import Recipe
 from ..tables.preprocessing import Preprocessing
+from .held_out_rows import FOLDS, last_fit
 from .train_settings import TrainSettings
 
 
@@ -82,6 +83,8 @@ def recipe_to_continue(settings: TrainSettings, known: Any) -> Recipe:
     embedding, options = known.network.input_embedding, dict(recipe.net_options)
     if embedding is not None and all(isinstance(entry, int) for entry in embedding.entries):
         options[SCALES] = True
-    recipe = replace(recipe.continued(known.network), hidden=hidden, n_nets=n_nets, shared_weights=shared_weights)
-    recipe = replace(recipe, net_options=options)
+    last = last_fit(known)
+    own_folds = recipe.own_folds and last is not None and last.settings.get(FOLDS) == n_nets
+    further: dict[str, Any] = {"shared_weights": shared_weights, "own_folds": own_folds, "net_options": options}
+    recipe = replace(recipe.continued(known.network), hidden=hidden, n_nets=n_nets, **further)
     return recipe.checked({"validation_fraction": "validation"})

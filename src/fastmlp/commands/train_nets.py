@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -19,19 +19,20 @@ from ..population_result import PopulationResult
 from ..table_training.budget import Budget
 from ..table_training.file_rows import FileRows
 from ..table_training.fit import Rows, continue_from, described, fit_nets, is_cut_short, make_nets, refit_recipe
-from ..table_training.folds import fit_each, fit_folds, fit_shared_folds, fold_numbers, predicted_rows, share_by_fold
+from ..table_training.folds import fit_each, fit_folds, fit_shared_folds, predicted_rows, share_by_fold
 from ..table_training.net_weights import with_greedy_weights, with_greedy_weights_in_folds
 from ..table_training.recipe import GREEDY, TEMPERATURE, Recipe
+from ..table_training.rows import first_held_out
 from ..table_training.streamed_table import EncodedRows
 from ..table_training.summary import summary
 from ..table_training.temperature import fit_temperature
 from ..table_training.time_limit import about, expected_seconds, planned_in_time
 from ..tables.embedded_columns import input_embedding_of
-from ..tables.held_out_rows import SEED, SHARE, last_fit
 from ..tables.preprocessing import Preprocessing
-from ..tables.target_encoder import CLASSIFICATION, Target
+from ..tables.target_encoder import CLASSIFICATION
 from ..training.interruption import was_interrupted
-from .train_parts import Parts, weighted_parts
+from .held_out_rows import FOLDS, SEED, SHARE, last_fit
+from .train_parts import Parts, first_fold_apart, fold_rows, weighted_parts
 from .train_settings import NO_CHECKPOINTS, Checkpoints, TrainSettings
 
 WORTH_TELLING, LONG = 10.0, 60.0  # seconds of a training from which its time is told, and what is faster
@@ -49,6 +50,7 @@ class Training:
     outputs : as Target.decode takes them, of a part whose rows the nets have seen: OUT_OF_FOLD, or after a fit to all
         rows HELD_OUT, by nets that have not seen them; otherwise empty
     interrupted : whether Ctrl-C came after the training, such as during the calibration
+    parts : parts of the table, as the nets have seen them
     """
 
     nets: Any
@@ -56,6 +58,7 @@ class Training:
     recipe: Recipe
     outputs: dict[str, np.ndarray]
     interrupted: bool = False
+    parts: Parts = field(default_factory=dict)
 
     @property
     def stopped_by(self) -> str:
@@ -74,7 +77,7 @@ def make_net(preprocessing: Preprocessing, settings: TrainSettings, recipe: Reci
     recipe = settings.recipe() if recipe is None else recipe
     further = net_arguments(preprocessing, settings, settings.seed)
     n_features, n_outputs = len(preprocessing.feature_names), preprocessing.target.n_outputs
-    nets = make_nets(n_features, n_outputs, recipe, further, recipe.n_nets * recipe.n_folds)
+    nets = make_nets(n_features, n_outputs, recipe, further, recipe.n_nets_of_all_folds)
     nets.preprocessing = preprocessing
     return nets
 
@@ -117,14 +120,19 @@ def fit(
     folds = None
     if recipe.n_folds > 1:
         assert isinstance(rows, Rows)
-        folds = folds_of_rows(rows, preprocessing.target, recipe, settings)
+        folds = fold_rows(rows.y, preprocessing.target.task, recipe.n_folds, settings.seed)
     planned, note = planned_in_time(recipe, make, rows, held_out, folds, budget, 2 if settings.refit else 1)
-    recipe = planned if known is None else replace(planned, n_nets=recipe.n_nets)
+    recipe = planned if known is None else replace(planned, n_nets=recipe.n_nets, n_folds=recipe.n_folds)
     if not budget.is_limited and not checkpoints.resume:
         seconds = (2 if settings.refit else 1) * expected_seconds(recipe, make, rows, held_out, folds)
         note = expectation(seconds, recipe, by_quality=settings.n_nets is None and settings.n_folds is None)
     if note:
         log(note)
+    split = split_of(recipe, settings) if streamed is None else {}
+    if folds is not None and recipe.n_folds == 1:  # no time for a net of each fold
+        assert isinstance(rows, Rows)
+        rows, held_out = first_held_out(rows, folds)
+        parts, folds, split = first_fold_apart(parts, folds), None, {}
     nets, history = make(recipe), None
     if folds is not None and recipe.shared_weights:
         share_by_fold(nets, recipe.n_folds)
@@ -140,7 +148,10 @@ def fit(
         warnings.simplefilter("ignore", DivergenceWarning)
         if folds is not None:
             assert isinstance(rows, Rows)
-            return fit_all_folds(nets, rows, folds, recipe, budget, log)
+            trained = fit_all_folds(nets, rows, folds, recipe, budget, log)
+            if recipe.net_weights != GREEDY and trained.nets.n_nets == nets.n_nets:
+                record_split(trained.history, split)
+            return replace(trained, parts=parts)
         is_apart = isinstance(nets, Population) and not nets.shared_weights
         if isinstance(rows, FileRows) and is_apart and checkpoints.path is None:
             nets = fit_one_by_one(nets, rows, held_out, recipe, budget)
@@ -151,9 +162,7 @@ def fit(
         nets = without_idle_nets(nets, log)
         history = nets.result
     assert history is not None, "the nets are trained"
-    if streamed is None:
-        split = {SHARE: recipe.validation_fraction, SEED: settings.seed}  # for held_out_rows.training_split
-        (history.settings if isinstance(history, History) else history.arguments).update(split)
+    record_split(history, split)
 
     def finish() -> None:
         nonlocal nets
@@ -165,7 +174,7 @@ def fit(
         calibrate_on(nets, held_out, recipe)
 
     interrupted = held_out is not None and interrupted_while(finish)
-    trained = Training(nets, getattr(nets, "result", history), recipe, {}, interrupted)
+    trained = Training(nets, getattr(nets, "result", history), recipe, {}, interrupted, parts)
     if not settings.refit or trained.stopped_by:
         return trained
     assert held_out is not None, "check_refit refuses it"
@@ -175,8 +184,19 @@ def fit(
 
 def has_same_split(known: Any, recipe: Recipe, settings: TrainSettings) -> bool:
     """Whether the last fit of nets to go on with has held out the rows that are held out now."""
-    last, split = last_fit(known), {SHARE: recipe.validation_fraction, SEED: settings.seed}
-    return recipe.n_folds == 1 and last is not None and all(last.settings.get(k) == v for k, v in split.items())
+    last = last_fit(known)
+    return last is not None and all(last.settings.get(k) == v for k, v in split_of(recipe, settings).items())
+
+
+def split_of(recipe: Recipe, settings: TrainSettings) -> dict[str, Any]:
+    """Return what says which rows nets hold out, as the records of a fit have it."""
+    of_rows = {FOLDS: recipe.n_folds} if recipe.n_folds > 1 else {SHARE: recipe.validation_fraction}
+    return {**of_rows, SEED: settings.seed}
+
+
+def record_split(history: History | PopulationResult, split: dict[str, Any]) -> None:
+    """Add to the records of a fit what split_of returns, for held_out_rows.training_split."""
+    (history.settings if isinstance(history, History) else history.arguments).update(split)
 
 
 def fit_to_all_rows(
@@ -213,7 +233,7 @@ def fit_to_all_rows(
         log("The time was over during the training on all rows: the nets of the first training are kept.")
         return first
     nets.preprocessing = preprocessing
-    return Training(nets, history, recipe, outputs)
+    return Training(nets, history, recipe, outputs, parts=first.parts)
 
 
 def interrupted_while(finish: Callable[[], None]) -> bool:
@@ -234,17 +254,11 @@ def expectation(seconds: float, recipe: Recipe, by_quality: bool = True) -> str:
     if seconds < WORTH_TELLING:
         return ""
     text = f"The training takes about {about(seconds)}, or less if nets stop early"
-    n_nets = recipe.n_nets * recipe.n_folds
+    n_nets = recipe.n_nets_of_all_folds
     if seconds < LONG or n_nets == 1:
         return f"{text}."
     fewer = f"--quality fast trains one net instead of {n_nets}; " if by_quality else ""
     return f"{text}. {fewer}--time-limit SECONDS shortens it."
-
-
-def folds_of_rows(rows: Rows, target: Target, recipe: Recipe, settings: TrainSettings) -> np.ndarray:
-    """Return the fold of each row."""
-    strata = rows.y if target.task == CLASSIFICATION else None
-    return fold_numbers(strata, len(rows.X), recipe.n_folds, np.random.default_rng(settings.seed))
 
 
 def fit_one_by_one(

@@ -36,7 +36,7 @@ class Quality(Choices):
     best = "best"
 
 
-QUALITY_HELP = "Preset of all options about nets: one net, the mean of several, or of nets that each lack one fold."
+QUALITY_HELP = "Preset of all options about nets: one net, four that each hold out other rows, or ten in five folds."
 ENCODING_HELP = "How columns of numbers are encoded; periodic: by an input embedding of all columns."
 DEFAULTS = QUALITIES[DEFAULT_QUALITY]
 SIZES = f"Not given: {','.join(map(str, DEFAULTS.hidden))}."
@@ -58,7 +58,9 @@ class TrainOptions:
     keep: table.Keep = field(default_factory=list)
     ids: table.Ids = field(default_factory=list)
     quality: Annotated[Quality, choice_option(Quality, QUALITY_HELP)] = Quality.good
-    n_nets: Annotated[int | None, integer_option("Nets whose mean predicts; with folds, nets of each fold.", 1)] = None
+    n_nets: Annotated[
+        int | None, integer_option("Nets whose mean predicts; with --n-folds or best, nets of each fold.", 1)
+    ] = None
     hidden: Annotated[
         str | None, typer.Option(metavar="INTEGERS", help=f"Units of each hidden layer; '' for a linear model. {SIZES}")
     ] = None

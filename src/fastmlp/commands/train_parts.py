@@ -14,6 +14,7 @@ from ..errors import counted
 from ..kernels.structs import METRIC_ARGMAX
 from ..streams.table_sources import read_tables
 from ..table_training.fit import Rows
+from ..table_training.folds import fold_numbers
 from ..table_training.recipe import Recipe
 from ..tables.column_encoders import Note
 from ..tables.column_selection import check_columns, select_columns
@@ -86,8 +87,13 @@ def read_known_parts(
 
 
 def split_table(table: pd.DataFrame, name: str, task: str, recipe: Recipe, seed: int) -> dict[str, pd.DataFrame]:
-    """Return the rows of the training part and, without folds, of the validation part; name : of the target column."""
-    share = 0.0 if recipe.n_folds > 1 else recipe.validation_fraction
+    """Return the rows of the training part and, without folds, of the validation part.
+
+    name : name of the target column
+    recipe : Recipe     with own_folds where each net may hold out a fold of its own
+    """
+    has_folds = recipe.with_own_folds(len(table)).n_folds > 1
+    share = 0.0 if has_folds else recipe.validation_fraction
     held_out, training = split_rows(table[name], task, share, seed)
     tables = {"training": table.iloc[training]}
     if len(held_out):
@@ -119,6 +125,25 @@ def _encoded(preprocessing: Preprocessing, part: str, rows: pd.DataFrame, log: L
         if part == "test" or note.is_serious:
             log(f"{part.capitalize()} part: {note.text}")
     return X, preprocessing.target.encode(rows[preprocessing.target.name])
+
+
+def first_fold_apart(parts: Parts, folds: np.ndarray) -> Parts:
+    """Return the parts of a table with the first fold of the training rows as the validation part.
+
+    folds : (n_rows,) fold of each training row
+    """
+    X, y = parts["training"]
+    is_held_out = folds == 0
+    return {**parts, "training": (X[~is_held_out], y[~is_held_out]), "validation": (X[is_held_out], y[is_held_out])}
+
+
+def fold_rows(y: np.ndarray, task: str, n_folds: int, seed: int) -> np.ndarray:
+    """Return the fold of each row, (n_rows,): of classes, each has about the same share in each fold.
+
+    y : encoded targets
+    """
+    strata = y if task == CLASSIFICATION else None
+    return fold_numbers(strata, len(y), n_folds, np.random.default_rng(seed))
 
 
 def split_rows(target: pd.Series, task: str, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

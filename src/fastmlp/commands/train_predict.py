@@ -19,13 +19,12 @@ from ..output_files import check_output, replacing
 from ..streams.table_sources import read_tables
 from ..tables.column_encoders import Note
 from ..tables.column_selection import check_columns
-from ..tables.held_out_rows import training_split
 from ..tables.io import PARQUET_ENDINGS, check_ending, import_pandas
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_column import drop_rows_without_target
+from .held_out_rows import training_split
 from .train import train
 from .train_nets import make_net
-from .train_parts import split_rows
 from .train_settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ __all__ = [
     "predict",
     "read_samples",
     "report",
-    "split_rows",
     "train",
     "write_table",
 ]
@@ -96,18 +94,18 @@ def report(model: Path, file: Path | None, target: str | None, output: Path | No
     parts, names = None, None
     if file is not None:
         X, y, names = read_samples(net, file, target)
-        parts = training_split(net, X, y, split_rows)
+        samples = training_split(net, X, y)
+        parts = samples.common
     title = diagnosis = None
     if isinstance(net, MLP):
         history = net.history or History(net)
     else:
         from ..diagnosis.diagnose import diagnose  # takes longer to import than a prediction takes
 
-        assert parts is not None
         best, nets = net.result.best, net
-        found = diagnose(
-            nets, *next(iter(parts.values())), history=nets.result, validation_data=parts.get("validation")
-        )
+        of_all, parts = samples.of_all, samples.of_net(best)
+        X, y = next(iter(of_all.values()))
+        found = diagnose(nets, X, y, history=nets.result, validation_data=of_all.get("validation"))
         diagnosis, net = found.net(best), nets.best()
         net.preprocessing, history = nets.preprocessing, History(net)
         title = f"Report on net {best}, the best of {nets.n_nets}"

@@ -7,20 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-import numpy as np
-
 from ..errors import counted
 from ..output_files import file_beside, left_alone
 from ..table_training.budget import Budget
 from ..table_training.fit import make_nets
 from ..table_training.recipe import Recipe
+from ..table_training.rows import first_held_out
 from ..table_training.tuning import Encoded, Found, TuningTask, tuned
 from ..table_training.tuning_configurations import SPACE
 from ..table_training.tuning_scores import scores_of
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_encoder import CLASSIFICATION, Target
-from .train_nets import calibrate_on, folds_of_rows, net_arguments
-from .train_parts import Log, Parts, weighted_parts
+from .train_nets import calibrate_on, net_arguments
+from .train_parts import Log, Parts, fold_rows, weighted_parts
 from .train_settings import TrainSettings
 
 
@@ -58,8 +57,8 @@ class Encodings:
         network = make_nets(n_features, n_outputs, recipe, arguments, 1).network
         rows, held_out = weighted_parts(network, parts, preprocessing.target, settings.class_weight)
         if self._recipe.n_folds > 1:
-            folds = folds_of_rows(rows, preprocessing.target, self._recipe, settings)
-            rows, held_out = rows.take(np.flatnonzero(folds != 0)), rows.take(np.flatnonzero(folds == 0))
+            folds = fold_rows(rows.y, preprocessing.target.task, self._recipe.n_folds, settings.seed)
+            rows, held_out = first_held_out(rows, folds)
         assert held_out is not None
         return Encoded(number, rows, held_out)
 

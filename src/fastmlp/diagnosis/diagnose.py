@@ -52,7 +52,8 @@ def diagnose(
     history : History, PopulationResult or sequence of float, optional
         What fit returned, or one loss per epoch. The last result of a Population is used by default.
     validation_data : tuple (X, y), optional
-        Samples not used in training; they distinguish over-fitting from learning.
+        Samples not used in training; they distinguish over-fitting from learning. Nets of a Population with samples of
+        their own, X of shape (n_nets, n_samples, n_features), may have validation samples of their own, too.
     activations : sequence of str or callable, optional
         Name or function of z for each layer, including the output, if weights are given as arrays. For PyTorch and
         Keras models, needed only to correct the activations that are read from the model.
@@ -232,8 +233,8 @@ def _diagnose_population(
     model = model_of_fastmlp(pop.network, pop.params, pop.l2, dropout)
     updates = updates_of(history, pop, learning_rate, encoded_inputs)
     curve = input_checks.as_curve(history)
-    held_out = input_checks.as_validation(validation_data, model, None)
     if data_per_net is None:
+        held_out = input_checks.as_validation(validation_data, model, None)
         features, bad_X = input_checks.as_inputs(X)
         samples = input_checks.as_samples(features, bad_X, y, model, None)
         return PopulationDiagnosis(
@@ -248,6 +249,7 @@ def _diagnose_population(
                 updates=updates,
             )
         )
+    held_out_of = input_checks.validation_per_net(validation_data, model, pop.n_nets)
     measurements = []
     for k, (net_X, net_y) in enumerate(data_per_net):  # nets with different data: measure each net on its own samples
         net_slice = slice(k, k + 1)
@@ -262,7 +264,7 @@ def _diagnose_population(
                 net_curve,
                 label_problem=samples.label_problem,
                 bad_data=samples.bad_data,
-                validation=held_out,
+                validation=held_out_of[k],
                 updates=updates.of_nets(pop.n_nets, net_slice),
             )
         )

@@ -190,6 +190,17 @@ def as_validation(validation_data: Any, model: ModelUnderTest, classes: Any) -> 
     return samples.X, samples.Y
 
 
+def validation_per_net(validation_data: Any, model: ModelUnderTest, n_nets: int) -> list[Any]:
+    """Return what as_validation does for each of several nets, which may have validation samples of their own."""
+    if validation_data is None:
+        return [None] * n_nets
+    X, y, *_ = checked_pair(validation_data)
+    of_nets = data_per_net(X, y, n_nets, model.n_outputs)
+    if of_nets is None:
+        return [as_validation(validation_data, model, None)] * n_nets
+    return [as_validation(pair, model, None) for pair in of_nets]
+
+
 def data_per_net(X: Any, y: Any, n_nets: int, n_outputs: int) -> Iterable[tuple[Any, Any]] | None:
     """Return (X, y) of each net if X or y has a leading axis of nets, or None if all nets share the data."""
     X_axes, y_array = np.ndim(X), np.asarray(y)

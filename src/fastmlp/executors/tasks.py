@@ -194,3 +194,19 @@ def call(function: Function, argument: Any, threads: Threads, numbers: Numbers, 
     """Call a task's function; this runs on the worker."""
     with using_threads(threads.here()), as_worker(numbers.here()):
         return function([as_array(array) for array in shared], argument)
+
+
+def version_here() -> str:
+    """Return the version of this package."""
+    from .. import __version__  # found out at its first use
+
+    return __version__
+
+
+def check_version(version: str) -> None:
+    """Raise RuntimeError on a worker whose version of this package is not that of the program that sends its tasks."""
+    if version != version_here():
+        raise RuntimeError(
+            f"A worker has fastmlp {version_here()}, but the program that fits has {version}. Install the same "
+            "version everywhere."
+        )

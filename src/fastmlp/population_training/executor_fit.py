@@ -15,7 +15,7 @@ from ..console.nets_progress import BestScore
 from ..console.stopwatch import Stopwatch
 from ..devices import backend
 from ..errors import is_per_net
-from ..executors.tasks import Task, Tasks
+from ..executors.tasks import Task, Tasks, check_version, version_here
 from ..executors.worker_device import device_here
 from ..executors.workers import Workers
 from ..initialization import Init, draw_params
@@ -146,7 +146,7 @@ class WorkersFit:
             self._waiting.insert(0, slice(nets.stop, first.stop))
         task, shared = self._samples.part(nets)
         draws = None if self.draws is None else self.draws.part(nets)
-        argument = NetsTask(nets, task, shared, self.epochs, self.restart_after, draws, _version())
+        argument = NetsTask(nets, task, shared, self.epochs, self.restart_after, draws, version_here())
         n = nets.stop - nets.start
         return Task(argument, f"net {nets.start}" if n == 1 else f"nets {nets.start} to {nets.stop - 1}")
 
@@ -190,11 +190,7 @@ def train_nets(arrays: list[np.ndarray], argument: NetsTask) -> NetsResult:
 
     arrays : the shared arrays
     """
-    if argument.version != _version():
-        raise RuntimeError(
-            f"A worker has fastmlp {_version()}, but the program that fits has {argument.version}. Install the same "
-            "version everywhere."
-        )
+    check_version(argument.version)
     watch, task, arrays = Stopwatch(), argument.task, list(arrays)
     data, held_out = filled(task.data, argument.shared[:3], arrays), task.held_out
     if held_out is not None:
@@ -218,9 +214,3 @@ def train_nets(arrays: list[np.ndarray], argument: NetsTask) -> NetsResult:
 
 def _no_draws(members: np.ndarray, draw: int) -> None:
     raise AssertionError("only a fit with restarts draws parameters")
-
-
-def _version() -> str:
-    from .. import __version__  # found out at its first use
-
-    return __version__

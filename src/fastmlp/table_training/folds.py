@@ -7,7 +7,7 @@ it: the out-of-fold prediction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -112,8 +112,12 @@ class OutOfFoldLogits:
         held_out, before = np.flatnonzero(self._numbers == fold), nets.params.copy()
         record = fit(nets, self._rows.take(np.flatnonzero(self._numbers != fold)), self._rows.take(held_out))
         if has_begun(nets, before):
-            self.logits[places, held_out] = logits(nets, self._rows.X[held_out])
+            self.keep(fold, places, logits(nets, self._rows.X[held_out]))
         return record
+
+    def keep(self, fold: int, places: int | slice, z: np.ndarray) -> None:
+        """Write the logits z of the rows of a fold, by nets at these places among those of the fold."""
+        self.logits[places, np.flatnonzero(self._numbers == fold)] = z
 
 
 def fit_folds(
@@ -160,7 +164,21 @@ def fit_each(nets: Population, fit_one: Callable[[MLP, int], History], monitor: 
         found.fits = nets.fits
         return found
 
-    trained = _fit_in_turn(nets, range(nets.n_nets), net, fit_one)
+    return _with_histories(_fit_in_turn(nets, range(nets.n_nets), net, fit_one), monitor)
+
+
+def trained_nets(nets: Population, trained: Mapping[int, MLP], interrupted: bool) -> TrainedNets:
+    """Return nets that were trained each by itself, in any order, as fit_each does.
+
+    nets : Population     its parameters are written, and its number of fits
+    trained : nets by their numbers, one or more; those that are missing have not begun
+    interrupted : whether Ctrl-C has ended the training
+    """
+    numbers = sorted(trained)
+    return _with_histories(_kept_parts(nets, numbers, [trained[k] for k in numbers], interrupted), "validation_loss")
+
+
+def _with_histories(trained: PartsInTurn, monitor: str) -> TrainedNets:
     histories = [part.history for part in trained.parts if part.history is not None]
     trained.nets.result = result_of_histories(histories, trained.interrupted, monitor)
     return TrainedNets(trained.nets, histories, trained.n_begun, trained.interrupted)
@@ -178,7 +196,6 @@ def _fit_in_turn(
     """
     tried: list[Any] = []
     interrupted = False
-    find_begun = lambda: [k for k, part in enumerate(tried) if has_begun(part, nets.params[places[k]])]
     try:
         with NetsInTurn(len(places), "fold" if isinstance(places[0], slice) else "net") as progress:
             for k, place in enumerate(places):
@@ -188,15 +205,26 @@ def _fit_in_turn(
                     break
     except KeyboardInterrupt:  # before or after the epochs of a part
         interrupted = True
-        if not find_begun():
+        if not any(has_begun(part, nets.params[place]) for place, part in zip(places, tried, strict=False)):
             raise
-    begun = find_begun()
-    kept = begun or [0]
+    return _kept_parts(nets, places, tried, interrupted)
+
+
+def _kept_parts(nets: Population, places: Sequence[int | slice], tried: list[Any], interrupted: bool) -> PartsInTurn:
+    """Return a population of the nets that have begun, with what they have learnt; of the first part if there are none.
+
+    nets : Population     its parameters are written, and its number of fits
+    places : place of each part among the nets
+    tried : the first parts, or all of them, an MLP or a Population each
+    """
+    begun = [k for k, part in enumerate(tried) if has_begun(part, nets.params[places[k]])]
     for k in begun:
         nets.params[places[k]] = tried[k].params
-    if len(kept) < len(places):
-        numbers = np.arange(nets.n_nets)
-        nets = subset_of(nets, np.concatenate([np.atleast_1d(numbers[places[k]]) for k in kept]))
+    kept = begun or [0]
+    numbers = np.arange(nets.n_nets)
+    chosen = np.concatenate([np.atleast_1d(numbers[places[k]]) for k in kept])
+    if len(chosen) < nets.n_nets:
+        nets = subset_of(nets, chosen)
     nets.fits += 1
     return PartsInTurn(nets, [tried[k] for k in kept], len(begun), interrupted)
 

@@ -27,6 +27,8 @@ FULL_BATCH_SIZE, SMALLEST_BATCH, STEPS = 256, 16, 32  # batch_size="auto": bound
 OF_CLASSES = "softmax_cross_entropy"  # loss of nets that tell classes apart
 DEFAULT_SMOOTHING = 0.1
 SHARING_NETS = 8  # of each fold, if they share weights: fewer gain little, and they are trained together
+# Numbers of nets with a fold each: fewer would learn from too few rows, and of more, too few would stop a net early.
+LEAST_OWN_FOLDS, MOST_OWN_FOLDS = 4, 10
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Recipe:
     validation_fraction : fraction of the rows that is held out, if there are no folds
     n_nets : number of nets; with folds, of nets that are trained without each fold
     n_folds : number of folds, or 1 for none
+    own_folds : whether each of several nets holds out a fold of its own instead of the same rows, where folds can be:
+        see with_own_folds
     calibration : "temperature" or "none"; of class probabilities
     label_smoothing : fraction of each target that is spread over all classes, as for MLP; "auto" is 0.1 if
         class probabilities are calibrated, else 0
@@ -69,6 +73,7 @@ class Recipe:
     validation_fraction: float = 0.2
     n_nets: int = 4
     n_folds: int = 1
+    own_folds: bool = False
     calibration: str = TEMPERATURE
     label_smoothing: float | str = AUTO
     numeric_encoding: str = "auto"
@@ -138,6 +143,28 @@ class Recipe:
                 "shared_weights=True cannot have: drop one of them."
             )
 
+    @property
+    def n_nets_of_all_folds(self) -> int:
+        """Number of all nets."""
+        return self.n_nets * self.n_folds
+
+    def with_own_folds(self, n_rows: int) -> Recipe:
+        """Return the recipe with as many folds as nets, one of them held out from each net, if own_folds says so.
+
+        The recipe is unchanged if there are too few or too many nets for that, or fewer rows than nets.
+
+        >>> recipe = QUALITIES["good"].with_own_folds(1000)
+        >>> recipe.n_nets, recipe.n_folds
+        (1, 4)
+        """
+        if not (self.own_folds and LEAST_OWN_FOLDS <= self.n_nets <= min(MOST_OWN_FOLDS, n_rows)):
+            return self
+        return replace(self, n_nets=1, n_folds=self.n_nets)
+
+    def on_same_rows(self) -> Recipe:
+        """Return the recipe for as many nets without folds, which all hold out the same rows."""
+        return replace(self, n_nets=self.n_nets_of_all_folds, n_folds=1, own_folds=False)
+
     def activation_for(self, loss: str) -> str:
         """Return the activation of the hidden layers of nets with this loss.
 
@@ -189,8 +216,13 @@ class Recipe:
         return min(FULL_BATCH_SIZE, max(SMALLEST_BATCH, 1 << max(0, (n_samples // STEPS).bit_length() - 1)))
 
 
-QUALITIES = {"fast": Recipe(n_nets=1, epochs=40, patience=24), "good": Recipe(), "best": Recipe(n_nets=2, n_folds=5)}
+QUALITIES = {
+    "fast": Recipe(n_nets=1, epochs=40, patience=24),
+    "good": Recipe(n_nets=4, own_folds=True),
+    "best": Recipe(n_nets=2, n_folds=5),
+}
 DEFAULT_QUALITY = "good"
+OF_HELD_OUT_ROWS = {"n_folds", "validation_fraction"}  # settings that say by themselves which rows nets hold out
 
 
 def recipe_of(quality: Any, given: dict[str, Any]) -> Recipe:
@@ -213,6 +245,8 @@ def recipe_of(quality: Any, given: dict[str, Any]) -> Recipe:
     assert set(given) <= names, f"no settings of a recipe: {shown(sorted(set(given) - names))}"
     given = {name: value for name, value in given.items() if not is_auto(value)}
     recipe = replace(QUALITIES[quality], **given)
+    if recipe.shared_weights is True or recipe.net_weights == GREEDY or not OF_HELD_OUT_ROWS.isdisjoint(given):
+        recipe = replace(recipe, own_folds=False)
     if recipe.shared_weights is True and recipe.n_folds > 1 and "n_nets" not in given:
         return replace(recipe, n_nets=SHARING_NETS)
     return recipe

@@ -35,3 +35,8 @@ class Rows(NamedTuple):
         """Return these rows and others after them; both have weights, or neither."""
         weights = None if self.weights is None else np.concatenate([self.weights, other.weights])  # type: ignore[list-item]
         return Rows(np.concatenate([self.X, other.X]), np.concatenate([self.y, other.y]), weights)
+
+
+def first_held_out(rows: Rows, folds: np.ndarray) -> tuple[Rows, Rows]:
+    """Return (rows to train on, held-out rows), where the first fold is held out; folds : (n_rows,) fold of each row"""
+    return rows.take(np.flatnonzero(folds != 0)), rows.take(np.flatnonzero(folds == 0))

@@ -20,6 +20,7 @@ from .budget import Budget
 from .file_rows import FileRows
 from .fit import Rows, fit_nets
 from .recipe import Recipe
+from .rows import first_held_out
 
 SHARE = 0.95  # of the time left that planned epochs take; the rest is for what an estimate cannot know
 FEWEST_EPOCHS = 10  # nets are left out before they get fewer epochs
@@ -72,6 +73,8 @@ def affordable(recipe: Recipe, epoch_seconds: float, seconds: float) -> tuple[Re
     epoch_seconds : how long an epoch of all nets takes
     seconds : time that is left
 
+    Where there is no time for a net of each own fold, those that are trained all hold out the same rows.
+
     >>> found, _ = affordable(Recipe(n_nets=5, epochs=100), epoch_seconds=0.5, seconds=10.0)
     >>> found.n_nets, found.epochs, found.patience
     (5, 19, 19)
@@ -82,6 +85,11 @@ def affordable(recipe: Recipe, epoch_seconds: float, seconds: float) -> tuple[Re
     n_epochs = SHARE * seconds / max(epoch_seconds, 1e-9)
     if n_epochs >= recipe.epochs:
         return recipe, ""
+    if recipe.own_folds and recipe.n_folds > 1:
+        alike = recipe.on_same_rows()
+        found, note = affordable(alike, epoch_seconds, seconds)
+        has_all = found.n_nets == alike.n_nets
+        return (replace(recipe, epochs=found.epochs, patience=found.patience) if has_all else found), note
     n_nets = recipe.n_nets
     if n_epochs < FEWEST_EPOCHS and not recipe.shared_weights:  # whose nets depend on each other
         n_nets = min(n_nets, max(1, int(n_nets * n_epochs / min(FEWEST_EPOCHS, recipe.epochs))))
@@ -96,7 +104,7 @@ def affordable(recipe: Recipe, epoch_seconds: float, seconds: float) -> tuple[Re
 
 
 def _size(recipe: Recipe) -> str:
-    return f"{counted(recipe.n_nets * recipe.n_folds, 'net')} of {counted(recipe.epochs, 'epoch')}"
+    return f"{counted(recipe.n_nets_of_all_folds, 'net')} of {counted(recipe.epochs, 'epoch')}"
 
 
 def planned_in_time(
@@ -119,7 +127,8 @@ def planned_in_time(
         return recipe, ""
     seconds = n_times * _seconds_of_all(recipe, make, rows, held_out, folds, budget.left())
     planned, note = affordable(recipe, seconds, budget.left())
-    budget.completes_epoch = seconds * planned.n_nets / recipe.n_nets <= max(budget.seconds, SHORT_EPOCHS)
+    share = planned.n_nets_of_all_folds / recipe.n_nets_of_all_folds
+    budget.completes_epoch = seconds * share <= max(budget.seconds, SHORT_EPOCHS)
     return planned, note
 
 
@@ -146,10 +155,10 @@ def _seconds_of_all(
     measured, n_fits = recipe, 1
     if folds is not None:  # nets are trained one after another
         assert isinstance(rows, Rows)
-        measured, n_fits = replace(recipe, n_nets=1, n_folds=1), recipe.n_nets * recipe.n_folds
+        measured, n_fits = replace(recipe, n_nets=1, n_folds=1), recipe.n_nets_of_all_folds
         if recipe.shared_weights:  # those of a fold are trained together
             measured, n_fits = replace(recipe, n_folds=1), recipe.n_folds
-        rows, held_out = rows.take(np.flatnonzero(folds != 0)), rows.take(np.flatnonzero(folds == 0))
+        rows, held_out = first_held_out(rows, folds)
     return n_fits * seconds_per_epoch(lambda: make(measured), rows, held_out, recipe, seconds)
 
 

@@ -108,10 +108,11 @@ def test_diagnose_and_report_give_the_same_verdict(run, tmp_path, options, verdi
 
 
 @pytest.mark.slow
-def test_held_out_rows_count_for_several_nets_too(run, tmp_path):
-    """The nets of the default preset, over-fitted: diagnosed on the rows they learned from, and on the others."""
+@pytest.mark.parametrize("split", [(), ("--validation", "0.2")])
+def test_held_out_rows_count_for_several_nets_too(run, tmp_path, split):
+    """Over-fitted nets: diagnosed on the rows they learned from, and on the others, which are those of each net."""
     noisy_table(0).to_csv(tmp_path / "table.csv", index=False)
-    assert run("train", "table.csv", "--target", "target", "--n-nets", "2", *BROAD).exit_code == 0
+    assert run("train", "table.csv", "--target", "target", "--n-nets", "4", *split, *BROAD).exit_code == 0
     found = json.loads(run("diagnose", "model.safetensors", "table.csv", "--json").stdout)
     assert set(found["counts"]) == {"over_fitting"}
     assert run("report", "model.safetensors", "table.csv").exit_code == 0

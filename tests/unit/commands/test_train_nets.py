@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from option_lists import run_command as run
@@ -57,9 +59,9 @@ def test_nets_that_diverged_and_have_no_weight_are_told_of(rng):
 @pytest.mark.slow
 def test_what_train_writes_is_read_by_all_commands_and_by_python(target, quality):
     recipe, said = QUALITIES[quality], train(target, "--quality", quality)
-    n_nets = recipe.n_nets * recipe.n_folds
+    n_nets = recipe.n_nets_of_all_folds
     assert ("Trained 3 epochs" if n_nets == 1 else f"Trained {n_nets} nets in") in said
-    assert ("out of fold" in said) == (recipe.n_folds > 1)
+    assert ("out of fold" in said) == (n_nets > 1), "each net has rows of its own to hold out"
     assert getattr(load_net("model.safetensors"), "n_nets", 1) == n_nets
     run("predict", "model.safetensors", "table.csv", "--output", "predictions.csv")
     predicted, model = pd.read_csv("predictions.csv"), fastmlp.load("model.safetensors", device="cpu")
@@ -164,6 +166,35 @@ def test_training_goes_on_from_saved_nets(options):
     )
 
 
+def test_nets_go_on_with_the_rows_that_they_have_held_out():
+    """A net's held-out rows must be new to it, or early stopping and metrics are too good."""
+    train("price")
+    rest = ("--epochs", 1, "--continue-from", "model.safetensors", "--output", "more")
+    of_folds = train("price", *rest)
+    assert "out of fold" in of_folds
+    assert "may have been trained on rows that are held out now" not in of_folds
+    assert "may have been trained on rows that are held out now" in train("price", *rest, "--seed", 1)
+    assert "may have been trained on rows that are held out now" in train("price", *rest, "--quality", "fast")
+    train("price", "--validation", "0.2")
+    alike = train("price", *rest)
+    assert "out of fold" not in alike
+    assert "may have been trained on rows that are held out now" not in alike
+
+
+def test_nets_hold_out_the_same_rows_where_they_are_trained_in_one_fit():
+    for options in (("--checkpoint", "run.ckpt"), ("--refit",), ("--validation", 0.2), ("--n-folds", 1)):
+        said = train("price", *options)
+        assert "Trained 4 nets" in said or "Trained 3 epochs" in said
+        assert "out of fold" not in said
+        assert "validation" in said
+
+
+def test_a_table_of_fewer_rows_than_nets():
+    pd.DataFrame({"x": [1.0, 2.0, 3.0], "price": [1.0, 2.5, 3.0]}).to_csv("small.csv", index=False)
+    said = run("train", "small.csv", "--target", "price", "--task", "regression", *QUICK, "--validation", "0.4")
+    assert "Trained 4 nets" in said
+
+
 def test_nets_with_an_input_embedding():
     said = train("price", "--numeric-encoding", "periodic", "--n-nets", 2)
     assert "The nets embed periodically, each feature as 4 numbers by 16 cosines: 'size' (1 feature), 'age'" in said
@@ -204,6 +235,14 @@ def test_a_time_limit_leaves_out_epochs_with_a_sentence():
     assert "1 net of 1 epoch is all that is trained, instead of 4 nets of 3 epochs; raise the limit." in said
     assert "the time limit is too short for a test whether" in said
     assert "Trained 1 epoch in" in said
+
+
+def test_a_time_limit_that_leaves_out_nets_lets_the_others_hold_out_the_same_rows(monkeypatch):
+    monkeypatch.setattr("fastmlp.table_training.time_limit.seconds_per_epoch", lambda *_: 2.0)
+    said = train("price", "--epochs", 20, "--time-limit", 50)
+    assert "is enough for 2 nets of 11 epochs, instead of 4 nets of 20 epochs" in said
+    assert load_net("model.safetensors").result.arguments["n_samples"] == 225
+    assert re.search(r"validation\s+│ 75 ", said)
 
 
 @pytest.mark.parametrize("n_epochs", [0, 2])

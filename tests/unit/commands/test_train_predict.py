@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastmlp.commands.train_predict import split_rows
+from fastmlp.commands.train_parts import split_rows
 
 pd = pytest.importorskip("pandas")
 

@@ -108,7 +108,7 @@ def test_calibration_of_a_net_that_the_preset_would_leave_as_it_is():
 def test_greedy_weights():
     found = {}
     for weights in ("equal", "greedy"):
-        train("price", "--n-nets", 4, "--net-weights", weights)
+        train("price", "--n-nets", 4, "--net-weights", weights, "--n-folds", 1)
         found[weights] = [net.tobytes() for net in load_net("model.safetensors").params]
     assert len(set(found["equal"])) == len(found["greedy"]) == 4
     assert set(found["greedy"]) < set(found["equal"]), "some nets are picked twice, and others not at all"

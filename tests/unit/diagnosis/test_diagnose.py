@@ -232,6 +232,21 @@ def test_population_with_data_per_net_is_diagnosed_per_net():
         diagnose(pop, X[:2], y[0])
 
 
+def test_nets_with_data_of_their_own_may_have_validation_samples_of_their_own(rng):
+    X, y = rng.normal(size=(2, 60, 3)), rng.normal(size=(2, 60, 1))
+    pop = Population((3, 200, 1), 2, hidden_activation="tanh", random_state=0)
+    result = pop.fit(X, y, epochs=300, verbose=0)
+    own = rng.normal(size=(2, 40, 3)), rng.normal(size=(2, 40, 1))
+    found = diagnose(pop, X, y, result, validation_data=own)
+    assert found.counts() == {"over_fitting": 2}
+    for k in range(2):
+        common = diagnose(pop, X, y, result, validation_data=(own[0][k], own[1][k]))
+        assert found.net(k).evidence == common.net(k).evidence
+        assert found.net(k).evidence != common.net(1 - k).evidence
+    with pytest.raises(ValueError, match="must have one block per net, 2, but it has 3"):
+        diagnose(pop, X, y, validation_data=(np.zeros((3, 5, 3)), np.zeros((3, 5, 1))))
+
+
 def test_nets_trained_on_real_data_are_healthy(data_folder):
     """Nets with usual settings on digits, adult and California housing are healthy."""
     from fastmlp.commands.train_predict import TrainSettings, make_net

@@ -194,9 +194,8 @@ def test_what_is_refused(arguments, message):
 
 
 def test_a_worker_of_another_version_is_refused(monkeypatch):
-    versions = iter(["1", "2"])
-    monkeypatch.setattr(executor_fit, "_version", lambda: next(versions, "2"))
-    with pytest.raises(RuntimeError, match="Install the same version everywhere"):
+    monkeypatch.setattr(executor_fit, "version_here", lambda: "0.0.1")
+    with pytest.raises(RuntimeError, match=r"the program that fits has 0\.0\.1\. Install the same version everywhere"):
         fit("lanes", InPlace())
 
 

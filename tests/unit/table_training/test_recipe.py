@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 
 import fastmlp
-from fastmlp.table_training.recipe import QUALITIES, Recipe, is_auto, recipe_of
+from fastmlp.table_training.recipe import LEAST_OWN_FOLDS, MOST_OWN_FOLDS, QUALITIES, Recipe, is_auto, recipe_of
 
 
 @pytest.mark.quick
@@ -15,6 +15,37 @@ def test_presets_are_valid_and_a_given_setting_takes_the_place_of_theirs(quality
     assert recipe_of(quality, {field.name: "auto" for field in fields(Recipe)}) == QUALITIES[quality]
     found = recipe_of(quality, {"n_nets": 3, "dropout": "auto"})
     assert (found.n_nets, found.dropout) == (3, QUALITIES[quality].dropout)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    "quality, given, n_nets, n_folds",
+    [
+        ("good", {}, 1, 4),
+        ("good", {"n_nets": 7}, 1, 7),
+        ("good", {"n_nets": MOST_OWN_FOLDS + 1}, MOST_OWN_FOLDS + 1, 1),
+        ("good", {"n_nets": LEAST_OWN_FOLDS - 1}, LEAST_OWN_FOLDS - 1, 1),
+        ("good", {"n_nets": 1}, 1, 1),
+        ("good", {"n_folds": 1}, 4, 1),
+        ("good", {"n_folds": 3}, 4, 3),
+        ("good", {"validation_fraction": 0.2}, 4, 1),
+        ("good", {"validation_fraction": "auto"}, 1, 4),
+        ("good", {"shared_weights": True}, 4, 1),
+        ("good", {"net_weights": "greedy"}, 4, 1),
+        ("fast", {"n_nets": 4}, 4, 1),
+        ("best", {}, 2, 5),
+    ],
+)
+def test_each_net_of_good_has_a_fold_unless_a_setting_says_what_is_held_out(quality, given, n_nets, n_folds):
+    recipe = recipe_of(quality, given)
+    found = recipe.with_own_folds(1000)
+    assert (found.n_nets, found.n_folds) == (n_nets, n_folds)
+    assert found.with_own_folds(1000) == found.checked() == found
+    same = found.on_same_rows()
+    assert (same.n_nets, same.n_folds) == (n_nets * n_folds, 1) == (same.with_own_folds(1000).n_nets, 1)
+    if found != recipe:
+        assert recipe.with_own_folds(recipe.n_nets) == found
+        assert recipe.with_own_folds(recipe.n_nets - 1) == recipe, "each fold needs a row"
 
 
 @pytest.mark.parametrize("quality", ["better", None, 3])

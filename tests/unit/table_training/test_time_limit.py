@@ -8,7 +8,7 @@ import pytest
 from fastmlp.table_training import time_limit
 from fastmlp.table_training.budget import Budget
 from fastmlp.table_training.fit import Rows, make_nets
-from fastmlp.table_training.recipe import Recipe
+from fastmlp.table_training.recipe import Recipe, recipe_of
 from fastmlp.table_training.time_limit import affordable, expected_seconds, planned_in_time, seconds_per_epoch
 
 
@@ -25,6 +25,17 @@ def test_the_plan_is_within_the_limit_or_is_the_least(n_nets, n_folds, seconds):
     assert found.patience <= found.epochs
     if found.n_nets > 1:
         assert found.epochs >= 10
+
+
+@pytest.mark.parametrize("seconds, n_nets, n_folds, epochs", [(30.0, 1, 4, 57), (2.0, 1, 1, 15), (3.0, 2, 1, 11)])
+def test_nets_for_which_there_is_no_time_are_left_out_and_the_others_hold_out_the_same_rows(
+    seconds, n_nets, n_folds, epochs
+):
+    recipe = recipe_of("good", {"epochs": 100}).with_own_folds(1000)
+    found, note = affordable(recipe, 0.5, seconds)
+    assert (found.n_nets, found.n_folds, found.epochs) == (n_nets, n_folds, epochs)
+    assert note.endswith("instead of 4 nets of 100 epochs.")
+    assert affordable(recipe, 0.5, 60.0) == (recipe, "")
 
 
 def test_the_measurement_trains_other_nets_for_a_moment(rng):

@@ -43,8 +43,8 @@ class TabularMLPClassifier(ScoresSources, ClassifierMixin, TableClasses, BaseTab
     Parameters
     ----------
     validation_fraction : float, default "auto"
-        Fraction of rows held out for early stopping, stratified by class; 0.2 without folds. With 0, all epochs use all
-        rows.
+        Fraction of rows held out for early stopping, stratified by class; without folds 0.2, of all nets the same rows.
+        With 0, all epochs use all rows.
     class_weight : dict or "balanced", optional
         {class: weight}, multiplied with sample_weight. Unlike in MLPClassifier, it applies to held-out samples too:
         their loss chooses the best epoch, and without class weights it would choose an epoch before the weights have

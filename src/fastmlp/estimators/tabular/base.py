@@ -54,7 +54,8 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     ----------
     quality : {"fast", "good", "best"}, default "good"
         Preset of the parameters whose default is "auto"; one that is given takes the place of the preset's. "fast" is
-        one net, "good" the mean of four, and "best" the mean of ten in five folds, each without one fifth of the rows.
+        one net, "good" the mean of four, each without another quarter of the rows, and "best" the mean of ten in five
+        folds, each without one fifth of the rows.
     hidden_layer_sizes : int or sequence of int, default "auto"
         Number of units in each hidden layer; (256, 256, 256) in all presets.
     activation : str, default "auto"
@@ -76,12 +77,14 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         Number of epochs without a lower validation loss after which training of a net stops; 24 in "fast", 48 in the
         others. Its best parameters are kept.
     n_nets : int, default "auto"
-        Number of nets; with folds, of nets without each fold. "fast" has 1, "good" 4, "best" 2 for each of 5 folds, or
-        8 if they share weights.
+        Number of nets; of n_folds or "best", of nets without each fold. "fast" has 1, "good" 4, "best" 2 for each of 5
+        folds, or 8 if they share weights.
     n_folds : int, default "auto"
         Number of folds, 1 for none; 5 in "best". With folds, each net is trained without one fold, on which it stops
         early; every row then has a prediction by nets that have not seen it, `oof_prediction_`. With validation_data,
-        all nets are trained on all rows instead.
+        all nets are trained on all rows instead. In "good", 4 to 10 nets have a fold each. Fewer and more nets
+        hold out the same rows, a fraction validation_fraction, and so do those with validation_fraction, n_folds=1,
+        shared_weights=True, net_weights="greedy", refit=True, or a table that does not fit into memory.
     eval_metric : str or callable, optional
         Metric of the held-out rows after each epoch, `validation_scores_`: a name that metrics= of MLP.fit takes, which
         also chooses the best epoch instead of the loss, or a function (y_true, y_pred) of what the nets are trained on
@@ -92,7 +95,8 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         first training, and `n_iter_` is of the second one.
     time_limit : float, optional
         Seconds that fit may take, without those in which kernels compile. A measurement of the first batches decides
-        for how many epochs there is time; if these are fewer than ten, there are fewer nets. A warning says so.
+        for how many epochs there is time; if these are fewer than ten, there are fewer nets, which in "good" then hold
+        out the same rows. A warning says so.
     categorical_features : sequence of str or int, optional
         Names or numbers of columns to treat as categories although they hold numbers.
     text_features : sequence of str or int, or "auto", default "auto"
@@ -307,7 +311,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
             class_weight applies to training samples and to both kinds of held-out samples, because the loss on held-out
             samples chooses the best epoch.
         executor : object, optional
-            Where to train several nets, as for Population.fit. It goes with none of folds, eval_metric, callbacks,
+            Where to train several nets, as for Population.fit. It goes with none of eval_metric, callbacks,
             shared_weights, time_limit, tune, and tables that do not fit into memory.
         memory_limit : int or str, optional
             Bytes that the data of a source may take in memory, as a number or as text such as "300MB"; by default a
@@ -347,7 +351,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         recipe, budget = self._recipe(), self._budget()
         has_folds = recipe.n_folds > 1 and validation_data is None
         if executor is not None:
-            check_executor(self, recipe, has_folds)
+            check_executor(self, recipe)
         stream = StreamArguments.checked(*limits)  # an invalid limit is an error for data in memory, too
         observed = ObservedTask.fit(self, X, y, sample_weight)
         if is_source(X) or names_target(X, y):
@@ -375,6 +379,9 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
                 "refit=True trains new nets on all rows of X after a training without held-out ones, so it goes with "
                 "neither folds, warm_start nor validation_data: leave these out, or set refit=False."
             )
+        if not self.refit:
+            recipe = recipe.with_own_folds(len(table))
+            has_folds = recipe.n_folds > 1 and validation_data is None
         fraction = 0.0 if has_folds or validation_data is not None else recipe.validation_fraction
         training, held = self._split(y, rng, fraction)
         if not has_folds and not len(held) and validation_data is None:

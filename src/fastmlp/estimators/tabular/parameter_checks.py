@@ -143,12 +143,11 @@ def check_nets(estimator: Any, recipe: Recipe) -> None:
     make_nets(1, 2, small, settings | {"device": estimator.device}, 2 if recipe.shared_weights else 1)
 
 
-def check_executor(estimator: Any, recipe: Recipe, has_folds: bool) -> None:
+def check_executor(estimator: Any, recipe: Recipe) -> None:
     """Raise ValueError if an executor cannot train the nets of an estimator: one net, or nets one after another."""
-    if recipe.n_nets * recipe.n_folds == 1:
+    if recipe.n_nets_of_all_folds == 1:
         raise ValueError("executor= trains several nets: set n_nets above 1, or leave executor out.")
     reasons = {
-        f"n_folds={recipe.n_folds}": (has_folds, "nets of folds are trained one after another", "Set n_folds=1"),
         "eval_metric": (estimator.eval_metric is not None, "it is computed after each epoch", "Leave it out"),
         "callbacks": (bool(as_callbacks(estimator.callbacks)), "they are called after each epoch", "Leave them out"),
         "shared_weights=True": (bool(recipe.shared_weights), "the nets are trained as one", "Set shared_weights=False"),

@@ -18,7 +18,9 @@ from ...table_training.budget import Budget
 from ...table_training.file_rows import FileRows
 from ...table_training.fit import Rows, continue_from, fit_nets, is_cut_short, make_nets, refit_recipe
 from ...table_training.folds import TrainedNets, fit_each, fit_folds, fit_shared_folds, fold_numbers, share_by_fold
+from ...table_training.folds_on_workers import fit_folds_on_workers
 from ...table_training.recipe import Recipe
+from ...table_training.rows import first_held_out
 from ...table_training.time_limit import planned_in_time
 from ...tables.embedded_columns import input_embedding_of
 from ...training.interruption import was_interrupted
@@ -78,13 +80,19 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
         recipe = recipe.continued(estimator.net_.network)
     # Without folds, as for validation_data, all nets have the same rows.
     make = lambda recipe: make_nets(
-        task.rows.n_features, estimator.n_outputs_, recipe, settings, recipe.n_nets * recipe.n_folds
+        task.rows.n_features, estimator.n_outputs_, recipe, settings, recipe.n_nets_of_all_folds
     )
     n_times = 2 if estimator.refit else 1
     planned, note = planned_in_time(recipe, make, task.rows, task.held_out, task.folds, task.budget, n_times)
-    recipe = replace(planned, n_nets=recipe.n_nets) if task.continues else planned  # all nets go on
+    if task.continues:  # all nets go on
+        planned = replace(planned, n_nets=recipe.n_nets, n_folds=recipe.n_folds)
+    recipe = planned
     if note:
         warn_user(note)
+    if task.folds is not None and recipe.n_folds == 1:  # no time for a net of each fold
+        assert isinstance(task.rows, Rows)
+        rows, held_out = first_held_out(task.rows, task.folds)
+        task = task._replace(rows=rows, held_out=held_out, folds=None)
     nets = make(recipe)
     if task.folds is not None and recipe.shared_weights:
         share_by_fold(nets, recipe.n_folds)
@@ -158,6 +166,8 @@ def train_by_kind(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe, bef
 
 def trains_one_by_one(estimator: Any, task: NetsTask, recipe: Recipe) -> bool:
     """Return whether nets are trained one after another: in folds, observed after each epoch, or on rows on disk."""
+    if task.executor is not None:
+        return False
     on_disk = isinstance(task.rows, FileRows) and not recipe.shared_weights
     return task.folds is not None or observes_epochs(estimator) or on_disk
 
@@ -254,7 +264,11 @@ def train_folds(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe) -> No
     def fit_group(group: Population, *rows: Any) -> PopulationResult:
         return fit_together(estimator, group, part(*rows), recipe)
 
-    if recipe.shared_weights:
+    if task.executor is not None:
+        training = task.observed.begin_subtask("training", 0)
+        found, z = fit_folds_on_workers(task.executor, nets, task.rows, task.folds, recipe, estimator.verbose)
+        training.end()
+    elif recipe.shared_weights:
         found, z = fit_shared_folds(nets, task.rows, task.folds, fit_group)
     else:
         found, z = fit_folds(nets, task.rows, task.folds, fit, monitored(estimator.eval_metric))

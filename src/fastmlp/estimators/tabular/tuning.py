@@ -11,6 +11,7 @@ import numpy as np
 from ...mlp import MLP
 from ...table_training.fit import Rows, make_nets
 from ...table_training.recipe import Recipe, is_auto
+from ...table_training.rows import first_held_out
 from ...table_training.tuning import Encoded, Found, TuningTask, tuned
 from ...table_training.tuning_configurations import SPACE
 from ...table_training.tuning_scores import scores_of
@@ -163,7 +164,7 @@ def search_of(estimator: Any, task: NetsTask, recipe: Recipe, encodings: Encodin
 def part_held_out(rows: Rows, held_out: Rows | None, folds: np.ndarray | None) -> Encoded:
     """Return rows with a part that is held out: of folds, the first one."""
     if folds is not None:
-        rows, held_out = rows.take(np.flatnonzero(folds != 0)), rows.take(np.flatnonzero(folds == 0))
+        rows, held_out = first_held_out(rows, folds)
     assert held_out is not None
     return Encoded(0, rows, held_out)
 

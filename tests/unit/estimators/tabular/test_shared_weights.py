@@ -212,7 +212,6 @@ def test_command_goes_on_with_shared_weights_and_its_report_finds_the_held_out_r
     net = fastmlp.load(second).net_
     features = fastmlp.load(second).net_.preprocessing.transform(X.assign(y=y))
     targets = net.preprocessing.target.encode(y)
-    from fastmlp.commands.train_parts import split_rows
-    from fastmlp.tables.held_out_rows import training_split
+    from fastmlp.commands.held_out_rows import training_split
 
-    assert set(training_split(net, features, targets, split_rows)) == {"training", "validation"}
+    assert set(training_split(net, features, targets).common) == {"training", "validation"}

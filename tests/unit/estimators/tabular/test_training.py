@@ -5,7 +5,7 @@ import pkgutil
 import numpy as np
 import pandas as pd
 import pytest
-from executor_cases import InPlace, process_pool
+from executor_cases import InPlace, Interrupted, process_pool
 from interrupted_fits import with_sigint
 from kernel_clock import KernelClock
 from sklearn.base import clone
@@ -31,11 +31,11 @@ def test_presets_decide_the_number_of_nets(table, quality):
     X, score = table
     recipe = QUALITIES[quality]
     model = TabularMLPRegressor(quality=quality, **SMALL | {"max_iter": 2}).fit(X, score)
-    n_nets = recipe.n_nets * recipe.n_folds
+    n_nets = recipe.n_nets_of_all_folds
     assert isinstance(model.net_, MLP if n_nets == 1 else Population)
     assert getattr(model.net_, "n_nets", 1) == n_nets
     assert model.n_iter_ == 2
-    assert hasattr(model, "oof_prediction_") == (recipe.n_folds > 1)
+    assert hasattr(model, "oof_prediction_") == (n_nets > 1), "each net has rows of its own to hold out"
     assert clone(model).get_params() == model.get_params()
     assert model.get_params()["n_nets"] == "auto", "parameters stay as they were given"
 
@@ -63,6 +63,39 @@ def test_out_of_fold_predictions_are_those_of_unseen_rows(table):
     assert two.oof_prediction_.shape == two.predict(X).shape == (300, 2)
 
 
+def test_each_net_of_good_holds_out_rows_of_its_own(table):
+    X, score = table
+    model = TabularMLPRegressor(**SMALL).fit(X, score)
+    folds = TabularMLPRegressor(n_folds=4, n_nets=1, **SMALL).fit(X, score)
+    np.testing.assert_array_equal(model.net_.params, folds.net_.params)
+    np.testing.assert_array_equal(model.oof_prediction_, folds.oof_prediction_)
+    assert np.isfinite(model.oof_prediction_).all()
+    model.set_params(warm_start=True).fit(X, score)
+    assert model.net_.n_nets == 4
+    assert model.history_.epochs.sum() > 0
+    held_out = X[200:], score[200:]
+    for settings, further in (
+        ({"validation_fraction": 0.2}, {}),
+        ({"n_folds": 1}, {}),
+        ({"refit": True}, {}),
+        ({"net_weights": "greedy"}, {}),
+        ({}, {"validation_data": held_out}),
+    ):
+        alike = TabularMLPRegressor(**SMALL | settings | {"max_iter": 3}).fit(X[:200], score[:200], **further)
+        assert alike.net_.n_nets == 4
+        assert not hasattr(alike, "oof_prediction_")
+
+
+def test_a_time_limit_that_leaves_out_nets_lets_the_others_hold_out_the_same_rows(table, monkeypatch):
+    X, score = table
+    monkeypatch.setattr("fastmlp.table_training.time_limit.seconds_per_epoch", lambda *_: 2.0)
+    with pytest.warns(UserWarning, match="is enough for 2 nets of 11 epochs, instead of 4 nets of 20 epochs"):
+        model = TabularMLPRegressor(time_limit=50.0, **SMALL).fit(X, score)
+    assert model.net_.n_nets == 2
+    assert not hasattr(model, "oof_prediction_")
+    assert model.history_.arguments["n_samples"] == 225
+
+
 def test_folds_do_not_learn_from_the_rows_they_predict(rng):
     """Noise as the target: out-of-fold predictions know nothing of it, predictions of training rows do."""
     X, noise = pd.DataFrame(rng.normal(size=(120, 6))), rng.normal(size=120)
@@ -88,13 +121,70 @@ def test_an_executor_trains_the_same_nets(table):
     X, score = table
     n_tasks = []
     for refit in (False, True):
-        settings, executor = SMALL | {"n_nets": 3, "max_iter": 3, "refit": refit}, InPlace()
+        settings, executor = SMALL | {"n_nets": 4, "max_iter": 3, "refit": refit}, InPlace()
         alone = TabularMLPRegressor(**settings).fit(X, score)
         found = TabularMLPRegressor(**settings).fit(X, score, executor=executor)
         np.testing.assert_array_equal(found.net_.params, alone.net_.params)
         np.testing.assert_array_equal(found.history_.best_epoch, alone.history_.best_epoch)
         n_tasks.append(executor.n_submitted)
-    assert 0 < n_tasks[0] < n_tasks[1], "both trainings have tasks"
+        if not refit:
+            np.testing.assert_array_equal(found.oof_prediction_, alone.oof_prediction_)
+            np.testing.assert_array_equal(found.history_.records, alone.history_.records)
+    assert n_tasks[0] == 4, "a net of each fold"
+    assert n_tasks[1] >= 2, "both trainings have tasks"
+
+
+@pytest.mark.parametrize("quality", ["good", "best"])
+def test_an_executor_trains_the_nets_of_folds_of_weighted_classes(table, quality):
+    X, score = table
+    settings = SMALL | {"max_iter": 2, "quality": quality, "class_weight": "balanced"}
+    alone = TabularMLPClassifier(**settings).fit(X, score > 1.0)
+    found = TabularMLPClassifier(**settings).fit(X, score > 1.0, executor=InPlace())
+    np.testing.assert_array_equal(found.net_.params, alone.net_.params)
+    assert found.temperature_ == alone.temperature_
+
+
+def test_ctrl_c_keeps_the_nets_whose_tasks_have_ended(table):
+    X, score = table
+    with pytest.warns(UserWarning, match="mean of the 2 nets"):
+        model = TabularMLPRegressor(**SMALL | {"max_iter": 2}).fit(X, score, executor=Interrupted(2))
+    assert model.net_.n_nets == 2
+    assert np.isnan(model.oof_prediction_).any()
+    assert np.isfinite(model.predict(X)).all()
+    with pytest.raises(KeyboardInterrupt):
+        TabularMLPRegressor(**SMALL).fit(X, score, executor=Interrupted(0))
+
+
+def test_a_signal_that_reaches_a_worker_ends_the_fit(table, monkeypatch):
+    from fastmlp.table_training import folds_on_workers
+
+    fit_nets, stop = folds_on_workers.fit_nets, []
+
+    def interrupted(*args, **settings):
+        history = fit_nets(*args, **settings)
+        history.stopped_by = "interrupt"
+        stop.append(1)
+        return history
+
+    monkeypatch.setattr(folds_on_workers, "fit_nets", interrupted)
+    X, score = table
+    with pytest.warns(UserWarning, match="interrupted"):
+        TabularMLPRegressor(n_nets=9, **SMALL | {"max_iter": 2}).fit(X, score, executor=InPlace())
+    assert len(stop) < 60
+
+
+def test_an_error_of_a_net_names_it_and_leaves_the_estimator_as_it_was(table, monkeypatch):
+    from fastmlp.table_training import folds_on_workers
+
+    def fail(*_, **__):
+        raise OSError("no disk")
+
+    monkeypatch.setattr(folds_on_workers, "fit_nets", fail)
+    model = TabularMLPRegressor(**SMALL)
+    with pytest.raises(OSError, match="no disk") as found:
+        model.fit(*table, executor=InPlace())
+    assert "the task of net 0" in str(getattr(found.value, "__notes__", found.value.args))
+    assert not hasattr(model, "net_")
 
 
 def test_an_executor_trains_the_nets_of_folds_on_the_same_rows(table):
@@ -110,17 +200,17 @@ def test_an_executor_trains_the_nets_of_folds_on_the_same_rows(table):
 @pytest.mark.full
 def test_processes_train_the_same_nets(table):
     X, score = table
-    settings = SMALL | {"n_nets": 3, "max_iter": 3, "refit": True}
-    with process_pool(2) as pool:
-        found = TabularMLPRegressor(**settings).fit(X, score, executor=pool)
-    np.testing.assert_array_equal(found.net_.params, TabularMLPRegressor(**settings).fit(X, score).net_.params)
+    for refit in (False, True):
+        settings = SMALL | {"n_nets": 4, "max_iter": 3, "refit": refit}
+        with process_pool(2) as pool:
+            found = TabularMLPRegressor(**settings).fit(X, score, executor=pool)
+        np.testing.assert_array_equal(found.net_.params, TabularMLPRegressor(**settings).fit(X, score).net_.params)
 
 
 @pytest.mark.parametrize(
     "settings, message",
     [
         ({"quality": "fast"}, "set n_nets above 1"),
-        ({"quality": "best"}, r"with n_folds=5: .* Set n_folds=1, or leave executor out"),
         ({"eval_metric": "r2"}, "with eval_metric: .* Leave it out"),
         ({"callbacks": print}, "with callbacks: .* Leave them out"),
         ({"n_nets": 8, "shared_weights": True}, "with shared_weights=True: .* Set shared_weights=False"),
@@ -517,7 +607,7 @@ def test_greedy_weights_lower_the_loss_of_the_rows_that_choose_them(settings, rn
     np.testing.assert_array_equal(fastmlp.load(tmp_path / "model.st").predict_proba(X), greedy.predict_proba(X))
 
 
-@pytest.mark.parametrize("folds", [{}, {"n_folds": 2}], ids=["held out", "folds"])
+@pytest.mark.parametrize("folds", [{"n_folds": 1}, {"n_folds": 2}], ids=["held out", "folds"])
 def test_records_of_eval_metric_are_those_of_the_picked_nets(folds, rng):
     X = rng.normal(size=(120, 2))
     y = X[:, 0] * X[:, 1]

@@ -1,0 +1,130 @@
+"""Reconstruction of the split that `fastmlp train` made: training rows and held-out rows of its nets."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..mlp import MLP
+from ..tables.target_encoder import CLASSIFICATION, REGRESSION
+from .train_parts import Parts, fold_rows, split_rows
+
+# Keys of History.settings and PopulationResult.arguments: how `fastmlp train` split the table.
+SHARE, FOLDS, SEED = "validation_share", "validation_folds", "validation_seed"
+MOST_ROWS = 10_000  # of each part of each net, where nets have parts of their own
+EQUAL = 1e-3  # relative difference up to which a validation loss equals the recorded one
+
+
+class LastFit(NamedTuple):
+    """Settings and validation loss of the last fit of a net, or of the best net of several.
+
+    settings : settings of the fit, as in History.settings
+    validation_loss : validation loss of the parameters that were kept, or None
+    member : number of the net
+    """
+
+    settings: dict[str, Any]
+    validation_loss: float | None
+    member: int
+
+
+def last_fit(net: Any) -> LastFit | None:
+    """Return what is known of the last fit of an MLP or Population."""
+    result = getattr(net, "result", None)
+    if result is not None:
+        best = result.best
+        is_loss = result.monitor == "validation_loss"
+        return LastFit(result.arguments, float(result.best_value[best]) if is_loss else None, best)
+    history = getattr(net, "history", None)
+    if history is None:
+        return None
+    recorded = history.validation_loss
+    if recorded is None or not len(recorded):
+        return LastFit(history.settings, None, 0)
+    row = len(recorded) - 1 if history.best_epoch is None else min(history.best_epoch, len(recorded) - 1)
+    return LastFit(history.settings, float(recorded[row]), 0)
+
+
+class NetSamples(NamedTuple):
+    """Samples (X, y) of the table that nets were trained on, in their parts.
+
+    common : samples by part, if all nets hold out the same rows: "training" and "validation", or "" for all of them
+    of_nets : samples by part that each net has, (n_nets, n, ...), if each holds out other rows; else None
+    """
+
+    common: Parts
+    of_nets: Parts | None = None
+
+    def of_net(self, k: int) -> Parts:
+        """Return the samples by part of net k."""
+        return self.common if self.of_nets is None else {name: (X[k], y[k]) for name, (X, y) in self.of_nets.items()}
+
+    @property
+    def of_all(self) -> Parts:
+        """Samples by part of all nets, as diagnose takes them."""
+        return self.common if self.of_nets is None else self.of_nets
+
+
+def training_split(net: Any, X: np.ndarray, y: np.ndarray) -> NetSamples:
+    """Return the parts of the table that nets were trained on; of another table, all of it as one part.
+
+    The rows are split again with the recorded share, or folds, and seed. The table is taken for the training table only
+    if the validation loss on the held-out rows equals the recorded one.
+
+    net : MLP with the History of its fit, or Population with its result, whose best net is looked at
+    X, y : features (n_rows, n_features) and encoded targets of the table
+    """
+    undivided = NetSamples({"": (X, y)})
+    fit = last_fit(net)
+    if fit is None or fit.validation_loss is None:
+        return undivided
+    settings = fit.settings
+    n_training, n_validation = settings.get("n_samples"), settings.get("n_validation")
+    if not n_validation or len(X) != n_training + n_validation:
+        return undivided
+    is_classification = net.preprocessing is not None and bool(net.preprocessing.target.classes)
+    task, seed = CLASSIFICATION if is_classification else REGRESSION, settings.get(SEED, 0)
+    if n_folds := settings.get(FOLDS):
+        n_each, remainder = divmod(getattr(net, "n_nets", 1), n_folds)
+        if not n_each or remainder:  # some of the nets, by themselves
+            return undivided
+        folds = fold_rows(y, task, n_folds, seed)
+        if not _has_loss(net, fit, X, y, np.flatnonzero(folds == fit.member // n_each)):
+            return undivided
+        return NetSamples({"": (X, y)}, _parts_of_nets(X, y, folds, n_each))
+    if not settings.get(SHARE):
+        return undivided
+    held_out, training = split_rows(np.asarray(y), task, settings[SHARE], seed)
+    if len(held_out) != n_validation or not _has_loss(net, fit, X, y, held_out):
+        return undivided
+    return NetSamples({"training": (X[training], y[training]), "validation": (X[held_out], y[held_out])})
+
+
+def _has_loss(net: Any, fit: LastFit, X: np.ndarray, y: np.ndarray, held_out: np.ndarray) -> bool:
+    """Return whether the loss on these rows is the recorded one."""
+    assert fit.validation_loss is not None
+    X, y = X[held_out], y[held_out]
+    if getattr(net, "shared_weights", False):  # whose record is of the mean output
+        loss = net._loss_of_mean(X, y)
+    else:
+        one = net if isinstance(net, MLP) else net.net(fit.member)
+        loss = one.evaluate(X, y)["loss"]
+    return bool(np.isclose(loss, fit.validation_loss, rtol=EQUAL, atol=1e-6))
+
+
+def _parts_of_nets(X: np.ndarray, y: np.ndarray, folds: np.ndarray, n_each: int) -> Parts:
+    """Return the samples of the nets of folds, of each the same number: evenly spaced ones of many.
+
+    folds : (n_rows,) fold of each row
+    n_each : number of nets of each fold
+    """
+    n_folds = int(folds.max()) + 1
+    parts = {}
+    for name, rows_of in (("training", lambda k: folds != k), ("validation", lambda k: folds == k)):
+        rows = [np.flatnonzero(rows_of(k)) for k in range(n_folds)]
+        n = min(MOST_ROWS, *(len(of_fold) for of_fold in rows))
+        places = np.stack([of_fold[np.linspace(0, len(of_fold) - 1, n).astype(np.intp)] for of_fold in rows])
+        places = np.repeat(places, n_each, axis=0)
+        parts[name] = X[places], y[places]
+    return parts
