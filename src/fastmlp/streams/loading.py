@@ -107,9 +107,12 @@ class Loader:
             "metric": self._metric,
         }
         n_bytes = self.n_samples * (network.n_features + network.n_outputs) * dtype.itemsize
-        if cache is None or place is None or not cache.holds(n_bytes):
+        if cache is None or place is None:
             return self.writer.finish(header, None)
-        rows = self.writer.finish(header, place, held_out)
+        beside: tuple[np.ndarray, ...] = () if held_out is None else held_out()
+        if not cache.holds(n_bytes + sum(array.nbytes for array in beside)):
+            return self.writer.finish(header, None)
+        rows = self.writer.finish(header, place, beside)
         with closed_after_error(rows):
             cache.drop_unused(place)
         return rows

@@ -215,10 +215,10 @@ class RowFileWriter:
                 "by row_cache, or by the environment variable TMPDIR."
             ) from None
 
-    def finish(self, header: dict[str, Any], final: Path | None, held_out: HeldOut | None = None) -> RowFile:
+    def finish(self, header: dict[str, Any], final: Path | None, held_out: tuple[np.ndarray, ...] = ()) -> RowFile:
         """Complete the files, and move them to the folder `final`; without one they are temporary.
 
-        held_out : rows to keep beside them in that folder
+        held_out : (X, y) of rows to keep beside them in that folder, or none
         """
         is_kept = final is not None
         for file in self._files:
@@ -226,8 +226,8 @@ class RowFileWriter:
         with open(self.folder / HEADER, "wb") as file:
             file.write(json.dumps({"format": FORMAT, "crc32": self._sums, **header}).encode())
             _close(file, is_kept)
-        if is_kept and held_out is not None:
-            X, y = held_out()
+        if is_kept and held_out:
+            X, y = held_out
             with open(self.folder / HELD_OUT_FILE, "wb") as file:
                 np.savez(file, X=X, y=y)
                 _close(file, is_kept)

@@ -20,11 +20,12 @@ X = np.random.default_rng(0).normal(size=(N, 4)).astype(np.float32)
 Y = X[:, :1] * 2.0
 
 
-def load_rows(cache, name="rows", limit=SMALL, is_there=True):
+def load_rows(cache, name="rows", limit=SMALL, is_there=True, held_out=None):
     """Return the rows of a source with this name; is_there : whether the source can be read"""
     pieces = [(X[i : i + 90], Y[i : i + 90]) for i in range(0, N, 90)] if is_there else []
     net = MLP((4, 1))
-    return load(Source("rows", lambda: iter(pieces), lambda: (name,)), net.network, net.dtype, limit, as_cache(cache))
+    source = Source("rows", lambda: iter(pieces), lambda: (name,))
+    return load(source, net.network, net.dtype, limit, as_cache(cache), held_out=held_out)
 
 
 def assert_whole(rows):
@@ -121,6 +122,13 @@ def test_rows_beyond_the_limit_are_not_kept(tmp_path):
     assert names_in(tmp_path) == []
     load_rows((tmp_path, 10_000)).close()
     assert len(names_in(tmp_path)) == 1
+
+
+def test_held_out_rows_count_for_the_limit_too(tmp_path):
+    held_out = lambda: (X[:50], Y[:50])  # 1,000 bytes
+    for limit, n_kept in ((10_999, 0), (11_000, 1)):
+        load_rows((tmp_path, limit), held_out=held_out).close()
+        assert len(names_in(tmp_path)) == n_kept
 
 
 @needs_owners
