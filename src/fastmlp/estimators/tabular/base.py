@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 from abc import ABC, abstractmethod
 from dataclasses import replace
@@ -382,6 +383,12 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         if not self.refit:
             recipe = recipe.with_own_folds(len(table))
             has_folds = recipe.n_folds > 1 and validation_data is None
+        if continues and has_folds and not isinstance(self.random_state, numbers.Integral):
+            warn_user(
+                "warm_start=True goes on with nets whose folds are drawn anew, so that they may have learned from rows "
+                "that are held out now: early stopping, calibration and oof_prediction_ are then too good. Set "
+                "random_state to a whole number in both fits, and the folds of the same rows are the same."
+            )
         fraction = 0.0 if has_folds or validation_data is not None else recipe.validation_fraction
         training, held = self._split(y, rng, fraction)
         if not has_folds and not len(held) and validation_data is None:

@@ -86,6 +86,14 @@ def test_each_net_of_good_holds_out_rows_of_its_own(table):
         assert not hasattr(alike, "oof_prediction_")
 
 
+def test_folds_that_are_drawn_anew_for_the_same_nets_are_told_of(table):
+    X, score = table
+    model = TabularMLPRegressor(warm_start=True, **SMALL | {"max_iter": 1, "random_state": None}).fit(X, score)
+    with pytest.warns(UserWarning, match="may have learned from rows that are held out now"):
+        model.fit(X, score)
+    model.set_params(random_state=0).fit(X, score)  # a warning is an error
+
+
 def test_a_time_limit_that_leaves_out_nets_lets_the_others_hold_out_the_same_rows(table, monkeypatch):
     X, score = table
     monkeypatch.setattr("fastmlp.table_training.time_limit.seconds_per_epoch", lambda *_: 2.0)
