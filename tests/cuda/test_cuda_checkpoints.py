@@ -96,6 +96,7 @@ def test_a_population_goes_on_to_the_same_bits(cuda, tmp_path, monkeypatch, plac
     assert_same_fit(resumed(fresh, (X, y), tmp_path / "run.ckpt", n_writes, monkeypatch, **fit), expected)
 
 
+@pytest.mark.slow
 def test_nets_in_lockstep_go_on_in_a_dropout_schedule(cuda, tmp_path, monkeypatch):
     Place("batched", monkeypatch)
     fit = {"epochs": 14, "batch_size": 8, "optimizer": "rmsprop", "dropout_schedule": "flat_cosine"}

@@ -67,6 +67,7 @@ def test_held_out_samples_on_a_gpu_are_copied_to_the_host(cuda, monkeypatch, sma
     assert_same_fit(fit(3, InPlace(), batch_size=8, **on_gpu), fit(3, batch_size=8, **STOPPING))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_has_the_nets_of_finished_tasks(emulated_cuda, monkeypatch, small_tasks, tmp_path):
     Place("layers", monkeypatch)
     path, rest, arguments = tmp_path / "run.ckpt", InPlace(), {"batch_size": 8, **STOPPING}

@@ -94,7 +94,6 @@ def test_gradient_equals_central_differences(kind, rng):
     assert_zero_outside(net)
 
 
-@pytest.mark.quick
 def test_objective_ignores_weights_outside_of_the_blocks(rng):
     net, (X, y) = make(dtype="float64"), samples(rng, 11)
     objective, params = net.objective(X, y), net.params.copy()

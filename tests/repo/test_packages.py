@@ -16,7 +16,6 @@ def packages_of_tree():
                 yield ".".join((name, *inner.parts))
 
 
-@pytest.mark.quick
 def test_every_package_is_in_wheels():
     tomllib = pytest.importorskip("tomllib", reason="Python before 3.11 cannot read pyproject.toml")
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]

@@ -28,7 +28,6 @@ NAMES = {
 }
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("module", NAMES)
 def test_pickles_find_their_classes(module):
     for name in NAMES[module].split():

@@ -63,7 +63,6 @@ def logger_of(path, **options):
     return LOGGERS[path.name](path, **options)
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("every", (1, 3, 100, "1 h", "0.000001 s"))
 def test_files_have_every_record_of_every_epoch(path, every):
     history = fit(logger_of(path, every=every), validation_data=(X, Y), metrics=["r2"])

@@ -24,7 +24,6 @@ def make(n_nets=3):
     return Population((4, 8, 2), n_nets, loss="softmax_cross_entropy", random_state=0, device="cpu")
 
 
-@pytest.mark.quick
 def test_data_within_the_limit_give_the_bits_of_a_fit_in_memory(data):
     found, expected = make(), make()
     found.fit(Pieces(*data), None, memory_limit="1GB", **OPTIONS)
@@ -32,7 +31,6 @@ def test_data_within_the_limit_give_the_bits_of_a_fit_in_memory(data):
     np.testing.assert_array_equal(found.params, expected.params)
 
 
-@pytest.mark.quick
 def test_nets_beyond_the_limit_are_those_trained_alone(data):
     pop, rates = make(), np.array([0.1, 0.2, 0.05])
     alone = [pop.net(k) for k in range(3)]

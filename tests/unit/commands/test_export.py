@@ -66,7 +66,6 @@ def test_the_nets_of_fastmlp_train_by_default(folder):
     assert_exported_as_predicted("nets.safetensors")
 
 
-@pytest.mark.quick
 def test_populations_members_and_prefixes(tmp_path, rng):
     X, pop = rng.normal(size=(5, 2)).astype(np.float32), fastmlp.Population((2, 3, 1), 4, random_state=0)
     pop.save(tmp_path / "nets.safetensors")

@@ -52,7 +52,6 @@ def sweep(table, tmp_path):
     return run
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("target, scoring", [("kind", "accuracy"), ("price", "-loss")])
 def test_the_best_net_is_saved_with_its_preprocessing(target, scoring, sweep, table, tmp_path):
     result = sweep("--target", target, "--n", 3, "--drop", "age")

@@ -53,10 +53,8 @@ def test_nets_that_diverged_and_have_no_weight_are_told_of(rng):
     assert len(said) == 1
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("target", ["price", "kind"])
 @pytest.mark.parametrize("quality", QUALITIES)
-@pytest.mark.slow
 def test_what_train_writes_is_read_by_all_commands_and_by_python(target, quality):
     recipe, said = QUALITIES[quality], train(target, "--quality", quality)
     n_nets = recipe.n_nets_of_all_folds
@@ -127,7 +125,6 @@ def test_weights_of_classes_are_read_from_text():
     assert checked_weight_items("balanced") == []
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize(
     "options, said",
     [
@@ -166,6 +163,7 @@ def test_training_goes_on_from_saved_nets(options):
     )
 
 
+@pytest.mark.slow
 def test_nets_go_on_with_the_rows_that_they_have_held_out():
     """A net's held-out rows must be new to it, or early stopping and metrics are too good."""
     train("price")
@@ -181,6 +179,7 @@ def test_nets_go_on_with_the_rows_that_they_have_held_out():
     assert "may have been trained on rows that are held out now" not in alike
 
 
+@pytest.mark.slow
 def test_nets_hold_out_the_same_rows_where_they_are_trained_in_one_fit():
     for options in (("--checkpoint", "run.ckpt"), ("--refit",), ("--validation", 0.2), ("--n-folds", 1)):
         said = train("price", *options)
@@ -195,6 +194,7 @@ def test_a_table_of_fewer_rows_than_nets():
     assert "Trained 4 nets" in said
 
 
+@pytest.mark.slow
 def test_nets_with_an_input_embedding():
     said = train("price", "--numeric-encoding", "periodic", "--n-nets", 2)
     assert "The nets embed periodically, each feature as 4 numbers by 16 cosines: 'size' (1 feature), 'age'" in said
@@ -290,7 +290,6 @@ def test_mistakes_are_answered_before_the_training(options, words):
     assert words in train("price", *options, code=1)
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize(
     "seconds, options, said",
     [

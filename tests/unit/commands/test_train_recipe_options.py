@@ -36,7 +36,6 @@ def train(target, *options, code=0):
 # ---- columns
 
 
-@pytest.mark.quick
 def test_columns_of_numbers_as_categories():
     train("price", "--categorical", "zone", "--numeric-encoding", "standard")
     names = load_net("model.safetensors").preprocessing.feature_names
@@ -80,7 +79,6 @@ def test_embedded_bins():
 # ---- nets
 
 
-@pytest.mark.quick
 def test_settings_of_nets_reach_them():
     options = "--l2", 0.25, "--label-smoothing", 0.125, "--calibration", "none", "--n-folds", 3
     said = train("kind", *options)

@@ -42,8 +42,6 @@ def trained(path):
     return model, output
 
 
-@pytest.mark.quick
-@pytest.mark.slow
 def test_a_large_table_is_trained_on_in_pieces(trained):
     model, output = trained
     assert "2 rows whose target 'kind' is missing: left out." in output
@@ -154,7 +152,6 @@ def test_a_target_without_a_cell_is_refused(tmp_path):
     assert "All cells of the target column 'kind' are missing" in text
 
 
-@pytest.mark.quick
 def test_target_columns_are_fitted_by_all_cells():
     column = TargetColumn("y")
     for piece in ([1, 2, 1], [3, 1, 1]):

@@ -40,9 +40,7 @@ def train(target, *options, code=0):
     return " ".join(done.output.split())
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("quality", ["fast", "best"])
-@pytest.mark.slow
 def test_the_nets_are_trained_with_what_was_chosen(quality):
     said = train("kind", "--tune", 6, "--quality", quality, "--class-weight", "balanced", "--test", "table.csv")
     assert "--tune 6 compared 6 configurations by a score of held-out rows" in said

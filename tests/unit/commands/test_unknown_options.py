@@ -34,7 +34,6 @@ def test_loss_is_explained_only_where_there_is_a_task():
     assert "task" not in found.output
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize(
     ("arguments", "option", "times"),
     [

@@ -49,7 +49,6 @@ def text_of(thing):
     return " ".join(Checked(thing._repr_html_()).text)
 
 
-@pytest.mark.quick
 def test_a_net_shows_layers_and_its_last_fit():
     net = make(dropout=0.25, l2=0.5)
     assert text_of(net) == (

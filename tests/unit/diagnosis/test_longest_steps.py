@@ -14,7 +14,6 @@ def model_of(*layers, **settings):
     return model_of_fastmlp(net.network, net.params[None], 0.0)
 
 
-@pytest.mark.quick
 def test_descent_on_a_linear_net_is_limited_by_its_hessian(rng):
     """The mean of (X w + b - y)**2 has the Hessian 2 / n [X 1]' [X 1]."""
     X, Y = rng.normal(size=(50, 3)), rng.normal(size=(50, 1))

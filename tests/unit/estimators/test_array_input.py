@@ -94,7 +94,6 @@ MISSING = {
 OF_TEXT = "None", "NaN among text", "pandas' text", "categories"
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("kind", MISSING)
 @pytest.mark.parametrize("model", ARRAYS + TABLES, ids=name_of)
 def test_missing_targets_are_counted(model, kind):

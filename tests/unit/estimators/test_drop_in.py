@@ -16,7 +16,6 @@ SMALL = {"hidden_layer_sizes": (4,), "random_state": 0, "max_iter": 3}
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("cls", (MLPClassifier, MLPRegressor))
 @pytest.mark.parametrize("dtype, expected", (("f4", "f4"), ("f8", "f8"), ("i8", "f8")))
 def test_nets_follow_the_type_of_x(cls, dtype, expected):

@@ -201,7 +201,6 @@ def test_dates_are_days_since_1970(table, tmp_path):
     np.testing.assert_allclose(found[:, 0], expected, rtol=0, atol=RELATIVE)
 
 
-@pytest.mark.quick
 def test_columns_with_the_names_of_outputs(rng, tmp_path):
     table = pd.DataFrame({"label": rng.choice(["a", "b"], 50), "probabilities */ ?": rng.normal(size=50)})
     model = TabularMLPClassifier((4,), max_iter=2, n_nets=1, random_state=0).fit(table, rng.integers(0, 2, 50))

@@ -96,14 +96,12 @@ UNKNOWN = [
 ]
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("cls, settings, message", UNKNOWN)
 def test_unknown_parameters_raise_with_the_name_that_is_meant(cls, settings, message):
     with pytest.raises(TypeError, match=message):
         cls(**settings)
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("cls", (MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor))
 def test_unknown_arguments_of_methods_raise_with_the_name_that_is_meant(cls):
     model, data, name = cls(), ([[0.0], [1.0]], [0, 1]), cls.__name__

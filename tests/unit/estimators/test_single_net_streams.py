@@ -39,9 +39,7 @@ def path(data, tmp_path_factory):
     return path
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("early_stopping", [False, True])
-@pytest.mark.slow
 def test_samples_within_the_limit_give_the_bits_of_a_fit_in_memory(early_stopping, data, path):
     settings = {**SETTINGS, "early_stopping": early_stopping}
     expected = MLPClassifier(**settings).fit(*data[:2])
@@ -52,7 +50,6 @@ def test_samples_within_the_limit_give_the_bits_of_a_fit_in_memory(early_stoppin
     assert MLPClassifier(**settings).fit(path, "kind").feature_names_in_.tolist() == ["x0", "x1", "x2", "x3"]
 
 
-@pytest.mark.quick
 def test_classes_are_learned_from_disk(data, path, capsys):
     model = MLPClassifier(**SETTINGS).fit(path, "kind", memory_limit=LIMIT)
     assert "Reading 60,000 rows" in capsys.readouterr().err
@@ -71,9 +68,7 @@ def test_a_fit_without_shuffling_has_the_bits_of_one_in_memory(data):
     np.testing.assert_allclose(streamed.loss_curve_, in_memory.loss_curve_, rtol=1e-3)  # the penalty is of other steps
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("estimator", [MLPClassifier, TabularMLPClassifier])
-@pytest.mark.slow
 def test_lists_of_pairs_and_datasets_are_sources(estimator, data, tmp_path):
     dataset = pytest.importorskip("pyarrow.dataset", reason="datasets are pyarrow's")
     X, y = pd.DataFrame(data[0][:900], columns=list("abcd")), pd.Series(data[1][:900], name="kind")
@@ -92,7 +87,6 @@ def test_lists_of_pairs_and_datasets_are_sources(estimator, data, tmp_path):
         estimator(**settings).fit(X)
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("estimator", [MLPClassifier, TabularMLPClassifier])
 def test_held_out_samples_may_be_a_file(estimator, data, tmp_path):
     X, y = pd.DataFrame(data[0][:600], columns=list("abcd")), pd.Series(data[1][:600], name="kind")
@@ -215,7 +209,6 @@ def test_mistakes_are_refused(settings, arguments, message, path):
         MLPClassifier(**{**SETTINGS, **settings}).fit(path, **arguments)
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize(
     "ending, cells, words, shown",
     [
@@ -369,6 +362,7 @@ def test_a_regressor_does_not_read_the_source_of_kept_rows(data, tmp_path, monke
     assert models[1].loss_curve_ == models[0].loss_curve_
 
 
+@pytest.mark.slow
 def test_a_fit_with_other_settings_learns_and_uses_the_rows_again(path, tmp_path, monkeypatch):
     """The loss decides about the classes, so the first pass is another one; its rows are the same."""
     reads, options = count_reads(monkeypatch), {"memory_limit": LIMIT, "row_cache": tmp_path / "rows"}
@@ -381,6 +375,7 @@ def test_a_fit_with_other_settings_learns_and_uses_the_rows_again(path, tmp_path
     assert model.classes_.tolist() == ["maybe", "no", "yes"]
 
 
+@pytest.mark.slow
 def test_what_was_kept_of_a_larger_file_is_not_used_for_one_in_memory(path, tmp_path):
     MLPClassifier(**SETTINGS).fit(path, "kind", memory_limit=LIMIT, row_cache=tmp_path / "rows")
     found = MLPClassifier(**SETTINGS).fit(path, "kind", memory_limit="1GB", row_cache=tmp_path / "rows")

@@ -47,7 +47,6 @@ class Recorder:
         return context.task_name in ("epoch", "iteration") and context.task_id == self.stop_at
 
 
-@pytest.mark.quick
 def test_every_epoch_is_a_task():
     recorder = Recorder()
     clf = MLPClassifier(**SMALL).set_callbacks(recorder).fit(X, y)
@@ -241,6 +240,7 @@ def test_scikit_learns_progress_bar(name, how, capsys):
     assert shown.count("- training #0") == (len(bars) if "table" in name else 0), shown
 
 
+@pytest.mark.slow
 def test_nets_on_rows_from_disk_are_tasks_of_their_own(tmp_path):
     rows = np.random.default_rng(0).normal(size=(60_000, 3))
     frame = pd.DataFrame(rows, columns=list("abc")).assign(kind=np.where(rows[:, 0] > 0, "yes", "no"))

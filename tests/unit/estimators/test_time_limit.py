@@ -14,7 +14,6 @@ SMALL = {"hidden_layer_sizes": (6,), "random_state": 0, "max_iter": 100_000, "n_
 WARNING = r"reached time_limit=1 before it converged\. Raise time_limit"
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("more", ({}, {"early_stopping": True}))
 def test_a_net_keeps_the_limit(more, monkeypatch):
     clock = KernelClock(monkeypatch, step=1e-3)

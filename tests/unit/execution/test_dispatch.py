@@ -306,6 +306,7 @@ def test_evaluation_threads_grow_with_rows_and_work(available, monkeypatch):
 
 
 @pytest.mark.parametrize("available", (1, 2, 64))
+@pytest.mark.slow
 def test_threads_of_one_row_grow_with_the_weights(available, monkeypatch):
     monkeypatch.setattr(fastmlp.execution.dispatch, "n_threads_available", lambda: available)
     sizes = ((64, 64, 32, 10), LARGE, (64, 2048, 2048, 10))

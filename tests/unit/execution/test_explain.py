@@ -15,7 +15,6 @@ CASES = {
 }
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("case", CASES)
 def test_the_family_is_that_of_the_fit(case, monkeypatch):
     sizes, n_nets, settings, family, reason = CASES[case]

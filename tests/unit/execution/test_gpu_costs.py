@@ -22,7 +22,6 @@ PER_STEP = {
 }
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("family", PER_STEP)
 def test_more_rows_take_longer(family):
     times = [PER_STEP[family](rows, 1) for rows in (1, 64, 20_000, 1_000_000)]
@@ -49,6 +48,7 @@ def test_float64_moves_twice_the_bytes():
     assert gpu_costs.bytes_moved(NETWORK, 32, 8, "exact") == 2 * gpu_costs.bytes_moved(NETWORK, 32, 4, "exact")
 
 
+@pytest.mark.slow
 def test_bfloat16_halves_the_bytes_of_activations_and_hastens_products():
     """Of a large batch, whose activations have most of the bytes; not in float64, on which precision has no effect."""
     exact, half = (gpu_costs.bytes_moved(NETWORK, 10**6, 4, precision) for precision in ("exact", "bfloat16"))

@@ -112,7 +112,6 @@ def test_processors_are_divided_among_the_tasks_of_a_machine(monkeypatch):
         assert workers.threads == Threads(1)
 
 
-@pytest.mark.quick
 def test_threads_of_a_task_hold_in_its_thread_alone(monkeypatch):
     monkeypatch.delenv("FASTMLP_NUM_THREADS", raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # Dask sets it in its workers

@@ -48,7 +48,6 @@ def test_outputs_of_nets_without_hidden_layer(loss, output, X, tmp_path):
     np.testing.assert_allclose(c_outputs(tmp_path / "net.h", X[3:], 3, "spam"), net.predict(X[3:]), rtol=RELATIVE)
 
 
-@pytest.mark.quick
 def test_population_and_its_members(X, tmp_path):
     pop = Population((4, 6, 3), 5, hidden_activation="gelu", loss="softmax_cross_entropy", random_state=1)
     pop.export(tmp_path / "all.h", prefix="a")

@@ -13,7 +13,6 @@ def net():
     return MLP((2, 3, 1), random_state=0)
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("name", ["net", "net.pt", "net.onnx.gz", ".onnx", "net.c"])
 def test_other_suffixes_are_refused(net, name, tmp_path):
     with pytest.raises(ValueError, match=r"should end in \.onnx, for ONNX, or \.h, for C, but it is"):
@@ -55,7 +54,6 @@ def test_a_file_is_replaced_and_a_folder_is_not(net, tmp_path):
         net.export(tmp_path / "none" / "net.h")
 
 
-@pytest.mark.quick
 def test_a_c_file_of_somebody_is_left_alone(net, tmp_path):
     path = tmp_path / "net.h"
     path.write_text("int work;\n")

@@ -26,7 +26,6 @@ def on_numbers(name):
     return lambda *operands: Number(getattr(numpy_math, name)(*(getattr(item, "value", item) for item in operands)))
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("row", ACTIVATIONS, ids=lambda row: row.name)
 def test_formula_of_operands_is_the_formula(row):
     z = np.linspace(-9.0, 9.0, 37)

@@ -74,7 +74,6 @@ def test_every_kind_of_output(loss, output, sizes, X, tmp_path):
     np.testing.assert_allclose(found, expected, rtol=RELATIVE, atol=PROBABILITY)
 
 
-@pytest.mark.quick
 def test_population_and_its_members(X, tmp_path):
     path, X = tmp_path / "nets.onnx", X.astype(np.float32)
     pop = Population((4, 6, 3), 5, loss="softmax_cross_entropy", random_state=1)

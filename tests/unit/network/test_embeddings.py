@@ -17,7 +17,6 @@ def build(layer_sizes=(3, 4, 5, 2), **settings):
     return Network.build(layer_sizes, **plain | {"label_smoothing": 0.0, "huber_delta": 1.0} | settings)
 
 
-@pytest.mark.quick
 def test_periodic_embedding_has_a_block_for_each_input():
     network = build(input_embedding=PeriodicEmbedding(n_frequencies=4, size=2))
     assert network.layer_sizes == (3, 12, 6, 4, 5, 2)

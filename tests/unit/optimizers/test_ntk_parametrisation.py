@@ -27,7 +27,6 @@ def trained_v(net, X, y, step, rate, **settings):
     return scale * p
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize(
     "kind, power, settings",
     [

@@ -14,7 +14,6 @@ REASONS = [
 ]
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("error, reason", REASONS, ids=lambda value: type(value).__name__)
 def test_a_refusal_says_what_is_wrong_and_what_to_do(error, reason):
     assert isinstance(error, DAMAGE)

@@ -135,7 +135,6 @@ def test_an_error_of_a_task_names_its_nets_and_keeps_finished_nets(small_tasks, 
     assert set(pop.result.stopped_by[16:]) == {"interrupt"}
 
 
-@pytest.mark.quick
 def test_ctrl_c_keeps_finished_nets_and_those_that_have_not_begun(small_tasks, ctrl_c, tmp_path):
     path = tmp_path / "yes"
     expected, _ = fit("one by one", schedule=InterruptsOnce(path))

@@ -88,7 +88,6 @@ def assert_equals_reference(pop, net, dtype):
         np.testing.assert_allclose(pop.params[k], net.net(k).params, atol=TOLERANCES["training", dtype], rtol=0)
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.full)])
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("threads", [1, 2])
@@ -146,7 +145,6 @@ def test_bits_do_not_depend_on_the_number_of_threads(rows, monkeypatch):
 # ---- what a user may rely on
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.slow
 def test_held_out_loss_and_accuracy_are_of_the_mean_output(case):
@@ -175,7 +173,6 @@ def test_held_out_accuracy_ends_the_fit_and_is_the_accuracy_of_the_mean():
     assert set(result.stopped_by) == {"early_stopping"}
 
 
-@pytest.mark.quick
 def test_nets_are_ordinary_nets_with_the_same_hidden_layers():
     pop, X, y = make("three layers")
     pop.fit(X, y, epochs=3, verbose=0)
@@ -187,6 +184,7 @@ def test_nets_are_ordinary_nets_with_the_same_hidden_layers():
     np.testing.assert_allclose(pop.predict(X)[1], second.predict(X), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_gradients_of_an_embedding_are_those_of_differences():
     pop, X, y = make("periodic")
     net, rng = reference_of(pop, "periodic"), np.random.default_rng(0)
@@ -245,7 +243,6 @@ def test_initial_scales_are_signs_and_depend_on_the_seed():
     np.testing.assert_array_equal(pop.reset().params, same.params)
 
 
-@pytest.mark.quick
 def test_a_saved_population_goes_on_as_the_one_in_memory(tmp_path):
     pop, X, y = make("wide")
     pop.fit(X, y, epochs=3, optimizer="adamw", verbose=0)

@@ -20,7 +20,6 @@ def make(n_nets=40, **settings):
     return fastmlp.Population((5, 6, 1), n_nets, loss="binary_cross_entropy", device="cpu", random_state=3, **settings)
 
 
-@pytest.mark.quick
 def test_nets_in_lanes_keep_the_limit(monkeypatch):
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
     clock = KernelClock(monkeypatch, epoch_of_nets=1e-3)

@@ -117,6 +117,7 @@ def test_pictures_are_deterministic(net, tmp_path):
     assert first == second
 
 
+@pytest.mark.slow
 def test_regression_report_plots_predictions_over_targets(rng, tmp_path):
     net = fastmlp.MLP((3, 4, 1), random_state=0)
     history = net.fit(rng.normal(size=(30, 3)), rng.normal(size=30), epochs=3)

@@ -37,7 +37,6 @@ def joined(source):
     return pd.concat([X for X, _ in source.pieces()], ignore_index=True)
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.csv.gz", "t.parquet"])
 def test_pieces_of_a_file_are_the_table(name, table, tmp_path):
     path = tmp_path / name

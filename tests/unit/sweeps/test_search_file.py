@@ -28,7 +28,6 @@ def assert_same(one, other):
     assert one.best.params.tobytes() == other.best.params.tobytes()
 
 
-@pytest.mark.quick
 @pytest.mark.slow
 def test_a_checkpoint_changes_no_bit_and_a_finished_search_trains_nothing(tmp_path, monkeypatch):
     expected, path = sweep(), tmp_path / "search.ckpt"
@@ -183,6 +182,7 @@ def test_other_files_and_missing_arguments_are_refused(tmp_path):
         sweep(every=3)
 
 
+@pytest.mark.slow
 def test_workers_keep_finished_populations_and_train_again_for_more_epochs(tmp_path):
     expected, path = sweep(), tmp_path / "search.ckpt"
     search = Search(

@@ -33,7 +33,6 @@ def test_time_of_compiling_does_not_count(budget):
     assert Budget().left() == float("inf")
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("n_nets", [1, 3])
 def test_a_fit_ends_when_the_time_is_over(rng, n_nets):
     X = rng.normal(size=(40, 2)).astype(np.float32)
@@ -44,7 +43,6 @@ def test_a_fit_ends_when_the_time_is_over(rng, n_nets):
     assert not np.any(history.epochs)
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("n_nets", [1, 3])
 @pytest.mark.parametrize("has_held_out", [True, False])
 def test_a_fit_that_completes_an_epoch_trains_one(rng, n_nets, has_held_out, monkeypatch):

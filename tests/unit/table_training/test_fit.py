@@ -17,7 +17,6 @@ def rows(rng):
     return Rows(X, X[:, 0] * X[:, 1], rng.uniform(0.5, 2.0, 100))
 
 
-@pytest.mark.quick
 def test_one_net_is_an_mlp_and_several_are_a_population(rows):
     one, two = (make_nets(3, 1, SMALL, SETTINGS, n) for n in (1, 2))
     assert isinstance(one, MLP)

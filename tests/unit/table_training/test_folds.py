@@ -14,7 +14,6 @@ from fastmlp.table_training.recipe import Recipe
 SMALL = Recipe(hidden=(8,), epochs=3, dropout=0.0)
 
 
-@pytest.mark.quick
 def test_folds_are_equal_parts_of_the_rows_and_of_each_class(rng):
     classes = np.repeat([0, 1, 2], [50, 23, 2])
     folds = fold_numbers(classes, 75, 5, rng)

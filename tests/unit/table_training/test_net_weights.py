@@ -1,7 +1,6 @@
 """Greedy weights of nets: picks by the loss of the mean, on held-out rows and in folds."""
 
 import numpy as np
-import pytest
 
 from fastmlp import MLP, Population
 from fastmlp.class_probabilities import logits
@@ -21,7 +20,6 @@ def best_by_search(z, loss):
     return sorted(picks)
 
 
-@pytest.mark.quick
 def test_numbers_are_picked_by_the_squared_error_of_the_mean(rng):
     y, weights = rng.normal(size=50), rng.uniform(0.5, 2.0, 50)
     z = y[None, :, None] + rng.normal(size=(6, 50, 1)) * np.array([0.3, 0.5, 0.5, 1, 2, 5])[:, None, None]

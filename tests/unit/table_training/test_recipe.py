@@ -8,7 +8,6 @@ import fastmlp
 from fastmlp.table_training.recipe import LEAST_OWN_FOLDS, MOST_OWN_FOLDS, QUALITIES, Recipe, is_auto, recipe_of
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("quality", QUALITIES)
 def test_presets_are_valid_and_a_given_setting_takes_the_place_of_theirs(quality):
     assert QUALITIES[quality].checked() == QUALITIES[quality]
@@ -17,7 +16,6 @@ def test_presets_are_valid_and_a_given_setting_takes_the_place_of_theirs(quality
     assert (found.n_nets, found.dropout) == (3, QUALITIES[quality].dropout)
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize(
     "quality, given, n_nets, n_folds",
     [

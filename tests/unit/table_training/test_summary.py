@@ -13,7 +13,6 @@ def data(rng):
     return X, X[:, 0] - X[:, 1]
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("has_held_out", [True, False])
 def test_the_summary_has_epochs_time_and_loss(data, has_held_out):
     further = {"validation_data": data, "early_stopping": EarlyStopping(5)} if has_held_out else {}

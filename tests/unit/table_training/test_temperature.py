@@ -20,7 +20,6 @@ def sampled(rng, n=4000, scale=1.0):
     return scale * z[None], y
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
 def test_the_temperature_undoes_a_scale(rng, scale):
     z, y = sampled(rng, scale=scale)

@@ -12,7 +12,6 @@ from fastmlp.table_training.recipe import Recipe, recipe_of
 from fastmlp.table_training.time_limit import affordable, expected_seconds, planned_in_time, seconds_per_epoch
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("n_nets, n_folds", [(1, 1), (5, 1), (2, 5)])
 @pytest.mark.parametrize("seconds", [0.01, 1.0, 7.0, 30.0, 300.0])
 def test_the_plan_is_within_the_limit_or_is_the_least(n_nets, n_folds, seconds):
@@ -68,7 +67,6 @@ def measured(rng, monkeypatch, fit_seconds, seconds):
     return seconds_per_epoch(lambda: None, Rows(X, X[:, 0]), None, recipe, seconds), len(n_fits)
 
 
-@pytest.mark.quick
 def test_a_measurement_is_long_enough_for_what_a_fit_costs_by_itself(rng, monkeypatch):
     found, _ = measured(rng, monkeypatch, [0.1], 600.0)
     assert 1.0 <= found <= 1.1, "16 steps of 0.01 s take 0.26 s, which would make 1.6 s an epoch"

@@ -55,7 +55,6 @@ def best_near(target):
     return lambda rate: -abs(math.log(rate / target))
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize(
     ("n", "epochs", "expected"),
     (
@@ -127,6 +126,7 @@ def test_a_gain_that_may_be_chance_is_none(rng, apart, is_chosen):
     assert (found.recipe != RECIPE) == is_chosen
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_search(rng):
     X = rng.normal(size=(40, 2))
 

@@ -1,7 +1,6 @@
 """Configurations of `tune`: what is drawn, which of them are trained together, and that the space is sound."""
 
 import numpy as np
-import pytest
 
 from fastmlp.table_training.recipe import QUALITIES, Recipe
 from fastmlp.table_training.tuning_configurations import (
@@ -21,7 +20,6 @@ def drawn(n=50, searched=SPACE, recipe=QUALITIES["good"]):
     return configurations(recipe, searched, n, N_ROWS, np.random.default_rng(0))
 
 
-@pytest.mark.quick
 def test_the_first_configuration_is_the_recipe():
     recipe = QUALITIES["good"]
     first, *others = drawn()

@@ -25,7 +25,6 @@ def log_losses(nets, rows):
     return [metrics.log_loss(rows.y, net.predict(rows.X), sample_weight=rows.weights) for net in nets]
 
 
-@pytest.mark.quick
 def test_log_loss_has_weights_and_no_smoothing(rows):
     for nets in (population(), population(label_smoothing=0.1)):
         np.testing.assert_allclose(scores_of(nets, rows, PLAIN).values, -np.array(log_losses(nets, rows)), rtol=1e-4)

@@ -15,7 +15,6 @@ def bad_cells_of(series):
     return BadCells.of(series, reading.bad, reading.n_present)
 
 
-@pytest.mark.quick
 def test_counts_of_pieces_are_those_of_the_whole():
     cells = pd.Series([1.0, "b", None, "a", "b", "na", 2.0, "c", "b", "a", 3.0, "d"], dtype=object)
     whole, parts = bad_cells_of(cells), BadCells()

@@ -42,7 +42,6 @@ def test_class_edges_equal_those_of_gini(rng):
     np.testing.assert_allclose(tree_edges(x, class_indicators(codes, 4), 9)[1:-1], thresholds, rtol=1e-6)
 
 
-@pytest.mark.quick
 def test_no_split_without_a_gain_or_enough_rows(rng):
     x = np.arange(100.0)
     assert tree_edges(x, np.ones((100, 1)), 48).tolist() == [0.0, 99.0], "constant targets"
@@ -65,7 +64,6 @@ def test_noise_gives_no_bins_however_many_rows(rng):
     assert sum(n_bins > 1 for n_bins in found) <= 4
 
 
-@pytest.mark.quick
 def test_the_scale_of_targets_and_other_outputs_do_not_matter(rng):
     x = rng.normal(size=1000)
     targets = (x > 0.5).astype(float)[:, None] + 0.3 * rng.normal(size=(1000, 1))

@@ -17,7 +17,6 @@ def scores_and_targets(kind, rng, n=800):
     return x[:, None], (signal[kind] + 0.3 * rng.normal(size=n))[:, None]
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize(("kind", "is_worth_it"), [("leaps", True), ("smooth", False), ("noise", False)])
 def test_bins_are_worth_it_where_targets_leap(kind, is_worth_it, rng):
     scores, targets = scores_and_targets(kind, rng)

@@ -164,7 +164,6 @@ def test_quantile_score_of_ties_is_that_of_their_mean_rank(rng):
 # ---- bins
 
 
-@pytest.mark.quick
 def test_bins_are_the_formula_of_the_score(rng):
     x = rng.exponential(size=400)
     column = NumericEncoding("piecewise_linear", 10, np.sin(3 * np.append(x, 0))[:, None]).fit(

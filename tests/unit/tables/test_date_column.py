@@ -24,7 +24,6 @@ def features(column, series):
     return out, column.encode(series, out)
 
 
-@pytest.mark.quick
 def test_time_and_cycles_are_the_features():
     series = dated()
     column, note = fit_column(series)

@@ -27,7 +27,6 @@ def periodic(n_inputs):
     return replace(PERIODIC_EMBEDDING, n_inputs=n_inputs)
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize(
     ("columns", "expected"),
     [

@@ -51,7 +51,6 @@ def encoded(columns, table):
         return str(error)
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("name", CELLS)
 @pytest.mark.parametrize("dtype", [None, object])
 def test_each_kind_of_cell(columns, table, name, dtype, monkeypatch):

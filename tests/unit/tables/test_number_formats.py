@@ -27,7 +27,6 @@ NUMBERS = {
 }
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("kind", LOOK_LIKE_NUMBERS)
 def test_texts_that_look_like_numbers_are_recognised(kind):
     texts, sign = LOOK_LIKE_NUMBERS[kind]

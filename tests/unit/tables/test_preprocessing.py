@@ -535,7 +535,6 @@ def test_ids_are_optional_in_files():
         Preprocessing.from_dict({**description, "ids": None})
 
 
-@pytest.mark.quick
 def test_few_rows_of_numbers_are_encoded_as_many_are(rng):
     """A table of few rows is read as one array if it holds finite numbers only, with the same features and errors."""
     k = np.arange(100)

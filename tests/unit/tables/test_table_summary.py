@@ -28,7 +28,6 @@ def fitted(summary, sample):
     return summary.fit(pd.Series(sample, name="x"), NumericEncoding())
 
 
-@pytest.mark.quick
 def test_moments_of_parts_are_those_of_the_whole():
     rng = np.random.default_rng(0)
     values = rng.normal(size=(1000, 2)) * [1.0, 5.0] + [1e6, -3.0]
@@ -51,7 +50,6 @@ def test_counts_of_pieces_add_up_and_stay_bounded(monkeypatch):
     assert (cells.n_present, cells.n_missing) == (140, 20)
 
 
-@pytest.mark.quick
 def test_a_sample_is_uniform_and_does_not_depend_on_the_pieces():
     n, n_most = 5000, 500
     whole, parts = RowSample(n_most), RowSample(n_most)
@@ -105,7 +103,6 @@ def test_pieces_without_a_cell_have_no_type():
 # ---- cells that are no numbers or no dates
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("first_is_text", [False, True])
 @pytest.mark.parametrize("all_text", [False, True])
 def test_text_among_numbers_is_counted_over_all_pieces(all_text, first_is_text):
@@ -139,7 +136,6 @@ def test_columns_of_the_category_type_stay_categories():
     assert column.categories == ("1", "2", "3")
 
 
-@pytest.mark.quick
 def test_notes_count_texts_that_were_forgotten(monkeypatch):
     monkeypatch.setattr(cell_counts, "MOST_COUNTED", 600)
     monkeypatch.setattr(bad_cells, "MOST_TEXTS", 10)

@@ -44,7 +44,6 @@ def features_of(column, cells):
     return pd.DataFrame(out, columns=column.feature_names), notes
 
 
-@pytest.mark.quick
 def test_a_feature_is_1_where_a_cell_has_the_word():
     column, note = fitted(texts())
     assert (column.kind, note, column.share) == ("text", "", 1.0)
@@ -228,6 +227,7 @@ def test_running_text_has_several_words_of_letters_in_half_of_the_cells():
 
 
 @pytest.mark.parametrize("named", [None, ("title",)], ids=["auto", "named"])
+@pytest.mark.slow
 def test_words_of_sorted_pieces_are_those_of_all_rows(named):
     colours = np.repeat(["red", "blue", "green", "white"], 7_000)
     table = pd.DataFrame({"title": [f"A {colour} car of lot {k}" for k, colour in enumerate(colours)]})

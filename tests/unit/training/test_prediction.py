@@ -103,6 +103,7 @@ def test_evaluation_has_other_buffers_than_a_prepared_prediction():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.slow
 def test_prepared_prediction_is_repeated_after_a_fork(fresh_python):
     done = fresh_python(FORKED)
     assert done.returncode == 0, done.stderr

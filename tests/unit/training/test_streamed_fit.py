@@ -43,7 +43,6 @@ def fit(source, y=None, limit=LIMIT, net=None, **options):
     return net, net.fit(source, y, memory_limit=limit, **options)
 
 
-@pytest.mark.quick
 def test_data_within_the_limit_give_the_bits_of_a_fit_in_memory(data):
     options = {"optimizer": "adam", "schedule": Cosine()}
     streamed, history = fit(Batches(*data), limit="1GB", net=make_net(dropout=0.2), **options)
@@ -67,7 +66,6 @@ def test_blocks_without_shuffling_give_the_bits_of_a_fit_in_memory(share, data, 
     np.testing.assert_allclose(history.accuracy, expected.accuracy, rtol=1e-9)
 
 
-@pytest.mark.quick
 def test_all_sources_of_the_same_rows_give_the_same_bits(data, tmp_path):
     X, y = data
     np.save(tmp_path / "X.npy", X)

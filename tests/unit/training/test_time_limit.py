@@ -20,7 +20,6 @@ def make(**settings):
     return MLP((4, 6, 3), **{"loss": "softmax_cross_entropy", "random_state": 0} | settings)
 
 
-@pytest.mark.quick
 def test_short_epochs_end_with_an_epoch(monkeypatch):
     clock = KernelClock(monkeypatch, step=1e-3)
     net = make()

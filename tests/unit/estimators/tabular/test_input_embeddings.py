@@ -35,7 +35,6 @@ def rows(rng):
     return X, np.sin(3 * X["size"].to_numpy())
 
 
-@pytest.mark.quick
 def test_periodic_nets_embed_all_columns(rows):
     X, y = rows
     model = TabularMLPRegressor(**SMALL, **PERIODIC).fit(X, y)
@@ -52,7 +51,6 @@ def test_periodic_nets_embed_all_columns(rows):
     np.testing.assert_allclose(model.predict(X[:1]), model.predict(X)[:1], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.quick
 def test_vectors_of_large_columns_beside_kept_features(rows):
     X, y = rows
     model = TabularMLPRegressor(**SMALL, **VECTORS).fit(X, y)
@@ -150,6 +148,7 @@ def test_mistakes_get_sentences(rows):
             TabularMLPRegressor(**SMALL, **settings).fit(X, y)
 
 
+@pytest.mark.slow
 def test_a_periodic_table_beyond_the_memory_limit(table, path, capsys):
     model = classifier(max_iter=1, **PERIODIC).fit(str(path), "kind", memory_limit=LIMIT)
     assert "in pieces" in capsys.readouterr().err

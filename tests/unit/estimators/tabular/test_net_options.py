@@ -34,7 +34,6 @@ def rows(rng):
     return X, X["a"].to_numpy() * X["b"].to_numpy()
 
 
-@pytest.mark.quick
 def test_options_reach_nets_optimiser_and_fit(rows):
     X, y = rows
     net = TabularMLPRegressor(**SMALL, net_options=ALL, numeric_encoding="standard").fit(X, y).net_

@@ -23,7 +23,6 @@ def table():
     return frame, 3 * np.sin(frame["a"]) + frame["b"] * (frame["c"] == "x"), (frame["a"] * frame["b"] > 1).map(str)
 
 
-@pytest.mark.quick
 def test_regressor_learns_and_its_file_predicts_the_same(table, tmp_path):
     X, y, _ = table
     model = TabularMLPRegressor(**SMALL | {"max_iter": 60}).fit(X, y)
@@ -77,7 +76,6 @@ def test_settings_of_nets_that_are_trained_apart_are_refused(settings, message, 
         TabularMLPRegressor(**SMALL | settings).fit(X, y)
 
 
-@pytest.mark.quick
 def test_nets_of_a_fold_share_weights_and_predict_the_rows_they_have_not_seen(table, tmp_path):
     X, _, y = table
     model = TabularMLPClassifier(**SMALL, n_folds=3, calibration="none").fit(X, y)

@@ -32,7 +32,6 @@ def test_what_needs_all_rows_in_memory_is_refused(settings, arguments, message, 
         classifier(**settings).fit(path, "kind", **{"memory_limit": LIMIT, **arguments})
 
 
-@pytest.mark.quick
 def test_wrong_names_and_missing_targets_are_refused(table, path):
     for source in (path, table):
         with pytest.raises(ValueError, match=r"Unknown column 'kinds'. Did you mean 'kind'\?"):
@@ -76,7 +75,6 @@ def test_errors_that_concern_all_rows_name_none(table, path):
             classifier().fit(mixed_pieces(pairs[:1] + others), None, memory_limit=LIMIT)
 
 
-@pytest.mark.quick
 @pytest.mark.slow
 def test_errors_of_a_folder_name_the_file(table, tmp_path):
     parts = [table[[*INPUTS, "kind"]][i : i + 500].reset_index(drop=True) for i in range(0, 1500, 500)]

@@ -16,7 +16,6 @@ from fastmlp.table_training import streamed_table  # noqa: E402
 from fastmlp.table_training.streamed_table import EncodedRows  # noqa: E402
 
 
-@pytest.mark.quick
 def test_a_table_within_the_limit_gives_the_bits_of_a_fit_in_memory(table):
     small = table.iloc[:1_500]
     expected = classifier().fit(small[INPUTS], small.kind)
@@ -41,7 +40,6 @@ def test_files_within_the_limit_give_the_bits_of_a_fit_in_memory(ending, table, 
         np.testing.assert_array_equal(found.net_.params, expected.net_.params)
 
 
-@pytest.mark.quick
 def test_a_table_beyond_the_limit_is_trained_on_from_disk(table, path, capsys):
     model = classifier(n_nets=2).fit(str(path), "kind", memory_limit=LIMIT)
     assert "read from disk in each epoch" in capsys.readouterr().err
@@ -53,6 +51,7 @@ def test_a_table_beyond_the_limit_is_trained_on_from_disk(table, path, capsys):
     assert model.columns_[3].categories == ("blue", "green", "red")
 
 
+@pytest.mark.slow
 def test_the_encoding_is_about_that_of_a_fit_in_memory(table, path):
     settings = {"max_iter": 1, "numeric_encoding": "quantile"}
     streamed = classifier(**settings).fit(path, "kind", memory_limit=LIMIT)
@@ -80,7 +79,6 @@ def test_all_sources_of_the_same_rows_give_the_same_bits(table, path):
         np.testing.assert_array_equal(found.net_.params, expected.net_.params)
 
 
-@pytest.mark.quick
 def test_categories_classes_and_missing_cells_of_the_last_rows_are_learned(table):
     last = N - 8
     X, y = table[INPUTS].copy(), table.kind.copy()
@@ -181,7 +179,6 @@ def test_targets_may_be_a_file_beside_a_file(kind, table, path, tmp_path):
     assert found.score(X, labels) == found.score(X, table.kind.to_numpy())
 
 
-@pytest.mark.quick
 def test_pieces_may_be_lists():
     pairs = [([[1.0, "a"], [2.0, "b"]], [1.0, 2.0]), ([[2.0, "a"], [3.0, "b"]], [2.0, 3.0])] * 20
     model = TabularMLPRegressor(**SETTINGS).fit(iter(pairs), None)
@@ -199,6 +196,7 @@ def test_encoded_rows_that_fit_are_trained_on_in_memory(table, capsys):
     assert model.net_.n_nets == 2
 
 
+@pytest.mark.slow
 def test_rows_that_are_encoded_a_few_at_a_time_have_the_same_bits(path, monkeypatch):
     fit = lambda: classifier(max_iter=1).fit(path, "kind", memory_limit=LIMIT)
     expected = fit()
@@ -238,7 +236,6 @@ def test_a_fit_to_kept_rows_does_not_read_the_table(estimator, target, table, tm
     assert len(reads) == 4
 
 
-@pytest.mark.quick
 def test_a_fit_that_fails_leaves_the_estimator_as_it_was(table, path):
     model = classifier(max_iter=1).fit(path, "kind", memory_limit=LIMIT)
     before = model.predict(table[INPUTS][:50])
@@ -257,7 +254,6 @@ def test_interrupted_fit_keeps_the_nets_that_had_begun(path, monkeypatch):
     assert np.isfinite(model.net_.params).all()
 
 
-@pytest.mark.quick
 @pytest.mark.slow
 def test_ctrl_c_in_the_first_epoch_keeps_the_net_that_had_begun(path, table, monkeypatch):
     with interrupted_stream(4, "_train_block", monkeypatch):

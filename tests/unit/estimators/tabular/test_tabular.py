@@ -369,7 +369,6 @@ def test_tabular_estimators_work_in_grid_search_and_pickle(table):
     assert not hasattr(clone(same), "net_")
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("kind", [TabularMLPClassifier, TabularMLPRegressor])
 @pytest.mark.parametrize("n_outputs", [1, 2])
 def test_bins_are_where_targets_leap(kind, n_outputs, rng):

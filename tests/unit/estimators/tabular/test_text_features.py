@@ -26,7 +26,6 @@ def table():
     return make_table()
 
 
-@pytest.mark.quick
 def test_words_are_learned_from_and_kept_in_the_file(table, tmp_path):
     X, y = table
     model = TabularMLPClassifier(**SMALL).fit(X, y)

@@ -25,7 +25,6 @@ def table(rng):
     return X, X["size"].to_numpy() + (X["colour"] == "red")
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("quality", QUALITIES)
 def test_presets_decide_the_number_of_nets(table, quality):
     X, score = table
@@ -517,7 +516,6 @@ def test_refit_trains_on_all_rows_for_the_epochs_found(table, n_nets):
         TabularMLPRegressor(refit=True, **settings).fit(X, score, validation_data=(X, score))
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize(
     "settings, arguments, said",
     [
@@ -561,7 +559,6 @@ def test_a_table_without_columns_raises(table):
         TabularMLPRegressor().fit(X[[]], score)
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 @pytest.mark.parametrize("warm_start", [False, True])
 def test_a_fit_that_fails_before_the_first_net_leaves_the_estimator_as_it_was(table, error, warm_start, monkeypatch):

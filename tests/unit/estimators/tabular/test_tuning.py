@@ -27,7 +27,6 @@ def labels(y):
     return np.where(y > 0, "yes", "no")
 
 
-@pytest.mark.quick
 def test_results_say_what_was_compared_and_chosen(table):
     X, y = table
     model = TabularMLPRegressor(tune=9, **SMALL).fit(X, y)
