@@ -14,6 +14,7 @@ from ..kernels.formulas.seeds import fit_seed
 from ..kernels.structs import Samples
 from ..training.epoch_metrics import FitMetrics
 from ..training.fit_options import Options
+from ..training.fits_on_threads import stop_of_fits
 from ..training.optimizer_state import checked_state
 from ..training.time_limit import TimeLimit
 from .fit_arguments import FitArguments
@@ -108,4 +109,5 @@ def fit_options(
         state=checked_state(optimizer_state),
         metrics=measured,
         time_limit=limit,
+        stop=stop_of_fits(),
     )

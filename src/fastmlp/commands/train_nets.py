@@ -19,7 +19,7 @@ from ..population_result import PopulationResult
 from ..table_training.budget import Budget
 from ..table_training.file_rows import FileRows
 from ..table_training.fit import Rows, continue_from, described, fit_nets, is_cut_short, make_nets, refit_recipe
-from ..table_training.folds import fit_each, fit_folds, fit_shared_folds, predicted_rows, share_by_fold
+from ..table_training.folds import fit_each, fit_folds, fit_shared_folds, folds_at_once, predicted_rows, share_by_fold
 from ..table_training.net_weights import with_greedy_weights, with_greedy_weights_in_folds
 from ..table_training.recipe import GREEDY, TEMPERATURE, Recipe
 from ..table_training.rows import first_held_out
@@ -301,7 +301,11 @@ def fit_all_folds(
     n_fits = recipe.n_folds if recipe.shared_weights else nets.n_nets
     fit_one = lambda net, rows, held_out, k: fit_nets(net, rows, held_out, recipe, budget=budget.part(n_fits - k))
     preprocessing = nets.preprocessing
-    found, z = (fit_shared_folds if recipe.shared_weights else fit_folds)(nets, rows, folds, fit_one)
+    if recipe.shared_weights:
+        found, z = fit_shared_folds(nets, rows, folds, fit_one)
+    else:
+        at_once = folds_at_once(recipe, nets.device, rows, budget)
+        found, z = fit_folds(nets, rows, folds, fit_one, at_once=at_once)
     found.nets.preprocessing = preprocessing
     outputs: dict[str, np.ndarray] = {}
 

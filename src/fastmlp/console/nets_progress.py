@@ -6,7 +6,8 @@ A fit shows itself by `progress_of_fit`: with a bar of its own, or as a part of 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from math import inf, isfinite, nan
 from typing import NamedTuple
 
@@ -116,11 +117,12 @@ class NetsInTraining:
             return best_of((self._best, *(part.find_best() for part in self._parts.values())))
 
 
-class NetsInTurn(Progress):
-    """Progress of fits one after another, as one: `with NetsInTurn(5) as all_nets: all_nets.begin(0); ...`.
+class SeveralFits(Progress):
+    """Progress of several fits as one: `with SeveralFits(5) as fits: with fits.fit(0): net.fit(...)`.
 
-    Fits on this thread show themselves in it, unless they are silent. With verbose=2, their lines begin with the number
-    of the fit.
+    A fit on the thread that is inside `fit(number)` shows itself in it, unless it is silent. With verbose=2, its lines
+    begin with the number. Fits may be on threads of their own; `refresh` then shows what they have done, on the thread
+    that has made this progress.
 
     total : number of fits
     unit : name of one of them
@@ -128,57 +130,76 @@ class NetsInTurn(Progress):
 
     def __init__(self, total: int, unit: str = "net"):
         super().__init__(total, 0, unit)
-        self._number, self._part, self._best = 0, PartProgress(1, lambda: None), BestScore()
+        self._thread = threading.get_ident()
+        self._parts: dict[int, PartProgress] = {}  # of the fits that have begun, by their numbers
+        self._lock = threading.Lock()
+        self._n_ended, self._best = 0, BestScore()  # of fits that have ended
 
-    def begin(self, number: int) -> None:
-        """Begin a fit; number : counted from 0"""
-        self._best = self.find_best()
-        self._number, self._part = number, PartProgress(1, lambda: None)
-
-    def part(self, n_epochs: int, verbose: int) -> PartProgress:
-        """Return the progress of the fit that has begun; verbose : of the fit, 1 or 2"""
-        if verbose == 1 and not self._watcher:
-            self._watcher = output_target()
-        self._best = self.find_best()  # of a fit that is made again
-        self._part = PartProgress(n_epochs, self._show_all, verbose)
-        return self._part
-
-    @property
-    def line_start(self) -> str:
-        return f"{self.unit} {self._number + 1:,}/{self.total:,}  "
-
-    def find_best(self) -> BestScore:
-        return best_of((self._best, self._part.find_best()))
-
-    def _show_all(self) -> None:
-        self.show(self._number + self._part.fraction, nan, self.find_best)
-
-    def __enter__(self) -> NetsInTurn:
+    def __enter__(self) -> SeveralFits:
         super().__enter__()
-        self._before, _open.whole = _whole(), self
         return self
 
-    def __exit__(self, *error: object) -> None:
-        _open.whole = self._before
-        super().__exit__(*error)
+    @contextmanager
+    def fit(self, number: int) -> Iterator[None]:
+        """Context of a fit on this thread; number : counted from 0"""
+        before, _open.place = _place(), (self, number)
+        try:
+            yield
+        finally:
+            _open.place = before
+            self._leave(number)
+            with self._lock:
+                self._n_ended += 1
+
+    def part(self, number: int, n_epochs: int, verbose: int) -> PartProgress:
+        """Return the progress of the fit with this number, which begins now; verbose : of the fit, 1 or 2"""
+        if verbose == 1 and not self._watcher:
+            self._watcher = output_target()
+        self._leave(number)  # of a fit that is made again
+        update = self.refresh if threading.get_ident() == self._thread else lambda: None
+        part = PartProgress(n_epochs, update, verbose)
+        with self._lock:
+            self._parts[number] = part
+        return part
+
+    def _leave(self, number: int) -> None:
+        with self._lock:
+            part = self._parts.pop(number, None)
+            if part is not None:
+                self._best = best_of((self._best, part.find_best()))
+
+    def find_best(self) -> BestScore:
+        with self._lock:
+            return best_of((self._best, *(part.find_best() for part in self._parts.values())))
+
+    def refresh(self) -> None:
+        """Show what is done."""
+        with self._lock:
+            done = self._n_ended + sum(part.fraction for part in self._parts.values())
+        self.show(done, nan, self.find_best)
 
 
-_open = threading.local()  # `whole`: the innermost NetsInTurn whose context is open on this thread
+_open = threading.local()  # `place`: the SeveralFits and number of the innermost `fit` whose context is open here
 
 
-def _whole() -> NetsInTurn | None:
-    return getattr(_open, "whole", None)
+def _place() -> tuple[SeveralFits, int] | None:
+    return getattr(_open, "place", None)
 
 
 def progress_of_fit(n_epochs: int, verbose: int, part: PartProgress | None = None) -> Progress | PartProgress:
     """Return the progress of a fit; part : what shows it as a part of a whole, if that is known"""
     if part is not None:
         return part
-    whole = _whole() if verbose else None
-    return Progress(n_epochs, verbose, bar=verbose < 2) if whole is None else whole.part(n_epochs, verbose)
+    place = _place() if verbose else None
+    if place is None:
+        return Progress(n_epochs, verbose, bar=verbose < 2)
+    fits, number = place
+    return fits.part(number, n_epochs, verbose)
 
 
 def line_start() -> str:
     """Return what lines of verbose=2 begin with, on this thread: the number of the fit among several, or ""."""
-    whole = _whole()
-    return "" if whole is None else whole.line_start
+    if (place := _place()) is None:
+        return ""
+    fits, number = place
+    return f"{fits.unit} {number + 1:,}/{fits.total:,}  "

@@ -27,6 +27,7 @@ from ..kernels.structs import (
     n_weight_copies,
     rounds_to_bfloat16,
 )
+from ..memory_check import memory_bytes
 from ..network.spec import Network
 from ..thread_count import n_threads_available, threads_setting
 from . import gpu_costs, thresholds
@@ -261,6 +262,30 @@ def lanes_from(network: Network, rows: int, shuffle: bool) -> float:
 def one_by_one_threads(device: Device, n_nets: int) -> int:
     """Return the number of threads that train nets one by one, a net each; on a GPU one thread launches all."""
     return max(1, min(n_threads_available(), n_nets)) if device.is_host else 1
+
+
+class FitsAtOnce(NamedTuple):
+    """Several fits of single nets: how many run at the same time, and how many threads each of them has."""
+
+    n_fits: int
+    n_threads: int
+
+
+IN_TURN = FitsAtOnce(1, 0)  # one after another, on this thread; each fit chooses its threads
+
+
+def choose_fits_at_once(device: Device, n_fits: int, n_bytes: int) -> FitsAtOnce:
+    """Choose how many of several fits, each with rows of its own, run at the same time, in equal turns.
+
+    n_bytes : of the rows that each fit copies
+    """
+    n_threads = n_threads_available()
+    most = min(n_fits, n_threads, int(thresholds.COPIES_SHARE * memory_bytes()) // max(1, n_bytes))
+    if most < 2 or not device.is_host:
+        return IN_TURN
+    n_turns = -(-n_fits // most)
+    at_once = -(-n_fits // n_turns)
+    return FitsAtOnce(at_once, n_threads // at_once)
 
 
 class SharedChoice(NamedTuple):

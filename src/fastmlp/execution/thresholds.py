@@ -61,6 +61,7 @@ STEP_PER_THREAD = 1_500_000  # multiply-adds of a step that pay for one more thr
 CALL_PER_THREAD = 3_000_000  # multiply-adds of a kernel call that pay for waking one more thread
 PASS_PER_THREAD = 4_500_000  # multiply-adds of a forward pass; they have less work around them than those of a step
 ROWS_PER_THREAD = EVALUATION_CHUNK_ROWS  # fewest samples of a thread
+COPIES_SHARE = 0.1  # of the memory: what fits at the same time may take for copies of rows, one for each fit
 # Weights that a thread reads for one sample, at least: to wake a second one takes 130 us
 # (bench/log/README.md#one-row-threads).
 WEIGHTS_PER_THREAD = 1_500_000

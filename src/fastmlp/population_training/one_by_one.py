@@ -19,13 +19,12 @@ from ..errors import is_per_net
 from ..execution.dispatch import one_by_one_threads
 from ..execution.plan import Plan
 from ..history import History
-from ..kernels.jit import interrupts
-from ..kernels.jit.compile_time import add_wait, compile_seconds
 from ..kernels.structs import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
 from ..memory_check import check_epochs
 from ..optimizers import settings_of
 from ..training.fit_loop import Fit
 from ..training.fit_options import Options
+from ..training.fits_on_threads import run_on_threads
 from ..training.time_limit import OutOfTime, TimeLimit
 from .saving import PopulationSaver
 from .task import PopulationOutcome, PopulationTask
@@ -38,7 +37,6 @@ STATUS = {
     "interrupt": RUNNING,
     "time_limit": RUNNING,
 }
-SHOW_EVERY = 0.02  # seconds between updates of the progress bar
 
 
 def train_one_by_one(
@@ -60,8 +58,6 @@ def train_one_by_one(
     After a KeyboardInterrupt or OutOfTime every net has the parameters reached so far or, with early stopping, those of
     its best epoch.
     """
-    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait  # takes longer than this module
-
     check_epochs(n_epochs, task.n_batches, 2 if task.held_out is None else 4)
     stop, before = Event(), progress.done
     show = lambda nets: progress.show(before + nets.done, float("nan"), nets.find_best)
@@ -69,11 +65,9 @@ def train_one_by_one(
     waiting = iter(members.tolist())
     in_training = NetsInTraining(n_epochs, show) if n_threads == 1 else NetsInTraining(n_epochs)
     seconds_left = None if task.time_limit is None else task.time_limit.left()
-    waits = [0.0]  # seconds for which each thread has waited for kernels to compile
 
     def work() -> None:
         with task.device.on(), CompileNotices(task.verbose > 0):
-            waited_before = compile_seconds()
             trainer = NetTrainer(task, n_epochs, stop, saver, seconds_left, in_training)
             try:
                 for net in waiting:  # the threads share a list iterator, which gives each net to one thread
@@ -84,27 +78,10 @@ def train_one_by_one(
                         show(in_training)
             finally:
                 trainer.release()
-                waits.append(compile_seconds() - waited_before)
 
     if n_threads == 1:  # in this thread, since starting and joining another one takes a millisecond
         return work()
-    with ThreadPoolExecutor(n_threads) as pool:
-        try:
-            with interrupts.deferred():  # a pool interrupted while it starts a thread would not wait for it
-                futures = [pool.submit(work) for _ in range(n_threads)]
-            while (done := wait(futures, SHOW_EVERY, FIRST_EXCEPTION)).not_done:
-                for future in done.done:
-                    future.result()
-                show(in_training)
-            for future in futures:
-                future.result()
-            show(in_training)
-        except BaseException:
-            with interrupts.deferred():  # all threads must have ended before the caller uses the nets
-                stop.set()
-                pool.shutdown()
-            raise
-    add_wait(max(waits))
+    run_on_threads(work, n_threads, stop, lambda: show(in_training))
 
 
 class NetTrainer:

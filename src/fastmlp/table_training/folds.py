@@ -8,12 +8,17 @@ it: the out-of-fold prediction.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from threading import Event
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..class_probabilities import logits
-from ..console.nets_progress import NetsInTurn
+from ..console.nets_progress import SeveralFits
+from ..console.stopwatch import Stopwatch
+from ..devices import Device
+from ..execution.dispatch import IN_TURN, FitsAtOnce, choose_fits_at_once
 from ..history import History
 from ..mlp import MLP
 from ..network.shared_weights import SharedLayout
@@ -21,13 +26,17 @@ from ..population import Population, subset_of
 from ..population_result import PopulationResult
 from ..population_training.from_histories import result_of_histories
 from ..population_training.joined_results import joined_results
+from ..thread_count import using_threads
+from ..training.fits_on_threads import ending_with, run_on_threads
 from ..training.interruption import was_interrupted
+from .budget import Budget
 from .fit import history_or_result
+from .recipe import Recipe
 from .rows import Rows
 
 
 class TrainedNets(NamedTuple):
-    """Nets that were trained one after another, or in groups one after another.
+    """Nets that were trained each by itself, or in groups.
 
     nets : those that had begun, or else the first, with the result of their fits; the mean of their outputs predicts
     histories : the history of each net; empty for groups
@@ -41,8 +50,8 @@ class TrainedNets(NamedTuple):
     interrupted: bool
 
 
-class PartsInTurn(NamedTuple):
-    """Parts of a population that were trained one after another.
+class TrainedParts(NamedTuple):
+    """Parts of a population that were trained each by itself.
 
     nets : those of the parts that had begun, or else of the first
     parts : these parts, an MLP or a Population each
@@ -120,12 +129,24 @@ class OutOfFoldLogits:
         self.logits[places, np.flatnonzero(self._numbers == fold)] = z
 
 
+def folds_at_once(recipe: Recipe, device: Device, rows: Rows, budget: Budget) -> FitsAtOnce:
+    """Choose how many nets of folds are trained at the same time on a CPU: as many as there are threads.
+
+    A step of a net for a table has too little work to keep several threads busy (bench/log/README.md#folds-at-once).
+    Where time is limited, nets are trained one after another, so that those that there is time for are whole.
+    """
+    if budget.is_limited or recipe.shared_weights:
+        return IN_TURN
+    return choose_fits_at_once(device, recipe.n_nets_of_all_folds, rows.n_bytes)
+
+
 def fit_folds(
     nets: Population,
     rows: Rows,
     folds: np.ndarray,
     fit_one: Callable[[MLP, Rows, Rows, int], History],
     monitor: str = "validation_loss",
+    at_once: FitsAtOnce = IN_TURN,
 ) -> tuple[TrainedNets, np.ndarray]:
     """Train each net of a population without one fold, and return (trained nets, logits of all rows).
 
@@ -133,6 +154,7 @@ def fit_folds(
     folds : (n_rows,) fold of each row
     fit_one : function (net, training rows, held-out rows, number of the net) that trains an MLP
     monitor : name of the record that its early stopping looks at
+    at_once : how many nets are trained at the same time
 
     The logits are those of OutOfFoldLogits.
     """
@@ -142,16 +164,22 @@ def fit_folds(
         fit = lambda of_fold, training, held_out: fit_one(of_fold, training, held_out, k)
         return predictions.fit_and_predict(k // predictions.n_each, net, k % predictions.n_each, fit)
 
-    return fit_each(nets, fit_without_fold, monitor), predictions.logits
+    return fit_each(nets, fit_without_fold, monitor, at_once), predictions.logits
 
 
-def fit_each(nets: Population, fit_one: Callable[[MLP, int], History], monitor: str = "validation_loss") -> TrainedNets:
-    """Train the nets of a population one after another. Ctrl-C ends the training.
+def fit_each(
+    nets: Population,
+    fit_one: Callable[[MLP, int], History],
+    monitor: str = "validation_loss",
+    at_once: FitsAtOnce = IN_TURN,
+) -> TrainedNets:
+    """Train the nets of a population each by itself. Ctrl-C ends the training.
 
     Nets that have not begun are left out, after Ctrl-C or for want of time; if none has, the first one is kept.
 
     fit_one : function (net, number of the net) that trains an MLP
     monitor : name of the record that its early stopping looks at
+    at_once : how many nets are trained at the same time
 
     Raises
     ------
@@ -164,69 +192,92 @@ def fit_each(nets: Population, fit_one: Callable[[MLP, int], History], monitor: 
         found.fits = nets.fits
         return found
 
-    return _with_histories(_fit_in_turn(nets, range(nets.n_nets), net, fit_one), monitor)
+    watch = Stopwatch()
+    return _with_histories(_fit_parts(nets, range(nets.n_nets), net, fit_one, at_once), watch, monitor)
 
 
-def trained_nets(nets: Population, trained: Mapping[int, MLP], interrupted: bool) -> TrainedNets:
+def trained_nets(nets: Population, trained: Mapping[int, MLP], watch: Stopwatch, interrupted: bool) -> TrainedNets:
     """Return nets that were trained each by itself, in any order, as fit_each does.
 
     nets : Population     its parameters are written, and its number of fits
     trained : nets by their numbers, one or more; those that are missing have not begun
+    watch : runs since the training has begun
     interrupted : whether Ctrl-C has ended the training
     """
-    numbers = sorted(trained)
-    return _with_histories(_kept_parts(nets, numbers, [trained[k] for k in numbers], interrupted), "validation_loss")
+    return _with_histories(_kept_parts(nets, range(nets.n_nets), trained, interrupted), watch, "validation_loss")
 
 
-def _with_histories(trained: PartsInTurn, monitor: str) -> TrainedNets:
+def _with_histories(trained: TrainedParts, watch: Stopwatch, monitor: str) -> TrainedNets:
     histories = [part.history for part in trained.parts if part.history is not None]
-    trained.nets.result = result_of_histories(histories, trained.interrupted, monitor)
+    result = result_of_histories(histories, trained.interrupted, monitor)
+    seconds, compile_seconds = watch.read()  # nets that were trained at the same time share them
+    trained.nets.result = replace(result, seconds=seconds, compile_seconds=compile_seconds)
     return TrainedNets(trained.nets, histories, trained.n_begun, trained.interrupted)
 
 
-def _fit_in_turn(
-    nets: Population, places: Sequence[int | slice], part_at: Callable[[Any], Any], fit: Callable[[Any, int], Any]
-) -> PartsInTurn:
-    """Train parts of a population one after another, until Ctrl-C, and write what they have learnt to the population.
+def _fit_parts(
+    nets: Population,
+    places: Sequence[int | slice],
+    part_at: Callable[[Any], Any],
+    fit: Callable[[Any, int], Any],
+    at_once: FitsAtOnce = IN_TURN,
+) -> TrainedParts:
+    """Train parts of a population each by itself, until Ctrl-C, and write what they have learnt to the population.
 
     nets : Population     its parameters are written, and its number of fits
     places : place of each part among the nets
     part_at : function (place) that returns the untrained MLP or Population of the part
     fit : function (part, number of the part) that trains it, and returns its History or PopulationResult
+    at_once : how many parts are trained at the same time
     """
-    tried: list[Any] = []
-    interrupted = False
+    tried: dict[int, Any] = {}
+    stop, waiting = Event(), iter(range(len(places)))
+
+    def work() -> None:
+        for k in waiting:  # threads share the iterator, which gives each part to one of them
+            if stop.is_set():
+                return
+            tried[k] = part_at(places[k])
+            with progress.fit(k):
+                if was_interrupted(fit(tried[k], k)):
+                    stop.set()
+
+    def work_on_a_thread() -> None:
+        with using_threads(at_once.n_threads), ending_with(stop):
+            work()
+
     try:
-        with NetsInTurn(len(places), "fold" if isinstance(places[0], slice) else "net") as progress:
-            for k, place in enumerate(places):
-                tried.append(part_at(place))
-                progress.begin(k)
-                if interrupted := was_interrupted(fit(tried[k], k)):
-                    break
+        with SeveralFits(len(places), "fold" if isinstance(places[0], slice) else "net") as progress:
+            if at_once.n_fits == 1:
+                work()
+            else:
+                run_on_threads(work_on_a_thread, at_once.n_fits, stop, progress.refresh)
     except KeyboardInterrupt:  # before or after the epochs of a part
-        interrupted = True
-        if not any(has_begun(part, nets.params[place]) for place, part in zip(places, tried, strict=False)):
+        stop.set()
+        if not any(has_begun(part, nets.params[places[k]]) for k, part in tried.items()):
             raise
-    return _kept_parts(nets, places, tried, interrupted)
+    return _kept_parts(nets, places, tried, stop.is_set())
 
 
-def _kept_parts(nets: Population, places: Sequence[int | slice], tried: list[Any], interrupted: bool) -> PartsInTurn:
+def _kept_parts(
+    nets: Population, places: Sequence[int | slice], tried: Mapping[int, Any], interrupted: bool
+) -> TrainedParts:
     """Return a population of the nets that have begun, with what they have learnt; of the first part if there are none.
 
     nets : Population     its parameters are written, and its number of fits
     places : place of each part among the nets
-    tried : the first parts, or all of them, an MLP or a Population each
+    tried : parts by their numbers, one or more, an MLP or a Population each; those that are missing have not begun
     """
-    begun = [k for k, part in enumerate(tried) if has_begun(part, nets.params[places[k]])]
+    begun = sorted(k for k, part in tried.items() if has_begun(part, nets.params[places[k]]))
     for k in begun:
         nets.params[places[k]] = tried[k].params
-    kept = begun or [0]
+    kept = begun or [min(tried)]
     numbers = np.arange(nets.n_nets)
     chosen = np.concatenate([np.atleast_1d(numbers[places[k]]) for k in kept])
     if len(chosen) < nets.n_nets:
         nets = subset_of(nets, chosen)
     nets.fits += 1
-    return PartsInTurn(nets, [tried[k] for k in kept], len(begun), interrupted)
+    return TrainedParts(nets, [tried[k] for k in kept], len(begun), interrupted)
 
 
 def has_begun(nets: Any, before: np.ndarray) -> bool:
@@ -308,7 +359,7 @@ def fit_shared_folds(
         return predictions.fit_and_predict(k, group, slice(None), fit)
 
     places = [members_of_fold(k, predictions.n_each) for k in range(predictions.n_folds)]
-    trained = _fit_in_turn(nets, places, group_at, fit_without_fold)
+    trained = _fit_parts(nets, places, group_at, fit_without_fold)
     results = [group.result for group in trained.parts if group.result is not None]
     trained.nets.result = joined_results(results, trained.interrupted)
     found = TrainedNets(trained.nets, [], trained.n_begun * predictions.n_each, trained.interrupted)

@@ -10,6 +10,7 @@ import numpy as np
 from ..api.with_executor import device_on_workers, workers_for
 from ..class_probabilities import logits
 from ..console.progress_bar import Progress
+from ..console.stopwatch import Stopwatch
 from ..devices import Device
 from ..executors.tasks import Task, Tasks, check_version, version_here
 from ..executors.worker_device import device_here
@@ -118,7 +119,8 @@ def fit_folds_on_workers(
     executor : as for Population.fit
     nets, rows, folds : as for fit_folds
     """
+    watch = Stopwatch()
     with workers_for(executor) as workers:
         fit = FoldsOnWorkers(workers, nets, rows, folds, recipe)
         interrupted = fit.run(verbose)
-    return trained_nets(nets, fit.trained, interrupted), fit.out_of_fold.logits
+    return trained_nets(nets, fit.trained, watch, interrupted), fit.out_of_fold.logits

@@ -31,6 +31,10 @@ class Rows(NamedTuple):
     def n_features(self) -> int:
         return self.X.shape[1]
 
+    @property
+    def n_bytes(self) -> int:
+        return sum(array.nbytes for array in self if array is not None)
+
     def joined(self, other: Rows) -> Rows:
         """Return these rows and others after them; both have weights, or neither."""
         weights = None if self.weights is None else np.concatenate([self.weights, other.weights])  # type: ignore[list-item]

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..errors import DivergenceWarning, counted
+from ..thread_count import using_threads
 from ..training.interruption import require_complete
 from .budget import Budget
 from .file_rows import FileRows
 from .fit import Rows, fit_nets
+from .folds import folds_at_once
 from .recipe import Recipe
 from .rows import first_held_out
 
@@ -125,7 +128,7 @@ def planned_in_time(
     """
     if not budget.is_limited:
         return recipe, ""
-    seconds = n_times * _seconds_of_all(recipe, make, rows, held_out, folds, budget.left())
+    seconds = n_times * _seconds_of_all(recipe, make, rows, held_out, folds, budget)
     planned, note = affordable(recipe, seconds, budget.left())
     share = planned.n_nets_of_all_folds / recipe.n_nets_of_all_folds
     budget.completes_epoch = seconds * share <= max(budget.seconds, SHORT_EPOCHS)
@@ -140,7 +143,7 @@ def expected_seconds(
     folds: np.ndarray | None,
 ) -> float:
     """Return about how long a training takes if no net stops early; parameters as of planned_in_time."""
-    return recipe.epochs * _seconds_of_all(recipe, make, rows, held_out, folds, 0.0)
+    return recipe.epochs * _seconds_of_all(recipe, make, rows, held_out, folds, Budget())
 
 
 def _seconds_of_all(
@@ -149,17 +152,23 @@ def _seconds_of_all(
     rows: Rows | FileRows,
     held_out: Rows | None,
     folds: np.ndarray | None,
-    seconds: float,
+    budget: Budget,
 ) -> float:
-    """Return how long an epoch of all nets takes; seconds : that are left for all"""
-    measured, n_fits = recipe, 1
-    if folds is not None:  # nets are trained one after another
+    """Return how long an epoch of all nets takes; budget : the time that is left for all"""
+    measured, n_turns = recipe, 1.0
+    threads: AbstractContextManager[None] = nullcontext()
+    if folds is not None:  # nets are trained each by itself
         assert isinstance(rows, Rows)
-        measured, n_fits = replace(recipe, n_nets=1, n_folds=1), recipe.n_nets_of_all_folds
+        measured, n_turns = replace(recipe, n_nets=1, n_folds=1), recipe.n_nets_of_all_folds
         if recipe.shared_weights:  # those of a fold are trained together
-            measured, n_fits = replace(recipe, n_folds=1), recipe.n_folds
+            measured, n_turns = replace(recipe, n_folds=1), recipe.n_folds
+        at_once = folds_at_once(recipe, make(measured).device, rows, budget)
+        if at_once.n_fits > 1:
+            n_turns, threads = n_turns / at_once.n_fits, using_threads(at_once.n_threads)
         rows, held_out = first_held_out(rows, folds)
-    return n_fits * seconds_per_epoch(lambda: make(measured), rows, held_out, recipe, seconds)
+    with threads:
+        seconds = budget.left() if budget.is_limited else 0.0
+        return n_turns * seconds_per_epoch(lambda: make(measured), rows, held_out, recipe, seconds)
 
 
 def about(seconds: float) -> str:

@@ -146,6 +146,7 @@ def test_ctrl_c_after_a_training_saves_the_nets_beside_the_output(
         return original(*arguments)
 
     monkeypatch.setattr(place, interrupted)
+    monkeypatch.setenv("FASTMLP_NUM_THREADS", "1")  # nets in turn
     before = files(tmp_path)
     result = train("--epochs", 2, *options)
     assert result.exit_code == 130

@@ -180,7 +180,7 @@ def test_interruption_keeps_finished_nets(sizes, monkeypatch):
                 raise KeyboardInterrupt
 
     monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", show)
-    monkeypatch.setattr(fastmlp.population_training.one_by_one, "SHOW_EVERY", 0.001)
+    monkeypatch.setattr(fastmlp.training.fits_on_threads, "SHOW_EVERY", 0.001)
     monkeypatch.setattr(fastmlp.population_training.together, "FIRST_CALL", 1e4)
     monkeypatch.setattr(fastmlp.population_training.together, "CALL_SECONDS", (0.0, 0.0))
     pop = Population(sizes, 60, random_state=0)
@@ -270,7 +270,7 @@ def test_interruption_of_one_by_one_training_on_two_threads(monkeypatch):
 
     monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", show)
     monkeypatch.setattr(fastmlp.population_training.one_by_one, "one_by_one_threads", lambda *_: 2)
-    monkeypatch.setattr(fastmlp.population_training.one_by_one, "SHOW_EVERY", 0.001)
+    monkeypatch.setattr(fastmlp.training.fits_on_threads, "SHOW_EVERY", 0.001)
     X = np.random.default_rng(0).normal(size=(500, 20))
     result = Population((20, 50, 1), 3, random_state=0).fit(X, X[:, 0], epochs=10**6, verbose=0)
     assert result.interrupted

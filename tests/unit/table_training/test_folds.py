@@ -1,14 +1,22 @@
 """Nets that are trained without one fold each."""
 
+import signal
+import threading
+import warnings
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from interrupted_fits import with_sigint
 
-from fastmlp import Population
+from fastmlp import DivergenceWarning, Population
 from fastmlp.class_probabilities import logits
+from fastmlp.devices import resolve
+from fastmlp.execution.dispatch import IN_TURN, FitsAtOnce
 from fastmlp.population_training.from_histories import result_of_histories
+from fastmlp.table_training.budget import Budget
 from fastmlp.table_training.fit import Rows, fit_nets
-from fastmlp.table_training.folds import fit_folds, fold_numbers
+from fastmlp.table_training.folds import fit_folds, fold_numbers, folds_at_once
 from fastmlp.table_training.recipe import Recipe
 
 SMALL = Recipe(hidden=(8,), epochs=3, dropout=0.0)
@@ -134,3 +142,95 @@ def test_ctrl_c_before_the_first_net_has_begun_is_raised(rows, rng, monkeypatch)
     fit_one = lambda net, training, held_out, k: fit_nets(net, training, held_out, SMALL, verbose=0)
     with pytest.raises(KeyboardInterrupt):
         fit_folds(nets(), rows, fold_numbers(None, 60, 3, rng), fit_one)
+
+
+# ---- several at the same time
+
+
+def fit_small(net, training, held_out, k):
+    return fit_nets(net, training, held_out, SMALL, verbose=0)
+
+
+@pytest.mark.parametrize("at_once", [FitsAtOnce(2, 1), FitsAtOnce(6, 2)])
+def test_nets_at_the_same_time_have_the_bits_of_nets_in_turn(rows, rng, at_once):
+    folds = fold_numbers(None, 60, 3, rng)
+    found, outputs = fit_folds(nets(), rows, folds, fit_small, at_once=at_once)
+    expected, expected_outputs = fit_folds(nets(), rows, folds, fit_small)
+    np.testing.assert_array_equal(found.nets.params, expected.nets.params)
+    np.testing.assert_array_equal(outputs, expected_outputs)
+    for history, other in zip(found.histories, expected.histories, strict=True):
+        np.testing.assert_array_equal(history.validation_loss, other.validation_loss)
+    assert (found.n_begun, found.interrupted, found.nets.fits) == (6, False, 1)
+
+
+def test_as_many_nets_are_trained_at_the_same_time_as_are_asked_for(rows, rng):
+    meeting, threads = threading.Barrier(3), set()
+
+    def fit_one(net, training, held_out, k):
+        meeting.wait(30)  # fails if fewer than three come
+        threads.add(threading.get_ident())
+        return fit_small(net, training, held_out, k)
+
+    fit_folds(nets(), rows, fold_numbers(None, 60, 3, rng), fit_one, at_once=FitsAtOnce(3, 1))
+    assert len(threads) == 3
+    assert threading.get_ident() not in threads
+
+
+LONG = Recipe(hidden=(8,), epochs=1_000_000, dropout=0.0, patience=1_000_000)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_ends_all_nets_that_are_in_training(rows, rng):
+    meeting = threading.Barrier(2, lambda: threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start())
+
+    def fit_one(net, training, held_out, k):
+        meeting.wait()
+        return fit_nets(net, training, held_out, LONG, verbose=0)
+
+    folds = fold_numbers(None, 60, 3, rng)
+    found, outputs = fit_folds(nets(), rows, folds, fit_one, at_once=FitsAtOnce(2, 1))
+    assert (found.interrupted, found.n_begun, found.nets.n_nets) == (True, 2, 2)
+    assert found.nets.result.stopped_by.tolist() == ["interrupt", "interrupt"]
+    assert (found.nets.result.epochs > 0).all()
+    assert np.isfinite(found.nets.params).all()
+    assert np.isfinite(outputs[:, folds == 0]).all()
+    assert np.isnan(outputs[:, folds > 0]).all()
+
+
+def test_an_error_of_one_net_ends_the_others(rows, rng):
+    meeting, ended = threading.Barrier(2), []
+
+    def fit_one(net, training, held_out, k):
+        meeting.wait()
+        if k == 1:
+            raise RuntimeError("net 1 fails")
+        ended.append(fit_nets(net, training, held_out, LONG, verbose=0).stopped_by)
+        return net.history
+
+    with pytest.raises(RuntimeError, match="net 1 fails"):
+        fit_folds(nets(), rows, fold_numbers(None, 60, 3, rng), fit_one, at_once=FitsAtOnce(2, 1))
+    assert ended == ["interrupt"]
+
+
+def test_warnings_of_nets_at_the_same_time_are_at_the_line_of_the_caller(rows, rng):
+    diverging = Recipe(hidden=(8,), epochs=50, dropout=0.0, learning_rate=1e30)
+    fit_one = lambda net, training, held_out, k: fit_nets(net, training, held_out, diverging, verbose=0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit_folds(nets(), rows, fold_numbers(None, 60, 3, rng), fit_one, at_once=FitsAtOnce(2, 1))
+    assert {warning.category for warning in caught} == {DivergenceWarning}
+    assert {warning.filename for warning in caught} == {__file__}
+    assert len(caught) == 6
+
+
+def test_how_many_nets_of_folds_are_trained_at_the_same_time(rows, monkeypatch):
+    recipe, cpu = Recipe(n_nets=1, n_folds=5), resolve("cpu")
+    chosen = {}
+    for n_threads in (1, 2, 3, 4, 5, 16):
+        monkeypatch.setenv("FASTMLP_NUM_THREADS", str(n_threads))
+        chosen[n_threads] = tuple(folds_at_once(recipe, cpu, rows, Budget()))
+    assert chosen == {1: IN_TURN, 2: (2, 1), 3: (3, 1), 4: (3, 1), 5: (5, 1), 16: (5, 3)}
+    assert folds_at_once(recipe, cpu, rows, Budget(10.0)) == IN_TURN
+    assert folds_at_once(replace(recipe, n_nets=2, shared_weights=True), cpu, rows, Budget()) == IN_TURN
+    monkeypatch.setattr("fastmlp.execution.dispatch.memory_bytes", lambda: 25 * rows.n_bytes)
+    assert folds_at_once(recipe, cpu, rows, Budget()) == (2, 8)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from fastmlp.devices import resolve
 from fastmlp.table_training import time_limit
 from fastmlp.table_training.budget import Budget
 from fastmlp.table_training.fit import Rows, make_nets
@@ -98,11 +99,13 @@ def test_ctrl_c_in_a_measurement_is_not_lost(rng, monkeypatch):
         seconds_per_epoch(lambda: None, Rows(X, X[:, 0]), None, Recipe(), 9.0)
 
 
-@pytest.mark.parametrize("n_folds", [1, 5])
-def test_the_expected_time_is_that_of_all_epochs_and_nets(rng, monkeypatch, n_folds):
+@pytest.mark.parametrize("n_folds, n_threads, expected", [(1, 1, 60.0), (1, 4, 60.0), (5, 1, 600.0), (5, 4, 150.0)])
+def test_the_expected_time_is_that_of_all_epochs_and_nets(rng, monkeypatch, n_folds, n_threads, expected):
+    monkeypatch.setenv("FASTMLP_NUM_THREADS", str(n_threads))
     X = rng.normal(size=(100, 2)).astype(np.float32)
     recipe = Recipe(n_nets=2, n_folds=n_folds, epochs=30)
     folds = np.arange(100) % n_folds if n_folds > 1 else None
     monkeypatch.setattr(time_limit, "seconds_per_epoch", lambda *_: 2.0)
-    found = expected_seconds(recipe, lambda _: None, Rows(X, X[:, 0]), None, folds)
-    assert found == (600.0 if n_folds > 1 else 60.0)
+    nets = SimpleNamespace(device=resolve("cpu"))
+    found = expected_seconds(recipe, lambda _: nets, Rows(X, X[:, 0]), None, folds)
+    assert found == expected, "four of ten nets at the same time"

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...callbacks import VALIDATION, as_callbacks
+from ...execution.dispatch import IN_TURN
 from ...history import History
 from ...kernels.jit import interrupts
 from ...mlp import MLP
@@ -17,7 +18,15 @@ from ...population_result import PopulationResult
 from ...table_training.budget import Budget
 from ...table_training.file_rows import FileRows
 from ...table_training.fit import Rows, continue_from, fit_nets, is_cut_short, make_nets, refit_recipe
-from ...table_training.folds import TrainedNets, fit_each, fit_folds, fit_shared_folds, fold_numbers, share_by_fold
+from ...table_training.folds import (
+    TrainedNets,
+    fit_each,
+    fit_folds,
+    fit_shared_folds,
+    fold_numbers,
+    folds_at_once,
+    share_by_fold,
+)
 from ...table_training.folds_on_workers import fit_folds_on_workers
 from ...table_training.recipe import Recipe
 from ...table_training.rows import first_held_out
@@ -271,7 +280,9 @@ def train_folds(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe) -> No
     elif recipe.shared_weights:
         found, z = fit_shared_folds(nets, task.rows, task.folds, fit_group)
     else:
-        found, z = fit_folds(nets, task.rows, task.folds, fit, monitored(estimator.eval_metric))
+        in_turn = observes_epochs(estimator) or task.observed.is_observed  # by functions that may not be for threads
+        at_once = IN_TURN if in_turn else folds_at_once(recipe, nets.device, task.rows, task.budget)
+        found, z = fit_folds(nets, task.rows, task.folds, fit, monitored(estimator.eval_metric), at_once)
     keep_trained(estimator, nets, found)
     with keeping_nets():
         weigh_and_calibrate_folds(estimator, nets.n_nets, found, z, task.rows, task.folds, recipe)

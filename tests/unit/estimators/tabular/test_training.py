@@ -1,6 +1,8 @@
 """Presets, folds and the other parameters of the tabular estimators that decide how their nets are trained."""
 
 import pkgutil
+import signal
+import threading
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from sklearn.base import clone
 import fastmlp
 from fastmlp import MLP, Population, TabularMLPClassifier, TabularMLPRegressor
 from fastmlp.schedules import Cosine
+from fastmlp.table_training import folds
 from fastmlp.table_training.recipe import QUALITIES
 
 SMALL = {"hidden_layer_sizes": (16,), "max_iter": 20, "random_state": 0, "device": "cpu"}
@@ -267,6 +270,7 @@ def test_ctrl_c_keeps_the_folds_that_were_trained(table, monkeypatch):
         return history
 
     monkeypatch.setattr(training, "fit_nets", interrupted)
+    monkeypatch.setenv("FASTMLP_NUM_THREADS", "1")  # nets in turn
     X, score = table
     with pytest.warns(
         UserWarning, match="1 of 3 nets had come to their end, and 1 had not begun. .* mean of the 2 nets"
@@ -275,6 +279,30 @@ def test_ctrl_c_keeps_the_folds_that_were_trained(table, monkeypatch):
     assert model.net_.n_nets == 2
     assert np.isfinite(model.predict(X)).all()
     assert np.isnan(model.oof_prediction_).any()
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_keeps_nets_of_folds_that_were_trained_at_the_same_time(table, monkeypatch):
+    monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
+    X, score = table
+    model = TabularMLPRegressor(
+        n_folds=3, **SMALL | {"n_nets": 1, "max_iter": 1_000_000, "n_iter_no_change": 1_000_000}
+    )
+    threading.Timer(1.0, signal.raise_signal, [signal.SIGINT]).start()
+    with pytest.warns(UserWarning, match="0 of 3 nets had come to their end, and 1 had not begun.*mean of the 2 nets"):
+        model.fit(X, score)
+    assert (model.net_.n_nets, model.history_.stopped_by.tolist()) == (2, ["interrupt", "interrupt"])
+    assert np.isfinite(model.predict(X)).all()
+    assert np.isnan(model.oof_prediction_).any()
+
+
+@pytest.mark.parametrize("callbacks", [None, [lambda epoch, history: None]], ids=["at once", "in turn"])
+def test_callbacks_are_called_by_the_thread_of_the_fit_alone(table, monkeypatch, callbacks):
+    monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
+    used, original = set(), folds.logits
+    monkeypatch.setattr(folds, "logits", lambda *given: used.add(threading.get_ident()) or original(*given))
+    TabularMLPRegressor(n_folds=3, callbacks=callbacks, **SMALL | {"n_nets": 1, "max_iter": 2}).fit(*table)
+    assert (threading.get_ident() in used) is (callbacks is not None)
 
 
 # Where Ctrl-C comes after a training: settings, function, its call, number of nets that are left.
@@ -291,6 +319,7 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 def test_ctrl_c_after_a_training_keeps_the_nets_that_are_trained(table, way, monkeypatch, tmp_path):
     settings, place, call, n_left = WAYS[way]
+    monkeypatch.setenv("FASTMLP_NUM_THREADS", "1")  # nets in turn
     X, score = table
     y = np.where(score > 0, "yes", "no")
     model = TabularMLPClassifier(**SMALL | {"n_nets": 1, "max_iter": 2} | settings)
