@@ -82,6 +82,7 @@ def interrupted_fit(folder, module, seconds):
     )
 
 
+@pytest.mark.full
 def test_fit_after_an_interrupted_compilation_works(tmp_path, is_long, count):
     moments = LONG if is_long else SHORT
     for k, (module, seconds) in enumerate(moments):

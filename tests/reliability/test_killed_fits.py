@@ -125,7 +125,10 @@ def files_of(path):
     return [file for file in (path, path.with_name(path.name + PREVIOUS)) if file.exists()]
 
 
-@pytest.mark.parametrize("kind", ["net", "stream", "lanes", "one by one", "sweep"])
+@pytest.mark.parametrize(
+    "kind",
+    ["net", "lanes", *(pytest.param(kind, marks=pytest.mark.full) for kind in ("stream", "one by one", "sweep"))],
+)
 def test_killed_fits_go_on_to_the_same_bits(tmp_path, is_long, count, kind):
     n_kills, rng, lost, bounds = 50 if is_long else 1, random.Random(0), [], []
     path, log = tmp_path / "run.ckpt", tmp_path / "log"

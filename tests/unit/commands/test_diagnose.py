@@ -108,6 +108,7 @@ def test_diagnose_and_report_give_the_same_verdict(run, tmp_path, options, verdi
 
 
 @pytest.mark.slow
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("split", [(), ("--validation", "0.2")])
 def test_held_out_rows_count_for_several_nets_too(run, tmp_path, split):
     """Over-fitted nets: diagnosed on the rows they learned from, and on the others, which are those of each net."""

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 import pytest
 
-pytestmark = pytest.mark.slow  # a notebook's kernel is started
+pytestmark = pytest.mark.full  # a notebook's kernel is started
 MISSING = [name for name in ("nbclient", "nbformat", "ipykernel") if find_spec(name) is None]
 PROGRAM = """
 import json, sys, warnings
@@ -60,7 +60,6 @@ def outputs():
     return found
 
 
-@pytest.mark.full
 def test_long_fit_leaves_one_line(outputs):
     [text], printed = outputs[1]
     assert text.startswith("30 epochs  loss 0.")

@@ -335,9 +335,8 @@ def test_micro_batches_begin_with_whole_groups_of_random_numbers(n_nets):
         assert n * n_nets <= max(thresholds.MOST_SHARED_ROWS, 4 * n_nets)
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.full
 @pytest.mark.parametrize("loss, n_outputs", [("poisson", 2), ("binary_cross_entropy", 3)])
-@pytest.mark.slow
 def test_other_losses_with_several_micro_batches_and_dropout(loss, n_outputs, monkeypatch):
     """Many outputs and inputs, so that products pack their operands."""
     monkeypatch.setattr(thresholds, "SHARED_ROWS", 1)

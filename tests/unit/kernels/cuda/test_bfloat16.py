@@ -71,7 +71,7 @@ def references_of(net, params):
 # ---- formulas
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("hidden", list(zip(HIDDEN_NAMES, HIDDEN_NAMES[3:] + HIDDEN_NAMES[:3], strict=True)), ids=str)
 def test_every_hidden_activation_matches_the_rounded_reference(hidden, rng):
     net, (X, y) = make(hidden_activation=hidden, l2=0.01), samples(rng, 70)
@@ -81,7 +81,7 @@ def test_every_hidden_activation_matches_the_rounded_reference(hidden, rng):
     assert_rounded(gradient, (close, exact))
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("loss, output", {loss: (loss, output) for loss, output in PAIRS}.values())
 def test_every_loss_matches_the_rounded_reference(loss, output, rng):
     net = make(loss=loss, output_activation=output)
@@ -93,7 +93,7 @@ def test_every_loss_matches_the_rounded_reference(loss, output, rng):
     assert error(gradient, close, exact.loss_and_gradient(X, y, weight / weight.mean())[1]) < CLOSE
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("sizes", [(3, 2), (1, 1, 1), (129, 7, 257, 10), (16, 256, 8), (7, 129, 129, 129, 2)])
 def test_odd_and_wide_layers_match_the_rounded_reference(sizes, rng):
     net, (X, y) = make(sizes), samples(rng, 33, sizes)
@@ -128,7 +128,7 @@ class Driven(RoundedMLP):
         return loss, gradient.astype(np.float64)
 
 
-@pytest.mark.thinned(5)
+@pytest.mark.thinned(10)
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_update_rule_has_float32_state_and_weights(name, rng):
     """With clipping, a penalty and a schedule: only products round, and master weights keep small steps."""

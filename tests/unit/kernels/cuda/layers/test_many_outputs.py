@@ -30,6 +30,7 @@ def assert_close(found, expected, most):
     assert np.linalg.norm(found - expected) / np.linalg.norm(expected) < most
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("n", OUTPUTS)
 def test_net_matches_the_reference(n, precision, rng):
@@ -53,6 +54,7 @@ def test_net_matches_the_reference(n, precision, rng):
     assert scores["accuracy"] == pytest.approx(np.mean(shares * correct), abs=0.02 if precision == "bfloat16" else 1e-6)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("n, precision", [(35, "bfloat16"), (70, "exact"), (130, "bfloat16")])
 def test_nets_of_a_population_match_the_reference(n, precision, rng):
     """In batches of two chunks of rows, the last batch shorter."""

@@ -9,7 +9,7 @@ import fastmlp.training.call_autotune
 from fastmlp import MLP, SGD, Population
 from fastmlp.kernels.structs import METRIC_NONE, Samples, TrainConfig
 
-pytestmark = pytest.mark.thinned(5)
+pytestmark = pytest.mark.thinned(8)
 
 SIZES = (5, 7, 2)
 
