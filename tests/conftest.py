@@ -33,7 +33,7 @@ def pytest_addoption(parser):
         help="fail where a test would be skipped because this device cannot be had",
     )
     group.addoption("--full", action="store_true", help="also the tests that take long, which .ci/full runs")
-    group.addoption("--long", action="store_true", help="tests/reliability in its long form, which takes an hour")
+    group.addoption("--long", action="store_true", help="tests/reliability in its long form, with what --full adds")
 
 
 def pytest_configure(config):
@@ -143,7 +143,7 @@ def _longest_first(items):
 def pytest_collection_modifyitems(config, items):
     _thin_out(items)
     _mark_quick(items)
-    if not config.getoption("--full"):
+    if not config.getoption("--full") and not config.getoption("--long"):
         left_out = {item for item in items if item.get_closest_marker("full")}
         config.hook.pytest_deselected(items=[*left_out])
         items[:] = [item for item in items if item not in left_out]

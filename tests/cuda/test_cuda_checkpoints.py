@@ -13,6 +13,7 @@ from fastmlp.persistence.checkpoints import read
 from fastmlp.population_training.fit_state import PopulationFitState
 from fastmlp.training import call_autotune
 
+pytestmark = pytest.mark.thinned(2)
 rng = np.random.default_rng(0)
 X, X_held_out = rng.normal(size=(22, 3)), rng.normal(size=(9, 3))
 y, y_held_out = (X[:, 0] > 0).astype(int), (X_held_out[:, 0] > 0).astype(int)

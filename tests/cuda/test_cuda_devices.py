@@ -15,7 +15,7 @@ import fastmlp.population_training.together
 import fastmlp.training.call_autotune
 from fastmlp import MLP, SGD, Adam, Population
 
-pytestmark = pytest.mark.thinned(5)
+pytestmark = pytest.mark.thinned(10)
 
 SIZES = (3, 5, 2)
 

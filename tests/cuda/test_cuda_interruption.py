@@ -15,6 +15,8 @@ import fastmlp.training.call_autotune
 from fastmlp import MLP, SGD, Adam, DivergenceWarning, OptimizerState, Population
 from fastmlp.kernels.structs import LAST_LOSS, POWER1, POWER2
 
+pytestmark = pytest.mark.thinned(2)
+
 
 def samples(rng, n):
     return rng.normal(size=(n, 3)), rng.normal(size=(n, 2))

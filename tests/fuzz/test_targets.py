@@ -112,7 +112,7 @@ def test_a_file_that_takes_too_long_ends_with_an_error():
         time.sleep(5)
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(9)
 @pytest.mark.parametrize("name", fuzz_targets.TARGETS)
 def test_mutated_files_are_read_or_refused_with_a_sentence_within_their_memory(name, count):
     target, files, found = fuzz_targets.TARGETS[name], fuzz_targets.corpus(name), Counter()

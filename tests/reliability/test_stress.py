@@ -130,6 +130,22 @@ time.sleep(0.2)
 print("end")
 """
 
+EXIT_AT_ONCE = """
+import os, sys, threading, time
+os.environ["FASTMLP_NUM_THREADS"] = "2"  # two nets at the same time
+import numpy as np, fastmlp
+
+X = np.random.default_rng(0).normal(size=(400, 40)).astype(np.float32)
+nets = fastmlp.Population((40, 200, 200, 1), 2, random_state=0, device="cpu")
+table = fastmlp.TabularMLPRegressor(max_iter=10**6, n_iter_no_change=10**6, random_state=0, device="cpu")
+for fit in (lambda: nets.fit(X, X[:, 0], epochs=10**6, verbose=0), lambda: table.fit(X[:, :2], X[:, 0])):
+    threading.Thread(target=fit, daemon=True).start()
+while len(sys._current_frames()) < 7:  # the main thread, and two fits with two threads each
+    time.sleep(0.01)
+time.sleep(0.5)
+print("end")
+"""
+
 EXIT_FROM_STREAM = """
 import threading, time
 import numpy as np, fastmlp
@@ -148,7 +164,10 @@ print("end")
 """
 
 
-@pytest.mark.parametrize("program", [EXIT, EXIT_FROM_STREAM], ids=["in memory", "from disk"])
+EXITS = {"in memory": EXIT, "at once": EXIT_AT_ONCE, "from disk": EXIT_FROM_STREAM}
+
+
+@pytest.mark.parametrize("program", EXITS.values(), ids=EXITS)
 def test_interpreter_exits_while_daemon_threads_train(fresh_python, monkeypatch, tmp_path, program):
     monkeypatch.setenv("TMPDIR", str(tmp_path))  # rows on disk are left there, for the next fit to remove
     done = fresh_python(program)

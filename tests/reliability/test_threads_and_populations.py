@@ -171,6 +171,7 @@ def test_threads_wait_for_each_other_before_the_update(monkeypatch, count):
     count("fits on more threads than processors", 30)
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore::fastmlp.DivergenceWarning")  # some nets diverge, by themselves too
 def test_nets_of_a_population_equal_single_nets(seeds, is_long, monkeypatch, count):
     """A population has the same bits on 1, 2 and, in the long form, 3 threads. Its nets equal nets

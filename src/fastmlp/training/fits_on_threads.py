@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from _thread import start_new_thread
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 from threading import Event, local
 from typing import Any
 
@@ -31,39 +33,49 @@ def run_on_threads(work: Callable[[], None], n_threads: int, stop: Event, show: 
     Exception
         That of the first call that fails.
     """
-    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait  # takes longer than this module
-
-    kept = KeptWarnings()
+    kept, errors = KeptWarnings(), list[BaseException]()
     waits = [0.0]  # seconds for which each thread has waited for kernels
+    running, ended = set[int](), SimpleQueue[None]()
 
-    def call() -> None:
+    def call(thread: int) -> None:
         before = compile_seconds()
         try:
             with kept.of_this_thread():
                 work()
+        except BaseException as error:
+            errors.append(error)
+            stop.set()
         finally:
             waits.append(compile_seconds() - before)
+            running.discard(thread)
+            ended.put(None)
+
+    def wait(show: Callable[[], Any]) -> None:
+        while running:
+            with suppress(Empty):
+                ended.get(timeout=SHOW_EVERY)
+            show()
 
     try:
-        with ThreadPoolExecutor(n_threads) as pool:
-            try:
-                with interrupts.deferred():  # a pool interrupted while it starts a thread would not wait for it
-                    futures = [pool.submit(call) for _ in range(n_threads)]
-                while (done := wait(futures, SHOW_EVERY, FIRST_EXCEPTION)).not_done:
-                    for future in done.done:
-                        future.result()
-                    show()
-                for future in futures:
-                    future.result()
-                show()
-            except BaseException:
-                with interrupts.deferred():  # all threads must have ended before the caller uses the nets
-                    stop.set()
-                    pool.shutdown()
-                raise
+        with interrupts.deferred():
+            for thread in range(n_threads):
+                running.add(thread)
+                try:
+                    start_new_thread(call, (thread,))  # a pool of concurrent.futures keeps the process from ending
+                except RuntimeError:  # the system allows no more
+                    running.discard(thread)
+                    raise
+        wait(show)
+    except BaseException:
+        with interrupts.deferred():  # all threads must have ended before the caller uses the nets
+            stop.set()
+            wait(lambda: None)
+        raise
     finally:
         add_wait(max(waits))
         kept.issue()
+    if errors:
+        raise errors[0]
 
 
 _here = local()  # `stop`: the event that ends the fits of this thread

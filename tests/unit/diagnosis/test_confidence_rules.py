@@ -36,6 +36,7 @@ def test_dropout_noise_is_not_taken_for_a_high_learning_rate(seed):
     assert "learning_rate_too_high" not in found.others
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize(
     "dropout, hidden, verdicts",
     [

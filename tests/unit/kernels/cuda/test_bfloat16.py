@@ -18,6 +18,7 @@ from fastmlp import MLP, SGD, Adam, EarlyStopping, PeriodicEmbedding, Population
 from fastmlp.execution.gpu_costs import BY_LAYERS, using
 from fastmlp.schedules import Cosine
 
+pytestmark = pytest.mark.thinned(4)
 CLOSE, FAR = 4e-4, 6e-4  # to the rounded reference, and to one that rounds nothing, relative to a gradient or a fit
 SIZES = (5, 131, 33, 3)  # of which no layer but the first begins on 16 bytes in the parameters
 LARGE = (5, 257, 35, 3)  # a net of a population that a block cannot evaluate

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cuda_emulator import asan
 
-pytestmark = pytest.mark.thinned(8)
+pytestmark = pytest.mark.thinned(16)
 
 FITS = (
     "nets_in_threads",

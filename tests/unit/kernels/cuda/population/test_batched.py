@@ -17,7 +17,7 @@ from toy_data import XOR_X, XOR_Y
 import fastmlp.population_training.together
 from fastmlp import SGD, Adam, EarlyStopping, Rprop
 
-pytestmark = pytest.mark.thinned(8)
+pytestmark = pytest.mark.thinned(16)
 
 SIZES = (5, 7, 6, 2)
 

@@ -16,7 +16,7 @@ from fastmlp.execution import thresholds
 from fastmlp.execution.work import products
 from fastmlp.schedules import Cosine, FlatCosine
 
-pytestmark = pytest.mark.thinned(8)
+pytestmark = pytest.mark.thinned(16)
 
 
 def samples(n, n_inputs=2, n_outputs=2):

@@ -11,7 +11,7 @@ import fastmlp
 import fastmlp.population_training.fit
 from fastmlp import SGD, Adam, Converged, EarlyStopping
 
-pytestmark = pytest.mark.thinned(8)
+pytestmark = pytest.mark.thinned(16)
 
 
 def accuracy_of(reference, params, X, y, margin):

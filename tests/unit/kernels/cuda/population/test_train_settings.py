@@ -9,7 +9,7 @@ from tolerances import TOLERANCES
 from fastmlp import AdamW, Rprop
 from fastmlp.optimizers import settings_of
 
-pytestmark = pytest.mark.thinned(8)
+pytestmark = pytest.mark.thinned(16)
 
 # From the first net to the last; wide enough that a neighbour's setting shows, and no two are the same.
 RANGES = {

@@ -13,7 +13,7 @@ import fastmlp.population_training.together
 from fastmlp import Adam
 from fastmlp.execution.work import products
 
-pytestmark = pytest.mark.thinned(8)
+pytestmark = pytest.mark.thinned(16)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import fastmlp.training.call_autotune
 from fastmlp import MLP, SGD, Population
 from fastmlp.kernels.structs import METRIC_NONE, Samples, TrainConfig
 
-pytestmark = pytest.mark.thinned(8)
+pytestmark = pytest.mark.thinned(16)
 
 SIZES = (5, 7, 2)
 

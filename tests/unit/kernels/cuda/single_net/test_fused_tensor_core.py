@@ -12,6 +12,7 @@ from fastmlp.kernels.formulas.losses import CODES as LOSS_CODES
 from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.schedules import Cosine
 
+pytestmark = pytest.mark.thinned(4)
 OFF = 2.5e-2  # relative to the gradient's norm. Operands of products are rounded: bfloat16 has 8 bits of precision.
 
 

@@ -16,7 +16,7 @@ import fastmlp.schedules
 import fastmlp.training.call_autotune
 from fastmlp import MLP, SGD, Adam, AdamW, PeriodicEmbedding, Quickprop, Rprop
 
-pytestmark = pytest.mark.thinned(8)
+pytestmark = pytest.mark.thinned(16)
 
 SIZES = (5, 7, 6, 2)
 

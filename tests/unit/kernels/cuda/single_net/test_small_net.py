@@ -33,7 +33,7 @@ from fastmlp.kernels.formulas.update_rules import SGD as SGD_RULE
 from fastmlp.kernels.structs import METRIC_NONE, STEPS_DONE, Samples, TrainConfig
 from fastmlp.schedules import Cosine, FlatCosine
 
-pytestmark = pytest.mark.thinned(8)
+pytestmark = pytest.mark.thinned(16)
 
 SIZES, HIDDEN = (3, 7, 5, 2), ("tanh", "sigmoid")
 
