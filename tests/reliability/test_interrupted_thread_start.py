@@ -16,6 +16,7 @@ from executor_cases import InPlace
 from fastmlp import Population, sweep
 from fastmlp.streams.read_ahead import read_ahead
 from fastmlp.sweeps import search
+from fastmlp.training import fits_on_threads
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="os.kill has no SIGINT there, it ends the process")
 
@@ -51,12 +52,26 @@ def test_sweep_on_workers(interrupt_first_start, rng, monkeypatch):
     assert 0 < len(found.settings) < 6
 
 
-def test_nets_one_by_one(interrupt_first_start, rng, monkeypatch):
+@pytest.mark.usefixtures("ctrl_c")
+def test_nets_one_by_one(rng, monkeypatch):
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
+    start, started = fits_on_threads.start_new_thread, []
+
+    def interrupted_start(function, arguments):
+        started.append(start(function, arguments))
+        if len(started) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(fits_on_threads, "start_new_thread", interrupted_start)
     X = rng.normal(size=(60, 2)).astype(np.float32)
     pop = Population((2, 90, 70, 1), 8, random_state=0, device="cpu")
     result = pop.fit(X, X[:, 0], epochs=10**6, batch_size=8, verbose=0)
     assert result.interrupted
+    assert len(started) == 2
+    params = pop.params.copy()
+    time.sleep(0.2)
+    np.testing.assert_array_equal(pop.params, params)
+    assert not sys._current_frames().keys() & started, "all threads have ended"
 
 
 def test_reading_ahead(interrupt_first_start):

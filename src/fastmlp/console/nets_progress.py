@@ -85,26 +85,34 @@ class PartProgress:
 class NetsInTraining:
     """Progress of nets of which several may be trained at the same time, on threads of their own.
 
-    n_epochs : largest number of epochs of a net
     update : called after each change, with this progress
     """
 
-    def __init__(self, n_epochs: int, update: Callable[[NetsInTraining], None] = lambda nets: None):
-        self._n_epochs, self._update = n_epochs, lambda: update(self)
+    def __init__(self, update: Callable[[NetsInTraining], None] = lambda nets: None):
+        self._update = lambda: update(self)
         self._parts: dict[int, PartProgress] = {}
         self._lock = threading.Lock()
         self.n_finished = 0
-        self._best = BestScore()  # of finished nets
+        self._best = BestScore()  # of nets that are not in training any more
 
-    def begin(self, net: int) -> PartProgress:
-        part = self._parts[net] = PartProgress(self._n_epochs, self._update)
+    def begin(self, net: int, n_epochs: int, verbose: int = 0) -> PartProgress:
+        """Return the progress of the fit of a net, which begins now, perhaps anew; verbose : as of Progress"""
+        part = PartProgress(n_epochs, self._update, verbose)
+        with self._lock:
+            self._leave(net)
+            self._parts[net] = part
         return part
 
     def end(self, net: int) -> None:
         """Count a net as finished, after whatever number of epochs."""
         with self._lock:
-            part = self._parts.pop(net)
-            self._best, self.n_finished = best_of((self._best, part.find_best())), self.n_finished + 1
+            self._leave(net)
+            self.n_finished += 1
+
+    def _leave(self, net: int) -> None:
+        part = self._parts.pop(net, None)
+        if part is not None:
+            self._best = best_of((self._best, part.find_best()))
 
     @property
     def done(self) -> float:
@@ -131,9 +139,7 @@ class SeveralFits(Progress):
     def __init__(self, total: int, unit: str = "net"):
         super().__init__(total, 0, unit)
         self._thread = threading.get_ident()
-        self._parts: dict[int, PartProgress] = {}  # of the fits that have begun, by their numbers
-        self._lock = threading.Lock()
-        self._n_ended, self._best = 0, BestScore()  # of fits that have ended
+        self._nets = NetsInTraining(self._update)
 
     def __enter__(self) -> SeveralFits:
         super().__enter__()
@@ -147,36 +153,21 @@ class SeveralFits(Progress):
             yield
         finally:
             _open.place = before
-            self._leave(number)
-            with self._lock:
-                self._n_ended += 1
+            self._nets.end(number)
 
     def part(self, number: int, n_epochs: int, verbose: int) -> PartProgress:
         """Return the progress of the fit with this number, which begins now; verbose : of the fit, 1 or 2"""
         if verbose == 1 and not self._watcher:
             self._watcher = output_target()
-        self._leave(number)  # of a fit that is made again
-        update = self.refresh if threading.get_ident() == self._thread else lambda: None
-        part = PartProgress(n_epochs, update, verbose)
-        with self._lock:
-            self._parts[number] = part
-        return part
-
-    def _leave(self, number: int) -> None:
-        with self._lock:
-            part = self._parts.pop(number, None)
-            if part is not None:
-                self._best = best_of((self._best, part.find_best()))
-
-    def find_best(self) -> BestScore:
-        with self._lock:
-            return best_of((self._best, *(part.find_best() for part in self._parts.values())))
+        return self._nets.begin(number, n_epochs, verbose)
 
     def refresh(self) -> None:
         """Show what is done."""
-        with self._lock:
-            done = self._n_ended + sum(part.fraction for part in self._parts.values())
-        self.show(done, nan, self.find_best)
+        self.show(self._nets.done, nan, self._nets.find_best)
+
+    def _update(self, _: NetsInTraining) -> None:
+        if threading.get_ident() == self._thread:
+            self.refresh()
 
 
 _open = threading.local()  # `place`: the SeveralFits and number of the innermost `fit` whose context is open here

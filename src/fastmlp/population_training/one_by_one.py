@@ -63,7 +63,7 @@ def train_one_by_one(
     show = lambda nets: progress.show(before + nets.done, float("nan"), nets.find_best)
     n_threads = one_by_one_threads(task.device, len(members))
     waiting = iter(members.tolist())
-    in_training = NetsInTraining(n_epochs, show) if n_threads == 1 else NetsInTraining(n_epochs)
+    in_training = NetsInTraining(show) if n_threads == 1 else NetsInTraining()
     seconds_left = None if task.time_limit is None else task.time_limit.left()
 
     def work() -> None:
@@ -97,7 +97,7 @@ class NetTrainer:
         in_training: NetsInTraining | None = None,
     ):
         self.task, self.n_epochs, self.stop, self.saver = task, n_epochs, stop, saver
-        self.in_training = NetsInTraining(n_epochs) if in_training is None else in_training
+        self.in_training = NetsInTraining() if in_training is None else in_training
         # The clock of a limit stands still while its own thread waits for kernels.
         self.limit = None if seconds_left is None else TimeLimit(seconds_left)
         self.padded = task.network.layout.padded(task.dtype)
@@ -184,7 +184,7 @@ class NetTrainer:
             converged=task.converged,
             time_limit=self.limit,
             stop=self.stop,
-            progress=self.in_training.begin(net),
+            progress=self.in_training.begin(net, self.n_epochs),
         )
 
 

@@ -55,6 +55,7 @@ def run_on_threads(work: Callable[[], None], n_threads: int, stop: Event, show: 
             with suppress(Empty):
                 ended.get(timeout=SHOW_EVERY)
             show()
+        show()
 
     try:
         with interrupts.deferred():
