@@ -280,7 +280,8 @@ def train_folds(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe) -> No
     elif recipe.shared_weights:
         found, z = fit_shared_folds(nets, task.rows, task.folds, fit_group)
     else:
-        in_turn = observes_epochs(estimator) or task.observed.is_observed  # by functions that may not be for threads
+        # Callbacks and metrics of the user need not be safe to call from several threads.
+        in_turn = observes_epochs(estimator) or task.observed.is_observed
         at_once = IN_TURN if in_turn else folds_at_once(recipe, nets.device, task.rows, task.budget)
         found, z = fit_folds(nets, task.rows, task.folds, fit, monitored(estimator.eval_metric), at_once)
     keep_trained(estimator, nets, found)
