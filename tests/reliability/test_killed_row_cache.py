@@ -62,6 +62,7 @@ def file(tmp_path):
     return tmp_path / "rows.parquet"
 
 
+@pytest.mark.full
 def test_a_fit_after_killed_ones_has_the_same_bits(file, tmp_path, is_long, count):
     def fitted(cache):
         net = MLP((3, 1), random_state=0, device="cpu")

@@ -75,7 +75,7 @@ def test_failure_of_a_process_is_reported(monkeypatch):
         list(warmup.warm_up())
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_ctrl_c_for_this_process_alone_ends_the_processes_that_compile(ctrl_c, monkeypatch, tmp_path):
     begun, done = tmp_path / "begun", tmp_path / "done"
     program = f"import time; open({str(begun)!r}, 'w').close(); time.sleep(2); open({str(done)!r}, 'w').close()"

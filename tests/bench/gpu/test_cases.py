@@ -13,6 +13,8 @@ import fastmlp
 from fastmlp.execution.dispatch import choose_nets_family
 from fastmlp.execution.gpu_costs import BY_LAYERS, IN_BLOCKS, using
 
+pytestmark = pytest.mark.full
+
 COMPETITORS = {"PyTorch eager", "PyTorch compiled", "PyTorch captured", "PyTorch compiled and captured", "JAX"}
 
 

@@ -10,6 +10,8 @@ from gpu import launch_modes
 import fastmlp
 import fastmlp.execution.thresholds
 
+pytestmark = pytest.mark.full
+
 
 @pytest.mark.parametrize("family", ["small_net", "layerwise"])
 def test_each_launch_mode_launches_as_named(family, emulated_cuda, monkeypatch):

@@ -6,6 +6,8 @@ import time
 import pytest
 from gpu import processes
 
+pytestmark = pytest.mark.full
+
 REPORTED = {"times": {"fastmlp": [2.0]}, "left_out": {"a": "no"}, "pending": {"b": "not ready"}, "notes": {}}
 REPORTS = f"pathlib.Path(sys.argv[sys.argv.index('--into') + 1]).write_text('{json.dumps(REPORTED)}')"
 

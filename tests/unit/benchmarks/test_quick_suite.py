@@ -41,6 +41,7 @@ def test_numpy_competitor_matches_the_reference(sizes, hidden, optimizer, n_nets
         np.testing.assert_allclose(found[k], expected.params, rtol=2e-3, atol=2e-4)
 
 
+@pytest.mark.full
 def test_quick_results_have_the_form_of_the_suite(monkeypatch):
     monkeypatch.setattr(bench_quick, "QUICK", Rules(rounds=1, seconds=0.1, quick=True))
     monkeypatch.setattr(bench_quick, "others_busy", lambda: 0.0)
@@ -57,6 +58,7 @@ def test_quick_results_have_the_form_of_the_suite(monkeypatch):
     assert "XOR" in bench_page.page(results)
 
 
+@pytest.mark.full
 def test_competitor_with_a_wrong_loss_is_not_timed(monkeypatch):
     monkeypatch.setattr(bench_quick, "others_busy", lambda: 0.0)
     right = bench_quick.Program("numpy", "peer", lambda n: None, lambda: 1.0)

@@ -387,7 +387,7 @@ def test_report_command_writes_a_page_for_a_trained_table(run, tables, tmp_path,
     assert "leave it out" in error_line(run("report", model, test, "--target", "price"))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_report_command_accepts_nets_without_preprocessing(run, tmp_path, verdict, rng):
     pytest.importorskip("matplotlib")
     pd = pytest.importorskip("pandas")

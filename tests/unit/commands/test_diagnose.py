@@ -107,7 +107,7 @@ def test_diagnose_and_report_give_the_same_verdict(run, tmp_path, options, verdi
             assert "The net was trained on 640 samples." in page
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.thinned(2)
 @pytest.mark.parametrize("split", [(), ("--validation", "0.2")])
 def test_held_out_rows_count_for_several_nets_too(run, tmp_path, split):
@@ -122,7 +122,7 @@ def test_held_out_rows_count_for_several_nets_too(run, tmp_path, split):
     assert "What was learned (validation samples)" in page
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_report_of_an_over_fitted_net_shows_its_best_epoch(run, tmp_path):
     noisy_table(0).to_csv(tmp_path / "table.csv", index=False)
     run("train", "table.csv", "--target", "target", "--n-nets", "1", *BROAD)

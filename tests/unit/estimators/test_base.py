@@ -151,7 +151,7 @@ def test_joblib_workers_share_the_processors():
     assert max(counts) <= max(1, joblib.cpu_count() // 2)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_halving_search_returns_a_fitted_estimator(data):
     search = HalvingGridSearchCV(MLPClassifier(**SMALL), {"alpha": [1e-4, 1e-2, 1.0]}, cv=2, random_state=0, n_jobs=2)
     assert search.fit(*data).best_estimator_.predict(data[0]).shape == (90,)

@@ -177,6 +177,7 @@ def test_object_file_keeps_its_links():
     assert ObjectFile.from_bytes(file.to_bytes()) == file
 
 
+@pytest.mark.full
 def test_symbols_are_the_same_in_every_process():
     program = (
         "import numpy as np; from fastmlp.kernels.jit.compiler import library\n"
