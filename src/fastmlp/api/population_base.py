@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..execution.dispatch import trains_in_one_launch
+from ..execution.gpu_costs import trains_in_one_launch
 from ..population_result import PopulationResult
 from .net_base import NetBase
 from .single_net_base import SingleNetBase

@@ -11,7 +11,7 @@ from ..devices import Device
 from ..errors import counted
 from ..network.spec import Network
 from ..thread_count import n_threads_available
-from . import dispatch, thresholds
+from . import dispatch, gpu_costs, thresholds, variants
 from .families import FAMILIES
 from .work import products
 
@@ -27,7 +27,7 @@ def explain_training(
         why = _why_family(network, choice.family, batch_size)
     else:
         why = _why_device_family(
-            dispatch.device_step_seconds(network, batch_size, precision, dtype, device), choice.family
+            gpu_costs.device_step_seconds(network, batch_size, precision, dtype, device), choice.family
         )
     return "\n".join(
         (
@@ -101,7 +101,7 @@ def _nets_at_a_time(fit: NetsFit, family: str) -> tuple[str, str]:
         n_threads = dispatch.one_by_one_threads(fit.device, fit.n_nets)
         return f"Threads: {n_threads} of {available}, each with a net of its own.", f"Nets: {n_threads} at a time."
     samples = fit.epochs * fit.n_samples
-    variant = dispatch.choose_nets_variant(fit.network, fit.device, fit.n_nets, False, 0)
+    variant = variants.choose_nets_variant(fit.network, fit.device, fit.n_nets, False, 0)
     n_threads = dispatch.lane_threads(fit.network, fit.n_nets, variant.lanes, samples)
     why = f"a thread for each {thresholds.CALL_PER_THREAD:,} multiply-adds, and for each block of {variant.lanes} nets"
     return f"Threads: {n_threads} of {available} ({why}).", f"Nets: {variant.lanes} in a block, one in each lane."

@@ -17,10 +17,14 @@ from functools import lru_cache
 from math import inf
 from typing import NamedTuple
 
+import numpy as np
+
 from ..auto_device import measured_row
-from ..devices import Device, devices
+from ..devices import Device, backend, devices
 from ..kernels.structs import rounds_to_bfloat16
 from ..network.spec import Network
+from . import thresholds
+from .net_description import describe_net
 from .work import products
 
 TILE_ROWS = 64  # samples that a block with tensor cores takes through the net at once
@@ -145,3 +149,55 @@ def forget_measured() -> None:
 def costs_key(gpu: str) -> str:
     """Return the name under which the constants of a GPU with this description are stored."""
     return f"{gpu} | cost model 2"  # the first one counted five kernels of a step of fused_tensor_core
+
+
+def fastest(seconds: dict[str, float]) -> str:
+    """Return the kernel family whose step takes the fewest seconds."""
+    return min(seconds, key=seconds.__getitem__)
+
+
+def device_step_seconds(
+    network: Network, rows: int, precision: str, dtype: np.dtype, device: Device
+) -> dict[str, float]:
+    """Return the seconds of a step in the kernel families that can train one net on a GPU, by the cost model.
+
+    One block can train a small net by itself, and tensor cores narrow layers where the precision allows and a block's
+    shared memory holds a tile of samples in all layers. Only "layerwise" keeps weights outside of the blocks of a
+    block-diagonal layer at 0.
+
+    precision : a permission to round where training is in float32
+    """
+    costs = costs_of(device)
+    seconds = {"layerwise": layers_step_seconds(costs, network, rows, dtype.itemsize, precision)}
+    if network.has_blocks:
+        return seconds
+    if network.layout.n_params <= thresholds.BLOCK_UP_TO_PARAMS:
+        seconds["small_net"] = block_step_seconds(costs, network, rows, dtype.itemsize)
+    narrow = max(network.layer_sizes) <= thresholds.FUSED_UP_TO_UNITS and not any(network.dropout)
+    may_be_fused = narrow and rounds_to_bfloat16(precision, dtype.itemsize)
+    if may_be_fused and backend(device).has_room("fused_tensor_core", describe_net(network), device.number):
+        seconds["fused_tensor_core"] = fused_step_seconds(costs, network, rows)
+    return seconds
+
+
+def device_nets_step_seconds(
+    network: Network, n_nets: int, rows: int, precision: str, dtype: np.dtype, device: Device
+) -> dict[str, float]:
+    """Return the seconds of a step of all nets in the families that can train a population on a GPU, by the cost model.
+
+    The nets one by one take as long as each in its fastest family, one after the other. Of families that take equally
+    long, `fastest` takes the first one.
+    """
+    costs, seconds = costs_of(device), dict[str, float]()
+    if trains_in_one_launch(network, dtype):
+        seconds["population_simd"] = block_step_seconds(costs, network, rows, dtype.itemsize, n_nets)
+    if n_nets > 1:
+        seconds["batched_gemm"] = layers_step_seconds(costs, network, rows, dtype.itemsize, precision, n_nets)
+    alone = device_step_seconds(network, rows, precision, dtype, device)
+    seconds["one_by_one"] = n_nets * min(alone.values())
+    return seconds
+
+
+def trains_in_one_launch(network: Network, dtype: np.dtype) -> bool:
+    """Whether a GPU trains a population's nets in one launch, if their samples fit on it."""
+    return network.layout.n_params * dtype.itemsize <= thresholds.BLOCK_UP_TO_BYTES

@@ -287,7 +287,7 @@ def test_next_batch_is_sent_while_the_current_one_is_used(cuda, streaming, monke
         return use(*given)
 
     if kind == "narrow":
-        monkeypatch.setattr("fastmlp.execution.dispatch.fastest", lambda seconds: "fused_tensor_core")
+        monkeypatch.setattr("fastmlp.execution.gpu_costs.fastest", lambda seconds: "fused_tensor_core")
     X, y = rng.normal(size=(40, 5)), rng.normal(size=(40, 2))
     X[:, 0] = np.repeat(np.arange(4), 10)  # which batch it is
     net = MLP(SIZES, device="cuda", precision="bfloat16" if kind == "narrow" else "exact", random_state=3)
