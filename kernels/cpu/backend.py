@@ -2,6 +2,7 @@
 
 ThreadTeam                   the threads of one fit
 has_room                     whether the device has room for a kernel family's tiles of a net
+has_room_for_samples         whether the current device has room for samples of so many bytes
 make_workspace               the workspace of a kernel family, for batches of up to `rows` samples
 train, evaluate              run the kernels of one net on what execution/plan.py has built
 repeat_prediction            host only: prepares `evaluate` for repeated calls that take microseconds
@@ -72,6 +73,11 @@ def on(index: int) -> AbstractContextManager:
 
 def has_room(family: str, net: NetSpec, index: int) -> bool:
     """Whether the device has room for a kernel family's tiles of a net: a CPU always, its caches set no limit."""
+    return True
+
+
+def has_room_for_samples(n_bytes: int) -> bool:
+    """Whether the current device has room for samples of so many bytes: the host has, they are there."""
     return True
 
 

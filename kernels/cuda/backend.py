@@ -17,6 +17,7 @@ from .population.train import PopulationRun as PopulationRun
 from .population.train import evaluate_nets as _evaluate_nets
 from .runtime.block_copies import block_copies as block_copies
 from .runtime.device_memory import checked_allocation, device_data
+from .runtime.device_memory import has_room_for_samples as has_room_for_samples
 from .runtime.device_memory import to_device as to_device
 from .runtime.device_memory import to_host as to_host
 from .single_net.layerwise import LayerwiseWorkspace

@@ -1,6 +1,7 @@
 """Populations on the GPUs of an executor's workers: the bits of one process, and a GPU of its own for each worker."""
 
-from itertools import cycle
+import sys
+from itertools import chain, cycle
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from cuda_cases import Place
 from executor_cases import InPlace, Interrupted
 
 from fastmlp import MLP, Population
+from fastmlp.auto_device import ESTIMATES, Thresholds
 from fastmlp.devices import Device, device_of_worker
 from fastmlp.executors.worker_device import Numbers
 from fastmlp.population_training import executor_fit, executor_prediction, nets_per_task
@@ -71,16 +73,16 @@ def test_held_out_samples_on_a_gpu_are_copied_to_the_host(cuda, monkeypatch, sma
 def test_a_checkpoint_has_the_nets_of_finished_tasks(emulated_cuda, monkeypatch, small_tasks, tmp_path):
     Place("layers", monkeypatch)
     path, rest, arguments = tmp_path / "run.ckpt", InPlace(), {"batch_size": 8, **STOPPING}
-    assert fit(3, Interrupted(2), checkpoint=path, **arguments)[1].interrupted
+    assert fit(3, Interrupted(3), checkpoint=path, **arguments)[1].interrupted
     assert_same_fit(fit(3, rest, checkpoint=path, resume=True, **arguments), fit(3, **arguments))
-    assert rest.n_submitted == 1
+    assert rest.n_submitted == 2, "a worker chooses the device, another task trains"
 
 
 def test_each_worker_of_a_machine_has_a_gpu_of_its_own(emulated_cuda, monkeypatch, small_tasks):
     emulated_cuda.settings.n_devices = 2
     Place("layers", monkeypatch)
     expected = fit(5, batch_size=8)
-    numbers, used, run = cycle([0, 1, 2]), [], executor_fit.run
+    numbers, used, run = chain([0], cycle([0, 1, 2])), [], executor_fit.run  # the first one chooses
 
     def noted(task, *arguments):
         used.append((task.device.name, int(task.data.X.device)))
@@ -111,6 +113,67 @@ def test_a_worker_without_a_gpu_says_so(emulated_cuda, monkeypatch):
     with pytest.raises(RuntimeError, match="is not available: there is no GPU") as caught:
         pop.fit(X, y, epochs=2, verbose=0, executor=InPlace())
     assert "on a worker of the executor" in str(getattr(caught.value, "__notes__", caught.value))
+
+
+class GpuOfWorkers(InPlace):
+    """Executor whose workers have a GPU, while the program that fits has none, unless is_visible is set."""
+
+    is_visible = False
+
+    def submit(self, function, /, *arguments):
+        self.is_visible = True
+        try:
+            return super().submit(function, *arguments)
+        finally:
+            self.is_visible = False
+
+
+@pytest.fixture
+def gpu_of_workers(emulated_cuda, monkeypatch):
+    executor, module = GpuOfWorkers(), sys.modules["fastmlp.devices"]  # fastmlp.devices is the function
+    find, load = module._find_cuda, module._import_backend
+
+    def visible_gpus():
+        return find() if executor.is_visible else ((), "hidden by a test")
+
+    def visible_backend(kind):
+        assert kind == "cpu" or executor.is_visible, "the program that fits has no GPU"
+        return load(kind)
+
+    monkeypatch.setattr(module, "_find_cuda", visible_gpus)
+    monkeypatch.setattr(module, "_import_backend", visible_backend)
+    monkeypatch.setitem(module.KINDS, "cuda", module.KINDS["cuda"]._replace(find=visible_gpus))
+    monkeypatch.setattr(module, "thresholds", lambda gpu: Thresholds(1, 1, 1, "a test"))
+    return executor
+
+
+def fit_auto(n_nets, executor, **arguments):
+    """Return a population with device="auto" after its fit, and the result."""
+    pop = Population((3, 4, 1), n_nets, loss="binary_cross_entropy", random_state=3)
+    return pop, pop.fit(X, y, epochs=8, verbose=0, executor=executor, **arguments)
+
+
+@pytest.mark.parametrize("place", ("layers", pytest.param("thread", marks=pytest.mark.slow)))
+def test_auto_takes_the_gpus_of_workers_where_the_program_has_none(gpu_of_workers, monkeypatch, place, small_tasks):
+    where, (n_nets, arguments) = Place(place, monkeypatch), FITS[place]
+    pop, result = fit_auto(n_nets, gpu_of_workers, **arguments)
+    where.check()
+    assert pop.device.name == "cuda"
+    assert pop.device.reason.startswith("chosen by a worker of the executor: ")
+    trained = pop.params.copy()
+    assert pop.predict(X).shape == (n_nets, 22, 1)
+    assert str(pop.device) == "cpu (no cuda: hidden by a test)"
+    gpu_of_workers.is_visible = True
+    expected = fit(n_nets, **arguments)
+    np.testing.assert_array_equal(trained, expected[0].params)
+    assert_same_fit((pop, result), expected)
+
+
+def test_auto_leaves_little_work_to_the_cpus_of_workers(gpu_of_workers, monkeypatch):
+    monkeypatch.setattr(sys.modules["fastmlp.devices"], "thresholds", lambda gpu: ESTIMATES)
+    pop, _ = fit_auto(3, gpu_of_workers)
+    assert pop.device.name == "cpu"
+    assert "cuda is chosen from" in pop.device.reason
 
 
 def test_outputs_are_those_of_one_process(cuda, small_tasks):

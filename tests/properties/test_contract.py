@@ -20,6 +20,7 @@ CONTRACT = {
     "train": ["family", "team", "n_threads", "net", "data", "config", "state", "workspace", "first", "n", "variant"],
     "evaluate": ["family", "team", "net", "data", "params", "workspace", "rows", "output"],
     "has_room": ["family", "net", "index"],
+    "has_room_for_samples": ["n_bytes"],
     "PopulationRun": [
         "family",
         "net",

@@ -83,9 +83,14 @@ def _bytes_to_come(data: Samples) -> int:
     return sum(array.nbytes for array in (data.X, data.Y, data.weight) if not is_on_device(array))
 
 
+def has_room_for_samples(n_bytes: int) -> bool:
+    """Whether the current device has room for samples of so many bytes; larger data is streamed."""
+    return n_bytes <= SHARE_FOR_DATA * free_memory()[0]
+
+
 def fits(data: Samples) -> bool:
     """Whether the inputs are on the device, or all samples fit there."""
-    return is_on_device(data.X) or _bytes_to_come(data) <= SHARE_FOR_DATA * free_memory()[0]
+    return is_on_device(data.X) or has_room_for_samples(_bytes_to_come(data))
 
 
 def whole_data(data: Samples) -> Samples:

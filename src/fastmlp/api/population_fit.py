@@ -30,7 +30,7 @@ from .nets_with_shared_weights import device_of_sharing, refuse_with_shared_weig
 from .optional_checkpoints import checkpoint_file, population_saver, random_numbers_of
 from .population_base import PopulationBase
 from .population_prediction import reads_rows
-from .with_executor import ON_WORKERS, device_on_workers, refuse_with_executor, run_with_executor
+from .with_executor import ON_WORKERS, choice_of_workers, refuse_with_executor, run_with_executor
 
 if TYPE_CHECKING:
     from ..diagnosis.monitor import PopulationMonitor
@@ -91,7 +91,7 @@ def fit_population(
                 return fit_population_rows(*of_rows, file)
             given = given._replace(X=found.X, y=found.y)
     with random_numbers_of(pop, file):
-        task, samples = _prepared(pop, arguments, given, rule, monitor, executor is not None, watch)
+        task, samples = _prepared(pop, arguments, given, rule, monitor, executor, watch)
         schedule, _ = arguments.schedules
         further = {"epochs": arguments.epochs, "restart_after": restart_after, "schedule": schedule}
         further["on_workers"] = executor is not None
@@ -121,13 +121,13 @@ def _prepared(
     given: GivenData,
     rule: Converged | None,
     monitor: bool,
-    on_workers: bool,
+    executor: Any,
     watch: Stopwatch,
 ) -> tuple[PopulationTask, dict[str, Samples | None]]:
     """Return the task of a fit, and its samples by the name of their part; the device is chosen here.
 
     rule : convergence rule
-    on_workers : whether the workers of an executor train
+    executor : executor whose workers train, or None
     """
     rng, validation = LateGenerator([pop.seed, pop.fits]), (given.validation_data, given.validation_fraction)
     nets_optimizer = arguments.optimizer.for_nets(pop.n_nets, rng)
@@ -139,12 +139,16 @@ def _prepared(
     arguments.check_monitor(data, held_out)
     rows = arguments.batch_rows(data.n_samples, 0)
     shuffle, drops = bool(given.shuffle) and rows < data.n_samples, any(pop.network.dropout)
-    pop._choose_device(given.X, arguments.epochs * data.n_samples, rows, pop._in_one_launch())
+    on_workers, choice = executor is not None, None
     if on_workers:
-        pop.device = device_on_workers(pop)
+        choice = choice_of_workers(executor, pop, data, arguments.epochs, rows, shuffle)
+        pop.device = pop.device if choice is None else choice.device
+    else:
+        pop._choose_device(given.X, arguments.epochs * data.n_samples, rows, pop._in_one_launch())
     if pop.shared_weights:
         pop.device = device_of_sharing(pop, strides)
-    placed, placed_held_out = placed_data(pop.device, data, held_out)
+    # Workers place the samples on their devices; held-out samples of the user may be on a GPU.
+    placed, placed_held_out = placed_data(ON_WORKERS if on_workers else pop.device, data, held_out)
     task = PopulationTask(
         network=pop.network,
         device=pop.device,
@@ -169,9 +173,9 @@ def _prepared(
         time_limit=None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch),
         shares_weights=pop.shared_weights,
     )
-    if on_workers:  # which place the samples on their devices; their kernels are those for the samples placed here
-        data, held_out = placed_data(ON_WORKERS, data, held_out)  # held-out samples may be on a GPU
-        task = replace(task, data=data, held_out=held_out, part_of=task.whole)
+    if on_workers:
+        whole = task.whole if choice is None else task.whole._replace(family=choice.family)
+        task, data, held_out = replace(task, part_of=whole), placed, placed_held_out
     return task, {"training": data, "validation": held_out}
 
 

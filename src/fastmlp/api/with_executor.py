@@ -10,13 +10,14 @@ import numpy as np
 from ..checkpoint_interval import check_interval_of_tasks
 from ..data.population_data import Strides
 from ..data.validation import as_features, inputs_only
-from ..devices import Device, device_of
+from ..devices import HOSTS, Device, device_of
 from ..kernels.structs import Samples
 from ..memory_check import OUTPUTS, check_array
 from .fit_arguments import CheckpointArguments
 from .net_base import NetBase
 
 if TYPE_CHECKING:
+    from ..population_training.executor_device import WorkersChoice
     from ..population_training.saving import PopulationSaver
     from ..population_training.task import PopulationOutcome, PopulationTask
     from .population_base import PopulationBase
@@ -38,8 +39,26 @@ def refuse_with_executor(X: Any, checkpoints: CheckpointArguments | None = None,
 
 
 def device_on_workers(net: NetBase) -> Device:
-    """Return the device of a fit or prediction on workers: the one that the user named, or their CPUs for "auto"."""
+    """Return the device of a prediction on workers: the one that the user named, or their CPUs for "auto"."""
     return ON_WORKERS if net._named_device == "auto" else net.device
+
+
+def choice_of_workers(
+    executor: Any, pop: PopulationBase, data: Samples, epochs: int, batch_size: int, shuffle: bool
+) -> WorkersChoice | None:
+    """Return the device and kernel family of a fit, chosen by a worker of an executor; None for device="cpu".
+
+    data : training samples
+    """
+    if pop._named_device in HOSTS:
+        return None
+    from ..population_training.executor_device import FitFacts, choose_on_workers
+
+    n_bytes = data.X.nbytes + data.Y.nbytes + data.weight.nbytes
+    of_fit = n_bytes, batch_size, shuffle, pop.precision, pop._in_one_launch()
+    facts = FitFacts(pop._named_device, pop.network, pop.n_nets, pop.dtype, *of_fit)
+    with workers_for(executor) as workers:
+        return choose_on_workers(workers, facts, epochs * data.n_samples * pop._products, batch_size * pop._products)
 
 
 def workers_for(executor: Any) -> AbstractContextManager[Any]:

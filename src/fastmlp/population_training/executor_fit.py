@@ -23,6 +23,7 @@ from ..kernels.jit import interrupts
 from ..kernels.jit.compile_time import add_wait
 from ..kernels.structs import RUNNING
 from ..network.spec import Network
+from .evaluate import converged_nets
 from .executor_saving import EndedNetsSaver
 from .fit import empty_outcome, run, shown_progress
 from .fit_state import OUTCOME
@@ -207,6 +208,7 @@ def train_nets(arrays: list[np.ndarray], argument: NetsTask) -> NetsResult:
         )
     redraw = _no_draws if argument.draws is None else argument.draws.into(task.params)
     outcome, restarts, interrupted = run(task, argument.epochs, argument.restart_after, redraw)
+    converged_nets(task, outcome)  # looks at the accuracy of nets, which would need the same device where the fit began
     seconds, compiling = watch.read()
     results = {name: getattr(outcome, name) for name in OUTCOME}
     return NetsResult(task.params, results, restarts, interrupted, seconds - compiling, compiling)
