@@ -12,11 +12,12 @@ import numpy as np
 
 from ..class_probabilities import log_probabilities_of, logits, outputs_of
 from ..errors import DivergenceWarning, counted
+from ..execution.dispatch import IN_TURN, FitsAtOnce
 from ..history import History
 from ..kernels.jit import interrupts
 from ..population import Population, subset_of
 from ..population_result import PopulationResult
-from ..table_training.budget import Budget
+from ..table_training.budget import Budget, FitBudgets
 from ..table_training.file_rows import FileRows
 from ..table_training.fit import Rows, continue_from, described, fit_nets, is_cut_short, make_nets, refit_recipe
 from ..table_training.folds import fit_each, fit_folds, fit_shared_folds, folds_at_once, predicted_rows, share_by_fold
@@ -121,10 +122,14 @@ def fit(
     if recipe.n_folds > 1:
         assert isinstance(rows, Rows)
         folds = fold_rows(rows.y, preprocessing.target.task, recipe.n_folds, settings.seed)
-    planned, note = planned_in_time(recipe, make, rows, held_out, folds, budget, 2 if settings.refit else 1)
+    n_times, at_once = 2 if settings.refit else 1, IN_TURN
+    if folds is not None:
+        assert isinstance(rows, Rows)
+        at_once = folds_at_once(recipe, make, rows)
+    planned, note, at_once = planned_in_time(recipe, make, rows, held_out, folds, budget, n_times, at_once)
     recipe = planned if known is None else replace(planned, n_nets=recipe.n_nets, n_folds=recipe.n_folds)
     if not budget.is_limited and not checkpoints.resume:
-        seconds = (2 if settings.refit else 1) * expected_seconds(recipe, make, rows, held_out, folds)
+        seconds = n_times * expected_seconds(recipe, make, rows, held_out, folds, at_once)
         note = expectation(seconds, recipe, by_quality=settings.n_nets is None and settings.n_folds is None)
     if note:
         log(note)
@@ -148,7 +153,7 @@ def fit(
         warnings.simplefilter("ignore", DivergenceWarning)
         if folds is not None:
             assert isinstance(rows, Rows)
-            trained = fit_all_folds(nets, rows, folds, recipe, budget, log)
+            trained = fit_all_folds(nets, rows, folds, recipe, budget, at_once, log)
             if recipe.net_weights != GREEDY and trained.nets.n_nets == nets.n_nets:
                 record_split(trained.history, split)
             return replace(trained, parts=parts)
@@ -265,7 +270,8 @@ def fit_one_by_one(
     nets: Population, rows: FileRows, held_out: Rows | None, recipe: Recipe, budget: Budget
 ) -> Population:
     """Train nets on rows in a file, and return those that have begun, with the result of their fits."""
-    fit_one = lambda net, k: fit_nets(net, rows, held_out, recipe, budget=budget.part(nets.n_nets - k))
+    budgets = FitBudgets(budget, nets.n_nets)
+    fit_one = lambda net, k: fit_nets(net, rows, held_out, recipe, budget=budgets.of_fit(k))
     found = fit_each(nets, fit_one, "loss" if held_out is None else "validation_loss").nets
     found.preprocessing = nets.preprocessing
     return found
@@ -292,19 +298,26 @@ def tell_of_diverged(nets: Population, weighed: Population, log: Callable[[str],
 
 
 def fit_all_folds(
-    nets: Population, rows: Rows, folds: np.ndarray, recipe: Recipe, budget: Budget, log: Callable[[str], Any]
+    nets: Population,
+    rows: Rows,
+    folds: np.ndarray,
+    recipe: Recipe,
+    budget: Budget,
+    at_once: FitsAtOnce,
+    log: Callable[[str], Any],
 ) -> Training:
     """Train nets that are each without one fold, and predict each row by nets that have not seen it.
 
+    at_once : how many nets are trained at the same time
     log : prints a sentence on nets that diverged
     """
     n_fits = recipe.n_folds if recipe.shared_weights else nets.n_nets
-    fit_one = lambda net, rows, held_out, k: fit_nets(net, rows, held_out, recipe, budget=budget.part(n_fits - k))
+    budgets = FitBudgets(budget, n_fits, at_once.n_fits)
+    fit_one = lambda net, rows, held_out, k: fit_nets(net, rows, held_out, recipe, budget=budgets.of_fit(k))
     preprocessing = nets.preprocessing
     if recipe.shared_weights:
         found, z = fit_shared_folds(nets, rows, folds, fit_one)
     else:
-        at_once = folds_at_once(recipe, nets.device, rows, budget)
         found, z = fit_folds(nets, rows, folds, fit_one, at_once=at_once)
     found.nets.preprocessing = preprocessing
     outputs: dict[str, np.ndarray] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import local
+
 from ..console.stopwatch import Stopwatch
 
 TRIAL_SHARE = 0.05  # of the limit that the trial of bins may take
@@ -36,3 +38,26 @@ class Budget:
     @property
     def is_limited(self) -> bool:
         return self.seconds < float("inf")
+
+
+class FitBudgets:
+    """Budgets of several fits, which share the time that is left.
+
+    budget : time that is left for all of them
+    n_fits : number of fits
+    n_at_once : number of fits at the same time, each on a thread of its own
+    """
+
+    def __init__(self, budget: Budget, n_fits: int, n_at_once: int = 1):
+        self._seconds, self._completes_epoch = budget.left(), budget.completes_epoch
+        self._n_fits, self._n_at_once = n_fits, n_at_once
+        # `budget`, of the fits of a thread: each thread knows only how long it has waited for kernels itself
+        self._here = local()
+
+    def of_fit(self, k: int) -> Budget:
+        """Return the budget of fit k, which this thread begins now: an equal part of the time that its thread has."""
+        if not hasattr(self._here, "budget"):
+            self._here.budget = Budget(self._seconds, self._completes_epoch)
+        n_turns = -(-(self._n_fits - k) // self._n_at_once)
+        found: Budget = self._here.budget.part(n_turns)
+        return found

@@ -17,7 +17,6 @@ import numpy as np
 from ..class_probabilities import logits
 from ..console.nets_progress import SeveralFits
 from ..console.stopwatch import Stopwatch
-from ..devices import Device
 from ..execution.dispatch import IN_TURN, FitsAtOnce, choose_fits_at_once
 from ..history import History
 from ..mlp import MLP
@@ -29,7 +28,6 @@ from ..population_training.joined_results import joined_results
 from ..thread_count import using_threads
 from ..training.fits_on_threads import ending_with, run_on_threads
 from ..training.interruption import was_interrupted
-from .budget import Budget
 from .fit import history_or_result
 from .recipe import Recipe
 from .rows import Rows
@@ -129,15 +127,18 @@ class OutOfFoldLogits:
         self.logits[places, np.flatnonzero(self._numbers == fold)] = z
 
 
-def folds_at_once(recipe: Recipe, device: Device, rows: Rows, budget: Budget) -> FitsAtOnce:
+def folds_at_once(recipe: Recipe, make: Callable[[Recipe], Any], rows: Rows) -> FitsAtOnce:
     """Choose how many nets of folds are trained at the same time on a CPU: as many as there are threads.
 
     A step of a net for a table has too little work to keep several threads busy (bench/log/README.md#folds-at-once).
-    Where time is limited, nets are trained one after another, so that those that there is time for are whole.
+
+    make : makes untrained nets by a recipe
     """
-    if budget.is_limited or recipe.shared_weights:
+    if recipe.shared_weights:
         return IN_TURN
-    return choose_fits_at_once(device, recipe.n_nets_of_all_folds, rows.n_bytes)
+    net = make(replace(recipe, n_nets=1, n_folds=1))
+    net._choose_device(rows.X, recipe.epochs * rows.n_rows, recipe.batch_rows(rows.n_rows))  # as its fit will
+    return choose_fits_at_once(net.device, recipe.n_nets_of_all_folds, rows.n_bytes)
 
 
 def fit_folds(

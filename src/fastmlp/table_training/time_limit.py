@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any
+from threading import Event
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import DivergenceWarning, counted
+from ..execution.dispatch import IN_TURN, FitsAtOnce
 from ..thread_count import using_threads
+from ..training.fits_on_threads import ending_with, run_on_threads
 from ..training.interruption import require_complete
 from .budget import Budget
 from .file_rows import FileRows
 from .fit import Rows, fit_nets
-from .folds import folds_at_once
 from .recipe import Recipe
 from .rows import first_held_out
 
@@ -53,9 +54,7 @@ def seconds_per_epoch(
     probe = replace(recipe, batch_size=recipe.batch_rows(rows.n_rows))
 
     def timed(rows: Rows, n_epochs: int) -> float:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DivergenceWarning)  # the training itself will warn
-            history = fit_nets(make_nets(), rows, held, replace(probe, epochs=n_epochs), verbose=0)
+        history = fit_nets(make_nets(), rows, held, replace(probe, epochs=n_epochs), verbose=0)
         require_complete(history)
         return float(history.seconds - history.compile_seconds)
 
@@ -110,6 +109,19 @@ def _size(recipe: Recipe) -> str:
     return f"{counted(recipe.n_nets_of_all_folds, 'net')} of {counted(recipe.epochs, 'epoch')}"
 
 
+class TimePlan(NamedTuple):
+    """What there is time for.
+
+    recipe : with as many epochs and nets as there is time for
+    note : a sentence on what is left out, or ""
+    at_once : how many nets of folds are trained at the same time
+    """
+
+    recipe: Recipe
+    note: str
+    at_once: FitsAtOnce
+
+
 def planned_in_time(
     recipe: Recipe,
     make: Callable[[Recipe], Any],
@@ -118,21 +130,25 @@ def planned_in_time(
     folds: np.ndarray | None,
     budget: Budget,
     n_times: int = 1,
-) -> tuple[Recipe, str]:
-    """Return (recipe with as many epochs and nets as there is time for, a sentence on what is left out, or "").
+    at_once: FitsAtOnce = IN_TURN,
+) -> TimePlan:
+    """Plan a training by a recipe in a budget.
 
     make : makes untrained nets by a recipe
     folds : (n_rows,) fold of each row, or None
     budget : completes the first epochs of its fits if these take no longer than the whole limit
     n_times : how often all nets are trained
+    at_once : how many nets of folds would be trained at the same time without a limit
     """
     if not budget.is_limited:
-        return recipe, ""
-    seconds = n_times * _seconds_of_all(recipe, make, rows, held_out, folds, budget)
+        return TimePlan(recipe, "", at_once)
+    seconds = n_times * _seconds_of_all(recipe, make, rows, held_out, folds, at_once, budget.left())
     planned, note = affordable(recipe, seconds, budget.left())
     share = planned.n_nets_of_all_folds / recipe.n_nets_of_all_folds
+    if share < 1.0 and at_once.n_fits > 1:  # fewer nets at the same time would leave processors idle
+        return planned_in_time(recipe, make, rows, held_out, folds, budget, n_times)
     budget.completes_epoch = seconds * share <= max(budget.seconds, SHORT_EPOCHS)
-    return planned, note
+    return TimePlan(planned, note, at_once)
 
 
 def expected_seconds(
@@ -141,9 +157,10 @@ def expected_seconds(
     rows: Rows | FileRows,
     held_out: Rows | None,
     folds: np.ndarray | None,
+    at_once: FitsAtOnce = IN_TURN,
 ) -> float:
     """Return about how long a training takes if no net stops early; parameters as of planned_in_time."""
-    return recipe.epochs * _seconds_of_all(recipe, make, rows, held_out, folds, Budget())
+    return recipe.epochs * _seconds_of_all(recipe, make, rows, held_out, folds, at_once, 0.0)
 
 
 def _seconds_of_all(
@@ -152,23 +169,34 @@ def _seconds_of_all(
     rows: Rows | FileRows,
     held_out: Rows | None,
     folds: np.ndarray | None,
-    budget: Budget,
+    at_once: FitsAtOnce,
+    seconds: float,
 ) -> float:
-    """Return how long an epoch of all nets takes; budget : the time that is left for all"""
-    measured, n_turns = recipe, 1.0
-    threads: AbstractContextManager[None] = nullcontext()
+    """Return how long an epoch of all nets takes; seconds : time that is left for all"""
+    measured, n_turns = recipe, 1
     if folds is not None:  # nets are trained each by itself
         assert isinstance(rows, Rows)
         measured, n_turns = replace(recipe, n_nets=1, n_folds=1), recipe.n_nets_of_all_folds
         if recipe.shared_weights:  # those of a fold are trained together
             measured, n_turns = replace(recipe, n_folds=1), recipe.n_folds
-        at_once = folds_at_once(recipe, make(measured).device, rows, budget)
-        if at_once.n_fits > 1:
-            n_turns, threads = n_turns / at_once.n_fits, using_threads(at_once.n_threads)
+        n_turns = -(-n_turns // at_once.n_fits)
         rows, held_out = first_held_out(rows, folds)
-    with threads:
-        seconds = budget.left() if budget.is_limited else 0.0
-        return n_turns * seconds_per_epoch(lambda: make(measured), rows, held_out, recipe, seconds)
+    measure = lambda: seconds_per_epoch(lambda: make(measured), rows, held_out, recipe, seconds)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DivergenceWarning)  # the training itself will warn
+        return n_turns * (measure() if at_once.n_fits == 1 else _slowest(measure, at_once))
+
+
+def _slowest(measure: Callable[[], float], at_once: FitsAtOnce) -> float:
+    """Return the largest of several measurements at the same time: fits slow each other down."""
+    found, stop = list[float](), Event()
+
+    def work() -> None:
+        with using_threads(at_once.n_threads), ending_with(stop):
+            found.append(measure())
+
+    run_on_threads(work, at_once.n_fits, stop, lambda: None)
+    return max(found)
 
 
 def about(seconds: float) -> str:

@@ -172,7 +172,9 @@ def affordable_search(task: TuningTask) -> tuple[int, int]:
         return task.n, every_epoch
     found, one = task.encoded(task.recipe), recipe_of_trial(task.recipe)
     make = lambda: task.make_nets(found.rows.n_features, one, one.n_nets, task.seed)
-    seconds = seconds_per_epoch(make, found.rows, found.held_out, one, task.budget.left())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DivergenceWarning)
+        seconds = seconds_per_epoch(make, found.rows, found.held_out, one, task.budget.left())
     available = TUNING_SHARE * SHARE * task.budget.left() / max(seconds, 1e-9)
     for epochs in (every_epoch, ceil(every_epoch / FACTOR)):
         n = task.n

@@ -1,9 +1,12 @@
 """The time that a fit may take. Clocks are set by the tests."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
-from fastmlp.table_training.budget import Budget
+from fastmlp.kernels.jit.compile_time import add_wait
+from fastmlp.table_training.budget import Budget, FitBudgets
 from fastmlp.table_training.fit import Rows, fit_nets, make_nets
 from fastmlp.table_training.recipe import Recipe
 
@@ -59,3 +62,24 @@ def test_a_fit_that_completes_an_epoch_trains_one(rng, n_nets, has_held_out, mon
 def test_the_trial_of_bins_has_a_small_part_of_the_time():
     assert Budget(100.0).trial_seconds == 5.0
     assert Budget().trial_seconds == float("inf")
+
+
+def test_fits_at_the_same_time_share_the_time_by_their_turns(budget):
+    budget.clock.now, budget.clock.compiling = 50.0, 10.0
+    budgets = FitBudgets(budget, n_fits=5, n_at_once=2)
+    assert [round(budgets.of_fit(k).seconds) for k in range(5)] == [20, 20, 30, 30, 60]
+    assert [round(FitBudgets(budget, 3).of_fit(k).seconds) for k in range(3)] == [20, 30, 60]
+
+
+def test_a_thread_has_the_time_for_which_it_has_not_waited_for_kernels():
+    """The thread that plans may have waited for many, and the others for none or for their own."""
+    add_wait(1000.0)
+    budgets = FitBudgets(Budget(50.0), 2, 2)
+
+    def left(wait):
+        before = budgets.of_fit(0)
+        add_wait(wait)
+        return before.left() - wait
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(lambda wait: round(left(wait)), (0.0, 7.0))) == [50, 50]

@@ -11,11 +11,9 @@ from interrupted_fits import with_sigint
 
 from fastmlp import DivergenceWarning, Population
 from fastmlp.class_probabilities import logits
-from fastmlp.devices import resolve
 from fastmlp.execution.dispatch import IN_TURN, FitsAtOnce
 from fastmlp.population_training.from_histories import result_of_histories
-from fastmlp.table_training.budget import Budget
-from fastmlp.table_training.fit import Rows, fit_nets
+from fastmlp.table_training.fit import Rows, fit_nets, make_nets
 from fastmlp.table_training.folds import fit_folds, fold_numbers, folds_at_once
 from fastmlp.table_training.recipe import Recipe
 
@@ -224,13 +222,13 @@ def test_warnings_of_nets_at_the_same_time_are_at_the_line_of_the_caller(rows, r
 
 
 def test_how_many_nets_of_folds_are_trained_at_the_same_time(rows, monkeypatch):
-    recipe, cpu = Recipe(n_nets=1, n_folds=5), resolve("cpu")
+    recipe, settings = Recipe(hidden=(4,), n_nets=1, n_folds=5), {"loss": "squared_error", "device": "cpu"}
+    make = lambda recipe: make_nets(2, 1, recipe, settings, recipe.n_nets_of_all_folds)
     chosen = {}
     for n_threads in (1, 2, 3, 4, 5, 16):
         monkeypatch.setenv("FASTMLP_NUM_THREADS", str(n_threads))
-        chosen[n_threads] = tuple(folds_at_once(recipe, cpu, rows, Budget()))
+        chosen[n_threads] = tuple(folds_at_once(recipe, make, rows))
     assert chosen == {1: IN_TURN, 2: (2, 1), 3: (3, 1), 4: (3, 1), 5: (5, 1), 16: (5, 3)}
-    assert folds_at_once(recipe, cpu, rows, Budget(10.0)) == IN_TURN
-    assert folds_at_once(replace(recipe, n_nets=2, shared_weights=True), cpu, rows, Budget()) == IN_TURN
+    assert folds_at_once(replace(recipe, n_nets=2, shared_weights=True), make, rows) == IN_TURN
     monkeypatch.setattr("fastmlp.execution.dispatch.memory_bytes", lambda: 25 * rows.n_bytes)
-    assert folds_at_once(recipe, cpu, rows, Budget()) == (2, 8)
+    assert folds_at_once(recipe, make, rows) == (2, 8)

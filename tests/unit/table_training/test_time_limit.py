@@ -1,16 +1,19 @@
 """Epochs and nets for which a time limit is enough."""
 
+import threading
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from fastmlp.devices import resolve
+from fastmlp.execution.dispatch import IN_TURN, FitsAtOnce, choose_fits_at_once
 from fastmlp.table_training import time_limit
 from fastmlp.table_training.budget import Budget
 from fastmlp.table_training.fit import Rows, make_nets
 from fastmlp.table_training.recipe import Recipe, recipe_of
 from fastmlp.table_training.time_limit import affordable, expected_seconds, planned_in_time, seconds_per_epoch
+from fastmlp.training.fits_on_threads import stop_of_fits
 
 
 @pytest.mark.parametrize("n_nets, n_folds", [(1, 1), (5, 1), (2, 5)])
@@ -84,7 +87,7 @@ def test_short_first_epochs_come_to_their_end(rng, monkeypatch, seconds, complet
     """An epoch that takes longer than the whole limit does not."""
     X, budget = rng.normal(size=(64, 2)).astype(np.float32), Budget(seconds)
     monkeypatch.setattr(time_limit, "seconds_per_epoch", lambda *_: 10.0)
-    planned, note = planned_in_time(Recipe(n_nets=5), lambda _: None, Rows(X, X[:, 0]), None, None, budget)
+    planned, note, _ = planned_in_time(Recipe(n_nets=5), lambda _: None, Rows(X, X[:, 0]), None, None, budget)
     assert (planned.n_nets, planned.epochs) == (1, 1)
     said = "and one epoch of 1 net takes about 2 s: 1 net of 1 epoch is all that is trained, instead of 5 nets of"
     assert (said in note) == (seconds < 2.0)
@@ -99,13 +102,39 @@ def test_ctrl_c_in_a_measurement_is_not_lost(rng, monkeypatch):
         seconds_per_epoch(lambda: None, Rows(X, X[:, 0]), None, Recipe(), 9.0)
 
 
-@pytest.mark.parametrize("n_folds, n_threads, expected", [(1, 1, 60.0), (1, 4, 60.0), (5, 1, 600.0), (5, 4, 150.0)])
+@pytest.mark.parametrize("n_folds, n_threads, expected", [(1, 1, 60.0), (1, 4, 60.0), (5, 1, 600.0), (5, 4, 180.0)])
 def test_the_expected_time_is_that_of_all_epochs_and_nets(rng, monkeypatch, n_folds, n_threads, expected):
     monkeypatch.setenv("FASTMLP_NUM_THREADS", str(n_threads))
     X = rng.normal(size=(100, 2)).astype(np.float32)
     recipe = Recipe(n_nets=2, n_folds=n_folds, epochs=30)
     folds = np.arange(100) % n_folds if n_folds > 1 else None
     monkeypatch.setattr(time_limit, "seconds_per_epoch", lambda *_: 2.0)
-    nets = SimpleNamespace(device=resolve("cpu"))
-    found = expected_seconds(recipe, lambda _: nets, Rows(X, X[:, 0]), None, folds)
-    assert found == expected, "four of ten nets at the same time"
+    at_once = choose_fits_at_once(resolve("cpu"), 2 * n_folds, X.nbytes) if n_folds > 1 else IN_TURN
+    found = expected_seconds(recipe, lambda _: None, Rows(X, X[:, 0]), None, folds, at_once)
+    assert found == expected, "four of ten nets at the same time, in three turns"
+
+
+def measure_nets_at_once(monkeypatch, seconds_in_turn, seconds_at_once):
+    """Patch the measurement of an epoch of one net: what it takes alone, and beside another one."""
+    beside = threading.Barrier(2)
+
+    def seconds_per_epoch(*_):
+        if stop_of_fits() is None:
+            return seconds_in_turn
+        beside.wait(10)  # both run at the same time
+        return next(seconds)
+
+    seconds = iter(seconds_at_once)
+    monkeypatch.setattr(time_limit, "seconds_per_epoch", seconds_per_epoch)
+
+
+@pytest.mark.parametrize("limit, expected", [(101.0, (4, 19, (2, 1))), (30.0, (2, 15, IN_TURN))])
+def test_nets_of_folds_are_planned_at_the_same_time_unless_some_are_left_out(rng, monkeypatch, limit, expected):
+    """Four nets in two turns, measured beside each other: the slower one counts. Fewer would leave threads idle."""
+    measure_nets_at_once(monkeypatch, 0.9, [2.5, 1.0])
+    X = rng.normal(size=(100, 2)).astype(np.float32)
+    recipe = Recipe(n_nets=2, n_folds=2, epochs=50)
+    found = planned_in_time(
+        recipe, lambda _: None, Rows(X, X[:, 0]), None, np.arange(100) % 2, Budget(limit), at_once=FitsAtOnce(2, 1)
+    )
+    assert (found.recipe.n_nets_of_all_folds, found.recipe.epochs, found.at_once) == expected

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...callbacks import VALIDATION, as_callbacks
-from ...execution.dispatch import IN_TURN
+from ...execution.dispatch import IN_TURN, FitsAtOnce
 from ...history import History
 from ...kernels.jit import interrupts
 from ...mlp import MLP
 from ...population import Population
 from ...population_result import PopulationResult
-from ...table_training.budget import Budget
+from ...table_training.budget import Budget, FitBudgets
 from ...table_training.file_rows import FileRows
 from ...table_training.fit import Rows, continue_from, fit_nets, is_cut_short, make_nets, refit_recipe
 from ...table_training.folds import (
@@ -62,6 +62,7 @@ class NetsTask(NamedTuple):
     budget : time that is left for all
     observed : the fit, for scikit-learn's callbacks
     executor : where to train a population, as for Population.fit, or None
+    at_once : how many nets of folds are trained at the same time
     """
 
     rows: Rows | FileRows
@@ -72,6 +73,7 @@ class NetsTask(NamedTuple):
     budget: Budget
     observed: ObservedTask
     executor: Any = None
+    at_once: FitsAtOnce = IN_TURN
 
 
 def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
@@ -92,7 +94,9 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
         task.rows.n_features, estimator.n_outputs_, recipe, settings, recipe.n_nets_of_all_folds
     )
     n_times = 2 if estimator.refit else 1
-    planned, note = planned_in_time(recipe, make, task.rows, task.held_out, task.folds, task.budget, n_times)
+    given = recipe, make, task.rows, task.held_out, task.folds, task.budget, n_times
+    planned, note, at_once = planned_in_time(*given, _wanted_at_once(estimator, task, recipe, make))
+    task = task._replace(at_once=at_once)
     if task.continues:  # all nets go on
         planned = replace(planned, n_nets=recipe.n_nets, n_folds=recipe.n_folds)
     recipe = planned
@@ -133,6 +137,16 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
             f"The time of the fit was over after {estimator.n_iter_} of {recipe.epochs} epochs: they were slower than "
             "those that were measured before. The best parameters so far are kept."
         )
+
+
+def _wanted_at_once(estimator: Any, task: NetsTask, recipe: Recipe, make: Callable[[Recipe], Any]) -> FitsAtOnce:
+    """Return how many nets of folds are trained at the same time where time is not limited."""
+    # Callbacks and metrics of the user need not be safe to call from several threads.
+    in_turn = observes_epochs(estimator) or task.observed.is_observed
+    if task.folds is None or task.executor is not None or in_turn:
+        return IN_TURN
+    assert isinstance(task.rows, Rows)
+    return folds_at_once(recipe, make, task.rows)
 
 
 def train_again(estimator: Any, make: Callable[[Recipe], Any], task: NetsTask, recipe: Recipe) -> None:
@@ -240,8 +254,8 @@ def scores_of(history: History) -> list[float]:
 
 def train_each(estimator: Any, nets: Population, task: NetsTask, recipe: Recipe) -> None:
     """Train several nets one after another on the same rows."""
-    part = lambda k: task.budget.part(nets.n_nets - k)
-    fit = lambda net, k: fit_one(estimator, net, task._replace(budget=part(k)), recipe)
+    budgets = FitBudgets(task.budget, nets.n_nets)
+    fit = lambda net, k: fit_one(estimator, net, task._replace(budget=budgets.of_fit(k)), recipe)
     monitor = "loss" if task.held_out is None else monitored(estimator.eval_metric)
     keep_trained(estimator, nets, fit_each(nets, fit, monitor))
 
@@ -263,9 +277,10 @@ def train_folds(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe) -> No
     assert task.folds is not None
     assert isinstance(task.rows, Rows)
     n_fits = recipe.n_folds if recipe.shared_weights else nets.n_nets
+    budgets = FitBudgets(task.budget, n_fits, task.at_once.n_fits)
 
     def part(rows: Rows, held_out: Rows, k: int) -> NetsTask:
-        return task._replace(rows=rows, held_out=held_out, budget=task.budget.part(n_fits - k))
+        return task._replace(rows=rows, held_out=held_out, budget=budgets.of_fit(k))
 
     def fit(net: MLP, *rows: Any) -> History:
         return fit_one(estimator, net, part(*rows), recipe)
@@ -280,10 +295,7 @@ def train_folds(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe) -> No
     elif recipe.shared_weights:
         found, z = fit_shared_folds(nets, task.rows, task.folds, fit_group)
     else:
-        # Callbacks and metrics of the user need not be safe to call from several threads.
-        in_turn = observes_epochs(estimator) or task.observed.is_observed
-        at_once = IN_TURN if in_turn else folds_at_once(recipe, nets.device, task.rows, task.budget)
-        found, z = fit_folds(nets, task.rows, task.folds, fit, monitored(estimator.eval_metric), at_once)
+        found, z = fit_folds(nets, task.rows, task.folds, fit, monitored(estimator.eval_metric), task.at_once)
     keep_trained(estimator, nets, found)
     with keeping_nets():
         weigh_and_calibrate_folds(estimator, nets.n_nets, found, z, task.rows, task.folds, recipe)

@@ -14,6 +14,7 @@ from sklearn.base import clone
 
 import fastmlp
 from fastmlp import MLP, Population, TabularMLPClassifier, TabularMLPRegressor
+from fastmlp.execution.dispatch import IN_TURN
 from fastmlp.schedules import Cosine
 from fastmlp.table_training import folds
 from fastmlp.table_training.recipe import QUALITIES
@@ -413,7 +414,7 @@ def test_a_time_limit_leaves_out_epochs_and_nets_with_a_warning(table, quality, 
 @pytest.mark.parametrize("settings", [{"n_nets": 2}, {"n_nets": 1, "n_folds": 3}, {"n_nets": 2, "eval_metric": "r2"}])
 def test_nets_without_time_are_left_out_with_a_warning(table, settings, monkeypatch):
     X, score = table
-    monkeypatch.setattr("fastmlp.estimators.tabular.training.planned_in_time", lambda recipe, *_: (recipe, ""))
+    monkeypatch.setattr("fastmlp.estimators.tabular.training.planned_in_time", lambda recipe, *_: (recipe, "", IN_TURN))
     with pytest.warns(UserWarning, match="The time of the fit was over: .* had (not )?begun"):
         model = TabularMLPRegressor(time_limit=1e-6, **settings, **SMALL | {"max_iter": 10**6}).fit(X, score)
     assert np.isfinite(model.predict(X)).all()
@@ -433,7 +434,7 @@ def test_a_net_without_a_whole_epoch_is_announced(table, monkeypatch):
 
 def test_epochs_that_were_slower_than_measured_are_announced(table, monkeypatch):
     X, score = table
-    monkeypatch.setattr("fastmlp.estimators.tabular.training.planned_in_time", lambda recipe, *_: (recipe, ""))
+    monkeypatch.setattr("fastmlp.estimators.tabular.training.planned_in_time", lambda recipe, *_: (recipe, "", IN_TURN))
     KernelClock(monkeypatch, step=0.01)
     with pytest.warns(UserWarning, match=r"was over after \d+ of 1000 epochs: they were slower than those"):
         model = TabularMLPRegressor(time_limit=1, n_nets=1, **SMALL | {"max_iter": 1000}).fit(X, score)
