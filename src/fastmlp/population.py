@@ -379,11 +379,11 @@ class Population(PopulationBase, NetSequence[MLP]):
         executor : object, optional
             Where to train in tasks of some seconds, on workers that may be other machines: an executor with `submit`,
             such as `client.get_executor()` of a Dask client, `loky.get_reusable_executor()` or
-            `concurrent.futures.ProcessPoolExecutor()`. Results have the same bits as without it, but for nets that
-            diverge, whose last finite parameters may be those of another epoch. Ctrl-C waits for the tasks that have
-            begun; a second one does not. With device="auto", a worker chooses the device for all of them, where each
-            may have a GPU of its own. A checkpoint has the nets of finished tasks; every is then a duration, and
-            resume=True trains the other nets, for as many epochs.
+            `concurrent.futures.ProcessPoolExecutor()`. On the same device, results have the same bits as without it,
+            but for nets that diverge, whose last finite parameters may be those of another epoch. Ctrl-C waits for the
+            tasks that have begun; a second one does not. With device="auto", a worker chooses the device for all of
+            them, where each may have a GPU of its own. A checkpoint has the nets of finished tasks; every is then a
+            duration, and resume=True trains the other nets, for as many epochs.
         memory_limit : int or str, optional
             Bytes that the data of a source may take in memory, as for MLP.fit. Rows that take more are read from disk
             in each epoch, and the nets are trained one after another.

@@ -119,6 +119,7 @@ class GpuOfWorkers(InPlace):
     """Executor whose workers have a GPU, while the program that fits has none, unless is_visible is set."""
 
     is_visible = False
+    _max_workers = 1  # as pools have it
 
     def submit(self, function, /, *arguments):
         self.is_visible = True
@@ -167,6 +168,13 @@ def test_auto_takes_the_gpus_of_workers_where_the_program_has_none(gpu_of_worker
     expected = fit(n_nets, **arguments)
     np.testing.assert_array_equal(trained, expected[0].params)
     assert_same_fit((pop, result), expected)
+
+
+def test_auto_leaves_tasks_that_would_share_a_gpu_to_cpus(gpu_of_workers):
+    gpu_of_workers._max_workers = 2
+    pop, _ = fit_auto(3, gpu_of_workers)
+    assert pop.device.name == "cpu"
+    assert "2 tasks at a time would share 1 GPU" in pop.device.reason
 
 
 def test_auto_leaves_little_work_to_the_cpus_of_workers(gpu_of_workers, monkeypatch):

@@ -39,7 +39,7 @@ def refuse_with_executor(X: Any, checkpoints: CheckpointArguments | None = None,
 
 
 def device_on_workers(net: NetBase) -> Device:
-    """Return the device of a prediction on workers: the one that the user named, or their CPUs for "auto"."""
+    """Return the device of what workers do net by net or row by row: the one that the user named; CPUs for "auto"."""
     return ON_WORKERS if net._named_device == "auto" else net.device
 
 
@@ -54,11 +54,21 @@ def choice_of_workers(
         return None
     from ..population_training.executor_device import FitFacts, choose_on_workers
 
-    n_bytes = data.X.nbytes + data.Y.nbytes + data.weight.nbytes
-    of_fit = n_bytes, batch_size, shuffle, pop.precision, pop._in_one_launch()
-    facts = FitFacts(pop._named_device, pop.network, pop.n_nets, pop.dtype, *of_fit)
+    facts = FitFacts(
+        named_device=pop._named_device,
+        network=pop.network,
+        n_nets=pop.n_nets,
+        dtype=pop.dtype,
+        batch_size=batch_size,
+        shuffle=shuffle,
+        precision=pop.precision,
+        work=epochs * data.n_samples * pop._products,
+        at_once=batch_size * pop._products,
+        in_one_launch=pop._in_one_launch(),
+        n_bytes=data.X.nbytes + data.Y.nbytes + data.weight.nbytes,
+    )
     with workers_for(executor) as workers:
-        return choose_on_workers(workers, facts, epochs * data.n_samples * pop._products, batch_size * pop._products)
+        return choose_on_workers(workers, facts)
 
 
 def workers_for(executor: Any) -> AbstractContextManager[Any]:

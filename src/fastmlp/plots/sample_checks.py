@@ -214,6 +214,6 @@ def feature_labels(net: Any, names: Any) -> list[str]:
 
 def copy_net(net: Any) -> Any:
     """Return a copy of an MLP with its own parameters, which plots can change."""
-    copy = type(net)(**{**net.get_settings(), "init": "zeros"}, device=net.device.name)
+    copy = type(net)(**{**net.get_settings(), "init": "zeros"}, device=net._named_device)
     copy.params, copy.preprocessing = net.params, net.preprocessing
     return copy

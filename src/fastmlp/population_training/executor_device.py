@@ -9,26 +9,35 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..devices import Device, backend, resolve
+from ..devices import HOSTS, Device, backend, devices, resolve
+from ..errors import counted
 from ..execution.dispatch import choose_nets_family
 from ..executors.tasks import Task, Tasks, check_version, version_here
 from ..executors.worker_device import device_here
 from ..executors.workers import Workers
 from ..network.spec import Network
+from ..thread_count import n_processors, using_threads
 
 
 class FitFacts(NamedTuple):
-    """Facts of a population's fit on which device and kernel family depend."""
+    """Facts of a population's fit on which device and kernel family depend.
 
-    named_device: str  # as the user named it
+    named_device : as the user named it
+    work, at_once, in_one_launch : amount of work, as for devices.resolve
+    n_bytes : of the training samples
+    """
+
+    named_device: str
     network: Network
     n_nets: int
     dtype: np.dtype
-    n_bytes: int  # of the training samples
     batch_size: int
     shuffle: bool
     precision: str
-    in_one_launch: bool  # whether a GPU would train all nets in one launch
+    work: float
+    at_once: float
+    in_one_launch: bool
+    n_bytes: int
 
 
 class WorkersChoice(NamedTuple):
@@ -38,36 +47,45 @@ class WorkersChoice(NamedTuple):
     family: str
 
 
-def choose_on_workers(workers: Workers, facts: FitFacts, work: float, at_once: float) -> WorkersChoice:
-    """Return the choice of one of the workers, for all of them.
+class Question(NamedTuple):
+    """Task of the worker that chooses; n_slots : tasks at a time on one machine; version : of the program that fits"""
 
-    work, at_once : amount of work, as for devices.resolve
+    facts: FitFacts
+    n_slots: int
+    version: str
+
+
+def choose_on_workers(workers: Workers, facts: FitFacts) -> WorkersChoice:
+    """Return the choice of one of the workers, for all of them.
 
     Raises
     ------
+    KeyboardInterrupt
+        After Ctrl-C, unless there is a choice, with which the fit ends at once and has a result.
     RuntimeError
         If the named device is not available on the worker, or its version of fastmlp is another.
     """
     answers: list[WorkersChoice] = []
-    questions = [Task((facts, version_here()), "choosing the device")]
-    amounts = np.array([work, at_once])
-    cut = lambda n_slots: questions.pop() if questions else None
-    Tasks(workers, choose_here, [amounts], cut, lambda task, answer: answers.append(answer), on_gpus=True).run()
+    n_slots = max((workers.threads.slots or {}).values(), default=workers.n_slots)
+    waiting = [Task(Question(facts, n_slots, version_here()), "choosing the device")]
+    cut = lambda n_slots: waiting.pop() if waiting else None
+    take = lambda task, answer: answers.append(answer)
+    try:
+        Tasks(workers, choose_here, [ANY_ARRAY], cut, take, on_gpus=True).run()
+    except KeyboardInterrupt:
+        if not answers:
+            raise
     return answers[0]
 
 
-def choose_here(arrays: list[np.ndarray], argument: tuple[FitFacts, str]) -> WorkersChoice:
-    """Choose device and kernel family; this runs on the worker.
+ANY_ARRAY = np.zeros(1)  # Dask raises an error for an array, and not for a task, if there are no workers
 
-    arrays : amounts of work
-    argument : facts of the fit, and the version of the program that sends them
-    """
-    facts, version = argument
-    check_version(version)
-    work, at_once = arrays[0].tolist()
-    chosen = resolve(facts.named_device, work, at_once, facts.in_one_launch)
-    if facts.named_device == "auto":
-        chosen = chosen._replace(reason=f"chosen by a worker of the executor: {chosen.reason}")
+
+def choose_here(arrays: list[np.ndarray], question: Question) -> WorkersChoice:
+    """Choose device and kernel family; this runs on the worker."""
+    check_version(question.version)
+    facts = question.facts
+    chosen = _auto_device(facts, question.n_slots) if facts.named_device == "auto" else resolve(facts.named_device)
     device = device_here(chosen)
     with device.on():
         streams = not backend(device).has_room_for_samples(facts.n_bytes)
@@ -75,3 +93,16 @@ def choose_here(arrays: list[np.ndarray], argument: tuple[FitFacts, str]) -> Wor
     return WorkersChoice(
         chosen, choose_nets_family(*of_nets, streams=streams, shuffle=facts.shuffle, precision=facts.precision)
     )
+
+
+def _auto_device(facts: FitFacts, n_slots: int) -> Device:
+    """Return the device for "auto": a GPU only if each task on a machine can have one of its own."""
+    with using_threads(n_processors()):  # the amounts of work of this machine are those of all processors
+        chosen = resolve("auto", facts.work, facts.at_once, facts.in_one_launch)
+    reason = chosen.reason
+    if not chosen.is_host:
+        n_gpus = sum(row.available and row.name not in HOSTS for row in devices())
+        if n_gpus < n_slots:
+            reason = f"{n_slots} tasks at a time would share {counted(n_gpus, 'GPU')}; device='cuda' lets them"
+            chosen = resolve("cpu")
+    return chosen._replace(reason=f"chosen by a worker of the executor: {reason}")

@@ -208,7 +208,9 @@ def train_nets(arrays: list[np.ndarray], argument: NetsTask) -> NetsResult:
         )
     redraw = _no_draws if argument.draws is None else argument.draws.into(task.params)
     outcome, restarts, interrupted = run(task, argument.epochs, argument.restart_after, redraw)
-    converged_nets(task, outcome)  # looks at the accuracy of nets, which would need the same device where the fit began
+    if not device.is_host:  # the program that fits may have no GPU to evaluate nets on
+        with interrupts.deferred():
+            converged_nets(task, outcome)
     seconds, compiling = watch.read()
     results = {name: getattr(outcome, name) for name in OUTCOME}
     return NetsResult(task.params, results, restarts, interrupted, seconds - compiling, compiling)

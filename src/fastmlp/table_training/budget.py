@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from threading import local
+from time import perf_counter
 
 from ..console.stopwatch import Stopwatch
 
@@ -49,15 +50,14 @@ class FitBudgets:
     """
 
     def __init__(self, budget: Budget, n_fits: int, n_at_once: int = 1):
-        self._seconds, self._completes_epoch = budget.left(), budget.completes_epoch
-        self._n_fits, self._n_at_once = n_fits, n_at_once
+        self._seconds, self._completes_epoch, self._began = budget.left(), budget.completes_epoch, perf_counter()
+        self._n_turns, self._n_at_once = -(-n_fits // n_at_once), n_at_once
         # `budget`, of the fits of a thread: each thread knows only how long it has waited for kernels itself
         self._here = local()
 
     def of_fit(self, k: int) -> Budget:
         """Return the budget of fit k, which this thread begins now: an equal part of the time that its thread has."""
         if not hasattr(self._here, "budget"):
-            self._here.budget = Budget(self._seconds, self._completes_epoch)
-        n_turns = -(-(self._n_fits - k) // self._n_at_once)
-        found: Budget = self._here.budget.part(n_turns)
+            self._here.budget = Budget(self._seconds - (perf_counter() - self._began), self._completes_epoch)
+        found: Budget = self._here.budget.part(self._n_turns - k // self._n_at_once)
         return found

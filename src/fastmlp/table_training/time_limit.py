@@ -69,11 +69,12 @@ def seconds_per_epoch(
     return float(np.median(found[-3:]))  # another process may have slowed one of them down
 
 
-def affordable(recipe: Recipe, epoch_seconds: float, seconds: float) -> tuple[Recipe, str]:
+def affordable(recipe: Recipe, epoch_seconds: float, seconds: float, keeps_nets: bool = False) -> tuple[Recipe, str]:
     """Return (recipe with as many epochs as there is time for, and fewer nets if needed; a sentence on that, or "").
 
     epoch_seconds : how long an epoch of all nets takes
     seconds : time that is left
+    keeps_nets : whether no nets are left out
 
     Where there is no time for a net of each own fold, those that are trained all hold out the same rows.
 
@@ -87,13 +88,14 @@ def affordable(recipe: Recipe, epoch_seconds: float, seconds: float) -> tuple[Re
     n_epochs = SHARE * seconds / max(epoch_seconds, 1e-9)
     if n_epochs >= recipe.epochs:
         return recipe, ""
-    if recipe.own_folds and recipe.n_folds > 1:
+    keeps_nets = keeps_nets or bool(recipe.shared_weights)  # whose nets depend on each other
+    if recipe.own_folds and recipe.n_folds > 1 and not keeps_nets:
         alike = recipe.on_same_rows()
         found, note = affordable(alike, epoch_seconds, seconds)
         has_all = found.n_nets == alike.n_nets
         return (replace(recipe, epochs=found.epochs, patience=found.patience) if has_all else found), note
     n_nets = recipe.n_nets
-    if n_epochs < FEWEST_EPOCHS and not recipe.shared_weights:  # whose nets depend on each other
+    if n_epochs < FEWEST_EPOCHS and not keeps_nets:
         n_nets = min(n_nets, max(1, int(n_nets * n_epochs / min(FEWEST_EPOCHS, recipe.epochs))))
     epochs = min(recipe.epochs, max(1, int(n_epochs * recipe.n_nets / n_nets)))
     changed = replace(recipe, n_nets=n_nets, epochs=epochs, patience=min(recipe.patience, epochs))
@@ -143,7 +145,8 @@ def planned_in_time(
     if not budget.is_limited:
         return TimePlan(recipe, "", at_once)
     seconds = n_times * _seconds_of_all(recipe, make, rows, held_out, folds, at_once, budget.left())
-    planned, note = affordable(recipe, seconds, budget.left())
+    all_at_once = 1 < at_once.n_fits == recipe.n_nets_of_all_folds  # fewer nets would have no more epochs
+    planned, note = affordable(recipe, seconds, budget.left(), all_at_once)
     share = planned.n_nets_of_all_folds / recipe.n_nets_of_all_folds
     if share < 1.0 and at_once.n_fits > 1:  # fewer nets at the same time would leave processors idle
         return planned_in_time(recipe, make, rows, held_out, folds, budget, n_times)

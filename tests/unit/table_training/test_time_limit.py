@@ -116,7 +116,7 @@ def test_the_expected_time_is_that_of_all_epochs_and_nets(rng, monkeypatch, n_fo
 
 def measure_nets_at_once(monkeypatch, seconds_in_turn, seconds_at_once):
     """Patch the measurement of an epoch of one net: what it takes alone, and beside another one."""
-    beside = threading.Barrier(2)
+    beside = threading.Barrier(len(seconds_at_once))
 
     def seconds_per_epoch(*_):
         if stop_of_fits() is None:
@@ -128,13 +128,23 @@ def measure_nets_at_once(monkeypatch, seconds_in_turn, seconds_at_once):
     monkeypatch.setattr(time_limit, "seconds_per_epoch", seconds_per_epoch)
 
 
-@pytest.mark.parametrize("limit, expected", [(101.0, (4, 19, (2, 1))), (30.0, (2, 15, IN_TURN))])
-def test_nets_of_folds_are_planned_at_the_same_time_unless_some_are_left_out(rng, monkeypatch, limit, expected):
-    """Four nets in two turns, measured beside each other: the slower one counts. Fewer would leave threads idle."""
-    measure_nets_at_once(monkeypatch, 0.9, [2.5, 1.0])
+@pytest.mark.parametrize(
+    "limit, n_at_once, expected", [(101.0, 2, (4, 19, (2, 1))), (30.0, 2, (2, 15, IN_TURN)), (15.0, 4, (4, 5, (4, 1)))]
+)
+def test_nets_of_folds_are_planned_at_the_same_time_unless_some_are_left_out(
+    rng, monkeypatch, limit, n_at_once, expected
+):
+    """Four nets, measured beside each other: the slowest one counts. Fewer would leave threads idle."""
+    measure_nets_at_once(monkeypatch, 0.9, [2.5, 1.0, 1.0, 1.0][:n_at_once])
     X = rng.normal(size=(100, 2)).astype(np.float32)
     recipe = Recipe(n_nets=2, n_folds=2, epochs=50)
     found = planned_in_time(
-        recipe, lambda _: None, Rows(X, X[:, 0]), None, np.arange(100) % 2, Budget(limit), at_once=FitsAtOnce(2, 1)
+        recipe,
+        lambda _: None,
+        Rows(X, X[:, 0]),
+        None,
+        np.arange(100) % 2,
+        Budget(limit),
+        at_once=FitsAtOnce(n_at_once, 1),
     )
     assert (found.recipe.n_nets_of_all_folds, found.recipe.epochs, found.at_once) == expected
