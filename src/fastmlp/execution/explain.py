@@ -11,7 +11,7 @@ from ..devices import Device
 from ..errors import counted
 from ..network.spec import Network
 from ..thread_count import n_threads_available
-from . import dispatch, gpu_costs, thresholds, variants
+from . import dispatch, gpu_costs, kernel_variants, thresholds
 from .families import FAMILIES
 from .work import products
 
@@ -101,7 +101,7 @@ def _nets_at_a_time(fit: NetsFit, family: str) -> tuple[str, str]:
         n_threads = dispatch.one_by_one_threads(fit.device, fit.n_nets)
         return f"Threads: {n_threads} of {available}, each with a net of its own.", f"Nets: {n_threads} at a time."
     samples = fit.epochs * fit.n_samples
-    variant = variants.choose_nets_variant(fit.network, fit.device, fit.n_nets, False, 0)
+    variant = kernel_variants.choose_nets_variant(fit.network, fit.device, fit.n_nets, False, 0)
     n_threads = dispatch.lane_threads(fit.network, fit.n_nets, variant.lanes, samples)
     why = f"a thread for each {thresholds.CALL_PER_THREAD:,} multiply-adds, and for each block of {variant.lanes} nets"
     return f"Threads: {n_threads} of {available} ({why}).", f"Nets: {variant.lanes} in a block, one in each lane."

@@ -24,7 +24,7 @@ from ..kernels.structs import (
     aligned_zeros,
 )
 from ..network.spec import Network
-from . import dispatch, variants
+from . import dispatch, kernel_variants
 from .buffer_cache import buffers
 from .net_description import describe_net
 from .work import products
@@ -266,9 +266,9 @@ class Plan:
     ) -> None:
         """Train for n steps, from step number `first` on, on n_threads threads of the team; results are in `state`.
 
-        compiles : whether code may be generated for the architecture (variants.pays_to_compile)
+        compiles : whether code may be generated for the architecture (kernel_variants.pays_to_compile)
         """
-        variant = variants.choose_variant(
+        variant = kernel_variants.choose_variant(
             self.network, self.device, self.family, team, n_threads, self.dtype, config, data.n_samples, n, compiles
         )
         self.backend.train(self.family, team, n_threads, self.net, data, config, state, self.work, first, n, variant)

@@ -1,7 +1,7 @@
 """Thresholds of kernel dispatch: from which size or work on a kernel family, a further thread, more lanes or rows pay.
 
 They are measured or estimated: comments name the study that measured a constant and its entry in the log; constants for
-a GPU are estimates so far. Work is counted in multiply-adds of matrix products. dispatch.py, variants.py and
+a GPU are estimates so far. Work is counted in multiply-adds of matrix products. dispatch.py, kernel_variants.py and
 gpu_costs.py choose by them.
 """
 

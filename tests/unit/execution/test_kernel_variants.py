@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+import fastmlp.execution.kernel_variants
 import fastmlp.execution.thresholds
-import fastmlp.execution.variants
 from fastmlp import MLP
 from fastmlp.devices import Device
-from fastmlp.execution.variants import (
+from fastmlp.execution.kernel_variants import (
     GpuNetsFit,
     choose_gpu_nets_variant,
     choose_nets_variant,
@@ -110,7 +110,7 @@ def test_two_threads_have_copies_of_their_own_where_they_share_no_cache(family, 
 
 def test_unrolled_code_is_compiled_when_it_is_worth_it(monkeypatch):
     """Never before so many steps; a little earlier if another process has compiled it."""
-    monkeypatch.setattr(fastmlp.execution.variants, "_steps_done", {})
+    monkeypatch.setattr(fastmlp.execution.kernel_variants, "_steps_done", {})
     monkeypatch.setattr(fastmlp.execution.thresholds, "LOAD_UNROLLED_AFTER", 100)
     monkeypatch.setattr(fastmlp.execution.thresholds, "COMPILE_UNROLLED_AFTER", 1000)
     f4, f8 = np.dtype("float32"), np.dtype("float64")
@@ -145,7 +145,7 @@ def test_tiny_nets_of_a_population_have_unrolled_code(monkeypatch):
 
 
 def test_code_of_nets_is_compiled_when_an_architecture_has_trained_for_seconds(monkeypatch):
-    monkeypatch.setattr(fastmlp.execution.variants, "_nets_work", {})
+    monkeypatch.setattr(fastmlp.execution.kernel_variants, "_nets_work", {})
     net, other = network(XOR), network((2, 9, 1))
     each = products(net, 1) + fastmlp.execution.thresholds.NET_STEP_WORK
     monkeypatch.setattr(fastmlp.execution.thresholds, "COMPILE_UNROLLED_NETS_FROM", 3000 * each)
