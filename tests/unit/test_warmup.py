@@ -9,7 +9,7 @@ import pytest
 
 import fastmlp
 from fastmlp import warmup
-from fastmlp.execution.families import FAMILIES
+from fastmlp.execution.family_descriptions import FAMILIES
 from fastmlp.kernels.jit import call, object_cache
 
 XOR = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]

@@ -10,7 +10,7 @@ from ..loading import load_net
 from ..mlp import MLP
 from ..table_training.folds import nets_share_by_fold
 from ..table_training.net_options import SCALES
-from ..table_training.recipe import Recipe
+from ..table_training.quality_presets import Recipe
 from ..tables.preprocessing import Preprocessing
 from .held_out_rows import FOLDS, last_fit
 from .train_settings import TrainSettings

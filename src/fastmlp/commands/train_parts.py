@@ -15,7 +15,7 @@ from ..kernels.structs import METRIC_ARGMAX
 from ..streams.table_sources import read_tables
 from ..table_training.fit import Rows
 from ..table_training.folds import fold_numbers
-from ..table_training.recipe import Recipe
+from ..table_training.quality_presets import Recipe
 from ..tables.column_encoders import Note
 from ..tables.column_selection import check_columns, select_columns
 from ..tables.preprocessing import Preprocessing

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..checkpoint_interval import DEFAULT
-from ..table_training.budget import Budget
-from ..table_training.recipe import DEFAULT_QUALITY, Recipe, recipe_of
+from ..table_training.quality_presets import DEFAULT_QUALITY, Recipe, recipe_of
+from ..table_training.time_budget import Budget
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, NoReturn
 
 from ..errors import counted
 from ..output_files import file_beside, left_alone
-from ..table_training.budget import Budget
 from ..table_training.fit import make_nets
-from ..table_training.recipe import Recipe
+from ..table_training.quality_presets import Recipe
 from ..table_training.rows import first_held_out
+from ..table_training.time_budget import Budget
 from ..table_training.tuning import Encoded, Found, TuningTask, tuned
 from ..table_training.tuning_configurations import SPACE
 from ..table_training.tuning_scores import scores_of

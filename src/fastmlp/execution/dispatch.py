@@ -1,6 +1,6 @@
 """Kernel dispatch: chooses kernel family, threads, lanes and rows, by thresholds.py and, on a GPU, by gpu_costs.py.
 
-The families are described in families.py. Work is counted in multiply-adds of matrix products.
+The families are described in family_descriptions.py. Work is counted in multiply-adds of matrix products.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from ..errors import counted
 from ..network.spec import Network
 from ..thread_count import n_threads_available
 from . import dispatch, gpu_costs, kernel_variants, thresholds
-from .families import FAMILIES
+from .family_descriptions import FAMILIES
 from .work import products
 
 

@@ -16,11 +16,11 @@ from ..network.spec import Network
 from ..optimizers import Optimizer, optimizer_from_name
 from ..population import Population
 from ..schedules import schedule_factors
-from .budget import Budget
 from .file_rows import FileRows
 from .net_options import OF_ALL_STEPS, OF_FITS, arguments_of_nets, settings_of_optimizer
-from .recipe import Recipe
+from .quality_presets import Recipe
 from .rows import Rows as Rows
+from .time_budget import Budget
 
 SHORTEST = 1e-3  # seconds: time limit of a fit that begins when the time is over, and makes one step
 

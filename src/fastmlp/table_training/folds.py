@@ -29,7 +29,7 @@ from ..thread_count import using_threads
 from ..training.fits_on_threads import ending_with, run_on_threads
 from ..training.interruption import was_interrupted
 from .fit import history_or_result
-from .recipe import Recipe
+from .quality_presets import Recipe
 from .rows import Rows
 
 

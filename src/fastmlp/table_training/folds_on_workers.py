@@ -20,7 +20,7 @@ from ..population import Population
 from ..training.interruption import was_interrupted
 from .fit import Rows, fit_nets
 from .folds import OutOfFoldLogits, TrainedNets, has_begun, trained_nets
-from .recipe import Recipe
+from .quality_presets import Recipe
 
 
 class NetTask(NamedTuple):

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..sweeps.space import draw_choice, groups_of
 from ..tables.defaults import DEFAULT_BINS
-from .recipe import AUTO, Recipe
+from .quality_presets import AUTO, Recipe
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from fastmlp.commands.train_settings import TrainSettings
 from fastmlp.loading import load_net
 from fastmlp.population import Population, subset_of
 from fastmlp.population_result.stopped_by import STOPPED_BY
-from fastmlp.table_training.recipe import QUALITIES
+from fastmlp.table_training.quality_presets import QUALITIES
 from fastmlp.tables.preprocessing import Preprocessing
 from fastmlp.tables.target_encoder import Target
 
@@ -239,7 +240,7 @@ def test_a_time_limit_leaves_out_epochs_with_a_sentence():
 
 def test_a_time_limit_that_leaves_out_nets_lets_the_others_hold_out_the_same_rows(monkeypatch):
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "1")
-    monkeypatch.setattr("fastmlp.table_training.time_limit.seconds_per_epoch", lambda *_: 2.0)
+    monkeypatch.setattr("fastmlp.table_training.time_plan.seconds_per_epoch", lambda *_: 2.0)
     said = train("price", "--epochs", 20, "--time-limit", 50)
     assert "is enough for 2 nets of 11 epochs, instead of 4 nets of 20 epochs" in said
     assert load_net("model.safetensors").result.arguments["n_samples"] == 225
@@ -262,9 +263,12 @@ def test_ctrl_c_saves_the_nets_that_had_begun_beside_the_output(options, n_epoch
     monkeypatch.setattr("fastmlp.commands.train_nets.expected_seconds", lambda *_: 0.0)  # it fits other nets
     said = train("price", *options, "--hidden", "300,300", code=130)
     assert "Interrupted" in said
-    if "nothing was saved" not in said:
+    # On a slow machine other parts than the fits are shown, too: Ctrl-C in one of them is before the first epoch.
+    if Path("model.safetensors.interrupted").exists():
         assert "mean validation loss" in said
         assert load_net("model.safetensors.interrupted").n_nets >= 1
+    else:
+        assert "nothing was saved" in said or "nothing was written to 'model.safetensors'" in said
 
 
 def test_checkpoints_of_several_nets():

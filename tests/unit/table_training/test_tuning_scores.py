@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP, Population
-from fastmlp.table_training.recipe import Recipe
+from fastmlp.table_training.quality_presets import Recipe
 from fastmlp.table_training.rows import Rows
 from fastmlp.table_training.tuning_scores import scores_of, standard_errors_apart
 

@@ -20,10 +20,10 @@ from ...api.stream_arguments import StreamArguments
 from ...console.compile_notice import CompileNotices
 from ...errors import checked_count, checked_number
 from ...streams.kinds import is_source
-from ...table_training.budget import Budget
 from ...table_training.fit import Rows
-from ...table_training.recipe import AUTO, Recipe
+from ...table_training.quality_presets import AUTO, Recipe
 from ...table_training.summary import summary
+from ...table_training.time_budget import Budget
 from ...tables.columns_to_features import encode_columns
 from ...tables.preprocessing import Preprocessing
 from ...tables.target_column import with_numbers

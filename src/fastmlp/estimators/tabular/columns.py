@@ -17,7 +17,7 @@ from sklearn.utils.validation import validate_data
 from ...errors import WrongArgument
 from ...streams.kinds import is_source
 from ...streams.table_sources import as_table_source
-from ...table_training.recipe import AUTO, Recipe, is_auto
+from ...table_training.quality_presets import AUTO, Recipe, is_auto
 from ...tables.column_encoders import Column, Note, NumericEncoding
 from ...tables.column_notes import NotesOfPieces, as_lines
 from ...tables.columns_to_features import encode_columns, feature_names, fit_columns

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...mlp import MLP
 from ...table_training.fit import Rows, make_nets
-from ...table_training.recipe import Recipe, is_auto
+from ...table_training.quality_presets import Recipe, is_auto
 from ...table_training.rows import first_held_out
 from ...table_training.tuning import Encoded, Found, TuningTask, tuned
 from ...table_training.tuning_configurations import SPACE

@@ -9,7 +9,7 @@ import fastmlp
 from fastmlp import TabularMLPClassifier, TabularMLPRegressor
 from fastmlp.population import subset_of
 from fastmlp.table_training.folds import nets_share_by_fold
-from fastmlp.table_training.recipe import QUALITIES, recipe_of
+from fastmlp.table_training.quality_presets import QUALITIES, recipe_of
 
 pd = pytest.importorskip("pandas")
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from fastmlp.kernels.jit.compile_time import add_wait
-from fastmlp.table_training.budget import Budget, FitBudgets
 from fastmlp.table_training.fit import Rows, fit_nets, make_nets
-from fastmlp.table_training.recipe import Recipe
+from fastmlp.table_training.quality_presets import Recipe
+from fastmlp.table_training.time_budget import Budget, FitBudgets
 
 
 class Clock:

@@ -5,7 +5,14 @@ from dataclasses import fields
 import pytest
 
 import fastmlp
-from fastmlp.table_training.recipe import LEAST_OWN_FOLDS, MOST_OWN_FOLDS, QUALITIES, Recipe, is_auto, recipe_of
+from fastmlp.table_training.quality_presets import (
+    LEAST_OWN_FOLDS,
+    MOST_OWN_FOLDS,
+    QUALITIES,
+    Recipe,
+    is_auto,
+    recipe_of,
+)
 
 
 @pytest.mark.parametrize("quality", QUALITIES)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fastmlp.execution import thresholds
-from fastmlp.execution.families import FAMILIES, family_table
+from fastmlp.execution.family_descriptions import FAMILIES, family_table
 from fastmlp.execution.thresholds import BatchSimdLimit, LaneThreshold
 from fastmlp.kernels import structs
 from fastmlp.kernels.cpu import backend
@@ -43,7 +43,7 @@ NETS = LaneThreshold(40, 5, 7, 9), LaneThreshold(3000, 8, inf, inf)
 )
 def test_a_changed_threshold_changes_the_table(monkeypatch, module, name, value, text):
     monkeypatch.setattr(module, name, value)
-    spec = importlib.util.find_spec("fastmlp.execution.families")
+    spec = importlib.util.find_spec("fastmlp.execution.family_descriptions")
     again = importlib.util.module_from_spec(spec)  # beside the module that other tests have imported
     spec.loader.exec_module(again)
     assert text in again.family_table()

@@ -20,11 +20,11 @@ from ..execution.dispatch import IN_TURN, FitsAtOnce
 from ..thread_count import using_threads
 from ..training.fits_on_threads import ending_with, run_on_threads
 from ..training.interruption import require_complete
-from .budget import Budget
 from .file_rows import FileRows
 from .fit import Rows, fit_nets
-from .recipe import Recipe
+from .quality_presets import Recipe
 from .rows import first_held_out
+from .time_budget import Budget
 
 SHARE = 0.95  # of the time left that planned epochs take; the rest is for what an estimate cannot know
 FEWEST_EPOCHS = 10  # nets are left out before they get fewer epochs
