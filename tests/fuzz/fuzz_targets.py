@@ -173,8 +173,8 @@ def _learn_pieces(path):
     """Train an estimator of tables as if the file were large: it is read in pieces, and its rows are on disk."""
     settings = {"n_nets": 1, "hidden_layer_sizes": (3,), "max_iter": 1, "random_state": 0, "device": "cpu"}
     model = fastmlp.TabularMLPClassifier(validation_fraction=0.0, batch_size=1, **settings)
-    may_not_fit = mock.patch("fastmlp.estimators.tabular.streams.surely_fits", return_value=False)
-    too_large = mock.patch("fastmlp.estimators.tabular.streams.bytes_in_memory", return_value=10**12)
+    may_not_fit = mock.patch("fastmlp.estimators.tabular.source_fit.surely_fits", return_value=False)
+    too_large = mock.patch("fastmlp.estimators.tabular.source_fit.bytes_in_memory", return_value=10**12)
     on_disk = mock.patch("fastmlp.streams.loading.SHARE_IN_MEMORY", 0.0)
     printed = io.StringIO()
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 import os
 from abc import ABC, abstractmethod
 from dataclasses import replace
@@ -10,37 +9,29 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ...user_warnings import warn_user
-from ..base import BaseMLP  # noqa: F401  # raises the error that tells what to install
-
-from sklearn.utils import check_random_state  # isort: skip
-from sklearn.utils.validation import check_consistent_length
-
 from ...api.stream_arguments import StreamArguments
-from ...console.compile_notice import CompileNotices
 from ...errors import checked_count, checked_number
 from ...streams.kinds import is_source
 from ...table_training.fit import Rows
 from ...table_training.quality_presets import AUTO, Recipe
 from ...table_training.summary import summary
 from ...table_training.time_budget import Budget
-from ...tables.columns_to_features import encode_columns
 from ...tables.preprocessing import Preprocessing
-from ...tables.target_column import with_numbers
 from ...tables.target_encoder import Target
-from ..array_input import missing_targets_named
+from ...user_warnings import warn_user
+from ..base import BaseMLP  # noqa: F401  # raises the error that tells what to install
 from ..exporting import Exportable
 from ..interruption import keeping_nets
 from ..parameters import explains_names
 from ..sklearn_callbacks import CallbackSupportMixin, ObservedTask, with_callbacks
 from ..source_targets import TargetSummary, names_target, target_apart
-from .columns import TableColumns, numeric_encoding_of
+from .columns import TableColumns
 from .nets import TableNets
-from .parameter_checks import check_executor, check_nets, estimator_recipe, refuse_without_held_out
+from .parameter_checks import check_executor, check_nets, estimator_recipe
 from .rows import TableRows
-from .streams import SourceFit
-from .training import NetsTask, folds_of, train_nets
-from .tuning import Encodings, searched_settings, tune_and_train
+from .source_fit import SourceFit
+from .table_fit import GivenData, TableFit
+from .tuning import searched_settings
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -366,76 +357,8 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
                         observed.end(dict)
                     return self
                 X, y = found
-        continues = bool(self.warm_start) and self.__sklearn_is_fitted__()
-        table = self._table(X, reset=not continues)
-        name = str(getattr(y, "name", None) or "y")
-        with missing_targets_named(y):
-            y = self._checked_y(y)
-        check_consistent_length(table, y)
-        if len(table) < 2:
-            raise ValueError(f"There is only {len(table)} sample: a net needs two or more to learn from.")
-        rng = check_random_state(self.random_state)
-        if self.refit and (recipe.n_folds > 1 or continues or validation_data is not None):
-            raise ValueError(
-                "refit=True trains new nets on all rows of X after a training without held-out ones, so it goes with "
-                "neither folds, warm_start nor validation_data: leave these out, or set refit=False."
-            )
-        if not self.refit:
-            recipe = recipe.with_own_folds(len(table))
-            has_folds = recipe.n_folds > 1 and validation_data is None
-        if continues and has_folds and not isinstance(self.random_state, numbers.Integral):
-            warn_user(
-                "warm_start=True goes on with nets whose folds are drawn anew, so that they may have learned from rows "
-                "that are held out now: early stopping, calibration and oof_prediction_ are then too good. Set "
-                "random_state to a whole number in both fits, and the folds of the same rows are the same."
-            )
-        fraction = 0.0 if has_folds or validation_data is not None else recipe.validation_fraction
-        training, held = self._split(y, rng, fraction)
-        if not has_folds and not len(held) and validation_data is None:
-            refuse_without_held_out(self)
-        if not continues:
-            self._set_targets(y, training)
-        self._weigh_classes(y)
-        targets, weights = self._encode(y), self._weights(table, y, sample_weight)
-        if validation_data is not None:
-            self._check_held_out(validation_data)
-        if not continues:
-            table, notes = with_numbers(table)
-            bin_targets = self._bin_targets(targets[training])
-            encoding = numeric_encoding_of(recipe, bin_targets, budget.trial_seconds)
-            self._learn_columns(table.iloc[training], notes, encoding)
-        encode = lambda: self._encoded_rows(table, targets, weights, (training, held), validation_data)
-        rows, held_out = encode()
-        folds = folds_of(self._strata(y), len(y), recipe.n_folds, rng) if has_folds else None
-        seed = int(rng.randint(2**31 - 1))
-        task = NetsTask(rows, held_out, folds, seed, continues, budget, observed, executor)
-        with CompileNotices(True):
-            if self.tune is None:
-                train_nets(self, task, recipe)
-            else:
-                tune_and_train(self, task, recipe, Encodings(self, table.iloc[training], notes, bin_targets, encode))
-        with keeping_nets():
-            self.net_.preprocessing = self._preprocessing(name)
-            observed.end(dict)
+        TableFit(self, GivenData(X, y, sample_weight, validation_data), recipe, budget, observed, executor).run()
         return self
-
-    def _encoded_rows(
-        self,
-        table: Any,
-        targets: np.ndarray,
-        weights: np.ndarray | None,
-        split: tuple[np.ndarray, np.ndarray],
-        validation_data: Any,
-    ) -> tuple[Rows, Rows | None]:
-        """Return (rows to train on, held-out rows or None), encoded by the columns that were learned.
-
-        split : row numbers of training samples and of held-out samples
-        """
-        training, held = split
-        rows = Rows(encode_columns(self.columns_, table, self.dtype), targets, weights)
-        if validation_data is not None:
-            return rows, self._held_out(validation_data)
-        return (rows.take(training), rows.take(held)) if len(held) else (rows, None)
 
     def _needing_all_rows(self, sample_weight: Any, has_folds: bool, executor: Any) -> dict[str, Any]:
         """Return {name: value} of parameters that need all rows of a source in memory."""

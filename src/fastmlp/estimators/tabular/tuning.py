@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,26 +26,29 @@ from .weights_and_calibration import calibrate
 SMOOTHING = "label_smoothing"
 
 
+class TrainingSample(NamedTuple):
+    """What the columns of a table are learned from.
+
+    table : data frame of the training rows
+    notes : on columns that were read as numbers
+    targets : (n_rows, n_outputs), on which bins depend
+    """
+
+    table: Any
+    notes: tuple[str, ...]
+    targets: np.ndarray
+
+
 class Encodings:
     """The rows of a fit in the encodings that a search asks for; the estimator has learned the first one.
 
     estimator : BaseTabular
-    training : table of the training rows
-    notes : on columns that were read as numbers
-    targets : (n_rows, n_outputs), on which bins depend
+    sample : what columns are learned from
     encode : returns (rows to train on, held-out rows), encoded by the columns that the estimator has learned
     """
 
-    def __init__(
-        self,
-        estimator: Any,
-        training: Any,
-        notes: tuple[str, ...],
-        targets: np.ndarray,
-        encode: Callable[[], tuple[Rows, Rows | None]],
-    ):
-        self._estimator, self._training, self._notes, self._targets = estimator, training, notes, targets
-        self._encode = encode
+    def __init__(self, estimator: Any, sample: TrainingSample, encode: Callable[[], tuple[Rows, Rows | None]]):
+        self._estimator, self._sample, self._encode = estimator, sample, encode
         self._learned: dict[tuple[str, int], tuple[Any, Any]] = {}  # columns_ and notes_
         self._rows: list[tuple[Any, tuple[Rows, Rows | None]]] = []  # columns, and rows in their encoding
 
@@ -60,8 +63,8 @@ class Encodings:
         if key not in self._learned:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # problems of the columns, which the first encoding has warned of
-                encoding = numeric_encoding_of(recipe, self._targets, estimator._budget().trial_seconds)
-                estimator._learn_columns(self._training, self._notes, encoding)
+                encoding = numeric_encoding_of(recipe, self._sample.targets, estimator._budget().trial_seconds)
+                estimator._learn_columns(self._sample.table, self._sample.notes, encoding)
             self._learned[key] = estimator.columns_, estimator.notes_
         estimator.columns_, estimator.notes_ = self._learned[key]
 

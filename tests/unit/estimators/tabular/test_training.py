@@ -604,7 +604,7 @@ def test_a_fit_that_fails_before_the_first_net_leaves_the_estimator_as_it_was(ta
     model = TabularMLPRegressor(warm_start=warm_start, n_nets=1, **SMALL).fit(X, score)
     before = model.predict(X)
     new = TabularMLPRegressor(n_nets=1, **SMALL)
-    monkeypatch.setattr("fastmlp.estimators.tabular.base.train_nets", fail)
+    monkeypatch.setattr("fastmlp.estimators.tabular.table_fit.train_nets", fail)
     for estimator in (model, new):
         with pytest.raises(error):
             estimator.fit(X if warm_start else X.assign(weight=score), score)
