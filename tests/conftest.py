@@ -288,7 +288,7 @@ def unrolled_code_at_once(request):
     if "unrolled" not in request.node.name:
         yield
         return
-    from fastmlp.execution.kernel_variants import unrolled_nets_at_once
+    from fastmlp.execution.unrolled_code import unrolled_nets_at_once
 
     with unrolled_nets_at_once():
         yield

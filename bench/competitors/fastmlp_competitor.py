@@ -30,7 +30,7 @@ class Implementation(TrainingImplementation):
 
     def prepare(self, case: TrainingCase, threads: int | None) -> float:
         import fastmlp
-        from fastmlp.execution import kernel_variants, thresholds
+        from fastmlp.execution import thresholds, unrolled_code
 
         self.case = case
         if self.name == "AVX2":
@@ -42,7 +42,7 @@ class Implementation(TrainingImplementation):
         started = time.perf_counter()
         self.reset()
         self.run(1)
-        n_steps = kernel_variants.steps_to_unrolled(self.net.network, self.case.batch_size)
+        n_steps = unrolled_code.steps_to_unrolled(self.net.network, self.case.batch_size)
         if n_steps and not self.is_first_fits:
             # So many steps make it compile unrolled code.
             self.run(n_steps // self.case.n_steps + 1)

@@ -33,7 +33,7 @@ class Fastmlp:
 
             self.run(COMPILE_UNROLLED_AFTER // len(start) + 1)
         else:  # after some seconds of training, which these do not take
-            from fastmlp.execution.kernel_variants import unrolled_nets_at_once
+            from fastmlp.execution.unrolled_code import unrolled_nets_at_once
 
             with unrolled_nets_at_once():
                 self.run(1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp.execution.kernel_variants import unrolled_nets_at_once
+from fastmlp.execution.unrolled_code import unrolled_nets_at_once
 
 X, Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0])
 CASES = [  # layer sizes, hidden activation, optimiser, nets, epochs

@@ -152,7 +152,7 @@ def main() -> None:
     from fastmlp.sweeps.search_file import SearchFile
     from fastmlp.training import fit_loop
     from fastmlp.training.fit_loop import Fit
-    from fastmlp.training.streamed_fit import StreamedFit
+    from fastmlp.training.fit_loop_on_blocks import StreamedFit
 
     rng, files = np.random.default_rng(0), Clock(CheckpointFile, "write")
     of_nets, of_populations = Clock(Fit, "_save", files), Clock(CallSaver, "save", files)

@@ -25,7 +25,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 # Epochs of the counted runs, and of a run before them that fills the cache: unrolled code of a single net is compiled
-# after a million steps, and loaded after 50,000 (execution/kernel_variants.py).
+# after a million steps, and loaded after 50,000 (execution/unrolled_code.py).
 EPOCHS = {"one_net": 100_000, "lanes": 2_000}
 WARM = {"one_net": 3_000_000, "lanes": 2}
 GROWTH_LIMIT = 0.005  # growth that counts; the count itself repeats to 0.1 %
@@ -35,7 +35,7 @@ net = fastmlp.MLP((2, 2, 2, 1), hidden_activation="sigmoid", loss="binary_cross_
 net.fit(X, y, epochs={epochs}, optimizer=fastmlp.SGD(0.3), verbose=0)
 """,
     "lanes": """
-from fastmlp.execution.kernel_variants import unrolled_nets_at_once
+from fastmlp.execution.unrolled_code import unrolled_nets_at_once
 pop = fastmlp.Population((2, 2, 1), 64, hidden_activation="sigmoid", output_activation="sigmoid", random_state=0,
                          device="cpu")
 with unrolled_nets_at_once():

@@ -39,7 +39,7 @@ from . import allocation
 from . import shared_weights as shared_weights
 from .population.run import PopulationRun as PopulationRun
 from .threads.thread_team import ThreadTeam as ThreadTeam
-from .unrolled import single_net_lookup
+from .unrolled import compiled_single_net
 from .workspace import LOSS_COLUMN, N_CORRECT_COLUMN, SUMS, BatchWorkspace, LayerwiseWorkspace
 from .workspace import VECTOR_BYTES as VECTOR_BYTES
 
@@ -136,11 +136,11 @@ def train(
     """
     dtype = state.params.dtype
     if variant.unrolled != UNROLLED_NEVER and (
-        address := single_net_lookup.address_for(net, config, dtype, variant.unrolled == UNROLLED_ALWAYS)
+        address := compiled_single_net.address_for(net, config, dtype, variant.unrolled == UNROLLED_ALWAYS)
     ):
-        tiles = single_net_lookup.make_tiles(net, data, config, dtype)
+        tiles = compiled_single_net.make_tiles(net, data, config, dtype)
         unrolled = net, data, config, state, workspace, address, tiles, first, n
-        team.run(single_net_lookup.TRAIN, dtype, *unrolled, n_threads=1)
+        team.run(compiled_single_net.TRAIN, dtype, *unrolled, n_threads=1)
         return
     copies = variant.own_copies or family == "batch_simd_data_parallel"
     if n_threads > 1 and copies and family in TRAIN_COPIES:

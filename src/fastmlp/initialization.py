@@ -18,7 +18,7 @@ import numpy as np
 
 from .errors import checked_number, unknown_name
 from .kernels.formulas.activations import ACTIVATIONS
-from .kernels.formulas.seeds import uniforms
+from .kernels.formulas.net_seeds import uniforms
 from .network.embeddings import CategoryEmbedding, Entry, PeriodicEmbedding, PiecewiseLinearEmbedding
 from .network.spec import Network
 

@@ -23,7 +23,7 @@ from .data.population_data import prediction_samples
 from .devices import choose_device, resolve
 from .errors import checked_count, is_per_net, shown
 from .initialization import Init, draw_params
-from .kernels.formulas.seeds import net_seeds
+from .kernels.formulas.net_seeds import net_seeds
 from .memory_check import check_memory
 from .mlp import MLP
 from .network.embeddings import Given

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .data import xor
-from .execution.kernel_variants import unrolled_nets_at_once
+from .execution.unrolled_code import unrolled_nets_at_once
 from .kernels.jit import call
 from .kernels.jit.linker import attribute
 from .loading import load

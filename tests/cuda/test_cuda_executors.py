@@ -11,7 +11,7 @@ from executor_cases import InPlace, Interrupted
 from fastmlp import MLP, Population
 from fastmlp.auto_device import ESTIMATES, Thresholds
 from fastmlp.devices import Device, device_of_worker
-from fastmlp.executors.worker_device import Numbers
+from fastmlp.executors.gpu_of_worker import Numbers
 from fastmlp.population_training import executor_fit, executor_prediction, nets_per_task
 
 rng = np.random.default_rng(0)
@@ -109,7 +109,7 @@ def test_a_worker_without_a_gpu_says_so(emulated_cuda, monkeypatch):
         raise RuntimeError("device='cuda' is not available: there is no GPU.")
 
     pop = Population((3, 4, 1), 3, loss="binary_cross_entropy", device="cuda", random_state=3)
-    monkeypatch.setattr("fastmlp.executors.worker_device.device_of_worker", without_gpu)
+    monkeypatch.setattr("fastmlp.executors.gpu_of_worker.device_of_worker", without_gpu)
     with pytest.raises(RuntimeError, match="is not available: there is no GPU") as caught:
         pop.fit(X, y, epochs=2, verbose=0, executor=InPlace())
     assert "on a worker of the executor" in str(getattr(caught.value, "__notes__", caught.value))

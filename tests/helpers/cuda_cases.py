@@ -12,7 +12,7 @@ import fastmlp.execution.gpu_costs
 import fastmlp.execution.thresholds
 from fastmlp import SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop
 from fastmlp.execution.gpu_costs import BY_LAYERS, IN_BLOCKS, ONE_BY_ONE, WITH_TENSOR_CORES
-from fastmlp.kernels.formulas import seeds
+from fastmlp.kernels.formulas import net_seeds
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.update_rules import RULES
 from fastmlp.optimizers import settings_of
@@ -217,7 +217,7 @@ def fit_seed(seed, fits=0):
 
     fits : number of earlier fits of the net
     """
-    return seeds.fit_seed(seed, fits)
+    return net_seeds.fit_seed(seed, fits)
 
 
 def own(optimizer, **values):

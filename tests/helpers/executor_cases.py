@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fastmlp import AdamW, Population
-from fastmlp.executors.worker_device import Numbers
+from fastmlp.executors.gpu_of_worker import Numbers
 from fastmlp.population_training.executor_fit import train_nets
 
 RNG = np.random.default_rng(0)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import fastmlp.console.progress_bar
 import fastmlp.population_training.together
-from fastmlp.training import streamed_fit
+from fastmlp.training import fit_loop_on_blocks
 
 
 def interrupt_populations(monkeypatch):
@@ -34,7 +34,7 @@ def with_sigint(function, n=1):
 @contextmanager
 def interrupted_stream(n_calls, method, monkeypatch):
     """Raise KeyboardInterrupt in place of call number n_calls of a method of StreamedFit."""
-    original, calls = getattr(streamed_fit.StreamedFit, method), []
+    original, calls = getattr(fit_loop_on_blocks.StreamedFit, method), []
 
     def interrupted(self, *arguments):
         calls.append(arguments)
@@ -43,5 +43,5 @@ def interrupted_stream(n_calls, method, monkeypatch):
         return original(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(streamed_fit.StreamedFit, method, interrupted)
+        patch.setattr(fit_loop_on_blocks.StreamedFit, method, interrupted)
         yield

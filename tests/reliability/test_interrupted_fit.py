@@ -52,7 +52,7 @@ TRACED = {
         "training/fit_state.py",
         "training/state_transfer.py",
         "training/stream_state.py",
-        "training/streamed_fit.py",
+        "training/fit_loop_on_blocks.py",
         "training/time_limit.py",
         "training/train_configs.py",
     )

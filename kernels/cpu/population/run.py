@@ -29,7 +29,7 @@ from ...structs import (
     Unfinished,
     aligned_zeros,
 )
-from ..unrolled.population_lookup import unrolled_address
+from ..unrolled.compiled_population import unrolled_address
 from ..workspace import EPOCH, FALSE_SHARING_GAP, INTERLEAVED_SAMPLES, LaneBlock, NetQueue, round_up
 from .suspension import resume_in_lanes, suspended_nets
 

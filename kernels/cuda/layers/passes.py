@@ -27,6 +27,7 @@ FILES = (
     "include/reductions.cuh",
     "include/permutation.cuh",
     "include/outputs.cuh",
+    "include/gradient_clipping.cuh",
     "layers/passes.cu",
 )
 FEWEST_IN_CHUNK = 32  # rows that one block sums: all of its warps have some if several threads share a row

@@ -157,6 +157,7 @@ def text_of_shape(architecture: Architecture, shape: Shape, header: str) -> str:
         "include/layout.cuh",
         "include/reductions.cuh",
         "include/permutation.cuh",
+        "include/gradient_clipping.cuh",
         "population/per_net.cuh",
         *files,
     )

@@ -281,20 +281,3 @@ __device__ __forceinline__ T correct_fraction(const T* a, const T* y, T bound, i
   }
   return METRIC == METRIC_ARGMAX ? (same ? T(1) : T(0)) : count / T(N_OUTPUTS);
 }
-
-// Factor that scales a gradient of this squared norm to clip_norm; 1 if clip_norm is 0 or not reached.
-template <typename V>
-__device__ __forceinline__ T clip_factor(T clip_norm, V squares) {
-  const V norm = clip_norm;
-  return clip_norm > T(0) && squares > norm * norm ? T(norm / elementary::sqrt(squares)) : T(1);
-}
-
-// The same where the sum of squares overflows, as it does in float from 1e19 on, in double from 1e154.
-// scaled_squares: the squared norm of the gradient times HUGE_SCALE.
-__device__ __forceinline__ T huge_clip_factor(T clip_norm, double scaled_squares) {
-  return clip_norm > T(0) ? T(double(clip_norm) * huge_scale() / elementary::sqrt(scaled_squares)) : T(1);
-}
-
-__device__ __forceinline__ double scaled_square(T slope) {
-  return (double(slope) * huge_scale()) * (double(slope) * huge_scale());
-}

@@ -49,7 +49,7 @@ extern "C" __global__ void __launch_bounds__(256) measure(
     const T slope = slope_of(q, part, p, g, bias_parts, chunks, most_chunks, l2, nullptr);
     if (part % 2 == 0) weights += double(p[q]) * double(p[q]);
     slopes += double(slope) * double(slope);
-    if (sizeof(T) == 8) scaled += (double(slope) * huge_scale()) * (double(slope) * huge_scale());
+    if (sizeof(T) == 8) scaled += scaled_square(slope);
   }
   slopes = block_sum<256>(slopes), scaled = block_sum<256>(scaled), weights = block_sum<256>(weights);
   if (threadIdx.x) return;
@@ -69,12 +69,9 @@ extern "C" __global__ void __launch_bounds__(256) update(
   T clip = T(1);
   if (CLIPPED) {
     const double total = sum_of(squares + SQUARES_OF_GRADIENT, gridDim.x, N_SQUARES);
-    if (total < INFINITY) {
-      if (clip_norm > 0.0 && total > clip_norm * clip_norm) clip = T(clip_norm / sqrt(total));
-    } else {  // the same branch for all threads
-      const double scaled = sum_of(squares + SQUARES_OF_SCALED_GRADIENT, gridDim.x, N_SQUARES);
-      if (clip_norm > 0.0) clip = T(clip_norm * huge_scale() / sqrt(scaled));
-    }
+    clip = total < INFINITY  // the same branch for all threads
+               ? clip_factor(clip_norm, total)
+               : huge_clip_factor(clip_norm, sum_of(squares + SQUARES_OF_SCALED_GRADIENT, gridDim.x, N_SQUARES));
   }
   Settings<T> h = reinterpret_cast<const Settings<T>*>(clock->settings)[step - clock->first];
   if (COMPARES) {

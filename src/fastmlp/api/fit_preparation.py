@@ -10,7 +10,7 @@ from ..console.compile_notice import CompileNotices
 from ..data.class_weighting import split_and_weighted
 from ..data.validation import make_validation, validated_samples
 from ..errors import checked_share
-from ..kernels.formulas.seeds import fit_seed
+from ..kernels.formulas.net_seeds import fit_seed
 from ..kernels.structs import Samples
 from ..training.epoch_metrics import FitMetrics
 from ..training.fit_options import Options

@@ -14,7 +14,7 @@ from ..convergence import Converged, as_converged
 from ..data.population_data import Strides, fit_data
 from ..devices import Device, backend
 from ..errors import checked_count, is_per_net
-from ..kernels.formulas.seeds import fit_seeds
+from ..kernels.formulas.net_seeds import fit_seeds
 from ..kernels.jit import interrupts
 from ..kernels.structs import METRIC_NONE, Samples
 from ..network.spec import Network

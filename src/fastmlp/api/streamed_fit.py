@@ -20,7 +20,7 @@ from ..errors import counted
 from ..execution.dispatch import choose_shared_training, choose_training
 from ..execution.plan import Plan
 from ..history import History
-from ..kernels.formulas.seeds import fit_seed, fit_seeds
+from ..kernels.formulas.net_seeds import fit_seed, fit_seeds
 from ..kernels.jit import interrupts
 from ..kernels.structs import Samples, aligned_zeros
 from ..memory_check import format_bytes
@@ -31,11 +31,11 @@ from ..streams.loading import RowsInMemory, load
 from ..streams.row_file import RowFile
 from ..streams.shuffled_blocks import Blocks
 from ..streams.sources import as_source
+from ..training.fit_loop_on_blocks import StreamedFit
 from ..training.fit_options import Options
 from ..training.fit_state import Saver
 from ..training.optimizer_state import checked_state
 from ..training.stream_state import StreamState
-from ..training.streamed_fit import StreamedFit
 from ..training.time_limit import TimeLimit
 from .fit_arguments import FitArguments
 from .fit_preparation import FitData, fit_options

@@ -17,9 +17,9 @@ from .fit_arguments import CheckpointArguments
 from .net_base import NetBase
 
 if TYPE_CHECKING:
-    from ..population_training.executor_device import WorkersChoice
     from ..population_training.saving import PopulationSaver
     from ..population_training.task import PopulationOutcome, PopulationTask
+    from ..population_training.workers_device_choice import WorkersChoice
     from .population_base import PopulationBase
 
 ON_WORKERS = Device("cpu", "the workers of an executor compute on CPUs")
@@ -52,7 +52,7 @@ def choice_of_workers(
     """
     if pop._named_device in HOSTS:
         return None
-    from ..population_training.executor_device import FitFacts, choose_on_workers
+    from ..population_training.workers_device_choice import FitFacts, choose_on_workers
 
     facts = FitFacts(
         named_device=pop._named_device,

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..data import xor
-from ..execution.kernel_variants import steps_to_unrolled, unrolled_nets_at_once
+from ..execution.unrolled_code import steps_to_unrolled, unrolled_nets_at_once
 from ..mlp import MLP
 from ..optimizers import SGD, Adam
 from ..population import Population

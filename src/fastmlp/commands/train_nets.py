@@ -17,6 +17,7 @@ from ..history import History
 from ..kernels.jit import interrupts
 from ..population import Population, subset_of
 from ..population_result import PopulationResult
+from ..table_training.epochs_in_time import about, expected_seconds, planned_in_time
 from ..table_training.file_rows import FileRows
 from ..table_training.fit import Rows, continue_from, described, fit_nets, is_cut_short, make_nets, refit_recipe
 from ..table_training.folds import fit_each, fit_folds, fit_shared_folds, folds_at_once, predicted_rows, share_by_fold
@@ -27,7 +28,6 @@ from ..table_training.streamed_table import EncodedRows
 from ..table_training.summary import summary
 from ..table_training.temperature import fit_temperature
 from ..table_training.time_budget import Budget, FitBudgets
-from ..table_training.time_plan import about, expected_seconds, planned_in_time
 from ..tables.embedded_columns import input_embedding_of
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_encoder import CLASSIFICATION

@@ -16,8 +16,8 @@ from ..streams.table_sources import read_tables
 from ..table_training.fit import Rows
 from ..table_training.folds import fold_numbers
 from ..table_training.quality_presets import Recipe
-from ..tables.column_encoders import Note
 from ..tables.column_selection import check_columns, select_columns
+from ..tables.encoder_choice import Note
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_column import rows_with_target, with_numbers
 from ..tables.target_encoder import CLASSIFICATION, Target

@@ -17,8 +17,8 @@ from ..table_training.quality_presets import Recipe
 from ..table_training.streamed_table import EncodedRows, Split, StreamedTable, affordable_share, bytes_in_memory, notice
 from ..tables.bin_edges import class_indicators
 from ..tables.cells import MAX_BAD_FRACTION, read_numbers
-from ..tables.column_encoders import NumericEncoding
 from ..tables.columns_to_features import training_rows
+from ..tables.encoder_choice import NumericEncoding
 from ..tables.io import with_text_names
 from ..tables.moments import Moments
 from ..tables.preprocessing import Preprocessing

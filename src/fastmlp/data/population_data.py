@@ -12,7 +12,7 @@ from ..kernels.structs import METRIC_MARGIN, METRIC_NONE, Samples
 from ..network.spec import Network
 from .arrays import as_numbers
 from .class_weighting import split_and_weighted
-from .finite_check import checked_finite
+from .nan_and_infinity import checked_finite
 from .sample_weights import as_weights, class_weights, normalized_weights
 from .targets import as_targets, metric_of, smoothed
 from .validation import as_features, inputs_only, make_samples, make_validation

@@ -11,7 +11,7 @@ from ..errors import checked_number, shown
 from ..kernels.structs import METRIC_NONE, METRIC_THRESHOLD
 from ..network.spec import Network
 from .arrays import as_numbers, empty_array, on_host
-from .finite_check import checked_finite
+from .nan_and_infinity import checked_finite
 from .targets import class_numbers
 
 

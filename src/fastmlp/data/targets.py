@@ -14,7 +14,7 @@ from ..kernels.structs import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
 from ..memory_check import check_array
 from ..network.spec import Network
 from .arrays import as_numbers, contiguous
-from .finite_check import checked_finite
+from .nan_and_infinity import checked_finite
 
 
 def _one_hot(y: Any, network: Network, dtype: np.dtype, name: str) -> Any:

@@ -17,7 +17,7 @@ from ..kernels.structs import METRIC_NONE, Samples
 from ..network.spec import Network
 from ..streams.kinds import is_source, names_columns
 from .arrays import as_numbers, contiguous, empty_array, on_host
-from .finite_check import checked_finite
+from .nan_and_infinity import checked_finite
 from .sample_weights import as_weights
 from .targets import as_targets, metric_of, smoothed
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tables.column_encoders import column_from_dict, column_to_dict
+from ..tables.encoder_choice import column_from_dict, column_to_dict
 from .serialization import LABELS, PLAIN
 
 NUMBERS = {"n_features_in_": int, "n_outputs_": int, "_is_multilabel": bool, "_takes_more_columns": bool}

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import counted
 from ..schedules import SCHEDULES
-from ..tables.column_encoders import column_from_dict, column_to_dict
+from ..tables.encoder_choice import column_from_dict, column_to_dict
 from ..tables.target_encoder import CLASSIFICATION
 from ..user_warnings import warn_user
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from ..errors import counted, install_command
 from ..export.onnx_columns import features_of_columns, is_text
-from ..export.onnx_net import predictions
-from ..export.onnx_nodes import ML_OPSET, Graph, Value, numpy_helper, onnx
+from ..export.onnx_graph import ML_OPSET, Graph, Value, numpy_helper, onnx
+from ..export.onnx_layers import predictions
 from ..export.predictor import PROBABILITIES, Predictor
 from .mlp import MLPClassifier, MLPRegressor
 from .tabular import TabularMLPClassifier, TabularMLPRegressor

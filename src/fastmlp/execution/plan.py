@@ -266,7 +266,7 @@ class Plan:
     ) -> None:
         """Train for n steps, from step number `first` on, on n_threads threads of the team; results are in `state`.
 
-        compiles : whether code may be generated for the architecture (kernel_variants.pays_to_compile)
+        compiles : whether code may be generated for the architecture (unrolled_code.pays_to_compile)
         """
         variant = kernel_variants.choose_variant(
             self.network, self.device, self.family, team, n_threads, self.dtype, config, data.n_samples, n, compiles

@@ -15,8 +15,8 @@ import numpy as np
 
 from ..kernels.jit import interrupts
 from ..thread_count import using_threads
+from .gpu_of_worker import Numbers, as_worker
 from .shared_arrays import as_array
-from .worker_device import Numbers, as_worker
 from .workers import Threads, Workers, lost_too_often
 
 Function = Callable[[list[np.ndarray], Any], Any]

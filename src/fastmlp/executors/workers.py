@@ -22,8 +22,8 @@ import numpy as np
 from ..errors import counted, shown
 from ..kernels.jit import interrupts
 from ..thread_count import n_processors, threads_setting
+from .gpu_of_worker import Numbers
 from .shared_arrays import ArrayFolder, MappedArray
-from .worker_device import Numbers
 
 UNKNOWN_SLOTS = 8  # tasks that are taken to run at a time where an executor does not say how many workers it has
 COUNT_EVERY = 1.0  # seconds between two counts of a cluster's workers

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..tables.column_encoders import (
+from ..tables.column_notes import listed
+from ..tables.encoder_choice import (
     CategoryColumn,
     Column,
     DateColumn,
@@ -15,7 +16,6 @@ from ..tables.column_encoders import (
     RobustColumn,
     StandardColumn,
 )
-from ..tables.column_notes import listed
 from ..tables.numeric_columns import CLIPPED, FARTHEST
 from ..tables.text_column import TextColumn
 from .c_syntax import array, comment, function

@@ -12,7 +12,7 @@ from itertools import product
 import numpy as np
 
 from ..tables.cells import BOOLEANS, MISSING_TEXTS, NUMBER, NUMBER_OF_BOOLEAN, Spellings, text_of
-from ..tables.column_encoders import CategoryColumn
+from ..tables.encoder_choice import CategoryColumn
 
 DIGITS = 7  # of the fractions that count as one category; see cells.EXACT_DIGITS
 SEARCH = 64  # float64 neighbours that are tried at the end of an interval

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..tables.column_encoders import (
+from ..tables.column_notes import listed
+from ..tables.encoder_choice import (
     CategoryColumn,
     Column,
     DateColumn,
@@ -17,11 +18,10 @@ from ..tables.column_encoders import (
     QuantileColumn,
     RobustColumn,
 )
-from ..tables.column_notes import listed
 from ..tables.numeric_columns import CLIPPED, FARTHEST
 from ..tables.text_column import TextColumn
 from .category_cells import category_intervals, category_texts, holds_numbers
-from .onnx_nodes import ML, Graph, Value
+from .onnx_graph import ML, Graph, Value
 
 
 def is_text(column: Column) -> bool:

@@ -9,8 +9,8 @@ import numpy as np
 from ..errors import counted
 from ..persistence import package_version
 from .onnx_columns import features_of_columns, is_text
-from .onnx_net import predictions
-from .onnx_nodes import IR_VERSION, ML, ML_OPSET, OPSET, ModelGraph, Value, helper, onnx
+from .onnx_graph import IR_VERSION, ML, ML_OPSET, OPSET, ModelGraph, Value, helper, onnx
+from .onnx_layers import predictions
 from .predictor import Predictor
 
 MOST_BYTES = 2_000_000_000  # a file of protobuf has less than 2 GiB

@@ -8,8 +8,8 @@ import numpy as np
 
 from ..data.population_data import Strides
 from ..devices import Device
+from ..executors.gpu_of_worker import device_here
 from ..executors.tasks import Task, Tasks
-from ..executors.worker_device import device_here
 from ..executors.workers import Workers
 from ..kernels.structs import Samples
 from ..network.spec import Network

@@ -12,8 +12,9 @@ from ..console.nets_progress import BestScore
 from ..console.progress_bar import Progress
 from ..devices import backend
 from ..execution.dispatch import lane_threads
-from ..execution.kernel_variants import GpuNetsFit, choose_gpu_nets_variant, choose_nets_variant, pays_to_compile
+from ..execution.kernel_variants import GpuNetsFit, choose_gpu_nets_variant, choose_nets_variant
 from ..execution.plan import PopulationPlan
+from ..execution.unrolled_code import pays_to_compile
 from ..execution.work import products
 from ..kernels.formulas.update_rules import CODES
 from ..kernels.jit import interrupts

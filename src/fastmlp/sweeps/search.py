@@ -11,7 +11,7 @@ import numpy as np
 from ..checks import seed_of
 from ..console.progress_bar import Progress
 from ..data.arrays import as_numbers
-from ..data.finite_check import checked_finite
+from ..data.nan_and_infinity import checked_finite
 from ..data.targets import as_targets, metric_of
 from ..errors import checked_count, counted
 from ..kernels.jit import interrupts

@@ -51,7 +51,7 @@ class Recipe:
     calibration : "temperature" or "none"; of class probabilities
     label_smoothing : fraction of each target that is spread over all classes, as for MLP; "auto" is 0.1 if
         class probabilities are calibrated, else 0
-    numeric_encoding, n_bins : kind and n_bins of tables.column_encoders.NumericEncoding, for columns of numbers
+    numeric_encoding, n_bins : kind and n_bins of tables.encoder_choice.NumericEncoding, for columns of numbers
     category_embedding : whether nets embed columns of many categories; "auto": those of "periodic", which embed all
     bin_embedding : whether nets embed columns of numbers that have bins; "auto": no
     net_weights : weights of the nets in their mean, "equal" or "greedy" (net_weights.py)

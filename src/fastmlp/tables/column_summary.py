@@ -12,7 +12,6 @@ import numpy as np
 from .bad_cells import BadCells
 from .cell_counts import CellCounts
 from .cells import MAX_BAD_FRACTION, NUMBERS, contents, count_of, read_numbers
-from .column_encoders import Column, ColumnCells, NumericEncoding, fit_column
 from .columns_as_numbers import (
     LARGEST_NUMBER,
     column_kind,
@@ -22,6 +21,7 @@ from .columns_as_numbers import (
     tolerated_numbers,
 )
 from .date_column import DATE_CONTENTS, DateColumn, read_dates
+from .encoder_choice import Column, ColumnCells, NumericEncoding, fit_column
 from .moments import Moments
 from .numeric_columns import NumericColumn, StandardColumn
 
@@ -105,7 +105,7 @@ class ColumnSummary:
         self._is_string &= contents(series) == "string"
 
     def fit(self, sample: pd.Series, encoding: NumericEncoding) -> tuple[Column | None, str]:
-        """Return (encoder, note) of the column, as column_encoders.fit_column does.
+        """Return (encoder, note) of the column, as encoder_choice.fit_column does.
 
         sample : rows of the column, drawn at random
         encoding : NumericEncoding of columns of numbers; its targets are the targets of the sample's rows

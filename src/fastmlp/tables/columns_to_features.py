@@ -1,6 +1,6 @@
 """From columns to features: encoders fitted to the columns of a table, and the features that they make of other tables.
 
-column_encoders.py chooses the encoder of a single column.
+encoder_choice.py chooses the encoder of a single column.
 """
 
 from __future__ import annotations
@@ -13,7 +13,11 @@ import numpy as np
 
 from ..errors import WrongArgument
 from .bin_trial import NO_TIME, Gain, gain_of_bins, n_features_of_trial, trial_rows
-from .column_encoders import (
+from .column_notes import listed
+from .columns_as_numbers import ANY, is_text_or_mixed, tolerated_numbers
+from .date_column import DateColumn, read_dates
+from .embedded_columns import embedding_notes
+from .encoder_choice import (
     WITHOUT_TARGETS,
     CategoryColumn,
     Column,
@@ -23,10 +27,6 @@ from .column_encoders import (
     fit_column,
     mostly_numbers_note,
 )
-from .column_notes import listed
-from .columns_as_numbers import ANY, is_text_or_mixed, tolerated_numbers
-from .date_column import DateColumn, read_dates
-from .embedded_columns import embedding_notes
 from .few_rows import FEW_ROWS, FewRows, few_rows, names_of
 from .io import with_text_names
 from .text_column import TextColumn

@@ -12,8 +12,8 @@ from itertools import groupby
 
 from ..errors import counted
 from ..network.embeddings import CategoryEmbedding, Entry, PeriodicEmbedding, PiecewiseLinearEmbedding
-from .column_encoders import CategoryColumn, Column, PeriodicColumn, PiecewiseLinearColumn
 from .column_notes import listed
+from .encoder_choice import CategoryColumn, Column, PeriodicColumn, PiecewiseLinearColumn
 from .text_column import TextColumn
 
 # A sigma of 0.1 is too coarse for california, and 1 fits noise of magic (bench/log/README.md#tabular-embeddings).

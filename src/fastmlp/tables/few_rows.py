@@ -15,8 +15,8 @@ import numpy as np
 
 from .bin_edges import bin_features
 from .category_column import CategoryColumn
-from .column_encoders import Column
 from .columns_as_numbers import LARGEST_NUMBER
+from .encoder_choice import Column
 from .numeric_columns import NumericColumn, PiecewiseLinearColumn
 from .text_column import TextColumn
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from .column_encoders import NumericEncoding
 from .column_summary import ColumnSummary, some_rows
 from .columns_to_features import FittedColumns, fit_columns
+from .encoder_choice import NumericEncoding
 from .row_sample import RowKeys, RowSample
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from ..callbacks import epochs_ahead
 from ..console.nets_progress import BestScore, PartProgress, progress_of_fit
 from ..console.progress_bar import Progress
 from ..execution.buffer_cache import buffers
-from ..execution.kernel_variants import pays_to_compile
 from ..execution.plan import TrainingPlan
+from ..execution.unrolled_code import pays_to_compile
 from ..history import History
 from ..kernels.jit import interrupts
 from ..kernels.structs import DIVERGED, METRIC_NONE, Samples

@@ -13,7 +13,7 @@ import fastmlp
 from fastmlp import SGD, DivergenceWarning, EarlyStopping, checkpoint_interval
 from fastmlp.persistence.checkpoints import read
 from fastmlp.streams import loading, memory_limit, shuffled_blocks
-from fastmlp.training.streamed_fit import StreamedFit
+from fastmlp.training.fit_loop_on_blocks import StreamedFit
 
 HELD_OUT = X[:20] + 0.1, Y[:20]
 LIMIT = 1_000_000

@@ -7,7 +7,7 @@ from large_tables import Pieces
 
 from fastmlp import MLP, SGD, EarlyStopping, Population
 from fastmlp.api import streamed_fit as api_streamed_fit
-from fastmlp.training import streamed_fit
+from fastmlp.training import fit_loop_on_blocks
 
 N, LIMIT = 60_000, 1_000_000
 OPTIONS = {"epochs": 2, "batch_size": 100, "verbose": 0}
@@ -109,7 +109,7 @@ def test_labels_that_look_like_classes_in_a_piece_are_scored_as_labels(data):
 
 
 def test_an_interrupted_fit_keeps_the_nets_that_had_begun(data, monkeypatch):
-    after_epoch = streamed_fit.StreamedFit._after_epoch
+    after_epoch = fit_loop_on_blocks.StreamedFit._after_epoch
     calls = []
 
     def interrupted(self, epoch, *figures):
@@ -118,7 +118,7 @@ def test_an_interrupted_fit_keeps_the_nets_that_had_begun(data, monkeypatch):
             raise KeyboardInterrupt
         return after_epoch(self, epoch, *figures)
 
-    monkeypatch.setattr(streamed_fit.StreamedFit, "_after_epoch", interrupted)
+    monkeypatch.setattr(fit_loop_on_blocks.StreamedFit, "_after_epoch", interrupted)
     pop = make()
     before = pop.params[2].copy()
     result = pop.fit(Pieces(*data), None, memory_limit=LIMIT, **OPTIONS)

@@ -75,10 +75,10 @@ def test_unrolled_kernel_is_compiled_before_timing(monkeypatch):
     monkeypatch.setattr(bench_quick, "others_busy", lambda: 0.0)
     made: list = []
     monkeypatch.setattr(
-        "fastmlp.kernels.cpu.unrolled.single_net_lookup.address", lambda *arguments: made.append(arguments) or 0
+        "fastmlp.kernels.cpu.unrolled.compiled_single_net.address", lambda *arguments: made.append(arguments) or 0
     )
-    monkeypatch.setattr("fastmlp.kernels.cpu.unrolled.single_net_lookup._is_on_disk", lambda *_: False)
-    monkeypatch.setattr("fastmlp.execution.kernel_variants._steps_done", {})
+    monkeypatch.setattr("fastmlp.kernels.cpu.unrolled.compiled_single_net._is_on_disk", lambda *_: False)
+    monkeypatch.setattr("fastmlp.execution.unrolled_code._steps_done", {})
     monkeypatch.setattr(
         bench_quick, "calibrate", lambda *_: pytest.fail("not made before it") if not made else (1, 1, 1)
     )

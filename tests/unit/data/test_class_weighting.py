@@ -19,7 +19,7 @@ def samples(rng):
 
 def parts(net, X, y, sample_weight):
     """(training, held out) of validation_fraction=0.3 in the first fit of a net, each (X, y, weights)."""
-    from fastmlp.kernels.formulas.seeds import fit_seed
+    from fastmlp.kernels.formulas.net_seeds import fit_seed
 
     numbers = np.arange(len(X))
     marked = validated_samples(np.c_[numbers, numbers], y, net.network, np.dtype(float))

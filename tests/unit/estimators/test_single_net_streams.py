@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 from fastmlp import MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor  # noqa: E402  # needs scikit-learn
 from fastmlp.estimators import source_targets, table_input  # noqa: E402
 from fastmlp.streams import table_sources  # noqa: E402
-from fastmlp.training import streamed_fit  # noqa: E402
+from fastmlp.training import fit_loop_on_blocks  # noqa: E402
 
 RNG = np.random.default_rng(7)
 N, LIMIT = 60_000, "1MB"
@@ -258,14 +258,14 @@ def test_missing_targets_are_refused(data):
 
 
 def test_an_interrupted_fit_keeps_whole_epochs(path, monkeypatch):
-    after_epoch = streamed_fit.StreamedFit._after_epoch
+    after_epoch = fit_loop_on_blocks.StreamedFit._after_epoch
 
     def interrupted(self, epoch, *figures):
         if epoch == 1:
             raise KeyboardInterrupt
         return after_epoch(self, epoch, *figures)
 
-    monkeypatch.setattr(streamed_fit.StreamedFit, "_after_epoch", interrupted)
+    monkeypatch.setattr(fit_loop_on_blocks.StreamedFit, "_after_epoch", interrupted)
     with pytest.warns(UserWarning, match="interrupted in epoch 2"):
         model = MLPClassifier(**SETTINGS).fit(path, "kind", memory_limit=LIMIT)
     assert model.n_iter_ == 1

@@ -20,7 +20,7 @@ from fastmlp.execution.dispatch import (
     products,
 )
 from fastmlp.execution.gpu_costs import ESTIMATES, using
-from fastmlp.execution.kernel_variants import steps_to_unrolled
+from fastmlp.execution.unrolled_code import steps_to_unrolled
 from fastmlp.kernels.cpu import backend
 
 XOR, LARGE = (2, 2, 1), (784, 512, 10)

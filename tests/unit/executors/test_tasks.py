@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from executor_cases import InPlace
 
+from fastmlp.executors.gpu_of_worker import Numbers as WorkerNumbers
 from fastmlp.executors.tasks import MOST_TRIES, TASKS_PER_SLOT, Task, Tasks
-from fastmlp.executors.worker_device import Numbers as WorkerNumbers
 from fastmlp.executors.workers import Workers, workers_of
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastmlp.export.category_cells import category_intervals, category_texts, holds_numbers
-from fastmlp.tables.column_encoders import CategoryColumn
+from fastmlp.tables.encoder_choice import CategoryColumn
 
 pd = pytest.importorskip("pandas")
 

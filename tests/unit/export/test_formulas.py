@@ -45,7 +45,7 @@ def test_c_has_all_functions_of_formulas():
 
 
 def test_onnx_has_all_functions_of_formulas():
-    graph = pytest.importorskip("onnx") and pytest.importorskip("fastmlp.export.onnx_nodes")
+    graph = pytest.importorskip("onnx") and pytest.importorskip("fastmlp.export.onnx_graph")
     assert set(graph.ModelGraph(np.dtype("f4")).functions) == set(FUNCTIONS)
 
 

@@ -8,8 +8,8 @@ runtime = pytest.importorskip("onnxruntime", reason="pip install 'fastmlp[test]'
 pd = pytest.importorskip("pandas", reason="pip install 'fastmlp[table]' has pandas")
 
 from fastmlp.export.onnx_columns import features_of_columns, is_text  # noqa: E402
-from fastmlp.export.onnx_nodes import IR_VERSION, ML, ML_OPSET, OPSET, ModelGraph, Value, helper  # noqa: E402
-from fastmlp.tables.column_encoders import (  # noqa: E402
+from fastmlp.export.onnx_graph import IR_VERSION, ML, ML_OPSET, OPSET, ModelGraph, Value, helper  # noqa: E402
+from fastmlp.tables.encoder_choice import (  # noqa: E402
     CategoryColumn,
     DateColumn,
     NumericEncoding,

@@ -13,7 +13,7 @@ onnx = pytest.importorskip("onnx", reason="pip install 'fastmlp[onnx]' has onnx"
 pytest.importorskip("onnxruntime", reason="pip install 'fastmlp[test]' has onnxruntime")
 
 from fastmlp.export import onnx_model  # noqa: E402
-from fastmlp.export.onnx_nodes import IR_VERSION, ML_OPSET, OPSET  # noqa: E402
+from fastmlp.export.onnx_graph import IR_VERSION, ML_OPSET, OPSET  # noqa: E402
 from fastmlp.export.predictor import Predictor  # noqa: E402
 
 RELATIVE, PROBABILITY = 1e-5, 2e-6  # of the largest output; absolute

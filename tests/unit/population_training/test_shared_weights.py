@@ -23,7 +23,7 @@ from fastmlp import (
 from fastmlp.errors import DivergenceWarning
 from fastmlp.execution import thresholds
 from fastmlp.execution.dispatch import shared_samples
-from fastmlp.kernels.formulas.seeds import fit_seeds
+from fastmlp.kernels.formulas.net_seeds import fit_seeds
 from fastmlp.network.shared_weights import SharedLayout
 from fastmlp.schedules import Cosine
 

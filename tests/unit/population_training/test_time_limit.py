@@ -6,7 +6,7 @@ from kernel_clock import KernelClock
 from resumed_fits import assert_same_fit, train
 
 import fastmlp
-from fastmlp.execution import kernel_variants
+from fastmlp.execution import unrolled_code
 from fastmlp.kernels.structs import UNROLLED_ALWAYS, UNROLLED_IF_ON_DISK
 from fastmlp.population_training import together
 
@@ -114,7 +114,7 @@ def test_no_code_is_compiled_for_a_short_time(seconds, compiles, monkeypatch):
         chosen.append(choose(*arguments).unrolled)
         raise ZeroDivisionError  # before anything is compiled
 
-    monkeypatch.setattr(kernel_variants, "_nets_work", {})
+    monkeypatch.setattr(unrolled_code, "_nets_work", {})
     monkeypatch.setattr(together, "choose_nets_variant", noted)
     pop = fastmlp.Population((5, 4, 1), 40, loss="binary_cross_entropy", device="cpu", random_state=3)
     with pytest.raises(ZeroDivisionError):

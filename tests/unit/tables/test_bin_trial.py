@@ -6,8 +6,8 @@ import pytest
 
 from fastmlp.tables import bin_trial
 from fastmlp.tables.bin_trial import Gain, gain_of_bins, trial_rows
-from fastmlp.tables.column_encoders import NumericEncoding
 from fastmlp.tables.columns_to_features import encode_columns, fit_columns
+from fastmlp.tables.encoder_choice import NumericEncoding
 from fastmlp.tables.preprocessing import Preprocessing
 
 

@@ -5,8 +5,8 @@ import datetime
 import numpy as np
 import pytest
 
-from fastmlp.tables.column_encoders import DateColumn, column_from_dict, column_to_dict, fit_column
 from fastmlp.tables.date_column import CYCLES, read_dates
+from fastmlp.tables.encoder_choice import DateColumn, column_from_dict, column_to_dict, fit_column
 
 pd = pytest.importorskip("pandas", reason="pip install 'fastmlp[table]' has pandas")
 

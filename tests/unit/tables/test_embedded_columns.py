@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 
 from fastmlp import CategoryEmbedding, PiecewiseLinearEmbedding
-from fastmlp.tables.column_encoders import (
+from fastmlp.tables.embedded_columns import PERIODIC_EMBEDDING, embedding_notes, input_embedding_of
+from fastmlp.tables.encoder_choice import (
     CategoryColumn,
     DateColumn,
     PeriodicColumn,
     PiecewiseLinearColumn,
     StandardColumn,
 )
-from fastmlp.tables.embedded_columns import PERIODIC_EMBEDDING, embedding_notes, input_embedding_of
 
 NUMBER = PeriodicColumn("size", (0.0, 1.0), True)
 PLAIN = StandardColumn("age", 0.0, 1.0, False)

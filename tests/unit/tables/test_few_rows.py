@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fastmlp.tables import columns_to_features
-from fastmlp.tables.column_encoders import NumericEncoding
 from fastmlp.tables.columns_to_features import encode_columns, fit_columns
+from fastmlp.tables.encoder_choice import NumericEncoding
 
 pd = pytest.importorskip("pandas")
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from fastmlp.tables.column_encoders import fit_column
+from fastmlp.tables.encoder_choice import fit_column
 from fastmlp.tables.number_formats import conversion_of
 from fastmlp.tables.preprocessing import Preprocessing
 from fastmlp.tables.target_column import rows_with_target

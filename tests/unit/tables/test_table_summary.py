@@ -7,10 +7,10 @@ pd = pytest.importorskip("pandas", reason="columns are those of pandas")
 
 from fastmlp.tables import bad_cells, cell_counts  # noqa: E402  # needs pandas
 from fastmlp.tables.cell_counts import CellCounts  # noqa: E402
-from fastmlp.tables.column_encoders import NumericEncoding, fit_column  # noqa: E402
 from fastmlp.tables.column_summary import ColumnSummary  # noqa: E402
 from fastmlp.tables.columns_as_numbers import text_as_numbers  # noqa: E402
 from fastmlp.tables.date_column import DateColumn  # noqa: E402
+from fastmlp.tables.encoder_choice import NumericEncoding, fit_column  # noqa: E402
 from fastmlp.tables.moments import Moments  # noqa: E402
 from fastmlp.tables.numeric_columns import NumericColumn  # noqa: E402
 from fastmlp.tables.row_sample import RowKeys, RowSample  # noqa: E402

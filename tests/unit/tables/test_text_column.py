@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fastmlp.tables import text_column
-from fastmlp.tables.column_encoders import NumericEncoding, column_from_dict, column_to_dict, fit_column
 from fastmlp.tables.columns_to_features import encode_columns, fit_columns
+from fastmlp.tables.encoder_choice import NumericEncoding, column_from_dict, column_to_dict, fit_column
 from fastmlp.tables.table_summary import TableSummary
 from fastmlp.tables.text_column import MOST_NGRAMS, TextColumn, fit_text, is_running_text, ngrams_of, parts_of, words_of
 

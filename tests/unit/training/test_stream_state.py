@@ -13,7 +13,7 @@ from fastmlp import AdamW, EarlyStopping, OptimizerState
 from fastmlp.kernels.structs import STEPS_DONE
 from fastmlp.persistence.checkpoints import read
 from fastmlp.streams import shuffled_blocks
-from fastmlp.training.streamed_fit import StreamedFit
+from fastmlp.training.fit_loop_on_blocks import StreamedFit
 
 HELD_OUT = X[:20] + 0.1, Y[:20]
 WRONG = X[:20], 1 - Y[:20]  # the first epoch is the best

@@ -8,7 +8,7 @@ from toy_data import blobs
 
 import fastmlp
 from fastmlp import MLP
-from fastmlp.execution import kernel_variants, thresholds
+from fastmlp.execution import thresholds, unrolled_code
 from fastmlp.kernels.structs import UNROLLED_ALWAYS, UNROLLED_IF_ON_DISK, UNROLLED_NEVER
 from fastmlp.training.time_limit import CallSizes, TimeLimit
 
@@ -166,14 +166,14 @@ def test_short_epochs_are_finished(monkeypatch):
 @pytest.mark.parametrize("seconds, compiles", [(1.0, False), (3600.0, True), (None, True)])
 def test_no_code_is_compiled_for_a_short_time(seconds, compiles, monkeypatch):
     """Compiling the unrolled code of a tiny net takes longer than such a fit."""
-    asked, choose = [], kernel_variants.choose_unrolled
+    asked, choose = [], unrolled_code.choose_unrolled
 
     def noted(*arguments):
         asked.append(choose(*arguments))
         return UNROLLED_NEVER  # so that nothing is compiled
 
-    monkeypatch.setattr(kernel_variants, "choose_unrolled", noted)
-    monkeypatch.setattr(kernel_variants, "_steps_done", {})
+    monkeypatch.setattr(unrolled_code, "choose_unrolled", noted)
+    monkeypatch.setattr(unrolled_code, "_steps_done", {})
     monkeypatch.setattr(thresholds, "COMPILE_UNROLLED_AFTER", 5)
     monkeypatch.setattr(thresholds, "LOAD_UNROLLED_AFTER", 2)
     net = MLP((4, 2, 3), loss="softmax_cross_entropy", random_state=0, device="cpu")

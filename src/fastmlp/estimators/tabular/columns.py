@@ -18,9 +18,9 @@ from ...errors import WrongArgument
 from ...streams.kinds import is_source
 from ...streams.table_sources import as_table_source
 from ...table_training.quality_presets import AUTO, Recipe, is_auto
-from ...tables.column_encoders import Column, Note, NumericEncoding
 from ...tables.column_notes import NotesOfPieces, as_lines
 from ...tables.columns_to_features import encode_columns, feature_names, fit_columns
+from ...tables.encoder_choice import Column, Note, NumericEncoding
 from ...tables.few_rows import names_of
 from ...tables.io import with_text_names
 from ..table_input import as_cells, as_frame, frame_of_array

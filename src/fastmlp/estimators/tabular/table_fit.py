@@ -53,13 +53,7 @@ class TableFit:
     """
 
     def __init__(
-        self,
-        estimator: Any,
-        data: GivenData,
-        recipe: Recipe,
-        budget: Budget,
-        observed: ObservedTask,
-        executor: Any,
+        self, estimator: Any, data: GivenData, recipe: Recipe, budget: Budget, observed: ObservedTask, executor: Any
     ):
         self._estimator, self._data, self._recipe = estimator, data, recipe
         self._budget, self._observed, self._executor = budget, observed, executor

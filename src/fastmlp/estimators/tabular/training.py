@@ -15,6 +15,7 @@ from ...kernels.jit import interrupts
 from ...mlp import MLP
 from ...population import Population
 from ...population_result import PopulationResult
+from ...table_training.epochs_in_time import planned_in_time
 from ...table_training.file_rows import FileRows
 from ...table_training.fit import Rows, continue_from, fit_nets, is_cut_short, make_nets, refit_recipe
 from ...table_training.folds import (
@@ -30,7 +31,6 @@ from ...table_training.folds_on_workers import fit_folds_on_workers
 from ...table_training.quality_presets import Recipe
 from ...table_training.rows import first_held_out
 from ...table_training.time_budget import Budget, FitBudgets
-from ...table_training.time_plan import planned_in_time
 from ...tables.embedded_columns import input_embedding_of
 from ...training.interruption import was_interrupted
 from ...user_warnings import warn_user

@@ -104,7 +104,7 @@ def test_a_time_limit_that_leaves_out_nets_lets_the_others_hold_out_the_same_row
     """Two threads train nets of folds at the same time, and leave none out."""
     X, score = table
     monkeypatch.setenv("FASTMLP_NUM_THREADS", str(n_threads))
-    monkeypatch.setattr("fastmlp.table_training.time_plan.seconds_per_epoch", lambda *_: 2.0)
+    monkeypatch.setattr("fastmlp.table_training.epochs_in_time.seconds_per_epoch", lambda *_: 2.0)
     with pytest.warns(UserWarning, match=f"is enough for {n_nets} nets of 11 epochs, instead of 4 nets of 20 epochs"):
         model = TabularMLPRegressor(time_limit=50.0, **SMALL).fit(X, score)
     assert model.history_.epochs.tolist() == [11] * n_nets
@@ -430,7 +430,7 @@ def test_nets_without_time_are_left_out_with_a_warning(table, settings, monkeypa
 def test_a_net_without_a_whole_epoch_is_announced(table, monkeypatch):
     X, score = table
     monkeypatch.setattr("fastmlp.table_training.fit.SHORTEST", 1e-9)
-    monkeypatch.setattr("fastmlp.table_training.time_plan.SHORT_EPOCHS", 0.0)
+    monkeypatch.setattr("fastmlp.table_training.epochs_in_time.SHORT_EPOCHS", 0.0)
     with pytest.warns(UserWarning, match="in the first epoch, and the net has learned little: set a larger time_limit"):
         model = TabularMLPRegressor(time_limit=1e-6, n_nets=1, **SMALL).fit(X, score)
     assert model.n_iter_ == 0

@@ -10,7 +10,7 @@ from tolerances import TOLERANCES
 
 from fastmlp import MLP, SGD, Adam, AdamW, Quickprop, RMSprop, Rprop
 from fastmlp.execution import dispatch
-from fastmlp.kernels.formulas.seeds import fit_seed
+from fastmlp.kernels.formulas.net_seeds import fit_seed
 from fastmlp.kernels.structs import HYPER
 from fastmlp.optimizers import settings_of
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..kernels.formulas.activations import ACTIVATIONS, IDENTITY
-from .onnx_nodes import Graph, Value
+from .onnx_graph import Graph, Value
 from .predictor import MEAN, NUMBERS, PROBABILITIES, Predictor
 
 LABEL, PROBABILITY, VARIABLE, OUTPUT = "label", "probabilities", "variable", "Y"  # names of outputs, as in skl2onnx

@@ -7,8 +7,8 @@ import pytest
 from executor_cases import number_among, process_pool
 
 from fastmlp.devices import Device
-from fastmlp.executors import worker_device
-from fastmlp.executors.worker_device import Numbers, as_worker, device_here
+from fastmlp.executors import gpu_of_worker
+from fastmlp.executors.gpu_of_worker import Numbers, as_worker, device_here
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_processes_of_a_pool_have_numbers_of_their_own(tmp_path):
 
 
 def test_the_number_holds_in_the_thread_of_the_task_alone(monkeypatch):
-    monkeypatch.setattr(worker_device, "device_of_worker", lambda device, number: number)
+    monkeypatch.setattr(gpu_of_worker, "device_of_worker", lambda device, number: number)
     device = Device("cpu", "as requested")
     with as_worker(3), ThreadPoolExecutor(1) as other:
         assert device_here(device) == 3

@@ -8,11 +8,11 @@ import pytest
 
 from fastmlp.devices import resolve
 from fastmlp.execution.dispatch import IN_TURN, FitsAtOnce, choose_fits_at_once
-from fastmlp.table_training import time_plan
+from fastmlp.table_training import epochs_in_time
+from fastmlp.table_training.epochs_in_time import affordable, expected_seconds, planned_in_time, seconds_per_epoch
 from fastmlp.table_training.fit import Rows, make_nets
 from fastmlp.table_training.quality_presets import Recipe, recipe_of
 from fastmlp.table_training.time_budget import Budget
-from fastmlp.table_training.time_plan import affordable, expected_seconds, planned_in_time, seconds_per_epoch
 from fastmlp.training.fits_on_threads import stop_of_fits
 
 
@@ -67,7 +67,7 @@ def measured(rng, monkeypatch, fit_seconds, seconds):
         taken = fit_seconds[min(len(n_fits) - 1, len(fit_seconds) - 1)] + STEP * recipe.epochs * -(-rows.n_rows // 32)
         return SimpleNamespace(seconds=taken, compile_seconds=0.0, stopped_by="epochs")
 
-    monkeypatch.setattr(time_plan, "fit_nets", fit_nets)
+    monkeypatch.setattr(epochs_in_time, "fit_nets", fit_nets)
     return seconds_per_epoch(lambda: None, Rows(X, X[:, 0]), None, recipe, seconds), len(n_fits)
 
 
@@ -86,7 +86,7 @@ def test_a_measurement_that_was_slowed_down_does_not_count(rng, monkeypatch):
 def test_short_first_epochs_come_to_their_end(rng, monkeypatch, seconds, completes):
     """An epoch that takes longer than the whole limit does not."""
     X, budget = rng.normal(size=(64, 2)).astype(np.float32), Budget(seconds)
-    monkeypatch.setattr(time_plan, "seconds_per_epoch", lambda *_: 10.0)
+    monkeypatch.setattr(epochs_in_time, "seconds_per_epoch", lambda *_: 10.0)
     planned, note, _ = planned_in_time(Recipe(n_nets=5), lambda _: None, Rows(X, X[:, 0]), None, None, budget)
     assert (planned.n_nets, planned.epochs) == (1, 1)
     said = "and one epoch of 1 net takes about 2 s: 1 net of 1 epoch is all that is trained, instead of 5 nets of"
@@ -97,7 +97,7 @@ def test_short_first_epochs_come_to_their_end(rng, monkeypatch, seconds, complet
 def test_ctrl_c_in_a_measurement_is_not_lost(rng, monkeypatch):
     X = rng.normal(size=(64, 2)).astype(np.float32)
     interrupted = SimpleNamespace(seconds=0.1, compile_seconds=0.0, stopped_by="interrupt")
-    monkeypatch.setattr(time_plan, "fit_nets", lambda *_, **__: interrupted)
+    monkeypatch.setattr(epochs_in_time, "fit_nets", lambda *_, **__: interrupted)
     with pytest.raises(KeyboardInterrupt):
         seconds_per_epoch(lambda: None, Rows(X, X[:, 0]), None, Recipe(), 9.0)
 
@@ -108,7 +108,7 @@ def test_the_expected_time_is_that_of_all_epochs_and_nets(rng, monkeypatch, n_fo
     X = rng.normal(size=(100, 2)).astype(np.float32)
     recipe = Recipe(n_nets=2, n_folds=n_folds, epochs=30)
     folds = np.arange(100) % n_folds if n_folds > 1 else None
-    monkeypatch.setattr(time_plan, "seconds_per_epoch", lambda *_: 2.0)
+    monkeypatch.setattr(epochs_in_time, "seconds_per_epoch", lambda *_: 2.0)
     at_once = choose_fits_at_once(resolve("cpu"), 2 * n_folds, X.nbytes) if n_folds > 1 else IN_TURN
     found = expected_seconds(recipe, lambda _: None, Rows(X, X[:, 0]), None, folds, at_once)
     assert found == expected, "four of ten nets at the same time, in three turns"
@@ -125,7 +125,7 @@ def measure_nets_at_once(monkeypatch, seconds_in_turn, seconds_at_once):
         return next(seconds)
 
     seconds = iter(seconds_at_once)
-    monkeypatch.setattr(time_plan, "seconds_per_epoch", seconds_per_epoch)
+    monkeypatch.setattr(epochs_in_time, "seconds_per_epoch", seconds_per_epoch)
 
 
 @pytest.mark.parametrize(

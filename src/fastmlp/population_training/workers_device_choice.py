@@ -12,8 +12,8 @@ import numpy as np
 from ..devices import HOSTS, Device, backend, devices, resolve
 from ..errors import counted
 from ..execution.dispatch import choose_nets_family
+from ..executors.gpu_of_worker import device_here
 from ..executors.tasks import Task, Tasks, check_version, version_here
-from ..executors.worker_device import device_here
 from ..executors.workers import Workers
 from ..network.spec import Network
 from ..thread_count import n_processors, using_threads

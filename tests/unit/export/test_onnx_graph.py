@@ -10,7 +10,7 @@ from fastmlp.kernels.formulas.numpy_math import softplus
 onnx = pytest.importorskip("onnx", reason="pip install 'fastmlp[onnx]' has onnx")
 runtime = pytest.importorskip("onnxruntime", reason="pip install 'fastmlp[test]' has onnxruntime")
 
-from fastmlp.export.onnx_nodes import IR_VERSION, OPERATORS, OPSET, ModelGraph, Value, helper  # noqa: E402
+from fastmlp.export.onnx_graph import IR_VERSION, OPERATORS, OPSET, ModelGraph, Value, helper  # noqa: E402
 
 
 def computed(graph, value, z):

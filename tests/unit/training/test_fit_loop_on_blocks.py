@@ -13,7 +13,7 @@ from fastmlp import MLP, SGD, AdamW, EarlyStopping, OptimizerState
 from fastmlp.errors import DivergenceWarning
 from fastmlp.schedules import Cosine, FlatCosine
 from fastmlp.streams import loading, shuffled_blocks
-from fastmlp.training.streamed_fit import StreamedFit
+from fastmlp.training.fit_loop_on_blocks import StreamedFit
 
 N, LIMIT = 60_000, 1_000_000  # rows of 20 bytes; a limit that does not hold them
 

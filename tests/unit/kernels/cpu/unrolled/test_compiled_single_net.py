@@ -11,7 +11,7 @@ from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp.execution import thresholds
-from fastmlp.kernels.cpu.unrolled import single_net_lookup
+from fastmlp.kernels.cpu.unrolled import compiled_single_net
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.optimizers import OPTIMIZERS
@@ -24,14 +24,14 @@ SIGMOIDS = {"loss": "squared_error", "output": "sigmoid", "hidden_activation": "
 @pytest.fixture
 def unrolled_calls(monkeypatch):
     """Use unrolled code from the first step on; the list of addresses that were called."""
-    calls, ask = [], single_net_lookup.address_for
+    calls, ask = [], compiled_single_net.address_for
 
     def recorded(*arguments):
         calls.append(ask(*arguments))
         return calls[-1]
 
     monkeypatch.setattr(thresholds, "COMPILE_UNROLLED_AFTER", 0)
-    monkeypatch.setattr(single_net_lookup, "address_for", recorded)
+    monkeypatch.setattr(compiled_single_net, "address_for", recorded)
     return calls
 
 
@@ -47,7 +47,7 @@ def assert_equals_loops(unrolled_calls, *arguments, **settings):
     assert len(unrolled_calls) > 0
     assert all(unrolled_calls)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(single_net_lookup, "address_for", lambda *_: 0)
+        patch.setattr(compiled_single_net, "address_for", lambda *_: 0)
         expected, records = fit(*arguments, **settings)
     np.testing.assert_array_equal(net.params, expected.params)
     np.testing.assert_array_equal(history.loss, records.loss)
@@ -180,10 +180,10 @@ def test_nets_without_unrolled_code_use_the_loops(why, sizes, settings, unrolled
 def test_code_on_disk_is_loaded_and_other_code_is_compiled_if_asked(monkeypatch):
     """What is chosen when is in tests/unit/execution/test_dispatch.py."""
     asked, seen, on_disk = [], [], False
-    address_for = single_net_lookup.address_for
-    monkeypatch.setattr(single_net_lookup, "address", lambda *which: asked.append(which) or 1)
-    monkeypatch.setattr(single_net_lookup, "_is_on_disk", lambda *which: on_disk)
-    monkeypatch.setattr(single_net_lookup, "address_for", lambda *arguments: seen.append(arguments) or 0)
+    address_for = compiled_single_net.address_for
+    monkeypatch.setattr(compiled_single_net, "address", lambda *which: asked.append(which) or 1)
+    monkeypatch.setattr(compiled_single_net, "_is_on_disk", lambda *which: on_disk)
+    monkeypatch.setattr(compiled_single_net, "address_for", lambda *arguments: seen.append(arguments) or 0)
     monkeypatch.setattr(thresholds, "COMPILE_UNROLLED_AFTER", 0)
     fastmlp.MLP((2, 2, 1), random_state=0).fit(XOR_X, TARGETS, epochs=1, batch_size=4)
     *settings, compiles = seen[0]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
-from fastmlp.tables.column_encoders import (
+from fastmlp.tables.encoder_choice import (
     KINDS,
     CategoryColumn,
     DateColumn,

@@ -1,7 +1,7 @@
 """Lookup of unrolled code for populations of tiny nets, compiled once for each architecture.
 
 The code is a C function that population/gradient.py calls through its address, so a new architecture compiles nothing
-else. execution/kernel_variants.py chooses for which nets it replaces the loops; results have the same bits either way.
+else. execution/unrolled_code.py chooses for which nets it replaces the loops; results have the same bits either way.
 """
 
 from __future__ import annotations

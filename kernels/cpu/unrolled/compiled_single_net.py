@@ -1,6 +1,6 @@
 """Lookup of unrolled code for one tiny net, which is compiled once for each architecture.
 
-execution/kernel_variants.py chooses from how many steps of an architecture on it replaces the loops of
+execution/unrolled_code.py chooses from how many steps of an architecture on it replaces the loops of
 single_net/batch_simd.py. Results have the same bits either way.
 """
 

@@ -1,0 +1,80 @@
+"""Unrolled code of tiny nets: whether a net has it, and from how much training on it is loaded or compiled.
+
+kernels/cpu/unrolled/ generates the code. It changes no bit of the results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from ..kernels.structs import NO_UPDATE, UNROLLED_ALWAYS, UNROLLED_IF_ON_DISK, UNROLLED_NEVER, TrainConfig
+from ..network.spec import Network
+from . import thresholds
+from .work import products
+
+_steps_done: dict[tuple, int] = {}  # of each architecture of tiny nets, in this process
+_nets_work: dict[tuple, int] = {}  # of the fits of each architecture in this process
+_compiles_at_once = False
+
+
+def choose_unrolled(
+    network: Network, dtype: np.dtype, config: TrainConfig, n_samples: int, n_steps: int, compiles: bool = True
+) -> int:
+    """Choose whether generated code does the next n_steps steps of a net: one of UNROLLED_*. Counts the steps.
+
+    Compiling takes a few tenths of a second, and loading what another process has compiled some milliseconds.
+    """
+    if (
+        not is_tiny(network, config.batch_size)
+        or n_samples > thresholds.UNROLLED_UP_TO_SAMPLES
+        or config.rule == NO_UPDATE
+    ):
+        return UNROLLED_NEVER
+    one_sample = config.batch_size == 1
+    architecture = network.layer_sizes, network.activation_codes, network.loss, config.rule, one_sample, dtype
+    done = _steps_done.get(architecture, 0)
+    _steps_done[architecture] = done + n_steps
+    if compiles and done >= thresholds.COMPILE_UNROLLED_AFTER:
+        return UNROLLED_ALWAYS
+    return UNROLLED_IF_ON_DISK if done >= thresholds.LOAD_UNROLLED_AFTER else UNROLLED_NEVER
+
+
+def steps_to_unrolled(network: Network, batch_size: int) -> int:
+    """Return the number of steps of an architecture after which its generated code is compiled; 0 for nets that are not
+    tiny.
+    """
+    return thresholds.COMPILE_UNROLLED_AFTER if is_tiny(network, batch_size) else 0
+
+
+def is_tiny(network: Network, batch_size: int) -> bool:
+    """Whether a net can have unrolled code: a batch fits into one vector, and the code is not too long."""
+    is_small = network.layout.n_params <= thresholds.UNROLLED_UP_TO_PARAMS and not network.has_blocks
+    return is_small and batch_size <= thresholds.UNROLLED_UP_TO_ROWS
+
+
+def choose_unrolled_nets(network: Network, samples: int) -> int:
+    """Choose whether unrolled code trains nets on so many samples in all: one of UNROLLED_*. Counts them."""
+    architecture = network.layer_sizes, network.activation_codes, network.loss
+    work = _nets_work.get(architecture, 0) + samples * (products(network, 1) + thresholds.NET_STEP_WORK)
+    _nets_work[architecture] = work
+    is_much = work >= thresholds.COMPILE_UNROLLED_NETS_FROM
+    return UNROLLED_ALWAYS if is_much or _compiles_at_once else UNROLLED_IF_ON_DISK
+
+
+@contextmanager
+def unrolled_nets_at_once() -> Iterator[None]:
+    """Context in which the first fit of a population's architecture compiles its unrolled code, however small it is."""
+    global _compiles_at_once
+    before, _compiles_at_once = _compiles_at_once, True
+    try:
+        yield
+    finally:
+        _compiles_at_once = before
+
+
+def pays_to_compile(time_limit: float | None) -> bool:
+    """Whether generating code for an architecture pays in a fit that may take so many seconds, None without a limit."""
+    return time_limit is None or time_limit >= thresholds.COMPILE_UNROLLED_FROM_SECONDS
