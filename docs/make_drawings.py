@@ -75,6 +75,7 @@ FLOORS = (  # the highest first, as in docs/architecture.md
 KERNEL_FLOORS = (
     Floor("kernels/cpu/, kernels/cuda/", "a folder per device"),
     Floor("kernels/formulas/, simd/, jit/, structs.py", "formulas, vectors, compiler"),
+    Floor("kernels/system/", "files, Ctrl-C, forks"),
 )
 
 
@@ -110,7 +111,8 @@ def heights() -> dict[str, float]:
 
 
 def floors() -> Svg:
-    width, height = LEFT + STEP_WIDTH * 10 + 24, TOP + ROW * 12 + 26 + 74
+    n_floors = len(FLOORS) + len(KERNEL_FLOORS)
+    width, height = LEFT + STEP_WIDTH * 10 + 24, TOP + ROW * n_floors + 26 + 74
     svg = Svg(width, height, "The floors of the code, and a fit's way through them in nine steps")
     middle = heights()
     svg.text(14, 22, "floors: imports point down", 13, SOFT)

@@ -23,10 +23,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import binding
 
-from . import interrupts, object_cache
+from ..system import interrupts
+from ..system.fork_lock import hold_while_forking
+from . import object_cache
 from .compile_time import notify_listeners, timed
 from .decorators import ENTRY, Kernel
-from .fork_lock import hold_while_forking
 from .linker import Link, ObjectFile, Table
 
 CHECK_TYPES = bool(os.environ.get("FASTMLP_CHECK_TYPES"))  # whether compiled_kernel compares argument types each time

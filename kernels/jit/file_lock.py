@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from . import interrupts
+from ..system import interrupts
 from .cache_dir import FILE_MODE, make_folder
 
 try:

@@ -24,7 +24,8 @@ from pathlib import Path
 import llvmlite
 from llvmlite import binding
 
-from . import atomic_file, file_lock, prebuilt
+from ..system import atomic_file
+from . import file_lock, prebuilt
 from .cache_dir import FILE_MODE, base_folder, distrust_reason, make_folder, read_file
 
 # Variables that do not change the code. Joblib sets the number of threads in each worker, which must not recompile for
@@ -32,21 +33,10 @@ from .cache_dir import FILE_MODE, base_folder, distrust_reason, make_folder, rea
 OF_NO_CONCERN = {"NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY"}
 DIGEST = hashlib.sha256().digest_size
 RELEASE = re.compile(r'"version": "(\d+(?:\.\d+)+)"')
-# Modules that find and load machine code, but do not influence it.
+# Modules that find and load machine code, but do not influence it, beside those of system/.
 LOADERS = {
     f"jit/{name}.py"
-    for name in (
-        "atomic_file",
-        "cache_dir",
-        "call",
-        "compile_process",
-        "compile_time",
-        "file_lock",
-        "fork_lock",
-        "interrupts",
-        "object_cache",
-        "prebuilt",
-    )
+    for name in ("cache_dir", "call", "compile_process", "compile_time", "file_lock", "object_cache", "prebuilt")
 }
 
 
@@ -56,7 +46,7 @@ def sources_tag() -> str:
     digest, folder = hashlib.sha256(), Path(__file__).parents[1]
     for path in sorted(folder.rglob("*.py")):
         name = path.relative_to(folder).as_posix()
-        if not name.startswith("cuda/") and name not in LOADERS:
+        if not name.startswith(("cuda/", "system/")) and name not in LOADERS:
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -104,7 +104,7 @@ def __getattr__(name: str) -> Any:
         return _version()
     if name not in _HOME:
         raise AttributeError(f"module 'fastmlp' has no attribute {name!r}")
-    from .kernels.jit.fork_lock import IMPORTING  # here: a process that trains nothing does without it
+    from .kernels.system.fork_lock import IMPORTING  # here: a process that trains nothing does without it
 
     with IMPORTING:  # a child process would wait for ever for a module that a thread of its parent imports
         module = import_module(f".{_HOME[name]}", __name__)

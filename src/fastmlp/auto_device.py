@@ -90,7 +90,7 @@ def store_row(key: str, numbers: Iterable[float]) -> None:
     """Store numbers on disk under a name, for all later processes."""
     import json
 
-    from .kernels.jit.atomic_file import replacing
+    from .kernels.system.atomic_file import replacing
 
     folder = storage_folder()
     measured = _measured() | {key: list(numbers)}

@@ -139,7 +139,7 @@ def _find_cuda() -> tuple[tuple[Callable[[], DeviceInfo], ...], str]:
     CuPy and the driver are queried once per process, and each GPU once, when its row is needed: devices do not appear
     while a process runs, and querying a GPU takes memory on the GPU.
     """
-    from .kernels.jit import interrupts  # here: `import fastmlp` imports this module
+    from .kernels.system import interrupts  # here: `import fastmlp` imports this module
 
     try:
         with interrupts.deferred():  # an interrupt would leave CuPy half imported
@@ -358,8 +358,8 @@ def _import_backend(kind: str) -> ModuleType:
     Ctrl-C and forks of other threads wait: a library whose import was cut off may stay half imported, and a child
     process would wait for ever for an import that a thread of its parent has begun.
     """
-    from .kernels.jit import interrupts
-    from .kernels.jit.fork_lock import IMPORTING
+    from .kernels.system import interrupts
+    from .kernels.system.fork_lock import IMPORTING
 
     with IMPORTING, interrupts.deferred():
         return importlib.import_module(f"fastmlp.kernels.{kind}.backend")

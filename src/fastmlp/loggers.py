@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .checkpoint_interval import as_interval
 from .docstrings import with_entries_of
 from .errors import counted
-from .kernels.jit import interrupts
+from .kernels.system import interrupts
 from .output_files import append, check_output
 from .user_warnings import warn_user
 

@@ -35,7 +35,8 @@ def child_fits():
 HELD = (
     HEAD
     + """
-from fastmlp.kernels.jit import call, fork_lock
+from fastmlp.kernels.jit import call
+from fastmlp.kernels.system import fork_lock
 
 begun, forked, order = threading.Event(), threading.Event(), []
 
@@ -99,7 +100,7 @@ print(results, fit())
 )
 DEFERRED = """
 import os, signal, threading
-from fastmlp.kernels.jit import interrupts
+from fastmlp.kernels.system import interrupts
 
 def handler(*_):
     raise KeyboardInterrupt

@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 
 import fastmlp
-from fastmlp.kernels.jit import atomic_file, object_cache
+from fastmlp.kernels.jit import object_cache
+from fastmlp.kernels.system import atomic_file
 
 folder, what, kills = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 atomic_file.SHORT = 1e9  # each save looks for drafts, however slow this machine is

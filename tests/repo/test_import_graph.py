@@ -31,7 +31,11 @@ FLOORS = (
     "benchmarks commands",
     "__main__",
 )
-KERNEL_FLOORS = ("structs jit formulas simd", "cpu cuda")  # jit compiles formulas, formulas call what jit has compiled
+KERNEL_FLOORS = (
+    "system",
+    "structs jit formulas simd",
+    "cpu cuda",
+)  # jit compiles formulas, formulas call what jit has compiled
 LAZY_CONVENIENCE: set[tuple[str, str]] = {
     ("api.net_base", "export.files"),
     ("api.net_base", "export.predictor"),

@@ -28,7 +28,7 @@ FILES = {
     },
     "An activation": {"kernels/formulas/activations.py"},
     "A loss": {"kernels/formulas/losses.py"},
-    "A learning-rate schedule": {"src/fastmlp/schedules/__init__.py"},
+    "A learning-rate schedule": {"src/fastmlp/schedules/formulas.py"},
     "A device": {
         "kernels/twin/__init__.py",
         "kernels/twin/backend.py",

@@ -19,9 +19,9 @@ from time import perf_counter
 
 import numpy as np
 
-from ...jit import interrupts
 from ...jit.call import ArgumentPacker, PreparedCall, compiled_kernel
 from ...structs import LINE, NetSpec, Samples, TrainConfig, TrainState, aligned_zeros
+from ...system import interrupts
 from ..workspace import BatchWorkspace, LayerwiseWorkspace
 from .affinity import pin_away, unpin
 

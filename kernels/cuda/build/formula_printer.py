@@ -31,8 +31,8 @@ from ...formulas.activations import ACTIVATIONS
 from ...formulas.losses import LOSSES
 from ...formulas.unrolled_program import DIFFERENCE, PRODUCT, SUM, Operand, program
 from ...formulas.update_rules import HUGE_SCALE, MOST_STATE, RULES, StepSettings
-from ...jit.fork_lock import hold_while_forking
 from ...simd import elementary, vector
+from ...system.fork_lock import hold_while_forking
 from .structs import POSITIONS
 
 # Two threads in ast.parse at the same time can cause a SystemError (CPython issue 106905).

@@ -29,6 +29,7 @@ FILES = (
     "include/outputs.cuh",
     "include/gradient_clipping.cuh",
     "layers/passes.cu",
+    "layers/rounding_to_bfloat16.cu",
 )
 FEWEST_IN_CHUNK = 32  # rows that one block sums: all of its warps have some if several threads share a row
 # Chunks of a net at the most, however large the batch: two for each multiprocessor of an H100, and as many on any other

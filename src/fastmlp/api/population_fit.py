@@ -15,8 +15,8 @@ from ..data.population_data import Strides, fit_data
 from ..devices import Device, backend
 from ..errors import checked_count, is_per_net
 from ..kernels.formulas.net_seeds import fit_seeds
-from ..kernels.jit import interrupts
 from ..kernels.structs import METRIC_NONE, Samples
+from ..kernels.system import interrupts
 from ..network.spec import Network
 from ..optimizers import setting_text, settings_of
 from ..population_result import PopulationResult

@@ -12,8 +12,8 @@ from typing import Any
 from ..data.digest import sample_digests
 from ..devices import Device
 from ..errors import counted
-from ..kernels.jit import interrupts
 from ..kernels.structs import Samples
+from ..kernels.system import interrupts
 from ..persistence.checkpoints import Checkpoint, CheckpointFile, Identity
 from ..population_training.fit_state import parts_of_nets, states_of_nets
 from ..population_training.state_checks import check_fits

@@ -21,8 +21,8 @@ from ..execution.dispatch import choose_shared_training, choose_training
 from ..execution.plan import Plan
 from ..history import History
 from ..kernels.formulas.net_seeds import fit_seed, fit_seeds
-from ..kernels.jit import interrupts
 from ..kernels.structs import Samples, aligned_zeros
+from ..kernels.system import interrupts
 from ..memory_check import format_bytes
 from ..network.shared_weights import SharedLayout
 from ..population_training.from_histories import result_of_histories

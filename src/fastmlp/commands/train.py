@@ -13,7 +13,7 @@ import numpy as np
 from ..checkpoint_interval import DEFAULT, as_interval
 from ..devices import resolve
 from ..errors import checked_count, checked_number, counted
-from ..kernels.jit import interrupts
+from ..kernels.system import interrupts
 from ..loading import load_net
 from ..mlp import MLP
 from ..network.spec import HIDDEN, activation_code

@@ -14,7 +14,7 @@ from ..class_probabilities import log_probabilities_of, logits, outputs_of
 from ..errors import DivergenceWarning, counted
 from ..execution.dispatch import IN_TURN, FitsAtOnce
 from ..history import History
-from ..kernels.jit import interrupts
+from ..kernels.system import interrupts
 from ..population import Population, subset_of
 from ..population_result import PopulationResult
 from ..table_training.epochs_in_time import about, expected_seconds, planned_in_time

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import counted
 from ..history import History
-from ..kernels.jit import interrupts
+from ..kernels.system import interrupts
 from ..population import Population, subset_of
 from ..population_result import PopulationResult
 from ..user_warnings import warn_user

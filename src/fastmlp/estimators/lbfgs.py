@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.jit import interrupts
+from ..kernels.system import interrupts
 from ..mlp import MLP
 from ..training.time_limit import TimeLimit
 

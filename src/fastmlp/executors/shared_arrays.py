@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..kernels.jit.atomic_file import PROCESS, has_ended, process_name
+from ..kernels.system.atomic_file import PROCESS, has_ended, process_name
 
 PREFIX = "fastmlp-arrays-"  # of the names of folders
 FOLDER = re.compile(rf"{PREFIX}{PROCESS}-\w+")

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import counted, shown
-from ..kernels.jit import interrupts
+from ..kernels.system import interrupts
 from ..thread_count import n_processors, threads_setting
 from .gpu_of_worker import Numbers
 from .shared_arrays import ArrayFolder, MappedArray

@@ -19,9 +19,9 @@ from ..executors.gpu_of_worker import device_here
 from ..executors.tasks import Task, Tasks, check_version, version_here
 from ..executors.workers import Workers
 from ..initialization import Init, draw_params
-from ..kernels.jit import interrupts
 from ..kernels.jit.compile_time import add_wait
 from ..kernels.structs import RUNNING
+from ..kernels.system import interrupts
 from ..network.spec import Network
 from .evaluate import converged_nets
 from .executor_saving import EndedNetsSaver

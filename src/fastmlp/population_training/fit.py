@@ -12,8 +12,8 @@ from functools import lru_cache
 import numpy as np
 
 from ..console.progress_bar import NetLines, Progress
-from ..kernels.jit import interrupts
 from ..kernels.structs import CONVERGED, MAX_RECORDS, RUNNING
+from ..kernels.system import interrupts
 from ..memory_check import check_memory
 from ..population_result.stopped_by import OUT_OF_TIME
 from ..training.time_limit import OutOfTime

@@ -10,8 +10,8 @@ from ..callbacks import Callback, tell_end
 from ..console.nets_progress import line_start
 from ..console.progress_bar import EpochLines, Progress
 from ..history import History
-from ..kernels.jit import interrupts
 from ..kernels.structs import aligned_zeros
+from ..kernels.system import interrupts
 from ..memory_check import check_epochs
 from ..network.shared_weights import SharedLayout
 from ..training.fit_loop import Fit

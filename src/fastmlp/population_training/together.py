@@ -17,7 +17,6 @@ from ..execution.plan import PopulationPlan
 from ..execution.unrolled_code import pays_to_compile
 from ..execution.work import products
 from ..kernels.formulas.update_rules import CODES
-from ..kernels.jit import interrupts
 from ..kernels.structs import (
     FULL_ACCURACY,
     MONITOR_ACCURACY,
@@ -29,6 +28,7 @@ from ..kernels.structs import (
     SuspendedNets,
     TrainConfig,
 )
+from ..kernels.system import interrupts
 from ..memory_check import check_memory
 from ..schedules.checked_factors import factors_at, is_constant
 from ..training.time_limit import CallSizes, OutOfTime

@@ -11,8 +11,8 @@ import os
 from contextlib import suppress
 from typing import Any
 
-from ..kernels.jit.atomic_file import replacing
 from ..kernels.jit.cache_dir import FILE_MODE, distrust_reason, make_folder, read_file
+from ..kernels.system.atomic_file import replacing
 from .row_cache import RowCache
 
 DIGEST_BYTES = 16

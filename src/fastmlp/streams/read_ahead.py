@@ -11,7 +11,7 @@ from contextlib import closing
 from functools import partial
 from typing import Any
 
-from ..kernels.jit import interrupts
+from ..kernels.system import interrupts
 
 END = object()
 

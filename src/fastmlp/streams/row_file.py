@@ -24,9 +24,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..data.digest import CRC
-from ..kernels.jit.atomic_file import synchronise_folder
 from ..kernels.jit.cache_dir import make_folder
 from ..kernels.structs import METRIC_ARGMAX, METRIC_MARGIN, METRIC_NONE, METRIC_THRESHOLD
+from ..kernels.system.atomic_file import synchronise_folder
 
 HEADER, X_FILE, Y_FILE, HELD_OUT_FILE = "header.json", "X.bin", "Y.bin", "held_out.npz"
 HeldOut = Callable[[], "tuple[np.ndarray, np.ndarray]"]  # returns held-out rows (X, y), after the last row is written

@@ -14,8 +14,8 @@ from ..data.arrays import as_numbers
 from ..data.nan_and_infinity import checked_finite
 from ..data.targets import as_targets, metric_of
 from ..errors import checked_count, counted
-from ..kernels.jit import interrupts
 from ..kernels.structs import METRIC_NONE
+from ..kernels.system import interrupts
 from ..sampling import folds
 from .optuna_search import SamplerProposals
 from .proposers import Proposer, RandomDraws

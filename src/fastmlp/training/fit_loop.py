@@ -18,8 +18,8 @@ from ..execution.buffer_cache import buffers
 from ..execution.plan import TrainingPlan
 from ..execution.unrolled_code import pays_to_compile
 from ..history import History
-from ..kernels.jit import interrupts
 from ..kernels.structs import DIVERGED, METRIC_NONE, Samples
+from ..kernels.system import interrupts
 from .best_epoch import Checkpoint
 from .call_autotune import STEP, CallAutotuner
 from .divergence import warn_of_divergence

@@ -19,8 +19,8 @@ from ..console.progress_bar import Progress
 from ..execution.buffer_cache import buffers
 from ..execution.plan import Plan
 from ..history import RECORDS, History
-from ..kernels.jit import interrupts
 from ..kernels.structs import METRIC_NONE, N_SCALARS, STEPS_DONE, Samples
+from ..kernels.system import interrupts
 from ..streams.shuffled_blocks import Block, Blocks
 from .best_epoch import BestEpoch, ScoredEpochs
 from .divergence import warn_of_divergence

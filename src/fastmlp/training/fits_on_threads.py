@@ -9,8 +9,8 @@ from queue import Empty, SimpleQueue
 from threading import Event, local
 from typing import Any
 
-from ..kernels.jit import interrupts
 from ..kernels.jit.compile_time import add_wait, compile_seconds
+from ..kernels.system import interrupts
 from ..user_warnings import KeptWarnings
 
 SHOW_EVERY = 0.02  # seconds between updates of the progress bar

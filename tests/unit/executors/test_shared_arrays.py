@@ -9,7 +9,7 @@ import pytest
 
 from fastmlp.executors import shared_arrays
 from fastmlp.executors.shared_arrays import ArrayFolder, as_array
-from fastmlp.kernels.jit.atomic_file import process_name
+from fastmlp.kernels.system.atomic_file import process_name
 from fastmlp.python_process import python_command
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import fastmlp.schedules
 from fastmlp.schedules import (
     SCHEDULES,
     Constant,
@@ -154,3 +155,8 @@ def test_invalid_schedule_settings_raise(cls, settings):
     (name,) = settings
     with pytest.raises(ValueError, match="schedule" if name == "then" else name):
         cls(**settings)
+
+
+@pytest.mark.parametrize("kind", SCHEDULES.values())
+def test_every_schedule_can_be_imported_from_the_package(kind):
+    assert getattr(fastmlp.schedules, kind.__name__) is kind

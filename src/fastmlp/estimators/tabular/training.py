@@ -11,7 +11,7 @@ import numpy as np
 from ...callbacks import VALIDATION, as_callbacks
 from ...execution.dispatch import IN_TURN, FitsAtOnce
 from ...history import History
-from ...kernels.jit import interrupts
+from ...kernels.system import interrupts
 from ...mlp import MLP
 from ...population import Population
 from ...population_result import PopulationResult

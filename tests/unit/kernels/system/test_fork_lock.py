@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from fastmlp.kernels.jit import fork_lock
+from fastmlp.kernels.system import fork_lock
 
 
 class Hooks:

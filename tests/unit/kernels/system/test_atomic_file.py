@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from fastmlp.kernels.jit import atomic_file
+from fastmlp.kernels.system import atomic_file
 
 posix = pytest.mark.skipif(os.name == "nt", reason="processes cannot be asked whether they live")
 WRITE_AND_DIE = """
 import os, signal, sys
 from pathlib import Path
-from fastmlp.kernels.jit.atomic_file import replacing
+from fastmlp.kernels.system.atomic_file import replacing
 
 with replacing(Path(sys.argv[1])) as file:
     file.write(b"half")

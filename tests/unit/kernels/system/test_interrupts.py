@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from fastmlp.kernels.jit import interrupts
+from fastmlp.kernels.system import interrupts
 
 pytestmark = [
     pytest.mark.usefixtures("ctrl_c"),
