@@ -26,7 +26,7 @@ def predictions(graph: Graph, predictor: Predictor, features: Value) -> list[Out
     """Return the outputs of a graph for features (n_rows, n_features) in the predictor's dtype."""
     several = predictor.params.ndim == 2
     n_outputs, dtype = predictor.network.n_outputs, predictor.dtype
-    logits = _logits(graph, predictor, features)
+    logits = logits_of_layers(graph, predictor, features)
     if predictor.kind == PROBABILITIES:
         return _class_outputs(graph, predictor, logits)
     outputs = graph.activation(predictor.network.output_row, logits)
@@ -41,7 +41,7 @@ def predictions(graph: Graph, predictor: Predictor, features: Value) -> list[Out
     return [Output(outputs, OUTPUT, dtype, ((predictor.n_nets,) if several else ()) + ("n_rows", n_outputs))]
 
 
-def _logits(graph: Graph, predictor: Predictor, features: Value) -> Value:
+def logits_of_layers(graph: Graph, predictor: Predictor, features: Value) -> Value:
     """Return the logits (n_rows, n_outputs), of several nets (n_nets, n_rows, n_outputs)."""
     a, codes = features, (*predictor.network.activation_codes[:-1], IDENTITY)
     for (W, b), code in zip(predictor.layers(), codes, strict=True):

@@ -16,7 +16,7 @@ from ..kernels.system import interrupts
 END = object()
 
 
-class Reader:
+class ReadAhead:
     """Thread that computes one value at a time, ahead of its use. As a context, it ends at the end of the block."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Reader:
         except RuntimeError:
             return partial(function, *arguments)
 
-    def __enter__(self) -> Reader:
+    def __enter__(self) -> ReadAhead:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -46,7 +46,7 @@ def read_ahead(items: Generator[Any, None, None]) -> Generator[Any, None, None]:
 
     An exception of the generator is raised where its item would be. If the caller stops early, the generator is closed.
     """
-    with closing(items), Reader() as reader:
+    with closing(items), ReadAhead() as reader:
         result = reader.begin(next, items, END)
         while (item := result()) is not END:
             result = reader.begin(next, items, END)

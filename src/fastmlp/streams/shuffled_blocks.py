@@ -16,7 +16,7 @@ import numpy as np
 
 from ..kernels.structs import aligned_zeros
 from .memory_limit import bytes_for_rows
-from .read_ahead import Reader
+from .read_ahead import ReadAhead
 from .row_file import RowFile
 
 CHUNK_BYTES = 1_000_000  # at least: a disk reads so many at full speed from any place
@@ -97,7 +97,7 @@ class Blocks:
         groups = [order[i : i + size] for i in range(first * size, len(order), size)]
         if not groups:
             return
-        with Reader() as reader:
+        with ReadAhead() as reader:
             result = self._begin(reader, groups[0])
             for i in range(len(groups)):
                 block = self._arrived(*result())
@@ -105,7 +105,7 @@ class Blocks:
                     result = self._begin(reader, groups[i + 1])
                 yield block
 
-    def _begin(self, reader: Reader, chunks: np.ndarray) -> Callable[[], tuple[int, Block]]:
+    def _begin(self, reader: ReadAhead, chunks: np.ndarray) -> Callable[[], tuple[int, Block]]:
         """Let the reader read the block of these chunks, the next one to arrive."""
         return reader.begin(self._read, self._n_arrived, chunks)
 

@@ -1,6 +1,8 @@
 """Epochs and nets for which a time limit is enough."""
 
 import threading
+from _thread import interrupt_main
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +16,8 @@ from fastmlp.table_training.fit import Rows, make_nets
 from fastmlp.table_training.quality_presets import Recipe, recipe_of
 from fastmlp.table_training.time_budget import Budget
 from fastmlp.training.fits_on_threads import stop_of_fits
+
+SETTINGS = {"loss": "squared_error", "device": "cpu", "random_state": 0}
 
 
 @pytest.mark.parametrize("n_nets, n_folds", [(1, 1), (5, 1), (2, 5)])
@@ -46,7 +50,7 @@ def test_the_measurement_trains_other_nets_for_a_moment(rng):
     recipe, made = Recipe(hidden=(4,), batch_size=32), []
 
     def make():
-        made.append(make_nets(2, 1, recipe, {"loss": "squared_error", "device": "cpu", "random_state": 0}, 1))
+        made.append(make_nets(2, 1, recipe, SETTINGS, 1))
         return made[-1]
 
     assert seconds_per_epoch(make, Rows(X, X[:, 0]), Rows(X[:9], X[:9, 0]), recipe, 1e9) > 0.0
@@ -55,7 +59,6 @@ def test_the_measurement_trains_other_nets_for_a_moment(rng):
 
 
 STEP = 0.01  # seconds
-SETTINGS = {"loss": "squared_error", "device": "cpu", "random_state": 0}
 
 
 def measured(rng, monkeypatch, fit_seconds, seconds):
@@ -100,6 +103,29 @@ def test_ctrl_c_in_a_measurement_is_not_lost(rng, monkeypatch):
     monkeypatch.setattr(epochs_in_time, "fit_nets", lambda *_, **__: interrupted)
     with pytest.raises(KeyboardInterrupt):
         seconds_per_epoch(lambda: None, Rows(X, X[:, 0]), None, Recipe(), 9.0)
+
+
+def test_ctrl_c_in_a_measurement_on_threads_ends_all_of_its_fits(rng, monkeypatch):
+    """Of two nets at the same time, which would train for hours."""
+    X, begun, ended = rng.normal(size=(200, 2)).astype(np.float32), [], []
+    fit_nets = epochs_in_time.fit_nets
+
+    def fit(nets, rows, held_out, recipe, **settings):
+        begun.append(nets)
+        try:
+            if len(begun) == 2:
+                interrupt_main()
+            return fit_nets(nets, rows, held_out, replace(recipe, epochs=10**7, patience=10**7), **settings)
+        finally:
+            ended.append(nets)
+
+    monkeypatch.setattr(epochs_in_time, "fit_nets", fit)
+    make = lambda recipe: make_nets(2, 1, recipe, SETTINGS, 1)
+    folds, at_once = np.arange(200) % 2, FitsAtOnce(2, 1)
+    with pytest.raises(KeyboardInterrupt):
+        planned_in_time(Recipe(n_folds=2), make, Rows(X, X[:, 0]), None, folds, Budget(9.0), at_once=at_once)
+    assert len(begun) == len(ended) == 2
+    assert stop_of_fits() is None
 
 
 @pytest.mark.parametrize("n_folds, n_threads, expected", [(1, 1, 60.0), (1, 4, 60.0), (5, 1, 600.0), (5, 4, 180.0)])
