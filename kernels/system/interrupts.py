@@ -40,13 +40,14 @@ class _Deferral:
 
 @contextmanager
 def deferred(notice: str = "") -> Iterator[None]:
-    """Defer SIGINT until the end of this block; then the original handler raises KeyboardInterrupt.
+    """Defer SIGINT until the end of this block; then the original handler is called, which raises KeyboardInterrupt.
 
     notice : text printed on stderr when the first SIGINT comes; empty for none
 
-    Only Python's own handlers can be deferred, and only in the main thread, which Python calls them in. Nothing is done
-    in other threads, and where SIGINT is ignored, ends the process or has a C handler. Blocks may be nested: the
-    outermost one counts. A second Ctrl-C also waits: it would do the damage that the first was kept from doing.
+    Only handlers that are Python functions can be deferred, and only in the main thread, which Python calls them in.
+    Nothing is done in other threads, and where SIGINT is ignored, ends the process or has a C handler. Blocks may be
+    nested: the outermost one counts. A second Ctrl-C also waits: it would do the damage that the first was kept from
+    doing.
     """
     handler, deferral = signal.getsignal(signal.SIGINT), None
     if callable(handler) and not isinstance(handler, _Deferral):
@@ -71,7 +72,7 @@ def deliver_pending() -> None:
 
 
 def _restore_handler() -> None:
-    """Restore SIGINT in a child forked by another thread: it has inherited a block's handler, but not the block."""
+    """Restore SIGINT in a forked child: its thread may be another one than that of the block, and never end it."""
     handler = signal.getsignal(signal.SIGINT)
     if isinstance(handler, _Deferral) and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, handler.handler)

@@ -16,8 +16,9 @@ from ..threads.barrier import fetch_add
 from ..workspace import EPOCH, FILLED_N, NEXT_EVENT, RESERVED_END, RESERVED_NEXT
 from .gather_scatter import fill_lane, load_block, load_lane
 
-# A thread takes this part of an equal share of the nets that are left in the queue, at most this number of blocks.
-PART_OF_SHARE, MOST_BLOCKS_TAKEN = 8, 8  # one eighth; eight blocks
+# What a thread takes at a time from the queue: an equal share of the nets that are left, divided by SHARE_DIVISOR, but
+# at most the nets of MOST_BLOCKS_TAKEN blocks.
+SHARE_DIVISOR, MOST_BLOCKS_TAKEN = 8, 8
 NO_NETS, ANY_NETS, CONTIGUOUS_NETS = 0, 1, 2  # in the lanes of a block (is_contiguous)
 
 
@@ -39,7 +40,7 @@ def next_net(queue, n_threads, block, n_members, n_free):
     queue : NetQueue.taken
     """
     if block.reserved[RESERVED_NEXT] == block.reserved[RESERVED_END]:
-        blocks = min((n_members - queue[0]) // (PART_OF_SHARE * n_threads * block.lanes), MOST_BLOCKS_TAKEN)
+        blocks = min((n_members - queue[0]) // (SHARE_DIVISOR * n_threads * block.lanes), MOST_BLOCKS_TAKEN)
         n = max(n_free, blocks * block.lanes)
         block.reserved[RESERVED_NEXT] = fetch_add(queue, n)
         block.reserved[RESERVED_END] = block.reserved[RESERVED_NEXT] + n
@@ -94,7 +95,7 @@ def start_net(net, nets, block, lane, net_index, initial):
     block.flags[lane] = scalar_like(block.flags, 1.0)
     load_settings(net, nets, block, lane, net_index)
     for s in range(nets.n_state):
-        if initial[s] != 0:
+        if initial[s] != 0:  # 1 + the hyper-parameter that state vector s starts from
             for q in range(n):
                 block.state[(s * n + q) * lanes + lane] = block.hyper[(initial[s] - 1) * lanes + lane]
 

@@ -47,16 +47,17 @@ def publish_gradient(ws, shard, index, n):
 
 @helper
 def reduce_shards(thread, n_threads, ws, n_shards, micro_batch, unit, n, grads):
-    """Write the sum of the shards' gradients to grads (n,); add it after the first micro-batch of a batch.
+    """Sum the shards' gradients into grads (n,): the first micro-batch of a batch overwrites it, later ones add to it.
 
-    Shards that have no rows, according to chunk_start, are left out.
+    Shards that have no rows, according to chunk_start, are left out. n is a multiple of LANES; unit is that of
+    chunk_start.
     """
-    is_first, rows = micro_batch.start == 0, micro_batch.rows
+    overwrites, rows = micro_batch.start == 0, micro_batch.rows
     for shard in range(n_shards):
         if chunk_start(shard, n_shards, rows, unit) < chunk_start(shard + 1, n_shards, rows, unit):
             is_own = n_shards * thread // n_threads <= shard < n_shards * (thread + 1) // n_threads
             gradient = shard_gradient(ws, shard, n) if is_own else _published(ws, shard, micro_batch.index, n)
             for i in range(0, n, LANES):
                 v = load(gradient, i, LANES)
-                store(grads, i, v if is_first else load(grads, i, LANES) + v)
-            is_first = False
+                store(grads, i, v if overwrites else load(grads, i, LANES) + v)
+            overwrites = False

@@ -36,9 +36,15 @@ def address(architecture: SingleNetArchitecture, dtype: np.dtype) -> int:
     return load_function(_name(architecture, dtype), compiled).address
 
 
-@cache
+_found: set[str] = set()  # names of code that is on disk
+
+
 def _is_on_disk(architecture: SingleNetArchitecture, dtype: np.dtype) -> bool:
-    return exists(_name(architecture, dtype))
+    """Whether this process or another one has compiled the code; a kernel call asks, so that a yes is kept."""
+    name = _name(architecture, dtype)
+    if name not in _found and exists(name):
+        _found.add(name)
+    return name in _found
 
 
 def address_for(net: NetSpec, config: TrainConfig, dtype: np.dtype, compiles: bool) -> int:

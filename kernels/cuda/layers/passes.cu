@@ -65,7 +65,7 @@ __device__ __forceinline__ bool survives(long long e, int k, long long step, lon
 }
 
 // a = f(z + b) of hidden layer k. `drops` also applies dropout: then z keeps the argument of f', and mask the factors,
-// which are T: rounded, they would scale all outputs.
+// which are T even where operands are bfloat16: 1 / (1 - rate), rounded, would scale all outputs.
 extern "C" __global__ void activate(
     const Clock* clock, const NetInputs* inputs, int k, long long rows, long long max_rows, int drops, const T* b,
     Operand* z, T* mask, Operand* a) {

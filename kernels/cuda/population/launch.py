@@ -51,8 +51,9 @@ class Shape:
     def blocks_at_once(self, dtype: np.dtype) -> int:
         """Return the number of blocks that a multiprocessor shall have registers for, as __launch_bounds__ takes it.
 
-        Two of 256 threads, if shared memory has room for both: in float32 the kernel then spills a few of its 200
-        registers (bench/log/README.md#gpu-loss-by-all-warps). More blocks of fewer threads have room anyway.
+        Two of 256 threads, if shared memory has room for both: in float32 a thread then has 128 registers instead of
+        the 200 that the kernel would use, and spills a few (bench/log/README.md#gpu-loss-by-all-warps). More blocks of
+        fewer threads have room anyway.
         """
         if self.in_thread or self.threads < MOST_THREADS or dtype.itemsize > 4:
             return 1
@@ -62,7 +63,7 @@ class Shape:
     @classmethod
     def of_threads(cls) -> Shape:
         """Return the shape for a net in each thread, which keeps it in registers."""
-        return cls(True, NETS_PER_BLOCK, 4, 0, True)
+        return cls(in_thread=True, threads=NETS_PER_BLOCK, tile=4, numbers=0, in_shared=True)
 
     @classmethod
     def of_blocks(cls, architecture: Architecture, n_state: int, rows: int, limit: int) -> Shape:
@@ -201,4 +202,5 @@ def workspace_for(shape: Shape, n_blocks: int, dtype: np.dtype):
 
 
 def state_rows(rule: int) -> int:
+    """Return the number of state vectors of an update rule; 0 without one."""
     return RULES[rule].n_state if rule >= 0 else 0

@@ -12,12 +12,12 @@ import numpy as np
 
 from ..class_probabilities import log_probabilities_of, logits, outputs_of
 from ..errors import DivergenceWarning, counted
-from ..execution.dispatch import IN_TURN, FitsAtOnce
+from ..execution.dispatch import FitsAtOnce
 from ..history import History
 from ..kernels.system import interrupts
 from ..population import Population, subset_of
 from ..population_result import PopulationResult
-from ..table_training.epochs_in_time import about, expected_seconds, planned_in_time
+from ..table_training.epochs_in_time import NetsToPlan, about, expected_seconds, planned_in_time
 from ..table_training.file_rows import FileRows
 from ..table_training.fit import Rows, continue_from, described, fit_nets, is_cut_short, make_nets, refit_recipe
 from ..table_training.folds import fit_each, fit_folds, fit_shared_folds, folds_at_once, predicted_rows, share_by_fold
@@ -122,14 +122,14 @@ def fit(
     if recipe.n_folds > 1:
         assert isinstance(rows, Rows)
         folds = fold_rows(rows.y, preprocessing.target.task, recipe.n_folds, settings.seed)
-    n_times, at_once = 2 if settings.refit else 1, IN_TURN
+    given = NetsToPlan(make, rows, held_out, folds, 2 if settings.refit else 1)
     if folds is not None:
         assert isinstance(rows, Rows)
-        at_once = folds_at_once(recipe, make, rows)
-    planned, note, at_once = planned_in_time(recipe, make, rows, held_out, folds, budget, n_times, at_once)
+        given = given._replace(at_once=folds_at_once(recipe, make, rows))
+    planned, note, at_once = planned_in_time(recipe, given, budget)
     recipe = planned if known is None else replace(planned, n_nets=recipe.n_nets, n_folds=recipe.n_folds)
     if not budget.is_limited and not checkpoints.resume:
-        seconds = n_times * expected_seconds(recipe, make, rows, held_out, folds, at_once)
+        seconds = expected_seconds(recipe, given)
         note = expectation(seconds, recipe, by_quality=settings.n_nets is None and settings.n_folds is None)
     if note:
         log(note)

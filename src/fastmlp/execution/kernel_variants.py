@@ -50,18 +50,22 @@ def choose_gpu_nets_variant(network: Network, n_nets: int, fit: GpuNetsFit) -> K
     return KernelVariant(unrolled=unrolled, net_per_thread=True)
 
 
-def choose_nets_variant(network: Network, device: Device, n_nets: int, validates: bool, samples: int) -> KernelVariant:
-    """Choose the variant of the kernels that train a population's nets in lanes: unrolled code for tiny nets without
-    dropout, and the number of nets in a block. It changes no bit of the results.
+def choose_nets_variant(
+    network: Network, device: Device, n_nets: int, validates: bool, samples: int, compiles: bool = True
+) -> KernelVariant:
+    """Choose the variant of the kernels that train a population's nets in lanes: unrolled code for nets of up to
+    UNROLLED_NETS_UP_TO_PARAMS parameters without dropout, and the number of nets in a block. It changes no bit of the
+    results.
 
     samples : number of samples that a net sees in the fit
-    validates : whether the loss or accuracy on held-out samples is monitored, which only blocks of LANES nets can
+    validates : whether the loss or accuracy on held-out samples is monitored, which only blocks of LANES nets can do
+    compiles : whether code may be generated for the architecture (unrolled_code.pays_to_compile)
     """
     is_small = network.layout.n_params <= thresholds.UNROLLED_NETS_UP_TO_PARAMS
     if not (device.is_host and is_small) or any(network.dropout):
         return KernelVariant(lanes=LANES)
     return KernelVariant(
-        unrolled=unrolled_code.choose_unrolled_nets(network, n_nets * samples),
+        unrolled=unrolled_code.choose_unrolled_nets(network, n_nets * samples, compiles),
         lanes=LANES if validates else choose_unrolled_lanes(network, device, n_nets),
     )
 
@@ -99,7 +103,7 @@ def choose_variant(
         own_copies=choose_own_copies(family, network.layout.n_padded, team, n_threads),
         unrolled=unrolled_code.choose_unrolled(network, dtype, config, n_samples, n_steps, compiles)
         if family == "batch_simd_4"
-        else 0,
+        else UNROLLED_NEVER,
     )
 
 

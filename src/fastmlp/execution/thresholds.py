@@ -134,8 +134,8 @@ FUSED_UP_TO_UNITS = 128  # largest layer up to which all layers fit into one ker
 
 # Unrolled code of one net: parameters and samples of a batch up to which a net is tiny (for larger nets the loops take
 # no more than 1.5 to 3 times as long, bench/log/README.md#single-net-unrolled); samples in the data, all of which are
-# copied into tiles; steps of an architecture in this process before its code is compiled, which takes about as long as
-# 0.1 s of training, and before it is loaded, if another process has compiled it.
+# copied into tiles; steps of an architecture in this process, about 0.1 s of training, after which its code is
+# compiled, and after which it is loaded if another process has compiled it.
 UNROLLED_UP_TO_PARAMS, UNROLLED_UP_TO_ROWS, UNROLLED_UP_TO_SAMPLES = 256, 4, 4096
 COMPILE_UNROLLED_AFTER, LOAD_UNROLLED_AFTER = 1_000_000, 50_000
 # Parameters up to which nets of a population have unrolled code. For larger nets unrolling gains little

@@ -25,7 +25,8 @@ def choose_unrolled(
 ) -> int:
     """Choose whether generated code does the next n_steps steps of a net: one of UNROLLED_*. Counts the steps.
 
-    Compiling takes a few tenths of a second, and loading what another process has compiled some milliseconds.
+    Compiling takes a few tenths of a second, the first time in a process some seconds more, in which Numba is loaded;
+    loading what another process has compiled takes some milliseconds.
     """
     if (
         not is_tiny(network, config.batch_size)
@@ -50,18 +51,21 @@ def steps_to_unrolled(network: Network, batch_size: int) -> int:
 
 
 def is_tiny(network: Network, batch_size: int) -> bool:
-    """Whether a net can have unrolled code: a batch fits into one vector, and the code is not too long."""
+    """Whether one net can have unrolled code: a batch fits into one vector, and the code is not too long.
+
+    Settings for which there is none, such as l2, are found in kernels/cpu/unrolled/compiled_single_net.py.
+    """
     is_small = network.layout.n_params <= thresholds.UNROLLED_UP_TO_PARAMS and not network.has_blocks
     return is_small and batch_size <= thresholds.UNROLLED_UP_TO_ROWS
 
 
-def choose_unrolled_nets(network: Network, samples: int) -> int:
+def choose_unrolled_nets(network: Network, samples: int, compiles: bool = True) -> int:
     """Choose whether unrolled code trains nets on so many samples in all: one of UNROLLED_*. Counts them."""
     architecture = network.layer_sizes, network.activation_codes, network.loss
     work = _nets_work.get(architecture, 0) + samples * (products(network, 1) + thresholds.NET_STEP_WORK)
     _nets_work[architecture] = work
     is_much = work >= thresholds.COMPILE_UNROLLED_NETS_FROM
-    return UNROLLED_ALWAYS if is_much or _compiles_at_once else UNROLLED_IF_ON_DISK
+    return UNROLLED_ALWAYS if compiles and (is_much or _compiles_at_once) else UNROLLED_IF_ON_DISK
 
 
 @contextmanager

@@ -206,10 +206,11 @@ def stop_criteria(task: PopulationTask, n_epochs: int) -> StopCriteria:
 def training_plan(task: PopulationTask, n_members: int, n_epochs: int) -> PopulationPlan:
     """Return the plan by which n_members nets of the task are trained together."""
     network, n_samples, limit = task.network, task.data.n_samples, task.time_limit
-    samples = n_epochs * n_samples if pays_to_compile(None if limit is None else limit.seconds) else 0
+    compiles = pays_to_compile(None if limit is None else limit.seconds)
     n_threads = 1  # a GPU's own threads are not counted
     if task.device.is_host:
-        variant = choose_nets_variant(network, task.device, n_members, task.validates, samples)
+        samples = n_epochs * n_samples
+        variant = choose_nets_variant(network, task.device, n_members, task.validates, samples, compiles)
         n_threads = lane_threads(network, n_members, variant.lanes, n_epochs * n_samples)
     else:
         variant = choose_gpu_nets_variant(network, task.whole.n_nets, gpu_fit(task))

@@ -61,19 +61,20 @@ def choose_on_workers(workers: Workers, facts: FitFacts) -> WorkersChoice:
     Raises
     ------
     KeyboardInterrupt
-        After Ctrl-C, unless there is a choice, with which the fit ends at once and has a result.
+        After Ctrl-C. Not if `workers.stop` is set and there is a choice, with which the fit ends at once and has a
+        result.
     RuntimeError
         If the named device is not available on the worker, or its version of fastmlp is another.
     """
     answers: list[WorkersChoice] = []
     n_slots = max((workers.threads.slots or {}).values(), default=workers.n_slots)
     waiting = [Task(Question(facts, n_slots, version_here()), "choosing the device")]
-    cut = lambda n_slots: waiting.pop() if waiting else None
+    cut = lambda _: waiting.pop() if waiting else None
     take = lambda task, answer: answers.append(answer)
     try:
         Tasks(workers, choose_here, [ANY_ARRAY], cut, take, on_gpus=True).run()
     except KeyboardInterrupt:
-        if not answers:
+        if not (answers and workers.stop.is_set()):
             raise
     return answers[0]
 
@@ -97,7 +98,7 @@ def choose_here(arrays: list[np.ndarray], question: Question) -> WorkersChoice:
 
 def _auto_device(facts: FitFacts, n_slots: int) -> Device:
     """Return the device for "auto": a GPU only if each task on a machine can have one of its own."""
-    with using_threads(n_processors()):  # the amounts of work of this machine are those of all processors
+    with using_threads(n_processors()):  # a GPU is compared with all processors, not with those of one task
         chosen = resolve("auto", facts.work, facts.at_once, facts.in_one_launch)
     reason = chosen.reason
     if not chosen.is_host:

@@ -76,7 +76,7 @@ def affordable(recipe: Recipe, epoch_seconds: float, seconds: float, keeps_nets:
     seconds : time that is left
     keeps_nets : whether no nets are left out
 
-    Where there is no time for a net of each own fold, those that are trained all hold out the same rows.
+    Where there is no time for a net for each fold, those that are trained all hold out the same rows.
 
     >>> found, _ = affordable(Recipe(n_nets=5, epochs=100), epoch_seconds=0.5, seconds=10.0)
     >>> found.n_nets, found.epochs, found.patience
@@ -111,6 +111,24 @@ def _size(recipe: Recipe) -> str:
     return f"{counted(recipe.n_nets_of_all_folds, 'net')} of {counted(recipe.epochs, 'epoch')}"
 
 
+class NetsToPlan(NamedTuple):
+    """Nets whose training is planned.
+
+    make : makes untrained nets by a recipe
+    rows, held_out : rows to train on, and rows that are held out or None
+    folds : (n_rows,) fold of each row, or None
+    n_times : how often all nets are trained
+    at_once : how many nets of folds would be trained at the same time without a limit
+    """
+
+    make: Callable[[Recipe], Any]
+    rows: Rows | FileRows
+    held_out: Rows | None = None
+    folds: np.ndarray | None = None
+    n_times: int = 1
+    at_once: FitsAtOnce = IN_TURN
+
+
 class TimePlan(NamedTuple):
     """What there is time for.
 
@@ -124,70 +142,44 @@ class TimePlan(NamedTuple):
     at_once: FitsAtOnce
 
 
-def planned_in_time(
-    recipe: Recipe,
-    make: Callable[[Recipe], Any],
-    rows: Rows | FileRows,
-    held_out: Rows | None,
-    folds: np.ndarray | None,
-    budget: Budget,
-    n_times: int = 1,
-    at_once: FitsAtOnce = IN_TURN,
-) -> TimePlan:
+def planned_in_time(recipe: Recipe, nets: NetsToPlan, budget: Budget) -> TimePlan:
     """Plan a training by a recipe in a budget.
 
-    make : makes untrained nets by a recipe
-    folds : (n_rows,) fold of each row, or None
-    budget : completes the first epochs of its fits if these take no longer than the whole limit
-    n_times : how often all nets are trained
-    at_once : how many nets of folds would be trained at the same time without a limit
+    budget : is told to complete the first epochs of its fits if these take no longer than the whole limit, or than
+        SHORT_EPOCHS seconds
     """
     if not budget.is_limited:
-        return TimePlan(recipe, "", at_once)
-    seconds = n_times * _seconds_of_all(recipe, make, rows, held_out, folds, at_once, budget.left())
-    all_at_once = 1 < at_once.n_fits == recipe.n_nets_of_all_folds  # fewer nets would have no more epochs
-    planned, note = affordable(recipe, seconds, budget.left(), all_at_once)
+        return TimePlan(recipe, "", nets.at_once)
+    epoch_seconds = _epoch_seconds_of_all(recipe, nets, budget.left())
+    all_at_once = 1 < nets.at_once.n_fits == recipe.n_nets_of_all_folds  # fewer nets would have no more epochs
+    planned, note = affordable(recipe, epoch_seconds, budget.left(), all_at_once)
     share = planned.n_nets_of_all_folds / recipe.n_nets_of_all_folds
-    if share < 1.0 and at_once.n_fits > 1:  # fewer nets at the same time would leave processors idle
-        return planned_in_time(recipe, make, rows, held_out, folds, budget, n_times)
-    budget.completes_epoch = seconds * share <= max(budget.seconds, SHORT_EPOCHS)
-    return TimePlan(planned, note, at_once)
+    if share < 1.0 and nets.at_once.n_fits > 1:  # fewer nets at the same time would leave processors idle
+        return planned_in_time(recipe, nets._replace(at_once=IN_TURN), budget)
+    budget.completes_epoch = epoch_seconds * share <= max(budget.seconds, SHORT_EPOCHS)
+    return TimePlan(planned, note, nets.at_once)
 
 
-def expected_seconds(
-    recipe: Recipe,
-    make: Callable[[Recipe], Any],
-    rows: Rows | FileRows,
-    held_out: Rows | None,
-    folds: np.ndarray | None,
-    at_once: FitsAtOnce = IN_TURN,
-) -> float:
-    """Return about how long a training takes if no net stops early; parameters as of planned_in_time."""
-    return recipe.epochs * _seconds_of_all(recipe, make, rows, held_out, folds, at_once, 0.0)
+def expected_seconds(recipe: Recipe, nets: NetsToPlan) -> float:
+    """Return about how long a training by a recipe takes if no net stops early."""
+    return recipe.epochs * _epoch_seconds_of_all(recipe, nets, 0.0)
 
 
-def _seconds_of_all(
-    recipe: Recipe,
-    make: Callable[[Recipe], Any],
-    rows: Rows | FileRows,
-    held_out: Rows | None,
-    folds: np.ndarray | None,
-    at_once: FitsAtOnce,
-    seconds: float,
-) -> float:
-    """Return how long an epoch of all nets takes; seconds : time that is left for all"""
+def _epoch_seconds_of_all(recipe: Recipe, nets: NetsToPlan, seconds_left: float) -> float:
+    """Return how long an epoch of all nets takes, as often as they are trained."""
+    rows, held_out, at_once = nets.rows, nets.held_out, nets.at_once
     measured, n_turns = recipe, 1
-    if folds is not None:  # nets are trained each by itself
+    if nets.folds is not None:  # nets are trained each by itself
         assert isinstance(rows, Rows)
         measured, n_turns = replace(recipe, n_nets=1, n_folds=1), recipe.n_nets_of_all_folds
         if recipe.shared_weights:  # those of a fold are trained together
             measured, n_turns = replace(recipe, n_folds=1), recipe.n_folds
         n_turns = -(-n_turns // at_once.n_fits)
-        rows, held_out = first_held_out(rows, folds)
-    measure = lambda: seconds_per_epoch(lambda: make(measured), rows, held_out, recipe, seconds)
+        rows, held_out = first_held_out(rows, nets.folds)
+    measure = lambda: seconds_per_epoch(lambda: nets.make(measured), rows, held_out, recipe, seconds_left)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)  # the training itself will warn
-        return n_turns * (measure() if at_once.n_fits == 1 else _slowest(measure, at_once))
+        return nets.n_times * n_turns * (measure() if at_once.n_fits == 1 else _slowest(measure, at_once))
 
 
 def _slowest(measure: Callable[[], float], at_once: FitsAtOnce) -> float:

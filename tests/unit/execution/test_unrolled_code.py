@@ -70,3 +70,5 @@ def test_code_of_nets_is_compiled_when_an_architecture_has_trained_for_seconds(m
     unrolled = lambda net: choose_nets_variant(net, Device("cpu", ""), 10, False, 100).unrolled
     assert [unrolled(net) for _ in range(4)] == [UNROLLED_IF_ON_DISK] * 2 + [UNROLLED_ALWAYS] * 2
     assert unrolled(other) == UNROLLED_IF_ON_DISK
+    shortly = choose_nets_variant(net, Device("cpu", ""), 10, False, 100, compiles=False)
+    assert shortly.unrolled == UNROLLED_IF_ON_DISK, "in a short fit, however long others have been"

@@ -104,8 +104,8 @@ class TableFit:
         estimator, has_held_out = self._estimator, self._data.validation_data is not None
         if estimator.refit and (self._recipe.n_folds > 1 or self._continues or has_held_out):
             raise ValueError(
-                "refit=True trains new nets on all rows of X after a training without held-out ones, so it goes with "
-                "neither folds, warm_start nor validation_data: leave these out, or set refit=False."
+                "refit=True first trains while some rows of X are held out, and then new nets on all rows. It cannot "
+                "be combined with folds, warm_start or validation_data: leave these out, or set refit=False."
             )
         if not estimator.refit:
             self._recipe = self._recipe.with_own_folds(n_rows)
@@ -118,14 +118,15 @@ class TableFit:
 
     def _split(self, y: np.ndarray, generator: np.random.RandomState) -> Split:
         """Return which rows are held out: none if there are folds or validation_data."""
-        has_others = self._has_folds or self._data.validation_data is not None
-        split = Split(*self._estimator._split(y, generator, 0.0 if has_others else self._recipe.validation_fraction))
-        if not has_others and not len(split.held_out):
+        is_elsewhere = self._has_folds or self._data.validation_data is not None
+        split = Split(*self._estimator._split(y, generator, 0.0 if is_elsewhere else self._recipe.validation_fraction))
+        if not is_elsewhere and not len(split.held_out):
             refuse_without_held_out(self._estimator)
         return split
 
     def _encoded_targets(self, table: Any, y: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return (targets as the nets take them, weights of the rows or None).
+        """Learn the encoding of y and the weights of its classes, check validation_data, and return (targets as the
+        nets take them, weights of the rows or None).
 
         training : row numbers of the training samples, from which the encoding of y is learned
         """
@@ -139,8 +140,8 @@ class TableFit:
         return targets, weights
 
     def _learn_columns(self, table: Any, targets: np.ndarray, training: np.ndarray) -> tuple[Any, TrainingSample]:
-        """Set the estimator's columns, and return (table with text as numbers where it is, what columns are learned
-        from).
+        """Set the estimator's columns, and return (table whose columns of numbers as text are numbers, what columns are
+        learned from).
         """
         estimator = self._estimator
         table, notes = with_numbers(table)

@@ -15,7 +15,7 @@ from ...kernels.system import interrupts
 from ...mlp import MLP
 from ...population import Population
 from ...population_result import PopulationResult
-from ...table_training.epochs_in_time import planned_in_time
+from ...table_training.epochs_in_time import NetsToPlan, planned_in_time
 from ...table_training.file_rows import FileRows
 from ...table_training.fit import Rows, continue_from, fit_nets, is_cut_short, make_nets, refit_recipe
 from ...table_training.folds import (
@@ -93,9 +93,9 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
     make = lambda recipe: make_nets(
         task.rows.n_features, estimator.n_outputs_, recipe, settings, recipe.n_nets_of_all_folds
     )
-    n_times = 2 if estimator.refit else 1
-    given = recipe, make, task.rows, task.held_out, task.folds, task.budget, n_times
-    planned, note, at_once = planned_in_time(*given, _wanted_at_once(estimator, task, recipe, make))
+    n_times, at_once = 2 if estimator.refit else 1, _wanted_at_once(estimator, task, recipe, make)
+    given = NetsToPlan(make, task.rows, task.held_out, task.folds, n_times, at_once)
+    planned, note, at_once = planned_in_time(recipe, given, task.budget)
     task = task._replace(at_once=at_once)
     if task.continues:  # all nets go on
         planned = replace(planned, n_nets=recipe.n_nets, n_folds=recipe.n_folds)

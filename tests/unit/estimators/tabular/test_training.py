@@ -545,9 +545,9 @@ def test_refit_trains_on_all_rows_for_the_epochs_found(table, n_nets):
     if n_nets == 1:
         assert again.validation_loss_curve_ == first.validation_loss_curve_
     for further in ({"n_folds": 2}, {"warm_start": True}):
-        with pytest.raises(ValueError, match="refit=True trains new nets on all rows of X"):
+        with pytest.raises(ValueError, match="refit=True first trains while some rows of X are held out"):
             again.set_params(n_folds="auto", warm_start=False).set_params(**further).fit(X, score)
-    with pytest.raises(ValueError, match="refit=True trains new nets on all rows of X"):
+    with pytest.raises(ValueError, match="refit=True first trains while some rows of X are held out"):
         TabularMLPRegressor(refit=True, **settings).fit(X, score, validation_data=(X, score))
 
 
