@@ -30,7 +30,7 @@ from ..table_training.temperature import fit_temperature
 from ..table_training.time_budget import Budget, FitBudgets
 from ..tables.embedded_columns import input_embedding_of
 from ..tables.preprocessing import Preprocessing
-from ..tables.target_encoder import CLASSIFICATION
+from ..tables.target_encoder import CLASSIFICATION, Target
 from ..training.interruption import was_interrupted
 from .held_out_rows import FOLDS, SEED, SHARE, last_fit
 from .train_parts import Parts, first_fold_apart, fold_rows, weighted_parts
@@ -113,19 +113,11 @@ def fit(
     """
     budget = budget or settings.budget()
     make = partial(make_net, preprocessing, settings)
-    rows: Rows | FileRows
     if streamed is None:
-        rows, held_out = weighted_parts(make(recipe).network, parts, preprocessing.target, settings.class_weight)
+        given = nets_on_parts(make, recipe, parts, preprocessing.target, settings)
     else:
-        rows, held_out = streamed
-    folds = None
-    if recipe.n_folds > 1:
-        assert isinstance(rows, Rows)
-        folds = fold_rows(rows.y, preprocessing.target.task, recipe.n_folds, settings.seed)
-    given = NetsToPlan(make, rows, held_out, folds, 2 if settings.refit else 1)
-    if folds is not None:
-        assert isinstance(rows, Rows)
-        given = given._replace(at_once=folds_at_once(recipe, make, rows))
+        given = NetsToPlan(make, *streamed)
+    rows, held_out, folds = given.rows, given.held_out, given.folds
     planned, note, at_once = planned_in_time(recipe, given, budget)
     recipe = planned if known is None else replace(planned, n_nets=recipe.n_nets, n_folds=recipe.n_folds)
     if not budget.is_limited and not checkpoints.resume:
@@ -138,7 +130,7 @@ def fit(
         assert isinstance(rows, Rows)
         rows, held_out = first_held_out(rows, folds)
         parts, folds, split = first_fold_apart(parts, folds), None, {}
-    nets, history = make(recipe), None
+    nets = make(recipe)
     if folds is not None and recipe.shared_weights:
         share_by_fold(nets, recipe.n_folds)
     if known is not None:
@@ -157,17 +149,50 @@ def fit(
             if recipe.net_weights != GREEDY and trained.nets.n_nets == nets.n_nets:
                 record_split(trained.history, split)
             return replace(trained, parts=parts)
-        is_apart = isinstance(nets, Population) and not nets.shared_weights
-        if isinstance(rows, FileRows) and is_apart and checkpoints.path is None:
-            nets = fit_one_by_one(nets, rows, held_out, recipe, budget)
-            history = nets.result
-        else:
-            history = fit_nets(nets, rows, held_out, recipe, budget=budget, **checkpoints.fit_arguments())
+        nets = fit_together(nets, rows, held_out, recipe, budget, checkpoints)
     if isinstance(nets, Population) and known is None:
         nets = without_idle_nets(nets, log)
-        history = nets.result
-    assert history is not None, "the nets are trained"
-    record_split(history, split)
+    record_split(history_of(nets), split)
+    trained = finished(nets, held_out, recipe, parts, log)
+    if not settings.refit or trained.stopped_by:
+        return trained
+    assert held_out is not None, "check_refit refuses it"
+    assert isinstance(rows, Rows), "options_in_memory refuses it"
+    return fit_to_all_rows(trained, make, rows, held_out, budget, log)
+
+
+def nets_on_parts(
+    make: Callable[[Recipe], Any], recipe: Recipe, parts: Parts, target: Target, settings: TrainSettings
+) -> NetsToPlan:
+    """Return the nets to train on parts of a table in memory, and their folds, if the recipe has some."""
+    rows, held_out = weighted_parts(make(recipe).network, parts, target, settings.class_weight)
+    given = NetsToPlan(make, rows, held_out, n_times=2 if settings.refit else 1)
+    if recipe.n_folds == 1:
+        return given
+    folds = fold_rows(rows.y, target.task, recipe.n_folds, settings.seed)
+    return given._replace(folds=folds, at_once=folds_at_once(recipe, make, rows))
+
+
+def fit_together(
+    nets: Any, rows: Rows | FileRows, held_out: Rows | None, recipe: Recipe, budget: Budget, checkpoints: Checkpoints
+) -> Any:
+    """Train nets on the same rows, and return them; nets on rows in a file one after another."""
+    is_apart = isinstance(nets, Population) and not nets.shared_weights
+    if isinstance(rows, FileRows) and is_apart and checkpoints.path is None:
+        return fit_one_by_one(nets, rows, held_out, recipe, budget)
+    fit_nets(nets, rows, held_out, recipe, budget=budget, **checkpoints.fit_arguments())
+    return nets
+
+
+def history_of(nets: Any) -> History | PopulationResult:
+    """Return what the last fit of a net or of nets has returned."""
+    found = nets.result if isinstance(nets, Population) else nets.history
+    assert found is not None, "the nets are trained"
+    return found
+
+
+def finished(nets: Any, held_out: Rows | None, recipe: Recipe, parts: Parts, log: Callable[[str], Any]) -> Training:
+    """Weigh and calibrate trained nets by the rows that are held out, and return the training."""
 
     def finish() -> None:
         nonlocal nets
@@ -179,12 +204,7 @@ def fit(
         calibrate_on(nets, held_out, recipe)
 
     interrupted = held_out is not None and interrupted_while(finish)
-    trained = Training(nets, getattr(nets, "result", history), recipe, {}, interrupted, parts)
-    if not settings.refit or trained.stopped_by:
-        return trained
-    assert held_out is not None, "check_refit refuses it"
-    assert isinstance(rows, Rows), "options_in_memory refuses it"
-    return fit_to_all_rows(trained, make, rows, held_out, budget, log)
+    return Training(nets, history_of(nets), recipe, {}, interrupted, parts)
 
 
 def has_same_split(known: Any, recipe: Recipe, settings: TrainSettings) -> bool:
