@@ -48,7 +48,7 @@ class Svg:
         return "\n".join([head, f"<title>{escape(self.title)}</title>", paper, *self.parts, "</svg>\n"])
 
 
-# ---- the floors of the code, and the steps of a fit
+# ---- the floors of the code, and the phases of a fit
 
 
 class Floor(NamedTuple):
@@ -79,24 +79,24 @@ KERNEL_FLOORS = (
 )
 
 
-class Step(NamedTuple):
-    floor: str  # a module of the floor that does most of the step
+class Phase(NamedTuple):
+    floor: str  # a module of the floor that does most of the phase
     words: str
 
 
-STEPS = (  # docs/architecture.md describes the same nine
-    Step("api/", "check"),
-    Step("execution/", "make samples"),
-    Step("devices.py", "choose the device"),
-    Step("execution/", "choose the family"),
-    Step("execution/", "borrow buffers"),
-    Step("kernels/cpu/", "train epochs"),
-    Step("training/", "score records"),
-    Step("training/", "best epoch"),
-    Step("execution/", "release buffers"),
+PHASES = (  # docs/architecture.md describes the same nine
+    Phase("api/", "check"),
+    Phase("execution/", "make samples"),
+    Phase("devices.py", "choose the device"),
+    Phase("execution/", "choose the family"),
+    Phase("execution/", "borrow buffers"),
+    Phase("kernels/cpu/", "train epochs"),
+    Phase("training/", "score records"),
+    Phase("training/", "best epoch"),
+    Phase("execution/", "release buffers"),
 )
 CALL = "mlp.py"  # where the way begins and ends
-ROW, LEFT, TOP, STEP_WIDTH = 40, 330, 34, 39
+ROW, LEFT, TOP, PHASE_WIDTH = 40, 330, 34, 39
 
 
 def heights() -> dict[str, float]:
@@ -112,11 +112,11 @@ def heights() -> dict[str, float]:
 
 def floors() -> Svg:
     n_floors = len(FLOORS) + len(KERNEL_FLOORS)
-    width, height = LEFT + STEP_WIDTH * 10 + 24, TOP + ROW * n_floors + 26 + 74
-    svg = Svg(width, height, "The floors of the code, and a fit's way through them in nine steps")
+    width, height = LEFT + PHASE_WIDTH * 10 + 24, TOP + ROW * n_floors + 26 + 74
+    svg = Svg(width, height, "The floors of the code, and a fit's way through them in nine phases")
     middle = heights()
     svg.text(14, 22, "floors: imports point down", 13, SOFT)
-    svg.text(LEFT + 14, 22, "net.fit(X, y): nine steps, from left to right", 13, ACCENT)
+    svg.text(LEFT + 14, 22, "net.fit(X, y): nine phases, from left to right", 13, ACCENT)
     for group, fill in ((FLOORS, FLOOR), (KERNEL_FLOORS, DEVICE)):
         for floor in group:
             y = middle[floor.names[0]]
@@ -127,10 +127,10 @@ def floors() -> Svg:
     svg.path([(10, contract), (width - 10, contract)], SOFT, 1.5, "6 4")
     svg.box(14, contract - 9, 250, 18, PAPER, PAPER)
     svg.text(20, contract + 4, "the device contract: kernels/*/backend.py", 12, SOFT)
-    x_of = lambda step: LEFT + STEP_WIDTH * (step + 0.5)
+    x_of = lambda k: LEFT + PHASE_WIDTH * (k + 0.5)
     points = [(x_of(0), middle[CALL])]
-    points += [(x_of(k), middle[step.floor]) for k, step in enumerate(STEPS, 1)]
-    points += [(x_of(len(STEPS)), middle[CALL] + 12)]
+    points += [(x_of(k), middle[phase.floor]) for k, phase in enumerate(PHASES, 1)]
+    points += [(x_of(len(PHASES)), middle[CALL] + 12)]
     svg.path(points, ACCENT, 2)
     svg.circle(*points[0], 6, ACCENT)
     svg.text(points[0][0] - 12, points[0][1] + 4, "fit", 12.5, ACCENT, "end", "bold")
@@ -138,9 +138,9 @@ def floors() -> Svg:
     for k, (x, y) in enumerate(points[1:-1], 1):
         svg.circle(x, y, 11, ACCENT)
         svg.text(x, y + 4.5, str(k), 13, PAPER, "middle", "bold")
-    for k, step in enumerate(STEPS):
+    for k, phase in enumerate(PHASES):
         column, row = divmod(k, 3)
-        svg.text(24 + column * 235, height - 52 + row * 20, f"{k + 1}  {step.words}", 13, INK)
+        svg.text(24 + column * 235, height - 52 + row * 20, f"{k + 1}  {phase.words}", 13, INK)
     return svg
 
 

@@ -34,7 +34,7 @@ def test_drawn_floors_are_those_of_the_code():
     assert [names(drawn) for drawn in make_drawings.KERNEL_FLOORS] == kernels
 
 
-def test_every_step_is_on_a_floor():
+def test_every_phase_is_on_a_floor():
     middle = make_drawings.heights()
-    assert len(make_drawings.STEPS) == 9
-    assert {step.floor for step in make_drawings.STEPS} <= set(middle)
+    assert len(make_drawings.PHASES) == 9
+    assert {phase.floor for phase in make_drawings.PHASES} <= set(middle)

@@ -28,7 +28,7 @@ NETS = LaneThreshold(40, 5, 7, 9), LaneThreshold(3000, 8, inf, inf)
 @pytest.mark.parametrize(
     "module, name, value, text",
     [
-        (thresholds, "BATCH_SIMD_LIMITS", LIMITS, "no layer has more than 100 weights |"),
+        (thresholds, "BATCH_SIMD_LIMITS", LIMITS, "no layer has more than 100 weights, or it has"),
         (thresholds, "BATCH_SIMD_LIMITS", LIMITS, "no layer has more than 300 to 900 weights"),
         (thresholds, "HALF_FILLED_UP_TO_WEIGHTS", 50_000, "or 50,000 where a layer's outputs"),
         (thresholds, "SHARDS_FROM_STEP", 2_500_000, "from 2.5 million multiply-adds a step on"),

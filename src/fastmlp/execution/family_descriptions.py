@@ -47,7 +47,7 @@ _n_nets = [n_nets for row in LANES_FROM for n_nets in row[1:] if n_nets < inf]
 FAMILIES = (
     KernelFamily(
         "batch_simd_4", "cpu", "one small net, batches of up to 4 samples", "a sample", "unit, sample", "1",
-        f"no layer has more than {_most_weights(4)} weights",
+        f"no layer has more than {_most_weights(4)} weights, or it has one or two outputs; no dropout",
     ),
     KernelFamily(
         "batch_simd_16", "cpu", "one small net", "a sample", "unit, sample", "1",
@@ -65,7 +65,7 @@ FAMILIES = (
     ),
     KernelFamily(
         "layerwise_data_parallel", "cpu", "one net of few parameters", "a column of a product's tile",
-        "shard, sample, unit", "2, each with a copy of the net",
+        "shard, sample, unit", "2, each with a copy of the net, or a team that shares it",
         f"up to {DATA_PARALLEL_PARAMS:,} parameters; up to {CACHED_BATCH_PARAMS:,} or {_millions(NARROW_NET_PARAMS)} "
         "where a batch stays in cache or layers are narrow",
     ),
