@@ -22,7 +22,7 @@ HUGE_SCALE = 2.0**-540  # factor with which no float64 gradient has a square tha
 
 
 class HyperParameter(NamedTuple):
-    """A number that users set for an optimiser, under the same name in src/fastmlp/optimizers.py."""
+    """A number that users set for an optimiser, under the same name in src/fastmlp/optimizers/__init__.py."""
 
     name: str
     is_passed: bool = True  # whether rules read it as it is; if not, kernels compute step values from it

@@ -36,7 +36,7 @@ OPTIMIZERS = {
 }
 assert {optimizer.rule.name for optimizer in OPTIMIZERS.values()} == {row.name for row in RULES}
 
-# The kernels of layers/passes.cu, without those of bfloat16, and of single_net/layerwise.cu.
+# The kernels of layers/passes.cu and of single_net/layerwise.cu.
 OF_PASSES = {"gather", "activate", "loss_and_output_delta", "backward", "clear_outside_blocks"}
 OF_LAYERWISE = {"list_steps", "order_samples", "measure", "update", "reduce_bias_gradients"}
 

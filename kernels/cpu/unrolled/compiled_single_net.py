@@ -7,6 +7,7 @@ single_net/batch_simd.py. Results have the same bits either way.
 from __future__ import annotations
 
 from functools import cache
+from time import monotonic
 
 import numpy as np
 
@@ -36,15 +37,20 @@ def address(architecture: SingleNetArchitecture, dtype: np.dtype) -> int:
     return load_function(_name(architecture, dtype), compiled).address
 
 
-_found: set[str] = set()  # names of code that is on disk
+ASK_EVERY = 1.0  # seconds
+_found: set[tuple] = set()  # architectures whose code is on disk
+_ask_again: dict[tuple, float] = {}  # times at which to look again for that of others
 
 
 def _is_on_disk(architecture: SingleNetArchitecture, dtype: np.dtype) -> bool:
-    """Whether this process or another one has compiled the code; a kernel call asks, so that a yes is kept."""
-    name = _name(architecture, dtype)
-    if name not in _found and exists(name):
-        _found.add(name)
-    return name in _found
+    """Whether this process or another one has compiled the code. Each kernel call asks, and each look takes 40 us."""
+    key = architecture, dtype
+    if key not in _found and (now := monotonic()) >= _ask_again.get(key, 0.0):
+        if exists(_name(architecture, dtype)):
+            _found.add(key)
+        else:
+            _ask_again[key] = now + ASK_EVERY
+    return key in _found
 
 
 def address_for(net: NetSpec, config: TrainConfig, dtype: np.dtype, compiles: bool) -> int:

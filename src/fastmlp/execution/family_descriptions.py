@@ -37,6 +37,11 @@ def _most_weights(rows: float) -> str:
     return f"{next(limit.max_weights for limit in BATCH_SIMD_LIMITS if rows <= limit.max_rows):,}"
 
 
+def _most_outputs(rows: float) -> int:
+    """Return the number of outputs up to which a layer does not count, in batches of `rows` samples."""
+    return next(limit.max_outputs for limit in BATCH_SIMD_LIMITS if rows <= limit.max_rows)
+
+
 def _millions(number: float) -> str:
     return f"{number / 1e6:g} million"
 
@@ -47,7 +52,8 @@ _n_nets = [n_nets for row in LANES_FROM for n_nets in row[1:] if n_nets < inf]
 FAMILIES = (
     KernelFamily(
         "batch_simd_4", "cpu", "one small net, batches of up to 4 samples", "a sample", "unit, sample", "1",
-        f"no layer has more than {_most_weights(4)} weights, or it has one or two outputs; no dropout",
+        f"each layer has up to {_most_weights(4)} weights or, in batches of 2 to 4 samples, up to {_most_outputs(4)} "
+        "outputs; no dropout",
     ),
     KernelFamily(
         "batch_simd_16", "cpu", "one small net", "a sample", "unit, sample", "1",

@@ -209,7 +209,7 @@ def training_plan(task: PopulationTask, n_members: int, n_epochs: int) -> Popula
     compiles = pays_to_compile(None if limit is None else limit.seconds)
     n_threads = 1  # a GPU's own threads are not counted
     if task.device.is_host:
-        samples = n_epochs * n_samples
+        samples = n_epochs * n_samples if compiles else 0  # a short fit is not counted
         variant = choose_nets_variant(network, task.device, n_members, task.validates, samples, compiles)
         n_threads = lane_threads(network, n_members, variant.lanes, n_epochs * n_samples)
     else:

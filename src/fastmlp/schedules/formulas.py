@@ -2,9 +2,7 @@
 
 The factors of a schedule may also be those of the dropout rates or of the weight decay.
 
-`schedule.factors(steps, n_steps)` takes step numbers (n,), counted from 0, and the number of steps of the whole fit,
-and returns factors (n,). Any object with this method is a schedule, and so is a function of these two arguments. In the
-formulas below, t is the step number and n the number of steps of the fit.
+In the formulas below, t is the step number and n the number of steps of the fit.
 """
 
 from __future__ import annotations

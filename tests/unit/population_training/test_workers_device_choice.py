@@ -39,6 +39,7 @@ def interrupt_the_choice(monkeypatch, interrupt):
     monkeypatch.setattr(workers_device_choice, "choose_here", interrupted)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_while_a_worker_chooses_is_not_lost(workers, monkeypatch):
     """The fit would begin otherwise, since its tasks know nothing of it."""
     interrupt_the_choice(monkeypatch, interrupt_main)

@@ -160,3 +160,4 @@ def test_invalid_schedule_settings_raise(cls, settings):
 @pytest.mark.parametrize("kind", SCHEDULES.values())
 def test_every_schedule_can_be_imported_from_the_package(kind):
     assert getattr(fastmlp.schedules, kind.__name__) is kind
+    assert kind.__name__ in fastmlp.schedules.__all__

@@ -76,7 +76,7 @@ class TableFit:
         seed = int(generator.randint(2**31 - 1))
         task = NetsTask(rows, held_out, folds, seed, self._continues, self._budget, self._observed, self._executor)
         with CompileNotices(True):
-            if sample is None or estimator.tune is None:
+            if sample is None:
                 train_nets(estimator, task, self._recipe)
             else:
                 tune_and_train(estimator, task, self._recipe, Encodings(estimator, sample, encode))
@@ -139,16 +139,18 @@ class TableFit:
             estimator._check_held_out(data.validation_data)
         return targets, weights
 
-    def _learn_columns(self, table: Any, targets: np.ndarray, training: np.ndarray) -> tuple[Any, TrainingSample]:
+    def _learn_columns(
+        self, table: Any, targets: np.ndarray, training: np.ndarray
+    ) -> tuple[Any, TrainingSample | None]:
         """Set the estimator's columns, and return (table whose columns of numbers as text are numbers, what columns are
-        learned from).
+        learned from). Only a search learns again; otherwise this is None, since it is a copy of the table.
         """
         estimator = self._estimator
         table, notes = with_numbers(table)
         sample = TrainingSample(table.iloc[training], notes, estimator._bin_targets(targets[training]))
         encoding = numeric_encoding_of(self._recipe, sample.targets, self._budget.trial_seconds)
         estimator._learn_columns(sample.table, notes, encoding)
-        return table, sample
+        return table, None if estimator.tune is None else sample
 
     def _encoded_rows(
         self, table: Any, targets: np.ndarray, weights: np.ndarray | None, split: Split

@@ -179,19 +179,23 @@ def test_nets_without_unrolled_code_use_the_loops(why, sizes, settings, unrolled
 
 def test_code_on_disk_is_loaded_and_other_code_is_compiled_if_asked(monkeypatch):
     """What is chosen when is in tests/unit/execution/test_unrolled_code.py. Code that another process compiles is
-    found, and then not looked for again.
+    looked for at intervals, and not again when it is found.
     """
     asked, seen, looked, on_disk = [], [], [], False
     address_for = compiled_single_net.address_for
     monkeypatch.setattr(compiled_single_net, "address", lambda *which: asked.append(which) or 1)
     monkeypatch.setattr(compiled_single_net, "_found", set())
+    monkeypatch.setattr(compiled_single_net, "_ask_again", {})
     monkeypatch.setattr(compiled_single_net, "exists", lambda name: looked.append(name) or on_disk)
     monkeypatch.setattr(compiled_single_net, "address_for", lambda *arguments: seen.append(arguments) or 0)
     monkeypatch.setattr(thresholds, "COMPILE_UNROLLED_AFTER", 0)
     fastmlp.MLP((2, 2, 1), random_state=0).fit(XOR_X, TARGETS, epochs=1, batch_size=4)
     *settings, compiles = seen[0]
     assert compiles
+    monkeypatch.setattr(compiled_single_net, "ASK_EVERY", 1e9)
     assert [address_for(*settings, False), address_for(*settings, True)] == [0, 1]
     on_disk = True
+    assert address_for(*settings, False) == 0
+    compiled_single_net._ask_again.clear()  # the time is over
     assert [address_for(*settings, False), address_for(*settings, False)] == [1, 1]
     assert (len(asked), len(looked)) == (3, 2)

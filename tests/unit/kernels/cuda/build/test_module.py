@@ -131,7 +131,8 @@ def test_source_concatenates_its_parts_in_order(module):
 FILES = {
     "population/per_thread.cu": {"train_nets"},
     "population/per_block.cu": {"train_nets", "evaluate_nets"},
-    "layers/passes.cu": OF_PASSES | {"round_weights", "round_inputs"},
+    "layers/passes.cu": OF_PASSES,
+    "layers/rounding_to_bfloat16.cu": {"round_weights", "round_inputs"},
     "single_net/layerwise.cu": OF_LAYERWISE,
 }
 
