@@ -4,8 +4,5 @@
 and returns factors (n,). Any object with this method is a schedule, and so is a function of these two arguments.
 """
 
-from . import formulas
 from .formulas import *  # noqa: F403
-
-__all__: list[str] = []
-__all__ += formulas.__all__
+from .formulas import __all__ as __all__
