@@ -79,8 +79,8 @@ def test_early_stopping_returns_to_the_bits_of_its_best_epoch(sizes, replayed):
 
 
 # The bounds have room for other processors and cards.
-@pytest.mark.parametrize("dtype, most", [("float32", 1e-4), ("float64", 1e-12)])
-def test_a_gpu_trains_as_a_cpu_up_to_rounding(cuda, dtype, most, count):
+@pytest.mark.parametrize("dtype, max_share", [("float32", 1e-4), ("float64", 1e-12)])
+def test_a_gpu_trains_as_a_cpu_up_to_rounding(cuda, dtype, max_share, count):
     found = []
     for device in ("cpu", "cuda"):
         net = MLP((10, 16, 1), **SETTINGS | {"dtype": dtype, "device": device})
@@ -88,7 +88,7 @@ def test_a_gpu_trains_as_a_cpu_up_to_rounding(cuda, dtype, most, count):
         net.fit(X, Y, **FIT | {"epochs": 5})
         found.append(net.params)
     share = share_of_way(found[1], found[0], start)
-    assert 0 < share < most
+    assert 0 < share < max_share
     count(f"trillionths of the way, a GPU from a CPU ({dtype})", round(1e12 * share))
 
 

@@ -60,9 +60,10 @@ def read_npz(path: Path, required: Sequence[str]) -> dict[str, np.ndarray]:
     raise ValueError(f"{str(path)!r} must hold arrays {expected}, but it holds {', '.join(names) or 'none'}.")
 
 
-def _check_size(archive: zipfile.ZipFile, name: str, most: int) -> None:
-    """Raise ValueError if an array would take more bytes than its member has, or than `most`: NumPy allocates what the
-    header announces before it reads.
+def _check_size(archive: zipfile.ZipFile, name: str, max_bytes: int) -> None:
+    """Raise ValueError if an array would take more bytes than its member has, or than max_bytes.
+
+    NumPy allocates what the header announces before it reads.
     """
     info = archive.getinfo(name if name in archive.namelist() else f"{name}.npy")
     with archive.open(info) as member:
@@ -70,5 +71,5 @@ def _check_size(archive: zipfile.ZipFile, name: str, most: int) -> None:
         # version 3 differs from 2 in the encoding of names alone
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(member)
-    if math.prod(shape) * dtype.itemsize > min(info.file_size, most):
+    if math.prod(shape) * dtype.itemsize > min(info.file_size, max_bytes):
         raise ValueError(f"the header of {name!r} announces more than there is")

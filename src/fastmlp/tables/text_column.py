@@ -242,9 +242,9 @@ def _telling_ngrams(counts: Mapping[str, int]) -> list[str]:
         found[np.fromiter(buckets, np.intp, len(buckets))] += n
     n_cells = sum(counts.values())
     wanted = set[int]()
-    for kind, most in enumerate(MOST_NGRAMS):
+    for kind, max_ngrams in enumerate(MOST_NGRAMS):
         first = kind * BUCKETS
-        wanted.update(first + place for place in _most_varying(found[first : first + BUCKETS], n_cells, most))
+        wanted.update(first + place for place in _most_varying(found[first : first + BUCKETS], n_cells, max_ngrams))
     chosen: list[str] = []
     for text in counts:  # the first n-gram of a bucket, which is nearly always the only one
         if not wanted:
@@ -278,9 +278,9 @@ def _bucket_of(ngram: str) -> int:
     return BUCKETS * ngram.startswith(PART_MARK) + crc32(ngram.encode("utf-8", "surrogatepass")) % BUCKETS
 
 
-def _most_varying(counts: np.ndarray, n_cells: int, most: int) -> list[int]:
-    """Return the places of the counts nearest to half of the cells, at most `most`; rare ones are left out."""
+def _most_varying(counts: np.ndarray, n_cells: int, n: int) -> list[int]:
+    """Return the places of the counts nearest to half of the cells, at most n; rare ones are left out."""
     places = np.flatnonzero((counts >= MIN_NGRAM_ROWS) & (counts <= n_cells - MIN_NGRAM_ROWS))
     variances = counts[places] * (n_cells - counts[places])
-    chosen: list[int] = places[np.argsort(-variances, kind="stable")[:most]].tolist()
+    chosen: list[int] = places[np.argsort(-variances, kind="stable")[:n]].tolist()
     return chosen

@@ -47,14 +47,14 @@ def test_tiny_nets_of_a_population_have_a_thread_of_a_gpu_each():
     assert gpu_variant((2, 2, 1), dropout=0.1) == KernelVariant()
 
 
-@pytest.mark.parametrize("itemsize, most", [(4, 180), (8, 75)])
+@pytest.mark.parametrize("itemsize, max_numbers", [(4, 180), (8, 75)])
 @pytest.mark.parametrize("n_state", range(4))
-def test_nets_in_threads_are_limited_by_registers(n_state, itemsize, most):
+def test_nets_in_threads_are_limited_by_registers(n_state, itemsize, max_numbers):
     """Parameters, gradients and state count; a number in float64 takes two registers."""
     fit = GpuNetsFit(itemsize, n_state, 4, 4)
     for width in range(1, 40):
         numbers = (4 * width + 1) * (2 + n_state)
-        assert gpu_variant((2, width, 1), fit=fit).net_per_thread == (numbers <= most)
+        assert gpu_variant((2, width, 1), fit=fit).net_per_thread == (numbers <= max_numbers)
 
 
 @pytest.mark.parametrize("rows, n_samples, unrolled", [(3, 4, 0), (4, 4, 1), (5, 4, 1), (17, 17, 1), (18, 18, 0)])

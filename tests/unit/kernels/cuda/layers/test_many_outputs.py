@@ -25,9 +25,9 @@ def by_layers(cuda):
         yield
 
 
-def assert_close(found, expected, most):
+def assert_close(found, expected, tolerance):
     """Weights and biases apart, of which there are few; the biases of the outputs are the last ones."""
-    assert np.linalg.norm(found - expected) / np.linalg.norm(expected) < most
+    assert np.linalg.norm(found - expected) / np.linalg.norm(expected) < tolerance
 
 
 @pytest.mark.thinned(3)
@@ -38,15 +38,15 @@ def test_net_matches_the_reference(n, precision, rng):
     net = MLP((5, 9, n), loss=OUTPUTS[n], precision=precision, **SETTINGS)
     assert "layerwise" in net.explain(70)
     X, y, weight = rng.normal(size=(70, 5)), targets_for(OUTPUTS[n], None, 70, n, rng), rng.random(70) + 0.1
-    kind, most = PRECISIONS[precision]
+    kind, tolerance = PRECISIONS[precision]
     reference, shares = reference_of(net.network, net.params, kind=kind), weight / weight.mean()
     loss, gradient = net.loss_and_gradient(X, y, sample_weight=weight)
     expected_loss, expected = reference.loss_and_gradient(X, y, shares)
-    assert loss == pytest.approx(expected_loss, rel=most)
-    assert_close(gradient, expected, most)
-    assert_close(gradient[-n:], expected[-n:], most)
+    assert loss == pytest.approx(expected_loss, rel=tolerance)
+    assert_close(gradient, expected, tolerance)
+    assert_close(gradient[-n:], expected[-n:], tolerance)
     outputs, scores = reference.predict(X), net.evaluate(X, y, sample_weight=weight)
-    np.testing.assert_allclose(net.predict(X), outputs, rtol=10 * most, atol=most)
+    np.testing.assert_allclose(net.predict(X), outputs, rtol=10 * tolerance, atol=tolerance)
     if OUTPUTS[n] == "softmax_cross_entropy":
         correct = outputs.argmax(axis=1) == y.argmax(axis=1)
     else:
@@ -61,11 +61,11 @@ def test_nets_of_a_population_match_the_reference(n, precision, rng):
     nets = Population((5, 9, n), 2, loss=OUTPUTS[n], precision=precision, **SETTINGS)
     X, y = rng.normal(size=(70, 5)), targets_for(OUTPUTS[n], None, 70, n, rng)
     assert "batched_gemm" in nets.explain(X, batch_size=40)
-    start, (kind, most) = nets.params.copy(), PRECISIONS[precision]
+    start, (kind, tolerance) = nets.params.copy(), PRECISIONS[precision]
     result = nets.fit(X, y, epochs=2, batch_size=40, optimizer=SGD(0.2), shuffle=False, verbose=0)
     for k in range(2):
         reference = reference_of(nets.network, start[k], kind=kind)
         losses = follow_sgd(reference, X, y, 0.2, epochs=2, batch_size=40)
-        assert result.loss[k] == pytest.approx(losses[-1], rel=most)
+        assert result.loss[k] == pytest.approx(losses[-1], rel=tolerance)
         for part in (slice(None), slice(-n, None)):
-            assert_close((nets.params[k] - start[k])[part], (reference.params - start[k])[part], 2 * most)
+            assert_close((nets.params[k] - start[k])[part], (reference.params - start[k])[part], 2 * tolerance)
