@@ -15,7 +15,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
 
-from accuracy.table_results import counted_seconds, machine_sentence, runs_of
+from accuracy.table_results import ELSEWHERE, counted_seconds, machine_sentence, runs_of
 from accuracy.table_sets import DEVELOPMENT, REGRESSIONS, SETS, metric_of
 from accuracy.table_tools import TOOLS
 from tools.report import with_tables
@@ -36,6 +36,7 @@ class Cell(NamedTuple):
     spread: float  # standard deviation over the seeds
     seconds: float  # of processors, for fit and prediction; median over the seeds
     n_seeds: int
+    processor: str = ""  # if it is another one than that of the file
 
 
 def cells_of(results: dict[str, dict[str, Any]]) -> dict[tuple[str, str], Cell]:
@@ -47,7 +48,9 @@ def cells_of(results: dict[str, dict[str, Any]]) -> dict[tuple[str, str], Cell]:
     found = {}
     for place, entries in runs.items():
         figures, seconds = ([entry[key] for entry in entries] for key in ("figure", "processor_seconds"))
-        found[place] = Cell(float(np.mean(figures)), float(np.std(figures)), float(np.median(seconds)), len(entries))
+        mean, spread = float(np.mean(figures)), float(np.std(figures))
+        elsewhere = next((entry[ELSEWHERE] for entry in entries if ELSEWHERE in entry), "")
+        found[place] = Cell(mean, spread, float(np.median(seconds)), len(entries), elsewhere)
     return found
 
 
@@ -83,11 +86,13 @@ def markdown(results: dict[str, dict[str, Any]]) -> str:
         lines.append(f"| mean rank on {len(whole)} sets | {' | '.join(f'{mean_ranks[t]:.1f}' for t in tools)} |")
     lines += ["", f"Processor seconds of {counted_seconds(results)}:", "", *lines[:2]]
     for name in sets:
-        texts = [f"{cells[t, name].seconds:.1f}" if (t, name) in cells else "" for t in tools]
+        texts = [_seconds(cells.get((tool, name))) for tool in tools]
         lines.append(f"| {name.replace('_', ' ')} | {' | '.join(texts)} |")
     counts = {tool: max(cell.n_seeds for (t, _), cell in cells.items() if t == tool) for tool in tools}
     seeds = ", ".join(f"{TOOLS[tool].title} {n}" for tool, n in counts.items())
-    notes = f"Seeds: {seeds}. \\*: the set had no part in choosing defaults.", machine_sentence(results)
+    notes = [f"Seeds: {seeds}. \\*: the set had no part in choosing defaults.", machine_sentence(results)]
+    if processors := {cell.processor for cell in cells.values() if cell.processor}:
+        notes.append(f"†: on {' and '.join(sorted(processors))}.")
     return "\n".join([*lines, "", " ".join(filter(None, notes))])
 
 
@@ -95,6 +100,12 @@ def _figure(cell: Cell | None, best: float) -> str:
     if cell is None:
         return ""
     return f"**{cell.figure:.4f}**" if cell.figure == best else f"{cell.figure:.4f}"
+
+
+def _seconds(cell: Cell | None) -> str:
+    if cell is None:
+        return ""
+    return f"{cell.seconds:.1f} †" if cell.processor else f"{cell.seconds:.1f}"
 
 
 def picture(results: dict[str, dict[str, Any]]) -> str:

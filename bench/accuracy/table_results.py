@@ -7,6 +7,7 @@ from typing import Any
 from fastmlp.errors import counted
 
 MACHINE = "machine"  # key of the entry
+ELSEWHERE = "processor"  # key in an entry of a fit that was measured on another processor than the file's
 COUNTED = "a fit with its prediction"  # what the seconds are of
 COUNTED_BEFORE = "a fit with its prediction, and of the import of its package"  # in files without the entry
 LIBRARIES = ("python", "numpy", "numba", "scikit-learn")  # whose versions are told
@@ -21,17 +22,22 @@ def machine_entry(found: dict[str, Any], threads: int) -> dict[str, Any]:
     return {**{name: found[name] for name in names}, "threads": threads, "counted": COUNTED, "versions": versions}
 
 
-def check_machine(results: Results, entry: dict[str, Any]) -> None:
-    """Raise ValueError if results are not of the machine, threads and clock of an entry; versions may differ."""
+def check_machine(results: Results, entry: dict[str, Any], elsewhere: bool = False) -> None:
+    """Raise ValueError if results are not of the machine, threads and clock of an entry; versions may differ.
+
+    elsewhere : whether the processor may differ, too
+    """
     known = results.get(MACHINE)
-    if not results or (known and all(known[name] == entry[name] for name in ("processor", "threads", "counted"))):
+    alike = known is not None and all(known[name] == entry[name] for name in ("threads", "counted"))
+    if not results or (alike and (elsewhere or known["processor"] == entry["processor"])):
         return
     where = "a machine that it does not name"
     if known:
         where = f"{known['processor']} with {counted(known['threads'], 'thread')}, the seconds of {known['counted']}"
     raise ValueError(
         f"The file has figures of {where}, with which those of {entry['processor']} with "
-        f"{counted(entry['threads'], 'thread')} cannot be compared: name another one with --results."
+        f"{counted(entry['threads'], 'thread')} cannot be compared: name another one with --results"
+        f"{', or mark the new figures with --elsewhere' if alike else ''}."
     )
 
 

@@ -1,15 +1,16 @@
 """Accuracy of the tabular estimators on seven tables, beside gradient boosting and other nets, all at their defaults.
 
 Run: FASTMLP_DATA=FOLDER python bench/accuracy/tables.py [--results FILE] [--sets NAME ...] [--tools NAME ...]
-     [--seeds 3] [--threads 2] [--again]
+     [--seeds 3] [--threads 2] [--again] [--elsewhere]
 
 Each fit is a process of its own, with limited threads. Its clocks start when the tool's package is imported, and so
 count fit and prediction alone. Its figure goes into FILE, a JSON file, at once: the same command goes on where it was
 stopped, and --again measures the named tools anew. The entry "machine" of the file says where all of them were
-measured; a file of another machine or number of threads is refused. RealMLP-TD and TabM-D take minutes to
-hours a fit, and run only if they are named (pip install lightgbm catboost pytabkit). The sets california, adult, magic
-and bank_marketing chose the defaults of the tabular estimators; covertype, wine and higgs_7k had no part in it, but for
-one look at the test rows of wine before the rule of bins was fixed (bench/log/2026-11-29-1-small-tables.md).
+measured; a file of another machine or number of threads is refused. With --elsewhere, another processor is not refused:
+its figures are marked in the file, and their seconds in the report. RealMLP-TD and TabM-D take minutes to hours a fit,
+and run only if they are named (pip install lightgbm catboost pytabkit). The sets california, adult, magic and
+bank_marketing chose the defaults of the tabular estimators; covertype, wine and higgs_7k had no part in it, but for one
+look at the test rows of wine before the rule of bins was fixed (bench/log/2026-11-29-1-small-tables.md).
 table_sets.py has the splits, all of which are used whole.
 """
 
@@ -29,7 +30,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
 
-from accuracy.table_results import MACHINE, check_machine, machine_entry
+from accuracy.table_results import ELSEWHERE, MACHINE, check_machine, machine_entry
 from accuracy.table_sets import DEVELOPMENT, REGRESSIONS, SETS, error_of, metric_of
 from accuracy.table_tools import SLOW, TOOLS, predictions
 from suite.clean_env import CLEARED
@@ -103,6 +104,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--again", action="store_true", help="measure the named sets and tools anew")
+    parser.add_argument("--elsewhere", action="store_true", help="mark figures of another processor than the file's")
     parser.add_argument("--one", nargs=3, metavar=("TOOL", "SET", "SEED"), help="print the figure of one fit, as JSON")
     settings = parser.parse_args()
     if settings.one:
@@ -114,9 +116,14 @@ def main() -> None:
     entry_of_machine = machine_entry(machine([]), settings.threads)
     print(entry_of_machine)
     try:
-        check_machine(figures, entry_of_machine)
+        check_machine(figures, entry_of_machine, settings.elsewhere)
     except ValueError as error:
         parser.error(str(error))
+    processor, marks = entry_of_machine["processor"], {}
+    if figures.setdefault(MACHINE, entry_of_machine)["processor"] == processor:
+        figures[MACHINE] = entry_of_machine  # with the versions of now
+    else:
+        marks = {ELSEWHERE: processor}
     for seed in range(settings.seeds):
         for name in settings.sets:
             for tool in settings.tools:
@@ -124,7 +131,7 @@ def main() -> None:
                 if key in figures and not settings.again:
                     continue
                 if entry := measured_apart(tool, name, seed, settings.threads):
-                    figures |= {key: {**entry, "version": package_version(tool)}, MACHINE: entry_of_machine}
+                    figures[key] = {**entry, **marks, "version": package_version(tool)}
                     write_text(settings.results, json.dumps(figures, indent=1, sort_keys=True) + "\n")
     print_table(figures, settings.sets)
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from accuracy.table_report import MARKS, PAGE, PICTURE, RESULTS, cells_of, markdown, picture, ranks
-from accuracy.table_results import COUNTED, LIBRARIES, MACHINE, check_machine, machine_entry
+from accuracy.table_results import COUNTED, ELSEWHERE, LIBRARIES, MACHINE, check_machine, machine_entry
 from tools.report import with_tables
 
 
@@ -24,7 +24,7 @@ FIGURES = {
 
 def test_cells_are_means_over_seeds():
     cells = cells_of(FIGURES)
-    assert cells["default", "wine"] == (pytest.approx(0.71), pytest.approx(0.01), 6.0, 2)
+    assert cells["default", "wine"] == (pytest.approx(0.71), pytest.approx(0.01), 6.0, 2, "")
     assert cells["catboost", "magic"].n_seeds == 1
 
 
@@ -65,11 +65,23 @@ def test_figures_of_different_machines_are_not_put_into_one_file():
     check_machine({**FIGURES, MACHINE: entry}, entry)
     for results, words in (
         (FIGURES, "has figures of a machine that it does not name"),
-        ({MACHINE: entry | {"processor": "Xeon"}}, "has figures of Xeon with 2 threads"),
+        ({MACHINE: entry | {"processor": "Xeon"}}, "of Xeon with 2 threads.* or mark the new figures with --elsewhere"),
         ({MACHINE: entry | {"threads": 1}}, "has figures of EPYC with 1 thread"),
     ):
         with pytest.raises(ValueError, match=words):
             check_machine(results, entry)
+
+
+def test_figures_of_another_processor_are_marked():
+    """Their seconds, since accuracy does not depend on the processor."""
+    entry = {"processor": "EPYC", "threads": 2, "counted": COUNTED}
+    check_machine({MACHINE: entry | {"processor": "Xeon"}}, entry, elsewhere=True)
+    with pytest.raises(ValueError, match=r"has figures of EPYC with 1 thread,.* with --results\.$"):
+        check_machine({MACHINE: entry | {"threads": 1}}, entry, elsewhere=True)
+    lines = markdown({**FIGURES, "catboost/wine/0": run(0.71, 4.0) | {ELSEWHERE: "Xeon"}}).splitlines()
+    assert "| wine, RMSE \\* | 0.7100 | **0.7000** | 0.7100 |" in lines
+    assert "| wine | 6.0 | 1.0 | 4.0 † |" in lines
+    assert lines[-1].endswith(" †: on Xeon.")
 
 
 def test_the_picture_names_sets_and_tools():
