@@ -5,7 +5,7 @@
     TrainConfig       batches, random numbers and update rule     (training/fit_loop.py, optimizers/)
     TrainState        what training changes: flat vectors, zero in their padding, and the records (execution/plan.py)
     PopulationState   settings and results of each net of a population (population_training/state.py)
-    KernelVariant     variant of a family's training kernels      (execution/kernel_variants.py)
+    KernelVariant     variant of a family's training kernels      (execution/dispatch.py)
     StopCriteria      when a net of a population is finished
 
 All arrays are C-contiguous. Floating-point arrays share one dtype, except records, which are float64. Kernels see only
@@ -109,7 +109,7 @@ N_SCALARS = THREAD_STRIDE
 
 
 class KernelVariant(NamedTuple):
-    """Variant of a family's kernels, chosen by execution/kernel_variants.py; all variants give the same bits.
+    """Variant of a family's kernels, chosen by execution/dispatch.py; all variants give the same bits.
 
     It is chosen for each call that trains one net, and once for a fit of a population.
     """

@@ -11,7 +11,7 @@ import numpy as np
 from cuda_cases import OF_LAYERWISE, OF_PASSES
 
 from fastmlp import MLP
-from fastmlp.execution.kernel_variants import GpuNetsFit, choose_gpu_nets_variant
+from fastmlp.execution.dispatch import GpuNetsFit, choose_gpu_nets_variant
 from fastmlp.execution.net_description import describe_net
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES

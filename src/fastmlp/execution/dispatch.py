@@ -1,35 +1,48 @@
-"""Kernel dispatch: chooses kernel family, threads, lanes and rows, by thresholds.py and, on a GPU, by gpu_costs.py.
+"""Kernel dispatch: chooses kernel family, threads, rows, lanes and variant, by the numbers in thresholds.py.
 
-The families are described in family_descriptions.py. Work is counted in multiply-adds of matrix products.
+The families are described in family_descriptions.py. gpu_costs.py estimates what a step takes in each family of a GPU;
+unrolled_code.py counts the training of each tiny architecture, from which its unrolled code is loaded or compiled. No
+variant changes a bit of the results. Work is counted in multiply-adds of matrix products.
 """
 
 from __future__ import annotations
 
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..devices import Device
-from ..kernels.structs import COLUMNS_PER_SHARE, DATA_PARALLEL_PARAMS, n_shards, rounds_to_bfloat16
+from ..devices import Device, backend
+from ..kernels.structs import (
+    COLUMNS_PER_SHARE,
+    DATA_PARALLEL_PARAMS,
+    LANES,
+    UNROLLED_ALWAYS,
+    UNROLLED_NEVER,
+    KernelVariant,
+    TrainConfig,
+    n_shards,
+    n_weight_copies,
+    rounds_to_bfloat16,
+)
 from ..memory_check import memory_bytes
 from ..network.spec import Network
 from ..thread_count import n_threads_available, threads_setting
-from . import gpu_costs, thresholds
-from .work import products
+from . import gpu_costs, thresholds, unrolled_code
+from .work import products, work_of_samples
 
 
-class TrainingChoice(NamedTuple):
-    """Kernel family, threads and rows that dispatch chooses for a fit of one net."""
+class Choice(NamedTuple):
+    """Kernel family, threads and rows that dispatch chooses for a fit or a forward pass."""
 
     family: str
     n_threads: int
-    rows: int  # of a batch that go through the net at once
+    rows: int  # samples of a batch, or of those that each thread evaluates, that go through the net at once
 
 
 def choose_training(
     network: Network, device: Device, dtype: np.dtype, batch_size: int, precision: str, n_threads: int | None = None
-) -> TrainingChoice:
+) -> Choice:
     """Choose kernel family, threads and rows for training one net in batches of `batch_size` samples.
 
     n_threads : number of threads that the caller wants; None for as many as pay
@@ -41,34 +54,26 @@ def choose_training(
     else:
         family = gpu_costs.fastest(gpu_costs.device_step_seconds(network, batch_size, precision, dtype, device))
     n_threads = n_threads or choose_threads(network, family, batch_size)
-    return TrainingChoice(family, n_threads, micro_batch_rows(device, family, batch_size))
-
-
-class EvaluationChoice(NamedTuple):
-    """Kernel family, threads and rows that dispatch chooses for a forward pass of one net."""
-
-    family: str
-    n_threads: int
-    rows: int  # samples that each thread takes through the net at once
+    return Choice(family, n_threads, micro_batch_rows(device, family, batch_size))
 
 
 def choose_evaluation(
     network: Network, device: Device, dtype: np.dtype, n_samples: int, precision: str, n_threads: int | None = None
-) -> EvaluationChoice:
+) -> Choice:
     """Choose kernel family, threads and rows for the outputs of n_samples samples; n_threads as in choose_training."""
     rows = min(n_samples, evaluation_rows(network, device))
     if not device.is_host:
         seconds = gpu_costs.device_step_seconds(network, thresholds.EVALUATION_ROWS, precision, dtype, device)
-        return EvaluationChoice(gpu_costs.fastest(seconds), 1, rows)
+        return Choice(gpu_costs.fastest(seconds), 1, rows)
     family = choose_evaluation_family(network, rows)
     if family != "layerwise":
-        return EvaluationChoice(family, 1, rows)
+        return Choice(family, 1, rows)
     n_threads = n_threads or choose_evaluation_threads(network, n_samples)
     if n_threads > 1:  # as many blocks for each thread, and equal ones: 1,797 rows are not 1,024 and 773
         n_blocks = -(-n_samples // (rows * n_threads))
         block_rows = -(-n_samples // (n_blocks * n_threads))
         rows = min(rows, -(-block_rows // thresholds.ROWS_PER_THREAD) * thresholds.ROWS_PER_THREAD)
-    return EvaluationChoice(family, n_threads, rows)
+    return Choice(family, n_threads, rows)
 
 
 def evaluation_precision(network: Network, device: Device, dtype: np.dtype, precision: str) -> str:
@@ -136,11 +141,6 @@ def micro_batch_rows(device: Device, family: str, rows: int) -> int:
     small net that one thread trains.
     """
     return min(rows, thresholds.MICRO_BATCH_ROWS) if device.is_host and family != "batch_simd_16" else rows
-
-
-def work_of_samples(network: Network, rows: int) -> int:
-    """Return the work of one step with samples as SIMD lanes, in multiply-adds."""
-    return products(network, rows) + thresholds.ACTIVATION_WORK * rows * sum(network.layer_sizes[1:])
 
 
 def choose_evaluation_family(network: Network, rows: int) -> str:
@@ -225,18 +225,11 @@ def choose_fits_at_once(device: Device, n_fits: int, n_bytes: int) -> FitsAtOnce
     return FitsAtOnce(at_once, n_threads // at_once)
 
 
-class SharedChoice(NamedTuple):
-    """Threads and rows that dispatch chooses for nets with shared weights."""
-
-    n_threads: int
-    rows: int  # samples of a batch, or that each thread evaluates, that go through all nets at once
-
-
-def choose_shared_training(network: Network, n_nets: int, batch_size: int) -> SharedChoice:
+def choose_shared_training(network: Network, n_nets: int, batch_size: int) -> Choice:
     """Choose threads and rows for training nets with shared weights on a CPU in batches of `batch_size` samples."""
     rows = min(batch_size, shared_samples(n_nets, thresholds.SHARED_ROWS))
     n_threads = products(network, batch_size * n_nets) // thresholds.STEP_PER_THREAD
-    return SharedChoice(max(1, min(n_threads_available(), n_threads)), rows)
+    return Choice("shared_weights", max(1, min(n_threads_available(), n_threads)), rows)
 
 
 def shared_samples(n_nets: int, rows: int) -> int:
@@ -248,10 +241,10 @@ def shared_samples(n_nets: int, rows: int) -> int:
     return max(4, max(at_least, rows // n_nets) // 4 * 4)
 
 
-def choose_shared_evaluation(network: Network, n_nets: int, n_samples: int) -> SharedChoice:
+def choose_shared_evaluation(network: Network, n_nets: int, n_samples: int) -> Choice:
     """Choose threads and rows for predictions of nets with shared weights on a CPU."""
     rows = min(n_samples, shared_samples(n_nets, thresholds.EVALUATION_ROWS))
-    return SharedChoice(choose_evaluation_threads(network, n_samples * n_nets), rows)
+    return Choice("shared_weights", choose_evaluation_threads(network, n_samples * n_nets), rows)
 
 
 def choose_nets_evaluation(network: Network, n_nets: int, device: Device, dtype: np.dtype, streams: bool) -> str:
@@ -313,3 +306,90 @@ def evaluation_rows(network: Network, device: Device) -> int:
         return thresholds.DEVICE_EVALUATION_ROWS
     has_large_layer = max(i * j for i, j in network.layout.shapes) >= thresholds.LARGE_LAYER_WEIGHTS
     return thresholds.LARGE_LAYER_EVALUATION_ROWS if has_large_layer else thresholds.EVALUATION_ROWS
+
+
+class GpuNetsFit(NamedTuple):
+    """Facts of a fit on which a GPU's kernel for small nets depends, besides the nets and their number."""
+
+    itemsize: int  # bytes of a number
+    n_state: int  # state vectors of the update rule
+    n_samples: int
+    batch_size: int
+
+
+def choose_gpu_nets_variant(network: Network, n_nets: int, fit: GpuNetsFit) -> KernelVariant:
+    """Choose whether a GPU's thread trains a net of a population, or a block of threads does.
+
+    A net in a thread needs enough nets to fill a block, and registers for its parameters, gradients and state; dropout
+    masks are drawn by blocks only. The loop over few samples is unrolled where counting them takes a noticeable part of
+    a step.
+    """
+    numbers = network.layout.n_params * (2 + fit.n_state)
+    has_room = numbers <= thresholds.THREAD_UP_TO_NUMBERS[fit.itemsize] and not any(network.dropout)
+    if not (has_room and n_nets >= thresholds.THREADS_FROM_NETS):
+        return KernelVariant()
+    is_short = network.layout.n_params * fit.n_samples <= thresholds.THREAD_UNROLLED_UP_TO
+    unrolled = UNROLLED_ALWAYS if is_short and fit.batch_size >= fit.n_samples else UNROLLED_NEVER
+    return KernelVariant(unrolled=unrolled, net_per_thread=True)
+
+
+def choose_nets_variant(
+    network: Network, device: Device, n_nets: int, validates: bool, samples: int, compiles: bool = True
+) -> KernelVariant:
+    """Choose the variant of the kernels that train a population's nets in lanes: unrolled code for nets of up to
+    UNROLLED_NETS_UP_TO_PARAMS parameters without dropout, and the number of nets in a block.
+
+    samples : number of samples that a net sees in the fit
+    validates : whether the loss or accuracy on held-out samples is monitored, which only blocks of LANES nets can do
+    compiles : whether code may be generated for the architecture (unrolled_code.pays_to_compile)
+    """
+    is_small = network.layout.n_params <= thresholds.UNROLLED_NETS_UP_TO_PARAMS
+    if not (device.is_host and is_small) or any(network.dropout):
+        return KernelVariant(lanes=LANES)
+    return KernelVariant(
+        unrolled=unrolled_code.choose_unrolled_nets(network, n_nets * samples, compiles),
+        lanes=LANES if validates else choose_unrolled_lanes(network, device, n_nets),
+    )
+
+
+def choose_unrolled_lanes(network: Network, device: Device, n_nets: int) -> int:
+    """Return the number of nets in a block where unrolled code does all of the training."""
+    lanes = max(8, backend(device).VECTOR_BYTES // 4)
+    wide = network.layout.n_params <= thresholds.WIDE_UP_TO_PARAMS and n_nets >= 2 * lanes
+    return 2 * lanes if wide and n_nets >= 2 * lanes * n_threads_available() else lanes
+
+
+def choose_variant(
+    network: Network,
+    device: Device,
+    family: str,
+    team: Any,
+    n_threads: int,
+    dtype: np.dtype,
+    config: TrainConfig,
+    n_samples: int,
+    n_steps: int,
+    compiles: bool = True,
+) -> KernelVariant:
+    """Choose the variant of a family's kernels for a call of n_steps steps on n_threads threads of the team.
+
+    The threads' distance is measured for each call: a virtual processor may move to another core at any time.
+
+    n_samples : number of samples in the data
+    compiles : whether code may be generated for the architecture (unrolled_code.pays_to_compile)
+    """
+    if not device.is_host:
+        return KernelVariant()
+    unrolled = UNROLLED_NEVER
+    if family == "batch_simd_4":
+        unrolled = unrolled_code.choose_unrolled(network, dtype, config, n_samples, n_steps, compiles)
+    return KernelVariant(choose_own_copies(family, network.layout.n_padded, team, n_threads), unrolled)
+
+
+def choose_own_copies(family: str, n_params: int, team: Any, n_threads: int) -> bool:
+    """Choose whether each of two threads has its own copies of the weights: of small nets always, of larger nets if the
+    threads run on cores that share no cache.
+    """
+    if family not in ("layerwise", "layerwise_data_parallel") or n_threads != 2:
+        return False
+    return n_weight_copies(n_params, n_threads) == 2 and (n_params <= DATA_PARALLEL_PARAMS or team.share_no_cache())

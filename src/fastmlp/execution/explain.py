@@ -11,9 +11,9 @@ from ..devices import Device
 from ..errors import counted
 from ..network.spec import Network
 from ..thread_count import n_threads_available
-from . import dispatch, gpu_costs, kernel_variants, thresholds
+from . import dispatch, gpu_costs, thresholds
 from .family_descriptions import FAMILIES
-from .work import products
+from .work import products, work_of_samples
 
 
 def explain_training(
@@ -101,7 +101,7 @@ def _nets_at_a_time(fit: NetsFit, family: str) -> tuple[str, str]:
         n_threads = dispatch.one_by_one_threads(fit.device, fit.n_nets)
         return f"Threads: {n_threads} of {available}, each with a net of its own.", f"Nets: {n_threads} at a time."
     samples = fit.epochs * fit.n_samples
-    variant = kernel_variants.choose_nets_variant(fit.network, fit.device, fit.n_nets, False, 0)
+    variant = dispatch.choose_nets_variant(fit.network, fit.device, fit.n_nets, False, 0)
     n_threads = dispatch.lane_threads(fit.network, fit.n_nets, variant.lanes, samples)
     why = f"a thread for each {thresholds.CALL_PER_THREAD:,} multiply-adds, and for each block of {variant.lanes} nets"
     return f"Threads: {n_threads} of {available} ({why}).", f"Nets: {variant.lanes} in a block, one in each lane."
@@ -124,7 +124,7 @@ def _why_family(network: Network, family: str, batch_size: int) -> str:
             return f"{small}, and a batch fills no more than four lanes"
         from_ = f"{thresholds.SHARDS_FROM_STEP:,}"
         is_above = "from" if family == "batch_simd_data_parallel" else "less than"
-        step = dispatch.work_of_samples(network, batch_size)
+        step = work_of_samples(network, batch_size)
         return f"{small}, and a step costs {step:,} multiply-adds: {is_above} {from_}, where shards begin to pay"
     return f"{_why_layerwise(network, batch_size)}; {_why_copies(network, family)}"
 
@@ -145,7 +145,7 @@ def _why_copies(network: Network, family: str) -> str:
     }[family]
 
 
-def _threads(network: Network, device: Device, choice: dispatch.TrainingChoice, batch_size: int) -> str:
+def _threads(network: Network, device: Device, choice: dispatch.Choice, batch_size: int) -> str:
     if not device.is_host:
         return "Threads: the GPU's own."
     work, available = products(network, batch_size), n_threads_available()
@@ -161,7 +161,7 @@ def _threads(network: Network, device: Device, choice: dispatch.TrainingChoice, 
     return f"Threads: {choice.n_threads} of {available} ({why}){tried}."
 
 
-def _rows(choice: dispatch.TrainingChoice, batch_size: int) -> str:
+def _rows(choice: dispatch.Choice, batch_size: int) -> str:
     if choice.rows >= batch_size:
         return f"Rows: the whole batch of {batch_size:,} at once."
     n = -(-batch_size // choice.rows)

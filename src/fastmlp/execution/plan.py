@@ -24,7 +24,7 @@ from ..kernels.structs import (
     aligned_zeros,
 )
 from ..network.spec import Network
-from . import dispatch, kernel_variants
+from . import dispatch
 from .buffer_cache import buffers
 from .net_description import describe_net
 from .work import products
@@ -268,7 +268,7 @@ class Plan:
 
         compiles : whether code may be generated for the architecture (unrolled_code.pays_to_compile)
         """
-        variant = kernel_variants.choose_variant(
+        variant = dispatch.choose_variant(
             self.network, self.device, self.family, team, n_threads, self.dtype, config, data.n_samples, n, compiles
         )
         self.backend.train(self.family, team, n_threads, self.net, data, config, state, self.work, first, n, variant)

@@ -1,8 +1,8 @@
 """Thresholds of kernel dispatch: from which size or work on a kernel family, a further thread, more lanes or rows pay.
 
 They are measured or estimated: comments name the study that measured a constant and its entry in the log; constants for
-a GPU are estimates so far. Work is counted in multiply-adds of matrix products. dispatch.py, kernel_variants.py,
-unrolled_code.py and gpu_costs.py choose by them.
+a GPU are estimates so far. Work is counted in multiply-adds of matrix products. dispatch.py chooses by them, with the
+help of gpu_costs.py and unrolled_code.py.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class SharedPlan:
         layout: SharedLayout,
         device: Device,
         dtype: np.dtype,
-        choice: dispatch.SharedChoice,
+        choice: dispatch.Choice,
         rows: int,
         n_samples: int,
         shuffle: bool,

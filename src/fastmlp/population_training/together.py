@@ -11,8 +11,7 @@ import numpy as np
 from ..console.nets_progress import BestScore
 from ..console.progress_bar import Progress
 from ..devices import backend
-from ..execution.dispatch import lane_threads
-from ..execution.kernel_variants import GpuNetsFit, choose_gpu_nets_variant, choose_nets_variant
+from ..execution.dispatch import GpuNetsFit, choose_gpu_nets_variant, choose_nets_variant, lane_threads
 from ..execution.plan import PopulationPlan
 from ..execution.unrolled_code import pays_to_compile
 from ..execution.work import products

@@ -5,7 +5,7 @@ import numpy as np
 from fastmlp import MLP
 from fastmlp.devices import Device
 from fastmlp.execution import thresholds, unrolled_code
-from fastmlp.execution.kernel_variants import choose_nets_variant
+from fastmlp.execution.dispatch import choose_nets_variant
 from fastmlp.execution.unrolled_code import choose_unrolled, steps_to_unrolled
 from fastmlp.execution.work import products
 from fastmlp.kernels.formulas.update_rules import CODES

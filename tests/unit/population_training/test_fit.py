@@ -16,7 +16,7 @@ import fastmlp.population_training.one_by_one
 import fastmlp.population_training.together
 from fastmlp import MLP, SGD, Converged, DivergenceWarning, EarlyStopping, Population
 from fastmlp.devices import Device
-from fastmlp.execution.kernel_variants import choose_nets_variant
+from fastmlp.execution.dispatch import choose_nets_variant
 from fastmlp.kernels.cpu.workspace import VECTOR_BYTES
 from fastmlp.kernels.structs import LANES
 from fastmlp.optimizers import OPTIMIZERS

@@ -6,7 +6,7 @@ import pytest
 import fastmlp.execution.thresholds
 from fastmlp import MLP
 from fastmlp.devices import Device
-from fastmlp.execution.kernel_variants import (
+from fastmlp.execution.dispatch import (
     GpuNetsFit,
     choose_gpu_nets_variant,
     choose_nets_variant,
