@@ -36,7 +36,9 @@ class Quality(Choices):
     best = "best"
 
 
-QUALITY_HELP = "Preset of all options about nets: one net, four that each hold out other rows, or ten in five folds."
+QUALITY_HELP = (
+    "Preset of all options about nets: a small net, four that each hold out other rows, or ten in five folds."
+)
 ENCODING_HELP = "How columns of numbers are encoded; periodic: by an input embedding of all columns."
 DEFAULTS = QUALITIES[DEFAULT_QUALITY]
 SIZES = f"Not given: {','.join(map(str, DEFAULTS.hidden))}."

@@ -8,11 +8,13 @@ and the scores of the columns. bench/log/README.md#tabular-bin-trial has the acc
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from math import inf
 from typing import NamedTuple
 
 import numpy as np
 
+from ..thread_count import n_threads_available
 from .bin_edges import bin_features, leap_edges
 
 SEED = 0  # a table has the same trial in every fit
@@ -23,7 +25,7 @@ LEAST_ROWS = 1000  # of a larger table, for which there is time: a trial on fewe
 CELL_SECONDS, PAIR_SECONDS = 2e-8, 4e-11
 MOST_FEATURES = 768  # bins beyond, of columns in random order, are left out of the trial
 UNITS_PER_FEATURE, MOST_UNITS = 32, 256  # random ReLU units; with more, those of one column are as good as bins
-N_FOLDS = 5
+N_FOLDS = 4
 RIDGES = (1.0, 10.0, 100.0, 1000.0)  # penalties; each model has the one with the lowest held-out error
 LEAST_SHARE = 0.025  # of the error that bins must take away to be worth their features; a net gains less than the trial
 LEAST_STANDARD_ERRORS = 2.0  # by which the gain must be above chance
@@ -109,10 +111,14 @@ def _errors_without_and_with_bins(X: np.ndarray, scores: np.ndarray, targets: np
     without = np.hstack([_random_units(X, rng), np.nan_to_num(scores)])
     folds = np.arange(len(X)) % N_FOLDS
     errors = np.empty((2, len(RIDGES), len(X)))
-    for fold in range(N_FOLDS):
+
+    def try_fold(fold: int) -> None:
         held = folds == fold
         features = np.hstack([without, _bins(scores, targets, ~held, n_bins)])
         errors[:, :, held] = _held_out_errors(features, without.shape[1], targets, held)
+
+    with ThreadPoolExecutor(min(N_FOLDS, n_threads_available())) as pool:
+        list(pool.map(try_fold, range(N_FOLDS)))
     return errors
 
 

@@ -46,8 +46,8 @@ def test_presets_decide_the_number_of_nets(table, quality):
 def test_a_given_parameter_takes_the_place_of_the_presets(table):
     X, score = table
     model = TabularMLPRegressor(quality="best", n_folds=1, n_nets=1, **SMALL).fit(X, score)
-    plain = TabularMLPRegressor(quality="fast", **SMALL).fit(X, score)
-    np.testing.assert_array_equal(model.predict(X), plain.predict(X))
+    for same in ({"n_nets": 1}, {"quality": "fast", "dropout": 0.2, "learning_rate_init": 0.003}):
+        np.testing.assert_array_equal(model.predict(X), TabularMLPRegressor(**same, **SMALL).fit(X, score).predict(X))
     for quality in ("quick", 3):
         with pytest.raises(ValueError, match="Unknown quality"):
             TabularMLPRegressor(quality=quality).fit(X, score)
