@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .errors import install_command, unknown_name
 
 if TYPE_CHECKING:
-    from .auto_device import Thresholds
+    from .device_thresholds import Thresholds
 
 INSTALL = install_command("cuda13", "cuda12 for drivers older than 580")
 NO_DEVICE = 100  # cudaErrorNoDevice: drivers report it, not a count of 0, if there is no GPU or all GPUs are hidden
@@ -257,7 +257,7 @@ def check_name(device: object) -> str:
 
 def thresholds(gpu: DeviceInfo) -> Thresholds:
     """Return the amounts of work from which "auto" chooses this GPU over this machine's CPU."""
-    from .auto_device import thresholds_of  # imports files and paths, which few processes need
+    from .device_thresholds import thresholds_of  # imports files and paths, which few processes need
 
     return thresholds_of(gpu.description, _processor())
 

@@ -8,7 +8,7 @@ from cuda_cases import follow_sgd, reference_of
 
 import fastmlp
 from fastmlp import MLP, SGD, Population
-from fastmlp.auto_device import ESTIMATES, store, thresholds_of
+from fastmlp.device_thresholds import ESTIMATES, store, thresholds_of
 from fastmlp.devices import resolve
 
 SIZES = (3, 5, 2)
@@ -26,7 +26,7 @@ def thresholds(cuda, monkeypatch, tmp_path):
 
     Before its first call, the thresholds are estimates.
     """
-    monkeypatch.setattr("fastmlp.auto_device.base_folder", lambda: tmp_path)
+    monkeypatch.setattr("fastmlp.device_thresholds.base_folder", lambda: tmp_path)
     thresholds_of.cache_clear()
     cpu, gpu = (row.description for row in fastmlp.devices()[:2])
     yield lambda total, at_once, in_one_launch: store(gpu, cpu, total, at_once, in_one_launch)

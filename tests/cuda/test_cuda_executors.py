@@ -9,7 +9,7 @@ from cuda_cases import Place
 from executor_cases import InPlace, Interrupted
 
 from fastmlp import MLP, Population
-from fastmlp.auto_device import ESTIMATES, Thresholds
+from fastmlp.device_thresholds import ESTIMATES, Thresholds
 from fastmlp.devices import Device, device_of_worker
 from fastmlp.executors.gpu_of_worker import Numbers
 from fastmlp.population_training import executor_fit, executor_prediction, nets_per_task

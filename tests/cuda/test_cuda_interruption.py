@@ -67,9 +67,9 @@ def test_interrupted_call_is_undone(cuda, one_step_per_call, monkeypatch, name, 
     """An interrupt after an update but before the call returns restores the state from before the call."""
     place = Place(name, monkeypatch)
     from fastmlp.kernels.cuda import backend
-    from fastmlp.kernels.cuda.build import module
+    from fastmlp.kernels.cuda.build import compiled_module
 
-    before, train, call = [], backend.train, module.Kernel.__call__
+    before, train, call = [], backend.train, compiled_module.Kernel.__call__
 
     def noted(*arguments):
         train_state = arguments[6]
@@ -82,7 +82,7 @@ def test_interrupted_call_is_undone(cuda, one_step_per_call, monkeypatch, name, 
             raise KeyboardInterrupt
 
     monkeypatch.setattr(backend, "train", noted)
-    monkeypatch.setattr(module.Kernel, "__call__", interrupted)
+    monkeypatch.setattr(compiled_module.Kernel, "__call__", interrupted)
     X, y = samples(rng, 18)
     net, state = make(dtype="float64"), OptimizerState()
     history = net.fit(X, y, epochs=9, batch_size=9, optimizer=optimizer, optimizer_state=state, verbose=0)
@@ -101,9 +101,9 @@ def test_interrupted_replay_is_completed(cuda, monkeypatch, name, rng):
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")  # so that every launch is seen
     place = Place(name, monkeypatch)
     from fastmlp.kernels.cuda import backend
-    from fastmlp.kernels.cuda.build import module
+    from fastmlp.kernels.cuda.build import compiled_module
 
-    calls, interruptions, train, call = [], [], backend.train, module.Kernel.__call__
+    calls, interruptions, train, call = [], [], backend.train, compiled_module.Kernel.__call__
 
     def noted(*arguments):
         calls.append(arguments[-2])
@@ -117,7 +117,7 @@ def test_interrupted_replay_is_completed(cuda, monkeypatch, name, rng):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(backend, "train", noted)
-    monkeypatch.setattr(module.Kernel, "__call__", interrupted)
+    monkeypatch.setattr(compiled_module.Kernel, "__call__", interrupted)
     X, y = samples(rng, 18)
     found = []
     for interrupts in (False, True):
@@ -175,9 +175,9 @@ def test_exception_leaves_a_consistent_optimizer_state(cuda, one_step_per_call, 
 @pytest.fixture
 def interrupt_after(cuda, monkeypatch):
     """Return interrupt_after(name, n): KeyboardInterrupt is raised after the n-th launch of that kernel."""
-    from fastmlp.kernels.cuda.build import module
+    from fastmlp.kernels.cuda.build import compiled_module
 
-    call, launched = module.Kernel.__call__, []
+    call, launched = compiled_module.Kernel.__call__, []
 
     def interrupt(name, n):
         def interrupted(kernel, *arguments, **settings):
@@ -186,7 +186,7 @@ def interrupt_after(cuda, monkeypatch):
             if len(launched) == n:
                 raise KeyboardInterrupt
 
-        monkeypatch.setattr(module.Kernel, "__call__", interrupted)
+        monkeypatch.setattr(compiled_module.Kernel, "__call__", interrupted)
 
     return interrupt
 
@@ -278,10 +278,10 @@ def signal_after(cuda, ctrl_c, monkeypatch):
     """
     if sys.platform == "win32":
         pytest.skip("os.kill has no SIGINT there, it ends the process")
-    from fastmlp.kernels.cuda.build import module
+    from fastmlp.kernels.cuda.build import compiled_module
 
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")  # so that every launch is seen
-    call, senders = module.Kernel.__call__, []
+    call, senders = compiled_module.Kernel.__call__, []
 
     def interrupt(n):
         launched, sent, moved = threading.Event(), threading.Event(), []
@@ -301,7 +301,7 @@ def signal_after(cuda, ctrl_c, monkeypatch):
 
         senders.append((threading.Thread(target=send), launched))
         senders[-1][0].start()
-        monkeypatch.setattr(module.Kernel, "__call__", recording_call)
+        monkeypatch.setattr(compiled_module.Kernel, "__call__", recording_call)
 
     yield interrupt
     for thread, launched in senders:

@@ -186,7 +186,7 @@ def test_nvrtc_of_cupy_compiles_every_kind_of_kernel(nvrtc, emulated_cuda):
     from cuda_emulator.nvrtc import AS_CUPY
     from cuda_sources import KINDS, in_workspace, recording
 
-    from fastmlp.kernels.cuda.build.module import OPTIONS
+    from fastmlp.kernels.cuda.build.compiled_module import OPTIONS
 
     kinds = set(KINDS) - {in_workspace}  # nearly the text of in_blocks
     with recording() as texts:
@@ -243,13 +243,13 @@ def created(text, *arguments):
 
 nvrtc.createProgram = created
 {stand_in}
-from fastmlp.kernels.cuda.build import module
+from fastmlp.kernels.cuda.build import compiled_module
 
-text = module.source('typedef float T;\\nextern "C" __global__ void k(T* x) {{ x[0] = {function}(x[0]); }}')
+text = compiled_module.source('typedef float T;\\nextern "C" __global__ void k(T* x) {{ x[0] = {function}(x[0]); }}')
 if cupy.cuda.is_available():
-    module.compiled(text)["k"]
+    compiled_module.compiled(text)["k"]
 else:
-    module.Module(text, ())._compiled.compile()
+    compiled_module.Module(text, ())._compiled.compile()
 ours = [other == text for other in given if other]  # CuPy compiles an empty text in each process, for its key
 print(json.dumps([ours, loaded]))
 """

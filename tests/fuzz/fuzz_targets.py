@@ -28,7 +28,7 @@ import fastmlp
 from fastmlp.data.npz import read_npz
 from fastmlp.kernels.jit.compile_time import compile_seconds
 from fastmlp.streams.row_file import FORMAT, HEADER, X_FILE, Y_FILE, RowFile
-from fastmlp.tables.io import read_table
+from fastmlp.tables.table_files import read_table
 
 CORPUS = Path(__file__).parent / "corpus"  # files that once were read wrongly, in a folder per target
 

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from run import MEASURED
 
 import fastmlp
-from fastmlp.tables.io import read_table
+from fastmlp.tables.table_files import read_table
 
 MOST_SECONDS = 20  # for one file, as in run.py
 NUMBERS = st.tuples(st.integers(0, 2**31), st.integers(0, 6), st.binary(min_size=1, max_size=8))
@@ -137,7 +137,7 @@ def test_mutated_files_are_read_or_refused_with_a_sentence_within_their_memory(n
 LARGE = """
 import resource, sys
 from fastmlp import TabularMLPRegressor
-from fastmlp.tables.io import read_table
+from fastmlp.tables.table_files import read_table
 
 small, large = sys.argv[1:]
 

@@ -7,7 +7,7 @@ from typing import Any
 import cupy
 
 from ...structs import Samples
-from ..build.module import Module
+from ..build.compiled_module import Module
 from ..runtime.device_memory import checked_allocation
 from .passes import PER_BLOCK, Batch, Passes
 

@@ -14,7 +14,7 @@ import cupy
 import numpy as np
 
 from ...structs import NetSpec
-from ..build.module import Module
+from ..build.compiled_module import Module
 from ..build.net_constants import Architecture
 from ..build.operands import Operands
 from ..build.structs import CLOCK, NET_INPUTS, ChunkSum

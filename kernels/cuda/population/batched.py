@@ -27,7 +27,7 @@ from ...structs import (
     SuspendedNets,
     TrainConfig,
 )
-from ..build.module import Module, compiled, source
+from ..build.compiled_module import Module, compiled, source
 from ..build.net_constants import Architecture, bound_of
 from ..build.operands import Operands
 from ..build.structs import JOB, NET_INPUTS, ChunkSum, ProgressCounter

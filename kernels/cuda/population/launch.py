@@ -15,7 +15,7 @@ import numpy as np
 
 from ...formulas.update_rules import RULES
 from ..build import formula_printer
-from ..build.module import MOST_DECLARED, Kernel, compiled, source
+from ..build.compiled_module import MOST_DECLARED, Kernel, compiled, source
 from ..build.net_constants import Architecture
 from ..build.structs import JOB
 

@@ -14,7 +14,7 @@ import numpy as np
 from ...formulas.counter_rng import BLOCK
 from ...jit.call import call
 from ...structs import Samples, TrainConfig
-from ..build.module import Module
+from ..build.compiled_module import Module
 from ..layers.batches import Batches
 from ..layers.passes import PER_BLOCK, Batch, Passes
 from ..runtime.device_memory import ORDER_BYTES, checked_allocation, is_on_device

@@ -13,7 +13,7 @@ import cupy
 import numpy as np
 
 from ...structs import NetSpec
-from ..build.module import Module, source
+from ..build.compiled_module import Module, source
 from ..build.net_constants import by_layer
 from ..build.structs import ChunkSum
 from ..layers.passes import MOST_BLOCKS, PER_BLOCK, Batch

@@ -28,7 +28,7 @@ from ...structs import (
     TrainConfig,
     TrainState,
 )
-from ..build.module import Module, compiled, source
+from ..build.compiled_module import Module, compiled, source
 from ..build.net_constants import Architecture, bound_of
 from ..build.structs import ChunkSum, Squares
 from ..layers.passes import FILES, PER_BLOCK, Batch, Passes, header_of

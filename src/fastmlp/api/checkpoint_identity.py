@@ -24,8 +24,8 @@ from ..persistence.checkpoints import (
     refuse_without_file,
     warn_of_schedule,
 )
+from ..population_training.checkpoints import PopulationSaver
 from ..population_training.fit_state import ALL, PopulationFitState
-from ..population_training.saving import PopulationSaver
 from ..population_training.state_checks import check_population_state
 from ..population_training.task import PopulationTask, epochs_of_attempt
 from ..schedules import Schedule

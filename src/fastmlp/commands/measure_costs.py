@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..auto_device import store_row
+from ..device_thresholds import store_row
 from ..devices import devices
 from ..execution import gpu_costs
 from ..execution.gpu_costs import (

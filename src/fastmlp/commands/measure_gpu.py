@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..auto_device import ESTIMATES, Thresholds, storage_folder, store
 from ..data import xor
+from ..device_thresholds import ESTIMATES, Thresholds, storage_folder, store
 from ..devices import devices
 from ..execution.work import products
 from ..mlp import MLP

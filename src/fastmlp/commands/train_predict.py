@@ -19,8 +19,8 @@ from ..output_files import check_output, replacing
 from ..streams.table_sources import read_tables
 from ..tables.column_selection import check_columns
 from ..tables.encoder_choice import Note
-from ..tables.io import PARQUET_ENDINGS, check_ending, import_pandas
 from ..tables.preprocessing import Preprocessing
+from ..tables.table_files import PARQUET_ENDINGS, check_ending, import_pandas
 from ..tables.target_column import drop_rows_without_target
 from .held_out_rows import training_split
 from .train import train

@@ -19,9 +19,9 @@ from ..tables.bin_edges import class_indicators
 from ..tables.cells import MAX_BAD_FRACTION, read_numbers
 from ..tables.columns_to_features import training_rows
 from ..tables.encoder_choice import NumericEncoding
-from ..tables.io import with_text_names
 from ..tables.moments import Moments
 from ..tables.preprocessing import Preprocessing
+from ..tables.table_files import with_text_names
 from ..tables.table_summary import TableSummary
 from ..tables.target_column import find_target, rows_with_target
 from ..tables.target_encoder import CLASSIFICATION, MAX_CLASSES, Target, class_numbers, labels_of

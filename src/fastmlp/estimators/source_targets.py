@@ -14,9 +14,9 @@ from ..errors import counted, shown
 from ..streams.kinds import is_source
 from ..streams.loading import check_targets_given
 from ..streams.table_sources import as_table_source, columns_apart
-from ..tables.io import import_pandas
 from ..tables.moments import Moments
 from ..tables.row_sample import joined
+from ..tables.table_files import import_pandas
 from ..tables.target_encoder import distinct_labels
 from .table_input import as_cells, as_frame
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import install_command
-from ..tables.io import import_pandas
+from ..tables.table_files import import_pandas
 
 
 def as_frame(X: Any) -> Any:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..auto_device import measured_row
+from ..device_thresholds import measured_row
 from ..devices import Device, backend, devices
 from ..kernels.structs import rounds_to_bfloat16
 from ..network.spec import Network

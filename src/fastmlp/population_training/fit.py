@@ -17,10 +17,10 @@ from ..kernels.system import interrupts
 from ..memory_check import check_memory
 from ..population_result.stopped_by import OUT_OF_TIME
 from ..training.time_limit import OutOfTime
+from .checkpoints import PopulationSaver
 from .fit_state import OUTCOME, PopulationFitState
 from .kept_nets import KeptNets
 from .one_by_one import train_one_by_one
-from .saving import PopulationSaver
 from .shared_weights import train_shared_weights
 from .task import PopulationOutcome, PopulationTask, epochs_of_attempt
 from .together import train_together

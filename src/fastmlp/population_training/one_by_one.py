@@ -26,7 +26,7 @@ from ..training.fit_loop import Fit
 from ..training.fit_options import Options
 from ..training.fits_on_threads import run_on_threads
 from ..training.time_limit import OutOfTime, TimeLimit
-from .saving import PopulationSaver
+from .checkpoints import PopulationSaver
 from .task import PopulationOutcome, PopulationTask
 
 STATUS = {

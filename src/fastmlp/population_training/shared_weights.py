@@ -17,8 +17,8 @@ from ..network.shared_weights import SharedLayout
 from ..training.fit_loop import Fit
 from ..training.fit_options import Options
 from ..training.time_limit import OutOfTime
+from .checkpoints import PopulationSaver
 from .one_by_one import STATUS, record_fit
-from .saving import PopulationSaver
 from .shared_plan import SharedPlan
 from .task import PopulationOutcome, PopulationTask
 

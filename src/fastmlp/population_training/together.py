@@ -31,7 +31,7 @@ from ..kernels.system import interrupts
 from ..memory_check import check_memory
 from ..schedules.checked_factors import factors_at, is_constant
 from ..training.time_limit import CallSizes, OutOfTime
-from .saving import PopulationSaver
+from .checkpoints import PopulationSaver
 from .state import training_state
 from .task import PopulationOutcome, PopulationTask
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import about_arguments, is_number, shown
 from ..tables.cells import read_numbers
-from ..tables.io import csv_names, csv_pieces
+from ..tables.table_files import csv_names, csv_pieces
 from .arrow_rows import ENCODE, checked_columns, targets_apart
 
 if TYPE_CHECKING:

@@ -246,7 +246,7 @@ def _rows_of_slice(X: Any) -> int:
 
 
 def _source_of_path(path: Path, names: tuple[str, ...]) -> Source:
-    from ..tables.io import CSV_ENDINGS, PARQUET_ENDINGS  # here, as few fits read files
+    from ..tables.table_files import CSV_ENDINGS, PARQUET_ENDINGS  # here, as few fits read files
 
     if not path.exists():
         raise FileNotFoundError(f"There is no file {str(path)!r}; check the path.")

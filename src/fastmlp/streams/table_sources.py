@@ -1,6 +1,6 @@
 """Sources of tables: rows whose cells may be text, dates or missing, read as data frames piece by piece.
 
-What can be read is what sources.py reads, and all table files that tables/io.py knows.
+What can be read is what sources.py reads, and all table files that tables/table_files.py knows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import unknown_name
-from ..tables.io import (
+from ..tables.table_files import (
     PARQUET_ENDINGS,
     PIECE_CELLS,
     check_ending,

@@ -28,7 +28,7 @@ from .encoder_choice import (
     mostly_numbers_note,
 )
 from .few_rows import FEW_ROWS, FewRows, few_rows, names_of
-from .io import with_text_names
+from .table_files import with_text_names
 from .text_column import TextColumn
 
 if TYPE_CHECKING:

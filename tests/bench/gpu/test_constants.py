@@ -6,7 +6,7 @@ import pytest
 from gpu.constants import PARTS, measure, to_paste, values_of
 from gpu.device_tests import ROOT
 
-from fastmlp import auto_device
+from fastmlp import device_thresholds
 from fastmlp.commands import measure_costs, measure_gpu
 from fastmlp.commands.measure_gpu import Job
 from fastmlp.execution import gpu_costs
@@ -42,14 +42,14 @@ def test_every_constant_is_measured_by_some_part(invented):
         assert rows[part]["warnings"] == []
     assert invented == [2.0 * gpu_costs.ESTIMATES.node_seconds]
     values = values_of(rows)
-    assert values.keys() >= {*gpu_costs.GpuCosts._fields, *auto_device.Thresholds._fields} - {"source"}
+    assert values.keys() >= {*gpu_costs.GpuCosts._fields, *device_thresholds.Thresholds._fields} - {"source"}
     assert values["total"] == pytest.approx(2e9)
     assert values["at_once"] == pytest.approx(1e4)
 
 
 def pasted(text):
     """The constants of each file, as its pasted line would make them."""
-    names = {"GpuCosts": gpu_costs.GpuCosts, "Thresholds": auto_device.Thresholds, "float": float}
+    names = {"GpuCosts": gpu_costs.GpuCosts, "Thresholds": device_thresholds.Thresholds, "float": float}
     lines = [line.partition(": ESTIMATES = ") for line in text.splitlines() if " = " in line]
     return {path: eval(compile(ast.parse(code, mode="eval"), path, "eval"), names) for path, _, code in lines}
 
@@ -59,14 +59,14 @@ def test_lines_to_paste_have_new_values_and_keep_those_that_are_missing():
     text = to_paste({"node_seconds": 1.23456e-6, "n_blocks": 264.0, "at_once": float("inf")}, GPU)
     costs, thresholds = pasted(text).values()
     assert costs == gpu_costs.ESTIMATES._replace(node_seconds=1.23e-6, n_blocks=264.0)
-    assert thresholds == auto_device.ESTIMATES._replace(at_once=float("inf"))
+    assert thresholds == device_thresholds.ESTIMATES._replace(at_once=float("inf"))
     assert "  node_seconds     2.2e-06 -> 1.23e-06" in text.splitlines()
     assert all((ROOT / path).exists() for path in pasted(text))
 
 
 def test_thresholds_name_their_card_if_all_are_measured():
     thresholds = pasted(to_paste({"total": 1e9, "at_once": 1e6, "in_one_launch": 1e5}, GPU))[
-        "src/fastmlp/auto_device.py"
+        "src/fastmlp/device_thresholds.py"
     ]
     assert thresholds.source.startswith("measured on A Card; ")
 

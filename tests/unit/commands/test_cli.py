@@ -122,12 +122,12 @@ def test_measuring_without_a_gpu_fails(run):
 
 def test_measuring_prints_times_and_stores_thresholds(run, cuda, monkeypatch, tmp_path):
     """A row is printed for each size, then the thresholds of "auto"."""
-    from fastmlp import auto_device
+    from fastmlp import device_thresholds
     from fastmlp.commands import measure_gpu
     from fastmlp.execution.gpu_costs import ESTIMATES
 
-    monkeypatch.setattr(auto_device, "base_folder", lambda: tmp_path)
-    auto_device.thresholds_of.cache_clear()
+    monkeypatch.setattr(device_thresholds, "base_folder", lambda: tmp_path)
+    device_thresholds.thresholds_of.cache_clear()
     assert "device='auto' takes cuda from 5e+10 multiply-adds in all" in run("devices").stdout
     seconds = {"cpu": 2e-6, "cuda": 1e-6}
     job = lambda device, size: measure_gpu.Job(f"size {size}", size, 1, lambda: size * seconds[device])
@@ -138,7 +138,7 @@ def test_measuring_prints_times_and_stores_thresholds(run, cuda, monkeypatch, tm
     monkeypatch.setattr(measure_gpu, "NAMES", "print('cuda')")
     monkeypatch.setattr("fastmlp.commands.measure_costs.measure_costs", lambda gpu: ESTIMATES)
     result = run("devices", "--measure")
-    auto_device.thresholds_of.cache_clear()
+    device_thresholds.thresholds_of.cache_clear()
     assert result.exit_code == 0
     *table, costs, last = result.stdout.splitlines()[-5:]
     assert costs == f"kernel families are chosen by: {ESTIMATES}"

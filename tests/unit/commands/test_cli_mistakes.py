@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from fastmlp.commands.cli import app
 from fastmlp.commands.train_predict import check_table_path, write_table
-from fastmlp.tables.io import read_table
+from fastmlp.tables.table_files import read_table
 
 
 def test_stuck_and_nets_options_exclude_each_other():

@@ -12,8 +12,8 @@ import fastmlp
 from fastmlp.commands.cli import app
 from fastmlp.commands.train_predict import write_table
 from fastmlp.persistence import KEY
-from fastmlp.tables.io import read_table
 from fastmlp.tables.preprocessing import Preprocessing
+from fastmlp.tables.table_files import read_table
 
 pd = pytest.importorskip("pandas")
 

@@ -250,8 +250,8 @@ def test_nets_with_data_of_their_own_may_have_validation_samples_of_their_own(rn
 def test_nets_trained_on_real_data_are_healthy(data_folder):
     """Nets with usual settings on digits, adult and California housing are healthy."""
     from fastmlp.commands.train_predict import TrainSettings, make_net
-    from fastmlp.tables.io import read_table
     from fastmlp.tables.preprocessing import Preprocessing
+    from fastmlp.tables.table_files import read_table
 
     digits = np.load(data_folder / "optdigits" / "optdigits.npz")
     found = []

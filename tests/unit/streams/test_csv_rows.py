@@ -9,14 +9,14 @@ pytest.importorskip("pandas", reason="CSV files are read by pandas")
 
 from fastmlp import MLP  # after the check
 from fastmlp.streams.sources import as_source
-from fastmlp.tables import io
+from fastmlp.tables import table_files
 
 N, ROWS = 1_000, 100  # of a file, and of a piece of it
 
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch):
-    monkeypatch.setattr(io, "PIECE_CELLS", 2 * ROWS)
+    monkeypatch.setattr(table_files, "PIECE_CELLS", 2 * ROWS)
 
 
 def written(path, cells, header="a,b"):

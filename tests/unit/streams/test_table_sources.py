@@ -16,8 +16,7 @@ from fastmlp.streams.table_sources import (  # noqa: E402
     table_in_memory,
     targets_in_memory,
 )
-from fastmlp.tables import io  # noqa: E402
-from fastmlp.tables.io import read_table  # noqa: E402
+from fastmlp.tables.table_files import read_table  # noqa: E402
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def table():
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch):
-    for module in (io, table_sources):
+    for module in (table_files, table_sources):
         monkeypatch.setattr(module, "PIECE_CELLS", 200)
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from fastmlp.tables.columns_to_features import encode_columns, fit_columns
 from fastmlp.tables.encoder_choice import MANY_DISTINCT, NumericEncoding, fit_column
-from fastmlp.tables.io import read_table
 from fastmlp.tables.preprocessing import Preprocessing
+from fastmlp.tables.table_files import read_table
 from fastmlp.tables.target_column import drop_rows_without_target, rows_with_target, with_numbers
 
 pd = pytest.importorskip("pandas")

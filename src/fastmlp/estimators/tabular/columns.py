@@ -22,7 +22,7 @@ from ...tables.column_notes import NotesOfPieces, as_lines
 from ...tables.columns_to_features import encode_columns, feature_names, fit_columns
 from ...tables.encoder_choice import Column, Note, NumericEncoding
 from ...tables.few_rows import names_of
-from ...tables.io import with_text_names
+from ...tables.table_files import with_text_names
 from ..table_input import as_cells, as_frame, frame_of_array
 
 

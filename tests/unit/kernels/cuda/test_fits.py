@@ -81,7 +81,7 @@ def test_restrict_parameters_do_not_overlap(cuda, monkeypatch):
     in-place and separate activations, masks, weights, orders and evaluations.
     """
     from fastmlp import MLP, Population
-    from fastmlp.kernels.cuda.build.module import Kernel
+    from fastmlp.kernels.cuda.build.compiled_module import Kernel
 
     init, call, seen = Kernel.__init__, Kernel.__call__, set()
 

@@ -81,7 +81,7 @@ def test_sources_of_fits_compile_for_every_architecture(emulated_cuda):
     for fit in FITS:
         fit("float32")
     jobs += [(*source, arch) for source in emulated_cuda.sources for arch in ARCHITECTURES]
-    from fastmlp.kernels.cuda.build.module import MOST_DECLARED
+    from fastmlp.kernels.cuda.build.compiled_module import MOST_DECLARED
 
     with ThreadPoolExecutor(2) as pool:
         reports = list(pool.map(lambda job: nvrtc.check(job[0], job[1], arch=job[2]), jobs))

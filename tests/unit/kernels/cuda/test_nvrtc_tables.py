@@ -57,7 +57,7 @@ def test_largest_nets_of_threads_compile_within_register_limits(sizes, n_state, 
     most = THREAD_UP_TO_NUMBERS[np.dtype(dtype).itemsize]
     assert 0.7 * most <= architecture.n_params * (2 + n_state) <= most
     compile_training(architecture, Shape.of_threads(), rule, **dict.fromkeys(SWITCHES, True))
-    from fastmlp.kernels.cuda.build.module import OPTIONS
+    from fastmlp.kernels.cuda.build.compiled_module import OPTIONS
 
     for arch in nvrtc.ARCHITECTURES:
         used = nvrtc.check(texts[0], OPTIONS, arch=arch)["train_nets"]
@@ -84,7 +84,7 @@ def test_every_table_row_compiles_for_every_architecture(kind, texts):
 
 def assert_compile(kind, texts, architectures):
     """Assert that sources compile, with bounded register spills and static shared memory."""
-    from fastmlp.kernels.cuda.build.module import MOST_DECLARED, OPTIONS
+    from fastmlp.kernels.cuda.build.compiled_module import MOST_DECLARED, OPTIONS
 
     jobs = [(text, arch) for text in texts for arch in architectures]
     with ThreadPoolExecutor(2) as pool:

@@ -42,7 +42,7 @@ def test_architecture_keeps_pre_activations_if_needed(settings, keeps):
 @pytest.mark.parametrize("sizes", [(1, 1), (3, 7, 5, 2)])
 def test_compiled_header_constants_equal_the_layout(cuda, sizes):
     """Every function of layers and parameters, called in a kernel."""
-    from fastmlp.kernels.cuda.build.module import compiled, source
+    from fastmlp.kernels.cuda.build.compiled_module import compiled, source
 
     net, architecture = net_and_architecture(sizes, hidden_activation="silu", dtype="float64")
     n, layers = architecture.n_params, architecture.n_layers

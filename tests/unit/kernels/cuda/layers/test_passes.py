@@ -36,7 +36,7 @@ def passes(nets, grads, cuda):
 
 @pytest.fixture
 def module(nets, passes):
-    from fastmlp.kernels.cuda.build.module import compiled, source
+    from fastmlp.kernels.cuda.build.compiled_module import compiled, source
     from fastmlp.kernels.cuda.build.net_constants import Architecture
     from fastmlp.kernels.cuda.layers.passes import FILES, header_of
 

@@ -400,9 +400,9 @@ def test_inputs_beyond_device_memory_are_streamed_net_by_net(emulated_cuda, batc
 @pytest.mark.parametrize("launch", [37, 44])
 def test_interruption_keeps_whole_epochs(launch, without_graphs, monkeypatch, rng):
     """Ctrl-C between two launches within an epoch: results are those of whole epochs."""
-    from fastmlp.kernels.cuda.build import module
+    from fastmlp.kernels.cuda.build import compiled_module
 
-    call, count = module.Kernel.__call__, itertools.count()
+    call, count = compiled_module.Kernel.__call__, itertools.count()
 
     def interrupted(self, *arguments, **keywords):
         if next(count) == launch:
@@ -414,9 +414,9 @@ def test_interruption_keeps_whole_epochs(launch, without_graphs, monkeypatch, rn
     X, y = samples(rng, 24)
     pop = make(3, SIZES)
     start = pop.params.copy()
-    monkeypatch.setattr(module.Kernel, "__call__", interrupted)
+    monkeypatch.setattr(compiled_module.Kernel, "__call__", interrupted)
     result = pop.fit(X, y, epochs=9, batch_size=12, optimizer=SGD(0.1), shuffle=False, verbose=0)
-    monkeypatch.setattr(module.Kernel, "__call__", call)
+    monkeypatch.setattr(compiled_module.Kernel, "__call__", call)
     assert result.interrupted
     assert set(result.stopped_by) == {"interrupt"}
     assert set(result.epochs) == {2}  # an epoch is two steps of seven kernels and its end

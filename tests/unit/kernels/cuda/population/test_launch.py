@@ -96,7 +96,7 @@ def test_threads_of_a_block_follow_the_largest_product(per_net, sizes, rows, thr
 @pytest.mark.parametrize("sizes", [(3, 2), (3, 7, 5, 2)])
 def test_block_memory_layout_equals_the_kernels(per_net, cuda, settings, sizes):
     """The kernel's first offset after all arrays equals the host's number of elements."""
-    from fastmlp.kernels.cuda.build.module import compiled
+    from fastmlp.kernels.cuda.build.compiled_module import compiled
     from fastmlp.kernels.cuda.build.structs import JOB
 
     architecture = architecture_of(sizes, "float64", **settings)

@@ -24,7 +24,7 @@ def module(cuda, monkeypatch):
 @pytest.fixture
 def keep(cuda):
     """A kernel that copies a block that it uses."""
-    from fastmlp.kernels.cuda.build.module import compiled
+    from fastmlp.kernels.cuda.build.compiled_module import compiled
 
     return compiled(KEEP)["keep"]
 

@@ -14,7 +14,7 @@ extern "C" __global__ void look(Clock* clock, T* setting, long long* numbers) {
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_kernels_read_the_host_values_at_a_fixed_address(cuda, dtype):
-    from fastmlp.kernels.cuda.build.module import compiled
+    from fastmlp.kernels.cuda.build.compiled_module import compiled
     from fastmlp.kernels.cuda.build.structs import CLOCK
     from fastmlp.kernels.cuda.runtime.device_struct import DeviceStruct
 

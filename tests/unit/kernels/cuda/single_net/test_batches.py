@@ -51,7 +51,7 @@ class BatchSequence:
     """Successive batches, with a step counter that advances as in training."""
 
     def __init__(self, module, data, size, shuffle):
-        from fastmlp.kernels.cuda.build.module import compiled
+        from fastmlp.kernels.cuda.build.compiled_module import compiled
 
         self.module, self.data, self.config = module, data, config(size, shuffle)
         self.n_batches, self.tick = -(-data.n_samples // size), compiled(TICK)["tick"]
@@ -199,7 +199,7 @@ extern "C" __global__ void keep(const float* x, long long n, float* kept) {
 @pytest.mark.parametrize("n_batches", [1, 2, 3, 4, 5])
 def test_batch_buffers_are_not_overwritten_before_use(be_late, module, cuda, streaming, late, shuffle, n_batches):
     """Kernels that read a batch long after the host has moved on find it unchanged."""
-    from fastmlp.kernels.cuda.build.module import compiled
+    from fastmlp.kernels.cuda.build.compiled_module import compiled
 
     n, keep, widths = 4 * n_batches - 1, compiled(KEEP)["keep"], (3, 2, 1)
     copies = [cuda.zeros((4 * n_batches, 4 * width), np.float32) for width in widths]
@@ -385,7 +385,7 @@ def test_too_little_memory_for_a_batch_raises(emulated_cuda, streaming, monkeypa
 
 def test_reused_memory_is_not_overwritten_before_its_kernels_finish(emulated_cuda, cuda):
     """Kernels may still use memory that the pool has reassigned; a copy must wait for them."""
-    from fastmlp.kernels.cuda.build.module import compiled
+    from fastmlp.kernels.cuda.build.compiled_module import compiled
     from fastmlp.kernels.cuda.runtime.host_streaming import DoubleBuffer
 
     counter = cuda.zeros(1, np.int64)

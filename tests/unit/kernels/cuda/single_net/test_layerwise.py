@@ -254,12 +254,14 @@ def test_replayed_steps_of_every_precision_change_no_bit(monkeypatch, works, dty
 
 def test_modules_of_recorded_steps_stay_loaded(works, monkeypatch):
     """A recorded module must stay loaded even if the module cache has dropped it."""
-    from fastmlp.kernels.cuda.build import module
+    from fastmlp.kernels.cuda.build import compiled_module
     from fastmlp.kernels.cuda.single_net import layerwise
 
-    made, compiled = [], module.compiled
+    made, compiled = [], compiled_module.compiled
     monkeypatch.setattr(
-        layerwise, "compiled", lambda text: (made.append(text), module._compiled.cache_clear(), compiled(text))[2]
+        layerwise,
+        "compiled",
+        lambda text: (made.append(text), compiled_module._compiled.cache_clear(), compiled(text))[2],
     )
     monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
     fitted()

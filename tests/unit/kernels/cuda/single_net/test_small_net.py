@@ -376,7 +376,7 @@ def test_softmax_of_large_logits_matches_the_reference(place):
 
 def test_static_shared_memory_counts_towards_the_limit(emulated_cuda, monkeypatch):
     """A net just below the default limit of shared memory: with static shared memory it exceeds the limit."""
-    from fastmlp.kernels.cuda.build.module import DEFAULT_SHARED, MOST_DECLARED, Kernel
+    from fastmlp.kernels.cuda.build.compiled_module import DEFAULT_SHARED, MOST_DECLARED, Kernel
 
     asked, launch = [], Kernel.__call__
     monkeypatch.setattr(

@@ -5,14 +5,14 @@ from math import inf
 
 import pytest
 
-from fastmlp import auto_device
-from fastmlp.auto_device import ESTIMATES, FILE, store, thresholds_of
+from fastmlp import device_thresholds
+from fastmlp.device_thresholds import ESTIMATES, FILE, store, thresholds_of
 
 
 @pytest.fixture(autouse=True)
 def folder(monkeypatch, tmp_path):
     folder = tmp_path / "not yet there"
-    monkeypatch.setattr(auto_device, "base_folder", lambda: folder)
+    monkeypatch.setattr(device_thresholds, "base_folder", lambda: folder)
     thresholds_of.cache_clear()
     yield folder
     thresholds_of.cache_clear()
@@ -89,7 +89,7 @@ def test_store_replaces_a_link_and_not_the_file_that_it_names(folder, tmp_path):
 
 
 def test_gpu_needs_both_total_and_simultaneous_work():
-    t = auto_device.Thresholds(100.0, 10.0, 1.0, "")
+    t = device_thresholds.Thresholds(100.0, 10.0, 1.0, "")
     assert t.are_reached(100.0, 10.0)
     assert not t.are_reached(99.0, 99.0)
     assert not t.are_reached(1e9, 9.0)
@@ -97,7 +97,7 @@ def test_gpu_needs_both_total_and_simultaneous_work():
 
 
 def test_nets_in_one_launch_have_a_separate_threshold():
-    t = auto_device.Thresholds(100.0, 10.0, 1.0, "")
+    t = device_thresholds.Thresholds(100.0, 10.0, 1.0, "")
     assert t.are_reached(100.0, 1.0, in_one_launch=True)
     assert not t.are_reached(99.0, 1.0, in_one_launch=True)
     assert not t.are_reached(100.0, 0.9, in_one_launch=True)

@@ -8,8 +8,8 @@ import warnings
 
 import pytest
 
-from fastmlp.tables import io
-from fastmlp.tables.io import read_table, with_text_names
+from fastmlp.tables import table_files
+from fastmlp.tables.table_files import read_table, with_text_names
 
 pd = pytest.importorskip("pandas")
 
@@ -76,10 +76,10 @@ def test_column_names_equal_as_text_raise():
 
 def test_pieces_of_csv_files_leave_the_filters_of_warnings_as_they_are(tmp_path, monkeypatch):
     """Also between two pieces, where the caller may read another file, or give up."""
-    monkeypatch.setattr(io, "PIECE_CELLS", 2)
+    monkeypatch.setattr(table_files, "PIECE_CELLS", 2)
     (tmp_path / "table.csv").write_text("a,b\n1,2\n3,4\n5,6\n")
     filters = list(warnings.filters)
-    pieces = io.csv_pieces(tmp_path / "table.csv", ())
+    pieces = table_files.csv_pieces(tmp_path / "table.csv", ())
     assert [next(pieces).shape, next(pieces).shape] == [(1, 2), (1, 2)]
     assert warnings.filters == filters
     assert len(list(pieces)) == 1
@@ -97,7 +97,7 @@ def test_separators_within_quotes_are_ignored(tmp_path):
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=repr)
 def test_any_end_of_a_line_counts_for_the_length_of_lines(end, tmp_path, monkeypatch):
     """Spreadsheets once ended lines with a carriage return alone."""
-    monkeypatch.setattr(io, "MOST_LINE", 1000)
+    monkeypatch.setattr(table_files, "MOST_LINE", 1000)
     path = tmp_path / "table.csv.gz"
     path.write_bytes(gzip.compress((f"a,b{end}" + f"1,2{end}" * 500).encode()))
     assert read_table(path).shape == (500, 2)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..kernels.structs import RUNNING
+from .checkpoints import PopulationSaver
 from .fit import negates_best_value
 from .fit_state import ALL, OUTCOME, PopulationFitState
-from .saving import PopulationSaver
 from .task import PopulationOutcome, PopulationTask
 
 

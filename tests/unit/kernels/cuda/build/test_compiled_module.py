@@ -31,32 +31,32 @@ extern "C" __global__ void is_null(const T* x, T* out) {
 
 
 @pytest.fixture
-def module(cuda):
-    from fastmlp.kernels.cuda.build import module
+def compiled_module(cuda):
+    from fastmlp.kernels.cuda.build import compiled_module
 
-    return module
+    return compiled_module
 
 
-def kernel(module, dtype="float32", name="scale"):
-    return module.compiled(
-        module.text_of("include/common.cuh") + TEXT % {"float32": "float", "float64": "double"}[dtype]
+def kernel(compiled_module, dtype="float32", name="scale"):
+    return compiled_module.compiled(
+        compiled_module.text_of("include/common.cuh") + TEXT % {"float32": "float", "float64": "double"}[dtype]
     )[name]
 
 
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
-def test_arguments_are_cast_to_the_kernels_types(module, cuda, dtype):
+def test_arguments_are_cast_to_the_kernels_types(compiled_module, cuda, dtype):
     """Numbers of any type are cast, and arrays are passed as pointers."""
     x, out = cuda.asarray(np.arange(4.0), dtype), cuda.zeros(3, dtype)
     where = cuda.asarray(np.array([3, 1, 0]))
-    kernel(module, dtype)((1,), 64, x, np.int32(3), np.float32(0.5), True, where, out)
+    kernel(compiled_module, dtype)((1,), 64, x, np.int32(3), np.float32(0.5), True, where, out)
     assert out.get().tolist() == [2.5, 1.5, 1.0]
 
 
-def test_none_becomes_a_null_pointer(module, cuda):
+def test_none_becomes_a_null_pointer(compiled_module, cuda):
     found = []
     for x in (None, cuda.zeros(1, "float32")):
         out = cuda.full(1, 7.0, "float32")
-        kernel(module, name="is_null")((1,), 32, x, out)
+        kernel(compiled_module, name="is_null")((1,), 32, x, out)
         found += out.get().tolist()
     assert found == [1.0, 0.0]
 
@@ -72,58 +72,58 @@ def test_none_becomes_a_null_pointer(module, cuda):
         (5, lambda cuda: [0.0], "scale: out must be a C-contiguous device array.*list"),
     ],
 )
-def test_wrong_arrays_raise(module, cuda, place, change, message):
+def test_wrong_arrays_raise(compiled_module, cuda, place, change, message):
     arguments = [cuda.zeros(4, "float32"), 3, 0.5, 1, cuda.zeros(3, "int64"), cuda.zeros(3, "float32")]
     arguments[place] = change(cuda)
     with pytest.raises(TypeError, match=message):
-        kernel(module)((1,), 64, *arguments)
+        kernel(compiled_module)((1,), 64, *arguments)
 
 
-def test_wrong_numbers_of_arguments_or_types_raise(module, cuda):
+def test_wrong_numbers_of_arguments_or_types_raise(compiled_module, cuda):
     with pytest.raises(TypeError, match="scale takes 6 arguments, but 2 came"):
-        kernel(module)((1,), 64, None, 3)
+        kernel(compiled_module)((1,), 64, None, 3)
     with pytest.raises((TypeError, ValueError)):
-        kernel(module)((1,), 64, None, "three", 0.5, 1, None, None)
+        kernel(compiled_module)((1,), 64, None, "three", 0.5, 1, None, None)
 
 
-def test_shared_memory_above_the_default_is_available(module, cuda):
+def test_shared_memory_above_the_default_is_available(compiled_module, cuda):
     out = cuda.zeros(1, "float32")
-    kernel(module, name="fill_shared")((1,), 32, out, shared=80_000)
+    kernel(compiled_module, name="fill_shared")((1,), 32, out, shared=80_000)
     assert out.get().tolist() == [19999.0]
 
 
-def test_modules_are_cached_per_text_and_device(module, emulated_cuda, cuda):
+def test_modules_are_cached_per_text_and_device(compiled_module, emulated_cuda, cuda):
     emulated_cuda.settings.n_devices = 2
-    first = module.compiled("int x;")
-    assert module.compiled("int x;") is first
-    assert module.compiled("int y;") is not first
+    first = compiled_module.compiled("int x;")
+    assert compiled_module.compiled("int x;") is first
+    assert compiled_module.compiled("int y;") is not first
     with cuda.cuda.Device(1):
-        assert module.compiled("int x;") is not first
+        assert compiled_module.compiled("int x;") is not first
 
 
-def test_modules_that_are_kept_are_bounded(module, emulated_cuda, cuda, monkeypatch):
+def test_modules_that_are_kept_are_bounded(compiled_module, emulated_cuda, cuda, monkeypatch):
     """CuPy keeps what it has loaded until it is told to forget, which a sweep of architectures does at times."""
     from cuda_emulator.raw import memo
 
     most = 5
-    monkeypatch.setattr(module, "MOST_MODULES", most)
+    monkeypatch.setattr(compiled_module, "MOST_MODULES", most)
     x, held = cuda.zeros(1, np.int64), []
     for i in range(4 * most):
         text = f'extern "C" __global__ void set(long long* x) {{ *x = {i}; }}'
-        held.append(module.compiled(text)["set"])
+        held.append(compiled_module.compiled(text)["set"])
         held[-1]((1,), 1, x)
         held[0]((1,), 1, x)
         assert int(x[0]) == 0, "kernels in use stay"
         assert len(memo) <= most
 
 
-def test_missing_kernel_raises(module, cuda):
+def test_missing_kernel_raises(compiled_module, cuda):
     with pytest.raises(cuda.cuda.driver.CUDADriverError, match="named symbol not found"):
-        kernel(module, name="there")
+        kernel(compiled_module, name="there")
 
 
-def test_source_concatenates_its_parts_in_order(module):
-    text = module.source("// the header", "include/layout.cuh")
+def test_source_concatenates_its_parts_in_order(compiled_module):
+    text = compiled_module.source("// the header", "include/layout.cuh")
     order = [text.index(part) for part in ("FM_SHARED", "namespace elementary", "// the header", "part_of")]
     assert order == sorted(order)
 
@@ -138,16 +138,16 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_kernel_parameter_is_checked(module, cuda, name):
+def test_every_kernel_parameter_is_checked(compiled_module, cuda, name):
     """The parameters that are checked are those that the compiler sees."""
-    text = module.text_of(name)
+    text = compiled_module.text_of(name)
     found = re.findall(r'extern "C" __global__ void (?:__launch_bounds__\([^)]*\) )?(\w+)\(', text)
     assert set(found) == FILES[name], "update the table, and the tests of what is new"
     for kernel_name in found:
         (parameters,) = re.findall(
             rf"__global__ void (?:__launch_bounds__\([^)]*\) )?{kernel_name}\((.*?)\) \{{", text, re.S
         )
-        checks = module.Kernel(None, text, kernel_name)._checks
+        checks = compiled_module.Kernel(None, text, kernel_name)._checks
         assert len(checks) == len(parameters.split(","))
         for parameter, check in zip(parameters.split(","), checks, strict=True):
             if "*" not in parameter:
@@ -193,16 +193,18 @@ def test_every_process_compiles_the_same_sources(fresh_python, monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="folders have no owners and modes")
-def test_a_cache_of_cupy_that_others_may_write_to_is_told(module, tmp_path, monkeypatch):
+def test_a_cache_of_cupy_that_others_may_write_to_is_told(compiled_module, tmp_path, monkeypatch):
     folder = tmp_path / "kernel_cache"
     monkeypatch.setenv("CUPY_CACHE_DIR", str(folder))
-    compile_text = lambda: module.compiled(module.text_of("include/common.cuh") + f"// {os.urandom(8).hex()}\n")
+    compile_text = lambda: compiled_module.compiled(
+        compiled_module.text_of("include/common.cuh") + f"// {os.urandom(8).hex()}\n"
+    )
     for make, words in ((lambda: None, ""), (folder.mkdir, ""), (lambda: folder.chmod(0o777), "others may write to")):
         make()
-        module.check_cache_folder.cache_clear()
+        compiled_module.check_cache_folder.cache_clear()
         with warnings.catch_warnings(record=True) as found:
             warnings.simplefilter("always")
             compile_text()
-            module.check_cache_folder()  # as for the next kernel
+            compiled_module.check_cache_folder()  # as for the next kernel
         assert [words in str(warning.message) for warning in found] == [True] * bool(words)
-    module.check_cache_folder.cache_clear()
+    compiled_module.check_cache_folder.cache_clear()
