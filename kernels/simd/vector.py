@@ -30,7 +30,7 @@ I32 = ir.IntType(32)
 
 
 class Vector(types.Type):
-    """Numba type of a SIMD vector: `lanes` numbers of `dtype` in one register."""
+    """Numba type of a SIMD vector: `lanes` numbers of `dtype`, in as many registers as the processor needs for them."""
 
     def __init__(self, dtype, lanes):
         self.dtype, self.lanes = dtype, lanes
@@ -38,7 +38,7 @@ class Vector(types.Type):
 
 
 class Mask(types.Type):
-    """Numba type of a mask: one truth value per lane of vectors of `dtype`, which `where(mask, 1.0, 0.0)` uses."""
+    """Numba type of a mask: a truth value per lane. `where(mask, 1.0, 0.0)` makes a vector of `dtype` from it."""
 
     def __init__(self, dtype, lanes):
         self.dtype, self.lanes = dtype, lanes
@@ -198,7 +198,7 @@ _sqrt, _absolute = _unary("sqrt"), _unary("fabs")
 
 @intrinsic
 def with_sign(typing_context, v, z):
-    """Return v >= 0 with the signs of z."""
+    """Return the numbers of v, none of which is negative, with the signs of those of z."""
 
     def build(context, builder, sig, args):
         t = llvm_type(v)
@@ -286,7 +286,10 @@ def keep_first(typing_context, v, n, other):
 
 @intrinsic
 def negated_lane_numbers(typing_context, v):
-    """Return 0, -1, -2, ... in the lanes of a vector like v: the largest of some lanes is that of the first one."""
+    """Return 0, -1, -2, ... in the lanes of a vector like v.
+
+    The largest of them over the lanes that a mask selects tells the first of these lanes.
+    """
 
     def build(context, builder, sig, args):
         return ir.Constant(llvm_type(v), [-float(lane) for lane in range(v.lanes)])
@@ -294,7 +297,7 @@ def negated_lane_numbers(typing_context, v):
     return v(v), build
 
 
-# ---- bits of floating-point numbers, for elementary.py
+# ---- bits of floating-point numbers, for elementary.py, and instructions for a part of the lanes
 
 
 @intrinsic

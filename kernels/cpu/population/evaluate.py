@@ -29,12 +29,11 @@ def validation_pass(task):
     store(n_correct, 0, fill(block.a, 0.0, block.lanes))
     for first in range(0, data.n_samples, block.tile_rows):
         m = min(block.tile_rows, data.n_samples - first)
-        block.filled[FILLED_N] = -1
         tile = Tile(first, first, m, m)
         fill_tile(task.net, data, task.nets, block, False, False, tile, 1.0)
         forward(refs.net, refs.nets, refs.block, tile, 0, 1, False)
         add_losses(refs.net, refs.block, data.metric, m, 0.0, loss, n_correct)
-    block.filled[FILLED_N] = -1
+    block.filled[FILLED_N] = -1  # training is to load its own samples again
     inverse_n_samples = scalar_like(block.a, 1.0 / data.n_samples)
     return load(loss, 0, block.lanes) * inverse_n_samples, load(n_correct, 0, block.lanes) * inverse_n_samples
 
@@ -56,7 +55,7 @@ def load_members(nets, block, first, n):
 
 @inline_helper
 def write_outputs(net, data, block, tile, first, n, output):
-    """Write the outputs of the first n lanes for a tile, as rows of `output` from net number `first` on."""
+    """Write the outputs of the first n lanes for a tile, as rows of `output` from row `first` on."""
     width, lanes = net.sizes[net.n_layers], block.lanes
     start = block.units[net.n_layers] * tile.m * lanes
     for lane in range(n):
@@ -67,7 +66,7 @@ def write_outputs(net, data, block, tile, first, n, output):
 
 
 class References(NamedTuple):
-    """Structs that linked functions take."""
+    """References to structs, as linked functions take them."""
 
     net: Any  # NetSpec
     nets: Any  # PopulationState
@@ -76,7 +75,7 @@ class References(NamedTuple):
 
 @inline_helper
 def evaluate_block(net, data, nets, block, refs, first, n, writes, output):
-    """Evaluate the n nets in the block's first lanes, whose numbers in nets.members begin with `first`.
+    """Evaluate the n nets in the block's first lanes, which are nets.members[first : first + n].
 
     refs : References to net, nets and block
     writes : whether to write outputs
@@ -85,8 +84,6 @@ def evaluate_block(net, data, nets, block, refs, first, n, writes, output):
     store(block.n_correct, 0, fill(block.a, 0.0, block.lanes))
     for row in range(0, data.n_samples, block.tile_rows):
         m = min(block.tile_rows, data.n_samples - row)
-        if nets.own_data:
-            block.filled[FILLED_N] = -1
         tile = Tile(row, row, m, m)
         fill_tile(net, data, nets, block, nets.own_data, False, tile, 1.0)
         forward(refs.net, refs.nets, refs.block, tile, 0, 1, False)

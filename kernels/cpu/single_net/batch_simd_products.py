@@ -1,8 +1,8 @@
 """Matrix products of a layer with samples in columns, in the layout of batch_simd.py.
 
-Blocks of rows share what is loaded, so that there is less than one load per multiply-add, and no multiply-add waits for
-the one before it. The activation or derivative that follows a product is applied to a few rows at a time, while they
-are in the first-level cache: after(y, start, size, extra).
+Blocks of four rows share what is loaded, so that there is less than one load per multiply-add, and no multiply-add
+waits for the one before it; rows that are left over are computed one by one, with more loads. The activation or
+derivative that follows a product is applied to a few rows at a time, while they are in the first-level cache.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ def dense(weights, out_step, in_step, biased, n_in, n_out, x, y, after, extra, l
     """Write y[o, s] = b[o] + sum over i of w[o, i] * x[i, s] for all columns s, in the order of i, and call `after`.
 
     weights : LayerWeights
-    out_step, in_step : elements from a weight to that of the next output, and of the next input. A literal 1 becomes a
-        constant of the machine code, which is then other code for a layer and for its transposed weights
+    out_step, in_step : elements from a weight to that of the next output, and of the next input. A literal 1 is
+        compiled as a constant: a layer and its transposed weights have machine code of their own
     biased : whether b[o] is added; literal True or False
     x, y : Matrix, a unit per row; the stride is the number of columns
-    after : after(y, start, size, extra), called for y[start : start + size], a few rows at a time
+    after : after(y.data, start, size, extra), called for elements start to start + size of the array, a few rows at a
+        time; size may be 0
     """
     p, w0, b0, columns, out = weights.p, weights.start, weights.bias_start, y.stride, y.data
     fours, pairs, quads = n_out - n_out % 4, columns - columns % (2 * lanes), columns - columns % (4 * lanes)
@@ -93,7 +94,11 @@ def dense(weights, out_step, in_step, biased, n_in, n_out, x, y, after, extra, l
 
 @helper
 def weight_gradients(a, below, delta, above, fan_in, fan_out, columns, g, w0, b0, lanes):
-    """Write the gradient to g: the sum over samples s of a[i, s] * delta[j, s], for biases that of delta[j, s]."""
+    """Write the gradient to g: the sum over samples s of a[i, s] * delta[j, s], for biases that of delta[j, s].
+
+    below, above : index in a of the first unit below the layer, and in delta of its first unit
+    w0, b0 : index in g of the layer's weights and biases
+    """
     fours, twos, zero = fan_out - fan_out % 4, fan_in - fan_in % 2, fill(delta, 0.0, lanes)
     for j in range(0, fours, 4):
         d = above + j * columns

@@ -1,4 +1,7 @@
-"""Gradient clipping: the norm of a net's gradient, from sums of squares of the chunks that threads take."""
+"""Gradient clipping of the layerwise families: the norm of a net's gradient, from sums of squares of blocks of rows.
+
+The batch_simd families have gradients of all layers in cache, and compute the norm in batch_simd.py.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from .optimizer_step import CLIP_NORM, add_squares_of_gradient, clip_factor, squ
 
 @helper
 def add_squares(net, state, ws, chunk):
-    """Write the sums of squared gradients of one chunk of the weights to ws.squares.
+    """Write the sums of squares of the gradients of one chunk of weights or biases, L2 terms included, to ws.squares.
 
     Each sum covers WEIGHT_CHUNK_ROWS rows of W or elements of b, whatever the number of threads, so the norm has the
     same bits for any number of threads.

@@ -2,8 +2,9 @@
 
 A thread keeps its shards' gradients in its own buffers, and publishes a copy that it writes past the caches
 (non-temporal stores). A core that writes to a cache line which another core has read must first take the line back:
-9 ns a line where the two cores share a cache, 26 ns where they do not. Written past the caches a line takes 2.4 ns, and
-reading it takes 8 ns instead of 6.5 (bench/log/README.md#non-temporal-gradients).
+9 ns a line where the two cores share a cache, 26 ns where they do not. Between two cores that share no cache, a line
+that is written past the caches takes 2.4 ns, and the reader needs 8 ns instead of 6.5
+(bench/log/README.md#non-temporal-gradients).
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ def shard_gradient(ws, shard, n):
 @helper
 def _published(ws, shard, index, n):
     """Return the published copy (n,) of the gradient of shard `shard`.
+
+    index : number of the micro-batch in the call
 
     Double-buffered: threads are at most one micro-batch apart, so even and odd micro-batches use different slots.
     """

@@ -1,7 +1,7 @@
 """CPU affinity: pins a thread away from the processor of the thread that wakes it, until it runs.
 
-A scheduler may queue a thread behind the thread that has woken it, although another processor is idle: Linux takes a
-virtual processor that its host has put to sleep for a busy one. A team's second thread then began 2.3 ms late, on the
+A scheduler may queue a thread behind the thread that has woken it, although another processor is idle: Linux believes
+that a virtual processor is busy which its host has put to sleep. A team's second thread then began 2.3 ms late, on the
 first thread's processor (median of fits after 30 ms of rest); with pinning it was 0.4 ms. Nothing is done on systems
 other than Linux.
 """
@@ -32,8 +32,8 @@ def pin_away(threads: Sequence[int]) -> set[int] | None:
 
     threads : identifiers of the threads, as module _thread returns them
 
-    Returns the processors that the process may run on, for unpin; None where nothing was done: the system cannot pin
-    threads, there are fewer other processors than threads, or more processors than fit into a mask.
+    Returns the processors that the calling thread may run on, for unpin; None where nothing was done: the system cannot
+    pin threads, there are fewer other processors than threads, or more processors than fit into a mask.
     """
     if _set_mask is None or _processor is None:
         return None
@@ -41,7 +41,7 @@ def pin_away(threads: Sequence[int]) -> set[int] | None:
     others = allowed - {_processor()}
     if len(others) < len(threads) or max(others, default=MASK_BITS) >= MASK_BITS:
         return None
-    # As many processors as threads: one each, or two threads might share one.
+    # With no processor to spare, each thread has one of its own: the scheduler might queue two behind each other.
     masks = [_mask({one}) for one in others] if len(others) == len(threads) else [_mask(others)] * len(threads)
     for thread, mask in zip(threads, masks, strict=True):
         _set_mask(thread, len(mask), mask)
@@ -49,7 +49,7 @@ def pin_away(threads: Sequence[int]) -> set[int] | None:
 
 
 def unpin(allowed: set[int] | None) -> None:
-    """Let this thread run wherever the process may, now that it runs on another processor than its waker.
+    """Let this thread run wherever its waker may, now that it has begun on another processor.
 
     allowed : the result of pin_away
     """

@@ -3,10 +3,12 @@
 A kernel is called as kernel(thread, n_threads, barrier, ...), where thread is the index of the thread. Thread 0 is the
 caller's; the others are worker threads that live as long as the team. Threads may wait for each other inside compiled
 code (barrier.py), so each team has its own: a shared pool could supply too few threads, and the kernel would never end.
-Safe to use after fork and from several user threads.
+A team is for one caller at a time, in the process that made it: execution/buffer_cache.py gives each of the user's
+threads a team of its own, and forgets all teams after a fork.
 
 A KeyboardInterrupt may come between any two lines of this module. Whatever the workers have been given by then, a call
-ends only when no worker runs: the caller reads the arrays that workers write, and uses the same barrier again.
+ends only when no worker runs: the caller reads the arrays that workers write, and uses the same barrier again. Only a
+second interruption, while it waits for them, ends it earlier; the next call then waits for them first.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ LASTING = (
     TrainState,
     LayerwiseWorkspace,
     BatchWorkspace,
-)  # named tuples that most calls, and all threads of a call, share
+)  # named tuples that most calls share; of data-parallel training, each thread has a TrainState of its own
 FAR_CYCLES = 200  # cycles of a barrier of two threads from which they count as sharing no cache
 AWAKE = 0.001  # seconds for which an idle processor is still quick to respond
 
@@ -101,7 +103,7 @@ class ThreadTeam:
         self.run_each(kernel, kind, [arguments] * (n_threads or self.n_threads))
 
     def prepare_repeat(self, kernel, kind, arguments: tuple, new: tuple[np.ndarray, ...]) -> PreparedCall:
-        """Return a call of the kernel on one thread, to be repeated with other arrays in the places of `new`."""
+        """Return a call of the kernel on one thread, to be repeated with other arrays in place of those in `new`."""
         return PreparedCall(kernel, kind, (0, 1, self._barrier, *arguments), new)
 
     def run_each(self, kernel, kind, arguments_of_threads: list[tuple]) -> None:

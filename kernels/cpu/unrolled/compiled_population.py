@@ -27,7 +27,8 @@ def address(architecture: PopulationArchitecture, dtype: np.dtype) -> int:
     def compiled():
         from ...jit.compile_process import work_shared
 
-        with work_shared(()):  # nothing is linked with this, but the kernel comes next: the second process starts now
+        # The code is linked with no other; the kernel compiles next, for which the process that helps starts already.
+        with work_shared(()):
             from ...jit.compiler import machine_code_of_c
             from .population_codegen import python_function, signature
 
@@ -37,9 +38,10 @@ def address(architecture: PopulationArchitecture, dtype: np.dtype) -> int:
 
 
 def unrolled_address(layer_sizes, activations, loss, rule, lanes, n_samples, dtype, compiles=True) -> int:
-    """Return the address of the C function for blocks of this many lanes and batches of up to n_samples samples.
+    """Return the address of the C function for blocks of `lanes` nets, for an architecture of tiny nets.
 
-    compiles : whether to compile it if it is not on disk; otherwise 0 is returned then
+    n_samples : rows of a batch; the code for few of them interleaves them, that for more is a loop
+    compiles : whether to compile code that is not on disk; if not, 0 is returned for it
     """
     loops = n_samples > INTERLEAVED_SAMPLES
     architecture = PopulationArchitecture(tuple(layer_sizes), tuple(activations), loss, rule, lanes, loops)

@@ -1,6 +1,6 @@
-"""Functions that unrolled code calls, for SIMD vectors: formulas of the tables, and scores of outputs.
+"""Functions that unrolled code calls, for SIMD vectors: formulas of ACTIVATIONS and LOSSES, and scores of outputs.
 
-`same_side`, `is_near` and `still_correct` count correct outputs as single_net/elementwise.count_correct does.
+`same_side` and `is_near` judge an output, `still_correct` a sample, as single_net/elementwise.count_correct does.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ def is_near(a, y, bound):
 
 
 def is_as_large(a, b):
+    """Return 1 where a >= b, else 0; is_as_large(a, a) is 0 where a is NaN."""
     return where(a >= b, 1.0, 0.0)
 
 
@@ -33,7 +34,8 @@ def inverse(v):
     return 1.0 / v
 
 
-# Numba's compile_internal takes plain functions, but no formula: these call one.
+# Numba's compile_internal takes plain functions, but none that is decorated as a formula or helper. So each of these
+# returns a plain function that calls one.
 
 
 def of_vector(formula):

@@ -20,15 +20,15 @@ from ...jit.cache_dir import distrust_reason
 from ...jit.compile_time import notify_listeners, timed
 from . import formula_printer
 
-# Division and square root are accurate to two units in the last place, like the other functions in these kernels. CuPy
-# adds the option that flushes denormals to zero, as CPU kernels do too.
+# Division and square root of float are accurate to two units in the last place, as most functions in these kernels.
+# CuPy adds the option that flushes denormals to zero, as CPU kernels do too.
 OPTIONS = ("-std=c++17", "--prec-div=false", "--prec-sqrt=false")
-DEFAULT_SHARED = 48 * 1024  # bytes of shared memory that a block may use without opting in, static part included ...
-MOST_DECLARED = 2048  # ... which is at most this
+DEFAULT_SHARED = 48 * 1024  # bytes of shared memory that a block may use without opting in, declared ones included
+MOST_DECLARED = 2048  # bytes of shared memory that a kernel of this package declares, at most
 SCALARS = {"long long": np.int64, "int": np.int32, "double": np.float64, "float": np.float32}
 NULL = np.uint64(0)
-MOST_MODULES = 256  # in memory; at times twice as many
-_made = count(1)  # modules in this process
+MOST_MODULES = 256  # in memory; up to twice as many before CuPy's cache is emptied
+_made = count(1)  # number of modules that this process has made
 
 
 @cache
@@ -49,9 +49,10 @@ def source(header: str, *files: str) -> str:
 
 
 class Kernel:
-    """A compiled kernel; `kernel(grid, block, *arguments)` checks every argument against the C++ signature.
+    """A compiled kernel; `kernel(grid, block, *arguments)` checks arguments against the C++ signature.
 
-    A plain launch checks nothing: a Python float would arrive as a double, and strides would be ignored.
+    Arrays must have the type of their pointer, numbers are converted, and None is a null pointer. A plain launch checks
+    nothing: a Python float would arrive as a double, and strides would be ignored.
     """
 
     def __init__(self, function: Any, text: str, name: str):
@@ -128,9 +129,10 @@ def check_cache_folder() -> None:
 
 @lru_cache(maxsize=MOST_MODULES)
 def _compiled(text: str, options: tuple[str, ...], device: int) -> Module:
-    """Compile a source. CuPy keeps all modules that it has loaded, too, until it is told to forget them.
+    """Return a module for a source, which CuPy compiles when a kernel is asked for the first time.
 
-    It forgets those that are no longer in this cache, and the kernels of its own, which it loads from its files again.
+    CuPy keeps all modules that it has loaded in a cache of its own. After every MOST_MODULES modules `clear_memo`
+    empties it: modules that are in this cache stay loaded, and CuPy loads its own kernels from its files again.
     """
     check_cache_folder()
     if next(_made) % MOST_MODULES == 0:

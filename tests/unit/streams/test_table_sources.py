@@ -16,6 +16,7 @@ from fastmlp.streams.table_sources import (  # noqa: E402
     table_in_memory,
     targets_in_memory,
 )
+from fastmlp.tables import table_files  # noqa: E402
 from fastmlp.tables.table_files import read_table  # noqa: E402
 
 
