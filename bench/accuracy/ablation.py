@@ -32,13 +32,13 @@ from suite.clean_env import CLEARED
 from suite.data import data_folder
 
 RESULTS = Path(__file__).with_name("ablation.json")
-PRESET = "preset"
+BASELINE = "preset"  # the net of ONE_NET, by its name in the file of results
 ONE_NET = {"n_nets": 1, "own_folds": False, "epochs": 40, "patience": 24}
 DECIMALS = 5
 
 
 class Settings(NamedTuple):
-    """Arguments of what is trained, beside those of the preset, in whose place they are."""
+    """Arguments of what is trained, beside those of the baseline, in whose place they are."""
 
     encoding: dict[str, Any] = {}  # noqa: RUF012  # of the estimator; read only
     net: dict[str, Any] = {}  # noqa: RUF012
@@ -68,9 +68,9 @@ def scale_in_front(sizes: tuple[int, ...]) -> Settings:
     return Settings(net={"input_embedding": [sizes[0]]}, optimizer={"learning_rate_factors": {0: 6.0}})
 
 
-# Most are of RealMLP (Holzmüller et al. 2024, arXiv:2407.04491); all else is as in the preset.
+# Most are of RealMLP (Holzmüller et al. 2024, arXiv:2407.04491); all else is as in the baseline.
 CHOICES = {
-    PRESET: Choice("no choice changed", constant()),
+    BASELINE: Choice("no choice changed", constant()),
     "robust": Choice("robust scaling with smooth clipping", constant(encoding={"numeric_encoding": "robust"})),
     "periodic": Choice(
         "periodic embedding of numbers, vectors of categories", constant(encoding={"numeric_encoding": "periodic"})
@@ -124,7 +124,7 @@ def train(name: str, choice: str, seed: int) -> Run:
     parts = fixed_split(rows.X, rows.y, seed=100 + seed)  # its test part stops the training
     kind = TabularMLPRegressor if is_regression else TabularMLPClassifier
     encoding = CHOICES[choice].settings((1, 1)).encoding
-    estimator = kind(quality="fast", max_iter=1, random_state=seed, device="cpu", **encoding)
+    estimator = kind(n_nets=1, max_iter=1, random_state=seed, device="cpu", **encoding)
     estimator.fit(parts.X, parts.y, validation_data=(parts.X_test, parts.y_test))
     (X, y), held_out = (estimator.encoded_samples(*pair) for pair in ((parts.X, parts.y), (parts.X_test, parts.y_test)))
     sizes = (X.shape[1], *recipe.hidden, estimator.n_outputs_)
@@ -174,8 +174,8 @@ def train(name: str, choice: str, seed: int) -> Run:
 
 
 def _changes_nothing(choice: str, estimator: Any, is_regression: bool) -> bool:
-    """Whether a choice is for tables of another kind, so that the net would be that of the preset."""
-    if choice in ("no_smoothing", "relu", "silu"):  # relu is the preset's for numbers, silu for classes
+    """Whether a choice is for tables of another kind, so that the net would be the baseline's."""
+    if choice in ("no_smoothing", "relu", "silu"):  # relu is the baseline's for numbers, silu for classes
         return is_regression == (choice != "silu")
     embeds = "bin_embedding", "category_embedding"
     return choice in embeds and estimator.net_.network.input_embedding is None
@@ -199,8 +199,8 @@ def runs_of(runs: Runs, choice: str, name: str) -> dict[str, Run]:
 
 
 def changes(runs: Runs, choice: str, name: str, figure: str = "error") -> np.ndarray:
-    """Return by how many percent a choice changes a figure of the preset, for each seed that both have."""
-    new, base = runs_of(runs, choice, name), runs_of(runs, PRESET, name)
+    """Return by how many percent a choice changes a figure of the baseline, for each seed that both have."""
+    new, base = runs_of(runs, choice, name), runs_of(runs, BASELINE, name)
     pairs = [(getattr(new[seed], figure), getattr(base[seed], figure)) for seed in new if seed in base]
     return np.array([100.0 * (a / b - 1.0) for a, b in pairs if b is not None])
 
@@ -217,14 +217,14 @@ def mean_and_error(values: np.ndarray) -> str:
 
 
 def markdown(runs: Runs) -> str:
-    """Return the table: the preset's error, and by how many percent each choice changes it."""
+    """Return the table: the baseline's error, and by how many percent each choice changes it."""
     titles = [f"{name.replace('_', ' ')}, {'RMSE' if name in REGRESSIONS else 'log loss'}" for name in DEVELOPMENT]
     lines = [f"| choice | {' | '.join(titles)} | mean | error rate, mean |", "|---" * (len(DEVELOPMENT) + 3) + "|"]
-    base = [[run.error for run in runs_of(runs, PRESET, name).values()] for name in DEVELOPMENT]
+    base = [[run.error for run in runs_of(runs, BASELINE, name).values()] for name in DEVELOPMENT]
     means = [f"{np.mean(errors):.4f}" if errors else "" for errors in base]
-    lines.append(f"| {CHOICES[PRESET].title} | {' | '.join(means)} | | |")
+    lines.append(f"| {CHOICES[BASELINE].title} | {' | '.join(means)} | | |")
     for choice in CHOICES:
-        if choice != PRESET:
+        if choice != BASELINE:
             found = [changes(runs, choice, name) for name in DEVELOPMENT]
             rates = [changes(runs, choice, name, "error_rate") for name in DEVELOPMENT]
             cells = [*map(mean_and_error, found), _mean_of_sets(found), _mean_of_sets(rates)]

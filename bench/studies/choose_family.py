@@ -4,7 +4,7 @@ Times both kernel families over widths and numbers of samples: a training step o
 many threads as each family chooses.
 
 Run on an otherwise idle machine: python bench/studies/choose_family.py
-Prints microseconds of both and their ratio; thresholds in src/fastmlp/execution/dispatch.py come from it.
+Prints microseconds of both and their ratio; BATCH_SIMD_LIMITS in src/fastmlp/execution/thresholds.py comes from it.
 """
 
 from __future__ import annotations

@@ -288,7 +288,7 @@ def keep_first(typing_context, v, n, other):
 def negated_lane_numbers(typing_context, v):
     """Return 0, -1, -2, ... in the lanes of a vector like v.
 
-    The largest of them over the lanes that a mask selects tells the first of these lanes.
+    The largest of them over the lanes that a mask selects is the number of the first of these lanes, times -1.
     """
 
     def build(context, builder, sig, args):

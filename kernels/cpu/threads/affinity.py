@@ -1,7 +1,7 @@
 """CPU affinity: pins a thread away from the processor of the thread that wakes it, until it runs.
 
-A scheduler may queue a thread behind the thread that has woken it, although another processor is idle: Linux believes
-that a virtual processor is busy which its host has put to sleep. A team's second thread then began 2.3 ms late, on the
+A scheduler may queue a thread behind the thread that has woken it, although another processor is idle: Linux takes
+a virtual processor that its host has put to sleep to be busy. A team's second thread then began 2.3 ms late, on the
 first thread's processor (median of fits after 30 ms of rest); with pinning it was 0.4 ms. Nothing is done on systems
 other than Linux.
 """
@@ -41,7 +41,7 @@ def pin_away(threads: Sequence[int]) -> set[int] | None:
     others = allowed - {_processor()}
     if len(others) < len(threads) or max(others, default=MASK_BITS) >= MASK_BITS:
         return None
-    # With no processor to spare, each thread has one of its own: the scheduler might queue two behind each other.
+    # With no processor to spare, each thread has one of its own, or the scheduler might queue two on the same one.
     masks = [_mask({one}) for one in others] if len(others) == len(threads) else [_mask(others)] * len(threads)
     for thread, mask in zip(threads, masks, strict=True):
         _set_mask(thread, len(mask), mask)

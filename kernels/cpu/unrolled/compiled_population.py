@@ -27,7 +27,7 @@ def address(architecture: PopulationArchitecture, dtype: np.dtype) -> int:
     def compiled():
         from ...jit.compile_process import work_shared
 
-        # The code is linked with no other; the kernel compiles next, for which the process that helps starts already.
+        # This code links with nothing. The helper process is started now because the kernel is compiled next.
         with work_shared(()):
             from ...jit.compiler import machine_code_of_c
             from .population_codegen import python_function, signature
@@ -40,7 +40,7 @@ def address(architecture: PopulationArchitecture, dtype: np.dtype) -> int:
 def unrolled_address(layer_sizes, activations, loss, rule, lanes, n_samples, dtype, compiles=True) -> int:
     """Return the address of the C function for blocks of `lanes` nets, for an architecture of tiny nets.
 
-    n_samples : rows of a batch; the code for few of them interleaves them, that for more is a loop
+    n_samples : rows of a batch; up to INTERLEAVED_SAMPLES are interleaved; more are done in a loop
     compiles : whether to compile code that is not on disk; if not, 0 is returned for it
     """
     loops = n_samples > INTERLEAVED_SAMPLES

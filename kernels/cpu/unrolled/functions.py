@@ -34,8 +34,8 @@ def inverse(v):
     return 1.0 / v
 
 
-# Numba's compile_internal takes plain functions, but none that is decorated as a formula or helper. So each of these
-# returns a plain function that calls one.
+# Numba's compile_internal takes plain functions, but no decorated formulas or helpers: each function below returns a
+# plain one that calls a formula.
 
 
 def of_vector(formula):

@@ -20,7 +20,7 @@ from ...jit.cache_dir import distrust_reason
 from ...jit.compile_time import notify_listeners, timed
 from . import formula_printer
 
-# Division and square root of float are accurate to two units in the last place, as most functions in these kernels.
+# Division and square root of float are accurate to two units in the last place, like most functions in these kernels.
 # CuPy adds the option that flushes denormals to zero, as CPU kernels do too.
 OPTIONS = ("-std=c++17", "--prec-div=false", "--prec-sqrt=false")
 DEFAULT_SHARED = 48 * 1024  # bytes of shared memory that a block may use without opting in, declared ones included

@@ -37,16 +37,19 @@ class Quality(Choices):
 
 
 QUALITY_HELP = (
-    "Preset of all options about nets: a small net, four that each hold out other rows, or ten in five folds."
+    "Preset of all options about nets: one narrower net, four that each hold out other rows, or ten in five folds."
 )
 ENCODING_HELP = "How columns of numbers are encoded; periodic: by an input embedding of all columns."
-DEFAULTS = QUALITIES[DEFAULT_QUALITY]
-SIZES = f"Not given: {','.join(map(str, DEFAULTS.hidden))}."
 
 
 def of(name: str) -> str:
-    """Return the end of a help text: the value of the default preset."""
-    return f"Not given: {getattr(DEFAULTS, name)}."
+    """Return the end of a help text: the value of the default preset, and that of "fast" if it is another one."""
+    default, fast = (_as_option(getattr(QUALITIES[quality], name)) for quality in (DEFAULT_QUALITY, "fast"))
+    return f"Not given: {default}." if fast == default else f"Not given: {default}; with --quality fast {fast}."
+
+
+def _as_option(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,8 @@ class TrainOptions:
         int | None, integer_option("Nets whose mean predicts; with --n-folds or best, nets of each fold.", 1)
     ] = None
     hidden: Annotated[
-        str | None, typer.Option(metavar="INTEGERS", help=f"Units of each hidden layer; '' for a linear model. {SIZES}")
+        str | None,
+        typer.Option(metavar="INTEGERS", help=f"Units of each hidden layer; '' for a linear model. {of('hidden')}"),
     ] = None
     activation: Annotated[
         str | None, name_option("Activation of the hidden layers. Not given: silu for classes, relu for numbers.")

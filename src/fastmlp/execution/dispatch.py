@@ -1,7 +1,7 @@
 """Kernel dispatch: chooses kernel family, threads, rows, lanes and variant, by the numbers in thresholds.py.
 
-The families are described in family_descriptions.py. gpu_costs.py estimates what a step takes in each family of a GPU;
-unrolled_code.py counts the training of each tiny architecture, from which its unrolled code is loaded or compiled. No
+The families are described in family_descriptions.py. On a GPU, gpu_costs.py estimates what a step takes in each family;
+unrolled_code.py counts how much each tiny architecture has been trained, and says whether its unrolled code pays. No
 variant changes a bit of the results. Work is counted in multiply-adds of matrix products.
 """
 
@@ -355,8 +355,8 @@ def choose_nets_variant(
 def choose_unrolled_lanes(network: Network, device: Device, n_nets: int) -> int:
     """Return the number of nets in a block where unrolled code does all of the training."""
     lanes = max(8, backend(device).VECTOR_BYTES // 4)
-    wide = network.layout.n_params <= thresholds.WIDE_UP_TO_PARAMS and n_nets >= 2 * lanes
-    return 2 * lanes if wide and n_nets >= 2 * lanes * n_threads_available() else lanes
+    is_small = network.layout.n_params <= thresholds.WIDE_UP_TO_PARAMS
+    return 2 * lanes if is_small and n_nets >= 2 * lanes * n_threads_available() else lanes
 
 
 def choose_variant(

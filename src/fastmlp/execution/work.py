@@ -1,4 +1,4 @@
-"""Work of a training step, counted in multiply-adds of matrix products."""
+"""Work of a training step, in multiply-adds of matrix products or as many as take the same time."""
 
 from __future__ import annotations
 

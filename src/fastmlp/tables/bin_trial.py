@@ -26,6 +26,7 @@ CELL_SECONDS, PAIR_SECONDS = 2e-8, 4e-11
 MOST_FEATURES = 768  # bins beyond, of columns in random order, are left out of the trial
 UNITS_PER_FEATURE, MOST_UNITS = 32, 256  # random ReLU units; with more, those of one column are as good as bins
 N_FOLDS = 5
+MOST_AT_ONCE = 2  # folds that threads try at the same time: each takes up to 100 MB
 RIDGES = (1.0, 10.0, 100.0, 1000.0)  # penalties; each model has the one with the lowest held-out error
 LEAST_SHARE = 0.025  # of the error that bins must take away to be worth their features; a net gains less than the trial
 LEAST_STANDARD_ERRORS = 2.0  # by which the gain must be above chance
@@ -78,7 +79,7 @@ def trial_rows(n_rows: int, n_features: int = 0, seconds: float = inf) -> np.nda
     """Return the numbers of the rows that a trial looks at, in random order; none if there is no time for a trial.
 
     n_features : number of features of the model with bins, from n_features_of_trial
-    seconds : time that the trial may take
+    seconds : time that the trial may take on one thread; so the rows do not depend on the number of threads
     """
     most = MOST_ROWS
     if seconds < inf:
@@ -117,7 +118,7 @@ def _errors_without_and_with_bins(X: np.ndarray, scores: np.ndarray, targets: np
         features = np.hstack([without, _bins(scores, targets, ~held, n_bins)])
         errors[:, :, held] = _held_out_errors(features, without.shape[1], targets, held)
 
-    with ThreadPoolExecutor(min(N_FOLDS, n_threads_available())) as pool:
+    with ThreadPoolExecutor(min(MOST_AT_ONCE, n_threads_available())) as pool:
         list(pool.map(try_fold, range(N_FOLDS)))
     return errors
 

@@ -1,6 +1,6 @@
 """Preprocessing of tables, fitted on a training table and applied to others.
 
-io.py reads tables, columns_to_features.py encodes their columns.
+table_files.py reads tables, columns_to_features.py encodes their columns.
 """
 
 from __future__ import annotations

@@ -305,7 +305,7 @@ def test_mistakes_are_answered_before_the_training(options, words):
         (
             300.0,
             (),
-            "about 5 minutes, or less if nets stop early. --quality fast trains one net instead of 4; --time-limit",
+            "about 5 minutes, or less if nets stop early. --quality fast trains one narrower net instead of 4; --time",
         ),
         (300.0, ("--quality", "fast"), "about 5 minutes, or less if nets stop early."),
     ],

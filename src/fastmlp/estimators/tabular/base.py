@@ -46,8 +46,8 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     ----------
     quality : {"fast", "good", "best"}, default "good"
         Preset of the parameters whose default is "auto"; one that is given takes the place of the preset's. "fast" is
-        one small net, "good" the mean of four, each without another quarter of the rows, and "best" the mean of ten in
-        five folds, each without one fifth of the rows.
+        one narrower net, "good" the mean of four, each without another quarter of the rows, and "best" the mean of ten
+        in five folds, each without one fifth of the rows.
     hidden_layer_sizes : int or sequence of int, default "auto"
         Number of units in each hidden layer; (128, 128) in "fast", (256, 256, 256) in the others.
     activation : str, default "auto"
