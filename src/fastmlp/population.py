@@ -27,7 +27,7 @@ from .kernels.formulas.net_seeds import net_seeds
 from .memory_check import check_memory
 from .mlp import MLP
 from .network.embeddings import Given
-from .network.shared_weights import SharedLayout
+from .network.shared_weights_layout import SharedLayout
 from .network.spec import Network
 from .population_result import PopulationResult, result_of_nets
 from .population_training.ensemble import checked_weights, greedy_weights, loss_of_mean

@@ -135,6 +135,7 @@ def test_two_modules_call_the_diagnosis_through_the_package():
     assert through == {"plots.population", "report"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tree", TREES)
 def test_no_circles(tree):
     prefix, modules, _ = TREES[tree]

@@ -22,6 +22,7 @@ def parameters_in(text):
     }
 
 
+@pytest.mark.slow
 def test_no_parameter_has_a_name_that_says_nothing():
     found = [
         (path.relative_to(ROOT).as_posix(), *names)

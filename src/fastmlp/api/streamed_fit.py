@@ -24,9 +24,9 @@ from ..kernels.formulas.net_seeds import fit_seed, fit_seeds
 from ..kernels.structs import Samples, aligned_zeros
 from ..kernels.system import interrupts
 from ..memory_check import format_bytes
-from ..network.shared_weights import SharedLayout
+from ..network.shared_weights_layout import SharedLayout
 from ..population_training.from_histories import result_of_histories
-from ..population_training.shared_plan import SharedPlan
+from ..population_training.shared_weights_plan import SharedPlan
 from ..streams.loading import RowsInMemory, load
 from ..streams.row_file import RowFile
 from ..streams.shuffled_blocks import Blocks

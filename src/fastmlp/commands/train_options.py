@@ -37,15 +37,17 @@ class Quality(Choices):
 
 
 QUALITY_HELP = (
-    "Preset of all options about nets: one narrower net, four that each hold out other rows, or ten in five folds."
+    "Preset of all options about nets: one small net, six that each hold out other rows, or ten wider ones in five folds."
 )
 ENCODING_HELP = "How columns of numbers are encoded; periodic: by an input embedding of all columns."
 
 
 def of(name: str) -> str:
-    """Return the end of a help text: the value of the default preset, and that of "fast" if it is another one."""
-    default, fast = (_as_option(getattr(QUALITIES[quality], name)) for quality in (DEFAULT_QUALITY, "fast"))
-    return f"Not given: {default}." if fast == default else f"Not given: {default}; with --quality fast {fast}."
+    """Return the end of a help text: the value of the default preset, and those of presets that have another one."""
+    values = {quality: _as_option(getattr(recipe, name)) for quality, recipe in QUALITIES.items()}
+    default = values[DEFAULT_QUALITY]
+    others = [f"with --quality {quality} {value}" for quality, value in values.items() if value != default]
+    return f"Not given: {'; '.join([default, *others])}."
 
 
 def _as_option(value: object) -> str:

@@ -1,5 +1,5 @@
 """Training of a population, with restarts: nets together in SIMD lanes or on a GPU (together.py), one by one
-(one_by_one.py), or with shared weights (shared_weights.py).
+(one_by_one.py), or with shared weights (shared_weights_fit.py).
 
 All write the same PopulationOutcome (task.py).
 """
@@ -21,7 +21,7 @@ from .checkpoints import PopulationSaver
 from .fit_state import OUTCOME, PopulationFitState
 from .kept_nets import KeptNets
 from .one_by_one import train_one_by_one
-from .shared_weights import train_shared_weights
+from .shared_weights_fit import train_shared_weights
 from .task import PopulationOutcome, PopulationTask, epochs_of_attempt
 from .together import train_together
 

@@ -20,7 +20,7 @@ from ..console.stopwatch import Stopwatch
 from ..execution.dispatch import IN_TURN, FitsAtOnce, choose_fits_at_once
 from ..history import History
 from ..mlp import MLP
-from ..network.shared_weights import SharedLayout
+from ..network.shared_weights_layout import SharedLayout
 from ..population import Population, subset_of
 from ..population_result import PopulationResult
 from ..population_training.from_histories import result_of_histories

@@ -1,7 +1,7 @@
 """Recipes: how nets are trained on a table. QUALITIES is the table of presets, and the only place of their values.
 
-The literature behind them is cited in estimators/tabular/; bench/log/README.md#tabular-defaults has the figures, and
-bench/log/README.md#tabular-fast those of "fast".
+The literature behind them is cited in estimators/tabular/; bench/log/README.md#tabular-defaults has the figures,
+bench/log/README.md#tabular-fast those of "fast" and bench/log/README.md#tabular-good those of "good".
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ class Recipe:
     net_options : further options of the nets, their optimiser and their fit (net_options.py)
     """
 
-    hidden: tuple[int, ...] = (256, 256, 256)
+    hidden: tuple[int, ...] = (128, 128, 128)
     activation: str = AUTO
-    dropout: Any = 0.2
+    dropout: Any = 0.1
     optimizer: str = "adamw"
-    learning_rate: float = 0.003
+    learning_rate: float = 0.004
     weight_decay: float = 0.1
     clip_norm: float = 1.0
     schedule: Any = "flat_cosine"
@@ -72,7 +72,7 @@ class Recipe:
     epochs: int = 80
     patience: int = 48
     validation_fraction: float = 0.2
-    n_nets: int = 4
+    n_nets: int = 6
     n_folds: int = 1
     own_folds: bool = False
     calibration: str = TEMPERATURE
@@ -218,9 +218,9 @@ class Recipe:
 
 
 QUALITIES = {
-    "fast": Recipe(hidden=(128, 128), dropout=0.1, learning_rate=0.005, n_nets=1, epochs=40, patience=24),
-    "good": Recipe(n_nets=4, own_folds=True),
-    "best": Recipe(n_nets=2, n_folds=5),
+    "fast": Recipe(hidden=(128, 128), learning_rate=0.005, n_nets=1, epochs=40, patience=24),
+    "good": Recipe(own_folds=True),
+    "best": Recipe(hidden=(256, 256, 256), dropout=0.2, learning_rate=0.003, n_nets=2, n_folds=5),
 }
 DEFAULT_QUALITY = "good"
 OF_HELD_OUT_ROWS = {"n_folds", "validation_fraction"}  # settings that say by themselves which rows nets hold out

@@ -49,7 +49,7 @@ PER_NET: dict[str, Any] = {
 }
 # Settings that they have in common. batch_size has factors of the recipe's number of rows.
 SHARED: dict[str, Any] = {
-    "hidden": [(256, 256, 256), (512, 512), (128, 128), (512,), (64, 64, 64, 64, 64)],
+    "hidden": [(128, 128, 128), (256, 256, 256), (512, 512), (512,), (64, 64, 64, 64, 64)],
     "batch_size": [1.0, 0.5, 2.0],
     "label_smoothing": [AUTO, 0.0],
     "numeric_encoding": [AUTO, "quantile"],
@@ -74,7 +74,7 @@ def configurations(
 
     >>> found = configurations(Recipe(), ["dropout", "hidden"], 9, 1000, np.random.default_rng(0))
     >>> found[0], len({row["hidden"] for row in found}) <= 3, len({row["dropout"] for row in found})
-    ({'dropout': 0.2, 'hidden': (256, 256, 256)}, True, 9)
+    ({'dropout': 0.1, 'hidden': (128, 128, 128)}, True, 9)
     """
     names = set(searched)
     per_net, shared = ([name for name in table if name in names] for table in (PER_NET, SHARED))

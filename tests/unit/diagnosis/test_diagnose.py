@@ -247,6 +247,7 @@ def test_nets_with_data_of_their_own_may_have_validation_samples_of_their_own(rn
         diagnose(pop, X, y, validation_data=(np.zeros((3, 5, 3)), np.zeros((3, 5, 1))))
 
 
+@pytest.mark.slow
 def test_nets_trained_on_real_data_are_healthy(data_folder):
     """Nets with usual settings on digits, adult and California housing are healthy."""
     from fastmlp.commands.train_predict import TrainSettings, make_net

@@ -46,17 +46,18 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     ----------
     quality : {"fast", "good", "best"}, default "good"
         Preset of the parameters whose default is "auto"; one that is given takes the place of the preset's. "fast" is
-        one narrower net, "good" the mean of four, each without another quarter of the rows, and "best" the mean of ten
-        in five folds, each without one fifth of the rows.
+        one small net, "good" the mean of six, each without another sixth of the rows, and "best" the mean of ten wider
+        nets in five folds, each without one fifth of the rows.
     hidden_layer_sizes : int or sequence of int, default "auto"
-        Number of units in each hidden layer; (128, 128) in "fast", (256, 256, 256) in the others.
+        Number of units in each hidden layer; (128, 128) in "fast", (128, 128, 128) in "good",
+        (256, 256, 256) in "best".
     activation : str, default "auto"
         Any hidden activation of fastmlp.MLP; in all presets "silu" for classes, "relu" for numbers and
         for multilabel y.
     dropout : float or sequence of float, default "auto"
-        Fraction of hidden units dropped in each training step; 0.1 in "fast", 0.2 in the others.
+        Fraction of hidden units dropped in each training step; 0.2 in "best", 0.1 in the others.
     learning_rate_init : float, default "auto"
-        Peak learning rate of the schedule; 0.005 in "fast", 0.003 in the others.
+        Peak learning rate of the schedule; 0.005 in "fast", 0.004 in "good", 0.003 in "best".
     weight_decay : float, default "auto"
         Weight decay of AdamW; 0.1 in all presets.
     batch_size : int or "auto", default "auto"

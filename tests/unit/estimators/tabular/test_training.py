@@ -287,6 +287,7 @@ def test_ctrl_c_keeps_the_folds_that_were_trained(table, monkeypatch):
     assert np.isnan(model.oof_prediction_).any()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_keeps_nets_of_folds_that_were_trained_at_the_same_time(table, monkeypatch):
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")

@@ -24,7 +24,7 @@ from fastmlp.errors import DivergenceWarning
 from fastmlp.execution import thresholds
 from fastmlp.execution.dispatch import shared_samples
 from fastmlp.kernels.formulas.net_seeds import fit_seeds
-from fastmlp.network.shared_weights import SharedLayout
+from fastmlp.network.shared_weights_layout import SharedLayout
 from fastmlp.schedules import Cosine
 
 CASES = {  # layer sizes, number of nets, hidden activation, loss, targets

@@ -13,13 +13,13 @@ from ..history import History
 from ..kernels.structs import aligned_zeros
 from ..kernels.system import interrupts
 from ..memory_check import check_epochs
-from ..network.shared_weights import SharedLayout
+from ..network.shared_weights_layout import SharedLayout
 from ..training.fit_loop import Fit
 from ..training.fit_options import Options
 from ..training.time_limit import OutOfTime
 from .checkpoints import PopulationSaver
 from .one_by_one import STATUS, record_fit
-from .shared_plan import SharedPlan
+from .shared_weights_plan import SharedPlan
 from .task import PopulationOutcome, PopulationTask
 
 

@@ -25,7 +25,7 @@ from ..kernels.structs import (
     TrainState,
     aligned_zeros,
 )
-from ..network.shared_weights import SharedLayout
+from ..network.shared_weights_layout import SharedLayout
 from ..network.spec import Network
 from .ensemble import losses_of_outputs
 
