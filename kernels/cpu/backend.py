@@ -36,7 +36,7 @@ from ..structs import (
     TrainState,
 )
 from . import allocation
-from . import shared_weights_backend as shared_weights
+from . import shared_weights_backend as shared_weights  # noqa: F401  # an attribute of the backend
 from .population.run import PopulationRun as PopulationRun
 from .threads.thread_team import ThreadTeam as ThreadTeam
 from .unrolled import compiled_single_net

@@ -282,7 +282,7 @@ def expectation(seconds: float, recipe: Recipe, by_quality: bool = True) -> str:
     n_nets = recipe.n_nets_of_all_folds
     if seconds < LONG or n_nets == 1:
         return f"{text}."
-    fewer = f"--quality fast trains one narrower net instead of {n_nets}; " if by_quality else ""
+    fewer = f"--quality fast trains one smaller net instead of {n_nets}; " if by_quality else ""
     return f"{text}. {fewer}--time-limit SECONDS shortens it."
 
 

@@ -37,7 +37,7 @@ class Quality(Choices):
 
 
 QUALITY_HELP = (
-    "Preset of all options about nets: one small net, six that each hold out other rows, or ten wider ones in five folds."
+    "Preset of all options about nets: one small net, six that hold out other rows each, or ten wider ones in 5 folds."
 )
 ENCODING_HELP = "How columns of numbers are encoded; periodic: by an input embedding of all columns."
 

@@ -49,7 +49,7 @@ PER_NET: dict[str, Any] = {
 }
 # Settings that they have in common. batch_size has factors of the recipe's number of rows.
 SHARED: dict[str, Any] = {
-    "hidden": [(128, 128, 128), (256, 256, 256), (512, 512), (512,), (64, 64, 64, 64, 64)],
+    "hidden": [(128, 128, 128), (256, 256, 256), (128, 128), (512, 512), (512,), (64, 64, 64, 64, 64)],
     "batch_size": [1.0, 0.5, 2.0],
     "label_smoothing": [AUTO, 0.0],
     "numeric_encoding": [AUTO, "quantile"],

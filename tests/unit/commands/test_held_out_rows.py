@@ -98,7 +98,7 @@ def test_of_many_rows_evenly_spaced_ones_stand_for_a_part(trained, monkeypatch):
     monkeypatch.setattr("fastmlp.commands.held_out_rows.MOST_ROWS", 7)
     nets, X, y = trained("regression")
     parts = training_split(nets, X, y).of_all
-    assert [part[0].shape for part in parts.values()] == [(4, 7, X.shape[1])] * 2
+    assert [part[0].shape for part in parts.values()] == [(nets.n_nets, 7, X.shape[1])] * 2
 
 
 @pytest.mark.parametrize("options", [("--net-weights", "greedy", "--n-folds", "2", "--n-nets", "2")])

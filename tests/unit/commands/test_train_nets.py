@@ -183,7 +183,7 @@ def test_nets_go_on_with_the_rows_that_they_have_held_out():
 def test_nets_hold_out_the_same_rows_where_they_are_trained_in_one_fit():
     for options in (("--checkpoint", "run.ckpt"), ("--refit",), ("--validation", 0.2), ("--n-folds", 1)):
         said = train("price", *options)
-        assert "Trained 4 nets" in said or "Trained 3 epochs" in said
+        assert "Trained 6 nets" in said or "Trained 3 epochs" in said
         assert "out of fold" not in said
         assert "validation" in said
 
@@ -191,7 +191,7 @@ def test_nets_hold_out_the_same_rows_where_they_are_trained_in_one_fit():
 def test_a_table_of_fewer_rows_than_nets():
     pd.DataFrame({"x": [1.0, 2.0, 3.0], "price": [1.0, 2.5, 3.0]}).to_csv("small.csv", index=False)
     said = run("train", "small.csv", "--target", "price", "--task", "regression", *QUICK, "--validation", "0.4")
-    assert "Trained 4 nets" in said
+    assert "Trained 6 nets" in said
 
 
 @pytest.mark.slow
@@ -232,7 +232,7 @@ def test_options_that_would_change_the_encoding_of_known_nets_are_refused():
 
 def test_a_time_limit_leaves_out_epochs_with_a_sentence():
     said = train("price", "--time-limit", 0.000001)
-    assert "1 net of 1 epoch is all that is trained, instead of 4 nets of 3 epochs; raise the limit." in said
+    assert "1 net of 1 epoch is all that is trained, instead of 6 nets of 3 epochs; raise the limit." in said
     assert "the time limit is too short for a test whether" in said
     assert "Trained 1 epoch in" in said
 
@@ -240,10 +240,10 @@ def test_a_time_limit_leaves_out_epochs_with_a_sentence():
 def test_a_time_limit_that_leaves_out_nets_lets_the_others_hold_out_the_same_rows(monkeypatch):
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "1")
     monkeypatch.setattr("fastmlp.table_training.epochs_in_time.seconds_per_epoch", lambda *_: 2.0)
-    said = train("price", "--epochs", 20, "--time-limit", 50)
-    assert "is enough for 2 nets of 11 epochs, instead of 4 nets of 20 epochs" in said
-    assert load_net("model.safetensors").result.arguments["n_samples"] == 225
-    assert re.search(r"validation\s+│ 75 ", said)
+    said = train("price", "--epochs", 20, "--time-limit", 75)
+    assert "is enough for 3 nets of 11 epochs, instead of 6 nets of 20 epochs" in said
+    assert load_net("model.safetensors").result.arguments["n_samples"] == 250
+    assert re.search(r"validation\s+│ 50 ", said)
 
 
 @pytest.mark.parametrize("n_epochs", [0, 2])
@@ -305,7 +305,7 @@ def test_mistakes_are_answered_before_the_training(options, words):
         (
             300.0,
             (),
-            "about 5 minutes, or less if nets stop early. --quality fast trains one narrower net instead of 4; --time",
+            "about 5 minutes, or less if nets stop early. --quality fast trains one smaller net instead of 6; --time",
         ),
         (300.0, ("--quality", "fast"), "about 5 minutes, or less if nets stop early."),
     ],

@@ -41,14 +41,14 @@ def test_the_plan_is_within_the_limit_or_is_the_least(n_nets, n_folds, seconds):
         assert found.epochs >= 10
 
 
-@pytest.mark.parametrize("seconds, n_nets, n_folds, epochs", [(30.0, 1, 4, 57), (2.0, 1, 1, 15), (3.0, 2, 1, 11)])
+@pytest.mark.parametrize("seconds, n_nets, n_folds, epochs", [(30.0, 1, 6, 57), (2.0, 2, 1, 11), (3.0, 3, 1, 11)])
 def test_nets_for_which_there_is_no_time_are_left_out_and_the_others_hold_out_the_same_rows(
     seconds, n_nets, n_folds, epochs
 ):
     recipe = recipe_of("good", {"epochs": 100}).with_own_folds(1000)
     found, note = affordable(recipe, 0.5, seconds)
     assert (found.n_nets, found.n_folds, found.epochs) == (n_nets, n_folds, epochs)
-    assert note.endswith("instead of 4 nets of 100 epochs.")
+    assert note.endswith("instead of 6 nets of 100 epochs.")
     assert affordable(recipe, 0.5, 60.0) == (recipe, "")
 
 

@@ -14,6 +14,8 @@ from fastmlp.table_training.quality_presets import (
     recipe_of,
 )
 
+N_GOOD = QUALITIES["good"].n_nets
+
 
 @pytest.mark.parametrize("quality", QUALITIES)
 def test_presets_are_valid_and_a_given_setting_takes_the_place_of_theirs(quality):
@@ -26,17 +28,17 @@ def test_presets_are_valid_and_a_given_setting_takes_the_place_of_theirs(quality
 @pytest.mark.parametrize(
     "quality, given, n_nets, n_folds",
     [
-        ("good", {}, 1, 4),
+        ("good", {}, 1, N_GOOD),
         ("good", {"n_nets": 7}, 1, 7),
         ("good", {"n_nets": MOST_OWN_FOLDS + 1}, MOST_OWN_FOLDS + 1, 1),
         ("good", {"n_nets": LEAST_OWN_FOLDS - 1}, LEAST_OWN_FOLDS - 1, 1),
         ("good", {"n_nets": 1}, 1, 1),
-        ("good", {"n_folds": 1}, 4, 1),
-        ("good", {"n_folds": 3}, 4, 3),
-        ("good", {"validation_fraction": 0.2}, 4, 1),
-        ("good", {"validation_fraction": "auto"}, 1, 4),
-        ("good", {"shared_weights": True}, 4, 1),
-        ("good", {"net_weights": "greedy"}, 4, 1),
+        ("good", {"n_folds": 1}, N_GOOD, 1),
+        ("good", {"n_folds": 3}, N_GOOD, 3),
+        ("good", {"validation_fraction": 0.2}, N_GOOD, 1),
+        ("good", {"validation_fraction": "auto"}, 1, N_GOOD),
+        ("good", {"shared_weights": True}, N_GOOD, 1),
+        ("good", {"net_weights": "greedy"}, N_GOOD, 1),
         ("fast", {"n_nets": 4}, 4, 1),
         ("best", {}, 2, 5),
     ],

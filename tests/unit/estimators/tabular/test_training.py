@@ -20,6 +20,7 @@ from fastmlp.table_training import folds
 from fastmlp.table_training.quality_presets import QUALITIES
 
 SMALL = {"hidden_layer_sizes": (16,), "max_iter": 20, "random_state": 0, "device": "cpu"}
+N_GOOD = QUALITIES["good"].n_nets
 LONG = {"max_iter": 10_000, "n_iter_no_change": 10_000}
 
 
@@ -46,7 +47,8 @@ def test_presets_decide_the_number_of_nets(table, quality):
 def test_a_given_parameter_takes_the_place_of_the_presets(table):
     X, score = table
     model = TabularMLPRegressor(quality="best", n_folds=1, n_nets=1, **SMALL).fit(X, score)
-    for same in ({"n_nets": 1}, {"quality": "fast", "dropout": 0.2, "learning_rate_init": 0.003}):
+    for same in ({"n_nets": 1}, {"quality": "fast"}):
+        same |= {"dropout": 0.2, "learning_rate_init": 0.003}
         np.testing.assert_array_equal(model.predict(X), TabularMLPRegressor(**same, **SMALL).fit(X, score).predict(X))
     for quality in ("quick", 3):
         with pytest.raises(ValueError, match="Unknown quality"):
@@ -69,12 +71,12 @@ def test_out_of_fold_predictions_are_those_of_unseen_rows(table):
 def test_each_net_of_good_holds_out_rows_of_its_own(table):
     X, score = table
     model = TabularMLPRegressor(**SMALL).fit(X, score)
-    folds = TabularMLPRegressor(n_folds=4, n_nets=1, **SMALL).fit(X, score)
+    folds = TabularMLPRegressor(n_folds=N_GOOD, n_nets=1, **SMALL).fit(X, score)
     np.testing.assert_array_equal(model.net_.params, folds.net_.params)
     np.testing.assert_array_equal(model.oof_prediction_, folds.oof_prediction_)
     assert np.isfinite(model.oof_prediction_).all()
     model.set_params(warm_start=True).fit(X, score)
-    assert model.net_.n_nets == 4
+    assert model.net_.n_nets == N_GOOD
     assert model.history_.epochs.sum() > 0
     held_out = X[200:], score[200:]
     for settings, further in (
@@ -85,7 +87,7 @@ def test_each_net_of_good_holds_out_rows_of_its_own(table):
         ({}, {"validation_data": held_out}),
     ):
         alike = TabularMLPRegressor(**SMALL | settings | {"max_iter": 3}).fit(X[:200], score[:200], **further)
-        assert alike.net_.n_nets == 4
+        assert alike.net_.n_nets == N_GOOD
         assert not hasattr(alike, "oof_prediction_")
 
 
@@ -97,7 +99,7 @@ def test_folds_that_are_drawn_anew_for_the_same_nets_are_told_of(table):
     model.set_params(random_state=0).fit(X, score)  # a warning is an error
 
 
-@pytest.mark.parametrize("n_threads, n_nets", [(1, 2), (2, 4)])
+@pytest.mark.parametrize("n_threads, n_nets", [(1, 3), (2, N_GOOD)])
 def test_a_time_limit_that_leaves_out_nets_lets_the_others_hold_out_the_same_rows(
     table, monkeypatch, n_threads, n_nets
 ):
@@ -105,11 +107,12 @@ def test_a_time_limit_that_leaves_out_nets_lets_the_others_hold_out_the_same_row
     X, score = table
     monkeypatch.setenv("FASTMLP_NUM_THREADS", str(n_threads))
     monkeypatch.setattr("fastmlp.table_training.epochs_in_time.seconds_per_epoch", lambda *_: 2.0)
-    with pytest.warns(UserWarning, match=f"is enough for {n_nets} nets of 11 epochs, instead of 4 nets of 20 epochs"):
-        model = TabularMLPRegressor(time_limit=50.0, **SMALL).fit(X, score)
+    words = f"is enough for {n_nets} nets of 11 epochs, instead of {N_GOOD} nets of 20 epochs"
+    with pytest.warns(UserWarning, match=words):
+        model = TabularMLPRegressor(time_limit=75.0, **SMALL).fit(X, score)
     assert model.history_.epochs.tolist() == [11] * n_nets
-    assert hasattr(model, "oof_prediction_") == (n_nets == 4)
-    assert model.history_.arguments["n_samples"] == 225
+    assert hasattr(model, "oof_prediction_") == (n_nets == N_GOOD)
+    assert model.history_.arguments["n_samples"] == 250
 
 
 def test_folds_do_not_learn_from_the_rows_they_predict(rng):

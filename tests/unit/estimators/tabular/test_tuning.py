@@ -10,6 +10,7 @@ from fastmlp import TabularMLPClassifier, TabularMLPRegressor
 from fastmlp.estimators.tabular import tuning as tabular_tuning
 from fastmlp.estimators.tabular.tuning import searched_settings
 from fastmlp.table_training import tuning
+from fastmlp.table_training.quality_presets import QUALITIES
 from fastmlp.table_training.tuning_scores import Scores
 
 pd = pytest.importorskip("pandas", reason="tabular estimators need pandas")
@@ -226,4 +227,4 @@ def test_too_little_time_is_a_warning(table, monkeypatch):
     with pytest.warns(UserWarning, match=r"too short to compare configurations \(tune=5\): the preset is used"):
         model.fit(X, y)
     assert model.tuning_results_ == []
-    assert model.best_settings_["dropout"] == 0.2
+    assert model.best_settings_["dropout"] == QUALITIES["good"].dropout
