@@ -40,8 +40,9 @@ def best(is_regression: bool, seed: int, threads: int) -> Any:
 
 
 def shared_weights(is_regression: bool, seed: int, threads: int) -> Any:
-    settings = {"shared_weights": True, "n_nets": 8, "dropout": 0.1, "weight_decay": 0.01}
-    return default(is_regression, seed, threads).set_params(**settings)
+    settings = {"shared_weights": True, "n_nets": 8, "weight_decay": 0.01}
+    wide = {"hidden_layer_sizes": (256, 256, 256), "dropout": 0.1, "learning_rate_init": 0.003}
+    return default(is_regression, seed, threads).set_params(**settings, **wide)
 
 
 def tabm_mini(is_regression: bool, seed: int, threads: int) -> Any:

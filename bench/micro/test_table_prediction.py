@@ -1,4 +1,4 @@
-"""Prediction by the default model of a table, four nets of 256-256-256, beside its parts: one row in a call, and many.
+"""Prediction by the default model of a table, six nets of 128-128-128, beside its parts: one row in a call, and many.
 
 "features" reads and encodes the columns, "nets" predicts from features, and "copy" copies features in memory.
 """

@@ -46,8 +46,8 @@ def of(name: str) -> str:
     """Return the end of a help text: the value of the default preset, and those of presets that have another one."""
     values = {quality: _as_option(getattr(recipe, name)) for quality, recipe in QUALITIES.items()}
     default = values[DEFAULT_QUALITY]
-    others = [f"with --quality {quality} {value}" for quality, value in values.items() if value != default]
-    return f"Not given: {'; '.join([default, *others])}."
+    others = [f"; {value} with --quality {quality}" for quality, value in values.items() if value != default]
+    return f"Not given: {default}{''.join(others)}."
 
 
 def _as_option(value: object) -> str:
@@ -96,14 +96,20 @@ class TrainOptions:
         int | None, integer_option("Rows per training step. Not given: 256, of small tables fewer.", 1)
     ] = None
     validation: Annotated[
-        float | None, fraction_option(f"Share of rows held out for validation; 0: none. {of('validation_fraction')}")
+        float | None,
+        fraction_option(
+            "Share of rows that all nets hold out; 0: none. Not given: other rows of each net; 0.2 of one net."
+        ),
     ] = None
     patience: Annotated[
         int | None, integer_option(f"Epochs without improvement before stopping. {of('patience')}", 1)
     ] = None
     n_folds: Annotated[
         int | None,
-        integer_option("Parts of the rows; --n-nets nets are trained without each. Not given: 1, or 5 of best.", 1),
+        integer_option(
+            "Parts of the rows; --n-nets nets are trained without each. Not given: one a net of good; 5 of best.",
+            1,
+        ),
     ] = None
     refit: Annotated[
         bool, typer.Option("--refit", help="Train new nets on all rows, for the epochs found best; twice the time.")

@@ -73,7 +73,7 @@ class SharedPlan:
     ) -> SharedPlan:
         """rows : that the buffers hold"""
         module = backend(device)
-        kernels = module.shared_weights
+        kernels = module.shared_weights_backend
         net = kernels.spec_of_hidden_layers(describe_net(layout.network), layout.n_padded)
         starts = layout.scales, layout.output_weights, layout.output_biases
         places = kernels.Places(layout.n_nets, layout.first, *starts)
@@ -125,14 +125,14 @@ class SharedPlan:
         compiles: bool = True,
     ) -> None:
         """Train for n steps, from step number `first` on; the results are in `state`. No code is generated."""
-        self.backend.shared_weights.train(team, n_threads, self.net, data, config, state, self.work, first, n)
+        self.backend.shared_weights_backend.train(team, n_threads, self.net, data, config, state, self.work, first, n)
 
     def evaluate(self, team: Any, data: Samples, params: np.ndarray, output: np.ndarray) -> tuple[float, float]:
         """Return (mean loss, accuracy) of the mean of the nets' outputs, which are written into `output` if it has
         room.
         """
         found = output if output.size else np.empty(data.n_samples * self.network.n_outputs, params.dtype)
-        self.backend.shared_weights.predict(team, self.net, data, params, self.work, self.rows, found)
+        self.backend.shared_weights_backend.predict(team, self.net, data, params, self.work, self.rows, found)
         outputs, targets = found.reshape(data.n_samples, -1), data.Y.reshape(data.n_samples, -1)
         weights = data.weight.astype(np.float64) if data.has_weights else np.ones(data.n_samples)
         losses = losses_of_outputs(self.network, outputs, targets)

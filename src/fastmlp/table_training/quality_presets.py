@@ -156,7 +156,7 @@ class Recipe:
 
         >>> recipe = QUALITIES["good"].with_own_folds(1000)
         >>> recipe.n_nets, recipe.n_folds
-        (1, 4)
+        (1, 6)
         """
         if not (self.own_folds and LEAST_OWN_FOLDS <= self.n_nets <= min(MOST_OWN_FOLDS, n_rows)):
             return self

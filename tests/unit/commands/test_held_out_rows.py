@@ -10,6 +10,7 @@ from fastmlp.commands.cli import app
 from fastmlp.commands.held_out_rows import training_split
 from fastmlp.commands.train_predict import read_samples
 from fastmlp.population import subset_of
+from fastmlp.table_training.quality_presets import QUALITIES
 
 pd = pytest.importorskip("pandas")
 
@@ -98,7 +99,7 @@ def test_of_many_rows_evenly_spaced_ones_stand_for_a_part(trained, monkeypatch):
     monkeypatch.setattr("fastmlp.commands.held_out_rows.MOST_ROWS", 7)
     nets, X, y = trained("regression")
     parts = training_split(nets, X, y).of_all
-    assert [part[0].shape for part in parts.values()] == [(nets.n_nets, 7, X.shape[1])] * 2
+    assert [part[0].shape for part in parts.values()] == [(QUALITIES["good"].n_nets, 7, X.shape[1])] * 2
 
 
 @pytest.mark.parametrize("options", [("--net-weights", "greedy", "--n-folds", "2", "--n-nets", "2")])

@@ -41,7 +41,9 @@ def test_the_plan_is_within_the_limit_or_is_the_least(n_nets, n_folds, seconds):
         assert found.epochs >= 10
 
 
-@pytest.mark.parametrize("seconds, n_nets, n_folds, epochs", [(30.0, 1, 6, 57), (2.0, 2, 1, 11), (3.0, 3, 1, 11)])
+@pytest.mark.parametrize(
+    "seconds, n_nets, n_folds, epochs", [(30.0, 1, 6, 57), (1.0, 1, 1, 11), (2.0, 2, 1, 11), (3.0, 3, 1, 11)]
+)
 def test_nets_for_which_there_is_no_time_are_left_out_and_the_others_hold_out_the_same_rows(
     seconds, n_nets, n_folds, epochs
 ):

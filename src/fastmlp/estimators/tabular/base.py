@@ -70,7 +70,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         Number of epochs without a lower validation loss after which training of a net stops; 24 in "fast", 48 in the
         others. Its best parameters are kept.
     n_nets : int, default "auto"
-        Number of nets; of n_folds or "best", of nets without each fold. "fast" has 1, "good" 4, "best" 2 for each of 5
+        Number of nets; of n_folds or "best", of nets without each fold. "fast" has 1, "good" 6, "best" 2 for each of 5
         folds, or 8 if they share weights.
     n_folds : int, default "auto"
         Number of folds, 1 for none; 5 in "best". With folds, each net is trained without one fold, on which it stops

@@ -18,12 +18,12 @@ LONG = {"max_iter": 10_000, "n_iter_no_change": 10_000, "random_state": 0, "devi
 OTHER_WORK = 0.3  # seconds that a fit may take beyond its limit: before and after the training of its nets
 KINDS = {
     "one net": {"quality": "fast"},
-    "five nets": {},
+    "folds of their own": {},
     "one after another": {"n_nets": 2, "eval_metric": "r2"},
     "folds": {"n_nets": 1, "n_folds": 3},
     "best": {"quality": "best"},
     "tune": {"n_nets": 2, "tune": 3, "max_iter": 300},
-    "tune, five nets": {"tune": 3, "max_iter": 300},
+    "tune, folds of their own": {"tune": 3, "max_iter": 300},
     "shared weights": {"n_nets": 4, "shared_weights": True},
     "folds of shared weights": {"n_nets": 2, "n_folds": 3, "shared_weights": True},
     "greedy weights": {"net_weights": "greedy"},
