@@ -256,6 +256,7 @@ def test_signal_at_any_moment_leaves_a_consistent_fit(name, ctrl_c, params_after
     settings, rng = FITS[name], np.random.default_rng(1)
     expected = params_after(settings) if "early_stopping" not in settings else None
     n, n_ended = 400 if is_long else 8, 0
+    fit(new_net(), settings, epochs=1)  # Python would warn of a module that it was reading when the signal came
     for _ in range(n):
         net, sent = new_net(), threading.Event()
         sender = threading.Thread(target=send_sigint, args=(rng.uniform(0.0005, 0.01), sent))

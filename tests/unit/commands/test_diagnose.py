@@ -65,6 +65,7 @@ def noisy_table(seed, n=800):
 
 
 BROAD = ["--scaling", "quantile", "--hidden", "128,128", "--epochs", "40", "--patience", "40", "--batch-size", "64"]
+BROAD += ["--dropout", "0.2", "--learning-rate", "0.003"]
 FEW_STEPS = ["--hidden", "64", "--epochs", "3", "--batch-size", "128", "--schedule", "constant"]
 FEW_STEPS += ["--learning-rate", "0.002", "--scaling", "quantile"]
 
