@@ -107,8 +107,7 @@ class TrainOptions:
     n_folds: Annotated[
         int | None,
         integer_option(
-            "Parts of the rows; --n-nets nets are trained without each. Not given: one a net of good; 5 of best.",
-            1,
+            "Parts of the rows; --n-nets nets are trained without each. Not given: one a net of good; 5 of best.", 1
         ),
     ] = None
     refit: Annotated[
