@@ -63,12 +63,14 @@ def test_a_net_on_tensor_cores_goes_on_to_the_same_bits(cuda, tmp_path, monkeypa
     assert_same_fit(resumed(fresh, (X, y), tmp_path / "run.ckpt", 1, monkeypatch, **fit), expected)
 
 
+@pytest.mark.slow
 def test_early_stopping_over_several_epochs_a_call_goes_on(cuda, tmp_path, monkeypatch):
     fit = {"epochs": 60, "early_stopping": 5, "optimizer": "rprop"}
     expected = train(make(), (X, y), **fit)
     assert_same_fit(resumed(make, (X, y), tmp_path / "run.ckpt", 3, monkeypatch, every=3, **fit), expected)
 
 
+@pytest.mark.slow
 def test_states_by_the_time_are_of_whole_epochs(cuda, tmp_path, monkeypatch):
     Place("layers", monkeypatch)
     fit = {"epochs": 6, "batch_size": 4}
@@ -123,6 +125,7 @@ def test_a_finished_population_goes_on_to_more_epochs(cuda, tmp_path, monkeypatc
     assert_extended_fit(train(pop, (X, y), path, epochs=16, resume=True, **fit), expected)
 
 
+@pytest.mark.slow
 def test_few_nets_left_of_many_keep_the_rounding_of_many(cuda, tmp_path, monkeypatch):
     """Less than a block of nets would be trained by other kernels, which add in another order."""
     path, fit = tmp_path / "run.ckpt", {"epochs": 60, "optimizer": "adam", "converged": 0.62, "every": 4}
@@ -133,6 +136,7 @@ def test_few_nets_left_of_many_keep_the_rounding_of_many(cuda, tmp_path, monkeyp
     assert_same_fit(train(population(140), (X, y), path, resume=True, **fit), expected)
 
 
+@pytest.mark.slow
 def test_windows_go_on_one_after_another(emulated_cuda, tmp_path, monkeypatch):
     share, fit = "fastmlp.kernels.cuda.population.train.SHARE_OF_MEMORY", {"epochs": 12, "batch_size": 8}
     fresh = lambda: population(20, (3, 3, 1))
@@ -172,6 +176,7 @@ def test_a_fit_that_its_time_limit_ended_goes_on(cuda, tmp_path, monkeypatch, mo
     np.testing.assert_allclose(found[1].loss, expected[1].loss, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["block", "layers"])
 def test_a_fit_to_rows_on_disk_goes_on_from_the_end_of_a_block(cuda, tmp_path, monkeypatch, place):
     """A device keeps the sums of an epoch, so that there is no state within a block."""

@@ -78,6 +78,7 @@ def test_a_checkpoint_has_the_nets_of_finished_tasks(emulated_cuda, monkeypatch,
     assert rest.n_submitted == 2, "a worker chooses the device, another task trains"
 
 
+@pytest.mark.slow
 def test_each_worker_of_a_machine_has_a_gpu_of_its_own(emulated_cuda, monkeypatch, small_tasks):
     emulated_cuda.settings.n_devices = 2
     Place("layers", monkeypatch)

@@ -17,6 +17,7 @@ class Batches:
         return iter(self.batches)
 
 
+@pytest.mark.slow
 def test_blocks_of_rows_train_as_on_the_cpu(cuda, rng):
     X = rng.normal(size=(30_000, 6)).astype(np.float32)
     y = (X[:, 0] * X[:, 1] > 0).astype(int)

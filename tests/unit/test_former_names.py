@@ -27,6 +27,7 @@ def test_both_names_are_refused():
         fastmlp.Snapshots(max_records=5, most=7)
 
 
+@pytest.mark.slow
 def test_plot_takes_the_former_name_with_a_warning():
     pop = fastmlp.Population((2, 2, 1), 3, loss="binary_cross_entropy", random_state=0)
     with pytest.warns(FutureWarning, match="write max_nets"):

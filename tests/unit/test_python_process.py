@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import fastmlp
 from fastmlp.python_process import python_command
 from fastmlp.report.roofline import product_rate
@@ -11,6 +13,7 @@ from fastmlp.report.roofline import product_rate
 PLANTED = "from pathlib import Path\nPath(__file__).with_suffix('.imported').touch()\n"
 
 
+@pytest.mark.slow
 def test_the_current_folder_is_not_imported_from(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry not in ("", str(tmp_path))])

@@ -48,6 +48,7 @@ FITS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_writes", [1, 3, 4])
 @pytest.mark.parametrize("fit", FITS)
 def test_a_population_goes_on_to_the_same_bits(tmp_path, monkeypatch, fit, n_writes):
@@ -70,6 +71,7 @@ def test_an_interrupted_population_goes_on(tmp_path, monkeypatch, call):
     assert_same_fit(fitted(population(), path, resume=True), expected)
 
 
+@pytest.mark.slow
 def test_a_population_with_drawn_seeds_goes_on_with_those_of_the_checkpoint(tmp_path, monkeypatch):
     """Also nets that had not begun, whose initial parameters another process would draw from other seeds."""
     path, first = tmp_path / "run.ckpt", population(random_state=None)
@@ -160,6 +162,7 @@ def test_a_duration_goes_on_from_net_to_net(tmp_path, monkeypatch):
     assert written == [[3, 1], [3, 3]]
 
 
+@pytest.mark.slow
 def test_an_error_leaves_the_states_of_the_nets_before_it(tmp_path, monkeypatch):
     path, calls, expected = tmp_path / "run.ckpt", [], fitted(population())
 

@@ -31,6 +31,7 @@ def test_data_within_the_limit_give_the_bits_of_a_fit_in_memory(data):
     np.testing.assert_array_equal(found.params, expected.params)
 
 
+@pytest.mark.slow
 def test_nets_beyond_the_limit_are_those_trained_alone(data):
     pop, rates = make(), np.array([0.1, 0.2, 0.05])
     alone = [pop.net(k) for k in range(3)]

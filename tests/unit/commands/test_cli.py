@@ -187,6 +187,7 @@ def test_train_and_predict_a_classification(run, tables, tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_train_and_predict_a_regression_to_stdout(run, tables, tmp_path):
     pd = pytest.importorskip("pandas")
     train, test = tables
@@ -220,6 +221,7 @@ def test_same_seed_gives_the_same_file(run, tables, tmp_path):
     assert first != other
 
 
+@pytest.mark.slow
 def test_training_without_validation_reports_training_metrics(run, tables, tmp_path):
     arguments = ("--validation", 0, "--hidden", "", "--epochs", 3, "--output", tmp_path / "m.safetensors")
     result = run("train", tables[0], "--target", "label", *arguments)
@@ -277,6 +279,7 @@ def test_unreadable_inputs_print_one_line(run, tables, tmp_path):
     assert "should be a net saved by fastmlp" in error_line(run("predict", tables[0], tables[0]))
 
 
+@pytest.mark.slow
 def test_invalid_predictions_print_one_line(run, tables, tmp_path):
     pd = pytest.importorskip("pandas")
     model = tmp_path / "m.safetensors"
@@ -368,6 +371,7 @@ def verdict(monkeypatch):
     monkeypatch.setattr(fastmlp.report.roofline, "product_rate", lambda dtype: 1e11)
 
 
+@pytest.mark.slow
 def test_report_command_writes_a_page_for_a_trained_table(run, tables, tmp_path, verdict):
     pytest.importorskip("matplotlib")
     train, test = tables

@@ -136,6 +136,7 @@ def test_report_of_an_over_fitted_net_shows_its_best_epoch(run, tmp_path):
         assert "validation loss" in page
 
 
+@pytest.mark.slow
 def test_diagnose_command_accepts_nets_without_preprocessing(run, moons):
     MLP((2, 8, 1), hidden_activation="tanh", loss="binary_cross_entropy", init="zeros").save("net.safetensors")
     found = run("diagnose", "net.safetensors", "numbers.csv", "--target", "number")

@@ -58,6 +58,7 @@ def test_a_net_of_fastmlp_train(folder):
     assert_exported_as_predicted("things.safetensors")
 
 
+@pytest.mark.slow
 def test_the_nets_of_fastmlp_train_by_default(folder):
     """Without --n-nets it trains several, and the model has the mean of their probabilities."""
     done = run("train", "things.csv", "--target", "kind", "--hidden", 8, "--epochs", 2, "--output", "nets.safetensors")

@@ -49,6 +49,7 @@ def test_training_split_recovers_training_and_validation_rows(trained, task):
     assert sum(len(part[0]) for part in parts.values()) == len(X)
 
 
+@pytest.mark.slow
 def test_training_split_of_several_nets(trained):
     nets, X, y = trained("classification", "--n-nets", "3", "--validation", "0.3")
     parts = training_split(nets, X, y).common
@@ -95,6 +96,7 @@ def test_training_split_of_nets_that_hold_out_other_rows_each(trained, task, opt
     assert list(training_split(nets, X, y).of_all) == [""]
 
 
+@pytest.mark.slow
 def test_of_many_rows_evenly_spaced_ones_stand_for_a_part(trained, monkeypatch):
     monkeypatch.setattr("fastmlp.commands.held_out_rows.MOST_ROWS", 7)
     nets, X, y = trained("regression")
@@ -102,6 +104,7 @@ def test_of_many_rows_evenly_spaced_ones_stand_for_a_part(trained, monkeypatch):
     assert [part[0].shape for part in parts.values()] == [(QUALITIES["good"].n_nets, 7, X.shape[1])] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [("--net-weights", "greedy", "--n-folds", "2", "--n-nets", "2")])
 def test_nets_that_weights_have_picked_have_no_known_rows(trained, options):
     nets, X, y = trained("regression", *options)

@@ -66,6 +66,7 @@ def test_the_best_net_is_saved_with_its_preprocessing(target, scoring, sweep, ta
     assert "weight_decay=0.0," not in optimizer
 
 
+@pytest.mark.slow
 def test_an_executor_finds_the_same_net(sweep, monkeypatch, tmp_path):
     sweep("--target", "kind", "--n", 3)
     expected = fastmlp.load(tmp_path / "m.safetensors").net_.params
@@ -87,6 +88,7 @@ class _Context:
         pass
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_the_best_settings_while_they_are_found(sweep, monkeypatch):
     space, table_of, titles = sweep_job.search_space, sweep_job.best_table, []
     screen = Console(file=io.StringIO(), force_terminal=True, width=120, record=True)
@@ -154,6 +156,7 @@ def test_an_interrupted_search_goes_on_from_its_checkpoint(sweep, monkeypatch, t
     assert "--resume needs --checkpoint FILE" in sweep("--target", "kind", "--n", 2, "--resume").output
 
 
+@pytest.mark.slow
 def test_divergence_names_options_that_the_command_has(sweep, monkeypatch, tmp_path):
     fit = sweep_job.fit
 

@@ -174,6 +174,7 @@ def test_ctrl_c_while_the_output_is_saved_takes_effect_afterwards(train, tmp_pat
     assert fastmlp.load(tmp_path / "m.safetensors").net_.history.epochs == 2
 
 
+@pytest.mark.slow
 def test_second_ctrl_c_while_saving_leaves_no_broken_file(train, tmp_path, monkeypatch, ctrl_c_after):
     """Neither the output nor the file of the unfinished net may be broken."""
     assert train("--epochs", 2).exit_code == 0
@@ -190,6 +191,7 @@ def test_second_ctrl_c_while_saving_leaves_no_broken_file(train, tmp_path, monke
     assert files(tmp_path) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("validation, n_nets", [(0, 1), (0.2, 1), (0.2, 3)])
 def test_divergence_exits_with_1_and_leaves_the_output(train, tmp_path, validation, n_nets):
     """The message suggests options of the command, and the unfinished net is saved beside the output."""
@@ -317,6 +319,7 @@ def test_id_cells_that_look_missing_are_copied_unchanged(train, table, tmp_path,
     assert [row[0] for row in rows[1:]] == frame["id"].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # the command shows warnings as sentences
 def test_missing_id_columns_warn_or_fail(train, table, tmp_path):
     assert train("--epochs", 1, "--id", "id").exit_code == 0
@@ -370,6 +373,7 @@ def test_summary_separates_compile_time():
     )
 
 
+@pytest.mark.slow
 def test_few_bad_cells_do_not_make_a_column_categorical(table, train):
     """For any split, also if the bad cells are in the validation part only."""
     rows = pd.read_csv(table, dtype={"id": str}).astype(object)
@@ -425,6 +429,7 @@ def test_wrong_options_of_checkpoints_are_refused(train, tmp_path, monkeypatch, 
     assert not (tmp_path / "m.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_other_options_is_refused(train, tmp_path):
     options = "--epochs", 3, "--checkpoint", tmp_path / "run.ckpt"
     assert train(*options).exit_code == 0

@@ -273,6 +273,7 @@ def test_ctrl_c_saves_the_nets_that_had_begun_beside_the_output(options, n_epoch
         assert load_net("model.safetensors.interrupted").n_nets >= 1
 
 
+@pytest.mark.slow
 def test_checkpoints_of_several_nets():
     options = "--n-nets", 2, "--checkpoint", "run.ckpt", "--every", 1
     train("price", *options)

@@ -48,6 +48,7 @@ def test_columns_of_numbers_as_categories():
     np.testing.assert_array_equal(as_floats, predicted)
 
 
+@pytest.mark.slow
 def test_categories_of_a_table_that_is_read_in_pieces():
     from large_tables import LIMIT, make_table
 
@@ -93,6 +94,7 @@ def test_one_fold_is_none():
     assert "validation" in train("price", "--quality", "best", "--n-folds", 1)
 
 
+@pytest.mark.slow
 def test_calibration_of_a_net_that_the_preset_would_leave_as_it_is():
     temperatures = {}
     for calibration in ("temperature", "none"):
@@ -141,6 +143,7 @@ def test_refit_trains_new_nets_on_all_rows(target, n_nets):
         assert "validation samples" not in run("diagnose", "model.safetensors", "table.csv")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_epochs", [None, 2], ids=["before", "during"])
 def test_ctrl_c_in_the_fit_to_all_rows_leaves_the_nets_of_the_first_training(n_epochs, monkeypatch):
     from fastmlp.commands import train_nets
@@ -192,6 +195,7 @@ def test_mistakes_get_sentences(options, words):
     assert words in run("train", "table.csv", *given, code=1)
 
 
+@pytest.mark.slow
 def test_options_that_known_nets_have_already_are_refused():
     train("price")
     go_on = "--continue-from", "model.safetensors", "--output", "more"

@@ -92,6 +92,7 @@ def test_a_table_within_the_limit_gives_the_nets_of_one_in_memory(path, tmp_path
     np.testing.assert_array_equal(*found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options, message",
     [

@@ -40,6 +40,7 @@ def train(target, *options, code=0):
     return " ".join(done.output.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quality", ["fast", "best"])
 def test_the_nets_are_trained_with_what_was_chosen(quality):
     said = train("kind", "--tune", 6, "--quality", quality, "--class-weight", "balanced", "--test", "table.csv")
@@ -97,6 +98,7 @@ def test_given_options_are_not_searched():
     assert set(of_numbers) == {"learning_rate", "weight_decay", "hidden", "dropout", "batch_size"}
 
 
+@pytest.mark.slow
 def test_mistakes():
     train("price", "--quality", "fast")
     for options, sentence in {

@@ -134,6 +134,7 @@ def test_a_search_shows_its_best_score(notebook):
     assert texts[-1].endswith(f"best score {best:.5g}")
 
 
+@pytest.mark.slow
 def test_silent_fits_show_nothing(monkeypatch):
     models = [TabularMLPRegressor(**{**SMALL, **settings}) for settings in SEVERAL.values()]
     on_terminal(monkeypatch, *models)  # where kernels are compiled for the first time, a notice says so

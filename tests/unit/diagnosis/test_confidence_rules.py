@@ -56,6 +56,7 @@ def test_harmful_dropout_is_named(dropout, hidden, verdicts, seed):
         assert f"Lower dropout from {dropout:g}" in found.remedy
 
 
+@pytest.mark.slow
 def test_wrong_learning_rate_is_named_despite_dropout():
     X, y = data.friedman(0)
     for optimizer, verdict in ((SGD(1.5), "learning_rate_too_high"), (Adam(1e-6), "learning_rate_too_low")):
@@ -67,6 +68,7 @@ def test_low_dropout_is_not_blamed_for_a_plateau():
     assert verdict_on(*data.blobs(0), **settings).verdict == "plateau"
 
 
+@pytest.mark.slow
 def test_dropout_of_each_net_of_a_population_is_considered():
     rates = np.array([0.0, 0.9])
     pop = Population((4, 32, 32, 1), 2, loss="binary_cross_entropy", dropout=rates, random_state=0)

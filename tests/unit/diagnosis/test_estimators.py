@@ -16,6 +16,7 @@ def samples(rng):
     return pd.DataFrame(X, columns=["a", "b"]), np.where(X[:, 0] > 0, "yes", "no")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_nets", [1, 3])
 def test_estimator_of_tables_is_diagnosed_on_the_encoded_table(samples, n_nets):
     X, y = samples
@@ -25,6 +26,7 @@ def test_estimator_of_tables_is_diagnosed_on_the_encoded_table(samples, n_nets):
     assert str(fastmlp.diagnose(model, X, y)) == str(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["regression", "classification"])
 def test_records_alone_give_the_same_verdict_in_every_way(samples, task, tmp_path):
     """An over-fitted net: with the history of the net, of the estimator, and of the file."""

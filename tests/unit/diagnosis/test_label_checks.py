@@ -25,6 +25,7 @@ def test_signal_separates_real_from_shuffled_labels(make, seed):
     assert shuffled.attainable < 0.06
 
 
+@pytest.mark.slow
 def test_linear_and_nonlinear_fits_separate_tasks():
     X, y = data.rings(0)
     found = checks(X, y)
@@ -35,6 +36,7 @@ def test_linear_and_nonlinear_fits_separate_tasks():
     assert checks(X, X @ np.arange(5.0)).linear > 0.99
 
 
+@pytest.mark.slow
 def test_parity_is_not_taken_for_noise():
     """Nearest neighbours are always wrong, which is as informative as always right."""
     found = checks(*data.parity(7))

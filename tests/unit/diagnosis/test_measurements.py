@@ -47,6 +47,7 @@ def test_dead_units_are_counted_per_layer():
     assert np.isnan(found.saturated[0]), "relu has no upper bound to saturate at"
 
 
+@pytest.mark.slow
 def test_saturated_units_are_counted_per_layer():
     one = net(10, 8, hidden_activation="tanh")
     one.biases[0][:] = 50.0

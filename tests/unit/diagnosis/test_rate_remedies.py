@@ -18,6 +18,7 @@ def named_rate(found):
     return float(found.remedy.split(" to ")[1].split(",")[0].split(":")[0])
 
 
+@pytest.mark.slow
 def test_a_ruined_net_begins_again():
     found = diagnosed(Adam(10.0))
     assert found.verdict == "learning_rate_too_high"

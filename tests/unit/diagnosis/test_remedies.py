@@ -141,6 +141,7 @@ def test_optimiser_in_use_is_not_advised():
     assert "if you have not" in remedies.base_rate(measured(updates=TrainingSettings().of_nets(1, slice(None))), 0)
 
 
+@pytest.mark.slow
 def test_remedies_say_that_reset_draws_the_same_weights():
     """`reset` without another seed draws the initial weights again."""
     m = measured(hidden_activation="relu")
@@ -157,6 +158,7 @@ def test_epochs_left_are_whole_numbers_of_one_or_more(left, text):
     assert EVIDENCE["epochs left"](m, 0) == pytest.approx(2.0 if left > 1 else np.nan, nan_ok=True)
 
 
+@pytest.mark.slow
 def test_history_is_asked_for_where_only_it_tells_a_new_net_from_a_stuck_one():
     X, y = data.blobs(0)
     found = diagnose(MLP((4, 16, 3), loss="softmax_cross_entropy", random_state=0), X, y)

@@ -185,6 +185,7 @@ def test_several_targets_of_a_table(table, tmp_path):
     np.testing.assert_allclose(found, model.predict(rows), rtol=RELATIVE, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_dates_are_days_since_1970(table, tmp_path):
     days = pd.Series(17_000 + 5.0 * np.arange(len(table))).where(table.index % 9 > 0)
     frame = table[["steps"]].assign(when=pd.to_datetime(days, unit="D"))

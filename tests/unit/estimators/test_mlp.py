@@ -101,6 +101,7 @@ def test_regressor_training_equals_scikit_learn(diabetes, settings):
     compare(*PAIRS[1], diabetes, DETERMINISTIC | settings)
 
 
+@pytest.mark.slow
 def test_binary_multilabel_and_poisson_training_equal_scikit_learn(iris, diabetes):
     X, y = iris
     compare(*PAIRS[0], (X, y > 0), DETERMINISTIC)
@@ -289,6 +290,7 @@ def test_estimators_import_scikit_learn_on_first_use(fresh_python):
     assert (done.stdout.strip(), done.stderr) == ("0.0001", "")
 
 
+@pytest.mark.slow
 def test_missing_scikit_learn_names_the_install_command(fresh_python):
     done = fresh_python("import sys; sys.modules['sklearn'] = None\nimport fastmlp\nfastmlp.MLPRegressor")
     assert "pip install 'fastmlp[sklearn]' (in a checkout: pip install '.[sklearn]')" in done.stderr.splitlines()[-1]

@@ -39,6 +39,7 @@ def path(data, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_samples_within_the_limit_give_the_bits_of_a_fit_in_memory(early_stopping, data, path):
     settings = {**SETTINGS, "early_stopping": early_stopping}
@@ -50,6 +51,7 @@ def test_samples_within_the_limit_give_the_bits_of_a_fit_in_memory(early_stoppin
     assert MLPClassifier(**settings).fit(path, "kind").feature_names_in_.tolist() == ["x0", "x1", "x2", "x3"]
 
 
+@pytest.mark.slow
 def test_classes_are_learned_from_disk(data, path, capsys):
     model = MLPClassifier(**SETTINGS).fit(path, "kind", memory_limit=LIMIT)
     assert "Reading 60,000 rows" in capsys.readouterr().err
@@ -143,6 +145,7 @@ def test_early_stopping_holds_out_rows(data, path):
     assert other.best_validation_score_ > 0.9
 
 
+@pytest.mark.slow
 def test_arrays_on_disk_need_no_pandas(data, monkeypatch):
     def absent():
         raise ImportError("pandas is not installed")
@@ -167,6 +170,7 @@ def test_arrays_on_disk_need_no_pandas(data, monkeypatch):
         MLPRegressor(**SETTINGS).fit(OnDisk(), numbers, memory_limit=LIMIT)
 
 
+@pytest.mark.slow
 def test_three_classes_and_labels(data):
     three = np.digitize(data[0][:, 0], [-0.5, 0.5])
     model = MLPClassifier(**SETTINGS).fit(Pieces(data[0], three), None, memory_limit=LIMIT)
@@ -272,6 +276,7 @@ def test_an_interrupted_fit_keeps_whole_epochs(path, monkeypatch):
     assert np.isfinite(model.net_.params).all()
 
 
+@pytest.mark.slow
 def test_warm_start_goes_on(data):
     settings = {**SETTINGS, "shuffle": False, "warm_start": True, "max_iter": 1}
     streamed, in_memory = MLPClassifier(**settings), MLPClassifier(**settings)
@@ -283,6 +288,7 @@ def test_warm_start_goes_on(data):
     np.testing.assert_array_equal(streamed.net_.params, in_memory.net_.params)
 
 
+@pytest.mark.slow
 def test_cached_rows_of_another_target_are_not_used(tmp_path):
     table = pd.DataFrame(RNG.normal(size=(80_000, 4)), columns=list("abcd"))
     table.to_parquet(tmp_path / "t.parquet")
@@ -295,6 +301,7 @@ def test_cached_rows_of_another_target_are_not_used(tmp_path):
     assert not (first.net_.params == second.net_.params).all()
 
 
+@pytest.mark.slow
 def test_refused_validation_data_leave_the_fitted_estimator_and_no_rows(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
@@ -326,6 +333,7 @@ def count_reads(monkeypatch):
     return reads
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [
@@ -352,6 +360,7 @@ def test_a_fit_to_kept_rows_does_not_read_the_source(make, path, tmp_path, monke
         assert second.validation_scores_ == expected.validation_scores_
 
 
+@pytest.mark.slow
 def test_a_regressor_does_not_read_the_source_of_kept_rows(data, tmp_path, monkeypatch):
     """Its Poisson loss has a constant, which depends on all targets."""
     counts = pd.DataFrame({"x": data[0][:, 0], "z": data[0][:, 1], "n": np.floor(np.abs(data[2]))})
@@ -383,6 +392,7 @@ def test_what_was_kept_of_a_larger_file_is_not_used_for_one_in_memory(path, tmp_
     np.testing.assert_array_equal(found.net_.params, expected.net_.params)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", ["found-*", "rows-*/held_out.npz", "rows-*/X.bin"])
 @pytest.mark.parametrize("content", [b"", b"PK damaged"])
 def test_damaged_files_are_found_anew(damaged, content, path, tmp_path, monkeypatch):

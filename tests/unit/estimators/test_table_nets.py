@@ -68,6 +68,7 @@ def test_table_may_have_further_columns_but_not_lack_one(trained, table):
     assert "unseen" not in str(raised.value), "further columns are no mistake"
 
 
+@pytest.mark.slow
 def test_refitted_estimator_takes_the_columns_of_its_fit_only(trained, table):
     model, _ = trained("price", "sold")
     model.set_params(max_iter=1).fit(table[["size", "colour"]], table["price"])
@@ -75,6 +76,7 @@ def test_refitted_estimator_takes_the_columns_of_its_fit_only(trained, table):
         model.predict(table)
 
 
+@pytest.mark.slow
 def test_estimator_saved_again_is_the_same(trained, table, tmp_path):
     model, _ = trained("price", "sold")
     model.save(tmp_path / "again.safetensors")

@@ -50,6 +50,7 @@ def test_family_of_few_outputs_and_batches_of_one_sample():
     assert choose_family(network((784, 1)), 2) == choose_family(network((8, 16, 1)), 1) == "batch_simd_4"
 
 
+@pytest.mark.slow
 def test_deep_narrow_nets_train_data_parallel_for_any_batch_size():
     for rows in (16, 128, 1024):
         assert choose_family(network((64, *64 * (64,), 10)), rows) == "layerwise_data_parallel"

@@ -70,6 +70,7 @@ def of_process(parent, host=None, pid=None, began=None):
     return path
 
 
+@pytest.mark.slow
 @posix
 def test_arrays_of_a_killed_process_are_deleted(temporary):
     done = subprocess.run(python_command(SHARE_AND_DIE), check=False)

@@ -59,6 +59,7 @@ def test_unrolled_nets_and_nets_with_dropout_go_on_to_the_same_bits(tmp_path, mo
     assert_same_fit(resumed(fresh, (X, y), tmp_path / "run.ckpt", 3, monkeypatch, epochs=40), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fit", ["in lanes", "stopped early", "restarted"])
 def test_nets_one_by_one_go_on_to_the_same_bits(tmp_path, monkeypatch, fit):
     arguments, fresh = {"epochs": 24, **FITS[fit]}, lambda: make(5)

@@ -59,6 +59,7 @@ def test_tasks_give_the_bits_of_one_process(name, small_tasks):
     assert executor.n_submitted > 1
 
 
+@pytest.mark.slow
 @pytest.mark.thinned(4)
 @pytest.mark.parametrize("name", FITS)
 def test_processes_give_the_bits_of_one_process(name, small_tasks, pool, temporary_folder):
@@ -162,6 +163,7 @@ def test_a_killed_process_breaks_the_pool_with_advice_and_keeps_finished_nets(sm
     assert not array_folders(temporary_folder)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_a_sentence_and_leaves_nothing(pool, monkeypatch, temporary_folder):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -145,6 +145,7 @@ def test_attempts_go_on_and_others_follow(tmp_path, n_nets, short):
     assert_extended_fit(extended(fresh, tmp_path / "run.ckpt", short, 30, **fit), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_nets", [5, 40], ids=["one by one", "in lanes"])
 def test_a_fit_is_extended_twice_and_ends_at_once_where_nothing_is_left(tmp_path, n_nets):
     path, fit, fresh = tmp_path / "run.ckpt", FITS["stopped early"], lambda: make(n_nets)

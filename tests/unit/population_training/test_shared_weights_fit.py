@@ -130,6 +130,7 @@ def test_micro_batches_give_the_gradient_of_the_batch(monkeypatch):
     assert_equals_reference(pop, net, "float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [7, 48, 90])
 def test_bits_do_not_depend_on_the_number_of_threads(rows, monkeypatch):
     monkeypatch.setattr(thresholds, "STEP_PER_THREAD", 1)

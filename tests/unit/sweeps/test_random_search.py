@@ -207,6 +207,7 @@ def test_an_executor_gives_the_same_scores(task):
     assert executor.n_submitted > 0
 
 
+@pytest.mark.slow
 def test_the_weights_of_folds_are_sent_once(rng, monkeypatch):
     X, sent, send, executor = rng.normal(size=(20_000, 3)), [], ProcessWorkers._send, Pickled()
     y = (X[:, 0] > 0).astype(int)

@@ -76,6 +76,7 @@ def test_more_epochs_extend_a_finished_search(tmp_path, monkeypatch, space):
     assert_same(sweep(space, checkpoint=path, epochs=30, resume=True), expected)
 
 
+@pytest.mark.slow
 def test_a_search_that_was_killed_goes_on_to_more_epochs(tmp_path, monkeypatch):
     """With a finished population, one in training, and one that has not begun; then it is killed once more."""
     expected, path, fit, calls = sweep(epochs=30), tmp_path / "search.ckpt", fastmlp.Population.fit, []
@@ -207,6 +208,7 @@ def test_an_interrupted_population_of_workers_goes_on(tmp_path, monkeypatch):
     assert rest.n_submitted == 1, "40 nets are three tasks"
 
 
+@pytest.mark.slow
 def test_a_population_whose_training_workers_cannot_go_on_with_is_trained_again(tmp_path, monkeypatch):
     path, expected = tmp_path / "search.ckpt", sweep()
     with monkeypatch.context() as patches:
@@ -223,6 +225,7 @@ def test_a_population_whose_training_workers_cannot_go_on_with_is_trained_again(
     assert not (tmp_path / "other.ckpt").exists()
 
 
+@pytest.mark.slow
 def test_a_search_without_a_seed_that_ended_in_its_first_population_goes_on(tmp_path, monkeypatch):
     fit, path = fastmlp.Population.fit, tmp_path / "search.ckpt"
 

@@ -177,6 +177,7 @@ def test_as_many_nets_are_trained_at_the_same_time_as_are_asked_for(rows, rng):
 LONG = Recipe(hidden=(8,), epochs=1_000_000, dropout=0.0, patience=1_000_000)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_all_nets_that_are_in_training(rows, rng):
     meeting = threading.Barrier(2, lambda: threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start())

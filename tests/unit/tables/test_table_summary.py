@@ -136,6 +136,7 @@ def test_columns_of_the_category_type_stay_categories():
     assert column.categories == ("1", "2", "3")
 
 
+@pytest.mark.slow
 def test_notes_count_texts_that_were_forgotten(monkeypatch):
     monkeypatch.setattr(cell_counts, "MOST_COUNTED", 600)
     monkeypatch.setattr(bad_cells, "MOST_TEXTS", 10)

@@ -203,6 +203,7 @@ def test_a_time_limit_may_end_a_fit_within_an_epoch(validates, data, monkeypatch
         assert loss == pytest.approx(history.validation_loss[history.best_epoch], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_row_cache_keeps_the_rows_of_files(data, tmp_path, monkeypatch):
     X, y = data
     np.save(tmp_path / "X.npy", X)
@@ -225,6 +226,7 @@ def test_row_cache_keeps_the_rows_of_files(data, tmp_path, monkeypatch):
     assert len(list(cache.iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_a_row_cache_does_not_take_one_part_of_a_memory_map_for_another(data, tmp_path):
     for name, array in zip("Xy", data, strict=True):
         np.save(tmp_path / f"{name}.npy", array)

@@ -62,6 +62,7 @@ def test_repeated_predictions_match_the_reference_for_their_inputs(name):
         assert_matches_reference(net, rows(1, net, k))
 
 
+@pytest.mark.slow
 def test_alternating_nets_sizes_and_evaluations_match_the_reference():
     """Predictions and evaluations of three nets and three sizes, in random order."""
     nets = [make(name) for name in NETS]
@@ -168,6 +169,7 @@ def test_repeated_predictions_of_several_nets_have_the_bits_of_each_net(name, n)
     assert is_kept == (n <= 32), "equal calls should reuse buffers, or this test shows nothing"
 
 
+@pytest.mark.slow
 def test_prepared_calls_are_bounded_however_many_nets_predict():
     pop = fastmlp.Population((90, 80, 3), FEW_NETS + 9, device="cpu", random_state=0)
     for k in range(3):

@@ -158,6 +158,7 @@ def test_callbacks_are_called_once_for_each_epoch(tmp_path):
     assert_same_fit(found, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before, after", [(1, 2), (2, 1)])
 def test_another_number_of_threads_goes_on_to_the_same_bits(tmp_path, monkeypatch, before, after):
     use("batch_simd_data_parallel", monkeypatch)

@@ -47,6 +47,7 @@ def test_options_reach_nets_optimiser_and_fit(rows):
     assert f"learning_rate_factors={factors}" in settings["optimizer"], "the embedding has no factors of ntk"
 
 
+@pytest.mark.slow
 def test_options_of_a_table_beyond_the_memory_limit(path, capsys):
     model = classifier(max_iter=1, net_options=ALL).fit(str(path), "kind", memory_limit=LIMIT)
     assert "in pieces" in capsys.readouterr().err

@@ -76,6 +76,7 @@ def test_settings_of_nets_that_are_trained_apart_are_refused(settings, message, 
         TabularMLPRegressor(**SMALL | settings).fit(X, y)
 
 
+@pytest.mark.slow
 def test_nets_of_a_fold_share_weights_and_predict_the_rows_they_have_not_seen(table, tmp_path):
     X, _, y = table
     model = TabularMLPClassifier(**SMALL, n_folds=3, calibration="none").fit(X, y)

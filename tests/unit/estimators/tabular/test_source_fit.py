@@ -29,6 +29,7 @@ def test_a_table_within_the_limit_gives_the_bits_of_a_fit_in_memory(table):
         np.testing.assert_array_equal(found.net_.params, expected.net_.params, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["parquet", "csv"])
 def test_files_within_the_limit_give_the_bits_of_a_fit_in_memory(ending, table, tmp_path):
     file = tmp_path / f"table.{ending}"
@@ -79,6 +80,7 @@ def test_all_sources_of_the_same_rows_give_the_same_bits(table, path):
         np.testing.assert_array_equal(found.net_.params, expected.net_.params)
 
 
+@pytest.mark.slow
 def test_categories_classes_and_missing_cells_of_the_last_rows_are_learned(table):
     last = N - 8
     X, y = table[INPUTS].copy(), table.kind.copy()
@@ -179,12 +181,14 @@ def test_targets_may_be_a_file_beside_a_file(kind, table, path, tmp_path):
     assert found.score(X, labels) == found.score(X, table.kind.to_numpy())
 
 
+@pytest.mark.slow
 def test_pieces_may_be_lists():
     pairs = [([[1.0, "a"], [2.0, "b"]], [1.0, 2.0]), ([[2.0, "a"], [3.0, "b"]], [2.0, 3.0])] * 20
     model = TabularMLPRegressor(**SETTINGS).fit(iter(pairs), None)
     assert model.predict([[1.0, "a"]]).shape == (1,)
 
 
+@pytest.mark.slow
 def test_encoded_rows_that_fit_are_trained_on_in_memory(table, capsys):
     X = pd.DataFrame(
         {"text": ["a long text that takes much memory " * 4, "another one " * 12] * (N // 2), "a": table.a}
@@ -214,6 +218,7 @@ def test_row_cache_keeps_the_rows_of_a_file(path, tmp_path):
     np.testing.assert_array_equal(second.validation_loss_curve_, first.validation_loss_curve_)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator, target", [(TabularMLPClassifier, "kind"), (TabularMLPRegressor, "value")])
 def test_a_fit_to_kept_rows_does_not_read_the_table(estimator, target, table, tmp_path, monkeypatch, capsys):
     reads, batches = [], table_sources.parquet_batches
@@ -236,6 +241,7 @@ def test_a_fit_to_kept_rows_does_not_read_the_table(estimator, target, table, tm
     assert len(reads) == 4
 
 
+@pytest.mark.slow
 def test_a_fit_that_fails_leaves_the_estimator_as_it_was(table, path):
     model = classifier(max_iter=1).fit(path, "kind", memory_limit=LIMIT)
     before = model.predict(table[INPUTS][:50])
@@ -267,6 +273,7 @@ def test_ctrl_c_in_the_first_epoch_keeps_the_net_that_had_begun(path, table, mon
         model.fit(path, "kind", memory_limit=LIMIT)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_while_the_rows_are_deleted_keeps_the_nets(path, table, monkeypatch):
     monkeypatch.setattr(EncodedRows, "close", with_sigint(EncodedRows.close))

@@ -14,6 +14,7 @@ pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
 from fastmlp import TabularMLPClassifier  # noqa: E402  # needs scikit-learn
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings, arguments, message",
     [
@@ -106,11 +107,13 @@ def mixed_pieces(pairs):
     return source
 
 
+@pytest.mark.slow
 def test_a_generator_that_does_not_fit_is_refused(table):
     with pytest.raises(ValueError, match="had 40,000 rows in the first pass and 0 in the second"):
         classifier().fit(iter(Pieces(table[INPUTS], table.kind)), None, memory_limit=LIMIT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", ["inputs", "labels"])
 def test_a_file_that_changes_is_refused(changes, table, tmp_path, monkeypatch):
     table[INPUTS].to_parquet(tmp_path / "inputs.parquet")

@@ -106,6 +106,7 @@ def test_dropped_columns_warn(table):
     assert sum("Columns of numbers are" in note for note in reg.notes_) == 1, "a choice, of which no warning tells"
 
 
+@pytest.mark.slow
 def test_categories_that_are_mostly_numbers_warn(table):
     X, score = table
     numbers = pd.Series(np.arange(400) % 50).astype(object)
@@ -309,6 +310,7 @@ def test_warm_start_keeps_the_activation_and_smoothing_of_an_earlier_preset(tabl
     assert clf.net_.network.label_smoothing == 0.0
 
 
+@pytest.mark.slow
 def test_former_name_patience_warns(table):
     X, score = table
     known = TabularMLPRegressor(**QUICK, n_iter_no_change=2).fit(X, score)

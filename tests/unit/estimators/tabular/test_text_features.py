@@ -40,6 +40,7 @@ def test_words_are_learned_from_and_kept_in_the_file(table, tmp_path):
     assert model.notes_on(new) == ()
 
 
+@pytest.mark.slow
 def test_text_may_be_forbidden_or_named(table):
     X, y = table
     with pytest.warns(UserWarning, match="Column 'title' is left out: it has 480 different texts"):
@@ -102,6 +103,7 @@ def test_tables_that_are_read_in_pieces(tmp_path, capsys):
     assert model.score(path, "kind") > 0.9
 
 
+@pytest.mark.slow
 def test_versions_without_columns_of_text_refuse_such_files(table, tmp_path, monkeypatch):
     X, y = table
     dear, path = (y == "dear").astype(float), tmp_path / "model.st"

@@ -115,6 +115,7 @@ def test_a_time_limit_that_leaves_out_nets_lets_the_others_hold_out_the_same_row
     assert model.history_.arguments["n_samples"] == 250
 
 
+@pytest.mark.slow
 def test_folds_do_not_learn_from_the_rows_they_predict(rng):
     """Noise as the target: out-of-fold predictions know nothing of it, predictions of training rows do."""
     X, noise = pd.DataFrame(rng.normal(size=(120, 6))), rng.normal(size=120)
@@ -136,6 +137,7 @@ def test_validation_data_takes_the_place_of_folds(table):
     assert model.history_.arguments["n_samples"] == 200
 
 
+@pytest.mark.slow
 def test_an_executor_trains_the_same_nets(table):
     X, score = table
     n_tasks = []
@@ -153,6 +155,7 @@ def test_an_executor_trains_the_same_nets(table):
     assert n_tasks[1] >= 2, "both trainings have tasks"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quality", ["good", "best"])
 def test_an_executor_trains_the_nets_of_folds_of_weighted_classes(table, quality):
     X, score = table
@@ -450,6 +453,7 @@ def test_epochs_that_were_slower_than_measured_are_announced(table, monkeypatch)
     assert 1 <= model.n_iter_ < 20
 
 
+@pytest.mark.slow
 def test_a_time_limit_that_is_enough_changes_nothing(table):
     X, score = table
     for settings in ({"n_nets": 1}, {"n_nets": 2}, {"n_nets": 1, "n_folds": 2}):

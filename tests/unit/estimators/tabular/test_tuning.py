@@ -43,6 +43,7 @@ def test_results_say_what_was_compared_and_chosen(table):
     assert model.net_.preprocessing.notes == model.notes_
 
 
+@pytest.mark.slow
 def test_best_settings_are_parameters_of_another_estimator(table):
     X, y = table
     settings = SMALL | {"eval_metric": "accuracy", "random_state": 2}  # with which another configuration is best
