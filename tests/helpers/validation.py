@@ -23,7 +23,7 @@ from fastmlp import diagnose  # noqa: E402
 from fastmlp.diagnosis.verdicts import NAMES, VERDICTS  # noqa: E402
 
 CASES = [*stuck_nets.CASES, *STEP_CASES]
-SEEDS = range(200, 204)  # not used when the confidence rules were tuned
+SEEDS = range(200, 204)  # not used when the verdict rules were tuned
 DOCS = Path(__file__).parents[2] / "docs" / "diagnosis.md"
 MARKS = "<!-- {0} -->\n", "<!-- end of {0} -->"
 

@@ -1,10 +1,10 @@
 """Diagnosis of nets that do not learn: verdicts with evidence and remedies.
 
 diagnose, result                                 the public function, and the objects that it returns
-input_checks, adapters, model_under_test         conversion of nets and data of any kind to one float64 form
-measurements, hidden_units, output_range, landscape, loss_curves, label_checks, dropout_noise, merged_outputs,
+argument_checks, adapters, model_under_test      conversion of nets and data of any kind to one float64 form
+measurements, hidden_units, output_range, landscape, loss_curves, data_checks, dropout_noise, merged_outputs,
 sample_rows, training_settings                   measurements of nets, data and training, once for all verdicts
-verdicts, confidence_rules, confidence_terms, evidence, remedies
+verdicts, verdict_rules, verdict_terms, evidence, remedies
                                                  the table of verdicts, and its columns
 from_history                                     diagnosis without samples
 gradient_check                                   check of a hand-written backward pass

@@ -11,7 +11,7 @@ import numpy as np
 from ..data.validation import checked_pair
 from ..errors import counted
 from ..history import History
-from . import input_checks
+from . import argument_checks
 from .adapters import model_of_other_library, nets_of_estimator
 from .from_history import verdict_of_records
 from .loss_curves import Curve
@@ -121,13 +121,13 @@ def _diagnose_samples(
     net, y = nets_of_estimator(net, y)
     if is_population(net):
         return _diagnose_population(net, X, y, history, validation_data, learning_rate, encoded_inputs)
-    features, bad_X = input_checks.as_inputs(X)
+    features, bad_X = argument_checks.as_inputs(X)
     model, classes = _as_model(net, features, activations, loss)
-    input_checks.check_loss_is_known(model, y, loss)
+    argument_checks.check_loss_is_known(model, y, loss)
     history = getattr(net, "loss_curve_", None) if history is None else history
-    samples = input_checks.as_samples(features, bad_X, y, model, classes)
-    held_out = input_checks.as_validation(validation_data, model, classes)
-    curve, updates = input_checks.as_curve(history), updates_of(history, net, learning_rate, encoded_inputs)
+    samples = argument_checks.as_samples(features, bad_X, y, model, classes)
+    held_out = argument_checks.as_validation(validation_data, model, classes)
+    curve, updates = argument_checks.as_curve(history), updates_of(history, net, learning_rate, encoded_inputs)
     usual_loss = model.loss.name
     if loss is None and not is_mlp(net) and not samples.bad_data:
         model = with_recorded_loss(model, samples.X, samples.Y, curve)
@@ -227,16 +227,16 @@ def _diagnose_population(
     pop: Any, X: Any, y: Any, history: Any, validation_data: Any, learning_rate: Any, encoded_inputs: bool
 ) -> PopulationDiagnosis:
     history = pop.result if history is None else history
-    data_per_net = input_checks.data_per_net(X, y, pop.n_nets, pop.network.n_outputs)
+    data_per_net = argument_checks.data_per_net(X, y, pop.n_nets, pop.network.n_outputs)
     rates = pop.network.dropout_of_layers(pop.dropout)
     dropout = np.broadcast_to(rates, (pop.n_nets, rates.shape[-1]))
     model = model_of_fastmlp(pop.network, pop.params, pop.l2, dropout)
     updates = updates_of(history, pop, learning_rate, encoded_inputs)
-    curve = input_checks.as_curve(history)
+    curve = argument_checks.as_curve(history)
     if data_per_net is None:
-        held_out = input_checks.as_validation(validation_data, model, None)
-        features, bad_X = input_checks.as_inputs(X)
-        samples = input_checks.as_samples(features, bad_X, y, model, None)
+        held_out = argument_checks.as_validation(validation_data, model, None)
+        features, bad_X = argument_checks.as_inputs(X)
+        samples = argument_checks.as_samples(features, bad_X, y, model, None)
         return PopulationDiagnosis(
             measure(
                 model,
@@ -249,13 +249,13 @@ def _diagnose_population(
                 updates=updates,
             )
         )
-    held_out_of = input_checks.validation_per_net(validation_data, model, pop.n_nets)
+    held_out_of = argument_checks.validation_per_net(validation_data, model, pop.n_nets)
     measurements = []
     for k, (net_X, net_y) in enumerate(data_per_net):  # nets with different data: measure each net on its own samples
         net_slice = slice(k, k + 1)
-        features, bad_X = input_checks.as_inputs(net_X)
-        samples = input_checks.as_samples(features, bad_X, net_y, model, None)
-        net_curve = None if curve is None else input_checks.curve_of_net(curve, net_slice)
+        features, bad_X = argument_checks.as_inputs(net_X)
+        samples = argument_checks.as_samples(features, bad_X, net_y, model, None)
+        net_curve = None if curve is None else argument_checks.curve_of_net(curve, net_slice)
         measurements.append(
             measure(
                 model.of_nets(net_slice),

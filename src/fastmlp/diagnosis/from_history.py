@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from .confidence_terms import ramp, training_skill
+from .argument_checks import as_curve
+from .data_checks import DataChecks
 from .dropout_noise import Masks
 from .evidence import evidence
 from .hidden_units import HIDDEN_EVIDENCE
-from .input_checks import as_curve
-from .label_checks import DataChecks
 from .landscape import Landscape
 from .longest_steps import UNKNOWN_STEPS
 from .loss_curves import Curve, shape_of
@@ -24,6 +23,7 @@ from .model_under_test import ModelUnderTest
 from .output_range import Bounds
 from .result import Diagnosis
 from .training_settings import updates_of
+from .verdict_terms import ramp, training_skill
 from .verdicts import VERDICTS
 
 # Verdicts that records alone can support.

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .data_checks import DataChecks, check_data
 from .dropout_noise import Masks, draw_masks
 from .hidden_units import HIDDEN_EVIDENCE, measure_hidden_units
-from .label_checks import DataChecks, check_data
 from .landscape import Landscape, measure_landscape
 from .longest_steps import LongestSteps, longest_steps
 from .loss_curves import Curve, Shape, shape_of
@@ -147,7 +147,7 @@ def measure(
     X : (n_samples, n_features), float64, finite
     Y : (n_samples, n_outputs), float64, finite
     curve : records of the fit, or None
-    label_problem, bad_data : defects of the data, as in input_checks.CheckedSamples
+    label_problem, bad_data : defects of the data, as in argument_checks.CheckedSamples
     validation : (X, Y) of validation samples, or None
     updates : settings of the training, or None
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import confidence_terms
+from . import verdict_terms
 from .evidence import number, one, rate
 from .measurements import Measurements
 from .remedies import clipping
@@ -14,7 +14,7 @@ FRACTIONS = {True: 0.25, False: 0.1}  # of the longest first step: a learning ra
 
 def rate_too_high(m: Measurements, k: int) -> str:
     learning_rate, largest = rate(m, k), one(m.landscape.largest, k)
-    if one(confidence_terms.step_ratio(m), k) > 1:
+    if one(verdict_terms.step_ratio(m), k) > 1:
         again = ", and begin again from the first weights (net.reset())" if is_ruined(m, k) else ""
         return (
             f"Lower the learning rate from {number(learning_rate)} to {number(tried_rate(m, k))}{again}: a first step "

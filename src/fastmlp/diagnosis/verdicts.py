@@ -1,4 +1,4 @@
-"""Table of verdicts: name, title, confidence rule, evidence, remedy, and an experiment to confirm it.
+"""Table of verdicts: name, title, rule for its confidence, evidence, remedy, and an experiment to confirm it.
 
 Everything else (reports, counts, tests, documentation) follows from the table.
 """
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import confidence_rules, confidence_terms, rate_remedies, remedies
+from . import rate_remedies, remedies, verdict_rules, verdict_terms
 from .evidence import layer_name, number, one
 from .measurements import Measurements
 
@@ -31,7 +31,7 @@ VERDICTS = (
     Verdict(
         "converged",
         "Converged",
-        confidence_rules.converged,
+        verdict_rules.converged,
         (
             "explained",
             "explained in validation",
@@ -48,7 +48,7 @@ VERDICTS = (
     Verdict(
         "still_learning",
         "Still learning",
-        confidence_rules.still_learning,
+        verdict_rules.still_learning,
         (
             "loss",
             "validation loss",
@@ -66,7 +66,7 @@ VERDICTS = (
     Verdict(
         "over_fitting",
         "Over-fitting",
-        confidence_rules.over_fitting,
+        verdict_rules.over_fitting,
         (
             "explained",
             "explained in validation",
@@ -86,7 +86,7 @@ VERDICTS = (
     Verdict(
         "not_finite",
         "NaN or infinity",
-        confidence_rules.not_finite,
+        verdict_rules.not_finite,
         ("first not finite", "loss"),
         remedies.not_finite,
         lambda m, k: "Watch max(abs(net.params)) over the first epochs: it should stay in the hundreds at most.",
@@ -94,7 +94,7 @@ VERDICTS = (
     Verdict(
         "constant_labels",
         "The targets never change",
-        confidence_rules.constant_labels,
+        verdict_rules.constant_labels,
         ("lowest target", "highest target", "samples"),
         lambda m, k: "Check how y was made: every sample has the same target, so there is nothing to learn.",
         lambda m, k: "Print numpy.unique(y, return_counts=True): there should be two or more values.",
@@ -102,7 +102,7 @@ VERDICTS = (
     Verdict(
         "constant_inputs",
         "The inputs never change",
-        confidence_rules.constant_inputs,
+        verdict_rules.constant_inputs,
         ("constant inputs", "inputs", "samples"),
         lambda m, k: "Check how X was made: every sample has the same inputs, so no net can tell them apart.",
         lambda m, k: "Print X.std(axis=0): it should be above zero for the inputs that matter.",
@@ -110,7 +110,7 @@ VERDICTS = (
     Verdict(
         "mis_encoded_labels",
         "Labels in a wrong coding",
-        confidence_rules.mis_encoded_labels,
+        verdict_rules.mis_encoded_labels,
         ("coding", "lowest target", "highest target", "output activation"),
         lambda m, k: f"Recode y: {m.label_problem}.",
         lambda m, k: "Train again with the recoded y: the loss should fall below the base rate's within some epochs.",
@@ -118,7 +118,7 @@ VERDICTS = (
     Verdict(
         "unreachable_targets",
         "The outputs cannot reach the targets",
-        confidence_rules.unreachable_targets,
+        verdict_rules.unreachable_targets,
         ("output range", "lowest output", "highest output", "lowest target", "highest target", "share out of reach"),
         remedies.unreachable,
         lambda m, k: "Feed the output function -100, 0 and 100: the results should cover the range of the targets.",
@@ -126,7 +126,7 @@ VERDICTS = (
     Verdict(
         "wrong_sign",
         "The loss has the wrong sign",
-        confidence_rules.wrong_sign,
+        verdict_rules.wrong_sign,
         ("agreement", "loss", "base rate's loss", "first loss", "explained"),
         lambda m, k: (
             "Flip the sign of the update: subtract the learning rate times the gradient of (output - target), once."
@@ -138,18 +138,18 @@ VERDICTS = (
     Verdict(
         "broken_updates",
         "The updates do not follow the gradient",
-        confidence_rules.broken_updates,
+        verdict_rules.broken_updates,
         ("gain of one step", "change of the loss", "loss", "recorded loss", "best step"),
         remedies.broken,
         lambda m, k: (
             f"Take one step by hand, params -= {number(one(m.landscape.best_step, k))} * gradient, with the "
-            f"true gradient: the loss should fall by {100 * one(confidence_terms.gain(m), k):.0f} %."
+            f"true gradient: the loss should fall by {100 * one(verdict_terms.gain(m), k):.0f} %."
         ),
     ),
     Verdict(
         "symmetric_units",
         "Hidden units are copies of each other",
-        confidence_rules.symmetric_units,
+        verdict_rules.symmetric_units,
         ("duplicate units", "layer of duplicates", "explained"),
         lambda m, k: (
             f"Draw all weights independently at random (init='auto'): {100 * one(m.duplicates, k):.0f} % of "
@@ -161,7 +161,7 @@ VERDICTS = (
     Verdict(
         "positive_weights",
         "All weights have one sign",
-        confidence_rules.positive_weights,
+        verdict_rules.positive_weights,
         ("positive weights", "weights", "explained"),
         remedies.positive,
         lambda m, k: "Subtract 0.5 from weights drawn from [0, 1), or their mean, and train again from there.",
@@ -169,7 +169,7 @@ VERDICTS = (
     Verdict(
         "unscaled_inputs",
         "The inputs are not scaled",
-        confidence_rules.unscaled_inputs,
+        verdict_rules.unscaled_inputs,
         ("largest input spread", "typical input spread", "largest input offset", "saturated units", "explained"),
         remedies.unscaled,
         lambda m, k: "Train the same net on standardised inputs for as many epochs and compare the losses.",
@@ -177,7 +177,7 @@ VERDICTS = (
     Verdict(
         "unscaled_targets",
         "The targets are not scaled",
-        confidence_rules.unscaled_targets,
+        verdict_rules.unscaled_targets,
         ("target spread", "target mean", "explained", "attainable", "change of the loss"),
         lambda m, k: (
             f"Standardise the targets, y = (y - y.mean()) / y.std(): their spread is {number(m.target_spread)} "
@@ -189,7 +189,7 @@ VERDICTS = (
     Verdict(
         "dead_units",
         "Dead units",
-        confidence_rules.dead_units,
+        verdict_rules.dead_units,
         ("dead units", "layer of dead units", "explained"),
         remedies.dead,
         lambda m, k: "Train the same net with leaky_relu: units that were dead get gradients, and the loss changes.",
@@ -197,7 +197,7 @@ VERDICTS = (
     Verdict(
         "saturated_units",
         "Saturated hidden units",
-        confidence_rules.saturated_units,
+        verdict_rules.saturated_units,
         ("saturated units", "layer of saturated units", "gradient", "explained"),
         remedies.saturated,
         lambda m, k: "Halve all weights and train on: the gradient's norm should grow several times.",
@@ -205,7 +205,7 @@ VERDICTS = (
     Verdict(
         "vanishing_gradient",
         "The gradient vanishes",
-        confidence_rules.vanishing_gradient,
+        verdict_rules.vanishing_gradient,
         ("first to last layer", "layers", "gradient", "explained"),
         remedies.vanishing,
         lambda m, k: "Train with two hidden layers: the ratio should come above 0.1 and the loss fall.",
@@ -213,7 +213,7 @@ VERDICTS = (
     Verdict(
         "exploding_gradient",
         "The gradient explodes",
-        confidence_rules.exploding_gradient,
+        verdict_rules.exploding_gradient,
         ("largest to last layer", "gradient", "loss", "base rate's loss", "layers"),
         remedies.exploding,
         lambda m, k: (
@@ -223,7 +223,7 @@ VERDICTS = (
     Verdict(
         "shuffled_labels",
         "The labels do not belong to their rows",
-        confidence_rules.shuffled_labels,
+        verdict_rules.shuffled_labels,
         ("signal", "linear", "nearest neighbours", "random features", "explained", "samples"),
         lambda m, k: (
             "Check that X and y are in the same order, by joining them on their key again: no simple model "
@@ -237,7 +237,7 @@ VERDICTS = (
     Verdict(
         "independent_outputs",
         "One-hot targets on independent outputs",
-        confidence_rules.independent_outputs,
+        verdict_rules.independent_outputs,
         ("output activation", "outputs", "explained", "gradient"),
         lambda m, k: (
             f"Use loss='softmax_cross_entropy' for the {m.model.n_outputs} exclusive classes (or one sigmoid "
@@ -250,7 +250,7 @@ VERDICTS = (
     Verdict(
         "learning_rate_too_high",
         "The learning rate is too high",
-        confidence_rules.learning_rate_too_high,
+        verdict_rules.learning_rate_too_high,
         (
             "learning rate",
             "longest first step",
@@ -269,7 +269,7 @@ VERDICTS = (
     Verdict(
         "learning_rate_too_low",
         "The learning rate is too low",
-        confidence_rules.learning_rate_too_low,
+        verdict_rules.learning_rate_too_low,
         (
             "learning rate",
             "longest first step",
@@ -288,7 +288,7 @@ VERDICTS = (
     Verdict(
         "clip_norm_too_low",
         "Gradients are clipped too short",
-        confidence_rules.clip_norm_too_low,
+        verdict_rules.clip_norm_too_low,
         ("clip norm", "gradient", "learning rate", "change of the loss", "gain of a safe step", "epochs"),
         rate_remedies.clip,
         lambda m, k: "Train ten epochs from here without clip_norm: the loss should fall by more than in all so far.",
@@ -296,7 +296,7 @@ VERDICTS = (
     Verdict(
         "weight_decay_too_high",
         "Weight decay is too strong",
-        confidence_rules.weight_decay_too_high,
+        verdict_rules.weight_decay_too_high,
         ("weight decay", "learning rate", "epochs", "size of the weights", "loss", "base rate's loss", "explained"),
         remedies.decay,
         lambda m, k: "Train the same net with weight_decay=0 from the same seed: its loss should fall below this one.",
@@ -304,7 +304,7 @@ VERDICTS = (
     Verdict(
         "dropout_too_high",
         "Dropout leaves too little of the net",
-        confidence_rules.dropout_too_high,
+        verdict_rules.dropout_too_high,
         (
             "dropout",
             "share of the outputs by dropout",
@@ -320,7 +320,7 @@ VERDICTS = (
     Verdict(
         "too_small",
         "The net is too small",
-        confidence_rules.too_small,
+        verdict_rules.too_small,
         ("narrowest hidden layer", "explained", "attainable", "linear", "nearest neighbours", "random features"),
         remedies.too_small,
         lambda m, k: "Train a net of the wider size from three seeds: all should reach a lower loss than this one.",
@@ -328,7 +328,7 @@ VERDICTS = (
     Verdict(
         "base_rate",
         "Collapsed to the base rate",
-        confidence_rules.base_rate,
+        verdict_rules.base_rate,
         (
             "variation of the outputs",
             "loss",
@@ -346,7 +346,7 @@ VERDICTS = (
     Verdict(
         "plateau",
         "A plateau, saddle or local minimum",
-        confidence_rules.plateau,
+        verdict_rules.plateau,
         (
             "gradient",
             "curvature",
@@ -363,7 +363,7 @@ VERDICTS = (
     Verdict(
         "unclear",
         "No known failure",
-        lambda m: confidence_terms.uniform(m, 0.08),
+        lambda m: verdict_terms.uniform(m, 0.08),
         ("loss", "base rate's loss", "explained", "attainable", "gradient"),
         remedies.unclear,
         lambda m, k: "Train three more seeds: a cause in the settings affects all of them.",

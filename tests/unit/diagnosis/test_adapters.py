@@ -6,7 +6,7 @@ from libraries import library
 
 from fastmlp import MLP, diagnose
 from fastmlp.diagnosis.adapters import model_of_other_library
-from fastmlp.diagnosis.input_checks import as_labels
+from fastmlp.diagnosis.argument_checks import as_labels
 
 
 def outputs(subject, X):

@@ -8,8 +8,8 @@ from validation import verdict_of
 
 from fastmlp import MLP, SGD, Adam, Population, diagnose
 from fastmlp.diagnosis import rate_remedies, remedies
+from fastmlp.diagnosis.argument_checks import as_curve, as_inputs, as_samples
 from fastmlp.diagnosis.evidence import EVIDENCE
-from fastmlp.diagnosis.input_checks import as_curve, as_inputs, as_samples
 from fastmlp.diagnosis.measurements import measure
 from fastmlp.diagnosis.model_under_test import model_of_fastmlp
 from fastmlp.diagnosis.training_settings import TrainingSettings, updates_of

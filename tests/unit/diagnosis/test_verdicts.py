@@ -5,8 +5,8 @@ import pytest
 import toy_data as data
 
 from fastmlp import MLP, Population
+from fastmlp.diagnosis.argument_checks import as_inputs, as_samples
 from fastmlp.diagnosis.evidence import EVIDENCE, evidence, number
-from fastmlp.diagnosis.input_checks import as_inputs, as_samples
 from fastmlp.diagnosis.measurements import measure
 from fastmlp.diagnosis.model_under_test import from_function, model_of_fastmlp
 from fastmlp.diagnosis.verdicts import NAMES, VERDICTS, score_verdicts

@@ -1,4 +1,4 @@
-"""Confidence rules for dropout, weight decay, clipping and rare classes."""
+"""Verdict rules for dropout, weight decay, clipping and rare classes."""
 
 import numpy as np
 import pytest

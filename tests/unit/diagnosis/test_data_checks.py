@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import toy_data as data
 
-from fastmlp.diagnosis.label_checks import check_data
+from fastmlp.diagnosis.data_checks import check_data
 
 
 def checks(X, y):

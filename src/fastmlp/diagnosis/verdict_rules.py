@@ -1,4 +1,4 @@
-"""Confidence rules: one function per verdict, from measurements to confidences (n_nets,), 0 if it does not apply.
+"""Verdict rules: one function per verdict, from measurements to confidences (n_nets,), 0 if it does not apply.
 
 A cause that is observed directly (a value that is not finite, constant labels) has a confidence near 1. Symptoms (the
 base rate, a plateau) score below the causes that explain them. A number that could not be measured is NaN and adds
@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .confidence_terms import (
+from .data_checks import MIN_SAMPLES
+from .measurements import Measurements
+from .verdict_terms import (
     at_rest,
     clipped,
     data_too_large,
@@ -44,8 +46,6 @@ from .confidence_terms import (
     unknown_elsewhere,
     untrained,
 )
-from .label_checks import MIN_SAMPLES
-from .measurements import Measurements
 
 # ---- healthy states
 

@@ -1,4 +1,4 @@
-"""Terms of the confidence rules: quantities that several rules use, each (n_nets,).
+"""Terms of the verdict rules: quantities that several rules use, each (n_nets,).
 
 A number that could not be measured is NaN and adds nothing to a confidence.
 """
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .label_checks import MIN_SAMPLES
+from .data_checks import MIN_SAMPLES
 from .measurements import Measurements
 
 SCHEDULE_MEAN = 0.5  # mean learning rate of most schedules, as a fraction of the largest
