@@ -40,7 +40,8 @@ class PeriodicEmbedding:
     n_frequencies : int, default 16
         Number of cosines for each column.
     size : int, default 4
-        Number of features that a column becomes.
+        Number of features that a column becomes. About one column in 2**size has no feature above 0 in a new net, and
+        may stay unseen: take 8 or more for few columns.
     sigma : float, default 0.1
         Standard deviation of the initial frequencies w / (2 pi), in periods for each unit of the column; above 0. For
         columns of standard deviation 1, values from 0.01 to 10 are usual; larger ones fit finer detail, and noise.

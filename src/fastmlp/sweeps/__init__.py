@@ -6,6 +6,7 @@ search_file       checkpoints of a search
 proposers         where configurations come from: drawn at random, ...
 optuna_search     ... or chosen by a sampler of Optuna
 space             spaces of settings, and what is made from a configuration
+default_loss      loss where the user names none
 result            SweepResult
 """
 

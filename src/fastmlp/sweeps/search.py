@@ -17,9 +17,10 @@ from ..errors import checked_count, counted
 from ..kernels.structs import METRIC_NONE
 from ..kernels.system import interrupts
 from ..sampling import folds
+from .default_loss import default_loss
 from .optuna_search import SamplerProposals
 from .proposers import Proposer, RandomDraws
-from .space import default_loss, groups_of, population_of
+from .space import groups_of, population_of
 
 GROUPS_AT_A_TIME = 8  # populations whose tasks an executor has at a time
 POLL = 0.2  # seconds between two looks at them

@@ -12,6 +12,7 @@ from ..errors import is_distribution, unknown_name
 from ..mlp import MLP
 from ..optimizers import OPTIMIZERS, Optimizer, optimizer_from_name
 from ..population import Population
+from .default_loss import n_outputs_of
 
 NET_SETTINGS = (
     "hidden_activation",
@@ -26,7 +27,6 @@ PER_NET = ("dropout", "l2", "init_scale")
 FIT_SETTINGS = ("epochs", "batch_size", "schedule", "shuffle")
 OPTIMIZER_SETTINGS = tuple(dict.fromkeys(f.name for cls in OPTIMIZERS.values() for f in fields(cls)))
 PER_LAYER = ("hidden_layer_sizes", "hidden_activation")  # settings for which a tuple is one value, not choices
-MANY_CLASSES = 50  # whole numbers from this one on are taken for quantities, not classes
 KNOWN = ("hidden_layer_sizes", "optimizer", *NET_SETTINGS, *PER_NET, *FIT_SETTINGS, *OPTIMIZER_SETTINGS)
 
 
@@ -69,23 +69,6 @@ def configurations_of(space: Mapping[str, Any], n: int, rng: np.random.Generator
     """Return n configurations drawn from a space. ValueError: a setting is unknown, or has no choices."""
     check_space(space)
     return [{name: draw_choice(name, value, rng) for name, value in space.items()} for _ in range(n)]
-
-
-def default_loss(y: np.ndarray) -> str:
-    """Return the loss for targets: whole numbers from 0 to below MANY_CLASSES in one column are classes."""
-    are_whole = y.size > 0 and (y.ndim == 1 or y.shape[1:] == (1,)) and np.array_equal(y, np.floor(y))
-    if not are_whole or y.min() < 0 or y.max() >= MANY_CLASSES:
-        return "squared_error"
-    return "binary_cross_entropy" if y.max() <= 1 else "softmax_cross_entropy"
-
-
-def n_outputs_of(loss: str, y: np.ndarray) -> int:
-    """Return the number of outputs of a net with this loss for targets y."""
-    if y.ndim == 2 and y.shape[1] > 1:
-        return y.shape[1]
-    if loss == "softmax_cross_entropy":
-        return max(2, int(y.max()) + 1)
-    return int(y.max()) + 1 if loss == "binary_cross_entropy" and y.max() > 1 else 1
 
 
 def optimizer_of(row: Mapping[str, Any]) -> Optimizer:

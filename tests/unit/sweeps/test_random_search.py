@@ -16,7 +16,7 @@ from fastmlp.executors.workers import ProcessWorkers
 from fastmlp.kernels.structs import RUNNING
 from fastmlp.sampling import folds
 from fastmlp.sweeps import search
-from fastmlp.sweeps.space import default_loss, n_outputs_of
+from fastmlp.sweeps.default_loss import default_loss, n_outputs_of
 
 
 @pytest.fixture
