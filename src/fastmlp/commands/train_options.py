@@ -37,7 +37,7 @@ class Quality(Choices):
 
 
 QUALITY_HELP = (
-    "Preset of all options about nets: one small net, six that hold out other rows each, or ten wider ones in 5 folds."
+    "Preset of all options about nets: one small net, six that hold out other rows each, or twenty in ten folds."
 )
 ENCODING_HELP = "How columns of numbers are encoded; periodic: by an input embedding of all columns."
 
@@ -107,7 +107,7 @@ class TrainOptions:
     n_folds: Annotated[
         int | None,
         integer_option(
-            "Parts of the rows; --n-nets nets are trained without each. Not given: one a net of good; 5 of best.", 1
+            "Parts of the rows; --n-nets nets are trained without each. Not given: one a net of good; 10 of best.", 1
         ),
     ] = None
     refit: Annotated[

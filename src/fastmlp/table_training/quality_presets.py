@@ -1,7 +1,7 @@
 """Recipes: how nets are trained on a table. QUALITIES is the table of presets, and the only place of their values.
 
 The literature behind them is cited in estimators/tabular/; bench/log/README.md#tabular-defaults has the figures,
-bench/log/README.md#tabular-fast those of "fast" and bench/log/README.md#tabular-good those of "good".
+bench/log/README.md#tabular-fast, #tabular-good and #tabular-best those of each preset.
 """
 
 from __future__ import annotations
@@ -220,7 +220,7 @@ class Recipe:
 QUALITIES = {
     "fast": Recipe(hidden=(128, 128), learning_rate=0.005, n_nets=1, epochs=40, patience=24),
     "good": Recipe(own_folds=True),
-    "best": Recipe(hidden=(256, 256, 256), dropout=0.2, learning_rate=0.003, n_nets=2, n_folds=5),
+    "best": Recipe(n_nets=2, n_folds=10),
 }
 DEFAULT_QUALITY = "good"
 OF_HELD_OUT_ROWS = {"n_folds", "validation_fraction"}  # settings that say by themselves which rows nets hold out

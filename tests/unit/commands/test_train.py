@@ -153,7 +153,7 @@ def test_ctrl_c_after_a_training_saves_the_nets_beside_the_output(
     assert "Interrupted after 2 epochs" in error_line(result)
     assert set(files(tmp_path)) - set(before) == {"m.safetensors.interrupted"}
     net = fastmlp.load(tmp_path / "m.safetensors.interrupted").net_
-    n_nets = {(): 1}.get(options, 5 if n == 1 else 2)
+    n_nets = {(): 1}.get(options, 10 if n == 1 else 2)
     assert getattr(net, "n_nets", 1) == n_nets
     assert np.isfinite(net.params).all()
 

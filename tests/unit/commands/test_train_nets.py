@@ -285,7 +285,7 @@ def test_checkpoints_of_several_nets():
 @pytest.mark.parametrize(
     "options, words",
     [
-        (["--quality", "best", "--validation", "0.1"], "holds out each of 5 folds in turn: leave it out"),
+        (["--quality", "best", "--validation", "0.1"], "holds out each of 10 folds in turn: leave it out"),
         (["--quality", "best", "--checkpoint", "c"], "--quality best trains nets of several folds"),
         (["--time-limit", "9", "--checkpoint", "c"], "--time-limit may shorten a training"),
         (["--time-limit", "0"], "time_limit must be"),

@@ -49,7 +49,7 @@ def test_the_nets_are_trained_with_what_was_chosen(quality):
     model = fastmlp.load("model.safetensors", device="cpu")
     assert any(note.startswith("--tune 6 compared") for note in model.notes_)
     assert model.score(pd.read_csv("table.csv").drop(columns=["price", "kind"]), pd.read_csv("table.csv")["kind"]) > 0.7
-    assert getattr(model.net_, "n_nets", 1) == (10 if quality == "best" else 1)
+    assert getattr(model.net_, "n_nets", 1) == (20 if quality == "best" else 1)
 
 
 @pytest.mark.slow

@@ -40,7 +40,7 @@ def test_presets_are_valid_and_a_given_setting_takes_the_place_of_theirs(quality
         ("good", {"shared_weights": True}, N_GOOD, 1),
         ("good", {"net_weights": "greedy"}, N_GOOD, 1),
         ("fast", {"n_nets": 4}, 4, 1),
-        ("best", {}, 2, 5),
+        ("best", {}, 2, 10),
     ],
 )
 def test_each_net_of_good_has_a_fold_unless_a_setting_says_what_is_held_out(quality, given, n_nets, n_folds):

@@ -46,18 +46,17 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     ----------
     quality : {"fast", "good", "best"}, default "good"
         Preset of the parameters whose default is "auto"; one that is given takes the place of the preset's. "fast" is
-        one small net, "good" the mean of six, each without another sixth of the rows, and "best" the mean of ten wider
-        nets in five folds, each without one fifth of the rows.
+        one small net, "good" the mean of six, each without another sixth of the rows, and "best" the mean of
+        twenty, two for each of ten folds, without that tenth of the rows.
     hidden_layer_sizes : int or sequence of int, default "auto"
-        Number of units in each hidden layer; (128, 128) in "fast", (128, 128, 128) in "good",
-        (256, 256, 256) in "best".
+        Number of units in each hidden layer; (128, 128) in "fast", (128, 128, 128) in the others.
     activation : str, default "auto"
         Any hidden activation of fastmlp.MLP; in all presets "silu" for classes, "relu" for numbers and
         for multilabel y.
     dropout : float or sequence of float, default "auto"
-        Fraction of hidden units dropped in each training step; 0.2 in "best", 0.1 in the others.
+        Fraction of hidden units dropped in each training step; 0.1 in all presets.
     learning_rate_init : float, default "auto"
-        Peak learning rate of the schedule; 0.005 in "fast", 0.004 in "good", 0.003 in "best".
+        Peak learning rate of the schedule; 0.005 in "fast", 0.004 in the others.
     weight_decay : float, default "auto"
         Weight decay of AdamW; 0.1 in all presets.
     batch_size : int or "auto", default "auto"
@@ -70,10 +69,10 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         Number of epochs without a lower validation loss after which training of a net stops; 24 in "fast", 48 in the
         others. Its best parameters are kept.
     n_nets : int, default "auto"
-        Number of nets; of n_folds or "best", of nets without each fold. "fast" has 1, "good" 6, "best" 2 for each of 5
-        folds, or 8 if they share weights.
+        Number of nets; of n_folds or "best", of nets without each fold. "fast" has 1, "good" 6, "best" 2 for each of
+        10 folds, or 8 if they share weights.
     n_folds : int, default "auto"
-        Number of folds, 1 for none; 5 in "best". With folds, each net is trained without one fold, on which it stops
+        Number of folds, 1 for none; 10 in "best". With folds, each net is trained without one fold, on which it stops
         early; every row then has a prediction by nets that have not seen it, `oof_prediction_`. With validation_data,
         all nets are trained on all rows instead. In "good", 4 to 10 nets have a fold each. Fewer and more nets
         hold out the same rows, a fraction validation_fraction, and so do those with validation_fraction, n_folds=1,
