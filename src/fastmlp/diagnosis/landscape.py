@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,11 +26,12 @@ class Landscape(NamedTuple):
     best_gain: np.ndarray  # decrease of the loss in that step
     safe_step: np.ndarray  # learning rate that suits the largest curvature, 1 / |largest|
     safe_gain: np.ndarray  # decrease of the loss in one step with safe_step
+    used_gain: np.ndarray  # decrease in one descent step with the learning rate of the training; NaN if unknown
 
 
 @np.errstate(all="ignore")  # exploded nets are measured too
 def measure_landscape(
-    model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, n_iterations: int, stride: int = 1
+    model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, n_iterations: int, stride: int = 1, used_rate: Any = np.nan
 ) -> Landscape:
     """Measure the loss landscape around each net.
 
@@ -38,6 +39,7 @@ def measure_landscape(
     Y : (n_samples, n_outputs)
     n_iterations : number of Lanczos iterations
     stride : 1 or 2; the line search tries every stride-th of STEPS, and with 2 the neighbours of the best of them
+    used_rate : learning rate of the training, a number or (n_nets,); NaN if unknown
     """
     max_samples = int(np.clip(FLOPS / (6.0 * max(1, model.params.shape[1])), *SAMPLE_LIMITS))
     if len(X) > max_samples:
@@ -54,10 +56,10 @@ def measure_landscape(
         loss_before = model.objective(X, Y, params)
         best_step, best_gain = _line_search(model, X, Y, gradient, loss_before, stride)
         safe_step = 1.0 / np.maximum(np.abs(largest), 1e-12)
-        loss_after = model.objective(X, Y, params - np.minimum(safe_step, 1e12)[:, None] * gradient)
-    return Landscape(
-        norm, curvature, largest, smallest, best_step, best_gain, safe_step, np.maximum(loss_before - loss_after, 0.0)
-    )
+        gain_of = lambda step: loss_before - model.objective(X, Y, params - step[:, None] * gradient)
+        safe_gain = np.maximum(gain_of(np.minimum(safe_step, 1e12)), 0.0)
+        used_gain = gain_of(np.broadcast_to(np.asarray(used_rate, np.float64), norm.shape))
+    return Landscape(norm, curvature, largest, smallest, best_step, best_gain, safe_step, safe_gain, used_gain)
 
 
 def hessian_product(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:

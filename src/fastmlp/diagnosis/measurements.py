@@ -158,7 +158,8 @@ def measure(
     is_classification = len(values) == 2 and (Y.shape[1] == 1 or data.one_hot)
     bounds = output_bounds(model, X, Y)
     base, floor = base_loss_of(model, Y), floor_of(model, Y)
-    arrays = _measure_in_chunks(model, X[rows], Y[rows], bounds, is_classification)
+    updates = (updates or TrainingSettings()).of_nets(n_nets, slice(None))
+    arrays = _measure_in_chunks(model, X[rows], Y[rows], bounds, is_classification, updates.learning_rate)
     landscape = Landscape(*(arrays.pop(name) for name in Landscape._fields))
     masks = Masks(*(arrays.pop(name) for name in Masks._fields))
     noise = masks.mask_noise * np.sqrt(len(rows) / len(X))
@@ -190,7 +191,7 @@ def measure(
         validation_loss=held_out[0],
         validation_explained=held_out[1],
         validation_signal=held_out[2],
-        updates=(updates or TrainingSettings()).of_nets(n_nets, slice(None)),
+        updates=updates,
         **arrays,
     )
 
@@ -212,18 +213,22 @@ def _places(model: ModelUnderTest) -> tuple[str, ...]:
 
 
 def _measure_in_chunks(
-    model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, bounds: Bounds, is_classification: bool
+    model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, bounds: Bounds, is_classification: bool, rates: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return the measurements of each net by name, (n_nets,); as many nets at a time as MAX_VALUES allows."""
+    """Return the measurements of each net by name, (n_nets,); as many nets at a time as MAX_VALUES allows.
+
+    rates : (n_nets,) learning rates of their training, NaN if unknown
+    """
     n_values = len(X) * sum(model.layout.layer_sizes) + model.params.shape[1]
     size = max(1, MAX_VALUES // n_values)
     has_many_nets = model.n_nets > 1
     chunks = []
     for k in range(0, model.n_nets, size):
-        chunk = model.of_nets(slice(k, k + size))
+        members = slice(k, k + size)
+        chunk = model.of_nets(members)
         zs, outputs = chunk.forward(X)
         measured = _measure_outputs(chunk, zs, outputs, Y, bounds, is_classification)
-        chunks.append(measured | _measure_layers(chunk, zs, outputs, X, Y, has_many_nets))
+        chunks.append(measured | _measure_layers(chunk, zs, outputs, X, Y, rates[members], has_many_nets))
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
@@ -265,6 +270,7 @@ def _measure_layers(
     outputs: list[np.ndarray],
     X: np.ndarray,
     Y: np.ndarray,
+    rates: np.ndarray,
     has_many_nets: bool,
 ) -> dict[str, np.ndarray]:
     """Return the measurements of layers, gradients and weights; all NaN for a forward function."""
@@ -283,7 +289,7 @@ def _measure_layers(
     return (
         hidden
         | dict(zip(LAYER_EVIDENCE, weights, strict=True))
-        | measure_landscape(model, X, Y, ITERATIONS[has_many_nets], STRIDE[has_many_nets])._asdict()
+        | measure_landscape(model, X, Y, ITERATIONS[has_many_nets], STRIDE[has_many_nets], rates)._asdict()
         | draw_masks(model, X, Y)._asdict()
     )
 

@@ -20,6 +20,12 @@ def rate_too_high(m: Measurements, k: int) -> str:
             f"Lower the learning rate from {number(learning_rate)} to {number(tried_rate(m, k))}{again}: a first step "
             f"longer than {number(m.longest_step)} raises the loss of a new net."
         )
+    if one(verdict_terms.overshoots(m), k) > 0.5:
+        best_step = number(one(m.landscape.best_step, k))
+        return (
+            f"Lower the learning rate from {number(learning_rate)} to {best_step}: a step of that length lowers the "
+            "loss, and one of the learning rate ends beyond the valley, as high as it began."
+        )
     if m.updates.is_plain_descent and np.isfinite(learning_rate) and largest > 0 and learning_rate * largest > 1:
         return (
             f"Lower the learning rate from {number(learning_rate)} to {number(0.5 / largest)}: steps longer than "

@@ -33,6 +33,7 @@ from .verdict_terms import (
     merged_at_rest,
     n_steps,
     not_learned,
+    overshoots,
     oversteps,
     past_best,
     ramp,
@@ -40,6 +41,7 @@ from .verdict_terms import (
     rising,
     safe_rate_ratio,
     safe_step_epochs,
+    stands,
     step_ratio,
     targets_too_large,
     uniform,
@@ -200,6 +202,7 @@ def learning_rate_too_high(m: Measurements) -> np.ndarray:
         climbs = ramp(m.curve.last / np.maximum(m.curve.lowest, 0.05 * m.base_excess), 1.3, 3.0)
         unstable = m.updates.is_plain_descent * log_ramp(m.updates.learning_rate * m.landscape.largest, 1.8, 2.5)
     symptoms = np.maximum(np.maximum(swings, 0.8 * climbs), m.curve.diverged)
+    symptoms = np.maximum(symptoms, overshoots(m) * stands(m))
     symptoms = np.maximum(symptoms, 0.8 * unstable * np.maximum(ramp(m.curve.swing, 0.002, 0.02), 0.3))
     # The loss goes up and down without falling, is worse than a constant's, or units are lost: what steps that are far
     # too long end in.
@@ -288,7 +291,7 @@ def broken_updates(m: Measurements) -> np.ndarray:
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         elsewhere = np.abs(np.log(m.curve.last / m.excess))
-    standing = ramp(np.abs(m.curve.change), 0.02, 0.002) * ramp(gain(m), 0.08, 0.25) * ramp(m.curve.swing, 0.05, 0.01)
+    standing = stands(m) * (1.0 - overshoots(m)) * ramp(m.curve.swing, 0.05, 0.01)
     standing = standing * (m.masks.mask_noise == 0)  # with dropout, training follows the gradient under masks
     known = np.max([learning_rate_too_low(m), clip_norm_too_low(m), weight_decay_too_high(m)], axis=0)
     other_loss = log_ramp(np.exp(elsewhere), 1.6, 3.0) * ramp(m.excess / m.base_excess, 0.2, 0.5)

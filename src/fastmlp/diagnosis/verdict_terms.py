@@ -204,6 +204,11 @@ def merged_at_rest(m: Measurements) -> np.ndarray:
     return (m.merged > 0) * ramp(gain(m), 0.01, 0.002) * ramp(m.skill, 0.03, 0.12) * not_learned(m)
 
 
+def stands(m: Measurements) -> np.ndarray:
+    """Return the confidence that the loss stays constant although one descent step would lower it much."""
+    return ramp(np.abs(m.curve.change), 0.02, 0.002) * ramp(gain(m), 0.08, 0.25)
+
+
 def has_other_samples(m: Measurements) -> bool:
     """Return whether there are more samples than the net was trained on, such as those that its fit held out.
 
@@ -245,6 +250,18 @@ def oversteps(m: Measurements) -> np.ndarray:
     """Return the confidence that steps are too long even for a new net, so that the first ones may ruin it."""
     # Momentum lengthens steps by 1 / (1 - momentum) where gradients agree, and not where they alternate: between both.
     return log_ramp(step_ratio(m) * np.sqrt(1.0 - m.updates.momentum), 1.0, 2.0)
+
+
+def overshoots(m: Measurements) -> np.ndarray:
+    """Return the confidence that steps of gradient descent end beyond the valley: a shorter one lowers the loss.
+
+    A step of the learning rate gains next to nothing of what the best one gains, so that the loss goes up and down by
+    little. Unknown with momentum, clipping or a schedule, with which steps have other lengths.
+    """
+    is_known = m.updates.is_plain_descent * (m.updates.momentum == 0.0) * (m.updates.clip_norm == 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.nan_to_num(m.landscape.used_gain / m.landscape.best_gain, nan=1.0)
+    return is_known * ramp(share, 0.15, 0.03) * (not m.updates.schedule)
 
 
 def lost_by_steps(m: Measurements) -> np.ndarray:

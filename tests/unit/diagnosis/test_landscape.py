@@ -13,7 +13,7 @@ def test_curvature_of_a_linear_net_equals_its_hessian(rng):
     """The mean of (X w + b - y)**2 has the Hessian 2 / n [X 1]' [X 1]."""
     net = MLP((3, 1), dtype="float64", random_state=0)
     X, Y = rng.normal(size=(50, 3)), rng.normal(size=(50, 1))
-    found = measure_landscape(model_of_fastmlp(net.network, net.params[None], 0.0), X, Y, 10)
+    found = measure_landscape(model_of_fastmlp(net.network, net.params[None], 0.0), X, Y, 10, used_rate=0.01)
     A = np.hstack([X, np.ones((50, 1))])
     hessian = 2 / 50 * A.T @ A
     values = np.linalg.eigvalsh(hessian)
@@ -22,8 +22,10 @@ def test_curvature_of_a_linear_net_equals_its_hessian(rng):
     assert found.gradient[0] == pytest.approx(np.linalg.norm(gradient))
     assert found.curvature[0] == pytest.approx(gradient @ hessian @ gradient / (gradient @ gradient), rel=1e-5)
     assert found.safe_step[0] == pytest.approx(1 / values[-1], rel=1e-5)
-    net.params = net.params - found.safe_step[0] * gradient
-    assert found.safe_gain[0] == pytest.approx(loss - net.evaluate(X, Y)["loss"], rel=1e-6)
+    params = net.params.copy()
+    for gain, step in ((found.safe_gain, found.safe_step[0]), (found.used_gain, 0.01)):
+        net.params = params - step * gradient
+        assert gain[0] == pytest.approx(loss - net.evaluate(X, Y)["loss"], rel=1e-6)
     assert found.best_gain[0] >= found.safe_gain[0] * 0.5
 
 

@@ -234,3 +234,28 @@ def test_learning_rate_of_each_net_of_a_population_is_considered():
     assert found.verdicts[1] in HEALTHY
     assert found.verdicts[2] == "learning_rate_too_high"
     assert "Lower the learning rate from 10 to 0.0" in found.net(2).remedy
+
+
+# ---- steps of gradient descent
+
+
+@pytest.mark.parametrize("learning_rate", [6.0, 7.0])
+def test_steps_that_end_beyond_the_valley_are_too_long_and_their_updates_are_not_broken(learning_rate):
+    found = [
+        verdict_on(
+            data.XOR_X,
+            data.XOR_Y,
+            hidden=(2,),
+            hidden_activation="tanh",
+            loss="binary_cross_entropy",
+            epochs=500,
+            optimizer=SGD(learning_rate),
+            random_state=seed,
+        )
+        for seed in range(6)
+    ]
+    assert {diagnosis.verdict for diagnosis in found} <= {"learning_rate_too_high", "converged"}
+    too_high = [diagnosis for diagnosis in found if not diagnosis.is_healthy]
+    assert too_high, "a valley is left by no step at all for some seeds"
+    for diagnosis in too_high:
+        assert f"Lower the learning rate from {learning_rate:g} to 1" in diagnosis.remedy
