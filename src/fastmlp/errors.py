@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from math import isfinite, isinf
@@ -152,6 +153,17 @@ def likely_name(name: str, choices: list[str], min_similarity: float = MIN_SIMIL
     long = [known for known in ALIASES if len(known) >= LONG_ALIAS]
     misspelt = get_close_matches(alias, long, n=1, cutoff=ALIAS_SIMILARITY)
     return next((known for known in ALIASES[misspelt[0]] if known in choices), None) if misspelt else None
+
+
+def no_file(path: str | os.PathLike) -> OSError:
+    """Return the error for a path at which there should be a file.
+
+    >>> no_file("net.safetensors")
+    FileNotFoundError("There is no file 'net.safetensors'; check the path.")
+    """
+    if os.path.isdir(path):
+        return IsADirectoryError(f"{os.fspath(path)!r} is a folder; add the name of a file in it.")
+    return FileNotFoundError(f"There is no file {os.fspath(path)!r}; check the path.")
 
 
 def shown(value: object) -> str:

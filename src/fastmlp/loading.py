@@ -18,7 +18,7 @@ import numpy as np
 
 from .checks import replace_float16
 from .devices import check_name
-from .errors import counted
+from .errors import counted, no_file
 from .history import RECORDS, History
 from .initialization import OBJECTS, Init
 from .network.embeddings import InputEmbedding
@@ -120,7 +120,7 @@ def load_net(path: str | os.PathLike, *, device: str = "auto") -> MLP | Populati
     path = Path(path)
     check_name(device)
     if not path.is_file():
-        raise FileNotFoundError(f"There is no file {str(path)!r}; check the path.")
+        raise no_file(path)
     try:
         text, arrays = _read(path)
         description = _parse(text)

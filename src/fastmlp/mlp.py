@@ -26,9 +26,11 @@ from .memory_check import LARGE, OUTPUTS, check_array
 from .network.embeddings import Given
 from .network.spec import Network
 from .streams.kinds import is_source, names_columns
+from .training.interruption import tell_of_interrupted_fit
 from .training.objective import Objective
 from .training.optimizer_state import OptimizerState
 from .training.prediction import predict
+from .user_warnings import called_by_user
 
 if TYPE_CHECKING:
     import torch
@@ -349,7 +351,7 @@ class MLP(SingleNetBase):
             With monitor=True, at the first sign of a known failure.
         UserWarning
             If the last checkpoint is damaged, so that the fit goes on from the one before it; if one cannot be written;
-            if a schedule depends on the number of epochs, and the checkpoint had another one.
+            if a schedule depends on the number of epochs, and the checkpoint had another one; if Ctrl-C ended the fit.
         """
         watch = Stopwatch()
         arguments = FitArguments.checked(
@@ -358,7 +360,10 @@ class MLP(SingleNetBase):
         given = GivenData(X, y, sample_weight, class_weight, validation_data, validation_fraction, shuffle)
         checkpoints, stream = CheckpointArguments(checkpoint, every, resume), (memory_limit, row_cache)
         further = callbacks, metrics, optimizer_state, monitor
-        return fit_mlp(self, arguments, given, *further, stream, checkpoints, watch)
+        history = fit_mlp(self, arguments, given, *further, stream, checkpoints, watch)
+        if called_by_user():
+            tell_of_interrupted_fit(history)
+        return history
 
     def explain(self, X: Any, *, batch_size: int | None = None, epochs: int = 100) -> str:
         """Explain how `fit` would train this net on such data: kernel family, threads and rows, with their reasons.

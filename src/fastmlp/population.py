@@ -32,6 +32,8 @@ from .network.spec import Network
 from .population_result import PopulationResult, result_of_nets
 from .population_training.ensemble import checked_weights, greedy_weights, loss_of_mean
 from .population_training.net_sequence import NetSequence
+from .training.interruption import tell_of_interrupted_fits
+from .user_warnings import called_by_user
 
 
 class Population(PopulationBase, NetSequence[MLP]):
@@ -413,6 +415,8 @@ class Population(PopulationBase, NetSequence[MLP]):
             If the loss of a net stops being finite; its training ends with finite parameters from before.
         TrainingWarning
             With monitor=True, when more than half of the nets fail.
+        UserWarning
+            If Ctrl-C ended the fit.
         """
         watch = Stopwatch()
         arguments = FitArguments.checked(
@@ -421,7 +425,10 @@ class Population(PopulationBase, NetSequence[MLP]):
         given = GivenData(X, y, sample_weight, class_weight, validation_data, validation_fraction, shuffle)
         checkpoints, stream = CheckpointArguments(checkpoint, every, resume), (memory_limit, row_cache)
         further = converged, restart_after, monitor, executor
-        return fit_population(self, arguments, given, *further, stream, checkpoints, watch)
+        result = fit_population(self, arguments, given, *further, stream, checkpoints, watch)
+        if called_by_user():
+            tell_of_interrupted_fits(result)
+        return result
 
     def explain(self, X: Any, *, batch_size: int | None = None, epochs: int = 100) -> str:
         """Explain how `fit` would train these nets on such data: kernel family and threads, with their reasons.

@@ -23,3 +23,5 @@ def test_load_returns_the_class_that_was_saved(tmp_path):
 def test_loading_a_missing_file_raises(tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no file"):
         fastmlp.load(tmp_path / "nothing")
+    with pytest.raises(IsADirectoryError, match="is a folder; add the name of a file in it"):
+        fastmlp.load(tmp_path)

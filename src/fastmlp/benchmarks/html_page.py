@@ -214,7 +214,8 @@ def _losses(results: dict[str, Any]) -> str:
         slower = ratio(fastmlp_row, peer).median
         figures = f"{label(peer['name'])} {duration(median(peer))}, fastmlp {duration(median(fastmlp_row))}, "
         lines.append(
-            f'<li>{_link(result)}: {escape(figures)}<span class="bad">{times(slower)} times as long</span></li>'
+            f'<li>{_link(result)}: {escape(figures)}<span class="bad">{times(slower)} times as long</span>, the median '
+            "of the rounds</li>"
         )
     text = "<h2>Where a competitor is faster</h2>"
     text += f"<ul>{''.join(lines)}</ul>" if lines else "<p>Nowhere, neither among the cases above nor on a curve.</p>"

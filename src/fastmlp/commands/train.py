@@ -12,7 +12,7 @@ import numpy as np
 
 from ..checkpoint_interval import DEFAULT, as_interval
 from ..devices import resolve
-from ..errors import checked_count, checked_number, counted
+from ..errors import checked_count, checked_number, counted, no_file
 from ..kernels.system import interrupts
 from ..loading import load_net
 from ..mlp import MLP
@@ -65,7 +65,7 @@ def train(
     log = partial(console.print, markup=False, soft_wrap=True)
     check_output(output, file, test_file)  # before any work is done
     if test_file is not None and not test_file.exists():
-        raise FileNotFoundError(f"There is no file {str(test_file)!r}; check the path.")
+        raise no_file(test_file)
     check_checkpoints(checkpoints, file, test_file, output, *files_beside(output))
     with ExitStack() as opened, interrupt_message(f"Interrupted; {left_alone(output)}."):
         known = load_known(continue_from, settings)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from ..errors import no_file
 from ..kernels.jit import object_cache
 from ..warmup import warm_up
 
@@ -24,7 +25,7 @@ def run(model: Path | None, float64: bool) -> None:
         If kernels cannot be kept here, or compiling fails.
     """
     if model is not None and not model.is_file():
-        raise FileNotFoundError(f"There is no file {str(model)!r}; check the path.")
+        raise no_file(model)
     if not object_cache.is_usable():
         raise RuntimeError("Kernels cannot be kept: no folder for them can be written. Set NUMBA_CACHE_DIR to one.")
     from rich.console import Console

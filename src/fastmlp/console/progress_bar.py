@@ -214,4 +214,5 @@ class EpochLines:
             figures = (f"{name} {values[epoch]:.4g}" for name, values in records.items() if epoch < len(values))
             lines.append(f"{self._line_start}epoch {epoch + 1}/{self.n_epochs}  " + "  ".join(figures))
         if lines:
-            print("\n".join(lines), flush=True)
+            # In one write, so that fits on other threads do not print between a line and its end.
+            print("".join(f"{line}\n" for line in lines), end="", flush=True)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import no_file
+
 DAMAGE = (  # errors that damaged files raise in NumPy and in the standard library
     AttributeError,
     EOFError,
@@ -41,7 +43,7 @@ def read_npz(path: Path, required: Sequence[str]) -> dict[str, np.ndarray]:
         If the file is damaged, is not an .npz file, contains Python objects, or lacks one of the arrays.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"There is no file {str(path)!r}; check the path.")
+        raise no_file(path)
     expected = f"{', '.join(required[:-1])} and {required[-1]}"
     try:
         with open(path, "rb") as file, np.load(file) as arrays:

@@ -15,7 +15,7 @@ from . import argument_checks
 from .adapters import model_of_other_library, nets_of_estimator
 from .from_history import verdict_of_records
 from .loss_curves import Curve
-from .measurements import Measurements, limit_blas_threads
+from .measurements import Measurements, limit_blas_threads, measured_samples, n_measured
 from .measurements import measure as measured_by
 from .model_under_test import ModelUnderTest, is_mlp, is_population, model_of_fastmlp
 from .recorded_loss import with_recorded_loss
@@ -164,17 +164,17 @@ def measured_on(
     n_validation : number of validation samples, or None
     are_history_samples : whether the samples come from the history
     """
-    samples_text, trained = counted(n_samples, "sample"), counted(updates.n_samples, "sample")
+    samples_text, trained = measured_samples(n_samples, 1), counted(updates.n_samples, "sample")
     differ = bool(updates.n_samples) and updates.n_samples != n_samples
     if differ and are_history_samples:
-        samples_text = f"{n_samples:,} of {counted(updates.n_samples, 'training sample')}"
+        samples_text = f"{n_measured(n_samples, 1):,} of {counted(updates.n_samples, 'training sample')}"
     elif differ:
         samples_text += f" that were given; the net was trained on {trained}, which may be others"
     if n_validation is not None:
         return f"{samples_text}; {counted(n_validation, 'validation sample')}"
     if curve is not None and curve.validation is not None:
         return f"{samples_text}; the validation records of the fit"
-    return samples_text if differ else ""
+    return samples_text if differ or n_measured(n_samples, 1) < n_samples else ""
 
 
 def _diagnose_fit(net: Any, history: Any, validation_data: Any, learning_rate: Any) -> Diagnosis | PopulationDiagnosis:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import counted
 from .data_checks import DataChecks, check_data
 from .dropout_noise import Masks, draw_masks
 from .hidden_units import HIDDEN_EVIDENCE, measure_hidden_units
@@ -20,7 +21,8 @@ from .sample_rows import sample_rows
 from .training_settings import TrainingSettings
 
 MAX_ROWS = 1000  # largest number of samples for one net
-MAX_ROWS_PER_NET = 200  # largest number of samples for each net of a population
+MANY_ROWS = 200  # samples from which on nets of a large population are measured on fewer than MAX_ROWS each ...
+ROWS_OF_ALL_NETS = 20_000  # ... so that all of them together have this number
 MAX_VALUES = 4_000_000  # largest number of float64 values in the activations of nets that are measured together
 MAX_SINGLE_THREAD_PARAMS = 100_000  # number of parameters below which matrix products are not worth two threads
 ITERATIONS = (16, 5)  # Lanczos iterations for a single net, and for each net of many
@@ -131,6 +133,25 @@ def limit_blas_threads(model: ModelUnderTest) -> AbstractContextManager:
     return threadpool_limits(1, "blas") if model.params.shape[1] < MAX_SINGLE_THREAD_PARAMS else nullcontext()
 
 
+def n_measured(n_samples: int, n_nets: int) -> int:
+    """Return the number of samples on which each net is measured; they are drawn from more.
+
+    >>> n_measured(5000, 1), n_measured(5000, 50), n_measured(5000, 10_000), n_measured(4, 10_000)
+    (1000, 400, 200, 4)
+    """
+    return min(n_samples, MAX_ROWS, max(MANY_ROWS, ROWS_OF_ALL_NETS // n_nets))
+
+
+def measured_samples(n_samples: int, n_nets: int) -> str:
+    """Return on how many samples each net is measured, in words.
+
+    >>> measured_samples(4, 1), measured_samples(5000, 1)
+    ('4 samples', '1,000 of 5,000 samples')
+    """
+    n = n_measured(n_samples, n_nets)
+    return counted(n, "sample") if n == n_samples else f"{n:,} of {n_samples:,} samples"
+
+
 def measure(
     model: ModelUnderTest,
     X: np.ndarray,
@@ -153,7 +174,7 @@ def measure(
     """
     n_nets = model.n_nets
     data = check_data(X, Y)
-    rows = sample_rows(len(X), MAX_ROWS_PER_NET if n_nets > 1 else MAX_ROWS)
+    rows = sample_rows(len(X), n_measured(len(X), n_nets))
     values = np.unique(Y[:, 0]) if Y.shape[1] == 1 else np.unique(Y)
     is_classification = len(values) == 2 and (Y.shape[1] == 1 or data.one_hot)
     bounds = output_bounds(model, X, Y)

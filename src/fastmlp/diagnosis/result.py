@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import counted
 from .evidence import evidence, number
-from .measurements import Measurements
+from .measurements import Measurements, measured_samples, n_measured
 from .verdicts import NAMES, VERDICTS, score_verdicts
 
 MAX_RUNNERS_UP = 3
@@ -237,6 +237,7 @@ class PopulationDiagnosis:
                 if confidences[i] >= MIN_CONFIDENCE
             },
             row.is_healthy,
+            measured_samples(m.n_samples, len(m.loss)) if n_measured(m.n_samples, len(m.loss)) < m.n_samples else "",
         )
 
     def nets(self, verdict: str) -> np.ndarray:

@@ -277,7 +277,10 @@ def wrong_sign(m: Measurements) -> np.ndarray:
     against = ramp(m.agreement, -0.1, -0.4)
     new = ramp(m.agreement, -0.4, -0.8)  # without a history: outputs of a new net are anticorrelated by chance
     row = m.model.activations[-1]
-    climbed = ramp(m.curve.trend, 0.6, 0.9) * bool(np.isfinite([row.low, row.high]).all())
+    is_bounded = bool(np.isfinite([row.low, row.high]).all())
+    if not m.model.has_weights:  # a function, whose outputs alone are known
+        is_bounded = (m.output_low >= m.target_low) & (m.output_high <= m.target_high)
+    climbed = ramp(m.curve.trend, 0.6, 0.9) * is_bounded
     rose = ramp(m.curve.last / np.maximum(m.curve.first, 1e-12), 1.02, 1.3) * ramp(m.curve.trend, 0.3, 0.7)
     trained = np.where(np.isnan(m.curve.epochs), 0.85 * new, rose * np.maximum(against, climbed))
     return 0.97 * ramp(m.skill, -0.1, -0.5) * trained * finite(m) * (m.curve.diverged == 0) * (not m.updates.ours)

@@ -255,13 +255,14 @@ def oversteps(m: Measurements) -> np.ndarray:
 def overshoots(m: Measurements) -> np.ndarray:
     """Return the confidence that steps of gradient descent end beyond the valley: a shorter one lowers the loss.
 
-    A step of the learning rate gains next to nothing of what the best one gains, so that the loss goes up and down by
-    little. Unknown with momentum, clipping or a schedule, with which steps have other lengths.
+    A step of the learning rate is longer than the best one and gains next to nothing of what that one gains, so that
+    the loss goes up and down by little. Unknown with momentum, clipping or a schedule, whose steps have other lengths.
     """
     is_known = m.updates.is_plain_descent * (m.updates.momentum == 0.0) * (m.updates.clip_norm == 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.nan_to_num(m.landscape.used_gain / m.landscape.best_gain, nan=1.0)
-    return is_known * ramp(share, 0.15, 0.03) * (not m.updates.schedule)
+        is_longer = m.updates.learning_rate > m.landscape.best_step
+    return is_known * is_longer * ramp(share, 0.15, 0.03) * (not m.updates.schedule)
 
 
 def lost_by_steps(m: Measurements) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..convergence import wilson_interval
 from ..errors import checked_count
-from .sample_checks import class_labels, probabilities, require_classes, unwrap_estimator
+from .sample_checks import calibrated, class_labels, probabilities, require_classes, unwrap_estimator
 from .style import BLUE, FAINT, GRID, INK, SKY, SMALL, axes, label_axes, legend, percent, wrap_title
 
 MAX_NUMBERED_CLASSES = 20  # largest number of classes for which cells show their counts
@@ -164,7 +164,7 @@ def calibration(net: Any, X: Any, y: Any, *, n_bins: int = 10, labels: Any = Non
     net, y, labels = unwrap_estimator(net, y, labels)
     samples = require_classes(net, X, y, "calibration curve")
     n_bins = checked_count("n_bins", n_bins)
-    class_probabilities = probabilities(net.network, net.predict(samples.X))
+    class_probabilities = calibrated(probabilities(net.network, net.predict(samples.X)), net)
     if class_probabilities.shape[1] == 2:
         p, occurred = class_probabilities[:, 1], samples.classes == 1
         name = class_labels(net, labels, 2)[1]

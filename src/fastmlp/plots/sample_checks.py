@@ -147,6 +147,18 @@ def probabilities(network: Network, outputs: np.ndarray) -> np.ndarray:
     return np.concatenate([1.0 - fractions, fractions], axis=-1) if outputs.shape[-1] == 1 else fractions
 
 
+def calibrated(p: np.ndarray, net: Any) -> np.ndarray:
+    """Return class probabilities (..., n_classes) with the temperature of the table that the net was trained on.
+
+    A power of the probabilities is what logits divided by the temperature give, as in the answers of `fastmlp predict`.
+    """
+    temperature = getattr(getattr(net.preprocessing, "target", None), "temperature", 1.0)
+    if temperature == 1.0:
+        return p
+    powers = p ** (1.0 / temperature)
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
 def require_classes(net: Any, X: Any, y: Any, plot_name: str) -> PlotSamples:
     """Return checked samples for a plot of a classifier; see as_samples.
 

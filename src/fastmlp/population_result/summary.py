@@ -14,7 +14,7 @@ def text_of(result: PopulationResultBase) -> str:
     """Return the text of PopulationResult.summary."""
     lines = [
         f"{counted(result.n_nets, 'net')} in {format_time(result.seconds, result.compile_seconds)}"
-        + (f", interrupted after {result.n_finished:,}" if result.interrupted else ""),
+        + (f", interrupted; {result.n_finished:,} had come to their end" if result.interrupted else ""),
         _success_line(result),
     ]
     counts = {name: int((result.status == code).sum()) for code, name in STOPPED_BY.items()}

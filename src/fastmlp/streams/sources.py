@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import counted, shown, unknown_name
+from ..errors import counted, no_file, shown, unknown_name
 from .arrow_rows import place_in_folder, record_batches, rows_of_batches, rows_of_parquet
 from .file_identity import identity_of, stamps_of
 from .kinds import is_array_file, is_arrow, is_chunked_array, is_name, is_sequence, is_source
@@ -249,7 +249,7 @@ def _source_of_path(path: Path, names: tuple[str, ...]) -> Source:
     from ..tables.table_files import CSV_ENDINGS, PARQUET_ENDINGS  # here, as few fits read files
 
     if not path.exists():
-        raise FileNotFoundError(f"There is no file {str(path)!r}; check the path.")
+        raise no_file(path)
     kind, file = repr(str(path)), path.name.lower()
     stamps = cache(lambda: stamps_of(path))
     identity = cache(lambda: (stamps(), (*identity_of(path), names))[1])  # of a file that changes after its stamps

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import unknown_name
+from ..errors import no_file, unknown_name
 from ..tables.table_files import (
     PARQUET_ENDINGS,
     PIECE_CELLS,
@@ -126,7 +126,7 @@ def read_tables(path: Path, text_columns: Iterable[str] = (), unchanged: Iterabl
 
 def _file(path: Path, text_columns: Sequence[str] | None) -> Source:
     if not path.exists():
-        raise FileNotFoundError(f"There is no file {str(path)!r}; check the path.")
+        raise no_file(path)
     kind, identity = repr(str(path)), cache(lambda: identity_of(path))
     if path.is_dir() or check_ending(path).endswith(PARQUET_ENDINGS):
         return Source(kind, lambda: _parquet_frames(path), identity, place_in_folder(path))

@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ..errors import install_command
+from ..errors import install_command, no_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +78,7 @@ def read_table(path: str | Path, text_columns: Iterable[str] = (), unchanged: It
     pandas = import_pandas()
     name = check_ending(path)
     if not path.is_file():
-        raise FileNotFoundError(f"There is no file {str(path)!r}; check the path.")
+        raise no_file(path)
     if name.endswith(PARQUET_ENDINGS):
         table = _read_parquet(pandas, path)
     else:

@@ -205,7 +205,8 @@ def _classes(series: pd.Series) -> tuple[Label, ...]:
         raise ValueError(
             f"The target column {series.name!r} holds one class only, {labels.pop()!r}; it needs two or more."
         )
-    if len(labels) > MAX_CLASSES or len(labels) == len(series) > 2:
+    are_rare = len(labels) > max(MAX_NUMBERED_CLASSES, len(series) // 2)  # most classes have one row: nothing can be learned
+    if len(labels) > MAX_CLASSES or len(labels) == len(series) > 2 or are_rare:
         texts = [label for label in labels if isinstance(label, str)]
         remedy = conversion_of(str(series.name), texts) or (
             "choose another column, or the task 'regression' if it holds quantities"

@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import DivergenceWarning
 from ..execution.plan import TrainingPlan
 from ..kernels.structs import DIVERGED, STEPS_DONE, TrainState
+from ..optimizers.base import Optimizer
 from ..user_warnings import warn_user
 from .ignored_errors import ignoring_errors
 
@@ -79,15 +80,16 @@ class DivergenceGuard:
         self._train_state.params[:] = self.before_call if has_steps else self._last_finite
 
 
-def warn_of_divergence(epoch: int, epochs: int, learning_rate: float) -> None:
+def warn_of_divergence(epoch: int, epochs: int, optimizer: Optimizer) -> None:
     """Warn that a fit has diverged, and say what helps.
 
     epoch : int     epoch of the divergence, counted from 1
     epochs : int     epochs that the fit was to train
     """
+    clipping = f"lower clip_norm (it is {optimizer.clip_norm:g})" if optimizer.clip_norm else "set clip_norm=1.0"
     warn_user(
         f"The loss or the parameters stopped being finite in epoch {epoch} of {epochs}; training ended and the last "
-        f"finite parameters were restored. Lower the learning rate (it is {learning_rate:g}), set clip_norm=1.0, or "
-        "scale the inputs and targets.",
+        f"finite parameters were restored. Lower the learning rate (it is {optimizer.learning_rate:g}), {clipping}, "
+        "or scale the inputs and targets.",
         DivergenceWarning,
     )

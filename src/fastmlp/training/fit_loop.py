@@ -260,7 +260,7 @@ class Fit(FitBase):
         if options.warns:
             # A loss that is not finite is found before its step, which is not counted then; parameters are after it.
             epoch = (self.steps_done - (0 if self.train_state.scalars[0, DIVERGED] else 1)) // self.n_batches + 1
-            warn_of_divergence(epoch, options.epochs, options.optimizer.learning_rate)
+            warn_of_divergence(epoch, options.epochs, options.optimizer)
 
     def _call_kernel(self, team, n_threads: int, first: int, n_steps: int) -> None:
         config = self._configs.of(first, n_steps)

@@ -116,7 +116,7 @@ class StreamedFit:
             for block in self._blocks.epoch(epoch, self._place.n_blocks):
                 part, after = self._train_block(block, epoch)
                 if part.stopped_by == "divergence" and options.warns:
-                    warn_of_divergence(epoch + 1, options.epochs, options.optimizer.learning_rate)
+                    warn_of_divergence(epoch + 1, options.epochs, options.optimizer)
                 if part.stopped_by == "epochs" or after is not None:  # Ctrl-C may come in the last kernel call
                     self._count(len(block.X), part, after)
                 if part.stopped_by != "epochs":

@@ -305,12 +305,13 @@ def test_samples_behind_a_verdict_are_named():
     net = MLP((4, 8, 3), loss="softmax_cross_entropy", random_state=0)
     history = net.fit(X, y, epochs=3, validation_fraction=0.2, verbose=0)
     others = data.blobs(1, n=70)
-    assert diagnose(history).judged_on == "2,000 of 2,400 training samples; 600 validation samples"
+    assert diagnose(history).judged_on == "1,000 of 2,400 training samples; 600 validation samples"
     given = "70 samples that were given; the net was trained on 2,400 samples, which may be others"
     assert diagnose(history, *others).judged_on == f"{given}; the validation records of the fit"
     assert diagnose(history, *others, validation_data=others).judged_on == f"{given}; 70 validation samples"
     assert f"Judged on: {given[:40]}" in str(diagnose(history, *others))
-    assert diagnose(net, X, y).judged_on == ""
+    assert diagnose(net, X, y).judged_on == "1,000 of 3,000 samples"
+    assert diagnose(net, X[:1000], y[:1000]).judged_on == ""
 
 
 def test_low_confidence_is_stated(moons):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import toy_data as data
+from scipy.special import expit
 from stuck_by_steps import clouds
 from stuck_nets import train
 
@@ -259,3 +260,26 @@ def test_steps_that_end_beyond_the_valley_are_too_long_and_their_updates_are_not
     assert too_high, "a valley is left by no step at all for some seeds"
     for diagnosis in too_high:
         assert f"Lower the learning rate from {learning_rate:g} to 1" in diagnosis.remedy
+
+
+# ---- updates of a hand-written net
+
+
+@pytest.mark.parametrize("learning_rate", [0.1, 0.5])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_wrong_sign_is_named_by_the_losses_of_a_function(learning_rate, seed):
+    rng = np.random.default_rng(seed)
+    X, Y = np.asarray(data.XOR_X, float), np.asarray(data.XOR_Y, float).reshape(4, 1)
+    W, b, V, c = rng.normal(size=(2, 4)), np.zeros(4), rng.normal(size=(4, 1)), np.zeros(1)
+    losses = []
+    for _ in range(500):
+        hidden = expit(X @ W + b)
+        output = expit(hidden @ V + c)
+        losses.append(np.mean((output - Y) ** 2))
+        delta = 2 * (output - Y) * output * (1 - output) / 4
+        hidden_delta = delta @ V.T * hidden * (1 - hidden)
+        V += learning_rate * hidden.T @ delta  # where -= belongs, as in the three lines that follow
+        c += learning_rate * delta.sum(axis=0)
+        W += learning_rate * X.T @ hidden_delta
+        b += learning_rate * hidden_delta.sum(axis=0)
+    assert diagnose(lambda X: expit(expit(X @ W + b) @ V + c), X, Y, losses).verdict == "wrong_sign"

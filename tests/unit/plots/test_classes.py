@@ -1,13 +1,16 @@
 """Confusion matrix and calibration plot, compared with counts by NumPy."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from images import xor_net
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp
-from fastmlp import plots
+from fastmlp import class_probabilities, plots
 from fastmlp.plots.classes import reliability
+from fastmlp.plots.sample_checks import calibrated, probabilities
 
 
 def table(ax, n):
@@ -56,6 +59,20 @@ def test_calibration_plot_shows_accuracy_by_probability():
     np.testing.assert_allclose(np.sort(line.get_ydata()), [0.0, 1.0])
     three = fastmlp.MLP((2, 3), loss="softmax_cross_entropy", random_state=0)
     assert plots.calibration(three, XOR_X, [0, 1, 2, 2]).get_xlabel() == "probability of the predicted class"
+
+
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_calibration_shows_the_probabilities_of_a_net_with_a_temperature(n_outputs, rng):
+    loss = "binary_cross_entropy" if n_outputs == 1 else "softmax_cross_entropy"
+    net = fastmlp.MLP((2, n_outputs), loss=loss, init_scale=3.0, random_state=0)
+    X, y = rng.normal(size=(200, 2)), rng.integers(0, max(2, n_outputs), 200)
+    net.preprocessing = SimpleNamespace(target=SimpleNamespace(temperature=0.5, classes=None))
+    p = class_probabilities.probabilities(net, X, temperature=0.5)
+    np.testing.assert_allclose(calibrated(probabilities(net.network, net.predict(X)), net), p, atol=1e-5)
+    shown = p[:, 1] if n_outputs == 1 else p.max(axis=1)
+    line = next(line for line in plots.calibration(net, X, y).get_lines() if line.get_label() == "this net")
+    right = y == 1 if n_outputs == 1 else p.argmax(axis=1) == y
+    np.testing.assert_allclose(line.get_xydata(), np.transpose(reliability(shown, right, 10)[:2]), atol=1e-5)
 
 
 def test_calibration_rescales_a_tanh_output():

@@ -244,7 +244,7 @@ def test_interruption_counts_no_net_twice(monkeypatch):
     assert result.n_finished < 500
     assert result.success_rate == result.converged[result.status != 0].mean()
     assert result.epoch_statistics.n_trials == result.n_finished
-    assert f"interrupted after {result.n_finished}" in result.summary()
+    assert f"interrupted; {result.n_finished} had come to their end" in result.summary()
 
 
 def test_records_cover_the_last_attempt_only():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from interrupted_fits import interrupt_populations
+from toy_data import XOR_X, XOR_Y
 from typer.testing import CliRunner
 
 from fastmlp import MLP, Population
@@ -35,6 +38,37 @@ def test_innermost_interrupt_message_wins():
         raise KeyboardInterrupt
     with pytest.raises(ValueError), interrupt_message("nothing to say"):
         raise ValueError
+
+
+@pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.parametrize("early_stopping", [None, 50])
+def test_a_net_whose_fit_is_interrupted_says_so_once(early_stopping):
+    net = MLP((2, 2, 1), random_state=0)
+    stop = lambda epoch, _: signal.raise_signal(signal.SIGINT) if epoch == 4 else None
+    settings = {"epochs": 1000, "callbacks": [stop], "early_stopping": early_stopping, "verbose": 0}
+    with pytest.warns(UserWarning, match=r"interrupted in epoch \d+; the net is") as caught:
+        history = net.fit(XOR_X, XOR_Y, **settings)
+    assert history.stopped_by == "interrupt"
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    place = f"at its best epoch, {history.best_epoch + 1}." if early_stopping else "as far as it had come."
+    assert place in str(caught[0].message)
+
+
+def test_a_population_whose_fit_is_interrupted_says_so_once(monkeypatch):
+    pop = Population((2, 2, 1), 40, random_state=0)
+    initial = pop.params.copy()
+    interrupt_populations(monkeypatch)
+    with pytest.warns(UserWarning, match="0 of 40 nets had come to their end") as caught:
+        result = pop.fit(XOR_X, XOR_Y, epochs=1000, verbose=0)
+    assert result.interrupted
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    begun = result.epochs > 0
+    np.testing.assert_array_equal(pop.params[~begun], initial[~begun])
+    assert f"{(~begun).sum()} had not begun. Those have their initial parameters. The program goes on" in str(
+        caught[0].message
+    )
 
 
 def assert_exits_with_130(*arguments):
