@@ -259,6 +259,7 @@ def learning_rate_too_low(m: Measurements) -> np.ndarray:
     slow = slow * long
     symptoms = np.where(m.masks.mask_noise > 0, untrained(m) * long, straight * slow * ramp(gain(m), 0.005, 0.02))
     symptoms = np.maximum(symptoms, hardly_moved(m) * (1.0 - clipped(m)) * ramp(gain(m), 0.005, 0.02))
+    symptoms = symptoms * (1.0 - 0.5 * weight_decay_too_high(m))  # which explains that the loss stands, too
     return 0.87 * symptoms * not_learned(m) * finite(m) * learnable(m)
 
 
@@ -277,10 +278,9 @@ def wrong_sign(m: Measurements) -> np.ndarray:
     against = ramp(m.agreement, -0.1, -0.4)
     new = ramp(m.agreement, -0.4, -0.8)  # without a history: outputs of a new net are anticorrelated by chance
     row = m.model.activations[-1]
-    is_bounded = bool(np.isfinite([row.low, row.high]).all())
-    if not m.model.has_weights:  # a function, whose outputs alone are known
-        is_bounded = (m.output_low >= m.target_low) & (m.output_high <= m.target_high)
-    climbed = ramp(m.curve.trend, 0.6, 0.9) * is_bounded
+    is_bounded = np.isfinite([row.low, row.high]).all()
+    within = (m.output_low >= m.target_low) & (m.output_high <= m.target_high)  # of a function outputs alone are known
+    climbed = ramp(m.curve.trend, 0.6, 0.9) * (is_bounded if m.model.has_weights else within)
     rose = ramp(m.curve.last / np.maximum(m.curve.first, 1e-12), 1.02, 1.3) * ramp(m.curve.trend, 0.3, 0.7)
     trained = np.where(np.isnan(m.curve.epochs), 0.85 * new, rose * np.maximum(against, climbed))
     return 0.97 * ramp(m.skill, -0.1, -0.5) * trained * finite(m) * (m.curve.diverged == 0) * (not m.updates.ours)

@@ -205,7 +205,8 @@ def _classes(series: pd.Series) -> tuple[Label, ...]:
         raise ValueError(
             f"The target column {series.name!r} holds one class only, {labels.pop()!r}; it needs two or more."
         )
-    are_rare = len(labels) > max(MAX_NUMBERED_CLASSES, len(series) // 2)  # most classes have one row: nothing can be learned
+    # Nothing can be learned of classes most of which have a row or two.
+    are_rare = len(labels) > max(MAX_NUMBERED_CLASSES, len(series) // 2)
     if len(labels) > MAX_CLASSES or len(labels) == len(series) > 2 or are_rare:
         texts = [label for label in labels if isinstance(label, str)]
         remedy = conversion_of(str(series.name), texts) or (

@@ -90,7 +90,7 @@ def test_text_is_escaped():
     html = html_table("<b>", ["<i>"], [["<script>alert(1)</script>", 1_000_000, 0.123456]], "a & b")
     assert set(Checked(html).tags) == {"div", "p", "b", "table", "thead", "tbody", "tr", "th", "td"}
     assert Checked(html).text == ["<b>", "<i>", "<script>alert(1)</script>", "1,000,000", "0.1235", "a & b"]
-    assert html_text("<a>") == "<pre>&lt;a&gt;</pre>"
+    assert html_text("<a>") == '<pre style="font-family: monospace">&lt;a&gt;</pre>'
     history = make().fit(X, Y, epochs=2, verbose=0, metrics={"<script>": lambda y, p: 1.0})
     assert "<script>" not in history._repr_html_()
     assert "<script>" in text_of(history)

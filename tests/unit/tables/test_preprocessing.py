@@ -469,7 +469,7 @@ def test_unusable_targets_raise(cells, settings, words):
 
 def test_numbers_of_which_most_are_different_are_no_classes():
     table = pd.DataFrame({"x": range(60), "y": [k % 40 for k in range(60)]})
-    with pytest.raises(ValueError, match="40 different values in 60 rows, too many for classes; .* 'regression'"):
+    with pytest.raises(ValueError, match=r"40 different values in 60 rows, too many for classes; .* 'regression'"):
         Preprocessing.fit(table, "y", task="classification")
     table["y"] %= 20
     assert len(Preprocessing.fit(table, "y", task="classification").target.classes) == 20
