@@ -59,8 +59,8 @@ def load(
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
+    FileNotFoundError, IsADirectoryError
+        If there is no such file, or it is a folder.
     ImportError
         If the file holds an estimator, and scikit-learn is not installed.
     ValueError
@@ -111,8 +111,8 @@ def load_net(path: str | os.PathLike, *, device: str = "auto") -> MLP | Populati
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
+    FileNotFoundError, IsADirectoryError
+        If there is no such file, or it is a folder.
     ValueError
         If the file is damaged, by its checksum (which files of the first versions lack) or its contents; was not
         written by fastmlp; or has a newer format than this version reads.

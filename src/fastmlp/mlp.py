@@ -26,7 +26,7 @@ from .memory_check import LARGE, OUTPUTS, check_array
 from .network.embeddings import Given
 from .network.spec import Network
 from .streams.kinds import is_source, names_columns
-from .training.interruption import tell_of_interrupted_fit
+from .training.interruption import warn_caller_of_net
 from .training.objective import Objective
 from .training.optimizer_state import OptimizerState
 from .training.prediction import predict
@@ -361,8 +361,8 @@ class MLP(SingleNetBase):
         checkpoints, stream = CheckpointArguments(checkpoint, every, resume), (memory_limit, row_cache)
         further = callbacks, metrics, optimizer_state, monitor
         history = fit_mlp(self, arguments, given, *further, stream, checkpoints, watch)
-        if called_by_user():
-            tell_of_interrupted_fit(history)
+        if history.stopped_by == "interrupt" and called_by_user():
+            warn_caller_of_net(history)
         return history
 
     def explain(self, X: Any, *, batch_size: int | None = None, epochs: int = 100) -> str:

@@ -32,7 +32,7 @@ from .network.spec import Network
 from .population_result import PopulationResult, result_of_nets
 from .population_training.ensemble import checked_weights, greedy_weights, loss_of_mean
 from .population_training.net_sequence import NetSequence
-from .training.interruption import tell_of_interrupted_fits
+from .training.interruption import warn_caller_of_population
 from .user_warnings import called_by_user
 
 
@@ -426,8 +426,8 @@ class Population(PopulationBase, NetSequence[MLP]):
         checkpoints, stream = CheckpointArguments(checkpoint, every, resume), (memory_limit, row_cache)
         further = converged, restart_after, monitor, executor
         result = fit_population(self, arguments, given, *further, stream, checkpoints, watch)
-        if called_by_user():
-            tell_of_interrupted_fits(result)
+        if result.interrupted and called_by_user():
+            warn_caller_of_population(result)
         return result
 
     def explain(self, X: Any, *, batch_size: int | None = None, epochs: int = 100) -> str:

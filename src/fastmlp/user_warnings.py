@@ -26,11 +26,12 @@ def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
 
 
 def called_by_user() -> bool:
-    """Return whether the method that asks was called by the user, and not by a package of SKIPPED.
+    """Return whether the method that asks was called from outside of the packages of SKIPPED.
 
-    Those packages tell the user in their own words what has happened.
+    Callers within this package tell the user in their own words what has happened.
     """
-    return sys._getframe(2).f_globals.get("__name__", "").split(".")[0] not in SKIPPED
+    caller = sys._getframe(1).f_back
+    return caller is None or caller.f_globals.get("__name__", "").split(".")[0] not in SKIPPED
 
 
 _here = local()  # `kept`: the warnings that a thread keeps for another one

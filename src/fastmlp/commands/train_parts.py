@@ -16,11 +16,11 @@ from ..streams.table_sources import read_tables
 from ..table_training.fit import Rows
 from ..table_training.folds import fold_numbers
 from ..table_training.quality_presets import Recipe
-from ..tables.column_selection import check_columns, select_columns
 from ..tables.encoder_choice import Note
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_column import rows_with_target, with_numbers
 from ..tables.target_encoder import CLASSIFICATION, Target
+from .column_options import check_columns, select_columns
 from .train_class_weight import BALANCED, check_class_weight, check_options_of_classes, parsed_class_weight
 from .train_settings import TrainSettings
 

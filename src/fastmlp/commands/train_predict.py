@@ -17,11 +17,11 @@ from ..loading import load_net
 from ..mlp import MLP
 from ..output_files import check_output, replacing
 from ..streams.table_sources import read_tables
-from ..tables.column_selection import check_columns
 from ..tables.encoder_choice import Note
 from ..tables.preprocessing import Preprocessing
 from ..tables.table_files import PARQUET_ENDINGS, check_ending, import_pandas
 from ..tables.target_column import drop_rows_without_target
+from .column_options import check_columns
 from .held_out_rows import training_split
 from .train import train
 from .train_nets import make_net
@@ -51,8 +51,8 @@ def read_samples(net: MLP, file: Path, target: str | None) -> tuple[np.ndarray, 
 
     Raises
     ------
-    FileNotFoundError, ValueError
-        If there is no such file, or it does not fit the net.
+    FileNotFoundError, IsADirectoryError, ValueError
+        If there is no such file, it is a folder, or it does not fit the net.
     """
     if file.suffix == ".npz":
         arrays = read_npz(file, ("X", "y"))

@@ -19,8 +19,8 @@ def run(model: Path | None, float64: bool) -> None:
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such model.
+    FileNotFoundError, IsADirectoryError
+        If there is no such model, or it is a folder.
     RuntimeError
         If kernels cannot be kept here, or compiling fails.
     """

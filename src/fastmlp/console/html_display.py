@@ -52,6 +52,7 @@ def layers_of(network: Any) -> tuple[list[str], list[list[Any]]]:
 
 def html_text(text: str) -> str:
     """Return text of several lines with its spacing."""
+    # Pages that nbconvert makes have another font for pre.
     return f'<pre style="font-family: monospace">{escape(text)}</pre>'
 
 

@@ -37,8 +37,8 @@ def read_npz(path: Path, required: Sequence[str]) -> dict[str, np.ndarray]:
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
+    FileNotFoundError, IsADirectoryError
+        If there is no such file, or it is a folder.
     ValueError
         If the file is damaged, is not an .npz file, contains Python objects, or lacks one of the arrays.
     """

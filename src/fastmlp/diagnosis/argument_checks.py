@@ -26,7 +26,7 @@ MODELS = ("PyTorch module", "Keras model")  # own_name of models that do not kno
 class CheckedSamples(NamedTuple):
     """Samples that are ready to be measured.
 
-    X, Y : at most MOST_ROWS rows of inputs and targets, finite, float64
+    X, Y : at most MAX_ROWS rows of inputs and targets, finite, float64
     label_problem : what is wrong with the coding of y, or ""
     bad_data : the first value of X or y that is not finite, in words, or ""
     """

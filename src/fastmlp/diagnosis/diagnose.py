@@ -158,20 +158,20 @@ def measured_on(
     curve: Curve | None,
     are_history_samples: bool = False,
 ) -> str:
-    """Return a description of the samples and records behind a verdict; empty for exactly the training samples.
+    """Return a description of the samples and records behind a verdict; empty for all of the training samples.
 
     n_samples : number of samples that were given
     n_validation : number of validation samples, or None
     are_history_samples : whether the samples come from the history
     """
-    samples_text, trained = measured_samples(n_samples, 1), counted(updates.n_samples, "sample")
+    samples_text, trained = measured_samples(n_samples), counted(updates.n_samples, "sample")
     differ = bool(updates.n_samples) and updates.n_samples != n_samples
     if differ and are_history_samples:
         samples_text = f"{n_measured(n_samples, 1):,} of {counted(updates.n_samples, 'training sample')}"
     elif differ:
         samples_text += f" that were given; the net was trained on {trained}, which may be others"
     if n_validation is not None:
-        return f"{samples_text}; {counted(n_validation, 'validation sample')}"
+        return f"{samples_text}; {measured_samples(n_validation, 'validation sample')}"
     if curve is not None and curve.validation is not None:
         return f"{samples_text}; the validation records of the fit"
     return samples_text if differ or n_measured(n_samples, 1) < n_samples else ""

@@ -21,8 +21,8 @@ from .sample_rows import sample_rows
 from .training_settings import TrainingSettings
 
 MAX_ROWS = 1000  # largest number of samples for one net
-MANY_ROWS = 200  # samples from which on nets of a large population are measured on fewer than MAX_ROWS each ...
-ROWS_OF_ALL_NETS = 20_000  # ... so that all of them together have this number
+MIN_ROWS = 200  # smallest limit on the samples of each net of a population
+ROWS_OF_ALL_NETS = 20_000  # samples of all nets together, within these limits
 MAX_VALUES = 4_000_000  # largest number of float64 values in the activations of nets that are measured together
 MAX_SINGLE_THREAD_PARAMS = 100_000  # number of parameters below which matrix products are not worth two threads
 ITERATIONS = (16, 5)  # Lanczos iterations for a single net, and for each net of many
@@ -139,17 +139,17 @@ def n_measured(n_samples: int, n_nets: int) -> int:
     >>> n_measured(5000, 1), n_measured(5000, 50), n_measured(5000, 10_000), n_measured(4, 10_000)
     (1000, 400, 200, 4)
     """
-    return min(n_samples, MAX_ROWS, max(MANY_ROWS, ROWS_OF_ALL_NETS // n_nets))
+    return min(n_samples, MAX_ROWS, max(MIN_ROWS, ROWS_OF_ALL_NETS // n_nets))
 
 
-def measured_samples(n_samples: int, n_nets: int) -> str:
-    """Return on how many samples each net is measured, in words.
+def measured_samples(n_samples: int, kind: str = "sample") -> str:
+    """Return on how many of its samples a net is measured, in words.
 
-    >>> measured_samples(4, 1), measured_samples(5000, 1)
+    >>> measured_samples(4), measured_samples(5000)
     ('4 samples', '1,000 of 5,000 samples')
     """
-    n = n_measured(n_samples, n_nets)
-    return counted(n, "sample") if n == n_samples else f"{n:,} of {n_samples:,} samples"
+    n = n_measured(n_samples, 1)
+    return counted(n_samples, kind) if n == n_samples else f"{n:,} of {counted(n_samples, kind)}"
 
 
 def measure(

@@ -24,7 +24,7 @@ def rate_too_high(m: Measurements, k: int) -> str:
         best_step = number(one(m.landscape.best_step, k))
         return (
             f"Lower the learning rate from {number(learning_rate)} to {best_step}: a step of that length lowers the "
-            "loss, and one of the learning rate ends beyond the valley, as high as it began."
+            "loss, and one of the learning rate ends beyond the valley, no lower than it began."
         )
     if m.updates.is_plain_descent and np.isfinite(learning_rate) and largest > 0 and learning_rate * largest > 1:
         return (

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import counted
 from .evidence import evidence, number
-from .measurements import Measurements, measured_samples, n_measured
+from .measurements import Measurements, n_measured
 from .verdicts import NAMES, VERDICTS, score_verdicts
 
 MAX_RUNNERS_UP = 3
@@ -224,6 +224,7 @@ class PopulationDiagnosis:
         order = np.argsort(-self.confidences[:, k], kind="stable")
         row, confidences = VERDICTS[order[0]], self.confidences[:, k]
         m, index = (self._measurements[0], k) if len(self._measurements) == 1 else (self._measurements[k], 0)
+        n = n_measured(m.n_samples, len(m.loss))
         return Diagnosis(
             row.name,
             row.title,
@@ -237,7 +238,7 @@ class PopulationDiagnosis:
                 if confidences[i] >= MIN_CONFIDENCE
             },
             row.is_healthy,
-            measured_samples(m.n_samples, len(m.loss)) if n_measured(m.n_samples, len(m.loss)) < m.n_samples else "",
+            f"{n:,} samples, drawn from those that were given" if n < m.n_samples else "",
         )
 
     def nets(self, verdict: str) -> np.ndarray:

@@ -41,7 +41,7 @@ from .verdict_terms import (
     rising,
     safe_rate_ratio,
     safe_step_epochs,
-    stands,
+    stands_still,
     step_ratio,
     targets_too_large,
     uniform,
@@ -202,7 +202,7 @@ def learning_rate_too_high(m: Measurements) -> np.ndarray:
         climbs = ramp(m.curve.last / np.maximum(m.curve.lowest, 0.05 * m.base_excess), 1.3, 3.0)
         unstable = m.updates.is_plain_descent * log_ramp(m.updates.learning_rate * m.landscape.largest, 1.8, 2.5)
     symptoms = np.maximum(np.maximum(swings, 0.8 * climbs), m.curve.diverged)
-    symptoms = np.maximum(symptoms, overshoots(m) * stands(m))
+    symptoms = np.maximum(symptoms, overshoots(m) * stands_still(m))
     symptoms = np.maximum(symptoms, 0.8 * unstable * np.maximum(ramp(m.curve.swing, 0.002, 0.02), 0.3))
     # The loss goes up and down without falling, is worse than a constant's, or units are lost: what steps that are far
     # too long end in.
@@ -272,14 +272,15 @@ def wrong_learning_rate(m: Measurements) -> np.ndarray:
 def wrong_sign(m: Measurements) -> np.ndarray:
     """Return the confidence that the update has the wrong sign, so that training raises the loss.
 
-    Outputs are anticorrelated with their targets, or the loss of a bounded output rose steadily. Not with fastmlp's own
-    updates, whose sign is right.
+    Outputs are anticorrelated with their targets, or the loss rose steadily although the output activation is bounded
+    or, of a function, the outputs are within the range of the targets. Not with fastmlp's own updates, whose sign is
+    right.
     """
     against = ramp(m.agreement, -0.1, -0.4)
     new = ramp(m.agreement, -0.4, -0.8)  # without a history: outputs of a new net are anticorrelated by chance
     row = m.model.activations[-1]
     is_bounded = np.isfinite([row.low, row.high]).all()
-    within = (m.output_low >= m.target_low) & (m.output_high <= m.target_high)  # of a function outputs alone are known
+    within = (m.output_low >= m.target_low) & (m.output_high <= m.target_high)  # for a function
     climbed = ramp(m.curve.trend, 0.6, 0.9) * (is_bounded if m.model.has_weights else within)
     rose = ramp(m.curve.last / np.maximum(m.curve.first, 1e-12), 1.02, 1.3) * ramp(m.curve.trend, 0.3, 0.7)
     trained = np.where(np.isnan(m.curve.epochs), 0.85 * new, rose * np.maximum(against, climbed))
@@ -294,7 +295,7 @@ def broken_updates(m: Measurements) -> np.ndarray:
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         elsewhere = np.abs(np.log(m.curve.last / m.excess))
-    standing = stands(m) * (1.0 - overshoots(m)) * ramp(m.curve.swing, 0.05, 0.01)
+    standing = stands_still(m) * (1.0 - overshoots(m)) * ramp(m.curve.swing, 0.05, 0.01)
     standing = standing * (m.masks.mask_noise == 0)  # with dropout, training follows the gradient under masks
     known = np.max([learning_rate_too_low(m), clip_norm_too_low(m), weight_decay_too_high(m)], axis=0)
     other_loss = log_ramp(np.exp(elsewhere), 1.6, 3.0) * ramp(m.excess / m.base_excess, 0.2, 0.5)

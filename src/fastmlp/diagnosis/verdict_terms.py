@@ -204,7 +204,7 @@ def merged_at_rest(m: Measurements) -> np.ndarray:
     return (m.merged > 0) * ramp(gain(m), 0.01, 0.002) * ramp(m.skill, 0.03, 0.12) * not_learned(m)
 
 
-def stands(m: Measurements) -> np.ndarray:
+def stands_still(m: Measurements) -> np.ndarray:
     """Return the confidence that the loss stays constant although one descent step would lower it much."""
     return ramp(np.abs(m.curve.change), 0.02, 0.002) * ramp(gain(m), 0.08, 0.25)
 
@@ -255,13 +255,14 @@ def oversteps(m: Measurements) -> np.ndarray:
 def overshoots(m: Measurements) -> np.ndarray:
     """Return the confidence that steps of gradient descent end beyond the valley: a shorter one lowers the loss.
 
-    A step of the learning rate is longer than the best one and gains next to nothing of what that one gains, so that
-    the loss goes up and down by little. Unknown with momentum, clipping or a schedule, whose steps have other lengths.
+    A step of the learning rate is longer than the best one and gains next to nothing of what that one gains, or raises
+    the loss. Unknown with momentum, clipping or a schedule, whose steps have other lengths.
     """
     is_known = m.updates.is_plain_descent * (m.updates.momentum == 0.0) * (m.updates.clip_norm == 0.0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.nan_to_num(m.landscape.used_gain / m.landscape.best_gain, nan=1.0)
-        is_longer = m.updates.learning_rate > m.landscape.best_step
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        is_longer = m.updates.learning_rate > m.landscape.best_step  # False if either is unknown
+        used_gain = np.where(np.isnan(m.landscape.used_gain), -np.inf, m.landscape.used_gain)  # the loss overflows
+        share = used_gain / m.landscape.best_gain  # NaN if no step gains anything
     return is_known * is_longer * ramp(share, 0.15, 0.03) * (not m.updates.schedule)
 
 

@@ -254,6 +254,7 @@ VERDICTS = (
         (
             "learning rate",
             "longest first step",
+            "best step",
             "largest curvature",
             "dead units",
             "saturated units",

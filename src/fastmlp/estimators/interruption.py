@@ -7,10 +7,12 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from ..errors import counted
 from ..history import History
 from ..kernels.system import interrupts
 from ..population import Population, subset_of
-from ..training.interruption import warn_of_interrupted_net, warn_of_missing_nets
+from ..population_result import PopulationResult
+from ..training.interruption import warn_of_interrupted_net
 from ..user_warnings import warn_user
 
 
@@ -19,14 +21,33 @@ def warn_of_interrupted_history(history: History) -> None:
     ended it in the first epoch.
     """
     if history.stopped_by == "time_limit" and not history.epochs:
-        warn_user(
-            "The time of the fit was over in the first epoch, and the net has learned little: set a larger time_limit."
-        )
+        warn_user(f"{_reason(False)} in the first epoch, and the net has learned little: set a larger time_limit.")
     if history.stopped_by == "interrupt":
         best = ""
         if history.validation_loss is not None and history.best_epoch is not None:
             best = f"validation loss, {history.validation_loss[history.best_epoch]:.4g}"
         warn_of_interrupted_net(history.epochs, best)
+
+
+def warn_of_missing_nets(result: PopulationResult, n_begun: int, n_nets: int, outcome: str = "") -> None:
+    """Warn that Ctrl-C or its time limit ended the fit of several nets.
+
+    result : PopulationResult of the nets that had begun
+    n_begun, n_nets : number of nets that had begun, and of those that there were to train
+    outcome : sentence on what predicts; by default the nets that had begun
+    """
+    if not outcome and n_begun:
+        outcome = f"Predictions are the mean of the {counted(n_begun, 'net')} that had begun."
+    elif not outcome:
+        outcome = f"No net is trained: fit again{'' if result.interrupted else ', with a larger time_limit'}."
+    warn_user(
+        f"{_reason(result.interrupted)}: {result.n_finished} of {counted(n_nets, 'net')} had come to their end, and "
+        f"{n_nets - n_begun} had not begun. {outcome}"
+    )
+
+
+def _reason(interrupted: bool) -> str:
+    return "Training was interrupted" if interrupted else "The time of the fit was over"
 
 
 @contextmanager

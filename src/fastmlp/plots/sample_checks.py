@@ -150,12 +150,11 @@ def probabilities(network: Network, outputs: np.ndarray) -> np.ndarray:
 def calibrated(p: np.ndarray, net: Any) -> np.ndarray:
     """Return class probabilities (..., n_classes) with the temperature of the table that the net was trained on.
 
-    A power of the probabilities is what logits divided by the temperature give, as in the answers of `fastmlp predict`.
+    Logits divided by a temperature, as in `fastmlp predict`, give powers of the probabilities.
     """
-    temperature = getattr(getattr(net.preprocessing, "target", None), "temperature", 1.0)
-    if temperature == 1.0:
+    if net.preprocessing is None:
         return p
-    powers = p ** (1.0 / temperature)
+    powers = p ** (1.0 / net.preprocessing.target.temperature)
     return powers / powers.sum(axis=-1, keepdims=True)
 
 

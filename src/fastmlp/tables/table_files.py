@@ -69,8 +69,8 @@ def read_table(path: str | Path, text_columns: Iterable[str] = (), unchanged: It
     ------
     ImportError
         If pandas (or pyarrow, for Parquet) is not installed.
-    FileNotFoundError
-        If the file does not exist.
+    FileNotFoundError, IsADirectoryError
+        If the file does not exist, or is a folder.
     ValueError
         If the file cannot be read as a table, has no rows, or has two columns with the same name.
     """

@@ -205,10 +205,10 @@ def _classes(series: pd.Series) -> tuple[Label, ...]:
         raise ValueError(
             f"The target column {series.name!r} holds one class only, {labels.pop()!r}; it needs two or more."
         )
-    # Nothing can be learned of classes most of which have a row or two.
-    are_rare = len(labels) > max(MAX_NUMBERED_CLASSES, len(series) // 2)
-    if len(labels) > MAX_CLASSES or len(labels) == len(series) > 2 or are_rare:
-        texts = [label for label in labels if isinstance(label, str)]
+    texts = [label for label in labels if isinstance(label, str)]
+    # Numbers most of which are different are quantities: of classes with a row or two nothing could be learned.
+    are_quantities = not texts and len(labels) > max(MAX_NUMBERED_CLASSES, len(series) // 2)
+    if len(labels) > MAX_CLASSES or len(labels) == len(series) > 2 or are_quantities:
         remedy = conversion_of(str(series.name), texts) or (
             "choose another column, or the task 'regression' if it holds quantities"
         )

@@ -185,9 +185,8 @@ def test_unknown_device_when_loading_names_the_device(net, path):
 
 
 def test_loading_a_missing_file_raises(tmp_path):
-    for path in (tmp_path / "nothing.safetensors", tmp_path):
-        with pytest.raises(FileNotFoundError, match=r"There is no file '.*'; check the path\."):
-            fastmlp.load(path)
+    with pytest.raises(FileNotFoundError, match=r"There is no file '.*'; check the path\."):
+        fastmlp.load(tmp_path / "nothing.safetensors")
 
 
 def test_truncated_files_are_refused(net, path):

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from fastmlp import SGD, DivergenceWarning
 from fastmlp.kernels.structs import DIVERGED, N_SCALARS, STEPS_DONE
-from fastmlp.training.divergence import SMALL, DivergenceGuard, are_finite
+from fastmlp.training.divergence import SMALL, DivergenceGuard, are_finite, warn_of_divergence
 
 
 def as_is(params):
@@ -82,3 +83,11 @@ def test_a_first_call_that_diverges_at_once_leaves_the_parameters_before_it():
     take_call(guard, train_state, 0, 0, [1.0, 1.0], diverged=True)
     guard.restore()
     assert train_state.params.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("clip_norm", "advice"), [(0.0, r"set clip_norm=1\.0, or"), (2.0, r"lower clip_norm \(it is 2\), or")]
+)
+def test_the_warning_advises_what_is_not_set_already(clip_norm, advice):
+    with pytest.warns(DivergenceWarning, match=rf"Lower the learning rate \(it is 5\), {advice} scale the inputs"):
+        warn_of_divergence(3, 10, SGD(5.0, clip_norm=clip_norm))

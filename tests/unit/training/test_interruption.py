@@ -66,9 +66,9 @@ def test_a_population_whose_fit_is_interrupted_says_so_once(monkeypatch):
     assert caught[0].filename == __file__
     begun = result.epochs > 0
     np.testing.assert_array_equal(pop.params[~begun], initial[~begun])
-    assert f"{(~begun).sum()} had not begun. Those have their initial parameters. The program goes on" in str(
-        caught[0].message
-    )
+    said = str(caught[0].message)
+    assert f"; {(~begun).sum()} have finished no epoch, and those of them that had not begun keep the" in said
+    assert "before the fit. The program goes on after fit" in said
 
 
 def assert_exits_with_130(*arguments):

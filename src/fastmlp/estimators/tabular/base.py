@@ -47,7 +47,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     quality : {"fast", "good", "best"}, default "good"
         Preset of the parameters whose default is "auto"; one that is given takes the place of the preset's. "fast" is
         one small net, "good" the mean of six, each without another sixth of the rows, and "best" the mean of
-        twenty, two for each of ten folds, without that tenth of the rows.
+        twenty, of which two are trained without each of ten folds.
     hidden_layer_sizes : int or sequence of int, default "auto"
         Number of units in each hidden layer; (128, 128) in "fast", (128, 128, 128) in the others.
     activation : str, default "auto"

@@ -1,11 +1,11 @@
-"""Selection of the table columns that `fastmlp train` uses as inputs: options `--drop`, `--keep` and `--id`."""
+"""Columns that the options `--drop`, `--keep` and `--id` name: the inputs that `fastmlp train` learns from."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .target_column import no_such_column
+from ..tables.target_column import no_such_column
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fastmlp.tables.column_selection import select_columns
+from fastmlp.commands.column_options import select_columns
 
 pd = pytest.importorskip("pandas")
 TABLE = pd.DataFrame({name: [1, 2] for name in ("id", "Size", "a,b", "age", "price")})
