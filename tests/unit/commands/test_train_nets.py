@@ -152,6 +152,7 @@ def test_training_goes_on_from_saved_nets(options):
     rest = ("--epochs", 1, "--learning-rate", 1e-9, "--continue-from", "model.safetensors", "--output", "more")
     said = train("price", *options, *rest)
     assert "Training goes on with" in said
+    assert "The best of the new epochs are kept, even where the nets" in said
     after = load_net("more")
     np.testing.assert_allclose(after.params, before.params, atol=1e-6)
     assert after.preprocessing.columns == before.preprocessing.columns
