@@ -1,5 +1,6 @@
 """The argument `device` on a machine with a GPU: list of devices, errors, streams, and fits in several threads."""
 
+import gc
 import re
 import sys
 import threading
@@ -220,13 +221,14 @@ def test_out_of_memory_names_the_setting(emulated_cuda, monkeypatch, batch_size,
 def test_fits_release_device_memory(emulated_cuda, cuda, rng):
     X, y = samples(rng, 50)
     pool = cuda.get_default_memory_pool()
+    gc.collect()
     used = []
-    for _ in range(3):
+    for _ in range(4):
         make().fit(X, y, epochs=1, verbose=0)
         Population(SIZES, 5, device="cuda", random_state=0).fit(X, y, epochs=1, verbose=0)
         make().predict(X)
         used.append(pool.used_bytes())
-    assert len(set(used)) == 1
+    assert len(set(used[1:])) == 1, "after the first round, which may free what tests before have left"
 
 
 # ---- streams and threads
