@@ -70,7 +70,7 @@ FLOORS = (  # the highest first, as in docs/architecture.md
     Floor("training/, history.py, report/, plots/, ...", "fits of one net, records"),
     Floor("execution/, executors/, data/, streams/, initialization.py", "dispatch, plans, arrays"),
     Floor("devices.py, network/, tables/", "devices, what a net is"),
-    Floor("errors.py, checks.py, optimizers/, ...", "wording, checks, settings"),
+    Floor("errors.py, interface/, runtime/, console/, ...", "wording, checks, the process"),
 )
 KERNEL_FLOORS = (
     Floor("kernels/cpu/, kernels/cuda/", "a folder per device"),

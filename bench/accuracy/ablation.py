@@ -259,7 +259,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     settings = parser.parse_args()
     data_folder()
-    from fastmlp.output_files import write_text
+    from fastmlp.runtime.output_files import write_text
 
     os.environ.update({f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS", "NUMBA")})
     for variable in CLEARED:

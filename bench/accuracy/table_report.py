@@ -154,7 +154,7 @@ def _style(tool: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    from fastmlp.output_files import write_text
+    from fastmlp.runtime.output_files import write_text
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=RESULTS, help="JSON file that tables.py has written")

@@ -37,7 +37,7 @@ from suite.clean_env import CLEARED
 from suite.data import data_folder
 
 from fastmlp.benchmarks.machine import machine
-from fastmlp.output_files import write_text
+from fastmlp.runtime.output_files import write_text
 
 RESULTS = Path(__file__).with_name("tables.json")
 

@@ -12,14 +12,14 @@ from functools import partial
 from math import isfinite
 from typing import Any
 
-from fastmlp import device_thresholds
 from fastmlp.commands import measure_costs, measure_gpu
 from fastmlp.execution import gpu_costs
+from fastmlp.runtime import device_thresholds
 
 GPU = "cuda"
 TABLES = {  # file -> the constants that it has now
     "src/fastmlp/execution/gpu_costs.py": gpu_costs.ESTIMATES,
-    "src/fastmlp/device_thresholds.py": device_thresholds.ESTIMATES,
+    "src/fastmlp/runtime/device_thresholds.py": device_thresholds.ESTIMATES,
 }
 Row = dict[str, Any]  # values {name of a constant: number}, and what else was found
 # Of a part: from what has been measured before, and a function that saves a row that is not complete.

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from fastmlp.thread_count import n_threads_available
+from fastmlp.runtime.thread_count import n_threads_available
 from gpu.processes import start, wait_or_stop
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from fastmlp.output_files import write_text
+from fastmlp.runtime.output_files import write_text
 
 MINUTES = 8.0  # for everything
 PROGRAM = str(Path(__file__).with_name("run.py"))

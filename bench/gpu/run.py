@@ -47,7 +47,7 @@ START_SECONDS = 60.0  # the limit for finding the GPU
 BESIDE = "with competitors: "  # how the name of a case begins when it is measured beside its competitors
 
 import fastmlp  # noqa: E402
-from fastmlp.output_files import write_text  # noqa: E402
+from fastmlp.runtime.output_files import write_text  # noqa: E402
 from gpu import cases, constants  # noqa: E402
 from gpu.device_tests import run_tests  # noqa: E402
 from gpu.processes import MINUTES, run_in_process, write  # noqa: E402

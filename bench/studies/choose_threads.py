@@ -15,7 +15,7 @@ import numpy as np
 import fastmlp
 from fastmlp.execution import dispatch
 from fastmlp.execution.work import products
-from fastmlp.thread_count import n_threads_available
+from fastmlp.runtime.thread_count import n_threads_available
 
 NETS = (
     (2, 8, 1),

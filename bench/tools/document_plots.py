@@ -40,7 +40,7 @@ def write(results: dict[str, Any], source: Path, folder: Path) -> list[Path]:
     """
     from fastmlp.benchmarks.results import curves
     from fastmlp.benchmarks.scaling_plots import pictures
-    from fastmlp.output_files import write_text
+    from fastmlp.runtime.output_files import write_text
 
     texts = {OVERVIEW: _overview(results)}
     drawn = pictures(results, fonttype="none")

@@ -46,7 +46,7 @@ def publish(path: Path) -> Path:
         If the results are of a quick run, or of a part of the suite.
     """
     from fastmlp.benchmarks import results as bench_results
-    from fastmlp.output_files import write_text
+    from fastmlp.runtime.output_files import write_text
 
     results = bench_results.load(path)
     if results["options"]["quick"]:
@@ -159,7 +159,7 @@ def documents(paths: list[Path]) -> dict[Path, str]:
 def write_documents(paths: list[Path]) -> list[Path]:
     """Write the documents and plots, and return the paths of all that was written."""
     from fastmlp.benchmarks import results as bench_results
-    from fastmlp.output_files import write_text
+    from fastmlp.runtime.output_files import write_text
 
     sys.path.insert(0, str(ROOT / "bench"))
     from tools import document_plots

@@ -234,7 +234,7 @@ def _draw_rows(axes: Any, results: Results) -> None:
 
 
 def main() -> None:
-    from fastmlp.output_files import write_text
+    from fastmlp.runtime.output_files import write_text
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=RESULTS, help="JSON file that the study has written")

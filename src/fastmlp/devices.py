@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .errors import install_command, unknown_name
 
 if TYPE_CHECKING:
-    from .device_thresholds import Thresholds
+    from .runtime.device_thresholds import Thresholds
 
 INSTALL = install_command("cuda13", "cuda12 for drivers older than 580")
 NO_DEVICE = 100  # cudaErrorNoDevice: drivers report it, not a count of 0, if there is no GPU or all GPUs are hidden
@@ -106,7 +106,7 @@ def _find_cpu() -> tuple[tuple[Callable[[], DeviceInfo], ...], str]:
 
 
 def _processor() -> str:
-    from .thread_count import n_threads_available  # here: `import fastmlp` imports this module
+    from .runtime.thread_count import n_threads_available  # here: `import fastmlp` imports this module
 
     return _processor_with(n_threads_available())
 
@@ -257,7 +257,7 @@ def check_name(device: object) -> str:
 
 def thresholds(gpu: DeviceInfo) -> Thresholds:
     """Return the amounts of work from which "auto" chooses this GPU over this machine's CPU."""
-    from .device_thresholds import thresholds_of  # imports files and paths, which few processes need
+    from .runtime.device_thresholds import thresholds_of  # imports files and paths, which few processes need
 
     return thresholds_of(gpu.description, _processor())
 

@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .checks import replace_float16
 from .devices import check_name
 from .errors import counted, no_file
 from .history import RECORDS, History
 from .initialization import OBJECTS, Init
+from .interface.setting_checks import replace_float16
+from .interface.user_warnings import warn_user
 from .network.embeddings import InputEmbedding
 from .network.parameter_layout import Layout
 from .network.spec import with_embedding
 from .persistence import FORMAT, HISTORY, METRIC_RECORDS, PREFIX, RANDOM, RESULT, RESULT_PREFIX, package_version
 from .persistence.damaged_file import DAMAGE, check_checksum, reason_of, refusal
 from .persistence.safetensors_file import read as _read
-from .user_warnings import warn_user
 
 if TYPE_CHECKING:
     from .estimators.tabular import TabularMLPClassifier, TabularMLPRegressor

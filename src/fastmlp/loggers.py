@@ -13,12 +13,12 @@ from contextlib import nullcontext
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from .checkpoint_interval import as_interval
-from .docstrings import with_entries_of
 from .errors import counted
+from .interface.docstrings import with_entries_of
+from .interface.user_warnings import warn_user
 from .kernels.system import interrupts
-from .output_files import append, check_output
-from .user_warnings import warn_user
+from .runtime.checkpoint_interval import as_interval
+from .runtime.output_files import append, check_output
 
 if TYPE_CHECKING:
     from .history import History

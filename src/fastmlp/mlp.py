@@ -8,29 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import checkpoint_interval
 from .api.fit_arguments import CheckpointArguments, FitArguments, GivenData
 from .api.mlp_fit import fit_mlp
 from .api.single_net_base import SingleNetBase
 from .api.with_executor import outputs_of_net
 from .callbacks import Callback
-from .checks import seed_of
 from .console.stopwatch import Stopwatch
 from .data.validation import as_features, inputs_only, on_host, validated_samples
 from .devices import choose_device, resolve, to_library_of
 from .errors import checked_count, checked_number
 from .history import History
 from .initialization import Init, draw_params
+from .interface.setting_checks import seed_of
+from .interface.user_warnings import called_by_user
 from .kernels.structs import Samples
-from .memory_check import LARGE, OUTPUTS, check_array
 from .network.embeddings import Given
 from .network.spec import Network
+from .runtime import checkpoint_interval
+from .runtime.memory_check import LARGE, OUTPUTS, check_array
 from .streams.kinds import is_source, names_columns
 from .training.interruption import warn_caller_of_net
 from .training.objective import Objective
 from .training.optimizer_state import OptimizerState
 from .training.prediction import predict
-from .user_warnings import called_by_user
 
 if TYPE_CHECKING:
     import torch

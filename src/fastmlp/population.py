@@ -10,21 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from . import checkpoint_interval
 from .api.fit_arguments import CheckpointArguments, FitArguments, GivenData
 from .api.nets_with_shared_weights import checked_sharing
 from .api.per_net_settings import PER_NET, checked_per_net_setting
 from .api.population_base import PopulationBase
 from .api.population_fit import fit_population
 from .api.population_prediction import ensemble_predict, evaluate, outputs_of, predict, scores_of_piece
-from .checks import replace_float16, seed_of
 from .console.stopwatch import Stopwatch
 from .data.population_data import prediction_samples
 from .devices import choose_device, resolve
 from .errors import checked_count, is_per_net, shown
 from .initialization import Init, draw_params
+from .interface.setting_checks import replace_float16, seed_of
+from .interface.user_warnings import called_by_user
 from .kernels.formulas.net_seeds import net_seeds
-from .memory_check import check_memory
 from .mlp import MLP
 from .network.embeddings import Given
 from .network.shared_weights_layout import SharedLayout
@@ -32,8 +31,9 @@ from .network.spec import Network
 from .population_result import PopulationResult, result_of_nets
 from .population_training.ensemble import checked_weights, greedy_weights, loss_of_mean
 from .population_training.net_sequence import NetSequence
+from .runtime import checkpoint_interval
+from .runtime.memory_check import check_memory
 from .training.interruption import warn_caller_of_population
-from .user_warnings import called_by_user
 
 
 class Population(PopulationBase, NetSequence[MLP]):

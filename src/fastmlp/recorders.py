@@ -14,7 +14,7 @@ import numpy as np
 
 from .data.validation import as_features
 from .errors import checked_count
-from .former_names import former_name, warn_former_name
+from .interface.former_names import former_name, warn_former_name
 from .kernels.formulas.activations import ACTIVATIONS, SOFTMAX
 
 # A unit is saturated or dead where the derivative of its activation is below this fraction of the activation's largest

@@ -25,8 +25,8 @@ from .loading import load
 from .mlp import MLP
 from .optimizers import SGD
 from .population import Population
-from .python_process import python_command
-from .thread_count import n_threads_available
+from .runtime.python_process import python_command
+from .runtime.thread_count import n_threads_available
 
 PROGRAM = "import sys; from fastmlp import warmup; warmup.run_job(*sys.argv[1:])"
 FOR_MODEL = "model"  # name of the job that compiles what a saved net needs

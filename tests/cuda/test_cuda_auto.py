@@ -8,8 +8,8 @@ from cuda_cases import follow_sgd, reference_of
 
 import fastmlp
 from fastmlp import MLP, SGD, Population
-from fastmlp.device_thresholds import ESTIMATES, store, thresholds_of
 from fastmlp.devices import resolve
+from fastmlp.runtime.device_thresholds import ESTIMATES, store, thresholds_of
 
 SIZES = (3, 5, 2)
 ONE = 20 * (3 * (3 * 5 + 5 * 2) - 3 * 5)  # multiply-adds of a step of one net, all samples at once
@@ -26,7 +26,7 @@ def thresholds(cuda, monkeypatch, tmp_path):
 
     Before its first call, the thresholds are estimates.
     """
-    monkeypatch.setattr("fastmlp.device_thresholds.base_folder", lambda: tmp_path)
+    monkeypatch.setattr("fastmlp.runtime.device_thresholds.base_folder", lambda: tmp_path)
     thresholds_of.cache_clear()
     cpu, gpu = (row.description for row in fastmlp.devices()[:2])
     yield lambda total, at_once, in_one_launch: store(gpu, cpu, total, at_once, in_one_launch)

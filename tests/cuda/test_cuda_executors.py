@@ -9,10 +9,10 @@ from cuda_cases import Place
 from executor_cases import InPlace, Interrupted
 
 from fastmlp import MLP, Population
-from fastmlp.device_thresholds import ESTIMATES, Thresholds
 from fastmlp.devices import Device, device_of_worker
 from fastmlp.executors.gpu_of_worker import Numbers
 from fastmlp.population_training import executor_fit, executor_prediction, nets_per_task
+from fastmlp.runtime.device_thresholds import ESTIMATES, Thresholds
 
 rng = np.random.default_rng(0)
 X, HELD_OUT = rng.normal(size=(22, 3)), rng.normal(size=(9, 3))

@@ -18,8 +18,7 @@ KERNELS = Path(fastmlp.kernels.__file__).parent
 
 # From the lowest to the highest. A module imports from its own floor and from those below it.
 FLOORS = (
-    "errors docstrings output_files memory_check checks former_names device_thresholds thread_count user_warnings "
-    "python_process console callbacks convergence schedules optimizers checkpoint_interval",
+    "errors interface runtime console callbacks convergence schedules optimizers",
     "devices network tables",
     "initialization executors execution data streams",
     "plots history report population_result recorders loggers integrations training",

@@ -10,10 +10,10 @@ import pytest
 import fastmlp.kernels.formulas.losses
 from fastmlp import MLPClassifier
 from fastmlp.callbacks import MONITORS
-from fastmlp.checks import PRECISIONS
 from fastmlp.devices import NAMES
 from fastmlp.errors import ALIASES, SEPARATORS, checked_count, checked_number, shown, unknown_name
 from fastmlp.initialization import INITIALIZERS
+from fastmlp.interface.setting_checks import PRECISIONS
 from fastmlp.network.spec import HIDDEN
 from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.schedules import SCHEDULES

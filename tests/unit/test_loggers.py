@@ -11,7 +11,7 @@ from toy_data import blobs
 
 import fastmlp
 import fastmlp.loggers
-import fastmlp.output_files
+import fastmlp.runtime.output_files
 from fastmlp import MLP, CSVLogger, JSONLinesLogger, Logger
 from fastmlp.console import stopwatch
 
@@ -213,7 +213,7 @@ def test_rows_that_cannot_be_written_at_the_end_are_lost(path, monkeypatch):
 
 def test_a_full_disk_leaves_the_file_as_it_was(tmp_path, monkeypatch):
     path = tmp_path / "log"
-    fastmlp.output_files.append(path, b"one\n")
+    fastmlp.runtime.output_files.append(path, b"one\n")
     write = os.write
 
     def half(fd, data):
@@ -223,7 +223,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "write", half)
     with pytest.raises(OSError, match="No space"):
-        fastmlp.output_files.append(path, b"two and more\n")
+        fastmlp.runtime.output_files.append(path, b"two and more\n")
     monkeypatch.undo()
     assert path.read_bytes() == b"one\n"
 
@@ -231,7 +231,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path, monkeypatch):
 def test_an_incomplete_line_is_ended(tmp_path):
     path = tmp_path / "log"
     path.write_bytes(b"one\ntw")
-    fastmlp.output_files.append(path, b"three\n")
+    fastmlp.runtime.output_files.append(path, b"three\n")
     assert path.read_bytes() == b"one\ntw\nthree\n"
 
 

@@ -1,7 +1,7 @@
 """The identity of a fit in a checkpoint: net, data and settings that must be the same for the fit to go on from it.
 
 And the savers, which add the identity to the states that fits of MLP and Population write. How often they write is
-decided by checkpoint_interval.py.
+decided by runtime/checkpoint_interval.py.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ from ..callbacks import EarlyStopping, as_early_stopping
 from ..console.progress_bar import checked_verbose
 from ..errors import checked_count, checked_number
 from ..kernels.structs import Samples
-from ..memory_check import check_epochs
 from ..network.spec import Network
 from ..optimizers import Optimizer, optimizer_from_name
+from ..runtime.memory_check import check_epochs
 from ..schedules import schedule_factors
 from ..schedules.checked_factors import varying_factors
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import checked_dtype, checked_precision, replace_float16
 from ..data.validation import as_numbers
 from ..devices import Device, check_name, choose_device, device_context, resolve, to_library_of
 from ..execution.work import products
 from ..initialization import Init, check_init
+from ..interface.setting_checks import checked_dtype, checked_precision, replace_float16
+from ..interface.user_warnings import warn_user
 from ..kernels.structs import METRIC_NONE
-from ..memory_check import check_params
 from ..network.spec import Network
+from ..runtime.memory_check import check_params
 from ..training.prediction import predicted_classes
-from ..user_warnings import warn_user
 
 
 class NetBase:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from ..checkpoint_interval import DEFAULT
+from ..runtime.checkpoint_interval import DEFAULT
 from .net_base import NetBase
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checks import LateGenerator
 from ..console.compile_notice import CompileNotices
 from ..console.stopwatch import Stopwatch
 from ..convergence import Converged, as_converged
 from ..data.population_data import Strides, fit_data
 from ..devices import Device, backend
 from ..errors import checked_count, is_per_net
+from ..interface.setting_checks import LateGenerator
 from ..kernels.formulas.net_seeds import fit_seeds
 from ..kernels.structs import METRIC_NONE, Samples
 from ..kernels.system import interrupts

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..callbacks import Callback, tell_end
-from ..checks import LateGenerator
 from ..console.stopwatch import Stopwatch
 from ..data.validation import make_validation, sample_for_plots
 from ..devices import Device, backend
@@ -20,13 +19,14 @@ from ..errors import counted
 from ..execution.dispatch import choose_shared_training, choose_training
 from ..execution.plan import Plan
 from ..history import History
+from ..interface.setting_checks import LateGenerator
 from ..kernels.formulas.net_seeds import fit_seed, fit_seeds
 from ..kernels.structs import Samples, aligned_zeros
 from ..kernels.system import interrupts
-from ..memory_check import format_bytes
 from ..network.shared_weights_layout import SharedLayout
 from ..population_training.from_histories import result_of_histories
 from ..population_training.shared_weights_plan import SharedPlan
+from ..runtime.memory_check import format_bytes
 from ..streams.loading import RowsInMemory, load
 from ..streams.row_file import RowFile
 from ..streams.shuffled_blocks import Blocks

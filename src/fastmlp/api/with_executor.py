@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..checkpoint_interval import check_interval_of_tasks
 from ..data.population_data import Strides
 from ..data.validation import as_features, inputs_only
 from ..devices import HOSTS, Device, device_of
 from ..kernels.structs import Samples
-from ..memory_check import OUTPUTS, check_array
+from ..runtime.checkpoint_interval import check_interval_of_tasks
+from ..runtime.memory_check import OUTPUTS, check_array
 from .fit_arguments import CheckpointArguments
 from .net_base import NetBase
 

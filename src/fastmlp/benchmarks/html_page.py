@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ..output_files import write_text
+from ..runtime.output_files import write_text
 from .results import (
     FAR_FROM_LIMIT,
     GROUPS,

@@ -20,7 +20,7 @@ from ..execution.unrolled_code import steps_to_unrolled, unrolled_nets_at_once
 from ..mlp import MLP
 from ..optimizers import SGD, Adam
 from ..population import Population
-from ..python_process import python_command
+from ..runtime.python_process import python_command
 from ..training.interruption import require_complete
 from .machine import machine, others_busy
 from .results import SCHEMA

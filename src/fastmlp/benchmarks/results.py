@@ -37,7 +37,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..output_files import write_text
+from ..runtime.output_files import write_text
 
 SCHEMA = "fastmlp benchmark 1"
 ENDINGS = (".json", ".html", ".md")  # of the files of a benchmark: results, page and report

@@ -163,7 +163,7 @@ def bench(
         from ..benchmarks import quick_suite as bench_quick
         from ..benchmarks import results as bench_results
         from ..benchmarks import tables as bench_tables
-        from ..output_files import check_output
+        from ..runtime.output_files import check_output
 
         for ending in bench_results.ENDINGS:
             check_output(output.with_suffix(ending))
@@ -292,7 +292,7 @@ def predict(
 
     The predictions are printed as CSV, or written to the file that --output names.
     """
-    from ..output_files import left_alone
+    from ..runtime.output_files import left_alone
 
     with errors_as_sentences("nothing was written" if output is None else left_alone(output)):
         from . import predict_streams, train_predict
@@ -318,7 +318,7 @@ def export(
     prefix: Annotated[str, name_option("With .h: beginning of the names in the file, such as NAME_predict.")] = "",
 ) -> None:
     """Write a trained net, with the preprocessing of its table, as an ONNX model or as a C file."""
-    from ..output_files import check_output, left_alone
+    from ..runtime.output_files import check_output, left_alone
 
     with errors_as_sentences(left_alone(output)):
         from ..export.files import checked_suffix

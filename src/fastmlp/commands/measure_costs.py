@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..device_thresholds import store_row
 from ..devices import devices
 from ..execution import gpu_costs
 from ..execution.gpu_costs import (
@@ -29,6 +28,7 @@ from ..execution.work import products
 from ..mlp import MLP
 from ..network.spec import Network
 from ..population import Population
+from ..runtime.device_thresholds import store_row
 from .measure_gpu import Job, seconds_of_step, whole_fit
 
 TINY, SMALL = (4, 4, 1), (64, 64, 32, 10)  # nets for one block

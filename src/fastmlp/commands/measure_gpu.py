@@ -21,12 +21,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..data import xor
-from ..device_thresholds import ESTIMATES, Thresholds, storage_folder, store
 from ..devices import devices
 from ..execution.work import products
 from ..mlp import MLP
 from ..population import Population
-from ..python_process import python_command
+from ..runtime.device_thresholds import ESTIMATES, Thresholds, storage_folder, store
+from ..runtime.python_process import python_command
 from ..training.interruption import require_complete
 
 WIDTHS = (8, 16, 32, 64, 128, 256, 512, 1024)  # units in each hidden layer of a single net

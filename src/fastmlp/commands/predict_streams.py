@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ..output_files import replacing
+from ..runtime.output_files import replacing
 from ..streams.memory_limit import checked_memory_limit
 from ..streams.table_sources import as_table_source, surely_fits
 from ..tables.column_notes import Note, NotesOfPieces

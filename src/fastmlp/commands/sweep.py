@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..devices import resolve
 from ..errors import install_command
-from ..output_files import check_output, file_beside, files_beside, left_alone
+from ..runtime.output_files import check_output, file_beside, files_beside, left_alone
 from ..sweeps.search import Search
 from ..sweeps.search_file import search_file
 from ..tables.target_encoder import CLASSIFICATION

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..checkpoint_interval import DEFAULT
+from ..runtime.checkpoint_interval import DEFAULT
 from . import table_options as table
 from .exit_status import console, errors_as_sentences
 from .option_parsers import MOST_SEED, fraction_option, integer_option

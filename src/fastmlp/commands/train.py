@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from ..checkpoint_interval import DEFAULT, as_interval
 from ..devices import resolve
 from ..errors import checked_count, checked_number, counted, no_file
 from ..kernels.system import interrupts
 from ..loading import load_net
 from ..mlp import MLP
 from ..network.spec import HIDDEN, activation_code
-from ..output_files import check_output, file_beside, files_beside, left_alone
 from ..population import subset_of
+from ..runtime.checkpoint_interval import DEFAULT, as_interval
+from ..runtime.output_files import check_output, file_beside, files_beside, left_alone
 from ..schedules import schedule_factors
 from ..table_training.fit import make_optimizer
 from ..table_training.quality_presets import GREEDY, TEMPERATURE, Recipe, is_auto

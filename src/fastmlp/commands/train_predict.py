@@ -15,7 +15,7 @@ from ..errors import counted
 from ..history import History
 from ..loading import load_net
 from ..mlp import MLP
-from ..output_files import check_output, replacing
+from ..runtime.output_files import check_output, replacing
 from ..streams.table_sources import read_tables
 from ..tables.encoder_choice import Note
 from ..tables.preprocessing import Preprocessing

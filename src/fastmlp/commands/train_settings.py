@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..checkpoint_interval import DEFAULT
+from ..runtime.checkpoint_interval import DEFAULT
 from ..table_training.quality_presets import DEFAULT_QUALITY, Recipe, recipe_of
 from ..table_training.time_budget import Budget
 

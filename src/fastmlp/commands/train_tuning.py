@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from ..errors import counted
-from ..output_files import file_beside, left_alone
+from ..runtime.output_files import file_beside, left_alone
 from ..table_training.fit import make_nets
 from ..table_training.quality_presets import Recipe
 from ..table_training.rows import first_held_out

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..devices import as_device_array, device_of
 from ..errors import is_number
-from ..memory_check import check_array
+from ..runtime.memory_check import check_array
 
 ENCODE = "Encode text first, or use TabularMLPClassifier, TabularMLPRegressor or `fastmlp train`, which do."
 

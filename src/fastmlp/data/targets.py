@@ -11,8 +11,8 @@ from ..devices import library_of
 from ..errors import counted
 from ..kernels.formulas.losses import SOFTMAX_CROSS_ENTROPY
 from ..kernels.structs import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
-from ..memory_check import check_array
 from ..network.spec import Network
+from ..runtime.memory_check import check_array
 from .arrays import as_numbers, contiguous
 from .nan_and_infinity import checked_finite
 

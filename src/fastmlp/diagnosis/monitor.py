@@ -9,9 +9,9 @@ import numpy as np
 
 from ..data.arrays import on_host
 from ..errors import TrainingWarning
+from ..interface.user_warnings import warn_user
 from ..kernels.structs import DIVERGED_NET, Samples
 from ..network.spec import Network
-from ..user_warnings import warn_user
 from .hidden_units import FLAT_DERIVATIVE, has_dead_side, largest_derivative
 from .measurements import base_loss_of
 from .model_under_test import activation_derivative, model_of_fastmlp

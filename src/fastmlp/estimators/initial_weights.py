@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..memory_check import check_params
 from ..network.parameter_layout import Layout
+from ..runtime.memory_check import check_params
 
 
 def sklearn_initial_params(rng: np.random.RandomState, layout: Layout, activation: str) -> np.ndarray:

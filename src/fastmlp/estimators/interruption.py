@@ -9,11 +9,11 @@ import numpy as np
 
 from ..errors import counted
 from ..history import History
+from ..interface.user_warnings import warn_user
 from ..kernels.system import interrupts
 from ..population import Population, subset_of
 from ..population_result import PopulationResult
 from ..training.interruption import warn_of_interrupted_net
-from ..user_warnings import warn_user
 
 
 def warn_of_interrupted_history(history: History) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..class_probabilities import likeliest, log_probabilities, probabilities
-from ..docstrings import with_entries_of
 from ..errors import shown
+from ..interface.docstrings import with_entries_of
 from ..streams.kinds import is_source
 from .base import BaseMLP
 from .class_targets import ClassTargets

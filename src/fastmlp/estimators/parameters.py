@@ -9,11 +9,11 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from ..checks import checked_dtype
 from ..errors import checked_count, checked_number, counted, likely_name, shown, unknown_name
+from ..interface.setting_checks import checked_dtype
+from ..interface.user_warnings import warn_user
 from ..network.spec import HIDDEN
 from ..optimizers import OPTIMIZERS, SGD, Adam, Optimizer, optimizer_from_name
-from ..user_warnings import warn_user
 from .sklearn_compat import FASTMLP_ACTIVATION, Scale
 
 Method = TypeVar("Method", bound=Callable[..., Any])

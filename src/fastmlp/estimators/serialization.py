@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import counted
+from ..interface.user_warnings import warn_user
 from ..schedules import SCHEDULES
 from ..tables.encoder_choice import column_from_dict, column_to_dict
 from ..tables.target_encoder import CLASSIFICATION
-from ..user_warnings import warn_user
 
 PLAIN = (bool, int, float, str, type(None))
 LABELS = "biufUO"  # kinds of NumPy dtypes for class labels: bool, numbers and text

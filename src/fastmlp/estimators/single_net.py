@@ -14,12 +14,12 @@ from sklearn.model_selection import train_test_split
 from ..callbacks import Callback, as_callbacks
 from ..console.compile_notice import CompileNotices
 from ..errors import DivergenceWarning, counted
+from ..interface.user_warnings import warn_user
 from ..mlp import MLP
 from ..network.parameter_layout import Layout
 from ..schedules import schedule_factors
 from ..table_training.file_rows import FileRows
 from ..training.optimizer_state import OptimizerState
-from ..user_warnings import warn_user
 from .array_input import NON_FINITE
 from .early_stopping import EpochRules, ObjectiveOfEpochs, sum_of_squares
 from .initial_weights import sklearn_initial_params

@@ -13,8 +13,8 @@ from sklearn.utils.validation import validate_data
 
 from ..api.stream_arguments import StreamArguments, refuse_with_stream
 from ..errors import about_arguments
-from ..memory_check import format_bytes
 from ..mlp import MLP
+from ..runtime.memory_check import format_bytes
 from ..streams.kept_values import KeptValue
 from ..streams.kinds import is_source
 from ..streams.loading import bytes_to_hold, check_targets_given

@@ -25,9 +25,9 @@ from ..kernels.structs import (
     n_weight_copies,
     rounds_to_bfloat16,
 )
-from ..memory_check import memory_bytes
 from ..network.spec import Network
-from ..thread_count import n_threads_available, threads_setting
+from ..runtime.memory_check import memory_bytes
+from ..runtime.thread_count import n_threads_available, threads_setting
 from . import gpu_costs, thresholds, unrolled_code
 from .work import products, work_of_samples
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..devices import Device
 from ..errors import counted
 from ..network.spec import Network
-from ..thread_count import n_threads_available
+from ..runtime.thread_count import n_threads_available
 from . import dispatch, gpu_costs, thresholds
 from .family_descriptions import FAMILIES
 from .work import products, work_of_samples

@@ -19,10 +19,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..device_thresholds import measured_row
 from ..devices import Device, backend, devices
 from ..kernels.structs import rounds_to_bfloat16
 from ..network.spec import Network
+from ..runtime.device_thresholds import measured_row
 from . import thresholds
 from .net_description import describe_net
 from .work import products

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.system import interrupts
-from ..thread_count import using_threads
+from ..runtime.thread_count import using_threads
 from .gpu_of_worker import Numbers, as_worker
 from .shared_arrays import as_array
 from .workers import Threads, Workers, lost_too_often

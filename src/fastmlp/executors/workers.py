@@ -21,7 +21,7 @@ import numpy as np
 
 from ..errors import counted, shown
 from ..kernels.system import interrupts
-from ..thread_count import n_processors, threads_setting
+from ..runtime.thread_count import n_processors, threads_setting
 from .gpu_of_worker import Numbers
 from .shared_arrays import ArrayFolder, MappedArray
 

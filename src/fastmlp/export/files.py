@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from ..output_files import check_output, write_bytes
+from ..runtime.output_files import check_output, write_bytes
 from .predictor import Predictor
 
 ONNX, C = ".onnx", ".h"

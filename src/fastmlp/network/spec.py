@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import checked_count, checked_number, counted, shown, unknown_name
 from ..kernels.formulas import activations, losses
-from ..memory_check import check_params
+from ..runtime.memory_check import check_params
 from .embeddings import Blocks, InputEmbedding
 from .parameter_layout import Layout
 

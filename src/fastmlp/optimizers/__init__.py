@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..docstrings import with_entries_of
 from ..errors import checked_number, checked_setting, is_per_net, unknown_name
+from ..interface.docstrings import with_entries_of
 from ..kernels.formulas.update_rules import CODES, RULES, Rule
 from .base import Optimizer as Optimizer
 from .base import setting_text as setting_text

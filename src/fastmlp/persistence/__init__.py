@@ -17,7 +17,7 @@ import numpy as np
 
 from ..history import RECORDS, History
 from ..network.spec import Network
-from ..output_files import write_bytes
+from ..runtime.output_files import write_bytes
 
 KEY = "fastmlp"
 # The highest format that this version reads. A file has the lowest one that can hold its net, so that earlier versions

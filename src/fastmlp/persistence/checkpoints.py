@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..checkpoint_interval import DEFAULT, Timer, as_interval
 from ..data.digest import CRC, PREFIX
 from ..errors import shown
-from ..output_files import check_output, replacing
+from ..interface.user_warnings import warn_user
+from ..runtime.checkpoint_interval import DEFAULT, Timer, as_interval
+from ..runtime.output_files import check_output, replacing
 from ..training.fit_state import Parts
-from ..user_warnings import warn_user
 from . import checksum, package_version
 from .damaged_file import DAMAGE, check_checksum, reason_of
 from .safetensors_file import parts_of_file

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..console.progress_bar import Progress
 from ..errors import checked_count, checked_number, install_command
-from ..output_files import check_output, replacing
+from ..runtime.output_files import check_output, replacing
 from .curves import thinned
 from .plane import Plane, colours, draw_lines, draw_samples, paint_classes
 from .sample_checks import (

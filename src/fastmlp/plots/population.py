@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import checked_count, counted
-from ..former_names import former_name
+from ..interface.former_names import former_name
 from .plane import Plane, colours, draw_lines
 from .sample_checks import as_samples, probabilities, require_attributes
 from .style import (

@@ -9,8 +9,8 @@ import numpy as np
 
 from ..console.stopwatch import is_compile_time_worth_showing
 from ..errors import DivergenceWarning, counted, install_command
+from ..interface.user_warnings import warn_user
 from ..kernels.structs import DIVERGED_NET
-from ..user_warnings import warn_user
 from .result_base import PopulationResultBase
 from .stopped_by import STOPPED_BY
 from .summary import text_of

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..checkpoint_interval import Timer
 from ..kernels.structs import ALL_EPOCHS, RUNNING, SuspendedNets
+from ..runtime.checkpoint_interval import Timer
 from ..training.fit_state import FitState
 from .fit_state import OUTCOME, SOME, PopulationFitState
 from .kept_nets import KeptNets

@@ -14,8 +14,8 @@ import numpy as np
 from ..console.progress_bar import NetLines, Progress
 from ..kernels.structs import CONVERGED, MAX_RECORDS, RUNNING
 from ..kernels.system import interrupts
-from ..memory_check import check_memory
 from ..population_result.stopped_by import OUT_OF_TIME
+from ..runtime.memory_check import check_memory
 from ..training.time_limit import OutOfTime
 from .checkpoints import PopulationSaver
 from .fit_state import OUTCOME, PopulationFitState

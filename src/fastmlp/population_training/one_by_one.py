@@ -20,8 +20,8 @@ from ..execution.dispatch import one_by_one_threads
 from ..execution.plan import Plan
 from ..history import History
 from ..kernels.structs import ALL_EPOCHS, CONVERGED, DIVERGED_NET, RUNNING, STOPPED_EARLY
-from ..memory_check import check_epochs
 from ..optimizers import settings_of
+from ..runtime.memory_check import check_epochs
 from ..training.fit_loop import Fit
 from ..training.fit_options import Options
 from ..training.fits_on_threads import run_on_threads

@@ -12,8 +12,8 @@ from ..console.progress_bar import EpochLines, Progress
 from ..history import History
 from ..kernels.structs import aligned_zeros
 from ..kernels.system import interrupts
-from ..memory_check import check_epochs
 from ..network.shared_weights_layout import SharedLayout
+from ..runtime.memory_check import check_epochs
 from ..training.fit_loop import Fit
 from ..training.fit_options import Options
 from ..training.time_limit import OutOfTime

@@ -28,7 +28,7 @@ from ..kernels.structs import (
     TrainConfig,
 )
 from ..kernels.system import interrupts
-from ..memory_check import check_memory
+from ..runtime.memory_check import check_memory
 from ..schedules.checked_factors import factors_at, is_constant
 from ..training.time_limit import CallSizes, OutOfTime
 from .checkpoints import PopulationSaver

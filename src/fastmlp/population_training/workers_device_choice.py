@@ -16,7 +16,7 @@ from ..executors.gpu_of_worker import device_here
 from ..executors.tasks import Task, Tasks, check_version, version_here
 from ..executors.workers import Workers
 from ..network.spec import Network
-from ..thread_count import n_processors, using_threads
+from ..runtime.thread_count import n_processors, using_threads
 
 
 class FitFacts(NamedTuple):

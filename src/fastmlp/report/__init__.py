@@ -11,13 +11,13 @@ import numpy as np
 from ..console.durations import long_duration
 from ..console.stopwatch import is_compile_time_worth_showing
 from ..errors import counted
-from ..output_files import check_output, write_text
 from ..plots.classes import calibration, confusion
 from ..plots.curves import history as plot_history
 from ..plots.decision import boundary
 from ..plots.regression import predictions
 from ..plots.sample_checks import as_samples, has_classes
 from ..plots.style import import_pyplot, number, percent
+from ..runtime.output_files import check_output, write_text
 from .page import Page, as_svg, quantity
 from .reported_fit import ReportedFit
 from .roofline import measure_speed

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from ..execution.blas_environment import SLOWING
 from ..execution.work import products
-from ..python_process import python_command
+from ..runtime.python_process import python_command
 from .reported_fit import ReportedFit
 
 # Run in a new Python process, since BLAS reads its environment and number of threads when it is loaded.

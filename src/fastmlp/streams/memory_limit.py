@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..memory_check import ADDRESSES, memory_bytes
+from ..runtime.memory_check import ADDRESSES, memory_bytes
 
 SHARE = 0.4  # of the memory that is available, by default
 UNITS = {"b": 1} | {unit: 1000**k for k, prefix in enumerate("kmgt", 1) for unit in (prefix, f"{prefix}b")}

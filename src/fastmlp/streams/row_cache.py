@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import shown
+from ..interface.user_warnings import warn_user
 from ..kernels.jit.cache_dir import distrust_reason
-from ..user_warnings import warn_user
 from .memory_limit import bytes_of
 from .row_file import FORMAT, HEADER, RowFile, make_draft
 

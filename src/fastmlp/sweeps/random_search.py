@@ -6,10 +6,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from ..checkpoint_interval import DEFAULT
 from ..console.compile_notice import CompileNotices
 from ..console.progress_bar import checked_verbose
 from ..console.stopwatch import Stopwatch
+from ..runtime.checkpoint_interval import DEFAULT
 from .result import SweepResult
 from .search import Search
 from .search_file import SearchFile, search_file

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ..checks import seed_of
 from ..console.progress_bar import Progress
 from ..data.arrays import as_numbers
 from ..data.nan_and_infinity import checked_finite
 from ..data.targets import as_targets, metric_of
 from ..errors import checked_count, counted
+from ..interface.setting_checks import seed_of
 from ..kernels.structs import METRIC_NONE
 from ..kernels.system import interrupts
 from ..sampling import folds

@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from ..checkpoint_interval import check_interval_of_tasks
 from ..data.digest import digest_of
 from ..errors import counted
+from ..interface.user_warnings import warn_user
 from ..optimizers import setting_text
 from ..persistence.checkpoints import PREVIOUS, SEARCH, Checkpoint, CheckpointFile, Identity, refuse_without_file
 from ..population_training.fit_state import ALL, ON_WORKERS
+from ..runtime.checkpoint_interval import check_interval_of_tasks
 from ..training.fit_state import Parts
 from ..training.state_checks import check_array, check_integers
-from ..user_warnings import warn_user
 from .search import Group, Search
 
 EPOCHS = "epochs"  # setting of a search, and number of its state

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import DivergenceWarning, counted
 from ..execution.dispatch import IN_TURN, FitsAtOnce
-from ..thread_count import using_threads
+from ..runtime.thread_count import using_threads
 from ..training.fits_on_threads import ending_with, run_on_threads
 from ..training.interruption import require_complete
 from .file_rows import FileRows

@@ -11,10 +11,10 @@ from ..api.optional_checkpoints import checkpoint_file
 from ..api.stream_arguments import StreamArguments
 from ..api.streamed_fit import fit_population_rows, fit_rows, fit_shared_rows
 from ..callbacks import as_callbacks
-from ..checkpoint_interval import DEFAULT
 from ..console.stopwatch import Stopwatch
 from ..mlp import MLP
 from ..population import Population
+from ..runtime.checkpoint_interval import DEFAULT
 from ..streams.row_file import RowFile
 from ..training.time_limit import TimeLimit
 from .rows import Rows

@@ -25,7 +25,7 @@ from ..population import Population, subset_of
 from ..population_result import PopulationResult
 from ..population_training.from_histories import result_of_histories
 from ..population_training.joined_results import joined_results
-from ..thread_count import using_threads
+from ..runtime.thread_count import using_threads
 from ..training.fits_on_threads import ending_with, run_on_threads
 from ..training.interruption import was_interrupted
 from .fit import history_or_result

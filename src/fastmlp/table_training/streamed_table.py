@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..api.stream_arguments import StreamArguments
-from ..memory_check import format_bytes
 from ..network.spec import Network
+from ..runtime.memory_check import format_bytes
 from ..streams.file_identity import stamps_of
 from ..streams.kept_values import KeptValue
 from ..streams.loading import closed_after_error, load, rows_named

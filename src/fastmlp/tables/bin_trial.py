@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..thread_count import n_threads_available
+from ..runtime.thread_count import n_threads_available
 from .bin_edges import bin_features, leap_edges
 
 SEED = 0  # a table has the same trial in every fit

@@ -10,9 +10,9 @@ import numpy as np
 
 from ..errors import DivergenceWarning
 from ..execution.plan import TrainingPlan
+from ..interface.user_warnings import warn_user
 from ..kernels.structs import DIVERGED, STEPS_DONE, TrainState
 from ..optimizers.base import Optimizer
-from ..user_warnings import warn_user
 from .ignored_errors import ignoring_errors
 
 SMALL = 10_000  # parameters up to which a fit can be so short that ignoring_errors would take a notable part of it

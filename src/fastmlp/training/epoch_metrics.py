@@ -19,9 +19,9 @@ from ..data.validation import inputs_only
 from ..errors import accepts_n_arguments, is_number, shown, unknown_name
 from ..execution.plan import Plan
 from ..kernels.structs import METRIC_ARGMAX, METRIC_NONE, Samples
-from ..memory_check import check_epochs
 from ..network.logits import log_sigmoid, log_softmax
 from ..network.spec import Network
+from ..runtime.memory_check import check_epochs
 from .ignored_errors import ignoring_errors
 from .net_interface import Net
 

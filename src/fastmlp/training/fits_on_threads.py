@@ -9,9 +9,9 @@ from queue import Empty, SimpleQueue
 from threading import Event, local
 from typing import Any
 
+from ..interface.user_warnings import KeptWarnings
 from ..kernels.jit.compile_time import add_wait, compile_seconds
 from ..kernels.system import interrupts
-from ..user_warnings import KeptWarnings
 
 SHOW_EVERY = 0.02  # seconds between updates of the progress bar
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import counted
-from ..user_warnings import warn_user
+from ..interface.user_warnings import warn_user
 
 if TYPE_CHECKING:
     from ..history import History

@@ -6,10 +6,10 @@ import pytest
 from gpu.constants import PARTS, measure, to_paste, values_of
 from gpu.device_tests import ROOT
 
-from fastmlp import device_thresholds
 from fastmlp.commands import measure_costs, measure_gpu
 from fastmlp.commands.measure_gpu import Job
 from fastmlp.execution import gpu_costs
+from fastmlp.runtime import device_thresholds
 
 GPU = "A Card, 80 GiB"
 
@@ -66,7 +66,7 @@ def test_lines_to_paste_have_new_values_and_keep_those_that_are_missing():
 
 def test_thresholds_name_their_card_if_all_are_measured():
     thresholds = pasted(to_paste({"total": 1e9, "at_once": 1e6, "in_one_launch": 1e5}, GPU))[
-        "src/fastmlp/device_thresholds.py"
+        "src/fastmlp/runtime/device_thresholds.py"
     ]
     assert thresholds.source.startswith("measured on A Card; ")
 

@@ -11,8 +11,8 @@ from gpu import cases, constants, run
 from gpu.constants import values_of
 
 import fastmlp
-from fastmlp.device_thresholds import Thresholds
 from fastmlp.execution.gpu_costs import GpuCosts
+from fastmlp.runtime.device_thresholds import Thresholds
 
 ROW = {"unit": "us", "times": {"fastmlp": [2.0]}, "left_out": {}, "notes": {}, "limit": 1.0, "target": "x"}
 CASES = list(cases.case_builders(None, True))
@@ -133,7 +133,7 @@ def test_whole_command_runs_in_the_emulator(emulated_cuda, tmp_path):
     table = (folder / "gpu-emulated-gpu.md").read_text()
     for text in (table, done.stdout):
         assert "src/fastmlp/execution/gpu_costs.py: ESTIMATES = GpuCosts(" in text
-        assert "src/fastmlp/device_thresholds.py: ESTIMATES = Thresholds(" in text
+        assert "src/fastmlp/runtime/device_thresholds.py: ESTIMATES = Thresholds(" in text
     assert table.startswith("Emulated GPU, 8 GiB")
     tests = subprocess.run([*command, "--tests"], capture_output=True, text=True, check=True)
     assert tests.stdout == "tests: not run: pytest is not installed\n"

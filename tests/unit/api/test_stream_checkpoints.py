@@ -10,8 +10,9 @@ from scipy.stats import uniform
 from small_blocks import BATCH, Rows, X, Y, cut_calls, use_small_blocks
 
 import fastmlp
-from fastmlp import SGD, DivergenceWarning, EarlyStopping, checkpoint_interval
+from fastmlp import SGD, DivergenceWarning, EarlyStopping
 from fastmlp.persistence.checkpoints import read
+from fastmlp.runtime import checkpoint_interval
 from fastmlp.streams import loading, memory_limit, shuffled_blocks
 from fastmlp.training.fit_loop_on_blocks import StreamedFit
 

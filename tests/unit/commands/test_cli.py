@@ -122,9 +122,9 @@ def test_measuring_without_a_gpu_fails(run):
 
 def test_measuring_prints_times_and_stores_thresholds(run, cuda, monkeypatch, tmp_path):
     """A row is printed for each size, then the thresholds of "auto"."""
-    from fastmlp import device_thresholds
     from fastmlp.commands import measure_gpu
     from fastmlp.execution.gpu_costs import ESTIMATES
+    from fastmlp.runtime import device_thresholds
 
     monkeypatch.setattr(device_thresholds, "base_folder", lambda: tmp_path)
     device_thresholds.thresholds_of.cache_clear()

@@ -21,7 +21,7 @@ CARD = GpuCosts(4e-6, 5e-6, 3e10, 80.0, 9e10, 5e12, 9e11, 3e13)
 
 @pytest.fixture
 def folder(monkeypatch, tmp_path):
-    monkeypatch.setattr("fastmlp.device_thresholds.base_folder", lambda: tmp_path)
+    monkeypatch.setattr("fastmlp.runtime.device_thresholds.base_folder", lambda: tmp_path)
     gpu_costs.forget_measured()
     yield tmp_path
     gpu_costs.forget_measured()

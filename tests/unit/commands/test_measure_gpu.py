@@ -9,8 +9,8 @@ import fastmlp
 from fastmlp.commands import measure_gpu
 from fastmlp.commands.cli import app
 from fastmlp.commands.measure_gpu import Job, Row, crossing, seconds_to_start
-from fastmlp.device_thresholds import ESTIMATES, thresholds_of
 from fastmlp.devices import _find_cuda, resolve, thresholds
+from fastmlp.runtime.device_thresholds import ESTIMATES, thresholds_of
 
 
 def rows(*ratios):
@@ -36,7 +36,7 @@ def test_crossing_is_interpolated_on_a_logarithmic_scale(ratios, wanted):
 
 @pytest.fixture
 def threshold_folder(monkeypatch, tmp_path):
-    monkeypatch.setattr("fastmlp.device_thresholds.base_folder", lambda: tmp_path)
+    monkeypatch.setattr("fastmlp.runtime.device_thresholds.base_folder", lambda: tmp_path)
     thresholds_of.cache_clear()
     yield
     thresholds_of.cache_clear()

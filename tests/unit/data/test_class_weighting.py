@@ -89,7 +89,7 @@ def test_population_validation_fraction_ignores_class_weight(samples):
     pop = Population((2, 3, 1), 3, **SETTINGS)
     held = {"validation_fraction": 0.25, "early_stopping": 50}
     result = pop.fit(X, y, epochs=1, class_weight=WEIGHTS, verbose=0, **held)
-    from fastmlp.checks import LateGenerator
+    from fastmlp.interface.setting_checks import LateGenerator
 
     numbers = np.arange(len(X))
     marked = validated_samples(np.c_[numbers, numbers], y, pop.network, np.dtype(float))

@@ -10,7 +10,7 @@ import pytest
 from fastmlp.executors import shared_arrays
 from fastmlp.executors.shared_arrays import ArrayFolder, as_array
 from fastmlp.kernels.system.atomic_file import process_name
-from fastmlp.python_process import python_command
+from fastmlp.runtime.python_process import python_command
 
 
 def test_an_array_is_mapped_once_and_deleted_with_its_folder():

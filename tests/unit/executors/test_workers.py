@@ -22,7 +22,7 @@ from fastmlp.executors.workers import (
     numbered,
     workers_of,
 )
-from fastmlp.thread_count import n_processors, n_threads_available, using_threads
+from fastmlp.runtime.thread_count import n_processors, n_threads_available, using_threads
 
 
 def test_kinds_of_executors():

@@ -234,7 +234,7 @@ def test_files_without_the_state_of_finished_nets_serve_for_the_same_number_of_e
 def test_states_that_memory_does_not_hold_are_refused_before_the_fit(tmp_path, monkeypatch, n_nets, copies):
     pop = make(n_nets)
     n_bytes = copies * 4 * pop.params.nbytes  # parameters of two epochs, and the two vectors of Adam
-    monkeypatch.setattr(fastmlp.memory_check, "memory_bytes", lambda: n_bytes - 1)
+    monkeypatch.setattr(fastmlp.runtime.memory_check, "memory_bytes", lambda: n_bytes - 1)
     with pytest.raises(ValueError, match=rf"The states of {n_nets} nets, for checkpoints, would take"):
         train(pop, (X, y), tmp_path / "run.ckpt", epochs=2)
     assert not (tmp_path / "run.ckpt").exists()

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...api.stream_arguments import StreamArguments
 from ...errors import checked_count, checked_number
+from ...interface.user_warnings import warn_user
 from ...streams.kinds import is_source
 from ...table_training.fit import Rows
 from ...table_training.quality_presets import AUTO, Recipe
@@ -18,7 +19,6 @@ from ...table_training.summary import summary
 from ...table_training.time_budget import Budget
 from ...tables.preprocessing import Preprocessing
 from ...tables.target_encoder import Target
-from ...user_warnings import warn_user
 from ..base import BaseMLP  # noqa: F401  # raises the error that tells what to install
 from ..exporting import Exportable
 from ..interruption import keeping_nets

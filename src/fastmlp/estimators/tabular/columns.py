@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ...user_warnings import warn_user
+from ...interface.user_warnings import warn_user
 from ..base import BaseMLP  # noqa: F401  # raises the error that tells what to install
 
 from sklearn.base import BaseEstimator  # isort: skip

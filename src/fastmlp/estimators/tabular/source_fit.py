@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from ...api.stream_arguments import StreamArguments, refuse_with_stream
 from ...console.compile_notice import CompileNotices
+from ...interface.user_warnings import warn_user
 from ...streams.kept_values import KeptValue
 from ...streams.kinds import is_name
 from ...streams.loading import check_targets_given
@@ -36,7 +37,6 @@ from ...table_training.streamed_table import (
 from ...tables.column_notes import as_lines
 from ...tables.columns_to_features import encode_columns, feature_names, training_rows
 from ...tables.table_summary import TableSummary
-from ...user_warnings import warn_user
 from ..interruption import keeping_nets
 from ..learned_attributes import learned_by, take_learned
 from ..sklearn_callbacks import ObservedTask

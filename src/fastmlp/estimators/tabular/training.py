@@ -11,6 +11,7 @@ import numpy as np
 from ...callbacks import VALIDATION, as_callbacks
 from ...execution.dispatch import IN_TURN, FitsAtOnce
 from ...history import History
+from ...interface.user_warnings import warn_user
 from ...kernels.system import interrupts
 from ...mlp import MLP
 from ...population import Population
@@ -33,7 +34,6 @@ from ...table_training.rows import first_held_out
 from ...table_training.time_budget import Budget, FitBudgets
 from ...tables.embedded_columns import input_embedding_of
 from ...training.interruption import was_interrupted
-from ...user_warnings import warn_user
 from ..interruption import (
     keeping_nets,
     trained_nets,

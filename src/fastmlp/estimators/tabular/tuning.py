@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...interface.user_warnings import warn_user
 from ...mlp import MLP
 from ...table_training.fit import Rows, make_nets
 from ...table_training.quality_presets import Recipe, is_auto
@@ -16,7 +17,6 @@ from ...table_training.tuning import Encoded, Found, TuningTask, tuned
 from ...table_training.tuning_configurations import SPACE
 from ...table_training.tuning_scores import scores_of
 from ...tables.embedded_columns import input_embedding_of
-from ...user_warnings import warn_user
 from ..interruption import keeping_nets
 from .columns import numeric_encoding_of
 from .parameter_checks import parameter_names, refuse_without_held_out

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import checked_count, unknown_name
+from ..errors import checked_count, unknown_name
 
 PRECISIONS = ("exact", "tf32", "bfloat16")  # formats to which a device may round the operands of matrix products
 

@@ -5,8 +5,8 @@ from math import inf
 
 import pytest
 
-from fastmlp import device_thresholds
-from fastmlp.device_thresholds import ESTIMATES, FILE, store, thresholds_of
+from fastmlp.runtime import device_thresholds
+from fastmlp.runtime.device_thresholds import ESTIMATES, FILE, store, thresholds_of
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from fastmlp.docstrings import with_entries_of
+from fastmlp.interface.docstrings import with_entries_of
 
 
 @dataclass(frozen=True, kw_only=True)

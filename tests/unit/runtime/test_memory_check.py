@@ -6,8 +6,9 @@ import pytest
 import scipy.sparse
 
 import fastmlp
-from fastmlp import MLP, Population, memory_check
-from fastmlp.memory_check import check_epochs, check_memory, format_count, format_size, memory_bytes
+from fastmlp import MLP, Population
+from fastmlp.runtime import memory_check
+from fastmlp.runtime.memory_check import check_epochs, check_memory, format_count, format_size, memory_bytes
 
 HUGE = 10**399
 X = np.random.default_rng(0).normal(size=(20, 3))

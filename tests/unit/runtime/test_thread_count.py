@@ -5,7 +5,7 @@ import os
 import pytest
 
 from fastmlp import MLP, devices
-from fastmlp.thread_count import n_threads_available
+from fastmlp.runtime.thread_count import n_threads_available
 
 
 def test_thread_count_follows_environment_variables(monkeypatch):

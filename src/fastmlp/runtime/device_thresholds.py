@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from .kernels.jit.cache_dir import FILE_MODE, base_folder, distrust_reason, make_folder, read_file
+from ..kernels.jit.cache_dir import FILE_MODE, base_folder, distrust_reason, make_folder, read_file
 
 FILE = "thresholds.json"
 
@@ -90,7 +90,7 @@ def store_row(key: str, numbers: Iterable[float]) -> None:
     """Store numbers on disk under a name, for all later processes."""
     import json
 
-    from .kernels.system.atomic_file import replacing
+    from ..kernels.system.atomic_file import replacing
 
     folder = storage_folder()
     measured = _measured() | {key: list(numbers)}

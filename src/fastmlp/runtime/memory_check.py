@@ -8,7 +8,7 @@ from functools import cache
 from math import prod
 from pathlib import Path
 
-from .errors import MOST_COUNTED
+from ..errors import MOST_COUNTED
 
 GIB = 2**30
 ADDRESSES = 2**47  # bytes of address space of a process, the limit if the system does not report its memory

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .errors import shown
+from ..errors import shown
 
 MOST_THREADS = 1024  # largest value of FASTMLP_NUM_THREADS
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fastmlp import checkpoint_interval
-from fastmlp.checkpoint_interval import Interval, Timer, as_interval
+from fastmlp.runtime import checkpoint_interval
+from fastmlp.runtime.checkpoint_interval import Interval, Timer, as_interval
 
 
 @pytest.mark.parametrize(

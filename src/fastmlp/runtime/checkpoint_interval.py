@@ -11,7 +11,7 @@ from math import isfinite
 from numbers import Integral
 from typing import Any, NamedTuple
 
-from .errors import checked_count, shown
+from ..errors import checked_count, shown
 
 DEFAULT = "5 min"
 SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}  # of the units of a duration

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fastmlp.output_files import check_output, file_beside, left_alone, replacing, write_bytes, write_text
+from fastmlp.runtime.output_files import check_output, file_beside, left_alone, replacing, write_bytes, write_text
 
 as_root = pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() != 0, reason="only root gives files away")
 
@@ -83,7 +83,7 @@ def test_replaced_file_keeps_owner_and_group(path):
 
 def test_group_permissions_are_dropped_when_the_group_cannot_be_kept(path, monkeypatch):
     """Permissions meant for the old group must not go to the new file's group."""
-    import fastmlp.output_files as module
+    import fastmlp.runtime.output_files as module
 
     def refused(*_):
         raise PermissionError
@@ -201,7 +201,7 @@ def test_errors_without_an_errno_keep_their_message(path):
 
 TOO_LARGE = """
 import resource, sys
-from fastmlp.output_files import write_bytes
+from fastmlp.runtime.output_files import write_bytes
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 write_bytes(sys.argv[1], bytes(1_000_000))
@@ -219,7 +219,7 @@ def test_full_disk_leaves_the_old_file(path, tmp_path):
 READ_ONLY = """
 import os, sys
 import hashlib, platform, tempfile  # the other user may not find them
-from fastmlp.output_files import check_output, write_bytes
+from fastmlp.runtime.output_files import check_output, write_bytes
 
 os.setgid(12345)
 os.setuid(12345)

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from .kernels.system import atomic_file
+from ..kernels.system import atomic_file
 
 KINDS = {stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 PRIVATE = 0o600  # permissions of a temporary file until it gets those of the file that it will replace
