@@ -148,7 +148,7 @@ def main() -> None:
     from fastmlp import MLP, Population
     from fastmlp.persistence.checkpoints import CheckpointFile
     from fastmlp.population_training.checkpoints import PopulationSaver
-    from fastmlp.population_training.together import CallSaver
+    from fastmlp.population_training.kernel_calls import CallSaver
     from fastmlp.sweeps.search_file import SearchFile
     from fastmlp.training import fit_loop
     from fastmlp.training.fit_loop import Fit

@@ -3,7 +3,7 @@
 import pytest
 from cuda_cases import Place, sizes_moved, tensor_cores_first
 
-import fastmlp.population_training.together
+import fastmlp.population_training.kernel_calls
 import fastmlp.training.call_autotune
 from fastmlp import MLP, Population
 
@@ -45,7 +45,7 @@ def test_samples_of_a_population_are_copied_once(cuda, monkeypatch, name, n_nets
     """Samples are copied once even if memory is too small for all nets at once, and if nets are trained one by one."""
     from fastmlp.kernels.cuda.population import train, window
 
-    monkeypatch.setattr(fastmlp.population_training.together, "FIRST_CALL_OF_DEVICE", 1)
+    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "FIRST_CALL_OF_DEVICE", 1)
     if windows > 1:
         monkeypatch.setattr(train, "SHARE_OF_MEMORY", 1e-9)  # for one
     opened, begin = [], window.Window.__init__

@@ -12,7 +12,7 @@ from cuda_cases import Place, fit_seed, follow_sgd, reference_of, tensor_cores_f
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp
-import fastmlp.population_training.together
+import fastmlp.population_training.kernel_calls
 import fastmlp.training.call_autotune
 from fastmlp import MLP, SGD, Adam, Population
 
@@ -397,7 +397,7 @@ def test_progress_counts_finished_nets(cuda, monkeypatch):
     import fastmlp.console.progress_bar
 
     shown = []
-    monkeypatch.setattr(fastmlp.population_training.together, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "FIRST_CALL", 1)
     monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", lambda self, done, *_: shown.append(done))
     Population((2, 3, 1), 50, device="cuda", random_state=0).fit(XOR_X, XOR_Y, epochs=5, verbose=0)
     assert shown[-1] == 50

@@ -10,7 +10,7 @@ import pytest
 from cuda_cases import Place, follow_sgd, reference_of
 
 import fastmlp.console.progress_bar
-import fastmlp.population_training.together
+import fastmlp.population_training.kernel_calls
 import fastmlp.training.call_autotune
 from fastmlp import MLP, SGD, Adam, DivergenceWarning, OptimizerState, Population
 from fastmlp.kernels.structs import LAST_LOSS, POWER1, POWER2
@@ -247,8 +247,8 @@ def test_interrupted_early_stopping_keeps_each_nets_best_parameters(cuda, monkey
         if len(shown) == 6:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(fastmlp.population_training.together, "FIRST_CALL_OF_DEVICE", 1)
-    monkeypatch.setattr(fastmlp.population_training.together, "CALL_SECONDS", (0.0, 1e9))
+    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "FIRST_CALL_OF_DEVICE", 1)
+    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "CALL_SECONDS", (0.0, 1e9))
     monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", show)
     X, y = samples(rng, 24)
     pops = [Population((3, 5, 2), 4, device="cuda", dtype="float64", random_state=0) for _ in range(2)]
@@ -351,8 +351,8 @@ def test_signal_ends_a_population_fit_after_the_last_whole_step(
 ):
     """Every net keeps the parameters it had reached; the nets can predict and be trained further."""
     place, (n_launches, steps, epochs) = Place(name, monkeypatch), SIGNALS[name]
-    monkeypatch.setattr(fastmlp.population_training.together, "FIRST_CALL_OF_DEVICE", 1)  # an epoch a call
-    monkeypatch.setattr(fastmlp.population_training.together, "CALL_SECONDS", (0.0, 1e9))
+    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "FIRST_CALL_OF_DEVICE", 1)  # an epoch a call
+    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "CALL_SECONDS", (0.0, 1e9))
     X, y = samples(rng, 18)
     pop = Population((3, 5, 2), 4, hidden_activation="tanh", device="cuda", dtype="float64", random_state=0)
     references = [reference_of(pop.network, params) for params in pop.params]

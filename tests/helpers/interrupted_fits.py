@@ -4,7 +4,7 @@ import signal
 from contextlib import contextmanager
 
 import fastmlp.console.progress_bar
-import fastmlp.population_training.together
+import fastmlp.population_training.kernel_calls
 from fastmlp.training import fit_loop_on_blocks
 
 
@@ -15,7 +15,7 @@ def interrupt_populations(monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", show)
-    monkeypatch.setattr(fastmlp.population_training.together, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "FIRST_CALL", 1)
 
 
 def with_sigint(function, n=1):

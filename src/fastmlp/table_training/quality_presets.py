@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import checked_count, checked_number, checked_share, shown, unknown_name
-from ..tables.defaults import DEFAULT_BINS
+from ..tables.default_bins import DEFAULT_BINS
 from .net_options import NTK, SCALES, check_net_options
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..sweeps.space import draw_choice, groups_of
-from ..tables.defaults import DEFAULT_BINS
+from ..tables.default_bins import DEFAULT_BINS
 from .quality_presets import AUTO, Recipe
 
 

@@ -38,12 +38,18 @@ class CategoryColumn:
     has_rest: bool = False  # whether training had further categories, which are zeros like those it had not
     vector_size: int = 0
     kind: ClassVar[str] = "category"
+    encoding: ClassVar[str] = "one-hot categories"  # for notes
 
     def __post_init__(self) -> None:
         texts = {category for category in self.categories if isinstance(category, str)}
         if len(texts) != len(self.categories):
             raise ValueError(f"column {self.name!r} needs distinct texts as categories")
         check_embedding_size(self.name, self.vector_size, "vectors")
+
+    @property
+    def marks_missing(self) -> bool:
+        """As of the other encoders; `has_missing` is its name in files."""
+        return self.has_missing
 
     @property
     def feature_names(self) -> list[str]:

@@ -16,7 +16,6 @@ from .bin_trial import NO_TIME, Gain, gain_of_bins, n_features_of_trial, trial_r
 from .column_notes import listed
 from .columns_as_numbers import ANY, is_text_or_mixed, tolerated_numbers
 from .date_column import DateColumn, read_dates
-from .embedded_columns import embedding_notes
 from .encoder_choice import (
     WITHOUT_TARGETS,
     CategoryColumn,
@@ -27,6 +26,7 @@ from .encoder_choice import (
     fit_column,
     mostly_numbers_note,
 )
+from .encoding_notes import encoding_notes
 from .few_rows import FEW_ROWS, FewRows, few_rows, names_of
 from .table_files import with_text_names
 from .text_column import TextColumn
@@ -40,7 +40,7 @@ class FittedColumns(NamedTuple):
 
     columns : an encoder for each usable column
     notes : sentences on columns with problems
-    choices : sentences on what was chosen for the whole table
+    choices : sentences on how columns are encoded
     """
 
     columns: tuple[Column, ...]
@@ -75,21 +75,12 @@ def fit_columns(
             if note:
                 notes.append(note)
         if not encoding.tries_bins or not any(isinstance(column, PiecewiseLinearColumn) for column in columns):
-            return FittedColumns(tuple(columns), tuple(notes), (*text_notes(columns), *embedding_notes(columns)))
+            return FittedColumns(tuple(columns), tuple(notes), encoding_notes(columns))
         without = tuple(without_bins(column) for column in columns)
         gain = tried_bins(columns, without, table, encoding)
     best = tuple(columns) if gain and gain.is_worth_it else without
-    choices = NO_TIME if gain is None else gain.sentence(), *text_notes(best), *embedding_notes(best)
+    choices = NO_TIME if gain is None else gain.sentence(), *encoding_notes(best)
     return FittedColumns(best, tuple(notes), choices)
-
-
-def text_notes(columns: Iterable[Column]) -> tuple[str, ...]:
-    """Return a sentence on the columns of text, if there are any."""
-    texts = [f"{column.name!r} ({len(column.ngrams)})" for column in columns if isinstance(column, TextColumn)]
-    if not texts:
-        return ()
-    what = "words, pairs of words and parts of words that many rows have"
-    return (f"Columns of text have a feature for each of the {what}: {listed(texts)}.",)
 
 
 def without_bins(column: Column) -> Column:

@@ -108,6 +108,7 @@ class DateColumn:
     has_zone: bool
     marks_missing: bool
     kind: ClassVar[str] = "date"
+    encoding: ClassVar[str] = "score of the time, sine and cosine of its cycles"  # for notes
     missing_meaning: ClassVar[str] = "the mean date"
 
     def __post_init__(self) -> None:

@@ -23,7 +23,7 @@ from .cells import MAX_BAD_FRACTION, MIXTURES, contents, count_of, examples, rea
 from .column_notes import Note as Note
 from .columns_as_numbers import column_kind, tolerated_numbers
 from .date_column import DATE_CONTENTS, ISO_DATE, DateColumn, fit_dates
-from .defaults import DEFAULT_BINS
+from .default_bins import DEFAULT_BINS
 from .number_formats import conversion_of
 from .numeric_columns import PeriodicColumn, PiecewiseLinearColumn, QuantileColumn, RobustColumn, StandardColumn
 from .text_column import MIN_NGRAM_ROWS, TextColumn, fit_text, is_running_text

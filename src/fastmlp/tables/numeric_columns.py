@@ -111,6 +111,7 @@ class StandardColumn(NumericColumn):
     std: float
     marks_missing: bool
     kind: ClassVar[str] = "standard"
+    encoding: ClassVar[str] = "standard score"  # for notes
     missing_meaning: ClassVar[str] = "the mean"
 
     def __post_init__(self) -> None:
@@ -140,6 +141,7 @@ class RobustColumn(NumericColumn):
     scale: float
     marks_missing: bool
     kind: ClassVar[str] = "robust"
+    encoding: ClassVar[str] = "robust score"  # for notes
     missing_meaning: ClassVar[str] = "the median"
 
     def __post_init__(self) -> None:
@@ -168,6 +170,7 @@ class QuantileColumn(NumericColumn):
     quantiles: tuple[float, ...]  # at evenly spaced probabilities from 0 to 1; ascending, with repetitions
     marks_missing: bool
     kind: ClassVar[str] = "quantile"
+    encoding: ClassVar[str] = "normal score"  # for notes
     missing_meaning: ClassVar[str] = "the median"
 
     def __post_init__(self) -> None:
@@ -216,6 +219,7 @@ class PiecewiseLinearColumn(QuantileColumn):
     edges: tuple[float, ...]
     vector_size: int = 0
     kind: ClassVar[str] = "piecewise_linear"
+    encoding: ClassVar[str] = "normal score and bins"  # for notes
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -14,7 +14,7 @@ import numpy as np
 
 from .bin_edges import class_indicators
 from .columns_to_features import encode_columns, feature_names, fit_columns
-from .defaults import DEFAULT_BINS
+from .default_bins import DEFAULT_BINS
 from .encoder_choice import CategoryColumn, Column, Note, NumericEncoding, column_from_dict, column_to_dict
 from .table_files import with_text_names
 from .target_column import rows_with_target

@@ -58,6 +58,7 @@ class TextColumn:
     marks_missing: bool
     vector_size: int = 0
     kind: ClassVar[str] = "text"
+    encoding: ClassVar[str] = "n-grams and number of words"  # for notes
 
     def __post_init__(self) -> None:
         texts = {ngram for ngram in self.ngrams if isinstance(ngram, str)}

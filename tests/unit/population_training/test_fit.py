@@ -12,8 +12,8 @@ import fastmlp.console.progress_bar
 import fastmlp.execution.dispatch
 import fastmlp.execution.thresholds
 import fastmlp.kernels.cpu.backend
+import fastmlp.population_training.kernel_calls
 import fastmlp.population_training.one_by_one
-import fastmlp.population_training.together
 from fastmlp import MLP, SGD, Converged, DivergenceWarning, EarlyStopping, Population
 from fastmlp.devices import Device
 from fastmlp.execution.dispatch import choose_nets_variant
@@ -181,8 +181,8 @@ def test_interruption_keeps_finished_nets(sizes, monkeypatch):
 
     monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", show)
     monkeypatch.setattr(fastmlp.training.fits_on_threads, "SHOW_EVERY", 0.001)
-    monkeypatch.setattr(fastmlp.population_training.together, "FIRST_CALL", 1e4)
-    monkeypatch.setattr(fastmlp.population_training.together, "CALL_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "FIRST_CALL", 1e4)
+    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "CALL_SECONDS", (0.0, 0.0))
     pop = Population(sizes, 60, random_state=0)
     start = pop.params.copy()
     result = pop.fit(XOR_X, XOR_Y, epochs=400, verbose=0)
@@ -233,7 +233,7 @@ def test_interruption_counts_no_net_twice(monkeypatch):
 
     monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", show)
     monkeypatch.setattr(Population, "_draw", noted)
-    monkeypatch.setattr(fastmlp.population_training.together, "FIRST_CALL", 1e4)
+    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "FIRST_CALL", 1e4)
     pop = Population((2, 3, 1), 500, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
     result = pop.fit(XOR_X, XOR_Y, epochs=80, optimizer="rprop", converged=0.01, restart_after=40, verbose=0)
     waiting = np.isnan(result.loss)
@@ -314,8 +314,8 @@ def test_calls_with_many_blocks_take_many_epochs(monkeypatch):
     """A call limited to a fit's own epochs would end after each block of nets and start threads anew."""
     asked, train = [], fastmlp.kernels.cpu.backend.train_nets
     monkeypatch.setattr(fastmlp.kernels.cpu.backend, "train_nets", lambda *job: (asked.append(job[-1]), train(*job)))
-    monkeypatch.setattr(fastmlp.population_training.together, "CALL_SECONDS", (1e9, 2e9))
-    monkeypatch.setattr(fastmlp.population_training.together, "FIRST_CALL", 1.0)
+    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "CALL_SECONDS", (1e9, 2e9))
+    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "FIRST_CALL", 1.0)
     Population((2, 2, 1), 5000, random_state=0).fit(XOR_X, XOR_Y, epochs=7, verbose=0)
     assert asked[:5] == [1, 1, 2, 4, 8]
     assert max(asked) > 50

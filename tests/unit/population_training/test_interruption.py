@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import fastmlp.console.progress_bar
+import fastmlp.population_training.kernel_calls
 import fastmlp.population_training.one_by_one
-import fastmlp.population_training.together
 from fastmlp import MLP, Population
 from fastmlp.callbacks import EarlyStopping
 
@@ -26,8 +26,8 @@ def interrupt(monkeypatch):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", show)
-    monkeypatch.setattr(fastmlp.population_training.together, "FIRST_CALL", 1e5)
-    monkeypatch.setattr(fastmlp.population_training.together, "CALL_SECONDS", (0.0, 1e9))
+    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "FIRST_CALL", 1e5)
+    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "CALL_SECONDS", (0.0, 1e9))
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "1")
 
 

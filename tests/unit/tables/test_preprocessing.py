@@ -238,10 +238,10 @@ def test_useless_columns_are_dropped_with_a_note(table):
     }
     preprocessing = Preprocessing.fit(table.assign(**extra), "target")
     assert preprocessing.feature_names == Preprocessing.fit(table, "target").feature_names
-    assert len(preprocessing.notes) == len(extra)
-    for name, note in zip(extra, preprocessing.notes, strict=True):
+    for name, note in zip(extra, preprocessing.notes[:-1], strict=True):
         assert note.startswith(f"Column {name!r} is left out: ")
         assert note.endswith(".")
+    assert preprocessing.notes[-1].startswith("Features of the columns: ")
     preprocessing.transform(table)  # none of them is asked for
 
 
@@ -283,9 +283,8 @@ def test_the_frequent_ones_of_many_categories_are_encoded(rng):
     frame = pd.DataFrame({"text": rng.permutation(np.array(cells, object)), "y": rng.normal(size=len(cells))})
     preprocessing = Preprocessing.fit(frame, "y")
     assert preprocessing.feature_names == ["text = a", "text = b", "text = c", "text is missing"]
-    assert preprocessing.notes == (
-        "Column 'text' has 263 categories, and the 3 most frequent are encoded; others are zeros.",
-    )
+    note = "Column 'text' has 263 categories, and the 3 most frequent are encoded; others are zeros."
+    assert preprocessing.notes[:-1] == (note,)
     assert Preprocessing.from_dict(preprocessing.to_dict()) == preprocessing
     notes = []
     other = pd.DataFrame({"text": ["a", "rare 1", "new", "a", "c"]})
@@ -297,7 +296,7 @@ def test_the_frequent_ones_of_many_categories_are_encoded(rng):
     assert "has categories rare or unseen in training in all 2 cells ('rare 1', 'new')" in notes[0].text
     rarer = Preprocessing.fit(frame[~frame["text"].isin(["a", "b"])].copy(), "y")
     assert rarer.feature_names == ["text = c", "text is missing"]
-    (note,) = rarer.notes
+    note, _ = rarer.notes
     assert "has 261 categories, and the 1 most frequent are encoded, which are in 3 % of the cells; others are" in note
     with pytest.raises(ValueError, match="it has 260 different texts, but at most 255 are encoded"):
         Preprocessing.fit(frame[~frame["text"].isin(["a", "b", "c"])].copy(), "y")
@@ -386,7 +385,7 @@ def test_few_non_numeric_cells_count_as_missing(table):
     preprocessing = Preprocessing.fit(table, "target", scaling="quantile")
     assert preprocessing.feature_names[:3] == ["skewed", "skewed is missing", "few"]
     note = "Column 'skewed' holds no numbers in 10 of 400 cells ('unknown'), which count as missing."
-    assert preprocessing.notes == (note,)
+    assert preprocessing.notes[:-1] == (note,)
     notes = []
     X = preprocessing.transform(table, notes=notes)
     assert X[-10:, :2].tolist() == [[0, 1]] * 10

@@ -146,7 +146,7 @@ def test_named_columns_are_text_whatever_their_cells():
 def test_the_choice_is_told_and_no_warning():
     found = fit_columns(pd.DataFrame({"title": texts(), "x": np.arange(300.0)}), NumericEncoding("standard"))
     assert found.notes == ()
-    assert found.choices[0].endswith(f"that many rows have: 'title' ({len(found.columns[0].ngrams)}).")
+    assert found.choices[1].endswith(f"that many rows have: 'title' ({len(found.columns[0].ngrams)}).")
 
 
 def test_words_that_training_had_not_are_told_of():

@@ -57,7 +57,7 @@ def test_vectors_of_large_columns_beside_kept_features(rows):
     kept = len(model.encoded_feature_names()) - 12
     before, entry, after = model.net_.network.input_embedding.entries
     assert (entry, before + after) == (CategoryEmbedding(12, 8), kept)
-    assert model.notes_ == ("The nets embed categories as trained vectors: 'town' (12 values as 8 numbers).",)
+    assert model.notes_[1:] == ("The nets embed categories as trained vectors: 'town' (12 values as 8 numbers).",)
     plain = TabularMLPRegressor(**SMALL, numeric_encoding="standard").fit(X.drop(columns="town"), y)
     same = TabularMLPRegressor(**SMALL, **VECTORS).fit(X.drop(columns="town"), y)
     assert plain.net_.network.input_embedding is same.net_.network.input_embedding is None

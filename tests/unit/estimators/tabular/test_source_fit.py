@@ -128,9 +128,9 @@ def test_notes_on_text_among_numbers_are_those_of_a_fit_in_memory(kind, table, t
         in_memory = classifier(**settings).fit(source, y, memory_limit="1GB")
     with pytest.warns(UserWarning, match="holds no numbers"):
         streamed = classifier(**settings).fit(source, y, memory_limit="1MB")
-    assert streamed.notes_[:-1] == in_memory.notes_
+    assert [note for note in streamed.notes_ if "were drawn" not in note] == list(in_memory.notes_)
     assert streamed.notes_[0] == f"Column 'a' holds no numbers in 5 of {N} cells ('unknown'), which count as missing."
-    assert "were drawn for scales, quantiles and bins" in streamed.notes_[-1]
+    assert any("were drawn for scales, quantiles and bins" in note for note in streamed.notes_)
     assert [type(column) for column in streamed.columns_] == [type(column) for column in in_memory.columns_]
     assert [column.marks_missing for column in streamed.columns_] == [True, True, True]
 

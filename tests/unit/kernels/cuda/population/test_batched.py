@@ -14,7 +14,7 @@ from reference_random import epoch_order
 from tolerances import TOLERANCES
 from toy_data import XOR_X, XOR_Y
 
-import fastmlp.population_training.together
+import fastmlp.population_training.kernel_calls
 from fastmlp import SGD, Adam, EarlyStopping, Rprop
 
 pytestmark = pytest.mark.thinned(16)
@@ -409,8 +409,8 @@ def test_interruption_keeps_whole_epochs(launch, without_graphs, monkeypatch, rn
             raise KeyboardInterrupt
         call(self, *arguments, **keywords)
 
-    monkeypatch.setattr(fastmlp.population_training.together, "FIRST_CALL_OF_DEVICE", 1)
-    monkeypatch.setattr(fastmlp.population_training.together, "CALL_SECONDS", (0.0, 1e9))
+    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "FIRST_CALL_OF_DEVICE", 1)
+    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "CALL_SECONDS", (0.0, 1e9))
     X, y = samples(rng, 24)
     pop = make(3, SIZES)
     start = pop.params.copy()

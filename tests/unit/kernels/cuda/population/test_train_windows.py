@@ -9,6 +9,7 @@ from reference_random import epoch_order
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp
+import fastmlp.population_training.kernel_calls
 import fastmlp.population_training.together
 from fastmlp import Adam
 from fastmlp.execution.work import products
@@ -127,8 +128,8 @@ def test_interruption_in_the_second_window_keeps_the_first(emulated_cuda, n_nets
     """Ctrl-C in the second window: the first has finished, the second is training, the rest has not started."""
     from fastmlp.kernels.cuda.population import train
 
-    monkeypatch.setattr(fastmlp.population_training.together, "FIRST_CALL_OF_DEVICE", 1)
-    monkeypatch.setattr(fastmlp.population_training.together, "CALL_SECONDS", (0.0, 1e9))
+    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "FIRST_CALL_OF_DEVICE", 1)
+    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "CALL_SECONDS", (0.0, 1e9))
     monkeypatch.setattr(train, "SHARE_OF_MEMORY", n_in_window * 800 / emulated_cuda.settings.limit)
     launch = train.launch
 
@@ -171,7 +172,7 @@ def test_interruption_reports_the_loss_of_the_last_epoch(cuda, n_nets, monkeypat
     pop, launch, n_epochs = make(n_nets, (2, 3, 1)), train.launch, []
     start = pop.params.copy()
     per_epoch = fastmlp.population_training.together.FULL_DEVICE * products(pop.network, len(XOR_X))
-    monkeypatch.setattr(fastmlp.population_training.together, "FIRST_CALL_OF_DEVICE", 7 * per_epoch)
+    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "FIRST_CALL_OF_DEVICE", 7 * per_epoch)
 
     def interrupted(*arguments, **job):
         if n_epochs:
