@@ -23,6 +23,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "repository_links",
     "generated_reference",
+    "module_index",
 ]
 root_doc = "index"
 templates_path = ["_templates"]

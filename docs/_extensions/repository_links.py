@@ -18,6 +18,7 @@ PAGES = {  # path in the repository: page of the site
     "SECURITY.md": "security.md",
     "kernels/README.md": "explanation/kernels.md",
     "bench/README.md": "explanation/benchmark_files.md",
+    "docs/_extensions/module_index.py": "generated/modules.md",  # which the program makes
     **{f"bench/log/{path.name}": f"generated/log/{path.name}" for path in (ROOT / "bench" / "log").glob("*.md")},
 }
 # Anchors of findings in bench/log. They become labels with a prefix, since some are also names of functions: folds.

@@ -1,0 +1,35 @@
+"""Index of modules: it has every file of the code, with a sentence and the names that a reader would look for."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import fastmlp
+
+ROOT = Path(fastmlp.__file__).resolve().parents[2]
+PROGRAM = ROOT / "docs" / "_extensions" / "module_index.py"
+spec = importlib.util.spec_from_file_location("module_index", PROGRAM)
+module_index = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module_index)
+
+
+def test_every_file_has_a_sentence():
+    found = {module.path.as_posix(): module for module in module_index.modules()}
+    files = [path for folder in ("src/fastmlp", "kernels", "bench") for path in (ROOT / folder).rglob("*.py")]
+    named = [path.relative_to(ROOT).as_posix() for path in files if path.name != "__init__.py"]
+    assert {name for name in named if not name.startswith("src/fastmlp/kernels/")} <= set(found)
+    assert "kernels/cuda/layers/passes.cu" in found
+    assert [name for name, module in found.items() if not module.sentence.endswith((".", ":", "?"))] == []
+
+
+def test_names_are_those_of_the_code():
+    found = {module.path.as_posix(): module.names for module in module_index.modules()}
+    assert "loss_and_output_delta" in found["kernels/cuda/layers/passes.cu"]
+    assert {"TextColumn", "fit_text", "MOST_KNOWN"} <= set(found["src/fastmlp/tables/text_column.py"])
+    assert not any(name.startswith("_") for names in found.values() for name in names)
+
+
+def test_a_word_finds_its_files():
+    done = subprocess.run([sys.executable, PROGRAM, "wilson"], capture_output=True, text=True, check=True)
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["src/fastmlp/convergence.py"]
