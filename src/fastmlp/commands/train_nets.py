@@ -15,9 +15,10 @@ from ..errors import DivergenceWarning, counted
 from ..execution.dispatch import FitsAtOnce
 from ..history import History
 from ..kernels.system import interrupts
+from ..mlp import MLP
 from ..population import Population, subset_of
 from ..population_result import PopulationResult
-from ..table_training.epochs_in_time import NetsToPlan, about, expected_seconds, planned_in_time
+from ..table_training.epochs_in_time import FitsInTime, NetsToPlan, about, expected_seconds, planned_in_time
 from ..table_training.file_rows import FileRows
 from ..table_training.fit import Rows, continue_from, described, fit_nets, is_cut_short, make_nets, refit_recipe
 from ..table_training.folds import fit_each, fit_folds, fit_shared_folds, folds_at_once, predicted_rows, share_by_fold
@@ -27,7 +28,7 @@ from ..table_training.rows import first_held_out
 from ..table_training.streamed_table import EncodedRows
 from ..table_training.summary import summary
 from ..table_training.temperature import fit_temperature
-from ..table_training.time_budget import Budget, FitBudgets
+from ..table_training.time_budget import Budget
 from ..tables.embedded_columns import input_embedding_of
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_encoder import CLASSIFICATION, Target
@@ -119,6 +120,7 @@ def fit(
         given = NetsToPlan(make, *streamed)
     rows, held_out, folds = given.rows, given.held_out, given.folds
     planned, note, at_once = planned_in_time(recipe, given, budget)
+    wanted = recipe
     recipe = planned if known is None else replace(planned, n_nets=recipe.n_nets, n_folds=recipe.n_folds)
     if not budget.is_limited and not checkpoints.resume:
         seconds = expected_seconds(recipe, given)
@@ -145,11 +147,18 @@ def fit(
         warnings.simplefilter("ignore", DivergenceWarning)
         if folds is not None:
             assert isinstance(rows, Rows)
-            trained = fit_all_folds(nets, rows, folds, recipe, budget, at_once, log)
+            n_fits = recipe.n_folds if recipe.shared_weights else nets.n_nets
+            fits = FitsInTime(budget, n_fits, recipe, wanted, at_once.n_fits)
+            trained = fit_all_folds(nets, rows, folds, recipe, fits, at_once, log)
             if recipe.net_weights != GREEDY and trained.nets.n_nets == nets.n_nets:
                 record_split(trained.history, split)
             return replace(trained, parts=parts)
-        nets = fit_together(nets, rows, held_out, recipe, budget, checkpoints)
+        is_apart = isinstance(nets, Population) and not nets.shared_weights
+        if isinstance(rows, FileRows) and is_apart and checkpoints.path is None:
+            fits = FitsInTime(budget, nets.n_nets, recipe, wanted)
+            nets = fit_one_by_one(nets, rows, held_out, fits)
+        else:
+            fit_nets(nets, rows, held_out, recipe, budget=budget, **checkpoints.fit_arguments())
     if isinstance(nets, Population) and known is None:
         nets = without_idle_nets(nets, log)
     record_split(history_of(nets), split)
@@ -171,17 +180,6 @@ def nets_on_parts(
         return given
     folds = fold_rows(rows.y, target.task, recipe.n_folds, settings.seed)
     return given._replace(folds=folds, at_once=folds_at_once(recipe, make, rows))
-
-
-def fit_together(
-    nets: Any, rows: Rows | FileRows, held_out: Rows | None, recipe: Recipe, budget: Budget, checkpoints: Checkpoints
-) -> Any:
-    """Train nets on the same rows, and return them; nets on rows in a file one after another."""
-    is_apart = isinstance(nets, Population) and not nets.shared_weights
-    if isinstance(rows, FileRows) and is_apart and checkpoints.path is None:
-        return fit_one_by_one(nets, rows, held_out, recipe, budget)
-    fit_nets(nets, rows, held_out, recipe, budget=budget, **checkpoints.fit_arguments())
-    return nets
 
 
 def history_of(nets: Any) -> History | PopulationResult:
@@ -286,12 +284,14 @@ def expectation(seconds: float, recipe: Recipe, by_quality: bool = True) -> str:
     return f"{text}. {fewer}--time-limit SECONDS shortens it."
 
 
-def fit_one_by_one(
-    nets: Population, rows: FileRows, held_out: Rows | None, recipe: Recipe, budget: Budget
-) -> Population:
+def fit_one_by_one(nets: Population, rows: FileRows, held_out: Rows | None, fits: FitsInTime) -> Population:
     """Train nets on rows in a file, and return those that have begun, with the result of their fits."""
-    budgets = FitBudgets(budget, nets.n_nets)
-    fit_one = lambda net, k: fit_nets(net, rows, held_out, recipe, budget=budgets.of_fit(k))
+
+    def fit_one(net: MLP, k: int) -> History:
+        train = lambda recipe, budget: fit_nets(net, rows, held_out, recipe, budget=budget)
+        history: History = fits.fit(k, train)
+        return history
+
     found = fit_each(nets, fit_one, "loss" if held_out is None else "validation_loss").nets
     found.preprocessing = nets.preprocessing
     return found
@@ -322,18 +322,20 @@ def fit_all_folds(
     rows: Rows,
     folds: np.ndarray,
     recipe: Recipe,
-    budget: Budget,
+    fits: FitsInTime,
     at_once: FitsAtOnce,
     log: Callable[[str], Any],
 ) -> Training:
     """Train nets that are each without one fold, and predict each row by nets that have not seen it.
 
+    fits : of each net or, with shared weights, of each fold
     at_once : how many nets are trained at the same time
     log : prints a sentence on nets that diverged
     """
-    n_fits = recipe.n_folds if recipe.shared_weights else nets.n_nets
-    budgets = FitBudgets(budget, n_fits, at_once.n_fits)
-    fit_one = lambda net, rows, held_out, k: fit_nets(net, rows, held_out, recipe, budget=budgets.of_fit(k))
+
+    def fit_one(net: Any, rows: Rows, held_out: Rows, k: int) -> Any:
+        return fits.fit(k, lambda recipe, budget: fit_nets(net, rows, held_out, recipe, budget=budget))
+
     preprocessing = nets.preprocessing
     if recipe.shared_weights:
         found, z = fit_shared_folds(nets, rows, folds, fit_one)

@@ -2,7 +2,8 @@
 
 A fit that is cut off in the middle of a cycle of the learning rate is worse than one with a shorter cycle. So a short
 fit of a part of the rows measures how long an epoch takes, and the recipe gets as many epochs as fit into the time,
-and fewer nets if these would be too few epochs. A limit of each fit corrects what the measurement got wrong.
+and fewer nets if these would be too few epochs. Of nets that are trained one after another, the first ones show what
+the measurement got wrong, and those after them get as many epochs as there is time for. Each fit has a limit as well.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from .file_rows import FileRows
 from .fit import Rows, fit_nets
 from .quality_presets import Recipe
 from .rows import first_held_out
-from .time_budget import Budget
+from .time_budget import Budget, FitBudgets
 
 SHARE = 0.95  # of the time left that planned epochs take; the rest is for what an estimate cannot know
 FEWEST_EPOCHS = 10  # nets are left out before they get fewer epochs
@@ -158,6 +159,37 @@ def planned_in_time(recipe: Recipe, nets: NetsToPlan, budget: Budget) -> TimePla
         return planned_in_time(recipe, nets._replace(at_once=IN_TURN), budget)
     budget.completes_epoch = epoch_seconds * share <= max(budget.seconds, SHORT_EPOCHS)
     return TimePlan(planned, note, nets.at_once)
+
+
+class FitsInTime:
+    """Fits one after another in the time that is left, each with the epochs for which the fits before it show time.
+
+    budget : time that is left for all of them
+    n_fits : number of fits
+    recipe : planned, for the first fits
+    wanted : recipe without a limit; no fit has more epochs or patience
+    n_at_once : number of fits at the same time, each on a thread of its own
+    """
+
+    def __init__(self, budget: Budget, n_fits: int, recipe: Recipe, wanted: Recipe, n_at_once: int = 1):
+        self._budgets, self._n_at_once = FitBudgets(budget, n_fits, n_at_once), n_at_once
+        self._recipe, self._wanted = recipe, wanted
+        self._epoch_seconds: list[float] = []  # of the fits that have ended
+
+    def fit(self, k: int, train: Callable[[Recipe, Budget], Any]) -> Any:
+        """Return what `train` returns for fit k, a History or PopulationResult; it gets a recipe, and its time."""
+        budget = self._budgets.of_fit(k)
+        result = train(self._recipe_in(budget), budget)
+        if n_epochs := int(np.max(result.epochs)):
+            self._epoch_seconds.append(budget.elapsed() / n_epochs)
+        return result
+
+    def _recipe_in(self, budget: Budget) -> Recipe:
+        if not (budget.is_limited and self._epoch_seconds):
+            return self._recipe
+        slowest = max(self._epoch_seconds[-self._n_at_once :])
+        epochs = min(self._wanted.epochs, max(1, int(SHARE * budget.left() / slowest)))
+        return replace(self._recipe, epochs=epochs, patience=min(self._wanted.patience, epochs))
 
 
 def expected_seconds(recipe: Recipe, nets: NetsToPlan) -> float:

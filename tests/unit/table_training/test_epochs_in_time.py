@@ -13,6 +13,7 @@ from fastmlp.devices import resolve
 from fastmlp.execution.dispatch import IN_TURN, FitsAtOnce, choose_fits_at_once
 from fastmlp.table_training import epochs_in_time
 from fastmlp.table_training.epochs_in_time import (
+    FitsInTime,
     NetsToPlan,
     affordable,
     expected_seconds,
@@ -178,3 +179,45 @@ def test_nets_of_folds_are_planned_at_the_same_time_unless_some_are_left_out(
     nets = NetsToPlan(lambda _: None, Rows(X, X[:, 0]), folds=np.arange(100) % 2, at_once=at_once)
     found = planned_in_time(recipe, nets, Budget(limit))
     assert (found.recipe.n_nets_of_all_folds, found.recipe.epochs, found.at_once) == expected
+
+
+def epochs_of_fits(n_fits, epoch_seconds, n_at_once=1, seconds=100.0):
+    """Return the epochs of fits one after another, planned for 10 of the 40 that are wanted; an epoch takes a time."""
+    wanted, trained = Recipe(epochs=40, patience=20), []
+    fits = FitsInTime(Budget(seconds), n_fits, replace(wanted, epochs=10, patience=10), wanted, n_at_once)
+
+    def train(recipe, budget):
+        trained.append((recipe.epochs, recipe.patience))
+        spent = recipe.epochs * epoch_seconds
+        budget.elapsed = lambda: spent
+        return SimpleNamespace(epochs=recipe.epochs)
+
+    for k in range(n_fits):
+        fits.fit(k, train)
+    return trained
+
+
+@pytest.mark.parametrize("epoch_seconds, later", [(1.0, (31, 20)), (0.1, (40, 20)), (4.0, (7, 7)), (1000.0, (1, 1))])
+def test_nets_after_the_first_get_the_epochs_for_which_there_is_time(epoch_seconds, later):
+    """Three have 100 s, since the clock stands still; an epoch takes more or less than was planned."""
+    assert epochs_of_fits(4, epoch_seconds)[:2] == [(10, 10), later]
+
+
+def test_nets_at_the_same_time_go_by_the_slowest_one():
+    wanted, epoch_seconds = Recipe(epochs=40), iter([1.0, 2.0, 1.0])
+    fits = FitsInTime(Budget(60.0), 6, replace(wanted, epochs=10, patience=10), wanted, 2)
+
+    def train(recipe, budget):
+        spent = recipe.epochs * next(epoch_seconds)
+        budget.elapsed = lambda: spent
+        return SimpleNamespace(epochs=recipe.epochs)
+
+    for k in range(2):
+        fits.fit(k, train)
+    third = []
+    fits.fit(2, lambda recipe, budget: third.append(recipe.epochs) or train(recipe, budget))
+    assert third == [14], "0.95 of 30 s, in epochs of 2 s"
+
+
+def test_without_a_limit_all_nets_have_the_planned_epochs():
+    assert epochs_of_fits(3, 1.0, seconds=float("inf")) == [(10, 10)] * 3

@@ -15,8 +15,7 @@ from ...interface.user_warnings import warn_user
 from ...kernels.system import interrupts
 from ...mlp import MLP
 from ...population import Population
-from ...population_result import PopulationResult
-from ...table_training.epochs_in_time import NetsToPlan, planned_in_time
+from ...table_training.epochs_in_time import FitsInTime, NetsToPlan, planned_in_time
 from ...table_training.file_rows import FileRows
 from ...table_training.fit import Rows, continue_from, fit_nets, is_cut_short, make_nets, refit_recipe
 from ...table_training.folds import (
@@ -31,7 +30,7 @@ from ...table_training.folds import (
 from ...table_training.folds_on_workers import fit_folds_on_workers
 from ...table_training.quality_presets import Recipe
 from ...table_training.rows import first_held_out
-from ...table_training.time_budget import Budget, FitBudgets
+from ...table_training.time_budget import Budget
 from ...tables.embedded_columns import input_embedding_of
 from ...training.interruption import was_interrupted
 from ..interruption import (
@@ -63,6 +62,7 @@ class NetsTask(NamedTuple):
     observed : the fit, for scikit-learn's callbacks
     executor : where to train a population, as for Population.fit, or None
     at_once : how many nets of folds are trained at the same time
+    wanted : the recipe without a time limit
     """
 
     rows: Rows | FileRows
@@ -74,6 +74,7 @@ class NetsTask(NamedTuple):
     observed: ObservedTask
     executor: Any = None
     at_once: FitsAtOnce = IN_TURN
+    wanted: Recipe = Recipe()
 
 
 def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
@@ -96,7 +97,7 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
     n_times, at_once = 2 if estimator.refit else 1, _wanted_at_once(estimator, task, recipe, make)
     given = NetsToPlan(make, task.rows, task.held_out, task.folds, n_times, at_once)
     planned, note, at_once = planned_in_time(recipe, given, task.budget)
-    task = task._replace(at_once=at_once)
+    task = task._replace(at_once=at_once, wanted=planned if estimator.refit else recipe)  # a refit needs its own time
     if task.continues:  # all nets go on
         planned = replace(planned, n_nets=recipe.n_nets, n_folds=recipe.n_folds)
     recipe = planned
@@ -254,8 +255,13 @@ def scores_of(history: History) -> list[float]:
 
 def train_each(estimator: Any, nets: Population, task: NetsTask, recipe: Recipe) -> None:
     """Train several nets one after another on the same rows."""
-    budgets = FitBudgets(task.budget, nets.n_nets)
-    fit = lambda net, k: fit_one(estimator, net, task._replace(budget=budgets.of_fit(k)), recipe)
+    fits = FitsInTime(task.budget, nets.n_nets, recipe, task.wanted)
+
+    def fit(net: MLP, k: int) -> History:
+        train = lambda recipe, budget: fit_one(estimator, net, task._replace(budget=budget), recipe)
+        history: History = fits.fit(k, train)
+        return history
+
     monitor = "loss" if task.held_out is None else monitored(estimator.eval_metric)
     keep_trained(estimator, nets, fit_each(nets, fit, monitor))
 
@@ -277,23 +283,19 @@ def train_folds(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe) -> No
     assert task.folds is not None
     assert isinstance(task.rows, Rows)
     n_fits = recipe.n_folds if recipe.shared_weights else nets.n_nets
-    budgets = FitBudgets(task.budget, n_fits, task.at_once.n_fits)
+    fits = FitsInTime(task.budget, n_fits, recipe, task.wanted, task.at_once.n_fits)
+    train_part = fit_together if recipe.shared_weights else fit_one
 
-    def part(rows: Rows, held_out: Rows, k: int) -> NetsTask:
-        return task._replace(rows=rows, held_out=held_out, budget=budgets.of_fit(k))
-
-    def fit(net: MLP, *rows: Any) -> History:
-        return fit_one(estimator, net, part(*rows), recipe)
-
-    def fit_group(group: Population, *rows: Any) -> PopulationResult:
-        return fit_together(estimator, group, part(*rows), recipe)
+    def fit(nets: Any, rows: Rows, held_out: Rows, k: int) -> Any:
+        part = task._replace(rows=rows, held_out=held_out)
+        return fits.fit(k, lambda recipe, budget: train_part(estimator, nets, part._replace(budget=budget), recipe))
 
     if task.executor is not None:
         training = task.observed.begin_subtask("training", 0)
         found, z = fit_folds_on_workers(task.executor, nets, task.rows, task.folds, recipe, estimator.verbose)
         training.end()
     elif recipe.shared_weights:
-        found, z = fit_shared_folds(nets, task.rows, task.folds, fit_group)
+        found, z = fit_shared_folds(nets, task.rows, task.folds, fit)
     else:
         found, z = fit_folds(nets, task.rows, task.folds, fit, monitored(estimator.eval_metric), task.at_once)
     keep_trained(estimator, nets, found)
