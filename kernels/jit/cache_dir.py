@@ -1,11 +1,11 @@
-"""Cache directory: where machine code and measurements are stored for later processes, and whether it can be trusted.
+"""Cache folder: where machine code and measurements are stored for later processes, and whether it can be trusted.
 
 Machine code from this folder is executed, so nobody but this user and root may have written it. Three things are
-checked: the folder of the kernels, its parent, and every file when it is opened. Each must belong to this user or to
+checked: the folder of the files, its parent, and every file when it is opened. Each must belong to this user or to
 root, and nobody else may be able to write to it. The parent may also be a folder like /tmp, with the sticky bit, where
 nobody can rename other users' files. Folders further up are not checked: somebody who can write there can replace this
-folder by another, but then owns it, and it is refused. Windows has neither these owners nor modes, and its folder lies
-in the user's profile: there, only the file type is checked.
+folder, but the new one belongs to that user, and is refused. Windows has neither these owners nor modes, and its folder
+lies in the user's profile: there, only the file type is checked.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from pathlib import Path
 
 READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 READ |= getattr(os, "O_NONBLOCK", 0)  # opening a FIFO would wait for a writer
-FOLDER_MODE, FILE_MODE = 0o755, 0o644  # before the umask; never writable for others, whatever the umask
+FOLDER_MODE, FILE_MODE = 0o755, 0o644  # before the umask; never writable by others, whatever the umask
 
 
 def base_folder() -> Path:
+    """Return the folder of all caches: NUMBA_CACHE_DIR itself, or `fastmlp` in the user's cache folder."""
     if named := os.environ.get("NUMBA_CACHE_DIR"):
         return Path(named)
     if sys.platform == "win32":
@@ -49,13 +50,13 @@ def distrust_reason(folder: Path) -> str | None:
     for place in (folder.parent, folder):
         found = os.lstat(place)
         if stat.S_ISLNK(found.st_mode):
-            if foreign := _owner_refused(found):
-                return f"{str(place)!r} is a link that {foreign}"
+            if problem := _owner_problem(found):
+                return f"{str(place)!r} is a link that {problem}"
             found = os.stat(place)
         if not stat.S_ISDIR(found.st_mode):
-            return f"{str(place)!r} is no folder"
-        if foreign := _owner_refused(found):
-            return f"{str(place)!r} {foreign}"
+            return f"{str(place)!r} is not a folder"
+        if problem := _owner_problem(found):
+            return f"{str(place)!r} {problem}"
         is_sticky = place != folder and found.st_mode & stat.S_ISVTX
         if _others_write(found) and not is_sticky:
             return f"others may write to {str(place)!r}"
@@ -73,13 +74,13 @@ def read_file(path: Path) -> bytes:
     with open(os.open(path, READ), "rb") as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
-            raise OSError(EINVAL, "it is no regular file", str(path))
-        if _owner_refused(found) or _others_write(found):
-            raise PermissionError(EPERM, "others can have written it", str(path))
+            raise OSError(EINVAL, "it is not a regular file", str(path))
+        if _owner_problem(found) or _others_write(found):
+            raise PermissionError(EPERM, "others may have written it", str(path))
         return file.read()
 
 
-def _owner_refused(found: os.stat_result) -> str | None:
+def _owner_problem(found: os.stat_result) -> str | None:
     """Return what is wrong with the owner of a file or folder, as a verb phrase; None if nothing is."""
     if not hasattr(os, "geteuid") or found.st_uid in (0, os.geteuid()):
         return None

@@ -12,19 +12,22 @@ from pathlib import Path
 from .cpu_features import level
 
 FOLDER = Path(__file__).parents[1] / "shipped"
-HEAD = 16  # bytes of a Python object before its own fields; compiled into the kernels
+OBJECT_HEAD = 16  # bytes of a Python object before its own fields; compiled into the kernels
 
 
-def path_of(name: str, sources: str, level: str) -> Path:
+def path_of(name: str, sources_tag: str, cpu_level: str) -> Path:
     """Return the path of the prebuilt object file under this name.
 
-    sources : tag of the sources it was compiled from (object_cache.sources_tag)
-    level : x86-64 level of the processor
+    sources_tag : of the sources it was compiled from (object_cache.sources_tag)
+    cpu_level : x86-64 level for which it was compiled
     """
-    return FOLDER / sources / level / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.o"
+    return FOLDER / sources_tag / cpu_level / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.o"
 
 
-def path_here(name: str, sources: str) -> Path | None:
-    """Return the path of the prebuilt object file for this processor; None if there are none for it."""
-    chosen = level() if sys.platform == "linux" and object.__basicsize__ == HEAD and FOLDER.is_dir() else None
-    return None if chosen is None else path_of(name, sources, chosen)
+def path_here(name: str, sources_tag: str) -> Path | None:
+    """Return where the prebuilt object file for this processor would be; the file need not exist.
+
+    None if this processor, system or Python can use none.
+    """
+    chosen = level() if sys.platform == "linux" and object.__basicsize__ == OBJECT_HEAD and FOLDER.is_dir() else None
+    return None if chosen is None else path_of(name, sources_tag, chosen)

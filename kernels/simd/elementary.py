@@ -24,7 +24,7 @@ from numba.extending import intrinsic, overload
 from ..formulas.numpy_math import cos, exp, expm1, log, log1p, normal_cdf, normal_density, sigmoid, sin, softplus, tanh
 from ..jit.compiler import HelperCompiler
 from ..jit.decorators import OPTIONS
-from .exp2_table import STEPS, half_power_in_steps, remainder_in_steps
+from .exp2_table import STEPS, half_exp2_in_steps, remainder_in_steps
 from .vector import FLAGS, Vector, absolute, half_exp2, llvm_type, split, where, with_parity, with_sign
 
 # exp needs one term fewer than expm1, whose value is small where 1 + r + ... is not. A small net's step waits for each.
@@ -197,7 +197,7 @@ def _vector_factors_by_steps(z):
     t = z * (STEPS * 1.4426950408889634) + _shift(z)
     n = t - _shift(z)
     r = (z - n * (_log2_high(z) * (1.0 / STEPS))) - n * (_log2_low(z) * (1.0 / STEPS))
-    return r * _exp_step(r), half_power_in_steps(t)
+    return r * _exp_step(r), half_exp2_in_steps(t)
 
 
 def _vector_exp(z):
@@ -257,7 +257,7 @@ def _vector_tanh_by_steps(z):
     x = x + x
     t = x * (STEPS * 1.4426950408889634) + _shift(z)
     r = x - (t - _shift(z)) * (0.6931471805599453 / STEPS)
-    q, s = r * r * _expm1_step(r) + (r + remainder_in_steps(t)), half_power_in_steps(t)
+    q, s = r * r * _expm1_step(r) + (r + remainder_in_steps(t)), half_exp2_in_steps(t)
     half = s * q + (s - 0.5)
     return with_sign(half / (half + 1.0), z)
 

@@ -1,9 +1,10 @@
-"""Table of powers of two with fractional exponents: the finer the steps, the fewer terms the remaining polynomial
-needs.
+"""Table of 2**(j / STEPS) for j = 0 .. STEPS - 1: the more entries, the fewer terms needs the polynomial for the rest.
 
-The powers of one octave lie in one or two registers, from which one instruction looks up all lanes.
+The table lies in one or two registers, from which one instruction looks up the entries of all lanes.
 
-    half_power_in_steps(t)   remainder_in_steps(t)     float32 only; STEPS is 1 if the processor has no such instruction
+    half_exp2_in_steps(t)   remainder_in_steps(t)     float32 only
+
+STEPS is 1 on processors without such an instruction; callers must not use these functions then.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ _POWERS = _EXACT.astype(np.float32)
 
 
 @intrinsic
-def half_power_in_steps(typing_context, t):
-    """Return 2**(n / STEPS - 1) for t = 1.5 * 2**23 + n, in float32.
+def half_exp2_in_steps(typing_context, t):
+    """Return 2**(n / STEPS - 1) for t = 1.5 * 2**23 + n, in float32, for integers n with a normal number as the result.
 
     The low bits of n select the power in the table. They have been subtracted from the table entry's bits, so that all
     bits of n can be added to the exponent without masking.
@@ -44,7 +45,10 @@ def half_power_in_steps(typing_context, t):
 
 @intrinsic
 def remainder_in_steps(typing_context, t):
-    """Return the rounding error of half_power_in_steps(t) as a fraction of its value."""
+    """Return (exact - rounded) / exact of the table's entry for half_exp2_in_steps(t).
+
+    The caller adds it to the rest of the argument.
+    """
 
     def build(context, builder, sig, args):
         n = builder.bitcast(args[0], ir.VectorType(I32, t.lanes))

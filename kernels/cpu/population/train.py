@@ -99,13 +99,13 @@ class Mode(NamedTuple):
     n_batches: int
     one_batch: bool
     several_epochs: bool  # whether a call of unrolled code computes several epochs
-    sgd_only: bool  # whether a step is plain SGD, without anything from no_extras
+    sgd_only: bool  # whether a step is SGD without penalty, decay, clipping, schedule or factors of layers
     compares_loss: bool  # whether the update rule compares the objectives of two steps
-    has_goal: bool  # whether the loss or the correct samples of every epoch can end or mark a net
+    has_goal: bool  # whether the loss or correct samples of any epoch can end a net, or make its parameters the best
     inverse_n_samples: float
-    stop_loss: float
-    stop_n_correct: float
-    record_scale: float  # on buffered records: unrolled code records sums
+    stop_loss: float  # mean over samples
+    stop_n_correct: float  # number of samples
+    record_scale: float  # factor that makes means of buffered records, which are sums in unrolled code
 
 
 @inline_helper
@@ -147,6 +147,7 @@ def epochs_until_check(block, mode):
         return 1
     clock = block.clock[EPOCH]
     next_safe = (clock + SAFE_EVERY - 1) // SAFE_EVERY * SAFE_EVERY
+    # The losses that say whether parameters are safe are those of the last epoch of a call.
     return min(min(block.clock[NEXT_EVENT], mode.end), next_safe + 1) - clock
 
 
@@ -182,7 +183,10 @@ def compute_gradient(task, mode, batch, sums_level, n_steps, buffers_records):
 
 @inline_helper
 def check_losses(task, mode):
-    """Write the epoch's mean losses to block.loss. Returns whether a net has converged or diverged."""
+    """Write the epoch's mean losses to block.loss. Returns whether a net has converged or diverged.
+
+    Unrolled code has the same condition in population_codegen._all_go_on.
+    """
     block = task.block
     loss = load(block.loss, 0, block.lanes) * mode.inverse_n_samples
     store(block.loss, 0, loss)
@@ -194,7 +198,7 @@ def check_losses(task, mode):
 def keep_params(task, mode, needs_check):
     """Copy the block's present parameters, which gave the losses of this epoch, for lanes that may return to them.
 
-    needs_check : whether the epoch is due for end_of_epoch
+    needs_check : whether check_nets follows: a record or an end is due, or a net may have ended
     """
     criteria, nets, block = task.criteria, task.nets, task.block
     loss = load(block.loss, 0, block.lanes)
@@ -237,7 +241,7 @@ def validate(task):
 def run_epoch(task, mode, sums_level, n_steps, buffers_records):
     """Train the block for one epoch, or up to n_steps epochs of one batch each.
 
-    Returns (whether an epoch of the clock is due for end_of_epoch, whether a net may have ended early).
+    Returns (whether a record or a net's last epoch is due, whether a net may have ended early).
     """
     block, lanes = task.block, task.block.lanes
     zero = fill(block.p, 0.0, lanes)
@@ -326,7 +330,10 @@ def train_block(net, data, config, criteria, nets, held_out, block, queue, n_thr
 
 @kernel
 def train(thread, n_threads, barrier, net, data, config, criteria, nets, held_out, block, queue, n_epochs):
-    """Train this thread's block for up to n_epochs epochs."""
+    """Train this thread's block for up to n_epochs epochs.
+
+    barrier : not used; every kernel of a team has it
+    """
     train_block(net, data, config, criteria, nets, held_out, block, queue, n_threads, n_epochs, WITH_LOOPS)
 
 

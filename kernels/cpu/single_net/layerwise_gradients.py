@@ -40,18 +40,20 @@ class UpdatedRows(NamedTuple):
 
 
 @helper
-def prefetch_update(nowhere, i, tile, depth, rows):
+def prefetch_update(nowhere, i, tile, depth, updated):
     """Return the Prefetch of cache lines that the update of rows i .. i + TILE_ROWS of W will read next.
 
     Tile after tile covers the parameters and then each vector of the optimiser state. gemm.product_kind says how the
     result is used.
 
-    rows : UpdatedRows
+    nowhere : Prefetch of nothing
+    depth : cache lines that a tile prefetches
+    updated : UpdatedRows
     """
-    vectors = rows.vectors
+    vectors = updated.vectors
     run = depth * lanes_of(vectors.params) * (LINE // VECTOR_BYTES)  # elements that one tile prefetches
-    n_tiles = round_up(TILE_ROWS * rows.width, run) // run  # tiles per vector
-    vector, start = tile // n_tiles, rows.start + i * rows.width + tile % n_tiles * run
+    n_tiles = round_up(TILE_ROWS * updated.width, run) // run  # tiles per vector
+    vector, start = tile // n_tiles, updated.start + i * updated.width + tile % n_tiles * run
     if vector >= vectors.n_vectors:
         return nowhere
     if vector == 0:
@@ -73,7 +75,10 @@ def gradient_product(m, n, k, inputs, delta, adds, g, scratch, updated):
 
 @linked_helper()
 def gradient_product_without_prefetch(m, n, k, inputs, delta, adds, g, scratch, updated):
-    """Write g as gradient_product does, for nets that are in cache: nothing is prefetched."""
+    """Write g as gradient_product does, for nets that are in cache: what the update reads is not prefetched.
+
+    updated : not used; for the same parameters as gradient_product
+    """
     nothing = UpdatedRows(UpdatedVectors(g.data, g.data, 0, 0), 0, 0)
     product(WEIGHT_GRADIENT, True, m, n, k, inputs, delta, adds, g, scratch, nothing)
 
@@ -107,12 +112,12 @@ def pack_deltas_of(net, ws, rows, row, end, first_layer, end_layer):
 
 
 @helper
-def layer_gradient(chunk, net, ws, scratch, inputs, row, last_row, packed, adds, g, vectors, product_with):
-    """Compute the gradient of rows row <= i < last_row of a micro-batch for one chunk of a layer, into g.
+def layer_gradient(chunk, net, ws, scratch, inputs, row, end_row, packed, adds, g, vectors, product_with):
+    """Compute the gradient of rows row <= i < end_row of a micro-batch for one chunk of a layer, into g.
 
     chunk : LayerChunk
     inputs : the layer's inputs, a Matrix of all rows of the micro-batch
-    row, last_row : all rows of the micro-batch, or one shard
+    row, end_row : all rows of the micro-batch, or one shard
     packed : whether pack_deltas has copied the deltas of these rows
     adds : whether to add to g
     vectors : UpdatedVectors
@@ -120,19 +125,19 @@ def layer_gradient(chunk, net, ws, scratch, inputs, row, last_row, packed, adds,
     """
     k = chunk.layer
     fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
-    (start, end), (column, last_column) = chunk_range(chunk, fan_in), chunk_range(chunk, fan_out)
+    (start, end), (column, end_column) = chunk_range(chunk, fan_in), chunk_range(chunk, fan_out)
     source = Matrix(inputs.data, inputs.start + row * fan_in + start, fan_in)
     delta = Matrix(ws.delta, ws.row_starts[k + 1] + row * fan_out, fan_out)
     if packed and ws.packed_delta_starts[k] >= 0:
         delta = Matrix(ws.packed_delta, ws.packed_delta_starts[k] + row * round_up(fan_out, 2 * lanes_of(g)), 0)
-    target, rows = Matrix(g, net.weight_offsets[k] + start * fan_out, fan_out), last_row - row
+    target, rows = Matrix(g, net.weight_offsets[k] + start * fan_out, fan_out), end_row - row
     updated = UpdatedRows(vectors, target.start, fan_out)
     product_with(end - start, fan_out, rows, source, delta, adds, target, scratch, updated)
     b = net.bias_offsets[k]
     if delta.stride == 0:
-        panel_sums(delta.data, delta.start, rows, fan_out, column, last_column, adds, g, b)
+        panel_sums(delta.data, delta.start, rows, fan_out, column, end_column, adds, g, b)
     else:
-        column_sums(delta.data, delta.start, rows, fan_out, column, last_column, adds, g, b)
+        column_sums(delta.data, delta.start, rows, fan_out, column, end_column, adds, g, b)
 
 
 @helper
@@ -141,7 +146,7 @@ def micro_batch_gradient(chunk, net, data, config, ws, scratch, micro_batch, g, 
     micro-batch.
 
     Where there are two shards, each is summed by itself before it is added: as one block of a product if it has at most
-    K_BLOCK rows, otherwise in a buffer of its own.
+    K_BLOCK rows, otherwise in a buffer, unless it is the first to be written to g.
 
     chunk : LayerChunk
     vectors : UpdatedVectors
@@ -151,6 +156,7 @@ def micro_batch_gradient(chunk, net, data, config, ws, scratch, micro_batch, g, 
     for shard in range(1 if split == micro_batch.rows else 2):
         row, end = (split, micro_batch.rows) if shard == 1 else (0, split)
         separate_buffer = adds and ws.has_two_shards and end - row > K_BLOCK
+        # This family leaves the buffer of shard 1 free.
         target = shard_gradient(ws, 1, net.n_padded) if separate_buffer else g
         adds_now = adds and not separate_buffer
         layer_gradient(chunk, net, ws, scratch, inputs, row, end, True, adds_now, target, vectors, gradient_product)
@@ -165,7 +171,7 @@ def micro_batch_gradient(chunk, net, data, config, ws, scratch, micro_batch, g, 
 def clear_outside_blocks(chunk, net, g):
     """Set the gradient of weights outside of their layer's blocks to 0, for one chunk of a block-diagonal layer.
 
-    With it, every update rule and decay leaves such a weight, which is 0, as it is.
+    Such weights are 0. With a gradient of 0, update rules and weight decay leave them 0.
     """
     k, zero = chunk.layer, scalar_like(g, 0.0)
     fan_out = net.sizes[k + 1]

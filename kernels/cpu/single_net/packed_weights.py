@@ -2,9 +2,9 @@
 
 The thread that updates weights also updates their copies, while they are in cache. All threads read the same copies,
 except two threads that share no cache: each of these has its own copies, and the other thread writes its updates to
-them past the caches (gradient_exchange.py). These cache lines are then read from memory and need not be taken back
-before they are written again, which is most of what a step costs such threads. Copies that no cache could hold until
-they are read are always written past the caches.
+them past the caches, by non-temporal stores (gradient_exchange.py). Lines that are written so are read from memory, but
+need not be taken back from the other thread's cache before the next write, which is most of what a step would cost such
+threads. Copies that no cache could hold until they are read are always written past the caches.
 """
 
 from __future__ import annotations
@@ -25,32 +25,38 @@ def make_copies(copy, transpose):
     """
 
     @helper
-    def copy_to_panels(w, w0, first, last, n, fan_in, out, out0):
-        """Copy rows first <= i < last of w (fan_in, n) into the panels of B = w."""
-        width, n_blocks = 2 * lanes_of(w), blocks_of(fan_in)
+    def copy_to_panels(w, w0, first, last, n, n_rows, out, out0):
+        """Copy rows first <= i < last of w (n_rows, n) into the panels of B = w.
+
+        w0, out0 : index of the first element of w, and of its panels
+        """
+        width, n_blocks = 2 * lanes_of(w), blocks_of(n_rows)
         for block in range(n_blocks):
-            p, end = block_start(block, n_blocks, fan_in), block_start(block + 1, n_blocks, fan_in)
+            p, end = block_start(block, n_blocks, n_rows), block_start(block + 1, n_blocks, n_rows)
             low, high, o = max(first, p), min(last, end), out0 + p * round_up(n, width)
             if low < high:
                 row, panel = w0 + low * n, (end - p) * width
                 copy(w, row, n, high - low, n, width, out, o + (low - p) * width, panel)
 
     @helper
-    def transpose_to_panels(w, w0, first, last, n, fan_in, out, out0):
-        """Copy rows first <= i < last of w (fan_in, n), which are columns of B = w', into the panels of B."""
+    def transpose_to_panels(w, w0, first, last, n, n_rows, out, out0):
+        """Copy rows first <= i < last of w (n_rows, n), which are columns of B = w', into the panels of B.
+
+        w[i, j] goes to out[o + j * width + i].
+        """
         width, n_blocks = 2 * lanes_of(w), blocks_of(n)
         for block in range(n_blocks):
             p, end = block_start(block, n_blocks, n), block_start(block + 1, n_blocks, n)
-            whole = end - (end - p) % SIDE
+            squares_end = end - (end - p) % SIDE
             for panel in range(first - first % width, last, width):
-                o = out0 + p * round_up(fan_in, width) + panel * (end - p) - p * width - panel
+                o = out0 + p * round_up(n_rows, width) + panel * (end - p) - p * width - panel
                 low, high = max(first, panel), min(last, panel + width)
-                squares = low + (high - low) // SIDE * SIDE
-                for j in range(p, whole, SIDE):
-                    for i in range(low, squares, SIDE):
+                row_squares_end = low + (high - low) // SIDE * SIDE
+                for j in range(p, squares_end, SIDE):
+                    for i in range(low, row_squares_end, SIDE):
                         transpose(w, w0 + i * n + j, n, out, o + j * width + i, width, SIDE)
                 for i in range(low, high):
-                    for j in range(whole if i < squares else p, end):
+                    for j in range(squares_end if i < row_squares_end else p, end):
                         out[o + j * width + i] = load_scalar(w, w0 + i * n + j)
 
     return copy_to_panels, transpose_to_panels
@@ -63,7 +69,7 @@ copy_to_panels_past_caches, transpose_to_panels_past_caches = make_copies(
 
 
 @helper
-def _pack_panels(copies, source, target, first, last, n, fan_in):
+def _copy_packed_panels(copies, source, target, first, last, n, fan_in):
     """Copy rows first <= i < last of B = w, as copy_to_panels has written them, from source to target in copies."""
     width, n_blocks = 2 * lanes_of(copies), blocks_of(fan_in)
     for block in range(n_blocks):
@@ -76,7 +82,7 @@ def _pack_panels(copies, source, target, first, last, n, fan_in):
 
 
 @helper
-def _pack_transposed(copies, source, target, first, last, n, fan_in):
+def _copy_packed_transpose(copies, source, target, first, last, n, fan_in):
     """Copy rows first <= i < last of w, as transpose_to_panels has written them, from source to target in copies."""
     width, n_blocks = 2 * lanes_of(copies), blocks_of(n)
     for block in range(n_blocks):
@@ -95,7 +101,7 @@ def copy_weights(thread, n_threads, net, params, ws, k, row, end):
     """
     fan_in, fan_out, w = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k]
     own, other, updates_other = thread % ws.copies, 1 - thread, n_threads > 1 and n_threads == ws.copies
-    past_caches = net.n_padded > LARGE_NET_PARAMS  # whether to write past the caches
+    past_caches = net.n_padded > LARGE_NET_PARAMS  # no cache holds these copies until they are read
     if ws.packed_starts[k] >= 0:
         o = own * ws.n_packed + ws.packed_starts[k]
         if past_caches:
@@ -103,7 +109,7 @@ def copy_weights(thread, n_threads, net, params, ws, k, row, end):
         else:
             copy_to_panels(params, w, row, end, fan_out, fan_in, ws.packed, o)
         if updates_other:
-            _pack_panels(ws.packed, o, other * ws.n_packed + ws.packed_starts[k], row, end, fan_out, fan_in)
+            _copy_packed_panels(ws.packed, o, other * ws.n_packed + ws.packed_starts[k], row, end, fan_out, fan_in)
     if k > 0:
         o = own * ws.n_transposed + ws.transposed_starts[k]
         if past_caches:
@@ -111,7 +117,7 @@ def copy_weights(thread, n_threads, net, params, ws, k, row, end):
         else:
             transpose_to_panels(params, w, row, end, fan_out, fan_in, ws.transposed, o)
         if updates_other:
-            _pack_transposed(
+            _copy_packed_transpose(
                 ws.transposed, o, other * ws.n_transposed + ws.transposed_starts[k], row, end, fan_out, fan_in
             )
     if updates_other or past_caches:

@@ -1,4 +1,4 @@
-"""Lookup of unrolled code for populations of tiny nets, compiled once for each architecture.
+"""Lookup of unrolled code for populations of tiny nets, compiled once for each architecture and dtype.
 
 The code is a C function that population/gradient.py calls through its address, so a new architecture compiles nothing
 else. execution/unrolled_code.py chooses for which nets it replaces the loops; results have the same bits either way.
@@ -27,7 +27,8 @@ def address(architecture: PopulationArchitecture, dtype: np.dtype) -> int:
     def compiled():
         from ...jit.compile_process import work_shared
 
-        # This code links with nothing. The helper process is started now because the kernel is compiled next.
+        # The code is compiled here, since it has no linked functions to share. work_shared only starts the compile
+        # process, which imports Numba meanwhile, for the kernel that is compiled next.
         with work_shared(()):
             from ...jit.compiler import machine_code_of_c
             from .population_codegen import python_function, signature
@@ -37,12 +38,15 @@ def address(architecture: PopulationArchitecture, dtype: np.dtype) -> int:
     return load_function(_name(architecture, dtype), compiled).address
 
 
-def unrolled_address(layer_sizes, activations, loss, rule, lanes, n_samples, dtype, compiles=True) -> int:
+def unrolled_address(layer_sizes, activations, loss, rule, lanes, batch_rows, dtype, compiles=True) -> int:
     """Return the address of the C function for blocks of `lanes` nets, for an architecture of tiny nets.
 
-    n_samples : rows of a batch; up to INTERLEAVED_SAMPLES are interleaved; more are done in a loop
+    activations, loss, rule : codes of the layers' activations, the loss and the update rule
+    lanes : nets of a block
+    batch_rows : samples of a batch: one function without a loop does all batches of up to INTERLEAVED_SAMPLES, and
+        another, with a loop, all larger ones
     compiles : whether to compile code that is not on disk; if not, 0 is returned for it
     """
-    loops = n_samples > INTERLEAVED_SAMPLES
+    loops = batch_rows > INTERLEAVED_SAMPLES
     architecture = PopulationArchitecture(tuple(layer_sizes), tuple(activations), loss, rule, lanes, loops)
     return address(architecture, dtype) if compiles or exists(_name(architecture, dtype)) else 0

@@ -1,6 +1,7 @@
 """Functions that unrolled code calls, for SIMD vectors: formulas of ACTIVATIONS and LOSSES, and scores of outputs.
 
-`same_side` and `is_near` judge an output, `still_correct` a sample, as single_net/elementwise.count_correct does.
+`same_side` and `is_near` compare an output with its target, `is_as_large`, `if_larger` and `still_correct` find whether
+a sample is correct, as column_passes.count_correct and elementwise.count_correct do.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from ...simd.vector import absolute, where
 from ..single_net.column_passes import still_correct
 
 
-def same_side(a, y, bound):
-    """Return 1 where a and y are on the same side of `bound`, else 0."""
-    return 1.0 - absolute(where(a > bound, 1.0, 0.0) - where(y > bound, 1.0, 0.0))
+def same_side(a, y, threshold):
+    """Return 1 where a and y are on the same side of `threshold`, else 0."""
+    return 1.0 - absolute(where(a > threshold, 1.0, 0.0) - where(y > threshold, 1.0, 0.0))
 
 
-def is_near(a, y, bound):
-    return where(absolute(a - y) <= bound, 1.0, 0.0)
+def is_near(a, y, margin):
+    """Return 1 where a and y differ by at most `margin`, else 0."""
+    return where(absolute(a - y) <= margin, 1.0, 0.0)
 
 
 def is_as_large(a, b):
@@ -34,8 +36,8 @@ def inverse(v):
     return 1.0 / v
 
 
-# Numba's compile_internal takes plain functions, but no decorated formulas or helpers: each function below returns a
-# plain one that calls a formula.
+# Numba's compile_internal takes plain functions, but no decorated formulas or helpers: each of the next three functions
+# returns a plain one that calls a formula, of the logit z, the output a, the target y and the loss's constant c.
 
 
 def of_vector(formula):
@@ -60,7 +62,7 @@ def loss_value(formula):
 
 
 def functions_of(loss, activations):
-    """Return {name: function} of the functions in an unrolled program, and of those that score its outputs.
+    """Return {name: function} of all functions that an unrolled program calls, also for the scores of its outputs.
 
     loss, activations : codes of the loss and of the layers' activations
     """

@@ -85,7 +85,9 @@ def python_function(architecture):
 
 
 def _all_go_on(loss, n_correct, stop_loss, stop_n_correct):
-    """Return whether no net reaches a stopping criterion or has a loss that is not finite."""
+    """Return whether no net reaches a stopping criterion or has a loss that is not finite, as check_losses of
+    population/train.py does.
+    """
     return not (any_of(~((loss > stop_loss) & (loss < inf))) or any_of(n_correct >= stop_n_correct))
 
 

@@ -1,7 +1,7 @@
 """Operands of matrix products: inputs, activations, deltas and weights, as they are or rounded to bfloat16.
 
-Rounded weights are a copy beside the master weights, which the update writes with them. Outputs of a net, gradients,
-biases and sums are never rounded.
+Rounded weights are a copy: the update writes the master weights, and beside them what they are rounded to. Outputs of a
+net, gradients, biases and sums are never rounded.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import numpy as np
 from ...structs import NetSpec, rounds_to_bfloat16
 from .net_constants import by_layer
 
-BITS = np.dtype(np.uint16)  # of arrays of bfloat16, which CuPy has no dtype for
-ALIGNED = 8  # numbers of 16 bytes, with which each layer's weights begin: cuBLAS has faster products for them
-NEEDED = 80  # compute capability that has bfloat16
+# CuPy has no dtype for bfloat16: gemm.py takes every array of this dtype as one of bfloat16.
+BITS = np.dtype(np.uint16)
+ALIGNED = 8  # numbers, 16 bytes: each layer's weights begin at a multiple, for which cuBLAS has faster products
+NEEDED = 80  # ten times the compute capability from which on GPUs have bfloat16
 
 
 def check_card(precision: str) -> None:
@@ -35,8 +36,8 @@ class Operands(NamedTuple):
 
     dtype : np.dtype     of the arrays that hold them: BITS, or the dtype of the net
     weights_at : tuple of int, (n_layers,)     start of each layer's weights, in elements of the copy
-    offsets : tuple of int, (n_layers,)     the same start in the parameters, less that in the copy
-    n_weights : int     elements of the copy; 0 if products read the parameters themselves
+    offsets : tuple of int, (n_layers,)     the start in the parameters minus the start in the copy
+    n_weights : int     elements of the copy, with those that align layers; 0 if products read the parameters themselves
     """
 
     dtype: np.dtype
@@ -46,7 +47,7 @@ class Operands(NamedTuple):
 
     @classmethod
     def of(cls, net: NetSpec, dtype: np.dtype, precision: str) -> Operands:
-        """Return the format that a permission to round leads to; in float64 it has no effect.
+        """Return the format for a net's `precision`, which has no effect in float64.
 
         Raises
         ------
@@ -69,7 +70,7 @@ class Operands(NamedTuple):
     def source(self) -> str:
         """Return the C++ constants; they follow those of the architecture, which define T.
 
-        before_operands(k) is what to subtract from the index of one of layer k's weights to have that in the copy.
+        before_operands(k) is what to subtract from the index of one of layer k's weights to get its index in the copy.
         """
         kind, switch = ("struct Bfloat16", ["#define ROUNDS_OPERANDS"]) if self.are_rounded else ("T", [])
         lines = [*switch, f"typedef {kind} Operand;", f"constexpr int N_OPERAND_WEIGHTS = {self.n_weights};"]

@@ -36,7 +36,7 @@ def test_folder_of_this_user_is_trusted(folder):
     with pytest.raises(FileNotFoundError):
         distrust_reason(folder / "not" / "there")
     (folder / "file").write_text("")
-    assert distrust_reason(folder / "file") == f"{str(folder / 'file')!r} is no folder"
+    assert distrust_reason(folder / "file") == f"{str(folder / 'file')!r} is not a folder"
 
 
 @posix

@@ -68,7 +68,7 @@ def test_code_compiled_here_takes_precedence(folders):
         (object_cache, "sources_tag", lambda: "changed sources"),
         (prebuilt, "level", lambda: "x86-64-v4"),
         (prebuilt, "level", lambda: None),
-        (prebuilt, "HEAD", 32),
+        (prebuilt, "OBJECT_HEAD", 32),
         (sys, "platform", "darwin"),
     ],
     ids=["sources", "wider", "no level", "objects", "system"],
