@@ -1,4 +1,4 @@
-"""Nets that `fastmlp train --continue-from` goes on with: their file, and which options must be as they are."""
+"""Nets that `fastmlp train --continue-from` goes on with: their file, which options must be as they are, their loss."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..loading import load_net
 from ..mlp import MLP
 from ..table_training.folds import nets_share_by_fold
 from ..table_training.net_options import SCALES
 from ..table_training.quality_presets import Recipe
+from ..table_training.rows import Rows
 from ..tables.preprocessing import Preprocessing
 from .held_out_rows import FOLDS, last_fit
 from .train_settings import TrainSettings
@@ -88,3 +91,21 @@ def recipe_to_continue(settings: TrainSettings, known: Any) -> Recipe:
     further: dict[str, Any] = {"shared_weights": shared_weights, "own_folds": own_folds, "net_options": options}
     recipe = replace(recipe.continued(known.network), hidden=hidden, n_nets=n_nets, **further)
     return recipe.checked({"validation_fraction": "validation"})
+
+
+def validation_loss(nets: Any, rows: Rows, held_out: Rows | None, folds: np.ndarray | None) -> str:
+    """Return the loss of nets on the rows that they hold out, the mean of several nets, as text; "" if they hold none.
+
+    rows : of training and, with folds, of validation
+    folds : (n_rows,) fold of each row, or None
+    """
+    loss_on = lambda net, held_out: net.evaluate(held_out.X, held_out.y, sample_weight=held_out.weights)["loss"]
+    if folds is not None:
+        n_each = nets.n_nets // (int(folds.max()) + 1)
+        of_fold = lambda k: rows.take(np.flatnonzero(folds == k // n_each))
+        losses = [loss_on(nets.net(k), of_fold(k)) for k in range(nets.n_nets)]
+    elif held_out is not None:
+        losses = loss_on(nets, held_out)
+    else:
+        return ""
+    return f"{'' if np.size(losses) == 1 else 'mean '}validation loss {np.mean(losses):.4g}"

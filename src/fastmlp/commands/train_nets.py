@@ -34,6 +34,7 @@ from ..tables.preprocessing import Preprocessing
 from ..tables.target_encoder import CLASSIFICATION, Target
 from ..training.interruption import was_interrupted
 from .held_out_rows import FOLDS, SEED, SHARE, last_fit
+from .train_continuation import validation_loss
 from .train_parts import Parts, first_fold_apart, fold_rows, weighted_parts
 from .train_settings import NO_CHECKPOINTS, Checkpoints, TrainSettings
 
@@ -137,7 +138,8 @@ def fit(
         share_by_fold(nets, recipe.n_folds)
     if known is not None:
         continue_from(nets, known, "Leave --hidden, --n-nets and --quality as they were.")
-        log(f"Training goes on with {described(nets)}.")
+        before = validation_loss(nets, rows, held_out, folds) if isinstance(rows, Rows) else ""
+        log(f"Training goes on with {described(nets)}{before and f', of {before}'}.")
         if (held_out is not None or folds is not None) and not has_same_split(known, recipe, settings):
             log(
                 "These nets may have been trained on rows that are held out now: early stopping, calibration and the "

@@ -151,8 +151,10 @@ def test_training_goes_on_from_saved_nets(options):
     before = load_net("model.safetensors")
     rest = ("--epochs", 1, "--learning-rate", 1e-9, "--continue-from", "model.safetensors", "--output", "more")
     said = train("price", *options, *rest)
-    assert "Training goes on with" in said
-    assert "The best of the new epochs are kept, even where the nets" in said
+    losses = re.findall(r"validation loss (\d\.\d+)", said)
+    assert len(losses) == 2, "before and after"
+    assert float(losses[0]) == pytest.approx(float(losses[1]), rel=1e-3), "at a learning rate of 1e-9"
+    assert "the best of the new epochs are kept, even if they are worse" in said
     after = load_net("more")
     np.testing.assert_allclose(after.params, before.params, atol=1e-6)
     assert after.preprocessing.columns == before.preprocessing.columns
