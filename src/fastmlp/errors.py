@@ -20,7 +20,7 @@ SHOWN_CHARACTERS = 100  # characters, scale of the length of a value in a messag
 class DivergenceWarning(UserWarning):
     """Warning: a net diverged, its loss or parameters were not finite; the last finite parameters were restored.
 
-    `MLP.fit` and `Population.fit` issue it once per fit. A lower learning rate, clip_norm=1.0 or scaled data help.
+    `MLP.fit` and `Population.fit` issue it once per fit. A lower learning rate, gradient clipping or scaled data help.
 
     Examples
     --------

@@ -83,8 +83,10 @@ def updates_of(history: Any, net: Any, learning_rate: Any, encoded_inputs: bool 
         )
     elif hasattr(net, "learning_rate_init"):
         rule, batch = str(getattr(net, "solver", "")), getattr(net, "batch_size", "auto")
+        momentum = float(getattr(net, "momentum", 0.0)) if rule == "sgd" else 0.0
         settings = TrainingSettings(
-            float(net.learning_rate_init),
+            float(net.learning_rate_init) / (1.0 - momentum),
+            momentum,
             is_plain_descent=rule == "sgd",
             rule=rule,
             early_stopping=bool(getattr(net, "early_stopping", False)),

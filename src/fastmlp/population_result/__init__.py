@@ -18,6 +18,7 @@ from .summary import text_of
 # Dtype kinds of the arrays that are not floating-point, and the arrays that not every result has.
 KINDS = {"converged": "b", "epochs": "iu", "best_epoch": "iu", "restarts": "iu", "status": "iu", "record_epochs": "iu"}
 OPTIONAL = {"accuracy", "best_value", "best_epoch"}
+NO_CLIPPING = "clip_norm=0.0"  # in the text of an optimiser
 
 
 def _checked_array(name: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -181,9 +182,11 @@ class PopulationResult(PopulationResultBase):
         """
         n = np.count_nonzero(self.status == DIVERGED_NET)
         if n:
+            optimizer = self.arguments.get("optimizer", NO_CLIPPING)  # without settings that differ between nets
+            clipping = "set clip_norm=1.0" if NO_CLIPPING in optimizer else "lower clip_norm"
             warn_user(
                 f"The loss of {n:,} of {counted(self.n_nets, 'net')} stopped being finite; their training ended and "
-                "parameters from before were restored. Lower the learning rate, set clip_norm=1.0, or scale the data.",
+                f"parameters from before were restored. Lower the learning rate, {clipping}, or scale the data.",
                 DivergenceWarning,
             )
 

@@ -111,3 +111,11 @@ def test_size_of_batches_momentum_and_encoding_are_known():
     net.preprocessing = object()
     assert updates_of(history, net, 0.5).encoded_inputs
     assert updates_of(history, net, 0.5).momentum == 0.0
+
+
+@pytest.mark.parametrize("solver, rate, momentum", [("sgd", 0.1, 0.9), ("adam", 0.01, 0.0)])
+def test_a_net_of_scikit_learn_has_the_momentum_of_its_solver(solver, rate, momentum):
+    neural_network = pytest.importorskip("sklearn.neural_network")
+    found = updates_of(None, neural_network.MLPClassifier(solver=solver, learning_rate_init=0.01), None)
+    assert (found.learning_rate, found.momentum) == (pytest.approx(rate), momentum)
+    assert found.is_plain_descent == (solver == "sgd")

@@ -51,6 +51,16 @@ def test_one_diverging_net_leaves_the_others_finite(sizes):
     assert not result.converged[3]
 
 
+@pytest.mark.parametrize(
+    "clip_norm, remedy", [(0.0, "set clip_norm=1.0"), (5.0, "lower clip_norm"), ([0.0, 5.0], "lower clip_norm")]
+)
+def test_the_advice_on_divergence_knows_the_clipping(clip_norm, remedy):
+    clip_norm = np.array(clip_norm) if isinstance(clip_norm, list) else clip_norm
+    pop = Population((2, 3, 1), 2, hidden_activation="leaky_relu", random_state=0)
+    with pytest.warns(fastmlp.DivergenceWarning, match=f"Lower the learning rate, {remedy}, or scale"):
+        pop.fit(XOR_X, XOR_Y, epochs=300, optimizer=fastmlp.SGD(1e300, clip_norm=clip_norm), verbose=0)
+
+
 def test_any_number_of_threads_gives_the_same_bits(monkeypatch):
     def train(n):
         monkeypatch.setenv("FASTMLP_NUM_THREADS", str(n))
