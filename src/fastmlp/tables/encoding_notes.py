@@ -17,7 +17,7 @@ def encoding_notes(columns: Iterable[Column]) -> tuple[str, ...]:
     >>> from fastmlp.tables.numeric_columns import StandardColumn
     >>> columns = StandardColumn("size", 1.0, 2.0, True), CategoryColumn("colour", ("blue", "red"), False, True)
     >>> encoding_notes(columns)[0]
-    "Features of the columns: standard score ('size'), one-hot categories ('colour'), mark of missing cells ('size')."
+    "Features of the columns: standard score ('size'), one-hot categories ('colour'), indicator of missing cells ('size')."
     """
     columns = tuple(columns)
     return (*_feature_notes(columns), *_text_notes(columns), *embedding_notes(columns))
@@ -31,7 +31,7 @@ def _feature_notes(columns: Iterable[Column]) -> tuple[str, ...]:
         if column.marks_missing:
             marked.append(repr(column.name))
     if marked:
-        names["mark of missing cells"] = marked
+        names["indicator of missing cells"] = marked
     if not names:
         return ()
     return (f"Features of the columns: {', '.join(f'{what} ({listed(of)})' for what, of in names.items())}.",)

@@ -27,7 +27,7 @@ def test_the_treatment_of_every_kind_of_column_is_told(rng):
         "Features of the columns: standard score ('few distinct'), normal score ('heavy tail'), "
         "one-hot categories ('true or false', 'town'), "
         "score of the time, sine and cosine of its cycles ('sold'), n-grams and number of words ('advert'), "
-        "mark of missing cells ('heavy tail', 'town')."
+        "indicator of missing cells ('heavy tail', 'town')."
     )
     assert "'advert' (" in text
 
