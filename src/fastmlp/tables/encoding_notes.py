@@ -16,8 +16,8 @@ def encoding_notes(columns: Iterable[Column]) -> tuple[str, ...]:
     >>> from fastmlp.tables.category_column import CategoryColumn
     >>> from fastmlp.tables.numeric_columns import StandardColumn
     >>> columns = StandardColumn("size", 1.0, 2.0, True), CategoryColumn("colour", ("blue", "red"), False, True)
-    >>> encoding_notes(columns)[0]
-    "Features of the columns: standard score ('size'), one-hot categories ('colour'), indicator of missing cells ('size')."
+    >>> print(*encoding_notes(columns))
+    Features of the columns: standard score ('size'), one-hot categories ('colour'), indicator of missing cells ('size').
     """
     columns = tuple(columns)
     return (*_feature_notes(columns), *_text_notes(columns), *embedding_notes(columns))
