@@ -15,9 +15,9 @@ def encoding_notes(columns: Iterable[Column]) -> tuple[str, ...]:
 
     >>> from fastmlp.tables.category_column import CategoryColumn
     >>> from fastmlp.tables.numeric_columns import StandardColumn
-    >>> columns = StandardColumn("size", 1.0, 2.0, True), CategoryColumn("colour", ("blue", "red"), False, True)
+    >>> columns = StandardColumn("size", 1.0, 2.0, True), CategoryColumn("town", ("Bonn", "Ulm"), False, True)
     >>> print(*encoding_notes(columns))
-    Features of the columns: standard score ('size'), one-hot categories ('colour'), indicator of missing cells ('size').
+    Features of the columns: standard score ('size'), one-hot categories ('town'), indicator of missing cells ('size').
     """
     columns = tuple(columns)
     return (*_feature_notes(columns), *_text_notes(columns), *embedding_notes(columns))
