@@ -137,7 +137,7 @@ def test_invalid_arguments_raise():
         check_gradients(lambda p: (1.0, p), np.ones(4), layer_sizes=(2, 2, 1))
 
 
-@pytest.mark.parametrize("activation", ["tanh", "silu"])
+@pytest.mark.parametrize("activation", ["tanh", "silu", "relu"])
 def test_a_net_in_float32_has_a_right_gradient(rng, activation):
     """Differences of its losses are rough, which must not look like a mistake."""
     X, y = rng.normal(size=(60, 3)), rng.normal(size=(60, 1))
