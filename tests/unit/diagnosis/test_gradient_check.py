@@ -141,7 +141,7 @@ def test_invalid_arguments_raise():
 def test_a_net_in_float32_has_a_right_gradient(rng, activation):
     """Differences of its losses are rough, which must not look like a mistake."""
     X, y = rng.normal(size=(60, 3)), rng.normal(size=(60, 1))
-    net = MLP((3, 16, 16, 1), hidden_activation=activation, random_state=0)
+    net = MLP((3, 16, 1), hidden_activation=activation, random_state=0)
     net.fit(X, y, epochs=50, batch_size=16, verbose=0)
     check = check_gradients(net.objective(X, y), net.params)
     assert check.single_precision
