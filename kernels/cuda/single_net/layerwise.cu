@@ -1,5 +1,5 @@
-// Kernel family `layerwise`: besides the passes of layers/passes.cu, the order of the samples and the update of one large
-// net, by many blocks.
+// Kernels that the family `layerwise` has besides layers/passes.cu: they order the samples and update one large net, with
+// many blocks of threads.
 
 // Order of an epoch in two launches: lists of all steps (include/permutation.cuh), then the order itself.
 extern "C" __global__ void list_steps(long long n, long long seed, long long epoch, int* heads, int* nexts) {
@@ -38,9 +38,10 @@ __device__ __forceinline__ void end_step(Clock* clock, const double* sums, long 
     clock->arrived = 0, clock->step = step + 1;
 }
 
-// Values needed before the step: per block, the sum of squared gradients, the same times HUGE_SCALE squared (which does
-// not overflow) and, for rules that compare objectives, of squared weights for the penalty. squares: (blocks, N_SQUARES),
-// with as many blocks as `update`.
+// Values needed before the step: per block, the sums of squared gradients, of the same times huge_scale() (which do not
+// overflow in float64; 0 in float32) and of squared weights, for the penalty of rules that compare objectives.
+// bias_parts: partial gradients of biases, one for each of the `chunks` of this batch, of most_chunks. squares: (blocks,
+// N_SQUARES), with as many blocks as `update`.
 extern "C" __global__ void __launch_bounds__(256) measure(
     const T* p, const T* g, const T* bias_parts, long long chunks, long long most_chunks, double l2, double* squares) {
   double slopes = 0.0, scaled = 0.0, weights = 0.0;
@@ -82,6 +83,7 @@ extern "C" __global__ void __launch_bounds__(256) update(
   }
   for (int q = blockIdx.x * 256 + threadIdx.x; q < N_PARAMS; q += gridDim.x * 256) {
     const int part = part_of(q);
+    // With the factor of its layer; the clip factor is of gradients without it.
     const T slope = slope_of(q, part, p, g, bias_parts, chunks, most_chunks, l2, layer_factors) * clip;
     update_parameter(q, part, slope, h, layer_factors, p, state, W);
   }
