@@ -1,22 +1,20 @@
-"""Reference: the slow, obvious training loop in float64 NumPy; every competitor must reach its result before timing."""
+"""Reference: the slow, obvious training loop in float64 NumPy; every competitor must reach its result before timing.
+
+`case` is the training_case.TrainingCase of the net and its training.
+"""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from suite.flat_params import layers
-
-if TYPE_CHECKING:
-    from suite.training_case import TrainingCase
 
 
 def sigmoid(z):
     return 1 / (1 + np.exp(-z))
 
 
-def forward(case: TrainingCase, params, X):
+def forward(case, params, X):
     """Activations of every layer, inputs first."""
     a = [X]
     net = layers(params, case.layer_sizes)
@@ -31,7 +29,7 @@ def forward(case: TrainingCase, params, X):
     return a
 
 
-def loss(case: TrainingCase, params, X, y) -> float:
+def loss(case, params, X, y) -> float:
     """The mean loss. y : (n_samples, n_outputs), one-hot for classes"""
     a = forward(case, np.asarray(params, np.float64), X.astype(np.float64))[-1]
     if case.loss == "squared_error":
@@ -41,7 +39,7 @@ def loss(case: TrainingCase, params, X, y) -> float:
     return float(-np.mean(np.sum(y * np.log(a), axis=1)))
 
 
-def gradient(case: TrainingCase, params, X, y):
+def gradient(case, params, X, y):
     a = forward(case, params, X)
     g = np.zeros_like(params)
     if case.loss == "squared_error":
@@ -59,7 +57,7 @@ def gradient(case: TrainingCase, params, X, y):
     return g
 
 
-def train(case: TrainingCase, n_epochs: int, corrects_epsilon: bool = True) -> np.ndarray:
+def train(case, n_epochs: int, corrects_epsilon: bool = True) -> np.ndarray:
     """Parameters after n_epochs, in float64.
 
     corrects_epsilon : Adam as in Kingma and Ba 2015, algorithm 1: epsilon is added to the root of the corrected second
@@ -83,7 +81,7 @@ def train(case: TrainingCase, n_epochs: int, corrects_epsilon: bool = True) -> n
     return p
 
 
-def difference(case: TrainingCase, params, value, expected) -> dict[str, float]:
+def difference(case, params, value, expected) -> dict[str, float]:
     """{"parameters", "loss"}: relative errors of a competitor's result.
 
     Parameters: the distance between `params` and `expected`, divided by the distance between `expected` and the start.

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from . import memory
+from . import memory, pointers
+from .runtime import Device
 from .state import CompileException, counts, settings
 from .streams import get_current_stream
 
@@ -18,7 +19,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
         shape = (shape,) if np.ndim(shape) == 0 else tuple(int(n) for n in shape)
         dtype = np.dtype(dtype)
         if memptr is None:
-            memptr = memory.alloc(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+            memptr = pointers.alloc(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
         self._memory = memptr.mem
         self._host = memory.view(memptr.ptr, dtype, shape)
         if order == "F":
@@ -36,11 +37,11 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):
     itemsize = property(lambda self: self._host.itemsize)
     strides = property(lambda self: self._host.strides)
     flags = property(lambda self: self._host.flags)
-    device = property(lambda self: self._memory.device)
+    device = property(lambda self: Device(self._memory.device_id))
 
     @property
-    def data(self) -> memory.MemoryPointer:
-        return memory.MemoryPointer(self._memory, self._address - self._memory.ptr)
+    def data(self) -> pointers.MemoryPointer:
+        return pointers.MemoryPointer(self._memory, self._address - self._memory.ptr)
 
     @property
     def _address(self) -> int:

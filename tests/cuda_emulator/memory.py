@@ -52,12 +52,6 @@ class Allocation:
             counts["allocations"] += 1
             weakref.finalize(self, _free, self.ptr, size).atexit = False
 
-    @property
-    def device(self):
-        from .cuda import Device
-
-        return Device(self.device_id)
-
 
 def _free(ptr, size):
     global _used
@@ -138,54 +132,6 @@ def view(ptr: int, dtype, shape, strides=None) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(flat, shape, [s * dtype.itemsize for s in strides])
 
 
-class MemoryPointer:
-    """Emulated cupy.cuda.MemoryPointer: an address, and the allocation that it keeps alive."""
-
-    def __init__(self, mem: Allocation, offset: int):
-        self.mem, self.ptr = mem, mem.ptr + offset
-
-    device = property(lambda self: self.mem.device)
-    device_id = property(lambda self: self.mem.device_id)
-
-    def __add__(self, offset: int) -> MemoryPointer:
-        return MemoryPointer(self.mem, self.ptr - self.mem.ptr + offset)
-
-    __radd__ = __add__
-
-    def __int__(self) -> int:
-        return self.ptr
-
-    def copy_from_host_async(self, mem, size, stream=None):
-        from .cuda import runtime
-
-        runtime.memcpyAsync(self.ptr, _address(mem), size, runtime.memcpyHostToDevice, _stream_ptr(stream))
-
-    def copy_to_host_async(self, mem, size, stream=None):
-        from .cuda import runtime
-
-        runtime.memcpyAsync(_address(mem), self.ptr, size, runtime.memcpyDeviceToHost, _stream_ptr(stream))
-
-    def copy_from_device_async(self, src, size, stream=None):
-        from .cuda import runtime
-
-        runtime.memcpyAsync(self.ptr, src.ptr, size, runtime.memcpyDeviceToDevice, _stream_ptr(stream))
-
-    def memset_async(self, value, size, stream=None):
-        from .cuda import runtime
-
-        runtime.memsetAsync(self.ptr, value, size, _stream_ptr(stream))
-
-
-def _address(mem) -> int:
-    return mem.value if isinstance(mem, ctypes.c_void_p) else int(mem)
-
-
-def _stream_ptr(stream) -> int:
-    from .cuda import get_current_stream
-
-    return (get_current_stream() if stream is None else stream).ptr
-
-
 class MemoryPool:
     """Emulated memory pool of cupy.get_default_memory_pool()."""
 
@@ -206,10 +152,6 @@ class MemoryPool:
 
     def set_limit(self, size=None, fraction=None) -> None:
         settings.limit = size or int(fraction * settings.limit)
-
-
-def alloc(size: int) -> MemoryPointer:
-    return MemoryPointer(Allocation(size), 0)
 
 
 def alloc_pinned_memory(size: int):

@@ -10,7 +10,17 @@ import numpy as np
 
 from . import build, memory
 from .arrays import ndarray
-from .state import LOCK, CompileException, EmulatorError, counts, device, settings, sources
+from .state import (
+    LOCK,
+    MOST_SHARED,
+    MOST_SHARED_OPTED,
+    CompileException,
+    EmulatorError,
+    counts,
+    device,
+    settings,
+    sources,
+)
 from .streams import get_current_stream
 
 IGNORED = re.compile(
@@ -24,7 +34,6 @@ KERNEL = re.compile(
     re.M,
 )
 memo: set[tuple[str, tuple[str, ...]]] = set()  # modules that CuPy would keep loaded until cupy.clear_memo()
-MOST_SHARED, MOST_SHARED_OPTED = 48 * 1024, 227 * 1024
 
 
 class CUDADriverError(RuntimeError):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 LOCK = threading.RLock()  # one kernel runs at a time
+MOST_SHARED, MOST_SHARED_OPTED = 48 * 1024, 227 * 1024  # bytes of shared memory of a block
 counts: Counter[str] = Counter()
 sources: dict[tuple[str, tuple[str, ...]], set[str]] = {}  # (code, options) -> names of the kernels that were used
 settings = SimpleNamespace(

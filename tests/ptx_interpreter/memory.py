@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import numpy as np
 from cuda_emulator import memory as device_memory
 
 from .instructions import Instruction
 from .operands import Address, Operand, Vector
+from .protocols import Threads
 from .types import PtxError
-
-if TYPE_CHECKING:
-    from .machine import Machine
-
-
-class Space(Protocol):
-    """An address space. addresses: of each access in bytes; lanes: the thread of each access."""
-
-    def view(self, lanes, addresses, dtype: np.dtype, size: int) -> list[tuple[np.ndarray, np.ndarray, tuple]]:
-        """Return parts of accesses of `size` bytes: (which accesses, array of dtype, index of their elements)."""
 
 
 class DeviceMemory:
@@ -82,7 +73,7 @@ def _elements(operand: Operand) -> tuple:
     return operand.elements if isinstance(operand, Vector) else (operand,)
 
 
-def load(machine: Machine, i: Instruction, mask: np.ndarray | None) -> None:
+def load(machine: Threads, i: Instruction, mask: np.ndarray | None) -> None:
     """Registers = memory."""
     if i.has("param"):
         machine.write(i.destination, machine.parameter(i.sources[0]), mask)
@@ -97,7 +88,7 @@ def load(machine: Machine, i: Instruction, mask: np.ndarray | None) -> None:
         machine.write(target, result.view(i.type.dtype), mask)
 
 
-def store(machine: Machine, i: Instruction, mask: np.ndarray | None) -> None:
+def store(machine: Threads, i: Instruction, mask: np.ndarray | None) -> None:
     """Memory = registers. Of threads that write to one place, the last one wins."""
     n, raw = i.vector_length, i.type.raw
     values = [machine.read_lanes(each, i.type).view(raw) for each in _elements(i.sources[1])]
@@ -116,7 +107,7 @@ CHANGES: dict[str, Callable[..., Any]] = {  # of atomics: (old value, operands) 
 }
 
 
-def atomic(machine: Machine, i: Instruction, mask: np.ndarray | None) -> None:
+def atomic(machine: Threads, i: Instruction, mask: np.ndarray | None) -> None:
     """A thread after another: result = memory, memory = change(memory, operands)."""
     change = next(CHANGES[name] for name in i.modifiers if name in CHANGES)
     address, *operands = i.sources

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from .arithmetic import from_bfloat16_bits
 from .instructions import Instruction
 from .operands import Address, Vector
+from .protocols import Threads
 from .types import TYPES, U32, PtxError
-
-if TYPE_CHECKING:
-    from .machine import Machine
 
 LANES = 32
 ALL = np.uint32(0xFFFFFFFF)
@@ -21,19 +17,19 @@ LANE = np.arange(LANES)
 GROUP, IN_GROUP = LANE // 4, LANE % 4  # of a lane, in fragments
 
 
-def _check_whole(machine: Machine, i: Instruction, mask: np.ndarray | None) -> None:
+def _check_whole(machine: Threads, i: Instruction, mask: np.ndarray | None) -> None:
     if mask is not None:
         warps = mask.reshape(-1, LANES)
         if not (warps.all(axis=1) | ~warps.any(axis=1)).all():
             raise PtxError(f"{i.opcode} by a part of a warp")
 
 
-def wait_for_warp(machine: Machine, i: Instruction, mask: np.ndarray | None) -> None:
+def wait_for_warp(machine: Threads, i: Instruction, mask: np.ndarray | None) -> None:
     """bar.warp: threads in lockstep have nothing to wait for, and those that branched apart must have met again."""
     _check_whole(machine, i, mask)
 
 
-def shuffle(machine: Machine, i: Instruction, mask: np.ndarray | None) -> None:
+def shuffle(machine: Threads, i: Instruction, mask: np.ndarray | None) -> None:
     """Read a register of another lane. All lanes must take part, as all shuffles of this project have it."""
     value, offset, limits, members = map(machine.read_lanes, i.sources, i.reads)
     _check_whole(machine, i, mask)
@@ -54,7 +50,7 @@ def shuffle(machine: Machine, i: Instruction, mask: np.ndarray | None) -> None:
     machine.write(inside, is_inside, mask)
 
 
-def load_matrix(machine: Machine, i: Instruction, mask: np.ndarray | None) -> None:
+def load_matrix(machine: Threads, i: Instruction, mask: np.ndarray | None) -> None:
     """ldmatrix: 8 x 8 matrices of 16-bit numbers, of which lanes 8 n .. 8 n + 7 give the rows of the n-th one."""
     _check_whole(machine, i, mask)
     address = i.sources[0]
@@ -73,7 +69,7 @@ def load_matrix(machine: Machine, i: Instruction, mask: np.ndarray | None) -> No
         machine.write(register, low | high << np.uint32(16), mask)
 
 
-def multiply_matrices(machine: Machine, i: Instruction, mask: np.ndarray | None) -> None:
+def multiply_matrices(machine: Threads, i: Instruction, mask: np.ndarray | None) -> None:
     """mma.m16n8k16: D = A B + C, A (16, 16) and B (16, 8) of 16-bit numbers, C and D (16, 8) of float32."""
     if i.modifiers[2:5] != ("m16n8k16", "row", "col") or i.type != F32:
         raise PtxError(f"the interpreter has no {i.text}")
@@ -94,7 +90,7 @@ def multiply_matrices(machine: Machine, i: Instruction, mask: np.ndarray | None)
         machine.write(register, D[:, row, column].reshape(-1), mask)
 
 
-def _halves(machine: Machine, i: Instruction, registers: tuple):
+def _halves(machine: Threads, i: Instruction, registers: tuple):
     """Yield the lower and upper number of each register, (warps, lanes)."""
     for register in registers:
         bits = machine.read_lanes(register, U32).reshape(-1, LANES)

@@ -10,7 +10,6 @@ from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 import fastmlp.population_training.kernel_calls
-import fastmlp.population_training.together
 from fastmlp import Adam
 from fastmlp.execution.work import products
 
@@ -171,7 +170,7 @@ def test_interruption_reports_the_loss_of_the_last_epoch(cuda, n_nets, monkeypat
 
     pop, launch, n_epochs = make(n_nets, (2, 3, 1)), train.launch, []
     start = pop.params.copy()
-    per_epoch = fastmlp.population_training.together.FULL_DEVICE * products(pop.network, len(XOR_X))
+    per_epoch = fastmlp.population_training.kernel_calls.FULL_DEVICE * products(pop.network, len(XOR_X))
     monkeypatch.setattr(fastmlp.population_training.kernel_calls, "FIRST_CALL_OF_DEVICE", 7 * per_epoch)
 
     def interrupted(*arguments, **job):
