@@ -33,6 +33,7 @@ SHORT_EPOCHS = 1.0  # seconds of the first epochs of all nets that are trained t
 PROBE_BATCHES = 16  # of an epoch of the fit that measures
 PROBE_SHARE = 0.03  # of the time left that the longest fit takes at least: a short one shows what any fit costs
 PROBE_EPOCHS = 2.0  # whole epochs after which a measurement is long enough in any case
+MOST_PROBING = 0.05  # of the time left; the fit that exceeds it is the last one
 
 
 def seconds_per_epoch(
@@ -48,24 +49,33 @@ def seconds_per_epoch(
     KeyboardInterrupt
         After Ctrl-C, since there is no net to keep yet.
     """
-    n = min(rows.n_rows, PROBE_BATCHES * recipe.batch_rows(rows.n_rows))
-    share = n / rows.n_rows
-    part = rows.take(np.arange(n))
-    held = None if held_out is None else held_out.take(np.arange(max(1, round(share * held_out.n_rows))))
-    probe = replace(recipe, batch_size=recipe.batch_rows(rows.n_rows))
+    n_batch = recipe.batch_rows(rows.n_rows)
+    probe = replace(recipe, batch_size=n_batch)
 
-    def timed(rows: Rows, n_epochs: int) -> float:
-        history = fit_nets(make_nets(), rows, held, replace(probe, epochs=n_epochs), verbose=0)
+    def timed(n: int, n_epochs: int) -> float:
+        """Return how long a fit of n rows takes."""
+        part, held = rows.take(np.arange(n)), None
+        if held_out is not None:
+            held = held_out.take(np.arange(max(1, round(n / rows.n_rows * held_out.n_rows))))
+        history = fit_nets(make_nets(), part, held, replace(probe, epochs=n_epochs), verbose=0)
         require_complete(history)
         return float(history.seconds - history.compile_seconds)
 
-    timed(part.take(np.arange(min(n, probe.batch_rows(n)))), 1)  # slow, since it loads modules and kernels
+    n, most = min(rows.n_rows, PROBE_BATCHES * n_batch), MOST_PROBING * seconds if seconds else np.inf
+    spent = timed(min(n, n_batch), 1)  # slow, since it loads modules and kernels
+    if spent * PROBE_BATCHES > most:  # perhaps of a large net: as many batches as there is time for
+        one = timed(min(n, n_batch), 1)
+        n, spent = min(n, max(1, int(most / one)) * n_batch), spent + one
+    share = n / rows.n_rows
     found: list[float] = []
     n_epochs, is_long = 1, False
     while len(found) < 3 or not is_long:
-        taken = timed(part, n_epochs)
+        taken = timed(n, n_epochs)
+        spent += taken
         found.append(taken / (n_epochs * share))
         is_long = taken >= PROBE_SHARE * seconds or n_epochs * share >= PROBE_EPOCHS
+        if is_long and spent > most:
+            break
         n_epochs *= 1 if is_long else 2
     return float(np.median(found[-3:]))  # another process may have slowed one of them down
 
@@ -77,7 +87,8 @@ def affordable(recipe: Recipe, epoch_seconds: float, seconds: float, keeps_nets:
     seconds : time that is left
     keeps_nets : whether no nets are left out
 
-    Where there is no time for a net for each fold, those that are trained all hold out the same rows.
+    Where there is no time for an epoch of a net for each fold, or if the folds are those of single nets, for
+    FEWEST_EPOCHS, those that are trained all hold out the same rows.
 
     >>> found, _ = affordable(Recipe(n_nets=5, epochs=100), epoch_seconds=0.5, seconds=10.0)
     >>> found.n_nets, found.epochs, found.patience
@@ -90,7 +101,8 @@ def affordable(recipe: Recipe, epoch_seconds: float, seconds: float, keeps_nets:
     if n_epochs >= recipe.epochs:
         return recipe, ""
     keeps_nets = keeps_nets or bool(recipe.shared_weights)  # whose nets depend on each other
-    if recipe.own_folds and recipe.n_folds > 1 and not keeps_nets:
+    of_single_nets = recipe.own_folds or n_epochs * recipe.n_nets < 1.0
+    if recipe.n_folds > 1 and of_single_nets and not keeps_nets:
         alike = recipe.on_same_rows()
         found, note = affordable(alike, epoch_seconds, seconds)
         has_all = found.n_nets == alike.n_nets

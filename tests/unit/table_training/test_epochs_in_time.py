@@ -1,5 +1,6 @@
 """Epochs and nets for which a time limit is enough."""
 
+import sys
 import threading
 from _thread import interrupt_main
 from dataclasses import replace
@@ -36,7 +37,7 @@ def test_the_plan_is_within_the_limit_or_is_the_least(n_nets, n_folds, seconds):
     spent = 0.5 * found.epochs * found.n_nets / n_nets
     assert spent <= seconds or (found.epochs, found.n_nets) == (1, 1)
     assert (found == recipe) == (note == "") == (seconds > 60)
-    assert found.n_folds == n_folds
+    assert found.n_folds == (n_folds if seconds > 0.01 else 1), "folds need time for an epoch of a net each"
     assert found.patience <= found.epochs
     if found.n_nets > 1:
         assert found.epochs >= 10
@@ -92,7 +93,15 @@ def test_a_measurement_is_long_enough_for_what_a_fit_costs_by_itself(rng, monkey
 def test_a_measurement_that_was_slowed_down_does_not_count(rng, monkeypatch):
     found, n_fits = measured(rng, monkeypatch, [0.0, 9.0, 0.0], 1.0)
     assert found == pytest.approx(1.0)
-    assert n_fits == 4, "the first one loads modules"
+    assert n_fits == 5, "one that loads modules, and one of a batch, since 16 take a part of the time"
+
+
+def test_of_a_large_net_few_batches_are_measured(rng, monkeypatch):
+    """A batch takes a second: 16 batches, three times, would take longer than the limit."""
+    monkeypatch.setattr(sys.modules[__name__], "STEP", 1.0)
+    found, n_fits = measured(rng, monkeypatch, [0.0], 30.0)
+    assert found == pytest.approx(100.0)
+    assert n_fits == 3, "each of one batch"
 
 
 @pytest.mark.parametrize("seconds, completes", [(3.0, True), (0.5, False)])
