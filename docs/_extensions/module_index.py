@@ -7,6 +7,7 @@ that contain a text: python docs/_extensions/module_index.py divergence
 import ast
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -117,11 +118,13 @@ def setup(app):
 
 
 def main() -> None:
-    wanted = " ".join(sys.argv[1:]).lower()
-    for module in modules():
-        line = f"{module.path.parent.as_posix()}/{module}".replace("`", "")
-        if wanted in line.lower():
-            print(line)
+    wanted = " ".join(sys.argv[1:])
+    lines = [f"{module.path.parent.as_posix()}/{module}".replace("`", "") for module in modules()]
+    found = [line for line in lines if wanted.lower() in line.lower()]
+    with suppress(BrokenPipeError):  # of `| head`
+        print("\n".join(found) or f"No line contains {wanted!r}: try one word, or a part of it.", flush=True)
+        return
+    sys.stdout = None  # the interpreter would flush it again
 
 
 if __name__ == "__main__":

@@ -97,8 +97,6 @@ def train(
         if trained.stopped_by:
             leave_unfinished(trained, output, checkpoints)
         save_finished(trained, output, log)
-        if known is not None:
-            log("Compare the loss with the one before: the best of the new epochs are kept, even if they are worse.")
         parts = trained.parts
     with interrupt_message(f"Interrupted; the net is in {str(output)!r}."):
         log(f"Saved to {output}" + (", in place of the net that was there." if earlier else "."))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..errors import counted
 from ..loading import load_net
 from ..mlp import MLP
+from ..population_result import PopulationResult
+from ..table_training.file_rows import FileRows
+from ..table_training.fit import fit_nets
 from ..table_training.folds import nets_share_by_fold
 from ..table_training.net_options import SCALES
 from ..table_training.quality_presets import Recipe
@@ -93,19 +98,63 @@ def recipe_to_continue(settings: TrainSettings, known: Any) -> Recipe:
     return recipe.checked({"validation_fraction": "validation"})
 
 
-def validation_loss(nets: Any, rows: Rows, held_out: Rows | None, folds: np.ndarray | None) -> str:
+def losses_on(nets: Any, held_out: Rows) -> np.ndarray:
+    """Return the loss of each net on held-out rows, (n_nets,); nets : an MLP or Population"""
+    return np.atleast_1d(nets.evaluate(held_out.X, held_out.y, sample_weight=held_out.weights)["loss"])
+
+
+def validation_loss(nets: Any, rows: Any, held_out: Rows | None, folds: np.ndarray | None) -> str:
     """Return the loss of nets on the rows that they hold out, the mean of several nets, as text; "" if they hold none.
 
     rows : of training and, with folds, of validation
     folds : (n_rows,) fold of each row, or None
     """
-    loss_on = lambda net, held_out: net.evaluate(held_out.X, held_out.y, sample_weight=held_out.weights)["loss"]
     if folds is not None:
         n_each = nets.n_nets // (int(folds.max()) + 1)
         of_fold = lambda k: rows.take(np.flatnonzero(folds == k // n_each))
-        losses = [loss_on(nets.net(k), of_fold(k)) for k in range(nets.n_nets)]
+        losses = np.concatenate([losses_on(nets.net(k), of_fold(k)) for k in range(nets.n_nets)])
     elif held_out is not None:
-        losses = loss_on(nets, held_out)
+        losses = losses_on(nets, held_out)
     else:
         return ""
-    return f"{'' if np.size(losses) == 1 else 'mean '}validation loss {np.mean(losses):.4g}"
+    return f"{'' if losses.size == 1 else 'mean '}validation loss {losses.mean():.4g}"
+
+
+class ContinuedFits:
+    """Fits of nets that may have been trained before.
+
+    keeps_better : whether a net that no new epoch improves on held-out rows keeps its parameters
+    """
+
+    def __init__(self, keeps_better: bool):
+        self._keeps_better, self._n_kept = keeps_better, list[int]()
+
+    def fit_nets(self, nets: Any, rows: Rows | FileRows, held_out: Rows | None, recipe: Recipe, **further: Any) -> Any:
+        """Train an MLP or Population as fit.fit_nets does."""
+        if held_out is None or not self._keeps_better:
+            return fit_nets(nets, rows, held_out, recipe, **further)
+        params, before = nets.params.copy(), losses_on(nets, held_out)
+        record = fit_nets(nets, rows, held_out, recipe, **further)
+        is_kept = ~(_best_losses(record, len(before)) < before)
+        if getattr(nets, "shared_weights", False):  # nets of their own would share no weights any more
+            is_kept[:] = not _best_losses(record, len(before)).mean() < before.mean()
+        if isinstance(nets, MLP):
+            nets.params = params if is_kept[0] else nets.params
+        else:
+            nets.params[is_kept] = params[is_kept]
+        self._n_kept.append(int(np.count_nonzero(is_kept)))
+        return record
+
+    def tell(self, log: Callable[[str], Any]) -> None:
+        """Log a sentence on the nets that keep their parameters, if there are some."""
+        if n := sum(self._n_kept):
+            their = "it keeps its" if n == 1 else "they keep their"
+            log(f"No new epoch of {counted(n, 'net')} was better than before: {their} parameters.")
+
+
+def _best_losses(record: Any, n_nets: int) -> np.ndarray:
+    """Return the lowest validation loss of each net, (n_nets,), from the record of a fit; NaN without a whole epoch."""
+    if isinstance(record, PopulationResult):
+        return np.full(n_nets, np.nan) if record.best_value is None else record.best_value
+    losses, best = record.validation_loss, record.best_epoch
+    return np.array([np.nan if losses is None or best is None or best >= len(losses) else losses[best]])

@@ -34,7 +34,7 @@ from ..tables.preprocessing import Preprocessing
 from ..tables.target_encoder import CLASSIFICATION, Target
 from ..training.interruption import was_interrupted
 from .held_out_rows import FOLDS, SEED, SHARE, last_fit
-from .train_continuation import validation_loss
+from .train_continuation import ContinuedFits, validation_loss
 from .train_parts import Parts, first_fold_apart, fold_rows, weighted_parts
 from .train_settings import NO_CHECKPOINTS, Checkpoints, TrainSettings
 
@@ -133,25 +133,20 @@ def fit(
         assert isinstance(rows, Rows)
         rows, held_out = first_held_out(rows, folds)
         parts, folds, split = first_fold_apart(parts, folds), None, {}
-    nets = make(recipe)
+    nets, continued = make(recipe), ContinuedFits(keeps_better=False)
     if folds is not None and recipe.shared_weights:
         share_by_fold(nets, recipe.n_folds)
     if known is not None:
-        continue_from(nets, known, "Leave --hidden, --n-nets and --quality as they were.")
-        before = validation_loss(nets, rows, held_out, folds) if isinstance(rows, Rows) else ""
-        log(f"Training goes on with {described(nets)}{before and f', of {before}'}.")
-        if (held_out is not None or folds is not None) and not has_same_split(known, recipe, settings):
-            log(
-                "These nets may have been trained on rows that are held out now: early stopping, calibration and the "
-                "figures of these rows are then too good."
-            )
+        given = given._replace(rows=rows, held_out=held_out, folds=folds)
+        continued = go_on(nets, known, given, has_same_split(known, recipe, settings), log)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)
         if folds is not None:
             assert isinstance(rows, Rows)
             n_fits = recipe.n_folds if recipe.shared_weights else nets.n_nets
             fits = FitsInTime(budget, n_fits, recipe, wanted, at_once.n_fits)
-            trained = fit_all_folds(nets, rows, folds, recipe, fits, at_once, log)
+            trained = fit_all_folds(nets, rows, folds, recipe, fits, at_once, log, continued.fit_nets)
+            continued.tell(log)
             if recipe.net_weights != GREEDY and trained.nets.n_nets == nets.n_nets:
                 record_split(trained.history, split)
             return replace(trained, parts=parts)
@@ -160,7 +155,8 @@ def fit(
             fits = FitsInTime(budget, nets.n_nets, recipe, wanted)
             nets = fit_one_by_one(nets, rows, held_out, fits)
         else:
-            fit_nets(nets, rows, held_out, recipe, budget=budget, **checkpoints.fit_arguments())
+            continued.fit_nets(nets, rows, held_out, recipe, budget=budget, **checkpoints.fit_arguments())
+            continued.tell(log)
     if isinstance(nets, Population) and known is None:
         nets = without_idle_nets(nets, log)
     record_split(history_of(nets), split)
@@ -170,6 +166,25 @@ def fit(
     assert held_out is not None, "check_refit refuses it"
     assert isinstance(rows, Rows), "options_in_memory refuses it"
     return fit_to_all_rows(trained, make, rows, held_out, budget, log)
+
+
+def go_on(nets: Any, known: Any, given: NetsToPlan, has_same_split: bool, log: Callable[[str], Any]) -> ContinuedFits:
+    """Give nets the parameters of known ones, and return the fits that go on with them.
+
+    given : the rows
+    has_same_split : whether the last fit of the known nets has held out the rows that are held out now
+    log : prints their loss, and a sentence on rows that they may know
+    """
+    continue_from(nets, known, "Leave --hidden, --n-nets and --quality as they were.")
+    before = validation_loss(nets, given.rows, given.held_out, given.folds)
+    log(f"Training goes on with {described(nets)}{before and f', of {before}'}.")
+    if before and not has_same_split:
+        log(
+            "These nets may have been trained on rows that are held out now: early stopping, calibration and the "
+            "figures of these rows are then too good. So the best of the new epochs are kept, even if their loss is "
+            "higher than before."
+        )
+    return ContinuedFits(keeps_better=has_same_split)
 
 
 def nets_on_parts(
@@ -327,16 +342,18 @@ def fit_all_folds(
     fits: FitsInTime,
     at_once: FitsAtOnce,
     log: Callable[[str], Any],
+    train: Callable[..., Any],
 ) -> Training:
     """Train nets that are each without one fold, and predict each row by nets that have not seen it.
 
     fits : of each net or, with shared weights, of each fold
     at_once : how many nets are trained at the same time
     log : prints a sentence on nets that diverged
+    train : trains a net or, with shared weights, the nets of a fold, as fit_nets does
     """
 
     def fit_one(net: Any, rows: Rows, held_out: Rows, k: int) -> Any:
-        return fits.fit(k, lambda recipe, budget: fit_nets(net, rows, held_out, recipe, budget=budget))
+        return fits.fit(k, lambda recipe, budget: train(net, rows, held_out, recipe, budget=budget))
 
     preprocessing = nets.preprocessing
     if recipe.shared_weights:

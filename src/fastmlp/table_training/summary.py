@@ -35,7 +35,7 @@ def final_figures(history: History | PopulationResult) -> str:
         return ""
     figures = f"{'validation' if validated else 'training'} loss {loss[epoch]:.4g}"
     if accuracy is not None and epoch < len(accuracy):
-        figures += f", accuracy {accuracy[epoch]:.4f}"
+        figures += f", {'weighted ' * bool(history.settings.get('weighted'))}accuracy {accuracy[epoch]:.4f}"
     return f"{figures} in epoch {epoch + 1}"
 
 

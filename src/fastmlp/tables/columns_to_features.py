@@ -64,7 +64,8 @@ def fit_columns(
 
     if absent := [name for name in encoding.texts or () if name not in table.columns]:
         raise WrongArgument(f"{absent[0]!r} is named as a column of text, but no column of inputs has this name.")
-    columns, notes, chosen = [], [], set(chosen)
+    columns, chosen = [], set(chosen)
+    left_out, notes = list[str](), list[str]()
     # Products are short: bins of white wine take 0.3 s, on two threads of a busy machine 1.5.
     with threadpool_limits(1, "blas") if encoding.tries_bins else nullcontext():
         for name in table.columns:
@@ -73,7 +74,8 @@ def fit_columns(
                 columns.append(column)
                 note = note or ("" if name in chosen else mostly_numbers_note(table[name]))
             if note:
-                notes.append(note)
+                (left_out if column is None else notes).append(note)
+        notes = left_out + notes  # of many, a warning shows the first ones
         if not encoding.tries_bins or not any(isinstance(column, PiecewiseLinearColumn) for column in columns):
             return FittedColumns(tuple(columns), tuple(notes), encoding_notes(columns))
         without = tuple(without_bins(column) for column in columns)

@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import WrongArgument, checked_count, counted, unknown_name
 from .bad_cells import BadCells
 from .bin_edges import leap_edges, quantile_edges, tree_edges
-from .category_column import MAX_CATEGORIES, CategoryColumn, frequent_categories
+from .category_column import MAX_CATEGORIES, MIN_ROWS, CategoryColumn, frequent_categories
 from .cell_counts import CellCounts
 from .cells import MAX_BAD_FRACTION, MIXTURES, contents, count_of, examples, read_numbers, spelled_alike
 from .column_notes import Note as Note
@@ -181,7 +181,8 @@ def _choose_encoder(series: pd.Series, encoding: NumericEncoding, cells: ColumnC
         return _fit_category(series, encoding, cells)
     if cells.kind in DATE_CONTENTS:
         return fit_dates(series, cells.not_dates)
-    return None, f"it holds {cells.kind}, not numbers, dates, text, true or false; convert it to numbers to use it"
+    kind = "lists, dictionaries or other objects" if cells.kind == "mixed" else cells.kind
+    return None, f"it holds {kind}, not numbers, dates, text, true or false; convert it to numbers to use it"
 
 
 def _fit_numeric(
@@ -240,12 +241,16 @@ def _fit_category(series: pd.Series, encoding: NumericEncoding, cells: ColumnCel
         if may_be_text and (text := _running_text(series, found)) is not None:
             return text, ""
         if not frequent or holds_dates or hint:
-            return None, f"{reason}; {hint}" if hint else reason
+            all_rare = len(distinct) > MAX_CATEGORIES and not (frequent or holds_dates)
+            return None, f"{reason}; {hint}" if hint else f"{reason}{f', and none is in {MIN_ROWS} rows' * all_rare}"
     if frequent:
-        n, what = found.n_shown(len(distinct)), f"the {len(frequent)} most frequent are encoded"
+        least = "" if len(frequent) == MAX_CATEGORIES else f" (in {MIN_ROWS} rows or more)"
         where = "" if share >= MIN_SHARE_OF_FREQUENT else f", which are in {100.0 * share:.2g} % of the cells"
         column = CategoryColumn(str(series.name), tuple(frequent), has_missing, is_text, has_rest=True)
-        note = f"has {n} categories, and {what}{where}; others are zeros"
+        note = (
+            f"has {found.n_shown(len(distinct))} categories, and the {len(frequent)} most frequent{least} are encoded"
+        )
+        note += f"encoded{where}; others are zeros"
         return column, f"{note}; {hint}" if hint else note
     column = CategoryColumn(str(series.name), tuple(distinct), has_missing, is_text)
     return column, f"is used as {counted(len(distinct), 'category', 'categories')}: {hint}{remedy}" if hint else ""

@@ -165,7 +165,7 @@ class Target:
             return ((numbers_of(series) - self.mean) / self.std)[:, None]
         codes = class_numbers(labels_of(series), self.classes)
         if (codes < 0).any():
-            unknown = series.iloc[int(np.argmin(codes))]
+            unknown = labels_of(series)[int(np.argmin(codes))]
             raise ValueError(
                 f"The target column {self.name!r} holds the class {unknown!r}, which did not occur in training; "
                 f"the model knows {listed(self.classes)}. Remove such rows or train with them."

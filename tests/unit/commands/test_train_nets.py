@@ -154,7 +154,6 @@ def test_training_goes_on_from_saved_nets(options):
     losses = re.findall(r"validation loss (\d\.\d+)", said)
     assert len(losses) == 2, "before and after"
     assert float(losses[0]) == pytest.approx(float(losses[1]), rel=1e-3), "at a learning rate of 1e-9"
-    assert "the best of the new epochs are kept, even if they are worse" in said
     after = load_net("more")
     np.testing.assert_allclose(after.params, before.params, atol=1e-6)
     assert after.preprocessing.columns == before.preprocessing.columns
@@ -165,6 +164,17 @@ def test_training_goes_on_from_saved_nets(options):
     assert "Leave --hidden, --n-nets and --quality as they were" in train(
         "price", *with_defaults([str(word) for word in options], (*rest, "--n-nets", 4)), code=1
     )
+
+
+@pytest.mark.parametrize("options", [("--n-nets", 1), ("--n-nets", 2), (), ("--shared-weights", "--n-nets", 4)])
+def test_nets_that_no_new_epoch_improves_keep_their_parameters(options):
+    train("price", *options, "--epochs", 40)
+    before = load_net("model.safetensors")
+    rest = ("--epochs", 1, "--learning-rate", 10, "--continue-from", "model.safetensors", "--output", "more")
+    said = train("price", *options, *rest)
+    n = getattr(before, "n_nets", 1)
+    assert f"No new epoch of {n} net" in said
+    np.testing.assert_array_equal(load_net("more").params, before.params)
 
 
 @pytest.mark.slow

@@ -283,7 +283,9 @@ def test_the_frequent_ones_of_many_categories_are_encoded(rng):
     frame = pd.DataFrame({"text": rng.permutation(np.array(cells, object)), "y": rng.normal(size=len(cells))})
     preprocessing = Preprocessing.fit(frame, "y")
     assert preprocessing.feature_names == ["text = a", "text = b", "text = c", "text is missing"]
-    note = "Column 'text' has 263 categories, and the 3 most frequent are encoded; others are zeros."
+    note = (
+        "Column 'text' has 263 categories, and the 3 most frequent (in 16 rows or more) are encoded; others are zeros."
+    )
     assert preprocessing.notes[:-1] == (note,)
     assert Preprocessing.from_dict(preprocessing.to_dict()) == preprocessing
     notes = []
@@ -297,7 +299,7 @@ def test_the_frequent_ones_of_many_categories_are_encoded(rng):
     rarer = Preprocessing.fit(frame[~frame["text"].isin(["a", "b"])].copy(), "y")
     assert rarer.feature_names == ["text = c", "text is missing"]
     note, _ = rarer.notes
-    assert "has 261 categories, and the 1 most frequent are encoded, which are in 3 % of the cells; others are" in note
+    assert "has 261 categories, and the 1 most frequent (in 16 rows or more) are encoded, which are in 3 %" in note
     with pytest.raises(ValueError, match="it has 260 different texts, but at most 255 are encoded"):
         Preprocessing.fit(frame[~frame["text"].isin(["a", "b", "c"])].copy(), "y")
 

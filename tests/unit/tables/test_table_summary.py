@@ -142,12 +142,13 @@ def test_notes_count_texts_that_were_forgotten(monkeypatch):
     monkeypatch.setattr(bad_cells, "MOST_TEXTS", 10)
     note_on = lambda cells: fitted(summary_of(*np.split(np.array(cells, object), 18)), cells[:50])[1]
     reason = "Column 'x' is left out: it has more than 600 different texts, but at most 255 are encoded"
-    assert note_on([f"text {k}" for k in range(1800)]) == f"{reason}."
+    assert note_on([f"text {k}" for k in range(1800)]) == f"{reason}, and none is in 16 rows."
     note = note_on([str(k) if k % 3 else f"text {k}" for k in range(1800)])
     assert note.startswith(f"{reason}; it holds no numbers in 600 of 1800 cells (")
     assert note.endswith(" and others), and a column of numbers may in 5 %.")
     note = note_on([f"text {k}" if k % 2 else "often" for k in range(1800)])
-    assert note == "Column 'x' has more than 600 categories, and the 1 most frequent are encoded; others are zeros."
+    said = "Column 'x' has more than 600 categories, and the 1 most frequent (in 16 rows or more) are encoded"
+    assert note == f"{said}; others are zeros."
 
 
 def test_text_that_is_no_date_is_counted_over_all_pieces():
