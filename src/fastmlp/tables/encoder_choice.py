@@ -247,10 +247,8 @@ def _fit_category(series: pd.Series, encoding: NumericEncoding, cells: ColumnCel
         least = "" if len(frequent) == MAX_CATEGORIES else f" (in {MIN_ROWS} rows or more)"
         where = "" if share >= MIN_SHARE_OF_FREQUENT else f", which are in {100.0 * share:.2g} % of the cells"
         column = CategoryColumn(str(series.name), tuple(frequent), has_missing, is_text, has_rest=True)
-        note = (
-            f"has {found.n_shown(len(distinct))} categories, and the {len(frequent)} most frequent{least} are encoded"
-        )
-        note += f"encoded{where}; others are zeros"
+        n = found.n_shown(len(distinct))
+        note = f"has {n} categories, and the {len(frequent)} most frequent{least} are encoded{where}; others are zeros"
         return column, f"{note}; {hint}" if hint else note
     column = CategoryColumn(str(series.name), tuple(distinct), has_missing, is_text)
     return column, f"is used as {counted(len(distinct), 'category', 'categories')}: {hint}{remedy}" if hint else ""
