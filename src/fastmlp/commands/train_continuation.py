@@ -123,7 +123,7 @@ def validation_loss(nets: Any, rows: Any, held_out: Rows | None, folds: np.ndarr
 class ContinuedFits:
     """Fits of nets that may have been trained before.
 
-    keeps_better : whether a net that no new epoch improves on held-out rows keeps its parameters
+    keeps_better : whether a net keeps its parameters if its new epochs are no better on held-out rows
     """
 
     def __init__(self, keeps_better: bool):
@@ -135,9 +135,10 @@ class ContinuedFits:
             return fit_nets(nets, rows, held_out, recipe, **further)
         params, before = nets.params.copy(), losses_on(nets, held_out)
         record = fit_nets(nets, rows, held_out, recipe, **further)
-        is_kept = ~(_best_losses(record, len(before)) < before)
+        found = _best_losses(record, len(before))
+        is_kept = found >= before  # not without a whole epoch, nor if the loss before was NaN
         if getattr(nets, "shared_weights", False):  # nets of their own would share no weights any more
-            is_kept[:] = not _best_losses(record, len(before)).mean() < before.mean()
+            is_kept[:] = found.mean() >= before.mean()
         if isinstance(nets, MLP):
             nets.params = params if is_kept[0] else nets.params
         else:

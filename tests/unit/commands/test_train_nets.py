@@ -177,6 +177,22 @@ def test_nets_that_no_new_epoch_improves_keep_their_parameters(options):
     np.testing.assert_array_equal(load_net("more").params, before.params)
 
 
+def test_nets_without_time_for_another_epoch_are_all_there():
+    """A net of a fold whose parameters are as before would count as one that has not begun, and be left out."""
+    train("price", "--epochs", 5)
+    before = load_net("model.safetensors")
+    train("price", "--time-limit", 1e-6, "--epochs", 50, "--continue-from", "model.safetensors", "--output", "more")
+    assert load_net("more").n_nets == before.n_nets
+
+
+def test_a_net_whose_loss_was_nan_is_replaced(monkeypatch):
+    train("price", "--n-nets", 1, "--epochs", 2)
+    monkeypatch.setattr("fastmlp.commands.train_continuation.losses_on", lambda *_: np.array([np.nan]))
+    said = train("price", "--n-nets", 1, "--epochs", 2, "--continue-from", "model.safetensors", "--output", "more")
+    assert "No new epoch" not in said
+    assert not np.array_equal(load_net("more").params, load_net("model.safetensors").params)
+
+
 @pytest.mark.slow
 def test_nets_go_on_with_the_rows_that_they_have_held_out():
     """A net's held-out rows must be new to it, or early stopping and metrics are too good."""
