@@ -13,8 +13,9 @@ from ..errors import counted
 from ..loading import load_net
 from ..mlp import MLP
 from ..population_result import PopulationResult
+from ..table_training.epochs_in_time import NetsToPlan
 from ..table_training.file_rows import FileRows
-from ..table_training.fit import fit_nets
+from ..table_training.fit import continue_from, described, fit_nets
 from ..table_training.folds import nets_share_by_fold
 from ..table_training.net_options import SCALES
 from ..table_training.quality_presets import Recipe
@@ -151,6 +152,25 @@ class ContinuedFits:
         if n := sum(self._n_kept):
             their = "it keeps its" if n == 1 else "they keep their"
             log(f"No new epoch of {counted(n, 'net')} was better than before: {their} parameters.")
+
+
+def go_on(nets: Any, known: Any, given: NetsToPlan, has_same_split: bool, log: Callable[[str], Any]) -> ContinuedFits:
+    """Give nets the parameters of known ones, and return the fits that go on with them.
+
+    given : the rows
+    has_same_split : whether the last fit of the known nets has held out the rows that are held out now
+    log : prints their loss, and a sentence on rows that they may know
+    """
+    continue_from(nets, known, "Leave --hidden, --n-nets and --quality as they were.")
+    before = validation_loss(nets, given.rows, given.held_out, given.folds)
+    log(f"Training goes on with {described(nets)}{before and f', of {before}'}.")
+    if before and not has_same_split:
+        log(
+            "These nets may have been trained on rows that are held out now: early stopping, calibration and the "
+            "figures of these rows are then too good. So the best of the new epochs are kept, even if their loss is "
+            "higher than before."
+        )
+    return ContinuedFits(keeps_better=has_same_split)
 
 
 def _best_losses(record: Any, n_nets: int) -> np.ndarray:

@@ -20,7 +20,7 @@ from ..population import Population, subset_of
 from ..population_result import PopulationResult
 from ..table_training.epochs_in_time import FitsInTime, NetsToPlan, about, expected_seconds, planned_in_time
 from ..table_training.file_rows import FileRows
-from ..table_training.fit import Rows, continue_from, described, fit_nets, is_cut_short, make_nets, refit_recipe
+from ..table_training.fit import Rows, fit_nets, is_cut_short, make_nets, refit_recipe
 from ..table_training.folds import fit_each, fit_folds, fit_shared_folds, folds_at_once, predicted_rows, share_by_fold
 from ..table_training.net_weights import with_greedy_weights, with_greedy_weights_in_folds
 from ..table_training.quality_presets import GREEDY, TEMPERATURE, Recipe
@@ -34,7 +34,7 @@ from ..tables.preprocessing import Preprocessing
 from ..tables.target_encoder import CLASSIFICATION, Target
 from ..training.interruption import was_interrupted
 from .held_out_rows import FOLDS, SEED, SHARE, last_fit
-from .train_continuation import ContinuedFits, validation_loss
+from .train_continuation import ContinuedFits, go_on
 from .train_parts import Parts, first_fold_apart, fold_rows, weighted_parts
 from .train_settings import NO_CHECKPOINTS, Checkpoints, TrainSettings
 
@@ -166,25 +166,6 @@ def fit(
     assert held_out is not None, "check_refit refuses it"
     assert isinstance(rows, Rows), "options_in_memory refuses it"
     return fit_to_all_rows(trained, make, rows, held_out, budget, log)
-
-
-def go_on(nets: Any, known: Any, given: NetsToPlan, has_same_split: bool, log: Callable[[str], Any]) -> ContinuedFits:
-    """Give nets the parameters of known ones, and return the fits that go on with them.
-
-    given : the rows
-    has_same_split : whether the last fit of the known nets has held out the rows that are held out now
-    log : prints their loss, and a sentence on rows that they may know
-    """
-    continue_from(nets, known, "Leave --hidden, --n-nets and --quality as they were.")
-    before = validation_loss(nets, given.rows, given.held_out, given.folds)
-    log(f"Training goes on with {described(nets)}{before and f', of {before}'}.")
-    if before and not has_same_split:
-        log(
-            "These nets may have been trained on rows that are held out now: early stopping, calibration and the "
-            "figures of these rows are then too good. So the best of the new epochs are kept, even if their loss is "
-            "higher than before."
-        )
-    return ContinuedFits(keeps_better=has_same_split)
 
 
 def nets_on_parts(
