@@ -221,6 +221,7 @@ class LayerwiseWorkspace(NamedTuple):
     packed_delta: np.ndarray  # deltas in panels, of layers that need them, for a micro-batch or each of its shards
     packed_delta_starts: np.ndarray  # int64 (n_layers,), where a layer's deltas start in packed_delta, -1 for none
     mask: np.ndarray  # as a, or empty without dropout
+    z_slopes: np.ndarray  # as a, derivatives of parametric activations by z; or empty without these
     y: np.ndarray  # (rows, n_outputs), gathered
     weight: np.ndarray  # (rows,), gathered, or empty
     copies: int  # of `packed` and `transposed`: 2 if each of two threads has its own

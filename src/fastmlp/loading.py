@@ -23,8 +23,7 @@ from .initialization import OBJECTS, Init
 from .interface.setting_checks import replace_float16
 from .interface.user_warnings import warn_user
 from .network.embeddings import InputEmbedding
-from .network.parameter_layout import Layout
-from .network.spec import with_embedding
+from .network.spec import layout_of
 from .persistence import FORMAT, HISTORY, METRIC_RECORDS, PREFIX, RANDOM, RESULT, RESULT_PREFIX, package_version
 from .persistence.damaged_file import DAMAGE, check_checksum, reason_of, refusal
 from .persistence.safetensors_file import read as _read
@@ -286,7 +285,8 @@ def _check_params(settings: dict[str, Any], params: np.ndarray) -> None:
     if not isinstance(sizes, list) or not all(type(size) is int and 0 < size < 2**63 for size in sizes):
         raise ValueError(f"its layer sizes are {reprlib.repr(sizes)}")
     embedding = InputEmbedding.of(settings.get("input_embedding"), sizes[0]) if sizes else None
-    expected, dtype = Layout(with_embedding(tuple(sizes), embedding)).n_params, settings["dtype"]
+    layout = layout_of(tuple(sizes), embedding, settings.get("parametric_activation") is True)
+    expected, dtype = layout.n_params, settings["dtype"]
     if params.ndim not in (1, 2) or params.shape[-1] != expected or not params.size or params.dtype.name != dtype:
         raise ValueError(f"it holds {params.dtype} {params.shape}, but layers {sizes} need {dtype} ({expected},)")
 

@@ -75,6 +75,9 @@ class Population(PopulationBase, NetSequence[MLP]):
         Format to which a GPU may round the operands of float32 matrix products, as for MLP.
     input_embedding : PeriodicEmbedding, CategoryEmbedding or sequence, optional
         Embedding of the inputs, as for MLP. Such nets are trained one by one, unless they share weights.
+    parametric_activation : bool, default False
+        Whether each hidden unit has a trained share of the activation in its output, as for MLP. Such nets are trained
+        one by one, and cannot share weights.
     shared_weights : bool, default False
         Whether all nets have the same hidden layers, but for a trained scale of each input, which begins as 1 or -1 at
         random; each net has an output layer of its own. With input_embedding, they have that in common, too, and its
@@ -164,6 +167,7 @@ class Population(PopulationBase, NetSequence[MLP]):
         device: str = "auto",
         precision: str = "exact",
         input_embedding: Given = None,
+        parametric_activation: bool = False,
         shared_weights: bool = False,
         random_state: Any = None,
     ):
@@ -187,6 +191,7 @@ class Population(PopulationBase, NetSequence[MLP]):
             label_smoothing,
             huber_delta,
             input_embedding,
+            parametric_activation,
         )
         self.shared_weights = checked_sharing(self, network, shared_weights, device)
         self._set_up(network, self.n_nets, init=init, dtype=dtype, device=device, precision=precision)
@@ -202,6 +207,7 @@ class Population(PopulationBase, NetSequence[MLP]):
             "device": device,
             "precision": precision,
             "input_embedding": input_embedding,
+            "parametric_activation": parametric_activation,
         }
         self.result = None
         self._params = np.empty((self.n_nets, network.layout.n_params), self.dtype)

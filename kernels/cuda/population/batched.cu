@@ -108,7 +108,7 @@ extern "C" __global__ void __launch_bounds__(SETTINGS_THREADS, 1) step_settings(
       const T *p = net.params(), *g = job.grads + slot * PARAMS_STRIDE;
       for (int q = threadIdx.x; q < N_PARAMS; q += SETTINGS_THREADS) {
         const T slope = slope_of(
-            q, part_of(q), p, g, bias_parts + slot * most_chunks * N_BIASES, chunks, most_chunks, net.hyper[HYPER_L2],
+            q, part_of(q), p, g, bias_parts + slot * most_chunks * N_ROW_SUMS, chunks, most_chunks, net.hyper[HYPER_L2],
             nullptr);
         squares += double(slope) * double(slope), scaled_squares += scaled_square(slope);
       }
@@ -140,7 +140,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) update(
   for (int q = blockIdx.x * THREADS + threadIdx.x; q < N_PARAMS; q += gridDim.x * THREADS) {
     const int part = part_of(q);
     const T slope = slope_of(
-        q, part, p, job.grads + net * PARAMS_STRIDE, bias_parts + net * most_chunks * N_BIASES, chunks, most_chunks, l2,
+        q, part, p, job.grads + net * PARAMS_STRIDE, bias_parts + net * most_chunks * N_ROW_SUMS, chunks, most_chunks, l2,
         job.layer_factors);
     update_parameter(q, part, slope * now.clip, now.settings, job.layer_factors, p, state, W + net * N_OPERAND_WEIGHTS);
   }

@@ -19,6 +19,7 @@ from ...structs import (
     CLIP_NORM,
     DIVERGED,
     LAST_LOSS,
+    METRIC_NONE,
     NO_UPDATE,
     POWER1,
     POWER2,
@@ -57,7 +58,8 @@ class LayerwiseWorkspace:
         with checked_allocation("a batch of activations", n_bytes, "Lower batch_size, or use dtype='float32'."):
             self.passes = Passes(net, 1, rows, self.dtype, precision)
             self.batches = EpochBatches(self.passes)
-            self.n_blocks = self.passes.blocks(int(net.bias_offsets[-1] + net.sizes[-1]))
+            n_params = Architecture.of(net, METRIC_NONE, self.dtype).n_params
+            self.n_blocks = self.passes.blocks(n_params)
             self.squares, self.objectives = cupy.zeros((self.n_blocks, len(Squares))), cupy.full(2, np.inf)
             self.layer_factors = cupy.ones(4 * net.n_layers)
             self.replays = GraphCache()

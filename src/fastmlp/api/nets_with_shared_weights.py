@@ -15,6 +15,7 @@ from .fit_arguments import FitArguments
 from .population_base import PopulationBase
 
 ONE_FOR_ALL = (0, 0, 0)  # strides of data that all nets share
+ADVICE_ACTIVATION = "Leave parametric_activation out, or make the population without shared_weights."
 ADVICE = "Leave it out, or make the population without shared_weights."
 
 
@@ -43,6 +44,8 @@ def checked_sharing(pop: PopulationBase, network: Network, shared_weights: Any, 
     per_net = [name for name in ("dropout", "l2", "init_scale") if is_per_net(getattr(pop, name))]
     if per_net:
         raise ValueError(f"Nets with shared_weights=True have the same {per_net[0]}: give one number.")
+    if network.parametric_activation:
+        raise ValueError(f"Nets with shared_weights=True have no parametric activations. {ADVICE_ACTIVATION}")
     if network.l2:
         raise ValueError(f"shared_weights=True goes without l2: set AdamW(weight_decay=...) instead. {ADVICE}")
     return True

@@ -19,7 +19,7 @@ def measure_hidden_units(
     unknown = np.full((1, n_nets), np.nan)
     saturated, dead, duplicates = [unknown[0]], [unknown[0]], [unknown[0]]
     for k, row in enumerate(model.activations[:-1]):
-        slopes = np.abs(activation_derivative(row, zs[k], outputs[k]))
+        slopes = np.abs(model.slopes(k, zs[k], outputs[k]))
         if np.isfinite([row.low, row.high]).all():
             saturated.append((slopes < FLAT_DERIVATIVE * largest_derivative(row)).mean(axis=(1, 2)))
         else:

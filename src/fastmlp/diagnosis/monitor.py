@@ -14,7 +14,7 @@ from ..kernels.structs import DIVERGED_NET, Samples
 from ..network.spec import Network
 from .hidden_units import FLAT_DERIVATIVE, has_dead_side, largest_derivative
 from .measurements import base_loss_of
-from .model_under_test import activation_derivative, model_of_fastmlp
+from .model_under_test import model_of_fastmlp
 
 MAX_TIME_FRACTION = 0.02  # largest fraction of the time of a fit for all checks ...
 MAX_CHECK_FRACTION = 0.01  # ... and of the time so far for one check of the units
@@ -111,7 +111,7 @@ class Monitor:
         zs, outputs = model.forward(X)
         warning = ""
         for k, row in enumerate(model.activations[:-1]):
-            slopes = np.abs(activation_derivative(row, zs[k], outputs[k]))[0]
+            slopes = np.abs(model.slopes(k, zs[k], outputs[k]))[0]
             if has_dead_side(row) and (fraction := float((slopes.max(axis=0) == 0).mean())) >= FLAT_UNITS:
                 warning = f"{100 * fraction:.0f} % of the units of layer {k + 1} are dead"
             elif np.isfinite([row.low, row.high]).all():

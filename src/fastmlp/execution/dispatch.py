@@ -48,8 +48,8 @@ def choose_training(
     n_threads : number of threads that the caller wants; None for as many as pay
     """
     if device.is_host:
-        family = "layerwise" if network.has_blocks else choose_family(network, batch_size)
-        if batch_size == 1 and not network.has_blocks and family in ("layerwise", "layerwise_data_parallel"):
+        family = "layerwise" if network.is_layerwise_only else choose_family(network, batch_size)
+        if batch_size == 1 and not network.is_layerwise_only and family in ("layerwise", "layerwise_data_parallel"):
             family = "layerwise_batch1"
     else:
         family = gpu_costs.fastest(gpu_costs.device_step_seconds(network, batch_size, precision, dtype, device))
@@ -150,7 +150,11 @@ def choose_evaluation_family(network: Network, rows: int) -> str:
     layerwise in another, so that a sample's output has the same bits whatever samples are evaluated with it.
     """
     largest = max(i * j for i, j in network.layout.shapes)
-    if largest > thresholds.EVALUATION_UP_TO_WEIGHTS or network.n_features > thresholds.EVALUATION_UP_TO_INPUTS:
+    if (
+        network.parametric_activation
+        or largest > thresholds.EVALUATION_UP_TO_WEIGHTS
+        or network.n_features > thresholds.EVALUATION_UP_TO_INPUTS
+    ):
         return "layerwise"
     return "batch_simd_4" if rows <= 4 else "batch_simd_16"
 
@@ -169,7 +173,8 @@ def choose_nets_family(
     """Choose the family that trains the nets of a population.
 
     "population_simd": each net in a SIMD lane, or on a GPU in a thread or a block. "batched_gemm": on a GPU, all nets
-    at the same step. "one_by_one": as many nets at a time as there are threads; all nets with block-diagonal layers.
+    at the same step. "one_by_one": as many nets at a time as there are threads; all nets with block-diagonal layers or
+    parametric activations.
     "shared_weights": nets that have the same hidden layers, and no others.
 
     rows : number of samples in a batch
@@ -178,7 +183,7 @@ def choose_nets_family(
     """
     if shares_weights:
         return "shared_weights"
-    if network.has_blocks:
+    if network.is_layerwise_only:
         return "one_by_one"
     if not device.is_host:
         if streams:
@@ -253,10 +258,12 @@ def choose_nets_evaluation(network: Network, n_nets: int, device: Device, dtype:
     The number of samples does not count, so that no output depends on it.
     """
     if not device.is_host:
-        if gpu_costs.trains_in_one_launch(network, dtype) and not streams:
+        in_one_launch = gpu_costs.trains_in_one_launch(network, dtype) and not network.parametric_activation
+        if in_one_launch and not streams:
             return "population_simd"
         return "one_by_one" if n_nets == 1 or streams else "batched_gemm"
-    is_small = network.layout.n_params <= thresholds.EVALUATION_LANES_UP_TO_PARAMS
+    fits_lanes = network.layout.n_params <= thresholds.EVALUATION_LANES_UP_TO_PARAMS
+    is_small = fits_lanes and not network.parametric_activation
     return "population_simd" if is_small and n_nets >= thresholds.EVALUATION_LANES_FROM_NETS else "one_by_one"
 
 

@@ -163,13 +163,13 @@ def device_step_seconds(
 
     One block can train a small net by itself, and tensor cores narrow layers where the precision allows and a block's
     shared memory holds a tile of samples in all layers. Only "layerwise" keeps weights outside of the blocks of a
-    block-diagonal layer at 0.
+    block-diagonal layer at 0, and has parametric activations.
 
     precision : a permission to round where training is in float32
     """
     costs = costs_of(device)
     seconds = {"layerwise": layers_step_seconds(costs, network, rows, dtype.itemsize, precision)}
-    if network.has_blocks:
+    if network.is_layerwise_only:
         return seconds
     if network.layout.n_params <= thresholds.BLOCK_UP_TO_PARAMS:
         seconds["small_net"] = block_step_seconds(costs, network, rows, dtype.itemsize)

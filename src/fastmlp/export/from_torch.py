@@ -24,6 +24,7 @@ class _Layer:
     b: np.ndarray
     activation: str | None = None
     dropout: float = 0.0
+    alpha: np.ndarray | None = None  # of a parametric activation
 
 
 @dataclass
@@ -33,7 +34,7 @@ class _Reader:
     layers: list[_Layer] = field(default_factory=list)
 
     def add(self, layer: Any) -> None:
-        from .torch_layers import name_of, nn
+        from .torch_layers import ParametricActivation, name_of, nn
 
         if isinstance(layer, nn.Linear):
             self._add_linear(layer)
@@ -44,7 +45,8 @@ class _Reader:
                 f"A layer {type(layer).__name__} cannot be taken: a net of fastmlp has Linear layers, activations and "
                 "Dropout."
             )
-        if name == "identity":
+        is_parametric = isinstance(layer, ParametricActivation)
+        if name == "identity" and not is_parametric:
             return
         if not self.layers:
             raise ValueError(f"The module begins with {layer}; a net of fastmlp begins with a Linear layer.")
@@ -55,6 +57,8 @@ class _Reader:
             raise ValueError(f"Dropout stands before {layer}; in a net of fastmlp it follows the activation.")
         elif last.activation is None:
             last.activation = name
+            if is_parametric:
+                last.alpha = layer.alpha.detach().cpu().numpy()
         else:
             raise ValueError(f"Two activations follow each other, {last.activation} and {name}; a layer has one.")
 
@@ -129,6 +133,12 @@ def from_torch(module: Any, *, loss: str | None = None, device: str = "auto") ->
         raise ValueError("The module has no Linear layer, so there is no net in it.")
     if layers[-1].dropout:
         raise ValueError("Dropout follows the last layer; a net of fastmlp has dropout in hidden layers only.")
+    is_parametric = {layer.alpha is not None for layer in layers[:-1]} or {False}
+    if len(is_parametric) > 1 or layers[-1].alpha is not None:
+        raise ValueError(
+            "Some layers have a ParametricActivation: all hidden layers of a net of fastmlp have one, or none, and the "
+            "output layer has none."
+        )
     output, loss = _output_and_loss(layers[-1].activation, loss)
     net = MLP(
         (len(layers[0].W), *(len(layer.b) for layer in layers)),
@@ -137,6 +147,7 @@ def from_torch(module: Any, *, loss: str | None = None, device: str = "auto") ->
         loss=loss,
         dropout=[layer.dropout for layer in layers[:-1]],
         dtype=layers[0].W.dtype.name,
+        parametric_activation=is_parametric == {True},
         device=device,
         init="zeros",
         random_state=0,
@@ -144,6 +155,8 @@ def from_torch(module: Any, *, loss: str | None = None, device: str = "auto") ->
     for k, layer in enumerate(layers):
         net.weights[k][...] = layer.W
         net.biases[k][...] = layer.b
+    for alphas, layer in zip(net.alphas, layers, strict=False):
+        alphas[...] = layer.alpha
     return net
 
 

@@ -21,8 +21,9 @@ from ..runtime.output_files import write_bytes
 
 KEY = "fastmlp"
 # The highest format that this version reads. A file has the lowest one that can hold its net, so that earlier versions
-# read all that they can. Format 2 is that of nets with an input embedding, and of tables with columns of text.
-FORMAT = 2
+# read all that they can. Format 2 is that of nets with an input embedding, and of tables with columns of text, format 3
+# that of nets with parametric activations.
+FORMAT = 3
 # Fields of the last fit in the description, with their types; records and per-net results are arrays.
 HISTORY = {
     "seconds": (int, float),
@@ -95,6 +96,8 @@ def save(net: SavedNet, path: str | os.PathLike, estimator: dict[str, Any] | Non
 
     table = None if net.preprocessing is None else net.preprocessing.to_dict()
     file_format = 2 if net.network.has_blocks or _has_text(table, estimator) else 1
+    if net.network.parametric_activation:
+        file_format = 3
     settings = net.get_settings()
     shares_weights = settings.pop("shared_weights", False)
     description: dict[str, Any] = {"format": file_format, "settings": settings, "preprocessing": table}

@@ -50,6 +50,22 @@ def test_input_embedding_becomes_dense_layers(rng):
     assert (same.network.layer_sizes, same.network.has_blocks) == (net.network.layer_sizes, False)
 
 
+def test_parametric_activations(rng):
+    X = rng.normal(size=(9, 4)).astype(np.float32)
+    activations = ("silu", "identity")
+    net = MLP((4, 6, 5, 3), hidden_activation=activations, parametric_activation=True, dropout=0.1, random_state=1)
+    net.alphas[0][:], net.alphas[1][:] = rng.normal(size=6), rng.normal(size=5)
+    module = net.to_torch()
+    with torch.no_grad():
+        np.testing.assert_allclose(module(torch.from_numpy(X)).numpy(), net.predict(X), rtol=1e-4, atol=1e-5)
+    same = from_torch(module)
+    assert same.params.tobytes() == net.params.tobytes()
+    assert same.network == net.network
+    module[1] = nn.SiLU()
+    with pytest.raises(ValueError, match="all hidden layers of a net of fastmlp have one, or none"):
+        from_torch(module)
+
+
 @pytest.mark.parametrize("loss", OUTPUTS)
 def test_module_returns_predictions_or_logits(loss, rng):
     X = rng.normal(size=(9, 4)).astype(np.float32)
