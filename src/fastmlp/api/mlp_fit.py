@@ -65,7 +65,7 @@ def fit_mlp(net: SingleNetBase, X: Any, y: Any, given: MLPFitKeywords, watch: St
             training, held_out, plan.n_threads, *arguments.schedules
         )
         validation = None if held_out is None else (net._plan_for(held_out.n_samples), held_out)
-        try:  # run is called here, since warnings in it count the calls up to the user's line
+        try:
             Fit(plan, training, validation, net._padded, options, history, saver).run()
         finally:
             _release(plan, validation, options.metrics)

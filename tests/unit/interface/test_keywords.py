@@ -64,7 +64,7 @@ def test_defaults_of_the_others():
         (draw, "xyz", r"^draw\(\) got an unexpected keyword argument 'xyz'.$"),
         (Canvas().draw, "linewidth", r"^Canvas.draw\(\) got .* Did you mean 'line_width'\?$"),
         (Canvas().draw, "background", r"It is a parameter of Canvas: write Canvas\(background=...\).$"),
-        (Canvas().draw, "backgroun", r"the parameter 'background' of Canvas\? Write Canvas\(background=...\).$"),
+        (Canvas().draw, "back_ground", r"the parameter 'background' of Canvas\? Write Canvas\(background=...\).$"),
     ],
 )
 def test_misspelt_names(function, name, message):
