@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .api.fit_arguments import CheckpointArguments, FitArguments, GivenData
+from .api.fit_keywords import MLP_FIT_DEFAULTS, MLPFitKeywords, completed_fit
 from .api.mlp_fit import fit_mlp
 from .api.single_net_base import SingleNetBase
 from .api.with_executor import outputs_of_net
-from .callbacks import Callback
 from .console.stopwatch import Stopwatch
 from .data.validation import as_features, inputs_only, on_host, validated_samples
 from .devices import choose_device, resolve, to_library_of
 from .errors import checked_count, checked_number
 from .history import History
 from .initialization import Init, draw_params
+from .interface.keywords import with_keywords
 from .interface.setting_checks import seed_of
 from .interface.user_warnings import called_by_user
 from .kernels.structs import Samples
 from .network.embeddings import Given
 from .network.spec import Network
-from .runtime import checkpoint_interval
 from .runtime.memory_check import LARGE, OUTPUTS, check_array
 from .streams.kinds import is_source, names_columns
 from .training.interruption import warn_caller_of_net
 from .training.objective import Objective
-from .training.optimizer_state import OptimizerState
 from .training.prediction import predict
 
 if TYPE_CHECKING:
     import torch
+    from typing_extensions import Unpack
 
 
 class MLP(SingleNetBase):
@@ -228,34 +226,8 @@ class MLP(SingleNetBase):
 
     # ---- training
 
-    def fit(  # noqa: PLR0913
-        self,
-        X: Any,
-        y: Any,
-        *,
-        epochs: int = 100,
-        batch_size: int | None = None,
-        optimizer: Any = "adam",
-        schedule: Any = None,
-        dropout_schedule: Any = None,
-        shuffle: bool = True,
-        sample_weight: Any = None,
-        class_weight: Any = None,
-        validation_data: tuple[Any, Any] | None = None,
-        validation_fraction: float = 0.0,
-        early_stopping: Any = None,
-        callbacks: Sequence[Callback] = (),
-        metrics: Any = (),
-        optimizer_state: OptimizerState | None = None,
-        monitor: bool = False,
-        memory_limit: int | str | None = None,
-        row_cache: Any = None,
-        verbose: int = 1,
-        checkpoint: str | os.PathLike | None = None,
-        every: int | str = checkpoint_interval.DEFAULT,
-        resume: bool = False,
-        time_limit: float | None = None,
-    ) -> History:
+    @with_keywords(MLPFitKeywords, MLP_FIT_DEFAULTS)
+    def fit(self, X: Any, y: Any, **keywords: Unpack[MLPFitKeywords]) -> History:
         """Train the net, starting from its current parameters.
 
         Ctrl-C ends the fit. The net keeps the parameters reached so far (with early stopping, those of the best epoch),
@@ -364,13 +336,8 @@ class MLP(SingleNetBase):
             if a schedule depends on the number of epochs, and the checkpoint had another one; if Ctrl-C ended the fit.
         """
         watch = Stopwatch()
-        arguments = FitArguments.checked(
-            epochs, batch_size, optimizer, schedule, early_stopping, verbose, dropout_schedule, time_limit
-        )
-        given = GivenData(X, y, sample_weight, class_weight, validation_data, validation_fraction, shuffle)
-        checkpoints, stream = CheckpointArguments(checkpoint, every, resume), (memory_limit, row_cache)
-        further = callbacks, metrics, optimizer_state, monitor
-        history = fit_mlp(self, arguments, given, *further, stream, checkpoints, watch)
+        given = completed_fit(MLP.fit, keywords, MLP_FIT_DEFAULTS, MLP)
+        history = fit_mlp(self, X, y, given, watch)
         if history.stopped_by == "interrupt" and called_by_user():
             warn_caller_of_net(history)
         return history

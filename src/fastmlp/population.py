@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .api.fit_arguments import CheckpointArguments, FitArguments, GivenData
+from .api.fit_keywords import POPULATION_FIT_DEFAULTS, PopulationFitKeywords, completed_fit
 from .api.nets_with_shared_weights import checked_sharing
 from .api.per_net_settings import PER_NET, checked_per_net_setting
 from .api.population_base import PopulationBase
@@ -21,6 +20,7 @@ from .data.population_data import prediction_samples
 from .devices import choose_device, resolve
 from .errors import checked_count, is_per_net, shown
 from .initialization import Init, draw_params
+from .interface.keywords import with_keywords
 from .interface.setting_checks import replace_float16, seed_of
 from .interface.user_warnings import called_by_user
 from .kernels.formulas.net_seeds import net_seeds
@@ -31,9 +31,11 @@ from .network.spec import Network
 from .population_result import PopulationResult, result_of_nets
 from .population_training.ensemble import checked_weights, greedy_weights, loss_of_mean
 from .population_training.net_sequence import NetSequence
-from .runtime import checkpoint_interval
 from .runtime.memory_check import check_memory
 from .training.interruption import warn_caller_of_population
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Population(PopulationBase, NetSequence[MLP]):
@@ -296,34 +298,8 @@ class Population(PopulationBase, NetSequence[MLP]):
 
     # ---- training
 
-    def fit(  # noqa: PLR0913
-        self,
-        X: Any,
-        y: Any,
-        *,
-        epochs: int = 100,
-        batch_size: int | None = None,
-        optimizer: Any = "adam",
-        schedule: Any = None,
-        dropout_schedule: Any = None,
-        shuffle: bool = True,
-        sample_weight: Any = None,
-        class_weight: Any = None,
-        validation_data: tuple[Any, Any] | None = None,
-        validation_fraction: float = 0.0,
-        early_stopping: Any = None,
-        converged: Any = None,
-        restart_after: int | None = None,
-        monitor: bool = False,
-        verbose: int = 1,
-        checkpoint: str | os.PathLike | None = None,
-        every: int | str = checkpoint_interval.DEFAULT,
-        resume: bool = False,
-        time_limit: float | None = None,
-        executor: Any = None,
-        memory_limit: int | str | None = None,
-        row_cache: str | os.PathLike | tuple[str | os.PathLike, int | str] | None = None,
-    ) -> PopulationResult:
+    @with_keywords(PopulationFitKeywords, POPULATION_FIT_DEFAULTS)
+    def fit(self, X: Any, y: Any, **keywords: Unpack[PopulationFitKeywords]) -> PopulationResult:
         """Train all nets, each starting from its current parameters.
 
         Ctrl-C ends the fit. Each net keeps the parameters reached so far (with early stopping, those of its best
@@ -425,13 +401,8 @@ class Population(PopulationBase, NetSequence[MLP]):
             If Ctrl-C ended the fit.
         """
         watch = Stopwatch()
-        arguments = FitArguments.checked(
-            epochs, batch_size, optimizer, schedule, early_stopping, verbose, dropout_schedule, time_limit
-        )
-        given = GivenData(X, y, sample_weight, class_weight, validation_data, validation_fraction, shuffle)
-        checkpoints, stream = CheckpointArguments(checkpoint, every, resume), (memory_limit, row_cache)
-        further = converged, restart_after, monitor, executor
-        result = fit_population(self, arguments, given, *further, stream, checkpoints, watch)
+        given = completed_fit(Population.fit, keywords, POPULATION_FIT_DEFAULTS, Population)
+        result = fit_population(self, X, y, given, watch)
         if result.interrupted and called_by_user():
             warn_caller_of_population(result)
         return result

@@ -115,6 +115,16 @@ def many_nets(X: Floats, y: Floats, sampler: Any = None) -> fastmlp.MLP:
     return pop.best()
 
 
+def wrong_keywords(net: fastmlp.MLP, pop: fastmlp.Population, X: Floats, y: Floats) -> None:
+    """Calls that mypy refuses; --strict would report a comment that ignores no error."""
+    net.fit(X, y, epoch=3)  # type: ignore[call-arg]
+    net.fit(X, y, epochs="3")  # type: ignore[arg-type]
+    net.fit(X, y, converged=0.1)  # type: ignore[call-arg]
+    pop.fit(X, y, callbacks=[])  # type: ignore[call-arg]
+    fastmlp.sweep(X, y, {}, checkpoints="file")  # type: ignore[call-arg]
+    fastmlp.sweep(X, y, {}, resume="yes")  # type: ignore[arg-type]
+
+
 OPTIMIZERS: tuple[Optimizer, ...] = (
     fastmlp.SGD(0.1, momentum=0.9),
     fastmlp.Adam(),

@@ -16,26 +16,7 @@ from ..optimizers import Optimizer, optimizer_from_name
 from ..runtime.memory_check import check_epochs
 from ..schedules import schedule_factors
 from ..schedules.checked_factors import varying_factors
-
-
-class GivenData(NamedTuple):
-    """Samples of fit as the user gave them, with the names that they have there."""
-
-    X: Any
-    y: Any
-    sample_weight: Any
-    class_weight: Any
-    validation_data: Any
-    validation_fraction: Any
-    shuffle: Any
-
-
-class CheckpointArguments(NamedTuple):
-    """Arguments of fit about the file of its checkpoints, as the user gave them."""
-
-    checkpoint: Any
-    every: Any
-    resume: Any
+from .fit_keywords import FitKeywords
 
 
 class FitArguments(NamedTuple):
@@ -52,31 +33,23 @@ class FitArguments(NamedTuple):
     schedules: tuple[Any, Any] = (None, None)  # schedule and dropout_schedule, as given
 
     @classmethod
-    def checked(
-        cls,
-        epochs: Any,
-        batch_size: Any,
-        optimizer: Any,
-        schedule: Any,
-        early_stopping: Any,
-        verbose: Any,
-        dropout_schedule: Any = None,
-        time_limit: Any = None,
-    ) -> FitArguments:
+    def checked(cls, given: FitKeywords) -> FitArguments:
         """Return the arguments after a check of each.
+
+        given : arguments of fit
 
         Raises
         ------
         ValueError
             If one is invalid.
         """
-        verbose, epochs = checked_verbose(verbose), checked_count("epochs", epochs)
-        rule, stopping = optimizer_from_name(optimizer), as_early_stopping(early_stopping)
-        if time_limit is not None:
+        verbose, epochs = checked_verbose(given["verbose"]), checked_count("epochs", given["epochs"])
+        rule, stopping = optimizer_from_name(given["optimizer"]), as_early_stopping(given["early_stopping"])
+        if (time_limit := given["time_limit"]) is not None:
             time_limit = checked_number("time_limit", time_limit, 0.0, open_low=True)
-        factors, of_dropout = schedule_factors(schedule), varying_factors(dropout_schedule)
-        schedules = schedule, dropout_schedule
-        return cls(epochs, batch_size, rule, factors, stopping, verbose, of_dropout, time_limit, schedules)
+        schedules = given["schedule"], given["dropout_schedule"]
+        factors, of_dropout = schedule_factors(given["schedule"]), varying_factors(given["dropout_schedule"])
+        return cls(epochs, given["batch_size"], rule, factors, stopping, verbose, of_dropout, time_limit, schedules)
 
     def check_dropout(self, network: Network) -> None:
         """Check that a net with a schedule of its dropout rates has dropout.

@@ -18,6 +18,7 @@ from ..training.fits_on_threads import stop_of_fits
 from ..training.optimizer_state import checked_state
 from ..training.time_limit import TimeLimit
 from .fit_arguments import FitArguments
+from .fit_keywords import FitKeywords
 from .net_base import NetBase
 from .single_net_base import SingleNetBase
 
@@ -37,30 +38,24 @@ class FitData(NamedTuple):
         return {"training": self.training, "validation": self.held_out}
 
 
-def fit_data(
-    net: NetBase,
-    arguments: FitArguments,
-    X: Any,
-    y: Any,
-    sample_weight: Any,
-    class_weight: Any,
-    validation_data: Any,
-    validation_fraction: float,
-    shuffle: bool,
-) -> FitData:
-    """Return the checked samples of a fit; X and the arguments after it are those of MLP.fit.
+def fit_data(net: NetBase, arguments: FitArguments, X: Any, y: Any, given: FitKeywords) -> FitData:
+    """Return the checked samples of a fit.
+
+    X, y, given : arguments of MLP.fit
 
     Raises
     ------
     ValueError
         If the data do not fit the net or are not finite, or arguments cannot be combined.
     """
-    fraction = checked_share(validation_fraction, validation_data)
+    validation_data, class_weight = given["validation_data"], given["class_weight"]
+    fraction = checked_share(given["validation_fraction"], validation_data)
     with CompileNotices(arguments.verbose > 0):
         # Of a fraction, class weights are computed for the samples that remain in training.
-        data = validated_samples(X, y, net.network, net.dtype, sample_weight, None if fraction else class_weight)
+        weights = given["sample_weight"], None if fraction else class_weight
+        data = validated_samples(X, y, net.network, net.dtype, *weights)
     rows = arguments.batch_rows(data.n_samples, 2 if validation_data is None and not fraction else 4)
-    shuffle = bool(shuffle) and rows < data.n_samples
+    shuffle = bool(given["shuffle"]) and rows < data.n_samples
     draws = shuffle or fraction or any(net.network.dropout)
     seed = fit_seed(net.seed, net.fits) if draws else 0
     held_out = None

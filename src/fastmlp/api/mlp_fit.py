@@ -16,58 +16,41 @@ from ..streams.kinds import is_source, names_columns
 from ..training.epoch_metrics import FitMetrics
 from ..training.fit_loop import Fit
 from ..training.time_limit import TimeLimit
-from .fit_arguments import CheckpointArguments, FitArguments, GivenData
+from .fit_arguments import FitArguments
+from .fit_keywords import MLPFitKeywords
 from .fit_preparation import fit_data, fit_options
 from .optional_checkpoints import checkpoint_file, net_saver, random_numbers_of
 from .single_net_base import SingleNetBase
 
 
-def fit_mlp(
-    net: SingleNetBase,
-    arguments: FitArguments,
-    given: GivenData,
-    callbacks: Any,
-    metrics: Any,
-    optimizer_state: Any,
-    monitor: bool,
-    stream: tuple[Any, Any],
-    checkpoints: CheckpointArguments,
-    watch: Stopwatch,
-) -> History:
-    """Train a net and return its history; MLP.fit calls this function, since warnings count the calls up to its caller.
+def fit_mlp(net: SingleNetBase, X: Any, y: Any, given: MLPFitKeywords, watch: Stopwatch) -> History:
+    """Train a net and return its history.
 
-    callbacks, metrics, optimizer_state, monitor : arguments of MLP.fit
-    stream : memory_limit and row_cache of MLP.fit
+    X, y, given : arguments of MLP.fit
     watch : Stopwatch     started when the fit began
     """
+    arguments = FitArguments.checked(given)
     arguments.check_dropout(net.network)
     net.network.check_blocks(net.params)
     limit = None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch)
     lines = (EpochLines(arguments.epochs, line_start()),) if arguments.verbose == 2 else ()
-    called = *as_callbacks(callbacks), *lines
-    file = checkpoint_file(*checkpoints, "net", arguments.verbose)
-    if is_source(given.X) or names_columns(given.X, given.y):
-        from .stream_arguments import StreamArguments
+    called, optimizer_state = (*as_callbacks(given["callbacks"]), *lines), given["optimizer_state"]
+    file = checkpoint_file(given, "net", arguments.verbose)
+    if is_source(X) or names_columns(X, y):
+        from .stream_arguments import StreamArguments, needing_all_rows
         from .streamed_fit import RowFile, fit_rows, read_rows
 
-        checked = StreamArguments.checked(*stream, file, net)
-        others = {
-            "sample_weight": given.sample_weight,
-            "class_weight": given.class_weight,
-            "validation_fraction": given.validation_fraction or None,
-            "metrics": metrics,
-            "monitor": monitor,
-        }
-        with read_rows(net, given.X, given.y, checked, arguments, others) as found:
+        stream = StreamArguments.checked(given["memory_limit"], given["row_cache"], file, net)
+        with read_rows(net, X, y, stream, arguments, needing_all_rows(given)) as found:
             if isinstance(found, RowFile):
-                settings = given.validation_data, given.shuffle, called, optimizer_state, limit, watch
-                return fit_rows(net, found, arguments, checked, *settings, file)
-            given = given._replace(X=found.X, y=found.y)
+                settings = given["validation_data"], given["shuffle"], called, optimizer_state, limit, watch
+                return fit_rows(net, found, arguments, stream, *settings, file)
+            X, y = found.X, found.y
     with random_numbers_of(net, file):
-        data = fit_data(net, arguments, *given)
-        options = fit_options(net, arguments, data, called, metrics, optimizer_state, monitor, limit)
+        data = fit_data(net, arguments, X, y, given)
+        options = fit_options(net, arguments, data, called, given["metrics"], optimizer_state, given["monitor"], limit)
         training, held_out, rows, shuffle, _ = data
-        net._choose_device(given.X, options.epochs * training.n_samples, rows)
+        net._choose_device(X, options.epochs * training.n_samples, rows)
         schedule, _ = arguments.schedules
         saver = net_saver(file, net, data, options, schedule)
     net.history = history = History(net)
@@ -82,7 +65,7 @@ def fit_mlp(
             training, held_out, plan.n_threads, *arguments.schedules
         )
         validation = None if held_out is None else (net._plan_for(held_out.n_samples), held_out)
-        try:  # run is called here, since warnings in it count the calls up to the user's line
+        try:
             Fit(plan, training, validation, net._padded, options, history, saver).run()
         finally:
             _release(plan, validation, options.metrics)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from .fit_arguments import FitArguments
 from .population_base import PopulationBase
 
 ONE_FOR_ALL = (0, 0, 0)  # strides of data that all nets share
-ADVICE_ACTIVATION = "Leave parametric_activation out, or make the population without shared_weights."
+FOR_INDEPENDENT_NETS = ("converged", "executor", "checkpoint", "monitor")  # arguments of fit
 ADVICE = "Leave it out, or make the population without shared_weights."
 
 
@@ -45,26 +46,26 @@ def checked_sharing(pop: PopulationBase, network: Network, shared_weights: Any, 
     if per_net:
         raise ValueError(f"Nets with shared_weights=True have the same {per_net[0]}: give one number.")
     if network.parametric_activation:
-        raise ValueError(f"Nets with shared_weights=True have no parametric activations. {ADVICE_ACTIVATION}")
+        raise ValueError(f"shared_weights=True goes without parametric_activation. {ADVICE}")
     if network.l2:
         raise ValueError(f"shared_weights=True goes without l2: set AdamW(weight_decay=...) instead. {ADVICE}")
     return True
 
 
-def refuse_with_shared_weights(pop: PopulationBase, arguments: FitArguments, others: dict[str, Any]) -> None:
+def refuse_with_shared_weights(pop: PopulationBase, arguments: FitArguments, given: Mapping[str, Any]) -> None:
     """Raise ValueError if a fit of nets with shared weights has what only independent nets can have.
 
-    others : arguments of fit by name, of which none may be given
+    given : arguments of Population.fit
     """
-    given = [name for name, value in others.items() if value is not None and not isinstance(value, (bool, np.bool_))]
-    given += [name for name, value in others.items() if isinstance(value, (bool, np.bool_)) and value]
+    is_on = lambda value: bool(value) if isinstance(value, (bool, np.bool_)) else value is not None
+    refused = [name for name in FOR_INDEPENDENT_NETS if is_on(given[name])]
     optimizer = arguments.optimizer
     if any(map(is_per_net, settings_of(optimizer).values())):
-        given.append("an optimizer with settings that differ from net to net")
+        refused.append("an optimizer with settings that differ from net to net")
     if getattr(optimizer, "learning_rate_factors", None) is not None:
-        given.append("an optimizer with learning_rate_factors")
-    if given:
-        raise ValueError(f"Nets with shared_weights=True are trained as one net, without {given[0]}. {ADVICE}")
+        refused.append("an optimizer with learning_rate_factors")
+    if refused:
+        raise ValueError(f"Nets with shared_weights=True are trained as one net, without {refused[0]}. {ADVICE}")
 
 
 def device_of_sharing(pop: PopulationBase, strides: Strides = ONE_FOR_ALL) -> Device:

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from ..runtime.checkpoint_interval import DEFAULT
+from .fit_keywords import CheckpointKeywords
 from .net_base import NetBase
 
 if TYPE_CHECKING:
@@ -15,8 +16,12 @@ if TYPE_CHECKING:
     from .stream_checkpoints import StreamFile
 
 
-def checkpoint_file(checkpoint: Any, every: Any, resume: Any, kind: str, verbose: int) -> CheckpointFile | None:
-    """Return what checkpoint_identity.checkpoint_file does; None for a fit without checkpoints."""
+def checkpoint_file(given: CheckpointKeywords, kind: str, verbose: int) -> CheckpointFile | None:
+    """Return what checkpoint_identity.checkpoint_file does; None for a fit without checkpoints.
+
+    given : arguments of fit
+    """
+    checkpoint, every, resume = given["checkpoint"], given["every"], given["resume"]
     if checkpoint is None and not resume and every == DEFAULT:
         return None
     from . import checkpoint_identity

@@ -25,7 +25,8 @@ from ..population_training.fit import run
 from ..population_training.task import PopulationOutcome, PopulationTask
 from ..schedules.checked_factors import schedule_text
 from ..training.time_limit import TimeLimit
-from .fit_arguments import CheckpointArguments, FitArguments, GivenData
+from .fit_arguments import FitArguments
+from .fit_keywords import PopulationFitKeywords
 from .nets_with_shared_weights import device_of_sharing, refuse_with_shared_weights
 from .optional_checkpoints import checkpoint_file, population_saver, random_numbers_of
 from .population_base import PopulationBase
@@ -37,61 +38,38 @@ if TYPE_CHECKING:
 
 
 def fit_population(
-    pop: PopulationBase,
-    arguments: FitArguments,
-    given: GivenData,
-    converged: Any,
-    restart_after: Any,
-    monitor: bool,
-    executor: Any,
-    stream: tuple[Any, Any],
-    checkpoints: CheckpointArguments,
-    watch: Stopwatch,
+    pop: PopulationBase, X: Any, y: Any, given: PopulationFitKeywords, watch: Stopwatch
 ) -> PopulationResult:
     """Train the nets and return their result.
 
-    converged, restart_after, monitor, executor : arguments of Population.fit
-    stream : memory_limit and row_cache of Population.fit
+    X, y, given : arguments of Population.fit
     watch : Stopwatch     started when the fit began
     """
+    arguments = FitArguments.checked(given)
     arguments.check_dropout(pop.network)
     pop.network.check_blocks(pop.params)
-    rule, restart_after = checked_restarts(converged, restart_after)
+    rule, restart_after = checked_restarts(given["converged"], given["restart_after"])
     if pop.shared_weights:
-        others = {
-            "converged": converged,
-            "monitor": monitor,
-            "executor": executor,
-            "checkpoint": checkpoints.checkpoint,
-        }
-        refuse_with_shared_weights(pop, arguments, others)
+        refuse_with_shared_weights(pop, arguments, given)
+    executor = given["executor"]
     if executor is not None:
-        refuse_with_executor(given.X, checkpoints, arguments.time_limit)
-    file = checkpoint_file(*checkpoints, "population", arguments.verbose)
-    if reads_rows(given.X, given.y):
-        from .stream_arguments import StreamArguments
+        refuse_with_executor(X, given)
+    file = checkpoint_file(given, "population", arguments.verbose)
+    if reads_rows(X, y):
+        from .stream_arguments import StreamArguments, needing_all_rows
         from .streamed_fit import RowFile, fit_population_rows, fit_shared_rows, read_rows
 
-        checked = StreamArguments.checked(*stream, file, pop)
-        others = {
-            "sample_weight": given.sample_weight,
-            "class_weight": given.class_weight,
-            "validation_fraction": given.validation_fraction or None,
-            "converged": converged,
-            "restart_after": restart_after,
-            "monitor": monitor,
-            "time_limit": None if pop.shared_weights else arguments.time_limit,
-            "executor": executor,
-        }
-        with read_rows(pop, given.X, given.y, checked, arguments, others) as found:
+        stream = StreamArguments.checked(given["memory_limit"], given["row_cache"], file, pop)
+        time_limit = None if pop.shared_weights else arguments.time_limit
+        with read_rows(pop, X, y, stream, arguments, needing_all_rows(given) | {"time_limit": time_limit}) as found:
             if isinstance(found, RowFile):
-                of_rows = pop, found, arguments, checked, given.validation_data, given.shuffle
+                of_rows = pop, found, arguments, stream, given["validation_data"], given["shuffle"]
                 if pop.shared_weights:
                     return fit_shared_rows(*of_rows, watch)
                 return fit_population_rows(*of_rows, file)
-            given = given._replace(X=found.X, y=found.y)
+            X, y = found.X, found.y
     with random_numbers_of(pop, file):
-        task, samples = _prepared(pop, arguments, given, rule, monitor, executor, watch)
+        task, samples = _prepared(pop, arguments, X, y, given, rule, watch)
         schedule, _ = arguments.schedules
         further = {"epochs": arguments.epochs, "restart_after": restart_after, "schedule": schedule}
         further["on_workers"] = executor is not None
@@ -118,33 +96,32 @@ def fit_population(
 def _prepared(
     pop: PopulationBase,
     arguments: FitArguments,
-    given: GivenData,
+    X: Any,
+    y: Any,
+    given: PopulationFitKeywords,
     rule: Converged | None,
-    monitor: bool,
-    executor: Any,
     watch: Stopwatch,
 ) -> tuple[PopulationTask, dict[str, Samples | None]]:
     """Return the task of a fit, and its samples by the name of their part; the device is chosen here.
 
+    X, y, given : arguments of Population.fit
     rule : convergence rule
-    executor : executor whose workers train, or None
     """
-    rng, validation = LateGenerator([pop.seed, pop.fits]), (given.validation_data, given.validation_fraction)
+    rng, validation = LateGenerator([pop.seed, pop.fits]), (given["validation_data"], given["validation_fraction"])
     nets_optimizer = arguments.optimizer.for_nets(pop.n_nets, rng)
-    weights = given.sample_weight, given.class_weight
+    weights = given["sample_weight"], given["class_weight"]
     with CompileNotices(arguments.verbose > 0):
-        data, strides, held_out = fit_data(
-            given.X, given.y, pop.network, pop.dtype, pop.n_nets, *weights, validation, rule, rng
-        )
+        data, strides, held_out = fit_data(X, y, pop.network, pop.dtype, pop.n_nets, *weights, validation, rule, rng)
     arguments.check_monitor(data, held_out)
     rows = arguments.batch_rows(data.n_samples, 0)
-    shuffle, drops = bool(given.shuffle) and rows < data.n_samples, any(pop.network.dropout)
-    on_workers, choice = executor is not None, None
+    shuffle, drops = bool(given["shuffle"]) and rows < data.n_samples, any(pop.network.dropout)
+    executor, choice = given["executor"], None
+    on_workers = executor is not None
     if on_workers:
         choice = choice_of_workers(executor, pop, data, arguments.epochs, rows, shuffle)
         pop.device = pop.device if choice is None else choice.device
     else:
-        pop._choose_device(given.X, arguments.epochs * data.n_samples, rows, pop._in_one_launch())
+        pop._choose_device(X, arguments.epochs * data.n_samples, rows, pop._in_one_launch())
     if pop.shared_weights:
         pop.device = device_of_sharing(pop, strides)
     # Workers place the samples on their devices; held-out samples of the user may be on a GPU.
@@ -169,7 +146,7 @@ def _prepared(
         verbose=arguments.verbose,
         precision=pop.precision,
         dropout_factors=arguments.dropout_factors,
-        watch=population_watcher(pop.network, data, strides) if monitor else None,
+        watch=population_watcher(pop.network, data, strides) if given["monitor"] else None,
         time_limit=None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch),
         shares_weights=pop.shared_weights,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..streams.memory_limit import checked_memory_limit
@@ -10,6 +12,17 @@ from .net_base import NetBase
 
 if TYPE_CHECKING:
     from ..persistence.checkpoints import CheckpointFile
+
+NEED_ALL_ROWS = (
+    "sample_weight",
+    "class_weight",
+    "validation_fraction",
+    "metrics",
+    "converged",
+    "restart_after",
+    "monitor",
+    "executor",
+)  # arguments of fit
 
 
 class StreamArguments(NamedTuple):
@@ -37,9 +50,15 @@ class StreamArguments(NamedTuple):
         return cls(checked_memory_limit(memory_limit), as_cache(row_cache))
 
 
+def needing_all_rows(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those arguments of fit that need all rows in memory."""
+    return {name: given[name] for name in NEED_ALL_ROWS if name in given}
+
+
 def refuse_with_stream(**given: Any) -> None:
     """Raise ValueError if one of these arguments is given, which need all data in memory."""
-    is_empty = lambda value: value is None or value is False or (hasattr(value, "__len__") and len(value) == 0)
+    is_zero = lambda value: isinstance(value, Real) and not value
+    is_empty = lambda value: value is None or is_zero(value) or (hasattr(value, "__len__") and len(value) == 0)
     names = [name for name, value in given.items() if not is_empty(value)]
     if names:
         raise ValueError(

@@ -13,7 +13,7 @@ from ..devices import HOSTS, Device, device_of
 from ..kernels.structs import Samples
 from ..runtime.checkpoint_interval import check_interval_of_tasks
 from ..runtime.memory_check import OUTPUTS, check_array
-from .fit_arguments import CheckpointArguments
+from .fit_keywords import FitKeywords
 from .net_base import NetBase
 
 if TYPE_CHECKING:
@@ -25,11 +25,14 @@ if TYPE_CHECKING:
 ON_WORKERS = Device("cpu", "the workers of an executor compute on CPUs")
 
 
-def refuse_with_executor(X: Any, checkpoints: CheckpointArguments | None = None, time_limit: Any = None) -> None:
-    """Raise ValueError for what cannot be combined with an executor."""
-    if checkpoints is not None and checkpoints.checkpoint is not None:
-        check_interval_of_tasks(checkpoints.every)
-    if time_limit is not None:
+def refuse_with_executor(X: Any, given: FitKeywords | None = None) -> None:
+    """Raise ValueError for what cannot be combined with an executor.
+
+    X, given : arguments of Population.fit; of a prediction, X alone
+    """
+    if given is not None and given["checkpoint"] is not None:
+        check_interval_of_tasks(given["every"])
+    if given is not None and given["time_limit"] is not None:
         raise ValueError(
             "time_limit= cannot be combined with executor=: leave one of them out. Ctrl-C ends a fit with an executor, "
             "and keeps its finished nets."

@@ -9,7 +9,8 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from ..errors import checked_count, checked_number, counted, likely_name, shown, unknown_name
+from ..errors import checked_count, checked_number, counted, shown, unknown_name
+from ..interface.keywords import unknown_keyword
 from ..interface.setting_checks import checked_dtype
 from ..interface.user_warnings import warn_user
 from ..network.spec import HIDDEN
@@ -43,25 +44,13 @@ def explains_names(method: Method) -> Method:
     @wraps(method)
     def called(self: Any, *arguments: Any, **named: Any) -> Any:
         if any(name not in known for name in named):
-            unknown = next(name for name in named if name not in known)
-            raise TypeError(_unknown_argument(type(self), method.__name__, unknown, known))
+            unknown, cls = next(name for name in named if name not in known), type(self)
+            if method.__name__ == "__init__":
+                raise unknown_keyword(cls.__name__, unknown, known)
+            raise unknown_keyword(f"{cls.__name__}.{method.__name__}", unknown, known, cls)
         return method(self, *arguments, **named)
 
     return cast(Method, called)
-
-
-def _unknown_argument(estimator: type, method: str, name: str, known: list[str]) -> str:
-    own, meant = estimator.__name__, likely_name(name.lower(), known)
-    place = own if method == "__init__" else f"{own}.{method}"
-    text = f"{place}() got an unexpected keyword argument {name!r}."  # Python's words, which programs look for
-    of_constructor = [] if method == "__init__" else list(signature(estimator).parameters)
-    if name in of_constructor:
-        return f"{text} It is a parameter of the estimator: write {own}({name}=...)."
-    if meant:
-        return f"{text} Did you mean {meant!r}?"
-    if other := likely_name(name.lower(), of_constructor):
-        return f"{text} Did you mean the parameter {other!r} of the estimator? Write {own}({other}=...)."
-    return text
 
 
 def solver_name(solver: Any) -> str:

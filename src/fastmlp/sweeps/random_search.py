@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..api.fit_keywords import CHECKPOINT_DEFAULTS, CheckpointKeywords
 from ..console.compile_notice import CompileNotices
 from ..console.progress_bar import checked_verbose
 from ..console.stopwatch import Stopwatch
-from ..runtime.checkpoint_interval import DEFAULT
+from ..interface.keywords import completed, with_keywords
 from .result import SweepResult
 from .search import Search
 from .search_file import SearchFile, search_file
 from .space import refit
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
-def sweep(  # noqa: PLR0913
+
+class RunKeywords(CheckpointKeywords, total=False):
+    """Keywords of sweep about how and where it trains, which do not change what it finds."""
+
+    verbose: int
+    executor: Any
+
+
+RUN_DEFAULTS: RunKeywords = {"verbose": 1, "executor": None, **CHECKPOINT_DEFAULTS}
+
+
+@with_keywords(RunKeywords, RUN_DEFAULTS)
+def sweep(
     X: Any,
     y: Any,
     space: Mapping[str, Any],
@@ -29,11 +43,7 @@ def sweep(  # noqa: PLR0913
     dtype: Any = "float32",
     random_state: Any = None,
     sampler: Any = None,
-    verbose: int = 1,
-    executor: Any = None,
-    checkpoint: str | os.PathLike | None = None,
-    every: int | str = DEFAULT,
-    resume: bool = False,
+    **keywords: Unpack[RunKeywords],
 ) -> SweepResult:
     """Train n configurations from a space of settings, and refit the best one on all samples.
 
@@ -115,17 +125,18 @@ def sweep(  # noqa: PLR0913
     >>> len(found.settings), found.scoring, found.best.network.layer_sizes[0]
     (6, 'accuracy', 2)
     """
-    verbose = checked_verbose(verbose)
+    given = completed(sweep, keywords, RUN_DEFAULTS)
+    verbose, checkpoint = checked_verbose(given["verbose"]), given["checkpoint"]
     if sampler is not None and checkpoint is not None:
         raise ValueError(
             "checkpoint= keeps scores, but not what a sampler has learnt from them: leave out sampler= or checkpoint=."
         )
     with CompileNotices(verbose > 0):
-        file = search_file(checkpoint, every, resume, verbose)
+        file = search_file(checkpoint, given["every"], given["resume"], verbose)
         if file is not None and random_state is None:
             random_state = file.seed
         search = Search(X, y, space, n, cv, epochs, batch_size, device, dtype, random_state, sampler)
-        return _search(search, executor, verbose, file)
+        return _search(search, given["executor"], verbose, file)
 
 
 def _search(search: Search, executor: Any, verbose: int, file: SearchFile | None) -> SweepResult:

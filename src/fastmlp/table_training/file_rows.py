@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..api.fit_arguments import FitArguments
+from ..api.fit_keywords import MLP_FIT_DEFAULTS, MLPFitKeywords
 from ..api.optional_checkpoints import checkpoint_file
-from ..api.stream_arguments import StreamArguments
+from ..api.stream_arguments import StreamArguments, needing_all_rows, refuse_with_stream
 from ..api.streamed_fit import fit_population_rows, fit_rows, fit_shared_rows
 from ..callbacks import as_callbacks
 from ..console.stopwatch import Stopwatch
+from ..interface.keywords import completed
 from ..mlp import MLP
 from ..population import Population
-from ..runtime.checkpoint_interval import DEFAULT
 from ..streams.row_file import RowFile
 from ..training.time_limit import TimeLimit
 from .rows import Rows
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class FileRows:
@@ -50,29 +54,16 @@ class FileRows:
     def __len__(self) -> int:
         return self.file.n_samples
 
-    def fit(
-        self,
-        nets: MLP | Population,
-        held_out: Any,
-        *,
-        callbacks: Any = (),
-        metrics: Any = (),
-        shuffle: bool = True,
-        optimizer_state: Any = None,
-        checkpoint: Any = None,
-        every: Any = DEFAULT,
-        resume: bool = False,
-        **arguments: Any,
-    ) -> Any:
+    def fit(self, nets: MLP | Population, held_out: Any, **keywords: Unpack[MLPFitKeywords]) -> Any:
         """Train an MLP, or the nets of a Population, and return what their fit does.
 
-        The arguments are those of their fit, and held_out is its validation_data.
+        The keywords are those of their fit, and held_out is its validation_data.
         """
-        assert not metrics, "refused earlier: they need all rows in memory"
-        watch = Stopwatch()
-        found = FitArguments.checked(**{"early_stopping": None, "verbose": 1, **arguments})
-        kind = "net" if isinstance(nets, MLP) else "population"
-        file = checkpoint_file(checkpoint, every, resume, kind, found.verbose)
+        watch, given = Stopwatch(), completed(MLP.fit, keywords, MLP_FIT_DEFAULTS)
+        refuse_with_stream(**needing_all_rows(given))
+        found, shuffle = FitArguments.checked(given), given["shuffle"]
+        callbacks, optimizer_state = given["callbacks"], given["optimizer_state"]
+        file = checkpoint_file(given, "net" if isinstance(nets, MLP) else "population", found.verbose)
         if isinstance(nets, Population):
             assert not any((callbacks, optimizer_state)), "the fit of a population has none of them"
             if nets.shared_weights:

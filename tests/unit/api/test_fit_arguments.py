@@ -5,6 +5,7 @@ import pytest
 
 from fastmlp import MLP
 from fastmlp.api.fit_arguments import FitArguments
+from fastmlp.api.fit_keywords import MLP_FIT_DEFAULTS
 from fastmlp.callbacks import EarlyStopping
 from fastmlp.kernels.structs import METRIC_ARGMAX, METRIC_NONE, Samples
 
@@ -12,15 +13,7 @@ EMPTY = np.empty(0)
 
 
 def arguments(**others):
-    given = {
-        "epochs": 3,
-        "batch_size": None,
-        "optimizer": "adam",
-        "schedule": None,
-        "early_stopping": None,
-        "verbose": 0,
-    }
-    return FitArguments.checked(**given | others)
+    return FitArguments.checked(MLP_FIT_DEFAULTS | {"epochs": 3, "verbose": 0} | others)
 
 
 def samples(metric):

@@ -5,6 +5,7 @@ import pytest
 
 from fastmlp import MLP
 from fastmlp.api.fit_arguments import FitArguments
+from fastmlp.api.fit_keywords import MLP_FIT_DEFAULTS
 from fastmlp.api.fit_preparation import fit_data, fit_options
 from fastmlp.diagnosis.monitor import Monitor
 from fastmlp.training.epoch_metrics import FitMetrics
@@ -19,11 +20,11 @@ def net():
 
 
 def arguments(batch_size=None):
-    return FitArguments.checked(3, batch_size, "adam", None, None, 0)
+    return FitArguments.checked(MLP_FIT_DEFAULTS | {"epochs": 3, "batch_size": batch_size, "verbose": 0})
 
 
-def prepared(net, batch_size=None, class_weight=None, held_out=(None, 0.0), shuffle=True):
-    return fit_data(net, arguments(batch_size), X, Y, None, class_weight, *held_out, shuffle)
+def prepared(net, batch_size=None, **given):
+    return fit_data(net, arguments(batch_size), X, Y, MLP_FIT_DEFAULTS | given)
 
 
 @pytest.mark.parametrize("batch_size, shuffle, shuffles", [(None, True, False), (8, True, True), (8, False, False)])
@@ -34,13 +35,13 @@ def test_one_batch_is_not_shuffled(net, batch_size, shuffle, shuffles):
 
 
 def test_a_fraction_is_held_out(net):
-    data = prepared(net, 16, held_out=(None, 0.25))
+    data = prepared(net, 16, validation_fraction=0.25)
     assert (data.training.n_samples, data.held_out.n_samples) == (15, 5)
     assert (data.batch_size, data.shuffle) == (15, False)
 
 
 def test_class_weights_are_of_training_samples(net):
-    data = prepared(net, class_weight={True: 3.0}, held_out=(None, 0.25))
+    data = prepared(net, class_weight={True: 3.0}, validation_fraction=0.25)
     weights, targets = data.training.weight, data.training.Y
     assert weights[targets == 1].min() == pytest.approx(3.0 * weights[targets == 0].max())
     assert not data.held_out.has_weights
@@ -48,7 +49,7 @@ def test_class_weights_are_of_training_samples(net):
 
 def test_held_out_samples_are_given_once(net):
     with pytest.raises(ValueError, match="validation_data or validation_fraction, not both"):
-        prepared(net, held_out=((X, Y), 0.25))
+        prepared(net, validation_data=(X, Y), validation_fraction=0.25)
 
 
 def test_options(net):

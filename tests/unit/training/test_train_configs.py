@@ -4,6 +4,7 @@ import numpy as np
 
 from fastmlp import MLP, Adam
 from fastmlp.api.fit_arguments import FitArguments
+from fastmlp.api.fit_keywords import MLP_FIT_DEFAULTS
 from fastmlp.api.fit_preparation import FitData, fit_options
 from fastmlp.data.validation import validated_samples
 from fastmlp.training.train_configs import TrainConfigs
@@ -14,7 +15,8 @@ SHAPES = [(2, 3), (3, 1)]
 def configs(optimizer, schedule=None):
     net = MLP((2, 3, 1), random_state=0, device="cpu")
     data = validated_samples(np.zeros((8, 2)), np.zeros(8), net.network, net.dtype)
-    arguments = FitArguments.checked(5, 4, optimizer, schedule, None, 0)
+    given = {"epochs": 5, "batch_size": 4, "optimizer": optimizer, "schedule": schedule, "verbose": 0}
+    arguments = FitArguments.checked(MLP_FIT_DEFAULTS | given)
     return TrainConfigs(fit_options(net, arguments, FitData(data, None, 4, True, 9), (), (), None, False), SHAPES, 10)
 
 

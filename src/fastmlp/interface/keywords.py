@@ -1,0 +1,78 @@
+"""Functions with many keywords: their names and types in a TypedDict, their defaults in a dict beside it.
+
+Type checkers and editors read the TypedDict in `**keywords: Unpack[...]` (PEP 692). `help`, notebooks and the reference
+show the keywords as parameters, with their defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from inspect import Parameter, signature
+from typing import Any, TypeVar, cast
+
+from ..errors import likely_name
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Keywords = TypeVar("Keywords", bound=Mapping[str, Any])
+
+
+def with_keywords(kinds: type, defaults: Mapping[str, Any]) -> Callable[[Function], Function]:
+    """Return a decorator that puts keywords into the signature of a function, in the place of its **keywords.
+
+    kinds : TypedDict with the types, in a module with postponed annotations
+    defaults : {name: default} of all keywords, in their order in the signature
+    """
+    types = kinds.__annotations__  # as forward references, which know their module
+
+    def decorated(function: Function) -> Function:
+        found = signature(function)
+        *parameters, packed = found.parameters.values()
+        parameters += (
+            Parameter(name, Parameter.KEYWORD_ONLY, default=value, annotation=types[name].__forward_arg__)
+            for name, value in defaults.items()
+        )
+        function.__signature__ = found.replace(parameters=parameters)  # type: ignore[attr-defined]
+        del function.__annotations__[packed.name]
+        function.__annotations__.update({name: types[name] for name in defaults})  # for typing.get_type_hints
+        return function
+
+    return decorated
+
+
+def completed(function: Callable[..., Any], given: Keywords, defaults: Keywords, owner: type | None = None) -> Keywords:
+    """Return the keywords that a function was given, and the defaults of the others.
+
+    function : decorated by with_keywords
+    owner : class of a method
+
+    Raises
+    ------
+    TypeError
+        If the function has no keyword of that name.
+    """
+    whole = {**defaults, **given}
+    if len(whole) > len(defaults):
+        unknown = next(name for name in given if name not in defaults)
+        raise unknown_keyword(function.__qualname__, unknown, signature(function).parameters, owner)
+    return cast(Keywords, whole)
+
+
+def unknown_keyword(function: str, name: str, known: Iterable[str], owner: type | None = None) -> TypeError:
+    """Return the TypeError for a keyword that a function does not have, with a hint at the one that is meant.
+
+    function : str     name of the function
+    known : names of its parameters
+    owner : class of a method, whose constructor may have the parameter
+
+    >>> print(unknown_keyword("MLP.fit", "epoch", ["X", "y", "epochs"]))
+    MLP.fit() got an unexpected keyword argument 'epoch'. Did you mean 'epochs'?
+    """
+    text = f"{function}() got an unexpected keyword argument {name!r}."  # Python's words, which programs look for
+    cls, of_constructor = ("", []) if owner is None else (owner.__name__, list(signature(owner).parameters))
+    if name in of_constructor:
+        return TypeError(f"{text} It is a parameter of {cls}: write {cls}({name}=...).")
+    if meant := likely_name(name.lower(), list(known)):
+        return TypeError(f"{text} Did you mean {meant!r}?")
+    if meant := likely_name(name.lower(), of_constructor):
+        return TypeError(f"{text} Did you mean the parameter {meant!r} of {cls}? Write {cls}({meant}=...).")
+    return TypeError(text)
