@@ -189,7 +189,9 @@ def embedding_deltas(thread, scratch, net, params, layers, nets, row, n, copy):
     scaled = offset(nets.scaled_rows, thread * nets.n_scaled_rows)
     delta = Matrix(layers.delta, layers.row_starts[k + 1] + row * n_nets * fan_out, fan_out)
     start = copy * layers.n_transposed + layers.transposed_starts[k]
-    nothing = BackwardPass(IDENTITY, layers.a, False, layers.mask, n_scaled, scaled, 0)
+    nothing = BackwardPass(
+        IDENTITY, layers.a, False, layers.mask, False, layers.z, layers.z_slopes, n_scaled, scaled, 0
+    )
     below = Matrix(scaled, 0, n_scaled)
     backward_product(rows, n_scaled, fan_out, delta, layers.transposed, start, below, scratch, nothing)
     o = layers.row_starts[k] + row * n_scaled
