@@ -202,11 +202,27 @@ def test_nets_go_on_with_the_rows_that_they_have_held_out():
     assert "out of fold" in of_folds
     assert "may have been trained on rows that are held out now" not in of_folds
     assert "may have been trained on rows that are held out now" in train("price", *rest, "--seed", 1)
-    assert "may have been trained on rows that are held out now" in train("price", *rest, "--quality", "fast")
+    assert "may have been trained on rows that are held out now" in train("price", *rest, "--quality", "fast", "--n-nets", 6)
     train("price", "--validation", "0.2")
     alike = train("price", *rest)
     assert "out of fold" not in alike
     assert "may have been trained on rows that are held out now" not in alike
+
+
+@pytest.mark.slow
+def test_a_preset_of_another_number_of_nets_is_refused():
+    """The nets stay as they are, so that the preset would only change their learning rate and epochs."""
+    go_on = "--epochs", 1, "--continue-from", "model.safetensors", "--output", "more"
+    train("price", "--quality", "fast")
+    said = train("price", *go_on, "--quality", "good", code=1)
+    assert "--quality good asks for 6 nets, but there is 1 net to go on with: leave it out." in said
+    train("price", *go_on)
+    train("price", *go_on, "--quality", "fast")
+    train("price", *go_on, "--quality", "good", "--n-nets", 1)
+    train("price", "--quality", "best", "--shared-weights", "--n-nets", 2)
+    said = train("price", *go_on, "--quality", "best", code=1)
+    assert "--quality best asks for 80 nets, but there are 20 nets to go on with" in said
+    assert "out of fold" in train("price", *go_on, "--quality", "best", "--n-nets", 2)
 
 
 @pytest.mark.slow
