@@ -209,6 +209,22 @@ def test_nets_go_on_with_the_rows_that_they_have_held_out():
     assert "may have been trained on rows that are held out now" not in alike
 
 
+def test_rows_of_a_test_table_with_classes_unseen_in_training_are_left_out():
+    test = pd.read_csv("table.csv").iloc[:40]
+    test.to_csv("known.csv", index=False)
+    test.iloc[[0, 0, 1]].assign(kind=["odd", "odd", None]).to_csv("odd.csv", index=False)
+    pd.concat([test, pd.read_csv("odd.csv")]).to_csv("test.csv", index=False)
+    said = train("kind", "--n-nets", 1, "--test", "test.csv")
+    assert "Test table: 1 row whose target 'kind' is missing is left out." in said
+    assert "Test table: 2 of 42 rows are left out of the metrics, because of classes that training had not: 'odd'." in (
+        said
+    )
+    figures = lambda text: re.findall(r"│ test .*", text)
+    assert figures(said) == figures(train("kind", "--n-nets", 1, "--test", "known.csv")) != []
+    said = train("kind", "--n-nets", 1, "--test", "odd.csv", code=1)
+    assert "holds the class 'odd', which did not occur in training; the model knows 'rare', 'usual'" in said
+
+
 @pytest.mark.slow
 def test_a_preset_of_another_number_of_nets_is_refused():
     """The nets stay as they are, so that the preset would only change their learning rate and epochs."""
