@@ -202,7 +202,9 @@ def test_nets_go_on_with_the_rows_that_they_have_held_out():
     assert "out of fold" in of_folds
     assert "may have been trained on rows that are held out now" not in of_folds
     assert "may have been trained on rows that are held out now" in train("price", *rest, "--seed", 1)
-    assert "may have been trained on rows that are held out now" in train("price", *rest, "--quality", "fast", "--n-nets", 6)
+    assert "may have been trained on rows that are held out now" in train(
+        "price", *rest, "--quality", "fast", "--n-nets", 6
+    )
     train("price", "--validation", "0.2")
     alike = train("price", *rest)
     assert "out of fold" not in alike
