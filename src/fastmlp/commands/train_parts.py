@@ -20,6 +20,7 @@ from ..tables.cells import examples
 from ..tables.encoder_choice import Note
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_column import rows_with_target, with_numbers
+from ..tables.target_copies import target_copies_note
 from ..tables.target_encoder import CLASSIFICATION, Target
 from .column_options import check_columns, select_columns
 from .train_class_weight import BALANCED, check_class_weight, check_options_of_classes, parsed_class_weight
@@ -46,7 +47,8 @@ def read_parts(
     table, notes = rows_with_target(read_tables(file), name, settings.task)
     table = inputs_and_target(table, settings)
     table, further_notes = with_numbers(table, name)
-    for note in (*notes, *further_notes):
+    copies = target_copies_note(table.drop(columns=name), table[name].to_numpy(), name)
+    for note in (*notes, *further_notes, *filter(None, [copies])):
         log(note)
     target = Target.fit(table[name], settings.task)  # before the split: raises if the target cannot be learned
     check_options_of_classes(settings, target)

@@ -227,6 +227,15 @@ def test_rows_of_a_test_table_with_classes_unseen_in_training_are_left_out():
     assert "holds the class 'odd', which did not occur in training; the model knows 'rare', 'usual'" in said
 
 
+def test_a_copy_of_the_target_among_the_columns_is_told_of():
+    said = "The inputs should not hold the target, but 'cost' equals it in every row: leave such columns out."
+    pd.read_csv("table.csv").assign(cost=lambda table: table["price"]).to_csv("copy.csv", index=False)
+    assert said in run("train", "copy.csv", "--target", "price", *QUICK, "--n-nets", 1)
+    assert "should not hold" not in run(
+        "train", "copy.csv", "--target", "price", *QUICK, "--n-nets", 1, "--drop", "cost"
+    )
+
+
 @pytest.mark.slow
 def test_a_preset_of_another_number_of_nets_is_refused():
     """The nets stay as they are, so that the preset would only change their learning rate and epochs."""
