@@ -91,11 +91,15 @@ def recipe_to_continue(settings: TrainSettings, known: Any) -> Recipe:
     hidden = tuple(architecture["layer_sizes"][1:-1]) if settings.hidden is None else settings.hidden
     n_known, n_nets = 1 if isinstance(known, MLP) else known.n_nets, recipe.n_nets
     if settings.n_nets is None:
+        if settings.quality is not None and recipe.n_folds == 1 and n_nets != n_known:
+            raise ValueError(
+                f"--quality {settings.quality} asks for {counted(n_nets, 'net')}, but there "
+                f"{'is' if n_known == 1 else 'are'} {counted(n_known, 'net')} to go on with: leave it out."
+            )
         n_nets = max(1, n_known // recipe.n_folds)
     shared_weights = bool(getattr(known, "shared_weights", False)) or nets_share_by_fold(known, recipe.n_folds)
     if settings.shared_weights and not shared_weights:
         raise ValueError("--shared-weights is given, but the nets to go on with share no weights: leave it out.")
-    check_number_of_nets(replace(settings, shared_weights=shared_weights or None), n_known)
     embedding, options = known.network.input_embedding, dict(recipe.net_options)
     if embedding is not None and all(isinstance(entry, int) for entry in embedding.entries):
         options[SCALES] = True
@@ -104,17 +108,6 @@ def recipe_to_continue(settings: TrainSettings, known: Any) -> Recipe:
     further: dict[str, Any] = {"shared_weights": shared_weights, "own_folds": own_folds, "net_options": options}
     recipe = replace(recipe.continued(known.network), hidden=hidden, n_nets=n_nets, **further)
     return recipe.checked({"validation_fraction": "validation"})
-
-
-def check_number_of_nets(settings: TrainSettings, n_known: int) -> None:
-    """Raise ValueError if --quality, which is given without --n-nets, asks for another number of nets than known."""
-    if settings.quality is None or settings.n_nets is not None:
-        return
-    if (n_nets := settings.recipe().n_nets_of_all_folds) != n_known:
-        raise ValueError(
-            f"--quality {settings.quality} asks for {counted(n_nets, 'net')}, but there "
-            f"{'is' if n_known == 1 else 'are'} {counted(n_known, 'net')} to go on with: leave it out."
-        )
 
 
 def losses_on(nets: Any, held_out: Rows) -> np.ndarray:

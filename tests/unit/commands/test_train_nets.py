@@ -246,10 +246,10 @@ def test_a_preset_of_another_number_of_nets_is_refused():
     train("price", *go_on)
     train("price", *go_on, "--quality", "fast")
     train("price", *go_on, "--quality", "good", "--n-nets", 1)
-    train("price", "--quality", "best", "--shared-weights", "--n-nets", 2)
-    said = train("price", *go_on, "--quality", "best", code=1)
-    assert "--quality best asks for 80 nets, but there are 20 nets to go on with" in said
-    assert "out of fold" in train("price", *go_on, "--quality", "best", "--n-nets", 2)
+    assert "Leave --hidden, --n-nets and --quality as they were" in train("price", *go_on, "--quality", "best", code=1)
+    train("price", "--quality", "best", "--n-nets", 1)
+    assert "--quality fast asks for 1 net, but there are 10 nets" in train("price", *go_on, "--quality", "fast", code=1)
+    assert "out of fold" in train("price", *go_on, "--quality", "best")
 
 
 @pytest.mark.slow

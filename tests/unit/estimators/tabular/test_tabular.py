@@ -444,7 +444,7 @@ def test_unusable_tables_raise():
 @pytest.mark.parametrize("n_nets, n_folds", [(1, 1), (2, 1), (1, 2)])
 def test_multilabel_classification(table, tmp_path, n_nets, n_folds):
     X, score = table
-    y = np.c_[score > 0, score > 1, X["new"]].astype(int)
+    y = np.c_[score > 0, score > 1, X["age"] > 40].astype(int)
     clf = TabularMLPClassifier(**QUICK | {"n_nets": n_nets, "n_folds": n_folds}).fit(X, y)
     p = clf.predict_proba(X)
     assert p.shape == (400, 3)

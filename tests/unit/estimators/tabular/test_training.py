@@ -618,7 +618,7 @@ def test_a_fit_that_fails_before_the_first_net_leaves_the_estimator_as_it_was(ta
     monkeypatch.setattr("fastmlp.estimators.tabular.table_fit.train_nets", fail)
     for estimator in (model, new):
         with pytest.raises(error):
-            estimator.fit(X if warm_start else X.assign(weight=score), score)
+            estimator.fit(X if warm_start else X.assign(weight=np.abs(score)), score)
     np.testing.assert_array_equal(model.predict(X), before)
     assert not hasattr(new, "net_")
     assert not hasattr(new, "columns_")
