@@ -12,7 +12,7 @@ from .column_notes import listed
 if TYPE_CHECKING:
     import pandas as pd
 
-MIN_ROWS = 20  # of fewer, a column may equal the target by chance
+MIN_ROWS = 30  # of fewer, a column may equal the target by chance
 LOOKED_AT = 64  # rows that are compared first: all rows are only where these are equal
 NUMBERS = "biuf"  # kinds of NumPy's data types
 
