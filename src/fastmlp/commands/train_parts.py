@@ -47,11 +47,12 @@ def read_parts(
     table, notes = rows_with_target(read_tables(file), name, settings.task)
     table = inputs_and_target(table, settings)
     table, further_notes = with_numbers(table, name)
-    copies = target_copies_note(table.drop(columns=name), table[name].to_numpy(), name)
-    for note in (*notes, *further_notes, *filter(None, [copies])):
+    for note in (*notes, *further_notes):
         log(note)
     target = Target.fit(table[name], settings.task)  # before the split: raises if the target cannot be learned
     check_options_of_classes(settings, target)
+    if note := target_copies_note(table.drop(columns=name), table[name].to_numpy(), name):
+        log(note)
     tables = split_table(table, name, target.task, recipe, settings.seed)
     encoding = recipe.numeric_encoding, recipe.n_bins, settings.budget().trial_seconds
     further = recipe.embeds_categories, recipe.embeds_bins, settings.texts
@@ -120,7 +121,7 @@ def encoded_parts(
 def rows_of_known_classes(test: pd.DataFrame, target: Target, log: Log) -> pd.DataFrame:
     """Return the rows of a test table whose classes training had, and log a sentence on others.
 
-    All rows are returned if there are none: the encoder refuses them.
+    Without any such row, all are returned, and the encoder refuses them.
     """
     column = test[target.name]
     known = target.knows(column)

@@ -15,13 +15,13 @@ def table(rng):
     return pd.DataFrame({"price": price, "area": rng.normal(size=N), "kind": rng.choice(["a", "b", "c"], N)})
 
 
-@pytest.mark.parametrize("of", ("price", "kind"))
+@pytest.mark.parametrize("target", ("price", "kind"))
 @pytest.mark.parametrize("name", (None, "price", "something else"))
-def test_columns_that_equal_the_target_are_found_whatever_their_names(table, of, name):
-    y = table[of].to_numpy()
-    assert target_copies(table, y, name) == ([of], [])
-    copied = table.assign(more=table[of].astype("category"))
-    assert target_copies(copied, y, name) == ([of, "more"], [])
+def test_columns_that_equal_the_target_are_found_whatever_their_names(table, target, name):
+    y = table[target].to_numpy()
+    assert target_copies(table, y, name) == ([target], [])
+    copied = table.assign(more=table[target].astype("category"))
+    assert target_copies(copied, y, name) == ([target, "more"], [])
 
 
 def test_one_other_or_missing_cell_makes_another_column(table):
