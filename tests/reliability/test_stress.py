@@ -138,7 +138,7 @@ import numpy as np, fastmlp
 X = np.random.default_rng(0).normal(size=(400, 40)).astype(np.float32)
 nets = fastmlp.Population((40, 200, 200, 1), 2, random_state=0, device="cpu")
 table = fastmlp.TabularMLPRegressor(max_iter=10**6, n_iter_no_change=10**6, random_state=0, device="cpu")
-for fit in (lambda: nets.fit(X, X[:, 0], epochs=10**6, verbose=0), lambda: table.fit(X[:, :2], X[:, 0])):
+for fit in (lambda: nets.fit(X, X[:, 0], epochs=10**6, verbose=0), lambda: table.fit(X[:, :2], X[:, 2])):
     threading.Thread(target=fit, daemon=True).start()
 while len(sys._current_frames()) < 7:  # the main thread, and two fits with two threads each
     time.sleep(0.01)

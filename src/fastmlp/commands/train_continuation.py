@@ -73,7 +73,13 @@ def check_columns_of(preprocessing: Preprocessing, settings: TrainSettings) -> N
 
 
 def recipe_to_continue(settings: TrainSettings, known: Any) -> Recipe:
-    """Return the recipe of the settings, where those of an architecture are of known nets if they are not given."""
+    """Return the recipe of the settings, where those of an architecture are of known nets if they are not given.
+
+    Raises
+    ------
+    ValueError
+        If the settings ask for other nets.
+    """
     recipe = settings.recipe()
     if known is None:
         return recipe
@@ -83,9 +89,14 @@ def recipe_to_continue(settings: TrainSettings, known: Any) -> Recipe:
         (activation,) = activations
         raise ValueError(f"--activation is {settings.activation!r}, but the nets to go on with have {activation!r}.")
     hidden = tuple(architecture["layer_sizes"][1:-1]) if settings.hidden is None else settings.hidden
-    n_nets = recipe.n_nets
+    n_known, n_nets = 1 if isinstance(known, MLP) else known.n_nets, recipe.n_nets
     if settings.n_nets is None:
-        n_nets = max(1, (1 if isinstance(known, MLP) else known.n_nets) // recipe.n_folds)
+        if settings.quality is not None and recipe.n_folds == 1 and n_nets != n_known:
+            raise ValueError(
+                f"--quality {settings.quality} asks for {counted(n_nets, 'net')}, but there "
+                f"{'is' if n_known == 1 else 'are'} {counted(n_known, 'net')} to go on with: leave it out."
+            )
+        n_nets = max(1, n_known // recipe.n_folds)
     shared_weights = bool(getattr(known, "shared_weights", False)) or nets_share_by_fold(known, recipe.n_folds)
     if settings.shared_weights and not shared_weights:
         raise ValueError("--shared-weights is given, but the nets to go on with share no weights: leave it out.")

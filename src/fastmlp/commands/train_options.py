@@ -37,7 +37,8 @@ class Quality(Choices):
 
 
 QUALITY_HELP = (
-    "Preset of all options about nets: one small net, six that hold out other rows each, or twenty in ten folds."
+    "Preset of all options about nets: one small net, six that hold out other rows each, or twenty in ten folds. "
+    f"Not given: {DEFAULT_QUALITY}."
 )
 ENCODING_HELP = "How columns of numbers are encoded; periodic: by an input embedding of all columns."
 
@@ -64,7 +65,7 @@ class TrainOptions:
     drop: table.Drop = field(default_factory=list)
     keep: table.Keep = field(default_factory=list)
     ids: table.Ids = field(default_factory=list)
-    quality: Annotated[Quality, choice_option(Quality, QUALITY_HELP)] = Quality.good
+    quality: Annotated[Quality | None, choice_option(Quality, QUALITY_HELP)] = None
     n_nets: Annotated[
         int | None, integer_option("Nets whose mean predicts; with --n-folds or best, nets of each fold.", 1)
     ] = None
@@ -178,7 +179,8 @@ class TrainOptions:
             If the text of `hidden` lists no numbers of units.
         """
         values = {field.name: getattr(self, field.name) for field in fields(TrainSettings)}
-        values |= {"task": self.task.value, "scaling": self.scaling.value, "quality": self.quality.value}
+        values |= {"task": self.task.value, "scaling": self.scaling.value}
+        values["quality"] = None if self.quality is None else self.quality.value
         for name in ("category_embedding", "bin_embedding", "shared_weights"):
             values[name] = getattr(self, name) or None
         values |= {"hidden": None if self.hidden is None else layer_sizes(self.hidden)}

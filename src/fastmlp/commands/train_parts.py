@@ -16,9 +16,11 @@ from ..streams.table_sources import read_tables
 from ..table_training.fit import Rows
 from ..table_training.folds import fold_numbers
 from ..table_training.quality_presets import Recipe
+from ..tables.cells import examples
 from ..tables.encoder_choice import Note
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_column import rows_with_target, with_numbers
+from ..tables.target_copies import target_copies_note
 from ..tables.target_encoder import CLASSIFICATION, Target
 from .column_options import check_columns, select_columns
 from .train_class_weight import BALANCED, check_class_weight, check_options_of_classes, parsed_class_weight
@@ -49,6 +51,8 @@ def read_parts(
         log(note)
     target = Target.fit(table[name], settings.task)  # before the split: raises if the target cannot be learned
     check_options_of_classes(settings, target)
+    if note := target_copies_note(table.drop(columns=name), table[name].to_numpy(), name):
+        log(note)
     tables = split_table(table, name, target.task, recipe, settings.seed)
     encoding = recipe.numeric_encoding, recipe.n_bins, settings.budget().trial_seconds
     further = recipe.embeds_categories, recipe.embeds_bins, settings.texts
@@ -110,7 +114,25 @@ def encoded_parts(
         tables["test"], notes = rows_with_target(test, preprocessing.target.name, preprocessing.target.task)
         for note in notes:
             log(f"Test table: {note}")
+        tables["test"] = rows_of_known_classes(tables["test"], preprocessing.target, log)
     return {part: _encoded(preprocessing, part, rows, log) for part, rows in tables.items()}
+
+
+def rows_of_known_classes(test: pd.DataFrame, target: Target, log: Log) -> pd.DataFrame:
+    """Return the rows of a test table whose classes training had, and log a sentence on others.
+
+    Without any such row, all are returned, and the encoder refuses them.
+    """
+    column = test[target.name]
+    known = target.knows(column)
+    n_unknown = int(np.count_nonzero(~known))
+    if not n_unknown or n_unknown == len(test):
+        return test
+    log(
+        f"Test table: {n_unknown:,} of {counted(len(test), 'row')} {'is' if n_unknown == 1 else 'are'} left out of the "
+        f"metrics, because of classes that training had not: {examples(column, ~known)}."
+    )
+    return test[known]
 
 
 def _encoded(preprocessing: Preprocessing, part: str, rows: pd.DataFrame, log: Log) -> tuple[np.ndarray, np.ndarray]:

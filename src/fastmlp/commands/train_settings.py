@@ -15,13 +15,13 @@ from ..table_training.time_budget import Budget
 class TrainSettings:
     """Settings of `fastmlp train` that determine the nets and their training. train_options.py describes each.
 
-    A setting that is None has the value of the preset `quality`.
+    A setting that is None has the value of the preset `quality`, which is DEFAULT_QUALITY if it is None itself.
     """
 
     target: str
     task: str = "auto"
     scaling: str = "auto"
-    quality: str = DEFAULT_QUALITY
+    quality: str | None = None
     n_nets: int | None = None
     hidden: tuple[int, ...] | None = None
     activation: str | None = None
@@ -74,7 +74,7 @@ class TrainSettings:
         given["numeric_encoding"] = self.scaling
         if self.l2 is not None:
             given["net_options"] = {"l2": self.l2}
-        recipe = recipe_of(self.quality, given).checked({"validation_fraction": "validation"})
+        recipe = recipe_of(self.quality or DEFAULT_QUALITY, given).checked({"validation_fraction": "validation"})
         if recipe.n_folds > 1 and self.validation is not None:
             raise ValueError(
                 f"--validation is given, but {self.of_folds} holds out each of {recipe.n_folds} folds in turn: leave "
@@ -89,7 +89,7 @@ class TrainSettings:
     @property
     def of_folds(self) -> str:
         """Option, with its value, that asks for folds."""
-        return f"--quality {self.quality}" if self.n_folds is None else f"--n-folds {self.n_folds}"
+        return f"--quality {self.quality or DEFAULT_QUALITY}" if self.n_folds is None else f"--n-folds {self.n_folds}"
 
     @property
     def texts(self) -> tuple[str, ...] | None:

@@ -1,14 +1,38 @@
-"""Class weights of training samples when others are held out: class_weight does not affect validation records."""
+"""Class weights: their check, and those of training samples when others are held out.
+
+class_weight does not affect validation records.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..devices import device_context, device_of
+from ..errors import checked_number, shown
 from ..kernels.structs import Samples
 from ..network.spec import Network
 from .sample_weights import as_weights
 from .validation import split
+
+
+def check_class_weights(class_weight: Any) -> None:
+    """Check the weights in a dict, or in a list of a dict for each label; scikit-learn reads text as numbers.
+
+    class_weight : {class: weight}, or a list of them; anything else has no weights to check
+
+    Raises
+    ------
+    ValueError
+        If a weight is not a number, or below 0.
+
+    >>> check_class_weights({"yes": "5"})
+    Traceback (most recent call last):
+    ValueError: class_weight['yes'] must be a number in [0, inf), but it is '5'.
+    """
+    for weights in class_weight if isinstance(class_weight, (list, tuple)) else [class_weight]:
+        for label, weight in weights.items() if isinstance(weights, Mapping) else ():
+            checked_number(f"class_weight[{shown(label)}]", weight, 0.0)
 
 
 def weighted_by_class(data: Samples, class_weight: Any, network: Network) -> Samples:

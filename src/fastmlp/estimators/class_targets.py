@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ..data.class_weighting import check_class_weights
 from ..errors import unknown_name
 from ..tables.target_encoder import are_unknown
-from .array_input import refused_beyond_float64
 from .base import BaseMLP  # noqa: F401  # raises the error that tells what to install
 from .single_net import SplitSamples
 
@@ -72,12 +72,12 @@ class ClassTargets:
     def _training_weights(self, samples: SplitSamples):
         if self.class_weight is None:
             return samples.weights
-        with refused_beyond_float64("class_weight"):
-            if isinstance(self.class_weight, dict) and not self._is_multilabel:  # it may name classes that y lacks
-                weights = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
-                of_class = weights[samples.targets]
-            else:
-                of_class = compute_sample_weight(self.class_weight, samples.y)
+        check_class_weights(self.class_weight)
+        if isinstance(self.class_weight, dict) and not self._is_multilabel:  # it may name classes that y lacks
+            weights = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
+            of_class = weights[samples.targets]
+        else:
+            of_class = compute_sample_weight(self.class_weight, samples.y)
         return of_class if samples.weights is None else of_class * samples.weights
 
     def _strata(self, y):

@@ -21,7 +21,7 @@ from .columns_as_numbers import (
     tolerated_numbers,
 )
 from .date_column import DATE_CONTENTS, DateColumn, read_dates
-from .encoder_choice import Column, ColumnCells, NumericEncoding, fit_column
+from .encoder_choice import LEFT_OUT, Column, ColumnCells, NumericEncoding, fit_column
 from .moments import Moments
 from .numeric_columns import NumericColumn, StandardColumn
 
@@ -117,7 +117,7 @@ class ColumnSummary:
         """
         name = sample.name
         if self.n_present and not sample.notna().any():
-            return None, f"Column {name!r} is left out: nearly all of its cells are missing."
+            return None, f"Column {name!r} {LEFT_OUT}: nearly all of its cells are missing."
         cells = self._all_cells(sample)
         if NUMERIC in self._first and cells.kind != "number":
             raise ValueError(

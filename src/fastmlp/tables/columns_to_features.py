@@ -25,6 +25,7 @@ from .encoder_choice import (
     PiecewiseLinearColumn,
     fit_column,
     mostly_numbers_note,
+    order_note,
 )
 from .encoding_notes import encoding_notes
 from .few_rows import FEW_ROWS, FewRows, few_rows, names_of
@@ -76,12 +77,13 @@ def fit_columns(
             if note:
                 (left_out if column is None else notes).append(note)
         notes = left_out + notes  # of many, a warning shows the first ones
+        orders = [note for column in columns if (note := order_note(table[column.name], column))]
         if not encoding.tries_bins or not any(isinstance(column, PiecewiseLinearColumn) for column in columns):
-            return FittedColumns(tuple(columns), tuple(notes), encoding_notes(columns))
+            return FittedColumns(tuple(columns), tuple(notes), (*encoding_notes(columns), *orders))
         without = tuple(without_bins(column) for column in columns)
         gain = tried_bins(columns, without, table, encoding)
     best = tuple(columns) if gain and gain.is_worth_it else without
-    choices = NO_TIME if gain is None else gain.sentence(), *encoding_notes(best)
+    choices = NO_TIME if gain is None else gain.sentence(), *encoding_notes(best), *orders
     return FittedColumns(best, tuple(notes), choices)
 
 

@@ -32,8 +32,8 @@ def input_embedding_of(columns: Iterable[Column]) -> list[Entry] | None:
     """
     columns = tuple(columns)
     entries: list[Entry] = []
-    is_periodic = _is_periodic(columns)
-    for has_vectors, grouped in groupby(columns, lambda column: _vector_size(column) > 0):
+    is_periodic = embeds_periodically(columns)
+    for has_vectors, grouped in groupby(columns, lambda column: vector_size(column) > 0):
         run = list(grouped)
         if has_vectors:
             entries += map(_entry, run)
@@ -46,11 +46,11 @@ def input_embedding_of(columns: Iterable[Column]) -> list[Entry] | None:
 def embedding_notes(columns: Iterable[Column]) -> tuple[str, ...]:
     """Return sentences on what nets make of the columns that they embed."""
     columns, notes = tuple(columns), []
-    sizes = [(column.name, len(column.feature_names), _vector_size(column)) for column in columns]
+    sizes = [(column.name, len(column.feature_names), vector_size(column)) for column in columns]
     of_bins = {column.name for column in columns if isinstance(column, PiecewiseLinearColumn)}
     vectors = [f"{name!r} ({n} values as {size} numbers)" for name, n, size in sizes if size and name not in of_bins]
     bins = [f"{name!r} ({counted(n, 'feature')} as {size})" for name, n, size in sizes if size and name in of_bins]
-    if _is_periodic(columns):
+    if embeds_periodically(columns):
         others = [f"{name!r} ({counted(n, 'feature')})" for name, n, size in sizes if not size]
         notes.append(
             f"The nets embed periodically, each feature as {PERIODIC_EMBEDDING.size} numbers by "
@@ -66,12 +66,14 @@ def embedding_notes(columns: Iterable[Column]) -> tuple[str, ...]:
 def _entry(column: Column) -> Entry:
     """Return the embedding of a column with a vector size."""
     kind = PiecewiseLinearEmbedding if isinstance(column, PiecewiseLinearColumn) else CategoryEmbedding
-    return kind(len(column.feature_names), _vector_size(column))
+    return kind(len(column.feature_names), vector_size(column))
 
 
-def _is_periodic(columns: Iterable[Column]) -> bool:
+def embeds_periodically(columns: Iterable[Column]) -> bool:
+    """Return whether nets embed the features of columns without vectors periodically."""
     return any(isinstance(column, PeriodicColumn) for column in columns)
 
 
-def _vector_size(column: Column) -> int:
+def vector_size(column: Column) -> int:
+    """Return the numbers that nets make of the features of a column; 0 if it has no embedding of its own."""
     return column.vector_size if isinstance(column, (CategoryColumn, PiecewiseLinearColumn, TextColumn)) else 0

@@ -39,6 +39,7 @@ MIN_SHARE_OF_FREQUENT = 0.5  # of the cells that have frequent categories, in a 
 FEW_CATEGORIES, VECTOR_SIZE = 8, 8  # up to how many stay one-hot; numbers in a vector: Holzmüller et al. 2024
 BINS_VECTOR_SIZE = TEXT_VECTOR_SIZE = 16  # numbers in the embedding of a column with bins, and of a column of text
 
+LEFT_OUT = "is left out"  # in the note on a column that has no encoder
 DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T].*)?|\d\d?[./]\d\d?[./](\d{4}|\d\d)([ ].*)?", re.ASCII)
 
 Number = StandardColumn | RobustColumn | QuantileColumn | PeriodicColumn | PiecewiseLinearColumn
@@ -160,7 +161,7 @@ def fit_column(
     """
     column, reason = _choose_encoder(series, encoding, ColumnCells.of(series) if cells is None else cells)
     if column is None:
-        return None, f"Column {series.name!r} is left out: {reason}."
+        return None, f"Column {series.name!r} {LEFT_OUT}: {reason}."
     if isinstance(column, CategoryColumn):
         column = encoding.of_categories(column)
     elif isinstance(column, TextColumn):
@@ -299,6 +300,15 @@ def mostly_numbers_note(series: pd.Series) -> str:
         f"categories are numbers (not {examples(distinct, reading.bad)}); if numbers are meant, convert it: "
         "pandas.to_numeric(column.astype(object), errors='coerce')."
     )
+
+
+def order_note(series: pd.Series, column: Column) -> str:
+    """Return a sentence on a column of ordered categories, or "": nets know which category a cell has, and no order."""
+    if not (_has_category_type(series) and series.cat.ordered) or not isinstance(column, CategoryColumn):
+        return ""
+    if len(column.categories) <= 2:  # which have the same meaning in either order
+        return ""
+    return f"Column {series.name!r} is used as categories: their order is not used; to use it, give it as numbers."
 
 
 def column_to_dict(column: Column) -> dict[str, Any]:

@@ -172,6 +172,12 @@ class Target:
             )
         return codes
 
+    def knows(self, series: pd.Series) -> np.ndarray:
+        """Return for each cell whether it is a class of training, bool (n_rows,); all are for regression."""
+        if self.task == REGRESSION:
+            return np.ones(len(series), bool)
+        return class_numbers(labels_of(series), self.classes) >= 0
+
     def decode(self, outputs: np.ndarray) -> dict[str, np.ndarray]:
         """Return named columns for the outputs of a net, (n_rows, n_outputs).
 

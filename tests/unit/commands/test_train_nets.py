@@ -202,11 +202,54 @@ def test_nets_go_on_with_the_rows_that_they_have_held_out():
     assert "out of fold" in of_folds
     assert "may have been trained on rows that are held out now" not in of_folds
     assert "may have been trained on rows that are held out now" in train("price", *rest, "--seed", 1)
-    assert "may have been trained on rows that are held out now" in train("price", *rest, "--quality", "fast")
+    assert "may have been trained on rows that are held out now" in train(
+        "price", *rest, "--quality", "fast", "--n-nets", 6
+    )
     train("price", "--validation", "0.2")
     alike = train("price", *rest)
     assert "out of fold" not in alike
     assert "may have been trained on rows that are held out now" not in alike
+
+
+def test_rows_of_a_test_table_with_classes_unseen_in_training_are_left_out():
+    test = pd.read_csv("table.csv").iloc[:40]
+    test.to_csv("known.csv", index=False)
+    test.iloc[[0, 0, 1]].assign(kind=["odd", "odd", None]).to_csv("odd.csv", index=False)
+    pd.concat([test, pd.read_csv("odd.csv")]).to_csv("test.csv", index=False)
+    said = train("kind", "--n-nets", 1, "--test", "test.csv")
+    assert "Test table: 1 row whose target 'kind' is missing is left out." in said
+    assert "Test table: 2 of 42 rows are left out of the metrics, because of classes that training had not: 'odd'." in (
+        said
+    )
+    figures = lambda text: re.findall(r"│ test .*", text)
+    assert figures(said) == figures(train("kind", "--n-nets", 1, "--test", "known.csv")) != []
+    said = train("kind", "--n-nets", 1, "--test", "odd.csv", code=1)
+    assert "holds the class 'odd', which did not occur in training; the model knows 'rare', 'usual'" in said
+
+
+def test_a_copy_of_the_target_among_the_columns_is_told_of():
+    said = "The inputs should not hold the target, but 'cost' equals it in every row: leave such columns out."
+    pd.read_csv("table.csv").assign(cost=lambda table: table["price"]).to_csv("copy.csv", index=False)
+    assert said in run("train", "copy.csv", "--target", "price", *QUICK, "--n-nets", 1)
+    assert "should not hold" not in run(
+        "train", "copy.csv", "--target", "price", *QUICK, "--n-nets", 1, "--drop", "cost"
+    )
+
+
+@pytest.mark.slow
+def test_a_preset_of_another_number_of_nets_is_refused():
+    """The nets stay as they are, so that the preset would only change their learning rate and epochs."""
+    go_on = "--epochs", 1, "--continue-from", "model.safetensors", "--output", "more"
+    train("price", "--quality", "fast")
+    said = train("price", *go_on, "--quality", "good", code=1)
+    assert "--quality good asks for 6 nets, but there is 1 net to go on with: leave it out." in said
+    train("price", *go_on)
+    train("price", *go_on, "--quality", "fast")
+    train("price", *go_on, "--quality", "good", "--n-nets", 1)
+    assert "Leave --hidden, --n-nets and --quality as they were" in train("price", *go_on, "--quality", "best", code=1)
+    train("price", "--quality", "best", "--n-nets", 1)
+    assert "--quality fast asks for 1 net, but there are 10 nets" in train("price", *go_on, "--quality", "fast", code=1)
+    assert "out of fold" in train("price", *go_on, "--quality", "best")
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from fastmlp import TabularMLPClassifier, TabularMLPRegressor
 
 SMALL = {"hidden_layer_sizes": (4,), "max_iter": 3, "random_state": 0, "device": "cpu"}
 X = np.random.default_rng(0).normal(size=(60, 2))
-LABELS = np.where(X[:, 0] > 0, "a", "b")
+LABELS, Y = np.where(X[:, 0] > 0, "a", "b"), 2.0 * X[:, 0]
 SEVERAL = {
     "population": {"n_nets": 3},
     "one after another": {"n_nets": 3, "callbacks": lambda epoch, history: None},
@@ -35,7 +35,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def on_terminal(monkeypatch, *models, y=X[:, 0]):
+def on_terminal(monkeypatch, *models, y=Y):
     """The text that fits write to a terminal on which bars appear at once.
 
     Standard error is replaced here, since pytest replaces it for each test.
@@ -93,7 +93,7 @@ def test_a_terminal_shows_the_accuracy_of_the_best_epoch(monkeypatch):
 @pytest.mark.parametrize("name", SEVERAL)
 def test_a_notebook_shows_one_bar_for_all_nets(name, notebook):
     """It grows from net to net, and ends with the lowest validation loss of all of them."""
-    model = TabularMLPRegressor(verbose=True, **{**SMALL, **SEVERAL[name]}).fit(X, X[:, 0])
+    model = TabularMLPRegressor(verbose=True, **{**SMALL, **SEVERAL[name]}).fit(X, Y)
     [texts] = notebook.values()
     lengths = [text.count("━") for text in texts[:-1]]
     assert lengths == sorted(lengths)
@@ -103,7 +103,7 @@ def test_a_notebook_shows_one_bar_for_all_nets(name, notebook):
 
 @pytest.mark.parametrize("name", [name for name in SEVERAL if name != "population"])
 def test_lines_of_nets_one_after_another_tell_them_apart(name, capsys):
-    TabularMLPRegressor(verbose=2, **{**SMALL, **SEVERAL[name]}).fit(X, X[:, 0])
+    TabularMLPRegressor(verbose=2, **{**SMALL, **SEVERAL[name]}).fit(X, Y)
     *lines, last = capsys.readouterr().out.splitlines()
     assert last.startswith("Trained ")
     assert all("validation_loss " in line for line in lines)
@@ -128,7 +128,7 @@ def test_lines_of_a_population_have_the_best_validation_loss(sizes, capsys):
 
 
 def test_a_search_shows_its_best_score(notebook):
-    model = TabularMLPRegressor(n_nets=1, tune=2, verbose=True, **SMALL).fit(X, X[:, 0])
+    model = TabularMLPRegressor(n_nets=1, tune=2, verbose=True, **SMALL).fit(X, Y)
     texts, *_ = notebook.values()
     best = max(result["score"] for result in model.tuning_results_)
     assert texts[-1].endswith(f"best score {best:.5g}")

@@ -4,11 +4,23 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP, Population
-from fastmlp.data.class_weighting import split_and_weighted, weighted_by_class
+from fastmlp.data.class_weighting import check_class_weights, split_and_weighted, weighted_by_class
 from fastmlp.data.validation import split, validated_samples
 
 SETTINGS = {"hidden_activation": "tanh", "loss": "binary_cross_entropy", "dtype": "float64", "random_state": 3}
 WEIGHTS = {0: 1.0, 1: 5.0}
+
+
+@pytest.mark.parametrize("weight", ("5", True, None, float("nan"), -1.0, 10**400))
+@pytest.mark.parametrize("given", (lambda weights: weights, lambda weights: [{0: 1.0}, weights]))
+def test_weights_that_are_no_numbers_are_refused(weight, given):
+    with pytest.raises(ValueError, match=r"^class_weight\['yes'\] must be a number in \[0, inf\), but it is"):
+        check_class_weights(given({"no": 1.0, "yes": weight}))
+
+
+@pytest.mark.parametrize("class_weight", (None, "balanced", {"yes": 5, "no": np.float32(0.0)}, [{0: 1}, {1: 2.0}]))
+def test_weights_that_are_numbers_are_none_to_refuse(class_weight):
+    check_class_weights(class_weight)
 
 
 @pytest.fixture

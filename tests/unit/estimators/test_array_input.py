@@ -46,7 +46,7 @@ def test_integers_beyond_float64_in_weights_raise(model):
     with refusal("sample_weight"):
         clone(model).fit(X, Y, sample_weight=[HUGE] * 20)
     if "class_weight" in model.get_params():
-        with refusal("class_weight"):
+        with pytest.raises(ValueError, match=r"class_weight\[0\] must be a number .* a whole number of 401 digits"):
             clone(model).set_params(class_weight={0: HUGE, 1: 1}).fit(X, Y)
     if model in ARRAYS:
         with refusal("sample_weight"):

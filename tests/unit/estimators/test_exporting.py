@@ -149,7 +149,7 @@ def test_classifier_of_tables(settings, table, tmp_path):
 @pytest.mark.parametrize("n_nets", [1, 3])
 def test_temperatures_are_in_c_files_of_tables_of_numbers(n_nets, table, tmp_path):
     X = table[["skew", "steps", "part"]].astype({"skew": "float32"})
-    model = fitted(TabularMLPClassifier, X, table["steps"] > 2, n_nets)
+    model = fitted(TabularMLPClassifier, X, (table["steps"] > 2).to_numpy(), n_nets)
     for model.temperature_ in (1.0, 0.3):
         header = tmp_path / f"net{model.temperature_:g}.h"  # a library is loaded once
         model.export(header)
@@ -178,7 +178,7 @@ def test_regressor_of_tables_of_numbers(n_nets, encoding, table, tmp_path):
 
 def test_several_targets_of_a_table(table, tmp_path):
     table = table[["skew", "steps", "part"]].astype({"skew": "float32"})
-    model = fitted(TabularMLPRegressor, table, table[["steps"]].assign(b=table["steps"] * 100), 1)
+    model = fitted(TabularMLPRegressor, table, pd.DataFrame({"a": table["steps"] * 10, "b": table["steps"] * 100}), 1)
     model.export(tmp_path / "net.h")
     rows = table.iloc[:50]
     found = c_outputs(tmp_path / "net.h", rows.to_numpy(float), 2)
@@ -213,7 +213,7 @@ def test_columns_with_the_names_of_outputs(rng, tmp_path):
 
 
 def test_a_loaded_estimator(table, tmp_path):
-    model = fitted(TabularMLPClassifier, table, table["flag"].to_numpy(), 2)
+    model = fitted(TabularMLPClassifier, table, ~table["flag"].to_numpy(bool), 2)
     model.save(tmp_path / "net.safetensors")
     fastmlp.load(tmp_path / "net.safetensors").export(tmp_path / "net.onnx")
     session = onnx_session(tmp_path / "net.onnx")

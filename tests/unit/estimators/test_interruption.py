@@ -30,7 +30,7 @@ def is_classifier(model):
 @pytest.fixture
 def data(rng):
     X = rng.normal(size=(60, 3))
-    return X, X[:, 0]
+    return X, 2.0 * X[:, 0]
 
 
 def interrupted(model, data, monkeypatch, match):

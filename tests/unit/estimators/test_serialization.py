@@ -76,7 +76,7 @@ def test_bins_and_dates_round_trip_through_files(table, tmp_path):
     days = pd.Series(pd.date_range("2020-01-01", periods=60)).where(np.arange(60) % 9 != 0)
     frame = table.assign(day=days)
     settings = {"numeric_encoding": "piecewise_linear", "n_bins": 3, "n_nets": 1}
-    model = TabularMLPRegressor(**QUICK, **settings).fit(frame, table["size"] > 1.0)
+    model = TabularMLPRegressor(**QUICK, **settings).fit(frame, (table["size"] > 1.0).to_numpy())
     assert [column.kind for column in model.columns_] == [
         "piecewise_linear",
         "category",

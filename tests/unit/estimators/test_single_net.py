@@ -339,6 +339,8 @@ def test_partial_fit_accepts_class_weight_as_a_dict_only(classes):
         MLPClassifier(**SMALL, class_weight="balanced").partial_fit(X, y, classes=[0, 1, 2])
     with pytest.raises(ValueError, match=r"class_weight must be a dict .* or None, but it is 'nonsense'\.$"):
         MLPClassifier(**SMALL, class_weight="nonsense").partial_fit(X, y, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match=r"class_weight\[2\] must be a number in \[0, inf\), but it is '5'\.$"):
+        MLPClassifier(**SMALL, class_weight={2: "5"}).partial_fit(X, y, classes=[0, 1, 2])
     clf = MLPClassifier(**SMALL, class_weight={2: 5.0}).partial_fit(X, y, classes=[0, 1, 2])
     few = y < 2
     clf.partial_fit(X[few], y[few])  # without a sample of the class that is named

@@ -85,7 +85,7 @@ def test_column_transformer(table):
 @pytest.mark.parametrize("kind", [TabularMLPClassifier, TabularMLPRegressor])
 def test_estimators_of_tables(kind, table, X):
     settings = {"max_iter": 3, "n_nets": 2, "random_state": 0}
-    of_table = make_pipeline(kind((6,), **settings)).fit(table, table["colour"] == "red")
+    of_table = make_pipeline(kind((6,), **settings)).fit(table, (table["colour"] == "red").to_numpy())
     of_array = make_pipeline(StandardScaler(), kind((6,), **settings)).fit(X, X[:, 0] > 0)
     options = {"options": {"zipmap": False}} if kind is TabularMLPClassifier else {}
     session = session_of(of_table, table, **options)

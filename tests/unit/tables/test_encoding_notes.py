@@ -43,5 +43,15 @@ def test_every_encoding_of_numbers_is_told(rng):
     assert all(row.encoding for row in KINDS.values())
 
 
+def test_ordered_categories_whose_order_is_not_used_are_told_of():
+    sizes = pd.Categorical(["small", "medium", "large"] * 20, ["small", "medium", "large"], ordered=True)
+    table = pd.DataFrame({"size": sizes, "kind": sizes.as_unordered()})
+    table["pair"] = pd.cut(np.arange(60.0), 2)
+    found = fit_columns(table)
+    assert not found.notes
+    told = [note for note in found.choices if "order" in note]
+    assert told == ["Column 'size' is used as categories: their order is not used; to use it, give it as numbers."]
+
+
 def test_without_columns_there_is_nothing_to_tell():
     assert encoding_notes([]) == ()

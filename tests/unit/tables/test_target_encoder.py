@@ -50,6 +50,8 @@ def test_class_unseen_in_training_raises():
     target = Target.fit(pd.Series(["a", "b", "a"], name="y"))
     with pytest.raises(ValueError, match="class 'c', which did not occur in training; the model knows 'a', 'b'"):
         target.encode(pd.Series(["a", "c"]))
+    assert target.knows(pd.Series(["a", "c", "b"])).tolist() == [True, False, True]
+    assert Target.fit(pd.Series([0.5, 1.5])).knows(pd.Series([7.0, 0.5])).all()
 
 
 @pytest.mark.parametrize(

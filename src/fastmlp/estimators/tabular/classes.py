@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from ...data.class_weighting import check_class_weights
 from ...errors import counted, shown
 from ...tables.bin_edges import class_indicators
 from ...tables.target_encoder import class_numbers, distinct_labels, listed
-from ..array_input import refused_beyond_float64
 from .rows import TableRows
 
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight  # isort: skip
@@ -73,15 +73,15 @@ class TableClasses(TableRows):
         return None if y.ndim == 2 else np.unique(y, return_inverse=True)[1]
 
     def _weigh_classes(self, y):
+        check_class_weights(self.class_weight)
         self._class_weights = None
         if self.class_weight is not None and not self._is_multilabel:
             codes = self._encode(y)
             present = np.unique(codes)
             self._class_weights = np.ones(len(self.classes_))
-            with refused_beyond_float64("class_weight"):
-                self._class_weights[present] = compute_class_weight(
-                    self.class_weight, classes=self.classes_[present], y=self.classes_[codes]
-                )
+            self._class_weights[present] = compute_class_weight(
+                self.class_weight, classes=self.classes_[present], y=self.classes_[codes]
+            )
 
     def _weights(self, table, y, sample_weight):
         weights = super()._weights(table, y, sample_weight)

@@ -21,6 +21,7 @@ from ..interruption import keeping_nets
 from ..sklearn_callbacks import ObservedTask
 from .columns import numeric_encoding_of
 from .parameter_checks import refuse_without_held_out
+from .suspect_data import warn_of_other_order, warn_of_target_copies
 from .training import NetsTask, folds_of, train_nets
 from .tuning import Encodings, TrainingSample, tune_and_train
 
@@ -97,6 +98,8 @@ class TableFit:
         check_consistent_length(table, y)
         if len(table) < 2:
             raise ValueError(f"There is only {len(table)} sample: a net needs two or more to learn from.")
+        warn_of_other_order(data.X, {"y": data.y, "sample_weight": data.sample_weight})
+        warn_of_target_copies(table, y, data.y)
         return table, y
 
     def _choose_folds(self, n_rows: int) -> None:
@@ -137,6 +140,9 @@ class TableFit:
         targets, weights = estimator._encode(y), estimator._weights(table, y, data.sample_weight)
         if data.validation_data is not None:
             estimator._check_held_out(data.validation_data)
+            X, *others = data.validation_data
+            names = "y of validation_data", "sample_weight of validation_data"
+            warn_of_other_order(X, dict(zip(names, others, strict=False)))
         return targets, weights
 
     def _learn_columns(

@@ -183,7 +183,7 @@ def test_targets_may_be_a_file_beside_a_file(kind, table, path, tmp_path):
 
 @pytest.mark.slow
 def test_pieces_may_be_lists():
-    pairs = [([[1.0, "a"], [2.0, "b"]], [1.0, 2.0]), ([[2.0, "a"], [3.0, "b"]], [2.0, 3.0])] * 20
+    pairs = [([[1.0, "a"], [2.0, "b"]], [2.0, 4.0]), ([[2.0, "a"], [3.0, "b"]], [4.0, 6.0])] * 20
     model = TabularMLPRegressor(**SETTINGS).fit(iter(pairs), None)
     assert model.predict([[1.0, "a"]]).shape == (1,)
 

@@ -8,6 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 
 import fastmlp
@@ -47,6 +48,26 @@ def test_classifier_learns_a_mixed_table(table):
     ]
     assert isinstance(clf.net_, Population)
     assert clf.n_iter_ <= 40
+
+
+def test_columns_are_described_in_a_table(table, tmp_path):
+    X, score = table
+    reg = TabularMLPRegressor(**QUICK)
+    with pytest.raises(NotFittedError):
+        reg.describe_columns()
+    with pytest.warns(UserWarning, match="Column 'same' is left out"):
+        reg.fit(X.assign(same=1), score)
+    rows = reg.describe_columns()
+    assert [(row.name, row.n_features) for row in rows] == [
+        ("size", 1),
+        ("colour", 3),
+        ("age", 2),
+        ("new", 2),
+        ("same", 0),
+    ]
+    assert str(rows).splitlines()[-1].split(maxsplit=4)[-1] == "all of its cells are equal"
+    reg.save(tmp_path / "model.safetensors")
+    assert fastmlp.load(tmp_path / "model.safetensors").describe_columns() == rows
 
 
 def test_regressor_predicts_in_units_of_the_target(table):
@@ -423,7 +444,7 @@ def test_unusable_tables_raise():
 @pytest.mark.parametrize("n_nets, n_folds", [(1, 1), (2, 1), (1, 2)])
 def test_multilabel_classification(table, tmp_path, n_nets, n_folds):
     X, score = table
-    y = np.c_[score > 0, score > 1, X["new"]].astype(int)
+    y = np.c_[score > 0, score > 1, X["age"] > 40].astype(int)
     clf = TabularMLPClassifier(**QUICK | {"n_nets": n_nets, "n_folds": n_folds}).fit(X, y)
     p = clf.predict_proba(X)
     assert p.shape == (400, 3)

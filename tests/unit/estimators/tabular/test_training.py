@@ -572,6 +572,7 @@ def test_refit_trains_on_all_rows_for_the_epochs_found(table, n_nets):
         ({}, {"validation_data": (np.zeros((3, 2)), ["maybe"] * 3)}, "y has the class 'maybe'"),
         ({}, {"validation_data": 0.2}, "validation_data must be"),
         ({"class_weight": {"maybe": 2.0}}, {}, "are not in class_weight"),
+        ({"class_weight": {"yes": "5"}}, {}, r"class_weight\['yes'\] must be a number in \[0, inf\), but it is '5'"),
         ({"device": "cuda:99"}, {}, "device='cuda:99' is not available"),
         ({"activation": "rleu"}, {}, "Unknown activation 'rleu'. Did you mean 'relu'"),
         ({"schedule": "one_cycel"}, {}, "Did you mean 'one_cycle'"),
@@ -617,7 +618,7 @@ def test_a_fit_that_fails_before_the_first_net_leaves_the_estimator_as_it_was(ta
     monkeypatch.setattr("fastmlp.estimators.tabular.table_fit.train_nets", fail)
     for estimator in (model, new):
         with pytest.raises(error):
-            estimator.fit(X if warm_start else X.assign(weight=score), score)
+            estimator.fit(X if warm_start else X.assign(weight=np.abs(score)), score)
     np.testing.assert_array_equal(model.predict(X), before)
     assert not hasattr(new, "net_")
     assert not hasattr(new, "columns_")
