@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fastmlp.streams import parquet_batches as module
-from fastmlp.streams.parquet_batches import dataset_batches, parquet_batches, parquet_files
+from fastmlp.streams import parquet_files as module
+from fastmlp.streams.parquet_files import dataset_batches, parquet_batches, parquet_files
 from fastmlp.streams.table_sources import as_table_source
 
 pyarrow = pytest.importorskip("pyarrow")
