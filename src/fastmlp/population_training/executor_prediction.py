@@ -9,7 +9,7 @@ import numpy as np
 from ..data.population_data import Strides
 from ..devices import Device
 from ..executors.gpu_of_worker import device_here
-from ..executors.tasks import Task, Tasks
+from ..executors.task_scheduler import Task, Tasks
 from ..executors.workers import Workers
 from ..kernels.structs import Samples
 from ..network.spec import Network

@@ -2,7 +2,7 @@
 
 kinds             which data are read piece by piece
 sources           what can be read: files, memory maps, Arrow streams, sequences, batches
-parquet_batches   record batches of Parquet files
+parquet_files     record batches of Parquet files
 arrow_rows        rows of Parquet files and of Arrow's record batches
 csv_rows          rows of CSV files
 table_sources     the same as data frames, whose cells may be text, dates or missing

@@ -10,7 +10,7 @@ import pytest
 from executor_cases import InPlace
 
 from fastmlp.executors.gpu_of_worker import Numbers as WorkerNumbers
-from fastmlp.executors.tasks import MOST_TRIES, TASKS_PER_SLOT, Task, Tasks
+from fastmlp.executors.task_scheduler import MOST_TRIES, TASKS_PER_SLOT, Task, Tasks
 from fastmlp.executors.workers import Workers, workers_of
 
 
