@@ -17,7 +17,8 @@ from ..kernels.system import interrupts
 from ..runtime.thread_count import using_threads
 from .gpu_of_worker import Numbers, as_worker
 from .shared_arrays import as_array
-from .workers import Threads, Workers, lost_too_often
+from .task_errors import lost_too_often, named
+from .workers import Threads, Workers
 
 Function = Callable[[list[np.ndarray], Any], Any]
 TASKS_PER_SLOT = 2  # submitted ones: a worker that ends a task finds the next one
@@ -169,44 +170,7 @@ def _error_of(future: Future) -> BaseException | None:
         return error
 
 
-NOT_SENT = "pickle", "can't get local object"  # in errors of pickle; since Python 3.13 the second stands alone
-
-
-def named(error: BaseException, text: str) -> BaseException:
-    """Return an error of a task with a note that says what the task does, and how it may be avoided."""
-    note = f"This is the error of the task of {text}, on a worker of the executor."
-    said = f"{type(error).__name__} {error}".lower()
-    if any(words in said for words in NOT_SENT):
-        note += (
-            " Functions and objects that are given to fit, such as a schedule, must be those of a module that the "
-            "workers can import; Dask and loky also take those of the main program."
-        )
-    if hasattr(error, "add_note"):
-        error.add_note(note)
-    elif (
-        len(error.args) == 1
-    ):  # Python 3.10, which has no notes: what is caught must be the error of the task there, too
-        error.args = (f"{error.args[0]} {note}",)
-    return error
-
-
 def call(function: Function, argument: Any, threads: Threads, numbers: Numbers, *shared: Any) -> Any:
     """Call a task's function; this runs on the worker."""
     with using_threads(threads.here()), as_worker(numbers.here()):
         return function([as_array(array) for array in shared], argument)
-
-
-def version_here() -> str:
-    """Return the version of this package."""
-    from .. import __version__  # found out at its first use
-
-    return __version__
-
-
-def check_version(version: str) -> None:
-    """Raise RuntimeError on a worker whose version of this package is not that of the program that sends its tasks."""
-    if version != version_here():
-        raise RuntimeError(
-            f"A worker has fastmlp {version_here()}, but the program that fits has {version}. Install the same "
-            "version everywhere."
-        )

@@ -16,7 +16,8 @@ from ..console.stopwatch import Stopwatch
 from ..devices import backend
 from ..errors import is_per_net
 from ..executors.gpu_of_worker import device_here
-from ..executors.task_scheduler import Task, Tasks, check_version, version_here
+from ..executors.task_errors import check_version, version_here
+from ..executors.task_scheduler import Task, Tasks
 from ..executors.workers import Workers
 from ..initialization import Init, draw_params
 from ..kernels.jit.compile_time import add_wait

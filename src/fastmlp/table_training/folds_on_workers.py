@@ -13,7 +13,8 @@ from ..console.progress_bar import Progress
 from ..console.stopwatch import Stopwatch
 from ..devices import Device
 from ..executors.gpu_of_worker import device_here
-from ..executors.task_scheduler import Task, Tasks, check_version, version_here
+from ..executors.task_errors import check_version, version_here
+from ..executors.task_scheduler import Task, Tasks
 from ..executors.workers import Workers
 from ..mlp import MLP
 from ..population import Population
