@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fastmlp.benchmarks import results as bench_results
+from fastmlp.benchmarks import result_statistics as bench_results
 from fastmlp.benchmarks import tables as bench_tables
 from fastmlp.benchmarks.machine import machine
 from fastmlp.benchmarks.timing import QUICK, Rules

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "src"))  # it also runs without an installed fastmlp
 
-from fastmlp.benchmarks import results as bench_results  # noqa: E402
+from fastmlp.benchmarks import result_statistics as bench_results  # noqa: E402
 from fastmlp.benchmarks.tables import label  # noqa: E402
 from fastmlp.console.durations import duration  # noqa: E402
 

@@ -29,7 +29,7 @@ BEGIN, END = "<!-- benchmarks: written by bench/tools/report.py --documents -->"
 
 def committed() -> list[Path]:
     """Return the paths of the published results, the newest first, and those of the CPU before those of a GPU."""
-    from fastmlp.benchmarks import results as bench_results
+    from fastmlp.benchmarks import result_statistics as bench_results
 
     finished = lambda path: bench_results.load(path)["finished"]
     return [path for device in ("cpu", "cuda") for path in sorted(RESULTS.glob(f"{device}-*.json"), key=finished)[::-1]]
@@ -45,7 +45,7 @@ def publish(path: Path) -> Path:
     ValueError
         If the results are of a quick run, or of a part of the suite.
     """
-    from fastmlp.benchmarks import results as bench_results
+    from fastmlp.benchmarks import result_statistics as bench_results
     from fastmlp.runtime.output_files import write_text
 
     results = bench_results.load(path)
@@ -100,7 +100,7 @@ def programs_of_suite(device: str) -> dict[tuple[str, str], bool]:
 
 
 def first_of_each_device(paths: list[Path]) -> list[Path]:
-    from fastmlp.benchmarks import results as bench_results
+    from fastmlp.benchmarks import result_statistics as bench_results
 
     by_device: dict[str, Path] = {}
     for path in paths:
@@ -110,7 +110,7 @@ def first_of_each_device(paths: list[Path]) -> list[Path]:
 
 def tables(paths: list[Path]) -> str:
     """Return all tables, between the two marks of docs/explanation/performance.md: a section for each file."""
-    from fastmlp.benchmarks import results as bench_results
+    from fastmlp.benchmarks import result_statistics as bench_results
     from fastmlp.benchmarks import tables as bench_tables
 
     parts = []
@@ -125,7 +125,7 @@ def tables(paths: list[Path]) -> str:
 
 def short_table(paths: list[Path]) -> str:
     """Return the table between the README's two marks: a row per group of cases, of each device's first file."""
-    from fastmlp.benchmarks import results as bench_results
+    from fastmlp.benchmarks import result_statistics as bench_results
     from fastmlp.benchmarks import tables as bench_tables
 
     parts = []
@@ -158,7 +158,7 @@ def documents(paths: list[Path]) -> dict[Path, str]:
 
 def write_documents(paths: list[Path]) -> list[Path]:
     """Write the documents and plots, and return the paths of all that was written."""
-    from fastmlp.benchmarks import results as bench_results
+    from fastmlp.benchmarks import result_statistics as bench_results
     from fastmlp.runtime.output_files import write_text
 
     sys.path.insert(0, str(ROOT / "bench"))
@@ -178,7 +178,7 @@ def main() -> int:
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT / "src"))  # it also runs without an installed fastmlp
     from fastmlp.benchmarks import html_page as bench_page
-    from fastmlp.benchmarks import results as bench_results
+    from fastmlp.benchmarks import result_statistics as bench_results
 
     try:
         named = options.results or [RESULTS / "latest.json"]

@@ -17,7 +17,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 import fastmlp
-from fastmlp.benchmarks import results as bench_results
+from fastmlp.benchmarks import result_statistics as bench_results
 from fastmlp.benchmarks.tables import label, times
 from fastmlp.console.durations import duration
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from fastmlp.benchmarks import results as bench_results
+from fastmlp.benchmarks import result_statistics as bench_results
 from fastmlp.benchmarks import tables as bench_tables
 from tools import document_plots, report
 

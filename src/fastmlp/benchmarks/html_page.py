@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..runtime.output_files import write_text
-from .results import (
+from .result_statistics import (
     FAR_FROM_LIMIT,
     GROUPS,
     LEVEL,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from .results import Result, Row, curves, limit, spread, timed
+from .result_statistics import Result, Row, curves, limit, spread, timed
 
 # fastmlp stands out; each competing library has the same colour in all plots (palette of Okabe and Ito).
 COLOURS = {"jax": "#0072b2", "numpy": "#009e73", "torch": "#e69f00", "keras": "#cc79a7", "sklearn": "#56b4e9"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..console.durations import duration
-from .results import (
+from .result_statistics import (
     GROUPS,
     LEVEL,
     UNSTEADY,

@@ -161,7 +161,7 @@ def bench(
     with errors_as_sentences():
         from ..benchmarks import html_page as bench_page
         from ..benchmarks import quick_suite as bench_quick
-        from ..benchmarks import results as bench_results
+        from ..benchmarks import result_statistics as bench_results
         from ..benchmarks import tables as bench_tables
         from ..runtime.output_files import check_output
 

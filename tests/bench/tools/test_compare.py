@@ -6,7 +6,7 @@ import sys
 import pytest
 from bench_example import example, result, results, row
 
-from fastmlp.benchmarks import results as bench_results
+from fastmlp.benchmarks import result_statistics as bench_results
 from tools import compare
 
 

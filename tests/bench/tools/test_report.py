@@ -6,7 +6,7 @@ import sys
 import pytest
 from bench_example import example
 
-from fastmlp.benchmarks import results as bench_results
+from fastmlp.benchmarks import result_statistics as bench_results
 from tools import document_plots, report
 
 # {(case, program): whether a run without --largest measures it}

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from bench_example import example, result, results, row
 
 from fastmlp.benchmarks import html_page as bench_page
-from fastmlp.benchmarks import results as bench_results
+from fastmlp.benchmarks import result_statistics as bench_results
 
 
 class Checker(HTMLParser):

@@ -421,7 +421,7 @@ def test_report_command_accepts_nets_without_preprocessing(run, tmp_path, verdic
 @pytest.mark.slow
 def test_bench_command_writes_page_and_results(run, tmp_path, monkeypatch):
     from fastmlp.benchmarks import quick_suite as bench_quick
-    from fastmlp.benchmarks import results as bench_results
+    from fastmlp.benchmarks import result_statistics as bench_results
     from fastmlp.benchmarks.timing import Rules
 
     monkeypatch.setattr(bench_quick, "QUICK", Rules(rounds=1, seconds=0.1, quick=True))

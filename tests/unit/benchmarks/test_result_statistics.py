@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from bench_example import example, result, results, row
 
-from fastmlp.benchmarks import results as br
+from fastmlp.benchmarks import result_statistics as br
 
 
 def test_spread_equals_numpys_quantiles(rng):
