@@ -23,7 +23,7 @@ from ..population import Population
 from ..runtime.python_process import python_command
 from ..training.interruption import require_complete
 from .machine import machine, others_busy
-from .result_statistics import SCHEMA
+from .result_files import SCHEMA
 from .timing import QUICK, Runner, affordable_rounds, calibrate, new_row, time_rounds
 
 TOLERANCE = 1e-3  # largest relative difference of the losses; fastmlp and NumPy compute in float32
@@ -291,7 +291,7 @@ def steps(program: Program, n_steps: int) -> Program:
 
 
 def measure(case: Case, name: str) -> dict[str, Any]:
-    """Measure one benchmark case, and return a result with this name, as result_statistics.py describes it."""
+    """Measure one benchmark case, and return a result with this name, as result_files.py describes it."""
     busy = others_busy()
     rows, runners, expected = [], [], None
     for program in sorted(case.make_programs(), key=lambda program: program.kind != "peer"):

@@ -161,18 +161,18 @@ def bench(
     with errors_as_sentences():
         from ..benchmarks import html_page as bench_page
         from ..benchmarks import quick_suite as bench_quick
-        from ..benchmarks import result_statistics as bench_results
+        from ..benchmarks import result_files
         from ..benchmarks import tables as bench_tables
         from ..runtime.output_files import check_output
 
-        for ending in bench_results.ENDINGS:
+        for ending in result_files.ENDINGS:
             check_output(output.with_suffix(ending))
-        bench_results.check_files_beside(output)
+        result_files.check_files_beside(output)
         results = bench_quick.run(
             lambda title: say(f"measuring {title}"), None if group is BenchGroup.all else [group.value]
         )
         saved = output.with_suffix(".json")
-        bench_results.save(results, saved)
+        result_files.save(results, saved)
         typer.echo("\n".join(bench_tables.summary(results)))
         for path in [saved, *bench_page.write(results, saved)]:
             typer.echo(f"wrote {path}")

@@ -1,47 +1,47 @@
-"""Statistics of benchmark results, and their files."""
+"""Statistics of benchmark results."""
 
 import numpy as np
 import pytest
 from bench_example import example, result, results, row
 
-from fastmlp.benchmarks import result_statistics as br
+from fastmlp.benchmarks import result_statistics as stats
 
 
 def test_spread_equals_numpys_quantiles(rng):
     values = list(rng.random(11))
     expected = [*np.quantile(values, [0.5, 0.25, 0.75]), min(values), max(values)]
-    np.testing.assert_allclose(br.spread(values), expected)
-    assert br.spread([2.0]) == (2.0,) * 5
+    np.testing.assert_allclose(stats.spread(values), expected)
+    assert stats.spread([2.0]) == (2.0,) * 5
 
 
 def test_ratio_is_the_median_within_rounds():
     """Disturbed rounds slow both rows alike, so that ratios within rounds stay exact."""
     fast, slow = row("a", [1.0, 9.0, 1.0, 8.0]), row("b", [2.0, 18.0, 2.0, 16.0])
-    assert br.ratio(slow, fast) == (2.0,) * 5
+    assert stats.ratio(slow, fast) == (2.0,) * 5
 
 
 def test_noise_estimates_the_error_of_a_median(rng):
     medians = np.median(rng.normal(1.0, 0.05, size=(4000, 25)), axis=1)
-    found = np.mean([br.noise(list(rng.normal(1.0, 0.05, 25))) for _ in range(400)])
+    found = np.mean([stats.noise(list(rng.normal(1.0, 0.05, 25))) for _ in range(400)])
     assert found == pytest.approx(medians.std(), rel=0.15)
-    assert br.noise([1.0, 1.0, 50.0]) == 0.0
+    assert stats.noise([1.0, 1.0, 50.0]) == 0.0
 
 
 def test_best_peer_limit_and_verdict_of_an_example():
     won, lost = example()["results"]
-    assert br.ours(won)["name"] == "fastmlp"
-    assert br.best_peer(won)["name"] == "jax tuned"
-    assert br.limit(won)["name"] == "products gemm", "the best of the products, not the lower arithmetic floor"
-    assert br.to_best_peer(won).median == pytest.approx(2.0)
-    assert br.to_limit(won).median == pytest.approx(1.25)
-    assert (br.verdict(won), br.verdict(lost)) == ("ahead", "behind")
-    assert br.limit(lost) is None
-    assert br.to_limit(lost) is None
+    assert stats.ours(won)["name"] == "fastmlp"
+    assert stats.best_peer(won)["name"] == "jax tuned"
+    assert stats.limit(won)["name"] == "products gemm", "the best of the products, not the lower arithmetic floor"
+    assert stats.to_best_peer(won).median == pytest.approx(2.0)
+    assert stats.to_limit(won).median == pytest.approx(1.25)
+    assert (stats.verdict(won), stats.verdict(lost)) == ("ahead", "behind")
+    assert stats.limit(lost) is None
+    assert stats.to_limit(lost) is None
 
 
 def test_highest_floor_is_the_limit_without_products():
     found = result("x", row("chain", [2.0], "limit"), row("arithmetic", [1.0], "limit"), row("fastmlp", [3.0], "ours"))
-    assert br.limit(found)["name"] == "chain"
+    assert stats.limit(found)["name"] == "chain"
 
 
 def test_floor_beaten_by_a_measurement_is_no_limit():
@@ -52,24 +52,24 @@ def test_floor_beaten_by_a_measurement_is_no_limit():
         row("arithmetic", [1.0], "limit"),
     )
     for ours, name in ((3.0, "products gemm"), (1.98, "products gemm"), (1.5, "arithmetic")):
-        assert br.limit(result("x", *floors, row("fastmlp", [ours], "ours")))["name"] == name
-    assert br.limit(result("x", *floors, row("fastmlp", [3.0], "ours"), row("jax", [1.5])))["name"] == "arithmetic"
-    assert br.limit(result("x", *floors[:2], row("fastmlp", [1.0], "ours")))["name"] == "products gemm"
+        assert stats.limit(result("x", *floors, row("fastmlp", [ours], "ours")))["name"] == name
+    assert stats.limit(result("x", *floors, row("fastmlp", [3.0], "ours"), row("jax", [1.5])))["name"] == "arithmetic"
+    assert stats.limit(result("x", *floors[:2], row("fastmlp", [1.0], "ours")))["name"] == "products gemm"
 
 
 def test_results_with_unsteady_rounds_are_marked():
     steady = result("x", row("fastmlp", [1.0, 1.1], "ours"), row("jax", [2.0, 2.2]), row("numpy", [5.0, 50.0]))
-    assert not br.is_unsteady(steady)
-    assert br.is_unsteady(result("x", row("fastmlp", [1.0, 1.0], "ours"), row("jax", [2.0, 3.1])))
+    assert not stats.is_unsteady(steady)
+    assert stats.is_unsteady(result("x", row("fastmlp", [1.0, 1.0], "ours"), row("jax", [2.0, 3.1])))
     chosen = row("jax", [2.0, 2.0]) | {"threads": 2, "tried": {"1": 1.0, "2": 2.0}}
-    assert not br.is_unsteady(result("x", row("fastmlp", [1.0], "ours"), chosen))
-    assert br.is_unsteady(result("x", row("fastmlp", [1.0], "ours"), chosen | {"tried": {"2": 1.2}}))
+    assert not stats.is_unsteady(result("x", row("fastmlp", [1.0], "ours"), chosen))
+    assert stats.is_unsteady(result("x", row("fastmlp", [1.0], "ours"), chosen | {"tried": {"2": 1.2}}))
 
 
 def test_result_without_competitors_has_no_verdict():
-    assert br.verdict(result("x", row("fastmlp", [1.0], "ours"))) == ""
-    assert br.verdict(result("x", row("numpy", [1.0]))) == ""
-    assert br.verdict(result("x", row("fastmlp", [1.0], "ours"), row("numpy", [1.01]))) == "level"
+    assert stats.verdict(result("x", row("fastmlp", [1.0], "ours"))) == ""
+    assert stats.verdict(result("x", row("numpy", [1.0]))) == ""
+    assert stats.verdict(result("x", row("fastmlp", [1.0], "ours"), row("numpy", [1.01]))) == "level"
 
 
 def test_curves_are_sorted_and_need_two_points():
@@ -77,31 +77,12 @@ def test_curves_are_sorted_and_need_two_points():
         result(f"p{x}", row("fastmlp", [1.0], "ours"), group="scaling", curve={"name": name, "axis": "nets", "x": x})
         for name, x in (("long", 100), ("long", 1), ("short", 5))
     ]
-    found = br.curves(results(*points))
+    found = stats.curves(results(*points))
     assert {name: [point["curve"]["x"] for point in members] for name, members in found.items()} == {"long": [1, 100]}
-    assert br.outside_curves(results(*points)) == []
+    assert stats.outside_curves(results(*points)) == []
 
 
 def test_missing_competitors_are_listed_once():
     absent = [row(name, [], status="missing", reason="JAX is not installed") for name in ("jax scan", "jax tuned")]
-    found = br.missing([result("a", *absent), result("b", absent[0], row("numpy", [1.0]))])
+    found = stats.missing([result("a", *absent), result("b", absent[0], row("numpy", [1.0]))])
     assert found == {"JAX is not installed": ["jax scan", "jax tuned"]}
-
-
-def test_results_round_trip_through_a_file(tmp_path):
-    path = tmp_path / "new folder" / "x.json"
-    saved = example()
-    saved["results"][0]["rows"][0]["seconds"][0] = 0.123456789
-    br.save(saved, path)
-    loaded = br.load(path)
-    assert loaded["results"][0]["rows"][0]["seconds"][0] == 0.123457
-    assert loaded["results"][1] == example()["results"][1]
-    assert [item.name for item in path.parent.iterdir()] == ["x.json"]
-
-
-@pytest.mark.parametrize("text, words", (("{", "not a file of"), ("[]", "got None"), ('{"machine_info": 1}', "--save")))
-def test_invalid_result_files_raise(tmp_path, text, words):
-    path = tmp_path / "x.json"
-    path.write_text(text)
-    with pytest.raises(ValueError, match=words):
-        br.load(path)
