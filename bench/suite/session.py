@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fastmlp.benchmarks import result_files, result_statistics
-from fastmlp.benchmarks import tables as bench_tables
+from fastmlp.benchmarks import result_files, result_statistics, result_texts
 from fastmlp.benchmarks.machine import machine
 from fastmlp.benchmarks.timing import QUICK, Rules
 from suite import clean_env
@@ -180,7 +179,7 @@ class Session:
             result = run_case(entry, missing, self.rules, self.pool, lambda text: self.log(f" {text},"))
         except Exception as error:  # the tests of other competitors must not run the case again
             result = failed_case(entry, missing, self.rules, f"{type(error).__name__}: {error}")
-        self.log(f"\n    {bench_tables.one_line(result)} ({time.monotonic() - started:.0f} s)\n")
+        self.log(f"\n    {result_texts.one_line(result)} ({time.monotonic() - started:.0f} s)\n")
         self.results["results"].append(result)
         self.results["results"].sort(key=lambda result: ORDER.get(result["name"], len(ORDER)))  # as if not resumed
         self.results["missing"] = result_statistics.missing(self.results["results"])

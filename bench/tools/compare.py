@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "src"))  # it also runs without an installed fastmlp
 
 from fastmlp.benchmarks import result_files, result_statistics  # noqa: E402
-from fastmlp.benchmarks.tables import label  # noqa: E402
+from fastmlp.benchmarks.result_texts import label  # noqa: E402
 from fastmlp.console.durations import duration  # noqa: E402
 
 ERRORS = 3.0  # standard errors

@@ -69,8 +69,8 @@ def _overview(results: dict[str, Any]) -> str:
 def _draw_overview(axes: Any, rows: list[tuple[str, Any]]) -> None:
     """Draw a point for each row that has a result; a row without one is the heading of a group."""
     from fastmlp.benchmarks.result_statistics import best_peer, to_best_peer
+    from fastmlp.benchmarks.result_texts import label, times
     from fastmlp.benchmarks.scaling_plots import COLOURS, OTHER
-    from fastmlp.benchmarks.tables import label, times
 
     seen: set[str] = set()
     for height, (_, result) in enumerate(rows):

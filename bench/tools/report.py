@@ -110,28 +110,26 @@ def first_of_each_device(paths: list[Path]) -> list[Path]:
 
 def tables(paths: list[Path]) -> str:
     """Return all tables, between the two marks of docs/explanation/performance.md: a section for each file."""
-    from fastmlp.benchmarks import result_files
-    from fastmlp.benchmarks import tables as bench_tables
+    from fastmlp.benchmarks import result_files, result_texts
 
     parts = []
     for path in paths:
         results = result_files.load(path)
-        parts += [f"### {bench_tables.device_text(results)}", "  \n".join(bench_tables.machine_lines(results))]
-        parts += [f"> {text}" for text in bench_tables.warnings_of(results)]
-        parts += [bench_tables.headline_markdown(results), bench_tables.losses_markdown(results)]
-        parts += [bench_tables.markdown(results)]
+        parts += [f"### {result_texts.device_text(results)}", "  \n".join(result_texts.machine_lines(results))]
+        parts += [f"> {text}" for text in result_texts.warnings_of(results)]
+        parts += [result_texts.headline_markdown(results), result_texts.losses_markdown(results)]
+        parts += [result_texts.markdown(results)]
     return "\n\n".join(parts)
 
 
 def short_table(paths: list[Path]) -> str:
     """Return the table between the README's two marks: a row per group of cases, of each device's first file."""
-    from fastmlp.benchmarks import result_files
-    from fastmlp.benchmarks import tables as bench_tables
+    from fastmlp.benchmarks import result_files, result_texts
 
     parts = []
     for path in first_of_each_device(paths):
         results = result_files.load(path)
-        parts += [bench_tables.machine_lines(results)[0] + ".", bench_tables.headline_markdown(results)]
+        parts += [result_texts.machine_lines(results)[0] + ".", result_texts.headline_markdown(results)]
     return "\n\n".join(parts)
 
 

@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 
 import fastmlp
 from fastmlp.benchmarks import result_files, result_statistics
-from fastmlp.benchmarks.tables import label, times
+from fastmlp.benchmarks.result_texts import label, times
 from fastmlp.console.durations import duration
 
 # %%

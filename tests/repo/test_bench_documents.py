@@ -4,8 +4,7 @@ import re
 
 import pytest
 
-from fastmlp.benchmarks import result_files, result_statistics
-from fastmlp.benchmarks import tables as bench_tables
+from fastmlp.benchmarks import result_files, result_statistics, result_texts
 from tools import document_plots, report
 
 
@@ -19,7 +18,7 @@ def test_tables_show_the_committed_results(path):
 def test_text_names_the_published_results_that_its_figures_are_of():
     text, _, _ = report.PERFORMANCE.read_text(encoding="utf-8").partition(report.BEGIN)
     for results in map(result_files.load, report.committed()):
-        machine = f"{bench_tables.device_text(results)}, measured on {results['finished'][:10]}, with"
+        machine = f"{result_texts.device_text(results)}, measured on {results['finished'][:10]}, with"
         assert machine in text, "revise the figures in the text, and then this line"
 
 

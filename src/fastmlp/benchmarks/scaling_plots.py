@@ -47,7 +47,7 @@ def _draw(points: list[Result]) -> str:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     from ..console.durations import duration
-    from .tables import label
+    from .result_texts import label
 
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     FigureCanvasSVG(figure)

@@ -161,8 +161,7 @@ def bench(
     with errors_as_sentences():
         from ..benchmarks import html_page as bench_page
         from ..benchmarks import quick_suite as bench_quick
-        from ..benchmarks import result_files
-        from ..benchmarks import tables as bench_tables
+        from ..benchmarks import result_files, result_texts
         from ..runtime.output_files import check_output
 
         for ending in result_files.ENDINGS:
@@ -173,7 +172,7 @@ def bench(
         )
         saved = output.with_suffix(".json")
         result_files.save(results, saved)
-        typer.echo("\n".join(bench_tables.summary(results)))
+        typer.echo("\n".join(result_texts.summary(results)))
         for path in [saved, *bench_page.write(results, saved)]:
             typer.echo(f"wrote {path}")
 
