@@ -22,8 +22,8 @@ from ..runtime.thread_count import using_threads
 from ..training.fits_on_threads import ending_with, run_on_threads
 from ..training.interruption import require_complete
 from .file_rows import FileRows
-from .fit import Rows, fit_nets
 from .quality_presets import Recipe
+from .recipe_fit import Rows, fit_nets
 from .rows import first_held_out
 from .time_budget import Budget, FitBudgets
 

@@ -19,9 +19,9 @@ from ..executors.workers import Workers
 from ..mlp import MLP
 from ..population import Population
 from ..training.interruption import was_interrupted
-from .fit import Rows, fit_nets
 from .folds import OutOfFoldLogits, TrainedNets, has_begun, trained_nets
 from .quality_presets import Recipe
+from .recipe_fit import Rows, fit_nets
 
 
 class NetTask(NamedTuple):
