@@ -19,7 +19,7 @@ from ..table_training.folds import nets_share_by_fold
 from ..table_training.net_options import SCALES
 from ..table_training.quality_presets import Recipe
 from ..table_training.recipe_fit import continue_from, described, fit_nets
-from ..table_training.rows import Rows
+from ..table_training.rows_in_memory import Rows
 from ..tables.preprocessing import Preprocessing
 from .held_out_rows import FOLDS, last_fit
 from .train_settings import TrainSettings

@@ -15,7 +15,7 @@ from ..kernels.structs import METRIC_ARGMAX
 from ..streams.table_sources import read_tables
 from ..table_training.folds import fold_numbers
 from ..table_training.quality_presets import Recipe
-from ..table_training.recipe_fit import Rows
+from ..table_training.rows_in_memory import Rows
 from ..tables.encoder_choice import Note
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_column import rows_with_target, with_numbers

@@ -23,8 +23,8 @@ from ..training.fits_on_threads import ending_with, run_on_threads
 from ..training.interruption import require_complete
 from .file_rows import FileRows
 from .quality_presets import Recipe
-from .recipe_fit import Rows, fit_nets
-from .rows import first_held_out
+from .recipe_fit import fit_nets
+from .rows_in_memory import Rows, first_held_out
 from .time_budget import Budget, FitBudgets
 
 SHARE = 0.95  # of the time left that planned epochs take; the rest is for what an estimate cannot know

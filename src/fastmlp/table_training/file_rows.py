@@ -17,7 +17,7 @@ from ..population import Population
 from ..runtime.checkpoint_interval import DEFAULT
 from ..streams.row_file import RowFile
 from ..training.time_limit import TimeLimit
-from .rows import Rows
+from .rows_in_memory import Rows
 
 
 class FileRows:

@@ -30,7 +30,7 @@ from ..training.fits_on_threads import ending_with, run_on_threads
 from ..training.interruption import was_interrupted
 from .quality_presets import Recipe
 from .recipe_fit import history_or_result
-from .rows import Rows
+from .rows_in_memory import Rows
 
 
 class TrainedNets(NamedTuple):

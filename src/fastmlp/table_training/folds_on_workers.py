@@ -21,7 +21,8 @@ from ..population import Population
 from ..training.interruption import was_interrupted
 from .folds import OutOfFoldLogits, TrainedNets, has_begun, trained_nets
 from .quality_presets import Recipe
-from .recipe_fit import Rows, fit_nets
+from .recipe_fit import fit_nets
+from .rows_in_memory import Rows
 
 
 class NetTask(NamedTuple):

@@ -19,7 +19,7 @@ from ..schedules import schedule_factors
 from .file_rows import FileRows
 from .net_options import OF_ALL_STEPS, OF_FITS, arguments_of_nets, settings_of_optimizer
 from .quality_presets import Recipe
-from .rows import Rows as Rows
+from .rows_in_memory import Rows
 from .time_budget import Budget
 
 SHORTEST = 1e-3  # seconds: time limit of a fit that begins when the time is over, and makes one step

@@ -23,7 +23,7 @@ from ..tables.bin_edges import MOST_CLASSES
 from ..tables.row_sample import RowKeys
 from ..tables.table_summary import TableSummary
 from .file_rows import FileRows
-from .recipe_fit import Rows
+from .rows_in_memory import Rows
 
 HELD_OUT_SHARE = 0.1  # of the memory limit, for held-out rows at most
 RARE = 16  # rows of a class of which none is held out

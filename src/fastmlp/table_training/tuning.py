@@ -26,7 +26,7 @@ from ..training.interruption import was_interrupted
 from .epochs_in_time import SHARE, seconds_per_epoch
 from .quality_presets import Recipe
 from .recipe_fit import fit_nets
-from .rows import Rows
+from .rows_in_memory import Rows
 from .time_budget import Budget
 from .tuning_configurations import Settings, configurations, groups_of_recipes, joint_recipe
 from .tuning_scores import Scores, standard_errors_apart

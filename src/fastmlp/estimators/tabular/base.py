@@ -14,7 +14,7 @@ from ...errors import checked_count, checked_number
 from ...interface.user_warnings import warn_user
 from ...streams.kinds import is_source
 from ...table_training.quality_presets import AUTO, Recipe
-from ...table_training.recipe_fit import Rows
+from ...table_training.rows_in_memory import Rows
 from ...table_training.summary import summary
 from ...table_training.time_budget import Budget
 from ...tables.preprocessing import Preprocessing

@@ -325,7 +325,12 @@ WAYS = {
     "between two folds": ({"n_folds": 3}, "fastmlp.table_training.folds.logits", 2, 2),
     "calibration of folds": ({"n_folds": 2}, "fastmlp.estimators.tabular.TabularMLPClassifier._calibrate", 1, 2),
     "calibration": ({"n_nets": 2}, "fastmlp.estimators.tabular.weights_and_calibration.logits", 1, 2),
-    "before a fit to all rows": ({"n_nets": 2, "refit": True}, "fastmlp.table_training.rows.Rows.joined", 1, 2),
+    "before a fit to all rows": (
+        {"n_nets": 2, "refit": True},
+        "fastmlp.table_training.rows_in_memory.Rows.joined",
+        1,
+        2,
+    ),
     "preprocessing": ({"n_nets": 2}, "fastmlp.estimators.tabular.base.Preprocessing", 1, 2),
 }
 
