@@ -14,11 +14,11 @@ from ..loading import load_net
 from ..mlp import MLP
 from ..population_result import PopulationResult
 from ..table_training.epochs_in_time import NetsToPlan
-from ..table_training.file_rows import FileRows
 from ..table_training.folds import nets_share_by_fold
 from ..table_training.net_options import SCALES
 from ..table_training.quality_presets import Recipe
 from ..table_training.recipe_fit import continue_from, described, fit_nets
+from ..table_training.rows_in_file import FileRows
 from ..table_training.rows_in_memory import Rows
 from ..tables.preprocessing import Preprocessing
 from .held_out_rows import FOLDS, last_fit

@@ -19,11 +19,11 @@ from ..mlp import MLP
 from ..population import Population, subset_of
 from ..population_result import PopulationResult
 from ..table_training.epochs_in_time import FitsInTime, NetsToPlan, about, expected_seconds, planned_in_time
-from ..table_training.file_rows import FileRows
 from ..table_training.folds import fit_each, fit_folds, fit_shared_folds, folds_at_once, predicted_rows, share_by_fold
 from ..table_training.net_weights import with_greedy_weights, with_greedy_weights_in_folds
 from ..table_training.quality_presets import GREEDY, TEMPERATURE, Recipe
 from ..table_training.recipe_fit import fit_nets, is_cut_short, make_nets, refit_recipe
+from ..table_training.rows_in_file import FileRows
 from ..table_training.rows_in_memory import Rows, first_held_out
 from ..table_training.streamed_table import EncodedRows
 from ..table_training.summary import summary

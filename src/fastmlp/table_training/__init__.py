@@ -2,7 +2,7 @@
 
 quality_presets         the settings of a training, and the presets "fast", "good" and "best"
 net_options             options of nets, optimisers and fits that are no settings of their own
-rows_in_memory          encoded rows of a table; file_rows has those that do not fit into memory
+rows_in_memory          encoded rows of a table; rows_in_file has those that do not fit into memory
 streamed_table          passes over a table that is read piece by piece
 recipe_fit              nets and their fits by a recipe
 folds                   nets that are each trained without one fold of the rows; folds_on_workers, with an executor

@@ -22,7 +22,7 @@ from ..streams.table_sources import as_table_source
 from ..tables.bin_edges import MOST_CLASSES
 from ..tables.row_sample import RowKeys
 from ..tables.table_summary import TableSummary
-from .file_rows import FileRows
+from .rows_in_file import FileRows
 from .rows_in_memory import Rows
 
 HELD_OUT_SHARE = 0.1  # of the memory limit, for held-out rows at most

@@ -22,9 +22,9 @@ from ...streams.loading import check_targets_given
 from ...streams.row_cache import digest_of_value
 from ...streams.sources import as_targets_file
 from ...streams.table_sources import columns_apart, surely_fits, table_in_memory, targets_in_memory
-from ...table_training.file_rows import FileRows
 from ...table_training.quality_presets import Recipe
 from ...table_training.recipe_fit import make_nets
+from ...table_training.rows_in_file import FileRows
 from ...table_training.streamed_table import (
     COPIES,
     EncodedRows,
