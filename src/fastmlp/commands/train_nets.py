@@ -26,9 +26,9 @@ from ..table_training.recipe_fit import fit_nets, is_cut_short, make_nets, refit
 from ..table_training.rows_in_file import FileRows
 from ..table_training.rows_in_memory import Rows, first_held_out
 from ..table_training.streamed_table import EncodedRows
-from ..table_training.summary import summary
 from ..table_training.temperature import fit_temperature
 from ..table_training.time_budget import Budget
+from ..table_training.training_summary import summary
 from ..tables.embedded_columns import input_embedding_of
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_encoder import CLASSIFICATION, Target

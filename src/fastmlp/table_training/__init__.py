@@ -11,5 +11,5 @@ net_weights             greedy weights of nets by held-out rows
 tuning                  search of the settings of a recipe; tuning_configurations has their ranges, tuning_scores
                         compares nets
 temperature             calibration of class probabilities
-summary                 sentences on a training
+training_summary        sentences on a training
 """

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP, EarlyStopping, Population
-from fastmlp.table_training.summary import final_epoch, final_figures, summary
+from fastmlp.table_training.training_summary import final_epoch, final_figures, summary
 
 
 @pytest.fixture
