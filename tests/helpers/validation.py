@@ -20,7 +20,7 @@ from stuck_by_steps import STEP_CASES  # noqa: E402
 from stuck_nets import Case, Trained  # noqa: E402
 
 from fastmlp import diagnose  # noqa: E402
-from fastmlp.diagnosis.verdicts import NAMES, VERDICTS  # noqa: E402
+from fastmlp.diagnosis.verdict_table import NAMES, VERDICTS  # noqa: E402
 
 CASES = [*stuck_nets.CASES, *STEP_CASES]
 SEEDS = range(200, 204)  # not used when the verdict rules were tuned

@@ -22,7 +22,7 @@ from validation import (
     verdict_table,
 )
 
-from fastmlp.diagnosis.verdicts import VERDICTS
+from fastmlp.diagnosis.verdict_table import VERDICTS
 
 HEALTHY = {row.name for row in VERDICTS if row.is_healthy}
 NAMED = 0.9  # share of the nets of a verdict that must get it, or an equivalent verdict
