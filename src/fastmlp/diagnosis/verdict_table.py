@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import rate_remedies, remedies, verdict_rules, verdict_terms
+from . import rate_remedies, remedies, verdict_quantities, verdict_rules
 from .evidence import layer_name, number, one
 from .measurements import Measurements
 
@@ -143,7 +143,7 @@ VERDICTS = (
         remedies.broken,
         lambda m, k: (
             f"Take one step by hand, params -= {number(one(m.landscape.best_step, k))} * gradient, with the "
-            f"true gradient: the loss should fall by {100 * one(verdict_terms.gain(m), k):.0f} %."
+            f"true gradient: the loss should fall by {100 * one(verdict_quantities.gain(m), k):.0f} %."
         ),
     ),
     Verdict(
@@ -364,7 +364,7 @@ VERDICTS = (
     Verdict(
         "unclear",
         "No known failure",
-        lambda m: verdict_terms.uniform(m, 0.08),
+        lambda m: verdict_quantities.uniform(m, 0.08),
         ("loss", "base rate's loss", "explained", "attainable", "gradient"),
         remedies.unclear,
         lambda m, k: "Train three more seeds: a cause in the settings affects all of them.",

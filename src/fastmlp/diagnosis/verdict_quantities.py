@@ -1,4 +1,4 @@
-"""Terms of the verdict rules: quantities that several rules use, each (n_nets,).
+"""Quantities in the verdicts: what several rules and remedies compute from measurements, each (n_nets,).
 
 A number that could not be measured is NaN and adds nothing to a confidence.
 """
