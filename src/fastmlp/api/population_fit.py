@@ -20,8 +20,8 @@ from ..kernels.system import interrupts
 from ..network.spec import Network
 from ..optimizers import setting_text, settings_of
 from ..population_result import PopulationResult
-from ..population_training.evaluate import converged_nets
 from ..population_training.fit import run
+from ..population_training.nets_evaluation import converged_nets
 from ..population_training.task import PopulationOutcome, PopulationTask
 from ..schedules.checked_factors import schedule_text
 from ..training.time_limit import TimeLimit

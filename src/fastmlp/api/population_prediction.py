@@ -10,7 +10,7 @@ from ..data.population_data import prediction_samples, validated_population_samp
 from ..data.validation import as_features
 from ..devices import to_library_of
 from ..population_training.ensemble import average, mean_outputs
-from ..population_training.evaluate import FEW_SAMPLES, checked_members, evaluate_nets
+from ..population_training.nets_evaluation import FEW_SAMPLES, checked_members, evaluate_nets
 from ..runtime.memory_check import OUTPUTS, check_array
 from ..streams.kinds import is_chunked_array, is_source, names_columns
 from ..training.prediction import repeated_outputs

@@ -25,10 +25,10 @@ from ..kernels.structs import RUNNING
 from ..kernels.system import interrupts
 from ..network.spec import Network
 from .checkpoints import PopulationSaver
-from .evaluate import converged_nets
 from .executor_checkpoints import EndedNetsSaver
 from .fit import empty_outcome, run, shown_progress
 from .fit_state import OUTCOME
+from .nets_evaluation import converged_nets
 from .nets_per_task import TaskSizes
 from .shared_samples import Shared, SharedSamples, filled
 from .task import PopulationOutcome, PopulationTask

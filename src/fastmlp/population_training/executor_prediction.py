@@ -13,7 +13,7 @@ from ..executors.task_scheduler import Task, Tasks
 from ..executors.workers import Workers
 from ..kernels.structs import Samples
 from ..network.spec import Network
-from .evaluate import evaluate_nets
+from .nets_evaluation import evaluate_nets
 from .nets_per_task import FIRST_RATE, MOST_BYTES, TASK_SECONDS
 
 MOST_OUTPUT_BYTES = 8 * MOST_BYTES  # of a task's result
