@@ -20,7 +20,7 @@ from ..kernels.system import interrupts
 from ..network.spec import Network
 from ..optimizers import setting_text, settings_of
 from ..population_result import PopulationResult
-from ..population_training.fit import run
+from ..population_training.fit_with_restarts import run
 from ..population_training.nets_evaluation import converged_nets
 from ..population_training.task import PopulationOutcome, PopulationTask
 from ..schedules.checked_factors import schedule_text

@@ -9,8 +9,8 @@ import numpy as np
 
 from ..kernels.structs import RUNNING
 from .checkpoints import PopulationSaver
-from .fit import negates_best_value
 from .fit_state import ALL, OUTCOME, PopulationFitState
+from .fit_with_restarts import negates_best_value
 from .task import PopulationOutcome, PopulationTask
 
 

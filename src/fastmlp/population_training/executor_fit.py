@@ -26,8 +26,8 @@ from ..kernels.system import interrupts
 from ..network.spec import Network
 from .checkpoints import PopulationSaver
 from .executor_checkpoints import EndedNetsSaver
-from .fit import empty_outcome, run, shown_progress
 from .fit_state import OUTCOME
+from .fit_with_restarts import empty_outcome, run, shown_progress
 from .nets_evaluation import converged_nets
 from .nets_per_task import TaskSizes
 from .shared_samples import Shared, SharedSamples, filled

@@ -8,7 +8,7 @@ from ..history import History
 from ..kernels.structs import MAX_RECORDS
 from ..population_result import PopulationResult
 from ..population_result.stopped_by import STOPPED_BY
-from .fit import recorded_epochs
+from .fit_with_restarts import recorded_epochs
 
 
 def result_of_histories(histories: list[History], interrupted: bool, monitor: str | None) -> PopulationResult:

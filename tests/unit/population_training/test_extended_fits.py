@@ -11,8 +11,8 @@ import fastmlp
 from fastmlp import EarlyStopping
 from fastmlp.kernels.structs import SuspendedNets
 from fastmlp.persistence import checkpoints
-from fastmlp.population_training.fit import joined_records
 from fastmlp.population_training.fit_state import PopulationFitState
+from fastmlp.population_training.fit_with_restarts import joined_records
 from fastmlp.population_training.task import epochs_of_attempt
 
 rng = np.random.default_rng(0)
