@@ -1,4 +1,4 @@
-"""Training of a population, with restarts: nets together in SIMD lanes or on a GPU (together.py), one by one
+"""Training of a population, with restarts: nets together in SIMD lanes or on a GPU (together_fit.py), one by one
 (one_by_one.py), or with shared weights (shared_weights_fit.py).
 
 All write the same PopulationOutcome (task.py).
@@ -23,7 +23,7 @@ from .kept_nets import KeptNets
 from .one_by_one import train_one_by_one
 from .shared_weights_fit import train_shared_weights
 from .task import PopulationOutcome, PopulationTask, epochs_of_attempt
-from .together import train_together
+from .together_fit import train_together
 
 TRAIN = {"one_by_one": train_one_by_one, "shared_weights": train_shared_weights}  # other families train nets together
 MAX_RECORDED_LOSSES = 16_000_000  # largest number of recorded losses, over all nets

@@ -74,7 +74,7 @@ def state_of(path):
 @pytest.mark.parametrize("n_threads", ["1", "2"])
 def test_nets_of_two_threads_go_on_in_the_lanes_of_others(tmp_path, monkeypatch, n_threads):
     """A state with finished nets, nets in two blocks of lanes, and nets that have not begun."""
-    monkeypatch.setattr(fastmlp.population_training.together, "lane_threads", lambda *_: 2)
+    monkeypatch.setattr(fastmlp.population_training.together_fit, "lane_threads", lambda *_: 2)
     path, fit = tmp_path / "run.ckpt", {"epochs": 40, "optimizer": "rprop", "converged": 0.3, "every": 2}
     expected = train(make(90), (X, y), **{**fit, "every": "5 min"})
     killed(6, monkeypatch, make(90), (X, y), path, **fit)
@@ -82,7 +82,7 @@ def test_nets_of_two_threads_go_on_in_the_lanes_of_others(tmp_path, monkeypatch,
     assert 16 < len(state.suspended.net_index) <= 32
     assert 0 < state.n_ended < 90 - len(state.suspended.net_index)
     assert len(set(state.suspended.epochs.tolist())) > 1
-    monkeypatch.setattr(fastmlp.population_training.together, "lane_threads", lambda *_: int(n_threads))
+    monkeypatch.setattr(fastmlp.population_training.together_fit, "lane_threads", lambda *_: int(n_threads))
     assert_same_fit(train(make(90), (X, y), path, resume=True, **fit), expected)
 
 
@@ -124,7 +124,7 @@ def test_an_interrupted_population_goes_on(tmp_path, monkeypatch, n_nets):
 def test_a_finished_population_ends_at_once_with_the_same_result(tmp_path, monkeypatch):
     path, fit = tmp_path / "run.ckpt", {"epochs": 20, "batch_size": 16}
     expected = train(make(), (X, y), path, **fit)
-    monkeypatch.setattr(fastmlp.population_training.together, "train_members", None)  # would raise
+    monkeypatch.setattr(fastmlp.population_training.together_fit, "train_members", None)  # would raise
     assert_same_fit(train(make(), (X, y), path, resume=True, **fit), expected)
 
 

@@ -99,7 +99,7 @@ ENDED_BY_RULES = {  # rule, and settings with which one net diverges, the rule e
 @pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("case", ENDED_BY_RULES)
 def test_a_net_that_has_diverged_stays_and_the_others_go_on(tmp_path, monkeypatch, case, n_threads):
-    monkeypatch.setattr(fastmlp.population_training.together, "lane_threads", lambda *_: n_threads)
+    monkeypatch.setattr(fastmlp.population_training.together_fit, "lane_threads", lambda *_: n_threads)
     (rule, fit), path, fresh = ENDED_BY_RULES[case], tmp_path / "run.ckpt", lambda: make(hidden_activation="leaky_relu")
     whole = train(fresh(), (X, y), epochs=LONG, **fit)
     pop, short = train(fresh(), (X, y), path, epochs=SHORT, **fit)
@@ -172,7 +172,7 @@ def test_an_extension_that_is_killed_goes_on(tmp_path, monkeypatch, n_nets, long
 @pytest.mark.parametrize("n_nets", [5, 90], ids=["one by one", "in lanes"])
 def test_a_fit_that_is_killed_goes_on_to_more_epochs(tmp_path, monkeypatch, n_nets):
     """Nets that have ended with the last epoch, nets in training, and nets that have not begun."""
-    monkeypatch.setattr(fastmlp.population_training.together, "lane_threads", lambda *_: 1)
+    monkeypatch.setattr(fastmlp.population_training.together_fit, "lane_threads", lambda *_: 1)
     monkeypatch.setattr(fastmlp.population_training.one_by_one, "one_by_one_threads", lambda *_: 1)
     path, fit, fresh = tmp_path / "run.ckpt", FITS["in batches"], lambda: make(n_nets)
     expected = train(fresh(), (X, y), epochs=LONG, **fit)
