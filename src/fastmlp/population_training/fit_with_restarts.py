@@ -1,5 +1,5 @@
 """Training of a population, with restarts: nets together in SIMD lanes or on a GPU (together_fit.py), one by one
-(one_by_one.py), or with shared weights (shared_weights_fit.py).
+(one_by_one_fit.py), or with shared weights (shared_weights_fit.py).
 
 All write the same PopulationOutcome (task.py).
 """
@@ -20,7 +20,7 @@ from ..training.time_limit import OutOfTime
 from .checkpoints import PopulationSaver
 from .fit_state import OUTCOME, PopulationFitState
 from .kept_nets import KeptNets
-from .one_by_one import train_one_by_one
+from .one_by_one_fit import train_one_by_one
 from .shared_weights_fit import train_shared_weights
 from .task import PopulationOutcome, PopulationTask, epochs_of_attempt
 from .together_fit import train_together

@@ -18,7 +18,7 @@ from ..training.fit_loop import Fit
 from ..training.fit_options import Options
 from ..training.time_limit import OutOfTime
 from .checkpoints import PopulationSaver
-from .one_by_one import STATUS, record_fit
+from .one_by_one_fit import STATUS, record_fit
 from .shared_weights_plan import SharedPlan
 from .task import PopulationOutcome, PopulationTask
 

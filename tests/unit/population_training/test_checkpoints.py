@@ -113,7 +113,7 @@ def test_an_interrupted_population_goes_on(tmp_path, monkeypatch, n_nets):
 
     with monkeypatch.context() as patches:
         patches.setattr(backend, name, interrupted)
-        patches.setattr(fastmlp.population_training.one_by_one, "one_by_one_threads", lambda *_: 1)
+        patches.setattr(fastmlp.population_training.one_by_one_fit, "one_by_one_threads", lambda *_: 1)
         _, result = train(make(n_nets), (X, y), path, **fit)
     assert result.interrupted
     state = state_of(path)

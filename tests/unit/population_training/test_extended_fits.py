@@ -173,7 +173,7 @@ def test_an_extension_that_is_killed_goes_on(tmp_path, monkeypatch, n_nets, long
 def test_a_fit_that_is_killed_goes_on_to_more_epochs(tmp_path, monkeypatch, n_nets):
     """Nets that have ended with the last epoch, nets in training, and nets that have not begun."""
     monkeypatch.setattr(fastmlp.population_training.together_fit, "lane_threads", lambda *_: 1)
-    monkeypatch.setattr(fastmlp.population_training.one_by_one, "one_by_one_threads", lambda *_: 1)
+    monkeypatch.setattr(fastmlp.population_training.one_by_one_fit, "one_by_one_threads", lambda *_: 1)
     path, fit, fresh = tmp_path / "run.ckpt", FITS["in batches"], lambda: make(n_nets)
     expected = train(fresh(), (X, y), epochs=LONG, **fit)
     killed(8 if n_nets == 5 else 6, monkeypatch, fresh(), (X, y), path, epochs=SHORT, every=5, **fit)

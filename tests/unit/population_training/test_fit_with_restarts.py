@@ -13,7 +13,7 @@ import fastmlp.execution.dispatch
 import fastmlp.execution.thresholds
 import fastmlp.kernels.cpu.backend
 import fastmlp.population_training.kernel_calls
-import fastmlp.population_training.one_by_one
+import fastmlp.population_training.one_by_one_fit
 from fastmlp import MLP, SGD, Converged, DivergenceWarning, EarlyStopping, Population
 from fastmlp.devices import Device
 from fastmlp.execution.dispatch import choose_nets_variant
@@ -279,7 +279,7 @@ def test_interruption_of_one_by_one_training_on_two_threads(monkeypatch):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", show)
-    monkeypatch.setattr(fastmlp.population_training.one_by_one, "one_by_one_threads", lambda *_: 2)
+    monkeypatch.setattr(fastmlp.population_training.one_by_one_fit, "one_by_one_threads", lambda *_: 2)
     monkeypatch.setattr(fastmlp.training.fits_on_threads, "SHOW_EVERY", 0.001)
     X = np.random.default_rng(0).normal(size=(500, 20))
     result = Population((20, 50, 1), 3, random_state=0).fit(X, X[:, 0], epochs=10**6, verbose=0)
