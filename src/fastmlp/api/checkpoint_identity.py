@@ -27,7 +27,7 @@ from ..persistence.checkpoints import (
 from ..population_training.checkpoints import PopulationSaver
 from ..population_training.fit_state import ALL, PopulationFitState
 from ..population_training.state_checks import check_population_state
-from ..population_training.task import PopulationTask, epochs_of_attempt
+from ..population_training.task_and_outcome import PopulationTask, epochs_of_attempt
 from ..schedules import Schedule
 from ..streams.loading import limit_to_hold
 from ..streams.memory_limit import checked_memory_limit

@@ -18,7 +18,7 @@ from .net_base import NetBase
 
 if TYPE_CHECKING:
     from ..population_training.checkpoints import PopulationSaver
-    from ..population_training.task import PopulationOutcome, PopulationTask
+    from ..population_training.task_and_outcome import PopulationOutcome, PopulationTask
     from ..population_training.workers_device_choice import WorkersChoice
     from .population_base import PopulationBase
 

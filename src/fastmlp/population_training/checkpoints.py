@@ -13,7 +13,7 @@ from ..runtime.checkpoint_interval import Timer
 from ..training.fit_state import FitState
 from .fit_state import OUTCOME, SOME, PopulationFitState
 from .kept_nets import KeptNets
-from .task import PopulationOutcome, PopulationTask
+from .task_and_outcome import PopulationOutcome, PopulationTask
 
 
 class PopulationSaver:

@@ -11,7 +11,7 @@ from ..kernels.structs import RUNNING
 from .checkpoints import PopulationSaver
 from .fit_state import ALL, OUTCOME, PopulationFitState
 from .fit_with_restarts import negates_best_value
-from .task import PopulationOutcome, PopulationTask
+from .task_and_outcome import PopulationOutcome, PopulationTask
 
 
 class EndedNetsSaver:

@@ -31,7 +31,7 @@ from .fit_with_restarts import empty_outcome, run, shown_progress
 from .nets_evaluation import converged_nets
 from .nets_per_task import TaskSizes
 from .shared_samples import Shared, SharedSamples, filled
-from .task import PopulationOutcome, PopulationTask
+from .task_and_outcome import PopulationOutcome, PopulationTask
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Training of a population, with restarts: nets together in SIMD lanes or on a GPU (together_fit.py), one by one
 (one_by_one_fit.py), or with shared weights (shared_weights_fit.py).
 
-All write the same PopulationOutcome (task.py).
+All write the same PopulationOutcome (task_and_outcome.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .fit_state import OUTCOME, PopulationFitState
 from .kept_nets import KeptNets
 from .one_by_one_fit import train_one_by_one
 from .shared_weights_fit import train_shared_weights
-from .task import PopulationOutcome, PopulationTask, epochs_of_attempt
+from .task_and_outcome import PopulationOutcome, PopulationTask, epochs_of_attempt
 from .together_fit import train_together
 
 TRAIN = {"one_by_one": train_one_by_one, "shared_weights": train_shared_weights}  # other families train nets together

@@ -20,7 +20,7 @@ from ..training.time_limit import OutOfTime
 from .checkpoints import PopulationSaver
 from .one_by_one_fit import STATUS, record_fit
 from .shared_weights_plan import SharedPlan
-from .task import PopulationOutcome, PopulationTask
+from .task_and_outcome import PopulationOutcome, PopulationTask
 
 
 def train_shared_weights(

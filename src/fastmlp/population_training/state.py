@@ -12,7 +12,7 @@ from ..kernels.structs import NET_DEFAULTS, NET_HYPER, NO_EPOCH, PopulationState
 from ..optimizers import Optimizer, settings_of
 from ..schedules.checked_factors import factors_at
 from .kept_nets import KeptNets
-from .task import PopulationOutcome, PopulationTask
+from .task_and_outcome import PopulationOutcome, PopulationTask
 
 
 def hyper_table(optimizer: Optimizer, l2: Any, n_nets: int) -> np.ndarray:

@@ -30,7 +30,7 @@ from ..training.time_limit import OutOfTime
 from .checkpoints import PopulationSaver
 from .kernel_calls import CallSaver, call_until_finished, first_call_epochs
 from .state import training_state
-from .task import PopulationOutcome, PopulationTask
+from .task_and_outcome import PopulationOutcome, PopulationTask
 
 MONITORS = {
     None: MONITOR_NONE,

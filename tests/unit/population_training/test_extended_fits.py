@@ -13,7 +13,7 @@ from fastmlp.kernels.structs import SuspendedNets
 from fastmlp.persistence import checkpoints
 from fastmlp.population_training.fit_state import PopulationFitState
 from fastmlp.population_training.fit_with_restarts import joined_records
-from fastmlp.population_training.task import epochs_of_attempt
+from fastmlp.population_training.task_and_outcome import epochs_of_attempt
 
 rng = np.random.default_rng(0)
 X, X_held_out = rng.normal(size=(40, 5)), rng.normal(size=(30, 5))
