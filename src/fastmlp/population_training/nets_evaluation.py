@@ -16,7 +16,7 @@ from ..execution.thresholds import EVALUATION_ROWS
 from ..kernels.structs import CONVERGED, FULL_ACCURACY, LANES, RUNNING, UNCHECKED, KernelVariant, Samples
 from ..network.spec import Network
 from ..training.prediction import FEW_NETS, predict_nets
-from .state import evaluation_state
+from .kernel_state import evaluation_state
 from .task_and_outcome import PopulationOutcome, PopulationTask
 
 FEW_SAMPLES = 32  # up to which parameters are read where they are; of more, copies in whole cache lines are faster

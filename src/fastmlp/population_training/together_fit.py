@@ -29,7 +29,7 @@ from ..schedules.checked_factors import factors_at, is_constant
 from ..training.time_limit import OutOfTime
 from .checkpoints import PopulationSaver
 from .kernel_calls import CallSaver, call_until_finished, first_call_epochs
-from .state import training_state
+from .kernel_state import training_state
 from .task_and_outcome import PopulationOutcome, PopulationTask
 
 MONITORS = {

@@ -1,10 +1,10 @@
-"""fastmlp.population_training.state: settings and results of each net, as kernels take them."""
+"""fastmlp.population_training.kernel_state: settings and results of each net, as kernels take them."""
 
 import numpy as np
 
 from fastmlp.kernels.structs import NET_HYPER, NO_EPOCH
 from fastmlp.optimizers import SGD, Adam
-from fastmlp.population_training.state import evaluation_state, hyper_table
+from fastmlp.population_training.kernel_state import evaluation_state, hyper_table
 
 
 def test_equal_settings_have_one_row():
