@@ -147,7 +147,7 @@ def main() -> None:
     start_clean()
     from fastmlp import MLP, Population
     from fastmlp.persistence.checkpoints import CheckpointFile
-    from fastmlp.population_training.checkpoints import PopulationSaver
+    from fastmlp.population_training.checkpoint_saver import PopulationSaver
     from fastmlp.population_training.kernel_calls import CallSaver
     from fastmlp.sweeps.search_file import SearchFile
     from fastmlp.training import fit_loop

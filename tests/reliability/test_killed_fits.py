@@ -70,7 +70,7 @@ def n_steps(file, checkpoint, *_):
 if kind not in ("net", "stream"):
     from fastmlp.persistence.checkpoints import CheckpointFile
     from fastmlp.population_training.kernel_calls import CallSaver
-    from fastmlp.population_training.checkpoints import NetSlot
+    from fastmlp.population_training.checkpoint_saver import NetSlot
 
     logged(CheckpointFile, "begin", "begin", True, lambda file, *_: file.kind)
     logged(CheckpointFile, "write", "saving", False, lambda file, *_: file.kind)

@@ -24,7 +24,7 @@ from ..persistence.checkpoints import (
     refuse_without_file,
     warn_of_schedule,
 )
-from ..population_training.checkpoints import PopulationSaver
+from ..population_training.checkpoint_saver import PopulationSaver
 from ..population_training.fit_state import ALL, PopulationFitState
 from ..population_training.state_checks import check_population_state
 from ..population_training.task_and_outcome import PopulationTask, epochs_of_attempt

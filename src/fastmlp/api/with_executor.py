@@ -17,7 +17,7 @@ from .fit_arguments import CheckpointArguments
 from .net_base import NetBase
 
 if TYPE_CHECKING:
-    from ..population_training.checkpoints import PopulationSaver
+    from ..population_training.checkpoint_saver import PopulationSaver
     from ..population_training.task_and_outcome import PopulationOutcome, PopulationTask
     from ..population_training.workers_device_choice import WorkersChoice
     from .population_base import PopulationBase

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..kernels.structs import RUNNING
-from .checkpoints import PopulationSaver
+from .checkpoint_saver import PopulationSaver
 from .fit_state import ALL, OUTCOME, PopulationFitState
 from .fit_with_restarts import negates_best_value
 from .task_and_outcome import PopulationOutcome, PopulationTask

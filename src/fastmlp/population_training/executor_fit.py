@@ -24,7 +24,7 @@ from ..kernels.jit.compile_time import add_wait
 from ..kernels.structs import RUNNING
 from ..kernels.system import interrupts
 from ..network.spec import Network
-from .checkpoints import PopulationSaver
+from .checkpoint_saver import PopulationSaver
 from .executor_checkpoints import EndedNetsSaver
 from .fit_state import OUTCOME
 from .fit_with_restarts import empty_outcome, run, shown_progress

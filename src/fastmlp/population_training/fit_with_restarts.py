@@ -17,7 +17,7 @@ from ..kernels.system import interrupts
 from ..population_result.stopped_by import OUT_OF_TIME
 from ..runtime.memory_check import check_memory
 from ..training.time_limit import OutOfTime
-from .checkpoints import PopulationSaver
+from .checkpoint_saver import PopulationSaver
 from .fit_state import OUTCOME, PopulationFitState
 from .kept_nets import KeptNets
 from .one_by_one_fit import train_one_by_one

@@ -11,7 +11,7 @@ from ..console.progress_bar import Progress
 from ..execution.work import products
 from ..kernels.structs import SuspendedNets
 from ..training.time_limit import CallSizes, OutOfTime
-from .checkpoints import PopulationSaver
+from .checkpoint_saver import PopulationSaver
 from .task_and_outcome import PopulationOutcome, PopulationTask
 
 MOST_EPOCHS = 2**40  # per kernel call; on a CPU, epochs of a call count across nets that follow each other in a lane

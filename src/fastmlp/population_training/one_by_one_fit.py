@@ -26,7 +26,7 @@ from ..training.fit_loop import Fit
 from ..training.fit_options import Options
 from ..training.fits_on_threads import run_on_threads
 from ..training.time_limit import OutOfTime, TimeLimit
-from .checkpoints import PopulationSaver
+from .checkpoint_saver import PopulationSaver
 from .task_and_outcome import PopulationOutcome, PopulationTask
 
 STATUS = {

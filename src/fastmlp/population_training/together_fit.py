@@ -27,7 +27,7 @@ from ..kernels.system import interrupts
 from ..runtime.memory_check import check_memory
 from ..schedules.checked_factors import factors_at, is_constant
 from ..training.time_limit import OutOfTime
-from .checkpoints import PopulationSaver
+from .checkpoint_saver import PopulationSaver
 from .kernel_calls import CallSaver, call_until_finished, first_call_epochs
 from .kernel_state import training_state
 from .task_and_outcome import PopulationOutcome, PopulationTask

@@ -11,7 +11,7 @@ import fastmlp
 from fastmlp import EarlyStopping
 from fastmlp.kernels.cpu import backend
 from fastmlp.persistence.checkpoints import read
-from fastmlp.population_training.checkpoints import PopulationSaver
+from fastmlp.population_training.checkpoint_saver import PopulationSaver
 from fastmlp.population_training.fit_state import PopulationFitState, states_of_nets
 from fastmlp.training.fit_state import Parts
 
