@@ -87,10 +87,10 @@ def _sweep(options):
 
 def _until_write(n_writes, function):
     """Return a function that ends another one with the n-th checkpoint that it writes."""
-    from fastmlp.persistence import checkpoints
+    from fastmlp.persistence import checkpoint_files
 
     def begun(options):
-        write, written_files = checkpoints.write, []
+        write, written_files = checkpoint_files.write, []
 
         def write_some(*arguments, **names):
             write(*arguments, **names)
@@ -98,7 +98,7 @@ def _until_write(n_writes, function):
             if len(written_files) == n_writes:
                 raise KeyboardInterrupt
 
-        with mock.patch.object(checkpoints, "write", write_some):
+        with mock.patch.object(checkpoint_files, "write", write_some):
             function(options)
 
     return begun

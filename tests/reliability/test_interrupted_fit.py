@@ -36,7 +36,7 @@ TRACED = {
         "api/stream_checkpoints.py",
         "api/streamed_fit.py",
         "callbacks.py",
-        "persistence/checkpoints.py",
+        "persistence/checkpoint_files.py",
         "console/progress_bar.py",
         "execution/buffer_cache.py",
         "execution/plan.py",

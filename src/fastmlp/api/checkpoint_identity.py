@@ -16,7 +16,7 @@ from ..data.digest import digest_of, sample_digests
 from ..errors import counted, is_per_net
 from ..kernels.structs import Samples
 from ..optimizers import Optimizer, setting_text, settings_of
-from ..persistence.checkpoints import (
+from ..persistence.checkpoint_files import (
     PREVIOUS,
     Checkpoint,
     CheckpointFile,

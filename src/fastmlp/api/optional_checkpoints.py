@@ -9,7 +9,7 @@ from ..runtime.checkpoint_interval import DEFAULT
 from .net_base import NetBase
 
 if TYPE_CHECKING:
-    from ..persistence.checkpoints import CheckpointFile
+    from ..persistence.checkpoint_files import CheckpointFile
     from ..population_training.checkpoint_saver import PopulationSaver
     from .checkpoint_identity import NetSaver
     from .stream_checkpoints import StreamFile

@@ -47,7 +47,7 @@ from .single_net_base import SingleNetBase
 from .stream_arguments import StreamArguments, refuse_with_stream
 
 if TYPE_CHECKING:
-    from ..persistence.checkpoints import CheckpointFile
+    from ..persistence.checkpoint_files import CheckpointFile
     from ..population_result import PopulationResult
     from .stream_checkpoints import StreamFile
 

@@ -11,7 +11,7 @@ from small_blocks import BATCH, Rows, X, Y, cut_calls, use_small_blocks
 
 import fastmlp
 from fastmlp import SGD, DivergenceWarning, EarlyStopping
-from fastmlp.persistence.checkpoints import read
+from fastmlp.persistence.checkpoint_files import read
 from fastmlp.runtime import checkpoint_interval
 from fastmlp.streams import loading, memory_limit, shuffled_blocks
 from fastmlp.training.fit_loop_on_blocks import StreamedFit
@@ -121,14 +121,14 @@ def test_a_finished_population_ends_at_once_with_the_same_result(tmp_path, monke
 
 def noted_writes(monkeypatch):
     """Return a list to which the finished epochs of the nets in each checkpoint are appended."""
-    written, write = [], fastmlp.persistence.checkpoints.write
+    written, write = [], fastmlp.persistence.checkpoint_files.write
 
     def noted(path, kind, checkpoint, keep_previous):
         fits = checkpoint.state.numbers["fits"]
         written.append([len(checkpoint.state.arrays[f"net.{k}.loss"]) for k in fits])
         write(path, kind, checkpoint, keep_previous)
 
-    monkeypatch.setattr(fastmlp.persistence.checkpoints, "write", noted)
+    monkeypatch.setattr(fastmlp.persistence.checkpoint_files, "write", noted)
     return written
 
 

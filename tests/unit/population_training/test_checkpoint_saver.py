@@ -10,7 +10,7 @@ from resumed_fits import assert_same_fit, killed, resumed, train
 import fastmlp
 from fastmlp import EarlyStopping
 from fastmlp.kernels.cpu import backend
-from fastmlp.persistence.checkpoints import read
+from fastmlp.persistence.checkpoint_files import read
 from fastmlp.population_training.checkpoint_saver import PopulationSaver
 from fastmlp.population_training.fit_state import PopulationFitState, states_of_nets
 from fastmlp.training.fit_state import Parts

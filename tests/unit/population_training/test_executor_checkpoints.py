@@ -18,7 +18,7 @@ from resumed_fits import Killed, assert_same_fit, kill_after_writes
 
 import fastmlp
 from fastmlp import EarlyStopping
-from fastmlp.persistence.checkpoints import read
+from fastmlp.persistence.checkpoint_files import read
 from fastmlp.population_training import executor_fit, nets_per_task
 from fastmlp.population_training.executor_fit import stretches
 from fastmlp.population_training.fit_state import PopulationFitState

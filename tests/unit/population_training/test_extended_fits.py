@@ -10,7 +10,7 @@ from resumed_fits import assert_extended_fit, assert_same_fit, killed, train
 import fastmlp
 from fastmlp import EarlyStopping
 from fastmlp.kernels.structs import SuspendedNets
-from fastmlp.persistence import checkpoints
+from fastmlp.persistence import checkpoint_files
 from fastmlp.population_training.fit_state import PopulationFitState
 from fastmlp.population_training.fit_with_restarts import joined_records
 from fastmlp.population_training.task_and_outcome import epochs_of_attempt
@@ -36,7 +36,7 @@ def extended(make, path, short=SHORT, long=LONG, **fit):
 
 
 def state_in(path):
-    return PopulationFitState.from_file(checkpoints.read(path, "population").state)
+    return PopulationFitState.from_file(checkpoint_files.read(path, "population").state)
 
 
 def with_a_long_step(learning_rate):
@@ -219,11 +219,11 @@ def test_files_without_the_state_of_finished_nets_serve_for_the_same_number_of_e
     """As older versions wrote them."""
     path, fresh = tmp_path / "run.ckpt", lambda: make(n_nets)
     expected = train(fresh(), (X, y), path, epochs=4)
-    found = checkpoints.read(path, "population")
+    found = checkpoint_files.read(path, "population")
     old = replace(PopulationFitState.from_file(found.state), ended=SuspendedNets.none(), fits={}).to_file()
     arrays = {name: array for name, array in old.arrays.items() if not name.startswith("ended.")}
     arrays["seeds"] = found.state.arrays["seeds"]
-    checkpoints.write(path, "population", found._replace(state=old._replace(arrays=arrays)))
+    checkpoint_files.write(path, "population", found._replace(state=old._replace(arrays=arrays)))
     assert_same_fit(train(fresh(), (X, y), path, epochs=4, resume=True), expected)  # and writes the file again
     words = rf"has {n_nets} finished nets without the optimiser state .*: an older version wrote it\. Give epochs=4"
     with pytest.raises(ValueError, match=words):

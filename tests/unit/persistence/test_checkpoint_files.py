@@ -10,8 +10,8 @@ from small_blocks import cut_calls
 
 import fastmlp
 from fastmlp import schedules
-from fastmlp.persistence import checkpoints
-from fastmlp.persistence.checkpoints import PREVIOUS, Checkpoint, read, write
+from fastmlp.persistence import checkpoint_files
+from fastmlp.persistence.checkpoint_files import PREVIOUS, Checkpoint, read, write
 from fastmlp.training.fit_state import Parts
 
 rng = np.random.default_rng(0)
@@ -116,9 +116,9 @@ def test_a_population_does_not_go_on_from_a_net(tmp_path):
 
 def test_a_newer_format_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "run.ckpt"
-    monkeypatch.setattr(checkpoints, "FORMAT", 2)
+    monkeypatch.setattr(checkpoint_files, "FORMAT", 2)
     write(path, "net", a_checkpoint(0))
-    monkeypatch.setattr(checkpoints, "FORMAT", 1)
+    monkeypatch.setattr(checkpoint_files, "FORMAT", 1)
     with pytest.raises(ValueError, match=r"wrote it in format 2, and this one, .*reads formats up to 1"):
         read(path, "net")
 
@@ -264,7 +264,7 @@ def test_wrong_arguments_are_refused_before_training(tmp_path, monkeypatch, argu
 def test_a_checkpoint_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch):
     path = tmp_path / "run.ckpt"
     expected = train(make(), (X, y), epochs=4)
-    parts, count = checkpoints.parts_of_file, [0]
+    parts, count = checkpoint_files.parts_of_file, [0]
 
     def full(*arguments):
         count[0] += 1
@@ -272,7 +272,7 @@ def test_a_checkpoint_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch)
         if count[0] == 2:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoints, "parts_of_file", full)
+    monkeypatch.setattr(checkpoint_files, "parts_of_file", full)
     with pytest.warns(
         UserWarning, match=r"The checkpoint after epoch 2 is missing, and the fit goes on. .*No space left"
     ):
