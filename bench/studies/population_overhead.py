@@ -1,4 +1,4 @@
-"""Cost of a fit of a population beside its epochs: the study behind scheduler.py and population_training/fit_with_restarts.py.
+"""Cost of a fit of a population beside its epochs: the study behind scheduler.py and fit_with_restarts.py.
 
     python bench/studies/population_overhead.py [--nets 100000] [--sizes 2-2-1] [--activation sigmoid] [--optimizer sgd]
                                                 [--epochs 1,16,500] [--records 64] [--pause 0.03]
