@@ -19,7 +19,7 @@ import fastmlp
 from fastmlp.persistence import checksum
 from fastmlp.persistence.safetensors_file import parts_of_file
 from fastmlp.persistence.safetensors_file import read as read_safetensors
-from fastmlp.streams import loading, shuffled_blocks
+from fastmlp.streams import row_loading, shuffled_blocks
 
 
 class Fit(NamedTuple):
@@ -54,7 +54,7 @@ def _stream(options, **more):
     """Fit to rows that are read from disk in three blocks."""
     with ExitStack() as patches:
         for place, name, value in (
-            (loading, "SHARE_IN_MEMORY", 0.0),
+            (row_loading, "SHARE_IN_MEMORY", 0.0),
             (shuffled_blocks, "CHUNK_BYTES", 64),
             (shuffled_blocks, "SHARE", 4.6e-4),
         ):

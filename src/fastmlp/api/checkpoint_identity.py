@@ -29,8 +29,8 @@ from ..population_training.fit_state import ALL, PopulationFitState
 from ..population_training.state_checks import check_population_state
 from ..population_training.task_and_outcome import PopulationTask, epochs_of_attempt
 from ..schedules import Schedule
-from ..streams.loading import limit_to_hold
 from ..streams.memory_limit import checked_memory_limit
+from ..streams.row_loading import limit_to_hold
 from ..training.fit_options import Options
 from ..training.fit_state import FitState
 from ..training.state_checks import StateForm, check_count, check_integers, check_state, steps_done

@@ -27,8 +27,8 @@ from ..network.shared_weights_layout import SharedLayout
 from ..population_training.from_histories import result_of_histories
 from ..population_training.shared_weights_plan import SharedPlan
 from ..runtime.memory_check import format_bytes
-from ..streams.loading import RowsInMemory, load
 from ..streams.row_file import RowFile
+from ..streams.row_loading import RowsInMemory, load
 from ..streams.shuffled_blocks import Blocks
 from ..streams.sources import as_source
 from ..training.fit_loop_on_blocks import StreamedFit

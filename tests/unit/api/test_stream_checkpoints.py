@@ -13,7 +13,7 @@ import fastmlp
 from fastmlp import SGD, DivergenceWarning, EarlyStopping
 from fastmlp.persistence.checkpoint_files import read
 from fastmlp.runtime import checkpoint_interval
-from fastmlp.streams import loading, memory_limit, shuffled_blocks
+from fastmlp.streams import memory_limit, row_loading, shuffled_blocks
 from fastmlp.training.fit_loop_on_blocks import StreamedFit
 
 HELD_OUT = X[:20] + 0.1, Y[:20]
@@ -283,7 +283,7 @@ def test_blocks_of_another_version_are_refused(tmp_path, monkeypatch, make):
 @pytest.mark.parametrize("make", [make, population])
 def test_rows_that_were_in_memory_stay_there(tmp_path, monkeypatch, make):
     path = tmp_path / "run.ckpt"
-    monkeypatch.setattr(loading, "SHARE_IN_MEMORY", 1e-3)  # of a megabyte, less than the rows take
+    monkeypatch.setattr(row_loading, "SHARE_IN_MEMORY", 1e-3)  # of a megabyte, less than the rows take
     expected = fitted(make(), memory_limit="10MB")
     stopped = fitted(make(), path, memory_limit="10MB")
     assert_same_fit(stopped, expected)
