@@ -26,7 +26,7 @@ from .network.embeddings import Given
 from .network.spec import Network
 from .runtime import checkpoint_interval
 from .runtime.memory_check import LARGE, OUTPUTS, check_array
-from .streams.kinds import is_source, names_columns
+from .streams.source_kinds import is_source, names_columns
 from .training.interruption import warn_caller_of_net
 from .training.objective import Objective
 from .training.optimizer_state import OptimizerState

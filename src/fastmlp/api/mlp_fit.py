@@ -12,7 +12,7 @@ from ..data.validation import sample_for_plots
 from ..execution.plan import Plan
 from ..history import History
 from ..kernels.structs import Samples
-from ..streams.kinds import is_source, names_columns
+from ..streams.source_kinds import is_source, names_columns
 from ..training.epoch_metrics import FitMetrics
 from ..training.fit_loop import Fit
 from ..training.time_limit import TimeLimit

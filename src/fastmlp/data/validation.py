@@ -15,7 +15,7 @@ from ..devices import device_context, device_of
 from ..errors import counted
 from ..kernels.structs import METRIC_NONE, Samples
 from ..network.spec import Network
-from ..streams.kinds import is_source, names_columns
+from ..streams.source_kinds import is_source, names_columns
 from .arrays import as_numbers, contiguous, empty_array, on_host
 from .nan_and_infinity import checked_finite
 from .sample_weights import as_weights

@@ -17,7 +17,7 @@ except ImportError as error:
 from sklearn.utils import check_random_state
 
 from ..api.stream_arguments import StreamArguments
-from ..streams.kinds import is_source
+from ..streams.source_kinds import is_source
 from ..training.optimizer_state import OptimizerState
 from .array_input import checked_sample_weights, missing_targets_named
 from .early_stopping import EpochRules

@@ -16,8 +16,8 @@ from ..errors import about_arguments
 from ..mlp import MLP
 from ..runtime.memory_check import format_bytes
 from ..streams.kept_values import KeptValue
-from ..streams.kinds import is_source
 from ..streams.row_loading import bytes_to_hold, check_targets_given
+from ..streams.source_kinds import is_source
 from ..streams.sources import as_targets_file
 from ..streams.table_sources import targets_in_memory
 from ..table_training.rows_in_file import FileRows

@@ -12,7 +12,7 @@ import numpy as np
 from ...api.stream_arguments import StreamArguments
 from ...errors import checked_count, checked_number
 from ...interface.user_warnings import warn_user
-from ...streams.kinds import is_source
+from ...streams.source_kinds import is_source
 from ...table_training.quality_presets import AUTO, Recipe
 from ...table_training.rows_in_memory import Rows
 from ...table_training.time_budget import Budget
