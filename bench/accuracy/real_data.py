@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
 from suite.data import data_folder
 
 from fastmlp import MLP, Adam, EarlyStopping
-from fastmlp.commands.train_predict import TrainSettings, train
+from fastmlp.commands.predict_and_report import TrainSettings, train
 
 REFERENCE = {
     "adult": "accuracy 0.8394",

@@ -252,9 +252,9 @@ def report(
 ) -> None:
     """Write an HTML report on a trained net: verdict, curves, time, settings; with samples, plots of predictions."""
     with errors_as_sentences():
-        from . import train_predict
+        from . import predict_and_report
 
-        typer.echo(f"Wrote {train_predict.report(model, file, target, output, device)}")
+        typer.echo(f"Wrote {predict_and_report.report(model, file, target, output, device)}")
 
 
 @command()
@@ -294,19 +294,19 @@ def predict(
     from ..runtime.output_files import left_alone
 
     with errors_as_sentences("nothing was written" if output is None else left_alone(output)):
-        from . import predict_streams, train_predict
+        from . import predict_streams
 
         if output is not None:
-            train_predict.check_table_path(output, model, file)
+            predict_and_report.check_table_path(output, model, file)
         if predict_streams.is_large(file, memory_limit):
             pieces = predict_streams.predictions(model, file, device, ids)
             predict_streams.write_pieces(pieces, output, typer.get_binary_stream("stdout"))
             return
-        predictions = train_predict.predict(model, file, device, ids)
+        predictions = predict_and_report.predict(model, file, device, ids)
         if output is None:
-            typer.echo(train_predict.as_csv(predictions), nl=False)
+            typer.echo(predict_and_report.as_csv(predictions), nl=False)
         else:
-            train_predict.write_table(predictions, output)
+            predict_and_report.write_table(predictions, output)
 
 
 @command()

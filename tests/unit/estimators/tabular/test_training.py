@@ -392,7 +392,7 @@ def test_a_temperature_lowers_the_log_loss_of_held_out_rows(unsure, n_nets, n_fo
 
 
 def test_the_temperature_is_in_the_file_and_used_by_the_command(unsure, tmp_path):
-    from fastmlp.commands.train_predict import predict
+    from fastmlp.commands.predict_and_report import predict
     from fastmlp.loading import load_net
 
     settings, X, y = unsure
