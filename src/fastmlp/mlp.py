@@ -14,7 +14,7 @@ from .api.single_net_base import SingleNetBase
 from .api.with_executor import outputs_of_net
 from .callbacks import Callback
 from .console.stopwatch import Stopwatch
-from .data.validation import as_features, inputs_only, on_host, validated_samples
+from .data.checked_samples import as_features, inputs_only, on_host, validated_samples
 from .devices import choose_device, resolve, to_library_of
 from .errors import checked_count, checked_number
 from .history import History

@@ -8,7 +8,7 @@ from ..callbacks import as_callbacks, tell_end
 from ..console.nets_progress import line_start
 from ..console.progress_bar import EpochLines
 from ..console.stopwatch import Stopwatch
-from ..data.validation import sample_for_plots
+from ..data.checked_samples import sample_for_plots
 from ..execution.plan import Plan
 from ..history import History
 from ..kernels.structs import Samples

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data.validation import as_numbers
+from ..data.checked_samples import as_numbers
 from ..devices import Device, check_name, choose_device, device_context, resolve, to_library_of
 from ..execution.work import products
 from ..initialization import Init, check_init

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ..data.checked_samples import as_features
 from ..data.population_data import prediction_samples, validated_population_samples
-from ..data.validation import as_features
 from ..devices import to_library_of
 from ..population_training.ensemble import average, mean_outputs
 from ..population_training.nets_evaluation import FEW_SAMPLES, checked_members, evaluate_nets

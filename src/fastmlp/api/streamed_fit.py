@@ -13,7 +13,7 @@ import numpy as np
 
 from ..callbacks import Callback, tell_end
 from ..console.stopwatch import Stopwatch
-from ..data.validation import make_validation, sample_for_plots
+from ..data.checked_samples import make_validation, sample_for_plots
 from ..devices import Device, backend
 from ..errors import counted
 from ..execution.dispatch import choose_shared_training, choose_training

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..data.checked_samples import as_features, inputs_only
 from ..data.population_data import Strides
-from ..data.validation import as_features, inputs_only
 from ..devices import HOSTS, Device, device_of
 from ..kernels.structs import Samples
 from ..runtime.checkpoint_interval import check_interval_of_tasks

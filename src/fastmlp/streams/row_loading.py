@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ..data.checked_samples import as_features
 from ..data.targets import as_targets, metric_of, smoothed
-from ..data.validation import as_features
 from ..errors import WrongArgument, about_arguments
 from ..kernels.structs import METRIC_NONE, METRIC_THRESHOLD
 from ..network.spec import Network

@@ -5,7 +5,7 @@ import numpy as np
 from fastmlp import MLP, Adam
 from fastmlp.api.fit_arguments import FitArguments
 from fastmlp.api.fit_preparation import FitData, fit_options
-from fastmlp.data.validation import validated_samples
+from fastmlp.data.checked_samples import validated_samples
 from fastmlp.training.train_configs import TrainConfigs
 
 SHAPES = [(2, 3), (3, 1)]
