@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from terminals import Terminal
 
-from fastmlp.console.viewers import NOTEBOOK, NOWHERE, TERMINAL, NotebookText, output_target
+from fastmlp.console.output_target import NOTEBOOK, NOWHERE, TERMINAL, NotebookText, output_target
 
 
 class ZMQInteractiveShell:
