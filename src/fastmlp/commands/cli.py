@@ -294,7 +294,7 @@ def predict(
     from ..runtime.output_files import left_alone
 
     with errors_as_sentences("nothing was written" if output is None else left_alone(output)):
-        from . import predict_streams
+        from . import predict_and_report, predict_streams
 
         if output is not None:
             predict_and_report.check_table_path(output, model, file)

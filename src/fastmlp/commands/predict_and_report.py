@@ -1,4 +1,4 @@
-"""The commands `fastmlp predict` and `fastmlp report`, and what cli.py needs of `fastmlp train`."""
+"""The commands `fastmlp predict` and `fastmlp report`: predictions for a table, and a page about a net."""
 
 from __future__ import annotations
 
@@ -23,24 +23,9 @@ from ..tables.table_files import PARQUET_ENDINGS, check_ending, import_pandas
 from ..tables.target_column import drop_rows_without_target
 from .column_options import check_columns
 from .held_out_rows import training_split
-from .train import train
-from .train_nets import make_net
-from .train_settings import TrainSettings
 
 if TYPE_CHECKING:
     import pandas as pd
-
-__all__ = [
-    "TrainSettings",
-    "as_csv",
-    "check_table_path",
-    "make_net",
-    "predict",
-    "read_samples",
-    "report",
-    "train",
-    "write_table",
-]
 
 
 def read_samples(net: MLP, file: Path, target: str | None) -> tuple[np.ndarray, np.ndarray, list[str] | None]:

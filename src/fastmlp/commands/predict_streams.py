@@ -26,7 +26,7 @@ def is_large(file: Path, memory_limit: str | None) -> bool:
 
 
 def predictions(model: Path, file: Path, device: str, ids: Sequence[str]) -> Iterator[pd.DataFrame]:
-    """Yield the predictions for the rows of a table, as train_predict.predict returns them, in pieces."""
+    """Yield the predictions for the rows of a table, as predict_and_report.predict returns them, in pieces."""
     net = load_table_net(model, device)
     preprocessing = net.preprocessing
     wanted: list[str] | None = None

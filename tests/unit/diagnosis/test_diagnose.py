@@ -252,7 +252,8 @@ def test_nets_with_data_of_their_own_may_have_validation_samples_of_their_own(rn
 @pytest.mark.slow
 def test_nets_trained_on_real_data_are_healthy(data_folder):
     """Nets with usual settings on digits, adult and California housing are healthy."""
-    from fastmlp.commands.predict_and_report import TrainSettings, make_net
+    from fastmlp.commands.train_nets import make_net
+    from fastmlp.commands.train_settings import TrainSettings
     from fastmlp.tables.preprocessing import Preprocessing
     from fastmlp.tables.table_files import read_table
 

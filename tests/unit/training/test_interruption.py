@@ -119,7 +119,7 @@ def test_interrupted_command_exits_with_130_and_keeps_its_output(monkeypatch, tm
         "sweep": ["t.csv", "--target", "y", "--output", tmp_path / "net"],
     }
     for where in (
-        "commands.train_predict.load_net",
+        "commands.predict_and_report.load_net",
         "commands.diagnose.load_net",
         "commands.measure_gpu.starts_of_gpus",
         "commands.sweep.read_parts",
