@@ -1,14 +1,13 @@
 """Validation of the diagnosis: verdicts on nets stuck on purpose and on healthy nets, and the effect of remedies.
 
-tests/helpers/validation.py makes the confusion matrix of docs/diagnosis.md from the same nets.
+tests/helpers/diagnosis_validation.py makes the confusion matrix of docs/diagnosis.md from the same nets.
 """
 
 import warnings
 
 import numpy as np
 import pytest
-from stuck_by_steps import STEP_CASES
-from validation import (
+from diagnosis_validation import (
     CASES,
     DOCS,
     SEEDS,
@@ -21,6 +20,7 @@ from validation import (
     verdict_of,
     verdict_table,
 )
+from stuck_by_steps import STEP_CASES
 
 from fastmlp.diagnosis.verdict_table import VERDICTS
 
@@ -61,7 +61,7 @@ def test_stuck_nets_get_no_healthy_verdicts(found):
 
 @pytest.mark.full
 def test_documented_confusion_matrix_is_current(found):
-    """`python tests/helpers/validation.py --write` brings the page up to date."""
+    """`python tests/helpers/diagnosis_validation.py --write` brings the page up to date."""
     text = DOCS.read_text(encoding="utf-8")
     assert part(text, "verdicts") == verdict_table()
     shown, now = part(text, "confusion matrix"), confusion(found)
@@ -76,7 +76,7 @@ def test_every_verdict_has_cases():
 
 @pytest.mark.full
 def test_remedies_help(capsys):
-    """One seed per case; tests/helpers/validation.py counts all seeds."""
+    """One seed per case; tests/helpers/diagnosis_validation.py counts all seeds."""
     outcomes = {}
     for case in CASES:
         if case.cure is not None:

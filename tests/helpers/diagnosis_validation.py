@@ -1,4 +1,4 @@
-"""Validation of the diagnosis: `python tests/helpers/validation.py` prints the tables of docs/diagnosis.md.
+"""Validation of the diagnosis: `python tests/helpers/diagnosis_validation.py` prints the tables of docs/diagnosis.md.
 
 With `--write`, it updates the tables in docs/diagnosis.md. It needs a checkout, and no packages besides those of the
 tests.
