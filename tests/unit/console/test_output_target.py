@@ -5,7 +5,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from terminals import Terminal
+from fake_terminal import Terminal
 
 from fastmlp.console.output_target import NOTEBOOK, NOWHERE, TERMINAL, NotebookText, output_target
 
