@@ -81,7 +81,7 @@ class PopulationCase:
     @cached_property
     def expected(self) -> np.ndarray:
         """Parameters of the first nets, each trained alone with the float64 reference of the tests."""
-        import reference
+        import reference_net
         import reference_optimizers
 
         activations = (self.activation,) * (len(self.layer_sizes) - 2) + ("sigmoid",)

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import reference
+import reference_net
 from bench_example import example
 
 from fastmlp.benchmarks import html_page as bench_page

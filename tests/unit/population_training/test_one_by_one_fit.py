@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import reference
+import reference_net
 import reference_optimizers
 
 import fastmlp

@@ -5,7 +5,7 @@ import inspect
 import numba
 import numpy as np
 import pytest
-import reference
+import reference_net
 
 from fastmlp.initialization import INITIALIZERS
 from fastmlp.kernels.formulas.activations import ACTIVATIONS, CODES, IDENTITY, SOFTMAX

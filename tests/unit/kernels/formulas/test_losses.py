@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 import pytest
-import reference
+import reference_net
 from scipy.special import log_softmax
 
 from fastmlp.kernels.formulas import activations

@@ -6,8 +6,8 @@ Through nets of one layer whose weights are ones, so that the logits are what th
 import kernel_families
 import numpy as np
 import pytest
-import reference
-from reference import ReferenceMLP
+import reference_net
+from reference_net import ReferenceMLP
 
 from fastmlp import MLP
 from fastmlp.network.spec import ELEMENTWISE

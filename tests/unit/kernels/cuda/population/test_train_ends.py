@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from cuda_cases import Recorded, follow, follow_sgd, reference_of
 from cuda_populations import make
-from reference import loss_per_sample
+from reference_net import loss_per_sample
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp
