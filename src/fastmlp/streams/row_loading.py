@@ -1,4 +1,4 @@
-"""Loading of rows: one pass over a source, which checks its rows and leaves them in memory if they fit, else in a row file."""
+"""Loading of rows: one pass over a source, which leaves checked rows in memory if they fit, else in a row file."""
 
 from __future__ import annotations
 

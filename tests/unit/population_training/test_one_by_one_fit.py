@@ -73,7 +73,7 @@ def test_settings_and_weights_per_net_match_the_reference(samples):
     start = pop.params.copy()
     pop.fit(X, y, epochs=8, optimizer=fastmlp.SGD(rates), sample_weight=weights, verbose=0)
     for k in range(N_NETS):
-        net = reference.ReferenceMLP(SIZES, ("tanh", "sigmoid"), "binary_cross_entropy", start[k].copy())
+        net = reference_net.ReferenceMLP(SIZES, ("tanh", "sigmoid"), "binary_cross_entropy", start[k].copy())
         own = weights[k] / weights[k].mean()
         reference_optimizers.train(net, X, y[:, None], "SGD", {"learning_rate": rates[k]}, epochs=8, weight=own)
         np.testing.assert_allclose(pop.params[k], net.params, rtol=1e-11, atol=1e-12)
