@@ -1,6 +1,7 @@
 """Predicted cycles of the hot loops on four processors, by llvm-mca: what a loop can reach on other machines.
 
-    python bench/tools/loops.py [--save bench/results/loops.json] [--base bench/results/loops.json]
+    python bench/tools/predicted_cycles.py [--save bench/results/predicted_cycles.json]
+                                           [--base bench/results/predicted_cycles.json]
 
 Each loop is compiled as its kernel is, for each processor, in a process of its own; nothing is run. llvm-mca then
 simulates the loop's instructions with all data in the first-level cache. A prediction is in cycles per vector of 64
@@ -251,7 +252,7 @@ def main() -> int:
     try:
         results = {processor: predictions(processor) for processor in PROCESSORS}
     except RuntimeError as error:
-        print(f"loops.py: {error}", file=sys.stderr)
+        print(f"predicted_cycles.py: {error}", file=sys.stderr)
         return 2
     print(table(results))
     if options.save:
