@@ -30,7 +30,7 @@ from .sample_input import SampleInput, dense
 from .single_net import FitTask, SplitSamples, train_net
 from .single_net_streams import NetSource, StreamedSamples
 from .sklearn_callbacks import CallbackSupportMixin, ObservedTask, with_callbacks
-from .sklearn_compat import SKLEARN_OUTPUT
+from .sklearn_conventions import SKLEARN_OUTPUT
 from .source_targets import names_target
 
 if TYPE_CHECKING:

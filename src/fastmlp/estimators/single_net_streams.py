@@ -25,7 +25,7 @@ from ..table_training.streamed_table import Split, StreamedTable, affordable_sha
 from .learned_attributes import learned_by, take_learned
 from .parameters import dtype_of, follows_input, hidden_sizes, is_iterative
 from .single_net import SplitSamples, make_net
-from .sklearn_compat import poisson_constant
+from .sklearn_conventions import poisson_constant
 from .source_targets import PiecesInMemory, TargetSummary, as_piece, generator_of, refuse_missing, target_apart
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.neural_network._base import poisson_loss
 
-from fastmlp.estimators.sklearn_compat import inverse_scaling, poisson_constant, scale_of
+from fastmlp.estimators.sklearn_conventions import inverse_scaling, poisson_constant, scale_of
 
 
 def test_loss_scales_follow_from_loss_and_outputs():
