@@ -178,7 +178,7 @@ class NetBase:
         >>> "predict(const float *x, float *y)" in text
         True
         """
-        from ..export.files import export
+        from ..export.export_to_file import export
         from ..export.predictor import MEAN, OUTPUTS, Predictor
 
         if mean and (member is not None or self._params.ndim == 1):

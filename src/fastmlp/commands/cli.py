@@ -320,7 +320,7 @@ def export(
     from ..runtime.output_files import check_output, left_alone
 
     with errors_as_sentences(left_alone(output)):
-        from ..export.files import checked_suffix
+        from ..export.export_to_file import checked_suffix
         from ..loading import load
 
         checked_suffix(output, prefix)
