@@ -54,7 +54,7 @@ TRACED = {
         "training/stream_state.py",
         "training/fit_loop_on_blocks.py",
         "training/time_limit.py",
-        "training/train_configs.py",
+        "training/kernel_call_configs.py",
     )
 }
 assert all(map(os.path.exists, TRACED))

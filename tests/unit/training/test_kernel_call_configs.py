@@ -1,4 +1,4 @@
-"""fastmlp.training.train_configs: what the calls of a kernel are told."""
+"""fastmlp.training.kernel_call_configs: what the calls of a kernel are told."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from fastmlp import MLP, Adam
 from fastmlp.api.fit_arguments import FitArguments
 from fastmlp.api.fit_preparation import FitData, fit_options
 from fastmlp.data.checked_samples import validated_samples
-from fastmlp.training.train_configs import TrainConfigs
+from fastmlp.training.kernel_call_configs import TrainConfigs
 
 SHAPES = [(2, 3), (3, 1)]
 
