@@ -8,6 +8,6 @@ verdict_table, verdict_rules, evidence, remedies, rate_remedies
                                                  the table of verdicts, and its columns
 verdict_quantities                               quantities that several rules and remedies use
 from_history                                     diagnosis without samples
-gradient_check                                   check of a hand-written backward pass
+gradient_check, central_differences              check of a hand-written backward pass
 monitor                                          warnings during a fit
 """
