@@ -235,7 +235,7 @@ def cold_starts() -> list[Program]:
 class Case(NamedTuple):
     """One benchmark case of the quick suite.
 
-    group : name of its group in results.GROUPS
+    group : name of its group in result_statistics.GROUPS
     title : what is trained or predicted
     unit : unit of work that durations refer to
     n_units : units of work in one run

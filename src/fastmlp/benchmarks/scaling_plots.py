@@ -28,7 +28,7 @@ def pictures(results: dict[str, Any], fonttype: str = "path") -> dict[str, str]:
 def series(points: list[Result]) -> dict[str, list[tuple[float, float, float, float]]]:
     """Return {name: [(x, median, low quartile, high quartile), ...]} in seconds per unit, for fastmlp and competitors.
 
-    The name "limit" stands for the roofline, which results.limit chooses at each point.
+    The name "limit" stands for the roofline, which result_statistics.limit chooses at each point.
     """
     points_by_name: dict[str, list[tuple[float, float, float, float]]] = {}
     for result in points:

@@ -131,7 +131,7 @@ class ContinuedFits:
         self._keeps_better, self._n_kept = keeps_better, list[int]()
 
     def fit_nets(self, nets: Any, rows: Rows | FileRows, held_out: Rows | None, recipe: Recipe, **further: Any) -> Any:
-        """Train an MLP or Population as fit.fit_nets does."""
+        """Train an MLP or Population as recipe_fit.fit_nets does."""
         if held_out is None or not self._keeps_better:
             return fit_nets(nets, rows, held_out, recipe, **further)
         params, before = nets.params.copy(), losses_on(nets, held_out)

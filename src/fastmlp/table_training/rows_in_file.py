@@ -21,7 +21,7 @@ from .rows_in_memory import Rows
 
 
 class FileRows:
-    """Rows as of rows.Rows, but in a file, for nets that are trained one after another or share weights.
+    """Rows as of rows_in_memory.Rows, but in a file, for nets that are trained one after another or share weights.
 
     file : RowFile
     stream : memory limit of the fits
