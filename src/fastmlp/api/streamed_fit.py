@@ -24,7 +24,7 @@ from ..kernels.formulas.net_seeds import fit_seed, fit_seeds
 from ..kernels.structs import Samples, aligned_zeros
 from ..kernels.system import interrupts
 from ..network.shared_weights_layout import SharedLayout
-from ..population_training.from_histories import result_of_histories
+from ..population_training.result_of_histories import result_of_histories
 from ..population_training.shared_weights_plan import SharedPlan
 from ..runtime.memory_check import format_bytes
 from ..streams.row_file import RowFile
