@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from suite.session import FAMILIES, GROUPS, Session
 
-from fastmlp.benchmarks import tables as bench_tables
+from fastmlp.benchmarks import result_texts
 from fastmlp.benchmarks.timing import QUICK, Rules
 
 PLUGIN = "fastmlp_suite"
@@ -93,6 +93,6 @@ def pytest_terminal_summary(terminalreporter, config):
     if session is None or not session.results or not session.results["results"]:
         return
     terminalreporter.section("fastmlp's benchmark suite")
-    for line in bench_tables.summary(session.results):
+    for line in result_texts.summary(session.results):
         terminalreporter.write_line(line)
     terminalreporter.write_line(f"saved to {session.path}; a page of it: python bench/tools/report.py {session.path}")

@@ -4,7 +4,7 @@
     Samples           X (n_samples, n_features), Y (n_samples, n_outputs), both row by row, weight (n_samples,) or empty
     TrainConfig       batches, random numbers and update rule     (training/fit_loop.py, optimizers/)
     TrainState        what training changes: flat vectors, zero in their padding, and the records (execution/plan.py)
-    PopulationState   settings and results of each net of a population (population_training/state.py)
+    PopulationState   settings and results of each net of a population (population_training/kernel_state.py)
     KernelVariant     variant of a family's training kernels      (execution/dispatch.py)
     StopCriteria      when a net of a population is finished
 

@@ -105,7 +105,7 @@ NOT_QUICK = (
     "reproduce",
     "stuck_demo",
     "estimator_checks",
-    "validation.py",
+    "diagnosis_validation",
 )  # ... but for these
 
 

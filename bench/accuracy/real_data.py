@@ -25,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
 from suite.data import data_folder
 
 from fastmlp import MLP, Adam, EarlyStopping
-from fastmlp.commands.train_predict import TrainSettings, train
+from fastmlp.commands.train import train
+from fastmlp.commands.train_settings import TrainSettings
 
 REFERENCE = {
     "adult": "accuracy 0.8394",

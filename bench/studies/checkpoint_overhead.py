@@ -146,8 +146,8 @@ def main() -> None:
     options = parser.parse_args()
     start_clean()
     from fastmlp import MLP, Population
-    from fastmlp.persistence.checkpoints import CheckpointFile
-    from fastmlp.population_training.checkpoints import PopulationSaver
+    from fastmlp.persistence.checkpoint_files import CheckpointFile
+    from fastmlp.population_training.checkpoint_saver import PopulationSaver
     from fastmlp.population_training.kernel_calls import CallSaver
     from fastmlp.sweeps.search_file import SearchFile
     from fastmlp.training import fit_loop

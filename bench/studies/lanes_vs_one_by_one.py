@@ -51,9 +51,9 @@ def make_fit(sizes, n_nets, n_samples, batch_size, optimizer):
 
 
 def seconds(fit, epochs, in_lanes) -> float:
-    from fastmlp.population_training import task
+    from fastmlp.population_training import task_and_outcome
 
-    task.choose_nets_family = lambda *_: "population_simd" if in_lanes else "one_by_one"
+    task_and_outcome.choose_nets_family = lambda *_: "population_simd" if in_lanes else "one_by_one"
     fit(2)
     times = []
     for _ in range(3):

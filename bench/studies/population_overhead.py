@@ -1,4 +1,4 @@
-"""Cost of a fit of a population beside its epochs: the study behind scheduler.py and population_training/fit.py.
+"""Cost of a fit of a population beside its epochs: the study behind scheduler.py and fit_with_restarts.py.
 
     python bench/studies/population_overhead.py [--nets 100000] [--sizes 2-2-1] [--activation sigmoid] [--optimizer sgd]
                                                 [--epochs 1,16,500] [--records 64] [--pause 0.03]
@@ -55,10 +55,10 @@ def main():
     start_clean()
     import fastmlp
     from fastmlp.kernels.cpu import backend
-    from fastmlp.population_training import fit
+    from fastmlp.population_training import fit_with_restarts
 
     if options.records:
-        fit.MAX_RECORDS = options.records
+        fit_with_restarts.MAX_RECORDS = options.records
     clocks = [Clock(backend, name) for name in ("train_nets", "evaluate_nets")]
     X, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0], np.float32)
     sizes, lengths = tuple(map(int, options.sizes.split("-"))), [int(n) for n in options.epochs.split(",")]

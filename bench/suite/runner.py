@@ -157,7 +157,7 @@ def failed_case(entry: CaseEntry, competitors: Iterable[Competitor], rules: Rule
 def run_case(
     entry: CaseEntry, competitors: Sequence[Competitor], rules: Rules, pool: Pool, log: Callable[[str], None]
 ) -> dict:
-    """The result of one case, as fastmlp.benchmarks.results describes it."""
+    """The result of one case, as fastmlp.benchmarks.result_files describes it."""
     case = build(entry.name, rules.quick)
     if entry.largest:
         rules = rules._replace(rounds=min(rules.rounds, LARGEST_CASE_ROUNDS))

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fastmlp.benchmarks import results as bench_results
-from fastmlp.benchmarks import tables as bench_tables
+from fastmlp.benchmarks import result_files, result_statistics, result_texts
 from fastmlp.benchmarks.machine import machine
 from fastmlp.benchmarks.timing import QUICK, Rules
 from suite import clean_env
@@ -48,7 +47,7 @@ FAMILIES = sorted(
     {competitor.family for entry in ENTRIES for competitor in entry.competitors if competitor.kind == "peer"}
 )
 ORDER = {entry.name: number for number, entry in enumerate(ENTRIES)}
-GROUPS = [group for group in bench_results.GROUPS if any(entry.group == group for entry in ENTRIES)]
+GROUPS = [group for group in result_statistics.GROUPS if any(entry.group == group for entry in ENTRIES)]
 
 
 # Run in a process of its own: workers are forked from this process, in which a GPU's driver must not be open.
@@ -122,7 +121,7 @@ class Session:
         """Begin the results: machine and options; with --resume, the saved results."""
         cleared = clean_env.clear()
         fresh = {
-            "schema": bench_results.SCHEMA,
+            "schema": result_files.SCHEMA,
             "machine": machine(cleared) | ({"gpu": self.gpu} if self.gpu else {}),
             "options": {"device": self.device, "quick": self.rules.quick, "rounds": self.rules.rounds},
             "started": _now(),
@@ -134,7 +133,7 @@ class Session:
         self.results = fresh
         if self.config.option.resume and self.path.exists():
             try:
-                saved = bench_results.load(self.path)
+                saved = result_files.load(self.path)
             except ValueError as error:
                 raise pytest.UsageError(f"--resume: {error}") from None
             if different := [name for name, get in MUST_AGREE.items() if get(saved) != get(fresh)]:
@@ -180,16 +179,16 @@ class Session:
             result = run_case(entry, missing, self.rules, self.pool, lambda text: self.log(f" {text},"))
         except Exception as error:  # the tests of other competitors must not run the case again
             result = failed_case(entry, missing, self.rules, f"{type(error).__name__}: {error}")
-        self.log(f"\n    {bench_tables.one_line(result)} ({time.monotonic() - started:.0f} s)\n")
+        self.log(f"\n    {result_texts.one_line(result)} ({time.monotonic() - started:.0f} s)\n")
         self.results["results"].append(result)
         self.results["results"].sort(key=lambda result: ORDER.get(result["name"], len(ORDER)))  # as if not resumed
-        self.results["missing"] = bench_results.missing(self.results["results"])
+        self.results["missing"] = result_statistics.missing(self.results["results"])
         self.save()
         return result
 
     def save(self) -> None:
         self.results["finished"] = _now()
-        bench_results.save(self.results, self.path)
+        result_files.save(self.results, self.path)
 
     def log(self, text: str) -> None:
         """On the terminal, past pytest's capturing."""

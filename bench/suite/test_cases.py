@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from fastmlp.benchmarks.results import GROUPS
+from fastmlp.benchmarks.result_statistics import GROUPS
 from suite.replayed_clock import clock, replay
 
 

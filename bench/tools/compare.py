@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "src"))  # it also runs without an installed fastmlp
 
-from fastmlp.benchmarks import results as bench_results  # noqa: E402
-from fastmlp.benchmarks.tables import label  # noqa: E402
+from fastmlp.benchmarks import result_files, result_statistics  # noqa: E402
+from fastmlp.benchmarks.result_texts import label  # noqa: E402
 from fastmlp.console.durations import duration  # noqa: E402
 
 ERRORS = 3.0  # standard errors
@@ -50,7 +50,7 @@ class Change(NamedTuple):
 def machine_drift(base: dict, new: dict) -> float:
     """The median relative change of competitors that are not fastmlp; 0 if there are none."""
     changes = [
-        bench_results.median(row) / bench_results.median(before) - 1
+        result_statistics.median(row) / result_statistics.median(before) - 1
         for before, row in pairs(base, new)
         if row["kind"] not in FASTMLP_KINDS
     ]
@@ -59,8 +59,8 @@ def machine_drift(base: dict, new: dict) -> float:
 
 def pairs(base: dict, new: dict) -> list[tuple[dict, dict]]:
     """(old, new) rows of the competitors that were timed in both."""
-    old = {row["name"]: row for row in bench_results.timed(base)}
-    return [(old[row["name"]], row) for row in bench_results.timed(new) if row["name"] in old]
+    old = {row["name"]: row for row in result_statistics.timed(base)}
+    return [(old[row["name"]], row) for row in result_statistics.timed(new) if row["name"] in old]
 
 
 def compare(base: dict[str, Any], new: dict[str, Any]) -> list[Change]:
@@ -74,14 +74,14 @@ def compare(base: dict[str, Any], new: dict[str, Any]) -> list[Change]:
         drift = machine_drift(before, result)
         for base_row, new_row in pairs(before, result):
             base_median, new_median, is_fastmlp = (
-                bench_results.median(base_row),
-                bench_results.median(new_row),
+                result_statistics.median(base_row),
+                result_statistics.median(new_row),
                 new_row["kind"] in FASTMLP_KINDS,
             )
             machine_change = drift if is_fastmlp else 0.0
             change = new_median / base_median / (1 + machine_change) - 1
             noise = ERRORS * math.hypot(
-                bench_results.noise(base_row["seconds"]), bench_results.noise(new_row["seconds"])
+                result_statistics.noise(base_row["seconds"]), result_statistics.noise(new_row["seconds"])
             )
             changes.append(
                 Change(
@@ -96,8 +96,8 @@ def lost(base: dict[str, Any], new: dict[str, Any]) -> list[str]:
     old = {result["name"]: result for result in base["results"]}
     messages = []
     for result in new["results"]:
-        names = {row["name"] for row in bench_results.timed(result)}
-        for row in bench_results.timed(old[result["name"]]) if result["name"] in old else ():
+        names = {row["name"] for row in result_statistics.timed(result)}
+        for row in result_statistics.timed(old[result["name"]]) if result["name"] in old else ():
             if row["kind"] in FASTMLP_KINDS and row["name"] not in names:
                 row_now = next((r for r in result["rows"] if r["name"] == row["name"]), None)
                 reason = f"{row_now['status']}, {row_now['reason']}" if row_now else "not there"
@@ -143,7 +143,7 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="list all competitors, and changes within the noise")
     options = parser.parse_args()
     try:
-        base, new = bench_results.load(options.base), bench_results.load(options.new)
+        base, new = result_files.load(options.base), result_files.load(options.new)
     except (ValueError, OSError) as error:
         print(f"compare.py: {error}", file=sys.stderr)
         return 2

@@ -29,9 +29,9 @@ BEGIN, END = "<!-- benchmarks: written by bench/tools/report.py --documents -->"
 
 def committed() -> list[Path]:
     """Return the paths of the published results, the newest first, and those of the CPU before those of a GPU."""
-    from fastmlp.benchmarks import results as bench_results
+    from fastmlp.benchmarks import result_files
 
-    finished = lambda path: bench_results.load(path)["finished"]
+    finished = lambda path: result_files.load(path)["finished"]
     return [path for device in ("cpu", "cuda") for path in sorted(RESULTS.glob(f"{device}-*.json"), key=finished)[::-1]]
 
 
@@ -45,16 +45,16 @@ def publish(path: Path) -> Path:
     ValueError
         If the results are of a quick run, or of a part of the suite.
     """
-    from fastmlp.benchmarks import results as bench_results
+    from fastmlp.benchmarks import result_files
     from fastmlp.runtime.output_files import write_text
 
-    results = bench_results.load(path)
+    results = result_files.load(path)
     if results["options"]["quick"]:
         raise ValueError(f"{path} is of a quick run: publish one of `pytest bench --save {path}`.")
-    copy = RESULTS / bench_results.published_name(results)
+    copy = RESULTS / result_files.published_name(results)
     machine = {key: value for key, value in results["machine"].items() if key != "microarchitecture"}
-    older = RESULTS / bench_results.published_name(results | {"machine": machine})
-    check_complete(path, results, [bench_results.load(file) for file in {copy, older} if file.exists()])
+    older = RESULTS / result_files.published_name(results | {"machine": machine})
+    check_complete(path, results, [result_files.load(file) for file in {copy, older} if file.exists()])
     write_text(copy, path.read_text(encoding="utf-8"))
     if older != copy:
         older.unlink(missing_ok=True)
@@ -100,38 +100,36 @@ def programs_of_suite(device: str) -> dict[tuple[str, str], bool]:
 
 
 def first_of_each_device(paths: list[Path]) -> list[Path]:
-    from fastmlp.benchmarks import results as bench_results
+    from fastmlp.benchmarks import result_files
 
     by_device: dict[str, Path] = {}
     for path in paths:
-        by_device.setdefault(bench_results.load(path)["options"]["device"], path)
+        by_device.setdefault(result_files.load(path)["options"]["device"], path)
     return list(by_device.values())
 
 
 def tables(paths: list[Path]) -> str:
     """Return all tables, between the two marks of docs/explanation/performance.md: a section for each file."""
-    from fastmlp.benchmarks import results as bench_results
-    from fastmlp.benchmarks import tables as bench_tables
+    from fastmlp.benchmarks import result_files, result_texts
 
     parts = []
     for path in paths:
-        results = bench_results.load(path)
-        parts += [f"### {bench_tables.device_text(results)}", "  \n".join(bench_tables.machine_lines(results))]
-        parts += [f"> {text}" for text in bench_tables.warnings_of(results)]
-        parts += [bench_tables.headline_markdown(results), bench_tables.losses_markdown(results)]
-        parts += [bench_tables.markdown(results)]
+        results = result_files.load(path)
+        parts += [f"### {result_texts.device_text(results)}", "  \n".join(result_texts.machine_lines(results))]
+        parts += [f"> {text}" for text in result_texts.warnings_of(results)]
+        parts += [result_texts.headline_markdown(results), result_texts.losses_markdown(results)]
+        parts += [result_texts.markdown(results)]
     return "\n\n".join(parts)
 
 
 def short_table(paths: list[Path]) -> str:
     """Return the table between the README's two marks: a row per group of cases, of each device's first file."""
-    from fastmlp.benchmarks import results as bench_results
-    from fastmlp.benchmarks import tables as bench_tables
+    from fastmlp.benchmarks import result_files, result_texts
 
     parts = []
     for path in first_of_each_device(paths):
-        results = bench_results.load(path)
-        parts += [bench_tables.machine_lines(results)[0] + ".", bench_tables.headline_markdown(results)]
+        results = result_files.load(path)
+        parts += [result_texts.machine_lines(results)[0] + ".", result_texts.headline_markdown(results)]
     return "\n\n".join(parts)
 
 
@@ -158,7 +156,7 @@ def documents(paths: list[Path]) -> dict[Path, str]:
 
 def write_documents(paths: list[Path]) -> list[Path]:
     """Write the documents and plots, and return the paths of all that was written."""
-    from fastmlp.benchmarks import results as bench_results
+    from fastmlp.benchmarks import result_files
     from fastmlp.runtime.output_files import write_text
 
     sys.path.insert(0, str(ROOT / "bench"))
@@ -167,7 +165,7 @@ def write_documents(paths: list[Path]) -> list[Path]:
     texts = documents(paths)
     for path, text in texts.items():
         write_text(path, text)
-    return [*texts, *document_plots.write(bench_results.load(paths[0]), paths[0], PLOTS)]
+    return [*texts, *document_plots.write(result_files.load(paths[0]), paths[0], PLOTS)]
 
 
 def main() -> int:
@@ -178,7 +176,7 @@ def main() -> int:
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT / "src"))  # it also runs without an installed fastmlp
     from fastmlp.benchmarks import html_page as bench_page
-    from fastmlp.benchmarks import results as bench_results
+    from fastmlp.benchmarks import result_files
 
     try:
         named = options.results or [RESULTS / "latest.json"]
@@ -191,7 +189,7 @@ def main() -> int:
                 raise ValueError("There are no published results in bench/results: see --publish.")
             written = write_documents(paths)
         else:
-            written = [page for path in named for page in bench_page.write(bench_results.load(path), path)]
+            written = [page for path in named for page in bench_page.write(result_files.load(path), path)]
         for path in written:
             print(f"wrote {path}")
     except (ValueError, OSError) as error:

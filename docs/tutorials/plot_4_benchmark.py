@@ -17,8 +17,8 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 import fastmlp
-from fastmlp.benchmarks import results as bench_results
-from fastmlp.benchmarks.tables import label, times
+from fastmlp.benchmarks import result_files, result_statistics
+from fastmlp.benchmarks.result_texts import label, times
 from fastmlp.console.durations import duration
 
 # %%
@@ -34,7 +34,7 @@ with tempfile.TemporaryDirectory() as folder:
     done = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, check=True
     )
-    quick = bench_results.load(Path(folder, "bench.json"))
+    quick = result_files.load(Path(folder, "bench.json"))
 print(done.stdout)
 
 # %%
@@ -71,7 +71,7 @@ for row in quick["results"][0]["rows"]:
 # repository, the plots below show the quick run instead.
 
 folder = Path(fastmlp.__file__).parents[2] / "bench" / "results"
-full_runs = [bench_results.load(path) for path in folder.glob("cpu-*.json")]
+full_runs = [result_files.load(path) for path in folder.glob("cpu-*.json")]
 results = max(full_runs, key=lambda run: run["finished"], default=quick)
 machine = results["machine"]
 print(f"{machine['processor']}, {machine['cpus']} CPUs")
@@ -107,16 +107,18 @@ height = 1.4 + 0.25 * len(shown)
 figure, ax = plt.subplots(figsize=(7.6, height), layout="constrained")
 handles = {}
 for k, result in enumerate(reversed(shown)):
-    ours = bench_results.ours(result)
-    limit = bench_results.limit(result) or ours  # a quick run may have none
+    ours = result_statistics.ours(result)
+    limit = (
+        result_statistics.limit(result) or ours
+    )  # a quick run may have none
     drawn = set()
-    for row in [*bench_results.timed(result, "peer"), ours]:
+    for row in [*result_statistics.timed(result, "peer"), ours]:
         library = row["name"].split()[0]
         if library in drawn:  # rows are sorted: its fastest form is drawn
             continue
         drawn.add(library)
         marker, colour = styles[library]
-        over = bench_results.ratio(row, limit).median
+        over = result_statistics.ratio(row, limit).median
         (handles[library],) = ax.plot(over, k, marker, color=colour)
 ax.axvline(1, color="0.4", linestyle="--", linewidth=1)
 titles = [result["title"] for result in reversed(shown)]
@@ -133,12 +135,14 @@ _ = figure.legend(
 
 for result in shown:
     if result["group"] == "xor":
-        over = bench_results.to_limit(result)
-        ahead = bench_results.to_best_peer(result)
-        ours = duration(bench_results.median(bench_results.ours(result)))
+        over = result_statistics.to_limit(result)
+        ahead = result_statistics.to_best_peer(result)
+        ours = duration(
+            result_statistics.median(result_statistics.ours(result))
+        )
         print(f"{result['title']}: {ours} per {result['unit']}")
         if ahead:
-            peer = label(bench_results.best_peer(result)["name"])
+            peer = label(result_statistics.best_peer(result)["name"])
             print(f"  {peer} takes {times(ahead.median)} times as long")
         if over:
             print(f"  {times(over.median)} times the limit")

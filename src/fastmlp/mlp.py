@@ -12,7 +12,7 @@ from .api.mlp_fit import fit_mlp
 from .api.single_net_base import SingleNetBase
 from .api.with_executor import outputs_of_net
 from .console.stopwatch import Stopwatch
-from .data.validation import as_features, inputs_only, on_host, validated_samples
+from .data.checked_samples import as_features, inputs_only, on_host, validated_samples
 from .devices import choose_device, resolve, to_library_of
 from .errors import checked_count, checked_number
 from .history import History
@@ -24,7 +24,7 @@ from .kernels.structs import Samples
 from .network.embeddings import Given
 from .network.spec import Network
 from .runtime.memory_check import LARGE, OUTPUTS, check_array
-from .streams.kinds import is_source, names_columns
+from .streams.source_kinds import is_source, names_columns
 from .training.interruption import warn_caller_of_net
 from .training.objective import Objective
 from .training.prediction import predict

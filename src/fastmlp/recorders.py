@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .data.validation import as_features
+from .data.checked_samples import as_features
 from .errors import checked_count
 from .interface.former_names import former_name, warn_former_name
 from .kernels.formulas.activations import ACTIVATIONS, SOFTMAX

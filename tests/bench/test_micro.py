@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from libraries import needs
+from required_libraries import needs
 
 needs("pytest_benchmark", extras="bench")
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ from resumed_fits import assert_extended_fit, assert_same_fit, killed, resumed, 
 
 import fastmlp
 from fastmlp.kernels.structs import STEPS_DONE
-from fastmlp.persistence.checkpoints import read
+from fastmlp.persistence.checkpoint_files import read
 from fastmlp.population_training.fit_state import PopulationFitState
 from fastmlp.training import call_autotune
 

@@ -5,8 +5,8 @@ small nets are trained in float32.
 import numpy as np
 import pytest
 from cuda_cases import fit_seed, follow_sgd, reference_of, tensor_cores_first
-from reference import ReferenceMLP
 from reference_bfloat16 import RoundedMLP
+from reference_net import ReferenceMLP
 
 from fastmlp import MLP, SGD, Population
 

@@ -19,7 +19,7 @@ import fastmlp
 from fastmlp.persistence import checksum
 from fastmlp.persistence.safetensors_file import parts_of_file
 from fastmlp.persistence.safetensors_file import read as read_safetensors
-from fastmlp.streams import loading, shuffled_blocks
+from fastmlp.streams import row_loading, shuffled_blocks
 
 
 class Fit(NamedTuple):
@@ -54,7 +54,7 @@ def _stream(options, **more):
     """Fit to rows that are read from disk in three blocks."""
     with ExitStack() as patches:
         for place, name, value in (
-            (loading, "SHARE_IN_MEMORY", 0.0),
+            (row_loading, "SHARE_IN_MEMORY", 0.0),
             (shuffled_blocks, "CHUNK_BYTES", 64),
             (shuffled_blocks, "SHARE", 4.6e-4),
         ):
@@ -87,10 +87,10 @@ def _sweep(options):
 
 def _until_write(n_writes, function):
     """Return a function that ends another one with the n-th checkpoint that it writes."""
-    from fastmlp.persistence import checkpoints
+    from fastmlp.persistence import checkpoint_files
 
     def begun(options):
-        write, written_files = checkpoints.write, []
+        write, written_files = checkpoint_files.write, []
 
         def write_some(*arguments, **names):
             write(*arguments, **names)
@@ -98,7 +98,7 @@ def _until_write(n_writes, function):
             if len(written_files) == n_writes:
                 raise KeyboardInterrupt
 
-        with mock.patch.object(checkpoints, "write", write_some):
+        with mock.patch.object(checkpoint_files, "write", write_some):
             function(options)
 
     return begun

@@ -175,7 +175,7 @@ def _learn_pieces(path):
     model = fastmlp.TabularMLPClassifier(validation_fraction=0.0, batch_size=1, **settings)
     may_not_fit = mock.patch("fastmlp.estimators.tabular.source_fit.surely_fits", return_value=False)
     too_large = mock.patch("fastmlp.estimators.tabular.source_fit.bytes_in_memory", return_value=10**12)
-    on_disk = mock.patch("fastmlp.streams.loading.SHARE_IN_MEMORY", 0.0)
+    on_disk = mock.patch("fastmlp.streams.row_loading.SHARE_IN_MEMORY", 0.0)
     printed = io.StringIO()
     try:
         with may_not_fit, too_large, on_disk, redirect_stderr(printed):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from fastmlp.data.checked_samples import as_features
 from fastmlp.data.targets import as_targets
-from fastmlp.data.validation import as_features
 from fastmlp.network.spec import Network
 
 N = 6

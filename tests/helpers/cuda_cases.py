@@ -5,7 +5,7 @@ import importlib
 
 import numpy as np
 import reference_optimizers
-from reference import ReferenceMLP
+from reference_net import ReferenceMLP
 from reference_random import dropout_mask, epoch_order
 
 import fastmlp.execution.gpu_costs

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from reference import ReferenceMLP
+from reference_net import ReferenceMLP
 from tolerances import TOLERANCES
 
 from fastmlp import MLP

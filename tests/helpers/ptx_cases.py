@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from cuda_cases import OPTIMIZERS, Layered, follow, follow_sgd, own, reference_of
 from net_cases import targets_for
-from reference import ReferenceMLP
+from reference_net import ReferenceMLP
 
 from fastmlp import SGD, AdamW, Quickprop
 from fastmlp.optimizers import Optimizer

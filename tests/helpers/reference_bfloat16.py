@@ -3,7 +3,7 @@ round them. All else is float64.
 """
 
 import numpy as np
-from reference import ACTIVATIONS, DERIVATIVES, SELU_A, SELU_L, ReferenceMLP, loss_per_sample, output_delta
+from reference_net import ACTIVATIONS, DERIVATIVES, SELU_A, SELU_L, ReferenceMLP, loss_per_sample, output_delta
 
 # Derivatives of activations whose stored number is their rounded output; of all others it is the rounded z.
 FROM_OUTPUT = {

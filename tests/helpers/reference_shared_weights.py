@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from reference import ReferenceMLP
+from reference_net import ReferenceMLP
 
 
 class ReferenceSharedWeights:

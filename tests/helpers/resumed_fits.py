@@ -2,7 +2,7 @@
 
 import numpy as np
 
-import fastmlp.persistence.checkpoints
+import fastmlp.persistence.checkpoint_files
 
 
 class Killed(BaseException):
@@ -11,7 +11,7 @@ class Killed(BaseException):
 
 def kill_after_writes(n_writes, monkeypatch):
     """Make the n-th write of a checkpoint the last thing that a fit does; later ones are as before."""
-    write, count = fastmlp.persistence.checkpoints.write, [0]
+    write, count = fastmlp.persistence.checkpoint_files.write, [0]
 
     def counted(*arguments, **names):
         write(*arguments, **names)
@@ -19,7 +19,7 @@ def kill_after_writes(n_writes, monkeypatch):
         if count[0] == n_writes:
             raise Killed
 
-    monkeypatch.setattr(fastmlp.persistence.checkpoints, "write", counted)
+    monkeypatch.setattr(fastmlp.persistence.checkpoint_files, "write", counted)
 
 
 def train(net, data, checkpoint=None, **arguments):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastmlp.execution.plan import Plan
-from fastmlp.streams import loading, shuffled_blocks
+from fastmlp.streams import row_loading, shuffled_blocks
 
 N, BATCH, N_BLOCKS = 70, 8, 3  # rows in blocks of 24, 24 and 22, which are three steps each
 X = np.random.default_rng(0).normal(size=(N, 3)).astype(np.float32)
@@ -22,7 +22,7 @@ class Rows:
 
 def use_small_blocks(monkeypatch):
     """Read all rows from disk, in blocks of 24 of four float32 numbers, with a memory_limit of a megabyte."""
-    monkeypatch.setattr(loading, "SHARE_IN_MEMORY", 0.0)
+    monkeypatch.setattr(row_loading, "SHARE_IN_MEMORY", 0.0)
     monkeypatch.setattr(shuffled_blocks, "CHUNK_BYTES", 128)
     monkeypatch.setattr(shuffled_blocks, "SHARE", 2e-3)
 

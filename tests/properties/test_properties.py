@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reference import ReferenceMLP
+from reference_net import ReferenceMLP
 from tolerances import TOLERANCES
 
 from fastmlp import MLP, SGD

@@ -15,8 +15,8 @@ import pytest
 from cuda_cases import HIDDEN_NAMES, Place, fit_seed, follow_sgd, reference_of, tensor_cores_first
 from cuda_emulator import raw
 from ptx_cases import CASES, CLOSE, EPOCHS, FEW, IN_BFLOAT16, MANY, ON_TENSOR_CORES, RATE, ROUNDING, ROWS, SINGLE, Case
-from reference import ReferenceMLP
 from reference_bfloat16 import RoundedMLP
+from reference_net import ReferenceMLP
 from tolerances import TOLERANCES
 
 from fastmlp import MLP, SGD, PeriodicEmbedding, Population

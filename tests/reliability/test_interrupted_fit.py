@@ -36,7 +36,7 @@ TRACED = {
         "api/stream_checkpoints.py",
         "api/streamed_fit.py",
         "callbacks.py",
-        "persistence/checkpoints.py",
+        "persistence/checkpoint_files.py",
         "console/progress_bar.py",
         "execution/buffer_cache.py",
         "execution/plan.py",
@@ -54,7 +54,7 @@ TRACED = {
         "training/stream_state.py",
         "training/fit_loop_on_blocks.py",
         "training/time_limit.py",
-        "training/train_configs.py",
+        "training/kernel_call_configs.py",
     )
 }
 assert all(map(os.path.exists, TRACED))

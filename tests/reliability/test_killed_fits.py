@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from fastmlp.kernels.structs import STEPS_DONE
-from fastmlp.persistence.checkpoints import PREVIOUS, read
+from fastmlp.persistence.checkpoint_files import PREVIOUS, read
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 
@@ -68,9 +68,9 @@ def n_steps(file, checkpoint, *_):
 
 
 if kind not in ("net", "stream"):
-    from fastmlp.persistence.checkpoints import CheckpointFile
+    from fastmlp.persistence.checkpoint_files import CheckpointFile
     from fastmlp.population_training.kernel_calls import CallSaver
-    from fastmlp.population_training.checkpoints import NetSlot
+    from fastmlp.population_training.checkpoint_saver import NetSlot
 
     logged(CheckpointFile, "begin", "begin", True, lambda file, *_: file.kind)
     logged(CheckpointFile, "write", "saving", False, lambda file, *_: file.kind)

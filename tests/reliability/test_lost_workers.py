@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from executor_cases import NOTES, KillsWorkerOnce, KillsWorkers, WaitsForAnother, fit, noted_train_nets
 
-from fastmlp.executors.tasks import TASKS_PER_SLOT
+from fastmlp.executors.task_scheduler import TASKS_PER_SLOT
 from fastmlp.population_training import executor_fit, nets_per_task
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.full]

@@ -8,7 +8,7 @@ import kernel_families
 import numpy as np
 import pytest
 import reference_optimizers
-from reference import ReferenceMLP
+from reference_net import ReferenceMLP
 
 import fastmlp.execution.dispatch
 from fastmlp import MLP, Population, optimizers

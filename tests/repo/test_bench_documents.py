@@ -4,8 +4,7 @@ import re
 
 import pytest
 
-from fastmlp.benchmarks import results as bench_results
-from fastmlp.benchmarks import tables as bench_tables
+from fastmlp.benchmarks import result_files, result_statistics, result_texts
 from tools import document_plots, report
 
 
@@ -18,8 +17,8 @@ def test_tables_show_the_committed_results(path):
 
 def test_text_names_the_published_results_that_its_figures_are_of():
     text, _, _ = report.PERFORMANCE.read_text(encoding="utf-8").partition(report.BEGIN)
-    for results in map(bench_results.load, report.committed()):
-        machine = f"{bench_tables.device_text(results)}, measured on {results['finished'][:10]}, with"
+    for results in map(result_files.load, report.committed()):
+        machine = f"{result_texts.device_text(results)}, measured on {results['finished'][:10]}, with"
         assert machine in text, "revise the figures in the text, and then this line"
 
 
@@ -28,16 +27,17 @@ def times_of_peer(case, peer):
 
 
 def times_of_limit(case):
-    return lambda results: f"{ratio_of_rows(results[case], 'fastmlp', bench_results.limit(results[case])['name']):.2f}"
+    limit = result_statistics.limit
+    return lambda results: f"{ratio_of_rows(results[case], 'fastmlp', limit(results[case])['name']):.2f}"
 
 
 def nanoseconds(case):
-    return lambda results: f"{1e9 * bench_results.median(bench_results.ours(results[case])):.3g} ns"
+    return lambda results: f"{1e9 * result_statistics.median(result_statistics.ours(results[case])):.3g} ns"
 
 
 def ratio_of_rows(case, name, base):
     rows = {row["name"]: row for row in case["rows"]}
-    return bench_results.ratio(rows[name], rows[base]).median
+    return result_statistics.ratio(rows[name], rows[base]).median
 
 
 MISSED = {  # beginning of a row of the table of missed targets: figure of each processor
@@ -56,13 +56,13 @@ def test_missed_targets_have_the_figures_of_each_processor(target, column, vendo
     _, _, text = report.PERFORMANCE.read_text(encoding="utf-8").partition("## What was missed")
     row = next(line for line in text.splitlines() if line.startswith(f"| {target}"))
     path = next(path for path in report.committed() if path.name.startswith(f"cpu-{vendor}-"))
-    results = {result["name"]: result for result in bench_results.load(path)["results"]}
+    results = {result["name"]: result for result in result_files.load(path)["results"]}
     assert row.split("|")[column].strip().startswith(MISSED[target](results))
 
 
 def test_published_files_have_the_name_of_what_was_measured():
     assert [path.name for path in report.committed()] == [
-        bench_results.published_name(bench_results.load(path)) for path in report.committed()
+        result_files.published_name(result_files.load(path)) for path in report.committed()
     ]
 
 
@@ -70,7 +70,7 @@ def test_plots_show_the_committed_results():
     source = report.committed()[0]
     mark = document_plots.MARK.format(document_plots.digest(source))
     page = report.PERFORMANCE.read_text(encoding="utf-8")
-    names = document_plots.names(bench_results.load(source))
+    names = document_plots.names(result_files.load(source))
     assert len(names) > 5
     assert sorted(path.name for path in report.PLOTS.glob("*")) == sorted(names)
     for name in names:

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from libraries import needs
+from required_libraries import needs
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = [

@@ -37,7 +37,7 @@ KERNEL_FLOORS = (
     "cpu cuda",
 )  # jit compiles formulas, formulas call what jit has compiled
 LAZY_CONVENIENCE: set[tuple[str, str]] = {
-    ("api.net_base", "export.files"),
+    ("api.net_base", "export.export_to_file"),
     ("api.net_base", "export.predictor"),
     ("mlp", "export.to_torch"),
 }

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from libraries import library, needs
+from required_libraries import library, needs
 
 FULL = Path(__file__).parents[2] / ".ci" / "full"
 MISSING = r"missing: no_such_tracker; pip install 'fastmlp\[trackers\]' has it"

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from images import SOLVED, xor_net
+from image_comparison import SOLVED, xor_net
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp

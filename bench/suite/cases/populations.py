@@ -81,13 +81,13 @@ class PopulationCase:
     @cached_property
     def expected(self) -> np.ndarray:
         """Parameters of the first nets, each trained alone with the float64 reference of the tests."""
-        import reference
+        import reference_net
         import reference_optimizers
 
         activations = (self.activation,) * (len(self.layer_sizes) - 2) + ("sigmoid",)
         expected_params = []
         for start in self.verification.start[:CHECKED].astype(np.float64):
-            net = reference.ReferenceMLP(self.layer_sizes, activations, "squared_error", start.copy())
+            net = reference_net.ReferenceMLP(self.layer_sizes, activations, "squared_error", start.copy())
             rule = {"sgd": "SGD"}.get(self.optimizer, self.optimizer.capitalize())
             rates = {"learning_rate": RATES[self.optimizer]}
             reference_optimizers.train(net, X.astype(float), Y[:, None], rule, rates, epochs=self.verify_runs)

@@ -16,7 +16,7 @@ from ..data.digest import digest_of, sample_digests
 from ..errors import counted, is_per_net
 from ..kernels.structs import Samples
 from ..optimizers import Optimizer, setting_text, settings_of
-from ..persistence.checkpoints import (
+from ..persistence.checkpoint_files import (
     PREVIOUS,
     Checkpoint,
     CheckpointFile,
@@ -24,13 +24,13 @@ from ..persistence.checkpoints import (
     refuse_without_file,
     warn_of_schedule,
 )
-from ..population_training.checkpoints import PopulationSaver
+from ..population_training.checkpoint_saver import PopulationSaver
 from ..population_training.fit_state import ALL, PopulationFitState
 from ..population_training.state_checks import check_population_state
-from ..population_training.task import PopulationTask, epochs_of_attempt
+from ..population_training.task_and_outcome import PopulationTask, epochs_of_attempt
 from ..schedules import Schedule
-from ..streams.loading import limit_to_hold
 from ..streams.memory_limit import checked_memory_limit
+from ..streams.row_loading import limit_to_hold
 from ..training.fit_options import Options
 from ..training.fit_state import FitState
 from ..training.state_checks import StateForm, check_count, check_integers, check_state, steps_done

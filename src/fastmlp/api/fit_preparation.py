@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from ..callbacks import Callback
 from ..console.compile_notice import CompileNotices
+from ..data.checked_samples import make_validation, validated_samples
 from ..data.class_weighting import split_and_weighted
-from ..data.validation import make_validation, validated_samples
 from ..errors import checked_share
 from ..kernels.formulas.net_seeds import fit_seed
 from ..kernels.structs import Samples

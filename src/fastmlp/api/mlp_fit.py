@@ -8,11 +8,11 @@ from ..callbacks import as_callbacks, tell_end
 from ..console.nets_progress import line_start
 from ..console.progress_bar import EpochLines
 from ..console.stopwatch import Stopwatch
-from ..data.validation import sample_for_plots
+from ..data.checked_samples import sample_for_plots
 from ..execution.plan import Plan
 from ..history import History
 from ..kernels.structs import Samples
-from ..streams.kinds import is_source, names_columns
+from ..streams.source_kinds import is_source, names_columns
 from ..training.epoch_metrics import FitMetrics
 from ..training.fit_loop import Fit
 from ..training.time_limit import TimeLimit

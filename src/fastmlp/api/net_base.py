@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data.validation import as_numbers
+from ..data.checked_samples import as_numbers
 from ..devices import Device, check_name, choose_device, device_context, resolve, to_library_of
 from ..execution.work import products
 from ..initialization import Init, check_init
@@ -181,7 +181,7 @@ class NetBase:
         >>> "predict(const float *x, float *y)" in text
         True
         """
-        from ..export.files import export
+        from ..export.export_to_file import export
         from ..export.predictor import MEAN, OUTPUTS, Predictor
 
         if mean and (member is not None or self._params.ndim == 1):

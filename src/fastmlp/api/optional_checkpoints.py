@@ -10,8 +10,8 @@ from .fit_keywords import CheckpointKeywords
 from .net_base import NetBase
 
 if TYPE_CHECKING:
-    from ..persistence.checkpoints import CheckpointFile
-    from ..population_training.checkpoints import PopulationSaver
+    from ..persistence.checkpoint_files import CheckpointFile
+    from ..population_training.checkpoint_saver import PopulationSaver
     from .checkpoint_identity import NetSaver
     from .stream_checkpoints import StreamFile
 

@@ -20,9 +20,9 @@ from ..kernels.system import interrupts
 from ..network.spec import Network
 from ..optimizers import setting_text, settings_of
 from ..population_result import PopulationResult
-from ..population_training.evaluate import converged_nets
-from ..population_training.fit import run
-from ..population_training.task import PopulationOutcome, PopulationTask
+from ..population_training.fit_with_restarts import run
+from ..population_training.nets_evaluation import converged_nets
+from ..population_training.task_and_outcome import PopulationOutcome, PopulationTask
 from ..schedules.checked_factors import schedule_text
 from ..training.time_limit import TimeLimit
 from .fit_arguments import FitArguments

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from ..data.checked_samples import as_features
 from ..data.population_data import prediction_samples, validated_population_samples
-from ..data.validation import as_features
 from ..devices import to_library_of
 from ..population_training.ensemble import average, mean_outputs
-from ..population_training.evaluate import FEW_SAMPLES, checked_members, evaluate_nets
+from ..population_training.nets_evaluation import FEW_SAMPLES, checked_members, evaluate_nets
 from ..runtime.memory_check import OUTPUTS, check_array
-from ..streams.kinds import is_chunked_array, is_source, names_columns
+from ..streams.source_kinds import is_chunked_array, is_source, names_columns
 from ..training.prediction import repeated_outputs
 from .population_base import PopulationBase
 from .with_executor import device_on_workers, predict_with_executor, refuse_with_executor, workers_for

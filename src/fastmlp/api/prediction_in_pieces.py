@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.validation import on_host
+from ..data.checked_samples import on_host
 from ..kernels.structs import METRIC_NONE, METRIC_THRESHOLD
 from ..streams.sources import Source, as_source
 from .net_base import NetBase

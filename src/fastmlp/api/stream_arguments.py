@@ -11,7 +11,7 @@ from ..streams.row_cache import RowCache, as_cache
 from .net_base import NetBase
 
 if TYPE_CHECKING:
-    from ..persistence.checkpoints import CheckpointFile
+    from ..persistence.checkpoint_files import CheckpointFile
 
 NEED_ALL_ROWS = (
     "sample_weight",

@@ -14,7 +14,7 @@ from ..devices import Device
 from ..errors import counted
 from ..kernels.structs import Samples
 from ..kernels.system import interrupts
-from ..persistence.checkpoints import Checkpoint, CheckpointFile, Identity
+from ..persistence.checkpoint_files import Checkpoint, CheckpointFile, Identity
 from ..population_training.fit_state import parts_of_nets, states_of_nets
 from ..population_training.state_checks import check_fits
 from ..streams.row_file import RowFile

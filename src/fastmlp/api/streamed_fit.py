@@ -13,7 +13,7 @@ import numpy as np
 
 from ..callbacks import Callback, tell_end
 from ..console.stopwatch import Stopwatch
-from ..data.validation import make_validation, sample_for_plots
+from ..data.checked_samples import make_validation, sample_for_plots
 from ..devices import Device, backend
 from ..errors import counted
 from ..execution.dispatch import choose_shared_training, choose_training
@@ -24,11 +24,11 @@ from ..kernels.formulas.net_seeds import fit_seed, fit_seeds
 from ..kernels.structs import Samples, aligned_zeros
 from ..kernels.system import interrupts
 from ..network.shared_weights_layout import SharedLayout
-from ..population_training.from_histories import result_of_histories
+from ..population_training.result_of_histories import result_of_histories
 from ..population_training.shared_weights_plan import SharedPlan
 from ..runtime.memory_check import format_bytes
-from ..streams.loading import RowsInMemory, load
 from ..streams.row_file import RowFile
+from ..streams.row_loading import RowsInMemory, load
 from ..streams.shuffled_blocks import Blocks
 from ..streams.sources import as_source
 from ..training.fit_loop_on_blocks import StreamedFit
@@ -47,7 +47,7 @@ from .single_net_base import SingleNetBase
 from .stream_arguments import StreamArguments, refuse_with_stream
 
 if TYPE_CHECKING:
-    from ..persistence.checkpoints import CheckpointFile
+    from ..persistence.checkpoint_files import CheckpointFile
     from ..population_result import PopulationResult
     from .stream_checkpoints import StreamFile
 

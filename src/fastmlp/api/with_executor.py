@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..data.checked_samples import as_features, inputs_only
 from ..data.population_data import Strides
-from ..data.validation import as_features, inputs_only
 from ..devices import HOSTS, Device, device_of
 from ..kernels.structs import Samples
 from ..runtime.checkpoint_interval import check_interval_of_tasks
@@ -17,8 +17,8 @@ from .fit_keywords import FitKeywords
 from .net_base import NetBase
 
 if TYPE_CHECKING:
-    from ..population_training.checkpoints import PopulationSaver
-    from ..population_training.task import PopulationOutcome, PopulationTask
+    from ..population_training.checkpoint_saver import PopulationSaver
+    from ..population_training.task_and_outcome import PopulationOutcome, PopulationTask
     from ..population_training.workers_device_choice import WorkersChoice
     from .population_base import PopulationBase
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..runtime.output_files import write_text
-from .results import (
+from .result_statistics import (
     FAR_FROM_LIMIT,
     GROUPS,
     LEVEL,
@@ -36,8 +36,7 @@ from .results import (
     to_limit,
     verdict,
 )
-from .scaling_plots import pictures
-from .tables import (
+from .result_texts import (
     duration,
     headline,
     label,
@@ -49,6 +48,7 @@ from .tables import (
     times_of_peer,
     warnings_of,
 )
+from .scaling_plots import pictures
 
 STYLE = """
 :root { --ink: #1c1c1e; --soft: #6b6b70; --line: #e2e2e6; --paper: #ffffff; --ours: #d62728; --peer: #7f9fbf;

@@ -23,7 +23,7 @@ from ..population import Population
 from ..runtime.python_process import python_command
 from ..training.interruption import require_complete
 from .machine import machine, others_busy
-from .results import SCHEMA
+from .result_files import SCHEMA
 from .timing import QUICK, Runner, affordable_rounds, calibrate, new_row, time_rounds
 
 TOLERANCE = 1e-3  # largest relative difference of the losses; fastmlp and NumPy compute in float32
@@ -235,7 +235,7 @@ def cold_starts() -> list[Program]:
 class Case(NamedTuple):
     """One benchmark case of the quick suite.
 
-    group : name of its group in results.GROUPS
+    group : name of its group in result_statistics.GROUPS
     title : what is trained or predicted
     unit : unit of work that durations refer to
     n_units : units of work in one run
@@ -291,7 +291,7 @@ def steps(program: Program, n_steps: int) -> Program:
 
 
 def measure(case: Case, name: str) -> dict[str, Any]:
-    """Measure one benchmark case, and return a result with this name, as results.py describes it."""
+    """Measure one benchmark case, and return a result with this name, as result_files.py describes it."""
     busy = others_busy()
     rows, runners, expected = [], [], None
     for program in sorted(case.make_programs(), key=lambda program: program.kind != "peer"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from .results import Result, Row, curves, limit, spread, timed
+from .result_statistics import Result, Row, curves, limit, spread, timed
 
 # fastmlp stands out; each competing library has the same colour in all plots (palette of Okabe and Ito).
 COLOURS = {"jax": "#0072b2", "numpy": "#009e73", "torch": "#e69f00", "keras": "#cc79a7", "sklearn": "#56b4e9"}
@@ -28,7 +28,7 @@ def pictures(results: dict[str, Any], fonttype: str = "path") -> dict[str, str]:
 def series(points: list[Result]) -> dict[str, list[tuple[float, float, float, float]]]:
     """Return {name: [(x, median, low quartile, high quartile), ...]} in seconds per unit, for fastmlp and competitors.
 
-    The name "limit" stands for the roofline, which results.limit chooses at each point.
+    The name "limit" stands for the roofline, which result_statistics.limit chooses at each point.
     """
     points_by_name: dict[str, list[tuple[float, float, float, float]]] = {}
     for result in points:
@@ -47,7 +47,7 @@ def _draw(points: list[Result]) -> str:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     from ..console.durations import duration
-    from .tables import label
+    from .result_texts import label
 
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     FigureCanvasSVG(figure)

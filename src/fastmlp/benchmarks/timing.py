@@ -84,7 +84,7 @@ def affordable_rounds(rules: Rules, seconds: float) -> int:
 
 
 def new_row(name: str, kind: str) -> dict[str, Any]:
-    """Return a row, as results.py describes it, without measurements.
+    """Return a row, as result_files.py describes it, without measurements.
 
     name : name of the measured program
     kind : "ours", "peer", "limit" or "part"

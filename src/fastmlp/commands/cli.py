@@ -161,19 +161,18 @@ def bench(
     with errors_as_sentences():
         from ..benchmarks import html_page as bench_page
         from ..benchmarks import quick_suite as bench_quick
-        from ..benchmarks import results as bench_results
-        from ..benchmarks import tables as bench_tables
+        from ..benchmarks import result_files, result_texts
         from ..runtime.output_files import check_output
 
-        for ending in bench_results.ENDINGS:
+        for ending in result_files.ENDINGS:
             check_output(output.with_suffix(ending))
-        bench_results.check_files_beside(output)
+        result_files.check_files_beside(output)
         results = bench_quick.run(
             lambda title: say(f"measuring {title}"), None if group is BenchGroup.all else [group.value]
         )
         saved = output.with_suffix(".json")
-        bench_results.save(results, saved)
-        typer.echo("\n".join(bench_tables.summary(results)))
+        result_files.save(results, saved)
+        typer.echo("\n".join(result_texts.summary(results)))
         for path in [saved, *bench_page.write(results, saved)]:
             typer.echo(f"wrote {path}")
 
@@ -253,9 +252,9 @@ def report(
 ) -> None:
     """Write an HTML report on a trained net: verdict, curves, time, settings; with samples, plots of predictions."""
     with errors_as_sentences():
-        from . import train_predict
+        from . import predict_and_report
 
-        typer.echo(f"Wrote {train_predict.report(model, file, target, output, device)}")
+        typer.echo(f"Wrote {predict_and_report.report(model, file, target, output, device)}")
 
 
 @command()
@@ -295,19 +294,19 @@ def predict(
     from ..runtime.output_files import left_alone
 
     with errors_as_sentences("nothing was written" if output is None else left_alone(output)):
-        from . import predict_streams, train_predict
+        from . import predict_and_report, predict_streams
 
         if output is not None:
-            train_predict.check_table_path(output, model, file)
+            predict_and_report.check_table_path(output, model, file)
         if predict_streams.is_large(file, memory_limit):
             pieces = predict_streams.predictions(model, file, device, ids)
             predict_streams.write_pieces(pieces, output, typer.get_binary_stream("stdout"))
             return
-        predictions = train_predict.predict(model, file, device, ids)
+        predictions = predict_and_report.predict(model, file, device, ids)
         if output is None:
-            typer.echo(train_predict.as_csv(predictions), nl=False)
+            typer.echo(predict_and_report.as_csv(predictions), nl=False)
         else:
-            train_predict.write_table(predictions, output)
+            predict_and_report.write_table(predictions, output)
 
 
 @command()
@@ -321,7 +320,7 @@ def export(
     from ..runtime.output_files import check_output, left_alone
 
     with errors_as_sentences(left_alone(output)):
-        from ..export.files import checked_suffix
+        from ..export.export_to_file import checked_suffix
         from ..loading import load
 
         checked_suffix(output, prefix)

@@ -14,7 +14,7 @@ from ..streams.memory_limit import checked_memory_limit
 from ..streams.table_sources import as_table_source, surely_fits
 from ..tables.column_notes import Note, NotesOfPieces
 from ..tables.table_files import PARQUET_ENDINGS, check_ending, csv_pieces, with_text_names
-from .train_predict import as_csv, load_table_net, passed_columns, predictions_beside, present_ids, unused_ids
+from .predict_and_report import as_csv, load_table_net, passed_columns, predictions_beside, present_ids, unused_ids
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ def is_large(file: Path, memory_limit: str | None) -> bool:
 
 
 def predictions(model: Path, file: Path, device: str, ids: Sequence[str]) -> Iterator[pd.DataFrame]:
-    """Yield the predictions for the rows of a table, as train_predict.predict returns them, in pieces."""
+    """Yield the predictions for the rows of a table, as predict_and_report.predict returns them, in pieces."""
     net = load_table_net(model, device)
     preprocessing = net.preprocessing
     wanted: list[str] | None = None

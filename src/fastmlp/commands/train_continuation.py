@@ -14,12 +14,12 @@ from ..loading import load_net
 from ..mlp import MLP
 from ..population_result import PopulationResult
 from ..table_training.epochs_in_time import NetsToPlan
-from ..table_training.file_rows import FileRows
-from ..table_training.fit import continue_from, described, fit_nets
 from ..table_training.folds import nets_share_by_fold
 from ..table_training.net_options import SCALES
 from ..table_training.quality_presets import Recipe
-from ..table_training.rows import Rows
+from ..table_training.recipe_fit import continue_from, described, fit_nets
+from ..table_training.rows_in_file import FileRows
+from ..table_training.rows_in_memory import Rows
 from ..tables.preprocessing import Preprocessing
 from .held_out_rows import FOLDS, last_fit
 from .train_settings import TrainSettings
@@ -142,7 +142,7 @@ class ContinuedFits:
         self._keeps_better, self._n_kept = keeps_better, list[int]()
 
     def fit_nets(self, nets: Any, rows: Rows | FileRows, held_out: Rows | None, recipe: Recipe, **further: Any) -> Any:
-        """Train an MLP or Population as fit.fit_nets does."""
+        """Train an MLP or Population as recipe_fit.fit_nets does."""
         if held_out is None or not self._keeps_better:
             return fit_nets(nets, rows, held_out, recipe, **further)
         params, before = nets.params.copy(), losses_on(nets, held_out)

@@ -19,16 +19,16 @@ from ..mlp import MLP
 from ..population import Population, subset_of
 from ..population_result import PopulationResult
 from ..table_training.epochs_in_time import FitsInTime, NetsToPlan, about, expected_seconds, planned_in_time
-from ..table_training.file_rows import FileRows
-from ..table_training.fit import Rows, fit_nets, is_cut_short, make_nets, refit_recipe
 from ..table_training.folds import fit_each, fit_folds, fit_shared_folds, folds_at_once, predicted_rows, share_by_fold
 from ..table_training.net_weights import with_greedy_weights, with_greedy_weights_in_folds
 from ..table_training.quality_presets import GREEDY, TEMPERATURE, Recipe
-from ..table_training.rows import first_held_out
+from ..table_training.recipe_fit import fit_nets, is_cut_short, make_nets, refit_recipe
+from ..table_training.rows_in_file import FileRows
+from ..table_training.rows_in_memory import Rows, first_held_out
 from ..table_training.streamed_table import EncodedRows
-from ..table_training.summary import summary
 from ..table_training.temperature import fit_temperature
 from ..table_training.time_budget import Budget
+from ..table_training.training_summary import summary
 from ..tables.embedded_columns import input_embedding_of
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_encoder import CLASSIFICATION, Target
@@ -119,53 +119,87 @@ def fit(
         given = nets_on_parts(make, recipe, parts, preprocessing.target, settings)
     else:
         given = NetsToPlan(make, *streamed)
-    rows, held_out, folds = given.rows, given.held_out, given.folds
-    planned, note, at_once = planned_in_time(recipe, given, budget)
+    planned, at_once = planned_with_note(recipe, given, settings, budget, checkpoints, log)
     wanted = recipe
     recipe = planned if known is None else replace(planned, n_nets=recipe.n_nets, n_folds=recipe.n_folds)
-    if not budget.is_limited and not checkpoints.resume:
-        seconds = expected_seconds(recipe, given)
-        note = expectation(seconds, recipe, by_quality=settings.n_nets is None and settings.n_folds is None)
-    if note:
-        log(note)
     split = split_of(recipe, settings) if streamed is None else {}
-    if folds is not None and recipe.n_folds == 1:  # no time for a net of each fold
-        assert isinstance(rows, Rows)
-        rows, held_out = first_held_out(rows, folds)
-        parts, folds, split = first_fold_apart(parts, folds), None, {}
+    if given.folds is not None and recipe.n_folds == 1:  # no time for a net of each fold
+        parts, split = first_fold_apart(parts, given.folds), {}
+        given = first_fold_held_out(given)
     nets, continued = make(recipe), ContinuedFits(keeps_better=False)
-    if folds is not None and recipe.shared_weights:
+    if given.folds is not None and recipe.shared_weights:
         share_by_fold(nets, recipe.n_folds)
     if known is not None:
-        given = given._replace(rows=rows, held_out=held_out, folds=folds)
         continued = go_on(nets, known, given, has_same_split(known, recipe, settings), log)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)
-        if folds is not None:
-            assert isinstance(rows, Rows)
+        if given.folds is not None:
             n_fits = recipe.n_folds if recipe.shared_weights else nets.n_nets
             fits = FitsInTime(budget, n_fits, recipe, wanted, at_once.n_fits)
-            trained = fit_all_folds(nets, rows, folds, recipe, fits, at_once, log, continued.fit_nets)
+            trained = fit_all_folds(nets, given, recipe, fits, at_once, log, continued.fit_nets)
             continued.tell(log)
             if recipe.net_weights != GREEDY and trained.nets.n_nets == nets.n_nets:
                 record_split(trained.history, split)
             return replace(trained, parts=parts)
-        is_apart = isinstance(nets, Population) and not nets.shared_weights
-        if isinstance(rows, FileRows) and is_apart and checkpoints.path is None:
-            fits = FitsInTime(budget, nets.n_nets, recipe, wanted)
-            nets = fit_one_by_one(nets, rows, held_out, fits)
-        else:
-            continued.fit_nets(nets, rows, held_out, recipe, budget=budget, **checkpoints.fit_arguments())
-            continued.tell(log)
+        nets = fit_without_folds(nets, given, recipe, wanted, budget, checkpoints, continued)
+        continued.tell(log)
     if isinstance(nets, Population) and known is None:
         nets = without_idle_nets(nets, log)
     record_split(history_of(nets), split)
-    trained = finished(nets, held_out, recipe, parts, log)
+    trained = finished(nets, given.held_out, recipe, parts, log)
     if not settings.refit or trained.stopped_by:
         return trained
-    assert held_out is not None, "check_refit refuses it"
-    assert isinstance(rows, Rows), "options_in_memory refuses it"
-    return fit_to_all_rows(trained, make, rows, held_out, budget, log)
+    return fit_to_all_rows(trained, given, budget, log)
+
+
+def planned_with_note(
+    recipe: Recipe,
+    given: NetsToPlan,
+    settings: TrainSettings,
+    budget: Budget,
+    checkpoints: Checkpoints,
+    log: Callable[[str], Any],
+) -> tuple[Recipe, FitsAtOnce]:
+    """Return the recipe with as many epochs and nets as there is time for, and how many nets are trained at a time.
+
+    log : prints a sentence on what the time limit leaves out or, without a limit, on how long the training takes
+    """
+    planned, note, at_once = planned_in_time(recipe, given, budget)
+    if not budget.is_limited and not checkpoints.resume:
+        seconds = expected_seconds(planned, given)
+        note = expectation(seconds, planned, by_quality=settings.n_nets is None and settings.n_folds is None)
+    if note:
+        log(note)
+    return planned, at_once
+
+
+def first_fold_held_out(given: NetsToPlan) -> NetsToPlan:
+    """Return nets without folds, which hold out the rows of the first one."""
+    assert isinstance(given.rows, Rows)
+    assert given.folds is not None
+    rows, held_out = first_held_out(given.rows, given.folds)
+    return given._replace(rows=rows, held_out=held_out, folds=None)
+
+
+def fit_without_folds(
+    nets: Any,
+    given: NetsToPlan,
+    recipe: Recipe,
+    wanted: Recipe,
+    budget: Budget,
+    checkpoints: Checkpoints,
+    continued: ContinuedFits,
+) -> Any:
+    """Train nets on the same rows, and return those that have begun.
+
+    wanted : the recipe without a time limit
+    """
+    is_apart = isinstance(nets, Population) and not nets.shared_weights
+    if isinstance(given.rows, FileRows) and is_apart and checkpoints.path is None:
+        fits = FitsInTime(budget, nets.n_nets, recipe, wanted)
+        return fit_one_by_one(nets, given.rows, given.held_out, fits)
+    continued.fit_nets(nets, given.rows, given.held_out, recipe, budget=budget, **checkpoints.fit_arguments())
+    return nets
 
 
 def nets_on_parts(
@@ -220,27 +254,23 @@ def record_split(history: History | PopulationResult, split: dict[str, Any]) -> 
     (history.settings if isinstance(history, History) else history.arguments).update(split)
 
 
-def fit_to_all_rows(
-    first: Training,
-    make: Callable[[Recipe], Any],
-    rows: Rows,
-    held_out: Rows,
-    budget: Budget,
-    log: Callable[[str], Any],
-) -> Training:
+def fit_to_all_rows(first: Training, given: NetsToPlan, budget: Budget, log: Callable[[str], Any]) -> Training:
     """Train new nets on all rows, for the epochs that early stopping has found best, and return them.
 
     After Ctrl-C, if there is too little time, or if no best epoch is known, these are the nets of the first training.
 
     log : prints a sentence on the first training, and one on the rows and epochs of the second
     """
+    rows, held_out = given.rows, given.held_out
+    assert held_out is not None, "check_refit refuses it"
+    assert isinstance(rows, Rows), "options_in_memory refuses it"
     if first.history.best_epoch is None:
         return first
     recipe = refit_recipe(first.recipe, np.atleast_1d(first.history.best_epoch))
     preprocessing = first.nets.preprocessing  # with the temperature
     try:
         outputs = {HELD_OUT: outputs_of(first.nets, preprocessing.target, held_out.X)}
-        nets, both = make(recipe), rows.joined(held_out)
+        nets, both = given.make(recipe), rows.joined(held_out)
         log(summary(first.history))
         log(f"New nets are trained on all {counted(both.n_rows, 'row')}, for {counted(recipe.epochs, 'epoch')}.")
         with warnings.catch_warnings():
@@ -317,8 +347,7 @@ def tell_of_diverged(nets: Population, weighed: Population, log: Callable[[str],
 
 def fit_all_folds(
     nets: Population,
-    rows: Rows,
-    folds: np.ndarray,
+    given: NetsToPlan,
     recipe: Recipe,
     fits: FitsInTime,
     at_once: FitsAtOnce,
@@ -332,6 +361,10 @@ def fit_all_folds(
     log : prints a sentence on nets that diverged
     train : trains a net or, with shared weights, the nets of a fold, as fit_nets does
     """
+
+    rows, folds = given.rows, given.folds
+    assert isinstance(rows, Rows)
+    assert folds is not None
 
     def fit_one(net: Any, rows: Rows, held_out: Rows, k: int) -> Any:
         return fits.fit(k, lambda recipe, budget: train(net, rows, held_out, recipe, budget=budget))

@@ -200,11 +200,11 @@ def train(options: TrainOptions) -> None:
     """
     settings = options.settings()
     with errors_as_sentences():
-        from . import train_predict
+        from .train import train as train_on_table
 
         checkpoints = Checkpoints(options.checkpoint, options.every, options.resume)
         further = checkpoints, options.continue_from
-        train_predict.train(options.file, settings, options.output, options.test, console(), *further)
+        train_on_table(options.file, settings, options.output, options.test, console(), *further)
 
 
 def as_command(function: Callable[[Any], None], options: type) -> Callable[..., None]:

@@ -13,9 +13,9 @@ from ..data.sample_weights import class_weights
 from ..errors import counted
 from ..kernels.structs import METRIC_ARGMAX
 from ..streams.table_sources import read_tables
-from ..table_training.fit import Rows
 from ..table_training.folds import fold_numbers
 from ..table_training.quality_presets import Recipe
+from ..table_training.rows_in_memory import Rows
 from ..tables.cells import examples
 from ..tables.encoder_choice import Note
 from ..tables.preprocessing import Preprocessing

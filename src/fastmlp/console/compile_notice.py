@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from ..kernels.jit import compile_time
-from .viewers import NOTEBOOK, NOWHERE, NotebookText, output_target
+from .output_target import NOTEBOOK, NOWHERE, NotebookText, output_target
 
 TEXT = "Compiling for this processor, once for this kind of net ..."
 SHOW_AFTER = 0.3  # seconds; a shorter compilation needs no notice

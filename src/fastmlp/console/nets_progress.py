@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .compile_notice import CompileNotices
+from .output_target import output_target
 from .progress_bar import Progress
-from .viewers import output_target
 
 
 class BestScore(NamedTuple):

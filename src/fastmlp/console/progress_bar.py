@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import shown
 from ..kernels.jit.compile_time import compile_seconds
 from .compile_notice import CompileNotices, notice
-from .viewers import NOTEBOOK, NotebookText, output_target
+from .output_target import NOTEBOOK, NotebookText, output_target
 
 SHOW_AFTER = 1.0  # seconds of training, without compiling, before a bar appears
 CELL_EVERY = 0.2  # seconds between two updates of a bar in a notebook

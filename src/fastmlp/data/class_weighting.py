@@ -12,8 +12,8 @@ from ..devices import device_context, device_of
 from ..errors import checked_number, shown
 from ..kernels.structs import Samples
 from ..network.spec import Network
+from .checked_samples import split
 from .sample_weights import as_weights
-from .validation import split
 
 
 def check_class_weights(class_weight: Any) -> None:
@@ -68,7 +68,7 @@ def split_and_weighted(
     """Return (training, held out) samples; class_weight applies to the training samples only.
 
     fraction : float     fraction of the samples to hold out
-    seed : int     seed of the random split; see split in data/validation.py
+    seed : int     seed of the random split; see split in data/checked_samples.py
     class_weight : weights of the classes, "balanced" or None, as for weighted_by_class
     """
     training, held_out = split(data, fraction, seed)

@@ -11,11 +11,11 @@ from ..errors import checked_share, counted
 from ..kernels.structs import METRIC_MARGIN, METRIC_NONE, Samples
 from ..network.spec import Network
 from .arrays import as_numbers
+from .checked_samples import as_features, inputs_only, make_samples, make_validation
 from .class_weighting import split_and_weighted
 from .nan_and_infinity import checked_finite
 from .sample_weights import as_weights, class_weights, normalized_weights
 from .targets import as_targets, metric_of, smoothed
-from .validation import as_features, inputs_only, make_samples, make_validation
 
 Strides = tuple[int, int, int]  # elements between the X, Y and weight of successive nets; 0 for an array of all nets
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..data.arrays import as_numbers
-from ..data.validation import checked_pair
+from ..data.checked_samples import checked_pair
 from ..errors import counted
 from ..history import History
 from ..kernels.formulas.activations import ACTIVATIONS

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.validation import checked_pair
+from ..data.checked_samples import checked_pair
 from ..errors import counted
 from ..history import History
 from . import argument_checks

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import verdict_terms
+from . import verdict_quantities
 from .measurements import Measurements
 
 
@@ -75,7 +75,7 @@ EVIDENCE: dict[str, Callable[[Measurements, int], float | str]] = {
     "attainable": lambda m, k: m.data.attainable,
     "accuracy": lambda m, k: one(m.accuracy, k),
     "share of the commonest class": lambda m, k: m.majority,
-    "validation loss": lambda m, k: one(verdict_terms.validation_loss(m), k),
+    "validation loss": lambda m, k: one(verdict_quantities.validation_loss(m), k),
     "explained in validation": lambda m, k: one(m.validation_explained, k),
     "merged samples": lambda m, k: one(m.merged, k),
     "agreement": lambda m, k: one(m.agreement, k),
@@ -106,10 +106,10 @@ EVIDENCE: dict[str, Callable[[Measurements, int], float | str]] = {
     "best step": lambda m, k: one(m.landscape.best_step, k),
     "safe step": lambda m, k: one(m.landscape.safe_step, k),
     "gain of a safe step": lambda m, k: one(m.landscape.safe_gain, k) / one(m.excess, k),
-    "gain of one step": lambda m, k: one(verdict_terms.gain(m), k),
+    "gain of one step": lambda m, k: one(verdict_quantities.gain(m), k),
     "learning rate": rate,
     "longest first step": lambda m, k: m.longest_step,
-    "steps": lambda m, k: one(verdict_terms.n_steps(m), k),
+    "steps": lambda m, k: one(verdict_quantities.n_steps(m), k),
     "weight decay": lambda m, k: one(m.updates.weight_decay, k),
     "size of the weights": lambda m, k: one(m.weight_size, k),
     "clip norm": lambda m, k: one(m.updates.clip_norm, k),

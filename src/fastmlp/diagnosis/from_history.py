@@ -23,8 +23,8 @@ from .model_under_test import ModelUnderTest
 from .output_range import Bounds
 from .result import Diagnosis
 from .training_settings import updates_of
-from .verdict_terms import ramp, training_skill
-from .verdicts import VERDICTS
+from .verdict_quantities import ramp, training_skill
+from .verdict_table import VERDICTS
 
 # Verdicts that records alone can support.
 RECORD_VERDICTS = ("learning_rate_too_high", "over_fitting", "still_learning")

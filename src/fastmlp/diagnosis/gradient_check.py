@@ -10,11 +10,9 @@ import numpy as np
 
 from ..errors import checked_count, checked_number, counted
 from ..network.parameter_layout import Layout
+from .central_differences import SINGLE_STEPS, STEPS, Derivatives, central_differences, loss_function
 from .evidence import number
 
-STEPS = (6e-6,)  # cube root of the float64 precision: balances rounding and truncation errors
-# Of losses in float32. Short ones are spoilt by rounding, long ones by units of a net that cross the kink of relu.
-SINGLE_STEPS = (1e-4, 3e-4, 1e-3, 3e-3)
 SINGLE_TOLERANCE = 0.05  # of 210 small nets, whose gradients are right, one had a larger deviation
 FACTORS = {
     2.0: "twice",
@@ -179,10 +177,10 @@ def check_gradients(
     gradients = _gradient_parts(result[1], params, names, arrays, layer_sizes)
     is_single = _is_single(result[1])
     steps, tolerance = (SINGLE_STEPS, max(tolerance, SINGLE_TOLERANCE)) if is_single else (STEPS, tolerance)
-    loss = _loss_function(loss_and_gradient, rebuild)
+    loss = loss_function(loss_and_gradient, rebuild)
     if not np.isfinite(loss(arrays)):
         raise ValueError(f"The loss at these params is {loss(arrays)}: check the gradient where the loss is finite.")
-    derivatives = _central_differences(loss, arrays, gradients, max_entries, steps)
+    derivatives = central_differences(loss, arrays, gradients, max_entries, steps)
     overall = max((row.largest for row in derivatives), default=0.0)
     checks = [
         _check_array(name, gradient, row, overall, tolerance)
@@ -208,68 +206,7 @@ def _is_single(gradient: Any) -> bool:
     return any(str(dtype).removeprefix("torch.") in ("float32", "float16", "bfloat16") for dtype in dtypes)
 
 
-LossOfArrays = Callable[[list[np.ndarray]], float]
-Steps = tuple[float, ...]  # of central differences, relative to an entry of at least 1
 Entry = tuple[str, tuple[int, ...], float, float]  # name of the array, index, given value, true value
-
-
-def _loss_function(loss_and_gradient: Callable[[Any], tuple[float, Any]], rebuild: Callable) -> LossOfArrays:
-    """Return the loss as a function of the arrays, of which it gets copies."""
-
-    def loss_of(arrays: list[np.ndarray]) -> float:
-        loss = loss_and_gradient(rebuild([array.copy() for array in arrays]))[0]
-        if np.ndim(loss) and np.size(loss) != 1:
-            raise ValueError(f"loss_and_gradient must return (loss, gradient), a number first, but it is {loss!r}.")
-        return float(np.asarray(loss).reshape(-1)[0])
-
-    return loss_of
-
-
-class _Derivatives(NamedTuple):
-    """True derivatives of the loss with respect to some entries of one array."""
-
-    entries: np.ndarray  # (n,), indices into the flat array
-    values: np.ndarray  # (n,)
-
-    @property
-    def largest(self) -> float:
-        return float(np.abs(self.values).max(initial=0.0))
-
-
-def _central_differences(
-    loss: LossOfArrays, arrays: list[np.ndarray], gradients: list[np.ndarray], max_entries: int, steps: Steps
-) -> list[_Derivatives]:
-    """Return the derivatives of each array, of up to max_entries entries that are drawn at random.
-
-    gradients : given ones, to which that of several steps is the nearest whose derivative is returned
-    """
-    rng, found = np.random.default_rng(0), []
-    for k, array in enumerate(arrays):
-        entries = np.arange(array.size)
-        if array.size > max_entries:
-            entries = np.sort(rng.choice(array.size, max_entries, replace=False))
-        given = gradients[k].reshape(-1)
-        values = [_derivative(loss, arrays, k, int(i), float(given[i]), steps) for i in entries]
-        found.append(_Derivatives(entries, np.array(values)))
-    return found
-
-
-def _derivative(loss: LossOfArrays, arrays: list[np.ndarray], k: int, i: int, given: float, steps: Steps) -> float:
-    """Return the derivative with respect to entry i of array k: of several steps, that nearest to a given value."""
-    found = [_central_difference(loss, arrays, k, i, step) for step in steps]
-    return min(found, key=lambda value: abs(value - given))
-
-
-def _central_difference(loss: LossOfArrays, arrays: list[np.ndarray], k: int, i: int, step: float) -> float:
-    """Return the central difference of the loss with respect to entry i of array k."""
-    flat, value = arrays[k].reshape(-1), arrays[k].reshape(-1)[i]
-    h = step * max(1.0, abs(value))
-    flat[i] = value + h
-    above = loss(arrays)
-    flat[i] = value - h
-    below = loss(arrays)
-    flat[i] = value
-    return (above - below) / (2.0 * h)
 
 
 class _ArrayCheck(NamedTuple):
@@ -281,7 +218,7 @@ class _ArrayCheck(NamedTuple):
 
 
 def _check_array(
-    name: str, gradient: np.ndarray, derivatives: _Derivatives, overall: float, tolerance: float
+    name: str, gradient: np.ndarray, derivatives: Derivatives, overall: float, tolerance: float
 ) -> _ArrayCheck:
     """Compare one array of the gradient.
 
@@ -377,7 +314,7 @@ def _gradient_parts(gradient: Any, params: Any, names: list[str], arrays: list[n
     return [part if part.shape == array.shape else part.T for part, array in zip(parts, arrays, strict=True)]
 
 
-def _finding(name: str, gradient: np.ndarray, derivatives: _Derivatives, error: float) -> Finding:
+def _finding(name: str, gradient: np.ndarray, derivatives: Derivatives, error: float) -> Finding:
     """Return what is wrong with one array of the gradient."""
     given, true, largest = gradient.reshape(-1)[derivatives.entries], derivatives.values, derivatives.largest
     if not np.isfinite(given).all():

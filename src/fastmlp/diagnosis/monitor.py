@@ -139,7 +139,7 @@ class PopulationMonitor:
     def look(self, outcome: Any, *, at_end: bool = False) -> None:
         """Check the records of the nets, and warn with TrainingWarning if most of them do not learn.
 
-        outcome : population_training.task.PopulationOutcome
+        outcome : population_training.task_and_outcome.PopulationOutcome
         at_end : as in Monitor.look
         """
         started = time.perf_counter()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import verdict_terms
+from . import verdict_quantities
 from .evidence import number, one, rate
 from .measurements import Measurements
 from .remedies import clipping
@@ -14,13 +14,13 @@ FRACTIONS = {True: 0.25, False: 0.1}  # of the longest first step: a learning ra
 
 def rate_too_high(m: Measurements, k: int) -> str:
     learning_rate, largest = rate(m, k), one(m.landscape.largest, k)
-    if one(verdict_terms.step_ratio(m), k) > 1:
+    if one(verdict_quantities.step_ratio(m), k) > 1:
         again = ", and begin again from the first weights (net.reset())" if is_ruined(m, k) else ""
         return (
             f"Lower the learning rate from {number(learning_rate)} to {number(tried_rate(m, k))}{again}: a first step "
             f"longer than {number(m.longest_step)} raises the loss of a new net."
         )
-    if one(verdict_terms.overshoots(m), k) > 0.5:
+    if one(verdict_quantities.overshoots(m), k) > 0.5:
         best_step = number(one(m.landscape.best_step, k))
         return (
             f"Lower the learning rate from {number(learning_rate)} to {best_step}: a step of that length lowers the "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import verdict_terms
+from . import verdict_quantities
 from .evidence import dropout as largest_dropout
 from .evidence import epochs_left, layer_name, number, one, rate
 from .measurements import Measurements
@@ -73,9 +73,9 @@ def still_learning(m: Measurements, k: int) -> str:
             return (
                 "Give diagnose the history, which shows whether the loss falls: the net is no better than a constant, "
                 f"as any net is at first, and one step would lower its loss by "
-                f"{100 * one(verdict_terms.gain(m), k):.0f} %."
+                f"{100 * one(verdict_quantities.gain(m), k):.0f} %."
             )
-        if one(verdict_terms.unknown_elsewhere(m), k) > 0.5:
+        if one(verdict_quantities.unknown_elsewhere(m), k) > 0.5:
             return (
                 "Give diagnose the history or validation data before you train on: the net explains more of these "
                 "samples than simple models explain of held-out samples, and only validation data show whether it has "
@@ -245,7 +245,7 @@ def gap_in_words(m: Measurements, k: int) -> str:
             f"The net explains {_percent(m.explained, k)} of the variance of its samples and "
             f"{_percent(m.validation_explained, k)} of that of validation samples."
         )
-    training, held_out = one(m.curve.training, k) + m.floor, one(verdict_terms.validation_loss(m), k)
+    training, held_out = one(m.curve.training, k) + m.floor, one(verdict_quantities.validation_loss(m), k)
     return f"The loss of the kept epoch is {number(training)} in training and {number(held_out)} in validation."
 
 
@@ -267,14 +267,14 @@ def broken(m: Measurements, k: int) -> str:
 
 
 def plateau(m: Measurements, k: int) -> str:
-    down, bends = -one(m.landscape.smallest, k), bool(verdict_terms.bends_down(m)[k])
+    down, bends = -one(m.landscape.smallest, k), bool(verdict_quantities.bends_down(m)[k])
     if leaves_by_other_steps(m, k):
         return (
             "Leave the saddle: use 'rprop' or 'adam', whose steps do not shrink with the gradient, or begin again "
             f"with another random_state; the loss has negative curvature, -{number(down)}, in one direction."
         )
     observation = (
-        "the gradient is almost zero here" if one(verdict_terms.gain(m), k) < 0.02 else "the loss stands still"
+        "the gradient is almost zero here" if one(verdict_quantities.gain(m), k) < 0.02 else "the loss stands still"
     )
     merged = one(m.merged, k)
     if merged > 0:
@@ -291,7 +291,7 @@ def plateau(m: Measurements, k: int) -> str:
 
 def leaves_by_other_steps(m: Measurements, k: int) -> bool:
     """Return whether another optimiser would leave the plateau: at a saddle, where plain descent is slow."""
-    return bool(verdict_terms.bends_down(m)[k]) and not m.updates.is_adaptive and not m.merged[k] > 0
+    return bool(verdict_quantities.bends_down(m)[k]) and not m.updates.is_adaptive and not m.merged[k] > 0
 
 
 def plateau_experiment(m: Measurements, k: int) -> str:
@@ -306,7 +306,7 @@ def plateau_experiment(m: Measurements, k: int) -> str:
 
 def over_fitting_experiment(m: Measurements, k: int) -> str:
     if m.updates.early_stopping or one(m.curve.best, k) >= 0.9 * one(m.curve.epochs, k):
-        loss = number(one(verdict_terms.validation_loss(m), k))
+        loss = number(one(verdict_quantities.validation_loss(m), k))
         return f"Train again with the first of these changes: the kept epoch's validation loss should be below {loss}."
     return "Train again with early_stopping=10 and validation data: the kept epoch's validation loss is lower."
 
@@ -321,7 +321,7 @@ def still_learning_experiment(m: Measurements, k: int) -> str:
 
 def converged(m: Measurements, k: int) -> str:
     text = "Nothing to change: the net has learned what these data show"
-    gap = one(verdict_terms.generalisation_gap(m), k)
+    gap = one(verdict_quantities.generalisation_gap(m), k)
     if gap > 0.05 and np.isfinite(one(m.validation_explained, k)):
         text += (
             f". It explains {_percent(m.explained, k)} of their variance, and "
@@ -333,14 +333,14 @@ def converged(m: Measurements, k: int) -> str:
 
 
 def converged_experiment(m: Measurements, k: int) -> str:
-    if np.isfinite(one(verdict_terms.generalisation_gap(m), k)):
+    if np.isfinite(one(verdict_quantities.generalisation_gap(m), k)):
         return "Evaluate it on a test set that neither training nor the choice of the net has seen."
     return "Evaluate it on data that it has not seen."
 
 
 def unclear(m: Measurements, k: int) -> str:
     missing = ["the history"] if np.isnan(one(m.curve.epochs, k)) else []
-    if np.isnan(one(verdict_terms.generalisation_gap(m), k)):
+    if np.isnan(one(verdict_quantities.generalisation_gap(m), k)):
         missing.append("validation data")
     if missing:
         return f"Give diagnose {listed(missing, 'and')} as well: they show what the weights of a net alone do not."

@@ -11,7 +11,7 @@ import numpy as np
 
 from .data_checks import MIN_SAMPLES
 from .measurements import Measurements
-from .verdict_terms import (
+from .verdict_quantities import (
     at_rest,
     clipped,
     data_too_large,

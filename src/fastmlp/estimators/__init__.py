@@ -11,6 +11,6 @@ ensembles                   training of many nets at once
 early_stopping              scikit-learn's stopping rules
 initial_weights             scikit-learn's initial weights
 exporting, skl2onnx_converters  the method export; converters for pipelines
-sklearn_compat              scikit-learn's names, factors of losses, and schedule "invscaling"
+sklearn_conventions         scikit-learn's names, factors of losses, and schedule "invscaling"
 regression_targets          check that regression targets are numbers
 """

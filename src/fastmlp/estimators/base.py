@@ -17,7 +17,7 @@ except ImportError as error:
 from sklearn.utils import check_random_state
 
 from ..api.stream_arguments import StreamArguments
-from ..streams.kinds import is_source
+from ..streams.source_kinds import is_source
 from ..training.optimizer_state import OptimizerState
 from .array_input import checked_sample_weights, missing_targets_named
 from .early_stopping import EpochRules
@@ -30,7 +30,7 @@ from .sample_input import SampleInput, dense
 from .single_net import FitTask, SplitSamples, train_net
 from .single_net_streams import NetSource, StreamedSamples
 from .sklearn_callbacks import CallbackSupportMixin, ObservedTask, with_callbacks
-from .sklearn_compat import SKLEARN_OUTPUT
+from .sklearn_conventions import SKLEARN_OUTPUT
 from .source_targets import names_target
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from .array_input import checked_sample_weights
 from .ensembles import fit_nets, make_nets
 from .parameters import batch_size_of, check_settings, hidden_sizes, is_iterative
 from .single_net import SplitSamples
-from .sklearn_compat import scale_of
+from .sklearn_conventions import scale_of
 
 
 def cross_val_population(

@@ -25,7 +25,7 @@ from .single_net import (
     warn_of_epochs,
     warn_of_time_limit,
 )
-from .sklearn_compat import Scale, inverse_scaling, scale_of
+from .sklearn_conventions import Scale, inverse_scaling, scale_of
 
 
 def make_nets(

@@ -6,7 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from typing import Any
 
-from ..export.files import export
+from ..export.export_to_file import export
 from ..export.predictor import NUMBERS, PROBABILITIES, Predictor, checked_labels
 
 

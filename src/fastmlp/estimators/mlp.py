@@ -13,7 +13,7 @@ import numpy as np
 from ..class_probabilities import likeliest, log_probabilities, probabilities
 from ..errors import shown
 from ..interface.docstrings import with_entries_of
-from ..streams.kinds import is_source
+from ..streams.source_kinds import is_source
 from .base import BaseMLP
 from .class_targets import ClassTargets
 from .exporting import classifier, regressor

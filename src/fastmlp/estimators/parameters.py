@@ -15,7 +15,7 @@ from ..interface.setting_checks import checked_dtype
 from ..interface.user_warnings import warn_user
 from ..network.spec import HIDDEN
 from ..optimizers import OPTIMIZERS, SGD, Adam, Optimizer, optimizer_from_name
-from .sklearn_compat import FASTMLP_ACTIVATION, Scale
+from .sklearn_conventions import FASTMLP_ACTIVATION, Scale
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 

@@ -18,7 +18,7 @@ from ..interface.user_warnings import warn_user
 from ..mlp import MLP
 from ..network.parameter_layout import Layout
 from ..schedules import schedule_factors
-from ..table_training.file_rows import FileRows
+from ..table_training.rows_in_file import FileRows
 from ..training.optimizer_state import OptimizerState
 from .array_input import NON_FINITE
 from .early_stopping import EpochRules, ObjectiveOfEpochs, sum_of_squares
@@ -27,7 +27,7 @@ from .interruption import warn_of_interrupted_net
 from .lbfgs import INTERRUPTED, OUT_OF_TIME, STOPPED, minimize
 from .parameters import activation_of, batch_size_of, dtype_of, is_iterative, optimizer_of
 from .sklearn_callbacks import EpochTasks, ObservedTask, epoch_tasks
-from .sklearn_compat import Scale, inverse_scaling, poisson_constant, scale_of
+from .sklearn_conventions import Scale, inverse_scaling, poisson_constant, scale_of
 
 REMEDY = "Scale X, and y of a regression, with StandardScaler, or lower learning_rate_init."
 

@@ -16,16 +16,16 @@ from ..errors import about_arguments
 from ..mlp import MLP
 from ..runtime.memory_check import format_bytes
 from ..streams.kept_values import KeptValue
-from ..streams.kinds import is_source
-from ..streams.loading import bytes_to_hold, check_targets_given
+from ..streams.row_loading import bytes_to_hold, check_targets_given
+from ..streams.source_kinds import is_source
 from ..streams.sources import as_targets_file
 from ..streams.table_sources import targets_in_memory
-from ..table_training.file_rows import FileRows
+from ..table_training.rows_in_file import FileRows
 from ..table_training.streamed_table import Split, StreamedTable, affordable_share
 from .learned_attributes import learned_by, take_learned
 from .parameters import dtype_of, follows_input, hidden_sizes, is_iterative
 from .single_net import SplitSamples, make_net
-from .sklearn_compat import poisson_constant
+from .sklearn_conventions import poisson_constant
 from .source_targets import PiecesInMemory, TargetSummary, as_piece, generator_of, refuse_missing, target_apart
 
 

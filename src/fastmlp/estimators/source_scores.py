@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..streams.kinds import is_source
+from ..streams.source_kinds import is_source
 from ..streams.table_sources import as_table_source
 from .array_input import missing_targets_named
 from .regression_targets import as_quantities

@@ -11,8 +11,8 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from ..errors import counted, shown
-from ..streams.kinds import is_source
-from ..streams.loading import check_targets_given
+from ..streams.row_loading import check_targets_given
+from ..streams.source_kinds import is_source
 from ..streams.table_sources import as_table_source, columns_apart
 from ..tables.moments import Moments
 from ..tables.row_sample import joined

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import counted, shown
+from ..errors import shown
 from ..kernels.system import interrupts
 from ..runtime.thread_count import n_processors, threads_setting
 from .gpu_of_worker import Numbers
@@ -378,14 +378,3 @@ def workers_of(executor: Any) -> Iterator[Workers]:
     finally:
         with interrupts.deferred():  # Ctrl-C would leave arrays on disk
             workers.close()
-
-
-def lost_too_often(text: str, n: int) -> RuntimeError:
-    """Return the error for a task whose worker was lost each time.
-
-    text : what the task does, such as "nets 0 to 63"
-    """
-    return RuntimeError(
-        f"Workers were lost {counted(n, 'time')} while they had the task of {text}, so it is not tried again. A worker "
-        "that is killed has often run out of memory: give each worker more of it, or train fewer or smaller nets."
-    )

@@ -1,7 +1,7 @@
 """Ways of a net out of this process, and one in: ONNX, C, PyTorch.
 
 predictor               what is exported: nets, their preprocessing and the form of their predictions
-files                   a predictor to a file, whose suffix decides the format
+export_to_file          a predictor to a file, whose suffix decides the format
 formulas                formulas of activations in terms of other functions than those of NumPy
 category_cells          which cells of a column stand for which category
 onnx_model              an ONNX model, made of onnx_graph: columns of a table (onnx_columns), then nets (onnx_layers)

@@ -2,7 +2,7 @@
 
 What is wrong with a file is a clause, such as "it is damaged (its checksum does not match)". Modules that read a file
 raise ValueError with such a clause, or another exception of DAMAGE, and the caller who knows the path makes the error.
-Checkpoints have a text of their own, since reading falls back to the one before (checkpoints.py).
+Checkpoints have a text of their own, since reading falls back to the one before (checkpoint_files.py).
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..data.checked_samples import as_features
 from ..data.targets import as_targets, class_numbers, metric_of
-from ..data.validation import as_features
 from ..errors import checked_count, counted
 from ..kernels.structs import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
 from ..network.spec import Network

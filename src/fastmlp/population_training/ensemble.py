@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..data.checked_samples import as_features, as_numbers, as_targets, on_host
 from ..data.targets import smoothed
-from ..data.validation import as_features, as_numbers, as_targets, on_host
 from ..devices import device_context, library_of, to_library_of
 from ..errors import checked_count
 from ..kernels.formulas.losses import SOFTMAX_CROSS_ENTROPY

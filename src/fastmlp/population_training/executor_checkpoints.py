@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..kernels.structs import RUNNING
-from .checkpoints import PopulationSaver
-from .fit import negates_best_value
+from .checkpoint_saver import PopulationSaver
 from .fit_state import ALL, OUTCOME, PopulationFitState
-from .task import PopulationOutcome, PopulationTask
+from .fit_with_restarts import negates_best_value
+from .task_and_outcome import PopulationOutcome, PopulationTask
 
 
 class EndedNetsSaver:

@@ -16,21 +16,22 @@ from ..console.stopwatch import Stopwatch
 from ..devices import backend
 from ..errors import is_per_net
 from ..executors.gpu_of_worker import device_here
-from ..executors.tasks import Task, Tasks, check_version, version_here
+from ..executors.task_errors import check_version, version_here
+from ..executors.task_scheduler import Task, Tasks
 from ..executors.workers import Workers
 from ..initialization import Init, draw_params
 from ..kernels.jit.compile_time import add_wait
 from ..kernels.structs import RUNNING
 from ..kernels.system import interrupts
 from ..network.spec import Network
-from .checkpoints import PopulationSaver
-from .evaluate import converged_nets
+from .checkpoint_saver import PopulationSaver
 from .executor_checkpoints import EndedNetsSaver
-from .fit import empty_outcome, run, shown_progress
 from .fit_state import OUTCOME
+from .fit_with_restarts import empty_outcome, run, shown_progress
+from .nets_evaluation import converged_nets
 from .nets_per_task import TaskSizes
 from .shared_samples import Shared, SharedSamples, filled
-from .task import PopulationOutcome, PopulationTask
+from .task_and_outcome import PopulationOutcome, PopulationTask
 
 
 @dataclass(frozen=True)

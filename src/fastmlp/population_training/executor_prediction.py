@@ -9,11 +9,11 @@ import numpy as np
 from ..data.population_data import Strides
 from ..devices import Device
 from ..executors.gpu_of_worker import device_here
-from ..executors.tasks import Task, Tasks
+from ..executors.task_scheduler import Task, Tasks
 from ..executors.workers import Workers
 from ..kernels.structs import Samples
 from ..network.spec import Network
-from .evaluate import evaluate_nets
+from .nets_evaluation import evaluate_nets
 from .nets_per_task import FIRST_RATE, MOST_BYTES, TASK_SECONDS
 
 MOST_OUTPUT_BYTES = 8 * MOST_BYTES  # of a task's result

@@ -11,8 +11,8 @@ from ..console.progress_bar import Progress
 from ..execution.work import products
 from ..kernels.structs import SuspendedNets
 from ..training.time_limit import CallSizes, OutOfTime
-from .checkpoints import PopulationSaver
-from .task import PopulationOutcome, PopulationTask
+from .checkpoint_saver import PopulationSaver
+from .task_and_outcome import PopulationOutcome, PopulationTask
 
 MOST_EPOCHS = 2**40  # per kernel call; on a CPU, epochs of a call count across nets that follow each other in a lane
 CALL_SECONDS = (0.1, 0.3)  # range of a call's duration: a call cannot be interrupted and shows no progress

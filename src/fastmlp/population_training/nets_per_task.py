@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..execution.thresholds import NET_STEP_WORK
 from ..execution.work import products
 from ..kernels.structs import LANES
-from .task import PopulationTask
+from .task_and_outcome import PopulationTask
 
 TASK_SECONDS = 2.0  # of a task; a worker that is killed loses no more
 SHORTEST = 0.25  # seconds below which a task is not cut so that each worker gets one

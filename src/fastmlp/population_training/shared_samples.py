@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..kernels.structs import Samples
-from .task import PopulationTask
+from .task_and_outcome import PopulationTask
 
 ARRAYS = "X", "Y", "weight"  # of Samples
 SHORTEST_ROW = 256  # bytes of a row from which on it is worth a look whether others equal it

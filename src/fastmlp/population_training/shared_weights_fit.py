@@ -17,10 +17,10 @@ from ..runtime.memory_check import check_epochs
 from ..training.fit_loop import Fit
 from ..training.fit_options import Options
 from ..training.time_limit import OutOfTime
-from .checkpoints import PopulationSaver
-from .one_by_one import STATUS, record_fit
+from .checkpoint_saver import PopulationSaver
+from .one_by_one_fit import STATUS, record_fit
 from .shared_weights_plan import SharedPlan
-from .task import PopulationOutcome, PopulationTask
+from .task_and_outcome import PopulationOutcome, PopulationTask
 
 
 def train_shared_weights(

@@ -11,7 +11,7 @@ from ..errors import shown
 from ..kernels.structs import ALL_EPOCHS, DIVERGED_NET, MAX_RECORDS, NO_EPOCH, RUNNING, UNCHECKED, SuspendedNets
 from ..training.state_checks import StateForm, check_array, check_count, check_integers, check_state
 from .fit_state import ALL, SOME, PopulationFitState
-from .task import PopulationOutcome, PopulationTask, epochs_of_attempt
+from .task_and_outcome import PopulationOutcome, PopulationTask, epochs_of_attempt
 
 N_POWERS, N_NUMBERS = 2, 4  # columns of arrays of SuspendedNets
 

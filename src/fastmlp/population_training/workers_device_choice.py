@@ -13,7 +13,8 @@ from ..devices import HOSTS, Device, backend, devices, resolve
 from ..errors import counted
 from ..execution.dispatch import choose_nets_family
 from ..executors.gpu_of_worker import device_here
-from ..executors.tasks import Task, Tasks, check_version, version_here
+from ..executors.task_errors import check_version, version_here
+from ..executors.task_scheduler import Task, Tasks
 from ..executors.workers import Workers
 from ..network.spec import Network
 from ..runtime.thread_count import n_processors, using_threads

@@ -1,6 +1,6 @@
 """Interval between checkpoints, in epochs or as a duration such as "5 min", and a timer that says when one is due.
 
-Loggers take the same intervals for their rows. persistence/checkpoints.py writes the file.
+Loggers take the same intervals for their rows. persistence/checkpoint_files.py writes the file.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Data that are read piece by piece, because they need not fit into memory.
 
-kinds             which data are read piece by piece
+source_kinds      which data are read piece by piece
 sources           what can be read: files, memory maps, Arrow streams, sequences, batches
-parquet_batches   record batches of Parquet files
+parquet_files     record batches of Parquet files
 arrow_rows        rows of Parquet files and of Arrow's record batches
 csv_rows          rows of CSV files
 table_sources     the same as data frames, whose cells may be text, dates or missing
@@ -10,7 +10,7 @@ file_identity     identity of files by their content
 row_file          the file of checked rows that an epoch reads
 row_cache         a folder that keeps such files for later fits
 kept_values       what a first pass has found, beside them
-loading           one pass over a source: into memory, or into a row file
+row_loading       one pass over a source: into memory, or into a row file
 shuffled_blocks   the blocks of rows of an epoch, read by a second thread
 memory_limit      how much memory a fit may use for its data
 """

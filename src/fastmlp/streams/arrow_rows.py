@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import WrongArgument, about_arguments, counted, unknown_name
-from .kinds import ARROW, is_dataset, is_hugging_face
-from .parquet_batches import PIECE_BYTES, dataset_batches, import_pyarrow, parquet_batches, parquet_files
+from .parquet_files import PIECE_BYTES, dataset_batches, import_pyarrow, parquet_batches, parquet_files
+from .source_kinds import ARROW, is_dataset, is_hugging_face
 
 BATCH_ROWS = 10_000  # of Hugging Face's datasets, which may have columns of long text
 ENCODE = "Leave it out, encode it first, or use TabularMLPClassifier, TabularMLPRegressor or `fastmlp train`, which do."

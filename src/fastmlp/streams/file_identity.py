@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from .parquet_batches import parquet_files
+from .parquet_files import parquet_files
 
 WHOLE_UP_TO = 2**24  # bytes of all files that are read, about: 16 MiB take 20 ms
 BLOCK_BYTES = 2**16  # of a block; evenly spaced ones are read of files that are larger than their share

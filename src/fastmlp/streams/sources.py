@@ -22,8 +22,8 @@ import numpy as np
 from ..errors import counted, no_file, shown, unknown_name
 from .arrow_rows import place_in_folder, record_batches, rows_of_batches, rows_of_parquet
 from .file_identity import identity_of, stamps_of
-from .kinds import is_array_file, is_arrow, is_chunked_array, is_name, is_sequence, is_source
-from .parquet_batches import PIECE_BYTES
+from .parquet_files import PIECE_BYTES
+from .source_kinds import is_array_file, is_arrow, is_chunked_array, is_name, is_sequence, is_source
 
 
 class Source(NamedTuple):

@@ -28,8 +28,8 @@ from ..tables.table_files import (
 )
 from .arrow_rows import check_same_columns, file_named, place_in_folder, record_batches, without_index
 from .file_identity import identity_of
-from .kinds import is_array_file, is_arrow, is_name
-from .parquet_batches import parquet_batches, parquet_files
+from .parquet_files import parquet_batches, parquet_files
+from .source_kinds import is_array_file, is_arrow, is_name
 from .sources import (
     RowsInTurn,
     Source,

@@ -1,6 +1,6 @@
 """Search over settings: configurations are trained as populations, and compared by cross-validation.
 
-random_search     the function sweep
+sweep_function    the function sweep
 search            configurations trained, here or on workers, and scored
 search_file       checkpoints of a search
 proposers         where configurations come from: drawn at random, ...
@@ -10,7 +10,7 @@ default_loss      loss where the user names none
 result            SweepResult
 """
 
-from .random_search import sweep
 from .result import SweepResult
+from .sweep_function import sweep
 
 __all__ = ["SweepResult", "sweep"]

@@ -167,7 +167,7 @@ class Search:
         """Train groups side by side on workers; threads wait for them."""
         from concurrent.futures import FIRST_COMPLETED, Future, wait
 
-        from ..executors.tasks import NOTICE
+        from ..executors.task_scheduler import NOTICE
 
         waiting: set[Future] = set()
         try:

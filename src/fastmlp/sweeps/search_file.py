@@ -16,7 +16,7 @@ from ..data.digest import digest_of
 from ..errors import counted
 from ..interface.user_warnings import warn_user
 from ..optimizers import setting_text
-from ..persistence.checkpoints import PREVIOUS, SEARCH, Checkpoint, CheckpointFile, Identity, refuse_without_file
+from ..persistence.checkpoint_files import PREVIOUS, SEARCH, Checkpoint, CheckpointFile, Identity, refuse_without_file
 from ..population_training.fit_state import ALL, ON_WORKERS
 from ..runtime.checkpoint_interval import check_interval_of_tasks
 from ..training.fit_state import Parts

@@ -1,13 +1,15 @@
 """Nets that learn from tables: one recipe for the tabular estimators and for `fastmlp train`.
 
-recipe       the settings of a training, and the presets "fast", "good" and "best"
-net_options  options of nets, optimisers and fits that are no settings of their own
-rows         encoded rows of a table; file_rows has those that do not fit into memory
-streamed_table  passes over a table that is read piece by piece
-fit          nets and their fits by a recipe
-folds        nets that are each trained without one fold of the rows
-time_limit   numbers of epochs and nets for which a time limit is enough; budget has the time that is left
-net_weights  greedy weights of nets by held-out rows
-tuning       search of the settings of a recipe; tuning_configurations has their ranges, tuning_scores compares nets
-temperature  calibration of class probabilities
+quality_presets         the settings of a training, and the presets "fast", "good" and "best"
+net_options             options of nets, optimisers and fits that are no settings of their own
+rows_in_memory          encoded rows of a table; rows_in_file has those that do not fit into memory
+streamed_table          passes over a table that is read piece by piece
+recipe_fit              nets and their fits by a recipe
+folds                   nets that are each trained without one fold of the rows; folds_on_workers, with an executor
+epochs_in_time          numbers of epochs and nets for which a time limit is enough; time_budget has what is left of it
+net_weights             greedy weights of nets by held-out rows
+tuning                  search of the settings of a recipe; tuning_configurations has their ranges, tuning_scores
+                        compares nets
+temperature             calibration of class probabilities
+training_summary        sentences on a training
 """

@@ -21,10 +21,10 @@ from ..execution.dispatch import IN_TURN, FitsAtOnce
 from ..runtime.thread_count import using_threads
 from ..training.fits_on_threads import ending_with, run_on_threads
 from ..training.interruption import require_complete
-from .file_rows import FileRows
-from .fit import Rows, fit_nets
 from .quality_presets import Recipe
-from .rows import first_held_out
+from .recipe_fit import fit_nets
+from .rows_in_file import FileRows
+from .rows_in_memory import Rows, first_held_out
 from .time_budget import Budget, FitBudgets
 
 SHARE = 0.95  # of the time left that planned epochs take; the rest is for what an estimate cannot know

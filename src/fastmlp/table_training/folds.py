@@ -23,14 +23,14 @@ from ..mlp import MLP
 from ..network.shared_weights_layout import SharedLayout
 from ..population import Population, subset_of
 from ..population_result import PopulationResult
-from ..population_training.from_histories import result_of_histories
 from ..population_training.joined_results import joined_results
+from ..population_training.result_of_histories import result_of_histories
 from ..runtime.thread_count import using_threads
 from ..training.fits_on_threads import ending_with, run_on_threads
 from ..training.interruption import was_interrupted
-from .fit import history_or_result
 from .quality_presets import Recipe
-from .rows import Rows
+from .recipe_fit import history_or_result
+from .rows_in_memory import Rows
 
 
 class TrainedNets(NamedTuple):

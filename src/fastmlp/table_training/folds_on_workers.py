@@ -13,14 +13,16 @@ from ..console.progress_bar import Progress
 from ..console.stopwatch import Stopwatch
 from ..devices import Device
 from ..executors.gpu_of_worker import device_here
-from ..executors.tasks import Task, Tasks, check_version, version_here
+from ..executors.task_errors import check_version, version_here
+from ..executors.task_scheduler import Task, Tasks
 from ..executors.workers import Workers
 from ..mlp import MLP
 from ..population import Population
 from ..training.interruption import was_interrupted
-from .fit import Rows, fit_nets
 from .folds import OutOfFoldLogits, TrainedNets, has_begun, trained_nets
 from .quality_presets import Recipe
+from .recipe_fit import fit_nets
+from .rows_in_memory import Rows
 
 
 class NetTask(NamedTuple):

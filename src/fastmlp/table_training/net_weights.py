@@ -14,7 +14,7 @@ from ..network.logits import log_sigmoid, log_softmax
 from ..network.spec import Network
 from ..population import Population, subset_of
 from ..population_training.greedy_selection import greedy_selection
-from .rows import MOST_ROWS, Rows
+from .rows_in_memory import MOST_ROWS, Rows
 
 
 def with_greedy_weights(nets: Population, held_out: Rows) -> tuple[Population, np.ndarray]:

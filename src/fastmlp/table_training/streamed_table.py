@@ -14,16 +14,16 @@ from ..network.spec import Network
 from ..runtime.memory_check import format_bytes
 from ..streams.file_identity import stamps_of
 from ..streams.kept_values import KeptValue
-from ..streams.loading import closed_after_error, load, rows_named
 from ..streams.memory_limit import return_freed_memory
 from ..streams.row_file import RowFile
+from ..streams.row_loading import closed_after_error, load, rows_named
 from ..streams.sources import Source, as_targets_file
 from ..streams.table_sources import as_table_source
 from ..tables.bin_edges import MOST_CLASSES
 from ..tables.row_sample import RowKeys
 from ..tables.table_summary import TableSummary
-from .file_rows import FileRows
-from .fit import Rows
+from .rows_in_file import FileRows
+from .rows_in_memory import Rows
 
 HELD_OUT_SHARE = 0.1  # of the memory limit, for held-out rows at most
 RARE = 16  # rows of a class of which none is held out

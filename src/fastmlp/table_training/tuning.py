@@ -24,9 +24,9 @@ from ..mlp import MLP
 from ..population import subset_of
 from ..training.interruption import was_interrupted
 from .epochs_in_time import SHARE, seconds_per_epoch
-from .fit import fit_nets
 from .quality_presets import Recipe
-from .rows import Rows
+from .recipe_fit import fit_nets
+from .rows_in_memory import Rows
 from .time_budget import Budget
 from .tuning_configurations import Settings, configurations, groups_of_recipes, joint_recipe
 from .tuning_scores import Scores, standard_errors_apart

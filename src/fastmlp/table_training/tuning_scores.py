@@ -13,7 +13,7 @@ from ..mlp import MLP
 from ..network.spec import Network
 from ..training.epoch_metrics import METRICS, check_metrics, metric_samples, takes_logits
 from .quality_presets import TEMPERATURE, Recipe
-from .rows import Rows
+from .rows_in_memory import Rows
 from .temperature import fit_temperature, row_losses
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..callbacks import METRIC_SIGNS, MONITORS
 from ..data.arrays import on_host
-from ..data.validation import inputs_only
+from ..data.checked_samples import inputs_only
 from ..errors import accepts_n_arguments, is_number, shown, unknown_name
 from ..execution.plan import Plan
 from ..kernels.structs import METRIC_ARGMAX, METRIC_NONE, Samples

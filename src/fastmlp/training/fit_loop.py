@@ -27,9 +27,9 @@ from .epoch_records import write_records
 from .fit_base import FitBase
 from .fit_options import Options
 from .fit_state import FitState, Saver
+from .kernel_call_configs import TrainConfigs
 from .state_transfer import can_go_on, is_complete, start_from, state_of
 from .time_limit import CallSizes, reserving
-from .train_configs import TrainConfigs
 
 # Cost of scoring the records and calling the kernel, 30 us, in multiply-adds of one core. With half of it the folds of
 # a cross-validation take 5 % longer, with twice as much 2 % less.

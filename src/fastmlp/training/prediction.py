@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.validation import inputs_only
+from ..data.checked_samples import inputs_only
 from ..execution.net_description import describe_net
 from ..execution.plan import Plan
 from ..network.spec import Network

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from competitors import Unsupported, many_nets, many_nets_jax, many_nets_numpy, many_nets_torch
-from libraries import library
+from required_libraries import library
 from suite.cases.populations import NAMES, VERIFY_RUNS, PopulationCase
 
 FORMS = ("jax blocked", "jax vmap", "torch batched", "torch compiled", "numpy blocked")

@@ -7,7 +7,7 @@ import pytest
 from cuda_cases import tensor_cores_first
 from gpu import cases, limits, run
 from gpu.cases import Timing
-from libraries import needs
+from required_libraries import needs
 
 import fastmlp
 from fastmlp.execution.dispatch import choose_nets_family

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from gpu import batched_population, competitors
-from libraries import needs
+from required_libraries import needs
 
 import fastmlp
 

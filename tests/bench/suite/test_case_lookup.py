@@ -8,7 +8,7 @@ from suite import case_lookup, reference
 from suite.case import Wrong
 from suite.cases.populations import CHECKED
 
-from fastmlp.benchmarks.results import GROUPS
+from fastmlp.benchmarks.result_statistics import GROUPS
 
 COMPETITOR = TRAINING[0]
 

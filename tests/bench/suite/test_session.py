@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from libraries import needs
+from required_libraries import needs
 
 import fastmlp
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 from bench_example import example, result, results, row
 
-from fastmlp.benchmarks import results as bench_results
+from fastmlp.benchmarks import result_files
 from tools import compare
 
 
@@ -50,7 +50,7 @@ def test_other_machines_are_named():
 
 def run(tmp_path, base, new, *options):
     for name, content in (("base", base), ("new", new)):
-        bench_results.save(content, tmp_path / f"{name}.json")
+        result_files.save(content, tmp_path / f"{name}.json")
     command = [sys.executable, compare.__file__, str(tmp_path / "base.json"), str(tmp_path / "new.json"), *options]
     done = subprocess.run(command, capture_output=True, text=True)
     return done.returncode, done.stdout, done.stderr

@@ -6,7 +6,7 @@ import sys
 import pytest
 from bench_example import example
 
-from fastmlp.benchmarks import results as bench_results
+from fastmlp.benchmarks import result_files
 from tools import document_plots, report
 
 # {(case, program): whether a run without --largest measures it}
@@ -27,13 +27,13 @@ def test_missing_marks_raise(text):
 
 
 def test_tables_hold_all_cases(tmp_path):
-    bench_results.save(example(), tmp_path / "x.json")
+    result_files.save(example(), tmp_path / "x.json")
     text = report.tables([tmp_path / "x.json"])
     assert all(result["title"] in text for result in example()["results"])
 
 
 def test_short_table_has_a_row_per_group(tmp_path):
-    bench_results.save(example(), tmp_path / "x.json")
+    result_files.save(example(), tmp_path / "x.json")
     text = report.short_table([tmp_path / "x.json"])
     assert len(text) < len(report.tables([tmp_path / "x.json"]))
     assert "best competitor takes" in text
@@ -56,7 +56,7 @@ def published(tmp_path, monkeypatch):
         ("cuda-h100", of_processor("Processor B", "2026-04-01", "cuda", gpu="H100")),
         ("latest", of_processor("Processor C", "2026-05-01")),
     ):
-        bench_results.save(results, report.RESULTS / f"{name}.json")
+        result_files.save(results, report.RESULTS / f"{name}.json")
     return report.committed()
 
 
@@ -76,17 +76,17 @@ def test_documents_show_each_processor_the_newest_first(published):
 
 def test_published_results_replace_those_of_the_same_processor(published, tmp_path):
     new = tmp_path / "new.json"
-    bench_results.save(of_processor("A(R) Processor", "2026-06-01"), new)
+    result_files.save(of_processor("A(R) Processor", "2026-06-01"), new)
     assert report.publish(new) == published[1], "cpu-a-2-cpus.json"
     assert report.committed() == [published[1], published[0], published[2]]
-    bench_results.save(of_processor("A", "2026-06-01", quick=True), new)
+    result_files.save(of_processor("A", "2026-06-01", quick=True), new)
     with pytest.raises(ValueError, match="of a quick run"):
         report.publish(new)
 
 
 def test_published_results_replace_those_without_microarchitecture(published, tmp_path):
     new = tmp_path / "new.json"
-    bench_results.save(of_processor("Processor A", "2026-06-01", microarchitecture="znver4"), new)
+    result_files.save(of_processor("Processor A", "2026-06-01", microarchitecture="znver4"), new)
     copy = report.publish(new)
     assert copy.name == "cpu-a-znver4-2-cpus.json"
     assert report.committed() == [copy, published[0], published[2]]
@@ -95,7 +95,7 @@ def test_published_results_replace_those_without_microarchitecture(published, tm
 @pytest.mark.parametrize("others", ({"device": "cuda", "gpu": "H200"}, {"cpus": 64}))
 def test_published_results_of_other_gpus_and_numbers_of_cpus_stay(published, tmp_path, others):
     new = tmp_path / "new.json"
-    bench_results.save(of_processor("Processor B", "2026-06-01", **others), new)
+    result_files.save(of_processor("Processor B", "2026-06-01", **others), new)
     copy = report.publish(new)
     assert set(report.committed()) == {copy, *published}
     assert copy not in published
@@ -117,11 +117,11 @@ def test_results_of_a_part_of_the_suite_are_not_published(published, tmp_path):
         ("Processor New", "lost", "fastmlp"),
         ("Processor A", "lost", "numpy"),
     ):
-        bench_results.save(without(of_processor(processor, "2026-06-01"), case, name), new)
+        result_files.save(without(of_processor(processor, "2026-06-01"), case, name), new)
         with pytest.raises(ValueError, match=rf"such as that of '{name}' in '{case}' \(1 in all\)"):
             report.publish(new)
         assert report.committed() == published
-    bench_results.save(without(of_processor("Processor New", "2026-06-01"), "lost", "numpy"), new)
+    result_files.save(without(of_processor("Processor New", "2026-06-01"), "lost", "numpy"), new)
     assert report.publish(new).exists(), "only --largest measures it"
 
 
@@ -129,10 +129,10 @@ def test_competitors_that_are_not_installed_replace_no_durations(published, tmp_
     new, results = tmp_path / "new.json", of_processor("Processor A", "2026-06-01")
     scan = next(row for row in results["results"][0]["rows"] if row["name"] == "jax scan")
     scan |= {"status": "missing", "reason": "JAX is not installed", "seconds": []}
-    bench_results.save(results, new)
+    result_files.save(results, new)
     with pytest.raises(ValueError, match="such as that of 'jax scan' in 'won'"):
         report.publish(new)
-    bench_results.save(results | {"machine": results["machine"] | {"processor": "Processor New"}}, new)
+    result_files.save(results | {"machine": results["machine"] | {"processor": "Processor New"}}, new)
     assert report.publish(new).exists()
 
 
@@ -145,7 +145,7 @@ def test_full_run_has_the_programs_that_compute_on_the_device():
 
 def test_documents_and_plots_are_written(tmp_path, monkeypatch):
     source = tmp_path / "x.json"
-    bench_results.save(example(), source)
+    result_files.save(example(), source)
     for name in ("README", "PERFORMANCE"):
         page = tmp_path / f"{name}.md"
         page.write_text(f"# Title\n{report.BEGIN}\n{report.END}\nrest\n", encoding="utf-8")
@@ -165,7 +165,7 @@ def run(*arguments):
 
 
 def test_command_writes_a_page_and_reports_missing_files(tmp_path):
-    bench_results.save(example(), tmp_path / "x.json")
+    result_files.save(example(), tmp_path / "x.json")
     done = run(tmp_path / "x.json")
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "x.html").exists()

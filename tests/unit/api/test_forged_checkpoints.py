@@ -7,7 +7,7 @@ from small_blocks import BATCH, Rows, X, Y, use_small_blocks
 
 import fastmlp
 from fastmlp import EarlyStopping
-from fastmlp.persistence.checkpoints import read, write
+from fastmlp.persistence.checkpoint_files import read, write
 from fastmlp.training.fit_state import Parts
 
 SETTINGS = {"loss": "binary_cross_entropy", "device": "cpu", "random_state": 3}

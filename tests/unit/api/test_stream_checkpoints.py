@@ -11,9 +11,9 @@ from small_blocks import BATCH, Rows, X, Y, cut_calls, use_small_blocks
 
 import fastmlp
 from fastmlp import SGD, DivergenceWarning, EarlyStopping
-from fastmlp.persistence.checkpoints import read
+from fastmlp.persistence.checkpoint_files import read
 from fastmlp.runtime import checkpoint_interval
-from fastmlp.streams import loading, memory_limit, shuffled_blocks
+from fastmlp.streams import memory_limit, row_loading, shuffled_blocks
 from fastmlp.training.fit_loop_on_blocks import StreamedFit
 
 HELD_OUT = X[:20] + 0.1, Y[:20]
@@ -121,14 +121,14 @@ def test_a_finished_population_ends_at_once_with_the_same_result(tmp_path, monke
 
 def noted_writes(monkeypatch):
     """Return a list to which the finished epochs of the nets in each checkpoint are appended."""
-    written, write = [], fastmlp.persistence.checkpoints.write
+    written, write = [], fastmlp.persistence.checkpoint_files.write
 
     def noted(path, kind, checkpoint, keep_previous):
         fits = checkpoint.state.numbers["fits"]
         written.append([len(checkpoint.state.arrays[f"net.{k}.loss"]) for k in fits])
         write(path, kind, checkpoint, keep_previous)
 
-    monkeypatch.setattr(fastmlp.persistence.checkpoints, "write", noted)
+    monkeypatch.setattr(fastmlp.persistence.checkpoint_files, "write", noted)
     return written
 
 
@@ -283,7 +283,7 @@ def test_blocks_of_another_version_are_refused(tmp_path, monkeypatch, make):
 @pytest.mark.parametrize("make", [make, population])
 def test_rows_that_were_in_memory_stay_there(tmp_path, monkeypatch, make):
     path = tmp_path / "run.ckpt"
-    monkeypatch.setattr(loading, "SHARE_IN_MEMORY", 1e-3)  # of a megabyte, less than the rows take
+    monkeypatch.setattr(row_loading, "SHARE_IN_MEMORY", 1e-3)  # of a megabyte, less than the rows take
     expected = fitted(make(), memory_limit="10MB")
     stopped = fitted(make(), path, memory_limit="10MB")
     assert_same_fit(stopped, expected)

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from bench_example import example, result, results, row
 
 from fastmlp.benchmarks import html_page as bench_page
-from fastmlp.benchmarks import results as bench_results
+from fastmlp.benchmarks import result_files
 
 
 class Checker(HTMLParser):
@@ -102,5 +102,5 @@ def test_page_and_markdown_are_written_beside_the_results(tmp_path):
     assert [path.name for path in written] == ["x.html", "x.md"]
     assert written[0].read_text(encoding="utf-8") == bench_page.page(example())
     assert "Where a competitor is faster" in written[1].read_text(encoding="utf-8")
-    bench_results.save(example(), tmp_path / "x.json")
-    assert bench_page.page(bench_results.load(tmp_path / "x.json")) == bench_page.page(example())
+    result_files.save(example(), tmp_path / "x.json")
+    assert bench_page.page(result_files.load(tmp_path / "x.json")) == bench_page.page(example())

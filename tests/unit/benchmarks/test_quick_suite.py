@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import reference
+import reference_net
 from bench_example import example
 
 from fastmlp.benchmarks import html_page as bench_page
@@ -33,7 +33,7 @@ def test_numpy_competitor_matches_the_reference(sizes, hidden, optimizer, n_nets
     output, loss = ("softmax", "softmax_cross_entropy") if sizes[-1] > 1 else ("sigmoid", "binary_cross_entropy")
     found = np.concatenate([a.reshape(len(start), -1) for layer in net.layers for a in layer], axis=1)
     for k, params in enumerate(start.astype(np.float64)):
-        expected = reference.ReferenceMLP(sizes, (hidden,) * (len(sizes) - 2) + (output,), loss, params.copy())
+        expected = reference_net.ReferenceMLP(sizes, (hidden,) * (len(sizes) - 2) + (output,), loss, params.copy())
         settings = {"learning_rate": optimizer.learning_rate}
         reference_optimizers.train(
             expected, X.astype(float), y.astype(float), type(optimizer).__name__, settings, epochs=5

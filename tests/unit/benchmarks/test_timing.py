@@ -5,7 +5,7 @@ from contextlib import contextmanager, nullcontext
 import pytest
 
 from fastmlp.benchmarks import timing as bench_rounds
-from fastmlp.benchmarks.results import ratio
+from fastmlp.benchmarks.result_statistics import ratio
 from fastmlp.benchmarks.timing import (
     FEWEST_RUNS,
     LONG_ENOUGH,

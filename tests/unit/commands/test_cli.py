@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from option_lists import with_defaults
+from command_runs import with_defaults
 from typer.testing import CliRunner
 
 import fastmlp
@@ -421,7 +421,7 @@ def test_report_command_accepts_nets_without_preprocessing(run, tmp_path, verdic
 @pytest.mark.slow
 def test_bench_command_writes_page_and_results(run, tmp_path, monkeypatch):
     from fastmlp.benchmarks import quick_suite as bench_quick
-    from fastmlp.benchmarks import results as bench_results
+    from fastmlp.benchmarks import result_files
     from fastmlp.benchmarks.timing import Rules
 
     monkeypatch.setattr(bench_quick, "QUICK", Rules(rounds=1, seconds=0.1, quick=True))
@@ -429,4 +429,4 @@ def test_bench_command_writes_page_and_results(run, tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     assert "XOR 2-2-2-1, cross-entropy, SGD: fastmlp" in result.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "page.json", "page.md"]
-    assert bench_results.load(tmp_path / "page.json")["results"][0]["group"] == "xor"
+    assert result_files.load(tmp_path / "page.json")["results"][0]["group"] == "xor"

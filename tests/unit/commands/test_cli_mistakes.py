@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fastmlp.commands.cli import app
-from fastmlp.commands.train_predict import check_table_path, write_table
+from fastmlp.commands.predict_and_report import check_table_path, write_table
 from fastmlp.tables.table_files import read_table
 
 

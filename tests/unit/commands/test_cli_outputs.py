@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import fastmlp
 from fastmlp.commands.cli import app
-from fastmlp.commands.train_predict import write_table
+from fastmlp.commands.predict_and_report import write_table
 from fastmlp.persistence import KEY
 from fastmlp.tables.preprocessing import Preprocessing
 from fastmlp.tables.table_files import read_table

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 import fastmlp
 from fastmlp.commands.cli import app
 from fastmlp.commands.held_out_rows import training_split
-from fastmlp.commands.train_predict import read_samples
+from fastmlp.commands.predict_and_report import read_samples
 from fastmlp.population import subset_of
 from fastmlp.table_training.quality_presets import QUALITIES
 

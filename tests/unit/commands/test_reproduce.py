@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import reference_optimizers
-from reference import ReferenceMLP
+from reference_net import ReferenceMLP
 from rich.console import Console
 from typer.testing import CliRunner
 

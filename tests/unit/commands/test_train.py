@@ -9,7 +9,7 @@ import signal
 
 import numpy as np
 import pytest
-from option_lists import with_defaults
+from command_runs import with_defaults
 from typer.testing import CliRunner
 
 import fastmlp

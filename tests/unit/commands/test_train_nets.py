@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from option_lists import run_command as run
-from option_lists import with_defaults
+from command_runs import run_command as run
+from command_runs import with_defaults
 
 import fastmlp
 from fastmlp.commands.train_class_weight import checked_weight_items, parsed_class_weight

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from option_lists import run_command as run
-from option_lists import with_defaults
+from command_runs import run_command as run
+from command_runs import with_defaults
 
 import fastmlp
 from fastmlp.commands.train_settings import TrainSettings

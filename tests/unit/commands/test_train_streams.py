@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from command_runs import with_defaults
 from interrupted_fits import interrupted_stream
 from large_tables import LIMIT, N, make_table
-from option_lists import with_defaults
 from typer.testing import CliRunner
 
 pd = pytest.importorskip("pandas", reason="tables are data frames of pandas")

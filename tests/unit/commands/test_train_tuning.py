@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from option_lists import with_defaults
+from command_runs import with_defaults
 from typer.testing import CliRunner
 
 import fastmlp

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from reference import ReferenceMLP
+from reference_net import ReferenceMLP
 
 from fastmlp import MLP, SGD
 from fastmlp.commands.xor_demo import NETS, outputs_of_class_1

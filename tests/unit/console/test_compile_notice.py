@@ -7,7 +7,7 @@ import sys
 import threading
 
 import pytest
-from terminals import Terminal
+from fake_terminal import Terminal
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp

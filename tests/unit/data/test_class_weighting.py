@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP, Population
+from fastmlp.data.checked_samples import split, validated_samples
 from fastmlp.data.class_weighting import check_class_weights, split_and_weighted, weighted_by_class
-from fastmlp.data.validation import split, validated_samples
 
 SETTINGS = {"hidden_activation": "tanh", "loss": "binary_cross_entropy", "dtype": "float64", "random_state": 3}
 WEIGHTS = {0: 1.0, 1: 5.0}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from checked_data import features
 
-from fastmlp.data.validation import as_features
+from fastmlp.data.checked_samples import as_features
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

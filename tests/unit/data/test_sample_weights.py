@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from checked_data import N, network, targets
 
+from fastmlp.data.checked_samples import validated_samples
 from fastmlp.data.population_data import validated_population_samples
 from fastmlp.data.sample_weights import as_weights
 from fastmlp.data.targets import metric_of
-from fastmlp.data.validation import validated_samples
 
 
 def weights(sample_weight=None, class_weight=None, y=(0, 1, 2, 0, 0, 0), loss="softmax_cross_entropy", k=3):

@@ -9,7 +9,7 @@ import toy_data as data
 
 import fastmlp
 from fastmlp import MLP, SGD, Adam, Population, diagnose
-from fastmlp.diagnosis.verdicts import NAMES
+from fastmlp.diagnosis.verdict_table import NAMES
 
 
 @pytest.fixture(scope="module")
@@ -252,7 +252,8 @@ def test_nets_with_data_of_their_own_may_have_validation_samples_of_their_own(rn
 @pytest.mark.slow
 def test_nets_trained_on_real_data_are_healthy(data_folder):
     """Nets with usual settings on digits, adult and California housing are healthy."""
-    from fastmlp.commands.train_predict import TrainSettings, make_net
+    from fastmlp.commands.train_nets import make_net
+    from fastmlp.commands.train_settings import TrainSettings
     from fastmlp.tables.preprocessing import Preprocessing
     from fastmlp.tables.table_files import read_table
 

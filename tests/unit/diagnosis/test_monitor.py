@@ -72,7 +72,9 @@ def messages_after(monitor, losses, params):
 def monitored():
     X, y = data.moons(0)
     found = net(X, hidden_activation="relu", loss="binary_cross_entropy")
-    return found, Monitor(found.network, fastmlp.data.validation.validated_samples(X, y, found.network, found.dtype))
+    return found, Monitor(
+        found.network, fastmlp.data.checked_samples.validated_samples(X, y, found.network, found.dtype)
+    )
 
 
 def test_monitor_warns_of_dead_and_saturated_layers(monitored):
@@ -84,7 +86,7 @@ def test_monitor_warns_of_dead_and_saturated_layers(monitored):
     assert messages_after(monitor, losses, found._padded) == [], "monitor warns only once"
     X, y = data.moons(0)
     tanh = net(X, loss="binary_cross_entropy", init=Normal(100.0))
-    monitor = Monitor(tanh.network, fastmlp.data.validation.validated_samples(X, y, tanh.network, tanh.dtype))
+    monitor = Monitor(tanh.network, fastmlp.data.checked_samples.validated_samples(X, y, tanh.network, tanh.dtype))
     monitor._began -= 60.0
     assert "the units of layer 1 are saturated" in messages_after(monitor, losses, tanh._padded)[0]
 
@@ -100,7 +102,7 @@ def test_monitor_ignores_a_plateau_in_the_first_tenth():
     X, y = data.XOR_X, data.XOR_Y
     small = MLP((2, 2, 1), hidden_activation="sigmoid", loss="binary_cross_entropy", random_state=0)
     monitor = Monitor(
-        small.network, fastmlp.data.validation.validated_samples(X, y, small.network, small.dtype), n_epochs=5000
+        small.network, fastmlp.data.checked_samples.validated_samples(X, y, small.network, small.dtype), n_epochs=5000
     )
     assert messages_after(monitor, np.full(400, monitor.base), small._padded) == []
     assert len(messages_after(monitor, np.full(501, monitor.base), small._padded)) == 1

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import toy_data as data
+from diagnosis_validation import verdict_of
 from stuck_by_steps import PLAIN, clouds, numbers
 from stuck_nets import RELU, of
-from validation import verdict_of
 
 from fastmlp import SGD, Adam, diagnose
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import toy_data as data
+from diagnosis_validation import verdict_of
 from stuck_nets import stuck_relu, train
-from validation import verdict_of
 
 from fastmlp import MLP, SGD, Adam, Population, diagnose
 from fastmlp.diagnosis import rate_remedies, remedies

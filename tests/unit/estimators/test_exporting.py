@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from exported import c_outputs, cells_for, onnx_session
+from exported_outputs import c_outputs, cells_for, onnx_session
 
 import fastmlp
 

@@ -7,7 +7,7 @@ import pytest
 
 from fastmlp import SGD, Adam, AdamW, MLPClassifier, MLPRegressor, RMSprop, TabularMLPClassifier, TabularMLPRegressor
 from fastmlp.estimators.parameters import batch_size_of, dtype_of, hidden_sizes, optimizer_of, solver_name
-from fastmlp.estimators.sklearn_compat import Scale
+from fastmlp.estimators.sklearn_conventions import Scale
 
 SCALE = Scale(objective=2.0, reported=1.0)
 

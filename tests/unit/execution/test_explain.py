@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastmlp import CategoryEmbedding, Population
-from fastmlp.population_training.task import PopulationTask
+from fastmlp.population_training.task_and_outcome import PopulationTask
 
 CASES = {
     "lanes": ((2, 8, 1), 100, {}, "population_simd", "are trained in SIMD lanes from 20 nets on, and these are 100"),

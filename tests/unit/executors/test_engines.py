@@ -9,7 +9,7 @@ from pathlib import Path
 import executor_cases
 import numpy as np
 import pytest
-from libraries import needs
+from required_libraries import needs
 
 import fastmlp
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from exported import c_outputs
+from exported_outputs import c_outputs
 
 from fastmlp import MLP, CategoryEmbedding, PeriodicEmbedding, Population
 from fastmlp.export.c_source import c_source

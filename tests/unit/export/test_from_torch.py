@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from libraries import library
+from required_libraries import library
 
 from fastmlp import MLP, from_torch
 

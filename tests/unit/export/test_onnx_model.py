@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from exported import onnx_outputs, onnx_session
+from exported_outputs import onnx_outputs, onnx_session
 
 from fastmlp import MLP, CategoryEmbedding, PeriodicEmbedding, Population
 from fastmlp.network.spec import HIDDEN

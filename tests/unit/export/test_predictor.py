@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from exported import c_outputs, onnx_outputs
+from exported_outputs import c_outputs, onnx_outputs
 
 from fastmlp import MLP, Population
 from fastmlp.export.predictor import PROBABILITIES, Predictor, checked_labels

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import reference_optimizers
-from reference import ReferenceMLP
+from reference_net import ReferenceMLP
 
 from fastmlp import MLP, SGD, Adagrad, Adam, RMSprop
 

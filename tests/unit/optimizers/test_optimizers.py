@@ -7,7 +7,7 @@ import kernel_families
 import numpy as np
 import pytest
 import reference_optimizers
-from reference import ReferenceMLP
+from reference_net import ReferenceMLP
 from tolerances import TOLERANCES
 
 from fastmlp import MLP, SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop, optimizer_from_name

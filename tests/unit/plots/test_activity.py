@@ -1,7 +1,7 @@
 """Plot of layers over epochs: three panels with the records of a `LayerRecorder`."""
 
 import numpy as np
-from images import SOLVED, xor_net
+from image_comparison import SOLVED, xor_net
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp

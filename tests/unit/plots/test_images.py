@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from images import FOLDER, MEAN_OFF, MOST_OFF, SOLVED, compare, differences, pixels, stage, xor_net
+from image_comparison import FOLDER, MEAN_OFF, MOST_OFF, SOLVED, compare, differences, pixels, stage, xor_net
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from images import SOLVED, xor_net
+from image_comparison import SOLVED, xor_net
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp

@@ -18,7 +18,7 @@ from resumed_fits import Killed, assert_same_fit, kill_after_writes
 
 import fastmlp
 from fastmlp import EarlyStopping
-from fastmlp.persistence.checkpoints import read
+from fastmlp.persistence.checkpoint_files import read
 from fastmlp.population_training import executor_fit, nets_per_task
 from fastmlp.population_training.executor_fit import stretches
 from fastmlp.population_training.fit_state import PopulationFitState
@@ -119,7 +119,7 @@ def test_an_error_keeps_the_nets_that_have_ended(n_tasks, tmp_path, monkeypatch)
 
     path, executor = tmp_path / "run.ckpt", Refuses()
     executor._max_workers = 1
-    monkeypatch.setattr("fastmlp.executors.tasks.TASKS_PER_SLOT", 1)  # one task at a time
+    monkeypatch.setattr("fastmlp.executors.task_scheduler.TASKS_PER_SLOT", 1)  # one task at a time
     with pytest.raises(ArithmeticError, match="no more tasks"):
         fit("lanes", executor, checkpoint=path)
     assert path.exists() == (n_tasks > 0)

@@ -10,10 +10,10 @@ from resumed_fits import assert_extended_fit, assert_same_fit, killed, train
 import fastmlp
 from fastmlp import EarlyStopping
 from fastmlp.kernels.structs import SuspendedNets
-from fastmlp.persistence import checkpoints
-from fastmlp.population_training.fit import joined_records
+from fastmlp.persistence import checkpoint_files
 from fastmlp.population_training.fit_state import PopulationFitState
-from fastmlp.population_training.task import epochs_of_attempt
+from fastmlp.population_training.fit_with_restarts import joined_records
+from fastmlp.population_training.task_and_outcome import epochs_of_attempt
 
 rng = np.random.default_rng(0)
 X, X_held_out = rng.normal(size=(40, 5)), rng.normal(size=(30, 5))
@@ -36,7 +36,7 @@ def extended(make, path, short=SHORT, long=LONG, **fit):
 
 
 def state_in(path):
-    return PopulationFitState.from_file(checkpoints.read(path, "population").state)
+    return PopulationFitState.from_file(checkpoint_files.read(path, "population").state)
 
 
 def with_a_long_step(learning_rate):
@@ -99,7 +99,7 @@ ENDED_BY_RULES = {  # rule, and settings with which one net diverges, the rule e
 @pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("case", ENDED_BY_RULES)
 def test_a_net_that_has_diverged_stays_and_the_others_go_on(tmp_path, monkeypatch, case, n_threads):
-    monkeypatch.setattr(fastmlp.population_training.together, "lane_threads", lambda *_: n_threads)
+    monkeypatch.setattr(fastmlp.population_training.together_fit, "lane_threads", lambda *_: n_threads)
     (rule, fit), path, fresh = ENDED_BY_RULES[case], tmp_path / "run.ckpt", lambda: make(hidden_activation="leaky_relu")
     whole = train(fresh(), (X, y), epochs=LONG, **fit)
     pop, short = train(fresh(), (X, y), path, epochs=SHORT, **fit)
@@ -172,8 +172,8 @@ def test_an_extension_that_is_killed_goes_on(tmp_path, monkeypatch, n_nets, long
 @pytest.mark.parametrize("n_nets", [5, 90], ids=["one by one", "in lanes"])
 def test_a_fit_that_is_killed_goes_on_to_more_epochs(tmp_path, monkeypatch, n_nets):
     """Nets that have ended with the last epoch, nets in training, and nets that have not begun."""
-    monkeypatch.setattr(fastmlp.population_training.together, "lane_threads", lambda *_: 1)
-    monkeypatch.setattr(fastmlp.population_training.one_by_one, "one_by_one_threads", lambda *_: 1)
+    monkeypatch.setattr(fastmlp.population_training.together_fit, "lane_threads", lambda *_: 1)
+    monkeypatch.setattr(fastmlp.population_training.one_by_one_fit, "one_by_one_threads", lambda *_: 1)
     path, fit, fresh = tmp_path / "run.ckpt", FITS["in batches"], lambda: make(n_nets)
     expected = train(fresh(), (X, y), epochs=LONG, **fit)
     killed(8 if n_nets == 5 else 6, monkeypatch, fresh(), (X, y), path, epochs=SHORT, every=5, **fit)
@@ -219,11 +219,11 @@ def test_files_without_the_state_of_finished_nets_serve_for_the_same_number_of_e
     """As older versions wrote them."""
     path, fresh = tmp_path / "run.ckpt", lambda: make(n_nets)
     expected = train(fresh(), (X, y), path, epochs=4)
-    found = checkpoints.read(path, "population")
+    found = checkpoint_files.read(path, "population")
     old = replace(PopulationFitState.from_file(found.state), ended=SuspendedNets.none(), fits={}).to_file()
     arrays = {name: array for name, array in old.arrays.items() if not name.startswith("ended.")}
     arrays["seeds"] = found.state.arrays["seeds"]
-    checkpoints.write(path, "population", found._replace(state=old._replace(arrays=arrays)))
+    checkpoint_files.write(path, "population", found._replace(state=old._replace(arrays=arrays)))
     assert_same_fit(train(fresh(), (X, y), path, epochs=4, resume=True), expected)  # and writes the file again
     words = rf"has {n_nets} finished nets without the optimiser state .*: an older version wrote it\. Give epochs=4"
     with pytest.raises(ValueError, match=words):

@@ -7,7 +7,7 @@ from toy_data import XOR_X, XOR_Y
 import fastmlp
 from fastmlp import Population
 from fastmlp.kernels.structs import FULL_ACCURACY
-from fastmlp.population_training import evaluate
+from fastmlp.population_training import nets_evaluation
 
 WEIGHTS = np.array([1.0, 0.5, 3.0, 0.0])
 THREE_CLASSES = np.array([0, 1, 2, 1])
@@ -22,8 +22,8 @@ def evaluated(monkeypatch):
         found.append(len(members))
         return real(network, device, params, data, strides, members)
 
-    real = evaluate.evaluate_nets
-    monkeypatch.setattr(evaluate, "evaluate_nets", count_evaluated)
+    real = nets_evaluation.evaluate_nets
+    monkeypatch.setattr(nets_evaluation, "evaluate_nets", count_evaluated)
     return found
 
 

@@ -5,7 +5,7 @@ import pytest
 
 import fastmlp.console.progress_bar
 import fastmlp.population_training.kernel_calls
-import fastmlp.population_training.one_by_one
+import fastmlp.population_training.one_by_one_fit
 from fastmlp import MLP, Population
 from fastmlp.callbacks import EarlyStopping
 

@@ -8,7 +8,7 @@ from resumed_fits import assert_same_fit, train
 import fastmlp
 from fastmlp.execution import unrolled_code
 from fastmlp.kernels.structs import UNROLLED_ALWAYS, UNROLLED_IF_ON_DISK
-from fastmlp.population_training import together
+from fastmlp.population_training import together_fit
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(40, 5))
@@ -108,14 +108,14 @@ def test_results_with_a_limit_are_saved(monkeypatch, tmp_path):
 @pytest.mark.parametrize("seconds, compiles", [(1.0, False), (3600.0, True), (None, True)])
 def test_no_code_is_compiled_for_a_short_time(seconds, compiles, monkeypatch):
     """Compiling the unrolled code of tiny nets takes longer than such a fit."""
-    chosen, choose = [], together.choose_nets_variant
+    chosen, choose = [], together_fit.choose_nets_variant
 
     def noted(*arguments):
         chosen.append(choose(*arguments).unrolled)
         raise ZeroDivisionError  # before anything is compiled
 
     monkeypatch.setattr(unrolled_code, "_nets_work", {})
-    monkeypatch.setattr(together, "choose_nets_variant", noted)
+    monkeypatch.setattr(together_fit, "choose_nets_variant", noted)
     pop = fastmlp.Population((5, 4, 1), 40, loss="binary_cross_entropy", device="cpu", random_state=3)
     with pytest.raises(ZeroDivisionError):
         pop.fit(X, y, epochs=10**9, batch_size=16, time_limit=seconds, verbose=0)

@@ -5,7 +5,7 @@ import pytest
 
 from fastmlp import MLP
 from fastmlp.streams import sources
-from fastmlp.streams.kinds import is_source
+from fastmlp.streams.source_kinds import is_source
 from fastmlp.streams.sources import as_source
 
 N, WIDTH = 1_000, 3

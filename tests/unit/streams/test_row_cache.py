@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP
-from fastmlp.streams import loading, row_file
-from fastmlp.streams.loading import RowsInMemory, load
+from fastmlp.streams import row_file, row_loading
 from fastmlp.streams.row_cache import KEPT, RowCache, as_cache
+from fastmlp.streams.row_loading import RowsInMemory, load
 from fastmlp.streams.sources import Source
 
 N, SMALL, LARGE = 500, 100, 10_000_000  # rows of 20 bytes, and memory limits in bytes
@@ -200,7 +200,7 @@ def test_rows_that_vanish_while_they_are_opened_are_written_anew(tmp_path, monke
 
 def test_rows_that_another_fit_has_written_meanwhile_stay(tmp_path, monkeypatch):
     with load_rows(tmp_path) as first:
-        monkeypatch.setattr(loading, "kept_rows", lambda *_: None)  # they were not there when the second fit began
+        monkeypatch.setattr(row_loading, "kept_rows", lambda *_: None)  # they were not there when the second fit began
         with load_rows(tmp_path) as second:
             assert second.folder != first.folder
             assert_whole(second)

@@ -9,9 +9,9 @@ import pytest
 from fastmlp import MLP
 from fastmlp.kernels.structs import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
 from fastmlp.streams import row_file
-from fastmlp.streams.loading import RowsInMemory, common_metric, load
 from fastmlp.streams.row_cache import as_cache
 from fastmlp.streams.row_file import RowFile
+from fastmlp.streams.row_loading import RowsInMemory, common_metric, load
 from fastmlp.streams.sources import Source, as_source
 
 SMALL, LARGE = 100, 10_000_000  # memory limits in bytes

@@ -7,7 +7,7 @@ import fastmlp
 from fastmlp.api.population_prediction import reads_rows
 from fastmlp.streams import arrow_rows, sources
 from fastmlp.streams.arrow_rows import rows_of_batches
-from fastmlp.streams.kinds import is_chunked_array, is_source
+from fastmlp.streams.source_kinds import is_chunked_array, is_source
 from fastmlp.streams.sources import Source, as_source
 
 N, WIDTH = 1_000, 3

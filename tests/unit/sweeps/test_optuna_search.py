@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 from executor_cases import InPlace
-from libraries import library
+from required_libraries import library
 from scipy.stats import loguniform, norm, randint, reciprocal, uniform
 
 import fastmlp

@@ -5,7 +5,7 @@ import numpy as np
 from fastmlp import MLP, Population
 from fastmlp.class_probabilities import logits
 from fastmlp.table_training.net_weights import greedy_picks, with_greedy_weights, with_greedy_weights_in_folds
-from fastmlp.table_training.rows import Rows
+from fastmlp.table_training.rows_in_memory import Rows
 
 REGRESSION = MLP((2, 1)).network
 CLASSES = MLP((2, 3), loss="softmax_cross_entropy").network

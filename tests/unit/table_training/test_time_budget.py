@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from fastmlp.kernels.jit.compile_time import add_wait
-from fastmlp.table_training.fit import Rows, fit_nets, make_nets
 from fastmlp.table_training.quality_presets import Recipe
+from fastmlp.table_training.recipe_fit import fit_nets, make_nets
+from fastmlp.table_training.rows_in_memory import Rows
 from fastmlp.table_training.time_budget import Budget, FitBudgets
 
 
@@ -49,7 +50,9 @@ def test_a_fit_ends_when_the_time_is_over(rng, n_nets):
 @pytest.mark.parametrize("n_nets", [1, 3])
 @pytest.mark.parametrize("has_held_out", [True, False])
 def test_a_fit_that_completes_an_epoch_trains_one(rng, n_nets, has_held_out, monkeypatch):
-    monkeypatch.setattr("fastmlp.table_training.fit.SHORTEST", 1e-9)  # in a longer time, one of the nets may have one
+    monkeypatch.setattr(
+        "fastmlp.table_training.recipe_fit.SHORTEST", 1e-9
+    )  # in a longer time, one of the nets may have one
     X = rng.normal(size=(40, 2)).astype(np.float32)
     rows = Rows(X, X[:, 0])
     net = make_nets(2, 1, Recipe(hidden=(4,)), {"loss": "squared_error", "device": "cpu", "random_state": 0}, n_nets)

@@ -5,7 +5,7 @@ import pytest
 
 from fastmlp import MLP, Population
 from fastmlp.table_training.quality_presets import Recipe
-from fastmlp.table_training.rows import Rows
+from fastmlp.table_training.rows_in_memory import Rows
 from fastmlp.table_training.tuning_scores import scores_of, standard_errors_apart
 
 metrics = pytest.importorskip("sklearn.metrics", reason="scores are compared with scikit-learn's")

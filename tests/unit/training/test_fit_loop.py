@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 import pytest
 import reference_optimizers
-from reference import ReferenceMLP
+from reference_net import ReferenceMLP
 from reference_random import epoch_order
 
 import fastmlp.training.call_autotune

@@ -12,7 +12,7 @@ from peak_memory import growth, on_linux
 from fastmlp import MLP, SGD, AdamW, EarlyStopping, OptimizerState
 from fastmlp.errors import DivergenceWarning
 from fastmlp.schedules import Cosine, FlatCosine
-from fastmlp.streams import loading, shuffled_blocks
+from fastmlp.streams import row_loading, shuffled_blocks
 from fastmlp.training.fit_loop_on_blocks import StreamedFit
 
 N, LIMIT = 60_000, 1_000_000  # rows of 20 bytes; a limit that does not hold them
@@ -214,7 +214,7 @@ def test_row_cache_keeps_the_rows_of_files(data, tmp_path, monkeypatch):
     np.testing.assert_array_equal(first.params, expected.params)
     (kept,) = cache.iterdir()
     with monkeypatch.context() as patch:
-        patch.setattr(loading.Loader, "add", None)  # nothing is read again
+        patch.setattr(row_loading.Loader, "add", None)  # nothing is read again
         second, again = fit(*sources, row_cache=(cache, "20GB"))
     np.testing.assert_array_equal(second.params, first.params)
     np.testing.assert_array_equal(again.loss, history.loss)

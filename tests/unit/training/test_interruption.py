@@ -12,7 +12,7 @@ from toy_data import XOR_X, XOR_Y
 from typer.testing import CliRunner
 
 from fastmlp import MLP, Population
-from fastmlp.commands import measure_gpu, train_predict, xor_demo
+from fastmlp.commands import measure_gpu, predict_and_report, xor_demo
 from fastmlp.commands.cli import app
 from fastmlp.history import History
 from fastmlp.training.interruption import interrupt_message, require_complete
@@ -119,7 +119,7 @@ def test_interrupted_command_exits_with_130_and_keeps_its_output(monkeypatch, tm
         "sweep": ["t.csv", "--target", "y", "--output", tmp_path / "net"],
     }
     for where in (
-        "commands.train_predict.load_net",
+        "commands.predict_and_report.load_net",
         "commands.diagnose.load_net",
         "commands.measure_gpu.starts_of_gpus",
         "commands.sweep.read_parts",
@@ -134,7 +134,7 @@ def test_interrupted_command_exits_with_130_and_keeps_its_output(monkeypatch, tm
     assert_exits_with_130(command, *arguments.get(command, []))
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
     assert output.read_text() == "before"
-    assert train_predict.load_net is interrupt
+    assert predict_and_report.load_net is interrupt
 
 
 def test_every_command_is_interrupted_in_a_test():

@@ -7,7 +7,7 @@ import weakref
 
 import numpy as np
 import pytest
-from reference import ReferenceMLP
+from reference_net import ReferenceMLP
 
 import fastmlp
 from fastmlp.execution.dispatch import choose_evaluation_threads

@@ -101,7 +101,7 @@ def test_an_epoch_is_replayed_on_another_number_of_threads(tmp_path, monkeypatch
     threads(before)
     buffers.forget()
     killed(1, monkeypatch, make(), (X, y), path, every=7, **fit)
-    assert len(fastmlp.persistence.checkpoints.read(path, "net").state.arrays["stretch.scalars"]) == before
+    assert len(fastmlp.persistence.checkpoint_files.read(path, "net").state.arrays["stretch.scalars"]) == before
     threads(after)
     buffers.forget()
     assert_same_fit(train(make(), (X, y), path, resume=True, **fit), expected)
@@ -126,7 +126,7 @@ def test_a_fit_interrupted_within_an_epoch_goes_on_there(tmp_path, monkeypatch, 
         _, history = train(make(), (X, y), path, **fit)
     assert history.stopped_by == "interrupt"
     assert (
-        fastmlp.persistence.checkpoints.read(path, "net").state.arrays["scalars"][5] % 9
+        fastmlp.persistence.checkpoint_files.read(path, "net").state.arrays["scalars"][5] % 9
     )  # steps done: within an epoch
     assert_same_fit(train(make(), (X, y), path, resume=True, **fit), expected)
 
@@ -164,7 +164,7 @@ def test_a_diverged_fit_leaves_the_last_finite_state(tmp_path):
     with pytest.warns(fastmlp.DivergenceWarning):
         train(make(), (X, y), path, every=1, **fit)
     if path.exists():
-        assert np.isfinite(fastmlp.persistence.checkpoints.read(path, "net").state.arrays["params"]).all()
+        assert np.isfinite(fastmlp.persistence.checkpoint_files.read(path, "net").state.arrays["params"]).all()
 
 
 def test_checkpoints_change_no_bit(tmp_path):

@@ -11,7 +11,7 @@ from small_blocks import BATCH, N_BLOCKS, Rows, X, Y, cut_calls, use_small_block
 import fastmlp
 from fastmlp import AdamW, EarlyStopping, OptimizerState
 from fastmlp.kernels.structs import STEPS_DONE
-from fastmlp.persistence.checkpoints import read
+from fastmlp.persistence.checkpoint_files import read
 from fastmlp.streams import shuffled_blocks
 from fastmlp.training.fit_loop_on_blocks import StreamedFit
 

@@ -12,11 +12,11 @@ import numpy as np
 from ...api.stream_arguments import StreamArguments
 from ...errors import checked_count, checked_number
 from ...interface.user_warnings import warn_user
-from ...streams.kinds import is_source
-from ...table_training.fit import Rows
+from ...streams.source_kinds import is_source
 from ...table_training.quality_presets import AUTO, Recipe
-from ...table_training.summary import summary
+from ...table_training.rows_in_memory import Rows
 from ...table_training.time_budget import Budget
+from ...table_training.training_summary import summary
 from ...tables.preprocessing import Preprocessing
 from ...tables.target_encoder import Target
 from ..base import BaseMLP  # noqa: F401  # raises the error that tells what to install

@@ -15,7 +15,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import validate_data
 
 from ...errors import WrongArgument
-from ...streams.kinds import is_source
+from ...streams.source_kinds import is_source
 from ...streams.table_sources import as_table_source
 from ...table_training.quality_presets import AUTO, Recipe, is_auto
 from ...tables.column_notes import NotesOfPieces, as_lines

@@ -11,8 +11,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import check_consistent_length
 
-from ...streams.kinds import is_source
-from ...table_training.rows import Rows
+from ...streams.source_kinds import is_source
+from ...table_training.rows_in_memory import Rows
 from ...tables.row_sample import joined
 from ..array_input import checked_sample_weights, missing_targets_named, refuse_dates_among_columns
 from ..source_targets import checked_held_out, names_target, pieces_with_targets

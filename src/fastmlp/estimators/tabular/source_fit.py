@@ -17,14 +17,14 @@ from ...api.stream_arguments import StreamArguments, refuse_with_stream
 from ...console.compile_notice import CompileNotices
 from ...interface.user_warnings import warn_user
 from ...streams.kept_values import KeptValue
-from ...streams.kinds import is_name
-from ...streams.loading import check_targets_given
 from ...streams.row_cache import digest_of_value
+from ...streams.row_loading import check_targets_given
+from ...streams.source_kinds import is_name
 from ...streams.sources import as_targets_file
 from ...streams.table_sources import columns_apart, surely_fits, table_in_memory, targets_in_memory
-from ...table_training.file_rows import FileRows
-from ...table_training.fit import make_nets
 from ...table_training.quality_presets import Recipe
+from ...table_training.recipe_fit import make_nets
+from ...table_training.rows_in_file import FileRows
 from ...table_training.streamed_table import (
     COPIES,
     EncodedRows,

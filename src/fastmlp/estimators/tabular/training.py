@@ -16,8 +16,6 @@ from ...kernels.system import interrupts
 from ...mlp import MLP
 from ...population import Population
 from ...table_training.epochs_in_time import FitsInTime, NetsToPlan, planned_in_time
-from ...table_training.file_rows import FileRows
-from ...table_training.fit import Rows, continue_from, fit_nets, is_cut_short, make_nets, refit_recipe
 from ...table_training.folds import (
     TrainedNets,
     fit_each,
@@ -29,7 +27,9 @@ from ...table_training.folds import (
 )
 from ...table_training.folds_on_workers import fit_folds_on_workers
 from ...table_training.quality_presets import Recipe
-from ...table_training.rows import first_held_out
+from ...table_training.recipe_fit import continue_from, fit_nets, is_cut_short, make_nets, refit_recipe
+from ...table_training.rows_in_file import FileRows
+from ...table_training.rows_in_memory import Rows, first_held_out
 from ...table_training.time_budget import Budget
 from ...tables.embedded_columns import input_embedding_of
 from ...training.interruption import was_interrupted

@@ -10,9 +10,9 @@ import numpy as np
 
 from ...interface.user_warnings import warn_user
 from ...mlp import MLP
-from ...table_training.fit import Rows, make_nets
 from ...table_training.quality_presets import Recipe, is_auto
-from ...table_training.rows import first_held_out
+from ...table_training.recipe_fit import make_nets
+from ...table_training.rows_in_memory import Rows, first_held_out
 from ...table_training.tuning import Encoded, Found, TuningTask, tuned
 from ...table_training.tuning_configurations import SPACE
 from ...table_training.tuning_scores import scores_of

@@ -162,7 +162,7 @@ def test_a_periodic_table_beyond_the_memory_limit(table, path, capsys):
 @pytest.mark.parametrize("encoding", [PERIODIC, VECTORS, BINS], ids=str)
 def test_exported_estimators_with_categories(encoding, rows, tmp_path):
     pytest.importorskip("onnxruntime", reason="pip install 'fastmlp[test]' has onnxruntime")
-    from exported import cells_for, onnx_session
+    from exported_outputs import cells_for, onnx_session
 
     X, y = rows
     X = X.drop(columns="day").astype({"garden": object})
@@ -179,7 +179,7 @@ def test_exported_estimators_with_categories(encoding, rows, tmp_path):
 def test_exported_vectors_of_categories_that_training_has_not_seen(kind, n_nets, rows, tmp_path):
     """They have no vector, and neither has a missing cell: the net gets what the layer of vectors gives for zeros."""
     pytest.importorskip("onnxruntime", reason="pip install 'fastmlp[test]' has onnxruntime")
-    from exported import cells_for, onnx_session
+    from exported_outputs import cells_for, onnx_session
 
     X, y = rows
     X = X[["size", "town"]]

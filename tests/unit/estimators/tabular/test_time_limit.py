@@ -9,7 +9,7 @@ from kernel_clock import KernelClock
 import fastmlp
 from fastmlp.estimators.tabular import training
 from fastmlp.kernels.jit.compile_time import compile_seconds
-from fastmlp.table_training.fit import refit_recipe
+from fastmlp.table_training.recipe_fit import refit_recipe
 
 pd = pytest.importorskip("pandas")
 pytest.importorskip("sklearn")

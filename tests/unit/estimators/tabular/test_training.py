@@ -325,7 +325,12 @@ WAYS = {
     "between two folds": ({"n_folds": 3}, "fastmlp.table_training.folds.logits", 2, 2),
     "calibration of folds": ({"n_folds": 2}, "fastmlp.estimators.tabular.TabularMLPClassifier._calibrate", 1, 2),
     "calibration": ({"n_nets": 2}, "fastmlp.estimators.tabular.weights_and_calibration.logits", 1, 2),
-    "before a fit to all rows": ({"n_nets": 2, "refit": True}, "fastmlp.table_training.rows.Rows.joined", 1, 2),
+    "before a fit to all rows": (
+        {"n_nets": 2, "refit": True},
+        "fastmlp.table_training.rows_in_memory.Rows.joined",
+        1,
+        2,
+    ),
     "preprocessing": ({"n_nets": 2}, "fastmlp.estimators.tabular.base.Preprocessing", 1, 2),
 }
 
@@ -387,7 +392,7 @@ def test_a_temperature_lowers_the_log_loss_of_held_out_rows(unsure, n_nets, n_fo
 
 
 def test_the_temperature_is_in_the_file_and_used_by_the_command(unsure, tmp_path):
-    from fastmlp.commands.train_predict import predict
+    from fastmlp.commands.predict_and_report import predict
     from fastmlp.loading import load_net
 
     settings, X, y = unsure
@@ -438,7 +443,7 @@ def test_nets_without_time_are_left_out_with_a_warning(table, settings, monkeypa
 @pytest.mark.filterwarnings("ignore:The time limit leaves")
 def test_a_net_without_a_whole_epoch_is_announced(table, monkeypatch):
     X, score = table
-    monkeypatch.setattr("fastmlp.table_training.fit.SHORTEST", 1e-9)
+    monkeypatch.setattr("fastmlp.table_training.recipe_fit.SHORTEST", 1e-9)
     monkeypatch.setattr("fastmlp.table_training.epochs_in_time.SHORT_EPOCHS", 0.0)
     with pytest.warns(UserWarning, match="in the first epoch, and the net has learned little: set a larger time_limit"):
         model = TabularMLPRegressor(time_limit=1e-6, n_nets=1, **SMALL).fit(X, score)
@@ -471,7 +476,7 @@ def test_a_time_limit_that_is_enough_changes_nothing(table):
 
 def test_nets_that_go_on_are_not_left_out_for_want_of_time(table, monkeypatch):
     X, score = table
-    monkeypatch.setattr("fastmlp.table_training.fit.SHORTEST", 60.0)
+    monkeypatch.setattr("fastmlp.table_training.recipe_fit.SHORTEST", 60.0)
     model = TabularMLPRegressor(n_nets=3, warm_start=True, **SMALL | {"max_iter": 1}).fit(X, score)
     with pytest.warns(UserWarning, match="time limit leaves"):
         model.set_params(max_iter=30, time_limit=1e-6).fit(X, score)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from cuda_cases import HIDDEN_NAMES, OPTIMIZERS, fit_seed, follow, follow_sgd, reference_of
 from net_cases import PAIRS, targets_for
-from reference import ReferenceMLP
 from reference_bfloat16 import RoundedMLP, from_bfloat16, rounded, to_bfloat16
+from reference_net import ReferenceMLP
 
 import fastmlp.training.call_autotune
 from fastmlp import MLP, SGD, Adam, EarlyStopping, PeriodicEmbedding, Population

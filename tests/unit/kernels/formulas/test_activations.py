@@ -5,7 +5,7 @@ import inspect
 import numba
 import numpy as np
 import pytest
-import reference
+import reference_net
 
 from fastmlp.initialization import INITIALIZERS
 from fastmlp.kernels.formulas.activations import ACTIVATIONS, CODES, IDENTITY, SOFTMAX
@@ -27,12 +27,12 @@ def derivative(row, z):
 
 @each_row
 def test_values_equal_the_reference(row):
-    np.testing.assert_allclose(row.value(Z), reference.ACTIVATIONS[row.name](Z), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(row.value(Z), reference_net.ACTIVATIONS[row.name](Z), rtol=1e-12, atol=1e-15)
 
 
 @each_row
 def test_derivatives_equal_the_reference(row):
-    expected = reference.DERIVATIVES[row.name](Z)
+    expected = reference_net.DERIVATIVES[row.name](Z)
     # One that is written in the output of a squashing function loses what the output has rounded away.
     np.testing.assert_allclose(derivative(row, Z), expected, rtol=1e-10, atol=1e-15)
 
@@ -47,7 +47,7 @@ def test_derivatives_equal_central_differences(row):
 @each_row
 def test_values_at_zeros_of_both_signs(row):
     z = np.array([0.0, -0.0])
-    np.testing.assert_array_equal(row.value(z), reference.ACTIVATIONS[row.name](z))
+    np.testing.assert_array_equal(row.value(z), reference_net.ACTIVATIONS[row.name](z))
     assert np.isfinite(derivative(row, z)).all()
 
 
@@ -55,7 +55,7 @@ def test_values_at_zeros_of_both_signs(row):
 def test_values_at_large_inputs(row):
     z = np.array([-1e4, 1e4])
     with np.errstate(over="ignore"):
-        np.testing.assert_allclose(row.value(z), reference.ACTIVATIONS[row.name](z), rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(row.value(z), reference_net.ACTIVATIONS[row.name](z), rtol=1e-12, atol=1e-15)
         assert not np.isnan(derivative(row, z)).any()
 
 

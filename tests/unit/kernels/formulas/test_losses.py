@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 import pytest
-import reference
+import reference_net
 from scipy.special import log_softmax
 
 from fastmlp.kernels.formulas import activations
@@ -42,7 +42,7 @@ def test_values_equal_the_reference(row, rng):
     y = targets_of(row, rng, z.shape)
     shares = row.value(*output_of(row, z), y, C)
     width = 1 if row.name == "softmax_cross_entropy" else z.shape[1]
-    expected = reference.loss_per_sample(row.name, z, output_of(row, z)[1], y, C)
+    expected = reference_net.loss_per_sample(row.name, z, output_of(row, z)[1], y, C)
     np.testing.assert_allclose(shares.sum(axis=1) / width, expected, rtol=1e-12)
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from reference import ReferenceMLP
+from reference_net import ReferenceMLP
 
 from fastmlp.kernels.formulas import activations, losses
 from fastmlp.kernels.formulas.unrolled_program import DIFFERENCE, PRODUCT, SUM, Operation, program

@@ -3,7 +3,7 @@
 import kernel_families
 import numpy as np
 import pytest
-from reference import ReferenceMLP
+from reference_net import ReferenceMLP
 from tolerances import TOLERANCES
 
 import fastmlp.execution.dispatch

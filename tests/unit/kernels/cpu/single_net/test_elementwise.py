@@ -6,8 +6,8 @@ Through nets of one layer whose weights are ones, so that the logits are what th
 import kernel_families
 import numpy as np
 import pytest
-import reference
-from reference import ReferenceMLP
+import reference_net
+from reference_net import ReferenceMLP
 
 from fastmlp import MLP
 from fastmlp.network.spec import ELEMENTWISE
@@ -39,7 +39,7 @@ def test_activations_equal_the_reference_at_extreme_inputs(family, name, dtype):
     # a few ulp (gelu: those of normal_cdf), and below the normal numbers the floors of exp, 50 times at z = -50, and of
     # sigmoid, 10,000 times at z = -10,000
     rtol = 1e-13 if name == "gelu" and dtype == "float64" else 8 * EPS[dtype]
-    np.testing.assert_allclose(net.predict(z), reference.ACTIVATIONS[name](z), rtol=rtol, atol=2e-34)
+    np.testing.assert_allclose(net.predict(z), reference_net.ACTIVATIONS[name](z), rtol=rtol, atol=2e-34)
     loss, gradient = net.loss_and_gradient(z, np.zeros_like(z))
     assert np.isfinite(loss)
     assert np.isfinite(gradient).all()

@@ -5,7 +5,7 @@ import itertools
 import kernel_families
 import numpy as np
 import pytest
-from reference import ReferenceMLP
+from reference_net import ReferenceMLP
 from reference_random import dropout_mask
 from tolerances import TOLERANCES
 

@@ -4,7 +4,7 @@ import kernel_families
 import numpy as np
 import pytest
 import reference_optimizers
-from reference import ReferenceMLP
+from reference_net import ReferenceMLP
 from reference_random import epoch_order
 from tolerances import TOLERANCES
 

@@ -3,7 +3,7 @@
 import kernel_families
 import numpy as np
 import pytest
-from reference import ReferenceMLP
+from reference_net import ReferenceMLP
 
 from fastmlp import MLP, Adam, DivergenceWarning, Rprop
 from fastmlp.devices import resolve

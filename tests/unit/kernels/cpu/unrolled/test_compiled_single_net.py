@@ -6,7 +6,7 @@ tests/unit/optimizers/test_optimizers.py; the first test here repeats that for u
 
 import numpy as np
 import pytest
-from reference import ReferenceMLP
+from reference_net import ReferenceMLP
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp

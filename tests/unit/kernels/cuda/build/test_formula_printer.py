@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import reference_optimizers
 import reference_random
-from reference import ReferenceMLP
+from reference_net import ReferenceMLP
 from reference_optimizers import EXAMPLES
 from tolerances import TOLERANCES
 

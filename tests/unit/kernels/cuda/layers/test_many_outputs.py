@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from cuda_cases import follow_sgd, reference_of
 from net_cases import targets_for
-from reference import ReferenceMLP
 from reference_bfloat16 import RoundedMLP
+from reference_net import ReferenceMLP
 from tolerances import TOLERANCES
 
 from fastmlp import MLP, SGD, Population

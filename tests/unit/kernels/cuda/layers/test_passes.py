@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from reference import ReferenceMLP
+from reference_net import ReferenceMLP
 
 from fastmlp import MLP
 from fastmlp.execution.net_description import describe_net

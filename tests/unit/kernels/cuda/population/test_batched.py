@@ -9,7 +9,7 @@ import pytest
 from cuda_cases import DTYPES, HIDDEN_NAMES, Place, Recorded, fit_seed, follow, follow_sgd, masks_of, reference_of
 from cuda_populations import make
 from net_cases import PAIRS, targets_for
-from reference import loss_per_sample
+from reference_net import loss_per_sample
 from reference_random import epoch_order
 from tolerances import TOLERANCES
 from toy_data import XOR_X, XOR_Y

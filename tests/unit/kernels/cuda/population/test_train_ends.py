@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from cuda_cases import Recorded, follow, follow_sgd, reference_of
 from cuda_populations import make
-from reference import loss_per_sample
+from reference_net import loss_per_sample
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp
-import fastmlp.population_training.fit
+import fastmlp.population_training.fit_with_restarts
 from fastmlp import SGD, Adam, Converged, EarlyStopping
 
 pytestmark = pytest.mark.thinned(16)

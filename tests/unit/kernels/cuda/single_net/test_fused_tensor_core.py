@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 from cuda_cases import HIDDEN_NAMES, OPTIMIZERS, follow, follow_sgd, reference_of, tensor_cores_first
-from reference import ReferenceMLP
+from reference_net import ReferenceMLP
 
 from fastmlp import MLP, SGD, Adam
 from fastmlp.kernels.formulas.losses import CODES as LOSS_CODES

@@ -20,7 +20,7 @@ from cuda_cases import (
     reference_of,
 )
 from net_cases import PAIRS, assert_same_gradient, net_and_reference, targets_for
-from reference import loss_per_sample
+from reference_net import loss_per_sample
 from reference_random import epoch_order
 from tolerances import TOLERANCES
 

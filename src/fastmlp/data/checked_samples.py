@@ -1,0 +1,145 @@
+"""Validation of data: inputs, targets and weights become C-contiguous arrays of the net's dtype, or a ValueError.
+
+Accepted are NumPy arrays, lists, pandas and polars objects, SciPy sparse matrices (made dense), memory maps, and all
+arrays with the DLPack protocol, such as those of PyTorch and JAX. Inputs on a GPU stay there, and so do targets and
+weights on the same GPU.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..devices import device_context, device_of
+from ..errors import counted
+from ..kernels.structs import METRIC_NONE, Samples
+from ..network.spec import Network
+from ..streams.source_kinds import is_source, names_columns
+from .arrays import as_numbers, contiguous, empty_array, on_host
+from .nan_and_infinity import checked_finite
+from .sample_weights import as_weights
+from .targets import as_targets, metric_of, smoothed
+
+
+def as_features(X: Any, n_features: int, dtype: np.dtype, name: str = "X") -> Any:
+    """Return X as (n_samples, n_features) in the net's dtype, on the device that holds it.
+
+    name : str     name of the argument, for messages
+
+    Raises
+    ------
+    ValueError
+        If X is empty, not two-dimensional, has another number of features, or is not finite.
+    """
+    array = as_numbers(X, name, device_of(X))
+    if array.ndim == 1 and n_features == 1:
+        array = array[:, None]
+    if array.ndim != 2:
+        hint = " For one sample, pass X[None, :]." if array.ndim == 1 else ""
+        raise ValueError(f"{name} must have shape (n_samples, {n_features}), but it has shape {array.shape}.{hint}")
+    if array.shape[0] == 0:
+        raise ValueError(f"{name} must have at least one sample, but its shape is {array.shape}.")
+    if array.shape[1] != n_features:
+        raise ValueError(
+            f"{name} has {counted(array.shape[1], 'feature')}, but the net has {counted(n_features, 'input')}. "
+            f"Pass the columns it was made for, or make a net whose layer_sizes start with {array.shape[1]}."
+        )
+    return checked_finite(contiguous(array, dtype), name, array)
+
+
+def make_samples(features: Any, targets: Any, weights: Any, metric: int) -> Samples:
+    has_weights, has_targets = weights.size > 0, targets.size > 0
+    return Samples(len(features), features.reshape(-1), targets.reshape(-1), has_weights, weights, has_targets, metric)
+
+
+def validated_samples(
+    X: Any, y: Any, network: Network, dtype: np.dtype, sample_weight: Any = None, class_weight: Any = None
+) -> Samples:
+    """Return checked samples in the form that kernels take; arguments as for MLP.fit."""
+    features = as_features(X, network.n_features, dtype)
+    device = device_of(features)
+    with device_context(features):
+        targets = as_targets(y, network, dtype, len(features), device=device)
+        metric = metric_of(targets, network)
+        weights = as_weights(sample_weight, class_weight, targets, network, metric, dtype, device)
+        return make_samples(features, smoothed(targets, network), weights, metric)
+
+
+def inputs_only(features: np.ndarray) -> Samples:
+    """Return samples without targets, for predictions; features from as_features."""
+    empty = empty_array(features.dtype)
+    return Samples(len(features), features.reshape(-1), empty, False, empty, False, METRIC_NONE)
+
+
+def select_rows(data: Samples, rows: np.ndarray) -> Samples:
+    """Return copies of the samples with the given row numbers; their weights are scaled to mean 1 again."""
+    n = data.n_samples
+    with device_context(data.X):
+        X, Y, weight = data.X.reshape(n, -1)[rows], data.Y.reshape(n, -1)[rows], data.weight
+        if data.has_weights:
+            selected = weight[rows].astype(np.float64)
+            if not selected.max() > 0:
+                raise ValueError(
+                    "Every sample on one side of the validation split has weight 0. Give validation_data instead."
+                )
+            weight = (selected / selected.mean()).astype(weight.dtype)
+        return make_samples(X, Y, weight, data.metric)
+
+
+def checked_pair(validation_data: Any) -> tuple:
+    """Return validation_data, (X, y) or (X, y, sample_weight), as a tuple after a check of its form."""
+    if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+        raise ValueError("validation_data must be a pair (X, y), or (X, y, sample_weight).")
+    return tuple(validation_data)
+
+
+def make_validation(validation_data: Any, network: Network, dtype: np.dtype, metric: int) -> Samples:
+    """Return the checked samples of validation_data; those of a source are read into memory.
+
+    metric : int     METRIC_* code of the training samples, by which the accuracy of held-out samples is computed, too
+    """
+    X, y, *weights = checked_pair(validation_data)
+    try:
+        if is_source(X) or names_columns(X, y):
+            from ..streams.sources import arrays_of, as_source  # here, as few fits need it
+
+            X, y = arrays_of(as_source(X, y))
+        data = validated_samples(X, y, network, dtype, *weights)
+    except ValueError as error:
+        raise ValueError(f"validation_data: {error}") from None
+    has_classes = METRIC_NONE not in (metric, data.metric)
+    return data._replace(metric=metric) if has_classes else data
+
+
+def split(data: Any, fraction: float, seed: int):
+    """Return (training, held out) samples, split at random; each has at least one sample.
+
+    fraction : float     fraction of the samples to hold out
+    """
+    n_held_out = min(max(1, round(fraction * data.n_samples)), data.n_samples - 1)
+    if n_held_out < 1:
+        raise ValueError("validation_fraction needs at least two samples, but X has one.")
+    order = np.random.default_rng(seed).permutation(data.n_samples)
+    return select_rows(data, np.sort(order[n_held_out:])), select_rows(data, np.sort(order[:n_held_out]))
+
+
+def sample_for_plots(
+    subsets: dict[str, Samples | None], max_samples: int = 2000, max_elements: int = 2**20
+) -> dict[str, Any]:
+    """Return {subset: (X, Y)}, copies of evenly spaced samples on the host, for plots; None subsets are skipped.
+
+    subsets : {"training": Samples, "validation": Samples or None}
+    max_samples : int     largest number of samples per subset
+    max_elements : int     limit on the number of elements of X per subset; at least 100 samples are copied in any case
+    """
+    shown = {}
+    for name, data in subsets.items():
+        if data is not None:
+            n = data.n_samples
+            n_shown = min(n, max_samples, max(100, max_elements * n // data.X.size))
+            rows = slice(None) if n_shown == n else np.linspace(0, n - 1, n_shown).round().astype(np.int64)
+            with device_context(data.X):
+                X, Y = (on_host(array.reshape(n, -1)[rows]) for array in (data.X, data.Y))
+            shown[name] = (X.copy(), Y.copy()) if n_shown == n else (X, Y)
+    return shown

@@ -1,0 +1,176 @@
+"""Tasks on the workers of an executor: a few at a time, again after the loss of a worker, cancelled by Ctrl-C.
+
+A task is a call of a function with shared arrays and an argument of its own. Nothing says on which worker it runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..kernels.system import interrupts
+from ..runtime.thread_count import using_threads
+from .gpu_of_worker import Numbers, as_worker
+from .shared_arrays import as_array
+from .task_errors import lost_too_often, named
+from .workers import Threads, Workers
+
+Function = Callable[[list[np.ndarray], Any], Any]
+TASKS_PER_SLOT = 2  # submitted ones: a worker that ends a task finds the next one
+MOST_TRIES = 3  # of a task whose workers are lost
+NOTICE = "Interrupted: waiting for the tasks that have begun. A second Ctrl-C leaves them."
+POLL = 0.2  # seconds after which new workers and a request to stop are noticed
+
+
+@dataclass
+class Task:
+    """Task of a worker.
+
+    argument : what the function gets beside the shared arrays
+    text : what the task does, for messages, such as "nets 0 to 63"
+    """
+
+    argument: Any
+    text: str
+    tries: int = 0  # how often it was submitted
+
+
+class Tasks:
+    """Tasks of one fit or prediction, which the workers of an executor carry out.
+
+    function : function of a module, called with the list of shared arrays and a task's argument
+    arrays : the shared arrays
+    cut : function that returns the next task, or None if there is none, for a number of tasks that run at a time
+    take : function that gets each task with its result, in the order in which they end
+    on_gpus : whether a worker takes a GPU by its number, which is sent with each task
+    """
+
+    def __init__(
+        self,
+        workers: Workers,
+        function: Function,
+        arrays: list[np.ndarray],
+        cut: Callable[[int], Task | None],
+        take: Callable[[Task, Any], None],
+        on_gpus: bool = False,
+    ):
+        self.workers, self.function, self.arrays, self.cut, self.take = workers, function, arrays, cut, take
+        self.on_gpus = on_gpus
+        self._running: dict[Future, Task] = {}
+        self._lost: list[Task] = []
+
+    def run(self, verbose: int = 0) -> None:
+        """Carry out all tasks.
+
+        After Ctrl-C, or where `workers.stop` is set, tasks that have not begun are cancelled, and the results of the
+        others are awaited and taken; a second Ctrl-C leaves them. After any other error all tasks are cancelled.
+
+        verbose : whether a line on standard error says what is awaited
+
+        Raises
+        ------
+        KeyboardInterrupt
+            After Ctrl-C.
+        Exception
+            That of the first task that fails, with a note that names what the task does.
+        """
+        try:
+            while True:
+                with interrupts.deferred():
+                    self._submit()
+                if not self._running:
+                    return
+                done = wait(list(self._running), POLL, FIRST_COMPLETED).done  # where Ctrl-C comes
+                with interrupts.deferred():
+                    self._take_all(done)
+                if self.workers.stop.is_set():
+                    raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            self._end(verbose)
+            raise
+        except BaseException:
+            with interrupts.deferred():
+                self.workers.cancel(list(self._running))
+            raise
+        finally:
+            self.workers.forget(self.arrays)
+
+    def _submit(self) -> None:
+        n_slots = self.workers.n_slots
+        while len(self._running) < TASKS_PER_SLOT * n_slots:
+            task = self._lost.pop() if self._lost else self.cut(n_slots)
+            if task is None:
+                return
+            task.tries += 1
+            shared = [self.workers.share(array) for array in self.arrays]
+            numbers = self.workers.numbers if self.on_gpus else Numbers()
+            try:
+                future = self.workers.submit(call, self.function, task.argument, self.workers.threads, numbers, *shared)
+            except Exception as error:  # a pool that has lost a worker refuses to take tasks
+                if not self.workers.is_loss(error):
+                    raise
+                self._lose(task, error)
+            else:
+                self._running[future] = task
+
+    def _take_all(self, done: set[Future]) -> None:
+        """Take the results first, and then raise what has failed: finished work is kept."""
+        failed = []
+        for future in [future for future in self._running if future in done]:  # in the order of their tasks
+            task = self._running.pop(future)
+            error = _error_of(future)
+            if error is None:
+                self.take(task, future.result())
+            else:
+                failed.append((task, error))
+        for task, error in failed:
+            if self.workers.is_loss(error):
+                self._lose(task, error)
+            elif n_losses := self.workers.losses_of(error):
+                raise lost_too_often(task.text, n_losses) from error
+            elif isinstance(error, KeyboardInterrupt):  # the terminal has sent it to the worker, too
+                raise error
+            else:
+                raise named(error, task.text)
+
+    def _lose(self, task: Task, error: BaseException) -> None:
+        if task.tries >= MOST_TRIES:
+            raise lost_too_often(task.text, task.tries) from error
+        self.workers.replace(error)
+        self._lost.append(task)
+
+    def _end(self, verbose: int) -> None:
+        """Cancel what has not begun, and take the results of the others until a second Ctrl-C."""
+        with interrupts.deferred():
+            begun = set(self.workers.cancel(list(self._running)))
+        try:
+            if begun and verbose:
+                print(f"\n{NOTICE}", file=sys.stderr)
+            while begun and not self.workers.leave.is_set():
+                done = wait(begun, POLL, FIRST_COMPLETED).done
+                begun -= done
+                with interrupts.deferred():
+                    for future in done:
+                        if _error_of(future) is None:
+                            self.take(self._running[future], future.result())
+        except KeyboardInterrupt:
+            pass
+        self.workers.cancel(list(begun))
+
+
+def _error_of(future: Future) -> BaseException | None:
+    try:
+        return future.exception()
+    except BaseException as error:  # CancelledError
+        return error
+
+
+def call(function: Function, argument: Any, threads: Threads, numbers: Numbers, *shared: Any) -> Any:
+    """Call a task's function; this runs on the worker."""
+    with using_threads(threads.here()), as_worker(numbers.here()):
+        return function([as_array(array) for array in shared], argument)

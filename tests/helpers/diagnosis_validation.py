@@ -1,0 +1,154 @@
+"""Validation of the diagnosis: `python tests/helpers/diagnosis_validation.py` prints the tables of docs/diagnosis.md.
+
+With `--write`, it updates the tables in docs/diagnosis.md. It needs a checkout, and no packages besides those of the
+tests.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "src")]
+
+import stuck_nets  # noqa: E402
+from stuck_by_steps import STEP_CASES  # noqa: E402
+from stuck_nets import Case, Trained  # noqa: E402
+
+from fastmlp import diagnose  # noqa: E402
+from fastmlp.diagnosis.verdict_table import NAMES, VERDICTS  # noqa: E402
+
+CASES = [*stuck_nets.CASES, *STEP_CASES]
+SEEDS = range(200, 204)  # not used when the verdict rules were tuned
+DOCS = Path(__file__).parents[2] / "docs" / "diagnosis.md"
+MARKS = "<!-- {0} -->\n", "<!-- end of {0} -->"
+
+
+def verdict_of(found: Trained) -> Any:
+    return diagnose(found.net, found.X, found.y, found.history, **found.options)
+
+
+def results() -> Iterator[tuple[Case, int, Any]]:
+    """Yield (case, seed, Diagnosis) for every case and seed."""
+    for case in CASES:
+        for seed in SEEDS:
+            yield case, seed, verdict_of(case.make(seed))
+
+
+def verdict_table() -> str:
+    lines = ["| verdict | title | evidence |", "|---|---|---|"]
+    lines += [f"| `{row.name}` | {row.title} | {', '.join(row.evidence_names)} |" for row in VERDICTS]
+    return "\n".join(lines) + "\n"
+
+
+def confusion(found: list[tuple[Case, int, Any]]) -> Counter:
+    """Return {(expected verdict, verdict): number of nets}."""
+    return Counter((case.verdict, diagnosis.verdict) for case, _, diagnosis in found)
+
+
+def matrix_table(counts: Counter) -> str:
+    """Return a table with a line per expected verdict: number of nets, how many got it, and verdicts of the others."""
+    lines = ["| made to be | nets | named so | the others |", "|---|---|---|---|"]
+    for name in NAMES:
+        row = {got: n for (wanted, got), n in counts.items() if wanted == name}
+        if row:
+            others = ", ".join(f"{got} {n}" for got, n in sorted(row.items()) if got != name) or "-"
+            lines.append(f"| {name} | {sum(row.values())} | {row.get(name, 0)} | {others} |")
+    right = sum(n for (wanted, got), n in counts.items() if wanted == got)
+    lines.append(f"| all | {sum(counts.values())} | {right} | {sum(counts.values()) - right} |")
+    return "\n".join(lines) + "\n"
+
+
+def sureness(found: list[tuple[Case, int, Any]]) -> str:
+    """Return a sentence on how many of the right and of the wrong verdicts have a low confidence."""
+    counts = Counter(
+        (diagnosis.verdict in (case.verdict, *case.also), diagnosis.is_sure) for case, _, diagnosis in found
+    )
+    right, wrong = (counts[ok, True] + counts[ok, False] for ok in (True, False))
+    return (
+        f"Of {wrong} wrong verdicts {counts[False, False]} say that they are not sure (a confidence below 0.5), of "
+        f"{right} right ones {counts[True, False]}.\n"
+    )
+
+
+def cures() -> Iterator[tuple[Case, int, Any, Any]]:
+    """Yield (case, seed, Diagnosis before, Diagnosis after the remedy) for every case with a cure and every seed."""
+    for case in CASES:
+        if case.cure is not None:
+            for seed in SEEDS:
+                yield case, seed, verdict_of(case.make(seed)), verdict_of(case.cure(seed))
+
+
+def helped(case: Case, before: Any, after: Any) -> bool:
+    """Return whether a remedy helped.
+
+    It helped if the new verdict is healthy, or if the net explains much more than before. Against over-fitting, it
+    helped if the validation loss is lower.
+    """
+    facts = [
+        {name: float(d.evidence.get(name, "nan")) for name in ("explained", "validation loss")} for d in (before, after)
+    ]
+    if case.verdict == "over_fitting":
+        return facts[1]["validation loss"] < facts[0]["validation loss"]
+    healthy = {row.name for row in VERDICTS if row.is_healthy}
+    return after.verdict in healthy or facts[1]["explained"] > facts[0]["explained"] + 0.2
+
+
+def cure_table(found: list[tuple[Case, int, Any, Any]]) -> str:
+    """Return a table with a line per verdict: number of nets whose remedy was followed, and how many it helped."""
+    lines = ["| verdict | nets | helped |", "|---|---|---|"]
+    outcomes: dict[str, list[bool]] = {}
+    for case, _, before, after in found:
+        outcomes.setdefault(case.verdict, []).append(helped(case, before, after))
+    lines += [f"| {name} | {len(outcomes[name])} | {sum(outcomes[name])} |" for name in NAMES if name in outcomes]
+    every = [ok for oks in outcomes.values() for ok in oks]
+    return "\n".join([*lines, f"| all | {len(every)} | {sum(every)} |"]) + "\n"
+
+
+def part(text: str, name: str) -> str:
+    """Return the text between the marks with this name."""
+    start, end = (mark.format(name) for mark in MARKS)
+    return text.split(start)[1].split(end)[0]
+
+
+def with_part(text: str, name: str, content: str) -> str:
+    start, end = (mark.format(name) for mark in MARKS)
+    return re.sub(re.escape(start) + ".*?" + re.escape(end), lambda _: start + content + end, text, flags=re.DOTALL)
+
+
+def counts_of(table: str) -> Counter:
+    """Return the counts that a table of matrix_table shows."""
+    counts: Counter = Counter()
+    for line in table.splitlines()[2:-1]:
+        wanted, total, right, others = (cell.strip() for cell in line.strip("|").split("|"))
+        counts[wanted, wanted] = int(right)
+        for item in others.split(", ") if others != "-" else []:
+            got, n = item.split()
+            counts[wanted, got] = int(n)
+        assert int(total) == sum(n for (name, _), n in counts.items() if name == wanted)
+    return +counts
+
+
+def main() -> None:
+    found = list(results())
+    parts = {
+        "verdicts": verdict_table(),
+        "confusion matrix": matrix_table(confusion(found)),
+        "sureness": sureness(found),
+        "remedies followed": cure_table(list(cures())),
+    }
+    if "--write" not in sys.argv:
+        print("\n".join(parts.values()))
+        return
+    text = DOCS.read_text(encoding="utf-8")
+    for name, content in parts.items():
+        text = with_part(text, name, content)
+    DOCS.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""Benchmark results as text lines and Markdown tables."""
+
+from bench_example import example, result, results, row
+
+from fastmlp.benchmarks import result_texts
+from fastmlp.benchmarks.result_texts import times
+
+
+def test_ratios_have_few_digits():
+    assert [times(x) for x in (0.123, 9.994, 10.04, 19.96, 20.4, 4321.0)] == [
+        "0.12",
+        "9.99",
+        "10.0",
+        "20.0",
+        "20",
+        "4,321",
+    ]
+
+
+def test_one_line_names_wrong_competitors():
+    won, lost = example()["results"]
+    line = result_texts.one_line(won)
+    assert "fastmlp 1 us per step; the best competitor, JAX tuned, takes 2.00 times as long" in line
+    assert "1.25 times the limit, products gemm; PyTorch eager wrong: loss off by 2" in line
+    assert "NumPy, takes 0.25 times as long" in result_texts.one_line(lost)
+    assert result_texts.one_line(result("x", row("numpy", [1.0]))) == "fastmlp has no figure; best competitor NumPy 1 s"
+
+
+def test_markdown_marks_the_fastest():
+    text = result_texts.markdown(example())
+    assert text.count("\n\n**") == 1, "a table per group"
+    assert "| title of won | step | **1 us** | 2.00 x | 800 ns | 1.25 x | 2.2 us |" in text
+    assert "| title of lost | step | 4 ms | 0.25 x | **1 ms** |" in text
+    columns = {line.count("|") for line in text.splitlines() if line.startswith("| ")}
+    assert columns == {8, 6}
+
+
+def test_summary_lists_losses_and_missing_competitors():
+    found = "\n".join(result_texts.summary(example()))
+    assert "A competitor is faster at: title of lost" in found
+    curve = {"name": "a curve", "axis": "nets", "x": 1000}
+    point = result("p", row("fastmlp", [2.0], "ours"), row("jax", [1.0]), group="scaling", curve=curve)
+    assert "A competitor is faster at: a curve, at 1,000" in result_texts.summary(results(point))
+    assert "- a curve, at 1,000: fastmlp 2 s" in result_texts.report_markdown(results(point))
+    assert "not measured, Keras is not installed: Keras jax" in found
+    assert "WARNING: title of won: PyTorch eager wrong" in found
+
+
+def test_warnings_of_busy_or_slow_machines():
+    busy = result("x", row("fastmlp", [1.0], "ours"), others_busy=0.4)
+    (first,) = result_texts.warnings_of(results(busy, result("y")))
+    assert first.startswith("Other programs were running: at 1 of 2 cases they took up to 40%")
+    slow = result("z", row("fastmlp", [1.0] * 20, "ours"), slow_starts=1)
+    (third,) = result_texts.warnings_of(results(slow))
+    assert third.startswith("Before 1 of 20 measurements the CPUs did not reach full speed")
+    near, far = result("near", meetings=[5e-8, 6e-8]), result("far", meetings=[5e-8, 3.4e-7])
+    (fourth,) = result_texts.warnings_of(results(near, far))
+    assert "a barrier of two threads took 50 ns at best, and up to 340 ns at 1 of 2 cases" in fourth
+    assert result_texts.warnings_of(results(near)) == []
+    assert result_texts.warnings_of(results(result("y"))) == []
+
+
+def test_summary_of_a_quick_run_says_so():
+    quick = results(result("x", row("numpy", [1.0])), options={"device": "cpu", "quick": True, "rounds": 3})
+    quick["results"][0]["rows"][0]["products"] = ""
+    text = "\n".join(result_texts.summary(quick))
+    assert "a quick run: few cases, few rounds" in text
+    assert "WARNING" not in text
+    assert "products by" not in text
+
+
+def test_large_nets_have_columns_of_fastmlp_with_limits():
+    """A case without such a row has no figure in the column; other forms of fastmlp have no column."""
+    limited = [row("fastmlp, one thread", [3.0], "part"), row("fastmlp, AVX2", [2.0], "part")]
+    first = result("x", row("fastmlp", [1.0], "ours"), *limited, row("fastmlp, first fits", [9.0], "part"))
+    second = result("y", row("fastmlp", [1.0], "ours"), limited[0])
+    text = result_texts.markdown(results(first, second))
+    assert "| case | per | fastmlp | one thread | AVX2 only | best competitor takes |" in text
+    assert "| title of x | step | 1 s | 3 s | 2 s | - |" in text
+    assert "| title of y | step | 1 s | 3 s | - | - |" in text
+
+
+def test_machine_line_has_the_microarchitecture_where_it_is_known():
+    found = results()
+    assert result_texts.machine_lines(found)[0].startswith("P, 2 CPUs")
+    found["machine"]["microarchitecture"] = "znver3"
+    assert result_texts.machine_lines(found)[0].startswith("P (znver3), 2 CPUs")
+
+
+def test_headline_has_ratios_per_group():
+    assert result_texts.headline(example()) == [("xor", 1, 2.0, 2.0, 2.0), ("predict", 1, 0.25, 0.25, 0.25)]
+    assert "| Prediction | 1 | 0.25 x |" in result_texts.headline_markdown(example())

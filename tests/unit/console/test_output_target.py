@@ -1,0 +1,63 @@
+"""Viewers: whether progress is shown on a terminal, in a notebook, or not at all."""
+
+import io
+import sys
+from types import SimpleNamespace
+
+import pytest
+from fake_terminal import Terminal
+
+from fastmlp.console.output_target import NOTEBOOK, NOWHERE, TERMINAL, NotebookText, output_target
+
+
+class ZMQInteractiveShell:
+    execution_count = 3
+
+
+class Shell(ZMQInteractiveShell):
+    """A subclass of the notebook shell, as some notebook hosts have."""
+
+
+class TerminalInteractiveShell:
+    pass
+
+
+def in_shell(patch, shell, stream):
+    patch.setattr(sys, "stderr", stream)
+    patch.setitem(sys.modules, "IPython", None if shell is None else SimpleNamespace(get_ipython=lambda: shell))
+
+
+@pytest.mark.parametrize(
+    "shell, stream, expected",
+    [
+        (None, Terminal(), TERMINAL),
+        (None, io.StringIO(), NOWHERE),
+        (None, None, NOWHERE),
+        (TerminalInteractiveShell(), Terminal(), TERMINAL),
+        (TerminalInteractiveShell(), io.StringIO(), NOWHERE),
+        (ZMQInteractiveShell(), io.StringIO(), NOTEBOOK),
+        (Shell(), io.StringIO(), NOTEBOOK),
+    ],
+)
+def test_viewer_follows_from_shell_and_stream(shell, stream, expected, monkeypatch):
+    with monkeypatch.context() as patch:
+        in_shell(patch, shell, stream)
+        found = output_target()
+    assert found == expected
+
+
+def test_notebook_text_updates_one_output(monkeypatch):
+    shown, shell = [], ZMQInteractiveShell()
+    with monkeypatch.context() as patch:
+        in_shell(patch, shell, io.StringIO())
+        display = lambda data, raw, display_id, update: shown.append((data, display_id, update))
+        patch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
+        text = NotebookText()
+        text.write("one")
+        text.write("two")
+        assert text.is_in_current_cell
+        shell.execution_count += 1
+        assert not text.is_in_current_cell
+    assert [data for data, _, _ in shown] == [{"text/plain": "one"}, {"text/plain": "two"}]
+    assert [update for _, _, update in shown] == [False, True]
+    assert shown[0][1] == shown[1][1]

@@ -1,0 +1,133 @@
+"""Tasks on workers: all are done whatever is lost, up to a limit; a request to stop ends them."""
+
+import os
+import signal
+import threading
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from executor_cases import InPlace
+
+from fastmlp.executors.gpu_of_worker import Numbers as WorkerNumbers
+from fastmlp.executors.task_scheduler import MOST_TRIES, TASKS_PER_SLOT, Task, Tasks
+from fastmlp.executors.workers import Workers, workers_of
+
+
+def double(arrays, argument):
+    return arrays[0].sum() + 2 * argument
+
+
+class Numbers:
+    """Tasks with the numbers below n, and their results."""
+
+    def __init__(self, n):
+        self.left, self.results = list(range(n)), {}
+
+    def cut(self, n_slots):
+        return Task(number := self.left.pop(0), f"number {number}") if self.left else None
+
+    def take(self, task, result):
+        self.results[task.argument] = result
+
+    def run(self, workers, function=double):
+        Tasks(workers, function, [np.ones(2)], self.cut, self.take).run()
+
+
+def test_all_tasks_are_done():
+    numbers = Numbers(40)
+    with ThreadPoolExecutor(3) as executor, workers_of(executor) as workers:
+        numbers.run(workers)
+    assert numbers.results == {k: 2 + 2 * k for k in range(40)}
+
+
+def test_few_tasks_are_submitted_at_a_time():
+    class Never(InPlace):
+        def submit(self, function, *arguments):
+            self.n_submitted += 1
+            if self.n_submitted > TASKS_PER_SLOT * 8:
+                raise AssertionError("too many tasks wait")
+            return Future()
+
+    numbers = Numbers(1000)
+    with workers_of(Never()) as workers:
+        workers.stop.set()
+        with pytest.raises(KeyboardInterrupt):
+            numbers.run(workers)
+    assert len(numbers.left) == 1000 - TASKS_PER_SLOT * 8
+    assert not numbers.results
+
+
+def test_numbers_of_workers_are_sent_with_tasks_for_gpus_alone(monkeypatch):
+    known, sent = WorkerNumbers({"tcp://10.0.0.1:1": 0}), []
+
+    class Notes(InPlace):
+        def submit(self, function, /, *arguments):
+            sent.append(arguments[3])
+            future = Future()
+            future.set_result(0.0)
+            return future
+
+    monkeypatch.setattr(Workers, "numbers", known)
+    for on_gpus in (False, True):
+        tasks = Numbers(1)
+        with workers_of(Notes()) as workers:
+            Tasks(workers, double, [], tasks.cut, tasks.take, on_gpus).run()
+    assert sent == [WorkerNumbers(), known]
+
+
+class Loses(InPlace):
+    """Executor that cancels the first tries of each task."""
+
+    def __init__(self, n_losses):
+        super().__init__()
+        self.n_losses, self.tries = n_losses, {}
+
+    def submit(self, function, /, *arguments):
+        number = arguments[1]
+        self.tries[number] = self.tries.get(number, 0) + 1
+        if self.tries[number] > self.n_losses:
+            return super().submit(function, *arguments)
+        future = Future()
+        future.set_exception(CancelledError())
+        return future
+
+
+def test_lost_tasks_are_submitted_again():
+    numbers = Numbers(20)
+    with workers_of(Loses(MOST_TRIES - 1)) as workers:
+        numbers.run(workers)
+    assert len(numbers.results) == 20
+
+
+def test_a_task_is_lost_too_often():
+    with workers_of(Loses(MOST_TRIES)) as workers, pytest.raises(RuntimeError, match=r"3 times .* task of number"):
+        Numbers(20).run(workers)
+
+
+def test_an_error_ends_all_tasks_and_names_the_task():
+    def fail(arrays, argument):
+        raise KeyError(argument)
+
+    with workers_of(InPlace()) as workers, pytest.raises((KeyError, RuntimeError)) as caught:
+        Numbers(20).run(workers, fail)
+    assert "number 0" in str(getattr(caught.value, "__notes__", caught.value))
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_leaves_what_has_begun(ctrl_c, capsys):
+    class Begun(InPlace):
+        def submit(self, function, /, *arguments):
+            future = Future()
+            future.set_running_or_notify_cancel()
+            return future
+
+    numbers = Numbers(5)
+    timers = [threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT)) for delay in (0.3, 0.9)]
+    for timer in timers:
+        timer.start()
+    with workers_of(Begun()) as workers, pytest.raises(KeyboardInterrupt):
+        Tasks(workers, double, [], numbers.cut, numbers.take).run(verbose=1)
+    assert not timers[1].is_alive(), "the first one waits"
+    assert not numbers.results
+    assert "A second Ctrl-C leaves them" in capsys.readouterr().err

@@ -1,0 +1,281 @@
+"""Files of checkpoints: kept, damaged, missing and foreign ones, and what is refused, with the words."""
+
+import errno
+import os
+
+import numpy as np
+import pytest
+from resumed_fits import assert_same_fit, train
+from small_blocks import cut_calls
+
+import fastmlp
+from fastmlp import schedules
+from fastmlp.persistence import checkpoint_files
+from fastmlp.persistence.checkpoint_files import PREVIOUS, Checkpoint, read, write
+from fastmlp.training.fit_state import Parts
+
+rng = np.random.default_rng(0)
+X, y = rng.normal(size=(40, 3)), rng.integers(0, 2, 40)
+
+
+def make(sizes=(3, 4, 1), **settings):
+    return fastmlp.MLP(sizes, **{"loss": "binary_cross_entropy", "device": "cpu", "random_state": 3} | settings)
+
+
+def stopped(path, n_epochs=4, net=None, data=(X, y), **arguments):
+    """A fit that a callback stops."""
+    stop = lambda epoch, history: epoch + 1 == n_epochs
+    return train(net or make(), data, path, **{"epochs": 10, "callbacks": stop, "every": 2} | arguments)
+
+
+def a_checkpoint(number):
+    return Checkpoint({"net": {}}, {"seed": 1, "fits": 0}, 3, Parts({"params": np.full(9, number)}, {"number": number}))
+
+
+def test_a_checkpoint_is_read_as_written_and_the_one_before_is_kept(tmp_path):
+    path = tmp_path / "run.ckpt"
+    for number in range(3):
+        write(path, "net", a_checkpoint(number))
+    for file, number in ((path, 2), (tmp_path / f"run.ckpt{PREVIOUS}", 1)):
+        found = read(file, "net")
+        assert found[:3] == a_checkpoint(0)[:3]
+        assert found.state.numbers == {"number": number}
+        np.testing.assert_array_equal(found.state.arrays["params"], number)
+    assert sorted(os.listdir(tmp_path)) == ["run.ckpt", f"run.ckpt{PREVIOUS}"]
+
+
+def test_without_hard_links_the_one_before_is_kept_too(tmp_path, monkeypatch):
+    def no_link(*_):
+        raise OSError(errno.EPERM, "no hard links")
+
+    monkeypatch.setattr(os, "link", no_link)
+    test_a_checkpoint_is_read_as_written_and_the_one_before_is_kept(tmp_path)
+
+
+def damaged(path, rng):
+    data = bytearray(path.read_bytes())
+    data[int(rng.integers(len(data)))] ^= 1 << int(rng.integers(8))
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_damaged_file_falls_back_to_the_one_before(tmp_path, seed):
+    path = tmp_path / "run.ckpt"
+    expected = train(make(), (X, y), epochs=10)
+    stopped(path)
+    damaged(path, np.random.default_rng(seed))
+    with pytest.warns(UserWarning, match=r"should be a checkpoint, but it .*goes on from the one before it"):
+        found = train(make(), (X, y), path, epochs=10, every=2, resume=True)
+    assert_same_fit(found, expected)
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 1000, None], ids=["empty", "foreign", "missing"])
+def test_a_missing_or_foreign_file_falls_back_to_the_one_before(tmp_path, content):
+    path = tmp_path / "run.ckpt"
+    stopped(path)
+    before = read(tmp_path / f"run.ckpt{PREVIOUS}", "net").state.arrays["params"]
+    path.unlink() if content is None else path.write_bytes(content)
+    interrupt = lambda epoch, history: True
+    with pytest.warns(UserWarning, match="goes on from the one before it"):
+        train(make(), (X, y), path, epochs=10, resume=True, callbacks=interrupt)
+    np.testing.assert_array_equal(read(tmp_path / f"run.ckpt{PREVIOUS}", "net").state.arrays["params"], before)
+    assert len(read(path, "net").state.arrays["loss"]) == 3
+
+
+def test_without_a_readable_file_the_fit_is_refused(tmp_path):
+    path = tmp_path / "run.ckpt"
+    stopped(path)
+    for file in (path, tmp_path / f"run.ckpt{PREVIOUS}"):
+        file.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"should be a checkpoint, but .*; of the one before it, .*remove both"):
+        train(make(), (X, y), path, epochs=10, resume=True)
+    (tmp_path / f"run.ckpt{PREVIOUS}").unlink()
+    with pytest.raises(ValueError, match="and there is none before it"):
+        train(make(), (X, y), path, epochs=10, resume=True)
+
+
+def test_a_saved_net_is_no_checkpoint_and_a_checkpoint_no_saved_net(tmp_path):
+    path = tmp_path / "run.ckpt"
+    make().save(path)
+    with pytest.raises(ValueError, match=r"it is a saved net, which fastmlp\.load reads"):
+        train(make(), (X, y), path, epochs=10, resume=True)
+    path.unlink()
+    stopped(path)
+    with pytest.raises(ValueError, match=r"it is a checkpoint of a fit, which fit\(\.\.\., checkpoint="):
+        fastmlp.load(path)
+
+
+def test_a_population_does_not_go_on_from_a_net(tmp_path):
+    path = tmp_path / "run.ckpt"
+    stopped(path)
+    (tmp_path / f"run.ckpt{PREVIOUS}").unlink()
+    population = fastmlp.Population((3, 4, 1), 20, random_state=3, device="cpu")
+    with pytest.raises(ValueError, match="it is a checkpoint of a net, and this is a population"):
+        train(population, (X, y), path, epochs=10, resume=True)
+
+
+def test_a_newer_format_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "run.ckpt"
+    monkeypatch.setattr(checkpoint_files, "FORMAT", 2)
+    write(path, "net", a_checkpoint(0))
+    monkeypatch.setattr(checkpoint_files, "FORMAT", 1)
+    with pytest.raises(ValueError, match=r"wrote it in format 2, and this one, .*reads formats up to 1"):
+        read(path, "net")
+
+
+REFUSED = {
+    "layer_sizes": (lambda: make((3, 5, 1)), {}),
+    "random_state": (lambda: make(random_state=4), {}),
+    "dtype": (lambda: make(dtype="float64"), {}),
+    "l2": (lambda: make(l2=0.1), {}),
+    "batch_size": (make, {"batch_size": 8}),
+    "optimizer": (make, {"optimizer": "sgd"}),
+    "schedule": (make, {"schedule": "cosine"}),
+    "early_stopping": (make, {"early_stopping": 3}),
+    "metrics": (make, {"metrics": ["log_loss"]}),
+    "number of training samples": (make, {"data": (X[:39], y[:39])}),
+    "training X had other values": (make, {"data": (X + 1e-6, y)}),
+    "training y had other values": (make, {"data": (X, 1 - y)}),
+    "it had no training weights": (make, {"sample_weight": np.arange(40) + 1.0}),
+    "number of validation samples": (make, {"validation_data": (X, y)}),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_another_fit_is_refused_with_the_difference(tmp_path, name):
+    path = tmp_path / "run.ckpt"
+    stopped(path)
+    fresh, arguments = REFUSED[name]
+    net = fresh()
+    before, params = (net.seed, net.fits, path.read_bytes()), net.params.copy()
+    with pytest.raises(ValueError, match=rf"is a checkpoint of another fit: .*{name}.*Repeat the fit"):
+        train(net, arguments.pop("data", (X, y)), path, epochs=10, resume=True, **arguments)
+    assert (net.seed, net.fits, path.read_bytes()) == before
+    np.testing.assert_array_equal(net.params, params)
+
+
+def test_a_schedule_that_is_another_function_is_refused(tmp_path):
+    path = tmp_path / "run.ckpt"
+    stopped(path, schedule=lambda steps, n: 0.5 ** (steps / n))
+    with pytest.raises(ValueError, match="factors of the schedule had other values"):
+        train(make(), (X, y), path, epochs=10, resume=True, schedule=lambda steps, n: 0.6 ** (steps / n))
+    train(make(), (X, y), path, epochs=10, resume=True, schedule=lambda steps, n: 0.5 ** (steps / n))
+
+
+def test_a_schedule_of_the_weight_decay_that_is_another_function_is_refused(tmp_path):
+    def adamw(base):
+        return fastmlp.AdamW(weight_decay_schedule=lambda steps, n: base ** (steps / n))
+
+    path = tmp_path / "run.ckpt"
+    stopped(path, optimizer=adamw(0.5))
+    with pytest.raises(ValueError, match="factors of the weight decay's schedule had other values"):
+        train(make(), (X, y), path, epochs=10, resume=True, optimizer=adamw(0.6))
+    with pytest.warns(UserWarning, match="had the factors on the weight decay of the fit as it was begun"):
+        train(make(), (X, y), path, epochs=20, resume=True, optimizer=adamw(0.5))
+
+
+def test_fewer_epochs_than_done_are_refused(tmp_path):
+    stopped(tmp_path / "run.ckpt")
+    with pytest.raises(ValueError, match=r"has 4 epochs, but epochs=3. Give at least 4"):
+        train(make(), (X, y), tmp_path / "run.ckpt", epochs=3, resume=True)
+
+
+def test_an_epoch_that_has_begun_counts(tmp_path, monkeypatch):
+    """Its steps have changed the parameters: a fit of the finished epochs alone would not end with them."""
+    path, fit = tmp_path / "run.ckpt", {"batch_size": 8}  # five steps an epoch
+    with monkeypatch.context() as patches:
+        cut_calls(patches, last=12)
+        assert train(make(), (X, y), path, epochs=10, **fit)[1].stopped_by == "interrupt"
+    with pytest.raises(ValueError, match=r"has 2 epochs and a part of the next, but epochs=2. Give at least 3"):
+        train(make(), (X, y), path, epochs=2, resume=True, **fit)
+    expected = train(make(), (X, y), epochs=3, **fit)
+    assert_same_fit(train(make(), (X, y), path, epochs=3, resume=True, **fit), expected)
+
+
+def test_more_epochs_warn_if_the_schedule_depends_on_their_number(tmp_path, recwarn):
+    stopped(tmp_path / "run.ckpt", schedule=schedules.InverseScaling())
+    train(make(), (X, y), tmp_path / "run.ckpt", epochs=20, resume=True, schedule=schedules.InverseScaling())
+    assert not recwarn
+    stopped(tmp_path / "2.ckpt", schedule="cosine")
+    with pytest.warns(UserWarning, match="The schedule depends on the number of epochs") as caught:
+        train(make(), (X, y), tmp_path / "2.ckpt", epochs=20, resume=True, schedule="cosine")
+    assert "resumed_fits" in caught[0].filename  # the line that called fit
+
+
+def test_a_net_with_a_drawn_seed_goes_on_with_that_of_the_checkpoint(tmp_path):
+    path = tmp_path / "run.ckpt"
+    fit = {"epochs": 10, "batch_size": 8, "validation_fraction": 0.2}
+    first = make(random_state=None)
+    stopped(path, net=first, **{**fit})
+    expected = train(make(random_state=first.seed), (X, y), **fit)
+    assert_same_fit(train(make(random_state=None), (X, y), path, resume=True, **fit), expected)
+
+
+def test_the_number_of_fits_goes_on(tmp_path):
+    """A second fit of a net is another one than the first: so it is when it goes on."""
+    nets, path = [make(), make(), make()], tmp_path / "run.ckpt"
+    for net in nets[:2]:
+        train(net, (X, y), epochs=2, batch_size=8)
+    expected = train(nets[0], (X, y), epochs=10, batch_size=8)
+    stopped(path, net=nets[1], batch_size=8)
+    assert_same_fit(train(nets[2], (X, y), path, epochs=10, batch_size=8, resume=True), expected)
+
+
+def test_an_existing_checkpoint_is_not_replaced(tmp_path):
+    path = tmp_path / "run.ckpt"
+    stopped(path)
+    before = path.read_bytes()
+    with pytest.raises(FileExistsError, match=r"There is a checkpoint .* already. Go on from it"):
+        train(make(), (X, y), path, epochs=10)
+    assert path.read_bytes() == before
+
+
+def test_where_there_is_no_file_the_fit_starts_anew_and_says_so(tmp_path, capsys):
+    path = tmp_path / "run.ckpt"
+    expected = train(make(), (X, y), epochs=4)
+    assert_same_fit(train(make(), (X, y), path, epochs=4, resume=True, verbose=1), expected)
+    assert capsys.readouterr().err == f"There is no checkpoint {str(path)!r} yet: the fit starts anew.\n"
+    train(make(), (X, y), path, epochs=6, resume=True, verbose=1)
+    assert capsys.readouterr().err == f"The fit goes on after epoch 4 of 6, from {str(path)!r}.\n"
+    train(make(), (X, y), path, epochs=6, resume=True)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "arguments, error, words",
+    [
+        ({"resume": True}, ValueError, "resume=True needs checkpoint="),
+        ({"every": 3}, ValueError, "every=3 needs checkpoint="),
+        ({"checkpoint": 3}, ValueError, "checkpoint must be the path of a file, but it is 3"),
+        ({"checkpoint": "nowhere/run.ckpt"}, FileNotFoundError, "There is no folder 'nowhere'"),
+        ({"checkpoint": "."}, IsADirectoryError, "is a folder"),
+        ({"checkpoint": "run.ckpt", "every": "5"}, ValueError, "every must be a number of epochs"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_training(tmp_path, monkeypatch, arguments, error, words):
+    monkeypatch.chdir(tmp_path)
+    net = make()
+    with pytest.raises(error, match=words):
+        net.fit(X, y, epochs=2, **arguments)
+    assert net.fits == 0
+    assert net.history is None
+
+
+def test_a_checkpoint_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch):
+    path = tmp_path / "run.ckpt"
+    expected = train(make(), (X, y), epochs=4)
+    parts, count = checkpoint_files.parts_of_file, [0]
+
+    def full(*arguments):
+        count[0] += 1
+        yield from parts(*arguments)
+        if count[0] == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint_files, "parts_of_file", full)
+    with pytest.warns(
+        UserWarning, match=r"The checkpoint after epoch 2 is missing, and the fit goes on. .*No space left"
+    ):
+        found = train(make(), (X, y), path, epochs=4, every=1)
+    assert_same_fit(found, expected)
+    assert len(read(path, "net").state.arrays["loss"]) == 4

@@ -1,0 +1,170 @@
+"""Populations that go on from a state: the same bits for every net, wherever each of them was."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from cuda_cases import OPTIMIZERS
+from resumed_fits import assert_same_fit, killed, resumed, train
+
+import fastmlp
+from fastmlp import EarlyStopping
+from fastmlp.kernels.cpu import backend
+from fastmlp.persistence.checkpoint_files import read
+from fastmlp.population_training.checkpoint_saver import PopulationSaver
+from fastmlp.population_training.fit_state import PopulationFitState, states_of_nets
+from fastmlp.training.fit_state import Parts
+
+rng = np.random.default_rng(0)
+X, X_held_out = rng.normal(size=(40, 5)), rng.normal(size=(30, 5))
+y, y_held_out = (X[:, 0] > 0).astype(int), (X_held_out[:, 0] > 0).astype(int)
+HELD_OUT = X_held_out, y_held_out
+
+
+def make(n_nets=40, sizes=(5, 6, 1), **settings):
+    return fastmlp.Population(sizes, n_nets, loss="binary_cross_entropy", device="cpu", random_state=3, **settings)
+
+
+FITS = {
+    "in lanes": {"batch_size": 16, "schedule": "cosine"},
+    "scheduled decay": {"batch_size": 16, "optimizer": fastmlp.AdamW(0.01, weight_decay_schedule="flat_cosine")},
+    "with a goal": {"optimizer": "rprop", "converged": 0.2},
+    "stopped early": {"batch_size": 16, "validation_data": HELD_OUT, "early_stopping": 3, "optimizer": "rmsprop"},
+    "stopped early by accuracy": {"batch_size": 16, "early_stopping": EarlyStopping(4, "accuracy")},
+    "restarted": {"optimizer": "rprop", "converged": 0.25, "restart_after": 8},
+    "own settings": {"batch_size": 16, "optimizer": fastmlp.SGD(np.linspace(0.1, 1.0, 40), momentum=0.9)},
+}
+
+
+@pytest.mark.parametrize("n_writes", [1, 4])
+@pytest.mark.parametrize("fit", FITS)
+def test_nets_in_lanes_go_on_to_the_same_bits(tmp_path, monkeypatch, fit, n_writes):
+    arguments = {"epochs": 40, **FITS[fit]}
+    expected = train(make(), (X, y), **arguments)
+    assert_same_fit(resumed(make, (X, y), tmp_path / "run.ckpt", n_writes, monkeypatch, **arguments), expected)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_goes_on_to_the_same_bits(tmp_path, monkeypatch, optimizer):
+    fit = {"epochs": 8, "batch_size": 16, "optimizer": OPTIMIZERS[optimizer]}
+    expected = train(make(20), (X, y), **fit)
+    assert_same_fit(resumed(lambda: make(20), (X, y), tmp_path / "run.ckpt", 2, monkeypatch, **fit), expected)
+
+
+@pytest.mark.parametrize("sizes, settings", [((5, 2, 1), {}), ((5, 6, 1), {"dropout": 0.2, "l2": 0.01})])
+@pytest.mark.slow
+def test_unrolled_nets_and_nets_with_dropout_go_on_to_the_same_bits(tmp_path, monkeypatch, sizes, settings):
+    fresh = lambda: make(70, sizes, **settings)
+    expected = train(fresh(), (X, y), epochs=40)
+    assert_same_fit(resumed(fresh, (X, y), tmp_path / "run.ckpt", 3, monkeypatch, epochs=40), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fit", ["in lanes", "stopped early", "restarted"])
+def test_nets_one_by_one_go_on_to_the_same_bits(tmp_path, monkeypatch, fit):
+    arguments, fresh = {"epochs": 24, **FITS[fit]}, lambda: make(5)
+    expected = train(fresh(), (X, y), **arguments)
+    assert_same_fit(resumed(fresh, (X, y), tmp_path / "run.ckpt", 4, monkeypatch, **arguments), expected)
+
+
+def state_of(path):
+    return PopulationFitState.from_file(read(path, "population").state)
+
+
+@pytest.mark.parametrize("n_threads", ["1", "2"])
+def test_nets_of_two_threads_go_on_in_the_lanes_of_others(tmp_path, monkeypatch, n_threads):
+    """A state with finished nets, nets in two blocks of lanes, and nets that have not begun."""
+    monkeypatch.setattr(fastmlp.population_training.together_fit, "lane_threads", lambda *_: 2)
+    path, fit = tmp_path / "run.ckpt", {"epochs": 40, "optimizer": "rprop", "converged": 0.3, "every": 2}
+    expected = train(make(90), (X, y), **{**fit, "every": "5 min"})
+    killed(6, monkeypatch, make(90), (X, y), path, **fit)
+    state = state_of(path)
+    assert 16 < len(state.suspended.net_index) <= 32
+    assert 0 < state.n_ended < 90 - len(state.suspended.net_index)
+    assert len(set(state.suspended.epochs.tolist())) > 1
+    monkeypatch.setattr(fastmlp.population_training.together_fit, "lane_threads", lambda *_: int(n_threads))
+    assert_same_fit(train(make(90), (X, y), path, resume=True, **fit), expected)
+
+
+def test_several_kills_in_a_row_change_no_bit(tmp_path, monkeypatch):
+    path, fit = (
+        tmp_path / "run.ckpt",
+        {"epochs": 30, "batch_size": 16, "validation_data": HELD_OUT, "early_stopping": 5},
+    )
+    expected = train(make(), (X, y), **fit)
+    for k in range(4):
+        killed(2, monkeypatch, make(), (X, y), path, every=3, resume=k > 0, **fit)
+    assert_same_fit(train(make(), (X, y), path, resume=True, **fit), expected)
+
+
+@pytest.mark.parametrize("n_nets", [5, 40])
+def test_an_interrupted_population_goes_on(tmp_path, monkeypatch, n_nets):
+    """Ctrl-C writes a state, with nets one by one (5) and in lanes (40)."""
+    path, fit = tmp_path / "run.ckpt", {"epochs": 30, "batch_size": 16, "early_stopping": 20}
+    expected = train(make(n_nets), (X, y), **fit)
+    name, calls = "train" if n_nets == 5 else "train_nets", [0]
+    kernel = getattr(backend, name)
+
+    def interrupted(*arguments):
+        calls[0] += 1
+        if calls[0] == 4:
+            raise KeyboardInterrupt
+        kernel(*arguments[:-1], *((1,) if n_nets == 40 else arguments[-1:]))
+
+    with monkeypatch.context() as patches:
+        patches.setattr(backend, name, interrupted)
+        patches.setattr(fastmlp.population_training.one_by_one_fit, "one_by_one_threads", lambda *_: 1)
+        _, result = train(make(n_nets), (X, y), path, **fit)
+    assert result.interrupted
+    state = state_of(path)
+    assert len(state.suspended.net_index) or state.fits
+    assert_same_fit(train(make(n_nets), (X, y), path, resume=True, **fit), expected)
+
+
+def test_a_finished_population_ends_at_once_with_the_same_result(tmp_path, monkeypatch):
+    path, fit = tmp_path / "run.ckpt", {"epochs": 20, "batch_size": 16}
+    expected = train(make(), (X, y), path, **fit)
+    monkeypatch.setattr(fastmlp.population_training.together_fit, "train_members", None)  # would raise
+    assert_same_fit(train(make(), (X, y), path, resume=True, **fit), expected)
+
+
+def test_a_state_is_written_after_the_call_that_ends_an_attempt(tmp_path, monkeypatch):
+    """Each attempt takes one kernel call; without a state after it, a kill would cost all of them."""
+    path, fit = tmp_path / "run.ckpt", {"epochs": 40, "optimizer": "rprop", "converged": 1e-9, "restart_after": 8}
+    expected = train(make(), (X, y), **fit)
+    killed(2, monkeypatch, make(), (X, y), path, every="0.000001 s", **fit)
+    state = state_of(path)
+    assert (state.attempt, state.n_ended) == (1, 40)
+    assert_same_fit(train(make(), (X, y), path, every="0.000001 s", resume=True, **fit), expected)
+
+
+def test_states_of_nets_are_told_apart_by_their_numbers():
+    arrays = {"net.1.params": 1, "net.10.params": 10, "net.10.replay.params": 11, "nets.params": 2, "params": 3}
+    found = states_of_nets(Parts(arrays, {"1": {"n": 1}, "10": {"n": 10}}), lambda parts: parts)
+    assert found == {1: Parts({"params": 1}, {"n": 1}), 10: Parts({"params": 10, "replay.params": 11}, {"n": 10})}
+
+
+def test_ctrl_c_while_a_net_begins_or_ends_loses_no_state():
+    """It may come at any line: each net has its state in one place at least."""
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    class Params:
+        copy = interrupted
+
+    class Ended(dict):
+        __setitem__ = interrupted
+
+    state = SimpleNamespace(loss=[0.5])
+    start = SimpleNamespace(fits={3: state}, on_workers="")
+    saver = PopulationSaver(None, None, start)
+    with pytest.raises(KeyboardInterrupt):
+        saver.slot(3, Params())
+    assert start.fits == {3: state}
+    saver.slot(3, np.zeros(2))
+    assert not start.fits
+    saver._ended = Ended()
+    with pytest.raises(KeyboardInterrupt):
+        saver.end(3, by_last_epoch=True)
+    assert saver._slots[3].state is state

@@ -1,0 +1,60 @@
+"""Nets of a recipe, and their fits."""
+
+import numpy as np
+import pytest
+
+from fastmlp import MLP, Population
+from fastmlp.table_training.quality_presets import Recipe
+from fastmlp.table_training.recipe_fit import continue_from, fit_nets, make_nets, make_optimizer, refit_recipe
+from fastmlp.table_training.rows_in_memory import Rows
+
+SMALL = Recipe(hidden=(8,), epochs=4, n_nets=2, dropout=0.0)
+SETTINGS = {"loss": "squared_error", "device": "cpu", "random_state": 0}
+
+
+@pytest.fixture
+def rows(rng):
+    X = rng.normal(size=(100, 3)).astype(np.float32)
+    return Rows(X, X[:, 0] * X[:, 1], rng.uniform(0.5, 2.0, 100))
+
+
+def test_one_net_is_an_mlp_and_several_are_a_population(rows):
+    one, two = (make_nets(3, 1, SMALL, SETTINGS, n) for n in (1, 2))
+    assert isinstance(one, MLP)
+    assert isinstance(two, Population)
+    assert one.network.layer_sizes == two.network.layer_sizes == (3, 8, 1)
+    for net in (one, two):
+        before = net.params.copy()
+        result = fit_nets(net, rows.take(np.arange(80)), rows.take(np.arange(80, 100)), SMALL, verbose=0)
+        assert np.max(result.epochs) == 4
+        assert not np.array_equal(before, net.params)
+
+
+def test_a_fit_without_held_out_rows_trains_all_epochs(rows):
+    history = fit_nets(make_nets(3, 1, SMALL, SETTINGS, 1), rows, None, SMALL, verbose=0)
+    assert (history.epochs, history.stopped_by, history.best_epoch) == (4, "epochs", None)
+
+
+def test_optimizers_have_the_settings_of_the_recipe():
+    for name in ("adamw", "sgd", "rmsprop"):
+        made = make_optimizer(Recipe(optimizer=name, learning_rate=0.5, weight_decay=0.25, clip_norm=2.0))
+        assert (made.learning_rate, made.weight_decay, made.clip_norm) == (0.5, 0.25, 2.0)
+
+
+def test_training_goes_on_with_equal_layers_only():
+    known, net, other = (make_nets(3, 1, SMALL, SETTINGS | {"random_state": k}, 2) for k in (0, 1, 2))
+    known.fits = 3
+    continue_from(net, known, "Do this.")
+    np.testing.assert_array_equal(net.params, known.params)
+    assert net.fits == 3
+    with pytest.raises(ValueError, match=r"goes on with 2 nets of layers \(3, 8, 1\), but .* ask for .* Do this"):
+        continue_from(make_nets(3, 1, SMALL, SETTINGS, 1), other, "Do this.")
+
+
+def test_schedules_of_a_shorter_fit_are_the_first_part_of_the_longer_ones():
+    names = "dropout_schedule", "weight_decay_schedule"
+    linear = lambda steps, n_steps: 1.0 - np.asarray(steps) / n_steps
+    recipe = refit_recipe(Recipe(epochs=6, schedule=linear, net_options=dict.fromkeys(names, linear)), np.array([1]))
+    assert recipe.epochs == 2
+    for schedule in (recipe.schedule, *map(recipe.net_options.get, names)):
+        np.testing.assert_allclose(schedule(np.arange(2), 2), [1.0, 1.0 - 1 / 6])
