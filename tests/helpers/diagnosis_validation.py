@@ -20,7 +20,7 @@ from stuck_by_steps import STEP_CASES  # noqa: E402
 from stuck_nets import Case, Trained  # noqa: E402
 
 from fastmlp import diagnose  # noqa: E402
-from fastmlp.diagnosis.verdict_table import NAMES, VERDICTS  # noqa: E402
+from fastmlp.diagnosis.verdicts import NAMES, VERDICTS  # noqa: E402
 
 CASES = [*stuck_nets.CASES, *STEP_CASES]
 SEEDS = range(200, 204)  # not used when the verdict rules were tuned
@@ -39,7 +39,7 @@ def results() -> Iterator[tuple[Case, int, Any]]:
             yield case, seed, verdict_of(case.make(seed))
 
 
-def verdict_table() -> str:
+def verdicts() -> str:
     lines = ["| verdict | title | evidence |", "|---|---|---|"]
     lines += [f"| `{row.name}` | {row.title} | {', '.join(row.evidence_names)} |" for row in VERDICTS]
     return "\n".join(lines) + "\n"
@@ -136,7 +136,7 @@ def counts_of(table: str) -> Counter:
 def main() -> None:
     found = list(results())
     parts = {
-        "verdicts": verdict_table(),
+        "verdicts": verdicts(),
         "confusion matrix": matrix_table(confusion(found)),
         "sureness": sureness(found),
         "remedies followed": cure_table(list(cures())),

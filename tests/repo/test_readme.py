@@ -23,7 +23,7 @@ def test_readme_examples_run(tmp_path, monkeypatch, capsys):
 
 
 def test_readme_counts_are_right():
-    from fastmlp.diagnosis.verdict_table import VERDICTS
+    from fastmlp.diagnosis.verdicts import VERDICTS
     from fastmlp.initialization import INITIALIZERS
     from fastmlp.kernels.formulas.activations import ACTIVATIONS
     from fastmlp.kernels.formulas.losses import LOSSES

@@ -24,7 +24,7 @@ from .output_range import Bounds
 from .result import Diagnosis
 from .training_settings import updates_of
 from .verdict_quantities import ramp, training_skill
-from .verdict_table import VERDICTS
+from .verdicts import VERDICTS
 
 # Verdicts that records alone can support.
 RECORD_VERDICTS = ("learning_rate_too_high", "over_fitting", "still_learning")

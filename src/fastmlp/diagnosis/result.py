@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import counted
 from .evidence import evidence, number
 from .measurements import Measurements, n_measured
-from .verdict_table import NAMES, VERDICTS, score_verdicts
+from .verdicts import NAMES, VERDICTS, score_verdicts
 
 MAX_RUNNERS_UP = 3
 MIN_CONFIDENCE = 0.1  # smallest confidence of a runner-up that is listed
@@ -29,7 +29,7 @@ class Diagnosis:
     Parameters
     ----------
     verdict : str
-        Name of the verdict, one of fastmlp.diagnosis.verdict_table.NAMES.
+        Name of the verdict, one of fastmlp.diagnosis.verdicts.NAMES.
     title : str
         The verdict in words.
     confidence : float
@@ -167,7 +167,7 @@ class PopulationDiagnosis:
     confidence : ndarray of float64, shape (n_nets,)
         Confidence of each net's verdict, from 0 to 1.
     confidences : ndarray of float64, shape (n_verdicts, n_nets)
-        Confidence of every verdict, in the order of fastmlp.diagnosis.verdict_table.NAMES.
+        Confidence of every verdict, in the order of fastmlp.diagnosis.verdicts.NAMES.
     n_nets : int
         Number of nets.
     loss : ndarray of float64, shape (n_nets,)

@@ -13,7 +13,7 @@ from fastmlp.api.fit_keywords import (
     MLPFitKeywords,
     PopulationFitKeywords,
 )
-from fastmlp.sweeps.random_search import RUN_DEFAULTS, RunKeywords
+from fastmlp.sweeps.sweep_function import RUN_DEFAULTS, RunKeywords
 
 
 @pytest.mark.parametrize(
@@ -41,11 +41,7 @@ def test_no_keyword_is_positional(function):
     [
         (MLP((2, 1)).fit, "epoch", r"^MLP.fit\(\) got an unexpected keyword argument 'epoch'. Did you mean 'epochs'\?"),
         (MLP((2, 1)).fit, "dropout", r"It is a parameter of MLP: write MLP\(dropout=...\)."),
-        (
-            MLP((2, 1)).fit,
-            "learning_rate",
-            r"setting of the optimizer: write .*Adam\(learning_rate=...\).",
-        ),
+        (MLP((2, 1)).fit, "learning_rate", r"setting of the optimizer: write .*Adam\(learning_rate=...\)."),
         (Population((2, 1), 2).fit, "momentum", r"write optimizer=fastmlp.SGD\(momentum=...\)."),
         (MLP((2, 1)).fit, "converged", r"^MLP.fit\(\) got an unexpected keyword argument 'converged'.$"),
         (Population((2, 1), 2).fit, "batchsize", r"^Population.fit\(\) .* Did you mean 'batch_size'\?"),

@@ -9,7 +9,7 @@ import toy_data as data
 
 import fastmlp
 from fastmlp import MLP, SGD, Adam, Population, diagnose
-from fastmlp.diagnosis.verdict_table import NAMES
+from fastmlp.diagnosis.verdicts import NAMES
 
 
 @pytest.fixture(scope="module")

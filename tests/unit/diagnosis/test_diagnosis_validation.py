@@ -18,11 +18,11 @@ from diagnosis_validation import (
     part,
     results,
     verdict_of,
-    verdict_table,
+    verdicts,
 )
 from stuck_by_steps import STEP_CASES
 
-from fastmlp.diagnosis.verdict_table import VERDICTS
+from fastmlp.diagnosis.verdicts import VERDICTS
 
 HEALTHY = {row.name for row in VERDICTS if row.is_healthy}
 NAMED = 0.9  # share of the nets of a verdict that must get it, or an equivalent verdict
@@ -63,7 +63,7 @@ def test_stuck_nets_get_no_healthy_verdicts(found):
 def test_documented_confusion_matrix_is_current(found):
     """`python tests/helpers/diagnosis_validation.py --write` brings the page up to date."""
     text = DOCS.read_text(encoding="utf-8")
-    assert part(text, "verdicts") == verdict_table()
+    assert part(text, "verdicts") == verdicts()
     shown, now = part(text, "confusion matrix"), confusion(found)
     assert matrix_table(counts_of(shown)) == shown, "the page's table is incomplete"
     moved = sum((counts_of(shown) - now).values()) + sum((now - counts_of(shown)).values())

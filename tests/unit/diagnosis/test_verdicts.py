@@ -9,7 +9,7 @@ from fastmlp.diagnosis.argument_checks import as_inputs, as_samples
 from fastmlp.diagnosis.evidence import EVIDENCE, evidence, number
 from fastmlp.diagnosis.measurements import measure
 from fastmlp.diagnosis.model_under_test import from_function, model_of_fastmlp
-from fastmlp.diagnosis.verdict_table import NAMES, VERDICTS, score_verdicts
+from fastmlp.diagnosis.verdicts import NAMES, VERDICTS, score_verdicts
 
 
 def measured(subject, X, y):
