@@ -141,8 +141,9 @@ def train(
         net.layers(of_parameters), rate_factors or (), strict=bool(rate_factors)
     ):
         W[:], b[:] = of_weights, of_biases
-    for k, alphas in net.alphas(of_parameters).items():
-        alphas[:] = rate_factors[k][1] if rate_factors else 1.0
+    if rate_factors:
+        for k, alphas in net.alphas(of_parameters).items():
+            alphas[:] = rate_factors[k][1]
     for _ in range(epochs):
         sums = 0.0
         for start in starts:
