@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
-FOLDERS = "src/fastmlp", "kernels", "bench"
+FOLDERS = "src/fastmlp", "kernels", "bench", "tests/helpers"
 INTRODUCTION = """# Index of modules
 
 Each file of the code with its first sentence, and the functions, classes and constants that it defines. For what a

@@ -57,7 +57,7 @@ def samples(rng, n, n_features=5):
 # ---- gradients
 
 
-@pytest.mark.thinned(5)
+@pytest.mark.thinned(11)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", HIDDEN)
 def test_outputs_and_gradient_match_the_reference(name, dtype, device, rng):
@@ -100,7 +100,7 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.thinned(7)
+@pytest.mark.thinned(13)
 @pytest.mark.parametrize("n_threads", (1, 2))
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -122,6 +122,7 @@ def test_every_optimiser_is_tried():
     assert {optimizer.rule.name for optimizer in OPTIMIZERS.values()} >= set(reference_optimizers.EXAMPLES)
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("rates", ((0.4, 0.0), (0.3, 0.2)))
 def test_training_with_dropout_matches_the_reference(rates, device, rng):
     net, (X, y) = make(dtype="float64", device=device, dropout=rates, hidden_activation="tanh"), samples(rng, 30)
@@ -131,6 +132,7 @@ def test_training_with_dropout_matches_the_reference(rates, device, rng):
     np.testing.assert_allclose(net.params, reference.params, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("batch_size", (1, 7, 200, None))
 def test_batches_of_any_size_match_the_reference(batch_size, device, rng, monkeypatch):
     """Batches of one sample, and batches of several micro-batches."""

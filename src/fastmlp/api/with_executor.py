@@ -78,7 +78,7 @@ def workers_for(executor: Any) -> AbstractContextManager[Any]:
     """Return a context with the workers of an executor, which get an array once in several calls; None stays None."""
     if executor is None:
         return nullcontext()
-    from ..executors.workers import workers_of  # here and below: other processes need not import it
+    from ..executors.executor_kinds import workers_of  # here and below: other processes need not import it
 
     return workers_of(executor)
 

@@ -15,6 +15,7 @@ from ..interface.setting_checks import checked_dtype
 from ..interface.user_warnings import warn_user
 from ..network.spec import HIDDEN
 from ..optimizers import OPTIMIZERS, SGD, Adam, Optimizer, optimizer_from_name
+from ..table_training import net_options
 from .sklearn_conventions import FASTMLP_ACTIVATION, Scale
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -46,6 +47,11 @@ def explains_names(method: Method) -> Method:
         if any(name not in known for name in named):
             unknown, cls = next(name for name in named if name not in known), type(self)
             if method.__name__ == "__init__":
+                if "net_options" in known and unknown in net_options.NAMES:
+                    raise TypeError(
+                        f"{cls.__name__}() got an unexpected keyword argument {unknown!r}. It is an option of the "
+                        f"nets: write net_options={{{unknown!r}: ...}}."
+                    )
                 raise unknown_keyword(cls.__name__, unknown, known)
             raise unknown_keyword(f"{cls.__name__}.{method.__name__}", unknown, known, cls)
         return method(self, *arguments, **named)

@@ -19,7 +19,7 @@ from .array_input import (
 )
 from .parameters import dtype_of, follows_input
 from .single_net import SplitSamples
-from .source_targets import checked_held_out, pieces_with_targets
+from .source_pieces import checked_held_out, pieces_with_targets
 
 FLOATS = ("f4", "f8")
 

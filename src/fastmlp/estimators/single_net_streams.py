@@ -26,7 +26,8 @@ from .learned_attributes import learned_by, take_learned
 from .parameters import dtype_of, follows_input, hidden_sizes, is_iterative
 from .single_net import SplitSamples, make_net
 from .sklearn_conventions import poisson_constant
-from .source_targets import PiecesInMemory, TargetSummary, as_piece, generator_of, refuse_missing, target_apart
+from .source_pieces import PiecesInMemory, as_piece
+from .source_targets import TargetSummary, generator_of, refuse_missing, target_apart
 
 
 class StreamedSamples(NamedTuple):

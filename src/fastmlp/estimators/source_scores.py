@@ -11,7 +11,8 @@ from ..streams.source_kinds import is_source
 from ..streams.table_sources import as_table_source
 from .array_input import missing_targets_named
 from .regression_targets import as_quantities
-from .source_targets import names_target, pieces_with_targets
+from .source_pieces import pieces_with_targets
+from .source_targets import names_target
 
 from sklearn.base import is_classifier  # isort: skip  # after regression_targets: its import names the extra
 from sklearn.metrics import accuracy_score, r2_score

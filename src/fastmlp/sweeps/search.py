@@ -147,7 +147,7 @@ class Search:
         """Train the groups of each round side by side, each by a thread that waits for its tasks."""
         from concurrent.futures import ThreadPoolExecutor
 
-        from ..executors.workers import workers_of
+        from ..executors.executor_kinds import workers_of
 
         self.features = np.ascontiguousarray(self.features, self.dtype)  # all groups then share one array
         pool, bar = ThreadPoolExecutor(GROUPS_AT_A_TIME), Progress(self.n, verbose, "configuration")

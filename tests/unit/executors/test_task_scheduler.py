@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from executor_cases import InPlace
 
+from fastmlp.executors.executor_kinds import workers_of
 from fastmlp.executors.gpu_of_worker import Numbers as WorkerNumbers
 from fastmlp.executors.task_scheduler import MOST_TRIES, TASKS_PER_SLOT, Task, Tasks
-from fastmlp.executors.workers import Workers, workers_of
+from fastmlp.executors.workers import Workers
 
 
 def double(arrays, argument):

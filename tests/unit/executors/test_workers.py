@@ -10,18 +10,10 @@ from executor_cases import InPlace, process_pool
 from interrupted_fits import with_sigint
 
 from fastmlp.executors import shared_arrays
+from fastmlp.executors.dask_workers import DaskWorkers, numbered
+from fastmlp.executors.executor_kinds import workers_of
 from fastmlp.executors.shared_arrays import MappedArray
-from fastmlp.executors.workers import (
-    UNKNOWN_SLOTS,
-    DaskWorkers,
-    LokyWorkers,
-    ProcessWorkers,
-    Threads,
-    ThreadWorkers,
-    Workers,
-    numbered,
-    workers_of,
-)
+from fastmlp.executors.workers import UNKNOWN_SLOTS, LokyWorkers, ProcessWorkers, Threads, ThreadWorkers, Workers
 from fastmlp.runtime.thread_count import n_processors, n_threads_available, using_threads
 
 
@@ -251,7 +243,7 @@ def test_dask_counts_workers_and_scatters_again_after_a_loss(monkeypatch):
     assert workers.share(array).number == 2
     assert workers.numbers.by_address == {"tcp://10.0.0.1:1": 0, "tcp://10.0.0.1:2": 1, "tcp://10.0.0.2:1": 0}
     client.n_threads = {"tcp://10.0.0.1:1": 1}
-    monkeypatch.setattr("fastmlp.executors.workers.COUNT_EVERY", 0.0)
+    monkeypatch.setattr("fastmlp.executors.dask_workers.COUNT_EVERY", 0.0)
     assert workers.n_slots == 1
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP
-from fastmlp.executors.workers import workers_of
+from fastmlp.executors.executor_kinds import workers_of
 from fastmlp.population_training import workers_device_choice
 from fastmlp.population_training.workers_device_choice import FitFacts, choose_on_workers
 

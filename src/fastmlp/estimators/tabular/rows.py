@@ -15,7 +15,8 @@ from ...streams.source_kinds import is_source
 from ...table_training.rows_in_memory import Rows
 from ...tables.row_sample import joined
 from ..array_input import checked_sample_weights, missing_targets_named, refuse_dates_among_columns
-from ..source_targets import checked_held_out, names_target, pieces_with_targets
+from ..source_pieces import checked_held_out, pieces_with_targets
+from ..source_targets import names_target
 
 
 class TableRows:

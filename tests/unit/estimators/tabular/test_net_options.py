@@ -137,6 +137,12 @@ def test_the_command_goes_on_with_scaled_inputs(rows, tmp_path, monkeypatch):
         ({"dropout_schedule": "cosin"}, {}, "Unknown schedule 'cosin'"),
         ({"weight_decay_schedule": "cosine"}, {"weight_decay": 0.0}, "needs a weight_decay above 0"),
         ({"input_scale": True}, {"numeric_encoding": "periodic"}, "turns all of them into cosines"),
+        ({"parametric_activation": 1}, {}, "parametric_activation is True or False, not 1"),
+        (
+            {"parametric_activation": True},
+            {"shared_weights": True, "n_nets": 2},
+            "shared_weights=True goes without parametric_activation",
+        ),
         ({"ntk": True}, {"shared_weights": True, "n_nets": 2}, "which nets with shared_weights=True cannot have"),
     ],
 )
@@ -145,3 +151,18 @@ def test_mistakes_are_found_before_columns_are_learned(options, further, words, 
     monkeypatch.setattr("fastmlp.estimators.tabular.columns.fit_columns", lambda *_: pytest.fail("too late"))
     with pytest.raises(ValueError, match=words):
         TabularMLPClassifier(**SMALL | further, net_options=options).fit(X, y > 0)
+
+
+@pytest.mark.parametrize("name", ("l2", "ntk", "parametric_activation"))
+def test_an_option_given_as_a_parameter_is_refused_with_its_place(name):
+    with pytest.raises(TypeError, match=rf"'{name}'. It is an option of the nets: write net_options={{'{name}': ...}}"):
+        TabularMLPClassifier(**{name: True})
+
+
+def test_parametric_activations(rows, tmp_path):
+    X, y = rows
+    model = TabularMLPClassifier(**SMALL, net_options={"parametric_activation": True}).fit(X, y > 0)
+    assert (model.net_.alphas[0] != 1.0).all()
+    model.save(tmp_path / "model.safetensors")
+    same = fastmlp.load(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(same.predict_proba(X), model.predict_proba(X))
