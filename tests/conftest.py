@@ -273,6 +273,18 @@ def rng():
     return np.random.default_rng(12345)
 
 
+@pytest.fixture
+def threads(monkeypatch):
+    """threads(n): every plan of a net by the layerwise kernels has n threads from then on."""
+    import fastmlp.execution.dispatch
+
+    def choose(n):
+        for name in ("choose_threads", "choose_evaluation_threads"):
+            monkeypatch.setattr(fastmlp.execution.dispatch, name, lambda *_: n)
+
+    return choose
+
+
 @pytest.fixture(scope="session")
 def data_folder():
     """Real data sets, where FASTMLP_DATA names their folder."""

@@ -7,6 +7,7 @@ import numpy as np
 import reference_optimizers
 from reference_net import ReferenceMLP
 from reference_random import dropout_mask, epoch_order
+from tolerances import TOLERANCES
 
 import fastmlp.execution.gpu_costs
 import fastmlp.execution.thresholds
@@ -35,6 +36,12 @@ OPTIMIZERS = {
     "rprop": Rprop(0.05),
 }
 assert {optimizer.rule.name for optimizer in OPTIMIZERS.values()} == {row.name for row in RULES}
+FURTHER_OPTIMIZERS = {
+    **OPTIMIZERS,
+    "clipped": Adam(0.05, clip_norm=0.1),
+    "decayed": SGD(0.1, momentum=0.8, weight_decay=0.3, clip_norm=0.2),
+    "factors": AdamW(0.02, learning_rate_factors={"biases": 0.1}),
+}
 
 # The kernels of layers/passes.cu and of single_net/layerwise.cu.
 OF_PASSES = {"gather", "activate", "loss_and_output_delta", "backward", "clear_outside_blocks"}
@@ -162,6 +169,18 @@ def follow(reference, X, y, optimizer, **settings):
     return reference_optimizers.train(
         reference, X, y, type(optimizer).__name__, values, decay_factors=optimizer.decay_factors, **settings
     )
+
+
+def assert_trains_as_the_reference(net, X, y, name):
+    """Train a net by FURTHER_OPTIMIZERS[name], and the reference beside it; compare losses and parameters."""
+    optimizer, reference = FURTHER_OPTIMIZERS[name], reference_of(net.network, net.params)
+    size = None if optimizer.rule.needs_full_batch else 32
+    history = net.fit(X, y, epochs=3, batch_size=size, optimizer=optimizer, shuffle=False, verbose=0)
+    factors = {"rate_factors": [(1.0, 0.1)] * net.network.layout.n_layers} if name == "factors" else {}
+    losses = follow(reference, X, y, optimizer, epochs=3, batch_size=size, **factors)
+    tolerance = 3 * TOLERANCES["training", net.dtype.name]
+    np.testing.assert_allclose(history.loss, losses, rtol=tolerance)
+    np.testing.assert_allclose(net.params, reference.params, rtol=tolerance, atol=tolerance)
 
 
 def follow_sgd(

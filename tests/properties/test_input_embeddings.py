@@ -6,17 +6,14 @@ import cuda_cases
 import numpy as np
 import pytest
 import reference_optimizers
-from cuda_cases import follow, follow_sgd, reference_of
+from cuda_cases import FURTHER_OPTIMIZERS, assert_trains_as_the_reference, follow, follow_sgd, reference_of
 from scipy.optimize import minimize
 from tolerances import TOLERANCES
 
-import fastmlp.execution.dispatch
-import fastmlp.training.objective
 from fastmlp import (
     MLP,
     SGD,
     Adam,
-    AdamW,
     CategoryEmbedding,
     PeriodicEmbedding,
     PiecewiseLinearEmbedding,
@@ -32,22 +29,6 @@ EMBEDDINGS = {  # of five inputs
     "both": [PeriodicEmbedding(7, 3, sigma=0.3, n_inputs=2), CategoryEmbedding(3, 18)],
 }
 KINDS = tuple(EMBEDDINGS)
-
-
-@pytest.fixture(params=("cpu", "cuda"))
-def device(request):
-    return request.getfixturevalue("cuda") and "cuda" if request.param == "cuda" else "cpu"
-
-
-@pytest.fixture
-def threads(monkeypatch):
-    """threads(n): every plan from then on has n threads."""
-
-    def choose(n):
-        for name in ("choose_threads", "choose_evaluation_threads"):
-            monkeypatch.setattr(fastmlp.execution.dispatch, name, lambda *_: n)
-
-    return choose
 
 
 def make(kind="periodic", sizes=(5, 6, 2), **settings):
@@ -127,35 +108,20 @@ def test_solver_of_scipy_keeps_the_zeros(rng):
 
 # ---- training
 
-OPTIMIZERS = {
-    **cuda_cases.OPTIMIZERS,
-    "clipped": Adam(0.05, clip_norm=0.1),
-    "decayed": SGD(0.1, momentum=0.8, weight_decay=0.3, clip_norm=0.2),
-    "factors": AdamW(0.02, learning_rate_factors={"biases": 0.1}),
-}
-
 
 @pytest.mark.thinned(7)
 @pytest.mark.parametrize("n_threads", (1, 2))
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", FURTHER_OPTIMIZERS)
 def test_training_matches_the_reference(name, dtype, n_threads, device, threads, rng):
     threads(n_threads)
-    optimizer, (X, y) = OPTIMIZERS[name], samples(rng, 70)
-    net = make("both", dtype=dtype, device=device, l2=0.01)
-    reference = reference_of(net.network, net.params)
-    size = None if optimizer.rule.needs_full_batch else 32
-    history = net.fit(X, y, epochs=3, batch_size=size, optimizer=optimizer, shuffle=False, verbose=0)
-    factors = {"rate_factors": [(1.0, 0.1)] * net.network.layout.n_layers} if name == "factors" else {}
-    losses = follow(reference, X, y, optimizer, epochs=3, batch_size=size, **factors)
+    net, (X, y) = make("both", dtype=dtype, device=device, l2=0.01), samples(rng, 70)
+    assert_trains_as_the_reference(net, X, y, name)
     assert_zero_outside(net)
-    tolerance = 3 * TOLERANCES["training", dtype]
-    np.testing.assert_allclose(history.loss, losses, rtol=tolerance)
-    np.testing.assert_allclose(net.params, reference.params, rtol=tolerance, atol=tolerance)
 
 
 def test_every_optimiser_is_tried():
-    assert {optimizer.rule.name for optimizer in OPTIMIZERS.values()} >= set(reference_optimizers.EXAMPLES)
+    assert {optimizer.rule.name for optimizer in FURTHER_OPTIMIZERS.values()} >= set(reference_optimizers.EXAMPLES)
 
 
 def test_training_with_dropout_matches_the_reference(device, rng):

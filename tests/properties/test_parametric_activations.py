@@ -8,12 +8,12 @@ import cuda_cases
 import numpy as np
 import pytest
 import reference_optimizers
-from cuda_cases import follow, follow_sgd, reference_of
+from cuda_cases import FURTHER_OPTIMIZERS, assert_trains_as_the_reference, follow, follow_sgd, reference_of
 from safetensors import safe_open
 from tolerances import TOLERANCES
 
-import fastmlp.execution.dispatch
-from fastmlp import MLP, SGD, Adam, AdamW, PeriodicEmbedding, Population, check_gradients
+import fastmlp
+from fastmlp import MLP, SGD, Adam, PeriodicEmbedding, Population, check_gradients
 from fastmlp.console.html_display import layers_of
 from fastmlp.diagnosis.model_under_test import model_of_fastmlp
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
@@ -22,22 +22,6 @@ from fastmlp.recorders import activity
 DTYPES = ("float32", "float64")
 SIZES = (5, 7, 19, 2)
 HIDDEN = tuple(row.name for row in ACTIVATIONS if row.hidden and not row.offset)
-
-
-@pytest.fixture(params=("cpu", "cuda"))
-def device(request):
-    return request.getfixturevalue("cuda") and "cuda" if request.param == "cuda" else "cpu"
-
-
-@pytest.fixture
-def threads(monkeypatch):
-    """threads(n): every plan from then on has n threads."""
-
-    def choose(n):
-        for name in ("choose_threads", "choose_evaluation_threads"):
-            monkeypatch.setattr(fastmlp.execution.dispatch, name, lambda *_: n)
-
-    return choose
 
 
 def make(sizes=SIZES, **settings):
@@ -92,34 +76,19 @@ def test_alphas_of_one_give_the_plain_net(device, rng):
 
 # ---- training
 
-OPTIMIZERS = {
-    **cuda_cases.OPTIMIZERS,
-    "clipped": Adam(0.05, clip_norm=0.1),
-    "decayed": SGD(0.1, momentum=0.8, weight_decay=0.3, clip_norm=0.2),
-    "factors": AdamW(0.02, learning_rate_factors={"biases": 0.1}),
-}
-
 
 @pytest.mark.thinned(13)
 @pytest.mark.parametrize("n_threads", (1, 2))
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", FURTHER_OPTIMIZERS)
 def test_training_matches_the_reference(name, dtype, n_threads, device, threads, rng):
     threads(n_threads)
-    optimizer, (X, y) = OPTIMIZERS[name], samples(rng, 70)
-    net = make(dtype=dtype, device=device, l2=0.01, hidden_activation="tanh")
-    reference = reference_of(net.network, net.params)
-    size = None if optimizer.rule.needs_full_batch else 32
-    history = net.fit(X, y, epochs=3, batch_size=size, optimizer=optimizer, shuffle=False, verbose=0)
-    factors = {"rate_factors": [(1.0, 0.1)] * net.network.layout.n_layers} if name == "factors" else {}
-    losses = follow(reference, X, y, optimizer, epochs=3, batch_size=size, **factors)
-    tolerance = 3 * TOLERANCES["training", dtype]
-    np.testing.assert_allclose(history.loss, losses, rtol=tolerance)
-    np.testing.assert_allclose(net.params, reference.params, rtol=tolerance, atol=tolerance)
+    net, (X, y) = make(dtype=dtype, device=device, l2=0.01, hidden_activation="tanh"), samples(rng, 70)
+    assert_trains_as_the_reference(net, X, y, name)
 
 
 def test_every_optimiser_is_tried():
-    assert {optimizer.rule.name for optimizer in OPTIMIZERS.values()} >= set(reference_optimizers.EXAMPLES)
+    assert {optimizer.rule.name for optimizer in FURTHER_OPTIMIZERS.values()} >= set(reference_optimizers.EXAMPLES)
 
 
 @pytest.mark.thinned(3)

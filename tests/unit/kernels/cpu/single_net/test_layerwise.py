@@ -29,17 +29,6 @@ def family(request, monkeypatch):
 
 
 @pytest.fixture
-def threads(monkeypatch):
-    """threads(n): every plan from then on has n threads."""
-
-    def choose(n):
-        for name in ("choose_threads", "choose_evaluation_threads"):
-            monkeypatch.setattr(fastmlp.execution.dispatch, name, lambda *_: n)
-
-    return choose
-
-
-@pytest.fixture
 def seeds(monkeypatch):
     """The list of seeds of all training calls."""
     found = []
