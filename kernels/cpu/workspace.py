@@ -216,7 +216,9 @@ class LayerwiseWorkspace(NamedTuple):
     )  # int64 (2, n_threads, LINE_OF_COUNTS), chunks of rows and of weights taken from each thread
     row_starts: np.ndarray  # int64 (n_layers + 1,), where a layer's rows start in a, z, delta and mask
     a: np.ndarray  # outputs of every layer
-    z: np.ndarray  # inputs of the activations where they are needed, outputs before dropout where there is dropout
+    # Inputs of the activations where they are needed, outputs before dropout where there is dropout; of a parametric
+    # activation, the derivatives of its outputs by alpha, then these times the deltas.
+    z: np.ndarray
     delta: np.ndarray
     packed_delta: np.ndarray  # deltas in panels, of layers that need them, for a micro-batch or each of its shards
     packed_delta_starts: np.ndarray  # int64 (n_layers,), where a layer's deltas start in packed_delta, -1 for none

@@ -64,7 +64,7 @@ class MLP(SingleNetBase):
         Initialiser of the parameters: "auto" (suits each layer's activation), a name such as "glorot_uniform", or
         `Uniform(low, high)`, `Normal(std)` or `UniformByFanIn(gain)`.
     init_scale : float, default 1.0
-        Factor by which the initial parameters are multiplied.
+        Factor by which the initial parameters are multiplied, except for alphas, which begin as 1.
     dtype : {"float32", "float64"}, default "float32"
         Data type of the parameters and of all computations in the kernels.
     device : str, default "auto"

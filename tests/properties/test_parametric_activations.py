@@ -15,6 +15,7 @@ from tolerances import TOLERANCES
 import fastmlp
 from fastmlp import MLP, SGD, Adam, PeriodicEmbedding, Population, check_gradients
 from fastmlp.console.html_display import layers_of
+from fastmlp.diagnosis.longest_steps import longest_steps
 from fastmlp.diagnosis.model_under_test import model_of_fastmlp
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.recorders import activity
@@ -233,3 +234,13 @@ def test_units_without_slope_are_dead_only_if_alpha_is_one(rng):
         net.alphas[0][:] = alpha
         verdicts.append(fastmlp.diagnose(net, X, y).verdict)
     assert verdicts[0] == "dead_units" != verdicts[1]
+
+
+def test_new_nets_of_a_diagnosis_begin_with_alphas_of_one(rng):
+    (X, y), settings = samples(rng, 60), {"hidden_activation": "silu", "random_state": 0}
+    found = [
+        longest_steps(model_of_fastmlp(net.network, net.params[None], 0.0), X, y)
+        for net in (MLP(SIZES, **settings), MLP(SIZES, parametric_activation=True, **settings))
+    ]
+    assert found[1].sign == found[0].sign
+    assert found[1].descent == pytest.approx(found[0].descent, rel=0.5)

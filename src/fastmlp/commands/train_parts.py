@@ -51,7 +51,7 @@ def read_parts(
         log(note)
     target = Target.fit(table[name], settings.task)  # before the split: raises if the target cannot be learned
     check_options_of_classes(settings, target)
-    if note := target_copies_note(table.drop(columns=name), table[name].to_numpy(), name):
+    if note := target_copies_note(table, table[name].to_numpy(), without=name):
         log(note)
     tables = split_table(table, name, target.task, recipe, settings.seed)
     encoding = recipe.numeric_encoding, recipe.n_bins, settings.budget().trial_seconds

@@ -32,7 +32,8 @@ def check_class_weights(class_weight: Any) -> None:
     """
     for weights in class_weight if isinstance(class_weight, (list, tuple)) else [class_weight]:
         for label, weight in weights.items() if isinstance(weights, Mapping) else ():
-            checked_number(f"class_weight[{shown(label)}]", weight, 0.0)
+            number = weight.item() if getattr(weight, "ndim", None) == 0 else weight  # NumPy's, or another library's
+            checked_number(f"class_weight[{shown(label)}]", number, 0.0)
 
 
 def weighted_by_class(data: Samples, class_weight: Any, network: Network) -> Samples:

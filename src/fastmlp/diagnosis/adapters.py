@@ -130,9 +130,16 @@ def _activation_name(layer: Any) -> str | None:
     return known.get(squeezed)
 
 
+def _name_of_own(module: Any) -> str | None:
+    """Return the activation of a module that MLP.to_torch makes where PyTorch has none, or None for another module."""
+    return module.name if type(module).__module__ == "fastmlp.export.torch_layers" else None
+
+
 def _from_torch(net: Any, activations: Sequence[Any] | None, loss: Any) -> ModelUnderTest:
     weights, biases, names = [], [], []
     for _, module in net.named_modules():
+        if type(module).__name__ == "ParametricActivation":  # of fastmlp; its trained share cannot be given by a name
+            raise _not_dense("ParametricActivation")
         if next(iter(module.children()), None) is not None:
             continue
         if hasattr(module, "weight") and hasattr(module, "in_features"):
@@ -140,7 +147,7 @@ def _from_torch(net: Any, activations: Sequence[Any] | None, loss: Any) -> Model
             bias = module.bias
             biases.append(np.zeros(len(module.weight)) if bias is None else np.asarray(_on_host(bias)))
             names.append("identity")
-        elif (name := _activation_name(module)) is not None and names:
+        elif names and (name := _activation_name(module) or _name_of_own(module)) is not None:
             names[-1] = name
         elif type(module).__name__ not in PASSED_OVER:
             raise _not_dense(type(module).__name__)

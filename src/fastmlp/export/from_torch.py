@@ -88,7 +88,8 @@ def from_torch(module: Any, *, loss: str | None = None, device: str = "auto") ->
     ----------
     module : torch.nn.Sequential or torch.nn.Linear
         Linear layers with at most one activation after each, which fastmlp.MLP has too, and Dropout, in the order in
-        which they are applied. Sequential modules may be nested. Parameters are float32 or float64.
+        which they are applied. Sequential modules may be nested. Parameters are float32 or float64. If one of the
+        activations is parametric, as MLP.to_torch makes them, all of the net are, with an alpha of 1 for the others.
     loss : str, optional
         Loss for later training. By default it is the one that belongs to the last activation: softmax_cross_entropy,
         binary_cross_entropy, poisson or squared_error. A module that ends in logits gets the output activation of the
@@ -133,12 +134,8 @@ def from_torch(module: Any, *, loss: str | None = None, device: str = "auto") ->
         raise ValueError("The module has no Linear layer, so there is no net in it.")
     if layers[-1].dropout:
         raise ValueError("Dropout follows the last layer; a net of fastmlp has dropout in hidden layers only.")
-    is_parametric = {layer.alpha is not None for layer in layers[:-1]} or {False}
-    if len(is_parametric) > 1 or layers[-1].alpha is not None:
-        raise ValueError(
-            "Some layers have a ParametricActivation: all hidden layers of a net of fastmlp have one, or none, and the "
-            "output layer has none."
-        )
+    if layers[-1].alpha is not None:
+        raise ValueError("The last layer has a ParametricActivation; in a net of fastmlp, hidden layers only have one.")
     output, loss = _output_and_loss(layers[-1].activation, loss)
     net = MLP(
         (len(layers[0].W), *(len(layer.b) for layer in layers)),
@@ -147,7 +144,7 @@ def from_torch(module: Any, *, loss: str | None = None, device: str = "auto") ->
         loss=loss,
         dropout=[layer.dropout for layer in layers[:-1]],
         dtype=layers[0].W.dtype.name,
-        parametric_activation=is_parametric == {True},
+        parametric_activation=any(layer.alpha is not None for layer in layers),
         device=device,
         init="zeros",
         random_state=0,
@@ -156,7 +153,7 @@ def from_torch(module: Any, *, loss: str | None = None, device: str = "auto") ->
         net.weights[k][...] = layer.W
         net.biases[k][...] = layer.b
     for alphas, layer in zip(net.alphas, layers, strict=False):
-        alphas[...] = layer.alpha
+        alphas[...] = 1.0 if layer.alpha is None else layer.alpha
     return net
 
 

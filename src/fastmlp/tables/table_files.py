@@ -105,7 +105,7 @@ def with_text_names(table: pd.DataFrame, noun: str = "The table") -> pd.DataFram
         )
     names = table.columns.tolist()
     check_names([str(name) for name in names], noun)
-    return table if all(isinstance(name, str) for name in names) else table.rename(columns=str)
+    return table if all(type(name) is str for name in names) else table.rename(columns=str)  # np.str_ has another repr
 
 
 def check_names(names: Sequence[str], noun: str) -> None:

@@ -17,7 +17,9 @@ LOOKED_AT = 64  # rows that are compared first: all rows are only where these ar
 NUMBERS = "biuf"  # kinds of NumPy's data types
 
 
-def target_copies(table: pd.DataFrame, y: np.ndarray, name: object = None) -> tuple[list[str], list[str]]:
+def target_copies(
+    table: pd.DataFrame, y: np.ndarray, name: object = None, without: object = None
+) -> tuple[list[str], list[str]]:
     """Return the names of (columns that equal y in every row, a column named like y of which y is a function).
 
     The second one may be the target before its logarithm was taken, or before it was cut into classes. Of the same
@@ -26,6 +28,7 @@ def target_copies(table: pd.DataFrame, y: np.ndarray, name: object = None) -> tu
     table : inputs, with distinct names of their columns
     y : (n_rows,), without missing values
     name : of y, or None if it has none
+    without : name of a column that is not looked at
 
     >>> import pandas as pd
     >>> price = np.arange(1.0, 31.0)
@@ -35,25 +38,27 @@ def target_copies(table: pd.DataFrame, y: np.ndarray, name: object = None) -> tu
     """
     if len(y) < MIN_ROWS or (y == y[0]).all():
         return [], []
-    y = y if y.dtype.kind in NUMBERS else y.astype(object)
+    comparable = lambda targets: targets if targets.dtype.kind in NUMBERS else targets.astype(object)
     rows = _some_rows(y)
-    some, some_y = table.iloc[rows], y[rows]
-    is_equal = lambda column: _are_equal(some[column], some_y) and _are_equal(table[column], y)
-    equal = [column for column in table.columns if is_equal(column)]
-    if name is None or name in equal or name not in table.columns:
+    some, some_y = table.iloc[rows], comparable(y[rows])
+    is_equal = lambda column: _are_equal(some[column], some_y) and _are_equal(table[column], comparable(y))
+    equal = [column for column in table.columns if column != without and is_equal(column)]
+    if name is None or name in (*equal, without) or name not in table.columns:
         return equal, []
-    follows = _follows(some[name], some_y) and _follows(table[name], y)
+    follows = _follows(some[name], some_y) and _follows(table[name], comparable(y))
     return equal, [str(name)] if follows else []
 
 
-def target_copies_note(table: pd.DataFrame, y: np.ndarray, name: object = None) -> str:
-    """Return a sentence on the columns of target_copies; "" if there are none."""
-    equal, related = target_copies(table, y, name)
+def target_copies_note(
+    table: pd.DataFrame, y: np.ndarray, name: object = None, without: object = None, called: str = "the target"
+) -> str:
+    """Return a sentence on the columns of target_copies, which calls y what `called` says; "" if there are none."""
+    equal, related = target_copies(table, y, name, without)
     if not (equal or related):
         return ""
     what = [f"{listed(map(repr, equal))} equal{'s' if len(equal) == 1 else ''} it in every row"] if equal else []
     what += [f"{column!r}, which has its name, determines it in every row" for column in related]
-    return f"The inputs should not hold the target, but {' and '.join(what)}: leave such columns out."
+    return f"The inputs should not hold {called}, but {' and '.join(what)}: leave such columns out."
 
 
 def _some_rows(y: np.ndarray) -> np.ndarray:
@@ -85,9 +90,10 @@ def _follows(series: pd.Series, y: np.ndarray) -> bool:
     if cells is None:
         return False
     x, targets = (pd.factorize(values, sort=values.dtype.kind in NUMBERS)[0] for values in (cells, y))
-    targets = targets[np.lexsort((targets, x))]
+    order = np.lexsort((targets, x))
+    targets, steps_of_x = targets[order], np.diff(x[order])
     steps = np.diff(targets)
     n_distinct = targets.max() + 1
-    if np.count_nonzero(steps) != n_distinct - 1:
+    if np.count_nonzero(steps) != n_distinct - 1 or (steps_of_x[steps != 0] == 0).any():
         return False
     return 2 * n_distinct <= len(y) or bool((steps >= 0).all() or (steps <= 0).all())

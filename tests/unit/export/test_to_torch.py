@@ -5,6 +5,7 @@ import pytest
 from required_libraries import library
 
 from fastmlp import MLP, PeriodicEmbedding, from_torch
+from fastmlp.diagnosis.adapters import model_of_other_library
 from fastmlp.export.formulas import FUNCTIONS
 from fastmlp.network.spec import HIDDEN
 
@@ -62,8 +63,28 @@ def test_parametric_activations(rng):
     assert same.params.tobytes() == net.params.tobytes()
     assert same.network == net.network
     module[1] = nn.SiLU()
-    with pytest.raises(ValueError, match="all hidden layers of a net of fastmlp have one, or none"):
+    np.testing.assert_array_equal(from_torch(module).alphas[0], 1.0)
+    module.append(module[3])
+    with pytest.raises(ValueError, match="hidden layers only"):
         from_torch(module)
+
+
+def test_parametric_activations_behind_an_embedding(rng):
+    X = rng.normal(size=(9, 4)).astype(np.float32)
+    net = MLP((4, 6, 3), input_embedding=PeriodicEmbedding(5, 2), parametric_activation=True, random_state=1)
+    net.alphas[0][:] = rng.normal(size=6)
+    same = from_torch(net.to_torch())
+    np.testing.assert_allclose(same.predict(X), net.predict(X), rtol=1e-4, atol=1e-5)
+
+
+def test_diagnosis_of_own_modules(rng):
+    X = rng.normal(size=(30, 4)).astype(np.float32)
+    net = MLP((4, 6, 1), hidden_activation="symmetric_sigmoid", random_state=1)
+    model = model_of_other_library(net.to_torch(), X, None, None)
+    np.testing.assert_allclose(model.forward(X)[1][-1][0], net.predict(X), rtol=1e-4, atol=1e-5)
+    module = MLP((4, 6, 1), parametric_activation=True).to_torch()
+    with pytest.raises(ValueError, match="a layer ParametricActivation"):
+        model_of_other_library(module, X, None, None)
 
 
 @pytest.mark.parametrize("loss", OUTPUTS)

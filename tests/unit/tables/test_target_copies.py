@@ -93,3 +93,15 @@ def test_sentences(table):
         "The inputs should not hold the target, but 'cost', 'expense' equal it in every row and 'price', which has its "
         "name, determines it in every row: leave such columns out."
     )
+
+
+@pytest.mark.parametrize("state", ([0] * 60, [0] * 20 + [1] * 40, [0] * 30 + [1] * 30))
+def test_a_column_that_does_not_determine_the_target_is_no_copy(state):
+    """Of the same name, as the state of yesterday: constant, or with rows of both targets."""
+    y = np.repeat([0, 1, 2], 20) if sum(state) == 30 else np.repeat([0, 1], [40, 20])
+    assert target_copies(pd.DataFrame({"state": state}), y, "state") == ([], [])
+
+
+def test_a_column_that_is_left_out_is_not_looked_at(table):
+    y = table["price"].to_numpy()
+    assert target_copies(table, y, without="price") == ([], [])

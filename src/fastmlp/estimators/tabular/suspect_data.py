@@ -10,17 +10,22 @@ import numpy as np
 from ...interface.user_warnings import warn_user
 from ...tables.target_copies import target_copies_note
 
+MOST_OUTPUTS = 10  # of more, the first ones are compared with the columns: each looks at all of them
 
-def warn_of_target_copies(table: Any, y: np.ndarray, given: Any) -> None:
+
+def warn_of_target_copies(table: Any, y: np.ndarray, given: Any, has_names: bool = True) -> None:
     """Warn if columns of a data frame hold the target.
 
     y : (n_rows,) or (n_rows, n_outputs), checked
     given : y as the user has passed it, whose names are looked at
+    has_names : whether the user has named the columns of the table
     """
-    outputs = y.reshape(len(y), -1).T
-    names = getattr(given, "columns", [getattr(given, "name", None)] * len(outputs))
-    for name, output in zip(names, outputs, strict=True):
-        if note := target_copies_note(table, output, None if name is None else str(name)):
+    outputs = y.reshape(len(y), -1).T[:MOST_OUTPUTS]
+    names = list(getattr(given, "columns", [getattr(given, "name", None)] * len(outputs)))
+    for k, output in enumerate(outputs):
+        name = None if names[k] is None or not has_names else str(names[k])
+        called = "the target" if len(outputs) == 1 else f"target {k if names[k] is None else repr(names[k])}"
+        if note := target_copies_note(table, output, name, called=called):
             warn_user(note)
 
 
@@ -36,17 +41,24 @@ def warn_of_other_order(X: Any, others: Mapping[str, Any]) -> None:
         if _is_reordered(X, values):
             warn_user(
                 f"The rows of {name} should be in the order of those of X, but have their labels in another order, and "
-                "labels are not looked at: align them by .loc[X.index], or drop the labels by .to_numpy()."
+                "labels are not looked at. If rows go together by their labels, align them by .loc[X.index]; if they "
+                "are in the same order, drop the labels by .to_numpy()."
             )
 
 
 def _is_reordered(X: Any, values: Any) -> bool:
-    """Return whether two objects of pandas have the same distinct row labels, in another order."""
+    """Return whether two objects of pandas have the same distinct row labels, in another order.
+
+    Inputs with the labels 0, 1, 2, ... were often made anew from an array, such as that of a scaler, in the order of
+    the targets: their labels say nothing.
+    """
     import pandas as pd
 
     labels, others = (getattr(of, "index", None) for of in (X, values))
     if not (isinstance(labels, pd.Index) and isinstance(others, pd.Index)) or len(labels) != len(others):
         return False
     if labels is others or labels.equals(others) or not (labels.is_unique and others.is_unique):
+        return False
+    if isinstance(labels, pd.RangeIndex) and (labels.start, labels.step) == (0, 1):
         return False
     return bool(others.isin(labels).all())

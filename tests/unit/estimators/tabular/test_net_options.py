@@ -105,7 +105,8 @@ def test_a_function_is_left_out_of_a_file_with_a_warning(rows, tmp_path):
     assert fastmlp.load(tmp_path / "model.safetensors").net_options is None
 
 
-def test_the_command_goes_on_with_scaled_inputs(rows, tmp_path, monkeypatch):
+@pytest.mark.parametrize("option", ("input_scale", "parametric_activation"))
+def test_the_command_goes_on_with_options_of_the_layers(option, rows, tmp_path, monkeypatch):
     from typer.testing import CliRunner
 
     from fastmlp.commands.cli import app
@@ -114,7 +115,7 @@ def test_the_command_goes_on_with_scaled_inputs(rows, tmp_path, monkeypatch):
     X, y = rows
     monkeypatch.chdir(tmp_path)
     X.assign(y=y).to_csv("table.csv", index=False)
-    model = TabularMLPRegressor(**SMALL, net_options={"input_scale": True}).fit(X, pd.Series(y, name="y"))
+    model = TabularMLPRegressor(**SMALL, net_options={option: True}).fit(X, pd.Series(y, name="y"))
     model.save("model.safetensors")
     options = "--continue-from", "model.safetensors", "--output", "more", "--epochs", "1", "--device", "cpu"
     done = CliRunner().invoke(app, ["train", "table.csv", "--target", "y", *options])

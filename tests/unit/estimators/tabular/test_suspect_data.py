@@ -35,7 +35,7 @@ def test_the_target_among_the_inputs_is_told_of_once(frame):
     (found,) = warnings_of(TabularMLPRegressor(**QUICK), frame, np.exp(frame["price"]))
     assert "'price', which has its name, determines it in every row" in found
     found = warnings_of(TabularMLPRegressor(**QUICK), frame, frame[["price", "size"]])
-    assert ["'price' equals" in found[0], "'size' equals" in found[1], len(found)] == [True, True, 2]
+    assert ["target 'price', but 'price' equals" in found[0], "target 'size', but" in found[1]] == [True, True]
     (found,) = warnings_of(TabularMLPClassifier(**QUICK), frame, frame["kind"].to_numpy())
     assert "'kind' equals it" in found
     (found,) = warnings_of(TabularMLPRegressor(**QUICK), frame[["size", "price"]].to_numpy(), frame["price"])
@@ -53,7 +53,8 @@ def test_labels_of_rows_in_another_order_are_told_of(frame):
     X, y = frame[["size", "kind"]], frame["price"]
     assert warnings_of(TabularMLPRegressor(**QUICK), X, y.sort_index()) == [
         "The rows of y should be in the order of those of X, but have their labels in another order, and labels are "
-        "not looked at: align them by .loc[X.index], or drop the labels by .to_numpy()."
+        "not looked at. If rows go together by their labels, align them by .loc[X.index]; if they are in the same "
+        "order, drop the labels by .to_numpy()."
     ]
     (found,) = warnings_of(TabularMLPRegressor(**QUICK), X, y, y.sort_index().abs())
     assert found.startswith("The rows of sample_weight")
@@ -85,3 +86,14 @@ def test_other_labels_and_none_are_no_reason_to_warn(frame, relabelled):
 def test_rows_of_a_part_of_a_table_beside_targets_numbered_anew(frame):
     part = frame[:30]
     assert not warnings_of(TabularMLPRegressor(**QUICK), part[["size", "kind"]], part["price"].reset_index(drop=True))
+
+
+def test_inputs_numbered_anew_beside_targets_in_the_same_order(frame):
+    """As X = pd.DataFrame(scaler.fit_transform(frame[columns])) has them."""
+    X = frame[["size", "kind"]].reset_index(drop=True)
+    assert not warnings_of(TabularMLPRegressor(**QUICK), X, frame["price"])
+
+
+def test_names_of_the_columns_of_an_array_are_not_compared(frame):
+    array = np.exp(frame[["price", "size"]].to_numpy())
+    assert not warnings_of(TabularMLPRegressor(**QUICK), array, frame["price"].rename(0))
