@@ -17,12 +17,11 @@ from fastmlp import MLP, SGD, Adam, PeriodicEmbedding, Population, check_gradien
 from fastmlp.console.html_display import layers_of
 from fastmlp.diagnosis.longest_steps import longest_steps
 from fastmlp.diagnosis.model_under_test import model_of_fastmlp
-from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.recorders import activity
 
 DTYPES = ("float32", "float64")
 SIZES = (5, 7, 19, 2)
-HIDDEN = tuple(row.name for row in ACTIVATIONS if row.hidden and not row.offset)
+HIDDEN = ("identity", "relu", "tanh", "selu", "silu", "cos")  # derivatives of outputs, and of pre-activations
 
 
 def make(sizes=SIZES, **settings):
@@ -42,7 +41,7 @@ def samples(rng, n, n_features=5):
 # ---- gradients
 
 
-@pytest.mark.thinned(11)
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", HIDDEN)
 def test_outputs_and_gradient_match_the_reference(name, dtype, device, rng):
@@ -78,12 +77,10 @@ def test_alphas_of_one_give_the_plain_net(device, rng):
 # ---- training
 
 
-@pytest.mark.thinned(13)
-@pytest.mark.parametrize("n_threads", (1, 2))
+@pytest.mark.thinned(7)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", FURTHER_OPTIMIZERS)
-def test_training_matches_the_reference(name, dtype, n_threads, device, threads, rng):
-    threads(n_threads)
+def test_training_matches_the_reference(name, dtype, device, rng):
     net, (X, y) = make(dtype=dtype, device=device, l2=0.01, hidden_activation="tanh"), samples(rng, 70)
     assert_trains_as_the_reference(net, X, y, name)
 
