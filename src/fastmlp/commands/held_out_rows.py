@@ -1,4 +1,4 @@
-"""Reconstruction of the split that `fastmlp train` made: training rows and held-out rows of its nets."""
+"""The split that `fastmlp train` made, training and held-out rows of its nets: its record, and its reconstruction."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..history import History
 from ..mlp import MLP
+from ..population_result import PopulationResult
+from ..table_training.quality_presets import Recipe
 from ..tables.target_encoder import CLASSIFICATION, REGRESSION
 from .train_parts import Parts, fold_rows, split_rows
+from .train_settings import TrainSettings
 
 # Keys of History.settings and PopulationResult.arguments: how `fastmlp train` split the table.
 SHARE, FOLDS, SEED = "validation_share", "validation_folds", "validation_seed"
@@ -128,3 +132,20 @@ def _parts_of_nets(X: np.ndarray, y: np.ndarray, folds: np.ndarray, n_each: int)
         places = np.repeat(places, n_each, axis=0)
         parts[name] = X[places], y[places]
     return parts
+
+
+def has_same_split(known: Any, recipe: Recipe, settings: TrainSettings) -> bool:
+    """Whether the last fit of nets to go on with has held out the rows that are held out now."""
+    last = last_fit(known)
+    return last is not None and all(last.settings.get(k) == v for k, v in split_of(recipe, settings).items())
+
+
+def split_of(recipe: Recipe, settings: TrainSettings) -> dict[str, Any]:
+    """Return what says which rows nets hold out, as the records of a fit have it."""
+    of_rows = {FOLDS: recipe.n_folds} if recipe.n_folds > 1 else {SHARE: recipe.validation_fraction}
+    return {**of_rows, SEED: settings.seed}
+
+
+def record_split(history: History | PopulationResult, split: dict[str, Any]) -> None:
+    """Add to the records of a fit what split_of returns, for training_split."""
+    (history.settings if isinstance(history, History) else history.arguments).update(split)

@@ -33,7 +33,7 @@ from ..tables.embedded_columns import input_embedding_of
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_encoder import CLASSIFICATION, Target
 from ..training.interruption import was_interrupted
-from .held_out_rows import FOLDS, SEED, SHARE, last_fit
+from .held_out_rows import has_same_split, record_split, split_of
 from .train_continuation import ContinuedFits, go_on
 from .train_parts import Parts, first_fold_apart, fold_rows, weighted_parts
 from .train_settings import NO_CHECKPOINTS, Checkpoints, TrainSettings
@@ -235,23 +235,6 @@ def finished(nets: Any, held_out: Rows | None, recipe: Recipe, parts: Parts, log
 
     interrupted = held_out is not None and interrupted_while(finish)
     return Training(nets, history_of(nets), recipe, {}, interrupted, parts)
-
-
-def has_same_split(known: Any, recipe: Recipe, settings: TrainSettings) -> bool:
-    """Whether the last fit of nets to go on with has held out the rows that are held out now."""
-    last = last_fit(known)
-    return last is not None and all(last.settings.get(k) == v for k, v in split_of(recipe, settings).items())
-
-
-def split_of(recipe: Recipe, settings: TrainSettings) -> dict[str, Any]:
-    """Return what says which rows nets hold out, as the records of a fit have it."""
-    of_rows = {FOLDS: recipe.n_folds} if recipe.n_folds > 1 else {SHARE: recipe.validation_fraction}
-    return {**of_rows, SEED: settings.seed}
-
-
-def record_split(history: History | PopulationResult, split: dict[str, Any]) -> None:
-    """Add to the records of a fit what split_of returns, for held_out_rows.training_split."""
-    (history.settings if isinstance(history, History) else history.arguments).update(split)
 
 
 def fit_to_all_rows(first: Training, given: NetsToPlan, budget: Budget, log: Callable[[str], Any]) -> Training:

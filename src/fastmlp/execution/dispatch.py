@@ -258,12 +258,10 @@ def choose_nets_evaluation(network: Network, n_nets: int, device: Device, dtype:
     The number of samples does not count, so that no output depends on it.
     """
     if not device.is_host:
-        in_one_launch = gpu_costs.trains_in_one_launch(network, dtype) and not network.parametric_activation
-        if in_one_launch and not streams:
+        if gpu_costs.trains_in_one_launch(network, dtype) and not streams:
             return "population_simd"
         return "one_by_one" if n_nets == 1 or streams else "batched_gemm"
-    fits_lanes = network.layout.n_params <= thresholds.EVALUATION_LANES_UP_TO_PARAMS
-    is_small = fits_lanes and not network.parametric_activation
+    is_small = network.layout.n_params <= thresholds.EVALUATION_LANES_UP_TO_PARAMS and not network.parametric_activation
     return "population_simd" if is_small and n_nets >= thresholds.EVALUATION_LANES_FROM_NETS else "one_by_one"
 
 

@@ -200,4 +200,5 @@ def device_nets_step_seconds(
 
 def trains_in_one_launch(network: Network, dtype: np.dtype) -> bool:
     """Whether a GPU trains a population's nets in one launch, if their samples fit on it."""
-    return network.layout.n_params * dtype.itemsize <= thresholds.BLOCK_UP_TO_BYTES
+    is_small = network.layout.n_params * dtype.itemsize <= thresholds.BLOCK_UP_TO_BYTES
+    return is_small and not network.parametric_activation
