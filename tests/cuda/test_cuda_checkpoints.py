@@ -87,7 +87,7 @@ FITS = {
 }
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("n_writes", [2, 5])
 @pytest.mark.parametrize("place", FITS)
 def test_a_population_goes_on_to_the_same_bits(cuda, tmp_path, monkeypatch, place, n_writes):
@@ -99,7 +99,7 @@ def test_a_population_goes_on_to_the_same_bits(cuda, tmp_path, monkeypatch, plac
     assert_same_fit(resumed(fresh, (X, y), tmp_path / "run.ckpt", n_writes, monkeypatch, **fit), expected)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_nets_in_lockstep_go_on_in_a_dropout_schedule(cuda, tmp_path, monkeypatch):
     Place("batched", monkeypatch)
     fit = {"epochs": 14, "batch_size": 8, "optimizer": "rmsprop", "dropout_schedule": "flat_cosine"}
@@ -108,7 +108,7 @@ def test_nets_in_lockstep_go_on_in_a_dropout_schedule(cuda, tmp_path, monkeypatc
     assert_same_fit(resumed(fresh, (X, y), tmp_path / "run.ckpt", 2, monkeypatch, **fit), expected)
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("stops", [False, True], ids=["to the end", "stopped early"])
 @pytest.mark.parametrize("place", FITS)
 def test_a_finished_population_goes_on_to_more_epochs(cuda, tmp_path, monkeypatch, place, stops):

@@ -299,7 +299,7 @@ USES = {
 }
 
 
-@pytest.mark.thinned(4)
+@pytest.mark.thinned(12)
 @pytest.mark.parametrize("late", ["", "all"])
 @pytest.mark.parametrize("where", ["host", "there"])
 @pytest.mark.parametrize("name", ["block", "batched", "layers"])

@@ -62,7 +62,7 @@ def test_tasks_give_the_bits_of_one_process(cuda, monkeypatch, place, small_task
     assert str(found[0].device) == "cuda (as requested)"
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_held_out_samples_on_a_gpu_are_copied_to_the_host(cuda, monkeypatch, small_tasks):
     Place("layers", monkeypatch)
     on_gpu = {**STOPPING, "validation_data": (cuda.asarray(HELD_OUT), cuda.asarray(y_held_out))}
@@ -78,7 +78,7 @@ def test_a_checkpoint_has_the_nets_of_finished_tasks(emulated_cuda, monkeypatch,
     assert rest.n_submitted == 2, "a worker chooses the device, another task trains"
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_each_worker_of_a_machine_has_a_gpu_of_its_own(emulated_cuda, monkeypatch, small_tasks):
     emulated_cuda.settings.n_devices = 2
     Place("layers", monkeypatch)

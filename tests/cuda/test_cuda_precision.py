@@ -89,6 +89,7 @@ def test_populations_in_one_launch_train_in_float32(works, rng):
     np.testing.assert_array_equal(pop.params, exact.params)
 
 
+@pytest.mark.full
 def test_mid_sized_populations_train_together_in_bfloat16(works, rng):
     """One after another on tensor cores, nets would leave most of a GPU idle."""
     sizes, fit = (64, 128, 64, 10), {"epochs": 1, "batch_size": 10}

@@ -61,6 +61,7 @@ def test_device_targets_and_weights_per_net_train_as_host_arrays(cuda, weighted,
     np.testing.assert_array_equal(*found)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("many", [False, True], ids=["MLP", "Population"])
 def test_class_weight_and_monitor_accept_device_samples(cuda, many, rng):
     X, y = samples(rng, 40)[0], rng.integers(0, 2, 40)

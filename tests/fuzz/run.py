@@ -1,6 +1,6 @@
 """Long fuzzing, guided by the code that is covered.
 
-    python tests/fuzz/run.py [--runs 20000] [--table FILE] [--save FILE] [TARGET ...]
+    python tests/fuzz/run.py [--runs 20000 | --share 0.4] [--table FILE] [--save FILE] [TARGET ...]
 
 It needs the extra `fuzz` (atheris, on Linux). Each target runs in a process of its own, which ends with an error for a
 crash, a file that takes longer than 20 s, memory of the process beyond MOST_MEMORY and, of one file in MEASURED, memory
@@ -154,6 +154,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="of TARGETS in fuzz_targets.py; without one, all")
     parser.add_argument("--runs", type=int, help="files that each target reads; by default as many as it says")
+    parser.add_argument("--share", type=float, default=1.0, help="share of the files that each target says")
     parser.add_argument("--processes", type=int, default=2, help="targets that are fuzzed at the same time")
     parser.add_argument("--table", type=Path, metavar="FILE", help="where to write the table of what was tried")
     parser.add_argument("--save", type=Path, metavar="FILE", help="JSON file to which the records are added")
@@ -164,8 +165,9 @@ def main():
     from fuzz_targets import TARGETS
 
     names = options.targets or list(TARGETS)
+    n_files = lambda name: options.runs or round(options.share * TARGETS[name].runs)
     with ThreadPoolExecutor(options.processes) as pool:
-        reports = list(pool.map(lambda name: report(name, options.runs or TARGETS[name].runs), names))
+        reports = list(pool.map(lambda name: report(name, n_files(name)), names))
     memories = [TARGETS[name].memory for name in names]
     if options.table:
         options.table.write_text(table(reports, memories), encoding="utf-8")

@@ -109,7 +109,7 @@ def test_solver_of_scipy_keeps_the_zeros(rng):
 # ---- training
 
 
-@pytest.mark.thinned(7)
+@pytest.mark.thinned(14)
 @pytest.mark.parametrize("n_threads", (1, 2))
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", FURTHER_OPTIMIZERS)

@@ -204,7 +204,7 @@ def monitor_of(settings):
 def test_interrupt_at_any_line_leaves_a_consistent_fit(name, params_after, tmp_path, is_long, count):
     settings = ALL[name]
     expected = params_after(settings)
-    n, stride, interrupted = 1, stride_of(name, 5, is_long), 0
+    n, stride, interrupted = 1, stride_of(name, 8, is_long), 0
     while True:
         net, trace = new_net(), InterruptAt(n)
         try:
@@ -225,7 +225,7 @@ def test_interrupt_at_any_line_leaves_a_consistent_fit(name, params_after, tmp_p
 def test_fit_interrupted_at_any_line_goes_on_to_the_same_bits(name, tmp_path, is_long, count):
     settings, expected = ALL[name], new_net()
     fit(expected, settings)
-    n, stride, interrupted = 1, stride_of(name, 23, is_long), 0
+    n, stride, interrupted = 1, stride_of(name, 37, is_long), 0
     while True:
         folder = tmp_path / str(n)
         folder.mkdir()

@@ -24,7 +24,7 @@ PAIRS = (
     ("poisson", "exponential", 1),
 )
 RATES = {"sgd": 0.05, "momentum": 0.02, "nesterov": 0.02, "quickprop": 0.02, "rprop": 0.01}
-SHORT, LONG = 200, 2000
+SHORT, LONG = 100, 2000
 TOLERANCE = 1e-6  # for parameters in float64 after a few steps, in which an optimiser may amplify rounding
 
 

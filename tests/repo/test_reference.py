@@ -185,6 +185,7 @@ def test_docstrings_name_every_choice():
 # ---- environment variables
 
 
+@functools.cache
 def environment_variables():
     """Names of the environment variables that the package reads, and of those that it lists by name."""
     names = set()

@@ -192,11 +192,11 @@ def train(options: TrainOptions) -> None:
     """Train nets on a table, with preprocessing, held-out validation rows and early stopping; save them, print metrics.
 
     Numeric columns are scaled, text columns are one-hot encoded, and missing cells are handled. The preprocessing is
-    fitted to the training part only, and saved with the nets. The nets of the preset that --quality names are trained
-    as those of the estimators for tables in Python. After Ctrl-C, or if the training diverges, the output file stays as
-    it was, and the nets as trained so far are saved to OUTPUT.interrupted or OUTPUT.diverged. With --checkpoint, the
-    same command with --resume goes on after Ctrl-C or a crash, to the same nets; --checkpoint does not go with
-    --quality best, --n-folds, --refit, --shared-weights, --time-limit or --tune.
+    fitted to the training part (with folds to all rows but those of --test), and saved with the nets. The nets of the
+    preset that --quality names are trained as those of the estimators for tables in Python. After Ctrl-C, or if the
+    training diverges, the output file stays as it was, and the nets as trained so far are saved to OUTPUT.interrupted
+    or OUTPUT.diverged. With --checkpoint, the same command with --resume goes on after Ctrl-C or a crash, to the same
+    nets; --checkpoint does not go with --quality best, --n-folds, --refit, --shared-weights, --time-limit or --tune.
     """
     settings = options.settings()
     with errors_as_sentences():

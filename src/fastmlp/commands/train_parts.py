@@ -21,7 +21,7 @@ from ..tables.encoder_choice import Note
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_column import rows_with_target, with_numbers
 from ..tables.target_copies import target_copies_note
-from ..tables.target_encoder import CLASSIFICATION, Target
+from ..tables.target_encoder import CLASSIFICATION, Target, numbers_as_classes
 from .column_options import check_columns, select_columns
 from .train_class_weight import BALANCED, check_class_weight, check_options_of_classes, parsed_class_weight
 from .train_settings import TrainSettings
@@ -51,6 +51,8 @@ def read_parts(
         log(note)
     target = Target.fit(table[name], settings.task)  # before the split: raises if the target cannot be learned
     check_options_of_classes(settings, target)
+    if note := numbers_as_classes(name, target.classes):
+        log(note)
     if note := target_copies_note(table, table[name].to_numpy(), without=name):
         log(note)
     tables = split_table(table, name, target.task, recipe, settings.seed)

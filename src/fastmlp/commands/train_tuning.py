@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from ..errors import counted
 from ..runtime.output_files import file_beside, left_alone
 from ..table_training.quality_presets import Recipe
 from ..table_training.recipe_fit import make_nets
@@ -149,6 +148,6 @@ def leave_best_so_far(found: Found, chosen: Inputs, rows: Encoded, output: Path)
     beside = file_beside(output, "interrupted")
     net.save(beside)
     raise KeyboardInterrupt(
-        f"Interrupted while settings were compared, after {counted(len(found.trials), 'configuration')}; the best net "
-        f"so far is in {str(beside)!r}, and {left_alone(output)}."
+        f"Interrupted while settings were compared; the best net so far is in {str(beside)!r}, "
+        f"and {left_alone(output)}."
     )

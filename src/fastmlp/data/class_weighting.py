@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..devices import device_context, device_of
-from ..errors import checked_number, shown
+from ..errors import checked_number, shown, unknown_name
 from ..kernels.structs import Samples
 from ..network.spec import Network
 from .checked_samples import split
@@ -19,17 +19,19 @@ from .sample_weights import as_weights
 def check_class_weights(class_weight: Any) -> None:
     """Check the weights in a dict, or in a list of a dict for each label; scikit-learn reads text as numbers.
 
-    class_weight : {class: weight}, or a list of them; anything else has no weights to check
+    class_weight : "balanced", {class: weight}, or a list of them; anything else has no weights to check
 
     Raises
     ------
     ValueError
-        If a weight is not a number, or below 0.
+        If a weight is not a number, or below 0, or the name is another one.
 
     >>> check_class_weights({"yes": "5"})
     Traceback (most recent call last):
     ValueError: class_weight['yes'] must be a number in [0, inf), but it is '5'.
     """
+    if isinstance(class_weight, str) and class_weight != "balanced":
+        raise unknown_name("class_weight", class_weight, ("balanced",))
     for weights in class_weight if isinstance(class_weight, (list, tuple)) else [class_weight]:
         for label, weight in weights.items() if isinstance(weights, Mapping) else ():
             number = weight.item() if getattr(weight, "ndim", None) == 0 else weight  # NumPy's, or another library's

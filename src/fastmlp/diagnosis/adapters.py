@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -44,11 +45,14 @@ def model_of_other_library(net: Any, X: np.ndarray, activations: Sequence[Any] |
         return _from_list([np.asarray(_on_host(array)) for array in arrays], X, activations, loss)
     if callable(net):
         return from_function(net, X, loss)
+    if isinstance(net, (str, os.PathLike)):
+        raise ValueError(f"diagnose takes a net, not the name of a file: load it first, by fastmlp.load({str(net)!r}).")
     if hasattr(net, "fit") and not hasattr(net, "coefs_") and hasattr(net, "hidden_layer_sizes"):
         raise ValueError("The estimator has no weights before fit: fit it, then diagnose it.")
     raise ValueError(
         "diagnose takes an MLP, a Population, a fitted scikit-learn MLP, a PyTorch or Keras model of dense "
-        f"layers, a list of arrays [W, b, W, b, ...] or of pairs (W, b) with activations=[...], or a forward function, "
+        f"layers, a fitted estimator of this package, a list of arrays [W, b, W, b, ...] or of pairs (W, b) with "
+        "activations=[...], or a forward function, "
         f"but it is {type(net).__name__}."
     )
 

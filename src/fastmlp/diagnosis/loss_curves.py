@@ -42,6 +42,7 @@ class Shape(NamedTuple):
     first: np.ndarray  # first loss
     last: np.ndarray  # last loss
     lowest: np.ndarray  # lowest loss
+    last_fall: np.ndarray  # relative decrease in the last record, of the validation loss where there is one
     change: np.ndarray  # decrease of the loss over the recent epochs, relative to the mean recent loss
     half_change: np.ndarray  # decrease from the middle of the epochs to the recent ones, relative to the recent mean
     swing: np.ndarray  # mean step up or down between recent records, relative to the mean recent loss
@@ -90,6 +91,7 @@ def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray, noise: np.
         first=loss[0],
         last=loss[last_row, nets],
         lowest=_nanmin(loss),
+        last_fall=1.0 - loss[last_row, nets] / np.where(last_row > 0, loss[last_row - 1, nets], np.nan),
         diverged=np.broadcast_to(np.asarray(curve.diverged, np.float64), (n_nets,)),
         stopped_early=np.broadcast_to(np.asarray(curve.stopped_early, np.float64), (n_nets,)),
     )
@@ -147,6 +149,7 @@ def _with_validation(result: Shape, curve: Curve, final_row: np.ndarray, base_lo
             validation=final_loss,
             validation_rise=final_loss / lowest - 1.0,
             gap=final_loss / result.training - 1.0,
+            last_fall=validation_shape.last_fall,
             validation_change=validation_shape.change,
             validation_projected=validation_shape.projected,
         )

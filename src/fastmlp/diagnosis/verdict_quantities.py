@@ -68,6 +68,11 @@ def has_curve(m: Measurements) -> np.ndarray:
     return np.isfinite(m.curve.change)
 
 
+def fell_in_last_epoch(m: Measurements) -> np.ndarray:
+    """Return the confidence that a curve too short for a slope fell in its last epoch, of validation if it has any."""
+    return np.where(has_curve(m), 0.0, ramp(m.curve.last_fall, 0.01, 0.05))
+
+
 def at_rest(m: Measurements) -> np.ndarray:
     """Return the confidence that training makes no more progress, by the loss curve or else by the gradient."""
     change = np.abs(m.curve.change)
@@ -75,7 +80,7 @@ def at_rest(m: Measurements) -> np.ndarray:
     near_end = near_end * ramp(change, 0.25, 0.08)  # a projection from a steep curve is vague
     near_end = near_end * np.maximum(learned(m) ** 2, ramp(change, 0.05, 0.01))
     by_curve = np.maximum(near_end, ramp(change, 0.02, 0.002))
-    by_gradient = ramp(gain(m), 0.06, 0.004)
+    by_gradient = ramp(gain(m), 0.06, 0.004) * (1.0 - fell_in_last_epoch(m))
     by_curve = np.maximum(by_curve, past_best(m))
     confidence = np.where(has_curve(m), by_curve, np.where(np.isfinite(gain(m)), by_gradient, 0.5))
     return np.maximum(np.maximum(confidence, m.curve.stopped_early), ramp(m.skill, 0.95, 0.985))

@@ -16,6 +16,7 @@ from .verdict_quantities import (
     clipped,
     data_too_large,
     falling,
+    fell_in_last_epoch,
     finite,
     gain,
     hardly_moved,
@@ -55,7 +56,8 @@ from .verdict_quantities import (
 def converged(m: Measurements) -> np.ndarray:
     doubts = (1.0 - 0.7 * labels_are_noise(m)) * (1.0 - 0.6 * memorised(m)) * (m.target_high > m.target_low)
     doubts = doubts * (1.0 - 0.5 * unknown_elsewhere(m))
-    return 0.95 * finite(m) * learned(m) * np.maximum(at_rest(m), 0.4) * doubts
+    least = 0.4 * (1.0 - 0.5 * fell_in_last_epoch(m))
+    return 0.95 * finite(m) * learned(m) * np.maximum(at_rest(m), least) * doubts
 
 
 def still_learning(m: Measurements) -> np.ndarray:

@@ -91,7 +91,7 @@ class NetAttributes:
         return CurrentRate(rules.learning_rate)
 
     def _params_to_continue(self, sizes: tuple[int, ...]) -> np.ndarray:
-        known, n_known = self.net_.network.layer_sizes, 1 if isinstance(self.net_, MLP) else self.net_.n_nets
+        known, n_known = self.net_.network.layer_sizes, getattr(self.net_, "n_nets", 1)
         if known != sizes:
             raise ValueError(
                 f"Training goes on with a net of layers {known}, but the settings and data ask for {sizes}. Keep them "

@@ -57,6 +57,9 @@ def completed(function: Callable[..., Any], given: Keywords, defaults: Keywords,
     return cast(Keywords, whole)
 
 
+NAMES_ELSEWHERE = {"eval_set": "validation_data"}  # of LightGBM and XGBoost
+
+
 def unknown_keyword(function: str, name: str, known: Iterable[str], owner: type | None = None) -> TypeError:
     """Return the TypeError for a keyword that a function does not have, with a hint at the one that is meant.
 
@@ -71,7 +74,10 @@ def unknown_keyword(function: str, name: str, known: Iterable[str], owner: type 
     cls, of_constructor = ("", []) if owner is None else (owner.__name__, list(signature(owner).parameters))
     if name in of_constructor:
         return TypeError(f"{text} It is a parameter of {cls}: write {cls}({name}=...).")
-    if meant := likely_name(name.lower(), list(known)):
+    known = list(known)
+    if (meant := NAMES_ELSEWHERE.get(name)) in known:
+        return TypeError(f"{text} Its name here is {meant!r}.")
+    if meant := likely_name(name.lower(), known):
         return TypeError(f"{text} Did you mean {meant!r}?")
     if meant := likely_name(name.lower(), of_constructor):
         return TypeError(f"{text} Did you mean the parameter {meant!r} of {cls}? Write {cls}({meant}=...).")

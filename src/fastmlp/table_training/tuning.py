@@ -312,6 +312,9 @@ def sentence(search: Search, task: TuningTask, names: Mapping[str, str]) -> str:
     n_tried, first, best = len([trial for trial in search.trials if trial.epochs]), search.trials[0], search.best()
     tried = f"{n_tried} of {counted(task.n, 'configuration')}" if n_tried < task.n else counted(task.n, "configuration")
     why = ""
+    if search.interrupted and not n_tried:
+        which = f"The search of settings ({task.title}) was interrupted while it trained its first configuration"
+        return f"{which}; the net is that one, of its best epoch so far."
     if search.interrupted:
         return f"The search of settings ({task.title}) was interrupted after {tried}; the net is the best one so far."
     if search.out_of_time:

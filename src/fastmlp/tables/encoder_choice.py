@@ -230,6 +230,8 @@ def _fit_category(series: pd.Series, encoding: NumericEncoding, cells: ColumnCel
     if holds_dates := bool(reason) and _share_of_matches(names, DATE) > 0.5:
         reason = f"it holds dates as text, such as {names[0]!r}; write them like 2020-12-31, or convert them, to use it"
     hint, remedy = "" if _has_category_type(series) else conversion_of(str(series.name), names), ""
+    if not reason and _share_of_matches(names, DATE) > 0.5 and _share_of_matches(names, ISO_DATE) <= 0.5:
+        hint = f"its texts look like dates, such as {names[0]!r}: to use them as dates, write them like 2020-12-31"
     if not hint and not_numbers is not None and not_numbers.n_bad and not_numbers.is_half:
         remedy = "; if numbers are meant, correct or empty those cells"
         hint = (

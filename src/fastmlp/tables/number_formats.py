@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from .cells import MAX_BAD_FRACTION, MISSING_TEXTS, NUMBER
 
 SIGNS = "$€£¥%"
+CURRENCIES = "USD", "EUR", "GBP", "CHF", "JPY"
 SEPARATORS = ",'_ \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
 THOUSANDS = re.compile(rf"[-+]?\d{{1,3}}([{SEPARATORS}])\d{{3}}(\1\d{{3}})*(\.\d*)?")
 DECIMAL_COMMA = re.compile(r"[-+]?(\d{1,3}(\.\d{3})+|\d+),\d+")
-SIGN = re.compile(rf"[{SIGNS}]")
+SIGN = re.compile(rf"[{SIGNS}]|\b({'|'.join(CURRENCIES)})\b")
 
 
 def conversion_of(name: str, texts: Iterable[str]) -> str:
@@ -26,6 +27,8 @@ def conversion_of(name: str, texts: Iterable[str]) -> str:
     >>> conversion_of("share", ["42%", "7.5%", "?"])
     "its texts look like numbers with '%', such as '42%': to use them as numbers, convert them, in pandas by \
 pandas.to_numeric(table['share'].str.replace('[%]', '', regex=True))"
+    >>> conversion_of("price", ["12.5 EUR", "7 EUR"]).partition("pandas by ")[2]
+    "pandas.to_numeric(table['price'].str.replace('EUR', '', regex=True))"
     >>> conversion_of("size", ["S", "M", "7%"])
     ''
     """
@@ -42,7 +45,9 @@ pandas.to_numeric(table['share'].str.replace('[%]', '', regex=True))"
         what, call = "a decimal comma", f"{column}.replace('.', '', regex=False).str.replace(',', '.', regex=False)"
     else:
         characters = "".join(sorted({character for text in found for character in text} & set(SIGNS + SEPARATORS)))
-        what, call = " and ".join(map(repr, characters)), f"{column}.replace({f'[{characters}]'!r}, '', regex=True)"
+        codes = sorted({code for text in found for code in CURRENCIES if code in text})
+        removed = "|".join([f"[{characters}]"] * bool(characters) + codes)
+        what, call = " and ".join(map(repr, [*characters, *codes])), f"{column}.replace({removed!r}, '', regex=True)"
     return (
         f"its texts look like numbers with {what}, such as {found[0]!r}: to use them as numbers, convert them, in "
         f"pandas by pandas.to_numeric({call})"

@@ -68,6 +68,18 @@ def is_classification(series: pd.Series, task: str = "auto") -> bool:
     )
 
 
+def numbers_as_classes(name: str, labels: Iterable[Any]) -> str:
+    """Return a sentence on a target of many classes whose texts look like numbers, such as "12 EUR"; "" for others.
+
+    labels : the distinct classes
+    """
+    labels = list(labels)
+    if len(labels) <= MAX_NUMBERED_CLASSES or not all(isinstance(label, str) for label in labels):
+        return ""
+    what = conversion_of(name, labels)
+    return what and f"The target {name!r} is taken for {len(labels):,} classes: {what}."
+
+
 def labels_of(series: pd.Series) -> list[Label]:
     """Return the cells as plain Python values, with whole numbers as int, so that 1 and 1.0 are the same class."""
     cells = [cell.item() if isinstance(cell, np.generic) else cell for cell in series.tolist()]

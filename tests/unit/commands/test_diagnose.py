@@ -167,7 +167,7 @@ def test_diagnose_command_accepts_populations(run, moons):
     assert found.stdout.startswith("20 nets\n")
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_xor_stuck_prints_the_verdict(run):
     found = run("xor", "--stuck")
     assert found.exit_code == 0, found.output

@@ -97,7 +97,7 @@ def test_unmeasurable_start_time_warns_and_the_rest_is_measured(cuda, threshold_
     assert found == (ESTIMATES.total, *map(pytest.approx, (1e4, 2e3)), "measured here")
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_measured_times_are_plausible(cuda, threshold_folder, monkeypatch):
     sizes = {"WIDTHS": (2, 3), "NETS": (3, 130), "BATCH": 8, "BATCHES": 2, "SECONDS": 0.0}
     for name, value in sizes.items():

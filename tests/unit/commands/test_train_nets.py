@@ -54,6 +54,7 @@ def test_nets_that_diverged_and_have_no_weight_are_told_of(rng):
     assert len(said) == 1
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("target", ["price", "kind"])
 @pytest.mark.parametrize("quality", QUALITIES)
 def test_what_train_writes_is_read_by_all_commands_and_by_python(target, quality):
@@ -77,7 +78,7 @@ def test_what_train_writes_is_read_by_all_commands_and_by_python(target, quality
     assert f"'model.safetensors' holds {kind} of '{target}' (" in said
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_report_on_several_nets_is_on_the_best():
     train("kind", "--n-nets", 3)
     assert "Wrote report.html" in run("report", "model.safetensors", "table.csv", "--output", "report.html")

@@ -130,7 +130,7 @@ def test_ctrl_c_leaves_the_best_net_so_far_beside_the_output(folder, monkeypatch
 
     monkeypatch.setattr(train_tuning, "scores_of", interrupt)
     said = train("kind", "--tune", 9, code=130)
-    assert "Interrupted while settings were compared, after" in said
+    assert "Interrupted while settings were compared; the best net so far is in" in said
     assert "the best net so far is in 'model.safetensors.interrupted', and 'model.safetensors' is as it was" in said
     assert (folder / "model.safetensors").read_bytes() == before
     model = fastmlp.load("model.safetensors.interrupted", device="cpu")

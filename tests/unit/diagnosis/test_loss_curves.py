@@ -77,6 +77,9 @@ def test_short_and_missing_curves_give_nan():
     found = shape(np.linspace(1, 0.5, MIN_RECORDS - 1))
     assert found.last[0] == 0.5
     assert np.isnan(found.change[0])
+    assert found.last_fall[0] == pytest.approx(1 - 0.5 / (0.5 + 0.5 / (MIN_RECORDS - 2)))
+    assert shape([1.0, 0.8], validation=np.array([[1.0], [0.9]])).last_fall[0] == pytest.approx(0.1)
+    assert np.isnan(shape([1.0]).last_fall[0])
     assert np.isnan(empty_shape(2).last).all()
     assert shape_of(None, 3, np.ones(3)).diverged.tolist() == [0, 0, 0]
 

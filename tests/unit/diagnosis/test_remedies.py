@@ -82,6 +82,7 @@ def test_early_stopping_of_a_population_is_not_advised_again():
     assert "Stop earlier (early_stopping=10" in diagnose(pop, X, y, validation_data=held_out).net(0).remedy
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("optimizer", ["adam", "rprop"])
 @pytest.mark.slow
 def test_optimiser_of_a_population_is_not_advised_again(optimizer):

@@ -37,7 +37,7 @@ def test_dropout_noise_is_not_taken_for_a_high_learning_rate(seed):
     assert "learning_rate_too_high" not in found.others
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize(
     "dropout, hidden, verdicts",
     [
@@ -155,6 +155,7 @@ def test_weight_decay_of_each_net_of_a_population_is_considered():
 # ---- held-out samples
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("epochs", [1, 3, 10])
 @pytest.mark.parametrize("seed", [0, 1, 5, 6])
 def test_hardly_trained_nets_have_not_memorised_their_samples(epochs, seed):

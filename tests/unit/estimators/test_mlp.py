@@ -130,6 +130,7 @@ def test_lbfgs_training_equals_scikit_learn(iris, diabetes, settings):
     compare(*PAIRS[1], diabetes, settings, tolerance=1e-7)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.filterwarnings(FEW_EPOCHS)
 @pytest.mark.parametrize("solver", ("adam", "sgd"))
 @pytest.mark.slow

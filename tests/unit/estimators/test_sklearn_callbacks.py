@@ -240,7 +240,7 @@ def test_scikit_learns_progress_bar(name, how, capsys):
     assert shown.count("- training #0") == (len(bars) if "table" in name else 0), shown
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_nets_on_rows_from_disk_are_tasks_of_their_own(tmp_path):
     rows = np.random.default_rng(0).normal(size=(60_000, 3))
     frame = pd.DataFrame(rows, columns=list("abc")).assign(kind=np.where(rows[:, 0] > 0, "yes", "no"))

@@ -101,13 +101,14 @@ def test_full_batch_training_matches_the_reference(family, optimizer, dtype):
     assert_same_training(optimizer, dtype)
 
 
-@pytest.mark.thinned(6)
+@pytest.mark.thinned(12)
 @pytest.mark.parametrize("dtype", DTYPES)
 @each_optimizer
 def test_batch_training_matches_the_reference(family, optimizer, dtype):
     assert_same_training(optimizer, dtype, batch_size=4, epochs=8)
 
 
+@pytest.mark.thinned(2)
 @each_optimizer
 def test_l2_penalty_matches_the_reference(family, optimizer):
     """The penalty is in the gradient, for weights only."""
@@ -121,6 +122,7 @@ def test_weight_decay_matches_the_reference(family, optimizer):
     assert_same_training(optimizer, "float64", schedule=Step(0.5, share=0.4), batch_size=4, epochs=8)
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("clip_norm", (0.05, 0.5, 1e9))
 @each_optimizer
 def test_clip_norm_matches_the_reference(family, optimizer, clip_norm):

@@ -103,6 +103,7 @@ def test_title_of_a_confusion_matrix_fits_the_figure(labels, rng):
     assert ax.get_window_extent(renderer).width > 60, "there is room for the matrix"
 
 
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("name", [r"$\foo$", "$5 to $10", "_hidden", "a^b_c"])
 def test_names_are_not_parsed_as_formulas(name):
     """Class names, feature names and titles are drawn verbatim in every plot."""

@@ -42,6 +42,7 @@ def test_gif_has_frames_and_durations(learnt, tmp_path):
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("input 0", "input 1")
 
 
+@pytest.mark.full
 def test_mp4_has_frames(learnt, tmp_path):
     ffmpeg = pytest.importorskip("imageio_ffmpeg")
     path = tmp_path / "learning.mp4"

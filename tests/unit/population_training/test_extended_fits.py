@@ -120,6 +120,7 @@ def test_every_optimizer_goes_on_to_more_epochs(tmp_path, optimizer):
     assert_extended_fit(extended(fresh, tmp_path / "run.ckpt", 4, 9, **fit), expected)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("sizes, settings", [((5, 2, 1), {}), ((5, 6, 1), {"dropout": 0.2, "l2": 0.01})])
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_unrolled_nets_and_nets_with_dropout_go_on_to_more_epochs(tmp_path, sizes, settings, optimizer):

@@ -33,7 +33,7 @@ def population(sizes, n_nets, **settings):
     return Population(sizes, n_nets, **settings)
 
 
-@pytest.mark.thinned(8)
+@pytest.mark.thinned(16)
 @pytest.mark.parametrize("n_nets", (16, 33, 100, 300))
 @pytest.mark.parametrize("optimizer", ("sgd", "adam", "rprop", "quickprop"))
 @pytest.mark.parametrize("dtype", ("float32", "float64"))

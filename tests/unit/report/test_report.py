@@ -108,7 +108,7 @@ def test_report_is_self_contained(net, tmp_path):
         assert not re.findall(rb"""(?:href|src)=["'](?!data:|#)""", svg)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_pictures_are_deterministic(net, tmp_path):
     history = net.fit(XOR_X, XOR_Y, epochs=5)
     for name in ("a", "b"):

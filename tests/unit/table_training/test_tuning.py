@@ -11,7 +11,7 @@ from fastmlp.table_training.quality_presets import Recipe
 from fastmlp.table_training.recipe_fit import make_nets
 from fastmlp.table_training.rows_in_memory import Rows
 from fastmlp.table_training.time_budget import Budget
-from fastmlp.table_training.tuning import Encoded, Rung, Search, TuningTask, net_epochs, rungs_of, tuned
+from fastmlp.table_training.tuning import Encoded, Rung, Search, TuningTask, net_epochs, rungs_of, sentence, tuned
 from fastmlp.table_training.tuning_scores import Scores
 
 RECIPE = Recipe(hidden=(4,), epochs=36, patience=36, n_nets=1)
@@ -156,6 +156,14 @@ def test_ctrl_c_keeps_the_best_net_so_far(rng, n_groups):
     n_tried = sum(n for _, n, _ in known.trained[:n_groups])
     assert len(found.trials) == n_tried
     assert f"was interrupted after {n_tried} of 20 configurations" in found.note
+
+
+def test_ctrl_c_in_the_first_configuration_is_told_of_as_such(rng):
+    known = Known(rng, best_near(1e-2))
+    search = Search(known.task, 4, 5)
+    search.interrupted = True
+    said = sentence(search, known.task, {})
+    assert "was interrupted while it trained its first configuration; the net is that one" in said
 
 
 def test_ctrl_c_before_the_first_net_leaves_nothing(rng):

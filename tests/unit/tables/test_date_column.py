@@ -147,6 +147,9 @@ def test_few_different_dates_as_text_are_categories():
     """Up to 32 different texts stay categories, as before dates could be read."""
     column, note = fit_column(pd.Series(["2020-01-01", "2020-06-01"] * 20, name="day"))
     assert (column.kind, note) == ("category", "")
+    column, note = fit_column(pd.Series(["31.1.2020", "30.6.2020"] * 20, name="day"))
+    assert column.kind == "category"
+    assert note.startswith("Column 'day' is used as 2 categories: its texts look like dates, such as '31.1.2020': to ")
 
 
 @pytest.mark.parametrize("damage", [{"std": 0.0}, {"mean": float("nan")}, {"cycles": ("month",)}])

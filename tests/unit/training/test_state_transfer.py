@@ -60,7 +60,7 @@ def test_every_family_goes_on_to_the_same_bits(tmp_path, monkeypatch, family):
     assert_same_fit(resumed(fresh, (X, y), tmp_path / "run.ckpt", 2, monkeypatch, **fit), expected)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_unrolled_code_and_loops_go_on_with_each_others_states(tmp_path, monkeypatch):
     fit = {"epochs": 20, "batch_size": 4, "optimizer": "adam"}
     expected = train(make((5, 3, 1)), (X, y), **fit)

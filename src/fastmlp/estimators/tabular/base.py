@@ -167,6 +167,8 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     ----------
     net_ : MLP or Population
         The trained net, or nets if there are several.
+    n_nets_ : int
+        Number of nets in net_: fewer than n_nets if a time limit, Ctrl-C or the choice of weights has left some out.
     history_ : History or PopulationResult
         What the fit of the net, or of the nets, returned.
     validation_loss_curve_ : list of float or None
@@ -234,6 +236,10 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
 
     # Of an estimator that predicts between two epochs for scikit-learn's callbacks, beside net_ and n_iter_.
     _attributes_while_training: ClassVar[dict[str, Any]] = {}
+
+    @property
+    def n_nets_(self) -> int:
+        return getattr(self.net_, "n_nets", 1)
 
     @abstractmethod
     def _set_targets(self, y: np.ndarray, training: np.ndarray) -> None:

@@ -1,4 +1,6 @@
-"""Warnings of data that can be learned from, but probably by mistake: the target among the inputs, rows in disorder."""
+"""Warnings of data that can be learned from, but probably by mistake: the target among the inputs, rows in disorder,
+targets that are equal, or numbers as text.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ import numpy as np
 
 from ...interface.user_warnings import warn_user
 from ...tables.target_copies import target_copies_note
+from ...tables.target_encoder import distinct_labels, numbers_as_classes
 
 MOST_OUTPUTS = 10  # of more, the first ones are compared with the columns: each looks at all of them
 
@@ -27,6 +30,24 @@ def warn_of_target_copies(table: Any, y: np.ndarray, given: Any, has_names: bool
         called = "the target" if len(outputs) == 1 else f"target {k if names[k] is None else repr(names[k])}"
         if note := target_copies_note(table, output, name, called=called):
             warn_user(note)
+
+
+def warn_of_targets(y: np.ndarray, is_classification: bool, given: Any) -> None:
+    """Warn of classes that look like numbers, and of targets of a regression that are the same in every row.
+
+    y : (n_rows,) or (n_rows, n_outputs), checked
+    given : y as the user has passed it, whose name is used
+    """
+    if is_classification:
+        name = str(getattr(given, "name", None) or "y")
+        labels = distinct_labels(y)[0] if y.ndim == 1 else ()
+        if note := numbers_as_classes(name, labels):
+            warn_user(note)
+        return
+    outputs = y.reshape(len(y), -1)
+    for k in np.flatnonzero((outputs == outputs[:1]).all(axis=0))[:1]:
+        called = "y" if y.ndim == 1 else f"Output {k} of y"
+        warn_user(f"{called} is {outputs[0, k]:g} in every row: there is nothing to learn.")
 
 
 def warn_of_other_order(X: Any, others: Mapping[str, Any]) -> None:

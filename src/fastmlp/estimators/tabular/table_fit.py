@@ -6,6 +6,7 @@ import numbers
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length
 
@@ -21,7 +22,7 @@ from ..interruption import keeping_nets
 from ..sklearn_callbacks import ObservedTask
 from .columns import numeric_encoding_of
 from .parameter_checks import refuse_without_held_out
-from .suspect_data import warn_of_other_order, warn_of_target_copies
+from .suspect_data import warn_of_other_order, warn_of_target_copies, warn_of_targets
 from .training import NetsTask, folds_of, train_nets
 from .tuning import Encodings, TrainingSample, tune_and_train
 
@@ -100,6 +101,7 @@ class TableFit:
             raise ValueError(f"There is only {len(table)} sample: a net needs two or more to learn from.")
         warn_of_other_order(data.X, {"y": data.y, "sample_weight": data.sample_weight})
         warn_of_target_copies(table, y, data.y, has_names=hasattr(data.X, "columns"))
+        warn_of_targets(y, is_classifier(estimator), data.y)
         return table, y
 
     def _choose_folds(self, n_rows: int) -> None:

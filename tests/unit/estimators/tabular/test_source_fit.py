@@ -165,6 +165,7 @@ def test_arrays_and_targets_beside_a_file(table, path, tmp_path):
         TabularMLPRegressor(**settings).fit(path, table.value.to_numpy()[:50], memory_limit=LIMIT)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("kind", [pytest.param("table", marks=pytest.mark.full), "array"])
 @pytest.mark.slow
 def test_targets_may_be_a_file_beside_a_file(kind, table, path, tmp_path):
@@ -218,6 +219,7 @@ def test_row_cache_keeps_the_rows_of_a_file(path, tmp_path):
     np.testing.assert_array_equal(second.validation_loss_curve_, first.validation_loss_curve_)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("estimator, target", [(TabularMLPClassifier, "kind"), (TabularMLPRegressor, "value")])
 def test_a_fit_to_kept_rows_does_not_read_the_table(estimator, target, table, tmp_path, monkeypatch, capsys):

@@ -97,3 +97,19 @@ def test_inputs_numbered_anew_beside_targets_in_the_same_order(frame):
 def test_names_of_the_columns_of_an_array_are_not_compared(frame):
     array = np.exp(frame[["price", "size"]].to_numpy())
     assert not warnings_of(TabularMLPRegressor(**QUICK), array, frame["price"].rename(0))
+
+
+def test_numbers_as_text_are_no_classes_without_a_word(frame):
+    prices = np.resize([f"{k / 4:.2f} EUR" for k in range(30)], len(frame))
+    (found,) = warnings_of(TabularMLPClassifier(**QUICK), frame[["size"]], prices)
+    assert found.startswith("The target 'y' is taken for 30 classes: its texts look like numbers with ")
+    assert "pandas.to_numeric(table['y'].str.replace('[ ]|EUR', '', regex=True))" in found
+    few = np.resize(["10 %", "20 %", "30 %"], len(frame))
+    assert not warnings_of(TabularMLPClassifier(**QUICK), frame[["size"]], few)
+
+
+def test_equal_targets_are_told_of(frame):
+    X, equal = frame[["size", "kind"]], np.full(len(frame), 2.5)
+    assert warnings_of(TabularMLPRegressor(**QUICK), X, equal) == ["y is 2.5 in every row: there is nothing to learn."]
+    (found,) = warnings_of(TabularMLPRegressor(**QUICK), X, np.stack([frame["price"], equal], axis=1))
+    assert found.startswith("Output 1 of y is 2.5")

@@ -124,6 +124,8 @@ def test_penalty_and_clipping_loop_is_vectorised():
     assert_packed(assembly(run, FLOATS, FLOATS, np.float32(1.0)))
 
 
+@pytest.mark.full
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("rows, width", [(64, 10), (64, 64)])
 def test_softmax_loop_is_vectorised(rows, width):
     softmax_rows = helper(elementwise.softmax_rows.py_func)
@@ -134,6 +136,7 @@ def test_softmax_loop_is_vectorised(rows, width):
     assert_packed(assembly(run, FLOATS, FLOATS, FLOATS))
 
 
+@pytest.mark.full
 def test_mask_and_norm_loops_are_vectorised():
     multiply, squares = elementwise.multiply, optimizer_step.squares
 
@@ -201,7 +204,7 @@ MOST_SPILLS = {
 }
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("loops", (False, True))
 @pytest.mark.parametrize("sizes, lanes, most_spills", MOST_SPILLS[WIDEST])
 def test_unrolled_kernels_are_vectorised_with_bounded_spills(sizes, lanes, most_spills, loops):

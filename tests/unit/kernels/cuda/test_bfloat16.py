@@ -174,6 +174,7 @@ def test_parametric_activations_are_close_to_those_of_the_reference(rng):
     assert error(net.params, reference.params, reference.params - start) < CLOSE
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("optimizer", [Adam(0.01), Adam(0.01, clip_norm=0.1)], ids=["adam", "clipped"])
 def test_replayed_steps_and_many_calls_change_no_bit(optimizer, monkeypatch, rng):
     """The copy of the weights that an update writes is the one that a call begins with."""
@@ -190,6 +191,7 @@ def test_replayed_steps_and_many_calls_change_no_bit(optimizer, monkeypatch, rng
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_streamed_samples_give_the_same_bits(monkeypatch, shuffle, rng):
     from fastmlp.kernels.cuda.runtime import device_memory
@@ -203,6 +205,7 @@ def test_streamed_samples_give_the_same_bits(monkeypatch, shuffle, rng):
     assert found[0] == found[1]
 
 
+@pytest.mark.full
 def test_step_has_as_many_launches_as_in_float32(emulated_cuda, monkeypatch, rng):
     """Inputs are rounded where a batch is gathered, and weights where they are updated."""
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")
@@ -249,6 +252,7 @@ def test_full_batches_and_inputs_of_each_net_match_the_rounded_reference(rng):
             assert error(pop.params[k], reference.params, reference.params - starts[k]) < CLOSE
 
 
+@pytest.mark.full
 def test_nets_that_get_another_slot_take_their_weights_along(monkeypatch, rng):
     """With graphs and without, the copies of the weights are those of the nets in the slots."""
     from fastmlp.kernels.cuda.population.batched import BatchedWindow

@@ -57,7 +57,7 @@ def test_late_streams_give_the_same_bits(fit, late, emulated_cuda):
 
 @pytest.mark.parametrize("late", ["", "all"])
 @pytest.mark.parametrize("stream", ["own", "shared"])
-@pytest.mark.thinned(8)
+@pytest.mark.thinned(16)
 def test_concurrent_fits_give_the_same_bits(fit, stream, late, cuda, be_late):
     """Each fit has its own stream, or both use the default stream."""
     expected, found = run(fit), {}
@@ -126,6 +126,7 @@ def samples_beyond_memory(emulated_cuda, share):
     return X, y
 
 
+@pytest.mark.full
 def test_small_net_trains_on_inputs_beyond_device_memory(emulated_cuda, monkeypatch):
     """A block cannot wait for streamed batches, so that the net trains layerwise."""
     from fastmlp import MLP

@@ -7,7 +7,7 @@ from cuda_cases import Place, tensor_cores_first
 import fastmlp
 
 
-@pytest.mark.thinned(4)
+@pytest.mark.thinned(8)
 @pytest.mark.parametrize("equal", [(0, 1, 2), (1, 2), (0, 2)])
 @pytest.mark.parametrize("place", ["block", "layers"])
 @pytest.mark.parametrize("precision", ["exact", "bfloat16"])

@@ -124,6 +124,7 @@ print(net.fit([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0], epochs=3, verbose=
     assert (done.stdout, done.stderr) == ("3\n", "")
 
 
+@pytest.mark.full
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_forked_process_has_no_part_in_it(tmp_path):
     program = """

@@ -151,7 +151,7 @@ def largest_error(name, x, lanes=16):
 
 @pytest.mark.parametrize("lanes", (4, 16))
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 def test_errors_are_at_most_the_documented_ones(dtype, lanes):
     found, documented = {}, documented_errors(dtype)
     for name in NAMES:

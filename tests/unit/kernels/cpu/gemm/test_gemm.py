@@ -84,7 +84,7 @@ FEW_COLUMNS = [
 ]
 
 
-@pytest.mark.thinned(12)
+@pytest.mark.thinned(24)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("trans_a", [False, True])
 @pytest.mark.parametrize("adds", [False, True])

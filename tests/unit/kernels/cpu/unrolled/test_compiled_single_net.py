@@ -75,7 +75,7 @@ def test_unrolled_training_matches_the_reference(dtype, tolerance, unrolled_call
     np.testing.assert_allclose(net.params, reference.params, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize(
     "optimizer",
     [
@@ -92,7 +92,7 @@ def test_every_update_rule_equals_the_loops(optimizer, unrolled_calls):
     )
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("name", HIDDEN)
 def test_every_activation_equals_the_loops(name, unrolled_calls):
     assert_equals_loops(
@@ -135,7 +135,7 @@ def test_one_hot_targets_equal_the_loops(unrolled_calls):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("batch_size", [1, 3])
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 def test_softmax_equals_the_loops(batch_size, dtype, unrolled_calls, rng):
     """Three classes, a short last batch, and different sample weights."""
     X, y = rng.random((10, 2)), rng.integers(0, 3, 10)

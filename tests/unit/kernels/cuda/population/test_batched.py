@@ -128,6 +128,7 @@ def test_masks_and_orders_equal_the_reference_bit_for_bit(dtype, windows, rng):
             np.testing.assert_array_equal(mask, expected[layer].astype(dtype))
 
 
+@pytest.mark.full
 def test_long_orders_in_global_memory_equal_the_reference(windows, rng):
     """Orders too long for shared memory are drawn in global memory."""
     n = 13_000
@@ -238,6 +239,7 @@ def test_finished_nets_are_removed_from_the_batch(windows, without_graphs, monke
         np.testing.assert_allclose(result.records[seen, k], losses[result.record_epochs[seen] - 1], rtol=1e-9)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("recorded", [True, False])
 def test_replayed_steps_change_no_bit(emulated_cuda, recorded, without_graphs, monkeypatch, rng):
     """Graphs are recorded per number of nets and rows, and give the same bits as single launches."""
@@ -307,6 +309,7 @@ def test_precision_of_the_population_reaches_the_products(windows, precision, rn
 # ---- windows, memory, interruption
 
 
+@pytest.mark.full
 def test_windows_smaller_than_the_population_change_no_result(emulated_cuda, counts, monkeypatch, rng):
     """With memory for only a part of the nets at a time, every net ends as it would with memory for all."""
     from fastmlp.kernels.cuda.population.batched import BatchedWindow
@@ -397,6 +400,7 @@ def test_inputs_beyond_device_memory_are_streamed_net_by_net(emulated_cuda, batc
     batched.layers, batched.batched = 0, 1
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("launch", [37, 44])
 def test_interruption_keeps_whole_epochs(launch, without_graphs, monkeypatch, rng):
     """Ctrl-C between two launches within an epoch: results are those of whole epochs."""

@@ -81,7 +81,7 @@ def test_threads_of_a_block_follow_the_largest_product(per_net, sizes, rows, thr
     assert of_blocks(per_net, architecture_of(sizes), rows=rows).threads == threads
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize(
     "settings",
     [

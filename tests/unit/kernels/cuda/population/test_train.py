@@ -49,7 +49,7 @@ def test_adam_matches_the_reference_after_its_powers_have_ended(small):
         assert_close(pop, result, k, reference, losses, start)
 
 
-@pytest.mark.thinned(11)
+@pytest.mark.thinned(22)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_optimizers_with_settings_per_net_match_the_reference(small, optimizer, dtype):
@@ -110,7 +110,7 @@ def test_layer_factors_with_rates_per_net_match_the_reference(small):
     [(None, [(2.0, 0.25), (1.0, 0.25)]), (Cosine(0.1), [(2.0, 0.25), (1.0, 0.25)]), (Cosine(0.1), None)],
     ids=("constant", "cosine", "no factors"),
 )
-@pytest.mark.thinned(8)
+@pytest.mark.thinned(16)
 def test_decay_schedules_and_rate_factors_match_the_reference(place, kind, schedule, factors):
     X, y, _ = samples(16)
     decays, pop = np.linspace(0.1, 0.9, place.n), make(place.n)
@@ -153,7 +153,7 @@ def test_every_hidden_activation_in_a_thread_matches_the_reference(cuda, part, d
 
 
 @pytest.mark.parametrize("loss, output", PAIRS)
-@pytest.mark.thinned(8)
+@pytest.mark.thinned(16)
 def test_every_loss_and_output_in_a_thread_matches_the_reference(cuda, loss, output, monkeypatch):
     place = Place("thread", monkeypatch)
     X, _, rng = samples(11)

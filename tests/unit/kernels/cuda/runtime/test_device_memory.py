@@ -55,7 +55,7 @@ def test_large_arrays_use_no_pinned_memory(memory, emulated_cuda, monkeypatch):
         np.testing.assert_array_equal(there.get(), np.arange(n))
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("name", ["thread", "block", "batched", "layers"])
 def test_large_arrays_are_never_sent_through_pinned_memory(memory, cuda, monkeypatch, name, rng):
     """Samples and parameters, in fits, evaluations and predictions."""

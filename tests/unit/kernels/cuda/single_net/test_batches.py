@@ -307,6 +307,7 @@ def test_next_batch_is_sent_while_the_current_one_is_used(cuda, streaming, monke
     place.check()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("late", ["", "all", "null"])
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_streamed_batches_of_narrow_layers_give_the_same_results(cuda, be_late, monkeypatch, late, shuffle, rng):
@@ -334,6 +335,7 @@ def test_streamed_batches_of_narrow_layers_give_the_same_results(cuda, be_late, 
     assert off < 2.5e-2, off
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("weighted", [False, True])
 def test_targets_and_weights_larger_than_inputs_are_streamed(emulated_cuda, monkeypatch, weighted, rng):
     """Targets and weights are streamed as inputs are."""
@@ -355,6 +357,7 @@ def test_targets_and_weights_larger_than_inputs_are_streamed(emulated_cuda, monk
     assert loss == pytest.approx(reference.loss_and_gradient(X, y, scaled)[0], rel=1e-5)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("many", [False, True], ids=["MLP", "Population"])
 def test_small_nets_accept_data_beyond_device_memory(emulated_cuda, many, monkeypatch, rng):
     """If data do not fit into memory, small nets train on streamed batches, one net after another."""

@@ -117,6 +117,7 @@ def test_gradients_in_shared_or_global_memory_match_the_reference(limit, monkeyp
         assert_close(gradient, reference_of(net.network, net.params).loss_and_gradient(X[:n], y[:n])[1])
 
 
+@pytest.mark.full
 def test_sources_are_assembled_once(monkeypatch, rng):
     """Sources must not be assembled at every step."""
     from fastmlp.kernels.cuda.single_net import fused_tensor_core
@@ -177,6 +178,7 @@ def test_every_update_rule_matches_the_reference(name, rng):
     assert off < 2e-3, off
 
 
+@pytest.mark.full
 def test_recorded_accuracy_equals_evaluate(rng):
     net = make((5, 20, 3), loss="softmax_cross_entropy", hidden_activation="relu")
     X, labels = rng.normal(size=(150, 5)), rng.integers(0, 3, 150)
@@ -208,6 +210,7 @@ def test_step_has_four_launches(emulated_cuda, monkeypatch, rng):
         assert n["launches"] == 24 + 2 * 2 + n["launches of probe"]  # two for each epoch's order
 
 
+@pytest.mark.full
 def test_sample_of_weight_zero_may_overflow(rng):
     """1e30 times 1e30 is beyond float32."""
     net = make((5, 20, 3), hidden_activation="relu")
@@ -222,6 +225,7 @@ def test_sample_of_weight_zero_may_overflow(rng):
     assert_close(gradient, expected)
 
 
+@pytest.mark.full
 def test_net_too_deep_for_shared_memory_trains_layerwise(workspace_types, rng):
     """The layerwise kernel trains the net, in bfloat16, too."""
     net = make((128,) * 8 + (10,), hidden_activation="gelu")

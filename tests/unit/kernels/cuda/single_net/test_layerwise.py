@@ -247,6 +247,7 @@ def test_replayed_steps_change_no_bit(monkeypatch, works, case, calls):
     assert_same_with_and_without_graphs(monkeypatch, works, **REPLAYED[case])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("dtype, precision", [("float64", "exact"), ("float32", "tf32")])
 def test_replayed_steps_of_every_precision_change_no_bit(monkeypatch, works, dtype, precision):
     assert_same_with_and_without_graphs(monkeypatch, works, dtype=dtype, precision=precision)
@@ -268,6 +269,7 @@ def test_modules_of_recorded_steps_stay_loaded(works, monkeypatch):
     assert len(made) == len(set(made))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("case", ["adam", "full batch"])
 def test_most_steps_are_replayed(emulated_cuda, monkeypatch, case):
     """Only the first steps of full batches and of the short last batch are launched; each graph is recorded once."""
@@ -278,6 +280,7 @@ def test_most_steps_are_replayed(emulated_cuda, monkeypatch, case):
     assert n["graph_launches"] >= 3
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("late", ["all", "null"])
 def test_replayed_steps_on_late_streams_change_no_bit(emulated_cuda, monkeypatch, late):
     """An epoch's order must not be overwritten before its last step has run."""
@@ -286,6 +289,7 @@ def test_replayed_steps_on_late_streams_change_no_bit(emulated_cuda, monkeypatch
     np.testing.assert_array_equal(fitted()[0].params, expected.params)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("stream", ["own", "shared"])
 def test_concurrent_fits_with_replayed_steps_change_no_bit(cuda, works, stream):
     """Work of one thread while the other records a graph must neither enter nor invalidate the graph."""
@@ -327,6 +331,7 @@ def test_steps_are_launched_one_by_one_without_graphs(emulated_cuda, cuda, monke
     assert n["launches of update"] == 6 * 19
 
 
+@pytest.mark.full
 def test_graphs_hold_sixteen_steps(emulated_cuda, monkeypatch, rng):
     """Driver calls of an epoch of 50 batches, as in bench/log/README.md#gpu-graphs for 784-512-512-10."""
     monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1e12)

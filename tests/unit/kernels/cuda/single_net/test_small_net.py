@@ -71,7 +71,7 @@ def assert_close(net, history, reference, losses, start):
     np.testing.assert_allclose(history.loss, losses, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.thinned(11)
+@pytest.mark.thinned(22)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_optimizers_match_the_reference(place, optimizer, dtype):
@@ -182,7 +182,7 @@ def test_every_hidden_activation_matches_the_reference(place, hidden, dtype, rng
     )
 
 
-@pytest.mark.thinned(14)
+@pytest.mark.thinned(28)
 @pytest.mark.parametrize("loss, output", PAIRS)
 def test_every_loss_and_output_matches_the_reference(either, loss, output, rng):
     net, reference = net_and_reference((4, 6, 3), "tanh", loss, output, "float64", device="cuda", huber_delta=0.3)
