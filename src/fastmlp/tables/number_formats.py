@@ -44,7 +44,9 @@ pandas.to_numeric(table['share'].str.replace('[%]', '', regex=True))"
     if pattern is DECIMAL_COMMA:
         what, call = "a decimal comma", f"{column}.replace('.', '', regex=False).str.replace(',', '.', regex=False)"
     else:
-        characters = "".join(sorted({character for text in found for character in text} & set(SIGNS + SEPARATORS)))
+        used = {sign for text in found for sign in text if sign in SIGNS}
+        used |= {character for text in found for character in bare[text] if character in SEPARATORS}
+        characters = "".join(sorted(used))
         codes = sorted({code for text in found for code in CURRENCIES if code in text})
         removed = "|".join([f"[{characters}]"] * bool(characters) + codes)
         what, call = " and ".join(map(repr, [*characters, *codes])), f"{column}.replace({removed!r}, '', regex=True)"
