@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, partial
+from inspect import getsource
+from itertools import pairwise
 
 import numpy as np
 from competitors import Competitor
@@ -20,15 +22,24 @@ from suite.cases.cold_start import NUMBA, XLA, ProcessCase, Script
 RATE = 0.02
 N_NETS = 1000
 INDUCTOR = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
-DATA = """
+
+
+def draw(sizes, n, many):  # the scripts begin with its source, which they format: without braces
+    """Return (X, y, weights) : samples, and a list of the weights of each layer, (*many, fan_in, fan_out)"""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, sizes[0])).astype(np.float32)
+    y = rng.integers(sizes[-1], size=n)
+    shapes = [(*many, *pair) for pair in pairwise(sizes)]
+    return X, y, [rng.normal(0, shape[-2] ** -0.5, shape).astype(np.float32) for shape in shapes]
+
+
+DATA = f"""
+from itertools import pairwise
 import numpy as np
-rng = np.random.default_rng(0)
-sizes, n, batch, epochs, many = {sizes}, {n}, {batch}, {epochs}, {many}
-X = rng.normal(size=(n, sizes[0])).astype(np.float32)
-y = rng.integers(sizes[-1], size=n)
+{getsource(draw)}
+sizes, n, batch, epochs, many = {{sizes}}, {{n}}, {{batch}}, {{epochs}}, {{many}}
+X, y, weights = draw(sizes, n, many)
 X_val, y_val = X[: n // 4].copy(), y[: n // 4].copy()
-weights = [rng.normal(0, fan_in ** -0.5, (*many, fan_in, fan_out)).astype(np.float32)
-           for fan_in, fan_out in zip(sizes, sizes[1:])]
 """
 FASTMLP = """
 import fastmlp
@@ -173,11 +184,9 @@ class FirstFitCase(ProcessCase):
     @cached_property
     def expected(self) -> float:
         """Mean loss of the last epoch in float64, of the first net."""
-        scope: dict = {}
-        exec(DATA.format(**vars(self)), scope)
-        X, y = scope["X"].astype(np.float64), scope["y"]
-        nets = self.many or (1,)
-        weights = [W.reshape(*nets, *W.shape[-2:]).astype(np.float64) for W in scope["weights"]]
+        X, y, weights = draw(self.sizes, self.n, self.many)
+        X, nets = X.astype(np.float64), self.many or (1,)
+        weights = [W.reshape(*nets, *W.shape[-2:]).astype(np.float64) for W in weights]
         biases = [np.zeros((*nets, 1, W.shape[-1])) for W in weights]
         for _ in range(self.epochs):
             batches = [slice(k, k + self.batch) for k in range(0, self.n, self.batch)]

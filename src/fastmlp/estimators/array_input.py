@@ -119,6 +119,8 @@ def _with_missing_targets(error: ValueError | TypeError, y: Any) -> ValueError |
     if not rows:
         return error
     first = y.index[rows[0]] if hasattr(y, "iloc") else rows[0]
+    if isinstance(first, (int, np.integer)) and first != rows[0]:
+        first = f"{first} (its label; it is row {rows[0]} by position)"
     # scikit-learn's words come first: programs look for them
     reason = "Input y contains NaN" if is_nan else words.splitlines()[0].partition(". ")[0].rstrip(".")
     are, known = "is" if len(rows) == 1 else "are", "pandas.notna(y)" if is_missing else "numpy.isfinite(y)"

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..convergence import wilson_interval
 from ..errors import checked_count
-from .sample_checks import calibrated, class_labels, probabilities, require_classes, unwrap_estimator
+from .sample_checks import calibrated, class_labels, probabilities, require_classes, unwrap_table
 from .style import BLUE, FAINT, GRID, INK, SKY, SMALL, axes, label_axes, legend, percent, wrap_title
 
 MAX_NUMBERED_CLASSES = 20  # largest number of classes for which cells show their counts
@@ -21,7 +21,7 @@ def confusion(net: Any, X: Any, y: Any, *, labels: Any = None, ax: Any = None) -
 
     Parameters
     ----------
-    net : MLP or MLPClassifier
+    net : MLP, MLPClassifier or TabularMLPClassifier
         A net, or a fitted estimator.
     X : array_like of shape (n_samples, n_features)
         Inputs.
@@ -52,7 +52,7 @@ def confusion(net: Any, X: Any, y: Any, *, labels: Any = None, ax: Any = None) -
     >>> confusion(net, X, y, labels=["same", "different"]).get_title(loc="left")
     'Confusion matrix: 100 % of 4 right'
     """
-    net, y, labels = unwrap_estimator(net, y, labels, is_of_one_net=False)
+    net, X, y, labels = unwrap_table(net, X, y, labels, is_of_one_net=False)
     samples = require_classes(net, X, y, "confusion matrix")
     n = max(2, net.network.n_outputs)
     names = class_labels(net, labels, n)
@@ -118,7 +118,7 @@ def calibration(net: Any, X: Any, y: Any, *, n_bins: int = 10, labels: Any = Non
 
     Parameters
     ----------
-    net : MLP or MLPClassifier
+    net : MLP, MLPClassifier or TabularMLPClassifier
         A net, or a fitted estimator.
     X : array_like of shape (n_samples, n_features)
         Inputs.
@@ -161,7 +161,7 @@ def calibration(net: Any, X: Any, y: Any, *, n_bins: int = 10, labels: Any = Non
     >>> calibration(net, X, y).get_xlabel()
     'probability of class 1'
     """
-    net, y, labels = unwrap_estimator(net, y, labels)
+    net, X, y, labels = unwrap_table(net, X, y, labels)
     samples = require_classes(net, X, y, "calibration curve")
     n_bins = checked_count("n_bins", n_bins)
     class_probabilities = calibrated(probabilities(net.network, net.predict(samples.X)), net)

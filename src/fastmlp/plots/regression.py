@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..tables.metrics import regression_metrics
-from .sample_checks import MAX_NAME_LENGTH, as_samples, one_output, unwrap_estimator
+from .sample_checks import MAX_NAME_LENGTH, as_samples, one_output, unwrap_table
 from .style import BLUE, FAINT, GRID, INK, SMALL, axes, label_axes, literal_text
 
 MAX_POINTS = 3000  # largest number of samples to draw; larger data are drawn with a stride
@@ -18,7 +18,7 @@ def predictions(net: Any, X: Any, y: Any, *, output: int = 0, ax: Any = None) ->
 
     Parameters
     ----------
-    net : MLP or MLPRegressor
+    net : MLP, MLPRegressor or TabularMLPRegressor
         A net, or a fitted estimator.
     X : array_like of shape (n_samples, n_features)
         Inputs.
@@ -50,7 +50,7 @@ def predictions(net: Any, X: Any, y: Any, *, output: int = 0, ax: Any = None) ->
     >>> predictions(net, X, X**2).get_ylabel()
     'predicted value'
     """
-    net, y, _ = unwrap_estimator(net, y)
+    net, X, y, _ = unwrap_table(net, X, y)
     samples = one_output(net.network, as_samples(net, X, y), output)
     true, predicted = samples.targets[:, 0].astype(np.float64), net.predict(samples.X)[:, output].astype(np.float64)
     name = "value" if net.network.n_outputs == 1 else f"output {output}"

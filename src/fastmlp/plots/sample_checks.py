@@ -46,9 +46,10 @@ def unwrap_estimator(
         there are several nets and the plot is of one.
     """
     if hasattr(model, "encoded_samples"):
+        one = ".best()" if hasattr(getattr(model, "net_", None), "n_nets") else ""
         raise ValueError(
-            f"This plot takes inputs that are numbers, but {type(model).__name__} takes a table. Encode it: "
-            "X, y = model.encoded_samples(X, y), then plot model.net_."
+            f"This plot takes one net and inputs that are numbers, but {type(model).__name__} takes a table. Encode "
+            f"it: X, y = model.encoded_samples(X, y), then plot model.net_{one}."
         )
     found = getattr(model, "net_", model)
     if not hasattr(found, "network"):
@@ -70,6 +71,24 @@ def unwrap_estimator(
             )
         y = class_indices
     return net, y, classes if labels is None else labels
+
+
+def unwrap_table(
+    model: Any, X: Any, y: Any, labels: Any = None, *, is_of_one_net: bool = True
+) -> tuple[Any, Any, Any, Any]:
+    """Return (net, X, y, labels) for a plot of predictions, as unwrap_estimator; a table is encoded for its estimator.
+
+    Raises
+    ------
+    ValueError
+        As unwrap_estimator, but not if the estimator takes a table.
+    """
+    net = getattr(model, "net_", None)
+    if not hasattr(model, "encoded_samples") or (is_of_one_net and hasattr(net, "n_nets")):
+        net, y, labels = unwrap_estimator(model, y, labels, is_of_one_net=is_of_one_net)
+        return net, X, y, labels
+    X, y = model.encoded_samples(X, y)
+    return model.net_, X, y, getattr(model, "classes_", None) if labels is None else labels
 
 
 def _instead_of(found: Any) -> str:

@@ -313,8 +313,8 @@ def sentence(search: Search, task: TuningTask, names: Mapping[str, str]) -> str:
     tried = f"{n_tried} of {counted(task.n, 'configuration')}" if n_tried < task.n else counted(task.n, "configuration")
     why = ""
     if search.interrupted and not n_tried:
-        which = f"The search of settings ({task.title}) was interrupted while it trained its first configuration"
-        return f"{which}; the net is that one, of its best epoch so far."
+        begin = f"The search of settings ({task.title}) was interrupted while its first configurations were trained"
+        return f"{begin}; the net is the best one so far."
     if search.interrupted:
         return f"The search of settings ({task.title}) was interrupted after {tried}; the net is the best one so far."
     if search.out_of_time:

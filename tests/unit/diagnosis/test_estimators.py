@@ -102,16 +102,31 @@ def test_plots_of_one_net_refuse_tables_and_several_nets(samples):
     table = fastmlp.TabularMLPClassifier((16,), n_nets=1, max_iter=5, random_state=0).fit(X, y)
     numbers = X.to_numpy() / [100.0, 0.01]
     several = fastmlp.MLPClassifier((8,), n_nets=3, max_iter=30, tol=1.0, random_state=0).fit(numbers, y)
+    of_tables = fastmlp.TabularMLPClassifier((16,), n_nets=2, max_iter=5, random_state=0).fit(X, y)
     for plot in (plots.calibration, plots.boundary, plots.landscape):
-        with pytest.raises(ValueError, match=r"takes a table. Encode it: .*encoded_samples"):
-            plot(table, X, y)
+        with pytest.raises(ValueError, match=r"takes a table. Encode it: .*encoded_samples.* model.net_.best\(\)\."):
+            plot(of_tables, X, y)
         with pytest.raises(ValueError, match=r"there are 3 here. Plot one of them, such as model.net_.best\(\)"):
             plot(several, numbers, y)
         with pytest.raises(ValueError, match=r"such as pop.best\(\)"):
             plot(several.net_, numbers, y == "yes")
-    with pytest.raises(ValueError, match="takes a table"):
-        plots.confusion(table, X, y)
-    assert plots.confusion(table.net_, *table.encoded_samples(X, y), labels=table.classes_) is not None
+    with pytest.raises(ValueError, match=r"takes a table. Encode it: .* then plot model.net_\."):
+        plots.boundary(table, X, y)
+
+
+def test_plots_of_predictions_encode_tables(samples):
+    X, y = samples
+    plots, table = fastmlp.plots, fastmlp.TabularMLPClassifier((16,), n_nets=1, max_iter=5, random_state=0).fit(X, y)
+    encoded = table.encoded_samples(X, y)
+    for plot in (plots.confusion, plots.calibration):
+        expected = plot(table.net_, *encoded, labels=table.classes_)
+        found = plot(table, X, y)
+        assert found.get_title(loc="left") == expected.get_title(loc="left")
+        assert [text.get_text() for text in found.texts] == [text.get_text() for text in expected.texts]
+    target = np.sin(X["a"].to_numpy())
+    numbers = fastmlp.TabularMLPRegressor((16,), n_nets=1, max_iter=5, random_state=0).fit(X, target)
+    expected = plots.predictions(numbers.net_, *numbers.encoded_samples(X, target))
+    assert plots.predictions(numbers, X, target).get_title(loc="left") == expected.get_title(loc="left")
 
 
 @pytest.mark.slow

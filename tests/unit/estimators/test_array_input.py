@@ -113,6 +113,9 @@ def test_the_row_of_a_missing_target_has_its_name(model):
     y.iloc[3] = np.nan
     with pytest.raises(ValueError, match="1 target of 20 is missing, the first in row day 3"):
         clone(model).fit(X, y)
+    shuffled = y.set_axis([5, 4, 9, 0, *range(20, 36)])
+    with pytest.raises(ValueError, match=r"first in row 0 \(its label; it is row 3 by position\): leave"):
+        clone(model).fit(X, shuffled)
     fitted = clone(model).fit(X, np.arange(20.0))
     with pytest.raises(ValueError, match="1 target of 20 is missing, the first in row day 3"):
         fitted.score(X, y)

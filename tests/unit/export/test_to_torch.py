@@ -64,7 +64,7 @@ def test_parametric_activations(rng):
     assert same.network == net.network
     module[1] = nn.SiLU()
     np.testing.assert_array_equal(from_torch(module).alphas[0], 1.0)
-    module.append(module[3])
+    module.append(module[4])
     with pytest.raises(ValueError, match="hidden layers only"):
         from_torch(module)
 

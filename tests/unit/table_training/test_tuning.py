@@ -158,12 +158,12 @@ def test_ctrl_c_keeps_the_best_net_so_far(rng, n_groups):
     assert f"was interrupted after {n_tried} of 20 configurations" in found.note
 
 
-def test_ctrl_c_in_the_first_configuration_is_told_of_as_such(rng):
+def test_ctrl_c_among_the_first_configurations_is_told_of(rng):
     known = Known(rng, best_near(1e-2))
     search = Search(known.task, 4, 5)
     search.interrupted = True
     said = sentence(search, known.task, {})
-    assert "was interrupted while it trained its first configuration; the net is that one" in said
+    assert "was interrupted while its first configurations were trained; the net is the best one so far" in said
 
 
 def test_ctrl_c_before_the_first_net_leaves_nothing(rng):

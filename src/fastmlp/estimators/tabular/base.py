@@ -168,7 +168,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     net_ : MLP or Population
         The trained net, or nets if there are several.
     n_nets_ : int
-        Number of nets in net_: fewer than n_nets if a time limit, Ctrl-C or the choice of weights has left some out.
+        Number of nets in `net_`, fewer than n_nets if a time limit, Ctrl-C or the choice of weights has left some out.
     history_ : History or PopulationResult
         What the fit of the net, or of the nets, returned.
     validation_loss_curve_ : list of float or None
