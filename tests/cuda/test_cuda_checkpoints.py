@@ -136,7 +136,7 @@ def test_few_nets_left_of_many_keep_the_rounding_of_many(cuda, tmp_path, monkeyp
     assert_same_fit(train(population(140), (X, y), path, resume=True, **fit), expected)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_windows_go_on_one_after_another(emulated_cuda, tmp_path, monkeypatch):
     share, fit = "fastmlp.kernels.cuda.population.train.SHARE_OF_MEMORY", {"epochs": 12, "batch_size": 8}
     fresh = lambda: population(20, (3, 3, 1))

@@ -36,6 +36,7 @@ def test_samples_of_a_net_are_copied_once(cuda, monkeypatch, name, precision, rn
     place.check()
 
 
+@pytest.mark.thinned(10)
 @pytest.mark.parametrize("own", [False, True], ids=["shared", "per net"])
 @pytest.mark.parametrize(
     "name, n_nets, windows",

@@ -156,6 +156,7 @@ def test_auto_picks_the_first_working_gpu(emulated_cuda, monkeypatch):
     assert MLP((2, 1), device="cuda:1").device.name == "cuda:1"
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("required", [True, False])
 @pytest.mark.slow
 def test_required_gpu_fails_tests_instead_of_skipping_them(required):

@@ -25,6 +25,7 @@ def pool(request, monkeypatch):
     pool.close()
 
 
+@pytest.mark.thinned(2)
 def test_worker_prepares_verifies_and_measures(pool):
     worker = pool.start(NUMPY, 1, 1)
     assert worker("prepare", *CASE) >= 0
@@ -54,6 +55,7 @@ def test_kernels_are_compiled_in_the_given_folder(tmp_path):
     assert list(tmp_path.rglob("*.o"))
 
 
+@pytest.mark.thinned(2)
 def test_workers_are_separate_processes_and_end(pool):
     first, second = pool.start(NUMPY, 1, 1), pool.start(NUMPY, 1, 1)
     first("prepare", *CASE)
@@ -64,6 +66,7 @@ def test_workers_are_separate_processes_and_end(pool):
         first("measure", 1, 1)
 
 
+@pytest.mark.thinned(2)
 def test_exceptions_of_a_worker_are_raised(pool):
     absent = pool.start(Competitor("numpy", "competitors.no_such_module"), 1, 1)
     with pytest.raises(Failed, match="ModuleNotFoundError"):

@@ -70,6 +70,7 @@ def test_competitor_with_a_wrong_loss_is_not_timed(monkeypatch):
     assert rows["numpy"]["seconds"]
 
 
+@pytest.mark.full
 def test_unrolled_kernel_is_compiled_before_timing(monkeypatch):
     """The unrolled kernel of a tiny net is compiled only after enough steps, which must be before timing."""
     monkeypatch.setattr(bench_quick, "others_busy", lambda: 0.0)

@@ -110,7 +110,7 @@ def test_measured_times_are_plausible(cuda, threshold_folder, monkeypatch):
     assert all(0.0 < row.processor < 10.0 and 0.0 < row.gpu < 10.0 for row in shown)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_start_time_of_a_cpu_process_is_plausible():
     assert 0.1 < seconds_to_start("cpu") < 60.0
 

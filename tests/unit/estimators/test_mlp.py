@@ -130,10 +130,10 @@ def test_lbfgs_training_equals_scikit_learn(iris, diabetes, settings):
     compare(*PAIRS[1], diabetes, settings, tolerance=1e-7)
 
 
+@pytest.mark.full
 @pytest.mark.thinned(2)
 @pytest.mark.filterwarnings(FEW_EPOCHS)
 @pytest.mark.parametrize("solver", ("adam", "sgd"))
-@pytest.mark.slow
 def test_shuffled_training_agrees_with_scikit_learn_over_seeds(iris, solver):
     """In float32 with other orders of samples, losses and scores differ no more than between seeds."""
     settings = {

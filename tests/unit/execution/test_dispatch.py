@@ -256,6 +256,7 @@ def test_evaluation_threads_grow_with_rows_and_work(available, monkeypatch):
     assert choose_evaluation_threads(large, 100) == min(9, available)
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("available", (1, 2, 64))
 @pytest.mark.slow
 def test_threads_of_one_row_grow_with_the_weights(available, monkeypatch):

@@ -161,7 +161,7 @@ def test_many_epochs_take_few_kernel_calls(samples, monkeypatch):
     assert len(calls) < 30
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("batch_size", [None, 8])
 @pytest.mark.parametrize("sizes", [(3, 5, 1), (3, 160, 140, 1)], ids=["block", "layers"])
 def test_checking_several_epochs_at_once_equals_checking_each_on_cuda(sizes, batch_size, samples, cuda, monkeypatch):

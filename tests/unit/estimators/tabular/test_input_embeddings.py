@@ -116,6 +116,7 @@ def test_kinds_of_training(encoding, settings, rows, tmp_path):
     np.testing.assert_array_equal(same.predict(X), model.predict(X))
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.slow
 @pytest.mark.usefixtures("cuda")
 @pytest.mark.parametrize("encoding", [PERIODIC, VECTORS, BINS], ids=str)

@@ -109,8 +109,8 @@ def test_a_regressor_reads_csv_whose_columns_change_their_type(table, tmp_path):
     assert model.predict(table[INPUTS].astype({"day": str})).std() == pytest.approx(table.value.std(), rel=0.2)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", [pytest.param("csv", marks=pytest.mark.full), "pieces"])
-@pytest.mark.slow
 def test_notes_on_text_among_numbers_are_those_of_a_fit_in_memory(kind, table, tmp_path):
     X = table[["a", "b", "c"]].astype({"a": object, "c": object})
     X.loc[N - 5 :, "a"] = "unknown"

@@ -89,7 +89,7 @@ def test_missing_texts_are_marked(table):
     assert not features[::7, :place].any()
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_tables_that_are_read_in_pieces(tmp_path, capsys):
     pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
     X, y = make_table(6_000)

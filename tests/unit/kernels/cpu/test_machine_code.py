@@ -55,6 +55,7 @@ def assert_packed(text, arithmetic=r"v?(add|sub|mul|div|max|min|and|fn?madd\w*|f
     )
 
 
+@pytest.mark.full
 @pytest.mark.thinned(6)
 @pytest.mark.parametrize("code", range(len(ACTIVATIONS)), ids=[row.name for row in ACTIVATIONS])
 def test_activation_loops_are_vectorised(code):
@@ -66,6 +67,7 @@ def test_activation_loops_are_vectorised(code):
     assert_packed(assembly(run, FLOATS, FLOATS, FLOATS))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["relu", "leaky_relu", "selu"])
 def test_activations_in_place_have_no_masked_stores(name):
     """Some of AMD's processors take twenty cycles for one; LLVM makes them of a select between a loaded vector and
@@ -81,6 +83,7 @@ def test_activations_in_place_have_no_masked_stores(name):
     assert not re.search(r"vmaskmovps\s+%ymm\d+, %ymm\d+, |vmov[au]ps\s+%zmm\d+, \S*\(\S*\) \{%k", text)
 
 
+@pytest.mark.full
 @pytest.mark.thinned(6)
 @pytest.mark.parametrize("code", range(len(ACTIVATIONS)), ids=[row.name for row in ACTIVATIONS])
 def test_derivative_loops_are_vectorised(code):
@@ -92,6 +95,7 @@ def test_derivative_loops_are_vectorised(code):
     assert_packed(assembly(run, FLOATS, FLOATS))
 
 
+@pytest.mark.full
 @pytest.mark.thinned(6)
 @pytest.mark.parametrize("code", range(len(LOSSES)), ids=[row.name for row in LOSSES])
 def test_loss_loops_are_vectorised(code):

@@ -286,6 +286,7 @@ def test_nets_that_get_another_slot_take_their_weights_along(monkeypatch, rng):
 # ---- prediction
 
 
+@pytest.mark.full
 def test_predictions_and_losses_match_the_rounded_reference(monkeypatch, rng):
     """In parts of rows, before and after a fit, whose updates write weights that a later prediction must not read."""
     monkeypatch.setattr("fastmlp.execution.thresholds.DEVICE_EVALUATION_ROWS", 100)

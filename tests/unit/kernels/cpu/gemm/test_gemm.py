@@ -166,6 +166,7 @@ def test_packed_panels_change_no_bit_of_a_product(m, n, k, dtype, rng):
     np.testing.assert_allclose(found[:, :n], a.astype(float) @ b.astype(float), rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.full
 @pytest.mark.thinned(32)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("in_panels", [False, True])

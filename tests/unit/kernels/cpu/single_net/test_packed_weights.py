@@ -50,7 +50,7 @@ def check(run, w, expected):
     np.testing.assert_array_equal(out, expected)
 
 
-@pytest.mark.thinned(14)
+@pytest.mark.thinned(28)
 @BOTH
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("rows, n", [(1, 1), (5, 40), (16, 16), (33, 17), (70, 48), (97, 67), (40, 2 * K_BLOCK + 43)])

@@ -55,6 +55,7 @@ def assert_equals_loops(unrolled_calls, *arguments, **settings):
         np.testing.assert_array_equal(history.accuracy, records.accuracy)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("dtype, tolerance", [("float32", 2e-4), ("float64", 1e-10)])
 def test_unrolled_training_matches_the_reference(dtype, tolerance, unrolled_calls):
     net = fastmlp.MLP(
