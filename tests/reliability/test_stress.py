@@ -168,7 +168,7 @@ EXITS = {"in memory": EXIT, "at once": EXIT_AT_ONCE, "from disk": EXIT_FROM_STRE
 
 
 @pytest.mark.parametrize(
-    "program", [pytest.param(EXITS[name], id=name, marks=[pytest.mark.full] * (name == "in memory")) for name in EXITS]
+    "program", [pytest.param(EXITS[name], id=name, marks=[pytest.mark.full] * (name != "at once")) for name in EXITS]
 )
 def test_interpreter_exits_while_daemon_threads_train(fresh_python, monkeypatch, tmp_path, program):
     monkeypatch.setenv("TMPDIR", str(tmp_path))  # rows on disk are left there, for the next fit to remove

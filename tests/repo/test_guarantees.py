@@ -5,6 +5,7 @@ A line of the latter may say instead why it has no test.
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ def rows_of(page):
     return [line for line in lines if line.startswith("| ") and not line.startswith(HEADINGS[page])]
 
 
+@cache
 def functions(path):
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}

@@ -174,6 +174,7 @@ def test_devices_do_not_import_each_other():
         assert not [imported for imported in found if imported.startswith(others)], name
 
 
+@pytest.mark.slow
 def test_only_the_device_table_reaches_a_device():
     """No module of src imports kernels of a device by name, except through the table of devices."""
     for name in SRC_MODULES:

@@ -16,6 +16,9 @@ module_index = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module_index)
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def modules():
     return {module.path.as_posix(): module for module in module_index.modules()}

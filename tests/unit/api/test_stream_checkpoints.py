@@ -49,6 +49,7 @@ FITS = {
 }
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("n_writes", [1, 3, 4])
 @pytest.mark.parametrize("fit", FITS)

@@ -418,7 +418,7 @@ def test_report_command_accepts_nets_without_preprocessing(run, tmp_path, verdic
     assert "holds 3 nets, and a report on the best of them needs a table" in error_line(run("report", net_file))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_bench_command_writes_page_and_results(run, tmp_path, monkeypatch):
     from fastmlp.benchmarks import quick_suite as bench_quick
     from fastmlp.benchmarks import result_files

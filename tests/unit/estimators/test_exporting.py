@@ -31,6 +31,7 @@ TARGETS = {
 KINDS = [{}, {"n_nets": 3}, {"loss": "squared_error"}, {"dtype": "float64"}, {"n_nets": 2, "loss": "squared_error"}]
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("settings", KINDS, ids=str)
 @pytest.mark.parametrize("target", TARGETS)
 def test_classifier(target, settings, X, tmp_path):

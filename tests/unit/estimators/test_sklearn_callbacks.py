@@ -209,6 +209,7 @@ def monitored(model, how):
     return monitor.get_logs().data_as_pandas
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("how", ("alone", "Pipeline", "GridSearchCV"))
 @pytest.mark.parametrize("name", MODELS)
 def test_scikit_learns_scoring_monitor(name, how):

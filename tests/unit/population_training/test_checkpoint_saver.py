@@ -36,6 +36,7 @@ FITS = {
 }
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("n_writes", [1, 4])
 @pytest.mark.parametrize("fit", FITS)
 def test_nets_in_lanes_go_on_to_the_same_bits(tmp_path, monkeypatch, fit, n_writes):

@@ -52,6 +52,7 @@ def refit(name, path, executor=None, **more):
     return fit(name, executor, change=lambda pop: pop.params.fill(7.0), checkpoint=path, resume=True, **more)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("n_tasks", [0, 1])
 @pytest.mark.parametrize("name", FITS)
 def test_an_interrupted_fit_goes_on_to_the_same_bits(name, n_tasks, tmp_path):

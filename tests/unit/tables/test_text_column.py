@@ -226,6 +226,7 @@ def test_running_text_has_several_words_of_letters_in_half_of_the_cells():
     assert is_running_text({"an old car": 1, "NaN": 10})
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("named", [None, ("title",)], ids=["auto", "named"])
 @pytest.mark.slow
 def test_words_of_sorted_pieces_are_those_of_all_rows(named):

@@ -50,6 +50,7 @@ def test_formulas_compile_without_spills(arch, number):
         assert used["spill"] == used["stack"] == 0
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_float32_kernels_have_no_float64_instructions(arch):
     """A literal of another type than T would lead to float64 instructions."""

@@ -66,7 +66,7 @@ def test_largest_nets_of_threads_compile_within_register_limits(sizes, n_state, 
         assert used["spill"] <= MOST_SPILLED_AT_LIMIT[dtype], (arch, used)
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_first_case_of_each_kernel_compiles(kind, texts):
     """The first case, compiled for an H100."""

@@ -61,6 +61,7 @@ def test_products_of_batch_simd_equal_numpy(lanes, n_in, n_out, vectors, dtype, 
     check_products(batch_simd_products, lanes, n_in, n_out, vectors, dtype, rng)
 
 
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("n_in, n_out", [(1, 1), (3, 4), (5, 5), (8, 7)])
 def test_products_of_one_vector_equal_numpy(n_in, n_out, dtype, rng):

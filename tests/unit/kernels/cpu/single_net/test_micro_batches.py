@@ -69,6 +69,7 @@ def test_gradient_equals_that_of_the_whole_batch(family, use_micro_batches, rows
     np.testing.assert_allclose(gradient, expected, rtol=1e-10, atol=1e-14)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("rows, n", MICRO_BATCHES)
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("shuffle", (False, True))

@@ -93,7 +93,7 @@ def test_every_update_rule_equals_the_loops(optimizer, unrolled_calls):
     )
 
 
-@pytest.mark.thinned(6)
+@pytest.mark.thinned(12)
 @pytest.mark.parametrize("name", HIDDEN)
 def test_every_activation_equals_the_loops(name, unrolled_calls):
     assert_equals_loops(
