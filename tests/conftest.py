@@ -59,8 +59,14 @@ def pytest_sessionstart(session):
         raise pytest.UsageError(f"The kernels that most tests need could not be compiled; see above: {failed}.")
 
 
+def pytest_collection():
+    """Pause Python's garbage collection, a fifth of the time that it takes to collect the tests."""
+    gc.disable()
+
+
 def pytest_collection_finish():
-    """Exempt what collecting the tests has made from Python's garbage collection, which took a second with it."""
+    """Exempt what collecting the tests has made from garbage collection, which took a second with it."""
+    gc.enable()
     gc.collect()
     gc.freeze()
 

@@ -29,7 +29,7 @@ def population(n_nets, sizes=(3, 4, 1), **settings):
     return fastmlp.Population(sizes, n_nets, **SETTINGS, **settings)
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("optimizer", ["adam", "rprop", "momentum"])
 @pytest.mark.parametrize("place", ["block", "layers"])
 def test_a_net_goes_on_to_the_same_bits(cuda, tmp_path, monkeypatch, place, optimizer):

@@ -33,7 +33,7 @@ def test_gradient_of_every_hidden_activation_matches_the_reference(family, hidde
     )
 
 
-@pytest.mark.thinned(56)
+@pytest.mark.thinned(112)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("loss, output", PAIRS)
 @pytest.mark.parametrize("k", (1, 3, 17))

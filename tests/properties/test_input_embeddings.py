@@ -109,7 +109,7 @@ def test_solver_of_scipy_keeps_the_zeros(rng):
 # ---- training
 
 
-@pytest.mark.thinned(14)
+@pytest.mark.thinned(28)
 @pytest.mark.parametrize("n_threads", (1, 2))
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", FURTHER_OPTIMIZERS)
@@ -134,6 +134,7 @@ def test_training_with_dropout_matches_the_reference(device, rng):
     np.testing.assert_allclose(net.params, reference.params, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("batch_size", (1, 7, 200, None))
 def test_batches_of_any_size_match_the_reference(batch_size, device, rng, monkeypatch):
     """Batches of one sample, and batches of several micro-batches."""

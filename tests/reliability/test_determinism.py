@@ -79,6 +79,7 @@ def test_early_stopping_returns_to_the_bits_of_its_best_epoch(sizes, replayed):
 
 
 # The bounds have room for other processors and cards.
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("dtype, max_share", [("float32", 1e-4), ("float64", 1e-12)])
 def test_a_gpu_trains_as_a_cpu_up_to_rounding(cuda, dtype, max_share, count):
     found = []

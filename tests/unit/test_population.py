@@ -61,7 +61,7 @@ def test_every_optimizer_equals_single_nets(name, sizes, dtype):
     assert_equals_single_nets(pop, result, XOR_X, XOR_Y, settings, **fit)
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize("options", [{"momentum": 0.8}, {"momentum": 0.8, "nesterov": True}])
 @pytest.mark.slow
@@ -73,7 +73,7 @@ def test_momentum_equals_single_nets(options, sizes):
     assert_equals_single_nets(pop, result, XOR_X, XOR_Y, settings, **fit)
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 9, 6, 1), (3, 80, 70, 1)], ids=["unrolled", "lanes", "one by one"])
 @pytest.mark.parametrize(
     "options",
@@ -96,7 +96,7 @@ def test_rate_factors_and_decay_schedules_equal_single_nets(options, schedule, s
     assert_equals_single_nets(pop, result, X, y, settings, nets=(0, 18, 36), **fit)
 
 
-@pytest.mark.thinned(6)
+@pytest.mark.thinned(12)
 @pytest.mark.parametrize("sizes", [(3, 4, 2), (3, 9, 6, 2)], ids=["unrolled", "lanes"])
 @pytest.mark.parametrize("row", [row for row in ACTIVATIONS if row.hidden], ids=lambda row: row.name)
 @pytest.mark.slow
@@ -127,6 +127,7 @@ def test_every_loss_equals_single_nets(row, sizes, rng):
     np.testing.assert_allclose(pop.predict(X)[16], pop.net(16).predict(X), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 9, 6, 1), (3, 80, 70, 1)], ids=["unrolled", "lanes", "one by one"])
 @pytest.mark.parametrize("batch_size", [1, 5, 16])
 @pytest.mark.slow
@@ -188,6 +189,7 @@ def test_settings_may_be_scipy_distributions():
     assert not np.array_equal(make(1)[1].settings["learning_rate"], rates)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 9, 6, 1), (3, 80, 70, 1)], ids=["unrolled", "lanes", "one by one"])
 @pytest.mark.parametrize("batch_size", [None, 4])
 @pytest.mark.slow
@@ -220,7 +222,7 @@ def test_samples_per_net_equal_single_nets(own_y, sizes, rng):
 
 @pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 9, 6, 1), (3, 80, 70, 1)], ids=["unrolled", "lanes", "one by one"])
 @pytest.mark.parametrize("monitor", [None, "loss", "validation_accuracy", "accuracy"])
-@pytest.mark.thinned(4)
+@pytest.mark.thinned(8)
 @pytest.mark.slow
 def test_early_stopping_equals_single_nets(monitor, sizes, rng):
     X, X_new = rng.normal(size=(40, 3)), rng.normal(size=(30, 3))
@@ -245,7 +247,7 @@ def test_early_stopping_equals_single_nets(monitor, sizes, rng):
 
 @pytest.mark.parametrize("sizes", [(2, 3, 1), (2, 9, 6, 1), (2, 80, 70, 1)], ids=["unrolled", "lanes", "one by one"])
 @pytest.mark.parametrize("rule", [0.1, "accuracy", "40-20-40", Converged(accuracy=0.75)])
-@pytest.mark.thinned(4)
+@pytest.mark.thinned(8)
 @pytest.mark.slow
 def test_each_net_stops_when_it_has_converged(rule, sizes):
     settings = {"loss": "binary_cross_entropy", "hidden_activation": "tanh"}
@@ -270,7 +272,7 @@ def test_each_net_stops_when_it_has_converged(rule, sizes):
         assert (history.loss[:-1] > 0.1).all()
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("sizes", [(2, 3, 3), (2, 9, 6, 3)], ids=["unrolled", "lanes"])
 @pytest.mark.parametrize("output, loss", [("softmax", "softmax_cross_entropy"), ("sigmoid", "squared_error")])
 @pytest.mark.parametrize("accuracy", [0.8, 1.0])

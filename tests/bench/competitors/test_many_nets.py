@@ -10,7 +10,7 @@ FORMS = ("jax blocked", "jax vmap", "torch batched", "torch compiled", "numpy bl
 UNSUPPORTED = {"jax vmap": ("adam", "quickprop", "rprop"), "torch batched": ("quickprop", "rprop")}
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("optimizer", NAMES)
 @pytest.mark.parametrize("sizes, activation", [((2, 2, 1), "sigmoid"), ((2, 4, 4, 1), "tanh")])

@@ -87,7 +87,7 @@ def test_remedies_help(capsys):
     assert np.mean(list(outcomes.values())) >= HELPED, [title for title, ok in outcomes.items() if not ok]
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize(
     "case", [case for case in CASES if case.verdict == "plateau" and case.cure is not None], ids=lambda case: case.title
 )

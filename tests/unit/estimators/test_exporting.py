@@ -31,7 +31,7 @@ TARGETS = {
 KINDS = [{}, {"n_nets": 3}, {"loss": "squared_error"}, {"dtype": "float64"}, {"n_nets": 2, "loss": "squared_error"}]
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("settings", KINDS, ids=str)
 @pytest.mark.parametrize("target", TARGETS)
 def test_classifier(target, settings, X, tmp_path):
@@ -70,6 +70,7 @@ def test_probabilities_far_from_the_decision(X, tmp_path):
     np.testing.assert_allclose(c_outputs(tmp_path / "net.h", X, 3), model.predict_proba(X), atol=1e-4)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("settings", [{}, {"n_nets": 3}, {"loss": "poisson"}, {"dtype": "float64"}], ids=str)
 @pytest.mark.parametrize("n_outputs", [1, 2])
 def test_regressor(n_outputs, settings, X, tmp_path):

@@ -392,6 +392,7 @@ def test_what_was_kept_of_a_larger_file_is_not_used_for_one_in_memory(path, tmp_
     np.testing.assert_array_equal(found.net_.params, expected.net_.params)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("damaged", ["found-*", "rows-*/held_out.npz", "rows-*/X.bin"])
 @pytest.mark.parametrize("content", [b"", b"PK damaged"])

@@ -19,6 +19,7 @@ def X(rng):
     return X
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("activation", HIDDEN)
 def test_every_activation(activation, X, tmp_path):
     if activation == "cos":  # sums of 1e3 differ by more than a cosine allows

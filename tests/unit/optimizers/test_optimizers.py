@@ -108,13 +108,14 @@ def test_batch_training_matches_the_reference(family, optimizer, dtype):
     assert_same_training(optimizer, dtype, batch_size=4, epochs=8)
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @each_optimizer
 def test_l2_penalty_matches_the_reference(family, optimizer):
     """The penalty is in the gradient, for weights only."""
     assert_same_training(optimizer, "float64", l2=0.3, batch_size=4, epochs=8)
 
 
+@pytest.mark.thinned(3)
 @each_optimizer
 def test_weight_decay_matches_the_reference(family, optimizer):
     """Weight decay is decoupled from the gradient, for weights only, scaled by the scheduled learning rate."""
@@ -130,6 +131,7 @@ def test_clip_norm_matches_the_reference(family, optimizer, clip_norm):
     assert_same_training(dataclasses.replace(optimizer, clip_norm=clip_norm), "float64", l2=0.1, batch_size=4, epochs=8)
 
 
+@pytest.mark.thinned(3)
 @each_optimizer
 def test_all_settings_together_match_the_reference(family, optimizer):
     weight = np.random.default_rng(0).random(14) + 0.1
@@ -158,7 +160,7 @@ RATE_FACTORS = (  # learning_rate_factors of a net of three layers, and the fact
 has_rate = [optimizer for optimizer in EACH if not isinstance(optimizer, Rprop)]
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(9)
 @pytest.mark.parametrize("given, factors", RATE_FACTORS, ids=("biases", "layers"))
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("optimizer", has_rate, ids=title)

@@ -86,6 +86,7 @@ def test_dropout_rate_per_net_equals_single_nets_bit_for_bit(samples):
     assert_equals_single_nets(pop, pop.fit(*samples, verbose=0, **fit), *samples, settings, **fit)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("batch_size", [None, 8])
 @pytest.mark.parametrize("monitor", ["loss", "accuracy", "validation_loss"])
 @pytest.mark.slow

@@ -41,6 +41,7 @@ FITS = {
 }
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("n_writes", [1, 4])
 @pytest.mark.parametrize("fit", FITS)
 def test_every_kind_of_fit_goes_on_to_the_same_bits(tmp_path, monkeypatch, fit, n_writes):

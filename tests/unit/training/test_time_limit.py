@@ -71,6 +71,7 @@ def test_time_is_reserved_for_the_last_validation(monkeypatch):
     assert history.validation_loss.shape == history.loss.shape
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("batch_size", (1, 40, None))
 @pytest.mark.parametrize("held_out", (None, (X[:30], Y[:30])))
 def test_the_best_epoch_is_kept(batch_size, held_out, monkeypatch):

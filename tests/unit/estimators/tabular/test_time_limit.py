@@ -31,7 +31,7 @@ KINDS = {
 }
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.filterwarnings("ignore::UserWarning")  # that say what there is no time for
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_time_limit_is_used_and_kept_within_five_percent(kind, rng, monkeypatch):

@@ -25,6 +25,7 @@ def test_ties_of_single_nets_go_to_the_first_class(cuda, place, precision, equal
         where.check()
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     "n_nets, sizes, block_bytes",
     [(200, (4, 2, 3), None), (3, (4, 7, 3), None), (3, (4, 7, 3), 0)],

@@ -94,6 +94,7 @@ def test_table_rows_are_complete():
     assert {row.name for row in ACTIVATIONS if not row.hidden} == {"exponential", "softmax"}
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("name", ("silu", "gelu"))
 def test_vector_values_far_below_zero_are_zero(name, dtype):

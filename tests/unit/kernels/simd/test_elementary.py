@@ -194,6 +194,7 @@ LIMITS = {  # at -inf, -1e4, -50, -0, 0, 50, 1e4, inf
 }
 
 
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("lanes", (4, 16))
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", LIMITS)
@@ -205,6 +206,7 @@ def test_values_at_infinities_and_zeros(name, dtype, lanes):
     )
 
 
+@pytest.mark.thinned(9)
 @pytest.mark.parametrize("lanes", (4, 16))
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", NAMES)

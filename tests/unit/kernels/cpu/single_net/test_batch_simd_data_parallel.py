@@ -38,6 +38,7 @@ def fitted(n, dtype, **settings):
     return net, history
 
 
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("name", SETTINGS)
 @pytest.mark.parametrize("n", (605, 601))

@@ -30,7 +30,7 @@ def identity_net(k, dtype="float64", **settings):
     return net
 
 
-@pytest.mark.thinned(4)
+@pytest.mark.thinned(8)
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_activations_equal_the_reference_at_extreme_inputs(family, name, dtype):

@@ -195,7 +195,7 @@ def fitted(n, dropout=0.3, sizes=(7, 40, 33, 3), **settings):
     return net, history
 
 
-@pytest.mark.thinned(4)
+@pytest.mark.thinned(8)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", SETTINGS)
 @pytest.mark.parametrize("n", (405, 401))

@@ -56,6 +56,7 @@ def samples():
     return X, np.sin(X[:, :3]) + 0.1 * rng.normal(size=(14, 3)), rng.integers(1, 4, 14).astype(float)
 
 
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize(
     "sizes, hidden, l2", [(SIZES, "tanh", 0.0), (SIZES, "softplus", 0.1), (WIDE, "tanh", 0.0)], ids=["", "l2", "wide"]
 )
@@ -78,6 +79,7 @@ def test_training_matches_the_reference(choose, samples, optimizer, sizes, hidde
     np.testing.assert_allclose(history.loss, losses, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("family", ("layerwise", "layerwise_data_parallel"))
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("optimizer", OPTIMIZERS[:4], ids=title)

@@ -55,6 +55,7 @@ def make(dtype="float64", hidden="tanh", **settings):
     )
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("rows, n", MICRO_BATCHES)
 @pytest.mark.parametrize("threads", (1, 2, 3))
 def test_gradient_equals_that_of_the_whole_batch(family, use_micro_batches, rows, n, threads, rng):
@@ -69,7 +70,7 @@ def test_gradient_equals_that_of_the_whole_batch(family, use_micro_batches, rows
     np.testing.assert_allclose(gradient, expected, rtol=1e-10, atol=1e-14)
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("rows, n", MICRO_BATCHES)
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("shuffle", (False, True))

@@ -72,7 +72,7 @@ def test_each_net_stops_when_it_has_converged(place, rule, batch_size):
     assert len(ends) > 1, "nets end at different times"
 
 
-@pytest.mark.thinned(10)
+@pytest.mark.thinned(20)
 @pytest.mark.parametrize(
     "monitor, batch_size", [("loss", None), ("accuracy", 16), ("validation_loss", 16), ("validation_accuracy", None)]
 )

@@ -115,6 +115,7 @@ def test_out_of_memory_raises_a_readable_error(memory, emulated_cuda):
     assert isinstance(caught.value.__cause__, memory.cupy.cuda.memory.OutOfMemoryError)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     "limit, wanted", [(0, (70 + 20, 100)), (60, (60 - 10, 60)), (95, (95 - 10, 95)), (200, (90, 100))]
 )

@@ -82,7 +82,7 @@ def test_every_loss_matches_the_reference(loss, rng):
     assert_close(gradient, expected)
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize(
     "sizes, n",
     [
