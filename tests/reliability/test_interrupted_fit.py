@@ -27,6 +27,7 @@ TRACED = {
     str(SRC / name): name
     for name in (
         "api/checkpoint_identity.py",
+        "api/checkpoint_savers.py",
         "api/optional_checkpoints.py",
         "api/fit_arguments.py",
         "api/fit_preparation.py",

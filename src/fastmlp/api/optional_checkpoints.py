@@ -12,48 +12,48 @@ from .net_base import NetBase
 if TYPE_CHECKING:
     from ..persistence.checkpoint_files import CheckpointFile
     from ..population_training.checkpoint_saver import PopulationSaver
-    from .checkpoint_identity import NetSaver
+    from .checkpoint_savers import NetSaver
     from .stream_checkpoints import StreamFile
 
 
 def checkpoint_file(given: CheckpointKeywords, kind: str, verbose: int) -> CheckpointFile | None:
-    """Return what checkpoint_identity.checkpoint_file does; None for a fit without checkpoints.
+    """Return what checkpoint_savers.checkpoint_file does; None for a fit without checkpoints.
 
     given : arguments of fit
     """
     checkpoint, every, resume = given["checkpoint"], given["every"], given["resume"]
     if checkpoint is None and not resume and every == DEFAULT:
         return None
-    from . import checkpoint_identity
+    from . import checkpoint_savers
 
-    return checkpoint_identity.checkpoint_file(checkpoint, every, resume, kind, verbose)
+    return checkpoint_savers.checkpoint_file(checkpoint, every, resume, kind, verbose)
 
 
 def random_numbers_of(nets: NetBase, file: CheckpointFile | None) -> AbstractContextManager[None]:
-    """Return the context of checkpoint_identity.random_numbers_of; without checkpoints, it does nothing."""
+    """Return the context of checkpoint_savers.random_numbers_of; without checkpoints, it does nothing."""
     if file is None:
         return nullcontext()
-    from . import checkpoint_identity
+    from . import checkpoint_savers
 
-    return checkpoint_identity.random_numbers_of(nets, file)
+    return checkpoint_savers.random_numbers_of(nets, file)
 
 
 def net_saver(file: CheckpointFile | None, *arguments: Any) -> NetSaver | None:
     """Return the NetSaver with these further arguments, or None without checkpoints."""
     if file is None:
         return None
-    from .checkpoint_identity import NetSaver
+    from .checkpoint_savers import NetSaver
 
     return NetSaver(file, *arguments)
 
 
 def population_saver(file: CheckpointFile | None, *arguments: Any) -> PopulationSaver | None:
-    """Return checkpoint_identity.population_saver with these further arguments, or None without checkpoints."""
+    """Return checkpoint_savers.population_saver with these further arguments, or None without checkpoints."""
     if file is None:
         return None
-    from . import checkpoint_identity
+    from . import checkpoint_savers
 
-    return checkpoint_identity.population_saver(file, *arguments)
+    return checkpoint_savers.population_saver(file, *arguments)
 
 
 def stream_file(file: CheckpointFile | None, *arguments: Any) -> StreamFile | None:

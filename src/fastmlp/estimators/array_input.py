@@ -140,6 +140,12 @@ def _is_infinite(cell: Any) -> bool:
     return isinstance(cell, (float, np.floating)) and bool(np.isinf(cell))
 
 
+def refuse_missing_dates(y: np.ndarray) -> None:
+    """Raise ValueError if dates or durations are missing: scikit-learn's check for NaN does not look at them."""
+    if y.dtype.kind in ("M", "m") and np.isnat(y).any():
+        raise ValueError("Input y contains NaN")
+
+
 def refuse_dates_among_columns(y: Any) -> None:
     """Raise ValueError if y is a data frame with columns of dates or durations, and with others.
 

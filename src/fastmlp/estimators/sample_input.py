@@ -13,6 +13,7 @@ from ..mlp import MLP
 from .array_input import (
     checked_sample_weights,
     refuse_dates_among_columns,
+    refuse_missing_dates,
     refused_beyond,
     refused_beyond_float64,
     with_bad_cell,
@@ -42,6 +43,7 @@ class SampleInput:
                 X, y = validate_data(self, X, y, **options, dtype=dtype, reset=reset)
         except (ValueError, TypeError) as error:
             raise with_bad_cell(error, X) from None
+        refuse_missing_dates(y)
         if reset:
             self._input_dtype = X.dtype
         return X, dense(y)

@@ -18,7 +18,8 @@ from ..tables.encoder_choice import column_from_dict, column_to_dict
 from ..tables.target_encoder import CLASSIFICATION
 
 PLAIN = (bool, int, float, str, type(None))
-LABELS = "biufUO"  # kinds of NumPy dtypes for class labels: bool, numbers and text
+DATES = "Mm"  # kinds of NumPy dtypes: dates and durations, whose numbers are in a file
+LABELS = "biufUO" + DATES  # for class labels: bool, numbers, text and dates
 # Attributes of fitted estimators other than the classes, with the types that a file may hold.
 FITTED: dict[str, tuple[type, ...]] = {
     "n_features_in_": (int,),
@@ -40,7 +41,7 @@ def description_of(estimator: Any) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If the classes are neither text nor numbers.
+        If the classes are neither text nor numbers nor dates.
     """
     attributes = vars(estimator)
     description: dict[str, Any] = {} if "classes_" not in attributes else {"classes": _labels(attributes["classes_"])}
@@ -68,8 +69,12 @@ def description_of(estimator: Any) -> dict[str, Any]:
 
 
 def _labels(classes: np.ndarray) -> dict[str, Any]:
+    if classes.dtype.kind in DATES:
+        return {"dtype": classes.dtype.str, "labels": classes.astype(np.int64).tolist()}
     if classes.dtype.kind not in LABELS or not all(isinstance(label, PLAIN) for label in classes.tolist()):
-        raise ValueError(f"Classes can be saved if they are text, true or false, or numbers; they hold {classes[0]!r}.")
+        raise ValueError(
+            f"Classes can be saved if they are text, true or false, numbers or NumPy's dates; they hold {classes[0]!r}."
+        )
     return {"dtype": classes.dtype.str, "labels": classes.tolist()}
 
 

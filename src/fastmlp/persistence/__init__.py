@@ -11,11 +11,13 @@ import hashlib
 import json
 import os
 from functools import cache
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from ..history import RECORDS, History
+from ..interface.user_warnings import warn_user
 from ..network.spec import Network
 from ..runtime.output_files import write_bytes
 
@@ -40,6 +42,7 @@ RESULT = {
     "judged_by": (str,),
     "arguments": (dict,),
 }
+OTHER_FORMATS = ".pkl", ".pickle", ".joblib", ".pt", ".pth", ".h5", ".json"  # suffixes that promise another format
 RANDOM = {"seed": (int,), "fits": (int,)}
 METRIC_RECORDS = "metrics", "validation_metrics"  # dictionaries: their arrays are named "history.metrics.NAME"
 PREFIX, RESULT_PREFIX = "history.", "result."  # of the names of arrays
@@ -73,6 +76,11 @@ def save(net: SavedNet, path: str | os.PathLike, estimator: dict[str, Any] | Non
     estimator : dict, optional
         Description of the net's estimator, as estimators/serialization.py makes it.
 
+    Warns
+    -----
+    UserWarning
+        If the suffix of the path is that of another format, such as pickle's.
+
     Raises
     ------
     OSError
@@ -94,6 +102,8 @@ def save(net: SavedNet, path: str | os.PathLike, estimator: dict[str, Any] | Non
     """
     from safetensors.numpy import save as to_bytes
 
+    if (name := Path(os.fsdecode(path))).suffix.lower() in OTHER_FORMATS:
+        warn_user(f"{name.name!r} has the safetensors format, whatever its name says: read it with fastmlp.load.")
     table = None if net.preprocessing is None else net.preprocessing.to_dict()
     file_format = 2 if net.network.has_blocks or _has_text(table, estimator) else 1
     if net.network.parametric_activation:

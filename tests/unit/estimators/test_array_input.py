@@ -90,8 +90,9 @@ MISSING = {
     "pandas.NA": pd.Series([pd.NA, 1] * 10, dtype="Int64"),
     "pandas' text": pd.Series([None, "a"] * 10, dtype="string"),
     "categories": pd.Series([None, "a"] * 10, dtype="category"),
+    "dates": pd.Series([pd.NaT, pd.Timestamp("2020-01-01")] * 10),
 }
-OF_TEXT = "None", "NaN among text", "pandas' text", "categories"
+OF_TEXT = "None", "NaN among text", "pandas' text", "categories", "dates"
 
 
 @pytest.mark.parametrize("kind", MISSING)
@@ -99,7 +100,7 @@ OF_TEXT = "None", "NaN among text", "pandas' text", "categories"
 def test_missing_targets_are_counted(model, kind):
     """scikit-learn's words come first: programs look for them."""
     if kind in OF_TEXT and "Regressor" in name_of(model):
-        pytest.skip("text is no number, whether some is missing or not")
+        pytest.skip("text and dates are no numbers, whether some are missing or not")
     words = "y must hold numbers for a regression, but it holds None at .0,."
     words = words if kind.startswith("None") and "Regressor" in name_of(model) else "Input y contains NaN"
     said = rf"^{words}\. 10 targets of 20 are missing, the first in row 0: leave such rows out"

@@ -147,6 +147,12 @@ def test_preprocessing_round_trips(path):
         fastmlp.load(path)
 
 
+def test_names_of_other_formats_are_told_of(net, tmp_path):
+    with pytest.warns(UserWarning, match="'net.pkl' has the safetensors format, whatever its name says"):
+        net.save(tmp_path / "net.pkl")
+    assert fastmlp.load(tmp_path / "net.pkl").network == net.network
+
+
 def test_saving_is_atomic(net, path, monkeypatch):
     net.save(path)
     before = path.read_bytes()

@@ -10,12 +10,7 @@ pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
 
 from fastmlp.streams import table_sources  # noqa: E402  # needs pandas
 from fastmlp.streams.sources import as_source  # noqa: E402
-from fastmlp.streams.table_sources import (  # noqa: E402
-    as_table_source,
-    surely_fits,
-    table_in_memory,
-    targets_in_memory,
-)
+from fastmlp.streams.table_sources import as_table_source, surely_fits, table_in_memory, targets_in_memory  # noqa: E402
 from fastmlp.tables import table_files  # noqa: E402
 from fastmlp.tables.table_files import read_table  # noqa: E402
 

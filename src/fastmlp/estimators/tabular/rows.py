@@ -14,7 +14,12 @@ from sklearn.utils.validation import check_consistent_length
 from ...streams.source_kinds import is_source
 from ...table_training.rows_in_memory import Rows
 from ...tables.row_sample import joined
-from ..array_input import checked_sample_weights, missing_targets_named, refuse_dates_among_columns
+from ..array_input import (
+    checked_sample_weights,
+    missing_targets_named,
+    refuse_dates_among_columns,
+    refuse_missing_dates,
+)
 from ..source_pieces import checked_held_out, pieces_with_targets
 from ..source_targets import names_target
 
@@ -58,6 +63,7 @@ class TableRows:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         refuse_dates_among_columns(y)
         array = check_array(y, ensure_2d=False, dtype=None, input_name="y")
+        refuse_missing_dates(array)
         return column_or_1d(array, warn=True) if array.ndim == 2 and array.shape[1] == 1 else array
 
     def _bin_targets(self, encoded: np.ndarray) -> np.ndarray:

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import counted
 from ...interface.user_warnings import warn_user
 from ...tables.target_copies import target_copies_note
 from ...tables.target_encoder import distinct_labels, numbers_as_classes
 
+SINGLE_ROWS_FROM = 100  # rows of a table from which classes of one row are told of
 MOST_OUTPUTS = 10  # of more, the first ones are compared with the columns: each looks at all of them
 
 
@@ -33,21 +35,37 @@ def warn_of_target_copies(table: Any, y: np.ndarray, given: Any, has_names: bool
 
 
 def warn_of_targets(y: np.ndarray, is_classification: bool, given: Any) -> None:
-    """Warn of classes that look like numbers, and of targets of a regression that are the same in every row.
+    """Warn of classes that look like numbers or have one row, and of targets of a regression that are all the same.
 
     y : (n_rows,) or (n_rows, n_outputs), checked
     given : y as the user has passed it, whose name is used
     """
     if is_classification:
         name = str(getattr(given, "name", None) or "y")
-        labels = distinct_labels(y)[0] if y.ndim == 1 else ()
-        if note := numbers_as_classes(name, labels):
+        labels, codes = distinct_labels(y) if y.ndim == 1 else ((), np.zeros(0, int))
+        if note := numbers_as_classes(name, labels) or _single_rows_note(labels, codes):
             warn_user(note)
         return
     outputs = y.reshape(len(y), -1)
     for k in np.flatnonzero((outputs == outputs[:1]).all(axis=0))[:1]:
         called = "y" if y.ndim == 1 else f"Output {k} of y"
         warn_user(f"{called} is {outputs[0, k]:g} in every row: there is nothing to learn.")
+
+
+def _single_rows_note(labels: Any, codes: np.ndarray) -> str:
+    """Return a note on classes of one row each, if few classes of a table that is not tiny are; "" if there is none.
+
+    codes : index of each row's label among the labels
+    """
+    alone = np.flatnonzero(np.bincount(codes, minlength=len(labels)) == 1)
+    if len(codes) < SINGLE_ROWS_FROM or not 0 < len(alone) <= len(labels) // 2:
+        return ""
+    classes = counted(len(alone), "class", "classes")
+    named = ", ".join(map(repr, np.asarray(labels)[alone[:3]].tolist())) + (", ..." if len(alone) > 3 else "")
+    return (
+        f"{classes} of {len(labels)} {'has' if len(alone) == 1 else 'have'} a single row ({named}): no net can both "
+        "learn from it and be tested on it. Join rare classes, leave them out, or look for more of their rows."
+    )
 
 
 def warn_of_other_order(X: Any, others: Mapping[str, Any]) -> None:

@@ -11,12 +11,7 @@ pytest.importorskip("sklearn", reason="estimators are those of scikit-learn")
 from large_tables import INPUTS, LIMIT, classifier  # noqa: E402
 
 import fastmlp  # noqa: E402
-from fastmlp import (  # noqa: E402
-    CategoryEmbedding,
-    PiecewiseLinearEmbedding,
-    TabularMLPClassifier,
-    TabularMLPRegressor,
-)
+from fastmlp import CategoryEmbedding, PiecewiseLinearEmbedding, TabularMLPClassifier, TabularMLPRegressor  # noqa: E402
 from fastmlp.tables.embedded_columns import PERIODIC_EMBEDDING  # noqa: E402
 
 SMALL = {"hidden_layer_sizes": (16,), "max_iter": 3, "random_state": 0, "device": "cpu", "n_nets": 1}

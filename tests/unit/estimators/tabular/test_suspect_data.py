@@ -108,6 +108,15 @@ def test_numbers_as_text_are_no_classes_without_a_word(frame):
     assert not warnings_of(TabularMLPClassifier(**QUICK), frame[["size"]], few)
 
 
+def test_classes_of_a_single_row_are_told_of(frame):
+    X, y = pd.concat([frame[["size"]]] * 2), np.resize(["a", "b"], 2 * len(frame)).astype(object)
+    y[7] = "rare"
+    (found,) = warnings_of(TabularMLPClassifier(**QUICK), X, y)
+    assert found.startswith("1 class of 3 has a single row ('rare'): no net can both learn from it and be tested on it")
+    y[9] = "rare"
+    assert not warnings_of(TabularMLPClassifier(**QUICK), X, y)
+
+
 def test_equal_targets_are_told_of(frame):
     X, equal = frame[["size", "kind"]], np.full(len(frame), 2.5)
     assert warnings_of(TabularMLPRegressor(**QUICK), X, equal) == ["y is 2.5 in every row: there is nothing to learn."]
