@@ -127,7 +127,7 @@ def train(name: str, choice: str, seed: int) -> Run:
     from fastmlp import MLP, AdamW, TabularMLPClassifier, TabularMLPRegressor
     from fastmlp.estimators.tabular.weights_and_calibration import calibrate
     from fastmlp.initialization import UniformByFanIn
-    from fastmlp.table_training.quality_presets import QUALITIES
+    from fastmlp.table_training.recipes import QUALITIES
     from fastmlp.table_training.rows_in_memory import Rows
     from fastmlp.tables.embedded_columns import input_embedding_of
 

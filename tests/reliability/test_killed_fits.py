@@ -69,7 +69,7 @@ def n_steps(file, checkpoint, *_):
 
 if kind not in ("net", "stream"):
     from fastmlp.persistence.checkpoint_files import CheckpointFile
-    from fastmlp.population_training.kernel_calls import CallSaver
+    from fastmlp.population_training.checkpoint_saver import CallSaver
     from fastmlp.population_training.checkpoint_saver import NetSlot
 
     logged(CheckpointFile, "begin", "begin", True, lambda file, *_: file.kind)

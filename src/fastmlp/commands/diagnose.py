@@ -14,7 +14,7 @@ from ..loading import load_net
 from ..mlp import MLP
 from ..streams.table_sources import read_tables
 from ..tables.target_column import drop_rows_without_target
-from .held_out_rows import training_split
+from .training_split import training_split
 
 
 def run(model: Path, file: Path, target: str | None, as_json: bool) -> str:

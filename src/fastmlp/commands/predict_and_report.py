@@ -22,7 +22,7 @@ from ..tables.preprocessing import Preprocessing
 from ..tables.table_files import PARQUET_ENDINGS, check_ending, import_pandas
 from ..tables.target_column import drop_rows_without_target
 from .column_options import check_columns
-from .held_out_rows import training_split
+from .training_split import training_split
 
 if TYPE_CHECKING:
     import pandas as pd

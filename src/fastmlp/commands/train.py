@@ -20,8 +20,8 @@ from ..population import subset_of
 from ..runtime.checkpoint_interval import DEFAULT, as_interval
 from ..runtime.output_files import check_output, file_beside, files_beside, left_alone
 from ..schedules import schedule_factors
-from ..table_training.quality_presets import GREEDY, TEMPERATURE, Recipe, is_auto
 from ..table_training.recipe_fit import make_optimizer
+from ..table_training.recipes import GREEDY, TEMPERATURE, Recipe, is_auto
 from ..table_training.training_summary import final_figures, summary
 from ..tables.preprocessing import Preprocessing
 from ..training.interruption import interrupt_message

@@ -16,13 +16,13 @@ from ..population_result import PopulationResult
 from ..table_training.epochs_in_time import NetsToPlan
 from ..table_training.folds import nets_share_by_fold
 from ..table_training.net_options import SCALES
-from ..table_training.quality_presets import Recipe
 from ..table_training.recipe_fit import continue_from, described, fit_nets
+from ..table_training.recipes import Recipe
 from ..table_training.rows_in_file import FileRows
 from ..table_training.rows_in_memory import Rows
 from ..tables.preprocessing import Preprocessing
-from .held_out_rows import FOLDS, last_fit
 from .train_settings import TrainSettings
+from .training_split import FOLDS, last_fit
 
 
 def load_known(path: Path | None, settings: TrainSettings) -> Any:

@@ -21,8 +21,8 @@ from ..population_result import PopulationResult
 from ..table_training.epochs_in_time import FitsInTime, NetsToPlan, about, expected_seconds, planned_in_time
 from ..table_training.folds import fit_each, fit_folds, fit_shared_folds, folds_at_once, predicted_rows, share_by_fold
 from ..table_training.net_weights import with_greedy_weights, with_greedy_weights_in_folds
-from ..table_training.quality_presets import GREEDY, TEMPERATURE, Recipe
 from ..table_training.recipe_fit import fit_nets, is_cut_short, make_nets, refit_recipe
+from ..table_training.recipes import GREEDY, TEMPERATURE, Recipe
 from ..table_training.rows_in_file import FileRows
 from ..table_training.rows_in_memory import Rows, first_held_out
 from ..table_training.streamed_table import EncodedRows
@@ -33,10 +33,10 @@ from ..tables.embedded_columns import input_embedding_of
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_encoder import CLASSIFICATION, Target
 from ..training.interruption import was_interrupted
-from .held_out_rows import has_same_split, record_split, split_of
 from .train_continuation import ContinuedFits, go_on
 from .train_parts import Parts, first_fold_apart, fold_rows, weighted_parts
 from .train_settings import NO_CHECKPOINTS, Checkpoints, TrainSettings
+from .training_split import has_same_split, record_split, split_of
 
 WORTH_TELLING, LONG = 10.0, 60.0  # seconds of a training from which its time is told, and what is faster
 OUT_OF_FOLD = "out of fold"  # name of the part of the training rows, each predicted by nets without its fold

@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from ..runtime.checkpoint_interval import DEFAULT
-from ..table_training.quality_presets import DEFAULT_QUALITY, QUALITIES
+from ..table_training.recipes import DEFAULT_QUALITY, QUALITIES
 from . import table_options as table
 from .exit_status import console, errors_as_sentences
 from .option_parsers import (

@@ -14,7 +14,7 @@ from ..errors import counted
 from ..kernels.structs import METRIC_ARGMAX
 from ..streams.table_sources import read_tables
 from ..table_training.folds import fold_numbers
-from ..table_training.quality_presets import Recipe
+from ..table_training.recipes import Recipe
 from ..table_training.rows_in_memory import Rows
 from ..tables.cells import examples
 from ..tables.encoder_choice import Note

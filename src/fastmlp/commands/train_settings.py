@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..runtime.checkpoint_interval import DEFAULT
-from ..table_training.quality_presets import DEFAULT_QUALITY, Recipe, recipe_of
+from ..table_training.recipes import DEFAULT_QUALITY, Recipe, recipe_of
 from ..table_training.time_budget import Budget
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..api.stream_arguments import StreamArguments
 from ..errors import about_arguments, counted
 from ..streams.table_sources import surely_fits
-from ..table_training.quality_presets import Recipe
+from ..table_training.recipes import Recipe
 from ..table_training.streamed_table import EncodedRows, Split, StreamedTable, affordable_share, bytes_in_memory, notice
 from ..tables.bin_edges import class_indicators
 from ..tables.cells import MAX_BAD_FRACTION, read_numbers

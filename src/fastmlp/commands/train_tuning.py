@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from ..runtime.output_files import file_beside, left_alone
-from ..table_training.quality_presets import Recipe
 from ..table_training.recipe_fit import make_nets
+from ..table_training.recipes import Recipe
 from ..table_training.rows_in_memory import first_held_out
 from ..table_training.time_budget import Budget
 from ..table_training.tuning import Encoded, Found, TuningTask, tuned

@@ -134,6 +134,33 @@ class PopulationSaver:
         return {net: state for net, state in {**before, **self._ended}.items() if status[net] == ALL_EPOCHS}
 
 
+class CallSaver:
+    """Saver of the nets that a run trains together, asked between its kernel calls.
+
+    suspended : function that returns the run's nets in training
+    waiting : SuspendedNets     nets that go on after these
+    """
+
+    def __init__(self, saver: PopulationSaver, suspended: Callable[[], SuspendedNets], waiting: SuspendedNets):
+        self._saver, self._suspended, self._waiting = saver, suspended, waiting
+
+    def most_epochs(self, n_epochs: int) -> int:
+        """Return n_epochs, or fewer if a state will be due before: the number of epochs of the next call."""
+        return min(n_epochs, self._saver.timer.epochs_left(self._saver.epochs) or n_epochs)
+
+    def after_call(self, n_epochs: int) -> None:
+        """Write the state if it is due after a call of n_epochs epochs."""
+        self._saver.epochs += n_epochs
+        if self._saver.timer.is_due(self._saver.epochs):
+            self.save()
+
+    def save(self) -> None:
+        nets, waiting = self._suspended(), self._waiting
+        parts = [part for part in (nets, waiting) if len(part.net_index)]
+        self._saver.save(SuspendedNets.joined(parts) if parts else None)
+        self._saver.timer.restart(self._saver.epochs)
+
+
 class NetSlot:
     """Saver of one net, which a fit of one net takes; the last state that the net has given."""
 

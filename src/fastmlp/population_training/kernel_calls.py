@@ -1,4 +1,4 @@
-"""Kernel calls that train a population's nets together, some epochs each: how many, and what is saved between two."""
+"""Kernel calls that train a population's nets together, some epochs each: how many the next call has."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any
 from ..console.nets_progress import BestScore
 from ..console.progress_bar import Progress
 from ..execution.work import products
-from ..kernels.structs import SuspendedNets
 from ..training.time_limit import CallSizes, OutOfTime
-from .checkpoint_saver import PopulationSaver
+from .checkpoint_saver import CallSaver
 from .task_and_outcome import PopulationOutcome, PopulationTask
 
 MOST_EPOCHS = 2**40  # per kernel call; on a CPU, epochs of a call count across nets that follow each other in a lane
@@ -20,33 +19,6 @@ FIRST_CALL = 2e8  # multiply-adds of the first call on a CPU, over all lanes of 
 FULL_DEVICE = 10_000  # nets up to which an epoch takes a GPU as long as for one net
 # Multiply-adds of the first call on a GPU, over all nets: milliseconds on a large GPU, 0.1 seconds on a small one.
 FIRST_CALL_OF_DEVICE = 1e10
-
-
-class CallSaver:
-    """Saver of the nets that a run trains, asked between its calls.
-
-    suspended : function that returns the run's nets in training
-    waiting : SuspendedNets     nets that go on after these
-    """
-
-    def __init__(self, saver: PopulationSaver, suspended: Callable[[], SuspendedNets], waiting: SuspendedNets):
-        self._saver, self._suspended, self._waiting = saver, suspended, waiting
-
-    def most_epochs(self) -> int:
-        """Return the number of epochs that the next call may have."""
-        return self._saver.timer.epochs_left(self._saver.epochs) or MOST_EPOCHS
-
-    def after_call(self, n_epochs: int) -> None:
-        """Write the state if it is due after a call of n_epochs epochs."""
-        self._saver.epochs += n_epochs
-        if self._saver.timer.is_due(self._saver.epochs):
-            self.save()
-
-    def save(self) -> None:
-        nets, waiting = self._suspended(), self._waiting
-        parts = [part for part in (nets, waiting) if len(part.net_index)]
-        self._saver.save(SuspendedNets.joined(parts) if parts else None)
-        self._saver.timer.restart(self._saver.epochs)
 
 
 def first_call_epochs(task: PopulationTask, lanes: int, n_members: int) -> int:
@@ -80,7 +52,7 @@ def call_until_finished(
     while True:
         began = time.perf_counter()
         if saver is not None:
-            n_epochs = min(n_epochs, saver.most_epochs())
+            n_epochs = saver.most_epochs(n_epochs)
         n_call = n_epochs if sizes is None else min(n_epochs, sizes.next(0))
         if not n_call:
             raise OutOfTime

@@ -27,8 +27,8 @@ from ..kernels.system import interrupts
 from ..runtime.memory_check import check_memory
 from ..schedules.checked_factors import factors_at, is_constant
 from ..training.time_limit import OutOfTime
-from .checkpoint_saver import PopulationSaver
-from .kernel_calls import CallSaver, call_until_finished, first_call_epochs
+from .checkpoint_saver import CallSaver, PopulationSaver
+from .kernel_calls import call_until_finished, first_call_epochs
 from .kernel_state import training_state
 from .task_and_outcome import PopulationOutcome, PopulationTask
 

@@ -21,8 +21,8 @@ from ..execution.dispatch import IN_TURN, FitsAtOnce
 from ..runtime.thread_count import using_threads
 from ..training.fits_on_threads import ending_with, run_on_threads
 from ..training.interruption import require_complete
-from .quality_presets import Recipe
 from .recipe_fit import fit_nets
+from .recipes import Recipe
 from .rows_in_file import FileRows
 from .rows_in_memory import Rows, first_held_out
 from .time_budget import Budget, FitBudgets

@@ -28,8 +28,8 @@ from ..population_training.result_of_histories import result_of_histories
 from ..runtime.thread_count import using_threads
 from ..training.fits_on_threads import ending_with, run_on_threads
 from ..training.interruption import was_interrupted
-from .quality_presets import Recipe
 from .recipe_fit import history_or_result
+from .recipes import Recipe
 from .rows_in_memory import Rows
 
 

@@ -20,8 +20,8 @@ from ..mlp import MLP
 from ..population import Population
 from ..training.interruption import was_interrupted
 from .folds import OutOfFoldLogits, TrainedNets, has_begun, trained_nets
-from .quality_presets import Recipe
 from .recipe_fit import fit_nets
+from .recipes import Recipe
 from .rows_in_memory import Rows
 
 

@@ -17,7 +17,7 @@ from ..optimizers import Optimizer, optimizer_from_name
 from ..population import Population
 from ..schedules import schedule_factors
 from .net_options import OF_ALL_STEPS, OF_FITS, arguments_of_nets, settings_of_optimizer
-from .quality_presets import Recipe
+from .recipes import Recipe
 from .rows_in_file import FileRows
 from .rows_in_memory import Rows
 from .time_budget import Budget

@@ -24,8 +24,8 @@ from ..mlp import MLP
 from ..population import subset_of
 from ..training.interruption import was_interrupted
 from .epochs_in_time import SHARE, seconds_per_epoch
-from .quality_presets import Recipe
 from .recipe_fit import fit_nets
+from .recipes import Recipe
 from .rows_in_memory import Rows
 from .time_budget import Budget
 from .tuning_configurations import Settings, configurations, groups_of_recipes, joint_recipe

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..sweeps.space import draw_choice, groups_of
 from ..tables.default_bins import DEFAULT_BINS
-from .quality_presets import AUTO, Recipe
+from .recipes import AUTO, Recipe
 
 
 @dataclass(frozen=True)

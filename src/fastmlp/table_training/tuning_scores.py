@@ -12,7 +12,7 @@ from ..data.population_data import validated_population_samples
 from ..mlp import MLP
 from ..network.spec import Network
 from ..training.epoch_metrics import METRICS, check_metrics, metric_samples, takes_logits
-from .quality_presets import TEMPERATURE, Recipe
+from .recipes import TEMPERATURE, Recipe
 from .rows_in_memory import Rows
 from .temperature import fit_temperature, row_losses
 

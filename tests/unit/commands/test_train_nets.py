@@ -17,7 +17,7 @@ from fastmlp.commands.train_settings import TrainSettings
 from fastmlp.loading import load_net
 from fastmlp.population import Population, subset_of
 from fastmlp.population_result.stopped_by import STOPPED_BY
-from fastmlp.table_training.quality_presets import QUALITIES
+from fastmlp.table_training.recipes import QUALITIES
 from fastmlp.tables.preprocessing import Preprocessing
 from fastmlp.tables.target_encoder import Target
 

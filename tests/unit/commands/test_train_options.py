@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from fastmlp.commands.cli import app
 from fastmlp.commands.train_options import Quality, TrainOptions
 from fastmlp.commands.train_settings import TrainSettings
-from fastmlp.table_training.quality_presets import QUALITIES
+from fastmlp.table_training.recipes import QUALITIES
 
 
 def test_defaults_of_options_equal_train_settings():

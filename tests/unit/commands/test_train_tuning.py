@@ -13,7 +13,7 @@ from fastmlp.commands.cli import app
 from fastmlp.commands.train_settings import TrainSettings
 from fastmlp.commands.train_tuning import searched_settings
 from fastmlp.loading import load_net
-from fastmlp.table_training.quality_presets import QUALITIES
+from fastmlp.table_training.recipes import QUALITIES
 from fastmlp.table_training.tuning_scores import Scores
 from fastmlp.tables.target_encoder import CLASSIFICATION, Target
 

@@ -21,8 +21,8 @@ from fastmlp.table_training.epochs_in_time import (
     planned_in_time,
     seconds_per_epoch,
 )
-from fastmlp.table_training.quality_presets import Recipe, recipe_of
 from fastmlp.table_training.recipe_fit import make_nets
+from fastmlp.table_training.recipes import Recipe, recipe_of
 from fastmlp.table_training.rows_in_memory import Rows
 from fastmlp.table_training.time_budget import Budget
 from fastmlp.training.fits_on_threads import stop_of_fits

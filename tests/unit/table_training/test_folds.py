@@ -14,8 +14,8 @@ from fastmlp.class_probabilities import logits
 from fastmlp.execution.dispatch import IN_TURN, FitsAtOnce
 from fastmlp.population_training.result_of_histories import result_of_histories
 from fastmlp.table_training.folds import fit_folds, fold_numbers, folds_at_once
-from fastmlp.table_training.quality_presets import Recipe
 from fastmlp.table_training.recipe_fit import fit_nets, make_nets
+from fastmlp.table_training.recipes import Recipe
 from fastmlp.table_training.rows_in_memory import Rows
 
 SMALL = Recipe(hidden=(8,), epochs=3, dropout=0.0)

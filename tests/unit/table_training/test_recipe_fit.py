@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP, Population
-from fastmlp.table_training.quality_presets import Recipe
 from fastmlp.table_training.recipe_fit import continue_from, fit_nets, make_nets, make_optimizer, refit_recipe
+from fastmlp.table_training.recipes import Recipe
 from fastmlp.table_training.rows_in_memory import Rows
 
 SMALL = Recipe(hidden=(8,), epochs=4, n_nets=2, dropout=0.0)

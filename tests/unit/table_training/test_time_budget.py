@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fastmlp.kernels.jit.compile_time import add_wait
-from fastmlp.table_training.quality_presets import Recipe
 from fastmlp.table_training.recipe_fit import fit_nets, make_nets
+from fastmlp.table_training.recipes import Recipe
 from fastmlp.table_training.rows_in_memory import Rows
 from fastmlp.table_training.time_budget import Budget, FitBudgets
 

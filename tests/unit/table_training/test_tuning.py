@@ -7,8 +7,8 @@ import pytest
 
 from fastmlp import MLP, Population
 from fastmlp.table_training import tuning
-from fastmlp.table_training.quality_presets import Recipe
 from fastmlp.table_training.recipe_fit import make_nets
+from fastmlp.table_training.recipes import Recipe
 from fastmlp.table_training.rows_in_memory import Rows
 from fastmlp.table_training.time_budget import Budget
 from fastmlp.table_training.tuning import Encoded, Rung, Search, TuningTask, net_epochs, rungs_of, sentence, tuned

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastmlp.table_training.quality_presets import QUALITIES, Recipe
+from fastmlp.table_training.recipes import QUALITIES, Recipe
 from fastmlp.table_training.tuning_configurations import (
     PER_NET,
     SHARED,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP, Population
-from fastmlp.table_training.quality_presets import Recipe
+from fastmlp.table_training.recipes import Recipe
 from fastmlp.table_training.rows_in_memory import Rows
 from fastmlp.table_training.tuning_scores import scores_of, standard_errors_apart
 

@@ -19,7 +19,7 @@ from ...class_probabilities import likeliest, log_probabilities, log_probabiliti
 from ...errors import counted
 from ...interface.docstrings import with_entries_of
 from ...streams.source_kinds import is_source
-from ...table_training.quality_presets import AUTO, DEFAULT_QUALITY, TEMPERATURE
+from ...table_training.recipes import AUTO, DEFAULT_QUALITY, TEMPERATURE
 from ...table_training.temperature import fit_temperature
 from ...tables.target_encoder import CLASSIFICATION, REGRESSION, Target
 from ..exporting import classifier, regressor

@@ -13,7 +13,7 @@ from ...api.stream_arguments import StreamArguments
 from ...errors import checked_count, checked_number
 from ...interface.user_warnings import warn_user
 from ...streams.source_kinds import is_source
-from ...table_training.quality_presets import AUTO, Recipe
+from ...table_training.recipes import AUTO, Recipe
 from ...table_training.rows_in_memory import Rows
 from ...table_training.time_budget import Budget
 from ...table_training.training_summary import summary

@@ -17,7 +17,7 @@ from sklearn.utils.validation import validate_data
 from ...errors import WrongArgument
 from ...streams.source_kinds import is_source
 from ...streams.table_sources import as_table_source
-from ...table_training.quality_presets import AUTO, Recipe, is_auto
+from ...table_training.recipes import AUTO, Recipe, is_auto
 from ...tables.column_notes import NotesOfPieces, as_lines
 from ...tables.column_table import ColumnTable, column_table
 from ...tables.columns_to_features import encode_columns, feature_names, fit_columns

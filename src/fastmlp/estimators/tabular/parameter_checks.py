@@ -14,8 +14,8 @@ from ...devices import resolve
 from ...errors import checked_count, shown, unknown_name
 from ...network.spec import HIDDEN, activation_code
 from ...schedules import schedule_factors
-from ...table_training.quality_presets import GREEDY, TEMPERATURE, Recipe, is_auto, recipe_of
 from ...table_training.recipe_fit import make_nets, make_optimizer
+from ...table_training.recipes import GREEDY, TEMPERATURE, Recipe, is_auto, recipe_of
 from ..parameters import checked_hidden_sizes
 
 # Parameters of the estimators whose values come from a preset, by the fields of Recipe.

@@ -22,8 +22,8 @@ from ...streams.row_loading import check_targets_given
 from ...streams.source_kinds import is_name
 from ...streams.sources import as_targets_file
 from ...streams.table_sources import columns_apart, surely_fits, table_in_memory, targets_in_memory
-from ...table_training.quality_presets import Recipe
 from ...table_training.recipe_fit import make_nets
+from ...table_training.recipes import Recipe
 from ...table_training.rows_in_file import FileRows
 from ...table_training.streamed_table import (
     COPIES,

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from ...console.compile_notice import CompileNotices
 from ...interface.user_warnings import warn_user
-from ...table_training.quality_presets import Recipe
+from ...table_training.recipes import Recipe
 from ...table_training.rows_in_memory import Rows
 from ...table_training.time_budget import Budget
 from ...tables.columns_to_features import encode_columns

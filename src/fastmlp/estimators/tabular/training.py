@@ -26,8 +26,8 @@ from ...table_training.folds import (
     share_by_fold,
 )
 from ...table_training.folds_on_workers import fit_folds_on_workers
-from ...table_training.quality_presets import Recipe
 from ...table_training.recipe_fit import continue_from, fit_nets, is_cut_short, make_nets, refit_recipe
+from ...table_training.recipes import Recipe
 from ...table_training.rows_in_file import FileRows
 from ...table_training.rows_in_memory import Rows, first_held_out
 from ...table_training.time_budget import Budget

@@ -10,8 +10,8 @@ import numpy as np
 
 from ...interface.user_warnings import warn_user
 from ...mlp import MLP
-from ...table_training.quality_presets import Recipe, is_auto
 from ...table_training.recipe_fit import make_nets
+from ...table_training.recipes import Recipe, is_auto
 from ...table_training.rows_in_memory import Rows, first_held_out
 from ...table_training.tuning import Encoded, Found, TuningTask, tuned
 from ...table_training.tuning_configurations import SPACE

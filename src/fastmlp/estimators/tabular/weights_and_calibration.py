@@ -10,7 +10,7 @@ from ...class_probabilities import logits
 from ...population import Population
 from ...table_training.folds import TrainedNets, predicted_rows
 from ...table_training.net_weights import with_greedy_weights, with_greedy_weights_in_folds
-from ...table_training.quality_presets import GREEDY, Recipe
+from ...table_training.recipes import GREEDY, Recipe
 from ...table_training.rows_in_memory import MOST_ROWS, Rows
 
 

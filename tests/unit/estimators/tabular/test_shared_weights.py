@@ -9,7 +9,7 @@ import fastmlp
 from fastmlp import TabularMLPClassifier, TabularMLPRegressor
 from fastmlp.population import subset_of
 from fastmlp.table_training.folds import nets_share_by_fold
-from fastmlp.table_training.quality_presets import QUALITIES, recipe_of
+from fastmlp.table_training.recipes import QUALITIES, recipe_of
 
 pd = pytest.importorskip("pandas")
 
@@ -211,6 +211,6 @@ def test_command_goes_on_with_shared_weights_and_its_report_finds_the_held_out_r
     net = fastmlp.load(second).net_
     features = fastmlp.load(second).net_.preprocessing.transform(X.assign(y=y))
     targets = net.preprocessing.target.encode(y)
-    from fastmlp.commands.held_out_rows import training_split
+    from fastmlp.commands.training_split import training_split
 
     assert set(training_split(net, features, targets).common) == {"training", "validation"}

@@ -17,7 +17,7 @@ from fastmlp import MLP, Population, TabularMLPClassifier, TabularMLPRegressor
 from fastmlp.execution.dispatch import IN_TURN
 from fastmlp.schedules import Cosine
 from fastmlp.table_training import folds
-from fastmlp.table_training.quality_presets import QUALITIES
+from fastmlp.table_training.recipes import QUALITIES
 
 SMALL = {"hidden_layer_sizes": (16,), "max_iter": 20, "random_state": 0, "device": "cpu"}
 N_GOOD = QUALITIES["good"].n_nets

@@ -10,7 +10,7 @@ from fastmlp import TabularMLPClassifier, TabularMLPRegressor
 from fastmlp.estimators.tabular import tuning as tabular_tuning
 from fastmlp.estimators.tabular.tuning import searched_settings
 from fastmlp.table_training import tuning
-from fastmlp.table_training.quality_presets import QUALITIES
+from fastmlp.table_training.recipes import QUALITIES
 from fastmlp.table_training.tuning_scores import Scores
 
 pd = pytest.importorskip("pandas", reason="tabular estimators need pandas")

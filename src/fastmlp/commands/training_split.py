@@ -9,7 +9,7 @@ import numpy as np
 from ..history import History
 from ..mlp import MLP
 from ..population_result import PopulationResult
-from ..table_training.quality_presets import Recipe
+from ..table_training.recipes import Recipe
 from ..tables.target_encoder import CLASSIFICATION, REGRESSION
 from .train_parts import Parts, fold_rows, split_rows
 from .train_settings import TrainSettings

@@ -7,10 +7,10 @@ from typer.testing import CliRunner
 
 import fastmlp
 from fastmlp.commands.cli import app
-from fastmlp.commands.held_out_rows import training_split
 from fastmlp.commands.predict_and_report import read_samples
+from fastmlp.commands.training_split import training_split
 from fastmlp.population import subset_of
-from fastmlp.table_training.quality_presets import QUALITIES
+from fastmlp.table_training.recipes import QUALITIES
 
 pd = pytest.importorskip("pandas")
 
@@ -98,7 +98,7 @@ def test_training_split_of_nets_that_hold_out_other_rows_each(trained, task, opt
 
 @pytest.mark.slow
 def test_of_many_rows_evenly_spaced_ones_stand_for_a_part(trained, monkeypatch):
-    monkeypatch.setattr("fastmlp.commands.held_out_rows.MOST_ROWS", 7)
+    monkeypatch.setattr("fastmlp.commands.training_split.MOST_ROWS", 7)
     nets, X, y = trained("regression")
     parts = training_split(nets, X, y).of_all
     assert [part[0].shape for part in parts.values()] == [(QUALITIES["good"].n_nets, 7, X.shape[1])] * 2

@@ -5,14 +5,7 @@ from dataclasses import fields
 import pytest
 
 import fastmlp
-from fastmlp.table_training.quality_presets import (
-    LEAST_OWN_FOLDS,
-    MOST_OWN_FOLDS,
-    QUALITIES,
-    Recipe,
-    is_auto,
-    recipe_of,
-)
+from fastmlp.table_training.recipes import LEAST_OWN_FOLDS, MOST_OWN_FOLDS, QUALITIES, Recipe, is_auto, recipe_of
 
 N_GOOD = QUALITIES["good"].n_nets
 
