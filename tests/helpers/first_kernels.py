@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FEW_NETS = 20  # trained in blocks of half as many lanes, as most tests in float64 do
 sys.path[:0] = [str(ROOT / "src")]
 
 from fastmlp.warmup import NETS, POPULATIONS, use_net, use_population  # noqa: E402
@@ -19,8 +18,8 @@ def main(dtype: str) -> None:
     gc.disable()  # a twentieth of the time, and the process ends soon
     for sizes, rows, batch in NETS:
         use_net(dtype, sizes, rows, batch)
-    for sizes, n_nets, *settings in POPULATIONS:
-        use_population(dtype, sizes, n_nets if dtype == "float32" else FEW_NETS, *settings)
+    for population in POPULATIONS:
+        use_population(dtype, *population)
 
 
 if __name__ == "__main__":
