@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,7 @@ def pytest_terminal_summary(terminalreporter):
 
 
 def _thin_out(items):
-    """Of a test that is `thinned(k)` one in k combinations of its parameters is left, the others are marked `full`.
+    """Mark all but one in k combinations of the parameters of a test that is `thinned(k)` as `thinned_out` and `full`.
 
     One in each k that follow each other, by the sum of its number's digits to the base k, so that it is not always the
     same value of a parameter.
@@ -100,6 +101,7 @@ def _thin_out(items):
             seen[name] += 1
             digits = [number // k**place % k for place in range(16)]
             if sum(digits) % k:
+                item.add_marker("thinned_out")
                 item.add_marker("full")
 
 
@@ -115,6 +117,7 @@ NOT_QUICK = (
 )  # ... but for these
 
 
+@cache
 def _may_be_quick(path):
     """Whether a folder or file below this one can have tests that are `quick`."""
     path = path.relative_to(Path(__file__).parent)
@@ -131,8 +134,9 @@ def _mark_quick(items):
     seen = set()
     for item in items:
         name = item.nodeid.partition("[")[0]
-        left_out = {"full", "nvrtc", "slow"} & {marker.name for marker in item.iter_markers()}
-        if _may_be_quick(item.path) and not left_out and name not in seen:
+        if name in seen or not _may_be_quick(item.path):
+            continue
+        if not {"full", "nvrtc", "slow"} & {marker.name for marker in item.iter_markers()}:
             item.add_marker("quick")
             seen.add(name)
 

@@ -63,14 +63,14 @@ def test_a_net_on_tensor_cores_goes_on_to_the_same_bits(cuda, tmp_path, monkeypa
     assert_same_fit(resumed(fresh, (X, y), tmp_path / "run.ckpt", 1, monkeypatch, **fit), expected)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_early_stopping_over_several_epochs_a_call_goes_on(cuda, tmp_path, monkeypatch):
     fit = {"epochs": 60, "early_stopping": 5, "optimizer": "rprop"}
     expected = train(make(), (X, y), **fit)
     assert_same_fit(resumed(make, (X, y), tmp_path / "run.ckpt", 3, monkeypatch, every=3, **fit), expected)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_states_by_the_time_are_of_whole_epochs(cuda, tmp_path, monkeypatch):
     Place("layers", monkeypatch)
     fit = {"epochs": 6, "batch_size": 4}
@@ -108,7 +108,7 @@ def test_nets_in_lockstep_go_on_in_a_dropout_schedule(cuda, tmp_path, monkeypatc
     assert_same_fit(resumed(fresh, (X, y), tmp_path / "run.ckpt", 2, monkeypatch, **fit), expected)
 
 
-@pytest.mark.thinned(4)
+@pytest.mark.thinned(8)
 @pytest.mark.parametrize("stops", [False, True], ids=["to the end", "stopped early"])
 @pytest.mark.parametrize("place", FITS)
 def test_a_finished_population_goes_on_to_more_epochs(cuda, tmp_path, monkeypatch, place, stops):
@@ -156,6 +156,7 @@ def test_a_checkpoint_of_another_kind_of_device_is_refused(cuda, tmp_path):
         train(net, (X, y), path, epochs=2, resume=True)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("more", [{"batch_size": 4}, {"early_stopping": 50, "batch_size": 22}])
 def test_a_fit_that_its_time_limit_ended_goes_on(cuda, tmp_path, monkeypatch, more):
     from fastmlp.devices import backend

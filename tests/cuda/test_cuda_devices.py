@@ -273,6 +273,7 @@ def test_net_runs_on_the_current_stream(cuda, be_late, launched_on, monkeypatch,
     place.check()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("late", ["", "all"])
 @pytest.mark.parametrize("name", ["block", "batched", "layers"])
 def test_population_runs_on_the_current_stream(cuda, be_late, launched_on, monkeypatch, late, name, rng):
@@ -299,7 +300,7 @@ USES = {
 }
 
 
-@pytest.mark.thinned(12)
+@pytest.mark.thinned(48)
 @pytest.mark.parametrize("late", ["", "all"])
 @pytest.mark.parametrize("where", ["host", "there"])
 @pytest.mark.parametrize("name", ["block", "batched", "layers"])
@@ -328,6 +329,7 @@ def test_predictions_run_on_the_current_stream(cuda, be_late, launched_on, monke
     place.check()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("stream", ["own", "shared"])
 @pytest.mark.parametrize("name", ["block", "layers"])
 def test_concurrent_fits_match_the_reference(cuda, monkeypatch, name, stream, rng):

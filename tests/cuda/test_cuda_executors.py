@@ -69,7 +69,7 @@ def test_held_out_samples_on_a_gpu_are_copied_to_the_host(cuda, monkeypatch, sma
     assert_same_fit(fit(3, InPlace(), batch_size=8, **on_gpu), fit(3, batch_size=8, **STOPPING))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_checkpoint_has_the_nets_of_finished_tasks(emulated_cuda, monkeypatch, small_tasks, tmp_path):
     Place("layers", monkeypatch)
     path, rest, arguments = tmp_path / "run.ckpt", InPlace(), {"batch_size": 8, **STOPPING}
@@ -155,6 +155,7 @@ def fit_auto(n_nets, executor, **arguments):
     return pop, pop.fit(X, y, epochs=8, verbose=0, executor=executor, **arguments)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("place", ("layers", pytest.param("thread", marks=pytest.mark.slow)))
 def test_auto_takes_the_gpus_of_workers_where_the_program_has_none(gpu_of_workers, monkeypatch, place, small_tasks):
     where, (n_nets, arguments) = Place(place, monkeypatch), FITS[place]

@@ -226,6 +226,7 @@ def test_cpu_nets_accept_device_inputs(cuda, many, rng):
         np.testing.assert_array_equal(net.loss_and_gradient(cuda.asarray(X), y)[1], same.loss_and_gradient(X, y)[1])
 
 
+@pytest.mark.full
 def test_device_inputs_per_net_match_the_reference(cuda, rng):
     X = rng.normal(size=(4, 9, 3)).astype(np.float32)
     pop = Population(SIZES, 4, device="cuda", hidden_activation="tanh", random_state=0)

@@ -61,6 +61,7 @@ def test_interruption_between_calls_keeps_the_parameters(cuda, one_step_per_call
     place.check()
 
 
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("optimizer, n_calls", [(Adam(0.1), 3), (SGD(1e300), 1)], ids=["3rd call", "to infinity"])
 @pytest.mark.parametrize("name", ["block", "layers"])
 def test_interrupted_call_is_undone(cuda, one_step_per_call, monkeypatch, name, optimizer, n_calls, rng):
@@ -141,6 +142,7 @@ def test_interrupted_replay_is_completed(cuda, monkeypatch, name, rng):
     place.check()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["block", "layers"])
 def test_exception_leaves_a_consistent_optimizer_state(cuda, one_step_per_call, monkeypatch, name, rng):
     """After an error, optimiser state, step counts and parameters all belong to the same step."""
@@ -223,6 +225,7 @@ def test_interruption_reports_losses_of_the_last_whole_epoch(batched_nets, inter
     np.testing.assert_allclose(result.loss[1:], losses, rtol=1e-9)
 
 
+@pytest.mark.full
 def test_interrupted_diverged_nets_are_reset(batched_nets, interrupt_after, rng):
     """A net that has diverged within the interrupted epoch is reset, though its loss is not known yet."""
     X, y = samples(rng, 24)

@@ -49,6 +49,7 @@ def assert_in_bfloat16(params, start, close, exact):
     assert ROUNDED[0] < np.linalg.norm(params - exact) / way < ROUNDED[1]
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("sizes, rates", [((40, 129, 129, 3), ()), ((40, 120, 128, 3), (0.25, 0.25))])
 def test_wide_nets_and_nets_with_dropout_train_in_bfloat16(works, rng, sizes, rates):
@@ -61,6 +62,7 @@ def test_wide_nets_and_nets_with_dropout_train_in_bfloat16(works, rng, sizes, ra
     assert_in_bfloat16(net.params, start, close, exact)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("sizes, rates", [((4, 129, 3), ()), ((4, 20, 3), (0.25,))])
 def test_nets_in_a_block_train_in_float32(works, rng, sizes, rates):
     (X, y), fit = samples(rng, sizes), {"epochs": 2, "batch_size": 8, "optimizer": SGD(0.1), "verbose": 0}
@@ -103,7 +105,7 @@ def test_mid_sized_populations_train_together_in_bfloat16(works, rng):
         assert_in_bfloat16(pop.params[k], start, close, exact)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_populations_train_one_by_one_on_tensor_cores(works, rng, monkeypatch):
     """Where the cost model has them as the fastest: near the reference, with rounding errors."""
     tensor_cores_first(monkeypatch)

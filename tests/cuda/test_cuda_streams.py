@@ -31,7 +31,7 @@ def test_blocks_of_rows_train_as_on_the_cpu(cuda, rng):
     np.testing.assert_allclose(found["cuda"][1], found["cpu"][1], rtol=1e-5)
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("late", ["", "all", "null"])
 @pytest.mark.parametrize("place", ["block", "layers"])
 def test_blocks_that_are_copied_ahead_give_the_bits_of_others(cuda, be_late, monkeypatch, place, late):

@@ -52,7 +52,7 @@ def assert_zero_outside(net):
 # ---- gradients
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradient_matches_the_reference(kind, dtype, device, rng):
@@ -84,6 +84,7 @@ def test_objective_ignores_weights_outside_of_the_blocks(rng):
     assert_zero_outside(net)
 
 
+@pytest.mark.thinned(2)
 def test_gradients_that_overflow_outside_of_the_blocks_are_cleared(device):
     """The huge first input times the deltas of the second one's units; its own units have the slope -sin(0)."""
     net = MLP((2, 1), input_embedding=PeriodicEmbedding(2, 1), device=device, random_state=0)
@@ -134,7 +135,7 @@ def test_training_with_dropout_matches_the_reference(device, rng):
     np.testing.assert_allclose(net.params, reference.params, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("batch_size", (1, 7, 200, None))
 def test_batches_of_any_size_match_the_reference(batch_size, device, rng, monkeypatch):
     """Batches of one sample, and batches of several micro-batches."""
@@ -182,6 +183,7 @@ def test_embedding_fits_a_wave_that_a_plain_net_does_not(rng):
 # ---- populations
 
 
+@pytest.mark.thinned(2)
 def test_nets_of_a_population_equal_single_nets(device, rng):
     X, y = samples(rng, 40)
     settings = {"input_embedding": EMBEDDINGS["both"], "dropout": 0.2, "device": device}

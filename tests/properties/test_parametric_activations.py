@@ -41,7 +41,7 @@ def samples(rng, n, n_features=5):
 # ---- gradients
 
 
-@pytest.mark.thinned(5)
+@pytest.mark.thinned(10)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", HIDDEN)
 def test_outputs_and_gradient_match_the_reference(name, dtype, device, rng):
@@ -64,6 +64,7 @@ def test_gradient_equals_central_differences(embedding, rng):
     assert check, str(check)
 
 
+@pytest.mark.thinned(2)
 def test_alphas_of_one_give_the_plain_net(device, rng):
     X, y = samples(rng, 20)
     settings = {"hidden_activation": "tanh", "random_state": 3, "dtype": "float64", "device": device}
@@ -77,7 +78,7 @@ def test_alphas_of_one_give_the_plain_net(device, rng):
 # ---- training
 
 
-@pytest.mark.thinned(7)
+@pytest.mark.thinned(14)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", FURTHER_OPTIMIZERS)
 def test_training_matches_the_reference(name, dtype, device, rng):
@@ -130,6 +131,7 @@ def test_one_and_two_threads_give_the_same_bits(optimizer, threads, rng):
 # ---- populations
 
 
+@pytest.mark.thinned(2)
 def test_nets_of_a_population_equal_single_nets(device, rng):
     X, y = samples(rng, 40)
     settings = {"parametric_activation": True, "dropout": 0.2, "device": device}

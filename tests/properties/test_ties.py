@@ -56,6 +56,7 @@ def test_ties_of_nets_with_inactive_units_go_to_the_first_class(samples):
         assert net.evaluate(X, y)["accuracy"] == pytest.approx(accuracy_of_classes(net, X, y))
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("sizes", [(4, 2, 3), (4, 12, 3)], ids=["unrolled", "loops"])
 @pytest.mark.slow
 def test_ties_of_populations_go_to_the_first_class(sizes, samples):

@@ -49,6 +49,7 @@ def assert_close(params, reference, start, dtype):
     np.testing.assert_allclose(params, reference.params, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("place, name", pairs(SINGLE))
 def test_trained_net_matches_the_reference(place, name, monkeypatch):
     place, case, sizes = Place(place, monkeypatch), CASES[name], (3, 7, 5, 2)
@@ -65,6 +66,7 @@ def test_trained_net_matches_the_reference(place, name, monkeypatch):
     place.check()
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("name", LARGE_BLOCK)
 def test_net_in_a_large_block_matches_the_reference(name, monkeypatch):
     """A block of 256 threads, whose warps add up their sums in shared memory, and two tiles of samples."""
@@ -81,6 +83,7 @@ def test_net_in_a_large_block_matches_the_reference(name, monkeypatch):
     place.check()
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("place, name", pairs(MANY))
 def test_trained_population_matches_the_reference(place, name, monkeypatch):
     case, n = CASES[name], FEW[place]
@@ -125,6 +128,7 @@ def test_early_stopped_population_matches_the_reference(place, monkeypatch):
     place.check()
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("place", ["thread", "block", "batched", "layers"])
 def test_outputs_within_the_margin_are_counted(place, monkeypatch):
     """The metric of the 40-20-40 rule; the step is too small to change a parameter."""
@@ -140,6 +144,7 @@ def test_outputs_within_the_margin_are_counted(place, monkeypatch):
     place.check()
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("place", ["thread", "block", "batched", "layers"])
 def test_correct_classes_are_counted(place, monkeypatch):
     """Of softmax, by the largest output; the step is too small to change a parameter."""
@@ -155,6 +160,7 @@ def test_correct_classes_are_counted(place, monkeypatch):
     place.check()
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("place", ["block", "layers"])
 def test_gradient_and_evaluation_match_the_reference(place, weighted, monkeypatch):
@@ -179,6 +185,7 @@ def test_gradient_and_evaluation_match_the_reference(place, weighted, monkeypatc
     place.check()
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("n_outputs, precision", MANY_OUTPUTS)
 def test_gradient_of_many_outputs_matches_the_reference(n_outputs, precision):
     """A warp a row, and bias gradients of 64, 128 and 256 columns at a time; two chunks of rows, one of them short."""
@@ -239,6 +246,7 @@ def test_gradients_of_tensor_cores_in_global_memory_match_the_reference(monkeypa
     assert np.linalg.norm(gradient - expected) / np.linalg.norm(expected) < ROUNDING
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("place, name", pairs(IN_BFLOAT16))
 def test_products_of_bfloat16_match_the_rounded_reference(place, name, monkeypatch):
     """Conversions, and loads and stores of 16 bits; predictions, too, but for small nets of a population."""
@@ -267,6 +275,7 @@ def test_products_of_bfloat16_match_the_rounded_reference(place, name, monkeypat
         np.testing.assert_allclose(outputs[k], predicting.predict(X), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("name", ON_TENSOR_CORES)
 def test_net_on_tensor_cores_matches_the_reference(name, monkeypatch):
     tensor_cores_first(monkeypatch)

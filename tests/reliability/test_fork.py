@@ -147,6 +147,7 @@ def test_fork_stops_waiting_after_its_limit():
     assert run(HELD.format(wait=400.0, patience=0.1)) == ["True []", "epochs"]
 
 
+@pytest.mark.full
 def test_fork_waits_for_the_formula_printer():
     assert run(PARSING) == ["True True"]
 
@@ -155,6 +156,7 @@ def test_child_forked_by_another_thread_defers_no_interrupt():
     assert run(DEFERRED) == ["[0] True"]
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("module", ["llvmlite", "fastmlp.kernels.structs"])
 def test_fork_waits_for_an_import_in_another_thread(module, count):
     """A child would otherwise wait for ever for a module that a thread of its parent had begun to import."""

@@ -200,7 +200,7 @@ def monitor_of(settings):
     return default if isinstance(rule, int) else rule.monitor or default
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("name", [*FITS, pytest.param("rows on disk", marks=pytest.mark.full)])
 @pytest.mark.filterwarnings(UNCLOSED)
 def test_interrupt_at_any_line_leaves_a_consistent_fit(name, params_after, tmp_path, is_long, count):
@@ -222,7 +222,7 @@ def test_interrupt_at_any_line_leaves_a_consistent_fit(name, params_after, tmp_p
     count(f"lines of a fit ({name})", interrupted)
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("name", [*FITS, pytest.param("rows on disk", marks=pytest.mark.full)])
 @pytest.mark.filterwarnings(UNCLOSED)
 def test_fit_interrupted_at_any_line_goes_on_to_the_same_bits(name, tmp_path, is_long, count):
@@ -253,7 +253,7 @@ def test_fit_interrupted_at_any_line_goes_on_to_the_same_bits(name, tmp_path, is
     count(f"lines of a fit with checkpoints ({name})", interrupted)
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.skipif(sys.platform == "win32", reason="os.kill has no SIGINT there, it ends the process")
 @pytest.mark.parametrize("name", FITS)
 def test_signal_at_any_moment_leaves_a_consistent_fit(name, ctrl_c, params_after, tmp_path, is_long, count):

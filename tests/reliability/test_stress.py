@@ -167,6 +167,7 @@ print("end")
 EXITS = {"in memory": EXIT, "at once": EXIT_AT_ONCE, "from disk": EXIT_FROM_STREAM}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "program", [pytest.param(EXITS[name], id=name, marks=[pytest.mark.full] * (name != "at once")) for name in EXITS]
 )
@@ -349,7 +350,7 @@ MEASUREMENTS = 20  # of memory during the fits: single ones vary by most of a Mi
 MANY = {fit_net: (1_000, 10), fit_population: (100, 10), fit_stream: (20, 40), fit_classifier: (50, 20)}
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize("fit", MANY, ids=lambda fit: fit.__name__)
 @pytest.mark.filterwarnings("ignore:Training reached max_iter")

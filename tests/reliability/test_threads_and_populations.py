@@ -130,7 +130,7 @@ def use_threads(n, forced, monkeypatch):
     monkeypatch.setenv("FASTMLP_NUM_THREADS", str(n))
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("family", kernel_families.FAMILIES)
 def test_any_number_of_threads_gives_the_same_bits(family, seeds, monkeypatch, count):
     """Parameters and recorded losses, which decide when a fit stops, have the same bits for any number of threads."""

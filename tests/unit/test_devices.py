@@ -103,6 +103,7 @@ def test_missing_cupy_is_reported_with_the_install_command(fresh_python):
     assert f"cuda: {reason}\n" in printed
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize(
     "text, named",
     [

@@ -48,7 +48,7 @@ def small_nets_train_in_lanes(monkeypatch):
 SIZES = {"unrolled": (2, 3, 1), "lanes": (2, 7, 5, 1), "one by one": (2, 80, 70, 1)}
 
 
-@pytest.mark.thinned(14)
+@pytest.mark.thinned(28)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -61,10 +61,10 @@ def test_every_optimizer_equals_single_nets(name, sizes, dtype):
     assert_equals_single_nets(pop, result, XOR_X, XOR_Y, settings, **fit)
 
 
+@pytest.mark.full
 @pytest.mark.thinned(4)
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize("options", [{"momentum": 0.8}, {"momentum": 0.8, "nesterov": True}])
-@pytest.mark.slow
 def test_momentum_equals_single_nets(options, sizes):
     fit = {"epochs": 7, "optimizer": fastmlp.SGD(0.5, **options)}
     settings = {"hidden_activation": "sigmoid", "loss": "binary_cross_entropy"}
@@ -73,7 +73,7 @@ def test_momentum_equals_single_nets(options, sizes):
     assert_equals_single_nets(pop, result, XOR_X, XOR_Y, settings, **fit)
 
 
-@pytest.mark.thinned(6)
+@pytest.mark.thinned(12)
 @pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 9, 6, 1), (3, 80, 70, 1)], ids=["unrolled", "lanes", "one by one"])
 @pytest.mark.parametrize(
     "options",
@@ -109,7 +109,7 @@ def test_every_activation_equals_single_nets(row, sizes, rng):
     assert_equals_single_nets(pop, result, X, y, settings, nets=(0, 16), **fit)
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("sizes", [(3, 4, 2), (3, 9, 6, 2)], ids=["unrolled", "lanes"])
 @pytest.mark.parametrize("row", LOSSES, ids=lambda row: row.name)
 def test_every_loss_equals_single_nets(row, sizes, rng):
@@ -150,6 +150,7 @@ def test_each_net_draws_its_own_dropout_masks(activation, schedule, sizes, rng):
     assert_equals_single_nets(pop, result, X, y, settings, nets=(0, 17), **fit)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 @pytest.mark.slow
 def test_settings_per_net_equal_single_nets(sizes):
@@ -272,11 +273,11 @@ def test_each_net_stops_when_it_has_converged(rule, sizes):
         assert (history.loss[:-1] > 0.1).all()
 
 
+@pytest.mark.full
 @pytest.mark.thinned(6)
 @pytest.mark.parametrize("sizes", [(2, 3, 3), (2, 9, 6, 3)], ids=["unrolled", "lanes"])
 @pytest.mark.parametrize("output, loss", [("softmax", "softmax_cross_entropy"), ("sigmoid", "squared_error")])
 @pytest.mark.parametrize("accuracy", [0.8, 1.0])
-@pytest.mark.slow
 def test_converged_accuracy_takes_the_argmax_of_several_outputs(accuracy, output, loss, sizes, rng):
     X, y = rng.normal(size=(5, 2)), np.array([0, 1, 2, 1, 0])
     settings = {"hidden_activation": "tanh", "output_activation": output, "loss": loss}

@@ -124,6 +124,7 @@ def test_predicting_competitors_reach_the_reference_or_are_refused(competitor, c
         case.check(competitor, found[:, ::-1])
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("case", [KernelCase("adam", "adam", (1000,)), KernelCase("tanh", "tanh", (1024,))])
 def test_kernels_reach_the_reference(case):
     form = Fastmlp(case)

@@ -76,6 +76,7 @@ def test_exceptions_of_a_worker_are_raised(pool):
         unable("prepare", "2-2-1_sigmoid_rprop_100000", True)
 
 
+@pytest.mark.thinned(2)
 def test_killed_worker_is_noticed(pool):
     worker = pool.start(NUMPY, 1, 1)
     worker("prepare", *CASE)
@@ -85,6 +86,7 @@ def test_killed_worker_is_noticed(pool):
     worker.close()
 
 
+@pytest.mark.thinned(2)
 def test_import_that_ends_the_process_is_a_failure_of_the_competitor(pool, tmp_path, monkeypatch):
     (tmp_path / "deadly.py").write_text("import os\nos._exit(1)\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -49,7 +49,7 @@ FITS = {
 }
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.slow
 @pytest.mark.parametrize("n_writes", [1, 3, 4])
 @pytest.mark.parametrize("fit", FITS)
@@ -216,6 +216,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("several", [False, True], ids=["net", "population"])
 @pytest.mark.parametrize("name", REFUSED)
 def test_another_fit_is_refused_with_the_difference(tmp_path, name, several):

@@ -44,6 +44,7 @@ def test_nets_beyond_the_limit_are_those_trained_alone(data):
     assert pop.fits == 1
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("kind", ["parquet", "csv", "memmap"])
 def test_files_and_memory_maps_are_read_as_pieces_are(kind, data, tmp_path):
     X, y = data

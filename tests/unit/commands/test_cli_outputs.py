@@ -37,6 +37,7 @@ def run(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     "command",
     [

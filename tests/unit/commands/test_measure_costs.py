@@ -58,7 +58,7 @@ def test_a_damaged_file_counts_as_none(cuda, folder, content, monkeypatch):
     assert gpu_costs.costs_of(fastmlp.MLP((2, 1), device="cuda").device) is ESTIMATES
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize(
     "costs, sizes, n_nets, precision, family",
     [

@@ -19,6 +19,7 @@ def test_diagnosis_names_each_bug(bug):
         assert verdict_on(net, losses).verdict == bug.verdict, seed
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     "name, low, high",
     [

@@ -54,7 +54,7 @@ def test_nets_that_diverged_and_have_no_weight_are_told_of(rng):
     assert len(said) == 1
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("target", ["price", "kind"])
 @pytest.mark.parametrize("quality", QUALITIES)
 def test_what_train_writes_is_read_by_all_commands_and_by_python(target, quality):
@@ -146,6 +146,7 @@ def test_mistakes_that_the_table_need_not_show_are_found_before_it_is_read(optio
     train("kind", *options, code=1)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("options", [("--n-nets", 1), ("--n-nets", 2), ("--quality", "best")])
 def test_training_goes_on_from_saved_nets(options):
     train("price", *options)
@@ -167,6 +168,7 @@ def test_training_goes_on_from_saved_nets(options):
     )
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("options", [("--n-nets", 1), ("--n-nets", 2), (), ("--shared-weights", "--n-nets", 4)])
 def test_nets_that_no_new_epoch_improves_keep_their_parameters(options):
     train("price", *options, "--epochs", 40)
@@ -253,7 +255,7 @@ def test_a_preset_of_another_number_of_nets_is_refused():
     assert "out of fold" in train("price", *go_on, "--quality", "best")
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_nets_hold_out_the_same_rows_where_they_are_trained_in_one_fit():
     for options in (("--checkpoint", "run.ckpt"), ("--refit",), ("--validation", 0.2), ("--n-folds", 1)):
         said = train("price", *options)
@@ -320,6 +322,7 @@ def test_a_time_limit_that_leaves_out_nets_lets_the_others_hold_out_the_same_row
     assert re.search(r"validation\s+│ 50 ", said)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("n_epochs", [0, 2])
 @pytest.mark.parametrize("options", [("--n-nets", 2), ("--quality", "best")])
 def test_ctrl_c_saves_the_nets_that_had_begun_beside_the_output(options, n_epochs, monkeypatch):

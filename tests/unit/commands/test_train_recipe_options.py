@@ -167,6 +167,7 @@ def test_ctrl_c_in_the_fit_to_all_rows_leaves_the_nets_of_the_first_training(n_e
 # ---- mistakes
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     "options, words",
     [

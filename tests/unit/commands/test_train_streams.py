@@ -54,6 +54,7 @@ def test_a_large_table_is_trained_on_in_pieces(trained):
     assert net.n_nets == 2
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("name", [pytest.param("p.csv", marks=pytest.mark.full), "p.csv.gz", "p.parquet"])
 @pytest.mark.slow
 def test_predictions_in_pieces_are_those_in_memory(name, trained, path, tmp_path):

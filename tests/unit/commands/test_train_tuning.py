@@ -40,6 +40,7 @@ def train(target, *options, code=0):
     return " ".join(done.output.split())
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("quality", ["fast", "best"])
 def test_the_nets_are_trained_with_what_was_chosen(quality):

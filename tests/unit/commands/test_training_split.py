@@ -74,6 +74,7 @@ def test_training_split_of_nets_from_fit_is_unknown():
     assert list(training_split(net, np.ones((3, 2)), np.ones(3)).of_all) == [""]
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("options, n_each", [((), 1), (("--quality", "best"), 2)])
 @pytest.mark.parametrize("task", ["classification", "regression"])
 def test_training_split_of_nets_that_hold_out_other_rows_each(trained, task, options, n_each):

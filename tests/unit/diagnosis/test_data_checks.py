@@ -12,7 +12,7 @@ def checks(X, y):
     return check_data(np.asarray(X, float), y[:, None] if y.ndim == 1 else y)
 
 
-@pytest.mark.thinned(7)
+@pytest.mark.thinned(21)
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("make", [data.moons, data.friedman, data.rare, data.overlapping, data.rings])
 @pytest.mark.slow

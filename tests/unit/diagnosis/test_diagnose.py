@@ -233,7 +233,7 @@ def test_population_with_data_per_net_is_diagnosed_per_net():
         diagnose(pop, X[:2], y[0])
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_nets_with_data_of_their_own_may_have_validation_samples_of_their_own(rng):
     X, y = rng.normal(size=(2, 60, 3)), rng.normal(size=(2, 60, 1))
     pop = Population((3, 200, 1), 2, hidden_activation="tanh", random_state=0)

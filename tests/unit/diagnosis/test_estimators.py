@@ -129,7 +129,7 @@ def test_plots_of_predictions_encode_tables(samples):
     assert plots.predictions(numbers, X, target).get_title(loc="left") == expected.get_title(loc="left")
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_report_of_a_history_without_its_net_says_what_to_do(samples, tmp_path):
     X, y = samples
     model = fastmlp.TabularMLPClassifier((16,), n_nets=1, max_iter=5, random_state=0).fit(X, y)

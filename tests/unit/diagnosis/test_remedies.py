@@ -126,7 +126,7 @@ def test_clipping_is_advised_only_if_unused():
     assert "clip_norm" not in remedies.exploding(measured(optimizer="rprop"), 0)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_activation_in_use_is_not_advised():
     relu, tanh = measured(hidden_activation="relu"), measured()
     assert "Use relu" in remedies.vanishing(tanh, 0)
@@ -135,7 +135,7 @@ def test_activation_in_use_is_not_advised():
     assert "tanh or relu" in remedies.base_rate(measured(hidden_activation="sigmoid"), 0)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_optimiser_in_use_is_not_advised():
     assert "'adam'" not in remedies.base_rate(measured(optimizer=Adam(0.01)), 0)
     assert "'adam'" in remedies.base_rate(measured(optimizer=SGD(0.01)), 0)

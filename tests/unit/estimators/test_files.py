@@ -40,7 +40,7 @@ def by_joblib(estimator):
 WAYS = (by_skops, by_joblib, lambda estimator: pickle.loads(pickle.dumps(estimator)), copy.deepcopy)
 
 
-@pytest.mark.thinned(4)
+@pytest.mark.thinned(8)
 @pytest.mark.parametrize("again", WAYS, ids=("skops", "joblib", "pickle", "deepcopy"))
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=repr)
 @pytest.mark.slow

@@ -89,6 +89,7 @@ def compare(their, our, data, settings, tolerance=5e-4, **fit):
     return a, b
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_classifier_training_equals_scikit_learn(iris, settings):
     a, b = compare(*PAIRS[0], iris, DETERMINISTIC | settings)

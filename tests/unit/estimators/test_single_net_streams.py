@@ -39,6 +39,7 @@ def path(data, tmp_path_factory):
     return path
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_samples_within_the_limit_give_the_bits_of_a_fit_in_memory(early_stopping, data, path):
@@ -213,6 +214,7 @@ def test_mistakes_are_refused(settings, arguments, message, path):
         MLPClassifier(**{**SETTINGS, **settings}).fit(path, **arguments)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     "ending, cells, words, shown",
     [
@@ -333,6 +335,7 @@ def count_reads(monkeypatch):
     return reads
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
@@ -384,7 +387,7 @@ def test_a_fit_with_other_settings_learns_and_uses_the_rows_again(path, tmp_path
     assert model.classes_.tolist() == ["maybe", "no", "yes"]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_what_was_kept_of_a_larger_file_is_not_used_for_one_in_memory(path, tmp_path):
     MLPClassifier(**SETTINGS).fit(path, "kind", memory_limit=LIMIT, row_cache=tmp_path / "rows")
     found = MLPClassifier(**SETTINGS).fit(path, "kind", memory_limit="1GB", row_cache=tmp_path / "rows")

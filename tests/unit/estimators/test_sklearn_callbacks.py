@@ -224,6 +224,7 @@ def test_scikit_learns_scoring_monitor(name, how):
     assert how == "GridSearchCV" or fits.estimator_name.item() == type(MODELS[name]).__name__
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("how", ("alone", "Pipeline", "GridSearchCV"))
 @pytest.mark.parametrize("name", MODELS)
 def test_scikit_learns_progress_bar(name, how, capsys):

@@ -101,21 +101,21 @@ def test_full_batch_training_matches_the_reference(family, optimizer, dtype):
     assert_same_training(optimizer, dtype)
 
 
-@pytest.mark.thinned(12)
+@pytest.mark.thinned(24)
 @pytest.mark.parametrize("dtype", DTYPES)
 @each_optimizer
 def test_batch_training_matches_the_reference(family, optimizer, dtype):
     assert_same_training(optimizer, dtype, batch_size=4, epochs=8)
 
 
-@pytest.mark.thinned(4)
+@pytest.mark.thinned(8)
 @each_optimizer
 def test_l2_penalty_matches_the_reference(family, optimizer):
     """The penalty is in the gradient, for weights only."""
     assert_same_training(optimizer, "float64", l2=0.3, batch_size=4, epochs=8)
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(6)
 @each_optimizer
 def test_weight_decay_matches_the_reference(family, optimizer):
     """Weight decay is decoupled from the gradient, for weights only, scaled by the scheduled learning rate."""
@@ -123,7 +123,7 @@ def test_weight_decay_matches_the_reference(family, optimizer):
     assert_same_training(optimizer, "float64", schedule=Step(0.5, share=0.4), batch_size=4, epochs=8)
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("clip_norm", (0.05, 0.5, 1e9))
 @each_optimizer
 def test_clip_norm_matches_the_reference(family, optimizer, clip_norm):
@@ -139,6 +139,7 @@ def test_all_settings_together_match_the_reference(family, optimizer):
     assert_same_training(optimizer, "float64", l2=0.1, batch_size=4, weight=weight, schedule=OneCycle(), epochs=8)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("schedule", (Step(0.5, share=0.3), Cosine(0.1), Warmup(7, "exponential"), OneCycle()))
 def test_schedules_match_the_reference(family, schedule):
     assert_same_training(SGD(0.1, momentum=0.5), "float64", batch_size=4, schedule=schedule)
@@ -169,6 +170,7 @@ def test_learning_rate_factors_match_the_reference(family, optimizer, dtype, giv
     assert_same_training(optimizer, dtype, batch_size=4, epochs=8, rate_factors=factors)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("optimizer", has_rate, ids=title)
 def test_factors_and_schedules_together_match_the_reference(family, optimizer):
     given, factors = RATE_FACTORS[1]

@@ -104,6 +104,7 @@ PICTURES = {
 }
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("name", PICTURES)
 def test_plot_equals_its_baseline_image(name):
     ax = stage()

@@ -36,7 +36,7 @@ FITS = {
 }
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("n_writes", [1, 4])
 @pytest.mark.parametrize("fit", FITS)
 def test_nets_in_lanes_go_on_to_the_same_bits(tmp_path, monkeypatch, fit, n_writes):
@@ -52,6 +52,7 @@ def test_every_optimizer_goes_on_to_the_same_bits(tmp_path, monkeypatch, optimiz
     assert_same_fit(resumed(lambda: make(20), (X, y), tmp_path / "run.ckpt", 2, monkeypatch, **fit), expected)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("sizes, settings", [((5, 2, 1), {}), ((5, 6, 1), {"dropout": 0.2, "l2": 0.01})])
 @pytest.mark.slow
 def test_unrolled_nets_and_nets_with_dropout_go_on_to_the_same_bits(tmp_path, monkeypatch, sizes, settings):
@@ -60,6 +61,7 @@ def test_unrolled_nets_and_nets_with_dropout_go_on_to_the_same_bits(tmp_path, mo
     assert_same_fit(resumed(fresh, (X, y), tmp_path / "run.ckpt", 3, monkeypatch, epochs=40), expected)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("fit", ["in lanes", "stopped early", "restarted"])
 def test_nets_one_by_one_go_on_to_the_same_bits(tmp_path, monkeypatch, fit):

@@ -63,6 +63,7 @@ FITS = {
 }
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("fit", FITS)
 def test_nets_in_lanes_go_on_to_more_epochs(tmp_path, fit):
     expected = train(make(), (X, y), epochs=LONG, **FITS[fit])
@@ -113,6 +114,7 @@ def test_a_net_that_has_diverged_stays_and_the_others_go_on(tmp_path, monkeypatc
     assert (found[1].epochs[~ended] > SHORT).all()
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_optimizer_goes_on_to_more_epochs(tmp_path, optimizer):
     fit, fresh = {"batch_size": 16, "optimizer": OPTIMIZERS[optimizer]}, lambda: make(20)
@@ -120,7 +122,7 @@ def test_every_optimizer_goes_on_to_more_epochs(tmp_path, optimizer):
     assert_extended_fit(extended(fresh, tmp_path / "run.ckpt", 4, 9, **fit), expected)
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("sizes, settings", [((5, 2, 1), {}), ((5, 6, 1), {"dropout": 0.2, "l2": 0.01})])
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_unrolled_nets_and_nets_with_dropout_go_on_to_more_epochs(tmp_path, sizes, settings, optimizer):

@@ -82,6 +82,7 @@ WIDE_FITS = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.thinned(12)
 @pytest.mark.parametrize(
     "name, dtype", [(name, "float32") for name in WIDE_FITS] + [(name, "float64") for name in ("adam", "converged")]

@@ -88,7 +88,7 @@ def assert_equals_reference(pop, net, dtype):
         np.testing.assert_allclose(pop.params[k], net.net(k).params, atol=TOLERANCES["training", dtype], rtol=0)
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.full)])
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("threads", [1, 2])

@@ -127,7 +127,7 @@ def test_regression_report_plots_predictions_over_targets(rng, tmp_path):
     assert "accuracy" not in " ".join(page.text).split("Settings")[0]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_report_uses_the_given_samples(net, tmp_path):
     history = net.fit(XOR_X, XOR_Y, epochs=5)
     history.report(tmp_path / "run.html", np.tile(XOR_X, (10, 1)), np.tile(XOR_Y, 10), diagnosis=DIAGNOSIS)
@@ -187,7 +187,7 @@ def test_invalid_use_raises(net, tmp_path):
         history.report(tmp_path / "run.html", XOR_X)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_report_separates_compile_time(net, tmp_path):
     history = net.fit(XOR_X, XOR_Y, epochs=100, verbose=0)
     history.seconds, history.compile_seconds = 40.4, 38.8

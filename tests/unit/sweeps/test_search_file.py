@@ -38,6 +38,7 @@ def test_a_checkpoint_changes_no_bit_and_a_finished_search_trains_nothing(tmp_pa
     assert_same(sweep(checkpoint=path, resume=True), expected)
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("n_fits", [0, 1, 2])
 @pytest.mark.slow
 def test_an_interrupted_search_goes_on_to_the_same_scores(tmp_path, monkeypatch, n_fits):

@@ -126,7 +126,7 @@ def test_a_gain_that_may_be_chance_is_none(rng, apart, is_chosen):
     assert (found.recipe != RECIPE) == is_chosen
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_same_seed_gives_the_same_search(rng):
     X = rng.normal(size=(40, 2))
 

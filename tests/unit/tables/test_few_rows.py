@@ -51,6 +51,7 @@ def encoded(columns, table):
         return str(error)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("name", CELLS)
 @pytest.mark.parametrize("dtype", [None, object])
 def test_each_kind_of_cell(columns, table, name, dtype, monkeypatch):

@@ -50,7 +50,7 @@ FITS = {
 }
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("n_writes", [1, 4])
 @pytest.mark.parametrize("fit", FITS)
 def test_every_kind_of_fit_goes_on_to_the_same_bits(tmp_path, monkeypatch, fit, n_writes):
@@ -61,6 +61,7 @@ def test_every_kind_of_fit_goes_on_to_the_same_bits(tmp_path, monkeypatch, fit, 
     assert found[1].epochs_before == n_writes
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_optimizer_goes_on_to_the_same_bits(tmp_path, monkeypatch, optimizer):
     fit = {"epochs": 6, "batch_size": BATCH, "memory_limit": LIMIT, "optimizer": OPTIMIZERS[optimizer]}

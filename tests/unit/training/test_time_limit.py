@@ -44,6 +44,7 @@ def test_a_long_epoch_is_cut_short(monkeypatch):
     assert not np.array_equal(net.params, two.params), "the steps of the third epoch count"
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("batch_size", (1, 40, None))
 def test_a_fit_that_becomes_slower_keeps_its_limit(batch_size, monkeypatch):
     clock = KernelClock(monkeypatch, step=1e-3)
@@ -71,7 +72,7 @@ def test_time_is_reserved_for_the_last_validation(monkeypatch):
     assert history.validation_loss.shape == history.loss.shape
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("batch_size", (1, 40, None))
 @pytest.mark.parametrize("held_out", (None, (X[:30], Y[:30])))
 def test_the_best_epoch_is_kept(batch_size, held_out, monkeypatch):

@@ -143,6 +143,7 @@ def test_a_search_compares_ensembles_and_trains_the_best(table):
     assert all(np.isfinite(row["score"]) for row in model.tuning_results_)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"time_limit": 60.0}], ids=str)
 def test_tables_that_are_read_in_pieces(settings, table, tmp_path, capsys):

@@ -201,7 +201,7 @@ def test_encoded_rows_that_fit_are_trained_on_in_memory(table, capsys):
     assert model.net_.n_nets == 2
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_rows_that_are_encoded_a_few_at_a_time_have_the_same_bits(path, monkeypatch):
     fit = lambda: classifier(max_iter=1).fit(path, "kind", memory_limit=LIMIT)
     expected = fit()
@@ -285,8 +285,8 @@ def test_ctrl_c_while_the_rows_are_deleted_keeps_the_nets(path, table, monkeypat
     assert np.isfinite(model.predict_proba(table[INPUTS][:50])).all()
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore:The time of the fit was over")  # on a machine that is busy by then
-@pytest.mark.slow
 def test_a_time_limit_shortens_the_fit(path):
     with pytest.warns(UserWarning, match="The time limit is enough for"):
         model = classifier(max_iter=100_000, time_limit=1.0).fit(path, "kind", memory_limit=LIMIT)
@@ -323,7 +323,7 @@ def test_peak_memory_does_not_grow_with_the_table(tmp_path):
     assert growth(FIT, *paths) < 0.7 * n_bytes, "104 MB of numbers, and as many features"
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_fits_without_a_seed_or_with_a_generator_differ(tmp_path):
     table = pd.DataFrame(np.random.default_rng(0).normal(size=(60_000, 3)), columns=list("aby"))
     table.to_parquet(tmp_path / "t.parquet")

@@ -14,6 +14,7 @@ pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
 from fastmlp import TabularMLPClassifier  # noqa: E402  # needs scikit-learn
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "settings, arguments, message",
@@ -76,7 +77,7 @@ def test_errors_that_concern_all_rows_name_none(table, path):
             classifier().fit(mixed_pieces(pairs[:1] + others), None, memory_limit=LIMIT)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_errors_of_a_folder_name_the_file(table, tmp_path):
     parts = [table[[*INPUTS, "kind"]][i : i + 500].reset_index(drop=True) for i in range(0, 1500, 500)]
     few, many = parts[1].astype({"a": object}), parts[1].astype({"a": str})

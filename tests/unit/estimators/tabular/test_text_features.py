@@ -59,6 +59,7 @@ def test_text_may_be_forbidden_or_named(table):
         TabularMLPClassifier(**SMALL, text_features=["title"], categorical_features=["title"]).fit(X, y)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     "settings",
     [

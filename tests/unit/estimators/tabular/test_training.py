@@ -295,7 +295,7 @@ def test_ctrl_c_keeps_the_folds_that_were_trained(table, monkeypatch):
     assert np.isnan(model.oof_prediction_).any()
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_keeps_nets_of_folds_that_were_trained_at_the_same_time(table, monkeypatch):
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
@@ -365,6 +365,7 @@ def unsure(rng):
     return SMALL | {"label_smoothing": 0.5}, X, y
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("n_nets, n_folds", [(1, 1), (2, 1), (1, 2)])
 def test_a_temperature_lowers_the_log_loss_of_held_out_rows(unsure, n_nets, n_folds):
     from sklearn.metrics import log_loss
@@ -532,6 +533,7 @@ def test_rare_classes(rng):
     assert (found[:, 1] == (new["b"] > 0)).mean() > 0.8
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("schedule", ["coslog4", Cosine(end=0.1)], ids=str)
 @pytest.mark.parametrize("activation", ["selu", "tanh"])
 def test_other_activations_and_schedules(activation, schedule, table, tmp_path):

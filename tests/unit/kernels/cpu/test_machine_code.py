@@ -119,6 +119,7 @@ def test_update_loops_are_vectorised(code):
     assert_packed(assembly(run, FLOATS, FLOATS, FLOATS, SETTINGS))
 
 
+@pytest.mark.full
 def test_penalty_and_clipping_loop_is_vectorised():
     adjust = optimizer_step.add_penalty_and_clip
 

@@ -78,7 +78,7 @@ def test_place_moves_samples_to_the_device(backend, cuda, rng):
     assert backend.place(data).X is data.X
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_step_without_update_gives_the_reference_gradient(backend, family, weighted, rng):
@@ -99,7 +99,7 @@ def test_step_without_update_gives_the_reference_gradient(backend, family, weigh
     assert train_state.scalars[0, STEPS_DONE] == 1
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("output_there", [False, True])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_evaluate_returns_sums_and_outputs(backend, cuda, family, output_there, rng):
@@ -119,6 +119,7 @@ def test_evaluate_returns_sums_and_outputs(backend, cuda, family, output_there, 
     assert backend.evaluate(*arguments, np.empty(0)) == sums
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_fewer_samples_after_an_evaluation_have_sums_of_their_own(backend, family, rng):
     """Sums over chunks that only the larger batch had are not added."""

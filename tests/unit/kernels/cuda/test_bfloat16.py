@@ -72,7 +72,7 @@ def references_of(net, params):
 # ---- formulas
 
 
-@pytest.mark.thinned(6)
+@pytest.mark.thinned(12)
 @pytest.mark.parametrize("hidden", list(zip(HIDDEN_NAMES, HIDDEN_NAMES[3:] + HIDDEN_NAMES[:3], strict=True)), ids=str)
 def test_every_hidden_activation_matches_the_rounded_reference(hidden, rng):
     net, (X, y) = make(hidden_activation=hidden, l2=0.01), samples(rng, 70)
@@ -155,6 +155,7 @@ def test_steps_smaller_than_a_bfloat16_are_not_lost(rng):
     assert (rounded(net.params) == rounded(start))[weights].mean() > 0.8
 
 
+@pytest.mark.full
 def test_block_diagonal_layers_keep_their_zeros(rng):
     net, (X, y) = make((4, 6, 3), input_embedding=PeriodicEmbedding(4, 2)), samples(rng, 30, (4, 6, 3))
     start, (reference, _) = net.params.copy(), references_of(net, net.params)
@@ -240,6 +241,7 @@ def test_nets_of_a_population_match_the_rounded_reference(hidden, rates, rng):
         assert_rounded(pop.params[k], (reference.params, exact.params), starts[k])
 
 
+@pytest.mark.full
 def test_full_batches_and_inputs_of_each_net_match_the_rounded_reference(rng):
     own = rng.normal(size=(2, 30, 5)), rng.normal(size=(2, 30, 3))
     for X, y in (own, (own[0][0], own[1][0])):
@@ -307,6 +309,7 @@ def test_predictions_and_losses_match_the_rounded_reference(monkeypatch, rng):
 # ---- memory
 
 
+@pytest.mark.full
 def test_operands_have_two_bytes(layers, rng):
     X, y = samples(rng, 40)
     make(dropout=(0.2, 0.0)).fit(X, y, epochs=1, batch_size=8, verbose=0)
@@ -322,6 +325,7 @@ def test_operands_have_two_bytes(layers, rng):
         assert [start % 8 for start in work.operands.weights_at] == [0, 0, 0]
 
 
+@pytest.mark.full
 def test_predictions_allocate_room_for_rounded_inputs_only(monkeypatch, rng):
     from fastmlp.kernels.cuda.single_net.batches import EpochBatches
 
@@ -334,6 +338,7 @@ def test_predictions_allocate_room_for_rounded_inputs_only(monkeypatch, rng):
     assert batches._y is batches._weight is None
 
 
+@pytest.mark.full
 def test_copied_weights_are_those_of_the_last_update(layers, rng):
     net, (X, y) = make(), samples(rng, 40)
     net.fit(X, y, epochs=2, batch_size=8, verbose=0)
@@ -342,6 +347,7 @@ def test_copied_weights_are_those_of_the_last_update(layers, rng):
         np.testing.assert_array_equal(from_bfloat16(work._W[k].get()[0]), rounded(W))
 
 
+@pytest.mark.full
 def test_float64_is_not_rounded(layers, rng):
     net, (X, y) = make(dtype="float64"), samples(rng, 40)
     reference = references_of(net, net.params)[1]

@@ -57,7 +57,7 @@ def test_late_streams_give_the_same_bits(fit, late, emulated_cuda):
 
 @pytest.mark.parametrize("late", ["", "all"])
 @pytest.mark.parametrize("stream", ["own", "shared"])
-@pytest.mark.thinned(16)
+@pytest.mark.thinned(32)
 def test_concurrent_fits_give_the_same_bits(fit, stream, late, cuda, be_late):
     """Each fit has its own stream, or both use the default stream."""
     expected, found = run(fit), {}
@@ -141,6 +141,7 @@ def test_small_net_trains_on_inputs_beyond_device_memory(emulated_cuda, monkeypa
     assert nets[0].evaluate(X, y)["loss"] == pytest.approx(nets[1].evaluate(X, y)["loss"], rel=1e-5)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("own", [False, True])
 def test_population_trains_on_inputs_beyond_device_memory(emulated_cuda, monkeypatch, own):
     """Blocks of many nets cannot wait for streamed batches either, so that nets train one by one."""

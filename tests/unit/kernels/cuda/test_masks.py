@@ -55,7 +55,7 @@ def block_mask(memory, layer):
         ("workspace", ("cuda.single_net.small_net", "workspace_for"), block_mask),
     ],
 )
-@pytest.mark.thinned(4)
+@pytest.mark.thinned(8)
 def test_cuda_masks_equal_cpu_masks(cuda, monkeypatch, returned, name, made_by, of_cuda, dtype, rates, rng):
     """Masks of the last step of each fit, whose seeds differ."""
     place = Place(name, monkeypatch)

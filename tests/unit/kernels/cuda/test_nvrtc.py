@@ -40,7 +40,7 @@ def formulas(number):
     return "\n".join([*parts, formula_printer.formulas(), f"typedef {number} T;", FORMULAS])
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("number", ["float", "double"])
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_formulas_compile_without_spills(arch, number):

@@ -25,6 +25,7 @@ def test_ties_of_single_nets_go_to_the_first_class(cuda, place, precision, equal
         where.check()
 
 
+@pytest.mark.full
 @pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     "n_nets, sizes, block_bytes",

@@ -194,7 +194,7 @@ LIMITS = {  # at -inf, -1e4, -50, -0, 0, 50, 1e4, inf
 }
 
 
-@pytest.mark.thinned(6)
+@pytest.mark.thinned(12)
 @pytest.mark.parametrize("lanes", (4, 16))
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", LIMITS)

@@ -107,7 +107,7 @@ def run(a, b, n):
     return out
 
 
-@pytest.mark.thinned(12)
+@pytest.mark.thinned(24)
 @pytest.mark.parametrize("dtype", (np.float32, np.float64))
 @pytest.mark.parametrize("lanes", (4, 16))
 @pytest.mark.parametrize("row", range(len(ROWS)), ids=[name for name, _ in ROWS])

@@ -84,7 +84,7 @@ FEW_COLUMNS = [
 ]
 
 
-@pytest.mark.thinned(72)
+@pytest.mark.thinned(144)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("trans_a", [False, True])
 @pytest.mark.parametrize("adds", [False, True])
@@ -182,7 +182,7 @@ def test_prefetching_changes_no_bit_of_a_product(m, n, k, in_panels, dtype, rng)
     np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.thinned(12)
+@pytest.mark.thinned(24)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("adds", [False, True])
 @pytest.mark.parametrize(

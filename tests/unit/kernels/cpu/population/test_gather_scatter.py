@@ -42,7 +42,7 @@ def run_lane(p, lane, n, params, start):
     store_lane(offset(p, 0), lane, n, offset(params, 0), start, WIDTH)
 
 
-@pytest.mark.thinned(12)
+@pytest.mark.thinned(24)
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("n_columns", SIZES)
 @pytest.mark.parametrize("n_rows", (2, 5, LANES))

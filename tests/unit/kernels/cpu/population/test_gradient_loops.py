@@ -41,7 +41,7 @@ def block(rng, *shape):
     return rng.normal(size=shape).astype(np.float32)
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("m", (1, 4, 7))
 @pytest.mark.parametrize("lanes", RUNNERS)
 def test_dense(lanes, m, rng):
@@ -55,7 +55,7 @@ def test_dense(lanes, m, rng):
     np.testing.assert_allclose(back, np.einsum("iol,osl->isl", weights, y), atol=5 * TOLERANCE)
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("m", (1, 6))
 @pytest.mark.parametrize("lanes", RUNNERS)
 def test_weight_gradients(lanes, m, rng):

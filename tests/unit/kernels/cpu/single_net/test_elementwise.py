@@ -30,7 +30,7 @@ def identity_net(k, dtype="float64", **settings):
     return net
 
 
-@pytest.mark.thinned(8)
+@pytest.mark.thinned(16)
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_activations_equal_the_reference_at_extreme_inputs(family, name, dtype):
@@ -83,6 +83,7 @@ def test_equal_logits_give_equal_probabilities(family):
 # ---- counting what is right
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("k", (2, 3, 16, 17, 40))
 @pytest.mark.parametrize("n", (1, 15, 33))
 def test_accuracy_by_argmax_equals_numpy(family, k, n, rng):
@@ -100,6 +101,7 @@ def test_soft_targets_count_as_their_largest_class(family, rng):
     assert net.evaluate(X, y)["accuracy"] == pytest.approx((X.argmax(axis=1) == y.argmax(axis=1)).mean(), rel=1e-14)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     "settings, middle",
     [({"loss": "binary_cross_entropy"}, 0.0), ({"output_activation": "symmetric_sigmoid"}, 0.0)],

@@ -44,6 +44,7 @@ def seeds(monkeypatch):
 # ---- wide layers
 
 
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("rows", (45, 601))
 @pytest.mark.parametrize("n_threads", (1, 2))
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -62,6 +63,7 @@ def test_wide_layers_match_the_reference(n_threads, dtype, rows, threads, rng):
     np.testing.assert_allclose(net.predict(X), reference.predict(X), rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("n_threads", (1, 2))
 def test_weights_larger_than_the_cache_match_the_reference(n_threads, threads, rng):
     """Packed copies of the weights are written with non-temporal stores, each by one thread for all."""
@@ -195,7 +197,7 @@ def fitted(n, dropout=0.3, sizes=(7, 40, 33, 3), **settings):
     return net, history
 
 
-@pytest.mark.thinned(8)
+@pytest.mark.thinned(16)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", SETTINGS)
 @pytest.mark.parametrize("n", (405, 401))

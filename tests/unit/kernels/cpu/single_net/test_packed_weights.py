@@ -50,6 +50,7 @@ def check(run, w, expected):
     np.testing.assert_array_equal(out, expected)
 
 
+@pytest.mark.full
 @pytest.mark.thinned(28)
 @BOTH
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -59,7 +60,7 @@ def test_transposed_panels_equal_numpy(rows, n, dtype, past_caches, rng):
     check(TRANSPOSES[past_caches], w, panels_of(w.T))
 
 
-@pytest.mark.thinned(12)
+@pytest.mark.thinned(24)
 @BOTH
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("rows, n", [(1, 1), (5, 40), (33, 17), (70, 320), (97, 67), (2 * K_BLOCK + 43, 50)])

@@ -101,7 +101,7 @@ def test_every_activation_equals_the_loops(name, unrolled_calls):
     )
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("row", LOSSES, ids=lambda row: row.name)
 def test_every_loss_equals_the_loops(row, unrolled_calls):
     output = row.outputs[0] if row.outputs else "tanh"
@@ -134,6 +134,7 @@ def test_one_hot_targets_equal_the_loops(unrolled_calls):
     assert_equals_loops(unrolled_calls, (2, 2, 2, 2), y=one_hot, batch_size=1, epochs=300, **SIGMOIDS)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("batch_size", [1, 3])
 @pytest.mark.thinned(4)

@@ -30,7 +30,7 @@ def assert_close(found, expected, tolerance):
     assert np.linalg.norm(found - expected) / np.linalg.norm(expected) < tolerance
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("n", OUTPUTS)
 def test_net_matches_the_reference(n, precision, rng):

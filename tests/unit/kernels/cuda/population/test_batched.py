@@ -112,6 +112,7 @@ def test_every_loss_matches_the_reference(loss, output, rng):
         assert result.loss[k] == pytest.approx(losses[-1])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_masks_and_orders_equal_the_reference_bit_for_bit(dtype, windows, rng):
     """The window's arrays hold masks of the last step; 13 x 7 and 13 x 6 elements are no multiples of four."""
@@ -182,6 +183,7 @@ def test_wide_layers_and_many_rows_match_the_reference(dtype, optimizer, rng, mo
         assert_close(pop, k, reference, start)
 
 
+@pytest.mark.full
 def test_net_without_hidden_layers_matches_the_reference(rng):
     X, y = samples(rng, 9, (3, 2))
     pop = make(3, (3, 2))
@@ -196,6 +198,7 @@ def test_net_without_hidden_layers_matches_the_reference(rng):
 # ---- what is launched
 
 
+@pytest.mark.full
 def test_launches_of_a_step_are_independent_of_the_number_of_nets(emulated_cuda, without_graphs, rng):
     """A step has 5 L + 1 launches for any number of nets, an epoch two more, and no synchronisation inside an epoch."""
     X, y = samples(rng, 40)
@@ -295,6 +298,7 @@ def test_few_graphs_serve_nets_that_end_in_every_epoch(emulated_cuda, monkeypatc
 TYPES_OF_PRODUCTS = {"exact": None, "tf32": 77, "bfloat16": 68}  # CUBLAS_COMPUTE_32F_FAST_TF32, CUBLAS_COMPUTE_32F
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("precision", TYPES_OF_PRODUCTS)
 def test_precision_of_the_population_reaches_the_products(windows, precision, rng):
     pop, (X, y) = make(2, SIZES, dtype="float32", precision=precision), samples(rng, 8)

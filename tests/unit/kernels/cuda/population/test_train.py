@@ -49,7 +49,7 @@ def test_adam_matches_the_reference_after_its_powers_have_ended(small):
         assert_close(pop, result, k, reference, losses, start)
 
 
-@pytest.mark.thinned(22)
+@pytest.mark.thinned(44)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_optimizers_with_settings_per_net_match_the_reference(small, optimizer, dtype):
@@ -153,7 +153,7 @@ def test_every_hidden_activation_in_a_thread_matches_the_reference(cuda, part, d
 
 
 @pytest.mark.parametrize("loss, output", PAIRS)
-@pytest.mark.thinned(16)
+@pytest.mark.thinned(48)
 def test_every_loss_and_output_in_a_thread_matches_the_reference(cuda, loss, output, monkeypatch):
     place = Place("thread", monkeypatch)
     X, _, rng = samples(11)
@@ -237,6 +237,7 @@ def test_dropout_rate_per_net_matches_the_reference(cuda, monkeypatch):
     place.check()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ("block", "workspace", "batched", "layers"))
 def test_scheduled_dropout_matches_the_reference(cuda, name, monkeypatch):
     place, schedule = Place(name, monkeypatch), FlatCosine(0.2)
@@ -322,6 +323,7 @@ def test_predict_and_evaluate_match_the_reference(emulated_cuda, loss, k, memory
 # ---- equal to one another, and in any order of threads
 
 
+@pytest.mark.full
 def test_equal_nets_give_equal_results(small):
     pop = make(small.n, (2, 3, 1), dtype="float32")
     pop.params = np.broadcast_to(pop.params[0], pop.params.shape)
@@ -365,6 +367,7 @@ def test_any_order_of_threads_gives_the_same_bits(lanes, dtype, emulated_cuda):
     assert len(set(found)) == 1
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("n_nets, full", [(100, 10), (4, 100)])
 def test_first_calls_are_short_and_double(cuda, n_nets, full, monkeypatch):
     """A call cannot be interrupted. The first has a fixed number of multiply-adds of all nets that run at once, later

@@ -25,7 +25,7 @@ def accuracy_of(reference, params, X, y, margin):
 @pytest.mark.parametrize(
     "rule, batch_size", [(0.35, None), ("accuracy", 3), ("40-20-40", 3), (Converged(accuracy=0.75), None)]
 )
-@pytest.mark.thinned(8)
+@pytest.mark.thinned(16)
 def test_each_net_stops_when_it_has_converged(place, rule, batch_size):
     optimizer, epochs = Adam(0.3), 30
     pop = make(place.n, (2, 3, 1), loss="binary_cross_entropy")
@@ -225,7 +225,7 @@ def test_loss_equal_to_the_criterion_counts_as_converged(lanes, batch_size, dtyp
 
 @pytest.mark.parametrize("watch", [None, EarlyStopping(5)], ids=["to the end", "early stopping"])
 @pytest.mark.parametrize("batch_size", [None, 3])
-@pytest.mark.thinned(6)
+@pytest.mark.thinned(18)
 def test_overflow_in_the_step_after_a_finite_loss_is_divergence(place, batch_size, watch):
     """The step after the only recorded loss overflows: the net has diverged, and gets its initial parameters back."""
     pop = make(place.n, (2, 3, 1), hidden_activation="identity", dtype="float32")

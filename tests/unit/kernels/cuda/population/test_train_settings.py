@@ -49,7 +49,7 @@ def samples(n):
     return X, np.tanh(X @ rng.normal(size=(2, 2)))
 
 
-@pytest.mark.thinned(32)
+@pytest.mark.thinned(64)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_every_optimizer_setting_may_differ_per_net(place, optimizer, dtype):

@@ -55,6 +55,7 @@ def test_large_arrays_use_no_pinned_memory(memory, emulated_cuda, monkeypatch):
         np.testing.assert_array_equal(there.get(), np.arange(n))
 
 
+@pytest.mark.full
 @pytest.mark.thinned(4)
 @pytest.mark.parametrize("name", ["thread", "block", "batched", "layers"])
 def test_large_arrays_are_never_sent_through_pinned_memory(memory, cuda, monkeypatch, name, rng):
@@ -92,6 +93,7 @@ def test_samples_that_do_not_fit_stay_on_the_host(memory, emulated_cuda):
     assert all(map(memory.is_on_device, (lambda d: (d.X, d.Y, d.weight))(memory.device_data(data))))
 
 
+@pytest.mark.full
 def test_inputs_of_the_device_always_fit(memory, emulated_cuda, cuda):
     data = data_of(1000)._replace(X=cuda.zeros(3000, "float32"))
     emulated_cuda.settings.limit = 17_000
@@ -115,7 +117,7 @@ def test_out_of_memory_raises_a_readable_error(memory, emulated_cuda):
     assert isinstance(caught.value.__cause__, memory.cupy.cuda.memory.OutOfMemoryError)
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize(
     "limit, wanted", [(0, (70 + 20, 100)), (60, (60 - 10, 60)), (95, (95 - 10, 95)), (200, (90, 100))]
 )

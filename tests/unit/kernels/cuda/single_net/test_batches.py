@@ -245,6 +245,7 @@ def test_streaming_over_many_calls_matches_the_reference(be_late, streaming, mon
     place.check()
 
 
+@pytest.mark.full
 def test_streaming_holds_two_batches_on_the_device(streaming, monkeypatch, rng):
     """Device memory holds two batches of samples, never all samples."""
     Place("layers", monkeypatch)

@@ -82,6 +82,7 @@ def test_every_loss_matches_the_reference(loss, rng):
     assert_close(gradient, expected)
 
 
+@pytest.mark.full
 @pytest.mark.thinned(4)
 @pytest.mark.parametrize(
     "sizes, n",
@@ -104,6 +105,7 @@ def test_gradients_of_extreme_shapes_match_the_reference(sizes, n, rng):
     assert_close(gradient, expected)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("limit", [10**6, 50_000])
 def test_gradients_in_shared_or_global_memory_match_the_reference(limit, monkeypatch, rng):
     """One block processes all tiles of rows, or many blocks share them."""
@@ -198,6 +200,7 @@ def test_replayed_steps_change_no_bit(optimizer, monkeypatch, rng):
     np.testing.assert_array_equal(*found)
 
 
+@pytest.mark.full
 def test_step_has_four_launches(emulated_cuda, monkeypatch, rng):
     """The number of launches is independent of the depth."""
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")
@@ -237,6 +240,7 @@ def test_net_too_deep_for_shared_memory_trains_layerwise(workspace_types, rng):
     make((5, 20, 3)).loss_and_gradient(X[:, :5], y[:, :3])  # trains in the fused kernel, which the fixture expects
 
 
+@pytest.mark.full
 def test_float64_nets_are_not_rounded(workspace_types, cuda, rng):
     """`precision` has no effect in float64."""
     net = make((5, 20, 3), hidden_activation="tanh", dtype="float64")

@@ -62,6 +62,7 @@ def test_large_batch_has_blocks_for_all_multiprocessors(layers, cuda):
     layers.layers = 1  # nothing was trained
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("n_outputs", [1, 2, 3, 10, 32, 33, 129])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_outputs_of_short_and_long_chunks_match_the_reference(dtype, n_outputs, monkeypatch, rng):
@@ -82,6 +83,7 @@ def test_outputs_of_short_and_long_chunks_match_the_reference(dtype, n_outputs, 
         assert net.evaluate(X, labels, sample_weight=weight)["accuracy"] == pytest.approx(np.mean(scaled * right))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_masks_equal_the_reference_bit_for_bit(works, dtype, rng):
     """The workspace holds masks of the last step; 13 x 7 and 13 x 6 elements are no multiples of four."""
@@ -120,6 +122,7 @@ def test_wide_layers_and_many_rows_match_the_reference(dtype, rng):
     np.testing.assert_allclose(history.loss, losses, rtol=tolerance)
 
 
+@pytest.mark.full
 def test_update_of_more_parameters_than_threads_matches_the_reference(rng, monkeypatch):
     """Threads of the update process more than one parameter each."""
     monkeypatch.setattr("fastmlp.kernels.cuda.layers.passes.MOST_BLOCKS", 1)
@@ -133,6 +136,7 @@ def test_update_of_more_parameters_than_threads_matches_the_reference(rng, monke
     np.testing.assert_allclose(net.params, expected, rtol=1e-11, atol=1e-13)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("weighted", [False, True])
 def test_evaluation_in_parts_matches_the_reference(weighted, monkeypatch, rng):
     """Sums are continued from part to part; the last part is short."""
@@ -191,6 +195,7 @@ def test_step_has_five_launches_per_layer(emulated_cuda, sizes, optimizer, extra
     assert sum(found.values()) + n["products"] == 12 * (5 * n_layers + sum(extra.values()))
 
 
+@pytest.mark.full
 def test_each_block_diagonal_layer_has_one_launch_more(emulated_cuda, rng, monkeypatch):
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")
     net, (X, y) = make(input_embedding=PeriodicEmbedding(4, 2)), samples(rng, 40)
@@ -346,12 +351,14 @@ def test_graphs_hold_sixteen_steps(emulated_cuda, monkeypatch, rng):
     assert more["launches"] + more["products"] == first["launches"] + first["products"] + 2  # of the order
 
 
+@pytest.mark.full
 def test_full_batch_launches_no_gather(emulated_cuda, rng):
     X, y = samples(rng, 40)
     n = count_operations(emulated_cuda, lambda: make().fit(X, y, epochs=3, verbose=0))
     assert "gather" not in launches(n)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_no_synchronisation_inside_an_epoch(emulated_cuda, shuffle, rng, monkeypatch):
     """Transfers and synchronisations are independent of the number of batches and, within a call, of epochs."""

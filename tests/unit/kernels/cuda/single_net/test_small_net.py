@@ -71,7 +71,7 @@ def assert_close(net, history, reference, losses, start):
     np.testing.assert_allclose(history.loss, losses, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.thinned(22)
+@pytest.mark.thinned(44)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_optimizers_match_the_reference(place, optimizer, dtype):
@@ -148,6 +148,7 @@ def test_length_of_calls_changes_no_bit(place, monkeypatch):
     np.testing.assert_array_equal(nets[0].params, nets[1].params)
 
 
+@pytest.mark.full
 def test_calls_shorter_than_an_epoch_match_the_reference(place, monkeypatch):
     X, y, _ = samples(30)
     monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
@@ -182,7 +183,7 @@ def test_every_hidden_activation_matches_the_reference(place, hidden, dtype, rng
     )
 
 
-@pytest.mark.thinned(28)
+@pytest.mark.thinned(56)
 @pytest.mark.parametrize("loss, output", PAIRS)
 def test_every_loss_and_output_matches_the_reference(either, loss, output, rng):
     net, reference = net_and_reference((4, 6, 3), "tanh", loss, output, "float64", device="cuda", huber_delta=0.3)
@@ -199,6 +200,7 @@ def test_gradients_of_extreme_shapes_match_the_reference(place, sizes, rng):
         assert_same_gradient(net, reference, rng.normal(size=(n, sizes[0])), rng.normal(size=(n, sizes[-1])), "float64")
 
 
+@pytest.mark.full
 def test_gradient_in_parts_matches_the_reference(place, rng, monkeypatch):
     """More rows than one part holds: gradients of all parts are added up."""
     monkeypatch.setattr("fastmlp.training.objective.ROWS", 16)
@@ -206,6 +208,7 @@ def test_gradient_in_parts_matches_the_reference(place, rng, monkeypatch):
     assert_same_gradient(net, reference, rng.normal(size=(37, 3)), rng.normal(size=(37, 2)), "float64")
 
 
+@pytest.mark.full
 def test_gradient_of_a_net_with_dropout_drops_nothing(place, rng):
     """Dropout is for training only, not for `loss_and_gradient`."""
     net, reference = net_and_reference(
@@ -237,6 +240,7 @@ def test_dropout_training_matches_the_reference_with_the_same_masks(place, hidde
     assert_close(net, history, reference, losses, start)
 
 
+@pytest.mark.full
 def test_scheduled_dropout_matches_the_reference_with_the_same_masks(place, rng, monkeypatch):
     """Also in calls of a few steps, each of which has its part of the schedule's factors."""
     monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
@@ -250,6 +254,7 @@ def test_scheduled_dropout_matches_the_reference_with_the_same_masks(place, rng,
     assert_close(net, history, reference, losses, start)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_masks_equal_the_reference_bit_for_bit(cuda, monkeypatch, dtype, rng):
     """The block's memory holds masks of the last step; 13 x 7 and 13 x 5 elements are no multiples of four."""
@@ -374,6 +379,7 @@ def test_softmax_of_large_logits_matches_the_reference(place):
 # ---- memory of a block
 
 
+@pytest.mark.full
 def test_static_shared_memory_counts_towards_the_limit(emulated_cuda, monkeypatch):
     """A net just below the default limit of shared memory: with static shared memory it exceeds the limit."""
     from fastmlp.kernels.cuda.build.compiled_module import DEFAULT_SHARED, MOST_DECLARED, Kernel
@@ -413,6 +419,7 @@ def test_any_order_of_threads_gives_the_same_bits(place, settings, emulated_cuda
     assert len(set(found)) == 1
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("capability", ["75", "90"])
 def test_nets_in_a_block_predict_in_float32_too(emulated_cuda, capability):
     """With a permission to round to bfloat16, and on GPUs that lack it; a prediction is not made by the block."""
