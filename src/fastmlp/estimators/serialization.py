@@ -13,12 +13,12 @@ import numpy as np
 
 from ..errors import counted
 from ..interface.user_warnings import warn_user
+from ..persistence import DATES
 from ..schedules import SCHEDULES
 from ..tables.encoder_choice import column_from_dict, column_to_dict
 from ..tables.target_encoder import CLASSIFICATION
 
 PLAIN = (bool, int, float, str, type(None))
-DATES = "Mm"  # kinds of NumPy dtypes: dates and durations, whose numbers are in a file
 LABELS = "biufUO" + DATES  # for class labels: bool, numbers, text and dates
 # Attributes of fitted estimators other than the classes, with the types that a file may hold.
 FITTED: dict[str, tuple[type, ...]] = {

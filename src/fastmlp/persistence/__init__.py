@@ -23,9 +23,10 @@ from ..runtime.output_files import write_bytes
 
 KEY = "fastmlp"
 # The highest format that this version reads. A file has the lowest one that can hold its net, so that earlier versions
-# read all that they can. Format 2 is that of nets with an input embedding, and of tables with columns of text, format 3
-# that of nets with parametric activations.
+# read all that they can. Format 2 is that of nets with an input embedding, of tables with columns of text, and of
+# classes that are dates or durations; format 3 that of nets with parametric activations.
 FORMAT = 3
+DATES = "Mm"  # kinds of NumPy dtypes: dates and durations, whose numbers are in a file
 # Fields of the last fit in the description, with their types; records and per-net results are arrays.
 HISTORY = {
     "seconds": (int, float),
@@ -105,12 +106,9 @@ def save(net: SavedNet, path: str | os.PathLike, estimator: dict[str, Any] | Non
     if (name := Path(os.fsdecode(path))).suffix.lower() in OTHER_FORMATS:
         warn_user(f"{name.name!r} has the safetensors format, whatever its name says: read it with fastmlp.load.")
     table = None if net.preprocessing is None else net.preprocessing.to_dict()
-    file_format = 2 if net.network.has_blocks or _has_text(table, estimator) else 1
-    if net.network.parametric_activation:
-        file_format = 3
     settings = net.get_settings()
     shares_weights = settings.pop("shared_weights", False)
-    description: dict[str, Any] = {"format": file_format, "settings": settings, "preprocessing": table}
+    description = {"format": _format_of(net.network, table, estimator), "settings": settings, "preprocessing": table}
     description["random"] = {"seed": net.seed, "fits": net.fits}
     if shares_weights:  # not a setting: earlier versions predict as this one, and train independent nets
         description["shared_weights"] = True
@@ -126,6 +124,18 @@ def save(net: SavedNet, path: str | os.PathLike, estimator: dict[str, Any] | Non
     description["version"] = package_version()
     description["checksum"] = checksum(description, arrays)
     write_bytes(path, to_bytes(arrays, {KEY: json.dumps(description, allow_nan=False)}))
+
+
+def _format_of(network: Network, table: dict[str, Any] | None, estimator: dict[str, Any] | None) -> int:
+    """Return the lowest format that can hold a net, its preprocessing and its estimator."""
+    if network.parametric_activation:
+        return 3
+    return 2 if network.has_blocks or _has_text(table, estimator) or _has_dates(estimator) else 1
+
+
+def _has_dates(estimator: dict[str, Any] | None) -> bool:
+    """Return whether an estimator's classes are dates or durations."""
+    return bool(estimator and "classes" in estimator) and np.dtype(estimator["classes"]["dtype"]).kind in DATES
 
 
 def _has_text(*descriptions: dict[str, Any] | None) -> bool:

@@ -60,13 +60,16 @@ def test_classifiers_round_trip_through_files(table, tmp_path, labels, n_nets):
 
 
 @pytest.mark.parametrize("dates", [["2020-01-01", "1969-12-31"], [1, 30]])
-def test_classes_that_are_dates_or_durations_round_trip(table, tmp_path, dates):
+def test_classes_that_are_dates_or_durations_round_trip(table, tmp_path, dates, monkeypatch):
     y = np.array(dates, "datetime64[ns]" if isinstance(dates[0], str) else "timedelta64[D]")[np.arange(60) % 2]
     clf = TabularMLPClassifier(**QUICK, n_nets=1).fit(table, y)
     same = again(clf, tmp_path / "clf.safetensors")
     np.testing.assert_array_equal(same.classes_, np.unique(y))
     np.testing.assert_array_equal(same.predict(table), clf.predict(table))
     assert same.predict(table).dtype == y.dtype
+    monkeypatch.setattr("fastmlp.loading.FORMAT", 1)  # as in versions that cannot read such classes
+    with pytest.raises(ValueError, match=r"a newer fastmlp .* wrote it in format 2, .* reads formats up to 1"):
+        fastmlp.load(tmp_path / "clf.safetensors")
 
 
 @pytest.mark.parametrize("n_outputs", [1, 2])
