@@ -135,7 +135,8 @@ def _format_of(network: Network, table: dict[str, Any] | None, estimator: dict[s
 
 def _has_dates(estimator: dict[str, Any] | None) -> bool:
     """Return whether an estimator's classes are dates or durations."""
-    return bool(estimator and "classes" in estimator) and np.dtype(estimator["classes"]["dtype"]).kind in DATES
+    classes = (estimator or {}).get("classes")
+    return classes is not None and np.dtype(classes["dtype"]).kind in DATES
 
 
 def _has_text(*descriptions: dict[str, Any] | None) -> bool:
