@@ -144,10 +144,12 @@ def _mark_quick(items):
 def _longest_first(items):
     """Sort the files of tests so that no worker is left with a long one at the end.
 
-    The few tests of reliability take seconds each; of the others a file takes the longer the more tests it has.
+    The few tests of reliability take seconds each, those of NVRTC minutes; of the others a file takes the longer the
+    more tests it has.
     """
     n_tests = Counter(item.path for item in items)
-    items.sort(key=lambda item: ("reliability" not in item.path.parts, -n_tests[item.path], item.path))
+    takes_long = cache(lambda path: "reliability" in path.parts or "nvrtc" in path.stem)
+    items.sort(key=lambda item: (not takes_long(item.path), -n_tests[item.path], item.path))
 
 
 def pytest_collection_modifyitems(config, items):
