@@ -8,13 +8,14 @@
     KernelVariant     variant of a family's training kernels      (execution/dispatch.py)
     StopCriteria      when a net of a population is finished
 
-All arrays are C-contiguous. Floating-point arrays share one dtype, except records, which are float64. Kernels see only
-pointers to the arrays' first elements, so every size a kernel needs is a field.
+All arrays are C-contiguous. Floating-point arrays have the net's dtype, float32 or float64, where no comment says
+float64. Kernels see only pointers to the arrays' first elements, so every size a kernel needs is a field.
 
 A kernel's parameter whose name ends in 0 is an offset: the index in a flat array from which on the call reads or
 writes it, such as x0 of x, or w0 and b0 of weights and biases. (s0 to s2 of update rules are optimiser state.)
 
-Also here: arrays that start on cache lines and lie in huge pages (`aligned_zeros`).
+Also here: thresholds that allocation and kernels have in common, and arrays that start on cache lines and lie in huge
+pages (`aligned_zeros`).
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ import numpy as np
 from .formulas.update_rules import HYPER_PARAMETERS
 
 LINE = 64  # bytes of a cache line, and of the widest vector
-LANES = LINE // 4  # of that vector in float32; other processors, and float64, take several registers for as many
-# Numbers of 8 bytes from where one thread writes to where the next one does: two cache lines, so that they share none.
-THREAD_STRIDE = 2 * LINE // 8
+# Numbers of float32 in that vector. Kernels take as many at a time in float64 and on narrower processors, too, but in
+# several registers.
+LANES = LINE // 4
+THREAD_STRIDE = 2 * LINE // 8  # numbers of 8 bytes from one thread's entry to the next: no cache line has two threads'
 
 
 class NetSpec(NamedTuple):
@@ -53,7 +55,7 @@ class NetSpec(NamedTuple):
     margin: float  # METRIC_MARGIN: an output is correct if it is at most this far from its target
     l2: float
     block_starts: np.ndarray  # int64 (n_layers,), index into block_columns of a block-diagonal layer's first row, or -1
-    block_columns: np.ndarray  # int64, for each row of W: the first column of its block, and the end of its columns
+    block_columns: np.ndarray  # int64, flat (n_rows, 2), for each row of W: first and end of the columns of its block
 
 
 class Samples(NamedTuple):
@@ -79,9 +81,11 @@ class TrainConfig(NamedTuple):
     layered: bool  # whether the weights and biases of each layer have factors of their own
     # float64 (2, n_layers, 2), factors on the gradients of weights and biases, then on their learning rates; or empty
     layer_factors: np.ndarray
-    decays: bool = False  # whether the weight decay has a schedule; then a population is also `layered`
+    decays: bool = (
+        False  # whether the weight decay has a schedule; a population is then `layered`, to apply the factors
+    )
     decay_factors: np.ndarray = np.empty(0)  # float64, as factors, on the weight decay; empty without a schedule
-    drops_by_schedule: bool = False  # whether the dropout rates have a schedule; of one net
+    drops_by_schedule: bool = False  # whether the dropout rates of one net have a schedule; else see PopulationState
     dropout_factors: np.ndarray = np.empty(0)  # float64, as factors, on the dropout rates; empty without a schedule
     first_step: int = 0  # number of the first step of this call
 
@@ -115,13 +119,13 @@ class KernelVariant(NamedTuple):
     It is chosen for each call that trains one net, and once for a fit of a population.
     """
 
-    own_copies: bool = False  # whether each of two threads has its own copies of the weights that both read
+    own_copies: bool = False  # whether each of two threads reads a packed copy of the weights of its own, or both one
     unrolled: int = 0  # one of UNROLLED_*: whether generated code trains tiny nets
     lanes: int = 0  # number of a population's nets in a block; 0 for one net
     net_per_thread: bool = False  # on a GPU: whether a thread trains a net of a population, or a block of threads does
 
 
-# Generated code is never used; used if another process has compiled it; compiled if there is none.
+# Generated code is never used; is used if it has been compiled, by this process or another one; is compiled if needed.
 UNROLLED_NEVER, UNROLLED_IF_ON_DISK, UNROLLED_ALWAYS = range(3)
 
 
@@ -151,16 +155,15 @@ class PopulationState(NamedTuple):
     loss: np.ndarray  # float64 (n_nets,), loss of the last epoch
     accuracy: np.ndarray  # float64 (n_nets,), fraction of correct samples in the last epoch
     best_value: np.ndarray  # float64 (n_nets,), best monitored value; empty without a monitor
-    checks_final_accuracy: bool  # whether kernels may check the accuracy after the last step, ...
-    all_correct: (
-        np.ndarray
-    )  # ... which is written here: int8 (n_nets,), 1 if all samples are correct, 0 if not, or UNCHECKED
-    record_epochs: np.ndarray  # int64 (n_records + 1,), increasing; the last entry is never reached
+    checks_final_accuracy: bool  # whether kernels may check the accuracy after the last step
+    all_correct: np.ndarray  # int8 (n_nets,), its result: 1 if all samples are correct, 0 if not, or UNCHECKED
+    record_epochs: np.ndarray  # int64 (n_records + 1,), increasing; the last entry, NO_EPOCH, is never reached
     n_records: int
     n_nets: int
     records: np.ndarray  # flat (n_records, n_nets), loss in the epochs of record_epochs
-    keeps_ended: bool  # whether nets that have trained all their epochs leave what they need to go on, a row each, in:
-    kept_vectors: np.ndarray  # flat (n_nets, 2 + n_state, n_params), parameters, safe parameters, optimiser state
+    # Whether nets that have trained all their epochs write here what a later call needs to train them further.
+    keeps_ended: bool
+    kept_vectors: np.ndarray  # flat (n_nets, 2 + n_state, n_params), parameters, those that gave a finite loss, state
     kept_numbers: np.ndarray  # float64, flat (n_nets, N_KEPT_NUMBERS)
     dropout_steps: int = 0  # number of steps in dropout_factors; 0 without a schedule of the dropout rates
     dropout_factors: np.ndarray = np.empty(0)  # float64 (dropout_steps,), factors on the dropout rates
@@ -171,7 +174,7 @@ L2 = NET_HYPER.index("l2")
 NET_DEFAULTS = (*(row.default for row in HYPER_PARAMETERS), 0.0)  # in the order of NET_HYPER, as HyperParameter.default
 MAX_RECORDS, NO_EPOCH = 64, 2**62
 RUNNING, CONVERGED, ALL_EPOCHS, STOPPED_EARLY, DIVERGED_NET = range(5)
-# Positions of the numbers of a net in PopulationState.kept_numbers, which are those of SuspendedNets.
+# Positions in a row of PopulationState.kept_numbers: what SuspendedNets has in powers, numbers and clock.
 KEPT_POWER1, KEPT_POWER2, KEPT_LAST_LOSS, KEPT_BEST_VALUE, KEPT_LOSS, KEPT_N_CORRECT, KEPT_CLOCK = range(7)
 N_KEPT_NUMBERS = 7
 
@@ -195,7 +198,7 @@ class SuspendedNets(NamedTuple):
     net_index: np.ndarray  # int64 (n,)
     epochs: np.ndarray  # int64 (n,), completed epochs
     best_epochs: np.ndarray  # int64 (n,), counted from 1; 0 for none
-    clock: np.ndarray  # int64 (n,), epochs of the lane that the net is in, of this net and of those before it
+    clock: np.ndarray  # int64 (n,), epochs that the net's lane had trained: those of this net and of nets before it
     params: np.ndarray  # (n, n_params)
     state: np.ndarray  # (n, n_state * n_params)
     safe_params: np.ndarray  # (n, n_params), parameters that gave a finite loss
@@ -209,6 +212,7 @@ class SuspendedNets(NamedTuple):
 
     @staticmethod
     def none() -> SuspendedNets:
+        """Return no nets, which cannot be joined with others."""
         return SuspendedNets(*(np.empty(0, np.int64) for _ in SuspendedNets._fields))
 
     @staticmethod
@@ -226,7 +230,7 @@ class StopCriteria(NamedTuple):
     """Criteria by which a net of a population is finished."""
 
     n_epochs: int
-    scheduled: bool  # whether TrainConfig.factors has a number per step, or one for all steps
+    scheduled: bool  # whether TrainConfig.factors has a number per step; otherwise it has one for all steps
     stop_loss: float  # converged once the epoch's loss is at most this; -inf for never
     stop_n_correct: float  # converged once this many samples are correct; inf for never
     monitor: int  # one of MONITOR_*: the value that early stopping monitors
@@ -237,10 +241,9 @@ class StopCriteria(NamedTuple):
 MONITOR_NONE, MONITOR_LOSS, MONITOR_ACCURACY, MONITOR_VALIDATION_LOSS, MONITOR_VALIDATION_ACCURACY = range(5)
 
 HUGE_PAGE_BYTES = 2**21  # bytes of a huge page on x86-64 and most other processors
-STAGGER_FROM_BYTES = (
-    2**16
-)  # bytes from which an array may get pages of its own; all such arrays would begin at a page start
-START_STAGGER = 81 * LINE  # bytes between the starts of such arrays, modulo a page and the caches' sets
+# From this size in bytes on an array may get pages of its own. All such arrays would begin at one offset in a page;
+# so they begin at multiples of START_STAGGER, in turn.
+STAGGER_FROM_BYTES, START_STAGGER = 2**16, 81 * LINE
 _starts = cycle(range(0, 16 * START_STAGGER, START_STAGGER))
 
 
@@ -250,7 +253,7 @@ DATA_PARALLEL_PARAMS = 60_000
 # For one row on several threads, a layer's outputs are divided into a share for every so many outputs.
 COLUMNS_PER_SHARE = 128
 
-# Nets with more parameters come from memory in every step, whatever copies of the weights there are.
+# Nets with more parameters do not fit into a cache: a second copy of the weights gains nothing.
 LARGE_NET_PARAMS = 2_000_000
 
 
@@ -289,7 +292,7 @@ def aligned_zeros(shape, dtype) -> np.ndarray:
     dtype = np.dtype(dtype)
     n_bytes = (prod(shape) if isinstance(shape, tuple) else int(shape)) * dtype.itemsize
     # Arrays that are read side by side, such as parameters and gradients, must not start at the same offset in a page:
-    # a load would wait for each store to the same offset of another array.
+    # a load would wait for each store to the same offset of another array ("4K aliasing").
     start = next(_starts) if n_bytes >= STAGGER_FROM_BYTES else 0
     raw = _huge_zeros(start + n_bytes) if n_bytes >= HUGE_PAGE_BYTES // 2 else None
     if raw is None:
@@ -299,7 +302,7 @@ def aligned_zeros(shape, dtype) -> np.ndarray:
 
 
 def _huge_zeros(size: int) -> np.ndarray | None:
-    """Return at least `size` bytes (uint8) from the start of a huge page, or None where the system has no huge pages.
+    """Return at least `size` bytes (uint8) from the start of a huge page, or None if huge pages cannot be asked for.
 
     The first write to a page of 4 KiB costs half a microsecond, to a huge page 190 us for 512 times the memory. Small
     pages lie anywhere in physical memory, so that arrays may collide in a cache they would fit into.
@@ -308,15 +311,14 @@ def _huge_zeros(size: int) -> np.ndarray | None:
 
     if not hasattr(mmap, "MADV_HUGEPAGE"):
         return None
-    whole = (
-        (size + HUGE_PAGE_BYTES // 2) // HUGE_PAGE_BYTES * HUGE_PAGE_BYTES
-    )  # less than half a huge page at the end stays in small pages
+    # less than half a huge page at the end stays in small pages
+    whole = (size + HUGE_PAGE_BYTES // 2) // HUGE_PAGE_BYTES * HUGE_PAGE_BYTES
     try:
         room = mmap.mmap(-1, max(size, whole) + HUGE_PAGE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError:  # out of memory: NumPy's allocation reports it
         return None
     found = np.frombuffer(room, np.uint8)
     skip = -found.ctypes.data % HUGE_PAGE_BYTES
-    with suppress(OSError):  # a kernel without huge pages
+    with suppress(OSError):  # an operating system without huge pages gives small ones
         room.madvise(mmap.MADV_HUGEPAGE, skip, whole)
     return found[skip:]

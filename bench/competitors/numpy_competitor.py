@@ -25,7 +25,7 @@ class Implementation(TrainingImplementation):
         self.net, self.slots = layers(self.p, case.layer_sizes), layers(self.g, case.layer_sizes)
         self.a = [np.empty((n, o), np.float32) for _, o in case.shapes]
         self.delta = [np.empty_like(a) for a in self.a]
-        self.slope = [np.empty_like(a) for a in self.a]
+        self.derivative = [np.empty_like(a) for a in self.a]
         y = case.y_matrix
         batches = range(0, len(case.X), n)
         self.batches = [(case.X[at : at + n], np.ascontiguousarray(y[at : at + n])) for at in batches]
@@ -59,15 +59,15 @@ class Implementation(TrainingImplementation):
             a = z
 
     def gradient(self, X, y) -> None:
-        case, a, delta, slope = self.case, self.a, self.delta, self.slope
+        case, a, delta, derivative = self.case, self.a, self.delta, self.derivative
         self.forward(X, a)
         np.subtract(a[-1], y, out=delta[-1])
         if case.loss == "squared_error":
             delta[-1] *= 2 / y.size
             if case.output_activation == "sigmoid":
-                np.subtract(1, a[-1], out=slope[-1])
-                slope[-1] *= a[-1]
-                delta[-1] *= slope[-1]
+                np.subtract(1, a[-1], out=derivative[-1])
+                derivative[-1] *= a[-1]
+                delta[-1] *= derivative[-1]
         else:
             delta[-1] *= 1 / (y.size if case.loss == "binary_cross_entropy" else len(y))
         for k in range(len(a) - 1, -1, -1):
@@ -77,11 +77,11 @@ class Implementation(TrainingImplementation):
             if k:
                 np.dot(delta[k], self.net[k][0].T, out=delta[k - 1])
                 if case.hidden_activation == "relu":
-                    np.greater(a[k - 1], 0, out=slope[k - 1])
+                    np.greater(a[k - 1], 0, out=derivative[k - 1])
                 else:
-                    np.subtract(1, a[k - 1], out=slope[k - 1])
-                    slope[k - 1] *= a[k - 1]
-                delta[k - 1] *= slope[k - 1]
+                    np.subtract(1, a[k - 1], out=derivative[k - 1])
+                    derivative[k - 1] *= a[k - 1]
+                delta[k - 1] *= derivative[k - 1]
 
     def update(self) -> None:
         self.t += 1

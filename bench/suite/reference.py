@@ -52,8 +52,8 @@ def gradient(case, params, X, y):
     for k in reversed(range(len(net))):
         slots[k][0][:], slots[k][1][:] = a[k].T @ delta, delta.sum(0)
         if k:
-            slope = a[k] * (1 - a[k]) if case.hidden_activation == "sigmoid" else a[k] > 0
-            delta = (delta @ net[k][0].T) * slope
+            derivative = a[k] * (1 - a[k]) if case.hidden_activation == "sigmoid" else a[k] > 0
+            delta = (delta @ net[k][0].T) * derivative
     return g
 
 

@@ -1,6 +1,6 @@
 """Nets with shared weights on the CPU: their workspaces, and the calls of their kernels (single_net/shared_weights.py).
 
-Nothing here is compiled, as in allocation.py.
+Nothing here is compiled, so that importing it does not import Numba.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ MODULE = "cpu.single_net.shared_weights"
 
 
 class Places(NamedTuple):
-    """Indices in the flat vector of what each net has for itself; the layers in common come before, as in one net."""
+    """Where the flat vector of parameters has what each net has for itself: after the layers in common."""
 
     n_nets: int
-    first: int  # the layer whose inputs have scales
-    scales: int  # (n_nets, n_scaled)
-    output_weights: int  # (n_nets, n_outputs, n_units)
-    output_biases: int  # (n_nets, n_outputs)
+    first: int  # number of the layer whose inputs have scales
+    scales: int  # index of the scales, (n_nets, n_scaled)
+    output_weights: int  # index of the output layers' W, (n_nets, n_outputs, n_units)
+    output_biases: int  # index of their b, (n_nets, n_outputs)
 
 
 class Workspaces(NamedTuple):
@@ -43,7 +43,9 @@ class Workspaces(NamedTuple):
 
 
 def spec_of_hidden_layers(net: NetSpec, n_padded: int) -> NetSpec:
-    """Return the NetSpec that the kernels take: n_layers counts the layers in common, the arrays go on with the output.
+    """Return the NetSpec that the kernels take: n_layers is without the output layer, of which each net has its own.
+
+    Its arrays have an entry of the output layer, too.
 
     net : NetSpec of one net
     n_padded : length of the flat vectors
@@ -63,8 +65,9 @@ def make_workspaces(
     n_nets, n_layers, first = places.n_nets, net.n_layers, places.first
     sizes, n_outputs = net.sizes[: n_layers + 1].tolist(), int(net.sizes[n_layers + 1])
     hidden = net._replace(keep_z=net.keep_z[:n_layers])
-    # "shuffle": room for gathered inputs; the samples' order has a buffer of its own length.
-    request = WorkspaceRequest(hidden, sizes, rows * n_nets, 0, n_threads, 1, True, dtype)
+    request = WorkspaceRequest(  # `shuffle` gives room for gathered inputs; the order, of n_samples, is replaced below
+        hidden, sizes, rows * n_nets, n_samples=0, n_threads=n_threads, n_shards=1, shuffle=True, dtype=dtype
+    )
     layers = layerwise_workspace(request, sharing_threads=n_threads)
     n_scratch = round_up(scratch_size(max(*sizes[1:], n_outputs), dtype.itemsize), ALIGNMENT)
     layers = layers._replace(
@@ -136,5 +139,8 @@ def predict(
     rows: int,
     output: np.ndarray,
 ) -> None:
-    """Write the mean of the nets' outputs (n_samples * n_outputs,); `rows` samples are taken by a thread at a time."""
+    """Write the mean of the nets' outputs to `output`, (n_samples * n_outputs,).
+
+    rows : number of samples that a thread takes at a time
+    """
     team.run(f"{MODULE}.predict", params.dtype, net, data, params, *workspaces, rows, output)

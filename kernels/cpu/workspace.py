@@ -16,46 +16,48 @@ from ..structs import LANES, LARGE_NET_PARAMS, THREAD_STRIDE
 # Positions in small arrays of the workspaces below.
 FILLED_FIRST, FILLED_N = 0, 1  # in `filled`: index of the first sample, and number of samples
 RESERVED_NEXT, RESERVED_END = 0, 1  # in `reserved`: index of the next member to start, and one past the last
-EPOCH, NEXT_EVENT = 0, 1  # in `clock`: the block's epochs so far, and the next epoch at whose end a lane is due
-LOSS_COLUMN, N_CORRECT_COLUMN = 0, 1  # positions of a pair's sums in `partial`
+EPOCH, NEXT_EVENT = 0, 1  # in `clock`: the block's epochs so far, and the first at whose end a lane has something to do
+LOSS_COLUMN, N_CORRECT_COLUMN = 0, 1  # in a row of `partial`: the sums of losses and of correct samples
 SUMS = 2
 PARTIAL_COLUMNS = THREAD_STRIDE
 GROUP_COLUMNS = 2 * SUMS  # per group of TILE_ROWS rows: the sums of even and of odd micro-batches
 WEIGHT_CHUNK_ROWS = 16  # rows of a weight matrix that chunks are multiples of, in the layerwise families
 LANES_SMALL, LANES_LARGE = 4, 16  # samples in a vector of batch_simd_4 and of batch_simd_16
-# Bytes; cache lines that lie multiples of this apart, as units' columns would, compete for few places in a cache.
+# Bytes; cache lines whose addresses differ by a multiple of this belong to few sets of a cache, and evict each other.
 ALIASING_STRIDE = 2048
-ALIGNMENT = LANES  # elements: layers start on whole vectors
-# Samples that unrolled code takes through a net together; a tile has a multiple of them, the last ones perhaps with
-# weight 0.
+ALIGNMENT = LANES  # elements; each layer starts at a multiple of it, a whole vector
+# Samples that the unrolled code of populations takes through a net together. A tile has a multiple of them: samples of
+# weight 0 fill it up.
 INTERLEAVED_SAMPLES = 4
 
 # (bytes of a vector, rows of a product's tile): accumulators, two vectors of B and one of A must fit the registers.
 VECTOR_BYTES, TILE_ROWS = (64, 8) if FEATURES.get("avx512f") else (32, 6) if FEATURES.get("avx2") else (16, 4)
-UNROLLED_LANES = 32 if VECTOR_BYTES == 64 else 8  # nets of a block with unrolled code, where that suits it better
+UNROLLED_LANES = 32 if VECTOR_BYTES == 64 else 8  # nets of a block in population.train.train_unrolled
 DATA_PARALLEL_THREADS = 2  # threads, and shards of a batch, of layerwise_data_parallel
 # Elements between what different threads write: at least a page. A core that walks along an array prefetches up to the
 # end of a page, and a core that writes there must take the cache lines back from it (bench/log/README.md#page-gap).
 FALSE_SHARING_GAP = 1024
-# Rows of a batch in a chunk, and chunks of a batch at most: chunks of larger batches have more rows.
-CHUNK_SAMPLES, MAX_CHUNKS = 16, 64
+CHUNK_SAMPLES = 16  # rows of a batch in a chunk ...
+MAX_CHUNKS = 64  # ... unless the batch would have more chunks than this: then a chunk has more rows
 LARGE_NET_CHUNK_SAMPLES = 128  # rows of a chunk in nets with more than LARGE_NET_PARAMS
-# Where second-level caches are this large, reading the third-level one is slow. Chunks of nets whose weights fill half
-# of a second-level cache then have up to so many rows, and each thread has so many chunks
+# Where the second-level cache is large, reading the third-level one is slow. Chunks of nets whose weights fill half of
+# a large second-level cache have more rows, so that the weights are read less often
 # (bench/log/README.md#third-level-cache).
-LARGE_LEVEL2_BYTES, FEW_READS_CHUNK_SAMPLES, FEW_READS_CHUNKS = 2 << 20, 64, 4
-# Weights in a chunk at most, and chunks for each thread, which are smaller in nets with few weights.
-CHUNK_WEIGHTS, CHUNKS_PER_THREAD = 32_768, 12
+LARGE_LEVEL2_BYTES = 2 << 20  # from this size on
+FEW_READS_CHUNK_SAMPLES = 64  # rows of such a chunk, at most ...
+FEW_READS_CHUNKS = 4  # ... and so few that each thread has this many chunks
+CHUNKS_PER_THREAD = 12  # chunks of weights for each thread, at least, but in tiny nets ...
+CHUNK_WEIGHTS = 32_768  # ... and weights in a chunk, at most
 K_BLOCK = 256  # columns of A that a product takes at a time
 # Rows of B that a tile prefetches ahead of its multiply-adds, more than an Intel core reads ahead by itself; 0 for none
 # (bench/log/README.md#third-level-cache).
 B_PREFETCH_ROWS = 16 if VECTOR_BYTES == 64 else 0
-PACK_ROWS = 32  # rows of a product from which packing B pays ...
-# ... and elements between rows of A or B from which walking down a column is slow (bench/log/README.md#packed-weights)
-PACK_FROM = 320
-# Samples per thread from which a forward pass packs the weights first, and rows that it then takes at a time.
-PANELS_FROM, PANEL_ROWS = 256, 64
-PACK_FOR_TWO = 192  # elements between rows of weights from which packing pays for two threads, whatever their rows
+# Packing pays in products of PACK_ROWS rows or more, where the rows of A or B are PACK_FROM elements or more apart, so
+# that walking down a column is slow (bench/log/README.md#packed-weights).
+PACK_ROWS, PACK_FROM = 32, 320
+PACK_FOR_TWO = 192  # the same as PACK_FROM for two threads, in products with any number of rows
+PANELS_FROM = 256  # samples per thread from which a forward pass packs all weights first ...
+PANEL_ROWS = 64  # ... and then takes as many rows at a time
 
 
 def round_up(n: int, unit: int) -> int:
@@ -69,9 +71,9 @@ def scratch_size(n: int, itemsize: int) -> int:
 
 
 def panel_starts(sizes: list[int], itemsize: int) -> np.ndarray:
-    """Return int (n_layers + 1,): where the transpose of each layer's W starts, in panels, and where the last one ends.
+    """Return int (n_layers + 1,): the index at which the panels of each layer's transposed W start, and the end of all.
 
-    In elements. The first layer has no transpose.
+    The first layer has no transpose.
 
     sizes : layer sizes, inputs first
     itemsize : bytes of a number
@@ -82,9 +84,9 @@ def panel_starts(sizes: list[int], itemsize: int) -> np.ndarray:
 
 
 def packed_starts(sizes: list[int], rows: int, n_threads: int, itemsize: int) -> tuple[np.ndarray, int]:
-    """Return (starts, end): where each layer's W starts in panels, int64 (n_layers,), and where the last one ends.
+    """Return (starts, end): the index at which the panels of each layer's W start, int64 (n_layers,), and their end.
 
-    In elements; -1 for a W that products read as it is.
+    The start is -1 for a W that products read as it is.
 
     sizes : layer sizes, inputs first
     rows : number of samples of a batch for each thread
@@ -100,9 +102,9 @@ def packed_starts(sizes: list[int], rows: int, n_threads: int, itemsize: int) ->
 
 
 def packed_delta_starts(sizes: list[int], rows: int, itemsize: int) -> tuple[np.ndarray, int]:
-    """Return (starts, end): where each layer's deltas start in panels, int64 (n_layers,), and where the last ones end.
+    """Return (starts, end): the index at which the panels of each layer's deltas start, int64 (n_layers,), and the end.
 
-    In elements; -1 for deltas that products read as they are.
+    The start is -1 for deltas that products read as they are.
 
     sizes : layer sizes, inputs first
     rows : number of samples in a micro-batch
@@ -117,8 +119,8 @@ def packed_delta_starts(sizes: list[int], rows: int, itemsize: int) -> tuple[np.
 
 
 def tile_size(n_inputs: int, n_outputs: int) -> int:
-    """Return how many numbers a batch of unrolled/single_net_loop.py has: a vector of LANES_SMALL samples for each
-    input, for each target and for the weights.
+    """Return the numbers of a tile of unrolled/single_net_loop.py, which holds a batch: for each input, for each target
+    and for the weights a vector of LANES_SMALL samples.
     """
     return (n_inputs + n_outputs + 1) * LANES_SMALL
 
@@ -141,8 +143,8 @@ class BatchWorkspace(NamedTuple):
     # Number of shards of a micro-batch; above 1 only in batch_simd_data_parallel. Each shard has its own section of the
     # arrays from `filled` to `weight`; sections of floating-point arrays are FALSE_SHARING_GAP elements apart.
     n_shards: int
-    columns: int  # of a shard's part of a, z, delta, y, weight, at most: a multiple of the lanes
-    aliasing_stride: int  # elements, a power of two; units must not be a multiple of it apart
+    columns: int  # of each shard in a, z, delta, y and weight, at most: a multiple of the lanes
+    aliasing_stride: int  # elements, a power of two; the distance between two units must be no multiple of it
     filled: np.ndarray  # int64 (FILLED_STRIDE,), at FILLED_* the samples that a, y and weight hold; -1 for none
     a: np.ndarray  # (n_units, columns), inputs and outputs of every layer
     z: np.ndarray
@@ -152,23 +154,15 @@ class BatchWorkspace(NamedTuple):
     shard_gradients: np.ndarray  # flat (n_shards, n_padded + FALSE_SHARING_GAP), the shards' gradients; or empty
     published_gradients: np.ndarray  # twice as many: copies that other threads read, of even and of odd micro-batches
     thread_copies: np.ndarray  # parameters, gradient and optimiser state of each thread but the first
-    partial: np.ndarray  # float64 (parts, PARTIAL_COLUMNS), sums of losses and of correct samples
+    partial: np.ndarray  # float64 (threads or shards, PARTIAL_COLUMNS), sums of losses and of correct samples
     order: np.ndarray  # int64 (n_samples,) if shuffled
     words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
 
 
 FILLED_STRIDE = THREAD_STRIDE  # elements of `filled` from one shard to the next
-THREAD_ARRAYS = (
-    "a",
-    "z",
-    "delta",
-    "mask",
-    "y",
-    "weight",
-)  # arrays of LayerwiseWorkspace that data-parallel threads do not share
-
-
-LINE_OF_COUNTS = THREAD_STRIDE  # int64 from one thread's counter to the next
+# Arrays of LayerwiseWorkspace of which each data-parallel thread has its own.
+THREAD_ARRAYS = ("a", "z", "delta", "mask", "y", "weight")
+LINE_OF_COUNTS = THREAD_STRIDE  # elements from one thread's counter to the next, in `chunks_taken`
 
 
 def weight_chunks(sizes: list[int], n_threads: int) -> np.ndarray:
@@ -190,7 +184,7 @@ def weight_chunks(sizes: list[int], n_threads: int) -> np.ndarray:
 def chunk_rows(rows: int, n_params: int, n_threads: int) -> int:
     """Return the number of rows of a batch in a chunk, a multiple of TILE_ROWS.
 
-    All weights are read once for each chunk, which is free while they stay in a fast third-level cache.
+    All weights are read once for each chunk, which costs little while they are in a fast third-level cache.
 
     rows : number of samples in the batch
     n_params : number of parameters of the net
@@ -201,7 +195,7 @@ def chunk_rows(rows: int, n_params: int, n_threads: int) -> int:
     target = CHUNK_SAMPLES
     if n_params > LARGE_NET_PARAMS:
         target = LARGE_NET_CHUNK_SAMPLES
-    elif LEVEL2_BYTES >= LARGE_LEVEL2_BYTES and 4 * n_params > LEVEL2_BYTES // 2:
+    elif LEVEL2_BYTES >= LARGE_LEVEL2_BYTES and 4 * n_params > LEVEL2_BYTES // 2:  # 4: bytes of float32
         target = max(CHUNK_SAMPLES, min(FEW_READS_CHUNK_SAMPLES, rows // (FEW_READS_CHUNKS * n_threads)))
     return max(1, max(min(target, rows // n_threads), -(-rows // MAX_CHUNKS)) // TILE_ROWS) * TILE_ROWS
 
@@ -211,9 +205,8 @@ class LayerwiseWorkspace(NamedTuple):
     rows: int  # of a micro-batch, at most
     chunk_rows: int  # rows in a chunk of a micro-batch
     weight_chunks: np.ndarray  # int64 (n_layers + 1,), index of each layer's first chunk of weights
-    chunks_taken: (
-        np.ndarray
-    )  # int64 (2, n_threads, LINE_OF_COUNTS), chunks of rows and of weights taken from each thread
+    # int64 (2, n_threads, LINE_OF_COUNTS), number of chunks of rows, and of weights, taken from each thread's share
+    chunks_taken: np.ndarray
     row_starts: np.ndarray  # int64 (n_layers + 1,), where a layer's rows start in a, z, delta and mask
     a: np.ndarray  # outputs of every layer
     # Inputs of the activations where they are needed, outputs before dropout where there is dropout; of a parametric
@@ -223,7 +216,7 @@ class LayerwiseWorkspace(NamedTuple):
     packed_delta: np.ndarray  # deltas in panels, of layers that need them, for a micro-batch or each of its shards
     packed_delta_starts: np.ndarray  # int64 (n_layers,), where a layer's deltas start in packed_delta, -1 for none
     mask: np.ndarray  # as a, or empty without dropout
-    z_slopes: np.ndarray  # as a, derivatives of parametric activations by z; or empty without these
+    z_derivatives: np.ndarray  # as a, derivatives of parametric activations by z; or empty without these
     y: np.ndarray  # (rows, n_outputs), gathered
     weight: np.ndarray  # (rows,), gathered, or empty
     copies: int  # of `packed` and `transposed`: 2 if each of two threads has its own
@@ -235,9 +228,8 @@ class LayerwiseWorkspace(NamedTuple):
     transposed_starts: np.ndarray  # int64 (n_layers + 1,), where a layer's transpose starts in a copy
     n_scratch: int
     scratch: np.ndarray  # (n_threads, n_scratch), of matrix products
-    squares: (
-        np.ndarray
-    )  # float64, sums of squared gradients of WEIGHT_CHUNK_ROWS rows of W or WEIGHT_CHUNK_ROWS elements of b each
+    # float64, sums of squared gradients, each of WEIGHT_CHUNK_ROWS rows of W or of as many elements of b
+    squares: np.ndarray
     has_two_shards: bool  # whether the gradient of a micro-batch is the sum of those of two shards
     shard_gradients: np.ndarray  # flat (2, n_padded + FALSE_SHARING_GAP), the shards' gradients; or empty
     published_gradients: np.ndarray  # twice as many: copies that other threads read, of even and of odd micro-batches
@@ -277,7 +269,9 @@ class LaneBlock(NamedTuple):
     units: np.ndarray  # int64 (n_layers + 2,), index of each layer's first unit, inputs first
     tile_rows: int  # samples of a tile, at most
     lanes: int  # kernels put a simd.lanes.Lanes in its place
-    n_lanes: int  # the same at run time: loops of bookkeeping over a constant number would become vectors and scatters
+    # The same as a number that LLVM does not know: loops over a constant number of lanes, even those that run rarely,
+    # would become vector code with gathers and scatters.
+    n_lanes: int
     filled: np.ndarray  # int64 (2,), at FILLED_* the samples that a, y and weight hold; -1 for none
     a: np.ndarray  # (n_units, tile_rows, lanes), inputs and outputs of every layer
     z: np.ndarray
@@ -310,7 +304,8 @@ class LaneBlock(NamedTuple):
     start_epoch: np.ndarray  # int64 (lanes,), the block's epoch in which the net started
     next_record: np.ndarray  # int64 (lanes,), index of the net's next record
     clock: np.ndarray  # int64 (2,), at EPOCH and NEXT_EVENT
-    records_end: np.ndarray  # int64 (1,), index one past the last buffered record, the same for all contiguous lanes
+    # int64 (1,), index one past the last record buffered; used where the lanes' nets are adjacent and record together
+    records_end: np.ndarray
     records: np.ndarray  # (MAX_RECORDS, lanes), buffer of records that have not been written to nets.records
     unrolled_address: int  # of the unrolled code of this architecture, 0 if there is none
     batch_size: int  # number of samples in a batch

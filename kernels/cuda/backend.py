@@ -1,6 +1,6 @@
 """Device contract on CUDA: the functions that cpu/backend.py has, with the same signatures.
 
-Apart from devices.py, this is the only module through which a plan reaches CuPy.
+Of the modules that use CuPy, a plan of execution/ calls this one alone.
 """
 
 from __future__ import annotations
@@ -49,20 +49,21 @@ class ThreadTeam:
         """Do nothing: no arguments of earlier calls are stored."""
 
     def forget_data(self) -> None:
-        """Do nothing, as forget."""
+        """Do nothing: no data of earlier calls are stored."""
 
 
 @contextmanager
 def on(index: int) -> Iterator[None]:
-    """Run the block on this device; if an array does not fit there, raise a MemoryError that says what to do."""
+    """Make this the current device of a `with` block. If an array does not fit there, a MemoryError says what to do."""
     with cupy.cuda.Device(index), checked_allocation("an array", None, REMEDY):
         yield
 
 
 def has_room(family: str, net: NetSpec, index: int) -> bool:
-    """Whether a block's shared memory on device `index` holds the tiles that a kernel family keeps there.
+    """Whether a thread block's shared memory on device `index` holds the tiles that a kernel family keeps there.
 
-    Those of `fused_tensor_core` are of all layers; other families have tiles that always fit, or global memory.
+    Only those of `fused_tensor_core`, which has the tiles of all layers there, may be too large: other families have
+    small tiles, or take global memory instead.
     """
     if family != "fused_tensor_core":
         return True
@@ -117,7 +118,7 @@ def train(
     variant: KernelVariant,
 ) -> None:
     """Train for n steps from step `first` on; the result is in `state`, whose vectors are on the device."""
-    workspace.net = net  # may know more than the spec the buffers were made for: the margin of a convergence rule
+    workspace.net = net  # its convergence rule may have a margin that the NetSpec of make_workspace has not
     workspace.train(data, config, state, first, n)
 
 
@@ -142,7 +143,7 @@ def train_nets(
     run: PopulationRun,
     n: int,
 ) -> None:
-    """Train the nets of the current window for n more epochs, or until none of nets.members is left."""
+    """Train the nets in nets.members, those of the current window, for n more epochs, or until none is left."""
     run.train(data, config, criteria, nets, held_out, n)
 
 

@@ -55,7 +55,10 @@ def load_members(nets, block, first, n):
 
 @inline_helper
 def write_outputs(net, data, block, tile, first, n, output):
-    """Write the outputs of the first n lanes for a tile, as rows of `output` from row `first` on."""
+    """Write the outputs of the first n lanes for a tile to output[first + lane, tile.first : tile.first + tile.m].
+
+    output : flat (n_members, n_samples, n_outputs)
+    """
     width, lanes = net.sizes[net.n_layers], block.lanes
     start = block.units[net.n_layers] * tile.m * lanes
     for lane in range(n):
@@ -112,6 +115,7 @@ def evaluate_blocks(thread, n_threads, net, data, nets, block, writes, output):
 def evaluate(thread, n_threads, barrier, net, data, nets, block, output):
     """Evaluate nets.members: outputs and, if data has targets, each net's loss and accuracy in `nets`.
 
+    block : LaneBlock of this thread
     output : flat (n_members * n_samples * n_outputs,), written; or empty
     """
     evaluate_blocks(

@@ -16,8 +16,8 @@ def squares(p, g, first, end, l2, lanes):
     """Return each lane's sum of (g + l2 p)**2 over parameters first <= q < end."""
     sums = fill(g, 0.0, lanes)
     for i in range(first * lanes, end * lanes, lanes):
-        slope = load(g, i, lanes) + load(p, i, lanes) * l2
-        sums += slope * slope
+        gradient = load(g, i, lanes) + load(p, i, lanes) * l2
+        sums += gradient * gradient
     return sums
 
 
@@ -25,8 +25,8 @@ def squares(p, g, first, end, l2, lanes):
 def steepest(p, g, first, end, l2, largest, lanes):
     """Return each lane's largest |g + l2 p| over parameters first <= q < end, or `largest` if that is larger."""
     for i in range(first * lanes, end * lanes, lanes):
-        slope = absolute(load(g, i, lanes) + load(p, i, lanes) * l2)
-        largest = where(slope > largest, slope, largest)
+        gradient = absolute(load(g, i, lanes) + load(p, i, lanes) * l2)
+        largest = where(gradient > largest, gradient, largest)
     return largest
 
 
@@ -38,8 +38,8 @@ def shrunk_squares(p, g, first, end, l2, shrink, lanes):
     """
     sums = fill(g, 0.0, lanes)
     for i in range(first * lanes, end * lanes, lanes):
-        slope = (load(g, i, lanes) + load(p, i, lanes) * l2) * shrink * shrink
-        sums += slope * slope
+        gradient = (load(g, i, lanes) + load(p, i, lanes) * l2) * shrink * shrink
+        sums += gradient * gradient
     return sums
 
 

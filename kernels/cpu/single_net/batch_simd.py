@@ -310,9 +310,9 @@ def _make_update_range(row):
         for i in range(first, last, LANES_LARGE):
             n = last - i
             value = load_partial(p, i, n, LANES_LARGE)
-            slope = (load_partial(g, i, n, LANES_LARGE) + value * l2) * clip
+            gradient = (load_partial(g, i, n, LANES_LARGE) + value * l2) * clip
             s0, s1, s2 = load_state(state, i, n, stride, value, WIDTH)
-            value, s0, s1, s2 = rule(value * decay, slope, s0, s1, s2, h)
+            value, s0, s1, s2 = rule(value * decay, gradient, s0, s1, s2, h)
             store_partial(p, i, n, value)
             store_state(state, i, n, stride, s0, s1, s2)
 

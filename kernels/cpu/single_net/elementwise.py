@@ -1,7 +1,7 @@
 """Elementwise passes over the rows of a layer, in whole SIMD vectors: everything around the matrix products.
 
 Arrays are flat; a layer is (rows, width), row-major, from an offset `*0`. The last vector of a row is masked. Each loop
-is compiled once for each row of the formula tables, and `selector` chains the loops: a code chooses a loop, never an
+over a formula is compiled once for each row of the formula's table (`linked_table`): a code chooses a loop, never an
 operation inside a loop.
 """
 
@@ -111,7 +111,7 @@ def softmax_rows(z, z0, rows, width, a, a0, scratch):
     Samples are transposed into lanes, 16 at a time: maxima and sums then run down the classes, not across a vector
     (measured for 32 rows of 10: 0.37 us, against 1.1 us row by row).
 
-    scratch : array of LANES * (LANES + 2 * width rounded up to LANES) elements
+    scratch : array of LANES * (LANES + 2 * w) elements, w being width rounded up to a multiple of LANES
     """
     square, logs = LANES * LANES, LANES * LANES
     probabilities = logs + (width + LANES - 1) // LANES * square
@@ -167,7 +167,7 @@ class Targets(NamedTuple):
 
 
 def _make_loss(row):
-    value, slope = row.value, row.delta
+    value, delta = row.value, row.delta
 
     @helper
     def loss_and_delta(outputs, targets, scale, c, rows, width):
@@ -188,7 +188,7 @@ def _make_loss(row):
                 zv, av = load_partial(z, start + k, n, LANES), load_partial(a, start + k, n, LANES)
                 yv = load_partial(y, y0 + k, n, LANES)
                 losses += keep_first(w * value(zv, av, yv, c), n, 0.0)
-                store_partial(outputs.delta, start + k, n, slope(av, yv, c) * (w * scale))
+                store_partial(outputs.delta, start + k, n, delta(av, yv, c) * (w * scale))
         return float(sum_lanes(losses))
 
     return loss_and_delta
@@ -203,9 +203,9 @@ loss_and_delta = linked_table(f"{__name__}.loss_and_delta", [_make_loss(row) for
 def count_correct(metric, outputs, targets, rows, width, bound):
     """Return the sum of the weights of correct samples.
 
-    METRIC_ARGMAX: a sample is correct if its first largest output is that of the target. Otherwise it counts as the
-    fraction of its outputs that are correct: on the target's side of `bound`, or, with METRIC_MARGIN, no further than
-    `bound` from the target.
+    METRIC_ARGMAX: a sample is correct if its first largest output is where its first largest target is. Otherwise it
+    counts as the fraction of its outputs that are correct: on the target's side of `bound`, or, with METRIC_MARGIN, no
+    further than `bound` from the target.
     """
     a, a0, weight, w0 = outputs.a, outputs.start, targets.weight, targets.weight_start
     y, y0 = targets.y, targets.start

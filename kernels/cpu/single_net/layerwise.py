@@ -2,13 +2,13 @@
 
 Threads first take chunks of a micro-batch's rows through all layers, forward and backward, with no barrier in between.
 Then they take chunks of every weight matrix: the chunk's gradient over all rows of the micro-batch, and its update
-while the chunk is still in cache. So a micro-batch has two barriers whatever the depth, nothing is computed twice, and
-no thread waits for a slower one (threads/work_stealing.py).
+while the chunk is still in cache. So a micro-batch has two barriers whatever the depth, and a third one with clipping;
+nothing is computed twice, and a thread waits at most for another one's last chunk (threads/work_stealing.py).
 
 Every sum is added in the same order for any number of threads, so parameters and recorded losses have the same bits.
-Losses are summed for groups of TILE_ROWS rows, which no chunk divides, and then over the groups in order. The bits are
-also those of layerwise_data_parallel.py, where each of two threads has a shard of the micro-batch: ws.has_two_shards
-says whether gradients are summed in that order.
+Losses are summed for groups of TILE_ROWS rows, each within one chunk, and then over the groups in order. In
+layerwise_data_parallel.py each of two threads has a shard of the micro-batch; where ws.has_two_shards is set, gradients
+are summed in the same order here, so that both have the same bits.
 
 Layout: the rows of layer k start at index ws.row_starts[k] of the workspace's arrays a, z, delta and mask
 (workspace.LayerwiseWorkspace); k = 0 is the gathered inputs.
@@ -86,9 +86,10 @@ def update_all(thread, n_threads, net, config, state, ws, h, clip):
 
 @inline_helper
 def begin_call(thread, n_threads, net, state, ws):
-    """Write this thread's part of the packed copies of the weights.
+    """Write this thread's part of the packed copies of the weights, and set its counter of chunks of rows to zero.
 
-    Parameters may have changed since the last call, which may have been interrupted in the middle of a step.
+    Parameters may have changed since the last call, which may have been interrupted in the middle of a step. The
+    counters of chunks of rows are set to zero while threads take chunks of weights, and the other way round.
     """
     ws.chunks_taken[thread * LINE_OF_COUNTS] = 0
     n = ws.weight_chunks[net.n_layers]
@@ -182,8 +183,9 @@ def _evaluate(thread, n_threads, barrier, net, data, params, ws, n_rows, writes,
             softmax_of_rows(scratch, net, ws, 0, 1)
             _write_results(net, data, ws, 0, 0, 1, writes, output)
         return
-    # A thread takes the next block of rows when it has finished one, so none waits long for a slower or busy core.
-    steals, copy = n_threads > 1, -1
+    # A thread takes the next block of rows when it has finished one, so none waits long for a slower or busy core. No
+    # thread waits at a barrier here: its count of arrivals, 0 at first, numbers the blocks.
+    steals, copy = n_threads > 1, -1  # copy: number of this thread's packed weights, -1 for none
     if data.n_samples >= PANELS_FROM * n_threads and ws.copies == n_threads:  # else each product packs W itself
         for k in range(n_layers):
             if ws.packed_starts[k] >= 0:
@@ -195,7 +197,7 @@ def _evaluate(thread, n_threads, barrier, net, data, params, ws, n_rows, writes,
     block = fetch_add_1(barrier) if steals else thread
     while block * n_rows < data.n_samples:
         first = block * n_rows
-        rows, before = min(n_rows, data.n_samples - first), first - row  # `before`: the sample that row 0 would be
+        rows, before = min(n_rows, data.n_samples - first), first - row  # row r has sample before + r
         inputs = Matrix(data.X, before * net.sizes[0], net.sizes[0])
         forward(scratch, net, params, inputs, row, rows, ws, copy, Dropout(False, 0, 0, 0, 1.0))
         _write_results(net, data, ws, row, first, rows, writes, output)

@@ -1,9 +1,10 @@
 """Layer-by-layer training with batches of one sample: layerwise.py without what pays only for larger batches.
 
-No gradient is stored. Each weight's gradient is a product of two numbers, so the gradients of a few rows of W are
-computed when the update needs them, and stay in the first-level cache. No packed copies of the weights are kept, since
-copying would take as long as the step: the backward pass reads W as it is. One thread takes the sample through the net;
-all threads update chunks of the weights.
+Each weight's gradient is a product of two numbers, so the gradients of a few rows of W are computed when the update
+needs them, and stay in the first-level cache; they are stored only for clipping, or where there is no update. No packed
+copies of the weights are kept, since copying would take as long as the step: the backward pass reads W as it is. Thread
+0 takes the sample through the net, and all threads update chunks of the weights; execution/dispatch.py gives it one
+thread.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from .layerwise_passes import backward_pass, backward_rows, forward_and_loss, la
 from .optimizer_step import CLIP_NORM, update_range_of_layer
 from .training_loop import make_loop
 
-# Gradients computed at a time: they stay in the first-level cache beside what their update reads.
+# Gradients computed at a time, or those of one row if it has more: they stay in the first-level cache beside what their
+# update reads.
 GRADIENTS_AT_A_TIME = 1024
 
 

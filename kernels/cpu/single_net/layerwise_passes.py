@@ -60,8 +60,8 @@ class BackwardPass(NamedTuple):
     drops: bool  # whether the layer has dropout
     mask: Any
     has_alphas: bool  # whether the activation is parametric
-    alpha_slopes: Any  # derivatives of the outputs by alpha; the pass multiplies them by the delta
-    z_slopes: Any  # derivatives of the outputs by z
+    alpha_derivatives: Any  # derivatives of the outputs by alpha; the pass multiplies them by the delta
+    z_derivatives: Any  # derivatives of the outputs by z
     width: int  # number of outputs
     delta: Any
     start: int  # index of the first row in the arrays
@@ -89,8 +89,8 @@ def backward_rows(i, rows, layer):
     if layer.drops:
         multiply(layer.delta, o, layer.mask, o, size, layer.delta, o)
     if layer.has_alphas:
-        multiply(layer.alpha_slopes, o, layer.delta, o, size, layer.alpha_slopes, o)
-        multiply(layer.delta, o, layer.z_slopes, o, size, layer.delta, o)
+        multiply(layer.alpha_derivatives, o, layer.delta, o, size, layer.alpha_derivatives, o)
+        multiply(layer.delta, o, layer.z_derivatives, o, size, layer.delta, o)
     elif layer.activation != IDENTITY:
         backward(layer.activation, layer.stored, o, size, layer.delta, o)
 
@@ -169,16 +169,16 @@ def apply_alphas(net, params, ws, k, start, rows, trains):
     """Take the outputs of layer k, f(z) in ws.a, to those of a parametric activation.
 
     start : index of the first of `rows` rows in ws.a
-    trains : whether derivatives are needed, which go to ws.z and ws.z_slopes
+    trains : whether derivatives are needed, which go to ws.z and ws.z_derivatives
     """
     width, alpha0 = net.sizes[k + 1], net.alpha_offsets[k]
     if not trains:
         parametric_outputs(ws.z, start, params, alpha0, rows, width, ws.a, start)
         return
-    fill_ones(ws.z_slopes, start, rows * width)
+    fill_ones(ws.z_derivatives, start, rows * width)
     stored = ws.z if net.derivative_needs_z[k] == 1 else ws.a
-    backward(net.activations[k], stored, start, rows * width, ws.z_slopes, start)
-    parametric_derivatives(ws.z, params, alpha0, rows, width, ws.a, ws.z_slopes, start)
+    backward(net.activations[k], stored, start, rows * width, ws.z_derivatives, start)
+    parametric_derivatives(ws.z, params, alpha0, rows, width, ws.a, ws.z_derivatives, start)
 
 
 @inline_helper
@@ -289,7 +289,16 @@ def backward_pass(net, ws, k, below):
     stored = ws.z if drops or net.derivative_needs_z[k - 1] == 1 else ws.a
     has_alphas = net.alpha_offsets[k - 1] >= 0
     return BackwardPass(
-        net.activations[k - 1], stored, drops, ws.mask, has_alphas, ws.z, ws.z_slopes, net.sizes[k], ws.delta, below
+        net.activations[k - 1],
+        stored,
+        drops,
+        ws.mask,
+        has_alphas,
+        ws.z,
+        ws.z_derivatives,
+        net.sizes[k],
+        ws.delta,
+        below,
     )
 
 

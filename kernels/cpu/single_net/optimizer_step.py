@@ -176,8 +176,8 @@ def long_squares(p, g, first, last, l2):
     square_sum = 0.0
     for i in range(first, last):
         # Not float(), which leaves a float32 a float32 in a kernel.
-        slope = np.float64(load_scalar(g, i)) + np.float64(load_scalar(p, i)) * np.float64(l2)
-        square_sum += slope * slope
+        gradient = np.float64(load_scalar(g, i)) + np.float64(load_scalar(p, i)) * np.float64(l2)
+        square_sum += gradient * gradient
     return square_sum
 
 
@@ -187,8 +187,8 @@ def squares(p, g, first, last, l2):
     sums = fill(g, 0.0, LANES)
     for i in range(first, last, LANES):
         n = min(last - i, LANES)
-        slope = load_partial(g, i, n, LANES) + load_partial(p, i, n, LANES) * l2
-        sums += slope * slope
+        gradient = load_partial(g, i, n, LANES) + load_partial(p, i, n, LANES) * l2
+        sums += gradient * gradient
     square_sum = float(sum_lanes(sums))
     return square_sum if square_sum < math.inf else long_squares(p, g, first, last, l2)
 
@@ -204,8 +204,8 @@ def squares_of_gradient(p, g, first, last, l2):
         return square_sum
     scaled_sum = 0.0
     for i in range(first, last):
-        slope = np.float64(load_scalar(g, i)) + np.float64(load_scalar(p, i)) * np.float64(l2)
-        scaled_sum += (slope * HUGE_SCALE) * (slope * HUGE_SCALE)
+        gradient = np.float64(load_scalar(g, i)) + np.float64(load_scalar(p, i)) * np.float64(l2)
+        scaled_sum += (gradient * HUGE_SCALE) * (gradient * HUGE_SCALE)
     return -scaled_sum
 
 

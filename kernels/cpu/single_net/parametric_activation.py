@@ -26,11 +26,11 @@ def parametric_outputs(z, z0, alpha, alpha0, rows, width, a, a0):
 
 
 @linked_helper()
-def parametric_derivatives(z, alpha, alpha0, rows, width, a, slopes, start):
-    """Write a as parametric_outputs does, and the derivatives of a: by alpha to z, and by z to `slopes`.
+def parametric_derivatives(z, alpha, alpha0, rows, width, a, derivatives, start):
+    """Write a as parametric_outputs does, and the derivatives of a: by alpha to z, and by z to `derivatives`.
 
-    slopes : (rows, width), f'(z); replaced by 1 + alpha (f'(z) - 1)
-    start : index of the first row in z, a and slopes
+    derivatives : (rows, width), f'(z); replaced by 1 + alpha (f'(z) - 1)
+    start : index of the first row in z, a and derivatives
     """
     for r in range(rows):
         i = start + r * width
@@ -40,8 +40,8 @@ def parametric_derivatives(z, alpha, alpha0, rows, width, a, slopes, start):
             by_alpha = load_partial(a, i + j, n, LANES) - v
             store_partial(a, i + j, n, v + share * by_alpha)
             store_partial(z, i + j, n, by_alpha)
-            by_z = 1.0 + share * (load_partial(slopes, i + j, n, LANES) - 1.0)
-            store_partial(slopes, i + j, n, by_z)
+            by_z = 1.0 + share * (load_partial(derivatives, i + j, n, LANES) - 1.0)
+            store_partial(derivatives, i + j, n, by_z)
 
 
 @helper

@@ -190,7 +190,7 @@ def embedding_deltas(thread, scratch, net, params, layers, nets, row, n, copy):
     delta = Matrix(layers.delta, layers.row_starts[k + 1] + row * n_nets * fan_out, fan_out)
     start = copy * layers.n_transposed + layers.transposed_starts[k]
     nothing = BackwardPass(
-        IDENTITY, layers.a, False, layers.mask, False, layers.z, layers.z_slopes, n_scaled, scaled, 0
+        IDENTITY, layers.a, False, layers.mask, False, layers.z, layers.z_derivatives, n_scaled, scaled, 0
     )
     below = Matrix(scaled, 0, n_scaled)
     backward_product(rows, n_scaled, fan_out, delta, layers.transposed, start, below, scratch, nothing)

@@ -70,7 +70,7 @@ _yield_processor = system_call(None if sys.platform == "win32" else "sched_yield
 def barrier_wait(barrier, n_threads, n_barriers):
     """Wait until all threads have arrived as often as this one. Return the new number of barriers.
 
-    barrier : int64 (2,), number of arrivals of all threads so far, and whether the start is called off
+    barrier : int64 (2,), number of arrivals of all threads so far, and whether the start is cancelled
     n_barriers : number of barriers that this thread has passed in this call
     """
     n_barriers += 1
@@ -88,9 +88,9 @@ def barrier_wait(barrier, n_threads, n_barriers):
 
 @helper
 def barrier_start(barrier, n_threads):
-    """Wait until all threads have started. Return False if the start is called off since thread 0 was interrupted.
+    """Wait until all threads have started. Return False if the start is cancelled, because thread 0 was interrupted.
 
-    It counts as the first barrier of a call.
+    It counts as the first barrier of a call: n_barriers is 1 after it.
     """
     if n_threads > 1:
         fetch_add_1(barrier)

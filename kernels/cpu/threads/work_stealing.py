@@ -59,6 +59,6 @@ def layer_of_chunk(ws, chunk):
 
 @helper
 def chunk_range(chunk, n):
-    """Return (first, end) of the rows or columns, out of n, in a LayerChunk."""
+    """Return (first, end) of a LayerChunk's part of n: of the rows of W, n being fan_in, or of b, n being fan_out."""
     i, n_chunks = chunk.index, chunk.n_chunks
     return chunk_start(i, n_chunks, n, WEIGHT_CHUNK_ROWS), chunk_start(i + 1, n_chunks, n, WEIGHT_CHUNK_ROWS)

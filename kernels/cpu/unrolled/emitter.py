@@ -26,7 +26,7 @@ class Emitter:
 
     dtype : Numba type of the nets' numbers
     lanes : numbers in a vector
-    architecture : a named tuple of architecture.py
+    architecture : a SingleNetArchitecture or PopulationArchitecture
     """
 
     def __init__(self, context, builder, dtype, lanes, architecture):
@@ -59,7 +59,7 @@ class Emitter:
     # ---- memory
 
     def variable(self, value):
-        """Allocate memory for a value that lives through loops; LLVM turns it into a register."""
+        """Emit memory for a value that changes from one iteration to the next; LLVM makes it a register."""
         return cgutils.alloca_once_value(self.builder, value)
 
     def vector_pointer(self, pointer, i):
@@ -90,7 +90,7 @@ class Emitter:
         return self.builder.fmul(x, y, flags=FLAGS)
 
     def add_product(self, total, x, y):
-        """Emit total + x * y."""
+        """Emit total + x * y, which LLVM may contract to a multiply-add."""
         return self.add(total, self.multiply(x, y))
 
     def evaluate(self, operand, variables):
@@ -121,19 +121,22 @@ class Emitter:
     # ---- scores of a sample, from the variables of its program
 
     def losses(self, variables):
-        """Emit the loss of each output, one after another."""
+        """Yield the loss of each output, emitted when it is asked for."""
         for names in self.outputs:
             yield self.call("loss_value", *[variables[name] for name in names], variables["c"])
 
     def correct_outputs(self, metric, bound, variables):
-        """Emit 1 for a correct output, else 0, one after another; metric is METRIC_THRESHOLD or METRIC_MARGIN."""
+        """Yield 1 for a correct output, else 0, emitted when it is asked for.
+
+        metric : METRIC_THRESHOLD or METRIC_MARGIN
+        """
         for _, a, y in self.outputs:
             yield self.call(OUTPUT_IS_CORRECT[metric], variables[a], variables[y], bound)
 
     def largest_is_correct(self, variables):
         """Emit 1 where the first largest output is at the first largest target, else 0."""
         (best, target), *others = [(variables[a], variables[y]) for _, a, y in self.outputs]
-        is_correct = self.call("is_as_large", target, target)
+        is_correct = self.call("is_as_large", target, target)  # 1 of the first output alone, 0 of a NaN
         for output, wanted in others:
             is_correct = self.call("still_correct", is_correct, output, best, wanted, target)
             best = self.call("if_larger", output, best, output, best)

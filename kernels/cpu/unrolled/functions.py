@@ -1,7 +1,7 @@
 """Functions that unrolled code calls, for SIMD vectors: formulas of ACTIVATIONS and LOSSES, and scores of outputs.
 
-`same_side` and `is_near` compare an output with its target, `is_as_large`, `if_larger` and `still_correct` find whether
-a sample is correct, as column_passes.count_correct and elementwise.count_correct do.
+`same_side` and `is_near` compare an output with its target. From `is_as_large`, `if_larger` and `still_correct` the
+emitter makes the comparison of the largest output with the largest target, as column_passes.count_correct does.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def is_as_large(a, b):
 
 
 def if_larger(a, b, x, y):
+    """Return x where a > b, else y."""
     return where(a > b, x, y)
 
 
@@ -36,8 +37,9 @@ def inverse(v):
     return 1.0 / v
 
 
-# Numba's compile_internal takes plain functions, but no decorated formulas or helpers: each of the next three functions
-# returns a plain one that calls a formula, of the logit z, the output a, the target y and the loss's constant c.
+# Numba's compile_internal takes plain functions, but no decorated formulas: each of the next three functions returns a
+# plain function that calls a formula. Its arguments are a vector v; or the logit z, the output a, the target y and the
+# loss's constant c.
 
 
 def of_vector(formula):

@@ -5,7 +5,8 @@ Here the program of an architecture (formulas/unrolled_program.py) is written ou
 repeated in all lanes, and a step takes little more time than its chain of dependent operations.
 
 The operations and their order are those of batch_simd.py, with products and sums paired into the same multiply-adds, so
-parameters and losses have the same bits. A batch of one sample fills all lanes, and nothing has to be summed.
+parameters and losses have the same bits. The one sample of a batch of one is repeated in all lanes, so that its lanes
+need no sums.
 """
 
 from functools import cache
@@ -60,7 +61,7 @@ class SingleNetArguments(NamedTuple):
     n_steps: Count
     n_padded: Count
     metric: Count  # METRIC_*: which samples are correct
-    scale: Number  # 1 / (rows * loss_width) of a batch
+    scale: Number  # 1 / (rows * loss_width) of a batch; loss_width: number of terms of a sample's loss
     last_scale: Number  # the same for the last batch of an epoch
     c: Number  # the loss's constant
     bound: Number  # threshold or margin of a correct output
@@ -83,25 +84,27 @@ def python_function(architecture):
     return c_function.make_function(types.void, emit)
 
 
-@cache  # as for populations: one object, which Numba compiles once
+@cache  # the same function for each code generator of a rule, so that Numba compiles it once
 def make_advance(row):
-    """Return advance(value, slope, state, i, stride, h) -> value: a step of one update rule for a vector of parameters.
+    """Return advance(value, gradient, state, i, stride, h) -> value: a step of one update rule for several parameters.
 
-    slope : the gradient
-    state, i, stride : optimiser state, flat (n_state, stride), and the vector's index in a row of it
+    value, gradient : vectors of LANES_LARGE parameters and of their gradient
+    state, stride : optimiser state, flat (n_state, stride)
+    i : index of the vector's first parameter
+    h : StepSettings
     """
     rule, (load_state, store_state) = row.update, make_state_access(row.n_state)
 
-    def advance(value, slope, state, i, stride, h):
+    def advance(value, gradient, state, i, stride, h):
         s0, s1, s2 = load_state(state, i, LANES_LARGE, stride, value, WIDTH)
-        value, s0, s1, s2 = rule(value * h.decay, slope, s0, s1, s2, h)
+        value, s0, s1, s2 = rule(value * h.decay, gradient, s0, s1, s2, h)
         store_state(state, i, LANES_LARGE, stride, s0, s1, s2)
         return value
 
     return advance
 
 
-# Numba's compile_internal takes plain functions, but no helper: these call one.
+# Plain functions that call a helper, since Numba's compile_internal takes no decorated functions.
 
 
 def _settings(rule, hyper, scalars, factor, objective, p):
@@ -172,13 +175,15 @@ class SingleNetEmitter(Emitter):
         return self.context.compile_internal(self.builder, _sum_of_lanes, self.dtype(self.vector), [v])
 
     def _sum_in_all_lanes(self, v):
-        """Emit the sum over the lanes in every lane: the additions of simd.reductions.sum_lanes, in both orders of
-        lanes.
+        """Emit the sum over the lanes, in every lane.
+
+        Each of the two additions is of a vector and itself with its halves, or its pairs, swapped: those that
+        simd.reductions.sum_lanes makes, so the sums have the same bits.
         """
         if not self.one_sample:
             for half in (LANES_SMALL // 2, LANES_SMALL // 4):
-                turned = self.builder.shuffle_vector(v, v, constant(I32, [lane ^ half for lane in range(LANES_SMALL)]))
-                v = self.add(v, turned)
+                swapped = constant(I32, [lane ^ half for lane in range(LANES_SMALL)])
+                v = self.add(v, self.builder.shuffle_vector(v, v, swapped))
         return v
 
     # ---- the function
@@ -222,7 +227,7 @@ class SingleNetEmitter(Emitter):
         width = ir.Constant(DOUBLE, float(self.loss_width))
         loss = b.fdiv(self._to_double(self._sum_over_samples(losses)), width)
         self._change(self.loss, lambda before: b.fadd(before, loss))
-        is_finite = b.fcmp_ordered("==", b.fsub(loss, loss), ir.Constant(DOUBLE, 0.0))
+        is_finite = b.fcmp_ordered("==", b.fsub(loss, loss), ir.Constant(DOUBLE, 0.0))  # NaN of infinities and NaN
         with b.if_else(is_finite, likely=True) as (goes_on, ends):
             with goes_on:
                 self._update([variables[f"g{q}"] for q in range(self.n_params)], b.fdiv(loss, rows))
@@ -303,7 +308,7 @@ class SingleNetEmitter(Emitter):
         self._store_scalar(objective, LAST_LOSS)
 
     def _sgd_step(self, gradients, factor):
-        """Emit formulas/update_rules.sgd."""
+        """Emit formulas/update_rules.sgd, which is without weight decay."""
         b, number = self.builder, self.llvm_vector.element
         rate = b.fmul(self._load("hyper", self.integer(LEARNING_RATE)), factor)
         rate = self.in_all_lanes(rate if number == DOUBLE else b.fptrunc(rate, number))
@@ -318,8 +323,8 @@ class SingleNetEmitter(Emitter):
         for first in range(0, self.n_params, LANES_LARGE):
             numbers = range(first, min(first + LANES_LARGE, self.n_params))
             value = self._side_by_side([b.load(self.p[q]) for q in numbers])
-            slope = self._side_by_side([gradients[q] for q in numbers])
-            values = [value, slope, given.state, self.integer(first), given.n_padded, settings]
+            gradient = self._side_by_side([gradients[q] for q in numbers])
+            values = [value, gradient, given.state, self.integer(first), given.n_padded, settings]
             value = self.context.compile_internal(b, advance, signature, values)
             for lane, q in enumerate(numbers):
                 b.store(b.shuffle_vector(value, value, constant(I32, [lane] * LANES_SMALL)), self.p[q])

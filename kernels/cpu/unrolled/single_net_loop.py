@@ -28,13 +28,13 @@ def train(thread, n_threads, barrier, net, data, config, state, workspace, addre
     last_scale = scalar_like(p, 1.0 / ((n - (n_batches - 1) * size) * net.loss_width))
     bound = scalar_like(p, net.margin if data.metric == METRIC_MARGIN else net.class_threshold)
     done, last, before = first_step, first_step + n_steps, flush_denormals()
-    while done < last:
+    while done < last:  # once per epoch where samples are shuffled, else once
         stop = last
         epoch = done // n_batches
         if config.shuffle:
             stop = min(last, (epoch + 1) * n_batches)
             permutation(n, config.seed, epoch, workspace.words, workspace.order)
-        for batch in range(n_batches if config.shuffle or done == first_step else 0):
+        for batch in range(n_batches):
             for lane in range(LANES_SMALL):
                 s = batch if size == 1 else batch * size + lane
                 exists = s < min(n, (batch + 1) * size)

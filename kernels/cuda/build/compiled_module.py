@@ -23,11 +23,12 @@ from . import formula_printer
 # Division and square root of float are accurate to two units in the last place, like most functions in these kernels.
 # CuPy adds the option that flushes denormals to zero, as CPU kernels do too.
 OPTIONS = ("-std=c++17", "--prec-div=false", "--prec-sqrt=false")
-DEFAULT_SHARED = 48 * 1024  # bytes of shared memory that a block may use without opting in, declared ones included
+# Bytes of shared memory that a block may use without opting in, those included that the kernel declares.
+DEFAULT_SHARED = 48 * 1024
 MOST_DECLARED = 2048  # bytes of shared memory that a kernel of this package declares, at most
 SCALARS = {"long long": np.int64, "int": np.int32, "double": np.float64, "float": np.float32}
 NULL = np.uint64(0)
-MOST_MODULES = 256  # in memory; up to twice as many before CuPy's cache is emptied
+MOST_MODULES = 256  # modules that stay loaded; CuPy's own cache, emptied after as many, may hold as many others
 _made = count(1)  # number of modules that this process has made
 
 
@@ -51,8 +52,8 @@ def source(header: str, *files: str) -> str:
 class Kernel:
     """A compiled kernel; `kernel(grid, block, *arguments)` checks arguments against the C++ signature.
 
-    Arrays must have the type of their pointer, numbers are converted, and None is a null pointer. A plain launch checks
-    nothing: a Python float would arrive as a double, and strides would be ignored.
+    Arrays must be contiguous and, where a pointer is of numbers, have their type; numbers are converted, and None is a
+    null pointer. A plain launch checks nothing: a Python float would arrive as a double, and strides would be ignored.
     """
 
     def __init__(self, function: Any, text: str, name: str):
@@ -115,7 +116,7 @@ class Module:
 
 @cache
 def check_cache_folder() -> None:
-    """Warn, once, if others could have written to the folder of CuPy's machine code, which CuPy does not check."""
+    """Warn, once, if other users could have written to CuPy's folder of machine code: CuPy runs what it finds there."""
     folder = Path(os.environ.get("CUPY_CACHE_DIR") or os.path.expanduser("~/.cupy/kernel_cache"))
     with suppress(OSError):  # such as FileNotFoundError: CuPy will make it
         if reason := distrust_reason(folder):
@@ -129,10 +130,13 @@ def check_cache_folder() -> None:
 
 @lru_cache(maxsize=MOST_MODULES)
 def _compiled(text: str, options: tuple[str, ...], device: int) -> Module:
-    """Return a module for a source, which CuPy compiles when a kernel is asked for the first time.
+    """Return a module for a source. CuPy compiles it here or when its first kernel is looked up.
 
-    CuPy keeps all modules that it has loaded in a cache of its own. After every MOST_MODULES modules `clear_memo`
-    empties it: modules that are in this cache stay loaded, and CuPy loads its own kernels from its files again.
+    CuPy keeps all modules that it has loaded in a cache of its own, without a limit. After every MOST_MODULES modules
+    `clear_memo` empties that cache: the modules that this function's cache holds stay loaded, and CuPy loads its own
+    kernels again, from their files.
+
+    device : the current device's number, since a module is loaded for one device
     """
     check_cache_folder()
     if next(_made) % MOST_MODULES == 0:

@@ -6,7 +6,8 @@
 
 The printer walks over the syntax tree of a formula's Python source. The grammar is that of formulas: assignments and
 one return at the end, + - * /, comparisons within `where`, calls of functions in CALLS, fields of StepSettings, numbers
-and module constants. Anything else is refused. Numbers become T(...), so that float stays float.
+and module constants; for the random numbers also `for _ in range(n)`, & ^ >> and np.uint64. Anything else is refused.
+Numbers become T(...), so that float stays float.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class _Printer:
         """Return the statements of the body.
 
         n_returned : number of values that the formula returns
-        hand_out : makes the last statements from the expressions of those values
+        hand_out : function of the values' C++ expressions that returns the last statements
         """
         lines = [f"{self.kind} {', '.join(self.locals)};"] if self.locals else []
         for step in self.steps:
@@ -115,7 +116,7 @@ class _Printer:
     def refusal(self, node: ast.AST) -> OutsideGrammar:
         return OutsideGrammar(
             f"{self.function.__name__}: `{ast.unparse(node)}` cannot be printed as CUDA C++. A formula is assignments "
-            "and one return at the end, of + - * /, where(comparison, a, b), functions of kernels.simd, "
+            "and one return at the end, of + - * /, where(comparison, a, b), functions of kernels.simd "
             "and finite constants; write it in these terms or extend cuda/build/formula_printer.py."
         )
 
@@ -137,10 +138,12 @@ class _Printer:
         raise self.refusal(node)
 
     def text(self, node: ast.expr) -> str:
-        value = self.expression(node)
-        return value if isinstance(value, str) else self.literal(value, node)
+        return self.text_of(self.expression(node), node)
 
-    def literal(self, value: float, node: ast.expr) -> str:
+    def text_of(self, value: Any, node: ast.expr) -> str:
+        """Return the C++ text of what `expression` has returned for a node."""
+        if isinstance(value, str):
+            return value
         if self.kind == UINT64:
             return f"{int(value):#x}ull"
         if not isfinite(value):
@@ -171,7 +174,7 @@ class _Printer:
                 a, b = self.expression(left), self.expression(right)
                 if not isinstance(a, str) and not isinstance(b, str):
                     return compute(a, b)
-                return f"({self.text(left)} {symbol} {self.text(right)})"
+                return f"({self.text_of(a, left)} {symbol} {self.text_of(b, right)})"
             case ast.BinOp(op=op, left=left, right=right) if type(op) in BITS and self.kind == UINT64:
                 return f"({self.text(left)} {BITS[type(op)]} {self.text(right)})"
             case ast.Call(func=func, args=[argument], keywords=[]) if self.known(func) is np.uint64:
@@ -189,7 +192,7 @@ class _Printer:
         raise self.refusal(node)
 
     def known(self, node: ast.expr) -> Any:
-        """Return the value of a name in the formula's module or in a module it imports; None for other nodes."""
+        """Return the value of a name in the formula's module or in a module it imports; None where there is none."""
         match node:
             case ast.Name(id=name) if name not in self.names:
                 return self.function.__globals__.get(name)
@@ -224,10 +227,10 @@ def rule(formula: Callable, name: str) -> str:
 
 
 def settings() -> str:
-    """Return struct Settings, the values that rules read, and given_settings(hyper), which reads them for a net.
+    """Return struct Settings, the values that rules read, and given_settings(hyper), which reads those of a net.
 
-    hyper : (len(NET_HYPER),) at full precision. Step values are left to the caller, and the learning rate is the one
-    that was set.
+    hyper : (len(NET_HYPER),), in float64. The fields in STEP_VALUES change from step to step: the caller sets them,
+    also the learning rate, which is here without its schedule.
     """
     struct = f"template <typename T>\nstruct Settings {{\n  T {', '.join(StepSettings._fields)};\n}};\n\n"
     lines = [f"h.{name} = T(hyper[HYPER_{name.upper()}]);" for name in structs.HYPER if name in StepSettings._fields]
@@ -297,7 +300,7 @@ def sines() -> str:
     ]
     for name, shift, sign in (("sin", 0.0, ""), ("cos", 0.5, "-")):
         body = [
-            f"const T k = nearest(z * T(0.3183098861837907) - T({shift}));",
+            f"const T k = nearest(z * T(0.3183098861837907) - T({shift}));",  # 1 / pi
             f"const T value = sine_within(z, k + T({shift}));",
             "const bool is_odd = T(2) * nearest(T(0.5) * k) != k;",
             f"return {sign}(is_odd ? -value : value);",
@@ -311,7 +314,7 @@ def formulas() -> str:
     """Return the C++ functions of all formulas in the tables; include/elementary.cuh must come before them."""
     parts = ["// Printed by kernels/cuda/build/formula_printer.py from the Python formulas."]
     parts += ["\n".join(f"constexpr int {name} = {value};" for name, value in CONSTANTS.items())]
-    parts += [f"{INLINE} double huge_scale() {{ return {HUGE_SCALE!r}; }}"]  # a constant would be in every module
+    parts += [f"{INLINE} double huge_scale() {{ return {HUGE_SCALE!r}; }}"]
     parts += [sines(), settings()]
     for a in ACTIVATIONS:
         parts += [function(a.value, f"value_{a.name}"), function(a.derivative, f"derivative_{a.name}")]
@@ -335,8 +338,8 @@ def formulas() -> str:
 def statements(layer_sizes: Sequence[int], activations: Sequence[int], loss: int) -> list[str]:
     """Return the unrolled program of one net and one sample, as C++ statements.
 
-    The caller declares p0.. g0.. x0.. y0.. w c; gradients are added to g. The statements declare z<layer>_<unit>,
-    a<layer>_<unit> and d<layer>_<unit>, once each.
+    The caller declares the variables p<i>, g<i>, x<i>, y<i>, w and c, to which formulas/unrolled_program.py gives their
+    meaning; gradients are added to g<i>. The statements declare all other variables, each where it is first assigned.
     """
     functions = {name: f"elementary::{name}" for name in ("exp", "log", "inverse", "if_larger")}
     functions["loss_delta"] = f"delta_{LOSSES[loss].name}"
@@ -351,10 +354,11 @@ def statements(layer_sizes: Sequence[int], activations: Sequence[int], loss: int
 def expression(operand: Operand, functions: Mapping[str, str]) -> str:
     """Return a variable or an operation of an unrolled program as a C++ expression.
 
-    functions : C++ names of functions whose names differ
+    functions : {name in the program: C++ name} of functions that have another name in C++
     """
     if isinstance(operand, str):
         return operand
+    # no parentheses: only sums have operations as operands, and these are products and calls (Operation)
     operands = [expression(x, functions) for x in operand.operands]
     if operand.name in (SUM, DIFFERENCE, PRODUCT):
         return f" {operand.name} ".join(operands)

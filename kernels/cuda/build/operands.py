@@ -1,7 +1,7 @@
 """Operands of matrix products: inputs, activations, deltas and weights, as they are or rounded to bfloat16.
 
-Rounded weights are a copy: the update writes the master weights, and beside them what they are rounded to. Outputs of a
-net, gradients, biases and sums are never rounded.
+Rounded weights are a copy: the update writes each weight to the parameters in full precision, and rounded to the copy.
+Outputs of a net, gradients, biases and sums are never rounded.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from .net_constants import by_layer
 # CuPy has no dtype for bfloat16: gemm.py takes every array of this dtype as one of bfloat16.
 BITS = np.dtype(np.uint16)
 ALIGNED = 8  # numbers, 16 bytes: each layer's weights begin at a multiple, for which cuBLAS has faster products
-NEEDED = 80  # ten times the compute capability from which on GPUs have bfloat16
+MIN_CAPABILITY = 80  # 8.0, the first compute capability with bfloat16
 
 
 def check_card(precision: str) -> None:
     """Raise a ValueError if the current device has no bfloat16."""
     capability = int(cupy.cuda.Device().compute_capability)
-    if capability < NEEDED:
+    if capability < MIN_CAPABILITY:
         raise ValueError(
-            f"precision={precision!r} needs a GPU of compute capability {NEEDED / 10} or higher, but this one has "
-            f"{capability / 10}. Use precision='exact'."
+            f"precision={precision!r} needs a GPU of compute capability {MIN_CAPABILITY / 10} or higher, but this one "
+            f"has {capability / 10}. Use precision='exact'."
         )
 
 
@@ -36,7 +36,7 @@ class Operands(NamedTuple):
 
     dtype : np.dtype     of the arrays that hold them: BITS, or the dtype of the net
     weights_at : tuple of int, (n_layers,)     start of each layer's weights, in elements of the copy
-    offsets : tuple of int, (n_layers,)     the start in the parameters minus the start in the copy
+    offsets : tuple of int, (n_layers,)     index of a weight in the parameters, minus its index in the copy
     n_weights : int     elements of the copy, with those that align layers; 0 if products read the parameters themselves
     """
 
@@ -70,7 +70,7 @@ class Operands(NamedTuple):
     def source(self) -> str:
         """Return the C++ constants; they follow those of the architecture, which define T.
 
-        before_operands(k) is what to subtract from the index of one of layer k's weights to get its index in the copy.
+        before_operands(k) is offsets[k].
         """
         kind, switch = ("struct Bfloat16", ["#define ROUNDS_OPERANDS"]) if self.are_rounded else ("T", [])
         lines = [*switch, f"typedef {kind} Operand;", f"constexpr int N_OPERAND_WEIGHTS = {self.n_weights};"]

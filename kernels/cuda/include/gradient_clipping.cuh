@@ -14,6 +14,6 @@ __device__ __forceinline__ T huge_clip_factor(C clip_norm, double scaled_squares
   return clip_norm > C(0) ? T(double(clip_norm) * huge_scale() / elementary::sqrt(scaled_squares)) : T(1);
 }
 
-__device__ __forceinline__ double scaled_square(T slope) {
-  return (double(slope) * huge_scale()) * (double(slope) * huge_scale());
+__device__ __forceinline__ double scaled_square(T gradient) {
+  return (double(gradient) * huge_scale()) * (double(gradient) * huge_scale());
 }

@@ -1,9 +1,10 @@
-// Mapping from the index of a parameter in the flat vector to its layer.
+// Mapping from the index of a parameter in the flat vector to its layer, and to its part: a layer's weights, or its biases
+// and alphas.
 
 // Whether a layer has a parametric activation.
 __device__ __forceinline__ constexpr bool has_alphas(int k) { return N_ALPHAS > 0 && alphas_at(k) >= 0; }
 
-// Return 2 * layer for a weight, 2 * layer + 1 for a bias or an alpha.
+// Return the parameter's part: 2 * layer for a weight, 2 * layer + 1 for a bias or an alpha.
 __device__ __forceinline__ constexpr int part_of(int q) {
   int part = 0;
   for (int k = 0; k < N_LAYERS; ++k) {
@@ -17,7 +18,8 @@ __device__ __forceinline__ constexpr int part_of(int q) {
 
 __device__ __forceinline__ constexpr bool is_weight(int q) { return part_of(q) % 2 == 0; }
 
-// Return the settings of a step for a part with a factor on its learning rate. layer_factors: as in TrainConfig.
+// Return the settings of a step for a part, whose learning rate has a factor. decay is 1 - learning rate * weight decay,
+// so its distance from 1 has the same factor. layer_factors: as in TrainConfig, learning rates in the second half.
 __device__ __forceinline__ Settings<T> settings_of_part(Settings<T> h, const double* layer_factors, int part) {
   const T factor = T(layer_factors[2 * N_LAYERS + part]);
   h.learning_rate *= factor;

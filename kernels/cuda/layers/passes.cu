@@ -282,22 +282,22 @@ extern "C" __global__ void clear_outside_blocks(int k, const long long* columns,
 
 // Gradient of parameter q of this part (include/layout.cuh): a weight's from the product, a bias's or an alpha's from its
 // chunks; with the penalty and, if given, the layer's factor.
-__device__ __forceinline__ T slope_of(
+__device__ __forceinline__ T gradient_of(
     int q, int part, const T* p, const T* g, const T* bias_parts, long long chunks, long long most_chunks, double l2,
     const double* layer_factors) {
-  T slope;
+  T gradient;
   if (part % 2) {
     const int k = part / 2, width = width_of(k + 1);
     const bool is_alpha = has_alphas(k) && q >= alphas_at(k);
     const T* parts = bias_parts + most_chunks * (is_alpha ? alpha_index(k) : bias_index(k)) +
                      (q - (is_alpha ? alphas_at(k) : biases_at(k)));
-    slope = T(0);
+    gradient = T(0);
 #pragma unroll 8
-    for (int c = 0; c < int(chunks); ++c, parts += width) slope += *parts;
+    for (int c = 0; c < int(chunks); ++c, parts += width) gradient += *parts;
   } else {
-    slope = g[q] + T(l2) * p[q];
+    gradient = g[q] + T(l2) * p[q];
   }
-  return LAYERED && layer_factors ? slope * T(layer_factors[part]) : slope;
+  return LAYERED && layer_factors ? gradient * T(layer_factors[part]) : gradient;
 }
 
 #ifdef ROUNDS_OPERANDS
@@ -309,10 +309,10 @@ __device__ __forceinline__ void copy_weight(int q, int part, const T* p, Operand
 
 // One step of the update rule for parameter q of this part, and of its copy in W if operands are rounded.
 __device__ __forceinline__ void update_parameter(
-    int q, int part, T slope, const Settings<T>& of_net, const double* layer_factors, T* p, T* state, Operand* W) {
+    int q, int part, T gradient, const Settings<T>& of_net, const double* layer_factors, T* p, T* state, Operand* W) {
   const Settings<T> h = LAYERED ? settings_of_part(of_net, layer_factors, part) : of_net;
   const T value = part % 2 == 0 ? p[q] * h.decay : p[q];
-  update_with_state<N_STATE>(RULE, value, slope, p + q, state + q, N_PADDED, h);
+  update_with_state<N_STATE>(RULE, value, gradient, p + q, state + q, N_PADDED, h);
 #ifdef ROUNDS_OPERANDS
   copy_weight(q, part, p, W);
 #endif

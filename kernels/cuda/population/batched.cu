@@ -107,10 +107,10 @@ extern "C" __global__ void __launch_bounds__(SETTINGS_THREADS, 1) step_settings(
       double squares = 0.0, scaled_squares = 0.0;
       const T *p = net.params(), *g = job.grads + slot * PARAMS_STRIDE;
       for (int q = threadIdx.x; q < N_PARAMS; q += SETTINGS_THREADS) {
-        const T slope = slope_of(
+        const T gradient = gradient_of(
             q, part_of(q), p, g, bias_parts + slot * most_chunks * N_ROW_SUMS, chunks, most_chunks, net.hyper[HYPER_L2],
             nullptr);
-        squares += double(slope) * double(slope), scaled_squares += scaled_square(slope);
+        squares += double(gradient) * double(gradient), scaled_squares += scaled_square(gradient);
       }
       const T clip_norm = net.hyper[HYPER_CLIP_NORM];
       squares = block_sum<SETTINGS_THREADS>(squares), scaled_squares = block_sum<SETTINGS_THREADS>(scaled_squares);
@@ -139,10 +139,11 @@ extern "C" __global__ void __launch_bounds__(THREADS) update(
   T *const p = job.params + net * PARAMS_STRIDE, *const state = job.state + net * N_STATE * N_PADDED;
   for (int q = blockIdx.x * THREADS + threadIdx.x; q < N_PARAMS; q += gridDim.x * THREADS) {
     const int part = part_of(q);
-    const T slope = slope_of(
+    const T gradient = gradient_of(
         q, part, p, job.grads + net * PARAMS_STRIDE, bias_parts + net * most_chunks * N_ROW_SUMS, chunks, most_chunks, l2,
         job.layer_factors);
-    update_parameter(q, part, slope * now.clip, now.settings, job.layer_factors, p, state, W + net * N_OPERAND_WEIGHTS);
+    update_parameter(
+        q, part, gradient * now.clip, now.settings, job.layer_factors, p, state, W + net * N_OPERAND_WEIGHTS);
   }
 }
 

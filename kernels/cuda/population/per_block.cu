@@ -328,10 +328,10 @@ struct BlockNet {
       }
     }
     for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) {
-      const T slope = m.g[q] * (LAYERED ? clip * T(job.layer_factors[part_of(q)]) : clip);
+      const T gradient = m.g[q] * (LAYERED ? clip * T(job.layer_factors[part_of(q)]) : clip);
       const Settings<T> h = LAYERED ? settings_of_part(of_net, job.layer_factors, part_of(q)) : of_net;
       const T value = PENALISED && is_weight(q) ? m.p[q] * h.decay : m.p[q];
-      update_with_state<N_STATE>(RULE, value, slope, m.p + q, m.state + q, N_PADDED, h);
+      update_with_state<N_STATE>(RULE, value, gradient, m.p + q, m.state + q, N_PADDED, h);
     }
     __syncthreads();
   }

@@ -138,10 +138,10 @@ struct ThreadNet {
     }
 #pragma unroll
     for (int q = 0; q < N_PARAMS; ++q) {
-      const T slope = CLIPPED || LAYERED ? g[q] * (LAYERED ? clip * T(job.layer_factors[part_of(q)]) : clip) : g[q];
+      const T gradient = CLIPPED || LAYERED ? g[q] * (LAYERED ? clip * T(job.layer_factors[part_of(q)]) : clip) : g[q];
       const Settings<T> h = LAYERED ? settings_of_part(of_net, job.layer_factors, part_of(q)) : of_net;
       const T value = PENALISED && is_weight(q) ? p[q] * h.decay : p[q];
-      update_with_state<N_STATE>(RULE, value, slope, &p[q], &state[0][q], N_PARAMS, h);
+      update_with_state<N_STATE>(RULE, value, gradient, &p[q], &state[0][q], N_PARAMS, h);
     }
   }
 };

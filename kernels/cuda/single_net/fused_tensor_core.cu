@@ -163,17 +163,17 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) narrow_gradient(
 
 // Store the gradient at position `at` of a block's N_GRADS numbers: a weight's in the flat vector, a bias's in
 // bias_parts. Lane i has a position with at % 32 == i. Each layer's code has its constants.
-__device__ __forceinline__ void store_gradient(int at, float slope, T* g, T* bias_parts) {
+__device__ __forceinline__ void store_gradient(int at, float gradient, T* g, T* bias_parts) {
 #pragma unroll
   for (int k = 0; k < N_LAYERS; ++k) {
     const int n_in = width_of(k), n_out = width_of(k + 1), across = wide(k + 1) / 16;
     if (at >= matrix_at(k) && at < matrix_at(k + 1)) {
       const int tile = (at - matrix_at(k)) / 256, e = at % 256 / 32;
       const int i = tile / across * 16 + row_of(e), o = tile % across * 16 + column_of(e);
-      if (i < n_in && o < n_out) g[weights_at(k) + i * n_out + o] = slope;
+      if (i < n_in && o < n_out) g[weights_at(k) + i * n_out + o] = gradient;
     }
     const int j = at - biases_after(k);
-    if (j >= 0 && j < n_out) bias_parts[bias_index(k) + j] = slope;
+    if (j >= 0 && j < n_out) bias_parts[bias_index(k) + j] = gradient;
   }
 }
 

@@ -44,18 +44,18 @@ __device__ __forceinline__ void end_step(Clock* clock, const double* sums, long 
 // N_SQUARES), with as many blocks as `update`.
 extern "C" __global__ void __launch_bounds__(256) measure(
     const T* p, const T* g, const T* bias_parts, long long chunks, long long most_chunks, double l2, double* squares) {
-  double slopes = 0.0, scaled = 0.0, weights = 0.0;
+  double gradients = 0.0, scaled = 0.0, weights = 0.0;
   for (int q = blockIdx.x * 256 + threadIdx.x; q < N_PARAMS; q += gridDim.x * 256) {
     const int part = part_of(q);
-    const T slope = slope_of(q, part, p, g, bias_parts, chunks, most_chunks, l2, nullptr);
+    const T gradient = gradient_of(q, part, p, g, bias_parts, chunks, most_chunks, l2, nullptr);
     if (part % 2 == 0) weights += double(p[q]) * double(p[q]);
-    slopes += double(slope) * double(slope);
-    if (sizeof(T) == 8) scaled += scaled_square(slope);
+    gradients += double(gradient) * double(gradient);
+    if (sizeof(T) == 8) scaled += scaled_square(gradient);
   }
-  slopes = block_sum<256>(slopes), scaled = block_sum<256>(scaled), weights = block_sum<256>(weights);
+  gradients = block_sum<256>(gradients), scaled = block_sum<256>(scaled), weights = block_sum<256>(weights);
   if (threadIdx.x) return;
   double* const mine = squares + N_SQUARES * blockIdx.x;
-  mine[SQUARES_OF_GRADIENT] = slopes, mine[SQUARES_OF_SCALED_GRADIENT] = scaled, mine[SQUARES_OF_WEIGHTS] = weights;
+  mine[SQUARES_OF_GRADIENT] = gradients, mine[SQUARES_OF_SCALED_GRADIENT] = scaled, mine[SQUARES_OF_WEIGHTS] = weights;
 }
 
 // One step of the update rule for every parameter, and the end of the step. squares: (blocks, N_SQUARES), from `measure`.
@@ -84,8 +84,8 @@ extern "C" __global__ void __launch_bounds__(256) update(
   for (int q = blockIdx.x * 256 + threadIdx.x; q < N_PARAMS; q += gridDim.x * 256) {
     const int part = part_of(q);
     // With the factor of its layer; the clip factor is of gradients without it.
-    const T slope = slope_of(q, part, p, g, bias_parts, chunks, most_chunks, l2, layer_factors) * clip;
-    update_parameter(q, part, slope, h, layer_factors, p, state, W);
+    const T gradient = gradient_of(q, part, p, g, bias_parts, chunks, most_chunks, l2, layer_factors) * clip;
+    update_parameter(q, part, gradient, h, layer_factors, p, state, W);
   }
   end_step(clock, sums, all_sums);
 }
@@ -96,7 +96,7 @@ extern "C" __global__ void __launch_bounds__(256) reduce_bias_gradients(
     T* g) {
   for (int q = blockIdx.x * 256 + threadIdx.x; q < N_PARAMS; q += gridDim.x * 256) {
     const int part = part_of(q);
-    if (part % 2) g[q] = slope_of(q, part, g, g, bias_parts, chunks, most_chunks, 0.0, nullptr);
+    if (part % 2) g[q] = gradient_of(q, part, g, g, bias_parts, chunks, most_chunks, 0.0, nullptr);
   }
   end_step(clock, sums, all_sums);
 }

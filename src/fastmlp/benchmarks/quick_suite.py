@@ -69,8 +69,8 @@ class NumpyNet:
             W, b = self.layers[k]
             grads = [a[k].swapaxes(-1, -2) @ delta, delta.sum(axis=-2, keepdims=b.ndim > 1), *grads]
             if k:
-                slope = a[k] > 0 if self.hidden == "relu" else a[k] * (1 - a[k])
-                delta = (delta @ W.swapaxes(-1, -2)) * slope
+                derivative = a[k] > 0 if self.hidden == "relu" else a[k] * (1 - a[k])
+                delta = (delta @ W.swapaxes(-1, -2)) * derivative
         self.update(grads)
 
     def update(self, grads: list[np.ndarray]) -> None:

@@ -19,12 +19,12 @@ def measure_hidden_units(
     unknown = np.full((1, n_nets), np.nan)
     saturated, dead, duplicates = [unknown[0]], [unknown[0]], [unknown[0]]
     for k, row in enumerate(model.activations[:-1]):
-        slopes = np.abs(model.slopes(k, zs[k], outputs[k]))
+        derivatives = np.abs(model.derivatives(k, zs[k], outputs[k]))
         if np.isfinite([row.low, row.high]).all():
-            saturated.append((slopes < FLAT_DERIVATIVE * largest_derivative(row)).mean(axis=(1, 2)))
+            saturated.append((derivatives < FLAT_DERIVATIVE * largest_derivative(row)).mean(axis=(1, 2)))
         else:
             saturated.append(unknown[0])
-        dead.append((slopes.max(axis=1) < 1e-6).mean(axis=1) if has_dead_side(row) else unknown[0])
+        dead.append((derivatives.max(axis=1) < 1e-6).mean(axis=1) if has_dead_side(row) else unknown[0])
         W, b = layers[k]
         outgoing, _ = layers[k + 1]
         units = np.concatenate([W.transpose(0, 2, 1), b[:, :, None], outgoing], axis=2)

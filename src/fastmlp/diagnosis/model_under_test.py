@@ -190,14 +190,14 @@ class ModelUnderTest:
             if not self.is_softmax:
                 delta = delta / self.n_outputs
             if not self.loss.delta_is_wrt_logit:
-                delta = delta * self.slopes(len(layers) - 1, zs[-1], outputs[-1], params)
+                delta = delta * self.derivatives(len(layers) - 1, zs[-1], outputs[-1], params)
             deltas = [delta]
             for k in range(len(layers) - 1, 0, -1):
                 propagated = deltas[0] @ layers[k][0].transpose(0, 2, 1)
-                deltas.insert(0, propagated * self.slopes(k - 1, zs[k - 1], outputs[k - 1], params))
+                deltas.insert(0, propagated * self.derivatives(k - 1, zs[k - 1], outputs[k - 1], params))
         return deltas
 
-    def slopes(self, k: int, z: np.ndarray, a: np.ndarray, params: np.ndarray | None = None) -> np.ndarray:
+    def derivatives(self, k: int, z: np.ndarray, a: np.ndarray, params: np.ndarray | None = None) -> np.ndarray:
         """Return the derivatives of layer k's outputs `a` by z, (n_nets, n_samples, width)."""
         row, alpha = self.activations[k], self.alphas(k, self.params if params is None else params)
         if alpha is None:

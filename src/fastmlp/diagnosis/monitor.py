@@ -111,11 +111,11 @@ class Monitor:
         zs, outputs = model.forward(X)
         warning = ""
         for k, row in enumerate(model.activations[:-1]):
-            slopes = np.abs(model.slopes(k, zs[k], outputs[k]))[0]
-            if has_dead_side(row) and (fraction := float((slopes.max(axis=0) == 0).mean())) >= FLAT_UNITS:
+            derivatives = np.abs(model.derivatives(k, zs[k], outputs[k]))[0]
+            if has_dead_side(row) and (fraction := float((derivatives.max(axis=0) == 0).mean())) >= FLAT_UNITS:
                 warning = f"{100 * fraction:.0f} % of the units of layer {k + 1} are dead"
             elif np.isfinite([row.low, row.high]).all():
-                fraction = float((slopes < FLAT_DERIVATIVE * largest_derivative(row)).mean())
+                fraction = float((derivatives < FLAT_DERIVATIVE * largest_derivative(row)).mean())
                 if fraction >= FLAT_UNITS:
                     warning = f"the units of layer {k + 1} are saturated, {100 * fraction:.0f} % of the time"
             if warning:
