@@ -154,7 +154,7 @@ def test_restarted_nets_begin_with_alphas_of_one(rng):
 
 
 def test_nets_with_shared_weights_refuse_them():
-    with pytest.raises(ValueError, match=r"goes without parametric_activation\. Leave it out"):
+    with pytest.raises(ValueError, match=r"cannot be combined with parametric_activation\. Leave it out"):
         Population(SIZES, 2, parametric_activation=True, shared_weights=True)
 
 

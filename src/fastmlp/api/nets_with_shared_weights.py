@@ -42,13 +42,16 @@ def checked_sharing(pop: PopulationBase, network: Network, shared_weights: Any, 
             f"shared_weights=True needs a hidden layer, whose weights the nets share, but layer_sizes is "
             f"{tuple(network.arguments()['layer_sizes'])}. Add one between them."
         )
-    per_net = [name for name in ("dropout", "l2", "init_scale") if is_per_net(getattr(pop, name))]
+    per_net = [name for name in ("dropout", "init_scale") if is_per_net(getattr(pop, name))]
     if per_net:
         raise ValueError(f"Nets with shared_weights=True have the same {per_net[0]}: give one number.")
     if network.parametric_activation:
-        raise ValueError(f"shared_weights=True goes without parametric_activation. {ADVICE}")
-    if network.l2:
-        raise ValueError(f"shared_weights=True goes without l2: set AdamW(weight_decay=...) instead. {ADVICE}")
+        raise ValueError(f"shared_weights=True cannot be combined with parametric_activation. {ADVICE}")
+    if network.l2 or is_per_net(pop.l2):
+        raise ValueError(
+            "shared_weights=True cannot be combined with l2. Give fit optimizer=AdamW(weight_decay=...) instead, or "
+            "make the population without shared_weights."
+        )
     return True
 
 
@@ -78,7 +81,8 @@ def device_of_sharing(pop: PopulationBase, strides: Strides = ONE_FOR_ALL) -> De
     """
     if any(strides):
         raise ValueError(
-            f"Nets with shared_weights=True have the same data, but these differ from net to net. {ADVICE}"
+            "Nets with shared_weights=True have the same data, but these differ from net to net. Give one X and one y "
+            "for all nets, or make the population without shared_weights."
         )
     if pop.device.is_host:
         return pop.device

@@ -26,7 +26,7 @@ NEED_ALL_ROWS = (
 
 
 class StreamArguments(NamedTuple):
-    """Checked arguments of MLP.fit for data that are read piece by piece."""
+    """Checked arguments of fit, of MLP or Population, for data that are read piece by piece."""
 
     memory_limit: int  # bytes
     row_cache: RowCache | None
@@ -38,8 +38,8 @@ class StreamArguments(NamedTuple):
     ) -> StreamArguments:
         """Return the arguments after a check.
 
-        file : CheckpointFile or None     of the fit, which goes on with the limit that it began with if none is given
-        net : MLP or Population     of the fit; with a file
+        file : CheckpointFile or None     checkpoint of the fit; its limit is that of a fit whose memory_limit is None
+        net : MLP or Population     that is fitted; needed with a file
         """
         if memory_limit is None and file is not None:
             from .checkpoint_identity import memory_limit_of
@@ -63,5 +63,5 @@ def refuse_with_stream(**given: Any) -> None:
     if names:
         raise ValueError(
             f"{' and '.join(names)} cannot be used with data that are read piece by piece. Leave out what cannot be "
-            "used, or pass arrays; for fit, a memory_limit that holds all rows will do."
+            "used, pass arrays, or give fit a memory_limit that all rows fit into."
         )

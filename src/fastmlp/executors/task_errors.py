@@ -45,6 +45,6 @@ def check_version(version: str) -> None:
     """Raise RuntimeError on a worker whose version of this package is not that of the program that sends its tasks."""
     if version != version_here():
         raise RuntimeError(
-            f"A worker has fastmlp {version_here()}, but the program that fits has {version}. Install the same "
-            "version everywhere."
+            f"A worker has fastmlp {version_here()}, but the program that sends its tasks has {version}. Install the "
+            "same version everywhere."
         )

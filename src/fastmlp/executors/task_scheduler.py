@@ -21,7 +21,7 @@ from .task_errors import lost_too_often, named
 from .workers import Threads, Workers
 
 Function = Callable[[list[np.ndarray], Any], Any]
-TASKS_PER_SLOT = 2  # submitted ones: a worker that ends a task finds the next one
+TASKS_PER_SLOT = 2  # tasks that are submitted at a time: a worker that ends one finds the next one
 MOST_TRIES = 3  # of a task whose workers are lost
 NOTICE = "Interrupted: waiting for the tasks that have begun. A second Ctrl-C leaves them."
 POLL = 0.2  # seconds after which new workers and a request to stop are noticed
@@ -43,10 +43,10 @@ class Task:
 class Tasks:
     """Tasks of one fit or prediction, which the workers of an executor carry out.
 
-    function : function of a module, called with the list of shared arrays and a task's argument
+    function : function of a module, which can be pickled; called with the list of shared arrays and a task's argument
     arrays : the shared arrays
-    cut : function that returns the next task, or None if there is none, for a number of tasks that run at a time
-    take : function that gets each task with its result, in the order in which they end
+    cut : cut(n_slots) returns the next task, or None if there is none; n_slots : number of tasks that run at a time
+    take : function that gets each task with its result, soon after the task has ended
     on_gpus : whether a worker takes a GPU by its number, which is sent with each task
     """
 
@@ -68,7 +68,8 @@ class Tasks:
         """Carry out all tasks.
 
         After Ctrl-C, or where `workers.stop` is set, tasks that have not begun are cancelled, and the results of the
-        others are awaited and taken; a second Ctrl-C leaves them. After any other error all tasks are cancelled.
+        others are awaited and taken; a second Ctrl-C leaves them. After any other error tasks that have not begun are
+        cancelled, and the results of the others are not awaited.
 
         verbose : whether a line on standard error says what is awaited
 

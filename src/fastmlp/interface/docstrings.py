@@ -21,7 +21,8 @@ ORDER = ("Parameters", "Attributes", "Raises", "See Also", "Notes", "References"
 def with_entries_of(base: type) -> Callable[[T], T]:
     """Return a class decorator that completes a docstring in numpydoc's format from that of a base class.
 
-    Parameters that the docstring lacks are added in the order of the signature, each with its default in the class.
+    Parameters that the docstring lacks are added in the order of the signature. Where a class has another default than
+    its base, ", default ..." in the base's entry is replaced.
     Attributes are added after its own. Sections Raises and References are taken if it has none.
     """
 
@@ -50,7 +51,7 @@ def _completed(own: str, cls: type, base: type) -> str:
     sections, inherited = dict(_sections(own)), _sections(base.__doc__ or "")
     parameters = _entries(inherited, "Parameters") | _entries(sections, "Parameters")
     sections["Parameters"] = "\n".join(_by_signature(cls, base, parameters))
-    attributes = _entries(sections, "Attributes")
+    attributes = _entries(sections, "Attributes")  # come first below, and with their own text
     sections["Attributes"] = "\n".join({**attributes, **_entries(inherited, "Attributes"), **attributes}.values())
     for name in WHOLE:
         if name in inherited:

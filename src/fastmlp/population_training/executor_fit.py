@@ -47,7 +47,7 @@ class Draws:
         return replace(self, seeds=self.seeds[nets], scale=self.scale[nets] if is_per_net(self.scale) else self.scale)
 
     def into(self, params: np.ndarray) -> Callable[[np.ndarray, int], None]:
-        """Return a function (members, draw) that writes new parameters of these nets, as Population has one."""
+        """Return redraw(members, draw), as fit_with_restarts.run takes it: it writes new parameters to `params`."""
 
         def redraw(members: np.ndarray, draw: int) -> None:
             scale = self.scale[members] if is_per_net(self.scale) else self.scale
@@ -61,7 +61,7 @@ class NetsTask(NamedTuple):
 
     nets: slice
     task: PopulationTask  # without the arrays that are shared
-    shared: tuple[Shared, ...]  # of the arrays of the training samples, and of the held-out ones
+    shared: tuple[Shared, ...]  # for X, Y and weight of the training samples, then of the held-out samples
     epochs: int
     restart_after: int | None
     draws: Draws | None  # None without restarts
@@ -87,7 +87,7 @@ class WorkersFit:
     epochs : int     largest number of epochs per net, restarts included
     restart_after : int or None     as for run
     draws : Draws     what restarted nets are drawn from
-    saver : PopulationSaver or None     takes the nets that have ended, and has those that need not be trained again
+    saver : PopulationSaver or None     saves nets that have ended; its file may have some, which are not trained again
     """
 
     def __init__(
@@ -178,7 +178,7 @@ class WorkersFit:
 
 
 def stretches(are_in: np.ndarray) -> list[slice]:
-    """Return the stretches of nets that follow each other of those in a mask (n_nets,).
+    """Return a slice for each run of consecutive nets that are True in a mask (n_nets,).
 
     >>> stretches(np.array([True, True, False, True]))
     [slice(0, 2, None), slice(3, 4, None)]

@@ -9,6 +9,7 @@ import numpy as np
 from ..data.population_data import Strides
 from ..devices import Device
 from ..executors.gpu_of_worker import device_here
+from ..executors.task_errors import check_version, version_here
 from ..executors.task_scheduler import Task, Tasks
 from ..executors.workers import Workers
 from ..kernels.structs import Samples
@@ -29,6 +30,7 @@ class RowsTask(NamedTuple):
     strides: Strides
     members: np.ndarray
     precision: str
+    version: str  # of this package, in the program that sends the task
 
 
 class WorkersPrediction:
@@ -76,14 +78,16 @@ class WorkersPrediction:
         n_left = self.data.n_samples - self._first
         if not n_left:
             return None
-        n = min(n_left, self._most, max(1, -(-n_left // n_slots)))
+        n = min(n_left, self._most, -(-n_left // n_slots))
         rows = slice(self._first, self._first + n)
         self._first = rows.stop
         features, strides = self.data.X.reshape(-1, self.data.n_samples, self.network.n_features), self.strides
         own = np.ascontiguousarray(features[:, rows])
         data = self.data._replace(n_samples=n, X=own.reshape(-1))
         own_strides = (n * self.network.n_features if strides[0] else 0, 0, 0)
-        argument = RowsTask(rows, self.network, self.device, data, own_strides, self.members, self.precision)
+        argument = RowsTask(
+            rows, self.network, self.device, data, own_strides, self.members, self.precision, version_here()
+        )
         return Task(argument, f"rows {rows.start} to {rows.stop - 1}")
 
     def _take(self, task: Task, result: np.ndarray) -> None:
@@ -95,6 +99,7 @@ def predict_rows(arrays: list[np.ndarray], argument: RowsTask) -> np.ndarray:
 
     arrays : the parameters of all nets
     """
+    check_version(argument.version)
     (params,) = arrays
     n_rows = argument.rows.stop - argument.rows.start
     output = np.empty((len(argument.members), n_rows, argument.network.n_outputs), params.dtype)

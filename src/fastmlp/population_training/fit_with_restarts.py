@@ -38,8 +38,8 @@ def recorded_epochs(length: int, n_records: int) -> np.ndarray:
 def joined_records(before: np.ndarray, now: np.ndarray, n_done: int) -> tuple[np.ndarray, np.ndarray]:
     """Return which recorded epochs of a fit to keep, and the epochs to record if it goes on, perhaps to more epochs.
 
-    Losses of epochs that are done cannot be recorded any more, so that up to there the epochs are those of the fit as
-    it was begun, or some of them: of both fits, no more than of the one that has more.
+    Losses of epochs that are done cannot be recorded any more, so up to n_done the epochs are those of the fit as it
+    was begun. If there were then more records than in the longer of both lists, some of these are left out.
 
     before, now : int64     epochs that are recorded by the fit as it was begun, and by one of the present length
     n_done : int     epochs that are done
@@ -59,7 +59,7 @@ def shown_progress(task: PopulationTask, outcome: PopulationOutcome) -> Progress
         median = f"  median loss {np.median(outcome.loss[done]):.4g}" if done.any() else ""
         return f"converged {np.count_nonzero(converged):,}{median}" if task.converged is not None else median.lstrip()
 
-    if task.shares_weights:  # whose fit shows its epochs
+    if task.shares_weights:  # their fit shows its epochs
         return Progress(task.n_nets, 0, "net")
     return NetLines(task.n_nets, figures) if task.verbose == 2 else Progress(task.n_nets, task.verbose, "net")
 
@@ -72,7 +72,7 @@ def empty_outcome(task: PopulationTask, epochs: int, restart_after: int | None) 
 
 
 def negates_best_value(task: PopulationTask) -> bool:
-    """Whether outcome.best_value has the negative of the best accuracy during a fit, and in its states."""
+    """Whether outcome.best_value is minus the best accuracy while a fit runs, and in its checkpoints."""
     is_accuracy = task.monitor is not None and task.monitor.endswith("accuracy")
     return is_accuracy and task.family not in TRAIN
 

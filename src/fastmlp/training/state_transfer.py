@@ -15,9 +15,10 @@ def is_complete(fit: FitBase) -> bool:
 
 
 def can_go_on(fit: FitBase) -> bool:
-    """Whether another fit can go on from where this one was interrupted, and its saver does not have the state.
+    """Whether the state of an interrupted fit is worth saving: another fit can go on from it, and it is not saved yet.
 
-    With one batch, scoring may need the parameters before the last call, which no state has.
+    With one batch an epoch, the best parameters may be those before the last kernel call, which a state does not have:
+    then another fit can go on only if all epochs are scored.
     """
     search, n_epochs = fit.search, fit.steps_done // fit.n_batches
     needs_earlier_params = fit.n_batches == 1 and search.may_stop_early and search.checkpoint is None

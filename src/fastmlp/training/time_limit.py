@@ -10,8 +10,9 @@ from contextlib import contextmanager
 
 from ..console.stopwatch import Stopwatch
 
-# Fraction of the limit that a kernel call takes at most, and up to which an epoch is short, so that it is trained to
-# its end. Going on for one call, and replaying one to return to the best epoch, are together less than 5 %.
+# A kernel call takes up to this fraction of the limit, or one step. An epoch that takes less is short: once begun, it
+# is trained to its end. A call that the limit cuts into, and one that is replayed to return to the best epoch, are
+# together less than 5 % of the limit.
 CALL_FRACTION = 0.02
 
 
@@ -42,7 +43,9 @@ class TimeLimit:
 
 @contextmanager
 def reserving(limit: TimeLimit | None) -> Iterator[None]:
-    """Context of what follows the last step of an epoch: as much time must be left at the end of the next epoch."""
+    """Context manager around what follows the last step of an epoch, such as a validation: its time is reserved for the
+    end of the next epoch.
+    """
     started = 0.0 if limit is None else limit.elapsed()
     yield
     if limit is not None:
@@ -82,7 +85,7 @@ class CallSizes:
             return n
         begun = steps_done % self._n_batches
         whole = (begun + n) // self._n_batches * self._n_batches - begun  # up to the end of an epoch
-        return max(whole, self._n_batches - begun if begun else 0)
+        return max(whole, self._n_batches - begun if begun else 0)  # an epoch that has begun is trained to its end
 
     def record(self, n_steps: int) -> None:
         """Measure the speed of the call that has ended, which had n_steps."""

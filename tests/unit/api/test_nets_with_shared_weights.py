@@ -14,7 +14,8 @@ X, Y = np.zeros((4, 2)), np.zeros(4)
         ({"layer_sizes": (2, 1)}, "needs a hidden layer"),
         ({"dropout": [0.1, 0.2, 0.3]}, "the same dropout"),
         ({"init_scale": [1.0, 2.0, 3.0]}, "the same init_scale"),
-        ({"l2": 0.1}, "without l2"),
+        ({"l2": 0.1}, "cannot be combined with l2"),
+        ({"l2": [0.1, 0.2, 0.3]}, "cannot be combined with l2"),
         ({"layer_sizes": (2, 1), "input_embedding": [CategoryEmbedding(2, 1)]}, "needs a hidden layer"),
         ({"shared_weights": "yes"}, "must be True or False"),
         ({"device": "cuda:7"}, "trained on a CPU"),
@@ -33,7 +34,7 @@ def test_settings_of_the_population(settings, message):
         ({"executor": object()}, "without executor"),
         ({"optimizer": Adam(np.array([0.1, 0.2, 0.3]))}, "differ from net to net"),
         ({"optimizer": Adam(learning_rate_factors={"biases": 0.1})}, "learning_rate_factors"),
-        ({"y": np.zeros((3, 4))}, "same data"),
+        ({"y": np.zeros((3, 4))}, "same data.*Give one X and one y"),
     ],
 )
 def test_arguments_of_fit(arguments, message):

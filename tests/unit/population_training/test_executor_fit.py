@@ -196,7 +196,9 @@ def test_what_is_refused(arguments, message):
 
 def test_a_worker_of_another_version_is_refused(monkeypatch):
     monkeypatch.setattr(executor_fit, "version_here", lambda: "0.0.1")
-    with pytest.raises(RuntimeError, match=r"the program that fits has 0\.0\.1\. Install the same version everywhere"):
+    with pytest.raises(
+        RuntimeError, match=r"the program that sends its tasks has 0\.0\.1\. Install the same version everywhere"
+    ):
         fit("lanes", InPlace())
 
 

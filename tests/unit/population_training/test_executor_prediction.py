@@ -39,6 +39,13 @@ def test_rows_of_one_net_are_predicted_in_tasks(sizes, dtype, small_tasks):
     assert executor.n_submitted == 2 * n_tasks
 
 
+def test_a_worker_of_another_version_is_refused(monkeypatch):
+    pop, _ = fit("lanes")
+    monkeypatch.setattr(executor_prediction, "version_here", lambda: "0.0.1")
+    with pytest.raises(RuntimeError, match=r"the program that sends its tasks has 0\.0\.1\. Install the same version"):
+        pop.predict(X, executor=InPlace())
+
+
 def test_an_ensemble_is_predicted_in_tasks_that_get_the_parameters_once(small_tasks, monkeypatch):
     pop, _ = fit("lanes")
     weights = np.arange(40) % 3

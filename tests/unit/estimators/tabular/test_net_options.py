@@ -142,7 +142,7 @@ def test_the_command_goes_on_with_options_of_the_layers(option, rows, tmp_path, 
         (
             {"parametric_activation": True},
             {"shared_weights": True, "n_nets": 2},
-            "shared_weights=True goes without parametric_activation",
+            "shared_weights=True cannot be combined with parametric_activation",
         ),
         ({"ntk": True}, {"shared_weights": True, "n_nets": 2}, "which nets with shared_weights=True cannot have"),
     ],
