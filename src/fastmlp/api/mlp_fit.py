@@ -55,7 +55,7 @@ def fit_mlp(net: SingleNetBase, X: Any, y: Any, given: MLPFitKeywords, watch: St
         saver = net_saver(file, net, data, options, schedule)
     net.history = history = History(net)
     history.optimizer = options.optimizer
-    history.samples = sample_for_plots(data.parts)
+    history.samples = sample_for_plots(net.network, data.parts)
     net.fits += 1
     with net.device.on():
         plan = Plan.for_training(

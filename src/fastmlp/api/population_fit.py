@@ -18,7 +18,7 @@ from ..kernels.formulas.net_seeds import fit_seeds
 from ..kernels.structs import METRIC_NONE, Samples
 from ..kernels.system import interrupts
 from ..network.spec import Network
-from ..optimizers import setting_text, settings_of
+from ..optimizers import settings_of
 from ..population_result import PopulationResult
 from ..population_training.fit_with_restarts import run
 from ..population_training.nets_evaluation import converged_nets
@@ -29,6 +29,7 @@ from .fit_arguments import FitArguments
 from .fit_keywords import PopulationFitKeywords
 from .nets_with_shared_weights import device_of_sharing, refuse_with_shared_weights
 from .optional_checkpoints import checkpoint_file, population_saver, random_numbers_of
+from .per_net_settings import text_of_shared_settings
 from .population_base import PopulationBase
 from .population_prediction import reads_rows
 from .with_executor import ON_WORKERS, choice_of_workers, refuse_with_executor, run_with_executor
@@ -199,12 +200,10 @@ def arguments_of(task: PopulationTask, epochs: int, schedule: Any, dropout_sched
 
     The optimiser is written without settings that differ between nets.
     """
-    settings = settings_of(task.optimizer).items()
-    shared = [f"{name}={setting_text(value)}" for name, value in settings if not is_per_net(value)]
     return {
         "epochs": epochs,
         "batch_size": task.batch_size,
-        "optimizer": f"{type(task.optimizer).__name__}({', '.join(shared)})",
+        "optimizer": text_of_shared_settings(task.optimizer),
         "schedule": schedule_text(schedule),
         **({} if dropout_schedule is None else {"dropout_schedule": schedule_text(dropout_schedule)}),
         "shuffle": task.shuffle,

@@ -14,8 +14,9 @@ import numpy as np
 from ..callbacks import Callback, tell_end
 from ..console.stopwatch import Stopwatch
 from ..data.checked_samples import make_validation, sample_for_plots
+from ..data.targets import unsmoothed
 from ..devices import Device, backend
-from ..errors import counted
+from ..errors import counted, is_per_net
 from ..execution.dispatch import choose_shared_training, choose_training
 from ..execution.plan import Plan
 from ..history import History
@@ -24,6 +25,8 @@ from ..kernels.formulas.net_seeds import fit_seed, fit_seeds
 from ..kernels.structs import Samples, aligned_zeros
 from ..kernels.system import interrupts
 from ..network.shared_weights_layout import SharedLayout
+from ..network.spec import Network
+from ..optimizers import settings_of
 from ..population_training.result_of_histories import result_of_histories
 from ..population_training.shared_weights_plan import SharedPlan
 from ..runtime.memory_check import format_bytes
@@ -42,6 +45,7 @@ from .fit_preparation import FitData, fit_options
 from .net_base import NetBase
 from .nets_with_shared_weights import device_of_sharing
 from .optional_checkpoints import random_numbers_of, stream_file
+from .per_net_settings import text_of_shared_settings
 from .population_base import PopulationBase
 from .single_net_base import SingleNetBase
 from .stream_arguments import StreamArguments, refuse_with_stream
@@ -225,7 +229,10 @@ def _fit_net(
     blocks, options = task.begin(net, fit_seed(net.seed, net.fits), time_limit, callbacks, optimizer_state)
     net.history = history = History(net)
     history.optimizer = options.optimizer
-    history.samples = {"training": _shown_rows(task.rows), **sample_for_plots({"validation": task.held_out})}
+    history.samples = {
+        "training": _shown_rows(net.network, task.rows),
+        **sample_for_plots(net.network, {"validation": task.held_out}),
+    }
     net.fits += 1
     device = net.device  # a prediction in a callback may change the net's
     of_net = net.network, device, net.dtype
@@ -252,13 +259,13 @@ def _notice(rows: RowFile, blocks: Blocks, limit: int) -> str:
     )
 
 
-def _shown_rows(rows: RowFile) -> tuple[np.ndarray, np.ndarray]:
-    """Return evenly spaced rows, for plots."""
+def _shown_rows(network: Network, rows: RowFile) -> tuple[np.ndarray, np.ndarray]:
+    """Return evenly spaced rows for plots, with targets without label smoothing."""
     n = min(rows.n_samples, SHOWN_ROWS, max(100, SHOWN_NUMBERS // sum(rows.widths)))
     X, Y = (np.empty((n, width), rows.dtype) for width in rows.widths)
     for i, row in enumerate(np.linspace(0, rows.n_samples - 1, n).round().astype(np.int64).tolist()):
         rows.read(row, X[i : i + 1], Y[i : i + 1])
-    return X, Y
+    return X, unsmoothed(Y, network)
 
 
 def fit_population_rows(
@@ -305,12 +312,20 @@ def fit_population_rows(
                     if not history.epochs:
                         history.stopped_by = "interrupt"
                 pop.params[k] = net.params
+                history.samples = {}  # of each net the same rows, which nothing would show
             else:
                 history.stopped_by = "interrupt"
             histories.append(history)
         with interrupts.deferred():  # Ctrl-C here must not leave trained nets without their result
             pop.fits += 1
-            pop.result = result = result_of_histories(histories, interrupted, task.monitor)
+            pop.device = first.device
+            result = result_of_histories(histories, interrupted, task.monitor)
+            settings = {**settings_of(optimizer), "l2": pop.l2, "dropout": pop.dropout, "init_scale": pop.init_scale}
+            pop.result = result = replace(
+                result,
+                settings={name: value for name, value in settings.items() if is_per_net(value)},
+                arguments={**result.arguments, "optimizer": text_of_shared_settings(optimizer)},
+            )
     return result
 
 

@@ -71,7 +71,12 @@ def report(model: Path, file: Path | None, target: str | None, output: Path | No
     output = model.with_suffix(".html") if output is None else output
     check_output(output, model, file)
     net: Any = load_net(model, device=device)
-    if not isinstance(net, MLP) and (net.result is None or file is None):
+    if not isinstance(net, MLP) and net.result is None:
+        raise ValueError(
+            f"{str(model)!r} holds {counted(net.n_nets, 'net')} without the record of a fit, so that none is known to "
+            "be the best. Train them, and save them again."
+        )
+    if not isinstance(net, MLP) and file is None:
         raise ValueError(
             f"{str(model)!r} holds {counted(net.n_nets, 'net')}, and a report on the best of them needs a table: "
             f"fastmlp report {model} TABLE."
@@ -162,13 +167,14 @@ def unused_ids(preprocessing: Preprocessing, ids: Sequence[str]) -> list[str]:
 
 def present_ids(table: pd.DataFrame, preprocessing: Preprocessing, ids: Sequence[str]) -> list[str]:
     """Return the id columns of a table; warn of one of the training that it lacks. ids : the user's"""
-    wanted = list(ids or preprocessing.ids)
+    wanted = list(dict.fromkeys(ids or preprocessing.ids))
     if ids:
         check_columns(table, ids, "--id")
     elif absent := [name for name in wanted if name not in table.columns]:
         wanted = [name for name in wanted if name not in absent]
+        names = " or ".join(map(repr, absent))
         warnings.warn(
-            f"The table has no column {absent[0]!r}, which training was told is an id, so predictions go without it.",
+            f"The table has no column {names}, which training was told is an id, so predictions go without it.",
             stacklevel=2,
         )
     return wanted
@@ -189,7 +195,7 @@ def as_csv(table: pd.DataFrame, file: Any = None, name: str = "", header: bool =
     """
     return table.to_csv(
         file,
-        sep="\t" if ".tsv" in name else ",",
+        sep="\t" if name.endswith((".tsv", ".tsv.gz")) else ",",
         compression="gzip" if name.endswith(".gz") else None,
         index=False,
         header=header,

@@ -34,15 +34,17 @@ def checked_weight_items(text: str) -> list[tuple[str, float]]:
     Raises
     ------
     ValueError
-        If the text is of another form, or a weight is below 0.
+        If the text is of another form, names a class twice, or a weight is below 0.
     """
-    items = []
+    items: list[tuple[str, float]] = []
     for item in text.split(",") if text != BALANCED else ():
         label, _, weight = item.rpartition("=")
         if not label.strip() or not is_number(weight):
             raise ValueError(
                 f"--class-weight should be balanced, or weights of classes such as yes=5,no=1, but holds {item!r}."
             )
+        if label.strip() in dict(items):
+            raise ValueError(f"--class-weight names the class {label.strip()!r} twice: give it one weight.")
         items.append((label.strip(), checked_number(f"--class-weight {label.strip()}", float(weight), 0.0)))
     return items
 

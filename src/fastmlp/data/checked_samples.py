@@ -19,7 +19,7 @@ from ..streams.source_kinds import is_source, names_columns
 from .arrays import as_numbers, contiguous, empty_array, on_host
 from .nan_and_infinity import checked_finite
 from .sample_weights import as_weights
-from .targets import as_targets, metric_of, smoothed
+from .targets import as_targets, metric_of, smoothed, unsmoothed
 
 
 def as_features(X: Any, n_features: int, dtype: np.dtype, name: str = "X") -> Any:
@@ -125,10 +125,11 @@ def split(data: Any, fraction: float, seed: int):
 
 
 def sample_for_plots(
-    subsets: dict[str, Samples | None], max_samples: int = 2000, max_elements: int = 2**20
+    network: Network, subsets: dict[str, Samples | None], max_samples: int = 2000, max_elements: int = 2**20
 ) -> dict[str, Any]:
     """Return {subset: (X, Y)}, copies of evenly spaced samples on the host, for plots; None subsets are skipped.
 
+    network : of the net, whose label smoothing is undone
     subsets : {"training": Samples, "validation": Samples or None}
     max_samples : int     largest number of samples per subset
     max_elements : int     limit on the number of elements of X per subset; at least 100 samples are copied in any case
@@ -141,5 +142,6 @@ def sample_for_plots(
             rows = slice(None) if n_shown == n else np.linspace(0, n - 1, n_shown).round().astype(np.int64)
             with device_context(data.X):
                 X, Y = (on_host(array.reshape(n, -1)[rows]) for array in (data.X, data.Y))
-            shown[name] = (X.copy(), Y.copy()) if n_shown == n else (X, Y)
+            X, Y = (X.copy(), Y.copy()) if n_shown == n else (X, Y)
+            shown[name] = X, unsmoothed(Y, network)
     return shown

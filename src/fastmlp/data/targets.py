@@ -115,3 +115,11 @@ def smoothed(targets: Any, network: Network) -> Any:
     """Return targets with label smoothing: (1 - s) y + s / n_outputs (Szegedy et al. 2016)."""
     s = network.label_smoothing
     return targets if s == 0.0 else (targets * (1.0 - s) + s / network.n_outputs).astype(targets.dtype)
+
+
+def unsmoothed(targets: np.ndarray, network: Network) -> np.ndarray:
+    """Return targets before label smoothing, from those after it; rounded, so that 0 and 1 are themselves again."""
+    s = network.label_smoothing
+    if s == 0.0:
+        return targets
+    return ((targets.astype(np.float64) - s / network.n_outputs) / (1.0 - s)).round(6).astype(targets.dtype)

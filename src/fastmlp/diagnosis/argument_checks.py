@@ -244,8 +244,29 @@ def as_curve(history: Any) -> Curve | None:
     if isinstance(records, Mapping):
         if "loss" not in records:
             raise ValueError(f"A history as a dictionary needs the key 'loss', but it has {sorted(records)}.")
-        return _one_curve(records["loss"], records.get("val_loss", records.get("validation_loss")))
+        validation = records.get("val_loss", records.get("validation_loss"))
+        return _one_curve(records["loss"], None if validation is None else _of_each_epoch(validation, records["loss"]))
     return _one_curve(history, None)
+
+
+def _of_each_epoch(validation: Any, losses: Any) -> np.ndarray:
+    """Return a validation loss for each epoch, from one for each k-th (Keras' validation_freq); linear between them.
+
+    Raises
+    ------
+    ValueError
+        If there is no such k.
+    """
+    known, n_epochs = as_numbers(validation, "validation losses").astype(np.float64), len(losses)
+    k = n_epochs // max(1, len(known))
+    if k < 2 or known.ndim != 1:
+        return known
+    if n_epochs // k != len(known):
+        raise ValueError(
+            f"The history has {n_epochs:,} losses and {len(known):,} validation losses: give one for each epoch, or "
+            "one for each second, third or k-th."
+        )
+    return np.interp(np.arange(1, n_epochs + 1), k * np.arange(1, len(known) + 1), known)
 
 
 def _one_curve(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import checked_count, checked_number, counted
+from ..errors import checked_count, checked_number, counted, shown
 from ..network.parameter_layout import Layout
 from .central_differences import SINGLE_STEPS, STEPS, Derivatives, central_differences, loss_function
 from .evidence import number
@@ -134,7 +134,8 @@ def check_gradients(
     layer_sizes : sequence of int, optional
         Layer sizes that divide a flat vector of params, in the order of MLP.params, into named arrays.
     tolerance : float, default 1e-4
-        Largest accepted deviation, relative to the largest true value of the array. A gradient in float32 may deviate
+        Largest accepted deviation, relative to the largest true value among the compared entries of the array, or to
+        1e-6 of the largest of all arrays if that is more. A gradient in float32 may deviate
         by 0.05 in any case: the losses of such a net do not allow a closer comparison.
     max_entries : int, default 100
         Largest number of entries to compare in each array; in larger arrays they are drawn at random.
@@ -146,7 +147,8 @@ def check_gradients(
     Raises
     ------
     ValueError
-        If the gradient does not have the form of params, or if the loss is not a finite number.
+        If params is none of these forms, if the gradient does not have its form (an array may be transposed), or if
+        the loss is not a finite number.
 
     Notes
     -----
@@ -245,7 +247,7 @@ def _worst_of_all(entries: list[Entry]) -> tuple[Entry, ...]:
 
 def _taken_apart(params: Any, layer_sizes: Sequence[int] | None):
     """Return (names, float64 arrays, function from a list of arrays back to the form of params)."""
-    copy = lambda array: np.array(array, np.float64, order="C")
+    copy = _checked_copy
     if isinstance(params, Mapping):
         keys = list(params)
         return (
@@ -253,7 +255,7 @@ def _taken_apart(params: Any, layer_sizes: Sequence[int] | None):
             [copy(params[key]) for key in keys],
             lambda parts: dict(zip(keys, parts, strict=True)),
         )
-    if isinstance(params, (list, tuple)) and any(np.ndim(part) for part in params):
+    if isinstance(params, (list, tuple)) and any(copy(part).ndim for part in params):
         arrays = [copy(part) for part in params]
         return _names_of(arrays), arrays, list
     flat = copy(params)
@@ -269,6 +271,17 @@ def _taken_apart(params: Any, layer_sizes: Sequence[int] | None):
     return _names_of(arrays), arrays, lambda parts: np.concatenate([part.reshape(-1) for part in parts])
 
 
+def _checked_copy(array: Any) -> np.ndarray:
+    """Return a copy in float64. Raises ValueError for what is no array of numbers, such as a pair (W, b)."""
+    try:
+        return np.array(array, np.float64, order="C")
+    except (TypeError, ValueError):
+        raise ValueError(
+            "params must be a list of arrays [W, b, W, b, ...], a dictionary of arrays, or one array, but one of its "
+            f"parts is {shown(array)}. Write pairs (W, b) as a flat list: [array for pair in params for array in pair]."
+        ) from None
+
+
 def _pieces(layout: Layout, flat: np.ndarray) -> list[np.ndarray]:
     pairs = zip(layout.weights(flat), layout.biases(flat), strict=True)
     return [np.array(part) for pair in pairs for part in pair]
@@ -277,16 +290,18 @@ def _pieces(layout: Layout, flat: np.ndarray) -> list[np.ndarray]:
 def _names_of(arrays: Sequence[np.ndarray]) -> list[str]:
     """Return the names of gradient arrays, in order: "dW of layer 1", "bias gradient of layer 1", ..."""
     names, n_weights, n_biases = [], 0, 0
-    for array in arrays:
-        is_row = array.ndim == 2 and 1 in array.shape and n_weights > n_biases  # a bias as (1, fan_out) or (fan_out, 1)
-        if array.ndim == 2 and not is_row:
+    n_dims = {array.ndim for array in arrays}
+    for position, array in enumerate(arrays, start=1):
+        # a bias as (1, fan_out) or (fan_out, 1), where biases are not those with one dimension
+        is_row = 1 not in n_dims and array.ndim == 2 and 1 in array.shape and n_weights > n_biases
+        if array.ndim not in (1, 2) or 2 not in n_dims:
+            names.append(f"gradient of array {position}")
+        elif array.ndim == 2 and not is_row:
             n_weights += 1
             names.append(f"dW of layer {n_weights}")
-        elif array.ndim in (1, 2):
+        else:
             n_biases += 1
             names.append(f"bias gradient of layer {n_biases}")
-        else:
-            names.append(f"gradient of array {len(names)}")
     return names
 
 
@@ -323,12 +338,14 @@ def _finding(name: str, gradient: np.ndarray, derivatives: Derivatives, error: f
         return Finding(name, "missing", f"{name} is missing", 0.0, error)
     squares = float(true @ true)
     factor = float(given @ true) / squares if squares > 0 else np.nan
-    if (
-        np.isfinite(factor)
-        and abs(factor) > 1e-6
-        and np.abs(given - factor * true).max() <= NEAR * abs(factor) * largest
-    ):
-        return Finding(name, "factor", f"{name} is {_times(factor)}", factor, error)
+    if np.isfinite(factor) and abs(factor) > 1e-6:
+        is_multiple = np.abs(given - factor * true).max() <= NEAR * abs(factor) * largest
+        if is_multiple and abs(factor - 1.0) > NEAR:
+            return Finding(name, "factor", f"{name} is {_times(factor)}", factor, error)
+        if is_multiple:
+            deviation = f"deviates by {error:.1g} of its largest value"
+            text = f"{name} {deviation}: a small term, such as a penalty's, may be missing"
+            return Finding(name, "wrong", text, factor, error)
     if gradient.ndim == 2 and gradient.shape[0] == gradient.shape[1]:
         transposed = gradient.T.reshape(-1)[derivatives.entries]
         if np.abs(transposed - true).max() <= NEAR * largest:
@@ -343,9 +360,9 @@ def _times(factor: float) -> str:
     for round_factor, word in FACTORS.items():
         if abs(factor / round_factor - 1.0) < NEAR:
             return f"{word} the true value"
-    if abs(factor - round(factor)) < NEAR * abs(factor) and abs(factor) > 1.5:
+    if abs(factor - round(factor)) < min(NEAR * abs(factor), 0.1) and abs(factor) > 1.5:
         return f"{round(factor)} times the true value, as if a sum stood for a mean over {abs(round(factor))}"
     inverse = 1.0 / factor
-    if abs(inverse - round(inverse)) < NEAR * abs(inverse) and abs(inverse) > 1.5:
+    if abs(inverse - round(inverse)) < min(NEAR * abs(inverse), 0.1) and abs(inverse) > 1.5:
         return f"1/{round(inverse)} of the true value, as if it were divided by {abs(round(inverse))} once too often"
     return f"{number(factor)} times the true value"

@@ -38,7 +38,7 @@ class Shape(NamedTuple):
     "Recent" is the last fraction RECENT of the epochs.
     """
 
-    epochs: np.ndarray  # last epoch with a finite loss
+    epochs: np.ndarray  # last epoch trained where it is known, else the last one with a finite loss
     first: np.ndarray  # first loss
     last: np.ndarray  # last loss
     lowest: np.ndarray  # lowest loss
@@ -86,12 +86,14 @@ def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray, noise: np.
     raw, noise = loss, np.nan_to_num(np.broadcast_to(np.asarray(noise, np.float64), nets.shape))
     if noise.any():
         loss = np.where(noise > 0, _running_mean(raw), raw)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a loss may be 0
+        last_fall = 1.0 - loss[last_row, nets] / np.where(last_row > 0, loss[last_row - 1, nets], np.nan)
     result = empty_shape(n_nets)._replace(
         epochs=end,
         first=loss[0],
         last=loss[last_row, nets],
         lowest=_nanmin(loss),
-        last_fall=1.0 - loss[last_row, nets] / np.where(last_row > 0, loss[last_row - 1, nets], np.nan),
+        last_fall=last_fall,
         diverged=np.broadcast_to(np.asarray(curve.diverged, np.float64), (n_nets,)),
         stopped_early=np.broadcast_to(np.asarray(curve.stopped_early, np.float64), (n_nets,)),
     )
@@ -106,9 +108,9 @@ def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray, noise: np.
     recent = (epochs[:, None] > (1.0 - RECENT) * end) & np.isfinite(loss)
     recent[np.maximum(last_row - 3, 0), nets] = True  # records of a population are sparse towards the end
     recent[np.maximum(last_row - 2, 0), nets] = recent[np.maximum(last_row - 1, 0), nets] = True
-    level = np.nanmean(np.where(recent, loss, np.nan), axis=0)
+    level = _mean_where(recent & np.isfinite(loss), loss)
     middle = (np.abs(epochs[:, None] - MIDDLE * end) <= RECENT / 2 * end) & np.isfinite(loss) & ~recent
-    middle_level = np.where(middle, loss, 0.0).sum(axis=0) / np.where(middle.any(axis=0), middle.sum(axis=0), np.nan)
+    middle_level = _mean_where(middle, loss)
     is_recent_step = recent[1:] & recent[:-1]
     n_steps = is_recent_step.sum(axis=0)
     steps = np.where(is_recent_step, np.diff(raw, axis=0), 0.0)
@@ -155,6 +157,11 @@ def _with_validation(result: Shape, curve: Curve, final_row: np.ndarray, base_lo
         )
 
 
+def _mean_where(are_in: np.ndarray, loss: np.ndarray) -> np.ndarray:
+    """Return the mean of the records of each net that are in a mask (n_records, n_nets); NaN where there are none."""
+    return np.where(are_in, loss, 0.0).sum(axis=0) / np.where(are_in.any(axis=0), are_in.sum(axis=0), np.nan)
+
+
 def _running_mean(loss: np.ndarray) -> np.ndarray:
     """Return the centred running mean of the records, with a narrower window at the ends; NaN stays NaN."""
     half_width = max(1, int(WINDOW * len(loss) / 2))
@@ -185,7 +192,7 @@ def _projection(epochs: np.ndarray, loss: np.ndarray, end: np.ndarray, base_loss
 
     Based on the losses after one half, three quarters and all of the epochs. If the decrease d of the last quarter is r
     times that of the quarter before, with r < 1, the loss converges to L - d r / (1 - r) as a geometric series (Aitken
-    1926). Otherwise it is extrapolated linearly to zero.
+    1926). If it falls otherwise, it is extrapolated linearly to zero; if not, it stays at L.
 
     end : (n_nets,) epoch that counts as the last one
     """

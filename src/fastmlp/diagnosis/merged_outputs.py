@@ -12,11 +12,12 @@ import numpy as np
 
 MAX_SAMPLES = 64  # largest number of samples that are compared pair by pair
 EQUAL = 0.02  # outputs that differ by at most this fraction of the targets' range count as equal
-MAX_PAIRS = 4_000_000  # number of pairs of samples that are compared at once
+MAX_PAIRS = 4_000_000  # differences of outputs, over pairs of samples and outputs, that are computed at once, at most
 
 
 def merged_fraction(outputs: np.ndarray, Y: np.ndarray) -> np.ndarray:
-    """Return the fraction of samples with a merged output, (n_nets,); NaN for more than MOST samples.
+    """Return the fraction of samples with a merged output, (n_nets,); NaN for more than MAX_SAMPLES samples, and if all
+    targets are equal.
 
     An output is merged if samples with different targets have it, and if it is the mean of the targets of all samples
     that have it.

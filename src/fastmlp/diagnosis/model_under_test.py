@@ -22,7 +22,7 @@ from ..network.spec import Network
 
 USUAL_LOSS = {"sigmoid": "binary_cross_entropy", "softmax": "softmax_cross_entropy", "exponential": "poisson"}
 PROBES = np.concatenate([-np.geomspace(1e4, 1e-3, 200), np.geomspace(1e-3, 1e4, 200)])  # to find a function's bounds
-UNBOUNDED = 100.0  # a function that exceeds this on PROBED counts as unbounded
+UNBOUNDED = 100.0  # a function that exceeds this on PROBES counts as unbounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,10 +141,15 @@ class ModelUnderTest:
         It is the mean over samples and, except for softmax, over outputs.
         """
         with np.errstate(all="ignore"):
+            return self.sample_losses(z, a, Y).mean(axis=1)
+
+    def sample_losses(self, z: np.ndarray, a: np.ndarray, Y: np.ndarray) -> np.ndarray:
+        """Return the loss of each net and sample, (n_nets, n_samples), without the L2 penalty."""
+        with np.errstate(all="ignore"):
             if self.is_softmax:
                 z = z - _logsumexp(z)
             losses = np.asarray(self.loss.value(z, a, self.smoothed(Y)[None], self.loss_constant))
-            return losses.sum(axis=2).mean(axis=1) / (1 if self.is_softmax else self.n_outputs)
+            return losses.sum(axis=2) / (1 if self.is_softmax else self.n_outputs)
 
     def smoothed(self, Y: np.ndarray) -> np.ndarray:
         s = self.label_smoothing
@@ -268,7 +273,7 @@ def own_activation(function: Callable[[np.ndarray], Any]) -> Activation:
 
     def value(z: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):
-            return np.asarray(function(z), np.float64)
+            return np.asarray(function(z.copy()), np.float64)  # a copy: it may compute in place
 
     def derivative(z: np.ndarray) -> np.ndarray:
         return (value(z + 1e-6) - value(z - 1e-6)) / 2e-6
@@ -329,8 +334,8 @@ def from_arrays(
     Raises
     ------
     ValueError
-        If layer sizes do not match, the number of activations differs from that of layers, or the loss does not go with
-        the output activation.
+        If layer sizes do not match, the number of activations differs from that of layers, or the loss is not defined
+        for the output activation.
     """
     weights = [np.asarray(W, np.float64) for W in weights]
     biases = [np.asarray(b, np.float64).reshape(-1) for b in biases]
@@ -348,6 +353,7 @@ def from_arrays(
         )
     rows = [activation_row(name, hidden=k < len(weights) - 1) for k, name in enumerate(activations)]
     row = loss_row(loss, rows[-1])
+    rows[-1] = _output_of_loss(rows[-1], row)
     if (row.name == "softmax_cross_entropy") != (rows[-1].name == "softmax"):
         raise ValueError(
             f"loss {row.name!r} does not go with the output activation {rows[-1].name!r}: softmax_cross_entropy and "
@@ -355,6 +361,25 @@ def from_arrays(
         )
     params = np.concatenate([array.reshape(-1) for pair in zip(weights, biases, strict=True) for array in pair])[None]
     return ModelUnderTest(Layout(tuple(sizes)), params, tuple(rows), row, own_name=own_name)
+
+
+def _output_of_loss(output: Activation, loss: Loss) -> Activation:
+    """Return the output activation: that of the loss for a net that ends in logits, whose output is the identity.
+
+    Raises
+    ------
+    ValueError
+        If it is a row of the table that the loss is not defined for.
+    """
+    is_own = output.name not in ACTIVATION_CODES
+    if not loss.outputs or output.name in loss.outputs or is_own or loss.name == "softmax_cross_entropy":
+        return output
+    if output.name == "identity":
+        return ACTIVATIONS[ACTIVATION_CODES[loss.outputs[0]]]
+    raise ValueError(
+        f"loss {loss.name!r} does not go with the output activation {output.name!r}, but with {loss.outputs[0]!r}. "
+        "Name the loss that the net was trained with."
+    )
 
 
 def from_function(function: Callable[..., Any], X: np.ndarray, loss: Any = None) -> ModelUnderTest:

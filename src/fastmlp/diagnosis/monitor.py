@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..data.arrays import on_host
+from ..data.targets import unsmoothed
 from ..errors import TrainingWarning
 from ..interface.user_warnings import warn_user
 from ..kernels.structs import DIVERGED_NET, Samples
@@ -68,9 +69,9 @@ class Monitor:
     def base(self) -> float:
         if self._base < 0:
             model = model_of_fastmlp(self.network, np.zeros((1, self.network.layout.n_params)), 0.0)
-            self._base = base_loss_of(
-                model, on_host(self.data.Y).reshape(-1, self.network.n_outputs).astype(np.float64)
-            )
+            Y = on_host(self.data.Y).reshape(-1, self.network.n_outputs).astype(np.float64)
+            weight = on_host(self.data.weight).astype(np.float64) if self.data.has_weights else None
+            self._base = base_loss_of(model, unsmoothed(Y, self.network), weight)
         return self._base
 
     def _check_curve(self, losses: np.ndarray) -> str:
@@ -125,7 +126,7 @@ class Monitor:
 
 
 class PopulationMonitor:
-    """Monitor of the fit of a population. It warns if half of the nets are stuck at the base rate or diverge."""
+    """Monitor of the fit of a population: it warns if most nets stay at the base rate's loss, or diverge."""
 
     NETS = 256  # largest number of nets to check
 
@@ -183,6 +184,6 @@ class PopulationMonitor:
 def population_monitor(network: Network, data: Samples, strides: tuple[int, int, int]) -> PopulationMonitor:
     """Return a monitor for a population.
 
-    strides : strides from net to net of inputs, targets and weights; a nonzero second one means different targets
+    strides : strides from net to net of inputs, targets and weights; targets or weights that differ have no one base
     """
-    return PopulationMonitor(np.nan if strides[1] else Monitor(network, data).base)
+    return PopulationMonitor(np.nan if strides[1] or strides[2] else Monitor(network, data).base)

@@ -17,15 +17,15 @@ from ..training.interruption import warn_of_interrupted_net
 
 
 def warn_of_interrupted_history(history: History) -> None:
-    """Warn if Ctrl-C ended the fit of one net, whose early stopping monitors the validation loss, or if a time limit
-    ended it in the first epoch.
-    """
+    """Warn if Ctrl-C ended the fit of one net, or if a time limit ended it in the first epoch."""
     if history.stopped_by == "time_limit" and not history.epochs:
         warn_user(f"{_reason(False)} in the first epoch, and the net has learned little: set a larger time_limit.")
     if history.stopped_by == "interrupt":
         best = ""
         if history.validation_loss is not None and history.best_epoch is not None:
-            best = f"validation loss, {history.validation_loss[history.best_epoch]:.4g}"
+            best_loss = history.validation_loss[history.best_epoch]
+            is_lowest = best_loss <= np.nanmin(history.validation_loss)  # not where eval_metric has chosen the epoch
+            best = f"validation loss, {best_loss:.4g}" if is_lowest else f"epoch, {history.best_epoch + 1:,}"
         warn_of_interrupted_net(history.epochs, best)
 
 
@@ -64,7 +64,7 @@ def warn_of_interrupted_end() -> None:
     """Warn that Ctrl-C came after the nets of a fit were trained."""
     warn_user(
         "The fit was interrupted after its nets were trained. They are kept, and predict; what was still to be "
-        "done, such as a training on all rows, is left out."
+        "done, if anything, such as a training on all rows, is left out."
     )
 
 

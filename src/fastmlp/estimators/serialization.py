@@ -183,7 +183,8 @@ def _to_json(value: Any) -> Any:
             raise TypeError(f"{value} is not finite")
         return value
     if isinstance(value, (list, tuple)):
-        return {type(value).__name__: [_to_json(item) for item in value]}
+        kind = "list" if isinstance(value, list) else "tuple"  # also of subclasses, such as torch.Size
+        return {kind: [_to_json(item) for item in value]}
     if isinstance(value, np.ndarray):
         return {"list": [_to_json(item) for item in value.tolist()]}
     if isinstance(value, dict):
@@ -204,4 +205,5 @@ def _from_json(value: Any) -> Any:
         return SCHEDULES[name](**{key: _from_json(item) for key, item in settings.items()})
     if kind == "dict":
         return {_from_json(key): _from_json(item) for key, item in content}
-    return {"list": list, "tuple": tuple}[kind](_from_json(item) for item in content)
+    items = [_from_json(item) for item in content]
+    return items if kind == "list" else tuple(items)  # versions before 0.3 wrote the name of a subclass, such as Size

@@ -96,7 +96,13 @@ def split(
     if not estimator.early_stopping or not is_iterative(estimator):
         return samples, None
     rows = np.arange(len(samples.X))
-    train, held = train_test_split(rows, random_state=rng, test_size=estimator.validation_fraction, stratify=strata)
+    try:
+        train, held = train_test_split(rows, random_state=rng, test_size=estimator.validation_fraction, stratify=strata)
+    except ValueError as error:  # in the words of train_test_split, whose argument is test_size
+        raise ValueError(
+            f"validation_fraction={estimator.validation_fraction:g} of {counted(len(rows), 'sample')} cannot be held "
+            f"out for early stopping: {error}. You may also pass validation_data to fit."
+        ) from None
     if len(held) < 2:
         raise ValueError(
             "The validation set is too small. Increase 'validation_fraction' or the size of your dataset: "

@@ -192,7 +192,7 @@ def _rows_of(X: Any, names: tuple[str, ...]) -> Source:
         return Source(kind_of(X), lambda: rows_of_batches(record_batches(X), names))
     if names:
         raise ValueError(
-            f"y names columns ({', '.join(map(repr, names))}), but X is {kind_of(X)}, whose columns have no "
+            f"y names columns ({', '.join(map(repr, names))}), but those of {kind_of(X)} cannot be chosen by their "
             "names. Pass the targets as an array."
         )
     if isinstance(X, np.memmap):
@@ -208,10 +208,20 @@ def _rows_of(X: Any, names: tuple[str, ...]) -> Source:
 
 
 def _pair(batch: Any) -> tuple[Any, Any]:
-    X, y = batch if isinstance(batch, (tuple, list)) and len(batch) == 2 else (batch, None)
+    is_pair = isinstance(batch, (tuple, list)) and len(batch) == 2 and _n_axes(batch[0]) > 1
+    X, y = batch if is_pair else (batch, None)  # a list of two rows is none
     if not hasattr(X, "__len__"):
-        raise ValueError(f"Each batch must be an array X or a pair (X, y) of arrays, but one is {shown(batch)}.")
+        raise ValueError(f"Each batch must be an array, or a pair (X, y) of arrays, but one is {shown(batch)}.")
     return X, y
+
+
+def _n_axes(values: Any) -> int:
+    """Return the number of axes of an array or of nested lists; 2 for other values that have a length."""
+    if (shape := getattr(values, "shape", None)) is not None:
+        return len(shape)
+    if isinstance(values, (list, tuple)):
+        return 1 + _n_axes(values[0]) if len(values) else 1
+    return 2 if hasattr(values, "__len__") and not isinstance(values, (str, bytes)) else 0
 
 
 def kind_of(X: Any) -> str:
@@ -222,6 +232,8 @@ def kind_of(X: Any) -> str:
 
 def _slices(X: Any) -> Iterator[tuple[Any, Any]]:
     """Yield the rows of an array that need not be in memory."""
+    if not X.shape:
+        raise ValueError("The array must have rows, shape (n_samples, n_features), but it is a single number.")
     rows = _rows_of_slice(X)
     for first in range(0, X.shape[0], rows):  # arrays of zarr 3 have no length
         yield np.array(X[first : first + rows]), None
@@ -280,4 +292,4 @@ def _unchanged(path: Path, stamps: Callable[[], tuple], pieces: Iterable[Any]) -
         if stamps_of(path) == before:
             raise
     if stamps_of(path) != before:
-        raise ValueError(f"{str(path)!r} has changed while it was read. Fit again when it is complete.")
+        raise ValueError(f"{str(path)!r} has changed while it was read. Try again when it is complete.")

@@ -191,7 +191,7 @@ class StreamedTable:
         kind, n_rows = self.source.kind, self._n_prepared
         for file, stamps in self._stamps.items():
             if stamps_of(file) != stamps:
-                raise ValueError(f"{str(file)!r} has changed while it was read. Fit again when it is complete.")
+                raise ValueError(f"{str(file)!r} has changed while it was read. Try again when it is complete.")
         if n_rows != n_expected:
             raise ValueError(
                 f"{kind} had {n_expected:,} rows in the first pass and {n_rows:,} in the second. A table that does not "

@@ -93,7 +93,7 @@ class TextColumn:
         return found, (log1p(len(words)) - self.mean) / self.std
 
     def encode_cells(self, cells: list[Any], out: np.ndarray) -> bool:
-        """Write the features of few cells into `out` if all are texts, and return whether they are.
+        """Write the features of few cells into `out` if all are texts without a note, and return whether they are.
 
         What `encode` prepares for many cells takes longer than few of them.
         """
@@ -101,10 +101,12 @@ class TextColumn:
             return False
         out[:] = 0
         known: dict[str, list[int]] = {}
+        n_unknown = 0
         for row, cell in enumerate(cells):
             places, out[row, len(self.ngrams)] = self.read(cell, known)
             out[row, places] = 1
-        return True
+            n_unknown += not places
+        return not self._notes(len(cells), 0, n_unknown)
 
     def encode(self, series: pd.Series, out: np.ndarray) -> list[Note]:
         """Write the features of a column into `out`.

@@ -16,6 +16,7 @@ import numpy as np
 from ..callbacks import METRIC_SIGNS, MONITORS
 from ..data.arrays import on_host
 from ..data.checked_samples import inputs_only
+from ..data.targets import unsmoothed
 from ..errors import accepts_n_arguments, is_number, shown, unknown_name
 from ..execution.plan import Plan
 from ..kernels.structs import METRIC_ARGMAX, METRIC_NONE, Samples
@@ -260,10 +261,7 @@ class FitMetrics:
 
 
 def metric_samples(data: Samples, network: Network) -> MetricSamples:
-    n, smoothing = data.n_samples, network.label_smoothing
-    y = on_host(data.Y).reshape(n, -1)
-    if smoothing:
-        y = ((y - smoothing / network.n_outputs) / (1.0 - smoothing)).astype(y.dtype)
+    y = unsmoothed(on_host(data.Y).reshape(data.n_samples, -1), network)
     low, high = network.output_row.low, network.output_row.high
     class_threshold = (low + high) / 2 if np.isfinite([low, high]).all() else 0.5
     weights = on_host(data.weight).astype(np.float64) if data.has_weights else None

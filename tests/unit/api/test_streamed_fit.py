@@ -174,3 +174,17 @@ def test_what_needs_all_rows_in_memory_is_refused(options, message, data):
 def test_nets_of_one_are_as_mlps(data):
     net = MLP((4, 8, 2), loss="softmax_cross_entropy", random_state=0, device="cpu")
     assert net.evaluate(Pieces(*data), None) == pytest.approx(net.evaluate(*data), rel=1e-6)
+
+
+def test_results_have_what_differs_between_nets_and_no_diverged_net_counts(data):
+    pop = Population(
+        (4, 8, 2), 3, loss="softmax_cross_entropy", init_scale=[0.5, 1.0, 2.0], random_state=0, device="cpu"
+    )
+    rates = np.array([0.1, 1e30, 0.05])
+    with pytest.warns(UserWarning, match="diverge"):
+        result = pop.fit(Pieces(*data), None, memory_limit=LIMIT, optimizer=SGD(rates), **OPTIONS)
+    assert result.settings.keys() == {"learning_rate", "init_scale"}
+    np.testing.assert_array_equal(result.settings["learning_rate"], rates)
+    assert "learning_rate" not in result.arguments["optimizer"]
+    assert result.converged.tolist() == [True, False, True]
+    assert np.isnan(result.loss[1])

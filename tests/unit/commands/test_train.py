@@ -303,6 +303,7 @@ def test_id_columns_are_no_features_and_label_predictions(train, table, tmp_path
     ages = pd.read_csv(table, dtype=str)["age"].tolist()
     assert [line.split(",")[0] for line in predict("--id", "age")[1:]] == ages, "ids are printed to the last digit"
     assert predict("--id", "price", "--id", "id")[0] == "price,id,prediction"
+    assert predict("--id", "id", "--id", "id")[0] == "id,prediction"
 
 
 @pytest.mark.parametrize("memory_limit", ["1GB", "1MB"], ids=["in memory", "in pieces"])

@@ -124,6 +124,8 @@ def test_weights_of_classes_are_read_from_text():
             parsed_class_weight(text, target)
     with pytest.raises(ValueError, match="--class-weight c must be a number in"):
         parsed_class_weight("c=-1", target)
+    with pytest.raises(ValueError, match="--class-weight names the class 'c' twice"):
+        parsed_class_weight("c=1,c=2", target)
     assert checked_weight_items("balanced") == []
 
 

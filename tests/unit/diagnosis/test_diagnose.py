@@ -332,3 +332,30 @@ def test_numbers_of_one_are_in_the_singular():
         diagnose(pop[0], np.ones((2, 2)), [1.0, 2.0])
     with pytest.raises(ValueError, match="y has 1 sample, but X has 2"):
         diagnose(pop[0], [[1.0], [2.0]], [1.0])
+
+
+def test_samples_of_the_fit_are_without_label_smoothing():
+    X, y = data.moons(0)
+    net = MLP((2, 8, 2), loss="softmax_cross_entropy", label_smoothing=0.1, random_state=0)
+    history = net.fit(X, y, epochs=5, validation_data=(X[:9], y[:9]), verbose=0)
+    for name, rows in (("training", slice(None)), ("validation", slice(9))):
+        np.testing.assert_array_equal(history.samples[name][1], np.eye(2)[y[rows]])
+    assert diagnose(net).evidence["loss"] == pytest.approx(diagnose(net, X, y).evidence["loss"])
+
+
+def test_validation_losses_of_each_fifth_epoch_are_placed_there(moons):
+    net, X, y, _ = moons
+    loss = np.linspace(1.0, 0.1, 100)
+    every = np.interp(np.arange(1, 101), [1, 50, 100], [1.0, 0.3, 0.9])
+    found = diagnose(net, X, y, {"loss": loss, "val_loss": every[4::5]})
+    assert found.evidence["best epoch"] == 50
+    with pytest.raises(ValueError, match="100 losses and 37 validation losses"):
+        diagnose(net, X, y, {"loss": loss, "val_loss": loss[:37]})
+
+
+def test_nets_without_a_record_cause_no_warning_of_numpy():
+    X, y = data.moons(0)
+    pop = Population((2, 4, 1), 3, loss="binary_cross_entropy", random_state=0)
+    result = pop.fit(X, y, epochs=100, verbose=0)
+    result.records[:, 1] = np.nan
+    assert len(diagnose(pop, X, y, history=result).nets) == 3

@@ -54,6 +54,13 @@ def test_correct_gradient_passes():
         (0, lambda g: 1.37 * g, "factor", "dW of layer 1 is 1.37 times the true value"),
         (1, lambda g: 0 * g, "missing", "bias gradient of layer 1 is missing"),
         (0, lambda g: g.T.copy(), "transposed", "dW of layer 1 is transposed"),
+        (0, lambda g: 30.5 * g, "factor", "dW of layer 1 is 30.5 times the true value"),
+        (
+            2,
+            lambda g: 0.999 * g,
+            "wrong",
+            "dW of layer 2 deviates by 0.001 of its largest value: a small term, such as",
+        ),
         (0, lambda g: g[::-1] ** 2, "wrong", "dW of layer 1 is wrong, the angle to the true one is"),
         (2, lambda g: g * np.nan, "not finite", "dW of layer 2 is not finite"),
     ],
@@ -156,3 +163,27 @@ def test_a_wrong_gradient_in_float32_is_found_and_float64_recommended(rng):
     assert check.findings[0].kind == "factor"
     assert check.findings[0].factor == pytest.approx(1.1, abs=0.01)
     assert "compare again in float64, of an MLP with dtype='float64'" in str(check)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "names"),
+    [
+        (
+            [(2, 3), (3, 1), (3,), (1,)],
+            ["dW of layer 1", "dW of layer 2", "bias gradient of layer 1", "bias gradient of layer 2"],
+        ),
+        ([(3,), ()], ["gradient of array 1", "gradient of array 2"]),
+    ],
+)
+def test_arrays_are_named_by_their_shapes(shapes, names):
+    zeros = [np.zeros(shape) for shape in shapes]
+    found = check_gradients(lambda values: (float(sum(v.sum() for v in values)), zeros), [zero + 1.0 for zero in zeros])
+    assert [finding.name for finding in found.findings] == names
+
+
+@pytest.mark.parametrize("pairs", [[(np.ones((2, 3)), np.ones(3))], {"first": {"W": np.ones((2, 3))}}])
+def test_nested_parameters_are_refused_with_the_forms(pairs):
+    with pytest.raises(
+        ValueError, match=r"params must be a list of arrays \[W, b, W, b, ...\], a dictionary of arrays"
+    ):
+        check_gradients(lambda p: (1.0, p), pairs)

@@ -144,3 +144,24 @@ def test_nets_with_an_embedding_are_diagnosed(rng):
     assert diagnose(net, X, y, history).verdict == "converged"
     pop.fit(X, y, epochs=20, batch_size=32, verbose=0)
     assert "nets" in str(diagnose(pop, X, y))
+
+
+def test_an_identity_output_of_a_probability_loss_is_its_logits():
+    W, b = [np.ones((2, 3)), np.ones((3, 1))], [np.ones(3), np.ones(1)]
+    assert from_arrays(W, b, ["tanh", "identity"], "binary_cross_entropy").activations[-1].name == "sigmoid"
+    assert from_arrays(W, b, ["tanh", "identity"], "poisson").activations[-1].name == "exponential"
+    with pytest.raises(ValueError, match="loss 'binary_cross_entropy' does not go with the output activation 'tanh'"):
+        from_arrays(W, b, ["tanh", "tanh"], "binary_cross_entropy")
+    assert from_arrays(W, b, ["tanh", lambda z: 1 / (1 + np.exp(-z))], "binary_cross_entropy").n_outputs == 1
+
+
+def test_activations_may_compute_in_place():
+    def relu(z):
+        z[z < 0] = 0
+        return z
+
+    row = own_activation(relu)
+    z = np.array([-1.0, 2.0])
+    np.testing.assert_allclose(row.derivative(z), [0.0, 1.0], atol=1e-6)
+    np.testing.assert_array_equal(z, [-1.0, 2.0])
+    assert (own_activation(np.tanh).low, row.low) == (-1.0, 0.0)

@@ -8,6 +8,7 @@ import toy_data as data
 
 import fastmlp
 from fastmlp import MLP, SGD, Adam, Normal, Population, TrainingWarning
+from fastmlp.data.checked_samples import validated_samples
 from fastmlp.diagnosis.monitor import FIRST_EPOCH, MAX_TIME_FRACTION, Monitor
 
 
@@ -148,3 +149,20 @@ def test_monitor_says_nothing_about_outputs_that_depend_on_inputs():
     (message,) = warned(caught)
     assert "above the base rate's" in message
     assert "the net is no better than a constant; fastmlp.diagnose" in message
+
+
+def test_base_rate_is_of_weighted_samples_without_label_smoothing():
+    y = np.repeat([0, 1], [90, 10])
+    X = np.random.default_rng(0).normal(size=(100, 2))
+    weight = np.where(y == 1, 5.0, 5 / 9)
+    bases = {}
+    for name, settings, given in (
+        ("weighted", {"loss": "binary_cross_entropy", "layer_sizes": (2, 3, 1)}, weight),
+        ("smoothed", {"loss": "softmax_cross_entropy", "layer_sizes": (2, 3, 2), "label_smoothing": 0.1}, None),
+    ):
+        of_net = MLP(**settings)
+        data = validated_samples(X, y, of_net.network, of_net.dtype, given)
+        bases[name] = Monitor(of_net.network, data).base
+    share = 0.9 * 0.9 + 0.05
+    entropy = -(share * np.log(share) + (1 - share) * np.log(1 - share))
+    assert bases == {"weighted": pytest.approx(np.log(2)), "smoothed": pytest.approx(entropy, rel=1e-5)}

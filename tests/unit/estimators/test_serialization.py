@@ -211,3 +211,11 @@ def test_damaged_descriptions_are_refused(table, tmp_path):
         save_file(arrays, damaged, {"fastmlp": json.dumps(description)})
         with pytest.raises(ValueError, match="should be an estimator saved by fastmlp, but "):
             fastmlp.load(damaged)
+
+
+def test_parameters_of_subclasses_of_list_and_tuple_are_saved(table, tmp_path):
+    class Size(tuple):
+        __slots__ = ()
+
+    clf = TabularMLPClassifier(**QUICK | {"hidden_layer_sizes": Size((8,)), "n_nets": 1}).fit(table, np.arange(60) % 2)
+    assert again(clf, tmp_path / "clf.safetensors").hidden_layer_sizes == (8,)

@@ -129,7 +129,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(kind, when, X, y, tmp_p
     else:
         next(pieces)
     write(N - 1)
-    with pytest.raises(ValueError, match=rf"rows.{kind}' has changed while it was read. Fit again when it is"):
+    with pytest.raises(ValueError, match=rf"rows.{kind}' has changed while it was read. Try again when it is"):
         list(pieces)
 
 
@@ -203,7 +203,7 @@ def test_several_columns_can_be_targets(X, y):
         (lambda X, y, path: (Stream(table_of(X, y)), ["label", "x0", "x1", "x2"]), "no column of features"),
         (lambda X, y, path: (path / "absent.parquet", "label"), "There is no file"),
         (lambda X, y, path: (Stream(table_of(X, y)), "lable"), "Did you mean 'label'"),
-        (lambda X, y, path: (Slices(X), "label"), "columns have no names"),
+        (lambda X, y, path: (Slices(X), "label"), "cannot be chosen by their names"),
         (lambda X, y, path: (Slices(X), y[:-1]), "y has 999 samples, but X has 1,000"),
         (lambda X, y, path: (Batches(X, y), y), "has targets of its own"),
         (lambda X, y, path: (path, "label"), "has no files"),
@@ -249,8 +249,23 @@ def test_batches_that_are_no_arrays_are_refused():
         def __iter__(self):
             return iter([1.0, 2.0])
 
-    with pytest.raises(ValueError, match="Each batch must be an array X or a pair"):
+    with pytest.raises(ValueError, match="Each batch must be an array, or a pair"):
         rows_of(as_source(Numbers()))
+
+
+@pytest.mark.parametrize(
+    "rows", [[[1.0, 2.0], [3.0, 4.0]], (np.ones(2), np.zeros(2)), [0, 1]], ids=["lists", "arrays", "y"]
+)
+def test_a_batch_of_two_rows_is_no_pair(rows):
+    [(found, targets)] = as_source(iter([rows])).pieces()
+    assert found is rows
+    assert targets is None
+
+
+def test_a_file_of_a_single_number_is_refused(tmp_path):
+    np.save(tmp_path / "number.npy", np.array(3.0))
+    with pytest.raises(ValueError, match="must have rows"):
+        rows_of(as_source(tmp_path / "number.npy"))
 
 
 def test_held_out_samples_of_a_file_are_read(X, y, tmp_path):

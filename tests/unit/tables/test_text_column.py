@@ -157,6 +157,8 @@ def test_words_that_training_had_not_are_told_of():
     assert "Column 'title' has no word that training had in 12 of 17 cells." in notes[0].text
     assert features_of(column, foreign + texts(20))[1] == []
     assert features_of(column, foreign[:3])[1] == [], "too few cells to tell"
+    few = lambda cells: column.encode_cells(cells, np.empty((len(cells), len(column.feature_names))))
+    assert (few(foreign), few(texts(12))) == (False, True), "few cells with a note are left to encode, which has it"
 
 
 def test_few_cells_have_the_features_of_many():

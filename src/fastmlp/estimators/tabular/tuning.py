@@ -122,12 +122,11 @@ def searched_settings(estimator: Any) -> list[str]:
         If there are none.
     """
     names = parameter_names(estimator)
-    has_labels = getattr(estimator, "_is_multilabel", False)  # which cannot be smoothed
-    found = [
-        field
-        for field in SPACE
-        if field in names and is_auto(getattr(estimator, names[field])) and not (has_labels and field == SMOOTHING)
-    ]
+    fixed = {SMOOTHING} if getattr(estimator, "_is_multilabel", False) else set()  # several labels cannot be smoothed
+    if estimator.bin_embedding is True:  # which not every encoding has bins for
+        fixed.add("numeric_encoding")
+    is_searched = lambda field: field in names and is_auto(getattr(estimator, names[field]))
+    found = [field for field in SPACE if field not in fixed and is_searched(field)]
     if not found:
         raise ValueError(f"tune={estimator.tune} has nothing to search, because all settings are given: leave one out.")
     return found
