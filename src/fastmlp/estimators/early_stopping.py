@@ -110,10 +110,15 @@ class EpochRules:
             print(text, "Stopping." if ends else f"Learning rate lowered to {self.learning_rate:g}.")
         return ends
 
-    def resume_from(self, before: EpochRules) -> None:
-        """Take over the best values and the count of stalled epochs from the rules of the previous fit."""
+    def resume_from(self, before: EpochRules, keeps_rate: bool) -> None:
+        """Take over the best values and the count of stalled epochs from the rules of the previous fit.
+
+        keeps_rate : whether the learning rate that "adaptive" has lowered goes on, too
+        """
         self.n_stalled, self.best_params = before.n_stalled, before.best_params
         self.best_loss, self.best_score = before.best_loss, before.best_score
+        if keeps_rate and self.adaptive and before.adaptive:
+            self.factor, self.learning_rate = before.factor, before.learning_rate
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the functions, which hold references to the training data."""

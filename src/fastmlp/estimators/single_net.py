@@ -227,9 +227,9 @@ def _run_epochs(
     callbacks: list[Callback],
     incremental: bool,
 ) -> None:
-    rules = _epoch_rules(estimator, held_out, measure)
     n_samples = len(samples.X)
     continues = incremental and estimator._optimizer_state is not None
+    rules = _epoch_rules(estimator, held_out, measure, continues)
     if not continues:
         estimator._optimizer_state = OptimizerState()
     schedule = schedule_factors(estimator.schedule)
@@ -302,8 +302,13 @@ def check_finite(params: np.ndarray, is_finite: bool) -> None:
         raise ValueError(f"{NON_FINITE} {REMEDY}")
 
 
-def _epoch_rules(estimator: Any, held_out: SplitSamples | None, measure: ObjectiveOfEpochs) -> EpochRules:
-    """Return new stopping rules; if training continues, with the best values and counts of the previous fit."""
+def _epoch_rules(
+    estimator: Any, held_out: SplitSamples | None, measure: ObjectiveOfEpochs, continues: bool
+) -> EpochRules:
+    """Return new stopping rules; if training continues, with the best values and counts of the previous fit.
+
+    continues : whether partial_fit goes on, as in scikit-learn with the learning rate that it has reached
+    """
     rules = EpochRules(
         tol=estimator.tol,
         n_iter_no_change=estimator.n_iter_no_change,
@@ -316,7 +321,7 @@ def _epoch_rules(estimator: Any, held_out: SplitSamples | None, measure: Objecti
         verbose=estimator.verbose,
     )
     if estimator._rules is not None:
-        rules.resume_from(estimator._rules)
+        rules.resume_from(estimator._rules, continues)
     estimator._rules = rules
     return rules
 
