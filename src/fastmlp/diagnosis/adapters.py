@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from ..kernels.formulas.activations import ACTIVATIONS
-from .model_under_test import ModelUnderTest, from_arrays, from_function, is_population
+from .model_under_test import ModelUnderTest, from_arrays, from_function, is_mlp, is_population, model_of_fastmlp
 
+CHECKED_ROWS = 32  # samples with which the outputs of a PyTorch module are compared
+LARGEST_DEVIATION = 0.03  # mean one, relative to the mean output; modules of float16 and bfloat16 round
 PASSED_OVER = ("Dropout", "InputLayer", "Flatten", "Identity", "AlphaDropout", "Activation")
 
 
@@ -35,11 +39,13 @@ def model_of_other_library(net: Any, X: np.ndarray, activations: Sequence[Any] |
     if hasattr(net, "coefs_") and hasattr(net, "intercepts_"):
         return _from_scikit_learn(net, loss)
     if callable(getattr(net, "named_modules", None)) and callable(getattr(net, "state_dict", None)):
-        return _from_torch(net, activations, loss)
+        return _from_torch(net, X, activations, loss)
     if hasattr(net, "layers") and callable(getattr(net, "get_weights", None)):
         return _from_keras(net, activations, loss)
     if isinstance(net, Mapping):
-        return _from_list([np.asarray(_on_host(array)) for array in net.values()], X, activations, loss)
+        is_state_dict = all(hasattr(array, "detach") for array in net.values())  # whose W are (fan_out, fan_in)
+        arrays = [np.asarray(_on_host(array)) for array in net.values()]
+        return _from_list([a.T for a in arrays] if is_state_dict else arrays, X, activations, loss)
     if isinstance(net, Sequence) and not isinstance(net, str) and len(net):
         arrays = [array for pair in net for array in pair] if all(map(_is_pair, net)) else net
         return _from_list([np.asarray(_on_host(array)) for array in arrays], X, activations, loss)
@@ -85,11 +91,17 @@ def nets_of_estimator(model: Any, y: Any) -> tuple[Any, Any]:
 
 
 def _from_scikit_learn(net: Any, loss: Any) -> ModelUnderTest:
+    """Return the model for an estimator of scikit-learn, or one of fastmlp with one net, which knows more of it."""
     n_hidden = len(net.coefs_) - 1
     rows = [*[net.activation] * n_hidden, net.out_activation_]
     if loss is None and getattr(net, "loss", "") in ("log_loss", "poisson", "squared_error"):
         loss = "binary_cross_entropy" if (net.loss, rows[-1]) == ("log_loss", "logistic") else net.loss
-    return from_arrays(net.coefs_, net.intercepts_, rows, loss, type(net).__name__)
+    model = from_arrays(net.coefs_, net.intercepts_, rows, loss, type(net).__name__)
+    if not is_mlp(own := getattr(net, "net_", None)):
+        return model
+    known = model_of_fastmlp(own.network, own.params[None], own.network.l2, np.asarray(own.network.dropout)[None])
+    of_loss = {} if loss not in (None, net.loss) else {"loss": known.loss, "loss_constant": known.loss_constant}
+    return replace(model, dropout=known.dropout, label_smoothing=known.label_smoothing, **of_loss)
 
 
 def _from_list(
@@ -139,9 +151,10 @@ def _name_of_own(module: Any) -> str | None:
     return module.name if type(module).__module__ == "fastmlp.export.torch_layers" else None
 
 
-def _from_torch(net: Any, activations: Sequence[Any] | None, loss: Any) -> ModelUnderTest:
+def _from_torch(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss: Any) -> ModelUnderTest:
+    X = X[:CHECKED_ROWS]
     weights, biases, names = [], [], []
-    for _, module in net.named_modules():
+    for _, module in net.named_modules(remove_duplicate=False):
         if type(module).__name__ == "ParametricActivation":  # of fastmlp; its trained share cannot be given by a name
             raise _not_dense("ParametricActivation")
         if next(iter(module.children()), None) is not None:
@@ -152,10 +165,56 @@ def _from_torch(net: Any, activations: Sequence[Any] | None, loss: Any) -> Model
             biases.append(np.zeros(len(module.weight)) if bias is None else np.asarray(_on_host(bias)))
             names.append("identity")
         elif names and (name := _activation_name(module) or _name_of_own(module)) is not None:
-            names[-1] = name
+            names[-1] = _after(names[-1], name)
         elif type(module).__name__ not in PASSED_OVER:
             raise _not_dense(type(module).__name__)
-    return _model_of_layers(weights, biases, activations or names, loss, "PyTorch module", activations is not None)
+    model = _model_of_layers(weights, biases, activations or names, loss, "PyTorch module", activations is not None)
+    _check_outputs(_outputs_of_torch(net, X), model, X)
+    return model
+
+
+def _after(activation: str, name: str) -> str:
+    """Return the activation of a layer after another one was found. Raises ValueError if there are two."""
+    if name in ("identity", "linear"):
+        return activation
+    if activation not in ("identity", "linear"):
+        raise _not_dense(f"{name} after {activation}")
+    return name
+
+
+def _outputs_of_torch(net: Any, X: np.ndarray) -> np.ndarray | None:
+    """Return the outputs of a PyTorch module for X, (n_samples, n_outputs), or None if it does not take one array."""
+    torch, modes = sys.modules.get("torch"), [(module, module.training) for module in net.modules()]
+    like = next(net.parameters(), None)
+    if torch is None or like is None:
+        return None
+    try:
+        net.eval()
+        with torch.no_grad():
+            found = net(torch.as_tensor(X, dtype=like.dtype, device=like.device))
+        return np.asarray(_on_host(found).double())
+    except Exception:  # whatever a forward of its own raises
+        return None
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _check_outputs(expected: np.ndarray | None, model: ModelUnderTest, X: np.ndarray) -> None:
+    """Raise ValueError if a module's outputs are not those of the model that was read from it, or its logits."""
+    if expected is None or expected.shape[:1] != X.shape[:1] or not np.isfinite(expected).all():
+        return
+    expected = expected.reshape(len(X), -1)
+    zs, outputs = model.forward(X)
+    found = [values[0] for values in (outputs[-1], zs[-1]) if values[0].shape == expected.shape]
+    largest = LARGEST_DEVIATION * np.abs(expected).mean() + 1e-9
+    if not any(np.abs(values - expected).mean() <= largest for values in found):
+        raise ValueError(
+            "The outputs of the PyTorch module are not those of its layers one after another: its forward does "
+            "something else, such as an activation of torch.nn.functional, or an activation has other settings than "
+            "those of fastmlp. Give activations=[...], a name or a function for each layer, or its forward function: "
+            "diagnose(lambda X: ..., X, y)."
+        )
 
 
 def _from_keras(net: Any, activations: Sequence[Any] | None, loss: Any) -> ModelUnderTest:
@@ -168,7 +227,7 @@ def _from_keras(net: Any, activations: Sequence[Any] | None, loss: Any) -> Model
             biases.append(arrays[1] if len(arrays) == 2 else np.zeros(arrays[0].shape[1]))
             names.append(activation or "identity")
         elif names and (name := activation or _activation_name(layer)) is not None:
-            names[-1] = name
+            names[-1] = _after(names[-1], name)
         elif type(layer).__name__ not in PASSED_OVER:
             raise _not_dense(type(layer).__name__)
     return _model_of_layers(weights, biases, activations or names, loss, "Keras model", activations is not None)

@@ -171,6 +171,8 @@ def _coding_problem(Y: np.ndarray, model: ModelUnderTest) -> str:
         return ""
     listed = ", ".join(f"{value:g}" for value in values[:6]) + (", ..." if len(values) > 6 else "")
     if len(values) == 2:
+        if not np.isfinite([low, high]).all():  # of an output without bounds on both sides
+            low, high = 0.0, 1.0
         return (
             f"its two values are {listed}, but the output ({row.name}, {model.loss.name}) learns {low:g} and "
             f"{high:g}; use numpy.where(y == {values[1]:g}, {high:g}, {low:g})"

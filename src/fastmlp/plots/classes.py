@@ -82,7 +82,7 @@ def confusion(net: Any, X: Any, y: Any, *, labels: Any = None, ax: Any = None) -
         spine.set_visible(False)
     accuracy = float((predicted == samples.classes).mean())
     label_axes(
-        ax, f"Confusion matrix: {percent(accuracy)} of {len(predicted):,} right", "predicted class", "true class"
+        ax, f"Confusion matrix: {percent(accuracy)} of {predicted.size:,} right", "predicted class", "true class"
     )
     return wrap_title(ax)
 

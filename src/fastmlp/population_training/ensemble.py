@@ -10,7 +10,7 @@ import numpy as np
 from ..data.checked_samples import as_features, as_numbers, as_targets, on_host
 from ..data.targets import smoothed
 from ..devices import device_context, library_of, to_library_of
-from ..errors import checked_count
+from ..errors import checked_count, counted
 from ..kernels.formulas.losses import SOFTMAX_CROSS_ENTROPY
 from ..network.logits import log_sigmoid, log_softmax, with_logits
 from ..network.spec import Network
@@ -79,8 +79,12 @@ def checked_weights(weights: Any, n_nets: int, members: np.ndarray) -> np.ndarra
     """
     checked = np.ones(n_nets) if weights is None else as_numbers(weights, "weights").astype(np.float64)
     fits = checked.shape == (n_nets,) and np.isfinite(checked).all()
-    if not fits or checked.min() < 0 or not checked[members].any():
+    if not fits or checked.min() < 0 or not checked.any():
         raise ValueError(f"weights must be ({n_nets},) numbers of at least 0, some of them above 0.")
+    if not checked[members].any():
+        raise ValueError(
+            f"The weights of the {counted(len(members), 'net')} to average are all 0: raise top, or leave it out."
+        )
     return checked
 
 

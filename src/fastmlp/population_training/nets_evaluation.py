@@ -15,6 +15,7 @@ from ..execution.plan import Plan, PopulationPlan
 from ..execution.thresholds import EVALUATION_ROWS
 from ..kernels.structs import CONVERGED, FULL_ACCURACY, LANES, RUNNING, UNCHECKED, KernelVariant, Samples
 from ..network.spec import Network
+from ..population_result.stopped_by import OUT_OF_TIME
 from ..training.prediction import FEW_NETS, predict_nets
 from .kernel_state import evaluation_state
 from .task_and_outcome import PopulationOutcome, PopulationTask
@@ -103,7 +104,7 @@ def converged_nets(task: PopulationTask, outcome: PopulationOutcome) -> np.ndarr
     """
     if task.converged is not None:
         return outcome.status == CONVERGED
-    done = np.isfinite(outcome.loss) & (outcome.status != RUNNING)
+    done = np.isfinite(outcome.loss) & ~np.isin(outcome.status, (RUNNING, OUT_OF_TIME))
     if task.checks_final_accuracy:
         unknown = np.flatnonzero(done & (outcome.all_correct == UNCHECKED))
         if unknown.size:

@@ -29,7 +29,7 @@ def result_of_histories(histories: list[History], interrupted: bool, monitor: st
     value_at = lambda values, epoch: values[epoch] if len(values) else np.nan  # without a finished epoch
     has_diverged = np.array([history.stopped_by == "divergence" for history in histories])
     loss = np.where(has_diverged, np.nan, [value_at(history.loss, -1) for history in histories])
-    is_interrupted = np.array([history.stopped_by == "interrupt" for history in histories])
+    was_cut_short = np.array([history.stopped_by in ("interrupt", "time_limit") for history in histories])
     with_accuracy = any(history.accuracy is not None for history in histories)
     accuracies = [() if history.accuracy is None else history.accuracy for history in histories]
     best_value = None
@@ -37,7 +37,7 @@ def result_of_histories(histories: list[History], interrupted: bool, monitor: st
         watched = [history.record(monitor) if history.epochs else () for history in histories]
         best_value = np.array([value_at(values, epoch) for values, epoch in zip(watched, best, strict=True)])
     return PopulationResult(
-        converged=np.isfinite(loss) & ~is_interrupted,
+        converged=np.isfinite(loss) & ~was_cut_short,
         epochs=epochs,
         loss=loss,
         accuracy=np.array([value_at(values, -1) for values in accuracies]) if with_accuracy else None,

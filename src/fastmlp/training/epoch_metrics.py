@@ -2,8 +2,8 @@
 
 A metric is a name in METRICS or a function (y_true, y_pred) -> float. Both arrays have shape (n_samples, n_outputs):
 y_true has the targets as the net is trained on them (class numbers as one-hot rows), without label smoothing, y_pred
-the outputs as predict returns them. Named metrics weight samples by sample_weight, as the loss does; functions get no
-weights. "log_loss" and "roc_auc" are computed from logits, since outputs round to 0 and 1.
+the outputs as predict returns them. Named metrics but "roc_auc" weight samples by sample_weight, as the loss does;
+functions get no weights. "log_loss" and "roc_auc" are computed from logits, since outputs round to 0 and 1.
 """
 
 from __future__ import annotations
@@ -276,5 +276,9 @@ def check_metrics(metrics: dict[str, Metric], network: Network, data: Samples) -
             raise ValueError(f"The metric {name!r} needs classes, but the targets are numbers.")
         if metric is _log_loss and (not has_classes or range_ != (0.0, 1.0)):
             raise ValueError(f"The metric {name!r} needs classes, and outputs that are probabilities.")
-        if metric is _roc_auc and network.n_outputs > 2:
-            raise ValueError(f"The metric {name!r} is for two classes, but the net has {network.n_outputs} outputs.")
+        is_of_two = network.n_outputs == 1 or (network.n_outputs == 2 and data.metric == METRIC_ARGMAX)
+        if metric is _roc_auc and not is_of_two:
+            labels = "" if data.metric == METRIC_ARGMAX else " for labels that may occur together"
+            raise ValueError(
+                f"The metric {name!r} is for two classes, but the net has {network.n_outputs} outputs{labels}."
+            )

@@ -1,9 +1,12 @@
 """Adapters of the diagnosis for nets of other libraries: outputs equal those of the library."""
 
+import warnings
+
 import numpy as np
 import pytest
 from required_libraries import library
 
+import fastmlp
 from fastmlp import MLP, diagnose
 from fastmlp.diagnosis.adapters import model_of_other_library
 from fastmlp.diagnosis.argument_checks import as_labels
@@ -67,6 +70,52 @@ def test_pytorch_outputs_are_reproduced(X):
     assert diagnose(logits, X, (X[:, 0] > 0).astype(int), loss="binary_cross_entropy").evidence
     with pytest.raises(ValueError, match="this one has a layer Conv1d"):
         model_of_other_library(nn.Sequential(nn.Conv1d(1, 1, 1)), X, None, None)
+
+
+def test_pytorch_modules_whose_layers_are_not_all_are_refused(X):
+    torch = library("torch", extras="bench")
+    torch.manual_seed(0)
+    nn, read = torch.nn, lambda net: model_of_other_library(net, X, None, "squared_error")
+    shared = nn.ReLU()
+    for net in (
+        nn.Sequential(nn.Linear(3, 6), nn.Tanh(), nn.Identity(), nn.Linear(6, 1)),
+        nn.Sequential(nn.Linear(3, 6), shared, nn.Linear(6, 6), shared, nn.Linear(6, 1)),
+    ):
+        net.train()
+        expected = net(torch.tensor(X, dtype=torch.float32)).detach().numpy()
+        np.testing.assert_allclose(outputs(read(net), X), expected, atol=1e-5)
+        assert net.training
+        assert net[0].training
+    square = nn.Linear(3, 3)
+    state = model_of_other_library(square.state_dict(), X, ["identity"], "squared_error")
+    np.testing.assert_allclose(outputs(state, X), square(torch.tensor(X).float()).detach().numpy(), atol=1e-5)
+
+    class OfItsOwn(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(3, 6), nn.Linear(6, 1)
+
+        def forward(self, x):
+            return self.second(torch.nn.functional.relu(self.first(x)))
+
+    for net in (OfItsOwn(), nn.Sequential(nn.Linear(3, 6), nn.LeakyReLU(0.5), nn.Linear(6, 1))):
+        with pytest.raises(ValueError, match="are not those of its layers one after another"):
+            read(net)
+    named = model_of_other_library(OfItsOwn(), X, ["relu", "identity"], "squared_error")
+    assert [row.name for row in named.activations] == ["relu", "identity"]
+    with pytest.raises(ValueError, match="has a layer softplus after tanh"):
+        read(nn.Sequential(nn.Linear(3, 6), nn.Tanh(), nn.Softplus(), nn.Linear(6, 1)))
+
+
+@pytest.mark.parametrize("loss", ["huber", "squared_error"])
+def test_estimators_of_fastmlp_have_the_loss_and_dropout_of_their_net(X, loss):
+    model = fastmlp.MLPRegressor((4,), loss=loss, dropout=0.25, max_iter=2, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the number of epochs
+        model.fit(X, X[:, 0])
+    subject = model_of_other_library(model, X, None, None)
+    assert (subject.loss.name, float(np.max(subject.dropout))) == (loss, 0.25)
+    np.testing.assert_allclose(outputs(subject, X)[:, 0], model.predict(X), rtol=1e-4, atol=1e-5)
 
 
 def test_keras_outputs_are_reproduced(X, rng):
