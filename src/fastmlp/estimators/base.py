@@ -281,8 +281,14 @@ class BaseMLP(SampleInput, NetAttributes, Exportable, CallbackSupportMixin, Base
         sklearn.exceptions.ConvergenceWarning
             If training reaches max_iter before it converges.
         """
-        limits = memory_limit, row_cache
-        fitted: Self = self._fit(X, y, sample_weight, validation_data, executor=executor, limits=limits)
+        limits, before = (memory_limit, row_cache), self.__dict__.copy()
+        try:
+            fitted: Self = self._fit(X, y, sample_weight, validation_data, executor=executor, limits=limits)
+        except BaseException:
+            if self.__dict__.get("net_") is before.get("net_"):  # the classes and columns must remain those of the net
+                self.__dict__.clear()
+                self.__dict__.update(before)
+            raise
         return fitted
 
     @with_callbacks

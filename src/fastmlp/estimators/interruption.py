@@ -15,11 +15,15 @@ from ..population import Population, subset_of
 from ..population_result import PopulationResult
 from ..training.interruption import warn_of_interrupted_net
 
+INTERRUPTED, OUT_OF_TIME = "Training was interrupted", "The time of the fit was over"
+DIVERGED = "Training diverged in the first epoch"
+REMEDIES = {INTERRUPTED: "", OUT_OF_TIME: ", with a larger time_limit", DIVERGED: ", with a lower learning rate"}
+
 
 def warn_of_interrupted_history(history: History) -> None:
     """Warn if Ctrl-C ended the fit of one net, or if a time limit ended it in the first epoch."""
     if history.stopped_by == "time_limit" and not history.epochs:
-        warn_user(f"{_reason(False)} in the first epoch, and the net has learned little: set a larger time_limit.")
+        warn_user(f"{OUT_OF_TIME} in the first epoch, and the net has learned little: set a larger time_limit.")
     if history.stopped_by == "interrupt":
         best = ""
         if history.validation_loss is not None and history.best_epoch is not None:
@@ -30,7 +34,7 @@ def warn_of_interrupted_history(history: History) -> None:
 
 
 def warn_of_missing_nets(result: PopulationResult, n_begun: int, n_nets: int, outcome: str = "") -> None:
-    """Warn that Ctrl-C or its time limit ended the fit of several nets.
+    """Warn that Ctrl-C, its time limit or divergence ended the fit of several nets.
 
     result : PopulationResult of the nets that had begun
     n_begun, n_nets : number of nets that had begun, and of those that there were to train
@@ -39,15 +43,18 @@ def warn_of_missing_nets(result: PopulationResult, n_begun: int, n_nets: int, ou
     if not outcome and n_begun:
         outcome = f"Predictions are the mean of the {counted(n_begun, 'net')} that had begun."
     elif not outcome:
-        outcome = f"No net is trained: fit again{'' if result.interrupted else ', with a larger time_limit'}."
+        outcome = f"No net is trained: fit again{REMEDIES[_reason(result)]}."
     warn_user(
-        f"{_reason(result.interrupted)}: {result.n_finished} of {counted(n_nets, 'net')} had come to their end, and "
+        f"{_reason(result)}: {result.n_finished} of {counted(n_nets, 'net')} had come to their end, and "
         f"{n_nets - n_begun} had not begun. {outcome}"
     )
 
 
-def _reason(interrupted: bool) -> str:
-    return "Training was interrupted" if interrupted else "The time of the fit was over"
+def _reason(result: PopulationResult) -> str:
+    if result.interrupted:
+        return INTERRUPTED
+    has_diverged = bool((result.stopped_by == "divergence").any()) and "time_limit" not in result.stopped_by
+    return DIVERGED if has_diverged else OUT_OF_TIME
 
 
 @contextmanager

@@ -80,6 +80,10 @@ class Search:
                 f"y has {counted(len(self.targets), 'sample')}, but X has {len(self.features)}: they must have the "
                 "same length."
             )
+        if self.cv > len(self.features):
+            raise ValueError(
+                f"cv is {self.cv}, but X has {counted(len(self.features), 'sample')}: each fold needs one at least."
+            )
         strata = self.targets.reshape(-1) if loss != "squared_error" else None
         self.fold_weights = folds(len(self.features), cv, stratify=strata, random_state=self.seed % 2**32)
         examples = self._proposer.examples

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
@@ -69,7 +70,11 @@ def read_dates(series: pd.Series) -> _Dates:
         missing = np.array([*is_marker, True])[codes]  # code -1, a missing cell, selects the last one
         cells = pd.Series([_date_or_iso(cell) for cell in distinct] + [None], dtype=object)
         try:
-            parsed = pd.to_datetime(cells, errors="coerce", format="ISO8601")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # of pandas 2, which returns objects for several zones
+                parsed = pd.to_datetime(cells, errors="coerce", format="ISO8601")
+            if not pd.api.types.is_datetime64_any_dtype(parsed):
+                raise ValueError
         except (TypeError, ValueError):
             raise ValueError(
                 f"Column {series.name!r} holds times with a time zone and without, or of several; convert all to one."

@@ -365,3 +365,16 @@ def test_probabilities_work_in_calibration_and_cross_val_predict(iris):
     p = cross_val_predict(clf, X, y > 0, cv=2, method="predict_proba")
     log_p = cross_val_predict(clf, X, y > 0, cv=2, method="predict_log_proba")
     np.testing.assert_allclose(log_p, np.log(p), rtol=1e-9)
+
+
+def test_a_fit_that_is_refused_leaves_the_estimator_as_it_was(iris):
+    X, y = iris
+    model = MLPClassifier((4,), max_iter=1, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X, y)
+        before = model.predict(X)
+        for bad in ({"validation_data": (X, y[:3])}, {"sample_weight": np.ones(3)}):
+            with pytest.raises(ValueError, match="length|inconsistent|shape|sample"):
+                model.fit(X[:, :2], np.array(["a", "b"])[y % 2], **bad)
+        np.testing.assert_array_equal(model.predict(X), before)

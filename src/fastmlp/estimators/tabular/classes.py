@@ -24,6 +24,9 @@ class TableClasses(TableRows):
 
     def _checked_y(self, y):
         y = super()._checked_y(y)
+        if y.dtype == object and y.ndim == 1 and not any(isinstance(label, str) for label in y):
+            plain = np.array(y.tolist())  # objects that are all numbers or truths, such as of a column that had gaps
+            y = plain if plain.ndim == 1 and plain.dtype.kind in "biuf" else y
         check_classification_targets(y)
         kind = type_of_target(y)
         if kind == "multilabel-indicator" and not np.isin(y, (0, 1)).all():

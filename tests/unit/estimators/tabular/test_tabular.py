@@ -472,3 +472,19 @@ def test_mistakes_in_several_columns_of_y(table):
         model.fit(X, y, validation_data=(X, y[:, 0]))
     with pytest.raises(ValueError, match="y must have one column, but it has shape"):
         model.fit(X, y[:, 0], validation_data=(X, y))
+
+
+@pytest.mark.parametrize("labels", [[True, False], [3, 7]], ids=["truths", "numbers"])
+def test_labels_that_are_objects_may_be_numbers(table, labels):
+    y = np.array(labels, object)[np.arange(len(table[0])) % 2]
+    model = TabularMLPClassifier((4,), n_nets=1, max_iter=1, random_state=0).fit(table[0], y)
+    assert model.classes_.tolist() == sorted(labels)
+
+
+def test_divergence_in_the_first_epoch_is_no_want_of_time(table):
+    X = table[0]
+    y = np.arange(len(X)) % 3
+    model = TabularMLPClassifier((4,), n_nets=2, max_iter=2, learning_rate_init=1e30, random_state=0)
+    with pytest.warns(UserWarning, match="diverge") as caught:
+        model.fit(X, y)
+    assert not any("time" in str(warning.message) for warning in caught)
