@@ -375,6 +375,6 @@ def test_a_fit_that_is_refused_leaves_the_estimator_as_it_was(iris):
         model.fit(X, y)
         before = model.predict(X)
         for bad in ({"validation_data": (X, y[:3])}, {"sample_weight": np.ones(3)}):
-            with pytest.raises(ValueError, match="length|inconsistent|shape|sample"):
+            with pytest.raises(ValueError, match=r"length|inconsistent|shape|sample"):
                 model.fit(X[:, :2], np.array(["a", "b"])[y % 2], **bad)
         np.testing.assert_array_equal(model.predict(X), before)
