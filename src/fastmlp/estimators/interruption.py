@@ -44,6 +44,9 @@ def warn_of_missing_nets(result: PopulationResult, n_begun: int, n_nets: int, ou
         outcome = f"Predictions are the mean of the {counted(n_begun, 'net')} that had begun."
     elif not outcome:
         outcome = f"No net is trained: fit again{REMEDIES[_reason(result)]}."
+    if _reason(result) == DIVERGED:
+        warn_user(f"{DIVERGED} of {n_nets - n_begun} of {counted(n_nets, 'net')}. {outcome}")
+        return
     warn_user(
         f"{_reason(result)}: {result.n_finished} of {counted(n_nets, 'net')} had come to their end, and "
         f"{n_nets - n_begun} had not begun. {outcome}"

@@ -205,5 +205,5 @@ def _from_json(value: Any) -> Any:
         return SCHEDULES[name](**{key: _from_json(item) for key, item in settings.items()})
     if kind == "dict":
         return {_from_json(key): _from_json(item) for key, item in content}
-    items = [_from_json(item) for item in content]
-    return items if kind == "list" else tuple(items)  # versions before 0.3 wrote the name of a subclass, such as Size
+    kinds = {"list": list, "tuple": tuple, "Size": tuple}  # torch.Size was written by its name before version 0.3
+    return kinds[kind](_from_json(item) for item in content)

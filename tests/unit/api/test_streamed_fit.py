@@ -5,7 +5,7 @@ import pytest
 from interrupted_fits import with_sigint
 from large_tables import Pieces
 
-from fastmlp import MLP, SGD, EarlyStopping, Population
+from fastmlp import MLP, SGD, DivergenceWarning, EarlyStopping, Population
 from fastmlp.api import streamed_fit as api_streamed_fit
 from fastmlp.training import fit_loop_on_blocks
 
@@ -181,7 +181,7 @@ def test_results_have_what_differs_between_nets_and_no_diverged_net_counts(data)
         (4, 8, 2), 3, loss="softmax_cross_entropy", init_scale=[0.5, 1.0, 2.0], random_state=0, device="cpu"
     )
     rates = np.array([0.1, 1e30, 0.05])
-    with pytest.warns(UserWarning, match="diverge"):
+    with pytest.warns(DivergenceWarning):
         result = pop.fit(Pieces(*data), None, memory_limit=LIMIT, optimizer=SGD(rates), **OPTIONS)
     assert result.settings.keys() == {"learning_rate", "init_scale"}
     np.testing.assert_array_equal(result.settings["learning_rate"], rates)

@@ -109,7 +109,7 @@ def test_pytorch_modules_whose_layers_are_not_all_are_refused(X):
 
 @pytest.mark.parametrize("loss", ["huber", "squared_error"])
 def test_estimators_of_fastmlp_have_the_loss_and_dropout_of_their_net(X, loss):
-    model = fastmlp.MLPRegressor((4,), loss=loss, dropout=0.25, max_iter=2, random_state=0)
+    model = fastmlp.MLPRegressor(hidden_layer_sizes=(4,), loss=loss, dropout=0.25, max_iter=2, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the number of epochs
         model.fit(X, X[:, 0])

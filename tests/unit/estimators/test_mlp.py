@@ -369,7 +369,7 @@ def test_probabilities_work_in_calibration_and_cross_val_predict(iris):
 
 def test_a_fit_that_is_refused_leaves_the_estimator_as_it_was(iris):
     X, y = iris
-    model = MLPClassifier((4,), max_iter=1, random_state=0)
+    model = MLPClassifier(hidden_layer_sizes=(4,), max_iter=1, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(X, y)

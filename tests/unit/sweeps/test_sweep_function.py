@@ -247,4 +247,4 @@ def test_ctrl_c_on_workers_keeps_finished_configurations(task, ctrl_c, monkeypat
 
 def test_more_folds_than_samples_are_refused():
     with pytest.raises(ValueError, match="cv is 10, but X has 5 samples"):
-        sweep(np.zeros((5, 2)), np.arange(5.0), {"hidden": [(2,)]}, n=2, cv=10, verbose=0)
+        sweep(np.zeros((5, 2)), np.arange(5.0), {"hidden_layer_sizes": [(2,)]}, n=2, cv=10, verbose=0)
