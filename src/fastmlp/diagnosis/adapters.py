@@ -100,8 +100,9 @@ def _from_scikit_learn(net: Any, loss: Any) -> ModelUnderTest:
     if not is_mlp(own := getattr(net, "net_", None)):
         return model
     known = model_of_fastmlp(own.network, own.params[None], own.network.l2, np.asarray(own.network.dropout)[None])
-    of_loss = {} if loss not in (None, net.loss) else {"loss": known.loss, "loss_constant": known.loss_constant}
-    return replace(model, dropout=known.dropout, label_smoothing=known.label_smoothing, **of_loss)
+    if loss in (None, net.loss):
+        model = replace(model, loss=known.loss, loss_constant=known.loss_constant)
+    return replace(model, dropout=known.dropout, label_smoothing=known.label_smoothing)
 
 
 def _from_list(
