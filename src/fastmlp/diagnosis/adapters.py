@@ -44,8 +44,8 @@ def model_of_other_library(net: Any, X: np.ndarray, activations: Sequence[Any] |
         return _from_keras(net, activations, loss)
     if isinstance(net, Mapping):
         is_state_dict = all(hasattr(array, "detach") for array in net.values())  # whose W are (fan_out, fan_in)
-        arrays = [np.asarray(_on_host(array)) for array in net.values()]
-        return _from_list([a.T for a in arrays] if is_state_dict else arrays, X, activations, loss)
+        tensors = [np.asarray(_on_host(array)) for array in net.values()]
+        return _from_list([array.T for array in tensors] if is_state_dict else tensors, X, activations, loss)
     if isinstance(net, Sequence) and not isinstance(net, str) and len(net):
         arrays = [array for pair in net for array in pair] if all(map(_is_pair, net)) else net
         return _from_list([np.asarray(_on_host(array)) for array in arrays], X, activations, loss)
@@ -97,7 +97,8 @@ def _from_scikit_learn(net: Any, loss: Any) -> ModelUnderTest:
     if loss is None and getattr(net, "loss", "") in ("log_loss", "poisson", "squared_error"):
         loss = "binary_cross_entropy" if (net.loss, rows[-1]) == ("log_loss", "logistic") else net.loss
     model = from_arrays(net.coefs_, net.intercepts_, rows, loss, type(net).__name__)
-    if not is_mlp(own := getattr(net, "net_", None)):
+    own: Any = getattr(net, "net_", None)
+    if not is_mlp(own):
         return model
     known = model_of_fastmlp(own.network, own.params[None], own.network.l2, np.asarray(own.network.dropout)[None])
     if loss in (None, net.loss):
