@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP, SGD, Adam, Population, Quickprop, Rprop
+from fastmlp.execution import unrolled_code
+from fastmlp.kernels.structs import UNROLLED_ALWAYS
 from fastmlp.optimizers import OPTIMIZERS
 
 N_NETS = 20  # enough for population_simd, and no multiple of the number of lanes
@@ -74,6 +76,26 @@ def compare(sizes, optimizer, options, dtype, size, epochs):
     assert np.isnan(result.loss[diverged]).all()
     assert np.isfinite(result.loss[~diverged]).all()
     return 1
+
+
+@pytest.mark.parametrize("sizes", (TINY, (2, 3, 1), WIDE), ids=str)
+def test_a_diverged_net_leaves_nothing_in_its_lane(sizes, rng, monkeypatch):
+    """Batches of 10 are padded to 12 columns, where held-out rows leave units of the diverged net."""
+    monkeypatch.setenv("FASTMLP_NUM_THREADS", "1")  # so that lanes have several nets
+    monkeypatch.setattr(unrolled_code, "choose_unrolled_nets", lambda *_: UNROLLED_ALWAYS)
+    X, held_out = rng.normal(size=(30, sizes[0])), rng.normal(size=(6, sizes[0]))
+    settings = {"hidden_activation": "relu", "random_state": 0, "device": "cpu"}
+    fit = {"epochs": 4, "batch_size": 10, "optimizer": SGD(0.01), "shuffle": False, "verbose": 0, "early_stopping": 9}
+    fit["validation_data"] = held_out, np.zeros((6, sizes[-1]))
+    nets = [Population(sizes, 100, **settings) for _ in range(2)]
+    nets[0].params[:8] = 1e30
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        results = [pop.fit(X, np.zeros((30, sizes[-1])), **fit) for pop in nets]
+    diverged = results[0].stopped_by == "divergence"
+    assert diverged.tolist() == [True] * 8 + [False] * 92
+    assert (results[1].stopped_by == "epochs").all()
+    np.testing.assert_array_equal(nets[0].params[8:], nets[1].params[8:])
 
 
 def test_clipping_works_if_the_sum_of_squares_overflows():

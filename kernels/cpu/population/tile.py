@@ -58,9 +58,25 @@ def fill_all_lanes(net, data, block, tile, scale):
         store(block.weight, s * lanes, fill(block.weight, weight * scale, lanes))
 
 
+@inline_helper
+def clear_columns(net, data, block, tile):
+    """Write samples of zeros and weight 0 to the columns past the samples.
+
+    Unrolled code computes with them, and 0 times what another pass has left there may be NaN.
+    """
+    lanes, zero = block.lanes, fill(block.a, 0.0, block.lanes)
+    for s in range(tile.n, tile.m):
+        store(block.weight, s * lanes, zero)
+        for i in range(net.sizes[0]):
+            store(block.a, (i * tile.m + s) * lanes, zero)
+        if data.has_targets:
+            for j in range(net.sizes[net.n_layers]):
+                store(block.y, (j * tile.m + s) * lanes, zero)
+
+
 @helper
 def fill_tile(net, data, nets, block, own_data, shuffle, tile, scale):
-    """Write samples tile.first .. tile.first + tile.n to a tile; its columns past them get weight 0.
+    """Write samples tile.first .. tile.first + tile.n to a tile; its columns past them get zeros.
 
     own_data : whether nets have data of their own
     scale : factor on the samples' weights
@@ -69,8 +85,7 @@ def fill_tile(net, data, nets, block, own_data, shuffle, tile, scale):
         fill_by_lane(net, data, nets, block, shuffle, tile, scale)
     else:
         fill_all_lanes(net, data, block, tile, scale)
-    for s in range(tile.n, tile.m):
-        store(block.weight, s * block.lanes, fill(block.weight, 0.0, block.lanes))
+    clear_columns(net, data, block, tile)
     block.filled[FILLED_FIRST], block.filled[FILLED_N] = tile.first, tile.n
 
 

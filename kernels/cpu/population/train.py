@@ -153,15 +153,19 @@ def epochs_until_check(block, mode):
 
 @inline_helper
 def choose_sums_level(block, mode, n_steps, buffers_records):
-    """Return for which of the next n_steps gradients sums of losses are wanted, one of SUMS_*."""
+    """Return for which of the next n_steps gradients sums of losses are wanted, and whether to check them.
+
+    The former is one of SUMS_*. Sums of a call's last epoch are wanted, since the fit may be ended after it, but not
+    checked: in which epoch a net diverges must not depend on the lengths of calls.
+    """
     if mode.has_goal:
-        return SUMS_EVERY_STEP
+        return SUMS_EVERY_STEP, True
     if mode.compares_loss:
-        return SUMS_EVERY_LOSS
+        return SUMS_EVERY_LOSS, True
     epoch = block.clock[EPOCH] + n_steps - 1
     if buffers_records or epoch + 1 >= block.clock[NEXT_EVENT] or epoch % SAFE_EVERY == 0:
-        return SUMS_LAST_STEP
-    return SUMS_NEVER
+        return SUMS_LAST_STEP, True
+    return SUMS_LAST_STEP if epoch + 1 >= mode.end else SUMS_NEVER, False
 
 
 @inline_helper
@@ -238,8 +242,10 @@ def validate(task):
 
 
 @inline_helper
-def run_epoch(task, mode, sums_level, n_steps, buffers_records):
+def run_epoch(task, mode, sums_level, is_checked, n_steps, buffers_records):
     """Train the block for one epoch, or up to n_steps epochs of one batch each.
+
+    sums_level, is_checked : as choose_sums_level returns them
 
     Returns (whether a record or a net's last epoch is due, whether a net may have ended early).
     """
@@ -259,11 +265,12 @@ def run_epoch(task, mode, sums_level, n_steps, buffers_records):
         if mode.compares_loss:
             objective = (load(block.loss, 0, lanes) - loss_before) * scalar_like(block.p, 1.0 / rows)
         if sums_level != SUMS_NEVER and batch == mode.n_batches - 1:
-            may_have_ended |= check_losses(task, mode)
-            if mode.one_batch:
+            has_ended = check_losses(task, mode)
+            may_have_ended |= is_checked and has_ended
+            if is_checked and mode.one_batch:
                 keep_params(task, mode, is_due or may_have_ended)
         step_of_batch(task, mode, batch, objective)
-    if sums_level != SUMS_NEVER and not mode.one_batch:
+    if is_checked and not mode.one_batch:
         keep_params(task, mode, is_due or may_have_ended)
     validate(task)
     return is_due, may_have_ended
@@ -296,8 +303,8 @@ def run_epochs(net, data, config, criteria, nets, held_out, block, queue, n_thre
         if config.shuffle:
             shuffle_lanes(data.n_samples, nets.seeds, refs.block)
         n_steps = epochs_until_check(block, mode)
-        sums_level = choose_sums_level(block, mode, n_steps, buffers_records)
-        is_due, may_have_ended = run_epoch(task, mode, sums_level, n_steps, buffers_records)
+        sums_level, is_checked = choose_sums_level(block, mode, n_steps, buffers_records)
+        is_due, may_have_ended = run_epoch(task, mode, sums_level, is_checked, n_steps, buffers_records)
         block.clock[EPOCH] += 1
         if is_due or may_have_ended:
             kind = EpochKind(mode.several_epochs, mode.one_batch, contiguous, is_due, may_have_ended)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastmlp.console.progress_bar
+import fastmlp.population_training.fit_with_restarts
 import fastmlp.population_training.kernel_calls
 import fastmlp.population_training.one_by_one_fit
 from fastmlp import MLP, Population
@@ -57,3 +58,23 @@ def test_interrupted_early_stopping_keeps_each_nets_best_parameters(sizes, monit
         np.testing.assert_allclose(pop.params[k], net.params if begun[k] else first[k], rtol=2e-3, atol=2e-4)
     pop.save(tmp_path / "nets.safetensors")
     np.testing.assert_array_equal(fastmlp.load(tmp_path / "nets.safetensors").params, pop.params)
+
+
+@pytest.mark.parametrize("batch_size", [None, 8])
+@pytest.mark.parametrize("sizes", [(2, 4, 1), (2, 12, 1)], ids=["unrolled", "loops"])
+def test_interrupted_nets_have_the_loss_of_their_last_epoch(sizes, batch_size, interrupt, monkeypatch):
+    """Also between the epochs whose losses are recorded or checked."""
+    monkeypatch.setattr(fastmlp.population_training.fit_with_restarts, "MAX_RECORDS", 2)
+    settings = {"loss": "binary_cross_entropy", "dtype": "float64", "device": "cpu"}
+    fit = {"batch_size": batch_size, "optimizer": "adam", "verbose": 0}
+    pop = Population(sizes, 24, random_state=0, **settings)
+    result = pop.fit(X, Y, epochs=10**6 + 1, **fit)
+    assert set(result.stopped_by) == {"interrupt"}
+    begun = np.flatnonzero(result.epochs)
+    assert (result.epochs[begun] > 1).all()
+    assert not np.isin(result.epochs[begun], result.record_epochs).any(), "of which the losses were known before"
+    for k in begun:
+        net = MLP(sizes, random_state=int(pop.seeds[k]), **settings)
+        history = net.fit(X, Y, epochs=int(result.epochs[k]), **fit)
+        assert result.loss[k] == pytest.approx(history.loss[-1], rel=1e-6)
+        assert result.accuracy[k] == pytest.approx(history.accuracy[-1])
