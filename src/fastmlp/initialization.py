@@ -64,8 +64,9 @@ class Uniform:
     high: float = 1.0
 
     def __post_init__(self):
-        checked_number("low", self.low)
-        checked_number("high", self.high, self.low)
+        # As Python's floats: the repr, by which files describe an initialiser, then names no type of NumPy.
+        object.__setattr__(self, "low", checked_number("low", self.low))
+        object.__setattr__(self, "high", checked_number("high", self.high, self.low))
 
     def transform(self, u: np.ndarray) -> np.ndarray:
         """Return values of the distribution from uniform numbers in (0, 1).
@@ -113,7 +114,7 @@ class Normal:
     std: float = 1.0
 
     def __post_init__(self):
-        checked_number("std", self.std, 0.0)
+        object.__setattr__(self, "std", checked_number("std", self.std, 0.0))
 
     def transform(self, u: np.ndarray) -> np.ndarray:
         """Return values of the distribution from uniform numbers in (0, 1).
@@ -162,7 +163,7 @@ class UniformByFanIn:
     gain: float = 1.0
 
     def __post_init__(self):
-        checked_number("gain", self.gain, 0.0)
+        object.__setattr__(self, "gain", checked_number("gain", self.gain, 0.0))
 
     def of_layer(self, u: np.ndarray, fan_in: int) -> np.ndarray:
         """Return the parameters of one layer from uniform numbers in (0, 1).

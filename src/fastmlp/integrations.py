@@ -25,7 +25,8 @@ class OptunaPruning:
         Record to report, one of those that `History.record` knows, such as "validation_accuracy". What the objective
         function returns should be the same record.
     every : int, default 1
-        Number of epochs between two reports. One kernel call trains the epochs in between.
+        Number of epochs between two reports; the last epoch is reported too. Without validation one kernel call trains
+        the epochs in between.
 
     Raises
     ------
@@ -81,7 +82,9 @@ class OptunaPruning:
         return self._every
 
     def __call__(self, epoch: int, history: History) -> None:
-        """Report the record, and raise optuna.TrialPruned if the trial is to end."""
+        """Report the record of each epoch that is due, and raise optuna.TrialPruned if the trial is to end."""
+        if (epoch + 1) % self._every and epoch + 1 < history.settings["epochs"]:
+            return  # called in each epoch, for validation or another callback
         value = float(history.record(self._metric)[-1])
         self._trial.report(value, epoch)
         if self._trial.should_prune():

@@ -227,8 +227,8 @@ def _load_result(
 def _load_history(net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[History, list[str]]:
     """Return (history, sentences about its missing parts)."""
     history, notes = History(net), []
-    # Files of the first versions lack compile_seconds.
-    for name, value in _check_fields({"compile_seconds": 0.0, **description}, HISTORY, "history").items():
+    earlier = {"compile_seconds": 0.0, "epochs_before": 0}  # what files of earlier versions lack
+    for name, value in _check_fields({**earlier, **description}, HISTORY, "history").items():
         setattr(history, name, value)
     names = sorted(name.removeprefix(PREFIX) for name in arrays if name.startswith(PREFIX))
     records = {name: arrays[PREFIX + name] for name in ("loss", *names)}
@@ -255,6 +255,7 @@ def _load_history(net: Any, description: dict[str, Any], arrays: dict[str, np.nd
             "left out."
         )
         history.best_epoch = None
+    history.epochs_before = min(max(history.epochs_before, 0), epochs)
     return history, notes
 
 
@@ -296,7 +297,8 @@ def _parse_init(text: str) -> Init:
     match = re.fullmatch(r"(\w+)\((.*)\)", text)
     if match is None:
         return text  # a name, which MLP checks
-    settings = (item.strip().split("=") for item in match[2].split(","))
+    numbers = re.sub(r"np\.\w+\(([^()]*)\)", r"\1", match[2])  # in files of version 0.2 and earlier: np.float64(0.1)
+    settings = (item.strip().split("=") for item in numbers.split(","))
     return OBJECTS[match[1]](**{name: float(value) for name, value in settings})
 
 

@@ -275,7 +275,7 @@ class Population(PopulationBase, NetSequence[MLP]):
         k %= self.n_nets
         settings = {**self._settings, "dropout": self._one(self.dropout, k), "l2": self._one(self.l2, k)}
         net = MLP(**settings, init_scale=self._one(self.init_scale, k), random_state=int(self.seeds[k]))
-        net.params = self._params[k]
+        net.params, net.fits = self._params[k], self.fits
         return net
 
     def best(self) -> MLP:

@@ -97,6 +97,37 @@ def test_interrupted_call_is_undone(cuda, one_step_per_call, monkeypatch, name, 
 
 
 @pytest.mark.parametrize("name", ["block", "layers"])
+def test_a_fit_whose_call_was_interrupted_goes_on_from_its_checkpoint(
+    cuda, one_step_per_call, monkeypatch, tmp_path, name, rng
+):
+    """With one batch per epoch each call begins at one, so that the undone call's state is saved."""
+    Place(name, monkeypatch)
+    from fastmlp.kernels.cuda.build import compiled_module
+
+    call, n_updates = compiled_module.Kernel.__call__, 0
+
+    def interrupted(kernel, *arguments, **settings):
+        nonlocal n_updates
+        call(kernel, *arguments, **settings)
+        n_updates += kernel.name in ("update", "train_nets")
+        if n_updates == 3:
+            raise KeyboardInterrupt
+
+    X, y = samples(rng, 18)
+    settings = {"epochs": 6, "batch_size": 18, "optimizer": Adam(0.1), "verbose": 0}
+    whole = make(dtype="float64")
+    whole.fit(X, y, **settings)
+    with monkeypatch.context() as patches:
+        patches.setattr(compiled_module.Kernel, "__call__", interrupted)
+        history = make(dtype="float64").fit(X, y, **settings, checkpoint=tmp_path / "c")
+    assert (history.stopped_by, history.epochs) == ("interrupt", 2)
+    net = make(dtype="float64")
+    history = net.fit(X, y, **settings, checkpoint=tmp_path / "c", resume=True)
+    assert (history.epochs_before, history.epochs) == (2, 6)
+    np.testing.assert_array_equal(net.params, whole.params)
+
+
+@pytest.mark.parametrize("name", ["block", "layers"])
 def test_interrupted_replay_is_completed(cuda, monkeypatch, name, rng):
     """The replay up to the best epoch is completed even if it is interrupted."""
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")  # so that every launch is seen

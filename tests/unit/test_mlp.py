@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tolerances import TOLERANCES
 
+import fastmlp
 from fastmlp import MLP, SGD, CategoryEmbedding, PeriodicEmbedding, Population
 from fastmlp.kernels.jit.call import CHECK_TYPES
 
@@ -135,6 +136,28 @@ def test_copies_own_their_parameters(duplicate):
     np.testing.assert_array_equal(net.params, again)
     twin.params[:] = 0.0
     np.testing.assert_allclose(twin.predict(X), 1 / 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        {"optimizer": fastmlp.Adam(learning_rate=np.array([0.1, 0.2]))},
+        {"optimizer": fastmlp.Adam(learning_rate_factors={9: 0.1})},
+        {"optimizer": "rprop", "optimizer_state": "used"},
+    ],
+    ids=["several rates", "no such layer", "another rule's state"],
+)
+def test_a_refused_fit_leaves_the_net_as_it_was(refused, rng):
+    X, y, net, told = rng.normal(size=(20, 2)), rng.normal(size=20), fastmlp.MLP((2, 3, 1), random_state=0), []
+    state, callback = fastmlp.OptimizerState(), lambda epoch, history: None
+    history = net.fit(X, y, epochs=2, batch_size=8, optimizer_state=state, verbose=0)
+    before = net.params.copy()
+    callback.fit_ended = told.append
+    refused = {name: state if value == "used" else value for name, value in refused.items()}
+    with pytest.raises(ValueError):
+        net.fit(X, y, epochs=2, batch_size=8, callbacks=[callback], verbose=0, **refused)
+    assert (net.fits, net.history, told) == (1, history, [])
+    np.testing.assert_array_equal(net.params, before)
 
 
 def test_reset_restores_the_initial_parameters():

@@ -1,5 +1,6 @@
 """`Population`: each net equals an `MLP` with its seed and settings, trained alone."""
 
+import dataclasses
 import json
 import pickle
 
@@ -305,6 +306,40 @@ def test_net_is_a_copy_and_best_has_the_lowest_loss():
     np.testing.assert_array_equal(net.params, Population((2, 4, 1), 20, l2=0.001, random_state=1).params[19])
     with pytest.raises(IndexError, match="nets 0 to 19"):
         pop.net(20)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        fastmlp.AdamW(0.02, weight_decay=np.array([0.0, 0.1]), weight_decay_schedule="flat_cosine"),
+        fastmlp.SGD(0.1, momentum=np.array([0.0, 0.8]), nesterov=True),
+    ],
+    ids=["weight decay", "momentum"],
+)
+def test_a_setting_may_be_zero_for_some_nets(optimizer, rng):
+    """Also where nets are trained one by one, as two are."""
+    X, y = rng.normal(size=(11, 3)), rng.normal(size=(11, 1))
+    pops = [Population((3, 4, 1), n_nets, dtype="float64", random_state=5) for n_nets in (2, 40)]
+    start = pops[0].params.copy()
+    for pop in pops:
+        pop.params[:2] = start
+        values = {f.name: getattr(optimizer, f.name) for f in dataclasses.fields(optimizer)}
+        repeated = {k: np.resize(v, pop.n_nets) for k, v in values.items() if isinstance(v, np.ndarray)}
+        pop.fit(X, y, epochs=6, optimizer=dataclasses.replace(optimizer, **repeated), verbose=0)
+    np.testing.assert_allclose(pops[0].params, pops[1].params[:2], rtol=1e-9)
+
+
+def test_a_net_of_a_population_has_its_number_of_fits(rng):
+    """So that a further fit draws other orders of samples than the first."""
+    X, y = rng.normal(size=(30, 2)), rng.normal(size=(30, 1))
+    pop, fit = Population((2, 3, 1), 3, dtype="float64", random_state=0), {"epochs": 3, "batch_size": 8, "verbose": 0}
+    assert pop.net(1).fits == 0
+    pop.fit(X, y, **fit)
+    net = pop.net(1)
+    assert net.fits == 1
+    net.fit(X, y, **fit)
+    pop.fit(X, y, **fit)
+    np.testing.assert_allclose(net.params, pop.params[1], rtol=1e-9)
 
 
 def test_fit_continues_training_and_reset_restores_the_start():

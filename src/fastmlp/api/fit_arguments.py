@@ -15,7 +15,7 @@ from ..network.spec import Network
 from ..optimizers import Optimizer, optimizer_from_name
 from ..runtime.memory_check import check_epochs
 from ..schedules import schedule_factors
-from ..schedules.checked_factors import varying_factors
+from ..schedules.checked_factors import DropoutFactors, varying_factors
 from .fit_keywords import FitKeywords
 
 
@@ -51,19 +51,22 @@ class FitArguments(NamedTuple):
         factors, of_dropout = schedule_factors(given["schedule"]), varying_factors(given["dropout_schedule"])
         return cls(epochs, given["batch_size"], rule, factors, stopping, verbose, of_dropout, time_limit, schedules)
 
-    def check_dropout(self, network: Network) -> None:
-        """Check that a net with a schedule of its dropout rates has dropout.
+    def for_dropout(self, network: Network) -> FitArguments:
+        """Return the arguments with a schedule of the dropout rates that checks those of a network.
 
         Raises
         ------
         ValueError
-            If it has none.
+            If there is such a schedule, and the network has no dropout.
         """
-        if self.dropout_factors is not None and not any(network.dropout):
+        if self.dropout_factors is None:
+            return self
+        if not any(network.dropout):
             raise ValueError(
                 "dropout_schedule is for nets with dropout, but this net has none. Make it with dropout=0.1, for "
                 "example, or leave dropout_schedule out."
             )
+        return self._replace(dropout_factors=DropoutFactors(self.dropout_factors, max(network.dropout)))
 
     def batch_rows(self, n_samples: int, n_records: int) -> int:
         """Return the number of samples per step, and check that the records of all epochs fit into memory.

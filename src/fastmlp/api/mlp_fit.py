@@ -29,8 +29,7 @@ def fit_mlp(net: SingleNetBase, X: Any, y: Any, given: MLPFitKeywords, watch: St
     X, y, given : arguments of MLP.fit
     watch : Stopwatch     started when the fit began
     """
-    arguments = FitArguments.checked(given)
-    arguments.check_dropout(net.network)
+    arguments = FitArguments.checked(given).for_dropout(net.network)
     net.network.check_blocks(net.params)
     limit = None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch)
     lines = (EpochLines(arguments.epochs, line_start()),) if arguments.verbose == 2 else ()
@@ -53,10 +52,9 @@ def fit_mlp(net: SingleNetBase, X: Any, y: Any, given: MLPFitKeywords, watch: St
         net._choose_device(X, options.epochs * training.n_samples, rows)
         schedule, _ = arguments.schedules
         saver = net_saver(file, net, data, options, schedule)
-    net.history = history = History(net)
+    history = History(net)
     history.optimizer = options.optimizer
     history.samples = sample_for_plots(net.network, data.parts)
-    net.fits += 1
     with net.device.on():
         plan = Plan.for_training(
             net.network, net.device, net.dtype, training.n_samples, rows, shuffle, precision=net.precision
@@ -66,7 +64,13 @@ def fit_mlp(net: SingleNetBase, X: Any, y: Any, given: MLPFitKeywords, watch: St
         )
         validation = None if held_out is None else (net._plan_for(held_out.n_samples), held_out)
         try:
-            Fit(plan, training, validation, net._padded, options, history, saver).run()
+            fit = Fit(plan, training, validation, net._padded, options, history, saver)
+        except BaseException:  # refused: the net keeps its history and its number of fits
+            _release(plan, validation, options.metrics)
+            raise
+        net.history, net.fits = history, net.fits + 1
+        try:
+            fit.run()
         finally:
             _release(plan, validation, options.metrics)
             history.seconds, history.compile_seconds = watch.read()

@@ -67,6 +67,8 @@ def refuse_with_shared_weights(pop: PopulationBase, arguments: FitArguments, giv
         refused.append("an optimizer with settings that differ from net to net")
     if getattr(optimizer, "learning_rate_factors", None) is not None:
         refused.append("an optimizer with learning_rate_factors")
+    if optimizer.layer_factors(pop.network.layout.shapes).size:
+        refused.append("an optimizer with by_fan_in=True, or a bias_input other than 1")
     if refused:
         raise ValueError(f"Nets with shared_weights=True are trained as one net, without {refused[0]}. {ADVICE}")
 

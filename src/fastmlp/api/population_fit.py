@@ -46,8 +46,7 @@ def fit_population(
     X, y, given : arguments of Population.fit
     watch : Stopwatch     started when the fit began
     """
-    arguments = FitArguments.checked(given)
-    arguments.check_dropout(pop.network)
+    arguments = FitArguments.checked(given).for_dropout(pop.network)
     pop.network.check_blocks(pop.params)
     rule, restart_after = checked_restarts(given["converged"], given["restart_after"])
     if pop.shared_weights:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..callbacks import Callback, tell_end
+from ..console.nets_progress import NetsInTraining, PartProgress, line_start
+from ..console.progress_bar import EpochLines, NetLines, Progress
 from ..console.stopwatch import Stopwatch
 from ..data.checked_samples import make_validation, sample_for_plots
 from ..data.targets import unsmoothed
@@ -224,9 +226,14 @@ def _fit_net(
     time_limit: TimeLimit | None = None,
     callbacks: Sequence[Callback] = (),
     optimizer_state: Any = None,
+    part: PartProgress | None = None,
 ) -> History:
-    """Train a net, whose device is chosen; parameters as of fit_rows."""
+    """Train a net, whose device is chosen; parameters as of fit_rows.
+
+    part : display of the fit as a part of that of a population, which then warns of divergence itself
+    """
     blocks, options = task.begin(net, fit_seed(net.seed, net.fits), time_limit, callbacks, optimizer_state)
+    options = replace(options, progress=part, warns=part is None)
     net.history = history = History(net)
     history.optimizer = options.optimizer
     history.samples = {
@@ -291,19 +298,26 @@ def fit_population_rows(
         states = of_nets.checkpoint_states(file, pop, first.device)
     histories: list[History] = []
     interrupted = False
-    with nullcontext() if states is None else states:  # which are written at the end, when the nets have their result
+    with (
+        nullcontext() if states is None else states,  # which are written at the end, when the nets have their result
+        _progress_of_nets(pop.n_nets, arguments.verbose, histories) as progress,
+    ):
+        in_training = NetsInTraining(lambda nets: progress.show(nets.done, float("nan"), nets.find_best))
         for k in range(pop.n_nets):
             history = History()
             if not interrupted:
                 net = pop.net(k)
-                net.fits, net.device = pop.fits, first.device
+                net.device = first.device
                 of_net = replace(
                     task,
                     arguments=arguments._replace(optimizer=optimizer.of_net(k)),
                     stream=stream._replace(announces=stream.announces and k == 0),
                 )
+                saver = None if states is None else states.of_net(k)
+                part = in_training.begin(k, arguments.epochs, arguments.verbose)
                 try:
-                    history = _fit_net(net, of_net, Stopwatch(), None if states is None else states.of_net(k))
+                    history = _fit_net(net, of_net, Stopwatch(), saver, part=part)
+                    in_training.end(k)
                     interrupted = history.stopped_by == "interrupt"
                 except KeyboardInterrupt:  # before or after the epochs of this net
                     history, interrupted = net.history or history, True
@@ -326,7 +340,21 @@ def fit_population_rows(
                 settings={name: value for name, value in settings.items() if is_per_net(value)},
                 arguments={**result.arguments, "optimizer": text_of_shared_settings(optimizer)},
             )
+    result.warn_of_divergence()
     return result
+
+
+def _progress_of_nets(n_nets: int, verbose: int, histories: list[History]) -> Progress:
+    """Return the display of nets that are trained one after another: a bar or, with verbose=2, lines.
+
+    histories : of the nets that have been trained so far
+    """
+
+    def figures() -> str:
+        losses = [history.loss[-1] for history in histories if history.epochs]
+        return f"median loss {np.median(losses):.4g}" if losses else ""
+
+    return NetLines(n_nets, figures) if verbose == 2 else Progress(n_nets, verbose, "net")
 
 
 def fit_shared_rows(
@@ -346,7 +374,8 @@ def fit_shared_rows(
     """
     task, device = StreamTask.checked(pop, rows, arguments, stream, validation_data, shuffle), device_of_sharing(pop)
     time_limit = None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch)
-    blocks, options = task.begin(pop, int(fit_seeds(pop.seeds, pop.fits)[0]), time_limit)
+    lines = [EpochLines(arguments.epochs, line_start())] if arguments.verbose == 2 else []
+    blocks, options = task.begin(pop, int(fit_seeds(pop.seeds, pop.fits)[0]), time_limit, lines)
     layout = SharedLayout(pop.network, pop.n_nets)
     vector = aligned_zeros(layout.n_padded, pop.dtype)
     layout.read_nets(pop.params, vector)
@@ -359,6 +388,7 @@ def fit_shared_rows(
     task.describe(history, options, choose_shared_training(pop.network, pop.n_nets, task.batch_size).n_threads)
     try:
         task.train(blocks, options, Plans(make_plan, validation_plan), vector, history)
+        tell_end(lines, history)
     finally:
         with interrupts.deferred():  # nets of which some have their scales would be wrong ones
             layout.write_nets(vector, pop.params)

@@ -29,27 +29,37 @@ def predictions(model: Path, file: Path, device: str, ids: Sequence[str]) -> Ite
     """Yield the predictions for the rows of a table, as predict_and_report.predict returns them, in pieces."""
     net = load_table_net(model, device)
     preprocessing = net.preprocessing
+    only_ids = unused_ids(preprocessing, ids)
     wanted: list[str] | None = None
+    apart: Iterator[pd.DataFrame] | None = None  # the table again, where an id is an input too: its cells as they are
     said = NotesOfPieces()
-    for frame in frames_of(file, preprocessing.text_columns, unused_ids(preprocessing, ids)):
+    for frame in frames_of(file, preprocessing.text_columns, only_ids):
         if not len(frame):
             continue
         table = with_text_names(frame)
-        wanted = present_ids(table, preprocessing, ids) if wanted is None else wanted
+        if wanted is None:
+            wanted = present_ids(table, preprocessing, ids)
+            if _is_csv(file) and not set(wanted) <= set(only_ids):
+                apart = csv_pieces(file, (), wanted)
         notes: list[Note] = []
         X = preprocessing.transform(table, net.dtype.name, notes)
         for note in said.of_next(len(table), notes):
             warnings.warn(note.text, stacklevel=2)
-        yield predictions_beside(net, X, passed_columns(table, wanted))
+        cells = table if apart is None else with_text_names(next(apart))
+        yield predictions_beside(net, X, passed_columns(cells, wanted))
     if wanted is None:
         raise ValueError(f"{str(file)!r} has no rows; a table needs at least one.")
 
 
 def frames_of(file: Path, text_columns: Sequence[str], unchanged: Sequence[str]) -> Iterator[pd.DataFrame]:
     """Return an iterator of the pieces of a table; text_columns, unchanged : of a CSV file, as for read_table"""
-    if file.is_dir() or check_ending(file).endswith(PARQUET_ENDINGS):
-        return (frame for frame, _ in as_table_source(file).pieces())
-    return csv_pieces(file, text_columns, unchanged)
+    if _is_csv(file):
+        return csv_pieces(file, text_columns, unchanged)
+    return (frame for frame, _ in as_table_source(file).pieces())
+
+
+def _is_csv(file: Path) -> bool:
+    return not (file.is_dir() or check_ending(file).endswith(PARQUET_ENDINGS))
 
 
 def write_pieces(pieces: Iterator[pd.DataFrame], output: Path | None, stdout: BinaryIO) -> None:

@@ -115,8 +115,8 @@ def save_finished(trained: Training, path: Path, log: Log) -> None:
     """Save the nets of a finished training; Ctrl-C meanwhile is raised afterwards, with a sentence as its message."""
     saved, not_saved = f"Interrupted; the net is in {str(path)!r}.", f"Interrupted; {left_alone(path)}."
     with interrupt_message(saved), interrupts.deferred(), interrupt_message(not_saved):
+        trained.nets.save(path)  # first: what reads the output may be gone, as in `fastmlp train ... | head`
         log(summary(trained.history))
-        trained.nets.save(path)
 
 
 def read_large(

@@ -55,7 +55,7 @@ def parsed_class_weight(text: str, target: Target) -> dict[int, float]:
     Raises
     ------
     ValueError
-        If the text is of another form, or names an unknown class.
+        If the text is of another form, names an unknown class, or gives all classes the weight 0.
     """
     names = {str(label): number for number, label in enumerate(target.classes)}
     weights = {}
@@ -63,4 +63,6 @@ def parsed_class_weight(text: str, target: Target) -> dict[int, float]:
         if label not in names:
             raise unknown_name("class of --class-weight", label, names)
         weights[names[label]] = weight
+    if len(weights) == len(names) and not any(weights.values()):
+        raise ValueError("--class-weight gives each class the weight 0: give at least one class a weight above 0.")
     return weights

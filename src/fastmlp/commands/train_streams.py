@@ -16,7 +16,7 @@ from ..streams.table_sources import surely_fits
 from ..table_training.recipes import Recipe
 from ..table_training.streamed_table import EncodedRows, Split, StreamedTable, affordable_share, bytes_in_memory, notice
 from ..tables.bin_edges import class_indicators
-from ..tables.cells import MAX_BAD_FRACTION, read_numbers
+from ..tables.cells import MAX_BAD_FRACTION, contents, read_numbers
 from ..tables.columns_to_features import training_rows
 from ..tables.encoder_choice import NumericEncoding
 from ..tables.moments import Moments
@@ -24,7 +24,7 @@ from ..tables.preprocessing import Preprocessing
 from ..tables.table_files import with_text_names
 from ..tables.table_summary import TableSummary
 from ..tables.target_column import find_target, rows_with_target
-from ..tables.target_encoder import CLASSIFICATION, MAX_CLASSES, Target, class_numbers, labels_of
+from ..tables.target_encoder import CLASSIFICATION, MAX_CLASSES, Target, class_numbers, infer_task, labels_of
 from .train_class_weight import check_options_of_classes
 from .train_nets import make_net
 from .train_parts import Parts, inputs_and_target
@@ -66,7 +66,10 @@ class TargetColumn:
         self.n_rows, self.n_bad = self.n_rows + len(series), self.n_bad + reading.n_bad
         if len(self.labels) > MAX_CLASSES:
             return
+        if contents(series) == "mixed":  # lists, dictionaries or other objects, which this refuses
+            infer_task(series)
         counts = series.value_counts()
+        counts = counts[counts > 0]  # without categories that no row has
         for cell, label, count in zip(counts.index, labels_of(counts.index.to_series()), counts.tolist(), strict=True):
             if label not in self.labels:
                 self._cells.append(cell)

@@ -86,7 +86,8 @@ def _population_weights(sample_weight, class_weight, targets, network, metric, d
         if weights.min() < 0:
             raise ValueError("sample_weight must be at least 0, and above 0 for some sample.")
     if class_weight is not None:
-        weights = weights * class_weights(class_weight, targets, network, metric).reshape(-1, n)
+        n_target_sets = len(targets) // n  # one of all nets, or one per net
+        weights = weights * class_weights(class_weight, targets, network, metric, n_target_sets).reshape(-1, n)
     largest = weights.max(axis=1)
     if not (largest > 0).all():
         net = int(largest.argmin())
@@ -129,13 +130,12 @@ def fit_data(
     fraction = checked_share(validation_fraction, validation_data)
     class_weight, training_class_weight = (None, class_weight) if fraction else (class_weight, None)
     data, strides = validated_population_samples(X, y, network, dtype, n_nets, sample_weight, class_weight)
-    if converged is not None and converged.margin is not None:
-        if not np.isfinite([network.output_row.low, network.output_row.high]).all():
-            raise ValueError(
-                "A margin, as in the 40-20-40 rule, needs an output with a range, such as sigmoid, but the output "
-                f"activation is {network.output_row.name!r}. Use converged=0.01, a loss, instead."
-            )
-        data = data._replace(metric=METRIC_MARGIN)
+    has_margin = converged is not None and converged.margin is not None
+    if has_margin and not np.isfinite([network.output_row.low, network.output_row.high]).all():
+        raise ValueError(
+            "A margin, as in the 40-20-40 rule, needs an output with a range, such as sigmoid, but the output "
+            f"activation is {network.output_row.name!r}. Use converged=0.01, a loss, instead."
+        )
     if converged is not None and converged.accuracy is not None and data.metric == METRIC_NONE:
         raise ValueError(
             "Accuracy needs classes, but the targets are numbers between the ends of the output's range. Use "
@@ -143,9 +143,10 @@ def fit_data(
         )
     held_out = None
     if validation_data is not None:
-        held_out = make_validation(validation_data, network, dtype, data.metric)
-    elif fraction:
+        held_out = make_validation(validation_data, network, dtype, METRIC_MARGIN if has_margin else data.metric)
+    elif fraction:  # before the metric is changed, by which class weights find the classes
         if any(strides):
             raise ValueError("validation_fraction cannot split data that differ from net to net: give validation_data.")
         data, held_out = split_and_weighted(data, fraction, int(rng().integers(2**63)), training_class_weight, network)
-    return data, strides, held_out
+        held_out = held_out._replace(metric=METRIC_MARGIN if has_margin else held_out.metric)
+    return data._replace(metric=METRIC_MARGIN if has_margin else data.metric), strides, held_out

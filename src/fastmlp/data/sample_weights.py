@@ -70,14 +70,28 @@ def normalized_weights(weights: Any) -> Any:
     return weights / means
 
 
-def class_weights(class_weight: Any, targets: Any, network: Network, metric: int) -> np.ndarray:
+def class_weights(class_weight: Any, targets: Any, network: Network, metric: int, n_target_sets: int = 1) -> np.ndarray:
+    """Return the weight of each sample by its class, (n_samples,).
+
+    class_weight : "balanced" or {class: weight}, as for MLP.fit
+    targets : (n_samples, n_outputs), from as_targets; those of n_target_sets nets come one after another
+    n_target_sets : number of equal parts of targets, in each of which "balanced" counts the classes by themselves
+
+    Raises
+    ------
+    ValueError
+        If the task has no exclusive classes, or class_weight is something else or names an unknown class.
+    """
     if metric == METRIC_NONE or (metric == METRIC_THRESHOLD and targets.shape[1] > 1):
         raise ValueError("class_weight needs a task with exclusive classes; these targets are numbers or labels.")
     classes = class_numbers(on_host(targets), network, metric)
     n_classes = max(targets.shape[1], 2)
-    if class_weight == "balanced":
-        counts = np.bincount(classes, minlength=n_classes)
-        return (len(classes) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[classes]
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        n = len(classes) // n_target_sets
+        places = classes + n_classes * (np.arange(len(classes)) // n)  # of each sample, in the counts
+        counts = np.bincount(places, minlength=n_classes * n_target_sets).reshape(n_target_sets, n_classes)
+        n_present = np.count_nonzero(counts, axis=1, keepdims=True)
+        return (n / (n_present * np.maximum(counts, 1))).reshape(-1)[places]
     if not isinstance(class_weight, Mapping):
         raise ValueError(
             f"class_weight must be 'balanced' or a dictionary {{class: weight}}, but it is {class_weight!r}."

@@ -25,7 +25,7 @@ from .ensembles import train_nets
 from .exporting import Exportable
 from .initial_weights import parameters_of_layers
 from .net_attributes import NetAttributes
-from .parameters import check_settings, explains_names, hidden_sizes, is_iterative
+from .parameters import check_partial_fit, check_settings, explains_names, hidden_sizes, is_iterative, warn_of_unused
 from .sample_input import SampleInput, dense
 from .single_net import FitTask, SplitSamples, train_net
 from .single_net_streams import NetSource, StreamedSamples
@@ -105,7 +105,8 @@ class BaseMLP(SampleInput, NetAttributes, Exportable, CallbackSupportMixin, Base
     dropout : float or sequence of float, default 0.0
         Fraction of hidden units dropped in each training step, one for all hidden layers or one per layer.
     schedule : str, object or callable, optional
-        A learning-rate schedule of fastmlp.schedules over max_iter epochs, instead of learning_rate.
+        A learning-rate schedule of fastmlp.schedules over max_iter epochs, instead of learning_rate. Not for
+        partial_fit.
     callbacks : callable or sequence of callable, optional
         Called as callback(epoch, history) after each epoch; history.net is the MLP being trained. Training stops when a
         callback returns True. Not for n_nets above 1.
@@ -309,10 +310,11 @@ class BaseMLP(SampleInput, NetAttributes, Exportable, CallbackSupportMixin, Base
         limits : memory_limit and row_cache
         """
         check_settings(self)
+        warn_of_unused(self, validation_data)
         if executor is not None and self.n_nets == 1:
             raise ValueError("executor= trains several nets: set n_nets above 1, or leave executor out.")
-        if incremental and (self.early_stopping or self.n_nets > 1):
-            raise ValueError("partial_fit does not support early_stopping=True, nor n_nets above 1.")
+        if incremental:
+            check_partial_fit(self)
         is_new = "net_" not in self.__dict__ or not (self.warm_start or incremental)
         if limits != (None, None):
             StreamArguments.checked(*limits)  # an invalid limit is an error for data in memory, too

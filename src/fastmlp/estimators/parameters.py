@@ -122,6 +122,38 @@ def check_settings(estimator: Any) -> None:
     dtype_of(estimator)
 
 
+def check_partial_fit(estimator: Any) -> None:
+    """Refuse settings that partial_fit, which trains for one epoch, cannot follow."""
+    if estimator.early_stopping or estimator.n_nets > 1:
+        raise ValueError("partial_fit does not support early_stopping=True, nor n_nets above 1.")
+    if estimator.schedule is not None:
+        raise ValueError(
+            "partial_fit does not support schedule: it cannot know how many calls follow. Set learning_rate_init "
+            "before each call, or use solver='sgd' with learning_rate='invscaling'."
+        )
+
+
+def warn_of_unused(estimator: Any, validation_data: Any) -> None:
+    """Warn of settings of one's own that solver="lbfgs", which has no epochs, does not use.
+
+    Nothing is said of scikit-learn's settings, such as early_stopping, whose documentation says it.
+    """
+    if is_iterative(estimator):
+        return
+    unused = {
+        "callbacks": estimator.callbacks,
+        "schedule": estimator.schedule,
+        "eval_metric": estimator.eval_metric,
+        "validation_data": validation_data,
+        "dropout": estimator.dropout if np.any(estimator.dropout) else None,
+    }
+    if names := [name for name, value in unused.items() if value is not None]:
+        warn_user(
+            f"solver='lbfgs' does not use {' and '.join(names)}: it has no epochs, and minimises the loss of all "
+            "samples at once. Choose another solver, such as 'adam', or leave the setting out."
+        )
+
+
 def dtype_of(estimator: Any) -> np.dtype:
     """Return the dtype of the nets. "auto" is float32, but float64 for lbfgs: its line search compares close losses.
 

@@ -31,6 +31,8 @@ FITTED: dict[str, tuple[type, ...]] = {
     "_is_multilabel": (bool,),
 }
 ARRAYS = ("_mean", "_std")
+# Records of the training, which predictions do not need: versions before 0.3 pass over them.
+RECORDS = "validation_scores_", "best_settings_", "tuning_results_"
 
 
 def description_of(estimator: Any) -> dict[str, Any]:
@@ -57,6 +59,11 @@ def description_of(estimator: Any) -> dict[str, Any]:
         "class": type(estimator).__name__,
         "params": params,
         "fitted": {name: attributes[name] for name in FITTED if name in attributes},
+        "records": {
+            name: _to_json(attributes[name], may_be_infinite=True)
+            for name in RECORDS
+            if attributes.get(name) is not None
+        },
         "arrays": {name: np.asarray(attributes[name]).tolist() for name in ARRAYS if attributes.get(name) is not None},
         "names": list(estimator._names),
         "has_names": "feature_names_in_" in attributes,
@@ -96,6 +103,10 @@ def restored(net: Any, description: dict[str, Any], classes: dict[str, Any]) -> 
         if not isinstance(value, FITTED[name]):
             raise ValueError(f"its estimator has the {name} {value!r}")
         setattr(estimator, name, value)
+    for name, value in description.get("records", {}).items():  # older files have none
+        if name not in RECORDS:
+            raise ValueError(f"its estimator has an unknown record {name!r}")
+        setattr(estimator, name, _from_json(value))
     for name, values in description["arrays"].items():
         if name not in ARRAYS:
             raise ValueError(f"its estimator has an unknown array {name!r}")
@@ -171,24 +182,28 @@ def from_table_net(net: Any, classes: dict[str, Any]) -> Any:
     return estimator
 
 
-def _to_json(value: Any) -> Any:
-    """Return a parameter value in the form that JSON can express.
+def _to_json(value: Any, may_be_infinite: bool = False) -> Any:
+    """Return a value, such as that of a parameter, in the form that JSON can express.
 
-    Raises TypeError for functions, random generators and numbers that are not finite.
+    Raises TypeError for functions, random generators and, unless may_be_infinite, numbers that are not finite.
     """
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, PLAIN):
         if isinstance(value, float) and not math.isfinite(value):
+            if may_be_infinite:
+                return {"float": str(value)}
             raise TypeError(f"{value} is not finite")
         return value
     if isinstance(value, (list, tuple)):
         kind = "list" if isinstance(value, list) else "tuple"  # also of subclasses, such as torch.Size
-        return {kind: [_to_json(item) for item in value]}
+        return {kind: [_to_json(item, may_be_infinite) for item in value]}
     if isinstance(value, np.ndarray):
-        return {"list": [_to_json(item) for item in value.tolist()]}
+        return {"list": [_to_json(item, may_be_infinite) for item in value.tolist()]}
     if isinstance(value, dict):
-        return {"dict": [[_to_json(key), _to_json(item)] for key, item in value.items()]}
+        return {
+            "dict": [[_to_json(key, may_be_infinite), _to_json(item, may_be_infinite)] for key, item in value.items()]
+        }
     for name, schedule in SCHEDULES.items():
         if type(value) is schedule:
             settings = {field.name: _to_json(getattr(value, field.name)) for field in fields(schedule)}
@@ -205,5 +220,7 @@ def _from_json(value: Any) -> Any:
         return SCHEDULES[name](**{key: _from_json(item) for key, item in settings.items()})
     if kind == "dict":
         return {_from_json(key): _from_json(item) for key, item in content}
+    if kind == "float":
+        return float(content)
     kinds = {"list": list, "tuple": tuple, "Size": tuple}  # torch.Size was written by its name before version 0.3
     return kinds[kind](_from_json(item) for item in content)

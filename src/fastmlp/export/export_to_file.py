@@ -54,8 +54,8 @@ def check_replaced(path: str | os.PathLike) -> None:
     if path.suffix.lower() != C or not path.is_file():
         return
     with open(path, "rb") as file:
-        first_line = file.readline(1000)
-    if first_line.strip() and WRITTEN_BY.encode() not in first_line:
+        begin = file.read(10_000).lstrip()  # an empty file is nobody's work
+    if begin and WRITTEN_BY.encode() not in begin.splitlines()[0]:
         raise FileExistsError(
             f"{str(path)!r} is there and was not written by fastmlp, so it is left alone: choose another name, or "
             "remove it first."

@@ -116,7 +116,7 @@ def checked_labels(classes: Sequence[Any] | np.ndarray) -> np.ndarray:
         labels = np.array(labels.tolist(), object if kinds == {str} else None)
     if len(kinds) == 1 and labels.dtype.kind in "USO" and kinds == {str}:
         return labels.astype(object)
-    if len(kinds) == 1 and labels.dtype.kind in "biuf":
+    if (kinds <= {int, float} or kinds == {bool}) and labels.dtype.kind in "biuf":
         is_whole = labels.dtype.kind != "f" or bool((labels == labels.round()).all())
         return labels.astype(np.int64 if is_whole else np.float64)
     names = ", ".join(sorted(kind.__name__ for kind in kinds))

@@ -7,6 +7,7 @@ options of the class.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -154,8 +155,11 @@ class Optimizer:
         -------
         Optimizer
         """
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{k: float(v[net]) if is_per_net(v) else v for k, v in values.items()})
+        found = copy(self)  # `replace` would refuse a schedule of a weight decay that is 0 for this net alone
+        for field in fields(self):
+            value = getattr(self, field.name)
+            object.__setattr__(found, field.name, float(value[net]) if is_per_net(value) else value)
+        return found
 
     def layer_factors(self, shapes: Sequence[tuple[int, int]]) -> np.ndarray:
         """Return factors on the gradients of weights and biases; empty for no factors.

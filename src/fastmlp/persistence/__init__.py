@@ -32,6 +32,7 @@ HISTORY = {
     "seconds": (int, float),
     "compile_seconds": (int, float),
     "best_epoch": (int, type(None)),
+    "epochs_before": (int,),
     "stopped_by": (str,),
     "settings": (dict,),
 }

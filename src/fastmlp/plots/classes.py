@@ -8,7 +8,7 @@ import numpy as np
 
 from ..convergence import wilson_interval
 from ..errors import checked_count
-from .sample_checks import calibrated, class_labels, probabilities, require_classes, unwrap_table
+from .sample_checks import calibrated, class_labels, numbers_of_classes, probabilities, require_classes, unwrap_table
 from .style import BLUE, FAINT, GRID, INK, SKY, SMALL, axes, label_axes, legend, percent, wrap_title
 
 MAX_NUMBERED_CLASSES = 20  # largest number of classes for which cells show their counts
@@ -21,8 +21,8 @@ def confusion(net: Any, X: Any, y: Any, *, labels: Any = None, ax: Any = None) -
 
     Parameters
     ----------
-    net : MLP, MLPClassifier or TabularMLPClassifier
-        A net, or a fitted estimator.
+    net : MLP, Population, MLPClassifier or TabularMLPClassifier
+        A net, nets, whose mean output predicts the class, or a fitted estimator.
     X : array_like of shape (n_samples, n_features)
         Inputs.
     y : array_like
@@ -52,12 +52,18 @@ def confusion(net: Any, X: Any, y: Any, *, labels: Any = None, ax: Any = None) -
     >>> confusion(net, X, y, labels=["same", "different"]).get_title(loc="left")
     'Confusion matrix: 100 % of 4 right'
     """
+    model, inputs, is_of_classes = net, X, np.ndim(y) < 2
     net, X, y, labels = unwrap_table(net, X, y, labels, is_of_one_net=False)
     samples = require_classes(net, X, y, "confusion matrix")
     n = max(2, net.network.n_outputs)
     names = class_labels(net, labels, n)
     counts = np.zeros((n, n), np.int64)
-    predicted = net.predict_classes(samples.X)
+    if model is not net and is_of_classes:  # an estimator
+        predicted = numbers_of_classes(model.classes_, model.predict(inputs))
+    elif hasattr(net, "n_nets"):
+        predicted = probabilities(net.network, net.ensemble_predict(samples.X)).argmax(axis=1)
+    else:
+        predicted = net.predict_classes(samples.X)
     np.add.at(counts, (samples.classes, predicted), 1)
     fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = float(np.clip(1.6 + 0.55 * n, 3.2, 8.0))

@@ -100,7 +100,7 @@ def boundary(
         if samples.classes is not None:
             predicted = probabilities(net.network, net.predict(samples.X)[:, columns]).argmax(axis=1)
         paint_classes(ax, plane, probabilities(net.network, outputs))
-        draw_samples(ax, plane, samples, class_labels(net, labels, max(2, outputs.shape[1])), predicted)
+        draw_samples(ax, plane, samples, _names_of_classes(net, labels, output), predicted)
         text = "Decision boundary"
         if predicted is not None:
             legend(ax, beside=True, title="class" if labels is None and net.preprocessing is None else None)
@@ -120,6 +120,23 @@ def boundary(
     return label_axes(
         ax, text if title is None else literal_text(title), names[plane.features[0]], names[plane.features[1]]
     )
+
+
+def _names_of_classes(net: Any, labels: Any, output: int | None) -> list[str]:
+    """Return the names of the classes that are drawn; of one output among several, "not NAME" and NAME of its class.
+
+    labels : as of boundary, or the classes of an estimator
+    output : number of the output that is drawn alone, or None
+    """
+    n_outputs = net.network.n_outputs
+    if output is None or n_outputs == 1:
+        return class_labels(net, labels, max(2, n_outputs))
+    if labels is None and (net.preprocessing is None or not net.preprocessing.target.classes):
+        return ["0", "1"]
+    if labels is None or len(labels) == n_outputs:
+        name = class_labels(net, labels, n_outputs)[output]
+        return [f"not {name}", name]
+    return class_labels(net, labels, 2)
 
 
 def boundaries(

@@ -23,7 +23,7 @@ def predictions(net: Any, X: Any, y: Any, *, output: int = 0, ax: Any = None) ->
     X : array_like of shape (n_samples, n_features)
         Inputs.
     y : array_like
-        Targets as for fit; for a net trained on a table, they are shown in the units of the target column.
+        Targets as for fit; for a net trained on a table, they are shown in the units of the target columns.
     output : int, default 0
         Number of the output.
     ax : matplotlib.axes.Axes, optional
@@ -50,6 +50,7 @@ def predictions(net: Any, X: Any, y: Any, *, output: int = 0, ax: Any = None) ->
     >>> predictions(net, X, X**2).get_ylabel()
     'predicted value'
     """
+    model, table, targets = net, X, y
     net, X, y, _ = unwrap_table(net, X, y)
     samples = one_output(net.network, as_samples(net, X, y), output)
     true, predicted = samples.targets[:, 0].astype(np.float64), net.predict(samples.X)[:, output].astype(np.float64)
@@ -61,6 +62,8 @@ def predictions(net: Any, X: Any, y: Any, *, output: int = 0, ax: Any = None) ->
             predicted * target.std + target.mean,
             literal_text(target.name, 2 * MAX_NAME_LENGTH),
         )
+    elif hasattr(model, "encoded_samples"):  # of several targets, which the net has in standard deviations
+        true, predicted = (np.asarray(values, np.float64)[:, output] for values in (targets, model.predict(table)))
     figures = regression_metrics(true, predicted)
     ax = axes(ax, 4.6, 4.2)
     ax.grid(color=GRID, linewidth=0.8)

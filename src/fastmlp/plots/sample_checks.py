@@ -62,15 +62,25 @@ def unwrap_estimator(
     net, classes = getattr(model, "net_", model), getattr(model, "classes_", None)
     if net is model or classes is None or np.ndim(y) == 2:
         return net, y, labels
-    if y is not None:
-        class_indices = np.searchsorted(classes, np.asarray(y)).clip(0, len(classes) - 1)
-        unknown = np.asarray(classes)[class_indices] != np.asarray(y)
-        if unknown.any():
-            raise ValueError(
-                f"y holds {np.asarray(y)[unknown].tolist()[0]!r}, but the classes are {', '.join(map(str, classes))}."
-            )
-        y = class_indices
-    return net, y, classes if labels is None else labels
+    return net, None if y is None else numbers_of_classes(classes, y), classes if labels is None else labels
+
+
+def numbers_of_classes(classes: np.ndarray, y: Any) -> np.ndarray:
+    """Return the numbers (n_samples,) of the classes in y among those of an estimator.
+
+    Raises
+    ------
+    ValueError
+        If y holds a class that the estimator does not know.
+    """
+    y = np.asarray(y)
+    if y.dtype.kind in "mM" and classes.dtype.kind == y.dtype.kind:  # dates, perhaps in another unit
+        y = y.astype(classes.dtype)
+    numbers = {label: k for k, label in enumerate(classes.tolist())}
+    labels = y.reshape(-1).tolist()
+    if unknown := [label for label in labels if label not in numbers]:
+        raise ValueError(f"y holds {unknown[0]!r}, but the classes are {', '.join(map(str, classes))}.")
+    return np.array([numbers[label] for label in labels], np.int64)
 
 
 def unwrap_table(

@@ -30,8 +30,12 @@ MAX_RECORDED_LOSSES = 16_000_000  # largest number of recorded losses, over all 
 
 
 @lru_cache(maxsize=64)
-def recorded_epochs(length: int, n_records: int) -> np.ndarray:
-    """Return up to n_records epochs from 1 to length, evenly spaced on a logarithmic scale."""
+def recorded_epochs(length: int, n_nets: int) -> np.ndarray:
+    """Return the epochs of a fit, from 1 to length, whose losses are recorded, evenly spaced on a logarithmic scale.
+
+    The first and the last are among them.
+    """
+    n_records = max(2, min(MAX_RECORDS, MAX_RECORDED_LOSSES // n_nets, length // 8))
     return np.unique(np.geomspace(1, length, n_records).round().astype(np.int64))
 
 
@@ -67,8 +71,7 @@ def shown_progress(task: PopulationTask, outcome: PopulationOutcome) -> Progress
 def empty_outcome(task: PopulationTask, epochs: int, restart_after: int | None) -> PopulationOutcome:
     """Return the outcome of a fit that has not begun; arguments as of run."""
     length = min(epochs, restart_after or epochs)
-    n_records = max(1, min(MAX_RECORDS, MAX_RECORDED_LOSSES // task.whole.n_nets, length // 8))
-    return PopulationOutcome.empty(task, recorded_epochs(length, n_records).copy())
+    return PopulationOutcome.empty(task, recorded_epochs(length, task.whole.n_nets).copy())
 
 
 def negates_best_value(task: PopulationTask) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from ..history import History
-from ..kernels.structs import MAX_RECORDS
 from ..population_result import PopulationResult
 from ..population_result.stopped_by import STOPPED_BY
 from .fit_with_restarts import recorded_epochs
@@ -21,7 +20,7 @@ def result_of_histories(histories: list[History], interrupted: bool, monitor: st
     epochs = np.array([history.epochs for history in histories])
     best = np.array([history.epochs - 1 if history.best_epoch is None else history.best_epoch for history in histories])
     longest = max(1, int(epochs.max()))
-    record_epochs = recorded_epochs(longest, min(MAX_RECORDS, max(1, longest // 8)))
+    record_epochs = recorded_epochs(longest, len(histories))
     records = np.full((len(record_epochs), len(histories)), np.nan)
     for k, history in enumerate(histories):
         reached = record_epochs <= history.epochs

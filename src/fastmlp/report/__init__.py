@@ -157,7 +157,11 @@ def _key_figures(page: Page, history: ReportedFit) -> None:
                 cards.append((kind, percent(value) if name == "accuracy" else f"{value:.4g}", note))
     if history.epochs:
         cards.append(("epochs", f"{history.epochs:,}", STOPPED_BY.get(history.stopped_by, history.stopped_by)))
-        note = f"{long_duration(history.training_seconds / history.epochs)} an epoch"
+        n_timed, note = history.epochs - history.epochs_before, ""
+        if n_timed:
+            note = f"{long_duration(history.training_seconds / n_timed)} an epoch"
+        if history.epochs_before:
+            note = f"{note and f'{note}, '}of the last {n_timed:,} epochs: the fit was resumed"
         if is_compile_time_worth_showing(history.compile_seconds, history.seconds):
             note += f", after {long_duration(history.compile_seconds)} of compiling"
         cards.append(("time", long_duration(history.training_seconds), note))
@@ -228,7 +232,12 @@ def _predictions(page: Page, history: ReportedFit, X: Any, y: Any, subset: str, 
 
 
 def _roofline(page: Page, history: ReportedFit) -> None:
-    speed = measure_speed(history)
+    try:
+        speed = measure_speed(history)
+    except RuntimeError as error:  # the page is worth more than this section
+        page.section("Time against the limit")
+        page.text(str(error))
+        return
     if speed is None:
         return
     page.section("Time against the limit")

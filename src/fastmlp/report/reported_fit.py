@@ -17,6 +17,7 @@ class ReportedFit(Protocol):
     loss: np.ndarray
     accuracy: np.ndarray | None
     best_epoch: int | None
+    epochs_before: int
     stopped_by: str
     seconds: float
     compile_seconds: float

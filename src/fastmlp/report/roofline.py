@@ -82,15 +82,18 @@ class Speed:
 
 
 def measure_speed(history: ReportedFit) -> Speed | None:
-    """Return the speed of a fit; None if its history is empty or lacks the settings of the fit.
+    """Return the speed of a fit; None if its history is empty or lacks the settings of the fit, or if it was on a GPU.
 
-    The forward and backward products of every sample in every epoch are counted. Validation, activations, the optimiser
-    and callbacks are not.
+    The forward and backward products of every sample in every epoch are counted, of a resumed fit since it went on.
+    Validation, activations, the optimiser and callbacks are not.
     """
     n_samples, size = history.settings.get("n_samples"), history.settings.get("batch_size")
-    if not history.epochs or not n_samples or not size or not history.training_seconds > 0:
+    n_epochs = history.epochs - history.epochs_before
+    if not n_epochs or not n_samples or not size or not history.training_seconds > 0:
         return None
-    flop = 2.0 * products(history.net.network, n_samples) * history.epochs
-    steps = history.epochs * -(-n_samples // size)
+    if not history.net.device.is_host:  # whose time has no limit by the CPU's products
+        return None
+    flop = 2.0 * products(history.net.network, n_samples) * n_epochs
+    steps = n_epochs * -(-n_samples // size)
     n_threads = history.settings.get("n_threads", 1)
     return Speed(history.training_seconds, steps, flop, n_threads, product_rate(history.net.dtype.name))

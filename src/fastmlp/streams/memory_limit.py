@@ -14,7 +14,7 @@ import numpy as np
 from ..runtime.memory_check import ADDRESSES, memory_bytes
 
 SHARE = 0.4  # of the memory that is available, by default
-UNITS = {"b": 1} | {unit: 1000**k for k, prefix in enumerate("kmgt", 1) for unit in (prefix, f"{prefix}b")}
+UNITS = {"": 1, "b": 1} | {unit: 1000**k for k, prefix in enumerate("kmgt", 1) for unit in (prefix, f"{prefix}b")}
 UNITS |= {f"{prefix}ib": 1024**k for k, prefix in enumerate("kmgt", 1)}
 UNKNOWN = 4 * 10**9  # bytes, where the system does not say how much memory it has
 LEAST = 1_000_000  # bytes: with less, most of the time would go into reading
@@ -43,7 +43,7 @@ def checked_memory_limit(value: Any) -> int:
     """Return a memory limit in bytes.
 
     value : int     number of bytes
-        str     number with a unit, such as "300MB" or "2 GiB"
+        str     number with a unit, such as "300MB" or "2 GiB", or of bytes
         None    a share of the memory that is available now, rounded down to a power of two
 
     Raises
@@ -82,9 +82,9 @@ def limit_for_rows(n_bytes: int) -> int:
 
 
 def bytes_of(value: Any) -> int | None:
-    """Return a number of bytes, given as a number or as text with a unit, such as "300MB"; None if it is neither."""
+    """Return a number of bytes, given as a number or as text, such as "300MB" or "300000"; None if it is neither."""
     if isinstance(value, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]+)\s*", value)
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", value)
         if match and match[2].lower() in UNITS:
             return int(float(match[1]) * UNITS[match[2].lower()])
     elif isinstance(value, (int, float, np.integer)) and not isinstance(value, bool) and value % 1 == 0:

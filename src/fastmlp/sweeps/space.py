@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import is_distribution, unknown_name
+from ..kernels.formulas.update_rules import HYPER_PARAMETERS
 from ..mlp import MLP
 from ..optimizers import OPTIMIZERS, Optimizer, optimizer_from_name
 from ..population import Population
@@ -27,6 +28,7 @@ NET_SETTINGS = (
 PER_NET = ("dropout", "l2", "init_scale")
 FIT_SETTINGS = ("epochs", "batch_size", "schedule", "shuffle")
 OPTIMIZER_SETTINGS = tuple(dict.fromkeys(f.name for cls in OPTIMIZERS.values() for f in fields(cls)))
+PER_NET_OF_OPTIMIZER = tuple(row.name for row in HYPER_PARAMETERS)  # numbers; others are the same for all nets
 PER_LAYER = ("hidden_layer_sizes", "hidden_activation")  # settings for which a tuple is one value, not choices
 KNOWN = ("hidden_layer_sizes", "optimizer", *NET_SETTINGS, *PER_NET, *FIT_SETTINGS, *OPTIMIZER_SETTINGS)
 
@@ -92,7 +94,7 @@ def groups_of(rows: Sequence[dict[str, Any]], defaults: dict[str, Any]) -> list[
         settings = {**defaults, **row}
         optimizer = optimizer_of(settings)
         shared_settings = {
-            name: value for name, value in settings.items() if name not in (*PER_NET, *OPTIMIZER_SETTINGS)
+            name: value for name, value in settings.items() if name not in (*PER_NET, *PER_NET_OF_OPTIMIZER)
         }
         key = repr((sorted(shared_settings.items(), key=str), type(optimizer).__name__, optimizer.rule.name))
         groups.setdefault(key, []).append(k)
@@ -125,10 +127,10 @@ def population_of(configurations, X, y, cv, device, dtype, seed) -> tuple[Popula
     )
     optimizers = [optimizer_of(row) for row in configurations]
     base, varied_settings = optimizers[0], {}
-    for field in fields(base):
-        values = [getattr(optimizer, field.name) for optimizer in optimizers]
+    for name in PER_NET_OF_OPTIMIZER:
+        values = [getattr(optimizer, name, None) for optimizer in optimizers]
         if any(value != values[0] for value in values):
-            varied_settings[field.name] = repeated(values)
+            varied_settings[name] = repeated(values)
     optimizer = type(base)(**{**{f.name: getattr(base, f.name) for f in fields(base)}, **varied_settings})
     return pop, {"optimizer": optimizer, **{name: shared[name] for name in FIT_SETTINGS if name in shared}}
 

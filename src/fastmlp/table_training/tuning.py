@@ -328,12 +328,16 @@ def sentence(search: Search, task: TuningTask, names: Mapping[str, str]) -> str:
         other = "" if search.leader() is first else f"; the best other one had {search.leader().score:.5g}"
         return f"{begin}none was clearly better than the preset, which had {first.score:.5g}{other}."
     changes = ", ".join(
-        f"{names.get(name, name)}={_text(value)}"
+        setting_text(names.get(name, name), value)
         for name, value in best.settings.items()
         if value != first.settings[name]
     )
     return f"{begin}{changes} had {best.score:.5g}, the preset {first.score:.5g}."
 
 
-def _text(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else repr(value)
+def setting_text(name: str, value: Any) -> str:
+    """Return a setting as the user would write it: dropout=0.1 of an estimator, --dropout 0.1 of a command."""
+    text = f"{value:.3g}" if isinstance(value, float) else repr(value)
+    if not name.startswith("--"):
+        return f"{name}={text}"
+    return f"{name} {','.join(map(str, value)) if isinstance(value, tuple) else text.strip(chr(39))}"

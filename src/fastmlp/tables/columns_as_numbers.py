@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ANY = 2.0  # as max_fraction of tolerated_numbers: all cells may be no numbers
+TRUTHS = {"true", "false", "1", "0", "1.0", "0.0"}
 LARGEST_NUMBER = 1e30  # its square is far below the float64 limit, so mean and standard deviation are finite
 
 
@@ -64,6 +65,13 @@ def is_text_or_mixed(series: pd.Series) -> bool:
     """Return whether the cells are text, or numbers and text, so that some may not be numbers."""
     kind = contents(series)
     return kind == "string" or (kind in MIXTURES and all(map(is_plain, series.dropna())))
+
+
+def holds_truths(series: pd.Series) -> bool:
+    """Return whether the cells of a column of text or mixed types are true and false, in any spelling."""
+    if isinstance(series.dtype, np.dtype) and series.dtype.kind in "fiub":
+        return False
+    return is_text_or_mixed(series) and {str(cell).lower() for cell in series.dropna().unique()} <= TRUTHS
 
 
 def numbers_of(series: pd.Series) -> np.ndarray:

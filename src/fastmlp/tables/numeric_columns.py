@@ -14,7 +14,7 @@ from scipy.special import ndtri
 from .bad_cells import BadCells
 from .bin_edges import bin_features
 from .column_notes import Note, missing_note
-from .columns_as_numbers import tolerated_numbers
+from .columns_as_numbers import holds_truths, tolerated_numbers
 from .embedding_size import check_embedding_size
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ class NumericColumn(ABC):
         ValueError
             If half of the cells or more are not numbers, or a number is infinite or far too large.
         """
-        values, bad = tolerated_numbers(series, 0.5)
+        # As in training, where the text "true" among numbers is none; a column of truth values may stand for 1 and 0.
+        values, bad = tolerated_numbers(series, 0.5, reads_booleans=holds_truths(series))
         n_missing = self.encode_numbers(values, out)
         return self._notes(series, bad, n_missing)
 

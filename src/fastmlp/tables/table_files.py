@@ -108,11 +108,14 @@ def with_text_names(table: pd.DataFrame, noun: str = "The table") -> pd.DataFram
     return table if all(type(name) is str for name in names) else table.rename(columns=str)  # np.str_ has another repr
 
 
-def check_names(names: Sequence[str], noun: str) -> None:
-    """Raise ValueError if two columns have the same name: only the user can tell whether they mean the same thing."""
+def check_names(names: Sequence[str], noun: str, may_be_blank: bool = False) -> None:
+    """Raise ValueError if two columns have the same name: only the user can tell whether they mean the same thing.
+
+    may_be_blank : whether several columns may have no name, as in a CSV file, where pandas names them
+    """
     first_position: dict[str, int] = {}
     for k, name in enumerate(names, start=1):
-        if name and name in first_position:
+        if name in first_position and (name or not may_be_blank):
             raise ValueError(
                 f"{noun} has two columns named {name!r}, columns {first_position[name]} and {k} of {len(names)}; "
                 "rename or drop one of them."
@@ -174,7 +177,8 @@ def _csv_options(path: Path, text_columns: Iterable[str], unchanged: Iterable[st
     """Return the arguments of pandas.read_csv for a file."""
     unchanged = tuple(unchanged)
     separator, decimal, names = _readable_format(path)
-    check_names(names, f"The table {str(path)!r}")  # pandas would rename the second of two equal names
+    # pandas would rename the second of two equal names
+    check_names(names, f"The table {str(path)!r}", may_be_blank=True)
     return {
         "sep": separator,
         "decimal": decimal,

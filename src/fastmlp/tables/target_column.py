@@ -12,7 +12,7 @@ from .cells import examples, read_numbers
 from .column_notes import listed
 from .columns_as_numbers import column_kind, text_as_numbers
 from .number_formats import conversion_of
-from .target_encoder import is_classification
+from .target_encoder import CLASSIFICATION, infer_task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +73,7 @@ def rows_with_target(table: pd.DataFrame, target: str, task: str = "auto") -> tu
     bad = ""
     if reading.is_half and reading.n_bad:
         bad = f"{counted(reading.n_bad, 'row')} of {len(table)} ({examples(column, reading.bad)})"
-    if is_classification(column, task):
+    if infer_task(column, task) == CLASSIFICATION:
         if bad:
             notes.append(f"The target {target!r} is taken for classes, since it holds no numbers in {bad}.")
         elif task == "auto" and (hint := conversion_of(target, _texts_of(column))):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,6 +84,7 @@ def numbers_as_classes(name: str, labels: Iterable[Any]) -> str:
 def labels_of(series: pd.Series) -> list[Label]:
     """Return the cells as plain Python values, with whole numbers as int, so that 1 and 1.0 are the same class."""
     cells = [cell.item() if isinstance(cell, np.generic) else cell for cell in series.tolist()]
+    cells = [float(cell) if isinstance(cell, Decimal) else cell for cell in cells]
     return [int(cell) if isinstance(cell, float) and cell.is_integer() else cell for cell in cells]
 
 

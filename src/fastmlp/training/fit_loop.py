@@ -81,6 +81,8 @@ class Fit(FitBase):
                 self._restore_final(team)
                 self.copy_to_host()
                 self._write_records(self.n_final_epochs)
+                if self.history.stopped_by == "divergence":
+                    self._reset_optimizer_state()
         except KeyboardInterrupt:
             with interrupts.deferred():  # a second Ctrl-C is raised after the end of this block
                 self.history.stopped_by = "interrupt"
@@ -109,7 +111,13 @@ class Fit(FitBase):
         self.copy_to_host()
         self._write_records(self.n_final_epochs)
         if not is_finite:
+            self._reset_optimizer_state()
             self._warn_of_divergence()
+
+    def _reset_optimizer_state(self) -> None:
+        """Forget the state that later fits would go on from: after a divergence it may be anything."""
+        if self.options.state is not None:
+            self.options.state.reset()
 
     def _score_finished_epochs(self) -> None:
         """Score the epochs that were finished before the present line."""
@@ -238,7 +246,8 @@ class Fit(FitBase):
         train_state, checkpoint = self.train_state, None
         before_call = self.guard.begin_call(first)
         if train_state.params is not self.host_params:
-            state = train_state.state if self.options.state is None else train_state.state.copy()
+            is_needed_after_interruption = self.options.state is not None or self._saver is not None
+            state = train_state.state.copy() if is_needed_after_interruption else train_state.state
             checkpoint = Checkpoint(self.epochs_done, before_call, state, train_state.scalars.copy())
         try:
             self._call_kernel(team, n_threads, first, n_steps)

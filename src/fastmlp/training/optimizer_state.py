@@ -18,7 +18,8 @@ CARRIED = [POWER1, POWER2, LAST_LOSS]  # indices of the scalars of TrainState th
 class OptimizerState:
     """Optimiser state that is kept from step to step: momentum, second moments, powers of Adam's betas.
 
-    If several fits get the same object, each fit continues with the state in which the previous fit ended.
+    If several fits get the same object, each fit continues with the state in which the previous fit ended. After a fit
+    that diverged the next one begins anew, since the state is no longer that of the parameters, which are finite.
 
     Parameters
     ----------
@@ -77,6 +78,10 @@ class OptimizerState:
                 "Begin with a new OptimizerState()."
             )
         return self.array
+
+    def reset(self) -> None:
+        """Forget the state, so that the next fit begins with a new one."""
+        self.array, self.scalars, self.rule = None, None, ""
 
     def __getstate__(self) -> tuple[Any, ...]:
         n_state = 0 if self.array is None else RULES[CODES[self.rule]].n_state

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastmlp import MLP
+from fastmlp import MLP, Population
 from fastmlp.api.fit_arguments import FitArguments
 from fastmlp.api.fit_keywords import MLP_FIT_DEFAULTS
 from fastmlp.callbacks import EarlyStopping
@@ -56,10 +56,19 @@ def test_rows_of_a_batch_are_checked():
 
 def test_schedules_of_dropout_need_dropout():
     network = MLP((2, 3, 1)).network
-    arguments(dropout_schedule="constant").check_dropout(network)
+    arguments(dropout_schedule="constant").for_dropout(network)
     with pytest.raises(ValueError, match=r"dropout_schedule is for nets with dropout, but this net has none. Make it"):
-        arguments(dropout_schedule="cosine").check_dropout(network)
-    arguments(dropout_schedule="cosine").check_dropout(MLP((2, 3, 1), dropout=0.1).network)
+        arguments(dropout_schedule="cosine").for_dropout(network)
+    arguments(dropout_schedule="cosine").for_dropout(MLP((2, 3, 1), dropout=0.1).network)
+
+
+def test_a_schedule_must_leave_dropout_rates_below_one():
+    net, nets = MLP((2, 8, 1), dropout=0.6, random_state=0), Population((2, 3, 1), 3, dropout=[0.1, 0.6, 0.2])
+    grows = lambda steps, n_steps: 1.0 + steps / n_steps
+    for model in (net, nets):
+        with pytest.raises(ValueError, match=r"multiplies the dropout rate 0\.6 by 1\.\d+, but a rate must be below 1"):
+            model.fit(np.eye(2), [0, 1], epochs=10, dropout_schedule=grows, verbose=0)
+    assert net.fit(np.eye(2), [0, 1], epochs=2, dropout_schedule=grows, verbose=0).epochs == 2
 
 
 def test_the_monitored_record_must_exist():

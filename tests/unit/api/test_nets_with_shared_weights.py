@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastmlp import Adam, CategoryEmbedding, PiecewiseLinearEmbedding, Population
+from fastmlp import Adam, CategoryEmbedding, PiecewiseLinearEmbedding, Population, Quickprop
 
 X, Y = np.zeros((4, 2)), np.zeros(4)
 
@@ -34,6 +34,7 @@ def test_settings_of_the_population(settings, message):
         ({"executor": object()}, "without executor"),
         ({"optimizer": Adam(np.array([0.1, 0.2, 0.3]))}, "differ from net to net"),
         ({"optimizer": Adam(learning_rate_factors={"biases": 0.1})}, "learning_rate_factors"),
+        ({"optimizer": Quickprop(by_fan_in=True)}, "without an optimizer with by_fan_in=True, or a bias_input"),
         ({"y": np.zeros((3, 4))}, "same data.*Give one X and one y"),
     ],
 )

@@ -176,13 +176,15 @@ def test_nets_of_one_are_as_mlps(data):
     assert net.evaluate(Pieces(*data), None) == pytest.approx(net.evaluate(*data), rel=1e-6)
 
 
-def test_results_have_what_differs_between_nets_and_no_diverged_net_counts(data):
+def test_results_have_what_differs_between_nets_and_no_diverged_net_counts(data, capsys):
     pop = Population(
         (4, 8, 2), 3, loss="softmax_cross_entropy", init_scale=[0.5, 1.0, 2.0], random_state=0, device="cpu"
     )
     rates = np.array([0.1, 1e30, 0.05])
-    with pytest.warns(DivergenceWarning):
-        result = pop.fit(Pieces(*data), None, memory_limit=LIMIT, optimizer=SGD(rates), **OPTIONS)
+    with pytest.warns(DivergenceWarning, match="loss of 1 of 3 nets stopped being finite") as caught:
+        result = pop.fit(Pieces(*data), None, memory_limit=LIMIT, optimizer=SGD(rates), **OPTIONS | {"verbose": 2})
+    assert len([warning for warning in caught if warning.category is DivergenceWarning]) == 1
+    assert capsys.readouterr().out.splitlines()[-1].startswith("net 3/3  median loss ")
     assert result.settings.keys() == {"learning_rate", "init_scale"}
     np.testing.assert_array_equal(result.settings["learning_rate"], rates)
     assert "learning_rate" not in result.arguments["optimizer"]

@@ -414,7 +414,11 @@ def test_report_command_accepts_nets_without_preprocessing(run, tmp_path, verdic
     assert "There is no file" in error_line(run("report", net_file, tmp_path / "none.npz"))
     fastmlp.MLP((2, 1)).save(net_file)
     assert "There is nothing to report" in error_line(run("report", net_file))
-    fastmlp.Population((2, 1), 3).save(net_file)
+    pop = fastmlp.Population((2, 1), 3)
+    pop.save(net_file)
+    assert "holds 3 nets without the record of a fit" in error_line(run("report", net_file))
+    pop.fit(X, y, epochs=1)
+    pop.save(net_file)
     assert "holds 3 nets, and a report on the best of them needs a table" in error_line(run("report", net_file))
 
 

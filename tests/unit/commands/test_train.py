@@ -18,6 +18,7 @@ from fastmlp.commands.cli import app
 from fastmlp.commands.train import describe_earlier_net, final_figures, summary
 from fastmlp.commands.train_nets import Training
 from fastmlp.history import History
+from fastmlp.tables import table_files
 
 pd = pytest.importorskip("pandas")
 QUICK = ["--n-nets", "1", "--hidden", "8", "--batch-size", "32", "--learning-rate", "0.01", "--device", "cpu"]
@@ -318,6 +319,31 @@ def test_id_cells_that_look_missing_are_copied_unchanged(train, table, tmp_path,
     assert result.exit_code == 0, result.output
     rows = list(csv.reader(result.stdout.splitlines()))
     assert [row[0] for row in rows[1:]] == frame["id"].tolist()
+
+
+def test_a_finished_net_is_saved_before_a_word_of_it(train, tmp_path, monkeypatch):
+    """As in `fastmlp train ... | head`, which closes the output before the training ends."""
+
+    def fail(*_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(train_job, "summary", fail)
+    assert train("--epochs", 1).exit_code != 0
+    assert fastmlp.load(tmp_path / "m.safetensors").n_iter_ == 1
+
+
+@pytest.mark.parametrize("memory_limit", ["1GB", "1MB"], ids=["in memory", "in pieces"])
+def test_cells_of_an_id_that_is_an_input_are_copied_unchanged(train, table, tmp_path, memory_limit, monkeypatch):
+    monkeypatch.setattr(table_files, "PIECE_CELLS", 100)  # more than one piece
+    frame = pd.read_csv(table)
+    frame["size"] = [f"{size:.3f}0" for size in frame["size"]]
+    frame.to_csv(table, index=False)
+    assert train("--epochs", 1, "--drop", "id").exit_code == 0
+    command = ["predict", str(tmp_path / "m.safetensors"), str(table), "--id", "size", "--memory-limit", memory_limit]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    rows = list(csv.reader(result.stdout.splitlines()))
+    assert [row[0] for row in rows[1:]] == frame["size"].tolist()
 
 
 @pytest.mark.slow

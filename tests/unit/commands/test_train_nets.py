@@ -126,6 +126,9 @@ def test_weights_of_classes_are_read_from_text():
         parsed_class_weight("c=-1", target)
     with pytest.raises(ValueError, match="--class-weight names the class 'c' twice"):
         parsed_class_weight("c=1,c=2", target)
+    with pytest.raises(ValueError, match="--class-weight gives each class the weight 0"):
+        parsed_class_weight("a=b=0,c=0", target)
+    assert parsed_class_weight("a=b=0", target) == {0: 0.0}
     assert checked_weight_items("balanced") == []
 
 

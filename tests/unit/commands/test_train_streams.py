@@ -171,6 +171,14 @@ def test_target_columns_are_fitted_by_all_cells():
         column.fit(pd.Series(values[:30], name="y"), "regression")
 
 
+def test_categories_without_a_row_are_no_classes():
+    column = TargetColumn("y")
+    column.add(pd.Series(pd.Categorical(["a", "b", "a"], categories=["a", "b", "c"]), name="y"))
+    assert column.fit(pd.Series(["a", "b"], name="y"), "auto")[0].classes == ("a", "b")
+    with pytest.raises(ValueError, match="target column 'y' should hold numbers or classes, but it holds mixed"):
+        column.add(pd.Series([["a"], ["b", "c"]], name="y"))
+
+
 def test_a_missing_test_file_is_noticed_before_the_table_is_read(tmp_path, monkeypatch):
     from fastmlp.commands import train_streams
 

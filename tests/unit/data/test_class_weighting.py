@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from fastmlp import MLP, Population
+from fastmlp import MLP, Converged, Population
 from fastmlp.data.checked_samples import split, validated_samples
 from fastmlp.data.class_weighting import check_class_weights, split_and_weighted, weighted_by_class
+from fastmlp.data.population_data import fit_data, samples_of_net, validated_population_samples
+from fastmlp.kernels.structs import METRIC_MARGIN
 
 SETTINGS = {"hidden_activation": "tanh", "loss": "binary_cross_entropy", "dtype": "float64", "random_state": 3}
 WEIGHTS = {0: 1.0, 1: 5.0}
@@ -124,3 +126,29 @@ def test_class_weight_is_applied_after_the_split(samples):
     assert sums[0] == pytest.approx(sums[1])
     with pytest.raises(ValueError, match="class_weight names"):
         split_and_weighted(data, 0.5, 1, {3: 1.0}, net.network)
+
+
+@pytest.mark.parametrize("class_weight", ({1: 5.0}, "balanced"))
+def test_a_margin_does_not_change_the_classes_that_are_weighted(rng, class_weight):
+    """With it, outputs count as correct by their distance from the target, and not by the largest one."""
+    X, y = rng.normal(size=(40, 2)), np.array([0, 1, 2, 1] * 10)
+    network = Population((2, 3, 3), 2, **SETTINGS).network
+    rule = Converged(accuracy=1.0, margin=0.4)
+    arguments = network, np.dtype(float), 2, None, class_weight, (None, 0.25), rule
+    data, _, held_out = fit_data(X, y, *arguments, lambda: np.random.default_rng(0))
+    assert data.metric == held_out.metric == METRIC_MARGIN
+    classes = data.Y.reshape(30, 3).argmax(axis=1)
+    counts = np.bincount(classes)
+    expected = (np.array([1.0, 5.0, 1.0]) if class_weight != "balanced" else 1.0 / counts)[classes]
+    np.testing.assert_allclose(data.weight, expected / expected.mean())
+    assert not held_out.has_weights
+
+
+def test_classes_are_counted_for_each_net_by_itself(rng):
+    X, y = rng.normal(size=(20, 2)), (np.arange(20) < [[2], [7], [16]]).astype(int)
+    network = Population((2, 3, 1), 3, **SETTINGS).network
+    data, strides = validated_population_samples(X, y, network, np.dtype(float), 3, None, "balanced")
+    for k in range(3):
+        alone = validated_samples(X, y[k], network, np.dtype(float))
+        expected = weighted_by_class(alone, "balanced", network).weight
+        np.testing.assert_allclose(samples_of_net(data, strides, k).weight, expected)

@@ -64,6 +64,7 @@ NOT_WEIGHTS = [
     ({"sample_weight": list("abcdef")}, "sample_weight must hold numbers"),
     ({"class_weight": "balancd"}, "class_weight must be 'balanced' or a dictionary"),
     ({"class_weight": [1, 2, 3]}, "class_weight must be 'balanced' or a dictionary"),
+    ({"class_weight": np.array([1.0, 2.0, 3.0])}, "class_weight must be 'balanced' or a dictionary"),
     ({"class_weight": {3: 1.0}}, r"class_weight names \[3\], but the classes are 0 to 2"),
     ({"class_weight": {"a": 1.0}}, r"class_weight names \['a'\]"),
     ({"class_weight": {1: -1.0}}, r"class_weight\[1\] must be a number"),

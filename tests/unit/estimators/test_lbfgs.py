@@ -87,3 +87,14 @@ def test_interruption_keeps_the_last_iterate(n_evaluations, monkeypatch, rng):
         model = MLPRegressor(hidden_layer_sizes=(3,), solver="lbfgs", random_state=0).fit(X, X[:, 0])
     assert np.isfinite(model.loss_)
     assert np.isfinite(model.predict(X)).all()
+
+
+def test_settings_that_lbfgs_does_not_use_are_named(rng):
+    X = rng.normal(size=(60, 3))
+    settings = {"solver": "lbfgs", "max_iter": 1000, "tol": 0.1, "random_state": 0}
+    model = MLPRegressor(hidden_layer_sizes=(4,), **settings, dropout=0.2, callbacks=lambda epoch, history: False)
+    with pytest.warns(UserWarning, match="does not use callbacks and validation_data and dropout: it has no epochs"):
+        model.fit(X, X[:, 0], validation_data=(X, X[:, 0]))
+    MLPRegressor(hidden_layer_sizes=(4,), **settings, early_stopping=True).fit(
+        X, X[:, 0]
+    )  # as scikit-learn's, without a word

@@ -111,6 +111,20 @@ def test_history_knows_its_net_after_loading(table, tmp_path):
         assert model.history_.net is model.net_
 
 
+def test_records_of_the_training_are_kept(table, tmp_path):
+    y = np.arange(60) % 2
+    settings = QUICK | {"hidden_layer_sizes": "auto", "n_nets": 2, "n_folds": 2, "tune": 3, "eval_metric": "accuracy"}
+    clf = TabularMLPClassifier(**settings).fit(table, y)
+    clf.validation_scores_[0][0], clf.tuning_results_[-1]["score"] = np.nan, -np.inf  # of trainings that diverged
+    same = again(clf, tmp_path / "clf.safetensors")
+    assert same.best_settings_ == clf.best_settings_
+    assert same.tuning_results_ == clf.tuning_results_
+    np.testing.assert_array_equal(same.validation_scores_, clf.validation_scores_)
+    assert not hasattr(same, "oof_prediction_"), "predictions of rows are data"
+    again(same, tmp_path / "again.safetensors")
+    assert (tmp_path / "clf.safetensors").read_bytes() == (tmp_path / "again.safetensors").read_bytes()
+
+
 def test_warm_start_continues_after_loading(table, tmp_path):
     y = np.arange(60) % 2
     settings = QUICK | {"n_nets": 1, "warm_start": True}
@@ -188,6 +202,8 @@ def test_damaged_descriptions_are_refused(table, tmp_path):
         lambda d: d["fitted"].update(temperature_="hot"),
         lambda d: d["fitted"].update(n_features_in_=3),
         lambda d: d["fitted"].update(n_outputs_=5),
+        lambda d: d["records"].update(net_=3),
+        lambda d: d["records"].update(best_settings_={"float": "x"}),
         lambda d: d["arrays"].update(columns_=[1.0]),
         lambda d: d["arrays"].update(_mean="x"),
         lambda d: d["classes"].update(dtype="V8"),

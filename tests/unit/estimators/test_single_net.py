@@ -151,6 +151,8 @@ def test_partial_fit_checks_its_classes(classes):
     assert not hasattr(MLPClassifier(solver="lbfgs"), "partial_fit")
     with pytest.raises(ValueError, match="partial_fit does not support early_stopping=True"):
         MLPClassifier(early_stopping=True).partial_fit(X, y, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="partial_fit does not support schedule: it cannot know how many calls follow"):
+        MLPClassifier(schedule="cosine").partial_fit(X, y, classes=[0, 1, 2])
 
 
 @pytest.mark.parametrize("n_classes", [3, 12, 20])

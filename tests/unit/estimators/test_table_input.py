@@ -42,6 +42,15 @@ def test_kinds_of_tables_become_the_same_frame(kind):
     assert frame["new"].astype(bool).tolist() == [True, False, True]
 
 
+def test_times_of_polars_keep_their_zone():
+    times = pl.Series(["2026-07-01T12:00", None]).str.to_datetime().dt.replace_time_zone("Europe/Berlin")
+    frame = as_frame(pl.DataFrame({"t": times, "naive": times.dt.replace_time_zone(None)}))
+    assert frame["t"].dt.tz is not None
+    assert frame["t"][0] == pd.Timestamp("2026-07-01T10:00", tz="UTC")
+    assert frame["t"].isna().tolist() == [False, True]
+    assert frame["naive"].dt.tz is None
+
+
 @pytest.mark.parametrize("other", [[[1, 2]], np.eye(2), TABLE["size"], pl.Series([1.0]), pa.array([1]), [], 3, None])
 def test_inputs_without_columns_are_no_frames(other):
     assert as_frame(other) is None

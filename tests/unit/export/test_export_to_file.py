@@ -54,12 +54,13 @@ def test_a_file_is_replaced_and_a_folder_is_not(net, tmp_path):
         net.export(tmp_path / "none" / "net.h")
 
 
-def test_a_c_file_of_somebody_is_left_alone(net, tmp_path):
+@pytest.mark.parametrize("text", ("int work;\n", "\n\nint work;\n"))
+def test_a_c_file_of_somebody_is_left_alone(net, tmp_path, text):
     path = tmp_path / "net.h"
-    path.write_text("int work;\n")
+    path.write_text(text)
     with pytest.raises(FileExistsError, match=r"is there and was not written by fastmlp, so it is left alone"):
         net.export(path)
-    assert path.read_text() == "int work;\n"
+    assert path.read_text() == text
 
 
 def test_parameters_that_are_not_finite_are_refused(tmp_path):

@@ -47,6 +47,7 @@ def test_member_is_one_net_of_a_population_by_its_number():
         ([False, True], np.array([0, 1], np.int64)),
         ([1.0, 2.0], np.array([1, 2], np.int64)),
         ([0.5, 2.0], np.array([0.5, 2.0])),
+        (np.array([1, 1.5, 2], object), np.array([1.0, 1.5, 2.0])),
     ],
 )
 def test_labels(labels, expected):

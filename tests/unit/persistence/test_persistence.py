@@ -46,6 +46,7 @@ def write(path, description, params, key=KEY, name="params"):
         ((3, 4, 2), {"loss": "softmax_cross_entropy", "label_smoothing": 0.125, "dropout": 0.3}),
         ((3, 4, 1), {"loss": "huber", "huber_delta": 0.1, "output_activation": "tanh"}),
         ((3, 4, 1), {"init": Normal(0.3)}),
+        ((3, 4, 1), {"init": Normal(np.float64(0.3))}),
         ((3, 4, 1), {"init": Uniform(-0.25, 1e-05)}),
         ((3, 4, 1), {"init": UniformByFanIn(0.5)}),
         ((3, 4, 1), {"hidden_activation": "cos"}),
@@ -389,6 +390,16 @@ def test_damaged_settings_are_refused(net, path, setting, value, words):
     assert str(caught.value).startswith(f"{str(path)!r} should be a net saved by fastmlp, but ")
 
 
+def test_initialisers_that_were_written_with_numbers_of_numpy_are_read(net, path):
+    """Version 0.2 wrote the repr of NumPy's numbers, and could not read it."""
+    for text, init in (
+        ("Normal(std=np.float64(0.3))", Normal(0.3)),
+        ("Uniform(low=np.float32(-1.5), high=2.0)", Uniform(-1.5, 2.0)),
+    ):
+        write(path, {**contents(net), "settings": {**net.get_settings(), "init": text}}, net.params)
+        assert fastmlp.load(path).init == init
+
+
 def test_saved_float16_is_replaced_with_a_warning(net, path):
     write(path, {**contents(net), "settings": {**net.get_settings(), "precision": "float16"}}, net.params)
     with pytest.warns(UserWarning, match=r"net.*: precision='float16' is replaced by 'bfloat16'"):
@@ -628,7 +639,7 @@ FITTED = {"seconds": 1.0, "monitor": None, "interrupted": False}
         ({}, {"loss": np.ones(3)}, r"its result holds float64 \(3,\) as loss"),
         ({}, {"loss": np.ones(20, int)}, r"its result holds int64 \(20,\) as loss"),
         ({}, {"records": np.ones((5, 20))}, r"its result holds float64 \(5, 20\) as records"),
-        ({}, {"record_epochs": np.array(1)}, r"its result holds int64 \(\) as record_epochs"),
+        ({}, {"record_epochs": np.ones((2, 1), int)}, r"its result holds int64 \(2, 1\) as record_epochs"),
         ({}, {"settings.l2": np.ones(3)}, r"its result holds float64 \(3,\) as settings.l2"),
         ({}, {"status": np.full(20, 77)}, "its result holds an unknown status"),
         ({}, {"loss": None, "epochs": None}, "its result lacks epochs, loss"),

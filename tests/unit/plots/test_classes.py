@@ -1,5 +1,6 @@
 """Confusion matrix and calibration plot, compared with counts by NumPy."""
 
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -33,6 +34,22 @@ def test_confusion_matrix_of_one_output():
     ax = plots.confusion(xor_net(), XOR_X, [0, 1, 1, 1])
     np.testing.assert_array_equal(table(ax, 2), [[1, 0], [1, 2]])
     assert ax.get_title(loc="left") == "Confusion matrix: 75 % of 4 right"
+
+
+def test_confusion_matrix_of_several_nets_is_of_their_mean(rng):
+    X, labels = rng.normal(size=(90, 2)), np.array(["no", "yes", "perhaps"], object)[rng.integers(0, 3, 90)]
+    model = fastmlp.MLPClassifier(4, n_nets=3, max_iter=1, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # not converged
+        model.fit(X, labels)
+    ax = plots.confusion(model, X, labels)
+    assert table(ax, 3).sum() == 90
+    assert np.trace(table(ax, 3)) == round(90 * model.score(X, labels))
+    numbers = np.searchsorted(model.classes_, labels)
+    np.testing.assert_array_equal(table(plots.confusion(model.net_, X, numbers), 3), table(ax, 3))
+    for y, unknown in ((numbers, 0), (np.where(numbers == 1, None, labels), "None")):
+        with pytest.raises(ValueError, match=rf"y holds {unknown}, but the classes are no, perhaps, yes\."):
+            plots.confusion(model, X, y)
 
 
 def test_confusion_matrix_of_many_classes_has_no_numbers(rng):

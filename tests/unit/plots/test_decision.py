@@ -77,6 +77,20 @@ def test_multilabel_boundary_plot_shows_one_output(rng):
         net.plot_boundary(X, Y, output=2)
 
 
+def test_one_of_several_outputs_is_named_by_its_class(rng):
+    X = rng.normal(size=(30, 2))
+    model = fastmlp.MLPClassifier(4, max_iter=400, tol=0.1, random_state=0)
+    model.fit(X, np.array(["red", "green", "blue"])[np.arange(30) % 3])
+    names = lambda ax: [text.get_text() for text in ax.get_legend().get_texts()][:2]
+    ax = plots.boundary(model, X, model.predict(X), output=1)
+    assert names(ax) == ["not green", "green"]
+    several = fastmlp.MLP((2, 3, 3), loss="binary_cross_entropy", random_state=0)
+    Y = X @ rng.normal(size=(2, 3)) > 0
+    assert names(plots.boundary(several, X, Y, labels=["a", "b", "c"])) == ["not a", "a"]
+    assert names(plots.boundary(several, X, Y, output=2, labels=["off", "on"])) == ["off", "on"]
+    assert names(plots.boundary(several, X, Y, output=2)) == ["0", "1"]
+
+
 def test_boundaries_are_drawn_side_by_side(headless):
     nets = {"learnt": xor_net(), "not": xor_net(np.zeros(9))}
     drawn = plots.boundaries(nets, XOR_X, XOR_Y, resolution=20)

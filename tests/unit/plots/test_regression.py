@@ -31,3 +31,12 @@ def test_predictions_plot_uses_units_of_the_table(rng):
     ax = plots.predictions(net, X, y)
     assert ax.get_xlabel() == "true price"
     np.testing.assert_allclose(ax.collections[0].get_offsets()[:, 0], table["price"], rtol=1e-5)
+
+
+def test_predictions_plot_of_several_targets_uses_their_units(rng):
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame({"a": rng.normal(size=60), "b": rng.normal(size=60)})
+    Y = np.c_[1000 + 50 * table["a"], 3 * table["b"]]
+    model = fastmlp.TabularMLPRegressor(8, n_nets=1, max_iter=3, random_state=0).fit(table, Y)
+    ax = plots.predictions(model, table, pd.DataFrame(Y, columns=["x", "y"]), output=0)
+    np.testing.assert_allclose(ax.collections[0].get_offsets(), np.c_[Y[:, 0], model.predict(table)[:, 0]], rtol=1e-9)

@@ -44,6 +44,9 @@ class FakeClassifier:
     def __init__(self):
         self.net_, self.classes_ = xor_net(), np.array(["no", "yes"])
 
+    def predict(self, X):
+        return self.classes_[self.net_.predict_classes(X)]
+
 
 def test_unwrap_estimator_returns_net_and_encoded_targets():
     answers = np.array(["no", "yes", "yes", "no"])

@@ -128,6 +128,8 @@ def test_records_equal_the_losses_of_single_nets():
     history = net.fit(XOR_X, XOR_Y, epochs=50, verbose=0)
     np.testing.assert_allclose(result.records[:, 4], history.loss[result.record_epochs - 1], rtol=1e-6)
     assert result.record_epochs[[0, -1]].tolist() == [1, 50]
+    for epochs, recorded in ((1, [1]), (2, [1, 2]), (10, [1, 10])):
+        assert pop.fit(XOR_X, XOR_Y, epochs=epochs, verbose=0).record_epochs.tolist() == recorded
     quantiles = result.loss_quantiles((0.0, 0.5, 1.0))
     np.testing.assert_allclose(quantiles[:, 1], np.median(result.records, axis=1), rtol=1e-6)
 

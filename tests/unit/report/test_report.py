@@ -92,6 +92,19 @@ def test_report_has_all_sections(net, rng, tmp_path):
     assert [image["alt"].split()[0] for image in page.images] == ["Curves", "Curves", "Output", "How", "Fraction"]
 
 
+def test_a_report_is_written_without_a_measured_rate(net, rng, tmp_path, monkeypatch):
+    def fail(dtype):
+        raise RuntimeError("The rate of a matrix product could not be measured: no processes")
+
+    monkeypatch.setattr(fastmlp.report.roofline, "product_rate", fail)
+    history = net.fit(XOR_X, XOR_Y, epochs=5)
+    history.epochs_before = 2
+    history.report(tmp_path / "run.html", diagnosis=DIAGNOSIS)
+    text = " ".join(read(tmp_path / "run.html").text)
+    assert "could not be measured: no processes" in text
+    assert "of the last 3 epochs: the fit was resumed" in text
+
+
 @pytest.mark.slow
 def test_report_is_self_contained(net, tmp_path):
     net.fit(XOR_X, XOR_Y, epochs=5).report(tmp_path / "run.html", diagnosis=DIAGNOSIS)

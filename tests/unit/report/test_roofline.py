@@ -22,6 +22,19 @@ def test_flop_count_worked_by_hand(monkeypatch, rng):
     assert speed.share == pytest.approx(speed.limit / history.training_seconds)
 
 
+def test_epochs_before_a_resumed_fit_have_no_time(monkeypatch, rng, tmp_path):
+    monkeypatch.setattr(fastmlp.report.roofline, "product_rate", lambda dtype: 5e9)
+    net = fastmlp.MLP((3, 5, 2), random_state=0)
+    net.fit(rng.normal(size=(50, 3)), rng.normal(size=(50, 2)), epochs=4, batch_size=16)
+    net.history.epochs_before = 3  # as if it had been interrupted there
+    net.save(tmp_path / "net.safetensors")
+    for history in (net.history, fastmlp.load(tmp_path / "net.safetensors").history):
+        assert (history.epochs, history.epochs_before) == (4, 3)
+        assert measure_speed(history).steps == 4
+        history.epochs_before = 4
+        assert measure_speed(history) is None
+
+
 def test_roofline_scales_with_threads():
     one, two = (Speed(1.0, 1, 1e9, n_threads, 1e10).limit for n_threads in (1, 2))
     assert one == 2 * two

@@ -81,7 +81,14 @@ def test_reading_errors_reach_the_fit(rows, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "value, expected", [("300MB", 300_000_000), ("3M", 3_000_000), ("1.5 gib", 1_610_612_736), (2_000_000, 2_000_000)]
+    "value, expected",
+    [
+        ("300MB", 300_000_000),
+        ("3M", 3_000_000),
+        ("1.5 gib", 1_610_612_736),
+        (2_000_000, 2_000_000),
+        ("2000000", 2_000_000),
+    ],
 )
 def test_memory_limit(value, expected):
     assert checked_memory_limit(value) == expected

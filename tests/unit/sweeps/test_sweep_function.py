@@ -1,6 +1,7 @@
 """Random search by `sweep`: scores equal cross-validation, rows are sorted, and the best configuration is refitted."""
 
 import dataclasses
+import itertools
 import os
 import signal
 import time
@@ -108,6 +109,24 @@ def test_embeddings_are_compared(rng):
     assert {str(settings["input_embedding"]) for settings in result.settings} == set(map(str, choices))
     assert result.settings[0]["input_embedding"] == choices[2]
     assert result.best.network.input_embedding.entries[0].sigma == 1.0
+
+
+@pytest.mark.parametrize(
+    "space",
+    (
+        {"optimizer": "adamw", "weight_decay_schedule": ["constant", "flat_cosine"], "weight_decay": [0.01, 0.1]},
+        {"learning_rate_factors": [None, {"biases": 0.1}], "learning_rate": [0.01, 0.02]},
+        {"optimizer": "quickprop", "batch_size": None, "by_fan_in": [True, False], "bias_input": [0.5, 1.0]},
+    ),
+    ids=lambda space: next(iter(space)),
+)
+def test_settings_of_optimizers_that_nets_share_are_compared(task, space):
+    found = sweep(*task, space, n=8, cv=2, epochs=5, random_state=0, verbose=0)
+    assert {str(row) for row in found.settings} == {
+        str(dict(zip(space, row, strict=True)))
+        for row in itertools.product(*(value if isinstance(value, list) else [value] for value in space.values()))
+    }
+    assert np.isfinite(found.scores).all()
 
 
 def test_named_loss_decides_if_integers_are_classes(rng):

@@ -11,7 +11,17 @@ from fastmlp.table_training.recipe_fit import make_nets
 from fastmlp.table_training.recipes import Recipe
 from fastmlp.table_training.rows_in_memory import Rows
 from fastmlp.table_training.time_budget import Budget
-from fastmlp.table_training.tuning import Encoded, Rung, Search, TuningTask, net_epochs, rungs_of, sentence, tuned
+from fastmlp.table_training.tuning import (
+    Encoded,
+    Rung,
+    Search,
+    TuningTask,
+    net_epochs,
+    rungs_of,
+    sentence,
+    setting_text,
+    tuned,
+)
 from fastmlp.table_training.tuning_scores import Scores
 
 RECIPE = Recipe(hidden=(4,), epochs=36, patience=36, n_nets=1)
@@ -156,6 +166,20 @@ def test_ctrl_c_keeps_the_best_net_so_far(rng, n_groups):
     n_tried = sum(n for _, n, _ in known.trained[:n_groups])
     assert len(found.trials) == n_tried
     assert f"was interrupted after {n_tried} of 20 configurations" in found.note
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "written"),
+    [
+        ("hidden_layer_sizes", (64, 32), "hidden_layer_sizes=(64, 32)"),
+        ("numeric_encoding", "quantile", "numeric_encoding='quantile'"),
+        ("--hidden", (64, 32), "--hidden 64,32"),
+        ("--numeric-encoding", "quantile", "--numeric-encoding quantile"),
+        ("--learning-rate", 1.2345e-3, "--learning-rate 0.00123"),
+    ],
+)
+def test_settings_are_written_as_the_user_would_give_them(name, value, written):
+    assert setting_text(name, value) == written
 
 
 def test_ctrl_c_among_the_first_configurations_is_told_of(rng):

@@ -372,6 +372,23 @@ def test_booleans_encode_alike_in_every_type(table, other):
     assert notes == []
 
 
+def test_a_target_of_lists_is_refused():
+    table = pd.DataFrame({"a": [1.0, 2.0], "tags": [["x"], ["x", "y"]]})
+    with pytest.raises(ValueError, match="target column 'tags' should hold numbers or classes, but it holds mixed"):
+        Preprocessing.fit(table, "tags")
+
+
+def test_truths_among_numbers_are_missing_as_in_training(rng):
+    """In a column of numbers, the text "false" is none, before and after training."""
+    cells = [f"{value:.3f}" for value in rng.normal(size=100)]
+    cells[3], cells[50] = "false", "True"
+    table = pd.DataFrame({"score": cells, "target": rng.normal(size=100)})
+    learned, notes = Preprocessing.fit(table, "target"), []
+    without = learned.transform(table.assign(score=table["score"].where(~table["score"].isin(["false", "True"]))))
+    np.testing.assert_array_equal(learned.transform(table, notes=notes), without)
+    assert "holds 'false', 'True'" in notes[0].text or "'false'" in notes[0].text
+
+
 def test_unseen_categories_give_a_note(table):
     preprocessing = Preprocessing.fit(table, "target")
     notes = []

@@ -72,6 +72,8 @@ def test_multi_level_column_names_raise(tmp_path):
 def test_column_names_equal_as_text_raise():
     with pytest.raises(ValueError, match="two columns named '1', columns 1 and 2"):
         with_text_names(pd.DataFrame([[1, 2]], columns=[1, "1"]))
+    with pytest.raises(ValueError, match="two columns named '', columns 1 and 3"):
+        with_text_names(pd.DataFrame([[1, 2, 3]], columns=["", "a", ""]))
 
 
 def test_pieces_of_csv_files_leave_the_filters_of_warnings_as_they_are(tmp_path, monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import numpy as np
 import pytest
 
@@ -39,8 +41,9 @@ def test_classes_are_encoded_and_decoded():
     assert decoded["probability_perhaps"].tolist() == [0.1, 0.3]
 
 
-def test_integer_classes_stay_integers():
-    target = Target.fit(pd.Series([2.0, 1.0, 2.0], name="y"))
+@pytest.mark.parametrize("cells", ([2.0, 1.0, 2.0], [Decimal("2.0"), Decimal(1), Decimal(2)]))
+def test_integer_classes_stay_integers(cells):
+    target = Target.fit(pd.Series(cells, name="y"))
     assert target.classes == (1, 2)
     assert all(type(label) is int for label in target.classes)
     assert target.encode(pd.Series([1, 2])).tolist() == [0, 1]

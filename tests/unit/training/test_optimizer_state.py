@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from fastmlp import MLP, SGD, OptimizerState, optimizer_from_name
+from fastmlp import MLP, SGD, Adam, DivergenceWarning, OptimizerState, optimizer_from_name
 
 
 @pytest.mark.parametrize("name", ("sgd", "adam", "rmsprop", "adagrad", "quickprop", "rprop"))
@@ -32,3 +32,18 @@ def test_optimizer_state_of_another_net_dtype_or_rule_raises():
 def test_optimizer_state_of_another_type_raises():
     with pytest.raises(ValueError, match=r"optimizer_state must be a fastmlp.OptimizerState .* but it is 3"):
         MLP((1, 1)).fit([[0.0], [1.0]], [0, 1], epochs=2, optimizer_state=3, verbose=0)
+
+
+@pytest.mark.parametrize("extreme", (1e200, 1e300))
+def test_after_a_divergence_the_state_begins_anew(rng, extreme):
+    """Its moments would make each later fit diverge."""
+    X, y = rng.normal(size=(8, 2)), rng.normal(size=8)
+    net, state = MLP((2, 3, 1), dtype="float64", random_state=0), OptimizerState()
+    settings = {"optimizer": Adam(0.01), "optimizer_state": state, "verbose": 0}
+    net.fit(X, y, epochs=2, **settings)
+    with pytest.warns(DivergenceWarning):
+        net.fit(extreme * X, extreme * y, epochs=3, **settings)
+    assert (state.array, state.scalars) == (None, None)
+    history = net.fit(X, y, epochs=40, **settings)
+    assert history.stopped_by == "epochs"
+    assert history.loss[-1] < history.loss[0]

@@ -69,6 +69,7 @@ class TableNets:
 
         The file has the format that `fastmlp train` writes, so `fastmlp predict` reads it too, except for estimators
         with several targets. A warning names parameters that cannot be written, such as functions. Writing is atomic.
+        No data of the training are in the file, and so `oof_prediction_` is not.
 
         Parameters
         ----------
@@ -80,6 +81,6 @@ class TableNets:
         OSError
             If the file cannot be written; an existing file is then unchanged.
         ValueError
-            If the classes are neither text nor numbers.
+            If the classes are neither text nor numbers nor dates.
         """
         save(self._net(), path, description_of(self))
