@@ -95,6 +95,5 @@ def test_settings_that_lbfgs_does_not_use_are_named(rng):
     model = MLPRegressor(hidden_layer_sizes=(4,), **settings, dropout=0.2, callbacks=lambda epoch, history: False)
     with pytest.warns(UserWarning, match="does not use callbacks and validation_data and dropout: it has no epochs"):
         model.fit(X, X[:, 0], validation_data=(X, X[:, 0]))
-    MLPRegressor(hidden_layer_sizes=(4,), **settings, early_stopping=True).fit(
-        X, X[:, 0]
-    )  # as scikit-learn's, without a word
+    # of a setting of scikit-learn nothing is said, as there
+    MLPRegressor(hidden_layer_sizes=(4,), **settings, early_stopping=True).fit(X, X[:, 0])
