@@ -391,8 +391,19 @@ def library_of(array: Any) -> ModuleType:
 
 
 def as_device_array(values: Any, dtype: Any = None) -> Any:
-    """Return a device array as a C-contiguous CuPy array of the given dtype, without a copy if possible."""
-    import cupy
+    """Return a device array as a C-contiguous CuPy array of the given dtype, without a copy if possible.
+
+    Raises
+    ------
+    ImportError
+        If CuPy is not installed, as where the array is of PyTorch.
+    """
+    try:
+        import cupy
+    except ImportError:
+        raise ImportError(
+            f"The array is on a GPU ({device_of(values)}), and {_find_cuda()[1]}; or copy the array to the host."
+        ) from None
 
     with device_context(values):
         array = values if isinstance(values, cupy.ndarray) else cupy.from_dlpack(values)

@@ -123,11 +123,12 @@ class Logger(ABC):
     def __call__(self, epoch: int, history: History) -> None:
         """Write the rows that are due."""
         self._take(history)
-        self._n_seen = n = history.epochs
+        n = history.epochs
         if self._interval.epochs is not None:
             is_due = n - self._n_written >= self._interval.epochs
         else:
             is_due = self._time_is_over(n)
+        self._n_seen = n
         if is_due:
             self._write_up_to(n)
 
@@ -155,10 +156,13 @@ class Logger(ABC):
             self.begin(history)
 
     def _time_is_over(self, n: int) -> bool:
-        """Return whether the interval is over after n epochs, and estimate after how many it will be over next."""
+        """Return whether the interval is over after n epochs, and estimate after how many it will be over next.
+
+        The call may come sooner than it asked for: with validation, after each epoch.
+        """
         assert self._interval.seconds is not None
         now, n_before = time.monotonic(), self._n_written
-        per_epoch = max(now - self._called_at, 1e-9) / self._ahead
+        per_epoch = max(now - self._called_at, 1e-9) / max(1, n - self._n_seen)
         is_over = now - self._written_at >= self._interval.seconds
         left = self._interval.seconds - (0.0 if is_over else now - self._written_at)
         self._called_at = now

@@ -103,6 +103,20 @@ def test_missing_cupy_is_reported_with_the_install_command(fresh_python):
     assert f"cuda: {reason}\n" in printed
 
 
+def test_arrays_on_a_gpu_need_cupy(monkeypatch):
+    """As tensors of PyTorch where CuPy is not installed."""
+
+    class OnGPU:
+        shape = (2, 2)
+
+        def __dlpack_device__(self):
+            return 2, 0
+
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(ImportError, match=r"The array is on a GPU \(cuda:0\), and .*; or copy the array to the host"):
+        MLP((2, 1), device="cpu").predict(OnGPU())
+
+
 @pytest.mark.thinned(3)
 @pytest.mark.parametrize(
     "text, named",

@@ -107,6 +107,20 @@ def test_calls_follow_the_duration(monkeypatch):
     assert len(logger.blocks) >= 2
 
 
+@pytest.mark.parametrize("seconds", (1e-5, 0.3))
+def test_calls_after_each_epoch_are_no_faster_epochs(seconds, monkeypatch):
+    """With validation, metrics or another callback a logger is called after each epoch, whatever it asks for."""
+    now, logger = [0.0], Blocks("1 s")
+    monkeypatch.setattr(fastmlp.loggers.time, "monotonic", lambda: now[0])
+    history = fastmlp.History()
+    for n in range(1, 2001):
+        now[0] += seconds
+        history.loss = np.zeros(n)
+        logger(n - 1, history)
+        assert n == 1 or logger.epochs_ahead() <= 1.001 / seconds
+    assert len(logger.blocks) in ((0,) if seconds < 1e-3 else (499, 500)), "a block for each 1.2 seconds"
+
+
 def test_logging_changes_no_bit_of_training(tmp_path):
     net, plain = make(), make()
     fit(CSVLogger(tmp_path / "run.csv", every=4), net=net)

@@ -15,7 +15,7 @@ from ..devices import Device, backend
 from ..errors import checked_count, is_per_net
 from ..interface.setting_checks import LateGenerator
 from ..kernels.formulas.net_seeds import fit_seeds
-from ..kernels.structs import METRIC_NONE, Samples
+from ..kernels.structs import METRIC_NONE, RUNNING, Samples
 from ..kernels.system import interrupts
 from ..network.spec import Network
 from ..optimizers import settings_of
@@ -80,6 +80,8 @@ def fit_population(
     else:
         of_fit = pop, task, arguments.epochs, restart_after, saver
         outcome, restarts, interrupted, error = run_with_executor(executor, *of_fit)
+    if error is not None and (outcome.status == RUNNING).all():  # no net has begun: the population stays as it was
+        raise error
     with interrupts.deferred():  # Ctrl-C here must not leave trained nets without their result
         if task.watch is not None:
             task.watch.look(outcome, at_end=True)

@@ -130,9 +130,10 @@ class BaseMLP(SampleInput, NetAttributes, Exportable, CallbackSupportMixin, Base
     intercepts_ : list of ndarray of shape (fan_out,)
         Biases of each layer, in the same way.
     loss_ : float
-        Loss of the last epoch, penalty included; the mean over nets if n_nets > 1.
+        Loss of the last epoch, penalty included; if n_nets > 1, the mean over nets, without the penalty.
     best_loss_ : float or None
-        Lowest loss of an epoch; None with early_stopping.
+        Lowest loss of an epoch; if n_nets > 1, the mean over nets of the lowest by more than tol, without the penalty.
+        None with early_stopping.
     loss_curve_ : list of float
         Loss of each epoch, penalty included. Empty if n_nets > 1 or solver="lbfgs".
     validation_scores_ : list of float or None

@@ -98,7 +98,7 @@ def fit_nets(
             validation_data=None if held_out is None else held_out.for_net,
             early_stopping=EarlyStopping(patience, monitor, tol),
             time_limit=estimator.time_limit,
-            verbose=0,
+            verbose=min(2, int(estimator.verbose)),
             executor=executor,
         )
     check_finite(nets.params, "divergence" not in result.stopped_by)
@@ -128,7 +128,9 @@ def train_nets(estimator: Any, task: FitTask, executor: Any = None) -> None:
     estimator.n_iter_ = int(result.epochs.max())
     estimator.t_ += len(samples.X) * estimator.n_iter_
     estimator.loss_ = scale.reported * float(result.loss[trained].mean()) if trained.any() else float("nan")
-    estimator.best_loss_ = None if estimator.early_stopping else estimator.loss_
+    estimator.best_loss_ = None
+    if not estimator.early_stopping and result.monitor == "loss" and result.best_value is not None and trained.any():
+        estimator.best_loss_ = scale.reported * float(result.best_value[trained].mean())
     estimator.best_validation_score_ = None
     if result.monitor == "validation_accuracy" and result.best_value is not None:
         estimator.best_validation_score_ = float(result.best_value.mean())

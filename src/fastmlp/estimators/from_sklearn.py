@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .mlp import MLPClassifier, MLPRegressor
 
 from sklearn import neural_network  # isort: skip  # after estimators, which says what to install
@@ -65,6 +67,8 @@ def from_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
     made.net_ = make_net(made, sizes)
     made.coefs_, made.intercepts_ = estimator.coefs_, estimator.intercepts_
     made._rules = _rules_of(estimator)
+    if made.early_stopping and made._rules is not None and made._rules.best_score > -np.inf:
+        made._rules.best_params = made.net_.params.copy()  # with which a warm start ends that finds no better ones
     return made
 
 

@@ -49,8 +49,7 @@ class NetAttributes:
         if "net_" not in self.__dict__:
             self._given_coefs = values
             return
-        for view, value in zip(self.coefs_, values, strict=True):
-            view[...] = value
+        self._set_layers("coefs_", self.coefs_, values)
 
     @property
     def intercepts_(self) -> list[np.ndarray]:
@@ -62,8 +61,7 @@ class NetAttributes:
         if "net_" not in self.__dict__:
             self._given_intercepts = values
             return
-        for view, value in zip(self.intercepts_, values, strict=True):
-            view[...] = value
+        self._set_layers("intercepts_", self.intercepts_, values)
 
     def _layers(self, name: str, kind: str) -> list[np.ndarray]:
         net = self.__dict__.get("net_")
@@ -75,6 +73,12 @@ class NetAttributes:
         if isinstance(net, MLP):
             return parts(net.params)
         return [np.stack(layer) for layer in zip(*map(parts, net.params), strict=True)]
+
+    def _set_layers(self, name: str, views: list[np.ndarray], values: Any) -> None:
+        if not isinstance(self.net_, MLP):
+            raise AttributeError(f"{name} of several nets are copies: write into net_.params, (n_nets, n_params).")
+        for view, value in zip(views, values, strict=True):
+            view[...] = value
 
     def _given_layers(self) -> tuple[Any, Any]:
         """Return coefs_ and intercepts_ as they were set before the first fit, or None, and forget them."""

@@ -134,10 +134,15 @@ def check_partial_fit(estimator: Any) -> None:
 
 
 def warn_of_unused(estimator: Any, validation_data: Any) -> None:
-    """Warn of settings of one's own that solver="lbfgs", which has no epochs, does not use.
+    """Warn of settings of one's own that solver="lbfgs", which has no epochs, or several nets do not use.
 
     Nothing is said of scikit-learn's settings, such as early_stopping, whose documentation says it.
     """
+    if estimator.n_nets > 1 and validation_data is not None and not estimator.early_stopping:
+        warn_user(
+            f"n_nets={estimator.n_nets} has no use for validation_data without early_stopping=True: records of each "
+            "epoch are those of a single net."
+        )
     if is_iterative(estimator):
         return
     unused = {

@@ -346,7 +346,8 @@ def _record(estimator: Any, rules: EpochRules, history: Any, scale: Scale) -> No
     estimator.best_loss_ = None if estimator.early_stopping else rules.best_loss
     estimator.best_validation_score_ = rules.best_score if estimator.early_stopping else None
     if history.validation_loss is not None:
-        if estimator.validation_scores_ is None:
-            estimator.validation_scores_, estimator.validation_loss_curve_ = [], []
+        for name in ("validation_scores_", "validation_loss_curve_"):  # of the latter from_sklearn knows none
+            if getattr(estimator, name) is None:
+                setattr(estimator, name, [])
         estimator.validation_scores_ += rules.scores
         estimator.validation_loss_curve_ += (scale.reported * history.validation_loss).tolist()

@@ -104,6 +104,7 @@ class NetSource:
         except BaseException:
             found.close()
             raise
+        vars(estimator).pop("feature_names_in_", None)  # of an earlier fit
         vars(estimator).update({name: value for name, value in vars(learner).items() if name != "net_"})
         n_held = 0 if found.held_out is None else len(found.held_out.X)
         print(

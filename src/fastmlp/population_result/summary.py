@@ -75,7 +75,7 @@ def _histogram_lines(result: PopulationResultBase, n_bins: int = 10, width: int 
     first, last = int(times.min()), int(np.quantile(times, 0.99))
     step = max(1, -(-(last - first + 1) // n_bins))
     edges = np.arange(first, last + step + 1, step)
-    counts, _ = np.histogram(times, bins=edges)
+    counts, _ = np.histogram(times, bins=edges - 0.5)
     longest = max(counts.max(), 1)
     lines = ["histogram         epochs"]
     for low, count in zip(edges[:-1], counts, strict=True):

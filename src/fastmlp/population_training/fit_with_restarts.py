@@ -113,16 +113,16 @@ def run(
     try:
         with shown_progress(task, outcome) as progress:
             for attempt in range(first, n_attempts):
-                if attempt > first:
-                    with interrupts.deferred():  # counts, outcome and parameters of a restart belong together
+                with interrupts.deferred():  # counts, outcome, parameters and saved state of a restart belong together
+                    if attempt > first:
                         spent[members] += outcome.epochs[members]
                         outcome.forget(members)
                         restarts[members] += 1
                         redraw(members, attempt)
+                    if saver is not None:
+                        saver.begin(task, outcome, restarts, spent, attempt)
                 running = members[outcome.status[members] == RUNNING]
                 progress.done = task.n_nets - len(running)
-                if saver is not None:
-                    saver.begin(task, outcome, restarts, spent, attempt)
                 train(task, outcome, running, epochs_of_attempt(epochs, restart_after, attempt), progress, saver)
                 if restart_after is None:
                     break

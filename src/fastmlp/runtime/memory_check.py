@@ -13,10 +13,29 @@ from ..errors import MOST_COUNTED
 GIB = 2**30
 ADDRESSES = 2**47  # bytes of address space of a process, the limit if the system does not report its memory
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of a container on Linux
+CONTAINERS = (  # for free_in_container: files of limit, usage and statistics, and the key of reclaimable pages there
+    (LIMITS[0], "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat", "inactive_file"),
+    (
+        LIMITS[1],
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        "/sys/fs/cgroup/memory/memory.stat",
+        "total_inactive_file",
+    ),
+)
 SHOWN_LAYERS = 8  # layers that a message names
 LARGE = 2**26  # multiply-adds of a prediction below which its outputs are not checked
 # Arguments of check_array for predictions: noun and advice.
 OUTPUTS = "Outputs", "Ask for fewer samples at a time."
+
+
+def free_in_container() -> int:
+    """Return the bytes that the container of the process has left; ADDRESSES if there is no limit on them."""
+    for limit, usage, statistics, cached in CONTAINERS:
+        with suppress(OSError, ValueError, KeyError):  # "max" is no limit
+            n_bytes, n_used = int(Path(limit).read_text()), int(Path(usage).read_text())
+            lines = dict(line.split() for line in Path(statistics).read_text().splitlines())
+            return max(0, n_bytes - n_used + int(lines[cached]))  # pages of files that the system gives back
+    return ADDRESSES
 
 
 @cache

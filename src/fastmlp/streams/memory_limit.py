@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime.memory_check import ADDRESSES, memory_bytes
+from ..runtime.memory_check import ADDRESSES, free_in_container, memory_bytes
 
 SHARE = 0.4  # of the memory that is available, by default
 UNITS = {"": 1, "b": 1} | {unit: 1000**k for k, prefix in enumerate("kmgt", 1) for unit in (prefix, f"{prefix}b")}
@@ -26,7 +26,7 @@ def available_bytes() -> int:
     with suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         found = next(line for line in lines if line.startswith("MemAvailable:"))
-        return min(int(found.split()[1]) * 1024, memory_bytes())
+        return min(int(found.split()[1]) * 1024, memory_bytes(), free_in_container())
     known = memory_bytes()
     return known // 2 if known < ADDRESSES else UNKNOWN
 
@@ -57,7 +57,7 @@ def checked_memory_limit(value: Any) -> int:
     (300000000, 2147483648, 5000000)
     """
     if value is None:
-        return max(1 << int(SHARE * available_bytes()).bit_length() - 1, LEAST)
+        return max(1 << int(SHARE * available_bytes()).bit_length() >> 1, LEAST)
     n_bytes = bytes_of(value)
     if n_bytes is None or n_bytes < LEAST:
         raise ValueError(

@@ -43,14 +43,14 @@ def parquet_files(path: Path) -> list[Path]:
             f"pyarrow.dataset.dataset({str(path)!r}, format='parquet', partitioning='hive'), or a folder without "
             "subfolders."
         )
-    files = sorted(path.glob("*.parquet"))
+    files = sorted(file for file in path.glob("*.parquet") if _is_data(file, path))
     if not files:
         raise ValueError(f"The folder {str(path)!r} has no files *.parquet.")
     return files
 
 
 def _is_data(file: Path, folder: Path) -> bool:
-    """Return whether a file in a subfolder has data: names that begin with _ or . are those of logs and of drafts."""
+    """Return whether a file of a folder has data: names that begin with _ or . are those of logs and of drafts."""
     return not any(name.startswith(("_", ".")) for name in file.relative_to(folder).parts)
 
 

@@ -77,7 +77,8 @@ class Loader:
             self._in_memory += features.nbytes + targets.nbytes
             if self._in_memory <= self._n_bytes:
                 return
-            self._before_file()
+            with about_arguments():
+                self._before_file()
             self.writer = RowFileWriter(temporary_folder() if self._folder is None else self._folder)
             for kept, kept_targets in self._pieces:
                 self._write(kept, as_targets(kept_targets, self._network, self._dtype, len(kept)))

@@ -161,9 +161,9 @@ def test_memory_maps_with_samples_of_each_net_are_arrays(data, tmp_path):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"sample_weight": np.ones(N)}, "sample_weight cannot be used"),
-        ({"time_limit": 3.0, "monitor": True}, "monitor and time_limit cannot be used"),
-        ({"batch_size": None}, "batch_size is None"),
+        ({"sample_weight": np.ones(N)}, "^sample_weight cannot be used"),
+        ({"time_limit": 3.0, "monitor": True}, "^monitor and time_limit cannot be used"),
+        ({"batch_size": None}, "^batch_size is None"),
     ],
 )
 def test_what_needs_all_rows_in_memory_is_refused(options, message, data):

@@ -63,6 +63,20 @@ def test_warm_start_continues_an_ensemble(iris):
     assert clf.t_ == 1500
 
 
+def test_settings_of_several_nets_have_an_effect_or_a_warning(iris, capsys):
+    few = {"hidden_layer_sizes": (4,), "max_iter": 3, "random_state": 0, "n_nets": 2}
+    clf = MLPClassifier(**few, verbose=2, learning_rate_init=0.5)
+    with pytest.warns(UserWarning, match="n_nets=2 has no use for validation_data without early_stopping=True"):
+        clf.fit(*iris, validation_data=iris)
+    assert capsys.readouterr().out.splitlines()[-1].startswith("net 2/2")
+    assert clf.best_loss_ == pytest.approx(clf.net_.result.best_value.mean(), rel=1e-6)
+    assert clf.best_loss_ <= clf.loss_
+    with pytest.raises(AttributeError, match=r"coefs_ of several nets are copies: write into net_\.params"):
+        clf.coefs_ = clf.coefs_
+    with pytest.raises(AttributeError, match="intercepts_ of several nets are copies"):
+        clf.intercepts_ = clf.intercepts_
+
+
 def test_single_net_features_raise_for_ensembles(iris):
     with pytest.raises(ValueError, match="callbacks and eval_metric are for a single net"):
         MLPClassifier(n_nets=2, callbacks=print).fit(*iris)

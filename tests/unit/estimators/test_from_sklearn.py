@@ -65,6 +65,17 @@ def test_training_continues_after_conversion():
     assert c.fit(X, LABELS).score(X, LABELS) > 0.3
 
 
+def test_a_warm_start_keeps_the_best_net_of_the_original():
+    settings = SMALL | {"early_stopping": True, "warm_start": True, "learning_rate_init": 1e-9}  # no step is better
+    model = fastmlp.from_sklearn(theirs.MLPClassifier(**settings).fit(X, LABELS))
+    before = model.net_.params.copy()
+    model.set_params(learning_rate_init=1.0, solver="sgd")
+    model._rules.best_score = 1.0  # which no epoch reaches
+    model.fit(X, LABELS)
+    np.testing.assert_array_equal(model.net_.params, before)
+    assert model.best_validation_score_ == 1.0
+
+
 def test_estimators_without_an_equivalent_raise_on_conversion():
     same = MLPClassifier(**SMALL, solver="adamw", dropout=0.1, class_weight="balanced").fit(X, LABELS)
     assert_same_predictions(same.to_sklearn(), same, 1e-5)

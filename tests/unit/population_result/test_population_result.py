@@ -31,6 +31,19 @@ def test_result_with_a_convergence_rule_has_a_success_rate():
     assert "success_rate=0" in repr(result)
 
 
+@pytest.mark.parametrize("times", ([10] * 90 + [30] * 9 + [31], [*range(8, 53), *[53] * 3]))
+def test_lines_of_the_histogram_count_the_epochs_they_name(times):
+    pop = Population((2, 2, 1), len(times), **SETTINGS)
+    result = pop.fit(XOR_X, XOR_Y, epochs=1, converged=1e9, verbose=0)
+    assert result.converged.all()
+    result.epochs[:] = times
+    lines = result.summary().split("histogram")[1].split("later")[0].splitlines()[1:]
+    for line in filter(str.strip, lines):
+        words = line.split("#")[0].split()
+        first, last = int(words[0]), int(words[2] if "to" in words else words[0])
+        assert int(words[-1]) == sum(first <= time <= last for time in times), line
+
+
 @pytest.fixture
 def fitted():
     pop = Population((2, 2, 1), 20, **SETTINGS)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from cuda_cases import OPTIMIZERS
+from interrupted_fits import with_sigint
 from resumed_fits import assert_same_fit, killed, resumed, train
 
 import fastmlp
@@ -139,6 +140,18 @@ def test_a_state_is_written_after_the_call_that_ends_an_attempt(tmp_path, monkey
     state = state_of(path)
     assert (state.attempt, state.n_ended) == (1, 40)
     assert_same_fit(train(make(), (X, y), path, every="0.000001 s", resume=True, **fit), expected)
+
+
+def test_ctrl_c_while_nets_are_redrawn_leaves_a_state_of_the_next_attempt(tmp_path, monkeypatch):
+    sizes, path = (5, 90, 70, 1), tmp_path / "run.ckpt"  # trained one by one
+    fit = {"epochs": 9, "batch_size": 16, "converged": 1e-9, "restart_after": 3}
+    expected = train(make(2, sizes), (X, y), **fit)
+    pop = make(2, sizes)
+    monkeypatch.setattr(pop, "_draw", with_sigint(pop._draw))
+    _, result = train(pop, (X, y), path, **fit)
+    assert result.interrupted
+    assert state_of(path).attempt == 1
+    assert_same_fit(train(make(2, sizes), (X, y), path, resume=True, **fit), expected)
 
 
 def test_states_of_nets_are_told_apart_by_their_numbers():

@@ -177,6 +177,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(pool, monkeypatch, tempora
             pop.fit(X, Y, epochs=3, verbose=0, executor=pool)
     assert not array_folders(temporary_folder)
     np.testing.assert_array_equal(pop.params, first)
+    assert (pop.fits, pop.result) == (0, None), "a repeated fit has the bits of a first one"
     pop.fit(X, Y, epochs=3, verbose=0, executor=pool)  # once there is room
     assert set(pop.result.stopped_by) == {"epochs"}
 

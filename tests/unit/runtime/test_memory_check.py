@@ -35,6 +35,17 @@ def test_memory_limit_of_a_container_counts(monkeypatch, tmp_path):
     assert memory_check.memory_bytes.__wrapped__() == 2**20
 
 
+def test_memory_that_a_container_has_used_is_not_free(monkeypatch, tmp_path):
+    files = [tmp_path / name for name in ("limit", "usage", "stat")]
+    for file, text in zip(files, ("1000\n", "700\n", "anon 500\ninactive_file 150\n"), strict=True):
+        file.write_text(text)
+    absent = (*[str(tmp_path / "none")] * 3, "inactive_file")
+    monkeypatch.setattr(memory_check, "CONTAINERS", (absent, (*map(str, files), "inactive_file")))
+    assert memory_check.free_in_container() == 450
+    files[0].write_text("max\n")
+    assert memory_check.free_in_container() == memory_check.ADDRESSES
+
+
 def test_sizes_and_counts_are_formatted_in_messages():
     assert format_size(10**10000) == "inf GiB"
     assert format_count(HUGE) == "2**1325 and more"

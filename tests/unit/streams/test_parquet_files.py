@@ -105,6 +105,12 @@ def test_a_folder_with_subfolders_says_how_to_read_them(folder, table):
         parquet_files(folder)
 
 
+def test_logs_and_drafts_in_a_folder_are_no_data(tmp_path, table):
+    for name in ("a.parquet", ".b.parquet", "_c.parquet"):
+        parquet.write_table(table, tmp_path / name)
+    assert parquet_files(tmp_path) == [tmp_path / "a.parquet"]
+
+
 def test_logs_and_drafts_in_subfolders_are_no_data(tmp_path, table):
     for name in ("_log", ".draft"):
         (tmp_path / name).mkdir()

@@ -219,6 +219,7 @@ class SourceFit:
             raise ValueError(
                 f"validation_fraction={self._fraction:g} leaves no row to validate on: raise it, or memory_limit."
             )
+        vars(estimator).pop("feature_names_in_", None)  # of an earlier fit
         vars(estimator).update({name: value for name, value in vars(self._learner).items() if name not in NOT_LEARNED})
         if self._problems:
             warn_user(as_lines(self._problems, "notes_"))

@@ -114,11 +114,14 @@ class TableFit:
             )
         if not estimator.refit:
             self._recipe = self._recipe.with_own_folds(n_rows)
-        if self._continues and self._has_folds and not isinstance(estimator.random_state, numbers.Integral):
+        if self._continues and not has_held_out and not isinstance(estimator.random_state, numbers.Integral):
+            drawn, too_good = "held-out rows", "early stopping and calibration"
+            if self._has_folds:
+                drawn, too_good = "folds", "early stopping, calibration and oof_prediction_"
             warn_user(
-                "warm_start=True goes on with nets whose folds are drawn anew, so that they may have learned from rows "
-                "that are held out now: early stopping, calibration and oof_prediction_ are then too good. Set "
-                "random_state to a whole number in both fits, and the folds of the same rows are the same."
+                f"warm_start=True goes on with nets whose {drawn} are drawn anew, so that they may have learned from "
+                f"rows that are held out now: {too_good} are then too good. Set random_state to a whole number in both "
+                f"fits, and the {drawn} of the same table are the same."
             )
 
     def _split(self, y: np.ndarray, generator: np.random.RandomState) -> Split:

@@ -94,9 +94,13 @@ def test_each_net_of_good_holds_out_rows_of_its_own(table):
 def test_folds_that_are_drawn_anew_for_the_same_nets_are_told_of(table):
     X, score = table
     model = TabularMLPRegressor(warm_start=True, **SMALL | {"max_iter": 1, "random_state": None}).fit(X, score)
-    with pytest.warns(UserWarning, match="may have learned from rows that are held out now"):
+    with pytest.warns(UserWarning, match="folds are drawn anew, so that they may have learned from rows that are held"):
         model.fit(X, score)
     model.set_params(random_state=0).fit(X, score)  # a warning is an error
+    one = TabularMLPRegressor(quality="fast", warm_start=True, max_iter=1, random_state=None).fit(X, score)
+    with pytest.warns(UserWarning, match="held-out rows are drawn anew, so that they may have learned"):
+        one.fit(X, score)
+    one.fit(X, score, validation_data=(X, score))
 
 
 @pytest.mark.parametrize("n_threads, n_nets", [(1, 3), (2, N_GOOD)])
