@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..devices import resolve
 from ..errors import install_command
+from ..initialization import UniformByFanIn
 from ..runtime.output_files import check_output, file_beside, files_beside, left_alone
 from ..sweeps.search import Search
 from ..sweeps.search_file import search_file
+from ..table_training.recipes import OF_CLASSES, Recipe
 from ..tables.target_encoder import CLASSIFICATION
 from ..training.interruption import interrupt_message
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
@@ -53,23 +55,27 @@ class SearchLimits(NamedTuple):
     dask: str | None = None
 
 
-def search_space(task: str) -> dict[str, Any]:
+def search_space(task: str, recipe: Recipe) -> dict[str, Any]:
     """Return the settings that are searched, with their choices, as sweep takes them.
 
     task : "classification" or "regression"
+    recipe : of the net that is trained with the best of them, which has the other settings, as all nets here
     """
     from scipy.stats import loguniform
 
+    loss = OF_CLASSES if task == CLASSIFICATION else "squared_error"
     return {
         "hidden_layer_sizes": [(64,), (64, 64), (128, 128), (256, 256), (256, 128, 64)],
         "learning_rate": loguniform(3e-4, 3e-2),
         "weight_decay": loguniform(1e-5, 1e-1),
         "dropout": [0.0, 0.1, 0.2, 0.4],
         "batch_size": [64, 256],
-        "hidden_activation": "relu",
-        "optimizer": "adamw",
-        "schedule": "one_cycle",
-        "loss": "softmax_cross_entropy" if task == CLASSIFICATION else "squared_error",
+        "hidden_activation": recipe.activation_for(loss),
+        "label_smoothing": recipe.label_smoothing_for(loss),
+        "init": UniformByFanIn(),
+        "optimizer": recipe.optimizer,
+        "schedule": recipe.schedule,
+        "loss": loss,
     }
 
 
@@ -123,7 +129,7 @@ def find(
 ) -> Search:
     """Return the finished or interrupted search on the training part; a table shows the best settings meanwhile."""
     X, y = parts["training"]
-    space = search_space(preprocessing.target.task)
+    space = search_space(preprocessing.target.task, settings.recipe())
     device, seed = settings.device, settings.seed
     search = Search(X, y, space, limits.n, limits.cv, settings.epochs, None, device, "float32", seed)
     file = search_file(checkpoints.path, interval_option(checkpoints.every), checkpoints.resume, 1)

@@ -130,7 +130,8 @@ def fit(
     if given.folds is not None and recipe.shared_weights:
         share_by_fold(nets, recipe.n_folds)
     if known is not None:
-        continued = go_on(nets, known, given, has_same_split(known, recipe, settings), log)
+        n_rows = given.rows.n_rows + (0 if given.held_out is None else given.held_out.n_rows)
+        continued = go_on(nets, known, given, has_same_split(known, split, n_rows), log)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)
         if given.folds is not None:

@@ -88,6 +88,10 @@ def read_known_parts(
     table, notes = rows_with_target(read_tables(file, preprocessing.text_columns), name, task)
     for note in notes:
         log(note)
+    for option, names in (("--drop", settings.drop), ("--keep", settings.keep), ("--id", settings.ids)):
+        check_columns(table, names, option)
+    if settings.ids:
+        preprocessing = replace(preprocessing, ids=tuple(settings.ids))
     tables = split_table(table, name, task, recipe, settings.seed)
     return preprocessing, encoded_parts(preprocessing, tables, test_file, log)
 

@@ -134,10 +134,19 @@ def _parts_of_nets(X: np.ndarray, y: np.ndarray, folds: np.ndarray, n_each: int)
     return parts
 
 
-def has_same_split(known: Any, recipe: Recipe, settings: TrainSettings) -> bool:
-    """Whether the last fit of nets to go on with has held out the rows that are held out now."""
+def has_same_split(known: Any, split: dict[str, Any], n_rows: int) -> bool:
+    """Whether the last fit of nets to go on with has held out the rows that are held out now.
+
+    A table with more or fewer rows than that of the last fit has another split.
+
+    split : what split_of returns; empty for rows that are read piece by piece
+    n_rows : number of all rows, those held out included
+    """
     last = last_fit(known)
-    return last is not None and all(last.settings.get(k) == v for k, v in split_of(recipe, settings).items())
+    if last is None or not split:
+        return False
+    n_known = last.settings.get("n_samples", 0) + last.settings.get("n_validation", 0)
+    return n_known == n_rows and all(last.settings.get(name) == value for name, value in split.items())
 
 
 def split_of(recipe: Recipe, settings: TrainSettings) -> dict[str, Any]:

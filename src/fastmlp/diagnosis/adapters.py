@@ -14,7 +14,7 @@ import numpy as np
 from ..kernels.formulas.activations import ACTIVATIONS
 from .model_under_test import ModelUnderTest, from_arrays, from_function, is_mlp, is_population, model_of_fastmlp
 
-CHECKED_ROWS = 32  # samples with which the outputs of a PyTorch module are compared
+CHECKED_ROWS = 32  # samples with which the outputs of a PyTorch module or Keras model are compared
 LARGEST_DEVIATION = 0.03  # mean one, relative to the mean output; modules of float16 and bfloat16 round
 PASSED_OVER = ("Dropout", "InputLayer", "Flatten", "Identity", "AlphaDropout", "Activation")
 
@@ -38,10 +38,10 @@ def model_of_other_library(net: Any, X: np.ndarray, activations: Sequence[Any] |
         activations = [activations]  # valid for a net of one layer; deeper nets need a list
     if hasattr(net, "coefs_") and hasattr(net, "intercepts_"):
         return _from_scikit_learn(net, loss)
+    if hasattr(net, "layers") and callable(getattr(net, "get_weights", None)):  # a PyTorch module, too, on its backend
+        return _from_keras(net, X, activations, loss)
     if callable(getattr(net, "named_modules", None)) and callable(getattr(net, "state_dict", None)):
         return _from_torch(net, X, activations, loss)
-    if hasattr(net, "layers") and callable(getattr(net, "get_weights", None)):
-        return _from_keras(net, activations, loss)
     if isinstance(net, Mapping):
         is_state_dict = all(hasattr(array, "detach") for array in net.values())  # whose W are (fan_out, fan_in)
         tensors = [np.asarray(_on_host(array)) for array in net.values()]
@@ -171,7 +171,7 @@ def _from_torch(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss
         elif type(module).__name__ not in PASSED_OVER:
             raise _not_dense(type(module).__name__)
     model = _model_of_layers(weights, biases, activations or names, loss, "PyTorch module", activations is not None)
-    _check_outputs(_outputs_of_torch(net, X), model, X)
+    _check_outputs(_outputs_of_torch(net, X), model, X, "PyTorch module")
     return model
 
 
@@ -202,8 +202,19 @@ def _outputs_of_torch(net: Any, X: np.ndarray) -> np.ndarray | None:
             module.training = mode
 
 
-def _check_outputs(expected: np.ndarray | None, model: ModelUnderTest, X: np.ndarray) -> None:
-    """Raise ValueError if a module's outputs are not those of the model that was read from it, or its logits."""
+def _outputs_of_keras(net: Any, X: np.ndarray) -> np.ndarray | None:
+    """Return the outputs of a Keras model for X, (n_samples, n_outputs), or None if it does not take one array."""
+    try:
+        return np.asarray(_on_host(net(X.astype(np.float32), training=False)), np.float64)
+    except Exception:  # whatever a call of its own raises
+        return None
+
+
+def _check_outputs(expected: np.ndarray | None, model: ModelUnderTest, X: np.ndarray, kind: str) -> None:
+    """Raise ValueError if a net's outputs are not those of the model that was read from it, or its logits.
+
+    kind : what the message calls the net
+    """
     if expected is None or expected.shape[:1] != X.shape[:1] or not np.isfinite(expected).all():
         return
     expected = expected.reshape(len(X), -1)
@@ -212,18 +223,22 @@ def _check_outputs(expected: np.ndarray | None, model: ModelUnderTest, X: np.nda
     largest = LARGEST_DEVIATION * np.abs(expected).mean() + 1e-9
     if not any(np.abs(values - expected).mean() <= largest for values in found):
         raise ValueError(
-            "The outputs of the PyTorch module are not those of its layers one after another: its forward does "
-            "something else, such as an activation of torch.nn.functional, or an activation has other settings than "
-            "those of fastmlp. Give activations=[...], a name or a function for each layer, or its forward function: "
+            f"The outputs of the {kind} are not those of its layers one after another: its forward does something "
+            "else, such as an activation without a layer of its own, or an activation has other settings than those of "
+            "fastmlp. Give activations=[...], a name or a function for each layer, or its forward function: "
             "diagnose(lambda X: ..., X, y)."
         )
 
 
-def _from_keras(net: Any, activations: Sequence[Any] | None, loss: Any) -> ModelUnderTest:
+def _from_keras(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss: Any) -> ModelUnderTest:
+    X = X[:CHECKED_ROWS]
     weights, biases, names = [], [], []
     for layer in net.layers:
         arrays = layer.get_weights()
-        activation = getattr(getattr(layer, "activation", None), "__name__", None)
+        function = getattr(layer, "activation", None)  # or a layer that is one
+        activation = getattr(function, "__name__", None) or (None if function is None else _activation_name(function))
+        if activation is None and function is not None and activations is None:
+            raise _not_dense(f"with the activation {type(function).__name__}")
         if arrays and arrays[0].ndim == 2 and len(arrays) <= 2 and hasattr(layer, "units"):
             weights.append(arrays[0])
             biases.append(arrays[1] if len(arrays) == 2 else np.zeros(arrays[0].shape[1]))
@@ -232,7 +247,9 @@ def _from_keras(net: Any, activations: Sequence[Any] | None, loss: Any) -> Model
             names[-1] = _after(names[-1], name)
         elif type(layer).__name__ not in PASSED_OVER:
             raise _not_dense(type(layer).__name__)
-    return _model_of_layers(weights, biases, activations or names, loss, "Keras model", activations is not None)
+    model = _model_of_layers(weights, biases, activations or names, loss, "Keras model", activations is not None)
+    _check_outputs(_outputs_of_keras(net, X), model, X, "Keras model")
+    return model
 
 
 def _not_dense(kind: str) -> ValueError:

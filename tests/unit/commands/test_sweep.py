@@ -34,8 +34,8 @@ def small_space(monkeypatch):
     """One small net, of which only the learning rate and the weight decay differ."""
     space = sweep_job.search_space
 
-    def small(task):
-        return space(task) | {"hidden_layer_sizes": [(8,)], "dropout": [0.0], "batch_size": [32]}
+    def small(*given):
+        return space(*given) | {"hidden_layer_sizes": [(8,)], "dropout": [0.0], "batch_size": [32]}
 
     monkeypatch.setattr(sweep_job, "search_space", small)
 
@@ -50,6 +50,24 @@ def sweep(table, tmp_path):
         return CliRunner().invoke(app, arguments)
 
     return run
+
+
+@pytest.mark.parametrize("target", ["kind", "price"])
+def test_nets_of_the_search_have_the_settings_of_the_net_that_is_trained(target, sweep, tmp_path, monkeypatch):
+    searched, begin = [], sweep_job.Search.__init__
+
+    def noted(self, X, y, space, *others):
+        searched.append(space)
+        begin(self, X, y, space, *others)
+
+    monkeypatch.setattr(sweep_job.Search, "__init__", noted)
+    assert sweep("--target", target, "--n", 2).exit_code == 0
+    net, (space,) = fastmlp.load(tmp_path / "m.safetensors").net_, searched
+    found = net.get_settings()
+    assert found["hidden_activation"] == [space["hidden_activation"]]
+    assert (found["label_smoothing"], found["loss"]) == (space["label_smoothing"], space["loss"])
+    assert net.init == space["init"]
+    assert (net.history.settings["schedule"], space["optimizer"]) == (space["schedule"], "adamw")
 
 
 @pytest.mark.parametrize("target, scoring", [("kind", "accuracy"), ("price", "-loss")])
@@ -98,7 +116,7 @@ def test_a_terminal_shows_the_best_settings_while_they_are_found(sweep, monkeypa
         titles.append(made.title)
         return made
 
-    monkeypatch.setattr(sweep_job, "search_space", lambda task: space(task) | {"hidden_layer_sizes": [(8,), (9,)]})
+    monkeypatch.setattr(sweep_job, "search_space", lambda *given: space(*given) | {"hidden_layer_sizes": [(8,), (9,)]})
     monkeypatch.setattr(sweep_job, "best_table", noted)
     monkeypatch.setattr("fastmlp.commands.sweep_options.console", lambda: screen)
     result = sweep("--target", "kind", "--n", 6)
@@ -115,7 +133,7 @@ def test_a_terminal_shows_the_best_settings_while_they_are_found(sweep, monkeypa
 
 def test_ctrl_c_saves_the_net_of_the_best_settings_so_far(sweep, monkeypatch, tmp_path):
     space = sweep_job.search_space
-    monkeypatch.setattr(sweep_job, "search_space", lambda task: space(task) | {"hidden_layer_sizes": [(8,), (9,)]})
+    monkeypatch.setattr(sweep_job, "search_space", lambda *given: space(*given) | {"hidden_layer_sizes": [(8,), (9,)]})
     train = Search._train
 
     def train_one_group(self, group, *others):
@@ -137,7 +155,7 @@ def test_ctrl_c_saves_the_net_of_the_best_settings_so_far(sweep, monkeypatch, tm
 @pytest.mark.slow
 def test_an_interrupted_search_goes_on_from_its_checkpoint(sweep, monkeypatch, tmp_path):
     space = sweep_job.search_space
-    monkeypatch.setattr(sweep_job, "search_space", lambda task: space(task) | {"hidden_layer_sizes": [(8,), (9,)]})
+    monkeypatch.setattr(sweep_job, "search_space", lambda *given: space(*given) | {"hidden_layer_sizes": [(8,), (9,)]})
     assert sweep("--target", "kind", "--n", 6).exit_code == 0
     expected = fastmlp.load(tmp_path / "m.safetensors").net_.params
     train, keep = Search._train, ["--checkpoint", tmp_path / "search.ckpt"]

@@ -217,6 +217,9 @@ def test_nets_go_on_with_the_rows_that_they_have_held_out():
     alike = train("price", *rest)
     assert "out of fold" not in alike
     assert "may have been trained on rows that are held out now" not in alike
+    table = pd.read_csv("table.csv")
+    pd.concat([table, table.tail(30)]).to_csv("table.csv", index=False)  # the rows of another month, say
+    assert "may have been trained on rows that are held out now" in train("price", *rest)
 
 
 def test_rows_of_a_test_table_with_classes_unseen_in_training_are_left_out():
@@ -309,6 +312,8 @@ def test_options_that_would_change_the_encoding_of_known_nets_are_refused():
         assert f"which {options[0]} would change" in train("price", *go_on, *options, code=1)
     assert "which --task would change" in train("price", *go_on, "--task", "classification", code=1)
     train("price", *go_on, "--task", "regression", "--keep", "size", "--keep", "age")
+    for option in ("--drop", "--id"):
+        assert f"no {option} column 'nosuch'" in train("price", *go_on, option, "nosuch", code=1)
 
 
 def test_a_time_limit_leaves_out_epochs_with_a_sentence():

@@ -1,5 +1,6 @@
 """Adapters of the diagnosis for nets of other libraries: outputs equal those of the library."""
 
+import functools
 import warnings
 
 import numpy as np
@@ -116,6 +117,31 @@ def test_estimators_of_fastmlp_have_the_loss_and_dropout_of_their_net(X, loss):
     subject = model_of_other_library(model, X, None, None)
     assert (subject.loss.name, float(np.max(subject.dropout))) == (loss, 0.25)
     np.testing.assert_allclose(outputs(subject, X)[:, 0], model.predict(X), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")  # Keras, of NumPy 2
+def test_keras_models_are_compared_with_their_outputs(X, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    keras = library("keras", extras="bench")
+
+    def model(*layers):
+        return keras.Sequential([keras.layers.Input((3,)), *layers, keras.layers.Dense(2)])
+
+    for layer in (
+        keras.layers.Dense(4, activation="tanh"),
+        keras.layers.Dense(4, activation="gelu"),
+        keras.layers.Dense(4, activation=keras.layers.ReLU()),
+    ):
+        net = model(layer)
+        found = model_of_other_library(net, X, None, None)
+        np.testing.assert_allclose(outputs(found, X), np.asarray(net.predict_on_batch(X)), rtol=1e-3, atol=1e-4)
+    for activation in ("leaky_relu", keras.layers.LeakyReLU()):  # with other slopes than here
+        layer = keras.layers.Dense(4, activation=activation)
+        with pytest.raises(ValueError, match="The outputs of the Keras model are not those of its layers"):
+            model_of_other_library(model(layer), 9.0 * X, None, None)
+    partial = functools.partial(keras.activations.gelu, approximate=True)
+    with pytest.raises(ValueError, match="has a layer with the activation partial"):
+        model_of_other_library(model(keras.layers.Dense(4, activation=partial)), X, None, None)
 
 
 def test_keras_outputs_are_reproduced(X, rng):
