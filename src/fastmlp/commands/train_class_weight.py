@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from ..data.sample_weights import class_weights
 from ..errors import checked_number, is_number, unknown_name
+from ..kernels.structs import METRIC_ARGMAX
+from ..network.spec import Network
 from ..tables.target_encoder import CLASSIFICATION, Target
 from .train_settings import TrainSettings
 
@@ -26,6 +31,17 @@ def check_class_weight(class_weight: str | None, target: Target) -> None:
         raise ValueError(f"--class-weight is given, but {target.name!r} is predicted as a number.")
     if class_weight != BALANCED:
         parsed_class_weight(class_weight, target)
+
+
+def weights_by_class(class_weight: str, codes: np.ndarray, target: Target, network: Network) -> np.ndarray:
+    """Return the weight of each row by its class, (n_rows,).
+
+    class_weight : --class-weight, which goes with the target
+    codes : (n_rows,) class numbers
+    network : of the nets
+    """
+    by_class = class_weight if class_weight == BALANCED else parsed_class_weight(class_weight, target)
+    return class_weights(by_class, np.eye(target.n_outputs)[codes], network, METRIC_ARGMAX)
 
 
 def checked_weight_items(text: str) -> list[tuple[str, float]]:

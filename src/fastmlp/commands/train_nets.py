@@ -140,13 +140,13 @@ def fit(
             trained = fit_all_folds(nets, given, recipe, fits, at_once, log, continued.fit_nets)
             continued.tell(log)
             if recipe.net_weights != GREEDY and trained.nets.n_nets == nets.n_nets:
-                record_split(trained.history, split)
+                record_split(trained.history, split, settings.class_weight)
             return replace(trained, parts=parts)
         nets = fit_without_folds(nets, given, recipe, wanted, budget, checkpoints, continued)
         continued.tell(log)
     if isinstance(nets, Population) and known is None:
         nets = without_idle_nets(nets, log)
-    record_split(history_of(nets), split)
+    record_split(history_of(nets), split, settings.class_weight)
     trained = finished(nets, given.held_out, recipe, parts, log)
     if not settings.refit or trained.stopped_by:
         return trained

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data.sample_weights import class_weights
 from ..errors import counted
-from ..kernels.structs import METRIC_ARGMAX
 from ..streams.table_sources import read_tables
 from ..table_training.folds import fold_numbers
 from ..table_training.recipes import Recipe
@@ -23,7 +21,7 @@ from ..tables.target_column import rows_with_target, with_numbers
 from ..tables.target_copies import target_copies_note
 from ..tables.target_encoder import CLASSIFICATION, Target, numbers_as_classes
 from .column_options import check_columns, select_columns
-from .train_class_weight import BALANCED, check_class_weight, check_options_of_classes, parsed_class_weight
+from .train_class_weight import check_class_weight, check_options_of_classes, weights_by_class
 from .train_settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -211,7 +209,6 @@ def weighted_parts(network: Any, parts: Parts, target: Target, class_weight: str
         return Rows(*training), None if held_out is None else Rows(*held_out)
     check_class_weight(class_weight, target)
     codes = training[1] if held_out is None else np.concatenate([training[1], held_out[1]])
-    by_class = class_weight if class_weight == BALANCED else parsed_class_weight(class_weight, target)
-    weights = class_weights(by_class, np.eye(target.n_outputs)[codes], network, METRIC_ARGMAX)
+    weights = weights_by_class(class_weight, codes, target, network)
     n = len(training[1])
     return Rows(*training, weights[:n]), None if held_out is None else Rows(*held_out, weights[n:])

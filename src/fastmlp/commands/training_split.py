@@ -11,11 +11,13 @@ from ..mlp import MLP
 from ..population_result import PopulationResult
 from ..table_training.recipes import Recipe
 from ..tables.target_encoder import CLASSIFICATION, REGRESSION
+from .train_class_weight import weights_by_class
 from .train_parts import Parts, fold_rows, split_rows
 from .train_settings import TrainSettings
 
-# Keys of History.settings and PopulationResult.arguments: how `fastmlp train` split the table.
+# Keys of History.settings and PopulationResult.arguments: how `fastmlp train` split the table and weighed its classes.
 SHARE, FOLDS, SEED = "validation_share", "validation_folds", "validation_seed"
+CLASS_WEIGHT = "class_weight"
 MOST_ROWS = 10_000  # of each part of each net, where nets have parts of their own
 EQUAL = 1e-3  # relative difference up to which a validation loss equals the recorded one
 
@@ -89,31 +91,34 @@ def training_split(net: Any, X: np.ndarray, y: np.ndarray) -> NetSamples:
         return undivided
     is_classification = net.preprocessing is not None and bool(net.preprocessing.target.classes)
     task, seed = CLASSIFICATION if is_classification else REGRESSION, settings.get(SEED, 0)
+    weights = None  # by which the loss was recorded
+    if (class_weight := settings.get(CLASS_WEIGHT)) is not None:
+        weights = weights_by_class(class_weight, y, net.preprocessing.target, net.network)
+    has_loss = lambda rows: _has_loss(net, fit, X[rows], y[rows], None if weights is None else weights[rows])
     if n_folds := settings.get(FOLDS):
         n_each, remainder = divmod(getattr(net, "n_nets", 1), n_folds)
         if not n_each or remainder:  # some of the nets, by themselves
             return undivided
         folds = fold_rows(y, task, n_folds, seed)
-        if not _has_loss(net, fit, X, y, np.flatnonzero(folds == fit.member // n_each)):
+        if not has_loss(np.flatnonzero(folds == fit.member // n_each)):
             return undivided
         return NetSamples({"": (X, y)}, _parts_of_nets(X, y, folds, n_each))
     if not settings.get(SHARE):
         return undivided
     held_out, training = split_rows(np.asarray(y), task, settings[SHARE], seed)
-    if len(held_out) != n_validation or not _has_loss(net, fit, X, y, held_out):
+    if len(held_out) != n_validation or not has_loss(held_out):
         return undivided
     return NetSamples({"training": (X[training], y[training]), "validation": (X[held_out], y[held_out])})
 
 
-def _has_loss(net: Any, fit: LastFit, X: np.ndarray, y: np.ndarray, held_out: np.ndarray) -> bool:
-    """Return whether the loss on these rows is the recorded one."""
+def _has_loss(net: Any, fit: LastFit, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> bool:
+    """Return whether the loss on held-out rows is the recorded one; weights : of the rows, or None"""
     assert fit.validation_loss is not None
-    X, y = X[held_out], y[held_out]
     if getattr(net, "shared_weights", False):  # whose record is of the mean output
         loss = net._loss_of_mean(X, y)
     else:
         one = net if isinstance(net, MLP) else net.net(fit.member)
-        loss = one.evaluate(X, y)["loss"]
+        loss = one.evaluate(X, y, sample_weight=weights)["loss"]
     return bool(np.isclose(loss, fit.validation_loss, rtol=EQUAL, atol=1e-6))
 
 
@@ -155,6 +160,7 @@ def split_of(recipe: Recipe, settings: TrainSettings) -> dict[str, Any]:
     return {**of_rows, SEED: settings.seed}
 
 
-def record_split(history: History | PopulationResult, split: dict[str, Any]) -> None:
-    """Add to the records of a fit what split_of returns, for training_split."""
-    (history.settings if isinstance(history, History) else history.arguments).update(split)
+def record_split(history: History | PopulationResult, split: dict[str, Any], class_weight: str | None) -> None:
+    """Add to the records of a fit what training_split needs: what split_of returns, and --class-weight if given."""
+    weights = {} if class_weight is None or not split else {CLASS_WEIGHT: class_weight}
+    (history.settings if isinstance(history, History) else history.arguments).update(split | weights)

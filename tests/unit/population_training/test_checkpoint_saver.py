@@ -142,6 +142,7 @@ def test_a_state_is_written_after_the_call_that_ends_an_attempt(tmp_path, monkey
     assert_same_fit(train(make(), (X, y), path, every="0.000001 s", resume=True, **fit), expected)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_while_nets_are_redrawn_leaves_a_state_of_the_next_attempt(tmp_path, monkeypatch):
     sizes, path = (5, 90, 70, 1), tmp_path / "run.ckpt"  # trained one by one
     fit = {"epochs": 9, "batch_size": 16, "converged": 1e-9, "restart_after": 3}
