@@ -1,8 +1,8 @@
 """Training of one small net with the samples of a batch as SIMD lanes, without the cost of calls in a step.
 
 Arrays hold a unit per row and a sample per column: unit u's values start at u * columns, where `columns` is the number
-of samples rounded up to whole vectors. Columns past the samples are zeros with weight 0. Vectors have 16 lanes, or 4
-for a handful of samples such as the four of XOR, so that no lane is wasted.
+of samples rounded up to whole vectors. Columns past the samples, and those of samples whose weight is 0, are zeros with
+weight 0. Vectors have 16 lanes, or 4 for a handful of samples such as the four of XOR, so that no lane is wasted.
 """
 
 from __future__ import annotations
@@ -58,8 +58,14 @@ def columns_for(ws, rows, lanes):
     return columns if columns & (ws.aliasing_stride - 1) else columns + LANES_LARGE
 
 
+@inline_helper
+def counts(data, sample):
+    """Whether a sample's weight is not 0. One of weight 0 contributes nothing, even if its outputs or loss overflow."""
+    return not data.has_weights or data.weight[sample] != 0.0
+
+
 @helper
-def fill_squares(X, order, shuffle, first, rows, width, columns, a, square):
+def fill_squares(data, order, shuffle, first, rows, width, columns, a, square):
     """Transpose samples into columns of `a`, 16 x 16 elements at a time in registers; columns past the samples are 0.
 
     Returns the number of features written: a remainder of fewer than TRANSPOSED_FROM features is left to the caller.
@@ -73,11 +79,12 @@ def fill_squares(X, order, shuffle, first, rows, width, columns, a, square):
         for i in range(0, features, LANES_LARGE):
             n = min(features - i, LANES_LARGE)
             for q in range(LANES_LARGE):
+                v = fill(square, 0.0, LANES_LARGE)
                 if s + q < rows:
                     sample = order[first + s + q] if shuffle else first + s + q
-                    store(square, q * LANES_LARGE, load_partial(X, sample * width + i, n, LANES_LARGE))
-                else:
-                    store(square, q * LANES_LARGE, fill(square, 0.0, LANES_LARGE))
+                    if counts(data, sample):
+                        v = load_partial(data.X, sample * width + i, n, LANES_LARGE)
+                store(square, q * LANES_LARGE, v)
             if n == LANES_LARGE:
                 transpose_square(square, 0, LANES_LARGE, a, i * columns + s, columns, LANES_LARGE)
             else:
@@ -88,7 +95,7 @@ def fill_squares(X, order, shuffle, first, rows, width, columns, a, square):
 
 
 @helper
-def fill_nothing(X, order, shuffle, first, rows, width, columns, a, square):
+def fill_nothing(data, order, shuffle, first, rows, width, columns, a, square):
     """Write nothing: fill_squares for batches of one vector of 4 samples, which have no square. Returns 0 features."""
     return 0
 
@@ -169,22 +176,25 @@ def fill_batch(family, net, data, shuffle, ws, first, rows, columns):
     if not shuffle and ws.filled[FILLED_FIRST] == first and ws.filled[FILLED_N] == rows:
         return
     n_features, n_outputs = net.sizes[0], net.sizes[net.n_layers]
-    done = family.fill_squares(data.X, ws.order, shuffle, first, rows, n_features, columns, ws.a, ws.delta)
-    for s in range(rows):
-        sample = ws.order[first + s] if shuffle else first + s
-        for i in range(done, n_features):
-            ws.a[i * columns + s] = data.X[sample * n_features + i]
-        if data.has_targets:
-            for j in range(n_outputs):
-                ws.y[j * columns + s] = data.Y[sample * n_outputs + j]
-        ws.weight[s] = data.weight[sample] if data.has_weights else scalar_like(ws.weight, 1.0)
+    done = family.fill_squares(data, ws.order, shuffle, first, rows, n_features, columns, ws.a, ws.delta)
     zero = scalar_like(ws.weight, 0.0)
-    for s in range(rows, columns):  # values of earlier batches could become infinite, and inf * 0 is NaN
-        for i in range(done, n_features):
-            ws.a[i * columns + s] = zero
-        for j in range(n_outputs):
-            ws.y[j * columns + s] = zero
-        ws.weight[s] = zero
+    for s in range(columns):
+        sample = 0
+        if s < rows:
+            sample = ws.order[first + s] if shuffle else first + s
+        if s < rows and counts(data, sample):
+            for i in range(done, n_features):
+                ws.a[i * columns + s] = data.X[sample * n_features + i]
+            if data.has_targets:
+                for j in range(n_outputs):
+                    ws.y[j * columns + s] = data.Y[sample * n_outputs + j]
+            ws.weight[s] = data.weight[sample] if data.has_weights else scalar_like(ws.weight, 1.0)
+        else:  # values of earlier batches could become infinite, and inf * 0 is NaN
+            for i in range(done, n_features):
+                ws.a[i * columns + s] = zero
+            for j in range(n_outputs):
+                ws.y[j * columns + s] = zero
+            ws.weight[s] = zero
     ws.filled[FILLED_FIRST], ws.filled[FILLED_N] = first, rows
 
 

@@ -187,8 +187,11 @@ def _make_loss(row):
                     w = load_partial(weight, w0 + j, n, LANES)
                 zv, av = load_partial(z, start + k, n, LANES), load_partial(a, start + k, n, LANES)
                 yv = load_partial(y, y0 + k, n, LANES)
-                losses += keep_first(w * value(zv, av, yv, c), n, 0.0)
-                store_partial(outputs.delta, start + k, n, delta(av, yv, c) * (w * scale))
+                weighted, d = w * value(zv, av, yv, c), delta(av, yv, c) * (w * scale)
+                if targets.has_weights:  # a sample of weight 0 contributes nothing: infinity times 0 is NaN
+                    weighted, d = where(w > 0.0, weighted, 0.0), where(w > 0.0, d, 0.0)
+                losses += keep_first(weighted, n, 0.0)
+                store_partial(outputs.delta, start + k, n, d)
         return float(sum_lanes(losses))
 
     return loss_and_delta

@@ -42,13 +42,14 @@ def train(thread, n_threads, barrier, net, data, config, state, workspace, addre
                 if exists:
                     sample = workspace.order[s] if config.shuffle else s
                 at = batch * stride + lane
-                for i in range(n_inputs):
-                    tiles[at + i * LANES_SMALL] = data.X[sample * n_inputs + i]
-                for j in range(n_outputs):
-                    tiles[at + (n_inputs + j) * LANES_SMALL] = data.Y[sample * n_outputs + j]
-                weight = scalar_like(p, 0.0)
+                weight = zero = scalar_like(p, 0.0)
                 if exists:
                     weight = data.weight[sample] if data.has_weights else scalar_like(p, 1.0)
+                counts = weight != 0.0  # else the sample is zeros: it contributes nothing, even if its loss overflows
+                for i in range(n_inputs):
+                    tiles[at + i * LANES_SMALL] = data.X[sample * n_inputs + i] if counts else zero
+                for j in range(n_outputs):
+                    tiles[at + (n_inputs + j) * LANES_SMALL] = data.Y[sample * n_outputs + j] if counts else zero
                 tiles[at + (n_inputs + n_outputs) * LANES_SMALL] = weight
         arguments = SingleNetArguments(
             p=p,

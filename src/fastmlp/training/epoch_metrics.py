@@ -42,7 +42,10 @@ Metric = Callable[[MetricSamples, np.ndarray], float]
 
 def _mean(samples: MetricSamples, values: np.ndarray) -> float:
     """Return the weighted mean of values (n_samples, n_outputs) over outputs and samples."""
-    return float(np.average(values.mean(axis=1, dtype=np.float64), weights=samples.weights))
+    means = values.mean(axis=1, dtype=np.float64)
+    if samples.weights is not None:
+        means = np.where(samples.weights > 0, means, 0.0)  # infinity times 0 is NaN
+    return float(np.average(means, weights=samples.weights))
 
 
 def _squared_error(samples: MetricSamples, y_pred: np.ndarray) -> float:
