@@ -2,8 +2,8 @@
 
     NUMBA_CACHE_DIR=FOLDER fastmlp warmup && NUMBA_CACHE_DIR=FOLDER python tools/try_warmed_up.py
 
-It prints the seconds in which each fit compiled or loaded kernels: a net of each kernel family, populations, nets with
-shared weights, and estimators.
+It prints the seconds in which each fit compiled or loaded kernels: a net of each kernel family, populations, and
+estimators.
 """
 
 from __future__ import annotations
@@ -35,12 +35,6 @@ def of_population(number: int) -> float:
     return nets.fit(X, y, epochs=1, batch_size=16, optimizer=optimizer, verbose=0).compile_seconds
 
 
-def of_shared_weights(number: int) -> float:
-    X, y = warmup.samples(20, 3, 300)
-    nets = fastmlp.Population((20, 64, 3), 5, loss="softmax_cross_entropy", shared_weights=True, random_state=0)
-    return nets.fit(X, y, epochs=1, batch_size=50, verbose=0).compile_seconds
-
-
 def of_estimator(number: int) -> float:
     X, y = warmup.samples(12, 3, 400)
     kind = (fastmlp.MLPClassifier, fastmlp.TabularMLPClassifier)[number]
@@ -52,7 +46,6 @@ def of_estimator(number: int) -> float:
 FITS: dict[str, tuple[Callable[[int], float], int]] = {
     "a net": (of_net, len(warmup.NETS)),
     "a population": (of_population, len(warmup.POPULATIONS)),
-    "nets with shared weights": (of_shared_weights, 1),
     "an estimator": (of_estimator, 2),
 }
 

@@ -39,18 +39,6 @@ def best(is_regression: bool, seed: int, threads: int) -> Any:
     return default(is_regression, seed, threads).set_params(quality="best")
 
 
-def shared_weights(is_regression: bool, seed: int, threads: int) -> Any:
-    settings = {"shared_weights": True, "n_nets": 8, "weight_decay": 0.01}
-    wide = {"hidden_layer_sizes": (256, 256, 256), "dropout": 0.1, "learning_rate_init": 0.003}
-    return default(is_regression, seed, threads).set_params(**settings, **wide)
-
-
-def tabm_mini(is_regression: bool, seed: int, threads: int) -> Any:
-    """TabM-mini with piecewise-linear embeddings."""
-    settings = {"numeric_encoding": "piecewise_linear", "bin_embedding": True}
-    return shared_weights(is_regression, seed, threads).set_params(**settings)
-
-
 def lightgbm(is_regression: bool, seed: int, threads: int) -> Any:
     from lightgbm import LGBMClassifier, LGBMRegressor
 
@@ -93,10 +81,8 @@ TOOLS = {
     "gradient_boosting": Tool(gradient_boosting, "scikit-learn", "category", "scikit-learn's boosting"),
     "realmlp_td": Tool(realmlp, "pytabkit", "category", "RealMLP-TD"),
     "tabm_d": Tool(tabm, "pytabkit", "category", "TabM-D"),
-    "shared_weights": Tool(shared_weights, "fastmlp", "text", "shared weights"),
-    "tabm_mini": Tool(tabm_mini, "fastmlp", "text", "shared weights, embedded bins"),
 }
-SLOW = ("best", "shared_weights", "tabm_mini", "realmlp_td", "tabm_d")  # minutes to hours a fit; only if named
+SLOW = ("best", "realmlp_td", "tabm_d")  # minutes to hours a fit; only if named
 
 
 def text_columns(X: pd.DataFrame) -> list[str]:

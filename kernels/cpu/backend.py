@@ -8,7 +8,6 @@ train, evaluate              run the kernels of one net on what execution/plan.p
 repeat_prediction            host only: prepares `evaluate` for repeated calls that take microseconds
 PopulationRun                the buffers of a population's fit or evaluation, and the state of its nets in training
 train_nets, evaluate_nets    run the kernels of a population
-shared_weights_backend       host only: workspaces and kernels of a population with shared weights
 on                           context in which one of several devices of a kind is the current one
 to_device, to_host, place    copy arrays between host and device
 block_copies                 two buffers for blocks of rows that are read while kernels train
@@ -36,7 +35,6 @@ from ..structs import (
     TrainState,
 )
 from . import allocation
-from . import shared_weights_backend as shared_weights_backend
 from .population.run import PopulationRun as PopulationRun
 from .threads.thread_team import ThreadTeam as ThreadTeam
 from .unrolled import compiled_single_net

@@ -239,30 +239,6 @@ class LayerwiseWorkspace(NamedTuple):
     words: np.ndarray  # uint64 (BLOCK,), scratch of the permutation
 
 
-# Workspace of nets with shared weights, beside the LayerwiseWorkspace of the layers that they have in common. Outputs
-# of layers from `first` on have row i * n_nets + j for sample i in net j; those of the layers before, row i for it.
-class NetsWorkspace(NamedTuple):
-    rows: int  # samples of a micro-batch, at most
-    chunk_samples: int  # samples in a chunk of a micro-batch
-    n_nets: int
-    first: int  # number of layers before the scales: those of an input embedding
-    scales: int  # index in the flat vectors of the nets' scales (n_nets, n_scaled), ...
-    output_weights: int  # ... of their output layers' W (n_nets, n_outputs, n_units) ...
-    output_biases: int  # ... and b (n_nets, n_outputs)
-    n_scaled_rows: int  # elements from one thread to the next in ...
-    scaled_rows: np.ndarray  # ... a chunk's scaled inputs (samples, n_nets, n_scaled), and later their deltas
-    y: np.ndarray  # (rows * n_nets, n_outputs), gathered
-    weight: np.ndarray  # (rows * n_nets,), gathered, or empty
-    z: np.ndarray  # (rows * n_nets, n_outputs), logits
-    a: np.ndarray
-    delta: np.ndarray
-    zeros: np.ndarray  # (n_outputs,)
-    n_products: int
-    products: np.ndarray  # (n_threads, n_products), one net's gradient of a chunk of the first layer
-    n_squares: int
-    squares: np.ndarray  # float64 (n_squares,), sums of squared gradients of scales and output layers
-
-
 class LaneBlock(NamedTuple):
     """Block of lanes of one thread, each lane training one net, with the buffers of a tile of samples."""
 

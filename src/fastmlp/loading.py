@@ -137,8 +137,6 @@ def load_net(path: str | os.PathLike, *, device: str = "auto") -> MLP | Populati
         if description.get("estimator") is not None:  # fastmlp.load makes the estimator; other callers use the net
             vars(net)["estimator"] = description["estimator"]
         net.preprocessing = _load_preprocessing(description["preprocessing"], settings["layer_sizes"])
-        if arrays["params"].ndim == 2 and description.get("shared_weights") is True:
-            vars(net)["shared_weights"] = True
         if description.get("random") is not None:  # files of the first versions lack it
             net.seed, net.fits = _random_state(description["random"])
     except DAMAGE as error:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .api.fit_keywords import POPULATION_FIT_DEFAULTS, PopulationFitKeywords, completed_fit
-from .api.nets_with_shared_weights import checked_sharing
 from .api.per_net_settings import PER_NET, checked_per_net_setting
 from .api.population_base import PopulationBase
 from .api.population_fit import fit_population
@@ -26,10 +25,9 @@ from .interface.user_warnings import called_by_user
 from .kernels.formulas.net_seeds import net_seeds
 from .mlp import MLP
 from .network.embeddings import Given
-from .network.shared_weights_layout import SharedLayout
 from .network.spec import Network
 from .population_result import PopulationResult, result_of_nets
-from .population_training.ensemble import checked_weights, greedy_weights, loss_of_mean
+from .population_training.ensemble import checked_weights, greedy_weights
 from .population_training.net_sequence import NetSequence
 from .runtime.memory_check import check_memory
 from .training.interruption import warn_caller_of_population
@@ -41,8 +39,8 @@ if TYPE_CHECKING:
 class Population(PopulationBase, NetSequence[MLP]):
     """Many independent nets of one architecture, trained in one call.
 
-    Net k equals `MLP(layer_sizes, ..., random_state=pop.seeds[k])` and is trained as that MLP would be by itself, but
-    for nets with shared weights. A population is a sequence: len(pop) is the number of nets, and pop[k] is pop.net(k).
+    Net k equals `MLP(layer_sizes, ..., random_state=pop.seeds[k])` and is trained as that MLP would be by itself. A
+    population is a sequence: len(pop) is the number of nets, and pop[k] is pop.net(k).
 
     Parameters
     ----------
@@ -76,18 +74,10 @@ class Population(PopulationBase, NetSequence[MLP]):
     precision : {"exact", "tf32", "bfloat16"}, default "exact"
         Format to which a GPU may round the operands of float32 matrix products, as for MLP.
     input_embedding : PeriodicEmbedding, CategoryEmbedding or sequence, optional
-        Embedding of the inputs, as for MLP. Such nets are trained one by one, unless they share weights.
+        Embedding of the inputs, as for MLP. Such nets are trained one by one.
     parametric_activation : bool, default False
         Whether each hidden unit has a trained share of the activation in its output, as for MLP. Such nets are trained
-        one by one, and cannot share weights.
-    shared_weights : bool, default False
-        Whether all nets have the same hidden layers, but for a trained scale of each input, which begins as 1 or -1 at
-        random; each net has an output layer of its own. With input_embedding, they have that in common, too, and its
-        features are scaled, at first by a normal random number for each column. They are trained together, on a CPU, as
-        one ensemble, for its mean (`ensemble_predict`): in the same order of samples and for the same epochs. Records
-        of the training are means over the nets and those of held-out samples are of their mean output, so that all nets
-        have the same result, and none is the best. It is the ensemble TabM-mini of Gorishniy et al. 2024
-        (arXiv:2410.24210).
+        one by one.
     random_state : int, numpy.random.Generator or RandomState, optional
         Seed of the nets' seeds and of the numbers that are drawn from distributions. By default the seed is random.
 
@@ -121,8 +111,6 @@ class Population(PopulationBase, NetSequence[MLP]):
         Initialiser, as given.
     precision : str
         Format of the operands of matrix products on a GPU, as given.
-    shared_weights : bool
-        Whether all nets have the same hidden layers, as given.
     preprocessing : object or None
         Preprocessing of the table that the nets were trained on; None for nets of arrays.
 
@@ -149,8 +137,6 @@ class Population(PopulationBase, NetSequence[MLP]):
     array([0, 1, 1, 0])
     """
 
-    shared_weights: bool = False  # also of populations that earlier versions have pickled
-
     def __init__(  # noqa: PLR0913
         self,
         layer_sizes: Sequence[int],
@@ -170,7 +156,6 @@ class Population(PopulationBase, NetSequence[MLP]):
         precision: str = "exact",
         input_embedding: Given = None,
         parametric_activation: bool = False,
-        shared_weights: bool = False,
         random_state: Any = None,
     ):
         self.n_nets = checked_count("n_nets", n_nets)
@@ -195,7 +180,6 @@ class Population(PopulationBase, NetSequence[MLP]):
             input_embedding,
             parametric_activation,
         )
-        self.shared_weights = checked_sharing(self, network, shared_weights, device)
         self._set_up(network, self.n_nets, init=init, dtype=dtype, device=device, precision=precision)
         self._settings: dict[str, Any] = {
             "layer_sizes": network.arguments()["layer_sizes"],
@@ -247,8 +231,6 @@ class Population(PopulationBase, NetSequence[MLP]):
             draw_params(self.network, self.init, self.seeds, scale, draw, out=self._params)
         else:
             self._params[members] = draw_params(self.network, self.init, self.seeds[members], scale, draw)
-        if self.shared_weights:
-            SharedLayout(self.network, self.n_nets).share(self._params, self.seeds, draw)
 
     def _one(self, values: Any, k: int) -> float:
         return float(values[k]) if is_per_net(values) else float(values)
@@ -441,9 +423,7 @@ class Population(PopulationBase, NetSequence[MLP]):
         device = choose_device(
             self._named_device, self.device, inputs, epochs * n * each, size * each, self._in_one_launch()
         )
-        if self.shared_weights:
-            device = resolve("cpu")
-        fit = NetsFit(network, self.n_nets, device, self.dtype, n, size, epochs, self.shared_weights, self.precision)
+        fit = NetsFit(network, self.n_nets, device, self.dtype, n, size, epochs, self.precision)
         return explain_nets_training(fit)
 
     # ---- use
@@ -545,9 +525,6 @@ class Population(PopulationBase, NetSequence[MLP]):
         members = members[weights[members] > 0]
         return ensemble_predict(self, X, members, weights[members], executor)
 
-    def _loss_of_mean(self, X: Any, y: Any) -> float:
-        return loss_of_mean(self, X, y)
-
     def _best_nets(self, top: int | None) -> np.ndarray:
         """Return the numbers of the `top` best nets of the last fit; of all nets if top is None."""
         if top is None:
@@ -599,8 +576,7 @@ class Population(PopulationBase, NetSequence[MLP]):
             Arguments by name, as numbers, text and lists that JSON can hold.
         """
         settings = self.net(0).get_settings()
-        shared = {"shared_weights": True} if self.shared_weights else {}
-        return {name: value for name, value in settings.items() if name not in PER_NET} | shared
+        return {name: value for name, value in settings.items() if name not in PER_NET}
 
     def get_arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays that `save` writes.
@@ -666,6 +642,5 @@ def subset_of(pop: Population, members: np.ndarray) -> Population:
     chosen.set_arrays(arrays)
     chosen.params = arrays["params"]
     chosen.fits, chosen.preprocessing, chosen.device = pop.fits, pop.preprocessing, pop.device
-    chosen.shared_weights = pop.shared_weights
     chosen.result = None if pop.result is None else result_of_nets(pop.result, members)
     return chosen

@@ -71,17 +71,6 @@ def use_population(dtype: str, sizes: tuple[int, ...], n_nets: int, activation: 
     nets.evaluate(X, y)
 
 
-def use_shared_weights(dtype: str) -> None:
-    """Train and use nets with the same hidden layers."""
-    sizes = 64, 64, 32, 10
-    X, y = samples(sizes[0], sizes[-1], 400)
-    nets = Population(
-        sizes, 4, loss="softmax_cross_entropy", shared_weights=True, dtype=dtype, device="cpu", random_state=0
-    )
-    nets.fit(X, y, epochs=2, batch_size=100, optimizer="adamw", validation_data=(X, y), early_stopping=5, verbose=0)
-    nets.ensemble_predict(X)
-
-
 def use_tiny_populations() -> None:
     """Train populations as XOR is usually tried with. Unrolled code is compiled for each architecture."""
     for settings in product(
@@ -131,8 +120,6 @@ JOBS: dict[str, list[Callable[[], None]]] = {
     for dtype in ("float32", "float64")
     for kind, use, cases in (("nets", use_net, NETS), ("populations", use_population, POPULATIONS))
 }
-for dtype in ("float32", "float64"):
-    JOBS[f"populations {dtype}"].append(partial(use_shared_weights, dtype))
 JOBS["populations float32"].append(use_tiny_populations)
 
 

@@ -21,10 +21,6 @@ class KernelClock:
         monkeypatch.setattr(stopwatch, "compile_seconds", lambda: self.compiled)
         for name, seconds in (("evaluate", validation), ("train_nets", epoch_of_nets), ("train", None)):
             monkeypatch.setattr(module, name, self._timed(getattr(module, name), seconds))
-        shared = getattr(module, "shared_weights_backend", None)
-        if shared is not None:
-            monkeypatch.setattr(shared, "train", self._timed(shared.train, None))
-            monkeypatch.setattr(shared, "predict", self._timed(shared.predict, validation))
 
     def _timed(self, function, seconds):
         parameters = inspect.signature(function)

@@ -153,11 +153,6 @@ def test_restarted_nets_begin_with_alphas_of_one(rng):
     np.testing.assert_array_equal(pop.params[:, -26:], 1.0)
 
 
-def test_nets_with_shared_weights_refuse_them():
-    with pytest.raises(ValueError, match=r"cannot be combined with parametric_activation\. Leave it out"):
-        Population(SIZES, 2, parametric_activation=True, shared_weights=True)
-
-
 @pytest.mark.parametrize("value", ("yes", 1, None))
 def test_other_values_are_refused(value):
     with pytest.raises(ValueError, match="parametric_activation is True or False, not"):

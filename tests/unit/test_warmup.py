@@ -21,26 +21,14 @@ def test_nets_of_the_warm_up_are_of_all_families():
     for sizes, rows, batch in warmup.NETS:
         line = fastmlp.MLP(sizes, device="cpu").explain(rows, batch_size=batch).splitlines()[0]
         used.add(line.removeprefix("Kernel family: ").split()[0])
-    of_populations = {"population_simd", "one_by_one", "shared_weights"}  # the second has no kernels
+    of_populations = {"population_simd", "one_by_one"}  # the second has no kernels
     assert used == of_cpu - of_populations
 
 
-def test_nets_with_shared_weights_are_warmed_up():
-    jobs = [job for name in ("populations float32", "populations float64") for job in warmup.JOBS[name]]
-    assert [job.args for job in jobs if getattr(job, "func", None) is warmup.use_shared_weights] == [
-        ("float32",),
-        ("float64",),
-    ]
-
-
-@pytest.mark.parametrize("kind", ["net", "population", "shared weights"])
+@pytest.mark.parametrize("kind", ["net", "population"])
 def test_kernels_of_a_saved_net_are_compiled(kind, tmp_path, monkeypatch):
     """A process for which the net is warmed up finds all kernels on disk."""
-    make = {
-        "net": lambda: fastmlp.MLP((2, 4, 1)),
-        "population": lambda: fastmlp.Population((2, 4, 1), 5),
-        "shared weights": lambda: fastmlp.Population((2, 4, 1), 5, shared_weights=True),
-    }
+    make = {"net": lambda: fastmlp.MLP((2, 4, 1)), "population": lambda: fastmlp.Population((2, 4, 1), 5)}
     net = make[kind]()
     net.fit(*XOR, epochs=2, optimizer="rprop", verbose=0)
     net.save(tmp_path / "net.safetensors")

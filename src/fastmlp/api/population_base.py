@@ -20,7 +20,6 @@ class PopulationBase(NetBase):
     dropout: Any  # number, or (n_nets,); so are the next two
     l2: Any
     init_scale: Any
-    shared_weights: bool
     result: PopulationResult | None  # of the last fit
 
     if TYPE_CHECKING:  # methods of Population

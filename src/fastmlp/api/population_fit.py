@@ -27,7 +27,6 @@ from ..schedules.checked_factors import schedule_text
 from ..training.time_limit import TimeLimit
 from .fit_arguments import FitArguments
 from .fit_keywords import PopulationFitKeywords
-from .nets_with_shared_weights import device_of_sharing, refuse_with_shared_weights
 from .optional_checkpoints import checkpoint_file, population_saver, random_numbers_of
 from .per_net_settings import text_of_shared_settings
 from .population_base import PopulationBase
@@ -49,23 +48,19 @@ def fit_population(
     arguments = FitArguments.checked(given).for_dropout(pop.network)
     pop.network.check_blocks(pop.params)
     rule, restart_after = checked_restarts(given["converged"], given["restart_after"])
-    if pop.shared_weights:
-        refuse_with_shared_weights(pop, arguments, given)
     executor = given["executor"]
     if executor is not None:
         refuse_with_executor(X, given)
     file = checkpoint_file(given, "population", arguments.verbose)
     if reads_rows(X, y):
         from .stream_arguments import StreamArguments, needing_all_rows
-        from .streamed_fit import RowFile, fit_population_rows, fit_shared_rows, read_rows
+        from .streamed_fit import RowFile, fit_population_rows, read_rows
 
         stream = StreamArguments.checked(given["memory_limit"], given["row_cache"], file, pop)
-        time_limit = None if pop.shared_weights else arguments.time_limit
-        with read_rows(pop, X, y, stream, arguments, needing_all_rows(given) | {"time_limit": time_limit}) as found:
+        refused = needing_all_rows(given) | {"time_limit": arguments.time_limit}
+        with read_rows(pop, X, y, stream, arguments, refused) as found:
             if isinstance(found, RowFile):
                 of_rows = pop, found, arguments, stream, given["validation_data"], given["shuffle"]
-                if pop.shared_weights:
-                    return fit_shared_rows(*of_rows, watch)
                 return fit_population_rows(*of_rows, file)
             X, y = found.X, found.y
     with random_numbers_of(pop, file):
@@ -124,8 +119,6 @@ def _prepared(
         pop.device = pop.device if choice is None else choice.device
     else:
         pop._choose_device(X, arguments.epochs * data.n_samples, rows, pop._in_one_launch())
-    if pop.shared_weights:
-        pop.device = device_of_sharing(pop, strides)
     # Workers place the samples on their devices; held-out samples of the user may be on a GPU.
     placed, placed_held_out = placed_data(ON_WORKERS if on_workers else pop.device, data, held_out)
     task = PopulationTask(
@@ -150,7 +143,6 @@ def _prepared(
         dropout_factors=arguments.dropout_factors,
         watch=population_watcher(pop.network, data, strides) if given["monitor"] else None,
         time_limit=None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch),
-        shares_weights=pop.shared_weights,
     )
     if on_workers:
         whole = task.whole if choice is None else task.whole._replace(family=choice.family)

@@ -6,31 +6,29 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..callbacks import Callback, tell_end
-from ..console.nets_progress import NetsInTraining, PartProgress, line_start
-from ..console.progress_bar import EpochLines, NetLines, Progress
+from ..console.nets_progress import NetsInTraining, PartProgress
+from ..console.progress_bar import NetLines, Progress
 from ..console.stopwatch import Stopwatch
 from ..data.checked_samples import make_validation, sample_for_plots
 from ..data.targets import unsmoothed
 from ..devices import Device, backend
 from ..errors import counted, is_per_net
-from ..execution.dispatch import choose_shared_training, choose_training
+from ..execution.dispatch import choose_training
 from ..execution.plan import Plan
 from ..history import History
 from ..interface.setting_checks import LateGenerator
-from ..kernels.formulas.net_seeds import fit_seed, fit_seeds
-from ..kernels.structs import Samples, aligned_zeros
+from ..kernels.formulas.net_seeds import fit_seed
+from ..kernels.structs import Samples
 from ..kernels.system import interrupts
-from ..network.shared_weights_layout import SharedLayout
 from ..network.spec import Network
 from ..optimizers import settings_of
 from ..population_training.result_of_histories import result_of_histories
-from ..population_training.shared_weights_plan import SharedPlan
 from ..runtime.memory_check import format_bytes
 from ..streams.row_file import RowFile
 from ..streams.row_loading import RowsInMemory, load
@@ -45,7 +43,6 @@ from ..training.time_limit import TimeLimit
 from .fit_arguments import FitArguments
 from .fit_preparation import FitData, fit_options
 from .net_base import NetBase
-from .nets_with_shared_weights import device_of_sharing
 from .optional_checkpoints import random_numbers_of, stream_file
 from .per_net_settings import text_of_shared_settings
 from .population_base import PopulationBase
@@ -153,7 +150,7 @@ class StreamTask:
     ) -> tuple[Blocks, Options]:
         """Return the blocks of the rows and the options of the fit, and say that rows are read from disk.
 
-        nets : MLP or, of shared weights, Population
+        nets : MLP
         seed : of shuffling and dropout
         """
         rows, size, limit = self.rows, self.batch_size, self.stream.memory_limit
@@ -355,46 +352,3 @@ def _progress_of_nets(n_nets: int, verbose: int, histories: list[History]) -> Pr
         return f"median loss {np.median(losses):.4g}" if losses else ""
 
     return NetLines(n_nets, figures) if verbose == 2 else Progress(n_nets, verbose, "net")
-
-
-def fit_shared_rows(
-    pop: PopulationBase,
-    rows: RowFile,
-    arguments: FitArguments,
-    stream: StreamArguments,
-    validation_data: Any,
-    shuffle: bool,
-    watch: Stopwatch,
-) -> PopulationResult:
-    """Train nets with shared weights on a row file, all together; parameters as of fit_population_rows.
-
-    Records of the training are means over the nets, those of held-out samples of their mean output.
-
-    watch : Stopwatch     started when the fit began
-    """
-    task, device = StreamTask.checked(pop, rows, arguments, stream, validation_data, shuffle), device_of_sharing(pop)
-    time_limit = None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch)
-    lines = [EpochLines(arguments.epochs, line_start())] if arguments.verbose == 2 else []
-    blocks, options = task.begin(pop, int(fit_seeds(pop.seeds, pop.fits)[0]), time_limit, lines)
-    layout = SharedLayout(pop.network, pop.n_nets)
-    vector = aligned_zeros(layout.n_padded, pop.dtype)
-    layout.read_nets(pop.params, vector)
-    of_nets = layout, device, pop.dtype
-    make_plan = cache(lambda n: SharedPlan.for_training(*of_nets, n, *task.batches_of(n)))
-    validation_plan = None
-    if task.held_out is not None:
-        validation_plan = SharedPlan.for_evaluation(*of_nets, task.held_out.n_samples)
-    history = History()
-    task.describe(history, options, choose_shared_training(pop.network, pop.n_nets, task.batch_size).n_threads)
-    try:
-        task.train(blocks, options, Plans(make_plan, validation_plan), vector, history)
-        tell_end(lines, history)
-    finally:
-        with interrupts.deferred():  # nets of which some have their scales would be wrong ones
-            layout.write_nets(vector, pop.params)
-    with interrupts.deferred():
-        pop.fits += 1
-        result = result_of_histories([history] * pop.n_nets, history.stopped_by == "interrupt", task.monitor)
-        seconds, compile_seconds = watch.read()
-        pop.result = result = replace(result, seconds=seconds, compile_seconds=compile_seconds)
-    return result

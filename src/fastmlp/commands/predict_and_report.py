@@ -99,8 +99,6 @@ def report(model: Path, file: Path | None, target: str | None, output: Path | No
         diagnosis, net = found.net(best), nets.best()
         net.preprocessing, history = nets.preprocessing, History(net)
         title = f"Report on net {best}, the best of {nets.n_nets}"
-        if nets.shared_weights:
-            title = f"Report on net {best} of {nets.n_nets}, which have the same hidden layers"
     write(history, output, parts=parts, feature_names=names, title=title, diagnosis=diagnosis)
     return output
 

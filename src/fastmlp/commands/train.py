@@ -209,8 +209,6 @@ def check_settings(settings: TrainSettings, recipe: Recipe, checkpoints: Checkpo
         check_tuning(settings, recipe, checkpoints, continues)
     if settings.class_weight is not None:
         checked_weight_items(settings.class_weight)
-    if recipe.shared_weights and checkpoints.path is not None:
-        raise ValueError("--shared-weights trains several nets as one, without --checkpoint: drop one.")
     if recipe.net_weights == GREEDY and recipe.n_folds == 1 and not recipe.validation_fraction:
         raise ValueError("--net-weights greedy needs held-out rows: set --validation above 0, or leave it out.")
     if settings.calibration == TEMPERATURE and recipe.n_folds == 1 and not recipe.validation_fraction:

@@ -14,7 +14,6 @@ from ..loading import load_net
 from ..mlp import MLP
 from ..population_result import PopulationResult
 from ..table_training.epochs_in_time import NetsToPlan
-from ..table_training.folds import nets_share_by_fold
 from ..table_training.net_options import SCALES
 from ..table_training.recipe_fit import continue_from, described, fit_nets
 from ..table_training.recipes import Recipe
@@ -97,9 +96,6 @@ def recipe_to_continue(settings: TrainSettings, known: Any) -> Recipe:
                 f"{'is' if n_known == 1 else 'are'} {counted(n_known, 'net')} to go on with: leave it out."
             )
         n_nets = max(1, n_known // recipe.n_folds)
-    shared_weights = bool(getattr(known, "shared_weights", False)) or nets_share_by_fold(known, recipe.n_folds)
-    if settings.shared_weights and not shared_weights:
-        raise ValueError("--shared-weights is given, but the nets to go on with share no weights: leave it out.")
     embedding, options = known.network.input_embedding, dict(recipe.net_options)
     if embedding is not None and all(isinstance(entry, int) for entry in embedding.entries):
         options[SCALES] = True
@@ -107,7 +103,7 @@ def recipe_to_continue(settings: TrainSettings, known: Any) -> Recipe:
         options["parametric_activation"] = True
     last = last_fit(known)
     own_folds = recipe.own_folds and last is not None and last.settings.get(FOLDS) == n_nets
-    further: dict[str, Any] = {"shared_weights": shared_weights, "own_folds": own_folds, "net_options": options}
+    further: dict[str, Any] = {"own_folds": own_folds, "net_options": options}
     recipe = replace(recipe.continued(known.network), hidden=hidden, n_nets=n_nets, **further)
     return recipe.checked({"validation_fraction": "validation"})
 
@@ -151,8 +147,6 @@ class ContinuedFits:
         record = fit_nets(nets, rows, held_out, recipe, **further)
         found = _best_losses(record, len(before))
         is_kept = found >= before  # not without a whole epoch, nor if the loss before was NaN
-        if getattr(nets, "shared_weights", False):  # nets of their own would share no weights any more
-            is_kept[:] = found.mean() >= before.mean()
         if isinstance(nets, MLP):
             nets.params = params if is_kept[0] else nets.params
         else:

@@ -19,7 +19,7 @@ from ..mlp import MLP
 from ..population import Population, subset_of
 from ..population_result import PopulationResult
 from ..table_training.epochs_in_time import FitsInTime, NetsToPlan, about, expected_seconds, planned_in_time
-from ..table_training.folds import fit_each, fit_folds, fit_shared_folds, folds_at_once, predicted_rows, share_by_fold
+from ..table_training.folds import fit_each, fit_folds, folds_at_once, predicted_rows
 from ..table_training.net_weights import with_greedy_weights, with_greedy_weights_in_folds
 from ..table_training.recipe_fit import fit_nets, is_cut_short, make_nets, refit_recipe
 from ..table_training.recipes import GREEDY, TEMPERATURE, Recipe
@@ -127,16 +127,13 @@ def fit(
         parts, split = first_fold_apart(parts, given.folds), {}
         given = first_fold_held_out(given)
     nets, continued = make(recipe), ContinuedFits(keeps_better=False)
-    if given.folds is not None and recipe.shared_weights:
-        share_by_fold(nets, recipe.n_folds)
     if known is not None:
         n_rows = given.rows.n_rows + (0 if given.held_out is None else given.held_out.n_rows)
         continued = go_on(nets, known, given, has_same_split(known, split, n_rows), log)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)
         if given.folds is not None:
-            n_fits = recipe.n_folds if recipe.shared_weights else nets.n_nets
-            fits = FitsInTime(budget, n_fits, recipe, wanted, at_once.n_fits)
+            fits = FitsInTime(budget, nets.n_nets, recipe, wanted, at_once.n_fits)
             trained = fit_all_folds(nets, given, recipe, fits, at_once, log, continued.fit_nets)
             continued.tell(log)
             if recipe.net_weights != GREEDY and trained.nets.n_nets == nets.n_nets:
@@ -195,8 +192,7 @@ def fit_without_folds(
 
     wanted : the recipe without a time limit
     """
-    is_apart = isinstance(nets, Population) and not nets.shared_weights
-    if isinstance(given.rows, FileRows) and is_apart and checkpoints.path is None:
+    if isinstance(given.rows, FileRows) and isinstance(nets, Population) and checkpoints.path is None:
         fits = FitsInTime(budget, nets.n_nets, recipe, wanted)
         return fit_one_by_one(nets, given.rows, given.held_out, fits)
     continued.fit_nets(nets, given.rows, given.held_out, recipe, budget=budget, **checkpoints.fit_arguments())
@@ -340,10 +336,10 @@ def fit_all_folds(
 ) -> Training:
     """Train nets that are each without one fold, and predict each row by nets that have not seen it.
 
-    fits : of each net or, with shared weights, of each fold
+    fits : of each net
     at_once : how many nets are trained at the same time
     log : prints a sentence on nets that diverged
-    train : trains a net or, with shared weights, the nets of a fold, as fit_nets does
+    train : trains a net, as fit_nets does
     """
 
     rows, folds = given.rows, given.folds
@@ -354,10 +350,7 @@ def fit_all_folds(
         return fits.fit(k, lambda recipe, budget: train(net, rows, held_out, recipe, budget=budget))
 
     preprocessing = nets.preprocessing
-    if recipe.shared_weights:
-        found, z = fit_shared_folds(nets, rows, folds, fit_one)
-    else:
-        found, z = fit_folds(nets, rows, folds, fit_one, at_once=at_once)
+    found, z = fit_folds(nets, rows, folds, fit_one, at_once=at_once)
     found.nets.preprocessing = preprocessing
     outputs: dict[str, np.ndarray] = {}
 

@@ -156,9 +156,6 @@ class TrainOptions:
     bin_embedding: Annotated[
         bool, typer.Option("--bin-embedding", help="A trained piecewise linear function of columns with bins.")
     ] = False
-    shared_weights: Annotated[
-        bool, typer.Option("--shared-weights", help="Nets with the same hidden layers; for some 8 nets and more.")
-    ] = False
     net_weights: Annotated[
         str | None, name_option(f"Weights of the nets: equal, or greedy by held-out rows. {of('net_weights')}")
     ] = None
@@ -181,7 +178,7 @@ class TrainOptions:
         values = {field.name: getattr(self, field.name) for field in fields(TrainSettings)}
         values |= {"task": self.task.value, "scaling": self.scaling.value}
         values["quality"] = None if self.quality is None else self.quality.value
-        for name in ("category_embedding", "bin_embedding", "shared_weights"):
+        for name in ("category_embedding", "bin_embedding"):
             values[name] = getattr(self, name) or None
         values |= {"hidden": None if self.hidden is None else layer_sizes(self.hidden)}
         lists = "drop", "keep", "ids", "text", "categorical"
@@ -196,7 +193,7 @@ def train(options: TrainOptions) -> None:
     preset that --quality names are trained as those of the estimators for tables in Python. After Ctrl-C, or if the
     training diverges, the output file stays as it was, and the nets as trained so far are saved to OUTPUT.interrupted
     or OUTPUT.diverged. With --checkpoint, the same command with --resume goes on after Ctrl-C or a crash, to the same
-    nets; --checkpoint does not go with --quality best, --n-folds, --refit, --shared-weights, --time-limit or --tune.
+    nets; --checkpoint does not go with --quality best, --n-folds, --refit, --time-limit or --tune.
     """
     settings = options.settings()
     with errors_as_sentences():

@@ -49,7 +49,6 @@ class TrainSettings:
     bin_embedding: bool | None = None
     text: tuple[str, ...] = ()
     no_text: bool = False
-    shared_weights: bool | None = None
     net_weights: str | None = None
     n_folds: int | None = None
     n_bins: int | None = None

@@ -114,11 +114,8 @@ def training_split(net: Any, X: np.ndarray, y: np.ndarray) -> NetSamples:
 def _has_loss(net: Any, fit: LastFit, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> bool:
     """Return whether the loss on held-out rows is the recorded one; weights : of the rows, or None"""
     assert fit.validation_loss is not None
-    if getattr(net, "shared_weights", False):  # whose record is of the mean output
-        loss = net._loss_of_mean(X, y)
-    else:
-        one = net if isinstance(net, MLP) else net.net(fit.member)
-        loss = one.evaluate(X, y, sample_weight=weights)["loss"]
+    one = net if isinstance(net, MLP) else net.net(fit.member)
+    loss = one.evaluate(X, y, sample_weight=weights)["loss"]
     return bool(np.isclose(loss, fit.validation_loss, rtol=EQUAL, atol=1e-6))
 
 

@@ -133,11 +133,10 @@ class SeveralFits(Progress):
     that has made this progress.
 
     total : number of fits
-    unit : name of one of them
     """
 
-    def __init__(self, total: int, unit: str = "net"):
-        super().__init__(total, 0, unit)
+    def __init__(self, total: int):
+        super().__init__(total, 0, "net")
         self._thread = threading.get_ident()
         self._nets = NetsInTraining(self._update)
 

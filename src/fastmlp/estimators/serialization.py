@@ -157,7 +157,6 @@ def from_table_net(net: Any, classes: dict[str, Any]) -> Any:
         activation=next(iter(settings["hidden_activation"]), "relu"),
         dropout=float(np.max(net.network.dropout, initial=0.0)),
         n_nets=getattr(net, "n_nets", 1),
-        shared_weights=getattr(net, "shared_weights", False),
         dtype=net.dtype.name,
     )
     if is_classifier:

@@ -167,7 +167,6 @@ def choose_nets_family(
     dtype: np.dtype,
     streams: bool = False,
     shuffle: bool = True,
-    shares_weights: bool = False,
     precision: str = "exact",
 ) -> str:
     """Choose the family that trains the nets of a population.
@@ -175,14 +174,11 @@ def choose_nets_family(
     "population_simd": each net in a SIMD lane, or on a GPU in a thread or a block. "batched_gemm": on a GPU, all nets
     at the same step. "one_by_one": as many nets at a time as there are threads; all nets with block-diagonal layers or
     parametric activations.
-    "shared_weights": nets that have the same hidden layers, and no others.
 
     rows : number of samples in a batch
     streams : whether the samples have no room on the device
     precision : a permission to round; nets in a thread or a block do not use it
     """
-    if shares_weights:
-        return "shared_weights"
     if network.is_layerwise_only:
         return "one_by_one"
     if not device.is_host:
@@ -228,28 +224,6 @@ def choose_fits_at_once(device: Device, n_fits: int, n_bytes: int) -> FitsAtOnce
     n_turns = -(-n_fits // most)
     at_once = -(-n_fits // n_turns)
     return FitsAtOnce(at_once, n_threads // at_once)
-
-
-def choose_shared_training(network: Network, n_nets: int, batch_size: int) -> Choice:
-    """Choose threads and rows for training nets with shared weights on a CPU in batches of `batch_size` samples."""
-    rows = min(batch_size, shared_samples(n_nets, thresholds.SHARED_ROWS))
-    n_threads = products(network, batch_size * n_nets) // thresholds.STEP_PER_THREAD
-    return Choice("shared_weights", max(1, min(n_threads_available(), n_threads)), rows)
-
-
-def shared_samples(n_nets: int, rows: int) -> int:
-    """Return the number of samples that go through nets with shared weights at once, for about `rows` rows.
-
-    A multiple of 4: dropout masks are drawn in groups of four elements, which micro-batches must not share.
-    """
-    at_least = min(thresholds.SHARED_SAMPLES, thresholds.MOST_SHARED_ROWS // n_nets)
-    return max(4, max(at_least, rows // n_nets) // 4 * 4)
-
-
-def choose_shared_evaluation(network: Network, n_nets: int, n_samples: int) -> Choice:
-    """Choose threads and rows for predictions of nets with shared weights on a CPU."""
-    rows = min(n_samples, shared_samples(n_nets, thresholds.EVALUATION_ROWS))
-    return Choice("shared_weights", choose_evaluation_threads(network, n_samples * n_nets), rows)
 
 
 def choose_nets_evaluation(network: Network, n_nets: int, device: Device, dtype: np.dtype, streams: bool) -> str:

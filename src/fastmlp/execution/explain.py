@@ -48,7 +48,6 @@ class NetsFit(NamedTuple):
     n_samples: int
     batch_size: int
     epochs: int
-    shares_weights: bool
     precision: str
 
 
@@ -57,14 +56,7 @@ def explain_nets_training(fit: NetsFit) -> str:
     kind = "cpu" if fit.device.is_host else "cuda"
     shuffles = fit.batch_size < fit.n_samples
     family = dispatch.choose_nets_family(
-        fit.network,
-        fit.n_nets,
-        fit.batch_size,
-        fit.device,
-        fit.dtype,
-        shuffle=shuffles,
-        shares_weights=fit.shares_weights,
-        precision=fit.precision,
+        fit.network, fit.n_nets, fit.batch_size, fit.device, fit.dtype, shuffle=shuffles, precision=fit.precision
     )
     row = next(row for row in FAMILIES if row.name == family and kind in row.device)
     first = f"Kernel family: {family} on {kind} ({row.trains}; a lane holds {row.lanes}), because "
@@ -73,8 +65,6 @@ def explain_nets_training(fit: NetsFit) -> str:
 
 
 def _why_nets_family(fit: NetsFit, lanes_from: float) -> str:
-    if fit.shares_weights:
-        return "the nets have the same hidden layers"
     if fit.network.has_blocks:
         return "weights outside of the blocks of the input embedding stay 0 by the kernels of one net alone"
     if fit.network.parametric_activation:
@@ -95,10 +85,6 @@ def _nets_at_a_time(fit: NetsFit, family: str) -> tuple[str, str]:
             "Threads: the GPU's own.",
             f"Nets: all {fit.n_nets:,} on the GPU, or as many at a time as it has room for.",
         )
-    if family == "shared_weights":
-        choice = dispatch.choose_shared_training(fit.network, fit.n_nets, fit.batch_size)
-        rows = f"Rows: {choice.rows:,} of {fit.batch_size:,} samples at a time, through all {fit.n_nets:,} nets."
-        return f"Threads: {choice.n_threads} of {available}, which share the rows and the weights.", rows
     if family == "one_by_one":
         n_threads = dispatch.one_by_one_threads(fit.device, fit.n_nets)
         return f"Threads: {n_threads} of {available}, each with a net of its own.", f"Nets: {n_threads} at a time."

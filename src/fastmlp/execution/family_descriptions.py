@@ -89,10 +89,6 @@ FAMILIES = (
         "populations for which no other family is chosen",
     ),
     KernelFamily(
-        "shared_weights", "cpu", "nets of a population with the same hidden layers", "a column of a product's tile",
-        "sample, net, unit", "a team with work stealing", "populations with `shared_weights=True`",
-    ),
-    KernelFamily(
         "small_net", "cuda", "one small net", "a unit or a sample", "unit, sample, in shared memory", "one block",
         f"up to {BLOCK_UP_TO_PARAMS:,} parameters, where its step is fastest by the cost model",
     ),

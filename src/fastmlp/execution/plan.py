@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import ModuleType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -93,36 +93,6 @@ class PopulationPlan(NamedTuple):
             self.variant,
             self.precision,
         )
-
-
-class TrainingPlan(Protocol):
-    """Interface of a plan to the fit loop: of a Plan, or of the plan for nets that are trained as one."""
-
-    @property
-    def network(self) -> Network: ...
-    @property
-    def device(self) -> Device: ...
-    @property
-    def backend(self) -> ModuleType: ...
-    @property
-    def n_threads(self) -> int: ...
-    def products(self, rows: int) -> int: ...
-    def get_or_make(self, use: str, make: Callable[[], Any]) -> Any: ...
-    def make_state(self, params: np.ndarray, state: np.ndarray, n_epochs: int) -> TrainState: ...
-    def draw_order(self, n_samples: int, seed: int, epoch: int) -> None: ...
-    def place(self, data: Samples) -> Samples: ...
-    def train(
-        self,
-        team: Any,
-        n_threads: int,
-        data: Samples,
-        config: TrainConfig,
-        state: TrainState,
-        first: int,
-        n: int,
-        compiles: bool = True,
-    ) -> None: ...
-    def evaluate(self, team: Any, data: Samples, params: np.ndarray, output: np.ndarray) -> tuple[float, float]: ...
 
 
 @dataclass(frozen=True)

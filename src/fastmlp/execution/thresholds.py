@@ -108,10 +108,6 @@ WIDE_UP_TO_PARAMS = 13
 # them, and numbers stay in caches on their way. A multiple of whole tiles, vectors and blocks of a product.
 # (bench/log/README.md#micro-batches)
 MICRO_BATCH_ROWS = 4096
-# Nets with shared weights: rows, one for each sample and net, that go through the hidden layers at once; samples at
-# least, whose products with the first layer are one for each net, while there are no more rows than the last number
-# (bench/log/README.md#shared-weights).
-SHARED_ROWS, SHARED_SAMPLES, MOST_SHARED_ROWS = 512, 48, 65_536
 EVALUATION_ROWS = 256  # samples that a thread takes through the layers at a time in a forward pass ...
 LARGE_LAYER_WEIGHTS = 100_000  # ... but for a layer of so many weights, which it copies each time,
 LARGE_LAYER_EVALUATION_ROWS = 1024  # it takes so many (bench/log/README.md#prediction-rows)

@@ -107,12 +107,9 @@ def save(net: SavedNet, path: str | os.PathLike, estimator: dict[str, Any] | Non
     if (name := Path(os.fsdecode(path))).suffix.lower() in OTHER_FORMATS:
         warn_user(f"{name.name!r} has the safetensors format, whatever its name says: read it with fastmlp.load.")
     table = None if net.preprocessing is None else net.preprocessing.to_dict()
-    settings = net.get_settings()
-    shares_weights = settings.pop("shared_weights", False)
-    description = {"format": _format_of(net.network, table, estimator), "settings": settings, "preprocessing": table}
+    format_number = _format_of(net.network, table, estimator)
+    description = {"format": format_number, "settings": net.get_settings(), "preprocessing": table}
     description["random"] = {"seed": net.seed, "fits": net.fits}
-    if shares_weights:  # not a setting: earlier versions predict as this one, and train independent nets
-        description["shared_weights"] = True
     if estimator is not None:
         description["estimator"] = estimator
     arrays = {name: np.ascontiguousarray(array) for name, array in net.get_arrays().items()}

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..data.checked_samples import as_features, as_numbers, as_targets, on_host
-from ..data.targets import smoothed
 from ..devices import device_context, library_of, to_library_of
 from ..errors import checked_count, counted
 from ..kernels.formulas.losses import SOFTMAX_CROSS_ENTROPY
@@ -56,15 +55,6 @@ def losses_of_outputs(
     losses = row.value(logits, a, targets.astype(np.float64), network.loss_constant)
     width = 1 if network.loss == SOFTMAX_CROSS_ENTROPY else network.n_outputs
     return losses.sum(axis=-1) / width
-
-
-def loss_of_mean(population: Nets, X: Any, y: Any) -> float:
-    """Return the mean loss of the mean of all nets' outputs; X, y : as of fit."""
-    features = as_features(X, population.network.n_features, population.dtype)
-    targets = smoothed(as_targets(y, population.network, population.dtype, len(features)), population.network)
-    members = np.arange(population.n_nets)
-    outputs = on_host(average(population, features, members, np.ones(population.n_nets)))
-    return float(losses_of_outputs(population.network, outputs, targets).mean())
 
 
 def checked_weights(weights: Any, n_nets: int, members: np.ndarray) -> np.ndarray:

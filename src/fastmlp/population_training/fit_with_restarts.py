@@ -1,7 +1,7 @@
-"""Training of a population, with restarts: nets together in SIMD lanes or on a GPU (together_fit.py), one by one
-(one_by_one_fit.py), or with shared weights (shared_weights_fit.py).
+"""Training of a population, with restarts: nets together in SIMD lanes or on a GPU (together_fit.py), or one by one
+(one_by_one_fit.py).
 
-All write the same PopulationOutcome (task_and_outcome.py).
+Both write the same PopulationOutcome (task_and_outcome.py).
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ from .checkpoint_saver import PopulationSaver
 from .fit_state import OUTCOME, PopulationFitState
 from .kept_nets import KeptNets
 from .one_by_one_fit import train_one_by_one
-from .shared_weights_fit import train_shared_weights
 from .task_and_outcome import PopulationOutcome, PopulationTask, epochs_of_attempt
 from .together_fit import train_together
 
-TRAIN = {"one_by_one": train_one_by_one, "shared_weights": train_shared_weights}  # other families train nets together
+TRAIN = {"one_by_one": train_one_by_one}  # other families train nets together
 MAX_RECORDED_LOSSES = 16_000_000  # largest number of recorded losses, over all nets
 
 
@@ -63,8 +62,6 @@ def shown_progress(task: PopulationTask, outcome: PopulationOutcome) -> Progress
         median = f"  median loss {np.median(outcome.loss[done]):.4g}" if done.any() else ""
         return f"converged {np.count_nonzero(converged):,}{median}" if task.converged is not None else median.lstrip()
 
-    if task.shares_weights:  # their fit shows its epochs
-        return Progress(task.n_nets, 0, "net")
     return NetLines(task.n_nets, figures) if task.verbose == 2 else Progress(task.n_nets, task.verbose, "net")
 
 

@@ -106,7 +106,6 @@ class PopulationTask:
     watch: PopulationMonitor | None = None
     time_limit: TimeLimit | None = None
     part_of: Whole | None = None  # None for the task of all nets
-    shares_weights: bool = False  # whether the nets have the same hidden layers
 
     @property
     def n_nets(self) -> int:
@@ -161,15 +160,7 @@ class PopulationTask:
     def _chosen_family(self) -> str:
         streams = device_of(self.data.X) is None  # on a GPU: whether the samples are too many for its memory
         return choose_nets_family(
-            self.network,
-            self.n_nets,
-            self.batch_size,
-            self.device,
-            self.dtype,
-            streams,
-            self.shuffle,
-            self.shares_weights,
-            self.precision,
+            self.network, self.n_nets, self.batch_size, self.device, self.dtype, streams, self.shuffle, self.precision
         )
 
     @property

@@ -100,7 +100,6 @@ def affordable(recipe: Recipe, epoch_seconds: float, seconds: float, keeps_nets:
     n_epochs = SHARE * seconds / max(epoch_seconds, 1e-9)
     if n_epochs >= recipe.epochs:
         return recipe, ""
-    keeps_nets = keeps_nets or bool(recipe.shared_weights)  # whose nets depend on each other
     of_single_nets = recipe.own_folds or n_epochs * recipe.n_nets < 1.0
     if recipe.n_folds > 1 and of_single_nets and not keeps_nets:
         alike = recipe.on_same_rows()
@@ -216,8 +215,6 @@ def _epoch_seconds_of_all(recipe: Recipe, nets: NetsToPlan, seconds_left: float)
     if nets.folds is not None:  # nets are trained each by itself
         assert isinstance(rows, Rows)
         measured, n_turns = replace(recipe, n_nets=1, n_folds=1), recipe.n_nets_of_all_folds
-        if recipe.shared_weights:  # those of a fold are trained together
-            measured, n_turns = replace(recipe, n_folds=1), recipe.n_folds
         n_turns = -(-n_turns // at_once.n_fits)
         rows, held_out = first_held_out(rows, nets.folds)
     measure = lambda: seconds_per_epoch(lambda: nets.make(measured), rows, held_out, recipe, seconds_left)

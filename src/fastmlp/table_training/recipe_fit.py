@@ -42,7 +42,7 @@ def make_nets(n_features: int, n_outputs: int, recipe: Recipe, settings: dict[st
     }
     if n_nets == 1:
         return MLP(sizes, **further)
-    return Population(sizes, n_nets, shared_weights=bool(recipe.shared_weights), **further)
+    return Population(sizes, n_nets, **further)
 
 
 def continue_from(net: Any, known: Any, remedy: str) -> None:

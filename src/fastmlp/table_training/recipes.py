@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import checked_count, checked_number, checked_share, shown, unknown_name
 from ..tables.default_bins import DEFAULT_BINS
-from .net_options import NTK, SCALES, check_net_options
+from .net_options import SCALES, check_net_options
 
 if TYPE_CHECKING:
     from ..network.spec import Network
@@ -27,7 +27,6 @@ NET_WEIGHTS = ("equal", GREEDY)
 FULL_BATCH_SIZE, SMALLEST_BATCH, STEPS = 256, 16, 32  # batch_size="auto": bounds, and steps an epoch aimed at
 OF_CLASSES = "softmax_cross_entropy"  # loss of nets that tell classes apart
 DEFAULT_SMOOTHING = 0.1
-SHARING_NETS = 8  # of each fold, if they share weights: fewer gain little, and they are trained together
 # Numbers of nets with a fold each: fewer would learn from too few rows, and of more, too few would stop a net early.
 LEAST_OWN_FOLDS, MOST_OWN_FOLDS = 4, 10
 
@@ -56,7 +55,6 @@ class Recipe:
     category_embedding : whether nets embed columns of many categories; "auto": those of "periodic", which embed all
     bin_embedding : whether nets embed columns of numbers that have bins; "auto": no
     net_weights : weights of the nets in their mean, "equal" or "greedy" (net_weights.py)
-    shared_weights : whether several nets have the same hidden layers, as for Population; with folds, those of a fold
     net_options : further options of the nets, their optimiser and their fit (net_options.py)
     """
 
@@ -81,7 +79,6 @@ class Recipe:
     n_bins: int = DEFAULT_BINS
     category_embedding: bool | str = AUTO
     bin_embedding: bool | str = AUTO
-    shared_weights: bool = False
     net_weights: str = "equal"
     net_options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -115,13 +112,6 @@ class Recipe:
                 "Nets of numeric_encoding='periodic' embed all columns, and category_embedding=False would leave out "
                 "categories: drop one of them."
             )
-        if self.shared_weights not in (True, False):  # NumPy's, too
-            raise ValueError(f"shared_weights must be True, False or 'auto', but it is {shown(self.shared_weights)}.")
-        if self.shared_weights and self.n_nets == 1:
-            raise ValueError(
-                "shared_weights=True is for several nets with the same hidden layers, but n_nets is 1: set n_nets=8, "
-                "for example, or shared_weights=False."
-            )
         if self.net_weights == GREEDY and self.n_nets == 1:
             raise ValueError(
                 "net_weights='greedy' weighs several nets, with folds those of each fold, but n_nets is 1: set "
@@ -136,12 +126,6 @@ class Recipe:
             raise ValueError(
                 "'input_scale' in net_options scales the inputs of nets, and numeric_encoding='periodic' turns all of "
                 "them into cosines: drop one of them."
-            )
-        by_layer = [name for name in (NTK, "learning_rate_factors") if self.net_options.get(name)]
-        if by_layer and self.shared_weights:
-            raise ValueError(
-                f"{by_layer[0]!r} in net_options gives layers learning rates of their own, which nets with "
-                "shared_weights=True cannot have: drop one of them."
             )
 
     @property
@@ -246,10 +230,8 @@ def recipe_of(quality: Any, given: dict[str, Any]) -> Recipe:
     assert set(given) <= names, f"no settings of a recipe: {shown(sorted(set(given) - names))}"
     given = {name: value for name, value in given.items() if not is_auto(value)}
     recipe = replace(QUALITIES[quality], **given)
-    if recipe.shared_weights is True or recipe.net_weights == GREEDY or not OF_HELD_OUT_ROWS.isdisjoint(given):
+    if recipe.net_weights == GREEDY or not OF_HELD_OUT_ROWS.isdisjoint(given):
         recipe = replace(recipe, own_folds=False)
-    if recipe.shared_weights is True and recipe.n_folds > 1 and "n_nets" not in given:
-        return replace(recipe, n_nets=SHARING_NETS)
     return recipe
 
 

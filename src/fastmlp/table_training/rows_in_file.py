@@ -10,7 +10,7 @@ from ..api.fit_arguments import FitArguments
 from ..api.fit_keywords import MLP_FIT_DEFAULTS, MLPFitKeywords
 from ..api.optional_checkpoints import checkpoint_file
 from ..api.stream_arguments import StreamArguments, needing_all_rows, refuse_with_stream
-from ..api.streamed_fit import fit_population_rows, fit_rows, fit_shared_rows
+from ..api.streamed_fit import fit_population_rows, fit_rows
 from ..callbacks import as_callbacks
 from ..console.stopwatch import Stopwatch
 from ..interface.keywords import completed
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class FileRows:
-    """Rows as of rows_in_memory.Rows, but in a file, for nets that are trained one after another or share weights.
+    """Rows as of rows_in_memory.Rows, but in a file, for nets that are trained one after another.
 
     file : RowFile
     stream : memory limit of the fits
@@ -66,8 +66,6 @@ class FileRows:
         file = checkpoint_file(given, "net" if isinstance(nets, MLP) else "population", found.verbose)
         if isinstance(nets, Population):
             assert not any((callbacks, optimizer_state)), "the fit of a population has none of them"
-            if nets.shared_weights:
-                return fit_shared_rows(nets, self.file, found, self._stream, held_out, shuffle, watch)
             assert found.time_limit is None, "nets one after another have a limit each"
             return fit_population_rows(nets, self.file, found, self._stream, held_out, shuffle, file)
         limit = None if found.time_limit is None else TimeLimit(found.time_limit, watch)

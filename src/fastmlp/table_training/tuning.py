@@ -109,8 +109,7 @@ class Found(NamedTuple):
     trials : configurations that were trained, the chosen one first
     note : a sentence on what was searched and chosen
     interrupted : whether Ctrl-C ended the search
-    net : the best net of an interrupted search, an MLP or a population of one net or of nets with shared weights; else
-        None
+    net : the best net of an interrupted search, an MLP or a population of one net; else None
     """
 
     recipe: Recipe
@@ -195,8 +194,8 @@ def net_epochs(rungs: list[Rung]) -> int:
 
 
 def recipe_of_trial(recipe: Recipe) -> Recipe:
-    """Return a recipe for one net, or for its nets if they share weights, without folds."""
-    return replace(recipe, n_nets=recipe.n_nets if recipe.shared_weights else 1, n_folds=1)
+    """Return a recipe for one net, without folds."""
+    return replace(recipe, n_nets=1, n_folds=1)
 
 
 class Search:
@@ -265,8 +264,7 @@ class Search:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DivergenceWarning)  # such a configuration is one of the bad ones
             result = fit_nets(nets, encoded.rows, encoded.held_out, recipe, budget=self._budget, verbose=0)
-        # Nets with shared weights, of one configuration, end together.
-        reasons, epochs = (np.atleast_1d(values)[: len(members)] for values in (result.stopped_by, result.epochs))
+        reasons, epochs = (np.atleast_1d(values) for values in (result.stopped_by, result.epochs))
         self.interrupted, self.out_of_time = was_interrupted(result), "time_limit" in reasons
         scores, losses = task.score(nets, encoded.held_out, recipe)
         scores = np.where(epochs > 0, scores, -inf)
@@ -281,7 +279,7 @@ class Search:
         """Keep the best net of a group, for Ctrl-C, if it is better than those before."""
         k = int(np.argmax(scores))
         if scores[k] > self.net_score:
-            self.net = nets if isinstance(nets, MLP) or nets.shared_weights else subset_of(nets, np.array([k]))
+            self.net = nets if isinstance(nets, MLP) else subset_of(nets, np.array([k]))
             self.net_score, self.net_recipe = float(scores[k]), recipes[k]
 
     def best(self) -> Trial:

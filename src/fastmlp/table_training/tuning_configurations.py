@@ -2,7 +2,7 @@
 
 The ranges are those that the literature searches for plain MLPs, around the presets: Gorishniy, Rubachev, Khrulkov and
 Babenko 2021 (arXiv:2106.11959), Kadra, Lindauer, Hutter and Grabocka 2021 (arXiv:2106.11189), Holzmüller, Grinsztajn
-and Steinwart 2024 (RealMLP, arXiv:2407.04491), Gorishniy, Kotelnikov and Babenko 2024 (TabM, arXiv:2410.24210).
+and Steinwart 2024 (RealMLP, arXiv:2407.04491).
 """
 
 from __future__ import annotations
@@ -107,9 +107,9 @@ def groups_of_recipes(recipes: list[Recipe], encodings: list[int]) -> list[list[
 def _row(k: int, recipe: Recipe, encoding: int) -> Settings:
     """Return a recipe as groups_of takes a configuration.
 
-    A dropout rate for each layer needs a net of its own, and nets with shared weights are a population of their own.
+    A dropout rate for each layer needs a net of its own.
     """
-    is_alone = recipe.shared_weights or not isinstance(recipe.dropout, (int, float))
+    is_alone = not isinstance(recipe.dropout, (int, float))
     own = {name: getattr(recipe, name) for name in PER_NET} | {"optimizer": recipe.optimizer}
     common = {name: getattr(recipe, name) for name in ("hidden", "batch_size", "label_smoothing")}
     return {**own, **common, "encoding": encoding, "alone": k if is_alone else -1}

@@ -18,7 +18,7 @@ from .temperature import fit_temperature, row_losses
 
 
 class Scores(NamedTuple):
-    """Scores of nets on held-out rows; those with shared weights have one score, of their mean output.
+    """Scores of nets on held-out rows.
 
     values : (n_nets,); larger is better, and minus infinity is that of a net whose outputs are not finite
     losses : (n_nets, n_rows), whose means are the values times -1; None for a metric
@@ -40,7 +40,6 @@ def scores_of(nets: Any, held_out: Rows, recipe: Recipe, metric: Any = None) -> 
     losses = None
     with np.errstate(all="ignore"):  # of nets whose outputs are not finite
         if isinstance(metric, str):
-            assert not getattr(nets, "shared_weights", False), "refused: a metric chooses the epoch of each net"
             values = _values_of(metric, nets, held_out)
         else:
             losses = _losses_of(nets, held_out, recipe)
@@ -64,11 +63,10 @@ def standard_errors_apart(first: np.ndarray, second: np.ndarray, weights: np.nda
 def _losses_of(nets: Any, held_out: Rows, recipe: Recipe) -> np.ndarray:
     z = logits(nets, held_out.X)
     z = z[None] if isinstance(nets, MLP) else z
-    groups = [z] if getattr(nets, "shared_weights", False) else [of_net[None] for of_net in z]
     if nets.network.output_row.name == "identity":
         y = held_out.y.reshape(held_out.n_rows, -1)
-        return np.array([np.square(group.mean(axis=0, dtype=np.float64) - y).mean(axis=1) for group in groups])
-    return np.array([_log_losses(group, nets.network, held_out, recipe) for group in groups])
+        return np.array([np.square(of_net.astype(np.float64) - y).mean(axis=1) for of_net in z])
+    return np.array([_log_losses(of_net[None], nets.network, held_out, recipe) for of_net in z])
 
 
 def _log_losses(z: np.ndarray, network: Network, held_out: Rows, recipe: Recipe) -> np.ndarray:

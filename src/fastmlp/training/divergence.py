@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DivergenceWarning
-from ..execution.plan import TrainingPlan
+from ..execution.plan import Plan
 from ..interface.user_warnings import warn_user
 from ..kernels.structs import DIVERGED, STEPS_DONE, TrainState
 from ..optimizers.base import Optimizer
@@ -44,7 +44,7 @@ class DivergenceGuard:
     interruption may come between any two lines.
     """
 
-    def __init__(self, plan: TrainingPlan, train_state: TrainState):
+    def __init__(self, plan: Plan, train_state: TrainState):
         self._plan, self._train_state = plan, train_state
         # The last parameters with a finite loss, and the parameters before a call: equal until the second call.
         self._last_finite = self.before_call = self._spare_buffer = plan.get_or_make(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..execution.plan import TrainingPlan
+from ..execution.plan import Plan
 from ..history import History
 from ..kernels.formulas.update_rules import MOST_STATE
 from ..kernels.structs import STEPS_DONE, Samples, aligned_zeros
@@ -26,9 +26,9 @@ class FitBase:
 
     def __init__(
         self,
-        plan: TrainingPlan,
+        plan: Plan,
         data: Samples,
-        validation: tuple[TrainingPlan, Samples] | None,
+        validation: tuple[Plan, Samples] | None,
         params: np.ndarray,
         options: Options,
         history: History,

@@ -15,7 +15,7 @@ from ..callbacks import epochs_ahead
 from ..console.nets_progress import BestScore, PartProgress, progress_of_fit
 from ..console.progress_bar import Progress
 from ..execution.buffer_cache import buffers
-from ..execution.plan import TrainingPlan
+from ..execution.plan import Plan
 from ..execution.unrolled_code import pays_to_compile
 from ..history import History
 from ..kernels.structs import DIVERGED, METRIC_NONE, Samples
@@ -48,9 +48,9 @@ class Fit(FitBase):
 
     def __init__(
         self,
-        plan: TrainingPlan,
+        plan: Plan,
         data: Samples,
-        validation: tuple[TrainingPlan, Samples] | None,
+        validation: tuple[Plan, Samples] | None,
         params: np.ndarray,
         options: Options,
         history: History,

@@ -174,7 +174,7 @@ def test_training_goes_on_from_saved_nets(options):
 
 
 @pytest.mark.thinned(2)
-@pytest.mark.parametrize("options", [("--n-nets", 1), ("--n-nets", 2), (), ("--shared-weights", "--n-nets", 4)])
+@pytest.mark.parametrize("options", [("--n-nets", 1), ("--n-nets", 2), ()])
 def test_nets_that_no_new_epoch_improves_keep_their_parameters(options):
     train("price", *options, "--epochs", 40)
     before = load_net("model.safetensors")

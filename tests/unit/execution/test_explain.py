@@ -10,7 +10,6 @@ CASES = {
     "lanes": ((2, 8, 1), 100, {}, "population_simd", "are trained in SIMD lanes from 20 nets on, and these are 100"),
     "few nets": ((2, 8, 1), 3, {}, "one_by_one", "and these are 3"),
     "large nets": ((64, 200, 10), 50, {}, "one_by_one", "too large for a SIMD lane each"),
-    "shared weights": ((8, 20, 3), 5, {"shared_weights": True}, "shared_weights", "the same hidden layers"),
     "embedding": ((4, 8, 1), 60, {"input_embedding": [CategoryEmbedding(4, 2)]}, "one_by_one", "stay 0"),
 }
 

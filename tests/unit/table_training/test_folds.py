@@ -3,7 +3,6 @@
 import signal
 import threading
 import warnings
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -231,6 +230,5 @@ def test_how_many_nets_of_folds_are_trained_at_the_same_time(rows, monkeypatch):
         monkeypatch.setenv("FASTMLP_NUM_THREADS", str(n_threads))
         chosen[n_threads] = tuple(folds_at_once(recipe, make, rows))
     assert chosen == {1: IN_TURN, 2: (2, 1), 3: (3, 1), 4: (3, 1), 5: (5, 1), 16: (5, 3)}
-    assert folds_at_once(replace(recipe, n_nets=2, shared_weights=True), make, rows) == IN_TURN
     monkeypatch.setattr("fastmlp.execution.dispatch.memory_bytes", lambda: 25 * rows.n_bytes)
     assert folds_at_once(recipe, make, rows) == (2, 8)

@@ -97,15 +97,3 @@ def test_standard_errors_are_those_of_a_paired_test(rng):
     weights = np.repeat([1.0, 0.0], 250)
     of_first_half = standard_errors_apart(first[:250], second[:250], None)
     assert standard_errors_apart(first, second, weights) == pytest.approx(of_first_half)
-
-
-def test_nets_with_shared_weights_have_the_score_of_their_mean_output(rows):
-    nets = population(shared_weights=True)
-    found = scores_of(nets, rows, PLAIN)
-    expected = metrics.log_loss(rows.y, nets.ensemble_predict(rows.X), sample_weight=rows.weights)
-    np.testing.assert_allclose(found.values, [-expected], rtol=1e-4)
-    assert found.losses.shape == (1, 200)
-    regression = Population((3, 5, 2), 4, shared_weights=True, random_state=0)
-    y = rows.X[:, :2]
-    expected = np.mean((regression.ensemble_predict(rows.X) - y) ** 2)
-    np.testing.assert_allclose(scores_of(regression, Rows(rows.X, y), PLAIN).values, [-expected], rtol=1e-4)

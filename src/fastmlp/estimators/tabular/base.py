@@ -70,13 +70,13 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         others. Its best parameters are kept.
     n_nets : int, default "auto"
         Number of nets; of n_folds or "best", of nets without each fold. "fast" has 1, "good" 6, "best" 2 for each of
-        10 folds, or 8 if they share weights.
+        10 folds.
     n_folds : int, default "auto"
         Number of folds, 1 for none; 10 in "best". With folds, each net is trained without one fold, on which it stops
         early; every row then has a prediction by nets that have not seen it, `oof_prediction_`. With validation_data,
         all nets are trained on all rows instead. In "good", 4 to 10 nets have a fold each. Fewer and more nets
         hold out the same rows, a fraction validation_fraction, and so do those with validation_fraction, n_folds=1,
-        shared_weights=True, net_weights="greedy", refit=True, or a table that does not fit into memory.
+        net_weights="greedy", refit=True, or a table that does not fit into memory.
     eval_metric : str or callable, optional
         Metric of the held-out rows after each epoch, `validation_scores_`: a name that metrics= of MLP.fit takes, which
         also chooses the best epoch instead of the loss, or a function (y_true, y_pred) of what the nets are trained on
@@ -113,13 +113,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         categories, too, and False otherwise.
     bin_embedding : bool, default "auto"
         Whether nets have a trained piecewise linear function of 16 values for each column of numbers with bins, in
-        place of weights of all units of the first layer; False in all presets. With shared_weights=True, these are the
-        nets TabM-mini with piecewise-linear embeddings of Gorishniy et al. 2024, arXiv:2410.24210.
-    shared_weights : bool, default "auto"
-        Whether the nets have the same hidden layers, but for a trained scale of each feature, and an output layer each,
-        as for Population; False in all presets. With folds, the nets of a fold share them. It is for some 8 nets and
-        more, without eval_metric and callbacks, and trains on a CPU. A time limit shortens the
-        training, and leaves out no nets.
+        place of weights of all units of the first layer; False in all presets.
     net_weights : {"equal", "greedy"}, default "auto"
         Weights of several nets in the mean that predicts; "equal" in all presets. "greedy" picks as many nets as there
         are, one after another and with repetition, so that the loss of the mean is lowest on held-out rows or, with
@@ -140,9 +134,8 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         batch_size, label_smoothing, numeric_encoding and n_bins; the first configuration is the preset, which stays
         unless another one is clearly better. Of each three configurations, the best one is trained anew with three
         times the epochs (successive halving). They are compared by their log loss, calibrated if the nets will be, or
-        squared error, or by eval_metric if it is a name. With folds, the first fold is held out. With shared_weights,
-        each configuration is trained with all nets, whose mean output is compared. A search takes at most about half
-        of time_limit.
+        squared error, or by eval_metric if it is a name. With folds, the first fold is held out. A search takes at
+        most about half of time_limit.
     callbacks : callable or sequence of callable, optional
         Called as callback(epoch, history) after each epoch; history.net is the MLP being trained, whose training stops
         when a callback returns True. Several nets are then trained one after another, which takes longer. Nets that
@@ -219,7 +212,6 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     n_bins: int | str
     category_embedding: bool | str = AUTO  # also of estimators that earlier versions have pickled
     bin_embedding: bool | str = AUTO
-    shared_weights: bool | str = AUTO
     net_weights: str = AUTO
     net_options: Any = None
     tune: int | None
@@ -311,7 +303,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
             samples chooses the best epoch.
         executor : object, optional
             Where to train several nets, as for Population.fit. It goes with none of eval_metric, callbacks,
-            shared_weights, time_limit, tune, and tables that do not fit into memory.
+            time_limit, tune, and tables that do not fit into memory.
         memory_limit : int or str, optional
             Bytes that the data of a source may take in memory, as a number or as text such as "300MB"; by default a
             share of the memory that is free. A table within it is trained on as in memory, to the same bits.

@@ -36,7 +36,6 @@ PARAMETERS = {
     "n_bins": "n_bins",
     "category_embedding": "category_embedding",
     "bin_embedding": "bin_embedding",
-    "shared_weights": "shared_weights",
     "net_weights": "net_weights",
 }
 # Parameters of the estimators that stand for arguments of MLP, its optimiser and its fit of other names.
@@ -77,13 +76,6 @@ def estimator_recipe(estimator: Any) -> Recipe:
         raise ValueError(
             f"validation_fraction is given, but with {recipe.n_folds} folds each fold is held out in turn: leave it "
             "out, or set n_folds=1."
-        )
-    of_single_nets = {"eval_metric": metric, "callbacks": as_callbacks(estimator.callbacks) or None}
-    name = next((name for name, value in of_single_nets.items() if value is not None), None)
-    if recipe.shared_weights and name is not None:
-        raise ValueError(
-            f"{name} looks at each net after each epoch, and those of shared_weights=True are trained as one: leave "
-            f"{name} out, or set shared_weights=False."
         )
     if recipe.net_weights == GREEDY and estimator.refit:
         raise ValueError(
@@ -140,7 +132,7 @@ def check_nets(estimator: Any, recipe: Recipe) -> None:
         schedule_factors(schedule)
     settings = {"dtype": estimator.dtype, "device": "cpu", "random_state": 0, **estimator._net_settings()}
     small = replace(recipe, hidden=(1,) * len(recipe.hidden))  # units cost time
-    make_nets(1, 2, small, settings | {"device": estimator.device}, 2 if recipe.shared_weights else 1)
+    make_nets(1, 2, small, settings | {"device": estimator.device}, 1)
 
 
 def check_executor(estimator: Any, recipe: Recipe) -> None:
@@ -150,7 +142,6 @@ def check_executor(estimator: Any, recipe: Recipe) -> None:
     reasons = {
         "eval_metric": (estimator.eval_metric is not None, "it is computed after each epoch", "Leave it out"),
         "callbacks": (bool(as_callbacks(estimator.callbacks)), "they are called after each epoch", "Leave them out"),
-        "shared_weights=True": (bool(recipe.shared_weights), "the nets are trained as one", "Set shared_weights=False"),
         "time_limit": (estimator.time_limit is not None, "epochs are timed on this machine", "Set max_iter instead"),
         "tune": (
             estimator.tune is not None,

@@ -16,15 +16,7 @@ from ...kernels.system import interrupts
 from ...mlp import MLP
 from ...population import Population
 from ...table_training.epochs_in_time import FitsInTime, NetsToPlan, planned_in_time
-from ...table_training.folds import (
-    TrainedNets,
-    fit_each,
-    fit_folds,
-    fit_shared_folds,
-    fold_numbers,
-    folds_at_once,
-    share_by_fold,
-)
+from ...table_training.folds import TrainedNets, fit_each, fit_folds, fold_numbers, folds_at_once
 from ...table_training.folds_on_workers import fit_folds_on_workers
 from ...table_training.recipe_fit import continue_from, fit_nets, is_cut_short, make_nets, refit_recipe
 from ...table_training.recipes import Recipe
@@ -108,13 +100,11 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
         rows, held_out = first_held_out(task.rows, task.folds)
         task = task._replace(rows=rows, held_out=held_out, folds=None)
     nets = make(recipe)
-    if task.folds is not None and recipe.shared_weights:
-        share_by_fold(nets, recipe.n_folds)
     if task.continues:
         continue_from(nets, estimator.net_, "Keep them as they were, or fit anew with warm_start=False.")
     n_nets = getattr(nets, "n_nets", 1)
     one_by_one = trains_one_by_one(estimator, task, recipe)
-    n_fits = (recipe.n_folds if recipe.shared_weights else n_nets) if one_by_one else 1
+    n_fits = n_nets if one_by_one else 1
     task.observed.begin_fit(n_fits + estimator.refit)
     before = {name: vars(estimator).pop(name) for name in RECORDS if name in vars(estimator)}
     try:
@@ -133,7 +123,7 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
         warn_of_interrupted_end()
     estimator.n_iter_ = int(np.max(estimator.history_.epochs))
     is_cut = "time_limit" in np.atleast_1d(estimator.history_.stopped_by)
-    if is_cut and (n_nets == 1 or one_by_one or recipe.shared_weights) and 0 < estimator.n_iter_ < recipe.epochs:
+    if is_cut and (n_nets == 1 or one_by_one) and 0 < estimator.n_iter_ < recipe.epochs:
         warn_user(
             f"The time of the fit was over after {estimator.n_iter_} of {recipe.epochs} epochs: they were slower than "
             "those that were measured before. The best parameters so far are kept."
@@ -192,8 +182,7 @@ def trains_one_by_one(estimator: Any, task: NetsTask, recipe: Recipe) -> bool:
     """Return whether nets are trained one after another: in folds, observed after each epoch, or on rows on disk."""
     if task.executor is not None:
         return False
-    on_disk = isinstance(task.rows, FileRows) and not recipe.shared_weights
-    return task.folds is not None or observes_epochs(estimator) or on_disk
+    return task.folds is not None or observes_epochs(estimator) or isinstance(task.rows, FileRows)
 
 
 def observes_epochs(estimator: Any) -> bool:
@@ -269,7 +258,7 @@ def train_each(estimator: Any, nets: Population, task: NetsTask, recipe: Recipe)
 def keep_trained(estimator: Any, nets: Population, found: TrainedNets) -> None:
     """Store nets that were trained one after another; nets : those that there were to train."""
     result = found.nets.result
-    assert result is not None, "fit_each and fit_shared_folds set it"
+    assert result is not None, "fit_each sets it"
     ended_early = found.n_begun < nets.n_nets or not result.epochs.all()
     if found.interrupted or ended_early:  # also for want of time, if only for a whole epoch
         warn_of_missing_nets(result, found.n_begun, nets.n_nets)
@@ -282,20 +271,16 @@ def train_folds(estimator: Any, nets: Any, task: NetsTask, recipe: Recipe) -> No
     """Train nets that are each without one fold, and keep the predictions of each row by the others."""
     assert task.folds is not None
     assert isinstance(task.rows, Rows)
-    n_fits = recipe.n_folds if recipe.shared_weights else nets.n_nets
-    fits = FitsInTime(task.budget, n_fits, recipe, task.wanted, task.at_once.n_fits)
-    train_part = fit_together if recipe.shared_weights else fit_one
+    fits = FitsInTime(task.budget, nets.n_nets, recipe, task.wanted, task.at_once.n_fits)
 
     def fit(nets: Any, rows: Rows, held_out: Rows, k: int) -> Any:
         part = task._replace(rows=rows, held_out=held_out)
-        return fits.fit(k, lambda recipe, budget: train_part(estimator, nets, part._replace(budget=budget), recipe))
+        return fits.fit(k, lambda recipe, budget: fit_one(estimator, nets, part._replace(budget=budget), recipe))
 
     if task.executor is not None:
         training = task.observed.begin_subtask("training", 0)
         found, z = fit_folds_on_workers(task.executor, nets, task.rows, task.folds, recipe, estimator.verbose)
         training.end()
-    elif recipe.shared_weights:
-        found, z = fit_shared_folds(nets, task.rows, task.folds, fit)
     else:
         found, z = fit_folds(nets, task.rows, task.folds, fit, monitored(estimator.eval_metric), task.at_once)
     keep_trained(estimator, nets, found)

@@ -139,12 +139,6 @@ def test_the_command_goes_on_with_options_of_the_layers(option, rows, tmp_path, 
         ({"weight_decay_schedule": "cosine"}, {"weight_decay": 0.0}, "needs a weight_decay above 0"),
         ({"input_scale": True}, {"numeric_encoding": "periodic"}, "turns all of them into cosines"),
         ({"parametric_activation": 1}, {}, "parametric_activation is True or False, not 1"),
-        (
-            {"parametric_activation": True},
-            {"shared_weights": True, "n_nets": 2},
-            "shared_weights=True cannot be combined with parametric_activation",
-        ),
-        ({"ntk": True}, {"shared_weights": True, "n_nets": 2}, "which nets with shared_weights=True cannot have"),
     ],
 )
 def test_mistakes_are_found_before_columns_are_learned(options, further, words, rows, monkeypatch):

@@ -61,15 +61,7 @@ def test_text_may_be_forbidden_or_named(table):
 
 @pytest.mark.thinned(2)
 @pytest.mark.parametrize(
-    "settings",
-    [
-        {"numeric_encoding": "periodic"},
-        {"n_nets": 2, "shared_weights": True},
-        {"n_folds": 2},
-        {"tune": 2, "max_iter": 2},
-        {"refit": True},
-    ],
-    ids=str,
+    "settings", [{"numeric_encoding": "periodic"}, {"n_folds": 2}, {"tune": 2, "max_iter": 2}, {"refit": True}], ids=str
 )
 def test_kinds_of_training(settings, table, tmp_path):
     X, y = table

@@ -24,8 +24,6 @@ KINDS = {
     "best": {"quality": "best"},
     "tune": {"n_nets": 2, "tune": 3, "max_iter": 300},
     "tune, folds of their own": {"tune": 3, "max_iter": 300},
-    "shared weights": {"n_nets": 4, "shared_weights": True},
-    "folds of shared weights": {"n_nets": 2, "n_folds": 3, "shared_weights": True},
     "greedy weights": {"net_weights": "greedy"},
     "refit": {"n_nets": 1, "refit": True},
 }

@@ -241,7 +241,6 @@ def test_processes_train_the_same_nets(table):
         ({"quality": "fast"}, "set n_nets above 1"),
         ({"eval_metric": "r2"}, "with eval_metric: .* Leave it out"),
         ({"callbacks": print}, "with callbacks: .* Leave them out"),
-        ({"n_nets": 8, "shared_weights": True}, "with shared_weights=True: .* Set shared_weights=False"),
         ({"time_limit": 60}, "with time_limit: .* Set max_iter instead"),
         ({"tune": 2}, "with tune: .* best_settings_"),
     ],
@@ -645,9 +644,7 @@ def test_verbose_fits_print_a_line_at_their_end(table, settings, capsys):
         assert all(line.startswith("Trained ") and "validation loss" in line for line in lines)
 
 
-@pytest.mark.parametrize(
-    "settings", [{"n_nets": 4}, {"n_nets": 3, "n_folds": 2}, {"n_nets": 4, "shared_weights": True}]
-)
+@pytest.mark.parametrize("settings", [{"n_nets": 4}, {"n_nets": 3, "n_folds": 2}])
 def test_greedy_weights_lower_the_loss_of_the_rows_that_choose_them(settings, rng, tmp_path):
     X = rng.normal(size=(200, 2))
     y = np.where(X[:, 0] * X[:, 1] > 0, "a", "b")
