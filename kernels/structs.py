@@ -43,7 +43,6 @@ class NetSpec(NamedTuple):
     activations: np.ndarray  # int64 (n_layers,), codes
     weight_offsets: np.ndarray  # int64 (n_layers,), into params
     bias_offsets: np.ndarray  # int64 (n_layers,)
-    alpha_offsets: np.ndarray  # int64 (n_layers,), of parametric activations; -1 for layers without
     keep_z: np.ndarray  # int64 (n_layers,), 1 if f' or the loss needs the layer's pre-activations
     derivative_needs_z: np.ndarray  # int64 (n_layers,), 1 if f' is written in terms of the pre-activations
     dropout: np.ndarray  # float64 (n_layers,), dropout rates; 0 for the output layer

@@ -100,11 +100,6 @@ CHOICES = {
     "relu": Choice("activation relu", constant(net={"hidden_activation": "relu"})),
     "silu": Choice("activation silu", constant(net={"hidden_activation": "silu"})),
     "selu": Choice("activation selu", constant(net={"hidden_activation": "selu"})),
-    "parametric": Choice("parametric activations", constant(net={"parametric_activation": True})),
-    "parametric_slow": Choice(
-        "parametric activations, a tenth of the learning rate for alphas and biases",
-        constant(net={"parametric_activation": True}, optimizer={"learning_rate_factors": {"biases": 0.1}}),
-    ),
     "quantile": Choice("no bins", constant(encoding={"numeric_encoding": "quantile"})),
     "bin_embedding": Choice("embedding of columns with bins", constant(encoding={"bin_embedding": True})),
     "category_embedding": Choice("vectors of categories", constant(encoding={"category_embedding": True})),

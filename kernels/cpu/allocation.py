@@ -122,7 +122,6 @@ def _row_buffers(request: WorkspaceRequest) -> dict[str, np.ndarray]:
         "z": request.zeros(total if drops or keeps_z else 0),
         "delta": request.zeros(total),
         "mask": request.zeros(total if drops else 0),
-        "z_derivatives": request.zeros(total if (net.alpha_offsets >= 0).any() else 0),
         "y": request.zeros(rows * sizes[-1] if shuffle else 0),
         "weight": request.zeros(rows if shuffle else 0),
     }

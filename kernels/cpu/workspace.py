@@ -209,14 +209,12 @@ class LayerwiseWorkspace(NamedTuple):
     chunks_taken: np.ndarray
     row_starts: np.ndarray  # int64 (n_layers + 1,), where a layer's rows start in a, z, delta and mask
     a: np.ndarray  # outputs of every layer
-    # Inputs of the activations where they are needed, outputs before dropout where there is dropout; of a parametric
-    # activation, the derivatives of its outputs by alpha, then these times the deltas.
+    # Inputs of the activations where they are needed, outputs before dropout where there is dropout.
     z: np.ndarray
     delta: np.ndarray
     packed_delta: np.ndarray  # deltas in panels, of layers that need them, for a micro-batch or each of its shards
     packed_delta_starts: np.ndarray  # int64 (n_layers,), where a layer's deltas start in packed_delta, -1 for none
     mask: np.ndarray  # as a, or empty without dropout
-    z_derivatives: np.ndarray  # as a, derivatives of parametric activations by z; or empty without these
     y: np.ndarray  # (rows, n_outputs), gathered
     weight: np.ndarray  # (rows,), gathered, or empty
     copies: int  # of `packed` and `transposed`: 2 if each of two threads has its own

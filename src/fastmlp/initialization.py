@@ -239,18 +239,16 @@ def draw_params(
     draw : int     0 for the initial parameters, k for those after the k-th restart
     out : (n_nets, n_params), optional     array that is written and returned
     """
-    n, n_drawn = network.layout.n_params, network.layout.n_params - network.layout.n_alphas
+    n = network.layout.n_params
     params = np.empty((len(seeds), n)) if out is None else out
     if isinstance(init, str) and init == "zeros" and network.input_embedding is None:
         params[:] = 0.0
-        params[:, n_drawn:] = 1.0
         return params
     factors = np.broadcast_to(np.asarray(scale, np.float64), len(seeds))[:, None]
     chunk_nets = max(1, CHUNK // n)
     for first in range(0, len(seeds), chunk_nets):
         chunk = slice(first, first + chunk_nets)
-        params[chunk, :n_drawn] = factors[chunk] * _draw_nets(network, init, uniforms(seeds[chunk], n_drawn, draw))
-    params[:, n_drawn:] = 1.0  # alphas: the net begins as the same one without them
+        params[chunk] = factors[chunk] * _draw_nets(network, init, uniforms(seeds[chunk], n, draw))
     return params
 
 

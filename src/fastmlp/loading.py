@@ -284,7 +284,7 @@ def _check_params(settings: dict[str, Any], params: np.ndarray) -> None:
     if not isinstance(sizes, list) or not all(type(size) is int and 0 < size < 2**63 for size in sizes):
         raise ValueError(f"its layer sizes are {reprlib.repr(sizes)}")
     embedding = InputEmbedding.of(settings.get("input_embedding"), sizes[0]) if sizes else None
-    layout = layout_of(tuple(sizes), embedding, settings.get("parametric_activation") is True)
+    layout = layout_of(tuple(sizes), embedding)
     expected, dtype = layout.n_params, settings["dtype"]
     if params.ndim not in (1, 2) or params.shape[-1] != expected or not params.size or params.dtype.name != dtype:
         raise ValueError(f"it holds {params.dtype} {params.shape}, but layers {sizes} need {dtype} ({expected},)")

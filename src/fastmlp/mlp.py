@@ -64,7 +64,7 @@ class MLP(SingleNetBase):
         Initialiser of the parameters: "auto" (suits each layer's activation), a name such as "glorot_uniform", or
         `Uniform(low, high)`, `Normal(std)` or `UniformByFanIn(gain)`.
     init_scale : float, default 1.0
-        Factor by which the initial parameters are multiplied, except for alphas, which begin as 1.
+        Factor by which the initial parameters are multiplied.
     dtype : {"float32", "float64"}, default "float32"
         Data type of the parameters and of all computations in the kernels.
     device : str, default "auto"
@@ -82,11 +82,6 @@ class MLP(SingleNetBase):
         a trained scale and shift, and cannot stand beside a PeriodicEmbedding; a PiecewiseLinearEmbedding is for the
         columns of a number and its bins. hidden_activation and dropout do not
         apply to these layers, l2 does. Numbers should have mean 0 and standard deviation 1.
-    parametric_activation : bool, default False
-        Whether each unit of the hidden layers has an alpha that is trained, the share of the activation f in its output
-        z + alpha (f(z) - z); all are 1 at first. Learning-rate factors of biases apply to them; l2 and weight decay do
-        not. Such nets are trained by the layerwise kernels alone. They come from RealMLP (Holzmüller et al. 2024,
-        arXiv:2407.04491).
     random_state : int, numpy.random.Generator or RandomState, optional
         Seed of the initial parameters, shuffling, dropout and the validation split. The same value gives
         bit-identical parameters and recorded losses on the same machine, for any number of CPU threads. By default
@@ -98,8 +93,8 @@ class MLP(SingleNetBase):
         Architecture: layer sizes, activations, loss, dropout and L2 penalty. It cannot be changed. Its layers are those
         of params, so that the layers of input_embedding are among them.
     params : ndarray of shape (n_params,)
-        All parameters, one writable vector: per layer W (fan_in, fan_out) row by row, then b (fan_out,); at the end,
-        the alphas of parametric activations. An array that is assigned is copied into the vector.
+        All parameters, one writable vector: per layer W (fan_in, fan_out) row by row, then b (fan_out,). An
+        array that is assigned is copied into the vector.
     padded_params : ndarray of shape (n_padded,)
         The vector that kernels work on: params, followed by zeros up to a whole SIMD vector.
     weights : list of ndarray of shape (fan_in, fan_out)
@@ -107,9 +102,6 @@ class MLP(SingleNetBase):
         each column or category, and zeros elsewhere, which stay 0.
     biases : list of ndarray of shape (fan_out,)
         Bias vectors, one per layer, as views of params.
-    alphas : list of ndarray of shape (fan_out,)
-        Shares of the activations, one vector per hidden layer, as views of params; empty without
-        parametric_activation.
     history : History or None
         Records of the last fit; None before the first.
     device : Device
@@ -174,7 +166,6 @@ class MLP(SingleNetBase):
         device: str = "auto",
         precision: str = "exact",
         input_embedding: Given = None,
-        parametric_activation: bool = False,
         random_state: Any = None,
     ):
         network = Network.build(
@@ -187,7 +178,6 @@ class MLP(SingleNetBase):
             label_smoothing,
             huber_delta,
             input_embedding,
-            parametric_activation,
         )
         self.init_scale = checked_number("init_scale", init_scale, 0.0)
         self._set_up(network, 1, init=init, dtype=dtype, device=device, precision=precision)

@@ -75,9 +75,6 @@ class Population(PopulationBase, NetSequence[MLP]):
         Format to which a GPU may round the operands of float32 matrix products, as for MLP.
     input_embedding : PeriodicEmbedding, CategoryEmbedding or sequence, optional
         Embedding of the inputs, as for MLP. Such nets are trained one by one.
-    parametric_activation : bool, default False
-        Whether each hidden unit has a trained share of the activation in its output, as for MLP. Such nets are trained
-        one by one.
     random_state : int, numpy.random.Generator or RandomState, optional
         Seed of the nets' seeds and of the numbers that are drawn from distributions. By default the seed is random.
 
@@ -155,7 +152,6 @@ class Population(PopulationBase, NetSequence[MLP]):
         device: str = "auto",
         precision: str = "exact",
         input_embedding: Given = None,
-        parametric_activation: bool = False,
         random_state: Any = None,
     ):
         self.n_nets = checked_count("n_nets", n_nets)
@@ -178,7 +174,6 @@ class Population(PopulationBase, NetSequence[MLP]):
             label_smoothing,
             huber_delta,
             input_embedding,
-            parametric_activation,
         )
         self._set_up(network, self.n_nets, init=init, dtype=dtype, device=device, precision=precision)
         self._settings: dict[str, Any] = {
@@ -193,7 +188,6 @@ class Population(PopulationBase, NetSequence[MLP]):
             "device": device,
             "precision": precision,
             "input_embedding": input_embedding,
-            "parametric_activation": parametric_activation,
         }
         self.result = None
         self._params = np.empty((self.n_nets, network.layout.n_params), self.dtype)

@@ -235,16 +235,13 @@ class LayerRecorder(_ThinningRecorder):
 def activity(net: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return spread (n_layers,) and flat (n_hidden,) of a net's layers on inputs X, as defined in LayerRecorder."""
     a = as_features(X, net.network.n_features, net.dtype)
-    spread, flat, offsets = [], [], net.network.layout.alpha_offsets
-    for code, W, b, o in zip(net.network.activation_codes, net.weights, net.biases, offsets, strict=True):
-        row, alpha = ACTIVATIONS[code], net.params[o : o + len(b)] if o >= 0 else 1.0
-        z = a @ W + b
-        value = _softmax(z) if code == SOFTMAX else row.value(z)
-        a = value if o < 0 else z + alpha * (value - z)
+    spread, flat = [], []
+    for code, W, b in zip(net.network.activation_codes, net.weights, net.biases, strict=True):
+        row, z = ACTIVATIONS[code], a @ W + b
+        a = _softmax(z) if code == SOFTMAX else row.value(z)
         spread.append(float(a.std(axis=0).mean()))
         if row.hidden:
-            derivative = row.derivative(z if row.needs_z else value) - row.offset
-            derivative = np.abs(1.0 + alpha * (derivative - 1.0))
+            derivative = np.abs(row.derivative(z if row.needs_z else a) - row.offset)
             flat.append(float((derivative < FLAT_DERIVATIVE * _largest_derivative(code)).mean()))
     return np.array(spread), np.array(flat[: len(spread) - 1])
 

@@ -109,23 +109,6 @@ def one_wide_net(dtype):
     return net.params
 
 
-def one_parametric_net(dtype):
-    """Train a net with parametric activations, whose kernels of layers differ."""
-    net = fastmlp.MLP(
-        (4, 40, 37, 3),
-        hidden_activation="silu",
-        loss="softmax_cross_entropy",
-        dropout=0.25,
-        parametric_activation=True,
-        device="cuda",
-        random_state=0,
-        dtype=dtype,
-    )
-    net.fit(*_data(4, 3), epochs=1, batch_size=8, optimizer=fastmlp.Adam(0.01, clip_norm=1.0))
-    return net.params
-
-
-@using(WITH_TENSOR_CORES)
 def one_narrow_net(dtype):
     """Train a net by fused_tensor_core, with all layers in one kernel."""
     net = fastmlp.MLP(
@@ -296,7 +279,6 @@ FITS = (
     nets_in_step,
     one_small_net,
     one_wide_net,
-    one_parametric_net,
     one_narrow_net,
     one_wide_net_streamed,
 )

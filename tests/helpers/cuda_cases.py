@@ -147,7 +147,6 @@ def reference_of(network, params, l2=None, kind=ReferenceMLP):
         network.l2 if l2 is None else l2,
         network.loss_constant or 1.0,
         network.blocks[: network.n_embedding_layers],
-        network.parametric_activation,
     )
 
 

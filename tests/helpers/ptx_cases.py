@@ -33,7 +33,6 @@ class Case:
     shuffle: bool = False
     weighted: bool = False
     schedule: Cosine | None = None
-    parametric_activation: bool = False
 
     def settings_of_net(self):
         return {
@@ -42,7 +41,6 @@ class Case:
             "loss": self.loss,
             "dtype": self.dtype,
             "dropout": self.dropout,
-            "parametric_activation": self.parametric_activation,
             "device": "cuda",
             "random_state": 0,
         }
@@ -124,22 +122,13 @@ CASES = {
         "softmax_cross_entropy", "softmax", ("identity", "symmetric_sigmoid"), OPTIMIZERS["momentum"], batch_size=5
     ),
     "waves": Case("atanh_error", "fahlman_sigmoid", ("cos", "fahlman_sigmoid"), OPTIMIZERS["adam"], batch_size=10),
-    "parametric": Case(
-        "squared_error",
-        "identity",
-        ("silu", "tanh"),
-        own(OPTIMIZERS["adam"], clip_norm=0.4, weight_decay=0.1),
-        batch_size=13,
-        l2=0.05,
-        parametric_activation=True,
-    ),
     # activations whose derivatives need their outputs only
     "outputs": Case("squared_error", "identity", ("tanh", "relu"), OPTIMIZERS["momentum"], batch_size=10),
 }
 CASES["adam, float64"] = replace(CASES["adam"], dtype="float64")
 SINGLE = {  # where a net trains -> its cases
     "block": ("dropout", "adam", "quickprop", "decay", "rprop", "momentum", "waves"),
-    "layers": ("shuffled", "dropout", "adam", "adam, float64", "rprop", "quickprop", "rmsprop", "waves", "parametric"),
+    "layers": ("shuffled", "dropout", "adam", "adam, float64", "rprop", "quickprop", "rmsprop", "waves"),
 }
 MANY = {
     "thread": ("shuffled", "adam", "rprop", "adagrad", "quickprop", "decay", "nesterov", "unrolled", "waves"),

@@ -40,8 +40,8 @@ class RoundedMLP(ReferenceMLP):
     """ReferenceMLP that rounds inputs, hidden z and outputs, deltas, and weights in products."""
 
     def _rounded_forward(self, X, masks=None):
-        """Return ([z + b of each layer], [rounded inputs, then outputs of each layer], and for each hidden layer
-        [(derivative of the output by z, by alpha)]).
+        """Return ([z + b of each layer], [rounded inputs, then outputs of each layer], [derivative of the output
+        by z of each hidden layer]).
         """
         zs, outputs, slopes = [], [rounded(X)], []
         layers = self.layers(self.params)
@@ -53,14 +53,8 @@ class RoundedMLP(ReferenceMLP):
                 break
             zs.append(rounded(z) + b)
             a = ACTIVATIONS[name](zs[-1])
-            if k in self.parametric_layers:
-                alpha, z = self.alphas(self.params)[k], rounded(zs[-1])
-                a = zs[-1] + alpha * (a - zs[-1])
-                slopes.append((1 + alpha * (DERIVATIVES[name](z) - 1), ACTIVATIONS[name](z) - z))
-                outputs.append(rounded(a * masks[k] if masks else a))
-                continue
             stored = rounded(a if name in FROM_OUTPUT else zs[-1])
-            slopes.append(((FROM_OUTPUT if name in FROM_OUTPUT else DERIVATIVES)[name](stored), None))
+            slopes.append((FROM_OUTPUT if name in FROM_OUTPUT else DERIVATIVES)[name](stored))
             outputs.append(rounded(a * masks[k] if masks else a))
         return zs, outputs, slopes
 
@@ -83,8 +77,5 @@ class RoundedMLP(ReferenceMLP):
             loss += 0.5 * self.l2 * np.sum(W * W)
             if k:
                 below = rounded(delta @ rounded(W).T) * (masks[k - 1] if masks else 1.0)
-                by_z, by_alpha = slopes[k - 1]
-                if by_alpha is not None:
-                    self.alphas(gradient)[k - 1][:] = (below * by_alpha).sum(axis=0)
-                delta = rounded(below * by_z)
+                delta = rounded(below * slopes[k - 1])
         return loss, gradient

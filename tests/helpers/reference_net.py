@@ -98,18 +98,16 @@ class ReferenceMLP:
     """Multilayer perceptron in float64.
 
     activations : one name per layer, that of the output last
-    params : flat vector; for each layer W (fan_in, fan_out) row by row, then b; at the end, the alphas
+    params : flat vector; for each layer W (fan_in, fan_out) row by row, then b
     l2 : factor of the penalty l2 / 2 sum W**2
     blocks : for each of the first layers [(n_inputs, n_outputs), ...], the blocks of a block-diagonal W
-    is_parametric : whether hidden layers after those have outputs z + alpha (f(z) - z), with an alpha for each unit
     """
 
-    def __init__(self, layer_sizes, activations, loss, params, l2=0.0, huber_delta=1.0, blocks=(), is_parametric=False):
+    def __init__(self, layer_sizes, activations, loss, params, l2=0.0, huber_delta=1.0, blocks=()):
         self.sizes, self.activations, self.loss = layer_sizes, activations, loss
         self.l2, self.huber_delta = l2, huber_delta
         self.masks_of_blocks = [block_diag(*(np.ones(shape) for shape in shapes)) for shapes in blocks]
         self.params = np.array(params, np.float64)
-        self.parametric_layers = range(len(blocks), len(layer_sizes) - 2) if is_parametric else ()
 
     def layers(self, flat):
         """Return [(W, b), ...] as views into a flat vector."""
@@ -121,14 +119,6 @@ class ReferenceMLP:
             start += fan_in * fan_out + fan_out
         return views
 
-    def alphas(self, flat):
-        """Return {layer: alphas (fan_out,)} as views into a flat vector."""
-        views, end = {}, len(flat)
-        for k in reversed(self.parametric_layers):
-            views[k] = flat[end - self.sizes[k + 1] : end]
-            end -= self.sizes[k + 1]
-        return views
-
     def forward(self, X, masks=None):
         """Return ([z of each layer], [X, then a of each layer]).
 
@@ -138,8 +128,6 @@ class ReferenceMLP:
         for k, ((W, b), name) in enumerate(zip(self.layers(self.params), self.activations, strict=True)):
             zs.append(outputs[-1] @ W + b)
             a = ACTIVATIONS[name](zs[-1])
-            if k in self.parametric_layers:
-                a = zs[-1] + self.alphas(self.params)[k] * (a - zs[-1])
             outputs.append(a * masks[k] if masks and k < len(masks) else a)
         return zs, outputs
 
@@ -169,10 +157,5 @@ class ReferenceMLP:
                 delta, z, name = delta @ W.T, zs[k - 1], self.activations[k - 1]
                 if masks:
                     delta *= masks[k - 1]
-                slope = DERIVATIVES[name](z)
-                if k - 1 in self.parametric_layers:
-                    alpha = self.alphas(self.params)[k - 1]
-                    self.alphas(gradient)[k - 1][:] = (delta * (ACTIVATIONS[name](z) - z)).sum(axis=0)
-                    slope = 1 + alpha * (slope - 1)
-                delta *= slope
+                delta *= DERIVATIVES[name](z)
         return loss, gradient

@@ -125,7 +125,7 @@ def train(
     settings : settings of the optimiser that differ from the defaults; learning_rate, weight_decay, clip_norm
     factors : schedule, a function (steps, n_steps) -> factors on the learning rate, (n,)
     decay_factors : schedule of the weight decay
-    rate_factors : (factor of the weights, factor of the biases and alphas) on the learning rate, for each layer
+    rate_factors : (factor of the weights, factor of the biases) on the learning rate, for each layer
     """
     settings = dict(settings)
     lr, decay = settings.pop("learning_rate"), settings.pop("weight_decay", 0.0)
@@ -141,9 +141,6 @@ def train(
         net.layers(of_parameters), rate_factors or (), strict=bool(rate_factors)
     ):
         W[:], b[:] = of_weights, of_biases
-    if rate_factors:
-        for k, alphas in net.alphas(of_parameters).items():
-            alphas[:] = rate_factors[k][1]
     for _ in range(epochs):
         sums = 0.0
         for start in starts:

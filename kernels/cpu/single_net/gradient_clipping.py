@@ -17,7 +17,7 @@ from .optimizer_step import CLIP_NORM, add_squares_of_gradient, clip_factor, squ
 def add_squares(net, state, ws, chunk):
     """Write the sums of squares of the gradients of one chunk of parameters, L2 terms included, to ws.squares.
 
-    Each sum covers WEIGHT_CHUNK_ROWS rows of W, or elements of b and of the alphas, whatever the number of threads, so
+    Each sum covers WEIGHT_CHUNK_ROWS rows of W, or elements of b, whatever the number of threads, so
     the norm has the same bits for any number of threads.
     """
     layer_chunk = layer_of_chunk(ws, chunk)
@@ -33,12 +33,7 @@ def add_squares(net, state, ws, chunk):
     block += round_up(fan_in, WEIGHT_CHUNK_ROWS) // WEIGHT_CHUNK_ROWS
     for j in range(column, last_column, WEIGHT_CHUNK_ROWS):
         last = min(j + WEIGHT_CHUNK_ROWS, last_column)
-        square_sum = squares_of_gradient(p, g, b + j, b + last, scalar_like(p, 0.0))
-        if net.alpha_offsets[k] >= 0:
-            first, last = net.alpha_offsets[k] + j, net.alpha_offsets[k] + last
-            of_alphas = squares_of_gradient(p, g, first, last, scalar_like(p, 0.0))
-            square_sum = add_squares_of_gradient(square_sum, of_alphas)
-        ws.squares[block + j // WEIGHT_CHUNK_ROWS] = square_sum
+        ws.squares[block + j // WEIGHT_CHUNK_ROWS] = squares_of_gradient(p, g, b + j, b + last, scalar_like(p, 0.0))
 
 
 @helper

@@ -70,9 +70,6 @@ def update_chunk(thread, n_threads, net, config, state, ws, chunk, h, clip):
     for is_bias in range(2):
         first, last = (b + column, b + last_column) if is_bias else (w + row * fan_out, w + end * fan_out)
         update_range_of_layer(net, config, state, state.grads, k, is_bias, first, last, h, clip)
-    if net.alpha_offsets[k] >= 0:  # as biases
-        first, last = net.alpha_offsets[k] + column, net.alpha_offsets[k] + last_column
-        update_range_of_layer(net, config, state, state.grads, k, 1, first, last, h, clip)
     copy_weights(thread, n_threads, net, state.params, ws, k, row, end)
 
 

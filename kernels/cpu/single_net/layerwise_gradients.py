@@ -138,9 +138,6 @@ def layer_gradient(chunk, net, ws, scratch, inputs, row, end_row, packed, adds, 
         panel_sums(delta.data, delta.start, rows, fan_out, column, end_column, adds, g, b)
     else:
         column_sums(delta.data, delta.start, rows, fan_out, column, end_column, adds, g, b)
-    if net.alpha_offsets[k] >= 0:  # ws.z holds delta times the derivative by alpha
-        z0 = ws.row_starts[k + 1] + row * fan_out
-        column_sums(ws.z, z0, rows, fan_out, column, end_column, adds, g, net.alpha_offsets[k])
 
 
 @helper
@@ -190,10 +187,8 @@ def clear_outside_blocks(chunk, net, g):
 
 @helper
 def add_chunk(chunk, net, gradient, g):
-    """Add one chunk of a layer's gradient, weights, biases and alphas, to g."""
+    """Add one chunk of a layer's gradient, weights and biases, to g."""
     k, width = chunk.layer, net.sizes[chunk.layer + 1]
     (row, end), (column, end_column) = chunk_range(chunk, net.sizes[k]), chunk_range(chunk, width)
     add(gradient, net.weight_offsets[k] + row * width, (end - row) * width, g)
     add(gradient, net.bias_offsets[k] + column, end_column - column, g)
-    if net.alpha_offsets[k] >= 0:
-        add(gradient, net.alpha_offsets[k] + column, end_column - column, g)

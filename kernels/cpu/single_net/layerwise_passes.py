@@ -29,7 +29,6 @@ from .elementwise import (
     multiply,
     softmax_rows,
 )
-from .parametric_activation import fill_ones, parametric_derivatives, parametric_outputs
 from .training_loop import sums_index
 
 # Shares of a layer's outputs, for one row on several threads, begin at multiples of so many. As a layer has a share for
@@ -59,9 +58,6 @@ class BackwardPass(NamedTuple):
     stored: Any  # array that the activation's derivative is a function of
     drops: bool  # whether the layer has dropout
     mask: Any
-    has_alphas: bool  # whether the activation is parametric
-    alpha_derivatives: Any  # derivatives of the outputs by alpha; the pass multiplies them by the delta
-    z_derivatives: Any  # derivatives of the outputs by z
     width: int  # number of outputs
     delta: Any
     start: int  # index of the first row in the arrays
@@ -88,10 +84,7 @@ def backward_rows(i, rows, layer):
     o, size = layer.start + i * layer.width, rows * layer.width
     if layer.drops:
         multiply(layer.delta, o, layer.mask, o, size, layer.delta, o)
-    if layer.has_alphas:
-        multiply(layer.alpha_derivatives, o, layer.delta, o, size, layer.alpha_derivatives, o)
-        multiply(layer.delta, o, layer.z_derivatives, o, size, layer.delta, o)
-    elif layer.activation != IDENTITY:
+    if layer.activation != IDENTITY:
         backward(layer.activation, layer.stored, o, size, layer.delta, o)
 
 
@@ -154,31 +147,12 @@ def forward_layers(scratch, net, params, source, row, rows, ws, copy, dropout, f
         raw = ws.z if drops and not keeps_z else ws.a
         layer = ForwardPass(net.activations[k], offset(params, net.bias_offsets[k]), keeps_z, fan_out, z, raw, o)
         forward_product(rows, fan_out, fan_in, source, weights, Matrix(z, o, fan_out), scratch, layer)
-        if net.alpha_offsets[k] >= 0:
-            apply_alphas(net, params, ws, k, o, rows, dropout.draws)
         if drops:
             mask0, first = ws.row_starts[k + 1] - dropout.start * fan_out, dropout.start * fan_out
             first, end = first + row * fan_out, first + (row + rows) * fan_out
             draw_mask(net.dropout[k] * dropout.factor, dropout.seed, dropout.step, k, first, end, ws.mask, mask0)
             multiply(raw, o, ws.mask, o, rows * fan_out, ws.a, o)
         source = Matrix(ws.a, o, fan_out)
-
-
-@helper
-def apply_alphas(net, params, ws, k, start, rows, trains):
-    """Take the outputs of layer k, f(z) in ws.a, to those of a parametric activation.
-
-    start : index of the first of `rows` rows in ws.a
-    trains : whether derivatives are needed, which go to ws.z and ws.z_derivatives
-    """
-    width, alpha0 = net.sizes[k + 1], net.alpha_offsets[k]
-    if not trains:
-        parametric_outputs(ws.z, start, params, alpha0, rows, width, ws.a, start)
-        return
-    fill_ones(ws.z_derivatives, start, rows * width)
-    stored = ws.z if net.derivative_needs_z[k] == 1 else ws.a
-    backward(net.activations[k], stored, start, rows * width, ws.z_derivatives, start)
-    parametric_derivatives(ws.z, params, alpha0, rows, width, ws.a, ws.z_derivatives, start)
 
 
 @inline_helper
@@ -203,9 +177,6 @@ def forward_row(thread, n_threads, barrier, scratch, net, params, inputs, ws):
             layer = ForwardPass(net.activations[k], bias, keeps_z, end - first, z, ws.a, start)
             weights = Matrix(params, net.weight_offsets[k] + first, fan_out)
             forward_product(1, end - first, fan_in, source, weights, Matrix(z, start, fan_out), scratch, layer)
-            if net.alpha_offsets[k] >= 0:
-                alpha0 = net.alpha_offsets[k] + first
-                parametric_outputs(ws.z, start, params, alpha0, 1, end - first, ws.a, start)
         n_barriers = barrier_wait(barrier, n_threads, n_barriers)
         source = Matrix(ws.a, o, fan_out)
     return True
@@ -287,19 +258,7 @@ def backward_pass(net, ws, k, below):
     """Return the BackwardPass that follows the product for the deltas of layer k's inputs, which start at `below`."""
     drops = net.dropout[k - 1] > 0.0
     stored = ws.z if drops or net.derivative_needs_z[k - 1] == 1 else ws.a
-    has_alphas = net.alpha_offsets[k - 1] >= 0
-    return BackwardPass(
-        net.activations[k - 1],
-        stored,
-        drops,
-        ws.mask,
-        has_alphas,
-        ws.z,
-        ws.z_derivatives,
-        net.sizes[k],
-        ws.delta,
-        below,
-    )
+    return BackwardPass(net.activations[k - 1], stored, drops, ws.mask, net.sizes[k], ws.delta, below)
 
 
 @inline_helper

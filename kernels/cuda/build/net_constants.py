@@ -33,7 +33,6 @@ class Architecture:
     activations: tuple[int, ...]
     weights_at: tuple[int, ...]
     biases_at: tuple[int, ...]
-    alphas_at: tuple[int, ...]  # -1 for layers without
     keep_z: tuple[bool, ...]
     derivative_needs_z: tuple[bool, ...]
     loss: int
@@ -49,7 +48,6 @@ class Architecture:
             numbers(net.activations),
             numbers(net.weight_offsets),
             numbers(net.bias_offsets),
-            numbers(net.alpha_offsets),
             tuple(bool(x) for x in net.keep_z),
             tuple(bool(x) for x in net.derivative_needs_z),
             net.loss,
@@ -64,21 +62,7 @@ class Architecture:
 
     @property
     def n_params(self) -> int:
-        return self.biases_at[-1] + self.sizes[-1] + self.n_alphas
-
-    @property
-    def n_alphas(self) -> int:
-        """Number of alphas of parametric activations, which follow all layers in the flat vector."""
-        return sum(self._alphas_of_layers)
-
-    @property
-    def _alphas_of_layers(self) -> list[int]:
-        return [size if at >= 0 else 0 for size, at in zip(self.sizes[1:], self.alphas_at, strict=True)]
-
-    @property
-    def alpha_index(self) -> list[int]:
-        """Position of each layer's first alpha among the numbers that are sums over rows: all biases, then alphas."""
-        return list(accumulate(self._alphas_of_layers[:-1], initial=sum(self.sizes[1:])))
+        return self.biases_at[-1] + self.sizes[-1]
 
     @property
     def n_units(self) -> int:
@@ -104,7 +88,6 @@ class Architecture:
             "N_INPUTS": self.sizes[0],
             "N_OUTPUTS": self.sizes[-1],
             "N_PARAMS": self.n_params,
-            "N_ALPHAS": self.n_alphas,
             "N_PADDED": n_padded or self.n_params,
             "N_STATE": row.n_state if rule != NO_UPDATE else 0,
             "LOSS": self.loss,
@@ -129,9 +112,7 @@ class Architecture:
             ("weights_at", self.weights_at),
             ("biases_at", self.biases_at),
             ("units_at", starts),
-            ("alphas_at", self.alphas_at),
             ("bias_index", list(accumulate(self.sizes[1:-1], initial=0))),
-            ("alpha_index", self.alpha_index),
             ("activation_of", self.activations),
             ("derivative_needs_z", [int(x) for x in self.derivative_needs_z]),
             ("keeps_z", [int(x) for x in self.keep_z]),

@@ -1,18 +1,12 @@
-// Mapping from the index of a parameter in the flat vector to its layer, and to its part: a layer's weights, or its biases
-// and alphas.
+// Mapping from the index of a parameter in the flat vector to its layer, and to its part: a layer's weights, or its biases.
 
-// Whether a layer has a parametric activation.
-__device__ __forceinline__ constexpr bool has_alphas(int k) { return N_ALPHAS > 0 && alphas_at(k) >= 0; }
-
-// Return the parameter's part: 2 * layer for a weight, 2 * layer + 1 for a bias or an alpha.
+// Return the parameter's part: 2 * layer for a weight, 2 * layer + 1 for a bias.
 __device__ __forceinline__ constexpr int part_of(int q) {
   int part = 0;
   for (int k = 0; k < N_LAYERS; ++k) {
     if (q >= weights_at(k)) part = 2 * k;
     if (q >= biases_at(k)) part = 2 * k + 1;
   }
-  for (int k = 0; k < N_LAYERS; ++k)  // alphas follow all layers
-    if (has_alphas(k) && q >= alphas_at(k)) part = 2 * k + 1;
   return part;
 }
 

@@ -21,7 +21,7 @@
 // loop, not before.
 
 constexpr int ACROSS = 32, DOWN = 8;  // threads of a block
-constexpr int N_ROW_SUMS = bias_index(N_LAYERS - 1) + N_OUTPUTS + N_ALPHAS;  // gradients of biases and alphas
+constexpr int N_ROW_SUMS = bias_index(N_LAYERS - 1) + N_OUTPUTS;  // gradients of biases
 
 // The number of this block's net, and of its row in the arrays of NetInputs; of one net they are known to the compiler.
 __device__ __forceinline__ long long net_of(unsigned block) { return ONE_NET ? 0 : block; }
@@ -64,17 +64,15 @@ __device__ __forceinline__ bool survives(long long e, int k, long long step, lon
   return word_of(four, int(e & 3)) >= (unsigned long long)(rate * 4294967296.0);
 }
 
-// a = f(z + b) of hidden layer k or, with alphas, v + alpha (f(v) - v) for v = z + b, which z keeps. `drops` also applies
-// dropout: then z keeps the argument of f', and mask the factors, which are T even where operands are bfloat16:
-// 1 / (1 - rate), rounded, would scale all outputs.
+// a = f(z + b) of hidden layer k. `drops` also applies dropout: then z keeps the argument of f', and mask the factors,
+// which are T even where operands are bfloat16: 1 / (1 - rate), rounded, would scale all outputs.
 extern "C" __global__ void activate(
     const Clock* clock, const NetInputs* inputs, int k, long long rows, long long max_rows, int drops, const T* b,
-    const T* alphas, Operand* z, T* mask, Operand* a) {
+    Operand* z, T* mask, Operand* a) {
   const int code = activation_of(k), width = width_of(k + 1);
   const long long net = net_of(blockIdx.y), at = net * max_rows * width, size = rows * width;
   b += net * PARAMS_STRIDE, z += at, mask += at, a += at;
-  const bool keeps_z = derivative_needs_z(k) || has_alphas(k);
-  if (has_alphas(k)) alphas += net * PARAMS_STRIDE;
+  const bool keeps_z = derivative_needs_z(k);
   double rate = 0.0;
   long long seed = 0, step = 0;
   if (drops) {
@@ -86,7 +84,6 @@ extern "C" __global__ void activate(
   for (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < size; e += (long long)gridDim.x * blockDim.x) {
     const T v = T(z[e]) + b[e % width];
     T out = activation_value(code, v);
-    if (has_alphas(k)) out = v + alphas[e % width] * (out - v);
     if (drops) {
       const T factor = survives(e, k, step, seed, rate) ? scaled : T(0);
       z[e] = keeps_z ? v : out;
@@ -222,51 +219,36 @@ __device__ __forceinline__ T sum_of_column(T (*parts)[ACROSS], T sum) {
   return sum;
 }
 
-// Delta of hidden layer k: multiplied by mask and f' or, with alphas, 1 + alpha (f' - 1), and summed over each chunk of
-// rows. Block (columns, chunk).
+// Delta of hidden layer k: multiplied by mask and f', and summed over each chunk of rows. Block (columns, chunk).
 __device__ __forceinline__ void backward_chunk(
-    int k, long long rows, long long chunk, int drops, const T* alphas, const Operand* stored, const T* mask,
-    Operand* delta, T* bias_parts, T* alpha_parts) {
+    int k, long long rows, long long chunk, int drops, const Operand* stored, const T* mask, Operand* delta,
+    T* bias_parts) {
   FM_SHARED(T, parts, [DOWN][ACROSS]);
   const int code = activation_of(k), width = width_of(k + 1);
   const int column = threadIdx.x % ACROSS, down = threadIdx.x / ACROSS, j = blockIdx.x * ACROSS + column;
   const long long first = (long long)blockIdx.y * chunk, last = min(first + chunk, rows);
-  T sum = T(0), alpha_sum = T(0);
-  const T alpha = has_alphas(k) && j < width ? alphas[j] : T(1);
+  T sum = T(0);
   if (j < width)
     for (long long r = first + down; r < last; r += DOWN) {
       const long long e = r * width + j;
       T d = T(delta[e]);
       if (drops) d *= mask[e];
-      if (has_alphas(k)) {
-        const T v = T(stored[e]), value = activation_value(code, v);
-        alpha_sum += d * (value - v);
-        d *= T(1) + alpha * (activation_derivative(code, derivative_needs_z(k) ? v : value) - T(1));
-      } else {
-        d *= activation_derivative(code, T(stored[e]));
-      }
+      d *= activation_derivative(code, T(stored[e]));
       const Operand kept = d;
       delta[e] = kept;
       sum += T(kept);
     }
   sum = sum_of_column(parts, sum);
   if (down == 0 && j < width) bias_parts[blockIdx.y * width + j] = sum;
-  if (has_alphas(k)) {
-    __syncthreads();
-    alpha_sum = sum_of_column(parts, alpha_sum);
-    if (down == 0 && j < width) alpha_parts[blockIdx.y * width + j] = alpha_sum;
-  }
 }
 
 extern "C" __global__ void __launch_bounds__(ACROSS* DOWN) backward(
     int k, long long rows, long long max_rows, long long chunk, long long most_chunks, int drops,
-    const T* __restrict__ alphas, const Operand* __restrict__ stored, const T* __restrict__ mask, Operand* delta,
-    T* bias_parts, T* alpha_parts) {
+    const Operand* __restrict__ stored, const T* __restrict__ mask, Operand* delta, T* bias_parts) {
   const long long net = net_of(blockIdx.z), at = net * max_rows * width_of(k + 1);
   const long long parts_at = net * most_chunks * N_ROW_SUMS;
   backward_chunk(
-      k, rows, chunk, drops, alphas + net * PARAMS_STRIDE, stored + at, mask + at, delta + at, bias_parts + parts_at,
-      alpha_parts + parts_at);
+      k, rows, chunk, drops, stored + at, mask + at, delta + at, bias_parts + parts_at);
 }
 
 // Sets the gradient of weights outside of the blocks of a block-diagonal layer to 0. columns: (fan_in, 2), for each row
@@ -280,17 +262,15 @@ extern "C" __global__ void clear_outside_blocks(int k, const long long* columns,
   }
 }
 
-// Gradient of parameter q of this part (include/layout.cuh): a weight's from the product, a bias's or an alpha's from its
-// chunks; with the penalty and, if given, the layer's factor.
+// Gradient of parameter q of this part (include/layout.cuh): a weight's from the product, a bias's from its chunks; with
+// the penalty and, if given, the layer's factor.
 __device__ __forceinline__ T gradient_of(
     int q, int part, const T* p, const T* g, const T* bias_parts, long long chunks, long long most_chunks, double l2,
     const double* layer_factors) {
   T gradient;
   if (part % 2) {
     const int k = part / 2, width = width_of(k + 1);
-    const bool is_alpha = has_alphas(k) && q >= alphas_at(k);
-    const T* parts = bias_parts + most_chunks * (is_alpha ? alpha_index(k) : bias_index(k)) +
-                     (q - (is_alpha ? alphas_at(k) : biases_at(k)));
+    const T* parts = bias_parts + most_chunks * bias_index(k) + (q - biases_at(k));
     gradient = T(0);
 #pragma unroll 8
     for (int c = 0; c < int(chunks); ++c, parts += width) gradient += *parts;

@@ -100,8 +100,7 @@ class Passes:
         layer = lambda k, kind: cupy.empty((n_nets, max_rows, sizes[k + 1]), kind)
         self.a = [layer(k, operands.dtype if k < top else dtype) for k in range(top + 1)]
         # One array for both if f' needs only the output.
-        has_alphas = net.alpha_offsets >= 0
-        self._keeps_z = [bool(any(found)) for found in zip(net.derivative_needs_z, self.drops, has_alphas, strict=True)]
+        self._keeps_z = [bool(any(found)) for found in zip(net.derivative_needs_z, self.drops, strict=True)]
         self.z = [layer(k, self.a[k].dtype) if self._keeps_z[k] or k == top else self.a[k] for k in range(top + 1)]
         self.delta = [layer(k, operands.dtype) if learns or k == top else None for k in range(top + 1)]
         self.mask = [layer(k, dtype) if self.drops[k] else None for k in range(top + 1)]
@@ -110,12 +109,9 @@ class Passes:
         self.chunk = chunk_of(max_rows)
         self.most_chunks = self.chunks_of(max_rows)
         self.sums = cupy.zeros((n_nets, self.most_chunks, len(ChunkSum)))
-        # The gradients of biases and, behind all of these, of alphas: the same layout for both, layer by layer.
-        alpha_sizes = np.where(has_alphas, net.sizes[1:], 0).tolist()
-        starts = np.cumsum([0, *sizes[1:], *alpha_sizes])
+        starts = np.cumsum([0, *sizes[1:]])  # of the gradients of biases, layer by layer
         self.bias_parts = cupy.zeros(n_nets * self.most_chunks * int(starts[-1]), dtype) if learns else None
         self._parts_at = (self.most_chunks * starts[: top + 1]).tolist()
-        self._alpha_parts_at = (self.most_chunks * starts[top + 1 : -1]).tolist()
         self._block_columns = cupy.asarray(net.block_columns)
         self.clock, self.inputs = DeviceStruct(CLOCK), DeviceStruct(NET_INPUTS)
 
@@ -124,11 +120,10 @@ class Passes:
         """Return the maximum number of bytes that a net needs, with its batches and without its parameters."""
         operands, itemsize = Operands.of(net, dtype, precision), np.dtype(dtype).itemsize
         n_in, n_out, units = int(net.sizes[0]), int(net.sizes[-1]), int(net.sizes[1:].sum())
-        n_sums = units + int(net.sizes[1:][net.alpha_offsets >= 0].sum())
         chunks = -(-max_rows // chunk_of(max_rows))
         # y, weight, mask; z and a of the outputs
         of_row = n_out + 1 + units * learns + 2 * n_out * operands.are_rounded
-        numbers = max_rows * of_row + chunks * n_sums * learns
+        numbers = max_rows * of_row + chunks * units * learns
         of_products = max_rows * (n_in + 3 * units) + operands.n_weights
         return numbers * itemsize + of_products * operands.dtype.itemsize + 32 * chunks
 
@@ -141,14 +136,13 @@ class Passes:
         self.net, self._params, self._grads = net, params, grads
         starts = [int(start) for start in net.weight_offsets]
         self._b = [params.reshape(-1)[int(start) :] for start in net.bias_offsets]
-        self._alphas = [params.reshape(-1)[int(start) :] if start >= 0 else None for start in net.alpha_offsets]
         self._dW = self._matrices(grads, starts) if grads is not None else []
         self._W = self._matrices(params, starts) if self.W is None else self._matrices(self.W, self.operands.weights_at)
 
     def unbind(self) -> None:
         """Release the parameters."""
         self._params = self._grads = None
-        self._b, self._alphas, self._dW, self._W = [], [], [], []
+        self._b, self._dW, self._W = [], [], []
 
     def _matrices(self, flat: Any, starts: Any) -> list[Any]:
         """Return each layer's (n_nets, fan_in, fan_out) in the vectors of all nets.
@@ -216,7 +210,6 @@ class Passes:
                 self.max_rows,
                 clock is not None and self.drops[k],
                 self._b[k],
-                self._alphas[k],
                 self.z[k],
                 self.mask[k],
                 self.a[k],
@@ -270,10 +263,8 @@ class Passes:
                 self.chunk,
                 self.most_chunks,
                 self.drops[k - 1],
-                self._alphas[k - 1],
                 (self.z if self._keeps_z[k - 1] else self.a)[k - 1],
                 self.mask[k - 1],
                 self.delta[k - 1],
                 self.bias_parts[self._parts_at[k - 1] :],
-                self.bias_parts[self._alpha_parts_at[k - 1] :] if self._alphas[k - 1] is not None else None,
             )

@@ -66,7 +66,7 @@ class NetBase:
         text = f"{tuple(network.arguments()['layer_sizes'])}"
         if network.input_embedding is not None:
             text += f", input_embedding={network.input_embedding}"
-        return text + (", parametric_activation=True" if network.parametric_activation else "")
+        return text
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in self._not_pickled}
@@ -82,8 +82,8 @@ class NetBase:
     def params(self) -> np.ndarray:
         """All parameters, writable.
 
-        (n_params,) for an MLP: per layer W (fan_in, fan_out) row by row, then b (fan_out,); at the end, the alphas of
-        parametric activations. (n_nets, n_params) for a Population: row k is laid out as MLP.params of net k.
+        (n_params,) for an MLP: per layer W (fan_in, fan_out) row by row, then b (fan_out,). (n_nets, n_params) for a
+        Population: row k is laid out as MLP.params of net k.
         """
         return self._params
 

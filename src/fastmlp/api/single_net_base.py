@@ -34,11 +34,6 @@ class SingleNetBase(NetBase):
         """Bias vectors (fan_out,), one per layer, as views of params."""
         return self.network.layout.biases(self._params)
 
-    @property
-    def alphas(self) -> list[np.ndarray]:
-        """Shares of the activations (fan_out,), one vector per parametric hidden layer, as views of params."""
-        return self.network.layout.alphas(self._params)
-
     def _plan_for(self, n_samples: int) -> Plan:
         """Return a plan for evaluation, acquired from the buffer cache or made."""
         return Plan.for_evaluation(self.network, self.device, self.dtype, n_samples, precision=self.precision)

@@ -99,8 +99,6 @@ def recipe_to_continue(settings: TrainSettings, known: Any) -> Recipe:
     embedding, options = known.network.input_embedding, dict(recipe.net_options)
     if embedding is not None and all(isinstance(entry, int) for entry in embedding.entries):
         options[SCALES] = True
-    if known.network.parametric_activation:
-        options["parametric_activation"] = True
     last = last_fit(known)
     own_folds = recipe.own_folds and last is not None and last.settings.get(FOLDS) == n_nets
     further: dict[str, Any] = {"own_folds": own_folds, "net_options": options}

@@ -39,15 +39,9 @@ def layers_of(network: Any) -> tuple[list[str], list[list[Any]]]:
     if n_before:
         pairs = zip(network.input_embedding.activations, network.blocks[:n_before], strict=True)
         functions = [*(f"{name}, {counted(len(blocks), 'block')}" for name, blocks in pairs), *functions]
-    for k in range(n_before, len(functions) - 1) if network.parametric_activation else ():
-        functions[k] = f"parametric {functions[k]}"
     for k, rate in enumerate(network.dropout):
         functions[k] += f", dropout {rate:g}" if rate else ""
-    shapes = network.layout.shapes
-    n_alphas = [j if o >= 0 else 0 for o, (_, j) in zip(network.layout.alpha_offsets, shapes, strict=True)]
-    rows = [
-        [name, i, j, f, i * j + j + n] for name, (i, j), f, n in zip(names, shapes, functions, n_alphas, strict=True)
-    ]
+    rows = [[name, i, j, f, i * j + j] for name, (i, j), f in zip(names, network.layout.shapes, functions, strict=True)]
     loss = settings["loss"] + (f", l2 {network.l2:g}" if network.l2 else "")
     return ["layer", "inputs", "units", "function", "parameters"], [
         *rows,

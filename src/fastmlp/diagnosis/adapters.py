@@ -157,8 +157,6 @@ def _from_torch(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss
     X = X[:CHECKED_ROWS]
     weights, biases, names = [], [], []
     for _, module in net.named_modules(remove_duplicate=False):
-        if type(module).__name__ == "ParametricActivation":  # of fastmlp; its trained share cannot be given by a name
-            raise _not_dense("ParametricActivation")
         if next(iter(module.children()), None) is not None:
             continue
         if hasattr(module, "weight") and hasattr(module, "in_features"):

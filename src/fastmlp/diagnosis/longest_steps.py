@@ -43,7 +43,7 @@ def longest_steps(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray) -> Longes
         return UNKNOWN_STEPS
     rows = sample_rows(len(X), MAX_ROWS)
     X, Y = X[rows], Y[rows]
-    params = np.ones((STARTS, model.params.shape[1]))  # alphas of parametric activations begin as 1
+    params = np.empty((STARTS, model.params.shape[1]))
     rng = np.random.default_rng(8)
     for W, b in model.layers(params):
         W[:] = rng.uniform(-1.0, 1.0, size=W.shape) * np.sqrt(6.0 / sum(W.shape[1:]))

@@ -81,11 +81,6 @@ class ModelUnderTest:
         offsets = zip(layout.weight_offsets, layout.bias_offsets, layout.shapes, strict=True)
         return [(params[:, w : w + i * j].reshape(n, i, j), params[:, b : b + j]) for w, b, (i, j) in offsets]
 
-    def alphas(self, k: int, params: np.ndarray) -> np.ndarray | None:
-        """Return the alphas of layer k (n_nets, 1, fan_out), a view into params; None if it has none."""
-        first = self.layout.alpha_offsets[k]
-        return None if first < 0 else params[:, None, first : first + self.layout.shapes[k][1]]
-
     def of_nets(self, members: slice) -> ModelUnderTest:
         """Return the model with the nets of a slice only."""
         from dataclasses import replace
@@ -119,8 +114,6 @@ class ModelUnderTest:
             for k, ((W, b), row) in enumerate(zip(layers, self.activations, strict=True)):
                 z = a @ W + b[:, None, :]
                 a = _softmax(z) if row.name == "softmax" else np.asarray(row.value(z))
-                if (alpha := self.alphas(k, params)) is not None:
-                    a = z + alpha * (a - z)
                 if rng is not None and k < len(layers) - 1:
                     a = a * (rng.random(a.shape) < keep_probability[:, k]) / keep_probability[:, k]
                 zs.append(z)
@@ -176,10 +169,6 @@ class ModelUnderTest:
             for (dW, db), a, delta, (W, _) in zip(self.layers(grads), inputs, deltas, self.layers(params), strict=True):
                 dW[:] = a.transpose(0, 2, 1) @ delta + np.reshape(self.l2, (-1, 1, 1)) * W
                 db[:] = delta.sum(axis=1)
-            for k, row in enumerate(self.activations):
-                if (dalpha := self.alphas(k, grads)) is not None:
-                    by_output = deltas[k + 1] @ self.layers(params)[k + 1][0].transpose(0, 2, 1)
-                    dalpha[:] = (by_output * (np.asarray(row.value(zs[k])) - zs[k])).sum(axis=1, keepdims=True)
         if self.frozen is not None:
             grads[:, self.frozen] = 0.0
         return grads
@@ -195,19 +184,16 @@ class ModelUnderTest:
             if not self.is_softmax:
                 delta = delta / self.n_outputs
             if not self.loss.delta_is_wrt_logit:
-                delta = delta * self.derivatives(len(layers) - 1, zs[-1], outputs[-1], params)
+                delta = delta * self.derivatives(len(layers) - 1, zs[-1], outputs[-1])
             deltas = [delta]
             for k in range(len(layers) - 1, 0, -1):
                 propagated = deltas[0] @ layers[k][0].transpose(0, 2, 1)
-                deltas.insert(0, propagated * self.derivatives(k - 1, zs[k - 1], outputs[k - 1], params))
+                deltas.insert(0, propagated * self.derivatives(k - 1, zs[k - 1], outputs[k - 1]))
         return deltas
 
-    def derivatives(self, k: int, z: np.ndarray, a: np.ndarray, params: np.ndarray | None = None) -> np.ndarray:
+    def derivatives(self, k: int, z: np.ndarray, a: np.ndarray) -> np.ndarray:
         """Return the derivatives of layer k's outputs `a` by z, (n_nets, n_samples, width)."""
-        row, alpha = self.activations[k], self.alphas(k, self.params if params is None else params)
-        if alpha is None:
-            return activation_derivative(row, z, a)
-        return 1.0 + alpha * (activation_derivative(row, z, np.asarray(row.value(z))) - 1.0)
+        return activation_derivative(self.activations[k], z, a)
 
 
 def activation_derivative(row: Activation, z: np.ndarray, a: np.ndarray) -> np.ndarray:

@@ -150,11 +150,7 @@ def choose_evaluation_family(network: Network, rows: int) -> str:
     layerwise in another, so that a sample's output has the same bits whatever samples are evaluated with it.
     """
     largest = max(i * j for i, j in network.layout.shapes)
-    if (
-        network.parametric_activation
-        or largest > thresholds.EVALUATION_UP_TO_WEIGHTS
-        or network.n_features > thresholds.EVALUATION_UP_TO_INPUTS
-    ):
+    if largest > thresholds.EVALUATION_UP_TO_WEIGHTS or network.n_features > thresholds.EVALUATION_UP_TO_INPUTS:
         return "layerwise"
     return "batch_simd_4" if rows <= 4 else "batch_simd_16"
 
@@ -172,8 +168,7 @@ def choose_nets_family(
     """Choose the family that trains the nets of a population.
 
     "population_simd": each net in a SIMD lane, or on a GPU in a thread or a block. "batched_gemm": on a GPU, all nets
-    at the same step. "one_by_one": as many nets at a time as there are threads; all nets with block-diagonal layers or
-    parametric activations.
+    at the same step. "one_by_one": as many nets at a time as there are threads; all nets with block-diagonal layers.
 
     rows : number of samples in a batch
     streams : whether the samples have no room on the device
@@ -235,7 +230,7 @@ def choose_nets_evaluation(network: Network, n_nets: int, device: Device, dtype:
         if gpu_costs.trains_in_one_launch(network, dtype) and not streams:
             return "population_simd"
         return "one_by_one" if n_nets == 1 or streams else "batched_gemm"
-    is_small = network.layout.n_params <= thresholds.EVALUATION_LANES_UP_TO_PARAMS and not network.parametric_activation
+    is_small = network.layout.n_params <= thresholds.EVALUATION_LANES_UP_TO_PARAMS
     return "population_simd" if is_small and n_nets >= thresholds.EVALUATION_LANES_FROM_NETS else "one_by_one"
 
 

@@ -163,7 +163,7 @@ def device_step_seconds(
 
     One block can train a small net by itself, and tensor cores narrow layers where the precision allows and a block's
     shared memory holds a tile of samples in all layers. Only "layerwise" keeps weights outside of the blocks of a
-    block-diagonal layer at 0, and has parametric activations.
+    block-diagonal layer at 0.
 
     precision : a permission to round where training is in float32
     """
@@ -200,5 +200,4 @@ def device_nets_step_seconds(
 
 def trains_in_one_launch(network: Network, dtype: np.dtype) -> bool:
     """Whether a GPU trains a population's nets in one launch, if their samples fit on it."""
-    is_small = network.layout.n_params * dtype.itemsize <= thresholds.BLOCK_UP_TO_BYTES
-    return is_small and not network.parametric_activation
+    return network.layout.n_params * dtype.itemsize <= thresholds.BLOCK_UP_TO_BYTES

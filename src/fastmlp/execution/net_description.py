@@ -17,7 +17,6 @@ def describe_net(network: Network) -> NetSpec:
     """Return the network as kernels see it: codes, sizes and offsets."""
     rows = [ACTIVATIONS[code] for code in network.activation_codes]
     needs_z = [row.needs_z for row in rows]
-    keep_z = [needs or o >= 0 for needs, o in zip(needs_z, network.layout.alpha_offsets, strict=True)]
     low, high = network.output_row.low, network.output_row.high
     finite = np.isfinite([low, high]).all()
     block_starts, block_columns = _columns_of_blocks(network)
@@ -28,8 +27,7 @@ def describe_net(network: Network) -> NetSpec:
         activations=np.array(network.activation_codes, np.int64),
         weight_offsets=np.array(network.layout.weight_offsets, np.int64),
         bias_offsets=np.array(network.layout.bias_offsets, np.int64),
-        alpha_offsets=np.array(network.layout.alpha_offsets, np.int64),
-        keep_z=np.array([*keep_z[:-1], True], np.int64),
+        keep_z=np.array([*needs_z[:-1], True], np.int64),
         derivative_needs_z=np.array(needs_z, np.int64),
         dropout=np.array([*network.dropout, 0.0], np.float64),
         loss=network.loss,

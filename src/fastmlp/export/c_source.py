@@ -88,10 +88,8 @@ def _head(predictor: Predictor, p: str) -> str:
 
 def _parameters(predictor: Predictor, p: str) -> list[str]:
     parts = []
-    for k, ((W, b), alpha) in enumerate(zip(predictor.layers(), predictor.alphas(), strict=True)):
+    for k, (W, b) in enumerate(predictor.layers()):
         parts += [array("float", f"{p}weights_{k}", W), array("float", f"{p}biases_{k}", b)]
-        if alpha is not None:
-            parts.append(array("float", f"{p}alphas_{k}", alpha))
     return parts
 
 
@@ -169,9 +167,7 @@ def _net_functions(predictor: Predictor, p: str) -> list[str]:
         if several:
             w += f" + (long)k * {fan_in * fan_out}"
         lines.append(f"{p}layer({w}, {b}, {fan_in}, {fan_out}, {source}, {target});")
-        if network.layout.alpha_offsets[k] >= 0:
-            lines += _parametric(codes[k], target, fan_out, f"{p}alphas_{k}{of_net}", p)
-        elif not is_last or predictor.kind != PROBABILITIES:
+        if not is_last or predictor.kind != PROBABILITIES:
             lines += _activated(codes[k], target, fan_out, p)
         source = target
     parameters = "int k, const float *x, float *y" if several else "const float *x, float *y"
@@ -188,14 +184,6 @@ def _activated(code: int, target: str, n: int, p: str) -> list[str]:
         return []
     called = f"{p}activation_{ACTIVATIONS[code].name}"
     return [f"for (int j = 0; j < {n}; ++j) {target}[j] = {called}({target}[j]);"]
-
-
-def _parametric(code: int, target: str, n: int, alphas: str, p: str) -> list[str]:
-    if code == IDENTITY:
-        return []
-    called = f"{p}activation_{ACTIVATIONS[code].name}"
-    body = f"{target}[j] += ({alphas})[j] * ({called}({target}[j]) - {target}[j]);"
-    return [f"for (int j = 0; j < {n}; ++j) {body}"]
 
 
 def _probability_lines(predictor: Predictor, p: str) -> list[str]:

@@ -24,7 +24,6 @@ class _Layer:
     b: np.ndarray
     activation: str | None = None
     dropout: float = 0.0
-    alpha: np.ndarray | None = None  # of a parametric activation
 
 
 @dataclass
@@ -34,7 +33,7 @@ class _Reader:
     layers: list[_Layer] = field(default_factory=list)
 
     def add(self, layer: Any) -> None:
-        from .torch_layers import ParametricActivation, name_of, nn
+        from .torch_layers import name_of, nn
 
         if isinstance(layer, nn.Linear):
             self._add_linear(layer)
@@ -45,8 +44,7 @@ class _Reader:
                 f"A layer {type(layer).__name__} cannot be taken: a net of fastmlp has Linear layers, activations and "
                 "Dropout."
             )
-        is_parametric = isinstance(layer, ParametricActivation)
-        if name == "identity" and not is_parametric:
+        if name == "identity":
             return
         if not self.layers:
             raise ValueError(f"The module begins with {layer}; a net of fastmlp begins with a Linear layer.")
@@ -57,8 +55,6 @@ class _Reader:
             raise ValueError(f"Dropout stands before {layer}; in a net of fastmlp it follows the activation.")
         elif last.activation is None:
             last.activation = name
-            if is_parametric:
-                last.alpha = layer.alpha.detach().cpu().numpy()
         else:
             raise ValueError(f"Two activations follow each other, {last.activation} and {name}; a layer has one.")
 
@@ -88,8 +84,7 @@ def from_torch(module: Any, *, loss: str | None = None, device: str = "auto") ->
     ----------
     module : torch.nn.Sequential or torch.nn.Linear
         Linear layers with at most one activation after each, which fastmlp.MLP has too, and Dropout, in the order in
-        which they are applied. Sequential modules may be nested. Parameters are float32 or float64. If one of the
-        activations is parametric, as MLP.to_torch makes them, all of the net are, with an alpha of 1 for the others.
+        which they are applied. Sequential modules may be nested. Parameters are float32 or float64.
     loss : str, optional
         Loss for later training. By default it is the one that belongs to the last activation: softmax_cross_entropy,
         binary_cross_entropy, poisson or squared_error. A module that ends in logits gets the output activation of the
@@ -134,8 +129,6 @@ def from_torch(module: Any, *, loss: str | None = None, device: str = "auto") ->
         raise ValueError("The module has no Linear layer, so there is no net in it.")
     if layers[-1].dropout:
         raise ValueError("Dropout follows the last layer; a net of fastmlp has dropout in hidden layers only.")
-    if layers[-1].alpha is not None:
-        raise ValueError("The last layer has a ParametricActivation; in a net of fastmlp, hidden layers only have one.")
     output, loss = _output_and_loss(layers[-1].activation, loss)
     net = MLP(
         (len(layers[0].W), *(len(layer.b) for layer in layers)),
@@ -144,7 +137,6 @@ def from_torch(module: Any, *, loss: str | None = None, device: str = "auto") ->
         loss=loss,
         dropout=[layer.dropout for layer in layers[:-1]],
         dtype=layers[0].W.dtype.name,
-        parametric_activation=any(layer.alpha is not None for layer in layers),
         device=device,
         init="zeros",
         random_state=0,
@@ -152,8 +144,6 @@ def from_torch(module: Any, *, loss: str | None = None, device: str = "auto") ->
     for k, layer in enumerate(layers):
         net.weights[k][...] = layer.W
         net.biases[k][...] = layer.b
-    for alphas, layer in zip(net.alphas, layers, strict=False):
-        alphas[...] = 1.0 if layer.alpha is None else layer.alpha
     return net
 
 

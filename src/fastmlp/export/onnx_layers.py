@@ -44,14 +44,12 @@ def predictions(graph: Graph, predictor: Predictor, features: Value) -> list[Out
 def logits_of_layers(graph: Graph, predictor: Predictor, features: Value) -> Value:
     """Return the logits (n_rows, n_outputs), of several nets (n_nets, n_rows, n_outputs)."""
     a, codes = features, (*predictor.network.activation_codes[:-1], IDENTITY)
-    for (W, b), alpha, code in zip(predictor.layers(), predictor.alphas(), codes, strict=True):
+    for (W, b), code in zip(predictor.layers(), codes, strict=True):
         if W.ndim == 2:
             z = graph.add("Gemm", a, W, b)
         else:
             z = graph.add("MatMul", a, W) + b[:, None, :]
         a = graph.activation(ACTIVATIONS[code], z)
-        if alpha is not None:
-            a = z + (a - z) * (alpha if W.ndim == 2 else alpha[:, None, :])
     return a
 
 

@@ -75,14 +75,6 @@ class Predictor:
             )
         ]
 
-    def alphas(self) -> list[np.ndarray | None]:
-        """Return the alphas (..., fan_out) of each layer's parametric activation, None for layers without."""
-        layout = self.network.layout
-        return [
-            self.params[..., start : start + fan_out] if start >= 0 else None
-            for start, (_, fan_out) in zip(layout.alpha_offsets, layout.shapes, strict=True)
-        ]
-
     def member(self, k: int | None) -> Predictor:
         """Return the predictor of net k alone, or this one for None. Negative numbers count from the end.
 

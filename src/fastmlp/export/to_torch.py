@@ -8,7 +8,7 @@ import numpy as np
 
 from ..kernels.formulas.activations import ACTIVATIONS
 from ..network.spec import Network
-from .torch_layers import ParametricActivation, layer_of, nn, torch
+from .torch_layers import layer_of, nn, torch
 
 if TYPE_CHECKING:
     from torch.nn import Sequential
@@ -26,9 +26,7 @@ def to_torch(network: Network, params: np.ndarray, logits: bool) -> Sequential:
             linear.bias.copy_(torch.from_numpy(b.copy()))
         layers.append(linear)
         is_last = k == layout.n_layers - 1
-        if (o := layout.alpha_offsets[k]) >= 0:
-            layers.append(ParametricActivation(names[k], torch.from_numpy(params[o : o + len(b)].copy())))
-        elif names[k] != "identity" and not (is_last and logits):
+        if names[k] != "identity" and not (is_last and logits):
             layers.append(layer_of(names[k]))
         if dropout[k]:
             layers.append(nn.Dropout(dropout[k]))

@@ -70,21 +70,6 @@ class Activation(nn.Module):
         return repr(self.name)
 
 
-class ParametricActivation(nn.Module):
-    """A parametric activation: z + alpha (f(z) - z), with a trained alpha for each unit.
-
-    name : of f, in the table
-    alpha : tensor of shape (n_units,)
-    """
-
-    def __init__(self, name: str, alpha: torch.Tensor):
-        super().__init__()
-        self.name, self.activation, self.alpha = name, layer_of(name), nn.Parameter(alpha)
-
-    def forward(self, z: torch.Tensor) -> torch.Tensor:
-        return z + self.alpha * (self.activation(z) - z)
-
-
 def layer_of(name: str) -> nn.Module:
     """Return the layer of an activation, by its name in the table."""
     if name not in LAYERS:
@@ -101,7 +86,7 @@ def name_of(layer: nn.Module) -> str | None:
     ValueError
         If the layer is an activation of the table with other settings.
     """
-    if isinstance(layer, (Activation, ParametricActivation)):
+    if isinstance(layer, Activation):
         return layer.name
     for name, (cls, settings) in LAYERS.items():
         if type(layer) is cls:

@@ -1,4 +1,4 @@
-"""Layout of the flat parameter vector: per layer W (fan_in, fan_out) row by row, then b (fan_out,); at the end, alphas.
+"""Layout of the flat parameter vector: per layer W (fan_in, fan_out) row by row, then b (fan_out,).
 
 The only module that computes offsets of parameters. Kernels receive them as arrays.
 """
@@ -21,9 +21,6 @@ class Layout:
     ----------
     layer_sizes : tuple of int
         Number of inputs, of units per hidden layer, and of outputs.
-    first_alphas : int, optional
-        Number of the first layer whose units have an alpha, the parameter of parametric activations; all later hidden
-        layers have them, too. By default there are none.
 
     Attributes
     ----------
@@ -35,14 +32,10 @@ class Layout:
         Offset of each layer's W, in elements.
     bias_offsets : tuple of int
         Offset of each layer's b, in elements.
-    alpha_offsets : tuple of int
-        Offset of each layer's alphas, in elements; -1 for layers without.
     n_layers : int
         Number of layers of weights.
     n_params : int
         Number of parameters.
-    n_alphas : int
-        Number of alphas among them, the last ones.
     n_padded : int
         Length of padded parameters, on which kernels work: n_params rounded up to whole SIMD vectors.
 
@@ -53,20 +46,15 @@ class Layout:
     (13, (0, 9), (6, 12))
     """
 
-    def __init__(self, layer_sizes: tuple[int, ...], first_alphas: int | None = None):
+    def __init__(self, layer_sizes: tuple[int, ...]):
         self.layer_sizes = layer_sizes
         self.shapes = tuple(itertools.pairwise(layer_sizes))
-        weights, biases, alphas, end = [], [], [-1] * len(self.shapes), 0
+        weights, biases, end = [], [], 0
         for fan_in, fan_out in self.shapes:
             weights.append(end)
             biases.append(end + fan_in * fan_out)
             end = biases[-1] + fan_out
-        if first_alphas is not None:  # behind all layers, so that a net without them has the same initial weights
-            for k in range(first_alphas, len(self.shapes) - 1):
-                alphas[k] = end
-                end += layer_sizes[k + 1]
-        self.weight_offsets, self.bias_offsets, self.alpha_offsets = tuple(weights), tuple(biases), tuple(alphas)
-        self.n_params, self.n_alphas = end, sum(j for o, (_, j) in zip(alphas, self.shapes, strict=True) if o >= 0)
+        self.weight_offsets, self.bias_offsets, self.n_params = tuple(weights), tuple(biases), end
 
     @property
     def n_padded(self) -> int:
@@ -120,17 +108,3 @@ class Layout:
         list of ndarray of shape (fan_out,)
         """
         return [params[o : o + j] for o, (_, j) in zip(self.bias_offsets, self.shapes, strict=True)]
-
-    def alphas(self, params: np.ndarray) -> list[np.ndarray]:
-        """Return the alphas of parametric activations, one vector per layer that has them, as views of params.
-
-        Parameters
-        ----------
-        params : ndarray of shape (n_params,)
-            Parameter vector.
-
-        Returns
-        -------
-        list of ndarray of shape (fan_out,)
-        """
-        return [params[o : o + j] for o, (_, j) in zip(self.alpha_offsets, self.shapes, strict=True) if o >= 0]

@@ -74,10 +74,9 @@ def with_embedding(layer_sizes: tuple[int, ...], embedding: InputEmbedding | Non
     return layer_sizes if embedding is None else (layer_sizes[0], *embedding.widths, *layer_sizes[1:])
 
 
-def layout_of(layer_sizes: tuple[int, ...], embedding: InputEmbedding | None, is_parametric: bool) -> Layout:
+def layout_of(layer_sizes: tuple[int, ...], embedding: InputEmbedding | None) -> Layout:
     """Return the layout of the parameters; layer sizes are without those of an input embedding's layers."""
-    n_before = 0 if embedding is None else len(embedding.activations)
-    return Layout(with_embedding(layer_sizes, embedding), n_before if is_parametric else None)
+    return Layout(with_embedding(layer_sizes, embedding))
 
 
 @dataclass(frozen=True)
@@ -103,9 +102,6 @@ class Network:
         Strength of the L2 penalty.
     input_embedding : InputEmbedding, optional
         Embedding of the inputs, whose layers are the first ones.
-    parametric_activation : bool
-        Whether each unit of the hidden layers, those of an input embedding excepted, has an alpha: a trained share of
-        the activation in its output z + alpha (f(z) - z).
 
     Attributes
     ----------
@@ -116,8 +112,7 @@ class Network:
     has_blocks : bool
         Whether a layer is block-diagonal: those of an input embedding are.
     is_layerwise_only : bool
-        Whether the layerwise kernels alone can train it: they keep weights outside of blocks at 0, and have parametric
-        activations.
+        Whether the layerwise kernels alone can train it: they keep weights outside of blocks at 0.
     n_embedding_layers : int
         Number of layers of the input embedding.
     n_hidden_layers : int
@@ -127,7 +122,7 @@ class Network:
     n_outputs : int
         Number of outputs.
     layout : Layout
-        Offsets of weights, biases and alphas in the flat parameter vector.
+        Offsets of weights and biases in the flat parameter vector.
     loss_row : Loss
         Row of LOSSES; `loss_row.name` is the loss's name.
     output_row : Activation
@@ -151,7 +146,6 @@ class Network:
     dropout: tuple[float, ...]  # per hidden layer, probability with which a unit is dropped in a training step
     l2: float
     input_embedding: InputEmbedding | None = None
-    parametric_activation: bool = False
 
     @classmethod
     def build(
@@ -165,7 +159,6 @@ class Network:
         label_smoothing,
         huber_delta,
         input_embedding=None,
-        parametric_activation=False,
     ) -> Network:
         """Return the network for the arguments of MLP of the same names, after a check of all of them.
 
@@ -173,7 +166,7 @@ class Network:
         ----------
         layer_sizes, hidden_activation, output_activation, loss, dropout, l2 : as for MLP
             Settings of the architecture.
-        label_smoothing, huber_delta, input_embedding, parametric_activation : as for MLP
+        label_smoothing, huber_delta, input_embedding : as for MLP
             Further settings.
 
         Returns
@@ -197,8 +190,6 @@ class Network:
         n_hidden = len(sizes) - 2
         embedding = InputEmbedding.of(input_embedding, sizes[0])
         sizes = with_embedding(sizes, embedding)
-        if not isinstance(parametric_activation, (bool, np.bool_)):
-            raise ValueError(f"parametric_activation is True or False, not {shown(parametric_activation)}.")
         check_params(sizes, Layout(sizes).n_params, 4)  # in float32; MLP and Population check again with their dtype
         before = () if embedding is None else embedding.activations
         row = losses.LOSSES[loss_code(loss)]
@@ -225,7 +216,6 @@ class Network:
             dropout=(*(0.0 for _ in before), *(checked_number("dropout", x, 0.0, 1.0, open_high=True) for x in rates)),
             l2=checked_number("l2", l2, 0.0),
             input_embedding=embedding,
-            parametric_activation=bool(parametric_activation),
         )
 
     def arguments(self) -> dict[str, Any]:
@@ -247,13 +237,12 @@ class Network:
             "label_smoothing": self.label_smoothing,
             "huber_delta": self.loss_constant or 1.0,
             **({} if embedding is None else {"input_embedding": embedding.to_list()}),
-            **({"parametric_activation": True} if self.parametric_activation else {}),
         }
 
     @cached_property
     def layout(self) -> Layout:
-        """Offsets of weights, biases and alphas in the flat parameter vector."""
-        return Layout(self.layer_sizes, self.n_embedding_layers if self.parametric_activation else None)
+        """Offsets of weights and biases in the flat parameter vector."""
+        return Layout(self.layer_sizes)
 
     @cached_property
     def with_logits(self) -> Network:
@@ -307,7 +296,7 @@ class Network:
     @property
     def is_layerwise_only(self) -> bool:
         """Whether the layerwise kernels alone can train it."""
-        return self.has_blocks or self.parametric_activation
+        return self.has_blocks
 
     def block_slices(self, k: int) -> list[tuple[slice, slice]]:
         """Return the rows and columns of each block of a layer's W; all of them for a dense layer.

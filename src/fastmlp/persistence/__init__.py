@@ -24,8 +24,8 @@ from ..runtime.output_files import write_bytes
 KEY = "fastmlp"
 # The highest format that this version reads. A file has the lowest one that can hold its net, so that earlier versions
 # read all that they can. Format 2 is that of nets with an input embedding, of tables with columns of text, and of
-# classes that are dates or durations; format 3 that of nets with parametric activations.
-FORMAT = 3
+# classes that are dates or durations.
+FORMAT = 2
 DATES = "Mm"  # kinds of NumPy dtypes: dates and durations, whose numbers are in a file
 # Fields of the last fit in the description, with their types; records and per-net results are arrays.
 HISTORY = {
@@ -126,8 +126,6 @@ def save(net: SavedNet, path: str | os.PathLike, estimator: dict[str, Any] | Non
 
 def _format_of(network: Network, table: dict[str, Any] | None, estimator: dict[str, Any] | None) -> int:
     """Return the lowest format that can hold a net, its preprocessing and its estimator."""
-    if network.parametric_activation:
-        return 3
     return 2 if network.has_blocks or _has_text(table, estimator) or _has_dates(estimator) else 1
 
 

@@ -113,14 +113,10 @@ def landscape(
 
 
 def random_directions(net: Any, rng: np.random.Generator) -> np.ndarray:
-    """Return two random directions, (2, n_params), scaled for each unit to the length of its weights and bias.
-
-    They are 0 for the alphas of parametric activations.
-    """
+    """Return two random directions, (2, n_params), scaled for each unit to the length of its weights and bias."""
     layout = net.network.layout
     directions = rng.normal(size=(2, layout.n_params))
     directions[:, net.network.outside_blocks] = 0.0
-    directions[:, layout.n_params - layout.n_alphas :] = 0.0
     for direction in directions:
         arrays = (layout.weights(direction), layout.biases(direction), net.weights, net.biases)
         for dW, db, W, b in zip(*arrays, strict=True):

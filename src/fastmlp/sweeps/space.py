@@ -23,7 +23,6 @@ NET_SETTINGS = (
     "huber_delta",
     "init",
     "input_embedding",
-    "parametric_activation",
 )
 PER_NET = ("dropout", "l2", "init_scale")
 FIT_SETTINGS = ("epochs", "batch_size", "schedule", "shuffle")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..network.spec import Network
 
 SCALES, NTK = "input_scale", "ntk"
-OF_NETS = ("l2", "init", "init_scale", "precision", "parametric_activation")
+OF_NETS = ("l2", "init", "init_scale", "precision")
 OF_OPTIMIZERS = ("beta1", "beta2", "epsilon", "clip_norm", "weight_decay_schedule", "learning_rate_factors")
 OF_FITS = ("dropout_schedule",)
 NAMES = (SCALES, NTK, *OF_NETS, *OF_OPTIMIZERS, *OF_FITS)

@@ -53,9 +53,9 @@ def continue_from(net: Any, known: Any, remedy: str) -> None:
     Raises
     ------
     ValueError
-        If their layers, numbers of nets, or kinds of activations (parametric or not) differ.
+        If their layers or numbers of nets differ.
     """
-    sizes = [(of.network.layer_sizes, of.network.parametric_activation, of.params.size) for of in (known, net)]
+    sizes = [(of.network.layer_sizes, of.params.size) for of in (known, net)]
     if sizes[0] != sizes[1]:
         raise ValueError(
             f"Training goes on with {described(known)}, but the settings and data ask for {described(net)}. {remedy}"
@@ -66,8 +66,7 @@ def continue_from(net: Any, known: Any, remedy: str) -> None:
 
 def described(net: Any) -> str:
     count = "" if isinstance(net, MLP) else f"{counted(net.n_nets, 'net')} of "
-    activations = " with parametric activations" if net.network.parametric_activation else ""
-    return f"{count}layers {net.network.layer_sizes}{activations}"
+    return f"{count}layers {net.network.layer_sizes}"
 
 
 def make_optimizer(recipe: Recipe, network: Network | None = None) -> Optimizer:

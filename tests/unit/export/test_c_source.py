@@ -40,18 +40,6 @@ def test_input_embedding(embedding, X, tmp_path):
     np.testing.assert_allclose(found, expected, rtol=0, atol=RELATIVE * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("activation", ("gelu", "identity"))
-def test_parametric_activation(activation, X, tmp_path):
-    pop = Population((4, 6, 5, 3), 2, hidden_activation=activation, parametric_activation=True, random_state=1)
-    pop.params[:, -11:] = np.linspace(-0.5, 1.5, 22).reshape(2, 11)
-    pop.export(tmp_path / "all.h", prefix="a")
-    found, expected = c_outputs(tmp_path / "all.h", X, 6, "a").reshape(len(X), 2, 3), pop.predict(X).transpose(1, 0, 2)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=RELATIVE * np.abs(expected).max())
-    pop.export(tmp_path / "one.h", member=1)
-    found, expected = c_outputs(tmp_path / "one.h", X, 3), pop.net(1).predict(X)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=RELATIVE * np.abs(expected).max())
-
-
 @pytest.mark.parametrize(
     "loss, output", [("softmax_cross_entropy", None), ("binary_cross_entropy", None), ("poisson", None)]
 )

@@ -54,17 +54,6 @@ def test_input_embedding(embedding, dtype, X, tmp_path):
         np.testing.assert_allclose(found, expected, rtol=0, atol=RELATIVE * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("activation", ("gelu", "identity"))
-def test_parametric_activation(activation, X, tmp_path):
-    pop = Population((4, 6, 5, 3), 2, hidden_activation=activation, parametric_activation=True, random_state=1)
-    pop.params[:, -11:] = np.linspace(-0.5, 1.5, 22).reshape(2, 11)
-    for nets in (pop, pop[0]):
-        nets.export(tmp_path / "net.onnx")
-        [found] = onnx_outputs(tmp_path / "net.onnx", {"X": X.astype(np.float32)})
-        expected = nets.predict(X)
-        np.testing.assert_allclose(found, expected, rtol=0, atol=RELATIVE * np.abs(expected).max())
-
-
 OUTPUTS = [
     ("softmax_cross_entropy", None),
     ("binary_cross_entropy", None),

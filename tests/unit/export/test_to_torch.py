@@ -51,42 +51,6 @@ def test_input_embedding_becomes_dense_layers(rng):
     assert (same.network.layer_sizes, same.network.has_blocks) == (net.network.layer_sizes, False)
 
 
-def test_parametric_activations(rng):
-    X = rng.normal(size=(9, 4)).astype(np.float32)
-    activations = ("silu", "identity")
-    net = MLP((4, 6, 5, 3), hidden_activation=activations, parametric_activation=True, dropout=0.1, random_state=1)
-    net.alphas[0][:], net.alphas[1][:] = rng.normal(size=6), rng.normal(size=5)
-    module = net.to_torch()
-    with torch.no_grad():
-        np.testing.assert_allclose(module(torch.from_numpy(X)).numpy(), net.predict(X), rtol=1e-4, atol=1e-5)
-    same = from_torch(module)
-    assert same.params.tobytes() == net.params.tobytes()
-    assert same.network == net.network
-    module[1] = nn.SiLU()
-    np.testing.assert_array_equal(from_torch(module).alphas[0], 1.0)
-    module.append(module[4])
-    with pytest.raises(ValueError, match="hidden layers only"):
-        from_torch(module)
-
-
-def test_parametric_activations_behind_an_embedding(rng):
-    X = rng.normal(size=(9, 4)).astype(np.float32)
-    net = MLP((4, 6, 3), input_embedding=PeriodicEmbedding(5, 2), parametric_activation=True, random_state=1)
-    net.alphas[0][:] = rng.normal(size=6)
-    same = from_torch(net.to_torch())
-    np.testing.assert_allclose(same.predict(X), net.predict(X), rtol=1e-4, atol=1e-5)
-
-
-def test_diagnosis_of_own_modules(rng):
-    X = rng.normal(size=(30, 4)).astype(np.float32)
-    net = MLP((4, 6, 1), hidden_activation="symmetric_sigmoid", random_state=1)
-    model = model_of_other_library(net.to_torch(), X, None, None)
-    np.testing.assert_allclose(model.forward(X)[1][-1][0], net.predict(X), rtol=1e-4, atol=1e-5)
-    module = MLP((4, 6, 1), parametric_activation=True).to_torch()
-    with pytest.raises(ValueError, match="a layer ParametricActivation"):
-        model_of_other_library(module, X, None, None)
-
-
 @pytest.mark.parametrize("loss", OUTPUTS)
 def test_module_returns_predictions_or_logits(loss, rng):
     X = rng.normal(size=(9, 4)).astype(np.float32)
@@ -134,3 +98,10 @@ def test_pytorch_has_all_functions_of_formulas():
         operands = [z > 0.3, z, -z] if name == "where" else [z] * count
         found = function(*map(torch.from_numpy, operands)).numpy()
         np.testing.assert_allclose(found, getattr(numpy_math, name)(*operands), rtol=1e-12)
+
+
+def test_diagnosis_of_own_modules(rng):
+    X = rng.normal(size=(30, 4)).astype(np.float32)
+    net = MLP((4, 6, 1), hidden_activation="symmetric_sigmoid", random_state=1)
+    model = model_of_other_library(net.to_torch(), X, None, None)
+    np.testing.assert_allclose(model.forward(X)[1][-1][0], net.predict(X), rtol=1e-4, atol=1e-5)

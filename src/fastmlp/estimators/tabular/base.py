@@ -121,8 +121,8 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         has nets of larger weight several times, and others not at all. Metrics of the rows that choose the weights, and
         `oof_prediction_`, are then a little too good. If nets of folds are left out for want of time, all count alike.
     net_options : dict, optional
-        Further options of the nets and their training. Of MLP: "l2", "init", "init_scale", "precision" and
-        "parametric_activation". Of AdamW: "beta1", "beta2", "epsilon", "clip_norm", "weight_decay_schedule" and
+        Further options of the nets and their training. Of MLP: "l2", "init", "init_scale" and
+        "precision". Of AdamW: "beta1", "beta2", "epsilon", "clip_norm", "weight_decay_schedule" and
         "learning_rate_factors" (0 is the first layer, which is the one of the embedding if there is one). Of MLP.fit:
         "dropout_schedule". And two of their own: "input_scale": True is for a trained scale and shift of each input,
         and "ntk": True for the neural tangent parametrisation, initial weights N(0, 1 / n) and a learning rate /

@@ -105,7 +105,7 @@ def test_a_function_is_left_out_of_a_file_with_a_warning(rows, tmp_path):
     assert fastmlp.load(tmp_path / "model.safetensors").net_options is None
 
 
-@pytest.mark.parametrize("option", ("input_scale", "parametric_activation"))
+@pytest.mark.parametrize("option", ("input_scale",))
 def test_the_command_goes_on_with_options_of_the_layers(option, rows, tmp_path, monkeypatch):
     from typer.testing import CliRunner
 
@@ -138,7 +138,6 @@ def test_the_command_goes_on_with_options_of_the_layers(option, rows, tmp_path, 
         ({"dropout_schedule": "cosin"}, {}, "Unknown schedule 'cosin'"),
         ({"weight_decay_schedule": "cosine"}, {"weight_decay": 0.0}, "needs a weight_decay above 0"),
         ({"input_scale": True}, {"numeric_encoding": "periodic"}, "turns all of them into cosines"),
-        ({"parametric_activation": 1}, {}, "parametric_activation is True or False, not 1"),
     ],
 )
 def test_mistakes_are_found_before_columns_are_learned(options, further, words, rows, monkeypatch):
@@ -148,16 +147,7 @@ def test_mistakes_are_found_before_columns_are_learned(options, further, words, 
         TabularMLPClassifier(**SMALL | further, net_options=options).fit(X, y > 0)
 
 
-@pytest.mark.parametrize("name", ("l2", "ntk", "parametric_activation"))
+@pytest.mark.parametrize("name", ("l2", "ntk"))
 def test_an_option_given_as_a_parameter_is_refused_with_its_place(name):
     with pytest.raises(TypeError, match=rf"'{name}'. It is an option of the nets: write net_options={{'{name}': ...}}"):
         TabularMLPClassifier(**{name: True})
-
-
-def test_parametric_activations(rows, tmp_path):
-    X, y = rows
-    model = TabularMLPClassifier(**SMALL, net_options={"parametric_activation": True}).fit(X, y > 0)
-    assert (model.net_.alphas[0] != 1.0).all()
-    model.save(tmp_path / "model.safetensors")
-    same = fastmlp.load(tmp_path / "model.safetensors")
-    np.testing.assert_array_equal(same.predict_proba(X), model.predict_proba(X))

@@ -166,15 +166,6 @@ def test_block_diagonal_layers_keep_their_zeros(rng):
     assert not net.params[net.network.outside_blocks].any()
 
 
-def test_parametric_activations_are_close_to_those_of_the_reference(rng):
-    net, (X, y) = make((4, 6, 3), parametric_activation=True), samples(rng, 30, (4, 6, 3))
-    net.alphas[0][:] = np.linspace(-0.5, 1.5, 6)
-    start, (reference, _) = net.params.copy(), references_of(net, net.params)
-    net.fit(X, y, epochs=3, optimizer=SGD(0.1), verbose=0)
-    follow_sgd(reference, X, y, 0.1, epochs=3)
-    assert error(net.params, reference.params, reference.params - start) < CLOSE
-
-
 @pytest.mark.full
 @pytest.mark.parametrize("optimizer", [Adam(0.01), Adam(0.01, clip_norm=0.1)], ids=["adam", "clipped"])
 def test_replayed_steps_and_many_calls_change_no_bit(optimizer, monkeypatch, rng):

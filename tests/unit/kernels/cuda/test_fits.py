@@ -17,7 +17,6 @@ FITS = (
     "nets_in_step",
     "one_small_net",
     "one_wide_net",
-    "one_parametric_net",
     "one_narrow_net",
     "one_wide_net_streamed",
 )
