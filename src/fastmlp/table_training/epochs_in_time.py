@@ -175,6 +175,9 @@ def planned_in_time(recipe: Recipe, nets: NetsToPlan, budget: Budget) -> TimePla
 class FitsInTime:
     """Fits one after another in the time that is left, each with the epochs for which the fits before it show time.
 
+    Fits at the same time are a turn: all of the first turn have the planned epochs, and each of a later turn goes by
+    those of earlier turns, not by others of its own turn that a faster thread has finished.
+
     budget : time that is left for all of them
     n_fits : number of fits
     recipe : planned, for the first fits
@@ -185,20 +188,22 @@ class FitsInTime:
     def __init__(self, budget: Budget, n_fits: int, recipe: Recipe, wanted: Recipe, n_at_once: int = 1):
         self._budgets, self._n_at_once = FitBudgets(budget, n_fits, n_at_once), n_at_once
         self._recipe, self._wanted = recipe, wanted
-        self._epoch_seconds: list[float] = []  # of the fits that have ended
+        self._epoch_seconds: dict[int, float] = {}  # of the fits that have ended, by their numbers
 
     def fit(self, k: int, train: Callable[[Recipe, Budget], Any]) -> Any:
         """Return what `train` returns for fit k, a History or PopulationResult; it gets a recipe, and its time."""
         budget = self._budgets.of_fit(k)
-        result = train(self._recipe_in(budget), budget)
+        result = train(self._recipe_of(k, budget), budget)
         if n_epochs := int(np.max(result.epochs)):
-            self._epoch_seconds.append(budget.elapsed() / n_epochs)
+            self._epoch_seconds[k] = budget.elapsed() / n_epochs
         return result
 
-    def _recipe_in(self, budget: Budget) -> Recipe:
-        if not (budget.is_limited and self._epoch_seconds):
+    def _recipe_of(self, k: int, budget: Budget) -> Recipe:
+        before = k // self._n_at_once * self._n_at_once  # fits of earlier turns
+        ended = [seconds for fit, seconds in sorted(self._epoch_seconds.copy().items()) if fit < before]
+        if not (budget.is_limited and ended):
             return self._recipe
-        slowest = max(self._epoch_seconds[-self._n_at_once :])
+        slowest = max(ended[-self._n_at_once :])
         epochs = min(self._wanted.epochs, max(1, int(SHARE * budget.left() / slowest)))
         return replace(self._recipe, epochs=epochs, patience=min(self._wanted.patience, epochs))
 

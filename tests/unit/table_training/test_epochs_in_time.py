@@ -229,5 +229,21 @@ def test_nets_at_the_same_time_go_by_the_slowest_one():
     assert third == [14], "0.95 of 30 s, in epochs of 2 s"
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (1, 0, 3, 2)])
+def test_epochs_do_not_depend_on_which_thread_is_first(order):
+    """Fits of one turn have equal epochs, even if one of them ends before another begins."""
+    wanted, epochs = Recipe(epochs=40), {}
+    fits = FitsInTime(Budget(60.0), 4, replace(wanted, epochs=10, patience=10), wanted, 2)
+    for k in order:
+
+        def train(recipe, budget, k=k):
+            epochs[k] = recipe.epochs
+            budget.elapsed = lambda: recipe.epochs * 1.0
+            return SimpleNamespace(epochs=recipe.epochs)
+
+        fits.fit(k, train)
+    assert [epochs[k] for k in range(4)] == [10, 10, 40, 40]
+
+
 def test_without_a_limit_all_nets_have_the_planned_epochs():
     assert epochs_of_fits(3, 1.0, seconds=float("inf")) == [(10, 10)] * 3
