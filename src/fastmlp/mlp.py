@@ -297,10 +297,11 @@ class MLP(SingleNetBase):
             Whether to go on from the checkpoint: the fit ends with the same bits as without the interruption. Where
             there is no file, the fit starts anew.
         time_limit : float, optional
-            Seconds that this call may take, with the checks of the data, but without the time in which kernels compile.
-            The fit ends within 5 % of it, and keeps the best epoch with early stopping; `history.stopped_by` is
-            "time_limit". An epoch that takes less than 2 % of the limit is trained to its end; of a longer one, the
-            steps done so far count, without a record. By default there is no limit.
+            Seconds that this call may take, with the checks of the data and the time in which kernels compile. The fit
+            ends within 5 % of it, and keeps the best epoch with early stopping; `history.stopped_by` is "time_limit".
+            An epoch that takes less than 2 % of the limit is trained to its end; of a longer one, the steps done so far
+            count, without a record. If compiling takes longer than the limit, a first epoch is trained after it, for up
+            to the time of the limit. By default there is no limit.
 
         Returns
         -------

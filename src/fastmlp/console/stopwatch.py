@@ -8,6 +8,7 @@ from ..kernels.jit.compile_time import compile_seconds
 
 # Seconds, and fraction of the wall time, from which the compile time is reported.
 MIN_SECONDS, MIN_FRACTION = 0.01, 0.05
+MIN_SHARE = 0.1  # of a time limit
 SHORTEST_COMPILE = 0.2  # seconds that the quickest kernel takes to compile; kernels of the object cache load in less
 
 
@@ -46,3 +47,17 @@ def format_time(seconds: float, compile_seconds: float, format_spec: str = ".3g"
     if compile_seconds < SHORTEST_COMPILE:
         return f"{training}, after {kernels} of loading kernels"
     return f"{training}, after {kernels} of compiling, once for this kind of net"
+
+
+def compiling_in_limit(compile_seconds: float, limit: float) -> str:
+    """Return a sentence, after a space, on compile time that was a large part of a time limit; else "".
+
+    compile_seconds : time spent on compiling and loading kernels
+    limit : seconds
+
+    >>> compiling_in_limit(7.24, 10.0)
+    ' Compiling took 7.2 s of the limit, once for this kind of net.'
+    """
+    if compile_seconds < max(SHORTEST_COMPILE, MIN_SHARE * limit):
+        return ""
+    return f" Compiling took {compile_seconds:.2g} s of the limit, once for this kind of net."

@@ -114,8 +114,8 @@ class BaseMLP(SampleInput, NetAttributes, Exportable, CallbackSupportMixin, Base
         Number of nets, trained together as one population from different initial weights. Predictions are the mean over
         the nets.
     time_limit : float, optional
-        Seconds after which a fit ends, as for fastmlp.MLP.fit, with a ConvergenceWarning; compiling does not
-        count. "lbfgs" ends with an iteration. By default there is no limit.
+        Seconds after which a fit ends, as for fastmlp.MLP.fit, with a ConvergenceWarning. "lbfgs" ends with an
+        iteration. By default there is no limit.
     device : str, default "auto"
         Device for training and prediction: "auto", "cpu" or "cuda", as in fastmlp.MLP.
 

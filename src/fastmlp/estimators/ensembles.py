@@ -103,7 +103,7 @@ def fit_nets(
         )
     check_finite(nets.params, "divergence" not in result.stopped_by)
     if "time_limit" in result.stopped_by:
-        warn_of_time_limit(estimator)
+        warn_of_time_limit(estimator, result.compile_seconds)
     elif "epochs" in result.stopped_by:
         warn_of_epochs(estimator)
     return result

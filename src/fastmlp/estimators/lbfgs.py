@@ -39,7 +39,7 @@ def minimize(
     max_iter : largest number of iterations
     max_fun : largest number of evaluations of the objective
     verbose : whether to print the loss after each iteration
-    time_limit : seconds, without compiling, or None; the run ends with the first iteration that would exceed them
+    time_limit : seconds or None; the run ends before an iteration that would exceed them, but for the first
     after_iteration : function (params, number of iterations) that is called after each one, and ends the run with the
         status STOPPED by returning True
 
@@ -74,7 +74,9 @@ def minimize(
             print(f"Iteration {n_done}, loss = {intermediate_result.fun:.8f}")
         if after_iteration is not None and after_iteration(last, n_done):
             ended = STOPPED
-        elif limit is not None and limit.left() < limit.elapsed() / n_done:  # there is no time for another iteration
+        elif (
+            limit is not None and limit.seconds - limit.elapsed() < limit.trained() / n_done
+        ):  # there is no time for another iteration
             ended = OUT_OF_TIME
         if ended:
             raise StopIteration

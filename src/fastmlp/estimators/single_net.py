@@ -13,6 +13,7 @@ from sklearn.model_selection import train_test_split
 
 from ..callbacks import Callback, as_callbacks
 from ..console.compile_notice import CompileNotices
+from ..console.stopwatch import compiling_in_limit
 from ..errors import DivergenceWarning, counted
 from ..interface.user_warnings import warn_user
 from ..mlp import MLP
@@ -276,7 +277,7 @@ def _run_epochs(
             ConvergenceWarning,
         )
     elif history.stopped_by == "time_limit":
-        warn_of_time_limit(estimator)
+        warn_of_time_limit(estimator, history.compile_seconds)
     elif history.stopped_by == "epochs" and not incremental:
         warn_of_epochs(estimator)
 
@@ -289,10 +290,10 @@ def warn_of_epochs(estimator: Any) -> None:
     )
 
 
-def warn_of_time_limit(estimator: Any) -> None:
+def warn_of_time_limit(estimator: Any, compile_seconds: float = 0.0) -> None:
     warn_user(
         f"Training reached time_limit={estimator.time_limit:g} before it converged. Raise time_limit, or tol if the "
-        "loss is low enough.",
+        f"loss is low enough.{compiling_in_limit(compile_seconds, estimator.time_limit)}",
         ConvergenceWarning,
     )
 

@@ -141,6 +141,6 @@ COMPILE_UNROLLED_AFTER, LOAD_UNROLLED_AFTER = 1_000_000, 50_000
 # Compiling takes some 4 s, in which the loops do so much work (bench/log/README.md#population-unrolled-work).
 UNROLLED_NETS_UP_TO_PARAMS = 40
 COMPILE_UNROLLED_NETS_FROM = 2 * 10**10
-# Seconds of a time limit from which generated code of either kind is compiled. That takes 4 to 14 s, while the clock of
-# the limit stands still. However many epochs are asked for, a shorter fit has not so many that it pays.
+# Seconds of a time limit from which generated code of either kind is compiled. That takes 4 to 14 s of the limit.
+# However many epochs are asked for, a shorter fit has not so many that it pays.
 COMPILE_UNROLLED_FROM_SECONDS = 60.0

@@ -64,7 +64,7 @@ def train_one_by_one(
     n_threads = one_by_one_threads(task.device, len(members))
     waiting = iter(members.tolist())
     in_training = NetsInTraining(show) if n_threads == 1 else NetsInTraining()
-    seconds_left = None if task.time_limit is None else task.time_limit.left()
+    seconds_left = None if task.time_limit is None else task.time_limit.seconds - task.time_limit.elapsed()
 
     def work() -> None:
         with task.device.on(), CompileNotices(task.verbose > 0):
@@ -98,7 +98,7 @@ class NetTrainer:
     ):
         self.task, self.n_epochs, self.stop, self.saver = task, n_epochs, stop, saver
         self.in_training = NetsInTraining() if in_training is None else in_training
-        # The clock of a limit stands still while its own thread waits for kernels.
+        # of this thread, which alone knows how long it has waited for kernels
         self.limit = None if seconds_left is None else TimeLimit(seconds_left)
         self.padded = task.network.layout.padded(task.dtype)
         self.differs_per_net = any(map(is_per_net, settings_of(task.optimizer).values()))

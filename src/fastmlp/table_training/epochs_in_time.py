@@ -16,16 +16,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..console.stopwatch import compiling_in_limit
 from ..errors import DivergenceWarning, counted
 from ..execution.dispatch import IN_TURN, FitsAtOnce
 from ..runtime.thread_count import using_threads
 from ..training.fits_on_threads import ending_with, run_on_threads
 from ..training.interruption import require_complete
-from .recipe_fit import fit_nets
+from .recipe_fit import SHORTEST, fit_nets
 from .recipes import Recipe
 from .rows_in_file import FileRows
 from .rows_in_memory import Rows, first_held_out
-from .time_budget import Budget, FitBudgets
+from .time_budget import Budget
 
 SHARE = 0.95  # of the time left that planned epochs take; the rest is for what an estimate cannot know
 FEWEST_EPOCHS = 10  # nets are left out before they get fewer epochs
@@ -162,14 +163,14 @@ def planned_in_time(recipe: Recipe, nets: NetsToPlan, budget: Budget) -> TimePla
     """
     if not budget.is_limited:
         return TimePlan(recipe, "", nets.at_once)
-    epoch_seconds = _epoch_seconds_of_all(recipe, nets, budget.left())
+    epoch_seconds = _epoch_seconds_of_all(recipe, nets, budget.left() or SHORTEST)
     all_at_once = 1 < nets.at_once.n_fits == recipe.n_nets_of_all_folds  # fewer nets would have no more epochs
     planned, note = affordable(recipe, epoch_seconds, budget.left(), all_at_once)
     share = planned.n_nets_of_all_folds / recipe.n_nets_of_all_folds
     if share < 1.0 and nets.at_once.n_fits > 1:  # fewer nets at the same time would leave processors idle
         return planned_in_time(recipe, nets._replace(at_once=IN_TURN), budget)
     budget.completes_epoch = epoch_seconds * share <= max(budget.seconds, SHORT_EPOCHS)
-    return TimePlan(planned, note, nets.at_once)
+    return TimePlan(planned, note and note + compiling_in_limit(budget.compiled(), budget.seconds), nets.at_once)
 
 
 class FitsInTime:
@@ -186,16 +187,16 @@ class FitsInTime:
     """
 
     def __init__(self, budget: Budget, n_fits: int, recipe: Recipe, wanted: Recipe, n_at_once: int = 1):
-        self._budgets, self._n_at_once = FitBudgets(budget, n_fits, n_at_once), n_at_once
+        self._budget, self._n_turns, self._n_at_once = budget, -(-n_fits // n_at_once), n_at_once
         self._recipe, self._wanted = recipe, wanted
         self._epoch_seconds: dict[int, float] = {}  # of the fits that have ended, by their numbers
 
     def fit(self, k: int, train: Callable[[Recipe, Budget], Any]) -> Any:
         """Return what `train` returns for fit k, a History or PopulationResult; it gets a recipe, and its time."""
-        budget = self._budgets.of_fit(k)
+        budget = self._budget.part(self._n_turns - k // self._n_at_once)
         result = train(self._recipe_of(k, budget), budget)
         if n_epochs := int(np.max(result.epochs)):
-            self._epoch_seconds[k] = budget.elapsed() / n_epochs
+            self._epoch_seconds[k] = (budget.elapsed() - budget.compiled()) / n_epochs
         return result
 
     def _recipe_of(self, k: int, budget: Budget) -> Recipe:

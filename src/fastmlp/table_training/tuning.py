@@ -24,7 +24,7 @@ from ..mlp import MLP
 from ..population import subset_of
 from ..training.interruption import was_interrupted
 from .epochs_in_time import SHARE, seconds_per_epoch
-from .recipe_fit import fit_nets
+from .recipe_fit import SHORTEST, fit_nets
 from .recipes import Recipe
 from .rows_in_memory import Rows
 from .time_budget import Budget
@@ -173,7 +173,7 @@ def affordable_search(task: TuningTask) -> tuple[int, int]:
     make = lambda: task.make_nets(found.rows.n_features, one, one.n_nets, task.seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)
-        seconds = seconds_per_epoch(make, found.rows, found.held_out, one, task.budget.left())
+        seconds = seconds_per_epoch(make, found.rows, found.held_out, one, task.budget.left() or SHORTEST)
     available = TUNING_SHARE * SHARE * task.budget.left() / max(seconds, 1e-9)
     for epochs in (every_epoch, ceil(every_epoch / FACTOR)):
         n = task.n

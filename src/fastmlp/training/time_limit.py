@@ -1,6 +1,8 @@
 """Time limit of a fit: how much time is left, and how many steps a kernel call may have in it.
 
-A kernel call cannot be interrupted, so its size follows from the time left and from the speed of the call before.
+A kernel call cannot be interrupted, so its size follows from the time left and from the speed of the call before. The
+limit is one of the clock on the wall, with the time in which kernels compile; but a first epoch is trained even if
+compiling has taken all of it, so that a fit is never without effect because its kernels are new.
 """
 
 from __future__ import annotations
@@ -21,24 +23,31 @@ class OutOfTime(Exception):
 
 
 class TimeLimit:
-    """The seconds that a fit may take. The clock stands still while kernels compile.
+    """The seconds that a fit may take, with the time in which kernels compile.
 
     seconds : float     limit, from the beginning of the fit
-    watch : Stopwatch     started when the fit began; by default one that starts now
+    watch : Stopwatch     started by this thread when the fit began; by default one that starts now
+
+    has_epoch : whether an epoch is done; before that, time in which kernels compile does not count
     """
 
     def __init__(self, seconds: float, watch: Stopwatch | None = None):
         self.seconds, self._watch = seconds, watch or Stopwatch()
         self.reserved = 0.0  # seconds that must be left when training ends, such as for a validation
+        self.has_epoch = False
 
     def elapsed(self) -> float:
+        """Return the seconds since the beginning of the fit."""
+        return self._watch.read()[0]
+
+    def trained(self) -> float:
         """Return the seconds since the beginning of the fit, without compiling."""
         seconds, compile_seconds = self._watch.read()
         return seconds - compile_seconds
 
     def left(self) -> float:
         """Return the seconds that training may still take."""
-        return self.seconds - self.elapsed() - self.reserved
+        return self.seconds - (self.elapsed() if self.has_epoch else self.trained()) - self.reserved
 
 
 @contextmanager
@@ -46,10 +55,10 @@ def reserving(limit: TimeLimit | None) -> Iterator[None]:
     """Context manager around what follows the last step of an epoch, such as a validation: its time is reserved for the
     end of the next epoch.
     """
-    started = 0.0 if limit is None else limit.elapsed()
+    started = 0.0 if limit is None else limit.trained()
     yield
     if limit is not None:
-        limit.reserved = limit.elapsed() - started
+        limit.reserved = limit.trained() - started
 
 
 class CallSizes:
@@ -68,7 +77,7 @@ class CallSizes:
     def __init__(self, limit: TimeLimit, n_batches: int):
         self._limit, self._n_batches = limit, n_batches
         self._seconds_per_step = 0.0  # 0 until measured, in a first call of one step
-        self._started = 0.0
+        self._started, self._n_steps = 0.0, 0
 
     def next(self, steps_done: int) -> int:
         """Return the number of steps that the next call may have, or 0 if the fit must end now.
@@ -76,7 +85,7 @@ class CallSizes:
         If epochs are short, calls and the fit end with an epoch.
         """
         left, per_step = self._limit.left(), self._seconds_per_step
-        self._started = self._limit.elapsed()
+        self._started = self._limit.trained()
         if not per_step:
             return 1 if left > 0.0 else 0
         longest = CALL_FRACTION * self._limit.seconds
@@ -89,4 +98,6 @@ class CallSizes:
 
     def record(self, n_steps: int) -> None:
         """Measure the speed of the call that has ended, which had n_steps."""
-        self._seconds_per_step = max(self._limit.elapsed() - self._started, 1e-9) / n_steps
+        self._seconds_per_step = max(self._limit.trained() - self._started, 1e-9) / n_steps
+        self._n_steps += n_steps
+        self._limit.has_epoch |= self._n_steps >= self._n_batches

@@ -38,6 +38,20 @@ def test_nets_in_lanes_keep_the_limit(monkeypatch):
     assert "time_limit 40" in result.summary()
 
 
+@pytest.mark.parametrize("n_nets", (40, 5), ids=("in lanes", "one by one"))
+@pytest.mark.parametrize("compiling", (0.6, 100.0))
+def test_compiling_counts_but_some_nets_train_an_epoch(n_nets, compiling, monkeypatch):
+    monkeypatch.setenv("FASTMLP_NUM_THREADS", "1")
+    clock = KernelClock(monkeypatch, step=1e-3, epoch_of_nets=1e-3, compiling=compiling)
+    result = make(n_nets).fit(X, y, epochs=FOREVER, batch_size=16, time_limit=1.0, verbose=0)
+    assert (result.stopped_by == "time_limit").all()
+    assert result.epochs.any()
+    if compiling < 1.0:
+        assert 0.95 <= clock.now <= 1.05
+    else:
+        assert clock.trained <= 0.05
+
+
 def test_finished_nets_are_no_ones_cut_short(monkeypatch):
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "1")
     KernelClock(monkeypatch, epoch_of_nets=1e-2)

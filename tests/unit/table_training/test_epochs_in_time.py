@@ -232,17 +232,44 @@ def test_nets_at_the_same_time_go_by_the_slowest_one():
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (1, 0, 3, 2)])
 def test_epochs_do_not_depend_on_which_thread_is_first(order):
     """Fits of one turn have equal epochs, even if one of them ends before another begins."""
-    wanted, epochs = Recipe(epochs=40), {}
+    wanted, epochs, seconds = Recipe(epochs=40), {}, {}
     fits = FitsInTime(Budget(60.0), 4, replace(wanted, epochs=10, patience=10), wanted, 2)
     for k in order:
 
         def train(recipe, budget, k=k):
-            epochs[k] = recipe.epochs
+            epochs[k], seconds[k] = recipe.epochs, round(budget.seconds)
             budget.elapsed = lambda: recipe.epochs * 1.0
             return SimpleNamespace(epochs=recipe.epochs)
 
         fits.fit(k, train)
     assert [epochs[k] for k in range(4)] == [10, 10, 40, 40]
+    assert [seconds[k] for k in range(4)] == [30, 30, 60, 60], "the clock stands still"
+
+
+def test_compiling_counts_in_the_limit_but_not_as_time_of_epochs():
+    """The first of two fits has 10 epochs of 1 s, and compiles for 20 s."""
+    wanted, trained = Recipe(epochs=100), []
+    budget = Budget(100.0)
+    fits = FitsInTime(budget, 2, replace(wanted, epochs=10, patience=10), wanted)
+
+    def train(recipe, of_fit):
+        trained.append(recipe.epochs)
+        of_fit.elapsed, of_fit.compiled = lambda: 30.0, lambda: 20.0
+        budget.elapsed = lambda: 30.0
+        return SimpleNamespace(epochs=10)
+
+    for k in range(2):
+        fits.fit(k, train)
+    assert trained == [10, 66], "0.95 of 70 s"
+
+
+def test_a_plan_after_compiling_names_it(rng, monkeypatch):
+    X, budget = rng.normal(size=(64, 2)).astype(np.float32), Budget(10.0)
+    budget.elapsed, budget.compiled = lambda: 12.0, lambda: 11.0
+    monkeypatch.setattr(epochs_in_time, "seconds_per_epoch", lambda *_: 1.0)
+    planned, note, _ = planned_in_time(Recipe(n_nets=5), NetsToPlan(lambda _: None, Rows(X, X[:, 0])), budget)
+    assert (planned.n_nets, planned.epochs, budget.completes_epoch) == (1, 1, True)
+    assert note.endswith("raise the limit. Compiling took 11 s of the limit, once for this kind of net.")
 
 
 def test_without_a_limit_all_nets_have_the_planned_epochs():

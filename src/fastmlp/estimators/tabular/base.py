@@ -86,9 +86,10 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         the nets) with the same schedule. It takes twice the time. The records and `temperature_` are those of the
         first training, and `n_iter_` is of the second one.
     time_limit : float, optional
-        Seconds that fit may take, without those in which kernels compile. A measurement of the first batches decides
-        for how many epochs there is time; if these are fewer than ten, there are fewer nets, which in "good" then hold
-        out the same rows. A warning says so.
+        Seconds that fit may take, with those in which kernels compile. A measurement of the first batches decides for
+        how many epochs there is time; if these are fewer than ten, there are fewer nets, which in "good" then hold out
+        the same rows. A warning says so. One epoch of one net is trained in any case, unless it takes longer than the
+        limit by itself.
     categorical_features : sequence of str or int, optional
         Names or numbers of columns to treat as categories although they hold numbers.
     text_features : sequence of str or int, or "auto", default "auto"

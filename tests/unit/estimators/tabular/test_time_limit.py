@@ -86,7 +86,7 @@ def test_a_time_limit_is_kept_by_the_clock_on_the_wall(source, seconds, large, t
     model = fastmlp.TabularMLPClassifier(time_limit=seconds, **LONG | settings)
     began, compiled = time.perf_counter(), compile_seconds()
     model.fit(X, y)
-    taken = time.perf_counter() - began - (compile_seconds() - compiled)
+    taken, compiled = time.perf_counter() - began, compile_seconds() - compiled
     print(f"{source}, {seconds:g} s: {taken:.2f} s, {model.n_iter_} epochs of {getattr(model.net_, 'n_nets', 1)} nets")
     # Beside other tests, the first epoch of the five nets of "best" may be longer: it is trained to its end.
-    assert taken <= (1.05 if model.n_iter_ > 1 else 1.5) * seconds + OTHER_WORK
+    assert taken <= (1.05 if model.n_iter_ > 1 else 1.5) * max(seconds, compiled + 1.0) + OTHER_WORK
