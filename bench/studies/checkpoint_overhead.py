@@ -123,7 +123,7 @@ def measure_sweep(of_populations: Clock, of_search: Clock, copies: Clock, path: 
 
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(1_000, 64)), rng.integers(0, 10, 1_000)
-    space = {"hidden_layer_sizes": [(32,), (64, 32)], "learning_rate": [0.001, 0.003, 0.01]}
+    space = {"hidden_layer_sizes": [(32,), (64, 32)], "learning_rate": np.geomspace(0.001, 0.01, 12)}
     settings = {**SWEEP, "device": "cpu", "random_state": 0, "verbose": 0}
     for clock in (of_populations, of_search, copies):
         clock.clear()

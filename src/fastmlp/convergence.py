@@ -133,7 +133,10 @@ def wilson_interval(n_successes: int, n_trials: int, z: float = 1.95996398454005
     p, z2 = n_successes / n_trials, z * z
     centre = (p + z2 / (2 * n_trials)) / (1 + z2 / n_trials)
     half_width = z * sqrt(p * (1 - p) / n_trials + z2 / (4 * n_trials**2)) / (1 + z2 / n_trials)
-    return max(0.0, centre - half_width), min(1.0, centre + half_width)
+    # At the ends the bounds are 0 and 1, from which rounding would leave them some 1e-19.
+    low = centre - half_width if n_successes > 0 else 0.0
+    high = centre + half_width if n_successes < n_trials else 1.0
+    return max(0.0, low), min(1.0, high)
 
 
 class TwiceMedian(NamedTuple):

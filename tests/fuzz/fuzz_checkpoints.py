@@ -5,6 +5,7 @@ edits (`forged`); without any, the file is the valid one.
 """
 
 import json
+import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -115,7 +116,8 @@ def _part_of_sweep(options):
             raise KeyboardInterrupt
         train(search, group, *others)
 
-    with mock.patch.object(Search, "_train", train_one):
+    with mock.patch.object(Search, "_train", train_one), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the interruption
         _sweep(options)
 
 

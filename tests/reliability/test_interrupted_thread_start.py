@@ -46,8 +46,9 @@ class Slow(InPlace):
 
 def test_sweep_on_workers(interrupt_first_start, rng, monkeypatch):
     monkeypatch.setattr(search, "GROUPS_AT_A_TIME", 1)
-    X, space = rng.normal(size=(60, 3)), {"hidden_layer_sizes": [(4,), (6,)], "learning_rate": [0.01, 0.1]}
-    found = sweep(X, X[:, 0] > 0, space, n=6, epochs=2, random_state=0, verbose=0, executor=Slow())
+    X, space = rng.normal(size=(60, 3)), {"hidden_layer_sizes": [(4,), (6,)], "learning_rate": [0.01, 0.02, 0.1]}
+    with pytest.warns(UserWarning, match="The search was interrupted"):
+        found = sweep(X, X[:, 0] > 0, space, n=6, epochs=2, random_state=0, verbose=0, executor=Slow())
     assert found.interrupted
     assert 0 < len(found.settings) < 6
 

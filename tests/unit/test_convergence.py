@@ -13,6 +13,13 @@ def test_wilson_interval_equals_scipys(k, n):
     assert wilson_interval(k, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
+@pytest.mark.parametrize("n", [1, 7, 500, 100_000])
+def test_wilson_intervals_end_at_zero_and_one_exactly(n):
+    """Where rounding would leave a bound of 4e-19."""
+    assert wilson_interval(0, n)[0] == 0.0
+    assert wilson_interval(n, n)[1] == 1.0
+
+
 def test_wilson_interval_of_no_trials_is_zero_to_one():
     assert wilson_interval(0, 0) == (0.0, 1.0)
 

@@ -52,14 +52,16 @@ def best_of(scores: Iterable[BestScore]) -> BestScore:
 class PartProgress:
     """Progress of a fit that is a part of a whole: what Progress is to a fit that shows itself.
 
-    total : number of epochs
+    total : number of epochs or, of a population, of nets
     update : called after each change
     verbose : as of Progress
+    weight : number of units of the whole
     """
 
-    def __init__(self, total: int, update: Callable[[], None], verbose: int = 0):
-        self.total, self._update = total, update
+    def __init__(self, total: int, update: Callable[[], None], verbose: int = 0, weight: int = 1):
+        self.total, self._update, self.weight = total, update, weight
         self._notices = CompileNotices(bool(verbose))
+        self.done: float = 0
         self.fraction = 0.0  # of the fit that is done
         self.find_best: Callable[[], BestScore] = BestScore
 
@@ -76,7 +78,7 @@ class PartProgress:
             self._update()
 
     def show(self, done: float, loss: float, find_best: Callable[[], BestScore] | None = None) -> None:
-        self.fraction = min(1.0, done / self.total)
+        self.done, self.fraction = done, min(1.0, done / self.total)
         if find_best is not None:
             self.find_best = find_best
         self._update()
@@ -95,19 +97,19 @@ class NetsInTraining:
         self.n_finished = 0
         self._best = BestScore()  # of nets that are not in training any more
 
-    def begin(self, net: int, n_epochs: int, verbose: int = 0) -> PartProgress:
-        """Return the progress of the fit of a net, which begins now, perhaps anew; verbose : as of Progress"""
-        part = PartProgress(n_epochs, self._update, verbose)
+    def begin(self, net: int, n_epochs: int, verbose: int = 0, weight: int = 1) -> PartProgress:
+        """Return the progress of the fit of a net, which begins now, perhaps anew; arguments as of PartProgress"""
+        part = PartProgress(n_epochs, self._update, verbose, weight)
         with self._lock:
             self._leave(net)
             self._parts[net] = part
         return part
 
-    def end(self, net: int) -> None:
+    def end(self, net: int, weight: int = 1) -> None:
         """Count a net as finished, after whatever number of epochs."""
         with self._lock:
             self._leave(net)
-            self.n_finished += 1
+            self.n_finished += weight
 
     def _leave(self, net: int) -> None:
         part = self._parts.pop(net, None)
@@ -118,7 +120,7 @@ class NetsInTraining:
     def done(self) -> float:
         """Number of finished nets, with fractions of those in training."""
         with self._lock:
-            return self.n_finished + sum(part.fraction for part in self._parts.values())
+            return self.n_finished + sum(part.weight * part.fraction for part in self._parts.values())
 
     def find_best(self) -> BestScore:
         with self._lock:
@@ -130,13 +132,14 @@ class SeveralFits(Progress):
 
     A fit on the thread that is inside `fit(number)` shows itself in it, unless it is silent. With verbose=2, its lines
     begin with the number. Fits may be on threads of their own; `refresh` then shows what they have done, on the thread
-    that has made this progress.
+    that has made this progress. The fit of a population may count as several units.
 
-    total : number of fits
+    total : number of fits, or of their units
+    unit : name of one of them
     """
 
-    def __init__(self, total: int):
-        super().__init__(total, 0, "net")
+    def __init__(self, total: int, unit: str = "net"):
+        super().__init__(total, 0, unit)
         self._thread = threading.get_ident()
         self._nets = NetsInTraining(self._update)
 
@@ -145,20 +148,25 @@ class SeveralFits(Progress):
         return self
 
     @contextmanager
-    def fit(self, number: int) -> Iterator[None]:
+    def fit(self, number: int, n_units: int = 1) -> Iterator[None]:
         """Context of a fit on this thread; number : counted from 0"""
-        before, _open.place = _place(), (self, number)
+        before, _open.place = _place(), (self, number, n_units)
         try:
             yield
         finally:
             _open.place = before
-            self._nets.end(number)
+            self._nets.end(number, n_units)
 
-    def part(self, number: int, n_epochs: int, verbose: int) -> PartProgress:
-        """Return the progress of the fit with this number, which begins now; verbose : of the fit, 1 or 2"""
+    def part(self, number: int, total: int, verbose: int, n_units: int = 1) -> PartProgress:
+        """Return the progress of the fit with this number, which begins now.
+
+        total : number of epochs, or of nets
+        verbose : of the fit, 1 or 2
+        n_units : as of `fit`
+        """
         if verbose == 1 and not self._watcher:
             self._watcher = output_target()
-        return self._nets.begin(number, n_epochs, verbose)
+        return self._nets.begin(number, total, verbose, n_units)
 
     def refresh(self) -> None:
         """Show what is done."""
@@ -169,10 +177,10 @@ class SeveralFits(Progress):
             self.refresh()
 
 
-_open = threading.local()  # `place`: the SeveralFits and number of the innermost `fit` whose context is open here
+_open = threading.local()  # `place`: the SeveralFits and arguments of the innermost `fit` whose context is open here
 
 
-def _place() -> tuple[SeveralFits, int] | None:
+def _place() -> tuple[SeveralFits, int, int] | None:
     return getattr(_open, "place", None)
 
 
@@ -180,16 +188,21 @@ def progress_of_fit(n_epochs: int, verbose: int, part: PartProgress | None = Non
     """Return the progress of a fit; part : what shows it as a part of a whole, if that is known"""
     if part is not None:
         return part
+    return part_of_whole(n_epochs, verbose) or Progress(n_epochs, verbose, bar=verbose < 2)
+
+
+def part_of_whole(total: int, verbose: int) -> PartProgress | None:
+    """Return the progress of a fit on this thread as a part of SeveralFits, or None; total : of epochs, or of nets"""
     place = _place() if verbose else None
     if place is None:
-        return Progress(n_epochs, verbose, bar=verbose < 2)
-    fits, number = place
-    return fits.part(number, n_epochs, verbose)
+        return None
+    fits, number, n_units = place
+    return fits.part(number, total, verbose, n_units)
 
 
 def line_start() -> str:
     """Return what lines of verbose=2 begin with, on this thread: the number of the fit among several, or ""."""
     if (place := _place()) is None:
         return ""
-    fits, number = place
+    fits, number, _ = place
     return f"{fits.unit} {number + 1:,}/{fits.total:,}  "

@@ -43,7 +43,8 @@ def cross_val_population(
     Parameters
     ----------
     estimator : MLPClassifier or MLPRegressor
-        An estimator of fastmlp with n_nets=1 and early_stopping=False; it need not be fitted, and is not changed.
+        An estimator of fastmlp with n_nets=1 and early_stopping=False; it need not be fitted, and is not changed. With
+        verbose=True, a progress bar in a terminal or a notebook shows how far the nets of the folds are.
     X : array_like, sparse matrix or data frame of shape (n_samples, n_features)
         Inputs, already scaled, because a pipeline is refused.
     y : array_like of shape (n_samples,) or (n_samples, n_outputs)

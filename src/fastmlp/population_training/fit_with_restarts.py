@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from ..console.nets_progress import PartProgress, part_of_whole
 from ..console.progress_bar import NetLines, Progress
 from ..kernels.structs import CONVERGED, MAX_RECORDS, RUNNING
 from ..kernels.system import interrupts
@@ -54,15 +55,20 @@ def joined_records(before: np.ndarray, now: np.ndarray, n_done: int) -> tuple[np
     return kept, np.concatenate([before[kept], later])
 
 
-def shown_progress(task: PopulationTask, outcome: PopulationOutcome) -> Progress:
-    """Return the display of finished nets: a progress bar or, with verbose=2, lines with statistics of these nets."""
+def shown_progress(task: PopulationTask, outcome: PopulationOutcome) -> Progress | PartProgress:
+    """Return the display of finished nets: a progress bar or, with verbose=2, lines with statistics of these nets.
+
+    The bar is that of a whole, such as a search, if the population is trained as a part of one.
+    """
 
     def figures() -> str:
         converged, done = outcome.status == CONVERGED, (outcome.status != RUNNING) & np.isfinite(outcome.loss)
         median = f"  median loss {np.median(outcome.loss[done]):.4g}" if done.any() else ""
         return f"converged {np.count_nonzero(converged):,}{median}" if task.converged is not None else median.lstrip()
 
-    return NetLines(task.n_nets, figures) if task.verbose == 2 else Progress(task.n_nets, task.verbose, "net")
+    if task.verbose == 2:
+        return NetLines(task.n_nets, figures)
+    return part_of_whole(task.n_nets, task.verbose) or Progress(task.n_nets, task.verbose, "net")
 
 
 def empty_outcome(task: PopulationTask, epochs: int, restart_after: int | None) -> PopulationOutcome:

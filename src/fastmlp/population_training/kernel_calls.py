@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..console.nets_progress import BestScore
+from ..console.nets_progress import BestScore, PartProgress
 from ..console.progress_bar import Progress
 from ..execution.work import products
 from ..training.time_limit import CallSizes, OutOfTime
@@ -35,8 +35,9 @@ def call_until_finished(
     run: Any,
     train: Callable[[int], None],
     n_members: int,
+    most_epochs: int,
     n_epochs: int,
-    progress: Progress,
+    progress: Progress | PartProgress,
     saver: CallSaver | None = None,
 ) -> None:
     """Call the kernel until every net is finished, and adapt the number of epochs to the duration of the last call.
@@ -44,9 +45,12 @@ def call_until_finished(
     run : PopulationRun of the task's device
     train : function that trains the nets in training for a number of epochs
     n_members : int     number of nets to train
+    most_epochs : int     largest number of epochs of each
     n_epochs : int     epochs of the first call
     """
-    n_calls, finished_before, limit = 0, progress.done, task.time_limit
+    n_calls, finished_before, limit, share = 0, progress.done, task.time_limit, 0.0
+    # Whether each net in training has had the epochs of all calls; the windows of a GPU follow each other.
+    all_at_once = task.device.is_host and n_members <= run.most_resumed
     sizes = None if limit is None else CallSizes(limit, 1)
     find_best = (lambda: BestScore.of(outcome.best_value)) if task.monitor == "validation_loss" else None
     while True:
@@ -60,7 +64,8 @@ def call_until_finished(
         if sizes is not None:
             sizes.record(n_call)
         seconds, n_calls = time.perf_counter() - began, n_calls + 1
-        progress.show(finished_before + run.n_finished, float("nan"), find_best)
+        share = min(1.0, share + n_call / most_epochs) if all_at_once else 0.0
+        progress.show(finished_before + run.n_finished + share * (n_members - run.n_finished), float("nan"), find_best)
         if task.watch is not None:
             task.watch.look(outcome)
         if saver is not None:  # also where all nets are finished: restarts may follow, each in one call

@@ -12,7 +12,7 @@ from threading import Event
 import numpy as np
 
 from ..console.compile_notice import CompileNotices
-from ..console.nets_progress import NetsInTraining
+from ..console.nets_progress import NetsInTraining, PartProgress
 from ..console.progress_bar import Progress
 from ..data.population_data import samples_of_net
 from ..errors import is_per_net
@@ -44,7 +44,7 @@ def train_one_by_one(
     outcome: PopulationOutcome,
     members: np.ndarray,
     n_epochs: int,
-    progress: Progress,
+    progress: Progress | PartProgress,
     saver: PopulationSaver | None = None,
 ) -> None:
     """Train nets one by one, as many at a time as there are threads; on a GPU one after another, on the current stream.

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..console.nets_progress import PartProgress
 from ..console.progress_bar import Progress
 from ..devices import backend
 from ..execution.dispatch import GpuNetsFit, choose_gpu_nets_variant, choose_nets_variant, lane_threads
@@ -46,7 +47,7 @@ def train_together(
     outcome: PopulationOutcome,
     members: np.ndarray,
     n_epochs: int,
-    progress: Progress,
+    progress: Progress | PartProgress,
     saver: PopulationSaver | None = None,
 ) -> None:
     """Train nets together: those that a state has in the middle of their training, as many as there are lanes at a
@@ -68,7 +69,7 @@ def train_members(
     outcome: PopulationOutcome,
     members: np.ndarray,
     n_epochs: int,
-    progress: Progress,
+    progress: Progress | PartProgress,
     saver: PopulationSaver | None,
     suspended: SuspendedNets,
 ) -> int:
@@ -108,7 +109,7 @@ def train_members(
         )
         call_epochs = first_call_epochs(task, plan.variant.lanes, len(members))
         try:
-            call_until_finished(task, outcome, run, train, nets.n_members, call_epochs, progress, save)
+            call_until_finished(task, outcome, run, train, nets.n_members, n_epochs, call_epochs, progress, save)
         except (KeyboardInterrupt, OutOfTime) as end:
             with interrupts.deferred():  # a second Ctrl-C must not interrupt this
                 # Ctrl-C may come when a call on a device is half done.

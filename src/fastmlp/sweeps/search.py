@@ -8,16 +8,18 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from ..console.nets_progress import SeveralFits
 from ..console.progress_bar import Progress
 from ..data.arrays import as_numbers
 from ..data.nan_and_infinity import checked_finite
 from ..data.targets import as_targets, metric_of
 from ..errors import checked_count, counted
 from ..interface.setting_checks import seed_of
+from ..interface.user_warnings import warn_user
 from ..kernels.structs import METRIC_NONE
 from ..kernels.system import interrupts
 from ..sampling import folds
-from .default_loss import default_loss
+from .default_loss import default_loss, warn_of_classes
 from .optuna_search import SamplerProposals
 from .proposers import Proposer, RandomDraws
 from .space import groups_of, population_of
@@ -61,7 +63,7 @@ class Search:
     """
 
     def __init__(self, X, y, space, n, cv, epochs, batch_size, device, dtype, random_state, sampler=None):
-        self.n = n = checked_count("n", n)
+        n_given = n = checked_count("n", n)
         self.cv = checked_count("cv", cv, 2)
         self.device, self.dtype, self.seed = device, dtype, seed_of(random_state)
         self._rng = np.random.default_rng(self.seed)
@@ -70,6 +72,7 @@ class Search:
         self._proposer: Proposer = (
             RandomDraws(space, n, self._rng) if sampler is None else SamplerProposals(space, n, sampler)
         )
+        self.n = n = n if sampler is not None else len(self._proposer.examples)
         loss = default_loss(self.targets)
         self.defaults = {"loss": loss, "epochs": checked_count("epochs", epochs), "batch_size": batch_size}
         self.features = as_numbers(X, "X")
@@ -95,6 +98,12 @@ class Search:
         self.fold_scores, self.losses = np.full((n, self.cv), np.nan), np.full(n, np.nan)
         self._is_finished, self.interrupted = np.zeros(n, bool), False
         self._file: SearchCheckpoint | None = None
+        if n < n_given:
+            warn_user(
+                f"The space has {counted(n, 'distinct configuration')}, fewer than n={n_given}: each is tried once."
+            )
+        if "loss" not in space:
+            warn_of_classes(self.targets, loss)
 
     def _add_round(self) -> bool:
         """Add the configurations that are proposed next, and return whether there are any."""
@@ -140,12 +149,15 @@ class Search:
 
     def _run_here(self, verbose: int, show: Callable[[], None]) -> None:
         """Train groups one after another."""
-        for groups in self._rounds():
-            for group in groups:
-                self._train(group, verbose)
-                show()
-                if self.interrupted:
-                    return
+        n_finished = int(self.scores()["is_finished"].sum())  # by an earlier search that had a checkpoint
+        with SeveralFits(self.n - n_finished, "configuration") as progress:
+            for groups in self._rounds():
+                for group in groups:
+                    with progress.fit(group.number, len(group.members)):
+                        self._train(group, verbose)
+                    show()
+                    if self.interrupted:
+                        return
 
     def _run_on_workers(self, verbose: int, executor: Any, show: Callable[[], None]) -> None:
         """Train the groups of each round side by side, each by a thread that waits for its tasks."""

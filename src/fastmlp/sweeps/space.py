@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from itertools import product
+from math import inf, prod
 from typing import Any
 
 import numpy as np
@@ -29,6 +32,7 @@ FIT_SETTINGS = ("epochs", "batch_size", "schedule", "shuffle")
 OPTIMIZER_SETTINGS = tuple(dict.fromkeys(f.name for cls in OPTIMIZERS.values() for f in fields(cls)))
 PER_NET_OF_OPTIMIZER = tuple(row.name for row in HYPER_PARAMETERS)  # numbers; others are the same for all nets
 PER_LAYER = ("hidden_layer_sizes", "hidden_activation")  # settings for which a tuple is one value, not choices
+MOST_REPEATED = 1000  # repeated draws in a row after which a space with distributions counts as exhausted
 KNOWN = ("hidden_layer_sizes", "optimizer", *NET_SETTINGS, *PER_NET, *FIT_SETTINGS, *OPTIMIZER_SETTINGS)
 
 
@@ -68,9 +72,37 @@ def check_space(space: Any) -> None:
 
 
 def configurations_of(space: Mapping[str, Any], n: int, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Return n configurations drawn from a space. ValueError: a setting is unknown, or has no choices."""
+    """Return n distinct configurations drawn from a space; all of them, in order, if there are fewer.
+
+    ValueError: a setting is unknown, or has no choices.
+    """
     check_space(space)
-    return [{name: draw_choice(name, value, rng) for name, value in space.items()} for _ in range(n)]
+    axes = {name: _distinct_choices(name, value) for name, value in space.items()}
+    n_distinct = prod(inf if choices is None else len(choices) for choices in axes.values())
+    if n_distinct <= n:
+        return [dict(zip(axes, row, strict=True)) for row in product(*filter(None, axes.values()))]
+    found: dict[str, dict[str, Any]] = {}
+    n_repeated = 0  # in a row; distributions of few values have no known number of configurations
+    while len(found) < n and (n_distinct < inf or n_repeated < MOST_REPEATED):
+        row = {name: draw_choice(name, value, rng) for name, value in space.items()}
+        n_repeated = n_repeated + 1 if _text_of(row) in found else 0
+        found.setdefault(_text_of(row), row)
+    return list(found.values())
+
+
+def _distinct_choices(name: str, value: Any) -> list[Any] | None:
+    """Return the values that a setting may have in a space, each once; None for a distribution."""
+    if is_distribution(f"space[{name!r}]", value):
+        return None
+    choices = choices_of(name, value)
+    values = [value] if choices is None else [as_python(choice) for choice in choices]
+    return list({_text_of(value): value for value in values}.values())
+
+
+def _text_of(value: Any) -> str:
+    """Return a text that tells settings apart."""
+    with np.printoptions(threshold=sys.maxsize, precision=17):
+        return repr(value)
 
 
 def optimizer_of(row: Mapping[str, Any]) -> Optimizer:

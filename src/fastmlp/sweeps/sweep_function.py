@@ -10,6 +10,7 @@ from ..console.compile_notice import CompileNotices
 from ..console.progress_bar import checked_verbose
 from ..console.stopwatch import Stopwatch
 from ..interface.keywords import completed, with_keywords
+from ..training.interruption import warn_caller_of_search
 from .result import SweepResult
 from .search import Search
 from .search_file import SearchFile, search_file
@@ -47,9 +48,9 @@ def sweep(
 ) -> SweepResult:
     """Train n configurations from a space of settings, and refit the best one on all samples.
 
-    Configurations are drawn at random, or chosen by a sampler of Optuna. Nets are trained as one population if they
-    differ only in dropout, l2, init_scale and numeric settings of the optimiser. Ctrl-C ends the search; the result has
-    the configurations that were finished.
+    Configurations are drawn at random, each at most once, or chosen by a sampler of Optuna. Nets are trained as one
+    population if they differ only in dropout, l2, init_scale and numeric settings of the optimiser. Ctrl-C ends the
+    search; the result has the configurations that were finished.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ def sweep(
         settings such as learning_rate, and epochs, batch_size, schedule and shuffle of fit. The default loss depends on
         y: whole numbers from 0 to 49 are classes.
     n : int, default 50
-        Number of configurations.
+        Number of configurations. If a space of lists has fewer, all of them are tried.
     cv : int, default 3
         Number of cross-validation folds; each configuration is trained cv times and scored on the fold that was held
         out.
@@ -83,7 +84,7 @@ def sweep(
         of its own. It proposes n configurations in at most eight rounds of at least eight each, and gets the scores of
         a round before it proposes the next one; configurations of a round are trained as populations. Distributions in
         the space must be uniform, loguniform (reciprocal) or randint. Choices other than text, numbers, booleans and
-        None are known to the sampler by their index in the list.
+        None are known to the sampler by their index in the list. A sampler may propose a configuration again.
     verbose : {0, 1, 2}, default 1
         As for Population.fit.
     executor : object, optional
@@ -113,6 +114,12 @@ def sweep(
         If a sampler is given, and Optuna is not installed.
     FileExistsError
         If there is a checkpoint, but resume is False.
+
+    Warns
+    -----
+    UserWarning
+        If the space has fewer than n configurations; if y has whole numbers as floats, which are taken for classes; if
+        Ctrl-C ended the search.
 
     Examples
     --------
@@ -147,6 +154,9 @@ def _search(search: Search, executor: Any, verbose: int, file: SearchFile | None
         raise KeyboardInterrupt
     row = search.configuration(order[0])
     best = refit(row, search.features, search.targets, search.device, search.dtype, search.seed, verbose)
+    interrupted = search.interrupted or (best.history is not None and best.history.stopped_by == "interrupt")
+    if interrupted:
+        warn_caller_of_search(len(order), search.n)
     seconds, compile_seconds = watch.read()
     return SweepResult(
         settings=[search.rows[k] for k in order],
@@ -156,6 +166,6 @@ def _search(search: Search, executor: Any, verbose: int, file: SearchFile | None
         scoring=search.scoring,
         best=best,
         seconds=seconds,
-        interrupted=search.interrupted or (best.history is not None and best.history.stopped_by == "interrupt"),
+        interrupted=interrupted,
         compile_seconds=compile_seconds,
     )

@@ -78,3 +78,17 @@ def warn_caller_of_population(result: PopulationResult) -> None:
         f"Training was interrupted: {result.n_finished:,} of {counted(result.n_nets, 'net')} had come to their end"
         f"{others if n_without else ''}. {GOES_ON}"
     )
+
+
+def warn_caller_of_search(n_finished: int, n_configurations: int) -> None:
+    """Warn the user who has called sweep that Ctrl-C has ended it, and that the program goes on.
+
+    n_finished : number of configurations that have scores; if these are all, Ctrl-C has ended the training of `best`
+    """
+    left = "; the others are left out, and `best` is trained with the best of the finished ones"
+    if n_finished == n_configurations:
+        left = ", but the training of `best` on all samples was cut short"
+    warn_user(
+        f"The search was interrupted: {n_finished:,} of {counted(n_configurations, 'configuration')} are finished"
+        f"{left}. {GOES_ON.replace('after fit', 'after sweep')}"
+    )

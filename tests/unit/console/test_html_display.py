@@ -77,7 +77,7 @@ def test_populations_results_sweeps_and_diagnoses():
     assert "stopped by" in text_of(result)
     data = np.random.default_rng(0).normal(size=(40, 2))
     found = fastmlp.sweep(
-        data, data[:, 0] > 0, {"l2": [0.0, 0.5], "init": ["zeros", "auto"]}, n=22, epochs=2, verbose=0
+        data, data[:, 0] > 0, {"l2": np.linspace(0.0, 0.5, 11), "init": ["zeros", "auto"]}, n=22, epochs=2, verbose=0
     )
     checked = Checked(found._repr_html_())
     assert checked.tags.count("tr") == 21
@@ -111,7 +111,7 @@ CELLS = [
     "import fastmlp\nX, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]\n"
     "net = fastmlp.MLP((2, 3, 1), loss='binary_cross_entropy', random_state=0)\nnet",
     "net.fit(X, y, epochs=2, verbose=0)",
-    "fastmlp.sweep(X * 5, y * 5, {'l2': [0.0, 0.1]}, n=3, epochs=2, verbose=0)",
+    "fastmlp.sweep(X * 5, y * 5, {'l2': [0.0, 0.1, 0.2]}, n=3, epochs=2, verbose=0)",
     "fastmlp.diagnose(net, X, y)",
 ]
 

@@ -119,6 +119,38 @@ def test_lines_of_a_population_have_the_best_validation_loss(sizes, capsys):
     assert figures(last) == [f"{result.best_value.min():.4g}"]
 
 
+def bar_lengths(texts):
+    return [text.count("━") for text in texts if "━" in text or "─" in text]
+
+
+@pytest.mark.parametrize("n_folds", [3, 16], ids=["on threads", "in SIMD lanes"])
+def test_folds_that_are_trained_at_the_same_time_count_by_their_epochs(notebook, monkeypatch, n_folds):
+    """No net is finished long before the last one."""
+    monkeypatch.setattr("fastmlp.population_training.kernel_calls.FIRST_CALL", 1.0)
+    settings = {"max_iter": 100, "tol": 0.0, "n_iter_no_change": 100, "random_state": 0, "verbose": True}
+    model = fastmlp.MLPRegressor(hidden_layer_sizes=(4,), **settings)
+    with pytest.warns(UserWarning, match="max_iter"):
+        fastmlp.cross_val_population(model, X, Y, cv=n_folds)
+    [texts] = notebook.values()
+    assert all(text.startswith("net ") and f"/{n_folds} " in text for text in texts[:-1])
+    assert bar_lengths(texts) == sorted(bar_lengths(texts))
+    if n_folds > 3:  # in which case the number of texts depends on the clock
+        assert len(set(bar_lengths(texts))) > 4
+    assert texts[-1] == f"{n_folds} nets"
+
+
+def test_a_sweep_has_one_bar_for_all_its_configurations(notebook):
+    """Though they are trained as three populations, of five, five and four of them."""
+    space = {"hidden_layer_sizes": [(2,), (3,), (4,)], "l2": [0.0, 0.1, 0.2, 0.3, 0.4]}
+    fastmlp.sweep(X, Y, space, n=14, cv=2, epochs=3, random_state=0, device="cpu")
+    texts, *_ = notebook.values()
+    lengths = bar_lengths(texts)
+    assert lengths == sorted(lengths)
+    assert len({text.split()[1] for text in texts[:-1]}) >= 3
+    assert all(text.split()[1].endswith("/14") for text in texts[:-1])
+    assert texts[-1] == "14 configurations"
+
+
 def test_a_search_shows_its_best_score(notebook):
     model = TabularMLPRegressor(n_nets=1, tune=2, verbose=True, **SMALL).fit(X, Y)
     texts, *_ = notebook.values()

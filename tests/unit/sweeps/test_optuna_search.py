@@ -115,7 +115,8 @@ def test_ctrl_c_in_the_second_round_keeps_the_first(monkeypatch):
         return evaluate(self, *data, **options)
 
     monkeypatch.setattr(fastmlp.Population, "evaluate", interrupted)
-    found = sweep(12)
+    with pytest.warns(UserWarning, match="The search was interrupted: 8 of 12 configurations"):
+        found = sweep(12)
     assert found.interrupted
     assert len(found.settings) == 8
 

@@ -13,7 +13,7 @@ from fastmlp.sweeps.search_file import search_file
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 2))
 Y = (X[:, 0] * X[:, 1] > 0).astype(int)
-SPACE = {"hidden_layer_sizes": [(4,), (8,), (5, 3)], "learning_rate": [0.01, 0.1]}
+SPACE = {"hidden_layer_sizes": [(4,), (8,), (5, 3)], "learning_rate": [0.01, 0.03, 0.1]}
 SETTINGS = {"n": 7, "cv": 2, "epochs": 12, "batch_size": 16, "device": "cpu", "dtype": "float32", "random_state": 5}
 
 
@@ -140,7 +140,8 @@ def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(tmp_path, monkeypatch):
         return evaluate(self, *data, **options)
 
     monkeypatch.setattr(fastmlp.Population, "evaluate", interrupted)
-    found = sweep(checkpoint=path)
+    with pytest.warns(UserWarning, match="The search was interrupted"):
+        found = sweep(checkpoint=path)
     assert found.interrupted
     assert 0 < len(found.scores) < 7
     assert_same(sweep(checkpoint=path, resume=True), expected)
@@ -158,7 +159,7 @@ def test_a_search_without_a_seed_takes_that_of_its_checkpoint(tmp_path):
         ({"cv": 3}, "its cv was 2, and here it is 3"),
         ({"random_state": 6}, "its random_state was 5, and here it is 6"),
         ({"batch_size": 8, "epochs": 13}, "space, with epochs and batch_size had other values"),
-        ({"space": SPACE | {"learning_rate": [0.2]}}, "space, with epochs and batch_size had other values"),
+        ({"space": SPACE | {"learning_rate": [0.2, 0.3, 0.4]}}, "space, with epochs and batch_size had other values"),
         ({"dtype": "float64"}, "its dtype was 'float32', and here it is 'float64'"),
     ],
 )
@@ -202,9 +203,10 @@ def test_an_interrupted_population_of_workers_goes_on(tmp_path, monkeypatch):
     for name in ("FIRST_SECONDS", "TASK_SECONDS"):
         monkeypatch.setattr(nets_per_task, name, 1e-9)
     monkeypatch.setattr(nets_per_task, "SHORTEST", 0.0)
-    space, path, rest = {"learning_rate": [0.01, 0.02, 0.1]}, tmp_path / "search.ckpt", InPlace()
+    space, path, rest = {"learning_rate": np.geomspace(0.01, 0.1, 20)}, tmp_path / "search.ckpt", InPlace()
     expected = sweep(space, n=20)
-    assert sweep(space, n=20, checkpoint=path, executor=Interrupted(2)).interrupted
+    with pytest.warns(UserWarning, match="The search was interrupted"):
+        assert sweep(space, n=20, checkpoint=path, executor=Interrupted(2)).interrupted
     assert_same(sweep(space, n=20, checkpoint=path, executor=rest, resume=True), expected)
     assert rest.n_submitted == 1, "40 nets are three tasks"
 

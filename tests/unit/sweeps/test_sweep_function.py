@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 from executor_cases import InPlace, Pickled
-from scipy.stats import loguniform
+from scipy.stats import loguniform, randint
 
 import fastmlp
 from fastmlp import MLP, PeriodicEmbedding, Population, sweep
@@ -74,10 +74,10 @@ def test_same_seed_gives_the_same_sweep(task):
 
 def test_sweep_handles_regression_and_several_classes(rng):
     X = rng.normal(size=(60, 2))
-    numbers = sweep(X, np.sin(X[:, 0]), {"learning_rate": [0.01, 0.03]}, n=3, epochs=30, random_state=0, verbose=0)
+    numbers = sweep(X, np.sin(X[:, 0]), {"learning_rate": [0.01, 0.03]}, n=2, epochs=30, random_state=0, verbose=0)
     assert numbers.scoring == "-loss"
     assert (numbers.scores < 0).all()
-    classes = sweep(X, rng.integers(0, 3, 60), {"dropout": [0.0, 0.2]}, n=3, epochs=5, random_state=0, verbose=0)
+    classes = sweep(X, rng.integers(0, 3, 60), {"dropout": [0.0, 0.2]}, n=2, epochs=5, random_state=0, verbose=0)
     assert classes.best.network.layer_sizes[-1] == 3
 
 
@@ -105,10 +105,42 @@ def test_embeddings_are_compared(rng):
     X = rng.normal(size=(300, 2))
     choices = [None, PeriodicEmbedding(8, 4, sigma=0.01), PeriodicEmbedding(8, 4, sigma=1.0)]
     space = {"input_embedding": choices, "hidden_layer_sizes": (8,), "learning_rate": 0.02}
-    result = sweep(X, np.sin(6 * X[:, 0]), space, n=8, cv=2, epochs=30, device="cpu", random_state=0, verbose=0)
+    result = sweep(X, np.sin(6 * X[:, 0]), space, n=3, cv=2, epochs=30, device="cpu", random_state=0, verbose=0)
     assert {str(settings["input_embedding"]) for settings in result.settings} == set(map(str, choices))
     assert result.settings[0]["input_embedding"] == choices[2]
     assert result.best.network.input_embedding.entries[0].sigma == 1.0
+
+
+def test_configurations_are_distinct(task):
+    """All six of three rates and two architectures, in which equal choices count once; then five of a distribution."""
+    settings = {"cv": 2, "epochs": 2, "random_state": 0, "verbose": 0}
+    space = {"learning_rate": [0.01, 0.03, 0.1, 0.03], "hidden_layer_sizes": [(3,), (4, 4)]}
+    found = sweep(*task, space, n=6, **settings)
+    assert len({str(row) for row in found.settings}) == len(found.settings) == 6
+    four = sweep(*task, space, n=4, **settings)
+    assert len({str(row) for row in four.settings}) == 4
+    five = sweep(*task, {"hidden_layer_sizes": randint(2, 12), "init": ["auto", "he_uniform"]}, n=5, **settings)
+    assert len({str(row) for row in five.settings}) == 5
+
+
+@pytest.mark.parametrize(
+    ("space", "n_distinct"),
+    [({}, 1), ({"learning_rate": [0.01, 0.03]}, 2), ({"learning_rate": 0.01, "hidden_layer_sizes": randint(2, 5)}, 3)],
+)
+def test_a_space_with_fewer_configurations_is_tried_as_a_whole(task, space, n_distinct):
+    with pytest.warns(UserWarning, match=f"The space has {n_distinct} distinct configurations?, fewer than n=9"):
+        found = sweep(*task, space, n=9, cv=2, epochs=2, random_state=0, verbose=0)
+    assert len({str(row) for row in found.settings}) == len(found.settings) == len(found.scores) == n_distinct
+
+
+def test_whole_floats_that_are_taken_for_classes_are_said(rng):
+    X = rng.normal(size=(60, 2))
+    y, settings = np.arange(60.0) % 20, {"n": 1, "cv": 2, "epochs": 2, "random_state": 0, "verbose": 0}
+    with pytest.warns(UserWarning, match=r"from 0 to 19, which are taken for 20 classes .* 'loss': 'squared_error'"):
+        found = sweep(X, y, {"l2": 0.0}, **settings)
+    assert (found.scoring, found.best.network.n_outputs) == ("accuracy", 20)
+    for given, space in ((y, {"loss": "squared_error"}), (y.astype(int), {"l2": 0.0}), (y > 9, {"l2": 0.0})):
+        sweep(X, given, space, **settings)  # without a warning
 
 
 @pytest.mark.parametrize(
@@ -121,7 +153,7 @@ def test_embeddings_are_compared(rng):
     ids=lambda space: next(iter(space)),
 )
 def test_settings_of_optimizers_that_nets_share_are_compared(task, space):
-    found = sweep(*task, space, n=8, cv=2, epochs=5, random_state=0, verbose=0)
+    found = sweep(*task, space, n=4, cv=2, epochs=5, random_state=0, verbose=0)
     assert {str(row) for row in found.settings} == {
         str(dict(zip(space, row, strict=True)))
         for row in itertools.product(*(value if isinstance(value, list) else [value] for value in space.values()))
@@ -133,7 +165,7 @@ def test_named_loss_decides_if_integers_are_classes(rng):
     X, counts = rng.normal(size=(40, 2)), rng.integers(0, 4, 40)
     settings = {"n": 2, "epochs": 3, "random_state": 0, "verbose": 0}
     assert sweep(X, counts, {"loss": "poisson", "l2": (0.0, 0.1)}, **settings).best.network.layer_sizes[-1] == 1
-    two = sweep(X, counts > 1, {"loss": "softmax_cross_entropy"}, **settings)
+    two = sweep(X, counts > 1, {"loss": "softmax_cross_entropy", "l2": (0.0, 0.1)}, **settings)
     assert (two.scoring, two.best.network.layer_sizes[-1]) == ("accuracy", 2)
 
 
@@ -149,8 +181,9 @@ def test_interruption_keeps_finished_configurations(task, monkeypatch):
         return result if len(fits) == 1 else dataclasses.replace(result, interrupted=True, status=status)
 
     monkeypatch.setattr(Population, "fit", interrupted)
-    space = {"hidden_layer_sizes": [(3,), (4,), (5,)]}
-    found = sweep(*task, space, n=12, epochs=2, random_state=0, verbose=0)
+    space = {"hidden_layer_sizes": [(3,), (4,), (5,)], "l2": [0.0, 0.1, 0.2, 0.3]}
+    with pytest.warns(UserWarning, match=r"interrupted: 5 of 12 configurations are finished; .*goes on after sweep"):
+        found = sweep(*task, space, n=12, epochs=2, random_state=0, verbose=0)
     assert (len(fits), found.interrupted) == (2, True)
     assert len({row["hidden_layer_sizes"] for row in found.settings}) == 2
     assert len(found.settings) == len(found.scores) == fits[0].n_nets // 3 + 1
@@ -171,8 +204,9 @@ def test_interruption_during_evaluation_or_refit_keeps_scores(task, monkeypatch)
         return evaluate(self, *arguments, **settings)
 
     monkeypatch.setattr(Population, "evaluate", interrupted)
-    space = {"hidden_layer_sizes": [(3,), (4,), (5,)]}
-    found = sweep(*task, space, n=12, epochs=2, random_state=0, verbose=0)
+    space = {"hidden_layer_sizes": [(3,), (4,), (5,)], "l2": [0.0, 0.1, 0.2, 0.3]}
+    with pytest.warns(UserWarning, match="interrupted: 4 of 12 configurations"):
+        found = sweep(*task, space, n=12, epochs=2, random_state=0, verbose=0)
     assert found.interrupted
     assert len({row["hidden_layer_sizes"] for row in found.settings}) == 1
     assert np.isfinite(found.scores).all()
@@ -186,7 +220,8 @@ def test_interruption_during_evaluation_or_refit_keeps_scores(task, monkeypatch)
         return history
 
     monkeypatch.setattr(MLP, "fit", refitted)
-    found = sweep(*task, space, n=3, epochs=2, random_state=0, verbose=0)
+    with pytest.warns(UserWarning, match="3 of 3 configurations are finished, but the training of `best`"):
+        found = sweep(*task, space, n=3, epochs=2, random_state=0, verbose=0)
     assert (found.interrupted, len(found.settings)) == (True, 3)
 
 
@@ -213,7 +248,7 @@ def test_invalid_search_space_raises(task, space, message):
         sweep(*task, space, n=8, epochs=2, random_state=0, verbose=0)
 
 
-SPACE = {"hidden_layer_sizes": [(4,), (6,), (40, 40)], "learning_rate": [0.01, 0.1], "batch_size": [16]}
+SPACE = {"hidden_layer_sizes": [(4,), (6,), (40, 40)], "learning_rate": [0.01, 0.02, 0.05, 0.1], "batch_size": [16]}
 
 
 def test_an_executor_gives_the_same_scores(task):
@@ -258,7 +293,8 @@ def test_ctrl_c_on_workers_keeps_finished_configurations(task, ctrl_c, monkeypat
             return super().submit(function, *arguments)
 
     monkeypatch.setattr(search, "GROUPS_AT_A_TIME", 1)
-    found = sweep(*task, SPACE, n=12, epochs=2, random_state=0, executor=InterruptedByTheFirst())
+    with pytest.warns(UserWarning, match="The search was interrupted"):
+        found = sweep(*task, SPACE, n=12, epochs=2, random_state=0, executor=InterruptedByTheFirst())
     assert found.interrupted
     assert 0 < len(found.settings) < 12
     assert "waiting for the tasks that have begun" in capsys.readouterr().err
