@@ -15,7 +15,7 @@ from ..kernels.structs import Samples
 from ..training.epoch_metrics import FitMetrics
 from ..training.fit_options import Options
 from ..training.fits_on_threads import stop_of_fits
-from ..training.optimizer_state import checked_state
+from ..training.optimizer_state import state_of_net
 from ..training.time_limit import TimeLimit
 from .fit_arguments import FitArguments
 from .fit_keywords import FitKeywords
@@ -101,7 +101,7 @@ def fit_options(
         callbacks=callbacks,
         verbose=arguments.verbose,
         monitor=watcher,
-        state=checked_state(optimizer_state),
+        state=state_of_net(optimizer_state, net.network.layer_sizes),
         metrics=measured,
         time_limit=limit,
         stop=stop_of_fits(),

@@ -56,8 +56,8 @@ def compiling_in_limit(compile_seconds: float, limit: float) -> str:
     limit : seconds
 
     >>> compiling_in_limit(7.24, 10.0)
-    ' Compiling took 7.2 s of the limit, once for this kind of net.'
+    ' Compiling took 7.2 s, which are part of the limit, once for this kind of net.'
     """
     if compile_seconds < max(SHORTEST_COMPILE, MIN_SHARE * limit):
         return ""
-    return f" Compiling took {compile_seconds:.2g} s of the limit, once for this kind of net."
+    return f" Compiling took {compile_seconds:.2g} s, which are part of the limit, once for this kind of net."

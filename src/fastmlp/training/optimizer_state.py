@@ -29,6 +29,8 @@ class OptimizerState:
         Powers of beta1 and beta2, and the last loss.
     rule : str, default ""
         Name of the update rule that the state belongs to.
+    layer_sizes : tuple of int, default ()
+        Those of the net that the state belongs to.
 
     Examples
     --------
@@ -46,6 +48,7 @@ class OptimizerState:
     array: np.ndarray | None = None  # (MOST_STATE, n_padded)
     scalars: np.ndarray | None = None  # (3,), in the order of CARRIED
     rule: str = ""
+    layer_sizes: tuple[int, ...] = ()
 
     def fitted(self, optimizer: Optimizer, n_padded: int, dtype: np.dtype) -> np.ndarray:
         """Return the state's array, initialised by the optimiser if there is none yet.
@@ -73,22 +76,21 @@ class OptimizerState:
             optimizer.begin(self.array)
         elif (self.rule, self.array.shape[1], self.array.dtype) != (optimizer.rule.name, n_padded, dtype):
             raise ValueError(
-                f"optimizer_state belongs to the rule {self.rule!r} for {self.array.shape[1]} parameters in "
-                f"{self.array.dtype}, but this fit has {optimizer.rule.name!r}, {n_padded} and {dtype}. "
-                "Begin with a new OptimizerState()."
+                f"optimizer_state belongs to the rule {self.rule!r} in {self.array.dtype}, but this fit has "
+                f"{optimizer.rule.name!r} in {dtype}. Begin with a new OptimizerState()."
             )
         return self.array
 
     def reset(self) -> None:
         """Forget the state, so that the next fit begins with a new one."""
-        self.array, self.scalars, self.rule = None, None, ""
+        self.array, self.scalars, self.rule, self.layer_sizes = None, None, "", ()
 
     def __getstate__(self) -> tuple[Any, ...]:
         n_state = 0 if self.array is None else RULES[CODES[self.rule]].n_state
-        return self.rule, self.scalars, None if self.array is None else self.array[:n_state]
+        return self.rule, self.layer_sizes, self.scalars, None if self.array is None else self.array[:n_state]
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.rule, self.scalars, stored = state
+        self.rule, self.layer_sizes, self.scalars, stored = state
         self.array = None
         if stored is not None:
             self.array = aligned_zeros((MOST_STATE, stored.shape[1]), stored.dtype)
@@ -100,3 +102,22 @@ def checked_state(value: Any) -> OptimizerState | None:
     if value is not None and not isinstance(value, OptimizerState):
         raise ValueError(f"optimizer_state must be a fastmlp.OptimizerState or None, but it is {value!r}.")
     return value
+
+
+def state_of_net(value: Any, layer_sizes: tuple[int, ...]) -> OptimizerState | None:
+    """Return checked_state(value), which from now on belongs to a net of these layer sizes.
+
+    Raises
+    ------
+    ValueError
+        If it belongs to a net of other layer sizes, also where the vectors of both are equally long.
+    """
+    state = checked_state(value)
+    if state is not None:
+        if state.array is not None and state.layer_sizes not in ((), layer_sizes):
+            raise ValueError(
+                f"optimizer_state belongs to a net with the layers {state.layer_sizes}, but this one has "
+                f"{layer_sizes}. Begin with a new OptimizerState()."
+            )
+        state.layer_sizes = layer_sizes
+    return state

@@ -269,7 +269,9 @@ def test_a_plan_after_compiling_names_it(rng, monkeypatch):
     monkeypatch.setattr(epochs_in_time, "seconds_per_epoch", lambda *_: 1.0)
     planned, note, _ = planned_in_time(Recipe(n_nets=5), NetsToPlan(lambda _: None, Rows(X, X[:, 0])), budget)
     assert (planned.n_nets, planned.epochs, budget.completes_epoch) == (1, 1, True)
-    assert note.endswith("raise the limit. Compiling took 11 s of the limit, once for this kind of net.")
+    assert note.endswith(
+        "raise the limit. Compiling took 11 s, which are part of the limit, once for this kind of net."
+    )
 
 
 def test_without_a_limit_all_nets_have_the_planned_epochs():

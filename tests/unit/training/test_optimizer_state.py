@@ -21,12 +21,28 @@ def test_two_fits_with_one_optimizer_state_equal_one_fit(name, rng):
     np.testing.assert_array_equal(parts.params, whole.params)
 
 
-def test_optimizer_state_of_another_net_dtype_or_rule_raises():
+def test_optimizer_state_of_another_dtype_or_rule_raises():
     state, X, y = OptimizerState(), [[0.0], [1.0]], [0, 1]
     MLP((1, 1), random_state=0).fit(X, y, epochs=1, optimizer_state=state)
-    for net, optimizer in ((MLP((1, 40, 1)), "adam"), (MLP((1, 1), dtype="float64"), "adam"), (MLP((1, 1)), "rprop")):
+    for net, optimizer in ((MLP((1, 1), dtype="float64"), "adam"), (MLP((1, 1)), "rprop")):
         with pytest.raises(ValueError, match="optimizer_state belongs to the rule 'adam'"):
             net.fit(X, y, epochs=1, optimizer=optimizer, optimizer_state=state)
+
+
+@pytest.mark.parametrize("sizes", ((1, 4, 1), (2, 2, 1)), ids=("as many parameters", "as many whole vectors"))
+def test_optimizer_state_of_a_net_with_other_layers_raises(sizes, rng):
+    """The vectors of both nets are equally long."""
+    state, first = OptimizerState(), MLP((2, 3, 1), random_state=0)
+    first.fit(rng.normal(size=(9, 2)), rng.normal(size=9), epochs=2, optimizer_state=state)
+    kept, other = state.array.copy(), MLP(sizes, random_state=0)
+    assert other.network.layout.n_padded == first.network.layout.n_padded
+    with pytest.raises(
+        ValueError, match=r"belongs to a net with the layers \(2, 3, 1\), but this one has .*Begin with"
+    ):
+        other.fit(rng.normal(size=(9, sizes[0])), rng.normal(size=9), epochs=2, optimizer_state=state)
+    assert other.history is None
+    np.testing.assert_array_equal(state.array, kept)
+    first.fit(rng.normal(size=(9, 2)), rng.normal(size=9), epochs=2, optimizer_state=pickle.loads(pickle.dumps(state)))
 
 
 def test_optimizer_state_of_another_type_raises():
