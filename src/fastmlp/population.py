@@ -279,7 +279,9 @@ class Population(PopulationBase, NetSequence[MLP]):
         """Train all nets, each starting from its current parameters.
 
         Ctrl-C ends the fit. Each net keeps the parameters reached so far (with early stopping, those of its best
-        epoch), and `result.interrupted` is True.
+        epoch), and `result.interrupted` is True. Nets that have finished no epoch are no part of the ensemble:
+        `ensemble_predict` and `export` with mean=True leave them out, unless an earlier fit has trained them or there
+        are no others.
 
         Parameters
         ----------
@@ -374,13 +376,14 @@ class Population(PopulationBase, NetSequence[MLP]):
         TrainingWarning
             With monitor=True, when more than half of the nets fail.
         UserWarning
-            If Ctrl-C ended the fit.
+            If Ctrl-C ended the fit, or if a time limit ended it before each net had finished an epoch.
         """
         watch = Stopwatch()
         given = completed_fit(Population.fit, keywords, POPULATION_FIT_DEFAULTS, Population)
         result = fit_population(self, X, y, given, watch)
-        if result.interrupted and called_by_user():
-            warn_caller_of_population(result)
+        left_out = not self._is_in_mean().all()
+        if (result.interrupted or (left_out and "time_limit" in result.stopped_by)) and called_by_user():
+            warn_caller_of_population(result, left_out)
         return result
 
     def explain(self, X: Any, *, batch_size: int | None = None, epochs: int = 100) -> str:
@@ -494,9 +497,11 @@ class Population(PopulationBase, NetSequence[MLP]):
         X : array_like of shape (n_samples, n_features) or (n_nets, n_samples, n_features), path, or source of rows
             Inputs, as for predict.
         top : int, optional
-            Number of nets to average, the best of the last fit. By default all nets are averaged.
+            Number of nets to average, the best of the last fit. By default all nets are averaged but, after a first fit
+            that Ctrl-C or a time limit has ended, those that have finished no epoch.
         weights : array_like of shape (n_nets,), optional
-            Weight of each net, such as greedy_weights returns. By default all weigh the same.
+            Weight of each net, such as greedy_weights returns. By default all weigh the same. Without `top`, all nets
+            have their weights.
         executor : object, optional
             Where to compute the outputs of the nets, as for predict; their mean is taken here, to the same bits.
 
@@ -513,6 +518,8 @@ class Population(PopulationBase, NetSequence[MLP]):
             If top is given before a fit.
         """
         members = self._best_nets(top)
+        if top is None and weights is not None:
+            members = np.arange(self.n_nets)
         if weights is None:
             return ensemble_predict(self, X, members, np.ones(len(members)), executor)
         weights = checked_weights(weights, self.n_nets, members)
@@ -520,12 +527,14 @@ class Population(PopulationBase, NetSequence[MLP]):
         return ensemble_predict(self, X, members, weights[members], executor)
 
     def _best_nets(self, top: int | None) -> np.ndarray:
-        """Return the numbers of the `top` best nets of the last fit; of all nets if top is None."""
+        """Return the numbers of the `top` best nets of the last fit, or of all if top is None, that are in the mean."""
+        is_in_mean = self._is_in_mean()
         if top is None:
-            return np.arange(self.n_nets)
+            return np.flatnonzero(is_in_mean)
         if self.result is None:
             raise RuntimeError("top needs a fit, whose losses say which nets are the best.")
-        return self.result.order()[: checked_count("top", top)]
+        order = self.result.order()
+        return order[is_in_mean[order]][: checked_count("top", top)]
 
     def greedy_weights(self, X: Any, y: Any, *, rounds: int = 50, top: int | None = 100) -> np.ndarray:
         """Return weights for ensemble_predict, by greedy ensemble selection.

@@ -40,6 +40,7 @@ class NetBase:
 
         def get_settings(self) -> dict[str, Any]: ...
         def get_arrays(self) -> dict[str, np.ndarray]: ...
+        def _is_in_mean(self) -> np.ndarray: ...  # of populations
         def _scores_of_piece(self, X: Any, y: Any, metric: int | None) -> tuple[int, tuple[Any, Any]]: ...
 
     def _set_up(self, network: Network, n_nets: int, *, init: Init, dtype: Any, device: str, precision: str) -> None:
@@ -186,4 +187,5 @@ class NetBase:
 
         if mean and (member is not None or self._params.ndim == 1):
             raise ValueError("mean=True is for all nets of a population: leave it out for one net.")
-        export(lambda: Predictor(self.network, self._params, MEAN if mean else OUTPUTS), path, member, prefix)
+        params = self._params[self._is_in_mean()] if mean else self._params
+        export(lambda: Predictor(self.network, params, MEAN if mean else OUTPUTS), path, member, prefix)

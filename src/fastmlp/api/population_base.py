@@ -28,6 +28,15 @@ class PopulationBase(NetBase):
         def _draw(self, members: np.ndarray, draw: int) -> None: ...
         def _outputs(self, X: Any, nets: Any, executor: Any = None) -> Any: ...
 
+    def _is_in_mean(self) -> np.ndarray:
+        """Return for each net whether it is a part of the ensemble, bool (n_nets,).
+
+        Nets that finished no epoch of the first fit, which Ctrl-C or a time limit has ended, are not, if others are.
+        """
+        if self.result is None or self.fits > 1 or not self.result.epochs.any():
+            return np.ones(self.n_nets, bool)
+        return self.result.epochs > 0
+
     def _in_one_launch(self) -> bool:
         """Return whether a GPU would train all nets in one launch."""
         return trains_in_one_launch(self.network, self.dtype) and not self.network.is_layerwise_only

@@ -94,4 +94,5 @@ def trained_nets(nets: Population, were_trained: bool) -> Population:
         f"Predictions are the mean of all {nets.n_nets}, which an earlier fit has trained." if were_trained else ""
     )
     warn_of_missing_nets(result, len(begun), nets.n_nets, outcome)
+    nets.fits += were_trained  # the earlier fit, for which all nets are in the mean
     return nets if were_trained or len(begun) in (0, nets.n_nets) else subset_of(nets, begun)

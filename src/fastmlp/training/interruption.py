@@ -67,16 +67,21 @@ def warn_caller_of_net(history: History) -> None:
     warn_of_interrupted_net(history.epochs, best, GOES_ON)
 
 
-def warn_caller_of_population(result: PopulationResult) -> None:
-    """Warn the user who has called Population.fit that Ctrl-C has ended it, and that the program goes on."""
+def warn_caller_of_population(result: PopulationResult, left_out: bool) -> None:
+    """Warn the user who has called Population.fit that Ctrl-C has ended it, or that a time limit left nets out.
+
+    left_out : whether the mean of the nets leaves out those that have finished no epoch
+    """
     n_without = int((result.epochs == 0).sum())
     others = (
         f"; {n_without:,} have finished no epoch, and those of them that had not begun keep the parameters from before "
         "the fit"
     )
+    end = ". `ensemble_predict` and `export(..., mean=True)` leave them out" if left_out else ""
+    reason = "Training was interrupted" if result.interrupted else "The time of the fit was over"
     warn_user(
-        f"Training was interrupted: {result.n_finished:,} of {counted(result.n_nets, 'net')} had come to their end"
-        f"{others if n_without else ''}. {GOES_ON}"
+        f"{reason}: {result.n_finished:,} of {counted(result.n_nets, 'net')} had come to their end"
+        f"{others if n_without else ''}{end}.{f' {GOES_ON}' if result.interrupted else ''}"
     )
 
 

@@ -11,6 +11,7 @@ from interrupted_fits import interrupt_populations
 from toy_data import XOR_X, XOR_Y
 from typer.testing import CliRunner
 
+import fastmlp
 from fastmlp import MLP, Population
 from fastmlp.commands import measure_gpu, predict_and_report, xor_demo
 from fastmlp.commands.cli import app
@@ -68,7 +69,45 @@ def test_a_population_whose_fit_is_interrupted_says_so_once(monkeypatch):
     np.testing.assert_array_equal(pop.params[~begun], initial[~begun])
     said = str(caught[0].message)
     assert f"; {(~begun).sum()} have finished no epoch, and those of them that had not begun keep the" in said
-    assert "before the fit. The program goes on after fit" in said
+    assert "before the fit. `ensemble_predict` and `export(..., mean=True)` leave them out. The program goes on" in said
+
+
+def interrupted_population(monkeypatch):
+    """A population in whose first fit some nets have been trained for an epoch, and the others not at all."""
+    pop = Population((2, 2, 1), 40, random_state=0)
+    with monkeypatch.context() as patches:
+        interrupt_populations(patches)
+        with pytest.warns(UserWarning, match="leave them out"):
+            begun = pop.fit(XOR_X, XOR_Y, epochs=1000, verbose=0).epochs > 0
+    assert begun.any()
+    assert not begun.all()
+    return pop, begun
+
+
+def test_nets_that_have_finished_no_epoch_are_no_part_of_the_mean(monkeypatch, tmp_path):
+    pop, begun = interrupted_population(monkeypatch)
+    outputs = pop.predict(XOR_X)
+    expected = outputs[begun].mean(axis=0)
+    np.testing.assert_allclose(pop.ensemble_predict(XOR_X), expected, rtol=1e-6)
+    np.testing.assert_allclose(pop.ensemble_predict(XOR_X, top=40), expected, rtol=1e-6)
+    everything = pop.ensemble_predict(XOR_X, weights=np.ones(40))
+    np.testing.assert_allclose(everything, outputs.mean(axis=0), rtol=1e-5)
+    assert not pop.greedy_weights(XOR_X, XOR_Y)[~begun].any()
+    assert begun[pop.result.best]
+    pop.export(tmp_path / "mean.h", mean=True)
+    assert f"/= {np.count_nonzero(begun)}.0f" in (tmp_path / "mean.h").read_text()
+    pop.save(tmp_path / "pop.safetensors")
+    loaded = fastmlp.load(tmp_path / "pop.safetensors")
+    np.testing.assert_array_equal(loaded.ensemble_predict(XOR_X), pop.ensemble_predict(XOR_X))
+
+
+def test_nets_of_an_earlier_fit_are_a_part_of_the_mean(monkeypatch):
+    pop = Population((2, 2, 1), 40, random_state=0)
+    pop.fit(XOR_X, XOR_Y, epochs=2, verbose=0)
+    interrupt_populations(monkeypatch)
+    with pytest.warns(UserWarning, match=r"before the fit\. The program goes on"):
+        pop.fit(XOR_X, XOR_Y, epochs=1000, verbose=0)
+    np.testing.assert_allclose(pop.ensemble_predict(XOR_X), pop.predict(XOR_X).mean(axis=0), rtol=1e-5)
 
 
 def assert_exits_with_130(*arguments):
