@@ -302,8 +302,7 @@ class Population(PopulationBase, NetSequence[MLP]):
         dropout_schedule : str, object or callable, optional
             Schedule of the dropout rates of all nets, as for MLP.fit.
         shuffle : bool, default True
-            Whether each epoch visits the samples in a new random order, another one for each net; nets with shared
-            weights have the same one.
+            Whether each epoch visits the samples in a new random order, another one for each net.
         sample_weight : array_like of shape (n_samples,) or (n_nets, n_samples), optional
             Weight of each sample, for all nets or per net; see fastmlp.folds and fastmlp.bootstrap.
         class_weight : dict or "balanced", optional
