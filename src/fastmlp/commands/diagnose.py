@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..diagnosis.diagnose import diagnose
+from ..diagnosis.result import Diagnosis
 from ..errors import counted
 from ..loading import load_net
-from ..mlp import MLP
 from ..streams.table_sources import read_tables
 from ..tables.target_column import drop_rows_without_target
-from .training_split import training_split
+from .training_split import samples_to_diagnose, training_split
 
 
 def run(model: Path, file: Path, target: str | None, as_json: bool) -> str:
@@ -34,9 +35,12 @@ def run(model: Path, file: Path, target: str | None, as_json: bool) -> str:
     """
     net = load_net(model)
     X, y = samples_of(net, file, target)
-    parts = training_split(net, X, y).of_all
-    history = net.history if isinstance(net, MLP) else net.result
+    samples, history = samples_to_diagnose(net, training_split(net, X, y), y)
+    parts = samples.of_all
     found = diagnose(net, *next(iter(parts.values())), history=history, validation_data=parts.get("validation"))
+    if samples.is_thinned and isinstance(found, Diagnosis):
+        used = " and ".join(counted(len(part), f"{name} row".strip()) for name, (part, _) in parts.items())
+        found = replace(found, judged_on=f"{used} of {len(X):,}, of each class as many as its weight asks for")
     return json.dumps(found.to_dict(), indent=2) if as_json else str(found)
 
 

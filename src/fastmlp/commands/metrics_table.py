@@ -8,42 +8,60 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..class_probabilities import outputs_of
-from ..tables.metrics import classification_metrics, regression_metrics
+from ..tables.metrics import classification_metrics, regression_metrics, weighted_mean
 from ..tables.target_encoder import CLASSIFICATION, Target
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
+WEIGHTED = "weighted "  # prefix of the names of metrics in which rows count with the weights of their classes
+
+
 class PartMetrics(NamedTuple):
-    """Metrics of the net and of the baseline on the rows of one part of the data."""
+    """Metrics of the net and of the baseline on the rows of one part of the data.
+
+    sureness : mean probability of the class that the net answers, weighted if there are weights; NaN for a regression
+    """
 
     part: str
     n_rows: int
     net: dict[str, float]
     baseline: dict[str, float]
+    sureness: float = float("nan")
 
 
-def evaluate(target: Target, y: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
+def evaluate(
+    target: Target, y: np.ndarray, outputs: np.ndarray, by_class: np.ndarray | None = None
+) -> dict[str, float]:
     """Return metrics in the units of the target column.
 
     target : encoder of the target column
     y : encoded targets, one row per sample
     outputs : (n_rows, n_outputs), outputs of the net, or probabilities of the classes
+    by_class : (n_classes,) weight of each class, for weighted metrics besides the others, or None
     """
-    if target.task == CLASSIFICATION:
-        return classification_metrics(y, outputs)
-    return regression_metrics(target.decode(y)["prediction"], target.decode(outputs)["prediction"])
+    if target.task != CLASSIFICATION:
+        return regression_metrics(target.decode(y)["prediction"], target.decode(outputs)["prediction"])
+    found = classification_metrics(y, outputs)
+    if by_class is not None:
+        weighted = classification_metrics(y, outputs, by_class[y])
+        found |= {f"{WEIGHTED}{name}": weighted[name] for name in ("accuracy", "log loss")}
+    return found
 
 
-def baseline_outputs(target: Target, training_y: np.ndarray, n_rows: int) -> np.ndarray:
+def baseline_outputs(
+    target: Target, training_y: np.ndarray, n_rows: int, by_class: np.ndarray | None = None
+) -> np.ndarray:
     """Return the outputs of the baseline, (n_rows, n_outputs), equal in all rows.
 
-    For classification, they are the frequencies of the classes in the training part; for regression, the mean of the
-    training part.
+    For classification, they are the frequencies of the classes in the training part, weighted if there are weights of
+    classes; for regression, the mean of the training part.
     """
     if target.task == CLASSIFICATION:
-        row = np.bincount(training_y, minlength=target.n_outputs) / len(training_y)
+        weights = None if by_class is None else by_class[training_y]
+        counts = np.bincount(training_y, weights, minlength=target.n_outputs)
+        row = counts / counts.sum()
     else:
         row = training_y.mean(axis=0)
     return np.tile(row, (n_rows, 1))
@@ -54,19 +72,27 @@ def measure_parts(
     target: Target,
     encoded: dict[str, tuple[np.ndarray, np.ndarray]],
     known: Mapping[str, np.ndarray] = {},  # it is only read
+    by_class: np.ndarray | None = None,
 ) -> list[PartMetrics]:
     """Return the metrics of each part. The training part is measured only if no other part exists.
 
     net : MLP or Population
     known : outputs of the parts that the net is not to predict, by name
+    by_class : (n_classes,) weights of the classes with which the net was trained, or None
     """
     shown = [name for name in encoded if name != "training"] or ["training"]
     training_y, found = encoded["training"][1], []
     for name in shown:
         X, y = encoded[name]
         baseline = evaluate(target, y, baseline_outputs(target, training_y, len(y)))
+        if by_class is not None:
+            weighted = evaluate(target, y, baseline_outputs(target, training_y, len(y), by_class), by_class)
+            baseline |= {key: value for key, value in weighted.items() if key.startswith(WEIGHTED)}
         outputs = known[name] if name in known else outputs_of(net, target, X)
-        found.append(PartMetrics(name, len(y), evaluate(target, y, outputs), baseline))
+        sureness = float("nan")
+        if target.task == CLASSIFICATION:
+            sureness = weighted_mean(outputs.max(axis=1), None if by_class is None else by_class[y])
+        found.append(PartMetrics(name, len(y), evaluate(target, y, outputs, by_class), baseline, sureness))
     return found
 
 
@@ -86,12 +112,15 @@ def _shown(value: float) -> str:
     return f"{value:.4f}" if not abs(value) >= 1000 else f"{value:,.1f}"
 
 
-def baseline_sentences(found: list[PartMetrics], target: Target, training_y: np.ndarray) -> list[str]:
+def baseline_sentences(
+    found: list[PartMetrics], target: Target, training_y: np.ndarray, by_class: np.ndarray | None = None
+) -> list[str]:
     """Return sentences for the user: what the baseline predicts, and a warning for each part where it is not beaten.
 
     found : metrics of the parts, from measure_parts
     target : encoder of the target column
     training_y : encoded targets of the training part
+    by_class : as for measure_parts
     """
     if target.task == CLASSIFICATION:
         answer = repr(target.classes[int(np.bincount(training_y).argmax())])
@@ -101,35 +130,64 @@ def baseline_sentences(found: list[PartMetrics], target: Target, training_y: np.
         ]
     else:
         sentences = [f"The baseline always answers {target.mean:.6g}, the mean of the training part."]
+    if by_class is not None:
+        answer = repr(target.classes[int(baseline_outputs(target, training_y, 1, by_class)[0].argmax())])
+        sentences.append(
+            "In weighted figures a row counts with the weight of its class, and the baseline answers by the weighted "
+            f"shares: {answer}."
+        )
     return sentences + [text for part in found if (text := _verdict(part, target))]
 
 
 def _verdict(part: PartMetrics, target: Target) -> str:
-    net, baseline = part.net, part.baseline
-    remedy = (
-        "`fastmlp diagnose` says what keeps a net from learning; else the columns may say nothing about "
-        f"{target.name!r}."
-    )
+    """Return a sentence on a part where the net does not beat the baseline, which says only what was compared."""
+    remedy = "`fastmlp diagnose` looks for what keeps a net from learning."
     if target.task != CLASSIFICATION:
-        if net["RMSE"] < baseline["RMSE"]:
+        net, baseline = part.net["RMSE"], part.baseline["RMSE"]
+        if net < baseline:
             return ""
         return (
-            f"On the {part.part} part the net is no better than the baseline: RMSE {net['RMSE']:.4g} against "
-            f"{baseline['RMSE']:.4g}. {remedy}"
+            f"On the {part.part} part the net is no better than the baseline: RMSE {net:.4g} against {baseline:.4g}. "
+            f"{remedy}"
         )
-    more_right, surer = net["accuracy"] > baseline["accuracy"], net["log loss"] < baseline["log loss"]
-    accuracies = f"accuracy {net['accuracy']:.4f} against {baseline['accuracy']:.4f}"
-    losses = f"log loss {net['log loss']:.4f} against {baseline['log loss']:.4f}"
+    prefix = WEIGHTED if f"{WEIGHTED}accuracy" in part.net else ""
+    more_right, surer, figures = _comparison(part, prefix)
     if more_right and surer:
-        return ""
+        more_right, surer, plain = _comparison(part)
+        if more_right and surer:
+            return ""
+        return (
+            f"On the {part.part} part the net beats the baseline in weighted figures, and not in those without weights "
+            f"({plain}): the class weights are the cause, since with them the net learns the probabilities of classes "
+            "that are as frequent as the weights say."
+        )
     if surer:
         return (
-            f"On the {part.part} part the net's answers are no better than the baseline's ({accuracies}), though its "
-            f"probabilities are ({losses}): rank rows by the probability of the class that matters."
+            f"On the {part.part} part the net's answers are no better than the baseline's, though its probabilities "
+            f"are: {figures}. Rank rows by the probability of the class that matters."
         )
     if more_right:
+        advice = ""
+        if part.sureness > part.net[f"{prefix}accuracy"]:
+            advice = (
+                f" It is too sure of itself: the mean {prefix}probability of its answers is {part.sureness:.4f}. More "
+                "--dropout or fewer --epochs may help."
+            )
         return (
-            f"On the {part.part} part the net's probabilities are worse than the baseline's ({losses}), though its "
-            f"answers are better ({accuracies}): it is too sure of itself; more --dropout or fewer --epochs help."
+            f"On the {part.part} part the net's probabilities are worse than the baseline's, though its answers are "
+            f"better: {figures}.{advice}"
         )
-    return f"On the {part.part} part the net is no better than the baseline: {accuracies}, {losses}. {remedy}"
+    return f"On the {part.part} part the net is no better than the baseline: {figures}. {remedy}"
+
+
+def _comparison(part: PartMetrics, prefix: str = "") -> tuple[bool, bool, str]:
+    """Return (whether the net has the higher accuracy, whether it has the lower log loss, both as text).
+
+    prefix : of the names of the metrics
+    """
+    net, baseline = ([figures[f"{prefix}{name}"] for name in ("accuracy", "log loss")] for figures in part[2:4])
+    text = (
+        f"{prefix}accuracy {net[0]:.4f} against {baseline[0]:.4f}, {prefix}log loss {net[1]:.4f} against "
+        f"{baseline[1]:.4f}"
+    )
+    return net[0] > baseline[0], net[1] < baseline[1], text

@@ -26,7 +26,7 @@ from ..table_training.training_summary import final_figures, summary
 from ..tables.preprocessing import Preprocessing
 from ..training.interruption import interrupt_message
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
-from .train_class_weight import checked_weight_items
+from .train_class_weight import checked_weight_items, weights_of_classes
 from .train_continuation import load_known, recipe_to_continue
 from .train_nets import HELD_OUT, OUT_OF_FOLD, Training, fit
 from .train_parts import Log, encoded_parts, read_parts
@@ -103,11 +103,13 @@ def train(
         target = trained.nets.preprocessing.target
         if OUT_OF_FOLD in trained.outputs:
             parts = {**parts, OUT_OF_FOLD: parts["training"]}
-        found = measure_parts(trained.nets, target, parts, trained.outputs)
+        training_y = parts["training"][1]
+        by_class = weights_of_classes(settings.class_weight, training_y, target)
+        found = measure_parts(trained.nets, target, parts, trained.outputs, by_class)
         print_metrics(found, console)
         if HELD_OUT in trained.outputs:
             log("The figures of the validation part are of the nets before --refit, which have not seen its rows.")
-        for sentence in baseline_sentences(found, target, parts["training"][1]):
+        for sentence in baseline_sentences(found, target, training_y, by_class):
             log(sentence)
 
 

@@ -44,6 +44,19 @@ def weights_by_class(class_weight: str, codes: np.ndarray, target: Target, netwo
     return class_weights(by_class, np.eye(target.n_outputs)[codes], network, METRIC_ARGMAX)
 
 
+def weights_of_classes(class_weight: str | None, codes: np.ndarray, target: Target) -> np.ndarray | None:
+    """Return the weight of each class, (n_classes,), up to a common factor; None without --class-weight.
+
+    codes : (n_rows,) class numbers of the rows that "balanced" counts
+    """
+    if class_weight is None:
+        return None
+    if class_weight == BALANCED:
+        return 1.0 / np.maximum(np.bincount(codes, minlength=target.n_outputs), 1)
+    by_class = parsed_class_weight(class_weight, target)
+    return np.array([by_class.get(k, 1.0) for k in range(target.n_outputs)])
+
+
 def checked_weight_items(text: str) -> list[tuple[str, float]]:
     """Return the (class, weight) of a text such as "yes=5,no=1"; none of "balanced".
 

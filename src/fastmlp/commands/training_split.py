@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +13,7 @@ from ..mlp import MLP
 from ..population_result import PopulationResult
 from ..table_training.recipes import Recipe
 from ..tables.target_encoder import CLASSIFICATION, REGRESSION
-from .train_class_weight import weights_by_class
+from .train_class_weight import weights_by_class, weights_of_classes
 from .train_parts import Parts, fold_rows, split_rows
 from .train_settings import TrainSettings
 
@@ -57,10 +59,12 @@ class NetSamples(NamedTuple):
 
     common : samples by part, if all nets hold out the same rows: "training" and "validation", or "" for all of them
     of_nets : samples by part that each net has, (n_nets, n, ...), if each holds out other rows; else None
+    is_thinned : whether rows are left out because of class weights
     """
 
     common: Parts
     of_nets: Parts | None = None
+    is_thinned: bool = False
 
     def of_net(self, k: int) -> Parts:
         """Return the samples by part of net k."""
@@ -109,6 +113,59 @@ def training_split(net: Any, X: np.ndarray, y: np.ndarray) -> NetSamples:
     if len(held_out) != n_validation or not has_loss(held_out):
         return undivided
     return NetSamples({"training": (X[training], y[training]), "validation": (X[held_out], y[held_out])})
+
+
+def samples_to_diagnose(net: Any, samples: NetSamples, y: np.ndarray) -> tuple[NetSamples, Any]:
+    """Return (samples, record of the last fit) of a net as `diagnose` takes them.
+
+    Of a training with class weights, rows are left out until those that stay have the weighted shares of the classes:
+    otherwise the loss that is measured would not be the one that the training has lowered, and a step that lowers it
+    would seem to be missing.
+
+    samples : as training_split returns them
+    y : encoded targets of the whole table
+    """
+    history: Any = net.history if isinstance(net, MLP) else net.result
+    settings = {} if history is None else history.settings if isinstance(history, History) else history.arguments
+    if settings.get(CLASS_WEIGHT) is None:
+        return samples, history
+    by_class = weights_of_classes(settings[CLASS_WEIGHT], np.asarray(y), net.preprocessing.target)
+    assert by_class is not None
+    thinned = {name: _thinned(X, y, by_class) for name, (X, y) in samples.common.items()}
+    of_nets = None
+    if samples.of_nets is not None:
+        of_nets = {}
+        for name, (X, y) in samples.of_nets.items():
+            parts = [_thinned(*pair, by_class) for pair in zip(X, y, strict=True)]
+            n = min(len(of_net) for _, of_net in parts)
+            places = [np.linspace(0, len(of_net) - 1, n).astype(np.intp) for _, of_net in parts]
+            of_nets[name] = (
+                np.stack([of_net[rows] for (of_net, _), rows in zip(parts, places, strict=True)]),
+                np.stack([of_net[rows] for (_, of_net), rows in zip(parts, places, strict=True)]),
+            )
+    return NetSamples(thinned, of_nets, True), without_weights(history)
+
+
+def without_weights(history: History | PopulationResult) -> History | PopulationResult:
+    """Return the record of a fit whose weights the samples to be diagnosed account for."""
+    if isinstance(history, PopulationResult):
+        return replace(history, arguments=history.arguments | {"weighted": False})
+    found = copy(history)
+    found.settings = found.settings | {"weighted": False}
+    return found
+
+
+def _thinned(X: np.ndarray, y: np.ndarray, by_class: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return evenly spaced rows of each class, all of the class with the largest weight; y : (n_rows,) class numbers"""
+    kept, largest = [], by_class[np.unique(y)].max()
+    if not largest > 0.0:
+        return X, y
+    for k in np.unique(y):
+        rows = np.flatnonzero(y == k)
+        n = min(len(rows), max(1, round(len(rows) * by_class[k] / largest))) if by_class[k] > 0.0 else 0
+        kept.append(rows[np.linspace(0, len(rows) - 1, n).astype(np.intp)])
+    rows = np.sort(np.concatenate(kept))
+    return X[rows], y[rows]
 
 
 def _has_loss(net: Any, fit: LastFit, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> bool:

@@ -146,6 +146,8 @@ def _diagnose_samples(
         samples_of_history[0] is X for samples_of_history in getattr(history, "samples", {}).values()
     )
     basis = measured_on(len(features), n_validation, updates, curve, are_history_samples)
+    if updates.weighted:
+        basis = f"{basis or counted(len(features), 'sample')}; without the weights that samples had in the training"
     if model.loss.name != usual_loss:
         basis = f"{basis or counted(len(features), 'sample')}; the loss is {model.loss.name}, as the last record shows"
     return replace(PopulationDiagnosis(measured).net(0), judged_on=basis)

@@ -35,6 +35,7 @@ class TrainingSettings(NamedTuple):
     schedule: str = ""  # schedule of the learning rate; empty if constant
     ours: bool = False  # whether fastmlp trained the net
     batch_size: int = 0  # samples of one step; 0 for all of them
+    weighted: bool = False  # whether samples had weights, which the samples to be diagnosed do not have
     encoded_inputs: bool = False  # whether fastmlp has encoded the inputs from the columns of a table
 
     @property
@@ -101,6 +102,7 @@ def updates_of(history: Any, net: Any, learning_rate: Any, encoded_inputs: bool 
             n_validation=int(recorded.get("n_validation") or 0),
             batch_size=int(recorded.get("batch_size") or 0),
             ours=True,
+            weighted=bool(recorded.get("weighted")),
             schedule="" if schedule in ("None", "constant") else schedule,
         )
     encoded_inputs = encoded_inputs or getattr(net, "preprocessing", None) is not None

@@ -59,7 +59,12 @@ def remaining(m: Measurements) -> np.ndarray:
 
 
 def gain(m: Measurements) -> np.ndarray:
-    """Return the fraction of the loss that one descent step of the best length removes; NaN for functions."""
+    """Return the fraction of the loss that one descent step of the best length removes; NaN for functions.
+
+    NaN also after a training with sample weights that the samples do not have here, which has lowered another loss.
+    """
+    if m.updates.weighted:
+        return uniform(m, np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
         return m.landscape.best_gain / m.excess
 
@@ -215,11 +220,12 @@ def stands_still(m: Measurements) -> np.ndarray:
 
 
 def has_other_samples(m: Measurements) -> bool:
-    """Return whether there are more samples than the net was trained on, such as those that its fit held out.
+    """Return whether there are more samples than the net was trained on, such as those that its fit held out, or
+    samples without the weights of the training.
 
     The recorded losses are not comparable with the loss on such samples.
     """
-    return m.n_samples > m.updates.n_samples > 0
+    return m.n_samples > m.updates.n_samples > 0 or m.updates.weighted
 
 
 def bends_down(m: Measurements) -> np.ndarray:
@@ -230,6 +236,8 @@ def bends_down(m: Measurements) -> np.ndarray:
 def safe_step_epochs(m: Measurements) -> np.ndarray:
     """Return the gain of one step with learning rate 1 / largest curvature, in units of the recent gain per epoch."""
     per_epoch = m.curve.change / np.maximum(0.25 * m.curve.epochs, 1.0)
+    if m.updates.weighted:  # as in gain
+        return uniform(m, np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
         return m.landscape.safe_gain / m.excess / np.maximum(per_epoch, 1e-12)
 
@@ -264,6 +272,7 @@ def overshoots(m: Measurements) -> np.ndarray:
     the loss. Unknown with momentum, clipping or a schedule, whose steps have other lengths.
     """
     is_known = m.updates.is_plain_descent * (m.updates.momentum == 0.0) * (m.updates.clip_norm == 0.0)
+    is_known = is_known * (not m.updates.weighted)  # as in gain
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         is_longer = m.updates.learning_rate > m.landscape.best_step  # False if either is unknown
         used_gain = np.where(np.isnan(m.landscape.used_gain), -np.inf, m.landscape.used_gain)  # the loss overflows
@@ -309,4 +318,5 @@ def untrained(m: Measurements) -> np.ndarray:
     The loss under dropout is still as far above the base rate's loss as at the start; any training lowers it.
     """
     above = ramp((m.masks.mask_loss - m.base_loss) / m.base_excess, 0.1, 0.4)
+    above = above * (not m.updates.weighted)  # as in gain
     return above * ramp(np.abs(m.curve.last / m.curve.first - 1.0), 0.3, 0.1)

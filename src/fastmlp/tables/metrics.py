@@ -5,24 +5,36 @@ from __future__ import annotations
 import numpy as np
 
 
-def classification_metrics(codes: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+def classification_metrics(
+    codes: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None
+) -> dict[str, float]:
     """Return accuracy, mean log loss and, for two classes, the area under the ROC curve.
 
     codes : (n_samples,)                       class index of each sample
     probabilities : (n_samples, n_classes)     predicted probabilities; rows sum to one
+    weights : (n_samples,)                     of the samples in accuracy and log loss, which are NaN if all are 0;
+        the area under the ROC curve is that without weights, which weights of classes do not change
 
     >>> classification_metrics(np.array([0, 1]), np.array([[0.75, 0.25], [0.5, 0.5]]))["accuracy"]
     0.5
     """
     smallest = np.finfo(probabilities.dtype).tiny  # a probability of exactly 0 would make the loss infinite
     class_probabilities = probabilities[np.arange(len(codes)), codes].clip(smallest)
-    metrics = {
-        "accuracy": float((probabilities.argmax(axis=1) == codes).mean()),
-        "log loss": float(-np.log(class_probabilities, dtype=np.float64).mean()),
+    values = {
+        "accuracy": (probabilities.argmax(axis=1) == codes).astype(np.float64),
+        "log loss": -np.log(class_probabilities, dtype=np.float64),
     }
+    metrics = {name: weighted_mean(of_rows, weights) for name, of_rows in values.items()}
     if probabilities.shape[1] == 2:
         metrics["ROC AUC"] = roc_auc(codes == 1, probabilities[:, 1])
     return metrics
+
+
+def weighted_mean(values: np.ndarray, weights: np.ndarray | None) -> float:
+    """Return the weighted mean of values (n,); NaN if all weights are 0, the mean if there are none."""
+    if weights is not None and not weights.sum() > 0.0:
+        return float("nan")
+    return float(np.average(values, weights=weights))
 
 
 def roc_auc(positive: np.ndarray, score: np.ndarray) -> float:

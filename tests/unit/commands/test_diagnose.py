@@ -9,6 +9,7 @@ import stuck_nets
 import toy_data as data
 from typer.testing import CliRunner
 
+import fastmlp
 from fastmlp import MLP, Population
 from fastmlp.commands.cli import app
 
@@ -172,3 +173,39 @@ def test_xor_stuck_prints_the_verdict(run):
     found = run("xor", "--stuck")
     assert found.exit_code == 0, found.output
     assert "The outputs cannot reach the targets" in found.stdout
+
+
+@pytest.fixture
+def rare_table(tmp_path, rng):
+    """A table of 1,500 rows with a class of one in eight, which three of its columns make more likely."""
+    X = rng.normal(size=(1500, 6))
+    odds = np.exp(1.3 * (X[:, 0] + 0.8 * X[:, 1] - 0.5 * X[:, 2] * X[:, 0]) - 2.8)
+    table = pd.DataFrame(X, columns=list("abcdef"))
+    table["kind"] = np.where(rng.random(1500) < odds / (1.0 + odds), "yes", "no")
+    table.to_csv(tmp_path / "rare.csv", index=False)
+    return table
+
+
+@pytest.mark.parametrize("n_nets", [1, 6])
+def test_nets_with_class_weights_are_judged_by_the_weighted_loss(run, rare_table, n_nets):
+    """Measured without weights, a step would lower the loss much, and the learning rate would seem too low."""
+    options = "--target", "kind", "--class-weight", "balanced", "--n-nets", n_nets, "--device", "cpu"
+    said = run("train", "rare.csv", *options).stdout
+    assert "no better than" not in said
+    assert "the class weights are the cause" in said
+    found = json.loads(run("diagnose", "model.safetensors", "rare.csv", "--json").stdout)
+    if n_nets == 1:
+        assert found["is_healthy"], found
+        assert "rows of 1,500, of each class as many as its weight asks for" in found["judged_on"]
+    else:
+        assert set(found["counts"]) == {"converged"}
+
+
+@pytest.mark.parametrize("n_nets", [1, 4])
+def test_no_learning_rate_is_advised_where_the_weights_of_the_training_are_unknown(rare_table, n_nets):
+    X, y = rare_table.drop(columns="kind"), rare_table["kind"]
+    model = fastmlp.TabularMLPClassifier(class_weight="balanced", n_nets=n_nets, device="cpu", random_state=0)
+    found = fastmlp.diagnose(model.fit(X, y), X, y)
+    verdicts = {found.verdict} if n_nets == 1 else set(found.counts())
+    assert not any("rate" in verdict for verdict in verdicts)
+    assert n_nets > 1 or "without the weights that samples had in the training" in found.judged_on
