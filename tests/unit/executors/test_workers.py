@@ -23,7 +23,7 @@ def test_kinds_of_executors():
             (InPlace(), Workers, UNKNOWN_SLOTS),
             (threads, ThreadWorkers, 2),
             (processes, ProcessWorkers, 3),
-            (SimpleNamespace(submit=print, num_workers=5), Workers, 5),  # as mpi4py's executor has it
+            (SimpleNamespace(submit=print, num_workers=5), Workers, 5),
         ):
             with workers_of(executor) as workers:
                 assert type(workers) is kind
