@@ -73,7 +73,7 @@ def train(
         check_files_beside(output)
         recipe = recipe_to_continue(settings, known)
         check_settings(settings, recipe, checkpoints, known is not None)
-        if settings.refit or checkpoints.path is not None:  # one fit trains all nets
+        if settings.refit:  # one fit trains all nets
             recipe = replace(recipe, own_folds=False)
         streamed = read_large(file, settings, recipe, test_file, log, checkpoints, known)
         if streamed is None:
@@ -93,6 +93,8 @@ def train(
             read = lambda recipe: read_parts(file, settings, recipe, test_file, lambda _: None)
             first = Inputs(recipe, preprocessing, parts)
             recipe, preprocessing, parts = tuned_inputs(first, settings, read, output, budget, log)
+        if recipe.n_folds > 1:
+            check_checkpoints_of_nets(checkpoints, recipe.n_nets_of_all_folds, file, test_file, output)
         trained = fit(preprocessing, parts, settings, recipe, log, checkpoints, known, rows, budget)
         if trained.stopped_by:
             leave_unfinished(trained, output, checkpoints)
@@ -215,11 +217,6 @@ def check_settings(settings: TrainSettings, recipe: Recipe, checkpoints: Checkpo
         raise ValueError("--net-weights greedy needs held-out rows: set --validation above 0, or leave it out.")
     if settings.calibration == TEMPERATURE and recipe.n_folds == 1 and not recipe.validation_fraction:
         raise ValueError("--calibration temperature needs held-out rows: set --validation above 0, or leave it out.")
-    if recipe.n_folds > 1 and checkpoints.path is not None:
-        raise ValueError(
-            f"--checkpoint is for nets that are trained in one fit, and {settings.of_folds} trains nets of several "
-            "folds: drop one of them."
-        )
     if settings.refit:
         check_refit(settings, recipe, checkpoints, continues)
     if settings.time_limit is not None and checkpoints.path is not None:
@@ -275,6 +272,28 @@ def check_checkpoints(checkpoints: Checkpoints, *others: Path | None) -> None:
         raise ValueError("--resume needs --checkpoint FILE, the file to go on from.")
     elif checkpoints.every != DEFAULT:
         raise ValueError("--every needs --checkpoint FILE, the file to write at this interval.")
+
+
+def check_checkpoints_of_nets(checkpoints: Checkpoints, n_nets: int, *others: Path | None) -> None:
+    """Check the files of nets that have a checkpoint each, before the first one is trained.
+
+    others : files that must not be replaced
+
+    Raises
+    ------
+    FileExistsError
+        If one of them is there, and the training is not to go on.
+    ValueError
+        If one of them is one of the others.
+    """
+    for k in range(n_nets if checkpoints.path is not None else 0):
+        of_net = checkpoints.of_net(k)
+        check_checkpoints(of_net, *others)
+        if of_net.path.is_file() and not checkpoints.resume:
+            raise FileExistsError(
+                f"There is a checkpoint {str(of_net.path)!r} already. Go on from it with --resume, or name another "
+                f"file; to start anew, remove '{checkpoints.path}.*'."
+            )
 
 
 def leave_unfinished(

@@ -134,7 +134,7 @@ def fit(
         warnings.simplefilter("ignore", DivergenceWarning)
         if given.folds is not None:
             fits = FitsInTime(budget, nets.n_nets, recipe, wanted, at_once.n_fits)
-            trained = fit_all_folds(nets, given, recipe, fits, at_once, log, continued.fit_nets)
+            trained = fit_all_folds(nets, given, recipe, fits, at_once, log, continued.fit_nets, checkpoints)
             continued.tell(log)
             if recipe.net_weights != GREEDY and trained.nets.n_nets == nets.n_nets:
                 record_split(trained.history, split, settings.class_weight)
@@ -333,6 +333,7 @@ def fit_all_folds(
     at_once: FitsAtOnce,
     log: Callable[[str], Any],
     train: Callable[..., Any],
+    checkpoints: Checkpoints,
 ) -> Training:
     """Train nets that are each without one fold, and predict each row by nets that have not seen it.
 
@@ -340,6 +341,7 @@ def fit_all_folds(
     at_once : how many nets are trained at the same time
     log : prints a sentence on nets that diverged
     train : trains a net, as fit_nets does
+    checkpoints : of which each net has a file of its own
     """
 
     rows, folds = given.rows, given.folds
@@ -347,7 +349,8 @@ def fit_all_folds(
     assert folds is not None
 
     def fit_one(net: Any, rows: Rows, held_out: Rows, k: int) -> Any:
-        return fits.fit(k, lambda recipe, budget: train(net, rows, held_out, recipe, budget=budget))
+        saved = checkpoints.of_net(k).fit_arguments()
+        return fits.fit(k, lambda recipe, budget: train(net, rows, held_out, recipe, budget=budget, **saved))
 
     preprocessing = nets.preprocessing
     found, z = fit_folds(nets, rows, folds, fit_one, at_once=at_once)

@@ -107,6 +107,10 @@ class Checkpoints(NamedTuple):
     every: str = DEFAULT
     resume: bool = False
 
+    def of_net(self, k: int) -> Checkpoints:
+        """Return the checkpoints of one of several nets that are trained each by itself: FILE.0, FILE.1 and so on."""
+        return self if self.path is None else self._replace(path=Path(f"{self.path}.{k}"))
+
     def fit_arguments(self) -> dict[str, Any]:
         """Return the arguments of fit about checkpoints; none of them if there is no checkpoint."""
         if self.path is None:

@@ -17,6 +17,7 @@ from fastmlp.commands.train_settings import TrainSettings
 from fastmlp.loading import load_net
 from fastmlp.population import Population, subset_of
 from fastmlp.population_result.stopped_by import STOPPED_BY
+from fastmlp.table_training import recipe_fit
 from fastmlp.table_training.recipes import QUALITIES
 from fastmlp.tables.preprocessing import Preprocessing
 from fastmlp.tables.target_encoder import Target
@@ -265,7 +266,7 @@ def test_a_preset_of_another_number_of_nets_is_refused():
 
 @pytest.mark.full
 def test_nets_hold_out_the_same_rows_where_they_are_trained_in_one_fit():
-    for options in (("--checkpoint", "run.ckpt"), ("--refit",), ("--validation", 0.2), ("--n-folds", 1)):
+    for options in (("--refit",), ("--validation", 0.2), ("--n-folds", 1)):
         said = train("price", *options)
         assert "Trained 6 nets" in said or "Trained 3 epochs" in said
         assert "out of fold" not in said
@@ -371,11 +372,38 @@ def test_checkpoints_of_several_nets():
     np.testing.assert_array_equal(load_net("model.safetensors").params, params)
 
 
+@pytest.mark.parametrize("options", [(), ("--n-nets", 1, "--n-folds", 2)], ids=["default", "folds"])
+def test_a_checkpoint_changes_no_net(options, monkeypatch):
+    """Nets that hold out a fold each have a file each, and go on to the same nets after Ctrl-C."""
+    train("price", *options)
+    nets = load_net("model.safetensors")
+    saving = (*options, "--checkpoint", "run.ckpt", "--every", 1)
+    fit, begun = recipe_fit.fit_nets, []
+
+    def interrupted(*arguments, **further):
+        begun.append(further["checkpoint"].name)
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        return fit(*arguments, **further)
+
+    monkeypatch.setenv("FASTMLP_NUM_THREADS", "1")  # nets in turn
+    monkeypatch.setattr("fastmlp.commands.train_continuation.fit_nets", interrupted)
+    assert "The same command with --resume goes on." in train("price", *saving, code=130)
+    assert begun == ["run.ckpt.0", "run.ckpt.1"]
+    monkeypatch.setattr("fastmlp.commands.train_continuation.fit_nets", fit)
+    said = train("price", *saving, code=1)
+    assert "There is a checkpoint 'run.ckpt.0' already. Go on from it with --resume" in said
+    assert "The fit goes on after epoch 3 of 3, from 'run.ckpt.0'." in train("price", *saving, "--resume")
+    found = load_net("model.safetensors")
+    np.testing.assert_array_equal(found.params, nets.params)
+    np.testing.assert_array_equal(found.result.best_value, nets.result.best_value)
+    assert found.preprocessing.target == nets.preprocessing.target
+
+
 @pytest.mark.parametrize(
     "options, words",
     [
         (["--quality", "best", "--validation", "0.1"], "holds out each of 10 folds in turn: leave it out"),
-        (["--quality", "best", "--checkpoint", "c"], "--quality best trains nets of several folds"),
         (["--time-limit", "9", "--checkpoint", "c"], "--time-limit may shorten a training"),
         (["--time-limit", "0"], "time_limit must be"),
         (["--weight-decay", "-1"], "weight_decay must be"),

@@ -181,7 +181,6 @@ def test_ctrl_c_in_the_fit_to_all_rows_leaves_the_nets_of_the_first_training(n_e
         (["--n-bins", "1001"], "n_bins must be a whole number from 2 to 1,000"),
         (["--l2", "-1"], "l2 must be"),
         (["--n-folds", "3", "--validation", "0.1"], "--n-folds 3 holds out each of 3 folds in turn: leave it out"),
-        (["--n-folds", "3", "--checkpoint", "c"], "--n-folds 3 trains nets of several folds"),
         (["--refit", "--n-folds", "3"], "which --n-folds 3 does not go with"),
         (["--refit", "--quality", "best"], "which --quality best does not go with"),
         (["--refit", "--validation", "0"], "--refit needs held-out rows"),
