@@ -24,6 +24,14 @@ MAX_COLUMNS = 400  # largest number of features of the linear model; more are pr
 RIDGE = 3.0  # added to the diagonal of the Gram matrix of the standardised features
 
 
+class InputScale(NamedTuple):
+    """Measurements of the scale of the inputs."""
+
+    largest_spread: float  # largest standard deviation of an input
+    typical_spread: float  # median standard deviation of the inputs that vary and are no indicators
+    largest_offset: float  # largest |mean| / standard deviation of the inputs that vary and are no indicators
+
+
 class DataChecks(NamedTuple):
     """Measurements of the data. Fractions are of the variance of the targets."""
 
@@ -55,13 +63,7 @@ def check_data(X: np.ndarray, Y: np.ndarray) -> DataChecks:
         chosen = np.sort(rng.choice(len(X), MAX_ROWS, replace=False))
         X, Y = X[chosen], Y[chosen]
     n = len(X)
-    with np.errstate(over="ignore", invalid="ignore"):
-        spread, centre = X.std(axis=0), X.mean(axis=0)
-    varies = spread > 1e-9 * (1.0 + np.abs(centre))
-    # Indicators, inputs of 0 and 1, are scaled whatever share of them is 1, which decides on their spread and offset.
-    scales = varies & ~np.isin(X, (0.0, 1.0)).all(axis=0)
-    offset = np.abs(centre[scales]) / spread[scales]
-    judged = spread[scales] if scales.any() else spread[varies]
+    spread, centre, varies = _moments(X)
     total = ((Y - Y.mean(axis=0)) ** 2).sum()
     n_rows, contradicted = _contradicted(X, Y, total)
     linear = neighbours = features = signal = np.nan
@@ -95,9 +97,7 @@ def check_data(X: np.ndarray, Y: np.ndarray) -> DataChecks:
     return DataChecks(
         n_samples=n,
         n_features=X.shape[1],
-        largest_spread=float(spread.max(initial=0.0)),
-        typical_spread=float(np.quantile(judged, 0.5, method="lower")) if varies.any() else 0.0,
-        largest_offset=float(offset.max(initial=0.0)),
+        **input_scale(X)._asdict(),
         n_constant=int((~varies).sum()),
         n_constant_targets=int((np.ptp(Y, axis=0) == 0).sum()),
         one_hot=_is_one_hot(Y),
@@ -109,6 +109,27 @@ def check_data(X: np.ndarray, Y: np.ndarray) -> DataChecks:
         signal=signal,
         attainable=attainable,
     )
+
+
+def input_scale(X: np.ndarray) -> InputScale:
+    """Measure the scale of the inputs X (n_samples, n_features), float64 and finite."""
+    spread, centre, varies = _moments(X)
+    # Indicators, inputs of 0 and 1, are scaled whatever share of them is 1, which decides on their spread and offset.
+    scales = varies & ~np.isin(X, (0.0, 1.0)).all(axis=0)
+    offset = np.abs(centre[scales]) / spread[scales]
+    judged = spread[scales] if scales.any() else spread[varies]
+    return InputScale(
+        largest_spread=float(spread.max(initial=0.0)),
+        typical_spread=float(np.quantile(judged, 0.5, method="lower")) if varies.any() else 0.0,
+        largest_offset=float(offset.max(initial=0.0)),
+    )
+
+
+def _moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (standard deviations, means, which of the inputs vary), (n_features,) each."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread, centre = X.std(axis=0), X.mean(axis=0)
+    return spread, centre, spread > 1e-9 * (1.0 + np.abs(centre))
 
 
 def _is_one_hot(Y: np.ndarray) -> bool:

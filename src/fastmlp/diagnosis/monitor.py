@@ -13,9 +13,11 @@ from ..errors import TrainingWarning
 from ..interface.user_warnings import warn_user
 from ..kernels.structs import DIVERGED_NET, Samples
 from ..network.spec import Network
+from .data_checks import MAX_ROWS, input_scale
 from .hidden_units import FLAT_DERIVATIVE, has_dead_side, largest_derivative
 from .measurements import base_loss_of
 from .model_under_test import model_of_fastmlp
+from .verdict_quantities import scale_too_large
 
 MAX_TIME_FRACTION = 0.02  # largest fraction of the time of a fit for all checks ...
 MAX_CHECK_FRACTION = 0.01  # ... and of the time so far for one check of the units
@@ -25,6 +27,8 @@ PATIENCE = 0.1  # fraction of the planned epochs for which a loss may stay at th
 ROWS = 64  # number of samples for a check of the units
 FLAT_CURVE = 2e-3  # relative change over the second half of the epochs, below which a loss counts as constant
 AT_BASE = 0.01  # relative distance from the base rate's loss, up to which a loss counts as equal
+FAR_ABOVE = 2.0  # ratio to the base rate's loss from which on a loss that still falls causes a warning
+LARGE_SCALE = 0.5  # confidence from which on unscaled inputs are named as the cause
 FLAT_UNITS = 0.9  # fraction of dead or saturated units in a layer that causes a warning
 LARGE_SWING = 0.2  # mean step up or down between epochs, relative to the mean loss, that causes a warning
 ADVICE = "fastmlp.diagnose(net, X, y, history) says why and what to change."
@@ -40,6 +44,7 @@ class Monitor:
         """
         self.network, self.data = network, data
         self._patient = max(FIRST_EPOCH, int(PATIENCE * n_epochs))
+        self._late = max(FIRST_EPOCH, n_epochs // 2)
         self._began = time.perf_counter()
         self._spent, self._next, self._base = 0.0, FIRST_EPOCH, -1.0
         self._unit_seconds = 0.0  # duration of the last check of the units
@@ -59,7 +64,7 @@ class Monitor:
         if self._spent > MAX_TIME_FRACTION * (started - self._began) and not at_end:
             return
         self._next = int(n * CHECK_RATIO) + 1
-        warning = self._check_curve(losses) or self._check_units(losses, params, started)
+        warning = self._check_curve(losses, at_end) or self._check_units(losses, params, started)
         if warning:
             self.warned = warning
             warn_user(f"Epoch {n}: {warning}; {ADVICE}", TrainingWarning)
@@ -74,7 +79,7 @@ class Monitor:
             self._base = base_loss_of(model, unsmoothed(Y, self.network), weight)
         return self._base
 
-    def _check_curve(self, losses: np.ndarray) -> str:
+    def _check_curve(self, losses: np.ndarray, at_end: bool) -> str:
         n = len(losses)
         last = losses[-max(1, n // 8) :]
         if not last.mean() > 0:  # a perfect net, or a loss without a natural zero
@@ -85,20 +90,31 @@ class Monitor:
             position = "at" if level < (1.0 + AT_BASE) * self.base else f"at {level:.4g}, above"
             return (
                 f"the loss has stayed {position} the base rate's, {self.base:.4g}, since epoch {n // 2}: the net is no "
-                "better than a constant"
+                f"better than a constant{self._unscaled(', since ')}"
             )
         lowest = losses.min()
         if level > 2.0 * lowest and level > losses[0] and level > 0.2 * self.base:
             return (
-                f"the loss has risen from {lowest:.4g} to {level:.4g}: the learning rate is too high or the "
-                f"sign is wrong"
+                f"the loss has risen from {lowest:.4g} to {level:.4g}: "
+                f"{self._unscaled() or 'the learning rate is too high or the sign is wrong'}"
             )
         recent = losses[-max(8, n // 4) :]
         steps = np.abs(np.diff(recent))
         swing, net_change = steps.mean() / recent.mean(), abs(recent[-1] - recent[0])
         if swing > LARGE_SWING and net_change < 0.2 * steps.sum() and level > 0.2 * self.base:
-            return f"the loss swings by {100 * swing:.0f} % from epoch to epoch: the learning rate is too high"
+            cause = self._unscaled() or "the learning rate is too high"
+            return f"the loss swings by {100 * swing:.0f} % from epoch to epoch: {cause}"
+        if level > (1.0 + AT_BASE if at_end else FAR_ABOVE) * self.base and n >= self._late:
+            return (
+                f"the loss is still {level:.4g}, above the base rate's, {self.base:.4g}: the net is no better "
+                f"than a constant{self._unscaled(', since ')}"
+            )
         return ""
+
+    def _unscaled(self, conjunction: str = "") -> str:
+        """Return a clause on inputs that are not scaled, after a conjunction; "" if they are."""
+        clause = unscaled_inputs(self.data)
+        return clause and f"{conjunction}{clause}"
 
     def _check_units(self, losses: np.ndarray, params: np.ndarray, now: float) -> str:
         """Return a text on dead or saturated layers, or "". Checks only if the fit is long enough and the loss high."""
@@ -125,16 +141,30 @@ class Monitor:
         return warning
 
 
+def unscaled_inputs(data: Samples) -> str:
+    """Return a clause on the scale of the inputs, as a cause of failure; "" if they are scaled."""
+    stride = max(1, data.n_samples // MAX_ROWS)
+    scale = input_scale(on_host(data.X.reshape(data.n_samples, -1)[::stride]).astype(np.float64))
+    if scale_too_large(scale) < LARGE_SCALE:
+        return ""
+    return (
+        f"the inputs are not scaled: their largest standard deviation is {scale.largest_spread:.4g}, the median one "
+        f"{scale.typical_spread:.4g}"
+    )
+
+
 class PopulationMonitor:
-    """Monitor of the fit of a population: it warns if most nets stay at the base rate's loss, or diverge."""
+    """Monitor of the fit of a population: it warns if most nets are no better than a constant, or diverge."""
 
     NETS = 256  # largest number of nets to check
 
-    def __init__(self, base: float):
+    def __init__(self, base: float, data: Samples | None = None):
         """Create a monitor for one fit.
 
         base : the base rate's loss; NaN if the nets have different targets
+        data : samples whose inputs all nets have; None if these differ
         """
+        self._data = data
         self._began, self._spent, self.warned, self.base = time.perf_counter(), 0.0, "", base
 
     def look(self, outcome: Any, *, at_end: bool = False) -> None:
@@ -157,21 +187,18 @@ class PopulationMonitor:
         level, middle = records[last, nets], records[np.minimum(half, last), nets]
         is_old = is_recorded & (epochs[last] >= FIRST_EPOCH) & (half < last)
         with np.errstate(invalid="ignore"):
-            at_base = (
-                is_old
-                & (np.abs(level - self.base) < AT_BASE * self.base)
-                & (np.abs(level - middle) < FLAT_CURVE * level)
-            )
+            is_flat = (level > (1.0 - AT_BASE) * self.base) & (np.abs(level - middle) < FLAT_CURVE * level)
+            is_useless = is_old & (is_flat | (level > (1.0 + AT_BASE if at_end else np.inf) * self.base))
         warning = ""
         diverged = outcome.status[chosen] == DIVERGED_NET
-        if is_old.sum() >= len(chosen) / 4 and at_base.sum() > is_old.sum() / 2:
-            percentage = 100.0 * at_base.sum() / is_old.sum()
+        if is_old.sum() >= len(chosen) / 4 and is_useless.sum() > is_old.sum() / 2:
+            percentage, cause = 100.0 * is_useless.sum() / is_old.sum(), self._unscaled()
             warning = (
-                f"{percentage:.0f} % of the nets looked at stay at the base rate's loss, {self.base:.4g}: they are no "
-                "better than a constant"
+                f"{percentage:.0f} % of the nets looked at stay at the base rate's loss, {self.base:.4g}, or above it: "
+                f"they are no better than a constant{cause and f', since {cause}'}"
             )
         elif diverged.sum() > len(chosen) / 2 and not at_end:  # at the end, fit itself warns of divergence
-            warning = "most of the nets diverge: the learning rate is too high"
+            warning = f"most of the nets diverge: {self._unscaled() or 'the learning rate is too high'}"
         if warning:
             self.warned = warning
             warn_user(
@@ -180,10 +207,14 @@ class PopulationMonitor:
             )
         self._spent += time.perf_counter() - started
 
+    def _unscaled(self) -> str:
+        return "" if self._data is None else unscaled_inputs(self._data)
+
 
 def population_monitor(network: Network, data: Samples, strides: tuple[int, int, int]) -> PopulationMonitor:
     """Return a monitor for a population.
 
     strides : strides from net to net of inputs, targets and weights; targets or weights that differ have no one base
     """
-    return PopulationMonitor(np.nan if strides[1] or strides[2] else Monitor(network, data).base)
+    base = np.nan if strides[1] or strides[2] else Monitor(network, data).base
+    return PopulationMonitor(base, None if strides[0] else data)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .data_checks import MIN_SAMPLES
+from .data_checks import MIN_SAMPLES, InputScale
 from .measurements import Measurements
 
 SCHEDULE_MEAN = 0.5  # mean learning rate of most schedules, as a fraction of the largest
@@ -118,11 +118,17 @@ def inputs_too_large(m: Measurements) -> float:
 
     Its bins with few samples have large offsets, and need no scaling.
     """
-    d = m.data
-    ratio = d.largest_spread / d.typical_spread if d.typical_spread > 0 else 1.0
-    size = max(d.largest_spread, d.largest_offset * d.typical_spread)
-    worst = max(log_ramp(ratio, 30.0, 300.0), log_ramp(d.largest_offset, 8.0, 30.0), log_ramp(size, 20.0, 100.0))
-    return float(worst) * (not m.updates.encoded_inputs)
+    scale = InputScale(m.data.largest_spread, m.data.typical_spread, m.data.largest_offset)
+    return scale_too_large(scale) * (not m.updates.encoded_inputs)
+
+
+def scale_too_large(scale: InputScale) -> float:
+    """Return the confidence that inputs of this scale are unscaled and large."""
+    ratio = scale.largest_spread / scale.typical_spread if scale.typical_spread > 0 else 1.0
+    size = max(scale.largest_spread, scale.largest_offset * scale.typical_spread)
+    return float(
+        max(log_ramp(ratio, 30.0, 300.0), log_ramp(scale.largest_offset, 8.0, 30.0), log_ramp(size, 20.0, 100.0))
+    )
 
 
 def has_free_outputs(m: Measurements) -> bool:

@@ -118,6 +118,38 @@ def test_monitor_stops_checking_after_its_share_of_time(monitored):
     assert monitor.warned == ""
 
 
+UNSCALED = "since the inputs are not scaled: their largest standard deviation is 2"
+
+
+def unscaled(rng):
+    """Inputs of tens of thousands, tens and ones, as incomes, ages and shares."""
+    X = np.column_stack([rng.normal(50_000, 20_000, 500), rng.normal(40, 10, 500), rng.uniform(0, 1, 500)])
+    return X, (X[:, 0] - 50_000) / 20_000 + 0.1 * (X[:, 1] - 40)
+
+
+@pytest.mark.parametrize("epochs", [200, 3000])
+def test_monitor_finds_unscaled_inputs_while_the_loss_falls(rng, epochs):
+    """It is far above that of a constant for all of the epochs, or for half of them."""
+    X, y = unscaled(rng)
+    with pytest.warns(TrainingWarning, match=rf"the loss is still .*, above .*, {UNSCALED}"):
+        MLP((3, 32, 1), random_state=0).fit(X, y, epochs=epochs, monitor=True, verbose=0)
+
+
+def test_unscaled_inputs_and_not_the_learning_rate_are_the_cause_of_swings(rng):
+    X, y = unscaled(rng)
+    of_net = MLP((3, 32, 1), random_state=0)
+    swinging = np.where(np.arange(50_000) % 2, 2.0, 1.0)
+    for features, cause in ((X, "the inputs are not scaled"), ((X - X.mean(0)) / X.std(0), "the learning rate is too")):
+        monitor = Monitor(of_net.network, validated_samples(features, y, of_net.network, of_net.dtype), 50_000)
+        assert f"from epoch to epoch: {cause}" in messages_after(monitor, swinging, of_net._padded)[0]
+
+
+def test_monitor_finds_unscaled_inputs_of_a_population(rng):
+    X, y = unscaled(rng)
+    with pytest.warns(TrainingWarning, match=rf"% of the nets looked at stay at .*, or above it: .*, {UNSCALED}"):
+        Population((3, 16, 1), 20, random_state=0).fit(X, y, epochs=60, monitor=True, verbose=0)
+
+
 def test_monitor_warns_once_for_a_population():
     pop = Population((2, 2, 1), 300, init="zeros", hidden_activation="sigmoid", loss="binary_cross_entropy")
     with warnings.catch_warnings(record=True) as caught:
