@@ -120,7 +120,7 @@ def save_finished(trained: Training, path: Path, log: Log) -> None:
     saved, not_saved = f"Interrupted; the net is in {str(path)!r}.", f"Interrupted; {left_alone(path)}."
     with interrupt_message(saved), interrupts.deferred(), interrupt_message(not_saved):
         trained.nets.save(path)  # first: what reads the output may be gone, as in `fastmlp train ... | head`
-        log(summary(trained.history))
+        log(trained.summary or summary(trained.history))
 
 
 def read_large(

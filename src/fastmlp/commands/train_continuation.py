@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from ..console.stopwatch import format_time
 from ..errors import counted
 from ..loading import load_net
 from ..mlp import MLP
+from ..population import Population
 from ..population_result import PopulationResult
 from ..table_training.epochs_in_time import NetsToPlan
 from ..table_training.net_options import SCALES
@@ -19,7 +21,9 @@ from ..table_training.recipe_fit import continue_from, described, fit_nets
 from ..table_training.recipes import Recipe
 from ..table_training.rows_in_file import FileRows
 from ..table_training.rows_in_memory import Rows
+from ..table_training.training_summary import final_figures, summary
 from ..tables.preprocessing import Preprocessing
+from ..training.interruption import was_interrupted
 from .train_settings import TrainSettings
 from .training_split import FOLDS, last_fit
 
@@ -131,15 +135,16 @@ def validation_loss(nets: Any, rows: Any, held_out: Rows | None, folds: np.ndarr
 class ContinuedFits:
     """Fits of nets that may have been trained before.
 
-    keeps_better : whether a net keeps its parameters if its new epochs are no better on held-out rows
+    known : MLP or Population whose nets keep their parameters and records if their new epochs are no better on held-out
+        rows, or None where the last epochs are kept in any case
     """
 
-    def __init__(self, keeps_better: bool):
-        self._keeps_better, self._n_kept = keeps_better, list[int]()
+    def __init__(self, known: Any = None):
+        self._known, self._n_kept = known, list[int]()
 
     def fit_nets(self, nets: Any, rows: Rows | FileRows, held_out: Rows | None, recipe: Recipe, **further: Any) -> Any:
         """Train an MLP or Population as recipe_fit.fit_nets does."""
-        if held_out is None or not self._keeps_better:
+        if held_out is None or self._known is None:
             return fit_nets(nets, rows, held_out, recipe, **further)
         params, before = nets.params.copy(), losses_on(nets, held_out)
         record = fit_nets(nets, rows, held_out, recipe, **further)
@@ -152,11 +157,48 @@ class ContinuedFits:
         self._n_kept.append(int(np.count_nonzero(is_kept)))
         return record
 
-    def tell(self, log: Callable[[str], Any]) -> None:
-        """Log a sentence on the nets that keep their parameters, if there are some."""
-        if n := sum(self._n_kept):
-            their = "it keeps its" if n == 1 else "they keep their"
-            log(f"No new epoch of {counted(n, 'net')} was better than before: {their} parameters.")
+    def finish(self, nets: Any, log: Callable[[str], Any]) -> str:
+        """Give nets that keep their parameters the records of the fit that led to them, and return a summary.
+
+        nets : MLP or Population after the fits
+        log : prints a sentence on the nets that keep their parameters, if there are some
+        """
+        history: Any = nets.history if isinstance(nets, MLP) else nets.result
+        n, text = sum(self._n_kept), summary(history)
+        if not n:
+            return text
+        their = "it keeps its" if n == 1 else "they keep their"
+        log(f"No new epoch of {counted(n, 'net')} was better than before: {their} parameters and records.")
+        if was_interrupted(history) or "divergence" in np.atleast_1d(history.stopped_by):
+            return text
+        if isinstance(nets, MLP):
+            time = format_time(history.seconds, history.compile_seconds, ".1f")
+            nets.history = self._known.history
+            nets.history.net = nets
+            return f"Trained {counted(history.epochs, 'epoch')} in {time}: {final_figures(nets.history)} as before."
+        nets.result = with_records_of_kept(nets, self._known)
+        return summary(replace(nets.result, epochs=history.epochs))
+
+
+def with_records_of_kept(nets: Population, known: Population) -> PopulationResult:
+    """Return the result of nets after a fit, in which those with parameters of known nets have the records of these."""
+    result, before = nets.result, known.result
+    assert result is not None, "the nets are trained"
+    assert before is not None, "the split of the known nets was compared"
+    is_same = [np.flatnonzero((known.params == params).all(axis=1))[:1] for params in nets.params]
+    kept, known_places = np.flatnonzero([len(places) for places in is_same]), np.concatenate(is_same)
+    epochs = np.union1d(result.record_epochs, before.record_epochs)
+    records = np.full((len(epochs), nets.n_nets), np.nan)
+    records[np.searchsorted(epochs, result.record_epochs)] = result.records
+    records[:, kept] = np.nan
+    records[np.searchsorted(epochs, before.record_epochs)[:, None], kept] = before.records[:, known_places]
+    found: dict[str, Any] = {"record_epochs": epochs, "records": records}
+    for name in ("converged", "epochs", "loss", "accuracy", "best_value", "best_epoch", "restarts", "status"):
+        values, values_before = getattr(result, name), getattr(before, name)
+        if values is not None and values_before is not None:
+            found[name] = values.copy()
+            found[name][kept] = values_before[known_places]
+    return replace(result, **found)
 
 
 def go_on(nets: Any, known: Any, given: NetsToPlan, has_same_split: bool, log: Callable[[str], Any]) -> ContinuedFits:
@@ -171,11 +213,12 @@ def go_on(nets: Any, known: Any, given: NetsToPlan, has_same_split: bool, log: C
     log(f"Training goes on with {described(nets)}{before and f', of {before}'}.")
     if before and not has_same_split:
         log(
-            "These nets may have been trained on rows that are held out now: early stopping, calibration and the "
-            "figures of these rows are then too good. So the best of the new epochs are kept, even if their loss is "
-            "higher than before."
+            "The rows that are held out now are not those that the last training held out: the table has other rows, "
+            "or the same in another order, or it is split in another way. These nets may have been trained on them, "
+            "and early stopping, calibration and the figures of these rows are then too good. So the best of the new "
+            "epochs are kept, even if their loss is higher than before."
         )
-    return ContinuedFits(keeps_better=has_same_split)
+    return ContinuedFits(known if has_same_split else None)
 
 
 def _best_losses(record: Any, n_nets: int) -> np.ndarray:

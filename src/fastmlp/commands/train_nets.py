@@ -54,6 +54,7 @@ class Training:
         rows HELD_OUT, by nets that have not seen them; otherwise empty
     interrupted : whether Ctrl-C came after the training, such as during the calibration
     parts : parts of the table, as the nets have seen them
+    summary : sentence on the training; "" for that of its records
     """
 
     nets: Any
@@ -62,6 +63,7 @@ class Training:
     outputs: dict[str, np.ndarray]
     interrupted: bool = False
     parts: Parts = field(default_factory=dict)
+    summary: str = ""
 
     @property
     def stopped_by(self) -> str:
@@ -122,29 +124,30 @@ def fit(
     planned, at_once = planned_with_note(recipe, given, settings, budget, checkpoints, log)
     wanted = recipe
     recipe = planned if known is None else replace(planned, n_nets=recipe.n_nets, n_folds=recipe.n_folds)
-    split = split_of(recipe, settings) if streamed is None else {}
+    split = split_of(recipe, settings, given) if streamed is None else {}
     if given.folds is not None and recipe.n_folds == 1:  # no time for a net of each fold
         parts, split = first_fold_apart(parts, given.folds), {}
         given = first_fold_held_out(given)
-    nets, continued = make(recipe), ContinuedFits(keeps_better=False)
+    nets, continued = make(recipe), ContinuedFits()
     if known is not None:
-        n_rows = given.rows.n_rows + (0 if given.held_out is None else given.held_out.n_rows)
-        continued = go_on(nets, known, given, has_same_split(known, split, n_rows), log)
+        continued = go_on(nets, known, given, has_same_split(known, split), log)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)
         if given.folds is not None:
             fits = FitsInTime(budget, nets.n_nets, recipe, wanted, at_once.n_fits)
             trained = fit_all_folds(nets, given, recipe, fits, at_once, log, continued.fit_nets, checkpoints)
-            continued.tell(log)
+            text = continued.finish(trained.nets, log)
+            trained = replace(trained, history=history_of(trained.nets), summary=text, parts=parts)
             if recipe.net_weights != GREEDY and trained.nets.n_nets == nets.n_nets:
                 record_split(trained.history, split, settings.class_weight)
-            return replace(trained, parts=parts)
+            return trained
         nets = fit_without_folds(nets, given, recipe, wanted, budget, checkpoints, continued)
-        continued.tell(log)
+        text = continued.finish(nets, log)
     if isinstance(nets, Population) and known is None:
         nets = without_idle_nets(nets, log)
     record_split(history_of(nets), split, settings.class_weight)
     trained = finished(nets, given.held_out, recipe, parts, log)
+    trained.summary = "" if known is None else text
     if not settings.refit or trained.stopped_by:
         return trained
     return fit_to_all_rows(trained, given, budget, log)

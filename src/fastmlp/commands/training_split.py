@@ -8,17 +8,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..data.digest import digest_of
 from ..history import History
 from ..mlp import MLP
 from ..population_result import PopulationResult
+from ..table_training.epochs_in_time import NetsToPlan
 from ..table_training.recipes import Recipe
+from ..table_training.rows_in_memory import Rows
 from ..tables.target_encoder import CLASSIFICATION, REGRESSION
 from .train_class_weight import weights_by_class, weights_of_classes
 from .train_parts import Parts, fold_rows, split_rows
 from .train_settings import TrainSettings
 
 # Keys of History.settings and PopulationResult.arguments: how `fastmlp train` split the table and weighed its classes.
-SHARE, FOLDS, SEED = "validation_share", "validation_folds", "validation_seed"
+SHARE, FOLDS, SEED, ROWS = "validation_share", "validation_folds", "validation_seed", "validation_rows"
 CLASS_WEIGHT = "class_weight"
 MOST_ROWS = 10_000  # of each part of each net, where nets have parts of their own
 EQUAL = 1e-3  # relative difference up to which a validation loss equals the recorded one
@@ -193,10 +196,8 @@ def _parts_of_nets(X: np.ndarray, y: np.ndarray, folds: np.ndarray, n_each: int)
     return parts
 
 
-def has_same_split(known: Any, split: dict[str, Any], n_rows: int) -> bool:
+def has_same_split(known: Any, split: dict[str, Any]) -> bool:
     """Whether the last fit of nets to go on with has held out the rows that are held out now.
-
-    A table with more or fewer rows than that of the last fit has another split.
 
     split : what split_of returns; empty for rows that are read piece by piece
     n_rows : number of all rows, those held out included
@@ -204,13 +205,18 @@ def has_same_split(known: Any, split: dict[str, Any], n_rows: int) -> bool:
     last = last_fit(known)
     if last is None or not split:
         return False
-    n_known = last.settings.get("n_samples", 0) + last.settings.get("n_validation", 0)
-    return n_known == n_rows and all(last.settings.get(name) == value for name, value in split.items())
+    return all(last.settings.get(name) == value for name, value in split.items())
 
 
-def split_of(recipe: Recipe, settings: TrainSettings) -> dict[str, Any]:
-    """Return what says which rows nets hold out, as the records of a fit have it."""
-    of_rows = {FOLDS: recipe.n_folds} if recipe.n_folds > 1 else {SHARE: recipe.validation_fraction}
+def split_of(recipe: Recipe, settings: TrainSettings, given: NetsToPlan) -> dict[str, Any]:
+    """Return what says which rows nets hold out, as the records of a fit have it.
+
+    With a digest of these rows or, with folds, of all rows in their order: other rows may be as many.
+    """
+    of_rows: dict[str, Any] = {FOLDS: recipe.n_folds} if recipe.n_folds > 1 else {SHARE: recipe.validation_fraction}
+    rows = given.held_out if recipe.n_folds == 1 else given.rows
+    if isinstance(rows, Rows):
+        of_rows[ROWS] = f"{digest_of(rows.X)} {digest_of(rows.y)}"
     return {**of_rows, SEED: settings.seed}
 
 

@@ -12,6 +12,7 @@ from command_runs import with_defaults
 
 import fastmlp
 from fastmlp.commands.train_class_weight import checked_weight_items, parsed_class_weight
+from fastmlp.commands.train_continuation import with_records_of_kept
 from fastmlp.commands.train_nets import make_net, tell_of_diverged
 from fastmlp.commands.train_settings import TrainSettings
 from fastmlp.loading import load_net
@@ -183,7 +184,47 @@ def test_nets_that_no_new_epoch_improves_keep_their_parameters(options):
     said = train("price", *options, *rest)
     n = getattr(before, "n_nets", 1)
     assert f"No new epoch of {n} net" in said
-    np.testing.assert_array_equal(load_net("more").params, before.params)
+    after = load_net("more")
+    np.testing.assert_array_equal(after.params, before.params)
+    assert "parameters and records" in said
+    if n == 1:
+        assert after.history.epochs == before.history.epochs > 1
+        np.testing.assert_array_equal(after.history.validation_loss, before.history.validation_loss)
+        assert f"validation loss {before.history.validation_loss[before.history.best_epoch]:.4g}" in said
+    else:
+        for name in ("epochs", "best_value", "best_epoch", "loss", "status"):
+            np.testing.assert_array_equal(getattr(after.result, name), getattr(before.result, name))
+        recorded = np.searchsorted(after.result.record_epochs, before.result.record_epochs)
+        np.testing.assert_array_equal(after.result.records[recorded], before.result.records)
+    Path("more").rename("model.safetensors")
+    again = train("price", *options, *rest)
+    assert "not those that the last training held out" not in again
+
+
+def test_nets_of_which_some_are_improved_have_records_of_two_fits():
+    train("price", "--n-nets", 2, "--epochs", 1, "--seed", 1)
+    nets, known = load_net("model.safetensors"), load_net("model.safetensors")
+    train("price", "--n-nets", 2, "--epochs", 4, "--seed", 2)
+    nets.result = load_net("model.safetensors").result
+    nets.params[1] += 1.0
+    found = with_records_of_kept(nets, known)
+    for name in ("epochs", "best_value", "loss"):
+        kept, trained = getattr(found, name)
+        assert (kept, trained) == (getattr(known.result, name)[0], getattr(nets.result, name)[1])
+    for k, result in enumerate((known.result, nets.result)):
+        column = found.records[np.isfinite(found.records[:, k]), k]
+        np.testing.assert_array_equal(column, result.records[np.isfinite(result.records[:, k]), k])
+
+
+def test_rows_in_another_order_are_noticed():
+    """Which are held out is drawn by their places in the table, so that the nets have seen some of those of now."""
+    train("price", "--n-nets", 1)
+    rest = ("--n-nets", 1, "--continue-from", "model.safetensors", "--output", "more")
+    assert "not those that the last training held out" not in train("price", *rest)
+    table = pd.read_csv("table.csv")
+    table.iloc[::-1].to_csv("table.csv", index=False)
+    said = train("price", *rest)
+    assert "or the same in another order" in said
 
 
 def test_nets_without_time_for_another_epoch_are_all_there():
@@ -209,18 +250,16 @@ def test_nets_go_on_with_the_rows_that_they_have_held_out():
     rest = ("--epochs", 1, "--continue-from", "model.safetensors", "--output", "more")
     of_folds = train("price", *rest)
     assert "out of fold" in of_folds
-    assert "may have been trained on rows that are held out now" not in of_folds
-    assert "may have been trained on rows that are held out now" in train("price", *rest, "--seed", 1)
-    assert "may have been trained on rows that are held out now" in train(
-        "price", *rest, "--quality", "fast", "--n-nets", 6
-    )
+    assert "not those that the last training held out" not in of_folds
+    assert "not those that the last training held out" in train("price", *rest, "--seed", 1)
+    assert "not those that the last training held out" in train("price", *rest, "--quality", "fast", "--n-nets", 6)
     train("price", "--validation", "0.2")
     alike = train("price", *rest)
     assert "out of fold" not in alike
-    assert "may have been trained on rows that are held out now" not in alike
+    assert "not those that the last training held out" not in alike
     table = pd.read_csv("table.csv")
     pd.concat([table, table.tail(30)]).to_csv("table.csv", index=False)  # the rows of another month, say
-    assert "may have been trained on rows that are held out now" in train("price", *rest)
+    assert "not those that the last training held out" in train("price", *rest)
 
 
 def test_rows_of_a_test_table_with_classes_unseen_in_training_are_left_out():
