@@ -149,7 +149,7 @@ def encoded(preprocessing: Preprocessing, table: pd.DataFrame, dtype: str = "flo
 def read_with_ids(
     file: Path, preprocessing: Preprocessing, ids: Sequence[str] = ()
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return a table as the preprocessing needs it, and its id columns, whose cells in a CSV file stay as they are."""
+    """Return a table as the preprocessing needs it, and its id columns, whose cells stay as they are."""
     only_ids = unused_ids(preprocessing, ids)
     table = read_tables(file, preprocessing.text_columns, only_ids)
     wanted = present_ids(table, preprocessing, ids)

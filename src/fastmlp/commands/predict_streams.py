@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..runtime.output_files import replacing
 from ..streams.memory_limit import checked_memory_limit
-from ..streams.table_sources import as_table_source, surely_fits
+from ..streams.table_sources import parquet_frames, surely_fits
 from ..tables.column_notes import Note, NotesOfPieces
 from ..tables.table_files import PARQUET_ENDINGS, check_ending, csv_pieces, with_text_names
 from .predict_and_report import as_csv, load_table_net, passed_columns, predictions_beside, present_ids, unused_ids
@@ -39,8 +39,8 @@ def predictions(model: Path, file: Path, device: str, ids: Sequence[str]) -> Ite
         table = with_text_names(frame)
         if wanted is None:
             wanted = present_ids(table, preprocessing, ids)
-            if _is_csv(file) and not set(wanted) <= set(only_ids):
-                apart = csv_pieces(file, (), wanted)
+            if not set(wanted) <= set(only_ids):
+                apart = filter(len, frames_of(file, (), wanted))
         notes: list[Note] = []
         X = preprocessing.transform(table, net.dtype.name, notes)
         for note in said.of_next(len(table), notes):
@@ -52,14 +52,10 @@ def predictions(model: Path, file: Path, device: str, ids: Sequence[str]) -> Ite
 
 
 def frames_of(file: Path, text_columns: Sequence[str], unchanged: Sequence[str]) -> Iterator[pd.DataFrame]:
-    """Return an iterator of the pieces of a table; text_columns, unchanged : of a CSV file, as for read_table"""
-    if _is_csv(file):
-        return csv_pieces(file, text_columns, unchanged)
-    return (frame for frame, _ in as_table_source(file).pieces())
-
-
-def _is_csv(file: Path) -> bool:
-    return not (file.is_dir() or check_ending(file).endswith(PARQUET_ENDINGS))
+    """Return an iterator of the pieces of a table; text_columns, unchanged : as for read_table"""
+    if file.is_dir() or check_ending(file).endswith(PARQUET_ENDINGS):
+        return (frame for frame, _ in parquet_frames(file, unchanged))
+    return csv_pieces(file, text_columns, unchanged)
 
 
 def write_pieces(pieces: Iterator[pd.DataFrame], output: Path | None, stdout: BinaryIO) -> None:

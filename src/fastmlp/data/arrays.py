@@ -15,6 +15,8 @@ from ..devices import as_device_array, device_of
 from ..errors import is_number
 from ..runtime.memory_check import check_array
 
+# Cells that NumPy converts to numbers: dates and durations to whole numbers, complex ones to their real parts.
+CONVERTED = np.datetime64, np.timedelta64, np.complexfloating
 ENCODE = "Encode text first, or use TabularMLPClassifier, TabularMLPRegressor or `fastmlp train`, which do."
 
 
@@ -75,13 +77,25 @@ def _objects_as_float64(array: np.ndarray, name: str, type_name: str) -> np.ndar
     """Return an array of Python objects as float64."""
     if array.ndim == 0:
         raise ValueError(f"{name} must be an array of numbers, but it is a {type_name}.")
+    refuse_converted(array, name)
     try:
         return array.astype(np.float64)
     except OverflowError:
         raise beyond_float64(name) from None
     except (ValueError, TypeError):
         index, cell = next((index, cell) for index, cell in np.ndenumerate(array) if not is_number(cell))
-    raise ValueError(f"{name} must hold numbers, but it holds {cell!r} at {index}. Impute missing values. {ENCODE}")
+    raise _no_number(name, cell, index)
+
+
+def refuse_converted(array: np.ndarray, name: str) -> None:
+    """Raise ValueError if an array of Python objects holds one of CONVERTED."""
+    if any(issubclass(kind, CONVERTED) for kind in set(map(type, array.flat))):
+        index, cell = next((index, cell) for index, cell in np.ndenumerate(array) if isinstance(cell, CONVERTED))
+        raise _no_number(name, cell, index)
+
+
+def _no_number(name: str, cell: object, index: tuple[int, ...]) -> ValueError:
+    return ValueError(f"{name} must hold numbers, but it holds {cell!r} at {index}. Impute missing values. {ENCODE}")
 
 
 def beyond_float64(name: str) -> ValueError:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 
-from ..data.arrays import beyond_float64
+from ..data.arrays import beyond_float64, refuse_converted
 from ..errors import counted
 from ..tables.cells import read_numbers
 
@@ -28,6 +28,24 @@ def refused_beyond_float64(name: str) -> Iterator[None]:
         yield
     except OverflowError:
         raise beyond_float64(name) from None
+
+
+def refuse_converted_cells(values: Any, name: str) -> None:
+    """Raise ValueError if lists, an array of objects or columns of objects hold dates, durations or complex numbers of
+    NumPy, which scikit-learn's check would convert to numbers.
+    """
+    if hasattr(values, "toarray"):
+        return
+    if hasattr(values, "select_dtypes"):
+        values = values.select_dtypes(object).to_numpy()
+    elif isinstance(values, (list, tuple)):
+        try:
+            values = np.asarray(values)
+        except (TypeError, ValueError):  # types without a common one; ragged lists are refused by scikit-learn
+            with suppress(ValueError):
+                values = np.array(values, object)
+    if isinstance(values, np.ndarray) and values.dtype == object:
+        refuse_converted(values, name)
 
 
 @contextmanager
@@ -85,6 +103,7 @@ def checked_sample_weights(sample_weight: Any, X: Any) -> np.ndarray | None:
     """
     if sample_weight is None:
         return None
+    refuse_converted_cells(sample_weight, "sample_weight")
     from sklearn.utils.validation import _check_sample_weight  # here, since base.py is to say what to install
 
     with refused_beyond_float64("sample_weight"):

@@ -12,6 +12,7 @@ from ..data.arrays import beyond_float64
 from ..mlp import MLP
 from .array_input import (
     checked_sample_weights,
+    refuse_converted_cells,
     refuse_dates_among_columns,
     refuse_missing_dates,
     refused_beyond,
@@ -34,6 +35,7 @@ class SampleInput:
 
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
         refuse_dates_among_columns(y)
+        refuse_converted_cells(X, "X")
         options = {"accept_sparse": ["csr", "csc"], "multi_output": True}
         dtype: Any = dtype_of(self)
         if follows_input(self) and reset:
@@ -62,6 +64,7 @@ class SampleInput:
         """
         plain = type(X) is np.ndarray and X.ndim == 2 and X.dtype.str[1:] in FLOATS
         if not plain or len(X) == 0 or X.shape[1] != self.n_features_in_ or "feature_names_in_" in self.__dict__:
+            refuse_converted_cells(X, "X")
             try:  # the context refused_beyond_float64 would add 1 us to each prediction
                 X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=self._net().dtype, reset=False)
             except OverflowError:

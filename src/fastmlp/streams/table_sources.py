@@ -24,6 +24,8 @@ from ..tables.table_files import (
     import_pandas,
     mixed_columns,
     read_table,
+    whole_numbers,
+    with_columns,
     with_text_names,
 )
 from .arrow_rows import check_same_columns, file_named, place_in_folder, record_batches, without_index
@@ -115,7 +117,7 @@ def read_tables(path: Path, text_columns: Iterable[str] = (), unchanged: Iterabl
     """Return the table in a file, as read_table does, or in the Parquet files of a folder, one below the other."""
     if not path.is_dir():
         return read_table(path, text_columns, unchanged)
-    frames = [frame for frame, _ in as_table_source(path).pieces()]
+    frames = [frame for frame, _ in parquet_frames(path, unchanged)]
     if not frames:
         raise ValueError(f"The files of {str(path)!r} have no rows; a table needs at least one.")
     with warnings.catch_warnings():  # of pandas 2, about columns without a cell in one of the files
@@ -129,7 +131,7 @@ def _file(path: Path, text_columns: Sequence[str] | None) -> Source:
         raise no_file(path)
     kind, identity = repr(str(path)), cache(lambda: identity_of(path))
     if path.is_dir() or check_ending(path).endswith(PARQUET_ENDINGS):
-        return Source(kind, lambda: _parquet_frames(path), identity, place_in_folder(path))
+        return Source(kind, lambda: parquet_frames(path), identity, place_in_folder(path))
     known: list[Sequence[str]] = [] if text_columns is None else [text_columns]
 
     def pieces() -> Iterator[tuple[Any, Any]]:
@@ -140,18 +142,24 @@ def _file(path: Path, text_columns: Sequence[str] | None) -> Source:
     return Source(kind, pieces, identity)
 
 
-def _parquet_frames(path: Path) -> Iterator[tuple[Any, Any]]:
-    """Yield the data frames of a Parquet file, or of those of a folder; the index counts the rows of each file."""
+def parquet_frames(path: Path, unchanged: Iterable[str] = ()) -> Iterator[tuple[Any, Any]]:
+    """Yield the data frames of a Parquet file, or of those of a folder; the index counts the rows of each file.
+
+    unchanged : columns whose whole numbers stay what they are, as of read_table
+    """
     columns: list[str] = []
     for file in parquet_files(path):
         with file_named(file, path):
-            yield from _frames(parquet_batches(file, PIECE_CELLS), columns)
+            yield from _frames(parquet_batches(file, PIECE_CELLS), columns, unchanged)
 
 
-def _frames(batches: Iterator[Any], columns: list[str] | None = None) -> Iterator[tuple[Any, Any]]:
+def _frames(
+    batches: Iterator[Any], columns: list[str] | None = None, unchanged: Iterable[str] = ()
+) -> Iterator[tuple[Any, Any]]:
     """Yield Arrow record batches as data frames with the columns of the first, in its order; the index counts rows.
 
     columns : names of the columns of earlier batches, as for check_same_columns
+    unchanged : columns, as of parquet_frames
     """
     from pyarrow import Table
 
@@ -162,7 +170,8 @@ def _frames(batches: Iterator[Any], columns: list[str] | None = None) -> Iterato
         check_same_columns(batch, columns)
         for first in range(0, batch.num_rows, rows):
             piece = Table.from_batches([batch.slice(first, rows)]).select(columns)
-            frame = with_text_names(_as_frame(piece)).reset_index(drop=True)
+            frame = with_columns(with_text_names(_as_frame(piece)), whole_numbers(piece, unchanged))
+            frame = frame.reset_index(drop=True)
             frame.index += n_rows
             n_rows += len(frame)
             yield frame, None

@@ -31,13 +31,13 @@ MAX_BAD_FRACTION = 0.05  # fraction of the cells in a column of numbers that may
 
 
 def is_plain(cell: object) -> bool:
-    """Return whether a cell is text, a boolean or a number."""
-    return isinstance(cell, (str, Real, Decimal, np.bool_))
+    """Return whether a cell is text, a boolean or a number; NumPy counts durations among whole numbers."""
+    return isinstance(cell, (str, Real, Decimal, np.bool_)) and not isinstance(cell, np.timedelta64)
 
 
 def text_of(cell: Any) -> str:
     """Return a cell as the name of a category: "1" for 1, 1.0 and np.int8(1); "True" for True and np.True_."""
-    if isinstance(cell, (str, bool, np.bool_)) or not isinstance(cell, (Real, Decimal)):
+    if isinstance(cell, (str, bool, np.bool_)) or not is_plain(cell):
         return str(cell)
     if isinstance(cell, Integral):
         return str(int(cell))

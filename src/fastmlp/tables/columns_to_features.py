@@ -29,7 +29,7 @@ from .encoder_choice import (
 )
 from .encoding_notes import encoding_notes
 from .few_rows import FEW_ROWS, FewRows, few_rows, names_of
-from .table_files import with_text_names
+from .table_files import with_columns, with_text_names
 from .text_column import TextColumn
 
 if TYPE_CHECKING:
@@ -203,4 +203,4 @@ def training_rows(columns: Iterable[Column], table: pd.DataFrame) -> pd.DataFram
             learned[column.name] = series.mask(read_dates(series).bad)
         else:
             learned[column.name] = tolerated_numbers(series, ANY, reads_booleans=False)[0]
-    return table.assign(**learned) if learned else table
+    return with_columns(table, learned) if learned else table

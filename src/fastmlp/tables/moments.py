@@ -4,6 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
+SMALLEST, LARGEST = 1e-150, 1e150  # of targets: their squares, and sums of these, are numbers of float64
+
+
+def check_range(low: np.ndarray, high: np.ndarray, std: np.ndarray | float, called: str) -> None:
+    """Raise ValueError if targets are too large to be standardised in float64, or vary too little.
+
+    low, high, std : smallest and largest target, and standard deviation; arrays, or numbers, of one output or several
+    called : what the message calls the targets
+    """
+    largest = float(np.max(np.maximum(np.abs(low), np.abs(high))))
+    too_small = np.broadcast_to((low < high) & (std < SMALLEST), np.shape(low))
+    if largest <= LARGEST and not too_small.any():
+        return
+    found = f"it holds {largest:g}" if largest > LARGEST else f"all of its values are within {SMALLEST:g} of each other"
+    raise ValueError(
+        f"{called} should hold numbers up to {LARGEST:g} in size, with a standard deviation of {SMALLEST:g} or more, "
+        f"but {found}: multiply it by a constant, as by a choice of other units."
+    )
+
 
 class Moments:
     """Number, mean, standard deviation, minimum and maximum of the rows that `add` was given: Chan et al. 1979.

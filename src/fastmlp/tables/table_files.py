@@ -11,7 +11,7 @@ import io
 import re
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -58,7 +58,8 @@ def read_table(path: str | Path, text_columns: Iterable[str] = (), unchanged: It
 
     A CSV file has one header line; columns are separated by comma, semicolon or tab; decimals have a point or a comma;
     the file may be gzipped. Empty cells, "NA", "NaN", "null" and "?" are missing. Columns named in `text_columns` stay
-    text even if all cells look like numbers; of those in `unchanged`, no cell is missing either.
+    text even if all cells look like numbers; of those in `unchanged`, no cell is missing either. Whole numbers of a
+    Parquet file become floats in a column with missing cells, but not in one of `unchanged`.
 
     Returns
     -------
@@ -80,7 +81,7 @@ def read_table(path: str | Path, text_columns: Iterable[str] = (), unchanged: It
     if not path.is_file():
         raise no_file(path)
     if name.endswith(PARQUET_ENDINGS):
-        table = _read_parquet(pandas, path)
+        table = _read_parquet(pandas, path, unchanged)
     else:
         table = _read_csv(pandas, path, text_columns, unchanged)
     if len(table) == 0:
@@ -106,6 +107,14 @@ def with_text_names(table: pd.DataFrame, noun: str = "The table") -> pd.DataFram
     names = table.columns.tolist()
     check_names([str(name) for name in names], noun)
     return table if all(type(name) is str for name in names) else table.rename(columns=str)  # np.str_ has another repr
+
+
+def with_columns(table: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
+    """Return a copy of a table with other cells in some columns: assign, which takes any name but "self"."""
+    table = table.copy(deep=False)
+    for name, cells in columns.items():
+        table[name] = cells
+    return table
 
 
 def check_names(names: Sequence[str], noun: str, may_be_blank: bool = False) -> None:
@@ -296,14 +305,37 @@ def _parquet_names(path: Path) -> list[str]:
         return []
 
 
-def _read_parquet(pandas: Any, path: Path) -> pd.DataFrame:
-    check_names(_parquet_names(path), f"The table {str(path)!r}")  # before pyarrow raises an error of its own
+def _read_parquet(pandas: Any, path: Path, unchanged: Iterable[str]) -> pd.DataFrame:
+    names = _parquet_names(path)
+    check_names(names, f"The table {str(path)!r}")  # before pyarrow raises an error of its own
     try:
-        return pandas.read_parquet(path)
+        table = pandas.read_parquet(path)
+        if unchanged := [name for name in unchanged if name in names and name in table.columns]:
+            from pyarrow import parquet
+
+            table = with_columns(table, whole_numbers(parquet.read_table(path, columns=unchanged), unchanged))
+        return table
     except ImportError:
         raise ImportError(f"Parquet files need pyarrow, which is absent: {install_command('table')}.") from None
     except Exception as error:  # pandas does not check its own metadata on the columns: a damaged file may raise any
         raise ValueError(_unreadable_parquet(path, error)) from None
+
+
+def whole_numbers(table: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Return those of the named columns of an Arrow table that hold whole numbers, in a type for which cells may be
+    missing.
+    """
+    from pyarrow import types
+
+    kinds = {name: table.schema.field(name).type for name in names if name in table.schema.names}
+    numbers = [name for name, kind in kinds.items() if types.is_integer(kind)]
+    if not numbers:
+        return {}
+    nullable = lambda kind: import_pandas().api.types.pandas_dtype(
+        str(kind).replace("uint", "UInt").replace("int", "Int")
+    )
+    frame = table.select(numbers).to_pandas(types_mapper=nullable, ignore_metadata=True)
+    return {name: frame[name].array for name in numbers}
 
 
 def _unreadable_parquet(path: Path, error: Exception) -> str:

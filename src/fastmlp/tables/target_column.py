@@ -12,6 +12,7 @@ from .cells import examples, read_numbers
 from .column_notes import listed
 from .columns_as_numbers import column_kind, text_as_numbers
 from .number_formats import conversion_of
+from .table_files import with_columns
 from .target_encoder import CLASSIFICATION, infer_task
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def rows_with_target(table: pd.DataFrame, target: str, task: str = "auto") -> tu
             notes.append(f"The target {target!r} is taken for classes; {hint}.")
     elif reading.is_tolerable:
         missing = np.isnan(reading.values) & ~reading.bad
-        table = table.assign(**{target: reading.values})
+        table = with_columns(table, {target: reading.values})
         if column_kind(column) == "category" and not reading.n_bad:
             notes.append(f"The target {target!r} holds text that is numbers, and is taken for numbers.")
         if bad:
@@ -110,4 +111,4 @@ def with_numbers(table: pd.DataFrame, target: str | None = None) -> tuple[pd.Dat
     converted = {name: text_as_numbers(table[name]) for name in table.columns if name != target}
     numbers = {name: result[0] for name, result in converted.items() if result is not None}
     notes = tuple(result[1] for result in converted.values() if result is not None and result[1])
-    return (table.assign(**numbers) if numbers else table), notes
+    return (with_columns(table, numbers) if numbers else table), notes

@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import unknown_name
 from .cells import MIXTURES, NUMBERS, Spellings, contents, examples, read_numbers, text_of
 from .columns_as_numbers import column_kind, numbers_of, tolerated_numbers
+from .moments import check_range
 from .number_formats import conversion_of
 
 if TYPE_CHECKING:
@@ -162,7 +163,9 @@ class Target:
         values = numbers_of(series)
         if values.min() == values.max():
             raise ValueError(f"The target column {name!r} is {values[0]:g} in every row, so there is nothing to learn.")
-        return cls(name, task, mean=float(values.mean()), std=float(values.std()))
+        std = values.std()
+        check_range(values.min(), values.max(), std, f"The target column {name!r}")
+        return cls(name, task, mean=float(values.mean()), std=float(std))
 
     @property
     def is_text(self) -> bool:

@@ -321,6 +321,41 @@ def test_id_cells_that_look_missing_are_copied_unchanged(train, table, tmp_path,
     assert [row[0] for row in rows[1:]] == frame["id"].tolist()
 
 
+@pytest.mark.parametrize("memory_limit", ["1GB", "1MB"], ids=["in memory", "in pieces"])
+@pytest.mark.parametrize("is_folder", [False, True], ids=["file", "folder"])
+def test_ids_of_parquet_that_are_whole_numbers_stay_so(train, table, tmp_path, memory_limit, is_folder, monkeypatch):
+    """Also where cells are missing, for which pandas would make floats of them, and lose the last digits."""
+    pa = pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet is read by pyarrow")
+    monkeypatch.setattr("fastmlp.streams.table_sources.PIECE_CELLS", 200)  # some pieces have missing cells
+    frame = pd.read_csv(table)
+    frame["id"] = pd.array([2**62 + 1, None, *range(198)], "Int64")
+    frame["age"] = pd.array(range(200), "Int64")
+    frame.loc[::9, "age"] = pd.NA
+    frame.to_csv(table, index=False)
+    path = tmp_path / "houses.parquet"
+    content = pa.Table.from_pandas(frame).replace_schema_metadata()  # as of a program that is not pandas
+    if is_folder:
+        path.mkdir()
+        parquet.write_table(content[:90], path / "0.parquet")
+        parquet.write_table(content[90:], path / "1.parquet")
+    else:
+        parquet.write_table(content, path)
+    assert train("--epochs", 1, "--id", "id").exit_code == 0
+    command = ["predict", str(tmp_path / "m.safetensors"), str(path), "--memory-limit", memory_limit]
+    for ids, columns in (((), ["id"]), (("--id", "id", "--id", "age"), ["id", "age"])):
+        result = CliRunner().invoke(app, [*command, *ids])
+        assert result.exit_code == 0, result.output
+        rows = list(csv.reader(result.stdout.splitlines()))
+        expected = [
+            ["" if pd.isna(cell) else str(cell) for cell in row] for row in frame[columns].astype(object).values
+        ]
+        assert [row[:-1] for row in rows[1:]] == expected
+    output = tmp_path / "predictions.parquet"
+    assert CliRunner().invoke(app, [*command, "--output", str(output)]).exit_code == 0
+    assert pd.read_parquet(output, dtype_backend="numpy_nullable")["id"].tolist() == frame["id"].tolist()
+
+
 def test_a_finished_net_is_saved_before_a_word_of_it(train, tmp_path, monkeypatch):
     """As in `fastmlp train ... | head`, which closes the output before the training ends."""
 

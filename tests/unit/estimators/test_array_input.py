@@ -41,6 +41,20 @@ def test_integers_beyond_float64_in_X_raise(model, kind):
         cross_val_population(model, [[HUGE, 1]] * 8, [0, 1] * 4, cv=2)
 
 
+@pytest.mark.parametrize("cell", (np.datetime64("NaT"), np.datetime64("2020-01-01"), np.timedelta64(3, "s")), ids=repr)
+@pytest.mark.parametrize("kind", KINDS)
+def test_dates_and_durations_among_objects_raise(cell, kind):
+    rows, refusal = kind([[1.0, 2.0], [cell, 1.0], [0.0, 0.0], [3.0, 1.0]]), r"^X must hold numbers, but it holds np\."
+    for model in ARRAYS:
+        with pytest.raises(ValueError, match=refusal):
+            clone(model).fit(rows, [0, 1, 0, 1])
+        fitted = clone(model).fit(X, Y)
+        with pytest.raises(ValueError, match=refusal):
+            fitted.predict(rows)
+        with pytest.raises(ValueError, match="^sample_weight must hold numbers"):
+            fitted.fit(X, Y, sample_weight=[cell] + [1.0] * 19)
+
+
 @pytest.mark.parametrize("model", ARRAYS + TABLES, ids=name_of)
 def test_integers_beyond_float64_in_weights_raise(model):
     with refusal("sample_weight"):

@@ -7,7 +7,17 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from fastmlp.tables.cells import Spellings, categories_of, contents, examples, read_numbers, spelled_alike, text_of
+from fastmlp.tables.cells import (
+    Spellings,
+    categories_of,
+    contents,
+    examples,
+    is_plain,
+    number_of,
+    read_numbers,
+    spelled_alike,
+    text_of,
+)
 
 pd = pytest.importorskip("pandas")
 
@@ -102,3 +112,11 @@ def test_examples_are_sorted_by_frequency():
     cells = pd.Series(["a", "b", "b", "c", "d", "d", "d", "e"])
     assert examples(cells, cells != "a") == "'d', 'b', 'c' and 1 other"
     assert examples(cells, cells == "b") == "'b'"
+
+
+def test_a_duration_of_numpy_is_no_number():
+    """NumPy counts its type among the whole numbers."""
+    duration = np.timedelta64(3, "s")
+    assert not is_plain(duration)
+    assert number_of(duration) is None
+    assert text_of(duration) == "3 seconds"

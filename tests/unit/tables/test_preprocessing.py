@@ -579,3 +579,14 @@ def test_few_rows_of_numbers_are_encoded_as_many_are(rng):
         bad.loc[0, "few"] = cell
         with pytest.raises(ValueError, match=r"finite numbers below 1e\+30"):
             encode_columns(columns[:2], bad)
+
+
+def test_a_column_may_be_named_self():
+    """Also the target, and one in which text counts as missing."""
+    numbers = [1.5, 2.5, 3.5, 4.5] * 10
+    mixed = pd.DataFrame({"self": ["unknown", *numbers[1:]], "y": numbers})
+    for target in ("self", "y"):
+        rows, _ = rows_with_target(mixed, target)
+        table, notes = with_numbers(rows, target)
+        assert Preprocessing.fit(table, target).transform(table).shape[0] == len(rows)
+        assert ("Column 'self' holds no numbers in 1 of 40 cells" in "".join(notes)) == (target == "y")

@@ -116,3 +116,8 @@ def test_target_round_trips_through_a_dictionary():
         target = Target.fit(pd.Series(cells, name="y"))
         assert Target.from_dict({**target.to_dict(), "classes": list(target.classes)}) == target
         assert target.is_text == isinstance(cells[0], str)
+
+
+def test_a_target_column_of_extreme_scale_is_refused():
+    with pytest.raises(ValueError, match=r"^The target column 'y' should hold .* deviation of 1e-150 or more"):
+        Target.fit(pd.Series(1e-170 * np.arange(1.5, 50), name="y"), "regression")

@@ -21,6 +21,7 @@ from ...interface.docstrings import with_entries_of
 from ...streams.source_kinds import is_source
 from ...table_training.recipes import AUTO, DEFAULT_QUALITY, TEMPERATURE
 from ...table_training.temperature import fit_temperature
+from ...tables.moments import check_range
 from ...tables.target_encoder import CLASSIFICATION, REGRESSION, Target
 from ..exporting import classifier, regressor
 from ..parameters import explains_names, keep_settings
@@ -297,17 +298,22 @@ class TabularMLPRegressor(ScoresSources, QuantityRegressor, BaseTabular):
     _classifier = "TabularMLPClassifier"
 
     def _checked_y(self, y):
-        return as_quantities(super()._checked_y(y), self._classifier)
+        y = as_quantities(super()._checked_y(y), self._classifier)
+        check_range(y.min(axis=0), y.max(axis=0), np.inf, "y")  # before a mean overflows
+        return y
 
     def _set_targets(self, y, training):
         self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
-        self._set_scale(y[training].mean(axis=0), y[training].std(axis=0))
+        y = y[training]
+        check_range(y.min(axis=0), y.max(axis=0), std := y.std(axis=0), "y")
+        self._set_scale(y.mean(axis=0), std)
 
     def _set_scale(self, mean, std):
         self._mean, self._std = mean, np.where(std > 0.0, std, 1.0)
 
     def _set_target_summary(self, found):
         self.n_outputs_ = found.shape[0] if found.shape else 1
+        check_range(found.moments.low, found.moments.high, found.moments.std, "y")
         self._set_scale(found.moments.mean, found.moments.std)
 
     def _encode(self, y):

@@ -23,7 +23,7 @@ from ...tables.column_table import ColumnTable, column_table
 from ...tables.columns_to_features import encode_columns, feature_names, fit_columns
 from ...tables.encoder_choice import Column, Note, NumericEncoding
 from ...tables.few_rows import names_of
-from ...tables.table_files import with_text_names
+from ...tables.table_files import with_columns, with_text_names
 from ..table_input import as_cells, as_frame, frame_of_array
 
 
@@ -96,7 +96,7 @@ class TableColumns(BaseEstimator):
     def _with_categories(self, table: Any) -> Any:
         if self.categorical_features is None:
             return table
-        return table.assign(**{name: table[name].astype("category") for name in self._chosen_categories(table)})
+        return with_columns(table, {name: table[name].astype("category") for name in self._chosen_categories(table)})
 
     def _chosen_categories(self, table: Any) -> list[str]:
         """Return the names of the columns in categorical_features."""
