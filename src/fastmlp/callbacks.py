@@ -30,6 +30,7 @@ METRIC_SIGNS = {
     "log_loss": 1.0,
     "roc_auc": -1.0,
 }
+MODES = {"min": 1.0, "max": -1.0}
 VALIDATION = "validation_"
 SIGNS = {f"{part}{name}": sign for name, sign in METRIC_SIGNS.items() for part in ("", VALIDATION)} | MONITORS
 Callback = Callable[[int, Any], Any]
@@ -44,16 +45,18 @@ class EarlyStopping:
     patience : int, default 10
         Number of epochs without an improvement after which the fit ends.
     monitor : str, optional
-        Record to monitor: "validation_loss", "validation_accuracy", "loss", "accuracy", or a metric that fit is given
-        by name, such as "validation_squared_error". By default "validation_loss" if there are held-out samples, else
-        "loss".
+        Record to monitor: "validation_loss", "validation_accuracy", "loss", "accuracy", or a metric that fit is given,
+        such as "validation_squared_error". By default "validation_loss" if there are held-out samples, else "loss".
     min_delta : float, default 0.0
         An epoch improves the record if it beats the best value by more than this; at least 0.
+    mode : str, optional
+        Whether a smaller ("min") or a larger value ("max") of the record is better. Needed for metrics that are
+        functions of your own; it is known of all other records.
 
     Raises
     ------
     ValueError
-        If a setting is out of range, or the record is unknown.
+        If a setting is out of range, or the record is unknown and mode is not given.
 
     Examples
     --------
@@ -68,12 +71,35 @@ class EarlyStopping:
     patience: int = 10
     monitor: str | None = None
     min_delta: float = 0.0
+    mode: str | None = None
 
     def __post_init__(self):
         checked_count("patience", self.patience)
         checked_number("min_delta", self.min_delta, 0.0)
-        if self.monitor is not None and self.monitor not in SIGNS:
-            raise unknown_name("monitor", self.monitor, SIGNS)
+        if self.mode is not None and self.mode not in ("min", "max"):
+            raise unknown_name("mode", self.mode, MODES)
+        name = "loss" if self.monitor is None else self.monitor
+        if not isinstance(name, str) or (name not in SIGNS and self.mode is None):
+            of_own = ' For a metric of your own, say which values of it are better: mode="min" or mode="max".'
+            raise ValueError(f"{unknown_name('monitor', name, SIGNS)}{of_own}")
+        if name in SIGNS and self.mode is not None and MODES[self.mode] != SIGNS[name]:
+            better = "smaller" if SIGNS[name] > 0.0 else "larger"
+            raise ValueError(f"mode is {self.mode!r}, but a {better} {name} is better: leave mode out.")
+
+    def sign_of(self, monitor: str) -> float:
+        """Return the number by which the monitored record is multiplied so that a smaller value is better.
+
+        Parameters
+        ----------
+        monitor : str
+            Name of the record, which is the default one if the rule names none.
+
+        Returns
+        -------
+        float
+            1.0 or -1.0.
+        """
+        return SIGNS[monitor] if monitor in SIGNS or self.mode is None else MODES[self.mode]
 
     def check_monitor(self, metric: int, held_out_metric: int | None, metrics: Iterable[str] = ()) -> None:
         """Check that the monitored record exists.
@@ -97,8 +123,13 @@ class EarlyStopping:
         if validates and held_out_metric is None:
             raise ValueError(f"There is no {name} to monitor: give validation_data.")
         if name not in MONITORS and (metric_name := name.removeprefix(VALIDATION)) not in metrics:
-            raise ValueError(f"There is no {name} to monitor: ask for it with metrics=[{metric_name!r}] in MLP.fit.")
-        if name.endswith("accuracy") and METRIC_NONE in (metric, held_out_metric if validates else metric):
+            given = f"[{metric_name!r}]" if metric_name in METRIC_SIGNS else f"{{{metric_name!r}: function}}"
+            raise ValueError(f"There is no {name} to monitor: ask for it with metrics={given} in MLP.fit.")
+        if (
+            name in MONITORS
+            and name.endswith("accuracy")
+            and METRIC_NONE in (metric, held_out_metric if validates else metric)
+        ):
             targets = "validation targets" if metric != METRIC_NONE else "targets"
             raise ValueError(f"There is no {name} to monitor: the {targets} are numbers, not classes.")
 
@@ -161,7 +192,7 @@ class Best:
     """
 
     def __init__(self, rule: EarlyStopping, monitor: str):
-        self.rule, self.monitor, self.sign = rule, monitor, SIGNS[monitor]
+        self.rule, self.monitor, self.sign = rule, monitor, rule.sign_of(monitor)
         self.value, self.epoch = float("inf"), -1
 
     def improves(self, epoch: int, value: float) -> bool:

@@ -6,6 +6,7 @@ checkpoint_savers.py adds it to the states of fits.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -27,13 +28,30 @@ SAMPLED_STEPS = 1000  # steps at which two schedules are compared
 MEMORY_LIMIT = "memory_limit"  # of the data in an identity: only of fits that read rows from disk
 
 
+def description(value: Any) -> str:
+    """Return an optimiser, schedule or rule as text: its class, and the settings that are not their defaults.
+
+    A setting that a later version adds does not change the text while it has its default, so that the version goes on
+    from the file. Whoever changes a default, in turn, has to make the text another one.
+
+    >>> from fastmlp import Adam, EarlyStopping
+    >>> description(Adam(0.01)), description(EarlyStopping()), description(None)
+    ('Adam(learning_rate=0.01)', 'EarlyStopping()', 'None')
+    """
+    if not is_dataclass(value):
+        return setting_text(value)
+    settings = [(field.name, getattr(value, field.name), field.default) for field in fields(value)]
+    changed = [(name, setting) for name, setting, default in settings if not is_per_net(setting) and setting != default]
+    return f"{type(value).__name__}({', '.join(f'{name}={setting_text(setting)}' for name, setting in changed)})"
+
+
 def describe_schedule(schedule: Any, factors: Callable[[np.ndarray, int], Any], n_steps: int) -> dict[str, Any]:
     """Return the schedule in words, and a digest of its factors, since functions cannot be compared."""
     steps = np.unique(np.linspace(0, n_steps - 1, SAMPLED_STEPS).astype(np.int64))
     sampled = np.broadcast_to(np.asarray(factors(steps, n_steps), np.float64), steps.shape)
     named = isinstance(schedule, (str, Schedule, type(None)))
     return {
-        "schedule": schedule if isinstance(schedule, str) else repr(schedule) if named else "a function",
+        "schedule": schedule if isinstance(schedule, str) else description(schedule) if named else "a function",
         "factors of the schedule": digest_of(np.ascontiguousarray(sampled)),
     }
 
@@ -106,15 +124,15 @@ class FitSchedules(NamedTuple):
 
 
 def describe_optimizer(optimizer: Optimizer) -> dict[str, Any]:
-    """Return the name and the settings of a population's optimiser, with digests of those that differ between nets."""
-    settings = settings_of(optimizer).items()
-    described = {name: digest_of(value) if is_per_net(value) else setting_text(value) for name, value in settings}
-    return {"optimizer": type(optimizer).__name__, **described}
+    """Return the description of a population's optimiser, with digests of settings that differ between nets."""
+    of_nets = {name: digest_of(value) for name, value in settings_of(optimizer).items() if is_per_net(value)}
+    return {"optimizer": description(optimizer), **of_nets}
 
 
 def identity_of_net(net: NetBase) -> dict[str, Any]:
-    """Return settings, seed and kind of device of a net or population."""
-    return {**net.get_settings(), "random_state": net.seed, "device": net.device.name.partition(":")[0]}
+    """Return seed, kind of device and settings of a net or population, but for those that are off, such as l2=0."""
+    settings = {name: value for name, value in net.get_settings().items() if value}
+    return {**settings, "random_state": net.seed, "device": net.device.name.partition(":")[0]}
 
 
 def identity_of_nets(pop: PopulationBase) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from .checkpoint_identity import (
     FitSchedules,
     check_place_of_rows,
     describe_optimizer,
+    description,
     identity_of_net,
     identity_of_nets,
 )
@@ -101,8 +102,8 @@ class NetSaver:
             "fit": {
                 "batch_size": data.batch_size,
                 "shuffle": data.shuffle,
-                "optimizer": repr(options.optimizer),
-                "early_stopping": repr(options.early_stopping),
+                "optimizer": description(options.optimizer),
+                "early_stopping": description(options.early_stopping),
                 "metrics": [] if options.metrics is None else options.metrics.names,
             },
         }
@@ -171,8 +172,8 @@ def population_saver(
             "batch_size": task.batch_size,
             "shuffle": task.shuffle,
             **describe_optimizer(task.optimizer),
-            "early_stopping": repr(task.early_stopping),
-            "converged": repr(task.converged),
+            "early_stopping": description(task.early_stopping),
+            "converged": description(task.converged),
             "restart_after": fit["restart_after"],
             "kernel family": task.family,
             "epochs": before,

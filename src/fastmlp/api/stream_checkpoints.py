@@ -27,6 +27,7 @@ from .checkpoint_identity import (
     FitSchedules,
     check_place_of_rows,
     describe_optimizer,
+    description,
     identity_of_net,
     identity_of_nets,
 )
@@ -98,7 +99,7 @@ class StreamFile:
                 "batch_size": size,
                 "shuffle": bool(shuffle),
                 **describe_optimizer(arguments.optimizer),
-                "early_stopping": repr(arguments.early_stopping),
+                "early_stopping": description(arguments.early_stopping),
                 BLOCKS: [*block_sizes(rows.row_bytes, size, memory_limit)],
             },
         }

@@ -203,7 +203,8 @@ def _run_lbfgs(
         tasks.fit_ended()
     check_finite(net.params, bool(np.isfinite(result.fun)))
     if result.status == INTERRUPTED:
-        warn_user(f"lbfgs was interrupted in iteration {result.nit + 1}; the parameters it began with are kept.")
+        kept = f"parameters that iteration {result.nit} has found" if result.nit else "parameters that it began with"
+        warn_user(f"lbfgs was interrupted in iteration {result.nit + 1}; the net has the {kept}.")
     elif result.status == OUT_OF_TIME:
         warn_of_time_limit(estimator)
     elif result.status not in (0, STOPPED):

@@ -266,7 +266,8 @@ def difference(there: Identity, here: Identity) -> str:
                 return (
                     f"it had {'no ' if old is None else ''}{name}, and this one has {'none' if new is None else 'some'}"
                 )
-            return f"its {name} was {shown(old)}, and here it is {shown(new)}"
+            before = f"it had no {name}" if old is None else f"its {name} was {shown(old)}"
+            return f"{before}, and here {'there is none' if new is None else f'it is {shown(new)}'}"
     return ""
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from ..api.checkpoint_identity import description
 from ..data.digest import digest_of
 from ..errors import counted
 from ..interface.user_warnings import warn_user
-from ..optimizers import setting_text
 from ..persistence.checkpoint_files import PREVIOUS, SEARCH, Checkpoint, CheckpointFile, Identity, refuse_without_file
 from ..population_training.fit_state import ALL, ON_WORKERS
 from ..runtime.checkpoint_interval import check_interval_of_tasks
@@ -160,7 +160,7 @@ def _check_scores(search: Search, arrays: dict[str, np.ndarray]) -> None:
 
 def _identity(search: Search, epochs: int) -> Identity:
     """Return the identity of a search with this number of epochs by default."""
-    settings = [[f"{name}={setting_text(value)}" for name, value in sorted(row.items())] for row in search.rows]
+    settings = [[f"{name}={description(value)}" for name, value in sorted(row.items())] for row in search.rows]
     defaults = sorted({**search.defaults, EPOCHS: epochs}.items())
     text = np.frombuffer(repr((settings, defaults)).encode(), np.uint8)
     return {

@@ -83,8 +83,13 @@ def test_interruption_keeps_the_last_iterate(n_evaluations, monkeypatch, rng):
     assert np.isfinite(result.fun)
     assert (net.params != first).any() == (n_evaluations > 2)
     calls.clear()
-    with pytest.warns(UserWarning, match="lbfgs was interrupted in iteration"):
+    with pytest.warns(UserWarning, match="lbfgs was interrupted in iteration") as caught:
         model = MLPRegressor(hidden_layer_sizes=(3,), solver="lbfgs", random_state=0).fit(X, X[:, 0])
+    kept = f"that iteration {model.n_iter_} has found." if model.n_iter_ else "that it began with."
+    assert str(caught[0].message).endswith(
+        f"interrupted in iteration {model.n_iter_ + 1}; the net has the parameters {kept}"
+    )
+    assert (model.n_iter_ > 0) == (n_evaluations > 2)
     assert np.isfinite(model.loss_)
     assert np.isfinite(model.predict(X)).all()
 

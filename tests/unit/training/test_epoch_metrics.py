@@ -237,7 +237,30 @@ def test_metrics_that_do_not_fit_the_task_raise():
         MLP((3, 2)).fit(X, NUMBERS, epochs=1, metrics="r2", early_stopping=EarlyStopping(1, "validation_r2"))
     with pytest.raises(ValueError, match=r"no r2 to monitor: ask for it with metrics=\['r2'\] in MLP.fit"):
         fastmlp.Population((3, 2), 2).fit(X, NUMBERS, epochs=1, early_stopping=EarlyStopping(1, "r2"))
+    with pytest.raises(ValueError, match=r"no q90 to monitor: ask for it with metrics=\{'q90': function\} in MLP.fit"):
+        MLP((3, 2)).fit(X, NUMBERS, epochs=1, early_stopping=EarlyStopping(1, "q90", mode="min"))
     assert as_metrics(None) == as_metrics(()) == {}
+
+
+@pytest.mark.parametrize("part", ("", "validation_"))
+def test_early_stopping_can_monitor_a_function(part):
+    """The fit ends and keeps the parameters as with the named metric, whether smaller or larger values are better."""
+    found = []
+    for monitor, settings in (
+        ("squared_error", {"metrics": "squared_error"}),
+        ("error", {"metrics": {"error": lambda y, p: float(np.mean((y - p) ** 2, dtype=np.float64))}, "mode": "min"}),
+        ("score", {"metrics": {"score": lambda y, p: -float(np.mean((y - p) ** 2, dtype=np.float64))}, "mode": "max"}),
+    ):
+        rule = EarlyStopping(3, f"{part}{monitor}", mode=settings.pop("mode", None))
+        net = MLP((3, 8, 2), random_state=0)
+        fit = {"epochs": 60, "optimizer": fastmlp.SGD(0.3), "batch_size": 5, "validation_fraction": 0.4, "verbose": 0}
+        history = net.fit(X, NUMBERS, early_stopping=rule, **fit, **settings)
+        assert history.record(f"{part}{monitor}").size == history.epochs
+        found.append((history.epochs, history.best_epoch, history.stopped_by, net.params))
+    assert found[0][2] == "early_stopping"
+    for other in found[1:]:
+        assert other[:3] == found[0][:3]
+        np.testing.assert_array_equal(other[3], found[0][3])
 
 
 @pytest.fixture
