@@ -53,7 +53,7 @@ def confusion(net: Any, X: Any, y: Any, *, labels: Any = None, ax: Any = None) -
     'Confusion matrix: 100 % of 4 right'
     """
     model, inputs, is_of_classes = net, X, np.ndim(y) < 2
-    net, X, y, labels = unwrap_table(net, X, y, labels, is_of_one_net=False)
+    net, X, y, labels = unwrap_table(net, X, y, labels)
     samples = require_classes(net, X, y, "confusion matrix")
     n = max(2, net.network.n_outputs)
     names = class_labels(net, labels, n)
@@ -124,8 +124,8 @@ def calibration(net: Any, X: Any, y: Any, *, n_bins: int = 10, labels: Any = Non
 
     Parameters
     ----------
-    net : MLP, MLPClassifier or TabularMLPClassifier
-        A net, or a fitted estimator.
+    net : MLP, Population, MLPClassifier or TabularMLPClassifier
+        A net, nets, of which the mean probability is drawn, or a fitted estimator.
     X : array_like of shape (n_samples, n_features)
         Inputs.
     y : array_like
@@ -167,10 +167,16 @@ def calibration(net: Any, X: Any, y: Any, *, n_bins: int = 10, labels: Any = Non
     >>> calibration(net, X, y).get_xlabel()
     'probability of class 1'
     """
+    model, inputs, is_of_classes = net, X, np.ndim(y) < 2
     net, X, y, labels = unwrap_table(net, X, y, labels)
     samples = require_classes(net, X, y, "calibration curve")
     n_bins = checked_count("n_bins", n_bins)
-    class_probabilities = calibrated(probabilities(net.network, net.predict(samples.X)), net)
+    if model is not net and is_of_classes:  # an estimator
+        class_probabilities = model.predict_proba(inputs)
+    else:
+        class_probabilities = calibrated(probabilities(net.network, net.predict(samples.X)), net)
+        if hasattr(net, "n_nets"):
+            class_probabilities = class_probabilities.mean(axis=0)
     if class_probabilities.shape[1] == 2:
         p, occurred = class_probabilities[:, 1], samples.classes == 1
         name = class_labels(net, labels, 2)[1]
@@ -187,7 +193,8 @@ def calibration(net: Any, X: Any, y: Any, *, n_bins: int = 10, labels: Any = Non
     ax.plot([0, 1], [0, 1], color=FAINT, linewidth=1.0, linestyle="--", label="perfect")
     intervals = np.array([wilson_interval(round(s * c), int(c)) for s, c in zip(frequency, count, strict=True)])
     ax.vlines(mean, intervals[:, 0], intervals[:, 1], color=SKY, linewidth=2.2, label="95 % interval")
-    ax.plot(mean, frequency, "o-", color=BLUE, linewidth=0.8, markersize=5, label="this net")
+    drawn = f"mean of {net.n_nets} nets" if hasattr(net, "n_nets") else "this net"
+    ax.plot(mean, frequency, "o-", color=BLUE, linewidth=0.8, markersize=5, label=drawn)
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1.02)
     ax.set_aspect("equal", anchor="W")

@@ -18,8 +18,8 @@ def predictions(net: Any, X: Any, y: Any, *, output: int = 0, ax: Any = None) ->
 
     Parameters
     ----------
-    net : MLP, MLPRegressor or TabularMLPRegressor
-        A net, or a fitted estimator.
+    net : MLP, Population, MLPRegressor or TabularMLPRegressor
+        A net, nets, whose mean output is drawn, or a fitted estimator.
     X : array_like of shape (n_samples, n_features)
         Inputs.
     y : array_like
@@ -53,7 +53,8 @@ def predictions(net: Any, X: Any, y: Any, *, output: int = 0, ax: Any = None) ->
     model, table, targets = net, X, y
     net, X, y, _ = unwrap_table(net, X, y)
     samples = one_output(net.network, as_samples(net, X, y), output)
-    true, predicted = samples.targets[:, 0].astype(np.float64), net.predict(samples.X)[:, output].astype(np.float64)
+    outputs = net.ensemble_predict(samples.X) if hasattr(net, "n_nets") else net.predict(samples.X)
+    true, predicted = samples.targets[:, 0].astype(np.float64), outputs[:, output].astype(np.float64)
     name = "value" if net.network.n_outputs == 1 else f"output {output}"
     if net.preprocessing is not None:
         target = net.preprocessing.target

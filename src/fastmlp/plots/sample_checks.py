@@ -83,19 +83,18 @@ def numbers_of_classes(classes: np.ndarray, y: Any) -> np.ndarray:
     return np.array([numbers[label] for label in labels], np.int64)
 
 
-def unwrap_table(
-    model: Any, X: Any, y: Any, labels: Any = None, *, is_of_one_net: bool = True
-) -> tuple[Any, Any, Any, Any]:
+def unwrap_table(model: Any, X: Any, y: Any, labels: Any = None) -> tuple[Any, Any, Any, Any]:
     """Return (net, X, y, labels) for a plot of predictions, as unwrap_estimator; a table is encoded for its estimator.
+
+    Of several nets, the net is a Population.
 
     Raises
     ------
     ValueError
         As unwrap_estimator, but not if the estimator takes a table.
     """
-    net = getattr(model, "net_", None)
-    if not hasattr(model, "encoded_samples") or (is_of_one_net and hasattr(net, "n_nets")):
-        net, y, labels = unwrap_estimator(model, y, labels, is_of_one_net=is_of_one_net)
+    if not hasattr(model, "encoded_samples"):
+        net, y, labels = unwrap_estimator(model, y, labels, is_of_one_net=False)
         return net, X, y, labels
     X, y = model.encoded_samples(X, y)
     return model.net_, X, y, getattr(model, "classes_", None) if labels is None else labels

@@ -92,6 +92,28 @@ def test_calibration_shows_the_probabilities_of_a_net_with_a_temperature(n_outpu
     np.testing.assert_allclose(line.get_xydata(), np.transpose(reliability(shown, right, 10)[:2]), atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:Training reached max_iter")
+def test_calibration_of_several_nets_is_of_their_mean_probability(rng):
+    """The default estimator has several nets."""
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame({"a": rng.normal(size=200), "b": rng.normal(size=200)})
+    y = np.where(table["a"] + rng.normal(size=200) > 0, "yes", "no")
+    settings = {"max_iter": 5, "random_state": 0, "device": "cpu"}
+    inputs = table.to_numpy()
+    for model, X in (
+        (fastmlp.TabularMLPClassifier(8, n_nets=4, **settings).fit(table, y), table),
+        (fastmlp.MLPClassifier(hidden_layer_sizes=8, n_nets=2, **settings).fit(inputs, y), inputs),
+    ):
+        mean, frequency, _, _ = reliability(model.predict_proba(X)[:, 1], (y == "yes").astype(float), 10)
+        ax = plots.calibration(model, X, y)
+        np.testing.assert_allclose(ax.lines[1].get_xydata(), np.c_[mean, frequency], rtol=1e-5)
+        assert ax.get_xlabel() == "probability of class yes"
+        assert ax.lines[1].get_label() == f"mean of {model.net_.n_nets} nets"
+    nets, codes = model.net_, (y == "yes").astype(int)
+    drawn = plots.calibration(nets, inputs, codes).lines[1].get_xydata()
+    np.testing.assert_allclose(drawn, ax.lines[1].get_xydata(), rtol=1e-4)
+
+
 def test_calibration_rescales_a_tanh_output():
     """Probabilities are fractions of the output's range, so that a tanh net counts like a sigmoid net."""
     net = fastmlp.MLP((2, 1), output_activation="tanh", random_state=0)

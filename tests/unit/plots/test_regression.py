@@ -40,3 +40,22 @@ def test_predictions_plot_of_several_targets_uses_their_units(rng):
     model = fastmlp.TabularMLPRegressor(8, n_nets=1, max_iter=3, random_state=0).fit(table, Y)
     ax = plots.predictions(model, table, pd.DataFrame(Y, columns=["x", "y"]), output=0)
     np.testing.assert_allclose(ax.collections[0].get_offsets(), np.c_[Y[:, 0], model.predict(table)[:, 0]], rtol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:Training reached max_iter")
+def test_predictions_plot_of_several_nets_shows_their_mean(rng):
+    """The default estimator has several nets; they predict by their mean, which is what is drawn."""
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame({"a": rng.normal(size=60), "b": rng.normal(size=60)})
+    y = pd.Series(1000 + 50 * table["a"] + rng.normal(size=60), name="price")
+    settings = {"max_iter": 3, "random_state": 0, "device": "cpu"}
+    inputs, targets = table.to_numpy(), y.to_numpy()
+    for model, X, y_of in (
+        (fastmlp.TabularMLPRegressor(8, n_nets=4, **settings).fit(table, y), table, y),
+        (fastmlp.MLPRegressor(hidden_layer_sizes=8, n_nets=2, **settings).fit(inputs, targets), inputs, targets),
+    ):
+        drawn = plots.predictions(model, X, y_of).collections[0].get_offsets()
+        np.testing.assert_allclose(drawn, np.c_[y_of, model.predict(X)], rtol=1e-5)
+    nets = fastmlp.Population((2, 3, 1), 3, random_state=0, device="cpu")
+    drawn = plots.predictions(nets, inputs, targets).collections[0].get_offsets()
+    np.testing.assert_allclose(drawn[:, 1], nets.ensemble_predict(inputs)[:, 0], rtol=1e-5)

@@ -47,6 +47,9 @@ class FakeClassifier:
     def predict(self, X):
         return self.classes_[self.net_.predict_classes(X)]
 
+    def predict_proba(self, X):
+        return probabilities(self.net_.network, self.net_.predict(X))
+
 
 def test_unwrap_estimator_returns_net_and_encoded_targets():
     answers = np.array(["no", "yes", "yes", "no"])
