@@ -132,7 +132,8 @@ class TrainOptions:
         int | None, integer_option("Configurations of the options not given to compare first, on held-out rows.", 2)
     ] = None
     time_limit: Annotated[
-        float | None, number_option("Seconds of training; there are as many epochs and nets as fit into them.")
+        float | None,
+        number_option("Seconds of training, with compiling; there are as many epochs and nets as fit into them."),
     ] = None
     memory_limit: table.MemoryLimit = None
     row_cache: table.RowCache = None

@@ -43,6 +43,22 @@ def test_lbfgs_ends_with_an_iteration(monkeypatch):
     assert 5 < reg.n_iter_ < 25
 
 
+@pytest.mark.parametrize("compiling, n_iterations", ((0.5, 10), (100.0, 1)))
+def test_lbfgs_counts_compiling_and_has_an_iteration(compiling, n_iterations, monkeypatch):
+    clock = KernelClock(monkeypatch, step=0.04, compiling=compiling)
+    reg = MLPRegressor(hidden_layer_sizes=(6,), random_state=0, solver="lbfgs", tol=1e-12, time_limit=1)
+    with pytest.warns(ConvergenceWarning, match=WARNING):
+        reg.fit(X, X[:, 0] * X[:, 1])
+    assert 1 <= reg.n_iter_ <= n_iterations
+    assert clock.now <= max(1.05, compiling + 0.2)
+
+
+def test_the_warning_names_compiling(monkeypatch):
+    KernelClock(monkeypatch, step=1e-3, compiling=0.6)
+    with pytest.warns(ConvergenceWarning, match=r"Compiling took 0\.6 s, which are part of the limit, once for this"):
+        MLPClassifier(**SMALL, batch_size=30, time_limit=1).fit(X, y)
+
+
 def test_nets_of_an_ensemble_that_had_not_begun_do_not_predict(monkeypatch):
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "1")
     KernelClock(monkeypatch, epoch_of_nets=1e-3)

@@ -168,6 +168,25 @@ def test_every_loss_and_output_in_a_thread_matches_the_reference(cuda, loss, out
     place.check()
 
 
+@pytest.mark.thinned(4)
+@pytest.mark.parametrize("loss, huge", [("squared_error", 1e25), ("poisson", 1e4)])
+def test_a_sample_of_weight_zero_may_overflow(place, loss, huge, assert_same):
+    """Its loss is infinite or, with poisson, its outputs are."""
+    X, y, rng = samples(11)
+    weight = rng.random((place.n, 11)) + 0.5
+    weight[:, 3] = 0.0
+    found = []
+    for row in (huge, 0.5):
+        X[3] = row
+        pop = make(place.n, loss=loss, hidden_activation="relu", dtype="float32")
+        pop.params[:] = np.abs(pop.params) / 4  # outputs grow with the inputs
+        result = pop.fit(X, np.abs(y), epochs=3, batch_size=4, optimizer=SGD(0.01), sample_weight=weight, verbose=0)
+        found.append((result.loss, pop.params))
+    for overflowing, ordinary in zip(*found, strict=True):
+        assert np.isfinite(ordinary).all()
+        assert_same(overflowing, ordinary)
+
+
 # ---- what is each net's own
 
 
