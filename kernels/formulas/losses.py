@@ -1,9 +1,10 @@
 """Losses: one table row each. The position of a row in LOSSES is its code.
 
 `value(z, a, y, c)` is the loss of one output, where z is the logit, a the output activation of z, y the target, c the
-loss's own constant. `delta(a, y, c)` is the derivative of `value`. If `delta_is_wrt_logit`, it is the derivative with
-respect to z for the loss's own output activation, whose derivative has cancelled. Otherwise it is the derivative with
-respect to a, and the kernel multiplies it by f'. So a wrong pair of loss and output activation cannot be computed.
+loss's own constant, which is 0 for losses without one. `delta(a, y, c)` is the derivative of `value`. If
+`delta_is_wrt_logit`, it is the derivative with respect to z for the loss's own output activation, whose derivative has
+cancelled. Otherwise it is the derivative with respect to a, and the kernel multiplies it by f'. So a wrong pair of loss
+and output activation cannot be computed.
 
 Sources: Huber 1964 (huber), Fahlman 1988 (atanh_error).
 
@@ -13,8 +14,8 @@ mean 1 over all training samples) and, except for softmax_cross_entropy, over ou
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypedDict
 
 from ..jit.decorators import formula, selector
 from .numpy_math import absolute, exp, log, log1p, where
@@ -109,7 +110,8 @@ class Loss(NamedTuple):
     delta: Callable
     outputs: tuple[str, ...]  # allowed output activations, the default first; () for any elementwise one
     delta_is_wrt_logit: bool  # whether `delta` is the derivative with respect to the logit
-    constant: str = ""  # name of the setting that is c
+    constant: str = ""  # keyword of MLP that is c, a positive number; its type is in LossConstants, below the table
+    default: float = 1.0  # of the keyword
     targets: tuple[float, float] = (float("-inf"), float("inf"))  # range of valid targets y
 
 
@@ -132,6 +134,15 @@ LOSSES = (
     Loss("poisson", poisson, poisson_delta, ("exponential",), True, targets=(0.0, float("inf"))),
 )
 CODES = {row.name: code for code, row in enumerate(LOSSES)}
+CONSTANTS: Mapping[str, Any] = {row.constant: row.default for row in LOSSES if row.constant}
+
+
+class LossConstants(TypedDict, total=False):
+    """Keywords of MLP and Population that are constants of losses, for type checkers."""
+
+    huber_delta: float
+
+
 SOFTMAX_CROSS_ENTROPY = CODES["softmax_cross_entropy"]
 
 # loss_value(code, z, a, y, c), loss_delta(code, a, y, c): one vector at a time

@@ -136,7 +136,8 @@ class Rule(NamedTuple):
     n_state: int
     initial: tuple[str | None, ...] = (None, None, None)  # name of the hyper-parameter a state starts from; None: 0
     bias_correction: bool = False  # whether the learning rate is corrected by the powers of beta1 and beta2
-    is_plain_descent: bool = False  # whether steps are proportional to the gradients, with or without momentum
+    is_plain_descent: bool = False  # whether steps are linear in the gradients: descent with or without momentum
+    sign_like_steps: bool = False  # whether steps are about as long as the learning rate, however large the gradients
     needs_full_batch: bool = False  # whether the rule compares consecutive gradients, which needs the same samples
     compares_loss: bool = False  # whether the rule reads h.loss_increased, which needs the objective of every step
 
@@ -145,8 +146,8 @@ RULES = (
     Rule("sgd", sgd, 0, is_plain_descent=True),
     Rule("momentum", momentum, 1, is_plain_descent=True),
     Rule("nesterov", nesterov, 1, is_plain_descent=True),
-    Rule("adam", adam, 2, bias_correction=True),
-    Rule("rmsprop", rmsprop, 1),
+    Rule("adam", adam, 2, bias_correction=True, sign_like_steps=True),
+    Rule("rmsprop", rmsprop, 1, sign_like_steps=True),
     Rule("adagrad", adagrad, 1),
     Rule("quickprop", quickprop, 2, needs_full_batch=True),
     Rule("rprop", rprop, 3, initial=(None, "learning_rate", None), needs_full_batch=True, compares_loss=True),

@@ -27,7 +27,16 @@ _MODULES = {
     "recorders": ("Snapshots", "LayerRecorder"),
     "plots": (),
     "report": (),
-    "optimizers": ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Quickprop", "Rprop", "optimizer_from_name"),
+    "optimizers": (
+        "optimizer_from_name",  # and the classes of optimizers.OPTIMIZERS:
+        "SGD",
+        "Adam",
+        "AdamW",
+        "RMSprop",
+        "Adagrad",
+        "Quickprop",
+        "Rprop",
+    ),
     "initialization": ("Uniform", "Normal", "UniformByFanIn"),
     "network.embeddings": ("PeriodicEmbedding", "CategoryEmbedding", "PiecewiseLinearEmbedding"),
     "training.optimizer_state": ("OptimizerState",),

@@ -17,9 +17,10 @@ from .devices import choose_device, resolve, to_library_of
 from .errors import checked_count, checked_number
 from .history import History
 from .initialization import Init, draw_params
-from .interface.keywords import with_keywords
+from .interface.keywords import completed, with_keywords
 from .interface.setting_checks import seed_of
 from .interface.user_warnings import called_by_user
+from .kernels.formulas.losses import CONSTANTS, LossConstants
 from .kernels.structs import Samples
 from .network.embeddings import Given
 from .network.spec import Network
@@ -58,8 +59,6 @@ class MLP(SingleNetBase):
         Strength of the L2 penalty: l2 / 2 times the sum of squared weights (not biases) is added to the loss.
     label_smoothing : float, default 0.0
         Fraction of each target that softmax_cross_entropy spreads evenly over all classes, in [0, 1).
-    huber_delta : float, default 1.0
-        Error at which the huber loss changes from quadratic to linear.
     init : str or object, default "auto"
         Initialiser of the parameters: "auto" (suits each layer's activation), a name such as "glorot_uniform", or
         `Uniform(low, high)`, `Normal(std)` or `UniformByFanIn(gain)`.
@@ -86,6 +85,8 @@ class MLP(SingleNetBase):
         Seed of the initial parameters, shuffling, dropout and the validation split. The same value gives
         bit-identical parameters and recorded losses on the same machine, for any number of CPU threads. By default
         the seed is random.
+    huber_delta : float, default 1.0
+        Error at which the huber loss changes from quadratic to linear.
 
     Attributes
     ----------
@@ -149,6 +150,7 @@ class MLP(SingleNetBase):
 
     _not_pickled = ("device", "_padded")
 
+    @with_keywords(LossConstants, CONSTANTS)
     def __init__(  # noqa: PLR0913
         self,
         layer_sizes: Sequence[int],
@@ -159,7 +161,6 @@ class MLP(SingleNetBase):
         dropout: float | Sequence[float] = 0.0,
         l2: float = 0.0,
         label_smoothing: float = 0.0,
-        huber_delta: float = 1.0,
         init: Init = "auto",
         init_scale: float = 1.0,
         dtype: Any = "float32",
@@ -167,7 +168,8 @@ class MLP(SingleNetBase):
         precision: str = "exact",
         input_embedding: Given = None,
         random_state: Any = None,
-    ):
+        **loss_constants: Unpack[LossConstants],
+    ) -> None:
         network = Network.build(
             layer_sizes,
             hidden_activation,
@@ -176,7 +178,7 @@ class MLP(SingleNetBase):
             dropout,
             l2,
             label_smoothing,
-            huber_delta,
+            completed(MLP.__init__, loss_constants, CONSTANTS),
             input_embedding,
         )
         self.init_scale = checked_number("init_scale", init_scale, 0.0)

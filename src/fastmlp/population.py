@@ -19,9 +19,10 @@ from .data.population_data import prediction_samples
 from .devices import choose_device, resolve
 from .errors import checked_count, is_per_net, shown
 from .initialization import Init, draw_params
-from .interface.keywords import with_keywords
+from .interface.keywords import completed, with_keywords
 from .interface.setting_checks import replace_float16, seed_of
 from .interface.user_warnings import called_by_user
+from .kernels.formulas.losses import CONSTANTS, LossConstants
 from .kernels.formulas.net_seeds import net_seeds
 from .mlp import MLP
 from .network.embeddings import Given
@@ -61,8 +62,6 @@ class Population(PopulationBase, NetSequence[MLP]):
         Strength of the L2 penalty, in the same forms.
     label_smoothing : float, default 0.0
         Fraction of each target that softmax_cross_entropy spreads evenly over all classes, in [0, 1).
-    huber_delta : float, default 1.0
-        Error at which the huber loss changes from quadratic to linear.
     init : str or object, default "auto"
         Initialiser of the parameters, as for MLP.
     init_scale : float, array_like of shape (n_nets,) or frozen SciPy distribution, default 1.0
@@ -77,6 +76,8 @@ class Population(PopulationBase, NetSequence[MLP]):
         Embedding of the inputs, as for MLP. Such nets are trained one by one.
     random_state : int, numpy.random.Generator or RandomState, optional
         Seed of the nets' seeds and of the numbers that are drawn from distributions. By default the seed is random.
+    huber_delta : float, default 1.0
+        Error at which the huber loss changes from quadratic to linear.
 
     Attributes
     ----------
@@ -134,6 +135,7 @@ class Population(PopulationBase, NetSequence[MLP]):
     array([0, 1, 1, 0])
     """
 
+    @with_keywords(LossConstants, CONSTANTS)
     def __init__(  # noqa: PLR0913
         self,
         layer_sizes: Sequence[int],
@@ -145,7 +147,6 @@ class Population(PopulationBase, NetSequence[MLP]):
         dropout: Any = 0.0,
         l2: Any = 0.0,
         label_smoothing: float = 0.0,
-        huber_delta: float = 1.0,
         init: Init = "auto",
         init_scale: Any = 1.0,
         dtype: Any = "float32",
@@ -153,7 +154,8 @@ class Population(PopulationBase, NetSequence[MLP]):
         precision: str = "exact",
         input_embedding: Given = None,
         random_state: Any = None,
-    ):
+        **loss_constants: Unpack[LossConstants],
+    ) -> None:
         self.n_nets = checked_count("n_nets", n_nets)
         check_memory(self.n_nets * 8, f"The seeds of {self.n_nets:,} nets", "Make fewer nets.")
         self.seed, self._has_drawn_seed = seed_of(random_state), random_state is None
@@ -172,7 +174,7 @@ class Population(PopulationBase, NetSequence[MLP]):
             rate,
             penalty,
             label_smoothing,
-            huber_delta,
+            completed(Population.__init__, loss_constants, CONSTANTS),
             input_embedding,
         )
         self._set_up(network, self.n_nets, init=init, dtype=dtype, device=device, precision=precision)
@@ -182,7 +184,7 @@ class Population(PopulationBase, NetSequence[MLP]):
             "output_activation": output_activation,
             "loss": loss,
             "label_smoothing": label_smoothing,
-            "huber_delta": huber_delta,
+            **loss_constants,
             "init": init,
             "dtype": self.dtype,
             "device": device,

@@ -145,7 +145,7 @@ def reference_of(network, params, l2=None, kind=ReferenceMLP):
         network.loss_row.name,
         params,
         network.l2 if l2 is None else l2,
-        network.loss_constant or 1.0,
+        network.loss_constant,
         network.blocks[: network.n_embedding_layers],
     )
 

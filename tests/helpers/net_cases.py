@@ -30,9 +30,8 @@ def net_and_reference(sizes, hidden, loss, output, dtype, **settings):
         sizes, hidden_activation=hidden, loss=loss, output_activation=output, dtype=dtype, random_state=3, **settings
     )
     net.params[:] = np.random.default_rng(7).normal(size=net.params.shape) * 0.5
-    reference_settings = {key: settings[key] for key in ("l2", "huber_delta") if key in settings}
     names = [ACTIVATIONS[code].name for code in net.network.activation_codes]
-    return net, ReferenceMLP(sizes, names, loss, net.params, **reference_settings)
+    return net, ReferenceMLP(sizes, names, loss, net.params, net.network.l2, net.network.loss_constant)
 
 
 def assert_same_gradient(net, reference, X, y, dtype, **weights):

@@ -65,8 +65,8 @@ class RoundedMLP(ReferenceMLP):
         y = np.asarray(y, np.float64)
         w = np.ones(len(y)) if weight is None else np.asarray(weight, np.float64)
         zs, outputs, slopes = self._rounded_forward(X, masks)
-        loss = np.mean(w * loss_per_sample(self.loss, zs[-1], outputs[-1], y, self.huber_delta))
-        delta = output_delta(self.loss, self.activations[-1], zs[-1], outputs[-1], y, self.huber_delta)
+        loss = np.mean(w * loss_per_sample(self.loss, zs[-1], outputs[-1], y, self.loss_constant))
+        delta = output_delta(self.loss, self.activations[-1], zs[-1], outputs[-1], y, self.loss_constant)
         delta = rounded(delta * w[:, None] / len(y))
         gradient = np.zeros_like(self.params)
         for k in reversed(range(len(zs))):

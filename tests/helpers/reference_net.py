@@ -50,7 +50,7 @@ DERIVATIVES = {  # with respect to z, written in z
 }
 
 
-def loss_per_sample(loss, z, a, y, huber_delta=1.0):
+def loss_per_sample(loss, z, a, y, loss_constant=1.0):
     """Return the loss of each sample, (n_samples,).
 
     z, a, y : (n_samples, n_outputs), logits, outputs and targets
@@ -65,7 +65,7 @@ def loss_per_sample(loss, z, a, y, huber_delta=1.0):
     if loss == "absolute_error":
         return np.mean(np.abs(r), axis=1)
     if loss == "huber":
-        d = huber_delta
+        d = loss_constant
         return np.mean(np.where(np.abs(r) <= d, r**2, d * (2 * np.abs(r) - d)), axis=1)
     if loss == "atanh_error":
         r = np.clip(r, -0.999999, 0.999999)
@@ -75,7 +75,7 @@ def loss_per_sample(loss, z, a, y, huber_delta=1.0):
     raise KeyError(loss)
 
 
-def output_delta(loss, output, z, a, y, huber_delta=1.0):
+def output_delta(loss, output, z, a, y, loss_constant=1.0):
     """Return the derivative of loss_per_sample with respect to the logits z, (n_samples, n_outputs)."""
     k = y.shape[1]
     if loss == "softmax_cross_entropy":
@@ -88,7 +88,7 @@ def output_delta(loss, output, z, a, y, huber_delta=1.0):
     slope = {
         "squared_error": 2 * r,
         "absolute_error": np.sign(r),
-        "huber": 2 * np.clip(r, -huber_delta, huber_delta),
+        "huber": 2 * np.clip(r, -loss_constant, loss_constant),
         "atanh_error": 2 * np.arctanh(np.clip(r, -0.999999, 0.999999)) if loss == "atanh_error" else r,
     }[loss]
     return slope * DERIVATIVES[output](z) / k
@@ -100,12 +100,13 @@ class ReferenceMLP:
     activations : one name per layer, that of the output last
     params : flat vector; for each layer W (fan_in, fan_out) row by row, then b
     l2 : factor of the penalty l2 / 2 sum W**2
+    loss_constant : of a loss that has one, such as huber_delta
     blocks : for each of the first layers [(n_inputs, n_outputs), ...], the blocks of a block-diagonal W
     """
 
-    def __init__(self, layer_sizes, activations, loss, params, l2=0.0, huber_delta=1.0, blocks=()):
+    def __init__(self, layer_sizes, activations, loss, params, l2=0.0, loss_constant=1.0, blocks=()):
         self.sizes, self.activations, self.loss = layer_sizes, activations, loss
-        self.l2, self.huber_delta = l2, huber_delta
+        self.l2, self.loss_constant = l2, loss_constant
         self.masks_of_blocks = [block_diag(*(np.ones(shape) for shape in shapes)) for shapes in blocks]
         self.params = np.array(params, np.float64)
 
@@ -143,8 +144,8 @@ class ReferenceMLP:
         n = len(y)
         w = np.ones(n) if weight is None else np.asarray(weight, np.float64)
         zs, outputs = self.forward(X, masks)
-        loss = np.mean(w * loss_per_sample(self.loss, zs[-1], outputs[-1], y, self.huber_delta))
-        delta = output_delta(self.loss, self.activations[-1], zs[-1], outputs[-1], y, self.huber_delta)
+        loss = np.mean(w * loss_per_sample(self.loss, zs[-1], outputs[-1], y, self.loss_constant))
+        delta = output_delta(self.loss, self.activations[-1], zs[-1], outputs[-1], y, self.loss_constant)
         delta *= w[:, None] / n
         gradient = np.zeros_like(self.params)
         for k in reversed(range(len(zs))):

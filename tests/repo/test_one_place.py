@@ -16,6 +16,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.special import expit
+from vector_values import far_from_zero, vector_values
+
+from fastmlp.devices import KINDS
+from fastmlp.kernels.formulas import activations
+from fastmlp.kernels.formulas.activations import ACTIVATIONS
+from fastmlp.kernels.formulas.losses import LOSSES
+from fastmlp.kernels.formulas.update_rules import RULES
+from fastmlp.optimizers import OPTIMIZERS
+from fastmlp.schedules import SCHEDULES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -38,11 +47,12 @@ FILES = {
 }
 # What a fit with the new member alone has besides the settings that all fits share; the device is another parameter.
 MEMBERS = {
-    "optimiser": {"optimizer": ["Adadelta", {"learning_rate": 0.7, "rho": 0.8, "epsilon": 1e-3}]},
-    "activation": {"hidden_activation": "mish"},
-    "loss": {"loss": "pseudo_huber", "huber_delta": 0.3},
-    "schedule": {"schedule": ["Polynomial", {"power": 2.0}]},
+    "optimiser": {"optimizer": ["AddSign", {"learning_rate": 0.1, "beta1": 0.8, "alpha": 0.7}]},
+    "activation": {"hidden_activation": "logish"},
+    "loss": {"loss": "rational_error", "rational_scale": 0.3},
+    "schedule": {"schedule": ["Waning", {"power": 3.0}]},
 }
+NAMES = ("addsign", "AddSign", "alpha", "logish", "rational_error", "rational_scale", "Waning", "waning", "twin")
 EPOCHS, BATCH, N_NETS, RATE = 6, 4, 32, 0.1
 USUAL, TINY = (3, 5, 4, 2), (2, 3, 1)  # layer sizes; the CPU trains populations of TINY nets by unrolled code
 
@@ -128,18 +138,52 @@ def test_a_change_touches_few_files(title):
     assert len(code) <= 3
 
 
+def copied(names, tree):
+    """Copy the files with these names, as far as there are such files."""
+    for name in names:
+        if (ROOT / name).exists():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, tree / name)
+
+
 @pytest.mark.parametrize("title", FILES)
 def test_a_change_applies_to_the_present_files_and_compiles(title, tmp_path):
     """In a copy of the files that it changes alone: whether it trains is for the long tests below."""
-    files = files_of(CHANGES[title])
-    for name, hunks in files.items():
-        if hunks[0][0] is not None:
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, tmp_path / name)
+    copied(FILES[title], tmp_path)
     apply(CHANGES[title], tmp_path)
-    for name in files:
+    for name in FILES[title]:
         if name.endswith(".py"):
             compile((tmp_path / name).read_text(encoding="utf-8"), name, "exec")
+
+
+@pytest.mark.parametrize("title", FILES)
+def test_a_change_applies_after_other_members(title, tmp_path):
+    """The page need not change when the tables grow: its lines are found by what stands around the tables."""
+    names = {name: name[0] + "an_other_one" for name in NAMES}
+    other = re.sub("|".join(NAMES), lambda found: names[found.group()], CHANGES[title])
+    assert other != CHANGES[title]
+    copied(FILES[title], tmp_path)
+    apply(other, tmp_path)
+    apply(CHANGES[title], tmp_path)
+
+
+def test_members_of_the_page_are_in_no_table():
+    """Otherwise the page would show how to add what is there: it needs another example."""
+    members = {row.name for table in (RULES, ACTIVATIONS, LOSSES) for row in table} | {*OPTIMIZERS, *SCHEDULES, *KINDS}
+    assert not members & {name.lower() for name in NAMES}
+
+
+def test_activation_of_the_page_is_right_far_from_zero():
+    """On SIMD vectors, which tests of every row of the table look at."""
+    scope, added = dict(vars(activations)), files_of(CHANGES["An activation"])["kernels/formulas/activations.py"]
+    exec(added[0][1].removesuffix("class Activation(NamedTuple):\n"), scope)
+    row = activations.Activation("logish", scope["logish"], scope["logish_derivative"], 0.0, 0.0)
+    f, slope = REFERENCES["logish"]
+    for dtype in ("float32", "float64"):
+        z = far_from_zero(dtype)
+        for found, of in zip(vector_values(row, z), (f, slope), strict=True):
+            expected = of(z.astype(np.float64))
+            np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-33)
 
 
 def test_the_page_shows_every_change():
@@ -178,22 +222,23 @@ def trained(tree, device, sizes, settings, place=""):
 
 # ---- the reference
 
-ACTIVATIONS = {
+REFERENCES = {
     "tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
-    "mish": (
-        lambda z: z * np.tanh(np.log1p(np.exp(z))),
-        lambda z: np.tanh(np.log1p(np.exp(z))) + z * expit(z) / np.cosh(np.log1p(np.exp(z))) ** 2,
+    "logish": (
+        lambda z: z * np.log1p(expit(z)),
+        lambda z: np.log1p(expit(z)) + z * expit(z) * expit(-z) / (1 + expit(z)),
     ),
 }
+SCALE = MEMBERS["loss"]["rational_scale"]
 DELTAS = {  # derivative of the loss of one output, where r is the output minus the target
     "squared_error": lambda r: 2 * r,
-    "pseudo_huber": lambda r: 2 * r / np.sqrt(1 + (r / MEMBERS["loss"]["huber_delta"]) ** 2),
+    "rational_error": lambda r: SCALE * r * (2 * SCALE + np.abs(r)) / (SCALE + np.abs(r)) ** 2,
 }
 
 
 def gradient(p, sizes, X, y, activation, loss):
     """Return the gradient of the mean loss over samples and outputs; layers are W row by row, then b."""
-    (f, slope), layers, start = ACTIVATIONS[activation], [], 0
+    (f, slope), layers, start = REFERENCES[activation], [], 0
     for n, m in pairwise(sizes):
         layers.append((p[start : start + n * m].reshape(n, m), p[start + n * m : start + (n + 1) * m]))
         start += (n + 1) * m
@@ -210,20 +255,18 @@ def gradient(p, sizes, X, y, activation, loss):
 
 
 def reference(p, sizes, X, y, settings):
-    """Return parameters after a fit by plain SGD or by Adadelta."""
+    """Return parameters after a fit by plain SGD or by AddSign."""
     activation, loss = settings.get("hidden_activation", "tanh"), settings.get("loss", "squared_error")
     starts = range(0, len(X), BATCH)
-    n_steps, t, v, u = EPOCHS * len(starts), 0, 0.0, 0.0
+    n_steps, t, m = EPOCHS * len(starts), 0, 0.0
     for _ in range(EPOCHS):
         for start in starts:
             g = gradient(p, sizes, X[start : start + BATCH], y[start : start + BATCH], activation, loss)
-            factor = (1 - t / n_steps) ** settings["schedule"][1]["power"] if "schedule" in settings else 1.0
+            factor = 1 - (t / n_steps) ** settings["schedule"][1]["power"] if "schedule" in settings else 1.0
             if "optimizer" in settings:
-                rate, rho, epsilon = (settings["optimizer"][1][key] for key in ("learning_rate", "rho", "epsilon"))
-                v = rho * v + (1 - rho) * g**2
-                step = np.sqrt(u + epsilon) / np.sqrt(v + epsilon) * g
-                u = rho * u + (1 - rho) * step**2
-                p = p - rate * factor * step
+                rate, beta1, alpha = (settings["optimizer"][1][key] for key in ("learning_rate", "beta1", "alpha"))
+                m = beta1 * m + (1 - beta1) * g
+                p = p - rate * factor * (alpha + np.sign(g) * np.sign(m)) * g
             else:
                 p = p - RATE * factor * g
             t += 1

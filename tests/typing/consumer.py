@@ -45,7 +45,7 @@ def embedded_nets() -> int:
 
 def one_net(X: Floats, y: Floats, trial: Any) -> float:
     net: fastmlp.MLP = fastmlp.MLP(
-        (2, 4, 1), hidden_activation=["tanh"], init=fastmlp.Uniform(-0.5, 0.5), random_state=0
+        (2, 4, 1), hidden_activation=["tanh"], init=fastmlp.Uniform(-0.5, 0.5), random_state=0, huber_delta=0.5
     )
     state: fastmlp.OptimizerState = fastmlp.OptimizerState()
     snapshots, recorder = fastmlp.Snapshots(max_records=10), fastmlp.LayerRecorder(X, y)

@@ -33,7 +33,7 @@ class ModelUnderTest:
     params : float64 (n_nets, n_params), or (1, 0) for a function
     activations : table row of each layer's activation, including the output; for a function one row without bounds
     loss : table row of the loss
-    loss_constant : constant of the loss, such as huber_delta
+    loss_constant : constant of the loss, such as huber_delta of the huber loss
     l2 : penalty factor; a number or (n_nets,)
     dropout : dropout rate in training; a number, (n_nets, n_hidden_layers) or (n_nets, 1)
     function : X (n_samples, n_features) -> outputs (n_samples, n_outputs), or None
@@ -294,7 +294,7 @@ def model_of_fastmlp(network: Network, params: np.ndarray, l2: Any, dropout: Any
         params.astype(np.float64),
         rows,
         LOSSES[network.loss],
-        network.loss_constant or 1.0,
+        network.loss_constant,
         l2,
         dropout,
         label_smoothing=network.label_smoothing,

@@ -15,7 +15,7 @@ from ..optimizers.base import SHARED, Optimizer
 from ..population_result import PopulationResult
 
 PLAIN = tuple(row.name for row in RULES if row.is_plain_descent)
-SIGN_LIKE = ("adam", "rmsprop")  # their steps have nearly the same length for every parameter
+SIGN_LIKE = tuple(row.name for row in RULES if row.sign_like_steps)  # scikit-learn's Adam has the same name
 ADAPTIVE = (*(row.name for row in RULES if not row.is_plain_descent), "lbfgs")  # steps do not shrink with the gradient
 SCIKIT_LEARN_BATCH = 200  # its batch_size="auto", of so many samples or more
 

@@ -5,7 +5,7 @@ Users give names. A Network contains codes and numbers only, and no arrays.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
@@ -93,7 +93,7 @@ class Network:
     loss : int
         Position of the loss in LOSSES.
     loss_constant : float
-        The loss's own constant, such as huber_delta; 0 without any.
+        The loss's own constant, huber_delta of the huber loss; 0 of a loss without.
     label_smoothing : float
         Fraction of each target that is spread evenly over all classes.
     dropout : tuple of float
@@ -157,7 +157,7 @@ class Network:
         dropout,
         l2,
         label_smoothing,
-        huber_delta,
+        loss_constants: Mapping[str, Any],
         input_embedding=None,
     ) -> Network:
         """Return the network for the arguments of MLP of the same names, after a check of all of them.
@@ -166,8 +166,13 @@ class Network:
         ----------
         layer_sizes, hidden_activation, output_activation, loss, dropout, l2 : as for MLP
             Settings of the architecture.
-        label_smoothing, huber_delta, input_embedding : as for MLP
-            Further settings.
+        label_smoothing : as for MLP
+            Further setting.
+        loss_constants : dict
+            {keyword of MLP: value} of constants of losses, such as huber_delta: those of other losses are checked and
+            left out, and a constant that is missing has its default.
+        input_embedding : as for MLP
+            Further setting.
 
         Returns
         -------
@@ -201,7 +206,9 @@ class Network:
         checked_number("label_smoothing", label_smoothing, 0.0, 1.0, open_high=True)
         if label_smoothing and loss != "softmax_cross_entropy":
             raise ValueError(f"label_smoothing belongs to softmax_cross_entropy, but the loss is {row.name!r}.")
-        checked_number("huber_delta", huber_delta, 0.0, open_low=True)
+        constants = losses.CONSTANTS | {
+            name: checked_number(name, value, 0.0, open_low=True) for name, value in loss_constants.items()
+        }
         output = output_code(row, output_activation)
         if output == activations.SOFTMAX and sizes[-1] == 1:
             raise ValueError(
@@ -211,7 +218,7 @@ class Network:
             layer_sizes=sizes,
             activation_codes=(*(activations.CODES[name] for name in before), *hidden, output),
             loss=loss_code(loss),
-            loss_constant=float(huber_delta) if row.constant else 0.0,
+            loss_constant=constants[row.constant] if row.constant else 0.0,
             label_smoothing=float(label_smoothing),
             dropout=(*(0.0 for _ in before), *(checked_number("dropout", x, 0.0, 1.0, open_high=True) for x in rates)),
             l2=checked_number("l2", l2, 0.0),
@@ -219,7 +226,7 @@ class Network:
         )
 
     def arguments(self) -> dict[str, Any]:
-        """Return the arguments of `build` for an equal network, JSON-serialisable.
+        """Return the arguments of MLP for an equal network, JSON-serialisable.
 
         Returns
         -------
@@ -235,7 +242,7 @@ class Network:
             "dropout": list(self.dropout[n:]),
             "l2": self.l2,
             "label_smoothing": self.label_smoothing,
-            "huber_delta": self.loss_constant or 1.0,
+            **({self.loss_row.constant: self.loss_constant} if self.loss_row.constant else {}),
             **({} if embedding is None else {"input_embedding": embedding.to_list()}),
         }
 

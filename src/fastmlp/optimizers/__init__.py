@@ -355,7 +355,11 @@ class Rprop(Optimizer):
             )
 
 
-OPTIMIZERS = {cls.__name__.lower(): cls for cls in (SGD, Adam, AdamW, RMSprop, Adagrad, Quickprop, Rprop)}
+OPTIMIZERS = {  # the classes above
+    name.lower(): kind
+    for name, kind in list(globals().items())
+    if isinstance(kind, type) and issubclass(kind, Optimizer) and kind is not Optimizer
+}
 
 
 def optimizer_from_name(name: object, learning_rate: float | None = None) -> Optimizer:

@@ -11,6 +11,7 @@ import numpy as np
 from ..console.durations import long_duration
 from ..console.stopwatch import is_compile_time_worth_showing
 from ..errors import counted
+from ..kernels.formulas.losses import CONSTANTS
 from ..plots.classes import calibration, confusion
 from ..plots.curves import history as plot_history
 from ..plots.decision import boundary
@@ -270,7 +271,7 @@ NAMES = {
 
 def _settings(page: Page, history: ReportedFit) -> None:
     settings = history.net.get_settings()
-    defaults = {"huber_delta": 1.0, "init_scale": 1.0, "label_smoothing": 0.0, "l2": 0.0}
+    defaults = {**CONSTANTS, "init_scale": 1.0, "label_smoothing": 0.0, "l2": 0.0}
     net = {"layers": " - ".join(map(str, settings.pop("layer_sizes")))}
     if settings.pop("input_embedding", None):
         net["input embedding"] = str(history.net.network.input_embedding)

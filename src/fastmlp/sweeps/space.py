@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import is_distribution, unknown_name
+from ..kernels.formulas.losses import CONSTANTS
 from ..kernels.formulas.update_rules import HYPER_PARAMETERS
 from ..mlp import MLP
 from ..optimizers import OPTIMIZERS, Optimizer, optimizer_from_name
@@ -23,7 +24,7 @@ NET_SETTINGS = (
     "output_activation",
     "loss",
     "label_smoothing",
-    "huber_delta",
+    *CONSTANTS,
     "init",
     "input_embedding",
 )

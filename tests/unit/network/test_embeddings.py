@@ -14,7 +14,7 @@ MIXED = [PeriodicEmbedding(4, 2, n_inputs=2), CategoryEmbedding(3, 5)]
 
 def build(layer_sizes=(3, 4, 5, 2), **settings):
     plain = {"hidden_activation": "relu", "output_activation": None, "loss": "squared_error", "dropout": 0.0, "l2": 0.0}
-    return Network.build(layer_sizes, **plain | {"label_smoothing": 0.0, "huber_delta": 1.0} | settings)
+    return Network.build(layer_sizes, **plain | {"label_smoothing": 0.0, "loss_constants": {}} | settings)
 
 
 def test_periodic_embedding_has_a_block_for_each_input():

@@ -36,9 +36,9 @@ def assert_equals_single_nets(pop, result, X, y, settings, **fit):
 
 def test_lanes_are_chosen_by_size_and_number_of_nets():
     cpu, f4 = resolve("cpu"), np.dtype("float32")
-    network = Network.build((4, 8, 3), "tanh", "identity", "squared_error", 0.0, 0.0, 0.0, 1.0)
-    tiny = Network.build((2, 2, 1), "tanh", "identity", "squared_error", 0.0, 0.0, 0.0, 1.0)
-    large = Network.build((64, 64, 10), "tanh", "identity", "squared_error", 0.0, 0.0, 0.0, 1.0)
+    network = Network.build((4, 8, 3), "tanh", "identity", "squared_error", 0.0, 0.0, 0.0, {})
+    tiny = Network.build((2, 2, 1), "tanh", "identity", "squared_error", 0.0, 0.0, 0.0, {})
+    large = Network.build((64, 64, 10), "tanh", "identity", "squared_error", 0.0, 0.0, 0.0, {})
     for n_nets, rows, shuffle, net, expected in (
         (5, 32, True, network, False),
         (10, 32, True, network, False),

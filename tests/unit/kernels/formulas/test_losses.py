@@ -13,7 +13,7 @@ from fastmlp.kernels.simd import elementary  # noqa: F401 formulas of vectors
 from fastmlp.kernels.simd.load_store import load, store
 
 each_row = pytest.mark.parametrize("row", LOSSES, ids=[row.name for row in LOSSES])
-C = 0.7  # huber's constant; no other loss reads it
+C = 0.7  # the constant of losses that have one; the others do not read it
 
 
 def output_of(row, z):

@@ -68,7 +68,7 @@ def test_program(row, layer_sizes, rng):
 def test_program_of_losses(loss, output, rng):
     params, X, y = rng.normal(size=11), rng.normal(size=(6, 2)), rng.integers(0, 2, (6, 2)).astype(float)
     names = ["tanh", output]
-    expected = ReferenceMLP((2, 1, 2), names, loss, params[:7], huber_delta=0.7).loss_and_gradient(X, y)[1]
+    expected = ReferenceMLP((2, 1, 2), names, loss, params[:7], loss_constant=0.7).loss_and_gradient(X, y)[1]
     np.testing.assert_allclose(gradient_of((2, 1, 2), names, loss, params[:7], X, y), expected, rtol=1e-9)
 
 

@@ -113,3 +113,20 @@ def test_rprop_step_worked_by_hand():
             h._replace(loss_increased=worse),
         )
         np.testing.assert_allclose([p[0], g[0], size[0]], [expected, 0.0, 0.05], rtol=1e-14)
+
+
+@pytest.mark.parametrize("row", RULES, ids=[row.name for row in RULES])
+def test_sign_like_steps_are_as_long_as_the_learning_rate(row):
+    """So the row says of rules whose steps have that length in the long run, however large a constant gradient is."""
+    gradients = np.tile([1e-3, -1.0, 1e3], (300, 1))
+    path = run_rule(row, np.zeros(3), gradients, np.zeros(300), EXAMPLES[row.name][1] | {"epsilon": 1e-12})
+    lengths = np.abs(path[-1] - path[-2]) / LEARNING_RATE
+    assert row.sign_like_steps == bool(np.all((lengths > 0.5) & (lengths < 2.0))), lengths
+
+
+@pytest.mark.parametrize("row", RULES, ids=[row.name for row in RULES])
+def test_plain_descent_is_linear_in_the_gradients(row, rng):
+    """So the row says of rules whose steps for a sum of gradients are the sum of the steps."""
+    one, other = rng.normal(size=(2, 30, 5))
+    steps = lambda gradients: run_rule(row, np.zeros(5), gradients, np.zeros(30), EXAMPLES[row.name][1])
+    assert row.is_plain_descent == np.allclose(steps(one + other), steps(one) + steps(other), rtol=1e-9, atol=1e-12)

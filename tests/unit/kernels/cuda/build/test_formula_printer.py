@@ -198,7 +198,7 @@ def test_printed_unrolled_gradient_equals_the_reference(sizes, names, loss, dtyp
     width = n_out
     if loss == "softmax_cross_entropy":
         y, width = np.eye(n_out)[rng.integers(0, n_out, rows)], 1
-    net = ReferenceMLP(sizes, names, loss, params, huber_delta=c)
+    net = ReferenceMLP(sizes, names, loss, params, loss_constant=c)
     expected_loss, expected_gradient = net.loss_and_gradient(X, y)
     codes = [activations.CODES[name] for name in names]
     text = "".join(f"#define {k} {v}\n" for k, v in (("N_PARAMS", len(params)), ("N_IN", n_in), ("N_OUT", n_out)))

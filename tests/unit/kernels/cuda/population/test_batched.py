@@ -16,6 +16,7 @@ from toy_data import XOR_X, XOR_Y
 
 import fastmlp.population_training.kernel_calls
 from fastmlp import SGD, Adam, EarlyStopping, Rprop
+from fastmlp.kernels.formulas.losses import CONSTANTS
 
 pytestmark = pytest.mark.thinned(16)
 
@@ -102,7 +103,7 @@ def test_every_hidden_activation_matches_the_reference(dtype, rng):
 def test_every_loss_matches_the_reference(loss, output, rng):
     X, _ = samples(rng, 11, (2, 3, 3))
     y, weight = targets_for(loss, output, 11, 3, rng), rng.random((3, 11)) * (rng.random((3, 11)) > 0.3)
-    pop = make(3, (2, 3, 3), loss=loss, output_activation=output, huber_delta=0.3)
+    pop = make(3, (2, 3, 3), loss=loss, output_activation=output, **dict.fromkeys(CONSTANTS, 0.3))
     start = pop.params.copy()
     result = pop.fit(X, y, epochs=3, optimizer=SGD(0.1), sample_weight=weight, verbose=0)
     for k in range(3):

@@ -14,6 +14,7 @@ import fastmlp.population_training.kernel_calls
 from fastmlp import MLP, SGD, Adam, Quickprop, Rprop
 from fastmlp.execution import thresholds
 from fastmlp.execution.work import products
+from fastmlp.kernels.formulas.losses import CONSTANTS
 from fastmlp.schedules import Cosine, FlatCosine
 
 pytestmark = pytest.mark.thinned(16)
@@ -158,7 +159,7 @@ def test_every_loss_and_output_in_a_thread_matches_the_reference(cuda, loss, out
     place = Place("thread", monkeypatch)
     X, _, rng = samples(11)
     y, weight = targets_for(loss, output, 11, 2, rng), rng.random(11) * (rng.random(11) > 0.3)
-    pop = make(129, loss=loss, output_activation=output, huber_delta=0.3)
+    pop = make(129, loss=loss, output_activation=output, **dict.fromkeys(CONSTANTS, 0.3))
     start = pop.params.copy()
     result = pop.fit(X, y, epochs=3, optimizer=SGD(0.1), sample_weight=weight, verbose=0)
     for k in (0, 128):

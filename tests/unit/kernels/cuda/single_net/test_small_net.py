@@ -29,6 +29,7 @@ from fastmlp import MLP, SGD, Adam, Quickprop
 from fastmlp.devices import resolve
 from fastmlp.execution.net_description import describe_net
 from fastmlp.execution.plan import Plan
+from fastmlp.kernels.formulas.losses import CONSTANTS
 from fastmlp.kernels.formulas.update_rules import SGD as SGD_RULE
 from fastmlp.kernels.structs import METRIC_NONE, STEPS_DONE, Samples, TrainConfig
 from fastmlp.schedules import Cosine, FlatCosine
@@ -186,7 +187,8 @@ def test_every_hidden_activation_matches_the_reference(place, hidden, dtype, rng
 @pytest.mark.thinned(56)
 @pytest.mark.parametrize("loss, output", PAIRS)
 def test_every_loss_and_output_matches_the_reference(either, loss, output, rng):
-    net, reference = net_and_reference((4, 6, 3), "tanh", loss, output, "float64", device="cuda", huber_delta=0.3)
+    constants = dict.fromkeys(CONSTANTS, 0.3)
+    net, reference = net_and_reference((4, 6, 3), "tanh", loss, output, "float64", device="cuda", **constants)
     X, y = rng.normal(size=(21, 4)), targets_for(loss, output, 21, 3, rng)
     weight = rng.random(21) * (rng.random(21) > 0.3)
     assert_same_gradient(net, reference, X, y, "float64", sample_weight=weight)

@@ -1,0 +1,50 @@
+"""Members of the tables are named wherever all of them should be, apart from what test_reference.py checks.
+
+After a new member, a failure says which names are missing in which file (CONTRIBUTING.md, "Add a member to a table").
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import fastmlp
+from fastmlp.devices import NAMES
+from fastmlp.initialization import INITIALIZERS
+from fastmlp.kernels.formulas.losses import CONSTANTS, LOSSES
+from fastmlp.network.spec import HIDDEN
+from fastmlp.optimizers import OPTIMIZERS
+from fastmlp.schedules import SCHEDULES
+
+ROOT = Path(__file__).parents[2]
+OPTIMIZER_CLASSES = tuple(kind.__name__ for kind in OPTIMIZERS.values())
+SCHEDULE_CLASSES = tuple(kind.__name__ for kind in SCHEDULES.values())
+NAMES_IN = {
+    "docs/guide/training.md": (
+        *HIDDEN,
+        *(row.name for row in LOSSES),
+        *CONSTANTS,
+        *OPTIMIZER_CLASSES,
+        *SCHEDULES,
+        *INITIALIZERS,
+    ),
+    "docs/guide/devices.md": tuple(f'"{name}"' for name in NAMES),
+    "docs/reference/file_format.md": tuple(CONSTANTS),
+    "docs/reference/optimisers.md": (*OPTIMIZER_CLASSES, *SCHEDULE_CLASSES),
+    "src/fastmlp/mlp.py": (*CONSTANTS, *(f'"{name}"' for name in OPTIMIZERS)),
+    "src/fastmlp/population.py": tuple(CONSTANTS),
+    "src/fastmlp/sweeps/sweep_function.py": tuple(CONSTANTS),
+    "src/fastmlp/optimizers/__init__.py": tuple(f'"{name}"' for name in OPTIMIZERS),  # in a docstring
+    "tests/typing/consumer.py": (*CONSTANTS, *OPTIMIZER_CLASSES, *SCHEDULE_CLASSES),
+}
+
+
+@pytest.mark.parametrize("file", NAMES_IN)
+def test_every_member_is_named(file):
+    text = (ROOT / file).read_text(encoding="utf-8")
+    missing = [name for name in NAMES_IN[file] if not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)]
+    assert missing == [], f"{file} does not name them"
+
+
+def test_every_optimiser_is_a_public_name():
+    assert set(OPTIMIZER_CLASSES) <= set(fastmlp.__all__)
