@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from ..runtime.output_files import replacing
 from ..streams.memory_limit import checked_memory_limit
 from ..streams.table_sources import parquet_frames, surely_fits
+from ..tables.cells_of_pieces import CellsOfPieces
 from ..tables.column_notes import Note, NotesOfPieces
 from ..tables.table_files import PARQUET_ENDINGS, check_ending, csv_pieces, with_text_names
 from .predict_and_report import as_csv, load_table_net, passed_columns, predictions_beside, present_ids, unused_ids
@@ -32,7 +33,7 @@ def predictions(model: Path, file: Path, device: str, ids: Sequence[str]) -> Ite
     only_ids = unused_ids(preprocessing, ids)
     wanted: list[str] | None = None
     apart: Iterator[pd.DataFrame] | None = None  # the table again, where an id is an input too: its cells as they are
-    said = NotesOfPieces()
+    said, counted = NotesOfPieces(), CellsOfPieces()
     for frame in frames_of(file, preprocessing.text_columns, only_ids):
         if not len(frame):
             continue
@@ -42,13 +43,14 @@ def predictions(model: Path, file: Path, device: str, ids: Sequence[str]) -> Ite
             if not set(wanted) <= set(only_ids):
                 apart = filter(len, frames_of(file, (), wanted))
         notes: list[Note] = []
-        X = preprocessing.transform(table, net.dtype.name, notes)
+        X = counted.counting(preprocessing.transform, table, net.dtype.name, notes)
         for note in said.of_next(len(table), notes):
             warnings.warn(note.text, stacklevel=2)
         cells = table if apart is None else with_text_names(next(apart))
         yield predictions_beside(net, X, passed_columns(cells, wanted))
     if wanted is None:
         raise ValueError(f"{str(file)!r} has no rows; a table needs at least one.")
+    counted.check()
 
 
 def frames_of(file: Path, text_columns: Sequence[str], unchanged: Sequence[str]) -> Iterator[pd.DataFrame]:

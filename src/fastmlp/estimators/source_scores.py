@@ -9,6 +9,7 @@ import numpy as np
 
 from ..streams.source_kinds import is_source
 from ..streams.table_sources import as_table_source
+from ..tables.cells_of_pieces import CellsOfPieces
 from .array_input import missing_targets_named
 from .regression_targets import as_quantities
 from .source_pieces import pieces_with_targets
@@ -26,9 +27,11 @@ def reads_pieces(X: Any) -> bool:
 def in_pieces(predict: Callable[[Any], np.ndarray], X: Any) -> np.ndarray:
     """Return what `predict` returns for all rows of a source; it is called with each piece."""
     source = as_table_source(X)
-    found = [predict(piece) for piece, _ in source.pieces() if len(piece)]
+    cells = CellsOfPieces()
+    found = [cells.counting(predict, piece) for piece, _ in source.pieces() if len(piece)]
     if not found:
         raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
+    cells.check()
     return np.concatenate(found)
 
 
@@ -36,8 +39,10 @@ def targets_and_predictions(
     predict: Callable[[Any], np.ndarray], X: Any, y: Any
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield (targets, predictions) of the pieces of a source, or of a data frame with the column y."""
+    cells = CellsOfPieces()
     for piece, targets in pieces_with_targets(X, y):
-        yield np.asarray(targets), predict(piece)
+        yield np.asarray(targets), cells.counting(predict, piece)
+    cells.check()
 
 
 def accuracy_of(pieces: Iterator[tuple[np.ndarray, np.ndarray]], sample_weight: Any) -> float:

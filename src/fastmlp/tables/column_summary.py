@@ -11,7 +11,7 @@ import numpy as np
 
 from .bad_cells import BadCells
 from .cell_counts import CellCounts
-from .cells import MAX_BAD_FRACTION, NUMBERS, contents, count_of, read_numbers
+from .cells import NUMBERS, contents, read_numbers
 from .columns_as_numbers import (
     LARGEST_NUMBER,
     column_kind,
@@ -109,23 +109,13 @@ class ColumnSummary:
 
         sample : rows of the column, drawn at random
         encoding : NumericEncoding of columns of numbers; its targets are the targets of the sample's rows
-
-        Raises
-        ------
-        ValueError
-            If the cells are numbers by their type in some rows, and no numbers in too many others.
         """
         name = sample.name
         if self.n_present and not sample.notna().any():
             return None, f"Column {name!r} {LEFT_OUT}: nearly all of its cells are missing."
         cells = self._all_cells(sample)
-        if NUMERIC in self._first and cells.kind != "number":
-            raise ValueError(
-                f"Column {name!r} holds numbers in {self._first[NUMERIC]}, and text in {self._first[TEXT]}: no numbers "
-                f"in {count_of(self.not_numbers.n_bad, self.not_numbers.n_present)} ({self.not_numbers.examples}), and "
-                f"a column of numbers may in {100 * MAX_BAD_FRACTION:g} %. Correct or empty those cells, or convert "
-                "all to text."
-            )
+        if NUMERIC in self._first and cells.kind != "number":  # the numbers of some pieces were not counted as texts
+            cells = replace(cells, categories=replace(CellCounts.of(sample), n_missing=self.n_missing))
         column, note = fit_column(sample, encoding, cells)
         varies = bool(self.numbers.n and self.numbers.low < self.numbers.high)
         if column is None and cells.kind == "number" and varies:  # the sample has one number

@@ -10,18 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .bad_cells import BadCells
-from .cells import (
-    MIXTURES,
-    NUMBERS,
-    Reading,
-    categories_of,
-    contents,
-    count_of,
-    examples,
-    is_plain,
-    read_numbers,
-    spelled_alike,
-)
+from .cells import MIXTURES, NUMBERS, Reading, categories_of, contents, examples, is_plain, read_numbers, spelled_alike
+from .cells_of_pieces import no_such_cells
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,9 +81,8 @@ def tolerated_numbers(
     """
     reading = read_numbers(series, reads_booleans)
     if reading.n_bad and reading.n_bad >= max_fraction * reading.n_present:
-        raise ValueError(
-            f"Column {series.name!r} should hold numbers, but holds {examples(series, reading.bad)} in "
-            f"{count_of(reading.n_bad, reading.n_present)}; correct or empty such cells."
+        raise no_such_cells(
+            str(series.name), "numbers", examples(series, reading.bad), reading.n_bad, reading.n_present
         )
     values = reading.values
     too_large = np.abs(values) > LARGEST_NUMBER

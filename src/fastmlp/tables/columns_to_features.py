@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import WrongArgument
 from .bin_trial import NO_TIME, Gain, gain_of_bins, n_features_of_trial, trial_rows
+from .cells_of_pieces import is_in_pieces
 from .column_notes import listed
 from .columns_as_numbers import ANY, is_text_or_mixed, tolerated_numbers
 from .date_column import DateColumn, read_dates
@@ -134,11 +135,11 @@ def encode_columns(
     Raises
     ------
     ValueError
-        If a column is absent or occurs twice, or if a column of numbers holds text in half of its cells, infinity or a
-        number far too large.
+        If a column is absent or occurs twice, or if a column of numbers holds text in half of its cells and is not a
+        piece of one, infinity or a number far too large.
     """
     columns = tuple(columns)
-    if len(table) <= FEW_ROWS:
+    if len(table) <= FEW_ROWS and not is_in_pieces():
         return _few_encoded(few_rows(columns), table, dtype, notes, names)
     table = with_text_names(table)
     _check_columns(columns, table.columns.tolist())

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 
 from .bad_cells import BadCells
-from .cells import MISSING_TEXTS, count_of, examples
+from .cells import MISSING_TEXTS, examples
+from .cells_of_pieces import count_cells, is_in_pieces, no_such_cells
 from .column_notes import Note, missing_note
 
 if TYPE_CHECKING:
@@ -170,11 +171,10 @@ class DateColumn:
         """
         days, bad, has_zone = read_dates(series)
         n, n_bad, missing = len(series), int(np.count_nonzero(bad)), np.isnan(days)
-        if n_bad and 2 * n_bad >= n_bad + np.count_nonzero(~missing):
-            raise ValueError(
-                f"Column {self.name!r} should hold dates, but holds {examples(series, bad)} in {count_of(n_bad, n)}; "
-                "correct or empty such cells."
-            )
+        n_present = n_bad + int(np.count_nonzero(~missing))
+        count_cells(self.name, "dates", series, bad, n_present)
+        if n_bad and 2 * n_bad >= n_present and not is_in_pieces():
+            raise no_such_cells(self.name, "dates", examples(series, bad), n_bad, n)
         if has_zone != self.has_zone and not missing.all():
             with_zone, without = ("Training", "this table") if self.has_zone else ("This table", "training")
             raise ValueError(

@@ -13,8 +13,9 @@ from scipy.special import ndtri
 
 from .bad_cells import BadCells
 from .bin_edges import bin_features
+from .cells_of_pieces import count_cells, is_in_pieces
 from .column_notes import Note, missing_note
-from .columns_as_numbers import holds_truths, tolerated_numbers
+from .columns_as_numbers import ANY, holds_truths, tolerated_numbers
 from .embedding_size import check_embedding_size
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class NumericColumn(ABC):
     def encode(self, series: pd.Series, out: np.ndarray) -> list[Note]:
         """Write the features of a column into `out`; a missing cell has the score 0.
 
-        Cells that are not numbers count as missing if they are fewer than half.
+        Cells that are not numbers count as missing if they are fewer than half, or if the column is a piece of one.
 
         series : the column
         out : (n_rows, n features of this column), written
@@ -67,7 +68,9 @@ class NumericColumn(ABC):
             If half of the cells or more are not numbers, or a number is infinite or far too large.
         """
         # As in training, where the text "true" among numbers is none; a column of truth values may stand for 1 and 0.
-        values, bad = tolerated_numbers(series, 0.5, reads_booleans=holds_truths(series))
+        most_bad = ANY if is_in_pieces() else 0.5
+        values, bad = tolerated_numbers(series, most_bad, reads_booleans=holds_truths(series))
+        count_cells(self.name, "numbers", series, bad, int(np.count_nonzero(bad | ~np.isnan(values))))
         n_missing = self.encode_numbers(values, out)
         return self._notes(series, bad, n_missing)
 

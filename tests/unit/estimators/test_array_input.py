@@ -51,7 +51,7 @@ def test_dates_and_durations_among_objects_raise(cell, kind):
         fitted = clone(model).fit(X, Y)
         with pytest.raises(ValueError, match=refusal):
             fitted.predict(rows)
-        with pytest.raises(ValueError, match="^sample_weight must hold numbers"):
+        with pytest.raises(ValueError, match=r"^sample_weight must hold numbers"):
             fitted.fit(X, Y, sample_weight=[cell] + [1.0] * 19)
 
 

@@ -117,12 +117,17 @@ def test_text_among_numbers_is_counted_over_all_pieces(all_text, first_is_text):
     assert note == f"Column 'x' holds no numbers in 3 of {len(whole)} cells ('unknown', '?!'), which count as missing."
 
 
-def test_too_much_text_among_numbers_is_refused_with_its_place():
-    summary = ColumnSummary()
-    summary.add(pd.Series([1.0, 2.0], name="x"), lambda: "rows 0 to 2")
-    summary.add(pd.Series(["no"], name="x"), lambda: "rows 2 to 3")
-    with pytest.raises(ValueError, match=r"'x' holds numbers in rows 0 to 2, and text in rows 2 to 3: .* in 1 of 3 ce"):
-        fitted(summary, [1.0])
+@pytest.mark.parametrize("n_distinct", [3, 1000])
+def test_text_in_many_cells_makes_the_column_that_it_makes_in_memory(n_distinct):
+    """Also where the cells of some pieces are numbers by their type."""
+    numbers, texts = np.arange(900.0) % n_distinct, ["no"] * 100
+    whole = pd.Series([*numbers, *texts], name="x", dtype=object)
+    column, note = fitted(summary_of(numbers, texts), whole)
+    assert (column, note) == fit_column(whole)
+    assert (column is None) == (n_distinct == 1000)
+    assert "no numbers in 100 of 1000 cells" in note
+    sampled, _ = fitted(summary_of(numbers, texts), numbers[:300])
+    assert (sampled is None) == (column is None)
 
 
 def test_a_number_of_the_sample_is_not_all_of_a_column_with_text():

@@ -18,6 +18,7 @@ from ...errors import WrongArgument
 from ...streams.source_kinds import is_source
 from ...streams.table_sources import as_table_source
 from ...table_training.recipes import AUTO, Recipe, is_auto
+from ...tables.cells_of_pieces import CellsOfPieces
 from ...tables.column_notes import NotesOfPieces, as_lines
 from ...tables.column_table import ColumnTable, column_table
 from ...tables.columns_to_features import encode_columns, feature_names, fit_columns
@@ -213,8 +214,9 @@ class TableColumns(BaseEstimator):
             self._not_fitted()
         if not is_source(X):
             return tuple(note.text for note in self._notes_on(X))
-        found = [(len(piece), self._notes_on(piece)) for piece, _ in as_table_source(X).pieces() if len(piece)]
-        said = NotesOfPieces()
+        said, cells, pieces = NotesOfPieces(), CellsOfPieces(), as_table_source(X).pieces()
+        found = [(len(piece), cells.counting(self._notes_on, piece)) for piece, _ in pieces if len(piece)]
+        cells.check()
         if len(found) > 1:
             found = [(n, said.of_next(n, notes)) for n, notes in found]
         return tuple(note.text for _, notes in found for note in notes)

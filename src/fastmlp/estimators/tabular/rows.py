@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from ...streams.source_kinds import is_source
 from ...table_training.rows_in_memory import Rows
+from ...tables.cells_of_pieces import CellsOfPieces
 from ...tables.row_sample import joined
 from ..array_input import (
     checked_sample_weights,
@@ -87,9 +88,11 @@ class TableRows:
         X, y, *weights = checked_held_out(validation_data)
         parts: list[np.ndarray] = []
         targets: list[Any] = []
+        cells = CellsOfPieces()
         for table, of_table in pieces_with_targets(X, y):
-            parts.append(self._encoded(table, self.dtype))
+            parts.append(cells.counting(self._encoded, table, self.dtype))
             targets.append(of_table)
+        cells.check()
         features, y = np.concatenate(parts), self._checked_y(targets[0] if len(targets) == 1 else joined(targets))
         check_consistent_length(features, y)
         return Rows(features, self._encode(y), self._weights(features, y, weights[0] if weights else None))

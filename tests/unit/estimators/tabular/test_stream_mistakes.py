@@ -55,10 +55,6 @@ def test_cells_that_cannot_be_used_are_named(table):
     X.loc[20_000, "a"] = np.inf
     with pytest.raises(ValueError, match=r"In rows 14,000 to 21,000 .*Column 'a' should hold finite numbers"):
         classifier().fit(Pieces(X, table.kind), None, memory_limit=LIMIT)
-    mixed = [(X[:9], table.kind[:9]), (X[9:18].assign(a="text"), table.kind[9:18])]
-    message = r"'a' holds numbers in rows 0 to 9 of .*, and text in rows 9 to 18 of .*: no numbers in 9 of 18 cells"
-    with pytest.raises(ValueError, match=message):
-        classifier().fit(mixed_pieces(mixed), None, memory_limit=LIMIT)
 
 
 def test_errors_that_concern_all_rows_name_none(table, path):
@@ -93,7 +89,7 @@ def test_errors_of_a_folder_name_the_file(table, tmp_path):
         fit(parts[1].rename(columns={"b": "d"}))
     with pytest.raises(ValueError, match=rf"In rows 0 to 500 of {name} .*: Column 'b' .* cells of another type in"):
         fit(parts[1].assign(b=pd.Timestamp("2020-01-01")))
-    with pytest.raises(ValueError, match=rf"'a' holds numbers in rows 0 to 500 of .*part-0.*, and text in .*{name}"):
+    with pytest.warns(UserWarning, match=r"Column 'a' is left out: .* no numbers in \d+ of \d+ cells .'many'"):
         fit(parts[1].assign(a="many"))
     with pytest.raises(ValueError, match=rf"In rows 0 to 500 of {name} .*: Column 'a' should hold finite numbers"):
         fit(parts[1].assign(a=np.inf))
@@ -130,3 +126,28 @@ def test_a_file_that_changes_is_refused(changes, table, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=f"{changes}.parquet' has changed while it was read"):
         classifier().fit(tmp_path / "inputs.parquet", tmp_path / "labels.parquet", memory_limit=LIMIT)
     assert not list(tmp_path.glob("rows-*")), "nothing is left on disk"
+
+
+@pytest.mark.filterwarnings("ignore:Column 'a' holds no numbers")
+def test_text_in_a_piece_is_refused_if_it_is_in_half_of_all_rows(table):
+    """As in memory: in predictions, scores, held-out rows and notes."""
+    rows, y = table[:3_000], table.kind[:3_000]
+    few, many = rows[INPUTS].astype({"a": object}), rows[INPUTS].astype({"a": object})
+    few.loc[1_000:1_999, "a"] = "unknown"
+    many.loc[1_000:, "a"] = "unknown"
+    pieces = lambda frame: (frame[i : i + 500] for i in range(0, 3_000, 500))
+    with_targets = lambda frame: Pieces(frame, y, 500)
+    model = classifier(max_iter=1).fit(rows[INPUTS], y)
+    np.testing.assert_array_equal(model.predict(pieces(few)), model.predict(few))
+    assert model.score(with_targets(few)) == pytest.approx(model.score(few, y))
+    assert model.notes_on(pieces(few))
+    classifier(max_iter=1).fit(rows[INPUTS], y, validation_data=(with_targets(few), None))
+    refusal = pytest.raises(ValueError, match="Column 'a' should hold numbers, but holds 'unknown' in 2000 of 3000")
+    with refusal:
+        model.predict(pieces(many))
+    with refusal:
+        model.score(with_targets(many))
+    with refusal:
+        model.notes_on(pieces(many))
+    with refusal:
+        classifier(max_iter=1).fit(rows[INPUTS], y, validation_data=(with_targets(many), None))
