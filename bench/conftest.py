@@ -8,10 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from reporting import result_texts
 from suite.session import FAMILIES, GROUPS, Session
-
-from fastmlp.benchmarks import result_texts
-from fastmlp.benchmarks.timing import QUICK, Rules
+from suite.timing import QUICK, Rules
 
 PLUGIN = "fastmlp_suite"
 MICRO = Path(__file__).resolve().parent / "micro"

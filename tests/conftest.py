@@ -109,7 +109,7 @@ QUICK = "properties", "repo", "cuda", "unit"  # folders of which each test's fir
 NOT_QUICK = (
     "kernels",
     "unit/plots",
-    "benchmarks",
+    "numpy_benchmark",
     "reproduce",
     "stuck_demo",
     "estimator_checks",

@@ -27,8 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
 
 from suite.clean_env import start_clean
 from suite.data import data_folder
-
-from fastmlp.benchmarks.machine import machine
+from suite.machine import machine
 
 FITS = ("digits", "mnist", "adult", "covertype")
 TARGETS = {"digits": 8.0, "mnist": 2.5, "adult": 6.0, "covertype": 6.0}

@@ -16,7 +16,7 @@ Results = dict[str, dict[str, Any]]
 
 
 def machine_entry(found: dict[str, Any], threads: int) -> dict[str, Any]:
-    """Return the entry of a machine; found : what fastmlp.benchmarks.machine.machine returns"""
+    """Return the entry of a machine; found : what suite.machine.machine returns"""
     versions = {name: found["versions"][name] for name in LIBRARIES}
     names = "processor", "cpus", "system"
     return {**{name: found[name] for name in names}, "threads": threads, "counted": COUNTED, "versions": versions}

@@ -35,8 +35,8 @@ from accuracy.table_sets import DEVELOPMENT, REGRESSIONS, SETS, error_of, metric
 from accuracy.table_tools import SLOW, TOOLS, predictions
 from suite.clean_env import CLEARED
 from suite.data import data_folder
+from suite.machine import machine
 
-from fastmlp.benchmarks.machine import machine
 from fastmlp.runtime.output_files import write_text
 
 RESULTS = Path(__file__).with_name("tables.json")

@@ -63,7 +63,8 @@ def result_of(part: str, path: Path, settings: argparse.Namespace) -> dict[str, 
 
 def save(part: str, result: dict[str, Any], file: Path) -> None:
     """Add the result of a part to a file, in place of an earlier one."""
-    from fastmlp.benchmarks.machine import machine
+    from suite.machine import machine
+
     from fastmlp.runtime.output_files import write_text
 
     known = json.loads(file.read_text()) if file.exists() else {}

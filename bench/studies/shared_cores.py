@@ -16,9 +16,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
 
+from suite.cpu_wakeup import Processors
 from suite.thread_latency import barrier_latency
-
-from fastmlp.benchmarks.cpu_wakeup import Processors
 
 
 def main() -> None:

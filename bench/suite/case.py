@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from competitors import Competitor
 
-from fastmlp.benchmarks.machine import memory
+from suite.machine import memory
 
 COMPETITORS_IN_MEMORY = 6  # of one case, at the same time
 ONE_THREAD_BELOW = 5e5  # FLOP between two barriers: no competitor gains from a second thread (choose_threads.py)

@@ -18,12 +18,12 @@ from typing import Any
 
 from competitors import Competitor, Unsupported
 
-from fastmlp.benchmarks.machine import come_to_rest, cpus, others_busy
-from fastmlp.benchmarks.timing import PAUSE, TOO_LONG, Rules, Runner, affordable_rounds, calibrate, new_row, time_rounds
 from suite.case import CaseEntry, Wrong
 from suite.case_lookup import build
 from suite.fork_server import Pool
+from suite.machine import come_to_rest, cpus, others_busy
 from suite.thread_latency import barrier_latency
+from suite.timing import PAUSE, TOO_LONG, Rules, Runner, affordable_rounds, calibrate, new_row, time_rounds
 from suite.worker import Failed, Worker
 
 # For the largest points of the curves: their rounds, and the seconds that FEWEST_RUNS runs may take.
@@ -157,7 +157,7 @@ def failed_case(entry: CaseEntry, competitors: Iterable[Competitor], rules: Rule
 def run_case(
     entry: CaseEntry, competitors: Sequence[Competitor], rules: Rules, pool: Pool, log: Callable[[str], None]
 ) -> dict:
-    """The result of one case, as fastmlp.benchmarks.result_files describes it."""
+    """The result of one case, as reporting.result_files describes it."""
     case = build(entry.name, rules.quick)
     if entry.largest:
         rules = rules._replace(rounds=min(rules.rounds, LARGEST_CASE_ROUNDS))

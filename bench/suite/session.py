@@ -10,14 +10,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
+from reporting import result_files, result_statistics, result_texts
 
-from fastmlp.benchmarks import result_files, result_statistics, result_texts
-from fastmlp.benchmarks.machine import machine
-from fastmlp.benchmarks.timing import QUICK, Rules
 from suite import clean_env
 from suite.case_lookup import CASES, ENTRIES
 from suite.fork_server import Pool
+from suite.machine import machine
 from suite.runner import compile_ahead, failed_case, run_case
+from suite.timing import QUICK, Rules
 
 METHOD = (
     "Every competitor runs in a process of its own, which begins with its libraries imported: imports are neither in "

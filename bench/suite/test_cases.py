@@ -7,8 +7,8 @@ the reason; one that computes something else than float64 NumPy fails.
 from __future__ import annotations
 
 import pytest
+from reporting.result_statistics import GROUPS
 
-from fastmlp.benchmarks.result_statistics import GROUPS
 from suite.replayed_clock import clock, replay
 
 

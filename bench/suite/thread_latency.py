@@ -14,9 +14,9 @@ import numba
 import numpy as np
 
 import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what the kernels' helpers are
-from fastmlp.benchmarks.machine import cpus
 from fastmlp.kernels.cpu.threads.barrier import barrier_wait
 from fastmlp.kernels.jit.decorators import OPTIONS
+from suite.machine import cpus
 
 # Barriers of one try. The fastest try counts, because both threads may begin on one CPU.
 BARRIERS, TRIES = 20_000, 6

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "src"))  # it also runs without an installed fastmlp
+sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "src")]  # it also runs without an installed fastmlp
 
-from fastmlp.benchmarks import result_files, result_statistics  # noqa: E402
-from fastmlp.benchmarks.result_texts import label  # noqa: E402
+from reporting import result_files, result_statistics  # noqa: E402
+from reporting.result_texts import label  # noqa: E402
+
 from fastmlp.console.durations import duration  # noqa: E402
 
 ERRORS = 3.0  # standard errors

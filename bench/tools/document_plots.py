@@ -28,7 +28,7 @@ def file_name(axis: str) -> str:
 
 def names(results: dict[str, Any]) -> list[str]:
     """Return the names of all plots of the results."""
-    from fastmlp.benchmarks.result_statistics import curves
+    from reporting.result_statistics import curves
 
     return [OVERVIEW, *(file_name(points[0]["curve"]["axis"]) for points in curves(results).values())]
 
@@ -38,8 +38,9 @@ def write(results: dict[str, Any], source: Path, folder: Path) -> list[Path]:
 
     source : path of the file of the results
     """
-    from fastmlp.benchmarks.result_statistics import curves
-    from fastmlp.benchmarks.scaling_plots import pictures
+    from reporting.result_statistics import curves
+    from reporting.scaling_plots import pictures
+
     from fastmlp.runtime.output_files import write_text
 
     texts = {OVERVIEW: _overview(results)}
@@ -57,7 +58,7 @@ def write(results: dict[str, Any], source: Path, folder: Path) -> list[Path]:
 
 def _overview(results: dict[str, Any]) -> str:
     """Return a plot of how many times as long the best competitor takes at each case, with the rounds' quartiles."""
-    from fastmlp.benchmarks.result_statistics import GROUPS, by_group, outside_curves, to_best_peer
+    from reporting.result_statistics import GROUPS, by_group, outside_curves, to_best_peer
 
     rows: list[tuple[str, Any]] = []
     for group, members in by_group(outside_curves(results)):
@@ -68,9 +69,9 @@ def _overview(results: dict[str, Any]) -> str:
 
 def _draw_overview(axes: Any, rows: list[tuple[str, Any]]) -> None:
     """Draw a point for each row that has a result; a row without one is the heading of a group."""
-    from fastmlp.benchmarks.result_statistics import best_peer, to_best_peer
-    from fastmlp.benchmarks.result_texts import label, times
-    from fastmlp.benchmarks.scaling_plots import COLOURS, OTHER
+    from reporting.result_statistics import best_peer, to_best_peer
+    from reporting.result_texts import label, times
+    from reporting.scaling_plots import COLOURS, OTHER
 
     seen: set[str] = set()
     for height, (_, result) in enumerate(rows):

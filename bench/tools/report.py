@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "src")]  # it also runs without an installed fastmlp
 RESULTS = ROOT / "bench" / "results"
 README = ROOT / "README.md"  # one short table
 PERFORMANCE = ROOT / "docs" / "explanation" / "performance.md"  # all tables
@@ -29,7 +30,7 @@ BEGIN, END = "<!-- benchmarks: written by bench/tools/report.py --documents -->"
 
 def committed() -> list[Path]:
     """Return the paths of the published results, the newest first, and those of the CPU before those of a GPU."""
-    from fastmlp.benchmarks import result_files
+    from reporting import result_files
 
     finished = lambda path: result_files.load(path)["finished"]
     return [path for device in ("cpu", "cuda") for path in sorted(RESULTS.glob(f"{device}-*.json"), key=finished)[::-1]]
@@ -45,7 +46,8 @@ def publish(path: Path) -> Path:
     ValueError
         If the results are of a quick run, or of a part of the suite.
     """
-    from fastmlp.benchmarks import result_files
+    from reporting import result_files
+
     from fastmlp.runtime.output_files import write_text
 
     results = result_files.load(path)
@@ -88,7 +90,6 @@ def programs(results: dict[str, Any]) -> dict[tuple[str, str], str]:
 
 def programs_of_suite(device: str) -> dict[tuple[str, str], bool]:
     """Return {(case, fastmlp or a competitor that computes on the device): whether a run without --largest has it}."""
-    sys.path.insert(0, str(ROOT / "bench"))
     from suite.case_lookup import ENTRIES
 
     found = {}
@@ -100,7 +101,7 @@ def programs_of_suite(device: str) -> dict[tuple[str, str], bool]:
 
 
 def first_of_each_device(paths: list[Path]) -> list[Path]:
-    from fastmlp.benchmarks import result_files
+    from reporting import result_files
 
     by_device: dict[str, Path] = {}
     for path in paths:
@@ -110,7 +111,7 @@ def first_of_each_device(paths: list[Path]) -> list[Path]:
 
 def tables(paths: list[Path]) -> str:
     """Return all tables, between the two marks of docs/explanation/performance.md: a section for each file."""
-    from fastmlp.benchmarks import result_files, result_texts
+    from reporting import result_files, result_texts
 
     parts = []
     for path in paths:
@@ -124,7 +125,7 @@ def tables(paths: list[Path]) -> str:
 
 def short_table(paths: list[Path]) -> str:
     """Return the table between the README's two marks: a row per group of cases, of each device's first file."""
-    from fastmlp.benchmarks import result_files, result_texts
+    from reporting import result_files, result_texts
 
     parts = []
     for path in first_of_each_device(paths):
@@ -156,10 +157,9 @@ def documents(paths: list[Path]) -> dict[Path, str]:
 
 def write_documents(paths: list[Path]) -> list[Path]:
     """Write the documents and plots, and return the paths of all that was written."""
-    from fastmlp.benchmarks import result_files
-    from fastmlp.runtime.output_files import write_text
+    from reporting import result_files
 
-    sys.path.insert(0, str(ROOT / "bench"))
+    from fastmlp.runtime.output_files import write_text
     from tools import document_plots
 
     texts = documents(paths)
@@ -174,9 +174,8 @@ def main() -> int:
     parser.add_argument("--documents", action="store_true", help="write the tables and plots of the documents anew")
     parser.add_argument("--publish", action="store_true", help="copy results to bench/results, and do --documents")
     options = parser.parse_args()
-    sys.path.insert(0, str(ROOT / "src"))  # it also runs without an installed fastmlp
-    from fastmlp.benchmarks import html_page as bench_page
-    from fastmlp.benchmarks import result_files
+    from reporting import html_page as bench_page
+    from reporting import result_files
 
     try:
         named = options.results or [RESULTS / "latest.json"]

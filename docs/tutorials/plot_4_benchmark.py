@@ -8,8 +8,6 @@ limit is, the whole suite with its competitors, and how to time a net of your ow
 
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 from time import perf_counter
 
 import matplotlib.pyplot as plt
@@ -17,8 +15,6 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 import fastmlp
-from fastmlp.benchmarks import result_files, result_statistics
-from fastmlp.benchmarks.result_texts import label, times
 from fastmlp.console.durations import duration
 
 # %%
@@ -26,15 +22,14 @@ from fastmlp.console.durations import duration
 # -------------------
 #
 # ``fastmlp bench`` compares fastmlp with training written by hand in NumPy. All of its groups take a minute or two; one
-# group takes seconds. It prints a summary and writes a page, a Markdown file and the durations as JSON.
+# group takes seconds.
 
-with tempfile.TemporaryDirectory() as folder:
-    options = ["bench", "xor", "--output", "bench.html"]
-    command = [sys.executable, "-m", "fastmlp", *options]
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=True
-    )
-    quick = result_files.load(Path(folder, "bench.json"))
+done = subprocess.run(
+    [sys.executable, "-m", "fastmlp", "bench", "xor"],
+    capture_output=True,
+    text=True,
+    check=True,
+)
 print(done.stdout)
 
 # %%
@@ -44,13 +39,8 @@ print(done.stdout)
 # - Every program starts from the same parameters and must reach the same loss. One that does not is not timed.
 # - The programs take turns, in rounds. A duration is the median over the rounds, a ratio the median of the ratios
 #   within a round, in which a disturbance meets all programs.
-# - A warning says when other programs were busy. Do not quote durations from such a run.
-#
-# The file has the duration of every round:
-
-for row in quick["results"][0]["rows"]:
-    rounds = ", ".join(duration(seconds) for seconds in row["seconds"])
-    print(f"{label(row['name']):10} per epoch: {rounds}")
+# - The *limit* of a case is the time of what no program can leave out, such as the bare matrix products. "1.3 x over
+#   the limit" means that the case takes 1.3 times as long.
 
 # %%
 # The whole suite
@@ -67,85 +57,8 @@ for row in quick["results"][0]["rows"]:
 #     pytest bench --groups xor,large     # some groups; -k digits for some cases; --peers jax,torch for some libraries
 #     python bench/tools/report.py new.json
 #
-# The results of the last full run on each processor are kept in ``bench/results``. Without a checkout of the
-# repository, the plots below show the quick run instead.
-
-folder = Path(fastmlp.__file__).parents[2] / "bench" / "results"
-full_runs = [result_files.load(path) for path in folder.glob("cpu-*.json")]
-results = max(full_runs, key=lambda run: run["finished"], default=quick)
-machine = results["machine"]
-print(f"{machine['processor']}, {machine['cpus']} CPUs")
-print(results["finished"][:10])
-print(
-    ", ".join(
-        f"{name} {version}" for name, version in machine["versions"].items()
-    )
-)
-
-# %%
-# Limits
-# ------
-#
-# A competitor may be slow, so a ratio to it says little about what is left to gain. The *limit* of a case is the time
-# of what no program can leave out: the bare matrix products, multiply-adds in registers, or memory traffic, timed like
-# a competitor. "1.3 x over the limit" means that the case takes 1.3 times as long as its limit. Each line of the plot
-# is a case, and the limit is at 1.
-
-styles = {
-    "fastmlp": ("o", "C3"),
-    "jax": ("s", "C0"),
-    "torch": ("D", "C1"),
-    "keras": ("P", "C4"),
-    "sklearn": ("X", "C2"),
-    "numpy": ("^", "C7"),
-}
-groups = ("xor", "population", "minibatch", "large")
-shown = [
-    result for result in results["results"] if result["group"] in groups
-]
-height = 1.4 + 0.25 * len(shown)
-figure, ax = plt.subplots(figsize=(7.6, height), layout="constrained")
-handles = {}
-for k, result in enumerate(reversed(shown)):
-    ours = result_statistics.ours(result)
-    limit = (
-        result_statistics.limit(result) or ours
-    )  # a quick run may have none
-    drawn = set()
-    for row in [*result_statistics.timed(result, "peer"), ours]:
-        library = row["name"].split()[0]
-        if library in drawn:  # rows are sorted: its fastest form is drawn
-            continue
-        drawn.add(library)
-        marker, colour = styles[library]
-        over = result_statistics.ratio(row, limit).median
-        (handles[library],) = ax.plot(over, k, marker, color=colour)
-ax.axvline(1, color="0.4", linestyle="--", linewidth=1)
-titles = [result["title"] for result in reversed(shown)]
-ax.set_yticks(range(len(shown)), titles, fontsize=8)
-ax.set(xscale="log", xlabel="time, as a multiple of the limit")
-ax.grid(axis="y", color="0.93")
-names = [label(library) for library in handles]
-_ = figure.legend(
-    handles.values(), names, ncols=3, loc="outside lower center", fontsize=9
-)
-
-# %%
-# The ratios behind the plot, to the best competitor and to the limit, for the group XOR:
-
-for result in shown:
-    if result["group"] == "xor":
-        over = result_statistics.to_limit(result)
-        ahead = result_statistics.to_best_peer(result)
-        ours = duration(
-            result_statistics.median(result_statistics.ours(result))
-        )
-        print(f"{result['title']}: {ours} per {result['unit']}")
-        if ahead:
-            peer = label(result_statistics.best_peer(result)["name"])
-            print(f"  {peer} takes {times(ahead.median)} times as long")
-        if over:
-            print(f"  {times(over.median)} times the limit")
+# The results of the last full run on each processor are in ``bench/results``, and shown in
+# :doc:`/explanation/performance`.
 
 # %%
 # A case of your own
@@ -199,7 +112,7 @@ print(
     f"fastmlp {duration(np.median(ours))} per step, "
     f"bare products {duration(np.median(bare))}"
 )
-print(f"{times(ratio)} times the products")
+print(f"{ratio:.3g} times the products")
 
 # %%
 # The rounds show how far such figures can be trusted. On a busy machine a ratio may be anything, even below 1:

@@ -1,6 +1,6 @@
 """Small made-up benchmark results."""
 
-from fastmlp.benchmarks.result_files import SCHEMA
+from reporting.result_files import SCHEMA
 
 
 def row(name, seconds, kind="peer", **others):

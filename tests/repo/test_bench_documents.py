@@ -3,8 +3,8 @@
 import re
 
 import pytest
+from reporting import result_files, result_statistics, result_texts
 
-from fastmlp.benchmarks import result_files, result_statistics, result_texts
 from tools import document_plots, report
 
 

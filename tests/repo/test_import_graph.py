@@ -28,7 +28,7 @@ FLOORS = (
     "mlp population",
     "sampling sweeps class_probabilities export table_training",
     "estimators loading warmup",
-    "benchmarks commands",
+    "commands",
     "__main__",
 )
 KERNEL_FLOORS = (

@@ -9,10 +9,10 @@ from itertools import pairwise
 import numpy as np
 from competitors import ARITHMETIC, POPULATION, STOPPING, Competitor
 
-from fastmlp.benchmarks.timing import FEWEST_RUNS
 from suite.case import CaseEntry, at_most, fits
 from suite.flat_params import offsets
 from suite.op_counts import multiply_adds_of_step
+from suite.timing import FEWEST_RUNS
 
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 Y = np.array([0, 1, 1, 0], np.float32)

@@ -12,9 +12,9 @@ from itertools import pairwise
 import numpy as np
 from competitors import ARITHMETIC, CHAIN, CURVE, FIRST_FITS, JAX_STEP, LIMITED, PRODUCTS, TRAINING, Competitor
 
-from fastmlp.benchmarks.machine import cpus
 from suite import data
 from suite.case import CaseEntry, fits
+from suite.machine import cpus
 from suite.training_case import TrainingCase
 
 MNIST_ROWS = 8192  # with half as many, the set-up of a fit was a tenth of a step of batch 1024

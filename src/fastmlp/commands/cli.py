@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from .exit_status import console, errors_as_sentences, say
+from .exit_status import console, errors_as_sentences
 from .option_parsers import (
     MOST_SEED,
     Choices,
@@ -136,7 +136,7 @@ def reproduce(
 
 
 class BenchGroup(Choices):
-    """Groups of benchmark cases. A test compares them with the cases in benchmarks/quick_suite.py."""
+    """Groups of benchmark cases. A test compares them with the cases in numpy_benchmark.py."""
 
     all = "all"
     xor = "xor"
@@ -155,26 +155,13 @@ def bench(
             BenchGroup, "GROUP", "What to measure: all, xor, population, minibatch, large, predict or cold_start."
         ),
     ] = BenchGroup.all,
-    output: Annotated[Path, file_option("The page; .json and .md are written beside it.")] = Path("bench.html"),
 ) -> None:
-    """Measure fastmlp against hand-written NumPy on this machine, in a minute or two, and write an HTML page."""
+    """Measure fastmlp against hand-written NumPy on this machine, in a minute or two."""
     with errors_as_sentences():
-        from ..benchmarks import html_page as bench_page
-        from ..benchmarks import quick_suite as bench_quick
-        from ..benchmarks import result_files, result_texts
-        from ..runtime.output_files import check_output
+        from . import numpy_benchmark
 
-        for ending in result_files.ENDINGS:
-            check_output(output.with_suffix(ending))
-        result_files.check_files_beside(output)
-        results = bench_quick.run(
-            lambda title: say(f"measuring {title}"), None if group is BenchGroup.all else [group.value]
-        )
-        saved = output.with_suffix(".json")
-        result_files.save(results, saved)
-        typer.echo("\n".join(result_texts.summary(results)))
-        for path in [saved, *bench_page.write(results, saved)]:
-            typer.echo(f"wrote {path}")
+        for line in numpy_benchmark.lines(group.value):
+            typer.echo(line)
 
 
 @command()

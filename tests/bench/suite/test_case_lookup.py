@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 from competitors import TRAINING
+from reporting.result_statistics import GROUPS
 from suite import case as case_module
 from suite import case_lookup, reference
 from suite.case import Wrong
 from suite.cases.populations import CHECKED
-
-from fastmlp.benchmarks.result_statistics import GROUPS
 
 COMPETITOR = TRAINING[0]
 

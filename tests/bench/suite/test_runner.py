@@ -6,14 +6,12 @@ from contextlib import nullcontext
 import pytest
 from competitors import Competitor, Unsupported, is_installed
 from suite import case as case_module
-from suite import fork_server, runner
+from suite import fork_server, runner, timing
 from suite.case import CaseEntry, Wrong, at_most, thread_settings
 from suite.compile_time import SET_UP
 from suite.fork_server import Pool
+from suite.timing import QUICK, Rules
 from suite.worker import Failed
-
-from fastmlp.benchmarks import timing
-from fastmlp.benchmarks.timing import QUICK, Rules
 
 
 class FakeCase:

@@ -35,7 +35,7 @@ def test_invalid_options_fail_before_measuring(options, message):
 
 MEASURES_NOTHING = """
 from suite import session
-from fastmlp.benchmarks.timing import new_row
+from suite.timing import new_row
 
 def run_case(entry, competitors, rules, pool, log):
     result = session.failed_case(entry, competitors, rules, "")

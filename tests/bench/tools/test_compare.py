@@ -5,8 +5,8 @@ import sys
 
 import pytest
 from bench_example import example, result, results, row
+from reporting import result_files
 
-from fastmlp.benchmarks import result_files
 from tools import compare
 
 

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 from bench_example import example
+from reporting import result_files
 
-from fastmlp.benchmarks import result_files
 from tools import document_plots, report
 
 # {(case, program): whether a run without --largest measures it}

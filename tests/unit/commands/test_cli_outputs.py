@@ -117,42 +117,6 @@ def test_failed_report_write_leaves_the_old_page(files, monkeypatch):
     assert not list(files.glob(".*"))
 
 
-def test_bench_checks_all_outputs_at_the_start(tmp_path):
-    (tmp_path / "page.md").mkdir()
-    result = run("bench", "--output", tmp_path / "page.html")
-    assert result.exit_code == 1
-    assert "page.md' is a folder" in " ".join(result.stderr.split())
-
-
-@pytest.mark.parametrize(
-    "there, results, is_refused",
-    [
-        ("README.md", None, True),
-        ("README.json", "5", True),
-        ("README.md", "{}", True),
-        ("README.html", None, False),
-        ("README.md", '{"schema": "fastmlp benchmark 1", "results": []}', False),
-    ],
-)
-def test_bench_leaves_files_of_others_beside_its_output_alone(tmp_path, monkeypatch, there, results, is_refused):
-    from fastmlp.benchmarks import quick_suite
-
-    def end(*_):
-        raise RuntimeError("measured")
-
-    monkeypatch.setattr(quick_suite, "run", end)
-    (tmp_path / there).write_text("mine")
-    if results is not None:
-        (tmp_path / "README.json").write_text(results)
-    before = {path.name: path.read_text() for path in tmp_path.iterdir()}
-    result = run("bench", "--output", tmp_path / "README.html")
-    assert result.exit_code == 1
-    message = " ".join(result.stderr.split())
-    assert ("is not of an earlier benchmark" in message) == is_refused
-    assert ("measured" in message) == (not is_refused)
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
-
-
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("command", ["predict", "diagnose"])
 def test_damaged_history_warns_and_the_command_continues(files, command):

@@ -163,7 +163,7 @@ def test_interrupted_command_exits_with_130_and_keeps_its_output(monkeypatch, tm
         "commands.measure_gpu.starts_of_gpus",
         "commands.sweep.read_parts",
         "loading.load",
-        "benchmarks.quick_suite.run",
+        "commands.numpy_benchmark.lines",
         "commands.reproduce.show_all",
         "commands.warmup.warm_up",
     ):

@@ -7,10 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
-
-from fastmlp.benchmarks import cpu_spinner
-from fastmlp.benchmarks import cpu_wakeup as bench_processors
-from fastmlp.benchmarks.cpu_wakeup import SLOWED, Processors, Spinner
+from suite import cpu_spinner
+from suite import cpu_wakeup as bench_processors
+from suite.cpu_wakeup import SLOWED, Processors, Spinner
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="priorities of Linux")
 

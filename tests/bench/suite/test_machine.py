@@ -2,7 +2,7 @@
 
 import json
 
-from fastmlp.benchmarks import machine as bench_machine
+from suite import machine as bench_machine
 
 
 def test_machine_facts_are_json(monkeypatch):

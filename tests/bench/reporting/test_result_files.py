@@ -2,8 +2,7 @@
 
 import pytest
 from bench_example import example
-
-from fastmlp.benchmarks import result_files
+from reporting import result_files
 
 
 def test_results_round_trip_through_a_file(tmp_path):

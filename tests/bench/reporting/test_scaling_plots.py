@@ -4,8 +4,7 @@ import re
 
 import pytest
 from bench_example import result, results, row
-
-from fastmlp.benchmarks import scaling_plots as bench_pictures
+from reporting import scaling_plots as bench_pictures
 
 
 def points():
@@ -58,7 +57,7 @@ def test_times_within_one_power_of_ten_are_labelled():
 
 def test_pictures_are_empty_without_matplotlib(fresh_python):
     done = fresh_python(
-        "import sys\nsys.modules['matplotlib'] = None\nfrom fastmlp.benchmarks.scaling_plots import pictures\n"
+        "import sys\nsys.modules['matplotlib'] = None\nfrom reporting.scaling_plots import pictures\n"
         "print(pictures({'results': []}))"
     )
     assert done.stdout.strip() == "{}", done.stderr

@@ -3,10 +3,9 @@
 from contextlib import contextmanager, nullcontext
 
 import pytest
-
-from fastmlp.benchmarks import timing as bench_rounds
-from fastmlp.benchmarks.result_statistics import ratio
-from fastmlp.benchmarks.timing import (
+from reporting.result_statistics import ratio
+from suite import timing as bench_rounds
+from suite.timing import (
     FEWEST_RUNS,
     LONG_ENOUGH,
     SHORTEST,

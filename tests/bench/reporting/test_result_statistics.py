@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 from bench_example import example, result, results, row
-
-from fastmlp.benchmarks import result_statistics as stats
+from reporting import result_statistics as stats
 
 
 def test_spread_equals_numpys_quantiles(rng):

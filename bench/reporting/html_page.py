@@ -12,7 +12,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ..runtime.output_files import write_text
+from fastmlp.runtime.output_files import write_text
+
 from .result_statistics import (
     FAR_FROM_LIMIT,
     GROUPS,

@@ -46,7 +46,8 @@ def _draw(points: list[Result]) -> str:
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    from ..console.durations import duration
+    from fastmlp.console.durations import duration
+
     from .result_texts import label
 
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")

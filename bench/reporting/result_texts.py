@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..console.durations import duration
+from fastmlp.console.durations import duration
+
 from .result_statistics import (
     GROUPS,
     LEVEL,

@@ -10,8 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..devices import microarchitecture
-from ..execution.blas_environment import SLOWING
+from fastmlp.devices import microarchitecture
+from fastmlp.execution.blas_environment import SLOWING
 
 LIBRARIES = ("numpy", "scipy", "numba", "llvmlite", "scikit-learn", "torch", "jax", "keras")
 

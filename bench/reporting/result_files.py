@@ -34,7 +34,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ..runtime.output_files import write_text
+from fastmlp.runtime.output_files import write_text
 
 SCHEMA = "fastmlp benchmark 1"
 ENDINGS = (".json", ".html", ".md")  # of the files of a benchmark: results, page and report

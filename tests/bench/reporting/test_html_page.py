@@ -4,9 +4,8 @@ import re
 from html.parser import HTMLParser
 
 from bench_example import example, result, results, row
-
-from fastmlp.benchmarks import html_page as bench_page
-from fastmlp.benchmarks import result_files
+from reporting import html_page as bench_page
+from reporting import result_files
 
 
 class Checker(HTMLParser):

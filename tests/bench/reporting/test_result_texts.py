@@ -1,9 +1,8 @@
 """Benchmark results as text lines and Markdown tables."""
 
 from bench_example import example, result, results, row
-
-from fastmlp.benchmarks import result_texts
-from fastmlp.benchmarks.result_texts import times
+from reporting import result_texts
+from reporting.result_texts import times
 
 
 def test_ratios_have_few_digits():

@@ -1,37 +1,42 @@
-"""Quick benchmark, run by `fastmlp bench`: fastmlp against hand-written NumPy, without other packages.
+"""Quick benchmark, printed by `fastmlp bench`: fastmlp against hand-written NumPy, without other packages.
 
-The full suite, with scikit-learn, PyTorch, JAX and Keras as competitors, is in the repository: `pytest bench`. Both
-write results in the same file format, and the same HTML page shows them.
+The suite, with scikit-learn, PyTorch, JAX and Keras as competitors, is in the repository: `pytest bench`.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
-import time
-from collections.abc import Callable
-from datetime import datetime, timezone
+from collections.abc import Callable, Iterator
 from itertools import pairwise
+from math import ceil
+from statistics import median
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..console.durations import duration
 from ..data import xor
+from ..devices import microarchitecture
+from ..execution.blas_environment import SLOWING
 from ..execution.unrolled_code import steps_to_unrolled, unrolled_nets_at_once
 from ..mlp import MLP
 from ..optimizers import SGD, Adam
 from ..population import Population
 from ..runtime.python_process import python_command
+from ..runtime.thread_count import n_processors
 from ..training.interruption import require_complete
-from .machine import machine, others_busy
-from .result_files import SCHEMA
-from .timing import QUICK, Runner, affordable_rounds, calibrate, new_row, time_rounds
 
 TOLERANCE = 1e-3  # largest relative difference of the losses; fastmlp and NumPy compute in float32
-HOW = (
-    "fastmlp and NumPy by hand start from the same parameters in one process, and must have the same loss after one "
-    "run. Durations are medians over rounds in which they take turns; ratios are medians of the ratios within a round."
-)
+LONG_ENOUGH = 0.08  # seconds of a measurement
+ROUNDS = 5
 XOR = xor.X, xor.Y[:, None].astype(np.float32)
+HOW = (
+    "fastmlp and NumPy by hand start from the same parameters, and must have the same loss. They take turns; "
+    f"durations are medians of {ROUNDS} rounds, ratios medians of the ratios within a round. The limit is what no "
+    "program can leave out: the matrix products alone, or the import of NumPy."
+)
 
 
 class NumpyNet:
@@ -104,15 +109,7 @@ def softmax(z: np.ndarray) -> np.ndarray:
     return e / e.sum(axis=-1, keepdims=True)
 
 
-def repeated(call: Callable[[], Any]) -> Callable[[int], None]:
-    def run(n: int) -> None:
-        for _ in range(n):
-            call()
-
-    return run
-
-
-class Program:
+class Program(NamedTuple):
     """A program that is measured: fastmlp, hand-written NumPy, or a part of the computation.
 
     run : function that does n runs
@@ -120,16 +117,27 @@ class Program:
     warm_up : number of runs after which the next run compiles the last kernel; 0 if the first run compiles all kernels
     """
 
-    def __init__(
-        self, name: str, kind: str, run: Callable[[int], Any], loss: Callable[[], float] | None = None, warm_up: int = 0
-    ):
-        self.name, self.kind, self.run, self.loss, self.warm_up = name, kind, run, loss, warm_up
+    name: str
+    run: Callable[[int], Any]
+    loss: Callable[[], float] | None = None
+    warm_up: int = 0
 
-    def measure(self, command: str, n_runs: int, repeats: int) -> float:
-        started = time.perf_counter()
-        for _ in range(repeats):
-            self.run(n_runs)
-        return (time.perf_counter() - started) / repeats
+    def seconds(self, n: int) -> float:
+        """Return the seconds of n runs."""
+        started = perf_counter()
+        self.run(n)
+        return perf_counter() - started
+
+
+FASTMLP, NUMPY, LIMIT = "fastmlp", "NumPy", "limit"
+
+
+def repeated(call: Callable[[], Any]) -> Callable[[int], None]:
+    def run(n: int) -> None:
+        for _ in range(n):
+            call()
+
+    return run
 
 
 def numpy_layers(sizes: tuple[int, ...], params: np.ndarray) -> list[list[np.ndarray]]:
@@ -176,24 +184,22 @@ def training(sizes, hidden, X, y, batch_size, optimizer, n_nets=None) -> list[Pr
         net.params = start
     steps = 0 if n_nets else steps_to_unrolled(net.network, batch_size)
     warm_up = steps // -(-len(X) // batch_size)
-    return [
-        Program("fastmlp", "ours", fit, fastmlp_loss, warm_up),
-        Program("numpy", "peer", by_hand, lambda: numpy_net.loss(X, y)),
-    ]
+    return [Program(FASTMLP, fit, fastmlp_loss, warm_up), Program(NUMPY, by_hand, lambda: numpy_net.loss(X, y))]
 
 
-def bare_products(sizes, rows: int, trains: bool) -> Program:
-    """Return the roofline of a step or a prediction: its matrix products alone, by NumPy.
+def bare_products(sizes, rows: int, trains: bool, n_steps: int = 1) -> Program:
+    """Return the limit of a step or a prediction: its matrix products alone, by NumPy.
 
     rows : number of samples in the batch
     trains : whether the products of the backward pass are included
+    n_steps : number of steps or predictions in a run
     """
     a = [np.full((rows, size), 0.01, np.float32) for size in sizes]
     W = [np.full(shape, 0.01, np.float32) for shape in pairwise(sizes)]
     out, grads = [np.empty_like(x) for x in a], [np.empty_like(w) for w in W]
 
     def run(n: int) -> None:
-        for _ in range(n):
+        for _ in range(n * n_steps):
             for k, w in enumerate(W):
                 np.dot(a[k], w, out=out[k + 1])
             for k in reversed(range(len(W) if trains else 0)):
@@ -201,45 +207,37 @@ def bare_products(sizes, rows: int, trains: bool) -> Program:
                 if k:
                     np.dot(a[k + 1], W[k].T, out=out[k])
 
-    return Program("products numpy", "limit", run)
+    return Program(LIMIT, run)
 
 
 def prediction(sizes, X) -> list[Program]:
     net = MLP(sizes, loss="softmax_cross_entropy", random_state=0, device="cpu")
     numpy_net = NumpyNet(numpy_layers(sizes, np.array(net.params)), "relu", 0.0, False)
-
-    predict_by_fastmlp, by_hand = repeated(lambda: net.predict(X)), repeated(lambda: numpy_net.forward(X))
-    programs = [
-        Program("fastmlp", "ours", predict_by_fastmlp, lambda: float(np.mean(net.predict(X)[:, 0]))),
-        Program("numpy", "peer", by_hand, lambda: float(np.mean(numpy_net.forward(X)[-1][:, 0]))),
+    return [
+        Program(FASTMLP, repeated(lambda: net.predict(X)), lambda: float(np.mean(net.predict(X)[:, 0]))),
+        Program(NUMPY, repeated(lambda: numpy_net.forward(X)), lambda: float(np.mean(numpy_net.forward(X)[-1][:, 0]))),
+        bare_products(sizes, len(X), trains=False),
     ]
-    return [*programs, bare_products(sizes, len(X), trains=False)]
 
 
 def cold_starts() -> list[Program]:
     """Return programs that start a new process in each run."""
     run = lambda program: repeated(lambda: subprocess.run(python_command(program), check=True))
-
-    xor = (
+    of_xor = (
         "import fastmlp\n"
         "net = fastmlp.MLP((2, 2, 2, 1), loss='binary_cross_entropy', random_state=0, device='cpu')\n"
         "net.fit([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0], epochs=5000, optimizer='sgd')\n"
     )
-    return [
-        Program("fastmlp", "ours", run(xor)),
-        Program("fastmlp, import only", "part", run("import fastmlp")),
-        Program("import numpy", "limit", run("import numpy")),
-    ]
+    return [Program(FASTMLP, run(of_xor)), Program(LIMIT, run("import numpy"))]
 
 
 class Case(NamedTuple):
-    """One benchmark case of the quick suite.
+    """One case of the benchmark.
 
-    group : name of its group in result_statistics.GROUPS
+    group : name by which the command takes it
     title : what is trained or predicted
     unit : unit of work that durations refer to
     n_units : units of work in one run
-    max_runs : largest number of runs in one job
     make_programs : function that returns the programs to measure
     """
 
@@ -247,14 +245,7 @@ class Case(NamedTuple):
     title: str
     unit: str
     n_units: int
-    max_runs: int
     make_programs: Callable[[], list[Program]]
-
-    def head(self, name: str) -> dict[str, Any]:
-        """Return the fields of the case's result that are known before the measurement."""
-        source = "the four rows" if "XOR" in self.title else "random"
-        head = {"name": name, "group": self.group, "title": self.title, "unit": self.unit}
-        return {**head, "costs": {}, "curve": None, "source": source}
 
 
 def cases() -> list[Case]:
@@ -270,71 +261,72 @@ def cases() -> list[Case]:
     one_net = lambda: training((2, 2, 2, 1), "sigmoid", *XOR, 4, SGD(0.3))
     many_nets = lambda: training((2, 2, 1), "sigmoid", *XOR, 4, SGD(0.5), n_nets)
     batches = lambda: training(digits, "relu", *small, 32, Adam(1e-3))
-    large_products = lambda: steps(bare_products(mnist, 128, True), 8)
-    large_net = lambda: [*training(mnist, "relu", *large, 128, Adam(1e-3)), large_products()]
-    one_row, many_rows = (lambda: prediction(mnist, X[:1])), (lambda: prediction(mnist, X))
+    products = lambda: bare_products(mnist, 128, trains=True, n_steps=8)
+    large_net = lambda: [*training(mnist, "relu", *large, 128, Adam(1e-3)), products()]
     return [
-        Case("xor", "XOR 2-2-2-1, cross-entropy, SGD", "epoch", 1, 5000, one_net),
-        Case("population", f"XOR 2-2-1, {n_nets:,} nets, SGD", "net and epoch", n_nets, 200, many_nets),
-        Case("minibatch", "64-64-32-10, softmax, Adam, batch 32", "step", 32, 100, batches),
-        Case("large", "784-512-512-10, softmax, Adam, batch 128", "step", 8, 4, large_net),
-        Case("predict", "784-512-512-10, one row in a call", "call", 1, 1000, one_row),
-        Case("predict", "784-512-512-10, 1,024 rows in a call", "row", len(X), 50, many_rows),
-        Case("cold_start", "a process that trains XOR", "start", 1, 1, cold_starts),
+        Case("xor", "XOR 2-2-2-1, cross-entropy, SGD", "epoch", 1, one_net),
+        Case("population", f"XOR 2-2-1, {n_nets:,} nets, SGD", "net and epoch", n_nets, many_nets),
+        Case("minibatch", "64-64-32-10, softmax, Adam, batch 32", "step", 32, batches),
+        Case("large", "784-512-512-10, softmax, Adam, batch 128", "step", 8, large_net),
+        Case("predict", "784-512-512-10, one row in a call", "call", 1, lambda: prediction(mnist, X[:1])),
+        Case("predict", "784-512-512-10, 1,024 rows in a call", "row", len(X), lambda: prediction(mnist, X)),
+        Case("cold_start", "a process that trains XOR", "start", 1, cold_starts),
     ]
 
 
-def steps(program: Program, n_steps: int) -> Program:
-    """Return a program that does n_steps runs of the given program in each of its runs."""
-    run = program.run
-    return Program(program.name, program.kind, lambda n: run(n * n_steps))
+def measure(case: Case) -> dict[str, list[float]]:
+    """Return the seconds of a unit of work of each program, by rounds.
 
-
-def measure(case: Case, name: str) -> dict[str, Any]:
-    """Measure one benchmark case, and return a result with this name, as result_files.py describes it."""
-    busy = others_busy()
-    rows, runners, expected = [], [], None
-    for program in sorted(case.make_programs(), key=lambda program: program.kind != "peer"):
-        row = new_row(program.name, program.kind)
-        rows.append(row)
-        row["prepare_seconds"] = program.measure("measure", 1, 1)
-        if program.loss:
-            loss = program.loss()
-            expected = loss if expected is None else expected  # the loss of NumPy, which is sorted first
-            row["verified"] = {"loss": abs(loss - expected) / abs(expected)}
-            if not row["verified"]["loss"] <= TOLERANCE:
-                row.update(status="wrong", reason=f"loss {loss:.6g}, NumPy's is {expected:.6g}")
-                continue
-        if program.warm_up:
-            for n_runs in (program.warm_up, 1):  # the second fit compiles: unrolled code is requested at its start
-                row["prepare_seconds"] += program.measure("measure", n_runs, 1)
-        n_runs, repeats, seconds = calibrate(program.measure, case.max_runs, case.max_runs == 1)
-        runners.append(Runner(program.measure, row, n_runs, repeats, seconds * repeats))
-    n_rounds = affordable_rounds(QUICK, sum(runner.seconds for runner in runners))
-    slow_starts = time_rounds(runners, n_rounds, case.n_units)
-    return {**case.head(name), "others_busy": busy, "slow_starts": slow_starts, "meetings": [], "rows": rows}
-
-
-def run(show_title: Callable[[str], None], groups: list[str] | None = None) -> dict[str, Any]:
-    """Measure all benchmark cases, or those of some groups, and return the results.
-
-    show_title : called with the title of each case before it starts
-    groups : names of groups; None for all
+    Raises
+    ------
+    RuntimeError
+        If fastmlp and NumPy have different losses.
     """
-    started = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    results: dict[str, Any] = {
-        "schema": SCHEMA,
-        "machine": machine([]),
-        "options": {"device": "cpu", "quick": True, "rounds": QUICK.rounds},
-        "started": started,
-        "finished": started,
-        "missing": {},
-        "how": HOW,
-        "results": [],
-    }
-    for k, case in enumerate(cases()):
-        if groups is None or case.group in groups:
-            show_title(case.title)
-            results["results"].append(measure(case, f"quick_{k}"))
-    results["finished"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    return results
+    programs = case.make_programs()
+    for program in programs:
+        program.run(1)
+    check_losses(case, programs)
+    n_runs = {}
+    for program in programs:
+        for n in (program.warm_up, 1) if program.warm_up else ():  # the second fit compiles, at its start
+            program.run(n)
+        n = 1
+        while (seconds := program.seconds(n)) < LONG_ENOUGH:
+            n = ceil(n * min(16.0, max(1.5, 1.2 * LONG_ENOUGH / max(seconds, 1e-9))))
+        n_runs[program.name] = n
+    found: dict[str, list[float]] = {program.name: [] for program in programs}
+    for k in range(ROUNDS):
+        for program in programs if k % 2 == 0 else reversed(programs):
+            n = n_runs[program.name]
+            found[program.name].append(program.seconds(n) / n / case.n_units)
+    return found
+
+
+def check_losses(case: Case, programs: list[Program]) -> None:
+    losses = {program.name: program.loss() for program in programs if program.loss is not None}
+    if losses and not abs(losses[FASTMLP] - losses[NUMPY]) <= TOLERANCE * abs(losses[NUMPY]):
+        raise RuntimeError(
+            f"{case.title}: fastmlp has the loss {losses[FASTMLP]:.6g} after one run, NumPy {losses[NUMPY]:.6g}. They "
+            "should be equal: please report it."
+        )
+
+
+def lines_about_machine() -> Iterator[str]:
+    yield f"{microarchitecture()}, {n_processors()} processors, NumPy {np.__version__}, float32 on the CPU. {HOW}"
+    if slowing := [name for name in SLOWING if name in os.environ]:
+        yield f"WARNING: {' and '.join(slowing)} set: OpenBLAS, and NumPy with it, is slower than it could be."
+
+
+def lines(group: str) -> Iterator[str]:
+    """Yield lines on the machine, then one for each case of a group, or of "all", as soon as it is measured."""
+    yield from lines_about_machine()
+    for case in cases():
+        if group in ("all", case.group):
+            found = measure(case)
+            ratio = lambda a, b: f"{median(x / y for x, y in zip(found[a], found[b], strict=True)):.3g}"  # noqa: B023
+            phrases = [f"fastmlp {duration(median(found[FASTMLP]))} per {case.unit}"]
+            if NUMPY in found:
+                phrases.append(f"NumPy takes {ratio(NUMPY, FASTMLP)} times as long")
+            if LIMIT in found:
+                phrases.append(f"{ratio(FASTMLP, LIMIT)} times the limit")
+            yield f"{case.title}: {'; '.join(phrases)}"

@@ -1,0 +1,1 @@
+"""Benchmark results: their files, statistics, texts, plots and the HTML page."""
