@@ -93,6 +93,14 @@ def outputs_of(net: Any, target: Target, X: np.ndarray) -> np.ndarray:
     return net.predict(X) if isinstance(net, MLP) else net.ensemble_predict(X)
 
 
+def outputs_of_logits(z: np.ndarray, network: Network, target: Target) -> np.ndarray:
+    """Return the input of target.decode, as outputs_of does; z : logits (n_nets, n_samples, n_outputs)"""
+    if target.task == CLASSIFICATION:
+        return np.exp(log_probabilities_of(z, network, temperature=target.temperature))
+    mean: np.ndarray = z.mean(axis=0, dtype=np.float64)
+    return mean
+
+
 def logits(net: Any, X: Any) -> np.ndarray:
     """Return the logits, the inputs of the output activation, in the net's dtype.
 

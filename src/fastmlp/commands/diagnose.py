@@ -15,7 +15,7 @@ from ..errors import counted
 from ..loading import load_net
 from ..streams.table_sources import read_tables
 from ..tables.target_column import drop_rows_without_target
-from .training_split import samples_to_diagnose, training_split
+from .training_split import NetSamples, samples_to_diagnose, training_split
 
 
 def run(model: Path, file: Path, target: str | None, as_json: bool) -> str:
@@ -35,13 +35,19 @@ def run(model: Path, file: Path, target: str | None, as_json: bool) -> str:
     """
     net = load_net(model)
     X, y = samples_of(net, file, target)
-    samples, history = samples_to_diagnose(net, training_split(net, X, y), y)
+    found = diagnosis_of(net, training_split(net, X, y), y)
+    return json.dumps(found.to_dict(), indent=2) if as_json else str(found)
+
+
+def diagnosis_of(net: Any, samples: NetSamples, y: np.ndarray) -> Any:
+    """Return the diagnosis of a net or population on the samples of a table; y : targets of the whole table"""
+    samples, history = samples_to_diagnose(net, samples, y)
     parts = samples.of_all
     found = diagnose(net, *next(iter(parts.values())), history=history, validation_data=parts.get("validation"))
     if samples.is_thinned and isinstance(found, Diagnosis):
         used = " and ".join(counted(len(part), f"{name} row".strip()) for name, (part, _) in parts.items())
-        found = replace(found, judged_on=f"{used} of {len(X):,}, of each class as many as its weight asks for")
-    return json.dumps(found.to_dict(), indent=2) if as_json else str(found)
+        found = replace(found, judged_on=f"{used} of {len(y):,}, of each class as many as its weight asks for")
+    return found
 
 
 def samples_of(net: Any, file: Path, target: str | None) -> tuple[Any, np.ndarray]:

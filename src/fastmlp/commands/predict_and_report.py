@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..class_probabilities import outputs_of
+from ..class_probabilities import logits, outputs_of, outputs_of_logits
 from ..data.npz import read_npz
 from ..errors import counted
 from ..history import History
 from ..loading import load_net
 from ..mlp import MLP
+from ..population import Population
 from ..runtime.output_files import check_output, replacing
 from ..streams.table_sources import read_tables
 from ..tables.encoder_choice import Note
@@ -22,7 +23,8 @@ from ..tables.preprocessing import Preprocessing
 from ..tables.table_files import PARQUET_ENDINGS, check_ending, import_pandas
 from ..tables.target_column import drop_rows_without_target
 from .column_options import check_columns
-from .training_split import training_split
+from .metrics_table import evaluate
+from .training_split import NetSamples, recorded_class_weights, training_split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,21 +88,54 @@ def report(model: Path, file: Path | None, target: str | None, output: Path | No
         X, y, names = read_samples(net, file, target)
         samples = training_split(net, X, y)
         parts = samples.common
-    title = diagnosis = None
+    title, note = None, ""
+    diagnosis: Any = None
+    if file is not None:
+        from .diagnose import diagnosis_of  # takes longer to import than a prediction takes
+
+        diagnosis = diagnosis_of(net, samples, y)
     if isinstance(net, MLP):
         history = net.history or History(net)
     else:
-        from ..diagnosis.diagnose import diagnose  # takes longer to import than a prediction takes
-
         best, nets = net.result.best, net
-        of_all, parts = samples.of_all, samples.of_net(best)
-        X, y = next(iter(of_all.values()))
-        found = diagnose(nets, X, y, history=nets.result, validation_data=of_all.get("validation"))
-        diagnosis, net = found.net(best), nets.best()
+        parts = samples.of_net(best)
+        diagnosis, net = diagnosis.net(best), nets.best()
         net.preprocessing, history = nets.preprocessing, History(net)
-        title = f"Report on net {best}, the best of {nets.n_nets}"
-    write(history, output, parts=parts, feature_names=names, title=title, diagnosis=diagnosis)
+        title, note = f"Report on net {best}, the best of {nets.n_nets}", note_of_all(nets, samples, X, y)
+    write(history, output, parts=parts, feature_names=names, title=title, diagnosis=diagnosis, note=note)
     return output
+
+
+def note_of_all(nets: Population, samples: NetSamples, X: np.ndarray, y: np.ndarray) -> str:
+    """Return sentences for the page about one of several nets: that it is of one, and the figures of all of them.
+
+    samples : of the table X, y, as training_split returns them
+    """
+    note = f"The verdict and the pictures are of one of {nets.n_nets} nets, whose mean predicts."
+    if nets.preprocessing is None:
+        return note
+    target, by_class = nets.preprocessing.target, recorded_class_weights(nets, y)
+    if samples.folds is not None:
+        place = "out of fold, each row predicted by the nets that have not seen it"
+        outputs = out_of_fold(nets, samples, X)
+    else:
+        part, (X, y) = list(samples.common.items())[-1]
+        place = "on the rows that they held out" if part else "on this table, from which they may have learned"
+        outputs = outputs_of(nets, target, X)
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in evaluate(target, y, outputs, by_class).items())
+    return f"{note} The figures of all nets on {counted(len(y), 'row')}, {place}: {figures}."
+
+
+def out_of_fold(nets: Population, samples: NetSamples, X: np.ndarray) -> np.ndarray:
+    """Return outputs for the rows of the training table, of each by the nets that were trained without its fold."""
+    assert samples.folds is not None
+    assert nets.preprocessing is not None
+    n_each = nets.n_nets // (int(samples.folds.max()) + 1)
+    z = np.empty((n_each, len(X), nets.network.n_outputs), nets.dtype)
+    for k in range(nets.n_nets):
+        rows = np.flatnonzero(samples.folds == k // n_each)
+        z[k % n_each, rows] = logits(nets.net(k), X[rows])
+    return outputs_of_logits(z, nets.network, nets.preprocessing.target)
 
 
 def predict(model: Path, file: Path, device: str, ids: Sequence[str] = ()) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..class_probabilities import log_probabilities_of, logits, outputs_of
+from ..class_probabilities import logits, outputs_of, outputs_of_logits
 from ..errors import DivergenceWarning, counted
 from ..execution.dispatch import FitsAtOnce
 from ..history import History
@@ -371,11 +371,7 @@ def fit_all_folds(
             calibrate(found.nets, z[:, predicted], rows.take(predicted), recipe)
         if len(predicted) < len(rows.X):  # for want of time
             return
-        target = found.nets.preprocessing.target
-        if target.task == CLASSIFICATION:
-            outputs[OUT_OF_FOLD] = np.exp(log_probabilities_of(z, nets.network, temperature=target.temperature))
-        else:
-            outputs[OUT_OF_FOLD] = z.mean(axis=0, dtype=np.float64)
+        outputs[OUT_OF_FOLD] = outputs_of_logits(z, nets.network, found.nets.preprocessing.target)
 
     interrupted = found.interrupted or interrupted_while(finish)
     assert found.nets.result is not None, "fit_folds sets it"

@@ -62,11 +62,13 @@ class NetSamples(NamedTuple):
 
     common : samples by part, if all nets hold out the same rows: "training" and "validation", or "" for all of them
     of_nets : samples by part that each net has, (n_nets, n, ...), if each holds out other rows; else None
+    folds : (n_rows,) fold of each row of the table, if each net holds out one; else None
     is_thinned : whether rows are left out because of class weights
     """
 
     common: Parts
     of_nets: Parts | None = None
+    folds: np.ndarray | None = None
     is_thinned: bool = False
 
     def of_net(self, k: int) -> Parts:
@@ -109,7 +111,7 @@ def training_split(net: Any, X: np.ndarray, y: np.ndarray) -> NetSamples:
         folds = fold_rows(y, task, n_folds, seed)
         if not has_loss(np.flatnonzero(folds == fit.member // n_each)):
             return undivided
-        return NetSamples({"": (X, y)}, _parts_of_nets(X, y, folds, n_each))
+        return NetSamples({"": (X, y)}, _parts_of_nets(X, y, folds, n_each), folds)
     if not settings.get(SHARE):
         return undivided
     held_out, training = split_rows(np.asarray(y), task, settings[SHARE], seed)
@@ -129,11 +131,9 @@ def samples_to_diagnose(net: Any, samples: NetSamples, y: np.ndarray) -> tuple[N
     y : encoded targets of the whole table
     """
     history: Any = net.history if isinstance(net, MLP) else net.result
-    settings = {} if history is None else history.settings if isinstance(history, History) else history.arguments
-    if settings.get(CLASS_WEIGHT) is None:
+    by_class = recorded_class_weights(net, y)
+    if by_class is None:
         return samples, history
-    by_class = weights_of_classes(settings[CLASS_WEIGHT], np.asarray(y), net.preprocessing.target)
-    assert by_class is not None
     thinned = {name: _thinned(X, y, by_class) for name, (X, y) in samples.common.items()}
     of_nets = None
     if samples.of_nets is not None:
@@ -146,7 +146,14 @@ def samples_to_diagnose(net: Any, samples: NetSamples, y: np.ndarray) -> tuple[N
                 np.stack([of_net[rows] for (of_net, _), rows in zip(parts, places, strict=True)]),
                 np.stack([of_net[rows] for (_, of_net), rows in zip(parts, places, strict=True)]),
             )
-    return NetSamples(thinned, of_nets, True), without_weights(history)
+    return NetSamples(thinned, of_nets, is_thinned=True), without_weights(history)
+
+
+def recorded_class_weights(net: Any, y: np.ndarray) -> np.ndarray | None:
+    """Return the weight of each class in the last fit of a net, (n_classes,), or None; y : encoded targets"""
+    fit = last_fit(net)
+    class_weight = None if fit is None else fit.settings.get(CLASS_WEIGHT)
+    return None if class_weight is None else weights_of_classes(class_weight, np.asarray(y), net.preprocessing.target)
 
 
 def without_weights(history: History | PopulationResult) -> History | PopulationResult:

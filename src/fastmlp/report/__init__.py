@@ -45,6 +45,7 @@ def write(
     diagnosis: Any = None,
     title: str | None = None,
     parts: Mapping[str, tuple[Any, Any]] | None = None,
+    note: str = "",
 ) -> None:
     """Write the report of a fit to an HTML file.
 
@@ -71,6 +72,8 @@ def write(
     parts : dict, optional
         {"training": (X, y), "validation": (X, y)} instead of X and y. The verdict is made on the first part, with the
         validation part as held-out samples, and the plots show the last part.
+    note : str, default ""
+        Sentences below the title.
 
     Raises
     ------
@@ -116,6 +119,8 @@ def write(
     sizes = "-".join(map(str, net.network.layer_sizes))
     net_name = sizes if net.preprocessing is None else f"{net.preprocessing.target.name}, {sizes}"
     page = Page(title or f"Training report: {net_name}", f"{net!r}")
+    if note:
+        page.text(note)
     _key_figures(page, history)
     _verdict(page, diagnosed(history, parts) if diagnosis is None else diagnosis)
     if history.epochs:
@@ -147,14 +152,15 @@ def diagnosed(history: ReportedFit, parts: Mapping[str, tuple[Any, Any]]) -> Any
 
 def _key_figures(page: Page, history: ReportedFit) -> None:
     """Add the key figures: losses, accuracies, epochs and time."""
-    cards = []
+    cards, weighted = [], "weighted " * bool(history.epochs and history.settings.get("weighted"))
     for name in ("loss", "accuracy"):
-        for record, kind in ((f"validation_{name}", f"validation {name}"), (name, f"training {name}")):
+        for record, part in ((f"validation_{name}", "validation"), (name, "training")):
             if history.epochs and getattr(history, record) is not None:
                 epoch, note = -1, "last epoch"  # the epoch whose parameters the net has
                 if history.best_epoch is not None:
                     epoch, note = history.best_epoch, f"epoch {history.best_epoch + 1:,} of {history.epochs:,}, kept"
                 value = getattr(history, record)[epoch]
+                kind = f"{weighted}{part} {name}"
                 cards.append((kind, percent(value) if name == "accuracy" else f"{value:.4g}", note))
     if history.epochs:
         cards.append(("epochs", f"{history.epochs:,}", STOPPED_BY.get(history.stopped_by, history.stopped_by)))

@@ -187,7 +187,7 @@ def rare_table(tmp_path, rng):
 
 
 @pytest.mark.parametrize("n_nets", [1, 6])
-def test_nets_with_class_weights_are_judged_by_the_weighted_loss(run, rare_table, n_nets):
+def test_nets_with_class_weights_are_judged_by_the_weighted_loss(run, tmp_path, rare_table, n_nets):
     """Measured without weights, a step would lower the loss much, and the learning rate would seem too low."""
     options = "--target", "kind", "--class-weight", "balanced", "--n-nets", n_nets, "--device", "cpu"
     said = run("train", "rare.csv", *options).stdout
@@ -197,6 +197,10 @@ def test_nets_with_class_weights_are_judged_by_the_weighted_loss(run, rare_table
     if n_nets == 1:
         assert found["is_healthy"], found
         assert "rows of 1,500, of each class as many as its weight asks for" in found["judged_on"]
+        assert run("report", "model.safetensors", "rare.csv").exit_code == 0
+        title, page = verdict_of_page(tmp_path / "model.html")
+        assert title == found["title"]
+        assert "weighted validation accuracy" in page
     else:
         assert set(found["counts"]) == {"converged"}
 

@@ -91,6 +91,29 @@ def test_a_report_on_several_nets_is_on_the_best():
     assert "3 nets" in run("diagnose", "model.safetensors", "table.csv")
 
 
+@pytest.mark.parametrize(
+    "target, options, place",
+    [
+        ("price", (), "300 rows, out of fold, each row predicted by the nets that have not seen it: RMSE"),
+        ("kind", ("--class-weight", "balanced"), "each row predicted by the nets that have not seen it: accuracy"),
+        ("kind", ("--n-nets", 2, "--validation", 0.2), "on the rows that they held out: accuracy"),
+    ],
+    ids=["folds", "weighted", "held out"],
+)
+def test_a_report_on_one_of_several_nets_has_the_figures_of_their_mean(target, options, place):
+    """Those that `fastmlp train` has printed, with their names, although the pictures are of one net."""
+    said = train(target, *options)
+    run("report", "model.safetensors", "table.csv", "--output", "report.html")
+    page = Path("report.html").read_text(encoding="utf-8")
+    note = re.search(r"The verdict and the pictures are of one of \d nets, whose mean predicts\.[^<]*", page)[0]
+    assert place in note
+    assert ("weighted log loss" in note) == ("--class-weight" in options)
+    printed = [float(number) for number in re.findall(r"-?\d\.\d{4}", said.split("baseline")[0].split("RMSE")[-1])]
+    figures = [float(number) for number in re.findall(r" (-?\d\.?\d*)", note.split(": ")[-1])]
+    assert len(figures) >= 3
+    assert printed[-len(figures) :] == pytest.approx(figures, abs=1e-3)
+
+
 def test_nets_are_those_of_the_estimators():
     """One recipe: the same architecture, initial weights and settings of the fit."""
     from fastmlp import TabularMLPRegressor
