@@ -6,8 +6,12 @@ import subprocess
 
 import numpy as np
 import pytest
+import reference_net
 
-GCC = "gcc -std=c99 -Wall -Wextra -Werror -O1 -shared -fPIC"
+from fastmlp.kernels.formulas.activations import ACTIVATIONS
+
+WARNINGS = "-Wall -Wextra -Wpedantic -Wconversion -Wdouble-promotion -Wshadow -Werror"
+GCC = f"gcc -std=c99 {WARNINGS} -O1 -shared -fPIC"
 NO_GCC = "gcc compiles the exported C files"
 
 
@@ -47,3 +51,33 @@ def c_outputs(header, X, n_outputs, prefix=""):
     floats = ctypes.POINTER(ctypes.c_float)
     ctypes.CDLL(str(library)).all(X.ctypes.data_as(floats), y.ctypes.data_as(floats), len(X))
     return y
+
+
+def rounding_error(net, X, dtype="float32"):
+    """Return how much two programs may differ that compute an MLP in a dtype, (n_samples, n_outputs).
+
+    Errors of each row are followed through the net, so that a row with large inputs excuses no other row. Roundings of
+    a sum add up like a random walk; a function is off by some units in the last place (normal_cdf in float32 by 20), or
+    by some roundings of 1 where it subtracts, as symmetric_sigmoid does.
+    """
+    eps, a = np.finfo(dtype).eps, np.asarray(X, np.float64)
+    error = np.zeros_like(a)
+    for code, W, b in zip(net.network.activation_codes, net.weights, net.biases, strict=True):
+        name, W, b = ACTIVATIONS[code].name, W.astype(np.float64), b.astype(np.float64)
+        z = a @ W + b
+        error = error @ np.abs(W) + np.sqrt(len(W) + 2) * eps * (np.abs(a) @ np.abs(W) + np.abs(b))
+        with np.errstate(over="ignore"):
+            slopes = [np.abs(reference_net.DERIVATIVES[name](z + side * error)) for side in (-1, 0, 1)]
+        a = reference_net.ACTIVATIONS[name](z)
+        if name not in ("identity", "relu"):  # these round nothing
+            error = np.max(slopes, axis=0) * error + eps * (20 * np.abs(a) + 2)
+    return error
+
+
+def assert_exported(found, expected, error):
+    """Each number of what an exported net computes is that of the net, up to an error (n_samples, n_outputs)."""
+    assert found.shape == expected.shape
+    wrong = np.abs(found.astype(np.float64) - expected) / error
+    assert wrong.max() < 1.0, (
+        f"row {wrong.max(axis=1).argmax()} differs by {wrong.max():.3g} times what rounding allows"
+    )

@@ -67,7 +67,7 @@ def _lines(column: Column, k: int, place: int, p: str) -> list[str]:
     if isinstance(column, CategoryColumn):
         intervals = zip(*category_intervals(column), strict=True)
         lines = [
-            f"f[{place + j}] = x[{k}] >= {float(low)!r} && x[{k}] <= {float(high)!r} ? 1.0f : 0.0f;"
+            f"f[{place + j}] = (double)x[{k}] >= {float(low)!r} && (double)x[{k}] <= {float(high)!r} ? 1.0f : 0.0f;"
             for j, (low, high) in enumerate(intervals)
         ]
         missing = [f"f[{place + len(lines)}] = isnan(x[{k}]) ? 1.0f : 0.0f;"] if column.has_missing else []
@@ -80,7 +80,7 @@ def _lines(column: Column, k: int, place: int, p: str) -> list[str]:
         score = f"{p}clipped(((double)x[{k}] - {column.median!r}) / {column.scale!r})"
     else:
         assert isinstance(column, QuantileColumn), "words are refused"
-        score = f"{p}quantile(x[{k}], {p}knots_{k}, {p}scores_{k}, {len(column.knots[0])})"
+        score = f"{p}quantile((double)x[{k}], {p}knots_{k}, {p}scores_{k}, {len(column.knots[0])})"
     lines = [f"f[{place}] = isnan(x[{k}]) ? 0.0f : (float)({score});"]
     if isinstance(column, PiecewiseLinearColumn):
         lines = [f"{p}bins(isnan(x[{k}]) ? 0.0 : {score}, {p}edges_{k}, {column.n_bins}, f + {place});"]
@@ -90,7 +90,9 @@ def _lines(column: Column, k: int, place: int, p: str) -> list[str]:
 
 def _date_lines(column: DateColumn, k: int, place: int) -> list[str]:
     values = [f"((double)x[{k}] - {column.mean!r}) / {column.std!r}"]
-    values += [f"sin(x[{k}] * {f!r} + {p!r})" for f, p in zip(*(part.tolist() for part in column.waves), strict=True)]
+    values += [
+        f"sin((double)x[{k}] * {f!r} + {p!r})" for f, p in zip(*(part.tolist() for part in column.waves), strict=True)
+    ]
     lines = [f"f[{place + j}] = isnan(x[{k}]) ? 0.0f : (float)({value});" for j, value in enumerate(values)]
     return [*lines, f"f[{place + len(lines)}] = isnan(x[{k}]) ? 1.0f : 0.0f;"] if column.marks_missing else lines
 

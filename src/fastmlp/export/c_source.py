@@ -238,4 +238,4 @@ def _mean_lines(predictor: Predictor, p: str, source: str) -> list[str]:
 def _scaled(predictor: Predictor, n: int) -> Sequence[str]:
     mean, std = (np.broadcast_to(np.asarray(value, np.float64), n) for value in (predictor.mean, predictor.std))
     scale: Any = zip(mean.tolist(), std.tolist(), strict=True)
-    return [f"(float)(y[{j}] * {one_std!r} + {one_mean!r})" for j, (one_mean, one_std) in enumerate(scale)]
+    return [f"(float)((double)y[{j}] * {one_std!r} + {one_mean!r})" for j, (one_mean, one_std) in enumerate(scale)]

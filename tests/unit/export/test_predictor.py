@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from exported_outputs import c_outputs, onnx_outputs
+from exported_outputs import assert_exported, c_outputs, onnx_outputs, rounding_error
 
 from fastmlp import MLP, Population
 from fastmlp.export.predictor import PROBABILITIES, Predictor, checked_labels
@@ -86,3 +86,15 @@ def test_mean_of_one_net_is_refused(tmp_path):
     for net, settings in ((Population((2, 1), 3), {"member": 1}), (MLP((2, 1)), {})):
         with pytest.raises(ValueError, match="mean=True is for all nets of a population"):
             net.export(tmp_path / "net.onnx", mean=True, **settings)
+
+
+def test_an_error_of_an_ordinary_row_is_found_beside_rows_of_large_numbers(rng):
+    net, X = MLP((4, 8, 3), random_state=0), rng.normal(size=(30, 4)).astype(np.float32)
+    X[:2] *= 1e3
+    outputs, error = net.predict(X), rounding_error(net, X)
+    assert_exported(outputs, outputs, error)
+    for row in (0, 20):
+        wrong = outputs.copy()
+        wrong[row] += 1e-3 * np.abs(wrong[row]).max()
+        with pytest.raises(AssertionError, match=f"row {row} differs"):
+            assert_exported(wrong, outputs, error)
