@@ -11,7 +11,7 @@ import numpy as np
 from ..data.checked_samples import checked_pair
 from ..errors import counted
 from ..history import History
-from . import argument_checks
+from . import argument_checks, verdict_quantities
 from .adapters import model_of_other_library, nets_of_estimator
 from .from_history import verdict_of_records
 from .loss_curves import Curve
@@ -20,7 +20,9 @@ from .measurements import measure as measured_by
 from .model_under_test import ModelUnderTest, is_mlp, is_population, model_of_fastmlp
 from .recorded_loss import with_recorded_loss
 from .result import Diagnosis, PopulationDiagnosis
+from .short_descent import short_descent
 from .training_settings import TrainingSettings, updates_of
+from .verdicts import NAMES, score_verdicts
 
 
 def diagnose(
@@ -145,12 +147,21 @@ def _diagnose_samples(
     are_history_samples = any(
         samples_of_history[0] is X for samples_of_history in getattr(history, "samples", {}).values()
     )
+    if needs_descent(measured):
+        with limit_blas_threads(model):
+            measured = measured._replace(descent=short_descent(model, samples.X, samples.Y, held_out))
     basis = measured_on(len(features), n_validation, updates, curve, are_history_samples)
     if updates.weighted:
         basis = f"{basis or counted(len(features), 'sample')}; without the weights that samples had in the training"
     if model.loss.name != usual_loss:
         basis = f"{basis or counted(len(features), 'sample')}; the loss is {model.loss.name}, as the last record shows"
     return replace(PopulationDiagnosis(measured).net(0), judged_on=basis)
+
+
+def needs_descent(m: Measurements) -> bool:
+    """Return whether a net counts as converged although something may be left to learn."""
+    best = NAMES[int(score_verdicts(m)[:, 0].argmax())]
+    return best == "converged" and not verdict_quantities.nothing_left(m)[0]
 
 
 def measured_on(

@@ -155,6 +155,7 @@ def measured_by_records(model: ModelUnderTest, curve: Curve, updates: Any, base:
         narrowest=min(model.layout.layer_sizes[1:-1], default=0),
         is_linear=False,
         updates=updates.of_nets(1, slice(None)),
+        descent=None,
         **dict.fromkeys(arrays, nan),
     )
 

@@ -18,6 +18,7 @@ from .merged_outputs import merged_fraction
 from .model_under_test import ModelUnderTest
 from .output_range import Bounds, output_bounds
 from .sample_rows import sample_rows
+from .short_descent import Descent
 from .training_settings import TrainingSettings
 
 MAX_ROWS = 1000  # largest number of samples for one net
@@ -80,6 +81,7 @@ class Measurements(NamedTuple):
     validation_explained: np.ndarray  # fraction of the variance of the validation targets that is explained
     validation_signal: np.ndarray  # z-score of the correlation of validation outputs and targets
     updates: TrainingSettings
+    descent: Descent | None  # a second-order trial from where training has ended; None if there was none
 
     @property
     def excess(self) -> np.ndarray:
@@ -233,6 +235,7 @@ def measure(
         validation_explained=held_out[1],
         validation_signal=held_out[2],
         updates=updates,
+        descent=None,
         **arrays,
     )
 

@@ -12,6 +12,7 @@ from . import verdict_quantities
 from .evidence import dropout as largest_dropout
 from .evidence import epochs_left, layer_name, number, one, rate
 from .measurements import Measurements
+from .short_descent import STEPS, VALIDATION
 
 BEGUN = 0.02  # skill below which a net may be as it was at the start
 RESTART = (
@@ -51,6 +52,14 @@ def wider(m: Measurements) -> str:
 
 
 def still_learning(m: Measurements, k: int) -> str:
+    if m.descent is not None and one(verdict_quantities.shows_more(m), k) > 0.5:
+        d, epochs = m.descent, one(m.curve.epochs, k)
+        longer = f", or train a new net for more epochs, such as {number(2 * epochs)}" if np.isfinite(epochs) else ""
+        return (
+            f"Train on with other steps{longer}: {STEPS} steps of L-BFGS from here lower the loss of {d.n_samples:,} "
+            f"samples from {number(d.before)} to {number(d.after)}, and that of {d.others}, which they do not use, "
+            f"from {number(d.others_before)} to {number(d.others_after)}."
+        )
     if m.updates.schedule:
         epochs = one(m.curve.epochs, k)
         return (
@@ -312,6 +321,9 @@ def over_fitting_experiment(m: Measurements, k: int) -> str:
 
 
 def still_learning_experiment(m: Measurements, k: int) -> str:
+    if m.descent is not None and one(verdict_quantities.shows_more(m), k) > 0.5:
+        call = "minimize(net.objective(X, y), net.params, jac=True, method='L-BFGS-B')"
+        return f"Train on with L-BFGS, as by SciPy's {call}: the loss should go on falling."
     if m.updates.schedule:
         return "Compare its loss with this one: it should end lower."
     if np.isnan(one(m.curve.epochs, k)) and one(m.skill, k) < BEGUN:
@@ -320,7 +332,7 @@ def still_learning_experiment(m: Measurements, k: int) -> str:
 
 
 def converged(m: Measurements, k: int) -> str:
-    text = "Nothing to change: the net has learned what these data show"
+    text = f"Nothing to change{_what_was_tested(m, k)}"
     gap = one(verdict_quantities.generalisation_gap(m), k)
     if gap > 0.05 and np.isfinite(one(m.validation_explained, k)):
         text += (
@@ -330,6 +342,24 @@ def converged(m: Measurements, k: int) -> str:
     elif gap > 0.05:
         text += f". {gap_in_words(m, k).rstrip('.')}"
     return f"{text}."
+
+
+def _what_was_tested(m: Measurements, k: int) -> str:
+    """Return a clause that says what shows that the data show no more, or that nothing does."""
+    d = m.descent
+    is_tested = d is not None and d.others == VALIDATION and d.n_samples == m.n_samples
+    if is_tested or verdict_quantities.nothing_left(m)[k]:
+        return ": the net has learned what these data show"
+    if d is not None:
+        stronger = "" if d.others == VALIDATION else ". Validation data would test whether these data show more"
+        return (
+            f" as far as was tested: training has come to rest, and {STEPS} steps of L-BFGS on {d.n_samples:,} samples "
+            f"do not lower the loss of {d.others}{stronger}"
+        )
+    return (
+        " as far as was tested: training has come to rest. Whether these data show more, so that other steps or a "
+        "wider net would lower the loss, was not tested"
+    )
 
 
 def converged_experiment(m: Measurements, k: int) -> str:

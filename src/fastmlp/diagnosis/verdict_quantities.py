@@ -209,6 +209,40 @@ def past_best(m: Measurements) -> np.ndarray:
     return np.maximum(long_ago, m.curve.stopped_early)
 
 
+# ---- whether the data show more
+
+
+def falls_elsewhere(m: Measurements) -> np.ndarray:
+    """Return by which fraction a short descent lowers the loss of samples that it does not use; NaN if untried."""
+    if m.descent is None:
+        return uniform(m, np.nan)
+    excess = max(m.descent.others_before - m.floor, 1e-300)
+    return uniform(m, (m.descent.others_before - m.descent.others_after) / excess)
+
+
+def shows_more(m: Measurements) -> np.ndarray:
+    """Return the confidence that the data show more than a net has learned when its training came to rest.
+
+    Cross-entropies of classes that are all right can be lowered without end, which shows nothing: for them the fall
+    must be noticeable beside the base rate's loss, too.
+    """
+    fall = falls_elsewhere(m)
+    confidence = ramp(fall, 0.05, 0.15)
+    if m.descent is not None and m.model.loss.delta_is_wrt_logit:
+        of_base = (m.descent.others_before - m.descent.others_after) / m.base_excess
+        confidence = confidence * ramp(of_base, 0.003, 0.01)
+    return confidence
+
+
+def nothing_left(m: Measurements) -> np.ndarray:
+    """Return for each net whether there is nothing left to learn from the samples.
+
+    All samples are right, or the targets of equal inputs differ by as much as the net does not explain.
+    """
+    is_right = (m.explained >= 1.0 - 1e-8) | (m.accuracy == 1.0)
+    return is_right | (1.0 - m.explained <= 1.1 * m.data.contradicted)
+
+
 # ---- steps
 
 

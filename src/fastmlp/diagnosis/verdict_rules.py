@@ -42,6 +42,7 @@ from .verdict_quantities import (
     rising,
     safe_rate_ratio,
     safe_step_epochs,
+    shows_more,
     stands_still,
     step_ratio,
     targets_too_large,
@@ -57,6 +58,7 @@ def converged(m: Measurements) -> np.ndarray:
     doubts = (1.0 - 0.7 * labels_are_noise(m)) * (1.0 - 0.6 * memorised(m)) * (m.target_high > m.target_low)
     doubts = doubts * (1.0 - 0.5 * unknown_elsewhere(m))
     least = 0.4 * (1.0 - 0.5 * fell_in_last_epoch(m))
+    doubts = doubts * (1.0 - 0.9 * shows_more(m))
     return 0.95 * finite(m) * learned(m) * np.maximum(at_rest(m), least) * doubts
 
 
@@ -78,7 +80,8 @@ def still_learning(m: Measurements) -> np.ndarray:
     known = 1.0 - 0.5 * unknown_elsewhere(m)
     moving = moving * (1.0 - 0.9 * merged_at_rest(m)) * (1.0 - rising(m)) * (m.curve.diverged == 0)
     moving = moving * (1.0 - 0.6 * wrong_learning_rate(m))
-    return 0.8 * finite(m) * moving * held_out * known * max(learnable(m), 0.2) * (1.0 - 0.7 * labels_are_noise(m))
+    moving = moving * held_out * known * max(learnable(m), 0.2) * (1.0 - 0.7 * labels_are_noise(m))
+    return 0.8 * finite(m) * np.maximum(moving, shows_more(m))
 
 
 # ---- the data
