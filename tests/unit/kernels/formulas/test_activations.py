@@ -9,6 +9,7 @@ from vector_values import far_from_zero, vector_values
 
 from fastmlp.initialization import INITIALIZERS
 from fastmlp.kernels.formulas.activations import ACTIVATIONS, CODES, IDENTITY, SOFTMAX
+from fastmlp.training.epoch_metrics import SATURATING
 
 # Softmax needs a whole row, so its formula is written in each device's loss loop; test_per_layer and test_per_sample.
 ELEMENTWISE = [row for row in ACTIVATIONS if row.name != "softmax"]
@@ -80,6 +81,15 @@ def test_codes_are_positions_in_the_table():
     assert [CODES[name] for name in names] == list(range(len(names)))
     assert names[IDENTITY] == "identity"
     assert names[SOFTMAX] == "softmax"
+
+
+def test_saturating_activations_are_those_that_metrics_know():
+    """Ascending, with both ends of the range reached by rounding: AUC is then computed from logits."""
+    far, z = np.float32([-1e9, 1e9]), np.linspace(-5, 5, 101)
+    rows = [row for row in ELEMENTWISE if np.isfinite([row.low, row.high]).all() and (np.diff(row.value(z)) > 0).all()]
+    with np.errstate(over="ignore"):
+        found = [row.name for row in rows if np.array_equal(row.value(far), np.float32([row.low, row.high]))]
+    assert {*found, "softmax"} == {*SATURATING}
 
 
 def test_table_rows_are_complete():
