@@ -72,7 +72,7 @@ EVIDENCE: dict[str, Callable[[Measurements, int], float | str]] = {
     "loss": lambda m, k: one(m.loss, k),
     "base rate's loss": lambda m, k: m.base_loss,
     "explained": lambda m, k: one(m.explained, k),
-    "attainable": lambda m, k: m.data.attainable,
+    "attainable at least": lambda m, k: m.data.attainable,
     "accuracy": lambda m, k: one(m.accuracy, k),
     "share of the commonest class": lambda m, k: m.majority,
     "validation loss": lambda m, k: one(verdict_quantities.validation_loss(m), k),

@@ -35,7 +35,7 @@ VERDICTS = (
         (
             "explained",
             "explained in validation",
-            "attainable",
+            "attainable at least",
             "accuracy",
             "loss",
             "validation loss",
@@ -178,7 +178,7 @@ VERDICTS = (
         "unscaled_targets",
         "The targets are not scaled",
         verdict_rules.unscaled_targets,
-        ("target spread", "target mean", "explained", "attainable", "change of the loss"),
+        ("target spread", "target mean", "explained", "attainable at least", "change of the loss"),
         lambda m, k: (
             f"Standardise the targets, y = (y - y.mean()) / y.std(): their spread is {number(m.target_spread)} "
             f"and their mean {number(m.target_mean)}, where a net's first outputs are around 0 and 1. Scale "
@@ -322,7 +322,14 @@ VERDICTS = (
         "too_small",
         "The net is too small",
         verdict_rules.too_small,
-        ("narrowest hidden layer", "explained", "attainable", "linear", "nearest neighbours", "random features"),
+        (
+            "narrowest hidden layer",
+            "explained",
+            "attainable at least",
+            "linear",
+            "nearest neighbours",
+            "random features",
+        ),
         remedies.too_small,
         lambda m, k: "Train a net of the wider size from three seeds: all should reach a lower loss than this one.",
     ),
@@ -365,7 +372,7 @@ VERDICTS = (
         "unclear",
         "No known failure",
         lambda m: verdict_quantities.uniform(m, 0.08),
-        ("loss", "base rate's loss", "explained", "attainable", "gradient"),
+        ("loss", "base rate's loss", "explained", "attainable at least", "gradient"),
         remedies.unclear,
         lambda m, k: "Train three more seeds: a cause in the settings affects all of them.",
     ),

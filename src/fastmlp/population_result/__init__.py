@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, fields, replace
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -217,6 +217,25 @@ class PopulationResult(PopulationResultBase):
         from ..plots.population import epochs_to_converge
 
         return epochs_to_converge(self, bins=bins, ax=ax)
+
+    def report(self, path: Any = None, *samples: Any, **options: Any) -> NoReturn:
+        """Raise an error that says how to get a page: a result does not know its nets.
+
+        Parameters
+        ----------
+        path, *samples, **options
+            As of History.report; not used.
+
+        Raises
+        ------
+        ValueError
+            Always.
+        """
+        raise ValueError(
+            "A report is of one net, and the result of several does not know its nets. Of an estimator of tables, save "
+            "it and call `fastmlp report FILE TABLE`, which reports on the best net with the figures of all; of a "
+            "population, call fastmlp.History(population.best()).report(path, X, y)."
+        )
 
     def to_frame(self) -> Any:
         """Return a pandas DataFrame with a row per net.

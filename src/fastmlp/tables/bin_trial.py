@@ -50,15 +50,18 @@ class Gain(NamedTuple):
 
     def sentence(self) -> str:
         """Return what was chosen and why, for the notes of a model."""
-        change = f"{'lowered' if self.share >= 0 else 'raised'} the squared error of held-out rows by "
-        change += f"{100 * abs(self.share):.1f} %"
+        percentage = f"{100 * abs(self.share):.1f} %"
+        is_unchanged = percentage == "0.0 %"
+        change = f"{'lowered' if self.share >= 0 else 'raised'} the squared error of held-out rows by {percentage}"
+        if is_unchanged:
+            change = "did not change the squared error of held-out rows"
         if self.n_rows:
             change += f" (on {self.n_rows:,} rows, since the time is limited)"
         if self.is_worth_it:
             return f"Columns of numbers are cut into bins where the targets leap: in a quick test that {change}."
-        chance = (
-            ", which may be chance" if self.share >= LEAST_SHARE else ", which is too little" if self.share >= 0 else ""
-        )
+        chance = ""
+        if self.share >= 0.0 and not is_unchanged:
+            chance = ", which may be chance" if self.share >= LEAST_SHARE else ", which is too little"
         return f"Columns of numbers are not cut into bins: in a quick test that {change}{chance}."
 
 

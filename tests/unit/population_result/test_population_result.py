@@ -83,3 +83,15 @@ def test_overflowing_validation_data_give_no_best_epoch():
     assert history.best_epoch is None
     assert (result.epochs[1], result.stopped_by[1]) == (history.epochs, history.stopped_by)
     np.testing.assert_allclose(pop.params[1], net.params, rtol=1e-5, atol=1e-7)
+
+
+def test_a_result_says_how_to_get_a_report(tmp_path, rng):
+    """The default estimator of tables has several nets, and its history_ is a result."""
+    pytest.importorskip("matplotlib")
+    population = fastmlp.Population((2, 3, 1), 2, random_state=0, device="cpu")
+    X, y = rng.normal(size=(20, 2)), rng.normal(size=20)
+    result = population.fit(X, y, epochs=1, verbose=0)
+    with pytest.raises(ValueError, match="save it and call `fastmlp report FILE TABLE`"):
+        result.report(tmp_path / "page.html")
+    fastmlp.History(population.best()).report(tmp_path / "page.html", X, y)
+    assert (tmp_path / "page.html").exists()

@@ -109,6 +109,12 @@ def test_without_bins_a_table_has_the_columns_of_quantiles(rng, monkeypatch):
     assert preprocessing.notes == choices
     np.testing.assert_array_equal(preprocessing.transform(table), encode_columns(columns, table))
     assert "raised the squared error of held-out rows by 2.0 %." in Gain(-0.02, -1.0).sentence()
+    for share in (-1e-5, 0.0, 1e-5):
+        assert (
+            Gain(share, 0.1)
+            .sentence()
+            .endswith("in a quick test that did not change the squared error of held-out rows.")
+        )
 
 
 def test_a_trial_on_fewer_rows_says_so(rng, monkeypatch):
