@@ -42,7 +42,7 @@ def read_parts(
     if known is not None:
         return read_known_parts(file, settings, recipe, test_file, log, known.preprocessing)
     name = settings.target
-    table, notes = rows_with_target(read_tables(file), name, settings.task)
+    table, notes = rows_with_target(read_tables(file, is_training=True), name, settings.task)
     table = inputs_and_target(table, settings)
     table, further_notes = with_numbers(table, name)
     for note in (*notes, *further_notes):

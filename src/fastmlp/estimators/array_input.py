@@ -30,6 +30,18 @@ def refused_beyond_float64(name: str) -> Iterator[None]:
         raise beyond_float64(name) from None
 
 
+def refuse_mixed_names(X: Any) -> None:
+    """Raise TypeError, as scikit-learn does, if the columns of a data frame are named by numbers and by text."""
+    names = list(getattr(X, "columns", ()))
+    texts = [name for name in names if isinstance(name, str)]
+    if texts and len(texts) < len(names):
+        other = next(name for name in names if not isinstance(name, str))
+        raise TypeError(
+            f"X must have columns that are all named by text, or none of them, but it has {texts[0]!r} and {other!r}: "
+            "X.columns = X.columns.astype(str) makes them text."
+        )
+
+
 def refuse_converted_cells(values: Any, name: str) -> None:
     """Raise ValueError if lists, an array of objects or columns of objects hold dates, durations or complex numbers of
     NumPy, which scikit-learn's check would convert to numbers.

@@ -15,6 +15,7 @@ from .array_input import (
     refuse_converted_cells,
     refuse_dates_among_columns,
     refuse_missing_dates,
+    refuse_mixed_names,
     refused_beyond,
     refused_beyond_float64,
     with_bad_cell,
@@ -35,6 +36,7 @@ class SampleInput:
 
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
         refuse_dates_among_columns(y)
+        refuse_mixed_names(X)
         refuse_converted_cells(X, "X")
         options = {"accept_sparse": ["csr", "csc"], "multi_output": True}
         dtype: Any = dtype_of(self)
@@ -64,6 +66,7 @@ class SampleInput:
         """
         plain = type(X) is np.ndarray and X.ndim == 2 and X.dtype.str[1:] in FLOATS
         if not plain or len(X) == 0 or X.shape[1] != self.n_features_in_ or "feature_names_in_" in self.__dict__:
+            refuse_mixed_names(X)
             refuse_converted_cells(X, "X")
             try:  # the context refused_beyond_float64 would add 1 us to each prediction
                 X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=self._net().dtype, reset=False)

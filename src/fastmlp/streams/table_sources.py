@@ -46,11 +46,14 @@ from .sources import (
 MOST_CELL_BYTES = 4_200  # of a cell: two copies of 256 features in float64, and its text
 
 
-def as_table_source(X: Any, y: Any = None, text_columns: Sequence[str] | None = None) -> Source:
+def as_table_source(
+    X: Any, y: Any = None, text_columns: Sequence[str] | None = None, is_training: bool = False
+) -> Source:
     """Return a source whose pieces are (data frame or array, targets) for X, with its targets.
 
     X, y : as for sources.as_source; the targets of named columns are a Series, or a data frame of several
     text_columns : columns of a CSV file that are read as text; by default those that a pass over the file finds
+    is_training : whether these are all that read_table leaves as text in a training table
 
     Raises
     ------
@@ -64,7 +67,9 @@ def as_table_source(X: Any, y: Any = None, text_columns: Sequence[str] | None = 
         y = as_targets_file(X, y)
         return with_targets(as_source(X), table_targets(y)) if is_targets_source(y) else as_source(X, y)
     import_pandas()
-    source = _file(Path(X), text_columns) if is_path else Source(kind_of(X), lambda: _frames(record_batches(X)))
+    source = (
+        _file(Path(X), text_columns, is_training) if is_path else Source(kind_of(X), lambda: _frames(record_batches(X)))
+    )
     if y is None:
         return source
     if is_name(y):
@@ -109,14 +114,16 @@ def targets_in_memory(y: Any) -> Any:
 
 
 def table_in_memory(path: Path) -> Any:
-    """Return the whole table of a path, as read_tables does, or the array of a .npy file."""
-    return np.load(path, allow_pickle=False) if is_array_file(path) else read_tables(path)
+    """Return the whole training table of a path, as read_tables does, or the array of a .npy file."""
+    return np.load(path, allow_pickle=False) if is_array_file(path) else read_tables(path, is_training=True)
 
 
-def read_tables(path: Path, text_columns: Iterable[str] = (), unchanged: Iterable[str] = ()) -> Any:
+def read_tables(
+    path: Path, text_columns: Iterable[str] = (), unchanged: Iterable[str] = (), is_training: bool = False
+) -> Any:
     """Return the table in a file, as read_table does, or in the Parquet files of a folder, one below the other."""
     if not path.is_dir():
-        return read_table(path, text_columns, unchanged)
+        return read_table(path, text_columns, unchanged, is_training)
     frames = [frame for frame, _ in parquet_frames(path, unchanged)]
     if not frames:
         raise ValueError(f"The files of {str(path)!r} have no rows; a table needs at least one.")
@@ -126,7 +133,7 @@ def read_tables(path: Path, text_columns: Iterable[str] = (), unchanged: Iterabl
     return with_text_names(table, f"The table {str(path)!r}")
 
 
-def _file(path: Path, text_columns: Sequence[str] | None) -> Source:
+def _file(path: Path, text_columns: Sequence[str] | None, is_training: bool) -> Source:
     if not path.exists():
         raise no_file(path)
     kind, identity = repr(str(path)), cache(lambda: identity_of(path))
@@ -136,7 +143,7 @@ def _file(path: Path, text_columns: Sequence[str] | None) -> Source:
 
     def pieces() -> Iterator[tuple[Any, Any]]:
         if not known:  # a pass of its own, once
-            known.append(mixed_columns(path))
+            known.append(mixed_columns(path, is_training))
         return ((with_text_names(frame, kind), None) for frame in csv_pieces(path, known[0]))
 
     return Source(kind, pieces, identity)

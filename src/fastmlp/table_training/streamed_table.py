@@ -71,7 +71,7 @@ class StreamedTable:
     """
 
     def __init__(self, X: Any, y: Any, prepare: Callable[[Any, Any], Piece], stream: StreamArguments):
-        self.source = as_table_source(X, y)
+        self.source = as_table_source(X, y, is_training=True)
         self.path = Path(X) if isinstance(X, (str, os.PathLike)) else None
         files = [Path(file) for file in (self.path, as_targets_file(X, y)) if isinstance(file, os.PathLike)]
         self._stamps = {file: stamps_of(file) for file in files}

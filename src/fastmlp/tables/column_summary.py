@@ -139,7 +139,7 @@ class ColumnSummary:
         elif CATEGORY not in self._first and may_be_numbers(
             not_numbers, self._is_string and NUMERIC not in self._first
         ):
-            kind = kind_of_names(list(self.cells.counts))
+            kind = kind_of_names(list(self.cells.counts), self._is_string and NUMERIC not in self._first)
         return ColumnCells(kind, categories, not_numbers, not_dates if not_dates.n_present else None)
 
     def _has_missing(self, column: Column) -> bool:

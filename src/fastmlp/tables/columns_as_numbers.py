@@ -12,6 +12,7 @@ import numpy as np
 from .bad_cells import BadCells
 from .cells import MIXTURES, NUMBERS, Reading, categories_of, contents, examples, is_plain, read_numbers, spelled_alike
 from .cells_of_pieces import no_such_cells
+from .number_formats import mark_of_thousands
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +39,7 @@ def column_kind(series: pd.Series) -> str:
         return kind
     if not may_be_numbers(read_numbers(series), kind == "string"):
         return "category"
-    return kind_of_names(categories_of(series)[1])
+    return kind_of_names(categories_of(series)[1], kind == "string")
 
 
 def may_be_numbers(cells: Reading | BadCells, is_string: bool) -> bool:
@@ -46,8 +47,10 @@ def may_be_numbers(cells: Reading | BadCells, is_string: bool) -> bool:
     return cells.is_tolerable and not (is_string and not cells.n_bad)
 
 
-def kind_of_names(names: list[str]) -> str:
-    """Return the kind of a column that may be numbers; names : of its categories"""
+def kind_of_names(names: list[str], is_string: bool) -> str:
+    """Return the kind of a column that may be numbers; names : of its categories; is_string : whether all are text"""
+    if is_string and mark_of_thousands(names):
+        return "category"
     return "number" if spelled_alike(names) == names else "category"  # booleans mixed with 1 and 0: a category
 
 

@@ -24,7 +24,7 @@ from .column_notes import Note as Note
 from .columns_as_numbers import column_kind, tolerated_numbers
 from .date_column import DATE_CONTENTS, ISO_DATE, DateColumn, fit_dates
 from .default_bins import DEFAULT_BINS
-from .number_formats import conversion_of
+from .number_formats import conversion_of, dates_of, thousands_of
 from .numeric_columns import PeriodicColumn, PiecewiseLinearColumn, QuantileColumn, RobustColumn, StandardColumn
 from .text_column import MIN_NGRAM_ROWS, TextColumn, fit_text, is_running_text
 
@@ -217,7 +217,8 @@ def _fit_category(series: pd.Series, encoding: NumericEncoding, cells: ColumnCel
         reason = f"it has {found.n_shown(len(distinct))} different texts, but at most {MAX_CATEGORIES} are encoded"
     elif len(distinct) == found.n_present:
         reason = "its text is different in every row"
-    if reason and not_numbers is not None and not_numbers.n_present and not not_numbers.n_bad:
+    thousands = thousands_of(names) if is_text and not _has_category_type(series) else ""
+    if reason and not_numbers is not None and not_numbers.n_present and not not_numbers.n_bad and not thousands:
         column, numeric_reason = _fit_numeric(series, encoding, not_numbers)
         return (
             column,
@@ -228,10 +229,10 @@ def _fit_category(series: pd.Series, encoding: NumericEncoding, cells: ColumnCel
         if dates is not None:
             return dates, f"holds dates as text, and is used as a column of dates{note and '; it ' + note}"
     if holds_dates := bool(reason) and _share_of_matches(names, DATE) > 0.5:
-        reason = f"it holds dates as text, such as {names[0]!r}; write them like 2020-12-31, or convert them, to use it"
-    hint, remedy = "" if _has_category_type(series) else conversion_of(str(series.name), names), ""
+        reason = f"it holds dates as text, such as {names[0]!r}; to use it, {dates_of(str(series.name))}"
+    hint, remedy = thousands or ("" if _has_category_type(series) else conversion_of(str(series.name), names)), ""
     if not reason and _share_of_matches(names, DATE) > 0.5 and _share_of_matches(names, ISO_DATE) <= 0.5:
-        hint = f"its texts look like dates, such as {names[0]!r}: to use them as dates, write them like 2020-12-31"
+        hint = f"its texts look like dates, such as {names[0]!r}: to use them as dates, {dates_of(str(series.name))}"
     if not hint and not_numbers is not None and not_numbers.n_bad and not_numbers.is_half:
         remedy = "; if numbers are meant, correct or empty those cells"
         hint = (

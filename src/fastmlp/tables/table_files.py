@@ -17,7 +17,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+import numpy as np
+
 from ..errors import install_command, no_file
+from .number_formats import mark_of_thousands
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,13 +56,16 @@ def check_ending(path: Path) -> str:
     return name
 
 
-def read_table(path: str | Path, text_columns: Iterable[str] = (), unchanged: Iterable[str] = ()) -> pd.DataFrame:
+def read_table(
+    path: str | Path, text_columns: Iterable[str] = (), unchanged: Iterable[str] = (), is_training: bool = False
+) -> pd.DataFrame:
     """Read a table from a CSV or Parquet file.
 
     A CSV file has one header line; columns are separated by comma, semicolon or tab; decimals have a point or a comma;
     the file may be gzipped. Empty cells, "NA", "NaN", "null" and "?" are missing. Columns named in `text_columns` stay
     text even if all cells look like numbers; of those in `unchanged`, no cell is missing either. Whole numbers of a
-    Parquet file become floats in a column with missing cells, but not in one of `unchanged`.
+    Parquet file become floats in a column with missing cells, but not in one of `unchanged`. In a training table,
+    columns that may have separators of thousands stay text, too: "2.390" beside "754", with semicolons between columns.
 
     Returns
     -------
@@ -84,6 +90,8 @@ def read_table(path: str | Path, text_columns: Iterable[str] = (), unchanged: It
         table = _read_parquet(pandas, path, unchanged)
     else:
         table = _read_csv(pandas, path, text_columns, unchanged)
+        if is_training and (doubtful := _with_thousands(path, [table])):
+            table = _read_csv(pandas, path, (*text_columns, *doubtful), unchanged)
     if len(table) == 0:
         raise ValueError(f"{str(path)!r} has no rows below its header; a table needs at least one.")
     return with_text_names(table, f"The table {str(path)!r}")
@@ -166,11 +174,12 @@ def csv_names(path: Path) -> list[str]:
     return _readable_format(path)[2]
 
 
-def mixed_columns(path: Path) -> tuple[str, ...]:
+def mixed_columns(path: Path, is_training: bool = False) -> tuple[str, ...]:
     """Return the columns of a CSV file that read_table would read as text, by the types in all of its pieces."""
     from pandas.api import types
 
-    kinds: dict[str, set[str]] = {}
+    doubtful = _with_thousands(path, csv_pieces(path, ())) if is_training else ()
+    kinds: dict[str, set[str]] = {name: {"text"} for name in doubtful}
     for piece in csv_pieces(path, ()):
         for name, dtype in piece.dtypes.items():
             if types.is_bool_dtype(dtype):
@@ -180,6 +189,45 @@ def mixed_columns(path: Path) -> tuple[str, ...]:
             if kind != "number" or piece[name].notna().any():  # a column without a cell is read as numbers
                 kinds.setdefault(str(name), set()).add(kind)
     return tuple(name for name, found in kinds.items() if "text" in found or len(found) > 1)
+
+
+def _with_thousands(path: Path, pieces: Iterable[pd.DataFrame]) -> tuple[str, ...]:
+    """Return the columns of numbers in a CSV file with semicolons whose marks may separate thousands.
+
+    pieces : of the file; the texts of its columns are read again only where their numbers have three decimals or none
+    """
+    if _readable_format(path)[0] != ";":
+        return ()
+    found: dict[str, tuple[bool, bool]] = {}  # of columns that fit so far, whether some are whole, and some are not
+    left: set[str] = set()
+    for piece in pieces:
+        for name in map(str, piece.columns):
+            if name in left:
+                continue
+            values = piece[name].dropna().to_numpy()
+            whole, grouped = _kinds_of_numbers(values) if values.dtype.kind in "if" else (False, False)
+            if len(values) and not (whole or grouped):
+                left.add(name)
+            else:
+                found[name] = tuple(np.logical_or(found.get(name, (False, False)), (whole, grouped)).tolist())
+    names = [name for name, kinds in found.items() if name not in left and all(kinds)]
+    texts: dict[str, set[str]] = {name: set() for name in names}
+    for piece in csv_pieces(path, names) if names else ():
+        for name in names:
+            texts[name].update(piece[name].dropna())
+    return tuple(name for name in names if mark_of_thousands(texts[name]))
+
+
+def _kinds_of_numbers(values: np.ndarray) -> tuple[bool, bool]:
+    """Return whether some numbers are whole, and some have three decimals; (False, False) if one has neither, or more
+    than three digits before the mark.
+    """
+    whole = values == np.round(values)
+    thousands = 1000.0 * values[~whole]
+    fits = np.abs(thousands - np.round(thousands)) < 1e-6
+    if not fits.all() or (np.abs(thousands) < 1000.0).any() or (np.abs(values) >= 1000.0).any():
+        return False, False
+    return bool(whole.any()), not whole.all()
 
 
 def _csv_options(path: Path, text_columns: Iterable[str], unchanged: Iterable[str]) -> dict[str, Any]:
@@ -246,7 +294,11 @@ def _csv_errors(pandas: Any, path: Path) -> Iterator[None]:
 
 def _unreadable_csv(path: Path, error: Exception) -> ValueError:
     if isinstance(error, UnicodeDecodeError):
-        return ValueError(f"{str(path)!r} should be a CSV file in UTF-8, but {error}; save it as UTF-8.")
+        encoding = "utf-16" if error.object[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1"
+        return ValueError(
+            f"{str(path)!r} should be a CSV file in UTF-8, but {error}; save it as UTF-8, or pass the table that "
+            f"pandas.read_csv returns, perhaps with encoding={encoding!r}."
+        )
     reason = " ".join(str(error).split())
     return ValueError(
         f"{str(path)!r} should be a CSV file, a header line and then rows with as many cells, but could not be "

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import counted
-from .cells import examples, read_numbers
+from .cells import contents, examples, read_numbers
 from .column_notes import listed
 from .columns_as_numbers import column_kind, text_as_numbers
-from .number_formats import conversion_of
+from .number_formats import conversion_of, thousands_of
 from .table_files import with_columns
 from .target_encoder import CLASSIFICATION, infer_task
 
@@ -64,12 +64,14 @@ def rows_with_target(table: pd.DataFrame, target: str, task: str = "auto") -> tu
     Raises
     ------
     ValueError
-        If the target column does not exist, or all of its cells are missing.
+        If the target column does not exist, all of its cells are missing, or they may have separators of thousands.
     """
     column = find_target(table, target)
     missing = column.isna().to_numpy()
     if missing.all():
         raise ValueError(f"All cells of the target column {target!r} are missing, so there is nothing to learn from.")
+    if task != CLASSIFICATION and contents(column) == "string" and (hint := thousands_of(_texts_of(column))):
+        raise ValueError(f"The target {target!r} is text: {hint}.")
     notes, reading = [], read_numbers(column, reads_booleans=True)
     bad = ""
     if reading.is_half and reading.n_bad:

@@ -141,3 +141,14 @@ def test_the_row_of_a_missing_target_has_its_name(model):
 def test_errors_about_X_stay_as_they_are():
     with pytest.raises(ValueError, match=r"^Input X contains NaN"):
         clone(ARRAYS[1]).fit(np.full((20, 2), np.nan), MISSING["NaN"])
+
+
+@pytest.mark.parametrize("model", ARRAYS + TABLES, ids=name_of)
+def test_columns_named_by_text_and_numbers_raise_a_sentence(model):
+    frame = pd.DataFrame(X).assign(more=X[:, 0] ** 2)
+    message = r"X must have columns that are all named by text, or none of them, but it has 'more' and 0: X.columns ="
+    with pytest.raises(TypeError, match=message):
+        clone(model).fit(frame, Y)
+    fitted = clone(model).fit(frame.rename(columns=str), Y)
+    with pytest.raises(TypeError, match=message):
+        fitted.predict(frame)

@@ -117,7 +117,7 @@ def test_time_zones():
         ([None] * 5, "all of its cells are missing"),
         (
             [f"{k % 28 + 1}.{k % 12 + 1}.2020" for k in range(84)],
-            "it holds dates as text, such as '1.1.2020'; write them",
+            "it holds dates as text, such as '1.1.2020'; to use it, write them",
         ),
         ([datetime.time(k) for k in range(5)], "it holds time, not numbers, dates, text"),
     ],
@@ -158,3 +158,13 @@ def test_damaged_descriptions_are_refused(damage):
     DateColumn(**good)
     with pytest.raises(ValueError, match="column 'day'"):
         DateColumn(**good | damage)
+
+
+@pytest.mark.parametrize("periods", [20, 400])
+def test_dates_in_another_order_have_a_note_that_converts_them(periods):
+    dates = pd.date_range("2020-01-20", periods=periods)
+    table = pd.DataFrame({"day": [*dates.strftime("%d.%m.%Y")] * 2})
+    note = fit_column(table["day"])[1]
+    call = "pandas.to_datetime(table['day'], dayfirst=True)"
+    assert call in note
+    assert eval(call, {"pandas": pd, "table": table}).tolist() == [*dates] * 2

@@ -15,6 +15,7 @@ LOOK_LIKE_NUMBERS = {
     "thousands": (["1,234", "12,345,678", "12"], "','"),
     "spaces": (["1 234", "12 345 678"], "' '"),
     "comma": (["3,5", "1.234,75", "12"], "a decimal comma"),
+    "comma and sign": (["7,5 %", "1.234,25 %", "3 %"], "'%' and a decimal comma"),
     "with gaps": (["42%", "?", "n/a", "7%"], "%"),
 }
 NUMBERS = {
@@ -24,6 +25,7 @@ NUMBERS = {
     "thousands": [1234, 12345678, 12],
     "spaces": [1234, 12345678],
     "comma": [3.5, 1234.75, 12],
+    "comma and sign": [7.5, 1234.25, 3],
 }
 
 

@@ -119,3 +119,12 @@ def test_wrong_pandas_metadata_raises_with_the_file_name(tmp_path):
                 read_table(tmp_path / "t.parquet")
             except ValueError as error:
                 assert "t.parquet'" in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_another_encoding_has_an_error_that_names_it(tmp_path, encoding):
+    path = tmp_path / "table.csv"
+    path.write_bytes("name;x\nKöln;1\n".encode(encoding))
+    with pytest.raises(ValueError, match=f"save it as UTF-8, or pass the table .* perhaps with encoding='{encoding}'"):
+        read_table(path)
+    assert pd.read_csv(path, sep=";", encoding=encoding).columns.tolist() == ["name", "x"]

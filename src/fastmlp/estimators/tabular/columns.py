@@ -25,6 +25,7 @@ from ...tables.columns_to_features import encode_columns, feature_names, fit_col
 from ...tables.encoder_choice import Column, Note, NumericEncoding
 from ...tables.few_rows import names_of
 from ...tables.table_files import with_columns, with_text_names
+from ..array_input import refuse_mixed_names
 from ..table_input import as_cells, as_frame, frame_of_array
 
 
@@ -75,6 +76,7 @@ class TableColumns(BaseEstimator):
             array = validate_data(self, as_cells(X), dtype=None, ensure_all_finite="allow-nan", reset=reset)
             table = frame_of_array(array)
         else:
+            refuse_mixed_names(frame)
             table = with_text_names(frame, "X")
             if not reset and self._takes_more_columns:
                 frame = table = table[[name for name in self._names if name in table.columns]]
