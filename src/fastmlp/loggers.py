@@ -18,7 +18,7 @@ from .interface.docstrings import with_entries_of
 from .interface.user_warnings import warn_user
 from .kernels.system import interrupts
 from .runtime.checkpoint_interval import as_interval
-from .runtime.output_files import append, check_output
+from .runtime.output_files import LinesMissing, append, check_output
 
 if TYPE_CHECKING:
     from .history import History
@@ -183,7 +183,8 @@ class Logger(ABC):
                 self.write(rows)
                 self._n_written = n
         except OSError as error:
-            warn_user(f"{type(self).__name__} could not write {counted(len(rows), 'row')}; {else_}: {error}")
+            n_left = n - self._n_written
+            warn_user(f"{type(self).__name__} could not write {counted(n_left, 'row')}; {else_}: {error}")
         self._written_at = time.monotonic()
 
 
@@ -207,7 +208,12 @@ class _FileLogger(Logger):
             self._n_written = last + 1  # of the call before, which may have come further than its checkpoint
 
     def write(self, rows: Sequence[Row]) -> None:
-        append(self._path, "".join(self._lines(rows)).encode())
+        lines = self._lines(rows)
+        try:
+            append(self._path, [line.encode() for line in lines])
+        except LinesMissing as error:
+            self._n_written += max(0, error.n_lines - (len(lines) - len(rows)))  # of a CSV file the first has the names
+            raise
 
     @abstractmethod
     def _lines(self, rows: Sequence[Row]) -> list[str]:

@@ -117,7 +117,7 @@ def _read_rows(data):
     for name, content in ((HEADER, header), (X_FILE, contents[: X.nbytes]), (Y_FILE, contents[X.nbytes :])):
         (place / name).write_bytes(content)
     try:
-        with RowFile(place, is_temporary=False) as rows:
+        with RowFile(place) as rows:
             rows.verify()
             inputs, targets = (np.empty((rows.n_samples, width), rows.dtype) for width in rows.widths)
             rows.read(0, inputs, targets)

@@ -5,13 +5,16 @@ have the same length; the net can be saved and loaded, and fitted again. A Keybo
 the modules that a fit runs through, in turn, and real SIGINTs are sent at random moments.
 """
 
+import gc
 import os
 import signal
 import sys
 import tempfile
 import threading
 import time
+import timeit
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +201,21 @@ def send_sigint(seconds, sent):
     sent.set()
 
 
+def send_sigints(pauses, sent):
+    for pause in pauses:
+        time.sleep(pause)
+        os.kill(os.getpid(), signal.SIGINT)
+    sent.set()
+
+
+def in_spite_of_ctrl_c(*steps):
+    """Do one step after the other, and go on with the next one after a KeyboardInterrupt."""
+    if steps:
+        with suppress(KeyboardInterrupt):
+            in_spite_of_ctrl_c(*steps[:-1])
+            steps[-1]()
+
+
 def monitor_of(settings):
     rule = settings["early_stopping"]
     default = "validation_loss" if {"validation_data", "validation_fraction"} & set(settings) else "loss"
@@ -293,3 +311,30 @@ def test_signal_at_any_moment_leaves_a_consistent_fit(name, ctrl_c, params_after
         )
     assert n_ended > n // 2
     count(f"signals to a fit ({name})", n)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill has no SIGINT there, it ends the process")
+@pytest.mark.filterwarnings(UNCLOSED)
+@pytest.mark.filterwarnings("ignore:Training was interrupted")
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("n_signals", [1, 2])
+def test_signals_leave_no_rows_on_disk(n_signals, ctrl_c, tmp_path, is_long, count):
+    """At any moment of the fit, its end among them; the second one of two comes at most 4 ms after the first."""
+    rng, settings = np.random.default_rng(n_signals), ALL["rows on disk"]
+    lasts = min(timeit.repeat(lambda: fit(new_net(), settings), number=1, repeat=9))
+    n, n_left, n_interrupted = 1250 if is_long else 60, 0, 0
+    for _ in range(n):
+        net, found, sent = new_net(), [], threading.Event()
+        pauses = [rng.uniform(0.0, 1.1 * lasts), *rng.uniform(0.0, 0.004, n_signals - 1)]
+        sender = threading.Thread(target=send_sigints, args=(pauses, sent))
+        start = sender.start
+        train = lambda net=net, found=found: found.append(fit(net, settings))
+        wait = lambda sent=sent: (sent.wait(), time.sleep(0.001))  # an interrupted `join` would not wait again
+        in_spite_of_ctrl_c(lambda start=start, train=train: (start(), train()), wait, wait)
+        sender.join()
+        n_interrupted += not found or found[0].stopped_by == "interrupt"
+        gc.collect()
+        n_left += len(list(tmp_path.iterdir()))
+    assert n_left == 0
+    assert n_interrupted > n // 3
+    count(f"fits to rows on disk, {n_interrupted} of them interrupted", n)

@@ -172,12 +172,13 @@ EXITS = {"in memory": EXIT, "at once": EXIT_AT_ONCE, "from disk": EXIT_FROM_STRE
     "program", [pytest.param(EXITS[name], id=name, marks=[pytest.mark.full] * (name != "at once")) for name in EXITS]
 )
 def test_interpreter_exits_while_daemon_threads_train(fresh_python, monkeypatch, tmp_path, program):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))  # rows on disk are left there, for the next fit to remove
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     done = fresh_python(program)
     assert (done.returncode, done.stdout.strip()) == (0, "end"), done.stderr[-2000:]
     assert ("from disk in each epoch" in done.stderr) == (program is EXIT_FROM_STREAM)
     assert "Traceback" not in done.stderr
     assert "Fatal" not in done.stderr
+    assert list(tmp_path.iterdir()) == [], "rows on disk are removed at the end of the process"
 
 
 def test_errors_of_callbacks_leave_nets_that_go_on():

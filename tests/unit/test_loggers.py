@@ -225,27 +225,57 @@ def test_rows_that_cannot_be_written_at_the_end_are_lost(path, monkeypatch):
     assert history.stopped_by == "epochs"
 
 
-def test_a_full_disk_leaves_the_file_as_it_was(tmp_path, monkeypatch):
-    path = tmp_path / "log"
-    fastmlp.runtime.output_files.append(path, b"one\n")
-    write = os.write
+@pytest.fixture
+def disk(monkeypatch):
+    """disk.room is how many bytes can still be written."""
+    write, disk = os.write, SimpleNamespace(room=0)
 
-    def half(fd, data):
-        if len(data) < 4:
+    def limited(fd, data):
+        if not disk.room:
             raise OSError(28, "No space left on device")
-        return write(fd, data[: len(data) // 2])
+        n = write(fd, data[: disk.room])
+        disk.room -= n
+        return n
 
-    monkeypatch.setattr(os, "write", half)
-    with pytest.raises(OSError, match="No space"):
-        fastmlp.runtime.output_files.append(path, b"two and more\n")
-    monkeypatch.undo()
-    assert path.read_bytes() == b"one\n"
+    monkeypatch.setattr(os, "write", limited)
+    return disk
+
+
+def test_a_full_disk_leaves_whole_lines(tmp_path, disk):
+    path, append = tmp_path / "log", fastmlp.runtime.output_files.append
+    for room, expected in ((3, b""), (4, b"one\n"), (9, b"one\none\ntwo\n"), (13, b"one\none\ntwo\none\ntwo\nthree")):
+        disk.room = room
+        with pytest.raises(OSError, match="No space") as raised:
+            append(path, [b"one\n", b"two\n", b"three\n"])
+        whole = expected.removesuffix(b"three")
+        assert path.read_bytes() == whole
+        assert raised.value.n_lines == (room // 4 if room < 13 else 2)
+
+
+def test_rows_that_a_full_disk_has_room_for_are_written_once(path, disk):
+    """The header among them, and the others when there is room again, as if it had always been there."""
+
+    def room(epoch, history):
+        disk.room = (30, 0, 25, 40, 10**6)[min(epoch, 4)]
+
+    with pytest.warns(UserWarning, match=r"could not write \d rows?; they come again with the next ones: .* No space"):
+        fit(room, logger_of(path, every=2), epochs=9)
+    assert [row["epoch"] for row in rows_of(path)] == list(range(9))
+
+
+def test_rows_that_a_full_disk_has_no_room_for_at_the_end_are_lost(path, disk):
+    disk.room = 400
+    with pytest.warns(UserWarning, match=r"could not write \d+ rows; they are lost: .* No space"):
+        fit(logger_of(path, every=100), epochs=30)
+    rows = rows_of(path)
+    assert [row["epoch"] for row in rows] == list(range(len(rows)))
+    assert len(rows) >= 3
 
 
 def test_an_incomplete_line_is_ended(tmp_path):
     path = tmp_path / "log"
     path.write_bytes(b"one\ntw")
-    fastmlp.runtime.output_files.append(path, b"three\n")
+    fastmlp.runtime.output_files.append(path, [b"three\n"])
     assert path.read_bytes() == b"one\ntw\nthree\n"
 
 

@@ -15,6 +15,7 @@ from ..kernels.structs import Samples
 from ..streams.source_kinds import is_source, names_columns
 from ..training.epoch_metrics import FitMetrics
 from ..training.fit_loop import Fit
+from ..training.interruption import trained_on
 from ..training.time_limit import TimeLimit
 from .fit_arguments import FitArguments
 from .fit_keywords import MLPFitKeywords
@@ -40,11 +41,11 @@ def fit_mlp(net: SingleNetBase, X: Any, y: Any, given: MLPFitKeywords, watch: St
         from .streamed_fit import RowFile, fit_rows, read_rows
 
         stream = StreamArguments.checked(given["memory_limit"], given["row_cache"], file, net)
-        with read_rows(net, X, y, stream, arguments, needing_all_rows(given)) as found:
-            if isinstance(found, RowFile):
-                settings = given["validation_data"], given["shuffle"], called, optimizer_state, limit, watch
-                return fit_rows(net, found, arguments, stream, *settings, file)
-            X, y = found.X, found.y
+        found = read_rows(net, X, y, stream, arguments, needing_all_rows(given))
+        if isinstance(found, RowFile):
+            of_rows = net, found, arguments, stream, given["validation_data"], given["shuffle"]
+            return trained_on(found, lambda: fit_rows(*of_rows, called, optimizer_state, limit, watch, file))
+        X, y = found.X, found.y
     with random_numbers_of(net, file):
         data = fit_data(net, arguments, X, y, given)
         options = fit_options(net, arguments, data, called, given["metrics"], optimizer_state, given["monitor"], limit)

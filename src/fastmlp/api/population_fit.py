@@ -24,6 +24,7 @@ from ..population_training.fit_with_restarts import run
 from ..population_training.nets_evaluation import converged_nets
 from ..population_training.task_and_outcome import PopulationOutcome, PopulationTask
 from ..schedules.checked_factors import schedule_text
+from ..training.interruption import trained_on
 from ..training.time_limit import TimeLimit
 from .fit_arguments import FitArguments
 from .fit_keywords import PopulationFitKeywords
@@ -58,11 +59,12 @@ def fit_population(
 
         stream = StreamArguments.checked(given["memory_limit"], given["row_cache"], file, pop)
         refused = needing_all_rows(given) | {"time_limit": arguments.time_limit}
-        with read_rows(pop, X, y, stream, arguments, refused) as found:
-            if isinstance(found, RowFile):
-                of_rows = pop, found, arguments, stream, given["validation_data"], given["shuffle"]
-                return fit_population_rows(*of_rows, file)
-            X, y = found.X, found.y
+        found = read_rows(pop, X, y, stream, arguments, refused)
+        if isinstance(found, RowFile):
+            of_rows = pop, found, arguments, stream, given["validation_data"], given["shuffle"]
+            pop.result = trained_on(found, lambda: fit_population_rows(*of_rows, file))
+            return pop.result
+        X, y = found.X, found.y
     with random_numbers_of(pop, file):
         task, samples = _prepared(pop, arguments, X, y, given, rule, watch)
         schedule, _ = arguments.schedules

@@ -24,6 +24,7 @@ from .early_stopping import EpochRules
 from .ensembles import train_nets
 from .exporting import Exportable
 from .initial_weights import parameters_of_layers
+from .interruption import keeping_nets
 from .net_attributes import NetAttributes
 from .parameters import check_partial_fit, check_settings, explains_names, hidden_sizes, is_iterative, warn_of_unused
 from .sample_input import SampleInput, dense
@@ -325,9 +326,13 @@ class BaseMLP(SampleInput, NetAttributes, Exportable, CallbackSupportMixin, Base
             found = source.read(incremental, validation_data, sample_weight=sample_weight, executor=executor)
             if isinstance(found, StreamedSamples):
                 try:
-                    return self._train(found, is_new, incremental, observed)
-                finally:
+                    self._train(found, is_new, incremental, observed)
+                except BaseException:
                     found.close()
+                    raise
+                with keeping_nets():
+                    found.close()
+                return self
             X, y = found
         with missing_targets_named(y):
             X, y = self._validated(X, y, reset=is_new)

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
 import tempfile
 from collections import OrderedDict
-from contextlib import suppress
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..kernels.system.atomic_file import PROCESS, has_ended, process_name
+from ..runtime.temporary_folder import TemporaryFolder
 
-PREFIX = "fastmlp-arrays-"  # of the names of folders
-FOLDER = re.compile(rf"{PREFIX}{PROCESS}-\w+")
 MOST_MAPPED = 16  # arrays that a worker keeps mapped: those of a fit are X, y and weights, and as many held-out ones
 
 
@@ -40,10 +33,7 @@ _mapped: OrderedDict[str, np.ndarray] = OrderedDict()  # in this process, the la
 
 
 class ArrayFolder:
-    """Folder of files with arrays, in the folder for temporary files; `remove` deletes it.
-
-    Those of processes that were killed are deleted when the next one is made.
-    """
+    """Folder of files with arrays, in the folder for temporary files; `remove` deletes it."""
 
     def __init__(self) -> None:
         try:
@@ -53,8 +43,8 @@ class ArrayFolder:
                 "Data for worker processes are written to files, but there is no folder for temporary files "
                 f"({error.strerror or error}). Name a folder by the environment variable TMPDIR."
             ) from None
-        remove_left_behind(parent)
-        self.path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{process_name()}-"))
+        self._folder = TemporaryFolder(parent, "fastmlp-arrays-")
+        self.path = self._folder.path
         self._n_files = 0
 
     def write(self, array: np.ndarray) -> MappedArray:
@@ -78,17 +68,7 @@ class ArrayFolder:
 
     def remove(self) -> None:
         """Delete the folder. Processes that have mapped a file keep its pages until they forget it."""
-        shutil.rmtree(self.path, ignore_errors=True)
-
-
-def remove_left_behind(parent: str) -> None:
-    """Delete the folders of this user's processes that have ended without doing so."""
-    with suppress(OSError), os.scandir(parent) as entries:
-        for entry in entries:
-            if (found := FOLDER.fullmatch(entry.name)) and has_ended(found[1], int(found[2]), int(found[3])):
-                with suppress(OSError):
-                    if entry.is_dir(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_uid == os.getuid():
-                        shutil.rmtree(entry.path, ignore_errors=True)
+        self._folder.remove()
 
 
 def as_array(shared: Any) -> np.ndarray:

@@ -19,6 +19,7 @@ import numpy as np
 from ..data.digest import CRC, PREFIX
 from ..errors import shown
 from ..interface.user_warnings import warn_user
+from ..kernels.system.atomic_file import draft_beside
 from ..runtime.checkpoint_interval import DEFAULT, Timer, as_interval
 from ..runtime.output_files import check_output, replacing
 from ..training.fit_state import Parts
@@ -74,14 +75,18 @@ def write(path: Path, kind: str, checkpoint: Checkpoint, keep_previous: bool = T
 
 
 def _keep(path: Path) -> None:
-    """Make `FILE.previous` a second name of the file; while it has none, the file itself is complete."""
-    previous = Path(f"{path}{PREVIOUS}")
-    with suppress(FileNotFoundError):
-        previous.unlink()
+    """Make `FILE.previous` a second name of the file, also while other processes do the same."""
+    previous, name = Path(f"{path}{PREVIOUS}"), draft_beside(path)
     try:
-        os.link(os.path.realpath(path), previous)
+        os.link(os.path.realpath(path), name)
     except OSError:  # file systems without hard links
-        os.replace(path, previous)
+        with suppress(FileNotFoundError):  # another process has moved it
+            os.replace(path, previous)
+        return
+    try:
+        os.replace(name, previous)
+    finally:
+        name.unlink(missing_ok=True)  # it stays if it and `previous` are names of the same file
 
 
 def read(path: Path, kind: str) -> Checkpoint:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO
 
@@ -61,15 +63,23 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def append(path: str | os.PathLike, lines: bytes) -> None:
+class LinesMissing(OSError):
+    """Not all lines could be appended to a file: the first n_lines of them were."""
+
+    n_lines = 0
+
+
+def append(path: str | os.PathLike, lines: Sequence[bytes]) -> None:
     """Append whole lines to a file, which is made if there is none.
 
     If the last line of the file has no end, as a crash of the machine may leave it, it is ended first.
 
     Raises
     ------
+    LinesMissing
+        If the disk has no room for all lines; those that it has room for are in the file.
     OSError
-        If the lines cannot be written; the file is then as it was.
+        If the file cannot be opened.
     """
     fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
     try:
@@ -77,10 +87,18 @@ def append(path: str | os.PathLike, lines: bytes) -> None:
         if size:
             os.lseek(fd, size - 1, os.SEEK_SET)
             if os.read(fd, 1) != b"\n":
-                lines = b"\n" + lines
+                size += os.write(fd, b"\n")
+        ends = [*accumulate(map(len, lines), initial=size)]  # of the file, with so many of the lines
+        left, end = b"".join(lines), size
         try:
-            while lines:
-                lines = lines[os.write(fd, lines) :]
+            while left:
+                n = os.write(fd, left)
+                end, left = end + n, left[n:]
+        except OSError as error:
+            missing = LinesMissing(error.errno, error.strerror)
+            missing.n_lines = bisect_right(ends, end) - 1
+            os.ftruncate(fd, ends[missing.n_lines])
+            raise missing from None
         except BaseException:
             os.ftruncate(fd, size)
             raise

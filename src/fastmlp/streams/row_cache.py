@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -100,7 +99,7 @@ def kept_rows(place: Path) -> RowFile | None:
     if not place.is_dir():
         return None
     try:
-        return RowFile(place, is_temporary=False)
+        return RowFile(place)
     except (ValueError, FileNotFoundError) as error:
         if place.is_dir():  # no other process has removed it meanwhile
             _discard_damaged(place, error)
@@ -136,9 +135,9 @@ def discard(place: Path) -> None:
     draft = make_draft(place.parent)
     try:
         with suppress(FileNotFoundError):  # another process has removed it
-            os.rename(place, draft / place.name)
+            os.rename(place, draft.path / place.name)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        draft.remove()
 
 
 def as_cache(value: Any) -> RowCache | None:

@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import re
-import shutil
 import tempfile
 import zipfile
 import zlib
@@ -27,6 +24,7 @@ from ..data.digest import CRC
 from ..kernels.jit.cache_dir import make_folder
 from ..kernels.structs import METRIC_ARGMAX, METRIC_MARGIN, METRIC_NONE, METRIC_THRESHOLD
 from ..kernels.system.atomic_file import synchronise_folder
+from ..runtime.temporary_folder import TemporaryFolder
 
 HEADER, X_FILE, Y_FILE, HELD_OUT_FILE = "header.json", "X.bin", "Y.bin", "held_out.npz"
 HeldOut = Callable[[], "tuple[np.ndarray, np.ndarray]"]  # returns held-out rows (X, y), after the last row is written
@@ -44,8 +42,8 @@ class RowFile:
     ----------
     folder : Path
         The folder with the files.
-    is_temporary : bool
-        Whether `close` removes the folder.
+    temporary : TemporaryFolder or None
+        The same folder, if `close` removes it.
 
     Attributes
     ----------
@@ -63,8 +61,8 @@ class RowFile:
 
     has_weights = False
 
-    def __init__(self, folder: Path, is_temporary: bool):
-        self.folder, self._is_temporary = folder, is_temporary
+    def __init__(self, folder: Path, temporary: TemporaryFolder | None = None):
+        self.folder, self._temporary = folder, temporary
         header = _checked_header(folder)
         self.n_samples, self.metric, self.dtype = header["n_samples"], header["metric"], np.dtype(header["dtype"])
         self.widths = header["n_features"], header["n_outputs"]
@@ -89,7 +87,7 @@ class RowFile:
     @property
     def is_kept(self) -> bool:
         """Whether the folder stays for later fits."""
-        return not self._is_temporary
+        return self._temporary is None
 
     def held_out(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Return the held-out rows (X, y) that are kept beside these; None if there are none, or they are damaged."""
@@ -151,14 +149,14 @@ class RowFile:
             if not place.is_dir():
                 raise
         else:
-            self.folder, self._is_temporary = place, False
+            self.folder, self._temporary = place, None
         if IS_WINDOWS:
             self._open()
 
     def close(self) -> None:
         self._close_files()
-        if self._is_temporary:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if self._temporary is not None:
+            self._temporary.remove()
 
     def __enter__(self) -> RowFile:
         return self
@@ -198,8 +196,8 @@ class RowFileWriter:
 
     def __init__(self, parent: Path):
         make_folder(parent)
-        remove_stale_folders(parent)
-        self.folder = make_draft(parent)
+        self._temporary = make_draft(parent)
+        self.folder = self._temporary.path
         self._files = [open(self.folder / name, "wb") for name in (X_FILE, Y_FILE)]  # noqa: SIM115  see finish, discard
         self._sums = [0, 0]  # CRC-32 of each file so far
 
@@ -231,7 +229,7 @@ class RowFileWriter:
             with open(self.folder / HELD_OUT_FILE, "wb") as file:
                 np.savez(file, X=X, y=y)
                 _close(file, is_kept)
-        rows = RowFile(self.folder, is_temporary=True)
+        rows = RowFile(self.folder, self._temporary)
         if final is not None:
             try:
                 synchronise_folder(self.folder)  # of a folder with the name `final`, all is on the disk
@@ -246,7 +244,7 @@ class RowFileWriter:
         for file in self._files:
             with suppress(OSError):  # a disk that is full refuses what is buffered, too
                 file.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._temporary.remove()
 
 
 def _close(file: BinaryIO, is_kept: bool) -> None:
@@ -274,31 +272,6 @@ def temporary_folder() -> Path:
         ) from None
 
 
-def make_draft(parent: Path) -> Path:
-    """Make a folder that another process removes if this one is killed; see remove_stale_folders."""
-    return Path(tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-", suffix=".partial", dir=parent))
-
-
-def _prefix() -> str:
-    """Return the beginning of the names of folders that are being written, which processes of this machine share."""
-    return f"rows-{re.sub(r'[^a-zA-Z0-9.]', '_', platform.node())}-"
-
-
-def remove_stale_folders(parent: Path) -> None:
-    """Remove the unfinished and temporary folders in `parent` of processes of this machine that were killed."""
-    if os.name != "posix":  # os.kill would do more than ask
-        return
-    for folder in parent.glob(f"{_prefix()}*.partial"):
-        with suppress(OSError, ValueError):
-            if not _is_running(int(folder.name.split("-")[2])) and folder.stat().st_uid == os.getuid():
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+def make_draft(parent: Path) -> TemporaryFolder:
+    """Make a folder for rows that are being written or removed."""
+    return TemporaryFolder(parent, "rows-", ".partial")

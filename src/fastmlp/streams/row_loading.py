@@ -14,6 +14,7 @@ from ..data.checked_samples import as_features
 from ..data.targets import as_targets, metric_of, smoothed
 from ..errors import WrongArgument, about_arguments
 from ..kernels.structs import METRIC_NONE, METRIC_THRESHOLD
+from ..kernels.system import interrupts
 from ..network.spec import Network
 from .memory_limit import bytes_for_rows, limit_for_rows, return_freed_memory
 from .row_cache import RowCache, is_trusted, is_whole, kept_rows
@@ -79,7 +80,8 @@ class Loader:
                 return
             with about_arguments():
                 self._before_file()
-            self.writer = RowFileWriter(temporary_folder() if self._folder is None else self._folder)
+            with interrupts.deferred():  # from here on, `load` discards it
+                self.writer = RowFileWriter(temporary_folder() if self._folder is None else self._folder)
             for kept, kept_targets in self._pieces:
                 self._write(kept, as_targets(kept_targets, self._network, self._dtype, len(kept)))
             self._pieces = []

@@ -9,7 +9,7 @@ chunk with the incomplete batch comes last, so that every epoch has the same num
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -91,8 +91,11 @@ class Blocks:
     def _n_chunks(self) -> int:
         return -(-self._rows.n_samples // self.chunk_rows)
 
-    def epoch(self, epoch: int, first: int = 0) -> Iterator[Block]:
-        """Yield the blocks of an epoch from number `first` on; each is valid until the next but one is asked for."""
+    def epoch(self, epoch: int, first: int = 0) -> Generator[Block, None, None]:
+        """Yield the blocks of an epoch from number `first` on; each is valid until the next but one is asked for.
+
+        A caller that stops early closes it, which ends the thread.
+        """
         order, size = self._order(epoch), self.chunks_per_block
         groups = [order[i : i + size] for i in range(first * size, len(order), size)]
         if not groups:

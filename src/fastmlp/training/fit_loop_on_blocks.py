@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -113,16 +114,17 @@ class StreamedFit:
         if self._ended_by:  # before the state that this fit started from
             return self._ended_by
         for epoch in range(len(self._table), options.epochs):
-            for block in self._blocks.epoch(epoch, self._place.n_blocks):
-                part, after = self._train_block(block, epoch)
-                if part.stopped_by == "divergence" and options.warns:
-                    warn_of_divergence(epoch + 1, options.epochs, options.optimizer)
-                if part.stopped_by == "epochs" or after is not None:  # Ctrl-C may come in the last kernel call
-                    self._count(len(block.X), part, after)
-                if part.stopped_by != "epochs":
-                    return part.stopped_by
-                fraction = self._place.n_rows / (self._n_batches * options.batch_size)
-                progress.show(epoch + min(1.0, fraction), part.loss[0], self._find_best)
+            with closing(self._blocks.epoch(epoch, self._place.n_blocks)) as blocks:  # its thread ends here
+                for block in blocks:
+                    part, after = self._train_block(block, epoch)
+                    if part.stopped_by == "divergence" and options.warns:
+                        warn_of_divergence(epoch + 1, options.epochs, options.optimizer)
+                    if part.stopped_by == "epochs" or after is not None:  # Ctrl-C may come in the last kernel call
+                        self._count(len(block.X), part, after)
+                    if part.stopped_by != "epochs":
+                        return part.stopped_by
+                    fraction = self._place.n_rows / (self._n_batches * options.batch_size)
+                    progress.show(epoch + min(1.0, fraction), part.loss[0], self._find_best)
             reason = self._after_epoch(epoch, *(self._place.sums / self._place.n_rows))
             progress.show(epoch + 1.0, self._table[epoch, 0], self._find_best)
             self._place, self._ended_by = Place(), "" if reason == "callback" else reason

@@ -5,8 +5,9 @@ Callers that need complete fits check here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import counted
@@ -15,6 +16,7 @@ from ..interface.user_warnings import warn_user
 if TYPE_CHECKING:
     from ..history import History
     from ..population_result import PopulationResult
+    from ..streams.row_file import RowFile
 
 Record = TypeVar("Record")
 GOES_ON = "The program goes on after fit: press Ctrl-C again to end it."
@@ -36,6 +38,26 @@ def require_complete(record: Record) -> Record:
     """
     if was_interrupted(record):
         raise KeyboardInterrupt
+    return record
+
+
+def trained_on(rows: RowFile, fit: Callable[[], Record]) -> Record:
+    """Return the History or PopulationResult of a fit to rows on disk, which are closed at its end.
+
+    Ctrl-C meanwhile ends a fit that is complete as it does in the last kernel call: its record says so.
+    """
+    record: Any = None
+    try:
+        with rows:
+            record = fit()
+    except KeyboardInterrupt:
+        rows.close()  # the interrupt may have come before it
+        if record is None:
+            raise
+        if not hasattr(record, "interrupted"):
+            record.stopped_by = "interrupt"
+        else:
+            record = replace(record, interrupted=True)
     return record
 
 
@@ -63,6 +85,9 @@ def warn_of_interrupted_net(n_epochs: int, best_score: str = "", further: str = 
 
 def warn_caller_of_net(history: History) -> None:
     """Warn the user who has called MLP.fit that Ctrl-C has ended it, and that the program goes on."""
+    if history.epochs == history.settings.get("epochs"):
+        warn_user(f"Training was interrupted after its last epoch; the net is trained. {GOES_ON}")
+        return
     best = "" if history.best_epoch is None else f"epoch, {history.best_epoch + 1}"
     warn_of_interrupted_net(history.epochs, best, GOES_ON)
 

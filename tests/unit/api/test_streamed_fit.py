@@ -1,12 +1,16 @@
 """Populations and data that are read piece by piece."""
 
+import shutil
+import tempfile
+
 import numpy as np
 import pytest
 from interrupted_fits import with_sigint
 from large_tables import Pieces
 
-from fastmlp import MLP, SGD, DivergenceWarning, EarlyStopping, Population
+from fastmlp import MLP, SGD, DivergenceWarning, EarlyStopping, MLPRegressor, Population
 from fastmlp.api import streamed_fit as api_streamed_fit
+from fastmlp.streams.row_file import RowFile
 from fastmlp.training import fit_loop_on_blocks
 
 N, LIMIT = 60_000, 1_000_000
@@ -147,6 +151,39 @@ def test_ctrl_c_between_two_nets_keeps_the_first(data, monkeypatch):
     assert result.stopped_by.tolist() == ["epochs", "interrupt", "interrupt"]
     assert (pop.params[0] != before[0]).any()
     np.testing.assert_array_equal(pop.params[1:], before[1:])
+
+
+def train(kind, data):
+    """Train a net, a population or an estimator on rows on disk; return what fit returns, and the parameters."""
+    if kind == "estimator":
+        model = MLPRegressor(
+            hidden_layer_sizes=(8,), max_iter=2, batch_size=100, n_iter_no_change=100, random_state=0, device="cpu"
+        )
+        return model.fit(Pieces(data[0], data[0][:, 0]), None, memory_limit=LIMIT), model.net_.params
+    nets = make() if kind == "population" else make().net(0)
+    return nets.fit(Pieces(*data), None, memory_limit=LIMIT, **OPTIONS), nets.params
+
+
+@pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.filterwarnings("ignore:Training reached max_iter")
+@pytest.mark.parametrize("begins", [True, False])
+@pytest.mark.parametrize("kind", ["net", "population", "estimator"])
+def test_ctrl_c_while_rows_are_removed_leaves_the_result_and_no_rows(data, monkeypatch, tmp_path, kind, begins):
+    """begins : whether Ctrl-C comes before anything is closed, or before the folder is removed"""
+    _, expected = train(kind, data)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    place, name = (RowFile, "close") if begins else (shutil, "rmtree")
+    monkeypatch.setattr(place, name, with_sigint(getattr(place, name)))
+    words = "after its nets were trained" if kind == "estimator" else "after its last epoch|3 of 3 nets had come"
+    with pytest.warns(UserWarning, match=words):
+        found, params = train(kind, data)
+    np.testing.assert_array_equal(params, expected)
+    assert list(tmp_path.iterdir()) == []
+    if kind == "net":
+        assert (found.epochs, found.stopped_by) == (2, "interrupt")
+    if kind == "population":
+        assert found.epochs.tolist() == [2, 2, 2]
+        assert found.interrupted
 
 
 def test_memory_maps_with_samples_of_each_net_are_arrays(data, tmp_path):

@@ -1,6 +1,7 @@
 """Workers of executors: the kind of each executor, shared arrays, threads of tasks, lost workers."""
 
 import asyncio
+import shutil
 from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -9,7 +10,6 @@ import pytest
 from executor_cases import InPlace, process_pool
 from interrupted_fits import with_sigint
 
-from fastmlp.executors import shared_arrays
 from fastmlp.executors.dask_workers import DaskWorkers, numbered
 from fastmlp.executors.executor_kinds import workers_of
 from fastmlp.executors.shared_arrays import MappedArray
@@ -88,7 +88,7 @@ def test_ctrl_c_while_arrays_are_released_comes_afterwards(monkeypatch):
             workers.share(np.arange(5.0))
             folders.append(workers._folder.path)
 
-    monkeypatch.setattr(shared_arrays.shutil, "rmtree", with_sigint(shared_arrays.shutil.rmtree))
+    monkeypatch.setattr(shutil, "rmtree", with_sigint(shutil.rmtree))
     with process_pool(1) as pool, pytest.raises(KeyboardInterrupt):
         share(pool)
     assert not folders[0].exists()

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -67,6 +68,38 @@ def test_a_damaged_file_falls_back_to_the_one_before(tmp_path, seed):
     with pytest.warns(UserWarning, match=r"should be a checkpoint, but it .*goes on from the one before it"):
         found = train(make(), (X, y), path, epochs=10, every=2, resume=True)
     assert_same_fit(found, expected)
+
+
+def no_links(*_):
+    raise OSError("no hard links")
+
+
+@pytest.mark.parametrize("hard_links", [True, False])
+def test_several_processes_may_write_one_file(tmp_path, monkeypatch, hard_links):
+    """Here threads, each of which writes as a process does that goes on from the same checkpoint."""
+    if not hard_links:
+        monkeypatch.setattr(os, "link", no_links)
+    path = tmp_path / "run.ckpt"
+    stopped(path)
+    found = read(path, "net")
+    with ThreadPoolExecutor(3) as pool:
+        written = [pool.submit(write, path, "net", found) for _ in range(150)]
+    for one in written:
+        one.result()  # raises what it has raised
+    np.testing.assert_array_equal(read(path, "net").state.arrays["params"], found.state.arrays["params"])
+    read(tmp_path / f"run.ckpt{PREVIOUS}", "net")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["run.ckpt", f"run.ckpt{PREVIOUS}"]
+
+
+def test_the_last_checkpoint_is_kept_again_after_a_failed_one(tmp_path):
+    """It and the one before it are then names of the same file."""
+    path = tmp_path / "run.ckpt"
+    stopped(path)
+    found = read(path, "net")
+    (tmp_path / f"run.ckpt{PREVIOUS}").unlink()
+    os.link(path, tmp_path / f"run.ckpt{PREVIOUS}")
+    write(path, "net", found)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["run.ckpt", f"run.ckpt{PREVIOUS}"]
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 1000, None], ids=["empty", "foreign", "missing"])

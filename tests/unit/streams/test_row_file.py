@@ -1,10 +1,14 @@
 """Row files: what is written is read, whole or not at all; loading leaves small data in memory."""
 
+import gc
 import os
+import shutil
+import tempfile
 import zlib
 
 import numpy as np
 import pytest
+from interrupted_fits import with_sigint
 
 from fastmlp import MLP
 from fastmlp.kernels.structs import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
@@ -59,18 +63,23 @@ def test_failed_pass_leaves_nothing(rows, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_folders_of_killed_processes_are_removed(rows, tmp_path, monkeypatch):
-    for pid in (os.getpid(), 999_999_999):
-        (tmp_path / f"{row_file._prefix()}{pid}-abc.partial").mkdir()
-    (tmp_path / f"rows-elsewhere-{999_999_999}-abc.partial").mkdir()
-    monkeypatch.setattr(row_file.os, "kill", lambda pid, signal: pid == os.getpid() or raise_lookup())
-    load_rows(rows, SMALL, tmp_path).close()
-    names = {path.name for path in tmp_path.iterdir()}
-    assert names == {f"{row_file._prefix()}{os.getpid()}-abc.partial", f"rows-elsewhere-{999_999_999}-abc.partial"}
+def test_an_interrupted_close_removes_the_folder_all_the_same(rows, ctrl_c, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    found = load_rows(rows, SMALL)
+    monkeypatch.setattr(shutil, "rmtree", with_sigint(shutil.rmtree))
+    with pytest.raises(KeyboardInterrupt):
+        found.close()
+    assert list(tmp_path.iterdir()) == []
 
 
-def raise_lookup():
-    raise ProcessLookupError
+def test_rows_that_an_exception_has_lost_are_removed(rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    found = load_rows(rows, SMALL)
+    found._close_files()
+    assert len(list(tmp_path.iterdir())) == 1
+    del found
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_truncated_file_is_noticed(rows):

@@ -1,25 +1,12 @@
-"""Atomic files: written as a whole or not at all, and drafts of killed processes are removed."""
+"""Atomic files: written as a whole or not at all."""
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from fastmlp.kernels.system import atomic_file
 
-posix = pytest.mark.skipif(os.name == "nt", reason="processes cannot be asked whether they live")
-WRITE_AND_DIE = """
-import os, signal, sys
-from pathlib import Path
-from fastmlp.kernels.system.atomic_file import replacing
-
-with replacing(Path(sys.argv[1])) as file:
-    file.write(b"half")
-    file.flush()
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
+posix = pytest.mark.skipif(os.name == "nt", reason="files have no such permissions and links")
 
 
 def names(folder):
@@ -29,14 +16,6 @@ def names(folder):
 def write(path, data=b"new"):
     with atomic_file.replacing(path) as file:
         file.write(data)
-
-
-def left_behind(folder, **changes):
-    """Create a draft file as another process would name it."""
-    parts = {"host": atomic_file._host(), "pid": os.getpid(), "began": atomic_file._began(os.getpid())} | changes
-    path = folder / f".fastmlp-{parts['host']}-{parts['pid']}-{parts['began']}-{'0' * 16}.tmp"
-    path.write_bytes(b"half")
-    return path
 
 
 def test_replacing_writes_and_replaces_a_file(tmp_path):
@@ -55,13 +34,13 @@ def test_exception_while_writing_leaves_the_old_file(tmp_path, error):
     assert names(tmp_path) == ["a"]
 
 
-def test_draft_is_in_the_same_folder_and_recognised(tmp_path):
-    with atomic_file.replacing(tmp_path / "a") as file:
-        (name,) = names(tmp_path)
-        assert file.name == str(tmp_path / name)
-        assert atomic_file.DRAFT.fullmatch(name)[2] == str(os.getpid())
-        atomic_file.sweep(tmp_path)
-        assert names(tmp_path) == [name], "drafts of living processes must stay"
+def test_two_writers_of_one_file_have_drafts_of_their_own(tmp_path):
+    with atomic_file.replacing(tmp_path / "a") as first, atomic_file.replacing(tmp_path / "a") as second:
+        assert sorted((first.name, second.name)) == [str(tmp_path / name) for name in names(tmp_path)]
+        first.write(b"first")
+        second.write(b"second")
+    assert (tmp_path / "a").read_bytes() == b"first", "the last one that ends counts"
+    assert names(tmp_path) == ["a"]
 
 
 @posix
@@ -77,73 +56,12 @@ def test_file_mode_respects_the_umask(tmp_path):
 @posix
 def test_existing_file_with_the_draft_name_is_not_overwritten(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "urandom", lambda n: bytes(n))
-    victim, name = tmp_path / "victim", left_behind(tmp_path).name
-    (tmp_path / name).unlink()
+    victim = tmp_path / "victim"
     victim.write_bytes(b"mine")
-    (tmp_path / name).symlink_to(victim)
+    atomic_file.draft_beside(tmp_path / "a").symlink_to(victim)
     with pytest.raises(FileExistsError):
         write(tmp_path / "a")
     assert victim.read_bytes() == b"mine"
-
-
-@posix
-def test_draft_of_a_killed_process_is_removed_by_the_next_write(tmp_path):
-    done = subprocess.run([sys.executable, "-c", WRITE_AND_DIE, str(tmp_path / "a")], check=False)
-    assert done.returncode == -9
-    (name,) = names(tmp_path)
-    assert atomic_file.DRAFT.fullmatch(name)
-    write(tmp_path / "b")
-    assert names(tmp_path) == ["b"]
-
-
-@posix
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="when processes began is not known")
-def test_draft_of_a_dead_process_is_removed_after_pid_reuse(tmp_path):
-    left_behind(tmp_path, began=atomic_file._began(os.getpid()) + 1)
-    atomic_file.sweep(tmp_path)
-    assert names(tmp_path) == []
-
-
-@posix
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="states of processes are not known")
-def test_draft_of_a_zombie_process_is_removed(tmp_path):
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    draft = left_behind(tmp_path, pid=child.pid, began=atomic_file._began(child.pid))
-    atomic_file.sweep(tmp_path)
-    assert draft.exists()
-    child.kill()
-    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    atomic_file.sweep(tmp_path)
-    assert not draft.exists()
-    child.communicate()
-
-
-@posix
-def test_files_that_may_be_in_use_are_not_removed(tmp_path):
-    dead = 2**22 + 1  # above the highest number of a process
-    kept = [left_behind(tmp_path), left_behind(tmp_path, began=0), left_behind(tmp_path, host="0" * 12, pid=dead)]
-    kept += [left_behind(tmp_path, pid=1, began=0)]
-    for name in (".fastmlp-mine.tmp", ".fastmlp", "model.tmp"):
-        kept.append(tmp_path / name)
-        kept[-1].write_bytes(b"")
-    folder = tmp_path / f".fastmlp-{atomic_file._host()}-{dead}-1-{'0' * 16}.tmp"
-    folder.mkdir()
-    left_behind(tmp_path, pid=dead + 2)
-    atomic_file.sweep(tmp_path)
-    assert names(tmp_path) == sorted([folder.name, *(path.name for path in kept)])
-
-
-def test_slow_folders_are_swept_rarely(tmp_path, monkeypatch):
-    monkeypatch.setattr(atomic_file, "SHORT", -1.0)
-    monkeypatch.setattr(atomic_file, "SHARE", 1e-9)
-    atomic_file.sweep(tmp_path)
-    draft = left_behind(tmp_path, pid=2**22 + 1)
-    atomic_file.sweep(tmp_path)
-    assert draft.exists()
-    (tmp_path / "other").mkdir()
-    atomic_file.sweep(tmp_path / "other")
-    atomic_file.sweep(tmp_path)
-    assert draft.exists() == (os.name == "nt")
 
 
 def test_failing_fsync_of_the_folder_is_ignored(tmp_path, monkeypatch):
