@@ -61,7 +61,7 @@ class Floor(NamedTuple):
 
 
 FLOORS = (  # the highest first, as in docs/architecture.md
-    Floor("commands/, benchmarks/", "the command"),
+    Floor("commands/", "the command"),
     Floor("estimators/, loading.py, warmup.py", "scikit-learn's interface, files"),
     Floor("sweeps/, sampling.py, class_probabilities.py, table_training/, export/", "several nets, other programs"),
     Floor("mlp.py, population.py", "public API"),
