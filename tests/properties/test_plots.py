@@ -32,6 +32,7 @@ def test_every_plot_draws_something(canvas, tmp_path):
         "calibration": plots.calibration(net, XOR_X, XOR_Y),
         "confusion": plots.confusion(net, XOR_X, XOR_Y),
         "epochs_to_converge": plots.epochs_to_converge(result),
+        "final_losses": plots.final_losses(result),
         "history": plots.history(history),
         "landscape": plots.landscape(net, XOR_X, XOR_Y, resolution=5),
         "layers": plots.layers(recorder),

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from .argument_checks import as_curve
+from .curvature import Landscape
 from .data_checks import DataChecks
 from .dropout_noise import Masks
 from .evidence import evidence
 from .hidden_units import HIDDEN_EVIDENCE
-from .landscape import Landscape
 from .longest_steps import UNKNOWN_STEPS
 from .loss_curves import Curve, shape_of
 from .measurements import LAYER_EVIDENCE, Measurements

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .landscape import extreme_curvatures, hessian_product
+from .curvature import extreme_curvatures, hessian_product
 from .model_under_test import ModelUnderTest
 from .sample_rows import sample_rows
 

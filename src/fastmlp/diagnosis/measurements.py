@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import counted
+from .curvature import Landscape, measure_landscape
 from .data_checks import DataChecks, check_data
 from .dropout_noise import Masks, draw_masks
 from .hidden_units import HIDDEN_EVIDENCE, measure_hidden_units
-from .landscape import Landscape, measure_landscape
 from .longest_steps import LongestSteps, longest_steps
 from .loss_curves import Curve, Shape, shape_of
 from .merged_outputs import merged_fraction
@@ -28,7 +28,7 @@ MAX_VALUES = 4_000_000  # largest number of float64 values in the activations of
 MAX_SINGLE_THREAD_PARAMS = 100_000  # number of parameters below which matrix products are not worth two threads
 ITERATIONS = (16, 5)  # Lanczos iterations for a single net, and for each net of many
 LAYER_EVIDENCE = ("first_to_last", "largest_to_last", "positive", "weight_size")
-STRIDE = (1, 2)  # stride through landscape.STEPS for a single net, and for each net of many
+STRIDE = (1, 2)  # stride through curvature.STEPS for a single net, and for each net of many
 
 
 class Measurements(NamedTuple):

@@ -25,6 +25,7 @@ from .style import (
     label_axes,
     legend,
     log_axis,
+    make_room,
 )
 
 QUANTITIES = ("loss", "accuracy")
@@ -86,13 +87,12 @@ def history(history: Any, quantity: str | Sequence[str] = "loss", *, log: bool |
         log = first == "loss" and finite_values.size > 0 and 0 < finite_values.min() < finite_values.max()
     if log:
         ax.set_yscale("log")
-        log_axis(ax.yaxis)
     ax.set_xlim(1, max(fits.epochs, 2))
     epoch_axis(ax)
     for start in fits.starts[1:]:
         ax.axvline(start + 0.5, color=FAINT, linewidth=0.8, zorder=1)
-    for name in other_quantities:
-        right_axis = ax.twinx()
+    right_axes = [ax.twinx() for _ in other_quantities]
+    for name, right_axis in zip(other_quantities, right_axes, strict=True):
         ax.set_zorder(right_axis.get_zorder() + 1)  # so that the legend lies above both curves
         ax.patch.set_visible(False)
         _draw(right_axis, fits.curves(name), SECOND_COLOURS, "--", f"{name}, ")
@@ -101,7 +101,13 @@ def history(history: Any, quantity: str | Sequence[str] = "loss", *, log: bool |
             ax.plot([], [], line.get_linestyle(), color=line.get_color(), linewidth=1.6, label=line.get_label())
     if first in SIGNS:
         _mark_best(ax, *fits.best_point(first))
-    legend(ax, **({"frameon": True, "framealpha": 0.85, "edgecolor": "none"} if other_quantities else {}))
+    # The frame hides the dotted line of the best epoch.
+    shown = legend(ax, loc="upper right", frameon=True, framealpha=0.85, edgecolor="none")
+    n_entries = len(shown.get_texts())
+    for other in (ax, *right_axes):
+        make_room(other, n_entries)
+    if log:
+        log_axis(ax.yaxis)  # ticks for the new limits
     names = " and ".join((first, *other_quantities)).replace("_", " ")
     names = f"{names[0].upper()}{names[1:]}"
     several = f", {len(fits.starts)} fits" if len(fits.starts) > 1 else ""

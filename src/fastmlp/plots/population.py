@@ -1,4 +1,4 @@
-"""Plots of populations: epochs to convergence, and examples of nets for each verdict."""
+"""Plots of populations: epochs to convergence, final losses, and examples of nets for each verdict."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from .style import (
     heading,
     label_axes,
     literal_text,
+    log_axis,
     number,
     panels,
     percent,
@@ -119,6 +120,61 @@ def epochs_to_converge(result: Any, *, bins: int = 40, ax: Any = None) -> Any:
     ax.text(1.0, 1.0, interval_note, transform=ax.transAxes, ha="right", va="top", fontsize=SMALL, color=FAINT)
     ax.set_ylim(0, 1.35 * max(tallest, shown))
     return label_axes(ax, title, "epochs to converge", "nets")
+
+
+def final_losses(result: Any, *, bins: int = 40, ax: Any = None) -> Any:
+    """Plot a histogram of the losses of a population's nets at the end of their training.
+
+    Parameters
+    ----------
+    result : PopulationResult
+        What Population.fit returned.
+    bins : int, default 40
+        Largest number of bins.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw in; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        If result is not a PopulationResult, or no net has a finite loss.
+    ImportError
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> pop = fastmlp.Population((2, 2, 1), 100, loss="binary_cross_entropy", random_state=0)
+    >>> final_losses(pop.fit(X, y, epochs=50)).get_xlabel()
+    'final loss'
+    """
+    bins = checked_count("bins", bins)
+    require_attributes(result, ("loss", "n_nets"), "the result of Population.fit (pop.result)")
+    losses = result.loss[np.isfinite(result.loss)].astype(np.float64)
+    if not losses.size:
+        raise ValueError("There is nothing to plot: no net has a finite loss.")
+    ax = axes(ax, 6.4, 3.6)
+    ax.grid(axis="y", color=GRID, linewidth=0.8)
+    low, high, median = float(losses.min()), float(losses.max()), float(np.median(losses))
+    logarithmic = low > 0 and high > LOGARITHMIC_RATIO * low
+    edges = np.geomspace(low, high, bins + 1) if logarithmic else np.histogram_bin_edges(losses, bins)
+    counts, _ = np.histogram(losses, np.append(edges[:-1], max(edges[-1], high)))
+    ax.bar(edges[:-1], counts, np.diff(edges), align="edge", color=BLUE, edgecolor="white", linewidth=0.4)
+    if logarithmic:
+        ax.set_xscale("log")
+        log_axis(ax.xaxis)
+    ax.axvline(median, color=INK, linewidth=1.0, linestyle="--")
+    ax.set_ylim(0, 1.2 * counts.max())
+    n_lost = result.n_nets - len(losses)
+    title = f"Final losses of {counted(result.n_nets, 'net')}: best {number(low)}, median {number(median)}"
+    note = f"{n_lost:,} without a finite loss" if n_lost else ""
+    ax.text(1.0, 1.0, note, transform=ax.transAxes, ha="right", va="top", fontsize=SMALL, color=VERMILLION)
+    return label_axes(ax, title, "final loss", "nets")
 
 
 def _failure_bar(left: float, right: float, logarithmic: bool) -> tuple[float, float]:

@@ -203,6 +203,9 @@ class PopulationResult(PopulationResultBase):
     def plot(self, *, bins: int = 40, ax: Any = None) -> Any:
         """Plot a histogram of the epochs to convergence, with the failures; see fastmlp.plots.epochs_to_converge.
 
+        Of a fit without a convergence rule, in which all nets train for the same epochs, the histogram is that of the
+        losses at the end; see fastmlp.plots.final_losses.
+
         Parameters
         ----------
         bins : int, default 40
@@ -214,9 +217,10 @@ class PopulationResult(PopulationResultBase):
         -------
         matplotlib.axes.Axes
         """
-        from ..plots.population import epochs_to_converge
+        from ..plots.population import epochs_to_converge, final_losses
 
-        return epochs_to_converge(self, bins=bins, ax=ax)
+        draw = epochs_to_converge if self.judged_by == "rule" else final_losses
+        return draw(self, bins=bins, ax=ax)
 
     def report(self, path: Any = None, *samples: Any, **options: Any) -> NoReturn:
         """Raise an error that says how to get a page: a result does not know its nets.

@@ -55,6 +55,24 @@ def test_plot_uses_the_given_axes(headless):
     assert ax.get_title(loc="left") == "Loss after one epoch"
 
 
+@pytest.mark.parametrize("size", [(6.0, 3.8), (4.5, 3.2), (9.0, 3.0)])
+@pytest.mark.parametrize("quantity", ["loss", "accuracy", ["accuracy", "loss"]], ids=str)
+def test_the_legend_lies_above_the_curves(headless, size, quantity):
+    """Also of curves that rise, or that fill all of the height."""
+    rng = np.random.default_rng(0)
+    noise = lambda: rng.uniform(0.2, 0.9, 100)
+    records = {f"{part}{name}": noise() for part in ("", "validation_") for name in ("loss", "accuracy")}
+    figure, ax = headless.subplots(figsize=size, layout="constrained")
+    history(**records).plot(quantity, ax=ax)
+    figure.draw_without_rendering()
+    area = ax.get_legend().get_window_extent()
+    for drawn in figure.axes:
+        for line in drawn.get_lines():
+            if line.get_transform() == drawn.transData and len(line.get_xdata()) > 1:
+                points = drawn.transData.transform(line.get_xydata())
+                assert not area.count_contains(points), line.get_label()
+
+
 def test_thinned_records_keep_their_peaks():
     values = np.linspace(1.0, 0.1, 1_000_000)
     values[123_456] = 50.0

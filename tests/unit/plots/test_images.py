@@ -68,6 +68,7 @@ def result():
         claim="converged",
         success_interval=wilson_interval(400, 520),
         epochs=np.full(520, 200),
+        loss=np.geomspace(0.01, 1.0, 520) ** 2,
     )
 
 
@@ -93,6 +94,7 @@ PICTURES = {
     "boundaries": lambda ax: plots.boundaries([xor_net(), xor_net(0.1 * SOLVED)], XOR_X, XOR_Y, ax=ax),
     "predictions": lambda ax: plots.predictions(*regression(), ax=ax),
     "epochs": lambda ax: plots.epochs_to_converge(result(), ax=ax),
+    "losses": lambda ax: plots.final_losses(result(), ax=ax),
     "population": lambda ax: plots.population(
         population(), XOR_X, XOR_Y, verdicts=7 * ["converged"] + 5 * ["learning"], max_nets=4, ax=ax
     ),
@@ -120,7 +122,7 @@ def test_last_frame_of_the_animation_equals_its_baseline_image(tmp_path):
 
 def test_every_public_plot_has_a_baseline_image():
     drawn = {"history", "boundary", "boundaries", "predictions", "population", "landscape", "layers", "confusion"}
-    drawn |= {"calibration", "animation", "epochs_to_converge"}
+    drawn |= {"calibration", "animation", "epochs_to_converge", "final_losses"}
     assert drawn == set(plots.__all__)
     files = {path.stem for path in FOLDER.glob("*.png")}
     assert files == {*PICTURES, "animation"}

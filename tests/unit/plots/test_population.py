@@ -72,6 +72,29 @@ def test_population_result_plot_draws_the_histogram():
     assert f"{pop.result.n_converged} of 40 nets converged" in ax.get_title(loc="left")
 
 
+def test_without_a_rule_the_plot_of_a_result_shows_the_losses():
+    """All nets train for the same epochs then, which would be one bar."""
+    pop = fastmlp.Population((2, 2, 1), 40, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
+    ax = pop.fit(XOR_X, XOR_Y, epochs=300, optimizer="rprop").plot(bins=10)
+    assert ax.get_xlabel() == "final loss"
+    assert ax.get_xscale() == "log"
+    assert sum(heights(ax)) == 40
+    assert np.count_nonzero(heights(ax)) > 1
+    assert f"median {np.median(pop.result.loss):.4g}" in ax.get_title(loc="left")
+
+
+@pytest.mark.parametrize("losses", [[0.5, 0.5, 0.5], [0.1, 0.2, np.nan], [1e-9, 1.0, 3.0], [0.0, 1.0, 1e3]])
+def test_each_finite_loss_is_in_a_bar(losses):
+    ax = plots.final_losses(SimpleNamespace(loss=np.array(losses, np.float32), n_nets=3))
+    assert sum(heights(ax)) == np.isfinite(losses).sum()
+    assert [text.get_text() for text in ax.texts] == ["" if np.isfinite(losses).all() else "1 without a finite loss"]
+
+
+def test_losses_of_diverged_nets_alone_are_refused():
+    with pytest.raises(ValueError, match="no net has a finite loss"):
+        plots.final_losses(SimpleNamespace(loss=np.full(3, np.nan), n_nets=3))
+
+
 @pytest.fixture
 def pop():
     made = fastmlp.Population((2, 2, 1), 9, hidden_activation="sigmoid", loss="binary_cross_entropy", random_state=0)

@@ -5,7 +5,7 @@ import pytest
 import toy_data as data
 
 from fastmlp import MLP
-from fastmlp.diagnosis.landscape import measure_landscape
+from fastmlp.diagnosis.curvature import measure_landscape
 from fastmlp.diagnosis.model_under_test import model_of_fastmlp
 
 

@@ -1,4 +1,4 @@
-"""Loss landscape around a net: best step along the gradient, and curvature from finite differences of gradients."""
+"""Curvature of the loss around a net, from finite differences of gradients, and the best step along the gradient."""
 
 from __future__ import annotations
 

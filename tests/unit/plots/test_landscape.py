@@ -7,7 +7,7 @@ from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp import plots
-from fastmlp.plots.slices import losses_on, path_directions, random_directions
+from fastmlp.plots.landscape import losses_on, path_directions, random_directions
 
 
 def test_random_directions_have_the_norm_of_each_unit(rng):
