@@ -27,9 +27,9 @@ test_command() { # the README's: the fenced block marked `bash test`
   awk '/^```bash test$/ { inside = 1; next } /^```/ { inside = 0 } inside' README.md
 }
 
-build_site() { # into $work/site, from nothing; a warning is an error
+build_site() { # build_site [PYTHON]: into $work/site, from nothing; a warning is an error
   rm -rf docs/generated
-  python -m sphinx -W --keep-going -q -b html -d "$work/doctrees" docs "$work/site"
+  "${1:-python}" -m sphinx -W --keep-going -q -b html -d "$work/doctrees" docs "$work/site"
 }
 
 use_distribution() { # use_distribution FILE OPTIONS...: in an environment of its own, in a folder without the repository;

@@ -263,7 +263,7 @@ def test_fit_interrupted_at_any_line_goes_on_to_the_same_bits(name, tmp_path, is
             pass
         if trace.left > 0:
             break
-        with warnings.catch_warnings():  # the last file may be missing where there are no hard links
+        with warnings.catch_warnings():
             warnings.simplefilter("error")
             history = fit(resumed, settings | checkpoints | {"resume": True})
         assert (history.epochs, history.stopped_by) == (EPOCHS, "epochs"), trace.place

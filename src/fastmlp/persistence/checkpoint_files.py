@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,18 +76,16 @@ def write(path: Path, kind: str, checkpoint: Checkpoint, keep_previous: bool = T
 
 
 def _keep(path: Path) -> None:
-    """Make `FILE.previous` a second name of the file, also while other processes do the same."""
-    previous, name = Path(f"{path}{PREVIOUS}"), draft_beside(path)
+    """Make `FILE.previous` a second name of the file, or a copy; other processes may do the same at the same time."""
+    name = draft_beside(path)
     try:
-        os.link(os.path.realpath(path), name)
-    except OSError:  # file systems without hard links
-        with suppress(FileNotFoundError):  # another process has moved it
-            os.replace(path, previous)
-        return
-    try:
-        os.replace(name, previous)
+        try:
+            os.link(os.path.realpath(path), name)
+        except OSError:  # file systems without hard links
+            shutil.copyfile(path, name)
+        os.replace(name, f"{path}{PREVIOUS}")
     finally:
-        name.unlink(missing_ok=True)  # it stays if it and `previous` are names of the same file
+        name.unlink(missing_ok=True)  # it is still there if it and `FILE.previous` were names of the same file
 
 
 def read(path: Path, kind: str) -> Checkpoint:

@@ -45,11 +45,12 @@ def test_a_checkpoint_is_read_as_written_and_the_one_before_is_kept(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["run.ckpt", f"run.ckpt{PREVIOUS}"]
 
 
-def test_without_hard_links_the_one_before_is_kept_too(tmp_path, monkeypatch):
-    def no_link(*_):
-        raise OSError(errno.EPERM, "no hard links")
+def no_links(*_):
+    raise OSError(errno.EPERM, "no hard links")
 
-    monkeypatch.setattr(os, "link", no_link)
+
+def test_without_hard_links_the_one_before_is_kept_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "link", no_links)
     test_a_checkpoint_is_read_as_written_and_the_one_before_is_kept(tmp_path)
 
 
@@ -68,10 +69,6 @@ def test_a_damaged_file_falls_back_to_the_one_before(tmp_path, seed):
     with pytest.warns(UserWarning, match=r"should be a checkpoint, but it .*goes on from the one before it"):
         found = train(make(), (X, y), path, epochs=10, every=2, resume=True)
     assert_same_fit(found, expected)
-
-
-def no_links(*_):
-    raise OSError("no hard links")
 
 
 @pytest.mark.parametrize("hard_links", [True, False])

@@ -161,11 +161,17 @@ def test_optimizer_state_of_the_user_goes_on(tmp_path):
 
 
 def test_a_diverged_fit_leaves_the_last_finite_state(tmp_path):
-    path, fit = tmp_path / "run.ckpt", {"epochs": 50, "optimizer": fastmlp.SGD(1e30)}
+    """Three steps are good ones, and the next one overflows."""
+    path, fit = tmp_path / "run.ckpt", {"optimizer": fastmlp.SGD(0.1), "batch_size": None}
     with pytest.warns(fastmlp.DivergenceWarning):
-        train(make(), (X, y), path, every=1, **fit)
-    if path.exists():
-        assert np.isfinite(fastmlp.persistence.checkpoint_files.read(path, "net").state.arrays["params"]).all()
+        _, history = train(
+            make(), (X, y), path, every=1, epochs=50, schedule=lambda step, n: np.where(step < 3, 1.0, 1e60), **fit
+        )
+    assert history.stopped_by == "divergence"
+    found = fastmlp.persistence.checkpoint_files.read(path, "net")
+    net, _ = train(make(), (X, y), epochs=3, **fit)
+    assert len(found.state.arrays["loss"]) == 3
+    np.testing.assert_array_equal(found.state.arrays["params"][: net.params.size], net.params)
 
 
 def test_checkpoints_change_no_bit(tmp_path):
