@@ -1,6 +1,7 @@
-"""Guarantees of docs/guarantees.md, and lines of docs/explanation/determinism.md: each names tests that exist.
+"""Guarantees of docs/guarantees.md, and lines of docs/explanation/determinism.md: each names tests that run.
 
-A line of the latter may say instead why it has no test.
+A test that runs with `--full` or `--long` only is followed by that option. A line of the latter page may say instead
+why it has no test.
 """
 
 import ast
@@ -12,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HEADINGS = {"docs/guarantees.md": "| guarantee |", "docs/explanation/determinism.md": "| what changes |"}  # of tables
-TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`(?: with `(--\w+)`)?")
 
 
 def rows_of(page):
@@ -21,9 +22,34 @@ def rows_of(page):
 
 
 @cache
-def functions(path):
-    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+def options_of(path):
+    """Return {name: option} of the tests of a file; the option is that without which none of its cases runs, or ""."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    marks = [ast.unparse(node.value) for node in tree.body if is_pytestmark(node)]
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
+    return {function.name: option_of(function, marks) for function in functions}
+
+
+def is_pytestmark(node):
+    return isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark"
+
+
+def option_of(function, marks):
+    decorators = [ast.unparse(node) for node in function.decorator_list]
+    whole = [*marks, *(text for text in decorators if not text.startswith("pytest.mark.parametrize"))]
+    if any("pytest.mark.full" in text for text in whole) or any(map(is_full_case_by_case, function.decorator_list)):
+        return "--full"
+    skips = [ast.unparse(node) for node in function.body if isinstance(node, ast.If)]
+    return "--long" if any(text.startswith("if not is_long:\n    pytest.skip(") for text in skips) else ""
+
+
+def is_full_case_by_case(decorator):
+    """Return whether all cases that a decorator lists are marked as full."""
+    text = ast.unparse(decorator)
+    if not text.startswith("pytest.mark.parametrize") or not isinstance(cases := decorator.args[1], ast.List):
+        return False
+    return all("pytest.mark.full" in ast.unparse(case) for case in cases.elts)
 
 
 @pytest.mark.parametrize("page", HEADINGS)
@@ -32,10 +58,22 @@ def test_pages_have_rows(page):
 
 
 @pytest.mark.parametrize("row", [row for page in HEADINGS for row in rows_of(page)])
-def test_rows_name_existing_tests(row):
+def test_rows_name_tests_that_run(row):
     named, says_none = TEST.findall(row), "| no test" in row
     assert bool(named) != says_none, f"no test is named in: {row}"
     if says_none:
         assert row in rows_of("docs/explanation/determinism.md"), "a guarantee needs a test"
-    for path, name in named:
-        assert name in functions(path), f"{path} has no {name}"
+    for path, name, option in named:
+        assert name in options_of(path), f"{path} has no {name}"
+        needed = options_of(path)[name]
+        assert option == needed, f"{path}::{name} runs {f'with {needed} alone' if needed else 'by default'}: say so"
+
+
+def test_options_of_tests_are_found():
+    """What a whole module, a test, or each of its cases is marked with; a test with some other case needs none."""
+    needs = lambda text, marks=(): option_of(ast.parse(text).body[0], marks)
+    listed = "@pytest.mark.parametrize('a', [pytest.param(1, marks=pytest.mark.full)%s])\ndef test(a): ..."
+    assert needs("def test(): ...", ["pytest.mark.full"]) == needs("@pytest.mark.full\ndef test(): ...") == "--full"
+    assert needs(listed % "") == "--full"
+    assert needs(listed % ", 2") == needs("@pytest.mark.slow\ndef test(): ...") == ""
+    assert needs("def test(is_long):\n    if not is_long:\n        pytest.skip('slow')") == "--long"
