@@ -129,7 +129,8 @@ def validation_loss(nets: Any, rows: Any, held_out: Rows | None, folds: np.ndarr
         losses = losses_on(nets, held_out)
     else:
         return ""
-    return f"{'' if losses.size == 1 else 'mean '}validation loss {losses.mean():.4g}"
+    weighted = "weighted " * ((rows if held_out is None else held_out).weights is not None)
+    return f"{'' if losses.size == 1 else 'mean '}{weighted}validation loss {losses.mean():.4g}"
 
 
 class ContinuedFits:

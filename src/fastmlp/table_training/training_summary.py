@@ -18,14 +18,14 @@ def final_epoch(history: History) -> int:
 def final_figures(history: History | PopulationResult) -> str:
     """Return the loss and accuracy of the epoch whose parameters were kept, as text.
 
-    They are those of the validation part if there is one, else those of the training part; of several nets, the mean
-    loss.
+    They are those of the validation part if there is one, else those of the training part, weighted if rows have
+    weights; of several nets, the mean loss.
     """
     if isinstance(history, PopulationResult):
         validated = history.best_value is not None
         losses = history.loss if history.best_value is None else history.best_value
         losses = losses[np.isfinite(losses)]
-        part = "validation" if validated else "training"
+        part = "weighted " * bool(history.arguments.get("weighted")) + ("validation" if validated else "training")
         return f"mean {part} loss {losses.mean():.4g} of {counted(len(losses), 'net')}" if len(losses) else ""
     validated = history.validation_loss is not None and len(history.validation_loss) > 0
     loss = history.validation_loss if validated else history.loss
@@ -33,9 +33,10 @@ def final_figures(history: History | PopulationResult) -> str:
     epoch = final_epoch(history)
     if loss is None or not 0 <= epoch < len(loss) or not np.isfinite(loss[epoch]):
         return ""
-    figures = f"{'validation' if validated else 'training'} loss {loss[epoch]:.4g}"
+    weighted = "weighted " * bool(history.settings.get("weighted"))
+    figures = f"{weighted}{'validation' if validated else 'training'} loss {loss[epoch]:.4g}"
     if accuracy is not None and epoch < len(accuracy):
-        figures += f", {'weighted ' * bool(history.settings.get('weighted'))}accuracy {accuracy[epoch]:.4f}"
+        figures += f", {weighted}accuracy {accuracy[epoch]:.4f}"
     return f"{figures} in epoch {epoch + 1}"
 
 

@@ -239,6 +239,13 @@ def test_nets_of_which_some_are_improved_have_records_of_two_fits():
         np.testing.assert_array_equal(column, result.records[np.isfinite(result.records[:, k]), k])
 
 
+def test_losses_of_weighted_rows_say_so():
+    weights = "--n-nets", 1, "--class-weight", "balanced"
+    assert "weighted validation loss" in train("kind", *weights)
+    said = train("kind", *weights, "--continue-from", "model.safetensors", "--output", "more")
+    assert ", of weighted validation loss" in said
+
+
 def test_rows_in_another_order_are_noticed():
     """Which are held out is drawn by their places in the table, so that the nets have seen some of those of now."""
     train("price", "--n-nets", 1)

@@ -30,6 +30,14 @@ def test_of_several_nets_it_has_the_mean_loss(data):
     assert summary(result).endswith(f", 3 epochs: mean training loss {np.mean(result.loss):.4g} of 3 nets.")
 
 
+@pytest.mark.parametrize("n_nets", [1, 2])
+def test_figures_of_weighted_rows_say_so(data, n_nets):
+    """Others would be compared with those of the table of metrics, which has both."""
+    net = MLP((2, 4, 1), random_state=0) if n_nets == 1 else Population((2, 4, 1), n_nets, random_state=0)
+    record = net.fit(*data, epochs=3, verbose=0, sample_weight=np.arange(60.0))
+    assert "weighted training loss" in final_figures(record)
+
+
 def test_a_fit_without_an_epoch_has_no_figures(data):
     history = MLP((2, 4, 1), random_state=0).fit(*data, epochs=3, verbose=0, time_limit=1e-12)
     assert final_figures(history) == ""
