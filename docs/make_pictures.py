@@ -23,7 +23,7 @@ def main():
     X, y = two_moons(300, np.random.default_rng(0))
     snapshots = fastmlp.Snapshots()
     net = fastmlp.MLP((2, 16, 16, 1), hidden_activation="tanh", loss="binary_cross_entropy", l2=1e-4, random_state=0)
-    net.fit(X, y, epochs=400, optimizer=fastmlp.Adam(0.005), callbacks=[snapshots])
+    net.fit(X, y, epochs=400, batch_size=None, optimizer=fastmlp.Adam(0.005), callbacks=[snapshots])
 
     xor, targets = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
     pop = fastmlp.Population((2, 3, 1), 2000, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)

@@ -48,7 +48,9 @@ print(f"L-BFGS: loss {found.fun:.2e} after {found.nfev} gradients")
 adam = fastmlp.MLP(
     (2, 30, 1), hidden_activation="tanh", dtype="float64", random_state=0
 )
-history = adam.fit(X, y, epochs=len(losses), optimizer=fastmlp.Adam(0.01))
+history = adam.fit(
+    X, y, epochs=len(losses), batch_size=None, optimizer=fastmlp.Adam(0.01)
+)
 print(
     f"Adam:   loss {history.loss[-1]:.2e} after {history.epochs} gradients"
 )

@@ -41,9 +41,9 @@ def make_net(family: str, sizes: tuple[int, ...], rows: int) -> tuple[fastmlp.ML
 def seconds_per_step(family: str, sizes: tuple[int, ...], rows: int) -> float:
     net, X = make_net(family, sizes, rows)
     y = np.random.default_rng(1).normal(size=(rows, sizes[-1]))
-    net.fit(X, y, epochs=2, verbose=0)
+    net.fit(X, y, epochs=2, batch_size=None, verbose=0)
     epochs = max(5, int(2e7 / products(net.network, rows)))
-    return min(net.fit(X, y, epochs=epochs, verbose=0).seconds / epochs for _ in range(3))
+    return min(net.fit(X, y, epochs=epochs, batch_size=None, verbose=0).seconds / epochs for _ in range(3))
 
 
 def seconds_per_pass(family: str, sizes: tuple[int, ...], rows: int) -> float:

@@ -46,7 +46,7 @@ _MODULES = {
     "schedules": (),
     "export.from_torch": ("from_torch",),
 }
-# These need scikit-learn, so `from fastmlp import *` leaves them out.
+# These need scikit-learn: `from fastmlp import *` has them where it is installed, but for the last, which needs onnx.
 _ESTIMATORS = {
     "estimators.mlp": ("MLPClassifier", "MLPRegressor"),
     "estimators.tabular": ("TabularMLPClassifier", "TabularMLPRegressor"),
@@ -56,8 +56,6 @@ _ESTIMATORS = {
 }
 _HOME = {name: module for module, names in (_MODULES | _ESTIMATORS).items() for name in names}
 _HOME |= {module: module for module in _MODULES if "." not in module}
-
-__all__ = sorted(["devices", *(name for names in _MODULES.values() for name in names)])
 
 if TYPE_CHECKING:
     from .callbacks import EarlyStopping as EarlyStopping
@@ -111,6 +109,8 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return _version()
+    if name == "__all__":
+        return _all()
     if name not in _HOME:
         raise AttributeError(f"module 'fastmlp' has no attribute {name!r}")
     from .kernels.system.fork_lock import IMPORTING  # here: a process that trains nothing does without it
@@ -119,6 +119,16 @@ def __getattr__(name: str) -> Any:
         module = import_module(f".{_HOME[name]}", __name__)
     found = globals()[name] = getattr(module, name, module)
     return found
+
+
+def _all() -> list[str]:
+    """Return the names that `from fastmlp import *` imports."""
+    from importlib.util import find_spec  # here: a process without a star does without the search
+
+    names = {"devices", *(name for names in _MODULES.values() for name in names)}
+    if find_spec("sklearn") is not None:
+        names |= {name for names in _ESTIMATORS.values() for name in names} - {"register_skl2onnx"}
+    return sorted(names)
 
 
 def _version() -> str:
@@ -131,4 +141,4 @@ def _version() -> str:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_HOME})
+    return sorted({*globals(), "__all__", *_HOME})

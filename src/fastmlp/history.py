@@ -13,6 +13,11 @@ from .console.stopwatch import format_time, is_compile_time_worth_showing
 from .errors import counted, unknown_name
 
 RECORDS = ("loss", "accuracy", "validation_loss", "validation_accuracy")
+FALLING_FROM = 20  # epochs from which a loss has a trend; fewer are often a part of a loop of the user's
+# Share that the last tenth of the epochs has in the whole fall of a loss that still falls steeply. It is 0.1 of a
+# straight line, and 0.03 of an exponential decay that has come about 85 % of its way.
+STEEP = 0.03
+LEAST_FALL = 0.01  # share of the present loss that it falls in the last tenth: less is noise, or worth nothing
 VALIDATION = "validation_"  # prefix of the names of records on held-out samples
 
 
@@ -48,6 +53,10 @@ class History:
     stopped_by : str
         "epochs", "early_stopping", "callback", "time_limit", "interrupt", "divergence" or, if the fit raised an
         exception, "error".
+    still_falling : bool
+        Whether all epochs were trained, and the training loss still fell steeply in the last of them: by more than 3 %
+        of its whole fall, and 1 % of its present value, between the last two tenths of the epochs. More epochs, smaller
+        batches or a higher learning rate may then lower it much further. False for fewer than 20 epochs.
     seconds : float
         Wall time of the fit in seconds, compiling included.
     compile_seconds : float
@@ -118,6 +127,11 @@ class History:
     def epochs(self) -> int:
         """Number of finished epochs."""
         return len(self.loss)
+
+    @property
+    def still_falling(self) -> bool:
+        """Whether all epochs were trained, and the training loss still fell steeply in the last of them."""
+        return self.stopped_by == "epochs" and self.best_epoch is None and _falls_steeply(self.loss)
 
     @property
     def training_seconds(self) -> float:
@@ -211,7 +225,8 @@ class History:
         rows = [[name, *(float(values[epoch]) for epoch in shown.values())] for name, values in records.items()]
         title = f"{counted(self.epochs, 'epoch')} in {format_time(self.seconds, self.compile_seconds)}"
         header = ["record", *(f"{name} epoch" if name in ("first", "last") else name for name in shown)]
-        return html_table(title, header, rows, f"stopped by: {self.stopped_by}")
+        falling = "; the loss still falls steeply" if self.still_falling else ""
+        return html_table(title, header, rows, f"stopped by: {self.stopped_by}{falling}")
 
     def __repr__(self) -> str:
         if not self.epochs:
@@ -223,4 +238,19 @@ class History:
         seconds = f"seconds={self.seconds:.3g}"
         if is_compile_time_worth_showing(self.compile_seconds, self.seconds):
             seconds += f", compile_seconds={self.compile_seconds:.3g}"
-        return f"History(epochs={self.epochs}, {figures}, {seconds}, stopped_by={self.stopped_by!r})"
+        falling = ", still_falling=True" if self.still_falling else ""
+        return f"History(epochs={self.epochs}, {figures}, {seconds}, stopped_by={self.stopped_by!r}{falling})"
+
+
+def _falls_steeply(loss: np.ndarray) -> bool:
+    """Return whether a loss (epochs,) still falls steeply, by the means of its last two tenths.
+
+    >>> _falls_steeply(np.linspace(2, 1, 100)), _falls_steeply(np.exp(-np.linspace(0, 10, 100)))
+    (True, False)
+    """
+    if len(loss) < FALLING_FROM:
+        return False
+    tenth = len(loss) // 10
+    last, before = float(loss[-tenth:].mean()), float(loss[-2 * tenth : -tenth].mean())
+    fall = before - last
+    return fall > STEEP * (float(loss[0]) - last) and fall > LEAST_FALL * abs(last)

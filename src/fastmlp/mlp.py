@@ -17,7 +17,7 @@ from .devices import choose_device, resolve, to_library_of
 from .errors import checked_count, checked_number
 from .history import History
 from .initialization import Init, draw_params
-from .interface.keywords import completed, with_keywords
+from .interface.keywords import completed, explains_names, with_keywords
 from .interface.setting_checks import seed_of
 from .interface.user_warnings import called_by_user
 from .kernels.formulas.losses import CONSTANTS, LossConstants
@@ -26,6 +26,8 @@ from .network.embeddings import Given
 from .network.spec import Network
 from .runtime.memory_check import LARGE, OUTPUTS, check_array
 from .streams.source_kinds import is_source, names_columns
+from .training.batch_rows import AUTO, batch_rows
+from .training.falling_loss import tell_of_falling_loss
 from .training.interruption import warn_caller_of_net
 from .training.objective import Objective
 from .training.prediction import predict
@@ -150,6 +152,7 @@ class MLP(SingleNetBase):
 
     _not_pickled = ("device", "_padded")
 
+    @explains_names
     @with_keywords(LossConstants, CONSTANTS)
     def __init__(  # noqa: PLR0913
         self,
@@ -238,8 +241,9 @@ class MLP(SingleNetBase):
             as many rows, as in fit("X.npy", "y.npy").
         epochs : int, default 100
             Number of passes over the data.
-        batch_size : int, optional
-            Number of samples per step. By default all samples are one batch.
+        batch_size : int, "auto" or None, default "auto"
+            Number of samples per step; None takes all in one batch. "auto" is min(200, n_samples), as in scikit-learn,
+            or all samples for Rprop and Quickprop, which need full batches.
         optimizer : str or Optimizer, default "adam"
             "sgd", "adam", "adamw", "rmsprop", "adagrad", "quickprop" or "rprop" for its default settings, or an object
             such as `fastmlp.SGD(0.1)`.
@@ -290,6 +294,8 @@ class MLP(SingleNetBase):
         verbose : {0, 1, 2}, default 1
             0 shows nothing; 1 shows a progress bar for long fits, with the best validation loss so far, and a notice
             while kernels compile, both in a terminal or notebook only; 2 prints a line per epoch to standard output.
+            Both say after the fit if its loss still fell steeply (`history.still_falling`): 1 there, and once in a
+            process, 2 after each fit, unless it has a schedule or an optimizer_state.
         checkpoint : str or path, optional
             File to which the whole state of the fit is written at intervals, at its end and after Ctrl-C. The one
             before is kept as `FILE.previous`.
@@ -333,17 +339,19 @@ class MLP(SingleNetBase):
         history = fit_mlp(self, X, y, given, watch)
         if history.stopped_by == "interrupt" and called_by_user():
             warn_caller_of_net(history)
+        elif given["verbose"] and called_by_user():
+            tell_of_falling_loss(history, given)
         return history
 
-    def explain(self, X: Any, *, batch_size: int | None = None, epochs: int = 100) -> str:
+    def explain(self, X: Any, *, batch_size: int | str | None = AUTO, epochs: int = 100) -> str:
         """Explain how `fit` would train this net on such data: kernel family, threads and rows, with their reasons.
 
         Parameters
         ----------
         X : array_like of shape (n_samples, n_features), or int
             Inputs, or the number of samples.
-        batch_size : int, optional
-            Number of samples per step. By default all samples are one batch.
+        batch_size : int, "auto" or None, default "auto"
+            Number of samples per step, as for fit with an optimiser that does not need full batches.
         epochs : int, default 100
             Number of epochs, which counts where device="auto" may choose a GPU.
 
@@ -361,7 +369,7 @@ class MLP(SingleNetBase):
 
         inputs, n = (None, X) if isinstance(X, int) else (X, len(as_features(X, self.network.n_features, self.dtype)))
         n, each = checked_count("the number of samples", n), self._products
-        size = n if batch_size is None else min(checked_count("batch_size", batch_size), n)
+        size = batch_rows(batch_size, n)
         device = choose_device(self._named_device, self.device, inputs, epochs * n * each, size * each)
         return explain_training(self.network, device, self.dtype, size, self.precision)
 

@@ -19,7 +19,7 @@ from .data.population_data import prediction_samples
 from .devices import choose_device, resolve
 from .errors import checked_count, is_per_net, shown
 from .initialization import Init, draw_params
-from .interface.keywords import completed, with_keywords
+from .interface.keywords import completed, explains_names, with_keywords
 from .interface.setting_checks import replace_float16, seed_of
 from .interface.user_warnings import called_by_user
 from .kernels.formulas.losses import CONSTANTS, LossConstants
@@ -31,6 +31,7 @@ from .population_result import PopulationResult, result_of_nets
 from .population_training.ensemble import checked_weights, greedy_weights
 from .population_training.net_sequence import NetSequence
 from .runtime.memory_check import check_memory
+from .training.batch_rows import AUTO, batch_rows
 from .training.interruption import warn_caller_of_population
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ class Population(PopulationBase, NetSequence[MLP]):
     array([0, 1, 1, 0])
     """
 
+    @explains_names
     @with_keywords(LossConstants, CONSTANTS)
     def __init__(  # noqa: PLR0913
         self,
@@ -294,8 +296,8 @@ class Population(PopulationBase, NetSequence[MLP]):
             column that holds them, where X has columns.
         epochs : int, default 100
             Number of passes over the data for each net, restarts included.
-        batch_size : int, optional
-            Number of samples per step. By default all samples are one batch.
+        batch_size : int, "auto" or None, default "auto"
+            Number of samples per step, as for MLP.fit; where each net has its own samples, "auto" counts those of one.
         optimizer : str or Optimizer, default "adam"
             Name or object; its settings may be arrays (n_nets,) or frozen SciPy distributions, from which one number
             per net is drawn.
@@ -387,15 +389,15 @@ class Population(PopulationBase, NetSequence[MLP]):
             warn_caller_of_population(result, left_out)
         return result
 
-    def explain(self, X: Any, *, batch_size: int | None = None, epochs: int = 100) -> str:
+    def explain(self, X: Any, *, batch_size: int | str | None = AUTO, epochs: int = 100) -> str:
         """Explain how `fit` would train these nets on such data: kernel family and threads, with their reasons.
 
         Parameters
         ----------
         X : array_like of shape (n_samples, n_features) or (n_nets, n_samples, n_features), or int
             Inputs, or the number of samples.
-        batch_size : int, optional
-            Number of samples per step. By default all samples are one batch.
+        batch_size : int, "auto" or None, default "auto"
+            Number of samples per step, as for fit with an optimiser that does not need full batches.
         epochs : int, default 100
             Number of epochs, on which the number of threads and, with device="auto", the device depend.
 
@@ -416,7 +418,7 @@ class Population(PopulationBase, NetSequence[MLP]):
         if not isinstance(X, int):
             n = prediction_samples(X, network.n_features, self.dtype, self.n_nets)[0].n_samples
         n = checked_count("the number of samples", n)
-        size = n if batch_size is None else min(checked_count("batch_size", batch_size), n)
+        size = batch_rows(batch_size, n)
         each, inputs = self._products, None if isinstance(X, int) else X
         device = choose_device(
             self._named_device, self.device, inputs, epochs * n * each, size * each, self._in_one_launch()

@@ -257,6 +257,17 @@ def test_training_loads_no_framework(fresh_python):
     }
 
 
+@pytest.mark.parametrize("missing", ["", "pandas", "sklearn"])
+def test_a_star_has_the_estimators_where_they_can_be_had(fresh_python, missing):
+    if missing != "sklearn":
+        pytest.importorskip("sklearn", reason="the estimators need scikit-learn")
+    names = ("MLP", "MLPClassifier", "TabularMLPRegressor", "cross_val_population", "register_skl2onnx")
+    hidden = f"sys.modules[{missing!r}] = None" if missing else ""
+    done = fresh_python(f"import sys\n{hidden}\nfrom fastmlp import *\nprint(*({{*dir()}} & {{*{names!r}}}))")
+    has_estimators = missing != "sklearn"
+    assert {*done.stdout.split()} == ({*names} - {"register_skl2onnx"} if has_estimators else {"MLP"})
+
+
 def test_public_names():
     assert {
         "MLP",
@@ -275,7 +286,6 @@ def test_public_names():
     for name in {*fastmlp.__all__, *estimators}:
         assert getattr(fastmlp, name) is not None
         assert name in dir(fastmlp)
-    assert not estimators & set(fastmlp.__all__), "a star would import scikit-learn"
     assert callable(fastmlp.devices), "the function, although a module has its name"
     with pytest.raises(AttributeError, match="module 'fastmlp' has no attribute 'MPL'"):
         fastmlp.MPL  # noqa: B018

@@ -16,6 +16,7 @@ from ..optimizers import Optimizer, optimizer_from_name
 from ..runtime.memory_check import check_epochs
 from ..schedules import schedule_factors
 from ..schedules.checked_factors import DropoutFactors, varying_factors
+from ..training.batch_rows import batch_rows
 from .fit_keywords import FitKeywords
 
 
@@ -73,7 +74,7 @@ class FitArguments(NamedTuple):
 
         n_records : int     number of float64 records that are kept for each epoch
         """
-        rows = n_samples if self.batch_size is None else min(checked_count("batch_size", self.batch_size), n_samples)
+        rows = batch_rows(self.batch_size, n_samples, self.optimizer.rule)
         check_epochs(self.epochs, -(-n_samples // rows), n_records)
         return rows
 

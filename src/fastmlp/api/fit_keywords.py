@@ -10,6 +10,7 @@ from ..callbacks import Callback
 from ..interface.keywords import Keywords, completed
 from ..optimizers import OPTIMIZERS, Adam
 from ..runtime.checkpoint_interval import DEFAULT
+from ..training.batch_rows import AUTO
 from ..training.optimizer_state import OptimizerState
 
 
@@ -25,7 +26,7 @@ class FitKeywords(CheckpointKeywords, total=False):
     """Keywords that both have."""
 
     epochs: int
-    batch_size: int | None
+    batch_size: int | str | None
     optimizer: Any
     schedule: Any
     dropout_schedule: Any
@@ -60,7 +61,7 @@ class PopulationFitKeywords(FitKeywords, total=False):
 
 _TRAINING: FitKeywords = {
     "epochs": 100,
-    "batch_size": None,
+    "batch_size": AUTO,
     "optimizer": "adam",
     "schedule": None,
     "dropout_schedule": None,

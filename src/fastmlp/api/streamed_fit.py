@@ -34,6 +34,7 @@ from ..streams.row_file import RowFile
 from ..streams.row_loading import RowsInMemory, load
 from ..streams.shuffled_blocks import Blocks
 from ..streams.sources import as_source
+from ..training.batch_rows import takes_all
 from ..training.fit_loop_on_blocks import StreamedFit
 from ..training.fit_options import Options
 from ..training.fit_state import Saver
@@ -72,6 +73,11 @@ def read_rows(
             raise ValueError(
                 "batch_size is None, all samples in one batch, but they take more than memory_limit. Pass the number "
                 "of samples in a step, such as batch_size=256."
+            )
+        if takes_all(arguments.batch_size, arguments.optimizer.rule):
+            raise ValueError(
+                f"{type(arguments.optimizer).__name__} needs all samples in one batch, but they take more than "
+                "memory_limit. Choose an optimizer that is trained in batches, such as 'adam'."
             )
 
     return load(as_source(X, y), net.network, net.dtype, stream.memory_limit, stream.row_cache, before_file)

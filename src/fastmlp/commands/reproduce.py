@@ -99,7 +99,9 @@ def quickprop(
         pop.params[:, b] *= bias_input
     # Fahlman's program sums the gradient over the samples; ours is the mean.
     rule = Quickprop(4.0 * len(X), growth=growth, by_fan_in=True, bias_input=bias_input)
-    return require_complete(pop.fit(X, y, epochs=epochs, optimizer=rule, converged="40-20-40", verbose=0))
+    return require_complete(
+        pop.fit(X, y, epochs=epochs, batch_size=None, optimizer=rule, converged="40-20-40", verbose=0)
+    )
 
 
 def epochs_to_learn(result: PopulationResult) -> np.ndarray:
@@ -305,7 +307,7 @@ def proben1(n_nets: int = PROBEN1_RUNS, data: Path | None = None, **_: Any) -> I
         for seed in range(n_nets):
             net = MLP(sizes, hidden_activation="softsign", init=Uniform(-0.1, 0.1), random_state=seed)
             history = net.fit(
-                parts["x_train"], parts["y_train"], epochs=PROBEN1_EPOCHS, optimizer=Rprop(0.1),
+                parts["x_train"], parts["y_train"], epochs=PROBEN1_EPOCHS, batch_size=None, optimizer=Rprop(0.1),
                 validation_data=(parts["x_val"], parts["y_val"]), early_stopping=EarlyStopping(PROBEN1_EPOCHS),
                 callbacks=[prechelt_stops], verbose=0,
             )  # fmt: skip

@@ -13,11 +13,11 @@ from ..history import History
 from ..kernels.formulas.update_rules import RULES
 from ..optimizers.base import SHARED, Optimizer
 from ..population_result import PopulationResult
+from ..training.batch_rows import AUTO_ROWS
 
 PLAIN = tuple(row.name for row in RULES if row.is_plain_descent)
 SIGN_LIKE = tuple(row.name for row in RULES if row.sign_like_steps)  # scikit-learn's Adam has the same name
 ADAPTIVE = (*(row.name for row in RULES if not row.is_plain_descent), "lbfgs")  # steps do not shrink with the gradient
-SCIKIT_LEARN_BATCH = 200  # its batch_size="auto", of so many samples or more
 
 
 class TrainingSettings(NamedTuple):
@@ -91,7 +91,7 @@ def updates_of(history: Any, net: Any, learning_rate: Any, encoded_inputs: bool 
             is_plain_descent=rule == "sgd",
             rule=rule,
             early_stopping=bool(getattr(net, "early_stopping", False)),
-            batch_size=int(batch) if isinstance(batch, (int, np.integer)) else SCIKIT_LEARN_BATCH,
+            batch_size=int(batch) if isinstance(batch, (int, np.integer)) else AUTO_ROWS,
         )
     if isinstance(history, (History, PopulationResult)):
         recorded = history.settings if isinstance(history, History) else history.arguments

@@ -17,6 +17,7 @@ except ImportError as error:
 from sklearn.utils import check_random_state
 
 from ..api.stream_arguments import StreamArguments
+from ..interface.keywords import explains_names
 from ..streams.source_kinds import is_source
 from ..training.optimizer_state import OptimizerState
 from .array_input import checked_sample_weights, missing_targets_named
@@ -26,7 +27,7 @@ from .exporting import Exportable
 from .initial_weights import parameters_of_layers
 from .interruption import keeping_nets
 from .net_attributes import NetAttributes
-from .parameters import check_partial_fit, check_settings, explains_names, hidden_sizes, is_iterative, warn_of_unused
+from .parameters import check_partial_fit, check_settings, hidden_sizes, is_iterative, warn_of_unused
 from .sample_input import SampleInput, dense
 from .single_net import FitTask, SplitSamples, train_net
 from .single_net_streams import NetSource, StreamedSamples

@@ -13,11 +13,12 @@ import numpy as np
 from ..class_probabilities import likeliest, log_probabilities, probabilities
 from ..errors import shown
 from ..interface.docstrings import with_entries_of
+from ..interface.keywords import explains_names
 from ..streams.source_kinds import is_source
 from .base import BaseMLP
 from .class_targets import ClassTargets
 from .exporting import classifier, regressor
-from .parameters import explains_names, keep_settings
+from .parameters import keep_settings
 from .quantity_targets import QuantityTargets
 from .regression_targets import QuantityRegressor
 from .sample_input import float_type

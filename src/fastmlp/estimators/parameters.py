@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
-from inspect import signature
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 
 from ..errors import checked_count, checked_number, counted, shown, unknown_name
-from ..interface.keywords import unknown_keyword
 from ..interface.setting_checks import checked_dtype
 from ..interface.user_warnings import warn_user
 from ..network.spec import HIDDEN
 from ..optimizers import OPTIMIZERS, SGD, Adam, Optimizer, optimizer_from_name
-from ..table_training import net_options
+from ..training.batch_rows import batch_rows
 from .sklearn_conventions import FASTMLP_ACTIVATION, Scale
-
-Method = TypeVar("Method", bound=Callable[..., Any])
 
 # scikit-learn's names stand for those of this package, which are known, too.
 ACTIVATIONS = (*FASTMLP_ACTIVATION, *HIDDEN)
 LEARNING_RATES = ("constant", "invscaling", "adaptive")
-AUTO_BATCH = 200  # scikit-learn's batch_size="auto"
 ALMOST_ZERO = 1e-300  # acts as 0 in the arithmetic; an exact beta of 0 would switch Adam's bias correction off
 
 
@@ -32,31 +25,6 @@ def keep_settings(estimator: Any, settings: dict[str, Any]) -> None:
     for name, value in settings.items():
         if name not in ("self", "__class__"):
             setattr(estimator, name, value)
-
-
-def explains_names(method: Method) -> Method:
-    """Decorate a method of an estimator: a keyword that it does not know is refused with the name that is meant.
-
-    Python's own error names the class that has the method, which users need not know, and has no hint for an argument
-    of the constructor. The signature, which scikit-learn reads, stays as it is.
-    """
-    known = list(signature(method).parameters)[1:]
-
-    @wraps(method)
-    def called(self: Any, *arguments: Any, **named: Any) -> Any:
-        if any(name not in known for name in named):
-            unknown, cls = next(name for name in named if name not in known), type(self)
-            if method.__name__ == "__init__":
-                if "net_options" in known and unknown in net_options.NAMES:
-                    raise TypeError(
-                        f"{cls.__name__}() got an unexpected keyword argument {unknown!r}. It is an option of the "
-                        f"nets: write net_options={{{unknown!r}: ...}}."
-                    )
-                raise unknown_keyword(cls.__name__, unknown, known)
-            raise unknown_keyword(f"{cls.__name__}.{method.__name__}", unknown, known, cls)
-        return method(self, *arguments, **named)
-
-    return cast(Method, called)
 
 
 def solver_name(solver: Any) -> str:
@@ -216,10 +184,8 @@ def optimizer_of(estimator: Any, scale: Scale) -> Optimizer:
 def batch_size_of(estimator: Any, n_samples: int) -> int:
     if not is_iterative(estimator):
         return n_samples
-    if isinstance(estimator.batch_size, str):
-        return n_samples if optimizer_from_name(estimator.solver).rule.needs_full_batch else min(AUTO_BATCH, n_samples)
-    if estimator.batch_size > n_samples:
+    if not isinstance(estimator.batch_size, str) and estimator.batch_size > n_samples:
         warn_user(
             f"batch_size is {estimator.batch_size}, but X has only {counted(n_samples, 'sample')}: they are one batch."
         )
-    return min(estimator.batch_size, n_samples)
+    return batch_rows(estimator.batch_size, n_samples, optimizer_from_name(estimator.solver).rule)

@@ -7,6 +7,7 @@ show the keywords as parameters, with their defaults.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
 from inspect import Parameter, signature
 from typing import Any, TypeVar, cast
 
@@ -55,6 +56,36 @@ def completed(function: Callable[..., Any], given: Keywords, defaults: Keywords,
         unknown = next(name for name in given if name not in defaults)
         raise unknown_keyword(function.__qualname__, unknown, signature(function).parameters, owner)
     return cast(Keywords, whole)
+
+
+def explains_names(method: Function) -> Function:
+    """Decorate a method, or a constructor: a keyword that it does not know is refused with the name that is meant.
+
+    Python's own error names the class that has the method, which users need not know, and has no hint. The signature,
+    which scikit-learn reads, stays as it is.
+    """
+    known = list(signature(method).parameters)[1:]
+
+    @wraps(method)
+    def called(self: Any, *arguments: Any, **named: Any) -> Any:
+        if any(name not in known for name in named):
+            unknown, cls = next(name for name in named if name not in known), type(self)
+            if method.__name__ == "__init__":
+                raise _unknown_of_constructor(cls, unknown, known)
+            raise unknown_keyword(f"{cls.__name__}.{method.__name__}", unknown, known, cls)
+        return method(self, *arguments, **named)
+
+    return cast(Function, called)
+
+
+def _unknown_of_constructor(cls: Any, name: str, known: list[str]) -> TypeError:
+    """Return the TypeError for a keyword that the constructor of a class does not have."""
+    text = f"{cls.__name__}() got an unexpected keyword argument {name!r}."
+    if name in getattr(cls, "_net_options", ()):
+        return TypeError(f"{text} It is an option of the nets: write net_options={{{name!r}: ...}}.")
+    if name in list(signature(cls.fit).parameters)[1:]:
+        return TypeError(f"{text} It is an argument of fit: write fit(X, y, {name}=...).")
+    return unknown_keyword(cls.__name__, name, known)
 
 
 NAMES_ELSEWHERE = {"eval_set": "validation_data"}  # of LightGBM and XGBoost

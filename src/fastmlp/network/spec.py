@@ -30,6 +30,12 @@ def activation_code(name: Any, choices: Sequence[str], kind: str) -> int:
 
 
 def loss_code(name: Any) -> int:
+    if callable(name):
+        raise ValueError(
+            f"loss must be a name, but it is {shown(name)}: kernels are compiled for the losses that they know. Choose "
+            f"from: {', '.join(losses.CODES)}. For another loss, train the net by net.loss_and_gradient with targets "
+            "that have the same gradient; the guide 'Write your own training loop' shows how."
+        )
     if not isinstance(name, str) or name not in losses.CODES:
         raise unknown_name("loss", name, losses.CODES)
     return losses.CODES[name]

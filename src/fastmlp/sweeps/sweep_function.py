@@ -39,7 +39,7 @@ def sweep(
     n: int = 50,
     cv: int = 3,
     epochs: int = 100,
-    batch_size: int | None = 32,
+    batch_size: int | str | None = 32,
     device: str = "auto",
     dtype: Any = "float32",
     random_state: Any = None,
@@ -71,8 +71,9 @@ def sweep(
         out.
     epochs : int, default 100
         Number of passes over the data, for configurations whose space has no such setting.
-    batch_size : int or None, default 32
-        Number of samples per step, for configurations whose space has no such setting; None takes all in one batch.
+    batch_size : int, "auto" or None, default 32
+        Number of samples per step, as for Population.fit, for configurations whose space has no such setting. It is
+        smaller than the default of fit, so that 100 epochs suffice for data of some hundred samples.
     device : str, default "auto"
         Where to train, as for MLP.
     dtype : {"float32", "float64"}, default "float32"

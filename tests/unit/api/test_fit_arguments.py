@@ -42,7 +42,7 @@ def test_mistakes(name, value):
         arguments(**{name: value})
 
 
-@pytest.mark.parametrize("batch_size, rows", [(None, 100), (32, 32), (1000, 100)])
+@pytest.mark.parametrize("batch_size, rows", [("auto", 100), (None, 100), (32, 32), (1000, 100)])
 def test_rows_of_a_batch(batch_size, rows):
     assert arguments(batch_size=batch_size).batch_rows(100, 2) == rows
 

@@ -53,3 +53,24 @@ def test_no_keyword_is_positional(function):
 def test_unknown_keywords(call, name, message):
     with pytest.raises(TypeError, match=message):
         call(XOR_X, XOR_Y, **{name: 3})
+
+
+@pytest.mark.parametrize(
+    "make, name, message",
+    [
+        (
+            lambda **given: MLP((2, 1), **given),
+            "hidden_activaton",
+            r"^MLP\(\) got .* Did you mean 'hidden_activation'\?",
+        ),
+        (lambda **given: MLP((2, 1), **given), "activation", r"Did you mean 'hidden_activation'\?"),
+        (lambda **given: MLP((2, 1), **given), "epochs", r"It is an argument of fit: write fit\(X, y, epochs=...\)."),
+        (lambda **given: Population((2, 1), 2, **given), "lose", r"^Population\(\) got .* Did you mean 'loss'\?"),
+        (lambda **given: Population((2, 1), 2, **given), "converged", r"write fit\(X, y, converged=...\)."),
+        (lambda **given: MLP((2, 1), **given), "colour", r"^MLP\(\) got an unexpected keyword argument 'colour'.$"),
+    ],
+)
+def test_unknown_keywords_of_constructors(make, name, message):
+    with pytest.raises(TypeError, match=message):
+        make(**{name: 3})
+    assert list(signature(MLP).parameters)[:2] == ["layer_sizes", "hidden_activation"]

@@ -158,3 +158,8 @@ def test_constants_of_losses_have_types():
 def test_network_is_immutable():
     with pytest.raises(dataclasses.FrozenInstanceError):
         build().l2 = 1.0
+
+
+def test_a_loss_of_the_users_own_is_refused_with_what_can_be_done():
+    with pytest.raises(ValueError, match=r"^loss must be a name, .* train the net by net.loss_and_gradient"):
+        Network.build(**GOOD | {"loss": lambda y, output: (y - output) ** 4})

@@ -442,3 +442,9 @@ def test_quickprop_layer_factors_follow_fahlmans_rule():
     assert Quickprop().layer_factors(shapes).size == 0
     factors = Quickprop(by_fan_in=True, bias_input=0.5).layer_factors(shapes)
     np.testing.assert_allclose(factors, [1 / 3, 0.25 / 3, 1 / 4, 0.25 / 4])
+
+
+@pytest.mark.parametrize("name", ["lbfgs", "L-BFGS", "bfgs"])
+def test_l_bfgs_is_said_to_be_elsewhere(name):
+    with pytest.raises(ValueError, match=r"MLPClassifier\(solver='lbfgs'\) .*minimize\(net.objective\(X, y\)"):
+        optimizer_from_name(name)

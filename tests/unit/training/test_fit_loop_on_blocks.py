@@ -180,6 +180,7 @@ def test_memory_limit_is_in_the_settings(data):
     "options, message",
     [
         ({"batch_size": None}, "batch_size is None"),
+        ({"batch_size": "auto", "optimizer": "rprop"}, "Rprop needs all samples in one batch"),
         ({"sample_weight": np.ones(N)}, "sample_weight cannot be used"),
         ({"metrics": ["r2"], "monitor": True}, "metrics and monitor cannot be used"),
         ({"validation_fraction": 0.1}, "validation_fraction cannot be used"),

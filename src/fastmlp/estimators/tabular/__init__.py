@@ -18,13 +18,14 @@ import numpy as np
 from ...class_probabilities import likeliest, log_probabilities, log_probabilities_of, probabilities
 from ...errors import counted
 from ...interface.docstrings import with_entries_of
+from ...interface.keywords import explains_names
 from ...streams.source_kinds import is_source
 from ...table_training.recipes import AUTO, DEFAULT_QUALITY, TEMPERATURE
 from ...table_training.temperature import fit_temperature
 from ...tables.moments import check_range
 from ...tables.target_encoder import CLASSIFICATION, REGRESSION, Target
 from ..exporting import classifier, regressor
-from ..parameters import explains_names, keep_settings
+from ..parameters import keep_settings
 from ..regression_targets import QuantityRegressor, as_quantities
 from ..source_scores import ScoresSources, in_pieces
 from .base import NOT_GIVEN, BaseTabular

@@ -11,8 +11,10 @@ import numpy as np
 
 from ...api.stream_arguments import StreamArguments
 from ...errors import checked_count, checked_number
+from ...interface.keywords import explains_names
 from ...interface.user_warnings import warn_user
 from ...streams.source_kinds import is_source
+from ...table_training.net_options import NAMES
 from ...table_training.recipes import AUTO, Recipe
 from ...table_training.rows_in_memory import Rows
 from ...table_training.time_budget import Budget
@@ -22,7 +24,6 @@ from ...tables.target_encoder import Target
 from ..base import BaseMLP  # noqa: F401  # raises the error that tells what to install
 from ..exporting import Exportable
 from ..interruption import keeping_nets
-from ..parameters import explains_names
 from ..sklearn_callbacks import CallbackSupportMixin, ObservedTask, with_callbacks
 from ..source_targets import TargetSummary, names_target, target_apart
 from .columns import TableColumns
@@ -227,6 +228,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     dtype: str
     patience: Any
 
+    _net_options: ClassVar = NAMES  # for the error of a constructor that is given one of them
     # Of an estimator that predicts between two epochs for scikit-learn's callbacks, beside net_ and n_iter_.
     _attributes_while_training: ClassVar[dict[str, Any]] = {}
 

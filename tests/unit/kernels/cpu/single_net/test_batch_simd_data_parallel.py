@@ -65,7 +65,7 @@ def test_training_matches_the_reference_for_any_batch_size(n_threads, rows, dtyp
     net = MLP(sizes, hidden_activation="tanh", dtype=dtype, random_state=1)
     reference = ReferenceMLP(sizes, ("tanh", "identity"), "squared_error", net.params)
     X, y = rng.normal(size=(rows, 4)), rng.normal(size=(rows, 2))
-    net.fit(X, y, epochs=3, optimizer=SGD(0.1), verbose=0)
+    net.fit(X, y, epochs=3, batch_size=None, optimizer=SGD(0.1), verbose=0)
     for _ in range(3):
         reference.params -= 0.1 * reference.loss_and_gradient(X, y)[1]
     tolerance = TOLERANCES["training", dtype]

@@ -148,7 +148,7 @@ def test_dropout_preserves_the_mean_activation():
     net.params[:] = 0.0
     net.biases[0][:] = 1.0
     net.weights[1][:] = 1.0 / width
-    history = net.fit(np.zeros((n, 1)), np.zeros(n), epochs=1, optimizer=SGD(1e-30), verbose=0)
+    history = net.fit(np.zeros((n, 1)), np.zeros(n), epochs=1, batch_size=None, optimizer=SGD(1e-30), verbose=0)
     # the output is the mean of `width` masks of mean 1 and variance rate / (1 - rate)
     assert history.loss[0] == pytest.approx(1 + rate / (1 - rate) / width, rel=0.01)
 

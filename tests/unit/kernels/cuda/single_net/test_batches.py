@@ -384,7 +384,7 @@ def test_too_little_memory_for_a_batch_raises(emulated_cuda, streaming, monkeypa
     net = MLP(SIZES, hidden_activation="tanh", device="cuda", random_state=3)
     emulated_cuda.settings.limit = 110_000
     with pytest.raises(MemoryError, match=r"two buffers in turn: about 56,832 bytes are wanted.*Lower batch_size"):
-        net.fit(X, y, epochs=1, verbose=0)
+        net.fit(X, y, epochs=1, batch_size=None, verbose=0)
 
 
 def test_reused_memory_is_not_overwritten_before_its_kernels_finish(emulated_cuda, cuda):

@@ -362,7 +362,7 @@ def test_predict_and_evaluate_match_the_reference(either, loss, k, dtype, rng):
         expected = np.mean(shares * loss_per_sample(loss, zs[-1], layers[-1], y))
         assert figures["loss"] == pytest.approx(expected, rel=10 * tolerance)
         assert figures["accuracy"] == pytest.approx(np.mean(shares * right), rel=1e-5)
-    history = net.fit(X, y, epochs=1, optimizer=SGD(1e-30), sample_weight=weight, verbose=0)
+    history = net.fit(X, y, epochs=1, batch_size=None, optimizer=SGD(1e-30), sample_weight=weight, verbose=0)
     assert history.accuracy == pytest.approx([figures["accuracy"]], rel=1e-5)
     assert history.loss == pytest.approx([figures["loss"]], rel=10 * tolerance)
 
