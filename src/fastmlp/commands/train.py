@@ -289,6 +289,7 @@ def check_checkpoints_of_nets(checkpoints: Checkpoints, n_nets: int, *others: Pa
     for k in range(n_nets if checkpoints.path is not None else 0):
         of_net = checkpoints.of_net(k)
         check_checkpoints(of_net, *others)
+        assert of_net.path is not None, "there are checkpoints"
         if of_net.path.is_file() and not checkpoints.resume:
             raise FileExistsError(
                 f"There is a checkpoint {str(of_net.path)!r} already. Go on from it with --resume, or name another "
