@@ -322,7 +322,8 @@ def over_fitting_experiment(m: Measurements, k: int) -> str:
 
 def still_learning_experiment(m: Measurements, k: int) -> str:
     if m.descent is not None and one(verdict_quantities.shows_more(m), k) > 0.5:
-        call = "minimize(net.objective(X, y), net.params, jac=True, method='L-BFGS-B')"
+        function = "net.objective(X, y), net.params" if m.updates.ours else "loss_and_gradient, params"
+        call = f"minimize({function}, jac=True, method='L-BFGS-B')"
         return f"Train on with L-BFGS, as by SciPy's {call}: the loss should go on falling."
     if m.updates.schedule:
         return "Compare its loss with this one: it should end lower."

@@ -32,6 +32,7 @@ class Descent(NamedTuple):
     after: float
     others_before: float
     others_after: float
+    others_are_right: bool  # whether the classes of all samples that are not used were right before
 
 
 def short_descent(
@@ -57,10 +58,20 @@ def short_descent(
     chosen = sample_rows(len(used), most)
     used, targets = used[chosen], targets[chosen]
     params = _minimised(model, used, targets)
-    pairs = (used, targets), others
-    losses = [_loss(model, A, B, p) for A, B in pairs for p in (model.params, params)]
+    losses_of = lambda A, B: (_loss(model, A, B, model.params), _loss(model, A, B, params))
+    (before, after), (others_before, others_after) = losses_of(used, targets), losses_of(*others)
+    if not np.isfinite([before, after, others_before, others_after]).all():
+        return None
     name = "the others" if held_out is None else VALIDATION
-    return Descent(len(used), name, *losses) if np.isfinite(losses).all() else None
+    return Descent(
+        n_samples=len(used),
+        others=name,
+        before=before,
+        after=after,
+        others_before=others_before,
+        others_after=others_after,
+        others_are_right=_all_right(model, *others),
+    )
 
 
 def _minimised(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray) -> np.ndarray:
@@ -75,6 +86,15 @@ def _minimised(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray) -> np.ndarra
 
     options = {"maxiter": STEPS, "maxfun": 2 * STEPS, "ftol": 0.0, "gtol": 0.0}
     return minimize(loss_and_gradient, model.params[0], jac=True, method="L-BFGS-B", options=options).x[None]
+
+
+def _all_right(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray) -> bool:
+    if model.loss.name not in ("binary_cross_entropy", "softmax_cross_entropy"):
+        return False
+    outputs = model.forward(X)[1][-1][0]
+    if model.is_softmax:
+        return bool((outputs.argmax(axis=1) == Y.argmax(axis=1)).all())
+    return bool(((outputs > 0.5) == (Y > 0.5)).all())
 
 
 def _loss(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, params: np.ndarray) -> float:

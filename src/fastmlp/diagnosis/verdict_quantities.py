@@ -223,14 +223,13 @@ def falls_elsewhere(m: Measurements) -> np.ndarray:
 def shows_more(m: Measurements) -> np.ndarray:
     """Return the confidence that the data show more than a net has learned when its training came to rest.
 
-    Cross-entropies of classes that are all right can be lowered without end, which shows nothing: for them the fall
-    must be noticeable beside the base rate's loss, too.
+    The cross-entropy of classes that are all right can be lowered without end, which shows nothing; if few are wrong,
+    the fall must be noticeable beside the base rate's loss, too.
     """
-    fall = falls_elsewhere(m)
-    confidence = ramp(fall, 0.05, 0.15)
+    confidence = ramp(falls_elsewhere(m), 0.05, 0.15)
     if m.descent is not None and m.model.loss.delta_is_wrt_logit:
         of_base = (m.descent.others_before - m.descent.others_after) / m.base_excess
-        confidence = confidence * ramp(of_base, 0.003, 0.01)
+        confidence = confidence * ramp(of_base, 0.003, 0.01) * (not m.descent.others_are_right)
     return confidence
 
 

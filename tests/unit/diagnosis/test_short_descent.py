@@ -94,3 +94,19 @@ def test_classes_that_are_all_right_need_no_smaller_loss():
     found = fastmlp.diagnose(net, X, y, history)
     assert found.verdict == "converged"
     assert found.remedy == "Nothing to change: the net has learned what these data show."
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_whether_all_held_out_classes_are_right(n_classes):
+    """L-BFGS can lower their loss then, which is no reason to train on."""
+    rng = np.random.default_rng(0)
+    y, y_held = (np.repeat(np.arange(n_classes), n) for n in (60, 20))
+    X, X_held = (4.0 * labels[:, None] + rng.normal(size=(len(labels), 2)) * 0.5 for labels in (y, y_held))
+    loss, n_outputs = ("binary_cross_entropy", 1) if n_classes == 2 else ("softmax_cross_entropy", 3)
+    net = MLP((2, 16, n_outputs), loss=loss, random_state=0)
+    net.fit(X, y, epochs=300, optimizer=Adam(0.05), verbose=0)
+    model = model_of_fastmlp(net.network, net.params[None], 0.0)
+    Y, Y_held = ((labels[:, None] if n_classes == 2 else np.eye(3)[labels]).astype(float) for labels in (y, y_held))
+    found = short_descent(model, X, Y, (X_held, Y_held))
+    assert found.others_are_right
+    assert not short_descent(model, X, Y, (X_held, Y_held[::-1])).others_are_right
