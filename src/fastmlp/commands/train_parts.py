@@ -51,7 +51,8 @@ def read_parts(
     check_options_of_classes(settings, target)
     if note := numbers_as_classes(name, target.classes):
         log(note)
-    if note := target_copies_note(table, table[name].to_numpy(), without=name):
+    is_classification = target.task == CLASSIFICATION
+    if note := target_copies_note(table, table[name].to_numpy(), without=name, is_classification=is_classification):
         log(note)
     tables = split_table(table, name, target.task, recipe, settings.seed)
     encoding = recipe.numeric_encoding, recipe.n_bins, settings.budget().trial_seconds

@@ -8,6 +8,7 @@ import numpy as np
 
 from .cells import is_plain
 from .column_notes import listed
+from .lone_columns import lone_columns, lone_columns_note
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,12 +51,21 @@ def target_copies(
 
 
 def target_copies_note(
-    table: pd.DataFrame, y: np.ndarray, name: object = None, without: object = None, called: str = "the target"
+    table: pd.DataFrame,
+    y: np.ndarray,
+    name: object = None,
+    without: object = None,
+    called: str = "the target",
+    is_classification: bool = False,
 ) -> str:
-    """Return a sentence on the columns of target_copies, which calls y what `called` says; "" if there are none."""
+    """Return a sentence on the columns of target_copies, or on those of lone_columns; "" if there are none.
+
+    called : what y is called
+    is_classification : whether y holds classes
+    """
     equal, related = target_copies(table, y, name, without)
     if not (equal or related):
-        return ""
+        return lone_columns_note(lone_columns(table, y, is_classification, [without]), called)
     what = [f"{listed(map(repr, equal))} equal{'s' if len(equal) == 1 else ''} it in every row"] if equal else []
     what += [f"{column!r}, which has its name, determines it in every row" for column in related]
     return f"The inputs should not hold {called}, but {' and '.join(what)}: leave such columns out."

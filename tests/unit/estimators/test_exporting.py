@@ -14,7 +14,10 @@ from sklearn.exceptions import NotFittedError  # noqa: E402
 from fastmlp import MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor  # noqa: E402
 
 PROBABILITY, RELATIVE = 2e-6, 1e-5
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:The column '.*' alone predicts"),  # the targets are simple
+]
 
 
 @pytest.fixture

@@ -48,6 +48,7 @@ def test_predictions_and_scores_of_sources_are_those_of_arrays(data):
     assert regressor.score(Pieces(X, values), None) == pytest.approx(regressor.score(X, values))
 
 
+@pytest.mark.filterwarnings("ignore:The column 'a' alone predicts")
 @pytest.mark.parametrize("estimator", [MLPClassifier, TabularMLPClassifier, MLPRegressor, TabularMLPRegressor])
 def test_missing_targets_of_a_score_are_refused(estimator, tmp_path):
     X = pd.DataFrame(RNG.normal(size=(300, 2)), columns=["a", "b"])

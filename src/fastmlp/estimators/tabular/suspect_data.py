@@ -18,8 +18,10 @@ SINGLE_ROWS_FROM = 100  # rows of a table from which classes of one row are told
 MOST_OUTPUTS = 10  # of more, the first ones are compared with the columns: each looks at all of them
 
 
-def warn_of_target_copies(table: Any, y: np.ndarray, given: Any, has_names: bool = True) -> None:
-    """Warn if columns of a data frame hold the target.
+def warn_of_target_copies(
+    table: Any, y: np.ndarray, given: Any, is_classification: bool, has_names: bool = True
+) -> None:
+    """Warn if columns of a data frame hold the target, or predict it alone.
 
     y : (n_rows,) or (n_rows, n_outputs), checked
     given : y as the user has passed it, whose names are looked at
@@ -30,7 +32,7 @@ def warn_of_target_copies(table: Any, y: np.ndarray, given: Any, has_names: bool
     for k, output in enumerate(outputs):
         name = None if names[k] is None or not has_names else str(names[k])
         called = "the target" if len(outputs) == 1 else f"target {k if names[k] is None else repr(names[k])}"
-        if note := target_copies_note(table, output, name, called=called):
+        if note := target_copies_note(table, output, name, None, called, is_classification):
             warn_user(note)
 
 

@@ -100,7 +100,7 @@ class TableFit:
         if len(table) < 2:
             raise ValueError(f"There is only {len(table)} sample: a net needs two or more to learn from.")
         warn_of_other_order(data.X, {"y": data.y, "sample_weight": data.sample_weight})
-        warn_of_target_copies(table, y, data.y, has_names=hasattr(data.X, "columns"))
+        warn_of_target_copies(table, y, data.y, is_classifier(estimator), has_names=hasattr(data.X, "columns"))
         warn_of_targets(y, is_classifier(estimator), data.y)
         return table, y
 

@@ -155,6 +155,7 @@ def test_a_periodic_table_beyond_the_memory_limit(table, path, capsys):
         assert type(streamed) is type(column)
 
 
+@pytest.mark.filterwarnings("ignore:The column 'size' alone predicts")
 @pytest.mark.parametrize("encoding", [PERIODIC, VECTORS, BINS], ids=str)
 def test_exported_estimators_with_categories(encoding, rows, tmp_path):
     pytest.importorskip("onnxruntime", reason="pip install 'fastmlp[test]' has onnxruntime")

@@ -12,7 +12,7 @@ QUICK = {"hidden_layer_sizes": (4,), "n_nets": 1, "max_iter": 2, "random_state":
 @pytest.mark.filterwarnings("ignore:Column 'self' holds no numbers")
 def test_a_column_may_be_named_self(rng):
     """As a keyword of a method, it would be there twice."""
-    y = np.array(["no", "yes"] * 100)
+    y = rng.choice(["no", "yes"], 200)
     numbers = rng.normal(size=200).astype(object)
     mixed = pd.DataFrame({"self": np.where(np.arange(200) == 3, "unknown", numbers), "other": rng.normal(size=200)})
     categories = pd.DataFrame({"self": [1, 2, 3, 4] * 50, "other": mixed.other})

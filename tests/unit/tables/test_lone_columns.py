@@ -1,0 +1,93 @@
+"""Columns that predict the target alone are found; those that do so in part, or only in the rows they know, are not."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
+
+from fastmlp.tables.lone_columns import MIN_ROWS, lone_columns, lone_columns_note
+
+N = 600
+
+
+@pytest.fixture
+def table(rng):
+    return pd.DataFrame({"a": rng.normal(size=N), "b": rng.normal(size=N), "kind": rng.choice(["x", "y", "z"], N)})
+
+
+@pytest.mark.parametrize(
+    "code",
+    (
+        lambda kind: kind.map({"x": 0, "y": 1, "z": 2}),
+        lambda kind: kind.map({"x": 7.5, "y": -1.0, "z": 3.0}),
+        lambda kind: kind.map({"x": "u", "y": "v", "z": "w"}),
+        lambda kind: kind.map({"x": "u", "y": "v", "z": "w"}).astype("category"),
+        lambda kind: kind.map({"x": "u", "y": "v", "z": "w"}) + pd.Series(np.arange(N) % 5).astype(str),
+    ),
+    ids=["numbers", "fractions", "text", "categories", "finer categories"],
+)
+def test_classes_under_other_names_are_found(table, code):
+    others = table[["a", "b"]].assign(code=code(table.kind))
+    assert lone_columns(others, table.kind.to_numpy(), True) == ["code"]
+    assert lone_columns(others, table.kind.to_numpy(), True, ["code"]) == []
+    missing = others.assign(code=others.code.where(np.arange(N) % 5 > 0))
+    assert lone_columns(missing, table.kind.to_numpy(), True) == []
+
+
+def test_no_and_yes_as_numbers_and_truths(table):
+    y = np.where(table.a + table.b > 0, "yes", "no")
+    found = lone_columns(table.assign(number=1 * (y == "yes"), truth=y == "no"), y, True)
+    assert found == ["number", "truth"]
+
+
+@pytest.mark.parametrize("change", (np.exp, lambda y: 3.0 * y + 1.0, lambda y: -(y**3), lambda y: np.round(y, 3)))
+def test_numbers_in_other_units_are_found(table, change):
+    y = (table.a + table.b).to_numpy()
+    assert lone_columns(table.assign(other=change(y)), y, False) == ["other"]
+
+
+def test_the_number_of_a_row_in_a_sorted_table_is_found(table, rng):
+    y = rng.permutation(np.tanh(table.a + table.b))
+    by_classes = table.sort_values("kind", ignore_index=True).assign(row=np.arange(N))
+    assert lone_columns(by_classes.drop(columns="kind"), by_classes.kind.to_numpy(), True) == ["row"]
+    by_numbers = table.iloc[np.argsort(y)].assign(row=np.arange(N))
+    assert lone_columns(by_numbers, np.sort(y), False) == ["row"]
+    assert lone_columns(table.assign(row=np.arange(N)), y, False) == []
+
+
+def test_ids_and_good_predictors_are_not_found(table, rng):
+    y = (table.a + table.b).to_numpy()
+    others = table.assign(
+        ids=[f"id {k}" for k in range(N)],
+        number=rng.permutation(N),
+        near=y + 0.1 * rng.normal(size=N),
+        lists=[[k] for k in range(N)],
+        day=pd.date_range("2020-01-01", periods=N),
+    )
+    assert lone_columns(others, y, False) == []
+    assert lone_columns(others, np.where(y > 0, "yes", "no"), True) == []
+
+
+@pytest.mark.parametrize("load", (load_iris, load_wine, load_breast_cancer, load_diabetes))
+def test_real_tables_have_none(load):
+    data = load(as_frame=True)
+    assert lone_columns(data.data, data.target.to_numpy(), load is not load_diabetes) == []
+
+
+def test_few_rows_rare_classes_and_single_columns_say_nothing(table):
+    y = np.arange(N) % 3
+    codes = table.assign(code=y)
+    assert lone_columns(codes[: MIN_ROWS - 1], y[: MIN_ROWS - 1], True) == []
+    assert lone_columns(codes.assign(code=np.arange(N) < 9), np.arange(N) < 9, True) == []
+    assert lone_columns(codes[["code"]], y, True) == []
+    assert lone_columns(codes, np.ones(N), False) == []
+    assert lone_columns(codes, np.arange(N).astype(str), True) == []
+
+
+def test_sentences():
+    assert lone_columns_note([]) == ""
+    assert lone_columns_note(["code"]) == (
+        "The column 'code' alone predicts the target (nearly) perfectly, also in rows that were held out: leave it out "
+        "if it is the target under another name, or numbers of rows in an order that depends on the target."
+    )
+    assert lone_columns_note(["a", "b"], "target 'y'").startswith("Each of the columns 'a', 'b' alone predicts target")
