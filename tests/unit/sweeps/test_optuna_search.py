@@ -190,7 +190,7 @@ def test_without_optuna(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ImportError, match="sweep with a sampler needs Optuna: install the package optuna"):
         sweep()
-    assert len(sweep(2, {"epochs": 2}, sampler=None).settings) == 2
+    assert len(sweep(2, {"epochs": [2, 3]}, sampler=None).settings) == 2
 
 
 def test_optuna_logs_no_line_about_its_study(caplog, monkeypatch):
