@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from ..callbacks import Callback
 from ..interface.keywords import Keywords, completed
-from ..optimizers import OPTIMIZERS, Adam
+from ..optimizers import OPTIMIZERS, Adam, Optimizer
 from ..runtime.checkpoint_interval import DEFAULT
 from ..training.batch_rows import AUTO
 from ..training.optimizer_state import OptimizerState
@@ -108,7 +108,8 @@ def completed_fit(function: Callable[..., Any], given: Keywords, defaults: Keywo
         If fit has no keyword of that name; of a setting of optimisers, with a hint.
     """
     for name in given.keys() - defaults.keys():
-        cls = next((kind.__name__ for kind in (Adam, *OPTIMIZERS.values()) if name in kind.__dataclass_fields__), None)
+        kinds: tuple[type[Optimizer], ...] = (Adam, *OPTIMIZERS.values())
+        cls = next((kind.__name__ for kind in kinds if name in kind.__dataclass_fields__), None)
         if cls is not None:
             raise TypeError(
                 f"{function.__qualname__}() got an unexpected keyword argument {name!r}. It is a setting of the "

@@ -212,9 +212,8 @@ class Network:
         checked_number("label_smoothing", label_smoothing, 0.0, 1.0, open_high=True)
         if label_smoothing and loss != "softmax_cross_entropy":
             raise ValueError(f"label_smoothing belongs to softmax_cross_entropy, but the loss is {row.name!r}.")
-        constants = losses.CONSTANTS | {
-            name: checked_number(name, value, 0.0, open_low=True) for name, value in loss_constants.items()
-        }
+        checked = {name: checked_number(name, value, 0.0, open_low=True) for name, value in loss_constants.items()}
+        constants = {**losses.CONSTANTS, **checked}
         output = output_code(row, output_activation)
         if output == activations.SOFTMAX and sizes[-1] == 1:
             raise ValueError(

@@ -355,7 +355,7 @@ class Rprop(Optimizer):
             )
 
 
-OPTIMIZERS = {  # the classes above
+OPTIMIZERS: dict[str, type[Optimizer]] = {  # the classes above
     name.lower(): kind
     for name, kind in list(globals().items())
     if isinstance(kind, type) and issubclass(kind, Optimizer) and kind is not Optimizer
