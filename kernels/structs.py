@@ -53,8 +53,6 @@ class NetSpec(NamedTuple):
     class_threshold: float  # class 1 is predicted for outputs above this value
     margin: float  # METRIC_MARGIN: an output is correct if it is at most this far from its target
     l2: float
-    block_starts: np.ndarray  # int64 (n_layers,), index into block_columns of a block-diagonal layer's first row, or -1
-    block_columns: np.ndarray  # int64, flat (n_rows, 2), for each row of W: first and end of the columns of its block
 
 
 class Samples(NamedTuple):

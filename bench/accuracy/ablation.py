@@ -71,19 +71,9 @@ def neural_tangent(sizes: tuple[int, ...]) -> Settings:
     return Settings(net={"init": "lecun_normal"}, optimizer={"learning_rate": 0.04, "learning_rate_factors": factors})
 
 
-def scale_in_front(sizes: tuple[int, ...]) -> Settings:
-    """A trained scale and shift of each feature, whose learning rate is six times that of other parameters."""
-    return Settings(net={"input_embedding": [sizes[0]]}, optimizer={"learning_rate_factors": {0: 6.0}})
-
-
 # Most are of RealMLP (Holzmüller et al. 2024, arXiv:2407.04491); all else is as in the baseline.
 CHOICES = {
     BASELINE: Choice("no choice changed", constant()),
-    "robust": Choice("robust scaling with smooth clipping", constant(encoding={"numeric_encoding": "robust"})),
-    "periodic": Choice(
-        "periodic embedding of numbers, vectors of categories", constant(encoding={"numeric_encoding": "periodic"})
-    ),
-    "scale": Choice("trained scale in front", scale_in_front),
     "ntk": Choice("neural tangent parametrisation", neural_tangent),
     "coslog4": Choice("schedule coslog4", constant(fit={"schedule": "coslog4"})),
     "one_cycle": Choice("schedule one_cycle", constant(fit={"schedule": "one_cycle"})),
@@ -101,8 +91,6 @@ CHOICES = {
     "silu": Choice("activation silu", constant(net={"hidden_activation": "silu"})),
     "selu": Choice("activation selu", constant(net={"hidden_activation": "selu"})),
     "quantile": Choice("no bins", constant(encoding={"numeric_encoding": "quantile"})),
-    "bin_embedding": Choice("embedding of columns with bins", constant(encoding={"bin_embedding": True})),
-    "category_embedding": Choice("vectors of categories", constant(encoding={"category_embedding": True})),
     "no_dropout": Choice("no dropout", constant(net={"dropout": 0.0})),
     "no_decay": Choice("no weight decay", constant(optimizer={"weight_decay": 0.0})),
 }
@@ -124,7 +112,6 @@ def train(name: str, choice: str, seed: int) -> Run:
     from fastmlp.initialization import UniformByFanIn
     from fastmlp.table_training.recipes import QUALITIES
     from fastmlp.table_training.rows_in_memory import Rows
-    from fastmlp.tables.embedded_columns import input_embedding_of
 
     warnings.simplefilter("ignore")
     recipe, is_regression = replace(QUALITIES["good"], **ONE_NET), name in REGRESSIONS
@@ -136,9 +123,8 @@ def train(name: str, choice: str, seed: int) -> Run:
     estimator.fit(parts.X, parts.y, validation_data=(parts.X_test, parts.y_test))
     (X, y), held_out = (estimator.encoded_samples(*pair) for pair in ((parts.X, parts.y), (parts.X_test, parts.y_test)))
     sizes = (X.shape[1], *recipe.hidden, estimator.n_outputs_)
-    embedding = input_embedding_of(estimator.columns_)
     settings = CHOICES[choice].settings(sizes)
-    if _changes_nothing(choice, estimator, is_regression):
+    if _changes_nothing(choice, is_regression):
         return Run()
     loss = "squared_error" if is_regression else "softmax_cross_entropy"
     net = MLP(
@@ -149,7 +135,6 @@ def train(name: str, choice: str, seed: int) -> Run:
             "loss": loss,
             "label_smoothing": recipe.label_smoothing_for(loss),
             "init": UniformByFanIn(),
-            "input_embedding": embedding,
             "random_state": seed,
             "device": "cpu",
             **settings.net,
@@ -181,12 +166,10 @@ def train(name: str, choice: str, seed: int) -> Run:
     return Run(round(log_loss, DECIMALS), round(error_rate, DECIMALS), seconds, sizes[0])
 
 
-def _changes_nothing(choice: str, estimator: Any, is_regression: bool) -> bool:
+def _changes_nothing(choice: str, is_regression: bool) -> bool:
     """Whether a choice is for tables of another kind, so that the net would be the baseline's."""
-    if choice in ("no_smoothing", "relu", "silu"):  # relu is the baseline's for numbers, silu for classes
-        return is_regression == (choice != "silu")
-    embeds = "bin_embedding", "category_embedding"
-    return choice in embeds and estimator.net_.network.input_embedding is None
+    # relu is the baseline's for numbers, silu for classes
+    return choice in ("no_smoothing", "relu", "silu") and is_regression == (choice != "silu")
 
 
 def _errors_of_classes(estimator: Any, rows: Split) -> tuple[float, float]:

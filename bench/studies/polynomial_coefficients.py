@@ -117,14 +117,6 @@ def main():
     show("ERFC_32", q, mp.mpf("1e-6"), 1, 10, lambda t: 1)
     show("ERFC_64", q, mp.mpf("1e-6"), 1, 24, lambda t: 1)
 
-    # sin(r) = r + r**3 P(r**2)
-    wave = lambda u: mp.sin(mp.sqrt(u)) / mp.sqrt(u) if u else mp.mpf(1)
-    sine = lambda u: (wave(u) - 1) / u if u > mp.mpf("1e-20") else -mp.mpf(1) / 6
-    end = mp.mpf("1.6") ** 2
-    show("SIN_32", sine, 0, end, 3, lambda u: (u + mp.mpf("1e-12")) / wave(u), minimax)
-    show("SIN_64", sine, 0, end, 7, lambda u: u / wave(u))
-    print(f"PI_64 = {pi_parts(27)}")
-
 
 if __name__ == "__main__":
     main()

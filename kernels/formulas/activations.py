@@ -165,16 +165,6 @@ def exponential_derivative(a):
     return a
 
 
-@formula
-def cos(z):
-    return numpy_math.cos(z)
-
-
-@formula
-def cos_derivative(z):
-    return -numpy_math.sin(z)
-
-
 class Activation(NamedTuple):
     name: str
     value: Callable
@@ -207,7 +197,6 @@ ACTIVATIONS = (
     Activation("exponential", exponential, exponential_derivative, 0.0, inf, hidden=False),
     # The value of softmax needs its whole row. Each device's loss loop computes it by hand, starting from logits.
     Activation("softmax", identity, identity_derivative, 0.0, 1.0, hidden=False),
-    Activation("cos", cos, cos_derivative, -1.0, 1.0),
 )
 CODES = {row.name: code for code, row in enumerate(ACTIVATIONS)}
 SOFTMAX = CODES["softmax"]

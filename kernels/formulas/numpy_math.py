@@ -57,14 +57,6 @@ def tanh(z):
     return np.tanh(z)
 
 
-def sin(z):
-    return np.sin(z)
-
-
-def cos(z):
-    return np.cos(z)
-
-
 def softplus(z):
     """log(1 + exp(z))"""
     return np.logaddexp(0.0, z)

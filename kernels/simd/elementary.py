@@ -1,12 +1,9 @@
-"""exp, expm1, log, log1p, sigmoid, sin, cos, softplus, tanh, normal_cdf for SIMD vectors, in float32 and float64.
+"""exp, expm1, log, log1p, sigmoid, softplus, tanh, normal_cdf for SIMD vectors, in float32 and float64.
 
 llvmlite has no vector mathematics library, so `math.exp` in a loop is one library call per element. The functions here
 use range reduction and a polynomial, without branches or tables in memory. Their error is up to 4 units in the last
 place (in float32 sigmoid 3.9, softplus 3.8, tanh 3.2, exp 2.3, log and log1p 2.0, expm1 1.8). The exception is
-normal_cdf: for |z| <= 6, up to 20 in float32, where z is near -6, and 140 in float64, where it is near 0. sin and cos
-have an absolute error of up to 1.1 times the machine epsilon for |z| up to 12,000, in float64 up to 1e8; next to their
-zeros that is many units in the last place. Where |z| is so large that neighbouring numbers are periods apart, their
-values stay between -1 and 1.
+normal_cdf: for |z| <= 6, up to 20 in float32, where z is near -6, and 140 in float64, where it is near 0.
 tests/unit/kernels/simd/test_elementary.py measures the errors. NaN stays NaN. exp is never 0: below the smallest normal
 number it returns about 2 * that number. sigmoid is never 0 either: its minimum is the smallest normal number.
 
@@ -21,11 +18,11 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
-from ..formulas.numpy_math import cos, exp, expm1, log, log1p, normal_cdf, normal_density, sigmoid, sin, softplus, tanh
+from ..formulas.numpy_math import exp, expm1, log, log1p, normal_cdf, normal_density, sigmoid, softplus, tanh
 from ..jit.compiler import HelperCompiler
 from ..jit.decorators import OPTIONS
 from .exp2_table import STEPS, half_exp2_in_steps, remainder_in_steps
-from .vector import FLAGS, Vector, absolute, half_exp2, llvm_type, split, where, with_parity, with_sign
+from .vector import FLAGS, Vector, absolute, half_exp2, llvm_type, split, where, with_sign
 
 # exp needs one term fewer than expm1, whose value is small where 1 + r + ... is not. A small net's step waits for each.
 EXP_32 = (0.4999923149515553, 0.16667114648959303, 0.04189015683876208, 0.008312520235198514)
@@ -62,16 +59,6 @@ ERFC_64 = (
     74.0437995907695, -106.21231422410733, 118.17164821749249, -101.76202006757579, 67.37668642058166,
     -33.756378734966134, 12.410398006152338, -3.1648018083714597, 0.5009571264758107, -0.037119706472603875,
 )  # fmt: skip
-# sin(r) = r + r**3 P(r * r)
-SIN_32 = (-0.16666658388202926, 0.008333034445080942, -0.000198071587276444, 2.6001707513754922e-06)
-SIN_64 = (
-    -0.16666666666666666, 0.00833333333333331, -0.00019841269841251312, 2.755731921819272e-06, -2.5052107495717588e-08,
-    1.605896959588758e-10, -7.643728492315687e-13, 2.72848526429958e-15,
-)  # fmt: skip
-# Parts of pi. The first two have so few bits that their products with n are exact, up to n = 4,096 and 2**25.
-PI_32 = (3.140625, 0.0009675025939941406, 1.5099579909783764e-07)
-PI_64 = (3.141592651605606, 1.9841871479187034e-09, 1.1442377452219664e-17)
-SINE_RANGE = 1.6  # a little more than pi / 2: arguments of the polynomial
 
 
 def _constant(for_32, for_64):
@@ -136,7 +123,6 @@ _expm1_tail = _polynomial_in_pairs(EXPM1_32, EXPM1_64)
 _log_tail = _polynomial(LOG_32, LOG_64)
 _log1p_tail = _polynomial(LOG1P_32, LOG1P_64)
 _erfc_tail = _polynomial(ERFC_32, ERFC_64)
-_sine_tail = _polynomial(SIN_32, SIN_64)
 _lowest = _constant(-86.6, -707.7)  # 2**k * exp(r) with k - 1 still a normal exponent
 _highest = _constant(89.0, 710.0)  # overflows to inf
 _most = _constant(87.33, 708.39)  # the largest z whose exp has a normal inverse
@@ -144,7 +130,6 @@ _shift = _constant(1.5 * 2**23, 1.5 * 2**52)  # adding it rounds to an integer, 
 _log2_high = _constant(0.693359375, 0.693145751953125)  # few bits, so that k * high is exact
 _log2_low = _constant(-2.1219444005469057e-4, 1.4286068203094172e-6)
 _tanh_limit = _constant(9.02, 19.1)  # tanh rounds to 1
-_pi_high, _pi_middle, _pi_low = map(_constant, PI_32, PI_64)
 
 
 def _compiled(function, implementation, in_single=None):
@@ -262,32 +247,6 @@ def _vector_tanh_by_steps(z):
     return with_sign(half / (half + 1.0), z)
 
 
-def _sine_within(z, n):
-    return np.sin(z - n * np.pi)
-
-
-def _vector_sine_within(z, n):
-    """Return sin(z - n pi), for n next to z / pi.
-
-    Where z is too large for an exact n, the argument is limited, so that no result is far outside of -1 to 1.
-    """
-    r = ((z - n * _pi_high(z)) - n * _pi_middle(z)) - n * _pi_low(z)
-    r = where(r > SINE_RANGE, SINE_RANGE, r)
-    r = where(r < -SINE_RANGE, -SINE_RANGE, r)
-    return r + r * r * r * _sine_tail(r * r)
-
-
-def _vector_sin(z):
-    t = z * 0.3183098861837907 + _shift(z)
-    return with_parity(_sine_within(z, t - _shift(z)), t)
-
-
-def _vector_cos(z):
-    """Return cos(z) = -(-1)**k sin(z - (k + 1/2) pi)."""
-    t = (z * 0.3183098861837907 - 0.5) + _shift(z)
-    return -with_parity(_sine_within(z, (t - _shift(z)) + 0.5), t)
-
-
 def _vector_softplus(z):
     return where(z < 0.0, 0.0, z) + log1p(exp(-absolute(z)))
 
@@ -308,7 +267,6 @@ for _function, _implementation in (
     (_complement, _vector_complement), (sigmoid, _vector_sigmoid), (log, _vector_log),
     (log1p, _vector_log1p), (softplus, _vector_softplus),
     (normal_density, _vector_normal_density), (normal_cdf, _vector_normal_cdf),
-    (_sine_within, _vector_sine_within), (sin, _vector_sin), (cos, _vector_cos),
 ):  # fmt: skip
     _compiled(_function, _implementation)
 _compiled(_factors, _vector_factors, _vector_factors_by_steps if STEPS > 1 else None)

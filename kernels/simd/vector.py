@@ -315,19 +315,6 @@ def half_exp2(typing_context, t):
     return t(t), build
 
 
-@intrinsic
-def with_parity(typing_context, v, t):
-    """Return v, negated where k is odd, for t = 1.5 * 2**m + k, m the mantissa's width."""
-
-    def build(context, builder, sig, args):
-        element = ir.IntType(t.dtype.bitwidth)
-        bits = ir.VectorType(element, t.lanes)
-        sign = builder.shl(builder.bitcast(args[1], bits), constant(element, [t.dtype.bitwidth - 1] * t.lanes))
-        return builder.bitcast(builder.xor(builder.bitcast(args[0], bits), sign), llvm_type(t))
-
-    return v(v, t), build
-
-
 def map_subvectors(builder, v, size, function):
     """Apply a function of vectors with `size` lanes to a vector with any power of two of lanes.
 

@@ -38,7 +38,6 @@ _MODULES = {
         "Rprop",
     ),
     "initialization": ("Uniform", "Normal", "UniformByFanIn"),
-    "network.embeddings": ("PeriodicEmbedding", "CategoryEmbedding", "PiecewiseLinearEmbedding"),
     "training.optimizer_state": ("OptimizerState",),
     "errors": ("DivergenceWarning", "TrainingWarning"),
     "diagnosis.diagnose": ("diagnose", "Diagnosis", "PopulationDiagnosis"),
@@ -84,9 +83,6 @@ if TYPE_CHECKING:
     from .loggers import JSONLinesLogger as JSONLinesLogger
     from .loggers import Logger as Logger
     from .mlp import MLP as MLP
-    from .network.embeddings import CategoryEmbedding as CategoryEmbedding
-    from .network.embeddings import PeriodicEmbedding as PeriodicEmbedding
-    from .network.embeddings import PiecewiseLinearEmbedding as PiecewiseLinearEmbedding
     from .optimizers import SGD as SGD
     from .optimizers import Adagrad as Adagrad
     from .optimizers import Adam as Adam

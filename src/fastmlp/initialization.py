@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import pi, sqrt
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,6 @@ import numpy as np
 from .errors import checked_number, unknown_name
 from .kernels.formulas.activations import ACTIVATIONS
 from .kernels.formulas.net_seeds import uniforms
-from .network.embeddings import CategoryEmbedding, Entry, PeriodicEmbedding, PiecewiseLinearEmbedding
 from .network.spec import Network
 
 CHUNK = 1 << 17  # numbers drawn at a time, so that temporary arrays stay in the L2 cache
@@ -241,7 +240,7 @@ def draw_params(
     """
     n = network.layout.n_params
     params = np.empty((len(seeds), n)) if out is None else out
-    if isinstance(init, str) and init == "zeros" and network.input_embedding is None:
+    if isinstance(init, str) and init == "zeros":
         params[:] = 0.0
         return params
     factors = np.broadcast_to(np.asarray(scale, np.float64), len(seeds))[:, None]
@@ -253,43 +252,14 @@ def draw_params(
 
 
 def _draw_nets(network: Network, init: Any, u: np.ndarray) -> np.ndarray:
-    if isinstance(init, (Uniform, Normal)) and not network.has_blocks:
+    if isinstance(init, (Uniform, Normal)):
         return init.transform(u)
     layout, params = network.layout, np.zeros_like(u)
-    for k in range(layout.n_layers):
+    for k, (i, j) in enumerate(layout.shapes):
         name = ACTIVATIONS[network.activation_codes[k]].init if init == "auto" else init
-        for block in network.block_slices(k):
-            (u_W, u_b), (W, b) = (_block(network, array, k, block) for array in (u, params))
-            if isinstance(init, (Uniform, Normal)):
-                W[:], b[:] = init.transform(u_W), init.transform(u_b)
-            elif isinstance(init, UniformByFanIn):
-                W[:], b[:] = init.of_layer(u_W, W.shape[1]), init.of_layer(u_b, W.shape[1])
-            else:
-                W[:] = INITIALIZERS[name](u_W.reshape(len(u), -1), *W.shape[1:]).reshape(W.shape)
-    if network.input_embedding is not None:
-        for entry, block in zip(network.input_embedding.block_entries, network.block_slices(0), strict=True):
-            (u_W, u_b), (W, b) = (_block(network, array, 0, block) for array in (u, params))
-            W[:], b[:] = _embedded(entry, network.input_embedding.is_periodic, u_W, u_b)
+        w, b = layout.weight_offsets[k], layout.bias_offsets[k]
+        if isinstance(init, UniformByFanIn):
+            params[:, w : b + j] = init.of_layer(u[:, w : b + j], i)
+        else:
+            params[:, w:b] = INITIALIZERS[name](u[:, w:b], i, j).reshape(len(u), -1)
     return params
-
-
-def _block(network: Network, flat: np.ndarray, k: int, block: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray]:
-    """Return W (n_nets, n_inputs, n_outputs) and b (n_nets, n_outputs) of a block of layer k, views into `flat`."""
-    (i, j), w, b = network.layout.shapes[k], network.layout.weight_offsets[k], network.layout.bias_offsets[k]
-    return flat[:, w:b].reshape(len(flat), i, j)[:, block[0], block[1]], flat[:, b : b + j][:, block[1]]
-
-
-def _embedded(entry: Entry, has_cosine: bool, u_W: np.ndarray, u_b: np.ndarray) -> tuple[Any, Any]:
-    """Return the weights and biases of a block in the first layer of an input embedding, whatever `init` is.
-
-    has_cosine : whether the layer's activation is a cosine
-    """
-    angle = lambda u: pi * (2.0 * u - 1.0)
-    if isinstance(entry, PeriodicEmbedding):
-        return 2.0 * pi * entry.sigma * _normal_deviates(u_W), angle(u_b)
-    if isinstance(entry, CategoryEmbedding):
-        return (angle(u_W), angle(u_b)) if has_cosine else ((2.0 * u_W - 1.0) / sqrt(entry.size), 0.0)
-    if isinstance(entry, PiecewiseLinearEmbedding):
-        is_number = np.arange(entry.n_inputs)[:, None] == 0
-        return is_number * (2.0 * u_W - 1.0) / sqrt(entry.size), (2.0 * u_b - 1.0) / sqrt(entry.size)
-    return 1.0, 0.0  # a column that is kept

@@ -22,8 +22,7 @@ from .history import RECORDS, History
 from .initialization import OBJECTS, Init
 from .interface.setting_checks import replace_float16
 from .interface.user_warnings import warn_user
-from .network.embeddings import InputEmbedding
-from .network.spec import layout_of
+from .network.parameter_layout import Layout
 from .persistence import FORMAT, HISTORY, METRIC_RECORDS, PREFIX, RANDOM, RESULT, RESULT_PREFIX, package_version
 from .persistence.damaged_file import DAMAGE, check_checksum, reason_of, refusal
 from .persistence.safetensors_file import read as _read
@@ -130,6 +129,8 @@ def load_net(path: str | os.PathLike, *, device: str = "auto") -> MLP | Populati
         if "params" not in arrays:
             raise ValueError("it is a safetensors file of another program")
         settings = description["settings"]
+        if settings.pop("input_embedding", None) is not None:
+            raise ValueError("it was saved with an input embedding, which fastmlp no longer has")
         _check_params(settings, arrays["params"])
         settings["init"] = _parse_init(settings["init"])
         notes = replace_float16(settings)
@@ -174,7 +175,6 @@ def _make_net(settings: dict[str, Any], arrays: dict[str, np.ndarray], device: s
             raise ValueError("its seeds are not all positive")
         net = Population(**settings, n_nets=len(params), device=device)
         net.set_arrays(arrays)
-    net.network.check_blocks(params)
     net.params[:] = params
     return net
 
@@ -283,9 +283,7 @@ def _check_params(settings: dict[str, Any], params: np.ndarray) -> None:
     sizes = settings["layer_sizes"]
     if not isinstance(sizes, list) or not all(type(size) is int and 0 < size < 2**63 for size in sizes):
         raise ValueError(f"its layer sizes are {reprlib.repr(sizes)}")
-    embedding = InputEmbedding.of(settings.get("input_embedding"), sizes[0]) if sizes else None
-    layout = layout_of(tuple(sizes), embedding)
-    expected, dtype = layout.n_params, settings["dtype"]
+    expected, dtype = Layout(tuple(sizes)).n_params, settings["dtype"]
     if params.ndim not in (1, 2) or params.shape[-1] != expected or not params.size or params.dtype.name != dtype:
         raise ValueError(f"it holds {params.dtype} {params.shape}, but layers {sizes} need {dtype} ({expected},)")
 

@@ -22,7 +22,6 @@ from .interface.setting_checks import seed_of
 from .interface.user_warnings import called_by_user
 from .kernels.formulas.losses import CONSTANTS, LossConstants
 from .kernels.structs import Samples
-from .network.embeddings import Given
 from .network.spec import Network
 from .runtime.memory_check import LARGE, OUTPUTS, check_array
 from .streams.source_kinds import is_source, names_columns
@@ -44,10 +43,10 @@ class MLP(SingleNetBase):
     ----------
     layer_sizes : sequence of int
         Number of inputs, number of units in each hidden layer, number of outputs, as in (2, 4, 1).
-        (2, 1) is a net without hidden layer. The layers of input_embedding are not among them.
+        (2, 1) is a net without hidden layer.
     hidden_activation : str or sequence of str, default "relu"
         Activation of the hidden layers: identity, sigmoid, tanh, relu, leaky_relu, elu, selu, gelu, silu, softplus,
-        softsign, symmetric_sigmoid, fahlman_sigmoid or cos. One name for all hidden layers, or one per hidden layer.
+        softsign, symmetric_sigmoid or fahlman_sigmoid. One name for all hidden layers, or one per hidden layer.
     output_activation : str, optional
         Activation of the output layer. By default it is the one that belongs to the loss.
     loss : str, default "squared_error"
@@ -76,13 +75,6 @@ class MLP(SingleNetBase):
         With "bfloat16", outputs of hidden layers, deltas and a copy of the weights are stored in it, so that large nets
         need about half the memory for a batch, without dropout; tensor cores multiply them. Small nets are trained in
         float32, and predict in it.
-    input_embedding : PeriodicEmbedding, CategoryEmbedding or sequence, optional
-        Embedding of the inputs by layers before the hidden ones, which are trained with them: a PeriodicEmbedding for
-        all inputs, or a list of entries for consecutive columns, such as
-        [PeriodicEmbedding(n_inputs=5), CategoryEmbedding(3, size=2)]; an int stands for as many columns that get only
-        a trained scale and shift, and cannot stand beside a PeriodicEmbedding; a PiecewiseLinearEmbedding is for the
-        columns of a number and its bins. hidden_activation and dropout do not
-        apply to these layers, l2 does. Numbers should have mean 0 and standard deviation 1.
     random_state : int, numpy.random.Generator or RandomState, optional
         Seed of the initial parameters, shuffling, dropout and the validation split. The same value gives
         bit-identical parameters and recorded losses on the same machine, for any number of CPU threads. By default
@@ -93,16 +85,14 @@ class MLP(SingleNetBase):
     Attributes
     ----------
     network : Network
-        Architecture: layer sizes, activations, loss, dropout and L2 penalty. It cannot be changed. Its layers are those
-        of params, so that the layers of input_embedding are among them.
+        Architecture: layer sizes, activations, loss, dropout and L2 penalty. It cannot be changed.
     params : ndarray of shape (n_params,)
         All parameters, one writable vector: per layer W (fan_in, fan_out) row by row, then b (fan_out,). An
         array that is assigned is copied into the vector.
     padded_params : ndarray of shape (n_padded,)
         The vector that kernels work on: params, followed by zeros up to a whole SIMD vector.
     weights : list of ndarray of shape (fan_in, fan_out)
-        Weight matrices, one per layer, as views of params. Those of input_embedding come first; they have a block for
-        each column or category, and zeros elsewhere, which stay 0.
+        Weight matrices, one per layer, as views of params.
     biases : list of ndarray of shape (fan_out,)
         Bias vectors, one per layer, as views of params.
     history : History or None
@@ -169,7 +159,6 @@ class MLP(SingleNetBase):
         dtype: Any = "float32",
         device: str = "auto",
         precision: str = "exact",
-        input_embedding: Given = None,
         random_state: Any = None,
         **loss_constants: Unpack[LossConstants],
     ) -> None:
@@ -182,7 +171,6 @@ class MLP(SingleNetBase):
             l2,
             label_smoothing,
             completed(MLP.__init__, loss_constants, CONSTANTS),
-            input_embedding,
         )
         self.init_scale = checked_number("init_scale", init_scale, 0.0)
         self._set_up(network, 1, init=init, dtype=dtype, device=device, precision=precision)
@@ -599,8 +587,7 @@ class MLP(SingleNetBase):
     def to_torch(self, *, logits: bool = False) -> torch.nn.Sequential:
         """Return a PyTorch module with copies of the parameters, which computes what `predict` does.
 
-        The layers are Linear, activations and, where the net has some, Dropout; the module is in evaluation mode. Those
-        of an input embedding are Linear layers, too: PyTorch would train their zeros.
+        The layers are Linear, activations and, where the net has some, Dropout; the module is in evaluation mode.
         Activations that PyTorch lacks, such as symmetric_sigmoid, are modules of fastmlp. In training, PyTorch uses the
         true derivative of fahlman_sigmoid. `fastmlp.from_torch` is the inverse: it gives the same parameters to the
         bit.

@@ -25,7 +25,6 @@ from .interface.user_warnings import called_by_user
 from .kernels.formulas.losses import CONSTANTS, LossConstants
 from .kernels.formulas.net_seeds import net_seeds
 from .mlp import MLP
-from .network.embeddings import Given
 from .network.spec import Network
 from .population_result import PopulationResult, result_of_nets
 from .population_training.ensemble import checked_weights, greedy_weights
@@ -73,8 +72,6 @@ class Population(PopulationBase, NetSequence[MLP]):
         Where to train and predict: "auto", "cpu", "cuda" or "cuda:1", as for MLP.
     precision : {"exact", "tf32", "bfloat16"}, default "exact"
         Format to which a GPU may round the operands of float32 matrix products, as for MLP.
-    input_embedding : PeriodicEmbedding, CategoryEmbedding or sequence, optional
-        Embedding of the inputs, as for MLP. Such nets are trained one by one.
     random_state : int, numpy.random.Generator or RandomState, optional
         Seed of the nets' seeds and of the numbers that are drawn from distributions. By default the seed is random.
     huber_delta : float, default 1.0
@@ -154,7 +151,6 @@ class Population(PopulationBase, NetSequence[MLP]):
         dtype: Any = "float32",
         device: str = "auto",
         precision: str = "exact",
-        input_embedding: Given = None,
         random_state: Any = None,
         **loss_constants: Unpack[LossConstants],
     ) -> None:
@@ -177,7 +173,6 @@ class Population(PopulationBase, NetSequence[MLP]):
             penalty,
             label_smoothing,
             completed(Population.__init__, loss_constants, CONSTANTS),
-            input_embedding,
         )
         self._set_up(network, self.n_nets, init=init, dtype=dtype, device=device, precision=precision)
         self._settings: dict[str, Any] = {
@@ -191,7 +186,6 @@ class Population(PopulationBase, NetSequence[MLP]):
             "dtype": self.dtype,
             "device": device,
             "precision": precision,
-            "input_embedding": input_embedding,
         }
         self.result = None
         self._params = np.empty((self.n_nets, network.layout.n_params), self.dtype)
@@ -617,8 +611,8 @@ class Population(PopulationBase, NetSequence[MLP]):
         if arrays["seeds"].shape != (self.n_nets,) or arrays["seeds"].dtype != np.int64:
             raise ValueError(f"its seeds have shape {arrays['seeds'].shape}")
         self.seeds = arrays["seeds"].copy()
-        dropout = self.network.dropout_of_layers(np.max(self.dropout)).tolist()
-        self.network = replace(self.network, l2=float(np.max(self.l2)), dropout=tuple(dropout))
+        dropout = (float(np.max(self.dropout)),) * self.network.n_hidden_layers
+        self.network = replace(self.network, l2=float(np.max(self.l2)), dropout=dropout)
 
     def _repr_html_(self) -> str:
         trained = "not trained" if self.result is None else f"last fit: {self.result!r}"

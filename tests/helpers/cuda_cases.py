@@ -44,7 +44,7 @@ FURTHER_OPTIMIZERS = {
 }
 
 # The kernels of layers/passes.cu and of single_net/layerwise.cu.
-OF_PASSES = {"gather", "activate", "loss_and_output_delta", "backward", "clear_outside_blocks"}
+OF_PASSES = {"gather", "activate", "loss_and_output_delta", "backward"}
 OF_LAYERWISE = {"list_steps", "order_samples", "measure", "update", "reduce_bias_gradients"}
 
 # Settings of optimisers that `follow` gets from its caller, or leaves to the reference.
@@ -146,7 +146,6 @@ def reference_of(network, params, l2=None, kind=ReferenceMLP):
         params,
         network.l2 if l2 is None else l2,
         network.loss_constant,
-        network.blocks[: network.n_embedding_layers],
     )
 
 

@@ -121,7 +121,7 @@ CASES = {
     "unrolled": Case(
         "softmax_cross_entropy", "softmax", ("identity", "symmetric_sigmoid"), OPTIMIZERS["momentum"], batch_size=5
     ),
-    "waves": Case("atanh_error", "fahlman_sigmoid", ("cos", "fahlman_sigmoid"), OPTIMIZERS["adam"], batch_size=10),
+    "waves": Case("atanh_error", "fahlman_sigmoid", ("tanh", "fahlman_sigmoid"), OPTIMIZERS["adam"], batch_size=10),
     # activations whose derivatives need their outputs only
     "outputs": Case("squared_error", "identity", ("tanh", "relu"), OPTIMIZERS["momentum"], batch_size=10),
 }

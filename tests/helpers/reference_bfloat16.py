@@ -72,8 +72,6 @@ class RoundedMLP(ReferenceMLP):
         for k in reversed(range(len(zs))):
             (W, _), (dW, db) = self.layers(self.params)[k], self.layers(gradient)[k]
             dW[:], db[:] = outputs[k].T @ delta + self.l2 * W, delta.sum(axis=0)
-            if k < len(self.masks_of_blocks):
-                dW *= self.masks_of_blocks[k]
             loss += 0.5 * self.l2 * np.sum(W * W)
             if k:
                 below = rounded(delta @ rounded(W).T) * (masks[k - 1] if masks else 1.0)

@@ -7,7 +7,6 @@ could not find a mistake in them.
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import block_diag
 from scipy.special import erf, expit, log_softmax, softmax
 
 SELU_L, SELU_A = 1.0507009873554805, 1.6732632423543772
@@ -28,7 +27,6 @@ ACTIVATIONS = {
     "fahlman_sigmoid": lambda z: expit(z) - 0.5,
     "exponential": np.exp,
     "softmax": lambda z: softmax(z, axis=1),
-    "cos": np.cos,
 }
 
 DERIVATIVES = {  # with respect to z, written in z
@@ -46,7 +44,6 @@ DERIVATIVES = {  # with respect to z, written in z
     "symmetric_sigmoid": lambda z: expit(z) * expit(-z),
     "fahlman_sigmoid": lambda z: expit(z) * expit(-z) + 0.1,
     "exponential": np.exp,
-    "cos": lambda z: -np.sin(z),
 }
 
 
@@ -101,13 +98,11 @@ class ReferenceMLP:
     params : flat vector; for each layer W (fan_in, fan_out) row by row, then b
     l2 : factor of the penalty l2 / 2 sum W**2
     loss_constant : of a loss that has one, such as huber_delta
-    blocks : for each of the first layers [(n_inputs, n_outputs), ...], the blocks of a block-diagonal W
     """
 
-    def __init__(self, layer_sizes, activations, loss, params, l2=0.0, loss_constant=1.0, blocks=()):
+    def __init__(self, layer_sizes, activations, loss, params, l2=0.0, loss_constant=1.0):
         self.sizes, self.activations, self.loss = layer_sizes, activations, loss
         self.l2, self.loss_constant = l2, loss_constant
-        self.masks_of_blocks = [block_diag(*(np.ones(shape) for shape in shapes)) for shapes in blocks]
         self.params = np.array(params, np.float64)
 
     def layers(self, flat):
@@ -151,8 +146,6 @@ class ReferenceMLP:
         for k in reversed(range(len(zs))):
             (W, _), (dW, db) = self.layers(self.params)[k], self.layers(gradient)[k]
             dW[:], db[:] = outputs[k].T @ delta + self.l2 * W, delta.sum(axis=0)
-            if k < len(self.masks_of_blocks):
-                dW *= self.masks_of_blocks[k]
             loss += 0.5 * self.l2 * np.sum(W * W)
             if k:
                 delta, z, name = delta @ W.T, zs[k - 1], self.activations[k - 1]

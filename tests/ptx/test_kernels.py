@@ -1,7 +1,7 @@
 """The compiled kernels of each family, run by the PTX interpreter, against the reference in float64.
 
 Each case of a family has options that change its code: activations, losses, update rules, dtypes, weights, clipping,
-penalties, schedules, factors of layers, dropout, metrics, early stopping, block-diagonal layers, bfloat16. The same
+penalties, schedules, factors of layers, dropout, metrics, early stopping, bfloat16. The same
 tests of whole files run by `pytest --device ptx`.
 """
 
@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from cuda_cases import HIDDEN_NAMES, Place, fit_seed, follow_sgd, reference_of, tensor_cores_first
 from cuda_emulator import raw
-from ptx_cases import CASES, CLOSE, EPOCHS, FEW, IN_BFLOAT16, MANY, ON_TENSOR_CORES, RATE, ROUNDING, ROWS, SINGLE, Case
+from ptx_cases import CASES, CLOSE, FEW, IN_BFLOAT16, MANY, ON_TENSOR_CORES, ROUNDING, ROWS, SINGLE, Case
 from reference_bfloat16 import RoundedMLP
 from reference_net import ReferenceMLP
 from tolerances import TOLERANCES
 
-from fastmlp import MLP, SGD, PeriodicEmbedding, Population
+from fastmlp import MLP, SGD, Population
 from fastmlp.execution.gpu_costs import BY_LAYERS, using
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
@@ -217,19 +217,6 @@ def test_evaluation_of_a_population_matches_the_reference(place, monkeypatch):
         np.testing.assert_allclose(outputs[k], reference.predict(X), rtol=1e-4, atol=1e-5)
         expected = reference.loss_and_gradient(X, y, weight / weight.mean())[0]
         assert scores["loss"][k] == pytest.approx(expected, rel=1e-4)
-
-
-def test_block_diagonal_layers_match_the_reference(monkeypatch):
-    place, rng = Place("layers", monkeypatch), np.random.default_rng(4)
-    settings = {"hidden_activation": "tanh", "device": "cuda", "dtype": "float64", "random_state": 0}
-    net = MLP((3, 4, 2), input_embedding=PeriodicEmbedding(3, 2), **settings)
-    X, y = rng.normal(size=(ROWS, 3)), rng.normal(size=(ROWS, 2))
-    start, reference = net.params.copy(), reference_of(net.network, net.params)
-    net.fit(X, y, epochs=EPOCHS, optimizer=SGD(RATE), verbose=0)
-    follow_sgd(reference, X, y, RATE, epochs=EPOCHS)
-    assert_close(net.params, reference, start, "float64")
-    assert not net.params[net.network.outside_blocks].any()
-    place.check()
 
 
 def test_gradients_of_tensor_cores_in_global_memory_match_the_reference(monkeypatch):

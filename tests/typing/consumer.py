@@ -36,13 +36,6 @@ def stop(epoch: int, history: fastmlp.History) -> bool:
     return epoch > 3 and bool(history.loss[-1] < 0.1)
 
 
-def embedded_nets() -> int:
-    one = fastmlp.MLP((2, 4, 1), input_embedding=fastmlp.PeriodicEmbedding(8, 4, sigma=0.5))
-    pop = fastmlp.Population((5, 4, 1), 2, input_embedding=[2, fastmlp.CategoryEmbedding(3, size=2)])
-    binned = fastmlp.MLP((4, 1), input_embedding=[fastmlp.PiecewiseLinearEmbedding(4, size=8)])
-    return len(one.params) + len(pop) + len(binned.params)
-
-
 def one_net(X: Floats, y: Floats, trial: Any) -> float:
     net: fastmlp.MLP = fastmlp.MLP(
         (2, 4, 1), hidden_activation=["tanh"], init=fastmlp.Uniform(-0.5, 0.5), random_state=0, huber_delta=0.5

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest, norm
 
-from fastmlp import MLP, CategoryEmbedding, Normal, PeriodicEmbedding, PiecewiseLinearEmbedding, Uniform, UniformByFanIn
+from fastmlp import MLP, Normal, Uniform, UniformByFanIn
 from fastmlp.initialization import INITIALIZERS, check_init
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 
@@ -112,64 +112,3 @@ def test_unknown_initialiser_raises():
 def test_invalid_initialiser_objects_raise(make):
     with pytest.raises(ValueError, match=r"(low|high|std|gain) must be a number"):
         make()
-
-
-# ---- input embeddings
-
-
-def embedded(embedding, init="auto", n_inputs=200, **settings):
-    """Return W and b of all blocks of each layer of an embedding, W as (n_blocks, n_inputs, n_outputs)."""
-    settings = {"dtype": "float64", "random_state": 5} | settings
-    net = MLP((n_inputs, 4, 1), input_embedding=embedding, init=init, **settings)
-    layers = []
-    for k in range(net.network.n_embedding_layers):
-        W, b = net.weights[k], net.biases[k]
-        assert not W[net.network.layout.weights(net.network.outside_blocks)[k]].any()
-        layers.append((np.array([W[block] for block in net.network.block_slices(k)]), b))
-    return layers
-
-
-@pytest.mark.parametrize("init", ("auto", "zeros", "orthogonal", Normal(3.0), UniformByFanIn()), ids=str)
-def test_frequencies_are_normal_and_phases_uniform_whatever_the_initialiser(init):
-    (W, b), _ = embedded(PeriodicEmbedding(16, 2, sigma=0.3), init)
-    assert kstest(W.reshape(-1) / (2 * np.pi * 0.3), norm.cdf).pvalue > 0.01
-    assert kstest(b, "uniform", (-np.pi, 2 * np.pi)).pvalue > 0.01
-
-
-@pytest.mark.slow
-def test_second_layer_of_a_periodic_embedding_is_drawn_by_the_inputs_of_a_block():
-    _, (W, b) = embedded(PeriodicEmbedding(24, 8))
-    assert kstest(W.reshape(-1), "uniform", (-0.5, 1.0)).pvalue > 0.01, "he_uniform: sqrt(6 / 24)"
-    assert not b.any()
-    _, (W, b) = embedded(PeriodicEmbedding(25, 8), UniformByFanIn())
-    assert kstest(W.reshape(-1), "uniform", (-0.2, 0.4)).pvalue > 0.01
-    assert kstest(b, "uniform", (-0.2, 0.4)).pvalue > 0.01
-    _, (W, _) = embedded(PeriodicEmbedding(4, 4), "orthogonal")
-    np.testing.assert_allclose(W @ W.transpose(0, 2, 1), np.broadcast_to(np.eye(4), W.shape), atol=1e-12)
-
-
-def test_categories_and_kept_columns():
-    net = drawn("auto", (402, 4, 1), input_embedding=[2, CategoryEmbedding(400, 25)])
-    assert kstest(net.weights[0][2:, 2:].reshape(-1), "uniform", (-0.2, 0.4)).pvalue > 0.01
-    np.testing.assert_array_equal(net.weights[0][:2, :2], np.eye(2))
-    assert not net.biases[0].any()
-
-
-def test_piecewise_linear_embeddings_begin_as_linear_functions_of_the_number():
-    net = drawn("auto", (9, 4, 1), input_embedding=[PiecewiseLinearEmbedding(9, 400)])
-    assert kstest(net.weights[0][0], "uniform", (-0.05, 0.1)).pvalue > 0.01
-    assert kstest(net.biases[0], "uniform", (-0.05, 0.1)).pvalue > 0.01
-    assert not net.weights[0][1:].any()
-
-
-def test_vectors_of_categories_beside_numbers_are_angles():
-    net = drawn("auto", (401, 4, 1), input_embedding=[PeriodicEmbedding(4, 2, n_inputs=1), CategoryEmbedding(400, 25)])
-    assert kstest(net.weights[0][1:, 4:].reshape(-1), "uniform", (-np.pi, 2 * np.pi)).pvalue > 0.01
-    assert kstest(net.weights[1][4:, 2:].reshape(-1), "uniform", (-(0.24**0.5), 2 * 0.24**0.5)).pvalue > 0.01
-
-
-def test_init_scale_multiplies_all_parameters_of_an_embedding():
-    (W, b), (W2, _) = embedded(PeriodicEmbedding(3, 2), n_inputs=2)
-    (scaled_W, scaled_b), (scaled_W2, _) = embedded(PeriodicEmbedding(3, 2), n_inputs=2, init_scale=2.0)
-    for found, expected in ((scaled_W, W), (scaled_b, b), (scaled_W2, W2)):
-        np.testing.assert_array_equal(found, 2.0 * expected)

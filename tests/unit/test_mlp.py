@@ -9,7 +9,7 @@ import pytest
 from tolerances import TOLERANCES
 
 import fastmlp
-from fastmlp import MLP, SGD, CategoryEmbedding, PeriodicEmbedding, Population
+from fastmlp import MLP, SGD
 from fastmlp.kernels.jit.call import CHECK_TYPES
 
 X = np.random.default_rng(0).normal(size=(12, 3))
@@ -374,12 +374,3 @@ def test_objective_returns_loss_and_gradient_at_the_given_parameters():
     assert loss == expected_loss
     np.testing.assert_array_equal(gradient, expected)
     assert objective(other.params)[0] == loss, "a second call gives another loss"
-
-
-def test_repr_of_a_net_with_an_embedding_has_what_the_user_gave():
-    one = MLP((2, 4, 1), input_embedding=PeriodicEmbedding(3, 2), hidden_activation="tanh", device="cpu")
-    assert repr(one).startswith("MLP((2, 4, 1), input_embedding=PeriodicEmbedding(n_frequencies=3, size=2, sigma=0.1, ")
-    assert "hidden_activation='tanh', " in repr(one)
-    several = [1, CategoryEmbedding(3, 2)]
-    pop = Population((4, 4, 1), 2, input_embedding=several)
-    assert repr(pop).startswith(f"Population((4, 4, 1), input_embedding={several}, n_nets=2, ")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ...jit.decorators import helper, linked_helper
-from ...simd.load_store import offset, scalar_like
+from ...simd.load_store import offset
 from ...structs import LINE
 from ..gemm.gemm import panel_sums, product, product_kind, round_up
 from ..gemm.microkernel import lanes_of
@@ -163,26 +163,6 @@ def micro_batch_gradient(chunk, net, data, config, ws, scratch, micro_batch, g, 
         if separate_buffer:
             add_chunk(chunk, net, target, g)
         adds = True
-    if net.block_starts[chunk.layer] >= 0:
-        clear_outside_blocks(chunk, net, g)
-
-
-@linked_helper()
-def clear_outside_blocks(chunk, net, g):
-    """Set the gradient of weights outside of their layer's blocks to 0, for one chunk of a block-diagonal layer.
-
-    Such weights are 0. With a gradient of 0, update rules and weight decay leave them 0.
-    """
-    k, zero = chunk.layer, scalar_like(g, 0.0)
-    fan_out = net.sizes[k + 1]
-    row, end = chunk_range(chunk, net.sizes[k])
-    for i in range(row, end):
-        w, place = net.weight_offsets[k] + i * fan_out, net.block_starts[k] + 2 * i
-        first, last = net.block_columns[place], net.block_columns[place + 1]
-        for j in range(first):
-            g[w + j] = zero
-        for j in range(last, fan_out):
-            g[w + j] = zero
 
 
 @helper

@@ -42,7 +42,7 @@ PARSING = hold_while_forking(threading.Lock())
 CALLS = {
     getattr(module, name): f"elementary::{name}"
     for module, names in (
-        (elementary, "exp expm1 log log1p sigmoid sin cos softplus tanh normal_density normal_cdf"),
+        (elementary, "exp expm1 log log1p sigmoid softplus tanh normal_density normal_cdf"),
         (vector, "where sqrt absolute ratio multiply_add"),
     )
     for name in names.split()
@@ -273,49 +273,13 @@ def philox() -> str:
     return words + _function(f"{INLINE} Words philox({parameters})", body)
 
 
-def sine_within(kind: str, pi: Sequence[float], coefficients: Sequence[float]) -> str:
-    """Return the C++ function sine_within(z, n) of simd/elementary.py for one floating-point type.
-
-    sinf of CUDA would not do: for huge arguments it keeps an array in local memory, in every kernel that may call it.
-    """
-    literal = lambda value: f"{kind}({value!r})"
-    high, middle, low = map(literal, pi)
-    limit, tail = literal(elementary.SINE_RANGE), literal(coefficients[-1])
-    for coefficient in reversed(coefficients[:-1]):
-        tail = f"({literal(coefficient)} + u * {tail})"
-    body = [
-        f"{kind} r = ((z - n * {high}) - n * {middle}) - n * {low};",
-        f"r = r > {limit} ? {limit} : r < -{limit} ? -{limit} : r;",
-        f"const {kind} u = r * r;",
-        f"return r + r * u * {tail};",
-    ]
-    return _function(f"{INLINE} {kind} sine_within({kind} z, {kind} n)", body)
-
-
-def sines() -> str:
-    """Return the C++ functions elementary::sin and elementary::cos."""
-    parts = [
-        sine_within("float", elementary.PI_32, elementary.SIN_32),
-        sine_within("double", elementary.PI_64, elementary.SIN_64),
-    ]
-    for name, shift, sign in (("sin", 0.0, ""), ("cos", 0.5, "-")):
-        body = [
-            f"const T k = nearest(z * T(0.3183098861837907) - T({shift}));",  # 1 / pi
-            f"const T value = sine_within(z, k + T({shift}));",
-            "const bool is_odd = T(2) * nearest(T(0.5) * k) != k;",
-            f"return {sign}(is_odd ? -value : value);",
-        ]
-        parts.append(_function(f"{HEAD} T {name}(T z)", body))
-    return "namespace elementary {\n\n" + "\n\n".join(parts) + "\n\n}  // namespace elementary"
-
-
 @cache
 def formulas() -> str:
     """Return the C++ functions of all formulas in the tables; include/elementary.cuh must come before them."""
     parts = ["// Printed by kernels/cuda/build/formula_printer.py from the Python formulas."]
     parts += ["\n".join(f"constexpr int {name} = {value};" for name, value in CONSTANTS.items())]
     parts += [f"{INLINE} double huge_scale() {{ return {HUGE_SCALE!r}; }}"]
-    parts += [sines(), settings()]
+    parts += [settings()]
     for a in ACTIVATIONS:
         parts += [function(a.value, f"value_{a.name}"), function(a.derivative, f"derivative_{a.name}")]
     for loss in LOSSES:

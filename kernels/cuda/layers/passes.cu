@@ -251,17 +251,6 @@ extern "C" __global__ void __launch_bounds__(ACROSS* DOWN) backward(
       k, rows, chunk, drops, stored + at, mask + at, delta + at, bias_parts + parts_at);
 }
 
-// Sets the gradient of weights outside of the blocks of a block-diagonal layer to 0. columns: (fan_in, 2), for each row
-// the first column of its block and the end of its columns.
-extern "C" __global__ void clear_outside_blocks(int k, const long long* columns, T* grads) {
-  const long long fan_out = width_of(k + 1), size = width_of(k) * fan_out;
-  T* const g = grads + net_of(blockIdx.y) * PARAMS_STRIDE + weights_at(k);
-  for (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < size; e += (long long)gridDim.x * blockDim.x) {
-    const long long i = e / fan_out, j = e - i * fan_out;
-    if (j < columns[2 * i] || j >= columns[2 * i + 1]) g[e] = T(0);
-  }
-}
-
 // Gradient of parameter q of this part (include/layout.cuh): a weight's from the product, a bias's from its chunks; with
 // the penalty and, if given, the layer's factor.
 __device__ __forceinline__ T gradient_of(

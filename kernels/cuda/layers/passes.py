@@ -2,8 +2,7 @@
 
 A pass takes n_nets nets at a time: one large net (single_net/layerwise.py), or those of a population in lockstep
 (population/batched.py). The gradient of nets of L layers is 5 L - 2 launches, however many nets there are: L products
-and L - 1 activations; loss_and_output_delta; L products for weights, L - 1 for deltas and L - 1 backward passes. Each
-block-diagonal layer has one more.
+and L - 1 activations; loss_and_output_delta; L products for weights, L - 1 for deltas and L - 1 backward passes.
 """
 
 from __future__ import annotations
@@ -112,7 +111,6 @@ class Passes:
         starts = np.cumsum([0, *sizes[1:]])  # of the gradients of biases, layer by layer
         self.bias_parts = cupy.zeros(n_nets * self.most_chunks * int(starts[-1]), dtype) if learns else None
         self._parts_at = (self.most_chunks * starts[: top + 1]).tolist()
-        self._block_columns = cupy.asarray(net.block_columns)
         self.clock, self.inputs = DeviceStruct(CLOCK), DeviceStruct(NET_INPUTS)
 
     @staticmethod
@@ -247,10 +245,6 @@ class Passes:
         rows, n_nets = x.shape[1], self.products.n_nets
         for k in range(self.top, -1, -1):
             self.products.transposed_times(x if k == 0 else self.a[k - 1], self.delta[k], self._dW[k], rows)
-            if self.net.block_starts[k] >= 0:
-                columns = self._block_columns[int(self.net.block_starts[k]) :]
-                grid = self.blocks(self.sizes[k] * self.sizes[k + 1]), n_nets
-                module["clear_outside_blocks"](grid, PER_BLOCK, k, columns, self._grads)
             if k == 0:
                 break
             self.products.times_transposed(self.delta[k], self._W[k], self.delta[k - 1], rows)

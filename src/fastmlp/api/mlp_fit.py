@@ -31,7 +31,6 @@ def fit_mlp(net: SingleNetBase, X: Any, y: Any, given: MLPFitKeywords, watch: St
     watch : Stopwatch     started when the fit began
     """
     arguments = FitArguments.checked(given).for_dropout(net.network)
-    net.network.check_blocks(net.params)
     limit = None if arguments.time_limit is None else TimeLimit(arguments.time_limit, watch)
     lines = (EpochLines(arguments.epochs, line_start()),) if arguments.verbose == 2 else ()
     called, optimizer_state = (*as_callbacks(given["callbacks"]), *lines), given["optimizer_state"]

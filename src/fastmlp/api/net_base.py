@@ -63,11 +63,7 @@ class NetBase:
 
     def _architecture_text(self) -> str:
         """Return the layer sizes, and what few nets have, as text for the repr."""
-        network = self.network
-        text = f"{tuple(network.arguments()['layer_sizes'])}"
-        if network.input_embedding is not None:
-            text += f", input_embedding={network.input_embedding}"
-        return text
+        return str(self.network.layer_sizes)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in self._not_pickled}
@@ -93,7 +89,6 @@ class NetBase:
         array = as_numbers(values, "params")
         if array.shape != self._params.shape:
             raise ValueError(f"params must have shape {self._params.shape}, but it has shape {array.shape}.")
-        self.network.check_blocks(array)
         self._params[:] = array
 
     # ---- use

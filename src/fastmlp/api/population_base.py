@@ -39,4 +39,4 @@ class PopulationBase(NetBase):
 
     def _in_one_launch(self) -> bool:
         """Return whether a GPU would train all nets in one launch."""
-        return trains_in_one_launch(self.network, self.dtype) and not self.network.is_layerwise_only
+        return trains_in_one_launch(self.network, self.dtype)

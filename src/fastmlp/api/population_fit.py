@@ -47,7 +47,6 @@ def fit_population(
     watch : Stopwatch     started when the fit began
     """
     arguments = FitArguments.checked(given).for_dropout(pop.network)
-    pop.network.check_blocks(pop.params)
     rule, restart_after = checked_restarts(given["converged"], given["restart_after"])
     executor = given["executor"]
     if executor is not None:
@@ -156,7 +155,7 @@ def _dropout_rates(pop: PopulationBase, drops: bool) -> np.ndarray:
     """Return the dropout rates of the layers, (n_layers,), or (n_nets, n_layers) if nets differ."""
     rates = np.zeros((pop.n_nets if is_per_net(pop.dropout) else 1, pop.network.layout.n_layers))
     if drops:
-        rates[:, :-1] = pop.network.dropout_of_layers(pop.dropout)
+        rates[:, :-1] = np.asarray(pop.dropout)[..., None]
     return rates if len(rates) > 1 else rates[0]
 
 

@@ -30,8 +30,6 @@ class NumericEncoding(Choices):
     piecewise_linear = "piecewise_linear"
     quantile = "quantile"
     standard = "standard"
-    robust = "robust"
-    periodic = "periodic"
 
 
 class Scaling(Choices):

@@ -16,7 +16,6 @@ from ..mlp import MLP
 from ..population import Population
 from ..population_result import PopulationResult
 from ..table_training.epochs_in_time import NetsToPlan
-from ..table_training.net_options import SCALES
 from ..table_training.recipe_fit import continue_from, described, fit_nets
 from ..table_training.recipes import Recipe
 from ..table_training.rows_in_file import FileRows
@@ -60,8 +59,6 @@ def check_columns_of(preprocessing: Preprocessing, settings: TrainSettings) -> N
         "--keep": left_out,
         "--task": {settings.task} - {"auto", preprocessing.target.task},
         "--numeric-encoding": {settings.scaling} - {"auto"},
-        "--category-embedding": {"vectors"} if settings.category_embedding else set(),
-        "--bin-embedding": {"piecewise linear functions"} if settings.bin_embedding else set(),
         "--categorical": set(settings.categorical),
         "--n-bins": set() if settings.n_bins is None else {str(settings.n_bins)},
         "--text": set(settings.text),
@@ -100,13 +97,9 @@ def recipe_to_continue(settings: TrainSettings, known: Any) -> Recipe:
                 f"{'is' if n_known == 1 else 'are'} {counted(n_known, 'net')} to go on with: leave it out."
             )
         n_nets = max(1, n_known // recipe.n_folds)
-    embedding, options = known.network.input_embedding, dict(recipe.net_options)
-    if embedding is not None and all(isinstance(entry, int) for entry in embedding.entries):
-        options[SCALES] = True
     last = last_fit(known)
     own_folds = recipe.own_folds and last is not None and last.settings.get(FOLDS) == n_nets
-    further: dict[str, Any] = {"own_folds": own_folds, "net_options": options}
-    recipe = replace(recipe.continued(known.network), hidden=hidden, n_nets=n_nets, **further)
+    recipe = replace(recipe.continued(known.network), hidden=hidden, n_nets=n_nets, own_folds=own_folds)
     return recipe.checked({"validation_fraction": "validation"})
 
 

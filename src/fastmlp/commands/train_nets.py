@@ -29,7 +29,6 @@ from ..table_training.streamed_table import EncodedRows
 from ..table_training.temperature import fit_temperature
 from ..table_training.time_budget import Budget
 from ..table_training.training_summary import summary
-from ..tables.embedded_columns import input_embedding_of
 from ..tables.preprocessing import Preprocessing
 from ..tables.target_encoder import CLASSIFICATION, Target
 from ..training.interruption import was_interrupted
@@ -93,7 +92,6 @@ def net_arguments(preprocessing: Preprocessing, settings: TrainSettings, seed: i
         "loss": "softmax_cross_entropy" if preprocessing.target.task == CLASSIFICATION else "squared_error",
         "device": settings.device,
         "random_state": seed,
-        "input_embedding": input_embedding_of(preprocessing.columns),
     }
 
 

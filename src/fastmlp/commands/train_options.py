@@ -40,7 +40,7 @@ QUALITY_HELP = (
     "Preset of all options about nets: one small net, six that hold out other rows each, or twenty in ten folds. "
     f"Not given: {DEFAULT_QUALITY}."
 )
-ENCODING_HELP = "How columns of numbers are encoded; periodic: by an input embedding of all columns."
+ENCODING_HELP = "How columns of numbers are encoded."
 
 
 def of(name: str) -> str:
@@ -147,16 +147,10 @@ class TrainOptions:
     categorical: Annotated[
         list[str], column_option("A column of numbers that stand for categories. Repeat it for several.")
     ] = field(default_factory=list)
-    category_embedding: Annotated[
-        bool, typer.Option("--category-embedding", help="Trained vectors for columns of more than 8 categories.")
-    ] = False
     text: Annotated[list[str], column_option("A column whose words to learn from. Repeat it.")] = field(
         default_factory=list
     )
     no_text: Annotated[bool, typer.Option("--no-text", help="No words of columns of text.")] = False
-    bin_embedding: Annotated[
-        bool, typer.Option("--bin-embedding", help="A trained piecewise linear function of columns with bins.")
-    ] = False
     net_weights: Annotated[
         str | None, name_option(f"Weights of the nets: equal, or greedy by held-out rows. {of('net_weights')}")
     ] = None
@@ -179,8 +173,6 @@ class TrainOptions:
         values = {field.name: getattr(self, field.name) for field in fields(TrainSettings)}
         values |= {"task": self.task.value, "scaling": self.scaling.value}
         values["quality"] = None if self.quality is None else self.quality.value
-        for name in ("category_embedding", "bin_embedding"):
-            values[name] = getattr(self, name) or None
         values |= {"hidden": None if self.hidden is None else layer_sizes(self.hidden)}
         lists = "drop", "keep", "ids", "text", "categorical"
         return TrainSettings(**values | {name: tuple(values[name]) for name in lists})

@@ -55,10 +55,8 @@ def read_parts(
     if note := target_copies_note(table, table[name].to_numpy(), without=name, is_classification=is_classification):
         log(note)
     tables = split_table(table, name, target.task, recipe, settings.seed)
-    encoding = recipe.numeric_encoding, recipe.n_bins, settings.budget().trial_seconds
-    further = recipe.embeds_categories, recipe.embeds_bins, settings.texts
-    training, chosen = tables["training"], settings.categorical
-    preprocessing = Preprocessing.fit(training, name, target.task, *encoding, *further, categories=chosen)
+    encoding = recipe.numeric_encoding, recipe.n_bins, settings.budget().trial_seconds, settings.texts
+    preprocessing = Preprocessing.fit(tables["training"], name, target.task, *encoding, settings.categorical)
     preprocessing = replace(preprocessing, ids=settings.ids)
     for note in preprocessing.notes:
         log(note)

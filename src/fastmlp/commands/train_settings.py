@@ -45,8 +45,6 @@ class TrainSettings:
     memory_limit: str | None = None
     row_cache: Path | None = None
     tune: int | None = None
-    category_embedding: bool | None = None
-    bin_embedding: bool | None = None
     text: tuple[str, ...] = ()
     no_text: bool = False
     net_weights: str | None = None
@@ -71,8 +69,6 @@ class TrainSettings:
         if self.validation is not None:
             given["validation_fraction"] = self.validation
         given["numeric_encoding"] = self.scaling
-        if self.l2 is not None:
-            given["net_options"] = {"l2": self.l2}
         recipe = recipe_of(self.quality or DEFAULT_QUALITY, given).checked({"validation_fraction": "validation"})
         if recipe.n_folds > 1 and self.validation is not None:
             raise ValueError(

@@ -146,8 +146,6 @@ class TableReader:
             self._settings.recipe().n_bins,
             targets=codes,
             trial_seconds=seconds,
-            embeds_categories=bool(self._settings.category_embedding),
-            embeds_bins=bool(self._settings.bin_embedding),
             texts=self._settings.texts,
         )
         columns, of_columns, choices = summary.fit_columns(sample, encoding, self._settings.categorical)

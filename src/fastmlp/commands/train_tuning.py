@@ -135,8 +135,6 @@ def searched_settings(settings: TrainSettings, target: Target) -> list[str]:
     fixed = {name for name, value in vars(settings).items() if value is not None}
     if settings.scaling != "auto":
         fixed |= {"numeric_encoding", "n_bins"}
-    if settings.bin_embedding:  # which not every encoding has bins for
-        fixed.add("numeric_encoding")
     if target.task != CLASSIFICATION:
         fixed.add("label_smoothing")
     return [name for name in SPACE if name not in fixed]

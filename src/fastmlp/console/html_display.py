@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-from ..errors import counted
-
 
 def html_table(title: str, header: Sequence[str], rows: Iterable[Sequence[Any]], note: str = "") -> str:
     """Return a table with a line above it, and a note below.
@@ -32,13 +30,9 @@ def layers_of(network: Any) -> tuple[list[str], list[list[Any]]]:
     >>> layers_of(fastmlp.MLP((2, 3, 1)).network)[1]
     [['hidden 1', 2, 3, 'relu', 9], ['output', 3, 1, 'identity', 4], ['loss', '', '', 'squared_error', 13]]
     """
-    settings, n_before = network.arguments(), network.n_embedding_layers
-    before = [f"embedding {k + 1}" for k in range(n_before)]
-    names = [*before, *(f"hidden {k + 1}" for k in range(len(settings["hidden_activation"]))), "output"]
+    settings = network.arguments()
+    names = [*(f"hidden {k + 1}" for k in range(len(settings["hidden_activation"]))), "output"]
     functions = [*settings["hidden_activation"], settings["output_activation"]]
-    if n_before:
-        pairs = zip(network.input_embedding.activations, network.blocks[:n_before], strict=True)
-        functions = [*(f"{name}, {counted(len(blocks), 'block')}" for name, blocks in pairs), *functions]
     for k, rate in enumerate(network.dropout):
         functions[k] += f", dropout {rate:g}" if rate else ""
     rows = [[name, i, j, f, i * j + j] for name, (i, j), f in zip(names, network.layout.shapes, functions, strict=True)]

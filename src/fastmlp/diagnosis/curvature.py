@@ -52,7 +52,7 @@ def measure_landscape(
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         start = _unit(gradient)
         curvature = (start * product(start)).sum(axis=1)
-        smallest, largest = extreme_curvatures(product, gradient, n_iterations, model.frozen)
+        smallest, largest = extreme_curvatures(product, gradient, n_iterations)
         loss_before = model.objective(X, Y, params)
         best_step, best_gain = _line_search(model, X, Y, gradient, loss_before, stride)
         safe_step = 1.0 / np.maximum(np.abs(largest), 1e-12)
@@ -74,20 +74,14 @@ def hessian_product(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray) -> Call
 
 
 def extreme_curvatures(
-    product: Callable[[np.ndarray], np.ndarray],
-    gradient: np.ndarray,
-    n_iterations: int,
-    frozen: np.ndarray | None = None,
+    product: Callable[[np.ndarray], np.ndarray], gradient: np.ndarray, n_iterations: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the (smallest, largest) eigenvalue of the Hessian, (n_nets,) each.
 
     product : function v -> Hessian-vector products, both (n_nets, n_params)
     gradient : (n_nets, n_params) gradient, near which the search begins
-    frozen : bool (n_params,), parameters that are not trained; None for none
     """
     noise = np.random.default_rng(2).normal(size=(1, gradient.shape[1]))
-    if frozen is not None:
-        noise[:, frozen] = 0.0
     return _extremes(product, _unit(_unit(gradient) + 0.5 * _unit(noise)), n_iterations)
 
 

@@ -241,8 +241,7 @@ def _diagnose_population(
 ) -> PopulationDiagnosis:
     history = pop.result if history is None else history
     data_per_net = argument_checks.data_per_net(X, y, pop.n_nets, pop.network.n_outputs)
-    rates = pop.network.dropout_of_layers(pop.dropout)
-    dropout = np.broadcast_to(rates, (pop.n_nets, rates.shape[-1]))
+    dropout = np.broadcast_to(np.asarray(pop.dropout)[..., None], (pop.n_nets, pop.network.n_hidden_layers))
     model = model_of_fastmlp(pop.network, pop.params, pop.l2, dropout)
     updates = updates_of(history, pop, learning_rate, encoded_inputs)
     curve = argument_checks.as_curve(history)

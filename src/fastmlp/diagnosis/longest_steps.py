@@ -51,7 +51,7 @@ def longest_steps(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray) -> Longes
         b[:] = rng.uniform(-LARGEST_BIAS, LARGEST_BIAS, size=b.shape)
     new = replace(model, params=params, l2=0.0, dropout=0.0)
     gradient = new.gradient(X, Y)
-    _, largest = extreme_curvatures(hessian_product(new, X, Y), gradient, ITERATIONS, new.frozen)
+    _, largest = extreme_curvatures(hessian_product(new, X, Y), gradient, ITERATIONS)
     return LongestSteps(_median(2.0 / np.maximum(largest, 1e-300)), _median(_longest_sign_step(new, X, Y, gradient)))
 
 

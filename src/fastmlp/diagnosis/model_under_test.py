@@ -39,7 +39,6 @@ class ModelUnderTest:
     function : X (n_samples, n_features) -> outputs (n_samples, n_outputs), or None
     own_name : what messages call the model
     label_smoothing : fraction of each target that is spread over all classes
-    frozen : bool (n_params,), parameters that are 0 and not trained; None for none
     """
 
     layout: Layout
@@ -52,7 +51,6 @@ class ModelUnderTest:
     function: Callable[[np.ndarray], np.ndarray] | None = None
     own_name: str = "net"
     label_smoothing: float = 0.0
-    frozen: np.ndarray | None = None
 
     @property
     def n_nets(self) -> int:
@@ -169,8 +167,6 @@ class ModelUnderTest:
             for (dW, db), a, delta, (W, _) in zip(self.layers(grads), inputs, deltas, self.layers(params), strict=True):
                 dW[:] = a.transpose(0, 2, 1) @ delta + np.reshape(self.l2, (-1, 1, 1)) * W
                 db[:] = delta.sum(axis=1)
-        if self.frozen is not None:
-            grads[:, self.frozen] = 0.0
         return grads
 
     def deltas(
@@ -298,7 +294,6 @@ def model_of_fastmlp(network: Network, params: np.ndarray, l2: Any, dropout: Any
         l2,
         dropout,
         label_smoothing=network.label_smoothing,
-        frozen=network.outside_blocks if network.has_blocks else None,
     )
 
 

@@ -48,8 +48,8 @@ def choose_training(
     n_threads : number of threads that the caller wants; None for as many as pay
     """
     if device.is_host:
-        family = "layerwise" if network.is_layerwise_only else choose_family(network, batch_size)
-        if batch_size == 1 and not network.is_layerwise_only and family in ("layerwise", "layerwise_data_parallel"):
+        family = choose_family(network, batch_size)
+        if batch_size == 1 and family in ("layerwise", "layerwise_data_parallel"):
             family = "layerwise_batch1"
     else:
         family = gpu_costs.fastest(gpu_costs.device_step_seconds(network, batch_size, precision, dtype, device))
@@ -168,14 +168,12 @@ def choose_nets_family(
     """Choose the family that trains the nets of a population.
 
     "population_simd": each net in a SIMD lane, or on a GPU in a thread or a block. "batched_gemm": on a GPU, all nets
-    at the same step. "one_by_one": as many nets at a time as there are threads; all nets with block-diagonal layers.
+    at the same step. "one_by_one": as many nets at a time as there are threads.
 
     rows : number of samples in a batch
     streams : whether the samples have no room on the device
     precision : a permission to round; nets in a thread or a block do not use it
     """
-    if network.is_layerwise_only:
-        return "one_by_one"
     if not device.is_host:
         if streams:
             return "one_by_one"

@@ -65,8 +65,6 @@ def explain_nets_training(fit: NetsFit) -> str:
 
 
 def _why_nets_family(fit: NetsFit, lanes_from: float) -> str:
-    if fit.network.has_blocks:
-        return "weights outside of the blocks of the input embedding stay 0 by the kernels of one net alone"
     if not fit.device.is_host:
         return "it is the fastest by the cost model of those that can train the nets"
     n = f"nets of {counted(fit.network.layout.n_params, 'parameter')} in batches of {fit.batch_size:,}"
@@ -101,8 +99,6 @@ def _why_device_family(seconds: dict[str, float], family: str) -> str:
 
 
 def _why_family(network: Network, family: str, batch_size: int) -> str:
-    if network.has_blocks:
-        return "it alone keeps the weights outside of the blocks of the input embedding at 0"
     if family.startswith("batch_simd"):
         largest = max(i * j for i, j in network.layout.shapes)
         small = f"its layers are small (up to {counted(largest, 'weight')}) for batches of {batch_size:,}"

@@ -162,15 +162,12 @@ def device_step_seconds(
     """Return the seconds of a step in the kernel families that can train one net on a GPU, by the cost model.
 
     One block can train a small net by itself, and tensor cores narrow layers where the precision allows and a block's
-    shared memory holds a tile of samples in all layers. Only "layerwise" keeps weights outside of the blocks of a
-    block-diagonal layer at 0.
+    shared memory holds a tile of samples in all layers.
 
     precision : a permission to round where training is in float32
     """
     costs = costs_of(device)
     seconds = {"layerwise": layers_step_seconds(costs, network, rows, dtype.itemsize, precision)}
-    if network.is_layerwise_only:
-        return seconds
     if network.layout.n_params <= thresholds.BLOCK_UP_TO_PARAMS:
         seconds["small_net"] = block_step_seconds(costs, network, rows, dtype.itemsize)
     narrow = max(network.layer_sizes) <= thresholds.FUSED_UP_TO_UNITS and not any(network.dropout)

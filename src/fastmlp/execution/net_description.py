@@ -19,7 +19,6 @@ def describe_net(network: Network) -> NetSpec:
     needs_z = [row.needs_z for row in rows]
     low, high = network.output_row.low, network.output_row.high
     finite = np.isfinite([low, high]).all()
-    block_starts, block_columns = _columns_of_blocks(network)
     return NetSpec(
         n_layers=network.layout.n_layers,
         n_padded=network.layout.n_padded,
@@ -37,17 +36,4 @@ def describe_net(network: Network) -> NetSpec:
         class_threshold=(low + high) / 2 if finite else 0.5,
         margin=0.0,  # set where a convergence rule has one
         l2=network.l2,
-        block_starts=block_starts,
-        block_columns=block_columns,
     )
-
-
-def _columns_of_blocks(network: Network) -> tuple[np.ndarray, np.ndarray]:
-    """Return the fields block_starts and block_columns of NetSpec."""
-    columns: list[tuple[int, int]] = []
-    starts = np.full(network.layout.n_layers, -1, np.int64)
-    for k in range(network.n_embedding_layers):
-        starts[k] = 2 * len(columns)
-        for rows, of_rows in network.block_slices(k):
-            columns += [(of_rows.start, of_rows.stop)] * (rows.stop - rows.start)
-    return starts, np.array(columns, np.int64).reshape(-1)

@@ -134,7 +134,6 @@ class Plan:
         """
         family, n_threads, rows = dispatch.choose_training(network, device, dtype, batch_size, precision, n_threads)
         assert family != "batch_simd_4" or rows <= 4, "its kernels would leave out samples beyond one vector"
-        assert family == "layerwise" or not network.is_layerwise_only, "other kernels lack blocks"
         key = network, device, dtype, family, n_threads, batch_size, shuffle and n_samples, precision
         plan = buffers.acquire("a net", key)
         if plan is not None:

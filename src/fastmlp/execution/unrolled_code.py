@@ -55,7 +55,7 @@ def is_tiny(network: Network, batch_size: int) -> bool:
 
     Settings for which there is none, such as l2, are found in kernels/cpu/unrolled/compiled_single_net.py.
     """
-    is_small = network.layout.n_params <= thresholds.UNROLLED_UP_TO_PARAMS and not network.is_layerwise_only
+    is_small = network.layout.n_params <= thresholds.UNROLLED_UP_TO_PARAMS
     return is_small and batch_size <= thresholds.UNROLLED_UP_TO_ROWS
 
 

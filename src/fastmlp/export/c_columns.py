@@ -13,10 +13,8 @@ from ..tables.encoder_choice import (
     DateColumn,
     PiecewiseLinearColumn,
     QuantileColumn,
-    RobustColumn,
     StandardColumn,
 )
-from ..tables.numeric_columns import CLIPPED, FARTHEST
 from ..tables.text_column import TextColumn
 from .c_syntax import array, comment, function
 from .category_cells import category_intervals, holds_numbers
@@ -57,8 +55,6 @@ def column_functions(columns: Sequence[Column], p: str) -> list[str]:
         parts.append(_quantile_function(p))
     if any(isinstance(column, PiecewiseLinearColumn) for column in columns):
         parts.append(_bins_function(p))
-    if any(isinstance(column, RobustColumn) for column in columns):
-        parts.append(_clipped_function(p))
     return [*parts, function(f"void {p}features(const float *x, float *f)", lines)]
 
 
@@ -76,8 +72,6 @@ def _lines(column: Column, k: int, place: int, p: str) -> list[str]:
         return _date_lines(column, k, place)
     if isinstance(column, StandardColumn):
         score = f"((double)x[{k}] - {column.mean!r}) / {column.std!r}"
-    elif isinstance(column, RobustColumn):
-        score = f"{p}clipped(((double)x[{k}] - {column.median!r}) / {column.scale!r})"
     else:
         assert isinstance(column, QuantileColumn), "words are refused"
         score = f"{p}quantile((double)x[{k}], {p}knots_{k}, {p}scores_{k}, {len(column.knots[0])})"
@@ -122,16 +116,5 @@ def _bins_function(p: str) -> str:
             "  const double place = (score - edges[k]) / (edges[k + 1] - edges[k]);",
             "  f[k + 1] = (float)(place < 0.0 ? 0.0 : place > 1.0 ? 1.0 : place);",
             "}",
-        ],
-    )
-
-
-def _clipped_function(p: str) -> str:
-    return function(
-        f"double {p}clipped(double x)",
-        [
-            f"if (x < {-FARTHEST!r}) x = {-FARTHEST!r};",
-            f"if (x > {FARTHEST!r}) x = {FARTHEST!r};",
-            f"return x / sqrt(1.0 + x / {CLIPPED!r} * (x / {CLIPPED!r}));",
         ],
     )

@@ -33,7 +33,7 @@ def expression(operand: Any) -> str:
 def functions(p: str) -> dict[str, Callable[..., Text]]:
     """Return the functions of numpy_math on expressions; p begins the names of functions in the file."""
     names = {"absolute": "fabsf", "sigmoid": f"{p}sigmoid", "softplus": f"{p}softplus"}
-    names |= {name: f"{name}f" for name in ("sqrt", "exp", "expm1", "log", "log1p", "tanh", "sin", "cos")}
+    names |= {name: f"{name}f" for name in ("sqrt", "exp", "expm1", "log", "log1p", "tanh")}
     calls: dict[str, Callable[..., Text]] = {
         name: lambda z, called=called: Text(f"{called}({expression(z)})") for name, called in names.items()
     }

@@ -10,15 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..tables.column_notes import listed
-from ..tables.encoder_choice import (
-    CategoryColumn,
-    Column,
-    DateColumn,
-    PiecewiseLinearColumn,
-    QuantileColumn,
-    RobustColumn,
-)
-from ..tables.numeric_columns import CLIPPED, FARTHEST
+from ..tables.encoder_choice import CategoryColumn, Column, DateColumn, PiecewiseLinearColumn, QuantileColumn
 from ..tables.text_column import TextColumn
 from .category_cells import category_intervals, category_texts, holds_numbers
 from .onnx_graph import ML, Graph, Value
@@ -78,11 +70,6 @@ def _number_features(graph: Graph, column: Column, cells: Value) -> list[Value]:
     missing = graph.add("IsNaN", cells)
     if isinstance(column, QuantileColumn):
         scores = _interpolated(graph, graph.add("Where", missing, np.zeros((), np.float64), cells), *column.knots)
-    elif isinstance(column, RobustColumn):
-        x = (cells - np.float64(column.median)) / np.float64(column.scale)
-        x = graph.add("Clip", x, np.float64(-FARTHEST), np.float64(FARTHEST))
-        part = x / np.float64(CLIPPED)
-        scores = x / graph.add("Sqrt", part * part + np.float64(1.0))
     else:
         scores = (cells - np.float64(column.mean)) / np.float64(column.std)  # type: ignore[union-attr]
     scores = graph.add("Where", missing, np.zeros((), np.float64), scores)

@@ -106,7 +106,6 @@ class Graph(ABC):
     def functions(self) -> dict[str, Any]:
         """The functions of numpy_math on values."""
         unary = {"absolute": "Abs", "sqrt": "Sqrt", "exp": "Exp", "log": "Log", "sigmoid": "Sigmoid", "tanh": "Tanh"}
-        unary |= {"sin": "Sin", "cos": "Cos"}
         functions: dict[str, Any] = {
             name: lambda z, operator=operator: self.add(operator, z) for name, operator in unary.items()
         }

@@ -48,8 +48,6 @@ FUNCTIONS: dict[str, Callable] = {
     "log1p": torch.log1p,
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
-    "sin": torch.sin,
-    "cos": torch.cos,
     "softplus": nn.functional.softplus,
     "normal_density": lambda z: torch.exp(-0.5 * z * z) * (2.0 * pi) ** -0.5,
     "normal_cdf": torch.special.ndtr,

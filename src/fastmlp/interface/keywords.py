@@ -81,8 +81,6 @@ def explains_names(method: Function) -> Function:
 def _unknown_of_constructor(cls: Any, name: str, known: list[str]) -> TypeError:
     """Return the TypeError for a keyword that the constructor of a class does not have."""
     text = f"{cls.__name__}() got an unexpected keyword argument {name!r}."
-    if name in getattr(cls, "_net_options", ()):
-        return TypeError(f"{text} It is an option of the nets: write net_options={{{name!r}: ...}}.")
     if name in list(signature(cls.fit).parameters)[1:]:
         return TypeError(f"{text} It is an argument of fit: write fit(X, y, {name}=...).")
     return unknown_keyword(cls.__name__, name, known)

@@ -8,15 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import accumulate, pairwise
 from typing import Any
-
-import numpy as np
 
 from ..errors import checked_count, checked_number, counted, shown, unknown_name
 from ..kernels.formulas import activations, losses
 from ..runtime.memory_check import check_params
-from .embeddings import Blocks, InputEmbedding
 from .parameter_layout import Layout
 
 ELEMENTWISE = tuple(row.name for row in activations.ACTIVATIONS if row.name not in ("softmax", "exponential"))
@@ -75,16 +71,6 @@ def _per_hidden_layer(name: str, value: Any, n_hidden: int) -> tuple:
     return (value,) * n_hidden
 
 
-def with_embedding(layer_sizes: tuple[int, ...], embedding: InputEmbedding | None) -> tuple[int, ...]:
-    """Return layer sizes with those of an input embedding's layers after the first."""
-    return layer_sizes if embedding is None else (layer_sizes[0], *embedding.widths, *layer_sizes[1:])
-
-
-def layout_of(layer_sizes: tuple[int, ...], embedding: InputEmbedding | None) -> Layout:
-    """Return the layout of the parameters; layer sizes are without those of an input embedding's layers."""
-    return Layout(with_embedding(layer_sizes, embedding))
-
-
 @dataclass(frozen=True)
 class Network:
     """Validated architecture of a net, as `net.network`. It cannot be changed; `Network.build` makes it.
@@ -92,8 +78,7 @@ class Network:
     Parameters
     ----------
     layer_sizes : tuple of int
-        Number of inputs, of units per hidden layer, and of outputs. The layers of an input embedding are among the
-        hidden ones.
+        Number of inputs, of units per hidden layer, and of outputs.
     activation_codes : tuple of int
         Position of each layer's activation in ACTIVATIONS, the output layer last.
     loss : int
@@ -106,23 +91,11 @@ class Network:
         Per hidden layer, probability with which a unit is dropped in a training step.
     l2 : float
         Strength of the L2 penalty.
-    input_embedding : InputEmbedding, optional
-        Embedding of the inputs, whose layers are the first ones.
 
     Attributes
     ----------
-    blocks : tuple of tuple, one for each layer
-        Number of inputs and outputs of each block of a block-diagonal layer, in order; None for a dense layer.
-    outside_blocks : ndarray of bool, shape (n_params,)
-        Which parameters are weights outside of the blocks of their layer, which are always 0.
-    has_blocks : bool
-        Whether a layer is block-diagonal: those of an input embedding are.
-    is_layerwise_only : bool
-        Whether the layerwise kernels alone can train it: they keep weights outside of blocks at 0.
-    n_embedding_layers : int
-        Number of layers of the input embedding.
     n_hidden_layers : int
-        Number of hidden layers, without those of the input embedding.
+        Number of hidden layers.
     n_features : int
         Number of inputs.
     n_outputs : int
@@ -151,7 +124,6 @@ class Network:
     label_smoothing: float
     dropout: tuple[float, ...]  # per hidden layer, probability with which a unit is dropped in a training step
     l2: float
-    input_embedding: InputEmbedding | None = None
 
     @classmethod
     def build(
@@ -164,7 +136,6 @@ class Network:
         l2,
         label_smoothing,
         loss_constants: Mapping[str, Any],
-        input_embedding=None,
     ) -> Network:
         """Return the network for the arguments of MLP of the same names, after a check of all of them.
 
@@ -177,8 +148,6 @@ class Network:
         loss_constants : dict
             {keyword of MLP: value} of constants of losses, such as huber_delta: those of other losses are checked and
             left out, and a constant that is missing has its default.
-        input_embedding : as for MLP
-            Further setting.
 
         Returns
         -------
@@ -199,10 +168,7 @@ class Network:
             )
         sizes = tuple(checked_count(f"layer_sizes[{k}]", size) for k, size in enumerate(layer_sizes))
         n_hidden = len(sizes) - 2
-        embedding = InputEmbedding.of(input_embedding, sizes[0])
-        sizes = with_embedding(sizes, embedding)
         check_params(sizes, Layout(sizes).n_params, 4)  # in float32; MLP and Population check again with their dtype
-        before = () if embedding is None else embedding.activations
         row = losses.LOSSES[loss_code(loss)]
         hidden = [
             activation_code(name, HIDDEN, "hidden_activation")
@@ -221,13 +187,12 @@ class Network:
             )
         return cls(
             layer_sizes=sizes,
-            activation_codes=(*(activations.CODES[name] for name in before), *hidden, output),
+            activation_codes=(*hidden, output),
             loss=loss_code(loss),
             loss_constant=constants[row.constant] if row.constant else 0.0,
             label_smoothing=float(label_smoothing),
-            dropout=(*(0.0 for _ in before), *(checked_number("dropout", x, 0.0, 1.0, open_high=True) for x in rates)),
+            dropout=tuple(checked_number("dropout", x, 0.0, 1.0, open_high=True) for x in rates),
             l2=checked_number("l2", l2, 0.0),
-            input_embedding=embedding,
         )
 
     def arguments(self) -> dict[str, Any]:
@@ -238,17 +203,15 @@ class Network:
         dict
         """
         names = [activations.ACTIVATIONS[code].name for code in self.activation_codes]
-        n, embedding = self.n_embedding_layers, self.input_embedding
         return {
-            "layer_sizes": [self.n_features, *self.layer_sizes[n + 1 :]],
-            "hidden_activation": names[n:-1],
+            "layer_sizes": list(self.layer_sizes),
+            "hidden_activation": names[:-1],
             "output_activation": names[-1],
             "loss": self.loss_row.name,
-            "dropout": list(self.dropout[n:]),
+            "dropout": list(self.dropout),
             "l2": self.l2,
             "label_smoothing": self.label_smoothing,
             **({self.loss_row.constant: self.loss_constant} if self.loss_row.constant else {}),
-            **({} if embedding is None else {"input_embedding": embedding.to_list()}),
         }
 
     @cached_property
@@ -282,95 +245,7 @@ class Network:
         """Row of ACTIVATIONS of the output layer."""
         return activations.ACTIVATIONS[self.activation_codes[-1]]
 
-    # ---- block-diagonal layers
-
-    @property
-    def n_embedding_layers(self) -> int:
-        """Number of layers of the input embedding."""
-        return 0 if self.input_embedding is None else len(self.input_embedding.activations)
-
     @property
     def n_hidden_layers(self) -> int:
-        """Number of hidden layers, without those of the input embedding."""
-        return len(self.layer_sizes) - self.n_embedding_layers - 2
-
-    @cached_property
-    def blocks(self) -> tuple[Blocks | None, ...]:
-        """Number of inputs and outputs of each block of a block-diagonal layer, in order; None for a dense layer."""
-        before = () if self.input_embedding is None else self.input_embedding.blocks
-        return *before, *(None for _ in self.layout.shapes[len(before) :])
-
-    @property
-    def has_blocks(self) -> bool:
-        """Whether a layer is block-diagonal."""
-        return self.input_embedding is not None
-
-    @property
-    def is_layerwise_only(self) -> bool:
-        """Whether the layerwise kernels alone can train it."""
-        return self.has_blocks
-
-    def block_slices(self, k: int) -> list[tuple[slice, slice]]:
-        """Return the rows and columns of each block of a layer's W; all of them for a dense layer.
-
-        Parameters
-        ----------
-        k : int
-            Number of the layer, counted from 0.
-
-        Returns
-        -------
-        list of (slice, slice)
-        """
-        blocks = self.blocks[k] or (self.layout.shapes[k],)
-        starts = [accumulate(sizes, initial=0) for sizes in zip(*blocks, strict=True)]
-        rows, columns = ([slice(*pair) for pair in pairwise(ends)] for ends in starts)
-        return list(zip(rows, columns, strict=True))
-
-    @cached_property
-    def outside_blocks(self) -> np.ndarray:
-        """Mask of the parameters that are weights outside of the blocks of their layer, bool (n_params,)."""
-        outside = np.zeros(self.layout.n_params, bool)
-        for k, W in enumerate(self.layout.weights(outside)[: self.n_embedding_layers]):
-            W[:] = True
-            for block in self.block_slices(k):
-                W[block] = False
-        return outside
-
-    def dropout_of_layers(self, rate: Any) -> np.ndarray:
-        """Return the dropout rates of hidden layers that have one rate in common: 0 in an input embedding.
-
-        Parameters
-        ----------
-        rate : float or array_like of shape (n_nets,)
-            Rate of a net, or of each net.
-
-        Returns
-        -------
-        ndarray of shape (n_hidden_layers,) or (n_nets, n_hidden_layers)
-        """
-        rates = np.zeros((*np.shape(rate), len(self.dropout)))
-        rates[..., self.n_embedding_layers :] = np.asarray(rate)[..., None]
-        return rates
-
-    def check_blocks(self, params: np.ndarray) -> None:
-        """Check that all weights outside of the blocks of their layer are 0.
-
-        Parameters
-        ----------
-        params : ndarray of shape (..., n_params)
-            Parameters of one or several nets.
-
-        Raises
-        ------
-        ValueError
-            If one of them is not 0.
-        """
-        if self.input_embedding is None:
-            return
-        n_wrong = int(np.count_nonzero(params[..., self.outside_blocks]))
-        if n_wrong:
-            raise ValueError(
-                f"The layers of input_embedding have {counted(n_wrong, 'weight')} outside of their blocks, which "
-                "should be 0. Set them to 0: params[..., net.network.outside_blocks] = 0."
-            )
+        """Number of hidden layers."""
+        return len(self.layer_sizes) - 2

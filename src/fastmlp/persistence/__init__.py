@@ -18,13 +18,12 @@ import numpy as np
 
 from ..history import RECORDS, History
 from ..interface.user_warnings import warn_user
-from ..network.spec import Network
 from ..runtime.output_files import write_bytes
 
 KEY = "fastmlp"
 # The highest format that this version reads. A file has the lowest one that can hold its net, so that earlier versions
-# read all that they can. Format 2 is that of nets with an input embedding, of tables with columns of text, and of
-# classes that are dates or durations.
+# read all that they can. Format 2 is that of tables with columns of text, and of classes that are dates or
+# durations.
 FORMAT = 2
 DATES = "Mm"  # kinds of NumPy dtypes: dates and durations, whose numbers are in a file
 # Fields of the last fit in the description, with their types; records and per-net results are arrays.
@@ -53,7 +52,6 @@ PREFIX, RESULT_PREFIX = "history.", "result."  # of the names of arrays
 class SavedNet(Protocol):
     """Interface of an MLP or a Population to files, which also have its history or result."""
 
-    network: Network
     preprocessing: Any
     seed: int
     fits: int
@@ -107,7 +105,7 @@ def save(net: SavedNet, path: str | os.PathLike, estimator: dict[str, Any] | Non
     if (name := Path(os.fsdecode(path))).suffix.lower() in OTHER_FORMATS:
         warn_user(f"{name.name!r} has the safetensors format, whatever its name says: read it with fastmlp.load.")
     table = None if net.preprocessing is None else net.preprocessing.to_dict()
-    format_number = _format_of(net.network, table, estimator)
+    format_number = _format_of(table, estimator)
     description = {"format": format_number, "settings": net.get_settings(), "preprocessing": table}
     description["random"] = {"seed": net.seed, "fits": net.fits}
     if estimator is not None:
@@ -124,9 +122,9 @@ def save(net: SavedNet, path: str | os.PathLike, estimator: dict[str, Any] | Non
     write_bytes(path, to_bytes(arrays, {KEY: json.dumps(description, allow_nan=False)}))
 
 
-def _format_of(network: Network, table: dict[str, Any] | None, estimator: dict[str, Any] | None) -> int:
-    """Return the lowest format that can hold a net, its preprocessing and its estimator."""
-    return 2 if network.has_blocks or _has_text(table, estimator) or _has_dates(estimator) else 1
+def _format_of(table: dict[str, Any] | None, estimator: dict[str, Any] | None) -> int:
+    """Return the lowest format that can hold a net's preprocessing and estimator."""
+    return 2 if _has_text(table, estimator) or _has_dates(estimator) else 1
 
 
 def _has_dates(estimator: dict[str, Any] | None) -> bool:

@@ -93,7 +93,6 @@ def landscape(
             snapshots, ("frames", "params"), "a fastmlp.Snapshots that was among the callbacks of the net's fit"
         )
         directions, path = path_directions(centre, snapshots.params)
-        directions[:, net.network.outside_blocks] = 0.0  # where rounding may have left a trace
         x, z = (_around(path[:, k], resolution) for k in (0, 1))
     sample_stride = -(-len(samples.X) // MAX_SAMPLES)
     losses = losses_on(
@@ -116,7 +115,6 @@ def random_directions(net: Any, rng: np.random.Generator) -> np.ndarray:
     """Return two random directions, (2, n_params), scaled for each unit to the length of its weights and bias."""
     layout = net.network.layout
     directions = rng.normal(size=(2, layout.n_params))
-    directions[:, net.network.outside_blocks] = 0.0
     for direction in directions:
         arrays = (layout.weights(direction), layout.biases(direction), net.weights, net.biases)
         for dW, db, W, b in zip(*arrays, strict=True):

@@ -279,8 +279,6 @@ def _settings(page: Page, history: ReportedFit) -> None:
     settings = history.net.get_settings()
     defaults = {**CONSTANTS, "init_scale": 1.0, "label_smoothing": 0.0, "l2": 0.0}
     net = {"layers": " - ".join(map(str, settings.pop("layer_sizes")))}
-    if settings.pop("input_embedding", None):
-        net["input embedding"] = str(history.net.network.input_embedding)
     net |= {name: _setting(value) for name, value in settings.items() if value != defaults.get(name) and np.any(value)}
     fit = {name: _setting(value) for name, value in history.settings.items() if value not in (0, False, "None")}
     tables = {"Net": net, "Fit": fit} if fit else {"Net": net}

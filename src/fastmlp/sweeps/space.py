@@ -19,15 +19,7 @@ from ..optimizers import OPTIMIZERS, Optimizer, optimizer_from_name
 from ..population import Population
 from .default_loss import n_outputs_of
 
-NET_SETTINGS = (
-    "hidden_activation",
-    "output_activation",
-    "loss",
-    "label_smoothing",
-    *CONSTANTS,
-    "init",
-    "input_embedding",
-)
+NET_SETTINGS = ("hidden_activation", "output_activation", "loss", "label_smoothing", *CONSTANTS, "init")
 PER_NET = ("dropout", "l2", "init_scale")
 FIT_SETTINGS = ("epochs", "batch_size", "schedule", "shuffle")
 OPTIMIZER_SETTINGS = tuple(dict.fromkeys(f.name for cls in OPTIMIZERS.values() for f in fields(cls)))

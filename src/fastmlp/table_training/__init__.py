@@ -1,7 +1,6 @@
 """Nets that learn from tables: one recipe for the tabular estimators and for `fastmlp train`.
 
 recipes                 the settings of a training, and the presets "fast", "good" and "best"
-net_options             options of nets, optimisers and fits that are no settings of their own
 rows_in_memory          encoded rows of a table; rows_in_file has those that do not fit into memory
 streamed_table          passes over a table that is read piece by piece
 recipe_fit              nets and their fits by a recipe

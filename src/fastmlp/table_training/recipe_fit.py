@@ -12,11 +12,9 @@ from ..errors import counted
 from ..history import History
 from ..initialization import UniformByFanIn
 from ..mlp import MLP
-from ..network.spec import Network
 from ..optimizers import Optimizer, optimizer_from_name
 from ..population import Population
 from ..schedules import schedule_factors
-from .net_options import OF_ALL_STEPS, OF_FITS, arguments_of_nets, settings_of_optimizer
 from .recipes import Recipe
 from .rows_in_file import FileRows
 from .rows_in_memory import Rows
@@ -28,17 +26,16 @@ SHORTEST = 1e-3  # seconds: time limit of a fit that begins when the time is ove
 def make_nets(n_features: int, n_outputs: int, recipe: Recipe, settings: dict[str, Any], n_nets: int) -> Any:
     """Return an untrained MLP, or a Population if there are several nets.
 
-    settings : further arguments of MLP and Population, such as loss, dtype, device, random_state and, of an encoding
-        that nets embed, input_embedding
+    settings : further arguments of MLP and Population, such as loss, dtype, device and random_state
     """
     sizes = (n_features, *recipe.hidden, n_outputs)
     further = {
         "hidden_activation": recipe.activation_for(settings["loss"]),
         "dropout": recipe.dropout,
         "label_smoothing": recipe.label_smoothing_for(settings["loss"]),
+        "l2": recipe.l2,
         "init": UniformByFanIn(),
         **settings,
-        **arguments_of_nets(recipe.net_options, settings.get("input_embedding"), n_features),
     }
     if n_nets == 1:
         return MLP(sizes, **further)
@@ -69,14 +66,11 @@ def described(net: Any) -> str:
     return f"{count}layers {net.network.layer_sizes}"
 
 
-def make_optimizer(recipe: Recipe, network: Network | None = None) -> Optimizer:
-    """Return the optimiser of a recipe. Raises ValueError if its name is unknown, or a setting is invalid.
-
-    network : of the nets to train; None if the settings are only checked
-    """
+def make_optimizer(recipe: Recipe) -> Optimizer:
+    """Return the optimiser of a recipe. Raises ValueError if its name is unknown, or a setting is invalid."""
     optimizer = optimizer_from_name(recipe.optimizer, recipe.learning_rate)
     settings: dict[str, Any] = {"weight_decay": recipe.weight_decay, "clip_norm": recipe.clip_norm}
-    return replace(optimizer, **settings | settings_of_optimizer(recipe.net_options, network))
+    return replace(optimizer, **settings)
 
 
 class FirstEpochs:
@@ -102,11 +96,7 @@ def refit_recipe(recipe: Recipe, best_epochs: np.ndarray) -> Recipe:
     best_epochs : (n_nets,) the best epoch of each net, counted from 0
     """
     epochs = max(1, round(float(np.median(best_epochs)) + 1.0))
-    share, options = epochs / recipe.epochs, dict(recipe.net_options)
-    for name in OF_ALL_STEPS:
-        if options.get(name) is not None:
-            options[name] = FirstEpochs(options[name], share)
-    return replace(recipe, epochs=epochs, schedule=FirstEpochs(recipe.schedule, share), net_options=options)
+    return replace(recipe, epochs=epochs, schedule=FirstEpochs(recipe.schedule, epochs / recipe.epochs))
 
 
 def is_cut_short(history: Any, recipe: Recipe) -> bool:
@@ -154,9 +144,8 @@ def _fit(
     arguments = further | {
         "epochs": recipe.epochs,
         "batch_size": recipe.batch_rows(rows.n_rows),
-        "optimizer": make_optimizer(recipe, net.network),
+        "optimizer": make_optimizer(recipe),
         "schedule": recipe.schedule,
-        **{name: recipe.net_options[name] for name in OF_FITS if name in recipe.net_options},
         "early_stopping": None if held_out is None else EarlyStopping(recipe.patience, monitor),
     }
     try:

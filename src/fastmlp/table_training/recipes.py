@@ -7,20 +7,17 @@ bench/log/README.md#tabular-fast, #tabular-good and #tabular-best those of each 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import checked_count, checked_number, checked_share, shown, unknown_name
 from ..tables.default_bins import DEFAULT_BINS
-from .net_options import SCALES, check_net_options
 
 if TYPE_CHECKING:
     from ..network.spec import Network
 
 AUTO = "auto"  # of a parameter: the value of the preset
 TEMPERATURE = "temperature"
-PERIODIC = "periodic"
-WITH_BINS = ("auto", "piecewise_linear")  # values of numeric_encoding
 CALIBRATIONS = (TEMPERATURE, "none")
 GREEDY = "greedy"
 NET_WEIGHTS = ("equal", GREEDY)
@@ -52,10 +49,8 @@ class Recipe:
     label_smoothing : fraction of each target that is spread over all classes, as for MLP; "auto" is 0.1 if
         class probabilities are calibrated, else 0
     numeric_encoding, n_bins : kind and n_bins of tables.encoder_choice.NumericEncoding, for columns of numbers
-    category_embedding : whether nets embed columns of many categories; "auto": those of "periodic", which embed all
-    bin_embedding : whether nets embed columns of numbers that have bins; "auto": no
     net_weights : weights of the nets in their mean, "equal" or "greedy" (net_weights.py)
-    net_options : further options of the nets, their optimiser and their fit (net_options.py)
+    l2 : strength of the L2 penalty, as for MLP
     """
 
     hidden: tuple[int, ...] = (128, 128, 128)
@@ -77,10 +72,8 @@ class Recipe:
     label_smoothing: float | str = AUTO
     numeric_encoding: str = "auto"
     n_bins: int = DEFAULT_BINS
-    category_embedding: bool | str = AUTO
-    bin_embedding: bool | str = AUTO
     net_weights: str = "equal"
-    net_options: Mapping[str, Any] = field(default_factory=dict)
+    l2: float = 0.0
 
     def checked(self, names: Mapping[str, str] = {}) -> Recipe:  # it is only read
         """Return the recipe after a check of all that neither MLP nor its fit checks under these names.
@@ -98,35 +91,12 @@ class Recipe:
             raise unknown_name("calibration", self.calibration, CALIBRATIONS)
         if self.net_weights not in NET_WEIGHTS:
             raise unknown_name("net_weights", self.net_weights, NET_WEIGHTS)
-        for name in ("category_embedding", "bin_embedding"):
-            value = getattr(self, name)
-            if not (isinstance(value, bool) or is_auto(value)):
-                raise ValueError(f"{name} must be True, False or 'auto', but it is {shown(value)}.")
-        if self.embeds_bins and self.numeric_encoding not in WITH_BINS:
-            raise ValueError(
-                f"bin_embedding=True is for columns with bins, and numeric_encoding={self.numeric_encoding!r} makes "
-                f"none: set it to one of {', '.join(map(repr, WITH_BINS))}, or leave bin_embedding out."
-            )
-        if self.category_embedding is False and self.numeric_encoding == PERIODIC:
-            raise ValueError(
-                "Nets of numeric_encoding='periodic' embed all columns, and category_embedding=False would leave out "
-                "categories: drop one of them."
-            )
         if self.net_weights == GREEDY and self.n_nets == 1:
             raise ValueError(
                 "net_weights='greedy' weighs several nets, with folds those of each fold, but n_nets is 1: set "
                 "n_nets=8, for example, or net_weights='equal'."
             )
-        self._check_options()
         return self
-
-    def _check_options(self) -> None:
-        check_net_options(self.net_options)
-        if self.net_options.get(SCALES) and self.numeric_encoding == PERIODIC:
-            raise ValueError(
-                "'input_scale' in net_options scales the inputs of nets, and numeric_encoding='periodic' turns all of "
-                "them into cosines: drop one of them."
-            )
 
     @property
     def n_nets_of_all_folds(self) -> int:
@@ -179,16 +149,6 @@ class Recipe:
         if activations := network.arguments()["hidden_activation"]:
             found["activation"] = activations[0]
         return replace(self, **{name: value for name, value in found.items() if is_auto(getattr(self, name))})
-
-    @property
-    def embeds_categories(self) -> bool:
-        """Whether nets embed columns of many categories."""
-        return self.category_embedding is True
-
-    @property
-    def embeds_bins(self) -> bool:
-        """Whether nets embed columns of numbers that have bins."""
-        return self.bin_embedding is True
 
     def batch_rows(self, n_samples: int) -> int:
         """Return the number of samples in a batch: of "auto", a power of two that gives about 32 steps an epoch.

@@ -12,7 +12,6 @@ import numpy as np
 from .cell_counts import CellCounts
 from .cells import MISSING_TEXTS, Spellings, categories_of, count_of, examples, text_of
 from .column_notes import Note, missing_note
-from .embedding_size import check_embedding_size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +26,6 @@ class CategoryColumn:
     """One-hot encoding: one feature per category, plus one for missing cells if training had any.
 
     A category unseen in training, or too rare for a feature of its own, is encoded as all zeros.
-
-    vector_size : numbers in the vector of a category, if nets are to embed the column; 0 if they take its features
     """
 
     name: str
@@ -36,7 +33,6 @@ class CategoryColumn:
     has_missing: bool
     is_text: bool  # whether cells must be read as text even if they look like numbers
     has_rest: bool = False  # whether training had further categories, which are zeros like those it had not
-    vector_size: int = 0
     kind: ClassVar[str] = "category"
     encoding: ClassVar[str] = "one-hot categories"  # for notes
 
@@ -44,7 +40,6 @@ class CategoryColumn:
         texts = {category for category in self.categories if isinstance(category, str)}
         if len(texts) != len(self.categories):
             raise ValueError(f"column {self.name!r} needs distinct texts as categories")
-        check_embedding_size(self.name, self.vector_size, "vectors")
 
     @property
     def marks_missing(self) -> bool:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from ..console.html_display import html_table
 from ..errors import counted
-from .embedded_columns import embeds_periodically, vector_size
 from .encoder_choice import LEFT_OUT, Column
 
 HEADER = "column", "encoding", "features", "note"
@@ -62,7 +61,6 @@ def column_table(names: Iterable[str], columns: Iterable[Column], notes: Iterabl
     notes : sentences of which some are on single columns, as fit_columns returns them
     """
     encoders = {column.name: column for column in columns}
-    is_periodic = embeds_periodically(encoders.values())
     said: dict[str, list[str]] = {}
     for note in notes:
         if found := NOTE.fullmatch(note):
@@ -73,17 +71,13 @@ def column_table(names: Iterable[str], columns: Iterable[Column], notes: Iterabl
         if column is None:
             rows.append(ColumnRow(name, "left out", 0, note))
         else:
-            rows.append(ColumnRow(name, _encoding_of(column, is_periodic), len(column.feature_names), note))
+            rows.append(ColumnRow(name, _encoding_of(column), len(column.feature_names), note))
     return ColumnTable(rows)
 
 
-def _encoding_of(column: Column, is_periodic: bool) -> str:
-    """Return the features of a column in words, and what nets make of them; is_periodic : of those without vectors"""
+def _encoding_of(column: Column) -> str:
+    """Return the features of a column in words."""
     words = [column.encoding]
     if column.marks_missing:
         words.append("indicator of missing cells")
-    if size := vector_size(column):
-        words.append(f"embedded as {size} numbers")
-    elif is_periodic:
-        words.append("embedded periodically")
     return ", ".join(words)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -25,44 +25,39 @@ from .columns_as_numbers import column_kind, tolerated_numbers
 from .date_column import DATE_CONTENTS, ISO_DATE, DateColumn, fit_dates
 from .default_bins import DEFAULT_BINS
 from .number_formats import conversion_of, dates_of, thousands_of
-from .numeric_columns import PeriodicColumn, PiecewiseLinearColumn, QuantileColumn, RobustColumn, StandardColumn
+from .numeric_columns import PiecewiseLinearColumn, QuantileColumn, StandardColumn
 from .text_column import MIN_NGRAM_ROWS, TextColumn, fit_text, is_running_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NUMERIC_ENCODINGS = ("auto", "piecewise_linear", "quantile", "standard", "robust", "periodic")
+NUMERIC_ENCODINGS = ("auto", "piecewise_linear", "quantile", "standard")
 MANY_DISTINCT = 32  # columns with more distinct numbers have quantiles and bins
 MAX_BINS = 1000  # of a column
 MIN_SHARE_OF_TEXT = 0.5  # of the cells that have an n-gram, in a column that is text though nobody has named it
 MIN_SHARE_OF_FREQUENT = 0.5  # of the cells that have frequent categories, in a column that may be something else
-FEW_CATEGORIES, VECTOR_SIZE = 8, 8  # up to how many stay one-hot; numbers in a vector: Holzmüller et al. 2024
-BINS_VECTOR_SIZE = TEXT_VECTOR_SIZE = 16  # numbers in the embedding of a column with bins, and of a column of text
 
 LEFT_OUT = "is left out"  # in the note on a column that has no encoder
 DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T].*)?|\d\d?[./]\d\d?[./](\d{4}|\d\d)([ ].*)?", re.ASCII)
 
-Number = StandardColumn | RobustColumn | QuantileColumn | PeriodicColumn | PiecewiseLinearColumn
+Number = StandardColumn | QuantileColumn | PiecewiseLinearColumn
 Column = Number | DateColumn | CategoryColumn | TextColumn
 KINDS: dict[str, type[Column]] = {row.kind: row for row in get_args(Column)}
 # Encoders of all columns of numbers, by the kinds of NumericEncoding that do not look at the numbers.
-OF_ALL_NUMBERS = {row.kind: row for row in (StandardColumn, RobustColumn, QuantileColumn, PeriodicColumn)}
+OF_ALL_NUMBERS = {row.kind: row for row in (StandardColumn, QuantileColumn)}
 
 
 @dataclass(frozen=True)
 class NumericEncoding:
-    """Encoding of columns of numbers, and choice of the columns that nets embed and of columns of text.
+    """Encoding of columns of numbers, and choice of columns of text.
 
     kind : one of NUMERIC_ENCODINGS. "auto" and "piecewise_linear" standardise columns of up to 32 distinct numbers.
         Columns of more have a normal score and, with "auto", bins where the targets leap, if a trial finds that these
-        are worth it (bin_trial.py); with "piecewise_linear", as many bins as a tree on the targets makes. With
-        "periodic", nets embed all columns
+        are worth it (bin_trial.py); with "piecewise_linear", as many bins as a tree on the targets makes
     n_bins : largest number of bins of a column
     targets : (n_rows, n_outputs) numbers or one-hot classes of the training rows. Without them, "auto" makes no bins,
         and "piecewise_linear" bins with the same number of rows
     trial_seconds : that the trial may take; with fewer it looks at fewer rows, or is left out
-    embeds_categories : whether nets embed columns of many categories, also if kind is not "periodic"
-    embeds_bins : whether nets embed columns of numbers that have bins
     texts : names of the columns whose words become features; None for those of running text with too many values to be
         categories
     """
@@ -71,8 +66,6 @@ class NumericEncoding:
     n_bins: int = DEFAULT_BINS
     targets: np.ndarray | None = None
     trial_seconds: float = inf
-    embeds_categories: bool = False
-    embeds_bins: bool = False
     texts: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -97,8 +90,7 @@ class NumericEncoding:
         edges = self._edges(column.scores(present), known)
         if len(edges) <= 2:  # one bin would be the score again
             return column
-        size = BINS_VECTOR_SIZE if self.embeds_bins else 0
-        return PiecewiseLinearColumn(name, column.quantiles, marks_missing, tuple(edges.tolist()), size)
+        return PiecewiseLinearColumn(name, column.quantiles, marks_missing, tuple(edges.tolist()))
 
     def _edges(self, scores: np.ndarray, known: np.ndarray) -> np.ndarray:
         """Return the edges of the bins of a column, in normal scores; empty if it has no bins.
@@ -110,16 +102,6 @@ class NumericEncoding:
             return scores[:0] if self.kind == "auto" else quantile_edges(scores, self.n_bins)
         edges = leap_edges if self.kind == "auto" else tree_edges
         return edges(scores, self.targets[known], self.n_bins)
-
-    def of_categories(self, column: CategoryColumn) -> CategoryColumn:
-        """Return the encoder of a column of categories, with vectors if nets are to embed it."""
-        has_many = len(column.categories) > FEW_CATEGORIES
-        is_embedded = self.kind == "periodic" or (self.embeds_categories and has_many)
-        return replace(column, vector_size=VECTOR_SIZE) if is_embedded else column
-
-    def of_text(self, column: TextColumn) -> TextColumn:
-        """Return the encoder of a column of text, with vectors if nets are to embed it."""
-        return replace(column, vector_size=TEXT_VECTOR_SIZE) if self.kind == "periodic" else column
 
 
 WITHOUT_TARGETS = NumericEncoding()
@@ -162,10 +144,6 @@ def fit_column(
     column, reason = _choose_encoder(series, encoding, ColumnCells.of(series) if cells is None else cells)
     if column is None:
         return None, f"Column {series.name!r} {LEFT_OUT}: {reason}."
-    if isinstance(column, CategoryColumn):
-        column = encoding.of_categories(column)
-    elif isinstance(column, TextColumn):
-        column = encoding.of_text(column)
     return column, reason and f"Column {series.name!r} {reason}."
 
 
@@ -316,10 +294,7 @@ def order_note(series: pd.Series, column: Column) -> str:
 
 def column_to_dict(column: Column) -> dict[str, Any]:
     """Return an encoder as a dict of text and numbers, for JSON."""
-    described = {"kind": column.kind, **asdict(column)}
-    if not described.get("vector_size", True):
-        del described["vector_size"]  # so that earlier versions can read files of nets that embed nothing
-    return described
+    return {"kind": column.kind, **asdict(column)}
 
 
 def column_from_dict(description: dict[str, Any]) -> Column:
@@ -335,5 +310,7 @@ def column_from_dict(description: dict[str, Any]) -> Column:
     }
     if not isinstance(description["name"], str):
         raise TypeError(f"a column's name should be text, but is {description['name']!r}")
-    encoder: Any = KINDS[description["kind"]]
+    if (kind := description["kind"]) not in KINDS:
+        raise ValueError(f"column {description['name']!r} has the encoding {kind!r}, which fastmlp does not have")
+    encoder: Any = KINDS[kind]
     return encoder(**settings)

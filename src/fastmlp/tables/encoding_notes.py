@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .column_notes import listed
-from .embedded_columns import embedding_notes
 from .encoder_choice import Column
 from .text_column import TextColumn
 
 
 def encoding_notes(columns: Iterable[Column]) -> tuple[str, ...]:
-    """Return sentences on the features of columns, on those of text, and on what nets embed.
+    """Return sentences on the features of columns, and on those of text.
 
     >>> from fastmlp.tables.category_column import CategoryColumn
     >>> from fastmlp.tables.numeric_columns import StandardColumn
@@ -20,7 +19,7 @@ def encoding_notes(columns: Iterable[Column]) -> tuple[str, ...]:
     Features of the columns: standard score ('size'), one-hot categories ('town'), indicator of missing cells ('size').
     """
     columns = tuple(columns)
-    return (*_feature_notes(columns), *_text_notes(columns), *embedding_notes(columns))
+    return (*_feature_notes(columns), *_text_notes(columns))
 
 
 def _feature_notes(columns: Iterable[Column]) -> tuple[str, ...]:

@@ -16,14 +16,12 @@ from .bin_edges import bin_features
 from .cells_of_pieces import count_cells, is_in_pieces
 from .column_notes import Note, missing_note
 from .columns_as_numbers import ANY, holds_truths, tolerated_numbers
-from .embedding_size import check_embedding_size
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # One stored quantile per 30 rows, at least 10 and at most 1000: code of Gorishniy et al. 2021, arXiv:2106.11959.
 ROWS_PER_QUANTILE, MIN_QUANTILES, MAX_QUANTILES = 30, 10, 1000
-CLIPPED, FARTHEST = 3.0, 1e6  # of RobustColumn: bound of scores; scaled numbers beyond FARTHEST would overflow
 BLOCK = 4096  # rows whose bins are computed at once: their numbers stay in the cache
 
 
@@ -132,37 +130,6 @@ class StandardColumn(NumericColumn):
 
 
 @dataclass(frozen=True)
-class RobustColumn(NumericColumn):
-    """Robust scaling with smooth clipping; a missing cell counts as the median.
-
-    With x = (number - median) / scale, the score is x / sqrt(1 + (x / 3)**2): about x near the median, and never beyond
-    ±3, whatever the outliers. scale is the distance of the quartiles or, where these are equal, half of the range
-    (Holzmüller et al. 2024, arXiv:2407.04491).
-    """
-
-    name: str
-    median: float
-    scale: float
-    marks_missing: bool
-    kind: ClassVar[str] = "robust"
-    encoding: ClassVar[str] = "robust score"  # for notes
-    missing_meaning: ClassVar[str] = "the median"
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.median) and math.isfinite(self.scale) and self.scale > 0):
-            raise ValueError(f"column {self.name!r} needs a finite median and a positive scale")
-
-    @classmethod
-    def fit(cls, name: str, present: np.ndarray, marks_missing: bool) -> RobustColumn:
-        low, first, median, third, high = np.quantile(present, np.linspace(0.0, 1.0, 5)).tolist()
-        return cls(name, median, third - first or 0.5 * (high - low) or 1.0, marks_missing)
-
-    def scores(self, values: np.ndarray) -> np.ndarray:
-        x = np.clip((values - self.median) / self.scale, -FARTHEST, FARTHEST)
-        return x / np.sqrt(1.0 + np.square(x / CLIPPED))
-
-
-@dataclass(frozen=True)
 class QuantileColumn(NumericColumn):
     """Quantile transform to a normal distribution: a piecewise linear map of training quantiles to normal quantiles.
 
@@ -202,13 +169,6 @@ class QuantileColumn(NumericColumn):
 
 
 @dataclass(frozen=True)
-class PeriodicColumn(QuantileColumn):
-    """Normal score, as of QuantileColumn, of a column that nets embed periodically; see embedded_columns.py."""
-
-    kind: ClassVar[str] = "periodic"
-
-
-@dataclass(frozen=True)
 class PiecewiseLinearColumn(QuantileColumn):
     """Normal score, as of QuantileColumn, and its place among bins (Gorishniy et al. 2022, arXiv:2203.05556).
 
@@ -217,11 +177,9 @@ class PiecewiseLinearColumn(QuantileColumn):
     training range are clipped to it, and a missing cell counts as the median, as for the score.
 
     edges : scores at which bins begin and end; ascending, without repetitions
-    vector_size : numbers in the PiecewiseLinearEmbedding that nets make of the features; 0 if they take these
     """
 
     edges: tuple[float, ...]
-    vector_size: int = 0
     kind: ClassVar[str] = "piecewise_linear"
     encoding: ClassVar[str] = "normal score and bins"  # for notes
 
@@ -230,7 +188,6 @@ class PiecewiseLinearColumn(QuantileColumn):
         edges = np.asarray(self.edges, dtype=np.float64)
         if edges.ndim != 1 or len(edges) < 2 or not np.isfinite(edges).all() or (np.diff(edges) <= 0).any():
             raise ValueError(f"column {self.name!r} needs ascending finite edges of bins")
-        check_embedding_size(self.name, self.vector_size, "embedding")
 
     @property
     def n_bins(self) -> int:

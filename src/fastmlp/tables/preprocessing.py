@@ -67,8 +67,6 @@ class Preprocessing:
         scaling: str = "auto",
         n_bins: int = DEFAULT_BINS,
         trial_seconds: float = inf,
-        embeds_categories: bool = False,
-        embeds_bins: bool = False,
         texts: tuple[str, ...] | None = None,
         categories: Iterable[str] = (),
     ) -> Preprocessing:
@@ -90,10 +88,6 @@ class Preprocessing:
             Largest number of bins of a column.
         trial_seconds : float
             Seconds that the trial may take which decides on bins.
-        embeds_categories : bool
-            Whether nets embed columns of many categories.
-        embeds_bins : bool
-            Whether nets embed columns of numbers that have bins.
         texts : tuple of str, optional
             Names of the columns whose words become features, as of NumericEncoding.
         categories : iterable of str
@@ -110,7 +104,7 @@ class Preprocessing:
         codes = learned_target.encode(table[target])
         if learned_target.task == CLASSIFICATION:
             codes = class_indicators(codes, learned_target.n_outputs)
-        encoding = NumericEncoding(scaling, n_bins, codes, trial_seconds, embeds_categories, embeds_bins, texts)
+        encoding = NumericEncoding(scaling, n_bins, codes, trial_seconds, texts)
         columns, notes, choices = fit_columns(table.drop(columns=target), encoding, categories)
         if not columns:
             reasons = " ".join(notes) or "it has no other column."

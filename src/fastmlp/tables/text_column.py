@@ -20,7 +20,6 @@ import numpy as np
 
 from .cells import MISSING_TEXTS, categories_of, count_of
 from .column_notes import MIN_NOTE_ROWS, Note, missing_note
-from .embedding_size import check_embedding_size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +46,6 @@ class TextColumn:
     ngrams : words, pairs of words, and parts of words, which begin with PART_MARK
     mean, std : of log(1 + number of words) in training
     share : fraction of the cells of training that have one of the n-grams
-    vector_size : numbers in the vector of an n-gram, if nets are to embed the column; 0 if they take its features
     """
 
     name: str
@@ -56,7 +54,6 @@ class TextColumn:
     std: float
     share: float
     marks_missing: bool
-    vector_size: int = 0
     kind: ClassVar[str] = "text"
     encoding: ClassVar[str] = "n-grams and number of words"  # for notes
 
@@ -66,7 +63,6 @@ class TextColumn:
             raise ValueError(f"column {self.name!r} needs distinct texts as n-grams")
         if not (isfinite(self.mean) and isfinite(self.std) and self.std > 0 and 0 <= self.share <= 1):
             raise ValueError(f"column {self.name!r} needs a finite mean, a positive std, and a share")
-        check_embedding_size(self.name, self.vector_size, "vectors")
 
     @property
     def feature_names(self) -> list[str]:

@@ -18,8 +18,7 @@ class Objective:
     """Objective of a net over fixed samples: `objective(params) -> (loss, gradient)`, float and (n_params,).
 
     The loss includes the L2 penalty, and dropout is off. Data are copied to the device and buffers are allocated once.
-    Each call sets the net's params to its argument; weights outside of the blocks of an input embedding are 0 whatever
-    it is, and so is their gradient. A loss that is not finite is returned as inf, with a gradient of
+    Each call sets the net's params to its argument. A loss that is not finite is returned as inf, with a gradient of
     zeros.
     """
 
@@ -41,8 +40,6 @@ class Objective:
     def __call__(self, params: np.ndarray) -> tuple[float, np.ndarray]:
         net, plan, state, backend = self._net, self._plan, self._state, self._plan.backend
         net.params[:] = params
-        if net.network.has_blocks:
-            net.params[net.network.outside_blocks] = 0.0
         gradient = np.zeros_like(net.params)
         state.scalars[:, DIVERGED] = 0.0
         with net.device.on(), buffers.borrow_team(backend, plan.n_threads) as team:

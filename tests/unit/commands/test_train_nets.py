@@ -349,32 +349,6 @@ def test_a_table_of_fewer_rows_than_nets():
 
 
 @pytest.mark.slow
-def test_nets_with_an_input_embedding():
-    said = train("price", "--numeric-encoding", "periodic", "--n-nets", 2)
-    assert "The nets embed periodically, each feature as 4 numbers by 16 cosines: 'size' (1 feature), 'age'" in said
-    nets = load_net("model.safetensors")
-    assert nets.network.n_embedding_layers == 2
-    assert "prediction" in run("predict", "model.safetensors", "table.csv")
-    assert "2 nets" in run("diagnose", "model.safetensors", "table.csv")
-    assert "Wrote model.html" in run("report", "model.safetensors", "table.csv")
-    model = fastmlp.load("model.safetensors", device="cpu")
-    assert model.hidden_layer_sizes == (8,)
-    go_on = "--n-nets", 2, "--learning-rate", 1e-9, "--continue-from", "model.safetensors", "--output", "more"
-    train("price", *go_on)
-    np.testing.assert_allclose(load_net("more").params, nets.params, atol=1e-6)
-    assert "which --category-embedding would change" in train("price", *go_on, "--category-embedding", code=1)
-
-
-def test_vectors_of_categories():
-    table = pd.read_csv("table.csv").assign(town=np.array(list("abcdefghij"))[np.arange(300) % 10])
-    table.drop(columns="kind").to_csv("towns.csv", index=False)
-    options = "--category-embedding", "--scaling", "standard", "--n-nets", 1, "--tune", 2
-    said = run("train", "towns.csv", "--target", "price", *QUICK, *options)
-    assert "trained vectors: 'town' (10 values as 8 numbers)" in said
-    assert load_net("model.safetensors").network.n_embedding_layers == 1
-
-
-@pytest.mark.slow
 def test_options_that_would_change_the_encoding_of_known_nets_are_refused():
     train("price", "--n-nets", 1)
     go_on = "--n-nets", 1, "--continue-from", "model.safetensors", "--output", "more"

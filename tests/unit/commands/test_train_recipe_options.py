@@ -70,13 +70,6 @@ def test_fewer_bins():
     assert found[1] == 3 < found[0]
 
 
-def test_embedded_bins():
-    said = train("price", "--bin-embedding", "--numeric-encoding", "piecewise_linear")
-    assert "piecewise linear functions: 'size'" in said
-    assert load_net("model.safetensors").network.n_embedding_layers == 1
-    assert "makes none" in train("price", "--bin-embedding", "--numeric-encoding", "quantile", code=1)
-
-
 # ---- nets
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp.console.html_display import html_table, html_text, layers_of
+from fastmlp.console.html_display import html_table, html_text
 
 MISSING = [name for name in ("nbclient", "nbformat", "ipykernel") if find_spec(name) is None]
 X, Y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
@@ -127,15 +127,3 @@ def test_a_notebook_shows_html():
         [shown] = [output for output in cell if output["output_type"] == "execute_result"]
         assert "table" in Checked("".join(shown["data"]["text/html"])).tags
         assert shown["data"]["text/plain"], "what a terminal shows stays"
-
-
-def test_layers_of_an_embedding_have_rows_of_their_own():
-    embedding = [fastmlp.PeriodicEmbedding(4, 2, n_inputs=3), fastmlp.CategoryEmbedding(2, 3)]
-    net = fastmlp.MLP((5, 6, 1), input_embedding=embedding, dropout=0.5)
-    _, rows = layers_of(net.network)
-    assert rows[:3] == [
-        ["embedding 1", 5, 15, "cos, 4 blocks", 90],
-        ["embedding 2", 15, 9, "relu, 4 blocks", 144],
-        ["hidden 1", 9, 6, "relu, dropout 0.5", 60],
-    ]
-    assert "embedding 2" in Checked(net._repr_html_()).text

@@ -5,7 +5,7 @@ import pytest
 from reference_net import ReferenceMLP
 from tolerances import TOLERANCES
 
-from fastmlp import MLP, PeriodicEmbedding, Population, diagnose
+from fastmlp import MLP
 from fastmlp.diagnosis.model_under_test import (
     activation_row,
     from_arrays,
@@ -125,25 +125,6 @@ def test_functions_must_return_a_row_per_sample():
     assert from_function(lambda x: x.sum(axis=1), X).n_outputs == 1
     with pytest.raises(ValueError, match=r"one row of outputs per sample, shape \(4, n_outputs\)"):
         from_function(lambda x: x.T, X)
-
-
-def test_gradient_of_a_net_with_an_embedding_is_that_of_its_kernels(rng):
-    """Weights outside of the blocks are no directions that a step can take."""
-    net = MLP((3, 5, 1), input_embedding=PeriodicEmbedding(4, 2), dtype="float64", l2=0.1, random_state=1)
-    X, Y = rng.normal(size=(9, 3)), rng.normal(size=(9, 1))
-    found = model_of_fastmlp(net.network, net.params[None], 0.1)
-    np.testing.assert_allclose(found.gradient(X, Y)[0], net.loss_and_gradient(X, Y)[1], rtol=1e-9, atol=1e-12)
-
-
-def test_nets_with_an_embedding_are_diagnosed(rng):
-    X = rng.normal(size=(300, 2))
-    y = np.sin(4 * X[:, 0])
-    settings = {"input_embedding": PeriodicEmbedding(8, 4, sigma=0.5), "random_state": 0, "device": "cpu"}
-    net, pop = MLP((2, 16, 1), **settings), Population((2, 16, 1), 2, dropout=0.1, **settings)
-    history = net.fit(X, y, epochs=100, batch_size=32, verbose=0)
-    assert diagnose(net, X, y, history).verdict == "converged"
-    pop.fit(X, y, epochs=20, batch_size=32, verbose=0)
-    assert "nets" in str(diagnose(pop, X, y))
 
 
 def test_an_identity_output_of_a_probability_loss_is_its_logits():

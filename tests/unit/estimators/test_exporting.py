@@ -162,9 +162,7 @@ def test_temperatures_are_in_c_files_of_tables_of_numbers(n_nets, table, tmp_pat
         np.testing.assert_allclose(found, model.predict_proba(X), rtol=0, atol=PROBABILITY)
 
 
-@pytest.mark.parametrize(
-    ("n_nets", "encoding"), [(1, "piecewise_linear"), (3, "piecewise_linear"), (1, "robust"), (2, "periodic")]
-)
+@pytest.mark.parametrize(("n_nets", "encoding"), [(1, "piecewise_linear"), (3, "piecewise_linear"), (2, "quantile")])
 def test_regressor_of_tables_of_numbers(n_nets, encoding, table, tmp_path):
     table = table.drop(columns=["colour", "zip"]).astype({"skew": "float32"})
     y = table["steps"].to_numpy() * 1e4 + 3

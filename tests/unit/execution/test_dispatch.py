@@ -8,7 +8,7 @@ import pytest
 import fastmlp.execution.dispatch
 import fastmlp.execution.gpu_costs
 import fastmlp.execution.thresholds
-from fastmlp import MLP, PeriodicEmbedding
+from fastmlp import MLP
 from fastmlp.devices import Device
 from fastmlp.execution.dispatch import (
     choose_evaluation_family,
@@ -20,7 +20,6 @@ from fastmlp.execution.dispatch import (
     products,
 )
 from fastmlp.execution.gpu_costs import ESTIMATES, using
-from fastmlp.execution.unrolled_code import steps_to_unrolled
 from fastmlp.kernels.cpu import backend
 
 XOR, LARGE = (2, 2, 1), (784, 512, 10)
@@ -282,22 +281,3 @@ def test_prediction_is_independent_of_the_other_rows(sizes, dtype):
     whole = net.predict(X)
     for n in (1, 3, 4, 5, 16, 17, 200, 256, 257, 512):
         np.testing.assert_array_equal(net.predict(X[:n]), whole[:n])
-
-
-@pytest.mark.parametrize("rows", (1, 4, 32, 10_000))
-def test_nets_with_blocks_train_layer_by_layer(rows):
-    """The only family that keeps the zeros outside of the blocks, on both devices; forward passes are dense."""
-    of_net = network((2, 3, 1), input_embedding=PeriodicEmbedding(2, 2))
-    float32, cpu, gpu = np.dtype("float32"), Device("cpu", ""), Device("cuda:0", "")
-    assert choose_training(of_net, cpu, float32, rows, "exact").family == "layerwise"
-    assert choose_training(of_net, gpu, float32, rows, "bfloat16").family == "layerwise"
-    assert choose_nets_family(of_net, 10_000, rows, cpu, float32) == "one_by_one"
-    assert choose_nets_family(of_net, 10_000, rows, gpu, float32) == "one_by_one"
-    assert choose_evaluation_family(of_net, rows) != "layerwise"
-    assert steps_to_unrolled(of_net, 4) == 0
-
-
-def test_explanation_names_the_blocks():
-    text = MLP((2, 3, 1), input_embedding=PeriodicEmbedding(2, 2), device="cpu").explain(100)
-    assert "Kernel family: layerwise on cpu" in text
-    assert "keeps the weights outside of the blocks of the input embedding at 0" in text

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from fastmlp import MLP, CategoryEmbedding, PeriodicEmbedding
+from fastmlp import MLP
 from fastmlp.execution import dispatch
 from fastmlp.execution.net_description import describe_net
 from fastmlp.execution.plan import Plan
@@ -199,14 +199,3 @@ def test_cached_thread_team_is_not_used_after_a_fork(fresh_python, monkeypatch):
     done = fresh_python(FORKED)
     assert done.returncode == 0, done.stderr
     assert "left over: 0" in done.stdout
-
-
-def test_columns_of_blocks():
-    """Per row of W, the first column of its block and the end of its columns, row by row of the embedding's layers."""
-    embedding = [PeriodicEmbedding(3, 2, n_inputs=1), CategoryEmbedding(2, 4)]
-    net = describe_net(MLP((3, 5, 1), input_embedding=embedding).network)
-    assert net.block_starts.tolist() == [0, 6, -1, -1]
-    first, second = [(0, 3), (3, 7), (3, 7)], [(0, 2)] * 3 + [(2, 6)] * 4
-    np.testing.assert_array_equal(net.block_columns.reshape(-1, 2), first + second)
-    plain = describe_net(MLP((3, 5, 1)).network)
-    assert (plain.block_starts.tolist(), plain.block_columns.size) == ([-1, -1], 0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from exported_outputs import assert_exported, c_outputs, rounding_error
 
-from fastmlp import MLP, CategoryEmbedding, PeriodicEmbedding, Population
+from fastmlp import MLP, Population
 from fastmlp.export.c_source import c_source
 from fastmlp.export.predictor import Predictor
 from fastmlp.network.spec import HIDDEN
@@ -26,14 +26,6 @@ def test_every_activation(activation, X, tmp_path):
     net.biases[0][:] = np.linspace(-1, 1, 8)
     net.export(tmp_path / "net.h")
     assert_exported(c_outputs(tmp_path / "net.h", X, 3), net.predict(X), rounding_error(net, X))
-
-
-@pytest.mark.parametrize("embedding", (PeriodicEmbedding(), [1, CategoryEmbedding(3, 2)]), ids=("numbers", "category"))
-def test_input_embedding(embedding, X, tmp_path):
-    net = MLP((4, 6, 3), input_embedding=embedding, random_state=1)
-    net.export(tmp_path / "net.h")
-    found, expected = c_outputs(tmp_path / "net.h", X[3:], 3), net.predict(X[3:])
-    np.testing.assert_allclose(found, expected, rtol=0, atol=RELATIVE * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(

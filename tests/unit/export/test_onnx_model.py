@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from exported_outputs import assert_exported, onnx_outputs, onnx_session, rounding_error
 
-from fastmlp import MLP, CategoryEmbedding, PeriodicEmbedding, Population
+from fastmlp import MLP, Population
 from fastmlp.network.spec import HIDDEN
 
 onnx = pytest.importorskip("onnx", reason="pip install 'fastmlp[onnx]' has onnx")
@@ -40,17 +40,6 @@ def test_every_activation(activation, dtype, X, tmp_path):
     assert found.dtype == dtype
     computed_in = "float32" if activation == "gelu" else dtype  # onnxruntime has its error function in float32 only
     assert_exported(found, net.predict(X), rounding_error(net, X, computed_in))
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("embedding", (PeriodicEmbedding(), [1, CategoryEmbedding(3, 2)]), ids=("numbers", "category"))
-def test_input_embedding(embedding, dtype, X, tmp_path):
-    pop = Population((4, 6, 3), 2, input_embedding=embedding, dtype=dtype, random_state=1)
-    for nets in (pop, pop[0]):
-        nets.export(tmp_path / "net.onnx")
-        [found] = onnx_outputs(tmp_path / "net.onnx", {"X": X[3:].astype(dtype)})
-        expected = nets.predict(X[3:])
-        np.testing.assert_allclose(found, expected, rtol=0, atol=RELATIVE * np.abs(expected).max())
 
 
 OUTPUTS = [

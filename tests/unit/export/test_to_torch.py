@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from required_libraries import library
 
-from fastmlp import MLP, PeriodicEmbedding, from_torch
+from fastmlp import MLP, from_torch
 from fastmlp.diagnosis.adapters import model_of_other_library
 from fastmlp.export.formulas import FUNCTIONS
 from fastmlp.network.spec import HIDDEN
@@ -38,17 +38,6 @@ def test_outputs_and_parameters(activation, dtype, rng):
     same = from_torch(module)
     assert same.params.tobytes() == net.params.tobytes()
     assert same.network == net.network
-
-
-def test_input_embedding_becomes_dense_layers(rng):
-    X = rng.normal(size=(9, 4)).astype(np.float32)
-    net = MLP((4, 6, 3), input_embedding=PeriodicEmbedding(5, 2), random_state=1)
-    module = net.to_torch()
-    with torch.no_grad():
-        np.testing.assert_allclose(module(torch.from_numpy(X)).numpy(), net.predict(X), rtol=1e-4, atol=1e-5)
-    same = from_torch(module)
-    assert same.params.tobytes() == net.params.tobytes()
-    assert (same.network.layer_sizes, same.network.has_blocks) == (net.network.layer_sizes, False)
 
 
 @pytest.mark.parametrize("loss", OUTPUTS)

@@ -27,18 +27,6 @@ def test_random_directions_have_the_norm_of_each_unit(rng):
             np.testing.assert_allclose(np.linalg.norm(np.vstack([dW, db]), axis=0), own, rtol=1e-5)
 
 
-def test_landscapes_of_nets_with_an_embedding_keep_its_zeros(rng):
-    net = fastmlp.MLP((2, 4, 1), input_embedding=fastmlp.PeriodicEmbedding(3, 2), random_state=0)
-    for direction in random_directions(net, rng):
-        assert not direction[net.network.outside_blocks].any()
-        assert np.count_nonzero(direction) == len(direction) - net.network.outside_blocks.sum()
-    snapshots, y = fastmlp.Snapshots(), rng.normal(size=9)
-    X = rng.normal(size=(9, 2))
-    net.fit(X, y, epochs=9, callbacks=snapshots, verbose=0)
-    for path in (None, snapshots):
-        plots.landscape(net, X, y, snapshots=path, resolution=3, verbose=0)
-
-
 def test_slice_values_are_losses():
     net = xor_net()
     before = net.params.copy()

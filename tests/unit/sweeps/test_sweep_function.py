@@ -12,7 +12,7 @@ from executor_cases import InPlace, Pickled
 from scipy.stats import loguniform, randint
 
 import fastmlp
-from fastmlp import MLP, PeriodicEmbedding, Population, sweep
+from fastmlp import MLP, Population, sweep
 from fastmlp.executors.workers import ProcessWorkers
 from fastmlp.kernels.structs import RUNNING
 from fastmlp.sampling import folds
@@ -98,17 +98,6 @@ def test_loss_and_outputs_follow_from_the_targets(y, loss, n_outputs):
     y = np.array(y)
     assert default_loss(y) == loss
     assert n_outputs_of(loss, y) == n_outputs
-
-
-def test_embeddings_are_compared(rng):
-    """Nets with and without one are different populations."""
-    X = rng.normal(size=(300, 2))
-    choices = [None, PeriodicEmbedding(8, 4, sigma=0.01), PeriodicEmbedding(8, 4, sigma=1.0)]
-    space = {"input_embedding": choices, "hidden_layer_sizes": (8,), "learning_rate": 0.02}
-    result = sweep(X, np.sin(6 * X[:, 0]), space, n=3, cv=2, epochs=30, device="cpu", random_state=0, verbose=0)
-    assert {str(settings["input_embedding"]) for settings in result.settings} == set(map(str, choices))
-    assert result.settings[0]["input_embedding"] == choices[2]
-    assert result.best.network.input_embedding.entries[0].sigma == 1.0
 
 
 def test_configurations_are_distinct(task):

@@ -51,10 +51,8 @@ def test_training_goes_on_with_equal_layers_only():
         continue_from(make_nets(3, 1, SMALL, SETTINGS, 1), other, "Do this.")
 
 
-def test_schedules_of_a_shorter_fit_are_the_first_part_of_the_longer_ones():
-    names = "dropout_schedule", "weight_decay_schedule"
+def test_schedule_of_a_shorter_fit_is_the_first_part_of_the_longer_one():
     linear = lambda steps, n_steps: 1.0 - np.asarray(steps) / n_steps
-    recipe = refit_recipe(Recipe(epochs=6, schedule=linear, net_options=dict.fromkeys(names, linear)), np.array([1]))
+    recipe = refit_recipe(Recipe(epochs=6, schedule=linear), np.array([1]))
     assert recipe.epochs == 2
-    for schedule in (recipe.schedule, *map(recipe.net_options.get, names)):
-        np.testing.assert_allclose(schedule(np.arange(2), 2), [1.0, 1.0 - 1 / 6])
+    np.testing.assert_allclose(recipe.schedule(np.arange(2), 2), [1.0, 1.0 - 1 / 6])

@@ -35,15 +35,6 @@ def test_each_column_has_a_row_in_its_place(table):
     assert "<b>4 columns, 6 features</b>" in rows._repr_html_()
 
 
-def test_what_nets_embed_is_told(table):
-    rows = rows_of(table, NumericEncoding("periodic"))
-    assert [row.encoding for row in rows[1:]] == [
-        "normal score, indicator of missing cells, embedded periodically",
-        "normal score, embedded periodically",
-        "one-hot categories, embedded as 8 numbers",
-    ]
-
-
 def test_columns_that_only_notes_know_come_last(table):
     """So it is with nets of `fastmlp train`, which know the columns that they use."""
     columns, notes, choices = fit_columns(table)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,10 +13,8 @@ from fastmlp.tables.encoder_choice import (
     CategoryColumn,
     DateColumn,
     NumericEncoding,
-    PeriodicColumn,
     PiecewiseLinearColumn,
     QuantileColumn,
-    RobustColumn,
     StandardColumn,
     TextColumn,
     column_from_dict,
@@ -31,8 +28,6 @@ EXAMPLES = {
     "standard": StandardColumn("x", 1.5, 2.0, True),
     "quantile": QuantileColumn("x", (0.0, 1.0, 1.0, 4.0), False),
     "piecewise_linear": PiecewiseLinearColumn("x", (0.0, 1.0, 1.0, 4.0), True, (-1.15, 0.0, 1.15)),
-    "robust": RobustColumn("x", 1.5, 2.0, True),
-    "periodic": PeriodicColumn("x", (0.0, 1.0, 1.0, 4.0), True),
     "date": DateColumn("x", 18_000.0, 100.0, ("week", "year"), False, True),
     "category": CategoryColumn("x", ("a", "b"), True, True),
     "text": TextColumn("x", ("red", "red car", "~<ca"), 1.0, 0.5, 1.0, True),
@@ -50,20 +45,10 @@ def test_every_encoder_round_trips_through_json(kind):
     assert column_from_dict(json.loads(json.dumps(column_to_dict(column)))) == column
 
 
-def test_files_name_vectors_only_of_embedded_categories():
-    column = EXAMPLES["category"]
-    assert "vector_size" not in column_to_dict(column)  # so that earlier versions read them
-    embedded = replace(column, vector_size=8)
-    assert column_from_dict(column_to_dict(embedded)) == embedded
-
-
-def test_which_categories_have_vectors():
-    letters = pd.Series(list("abcdefghi") * 2, name="x")
-    vectors = lambda encoding, n: fit_column(letters[letters <= "abcdefghi"[n - 1]], encoding)[0].vector_size
-    many, periodic = NumericEncoding(embeds_categories=True), NumericEncoding("periodic")
-    assert [vectors(many, n) for n in (2, 8, 9)] == [0, 0, 8]
-    assert [vectors(periodic, n) for n in (2, 9)] == [8, 8]
-    assert vectors(NumericEncoding(), 9) == 0
+def test_an_unknown_encoding_in_a_file_is_refused():
+    described = column_to_dict(EXAMPLES["standard"]) | {"kind": "robust"}
+    with pytest.raises(ValueError, match="column 'x' has the encoding 'robust', which fastmlp does not have"):
+        column_from_dict(described)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -191,8 +176,6 @@ def test_bins_are_the_formula_of_the_score(rng):
         (NumericEncoding("piecewise_linear", 8), ["piecewise_linear", "standard"]),
         (NumericEncoding("quantile", 8, np.arange(100.0)[:, None]), ["quantile", "quantile"]),
         (NumericEncoding("standard", 8, np.arange(100.0)[:, None]), ["standard", "standard"]),
-        (NumericEncoding("robust"), ["robust", "robust"]),
-        (NumericEncoding("periodic", 8, np.arange(100.0)[:, None]), ["periodic", "periodic"]),
     ],
     ids=lambda value: getattr(value, "kind", ""),
 )
@@ -242,24 +225,3 @@ def test_too_few_or_many_bins_raise():
 def test_damaged_edges_are_refused(edges):
     with pytest.raises(ValueError, match="needs ascending finite edges of bins"):
         PiecewiseLinearColumn("x", (0.0, 1.0), False, edges)
-
-
-def test_scores_are_smoothly_clipped(rng):
-    x = rng.normal(100.0, 20.0, 999)
-    column = RobustColumn.fit("x", x, False)
-    first, third = np.quantile(x, [0.25, 0.75])
-    assert (column.median, column.scale) == pytest.approx((np.median(x), third - first))
-    scaled = (x - column.median) / column.scale
-    np.testing.assert_allclose(column.scores(x), scaled / np.sqrt(1 + (scaled / 3) ** 2))
-    far = column.scores(np.array([-1e30, -1e9, -1e3, 1e30]))
-    assert (np.abs(far) <= 3.0).all()
-    assert (np.diff(far) >= 0).all()
-    assert far[0] == pytest.approx(-3.0)
-
-
-def test_scales_where_quartiles_are_equal():
-    mostly_zero = np.r_[np.zeros(90), np.full(10, 8.0)]
-    assert RobustColumn.fit("x", mostly_zero, False).scale == 4.0
-    assert RobustColumn.fit("x", np.full(5, 7.0), True).scale == 1.0
-    with pytest.raises(ValueError, match="a finite median and a positive scale"):
-        RobustColumn("x", 0.0, 0.0, False)

@@ -175,14 +175,9 @@ def test_few_cells_have_the_features_of_many():
 def test_a_column_of_text_is_read_back_from_json():
     column, _ = fitted(texts())
     assert column_from_dict(json.loads(json.dumps(column_to_dict(column)))) == column
-    for damage in ({"ngrams": ["a", "a"]}, {"ngrams": [1]}, {"std": 0.0}, {"share": 2.0}, {"vector_size": -1}):
+    for damage in ({"ngrams": ["a", "a"]}, {"ngrams": [1]}, {"std": 0.0}, {"share": 2.0}):
         with pytest.raises(ValueError, match="column 'title' needs"):
             column_from_dict(column_to_dict(column) | damage)
-
-
-def test_periodic_nets_embed_texts_as_vectors():
-    assert fitted(texts(), kind="periodic")[0].vector_size == 16
-    assert fitted(texts())[0].vector_size == 0
 
 
 def test_few_rows_of_a_table_are_encoded_as_many():

@@ -14,7 +14,6 @@ from ...errors import checked_count, checked_number
 from ...interface.keywords import explains_names
 from ...interface.user_warnings import warn_user
 from ...streams.source_kinds import is_source
-from ...table_training.net_options import NAMES
 from ...table_training.recipes import AUTO, Recipe
 from ...table_training.rows_in_memory import Rows
 from ...table_training.time_budget import Budget
@@ -98,38 +97,21 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         their cells have three words of letters or more, with spaces between them) that are no categories, because they
         have more than 255 different texts or another one in each row; () takes none. A column has up to 256 features
         (192 words and pairs of words, and 64 parts of words, that at least 16 rows have) and the number of words.
-    numeric_encoding : {"auto", "piecewise_linear", "quantile", "standard", "robust", "periodic"}, default "auto"
+    numeric_encoding : {"auto", "piecewise_linear", "quantile", "standard"}, default "auto"
         Encoding of columns of numbers. "auto" gives columns of more than 32 distinct numbers a normal score and, where
         the targets leap, bins, in each of which the first layer has a slope of its own, if a trial with a cheap model
         finds that bins lower the error of held-out rows; it standardises other columns.
         "piecewise_linear" makes as many bins as it can, "quantile" none, with a normal score for all columns.
-        "standard" standardises all, "robust" scales all by median and quartiles, and clips them smoothly to ±3. With
-        "periodic", nets begin with an input embedding: the normal scores of numbers and all other features have a
-        PeriodicEmbedding, and each category has a trained vector.
+        "standard" standardises all.
     n_bins : int, default "auto"
         Largest number of bins of a column, from 2 to 1000; 48 in all presets. A decision tree on each column chooses
         the bins.
-    category_embedding : bool, default "auto"
-        Whether nets have a trained vector of 8 numbers for each category of columns of more than 8 categories, in place
-        of weights of all units of the first layer. "auto" is True with numeric_encoding="periodic", of columns of fewer
-        categories, too, and False otherwise.
-    bin_embedding : bool, default "auto"
-        Whether nets have a trained piecewise linear function of 16 values for each column of numbers with bins, in
-        place of weights of all units of the first layer; False in all presets.
     net_weights : {"equal", "greedy"}, default "auto"
         Weights of several nets in the mean that predicts; "equal" in all presets. "greedy" picks as many nets as there
         are, one after another and with repetition, so that the loss of the mean is lowest on held-out rows or, with
         folds, on those of each fold (Caruana et al. 2004, "Ensemble selection from libraries of models"). `net_` then
         has nets of larger weight several times, and others not at all. Metrics of the rows that choose the weights, and
         `oof_prediction_`, are then a little too good. If nets of folds are left out for want of time, all count alike.
-    net_options : dict, optional
-        Further options of the nets and their training. Of MLP: "l2", "init", "init_scale" and
-        "precision". Of AdamW: "beta1", "beta2", "epsilon", "clip_norm", "weight_decay_schedule" and
-        "learning_rate_factors" (0 is the first layer, which is the one of the embedding if there is one). Of MLP.fit:
-        "dropout_schedule". And two of their own: "input_scale": True is for a trained scale and shift of each input,
-        and "ntk": True for the neural tangent parametrisation, initial weights N(0, 1 / n) and a learning rate /
-        sqrt(n) for the weights of a layer with n inputs. If one of them is a function or another object than a
-        schedule, a file holds none, and save warns.
     tune : int, optional
         Number of configurations to compare on held-out rows before the nets are trained with the best one, 2 or more.
         Parameters that are "auto" are searched, of hidden_layer_sizes, learning_rate_init, weight_decay, dropout,
@@ -184,8 +166,8 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     columns_ : tuple
         Encoders of the columns that are used.
     notes_ : tuple of str
-        Sentences on columns that were left out, on cells that count as missing, on the choice of bins, with reasons,
-        and on columns that nets embed.
+        Sentences on columns that were left out, on cells that count as missing, and on the choice of bins, with
+        reasons.
     n_outputs_ : int
         Number of outputs of a net.
     n_features_in_ : int
@@ -212,10 +194,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     n_iter_no_change: Any
     numeric_encoding: str
     n_bins: int | str
-    category_embedding: bool | str = AUTO  # also of estimators that earlier versions have pickled
-    bin_embedding: bool | str = AUTO
-    net_weights: str = AUTO
-    net_options: Any = None
+    net_weights: str = AUTO  # also of estimators that earlier versions have pickled
     tune: int | None
     callbacks: Any
     eval_metric: Any
@@ -228,7 +207,6 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     dtype: str
     patience: Any
 
-    _net_options: ClassVar = NAMES  # for the error of a constructor that is given one of them
     # Of an estimator that predicts between two epochs for scikit-learn's callbacks, beside net_ and n_iter_.
     _attributes_while_training: ClassVar[dict[str, Any]] = {}
 

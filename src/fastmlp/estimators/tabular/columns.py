@@ -34,8 +34,7 @@ def numeric_encoding_of(recipe: Recipe, targets: np.ndarray | None, trial_second
 
     trial_seconds : that the trial of bins may take
     """
-    embeds = recipe.embeds_categories, recipe.embeds_bins
-    return NumericEncoding(recipe.numeric_encoding, recipe.n_bins, targets, trial_seconds, *embeds)
+    return NumericEncoding(recipe.numeric_encoding, recipe.n_bins, targets, trial_seconds)
 
 
 class TableColumns(BaseEstimator):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +10,7 @@ from sklearn.base import is_classifier
 from ...callbacks import METRIC_SIGNS, as_callbacks
 from ...console.progress_bar import checked_verbose
 from ...devices import resolve
-from ...errors import checked_count, shown, unknown_name
+from ...errors import checked_count, unknown_name
 from ...network.spec import HIDDEN, activation_code
 from ...schedules import schedule_factors
 from ...table_training.recipe_fit import make_nets, make_optimizer
@@ -34,19 +33,7 @@ PARAMETERS = {
     "n_folds": "n_folds",
     "numeric_encoding": "numeric_encoding",
     "n_bins": "n_bins",
-    "category_embedding": "category_embedding",
-    "bin_embedding": "bin_embedding",
     "net_weights": "net_weights",
-}
-# Parameters of the estimators that stand for arguments of MLP, its optimiser and its fit of other names.
-STANDS_FOR = {
-    "early_stopping": "n_iter_no_change",
-    "epochs": "max_iter",
-    "hidden_activation": "activation",
-    "input_embedding": "numeric_encoding",
-    "layer_sizes": "hidden_layer_sizes",
-    "learning_rate": "learning_rate_init",
-    "metrics": "eval_metric",
 }
 OF_CLASSIFIERS = {"calibration": "calibration", "label_smoothing": "label_smoothing"}
 
@@ -67,7 +54,6 @@ def estimator_recipe(estimator: Any) -> Recipe:
     given = {field: getattr(estimator, name) for field, name in parameter_names(estimator).items()}
     if not is_auto(given["hidden"]):
         given["hidden"] = checked_hidden_sizes(given["hidden"])
-    given["net_options"] = given_options(estimator)
     recipe = recipe_of(estimator.quality, given).checked(PARAMETERS)
     metric = estimator.eval_metric
     if metric is not None and not callable(metric) and not (isinstance(metric, str) and metric in METRIC_SIGNS):
@@ -92,27 +78,6 @@ def estimator_recipe(estimator: Any) -> Recipe:
     return recipe
 
 
-def given_options(estimator: Any) -> dict[str, Any]:
-    """Return the parameter net_options of an estimator, of which none is a parameter of its own.
-
-    Raises
-    ------
-    ValueError
-        If it is no dict, or one of its options is.
-    """
-    options = {} if estimator.net_options is None else estimator.net_options
-    if not isinstance(options, Mapping):
-        raise ValueError(f"net_options must be a dict such as {{'l2': 0.001}}, but it is {shown(options)}.")
-    parameters = estimator.get_params(deep=False)
-    for name in options:
-        parameter = STANDS_FOR.get(name, name)
-        if parameter in parameters:
-            raise ValueError(
-                f"net_options has {name!r}, for which the estimator has the parameter {parameter}: give that instead."
-            )
-    return dict(options)
-
-
 def check_nets(estimator: Any, recipe: Recipe) -> None:
     """Raise the error of nets that cannot be made, or trained, before the table is looked at.
 
@@ -128,8 +93,7 @@ def check_nets(estimator: Any, recipe: Recipe) -> None:
     if recipe.hidden and not is_auto(recipe.activation):
         activation_code(recipe.activation, HIDDEN, "activation")
     make_optimizer(recipe)
-    for schedule in (recipe.schedule, recipe.net_options.get("dropout_schedule")):
-        schedule_factors(schedule)
+    schedule_factors(recipe.schedule)
     settings = {"dtype": estimator.dtype, "device": "cpu", "random_state": 0, **estimator._net_settings()}
     small = replace(recipe, hidden=(1,) * len(recipe.hidden))  # units cost time
     make_nets(1, 2, small, settings | {"device": estimator.device}, 1)

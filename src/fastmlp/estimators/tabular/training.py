@@ -23,7 +23,6 @@ from ...table_training.recipes import Recipe
 from ...table_training.rows_in_file import FileRows
 from ...table_training.rows_in_memory import Rows, first_held_out
 from ...table_training.time_budget import Budget
-from ...tables.embedded_columns import input_embedding_of
 from ...training.interruption import was_interrupted
 from ..interruption import (
     keeping_nets,
@@ -77,7 +76,6 @@ def train_nets(estimator: Any, task: NetsTask, recipe: Recipe) -> None:
         "dtype": estimator.dtype,
         "device": estimator.device,
         "random_state": task.seed,
-        "input_embedding": input_embedding_of(estimator.columns_),
         **estimator._net_settings(),
     }
     if task.continues:

@@ -16,7 +16,6 @@ from ...table_training.rows_in_memory import Rows, first_held_out
 from ...table_training.tuning import Encoded, Found, TuningTask, tuned
 from ...table_training.tuning_configurations import SPACE
 from ...table_training.tuning_scores import scores_of
-from ...tables.embedded_columns import input_embedding_of
 from ..interruption import keeping_nets
 from .columns import numeric_encoding_of
 from .parameter_checks import parameter_names, refuse_without_held_out
@@ -123,8 +122,6 @@ def searched_settings(estimator: Any) -> list[str]:
     """
     names = parameter_names(estimator)
     fixed = {SMOOTHING} if getattr(estimator, "_is_multilabel", False) else set()  # several labels cannot be smoothed
-    if estimator.bin_embedding is True:  # which not every encoding has bins for
-        fixed.add("numeric_encoding")
     is_searched = lambda field: field in names and is_auto(getattr(estimator, names[field]))
     found = [field for field in SPACE if field not in fixed and is_searched(field)]
     if not found:
@@ -141,12 +138,7 @@ def search_of(estimator: Any, task: NetsTask, recipe: Recipe, encodings: Encodin
 
     def make(n_features: int, recipe: Recipe, n_nets: int, seed: int) -> Any:
         encodings.learn(recipe)
-        settings = {
-            "dtype": estimator.dtype,
-            "device": estimator.device,
-            "random_state": seed,
-            "input_embedding": input_embedding_of(estimator.columns_),
-        }
+        settings = {"dtype": estimator.dtype, "device": estimator.device, "random_state": seed}
         return make_nets(n_features, estimator.n_outputs_, recipe, settings | estimator._net_settings(), n_nets)
 
     return TuningTask(

@@ -60,14 +60,11 @@ def test_text_may_be_forbidden_or_named(table):
 
 
 @pytest.mark.thinned(2)
-@pytest.mark.parametrize(
-    "settings", [{"numeric_encoding": "periodic"}, {"n_folds": 2}, {"tune": 2, "max_iter": 2}, {"refit": True}], ids=str
-)
+@pytest.mark.parametrize("settings", [{"n_folds": 2}, {"tune": 2, "max_iter": 2}, {"refit": True}], ids=str)
 def test_kinds_of_training(settings, table, tmp_path):
     X, y = table
     model = TabularMLPClassifier(**SMALL | {"max_iter": 3} | settings).fit(X, y)
     assert model.columns_[0].kind == "text"
-    assert model.columns_[0].vector_size == (16 if "numeric_encoding" in settings else 0)
     model.save(tmp_path / "model.st")
     np.testing.assert_array_equal(fastmlp.load(tmp_path / "model.st").predict_proba(X), model.predict_proba(X))
 

@@ -144,13 +144,6 @@ def test_mistakes(table, tmp_path):
         TabularMLPRegressor(tune=3, **SMALL, **given).fit(X, y)
 
 
-def test_bins_that_are_embedded_keep_their_encoding(table):
-    X, y = table
-    model = TabularMLPRegressor(tune=3, bin_embedding=True, **SMALL).fit(X, y)
-    assert "numeric_encoding" not in model.best_settings_
-    assert TabularMLPRegressor(**model.best_settings_, bin_embedding=True).get_params()["bin_embedding"] is True
-
-
 @pytest.mark.slow
 def test_sources_that_are_read_in_pieces_have_no_search(tmp_path, rng):
     pytest.importorskip("pyarrow", reason="sources are Parquet files")

@@ -14,7 +14,7 @@ from reference_bfloat16 import RoundedMLP, from_bfloat16, rounded, to_bfloat16
 from reference_net import ReferenceMLP
 
 import fastmlp.training.call_autotune
-from fastmlp import MLP, SGD, Adam, EarlyStopping, PeriodicEmbedding, Population
+from fastmlp import MLP, SGD, Adam, EarlyStopping, Population
 from fastmlp.execution.gpu_costs import BY_LAYERS, using
 from fastmlp.schedules import Cosine
 
@@ -153,17 +153,6 @@ def test_steps_smaller_than_a_bfloat16_are_not_lost(rng):
     assert error(net.params - start, expected, expected) < 0.05
     weights = np.abs(start) > 0.1
     assert (rounded(net.params) == rounded(start))[weights].mean() > 0.8
-
-
-@pytest.mark.full
-def test_block_diagonal_layers_keep_their_zeros(rng):
-    net, (X, y) = make((4, 6, 3), input_embedding=PeriodicEmbedding(4, 2)), samples(rng, 30, (4, 6, 3))
-    start, (reference, _) = net.params.copy(), references_of(net, net.params)
-    net.fit(X, y, epochs=3, optimizer=SGD(0.1), verbose=0)
-    follow_sgd(reference, X, y, 0.1, epochs=3)
-    assert error(net.params, reference.params, reference.params - start) < CLOSE
-    assert net.network.outside_blocks.any()
-    assert not net.params[net.network.outside_blocks].any()
 
 
 @pytest.mark.full

@@ -15,20 +15,18 @@ from scipy import special
 
 from fastmlp.kernels.jit.decorators import OPTIONS
 from fastmlp.kernels.simd import elementary
-from fastmlp.kernels.simd.elementary import cos, exp, expm1, log, log1p, normal_cdf, sigmoid, sin, softplus, tanh
+from fastmlp.kernels.simd.elementary import exp, expm1, log, log1p, normal_cdf, sigmoid, softplus, tanh
 from fastmlp.kernels.simd.load_store import load, store
 
 pytestmark = pytest.mark.thinned(3)
 
-NAMES = ("exp", "expm1", "log", "log1p", "sigmoid", "softplus", "tanh", "normal_cdf", "sin", "cos")
+NAMES = ("exp", "expm1", "log", "log1p", "sigmoid", "softplus", "tanh", "normal_cdf")
 DTYPES = (np.float32, np.float64)
 # Of normal_cdf, in units of relative rounding, after what its exponent has rounded. In float64 it sums a polynomial of
 # 25 terms, with coefficients up to 118 that nearly cancel where z is near 0.
 NORMAL_CDF_ERRORS = {np.float32: 4, np.float64: 70}
 NORMAL_CDF_RANGE = 6.0  # up to which the errors of normal_cdf are documented
 WIDE_LIMIT = {np.float32: 86.0, np.float64: 707.0}  # exp is exact to the last places from -limit to +limit
-
-WAVE_LIMIT = 12_000.0  # the absolute error of sin and cos is small up to here; in float64 up to 1e8
 
 
 @cache
@@ -46,8 +44,6 @@ def driver(lanes):
             store(out, 5 * n + i, softplus(v))
             store(out, 6 * n + i, tanh(v))
             store(out, 7 * n + i, normal_cdf(v))
-            store(out, 8 * n + i, sin(v))
-            store(out, 9 * n + i, cos(v))
 
     return run
 
@@ -91,15 +87,13 @@ def exact(name, x):
             "softplus": lambda z: np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z))),
             "tanh": np.tanh,
             "normal_cdf": normal_cdf_long,
-            "sin": np.sin,
-            "cos": np.cos,
         }[name](x)
 
 
 def arguments(name, dtype):
     """Dense in value, and dense in exponent down to the smallest normal numbers, over the function's whole range."""
     n = 200_000 if dtype == np.float32 else 30_000  # float64 is compared with long double, which is slow
-    limit = WAVE_LIMIT if name in ("sin", "cos") else WIDE_LIMIT[dtype]
+    limit = WIDE_LIMIT[dtype]
     tiny = np.log10(np.finfo(dtype).tiny) + 0.3
     powers = 10.0 ** np.linspace(tiny, np.log10(limit), 8000)
     if name == "log":
@@ -119,10 +113,7 @@ def ulps(value, true, dtype):
 
 
 def documented_errors(dtype):
-    """Return {name: largest error} by the docstring of the module and docs/explanation/performance.md.
-
-    Errors are in ulp, those of sin and cos absolute, in machine epsilons.
-    """
+    """Return {name: largest error} by the docstring of the module and docs/explanation/performance.md, in ulp."""
     text = " ".join(elementary.__doc__.split())
     stated = re.search(r"error is up to (\d+) units in the last place \(in float32 (.*?)\)", text)
     in_general, in_single = stated.groups()
@@ -133,8 +124,6 @@ def documented_errors(dtype):
             found |= dict.fromkeys(names.split(" and "), float(figure))
     of_normal_cdf = re.search(r"<= 6, up to (\d+) in float32, .*? and (\d+) in float64", text).groups()
     found["normal_cdf"] = float(of_normal_cdf[dtype == np.float64])
-    of_waves = re.search(r"sin and cos have an absolute error of up to (\d\.\d) times the machine epsilon", text)
-    found["sin"] = found["cos"] = float(of_waves[1])
     page = Path(__file__).parents[4] / "docs" / "explanation" / "performance.md"
     sentence = "errors of up to two (log), three (exp) or four (tanh) units in the last place"
     assert sentence in " ".join(page.read_text(encoding="utf-8").split())
@@ -142,10 +131,8 @@ def documented_errors(dtype):
 
 
 def largest_error(name, x, lanes=16):
-    """Largest error of name(x), in the unit that documented_errors has for it."""
+    """Largest error of name(x), in ulp."""
     value, true, dtype = compiled(name, x, lanes), exact(name, x), x.dtype.type
-    if name in ("sin", "cos"):
-        return float(np.abs(value - true).max()) / np.finfo(dtype).eps
     return float(ulps(value, true, dtype).max())
 
 
@@ -222,25 +209,3 @@ def test_exp_is_never_zero(dtype):
     value = compiled("exp", x)
     assert (value >= np.finfo(dtype).tiny).all()
     assert (compiled("exp", np.array([89.5, 711, 1e30], dtype))[-2:] == np.inf).all()
-
-
-@pytest.mark.parametrize("name", ("sin", "cos"))
-def test_waves_are_exact_up_to_1e8_in_float64(name):
-    x = np.random.default_rng(0).uniform(-1e8, 1e8, 20_000)
-    assert largest_error(name, x) <= documented_errors(np.float64)[name]
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", ("sin", "cos"))
-def test_waves_of_huge_arguments_stay_between_minus_one_and_one(name, dtype):
-    """Where neighbouring numbers are periods apart, the value means nothing, but it must not grow."""
-    x = np.concatenate([10.0 ** np.linspace(4, np.log10(np.finfo(dtype).max) - 0.01, 2000)] * 2).astype(dtype)
-    x[: len(x) // 2] *= -1
-    assert np.abs(compiled(name, x)).max() <= 1 + 2 * np.finfo(dtype).eps
-    assert np.isnan(compiled(name, np.array([np.inf, -np.inf], dtype))).all()
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_cosine_of_zero_is_one(dtype):
-    """A frequency of 0 has a constant feature."""
-    assert compiled("cos", np.array([0.0, -0.0], dtype)).tolist() == [1.0, 1.0]

@@ -14,7 +14,7 @@ from tolerances import TOLERANCES
 import fastmlp
 import fastmlp.schedules
 import fastmlp.training.call_autotune
-from fastmlp import MLP, SGD, Adam, AdamW, PeriodicEmbedding, Quickprop, Rprop
+from fastmlp import MLP, SGD, Adam, AdamW, Quickprop, Rprop
 
 pytestmark = pytest.mark.thinned(16)
 
@@ -195,14 +195,6 @@ def test_step_has_five_launches_per_layer(emulated_cuda, sizes, optimizer, extra
     assert sum(found.values()) + n["products"] == 12 * (5 * n_layers + sum(extra.values()))
 
 
-@pytest.mark.full
-def test_each_block_diagonal_layer_has_one_launch_more(emulated_cuda, rng, monkeypatch):
-    monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")
-    net, (X, y) = make(input_embedding=PeriodicEmbedding(4, 2)), samples(rng, 40)
-    n = launches(count_operations(emulated_cuda, lambda: net.fit(X, y, epochs=1, batch_size=10, verbose=0)))
-    assert n["clear_outside_blocks"] == 4 * 2
-
-
 # ---- steps that are replayed
 
 REPLAYED = {
@@ -216,16 +208,15 @@ REPLAYED = {
     "dropout schedule": {"dropout_schedule": "flat_cosine"},
     "in order": {"shuffle": False},
     "full batch": {"batch_size": None, "epochs": 60},
-    "blocks": {"input_embedding": PeriodicEmbedding(4, 2)},
     "equal batches": {"batch_size": 3, "epochs": 3},
     "weighted": {"sample_weight": np.linspace(0.2, 2.0, 75)},
 }
 
 
-def fitted(rng_seed=5, dtype="float32", precision="exact", input_embedding=None, **settings):
+def fitted(rng_seed=5, dtype="float32", precision="exact", **settings):
     """(net, history) after a fit of 75 samples."""
     rng = np.random.default_rng(rng_seed)
-    net = make(dropout=(0.5, 0.0), dtype=dtype, l2=0.01, precision=precision, input_embedding=input_embedding)
+    net = make(dropout=(0.5, 0.0), dtype=dtype, l2=0.01, precision=precision)
     settings = {"epochs": 6, "batch_size": 4, "verbose": 0} | settings
     return net, net.fit(*samples(rng, 75), **settings)
 
