@@ -155,6 +155,7 @@ def pictures(net: fastmlp.MLP, pop: fastmlp.Population, history: fastmlp.History
     fastmlp.plots.animation(snapshots, X, y, "learning.gif", frames=10)
     fastmlp.plots.population(pop, X, y, max_nets=4)
     fastmlp.plots.epochs_to_converge(pop.result, bins=10)
+    fastmlp.plots.final_losses(pop.result, bins=10)
     save(net, "net.safetensors")
     write(history, "report.html", X, y, title="a net")
 

@@ -49,7 +49,7 @@ def refuse_converted_cells(values: Any, name: str) -> None:
     if hasattr(values, "toarray"):
         return
     if hasattr(values, "select_dtypes"):
-        values = values.select_dtypes(object).to_numpy()
+        values = values.loc[:, [dtype.kind == "O" for dtype in values.dtypes]].to_numpy()
     elif isinstance(values, (list, tuple)):
         try:
             values = np.asarray(values)

@@ -58,9 +58,3 @@ def test_unwritable_output_fails_before_training(tmp_path):
     found = CliRunner().invoke(app, ["train", "no.csv", "--target", "y", "--output", f"{folder}/net.safetensors"])
     assert found.exit_code == 1
     assert "The output cannot be written to the folder" in " ".join(found.stderr.split())
-
-
-def test_bench_with_a_missing_folder_fails_at_once(tmp_path):
-    result = CliRunner().invoke(app, ["bench", "--output", str(tmp_path / "nowhere" / "page.html")])
-    assert result.exit_code == 1
-    assert "There is no folder" in result.stderr
