@@ -87,24 +87,6 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write("\n".join(counts) + "\n")
 
 
-def _thin_out(items):
-    """Mark all but one in k combinations of the parameters of a test that is `thinned(k)` as `thinned_out` and `full`.
-
-    One in each k that follow each other, by the sum of its number's digits to the base k, so that it is not always the
-    same value of a parameter.
-    """
-    seen = Counter()
-    for item in items:
-        if marker := item.get_closest_marker("thinned"):
-            (k,), name = marker.args, item.nodeid.partition("[")[0]
-            number = seen[name]
-            seen[name] += 1
-            digits = [number // k**place % k for place in range(16)]
-            if sum(digits) % k:
-                item.add_marker("thinned_out")
-                item.add_marker("full")
-
-
 QUICK = "properties", "repo", "cuda", "unit"  # folders of which each test's first case is quick ...
 NOT_QUICK = (
     "kernels",
@@ -153,7 +135,9 @@ def _longest_first(items):
 
 
 def pytest_collection_modifyitems(config, items):
-    _thin_out(items)
+    from thinning import thin_out
+
+    thin_out(items)
     _mark_quick(items)
     if not config.getoption("--full") and not config.getoption("--long"):
         left_out = {item for item in items if item.get_closest_marker("full")}

@@ -36,7 +36,6 @@ CASES = [
 ]
 
 
-@pytest.mark.thinned(8)
 @pytest.mark.parametrize("estimator, check", CASES)
 def test_scikit_learn_estimator_check(estimator, check):
     with warnings.catch_warnings():
