@@ -342,6 +342,11 @@ def converged(m: Measurements, k: int) -> str:
         )
     elif gap > 0.05:
         text += f". {gap_in_words(m, k).rstrip('.')}"
+    if m.data.lone_input >= 0:
+        text += (
+            f". Input {m.data.lone_input} alone predicts the targets (nearly) perfectly, though: leave it out if it is "
+            "the targets under another name, or numbers of rows in an order that depends on them"
+        )
     return f"{text}."
 
 
