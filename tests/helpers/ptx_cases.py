@@ -121,17 +121,17 @@ CASES = {
     "unrolled": Case(
         "softmax_cross_entropy", "softmax", ("identity", "symmetric_sigmoid"), OPTIMIZERS["momentum"], batch_size=5
     ),
-    "waves": Case("atanh_error", "fahlman_sigmoid", ("tanh", "fahlman_sigmoid"), OPTIMIZERS["adam"], batch_size=10),
+    "atanh": Case("atanh_error", "fahlman_sigmoid", ("tanh", "fahlman_sigmoid"), OPTIMIZERS["adam"], batch_size=10),
     # activations whose derivatives need their outputs only
     "outputs": Case("squared_error", "identity", ("tanh", "relu"), OPTIMIZERS["momentum"], batch_size=10),
 }
 CASES["adam, float64"] = replace(CASES["adam"], dtype="float64")
 SINGLE = {  # where a net trains -> its cases
-    "block": ("dropout", "adam", "quickprop", "decay", "rprop", "momentum", "waves"),
-    "layers": ("shuffled", "dropout", "adam", "adam, float64", "rprop", "quickprop", "rmsprop", "waves"),
+    "block": ("dropout", "adam", "quickprop", "decay", "rprop", "momentum", "atanh"),
+    "layers": ("shuffled", "dropout", "adam", "adam, float64", "rprop", "quickprop", "rmsprop", "atanh"),
 }
 MANY = {
-    "thread": ("shuffled", "adam", "rprop", "adagrad", "quickprop", "decay", "nesterov", "unrolled", "waves"),
+    "thread": ("shuffled", "adam", "rprop", "adagrad", "quickprop", "decay", "nesterov", "unrolled", "atanh"),
     "workspace": ("shuffled", "adam, float64", "rprop"),
     "batched": ("shuffled", "dropout", "adam", "rprop", "momentum", "quickprop", "decay"),
 }
