@@ -109,6 +109,7 @@ def one_wide_net(dtype):
     return net.params
 
 
+@using(WITH_TENSOR_CORES)
 def one_narrow_net(dtype):
     """Train a net by fused_tensor_core, with all layers in one kernel."""
     net = fastmlp.MLP(
