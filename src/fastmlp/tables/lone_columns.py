@@ -41,10 +41,9 @@ def explained_alone(x: np.ndarray, Y: np.ndarray, is_ordered: bool = True) -> fl
         centre = Y[~test].mean(axis=0)
         predicted = np.broadcast_to(centre, Y[test].shape).copy()
         if train.any():
-            values, group, counts = np.unique(x[train], return_inverse=True, return_counts=True)
-            means = np.zeros((len(values), Y.shape[1]))
-            np.add.at(means, group, Y[train])
-            means /= counts[:, None]
+            order = np.flatnonzero(train)[np.argsort(x[train], kind="stable")]
+            values, first, counts = np.unique(x[order], return_index=True, return_counts=True)
+            means = np.add.reduceat(Y[order], first) / counts[:, None]
             right = np.minimum(np.searchsorted(values, x[test]), len(values) - 1)
             left = np.maximum(right - (values[right] > x[test]), 0)
             width = values[right] - values[left]
