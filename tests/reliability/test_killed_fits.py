@@ -164,7 +164,7 @@ def test_killed_fits_go_on_to_the_same_bits(tmp_path, is_long, count, kind):
                 assert found <= EVERY + longest, lines
                 lost.append(found)
                 bounds.append(EVERY + longest)
-    assert not list(tmp_path.glob(".fastmlp-*.tmp")) or not done
+    assert len(list(tmp_path.glob(".fastmlp-*.tmp"))) <= kills, "a killed process leaves the copy that it was writing"
     worst = int(np.argmax(lost))
     count(
         f"kills of a fit with checkpoints ({kind}), of which one lost {1000 * lost[worst]:.0f} ms of training; the "
