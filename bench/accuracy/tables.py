@@ -10,7 +10,7 @@ measured; a file of another machine or number of threads is refused. With --else
 its figures are marked in the file, and their seconds in the report. RealMLP-TD and TabM-D take minutes to hours a fit,
 and run only if they are named (pip install lightgbm catboost pytabkit). The sets california, adult, magic and
 bank_marketing chose the defaults of the tabular estimators; covertype, wine and higgs_7k had no part in it, but for one
-look at the test rows of wine before the rule of bins was fixed (bench/log/2026-11-29-1-small-tables.md).
+look at the test rows of wine before the rule of bins was fixed (bench/log/tables.md#tabular-bin-trial).
 table_sets.py has the splits, all of which are used whole.
 """
 

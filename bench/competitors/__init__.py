@@ -142,7 +142,7 @@ PRODUCTS = (
 )
 
 OPTIMISER, COMPILER = ("torch._dynamo",), ("torch._inductor.compile_fx",)
-_JAX = {"KERAS_BACKEND": "jax"}  # 46 times as fast as on PyTorch at XOR: bench/log/README.md#keras-backend
+_JAX = {"KERAS_BACKEND": "jax"}  # 46 times as fast as on PyTorch at XOR: bench/log/method.md#keras-backend
 TRAINING = (
     _ours("competitors.fastmlp_competitor"),
     Competitor("numpy", "competitors.numpy_competitor"),

@@ -24,7 +24,8 @@ XOR_X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 XOR_Y = np.array([[0], [1], [1], [0]], np.float32)
 CHECKED_EPOCHS = 20
 JAX_EPOCHS = 500  # per run of JAX, whose data stay on the GPU
-OPERATIONS_221 = 293  # multiply-adds and their like of a net and epoch (bench/log/README.md#population-target-table)
+# Multiply-adds and their like of a net and epoch: bench/log/populations.md#population-target-table.
+OPERATIONS_221 = 293
 LIMIT = "bare products"
 LIMIT_RUNS = 5  # per round: many steps, so that the wait for the last one does not count
 FIRST_ROUNDS = 2  # of each competitor by itself, before all take turns

@@ -3,7 +3,7 @@
 The host of a virtual machine may wake a sleeping virtual CPU on the second hardware thread of a core that already runs
 another CPU of the same machine. Then both run at half speed, for 60 to 110 ms, or longer if the host has no core to
 spare. This happened to up to 8 % of the measurements after one second of rest. It slows down only programs with two
-threads, and only the time of a computation shows it inside the machine (bench/log/README.md#shared-cores).
+threads, and only the time of a computation shows it inside the machine (bench/log/threads.md#shared-cores).
 The host moves CPUs that never sleep to cores of their own, and a thread that wakes up is placed on the other CPU at
 once.
 """

@@ -60,7 +60,7 @@ def come_to_rest(max_seconds: float = 0.2, step: float = 0.02) -> None:
     """Wait until all CPUs are idle.
 
     The threads of a library may spin after its last call, those of OpenBLAS for a tenth of a second. The next program
-    then shares a CPU with them, and took up to 1.3 times as long (bench/log/README.md#spinning-blas).
+    then shares a CPU with them, and took up to 1.3 times as long (bench/log/method.md#spinning-blas).
 
     max_seconds : longest wait in seconds
     step : seconds between two checks

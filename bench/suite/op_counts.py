@@ -2,8 +2,8 @@
 
 Other operations are counted as the multiply-adds that would take the same time. On a CPU, an exponential and the
 division after it count as 8: six for the exponential, whose power of two comes from a table in registers, and two for
-the division of a whole register (measured by leaving divisions out, bench/log/README.md#exp-division-cost). On a GPU
-both go through units with an eighth of the rate and count as 16. An update counts as the operations of its formula,
+the division of a whole register (measured by leaving divisions out, bench/log/elementary.md#exp-division-cost). On a
+GPU both go through units with an eighth of the rate and count as 16. An update counts as the operations of its formula,
 without comparisons.
 """
 

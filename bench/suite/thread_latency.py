@@ -1,7 +1,7 @@
 """Latency between two threads: the seconds that a barrier of two threads takes.
 
 A host may move a virtual CPU to another die at any time. On the machine of the log a barrier then takes 170 ns
-instead of 50, and a step of a small net with two threads 60 us instead of 44 (bench/log/README.md#shared-cores).
+instead of 50, and a step of a small net with two threads 60 us instead of 44 (bench/log/threads.md#shared-cores).
 Durations of two cases can only be compared if this has not changed.
 """
 

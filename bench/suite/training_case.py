@@ -22,7 +22,7 @@ TOLERANCES = {
     "loss": 1e-4,  # relative
 }
 # Latency of an activation or an update, in multiply-adds: an exponential and the division after it take 41 cycles, a
-# multiply-add 4 (bench/log/README.md#exp-division-cost).
+# multiply-add 4 (bench/log/elementary.md#exp-division-cost).
 CHAIN = {"identity": 0, "relu": 1, "sigmoid": 10, "softmax": 14, "sgd": 1, "adam": 12}
 QUICK_STEPS = 32  # in an epoch of a quick run
 

@@ -9,7 +9,8 @@
 
 RESULT.json is what `pytest bench --save RESULT.json` wrote; bench/results/latest.json if none is given, and with
 --documents all published results, bench/results/cpu-PROCESSOR.json and cuda-GPU.json, the newest first.
-performance.md has the tables of all of them; README.md has the first of each device, and plots are of the first.
+performance.md has all tables of the first of each device and a summary of the others, README.md a summary of the first
+of each device, and plots are of the first.
 """
 
 from __future__ import annotations
@@ -110,16 +111,22 @@ def first_of_each_device(paths: list[Path]) -> list[Path]:
 
 
 def tables(paths: list[Path]) -> str:
-    """Return all tables, between the two marks of docs/explanation/performance.md: a section for each file."""
+    """Return what is between the two marks of docs/explanation/performance.md: a section for each file.
+
+    The first of each device has all tables, the others a summary and the name of their file.
+    """
     from reporting import result_files, result_texts
 
-    parts = []
+    parts, complete = [], first_of_each_device(paths)
     for path in paths:
         results = result_files.load(path)
         parts += [f"### {result_texts.device_text(results)}", "  \n".join(result_texts.machine_lines(results))]
         parts += [f"> {text}" for text in result_texts.warnings_of(results)]
-        parts += [result_texts.headline_markdown(results), result_texts.losses_markdown(results)]
-        parts += [result_texts.markdown(results)]
+        parts += [result_texts.losses_markdown(results)]
+        if path in complete:
+            parts += [result_texts.markdown(results)]
+        else:
+            parts += [result_texts.headline_markdown(results), f"All rows: `bench/results/{path.name}`."]
     return "\n\n".join(parts)
 
 

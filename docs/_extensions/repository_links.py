@@ -72,7 +72,7 @@ def _make_log_pages(app):
     for path in (ROOT / "bench" / "log").glob("*.md"):
         text = f"```{{include}} ../../../bench/log/{path.name}\n```\n"
         if path.name == "README.md":
-            text += "\n```{toctree}\n:glob:\n:hidden:\n:reversed:\n\n20*\n```\n"
+            text += "\n```{toctree}\n:glob:\n:hidden:\n\n[a-z]*\n```\n"
         page = folder / path.name
         if not page.exists() or page.read_text(encoding="utf-8") != text:
             page.write_text(text, encoding="utf-8")

@@ -35,14 +35,14 @@ VECTOR_BYTES, TILE_ROWS = (64, 8) if FEATURES.get("avx512f") else (32, 6) if FEA
 UNROLLED_LANES = 32 if VECTOR_BYTES == 64 else 8  # nets of a block in population.train.train_unrolled
 DATA_PARALLEL_THREADS = 2  # threads, and shards of a batch, of layerwise_data_parallel
 # Elements between what different threads write: at least a page. A core that walks along an array prefetches up to the
-# end of a page, and a core that writes there must take the cache lines back from it (bench/log/README.md#page-gap).
+# end of a page, and a core that writes there must take the cache lines back from it (bench/log/threads.md#page-gap).
 FALSE_SHARING_GAP = 1024
 CHUNK_SAMPLES = 16  # rows of a batch in a chunk ...
 MAX_CHUNKS = 64  # ... unless the batch would have more chunks than this: then a chunk has more rows
 LARGE_NET_CHUNK_SAMPLES = 128  # rows of a chunk in nets with more than LARGE_NET_PARAMS
 # Where the second-level cache is large, reading the third-level one is slow. Chunks of nets whose weights fill half of
 # a large second-level cache have more rows, so that the weights are read less often
-# (bench/log/README.md#third-level-cache).
+# (bench/log/gemm.md#third-level-cache).
 LARGE_LEVEL2_BYTES = 2 << 20  # from this size on
 FEW_READS_CHUNK_SAMPLES = 64  # rows of such a chunk, at most ...
 FEW_READS_CHUNKS = 4  # ... and so few that each thread has this many chunks
@@ -50,10 +50,10 @@ CHUNKS_PER_THREAD = 12  # chunks of weights for each thread, at least, but in ti
 CHUNK_WEIGHTS = 32_768  # ... and weights in a chunk, at most
 K_BLOCK = 256  # columns of A that a product takes at a time
 # Rows of B that a tile prefetches ahead of its multiply-adds, more than an Intel core reads ahead by itself; 0 for none
-# (bench/log/README.md#third-level-cache).
+# (bench/log/gemm.md#third-level-cache).
 B_PREFETCH_ROWS = 16 if VECTOR_BYTES == 64 else 0
 # Packing pays in products of PACK_ROWS rows or more, where the rows of A or B are PACK_FROM elements or more apart, so
-# that walking down a column is slow (bench/log/README.md#packed-weights).
+# that walking down a column is slow (bench/log/gemm.md#packed-weights).
 PACK_ROWS, PACK_FROM = 32, 320
 PACK_FOR_TWO = 192  # the same as PACK_FROM for two threads, in products with any number of rows
 PANELS_FROM = 256  # samples per thread from which a forward pass packs all weights first ...

@@ -3,7 +3,7 @@
 Philox4x32-10 (Salmon et al. 2011): a counter of four words and a key of two words give four random words, without
 state. The order of an epoch's samples is a Fisher-Yates shuffle with the words of that epoch. All orders
 are equally likely but for what 32 bits of a word cannot divide, one part in 2**32 / n for an index; networks of a few
-cheap rounds (Mitchell et al. 2021) were measurably not uniform, and slower (bench/log/README.md#order-of-samples).
+cheap rounds (Mitchell et al. 2021) were measurably not uniform, and slower (bench/log/populations.md#order-of-samples).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ By default, Numba optimises and emits every function separately, and again insid
 small helpers, five levels deep, so the same code went through LLVM five times. Therefore helpers are optimised and
 emitted only once, inside the kernel. LLVM also unrolls every loop of a kernel, which took most of the compile time and
 gained nothing where loops already run over vectors: kernels are compiled without unrolling
-(bench/log/README.md#no-unrolling).
+(bench/log/start.md#no-unrolling).
 
 An object file has one function, ENTRY, which needs neither Numba nor Python:
 
@@ -43,7 +43,7 @@ EVERYWHERE = {"memcpy", "memmove", "memset", "sched_yield", "sqrt"}
 # no-jump-tables: an if chain over a table's rows must stay a chain. As a jump through a table of addresses it made a
 # step of a small net up to 1.8 times slower, depending on where in memory the code lay. frame-pointer: lets LLVM align
 # the stack for vectors on it. Without, LLVM notices too late that alignment is needed, and vectors may cross cache
-# lines, depending on the caller's stack: a quarter of an epoch of a tiny net (bench/log/README.md#aligned-stack).
+# lines, depending on the caller's stack: a quarter of an epoch of a tiny net (bench/log/small_nets.md#aligned-stack).
 ATTRIBUTES = '"no-jump-tables"="true" "frame-pointer"="all"'
 WORD, I8, I32 = ir.IntType(64), ir.IntType(8), ir.IntType(32)
 HEAD = object.__basicsize__  # bytes of a NumPy array object before its data pointer
@@ -201,7 +201,7 @@ class CFunctionLowering(_EntryLowering):
 
 # Passes that change nothing in kernels, which have no closures, no `with`, no array expressions and no overloads that
 # are inlined in Numba's own representation. Machine code is the same without them, and a tenth of the compile time is
-# saved (bench/log/README.md#fewer-passes).
+# saved (bench/log/start.md#fewer-passes).
 LEFT_OUT = {
     typed_passes.AnnotateTypes,
     typed_passes.DumpParforDiagnostics,

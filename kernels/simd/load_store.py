@@ -60,7 +60,7 @@ def frozen(typing_context, v):
     """Return v, of which LLVM no longer knows from where it was loaded.
 
     Otherwise LLVM makes a masked store of `store(a, i, where(mask, x, load(a, i, lanes)))`, which takes AMD's
-    processors some twenty cycles (bench/log/README.md#masked-stores).
+    processors some twenty cycles (bench/log/elementary.md#masked-stores).
     """
 
     def build(context, builder, sig, args):

@@ -149,7 +149,7 @@ class UniformByFanIn:
     -----
     With gain 1 it is the default of PyTorch's Linear. It suits few inputs with a wide range, for which random biases
     spread the kinks of the first layer over the range: on California housing the RMSE is 0.50, and 0.53 with he_normal,
-    whose biases are zero (bench/log/README.md#fan-in-init).
+    whose biases are zero (bench/log/tables.md#fan-in-init).
 
     Examples
     --------

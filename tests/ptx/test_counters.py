@@ -1,7 +1,7 @@
 """Warp instructions and wavefronts of shared memory, kernel by kernel, compared with tests/ptx/kernel_counts.json.
 
 A change that costs a kernel more of either fails here; one that saves some changes the table, too, so that the gain
-stays (bench/log/README.md#gpu-ptx-counts): `python tests/helpers/kernel_counts.py` counts again.
+stays (bench/log/gpu.md#gpu-ptx-counts): `python tests/helpers/kernel_counts.py` counts again.
 """
 
 import pytest

@@ -25,7 +25,7 @@ class Table(NamedTuple):
     train, test : paths below the folder; the same path twice for a table without an official split
     bound : accuracy or, for numbers, root mean squared error that has to be beaten. For "good" it is that of
         scikit-learn 1.9.1's MLPClassifier with default settings on the same split, mean over seeds; for "fast", a
-        little worse than what the preset has had (bench/log/README.md#tabular-bin-trial), by more than seeds differ
+        little worse than what the preset has had (bench/log/tables.md#tabular-bin-trial), by more than seeds differ
     quality : preset
     """
 

@@ -1,42 +1,56 @@
-"""bench/log/README.md is a complete index: every entry is linked, and every finding that is cited has its anchor."""
+"""The log of measurements: every file is in its index, every finding has a date and an anchor, and cited ones exist."""
 
 import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 LOG = ROOT / "bench" / "log"
-INDEX = (LOG / "README.md").read_text(encoding="utf-8")
+FILES = sorted(path.name for path in LOG.glob("*.md") if path.name != "README.md")
+ANCHOR = re.compile(r'<a id="([\w-]+)"></a>')
 
 
-def test_every_log_entry_is_in_the_index():
-    links = dict(re.findall(r"^\[([\d-]+)\]: (\S+)$", INDEX, re.M))
-    assert sorted(links.values()) == sorted(path.name for path in LOG.glob("20*.md"))
-    assert set(re.findall(r"\[(\d\d-\d+)\]", INDEX)) == set(links), "each entry is named in a topic, and no other is"
+def text_of(name):
+    return (LOG / name).read_text(encoding="utf-8")
 
 
-def test_every_finding_has_an_anchor_and_an_entry():
-    findings = re.findall(r"^- .+$", INDEX.split("## ", 1)[1], re.M)
-    assert len(findings) > 50
-    for line in findings:
-        assert line.startswith('- <a id="'), f"no anchor: {line}"
-        assert re.search(r"\[\d\d-\d+\]", line), f"no entry is named: {line}"
+def cited():
+    """Return (place, file, anchor) of each citation of the log outside of it; the anchor may be empty."""
+    pattern = r"bench/log/[A-Za-z_]*\.md\(#[A-Za-z0-9-]*\)\?"
+    command = ["git", "grep", "-nIo", pattern, "--", ":!bench/log", ":!tests/repo"]
+    lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    parts = [re.fullmatch(r"(.+):bench/log/(\w+\.md)#?([\w-]*)", line).groups() for line in lines]
+    assert len(parts) > 50
+    return parts
 
 
-def test_cited_log_findings_exist():
-    anchors = re.findall(r'<a id="([\w-]+)"></a>', INDEX)
+def test_every_file_is_in_the_index():
+    assert sorted(re.findall(r"^\| \[(\w+\.md)\]\(\1\) \|", text_of("README.md"), re.M)) == FILES
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_finding_has_an_anchor_and_a_date(name):
+    findings = re.findall(r"^- <a id=.+?(?=^- |^#|^<a id|\Z)", text_of(name), re.M | re.S)
+    found = [*findings, *re.findall(r"^<a id=.+?(?=^#|\Z)", text_of(name), re.M | re.S)]
+    assert len(found) == len(ANCHOR.findall(text_of(name))) > 0
+    for finding in found:
+        assert re.search(r"\b2026-\d\d-\d\d\b", finding), f"no date: {finding[:80]}"
+
+
+def test_anchors_are_unique():
+    anchors = [anchor for name in FILES for anchor in ANCHOR.findall(text_of(name))]
     assert len(set(anchors)) == len(anchors)
-    files = subprocess.run(["git", "grep", "-lI", "bench/log"], cwd=ROOT, capture_output=True, text=True, check=True)
-    cited = set()
-    for name in files.stdout.split():
-        if not name.startswith(("bench/log/", "tests/repo/")):
-            cited |= set(re.findall(r"bench/log/README\.md#([\w-]+)", (ROOT / name).read_text(encoding="utf-8")))
-    assert cited, "comments cite the log"
-    assert cited <= set(anchors)
+
+
+def test_cited_findings_exist():
+    for place, name, anchor in cited():
+        assert name == "README.md" or name in FILES, place
+        assert not anchor or anchor in ANCHOR.findall(text_of(name)), place
 
 
 def test_code_cites_findings_and_not_the_log_at_large():
-    command = ["git", "grep", "-nI", "bench/log", "--", "src", "kernels", "bench/suite", ":!*.md"]
-    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
-    assert len(found) > 20, "comments cite the log"
-    assert not [line for line in found if re.search(r"bench/log(?!/README\.md#\w)", line)]
+    code = [(place, anchor) for place, _, anchor in cited() if re.match(r"(src|kernels)/.+\.(py|cuh?):", place)]
+    assert len(code) > 20, "comments cite the log"
+    assert not [place for place, anchor in code if not anchor]

@@ -3,7 +3,7 @@
 It computes a tile of C, TILE_ROWS x 2 vectors. For each k it loads two vectors of a row of B and multiplies them by
 TILE_ROWS numbers of A, each broadcast: with TILE_ROWS = 8 and AVX-512, 16 independent multiply-adds for 2 vector loads
 and 8 scalar loads, so that arithmetic is the bound with one multiply-add unit as with two. Measured against OpenBLAS
-0.3.30 in bench/log/README.md#gemm-tiles.
+0.3.30 in bench/log/gemm.md#gemm-tiles.
 
 The shape of a tile is a `TileShape`, which is a type of its own for Numba: `tile` is compiled for each shape that it is
 called with, and the shape is no argument at run time.

@@ -4,7 +4,7 @@ A thread keeps its shards' gradients in its own buffers, and publishes a copy th
 (non-temporal stores). A core that writes to a cache line which another core has read must first take the line back:
 9 ns a line where the two cores share a cache, 26 ns where they do not. Between two cores that share no cache, a line
 that is written past the caches takes 2.4 ns, and the reader needs 8 ns instead of 6.5
-(bench/log/README.md#non-temporal-gradients).
+(bench/log/threads.md#non-temporal-gradients).
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 A virtual processor may move to another core at any time, so the time is measured before each call that depends on it.
 On the machine of the log a barrier of two threads takes 80 cycles where they share a third-level cache, and 430 where
-they do not (bench/log/README.md#shared-cores); a cache line that one thread has written and the other wants to write
-then costs three times as much (bench/log/README.md#cache-line-transfer).
+they do not (bench/log/threads.md#shared-cores); a cache line that one thread has written and the other wants to write
+then costs three times as much (bench/log/threads.md#cache-line-transfer).
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 The generated function runs formulas/unrolled_program.py over the samples of a tile, and over steps of an optimiser.
 INTERLEAVED_SAMPLES samples go through the program together, statement by statement: the chain of dependent operations
-of one sample is longer than the processor looks ahead (bench/log/README.md#interleaved-samples). A batch of no more
-samples needs no loop over samples, and no gradients that live through a loop.
+of one sample is longer than the processor looks ahead (bench/log/populations.md#interleaved-samples). A batch of no
+more samples needs no loop over samples, and no gradients that live through a loop.
 """
 
 from collections import ChainMap

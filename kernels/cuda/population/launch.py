@@ -52,7 +52,7 @@ class Shape:
         """Return the number of blocks that a multiprocessor shall have registers for, as __launch_bounds__ takes it.
 
         Two of 256 threads, if shared memory has room for both: in float32 a thread then has 128 registers instead of
-        the 200 that the kernel would use, and spills a few (bench/log/README.md#gpu-loss-by-all-warps). More blocks of
+        the 200 that the kernel would use, and spills a few (bench/log/gpu.md#gpu-loss-by-all-warps). More blocks of
         fewer threads have room anyway.
         """
         if self.in_thread or self.threads < MOST_THREADS or dtype.itemsize > 4:
@@ -93,7 +93,7 @@ def pitch_of(tile: int, itemsize: int) -> int:
     """Return the numbers from one row of a tile to the next: an odd number of blocks of 16 bytes.
 
     Then a load of 16 bytes from eight neighbouring rows uses each of the 32 banks of shared memory once
-    (bench/log/README.md#gpu-ptx-counts).
+    (bench/log/gpu.md#gpu-ptx-counts).
     """
     per_block = 16 // itemsize
     return (tile // per_block | 1) * per_block

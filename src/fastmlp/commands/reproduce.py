@@ -298,7 +298,7 @@ def proben1(n_nets: int = PROBEN1_RUNS, data: Path | None = None, **_: Any) -> I
 
     The parameters of the best validation epoch are tested. Prechelt's sigmoid was x / sqrt(1 + x**2); softsign takes
     its place here. Initial weights from U(-0.1, 0.1) reproduce the published errors, weights from U(-0.5, 0.5) do not
-    (bench/log/README.md#quickprop-fahlman).
+    (bench/log/reproduction.md#quickprop-fahlman).
     """
     for problem, (hidden, error, sd) in PROBEN1.items():
         parts = arrays(data, f"proben1/{problem}.npz", PROBEN1_ARRAYS)

@@ -148,7 +148,7 @@ def limit_blas_threads(model: ModelUnderTest) -> AbstractContextManager:
     """Return a context manager that limits BLAS to one thread for small nets.
 
     On a busy machine two threads that wait for each other take ten times as long
-    (bench/log/README.md#blas-threads-busy).
+    (bench/log/threads.md#blas-threads-busy).
     """
     from threadpoolctl import threadpool_limits  # imported here: training alone (bench/gpu/run.py) does not need it
 

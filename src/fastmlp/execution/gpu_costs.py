@@ -4,7 +4,7 @@ One block of threads trains a small net without any launch, but alone; layer by 
 graph of some kernels per layer. Which is faster depends on the net, the rows of a batch and the number of nets.
 
 ESTIMATES are for an H100, from counts of the compiled kernels' instructions and memory accesses
-(bench/log/README.md#gpu-cost-model), without a card. `fastmlp devices --measure` measures the same constants, and keeps
+(bench/log/gpu.md#gpu-cost-model), without a card. `fastmlp devices --measure` measures the same constants, and keeps
 them for this machine.
 """
 

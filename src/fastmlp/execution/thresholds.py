@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ..kernels.structs import EVALUATION_CHUNK_ROWS
 
 # ---- samples as SIMD lanes (batch_simd) or a product per layer (layerwise): bench/studies/choose_family.py,
-# bench/log/README.md#family-thresholds
+# bench/log/small_nets.md#family-thresholds
 
 
 class BatchSimdLimit(NamedTuple):
@@ -34,7 +34,7 @@ BATCH_SIMD_LIMITS = (
     BatchSimdLimit(inf, 3500, 4),
 )
 # Where the outputs of a layer leave tiles of a product half empty, samples as lanes win with larger layers
-# (bench/log/README.md#half-filled-tiles).
+# (bench/log/gemm.md#half-filled-tiles).
 TILE_COLUMNS = 32  # columns of a product's tile
 TILE_FILL = 0.8  # fraction of the tiles' columns that are outputs, below which they count as half empty
 HALF_FILLED_FROM_ROWS = 64  # samples of a batch
@@ -45,7 +45,7 @@ HALF_FILLED_UP_TO_PRODUCT = 16_000_000
 EVALUATION_UP_TO_WEIGHTS = 128  # weights of the largest layer up to which a forward pass has samples as lanes ...
 EVALUATION_UP_TO_INPUTS = 32  # ... if the net has no more inputs
 
-# ---- data-parallel training of one net: bench/log/README.md#data-parallel, bench/log/README.md#no-shared-cache.
+# ---- data-parallel training of one net: bench/log/threads.md#data-parallel, bench/log/threads.md#no-shared-cache.
 # DATA_PARALLEL_PARAMS (kernels/structs.py) is the number of parameters up to which it always pays.
 
 CACHED_BATCH_PARAMS = 200_000  # parameters up to which it pays if a batch's deltas stay in the second-level cache
@@ -56,7 +56,7 @@ NARROW_UNITS = 160  # units of the largest layer
 NARROW_NET_PARAMS = 1_200_000  # parameters of the net
 DATA_PARALLEL_FROM_STEP = 900_000  # multiply-adds of a step from which a second thread with a copy of the net pays
 
-# ---- threads of one net: bench/studies/choose_threads.py, bench/log/README.md#thread-thresholds
+# ---- threads of one net: bench/studies/choose_threads.py, bench/log/threads.md#thread-thresholds
 
 STEP_PER_THREAD = 1_500_000  # multiply-adds of a step that pay for one more thread at two barriers
 CALL_PER_THREAD = 3_000_000  # multiply-adds of a kernel call that pay for waking one more thread
@@ -64,13 +64,14 @@ PASS_PER_THREAD = 4_500_000  # multiply-adds of a forward pass; they have less w
 ROWS_PER_THREAD = EVALUATION_CHUNK_ROWS  # fewest samples of a thread
 COPIES_SHARE = 0.1  # of the memory: what fits at the same time may take for copies of rows, one for each fit
 # Weights that a thread reads for one sample, at least: to wake a second one takes 130 us
-# (bench/log/README.md#one-row-threads).
+# (bench/log/prediction.md#one-row-threads).
 WEIGHTS_PER_THREAD = 1_500_000
 ACTIVATION_WORK = 20  # multiply-adds that take as long as an activation with samples as lanes
 SHARDS_FROM_STEP = 300_000  # work of a step with samples as lanes (multiply-adds) from which two threads pay
 STEP_PER_SHARD_THREAD = 600_000  # the same for each further thread
 
-# ---- populations in lanes or one by one: bench/studies/lanes_vs_one_by_one.py, bench/log/README.md#lanes-or-one-by-one
+# ---- populations in lanes or one by one: bench/studies/lanes_vs_one_by_one.py,
+# bench/log/populations.md#lanes-or-one-by-one
 
 
 class LaneThreshold(NamedTuple):
@@ -99,18 +100,18 @@ EVALUATION_LANES_FROM_NETS = 12  # ... from so many nets on
 NET_STEP_WORK = 50  # multiply-adds that take as long as activations and bookkeeping of a tiny net and sample
 # A block of unrolled code fills a register with float32. Up to so many parameters it fills two where each thread has
 # enough nets: two chains of dependent operations fill each other's gaps. Larger nets would have too few registers.
-# (bench/studies/lanes_per_block.py, bench/log/README.md#lanes-per-block)
+# (bench/studies/lanes_per_block.py, bench/log/populations.md#lanes-per-block)
 WIDE_UP_TO_PARAMS = 13
 
 # ---- rows: samples that go through a net at once
 
 # Samples of a micro-batch: a larger batch goes through the net in parts, so that it needs no more memory than one of
 # them, and numbers stay in caches on their way. A multiple of whole tiles, vectors and blocks of a product.
-# (bench/log/README.md#micro-batches)
+# (bench/log/gemm.md#micro-batches)
 MICRO_BATCH_ROWS = 4096
 EVALUATION_ROWS = 256  # samples that a thread takes through the layers at a time in a forward pass ...
 LARGE_LAYER_WEIGHTS = 100_000  # ... but for a layer of so many weights, which it copies each time,
-LARGE_LAYER_EVALUATION_ROWS = 1024  # it takes so many (bench/log/README.md#prediction-rows)
+LARGE_LAYER_EVALUATION_ROWS = 1024  # it takes so many (bench/log/prediction.md#prediction-rows)
 DEVICE_EVALUATION_ROWS = 16_384  # samples that a GPU takes through the layers at a time
 
 # ---- families on a GPU: which can train a net; gpu_costs.py says which of them is fastest
@@ -130,15 +131,15 @@ FUSED_UP_TO_UNITS = 128  # largest layer up to which all layers fit into one ker
 # ---- unrolled code
 
 # Unrolled code of one net: parameters and samples of a batch up to which a net is tiny (for larger nets the loops take
-# no more than 1.5 to 3 times as long, bench/log/README.md#single-net-unrolled); samples in the data, all of which are
-# copied into tiles; steps of an architecture in this process, about 0.1 s of training, after which its code is
+# no more than 1.5 to 3 times as long, bench/log/small_nets.md#single-net-unrolled); samples in the data, all of which
+# are copied into tiles; steps of an architecture in this process, about 0.1 s of training, after which its code is
 # compiled, and after which it is loaded if another process has compiled it.
 UNROLLED_UP_TO_PARAMS, UNROLLED_UP_TO_ROWS, UNROLLED_UP_TO_SAMPLES = 256, 4, 4096
 COMPILE_UNROLLED_AFTER, LOAD_UNROLLED_AFTER = 1_000_000, 50_000
 # Parameters up to which nets of a population have unrolled code. For larger nets unrolling gains little
-# (bench/log/README.md#population-unrolled-limit). Work of all nets of an architecture in this process, each sample
+# (bench/log/populations.md#population-unrolled-limit). Work of all nets of an architecture in this process, each sample
 # counted as its products and NET_STEP_WORK, from which the code is compiled; code that is on disk is always used.
-# Compiling takes some 4 s, in which the loops do so much work (bench/log/README.md#population-unrolled-work).
+# Compiling takes some 4 s, in which the loops do so much work (bench/log/populations.md#population-unrolled-work).
 UNROLLED_NETS_UP_TO_PARAMS = 40
 COMPILE_UNROLLED_NETS_FROM = 2 * 10**10
 # Seconds of a time limit from which generated code of either kind is compiled. That takes 4 to 14 s of the limit.

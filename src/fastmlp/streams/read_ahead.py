@@ -1,6 +1,6 @@
 """Reading ahead: a second thread computes the next item of an iterator while the present one is in use.
 
-What it gains is in bench/log/README.md#first-epoch.
+What it gains is in bench/log/streams.md#first-epoch.
 """
 
 from __future__ import annotations

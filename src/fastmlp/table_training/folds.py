@@ -112,7 +112,7 @@ class OutOfFoldLogits:
 def folds_at_once(recipe: Recipe, make: Callable[[Recipe], Any], rows: Rows) -> FitsAtOnce:
     """Choose how many nets of folds are trained at the same time on a CPU: as many as there are threads.
 
-    A step of a net for a table has too little work to keep several threads busy (bench/log/README.md#folds-at-once).
+    A step of a net for a table has too little work to keep several threads busy (bench/log/tables.md#folds-at-once).
 
     make : makes untrained nets by a recipe
     """

@@ -1,7 +1,7 @@
 """Recipes: how nets are trained on a table. QUALITIES is the table of presets, and the only place of their values.
 
-The literature behind them is cited in estimators/tabular/; bench/log/README.md#tabular-defaults has the figures,
-bench/log/README.md#tabular-fast, #tabular-good and #tabular-best those of each preset.
+The literature behind them is cited in estimators/tabular/; bench/log/tables.md#tabular-defaults has the figures,
+bench/log/tables.md#tabular-fast, #tabular-good and #tabular-best those of each preset.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ goes on to the next rung (Li et al. 2018), where each is trained anew with three
 learning rate has to come to its end before nets can be compared. The recipe itself is in every rung, and stays unless
 another configuration is better by more than chance. Configurations that differ only in settings of a net are trained
 as one population; where nets share weights, a configuration is a population, whose mean output is compared.
-bench/log/README.md#tabular-tune has figures.
+bench/log/tables.md#tabular-tune has figures.
 """
 
 from __future__ import annotations

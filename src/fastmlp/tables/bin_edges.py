@@ -1,6 +1,6 @@
 """Bins of a column of numbers: features, and edges from a small decision tree on the targets or from quantiles.
 
-bench/log/README.md#tabular-bins has the accuracy with each.
+bench/log/tables.md#tabular-bins has the accuracy with each.
 """
 
 from __future__ import annotations

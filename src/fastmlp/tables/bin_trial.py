@@ -2,7 +2,7 @@
 
 Bins help where targets leap, but a net learns smooth targets without them, and has the more noise to learn the more
 features there are. The cheap model stands for a net: a ridge regression on random hidden units (Rahimi and Recht 2008)
-and the scores of the columns. bench/log/README.md#tabular-bin-trial has the accuracy with and without.
+and the scores of the columns. bench/log/tables.md#tabular-bin-trial has the accuracy with and without.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SEED = 0  # a table has the same trial in every fit
 MOST_ROWS = 6000  # at random, so that a trial takes a second
 LEAST_ROWS = 1000  # of a larger table, for which there is time: a trial on fewer says little
 # Of a fold on one thread, for each row and feature, and for each row and pair of features:
-# bench/log/README.md#tabular-trial-cost.
+# bench/log/tables.md#tabular-trial-cost.
 CELL_SECONDS, PAIR_SECONDS = 2e-8, 4e-11
 MOST_FEATURES = 768  # bins beyond, of columns in random order, are left out of the trial
 UNITS_PER_FEATURE, MOST_UNITS = 32, 256  # random ReLU units; with more, those of one column are as good as bins

@@ -4,7 +4,7 @@ Numbers become normal scores and, where the targets leap, bins (Gorishniy et al.
 one-hot encoded (encoder_choice.py). Nets are trained with dropout, AdamW with clipped gradients and early stopping on
 held-out rows (Gorishniy et al. 2021, arXiv:2106.11959; Kadra et al. 2021, arXiv:2106.11189). The learning rate, and of
 classes the label smoothing and a smooth activation, are as in RealMLP (Holzmüller et al. 2024, arXiv:2407.04491). The
-mean of a few nets predicts. bench/accuracy/tables.py measures the accuracy; bench/log/README.md#tabular-recipe has the
+mean of a few nets predicts. bench/accuracy/tables.py measures the accuracy; bench/log/tables.md#tabular-recipe has the
 figures.
 """
 

@@ -329,7 +329,7 @@ def test_steps_are_launched_one_by_one_without_graphs(emulated_cuda, cuda, monke
 
 @pytest.mark.full
 def test_graphs_hold_sixteen_steps(emulated_cuda, monkeypatch, rng):
-    """Driver calls of an epoch of 50 batches, as in bench/log/README.md#gpu-graphs for 784-512-512-10."""
+    """Driver calls of an epoch of 50 batches, as in bench/log/gpu.md#gpu-graphs for 784-512-512-10."""
     monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1e12)
     X, y = samples(rng, 200)
     net = make()
