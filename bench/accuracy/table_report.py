@@ -1,6 +1,9 @@
 """The figures of tables.py in the documentation: two tables of Markdown, and a picture of figures against seconds.
 
 Run: python bench/accuracy/table_report.py [--results FILE]
+
+The file of results has entries "tool/set/seed", and one of the machine that they were measured on; an entry that was
+measured on another processor names it.
 """
 
 from __future__ import annotations
@@ -9,148 +12,139 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
+import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
 
-from accuracy.table_results import ELSEWHERE, counted_seconds, machine_sentence, runs_of
 from accuracy.table_sets import DEVELOPMENT, REGRESSIONS, SETS, metric_of
 from accuracy.table_tools import TOOLS
+from reporting.plots import svg_picture
 from tools.report import with_tables
-from tools.svg_picture import svg_picture
+
+from fastmlp.errors import counted
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).with_name("tables.json")
 PAGE = ROOT / "docs" / "guide" / "tables.md"
 PICTURE = ROOT / "docs" / "_static" / "tables.svg"
+MACHINE, ELSEWHERE = "machine", "processor"  # key of the machine's entry, and of another processor in that of a fit
 TICKS = (1, 10, 100, 1000, 10_000)  # seconds; with more, their labels would touch
 MARKS = "<!-- figures: written by bench/accuracy/table_report.py -->", "<!-- end of figures -->"
 
-
-class Cell(NamedTuple):
-    """The runs of a tool on a set."""
-
-    figure: float  # mean over the seeds
-    spread: float  # standard deviation over the seeds
-    seconds: float  # of processors, for fit and prediction; median over the seeds
-    n_seeds: int
-    processor: str = ""  # if it is another one than that of the file
+Results = dict[str, dict[str, Any]]
 
 
-def cells_of(results: dict[str, dict[str, Any]]) -> dict[tuple[str, str], Cell]:
-    """Return the cells of the tables, by (tool, set), of the entries "tool/set/seed" of tables.json."""
-    runs: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for key, entry in runs_of(results).items():
-        tool, name, _ = key.split("/")
-        runs.setdefault((tool, name), []).append(entry)
-    found = {}
-    for place, entries in runs.items():
-        figures, seconds = ([entry[key] for entry in entries] for key in ("figure", "processor_seconds"))
-        mean, spread = float(np.mean(figures)), float(np.std(figures))
-        elsewhere = next((entry[ELSEWHERE] for entry in entries if ELSEWHERE in entry), "")
-        found[place] = Cell(mean, spread, float(np.median(seconds)), len(entries), elsewhere)
-    return found
+def cells_of(results: Results) -> pd.DataFrame:
+    """Return the cells of the tables, by tool and set.
+
+    Columns: mean and standard deviation of the figure over the seeds, median of the seconds of processors, number of
+    seeds, and another processor than that of the file, or ""
+    """
+    rows = [
+        {**dict(zip(("tool", "set", "seed"), key.split("/"), strict=True)), ELSEWHERE: "", **entry}
+        for key, entry in results.items()
+        if key != MACHINE
+    ]
+    return (
+        pd.DataFrame(rows)
+        .groupby(["tool", "set"])
+        .agg(
+            figure=("figure", "mean"),
+            spread=("figure", lambda figures: figures.std(ddof=0)),
+            seconds=("processor_seconds", "median"),
+            n_seeds=("figure", "size"),
+            processor=(ELSEWHERE, "max"),
+        )
+    )
 
 
-def ranks(cells: dict[tuple[str, str], Cell], tools: list[str], sets: list[str]) -> dict[str, float]:
-    """Return each tool's mean rank over the sets, 1 for the best figure; equal figures share their ranks."""
-    total = dict.fromkeys(tools, 0.0)
-    for name in sets:
-        sign = 1 if name in REGRESSIONS else -1
-        figures = np.array([sign * cells[tool, name].figure for tool in tools])
-        for tool, figure in zip(tools, figures, strict=True):
-            total[tool] += (figures < figure).sum() + ((figures == figure).sum() + 1) / 2
-    return {tool: sum_of_ranks / len(sets) for tool, sum_of_ranks in total.items()}
+def ranks(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return the rank of each tool (a column) on each set that all have, 1 for the best; equals share their ranks."""
+    figures = cells["figure"].unstack("tool").dropna()
+    return figures.mul([1 if name in REGRESSIONS else -1 for name in figures.index], axis=0).rank(axis=1)
 
 
-def markdown(results: dict[str, dict[str, Any]]) -> str:
+def markdown(results: Results) -> str:
     """Return the tables of figures and of seconds, and where they were measured.
 
     Best figures are bold, and a tool without runs has no column.
     """
     cells = cells_of(results)
-    tools = [tool for tool in TOOLS if any((tool, name) in cells for name in SETS)]
-    sets = [name for name in SETS if any((tool, name) in cells for tool in tools)]
-    whole = [name for name in sets if all((tool, name) in cells for tool in tools)]
-    lines = [f"| set | {' | '.join(TOOLS[tool].title for tool in tools)} |", "|---" * (len(tools) + 1) + "|"]
+    tools = [tool for tool in TOOLS if tool in cells.index.levels[0]]
+    sets = [name for name in SETS if name in cells.index.levels[1]]
+
+    def row(head: str, text: Any) -> str:
+        return f"| {head} | {' | '.join(map(text, tools))} |"
+
+    def figure(tool: str, name: str) -> str:
+        if (tool, name) not in cells.index:
+            return ""
+        of_set = cells["figure"].xs(name, level="set")
+        text = f"{of_set[tool]:.4f}"
+        return f"**{text}**" if of_set[tool] == (of_set.min if name in REGRESSIONS else of_set.max)() else text
+
+    def seconds(tool: str, name: str) -> str:
+        if (tool, name) not in cells.index:
+            return ""
+        cell = cells.loc[(tool, name)]
+        return f"{cell['seconds']:.1f}{' †' * bool(cell['processor'])}"
+
+    heads = [row("set", lambda tool: TOOLS[tool].title), "|---" * (len(tools) + 1) + "|"]
+    lines = [*heads]
     for name in sets:
-        row = {tool: cells.get((tool, name)) for tool in tools}
-        best = (min if name in REGRESSIONS else max)(cell.figure for cell in row.values() if cell)
-        texts = [_figure(row[tool], best) for tool in tools]
         star = "" if name in DEVELOPMENT else " \\*"
-        lines.append(f"| {name.replace('_', ' ')}, {metric_of(name)}{star} | {' | '.join(texts)} |")
-    if whole:
-        mean_ranks = ranks(cells, tools, whole)
-        lines.append(f"| mean rank on {len(whole)} sets | {' | '.join(f'{mean_ranks[t]:.1f}' for t in tools)} |")
-    lines += ["", f"Processor seconds of {counted_seconds(results)}:", "", *lines[:2]]
-    for name in sets:
-        texts = [_seconds(cells.get((tool, name))) for tool in tools]
-        lines.append(f"| {name.replace('_', ' ')} | {' | '.join(texts)} |")
-    counts = {tool: max(cell.n_seeds for (t, _), cell in cells.items() if t == tool) for tool in tools}
-    seeds = ", ".join(f"{TOOLS[tool].title} {n}" for tool, n in counts.items())
-    notes = [f"Seeds: {seeds}. \\*: the set had no part in choosing defaults.", machine_sentence(results)]
-    if processors := {cell.processor for cell in cells.values() if cell.processor}:
-        notes.append(f"†: on {' and '.join(sorted(processors))}.")
-    return "\n".join([*lines, "", " ".join(filter(None, notes))])
+        lines.append(row(f"{name.replace('_', ' ')}, {metric_of(name)}{star}", lambda tool: figure(tool, name)))  # noqa: B023
+    if len(table := ranks(cells)):
+        lines.append(row(f"mean rank on {len(table)} sets", lambda tool: f"{table[tool].mean():.1f}"))
+    lines += ["", f"Processor seconds of {results[MACHINE]['counted']}:", "", *heads]
+    lines += [row(name.replace("_", " "), lambda tool: seconds(tool, name)) for name in sets]  # noqa: B023
+    seeds = ", ".join(f"{TOOLS[tool].title} {cells.loc[tool, 'n_seeds'].max()}" for tool in tools)
+    machine = results[MACHINE]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    notes = f"Seeds: {seeds}. \\*: the set had no part in choosing defaults. Measured on {machine['processor']}, with "
+    notes += f"{counted(machine['threads'], 'thread')}; {versions}."
+    if processors := sorted({*cells["processor"]} - {""}):
+        notes += f" †: on {' and '.join(processors)}."
+    return "\n".join([*lines, "", notes])
 
 
-def _figure(cell: Cell | None, best: float) -> str:
-    if cell is None:
-        return ""
-    return f"**{cell.figure:.4f}**" if cell.figure == best else f"{cell.figure:.4f}"
-
-
-def _seconds(cell: Cell | None) -> str:
-    if cell is None:
-        return ""
-    return f"{cell.seconds:.1f} †" if cell.processor else f"{cell.seconds:.1f}"
-
-
-def picture(results: dict[str, dict[str, Any]]) -> str:
+def picture(results: Results) -> str:
     """Return an SVG with a panel for each set: figures over processor seconds, a point for each tool."""
+    from fastmlp.plots.style import MARKERS, PALETTE
+
     cells = cells_of(results)
-    sets = [name for name in SETS if any(place[1] == name for place in cells)]
+    sets, tools = (
+        [name for name in table if name in level]
+        for table, level in zip((SETS, TOOLS), cells.index.levels[::-1], strict=True)
+    )
+    style = {tool: {"color": PALETTE[k % len(PALETTE)], "marker": MARKERS[k]} for k, tool in enumerate(TOOLS)}
+    low, high = cells["seconds"].min(), cells["seconds"].max()
+    ticks = [tick for tick in TICKS if low <= tick <= high]
     n_rows = -(-(len(sets) + 1) // 4)
 
     def draw(figure: Any) -> None:
         panels = figure.subplots(n_rows, 4, squeeze=False).ravel()
         for axes, name in zip(panels, sets, strict=False):
-            _draw_set(axes, name, cells)
+            for tool in (tool for tool in tools if (tool, name) in cells.index):
+                cell = cells.loc[(tool, name)]
+                spread = cell["spread"] or None
+                axes.errorbar(cell["seconds"], cell["figure"], spread, linewidth=1, markersize=5, **style[tool])
+            axes.set(xscale="log", xlim=(0.7 * low, 1.5 * high))
+            axes.set_title(f"{name.replace('_', ' ')}, {metric_of(name)}", fontsize=9)
+            axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+            axes.set_xticks([], minor=True)
+            if name in REGRESSIONS:
+                axes.invert_yaxis()  # better is higher in all panels
         for axes in panels[len(sets) :]:
             axes.axis("off")
-        _draw_legend(panels[-1], [tool for tool in TOOLS if any(place[0] == tool for place in cells)])
+        for tool in tools:
+            panels[-1].plot([], [], linestyle="", label=TOOLS[tool].title, **style[tool])
+        panels[-1].legend(frameon=False, loc="center")
         figure.supxlabel("processor seconds")
 
     return svg_picture((9.0, 2.3 * n_rows), draw)
-
-
-def _draw_set(axes: Any, name: str, cells: dict[tuple[str, str], Cell]) -> None:
-    for tool in TOOLS:
-        if cell := cells.get((tool, name)):
-            axes.errorbar(cell.seconds, cell.figure, cell.spread or None, linewidth=1, markersize=5, **_style(tool))
-    seconds = [cell.seconds for cell in cells.values()]
-    axes.set(xscale="log", xlim=(0.7 * min(seconds), 1.5 * max(seconds)))
-    axes.set_title(f"{name.replace('_', ' ')}, {metric_of(name)}", fontsize=9)
-    ticks = [tick for tick in TICKS if min(seconds) <= tick <= max(seconds)]
-    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
-    axes.set_xticks([], minor=True)
-    if name in REGRESSIONS:
-        axes.invert_yaxis()  # better is higher in all panels
-
-
-def _draw_legend(axes: Any, tools: list[str]) -> None:
-    for tool in tools:
-        axes.plot([], [], linestyle="", label=TOOLS[tool].title, **_style(tool))
-    axes.legend(frameon=False, loc="center")
-
-
-def _style(tool: str) -> dict[str, Any]:
-    from fastmlp.plots.style import MARKERS, PALETTE
-
-    k = [*TOOLS].index(tool)
-    return {"color": PALETTE[k % len(PALETTE)], "marker": MARKERS[k]}
 
 
 def main() -> None:

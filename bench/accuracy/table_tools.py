@@ -2,87 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import pandas as pd
-
-Make = Callable[[bool, int, int], Any]  # (is a regression, seed, number of threads) -> estimator of scikit-learn's kind
 
 
 class Tool(NamedTuple):
     """A row of TOOLS.
 
-    make : returns the estimator, of this number of threads where it can be told
+    title : in tables and pictures
     package : on PyPI
     takes : form of the columns of text: "text" as they are, "filled" without missing cells, or pandas' "category"
-    title : in tables and pictures
+    module, estimator : the estimator's name has {} in the place of "Classifier" or "Regressor"
+    threads, seed : names of the estimator's parameters; threads is "" where the number of threads cannot be told
+    settings : further parameters
     """
 
-    make: Make
+    title: str
     package: str
     takes: str
-    title: str
+    module: str
+    estimator: str
+    threads: str
+    seed: str = "random_state"
+    settings: dict[str, Any] = {}  # noqa: RUF012  # read only
 
 
-def default(is_regression: bool, seed: int, threads: int) -> Any:
-    from fastmlp import TabularMLPClassifier, TabularMLPRegressor
-
-    return (TabularMLPRegressor if is_regression else TabularMLPClassifier)(random_state=seed)
+def _ours(title: str, quality: str) -> Tool:
+    return Tool(title, "fastmlp", "text", "fastmlp", "TabularMLP{}", "", settings={"quality": quality})
 
 
-def fast(is_regression: bool, seed: int, threads: int) -> Any:
-    return default(is_regression, seed, threads).set_params(quality="fast")
-
-
-def best(is_regression: bool, seed: int, threads: int) -> Any:
-    return default(is_regression, seed, threads).set_params(quality="best")
-
-
-def lightgbm(is_regression: bool, seed: int, threads: int) -> Any:
-    from lightgbm import LGBMClassifier, LGBMRegressor
-
-    return (LGBMRegressor if is_regression else LGBMClassifier)(random_state=seed, n_jobs=threads, verbose=-1)
-
-
-def catboost(is_regression: bool, seed: int, threads: int) -> Any:
-    from catboost import CatBoostClassifier, CatBoostRegressor
-
-    kind = CatBoostRegressor if is_regression else CatBoostClassifier
-    return kind(random_seed=seed, thread_count=threads, verbose=False, allow_writing_files=False)
-
-
-def gradient_boosting(is_regression: bool, seed: int, threads: int) -> Any:
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-
-    return (HistGradientBoostingRegressor if is_regression else HistGradientBoostingClassifier)(random_state=seed)
-
-
-def realmlp(is_regression: bool, seed: int, threads: int) -> Any:
-    from pytabkit import RealMLP_TD_Classifier, RealMLP_TD_Regressor
-
-    kind = RealMLP_TD_Regressor if is_regression else RealMLP_TD_Classifier
-    return kind(random_state=seed, n_threads=threads, device="cpu")
-
-
-def tabm(is_regression: bool, seed: int, threads: int) -> Any:
-    from pytabkit import TabM_D_Classifier, TabM_D_Regressor
-
-    kind = TabM_D_Regressor if is_regression else TabM_D_Classifier
-    return kind(random_state=seed, n_threads=threads, device="cpu")
+def _of_pytabkit(title: str, estimator: str) -> Tool:
+    return Tool(title, "pytabkit", "category", "pytabkit", estimator, "n_threads", settings={"device": "cpu"})
 
 
 TOOLS = {
-    "fast": Tool(fast, "fastmlp", "text", "fast (one net)"),
-    "default": Tool(default, "fastmlp", "text", "good (default)"),
-    "best": Tool(best, "fastmlp", "text", "best"),
-    "lightgbm": Tool(lightgbm, "lightgbm", "category", "LightGBM"),
-    "catboost": Tool(catboost, "catboost", "filled", "CatBoost"),
-    "gradient_boosting": Tool(gradient_boosting, "scikit-learn", "category", "scikit-learn's boosting"),
-    "realmlp_td": Tool(realmlp, "pytabkit", "category", "RealMLP-TD"),
-    "tabm_d": Tool(tabm, "pytabkit", "category", "TabM-D"),
+    "fast": _ours("fast (one net)", "fast"),
+    "default": _ours("good (default)", "good"),
+    "best": _ours("best", "best"),
+    "lightgbm": Tool("LightGBM", "lightgbm", "category", "lightgbm", "LGBM{}", "n_jobs", settings={"verbose": -1}),
+    "catboost": Tool(
+        "CatBoost",
+        "catboost",
+        "filled",
+        "catboost",
+        "CatBoost{}",
+        "thread_count",
+        "random_seed",
+        {"verbose": False, "allow_writing_files": False},
+    ),
+    "gradient_boosting": Tool(
+        "scikit-learn's boosting", "scikit-learn", "category", "sklearn.ensemble", "HistGradientBoosting{}", ""
+    ),
+    "realmlp_td": _of_pytabkit("RealMLP-TD", "RealMLP_TD_{}"),
+    "tabm_d": _of_pytabkit("TabM-D", "TabM_D_{}"),
 }
 SLOW = ("best", "realmlp_td", "tabm_d")  # minutes to hours a fit; only if named
+
+
+def make(name: str, is_regression: bool, seed: int, threads: int) -> Any:
+    """Return the estimator of a tool; imports its package."""
+    tool = TOOLS[name]
+    kind = getattr(import_module(tool.module), tool.estimator.format("Regressor" if is_regression else "Classifier"))
+    return kind(**{tool.seed: seed}, **({tool.threads: threads} if tool.threads else {}), **tool.settings)
 
 
 def text_columns(X: pd.DataFrame) -> list[str]:
@@ -103,7 +86,7 @@ def prepared(takes: str, X: pd.DataFrame, X_test: pd.DataFrame) -> tuple[pd.Data
 def predictions(name: str, model: Any, split: Any) -> Any:
     """Return the predictions of a tool for the test rows of a split, after a fit to its training rows.
 
-    model : what the tool makes
+    model : what `make` returns
     """
     X, X_test = prepared(TOOLS[name].takes, split.X, split.X_test)
     further = {"cat_features": text_columns(X)} if name == "catboost" else {}

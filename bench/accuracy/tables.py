@@ -25,28 +25,28 @@ import time
 import warnings
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
 
-from accuracy.table_results import ELSEWHERE, MACHINE, check_machine, machine_entry
-from accuracy.table_sets import DEVELOPMENT, REGRESSIONS, SETS, error_of, metric_of
-from accuracy.table_tools import SLOW, TOOLS, predictions
+from accuracy.table_report import ELSEWHERE, MACHINE, RESULTS, cells_of
+from accuracy.table_sets import REGRESSIONS, SETS, error_of
+from accuracy.table_tools import SLOW, TOOLS, make, predictions
 from suite.clean_env import CLEARED
 from suite.data import data_folder
 from suite.machine import machine
 
 from fastmlp.runtime.output_files import write_text
 
-RESULTS = Path(__file__).with_name("tables.json")
+COUNTED = "a fit with its prediction"  # what the seconds are of
+LIBRARIES = ("python", "numpy", "numba", "scikit-learn")  # whose versions are told
 
 
 def measure(tool: str, name: str, seed: int, threads: int) -> dict[str, float]:
     """Return the figure of one fit on the test rows, and the seconds of fit and prediction, by two clocks."""
     warnings.simplefilter("ignore")
     split = SETS[name](data_folder())
-    model = TOOLS[tool].make(name in REGRESSIONS, seed, threads)  # imports the package, which the clocks do not count
+    model = make(tool, name in REGRESSIONS, seed, threads)  # imports the package, which the clocks do not count
     start, processor_start = time.perf_counter(), processor_seconds()
     predicted = predictions(tool, model, split)
     return {
@@ -80,20 +80,25 @@ def package_version(tool: str) -> str:
         return ""
 
 
-def print_table(figures: dict[str, dict], sets: list[str]) -> None:
-    """Print mean and standard deviation over the seeds, a line for each set and tool."""
-    for name in sets:
-        role = "chose the defaults" if name in DEVELOPMENT else "had no part in choosing them"
-        print(f"\n{name}, {metric_of(name)} ({role})")
-        for tool in TOOLS:
-            runs = [entry for key, entry in figures.items() if key.startswith(f"{tool}/{name}/")]
-            if runs:
-                keys = "figure", "seconds", "processor_seconds"
-                values, seconds, of_processors = (np.array([run[key] for run in runs]) for key in keys)
-                print(
-                    f"  {tool:18} {values.mean():.4f}, SD {values.std():.4f}, {len(runs)} seeds, "
-                    f"{np.median(seconds):.1f} s, {np.median(of_processors):.1f} s of processors"
-                )
+def machine_entry(found: dict[str, Any], threads: int) -> dict[str, Any]:
+    """Return the entry of a machine; found : what suite.machine.machine returns"""
+    of_machine = {name: found[name] for name in ("processor", "cpus", "system")}
+    versions = {name: found["versions"][name] for name in LIBRARIES}
+    return {**of_machine, "threads": threads, "counted": COUNTED, "versions": versions}
+
+
+def check_machine(results: dict[str, Any], entry: dict[str, Any], elsewhere: bool = False) -> None:
+    """Raise ValueError if results are not of the machine and threads of an entry; versions may differ.
+
+    elsewhere : whether the processor may differ, too
+    """
+    known = results.get(MACHINE, entry)
+    for name in ("threads", "counted", *([] if elsewhere else ["processor"])):
+        if known[name] != entry[name]:
+            raise ValueError(
+                f"The file has figures of {name} {known[name]!r}, with which those of {entry[name]!r} cannot be "
+                "compared: name another one with --results, or mark those of another processor with --elsewhere."
+            )
 
 
 def main() -> None:
@@ -133,7 +138,7 @@ def main() -> None:
                 if entry := measured_apart(tool, name, seed, settings.threads):
                     figures[key] = {**entry, **marks, "version": package_version(tool)}
                     write_text(settings.results, json.dumps(figures, indent=1, sort_keys=True) + "\n")
-    print_table(figures, settings.sets)
+    print(cells_of(figures).to_string())
 
 
 if __name__ == "__main__":

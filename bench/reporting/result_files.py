@@ -19,7 +19,6 @@ benchmark case:
                                   "failed", "wrong" (the result is not the expected one)
         seconds                   one duration per round and unit; round k of all rows was measured side by side
         prepare_seconds           building and compiling before the first run; for fastmlp, with a filled object cache
-        compile_seconds           for fastmlp, where measured: compiling these kernels with an empty object cache
         threads, tried            threads used (None: the program's own choice), and seconds of each setting tried
         peak_memory, products     bytes; the library that computes the matrix products
         verified, notes           {name: relative error}, {name: figure} to show beside the durations
@@ -37,8 +36,6 @@ from typing import Any
 from fastmlp.runtime.output_files import write_text
 
 SCHEMA = "fastmlp benchmark 1"
-ENDINGS = (".json", ".html", ".md")  # of the files of a benchmark: results, page and report
-
 # Words of a processor's model name that do not tell it from others.
 UNTELLING = re.compile(r"\((?:r|tm)\)|@\s*[\d.]+\s*[gm]hz|\b\d+-core\b|\b(?:cpu|processor)\b")
 
@@ -82,26 +79,6 @@ def load(path: Path) -> dict[str, Any]:
         hint = " (`pytest --benchmark-json` writes another format; use --save)" if "machine_info" in content else ""
         raise ValueError(f"{path} is not a file of benchmark results: expected schema {SCHEMA!r}, got {schema!r}{hint}")
     return content
-
-
-def check_files_beside(output: Path) -> None:
-    """Check that what is written beside an output, under names that the user has not given, replaces nothing else.
-
-    Raises
-    ------
-    FileExistsError
-        If a file is there without the results of an earlier benchmark.
-    """
-    found = [path for ending in ENDINGS if (path := output.with_suffix(ending)) != output and path.exists()]
-    if not found:
-        return
-    try:
-        load(output.with_suffix(".json"))
-    except (OSError, ValueError):
-        raise FileExistsError(
-            f"{str(found[0])!r} is there and is not of an earlier benchmark, so that it is left alone: choose another "
-            "--output, or remove it first."
-        ) from None
 
 
 def _rounded(value: Any) -> Any:

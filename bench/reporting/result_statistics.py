@@ -10,6 +10,8 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 GROUPS = {
     "xor": "XOR, one net",
     "population": "Many nets at once",
@@ -22,7 +24,6 @@ GROUPS = {
     "kernels": "Kernels",
     "scaling": "Scaling",
 }
-FAR_FROM_LIMIT = 1.3  # multiple of the roofline from which a case is listed as far from it
 LEVEL = 0.03  # relative difference up to which two durations are called level
 UNSTEADY = 1.5  # ratio of the slowest round to the fastest from which a case is marked
 
@@ -46,9 +47,7 @@ def spread(values: Sequence[float]) -> Spread:
     >>> spread([3.0, 1.0, 2.0, 10.0, 4.0])
     Spread(median=3.0, low=2.0, high=4.0, smallest=1.0, largest=10.0)
     """
-    ordered = sorted(values)
-    low, _, high = statistics.quantiles(ordered, n=4, method="inclusive") if len(ordered) > 1 else ordered * 3
-    return Spread(statistics.median(ordered), low, high, ordered[0], ordered[-1])
+    return Spread(*map(float, np.quantile(values, [0.5, 0.25, 0.75, 0.0, 1.0])))
 
 
 def ratio(row: Row, base: Row) -> Spread:
@@ -157,14 +156,6 @@ def behind(results: dict[str, Any]) -> list[Result]:
     """Return the results where a competitor is faster, with points of scaling plots last."""
     lost = [result for result in results["results"] if verdict(result) == "behind"]
     return sorted(lost, key=lambda result: result["group"] == "scaling")
-
-
-def far_from_limit(results: dict[str, Any]) -> list[Result]:
-    """Return the results that take more than FAR_FROM_LIMIT times the roofline, with points of scaling plots last."""
-    far_results = [
-        result for result in results["results"] if (over := to_limit(result)) and over.median > FAR_FROM_LIMIT
-    ]
-    return sorted(far_results, key=lambda result: result["group"] == "scaling")
 
 
 def missing(results: Sequence[Result]) -> dict[str, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fastmlp.console.durations import duration
@@ -37,6 +38,8 @@ FARTHER = 3.0  # a barrier of two threads that takes this many times the best on
 SLOW_STARTS = 0.02  # fraction of measurements that began on slow CPUs above which a warning is shown
 NO_FIGURE = "-"
 
+Table = tuple[list[str], list[list[str]]]  # heads, and rows of cells, of which the best are **bold**
+
 
 def times(ratio: float) -> str:
     """Return a ratio as text, with fewer decimals the larger it is.
@@ -47,14 +50,23 @@ def times(ratio: float) -> str:
     return f"{ratio:,.0f}" if ratio >= 20 else f"{ratio:.1f}" if ratio >= 10 else f"{ratio:.2f}"
 
 
+def family_of(name: str) -> str:
+    """Return the library of a program.
+
+    >>> family_of("torch eager"), family_of("fastmlp, AVX2")
+    ('torch', 'fastmlp')
+    """
+    return name.split()[0].rstrip(",")
+
+
 def label(name: str) -> str:
     """Return a program's name with its library spelled correctly.
 
     >>> label("torch eager"), label("fastmlp, own stopping")
     ('PyTorch eager', 'fastmlp, own stopping')
     """
-    family = name.split()[0].rstrip(",")
-    return FAMILIES.get(family, family) + name[len(family.rstrip(",")) :]
+    family = family_of(name)
+    return FAMILIES.get(family, family) + name[len(family) :]
 
 
 def one_line(result: Result) -> str:
@@ -77,14 +89,10 @@ def failures(result: Result) -> list[Row]:
     return [row for row in result["rows"] if row["status"] in ("failed", "wrong")]
 
 
-def busy_cases(results: dict[str, Any]) -> list[Result]:
-    return [result for result in results["results"] if result["others_busy"] > BUSY]
-
-
 def warnings_of(results: dict[str, Any]) -> list[str]:
     """Return warnings about disturbances of the measurement, wrong settings and failures."""
     warnings = []
-    if busy := busy_cases(results):
+    if busy := [result for result in results["results"] if result["others_busy"] > BUSY]:
         worst = max(result["others_busy"] for result in busy)
         warnings.append(
             f"Other programs were running: at {len(busy)} of {len(results['results'])} cases they took up to "
@@ -98,15 +106,14 @@ def warnings_of(results: dict[str, Any]) -> list[str]:
             f"Before {n_slow_starts:,} of {measured:,} measurements the CPUs did not reach full speed, as if two of "
             "them were one core, or another machine used the core too: programs with two threads are slower then."
         )
-    barriers = [seconds for result in results["results"] for seconds in result.get("meetings", ())]
-    if barriers and max(barriers) > FARTHER * (best_barrier := min(barriers)):
-        n_slow_barriers = sum(
-            max(result.get("meetings", ()), default=0.0) > FARTHER * best_barrier for result in results["results"]
-        )
+    barriers = [result["meetings"] for result in results["results"] if result.get("meetings")]
+    best, worst = min(map(min, barriers), default=0.0), max(map(max, barriers), default=0.0)  # type: ignore[type-var]
+    if worst > FARTHER * best:
+        n_slow = sum(max(of_case) > FARTHER * best for of_case in barriers)
         warnings.append(
-            f"The distance of the CPUs changed: a barrier of two threads took {duration(best_barrier)} at best, and "
-            f"up to {duration(max(barriers))} at {n_slow_barriers} of {len(results['results'])} cases, where small "
-            "nets with two threads are slower."
+            f"The distance of the CPUs changed: a barrier of two threads took {duration(best)} at best, and up to "
+            f"{duration(worst)} at {n_slow} of {len(results['results'])} cases, where small nets with two threads are "
+            "slower."
         )
     if unsteady := sum(map(is_unsteady, results["results"])):
         warnings.append(
@@ -122,18 +129,12 @@ def warnings_of(results: dict[str, Any]) -> list[str]:
     return warnings
 
 
-def processor_text(results: dict[str, Any]) -> str:
-    """Return the processor that results were measured on, with its microarchitecture where the file has it."""
-    machine = results["machine"]
-    name = machine.get("microarchitecture")
-    return f"{machine['processor']} ({name})" if name else machine["processor"]
-
-
 def device_text(results: dict[str, Any]) -> str:
     """Return what results were measured on: the processor and its number of CPUs, after the GPU if there is one."""
     machine = results["machine"]
     gpu = f"{machine['gpu']}, " if "gpu" in machine else ""
-    return f"{gpu}{processor_text(results)}, {machine['cpus']} CPU{'s' if machine['cpus'] > 1 else ''}"
+    name = f" ({machine['microarchitecture']})" if machine.get("microarchitecture") else ""
+    return f"{gpu}{machine['processor']}{name}, {machine['cpus']} CPU{'s' if machine['cpus'] > 1 else ''}"
 
 
 def machine_lines(results: dict[str, Any]) -> list[str]:
@@ -178,63 +179,41 @@ def products_in_use(results: dict[str, Any]) -> list[str]:
     return list(libraries)
 
 
-def family_best(result: Result, family: str) -> Row | None:
-    return next((row for row in timed(result, "peer") if row["name"].split()[0].rstrip(",") == family), None)
+def best_of(result: Result, kind: str, name: Callable[[str], bool]) -> Row | None:
+    """Return the fastest row of a kind whose name is one of these."""
+    return next((row for row in timed(result, kind) if name(row["name"])), None)
 
 
-def part(result: Result, name: str) -> Row | None:
-    """Return the row of fastmlp with other settings of this name, if it was timed."""
-    return next((row for row in timed(result, "part") if row["name"] == name), None)
+def group_table(members: list[Result]) -> Table:
+    """Return the table of a group: fastmlp, ratios, the roofline, and the fastest program of each library.
 
-
-def _cell(row: Row | None) -> str:
-    return duration(median(row)) if row else NO_FIGURE
-
-
-def markdown(results: dict[str, Any]) -> str:
-    """Return a Markdown table for each group: fastmlp, ratios, the roofline, the fastest program of each library.
-
-    fastmlp on one thread or with AVX2 only has a column in groups with such rows.
+    fastmlp on one thread or with AVX2 only has a column in groups with such rows. The best figure of a case is bold.
     """
-    tables = []
-    for group, members in by_group(outside_curves(results)):
-        families = [name for name in FAMILIES if any(family_best(result, name) for result in members)]
-        with_limit = any(limit(result) for result in members)
-        parts = [name for name in PART_COLUMNS if any(part(result, name) for result in members)]
-        heads = ["case", "per", "fastmlp", *(PART_COLUMNS[name] for name in parts), "best competitor takes"]
-        heads += [*(["limit", "over the limit"] if with_limit else []), *(FAMILIES[name] for name in families)]
-        lines = [f"**{GROUPS[group]}**", "", _row(heads), _row(["---"] * 2 + ["---:"] * (len(heads) - 2))]
-        for result in members:
-            ratio_to_peer, ratio_to_limit = to_best_peer(result), to_limit(result)
-            own_cell = _cell(ours(result))
-            cells = [result["title"], result["unit"]]
-            cells += [f"**{own_cell}**" if verdict(result) == "ahead" else own_cell]
-            cells += [_cell(part(result, name)) for name in parts]
-            cells += [times_of_peer(result) if ratio_to_peer else NO_FIGURE]
-            if with_limit:
-                cells += [_cell(limit(result))]
-                cells += [f"{times(ratio_to_limit.median)} x" if ratio_to_limit else NO_FIGURE]
-            cells += [_winner(result, family_best(result, name)) for name in families]
-            lines.append(_row(cells))
-        tables.append("\n".join(lines))
-    return "\n\n".join(tables)
+    of_family = lambda result, family: best_of(result, "peer", lambda name: family_of(name) == family)
+    of_part = lambda result, part: best_of(result, "part", lambda name: name == part)
+    families = [name for name in FAMILIES if any(of_family(result, name) for result in members)]
+    parts = [name for name in PART_COLUMNS if any(of_part(result, name) for result in members)]
+    with_limit = any(limit(result) for result in members)
+    heads = ["case", "per", "fastmlp", *(PART_COLUMNS[name] for name in parts), "best competitor takes"]
+    heads += [*(["limit", "over the limit"] if with_limit else []), *(FAMILIES[name] for name in families)]
+    rows = []
+    for result in members:
+        peer, ratio, over, outcome = best_peer(result), to_best_peer(result), to_limit(result), verdict(result)
+        cells = [full_title(result), result["unit"], _cell(ours(result), outcome == "ahead")]
+        cells += [_cell(of_part(result, name)) for name in parts]
+        cells += [f"{'~ ' * is_unsteady(result)}{times(ratio.median)} x" if ratio else NO_FIGURE]
+        if with_limit:
+            cells += [_cell(limit(result)), f"{times(over.median)} x" if over else NO_FIGURE]
+        for family in families:
+            row = of_family(result, family)
+            cells.append(_cell(row, outcome == "behind" and row is peer))
+        rows.append(cells)
+    return heads, rows
 
 
-def times_of_peer(result: Result) -> str:
-    """Return the ratio of the best competitor's duration to fastmlp's as text, marked with ~ if the rounds vary."""
-    ratio = to_best_peer(result)
-    assert ratio is not None
-    return f"{'~ ' * is_unsteady(result)}{times(ratio.median)} x"
-
-
-def _winner(result: Result, row: Row | None) -> str:
-    """Return the cell of a competitor, in bold if it is the best competitor and faster than fastmlp."""
-    wins = row is not None and row is best_peer(result) and verdict(result) == "behind"
-    return f"**{_cell(row)}**" if wins else _cell(row)
-
-
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _cell(row: Row | None, is_bold: bool = False) -> str:
+    text = duration(median(row)) if row else NO_FIGURE
+    return f"**{text}**" if is_bold else text
 
 
 def headline(results: dict[str, Any]) -> list[tuple[str, int, float, float, float]]:
@@ -250,28 +229,39 @@ def headline(results: dict[str, Any]) -> list[tuple[str, int, float, float, floa
     return rows
 
 
-def headline_markdown(results: dict[str, Any]) -> str:
-    """Return a Markdown table with the ratio of the best competitor's duration to fastmlp's for each group."""
-    lines = ["| group | cases | the best competitor takes | median |", "| --- | ---: | ---: | ---: |"]
+def headline_table(results: dict[str, Any]) -> Table:
+    """Return the table with the ratio of the best competitor's duration to fastmlp's for each group."""
+    rows = []
     for group, n, low, middle, high in headline(results):
         extent = f"{times(low)} to {times(high)} x" if n > 1 else f"{times(middle)} x"
-        lines.append(f"| {GROUPS[group]} | {n} | {extent} | {times(middle)} x |")
-    return "\n".join(lines)
+        rows.append([GROUPS[group], str(n), extent, f"{times(middle)} x"])
+    return ["group", "cases", "the best competitor takes", "median"], rows
 
 
-def report_markdown(results: dict[str, Any]) -> str:
-    """Return the content of the HTML page as Markdown, without plots."""
-    sections = ["# fastmlp's benchmarks", "\n".join(machine_lines(results))]
-    sections += [f"> {text}" for text in warnings_of(results)]
-    sections += [headline_markdown(results), losses_markdown(results)]
-    if missing := missing_lines(results):
-        sections.append("\n".join(f"- {line}" for line in missing))
-    return "\n\n".join([*sections, markdown(results)]) + "\n"
+def markdown_table(table: Table, n_texts: int) -> str:
+    """Return a table in Markdown; n_texts : number of its first columns that are not aligned at the right"""
+    heads, rows = table
+    line = lambda cells: f"| {' | '.join(cells)} |"
+    return "\n".join([line(heads), line(["---"] * n_texts + ["---:"] * (len(heads) - n_texts)), *map(line, rows)])
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """Return a Markdown table for each group."""
+    groups = by_group(outside_curves(results))
+    return "\n\n".join(f"**{GROUPS[g]}**\n\n{markdown_table(group_table(members), 2)}" for g, members in groups)
+
+
+def headline_markdown(results: dict[str, Any]) -> str:
+    return markdown_table(headline_table(results), 1)
+
+
+def losses(results: dict[str, Any]) -> list[str]:
+    """Return a line for each case where a competitor is faster."""
+    return [f"{full_title(result)}: {one_line(result)}" for result in behind(results)]
 
 
 def losses_markdown(results: dict[str, Any]) -> str:
     """Return a list of the cases where a competitor is faster, or a sentence that there are none."""
-    lines = [f"- {full_title(result)}: {one_line(result)}" for result in behind(results)]
-    if lines:
-        return "Where a competitor is faster:\n\n" + "\n".join(lines)
+    if lines := losses(results):
+        return "Where a competitor is faster:\n\n" + "\n".join(f"- {line}" for line in lines)
     return f"In no case, and at no point of a curve, is a competitor faster by more than {100 * LEVEL:.0f} %."

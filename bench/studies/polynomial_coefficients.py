@@ -13,22 +13,9 @@ import mpmath as mp
 mp.mp.dps = 60
 
 
-def fit(function, low, high, degree):
+def fit(function, low, high, degree, relative_to):
     """Power-basis coefficients, lowest first, of the Chebyshev interpolant of `function` on [low, high]."""
-    n = degree + 1
-    nodes = [mp.cos(mp.pi * (2 * k + 1) / (2 * n)) for k in range(n)]
-    centre, half = (mp.mpf(low) + high) / 2, (mp.mpf(high) - low) / 2
-    x = [centre + half * node for node in nodes]
-    table = [function(v) for v in x]
-    for j in range(1, n):  # Newton's divided differences
-        for i in range(n - 1, j - 1, -1):
-            table[i] = (table[i] - table[i - 1]) / (x[i] - x[i - j])
-    coefficients = [mp.mpf(0)]
-    for i in range(n - 1, -1, -1):  # Horner in Newton form, expanded to powers
-        shifted = [mp.mpf(0), *coefficients]
-        coefficients = [s - x[i] * c for s, c in zip(shifted, [*coefficients, mp.mpf(0)], strict=True)]
-        coefficients[0] += table[i]
-    return coefficients[:n]
+    return mp.chebyfit(function, [low, high], degree + 1)[::-1]
 
 
 def minimax(function, low, high, degree, relative_to):
@@ -61,19 +48,10 @@ def _sign_runs(values):
 
 
 def show(name, function, low, high, degree, relative_to, method=fit):
-    c = method(function, low, high, degree) if method is fit else method(function, low, high, degree, relative_to)
+    c = method(function, low, high, degree, relative_to)
     grid = [mp.mpf(low) + (mp.mpf(high) - low) * k / 2000 for k in range(2001)]
     worst = max(abs((mp.polyval(c[::-1], v) - function(v)) * relative_to(v)) for v in grid if v)
     print(f"{name} = ({', '.join(repr(float(v)) for v in c)})  # {mp.nstr(worst, 2)}")
-
-
-def pi_parts(bits):
-    """Return pi as a sum of three doubles, of which the first two have so many bits."""
-    high = mp.floor(mp.pi * 2 ** (bits - 2)) / 2 ** (bits - 2)
-    rest = mp.pi - high
-    unit = mp.mpf(2) ** (mp.floor(mp.log(rest, 2)) + 1 - bits)
-    middle = mp.floor(rest / unit) * unit
-    return float(high), float(middle), float(rest - middle)
 
 
 def main():

@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "src")]  # it also runs without an installed fastmlp
 
-from reporting import result_files, result_statistics  # noqa: E402
+from reporting import result_files  # noqa: E402
+from reporting.result_statistics import median, noise, timed  # noqa: E402
 from reporting.result_texts import label  # noqa: E402
 
 from fastmlp.console.durations import duration  # noqa: E402
@@ -41,99 +42,64 @@ class Change(NamedTuple):
     base: float
     new: float
     machine: float  # how much slower the machine became
-    change: float  # without the machine's part
     noise: float  # ERRORS standard errors
+
+    @property
+    def change(self) -> float:
+        """The change without the machine's part."""
+        return self.new / self.base / (1 + self.machine) - 1
 
     def moved(self, least: float) -> bool:
         return abs(self.change) > max(least, self.noise)
 
-
-def machine_drift(base: dict, new: dict) -> float:
-    """The median relative change of competitors that are not fastmlp; 0 if there are none."""
-    changes = [
-        result_statistics.median(row) / result_statistics.median(before) - 1
-        for before, row in pairs(base, new)
-        if row["kind"] not in FASTMLP_KINDS
-    ]
-    return statistics.median(changes) if changes else 0.0
-
-
-def pairs(base: dict, new: dict) -> list[tuple[dict, dict]]:
-    """(old, new) rows of the competitors that were timed in both."""
-    old = {row["name"]: row for row in result_statistics.timed(base)}
-    return [(old[row["name"]], row) for row in result_statistics.timed(new) if row["name"] in old]
+    def __str__(self) -> str:
+        machine = f", the machine {self.machine:+.1%} taken out" if abs(self.machine) >= 0.005 else ""
+        return (
+            f"{f'{self.change:+.1%}':>8}  (noise {self.noise:.1%}{machine})  {self.title}: {label(self.name)}, "
+            f"{duration(self.base)} -> {duration(self.new)}"
+        )
 
 
 def compare(base: dict[str, Any], new: dict[str, Any]) -> list[Change]:
     """Changes of all competitors in the cases that both files have, the worst change first."""
-    old = {result["name"]: result for result in base["results"]}
+    old = {result["name"]: {row["name"]: row for row in timed(result)} for result in base["results"]}
     changes = []
     for result in new["results"]:
-        if result["name"] not in old:
-            continue
-        before = old[result["name"]]
-        drift = machine_drift(before, result)
-        for base_row, new_row in pairs(before, result):
-            base_median, new_median, is_fastmlp = (
-                result_statistics.median(base_row),
-                result_statistics.median(new_row),
-                new_row["kind"] in FASTMLP_KINDS,
-            )
-            machine_change = drift if is_fastmlp else 0.0
-            change = new_median / base_median / (1 + machine_change) - 1
-            noise = ERRORS * math.hypot(
-                result_statistics.noise(base_row["seconds"]), result_statistics.noise(new_row["seconds"])
-            )
-            changes.append(
-                Change(
-                    result["title"], new_row["name"], is_fastmlp, base_median, new_median, machine_change, change, noise
-                )
-            )
+        before = old.get(result["name"], {})
+        pairs = [(before[row["name"]], row) for row in timed(result) if row["name"] in before]
+        of_others = [median(b) / median(a) - 1 for a, b in pairs if b["kind"] not in FASTMLP_KINDS]
+        drift = statistics.median(of_others) if of_others else 0.0
+        for a, b in pairs:
+            is_fastmlp = b["kind"] in FASTMLP_KINDS
+            error = ERRORS * math.hypot(noise(a["seconds"]), noise(b["seconds"]))
+            drift_of_row = drift if is_fastmlp else 0.0
+            changes.append(Change(result["title"], b["name"], is_fastmlp, median(a), median(b), drift_of_row, error))
     return sorted(changes, key=lambda change: -change.change)
 
 
 def lost(base: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Figures of fastmlp that are missing in the new file, in cases that both files have, as sentences."""
-    old = {result["name"]: result for result in base["results"]}
+    now = {result["name"]: {row["name"]: row for row in result["rows"]} for result in new["results"]}
     messages = []
-    for result in new["results"]:
-        names = {row["name"] for row in result_statistics.timed(result)}
-        for row in result_statistics.timed(old[result["name"]]) if result["name"] in old else ():
-            if row["kind"] in FASTMLP_KINDS and row["name"] not in names:
-                row_now = next((r for r in result["rows"] if r["name"] == row["name"]), None)
-                reason = f"{row_now['status']}, {row_now['reason']}" if row_now else "not there"
+    for result in base["results"]:
+        for row in timed(result) if result["name"] in now else ():
+            row_now = now[result["name"]].get(row["name"], {"status": "not there", "reason": ""})
+            if row["kind"] in FASTMLP_KINDS and row_now["status"] != "timed":
+                reason = ", ".join(filter(None, (row_now["status"], row_now["reason"])))
                 messages.append(f"{result['title']}: {label(row['name'])} has no figure any more: {reason}")
     return messages
 
 
 def differences(base: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Differences in the machines and options of the two files, which make them hard to compare."""
-    keys = ("processor", "cpus")
-    messages = [
-        f"{key}: {base['machine'][key]} and {new['machine'][key]}"
-        for key in keys
-        if base["machine"][key] != new["machine"][key]
+    facts: list[dict[str, Any]] = [
+        {name: results["machine"][name] for name in ("processor", "cpus")}
+        | {name: results["options"][name] for name in ("device", "quick")}
+        | results["machine"]["versions"]
+        for results in (base, new)
     ]
-    base_versions, new_versions = base["machine"]["versions"], new["machine"]["versions"]
-    messages += [
-        f"{name} {base_versions[name]} and {new_versions[name]}"
-        for name in base_versions
-        if name != "fastmlp" and new_versions.get(name, base_versions[name]) != base_versions[name]
-    ]
-    if base["options"]["device"] != new["options"]["device"]:
-        messages.append("different devices")
-    if base["options"]["quick"] != new["options"]["quick"]:
-        messages.append("one of them is a quick run")
-    return messages
-
-
-def line(change: Change) -> str:
-    percent = f"{change.change:+.1%}"
-    machine = f", the machine {change.machine:+.1%} taken out" if abs(change.machine) >= 0.005 else ""
-    return (
-        f"{percent:>8}  (noise {change.noise:.1%}{machine})  {change.title}: {label(change.name)}, "
-        f"{duration(change.base)} -> {duration(change.new)}"
-    )
+    found = [(name, value, facts[1].get(name, value)) for name, value in facts[0].items() if name != "fastmlp"]
+    return [f"{name}: {value} and {other}" for name, value, other in found if value != other]
 
 
 def main() -> int:
@@ -156,11 +122,11 @@ def main() -> int:
     if not changes and not gone:
         print("compare.py: the files have no case with figures in common", file=sys.stderr)
         return 2
-    shown = [change for change in changes if options.all or (change.is_fastmlp and change.moved(options.least))]
-    print("\n".join(map(line, shown)) or "Nothing of fastmlp moved.")
-    slower = [change for change in changes if change.is_fastmlp and change.change > 0 and change.moved(options.least)]
-    n_figures = sum(change.is_fastmlp for change in changes)
-    print(f"{n_figures} figures of fastmlp compared, {len(slower)} slower by more than the noise")
+    of_fastmlp = [change for change in changes if change.is_fastmlp]
+    moved = [change for change in of_fastmlp if change.moved(options.least)]
+    print("\n".join(map(str, changes if options.all else moved)) or "Nothing of fastmlp moved.")
+    slower = [change for change in moved if change.change > 0]
+    print(f"{len(of_fastmlp)} figures of fastmlp compared, {len(slower)} slower by more than the noise")
     return 1 if slower or gone else 0
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from reporting import result_files, result_statistics, result_texts
 
-from tools import document_plots, report
+from tools import report
 
 
 @pytest.mark.parametrize("path", [report.README, report.PERFORMANCE], ids=["README", "performance"])
@@ -68,9 +68,9 @@ def test_published_files_have_the_name_of_what_was_measured():
 
 def test_plots_show_the_committed_results():
     source = report.committed()[0]
-    mark = document_plots.MARK.format(document_plots.digest(source))
+    mark = report.mark(source)
     page = report.PERFORMANCE.read_text(encoding="utf-8")
-    names = document_plots.names(result_files.load(source))
+    names = [report.OVERVIEW, *report.plot_names(result_files.load(source)).values()]
     assert len(names) > 5
     assert sorted(path.name for path in report.PLOTS.glob("*")) == sorted(names)
     for name in names:

@@ -6,8 +6,8 @@ a step; after it each thread adds up the gradients of both shards and updates it
 
 The gradient is all that one thread writes and the other one reads; in layerwise.py it is the results of every layer.
 Before a core writes to a cache line that the other core has read, it must take the line back: 9 ns a line
-(bench/studies/cache_line_transfer.py), more than it takes to compute the contents, and 26 ns where the cores share no
-cache.
+(bench/log/threads.md#cache-line-transfer), more than it takes to compute the contents, and 26 ns where the cores share
+no cache.
 """
 
 from __future__ import annotations

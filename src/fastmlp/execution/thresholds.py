@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..kernels.structs import EVALUATION_CHUNK_ROWS
 
-# ---- samples as SIMD lanes (batch_simd) or a product per layer (layerwise): bench/studies/choose_family.py,
+# ---- samples as SIMD lanes (batch_simd) or a product per layer (layerwise): bench/studies/thresholds.py family,
 # bench/log/small_nets.md#family-thresholds
 
 
@@ -56,7 +56,7 @@ NARROW_UNITS = 160  # units of the largest layer
 NARROW_NET_PARAMS = 1_200_000  # parameters of the net
 DATA_PARALLEL_FROM_STEP = 900_000  # multiply-adds of a step from which a second thread with a copy of the net pays
 
-# ---- threads of one net: bench/studies/choose_threads.py, bench/log/threads.md#thread-thresholds
+# ---- threads of one net: bench/studies/thresholds.py threads, bench/log/threads.md#thread-thresholds
 
 STEP_PER_THREAD = 1_500_000  # multiply-adds of a step that pay for one more thread at two barriers
 CALL_PER_THREAD = 3_000_000  # multiply-adds of a kernel call that pay for waking one more thread
@@ -70,7 +70,7 @@ ACTIVATION_WORK = 20  # multiply-adds that take as long as an activation with sa
 SHARDS_FROM_STEP = 300_000  # work of a step with samples as lanes (multiply-adds) from which two threads pay
 STEP_PER_SHARD_THREAD = 600_000  # the same for each further thread
 
-# ---- populations in lanes or one by one: bench/studies/lanes_vs_one_by_one.py,
+# ---- populations in lanes or one by one: bench/studies/thresholds.py lanes,
 # bench/log/populations.md#lanes-or-one-by-one
 
 
@@ -100,7 +100,7 @@ EVALUATION_LANES_FROM_NETS = 12  # ... from so many nets on
 NET_STEP_WORK = 50  # multiply-adds that take as long as activations and bookkeeping of a tiny net and sample
 # A block of unrolled code fills a register with float32. Up to so many parameters it fills two where each thread has
 # enough nets: two chains of dependent operations fill each other's gaps. Larger nets would have too few registers.
-# (bench/studies/lanes_per_block.py, bench/log/populations.md#lanes-per-block)
+# (bench/studies/thresholds.py block, bench/log/populations.md#lanes-per-block)
 WIDE_UP_TO_PARAMS = 13
 
 # ---- rows: samples that go through a net at once

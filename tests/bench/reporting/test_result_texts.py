@@ -40,7 +40,7 @@ def test_summary_lists_losses_and_missing_competitors():
     curve = {"name": "a curve", "axis": "nets", "x": 1000}
     point = result("p", row("fastmlp", [2.0], "ours"), row("jax", [1.0]), group="scaling", curve=curve)
     assert "A competitor is faster at: a curve, at 1,000" in result_texts.summary(results(point))
-    assert "- a curve, at 1,000: fastmlp 2 s" in result_texts.report_markdown(results(point))
+    assert "- a curve, at 1,000: fastmlp 2 s" in result_texts.losses_markdown(results(point))
     assert "not measured, Keras is not installed: Keras jax" in found
     assert "WARNING: title of won: PyTorch eager wrong" in found
 

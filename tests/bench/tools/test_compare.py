@@ -74,7 +74,7 @@ def test_other_versions_are_named():
     """Another version of a competitor's library would look like a change of the machine."""
     base, new = two_results(1.0, 1.0)
     new["machine"] = new["machine"] | {"versions": {"numpy": "3"}}
-    assert compare.differences(base, new) == ["numpy 2 and 3"]
+    assert compare.differences(base, new) == ["numpy: 2 and 3"]
 
 
 def test_exit_status_reports_slowdowns_and_errors(tmp_path):
