@@ -274,11 +274,9 @@ class MLP(SingleNetBase):
             Bytes, or text such as "300MB", that data read piece by piece may take in memory. Data that take more are
             read from disk in each epoch, block by block. By default a share of the memory that is free now or, of a fit
             that goes on from a checkpoint, the limit that it began with.
-        row_cache : path or pair, optional
+        row_cache : str or path, optional
             Folder that keeps the checked rows of a file, so that a later fit to the same file need not read and check
-            it again. A pair with a number of bytes, such as ("rows", "20GB"), bounds what the folder keeps: rows that
-            were not used for the longest time are removed. By default they are in a temporary file, which is removed
-            after the fit.
+            it again. By default they are in a temporary file, which is removed after the fit.
         verbose : {0, 1, 2}, default 1
             0 shows nothing; 1 shows a progress bar for long fits, with the best validation loss so far, and a notice
             while kernels compile, both in a terminal or notebook only; 2 prints a line per epoch to standard output.

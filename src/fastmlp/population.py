@@ -346,7 +346,7 @@ class Population(PopulationBase, NetSequence[MLP]):
         memory_limit : int or str, optional
             Bytes that the data of a source may take in memory, as for MLP.fit. Rows that take more are read from disk
             in each epoch, and the nets are trained one after another.
-        row_cache : str, path or pair, optional
+        row_cache : str or path, optional
             Folder for these rows, as for MLP.fit.
 
         Returns

@@ -27,7 +27,7 @@ from fuzz_files import READ, SIZES, X, Y, fit, folder, sentence, small_net, writ
 import fastmlp
 from fastmlp.data.npz import read_npz
 from fastmlp.kernels.jit.compile_time import compile_seconds
-from fastmlp.streams.row_file import FORMAT, HEADER, X_FILE, Y_FILE, RowFile
+from fastmlp.streams.row_file import HEADER, X_FILE, Y_FILE, RowFile
 from fastmlp.tables.table_files import read_table
 
 CORPUS = Path(__file__).parent / "corpus"  # files that once were read wrongly, in a folder per target
@@ -104,8 +104,7 @@ def _load(data):
 def _row_cache():
     """Return the files of a row file, one after another: the header in a line, X.bin and Y.bin."""
     contents = X.tobytes(), Y.astype("f4").tobytes()
-    header = {"format": FORMAT, "n_samples": 12, "n_features": 3, "n_outputs": 1, "dtype": "<f4", "metric": 1}
-    header["crc32"] = [zlib.crc32(content) for content in contents]
+    header = {"metric": 1, "crc32": [zlib.crc32(content) for content in contents]}
     return json.dumps(header).encode() + b"\n" + b"".join(contents)
 
 
@@ -117,7 +116,7 @@ def _read_rows(data):
     for name, content in ((HEADER, header), (X_FILE, contents[: X.nbytes]), (Y_FILE, contents[X.nbytes :])):
         (place / name).write_bytes(content)
     try:
-        with RowFile(place) as rows:
+        with RowFile(place, (3, 1), np.dtype("f4")) as rows:
             rows.verify()
             inputs, targets = (np.empty((rows.n_samples, width), rows.dtype) for width in rows.widths)
             rows.read(0, inputs, targets)

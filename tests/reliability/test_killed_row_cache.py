@@ -79,7 +79,7 @@ def test_a_fit_after_killed_ones_has_the_same_bits(file, tmp_path, is_long, coun
         (left,) = cache.iterdir()
         assert (left.suffix == ".partial") == (moment != "renamed")
         if moment == "renamed":
-            RowFile(left).close()
+            RowFile(left, (3, 1), np.dtype("f4")).close()
             before = os.stat(left / row_file.X_FILE).st_ino
         np.testing.assert_array_equal(fitted(cache), expected)  # a warning would be an error
         (kept,) = (path for path in cache.iterdir() if path.suffix == "")

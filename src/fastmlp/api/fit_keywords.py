@@ -40,7 +40,7 @@ class FitKeywords(CheckpointKeywords, total=False):
     verbose: int
     time_limit: float | None
     memory_limit: int | str | None
-    row_cache: str | os.PathLike | tuple[str | os.PathLike, int | str] | None
+    row_cache: str | os.PathLike | None
 
 
 class MLPFitKeywords(FitKeywords, total=False):

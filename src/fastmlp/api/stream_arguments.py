@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from numbers import Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..streams.memory_limit import checked_memory_limit
-from ..streams.row_cache import RowCache, as_cache
+from ..streams.row_cache import as_cache
 from .net_base import NetBase
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class StreamArguments(NamedTuple):
     """Checked arguments of fit, of MLP or Population, for data that are read piece by piece."""
 
     memory_limit: int  # bytes
-    row_cache: RowCache | None
+    row_cache: Path | None
     announces: bool = True  # whether a fit with verbose above 0 says that it reads from disk
 
     @classmethod

@@ -266,9 +266,9 @@ class BaseMLP(SampleInput, NetAttributes, Exportable, CallbackSupportMixin, Base
         memory_limit : int or str, optional
             Bytes that the samples of a source may take in memory, as a number or as text such as "300MB"; by default a
             share of the memory that is free. Samples within it are trained on as in memory, to the same bits.
-        row_cache : str, path or pair, optional
-            Folder for the samples of a source that take more, in which those of a file stay for the next fit; or a pair
-            of it and the bytes that may stay, such as ("rows", "20GB"). By default they are in a temporary folder.
+        row_cache : str or path, optional
+            Folder for the samples of a source that take more, in which those of a file stay for the next fit. By
+            default they are in a temporary folder.
 
         Returns
         -------

@@ -15,7 +15,7 @@ from ..api.stream_arguments import StreamArguments, refuse_with_stream
 from ..errors import about_arguments
 from ..mlp import MLP
 from ..runtime.memory_check import format_bytes
-from ..streams.kept_values import KeptValue
+from ..streams.row_cache import KeptValue
 from ..streams.row_loading import bytes_to_hold, check_targets_given
 from ..streams.source_kinds import is_source
 from ..streams.sources import as_targets_file

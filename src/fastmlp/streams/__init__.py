@@ -2,14 +2,12 @@
 
 source_kinds      which data are read piece by piece
 sources           what can be read: files, memory maps, Arrow streams, sequences, batches
-parquet_files     record batches of Parquet files
-arrow_rows        rows of Parquet files and of Arrow's record batches
-csv_rows          rows of CSV files
+record_batches    record batches of Parquet files, and of what gives Arrow's streams
+rows_of_tables    their columns, and those of CSV files, as arrays of numbers
 table_sources     the same as data frames, whose cells may be text, dates or missing
 file_identity     identity of files by their content
-row_file          the file of checked rows that an epoch reads
-row_cache         a folder that keeps such files for later fits
-kept_values       what a first pass has found, beside them
+row_file          rows that a fit trains on, and the file of checked rows that an epoch reads
+row_cache         a folder that keeps such files for later fits, with what a first pass has found
 row_loading       one pass over a source: into memory, or into a row file
 shuffled_blocks   the blocks of rows of an epoch, read by a second thread
 memory_limit      how much memory a fit may use for its data

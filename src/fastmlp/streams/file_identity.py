@@ -5,14 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import BinaryIO
 
-from .parquet_files import parquet_files
+from .record_batches import parquet_files
 
 WHOLE_UP_TO = 2**24  # bytes of all files that are read, about: 16 MiB take 20 ms
 BLOCK_BYTES = 2**16  # of a block; evenly spaced ones are read of files that are larger than their share
-PARQUET = b"PAR1"  # the last bytes of a Parquet file, after the length of its footer
-LENGTH_BYTES = 4
 
 
 def identity_of(path: Path) -> tuple:
@@ -42,17 +39,4 @@ def _identity_of_file(path: Path, n_blocks: int) -> tuple:
         for k in range(n_blocks):
             file.seek(k * (size - BLOCK_BYTES) // (n_blocks - 1))
             digest.update(file.read(BLOCK_BYTES))
-        digest.update(_parquet_footer(file, size))
         return size, digest.hexdigest(), info.st_mtime_ns, info.st_ctime_ns
-
-
-def _parquet_footer(file: BinaryIO, size: int) -> bytes:
-    """Return the footer of a Parquet file, which has the places and the statistics of all columns; b"" of others."""
-    tail = LENGTH_BYTES + len(PARQUET)
-    file.seek(size - tail)
-    end = file.read(tail)
-    n = int.from_bytes(end[:LENGTH_BYTES], "little")
-    if not end.endswith(PARQUET) or n > size - tail:
-        return b""
-    file.seek(size - tail - n)
-    return file.read(n)

@@ -1,8 +1,8 @@
 """Row file: checked rows of a source on disk, as kernels take them, in a folder that a later fit can use again.
 
 A folder has X.bin (n_rows, n_features) and Y.bin (n_rows, n_outputs), row by row, and header.json; and held_out.npz, if
-rows of the source were held out. It is written under another name and renamed when it is complete, so that one that
-exists is whole.
+rows of the source were held out. It is written under another name and renamed when it is complete, so
+that one that exists is whole. How wide rows are follows from the net, how many there are from the size of the files.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
@@ -28,11 +28,15 @@ from ..runtime.temporary_folder import TemporaryFolder
 
 HEADER, X_FILE, Y_FILE, HELD_OUT_FILE = "header.json", "X.bin", "Y.bin", "held_out.npz"
 HeldOut = Callable[[], "tuple[np.ndarray, np.ndarray]"]  # returns held-out rows (X, y), after the last row is written
-ITEM_BYTES = {np.dtype(dtype).str: np.dtype(dtype).itemsize for dtype in ("float32", "float64")}
 METRICS = (METRIC_NONE, METRIC_THRESHOLD, METRIC_ARGMAX, METRIC_MARGIN)
-FORMAT = 2  # of the folder; another number is not read
 CHUNK_BYTES = 2**20  # that are read at a time for a checksum
-IS_WINDOWS = os.name == "nt"
+
+
+class DamagedRows(ValueError):
+    """A row file is not what was written."""
+
+    def __init__(self, folder: Path, reason: object):
+        super().__init__(f"The folder {str(folder)!r} of row_cache cannot be used: {reason}.")
 
 
 class RowFile:
@@ -42,6 +46,10 @@ class RowFile:
     ----------
     folder : Path
         The folder with the files.
+    widths : tuple of int
+        (n_features, n_outputs), which the net has.
+    dtype : dtype
+        Of the numbers.
     temporary : TemporaryFolder or None
         The same folder, if `close` removes it.
 
@@ -55,55 +63,45 @@ class RowFile:
 
     Raises
     ------
-    ValueError
-        If the folder is damaged, or written by another version of fastmlp.
+    DamagedRows
+        If the folder is damaged.
     """
 
     has_weights = False
 
-    def __init__(self, folder: Path, temporary: TemporaryFolder | None = None):
-        self.folder, self._temporary = folder, temporary
-        header = _checked_header(folder)
-        self.n_samples, self.metric, self.dtype = header["n_samples"], header["metric"], np.dtype(header["dtype"])
-        self.widths = header["n_features"], header["n_outputs"]
-        names = "training X", "training y"
-        self.checksums = {name: _shown_checksum(n) for name, n in zip(names, header["crc32"], strict=True)}
-        self._files: list[FileIO] = []
-        self._open()
-
-    def _open(self) -> None:
+    def __init__(
+        self, folder: Path, widths: tuple[int, int], dtype: np.dtype, temporary: TemporaryFolder | None = None
+    ):
+        self.folder, self.widths, self.dtype, self._temporary = folder, widths, dtype, temporary
         try:
+            header = json.loads((folder / HEADER).read_bytes())
+            self.metric, sums = header["metric"], header["crc32"]
+            if self.metric not in METRICS or list(map(type, sums)) != [int, int]:
+                raise ValueError(f"{HEADER} is damaged")
+            self.checksums = {"training X": _shown(sums[0]), "training y": _shown(sums[1])}
+            self.n_samples = (folder / X_FILE).stat().st_size // (widths[0] * dtype.itemsize)
+            self._files: list[FileIO] = []
             for name in (X_FILE, Y_FILE):
-                self._files.append(open(self.folder / name, "rb", buffering=0))  # noqa: SIM115  see close
-        except BaseException:
-            self._close_files()
-            raise
-
-    def _close_files(self) -> None:
-        for file in self._files:
-            file.close()
-        self._files = []
+                self._files.append(open(folder / name, "rb", buffering=0))  # noqa: SIM115  see close
+        except (ValueError, KeyError, TypeError, RecursionError, FileNotFoundError, NotADirectoryError) as error:
+            raise DamagedRows(folder, error) from None
 
     @property
     def is_kept(self) -> bool:
         """Whether the folder stays for later fits."""
         return self._temporary is None
 
-    def held_out(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return the held-out rows (X, y) that are kept beside these; None if there are none, or they are damaged."""
-        try:
-            with np.load(self.folder / HELD_OUT_FILE, allow_pickle=False) as found:
-                return found["X"], found["y"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-            return None
-
     @property
     def row_bytes(self) -> int:
         return sum(self.widths) * self.dtype.itemsize
 
-    @property
-    def n_bytes(self) -> int:
-        return self.n_samples * self.row_bytes
+    def held_out(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the held-out rows (X, y) that are kept beside these; None if there are none, or they are damaged."""
+        try:
+            with open(self.folder / HELD_OUT_FILE, "rb") as file, np.load(file, allow_pickle=False) as found:
+                return found["X"], found["y"]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+            return None
 
     def read(self, first: int, X: np.ndarray, Y: np.ndarray) -> None:
         """Read len(X) rows from row number `first` on into X (n, n_features) and Y (n, n_outputs)."""
@@ -125,36 +123,19 @@ class RowFile:
                     os.posix_fadvise(file.fileno(), first * row_bytes, n * row_bytes, os.POSIX_FADV_WILLNEED)
 
     def verify(self) -> None:
-        """Read all rows once. Raises ValueError if they are not those that were written, by their checksums."""
+        """Read all rows once. Raises DamagedRows if they are not those that were written, by their checksums."""
         buffer = memoryview(bytearray(CHUNK_BYTES))
         for file, name, expected in zip(self._files, (X_FILE, Y_FILE), self.checksums.values(), strict=True):
             file.seek(0)
             found = 0
             while n := file.readinto(buffer):
                 found = zlib.crc32(buffer[:n], found)
-            if _shown_checksum(found) != expected:
-                raise ValueError(_refusal(self.folder, f"the checksum of {name} is wrong"))
-
-    def keep(self, place: Path) -> None:
-        """Move the folder to a place where `close` leaves it. If another process has written the same rows there, it is
-        not moved, and stays temporary.
-
-        The files are open meanwhile: another process may remove the place as soon as it is there.
-        """
-        if IS_WINDOWS:  # which neither moves nor removes a folder with open files
-            self._close_files()
-        try:
-            os.rename(self.folder, place)
-        except OSError:
-            if not place.is_dir():
-                raise
-        else:
-            self.folder, self._temporary = place, None
-        if IS_WINDOWS:
-            self._open()
+            if _shown(found) != expected:
+                raise DamagedRows(self.folder, f"the checksum of {name} is wrong")
 
     def close(self) -> None:
-        self._close_files()
+        for file in self._files:
+            file.close()
         if self._temporary is not None:
             self._temporary.remove()
 
@@ -165,41 +146,30 @@ class RowFile:
         self.close()
 
 
-def _shown_checksum(crc: int) -> str:
+def _shown(crc: int) -> str:
     return f"{CRC}{crc:08x}"
 
 
-def _refusal(folder: Path, reason: object) -> str:
-    return f"The folder {str(folder)!r} of row_cache cannot be used: {reason}."
-
-
-def _checked_header(folder: Path) -> dict[str, Any]:
-    try:
-        header = json.loads((folder / HEADER).read_text(encoding="utf-8"))
-        if header["format"] != FORMAT:
-            raise ValueError("another version of fastmlp has written it")
-        sizes = [header[name] for name in ("n_samples", "n_features", "n_outputs")]
-        are_sums = [type(n) for n in header["crc32"]] == [int, int]
-        if not (all(type(size) is int and size > 0 for size in sizes) and are_sums and header["metric"] in METRICS):
-            raise ValueError(f"{HEADER} is damaged")
-        column_bytes = sizes[0] * ITEM_BYTES[header["dtype"]]
-        for name, width in zip((X_FILE, Y_FILE), sizes[1:], strict=True):
-            if (found := (folder / name).stat().st_size) != width * column_bytes:
-                raise ValueError(f"{name} should have {width * column_bytes:,} bytes, but it has {found:,}")
-    except (ValueError, KeyError, TypeError, RecursionError, FileNotFoundError, NotADirectoryError) as error:
-        raise ValueError(_refusal(folder, error)) from None
-    return dict(header)
-
-
 class RowFileWriter:
-    """Writes a row file, piece by piece; `finish` returns it. Without it, `discard` removes what was written."""
+    """Writes a row file, piece by piece; `finish` returns it. Without it, `discard` removes what was written.
 
-    def __init__(self, parent: Path):
+    parent : Path or None     folder in which it is written; None for the folder for temporary files
+    widths, dtype : as of RowFile
+    """
+
+    def __init__(self, parent: Path | None, widths: tuple[int, int], dtype: np.dtype):
+        parent = _temporary_folder() if parent is None else parent
         make_folder(parent)
-        self._temporary = make_draft(parent)
+        self._temporary = TemporaryFolder(parent, "rows-", ".partial")
         self.folder = self._temporary.path
-        self._files = [open(self.folder / name, "wb") for name in (X_FILE, Y_FILE)]  # noqa: SIM115  see finish, discard
+        self._rows, self._files = (widths, dtype), list[BinaryIO]()
+        for name in (X_FILE, Y_FILE):
+            self._open(name)
         self._sums = [0, 0]  # CRC-32 of each file so far
+
+    def _open(self, name: str) -> BinaryIO:
+        self._files.append(open(self.folder / name, "wb"))  # noqa: SIM115  see finish, discard
+        return self._files[-1]
 
     def write(self, X: np.ndarray, Y: np.ndarray) -> None:
         try:
@@ -213,32 +183,34 @@ class RowFileWriter:
                 "by row_cache, or by the environment variable TMPDIR."
             ) from None
 
-    def finish(self, header: dict[str, Any], final: Path | None, held_out: tuple[np.ndarray, ...] = ()) -> RowFile:
+    def finish(self, metric: int, final: Path | None = None, held_out: HeldOut | None = None) -> RowFile:
         """Complete the files, and move them to the folder `final`; without one they are temporary.
 
-        held_out : (X, y) of rows to keep beside them in that folder, or none
+        If another process has written the same rows there, they stay temporary, too.
+
+        metric : METRIC_* code of all targets
+        held_out : returns rows to keep beside them in that folder
         """
-        is_kept = final is not None
+        self._open(HEADER).write(json.dumps({"metric": metric, "crc32": self._sums}).encode())
+        if final is not None and held_out is not None:
+            X, y = held_out()
+            np.savez(self._open(HELD_OUT_FILE), X=X, y=y)
         for file in self._files:
-            _close(file, is_kept)
-        with open(self.folder / HEADER, "wb") as file:
-            file.write(json.dumps({"format": FORMAT, "crc32": self._sums, **header}).encode())
-            _close(file, is_kept)
-        if is_kept and held_out:
-            X, y = held_out
-            with open(self.folder / HELD_OUT_FILE, "wb") as file:
-                np.savez(file, X=X, y=y)
-                _close(file, is_kept)
-        rows = RowFile(self.folder, self._temporary)
+            file.flush()
+            if final is not None:  # of a folder with that name, all is on the disk, also after a crash of the machine
+                os.fsync(file.fileno())
+            file.close()
         if final is not None:
+            synchronise_folder(self.folder)
             try:
-                synchronise_folder(self.folder)  # of a folder with the name `final`, all is on the disk
-                rows.keep(final)
+                os.rename(self.folder, final)
+            except OSError:
+                if not final.is_dir():
+                    raise
+            else:
                 synchronise_folder(final.parent)
-            except BaseException:
-                rows.close()
-                raise
-        return rows
+                return RowFile(final, *self._rows)
+        return RowFile(self.folder, *self._rows, self._temporary)
 
     def discard(self) -> None:
         for file in self._files:
@@ -247,15 +219,7 @@ class RowFileWriter:
         self._temporary.remove()
 
 
-def _close(file: BinaryIO, is_kept: bool) -> None:
-    """Close a file; one that is kept is on the disk then, so that a crash of the machine leaves no part of it."""
-    file.flush()
-    if is_kept:
-        os.fsync(file.fileno())
-    file.close()
-
-
-def temporary_folder() -> Path:
+def _temporary_folder() -> Path:
     """Return the folder for temporary files.
 
     Raises
@@ -270,8 +234,3 @@ def temporary_folder() -> Path:
             "The rows take more than memory_limit, so they are written to a file, but there is no folder for temporary "
             f"files ({error.strerror or error}). Name a folder by row_cache, or by the environment variable TMPDIR."
         ) from None
-
-
-def make_draft(parent: Path) -> TemporaryFolder:
-    """Make a folder for rows that are being written or removed."""
-    return TemporaryFolder(parent, "rows-", ".partial")

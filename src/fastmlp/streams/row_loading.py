@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from ..kernels.structs import METRIC_NONE, METRIC_THRESHOLD
 from ..kernels.system import interrupts
 from ..network.spec import Network
 from .memory_limit import bytes_for_rows, limit_for_rows, return_freed_memory
-from .row_cache import RowCache, is_trusted, is_whole, kept_rows
-from .row_file import HeldOut, RowFile, RowFileWriter, temporary_folder
+from .row_cache import place_of_rows, rows_of_earlier_fit
+from .row_file import HeldOut, RowFile, RowFileWriter
 from .sources import Source
 
 SHARE_IN_MEMORY = 0.5  # of the bytes for rows: pieces are put together, which takes them twice
@@ -34,91 +34,11 @@ def bytes_to_hold(memory_limit: int) -> int:
     return int(SHARE_IN_MEMORY * bytes_for_rows(memory_limit))
 
 
-class RowsInMemory:
+class RowsInMemory(NamedTuple):
     """Rows of a source that fit into memory: X (n, n_features) and y as the source has it."""
 
-    def __init__(self, X: np.ndarray, y: np.ndarray):
-        self.X, self.y = X, y
-
-    def __enter__(self) -> RowsInMemory:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-class Loader:
-    """Takes pieces of rows: keeps them in memory up to a limit, and writes all to a row file beyond it.
-
-    n_bytes : largest number of bytes of rows in memory
-    folder : where a row file is written; None for the folder for temporary files
-    before_file : function that is called before a row file is begun, and may refuse it
-    """
-
-    def __init__(
-        self, network: Network, dtype: np.dtype, n_bytes: int, folder: Path | None, before_file: Callable[[], None]
-    ):
-        self._network, self._dtype, self._n_bytes, self._folder = network, dtype, n_bytes, folder
-        self._before_file = before_file
-        self._pieces: list[tuple[np.ndarray, np.ndarray]] = []
-        self._in_memory = 0
-        self._metric: int | None = None
-        self.writer: RowFileWriter | None = None
-        self.n_samples = 0
-
-    def add(self, X: Any, y: Any) -> None:
-        """Check a piece, and keep or write it."""
-        features = as_features(X, self._network.n_features, self._dtype)
-        raw = np.asarray(y)
-        targets = as_targets(raw, self._network, self._dtype, len(features))
-        self._metric = common_metric(self._metric, metric_of(targets, self._network))
-        self.n_samples += len(features)
-        if self.writer is None:
-            self._pieces.append((np.array(features), np.array(raw)))  # a source may use its buffers again
-            self._in_memory += features.nbytes + targets.nbytes
-            if self._in_memory <= self._n_bytes:
-                return
-            with about_arguments():
-                self._before_file()
-            with interrupts.deferred():  # from here on, `load` discards it
-                self.writer = RowFileWriter(temporary_folder() if self._folder is None else self._folder)
-            for kept, kept_targets in self._pieces:
-                self._write(kept, as_targets(kept_targets, self._network, self._dtype, len(kept)))
-            self._pieces = []
-        else:
-            self._write(features, targets)
-
-    def _write(self, features: np.ndarray, targets: np.ndarray) -> None:
-        assert self.writer is not None
-        self.writer.write(features, smoothed(targets, self._network))
-
-    def finish(self, cache: RowCache | None, place: Path | None, held_out: HeldOut | None) -> RowsInMemory | RowFile:
-        """Return the rows.
-
-        place : folder in the cache that keeps a row file, or None for a temporary one
-        held_out : rows to keep beside a row file
-        """
-        if self.writer is None:
-            X, y = zip(*self._pieces, strict=True)
-            return RowsInMemory(np.concatenate(X), np.concatenate(y))
-        network, dtype = self._network, self._dtype
-        header = {
-            "n_samples": self.n_samples,
-            "n_features": network.n_features,
-            "n_outputs": network.n_outputs,
-            "dtype": dtype.str,
-            "metric": self._metric,
-        }
-        n_bytes = self.n_samples * (network.n_features + network.n_outputs) * dtype.itemsize
-        if cache is None or place is None:
-            return self.writer.finish(header, None)
-        beside: tuple[np.ndarray, ...] = () if held_out is None else held_out()
-        if not cache.holds(n_bytes + sum(array.nbytes for array in beside)):
-            return self.writer.finish(header, None)
-        rows = self.writer.finish(header, place, beside)
-        with closed_after_error(rows):
-            cache.drop_unused(place)
-        return rows
+    X: np.ndarray
+    y: np.ndarray
 
 
 @contextmanager
@@ -166,14 +86,14 @@ def load(
     network: Network,
     dtype: np.dtype,
     memory_limit: int,
-    cache: RowCache | None,
+    cache: Path | None,
     before_file: Callable[[], None] = lambda: None,
     held_out: HeldOut | None = None,
 ) -> RowsInMemory | RowFile:
     """Read a source once; return its rows, checked.
 
     memory_limit : int     bytes
-    cache : RowCache or None     keeps the row file for later fits; None for a temporary one
+    cache : Path or None     folder that keeps the row file for later fits; None for a temporary one
     before_file : function that raises ValueError where rows on disk are not wanted
     held_out : returns rows that the source does not give, after the last one, to keep beside a row file
 
@@ -183,52 +103,51 @@ def load(
         If rows do not fit the net or are not finite; the message says which rows of the source.
     """
     place: Path | None = None
-    n_bytes = bytes_to_hold(memory_limit)
+    n_bytes, widths = bytes_to_hold(memory_limit), (network.n_features, network.n_outputs)
     if cache is not None and source.identity is not None:
-        of_net = dtype.str, network.n_features, network.n_outputs, network.loss, network.label_smoothing
-        known = cache.place_of(source.identity(), *of_net, network.output_row.name)
-        if is_trusted(known):
-            place = known
-            earlier = _rows_of_earlier_fit(cache, place, n_bytes, before_file)
-            if earlier is not None:
-                return earlier
-    loader = Loader(network, dtype, n_bytes, None if cache is None else cache.folder, before_file)
+        of_net = dtype.str, *widths, network.loss, network.label_smoothing, network.output_row.name
+        place = place_of_rows(cache, source.identity(), of_net)
+        if place is not None and (earlier := rows_of_earlier_fit(place, widths, dtype, n_bytes, before_file)):
+            return earlier
+    pieces: list[tuple[np.ndarray, np.ndarray]] = []  # of rows in memory
+    writer: RowFileWriter | None = None
+    metric, n_samples = None, 0
     try:
         for X, y in source.pieces():
-            first = loader.n_samples
-            with rows_named(source, first, first + len(X)):
-                if len(X):
-                    check_piece(X, y, network, is_first=first == 0)
-                    loader.add(X, y)
-        if loader.n_samples == 0:
+            if not len(X):
+                continue
+            with rows_named(source, n_samples, n_samples + len(X)):
+                check_piece(X, y, network, is_first=n_samples == 0)
+                features, raw = as_features(X, network.n_features, dtype), np.asarray(y)
+                targets = as_targets(raw, network, dtype, len(features))
+                metric = common_metric(metric, metric_of(targets, network))
+                n_samples, n_bytes = n_samples + len(features), n_bytes - features.nbytes - targets.nbytes
+                if writer is not None:
+                    writer.write(features, smoothed(targets, network))
+                    continue
+                pieces.append((np.array(features), np.array(raw)))  # a source may use its buffers again
+                if n_bytes >= 0:
+                    continue
+                with about_arguments():
+                    before_file()
+                with interrupts.deferred():  # from here on, it is discarded
+                    writer = RowFileWriter(cache, widths, dtype)
+                for features, raw in pieces:
+                    writer.write(features, smoothed(as_targets(raw, network, dtype, len(features)), network))
+                pieces.clear()
+        if metric is None:
             raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
-        rows = loader.finish(cache, place, held_out)
+        if writer is None:
+            features, raw = map(np.concatenate, zip(*pieces, strict=True))
+            return RowsInMemory(features, raw)
+        rows = writer.finish(metric, place, held_out)
     except BaseException:
-        if loader.writer is not None:
-            loader.writer.discard()
+        if writer is not None:
+            writer.discard()
         raise
-    if isinstance(rows, RowFile):
-        with closed_after_error(rows):
-            return_freed_memory()  # of the pieces, to the blocks
-    return rows
-
-
-def _rows_of_earlier_fit(cache: RowCache, place: Path, n_bytes: int, before_file: Callable[[], None]) -> RowFile | None:
-    """Return the rows that an earlier fit has kept in a folder, if they take more than n_bytes.
-
-    With a higher limit than when they were written, rows are read from the source, and trained on in memory.
-    """
-    rows = kept_rows(place)
-    if rows is None:
-        return None
     with closed_after_error(rows):
-        if rows.n_bytes > n_bytes:
-            before_file()
-            if is_whole(rows):
-                cache.drop_unused(place)
-                return rows
-    rows.close()
-    return None
+        return_freed_memory()  # of the pieces, to the blocks
+    return rows
 
 
 @contextmanager

@@ -12,7 +12,6 @@ import numpy as np
 
 ARROW = ("__arrow_c_stream__", "__arrow_c_array__")
 DATASET = ("to_batches", "get_fragments")  # methods of pyarrow's datasets, which have neither
-HUGGING_FACE = ("with_format", "iter", "column_names")  # of Hugging Face's datasets, which have neither
 CHUNKED = ("shape", "dtype", "chunks", "__getitem__")
 
 
@@ -48,20 +47,16 @@ def is_source(X: Any) -> bool:
         return True
     if hasattr(X, "__array__") or hasattr(X, "__dlpack__"):
         return False
-    return is_arrow(X) or is_sequence(X) or _is_iterable(X)
+    return is_arrow(X) or is_sequence(X) or (hasattr(X, "__iter__") and not hasattr(X, "nnz"))  # not sparse matrices
 
 
 def is_arrow(X: Any) -> bool:
     """Return whether X gives record batches of Arrow."""
-    return any(hasattr(X, name) for name in ARROW) or is_dataset(X) or is_hugging_face(X)
+    return any(hasattr(X, name) for name in ARROW) or is_dataset(X)
 
 
 def is_dataset(X: Any) -> bool:
     return all(hasattr(X, name) for name in DATASET)
-
-
-def is_hugging_face(X: Any) -> bool:
-    return all(hasattr(X, name) for name in HUGGING_FACE)
 
 
 def is_array_file(X: Any) -> bool:
@@ -76,11 +71,10 @@ def is_chunked_array(X: Any) -> bool:
     """
     if isinstance(X, np.ndarray) or hasattr(X, "__dlpack__") or is_arrow(X):
         return False  # before the shape is asked for, which a relation of DuckDB would run its query for
-    if not all(hasattr(X, name) for name in CHUNKED):
+    if not all(hasattr(X, name) for name in CHUNKED) or not X.shape:
         return False
-    if X.chunks is None:  # as of h5py's contiguous datasets, and of xarray's arrays in memory
-        return bool(X.shape) and not hasattr(X, "__array_ufunc__")
-    return bool(X.shape) and isinstance(X.chunks, tuple)
+    # Contiguous datasets of h5py have no chunks, and neither have xarray's arrays in memory.
+    return isinstance(X.chunks, tuple) or (X.chunks is None and not hasattr(X, "__array_ufunc__"))
 
 
 def is_pairs(X: Any) -> bool:
@@ -99,7 +93,3 @@ def _is_table(X: Any) -> bool:
 
 def is_sequence(X: Any) -> bool:
     return all(hasattr(X, name) for name in ("__len__", "__getitem__", "batch_size"))
-
-
-def _is_iterable(X: Any) -> bool:
-    return hasattr(X, "__iter__") and not hasattr(X, "nnz")  # a sparse matrix is an array

@@ -2,8 +2,8 @@
 
 a path of a Parquet file or of a folder of them, of a CSV file, of a .npy file
 numpy.memmap; an array that is read by slices (`shape`, `dtype`, `chunks`), such as those of h5py, zarr and Dask
-an object with `__arrow_c_stream__` or `__arrow_c_array__`: relations of DuckDB, Arrow readers
-a dataset of pyarrow.dataset, or of Hugging Face
+an object with `__arrow_c_stream__` or `__arrow_c_array__`: relations of DuckDB, Arrow readers, frames of polars
+a dataset of pyarrow.dataset
 a sequence of rows: `len(x)`, `x[i:j]`, and the attribute `batch_size`, as LightGBM's Sequence
 an iterable of batches (X, y), or of X, that can be iterated more than once; a list of pairs (X, y) of tables
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,9 +20,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import counted, no_file, shown, unknown_name
-from .arrow_rows import place_in_folder, record_batches, rows_of_batches, rows_of_parquet
+from ..tables.table_files import CSV_ENDINGS, PARQUET_ENDINGS
 from .file_identity import identity_of, stamps_of
-from .parquet_files import PIECE_BYTES
+from .record_batches import PIECE_BYTES, record_batches
+from .rows_of_tables import rows_of_batches, rows_of_csv, rows_of_parquet
 from .source_kinds import is_array_file, is_arrow, is_chunked_array, is_name, is_sequence, is_source
 
 
@@ -65,9 +66,7 @@ def as_source(X: Any, y: Any = None) -> Source:
     y = as_targets_file(X, y)
     names = () if not is_name(y) else (y,) if isinstance(y, str) else tuple(y)
     source = _rows_of(X, names)
-    if y is None or names:
-        return source
-    return with_targets(source, as_source(y) if is_targets_source(y) else array_source(y))
+    return source if y is None or names else with_targets(source, targets_beside(y, as_source))
 
 
 def arrays_of(source: Source) -> tuple[np.ndarray, Any]:
@@ -106,80 +105,60 @@ def is_targets_source(y: Any) -> bool:
     return is_known or not (hasattr(y, "__len__") and hasattr(y, "__getitem__"))
 
 
-def array_source(y: Any) -> Source:
-    """Return a source of targets in memory.
+def targets_beside(y: Any, read: Callable[[Any], Source]) -> Source:
+    """Return a source of targets beside X, whose pieces are arrays of their own.
+
+    y : an array, or as X of `read`
 
     Raises
     ------
     ValueError
         If y is no array.
     """
+    if is_targets_source(y):
+        found = read(y)
+        return found._replace(pieces=lambda: (_checked_targets(found, *piece) for piece in found.pieces()))
     targets = np.asarray(y)
     if targets.ndim == 0:
         raise ValueError(f"y must be an array, or the name of a column, but it is {shown(y)}.")
     return Source("an array", lambda: iter([(targets, None)]))
 
 
+def _checked_targets(source: Source, targets: Any, given: Any) -> tuple[np.ndarray, None]:
+    if given is not None:
+        raise ValueError(f"y must give targets, but it is {source.kind} of pairs.")
+    array = np.array(targets)  # a copy: a source may use its buffers again
+    return array[:, 0] if hasattr(targets, "columns") and array.shape[1] == 1 else array, None
+
+
 def with_targets(source: Source, targets: Source) -> Source:
-    """Return a source with the rows of another one, of arrays, as its targets."""
-    return source._replace(pieces=lambda: _beside(source, targets), identity=_identity_of_both(source, targets))
-
-
-def _identity_of_both(source: Source, targets: Source) -> Callable[[], tuple] | None:
+    """Return a source with the rows of another one, as of targets_beside, as its targets."""
     of_rows, of_targets = source.identity, targets.identity
-    if of_rows is None or of_targets is None:
-        return None
-    return lambda: (of_rows(), of_targets())
+    identity = None if of_rows is None or of_targets is None else lambda: (of_rows(), of_targets())
+    return source._replace(pieces=lambda: _beside(source, targets), identity=identity)
 
 
 def _beside(source: Source, targets: Source) -> Iterator[tuple[Any, Any]]:
-    rows, n_rows = RowsInTurn(targets), 0
+    """Yield the pieces of a source with as many rows of targets, whose pieces have other sizes."""
+    pieces, y = (piece for piece, _ in targets.pieces()), np.empty(0)
+    n_rows = n_targets = 0
     for X, given in source.pieces():
         if given is not None:
             raise ValueError(f"{source.kind} has targets of its own, so y must be None.")
-        y = rows.take(len(X))
+        parts = [y] if len(y) else []
         n_rows += len(X)
-        if len(y) == len(X):  # the rows of a longer X are only counted, for the message
-            yield X, y
-    n_targets = rows.count()
+        while n_targets < n_rows and (piece := next(pieces, None)) is not None:
+            n_targets += len(piece)
+            parts += [piece] if len(piece) else []
+        if parts:
+            y = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if n_targets >= n_rows:  # the rows of a longer X are only counted, for the message
+            yield X, y[: len(X)]
+            y = y[len(X) :]
+    n_targets += sum(map(len, pieces))
     if n_rows != n_targets:
         n = counted(n_targets, "sample")
         raise ValueError(f"y has {n}, but X has {n_rows:,}: they must have the same length.")
-
-
-class RowsInTurn:
-    """Reader of the rows of a source of arrays, in pieces whose sizes the caller chooses."""
-
-    def __init__(self, source: Source):
-        self._source, self._pieces = source, source.pieces()
-        self._piece = np.empty(0)
-        self._n_taken = 0
-
-    def take(self, n: int) -> np.ndarray:
-        """Return the next n rows; fewer, if there are no more."""
-        parts: list[np.ndarray] = []
-        while n > 0 and (len(self._piece) or self._next()):
-            part = self._piece[:n]
-            parts.append(part if len(part) == n else part.copy())  # a source may use its buffers again
-            self._piece, self._n_taken, n = self._piece[n:], self._n_taken + len(part), n - len(part)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts or [np.empty(0)])
-
-    def count(self) -> int:
-        """Return how many rows there are, after reading those that were not taken."""
-        while len(self._piece) or self._next():
-            self._n_taken += len(self._piece)
-            self._piece = self._piece[:0]
-        return self._n_taken
-
-    def _next(self) -> bool:
-        """Read the next piece that has rows; return whether there is one."""
-        for piece, given in self._pieces:
-            if given is not None:
-                raise ValueError(f"y must give targets, but it is {self._source.kind} of pairs.")
-            self._piece = np.asarray(piece)
-            if len(self._piece):
-                return True
-        return False
 
 
 # ---- rows
@@ -188,46 +167,36 @@ class RowsInTurn:
 def _rows_of(X: Any, names: tuple[str, ...]) -> Source:
     if isinstance(X, (str, os.PathLike)):
         return _source_of_path(Path(X), names)
+    kind = kind_of(X)
     if is_arrow(X):
-        return Source(kind_of(X), lambda: rows_of_batches(record_batches(X), names))
+        return Source(kind, lambda: rows_of_batches(record_batches(X), names))
     if names:
         raise ValueError(
-            f"y names columns ({', '.join(map(repr, names))}), but those of {kind_of(X)} cannot be chosen by their "
-            "names. Pass the targets as an array."
+            f"y names columns ({', '.join(map(repr, names))}), but those of {kind} cannot be chosen by their names. "
+            "Pass the targets as an array."
         )
-    if isinstance(X, np.memmap):
-        return Source("a memory map", lambda: _slices(X))  # without identity: it may be any part of its file
     if is_sequence(X):
         size = int(X.batch_size)
-        return Source(kind_of(X), lambda: ((X[i : i + size], None) for i in range(0, len(X), size)))
-    if is_chunked_array(X):
-        if math.isnan(X.shape[0]):  # of Dask's, such as the rows of another one that a condition chooses
-            raise ValueError(f"It is not known how many rows {kind_of(X)} has: call its compute_chunk_sizes() first.")
-        return Source(kind_of(X), lambda: _slices(X))
+        return Source(kind, lambda: ((X[i : i + size], None) for i in range(0, len(X), size)))
+    if isinstance(X, np.memmap) or is_chunked_array(X):  # without identity: a map may be any part of its file
+        if X.shape and math.isnan(X.shape[0]):  # of Dask's, such as the rows of another one that a condition chooses
+            raise ValueError(f"It is not known how many rows {kind} has: call its compute_chunk_sizes() first.")
+        return Source(kind, lambda: _slices(X))
     return Source("an iterable of batches", lambda: map(_pair, X))
-
-
-def _pair(batch: Any) -> tuple[Any, Any]:
-    is_pair = isinstance(batch, (tuple, list)) and len(batch) == 2 and _n_axes(batch[0]) > 1
-    X, y = batch if is_pair else (batch, None)  # a list of two rows is none
-    if not hasattr(X, "__len__"):
-        raise ValueError(f"Each batch must be an array, or a pair (X, y) of arrays, but one is {shown(batch)}.")
-    return X, y
-
-
-def _n_axes(values: Any) -> int:
-    """Return the number of axes of an array or of nested lists; 2 for other values that have a length."""
-    if (shape := getattr(values, "shape", None)) is not None:
-        return len(shape)
-    if isinstance(values, (list, tuple)):
-        return 1 + _n_axes(values[0]) if len(values) else 1
-    return 2 if hasattr(values, "__len__") and not isinstance(values, (str, bytes)) else 0
 
 
 def kind_of(X: Any) -> str:
     """Return the name of a value's type with its article."""
     name = type(X).__name__
     return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
+
+
+def _pair(batch: Any) -> tuple[Any, Any]:
+    is_pair = isinstance(batch, (tuple, list)) and len(batch) == 2 and np.ndim(batch[0]) > 1  # two rows are none
+    X, y = batch if is_pair else (batch, None)
+    if not hasattr(X, "__len__") or isinstance(X, (dict, str)):
+        raise ValueError(f"Each batch must be an array, or a pair (X, y) of arrays, but one is {shown(batch)}.")
+    return X, y
 
 
 def _slices(X: Any) -> Iterator[tuple[Any, Any]]:
@@ -258,36 +227,32 @@ def _rows_of_slice(X: Any) -> int:
 
 
 def _source_of_path(path: Path, names: tuple[str, ...]) -> Source:
-    from ..tables.table_files import CSV_ENDINGS, PARQUET_ENDINGS  # here, as few fits read files
-
     if not path.exists():
         raise no_file(path)
     kind, file = repr(str(path)), path.name.lower()
-    stamps = cache(lambda: stamps_of(path))
-    identity = cache(lambda: (stamps(), (*identity_of(path), names))[1])  # of a file that changes after its stamps
     if path.is_dir() or file.endswith(PARQUET_ENDINGS):
-        pieces = lambda: _unchanged(path, stamps, rows_of_parquet(path, names))
-        return Source(kind, pieces, identity, place_in_folder(path))
-    if is_array_file(path):
+        rows = lambda: rows_of_parquet(path, names)
+    elif is_array_file(path):
         if names:
             raise ValueError(f"y names columns, but those of {kind} have no names. Pass the targets as an array.")
-        load = lambda: np.load(path, mmap_mode="r", allow_pickle=False)
-        return Source(kind, lambda: _unchanged(path, stamps, _slices(load())), identity)
-    if not file.endswith(CSV_ENDINGS):
+        rows = lambda: _slices(np.load(path, mmap_mode="r", allow_pickle=False))
+    elif file.endswith(CSV_ENDINGS):
+        rows = lambda: rows_of_csv(path, names)
+    else:
         raise unknown_name("kind of file", path.suffix or path.name, (*PARQUET_ENDINGS, *CSV_ENDINGS, ".npy"))
-    from .csv_rows import rows_of_csv
+    stamps = cache(lambda: stamps_of(path))
+    identity = cache(lambda: (stamps(), (*identity_of(path), names))[1])  # of a file that changes after its stamps
+    return Source(kind, lambda: _unchanged(path, stamps, rows), identity)
 
-    return Source(kind, lambda: _unchanged(path, stamps, rows_of_csv(path, names)), identity)
 
-
-def _unchanged(path: Path, stamps: Callable[[], tuple], pieces: Iterable[Any]) -> Iterator[Any]:
+def _unchanged(path: Path, stamps: Callable[[], tuple], rows: Callable[[], Iterator[Any]]) -> Iterator[Any]:
     """Yield the pieces of a file, and raise ValueError if it has changed since the first use of `stamps`.
 
     Otherwise rows of two contents could be kept in a row cache as those of one.
     """
     before = stamps()
     try:
-        yield from pieces
+        yield from rows()
     except ValueError:  # what is read of another content may seem damaged
         if stamps_of(path) == before:
             raise

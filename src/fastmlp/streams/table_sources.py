@@ -6,7 +6,6 @@ What can be read is what sources.py reads, and all table files that tables/table
 from __future__ import annotations
 
 import os
-import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
@@ -28,20 +27,10 @@ from ..tables.table_files import (
     with_columns,
     with_text_names,
 )
-from .arrow_rows import check_same_columns, file_named, place_in_folder, record_batches, without_index
 from .file_identity import identity_of
-from .parquet_files import parquet_batches, parquet_files
+from .record_batches import file_named, parquet_batches, parquet_files, record_batches, uniform_pieces
 from .source_kinds import is_array_file, is_arrow, is_name
-from .sources import (
-    RowsInTurn,
-    Source,
-    array_source,
-    as_source,
-    as_targets_file,
-    is_targets_source,
-    kind_of,
-    with_targets,
-)
+from .sources import Source, as_source, as_targets_file, is_targets_source, kind_of, targets_beside, with_targets
 
 MOST_CELL_BYTES = 4_200  # of a cell: two copies of 256 features in float64, and its text
 
@@ -65,33 +54,23 @@ def as_table_source(
     is_path = isinstance(X, (str, os.PathLike))
     if is_array_file(X) or not (is_path or is_arrow(X)):
         y = as_targets_file(X, y)
-        return with_targets(as_source(X), table_targets(y)) if is_targets_source(y) else as_source(X, y)
-    import_pandas()
-    source = (
-        _file(Path(X), text_columns, is_training) if is_path else Source(kind_of(X), lambda: _frames(record_batches(X)))
-    )
+        source = as_source(X, y if is_name(y) else None)
+    else:
+        import_pandas()
+        source = (
+            _file(Path(X), text_columns, is_training)
+            if is_path
+            else Source(kind_of(X), lambda: _frames(record_batches(X)))
+        )
     if y is None:
         return source
-    if is_name(y):
-        names = (y,) if isinstance(y, str) else tuple(y)
-        of_rows = source.identity
-        identity = None if of_rows is None else lambda: (*of_rows(), names)
-        return source._replace(pieces=lambda: _with_columns_apart(source, y), identity=identity)
-    return with_targets(source, table_targets(y))
-
-
-def table_targets(y: Any) -> Source:
-    """Return a source of targets beside a table, whose pieces are arrays; y : an array, or as X of as_table_source"""
-    if not is_targets_source(y):
-        return array_source(y)
-    found = as_table_source(y)
-    return found._replace(pieces=lambda: ((_one_array(piece), given) for piece, given in found.pieces()))
-
-
-def _one_array(piece: Any) -> np.ndarray:
-    """Return a piece as an array, (n,) of a data frame with one column."""
-    array = np.asarray(piece)
-    return array[:, 0] if hasattr(piece, "columns") and array.shape[1] == 1 else array
+    if not is_name(y):
+        return with_targets(source, targets_beside(y, as_table_source))
+    names, of_rows = (y,) if isinstance(y, str) else tuple(y), source.identity
+    return source._replace(
+        pieces=lambda: (columns_apart(frame, y) for frame, _ in source.pieces()),
+        identity=None if of_rows is None else lambda: (*of_rows(), names),
+    )
 
 
 def targets_in_memory(y: Any) -> Any:
@@ -104,13 +83,13 @@ def targets_in_memory(y: Any) -> Any:
     """
     if not is_targets_source(y):
         return y
-    found = RowsInTurn(table_targets(y)).take(sys.maxsize)
-    if not len(found):
+    found = [piece for piece, _ in targets_beside(y, as_table_source).pieces() if len(piece)]
+    if not found:
         raise ValueError(
             "y has no rows, or can be read only once and was read before. Pass something that can be read again, such "
             "as an array, a file or a class with a generator as __iter__."
         )
-    return found
+    return np.concatenate(found)
 
 
 def table_in_memory(path: Path) -> Any:
@@ -138,7 +117,7 @@ def _file(path: Path, text_columns: Sequence[str] | None, is_training: bool) -> 
         raise no_file(path)
     kind, identity = repr(str(path)), cache(lambda: identity_of(path))
     if path.is_dir() or check_ending(path).endswith(PARQUET_ENDINGS):
-        return Source(kind, lambda: parquet_frames(path), identity, place_in_folder(path))
+        return Source(kind, lambda: parquet_frames(path), identity)
     known: list[Sequence[str]] = [] if text_columns is None else [text_columns]
 
     def pieces() -> Iterator[tuple[Any, Any]]:
@@ -165,27 +144,8 @@ def _frames(
 ) -> Iterator[tuple[Any, Any]]:
     """Yield Arrow record batches as data frames with the columns of the first, in its order; the index counts rows.
 
-    columns : names of the columns of earlier batches, as for check_same_columns
+    columns : names of the columns of earlier batches, as for uniform_pieces
     unchanged : columns, as of parquet_frames
-    """
-    from pyarrow import Table
-
-    columns = [] if columns is None else columns
-    n_rows = 0
-    for batch in map(without_index, batches):
-        rows = max(1, PIECE_CELLS // max(1, batch.num_columns))
-        check_same_columns(batch, columns)
-        for first in range(0, batch.num_rows, rows):
-            piece = Table.from_batches([batch.slice(first, rows)]).select(columns)
-            frame = with_columns(with_text_names(_as_frame(piece)), whole_numbers(piece, unchanged))
-            frame = frame.reset_index(drop=True)
-            frame.index += n_rows
-            n_rows += len(frame)
-            yield frame, None
-
-
-def _as_frame(table: Any) -> Any:
-    """Return an Arrow table as a data frame.
 
     Raises
     ------
@@ -193,21 +153,24 @@ def _as_frame(table: Any) -> Any:
         If pandas does not know a type or cannot hold a value, or what it has written about the columns itself, which
         it does not check, is damaged.
     """
-    try:
-        return table.to_pandas()
-    except (ImportError, MemoryError, OSError):
-        raise
-    except Exception as error:  # damaged metadata may raise any
-        raise ValueError(
-            "The columns cannot be converted to those of pandas: a type is unknown, a value out of range, or what "
-            f"pandas has written about them is damaged ({error}). Write the data again."
-        ) from None
+    from pyarrow import Table
 
-
-def _with_columns_apart(source: Source, y: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield (features, targets) of frames that hold both; y : name of the targets' column, or names of several."""
-    for frame, _ in source.pieces():
-        yield columns_apart(frame, y)
+    n_rows = 0
+    for batch in uniform_pieces(batches, PIECE_CELLS, columns):
+        piece = Table.from_batches([batch])
+        try:
+            found = piece.to_pandas()
+        except (ImportError, MemoryError, OSError):
+            raise
+        except Exception as error:  # damaged metadata may raise any
+            raise ValueError(
+                "The columns cannot be converted to those of pandas: a type is unknown, a value out of range, or what "
+                f"pandas has written about them is damaged ({error}). Write the data again."
+            ) from None
+        frame = with_columns(with_text_names(found), whole_numbers(piece, unchanged)).reset_index(drop=True)
+        frame.index += n_rows
+        n_rows += len(frame)
+        yield frame, None
 
 
 def columns_apart(frame: Any, y: Any) -> tuple[Any, Any]:

@@ -13,8 +13,8 @@ from ..api.stream_arguments import StreamArguments
 from ..network.spec import Network
 from ..runtime.memory_check import format_bytes
 from ..streams.file_identity import stamps_of
-from ..streams.kept_values import KeptValue
 from ..streams.memory_limit import return_freed_memory
+from ..streams.row_cache import KeptValue
 from ..streams.row_file import RowFile
 from ..streams.row_loading import closed_after_error, load, rows_named
 from ..streams.sources import Source, as_targets_file

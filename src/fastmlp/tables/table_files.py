@@ -90,7 +90,7 @@ def read_table(
         table = _read_parquet(pandas, path, unchanged)
     else:
         table = _read_csv(pandas, path, text_columns, unchanged)
-        if is_training and (doubtful := _with_thousands(path, [table])):
+        if is_training and (doubtful := columns_with_thousands(path, [table])):
             table = _read_csv(pandas, path, (*text_columns, *doubtful), unchanged)
     if len(table) == 0:
         raise ValueError(f"{str(path)!r} has no rows below its header; a table needs at least one.")
@@ -178,7 +178,7 @@ def mixed_columns(path: Path, is_training: bool = False) -> tuple[str, ...]:
     """Return the columns of a CSV file that read_table would read as text, by the types in all of its pieces."""
     from pandas.api import types
 
-    doubtful = _with_thousands(path, csv_pieces(path, ())) if is_training else ()
+    doubtful = columns_with_thousands(path, csv_pieces(path, ())) if is_training else ()
     kinds: dict[str, set[str]] = {name: {"text"} for name in doubtful}
     for piece in csv_pieces(path, ()):
         for name, dtype in piece.dtypes.items():
@@ -191,7 +191,7 @@ def mixed_columns(path: Path, is_training: bool = False) -> tuple[str, ...]:
     return tuple(name for name, found in kinds.items() if "text" in found or len(found) > 1)
 
 
-def _with_thousands(path: Path, pieces: Iterable[pd.DataFrame]) -> tuple[str, ...]:
+def columns_with_thousands(path: Path, pieces: Iterable[pd.DataFrame]) -> tuple[str, ...]:
     """Return the columns of numbers in a CSV file with semicolons whose marks may separate thousands.
 
     pieces : of the file; the texts of its columns are read again only where their numbers have three decimals or none

@@ -1,63 +1,192 @@
-"""Row caches: rows are kept and used again, damaged ones are written anew, and the least recently used make room."""
+"""Rows on disk: whole or not there, found again by what they depend on, and written anew when they are damaged."""
 
+import gc
 import os
 import shutil
-from pathlib import Path
+import tempfile
+import zlib
 
 import numpy as np
 import pytest
+from interrupted_fits import with_sigint
 
 from fastmlp import MLP
+from fastmlp.kernels.structs import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
 from fastmlp.streams import row_file, row_loading
-from fastmlp.streams.row_cache import KEPT, RowCache, as_cache
-from fastmlp.streams.row_loading import RowsInMemory, load
-from fastmlp.streams.sources import Source
+from fastmlp.streams.row_cache import KeptValue, as_cache
+from fastmlp.streams.row_file import RowFile
+from fastmlp.streams.row_loading import RowsInMemory, common_metric, load
+from fastmlp.streams.sources import Source, as_source
 
 N, SMALL, LARGE = 500, 100, 10_000_000  # rows of 20 bytes, and memory limits in bytes
 needs_owners = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="folders have no owners")
-on_posix = pytest.mark.skipif(os.name == "nt", reason="Windows removes no open files")
-X = np.random.default_rng(0).normal(size=(N, 4)).astype(np.float32)
-Y = X[:, :1] * 2.0
+X = np.random.default_rng(0).normal(size=(N, 3)).astype(np.float32)
+Y = np.random.default_rng(1).integers(0, 2, N)
+SETTINGS = {"loss": "softmax_cross_entropy", "label_smoothing": 0.1}
 
 
-def load_rows(cache, name="rows", limit=SMALL, is_there=True, held_out=None):
+def load_rows(cache=None, name="rows", limit=SMALL, is_there=True, X=X, y=Y, size=90, **more):
     """Return the rows of a source with this name; is_there : whether the source can be read"""
-    pieces = [(X[i : i + 90], Y[i : i + 90]) for i in range(0, N, 90)] if is_there else []
-    net = MLP((4, 1))
-    source = Source("rows", lambda: iter(pieces), lambda: (name,))
-    return load(source, net.network, net.dtype, limit, as_cache(cache), held_out=held_out)
+
+    def pieces():
+        buffers = np.empty((size, *X.shape[1:]), X.dtype), np.empty(size, y.dtype)
+        for first in range(0, len(X) if is_there else 0, size):
+            parts = [buffer[: len(X) - first] for buffer in buffers]
+            for part, data in zip(parts, (X, y), strict=True):
+                part[:] = data[first : first + size]
+            yield tuple(parts)  # in buffers that are used again
+
+    net = MLP((3, 4, 2), **SETTINGS)
+    return load(Source("rows", pieces, lambda: (name,)), net.network, net.dtype, limit, as_cache(cache), **more)
 
 
 def assert_whole(rows):
-    found = np.empty_like(X), np.empty_like(Y)
+    found = np.empty((N, 3), np.float32), np.empty((N, 2), np.float32)
     rows.read(0, *found)
     np.testing.assert_array_equal(found[0], X)
-    np.testing.assert_array_equal(found[1], Y)
+    np.testing.assert_allclose(found[1], 0.9 * np.eye(2)[Y] + 0.05, rtol=1e-6)
 
 
 def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+# ---- loading
+
+
+def test_rows_that_fit_stay_in_memory_and_others_are_in_a_file_that_a_fit_removes():
+    found = load_rows(limit=LARGE)
+    assert isinstance(found, RowsInMemory)
+    np.testing.assert_array_equal(found.X, X)
+    np.testing.assert_array_equal(found.y, Y)
+    with load_rows() as rows:
+        assert_whole(rows)
+        sums = {"training X": zlib.crc32(X.tobytes())}
+        sums["training y"] = zlib.crc32((rows.folder / row_file.Y_FILE).read_bytes())
+        assert rows.checksums == {name: f"crc32:{crc:08x}" for name, crc in sums.items()}
+        assert (rows.n_samples, rows.widths, rows.metric, rows.row_bytes) == (N, (3, 2), METRIC_ARGMAX, 20)
+    assert not rows.folder.exists()
+
+
+@pytest.mark.parametrize(
+    "pair, expected",
+    [
+        ((None, METRIC_NONE), METRIC_NONE),
+        ((METRIC_ARGMAX, METRIC_ARGMAX), METRIC_ARGMAX),
+        ((METRIC_ARGMAX, METRIC_THRESHOLD), METRIC_THRESHOLD),
+        ((METRIC_THRESHOLD, METRIC_NONE), METRIC_NONE),
+    ],
+)
+def test_metric_of_two_pieces(pair, expected):
+    assert common_metric(*pair) == expected
+
+
+def test_errors_that_concern_all_rows_name_none():
+    """Of the first piece: what is wrong with a later one is wrong with its rows."""
+    net, X, y = MLP((3, 4, 1)), np.zeros((5, 3)), np.zeros(5)
+    for piece, message in (
+        (X, "y is None, but the source has no targets"),
+        ((X[:, :2], y), "X has 2 features, but the net has 3 inputs"),
+    ):
+        for pieces, prefix in (((piece,), "^"), (((X, y), piece), r"^In rows 5 to 10 of .* \(not included\): ")):
+            with pytest.raises(ValueError, match=prefix + message):
+                load(as_source(dict(enumerate(pieces)).values()), net.network, net.dtype, SMALL, None)
+    with pytest.raises(ValueError, match="at least one sample"):
+        load_rows(is_there=False)
+
+
+def refuse():
+    raise ValueError("no file")
+
+
+class Full:
+    """A file on a full disk."""
+
+    def write(self, _):
+        raise OSError(28, "No space left on device")
+
+    def close(self):
+        raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("why", ["damaged rows", "files are refused", "the disk is full"])
+def test_a_pass_that_fails_leaves_nothing(why, tmp_path, monkeypatch):
+    bad = X.copy()
+    bad[400, 1] = np.nan
+    if why == "damaged rows":
+        more, error, message = {"X": bad}, ValueError, r"In rows 360 to 450 of rows \(not included\): X"
+    elif why == "files are refused":
+        more, error, message = {"before_file": refuse}, ValueError, "no file"
+    else:
+        monkeypatch.setattr(row_file, "open", lambda *_: Full(), raising=False)
+        more, error, message = {}, OSError, r"cannot be written to .*No space left on device\. Choose a folder"
+    with pytest.raises(error, match=message):
+        load_rows(tmp_path, **more)
+    assert names_in(tmp_path) == []
+
+
+def test_temporary_rows_are_removed_if_ctrl_c_comes_or_an_exception_loses_them(ctrl_c, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    found = load_rows()
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", with_sigint(shutil.rmtree))
+        with pytest.raises(KeyboardInterrupt):
+            found.close()
+    assert names_in(tmp_path) == []
+    found = load_rows()
+    for file in found._files:  # which would warn
+        file.close()
+    assert len(names_in(tmp_path)) == 1
+    del found, file
+    gc.collect()
+    assert names_in(tmp_path) == []
+
+
+def test_a_truncated_file_is_noticed():
+    with load_rows() as found:
+        os.truncate(found.folder / row_file.X_FILE, 100)
+        with pytest.raises(OSError, match="shorter than it was"):
+            found.read(0, np.empty((50, 3), np.float32), np.empty((50, 2), np.float32))
+
+
+@pytest.mark.parametrize("takes_advice", [True, False])
+def test_prefetch_asks_for_the_bytes_of_rows_in_both_files(takes_advice, monkeypatch):
+    asked = []
+
+    def advise(descriptor, first, n, advice):
+        asked.append((first, n, advice))
+        if not takes_advice:
+            raise OSError("no advice")
+
+    monkeypatch.setattr(os, "posix_fadvise", advise, raising=False)
+    monkeypatch.setattr(os, "POSIX_FADV_WILLNEED", 3, raising=False)
+    with load_rows() as found:
+        found.prefetch(10, 20)
+    assert asked == [(120, 240, 3), (80, 160, 3)]
+
+
+# ---- rows that stay
+
+
 def test_cached_rows_are_used_again_and_stay(tmp_path):
-    with load_rows(tmp_path) as first:
+    with load_rows(tmp_path, held_out=lambda: (X[:5], Y[:5])) as first:
         assert first.folder.parent == tmp_path
     with load_rows(tmp_path, is_there=False) as second:
         assert (second.folder, second.checksums) == (first.folder, first.checksums)
         assert_whole(second)
+        np.testing.assert_array_equal(second.held_out()[1], Y[:5])
     assert names_in(tmp_path) == [first.folder.name]
     with load_rows(tmp_path, "others") as third:
         assert third.folder != first.folder
+        assert third.held_out() is None
+    assert isinstance(load_rows(tmp_path, limit=LARGE), RowsInMemory)  # read from the source
 
 
-def test_cached_rows_that_fit_into_memory_are_read_from_the_source(tmp_path):
-    load_rows(tmp_path).close()
-    assert isinstance(load_rows(tmp_path, limit=LARGE), RowsInMemory)
-
-
-def changed(name, old, new):
-    """Return a function that replaces text in a file of a folder."""
-    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes().replace(old, new))
+def replaced(old, new):
+    """Return a function that replaces text in the header of a folder."""
+    return lambda folder: (folder / row_file.HEADER).write_bytes(
+        (folder / row_file.HEADER).read_bytes().replace(old, new)
+    )
 
 
 def flipped(name):
@@ -74,13 +203,11 @@ def flipped(name):
 @pytest.mark.parametrize(
     "damage, reason",
     [
-        (changed(row_file.HEADER, b"}", b""), "Expecting"),
-        (changed(row_file.HEADER, b'"n_samples": 500', b'"n_samples": 501'), "X.bin should have 8,016 bytes"),
-        (changed(row_file.HEADER, b'"n_samples": 500', b'"n_samples": -1'), "header.json is damaged"),
-        (changed(row_file.HEADER, b'"format": 2', b'"format": 99'), "another version of fastmlp has written it"),
-        (changed(row_file.HEADER, b'"crc32": [', b'"crc32": ["1", '), "header.json is damaged"),
+        (replaced(b"}", b""), "Expecting"),
+        (replaced(b'"metric": ', b'"metric": 9'), "header.json is damaged"),
+        (replaced(b'"crc32": [', b'"crc32": ["1", '), "header.json is damaged"),
         (lambda folder: (folder / row_file.HEADER).unlink(), "No such file or directory"),
-        (lambda folder: os.truncate(folder / row_file.Y_FILE, 1_999), "Y.bin should have 2,000 bytes, but it has 1"),
+        (lambda folder: os.truncate(folder / row_file.Y_FILE, 1_999), "the checksum of Y.bin is wrong"),
         (lambda folder: [file.unlink() for file in folder.iterdir()], "No such file or directory"),
         (flipped(row_file.X_FILE), "the checksum of X.bin is wrong"),
         (flipped(row_file.Y_FILE), "the checksum of Y.bin is wrong"),
@@ -99,36 +226,10 @@ def test_damaged_rows_are_written_anew_with_a_warning(damage, reason, tmp_path):
     assert names_in(tmp_path) == [folder.name]
 
 
-def test_rows_that_were_not_used_for_the_longest_time_make_room(tmp_path):
-    places = {}
-    for age, name in enumerate(["first", "second", "third"]):
-        with load_rows((tmp_path, "31kB"), name) as rows:
-            places[name] = rows.folder
-        os.utime(rows.folder, (age, age))
-    (tmp_path / "rows-of-mine").write_text("no rows of a fit")
-    load_rows((tmp_path, "31kB"), "first", is_there=False).close()  # used again
-    with load_rows((tmp_path, "31kB"), "fourth") as rows:
-        assert not places["second"].exists()
-        left = [places["first"].name, places["third"].name, rows.folder.name]
-        assert names_in(tmp_path) == sorted([*left, "rows-of-mine"])
-    with load_rows((tmp_path, 10_000), "third", is_there=False) as rows:
-        assert_whole(rows)
-        assert names_in(tmp_path) == sorted([places["third"].name, "rows-of-mine"])
-
-
-def test_rows_beyond_the_limit_are_not_kept(tmp_path):
-    with load_rows((tmp_path, 9_999)) as rows:
-        assert_whole(rows)
-    assert names_in(tmp_path) == []
-    load_rows((tmp_path, 10_000)).close()
-    assert len(names_in(tmp_path)) == 1
-
-
-def test_held_out_rows_count_for_the_limit_too(tmp_path):
-    held_out = lambda: (X[:50], Y[:50])  # 1,000 bytes
-    for limit, n_kept in ((10_999, 0), (11_000, 1)):
-        load_rows((tmp_path, limit), held_out=held_out).close()
-        assert len(names_in(tmp_path)) == n_kept
+def test_damaged_held_out_rows_are_none(tmp_path):
+    with load_rows(tmp_path, held_out=lambda: (X[:5], Y[:5])) as rows:
+        os.truncate(rows.folder / row_file.HELD_OUT_FILE, 100)
+        assert rows.held_out() is None
 
 
 @needs_owners
@@ -161,99 +262,65 @@ def test_nobody_else_may_write_to_a_new_cache(tmp_path):
     assert all((tmp_path / name).stat().st_mode & 0o022 == 0 for name in ("new", "new/cache"))
 
 
-@on_posix
-def test_rows_in_use_can_be_read_when_another_fit_has_removed_them(tmp_path):
-    with load_rows(tmp_path, "first") as rows:
-        load_rows((tmp_path, 10_000), "second").close()
-        assert not rows.folder.exists()
-        assert_whole(rows)
-
-
-@on_posix
-def test_rows_that_another_fit_removes_at_once_can_be_read(tmp_path, monkeypatch):
-    rename = os.rename
-
-    def removed(draft, place):
-        rename(draft, place)
-        shutil.rmtree(place)
-
-    monkeypatch.setattr(os, "rename", removed)
-    with load_rows(tmp_path) as rows:
-        assert not rows.folder.exists()
-        assert_whole(rows)
-
-
-def test_rows_that_vanish_while_they_are_opened_are_written_anew(tmp_path, monkeypatch):
-    load_rows(tmp_path).close()
-    check = row_file._checked_header
-
-    def vanishing(folder):
-        header = check(folder)
-        if KEPT.fullmatch(folder.name):
-            shutil.rmtree(folder)
-        return header
-
-    monkeypatch.setattr(row_file, "_checked_header", vanishing)
-    with load_rows(tmp_path) as rows:  # without a warning
-        assert_whole(rows)
-
-
 def test_rows_that_another_fit_has_written_meanwhile_stay(tmp_path, monkeypatch):
     with load_rows(tmp_path) as first:
-        monkeypatch.setattr(row_loading, "kept_rows", lambda *_: None)  # they were not there when the second fit began
+        monkeypatch.setattr(row_loading, "rows_of_earlier_fit", lambda *_: None)  # not there when the second fit began
         with load_rows(tmp_path) as second:
             assert second.folder != first.folder
             assert_whole(second)
     assert names_in(tmp_path) == [first.folder.name]
 
 
-def test_folders_are_moved_without_open_files_on_windows(tmp_path, monkeypatch):
-    rename = os.rename
-
-    def moved(draft, place):
-        assert not opened[0]._files
-        rename(draft, place)
-
-    opened = []
-    keep = row_file.RowFile.keep
-    monkeypatch.setattr(row_file.RowFile, "keep", lambda self, place: opened.append(self) or keep(self, place))
-    monkeypatch.setattr(os, "rename", moved)
-    monkeypatch.setattr(row_file, "IS_WINDOWS", True)
+def test_folders_are_moved_without_open_files(tmp_path, monkeypatch):
+    """As Windows demands it."""
+    rename, opened, opens = os.rename, [], open
+    monkeypatch.setattr(row_file, "open", lambda *how, **more: opened.append(opens(*how, **more)) or opened[-1], False)
+    monkeypatch.setattr(
+        os, "rename", lambda *places: [file.closed for file in opened] == [True] * 3 and rename(*places)
+    )
     with load_rows(tmp_path) as rows:
-        assert opened == [rows]
+        assert isinstance(rows, RowFile)
+        assert rows.is_kept
         assert_whole(rows)
 
 
-def test_a_killed_removal_leaves_a_draft_alone(tmp_path, monkeypatch):
-    def killed(*_, **__):
-        raise KeyboardInterrupt
-
-    load_rows(tmp_path, "first").close()
-    with monkeypatch.context() as patch:
-        patch.setattr(shutil, "rmtree", killed)
-        with pytest.raises(KeyboardInterrupt):
-            load_rows((tmp_path, 10_000), "second")
-    kept, draft = names_in(tmp_path)
-    assert draft.endswith(".partial") or kept.endswith(".partial")
-    load_rows(tmp_path, "first").close()  # without a warning
-
-
-@pytest.mark.parametrize(
-    "value, expected",
-    [
-        (None, None),
-        ("rows", RowCache(Path("rows"))),
-        (Path("rows"), RowCache(Path("rows"))),
-        (("rows", "20GB"), RowCache(Path("rows"), 20 * 10**9)),
-        ((Path("rows"), 5), RowCache(Path("rows"), 5)),
-        (("rows", None), RowCache(Path("rows"))),
-    ],
-)
-def test_row_cache_is_a_path_or_a_pair(value, expected):
-    assert as_cache(value) == expected
-
-
-@pytest.mark.parametrize("value", [3, ("rows", "much"), ("rows", -1), (3, "1GB"), ("a", "b", "c"), ["rows", 5]])
-def test_other_values_are_refused(value):
-    with pytest.raises(ValueError, match="row_cache must be the path of a folder, a pair of it and the most bytes"):
+@pytest.mark.parametrize("value", [3, ("rows", "20GB"), ["rows", 5]])
+def test_a_row_cache_is_a_path(value):
+    with pytest.raises(ValueError, match="row_cache must be the path of a folder, or None, but it is"):
         as_cache(value)
+
+
+# ---- values beside them
+
+
+def kept(folder, *key):
+    return KeptValue(folder / "cache", key)
+
+
+def test_a_value_is_found_by_its_key_alone(tmp_path):
+    numbers = np.linspace(0.0, 1.0, 5_000)
+    assert kept(tmp_path, "a", numbers).read() is None
+    for value in ({"x": [0, 1.5, None, "text"]}, 5):
+        kept(tmp_path, "a", numbers).write(value)
+        assert kept(tmp_path, "a", numbers.copy()).read() == value
+    assert kept(tmp_path, "b", numbers).read() is None
+    numbers[2_500] = np.nextafter(numbers[2_500], 1.0)
+    assert kept(tmp_path, "a", numbers).read() is None
+
+
+@needs_owners
+@pytest.mark.parametrize("what", ["empty", "cut", "others may write to its folder", "others may write to it"])
+def test_a_value_that_is_damaged_or_not_to_be_trusted_is_none(what, tmp_path):
+    kept(tmp_path, "a").write("text")
+    (file,) = (tmp_path / "cache").iterdir()
+    if what in ("empty", "cut"):
+        file.write_bytes(file.read_bytes()[: 0 if what == "empty" else -1])
+    else:
+        (file.parent if "folder" in what else file).chmod(0o777)
+    assert kept(tmp_path, "a").read() is None
+
+
+def test_a_folder_that_cannot_be_made_is_no_error(tmp_path):
+    (tmp_path / "cache").write_text("no folder")
+    kept(tmp_path, "a").write("text")
+    assert kept(tmp_path, "a").read() is None

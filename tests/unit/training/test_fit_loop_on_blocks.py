@@ -215,8 +215,8 @@ def test_row_cache_keeps_the_rows_of_files(data, tmp_path, monkeypatch):
     np.testing.assert_array_equal(first.params, expected.params)
     (kept,) = cache.iterdir()
     with monkeypatch.context() as patch:
-        patch.setattr(row_loading.Loader, "add", None)  # nothing is read again
-        second, again = fit(*sources, row_cache=(cache, "20GB"))
+        patch.setattr(row_loading, "as_features", None)  # nothing is read again
+        second, again = fit(*sources, row_cache=cache)
     np.testing.assert_array_equal(second.params, first.params)
     np.testing.assert_array_equal(again.loss, history.loss)
     assert list(cache.iterdir()) == [kept]

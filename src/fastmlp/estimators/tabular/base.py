@@ -256,7 +256,7 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         validation_data: Any = None,
         executor: Any = None,
         memory_limit: int | str | None = None,
-        row_cache: str | os.PathLike | tuple[str | os.PathLike, int | str] | None = None,
+        row_cache: str | os.PathLike | None = None,
     ) -> Self:
         """Train on a table X and targets y.
 
@@ -288,10 +288,9 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         memory_limit : int or str, optional
             Bytes that the data of a source may take in memory, as a number or as text such as "300MB"; by default a
             share of the memory that is free. A table within it is trained on as in memory, to the same bits.
-        row_cache : str, path or pair, optional
+        row_cache : str or path, optional
             Folder for the encoded rows of a source, in which those of a file stay for the next fit with the same
-            settings and random_state; or a pair of it and the bytes that may stay, such as ("rows", "20GB"). By default
-            they are in a temporary folder.
+            settings and random_state. By default they are in a temporary folder.
 
         Returns
         -------

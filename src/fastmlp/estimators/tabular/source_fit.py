@@ -16,8 +16,7 @@ from sklearn.utils.validation import check_consistent_length
 from ...api.stream_arguments import StreamArguments, refuse_with_stream
 from ...console.compile_notice import CompileNotices
 from ...interface.user_warnings import warn_user
-from ...streams.kept_values import KeptValue
-from ...streams.row_cache import digest_of_value
+from ...streams.row_cache import KeptValue, digest_of_value
 from ...streams.row_loading import check_targets_given
 from ...streams.source_kinds import is_name
 from ...streams.sources import as_targets_file
