@@ -290,7 +290,7 @@ def single(
     return timed(competitors, builders, timing, notes=notes, unit="us per step", target=target)
 
 
-LARGE, DIGITS, NARROW, MANY = (784, 512, 512, 10), (64, 64, 32, 10), (64, 64, 64, 64, 64, 16), (64, 128, 64, 10)
+LARGE, DIGITS, MANY = (784, 512, 512, 10), (64, 64, 32, 10), (64, 128, 64, 10)
 DEFAULT = (64, 100, 10)  # scikit-learn's default net, and its batch size, on digits
 # Layer sizes, batch size, batches, epochs, precision, target. The epochs last for some 0.2 s on a recent GPU; a note in
 # the row states the set-up of a fit, which takes milliseconds.
@@ -298,7 +298,6 @@ SINGLES: dict[str, tuple] = {
     "784-512-512-10, batch 1024": (LARGE, 1024, 50, 40, "exact", "products are 85 % of a step"),
     "64-64-32-10, batch 32": (DIGITS, 32, 45, 200, "exact", "20 us"),
     "64-100-10, batch 200": (DEFAULT, 200, 9, 400, "exact", "ahead of PyTorch captured and JAX"),
-    "64-64-64-64-64-16, batch 65536, bfloat16": (NARROW, 65536, 4, 200, "bfloat16", "5 times PyTorch eager"),
     "784-512-512-10, batch 1024, tf32": (LARGE, 1024, 50, 80, "tf32", "ahead of PyTorch compiled and JAX"),
     "784-512-512-10, batch 1024, bfloat16": (LARGE, 1024, 50, 80, "bfloat16", "ahead of PyTorch compiled and JAX"),
 }

@@ -54,7 +54,6 @@ def main() -> None:
             "nets_in_step",
             "one_small_net",
             "one_wide_net",
-            "one_narrow_net",
             *["nets_in_bfloat16"] * (dtype == "float32"),
         ):
             with cuda_emulator.installed():

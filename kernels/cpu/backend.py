@@ -1,7 +1,6 @@
 """CPU backend: the functions of the device contract, which every backend has with these signatures.
 
 ThreadTeam                   the threads of one fit
-has_room                     whether the device has room for a kernel family's tiles of a net
 has_room_for_samples         whether the current device has room for samples of so many bytes
 make_workspace               the workspace of a kernel family, for batches of up to `rows` samples
 train, evaluate              run the kernels of one net on what execution/plan.py has built
@@ -67,11 +66,6 @@ def block_copies(sizes: Sequence[int], dtype: np.dtype, n_shuffled: int) -> None
 def on(index: int) -> AbstractContextManager:
     """Return a context that does nothing: there is one host only."""
     return nullcontext()
-
-
-def has_room(family: str, net: NetSpec, index: int) -> bool:
-    """Whether the device has room for a kernel family's tiles of a net: a CPU always, its caches set no limit."""
-    return True
 
 
 def has_room_for_samples(n_bytes: int) -> bool:

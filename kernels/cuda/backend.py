@@ -23,7 +23,7 @@ from .runtime.device_memory import to_host as to_host
 from .single_net.layerwise import LayerwiseWorkspace
 from .single_net.small_net import SmallNetWorkspace
 
-FAMILIES = ("small_net", "layerwise", "fused_tensor_core")
+FAMILIES = ("small_net", "layerwise")
 REMEDY = "Lower batch_size, take fewer samples or nets at a time, or use dtype='float32'."
 
 
@@ -59,20 +59,6 @@ def on(index: int) -> Iterator[None]:
         yield
 
 
-def has_room(family: str, net: NetSpec, index: int) -> bool:
-    """Whether a thread block's shared memory on device `index` holds the tiles that a kernel family keeps there.
-
-    Only those of `fused_tensor_core`, which has the tiles of all layers there, may be too large: other families have
-    small tiles, or take global memory instead.
-    """
-    if family != "fused_tensor_core":
-        return True
-    from .single_net.fused_tensor_core import has_room_for_tile
-
-    with cupy.cuda.Device(index):
-        return has_room_for_tile(net)
-
-
 def synchronize() -> None:
     """Wait until the current stream has finished."""
     cupy.cuda.get_current_stream().synchronize()
@@ -88,19 +74,13 @@ def make_workspace(
 ) -> Any:
     """Return all buffers that a kernel family needs.
 
-    family : small_net, layerwise or fused_tensor_core
+    family : small_net or layerwise
     rows : maximum number of samples in a batch
     n_samples : number of samples in the data
     n_threads : not used on a GPU
     """
     if family == "small_net":
         return SmallNetWorkspace(net, rows, n_samples, shuffle, dtype)
-    if family == "fused_tensor_core":
-        from .build.operands import check_card
-        from .single_net.fused_tensor_core import FusedWorkspace
-
-        check_card(precision)
-        return FusedWorkspace(net, rows, dtype)
     return LayerwiseWorkspace(net, rows, dtype, precision)
 
 

@@ -56,13 +56,6 @@ def test_records_do_not_depend_on_where_kernel_calls_end(cuda, monkeypatch, plac
     assert_same_fit(train(make(precision=precision), (X, y), **fit), expected)
 
 
-def test_a_net_on_tensor_cores_goes_on_to_the_same_bits(cuda, tmp_path, monkeypatch):
-    fresh, fit = lambda: make((3, 8, 1), precision="bfloat16"), {"epochs": 5, "batch_size": 8}
-    assert "fused_tensor_core" in fresh().explain(22, batch_size=8)
-    expected = train(fresh(), (X, y), **fit)
-    assert_same_fit(resumed(fresh, (X, y), tmp_path / "run.ckpt", 1, monkeypatch, **fit), expected)
-
-
 @pytest.mark.full
 def test_early_stopping_over_several_epochs_a_call_goes_on(cuda, tmp_path, monkeypatch):
     fit = {"epochs": 60, "early_stopping": 5, "optimizer": "rprop"}

@@ -1,7 +1,7 @@
 """Copies of samples to a GPU: one per fit, however many epochs, calls, restarts and windows it has."""
 
 import pytest
-from cuda_cases import Place, sizes_moved, tensor_cores_first
+from cuda_cases import Place, sizes_moved
 
 import fastmlp.population_training.kernel_calls
 import fastmlp.training.call_autotune
@@ -18,21 +18,15 @@ def crossings(moved, *arrays):
 @pytest.mark.parametrize("name, precision", [("block", "exact"), ("layers", "exact"), ("layers", "bfloat16")])
 def test_samples_of_a_net_are_copied_once(cuda, monkeypatch, name, precision, rng):
     """Training and validation samples of a net are copied once."""
-    from fastmlp.kernels.cuda.single_net.fused_tensor_core import FusedWorkspace
-
     monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
     monkeypatch.setattr(fastmlp.training.call_autotune, "SHORT_CALL", 0.0)
-    place, steps, gradient = Place(name, monkeypatch), [], FusedWorkspace.gradient
-    if precision == "bfloat16":
-        tensor_cores_first(monkeypatch)
-    monkeypatch.setattr(FusedWorkspace, "gradient", lambda *given: (steps.append("narrow"), gradient(*given))[1])
+    place = Place(name, monkeypatch)
     given = [rng.random(shape) for shape in ((53, 3), (53, 2), 53, (31, 3), (31, 2))]
     X, y, weight, X_new, y_new = given
     moved = sizes_moved(cuda, monkeypatch)
     net = MLP((3, 5, 2), device="cuda", precision=precision, random_state=0)
     net.fit(X, y, epochs=4, batch_size=20, sample_weight=weight, validation_data=(X_new, y_new), verbose=0)
     assert crossings(moved, *given) == [1] * 5
-    assert bool(steps) == (precision != "exact")
     place.check()
 
 

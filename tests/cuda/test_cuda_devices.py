@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
-from cuda_cases import Place, fit_seed, follow_sgd, reference_of, tensor_cores_first
+from cuda_cases import Place, fit_seed, follow_sgd, reference_of
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp
@@ -42,8 +42,8 @@ def test_devices_are_listed(emulated_cuda):
 
 
 def test_reduced_precision_on_an_old_gpu_raises(emulated_cuda, rng, monkeypatch):
-    """Training with tensor cores on an old GPU raises a ValueError before anything is compiled."""
-    tensor_cores_first(monkeypatch)
+    """Training in bfloat16 on an old GPU raises a ValueError before anything is compiled."""
+    Place("layers", monkeypatch)
     emulated_cuda.settings.compute_capability = "75"
     net = make(precision="bfloat16")
     with pytest.raises(ValueError, match=r"needs a GPU of compute capability 8.0 or higher, but this one has 7.5"):

@@ -291,51 +291,9 @@ def as_bfloat16(x):
     return bits.astype(np.uint16), (bits << 16).view(np.float32)
 
 
-MMA = r"""
-// C (16, 24) = A (16, 32) B (32, 24), A and B in shared memory as 16-bit numbers, row by row; one warp.
-extern "C" __global__ void product(const unsigned short* A, const unsigned short* B, float* C, unsigned* pairs) {
-  FM_SHARED(unsigned short, a_tile, [16 * 32]);
-  FM_SHARED(unsigned short, b_tile, [32 * 24]);
-  const int lane = threadIdx.x, g = lane / 4, q = 2 * (lane % 4);
-  for (int i = lane; i < 16 * 32; i += 32) a_tile[i] = A[i];
-  for (int i = lane; i < 32 * 24; i += 32) b_tile[i] = B[i];
-  __syncwarp();
-  for (int n = 0; n < 24; n += 8) {
-    float d[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-    for (int k = 0; k < 32; k += 16) {
-      unsigned a[4], b[4];
-      load_tile(a, a_tile + (lane % 16) * 32 + k + lane / 16 * 8);
-      load_transposed_tile(b, b_tile + (k + lane % 16) * 24 + n);
-      const unsigned both[2] = {b[0], b[1]};
-      multiply_add(d, a, both);
-    }
-    for (int i = 0; i < 4; ++i) C[(g + i / 2 * 8) * 24 + n + q + i % 2] = d[i];
-  }
-  pairs[lane] = pack(1.0f + lane, 0.1f);
-  __syncwarp();  // other lanes have written C[lane]
-  C[lane] += 0.0f * (low_of(pairs[lane]) + high_of(pairs[lane]));
-}
-"""
-
-
 def texts_of(*names):
     folder = files("fastmlp.kernels.cuda")
     return "".join(folder.joinpath(f"include/{name}.cuh").read_text() for name in ("common", *names))
-
-
-@pytest.mark.parametrize("order", ORDERS)
-def test_tensor_core_products_equal_numpy(order, cuda, rng, request):
-    """mma.sync and ldmatrix of include/tensor_cores.cuh give the same results in the emulator and on a GPU."""
-    if request.config.getoption("--device") != "cuda":
-        request.getfixturevalue("emulated_cuda").settings.order = order
-    text = texts_of("bfloat16", "tensor_cores")
-    (bits_a, A), (bits_b, B) = as_bfloat16(rng.normal(size=(16, 32))), as_bfloat16(rng.normal(size=(32, 24)))
-    tenth, ones = as_bfloat16(np.array([0.1]))[0][0], as_bfloat16(np.arange(32) + 1.0)[0]
-    C, pairs = cuda.zeros((16, 24), cuda.float32), cuda.zeros(32, cuda.uint32)
-    given = cuda.asarray(bits_a), cuda.asarray(bits_b)
-    kernels(cuda, text + MMA)("product")((1,), (32,), (*given, C, pairs))
-    np.testing.assert_allclose(C.get(), A.astype(float) @ B.astype(float), rtol=1e-4, atol=1e-4)
-    np.testing.assert_array_equal(pairs.get(), ones | np.uint32(tenth) << np.uint32(16))
 
 
 ROUND = r"""

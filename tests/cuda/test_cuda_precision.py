@@ -4,7 +4,7 @@ small nets are trained in float32.
 
 import numpy as np
 import pytest
-from cuda_cases import fit_seed, follow_sgd, reference_of, tensor_cores_first
+from cuda_cases import fit_seed, follow_sgd, reference_of
 from reference_bfloat16 import RoundedMLP
 from reference_net import ReferenceMLP
 
@@ -103,22 +103,3 @@ def test_mid_sized_populations_train_together_in_bfloat16(works, rng):
     for k, start in enumerate(starts):
         close, exact = follow_both(pop, start, X, y, seed=fit_seed(pop.seeds[k]), **fit)
         assert_in_bfloat16(pop.params[k], start, close, exact)
-
-
-@pytest.mark.full
-def test_populations_train_one_by_one_on_tensor_cores(works, rng, monkeypatch):
-    """Where the cost model has them as the fastest: near the reference, with rounding errors."""
-    tensor_cores_first(monkeypatch)
-    sizes, fit = (64, 128, 64, 10), {"epochs": 1, "batch_size": 10, "optimizer": SGD(0.1), "verbose": 0}
-    X, y = samples(rng, sizes)
-    pop = Population(sizes, 2, precision="bfloat16", **SETTINGS)
-    references, starts = [reference_of(pop.network, params) for params in pop.params], pop.params.copy()
-    pop.fit(X, y, **fit)
-    assert works() == {"FusedWorkspace"}
-    for k, reference in enumerate(references):
-        follow_sgd(reference, X, y, 0.1, epochs=1, batch_size=10, seed=fit_seed(pop.seeds[k]), shuffle=True)
-        way = np.linalg.norm(reference.params - starts[k])
-        assert 1e-4 < np.linalg.norm(pop.params[k] - reference.params) / way < 2.5e-2
-        net = MLP(sizes, precision="bfloat16", **SETTINGS | {"random_state": int(pop.seeds[k])})
-        net.fit(X, y, **fit)
-        np.testing.assert_array_equal(pop.params[k], net.params)

@@ -286,4 +286,4 @@ FM_VECTOR(double, double)
 FM_VECTOR(int, int)
 FM_VECTOR(unsigned, uint)
 
-#include "mma.h"
+#include "bfloat16.h"

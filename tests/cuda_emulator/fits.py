@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 import fastmlp
-from fastmlp.execution.gpu_costs import BY_LAYERS, WITH_TENSOR_CORES, using
+from fastmlp.execution.gpu_costs import BY_LAYERS, using
 
 from .state import settings
 
@@ -109,22 +109,6 @@ def one_wide_net(dtype):
     return net.params
 
 
-@using(WITH_TENSOR_CORES)
-def one_narrow_net(dtype):
-    """Train a net by fused_tensor_core, with all layers in one kernel."""
-    net = fastmlp.MLP(
-        (4, 32, 32, 3),
-        hidden_activation="gelu",
-        loss="softmax_cross_entropy",
-        device="cuda",
-        random_state=0,
-        precision="bfloat16" if dtype == "float32" else "exact",
-        dtype=dtype,
-    )
-    net.fit(*_data(4, 3), epochs=1, optimizer="adam")
-    return net.params
-
-
 def one_wide_net_streamed(dtype):
     """Train on inputs that do not fit into device memory: a batch is copied while the batch before it is trained.
 
@@ -184,27 +168,6 @@ def nets_in_workspace(dtype):
     return pop.params
 
 
-@using(WITH_TENSOR_CORES)
-def narrow_nets(dtype):
-    """Train by fused_tensor_core with gradients in shared and in global memory, and several tiles of samples.
-
-    The activation silu needs its stored pre-activations in the backward pass.
-    """
-    from fastmlp.kernels.cuda.single_net import fused_tensor_core
-
-    found, before, rng = [], fused_tensor_core.shared_limit, np.random.default_rng(0)
-    X, y = rng.normal(size=(133, 5)), rng.normal(size=(133, 3))
-    try:
-        for limit in (before(), 50_000):
-            fused_tensor_core.shared_limit = lambda limit=limit: limit
-            net = _wide((5, 20, 33, 3), hidden_activation=("silu", "tanh"), precision="bfloat16")
-            net.fit(X, y, epochs=2, batch_size=100, optimizer=fastmlp.Rprop(0.01))
-            found.append(np.array(net.params))
-    finally:
-        fused_tensor_core.shared_limit = before
-    return np.concatenate(found)
-
-
 @using(BY_LAYERS)
 def nets_in_bfloat16(dtype):
     """Train a net and nets in step with operands in bfloat16, of odd widths, with dropout, and predict with them.
@@ -245,27 +208,15 @@ def streamed_in_order(dtype):
 # ---- more kernels to compile: gradients without an update, and the nets of bench/gpu/run.py
 
 
-@using(WITH_TENSOR_CORES)
 def gradients(dtype):
-    """Return the gradients of a net by small_net and by fused_tensor_core."""
-    X, y = _data(4, 3)
-    return np.concatenate(
-        [
-            _wide((4, 9, 3), loss="softmax_cross_entropy", dtype=dtype, precision=precision).loss_and_gradient(X, y)[1]
-            for precision in ("exact", "bfloat16")
-        ]
-    )
+    """Return the gradient of a net by small_net."""
+    return _wide((4, 9, 3), loss="softmax_cross_entropy", dtype=dtype).loss_and_gradient(*_data(4, 3))[1]
 
 
-@using(WITH_TENSOR_CORES)
 def nets_that_are_measured(dtype):
-    """Train the net for digits, four layers of 64 units on tensor cores, and the widest layers that fit there."""
+    """Train the net for digits, and narrow layers in bfloat16."""
     found, rng = [], np.random.default_rng(0)
-    for sizes, precision in (
-        ((64, 64, 32, 10), "exact"),
-        ((64, 64, 64, 64, 64, 16), "bfloat16"),
-        ((128, 128, 128), "bfloat16"),
-    ):
+    for sizes, precision in (((64, 64, 32, 10), "exact"), ((64, 64, 64, 64, 64, 16), "bfloat16")):
         net = fastmlp.MLP(
             sizes, loss="softmax_cross_entropy", device="cuda", random_state=0, precision=precision, dtype=dtype
         )
@@ -274,21 +225,6 @@ def nets_that_are_measured(dtype):
     return np.concatenate(found)
 
 
-FITS = (
-    nets_in_threads,
-    nets_in_blocks,
-    nets_in_step,
-    one_small_net,
-    one_wide_net,
-    one_narrow_net,
-    one_wide_net_streamed,
-)
-MORE_FITS = (
-    replayed_steps,
-    gradient_of_a_wide_net,
-    nets_in_workspace,
-    narrow_nets,
-    nets_in_bfloat16,
-    streamed_in_order,
-)
+FITS = (nets_in_threads, nets_in_blocks, nets_in_step, one_small_net, one_wide_net, one_wide_net_streamed)
+MORE_FITS = (replayed_steps, gradient_of_a_wide_net, nets_in_workspace, nets_in_bfloat16, streamed_in_order)
 COMPILED_FITS = (gradients, nets_that_are_measured, *MORE_FITS[:-1])

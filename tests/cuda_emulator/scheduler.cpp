@@ -26,7 +26,6 @@ extern "C" {
 Thread* fm_thread = nullptr;
 Grid fm_grid;
 uint64_t fm_slots[MOST_THREADS];
-float fm_tiles[MOST_THREADS / WARP][3][1024];
 }
 
 namespace {

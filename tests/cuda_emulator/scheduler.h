@@ -29,7 +29,6 @@ extern "C" {
 extern Thread* fm_thread;                  // the running thread
 extern Grid fm_grid;
 extern uint64_t fm_slots[MOST_THREADS];    // one exchange slot per thread
-extern float fm_tiles[MOST_THREADS / WARP][3][1024];  // tiles of each warp, for tensor cores
 void fm_block_barrier(const char* site);
 void fm_warp_barrier(unsigned mask, const char* site);
 void* fm_shared(const void* key, size_t size, const char* name);

@@ -12,7 +12,7 @@ from tolerances import TOLERANCES
 import fastmlp.execution.gpu_costs
 import fastmlp.execution.thresholds
 from fastmlp import SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop
-from fastmlp.execution.gpu_costs import BY_LAYERS, IN_BLOCKS, ONE_BY_ONE, WITH_TENSOR_CORES
+from fastmlp.execution.gpu_costs import BY_LAYERS, IN_BLOCKS, ONE_BY_ONE
 from fastmlp.kernels.formulas import net_seeds
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.update_rules import RULES
@@ -51,11 +51,6 @@ OF_LAYERWISE = {"list_steps", "order_samples", "measure", "update", "reduce_bias
 GIVEN_APART = ("by_fan_in", "bias_input", "weight_decay_schedule", "learning_rate_factors")
 
 HIDDEN_NAMES = [row.name for row in ACTIVATIONS if row.hidden]
-
-
-def tensor_cores_first(monkeypatch):
-    """Patch the cost model, so that nets train with tensor cores where the precision allows."""
-    monkeypatch.setattr(fastmlp.execution.gpu_costs, "costs_of", lambda device: WITH_TENSOR_CORES)
 
 
 class Place:

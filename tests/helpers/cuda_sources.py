@@ -123,16 +123,6 @@ def by_layers(i):
     work.module(work.header(data, i % len(RULES), on["CLIPPED"], on["LAYERED"]))
 
 
-def narrow(i):
-    from fastmlp.kernels.cuda.single_net import fused_tensor_core
-
-    net, metric, _ = net_of(i, (5, 40, 7), False)
-    on = switches(i)
-    data = Samples(8, np.zeros(40), np.zeros(8), on["WEIGHTED"], np.zeros(8), True, metric)
-    work = fused_tensor_core.FusedWorkspace(net, 8, np.dtype("float32"))
-    work.narrow(work.header(data, i % len(RULES), on["CLIPPED"], on["LAYERED"]))
-
-
 def evaluation(i):
     from fastmlp.kernels.cuda.build.net_constants import Architecture
     from fastmlp.kernels.cuda.population.launch import Shape, compile_evaluation
@@ -148,6 +138,5 @@ KINDS = {  # function that generates the source of a case -> names of the kernel
     in_workspace: {"train_nets"},
     in_step: OF_PASSES | {"shuffle", "step_settings", "update", "finish", "swap_slots"},
     by_layers: OF_PASSES | OF_LAYERWISE,
-    narrow: {"narrow_weights", "narrow_gradient", "reduce"},
     evaluation: {"evaluate_nets"},
 }

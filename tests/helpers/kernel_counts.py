@@ -95,9 +95,6 @@ WORKS = {
         fit_net, "round_weights", sizes=(64, 150, 150, 10), batch_size=64, precision="bfloat16"
     ),
     "layerwise 20-40-130, batch 64": work(fit_by_layers, "activate", sizes=(20, 40, 130), batch_size=64),
-    "tensor cores 64-64-64-64-64-16, batch 64": work(
-        fit_net, "narrow_gradient", sizes=(64, 64, 64, 64, 64, 16), batch_size=64, precision="bfloat16"
-    ),
 }
 
 

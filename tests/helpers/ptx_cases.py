@@ -135,7 +135,6 @@ MANY = {
     "workspace": ("shuffled", "adam, float64", "rprop"),
     "batched": ("shuffled", "dropout", "adam", "rprop", "momentum", "quickprop", "decay"),
 }
-ON_TENSOR_CORES = ("shuffled", "momentum", "nesterov", "outputs")
 IN_BFLOAT16 = {"layers": ("dropout", "momentum"), "batched": ("shuffled", "dropout")}
 
 

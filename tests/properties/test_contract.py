@@ -19,7 +19,6 @@ CONTRACT = {
     "make_workspace": ["family", "net", "rows", "n_samples", "n_threads", "shuffle", "dtype", "precision"],
     "train": ["family", "team", "n_threads", "net", "data", "config", "state", "workspace", "first", "n", "variant"],
     "evaluate": ["family", "team", "net", "data", "params", "workspace", "rows", "output"],
-    "has_room": ["family", "net", "index"],
     "has_room_for_samples": ["n_bytes"],
     "PopulationRun": [
         "family",

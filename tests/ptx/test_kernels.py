@@ -12,9 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cuda_cases import HIDDEN_NAMES, Place, fit_seed, follow_sgd, reference_of, tensor_cores_first
+from cuda_cases import HIDDEN_NAMES, Place, fit_seed, follow_sgd, reference_of
 from cuda_emulator import raw
-from ptx_cases import CASES, CLOSE, FEW, IN_BFLOAT16, MANY, ON_TENSOR_CORES, ROUNDING, ROWS, SINGLE, Case
+from ptx_cases import CASES, CLOSE, FEW, IN_BFLOAT16, MANY, ROWS, SINGLE, Case
 from reference_bfloat16 import RoundedMLP
 from reference_net import ReferenceMLP
 from tolerances import TOLERANCES
@@ -219,20 +219,6 @@ def test_evaluation_of_a_population_matches_the_reference(place, monkeypatch):
         assert scores["loss"][k] == pytest.approx(expected, rel=1e-4)
 
 
-def test_gradients_of_tensor_cores_in_global_memory_match_the_reference(monkeypatch):
-    from fastmlp.kernels.cuda.single_net import fused_tensor_core
-
-    tensor_cores_first(monkeypatch)
-    monkeypatch.setattr(fused_tensor_core, "shared_limit", lambda: 50_000)
-    net = MLP((5, 20, 33, 3), hidden_activation=("silu", "tanh"), precision="bfloat16", device="cuda", random_state=0)
-    assert "fused_tensor_core" in net.explain(80)
-    rng = np.random.default_rng(5)
-    X, y = rng.normal(size=(80, 5)), rng.normal(size=(80, 3))
-    _, gradient = net.loss_and_gradient(X, y)
-    expected = reference_of(net.network, net.params).loss_and_gradient(X, y)[1]
-    assert np.linalg.norm(gradient - expected) / np.linalg.norm(expected) < ROUNDING
-
-
 @pytest.mark.thinned(2)
 @pytest.mark.parametrize("place, name", pairs(IN_BFLOAT16))
 def test_products_of_bfloat16_match_the_rounded_reference(place, name, monkeypatch):
@@ -262,20 +248,6 @@ def test_products_of_bfloat16_match_the_rounded_reference(place, name, monkeypat
         np.testing.assert_allclose(outputs[k], predicting.predict(X), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.thinned(2)
-@pytest.mark.parametrize("name", ON_TENSOR_CORES)
-def test_net_on_tensor_cores_matches_the_reference(name, monkeypatch):
-    tensor_cores_first(monkeypatch)
-    case, sizes = CASES[name], (5, 20, 17, 2)
-    net = MLP(sizes, l2=case.l2, precision="bfloat16", **case.settings_of_net())
-    X, y, weight = case.data(sizes)
-    start, reference = net.params.copy(), case.reference(net.network, net.params)
-    case.train(reference, X, y, weight, fit_seed(0))
-    net.fit(X, y, sample_weight=weight if case.weighted else None, **case.settings_of_fit())
-    off = np.linalg.norm(net.params - reference.params) / np.linalg.norm(reference.params - start)
-    assert off < ROUNDING
-
-
 # ---- what these tests compile
 
 
@@ -288,7 +260,6 @@ def every_case():
     ):
         yield from ((test, place, name) for place, names in table.items() for name in names)
     yield from ((test_net_in_a_large_block_matches_the_reference, name) for name in LARGE_BLOCK)
-    yield from ((test_net_on_tensor_cores_matches_the_reference, name) for name in ON_TENSOR_CORES)
     for place in ("thread", "block", "batched", "layers"):
         yield test_outputs_within_the_margin_are_counted, place
         yield test_correct_classes_are_counted, place
@@ -297,17 +268,13 @@ def every_case():
     )
     for place in ("block", "layers"):
         yield from ((test_gradient_and_evaluation_match_the_reference, place, weighted) for weighted in (False, True))
-    yield (test_gradients_of_tensor_cores_in_global_memory_match_the_reference,)
 
 
 class Enough(Exception):
     """Ends a fit whose sources are all there."""
 
 
-WITHOUT_FIT = (
-    test_gradient_and_evaluation_match_the_reference,
-    test_gradients_of_tensor_cores_in_global_memory_match_the_reference,
-)
+WITHOUT_FIT = (test_gradient_and_evaluation_match_the_reference,)
 LAST_OF_STEP = ("train_nets", "update", "step_settings")  # kernels that are launched once all sources are compiled
 ENUMERATED = {  # constants of the generated sources, and their values
     **{name: {0, 1} for name in ("SHUFFLES", "WEIGHTED", "PENALISED", "CLIPPED", "LAYERED", "VALIDATES")},

@@ -6,12 +6,12 @@ It takes the place of g++ in the emulator of CuPy (tests/cuda_emulator), on requ
     with ptx_interpreter.running(counters): ...                  inside cuda_emulator.installed()
 
 Unlike g++ it runs the compiler's own output, with its contractions, approximate functions, flushed denormals and
-fragment layouts, and refuses misaligned accesses, accesses outside of arrays, and shuffles from absent lanes. Threads
+and refuses misaligned accesses, accesses outside of arrays, and shuffles from absent lanes. Threads
 run in lockstep, those of some blocks together (LANES_AT_ONCE), so that lost updates among them show. It counts warp
 instructions, those of the longest warp, and wavefronts of shared memory.
 
 It hides: what ptxas makes of PTX (registers, scheduling); the order of memory accesses between blocks and without
-barriers; the errors of approximate functions, which are rounded correctly here; rounding and order inside mma;
+barriers; the errors of approximate functions, which are rounded correctly here;
 everything of the driver, of cuBLAS and of CUDA graphs, which is emulated as before; and time.
 
     types.py, operands.py, instructions.py    what a kernel consists of

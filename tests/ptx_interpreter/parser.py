@@ -27,7 +27,7 @@ COMPUTES = ARITHMETIC | BITS
 # Opcodes of the machine itself, and of memory and warps: types of the sources that are read as they are.
 OTHERS = {
     **dict.fromkeys(("ld", "ldu", "st", "atom", "red", "bra", "ret", "exit", "bar", "barrier", "membar", "fence"), ()),
-    **dict.fromkeys(("ldmatrix", "mma", "trap"), ()),
+    **dict.fromkeys(("trap",), ()),
     "shfl": ("type", "u32", "u32", "u32"),
 }
 

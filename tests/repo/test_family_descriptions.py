@@ -42,7 +42,6 @@ NETS = LaneThreshold(40, 5, 7, 9), LaneThreshold(3000, 8, inf, inf)
         (thresholds, "NARROW_NET_PARAMS", 2_000_000, "up to 60,000 parameters; up to 200,000 or 2 million"),
         (thresholds, "LANES_FROM", NETS, "up to 3,000 parameters, from 5 to 9 nets on"),
         (thresholds, "BLOCK_UP_TO_PARAMS", 30_000, "up to 30,000 parameters, where its step is fastest"),
-        (thresholds, "FUSED_UP_TO_UNITS", 256, "layers of up to 256 units"),
         (thresholds, "BLOCK_UP_TO_BYTES", 50_000, "up to 50,000 bytes of parameters"),
     ],
 )

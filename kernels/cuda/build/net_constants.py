@@ -115,7 +115,6 @@ class Architecture:
             ("bias_index", list(accumulate(self.sizes[1:-1], initial=0))),
             ("activation_of", self.activations),
             ("derivative_needs_z", [int(x) for x in self.derivative_needs_z]),
-            ("keeps_z", [int(x) for x in self.keep_z]),
         ):
             lines.append(by_layer(name, values))
         names = ", ".join(ACTIVATIONS[code].name for code in self.activations)

@@ -2,7 +2,6 @@
 // files that CuPy's wheels lack. The conversions are instructions from sm_80 on (PTX ISA 8.5, section 9.7.9.21, cvt).
 //
 //   bfloat16_bits(x)              a number's 16 bits
-//   pack(low, high)               two numbers in an unsigned, which low_of(u) and high_of(u) return
 //   Bfloat16                      a number in memory, which converts from and to float
 
 #ifndef FM_CUDA_EMU
@@ -11,20 +10,12 @@ __device__ __forceinline__ unsigned short bfloat16_bits(float x) {
   asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(x));
   return bits;
 }
-__device__ __forceinline__ unsigned pack(float low, float high) {
-  unsigned u;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(u) : "f"(high), "f"(low));
-  return u;
-}
 #endif
-
-__device__ __forceinline__ float low_of(unsigned u) { return __uint_as_float(u << 16); }
-__device__ __forceinline__ float high_of(unsigned u) { return __uint_as_float(u & 0xffff0000u); }
 
 struct Bfloat16 {
   unsigned short bits;
 
   Bfloat16() = default;
   __device__ __forceinline__ Bfloat16(float x) : bits(bfloat16_bits(x)) {}
-  __device__ __forceinline__ operator float() const { return low_of(bits); }
+  __device__ __forceinline__ operator float() const { return __uint_as_float(unsigned(bits) << 16); }
 };

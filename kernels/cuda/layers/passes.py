@@ -65,9 +65,6 @@ class Batch(NamedTuple):
     x : (n_nets, rows, n_inputs), or (1, rows, n_inputs) for all nets; as products read them
     y, weight : None if there are none
     y_stride, weight_stride : number of elements from one net to the next one; 0 if all nets share them
-    order, batch_size : of BatchesInPlace (single_net/batches.py): x, y and weight are those of all samples, and the
-        batch has those at positions step % n_batches * batch_size and following, by the clock, of the order; without an
-        order, of the data
     """
 
     x: Any
@@ -75,8 +72,6 @@ class Batch(NamedTuple):
     y_stride: int
     weight: Any
     weight_stride: int
-    order: Any = None
-    batch_size: int = 0
 
 
 class Passes:

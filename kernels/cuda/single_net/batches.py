@@ -88,14 +88,3 @@ class EpochBatches(Batches):
             self._streamed = StreamedBatches(self._passes.max_rows, widths, self._passes.dtype)
         x, y, weight = self._streamed.take(data, first, rows, *which)
         return Batch(self._as_operands(module, x, rows), y, 0, weight, 0)
-
-
-class BatchesInPlace(EpochBatches):
-    """Source of the batches of one net for a kernel that reads samples where they are, through their order."""
-
-    def take(self, module: Module, data: Samples, config: TrainConfig, epoch: int, batch: int, rows: int) -> Batch:
-        if not is_on_device(data.X):
-            return super().take(module, data, config, epoch, batch, rows)
-        x = data.X[: rows * self._n_inputs].reshape(1, rows, self._n_inputs)  # the shape is that of the batch
-        order, weight = self._order if config.shuffle else None, data.weight if data.has_weights else None
-        return Batch(x, data.Y, 0, weight, 0, order, config.batch_size)

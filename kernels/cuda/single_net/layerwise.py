@@ -9,7 +9,7 @@ at every step, so that they are replayed as a CUDA graph.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import cupy
 import numpy as np
@@ -32,28 +32,18 @@ from ...structs import (
 from ..build.compiled_module import Module, compiled, source
 from ..build.net_constants import Architecture, bound_of
 from ..build.structs import ChunkSum, Squares
-from ..layers.passes import FILES, PER_BLOCK, Batch, Passes, header_of
+from ..layers.passes import FILES, PER_BLOCK, Passes, header_of
 from ..runtime.cuda_graphs import GraphCache
 from ..runtime.device_memory import checked_allocation, device_data, is_on_device, to_device
 from ..runtime.optimizer_settings import step_settings
 from .batches import EpochBatches
 
 
-class Written(NamedTuple):
-    """What a gradient has written of the arrays of `passes`.
-
-    chunks, most_chunks : numbers of chunks of rows in bias_parts, of this batch and allocated
-    """
-
-    chunks: int
-    most_chunks: int
-
-
 class LayerwiseWorkspace:
     """Workspace of one net for batches of up to `rows` samples."""
 
     def __init__(self, net: NetSpec, rows: int, dtype: np.dtype, precision: str):
-        self.net, self.rows, self.dtype, self._modules = net, rows, np.dtype(dtype), {}
+        self.net, self.rows, self.dtype = net, rows, np.dtype(dtype)
         n_bytes = Passes.bytes_each(net, rows, True, dtype, precision)
         with checked_allocation("a batch of activations", n_bytes, "Lower batch_size, or use dtype='float32'."):
             self.passes = Passes(net, 1, rows, self.dtype, precision)
@@ -63,6 +53,7 @@ class LayerwiseWorkspace:
             self.squares, self.objectives = cupy.zeros((self.n_blocks, len(Squares))), cupy.full(2, np.inf)
             self.layer_factors = cupy.ones(4 * net.n_layers)
             self.replays = GraphCache()
+        self._modules: dict[str, Module] = {}  # stored as long as this object: graphs do not keep modules loaded
 
     def header(self, data: Samples, rule: int, clipped: bool, layered: bool) -> str:
         architecture = Architecture.of(self.net, data.metric, self.dtype)
@@ -70,31 +61,13 @@ class LayerwiseWorkspace:
         return header_of(architecture, self.passes.operands, rule, self.net.n_padded, **switches)
 
     def module(self, header: str) -> Module:
-        return self.compiled(source(header, *FILES, "single_net/layerwise.cu"))
-
-    def compiled(self, text: str) -> Module:
-        """Return the module of a source text, stored as long as this object: graphs do not keep modules loaded."""
-        if text not in self._modules:
-            self._modules[text] = compiled(text)
-        return self._modules[text]
-
-    def gradient(self, module: Module, header: str, params: Any, grads: Any, batch: Batch, bound: float) -> Written:
-        """Compute the gradients of the clock's batch, to where Passes.gradient writes them."""
-        self.passes.gradient(module, batch, bound)
-        return Written(self.passes.chunks_of(batch.x.shape[1]), self.passes.most_chunks)
-
-    def n_sums(self, rows: int) -> int:
-        """Return the number of rows of the passes' `sums` that the gradient of a batch of `rows` samples writes."""
-        return self.passes.chunks_of(rows)
-
-    def can_be_recorded(self) -> bool:
-        """Whether the launches of a gradient can be captured; allocates the workspace that capture needs."""
-        return self.passes.products.take_workspace()
+        if header not in self._modules:
+            self._modules[header] = compiled(source(header, *FILES, "single_net/layerwise.cu"))
+        return self._modules[header]
 
     def step(
         self,
         module: Module,
-        header: str,
         data: Samples,
         config: TrainConfig,
         state: TrainState,
@@ -106,10 +79,10 @@ class LayerwiseWorkspace:
         """Launch the clock's step, which is this batch of this epoch, without waiting or allocating memory."""
         net, passes, params, grads = self.net, self.passes, state.params, state.grads
         samples = self.batches.take(module, data, config, epoch, batch, rows)
-        written = self.gradient(module, header, params, grads, samples, bound_of(net, data.metric))
+        passes.gradient(module, samples, bound_of(net, data.metric))
         grid, clock = (self.n_blocks,), passes.clock.array
-        sums = passes.sums, self.n_sums(min(config.batch_size, data.n_samples))  # those of an epoch
-        parts = passes.bias_parts, written.chunks, written.most_chunks
+        sums = passes.sums, passes.chunks_of(min(config.batch_size, data.n_samples))  # those of an epoch
+        parts = passes.bias_parts, passes.chunks_of(rows), passes.most_chunks
         if config.rule == NO_UPDATE:
             module["reduce_bias_gradients"](grid, PER_BLOCK, clock, *parts, *sums, grads)
             return
@@ -125,7 +98,7 @@ class LayerwiseWorkspace:
             clip_norm,
             self.squares,
             *sums,
-            self.n_sums(rows),
+            passes.chunks_of(rows),
             rows,
             self.objectives,
             self.layer_factors,
@@ -158,11 +131,11 @@ class LayerwiseWorkspace:
             bound_of(net, data.metric),
             *addresses,
         )
-        can_be_recorded, step = self.can_be_recorded() and is_on_device(data.X), first
+        can_be_recorded, step = self.passes.products.take_workspace() and is_on_device(data.X), first
         while step < end:
             epoch, batch = divmod(step, n_batches)
             rows = min(size, data.n_samples - batch * size)
-            launch = partial(self.step, module, header, data, config, state, clip_norm, epoch, batch, rows)
+            launch = partial(self.step, module, data, config, state, clip_norm, epoch, batch, rows)
             self.batches.begin(module, data, config, epoch)
             # identical steps from here on: whole batches of one epoch, or epochs of one batch
             n_alike = end - step if n_batches == 1 else min(end - step, max(1, n_whole - batch))

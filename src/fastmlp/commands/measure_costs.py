@@ -13,17 +13,7 @@ import numpy as np
 
 from ..devices import devices
 from ..execution import gpu_costs
-from ..execution.gpu_costs import (
-    BY_LAYERS,
-    FUSED_NODES,
-    IN_BLOCKS,
-    TILE_ROWS,
-    WITH_TENSOR_CORES,
-    GpuCosts,
-    bytes_moved,
-    costs_key,
-    n_nodes,
-)
+from ..execution.gpu_costs import BY_LAYERS, IN_BLOCKS, GpuCosts, bytes_moved, costs_key, n_nodes
 from ..execution.work import products
 from ..mlp import MLP
 from ..network.spec import Network
@@ -33,7 +23,7 @@ from .measure_gpu import Job, seconds_of_step, whole_fit
 
 TINY, SMALL = (4, 4, 1), (64, 64, 32, 10)  # nets for one block
 DEEP, LARGE = (8, 8, 8, 8, 8, 2), (1024, 2048, 2048, 10)  # whose steps are launches alone, and products alone
-MIDDLE, NARROW = (64, 128, 64, 10), (64, 64, 64, 64, 64, 16)  # of a batched population; for tensor cores
+MIDDLE = (64, 128, 64, 10)  # of a batched population
 MANY, SEVERAL = 1024, 512  # nets of a population in blocks, and of a batched one
 N_BATCHES = 8
 
@@ -96,11 +86,8 @@ def costs_of_products(gpu: str, node_seconds: float) -> dict[str, float]:
         [[SEVERAL * several.bytes_moved, SEVERAL * several.work], [large.bytes_moved, large.work]],
         [several.besides_launches(node_seconds), large.besides_launches(node_seconds)],
     )
-    with gpu_costs.using(WITH_TENSOR_CORES):
-        narrow = step(gpu, NARROW, TILE_ROWS, precision="bfloat16")
     seconds_of_rounded = rounded.besides_launches(node_seconds) - rounded.bytes_moved * float(per_byte)
     return {
-        "tile_rate": rate(narrow.work, narrow.seconds - FUSED_NODES * node_seconds),
         "product_rate": rate(1.0, per_product),
         "bandwidth": rate(1.0, per_byte),
         "bfloat16_rate": rate(rounded.work, seconds_of_rounded),

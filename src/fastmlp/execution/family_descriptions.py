@@ -14,7 +14,6 @@ from .thresholds import (
     BLOCK_UP_TO_BYTES,
     BLOCK_UP_TO_PARAMS,
     CACHED_BATCH_PARAMS,
-    FUSED_UP_TO_UNITS,
     HALF_FILLED_UP_TO_WEIGHTS,
     LANES_FROM,
     NARROW_NET_PARAMS,
@@ -91,11 +90,6 @@ FAMILIES = (
     KernelFamily(
         "small_net", "cuda", "one small net", "a unit or a sample", "unit, sample, in shared memory", "one block",
         f"up to {BLOCK_UP_TO_PARAMS:,} parameters, where its step is fastest by the cost model",
-    ),
-    KernelFamily(
-        "fused_tensor_core", "cuda", "one net of narrow layers", "tiles of tensor cores", "sample, unit", "many blocks",
-        f"precision bfloat16, layers of up to {FUSED_UP_TO_UNITS} units, float32, no dropout, "
-        "where its step is fastest by the cost model",
     ),
     KernelFamily(
         "layerwise", "cuda", "one net", "a unit", "sample, unit, in bfloat16 with that precision",

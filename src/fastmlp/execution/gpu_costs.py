@@ -19,16 +19,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..devices import Device, backend, devices
+from ..devices import Device, devices
 from ..kernels.structs import rounds_to_bfloat16
 from ..network.spec import Network
 from ..runtime.device_thresholds import measured_row
 from . import thresholds
-from .net_description import describe_net
 from .work import products
 
-TILE_ROWS = 64  # samples that a block with tensor cores takes through the net at once
-FUSED_NODES = 4  # kernels of a step of fused_tensor_core, whatever the depth
 BFLOAT16_BYTES = 2  # of an operand that is rounded to bfloat16
 # Bytes of shared memory that a block has at the most, on an H100; the vectors of its net's parameters that are there,
 # two of state among them; and how much longer a block takes whose net is in global memory instead. The last one is an
@@ -48,7 +45,6 @@ class GpuCosts(NamedTuple):
     block_seconds: float  # of a step in one block, besides its products
     block_rate: float  # multiply-adds per second of one block
     n_blocks: float  # blocks that work at a time without slowing each other down
-    tile_rate: float  # multiply-adds per second of one block with tensor cores
     product_rate: float  # multiply-adds per second of a large product
     bandwidth: float  # bytes per second of the GPU's memory
     bfloat16_rate: float  # multiply-adds per second of a large product of operands in bfloat16
@@ -57,12 +53,10 @@ class GpuCosts(NamedTuple):
         return ", ".join(f"{name} {value:.2g}" for name, value in self._asdict().items())
 
 
-ESTIMATES = GpuCosts(2.2e-6, 3e-6, 7e10, 132, 3e11, 1.6e13, 3e12, 2e14)
-# With these, one family is chosen wherever it can train the net, for measurements and tests: blocks, then tensor cores;
-# tensor cores, then blocks; or layer by layer. With the last one, nets of a population are trained one by one, layer by
-# layer: as if a kernel took less than no time.
-IN_BLOCKS = GpuCosts(1.0, 0.0, inf, inf, inf, inf, inf, inf)
-WITH_TENSOR_CORES = IN_BLOCKS._replace(block_seconds=FUSED_NODES + 0.5)
+ESTIMATES = GpuCosts(2.2e-6, 3e-6, 7e10, 132, 1.6e13, 3e12, 2e14)
+# With these, one family is chosen wherever it can train the net, for measurements and tests: blocks, or layer by layer.
+# With the last one, nets of a population are trained one by one, layer by layer: as if a kernel took less than no time.
+IN_BLOCKS = GpuCosts(1.0, 0.0, inf, inf, inf, inf, inf)
 BY_LAYERS = IN_BLOCKS._replace(node_seconds=0.0, block_seconds=inf)
 ONE_BY_ONE = BY_LAYERS._replace(node_seconds=-1.0)
 
@@ -101,13 +95,6 @@ def layers_step_seconds(
     return n_nodes(network) * costs.node_seconds + n_nets * each
 
 
-def fused_step_seconds(costs: GpuCosts, network: Network, rows: int) -> float:
-    """Return the seconds of a step of fused_tensor_core."""
-    n_tiles = -(-rows // TILE_ROWS)
-    turns = max(1.0, n_tiles / costs.n_blocks)
-    return FUSED_NODES * costs.node_seconds + turns * products(network, TILE_ROWS) / costs.tile_rate
-
-
 # Of this thread: two contexts in two threads may overlap.
 _given: ContextVar[GpuCosts | None] = ContextVar("costs of every GPU", default=None)
 
@@ -135,8 +122,6 @@ def _measured(name: str) -> GpuCosts:
     described = {row.name: row.description for row in devices()}
     with suppress(KeyError, TypeError, ValueError):
         measured = [float(number) for number in measured_row(costs_key(described[name]))]
-        if len(measured) == len(ESTIMATES) - 1:  # measured by a version without the rate of bfloat16
-            measured.append(ESTIMATES.bfloat16_rate)
         return GpuCosts(*measured)
     return ESTIMATES
 
@@ -148,7 +133,7 @@ def forget_measured() -> None:
 
 def costs_key(gpu: str) -> str:
     """Return the name under which the constants of a GPU with this description are stored."""
-    return f"{gpu} | cost model 2"  # the first one counted five kernels of a step of fused_tensor_core
+    return f"{gpu} | cost model 3"  # earlier ones have a rate of products in one block with tensor cores
 
 
 def fastest(seconds: dict[str, float]) -> str:
@@ -161,8 +146,7 @@ def device_step_seconds(
 ) -> dict[str, float]:
     """Return the seconds of a step in the kernel families that can train one net on a GPU, by the cost model.
 
-    One block can train a small net by itself, and tensor cores narrow layers where the precision allows and a block's
-    shared memory holds a tile of samples in all layers.
+    One block can train a small net by itself.
 
     precision : a permission to round where training is in float32
     """
@@ -170,10 +154,6 @@ def device_step_seconds(
     seconds = {"layerwise": layers_step_seconds(costs, network, rows, dtype.itemsize, precision)}
     if network.layout.n_params <= thresholds.BLOCK_UP_TO_PARAMS:
         seconds["small_net"] = block_step_seconds(costs, network, rows, dtype.itemsize)
-    narrow = max(network.layer_sizes) <= thresholds.FUSED_UP_TO_UNITS and not any(network.dropout)
-    may_be_fused = narrow and rounds_to_bfloat16(precision, dtype.itemsize)
-    if may_be_fused and backend(device).has_room("fused_tensor_core", describe_net(network), device.number):
-        seconds["fused_tensor_core"] = fused_step_seconds(costs, network, rows)
     return seconds
 
 

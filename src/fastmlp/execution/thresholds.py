@@ -126,7 +126,6 @@ THREADS_FROM_NETS = 128  # nets of a population from which each may have a threa
 # nets spill.
 THREAD_UP_TO_NUMBERS = {4: 180, 8: 75}
 THREAD_UNROLLED_UP_TO = 160  # parameters times samples up to which a thread's loop over samples is unrolled
-FUSED_UP_TO_UNITS = 128  # largest layer up to which all layers fit into one kernel with tensor cores
 
 # ---- unrolled code
 

@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from cuda_cases import tensor_cores_first
 from gpu import cases, limits, run
 from gpu.cases import Timing
 from required_libraries import needs
@@ -39,9 +38,9 @@ def test_jax_population_passes_the_check(rng):
 
 @pytest.mark.thinned(3)
 @pytest.mark.parametrize("precision", ("exact", "tf32", "bfloat16"))
-def test_single_net_case_has_times_notes_and_a_limit(cuda, precision, monkeypatch):
-    tensor_cores_first(monkeypatch)
-    row = cases.single(cuda, (6, 20, 3), 32, 2, epochs=16, precision=precision, target="none", timing=Timing(1))
+def test_single_net_case_has_times_notes_and_a_limit(cuda, precision):
+    with using(BY_LAYERS if precision == "bfloat16" else IN_BLOCKS):
+        row = cases.single(cuda, (6, 20, 3), 32, 2, epochs=16, precision=precision, target="none", timing=Timing(1))
     assert row["limit"] > 0
     assert row["notes"]["graphs of bare products"] == "replayed, 2 recorded"
     by_layers = row["notes"].get("graphs of fastmlp, by layers", "")

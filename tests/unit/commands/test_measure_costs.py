@@ -9,14 +9,12 @@ from fastmlp.execution.gpu_costs import (
     BY_LAYERS,
     ESTIMATES,
     IN_BLOCKS,
-    WITH_TENSOR_CORES,
     GpuCosts,
     block_step_seconds,
-    fused_step_seconds,
     layers_step_seconds,
 )
 
-CARD = GpuCosts(4e-6, 5e-6, 3e10, 80.0, 9e10, 5e12, 9e11, 3e13)
+CARD = GpuCosts(4e-6, 5e-6, 3e10, 80.0, 5e12, 9e11, 3e13)
 
 
 @pytest.fixture
@@ -33,7 +31,6 @@ def by_the_model(gpu, sizes, rows, n_nets=None, precision="exact"):
     seconds = {
         IN_BLOCKS: lambda: block_step_seconds(CARD, network, rows, 4, n_nets or 1),
         BY_LAYERS: lambda: layers_step_seconds(CARD, network, rows, 4, precision, n_nets or 1),
-        WITH_TENSOR_CORES: lambda: fused_step_seconds(CARD, network, rows),
     }[costs]()
     return measure_costs.Step(network, rows, seconds, precision)
 
@@ -64,8 +61,7 @@ def test_a_damaged_file_counts_as_none(cuda, folder, content, monkeypatch):
     [
         (IN_BLOCKS, measure_costs.SMALL, None, "exact", "small_net"),
         (BY_LAYERS, measure_costs.DEEP, None, "exact", "layerwise"),
-        (BY_LAYERS, measure_costs.NARROW, None, "bfloat16", "layerwise"),
-        (WITH_TENSOR_CORES, measure_costs.NARROW, None, "bfloat16", "fused_tensor_core"),
+        (BY_LAYERS, measure_costs.DEEP, None, "bfloat16", "layerwise"),
         (IN_BLOCKS, measure_costs.SMALL, 3, "exact", "population_simd"),
         (BY_LAYERS, measure_costs.MIDDLE, 3, "exact", "batched_gemm"),
     ],

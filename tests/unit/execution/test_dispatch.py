@@ -1,7 +1,5 @@
 """Dispatch: the choice of kernel family and number of threads for a fit or prediction."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
@@ -102,14 +100,6 @@ def test_nets_with_dropout_train_in_families_that_draw_masks(dropout):
     assert choose_family(network((2, 3, 3, 1), dropout=(0.0, 0.0)), 4) == "batch_simd_4"
 
 
-@pytest.fixture
-def gpu_with_room(monkeypatch):
-    """A backend in place of a GPU's: it only says that a block's shared memory holds a tile."""
-    module = SimpleNamespace(has_room=lambda family, net, index: True)
-    monkeypatch.setattr(fastmlp.execution.gpu_costs, "backend", lambda device: module)
-    return module
-
-
 @pytest.mark.parametrize(
     "sizes, n_nets, rows, wanted",
     [
@@ -139,26 +129,7 @@ def test_family_of_a_population_on_a_gpu(sizes, n_nets, rows, wanted):
         assert choose(dtype="float64") == "batched_gemm", "twice the memory"
 
 
-@pytest.mark.parametrize(
-    "n_nets, rows, precision, wanted",
-    [
-        (5, 65_536, "bfloat16", "one_by_one"),
-        (5, 65_536, "exact", "batched_gemm"),
-        (5, 256, "bfloat16", "batched_gemm"),
-        (2, 256, "bfloat16", "one_by_one"),
-    ],
-)
-def test_nets_train_one_by_one_where_each_alone_is_faster(n_nets, rows, precision, wanted, gpu_with_room):
-    """On tensor cores, all layers in one kernel: where these kernels take less time than the batched passes."""
-    choose = lambda: choose_nets_family(
-        network((64, 64, 64, 64, 64, 16)), n_nets, rows, Device("cuda:0", "a test"), np.dtype("f4"), precision=precision
-    )
-    assert choose() == wanted
-    gpu_with_room.has_room = lambda family, net, index: False
-    assert choose() == "batched_gemm"
-
-
-def test_bfloat16_takes_nets_out_of_their_blocks_earlier(gpu_with_room):
+def test_bfloat16_takes_nets_out_of_their_blocks_earlier():
     """Batched products in bfloat16 win where those in float32 do not yet; nets in blocks stay in float32."""
     choose = lambda precision, dtype: choose_nets_family(
         network((64, 80, 40, 10)), 200, 1024, Device("cuda:0", "a test"), np.dtype(dtype), precision=precision
@@ -177,37 +148,31 @@ def family_on_a_gpu(net, rows, precision, dtype):
 
 
 @pytest.mark.parametrize(
-    "sizes, rows, settings, exact, half",
+    "sizes, rows, settings, wanted",
     [
-        ((4, 32, 3), 32, {}, "small_net", "small_net"),
-        ((64, 64, 64, 64, 64, 16), 64, {}, "layerwise", "fused_tensor_core"),  # beyond a block's shared memory
-        ((64, 64, 16), 64, {}, "small_net", "fused_tensor_core"),
-        ((64, 80, 10), 32, {}, "small_net", "small_net"),
-        ((64, 100, 10), 200, {}, "layerwise", "fused_tensor_core"),  # scikit-learn's default net
-        ((64, 100, 10), 65_536, {}, "layerwise", "fused_tensor_core"),
-        ((128, 128, 128, 3), 32, {}, "layerwise", "fused_tensor_core"),
-        ((4, 129, 3), 32, {}, "small_net", "small_net"),
-        ((129, 128, 128, 3), 32, {}, "layerwise", "layerwise"),
-        ((4, 32, 129), 32, {}, "small_net", "small_net"),
-        ((4, 32, 3), 32, {"dropout": 0.5}, "small_net", "small_net"),
-        ((128, 128, 128, 3), 32, {"dropout": (0.0, 0.1)}, "layerwise", "layerwise"),
-        ((19_999, 1), 1, {}, "small_net", "small_net"),
-        ((20_000, 1), 1, {}, "layerwise", "layerwise"),
-        ((4, 32, 3), 2000, {}, "small_net", "fused_tensor_core"),
-        ((4, 32, 3), 7353, {}, "layerwise", "fused_tensor_core"),
+        ((4, 32, 3), 32, {}, "small_net"),
+        ((64, 64, 64, 64, 64, 16), 64, {}, "layerwise"),  # beyond a block's shared memory
+        ((64, 64, 16), 64, {}, "small_net"),
+        ((64, 80, 10), 32, {}, "small_net"),
+        ((64, 100, 10), 200, {}, "layerwise"),  # scikit-learn's default net
+        ((64, 100, 10), 65_536, {}, "layerwise"),
+        ((128, 128, 128, 3), 32, {}, "layerwise"),
+        ((4, 129, 3), 32, {}, "small_net"),
+        ((4, 32, 129), 32, {}, "small_net"),
+        ((4, 32, 3), 32, {"dropout": 0.5}, "small_net"),
+        ((128, 128, 128, 3), 32, {"dropout": (0.0, 0.1)}, "layerwise"),
+        ((19_999, 1), 1, {}, "small_net"),
+        ((20_000, 1), 1, {}, "layerwise"),
+        ((4, 32, 3), 2000, {}, "small_net"),
+        ((4, 32, 3), 7353, {}, "layerwise"),
     ],
 )
-def test_family_of_a_net_on_a_gpu(sizes, rows, settings, exact, half, gpu_with_room):
-    """small_net up to 20,000 parameters, fused_tensor_core up to 128 units, without dropout, in float32, if reduced
-    precision is allowed: where the cost model has their step as the fastest.
-    """
+def test_family_of_a_net_on_a_gpu(sizes, rows, settings, wanted):
+    """small_net up to 20,000 parameters, where the cost model has its step as the fastest."""
     net = network(sizes, **settings)
     for precision in PRECISIONS:
-        wanted = half if precision == "bfloat16" else exact
-        assert family_on_a_gpu(net, rows, precision, "float32") == wanted, precision
-        assert family_on_a_gpu(net, rows, precision, "float64") == exact, precision
-    gpu_with_room.has_room = lambda family, net, index: False  # as of a net of many layers
-    assert family_on_a_gpu(net, rows, "bfloat16", "float32") == exact
+        for dtype in ("float32", "float64"):
+            assert family_on_a_gpu(net, rows, precision, dtype) == wanted, (precision, dtype)
 
 
 def test_dispatch_table_covers_both_sides_of_the_block_limit():

@@ -1,7 +1,6 @@
 """Cost model of a GPU's kernel families: what its times depend on."""
 
 from threading import Event, Thread
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from fastmlp import MLP
 from fastmlp.devices import Device
 from fastmlp.execution import gpu_costs
 from fastmlp.execution.dispatch import choose_training, evaluation_precision
-from fastmlp.execution.gpu_costs import ESTIMATES, block_step_seconds, fused_step_seconds, layers_step_seconds
+from fastmlp.execution.gpu_costs import ESTIMATES, block_step_seconds, layers_step_seconds
 from fastmlp.execution.work import products
 
 NETWORK = MLP((64, 64, 32, 10), device="cpu").network
@@ -18,7 +17,6 @@ PER_STEP = {
     "blocks": lambda rows, n_nets: block_step_seconds(ESTIMATES, NETWORK, rows, 4, n_nets),
     "layers": lambda rows, n_nets: layers_step_seconds(ESTIMATES, NETWORK, rows, 4, "exact", n_nets),
     "layers, bfloat16": lambda rows, n_nets: layers_step_seconds(ESTIMATES, NETWORK, rows, 4, "bfloat16", n_nets),
-    "tensor cores": lambda rows, n_nets: fused_step_seconds(ESTIMATES, NETWORK, rows),
 }
 
 
@@ -71,15 +69,6 @@ def test_nets_that_a_block_trains_predict_in_float32(sizes):
         assert of("bfloat16") == "bfloat16"
     large = MLP((64, 512, 10), device="cpu").network
     assert evaluation_precision(large, device, np.dtype("float32"), "bfloat16") == "bfloat16"
-
-
-def test_costs_that_were_measured_without_the_rate_of_bfloat16_count(monkeypatch):
-    monkeypatch.setattr(gpu_costs, "devices", lambda: [SimpleNamespace(name="cuda", description="a card")])
-    monkeypatch.setattr(gpu_costs, "measured_row", lambda key: [1.0] * (len(ESTIMATES) - 1))
-    gpu_costs.forget_measured()
-    found = gpu_costs.costs_of(Device("cuda", "a card"))
-    gpu_costs.forget_measured()
-    assert found == gpu_costs.GpuCosts(*[1.0] * (len(ESTIMATES) - 1), ESTIMATES.bfloat16_rate)
 
 
 def test_using_counts_within_its_context():

@@ -29,13 +29,11 @@ SETTINGS = {"device": "cuda", "random_state": 0, "precision": "bfloat16"}
 def layers(cuda, monkeypatch):
     """All nets train layer by layer, or batched; the list of passes that are made."""
     from fastmlp.kernels.cuda.layers.passes import Passes
-    from fastmlp.kernels.cuda.single_net import fused_tensor_core
 
     found, begin = [], Passes.__init__
     monkeypatch.setattr(
         Passes, "__init__", lambda self, *given, **more: (begin(self, *given, **more), found.append(self))[0]
     )
-    monkeypatch.delattr(fused_tensor_core, "FusedWorkspace")  # which does not train layer by layer
     with using(BY_LAYERS):
         yield found
     assert found

@@ -11,15 +11,7 @@ from cuda_emulator import asan
 
 pytestmark = pytest.mark.thinned(16)
 
-FITS = (
-    "nets_in_threads",
-    "nets_in_blocks",
-    "nets_in_step",
-    "one_small_net",
-    "one_wide_net",
-    "one_narrow_net",
-    "one_wide_net_streamed",
-)
+FITS = ("nets_in_threads", "nets_in_blocks", "nets_in_step", "one_small_net", "one_wide_net", "one_wide_net_streamed")
 
 
 def run(name, dtype="float32"):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cuda_cases import Place, tensor_cores_first
+from cuda_cases import Place
 
 import fastmlp
 
@@ -12,7 +12,7 @@ import fastmlp
 @pytest.mark.parametrize("place", ["block", "layers"])
 @pytest.mark.parametrize("precision", ["exact", "bfloat16"])
 def test_ties_of_single_nets_go_to_the_first_class(cuda, place, precision, equal, rng, monkeypatch):
-    where = Place(place, monkeypatch) if precision == "exact" else tensor_cores_first(monkeypatch)
+    where = Place(place, monkeypatch)
     X, y = rng.normal(size=(40, 4)), rng.integers(3, size=40)
     net = fastmlp.MLP((4, 7, 3), loss="softmax_cross_entropy", device="cuda", init="zeros", precision=precision)
     net.biases[-1][list(equal)] = 1.0
@@ -21,8 +21,7 @@ def test_ties_of_single_nets_go_to_the_first_class(cuda, place, precision, equal
     assert net.evaluate(X, y)["accuracy"] == pytest.approx(accuracy)
     history = net.fit(X, y, epochs=1, batch_size=40, optimizer=fastmlp.SGD(1e-30), verbose=0)
     assert history.accuracy[0] == pytest.approx(accuracy)
-    if where is not None:
-        where.check()
+    where.check()
 
 
 @pytest.mark.full

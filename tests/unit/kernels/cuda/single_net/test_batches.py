@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cuda_cases import Place, fit_seed, follow_sgd, reference_of, tensor_cores_first
+from cuda_cases import Place, fit_seed, follow_sgd, reference_of
 from reference_random import epoch_order
 
 import fastmlp.training.call_autotune
@@ -263,20 +263,14 @@ def test_streaming_holds_two_batches_on_the_device(streaming, monkeypatch, rng):
     assert sizes == [64 + 64]  # 50 inputs and 20 targets, each beginning at a cache line
 
 
-@pytest.mark.parametrize("kind", ["layers", "narrow", "evaluation"])
+@pytest.mark.parametrize("kind", ["layers", "evaluation"])
 def test_next_batch_is_sent_while_the_current_one_is_used(cuda, streaming, monkeypatch, kind, rng):
     """The copy is on another stream than the kernels, so that both overlap."""
     from fastmlp.kernels.cuda.layers.passes import Passes
     from fastmlp.kernels.cuda.runtime.host_streaming import DoubleBuffer
-    from fastmlp.kernels.cuda.single_net.fused_tensor_core import FusedWorkspace
-    from fastmlp.kernels.cuda.single_net.layerwise import LayerwiseWorkspace
 
-    owner, name, place_of_batch = {
-        "layers": (LayerwiseWorkspace, "gradient", 5),
-        "narrow": (FusedWorkspace, "gradient", 5),
-        "evaluation": (Passes, "evaluate", 2),
-    }[kind]
-    place, events, send, use = Place("layers", monkeypatch), [], DoubleBuffer.send, getattr(owner, name)
+    name = "gradient" if kind == "layers" else "evaluate"
+    place, events, send, use = Place("layers", monkeypatch), [], DoubleBuffer.send, getattr(Passes, name)
 
     def sent(self, buffer_index, n):
         assert self._stream.ptr != cuda.cuda.get_current_stream().ptr
@@ -284,19 +278,17 @@ def test_next_batch_is_sent_while_the_current_one_is_used(cuda, streaming, monke
         send(self, buffer_index, n)
 
     def used(*given):
-        events.append(("used", int(given[place_of_batch].x.ravel()[0])))
+        events.append(("used", int(given[2].x.ravel()[0])))
         return use(*given)
 
-    if kind == "narrow":
-        monkeypatch.setattr("fastmlp.execution.gpu_costs.fastest", lambda seconds: "fused_tensor_core")
     X, y = rng.normal(size=(40, 5)), rng.normal(size=(40, 2))
     X[:, 0] = np.repeat(np.arange(4), 10)  # which batch it is
-    net = MLP(SIZES, device="cuda", precision="bfloat16" if kind == "narrow" else "exact", random_state=3)
+    net = MLP(SIZES, device="cuda", random_state=3)
     if kind == "evaluation":
         net.fit(X, y, epochs=1, batch_size=10, verbose=0)
     monkeypatch.setattr("fastmlp.execution.thresholds.DEVICE_EVALUATION_ROWS", 10)
     monkeypatch.setattr(DoubleBuffer, "send", sent)
-    monkeypatch.setattr(owner, name, used)
+    monkeypatch.setattr(Passes, name, used)
     if kind == "evaluation":
         net.predict(X)
     else:
@@ -306,34 +298,6 @@ def test_next_batch_is_sent_while_the_current_one_is_used(cuda, streaming, monke
         order += [("sent", batch + 1)] * (batch < 3) + [("used", batch)]
     assert events == order
     place.check()
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("late", ["", "all", "null"])
-@pytest.mark.parametrize("shuffle", [True, False])
-def test_streamed_batches_of_narrow_layers_give_the_same_results(cuda, be_late, monkeypatch, late, shuffle, rng):
-    """Streamed samples give the results of samples on the device, which test_fused_tensor_core.py tests."""
-    from fastmlp.kernels.cuda.runtime import device_memory
-    from fastmlp.kernels.cuda.single_net.fused_tensor_core import FusedWorkspace
-
-    be_late(late)
-    tensor_cores_first(monkeypatch)
-    steps, gradient, fits = [], FusedWorkspace.gradient, device_memory.fits
-    monkeypatch.setattr(FusedWorkspace, "gradient", lambda *given: (steps.append(1), gradient(*given))[1])
-    X, y = rng.normal(size=(137, 5)), rng.normal(size=(137, 3))
-    found = []
-    for fits_there in (fits, lambda data: device_memory.is_on_device(data.X)):
-        monkeypatch.setattr(device_memory, "fits", fits_there)
-        net = MLP((5, 20, 3), hidden_activation="tanh", device="cuda", precision="bfloat16", random_state=3)
-        reference, start = reference_of(net.network, net.params), net.params.copy()
-        history = net.fit(X, y, epochs=4, batch_size=32, shuffle=shuffle, optimizer=SGD(0.1), verbose=0)
-        found.append((net.params.tobytes(), history.loss.tobytes()))
-        assert steps, "trained by other kernels"
-        steps.clear()
-    assert found[0] == found[1]
-    follow_sgd(reference, X, y, 0.1, epochs=4, batch_size=32, seed=fit_seed(3), shuffle=shuffle)
-    off = np.linalg.norm(net.params - reference.params) / np.linalg.norm(reference.params - start)
-    assert off < 2.5e-2, off
 
 
 @pytest.mark.full
