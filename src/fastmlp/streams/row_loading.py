@@ -124,17 +124,18 @@ def load(
                 n_samples, n_bytes = n_samples + len(features), n_bytes - features.nbytes - targets.nbytes
                 if writer is not None:
                     writer.write(features, smoothed(targets, network))
-                    continue
-                pieces.append((np.array(features), np.array(raw)))  # a source may use its buffers again
-                if n_bytes >= 0:
-                    continue
-                with about_arguments():
-                    before_file()
-                with interrupts.deferred():  # from here on, it is discarded
-                    writer = RowFileWriter(cache, widths, dtype)
-                for features, raw in pieces:
-                    writer.write(features, smoothed(as_targets(raw, network, dtype, len(features)), network))
-                pieces.clear()
+                else:
+                    pieces.append((np.array(features), np.array(raw)))  # a source may use its buffers again
+                del features, raw, targets  # before the next piece is read
+                if writer is None and n_bytes < 0:
+                    with about_arguments():
+                        before_file()
+                    with interrupts.deferred():  # from here on, it is discarded
+                        writer = RowFileWriter(cache, widths, dtype)
+                    for kept, given in pieces:
+                        writer.write(kept, smoothed(as_targets(given, network, dtype, len(kept)), network))
+                    pieces.clear()
+                    del kept, given
         if metric is None:
             raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
         if writer is None:
