@@ -277,20 +277,3 @@ class EpochStatistics:
         expected = (sums + (self.n_trials - counts) * limits) / counts
         best = int(expected.argmin())
         return int(limits[best]), float(expected[best])
-
-    def histogram(self, bins: Any = "auto") -> tuple[np.ndarray, np.ndarray]:
-        """Return a histogram over the successes, as numpy.histogram does.
-
-        Parameters
-        ----------
-        bins : int, sequence or str, default "auto"
-            As for numpy.histogram.
-
-        Returns
-        -------
-        counts : ndarray of int
-            Number of trials in each bin.
-        edges : ndarray of float64
-            Edges of the bins, one more than bins.
-        """
-        return np.histogram(self.times, bins=bins)

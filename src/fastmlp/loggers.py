@@ -9,7 +9,7 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from .interface.docstrings import with_entries_of
 from .interface.user_warnings import warn_user
 from .kernels.system import interrupts
 from .runtime.checkpoint_interval import as_interval
-from .runtime.output_files import LinesMissing, append, check_output
+from .runtime.output_files import append, check_output
 
 if TYPE_CHECKING:
     from .history import History
@@ -192,57 +192,43 @@ class _FileLogger(Logger):
     """Base class of loggers that append lines to a text file, which is open only while they do."""
 
     _defers_interrupts = True
+    _start = b""  # how files of this kind begin
 
     def __init__(self, path: str | os.PathLike, *, every: int | str = DEFAULT_INTERVAL):
         super().__init__(every=every)
         check_output(path)
         self._path = os.path.abspath(path)
-        if not self._is_log(self._first_line()):
+        if not self._start.startswith(self._ends()[0][: len(self._start)]):  # a crash may have left a part of it
             raise ValueError(
                 f"{self._path!r} is there and does not begin as the files of {type(self).__name__} do, so that nothing "
                 "is appended to it: name another file."
             )
 
     def begin(self, history: History) -> None:
-        if history.epochs_before and (last := self._last_epoch()) is not None:
-            self._n_written = last + 1  # of the call before, which may have come further than its checkpoint
+        if history.epochs_before:  # the call before may have come further than its checkpoint
+            with suppress(ValueError, TypeError, KeyError, IndexError):
+                self._n_written = self._epoch_of(self._ends()[1]) + 1
 
     def write(self, rows: Sequence[Row]) -> None:
-        lines = self._lines(rows)
-        try:
-            append(self._path, [line.encode() for line in lines])
-        except LinesMissing as error:
-            self._n_written += max(0, error.n_lines - (len(lines) - len(rows)))  # of a CSV file the first has the names
-            raise
+        append(self._path, self._lines(rows).encode())
 
     @abstractmethod
-    def _lines(self, rows: Sequence[Row]) -> list[str]:
+    def _lines(self, rows: Sequence[Row]) -> str:
         """Return rows as lines of text, each with its end of line."""
 
     @abstractmethod
-    def _is_log(self, line: bytes) -> bool:
-        """Return whether a file with this first line, which may be empty or incomplete, is a log of this kind."""
-
-    def _first_line(self) -> bytes:
-        try:
-            with open(self._path, "rb") as file:
-                return file.readline(LONGEST_LINE)
-        except OSError:  # there is none, or it can only be written
-            return b""
-
-    @abstractmethod
     def _epoch_of(self, line: str) -> int:
-        """Return the epoch of a line of the file. ValueError, TypeError or KeyError: it has none."""
+        """Return the epoch of a line of the file. ValueError, TypeError, KeyError or IndexError: it has none."""
 
-    def _last_epoch(self) -> int | None:
-        """Return the epoch of the last whole line of the file, or None."""
+    def _ends(self) -> tuple[bytes, str]:
+        """Return the first line of the file, with its end, and the last whole one; empty ones if there are none."""
         try:
             with open(self._path, "rb") as file:
+                first = file.readline(LONGEST_LINE)
                 file.seek(max(0, os.path.getsize(self._path) - LONGEST_LINE))
-                lines = file.read().decode(errors="replace").split("\n")
-            return self._epoch_of(lines[-2])  # the last part is empty, or an incomplete line
-        except (OSError, ValueError, TypeError, KeyError, IndexError):
-            return None
+                return first, (b"\n" + file.read()).decode(errors="replace").split("\n")[-2]
+        except OSError:  # there is none, or it can only be written
+            return b"", ""
 
 
 LONGEST_LINE = 65_536  # bytes at the beginning and at the end of a file in which its first and last line are looked for
@@ -280,50 +266,22 @@ class CSVLogger(_FileLogger):
     epoch,loss 3
     """
 
-    def __init__(self, path: str | os.PathLike, *, every: int | str = DEFAULT_INTERVAL):
-        super().__init__(path, every=every)
-        self._names: list[str] = []  # columns of the file, once its first line has been read
+    _start = b"epoch,"
 
-    def _lines(self, rows: Sequence[Row]) -> list[str]:
-        names = list(rows[0])
-        header = self._names or self._header()
+    def _lines(self, rows: Sequence[Row]) -> str:
+        names, first = list(rows[0]), self._ends()[0].decode(errors="replace")
+        header = next(csv.reader([first])) if first.endswith("\n") else []
         if header not in ([], names):
             raise ValueError(
                 f"{self._path!r} has the columns {', '.join(header)}, but this fit has the records {', '.join(names)}. "
                 "Name another file."
             )
-        self._names = header
-        return ([] if header else [_csv_line(names)]) + [_csv_line(row[name] for name in names) for row in rows]
-
-    def begin(self, history: History) -> None:
-        super().begin(history)
-        self._names = []
-
-    def _header(self) -> list[str]:
-        """Return the names in the first line, or an empty list if there is no whole line."""
-        try:
-            with open(self._path, newline="", encoding="utf-8", errors="replace") as file:
-                line = file.readline()
-        except FileNotFoundError:
-            line = ""
-        return next(csv.reader([line]), []) if line.endswith("\n") else []
-
-    def _is_log(self, line: bytes) -> bool:
-        return _may_begin(line, b"epoch,")
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([*([] if header else [names]), *(row.values() for row in rows)])
+        return text.getvalue()
 
     def _epoch_of(self, line: str) -> int:
         return int(next(csv.reader([line]))[0])
-
-
-def _may_begin(line: bytes, start: bytes) -> bool:
-    """Return whether a line begins with these bytes, or is the part of them that a crash has left."""
-    return start.startswith(line[: len(start)])
-
-
-def _csv_line(cells: Any) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(cells)
-    return text.getvalue()
 
 
 @with_entries_of(Logger)
@@ -343,7 +301,7 @@ class JSONLinesLogger(_FileLogger):
     OSError
         If the file cannot be written, or is a folder, a device or a pipe.
     ValueError
-        If the file does not begin with a JSON object.
+        If the file does not begin as a JSON object in one line does.
 
     Examples
     --------
@@ -358,17 +316,11 @@ class JSONLinesLogger(_FileLogger):
     ([0, 1, 2], True)
     """
 
-    def _lines(self, rows: Sequence[Row]) -> list[str]:
-        finite = ({name: value if isfinite(value) else None for name, value in row.items()} for row in rows)
-        return [json.dumps(row, ensure_ascii=False) + "\n" for row in finite]
+    _start = b'{"'
 
-    def _is_log(self, line: bytes) -> bool:
-        if _may_begin(line, b'{"epoch": '):
-            return True
-        try:
-            return isinstance(json.loads(line), dict)
-        except (ValueError, RecursionError):
-            return False
+    def _lines(self, rows: Sequence[Row]) -> str:
+        finite = ({name: value if isfinite(value) else None for name, value in row.items()} for row in rows)
+        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in finite)
 
     def _epoch_of(self, line: str) -> int:
         return int(json.loads(line)["epoch"])

@@ -14,7 +14,6 @@ import numpy as np
 
 from .data.checked_samples import as_features
 from .errors import checked_count
-from .interface.former_names import former_name, warn_former_name
 from .kernels.formulas.activations import ACTIVATIONS, SOFTMAX
 
 # A unit is saturated or dead where the derivative of its activation is below this fraction of the activation's largest
@@ -48,19 +47,6 @@ class _ThinningRecorder(ABC):
     @abstractmethod
     def _record(self, net: Any) -> Any:
         """Return the record of the net at the current epoch."""
-
-    @property
-    def most(self) -> int:
-        """Former name of max_records; deprecated."""
-        warn_former_name("most", "max_records")
-        return self.max_records
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over the state of a pickled recorder, which may be of a version with the former name."""
-        state = dict(state)
-        if "most" in state:
-            state["max_records"] = state.pop("most")
-        self.__dict__.update(state)
 
     @property
     def net(self) -> Any:
@@ -102,8 +88,6 @@ class Snapshots(_ThinningRecorder):
         Net of the recorded fit; ValueError before a fit.
     max_records : int
         Largest number of snapshots.
-    most : int
-        Former name of max_records; deprecated.
 
     Examples
     --------
@@ -114,7 +98,6 @@ class Snapshots(_ThinningRecorder):
     ([0, 1, 2, 3, 4], (5, 13))
     """
 
-    @former_name("most", "max_records")
     def __init__(self, max_records: int = 500):
         super().__init__(max_records)
 
@@ -193,8 +176,6 @@ class LayerRecorder(_ThinningRecorder):
         Targets, as given.
     max_records : int
         Largest number of records.
-    most : int
-        Former name of max_records; deprecated.
 
     Examples
     --------
@@ -206,7 +187,6 @@ class LayerRecorder(_ThinningRecorder):
     (5, 2)
     """
 
-    @former_name("most", "max_records")
     def __init__(self, X: Any, y: Any, max_records: int = 400):
         super().__init__(max_records)
         self.X, self.y = X, y

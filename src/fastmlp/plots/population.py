@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from ..errors import checked_count, counted
-from ..interface.former_names import former_name
 from .plane import Plane, colours, draw_lines
 from .sample_checks import as_samples, probabilities, require_attributes
 from .style import (
@@ -204,7 +203,6 @@ def _ticks(left: float, right: float, logarithmic: bool) -> Any:
     return MaxNLocator(6, steps=[1, 2, 5, 10], integer=True).tick_values(left, right)
 
 
-@former_name("most", "max_nets")
 def population(
     pop: Any,
     X: Any,

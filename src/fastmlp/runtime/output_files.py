@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import os
 import stat
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,8 +26,8 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
 
     The data go to a temporary file in the same folder, which is synchronised with the disk and renamed. After an error,
     an interrupt or SIGKILL, an existing file is unchanged. A symbolic link is followed: the file it points to is
-    replaced. The new file gets the permissions of the replaced one and, if this process may set them, its owner and
-    group; a file for what ended early gets those of the output that it is beside.
+    replaced. The new file gets the permissions of the replaced one; a file for what ended early gets those of the
+    output that it is beside.
 
     Raises
     ------
@@ -38,12 +36,14 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     replaced = _file_at(path)
-    model = _output_beside(path) or replaced
+    beside = path.with_suffix("") if path.suffix[1:] in ENDED_EARLY else path
+    model = beside.stat() if beside.is_file() else replaced
     try:
         with atomic_file.replacing(Path(os.path.realpath(path)), 0o666 if model is None else PRIVATE) as file:
             yield file
-            if model is not None:
-                _keep_owner_and_permissions(file.fileno(), model)
+            if model is not None and hasattr(os, "fchmod"):  # not so on Windows
+                with suppress(OSError):  # file systems without permissions
+                    os.fchmod(file.fileno(), model.st_mode & 0o777)
     except OSError as error:
         if error.errno is None:  # the message is a full sentence already
             raise
@@ -63,23 +63,10 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-class LinesMissing(OSError):
-    """Not all lines could be appended to a file: the first n_lines of them were."""
-
-    n_lines = 0
-
-
-def append(path: str | os.PathLike, lines: Sequence[bytes]) -> None:
-    """Append whole lines to a file, which is made if there is none.
+def append(path: str | os.PathLike, lines: bytes) -> None:
+    """Append whole lines to a file, which is made if there is none: all of them or, after an error, none.
 
     If the last line of the file has no end, as a crash of the machine may leave it, it is ended first.
-
-    Raises
-    ------
-    LinesMissing
-        If the disk has no room for all lines; those that it has room for are in the file.
-    OSError
-        If the file cannot be opened.
     """
     fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
     try:
@@ -87,18 +74,10 @@ def append(path: str | os.PathLike, lines: Sequence[bytes]) -> None:
         if size:
             os.lseek(fd, size - 1, os.SEEK_SET)
             if os.read(fd, 1) != b"\n":
-                size += os.write(fd, b"\n")
-        ends = [*accumulate(map(len, lines), initial=size)]  # of the file, with so many of the lines
-        left, end = b"".join(lines), size
+                lines = b"\n" + lines
         try:
-            while left:
-                n = os.write(fd, left)
-                end, left = end + n, left[n:]
-        except OSError as error:
-            missing = LinesMissing(error.errno, error.strerror)
-            missing.n_lines = bisect_right(ends, end) - 1
-            os.ftruncate(fd, ends[missing.n_lines])
-            raise missing from None
+            while lines:
+                lines = lines[os.write(fd, lines) :]
         except BaseException:
             os.ftruncate(fd, size)
             raise
@@ -133,7 +112,7 @@ def check_output(path: str | os.PathLike, *inputs: str | os.PathLike | None, els
             f"The output cannot be written to the folder {str(folder)!r} ({error.strerror}); choose another."
         ) from None
     for input_path in inputs:
-        if input_path is not None and _is_same_file(path, input_path):
+        if input_path is not None and path.exists() and os.path.exists(input_path) and path.samefile(input_path):
             raise ValueError(
                 f"The output {str(path)!r} is the same file as the input {str(input_path)!r}, which it would replace; "
                 "choose another name for the output."
@@ -150,28 +129,9 @@ def files_beside(output: Path) -> list[Path]:
     return [file_beside(output, ending) for ending in ENDED_EARLY]
 
 
-def _output_beside(path: Path) -> os.stat_result | None:
-    """Return the stat result of the output that a file for what ended early is beside, or None."""
-    name, _, ending = path.name.rpartition(".")
-    if not name or ending not in ENDED_EARLY:
-        return None
-    try:
-        status = os.stat(path.with_name(name))
-    except OSError:
-        return None
-    return status if stat.S_ISREG(status.st_mode) else None
-
-
 def left_alone(path: str | os.PathLike) -> str:
     """Return the end of a sentence on an output that was not written."""
     return f"{str(path)!r} is as it was" if os.path.lexists(path) else f"nothing was written to {str(path)!r}"
-
-
-def _is_same_file(path: str | os.PathLike, other_path: str | os.PathLike) -> bool:
-    try:
-        return os.path.samefile(path, other_path)
-    except OSError:  # one of the files does not exist
-        return False
 
 
 def _file_at(path: Path, else_leave_out: str = "") -> os.stat_result | None:
@@ -203,23 +163,3 @@ def _file_at(path: Path, else_leave_out: str = "") -> os.stat_result | None:
             f"The output {str(path)!r} is a file that you may not write to; make it writable or choose another."
         )
     return status
-
-
-def _keep_owner_and_permissions(descriptor: int, replaced: os.stat_result) -> None:
-    """Give the open file the owner, group and permissions of the replaced file, as in its stat result `replaced`.
-
-    If the group cannot be kept, the new group gets the permissions of "others".
-    """
-    if not hasattr(os, "fchown"):  # Windows
-        return
-    mode, current = replaced.st_mode & 0o777, os.fstat(descriptor)
-    if (current.st_uid, current.st_gid) != (replaced.st_uid, replaced.st_gid):
-        try:
-            os.fchown(descriptor, replaced.st_uid, replaced.st_gid)
-        except OSError:
-            try:
-                os.fchown(descriptor, -1, replaced.st_gid)
-            except OSError:
-                mode = mode & 0o707 | (mode & 0o007) << 3
-    with suppress(OSError):  # file systems without permissions
-        os.fchmod(descriptor, mode)

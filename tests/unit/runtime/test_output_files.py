@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fastmlp.runtime.output_files import check_output, file_beside, left_alone, replacing, write_bytes, write_text
+from fastmlp.runtime.output_files import check_output, left_alone, replacing, write_bytes, write_text
 
 as_root = pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() != 0, reason="only root gives files away")
 
@@ -24,75 +24,25 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def mode(path):
-    return path.stat().st_mode & 0o777
-
-
-def test_text_is_written_in_utf_8(tmp_path):
-    write_text(tmp_path / "a", "naïve\n")
-    assert (tmp_path / "a").read_bytes() == "naïve\n".encode()
-    assert names(tmp_path) == ["a"]
-
-
-def test_names_of_255_characters_can_be_written(tmp_path):
-    write_bytes(tmp_path / ("n" * 255), b"new")
+def test_text_is_written_in_utf_8_under_names_of_up_to_255_characters(tmp_path):
+    write_text(tmp_path / ("n" * 255), "naïve\n")
+    assert (tmp_path / ("n" * 255)).read_bytes() == "naïve\n".encode()
     assert names(tmp_path) == ["n" * 255]
 
 
 @pytest.mark.parametrize("permissions", [0o600, 0o644, 0o640, 0o666])
-def test_replaced_file_keeps_its_permissions(path, permissions):
+@pytest.mark.parametrize("ending", ["", ".interrupted", ".diverged"])
+def test_files_have_the_permissions_of_what_they_replace_or_are_beside(path, ending, permissions):
     path.chmod(permissions)
+    written = path.with_name(f"file{ending}")
     before = os.umask(0o077)
     try:
-        write_bytes(path, b"new")
+        with replacing(written) as file:
+            assert os.fstat(file.fileno()).st_mode & 0o077 == 0, "the draft is private"
+            file.write(b"new")
     finally:
         os.umask(before)
-    assert (path.read_bytes(), mode(path)) == (b"new", permissions)
-
-
-@pytest.mark.parametrize("ending", ["interrupted", "diverged"])
-@pytest.mark.parametrize("exists", [False, True])
-def test_a_file_for_what_ended_early_has_the_permissions_of_its_output(path, ending, exists):
-    path.chmod(0o600)
-    beside, other = file_beside(path, ending), path.with_name("file.other")
-    if exists:
-        beside.write_bytes(b"old")
-        beside.chmod(0o644)
-    before = os.umask(0o022)
-    try:
-        for written in (beside, other):
-            write_bytes(written, b"new")
-    finally:
-        os.umask(before)
-    assert (beside.read_bytes(), mode(beside)) == (b"new", 0o600)
-    assert mode(other) == 0o644
-
-
-def test_draft_file_is_readable_by_its_owner_only(path):
-    path.chmod(0o644)
-    with replacing(path) as file:
-        assert os.fstat(file.fileno()).st_mode & 0o077 == 0
-
-
-@as_root
-def test_replaced_file_keeps_owner_and_group(path):
-    os.chown(path, 12345, 23456)
-    write_bytes(path, b"new")
-    assert (path.stat().st_uid, path.stat().st_gid, path.read_bytes()) == (12345, 23456, b"new")
-
-
-def test_group_permissions_are_dropped_when_the_group_cannot_be_kept(path, monkeypatch):
-    """Permissions meant for the old group must not go to the new file's group."""
-    import fastmlp.runtime.output_files as module
-
-    def refused(*_):
-        raise PermissionError
-
-    monkeypatch.setattr(module.os, "fchown", refused)
-    before = os.stat_result((0o100664, 0, 0, 1, 12345, 23456, 0, 0, 0, 0))
-    with open(path, "r+b") as file:
-        module._keep_owner_and_permissions(file.fileno(), before)
-    assert mode(path) == 0o644
+    assert (written.read_bytes(), written.stat().st_mode & 0o777) == (b"new", permissions)
 
 
 def test_symbolic_links_are_followed(path, tmp_path):
@@ -127,15 +77,10 @@ def test_pipes_devices_and_sockets_are_refused(tmp_path, monkeypatch, make, kind
     before = os.lstat(tmp_path / "a")[:2]
     with pytest.raises(OSError, match=rf"should be a file, but '.*a' is {kind}; give the name of a file\."):
         write(tmp_path / "a")
+    with pytest.raises(OSError, match=f"is {kind}; give the name of a file, or leave out --output"):
+        check_output(tmp_path / "a", else_leave_out="--output")
     assert os.lstat(tmp_path / "a")[:2] == before, "it was replaced"
     assert names(tmp_path) == ["a"]
-
-
-def test_refused_device_names_the_option_to_leave_out():
-    before = os.stat("/dev/null")
-    with pytest.raises(OSError, match="'/dev/null' is a device; give the name of a file, or leave out --output"):
-        check_output("/dev/null", else_leave_out="--output")
-    assert os.stat("/dev/null").st_rdev == before.st_rdev
 
 
 @pytest.mark.parametrize("write", [lambda path: write_bytes(path, b""), check_output])
@@ -199,54 +144,43 @@ def test_errors_without_an_errno_keep_their_message(path):
         raise OSError("Three words only.")
 
 
-TOO_LARGE = """
-import resource, sys
-from fastmlp.runtime.output_files import write_bytes
-
-resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-write_bytes(sys.argv[1], bytes(1_000_000))
-"""
-
-
-def test_full_disk_leaves_the_old_file(path, tmp_path):
-    """A limit on the file size ends the write in the middle, as a full disk does."""
-    done = subprocess.run([sys.executable, "-c", TOO_LARGE, str(path)], capture_output=True, text=True, check=False)
-    assert "could not be written (File too large); the existing file is unchanged." in done.stderr
-    assert path.read_bytes() == b"old"
-    assert names(tmp_path) == ["file"]
-
-
 READ_ONLY = """
-import os, sys
+import os, resource, sys
 import hashlib, platform, tempfile  # the other user may not find them
 from fastmlp.runtime.output_files import check_output, write_bytes
 
-os.setgid(12345)
-os.setuid(12345)
-for write in (lambda path: write_bytes(path, b"new"), check_output):
+if sys.argv[2] == "full":  # a limit on the file size ends the write in the middle, as a full disk does
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+else:
+    os.setgid(12345)
+    os.setuid(12345)
+for write in (lambda path: write_bytes(path, bytes(1_000_000)), check_output):
     try:
         write(sys.argv[1])
-    except PermissionError as error:
+    except OSError as error:
         print(error)
 """
 
 
-@as_root
-def test_read_only_folder_raises_permission_error(path):
-    """Runs as another user, since root may write everywhere."""
+@pytest.mark.parametrize("why", ["full", pytest.param("read-only", marks=as_root)])
+def test_a_full_disk_and_a_read_only_folder_leave_the_old_file(why):
+    """The folder is read-only to another user, since root may write everywhere."""
     top = Path("/tmp") / f"fastmlp-test-{os.getpid()}"  # where others can enter, unlike tmp_path
     top.mkdir(0o755)
     try:
         (top / "file").write_bytes(b"old")
         (top / "file").chmod(0o666)
-        command = [sys.executable, "-c", READ_ONLY, str(top / "file")]
+        command = [sys.executable, "-c", READ_ONLY, str(top / "file"), why]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if "No module named" in done.stderr or not done.stdout:
+        if why == "read-only" and ("No module named" in done.stderr or not done.stdout):
             pytest.skip(f"another user cannot import fastmlp here: {done.stderr[-200:]}")
-        first, second = done.stdout.splitlines()
-        assert first.endswith("could not be written (Permission denied); the existing file is unchanged.")
-        assert second.startswith(f"The output cannot be written to the folder {str(top)!r} (Permission denied)")
+        first, *second = done.stdout.splitlines()
+        reason = "File too large" if why == "full" else "Permission denied"
+        assert first.endswith(f"could not be written ({reason}); the existing file is unchanged.")
+        if why == "read-only":
+            assert second[0].startswith(f"The output cannot be written to the folder {str(top)!r} (Permission denied)")
         assert (top / "file").read_bytes() == b"old"
+        assert names(top) == ["file"]
     finally:
         (top / "file").unlink()
         top.rmdir()
