@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .devices import check_name
-from .errors import counted, no_file
+from .errors import no_file
 from .history import RECORDS, History
 from .initialization import OBJECTS, Init
 from .interface.setting_checks import replace_float16
@@ -67,8 +67,8 @@ def load(
     Warns
     -----
     UserWarning
-        If the history or result of the last fit is inconsistent; its valid part is kept. Also if an earlier version has
-        saved a net with precision "float16", which becomes "bfloat16".
+        If the history or result of the last fit is inconsistent, and left out. Also if an earlier version has saved a
+        net with precision "float16", which becomes "bfloat16".
 
     See Also
     --------
@@ -101,8 +101,7 @@ def load(
 def load_net(path: str | os.PathLike, *, device: str = "auto") -> MLP | Population:
     """Return the net or population in a file written by `save`.
 
-    An inconsistent history or result, such as interrupted fits have left in some files, does not prevent loading: its
-    valid part is kept, and a warning says what is missing.
+    An inconsistent history or result does not prevent loading: it is left out, with a warning.
 
     path : str or path     file to read
     device : str     as for MLP; the device of the saved net need not exist on this machine
@@ -139,28 +138,28 @@ def load_net(path: str | os.PathLike, *, device: str = "auto") -> MLP | Populati
             vars(net)["estimator"] = description["estimator"]
         net.preprocessing = _load_preprocessing(description["preprocessing"], settings["layer_sizes"])
         if description.get("random") is not None:  # files of the first versions lack it
-            net.seed, net.fits = _random_state(description["random"])
+            random = _check_fields(description["random"], RANDOM, "randomness")
+            net.seed, net.fits = random["seed"], random["fits"]
     except DAMAGE as error:
         raise refusal(path, "a net", error) from None
-    for note in [*notes, *_add_records(net, description, arrays)]:
+    for note in notes + _add_records(net, description, arrays):
         warn_user(f"{str(path)!r}: {note}")
     return net
 
 
 def _add_records(net: MLP | Population, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> list[str]:
-    """Set the history or result of the last fit; return sentences about missing parts.
+    """Set the history or result of the last fit; return a sentence if it is damaged.
 
-    A damaged history or result is left out, since the parameters can be used without it.
+    It is left out then, since the parameters can be used without it.
     """
-    name, make = ("history", _load_history) if arrays["params"].ndim == 1 else ("result", _load_result)
-    if description.get(name) is None:
-        return []
-    try:
-        records, notes = make(net, description[name], arrays)
-    except DAMAGE as error:
-        return [f"The {name} of the last fit is left out, since {reason_of(error)}; the parameters are complete."]
-    setattr(net, name, records)
-    return notes
+    name = "history" if arrays["params"].ndim == 1 else "result"
+    if description.get(name) is not None:
+        try:
+            load = _load_history if name == "history" else _load_result
+            setattr(net, name, load(net, description[name], arrays))
+        except DAMAGE as error:
+            return [f"The {name} of the last fit is left out, since {reason_of(error)}; the parameters are complete."]
+    return []
 
 
 def _make_net(settings: dict[str, Any], arrays: dict[str, np.ndarray], device: str) -> MLP | Population:
@@ -187,74 +186,46 @@ def _check_fields(description: dict[str, Any], kinds: dict[str, tuple], section:
     """
     for name, allowed in kinds.items():
         value = description[name]
-        if not isinstance(value, allowed) or (isinstance(value, int) and not -(2**63) <= value < 2**63):
+        low = 0 if kinds is RANDOM else -(2**63)
+        is_wrong = not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed)
+        if is_wrong or (isinstance(value, int) and not low <= value < 2**63):
             raise ValueError(f"its {section} has the {name} {reprlib.repr(value)}")
     return {name: description[name] for name in kinds}
 
 
-def _random_state(description: dict[str, Any]) -> tuple[int, int]:
-    """Return (seed, number of fits), on which the random numbers of later fits depend."""
-    fields = _check_fields(description, RANDOM, "randomness")
-    for name, value in fields.items():
-        if isinstance(value, bool) or not 0 <= value < 2**63:
-            raise ValueError(f"its randomness has the {name} {value!r}")
-    return fields["seed"], fields["fits"]
-
-
-def _load_result(
-    net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray]
-) -> tuple[PopulationResult, list[str]]:
+def _load_result(net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> PopulationResult:
     from .population_result import PopulationResult
     from .population_result.result_base import CLAIMS
 
-    arrays_of_result = {
-        name.removeprefix(RESULT_PREFIX): a for name, a in arrays.items() if name.startswith(RESULT_PREFIX)
-    }
-    description = {
-        "judged_by": "rule",
-        "compile_seconds": 0.0,
-        "arguments": {},
-        **description,
-    }  # defaults for files of earlier versions, which lack these fields
-    fields = _check_fields(description, RESULT, "result")
+    of_result = {name.removeprefix(RESULT_PREFIX): a for name, a in arrays.items() if name.startswith(RESULT_PREFIX)}
+    earlier = {"judged_by": "rule", "compile_seconds": 0.0, "arguments": {}}  # what files of earlier versions lack
+    fields = _check_fields({**earlier, **description}, RESULT, "result")
     if fields["judged_by"] not in CLAIMS:
         raise ValueError(f"its result is judged by {fields['judged_by']!r}")
-    return PopulationResult.from_arrays(arrays_of_result, net.n_nets, **fields), []
+    return PopulationResult.from_arrays(of_result, net.n_nets, **fields)
 
 
-def _load_history(net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[History, list[str]]:
-    """Return (history, sentences about its missing parts)."""
-    history, notes = History(net), []
+def _load_history(net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> History:
+    history = History(net)
     earlier = {"compile_seconds": 0.0, "epochs_before": 0}  # what files of earlier versions lack
     for name, value in _check_fields({**earlier, **description}, HISTORY, "history").items():
         setattr(history, name, value)
     names = sorted(name.removeprefix(PREFIX) for name in arrays if name.startswith(PREFIX))
-    records = {name: arrays[PREFIX + name] for name in ("loss", *names)}
-    for name, values in records.items():
+    for name in dict.fromkeys(("loss", *names)):
+        values = arrays[PREFIX + name]
         if values.dtype != np.float64 or values.ndim != 1:
             raise ValueError(f"its history holds {values.dtype} {values.shape} as {name}")
-    lengths = {name: len(values) for name, values in records.items()}
-    epochs = min(lengths.values())
-    if epochs < max(lengths.values()):  # left by a fit that was interrupted during an epoch
-        lengths_text = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        notes.append(
-            f"The records of the last fit have different numbers of epochs ({lengths_text}); the first {epochs} are "
-            "kept."
-        )
-    for name, values in records.items():
         group, _, metric = name.partition(".")
         if name in RECORDS:
-            setattr(history, name, values[:epochs])
+            setattr(history, name, values)
         elif group in METRIC_RECORDS:
-            getattr(history, group)[metric] = values[:epochs]
-    if history.best_epoch is not None and not 0 <= history.best_epoch < epochs:
-        notes.append(
-            f"The last fit's best_epoch, {history.best_epoch}, is not one of its {counted(epochs, 'epoch')}, and is "
-            "left out."
-        )
-        history.best_epoch = None
-    history.epochs_before = min(max(history.epochs_before, 0), epochs)
-    return history, notes
+            getattr(history, group)[metric] = values
+        if len(values) != history.epochs:
+            raise ValueError(f"its history has {history.epochs} epochs of loss, and {len(values)} of {name}")
+    if history.best_epoch is not None and not 0 <= history.best_epoch < history.epochs:
+        raise ValueError(f"its history has {history.epochs} epochs, and the best_epoch {history.best_epoch}")
+    history.epochs_before = min(max(history.epochs_before, 0), history.epochs)
+    return history
 
 
 def _parse(text: str) -> dict[str, Any]:

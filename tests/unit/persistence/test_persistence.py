@@ -466,6 +466,9 @@ RECORD = {"seconds": 1.0, "best_epoch": None, "stopped_by": "epochs", "settings"
         ({}, {"accuracy": np.ones(7, "f4")}, r"its history holds float32 \(7,\) as accuracy"),
         ({}, {"loss": np.array(1.0)}, r"its history holds float64 \(\) as loss"),
         ({}, {"loss": np.ones((7, 1))}, r"its history holds float64 \(7, 1\) as loss"),
+        ({}, {"validation_loss": np.ones(6)}, "its history has 7 epochs of loss, and 6 of validation_loss"),
+        ({"best_epoch": 7}, {}, "its history has 7 epochs, and the best_epoch 7"),
+        ({"best_epoch": -1}, {}, "its history has 7 epochs, and the best_epoch -1"),
     ],
 )
 def test_damaged_history_is_left_out_with_a_warning(net, path, damage, records, reason):
@@ -487,27 +490,6 @@ def test_history_without_losses_is_left_out_with_a_warning(net, path):
     save_with_history(path, net, RECORD, accuracy=np.ones(7))
     with pytest.warns(UserWarning, match="left out, since it lacks 'history.loss'"):
         assert fastmlp.load(path).history is None
-
-
-def test_records_of_unequal_length_are_cut_to_the_shortest(net, path):
-    """Interrupted fits with validation data once saved such records."""
-    record = RECORD | {"best_epoch": 4}
-    save_with_history(path, net, record, loss=np.arange(10.0), validation_loss=np.arange(9.0))
-    with pytest.warns(
-        UserWarning, match=r"different numbers of epochs \(loss 10, validation_loss 9\); the first 9 are kept"
-    ):
-        history = fastmlp.load(path).history
-    np.testing.assert_array_equal(history.loss, np.arange(9.0))
-    np.testing.assert_array_equal(history.validation_loss, np.arange(9.0))
-    assert (history.epochs, history.best_epoch) == (9, 4)
-
-
-@pytest.mark.parametrize("best_epoch", [7, -1])
-def test_best_epoch_out_of_range_is_left_out_with_a_warning(net, path, best_epoch):
-    save_with_history(path, net, RECORD | {"best_epoch": best_epoch}, loss=np.arange(7.0))
-    with pytest.warns(UserWarning, match=f"best_epoch, {best_epoch}, is not one of its 7 epochs"):
-        history = fastmlp.load(path).history
-    assert (history.epochs, history.best_epoch) == (7, None)
 
 
 # ---- what a population remembers
