@@ -120,13 +120,3 @@ def test_names_of_the_architecture_page_are_in_its_files():
 
 # In backticks in the rows, but a method, parameter or option.
 WORDS_OF_ROWS = {"submit", "factors", "tol", "n_iter_no_change", "quality", "tune"}
-
-
-def test_recipes_for_trackers_are_short():
-    """At most thirty lines each, so that they are read before they are copied."""
-    text = (ROOT / "docs" / "guide" / "logging.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
-    for tracker in ("tensorboard", "mlflow", "wandb"):
-        recipes = [block for block in blocks if re.search(rf"^\s*(import|from) [\w.]*{tracker}", block, re.M)]
-        assert recipes, tracker
-        assert all(len(block.splitlines()) <= 30 for block in recipes), tracker
