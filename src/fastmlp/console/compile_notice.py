@@ -11,7 +11,6 @@ import os
 import sys
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -22,38 +21,27 @@ TEXT = "Compiling for this processor, once for this kind of net ..."
 SHOW_AFTER = 0.3  # seconds; a shorter compilation needs no notice
 
 
-class _Decision(threading.local):
-    # Returns the outermost CompileNotices. It is a weak reference, since __exit__ does not run if Ctrl-C comes on the
-    # way into the block. None, as in predictions: nothing was decided, and the notice is shown.
-    holder: Callable[[], CompileNotices | None] = staticmethod(lambda: None)
-
-
-_decision = _Decision()
+_decision = threading.local()  # `shown`: whether the outermost CompileNotices of this thread shows the notice
 
 
 class CompileNotices:
     """Context manager: decides whether the notice is shown inside the block, in this thread.
 
     The outermost block decides. An estimator opens one, and then calls fit with verbose=0, which only disables the
-    progress bar.
+    progress bar. Outside of all blocks, as in predictions, the notice is shown.
     """
 
     def __init__(self, shown: bool):
-        self.shown = shown
+        self.shown, self._decides = shown, False
 
     def __enter__(self) -> CompileNotices:
-        if _decision.holder() is None:
-            _decision.holder = weakref.ref(self)
+        if not hasattr(_decision, "shown"):
+            _decision.shown, self._decides = self.shown, True
         return self
 
     def __exit__(self, *_: object) -> None:
-        if _decision.holder() is self:
-            _decision.holder = _Decision.holder
-
-
-def _is_wanted() -> bool:
-    outermost = _decision.holder()
-    return outermost is None or outermost.shown
+        if self._decides:
+            del _decision.shown
 
 
 class Notice:
@@ -75,7 +63,7 @@ class Notice:
     def __call__(self, begins: bool) -> None:
         if not begins:
             self._finish()
-        elif _is_wanted() and output_target() != NOWHERE and not _is_worker() and not _is_taken():
+        elif getattr(_decision, "shown", True) and output_target() != NOWHERE and not _is_worker() and not _is_taken():
             self._start = time.perf_counter()
             if SHOW_AFTER <= 0:
                 self._show()

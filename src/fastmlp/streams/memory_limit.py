@@ -58,8 +58,14 @@ def checked_memory_limit(value: Any) -> int:
     """
     if value is None:
         return max(1 << int(SHARE * available_bytes()).bit_length() >> 1, LEAST)
-    n_bytes = bytes_of(value)
-    if n_bytes is None or n_bytes < LEAST:
+    n_bytes = 0
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", value)
+        if match and match[2].lower() in UNITS:
+            n_bytes = int(float(match[1]) * UNITS[match[2].lower()])
+    elif isinstance(value, (int, float, np.integer)) and not isinstance(value, bool) and value % 1 == 0:
+        n_bytes = int(value)
+    if n_bytes < LEAST:
         raise ValueError(
             f"memory_limit must be a number of bytes, at least {LEAST:,}, or text such as '300MB' or '2GiB', but it is "
             f"{value!r}."
@@ -79,14 +85,3 @@ def bytes_for_rows(memory_limit: int) -> int:
 def limit_for_rows(n_bytes: int) -> int:
     """Return the least memory limit of which rows may take n_bytes."""
     return min(n_bytes + READING, 2 * n_bytes)
-
-
-def bytes_of(value: Any) -> int | None:
-    """Return a number of bytes, given as a number or as text, such as "300MB" or "300000"; None if it is neither."""
-    if isinstance(value, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", value)
-        if match and match[2].lower() in UNITS:
-            return int(float(match[1]) * UNITS[match[2].lower()])
-    elif isinstance(value, (int, float, np.integer)) and not isinstance(value, bool) and value % 1 == 0:
-        return int(value)
-    return None

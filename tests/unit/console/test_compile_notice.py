@@ -75,13 +75,17 @@ def test_notice_is_shown_from_a_timer_thread(monkeypatch):
     assert TEXT in shown(monkeypatch, work, SignallingTerminal())
 
 
-def test_no_notice_without_a_terminal(at_once, monkeypatch):
-    assert shown(monkeypatch, compile_something, io.StringIO()) == ""
+class Closed(Terminal):
+    def write(self, text):
+        raise ValueError("I/O operation on closed file")
 
 
-def test_worker_processes_show_no_notice(at_once, monkeypatch):
-    monkeypatch.setattr(multiprocessing, "parent_process", lambda: object())
-    assert shown(monkeypatch, compile_something) == ""
+@pytest.mark.parametrize("where", ["a file", "a closed stream", "a worker process"])
+def test_no_notice_and_no_error_where_nobody_reads_it(where, at_once, monkeypatch):
+    if where == "a worker process":
+        monkeypatch.setattr(multiprocessing, "parent_process", lambda: object())
+    streams = {"a file": io.StringIO(), "a closed stream": Closed(), "a worker process": Terminal()}
+    assert shown(monkeypatch, compile_something, streams[where]) == ""
 
 
 def test_outermost_call_decides_on_notices(at_once, monkeypatch):
@@ -92,14 +96,6 @@ def test_outermost_call_decides_on_notices(at_once, monkeypatch):
     assert shown(monkeypatch, lambda: nested(False, True)) == ""
     assert TEXT in shown(monkeypatch, lambda: nested(True, False))
     assert TEXT in shown(monkeypatch, compile_something), "the settings of outer calls must have ended"
-
-
-def test_closed_stream_does_not_stop_compilation(at_once, monkeypatch):
-    class Closed(Terminal):
-        def write(self, text):
-            raise ValueError("I/O operation on closed file")
-
-    assert shown(monkeypatch, compile_something, Closed()) == ""
 
 
 def test_open_progress_bar_shows_the_notice(at_once, monkeypatch):

@@ -1,44 +1,12 @@
-"""HTML of nets, histories, results, sweeps and diagnoses in notebooks, checked by executing one."""
-
-import json
-import os
-import subprocess
-import sys
-from html.parser import HTMLParser
-from importlib.util import find_spec
-from pathlib import Path
+"""HTML of nets, histories, results, sweeps and diagnoses, which test_notebook.py shows in a notebook."""
 
 import numpy as np
-import pytest
+from checked_html import Checked
 
 import fastmlp
 from fastmlp.console.html_display import html_table, html_text
 
-MISSING = [name for name in ("nbclient", "nbformat", "ipykernel") if find_spec(name) is None]
 X, Y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
-VOID = {"br", "hr", "img"}
-
-
-class Checked(HTMLParser):
-    """Parser that fails where elements do not end in the order in which they began, and collects the text."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.open, self.tags, self.text = [], [], []
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
 
 
 def make(**settings):
@@ -94,36 +62,3 @@ def test_text_is_escaped():
     history = make().fit(X, Y, epochs=2, verbose=0, metrics={"<script>": lambda y, p: 1.0})
     assert "<script>" not in history._repr_html_()
     assert "<script>" in text_of(history)
-
-
-PROGRAM = """
-import json, warnings
-warnings.simplefilter("ignore")  # of the client's own libraries
-import nbformat
-from nbclient import NotebookClient
-
-cells = json.loads({cells!r})
-notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
-print(json.dumps([cell.outputs for cell in notebook.cells]))
-"""
-CELLS = [
-    "import fastmlp\nX, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]\n"
-    "net = fastmlp.MLP((2, 3, 1), loss='binary_cross_entropy', random_state=0)\nnet",
-    "net.fit(X, y, epochs=2, verbose=0)",
-    "fastmlp.sweep(X * 5, y * 5, {'l2': [0.0, 0.1, 0.2]}, n=3, epochs=2, verbose=0)",
-    "fastmlp.diagnose(net, X, y)",
-]
-
-
-@pytest.mark.full
-@pytest.mark.skipif(bool(MISSING), reason=f"{', '.join(MISSING)} is missing: pip install '.[test]'")
-def test_a_notebook_shows_html():
-    environment = {**os.environ, "PYTHONPATH": str(Path(fastmlp.__file__).parents[1])}
-    program = PROGRAM.format(cells=json.dumps(CELLS))
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=400)
-    assert done.returncode == 0, done.stderr
-    for cell in json.loads(done.stdout.splitlines()[-1]):
-        [shown] = [output for output in cell if output["output_type"] == "execute_result"]
-        assert "table" in Checked("".join(shown["data"]["text/html"])).tags
-        assert shown["data"]["text/plain"], "what a terminal shows stays"

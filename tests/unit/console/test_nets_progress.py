@@ -1,16 +1,14 @@
 """Progress of several fits as one, with the best validation loss so far: in a terminal, a notebook and as lines."""
 
-import io
 import re
 import sys
 import threading
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from fake_terminal import Terminal, notebook_texts, show_at_once
 
 import fastmlp
-import fastmlp.console.progress_bar
 from fastmlp.console.nets_progress import BestScore, NetsInTraining, SeveralFits, best_of, line_start, progress_of_fit
 from fastmlp.console.progress_bar import Progress
 
@@ -28,20 +26,10 @@ SEVERAL = {
 }
 
 
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
 def on_terminal(monkeypatch, *models, y=Y):
-    """The text that fits write to a terminal on which bars appear at once.
-
-    Standard error is replaced here, since pytest replaces it for each test.
-    """
+    """The text that fits write to a terminal, replaced here, since pytest replaces standard error for each test."""
     with monkeypatch.context() as patch:
-        patch.setattr(fastmlp.console.progress_bar, "SHOW_AFTER", 0.0)
-        patch.setenv("TERM", "xterm")
-        patch.setenv("COLUMNS", "120")
+        show_at_once(patch)
         patch.setattr(sys, "stderr", stream := Terminal())
         for model in models:
             model.fit(X, y)
@@ -50,42 +38,26 @@ def on_terminal(monkeypatch, *models, y=Y):
 
 @pytest.fixture
 def notebook(monkeypatch):
-    """The successive texts of a notebook cell's outputs, by display id."""
-    texts = {}
-    shell = type("ZMQInteractiveShell", (), {"execution_count": 1})()
-    display = lambda data, raw, display_id, update: texts.setdefault(display_id, []).append(data["text/plain"])
-    monkeypatch.setattr(fastmlp.console.progress_bar, "SHOW_AFTER", 0.0)
-    monkeypatch.setattr(fastmlp.console.progress_bar, "CELL_EVERY", 0.0)
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
-    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    return texts
+    show_at_once(monkeypatch)
+    return notebook_texts(monkeypatch)
 
 
 def figures(text):
     return re.findall(r"best validation loss ([\d.e+-]+)", text)
 
 
-def test_a_terminal_shows_the_best_validation_loss_of_one_net(monkeypatch):
-    model = TabularMLPRegressor(n_nets=1, verbose=True, **SMALL)
-    text = on_terminal(monkeypatch, model)
-    assert figures(text)[-1] == f"{min(model.validation_loss_curve_):.4g}"
-    assert "epoch" in text
-
-
-def test_a_terminal_shows_the_best_validation_loss_of_several_nets(monkeypatch):
-    model = TabularMLPRegressor(n_nets=3, verbose=True, **SMALL)
-    text = on_terminal(monkeypatch, model)
-    assert figures(text)[-1] == f"{model.history_.best_value.min():.4g}"
-    assert "3/3" in text
-
-
-def test_a_terminal_shows_the_accuracy_of_the_best_epoch(monkeypatch):
-    model = TabularMLPClassifier(n_nets=1, verbose=True, **SMALL)
-    text = on_terminal(monkeypatch, model, y=LABELS)
-    best = int(np.argmin(model.validation_loss_curve_))
-    accuracy = model.history_.validation_accuracy[best]
-    assert f"best validation loss {model.validation_loss_curve_[best]:.4g}, accuracy {accuracy:.3f}" in text
+@pytest.mark.parametrize("n_nets", [1, 3])
+@pytest.mark.parametrize("kind", [TabularMLPRegressor, TabularMLPClassifier])
+def test_a_terminal_shows_the_best_validation_loss_and_its_accuracy(kind, n_nets, monkeypatch):
+    model = kind(n_nets=n_nets, verbose=True, **SMALL)
+    text = on_terminal(monkeypatch, model, y=Y if kind is TabularMLPRegressor else LABELS)
+    history = model.history_
+    best = np.min(history.validation_loss if n_nets == 1 else history.best_value)
+    assert figures(text)[-1] == f"{best:.4g}"
+    assert ("epoch" if n_nets == 1 else "3/3") in text
+    if kind is TabularMLPClassifier and n_nets == 1:
+        accuracy = history.validation_accuracy[int(np.argmin(history.validation_loss))]
+        assert f"best validation loss {best:.4g}, accuracy {accuracy:.3f}" in text
 
 
 @pytest.mark.parametrize("name", SEVERAL)

@@ -5,7 +5,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from fake_terminal import Terminal
+from fake_terminal import Terminal, notebook_texts
 
 from fastmlp.console.output_target import NOTEBOOK, NOWHERE, TERMINAL, NotebookText, output_target
 
@@ -47,17 +47,12 @@ def test_viewer_follows_from_shell_and_stream(shell, stream, expected, monkeypat
 
 
 def test_notebook_text_updates_one_output(monkeypatch):
-    shown, shell = [], ZMQInteractiveShell()
+    shell = ZMQInteractiveShell()
     with monkeypatch.context() as patch:
-        in_shell(patch, shell, io.StringIO())
-        display = lambda data, raw, display_id, update: shown.append((data, display_id, update))
-        patch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
-        text = NotebookText()
+        texts, text = notebook_texts(patch, shell), NotebookText()
         text.write("one")
         text.write("two")
         assert text.is_in_current_cell
         shell.execution_count += 1
         assert not text.is_in_current_cell
-    assert [data for data, _, _ in shown] == [{"text/plain": "one"}, {"text/plain": "two"}]
-    assert [update for _, _, update in shown] == [False, True]
-    assert shown[0][1] == shown[1][1]
+    assert list(texts.values()) == [["one", "two"]]

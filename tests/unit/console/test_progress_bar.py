@@ -3,10 +3,10 @@
 import io
 import sys
 from contextlib import suppress
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from fake_terminal import Terminal, notebook_texts, show_at_once
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp.console.compile_notice
@@ -15,44 +15,44 @@ from fastmlp.console.progress_bar import EpochLines, Progress, checked_verbose
 from fastmlp.kernels.jit.compile_time import add_wait, notify_listeners
 
 
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
+@pytest.fixture
+def at_once(monkeypatch):
+    show_at_once(monkeypatch)
 
 
 @pytest.fixture
-def at_once(monkeypatch):
-    monkeypatch.setattr(fastmlp.console.progress_bar, "SHOW_AFTER", 0.0)
-    monkeypatch.setenv("TERM", "xterm")
+def notebook(at_once, monkeypatch):
+    return notebook_texts(monkeypatch)
 
 
 def shown(monkeypatch, stream, verbose=1):
     """The text that ten epochs write to standard error, replaced here, since pytest replaces it for each test."""
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", stream)
-        with Progress(10, verbose) as progress:
+        with Progress(10, verbose, bar=verbose < 2) as progress:
             for epoch in range(10):
                 progress.show(epoch + 1.0, 0.5)
     return stream.getvalue() if stream else ""
 
 
-def test_long_fit_on_a_terminal_shows_a_bar(at_once, monkeypatch):
-    text = shown(monkeypatch, Terminal())
-    assert "epoch" in text
-    assert "loss 0.5" in text
+@pytest.mark.parametrize(
+    "stream, verbose, parts",
+    [
+        (Terminal(), 1, ("epoch", "loss 0.5")),
+        (Terminal(), 0, ()),
+        (Terminal(), 2, ()),
+        (io.StringIO(), 1, ()),
+        (None, 1, ()),
+    ],
+)
+def test_a_long_fit_shows_a_bar_on_a_terminal_alone(stream, verbose, parts, at_once, monkeypatch):
+    text = shown(monkeypatch, stream, verbose)
+    assert bool(text) == bool(parts)
+    assert all(part in text for part in parts)
 
 
-def test_short_fit_shows_no_bar(monkeypatch):
+def test_a_short_fit_shows_no_bar(monkeypatch):
     assert shown(monkeypatch, Terminal()) == ""
-
-
-def test_verbose_0_is_silent(at_once, monkeypatch):
-    assert shown(monkeypatch, Terminal(), verbose=0) == ""
-
-
-@pytest.mark.parametrize("stream", (io.StringIO(), None), ids=["a file", "none at all"])
-def test_no_bar_without_a_terminal(stream, at_once, monkeypatch):
-    assert shown(monkeypatch, stream) == ""
 
 
 def test_exception_closes_the_bar(at_once, monkeypatch):
@@ -63,27 +63,6 @@ def test_exception_closes_the_bar(at_once, monkeypatch):
         assert progress._bar.rich.live.is_started
         raise KeyboardInterrupt
     assert not progress._bar.rich.live.is_started
-
-
-class Shell:
-    execution_count = 1
-
-
-@pytest.fixture
-def notebook(at_once, monkeypatch):
-    """The successive texts of a cell's outputs, by display id."""
-    texts = {}
-
-    def display(data, raw, display_id, update):
-        assert raw
-        assert update == (display_id in texts)
-        texts.setdefault(display_id, []).append(data["text/plain"])
-
-    shell = type("ZMQInteractiveShell", (Shell,), {})()
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
-    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
-    monkeypatch.setattr(fastmlp.console.progress_bar, "CELL_EVERY", 0.0)
-    return texts
 
 
 def test_notebook_shows_one_text_that_is_updated(notebook, monkeypatch):
@@ -106,10 +85,9 @@ def test_notebook_bar_replaces_the_compile_notice(notebook, monkeypatch):
     assert texts[-1] == "10 epochs  loss 0.5"
 
 
-def test_notebook_shows_no_bar_with_verbose_0_and_2(notebook, monkeypatch):
-    shown(monkeypatch, io.StringIO(), verbose=0)
-    with Progress(10, 2, bar=False) as progress:
-        progress.show(5, 0.5)
+@pytest.mark.parametrize("verbose", [0, 2])
+def test_notebook_shows_no_bar_with_verbose_0_and_2(verbose, notebook, monkeypatch):
+    shown(monkeypatch, io.StringIO(), verbose)
     assert notebook == {}
 
 
@@ -156,17 +134,13 @@ def lines(capsys, prefix="epoch"):
     return printed.out.splitlines()
 
 
-def test_verbose_2_prints_a_line_per_epoch(capsys):
+def test_verbose_2_prints_a_line_of_all_records_per_epoch(capsys):
     """Lines go to standard output, without a terminal too."""
-    history = net().fit(XOR_X, XOR_Y, epochs=12, verbose=2)
-    printed = lines(capsys)
-    assert len(printed) == 12
-    assert printed[6] == f"epoch 7/12  loss {history.loss[6]:.4g}  accuracy {history.accuracy[6]:.4g}"
-
-
-def test_epoch_lines_have_all_records(capsys):
-    history = net().fit(XOR_X, XOR_Y, epochs=2, verbose=2, validation_data=(XOR_X, XOR_Y), metrics="squared_error")
-    assert lines(capsys)[1] == "epoch 2/2  " + "  ".join(f"{k} {v[1]:.4g}" for k, v in history.records().items())
+    history = net().fit(XOR_X, XOR_Y, epochs=12, verbose=2, validation_data=(XOR_X, XOR_Y), metrics="squared_error")
+    records = history.records().items()
+    assert len(records) == 6
+    expected = (f"epoch {k + 1}/12  " + "  ".join(f"{name} {v[k]:.4g}" for name, v in records) for k in range(12))
+    assert lines(capsys) == list(expected)
 
 
 @pytest.mark.parametrize(
