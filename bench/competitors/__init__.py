@@ -28,14 +28,14 @@ ABSENT = {
     "jax": "JAX is not installed",
     "keras": "Keras is not installed",
     "cupy": "CuPy is not installed",
-    "fastmlp.estimators.mlp": "this version has no estimators",
+    "fastmlp.estimators.base": "this version has no estimators",
 }
 
 
 # Modules to import for a library, where importing its name alone does not import all that is used.
 LOADS = {
     "fastmlp": ("fastmlp.mlp", "fastmlp.population", "fastmlp.kernels.cpu.backend"),
-    "fastmlp.estimators.mlp": ("fastmlp.estimators.mlp", "fastmlp.kernels.cpu.backend"),
+    "fastmlp.estimators.base": ("fastmlp.estimators.base", "fastmlp.kernels.cpu.backend"),
     "jax": ("jax.numpy",),
     "sklearn": ("sklearn.neural_network",),
 }
@@ -262,7 +262,7 @@ ESTIMATORS = (
         "fastmlp",
         "competitors.estimators",
         "fastmlp",
-        ("sklearn", "fastmlp.estimators.mlp"),
+        ("sklearn", "fastmlp.estimators.base"),
         kind="ours",
         chooses_threads=True,
     ),

@@ -47,7 +47,8 @@ _MODULES = {
 }
 # These need scikit-learn: `from fastmlp import *` has them where it is installed, but for the last, which needs onnx.
 _ESTIMATORS = {
-    "estimators.mlp": ("MLPClassifier", "MLPRegressor"),
+    "estimators.classifier": ("MLPClassifier",),
+    "estimators.regressor": ("MLPRegressor",),
     "estimators.tabular": ("TabularMLPClassifier", "TabularMLPRegressor"),
     "estimators.cross_validation": ("cross_val_population",),
     "estimators.from_sklearn": ("from_sklearn",),
@@ -66,10 +67,10 @@ if TYPE_CHECKING:
     from .diagnosis.gradient_check import check_gradients as check_gradients
     from .errors import DivergenceWarning as DivergenceWarning
     from .errors import TrainingWarning as TrainingWarning
+    from .estimators.classifier import MLPClassifier as MLPClassifier
     from .estimators.cross_validation import cross_val_population as cross_val_population
     from .estimators.from_sklearn import from_sklearn as from_sklearn
-    from .estimators.mlp import MLPClassifier as MLPClassifier
-    from .estimators.mlp import MLPRegressor as MLPRegressor
+    from .estimators.regressor import MLPRegressor as MLPRegressor
     from .estimators.skl2onnx_converters import register_skl2onnx as register_skl2onnx
     from .estimators.tabular import TabularMLPClassifier as TabularMLPClassifier
     from .estimators.tabular import TabularMLPRegressor as TabularMLPRegressor

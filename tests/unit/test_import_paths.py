@@ -23,7 +23,8 @@ NAMES = {
     "devices": "Device DeviceInfo",
     "mlp": "MLP",
     "population": "Population",
-    "estimators.mlp": "MLPClassifier MLPRegressor",
+    "estimators.classifier": "MLPClassifier",
+    "estimators.regressor": "MLPRegressor",
     "estimators.tabular": "TabularMLPClassifier TabularMLPRegressor",
 }
 

@@ -1,4 +1,4 @@
-"""Arrays of users on their way through scikit-learn's checks: messages where errors of NumPy would come through."""
+"""Samples and targets of users on their way through scikit-learn's checks, with messages of this package's."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import _check_sample_weight
 
 from ..data.arrays import beyond_float64, refuse_converted
-from ..errors import counted
+from ..errors import counted, is_number, shown
 from ..tables.cells import read_numbers
 
 # scikit-learn's words, which programs look for.
@@ -116,13 +117,15 @@ def checked_sample_weights(sample_weight: Any, X: Any) -> np.ndarray | None:
     if sample_weight is None:
         return None
     refuse_converted_cells(sample_weight, "sample_weight")
-    from sklearn.utils.validation import _check_sample_weight  # here, since base.py is to say what to install
-
     with refused_beyond_float64("sample_weight"):
         weights: np.ndarray = _check_sample_weight(sample_weight, X, dtype=np.float64)
     if weights.min() < 0.0:
         raise ValueError(f"sample_weight must be at least 0, but holds {weights.min():g}.")
     return weights
+
+
+def dense(array: Any) -> np.ndarray:
+    return array.toarray() if hasattr(array, "toarray") else array
 
 
 @contextmanager
@@ -191,3 +194,38 @@ def refuse_dates_among_columns(y: Any) -> None:
             f"y must hold numbers or classes, but its column {name!r} holds dates or durations. Convert them to "
             "numbers, or leave the column out."
         )
+
+
+# ---- targets of a regression
+
+# float() or NumPy would accept some of them.
+NO_NUMBERS = str, bytes, np.datetime64, np.timedelta64, type(None), complex, np.complexfloating
+
+
+def as_quantities(y: np.ndarray, classifier: str) -> np.ndarray:
+    """Return targets y as float64.
+
+    classifier : name of the estimator that the error message recommends for classes
+
+    Raises
+    ------
+    ValueError
+        If y holds text, dates or other values that are not numbers, or a number beyond float64.
+    """
+    cells = y.flat if y.dtype == object else ()
+    if y.dtype.kind in "biufO" and not any(isinstance(cell, NO_NUMBERS) for cell in cells):
+        try:
+            return y.astype(np.float64, copy=False)
+        except OverflowError:
+            raise beyond_float64("y") from None
+        except (TypeError, ValueError):
+            pass
+    index, cell = next((index, cell) for index, cell in np.ndenumerate(y) if not _is_quantity(cell))
+    raise ValueError(
+        f"y must hold numbers for a regression, but it holds {shown(cell)} at {index}. Convert text and dates to "
+        f"numbers, and drop rows without a target; for classes use {classifier}."
+    )
+
+
+def _is_quantity(cell: Any) -> bool:
+    return not isinstance(cell, NO_NUMBERS) and is_number(cell)

@@ -3,52 +3,33 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-
-from ..errors import install_command
-
-try:
-    from sklearn.base import BaseEstimator
-except ImportError as error:
-    raise ImportError(f"The estimators need scikit-learn 1.7 or newer: {install_command('sklearn')}.") from error
-
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from ..api.stream_arguments import StreamArguments
 from ..interface.keywords import explains_names
 from ..streams.source_kinds import is_source
 from ..training.optimizer_state import OptimizerState
-from .array_input import checked_sample_weights, missing_targets_named
-from .early_stopping import EpochRules
+from .array_input import checked_sample_weights, dense, missing_targets_named
 from .ensembles import train_nets
+from .epoch_rules import EpochRules
 from .exporting import Exportable
-from .initial_weights import parameters_of_layers
+from .fitted_net import FittedNet
 from .interruption import keeping_nets
-from .net_attributes import NetAttributes
-from .parameters import check_partial_fit, check_settings, hidden_sizes, is_iterative, warn_of_unused
-from .sample_input import SampleInput, dense
-from .single_net import FitTask, SplitSamples, train_net
-from .single_net_streams import NetSource, StreamedSamples
-from .sklearn_callbacks import CallbackSupportMixin, ObservedTask, with_callbacks
-from .sklearn_conventions import SKLEARN_OUTPUT
-from .source_targets import names_target
+from .net_source import NetSource
+from .parameters import CONSTRAINTS, check_partial_fit, check_settings, hidden_sizes, is_iterative, warn_of_unused
+from .single_net import FitData, SplitSamples, train_net
+from .sklearn_conventions import SKLEARN_OUTPUT, parameters_of_layers, to_sklearn
+from .sources import names_target
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class TrainingSamples(NamedTuple):
-    """Samples in memory; fields as of FitTask."""
-
-    samples: SplitSamples
-    held_out: SplitSamples | None
-    strata: np.ndarray | None
-    constant: float = 0.0
-
-
-class BaseMLP(SampleInput, NetAttributes, Exportable, CallbackSupportMixin, BaseEstimator, ABC):
+class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
     """Base class of the two MLP estimators: everything that does not depend on the kind of target.
 
     Parameters
@@ -168,20 +149,13 @@ class BaseMLP(SampleInput, NetAttributes, Exportable, CallbackSupportMixin, Base
     """
 
     # Settings that this class reads; the __init__ of each subclass has all of them.
-    activation: str
     early_stopping: bool
     loss: str
     max_iter: int
-    n_nets: int
-    learning_rate: str
-    learning_rate_init: float
-    power_t: float
     random_state: Any
-    solver: Any
     warm_start: bool
 
-    # Of an estimator that predicts between two epochs for scikit-learn's callbacks, beside net_ and n_iter_.
-    _attributes_while_training: ClassVar[dict[str, Any]] = {}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
 
     # ---- methods of the subclasses
 
@@ -295,7 +269,6 @@ class BaseMLP(SampleInput, NetAttributes, Exportable, CallbackSupportMixin, Base
             raise
         return fitted
 
-    @with_callbacks
     def _fit(
         self,
         X: Any,
@@ -321,13 +294,12 @@ class BaseMLP(SampleInput, NetAttributes, Exportable, CallbackSupportMixin, Base
         is_new = "net_" not in self.__dict__ or not (self.warm_start or incremental)
         if limits != (None, None):
             StreamArguments.checked(*limits)  # an invalid limit is an error for data in memory, too
-        observed = ObservedTask.fit(self, X, y, sample_weight)
         if type(X) is not np.ndarray and (is_source(X) or names_target(X, y)):
             source = NetSource(self, X, y, limits, is_new, classes)
             found = source.read(incremental, validation_data, sample_weight=sample_weight, executor=executor)
-            if isinstance(found, StreamedSamples):
+            if isinstance(found, FitData):
                 try:
-                    self._train(found, is_new, incremental, observed)
+                    self._train(found, is_new, incremental)
                 except BaseException:
                     found.close()
                     raise
@@ -344,29 +316,25 @@ class BaseMLP(SampleInput, NetAttributes, Exportable, CallbackSupportMixin, Base
                 self._check_targets_unchanged(y)
             samples = SplitSamples(dense(X), y, self._encode(y), weights)
         held_out = None if validation_data is None else self._held_out(validation_data)
-        training = TrainingSamples(samples, held_out, self._strata(y))
-        return self._train(training, is_new, incremental, observed, executor)
+        return self._train(FitData(samples, held_out, self._strata(y)), is_new, incremental, executor)
 
-    def _train(self, data: Any, is_new: bool, incremental: bool, observed: ObservedTask, executor: Any = None) -> Any:
-        """Train on samples; observed : the fit, for scikit-learn's callbacks"""
+    def _train(self, data: FitData, is_new: bool, incremental: bool, executor: Any = None) -> Any:
         sizes = (self.n_features_in_, *hidden_sizes(self), self.n_outputs_)
         params: np.ndarray | None = None
         if not is_new:
             params = self._params_to_continue(sizes)
-        elif self.n_nets == 1 and (self.warm_start or incremental):
-            params = parameters_of_layers(self._given_layers(), sizes)
+        elif self.n_nets == 1 and (self.warm_start or incremental):  # coefs_ and intercepts_ may have been set before
+            given = tuple(self.__dict__.pop(name, None) for name in ("_given_coefs_", "_given_intercepts_"))
+            params = parameters_of_layers(given, sizes)
         rng = check_random_state(self.random_state)
-        task = FitTask(data.samples, data.held_out, sizes, params, rng, data.strata, data.constant)
         if is_new:
             self.t_ = 0
             self._forget()
-        observed.begin_fit(0 if self.n_nets > 1 else 1 if incremental else self.max_iter)
         if self.n_nets > 1:
-            train_nets(self, task, executor)
+            train_nets(self, data, sizes, params, rng, executor)
         else:
-            train_net(self, task, incremental, observed)
+            train_net(self, data, sizes, params, rng, incremental)
         self._finish(sizes)
-        observed.end(dict)
         return self
 
     def _forget(self) -> None:
@@ -404,8 +372,6 @@ class BaseMLP(SampleInput, NetAttributes, Exportable, CallbackSupportMixin, Base
         ValueError
             For an activation, loss or number of nets that scikit-learn does not support.
         """
-        from .to_sklearn import to_sklearn
-
         return to_sklearn(self)
 
     def __sklearn_tags__(self):

@@ -7,17 +7,15 @@ import time
 from typing import Any
 
 import numpy as np
-
-from .base import BaseMLP
-
-from sklearn.base import clone, is_classifier  # isort: skip  # after base, which says what to install
+from sklearn.base import clone, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing, check_random_state
 
 from ..population import Population
 from ..population_result import PopulationResult
-from .array_input import checked_sample_weights
+from .array_input import checked_sample_weights, dense
+from .base import BaseMLP
 from .ensembles import fit_nets, make_nets
 from .parameters import batch_size_of, check_settings, hidden_sizes, is_iterative
 from .single_net import SplitSamples
@@ -92,7 +90,7 @@ def cross_val_population(
     whole._set_targets(y, None)
     folds = list(check_cv(cv, y, classifier=is_classifier(whole)).split(X, y, groups))
     weights = checked_sample_weights(sample_weight, X)
-    samples = SplitSamples(X.toarray() if hasattr(X, "toarray") else X, y, whole._encode(y), weights)
+    samples = SplitSamples(dense(X), y, whole._encode(y), weights)
     nets, result = _train(whole, samples, [train for train, _ in folds], executor)
     if result.interrupted:  # scores of partly trained nets would be meaningless
         raise KeyboardInterrupt

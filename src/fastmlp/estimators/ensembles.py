@@ -13,11 +13,10 @@ from ..errors import DivergenceWarning
 from ..population import Population
 from ..population_result import PopulationResult
 from ..schedules import schedule_factors
-from .initial_weights import sklearn_initial_params
 from .interruption import trained_nets
 from .parameters import activation_of, batch_size_of, optimizer_of
 from .single_net import (
-    FitTask,
+    FitData,
     SplitSamples,
     check_finite,
     net_settings,
@@ -25,7 +24,7 @@ from .single_net import (
     warn_of_epochs,
     warn_of_time_limit,
 )
-from .sklearn_conventions import Scale, inverse_scaling, scale_of
+from .sklearn_conventions import Scale, inverse_scaling, scale_of, sklearn_initial_params
 
 
 def make_nets(
@@ -73,8 +72,8 @@ def fit_nets(
     held_out : held-out samples, or None; with early_stopping the record to monitor is measured on them
     executor : where to train, as for Population.fit
     """
-    if estimator.callbacks or estimator.eval_metric is not None:
-        raise ValueError("callbacks and eval_metric are for a single net: leave them out here.")
+    if estimator.callbacks:
+        raise ValueError("callbacks are for a single net: leave them out here.")
     monitor, tol = "loss", estimator.tol / scale.reported
     if held_out is not None and estimator.early_stopping:
         monitor, tol = estimator._population_monitor(held_out, estimator.tol)
@@ -109,20 +108,29 @@ def fit_nets(
     return result
 
 
-def train_nets(estimator: Any, task: FitTask, executor: Any = None) -> None:
+def train_nets(
+    estimator: Any,
+    data: FitData,
+    sizes: tuple[int, ...],
+    params: np.ndarray | None,
+    rng: np.random.RandomState,
+    executor: Any = None,
+) -> None:
     """Train n_nets nets from different initial parameters, and set the fitted attributes of the estimator.
 
     Predictions are the mean of their outputs. Of an interrupted fit, the nets that had begun are kept.
+
+    sizes, params, rng : as for train_net, with params (n_nets, n_params)
+    executor : where to train, as for Population.fit
     """
-    samples, held_out = task.split(estimator)
-    batch, scale = batch_size_of(estimator, len(samples.X)), scale_of(estimator._loss_name(), task.sizes[-1])
-    rngs = [task.rng] * estimator.n_nets
-    nets = make_nets(estimator, task.sizes, batch, samples.weights, rngs, task.params)
+    samples, held_out = data.split(estimator, rng)
+    batch, scale = batch_size_of(estimator, len(samples.X)), scale_of(estimator._loss_name(), sizes[-1])
+    nets = make_nets(estimator, sizes, batch, samples.weights, [rng] * estimator.n_nets, params)
     estimator.net_ = nets
     samples = samples._replace(weights=estimator._training_weights(samples))
     result = fit_nets(estimator, nets, samples, len(samples.X), batch, scale, held_out, executor)
     if result.interrupted or not result.epochs.all():
-        estimator.net_ = trained_nets(nets, task.params is not None)
+        estimator.net_ = trained_nets(nets, params is not None)
         result = estimator.net_.result
     trained = result.epochs > 0
     estimator.n_iter_ = int(result.epochs.max())

@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
-from .mlp import MLPClassifier, MLPRegressor
-
-from sklearn import neural_network  # isort: skip  # after estimators, which says what to install
+from sklearn import neural_network
 from sklearn.utils.validation import check_is_fitted
 
-from .early_stopping import EpochRules
+from .classifier import MLPClassifier
+from .epoch_rules import EpochRules
+from .regressor import MLPRegressor
 from .single_net import make_net
-from .sklearn_names import copy_records, shared_settings
+from .sklearn_conventions import copy_records, shared_settings
 
-PAIRS = ((neural_network.MLPClassifier, MLPClassifier), (neural_network.MLPRegressor, MLPRegressor))
+PAIRS: tuple[tuple[Any, Any], ...] = (
+    (neural_network.MLPClassifier, MLPClassifier),
+    (neural_network.MLPRegressor, MLPRegressor),
+)
 
 
 def from_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
@@ -50,21 +52,19 @@ def from_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
     >>> bool(np.allclose(from_sklearn(original).predict_proba(X), original.predict_proba(X)))
     True
     """
-    cls = next((fastmlp_class for sklearn_class, fastmlp_class in PAIRS if isinstance(estimator, sklearn_class)), None)
+    cls = next((ours for theirs, ours in PAIRS if isinstance(estimator, theirs)), None)
     if cls is None:
         raise TypeError(
             "from_sklearn takes an MLPClassifier or MLPRegressor of sklearn.neural_network, but got "
             f"{type(estimator).__name__}. Of a pipeline or search pass the fitted step, as in search.best_estimator_."
         )
     check_is_fitted(estimator)
-    dtype = estimator.coefs_[0].dtype.name
-    made = cls(**shared_settings(estimator, cls), dtype=dtype)
+    made = cls(**shared_settings(estimator, cls), dtype=estimator.coefs_[0].dtype.name)
     made._forget()
     copy_records(estimator, made)
     if isinstance(made, MLPClassifier):
         made._is_multilabel = estimator._label_binarizer.y_type_.startswith("multilabel")
-    sizes = (estimator.n_features_in_, *(len(b) for b in estimator.intercepts_))
-    made.net_ = make_net(made, sizes)
+    made.net_ = make_net(made, (estimator.n_features_in_, *(len(b) for b in estimator.intercepts_)))
     made.coefs_, made.intercepts_ = estimator.coefs_, estimator.intercepts_
     made._rules = _rules_of(estimator)
     if made.early_stopping and made._rules is not None and made._rules.best_score > -np.inf:

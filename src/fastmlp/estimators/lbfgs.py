@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,7 @@ from ..kernels.system import interrupts
 from ..mlp import MLP
 from ..training.time_limit import TimeLimit
 
-# Status of a run that was interrupted, whose time was over, or which a callback has ended: SciPy has none for them.
-INTERRUPTED, OUT_OF_TIME, STOPPED = -1, -2, -3
+INTERRUPTED, OUT_OF_TIME = -1, -2  # status of a run that Ctrl-C or a time limit has ended: SciPy has none for them
 
 
 def minimize(
@@ -27,7 +25,6 @@ def minimize(
     tol: float = 1e-4,
     verbose: Any = False,
     time_limit: float | None = None,
-    after_iteration: Callable[[np.ndarray, int], bool] | None = None,
 ) -> Any:
     """Train a net in place until no component of the gradient exceeds tol, or until the objective stops decreasing.
 
@@ -40,8 +37,6 @@ def minimize(
     max_fun : largest number of evaluations of the objective
     verbose : whether to print the loss after each iteration
     time_limit : seconds or None; the run ends before an iteration that would exceed them, but for the first
-    after_iteration : function (params, number of iterations) that is called after each one, and ends the run with the
-        status STOPPED by returning True
 
     Returns
     -------
@@ -65,20 +60,15 @@ def minimize(
         loss, gradient = objective(params)
         return scale * loss, scale * gradient.astype(np.float64)
 
-    n_done, last, ended = 0, net.params.astype(np.float64), 0
+    n_done, last, out_of_time = 0, net.params.astype(np.float64), False
 
     def note(intermediate_result: Any) -> None:
-        nonlocal n_done, last, ended
+        nonlocal n_done, last, out_of_time
         n_done, last = n_done + 1, intermediate_result.x.copy()
         if verbose:
             print(f"Iteration {n_done}, loss = {intermediate_result.fun:.8f}")
-        if after_iteration is not None and after_iteration(last, n_done):
-            ended = STOPPED
-        elif (
-            limit is not None and limit.seconds - limit.elapsed() < limit.trained() / n_done
-        ):  # there is no time for another iteration
-            ended = OUT_OF_TIME
-        if ended:
+        if limit is not None and limit.seconds - limit.elapsed() < limit.trained() / n_done:
+            out_of_time = True  # for another iteration
             raise StopIteration
 
     try:
@@ -95,16 +85,9 @@ def minimize(
         with interrupts.deferred():
             fun, gradient = scaled(last)
             result = OptimizeResult(
-                x=last,
-                fun=fun,
-                jac=gradient,
-                nit=n_done,
-                nfev=n_done,
-                status=INTERRUPTED,
-                success=False,
-                message="it was interrupted",
+                x=last, fun=fun, jac=gradient, nit=n_done, nfev=n_done, status=INTERRUPTED, success=False
             )
-    if ended:
-        result.status = ended
+    if out_of_time:
+        result.status = OUT_OF_TIME
     net.params = result.x
     return result

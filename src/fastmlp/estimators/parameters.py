@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from ..errors import checked_count, checked_number, counted, shown, unknown_name
+from ..errors import checked_count, counted, shown
 from ..interface.setting_checks import checked_dtype
 from ..interface.user_warnings import warn_user
 from ..network.spec import HIDDEN
@@ -14,9 +16,36 @@ from ..optimizers import OPTIMIZERS, SGD, Adam, Optimizer, optimizer_from_name
 from ..training.batch_rows import batch_rows
 from .sklearn_conventions import FASTMLP_ACTIVATION, Scale
 
-# scikit-learn's names stand for those of this package, which are known, too.
-ACTIVATIONS = (*FASTMLP_ACTIVATION, *HIDDEN)
-LEARNING_RATES = ("constant", "invscaling", "adaptive")
+# scikit-learn's declarative checks; its names of activations stand for those of this package, which are known, too.
+COUNT = Interval(Integral, 1, None, closed="left")
+NOT_NEGATIVE, POSITIVE = Interval(Real, 0, None, closed="left"), Interval(Real, 0, None, closed="neither")
+FRACTION = Interval(Real, 0, 1, closed="left")
+CONSTRAINTS: dict[str, list[Any]] = {
+    "activation": [StrOptions({*FASTMLP_ACTIVATION, *HIDDEN})],
+    "solver": [StrOptions({"lbfgs", *OPTIMIZERS}), Optimizer],
+    "alpha": [NOT_NEGATIVE],
+    "batch_size": [StrOptions({"auto"}), COUNT],
+    "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+    "learning_rate_init": [POSITIVE],
+    "power_t": [NOT_NEGATIVE],
+    "max_iter": [COUNT],
+    "shuffle": ["boolean"],
+    "random_state": ["random_state"],
+    "tol": [NOT_NEGATIVE],
+    "verbose": ["verbose"],
+    "warm_start": ["boolean"],
+    "momentum": [FRACTION],
+    "nesterovs_momentum": ["boolean"],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [FRACTION],
+    "beta_1": [FRACTION],
+    "beta_2": [FRACTION],
+    "epsilon": [POSITIVE],
+    "n_iter_no_change": [COUNT, Options(Real, {np.inf})],
+    "max_fun": [COUNT],
+    "n_nets": [COUNT],
+    "time_limit": [None, POSITIVE],
+}
 ALMOST_ZERO = 1e-300  # acts as 0 in the arithmetic; an exact beta of 0 would switch Adam's bias correction off
 
 
@@ -27,24 +56,9 @@ def keep_settings(estimator: Any, settings: dict[str, Any]) -> None:
             setattr(estimator, name, value)
 
 
-def solver_name(solver: Any) -> str:
-    """Return the name of a solver, "lbfgs" or the lower-case name of an optimiser, from a name or an optimiser object.
-
-    Raises
-    ------
-    ValueError
-        For an unknown name.
-    """
-    if isinstance(solver, Optimizer):
-        return type(solver).__name__.lower()
-    if isinstance(solver, str) and solver in ("lbfgs", *OPTIMIZERS):
-        return solver
-    raise unknown_name("solver", solver, ("lbfgs", *OPTIMIZERS))
-
-
 def is_iterative(estimator: Any) -> bool:
     """Return whether the solver trains epoch by epoch, as all but "lbfgs" do."""
-    return solver_name(estimator.solver) != "lbfgs"
+    return isinstance(estimator.solver, Optimizer) or estimator.solver != "lbfgs"
 
 
 def check_settings(estimator: Any) -> None:
@@ -55,24 +69,12 @@ def check_settings(estimator: Any) -> None:
     ValueError
         For an invalid value, under the name of the estimator's parameter.
     """
-    checked_number("alpha", estimator.alpha, 0.0)
-    checked_number("learning_rate_init", estimator.learning_rate_init, 0.0, open_low=True)
-    checked_number("power_t", estimator.power_t, 0.0)
-    checked_number("tol", estimator.tol, 0.0)
-    checked_number("validation_fraction", estimator.validation_fraction, 0.0, 1.0, open_high=True)
-    checked_number("beta_1", estimator.beta_1, 0.0, 1.0, open_high=True)
-    checked_number("beta_2", estimator.beta_2, 0.0, 1.0, open_high=True)
-    checked_number("epsilon", estimator.epsilon, 0.0, open_low=True)
-    for name in ("max_iter", "max_fun", "n_nets"):
-        checked_count(name, getattr(estimator, name))
-    if estimator.n_iter_no_change != np.inf:
-        checked_count("n_iter_no_change", estimator.n_iter_no_change)
-    if not (isinstance(estimator.batch_size, str) and estimator.batch_size == "auto"):
-        checked_count("batch_size", estimator.batch_size)
-    if not isinstance(estimator.activation, str) or estimator.activation not in ACTIVATIONS:
-        raise unknown_name("activation", estimator.activation, ACTIVATIONS)
-    if estimator.learning_rate not in LEARNING_RATES:
-        raise unknown_name("learning_rate", estimator.learning_rate, LEARNING_RATES)
+    if not isinstance(estimator.loss, str):
+        raise ValueError(
+            f"loss is {estimator.loss!r}, but must be a name. It is the first argument, as in scikit-learn since 1.7: "
+            f"name the other one, MLPRegressor(hidden_layer_sizes={estimator.loss!r})."
+        )
+    estimator._validate_params()
     if estimator.schedule is not None and estimator.learning_rate != "constant":
         raise ValueError(
             f"Give a schedule or learning_rate={estimator.learning_rate!r}, not both: each decides the learning rate."
@@ -82,10 +84,6 @@ def check_settings(estimator: Any) -> None:
             "n_nets above 1 trains nets together, which solver='lbfgs' and learning_rate='adaptive' cannot: choose "
             "another solver or rate, or use sklearn's BaggingClassifier or BaggingRegressor around a single net."
         )
-    is_bool = isinstance(estimator.verbose, (bool, np.bool_))  # scikit-learn also takes other numbers, as true or false
-    checked_count("verbose", int(estimator.verbose) if is_bool else estimator.verbose, 0)
-    if estimator.time_limit is not None:
-        checked_number("time_limit", estimator.time_limit, 0.0, open_low=True)
     hidden_sizes(estimator)
     dtype_of(estimator)
 
@@ -116,7 +114,6 @@ def warn_of_unused(estimator: Any, validation_data: Any) -> None:
     unused = {
         "callbacks": estimator.callbacks,
         "schedule": estimator.schedule,
-        "eval_metric": estimator.eval_metric,
         "validation_data": validation_data,
         "dropout": estimator.dropout if np.any(estimator.dropout) else None,
     }

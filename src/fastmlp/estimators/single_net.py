@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
 
-from ..callbacks import Callback, as_callbacks
+from ..callbacks import as_callbacks
 from ..console.compile_notice import CompileNotices
 from ..console.stopwatch import compiling_in_limit
 from ..errors import DivergenceWarning, counted
@@ -22,13 +21,11 @@ from ..schedules import schedule_factors
 from ..table_training.rows_in_file import FileRows
 from ..training.optimizer_state import OptimizerState
 from .array_input import NON_FINITE
-from .early_stopping import EpochRules, ObjectiveOfEpochs, sum_of_squares
-from .initial_weights import sklearn_initial_params
+from .epoch_rules import EpochRules, ObjectiveOfEpochs, sum_of_squares
 from .interruption import warn_of_interrupted_net
-from .lbfgs import INTERRUPTED, OUT_OF_TIME, STOPPED, minimize
+from .lbfgs import INTERRUPTED, OUT_OF_TIME, minimize
 from .parameters import activation_of, batch_size_of, dtype_of, is_iterative, optimizer_of
-from .sklearn_callbacks import EpochTasks, ObservedTask, epoch_tasks
-from .sklearn_conventions import Scale, inverse_scaling, poisson_constant, scale_of
+from .sklearn_conventions import Scale, inverse_scaling, poisson_constant, scale_of, sklearn_initial_params
 
 REMEDY = "Scale X, and y of a regression, with StandardScaler, or lower learning_rate_init."
 
@@ -58,59 +55,47 @@ class SplitSamples(NamedTuple):
         )
 
 
-class FitTask(NamedTuple):
-    """Task of a fit: samples, layer sizes and initial parameters for the training of an estimator's net or nets.
+class FitData(NamedTuple):
+    """Samples of a fit.
 
     samples : training samples; with early stopping and no held_out, the held-out samples are split off them
     held_out : held-out samples given by the user, or None
-    sizes : layer sizes
-    params : parameters to continue from, (n_params,) or (n_nets, n_params), or None to draw initial ones from rng
-    rng : random generator that draws, in scikit-learn's order, parameters, split and seed
     strata : (n_samples,) classes to stratify the split by, or None
     constant : constant of the Poisson loss of samples in a file; 0.0 for other losses
     """
 
     samples: SplitSamples
     held_out: SplitSamples | None
-    sizes: tuple[int, ...]
-    params: np.ndarray | None
-    rng: np.random.RandomState
-    strata: np.ndarray | None
+    strata: np.ndarray | None = None
     constant: float = 0.0
 
-    def split(self, estimator: Any) -> tuple[SplitSamples, SplitSamples | None]:
-        """Return (training samples, held-out samples), which are split off unless the user has given some."""
-        if self.held_out is not None:
-            return self.samples, self.held_out
-        return split(estimator, self.samples, self.rng, self.strata)
+    def close(self) -> None:
+        """Close the file of samples that are in one."""
+        self.samples.X.file.close()
 
+    def split(self, estimator: Any, rng: np.random.RandomState) -> tuple[SplitSamples, SplitSamples | None]:
+        """Return (training samples, held-out samples), which are split off unless the user has given some.
 
-def split(
-    estimator: Any, samples: SplitSamples, rng: np.random.RandomState, strata: Any
-) -> tuple[SplitSamples, SplitSamples | None]:
-    """Return (training samples, held-out samples), split as scikit-learn does with the same rng.
-
-    Held-out samples are the fraction validation_fraction; None without early stopping.
-
-    strata : (n_samples,) classes to stratify by, or None
-    """
-    if not estimator.early_stopping or not is_iterative(estimator):
-        return samples, None
-    rows = np.arange(len(samples.X))
-    try:
-        train, held = train_test_split(rows, random_state=rng, test_size=estimator.validation_fraction, stratify=strata)
-    except ValueError as error:  # in the words of train_test_split, whose argument is test_size
-        raise ValueError(
-            f"validation_fraction={estimator.validation_fraction:g} of {counted(len(rows), 'sample')} cannot be held "
-            f"out for early stopping: {error}. You may also pass validation_data to fit."
-        ) from None
-    if len(held) < 2:
-        raise ValueError(
-            "The validation set is too small. Increase 'validation_fraction' or the size of your dataset: "
-            f"validation_fraction={estimator.validation_fraction:g} of {counted(len(rows), 'sample')} leaves "
-            f"{len(held)} to validate on. You may also pass validation_data to fit."
-        )
-    return samples.take(train), samples.take(held)
+        They are the fraction validation_fraction, split as scikit-learn does with the same rng; None without early
+        stopping.
+        """
+        samples, fraction = self.samples, estimator.validation_fraction
+        if self.held_out is not None or not estimator.early_stopping or not is_iterative(estimator):
+            return samples, self.held_out
+        rows = np.arange(len(samples.X))
+        of_rows = f"validation_fraction={fraction:g} of {counted(len(rows), 'sample')}"
+        try:
+            train, held = train_test_split(rows, random_state=rng, test_size=fraction, stratify=self.strata)
+        except ValueError as error:  # in the words of train_test_split, whose argument is test_size
+            raise ValueError(
+                f"{of_rows} cannot be held out for early stopping: {error}. You may also pass validation_data to fit."
+            ) from None
+        if len(held) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset: "
+                f"{of_rows} leaves {len(held)} to validate on. You may also pass validation_data to fit."
+            )
+        return samples.take(train), samples.take(held)
 
 
 def net_settings(estimator: Any) -> dict[str, Any]:
@@ -147,45 +132,42 @@ def penalty_of(estimator: Any, batch: int, weights: np.ndarray | None) -> float:
     return estimator.alpha / (batch * (1.0 if weights is None else float(weights.mean()) or 1.0))
 
 
-def train_net(estimator: Any, task: FitTask, incremental: bool, observed: ObservedTask) -> None:
+def train_net(
+    estimator: Any,
+    data: FitData,
+    sizes: tuple[int, ...],
+    params: np.ndarray | None,
+    rng: np.random.RandomState,
+    incremental: bool,
+) -> None:
     """Train one net as scikit-learn would, and set the fitted attributes of the estimator.
 
+    sizes : layer sizes
+    params : (n_params,) parameters to continue from, or None to draw initial ones from rng
+    rng : random generator that draws, in scikit-learn's order, parameters, split and seed
     incremental : whether this is a partial_fit: one epoch, with the optimiser state of the last call
-    observed : the fit, for scikit-learn's callbacks, which are told of each epoch
     """
-    loss, sizes, rng, params = estimator._loss_name(), task.sizes, task.rng, task.params
+    loss = estimator._loss_name()
     if params is None:
         params = sklearn_initial_params(rng, Layout(sizes), activation_of(estimator))
-    samples, held_out = task.split(estimator)
+    samples, held_out = data.split(estimator, rng)
     batch, scale = batch_size_of(estimator, len(samples.X)), scale_of(loss, sizes[-1])
     penalty = penalty_of(estimator, batch, samples.weights)
     net = make_net(estimator, sizes, penalty / scale.objective, int(rng.randint(2**31 - 1)))
     net.params = params
     estimator.net_ = net
-    constant = 0.0
-    if isinstance(samples.X, FileRows):
-        constant = task.constant
-    elif loss == "poisson":
+    constant = data.constant
+    if loss == "poisson" and not isinstance(samples.X, FileRows):
         constant = poisson_constant(samples.targets.reshape(len(samples.X), -1).astype(float), samples.weights)
     samples = samples._replace(weights=estimator._training_weights(samples))
     if is_iterative(estimator):
         measure = ObjectiveOfEpochs(net, scale.reported, penalty, constant, -(-len(samples.X) // batch))
-        n_epochs = 1 if incremental else estimator.max_iter
-        callbacks: list[Callback] = [*as_callbacks(estimator.callbacks or ()), *epoch_tasks(observed, n_epochs)]
-        _run_epochs(estimator, net, samples, held_out, batch, scale, measure, callbacks, incremental)
+        _run_epochs(estimator, net, samples, held_out, batch, scale, measure, incremental)
     else:
-        iterations = epoch_tasks(observed, estimator.max_iter, "iteration")
-        _run_lbfgs(estimator, net, samples, scale, constant, iterations)
+        _run_lbfgs(estimator, net, samples, scale, constant)
 
 
-def _run_lbfgs(
-    estimator: Any, net: MLP, samples: SplitSamples, scale: Scale, constant: float, iterations: list[EpochTasks]
-) -> None:
-    def tell(params: np.ndarray, n_done: int) -> bool:
-        net.params = params
-        answers = [tasks.end_one(net, n_done) for tasks in iterations]
-        return any(answers)
-
+def _run_lbfgs(estimator: Any, net: MLP, samples: SplitSamples, scale: Scale, constant: float) -> None:
     result = minimize(
         net,
         samples.X,
@@ -197,17 +179,14 @@ def _run_lbfgs(
         tol=estimator.tol,
         verbose=estimator.verbose,
         time_limit=estimator.time_limit,
-        after_iteration=tell,
     )
-    for tasks in iterations:
-        tasks.fit_ended()
     check_finite(net.params, bool(np.isfinite(result.fun)))
     if result.status == INTERRUPTED:
         kept = f"parameters that iteration {result.nit} has found" if result.nit else "parameters that it began with"
         warn_user(f"lbfgs was interrupted in iteration {result.nit + 1}; the net has the {kept}.")
     elif result.status == OUT_OF_TIME:
         warn_of_time_limit(estimator)
-    elif result.status not in (0, STOPPED):
+    elif result.status:
         warn_user(
             f"lbfgs ended before it converged, after {result.nit} iterations and {result.nfev} evaluations: "
             f"{result.message}. Raise max_iter or max_fun, or scale the data.",
@@ -226,7 +205,6 @@ def _run_epochs(
     batch: int,
     scale: Scale,
     measure: ObjectiveOfEpochs,
-    callbacks: list[Callback],
     incremental: bool,
 ) -> None:
     n_samples = len(samples.X)
@@ -247,7 +225,7 @@ def _run_epochs(
             "optimizer": optimizer_of(estimator, scale),
             "schedule": schedule,
             "shuffle": estimator.shuffle,
-            "callbacks": [rules, *callbacks],
+            "callbacks": [rules, *as_callbacks(estimator.callbacks or ())],
             "optimizer_state": estimator._optimizer_state,
             "time_limit": estimator.time_limit,
             "verbose": 0,
@@ -330,15 +308,13 @@ def _epoch_rules(
 
 def _score_function(estimator: Any, held_out: SplitSamples) -> Any:
     """Return a function history -> score on the held-out samples, computed from the records if that is possible."""
-    from_history = estimator._score_from_history(held_out) if estimator.eval_metric is None else None
+    from_history = estimator._score_from_history(held_out)
     if from_history is not None:
         return from_history
-    extra = {} if held_out.weights is None else {"sample_weight": held_out.weights}
     # held_out.X is an array without column names: an estimator with feature_names_in_ would warn in each epoch.
     unnamed = copy.copy(estimator)
     unnamed.__dict__.pop("feature_names_in_", None)
-    score = type(unnamed).score if estimator.eval_metric is None else get_scorer(estimator.eval_metric)
-    return lambda history: float(score(unnamed, held_out.X, held_out.y, **extra))
+    return lambda history: float(unnamed.score(held_out.X, held_out.y, sample_weight=held_out.weights))
 
 
 def _record(estimator: Any, rules: EpochRules, history: Any, scale: Scale) -> None:

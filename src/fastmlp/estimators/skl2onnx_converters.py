@@ -11,7 +11,8 @@ from ..export.onnx_columns import features_of_columns, is_text
 from ..export.onnx_graph import ML_OPSET, Graph, Value, numpy_helper, onnx
 from ..export.onnx_layers import predictions
 from ..export.predictor import PROBABILITIES, Predictor
-from .mlp import MLPClassifier, MLPRegressor
+from .classifier import MLPClassifier
+from .regressor import MLPRegressor
 from .tabular import TabularMLPClassifier, TabularMLPRegressor
 
 CLASSIFIERS: tuple[type, ...] = MLPClassifier, TabularMLPClassifier

@@ -78,7 +78,7 @@ def test_settings_of_several_nets_have_an_effect_or_a_warning(iris, capsys):
 
 
 def test_single_net_features_raise_for_ensembles(iris):
-    with pytest.raises(ValueError, match="callbacks and eval_metric are for a single net"):
+    with pytest.raises(ValueError, match="callbacks are for a single net"):
         MLPClassifier(n_nets=2, callbacks=print).fit(*iris)
     with pytest.raises(ValueError, match="partial_fit does not support"):
         MLPClassifier(n_nets=2).partial_fit(*iris, classes=[0, 1, 2])

@@ -31,7 +31,7 @@ TARGETS = {
     "booleans": lambda X: X[:, 0] > 0,
     "several labels": lambda X: (X[:, :3] > 0).astype(int),
 }
-KINDS = [{}, {"n_nets": 3}, {"loss": "squared_error"}, {"dtype": "float64"}, {"n_nets": 2, "loss": "squared_error"}]
+KINDS = [{}, {"n_nets": 3}, {"dtype": "float64"}]
 
 
 @pytest.mark.thinned(4)
@@ -58,19 +58,6 @@ def test_one_member_of_several(X, tmp_path):
     model.export(tmp_path / "net.onnx", member=1)
     _, p = onnx_session(tmp_path / "net.onnx").run(None, {"X": X})
     np.testing.assert_allclose(p[:, 1:], model.net_.net(1).predict(X), atol=PROBABILITY)
-
-
-def test_probabilities_far_from_the_decision(X, tmp_path):
-    """Outputs beyond float32: no NaN, and sums of 1, where all sigmoids of exclusive classes are 0."""
-    model = MLPClassifier((6,), loss="squared_error", max_iter=3, random_state=0).fit(X, TARGETS["numbers"](X))
-    model.net_.params *= 1e3
-    model.export(tmp_path / "net.onnx")
-    label, p = onnx_session(tmp_path / "net.onnx").run(None, {"X": X})
-    np.testing.assert_allclose(p, model.predict_proba(X), atol=1e-4)  # logits of thousands are rounded at 1e-4
-    np.testing.assert_allclose(p.sum(axis=1), 1.0, atol=1e-6)
-    assert (label == model.predict(X)).mean() > 0.95
-    model.export(tmp_path / "net.h")
-    np.testing.assert_allclose(c_outputs(tmp_path / "net.h", X, 3), model.predict_proba(X), atol=1e-4)
 
 
 @pytest.mark.thinned(2)

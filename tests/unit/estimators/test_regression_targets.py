@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fastmlp import MLPRegressor, TabularMLPRegressor
-from fastmlp.estimators.regression_targets import as_quantities
+from fastmlp.estimators.array_input import as_quantities
 
 ESTIMATORS = (
     MLPRegressor(hidden_layer_sizes=(2,), solver="lbfgs", max_iter=1),

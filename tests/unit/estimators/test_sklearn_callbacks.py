@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from toy_data import blobs
 
-from fastmlp import MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor
+from fastmlp import TabularMLPClassifier, TabularMLPRegressor
 
 callback = pytest.importorskip("sklearn.callback", reason="scikit-learn before 1.9 has no callbacks")
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -17,9 +17,6 @@ X, y = blobs(0, n=60)
 SMALL = {"hidden_layer_sizes": (4,), "max_iter": 5, "random_state": 0}
 TABLE = pd.DataFrame(X, columns=[f"column {k}" for k in range(X.shape[1])])
 MODELS = {
-    "classifier": MLPClassifier(**SMALL),
-    "regressor": MLPRegressor(**SMALL),
-    "lbfgs": MLPClassifier(**SMALL, solver="lbfgs"),
     "table of classes": TabularMLPClassifier(**SMALL, n_nets=1),
     "table of numbers": TabularMLPRegressor(**SMALL, n_nets=1),
 }
@@ -47,37 +44,8 @@ class Recorder:
         return context.task_name in ("epoch", "iteration") and context.task_id == self.stop_at
 
 
-def test_every_epoch_is_a_task():
-    recorder = Recorder()
-    clf = MLPClassifier(**SMALL).set_callbacks(recorder).fit(X, y)
-    assert recorder.told == ["setup", "begin fit", *["begin epoch", "end epoch"] * 5, "end fit", "teardown"]
-    assert len(recorder.scores) == 6
-    assert recorder.scores[-1] == recorder.scores[-2] == clf.score(X, y)
-
-
-def test_callbacks_change_no_bit_of_training():
-    plain, observed = MLPClassifier(**SMALL).fit(X, y), MLPClassifier(**SMALL).set_callbacks(Recorder()).fit(X, y)
-    np.testing.assert_array_equal(plain.net_.params, observed.net_.params)
-
-
-@pytest.mark.parametrize("more", ({}, {"tol": 10.0, "n_iter_no_change": 1, "max_iter": 50}))
-def test_tasks_that_began_end(more):
-    """Also where the stopping rule ends the fit after an epoch, when the next one has begun as a task."""
-    recorder = Recorder()
-    MLPClassifier(**{**SMALL, **more}).set_callbacks(recorder).fit(X, y)
-    for name in ("fit", "epoch"):
-        assert recorder.told.count(f"begin {name}") == recorder.told.count(f"end {name}")
-
-
-def test_a_callback_may_end_the_fit():
-    clf = MLPClassifier(**SMALL).set_callbacks(Recorder(stop_at=2)).fit(X, y)
-    assert clf.n_iter_ == 3
-
-
 @pytest.mark.parametrize(
-    "model",
-    (MODELS["lbfgs"], MODELS["table of classes"], TabularMLPRegressor(**SMALL, n_nets=1, n_folds=2)),
-    ids=("lbfgs", "table", "folds"),
+    "model", (MODELS["table of classes"], TabularMLPRegressor(**SMALL, n_nets=1, n_folds=2)), ids=("table", "folds")
 )
 def test_a_callback_may_end_a_training(model):
     """Of nets that are trained one after another, the training of each."""
@@ -89,7 +57,7 @@ def test_a_callback_may_end_a_training(model):
 
 
 def test_several_nets_that_are_trained_together_have_no_epochs():
-    for model in (MLPClassifier(**SMALL, n_nets=3), TabularMLPClassifier(**SMALL, n_nets=2)):
+    for model in (TabularMLPClassifier(**SMALL, n_nets=2),):
         recorder = Recorder()
         fitted = model.set_callbacks(recorder).fit(X, y)
         assert [told for told in recorder.told if "training" not in told] == [
@@ -99,13 +67,6 @@ def test_several_nets_that_are_trained_together_have_no_epochs():
             "teardown",
         ]
         assert recorder.scores == [fitted.score(X, y)]
-
-
-def test_iterations_of_lbfgs_are_tasks():
-    recorder = Recorder()
-    MLPClassifier(**SMALL, solver="lbfgs").set_callbacks(recorder).fit(X, y)
-    assert recorder.told.count("begin iteration") == recorder.told.count("end iteration") == 5
-    assert len(set(recorder.scores)) > 1, "each iteration has parameters of its own"
 
 
 @pytest.mark.parametrize(
@@ -135,28 +96,6 @@ def test_a_table_is_scored_without_the_temperature_of_an_earlier_fit():
     assert seen == [1.0] * 5
 
 
-def test_partial_fit_is_a_task_of_one_epoch_and_tears_down():
-    recorder = Recorder()
-    MLPClassifier(**SMALL).set_callbacks(recorder).partial_fit(X, y, classes=np.unique(y))
-    assert recorder.told == ["setup", "begin fit", "begin epoch", "end epoch", "end fit", "teardown"]
-
-
-def test_an_interrupted_callback_is_not_told_twice():
-    """scikit-learn's ProgressBar fails in its thread if a task ends twice."""
-
-    class Interrupts(Recorder):
-        def on_fit_task_end(self, estimator, context, *, X=None, y=None, fitted_estimator=None):
-            self.told.append(f"end {context.task_name} {context.task_id}")
-            if context.task_id == 2 and self.told.count("end epoch 2") == 1:
-                raise KeyboardInterrupt
-
-    recorder = Interrupts()
-    with pytest.warns(UserWarning, match="interrupted"):
-        MLPClassifier(**SMALL).set_callbacks(recorder).fit(X, y)
-    assert recorder.told.count("end epoch 2") == 1
-    assert recorder.told[-2:] == ["end fit 0", "teardown"]
-
-
 def test_callbacks_get_the_weights_of_samples():
     weights = []
 
@@ -165,36 +104,13 @@ def test_callbacks_get_the_weights_of_samples():
             weights.append(metadata)
 
     given = np.linspace(0.1, 1.0, len(X))
-    for model in (MLPClassifier(**SMALL), MODELS["table of classes"]):
+    for model in (MODELS["table of classes"],):
         clone(model).set_callbacks(Weights()).fit(X, y)
         assert set(map(str, weights)) == {"None"}
         weights.clear()
         clone(model).set_callbacks(Weights()).fit(X, y, sample_weight=given)
         assert all(metadata["sample_weight"] is given for metadata in weights)
         weights.clear()
-
-
-def test_an_error_tears_down():
-    recorder = Recorder()
-    with pytest.raises(ValueError, match="alpha"):
-        MLPClassifier(**SMALL, alpha=-1).set_callbacks(recorder).fit(X, y)
-    assert recorder.told == [], "the fit had not begun"
-
-    def fail(epoch, history):
-        raise RuntimeError("no")
-
-    with pytest.raises(RuntimeError, match="no"):
-        MLPClassifier(**SMALL, callbacks=fail).set_callbacks(recorder).fit(X, y)
-    assert recorder.told[-1] == "teardown"
-
-
-def test_clones_and_pipelines_have_callbacks():
-    recorder = Recorder()
-    clone(MLPClassifier(**SMALL).set_callbacks(recorder)).fit(X, y)
-    assert recorder.told.count("end epoch") == 5
-    recorder.told.clear()
-    make_pipeline(StandardScaler(), MLPClassifier(**SMALL).set_callbacks(recorder)).fit(X, y)
-    assert recorder.told.count("end epoch") == 5
 
 
 def monitored(model, how):
@@ -209,7 +125,6 @@ def monitored(model, how):
     return monitor.get_logs().data_as_pandas
 
 
-@pytest.mark.thinned(2)
 @pytest.mark.parametrize("how", ("alone", "Pipeline", "GridSearchCV"))
 @pytest.mark.parametrize("name", MODELS)
 def test_scikit_learns_scoring_monitor(name, how):
@@ -218,13 +133,12 @@ def test_scikit_learns_scoring_monitor(name, how):
     inner, fits = log[log.task_name != "fit"], log[log.task_name == "fit"]
     assert len(fits) == (5 if how == "GridSearchCV" else 1)
     assert len(inner) in (range(12, 14) if how == "GridSearchCV" else (5,))
-    assert set(inner.task_name) == {"iteration" if name == "lbfgs" else "epoch"}
+    assert set(inner.task_name) == {"epoch"}
     scores = log["accuracy" if "accuracy" in log else "r2"]
     assert np.isfinite(scores).all()
     assert how == "GridSearchCV" or fits.estimator_name.item() == type(MODELS[name]).__name__
 
 
-@pytest.mark.thinned(2)
 @pytest.mark.parametrize("how", ("alone", "Pipeline", "GridSearchCV"))
 @pytest.mark.parametrize("name", MODELS)
 def test_scikit_learns_progress_bar(name, how, capsys):
@@ -250,26 +164,3 @@ def test_nets_on_rows_from_disk_are_tasks_of_their_own(tmp_path):
     recorder, model = Recorder(), TabularMLPClassifier(**SMALL | {"max_iter": 1}, n_nets=2)
     model.set_callbacks(recorder).fit(str(tmp_path / "table.csv"), "kind", memory_limit="2MB")
     assert recorder.told.count("begin training") == model.net_.n_nets == 2
-
-
-@pytest.mark.full
-def test_scores_of_a_search_in_other_processes():
-    monitor = callback.ScoringMonitor(scoring="accuracy")
-    search = GridSearchCV(MLPClassifier(**SMALL).set_callbacks(monitor), {"max_iter": [2, 3]}, cv=2, n_jobs=2)
-    search.fit(X, y)
-    names = monitor.get_logs().data_as_pandas.task_name
-    assert (names == "fit").sum() == 5
-    assert (names == "epoch").sum() in (12, 13)
-
-
-def test_what_scikit_learn_does_not_do():
-    """A change there changes the guide: a Pipeline and a search give callbacks of their own no fitted estimator."""
-    for model in (make_pipeline(MLPClassifier(**SMALL)), GridSearchCV(MLPClassifier(**SMALL), {"alpha": [0.1]}, cv=2)):
-        monitor = callback.ScoringMonitor(scoring="accuracy")
-        model.set_callbacks(monitor).fit(X, y)
-        with pytest.raises(ValueError, match="No logs to retrieve"):
-            monitor.get_logs()
-    pytest.importorskip("rich", reason="scikit-learn's ProgressBar needs rich")
-    inner = MLPClassifier(**SMALL).set_callbacks(callback.ProgressBar())
-    with pytest.raises(TypeError, match="Register them directly on the meta-estimator"):
-        make_pipeline(inner).fit(X, y)

@@ -1,10 +1,12 @@
-"""Conventions of scikit-learn's MLPs: factors of losses and the schedule "invscaling"."""
+"""Conventions of scikit-learn's MLPs: factors of losses, the schedule "invscaling", and initial weights."""
 
 import numpy as np
 import pytest
+from sklearn.neural_network import MLPRegressor
 from sklearn.neural_network._base import poisson_loss
 
-from fastmlp.estimators.sklearn_conventions import inverse_scaling, poisson_constant, scale_of
+from fastmlp.estimators.sklearn_conventions import inverse_scaling, poisson_constant, scale_of, sklearn_initial_params
+from fastmlp.network.parameter_layout import Layout
 
 
 def test_loss_scales_follow_from_loss_and_outputs():
@@ -29,3 +31,18 @@ def test_inverse_scaling_changes_once_per_epoch():
     np.testing.assert_allclose(later(np.arange(2), 2), [1 / 3, 1 / 3])
     warm = inverse_scaling(0.5, n_batches=2, n_samples=8, seen=8, continues=False)
     np.testing.assert_allclose(warm(np.arange(4), 4), [1, 1, 17**-0.5, 17**-0.5])
+
+
+@pytest.mark.parametrize("activation, ours", (("relu", "relu"), ("logistic", "sigmoid")))
+def test_initial_parameters_equal_scikit_learns(activation, ours, rng):
+    X, y = rng.normal(size=(4, 3)), rng.normal(size=4)
+    theirs = MLPRegressor(
+        "squared_error", (5, 4), activation=activation, learning_rate_init=1e-300, max_iter=1, random_state=7
+    )
+    with pytest.warns(UserWarning, match="Maximum iterations"):
+        theirs.fit(X, y)  # the learning rate is too low to change a parameter
+    layout = Layout((3, 5, 4, 1))
+    params = sklearn_initial_params(np.random.RandomState(7), layout, ours)
+    for drawn, fitted in ((layout.weights(params), theirs.coefs_), (layout.biases(params), theirs.intercepts_)):
+        for a, b in zip(drawn, fitted, strict=True):
+            np.testing.assert_array_equal(a, b)

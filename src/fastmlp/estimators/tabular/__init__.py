@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+from sklearn.base import ClassifierMixin, RegressorMixin
 
 from ...class_probabilities import likeliest, log_probabilities, log_probabilities_of, probabilities
 from ...errors import counted
@@ -24,18 +25,16 @@ from ...table_training.recipes import AUTO, DEFAULT_QUALITY, TEMPERATURE
 from ...table_training.temperature import fit_temperature
 from ...tables.moments import check_range
 from ...tables.target_encoder import CLASSIFICATION, REGRESSION, Target
+from ..array_input import as_quantities
 from ..exporting import classifier, regressor
 from ..parameters import keep_settings
-from ..regression_targets import QuantityRegressor, as_quantities
-from ..source_scores import ScoresSources, in_pieces
+from ..sources import Scores, in_pieces
 from .base import NOT_GIVEN, BaseTabular
 from .classes import TableClasses
 
-from sklearn.base import ClassifierMixin  # isort: skip  # after tabular_base: its error names the extra
-
 
 @with_entries_of(BaseTabular)
-class TabularMLPClassifier(ScoresSources, ClassifierMixin, TableClasses, BaseTabular):
+class TabularMLPClassifier(Scores, ClassifierMixin, TableClasses, BaseTabular):
     """Multilayer perceptron classifier for tables, with settings that need no tuning.
 
     Columns of numbers become normal scores and bins, text and categorical columns are one-hot encoded, dates have a
@@ -218,7 +217,7 @@ class TabularMLPClassifier(ScoresSources, ClassifierMixin, TableClasses, BaseTab
 
 
 @with_entries_of(BaseTabular)
-class TabularMLPRegressor(ScoresSources, QuantityRegressor, BaseTabular):
+class TabularMLPRegressor(Scores, RegressorMixin, BaseTabular):
     """Multilayer perceptron regressor for tables, with settings that need no tuning.
 
     Columns are encoded as by TabularMLPClassifier. Targets (n_samples,) or (n_samples, n_outputs) are scaled to mean 0

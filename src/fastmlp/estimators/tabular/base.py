@@ -20,11 +20,10 @@ from ...table_training.time_budget import Budget
 from ...table_training.training_summary import summary
 from ...tables.preprocessing import Preprocessing
 from ...tables.target_encoder import Target
-from ..base import BaseMLP  # noqa: F401  # raises the error that tells what to install
 from ..exporting import Exportable
 from ..interruption import keeping_nets
 from ..sklearn_callbacks import CallbackSupportMixin, ObservedTask, with_callbacks
-from ..source_targets import TargetSummary, names_target, target_apart
+from ..sources import TargetSummary, names_target, target_apart
 from .columns import TableColumns
 from .nets import TableNets
 from .parameter_checks import check_executor, check_nets, estimator_recipe

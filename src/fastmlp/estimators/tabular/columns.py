@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ...interface.user_warnings import warn_user
-from ..base import BaseMLP  # noqa: F401  # raises the error that tells what to install
 
 from sklearn.base import BaseEstimator  # isort: skip
 from sklearn.exceptions import NotFittedError

@@ -21,8 +21,7 @@ from ..array_input import (
     refuse_dates_among_columns,
     refuse_missing_dates,
 )
-from ..source_pieces import checked_held_out, pieces_with_targets
-from ..source_targets import names_target
+from ..sources import checked_held_out, names_target, pieces_with_targets
 
 
 class TableRows:

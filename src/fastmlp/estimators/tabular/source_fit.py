@@ -39,8 +39,7 @@ from ...tables.table_summary import TableSummary
 from ..interruption import keeping_nets
 from ..learned_attributes import learned_by, take_learned
 from ..sklearn_callbacks import ObservedTask
-from ..source_pieces import PiecesInMemory, as_piece
-from ..source_targets import TargetSummary, checked_labels, generator_of, refuse_missing
+from ..sources import PiecesInMemory, TargetSummary, as_piece, checked_labels, generator_of, refuse_missing
 from .columns import numeric_encoding_of
 from .training import NetsTask, train_nets
 

@@ -1,7 +1,7 @@
-"""MLPClassifier and MLPRegressor: drop-in replacements for scikit-learn's estimators of these names.
+"""MLPClassifier: a drop-in replacement for scikit-learn's. All mathematics is in MLP and Population.
 
 Parameters keep scikit-learn's names, defaults and meaning. scikit-learn reads them from the signature of __init__, so
-each class lists all of them. All mathematics is in MLP and Population.
+the class lists all of them.
 """
 
 from __future__ import annotations
@@ -9,46 +9,41 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.utils import column_or_1d
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from ..class_probabilities import likeliest, log_probabilities, probabilities
+from ..data.class_weighting import check_class_weights
 from ..errors import shown
 from ..interface.docstrings import with_entries_of
 from ..interface.keywords import explains_names
 from ..streams.source_kinds import is_source
+from ..tables.target_encoder import are_unknown
 from .base import BaseMLP
-from .class_targets import ClassTargets
-from .exporting import classifier, regressor
+from .exporting import classifier
+from .fitted_net import float_type
 from .parameters import keep_settings
-from .quantity_targets import QuantityTargets
-from .regression_targets import QuantityRegressor
-from .sample_input import float_type
-from .source_scores import ScoresSources, in_pieces, reads_pieces
-from .source_targets import names_target
-
-from sklearn.base import ClassifierMixin  # isort: skip  # base says what to install
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import type_of_target
+from .single_net import SplitSamples
+from .sources import Scores, in_pieces, names_target, reads_pieces
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
 @with_entries_of(BaseMLP)
-class MLPClassifier(ScoresSources, ClassifierMixin, ClassTargets, BaseMLP):
+class MLPClassifier(Scores, ClassifierMixin, BaseMLP):
     """Multilayer perceptron classifier: a drop-in replacement for scikit-learn's, with more options.
 
     Parameters
     ----------
-    loss : str, default "log_loss"
-        "log_loss"; or "squared_error", "absolute_error", "huber" or "atanh_error", computed between sigmoid outputs and
-        targets 0 or 1.
     class_weight : dict or "balanced", optional
         {class: weight}, multiplied with sample_weight. Used in training only, not in the scores and losses of held-out
         samples. partial_fit takes only a dict, because it never sees all samples.
     label_smoothing : float, default 0.0
         Fraction of each target that is spread evenly over all classes. For more than two exclusive classes.
-    eval_metric : str or scorer, optional
-        The scikit-learn scorer for `validation_scores_`, instead of accuracy. Not for n_nets above 1.
     dtype : {"auto", "input", "float32", "float64"}, default "auto"
         Floating-point type of the nets; "auto" is float64 for solver="lbfgs", and float32 otherwise; "input" is that of
         X, as in scikit-learn: float32 for X in float32, and float64 otherwise. Two checks of
@@ -85,6 +80,8 @@ class MLPClassifier(ScoresSources, ClassifierMixin, ClassTargets, BaseMLP):
     True
     """
 
+    loss = "log_loss"  # as of scikit-learn's
+
     @explains_names
     def __init__(  # noqa: PLR0913
         self,
@@ -112,13 +109,11 @@ class MLPClassifier(ScoresSources, ClassifierMixin, ClassTargets, BaseMLP):
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
-        loss: str = "log_loss",
         class_weight: Any = None,
         label_smoothing: float = 0.0,
         dropout: Any = 0.0,
         schedule: Any = None,
         callbacks: Any = None,
-        eval_metric: Any = None,
         n_nets: int = 1,
         time_limit: float | None = None,
         device: str = "auto",
@@ -260,146 +255,70 @@ class MLPClassifier(ScoresSources, ClassifierMixin, ClassTargets, BaseMLP):
     def _predictor(self):
         return classifier(self._net(), self.classes_, is_multilabel=self._is_multilabel)
 
+    # ---- targets
+
+    def _set_targets(self, y, declared_classes):
+        kind = type_of_target(y, input_name="y")
+        if kind == "multiclass-multioutput":
+            raise ValueError("y has several columns of classes: fit one classifier each, with MultiOutputClassifier.")
+        check_classification_targets(y)
+        self._is_multilabel = kind == "multilabel-indicator"
+        if self._is_multilabel:
+            self.classes_ = np.arange(y.shape[1])
+        else:
+            self.classes_ = np.unique(y if declared_classes is None else declared_classes)
+        exclusive = len(self.classes_) if len(self.classes_) > 2 else 1
+        self.n_outputs_ = y.shape[1] if self._is_multilabel else exclusive
+
+    def _check_targets_unchanged(self, y):
+        if self.warm_start and not self._is_multilabel and not np.array_equal(found := np.unique(y), self.classes_):
+            raise ValueError(  # scikit-learn's words, which programs look for
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously "
+                f"got {self.classes_}, `y` has {found}"
+            )
+
+    def _encode(self, y):
+        if self._is_multilabel:
+            if y.ndim != 2 or y.shape[1] != self.n_outputs_:
+                raise ValueError(f"y must have shape (n_samples, {self.n_outputs_}), but it has shape {y.shape}.")
+            return y.astype(np.float64)
+        y = column_or_1d(y, warn=True)
+        if (unknown := are_unknown(y, self.classes_)).any():
+            found = np.unique(y[unknown]).tolist()
+            raise ValueError(f"y has the classes {found}, which are not among {self.classes_.tolist()}.")
+        return np.searchsorted(self.classes_, y)
+
+    def _loss_name(self):
+        return "binary_cross_entropy" if self._is_multilabel or self.n_outputs_ == 1 else "softmax_cross_entropy"
+
+    def _net_settings(self):
+        return {"label_smoothing": self.label_smoothing}
+
+    def _training_weights(self, samples: SplitSamples):
+        if self.class_weight is None:
+            return samples.weights
+        check_class_weights(self.class_weight)
+        if isinstance(self.class_weight, dict) and not self._is_multilabel:  # it may name classes that y lacks
+            weights = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
+            of_class = weights[samples.targets]
+        else:
+            of_class = compute_sample_weight(self.class_weight, samples.y)
+        return of_class if samples.weights is None else of_class * samples.weights
+
+    def _strata(self, y):
+        if self.n_outputs_ > 1 or self._is_multilabel:
+            return None
+        return (y == self.classes_[-1]).astype(str)  # as scikit-learn: binary classes only, named so in its messages
+
+    def _score_from_history(self, held_out):
+        if self._is_multilabel:  # its score counts a sample as correct only if all of its labels are
+            return None
+        return lambda history: float(history.validation_accuracy[-1])
+
+    def _population_monitor(self, held_out, tol):
+        return "validation_accuracy", tol
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
-        return tags
-
-
-@with_entries_of(BaseMLP)
-class MLPRegressor(ScoresSources, QuantityTargets, QuantityRegressor, BaseMLP):
-    """Multilayer perceptron regressor: a drop-in replacement for scikit-learn's, with more options.
-
-    Parameters
-    ----------
-    loss : str, default "squared_error"
-        "squared_error", "poisson", "absolute_error" or "huber".
-    huber_delta : float, default 1.0
-        Absolute error beyond which the Huber loss is linear.
-    eval_metric : str or scorer, optional
-        The scikit-learn scorer for `validation_scores_`, instead of R2. Not for n_nets above 1.
-    dtype : {"auto", "input", "float32", "float64"}, default "auto"
-        Floating-point type of the nets; "auto" is float64 for solver="lbfgs", and float32 otherwise; "input" is that of
-        X, as in scikit-learn: float32 for X in float32, and float64 otherwise.
-
-    See Also
-    --------
-    MLPClassifier : The same for classes.
-    TabularMLPRegressor : For data frames with text and missing cells, with settings that need no tuning.
-    cross_val_population : All folds of a cross-validation trained as one population.
-
-    Notes
-    -----
-    Parameters up to max_fun have scikit-learn's names, defaults and meaning. get_params, set_params,
-    get_metadata_routing, set_fit_request, set_partial_fit_request and set_score_request are those of scikit-learn.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_diabetes
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import StandardScaler
-    >>> X, y = load_diabetes(return_X_y=True)
-    >>> model = make_pipeline(StandardScaler(), MLPRegressor(hidden_layer_sizes=20, tol=1e-3, random_state=0))
-    >>> model.fit(X, y / 100).score(X, y / 100) > 0.4
-    True
-    """
-
-    @explains_names
-    def __init__(  # noqa: PLR0913
-        self,
-        loss: str = "squared_error",
-        hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
-        *,
-        solver: Any = "adam",
-        alpha: float = 0.0001,
-        batch_size: int | str = "auto",
-        learning_rate: str = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: Any = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: float = 10,
-        max_fun: int = 15000,
-        huber_delta: float = 1.0,
-        dropout: Any = 0.0,
-        schedule: Any = None,
-        callbacks: Any = None,
-        eval_metric: Any = None,
-        n_nets: int = 1,
-        time_limit: float | None = None,
-        device: str = "auto",
-        dtype: Any = "auto",
-    ) -> None:
-        keep_settings(self, locals())
-
-    @available_if(BaseMLP._can_continue)
-    @explains_names
-    def partial_fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, memory_limit: Any = None, row_cache: Any = None
-    ) -> Self:
-        """Train for one epoch on the given samples, starting from the current parameters.
-
-        The optimiser state (momentum, second moments) is kept from call to call.
-
-        Parameters
-        ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features)
-            Inputs, as in fit.
-        y : array_like of shape (n_samples,) or (n_samples, n_outputs)
-            Numbers.
-        sample_weight : array_like of shape (n_samples,), optional
-            Weight of each sample in the loss, at least 0.
-        memory_limit, row_cache
-            As for fit, where X is a source of rows: the epoch is one over all of them.
-
-        Returns
-        -------
-        MLPRegressor
-            The estimator itself.
-
-        Raises
-        ------
-        ValueError
-            If settings or data are invalid.
-        AttributeError
-            For solver="lbfgs".
-        """
-        return self._fit(X, y, sample_weight, None, incremental=True, limits=(memory_limit, row_cache))
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Return predictions.
-
-        Parameters
-        ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features), path, or source of rows
-            Inputs, as for fit.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,), or (n_samples, n_outputs) for several outputs
-            In float32 for X in float32, else in float64.
-        """
-        if reads_pieces(X):
-            return in_pieces(self.predict, X)
-        outputs: np.ndarray = self._outputs(X).astype(float_type(X), copy=False)
-        return outputs[:, 0] if self.n_outputs_ == 1 else outputs
-
-    def _predictor(self):
-        return regressor(self._net())
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
         return tags

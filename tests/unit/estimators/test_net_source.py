@@ -13,7 +13,7 @@ pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
 from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 
 from fastmlp import MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor  # noqa: E402  # needs scikit-learn
-from fastmlp.estimators import source_targets, table_input  # noqa: E402
+from fastmlp.estimators import sources, table_input  # noqa: E402
 from fastmlp.streams import table_sources  # noqa: E402
 from fastmlp.training import fit_loop_on_blocks  # noqa: E402
 
@@ -151,7 +151,7 @@ def test_arrays_on_disk_need_no_pandas(data, monkeypatch):
     def absent():
         raise ImportError("pandas is not installed")
 
-    for module in (table_sources, source_targets, table_input):
+    for module in (table_sources, sources, table_input):
         monkeypatch.setattr(module, "import_pandas", absent)
     X, y = data[:2]
 

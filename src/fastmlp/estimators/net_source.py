@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -24,22 +24,9 @@ from ..table_training.rows_in_file import FileRows
 from ..table_training.streamed_table import Split, StreamedTable, affordable_share
 from .learned_attributes import learned_by, take_learned
 from .parameters import dtype_of, follows_input, hidden_sizes, is_iterative
-from .single_net import SplitSamples, make_net
+from .single_net import FitData, SplitSamples, make_net
 from .sklearn_conventions import poisson_constant
-from .source_pieces import PiecesInMemory, as_piece
-from .source_targets import TargetSummary, generator_of, refuse_missing, target_apart
-
-
-class StreamedSamples(NamedTuple):
-    """Samples in a file, and held-out ones in memory or None; fields as of single_net.FitTask."""
-
-    samples: SplitSamples
-    held_out: SplitSamples | None
-    constant: float
-    strata: None = None
-
-    def close(self) -> None:
-        self.samples.X.file.close()
+from .sources import PiecesInMemory, TargetSummary, as_piece, generator_of, refuse_missing, target_apart
 
 
 class NetSource:
@@ -65,7 +52,7 @@ class NetSource:
         self._constant = 0.0  # mean over the samples so far, of the Poisson loss
         self._dtype = None if follows_input(estimator) else dtype_of(estimator)  # in which pieces are kept
 
-    def read(self, incremental: bool, validation_data: Any, **others: Any) -> StreamedSamples | tuple[Any, Any]:
+    def read(self, incremental: bool, validation_data: Any, **others: Any) -> FitData | tuple[Any, Any]:
         """Return samples to train on: in a file, or (X, y) in memory if they fit.
 
         incremental : whether one epoch is trained
@@ -191,7 +178,7 @@ class NetSource:
         else:
             self._learner._check_targets_unchanged(y)
 
-    def _split(self, table: StreamedTable, net: MLP, share: float) -> StreamedSamples:
+    def _split(self, table: StreamedTable, net: MLP, share: float) -> FitData:
         """Return the samples to train on in a file and the held-out ones, after a second pass."""
         learner = self._learner
         encode = lambda X, y: (X, learner._encode(y))
@@ -203,7 +190,7 @@ class NetSource:
         if found.held_out is not None:
             X, targets = found.held_out.X, found.held_out.y
             held_out = SplitSamples(X, self._labels(targets), targets, None)
-        return StreamedSamples(SplitSamples(found.training, None, None, None), held_out, self._constant)
+        return FitData(SplitSamples(found.training, None, None, None), held_out, constant=self._constant)
 
     def _labels(self, targets: np.ndarray) -> np.ndarray:
         """Return encoded targets as the user's."""

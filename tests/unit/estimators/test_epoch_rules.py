@@ -5,7 +5,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from fastmlp import MLP
-from fastmlp.estimators.early_stopping import EpochRules, ObjectiveOfEpochs, sum_of_squares
+from fastmlp.estimators.epoch_rules import EpochRules, ObjectiveOfEpochs, sum_of_squares
 from fastmlp.history import History
 
 

@@ -1,0 +1,173 @@
+"""A fitted MLPClassifier or MLPRegressor: its net, its weights by scikit-learn's names, and outputs for samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import validate_data
+
+from ..data.arrays import beyond_float64
+from ..errors import counted
+from ..mlp import MLP
+from .array_input import (
+    checked_sample_weights,
+    dense,
+    refuse_converted_cells,
+    refuse_dates_among_columns,
+    refuse_missing_dates,
+    refuse_mixed_names,
+    refused_beyond,
+    refused_beyond_float64,
+    with_bad_cell,
+)
+from .parameters import dtype_of, follows_input
+from .single_net import SplitSamples
+from .sources import checked_held_out, pieces_with_targets
+
+FLOATS = ("f4", "f8")
+
+
+def _layers(name: str, of_layout: str, doc: str) -> Any:
+    """Return the property coefs_ or intercepts_.
+
+    of_layout : name of the method of Layout that returns them as views of the parameters
+    """
+
+    def get(estimator: Any) -> list[np.ndarray]:
+        net = vars(estimator).get("net_")
+        if net is None:
+            if (given := vars(estimator).get(f"_given_{name}")) is not None:
+                return given
+            raise AttributeError(f"{type(estimator).__name__} has {name} only after fit.")
+        layers = getattr(net.network.layout, of_layout)
+        if isinstance(net, MLP):
+            return layers(net.params)
+        return [np.stack(layer) for layer in zip(*map(layers, net.params), strict=True)]
+
+    def put(estimator: Any, values: Any) -> None:
+        net = vars(estimator).get("net_")
+        if net is None:
+            vars(estimator)[f"_given_{name}"] = values
+            return
+        if not isinstance(net, MLP):
+            raise AttributeError(f"{name} of several nets are copies: write into net_.params, (n_nets, n_params).")
+        for view, value in zip(get(estimator), values, strict=True):
+            view[...] = value
+
+    return property(get, put, doc=doc)
+
+
+class FittedNet:
+    """Mixin with the net of an estimator, its weights and learning rate, and with its outputs for samples."""
+
+    solver: Any
+    learning_rate: str
+    learning_rate_init: float
+    power_t: float
+    n_nets: int
+    net_: Any
+    t_: int
+    n_features_in_: int
+    _encode: Callable[[np.ndarray], np.ndarray]
+
+    coefs_ = _layers(
+        "coefs_",
+        "weights",
+        "Weights of each layer, (fan_in, fan_out), as views into net_.params.\n\n"
+        "With n_nets > 1: copies, (n_nets, fan_in, fan_out).",
+    )
+    intercepts_ = _layers(
+        "intercepts_",
+        "biases",
+        "Biases of each layer, (fan_out,), as views into net_.params; with n_nets > 1 copies, (n_nets, fan_out).",
+    )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "net_" in self.__dict__
+
+    def _net(self) -> Any:
+        """Return net_, or raise NotFittedError if there is none."""
+        net = self.__dict__.get("net_")
+        if net is None:
+            raise NotFittedError(f"This {type(self).__name__} is not fitted yet: call fit first.")
+        return net
+
+    @property
+    def _optimizer(self) -> SimpleNamespace:
+        """Present learning rate, which programs read from scikit-learn's private attribute of this name."""
+        rules = self.__dict__.get("_rules")
+        if rules is None:
+            raise AttributeError(f"{type(self).__name__} has _optimizer only after a fit of one net, epoch by epoch.")
+        rate = rules.learning_rate
+        if self.solver == "sgd" and self.learning_rate == "invscaling":
+            rate = self.learning_rate_init / (self.t_ + 1) ** self.power_t
+        return SimpleNamespace(learning_rate=rate)
+
+    def _params_to_continue(self, sizes: tuple[int, ...]) -> np.ndarray:
+        known, n_known = self.net_.network.layer_sizes, getattr(self.net_, "n_nets", 1)
+        if known != sizes:
+            raise ValueError(
+                f"Training goes on with a net of layers {known}, but the settings and data ask for {sizes}. Keep them "
+                "as they were, or fit anew with warm_start=False."
+            )
+        if n_known != self.n_nets:  # another number was set, or an interrupted fit has kept fewer
+            raise ValueError(
+                f"Training goes on with {counted(n_known, 'net')}, but n_nets is {self.n_nets}. Set n_nets={n_known}, "
+                "or fit anew with warm_start=False."
+            )
+        return self.net_.params.reshape(-1) if self.n_nets == 1 else self.net_.params
+
+    # ---- samples
+
+    def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
+        """Return X, dense or sparse, and y after scikit-learn's checks; reset : whether the fit does not go on"""
+        refuse_dates_among_columns(y)
+        refuse_mixed_names(X)
+        refuse_converted_cells(X, "X")
+        options = {"accept_sparse": ["csr", "csc"], "multi_output": True}
+        dtype: Any = dtype_of(self)
+        if follows_input(self) and reset:
+            dtype = [np.float64, np.float32]  # another type becomes the first of these
+        try:
+            with refused_beyond_float64("X"), refused_beyond(dtype, X):
+                X, y = validate_data(self, X, y, **options, dtype=dtype, reset=reset)
+        except (ValueError, TypeError) as error:
+            raise with_bad_cell(error, X) from None
+        refuse_missing_dates(y)
+        if reset:
+            self._input_dtype = X.dtype
+        return X, dense(y)
+
+    def _held_out(self, validation_data: Any) -> SplitSamples:
+        X, y, *given = checked_held_out(validation_data)
+        pieces = [self._validated(*piece, reset=False) for piece in pieces_with_targets(X, y)]
+        X, y = pieces[0] if len(pieces) == 1 else map(np.concatenate, zip(*pieces, strict=True))
+        weights = checked_sample_weights(given[0], X) if given else None
+        return SplitSamples(dense(X), y, self._encode(y), weights)
+
+    def _features(self, X: Any) -> Any:
+        """Return X validated, dense and in a floating dtype.
+
+        Plain arrays of the right shape and a floating dtype skip scikit-learn's checks.
+        """
+        plain = type(X) is np.ndarray and X.ndim == 2 and X.dtype.str[1:] in FLOATS
+        if not plain or len(X) == 0 or X.shape[1] != self.n_features_in_ or "feature_names_in_" in self.__dict__:
+            refuse_mixed_names(X)
+            refuse_converted_cells(X, "X")
+            try:  # the context refused_beyond_float64 would add 1 us to each prediction
+                X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=self._net().dtype, reset=False)
+            except OverflowError:
+                raise beyond_float64("X") from None
+            except (ValueError, TypeError) as error:
+                raise with_bad_cell(error, X) from None
+            X = dense(X)
+        return X
+
+
+def float_type(X: Any) -> type:
+    """Return the dtype of predictions: float32 for X in float32, otherwise float64, as in scikit-learn."""
+    return np.float32 if getattr(X, "dtype", None) == np.float32 else np.float64

@@ -1,0 +1,202 @@
+"""MLPRegressor: a drop-in replacement for scikit-learn's. All mathematics is in MLP and Population.
+
+Parameters keep scikit-learn's names, defaults and meaning. scikit-learn reads them from the signature of __init__, so
+the class lists all of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metaestimators import available_if
+
+from ..errors import counted
+from ..interface.docstrings import with_entries_of
+from ..interface.keywords import explains_names
+from ..mlp import MLP
+from .array_input import as_quantities
+from .base import BaseMLP
+from .exporting import regressor
+from .fitted_net import float_type
+from .parameters import CONSTRAINTS, keep_settings
+from .sources import Scores, in_pieces, reads_pieces
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+LOSSES = {"squared_error", "poisson", "absolute_error", "huber"}
+
+
+@with_entries_of(BaseMLP)
+class MLPRegressor(Scores, RegressorMixin, BaseMLP):
+    """Multilayer perceptron regressor: a drop-in replacement for scikit-learn's, with more options.
+
+    Parameters
+    ----------
+    loss : str, default "squared_error"
+        "squared_error", "poisson", "absolute_error" or "huber".
+    huber_delta : float, default 1.0
+        Absolute error beyond which the Huber loss is linear.
+    dtype : {"auto", "input", "float32", "float64"}, default "auto"
+        Floating-point type of the nets; "auto" is float64 for solver="lbfgs", and float32 otherwise; "input" is that of
+        X, as in scikit-learn: float32 for X in float32, and float64 otherwise.
+
+    See Also
+    --------
+    MLPClassifier : The same for classes.
+    TabularMLPRegressor : For data frames with text and missing cells, with settings that need no tuning.
+    cross_val_population : All folds of a cross-validation trained as one population.
+
+    Notes
+    -----
+    Parameters up to max_fun have scikit-learn's names, defaults and meaning. get_params, set_params,
+    get_metadata_routing, set_fit_request, set_partial_fit_request and set_score_request are those of scikit-learn.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = make_pipeline(StandardScaler(), MLPRegressor(hidden_layer_sizes=20, tol=1e-3, random_state=0))
+    >>> model.fit(X, y / 100).score(X, y / 100) > 0.4
+    True
+    """
+
+    _classifier = "MLPClassifier"
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**CONSTRAINTS, "loss": [StrOptions(LOSSES)]}
+
+    @explains_names
+    def __init__(  # noqa: PLR0913
+        self,
+        loss: str = "squared_error",
+        hidden_layer_sizes: Any = (100,),
+        activation: str = "relu",
+        *,
+        solver: Any = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: Any = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        huber_delta: float = 1.0,
+        dropout: Any = 0.0,
+        schedule: Any = None,
+        callbacks: Any = None,
+        n_nets: int = 1,
+        time_limit: float | None = None,
+        device: str = "auto",
+        dtype: Any = "auto",
+    ) -> None:
+        keep_settings(self, locals())
+
+    @available_if(BaseMLP._can_continue)
+    @explains_names
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, memory_limit: Any = None, row_cache: Any = None
+    ) -> Self:
+        """Train for one epoch on the given samples, starting from the current parameters.
+
+        The optimiser state (momentum, second moments) is kept from call to call.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (n_samples, n_features)
+            Inputs, as in fit.
+        y : array_like of shape (n_samples,) or (n_samples, n_outputs)
+            Numbers.
+        sample_weight : array_like of shape (n_samples,), optional
+            Weight of each sample in the loss, at least 0.
+        memory_limit, row_cache
+            As for fit, where X is a source of rows: the epoch is one over all of them.
+
+        Returns
+        -------
+        MLPRegressor
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If settings or data are invalid.
+        AttributeError
+            For solver="lbfgs".
+        """
+        return self._fit(X, y, sample_weight, None, incremental=True, limits=(memory_limit, row_cache))
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return predictions.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (n_samples, n_features), path, or source of rows
+            Inputs, as for fit.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), or (n_samples, n_outputs) for several outputs
+            In float32 for X in float32, else in float64.
+        """
+        if reads_pieces(X):
+            return in_pieces(self.predict, X)
+        net, features = self._net(), self._features(X)
+        outputs = net.predict(features) if isinstance(net, MLP) else net.ensemble_predict(features)
+        outputs = outputs.astype(float_type(X), copy=False)
+        return outputs[:, 0] if self.n_outputs_ == 1 else outputs
+
+    def _predictor(self):
+        return regressor(self._net())
+
+    # ---- targets
+
+    def _set_targets(self, y, declared_classes):
+        self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
+
+    def _encode(self, y):
+        y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+        if (1 if y.ndim == 1 else y.shape[1]) != self.n_outputs_:
+            raise ValueError(f"y must have {counted(self.n_outputs_, 'column')}, but it has shape {y.shape}.")
+        return as_quantities(y, self._classifier)
+
+    def _loss_name(self):
+        return self.loss
+
+    def _net_settings(self):
+        return {"huber_delta": self.huber_delta}
+
+    def _score_from_history(self, held_out):
+        variance = self._variance(held_out)
+        if self.loss != "squared_error" or self.n_outputs_ > 1 or not variance > 0.0:
+            return None
+        return lambda history: 1.0 - float(history.validation_loss[-1]) / variance
+
+    def _variance(self, held_out):
+        mean = np.average(held_out.targets, axis=0, weights=held_out.weights)
+        return float(np.average((held_out.targets - mean) ** 2, weights=held_out.weights, axis=0).mean())
+
+    def _population_monitor(self, held_out, tol):
+        return "validation_loss", tol * self._variance(held_out)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

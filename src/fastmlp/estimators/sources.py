@@ -1,0 +1,271 @@
+"""Data that estimators read piece by piece: pieces with their targets, what all targets have in common, and scores."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils import check_random_state
+
+from ..errors import counted, shown
+from ..streams.row_loading import check_targets_given
+from ..streams.source_kinds import is_source
+from ..streams.table_sources import as_table_source, columns_apart
+from ..tables.cells_of_pieces import CellsOfPieces
+from ..tables.moments import Moments
+from ..tables.row_sample import joined
+from ..tables.table_files import import_pandas
+from ..tables.target_encoder import distinct_labels
+from .array_input import as_quantities, missing_targets_named, refused_beyond_float64
+from .table_input import as_cells, as_frame
+
+
+def names_target(X: Any, y: Any) -> bool:
+    """Return whether y is the name of a column of a data frame in memory."""
+    return isinstance(y, str) and hasattr(X, "columns") and not is_source(X)
+
+
+def target_apart(X: Any, y: str) -> tuple[Any, Any]:
+    """Return (the other columns of a data frame, the column that y names)."""
+    return columns_apart(as_frame(X), y)
+
+
+def pieces_with_targets(X: Any, y: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield (table or array, targets) of a source, or of a data frame with the column y; other data as they are.
+
+    Raises
+    ------
+    ValueError
+        If there are no rows or no targets, or a target is missing.
+    """
+    if names_target(X, y):
+        table, targets = target_apart(X, y)
+        refuse_missing(targets, y, "")
+        yield table, targets
+        return
+    if not is_source(X):
+        yield X, y
+        return
+    source = as_table_source(X, y)
+    is_empty = True
+    for piece, targets in source.pieces():
+        check_targets_given(targets, is_first=False)
+        if len(piece):
+            refuse_missing(targets, y if isinstance(y, str) else "y", "")
+            yield as_piece(piece).copy(), copy.copy(targets)  # a source may use its buffers again
+            is_empty = False
+    if is_empty:
+        raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
+
+
+def checked_held_out(validation_data: Any) -> tuple:
+    """Return validation_data as (X, y) or (X, y, sample_weight) after a check of its form."""
+    if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+        raise ValueError(
+            f"validation_data must be (X, y) or (X, y, sample_weight), but it is {shown(validation_data)}. For a file, "
+            "pass its path and the name of the column of targets: ('rows.parquet', 'column')."
+        )
+    return tuple(validation_data)
+
+
+class PiecesInMemory:
+    """The pieces of a source that can perhaps be read only once, as long as they fit."""
+
+    def __init__(self, n_bytes: int):
+        self._n_left, self._pieces = n_bytes, list[tuple[Any, Any]]()
+
+    def add(self, X: Any, y: Any, n_bytes: int | None = None) -> None:
+        """Keep a piece.
+
+        X : pandas DataFrame or array
+        n_bytes : what it counts as; by default the bytes of X
+        """
+        if self._n_left < 0:
+            return
+        if n_bytes is None:
+            n_bytes = X.nbytes if isinstance(X, np.ndarray) else int(X.memory_usage(deep=True).sum())
+        self._n_left -= n_bytes
+        self._pieces.append((X.copy(), copy.copy(y)))  # a source may use its arrays again
+        if self._n_left < 0:
+            self.clear()
+
+    def clear(self) -> None:
+        """Forget the pieces, and keep no others."""
+        self._pieces.clear()
+        self._n_left = -1
+
+    def joined(self) -> tuple[Any, Any]:
+        X, y = zip(*self._pieces, strict=True)
+        return joined(list(X)), joined(list(y))
+
+
+def as_piece(X: Any) -> Any:
+    """Return a piece of any kind as a pandas DataFrame, or as an array if its columns have no names."""
+    frame = as_frame(X)
+    return np.asarray(as_cells(X)) if frame is None else frame
+
+
+# ---- targets
+
+
+class TargetSummary:
+    """Targets of all rows.
+
+    classes : rows by class, of targets in one column of a classifier
+    moments : Moments of a regressor's targets
+    shape : shape of the targets of a row, () or (n_outputs,)
+    """
+
+    def __init__(self, is_classifier: bool):
+        self._is_classifier = is_classifier
+        self.classes: Counter[Any] = Counter()
+        self.moments = Moments()
+        self.shape: tuple[int, ...] = ()
+        self._distinct: list[np.ndarray] = []
+
+    def add(self, y: np.ndarray) -> None:
+        self.shape = y.shape[1:]
+        if self._is_classifier and y.ndim == 1:
+            values, codes = distinct_labels(y)
+            unseen = [value not in self.classes for value in values.tolist()]
+            if any(unseen):
+                self._distinct.append(values[unseen])
+            self.classes.update(dict(zip(values.tolist(), np.bincount(codes).tolist(), strict=True)))
+        elif not self._is_classifier:
+            self.moments.add(y.astype(np.float64))
+
+    @property
+    def distinct(self) -> np.ndarray:
+        """The classes, in an array of the targets' type."""
+        return np.concatenate(self._distinct)
+
+
+def checked_labels(check: Callable[[Any], np.ndarray], y: Any) -> np.ndarray:
+    """Return what `check` makes of labels; of text in one column, it is called with the distinct ones."""
+    array = np.asarray(y)
+    if array.ndim > 1 or array.dtype != object:
+        return check(y)
+    values, codes = distinct_labels(array)
+    return check(values)[codes]
+
+
+def refuse_missing(y: Any, name: str, or_else: str = ", or use `fastmlp train`, which does") -> None:
+    """Raise ValueError if a target is missing; or_else : what else than leaving its row out there is to do"""
+    missing = _is_missing(y)
+    if n_missing := int(missing.reshape(len(missing), -1).any(axis=1).sum()):
+        raise ValueError(
+            f"The target {name!r} is missing in {counted(n_missing, 'row')}. Leave such rows out{or_else}."
+        )
+
+
+def _is_missing(y: Any) -> np.ndarray:
+    """Return where targets are missing, as an array of bool; pandas need not be installed for arrays of one type."""
+    kind = y.dtype.kind if isinstance(y, np.ndarray) else "O"
+    if kind in "biuf":
+        return np.isnan(y)
+    return np.zeros(y.shape, bool) if kind in "US" else np.asarray(import_pandas().isna(y))
+
+
+def generator_of(random_state: Any) -> np.random.RandomState:
+    """Return NumPy's own generator for None, or a copy of another one: a fit in memory that may follow then draws the
+    same numbers as one to arrays.
+    """
+    return check_random_state(None) if random_state is None else copy.deepcopy(check_random_state(random_state))
+
+
+# ---- predictions and scores
+
+
+def reads_pieces(X: Any) -> bool:
+    """Return whether X is a source to predict for; NumPy's arrays are asked first, since each prediction asks."""
+    return type(X) is not np.ndarray and is_source(X)
+
+
+def in_pieces(predict: Callable[[Any], np.ndarray], X: Any) -> np.ndarray:
+    """Return what `predict` returns for all rows of a source; it is called with each piece."""
+    source = as_table_source(X)
+    cells = CellsOfPieces()
+    found = [cells.counting(predict, piece) for piece, _ in source.pieces() if len(piece)]
+    if not found:
+        raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
+    cells.check()
+    return np.concatenate(found)
+
+
+def targets_and_predictions(
+    predict: Callable[[Any], np.ndarray], X: Any, y: Any
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield (targets, predictions) of the pieces of a source, or of a data frame with the column y."""
+    cells = CellsOfPieces()
+    for piece, targets in pieces_with_targets(X, y):
+        yield np.asarray(targets), cells.counting(predict, piece)
+    cells.check()
+
+
+def accuracy_of(pieces: Iterator[tuple[np.ndarray, np.ndarray]], sample_weight: Any) -> float:
+    """Return accuracy_score of all (targets, predictions), of which one piece at a time is in memory."""
+    weights = None if sample_weight is None else np.asarray(sample_weight, np.float64)
+    right, total, first = 0.0, 0.0, 0
+    for y, predicted in pieces:
+        of_piece = None if weights is None else weights[first : first + len(y)]
+        if weights is not None and len(weights) < first + len(y):
+            raise ValueError(f"sample_weight must have a weight for each row, but it has {len(weights):,}.")
+        right += float(accuracy_score(y, predicted, sample_weight=of_piece, normalize=False))
+        total += len(y) if of_piece is None else of_piece.sum()
+        first += len(y)
+    if weights is not None and weights.shape != (first,):
+        raise ValueError(f"sample_weight must have shape ({first},), but it has shape {weights.shape}.")
+    return right / total
+
+
+class Scores:
+    """Mixin whose `score` also reads sources piece by piece, and refuses the targets that fit refuses.
+
+    In a class it stands before ClassifierMixin or RegressorMixin of scikit-learn, which compute the score of arrays.
+    """
+
+    predict: Callable[[Any], np.ndarray]
+    _classifier: str  # of regressors, name of the estimator for classes
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Return the accuracy of predicted classes, or the coefficient of determination R2 of predicted numbers.
+
+        For multilabel classification, the accuracy counts samples all of whose labels are right.
+
+        Parameters
+        ----------
+        X : data frame, array_like of shape (n_samples, n_features), path, or source of rows
+            Inputs, as for predict.
+        y : array_like of shape (n_samples,) or (n_samples, n_outputs), or str
+            Classes or numbers, or the name of a column of X that holds them; None if X is an iterable of pairs (X, y).
+        sample_weight : array_like of shape (n_samples,), optional
+            Weight of each sample.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            If there are no targets, or one is missing, or is no number where a number is predicted.
+        """
+        is_classifier = isinstance(self, ClassifierMixin)
+        if reads_pieces(X) or names_target(X, y):
+            pieces = targets_and_predictions(self.predict, X, y)
+            if is_classifier:
+                return accuracy_of(pieces, sample_weight)
+            y, predicted = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
+            as_quantities(y, self._classifier)
+            return float(r2_score(y, predicted, sample_weight=sample_weight))
+        if y is None:
+            raise ValueError("y is None, but X has no targets: pass them, or name their column.")
+        with missing_targets_named(y), refused_beyond_float64("sample_weight"):
+            if not is_classifier and (targets := np.asarray(y)).size:
+                as_quantities(targets, self._classifier)
+            return super().score(X, y, sample_weight)  # type: ignore[misc]
