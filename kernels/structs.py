@@ -5,7 +5,7 @@
     TrainConfig       batches, random numbers and update rule     (training/fit_loop.py, optimizers/)
     TrainState        what training changes: flat vectors, zero in their padding, and the records (execution/plan.py)
     PopulationState   settings and results of each net of a population (population_training/kernel_state.py)
-    KernelVariant     variant of a family's training kernels      (execution/dispatch.py)
+    Choice, KernelVariant     what dispatch has chosen            (execution/dispatch.py)
     StopCriteria      when a net of a population is finished
 
 All arrays are C-contiguous. Floating-point arrays have the net's dtype, float32 or float64, where no comment says
@@ -120,6 +120,32 @@ class KernelVariant(NamedTuple):
     unrolled: int = 0  # one of UNROLLED_*: whether generated code trains tiny nets
     lanes: int = 0  # number of a population's nets in a block; 0 for one net
     net_per_thread: bool = False  # on a GPU: whether a thread trains a net of a population, or a block of threads does
+
+
+class Choice(NamedTuple):
+    """What execution/dispatch.py has chosen for a fit or an evaluation, once; allocation and backends take it as it is.
+
+    For a call of kernels, it has the threads and the variant of the call.
+    """
+
+    family: str
+    n_threads: int  # number of threads, at most
+    rows: int  # samples of a micro-batch, or that all threads of an evaluation take through the net together
+    n_shards: int = 1  # parts of a micro-batch whose gradients are computed apart
+    weight_copies: int = 1  # packed copies of the weights, 2 if each of two threads may need its own
+    # Threads that share chunks of rows and of weights; 0 if each thread takes its shard as a whole, and all weights.
+    sharing_threads: int = 1
+    variant: KernelVariant = KernelVariant()
+
+    @property
+    def rows_of_thread(self) -> int:
+        """Samples that each thread of an evaluation takes through the net at a time."""
+        return self.rows // self.n_threads
+
+    @property
+    def net_copies(self) -> int:
+        """Number of threads that have a copy of the net, besides the first one."""
+        return self.n_threads - 1 if 1 < self.n_shards >= self.n_threads else 0
 
 
 # Generated code is never used; is used if it has been compiled, by this process or another one; is compiled if needed.
@@ -244,21 +270,13 @@ STAGGER_FROM_BYTES, START_STAGGER = 2**16, 81 * LINE
 _starts = cycle(range(0, 16 * START_STAGGER, START_STAGGER))
 
 
-# Up to this many parameters, two threads train data-parallel whether or not their cores share a cache.
-DATA_PARALLEL_PARAMS = 60_000
-
 # For one row on several threads, a layer's outputs are divided into a share for every so many outputs.
 COLUMNS_PER_SHARE = 128
 
+DATA_PARALLEL_THREADS = 2  # threads, and shards of a batch, of layerwise_data_parallel
+
 # Nets with more parameters do not fit into a cache: a second copy of the weights gains nothing.
 LARGE_NET_PARAMS = 2_000_000
-
-
-def n_weight_copies(n_params: int, n_threads: int) -> int:
-    """Return the number of packed copies of a net's weights in the layerwise families: 2 if two threads may need their
-    own.
-    """
-    return 2 if n_threads == 2 and n_params <= LARGE_NET_PARAMS else 1
 
 
 def rounds_to_bfloat16(precision: str, itemsize: int) -> bool:
@@ -268,17 +286,6 @@ def rounds_to_bfloat16(precision: str, itemsize: int) -> bool:
 
 # Samples of an evaluation whose losses are summed together; threads take multiples of this number at a time.
 EVALUATION_CHUNK_ROWS = 8
-
-
-def n_shards(rows: int) -> int:
-    """Return the number of shards of a batch in `batch_simd_data_parallel`, the maximum number of threads.
-
-    rows : number of samples in the batch
-
-    Each shard has at least four vectors of samples, unless that would make fewer than two shards. The number is a power
-    of two, so that two or four threads get equally many shards.
-    """
-    return next((n for n in (8, 4) if rows >= 64 * n), 2)
 
 
 def aligned_zeros(shape, dtype) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Allocation of the workspaces of one net: how long each buffer of a kernel family is, and what each thread owns.
 
-    make_workspace(family, ...)         every buffer that training or evaluating one net needs
+    make_workspace(choice, ...)         every buffer that training or evaluating one net needs
     thread_copy(state, workspace, i)    what thread i owns of them, where each thread has a copy of the net
 
 Nothing here is compiled, so a new process can make a workspace without importing Numba.
@@ -15,11 +15,10 @@ import numpy as np
 
 from ..formulas.counter_rng import BLOCK
 from ..formulas.update_rules import MOST_STATE
-from ..structs import DATA_PARALLEL_PARAMS, NetSpec, TrainState, aligned_zeros, n_shards, n_weight_copies
+from ..structs import Choice, NetSpec, TrainState, aligned_zeros
 from .workspace import (
     ALIASING_STRIDE,
     ALIGNMENT,
-    DATA_PARALLEL_THREADS,
     FALSE_SHARING_GAP,
     FILLED_STRIDE,
     GROUP_COLUMNS,
@@ -47,12 +46,10 @@ LAYERWISE = "layerwise", "layerwise_data_parallel", "layerwise_batch1"  # famili
 class WorkspaceRequest(NamedTuple):
     """Sizes and settings on which the lengths of a workspace's buffers depend."""
 
+    choice: Choice
     net: NetSpec
     sizes: list[int]  # of the layers, inputs first
-    rows: int  # largest number of samples in a micro-batch
     n_samples: int  # in the data
-    n_threads: int  # that may train the net
-    n_shards: int  # of a micro-batch; 1 if its gradient is computed as a whole
     shuffle: bool
     dtype: np.dtype
 
@@ -61,46 +58,40 @@ class WorkspaceRequest(NamedTuple):
 
 
 def make_workspace(
-    family: str, net: NetSpec, rows: int, n_samples: int, n_threads: int, shuffle: bool, dtype: np.dtype
+    choice: Choice, net: NetSpec, n_samples: int, shuffle: bool, dtype: np.dtype
 ) -> LayerwiseWorkspace | BatchWorkspace:
     """Return the workspace of a kernel family, with every buffer it needs.
 
-    rows : largest number of samples in a batch, or in a micro-batch of larger batches
     n_samples : number of samples in the data
-    n_threads : number of threads that may train the net
     shuffle : whether samples are shuffled
     """
-    by_family = {"layerwise_data_parallel": DATA_PARALLEL_THREADS, "batch_simd_data_parallel": n_shards(rows)}
-    shards = by_family.get(family, 1)
-    threads = n_threads if family in LAYERWISE or shards > 1 else 1
-    sizes = [int(size) for size in net.sizes]
-    request = WorkspaceRequest(net, sizes, rows, n_samples, threads, shards, shuffle, dtype)
-    workspace: Any
-    if family in LAYERWISE:
-        # One thread trains such a net, or two, each with a shard of the batch and all weights: no chunks to share.
-        is_small = net.n_padded <= DATA_PARALLEL_PARAMS and threads <= DATA_PARALLEL_THREADS
-        is_whole = family == "layerwise_data_parallel" and is_small
-        workspace = layerwise_workspace(request, sharing_threads=0 if is_whole else threads)
-    else:
-        workspace = _batch_workspace(request, LANES_SMALL if family == "batch_simd_4" else LANES_LARGE)
-    n_copies = threads - 1 if 1 < shards >= threads else 0
-    size = FALSE_SHARING_GAP + sum(_thread_copy_sizes(workspace, net.n_padded))
+    request = WorkspaceRequest(choice, net, [int(size) for size in net.sizes], n_samples, shuffle, dtype)
+    workspace: Any = _layerwise_workspace(request) if choice.family in LAYERWISE else _batch_workspace(request)
+    n_copies, size = choice.net_copies, FALSE_SHARING_GAP + sum(_thread_copy_sizes(workspace, net.n_padded))
     return workspace._replace(thread_copies=request.zeros(n_copies * size + FALSE_SHARING_GAP if n_copies else 0))
 
 
-def layerwise_workspace(request: WorkspaceRequest, sharing_threads: int) -> LayerwiseWorkspace:
-    """sharing_threads : number of threads that share the chunks; 0 if each thread takes all rows and all weights."""
-    net, sizes, rows = request.net, request.sizes, request.rows
+def fits_choice(workspace: Any, choice: Choice) -> bool:
+    """Whether a workspace was made for the rows, the shards and the copies of a choice."""
+    if isinstance(workspace, LayerwiseWorkspace):
+        shapes = workspace.rows, 1 + workspace.has_two_shards, workspace.copies
+        return shapes == (choice.rows, choice.n_shards, choice.weight_copies)
+    return (workspace.rows, workspace.n_shards) == (choice.rows, choice.n_shards)
+
+
+def _layerwise_workspace(request: WorkspaceRequest) -> LayerwiseWorkspace:
+    choice, net, sizes = request.choice, request.net, request.sizes
+    rows, n_threads, sharing_threads = choice.rows, choice.n_threads, choice.sharing_threads
     n_scratch = round_up(scratch_size(max(sizes[1:]), request.dtype.itemsize), ALIGNMENT)
     return LayerwiseWorkspace(
         rows=rows,
         chunk_rows=chunk_rows(rows, net.n_padded, sharing_threads),
         weight_chunks=weight_chunks(sizes, sharing_threads),
-        chunks_taken=aligned_zeros((2, request.n_threads, LINE_OF_COUNTS), np.int64),
+        chunks_taken=aligned_zeros((2, n_threads, LINE_OF_COUNTS), np.int64),
         squares=np.zeros(2 * sum(-(-size // WEIGHT_CHUNK_ROWS) for size in sizes)),
-        has_two_shards=request.n_shards > 1,
+        has_two_shards=choice.n_shards > 1,
         n_scratch=n_scratch,
-        scratch=aligned_zeros((request.n_threads, n_scratch), request.dtype),
+        scratch=aligned_zeros((n_threads, n_scratch), request.dtype),
         **_row_buffers(request),
         **_packed_buffers(request),
         **_sums_and_permutation(request, (-(-rows // TILE_ROWS), GROUP_COLUMNS)),
@@ -110,7 +101,7 @@ def layerwise_workspace(request: WorkspaceRequest, sharing_threads: int) -> Laye
 
 def _row_buffers(request: WorkspaceRequest) -> dict[str, np.ndarray]:
     """Return the buffers that have the rows of a micro-batch: of every layer, and the gathered targets and weights."""
-    net, sizes, rows, shuffle = request.net, request.sizes, request.rows, request.shuffle
+    net, sizes, rows, shuffle = request.net, request.sizes, request.choice.rows, request.shuffle
     starts = np.cumsum([0] + [round_up(rows * size, ALIGNMENT) for size in sizes])
     # Inputs need room only where a shuffled batch is gathered.
     starts[1:] -= 0 if shuffle else starts[1]
@@ -129,11 +120,11 @@ def _row_buffers(request: WorkspaceRequest) -> dict[str, np.ndarray]:
 
 def _packed_buffers(request: WorkspaceRequest) -> dict[str, Any]:
     """Return the buffers for packed copies of weights and deltas, and where each layer's copies start."""
-    sizes, rows, n_threads, itemsize = request.sizes, request.rows, request.n_threads, request.dtype.itemsize
-    packs, n_packed = packed_starts(sizes, rows // n_threads, n_threads, itemsize)
-    delta_packs, n_delta = packed_delta_starts(sizes, rows, itemsize)
+    choice, sizes, itemsize = request.choice, request.sizes, request.dtype.itemsize
+    packs, n_packed = packed_starts(sizes, choice.rows_of_thread, choice.n_threads, itemsize)
+    delta_packs, n_delta = packed_delta_starts(sizes, choice.rows, itemsize)
     panels = panel_starts(sizes, itemsize)
-    copies = n_weight_copies(request.net.n_padded, n_threads)
+    copies = choice.weight_copies
     n_packed, n_transposed = n_packed + FALSE_SHARING_GAP, int(panels[-1]) + FALSE_SHARING_GAP
     return {
         "copies": copies,
@@ -148,17 +139,17 @@ def _packed_buffers(request: WorkspaceRequest) -> dict[str, Any]:
     }
 
 
-def _batch_workspace(request: WorkspaceRequest, lanes: int) -> BatchWorkspace:
-    """lanes : number of samples in a SIMD vector; of LANES_SMALL, a batch is one vector."""
-    sizes, shards = request.sizes, request.n_shards
-    columns = lanes if lanes == LANES_SMALL else round_up(-(-request.rows // shards), lanes)
+def _batch_workspace(request: WorkspaceRequest) -> BatchWorkspace:
+    sizes, rows, shards = request.sizes, request.choice.rows, request.choice.n_shards
+    is_one_vector = request.choice.family == "batch_simd_4"
+    columns = LANES_SMALL if is_one_vector else round_up(-(-rows // shards), LANES_LARGE)
     if columns * request.dtype.itemsize % ALIASING_STRIDE == 0:
         columns += LANES_LARGE
     gap = FALSE_SHARING_GAP if shards > 1 else 0
     units = lambda n: request.zeros(shards * (n * columns + gap))
     return BatchWorkspace(
         units=np.cumsum([0] + sizes).astype(np.int64),
-        rows=request.rows,
+        rows=rows,
         n_shards=shards,
         columns=columns,
         aliasing_stride=ALIASING_STRIDE // request.dtype.itemsize,
@@ -168,7 +159,7 @@ def _batch_workspace(request: WorkspaceRequest, lanes: int) -> BatchWorkspace:
         delta=units(max(sum(sizes), LANES_LARGE)),
         y=units(sizes[-1]),
         weight=units(1),
-        **_sums_and_permutation(request, (max(request.n_threads, shards), PARTIAL_COLUMNS)),
+        **_sums_and_permutation(request, (max(request.choice.n_threads, shards), PARTIAL_COLUMNS)),
         **_exchange_buffers(request),
     )
 
@@ -184,11 +175,11 @@ def _sums_and_permutation(request: WorkspaceRequest, sums_shape: tuple[int, int]
 
 def _exchange_buffers(request: WorkspaceRequest) -> dict[str, np.ndarray]:
     """Return the buffers for the shards' gradients, empty where there is one shard, and none yet for copies."""
-    shards = request.n_shards
+    shards = request.choice.n_shards
     n = shards * (request.net.n_padded + FALSE_SHARING_GAP) if shards > 1 else 0
     return {
         "shard_gradients": request.zeros(n),
-        "published_gradients": request.zeros(2 * n if request.n_threads > 1 else 0),
+        "published_gradients": request.zeros(2 * n if request.choice.n_threads > 1 else 0),
         "thread_copies": request.zeros(0),
     }
 

@@ -2,7 +2,7 @@
 
 ThreadTeam                   the threads of one fit
 has_room_for_samples         whether the current device has room for samples of so many bytes
-make_workspace               the workspace of a kernel family, for batches of up to `rows` samples
+make_workspace               the workspace of the kernel family that is chosen
 train, evaluate              run the kernels of one net on what execution/plan.py has built
 repeat_prediction            host only: prepares `evaluate` for repeated calls that take microseconds
 PopulationRun                the buffers of a population's fit or evaluation, and the state of its nets in training
@@ -25,7 +25,7 @@ from ..structs import (
     LANES,
     UNROLLED_ALWAYS,
     UNROLLED_NEVER,
-    KernelVariant,
+    Choice,
     NetSpec,
     PopulationState,
     Samples,
@@ -78,14 +78,13 @@ def synchronize() -> None:
 
 
 def make_workspace(
-    family: str, net: NetSpec, rows: int, n_samples: int, n_threads: int, shuffle: bool, dtype: np.dtype, precision: str
+    choice: Choice, net: NetSpec, n_samples: int, shuffle: bool, dtype: np.dtype, precision: str
 ) -> Workspace:
     """Return the workspace of a kernel family, with every buffer it needs.
 
-    family : one of FAMILIES
     precision : a permission to round, which CPU kernels do not use; the others as of allocation.make_workspace
     """
-    return allocation.make_workspace(family, net, rows, n_samples, n_threads, shuffle, dtype)
+    return allocation.make_workspace(choice, net, n_samples, shuffle, dtype)
 
 
 # Kernels by name: their modules are imported only if their machine code is not on disk.
@@ -108,9 +107,8 @@ FAMILIES = tuple(TRAIN)
 
 
 def train(
-    family: str,
+    choice: Choice,
     team: ThreadTeam,
-    n_threads: int,
     net: NetSpec,
     data: Samples,
     config: TrainConfig,
@@ -118,15 +116,15 @@ def train(
     workspace: Workspace,
     first: int,
     n: int,
-    variant: KernelVariant,
 ) -> None:
-    """Train a net for n steps, from step number `first` on, on n_threads threads of the team.
+    """Train a net for n steps, from step number `first` on.
 
-    variant : KernelVariant of the family's kernels, as dispatch has chosen it for this call
+    choice : of the workspace, with the threads and the variant of this call
 
     The results are in `state` and `workspace`.
     """
-    dtype = state.params.dtype
+    assert allocation.fits_choice(workspace, choice), "the workspace was made for another choice"
+    (family, n_threads, *_, variant), dtype = choice, state.params.dtype
     if variant.unrolled != UNROLLED_NEVER and (
         address := compiled_single_net.address_for(net, config, dtype, variant.unrolled == UNROLLED_ALWAYS)
     ):
@@ -134,59 +132,54 @@ def train(
         unrolled = net, data, config, state, workspace, address, tiles, first, n
         team.run(compiled_single_net.TRAIN, dtype, *unrolled, n_threads=1)
         return
-    copies = variant.own_copies or family == "batch_simd_data_parallel"
-    if n_threads > 1 and copies and family in TRAIN_COPIES:
+    if n_threads > 1 and variant.own_copies and family in TRAIN_COPIES:
         copies_of = lambda thread: allocation.thread_copy(state, workspace, thread)
         owned = [(state, workspace), *map(copies_of, range(1, n_threads))]
         team.run_each(TRAIN_COPIES[family], dtype, [(net, data, config, *one, first, n) for one in owned])
         return
-    shares_copies = n_threads == 2 and not variant.own_copies
-    if shares_copies and isinstance(workspace, LayerwiseWorkspace) and workspace.copies == 2:
+    if choice.weight_copies == n_threads == 2 and not variant.own_copies and isinstance(workspace, LayerwiseWorkspace):
         workspace = workspace._replace(copies=1)
     team.run(TRAIN[family], dtype, net, data, config, state, workspace, first, n, n_threads=n_threads)
 
 
 def evaluate(
-    family: str,
+    choice: Choice,
     team: ThreadTeam,
     net: NetSpec,
     data: Samples,
     params: np.ndarray,
     workspace: Workspace,
-    rows: int,
     output: np.ndarray,
 ) -> tuple[float, float]:
     """Return (sum of losses, number of correct samples) over data; both are 0 if data has no targets.
 
-    rows : number of samples that a thread takes at a time; `workspace` was made for rows * number of threads
     output : (n_samples * n_outputs,), written; or empty
     """
+    assert allocation.fits_choice(workspace, choice), "the workspace was made for another choice"
     sums = workspace.partial[:1]
     if data.has_targets and isinstance(workspace, LayerwiseWorkspace):
         n_groups = -(-data.n_samples // EVALUATION_CHUNK_ROWS)
         if workspace.partial.size < n_groups * SUMS:
             workspace = workspace._replace(partial=np.empty((n_groups, SUMS)))
         sums = workspace.partial.reshape(-1)[: n_groups * SUMS].reshape(n_groups, SUMS)
-    team.run(EVALUATE[family], params.dtype, net, data, params, workspace, rows, output)
+    team.run(EVALUATE[choice.family], params.dtype, net, data, params, workspace, choice.rows_of_thread, output)
     if not data.has_targets:
         return 0.0, 0.0
     return float(sums[:, LOSS_COLUMN].sum()), float(sums[:, N_CORRECT_COLUMN].sum())
 
 
 def repeat_prediction(
-    family: str,
+    choice: Choice,
     team: ThreadTeam,
     net: NetSpec,
     data: Samples,
     params: np.ndarray,
     workspace: Workspace,
-    rows: int,
     output: np.ndarray,
 ) -> Callable[..., None]:
     """Return a function (X, output) that does what `evaluate` does on one thread, for arrays like data.X and output."""
-    return team.prepare_repeat(
-        EVALUATE[family], params.dtype, (net, data, params, workspace, rows, output), (data.X, output)
-    )
+    arguments = net, data, params, workspace, choice.rows_of_thread, output
+    return team.prepare_repeat(EVALUATE[choice.family], params.dtype, arguments, (data.X, output))
 
 
 def train_nets(

@@ -33,7 +33,6 @@ INTERLEAVED_SAMPLES = 4
 # (bytes of a vector, rows of a product's tile): accumulators, two vectors of B and one of A must fit the registers.
 VECTOR_BYTES, TILE_ROWS = (64, 8) if FEATURES.get("avx512f") else (32, 6) if FEATURES.get("avx2") else (16, 4)
 UNROLLED_LANES = 32 if VECTOR_BYTES == 64 else 8  # nets of a block in population.train.train_unrolled
-DATA_PARALLEL_THREADS = 2  # threads, and shards of a batch, of layerwise_data_parallel
 # Elements between what different threads write: at least a page. A core that walks along an array prefetches up to the
 # end of a page, and a core that writes there must take the cache lines back from it (bench/log/threads.md#page-gap).
 FALSE_SHARING_GAP = 1024

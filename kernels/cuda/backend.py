@@ -12,7 +12,7 @@ from typing import Any
 import cupy
 import numpy as np
 
-from ..structs import KernelVariant, NetSpec, PopulationState, Samples, StopCriteria, TrainConfig, TrainState
+from ..structs import Choice, NetSpec, PopulationState, Samples, StopCriteria, TrainConfig, TrainState
 from .population.train import PopulationRun as PopulationRun
 from .population.train import evaluate_nets as _evaluate_nets
 from .runtime.block_copies import block_copies as block_copies
@@ -69,25 +69,19 @@ def place(data: Samples) -> Samples:
     return device_data(data)
 
 
-def make_workspace(
-    family: str, net: NetSpec, rows: int, n_samples: int, n_threads: int, shuffle: bool, dtype: np.dtype, precision: str
-) -> Any:
+def make_workspace(choice: Choice, net: NetSpec, n_samples: int, shuffle: bool, dtype: np.dtype, precision: str) -> Any:
     """Return all buffers that a kernel family needs.
 
-    family : small_net or layerwise
-    rows : maximum number of samples in a batch
     n_samples : number of samples in the data
-    n_threads : not used on a GPU
     """
-    if family == "small_net":
-        return SmallNetWorkspace(net, rows, n_samples, shuffle, dtype)
-    return LayerwiseWorkspace(net, rows, dtype, precision)
+    if choice.family == "small_net":
+        return SmallNetWorkspace(net, choice.rows, n_samples, shuffle, dtype)
+    return LayerwiseWorkspace(net, choice.rows, dtype, precision)
 
 
 def train(
-    family: str,
+    choice: Choice,
     team: ThreadTeam,
-    n_threads: int,
     net: NetSpec,
     data: Samples,
     config: TrainConfig,
@@ -95,20 +89,21 @@ def train(
     workspace: Any,
     first: int,
     n: int,
-    variant: KernelVariant,
 ) -> None:
     """Train for n steps from step `first` on; the result is in `state`, whose vectors are on the device."""
+    assert workspace.rows == choice.rows, "the workspace was made for another choice"
     workspace.net = net  # its convergence rule may have a margin that the NetSpec of make_workspace has not
     workspace.train(data, config, state, first, n)
 
 
 def evaluate(
-    family: str, team: ThreadTeam, net: NetSpec, data: Samples, params: Any, workspace: Any, rows: int, output: Any
-):
+    choice: Choice, team: ThreadTeam, net: NetSpec, data: Samples, params: Any, workspace: Any, output: Any
+) -> tuple[float, float]:
     """Return (sum of losses, number of correct samples) over the data.
 
     output : (n_samples * n_outputs,), receives the outputs; not written if empty
     """
+    assert workspace.rows == choice.rows, "the workspace was made for another choice"
     return workspace.evaluate(data, params, output)
 
 

@@ -16,30 +16,17 @@ CONTRACT = {
     "place": ["data"],
     "block_copies": ["sizes", "dtype", "n_shuffled"],
     "on": ["index"],
-    "make_workspace": ["family", "net", "rows", "n_samples", "n_threads", "shuffle", "dtype", "precision"],
-    "train": ["family", "team", "n_threads", "net", "data", "config", "state", "workspace", "first", "n", "variant"],
-    "evaluate": ["family", "team", "net", "data", "params", "workspace", "rows", "output"],
+    "make_workspace": ["choice", "net", "n_samples", "shuffle", "dtype", "precision"],
+    "train": ["choice", "team", "net", "data", "config", "state", "workspace", "first", "n"],
+    "evaluate": ["choice", "team", "net", "data", "params", "workspace", "output"],
     "has_room_for_samples": ["n_bytes"],
-    "PopulationRun": [
-        "family",
-        "net",
-        "n_params",
-        "rows",
-        "n_samples",
-        "n_threads",
-        "shuffle",
-        "rule",
-        "loss",
-        "dtype",
-        "variant",
-        "precision",
-    ],
+    "PopulationRun": ["choice", "net", "n_params", "n_samples", "shuffle", "rule", "loss", "dtype", "precision"],
     "train_nets": ["team", "net", "data", "config", "criteria", "nets", "held_out", "run", "n"],
     "evaluate_nets": ["team", "net", "data", "nets", "run", "output"],
     "ThreadTeam": ["n_threads"],
 }
 ON_THE_HOST = {  # besides: what pays where a call takes microseconds
-    "repeat_prediction": ["family", "team", "net", "data", "params", "workspace", "rows", "output"]
+    "repeat_prediction": ["choice", "team", "net", "data", "params", "workspace", "output"]
 }
 FOLDERS = sorted(path.parent.name for path in Path(fastmlp.kernels.__file__).parent.glob("*/backend.py"))
 

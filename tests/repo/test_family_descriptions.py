@@ -10,7 +10,6 @@ import pytest
 from fastmlp.execution import thresholds
 from fastmlp.execution.family_descriptions import FAMILIES, family_table
 from fastmlp.execution.thresholds import BatchSimdLimit, LaneThreshold
-from fastmlp.kernels import structs
 from fastmlp.kernels.cpu import backend
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +36,7 @@ NETS = LaneThreshold(40, 5, 7, 9), LaneThreshold(3000, 8, inf, inf)
         (thresholds, "BATCH_SIMD_LIMITS", LIMITS, "no layer has more than 300 to 900 weights"),
         (thresholds, "HALF_FILLED_UP_TO_WEIGHTS", 50_000, "or 50,000 where a layer's outputs"),
         (thresholds, "SHARDS_FROM_STEP", 2_500_000, "from 2.5 million multiply-adds a step on"),
-        (structs, "DATA_PARALLEL_PARAMS", 70_000, "up to 70,000 parameters; up to 200,000 or 1.2 million"),
+        (thresholds, "DATA_PARALLEL_PARAMS", 70_000, "up to 70,000 parameters; up to 200,000 or 1.2 million"),
         (thresholds, "CACHED_BATCH_PARAMS", 300_000, "up to 60,000 parameters; up to 300,000 or 1.2 million"),
         (thresholds, "NARROW_NET_PARAMS", 2_000_000, "up to 60,000 parameters; up to 200,000 or 2 million"),
         (thresholds, "LANES_FROM", NETS, "up to 3,000 parameters, from 5 to 9 nets on"),

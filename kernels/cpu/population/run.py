@@ -22,7 +22,7 @@ from ...structs import (
     RUNNING,
     UNROLLED_ALWAYS,
     UNROLLED_NEVER,
-    KernelVariant,
+    Choice,
     NetSpec,
     PopulationState,
     SuspendedNets,
@@ -56,34 +56,29 @@ class PopulationRun:
 
     def __init__(
         self,
-        family: str,
+        choice: Choice,
         net: NetSpec,
         n_params: int,
-        rows: int,
         n_samples: int,
-        n_threads: int,
         shuffle: bool,
         rule: Rule | None,
         loss: tuple[int, int],
         dtype: np.dtype,
-        variant: KernelVariant,
         precision: str,
     ):
-        """Make the blocks of n_threads threads.
+        """Make the blocks of the threads.
 
-        family : the plan's kernel family, always "population_simd" here
+        choice : its variant says how many nets a block has, which is LANES unless unrolled code does all of the
+            training, and whether unrolled code is compiled if needed. Blocks have LANES nets where it is only to be
+            used if it is on disk, and is not
         n_params : number of parameters of a net
-        rows : number of samples in a batch
         n_samples : number of samples in the data
-        n_threads : number of threads
         rule : row of the update rule, None to evaluate
         loss : codes of the loss and of the metric
-        variant : the number of nets in a block, which is LANES unless unrolled code does all of the training; and
-            whether there is unrolled code, which is compiled if needed. Blocks have LANES nets where it is only to be
-            used if it is on disk, and is not
         precision : a permission to round, which CPU kernels do not use
         """
         sizes, codes = [int(size) for size in net.sizes], [int(code) for code in net.activations]
+        rows, variant = choice.rows, choice.variant
         drops, lanes, address = bool((net.dropout > 0).any()), variant.lanes, 0
         if rule is not None and variant.unrolled != UNROLLED_NEVER:
             compiles = variant.unrolled == UNROLLED_ALWAYS
@@ -94,7 +89,7 @@ class PopulationRun:
         self._blocks: list[LaneBlock] = []
         initial = [HYPER.index(x) + 1 if isinstance(x, str) else 0 for x in (rule.initial if rule is not None else ())]
         self.queue = NetQueue(np.zeros(1, np.int64), np.array(initial, np.int64))
-        self.begin(n_threads)
+        self.begin(choice.n_threads)
 
     def begin(self, n_threads: int) -> None:
         """Reset the buffers for another fit on n_threads threads: empty blocks, and a queue with all nets."""

@@ -18,7 +18,7 @@ from ...formulas.update_rules import CODES, Rule
 from ...structs import (
     MONITOR_VALIDATION_LOSS,
     RUNNING,
-    KernelVariant,
+    Choice,
     NetSpec,
     PopulationState,
     Samples,
@@ -49,27 +49,24 @@ SHARE_OF_MEMORY = 0.6  # fraction of free memory that a window may take
 class PopulationRun:
     """State of one population's fit or evaluation.
 
-    The arguments are those of the device contract; n_params, rows, n_samples, n_threads and shuffle are not used on
-    a GPU.
+    The arguments are those of the device contract; n_params, n_samples and shuffle are not used on a GPU.
     """
 
     def __init__(
         self,
-        family: str,
+        choice: Choice,
         net: NetSpec,
         n_params: int,
-        rows: int,
         n_samples: int,
-        n_threads: int,
         shuffle: bool,
         rule: Rule | None,
         loss: tuple[int, int],
         dtype: np.dtype,
-        variant: KernelVariant,
         precision: str,
     ):
-        self.batched = family == "batched_gemm"
-        self.spec = RunSpec(net, Architecture.of(net, loss[1], dtype), rule, np.dtype(dtype), precision, variant)
+        self.batched = choice.family == "batched_gemm"
+        architecture = Architecture.of(net, loss[1], dtype)
+        self.spec = RunSpec(net, architecture, rule, np.dtype(dtype), precision, choice.variant)
         self._inputs: tuple | None = None
         self._window: Window | None = None
         self._n_taken = self._n_done = 0

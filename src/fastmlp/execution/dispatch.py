@@ -1,8 +1,9 @@
-"""Kernel dispatch: chooses kernel family, threads, rows, lanes and variant, by the numbers in thresholds.py.
+"""Kernel dispatch: chooses kernel family, threads, rows, shards, copies, lanes and variant, by what thresholds.py says.
 
-The families are described in family_descriptions.py. On a GPU, gpu_costs.py estimates what a step takes in each family;
-unrolled_code.py counts how much each tiny architecture has been trained, and says whether its unrolled code pays. No
-variant changes a bit of the results. Work is counted in multiply-adds of matrix products.
+A Choice (kernels/structs.py) is what is chosen; allocation and backends take it as it is. family_descriptions.py
+describes the families. On a GPU, gpu_costs.py estimates what a step takes in each family; unrolled_code.py counts how
+much each tiny architecture has been trained, and says whether its unrolled code pays. No variant changes a bit of the
+results. Work is counted in multiply-adds of matrix products.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ import numpy as np
 from ..devices import Device, backend
 from ..kernels.structs import (
     COLUMNS_PER_SHARE,
-    DATA_PARALLEL_PARAMS,
+    DATA_PARALLEL_THREADS,
     LANES,
+    LARGE_NET_PARAMS,
     UNROLLED_ALWAYS,
     UNROLLED_NEVER,
+    Choice,
     KernelVariant,
     TrainConfig,
-    n_shards,
-    n_weight_copies,
     rounds_to_bfloat16,
 )
 from ..network.spec import Network
@@ -32,35 +33,58 @@ from . import gpu_costs, thresholds, unrolled_code
 from .work import products, work_of_samples
 
 
-class Choice(NamedTuple):
-    """Kernel family, threads and rows that dispatch chooses for a fit or a forward pass."""
-
-    family: str
-    n_threads: int
-    rows: int  # samples of a batch, or of those that each thread evaluates, that go through the net at once
-
-
 def choose_training(
     network: Network, device: Device, dtype: np.dtype, batch_size: int, precision: str, n_threads: int | None = None
 ) -> Choice:
-    """Choose kernel family, threads and rows for training one net in batches of `batch_size` samples.
+    """Choose how one net is trained in batches of `batch_size` samples.
 
     n_threads : number of threads that the caller wants; None for as many as pay
     """
-    if device.is_host:
-        family = choose_family(network, batch_size)
-        if batch_size == 1 and family in ("layerwise", "layerwise_data_parallel"):
-            family = "layerwise_batch1"
-    else:
-        family = gpu_costs.fastest(gpu_costs.device_step_seconds(network, batch_size, precision, dtype, device))
-    n_threads = n_threads or choose_threads(network, family, batch_size)
-    return Choice(family, n_threads, micro_batch_rows(device, family, batch_size))
+    if not device.is_host:
+        threads_setting()  # an invalid value is an error in every fit, whether or not the fit needs it
+        seconds = gpu_costs.device_step_seconds(network, batch_size, precision, dtype, device)
+        return Choice(gpu_costs.fastest(seconds), 1, batch_size)
+    family = choose_family(network, batch_size)
+    if batch_size == 1 and family in ("layerwise", "layerwise_data_parallel"):
+        family = "layerwise_batch1"
+    return choose_shape(network, family, n_threads or choose_threads(network, family, batch_size), batch_size)
+
+
+def choose_shape(network: Network, family: str, n_threads: int, batch_size: int) -> Choice:
+    """Choose rows, shards and copies for training one net on a CPU in this family, on so many threads.
+
+    A batch goes through the net in micro-batches, but the whole batch of a small net that one thread trains at once.
+    """
+    rows = batch_size if family == "batch_simd_16" else min(batch_size, thresholds.MICRO_BATCH_ROWS)
+    shards = {"layerwise_data_parallel": DATA_PARALLEL_THREADS, "batch_simd_data_parallel": n_shards(rows)}
+    is_whole = family == "layerwise_data_parallel" and n_threads <= DATA_PARALLEL_THREADS
+    is_whole = is_whole and network.layout.n_padded <= thresholds.DATA_PARALLEL_PARAMS
+    copies = n_weight_copies(network.layout.n_padded, n_threads)
+    return Choice(family, n_threads, rows, shards.get(family, 1), copies, 0 if is_whole else n_threads)
+
+
+def n_shards(rows: int) -> int:
+    """Return the number of shards of a batch in `batch_simd_data_parallel`, the maximum number of threads.
+
+    rows : number of samples in the batch
+
+    Each shard has at least four vectors of samples, unless that would make fewer than two shards. The number is a power
+    of two, so that two or four threads get equally many shards.
+    """
+    return next((n for n in (8, 4) if rows >= 64 * n), 2)
+
+
+def n_weight_copies(n_params: int, n_threads: int) -> int:
+    """Return the number of packed copies of a net's weights in the layerwise families: 2 if two threads may need their
+    own.
+    """
+    return 2 if n_threads == 2 and n_params <= LARGE_NET_PARAMS else 1
 
 
 def choose_evaluation(
     network: Network, device: Device, dtype: np.dtype, n_samples: int, precision: str, n_threads: int | None = None
 ) -> Choice:
-    """Choose kernel family, threads and rows for the outputs of n_samples samples; n_threads as in choose_training."""
+    """Choose how the outputs of n_samples samples are computed; n_threads as in choose_training."""
     rows = min(n_samples, evaluation_rows(network, device))
     if not device.is_host:
         seconds = gpu_costs.device_step_seconds(network, thresholds.EVALUATION_ROWS, precision, dtype, device)
@@ -73,7 +97,8 @@ def choose_evaluation(
         n_blocks = -(-n_samples // (rows * n_threads))
         block_rows = -(-n_samples // (n_blocks * n_threads))
         rows = min(rows, -(-block_rows // thresholds.ROWS_PER_THREAD) * thresholds.ROWS_PER_THREAD)
-    return Choice(family, n_threads, rows)
+    copies = n_weight_copies(network.layout.n_padded, n_threads)
+    return Choice(family, n_threads, rows * n_threads, weight_copies=copies, sharing_threads=n_threads)
 
 
 def evaluation_precision(network: Network, device: Device, dtype: np.dtype, precision: str) -> str:
@@ -115,7 +140,7 @@ def _data_parallel_params(network: Network, rows: int) -> int:
     return (
         thresholds.CACHED_BATCH_PARAMS
         if rows * sum(network.layer_sizes[1:]) <= thresholds.L2_DELTAS
-        else DATA_PARALLEL_PARAMS
+        else thresholds.DATA_PARALLEL_PARAMS
     )
 
 
@@ -134,13 +159,6 @@ def suits_lanes(fan_in: int, fan_out: int, rows: int) -> bool:
     ):
         max_weights = thresholds.HALF_FILLED_UP_TO_WEIGHTS
     return fan_in * fan_out <= max_weights or fan_out <= max_outputs
-
-
-def micro_batch_rows(device: Device, family: str, rows: int) -> int:
-    """Return how many rows of a batch of `rows` go through the net at once: a micro-batch, or the whole batch of a
-    small net that one thread trains.
-    """
-    return min(rows, thresholds.MICRO_BATCH_ROWS) if device.is_host and family != "batch_simd_16" else rows
 
 
 def choose_evaluation_family(network: Network, rows: int) -> str:
@@ -252,7 +270,7 @@ def choose_threads(network: Network, family: str, rows: int) -> int:
         return 1
     work = products(network, rows)
     n_threads = min(work // thresholds.STEP_PER_THREAD, rows // thresholds.ROWS_PER_THREAD)
-    is_small = family == "layerwise_data_parallel" and network.layout.n_padded <= DATA_PARALLEL_PARAMS
+    is_small = family == "layerwise_data_parallel" and network.layout.n_padded <= thresholds.DATA_PARALLEL_PARAMS
     # A second thread with a copy of the net pays earlier: the two exchange less than threads that share a net.
     if is_small and work >= thresholds.DATA_PARALLEL_FROM_STEP:
         n_threads = max(n_threads, 2)
@@ -331,37 +349,42 @@ def choose_unrolled_lanes(network: Network, device: Device, n_nets: int) -> int:
     return 2 * lanes if is_small and n_nets >= 2 * lanes * n_threads_available() else lanes
 
 
-def choose_variant(
+def choose_call(
     network: Network,
     device: Device,
-    family: str,
+    dtype: np.dtype,
+    choice: Choice,
     team: Any,
     n_threads: int,
-    dtype: np.dtype,
     config: TrainConfig,
     n_samples: int,
     n_steps: int,
     compiles: bool = True,
-) -> KernelVariant:
-    """Choose the variant of a family's kernels for a call of n_steps steps on n_threads threads of the team.
+) -> Choice:
+    """Choose the variant of the kernels for a call of n_steps steps on n_threads threads of the team.
 
     The threads' distance is measured for each call: a virtual processor may move to another core at any time.
 
+    choice : of the fit
     n_samples : number of samples in the data
     compiles : whether code may be generated for the architecture (unrolled_code.pays_to_compile)
     """
     if not device.is_host:
-        return KernelVariant()
+        return choice
     unrolled = UNROLLED_NEVER
-    if family == "batch_simd_4":
+    if choice.family == "batch_simd_4":
         unrolled = unrolled_code.choose_unrolled(network, dtype, config, n_samples, n_steps, compiles)
-    return KernelVariant(choose_own_copies(family, network.layout.n_padded, team, n_threads), unrolled)
+    own_copies = choose_own_copies(choice.family, network.layout.n_padded, team, n_threads)
+    return choice._replace(n_threads=n_threads, variant=KernelVariant(own_copies, unrolled))
 
 
 def choose_own_copies(family: str, n_params: int, team: Any, n_threads: int) -> bool:
-    """Choose whether each of two threads has its own copies of the weights: of small nets always, of larger nets if the
+    """Choose whether threads have copies of their own, of the net or of its packed weights: each thread that takes
+    shards of a small net in lanes; each of two threads layer by layer, of small nets always, and of larger nets if the
     threads run on cores that share no cache.
     """
-    if family not in ("layerwise", "layerwise_data_parallel") or n_threads != 2:
+    if family == "batch_simd_data_parallel":
+        return n_threads > 1
+    if family not in ("layerwise", "layerwise_data_parallel") or n_weight_copies(n_params, n_threads) < 2:
         return False
-    return n_weight_copies(n_params, n_threads) == 2 and (n_params <= DATA_PARALLEL_PARAMS or team.share_no_cache())
+    return n_params <= thresholds.DATA_PARALLEL_PARAMS or team.share_no_cache()

@@ -8,12 +8,13 @@ from __future__ import annotations
 from math import inf
 from typing import NamedTuple
 
-from ..kernels.structs import DATA_PARALLEL_PARAMS, n_shards
+from .dispatch import n_shards
 from .thresholds import (
     BATCH_SIMD_LIMITS,
     BLOCK_UP_TO_BYTES,
     BLOCK_UP_TO_PARAMS,
     CACHED_BATCH_PARAMS,
+    DATA_PARALLEL_PARAMS,
     HALF_FILLED_UP_TO_WEIGHTS,
     LANES_FROM,
     NARROW_NET_PARAMS,

@@ -16,6 +16,7 @@ from ..kernels.structs import (
     N_SCALARS,
     POWER1,
     POWER2,
+    Choice,
     KernelVariant,
     NetSpec,
     Samples,
@@ -73,31 +74,24 @@ class PopulationPlan(NamedTuple):
                     buffers.release(use, key, run, run.n_bytes)
 
     @property
+    def choice(self) -> Choice:
+        return Choice(self.family, self.n_threads, self.rows, variant=self.variant)
+
+    @property
     def _key(self) -> tuple:
         """All that the buffers depend on, except for the number of threads, for which `run.begin` makes room."""
         shapes = self.network, self.dtype, self.rows, self.n_samples if self.shuffle else 0
         return *shapes, self.device, self.family, self.variant, self.rule, self.metric
 
     def _make_run(self, net: NetSpec) -> Any:
-        return self.backend.PopulationRun(
-            self.family,
-            net,
-            self.network.layout.n_params,
-            self.rows,
-            self.n_samples,
-            self.n_threads,
-            self.shuffle,
-            self.rule,
-            (self.network.loss, self.metric),
-            self.dtype,
-            self.variant,
-            self.precision,
-        )
+        n_params, codes = self.network.layout.n_params, (self.network.loss, self.metric)
+        given = net, n_params, self.n_samples, self.shuffle, self.rule, codes, self.dtype, self.precision
+        return self.backend.PopulationRun(self.choice, *given)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Kernel family, threads and buffers of a fit or an evaluation. The buffers live as long as the plan.
+    """What is chosen for a fit or an evaluation of one net, and its buffers, which live as long as the plan.
 
     A class method acquires a plan from the buffer cache or makes it, and `release` returns it to the cache.
     """
@@ -106,9 +100,7 @@ class Plan:
     device: Device
     backend: ModuleType
     dtype: np.dtype
-    family: str
-    n_threads: int
-    rows: int  # of a micro-batch in training; that a thread evaluates at a time
+    choice: Choice
     net: NetSpec
     work: Any
     use: str = ""  # in the buffer cache
@@ -132,16 +124,16 @@ class Plan:
         n_samples : number of training samples; batch_size : samples per step
         n_threads : number of threads that the caller wants; None for as many as pay
         """
-        family, n_threads, rows = dispatch.choose_training(network, device, dtype, batch_size, precision, n_threads)
-        assert family != "batch_simd_4" or rows <= 4, "its kernels would leave out samples beyond one vector"
-        key = network, device, dtype, family, n_threads, batch_size, shuffle and n_samples, precision
+        choice = dispatch.choose_training(network, device, dtype, batch_size, precision, n_threads)
+        assert choice.family != "batch_simd_4" or batch_size <= 4, "its kernels would leave out samples"
+        key = network, device, dtype, choice, batch_size, shuffle and n_samples, precision
         plan = buffers.acquire("a net", key)
         if plan is not None:
             _forget_samples(plan.work)
             return plan
         net, module = describe_net(network), backend(device)
-        work = module.make_workspace(family, net, rows, n_samples, n_threads, shuffle, dtype, precision)
-        return cls(network, device, module, dtype, family, n_threads, rows, net, work, "a net", key)
+        work = module.make_workspace(choice, net, n_samples, shuffle, dtype, precision)
+        return cls(network, device, module, dtype, choice, net, work, "a net", key)
 
     @classmethod
     def for_evaluation(
@@ -161,15 +153,21 @@ class Plan:
         """
         key = network, device, dtype, precision, n_threads
         last = buffers.acquire("an evaluation", key) if device.is_host else None
-        if last is not None and last.network is network and last.rows == n_samples and n_threads is None:
+        is_same_net = last is not None and last.network is network and n_threads is None
+        if last is not None and is_same_net and last.choice.rows_of_thread == n_samples:
             return last
         precision = dispatch.evaluation_precision(network, device, dtype, precision)
-        family, n_threads, rows = dispatch.choose_evaluation(network, device, dtype, n_samples, precision, n_threads)
-        if last is not None and (last.family, last.n_threads, last.rows) == (family, n_threads, rows):
+        choice = dispatch.choose_evaluation(network, device, dtype, n_samples, precision, n_threads)
+        if last is not None and last.choice == choice:
             return last
         net, module = describe_net(network), backend(device)
-        work = module.make_workspace(family, net, rows * n_threads, n_samples, n_threads, False, dtype, precision)
-        return cls(network, device, module, dtype, family, n_threads, rows, net, work, "an evaluation", key)
+        work = module.make_workspace(choice, net, n_samples, False, dtype, precision)
+        return cls(network, device, module, dtype, choice, net, work, "an evaluation", key)
+
+    @property
+    def n_threads(self) -> int:
+        """Number of threads, at most."""
+        return self.choice.n_threads
 
     def release(self) -> None:
         """Release the plan, with all its buffers, to the next fit or evaluation on this thread; this one is over."""
@@ -237,14 +235,13 @@ class Plan:
 
         compiles : whether code may be generated for the architecture (unrolled_code.pays_to_compile)
         """
-        variant = dispatch.choose_variant(
-            self.network, self.device, self.family, team, n_threads, self.dtype, config, data.n_samples, n, compiles
-        )
-        self.backend.train(self.family, team, n_threads, self.net, data, config, state, self.work, first, n, variant)
+        of_fit = self.network, self.device, self.dtype, self.choice
+        choice = dispatch.choose_call(*of_fit, team, n_threads, config, data.n_samples, n, compiles)
+        self.backend.train(choice, team, self.net, data, config, state, self.work, first, n)
 
     def evaluate(self, team, data: Samples, params: np.ndarray, output: np.ndarray) -> tuple[float, float]:
         """Return (mean loss, accuracy) over the samples; outputs are written into `output` unless it is empty."""
-        loss, n_correct = self.backend.evaluate(self.family, team, self.net, data, params, self.work, self.rows, output)
+        loss, n_correct = self.backend.evaluate(self.choice, team, self.net, data, params, self.work, output)
         return loss / data.n_samples, n_correct / data.n_samples
 
     def evaluate_alone(self, data: Samples, params: np.ndarray, output: np.ndarray) -> tuple[float, float]:
@@ -262,7 +259,7 @@ class Plan:
     def repeat_prediction(self, data: Samples, params: np.ndarray, output: np.ndarray) -> Callable[..., None]:
         """Return evaluate_alone, on one thread of the host, as a function (X, output) of arrays of these shapes."""
         team = self._own_team()
-        return self.backend.repeat_prediction(self.family, team, self.net, data, params, self.work, self.rows, output)
+        return self.backend.repeat_prediction(self.choice, team, self.net, data, params, self.work, output)
 
     def _own_team(self) -> Any:
         team = self.scratch.get("team")

@@ -46,8 +46,8 @@ EVALUATION_UP_TO_WEIGHTS = 128  # weights of the largest layer up to which a for
 EVALUATION_UP_TO_INPUTS = 32  # ... if the net has no more inputs
 
 # ---- data-parallel training of one net: bench/log/threads.md#data-parallel, bench/log/threads.md#no-shared-cache.
-# DATA_PARALLEL_PARAMS (kernels/structs.py) is the number of parameters up to which it always pays.
 
+DATA_PARALLEL_PARAMS = 60_000  # parameters up to which it always pays, whether or not the threads share a cache
 CACHED_BATCH_PARAMS = 200_000  # parameters up to which it pays if a batch's deltas stay in the second-level cache
 L2_DELTAS = 250_000  # deltas of a batch that stay there. Those that leave the cache cost another core little.
 # Deep nets of narrow layers train data-parallel whatever the batch: threads that share a net read more of what another

@@ -8,19 +8,20 @@ from fastmlp import MLP
 from fastmlp.devices import Device
 from fastmlp.execution.dispatch import (
     GpuNetsFit,
+    choose_call,
     choose_gpu_nets_variant,
     choose_nets_variant,
     choose_own_copies,
-    choose_variant,
 )
+from fastmlp.execution.thresholds import DATA_PARALLEL_PARAMS
 from fastmlp.kernels.cpu import backend
 from fastmlp.kernels.formulas.update_rules import CODES
 from fastmlp.kernels.structs import (
-    DATA_PARALLEL_PARAMS,
     HYPER,
     LARGE_NET_PARAMS,
     UNROLLED_ALWAYS,
     UNROLLED_NEVER,
+    Choice,
     KernelVariant,
     TrainConfig,
 )
@@ -108,9 +109,12 @@ def test_variants(monkeypatch):
     monkeypatch.setattr(fastmlp.execution.thresholds, "COMPILE_UNROLLED_AFTER", 0)
     f4, host, gpu = np.dtype("float32"), Device("cpu", ""), Device("cuda:0", "")
     config = TrainConfig(4, False, 0, CODES["sgd"], np.zeros(len(HYPER)), np.zeros(0), False, np.zeros(0))
-    choose = lambda device, family, n_threads: choose_variant(
-        network(XOR), device, family, Team(True), n_threads, f4, config, 4, 1
+    choose = lambda device, family, n_threads: choose_call(
+        network(XOR), device, f4, Choice(family, 8, 4), Team(True), n_threads, config, 4, 1
     )
-    assert choose(host, "batch_simd_4", 1) == KernelVariant(False, UNROLLED_ALWAYS)
-    assert choose(host, "layerwise_data_parallel", 2) == KernelVariant(True, UNROLLED_NEVER)
-    assert choose(gpu, "layerwise", 2) == KernelVariant()
+    assert choose(host, "batch_simd_4", 1).variant == KernelVariant(False, UNROLLED_ALWAYS)
+    assert choose(host, "layerwise_data_parallel", 2).variant == KernelVariant(True, UNROLLED_NEVER)
+    assert choose(host, "layerwise_data_parallel", 2).n_threads == 2
+    for n_threads, own in ((1, False), (2, True), (8, True)):
+        assert choose(host, "batch_simd_data_parallel", n_threads).variant == KernelVariant(own, UNROLLED_NEVER)
+    assert choose(gpu, "layerwise", 1).variant == KernelVariant()

@@ -21,9 +21,10 @@ def network(sizes, **settings):
 
 def test_columns_of_batch_simd_avoid_powers_of_two():
     """Rows of units a power of two apart would map to few sets of the cache."""
-    net = describe_net(network((64, 8, 8, 10)))
+    made = network((64, 8, 8, 10))
     for rows in (1, 100, 512, 1000, 1024, 4096):
-        work = backend.make_workspace("batch_simd_16", net, rows, rows, 1, False, np.dtype(np.float32), "exact")
+        choice = dispatch.choose_shape(made, "batch_simd_16", 1, rows)
+        work = backend.make_workspace(choice, describe_net(made), rows, False, np.dtype(np.float32), "exact")
         assert rows <= work.columns < rows + 32
         assert work.columns * 4 % 2048
 
@@ -123,7 +124,7 @@ def test_evaluation_plan_of_another_net_is_dispatched_anew(monkeypatch):
         monkeypatch.setattr(dispatch, "choose_evaluation_threads", lambda *_, n=n_threads: n)
         monkeypatch.setattr(dispatch, "choose_evaluation_family", lambda *_, name=family: name)
         plan = evaluation_plan(net, 16)
-        assert (plan.n_threads, plan.family) == (n_threads, family)
+        assert (plan.n_threads, plan.choice.family) == (n_threads, family)
         plan.release()
 
 
@@ -162,8 +163,8 @@ def test_evaluation_rows_are_shared_equally_among_threads():
     for n_samples in (16, 600, 1797, 10_000):
         plan = Plan.for_evaluation(net.network, net.device, net.dtype, n_samples, 2)
         shares = [0, 0]
-        for block, first in enumerate(range(0, n_samples, plan.rows)):
-            shares[block % 2] += min(plan.rows, n_samples - first)
+        for block, first in enumerate(range(0, n_samples, plan.choice.rows_of_thread)):
+            shares[block % 2] += min(plan.choice.rows_of_thread, n_samples - first)
         assert max(shares) <= 1.05 * n_samples / 2 + 8
 
 

@@ -4,17 +4,19 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP
+from fastmlp.execution.dispatch import choose_shape, n_weight_copies
 from fastmlp.execution.net_description import describe_net
 from fastmlp.kernels.cpu.allocation import make_workspace, thread_arrays, thread_copy
-from fastmlp.kernels.structs import LARGE_NET_PARAMS, TrainState, n_weight_copies
+from fastmlp.kernels.structs import LARGE_NET_PARAMS, TrainState
 
 SIZES, ROWS, SAMPLES = (64, 96, 64, 3), 100, 1000
 DTYPE = np.dtype(np.float32)
 
 
 def workspace(family, n_threads=1, shuffle=False, **settings):
-    net = describe_net(MLP(SIZES, **settings).network)
-    return net, make_workspace(family, net, ROWS, SAMPLES, n_threads, shuffle, DTYPE)
+    network = MLP(SIZES, **settings).network
+    net = describe_net(network)
+    return net, make_workspace(choose_shape(network, family, n_threads, ROWS), net, SAMPLES, shuffle, DTYPE)
 
 
 @pytest.mark.parametrize("shuffle", (False, True))

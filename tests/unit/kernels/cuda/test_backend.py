@@ -7,15 +7,7 @@ from cuda_cases import reference_of
 from fastmlp import MLP
 from fastmlp.devices import resolve
 from fastmlp.execution.plan import Plan
-from fastmlp.kernels.structs import (
-    METRIC_NONE,
-    METRIC_THRESHOLD,
-    NO_UPDATE,
-    STEPS_DONE,
-    KernelVariant,
-    Samples,
-    TrainConfig,
-)
+from fastmlp.kernels.structs import METRIC_NONE, METRIC_THRESHOLD, NO_UPDATE, STEPS_DONE, Choice, Samples, TrainConfig
 
 FAMILIES = ("small_net", "layerwise")
 SIZES = (3, 5, 2)
@@ -85,11 +77,11 @@ def test_step_without_update_gives_the_reference_gradient(backend, family, weigh
     """A step without an update leaves parameters unchanged, and gives gradient and loss."""
     net, X, Y, data = make(rng, weighted=weighted)
     plan = Plan.for_training(net.network, resolve("cuda"), net.dtype, 13, 13, False)
-    work = backend.make_workspace(family, plan.net, 13, 13, 1, False, net.dtype, "exact")
+    work = backend.make_workspace(Choice(family, 1, 13), plan.net, 13, False, net.dtype, "exact")
     train_state = plan.make_state(net._padded, np.zeros(0), 1)
     config = TrainConfig(13, False, 0, NO_UPDATE, np.zeros(11), np.zeros(0), False, np.zeros(0))
     team, samples = backend.ThreadTeam(1), backend.place(data)
-    backend.train(family, team, 1, plan.net, samples, config, train_state, work, 0, 1, KernelVariant())
+    backend.train(Choice(family, 1, work.rows), team, plan.net, samples, config, train_state, work, 0, 1)
     reference = reference_of(net.network, net.params)
     loss, gradient = reference.loss_and_gradient(X, Y, data.weight if weighted else None)
     n = len(gradient)
@@ -106,9 +98,9 @@ def test_evaluate_returns_sums_and_outputs(backend, cuda, family, output_there, 
     """Sums of losses and of correct samples, with outputs on host or device, in blocks of fewer rows than samples."""
     net, X, Y, data = make(rng, n=29, metric=METRIC_THRESHOLD)
     plan = Plan.for_training(net.network, resolve("cuda"), net.dtype, 29, 29, False)
-    work = backend.make_workspace(family, plan.net, 8, 29, 1, False, net.dtype, "exact")
+    work = backend.make_workspace(Choice(family, 1, 8), plan.net, 29, False, net.dtype, "exact")
     output = cuda.empty(58) if output_there else np.empty(58)
-    arguments = family, backend.ThreadTeam(1), plan.net, backend.place(data), net._padded, work, 8
+    arguments = Choice(family, 1, 8), backend.ThreadTeam(1), plan.net, backend.place(data), net._padded, work
     sums = backend.evaluate(*arguments, output)
     reference = reference_of(net.network, net.params)
     outputs = reference.predict(X)
@@ -126,9 +118,10 @@ def test_fewer_samples_after_an_evaluation_have_sums_of_their_own(backend, famil
     net, X, Y, data = make(rng, n=100)
     few = data._replace(n_samples=20, X=data.X[:60], Y=data.Y[:40])
     plan = Plan.for_training(net.network, resolve("cuda"), net.dtype, 100, 100, False)
-    work, team = backend.make_workspace(family, plan.net, 100, 100, 1, False, net.dtype, "exact"), backend.ThreadTeam(1)
+    choice, team = Choice(family, 1, 100), backend.ThreadTeam(1)
+    work = backend.make_workspace(choice, plan.net, 100, False, net.dtype, "exact")
     evaluate = lambda data: backend.evaluate(
-        family, team, plan.net, backend.place(data), net._padded, work, 100, np.empty(0)
+        choice, team, plan.net, backend.place(data), net._padded, work, np.empty(0)
     )
     loss = reference_of(net.network, net.params).loss_and_gradient(X[:20], Y[:20])[0]
     evaluate(data)
@@ -137,26 +130,18 @@ def test_fewer_samples_after_an_evaluation_have_sums_of_their_own(backend, famil
     evaluate(data)
     train_state = plan.make_state(net._padded, np.zeros(0), 1)
     config = TrainConfig(20, False, 0, NO_UPDATE, np.zeros(11), np.zeros(0), False, np.zeros(0))
-    backend.train(family, team, 1, plan.net, backend.place(few), config, train_state, work, 0, 1, KernelVariant())
+    backend.train(Choice(family, 1, work.rows), team, plan.net, backend.place(few), config, train_state, work, 0, 1)
     assert train_state.epoch_loss[0] == pytest.approx(loss, rel=1e-12)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_evaluate_without_targets_returns_outputs(backend, family, rng):
     net, X, _, data = make(rng)
-    work = backend.make_workspace(
-        family,
-        Plan.for_evaluation(net.network, resolve("cuda"), net.dtype, 13).net,
-        13,
-        13,
-        1,
-        False,
-        net.dtype,
-        "exact",
-    )
+    choice, described = Choice(family, 1, 13), Plan.for_evaluation(net.network, resolve("cuda"), net.dtype, 13).net
+    work = backend.make_workspace(choice, described, 13, False, net.dtype, "exact")
     bare = data._replace(Y=np.empty(0), has_targets=False)
     output = np.empty(26)
-    assert backend.evaluate(family, backend.ThreadTeam(1), None, bare, net._padded, work, 13, output) == (0.0, 0.0)
+    assert backend.evaluate(choice, backend.ThreadTeam(1), None, bare, net._padded, work, output) == (0.0, 0.0)
     np.testing.assert_allclose(
         output.reshape(13, 2), reference_of(net.network, net.params).predict(X), rtol=1e-11, atol=1e-13
     )

@@ -13,7 +13,6 @@ import fastmlp.kernels.cpu.threads.thread_team as team_module
 import fastmlp.training.call_autotune
 from fastmlp.kernels.cpu import allocation, backend
 from fastmlp.kernels.cpu.threads.thread_team import ThreadTeam
-from fastmlp.kernels.structs import DATA_PARALLEL_PARAMS
 
 SMALL, LARGE, WIDE = (64, 96, 64, 3), (64, 256, 200, 3), (40, 400, 500, 3)
 PAGE = 4096
@@ -50,7 +49,7 @@ def train(monkeypatch):
 @pytest.mark.parametrize("options", ({}, {"clip_norm": 0.1}), ids=["", "clipped"])
 def test_threads_with_and_without_a_shared_cache_give_the_same_bits(train, options):
     params, losses, _ = train(LARGE, 50, 1, **options)
-    assert params.size > DATA_PARALLEL_PARAMS
+    assert params.size > fastmlp.execution.thresholds.DATA_PARALLEL_PARAMS
     for threads, far, kernel in ((2, False, "layerwise"), (2, True, "layerwise_data_parallel"), (3, True, "layerwise")):
         found, found_losses, ran = train(LARGE, 50, threads, far, **options)
         np.testing.assert_array_equal(found, params)
@@ -66,7 +65,7 @@ def test_packed_weights_are_copied_per_thread_without_a_shared_cache(train, monk
     many = 10**6
     for threads, far, most, copies in ((2, False, many, 1), (2, True, many, 2), (2, True, 100, 1), (3, True, many, 1)):
         fastmlp.execution.buffer_cache.buffers.released.clear()  # buffers for another number of copies
-        monkeypatch.setattr("fastmlp.kernels.structs.LARGE_NET_PARAMS", most)
+        monkeypatch.setattr("fastmlp.execution.dispatch.LARGE_NET_PARAMS", most)
         found, found_losses, ran = train(WIDE, rows, threads, far)
         np.testing.assert_array_equal(found, params)
         np.testing.assert_allclose(found_losses, losses, rtol=1e-6)
@@ -98,9 +97,10 @@ def test_buffers_of_threads_are_a_page_apart(family):
         SMALL, loss="softmax_cross_entropy", dropout=0.1 * (family == "layerwise_data_parallel")
     ).network
     net = fastmlp.execution.plan.describe_net(network)
-    work = backend.make_workspace(family, net, 300, 1000, 2, True, np.dtype(np.float32), "exact")
+    choice = fastmlp.execution.dispatch.choose_shape(network, family, 2, 300)
+    work = backend.make_workspace(choice, net, 1000, True, np.dtype(np.float32), "exact")
     optimizer_state = np.zeros(2 * net.n_padded, np.float32)
-    plan = fastmlp.execution.plan.Plan(network, None, backend, np.dtype(np.float32), family, 2, 300, net, work)
+    plan = fastmlp.execution.plan.Plan(network, None, backend, np.dtype(np.float32), choice, net, work)
     train_state = plan.make_state(np.zeros(net.n_padded, np.float32), optimizer_state, 1)
     owned = allocation.thread_copy(train_state, work, 1)
     first, second = (

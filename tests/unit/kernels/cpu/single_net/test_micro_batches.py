@@ -9,9 +9,9 @@ from fastmlp import MLP, Adam, DivergenceWarning, Rprop
 from fastmlp.devices import resolve
 from fastmlp.execution import dispatch, thresholds
 from fastmlp.execution.buffer_cache import buffers
+from fastmlp.execution.dispatch import n_shards
 from fastmlp.execution.plan import Plan
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
-from fastmlp.kernels.structs import n_shards
 
 SIZES = (20, 30, 17, 3)
 # Rows of a micro-batch and of a batch: shards of one block of a product or of two; a last micro-batch that is short, so
@@ -129,5 +129,5 @@ def test_smallest_nets_on_one_thread_have_no_micro_batches():
     rows = thresholds.MICRO_BATCH_ROWS + 1000
     assert dispatch.choose_family(network, rows) == "batch_simd_16"
     assert Plan.for_training(network, resolve("cpu"), np.dtype(np.float32), rows, rows, False).work.rows == rows
-    rows_of_layerwise = dispatch.micro_batch_rows(resolve("cpu"), "layerwise", rows)
+    rows_of_layerwise = dispatch.choose_shape(network, "layerwise", 1, rows).rows
     assert rows_of_layerwise < rows, "no family has micro-batches of this size"
