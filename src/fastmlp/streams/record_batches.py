@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -80,17 +80,21 @@ def _parquet_errors(name: str) -> Iterator[None]:
         raise ValueError(f"{name!r} cannot be read as Parquet: {error}") from None
 
 
-@contextmanager
-def file_named(file: Path, path: Path) -> Iterator[None]:
-    """Add the name of a file to the message of a ValueError, if it is one of several in a folder."""
-    try:
-        yield
-    except WrongArgument as error:
-        raise ValueError(str(error)) from None
-    except ValueError as error:
-        if file == path or repr(str(file)) in str(error):
-            raise
-        raise ValueError(f"In {str(file)!r}: {error}") from None
+def pieces_of_files(path: Path, read: Callable[[Iterator[Any], list[str]], Iterator[Any]]) -> Iterator[Any]:
+    """Yield what `read` yields of a Parquet file, or of each of a folder, whose name is added to a ValueError.
+
+    read : function (record batches, columns of earlier ones, as for uniform_pieces)
+    """
+    columns: list[str] = []
+    for file in parquet_files(path):
+        try:
+            yield from read(parquet_batches(file), columns)
+        except WrongArgument as error:
+            raise ValueError(str(error)) from None
+        except ValueError as error:
+            if file == path or repr(str(file)) in str(error):
+                raise
+            raise ValueError(f"In {str(file)!r}: {error}") from None
 
 
 # ---- batches of any kind
@@ -109,14 +113,13 @@ def record_batches(X: Any) -> Iterator[Any]:
 
 
 def uniform_pieces(
-    batches: Iterator[Any], n_cells: int, columns: list[str] | None = None, names: tuple[str, ...] = ()
+    batches: Iterator[Any], n_cells: int, columns: list[str], names: tuple[str, ...] = ()
 ) -> Iterator[Any]:
     """Yield record batches cut into pieces of about n_cells, with the columns of the first one in its order.
 
     columns : names of the columns of earlier batches; an empty list is filled with the names in the first batch
     names : of columns that have to be there
     """
-    columns = [] if columns is None else columns
     for batch in map(_without_index, batches):
         found = batch.schema.names
         if not columns:

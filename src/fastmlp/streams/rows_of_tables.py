@@ -11,15 +11,8 @@ import numpy as np
 from ..errors import about_arguments, counted, is_number, shown
 from ..tables.cells import read_numbers
 from ..tables.table_files import columns_with_thousands, csv_names, csv_pieces
-from .record_batches import (
-    PIECE_BYTES,
-    checked_columns,
-    file_named,
-    import_pyarrow,
-    parquet_batches,
-    parquet_files,
-    uniform_pieces,
-)
+from .record_batches import PIECE_BYTES, checked_columns, import_pyarrow, uniform_pieces
+from .source_kinds import names_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,26 +20,18 @@ if TYPE_CHECKING:
 ENCODE = "Leave it out, encode it first, or use TabularMLPClassifier, TabularMLPRegressor or `fastmlp train`, which do."
 
 
-def rows_of_parquet(path: Path, names: tuple[str, ...]) -> Iterator[tuple[Any, Any]]:
-    """Yield (X, y) of a Parquet file, or of those of a folder, as rows_of_batches does."""
-    columns: list[str] = []
-    for file in parquet_files(path):
-        with file_named(file, path):
-            yield from rows_of_batches(parquet_batches(file), names, columns)
-
-
-def rows_of_batches(
-    batches: Iterator[Any], names: tuple[str, ...], columns: list[str] | None = None
-) -> Iterator[tuple[Any, Any]]:
+def rows_of_batches(batches: Iterator[Any], y: Any, columns: list[str]) -> Iterator[tuple[Any, Any]]:
     """Yield (X, y) of Arrow record batches: y has the named columns, X the others, in the order of the first batch.
 
+    y : the name, or the names, as given; or None
     columns : as for uniform_pieces
     """
+    names = names_in(y)
     for piece in uniform_pieces(batches, PIECE_BYTES // 8, columns, names):
         yield _targets_apart({name: _numbers(piece.column(name), name) for name in piece.schema.names}, names)
 
 
-def rows_of_csv(path: Path, names: tuple[str, ...]) -> Iterator[tuple[Any, Any]]:
+def rows_of_csv(path: Path, y: Any) -> Iterator[tuple[Any, Any]]:
     """Yield (X, y) of a CSV file, piece by piece: y has the named columns, X the others; all are float64.
 
     It is read as tables are, so that the same files can be read.
@@ -57,7 +42,7 @@ def rows_of_csv(path: Path, names: tuple[str, ...]) -> Iterator[tuple[Any, Any]]
         If the file cannot be read as CSV, its first line holds numbers, or a cell is missing or no number; the message
         names its row. With names, also if a column may have separators of thousands: 2.390 beside 754.
     """
-    header = csv_names(path)
+    header, names = csv_names(path), names_in(y)
     if header and all(map(is_number, header)):
         raise ValueError(
             f"The first line of {str(path)!r} should name the columns, but it holds numbers: {shown(header)}."

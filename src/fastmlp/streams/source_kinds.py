@@ -20,6 +20,11 @@ def is_name(y: Any) -> bool:
     return isinstance(y, str) or (isinstance(y, (list, tuple)) and len(y) > 0 and all(isinstance(x, str) for x in y))
 
 
+def names_in(y: Any) -> tuple[str, ...]:
+    """Return the names of columns that y is; none for anything else."""
+    return () if not is_name(y) else (y,) if isinstance(y, str) else tuple(y)
+
+
 def names_columns(X: Any, y: Any) -> bool:
     """Return whether y names columns of X: one name, or several where the columns of X have names.
 

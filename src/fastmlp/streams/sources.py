@@ -22,9 +22,23 @@ import numpy as np
 from ..errors import counted, no_file, shown, unknown_name
 from ..tables.table_files import CSV_ENDINGS, PARQUET_ENDINGS
 from .file_identity import identity_of, stamps_of
-from .record_batches import PIECE_BYTES, record_batches
-from .rows_of_tables import rows_of_batches, rows_of_csv, rows_of_parquet
-from .source_kinds import is_array_file, is_arrow, is_chunked_array, is_name, is_sequence, is_source
+from .record_batches import PIECE_BYTES, pieces_of_files, record_batches
+from .rows_of_tables import rows_of_batches, rows_of_csv
+from .source_kinds import is_array_file, is_arrow, is_chunked_array, is_name, is_sequence, is_source, names_in
+
+
+class TableReaders(NamedTuple):
+    """How tables are read: functions that yield pairs (X, y).
+
+    batches : function (record batches of Arrow, names of the targets as given or None, columns of earlier batches)
+    csv : function (path, names of the targets as given or None)
+    """
+
+    batches: Callable[[Iterator[Any], Any, list[str]], Iterator[tuple[Any, Any]]]
+    csv: Callable[[Path, Any], Iterator[tuple[Any, Any]]]
+
+
+AS_NUMBERS = TableReaders(rows_of_batches, rows_of_csv)
 
 
 class Source(NamedTuple):
@@ -48,7 +62,7 @@ class Source(NamedTuple):
         return f"rows {first:,} to {last:,} of {self.kind} (not included)"
 
 
-def as_source(X: Any, y: Any = None) -> Source:
+def as_source(X: Any, y: Any = None, tables: TableReaders = AS_NUMBERS) -> Source:
     """Return a source for X, with its targets.
 
     X : as the module's docstring says
@@ -57,6 +71,7 @@ def as_source(X: Any, y: Any = None) -> Source:
         array of shape (n_samples,) or (n_samples, n_outputs)     targets beside X
         as X     targets beside X, of as many rows; the path of a .npy file as text where columns of X have no names
         None     if X has the targets, or none are needed
+    tables : how tables are read
 
     Raises
     ------
@@ -64,9 +79,14 @@ def as_source(X: Any, y: Any = None) -> Source:
         If X is nothing that can be read.
     """
     y = as_targets_file(X, y)
-    names = () if not is_name(y) else (y,) if isinstance(y, str) else tuple(y)
-    source = _rows_of(X, names)
-    return source if y is None or names else with_targets(source, targets_beside(y, as_source))
+    names = y if is_name(y) else None
+    source = _rows_of(X, names, tables)
+    if y is None or names is not None:
+        return source
+    targets = targets_beside(y, tables)
+    of_rows, of_targets = source.identity, targets.identity
+    identity = None if of_rows is None or of_targets is None else lambda: (of_rows(), of_targets())
+    return source._replace(pieces=lambda: _beside(source, targets), identity=identity)
 
 
 def arrays_of(source: Source) -> tuple[np.ndarray, Any]:
@@ -105,10 +125,10 @@ def is_targets_source(y: Any) -> bool:
     return is_known or not (hasattr(y, "__len__") and hasattr(y, "__getitem__"))
 
 
-def targets_beside(y: Any, read: Callable[[Any], Source]) -> Source:
+def targets_beside(y: Any, tables: TableReaders) -> Source:
     """Return a source of targets beside X, whose pieces are arrays of their own.
 
-    y : an array, or as X of `read`
+    y : an array, or as X of as_source
 
     Raises
     ------
@@ -116,7 +136,7 @@ def targets_beside(y: Any, read: Callable[[Any], Source]) -> Source:
         If y is no array.
     """
     if is_targets_source(y):
-        found = read(y)
+        found = as_source(y, None, tables)
         return found._replace(pieces=lambda: (_checked_targets(found, *piece) for piece in found.pieces()))
     targets = np.asarray(y)
     if targets.ndim == 0:
@@ -129,13 +149,6 @@ def _checked_targets(source: Source, targets: Any, given: Any) -> tuple[np.ndarr
         raise ValueError(f"y must give targets, but it is {source.kind} of pairs.")
     array = np.array(targets)  # a copy: a source may use its buffers again
     return array[:, 0] if hasattr(targets, "columns") and array.shape[1] == 1 else array, None
-
-
-def with_targets(source: Source, targets: Source) -> Source:
-    """Return a source with the rows of another one, as of targets_beside, as its targets."""
-    of_rows, of_targets = source.identity, targets.identity
-    identity = None if of_rows is None or of_targets is None else lambda: (of_rows(), of_targets())
-    return source._replace(pieces=lambda: _beside(source, targets), identity=identity)
 
 
 def _beside(source: Source, targets: Source) -> Iterator[tuple[Any, Any]]:
@@ -164,16 +177,17 @@ def _beside(source: Source, targets: Source) -> Iterator[tuple[Any, Any]]:
 # ---- rows
 
 
-def _rows_of(X: Any, names: tuple[str, ...]) -> Source:
+def _rows_of(X: Any, names: Any, tables: TableReaders) -> Source:
+    """Return a source of rows; names : as given for the targets, or None"""
     if isinstance(X, (str, os.PathLike)):
-        return _source_of_path(Path(X), names)
+        return _source_of_path(Path(X), names, tables)
     kind = kind_of(X)
     if is_arrow(X):
-        return Source(kind, lambda: rows_of_batches(record_batches(X), names))
-    if names:
+        return Source(kind, lambda: tables.batches(record_batches(X), names, []))
+    if names is not None:
         raise ValueError(
-            f"y names columns ({', '.join(map(repr, names))}), but those of {kind} cannot be chosen by their names. "
-            "Pass the targets as an array."
+            f"y names columns ({', '.join(map(repr, names_in(names)))}), but those of {kind} cannot be chosen by their "
+            "names. Pass the targets as an array."
         )
     if is_sequence(X):
         size = int(X.batch_size)
@@ -226,22 +240,24 @@ def _rows_of_slice(X: Any) -> int:
     return chunk_rows if has_all_columns else rows
 
 
-def _source_of_path(path: Path, names: tuple[str, ...]) -> Source:
+def _source_of_path(path: Path, names: Any, tables: TableReaders) -> Source:
     if not path.exists():
         raise no_file(path)
     kind, file = repr(str(path)), path.name.lower()
     if path.is_dir() or file.endswith(PARQUET_ENDINGS):
-        rows = lambda: rows_of_parquet(path, names)
+        rows = lambda: pieces_of_files(path, lambda batches, columns: tables.batches(batches, names, columns))
     elif is_array_file(path):
-        if names:
+        if names is not None:
             raise ValueError(f"y names columns, but those of {kind} have no names. Pass the targets as an array.")
         rows = lambda: _slices(np.load(path, mmap_mode="r", allow_pickle=False))
     elif file.endswith(CSV_ENDINGS):
-        rows = lambda: rows_of_csv(path, names)
+        rows = lambda: tables.csv(path, names)
     else:
         raise unknown_name("kind of file", path.suffix or path.name, (*PARQUET_ENDINGS, *CSV_ENDINGS, ".npy"))
     stamps = cache(lambda: stamps_of(path))
-    identity = cache(lambda: (stamps(), (*identity_of(path), names))[1])  # of a file that changes after its stamps
+    identity = cache(
+        lambda: (stamps(), (*identity_of(path), names_in(names)))[1]
+    )  # of a file that changes after its stamps
     return Source(kind, lambda: _unchanged(path, stamps, rows), identity)
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import no_file, unknown_name
+from ..errors import unknown_name
 from ..tables.table_files import (
     PARQUET_ENDINGS,
     PIECE_CELLS,
@@ -27,10 +26,9 @@ from ..tables.table_files import (
     with_columns,
     with_text_names,
 )
-from .file_identity import identity_of
-from .record_batches import file_named, parquet_batches, parquet_files, record_batches, uniform_pieces
-from .source_kinds import is_array_file, is_arrow, is_name
-from .sources import Source, as_source, as_targets_file, is_targets_source, kind_of, targets_beside, with_targets
+from .record_batches import pieces_of_files, uniform_pieces
+from .source_kinds import is_array_file, is_arrow, names_in
+from .sources import Source, TableReaders, as_source, is_targets_source, targets_beside
 
 MOST_CELL_BYTES = 4_200  # of a cell: two copies of 256 features in float64, and its text
 
@@ -51,26 +49,16 @@ def as_table_source(
     ValueError
         If X is nothing that can be read.
     """
-    is_path = isinstance(X, (str, os.PathLike))
-    if is_array_file(X) or not (is_path or is_arrow(X)):
-        y = as_targets_file(X, y)
-        source = as_source(X, y if is_name(y) else None)
-    else:
+    if not is_array_file(X) and (is_arrow(X) or isinstance(X, (str, os.PathLike))):
         import_pandas()
-        source = (
-            _file(Path(X), text_columns, is_training)
-            if is_path
-            else Source(kind_of(X), lambda: _frames(record_batches(X)))
-        )
-    if y is None:
-        return source
-    if not is_name(y):
-        return with_targets(source, targets_beside(y, as_table_source))
-    names, of_rows = (y,) if isinstance(y, str) else tuple(y), source.identity
-    return source._replace(
-        pieces=lambda: (columns_apart(frame, y) for frame, _ in source.pieces()),
-        identity=None if of_rows is None else lambda: (*of_rows(), names),
-    )
+    known: list[Sequence[str]] = [] if text_columns is None else [text_columns]
+
+    def csv_frames(path: Path, y: Any) -> Iterator[tuple[Any, Any]]:
+        if not known:  # a pass of its own, once
+            known.append(mixed_columns(path, is_training))
+        return (columns_apart(with_text_names(frame, repr(str(path))), y) for frame in csv_pieces(path, known[0]))
+
+    return as_source(X, y, AS_FRAMES._replace(csv=csv_frames))
 
 
 def targets_in_memory(y: Any) -> Any:
@@ -83,7 +71,7 @@ def targets_in_memory(y: Any) -> Any:
     """
     if not is_targets_source(y):
         return y
-    found = [piece for piece, _ in targets_beside(y, as_table_source).pieces() if len(piece)]
+    found = [piece for piece, _ in targets_beside(y, AS_FRAMES).pieces() if len(piece)]
     if not found:
         raise ValueError(
             "y has no rows, or can be read only once and was read before. Pass something that can be read again, such "
@@ -112,36 +100,15 @@ def read_tables(
     return with_text_names(table, f"The table {str(path)!r}")
 
 
-def _file(path: Path, text_columns: Sequence[str] | None, is_training: bool) -> Source:
-    if not path.exists():
-        raise no_file(path)
-    kind, identity = repr(str(path)), cache(lambda: identity_of(path))
-    if path.is_dir() or check_ending(path).endswith(PARQUET_ENDINGS):
-        return Source(kind, lambda: parquet_frames(path), identity)
-    known: list[Sequence[str]] = [] if text_columns is None else [text_columns]
-
-    def pieces() -> Iterator[tuple[Any, Any]]:
-        if not known:  # a pass of its own, once
-            known.append(mixed_columns(path, is_training))
-        return ((with_text_names(frame, kind), None) for frame in csv_pieces(path, known[0]))
-
-    return Source(kind, pieces, identity)
-
-
 def parquet_frames(path: Path, unchanged: Iterable[str] = ()) -> Iterator[tuple[Any, Any]]:
-    """Yield the data frames of a Parquet file, or of those of a folder; the index counts the rows of each file.
+    """Return the data frames of a Parquet file, or of those of a folder; the index counts the rows of each file.
 
     unchanged : columns whose whole numbers stay what they are, as of read_table
     """
-    columns: list[str] = []
-    for file in parquet_files(path):
-        with file_named(file, path):
-            yield from _frames(parquet_batches(file, PIECE_CELLS), columns, unchanged)
+    return pieces_of_files(path, lambda batches, columns: _frames(batches, columns, unchanged))
 
 
-def _frames(
-    batches: Iterator[Any], columns: list[str] | None = None, unchanged: Iterable[str] = ()
-) -> Iterator[tuple[Any, Any]]:
+def _frames(batches: Iterator[Any], columns: list[str], unchanged: Iterable[str] = ()) -> Iterator[tuple[Any, Any]]:
     """Yield Arrow record batches as data frames with the columns of the first, in its order; the index counts rows.
 
     columns : names of the columns of earlier batches, as for uniform_pieces
@@ -174,14 +141,23 @@ def _frames(
 
 
 def columns_apart(frame: Any, y: Any) -> tuple[Any, Any]:
-    """Return (the columns beside those of the targets, the targets); y : name of a column, or names of several"""
-    names = [y] if isinstance(y, str) else list(y)
+    """Return (the columns beside those of the targets, the targets).
+
+    y : name of a column, or names of several; None for no targets
+    """
+    names = list(names_in(y))
     for name in names:
         if name not in frame.columns:
             raise unknown_name("column", name, list(map(str, frame.columns)))
-    if len(names) == frame.shape[1]:
+    if names and len(names) == frame.shape[1]:
         raise ValueError(f"There is no column of features beside {', '.join(map(repr, names))}.")
-    return frame.drop(columns=names), frame[y] if isinstance(y, str) else frame[names]
+    return (frame.drop(columns=names), frame[y] if isinstance(y, str) else frame[names]) if names else (frame, None)
+
+
+AS_FRAMES = TableReaders(
+    lambda batches, y, columns: (columns_apart(frame, y) for frame, _ in _frames(batches, columns)),
+    lambda path, y: (columns_apart(frame, y) for frame in csv_pieces(path, mixed_columns(path))),
+)
 
 
 def surely_fits(path: Path, memory_limit: int) -> bool:

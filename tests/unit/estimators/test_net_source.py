@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 
 from fastmlp import MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor  # noqa: E402  # needs scikit-learn
 from fastmlp.estimators import sources, table_input  # noqa: E402
-from fastmlp.streams import table_sources  # noqa: E402
+from fastmlp.streams import record_batches, table_sources  # noqa: E402
 from fastmlp.training import fit_loop_on_blocks  # noqa: E402
 
 RNG = np.random.default_rng(7)
@@ -330,8 +330,8 @@ def test_an_invalid_memory_limit_is_an_error_for_arrays_too(estimator):
 
 def count_reads(monkeypatch):
     """Return a list that gets the file of each pass over a Parquet file."""
-    reads, batches = [], table_sources.parquet_batches
-    monkeypatch.setattr(table_sources, "parquet_batches", lambda file, *n: reads.append(file) or batches(file, *n))
+    reads, batches = [], record_batches.parquet_batches
+    monkeypatch.setattr(record_batches, "parquet_batches", lambda file, *n: reads.append(file) or batches(file, *n))
     return reads
 
 

@@ -11,7 +11,7 @@ pytest.importorskip("sklearn", reason="estimators are those of scikit-learn")
 pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
 
 from fastmlp import TabularMLPClassifier, TabularMLPRegressor  # noqa: E402  # needs scikit-learn
-from fastmlp.streams import table_sources  # noqa: E402
+from fastmlp.streams import record_batches  # noqa: E402
 from fastmlp.table_training import streamed_table  # noqa: E402
 from fastmlp.table_training.streamed_table import EncodedRows  # noqa: E402
 
@@ -223,8 +223,8 @@ def test_row_cache_keeps_the_rows_of_a_file(path, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("estimator, target", [(TabularMLPClassifier, "kind"), (TabularMLPRegressor, "value")])
 def test_a_fit_to_kept_rows_does_not_read_the_table(estimator, target, table, tmp_path, monkeypatch, capsys):
-    reads, batches = [], table_sources.parquet_batches
-    monkeypatch.setattr(table_sources, "parquet_batches", lambda file, *n: reads.append(file) or batches(file, *n))
+    reads, batches = [], record_batches.parquet_batches
+    monkeypatch.setattr(record_batches, "parquet_batches", lambda file, *n: reads.append(file) or batches(file, *n))
     table[[*INPUTS, target]].to_parquet(tmp_path / "t.parquet", row_group_size=9_000)
     fit = lambda **more: estimator(**{**SETTINGS, **more}).fit(
         tmp_path / "t.parquet", target, memory_limit=LIMIT, row_cache=tmp_path / "rows"
