@@ -15,7 +15,7 @@ from .mlp import MLP
 from .network.logits import log_sigmoid, log_softmax, with_logits
 from .network.spec import Network
 from .population_training.ensemble import outputs_in_parts
-from .tables.target_encoder import CLASSIFICATION, Target
+from .tables.target import CLASSIFICATION, Target
 
 
 def log_probabilities(net: Any, X: Any, is_multilabel: bool = False, temperature: float = 1.0) -> np.ndarray:

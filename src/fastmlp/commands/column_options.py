@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..tables.target_column import no_such_column
+from ..tables.target import no_such_column
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,7 @@ from ..diagnosis.result import Diagnosis
 from ..errors import counted
 from ..loading import load_net
 from ..streams.table_sources import read_tables
-from ..tables.target_column import drop_rows_without_target
+from ..tables.target import rows_with_target
 from .training_split import NetSamples, samples_to_diagnose, training_split
 
 
@@ -59,11 +59,11 @@ def samples_of(net: Any, file: Path, target: str | None) -> tuple[Any, np.ndarra
                 f"The net was trained to predict {preprocessing.target.name!r}, not {target!r}: leave --target out."
             )
         table = read_tables(file, preprocessing.text_columns)
-        table, _ = drop_rows_without_target(table, preprocessing.target.name, preprocessing.target.task)
+        table, _ = rows_with_target(table, preprocessing.target.name, preprocessing.target.task)
         return preprocessing.transform(table), preprocessing.target.encode(table[preprocessing.target.name])
     if target is None:
         raise ValueError("The net knows no table columns, so the column of its targets must be named: add --target.")
-    table, _ = drop_rows_without_target(read_tables(file), target)
+    table, _ = rows_with_target(read_tables(file), target)
     X = table.drop(columns=target)
     text = [name for name in X.columns if X[name].dtype.kind not in "biuf"]
     if text:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..class_probabilities import outputs_of
 from ..tables.metrics import classification_metrics, regression_metrics, weighted_mean
-from ..tables.target_encoder import CLASSIFICATION, Target
+from ..tables.target import CLASSIFICATION, Target
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -18,10 +18,10 @@ from ..mlp import MLP
 from ..population import Population
 from ..runtime.output_files import check_output, replacing
 from ..streams.table_sources import read_tables
-from ..tables.encoder_choice import Note
+from ..tables.base_column import Note
 from ..tables.preprocessing import Preprocessing
 from ..tables.table_files import PARQUET_ENDINGS, check_ending, import_pandas
-from ..tables.target_column import drop_rows_without_target
+from ..tables.target import rows_with_target
 from .column_options import check_columns
 from .metrics_table import evaluate
 from .training_split import NetSamples, recorded_class_weights, training_split
@@ -49,12 +49,12 @@ def read_samples(net: MLP, file: Path, target: str | None) -> tuple[np.ndarray, 
         if target not in (None, name):
             raise ValueError(f"The net was trained to predict {name!r}, but --target is {target!r}; leave it out.")
         table = read_tables(file, net.preprocessing.text_columns)
-        table, _ = drop_rows_without_target(table, name, net.preprocessing.target.task)
+        table, _ = rows_with_target(table, name, net.preprocessing.target.task)
         return encoded(net.preprocessing, table), net.preprocessing.target.encode(table[name]), None
     table = read_tables(file)
     if target is None:
         raise ValueError("The net was not trained by `fastmlp train`, so name the column to predict with --target.")
-    table, _ = drop_rows_without_target(table, target)
+    table, _ = rows_with_target(table, target)
     inputs = table.drop(columns=target)
     return inputs.to_numpy(), table[target].to_numpy(), [str(name) for name in inputs.columns]
 

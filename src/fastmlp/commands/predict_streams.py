@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from ..runtime.output_files import replacing
 from ..streams.memory_limit import checked_memory_limit
 from ..streams.table_sources import parquet_frames, surely_fits
-from ..tables.cells_of_pieces import CellsOfPieces
-from ..tables.column_notes import Note, NotesOfPieces
+from ..tables.base_column import Note
+from ..tables.notes import NotesOfPieces
 from ..tables.table_files import PARQUET_ENDINGS, check_ending, csv_pieces, with_text_names
+from ..tables.tallies import MisfitsOfPieces
 from .predict_and_report import as_csv, load_table_net, passed_columns, predictions_beside, present_ids, unused_ids
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def predictions(model: Path, file: Path, device: str, ids: Sequence[str]) -> Ite
     only_ids = unused_ids(preprocessing, ids)
     wanted: list[str] | None = None
     apart: Iterator[pd.DataFrame] | None = None  # the table again, where an id is an input too: its cells as they are
-    said, counted = NotesOfPieces(), CellsOfPieces()
+    said, counted = NotesOfPieces(), MisfitsOfPieces()
     for frame in frames_of(file, preprocessing.text_columns, only_ids):
         if not len(frame):
             continue

@@ -17,7 +17,7 @@ from ..runtime.output_files import check_output, file_beside, files_beside, left
 from ..sweeps.search import Search
 from ..sweeps.search_file import search_file
 from ..table_training.recipes import OF_CLASSES, Recipe
-from ..tables.target_encoder import CLASSIFICATION
+from ..tables.target import CLASSIFICATION
 from ..training.interruption import interrupt_message
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
 from .train import (

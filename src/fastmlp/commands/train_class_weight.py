@@ -8,7 +8,7 @@ from ..data.sample_weights import class_weights
 from ..errors import checked_number, is_number, unknown_name
 from ..kernels.structs import METRIC_ARGMAX
 from ..network.spec import Network
-from ..tables.target_encoder import CLASSIFICATION, Target
+from ..tables.target import CLASSIFICATION, Target
 from .train_settings import TrainSettings
 
 BALANCED = "balanced"

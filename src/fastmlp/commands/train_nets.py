@@ -30,7 +30,7 @@ from ..table_training.temperature import fit_temperature
 from ..table_training.time_budget import Budget
 from ..table_training.training_summary import summary
 from ..tables.preprocessing import Preprocessing
-from ..tables.target_encoder import CLASSIFICATION, Target
+from ..tables.target import CLASSIFICATION, Target
 from ..training.interruption import was_interrupted
 from .train_continuation import ContinuedFits, go_on
 from .train_parts import Parts, first_fold_apart, fold_rows, weighted_parts

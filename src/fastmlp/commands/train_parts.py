@@ -14,12 +14,12 @@ from ..streams.table_sources import read_tables
 from ..table_training.folds import fold_numbers
 from ..table_training.recipes import Recipe
 from ..table_training.rows_in_memory import Rows
+from ..tables.base_column import Note
 from ..tables.cells import examples
-from ..tables.encoder_choice import Note
+from ..tables.features import with_numbers
+from ..tables.leaks import target_leaks_note
 from ..tables.preprocessing import Preprocessing
-from ..tables.target_column import rows_with_target, with_numbers
-from ..tables.target_copies import target_copies_note
-from ..tables.target_encoder import CLASSIFICATION, Target, numbers_as_classes
+from ..tables.target import CLASSIFICATION, Target, numbers_as_classes, rows_with_target
 from .column_options import check_columns, select_columns
 from .train_class_weight import check_class_weight, check_options_of_classes, weights_by_class
 from .train_settings import TrainSettings
@@ -52,7 +52,7 @@ def read_parts(
     if note := numbers_as_classes(name, target.classes):
         log(note)
     is_classification = target.task == CLASSIFICATION
-    if note := target_copies_note(table, table[name].to_numpy(), without=name, is_classification=is_classification):
+    if note := target_leaks_note(table, table[name].to_numpy(), is_classification, without=name):
         log(note)
     tables = split_table(table, name, target.task, recipe, settings.seed)
     encoding = recipe.numeric_encoding, recipe.n_bins, settings.budget().trial_seconds, settings.texts

@@ -15,16 +15,24 @@ from ..errors import about_arguments, counted
 from ..streams.table_sources import surely_fits
 from ..table_training.recipes import Recipe
 from ..table_training.streamed_table import EncodedRows, Split, StreamedTable, affordable_share, bytes_in_memory, notice
-from ..tables.bin_edges import class_indicators
+from ..tables.bins import class_indicators
 from ..tables.cells import MAX_BAD_FRACTION, contents, read_numbers
-from ..tables.columns_to_features import training_rows
-from ..tables.encoder_choice import NumericEncoding
-from ..tables.moments import Moments
+from ..tables.column_summary import Moments
+from ..tables.features import training_rows
+from ..tables.number_columns import NumericEncoding
 from ..tables.preprocessing import Preprocessing
 from ..tables.table_files import with_text_names
 from ..tables.table_summary import TableSummary
-from ..tables.target_column import find_target, rows_with_target
-from ..tables.target_encoder import CLASSIFICATION, MAX_CLASSES, Target, class_numbers, infer_task, labels_of
+from ..tables.target import (
+    CLASSIFICATION,
+    MAX_CLASSES,
+    Target,
+    class_numbers,
+    find_target,
+    infer_task,
+    labels_of,
+    rows_with_target,
+)
 from .train_class_weight import check_options_of_classes
 from .train_nets import make_net
 from .train_parts import Parts, inputs_and_target

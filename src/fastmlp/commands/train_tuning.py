@@ -16,7 +16,7 @@ from ..table_training.tuning import Encoded, Found, TuningTask, tuned
 from ..table_training.tuning_configurations import SPACE
 from ..table_training.tuning_scores import scores_of
 from ..tables.preprocessing import Preprocessing
-from ..tables.target_encoder import CLASSIFICATION, Target
+from ..tables.target import CLASSIFICATION, Target
 from .train_nets import calibrate_on, net_arguments
 from .train_parts import Log, Parts, fold_rows, weighted_parts
 from .train_settings import TrainSettings

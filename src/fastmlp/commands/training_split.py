@@ -15,7 +15,7 @@ from ..population_result import PopulationResult
 from ..table_training.epochs_in_time import NetsToPlan
 from ..table_training.recipes import Recipe
 from ..table_training.rows_in_memory import Rows
-from ..tables.target_encoder import CLASSIFICATION, REGRESSION
+from ..tables.target import CLASSIFICATION, REGRESSION
 from .train_class_weight import weights_by_class, weights_of_classes
 from .train_parts import Parts, fold_rows, split_rows
 from .train_settings import TrainSettings

@@ -13,7 +13,7 @@ from ..errors import counted
 from ..history import History
 from ..kernels.formulas.activations import ACTIVATIONS
 from ..population_result import PopulationResult
-from ..tables.target_encoder import are_unknown
+from ..tables.target import are_unknown
 from .loss_curves import Curve
 from .model_under_test import ModelUnderTest
 from .sample_rows import sample_rows

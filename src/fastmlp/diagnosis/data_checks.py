@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..tables.lone_columns import MIN_EXPLAINED, MIN_ROWS, explained_alone
+from ..tables.leaks import MIN_EXPLAINED, MIN_ROWS, explained_alone
 
 MAX_ROWS = 1500  # largest number of samples that are used
 MIN_SAMPLES = 40  # smallest number of samples for a meaningful cross-validation

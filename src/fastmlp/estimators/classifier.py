@@ -21,7 +21,7 @@ from ..errors import shown
 from ..interface.docstrings import with_entries_of
 from ..interface.keywords import explains_names
 from ..streams.source_kinds import is_source
-from ..tables.target_encoder import are_unknown
+from ..tables.target import are_unknown
 from .base import BaseMLP
 from .exporting import classifier
 from .fitted_net import float_type

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tables.encoder_choice import column_from_dict, column_to_dict
+from ..tables.column_kinds import column_from_dict
 from .serialization import LABELS, PLAIN
 
 NUMBERS = {"n_features_in_": int, "n_outputs_": int, "_is_multilabel": bool, "_takes_more_columns": bool}
@@ -54,7 +54,7 @@ def _as_json(name: str, value: Any) -> Any:
         return {"dtype": array.dtype.str, "shape": array.shape, "values": labels}
     if name == "_input_dtype":
         return value.str
-    return [column_to_dict(column) for column in value] if name == "columns_" else list(map(str, value))
+    return [column.to_dict() for column in value] if name == "columns_" else list(map(str, value))
 
 
 def _from_json(name: str, value: Any) -> Any:

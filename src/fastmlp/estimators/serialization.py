@@ -15,8 +15,8 @@ from ..errors import counted
 from ..interface.user_warnings import warn_user
 from ..persistence import DATES
 from ..schedules import SCHEDULES
-from ..tables.encoder_choice import column_from_dict, column_to_dict
-from ..tables.target_encoder import CLASSIFICATION
+from ..tables.column_kinds import column_from_dict
+from ..tables.target import CLASSIFICATION
 
 PLAIN = (bool, int, float, str, type(None))
 LABELS = "biufUO" + DATES  # for class labels: bool, numbers, text and dates
@@ -71,7 +71,7 @@ def description_of(estimator: Any) -> dict[str, Any]:
         "takes_more_columns": estimator._takes_more_columns,
     }
     if estimator.net_.preprocessing is None:  # for several targets: Preprocessing supports a single one
-        description["columns"] = [column_to_dict(column) for column in estimator.columns_]
+        description["columns"] = [column.to_dict() for column in estimator.columns_]
     return description
 
 

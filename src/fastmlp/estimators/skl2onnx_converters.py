@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import counted, install_command
-from ..export.onnx_columns import features_of_columns, is_text
+from ..export.onnx_columns import features_of_columns, types_of_inputs
 from ..export.onnx_graph import ML_OPSET, Graph, Value, numpy_helper, onnx
 from ..export.onnx_layers import predictions
 from ..export.predictor import PROBABILITIES, Predictor
@@ -116,9 +116,9 @@ def _features(graph: Graph, predictor: Predictor, operator: Any) -> Value:
         )
     of_name = dict(zip(names, cells, strict=True))
     string = int(onnx.TensorProto.STRING)
-    for column in predictor.columns:
-        cell = of_name[column.name]
-        of_name[column.name] = graph.add("Cast", cell, to=string) if is_text(column) else graph.cast(cell, np.float64)
+    for name, dtype in types_of_inputs(predictor.columns).items():
+        cell = of_name[name]
+        of_name[name] = graph.add("Cast", cell, to=string) if dtype.kind == "O" else graph.cast(cell, np.float64)
     return features_of_columns(graph, predictor.columns, of_name)
 
 

@@ -16,11 +16,11 @@ from ..errors import counted, shown
 from ..streams.row_loading import check_targets_given
 from ..streams.source_kinds import is_source
 from ..streams.table_sources import as_table_source, columns_apart
-from ..tables.cells_of_pieces import CellsOfPieces
-from ..tables.moments import Moments
-from ..tables.row_sample import joined
+from ..tables.column_summary import Moments
 from ..tables.table_files import import_pandas
-from ..tables.target_encoder import distinct_labels
+from ..tables.table_summary import joined
+from ..tables.tallies import MisfitsOfPieces
+from ..tables.target import distinct_labels
 from .array_input import as_quantities, missing_targets_named, refused_beyond_float64
 from .table_input import as_cells, as_frame
 
@@ -189,7 +189,7 @@ def reads_pieces(X: Any) -> bool:
 def in_pieces(predict: Callable[[Any], np.ndarray], X: Any) -> np.ndarray:
     """Return what `predict` returns for all rows of a source; it is called with each piece."""
     source = as_table_source(X)
-    cells = CellsOfPieces()
+    cells = MisfitsOfPieces()
     found = [cells.counting(predict, piece) for piece, _ in source.pieces() if len(piece)]
     if not found:
         raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
@@ -201,7 +201,7 @@ def targets_and_predictions(
     predict: Callable[[Any], np.ndarray], X: Any, y: Any
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield (targets, predictions) of the pieces of a source, or of a data frame with the column y."""
-    cells = CellsOfPieces()
+    cells = MisfitsOfPieces()
     for piece, targets in pieces_with_targets(X, y):
         yield np.asarray(targets), cells.counting(predict, piece)
     cells.check()

@@ -3,7 +3,6 @@
 predictor               what is exported: nets, their preprocessing and the form of their predictions
 export_to_file          a predictor to a file, whose suffix decides the format
 formulas                formulas of activations in terms of other functions than those of NumPy
-category_cells          which cells of a column stand for which category
 onnx_model              an ONNX model, made of onnx_graph: columns of a table (onnx_columns), then nets (onnx_layers)
 c_source                a C file, made of c_syntax: columns of a table (c_columns), then nets
 to_torch, from_torch    modules of PyTorch; torch_layers has the table of its layers

@@ -91,6 +91,26 @@ class Graph(ABC):
     def cast(self, value: Value, dtype: Any) -> Value:
         return self.add("Cast", value, to=int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype))))
 
+    def looked_up(self, texts: Value, numbers: dict[str, int]) -> Value:
+        """Return the numbers of texts, -1 of others."""
+        keys, values = list(numbers), list(numbers.values())
+        return self.add("LabelEncoder", texts, domain=ML, keys_strings=keys, values_int64s=values, default_int64=-1)
+
+    def interpolated(self, x: Value, knots: np.ndarray, scores: np.ndarray) -> Value:
+        """Return np.interp(x, knots, scores) for x (n_rows, 1).
+
+        The segment of x is the place of the first inner knot above x, which ArgMax finds in bytes: n_knots for each
+        row.
+        """
+        if len(knots) == 1:
+            knots, scores = np.append(knots, knots + 1.0), np.append(scores, scores)
+        inside = self.add("Clip", x, knots[0], knots[-1])
+        is_below = self.cast(inside < np.append(knots[1:-1], np.inf)[None, :], np.uint8)
+        segment = self.add("ArgMax", is_below, axis=1, keepdims=1)
+        ends = (knots[:-1], knots[1:], scores[:-1], scores[1:])
+        left, right, low, high = (self.add("Gather", values, segment) for values in ends)
+        return low + (inside - left) / (right - left) * (high - low)
+
     # ---- activations
 
     def activation(self, row: Activation, z: Value) -> Value:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import counted
 from ..persistence import package_version
-from .onnx_columns import features_of_columns, is_text
+from .onnx_columns import features_of_columns, types_of_inputs
 from .onnx_graph import IR_VERSION, ML, ML_OPSET, OPSET, ModelGraph, Value, helper, onnx
 from .onnx_layers import predictions
 from .predictor import Predictor
@@ -65,17 +65,13 @@ def _inputs(graph: ModelGraph, predictor: Predictor) -> tuple[list[onnx.ValueInf
     if predictor.columns is None:
         shape = "n_rows", predictor.network.n_features
         return [helper.make_tensor_value_info("X", _tensor_type(predictor.dtype), shape)], Value(graph, "X")
-    names = [column.name for column in predictor.columns]
-    if "" in names:
+    types = types_of_inputs(predictor.columns)
+    if "" in types:
         raise ValueError(
             "A column of the table has an empty name, which ONNX does not allow; train with names for all."
         )
-    types = [np.dtype(object if is_text(column) else np.float64) for column in predictor.columns]
-    inputs = [
-        helper.make_tensor_value_info(name, _tensor_type(dtype), ("n_rows", 1))
-        for name, dtype in zip(names, types, strict=True)
-    ]
-    return inputs, features_of_columns(graph, predictor.columns, {name: Value(graph, name) for name in names})
+    inputs = [helper.make_tensor_value_info(name, _tensor_type(dtype), ("n_rows", 1)) for name, dtype in types.items()]
+    return inputs, features_of_columns(graph, predictor.columns, {name: Value(graph, name) for name in types})
 
 
 def _tensor_type(dtype: np.dtype) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import counted, shown
 from ..network.spec import Network
-from ..tables.encoder_choice import Column
+from ..tables.base_column import Column
 
 OUTPUTS, MEAN, PROBABILITIES, NUMBERS = "outputs", "mean", "probabilities", "numbers"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import checked_count, checked_number, checked_share, shown, unknown_name
-from ..tables.default_bins import DEFAULT_BINS
+from ..tables import DEFAULT_BINS
 
 if TYPE_CHECKING:
     from ..network.spec import Network
@@ -48,7 +48,7 @@ class Recipe:
     calibration : "temperature" or "none"; of class probabilities
     label_smoothing : fraction of each target that is spread over all classes, as for MLP; "auto" is 0.1 if
         class probabilities are calibrated, else 0
-    numeric_encoding, n_bins : kind and n_bins of tables.encoder_choice.NumericEncoding, for columns of numbers
+    numeric_encoding, n_bins : kind and n_bins of tables.number_columns.NumericEncoding, for columns of numbers
     net_weights : weights of the nets in their mean, "equal" or "greedy" (net_weights.py)
     l2 : strength of the L2 penalty, as for MLP
     """

@@ -19,9 +19,8 @@ from ..streams.row_file import RowFile
 from ..streams.row_loading import closed_after_error, load, rows_named
 from ..streams.sources import Source, as_targets_file
 from ..streams.table_sources import as_table_source
-from ..tables.bin_edges import MOST_CLASSES
-from ..tables.row_sample import RowKeys
-from ..tables.table_summary import TableSummary
+from ..tables.bins import MOST_CLASSES
+from ..tables.table_summary import RowKeys, TableSummary
 from .rows_in_file import FileRows
 from .rows_in_memory import Rows
 

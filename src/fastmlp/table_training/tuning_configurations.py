@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..sweeps.space import draw_choice, groups_of
-from ..tables.default_bins import DEFAULT_BINS
+from ..tables import DEFAULT_BINS
 from .recipes import AUTO, Recipe
 
 

@@ -2,18 +2,22 @@
 
 The same column may hold true and false in one source, 0 and 1 in another, and text in a third; integers become floats
 if a cell is missing. Training and prediction both read cells through this module.
+
+pandas is imported inside functions only, because it is an optional extra.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ..errors import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +32,9 @@ NUMBER_OF_BOOLEAN = {truth: number for number, truth in BOOLEAN_OF_NUMBER.items(
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 EXACT_DIGITS = 7  # fractions that agree to so many digits are the same category; float32 keeps no more
 MAX_BAD_FRACTION = 0.05  # fraction of the cells in a column of numbers that may not be numbers; these count as missing
+ANY = 2.0  # as most_bad of numbers_in: all cells may be no numbers
+TRUTHS = {"true", "false", "1", "0", "1.0", "0.0"}
+LARGEST_NUMBER = 1e30  # its square is far below the float64 limit, so mean and standard deviation are finite
 
 
 def is_plain(cell: object) -> bool:
@@ -77,40 +84,35 @@ def contents(series: pd.Series) -> str:
     return kind
 
 
-class Reading(NamedTuple):
-    """A column read as numbers.
+class Tolerance:
+    """Counts that decide whether a column may be one of numbers, or of dates, although some of its cells are not."""
 
-    values : float64 (n_rows,)    NaN where a cell is missing or not a number
-    bad : bool (n_rows,)          whether a cell is present, but not a number
-    n_present : int               number of cells that are not missing, including bad ones
-    """
-
-    values: np.ndarray
-    bad: np.ndarray
+    n_bad: int
     n_present: int
-
-    @property
-    def n_bad(self) -> int:
-        return int(np.count_nonzero(self.bad))
 
     @property
     def is_tolerable(self) -> bool:
         """Whether the column counts as numbers: at most the fraction MAX_BAD_FRACTION of its cells are not."""
-        return is_tolerable(self.n_bad, self.n_present)
+        return self.n_bad < self.n_present and self.n_bad <= MAX_BAD_FRACTION * self.n_present
 
     @property
     def is_half(self) -> bool:
         """Whether at least half of the cells are numbers."""
-        return is_half(self.n_bad, self.n_present)
+        return self.n_present > 0 and 2 * self.n_bad <= self.n_present
 
 
-def is_tolerable(n_bad: int, n_present: int) -> bool:
-    """Return whether few enough of the cells that are not missing are no numbers, or no dates."""
-    return n_bad < n_present and n_bad <= MAX_BAD_FRACTION * n_present
+class Reading(Tolerance):
+    """A column read as numbers, or as dates.
 
+    values : float64 (n_rows,)    NaN where a cell is missing or bad
+    bad : bool (n_rows,)          whether a cell is present, but not a number
+    n_bad, n_present : int        number of bad cells, and of those that are not missing, bad ones included
+    """
 
-def is_half(n_bad: int, n_present: int) -> bool:
-    return n_present > 0 and 2 * n_bad <= n_present
+    def __init__(self, values: np.ndarray, bad: np.ndarray | None = None):
+        self.values, self.bad = values, np.zeros(len(values), bool) if bad is None else bad
+        self.n_bad = int(np.count_nonzero(self.bad))
+        self.n_present = self.n_bad + int(np.count_nonzero(~np.isnan(values)))
 
 
 def read_numbers(series: pd.Series, reads_booleans: bool = False) -> Reading:
@@ -121,45 +123,68 @@ def read_numbers(series: pd.Series, reads_booleans: bool = False) -> Reading:
     import pandas as pd
 
     if isinstance(series.dtype, np.dtype) and series.dtype.kind in "fiu":  # the usual case, in a tenth of the time
-        values = series.to_numpy(np.float64)
-        return Reading(values, np.zeros(len(values), bool), int(np.count_nonzero(~np.isnan(values))))
+        return Reading(series.to_numpy(np.float64))
     if isinstance(series.dtype, pd.CategoricalDtype):
-        numbers_of_categories = read_numbers(pd.Series(series.cat.categories), reads_booleans)
-        codes = series.cat.codes.to_numpy()
-        values = np.append(numbers_of_categories.values, np.nan)[codes]
-        bad = np.append(numbers_of_categories.bad, False)[codes]
-        return Reading(values, bad, len(values) - int(np.count_nonzero(np.isnan(values) & ~bad)))
+        of_categories, codes = read_numbers(pd.Series(series.cat.categories), reads_booleans), series.cat.codes
+        return Reading(np.append(of_categories.values, np.nan)[codes], np.append(of_categories.bad, False)[codes])
     kind = contents(series)
     if kind in NUMBERS or kind == "boolean":
         try:
-            values = series.to_numpy(dtype=np.float64, na_value=np.nan)
-            return Reading(values, np.zeros(len(values), bool), int(np.count_nonzero(~np.isnan(values))))
+            return Reading(series.to_numpy(dtype=np.float64, na_value=np.nan))
         except OverflowError:
             pass  # an integer beyond float64: read cell by cell
-    return _read_each(series, kind, reads_booleans)
-
-
-def _read_each(series: pd.Series, kind: str, reads_booleans: bool) -> Reading:
-    import pandas as pd
-
     missing = series.isna().to_numpy()
     if kind not in MIXTURES and kind not in NUMBERS and kind != "boolean":  # dates, lists, bytes, complex numbers
-        return Reading(np.full(len(series), np.nan), ~missing, int(np.count_nonzero(~missing)))
-    codes: Any
-    cells: Iterable[Any]
-    if kind == "string":  # parse each distinct text once
-        codes, cells = pd.factorize(series)
-    else:
-        codes, cells = np.arange(len(series)), series.astype(object)
-    numbers_of_booleans = {"true": 1.0, "false": 0.0} if reads_booleans else {}
-    numbers = [
-        numbers_of_booleans[c.lower()] if isinstance(c, str) and c.lower() in numbers_of_booleans else number_of(c)
-        for c in cells
-    ]
-    values = np.append(np.array([np.nan if number is None else number for number in numbers], np.float64), np.nan)
-    bad = np.append(np.array([number is None for number in numbers], bool), False)
-    values, bad = values[codes], bad[codes] & ~missing  # code -1, a missing cell, selects the appended last value
-    return Reading(values, bad, int(np.count_nonzero(bad)) + int(np.count_nonzero(~np.isnan(values))))
+        return Reading(np.full(len(series), np.nan), ~missing)
+    codes, cells = pd.factorize(series) if kind == "string" else (np.arange(len(series)), series.astype(object))
+    truths = {"true": 1.0, "false": 0.0} if reads_booleans else {}
+    found = [truths[c.lower()] if isinstance(c, str) and c.lower() in truths else number_of(c) for c in cells]
+    values = np.array([*(np.nan if number is None else number for number in found), np.nan], np.float64)
+    bad = np.array([*(number is None for number in found), False])
+    return Reading(values[codes], bad[codes] & ~missing)  # code -1, a missing cell, selects the last value
+
+
+def numbers_in(series: pd.Series, most_bad: float = 1.0, reads_booleans: bool = True) -> Reading:
+    """Return a column as numbers; cells that are no numbers count as missing.
+
+    most_bad : fraction of the present cells; ValueError if so many or more are not numbers
+    reads_booleans : whether to read the texts "true" and "false" as 1 and 0, as in read_numbers
+
+    Raises
+    ------
+    ValueError
+        If too many cells are no numbers, or a number is beyond LARGEST_NUMBER.
+    """
+    reading = read_numbers(series, reads_booleans)
+    if reading.n_bad and reading.n_bad >= most_bad * reading.n_present:
+        shown = examples(series, reading.bad)
+        raise misfits_error(str(series.name), "numbers", shown, reading.n_bad, reading.n_present)
+    too_large = np.abs(reading.values) > LARGEST_NUMBER
+    if too_large.any():
+        raise ValueError(
+            f"Column {series.name!r} should hold finite numbers below {LARGEST_NUMBER:g} in size, but holds "
+            f"{reading.values[too_large][0]:g}; correct or empty such cells."
+        )
+    return reading
+
+
+def misfits_error(name: str, noun: str, shown: str, n_bad: int, n: int) -> ValueError:
+    """Return the error for a column of which too many cells are not what they should be, such as numbers."""
+    cells = f"{shown} in {count_of(n_bad, n)}"
+    return ValueError(f"Column {name!r} should hold {noun}, but holds {cells}; correct or empty such cells.")
+
+
+def is_text_or_mixed(series: pd.Series) -> bool:
+    """Return whether the cells are text, or numbers and text, so that some may not be numbers."""
+    kind = contents(series)
+    return kind == "string" or (kind in MIXTURES and all(map(is_plain, series.dropna())))
+
+
+def holds_truths(series: pd.Series) -> bool:
+    """Return whether the cells of a column of text or mixed types are true and false, in any spelling."""
+    if isinstance(series.dtype, np.dtype) and series.dtype.kind in "fiub":
+        return False
+    return is_text_or_mixed(series) and {str(cell).lower() for cell in series.dropna().unique()} <= TRUTHS
 
 
 def examples(series: pd.Series, selected: np.ndarray, n: int = 3) -> str:
@@ -169,11 +194,10 @@ def examples(series: pd.Series, selected: np.ndarray, n: int = 3) -> str:
 
 def shown_examples(counts: Counter[str], n: int = 3, is_complete: bool = True) -> str:
     """Return the n most frequent of texts, as of `examples`; is_complete : whether there are no others"""
-    shown = ", ".join(repr(cell) for cell, _ in counts.most_common(n))
-    n_others = len(counts) - n
+    shown, n_others = ", ".join(repr(cell) for cell, _ in counts.most_common(n)), len(counts) - n
     if not is_complete:
         return f"{shown} and others"
-    return shown + (f" and {n_others} other{'s' if n_others > 1 else ''}" if n_others > 0 else "")
+    return f"{shown} and {counted(n_others, 'other')}" if n_others > 0 else shown
 
 
 def count_of(n: int, total: int) -> str:

@@ -1,4 +1,4 @@
-"""Summaries of columns whose rows come in pieces: counts over all rows, which correct what a sample of them says."""
+"""Summary of a column over all rows, which come at once or piece by piece: counts, of which a sample tells less."""
 
 from __future__ import annotations
 
@@ -9,21 +9,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .bad_cells import BadCells
-from .cell_counts import CellCounts
-from .cells import NUMBERS, contents, read_numbers
-from .columns_as_numbers import (
+from .base_column import Column
+from .cells import (
     LARGEST_NUMBER,
-    column_kind,
+    MIXTURES,
+    NUMBERS,
+    Tolerance,
+    categories_of,
+    contents,
+    is_plain,
     is_text_or_mixed,
-    kind_of_names,
-    may_be_numbers,
-    tolerated_numbers,
+    numbers_in,
+    read_numbers,
+    spelled_alike,
 )
-from .date_column import DATE_CONTENTS, DateColumn, read_dates
-from .encoder_choice import LEFT_OUT, Column, ColumnCells, NumericEncoding, fit_column
-from .moments import Moments
-from .numeric_columns import NumericColumn, StandardColumn
+from .column_kinds import fit_encoder
+from .date_column import DATE_CONTENTS, read_dates
+from .notes import LEFT_OUT
+from .number_columns import WITHOUT_TARGETS, NumericEncoding, StandardColumn
+from .number_formats import mark_of_thousands
+from .tallies import Categories, Misfits
+from .training_column import TrainingColumn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,23 +38,86 @@ if TYPE_CHECKING:
 NUMERIC, TEXT, CATEGORY, OTHER = "numbers", "text", "category", "other"
 
 
+def column_kind(series: pd.Series) -> str:
+    """Return the kind of a column: "number", "category", or the name of another type (dates, lists, bytes).
+
+    In a column of numbers up to 5 % of the cells may not be numbers. A text column in which every cell looks like a
+    number is a category.
+    """
+    kind = contents(series)
+    if hasattr(series, "cat") or kind == "boolean":
+        return "category"
+    if kind in NUMBERS:
+        return "number"
+    if kind not in MIXTURES or (kind != "string" and not all(map(is_plain, series.dropna()))):
+        return kind
+    return _kind_of_text(read_numbers(series), kind == "string", lambda: categories_of(series)[1])
+
+
+def _kind_of_text(cells: Tolerance, is_string: bool, names: Callable[[], list[str]]) -> str:
+    """Return "number" or "category" for a column of text, or of numbers and text.
+
+    is_string : whether all cells are text
+    names : returns the names of its categories
+    """
+    if not cells.is_tolerable or (is_string and not cells.n_bad) or (is_string and mark_of_thousands(names())):
+        return "category"
+    return "number" if spelled_alike(names()) == names() else "category"  # booleans mixed with 1 and 0: a category
+
+
 def some_rows() -> str:
     return "some rows"
 
 
-class ColumnSummary:
-    """Summary of all rows of a column, which are added piece by piece.
+class Moments:
+    """Number, mean, standard deviation, minimum and maximum of the rows that `add` was given: Chan et al. 1979.
 
-    numbers : mean, standard deviation and range of the cells that are numbers, also of those that are text
-    cells : counts of the categories, of the pieces whose cells are not numbers by their type
-    not_numbers, not_dates : cells that are no numbers, and no dates
-    n_missing : number of missing cells
-    n_present : number of others
+    >>> moments = Moments()
+    >>> moments.add(np.array([1.0, 2.0]))
+    >>> moments.add(np.array([6.0]))
+    >>> moments.n, float(moments.mean), round(float(moments.std), 3)
+    (3, 3.0, 2.16)
     """
 
     def __init__(self) -> None:
-        self.numbers, self.cells = Moments(), CellCounts()
-        self.not_numbers, self.not_dates = BadCells(), BadCells()
+        self.n = 0
+        self.mean: np.ndarray = np.zeros(())
+        self._squares: np.ndarray = np.zeros(())
+        self.low: np.ndarray = np.array(np.inf)
+        self.high: np.ndarray = np.array(-np.inf)
+
+    def add(self, values: np.ndarray) -> None:
+        """Add rows, float64 (n_rows,) or (n_rows, n_columns), all of the same width and finite."""
+        n = len(values)
+        if not n:
+            return
+        mean, total = values.mean(axis=0), self.n + n
+        distance = mean - self.mean
+        self._squares = self._squares + ((values - mean) ** 2).sum(axis=0) + distance * distance * (self.n * n / total)
+        self.mean = self.mean + distance * (n / total)
+        self.n = total
+        self.low, self.high = np.minimum(self.low, values.min(axis=0)), np.maximum(self.high, values.max(axis=0))
+
+    @property
+    def std(self) -> np.ndarray:
+        return np.sqrt(self._squares / max(self.n, 1))
+
+
+class ColumnSummary:
+    """Summary of all rows of a column.
+
+    is_whole : whether they are added at once, and the sample has all of them
+
+    numbers : mean, standard deviation and range of the cells that are numbers, also of those that are text
+    categories : of the pieces whose cells are not numbers by their type
+    not_numbers, not_dates : cells that are no numbers, and no dates
+    n_missing, n_present : number of missing cells, and of others
+    """
+
+    def __init__(self, is_whole: bool = False) -> None:
+        self._is_whole = is_whole
+        self.numbers, self.categories = Moments(), Categories()
+        self.not_numbers, self.not_dates = Misfits(), Misfits()
         self.n_missing = self.n_present = 0
         self._first: dict[str, str] = {}  # by the type of the cells, the first rows that have it
         self._is_string = True  # whether all cells of TEXT are text
@@ -72,10 +141,9 @@ class ColumnSummary:
         if kind == NUMERIC:
             n_missing = self._add_numbers(series)
         elif kind == TEXT:
-            self.cells.add(CellCounts.of(series))
             self._add_text(series)
-        elif contents(series) not in DATE_CONTENTS:
-            self.cells.add(CellCounts.of(series))
+        if kind in (TEXT, CATEGORY) or (kind == OTHER and contents(series) not in DATE_CONTENTS):
+            self.categories.add(Categories.of(series))
         self.n_missing += n_missing
         self.n_present += len(series) - n_missing
         if kind not in self._first:
@@ -89,69 +157,77 @@ class ColumnSummary:
 
     def _add_numbers(self, series: pd.Series) -> int:
         """Add cells that are numbers by their type, and return how many are missing."""
-        values = tolerated_numbers(series, 1.0)[0]
-        known = values[~np.isnan(values)]
-        self.numbers.add(known)
-        self.not_numbers.add(BadCells(n_present=len(known), n_rows=len(values)))
-        return len(values) - len(known)
+        reading = numbers_in(series)
+        if not self._is_whole:
+            self.numbers.add(reading.values[~np.isnan(reading.values)])
+            self.not_numbers.add(Misfits.of(series, reading))
+        return len(series) - reading.n_present
 
     def _add_text(self, series: pd.Series) -> None:
         """Add cells that are text, or numbers and text."""
         reading = read_numbers(series)
-        self.numbers.add(reading.values[np.abs(reading.values) <= LARGEST_NUMBER])  # the second pass refuses others
-        self.not_numbers.add(BadCells.of(series, reading.bad, reading.n_present))
-        with suppress(ValueError):  # of several time zones, which fit_dates refuses if the column is one of dates
-            self.not_dates.add(read_dates(series).bad_cells(series))
+        self.not_numbers.add(Misfits.of(series, reading))
         self._is_string &= contents(series) == "string"
+        if not self._is_whole:
+            self.numbers.add(reading.values[np.abs(reading.values) <= LARGEST_NUMBER])  # the second pass refuses others
+            with suppress(ValueError):  # of several time zones, which a column of dates refuses
+                self.not_dates.add(Misfits.of(series, read_dates(series)))
 
     def fit(self, sample: pd.Series, encoding: NumericEncoding) -> tuple[Column | None, str]:
-        """Return (encoder, note) of the column, as encoder_choice.fit_column does.
+        """Return (encoder, note) of the column, as column_kinds.fit_encoder does.
 
         sample : rows of the column, drawn at random
         encoding : NumericEncoding of columns of numbers; its targets are the targets of the sample's rows
         """
-        name = sample.name
         if self.n_present and not sample.notna().any():
-            return None, f"Column {name!r} {LEFT_OUT}: nearly all of its cells are missing."
-        cells = self._all_cells(sample)
-        if NUMERIC in self._first and cells.kind != "number":  # the numbers of some pieces were not counted as texts
-            cells = replace(cells, categories=replace(CellCounts.of(sample), n_missing=self.n_missing))
-        column, note = fit_column(sample, encoding, cells)
+            return None, f"Column {sample.name!r} {LEFT_OUT}: nearly all of its cells are missing."
+        column = self.training_column(sample)
+        found, note = fit_encoder(column, encoding)
+        if self._is_whole:
+            return found, note
         varies = bool(self.numbers.n and self.numbers.low < self.numbers.high)
-        if column is None and cells.kind == "number" and varies:  # the sample has one number
-            column, note = StandardColumn(str(name), float(self.numbers.mean), float(self.numbers.std), False), ""
+        if found is None and column.kind == "number" and varies:  # the sample has one number
+            found, note = StandardColumn(column.name, float(self.numbers.mean), float(self.numbers.std), False), ""
             if self.not_numbers.n_bad:
-                note = f"Column {name!r} {self.not_numbers.as_missing('numbers')}."
-        if isinstance(column, (NumericColumn, DateColumn)) and self._has_missing(column):
-            column = replace(column, marks_missing=True)  # type: ignore[type-var]
-        return column, note
+                note = f"Column {column.name!r} {self.not_numbers.as_missing('numbers')}."
+        misfits = {"numbers": self.not_numbers, "dates": self.not_dates}.get(found.noun if found else "")
+        if found is not None and misfits is not None:
+            n_known = misfits.n_present - misfits.n_bad if misfits.n_present else self.n_present
+            if n_known < self.n_missing + self.n_present:
+                found = replace(found, marks_missing=True)  # type: ignore[type-var]
+        return found, note
 
-    def _all_cells(self, sample: pd.Series) -> ColumnCells:
-        categories = replace(self.cells, n_missing=self.n_missing)
-        if TEXT not in self._first:  # the sample of pieces with other categories has not their type
-            is_category = CATEGORY in self._first and OTHER not in self._first
-            return ColumnCells("category" if is_category else column_kind(sample), categories)
+    def training_column(self, sample: pd.Series) -> TrainingColumn:
+        """Return the column with all that is known of it."""
+        categories, kind = replace(self.categories, n_missing=self.n_missing), self._kind(sample)
+        if NUMERIC in self._first and kind != "number":  # the numbers of some pieces were not counted as texts
+            categories = replace(Categories.of(sample), n_missing=self.n_missing)
+        if TEXT not in self._first:
+            return TrainingColumn(sample, kind, categories)
         n_rows = self.n_missing + self.n_present
         not_numbers, not_dates = (replace(cells, n_rows=n_rows) for cells in (self.not_numbers, self.not_dates))
-        kind = "category"
-        if OTHER in self._first:
-            kind = column_kind(sample)
-        elif CATEGORY not in self._first and may_be_numbers(
-            not_numbers, self._is_string and NUMERIC not in self._first
-        ):
-            kind = kind_of_names(list(self.cells.counts), self._is_string and NUMERIC not in self._first)
-        return ColumnCells(kind, categories, not_numbers, not_dates if not_dates.n_present else None)
+        return TrainingColumn(sample, kind, categories, not_numbers, not_dates if not_dates.n_present else None)
 
-    def _has_missing(self, column: Column) -> bool:
-        """Return whether a cell of a column of numbers or dates is missing, or text that is none."""
-        cells = self.not_dates if isinstance(column, DateColumn) else self.not_numbers
-        n_known = cells.n_present - cells.n_bad if cells.n_present else self.n_present
-        return n_known < self.n_missing + self.n_present
+    def _kind(self, sample: pd.Series) -> str:
+        if OTHER in self._first or not {TEXT, CATEGORY} & set(self._first):
+            return column_kind(sample)
+        if CATEGORY in self._first:  # the sample of pieces with other categories has not their type
+            return "category"
+        is_string = self._is_string and NUMERIC not in self._first
+        return _kind_of_text(self.not_numbers, is_string, lambda: list(self.categories.counts))
+
+
+def fit_column(series: pd.Series, encoding: NumericEncoding = WITHOUT_TARGETS) -> tuple[Column | None, str]:
+    """Return (encoder, note) for a column of the training table, as column_kinds.fit_encoder does."""
+    summary = ColumnSummary(is_whole=True)
+    summary.add(series)
+    return summary.fit(series, encoding)
 
 
 def _type_of(series: pd.Series) -> str:
-    if hasattr(series, "cat") or contents(series) == "boolean":
+    kind = contents(series)
+    if hasattr(series, "cat") or kind == "boolean":
         return CATEGORY
-    if contents(series) in NUMBERS:
+    if kind in NUMBERS:
         return NUMERIC
     return TEXT if is_text_or_mixed(series) else OTHER

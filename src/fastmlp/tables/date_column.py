@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import math
-import re
 import warnings
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from .bad_cells import BadCells
-from .cells import MISSING_TEXTS, examples
-from .cells_of_pieces import count_cells, is_in_pieces, no_such_cells
-from .column_notes import Note, missing_note
+from .base_column import Column, Note
+from .cells import MISSING_TEXTS, Reading, is_text_or_mixed, misfits_error
+from .number_columns import MANY_DISTINCT, NumericEncoding
+from .tallies import Misfits, count_misfits, is_in_pieces
+from .training_column import ISO_DATE
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .training_column import Found, TrainingColumn
+
 DATE_CONTENTS = ("datetime64", "datetime", "date")  # pandas' names for cells that are dates
-ISO_DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T]\d\d:\d\d.*)?", re.ASCII)
 MICROSECONDS = 86_400_000_000  # of a day
 
 
@@ -38,23 +39,19 @@ class Cycle(NamedTuple):
 CYCLES = {"day": Cycle(1.0, 2), "week": Cycle(7.0, 3), "year": Cycle(365.2425, 3)}
 
 
-class _Dates(NamedTuple):
+class Dates(Reading):
     """A column read as dates.
 
-    days : float64 (n_rows,)    days since 1970-01-01, in UTC if the column has a time zone; NaN where there is no date
-    bad : bool (n_rows,)        whether a cell is present, but no date
+    values : float64 (n_rows,)    days since 1970-01-01, of times with a time zone in UTC; NaN where there is no date
     has_zone : whether the times have a time zone
     """
 
-    days: np.ndarray
-    bad: np.ndarray
-    has_zone: bool
-
-    def bad_cells(self, series: pd.Series) -> BadCells:
-        return BadCells.of(series, self.bad, int(np.count_nonzero(~np.isnan(self.days) | self.bad)))
+    def __init__(self, values: np.ndarray, bad: np.ndarray, has_zone: bool):
+        super().__init__(values, bad)
+        self.has_zone = has_zone
 
 
-def read_dates(series: pd.Series) -> _Dates:
+def read_dates(series: pd.Series) -> Dates:
     """Read the cells of a column as dates: pandas' and Python's types, and text such as 2020-12-31 or 2020-12-31 23:59.
 
     Raises
@@ -87,7 +84,7 @@ def read_dates(series: pd.Series) -> _Dates:
     known = series.notna().to_numpy()
     days = np.full(len(series), np.nan)
     days[known] = series[known].to_numpy("datetime64[us]").astype(np.int64) / MICROSECONDS
-    return _Dates(days, ~known & ~missing, has_zone)
+    return Dates(days, ~known & ~missing, has_zone)
 
 
 def _date_or_iso(cell: object) -> object:
@@ -101,7 +98,7 @@ def _date_or_iso(cell: object) -> object:
 
 
 @dataclass(frozen=True)
-class DateColumn:
+class DateColumn(Column):
     """Encoder of dates and times: the standard score of the time, and sine and cosine of its place in each cycle.
 
     Times with a time zone count in UTC. A missing cell has zeros, plus an indicator if training had any.
@@ -114,8 +111,9 @@ class DateColumn:
     has_zone: bool
     marks_missing: bool
     kind: ClassVar[str] = "date"
-    encoding: ClassVar[str] = "score of the time, sine and cosine of its cycles"  # for notes
+    encoding: ClassVar[str] = "score of the time, sine and cosine of its cycles"
     missing_meaning: ClassVar[str] = "the mean date"
+    noun: ClassVar[str] = "dates"
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.mean) and math.isfinite(self.std) and self.std > 0):
@@ -124,17 +122,35 @@ class DateColumn:
             raise ValueError(f"column {self.name!r} has cycles other than {', '.join(CYCLES)}")
 
     @classmethod
-    def fit(cls, name: str, dates: _Dates) -> DateColumn:
-        """Return the encoder of a column with two or more distinct dates, or with missing cells.
+    def fit(cls, column: TrainingColumn, encoding: NumericEncoding) -> Found | None:
+        if column.kind in DATE_CONTENTS:
+            return cls._fit_dates(column)
+        may_be_text = column.kind == "category" and (column.against_categories or len(column.distinct) > MANY_DISTINCT)
+        if not may_be_text or not column.are_mostly(ISO_DATE):
+            return None
+        found, note = cls._fit_dates(column)
+        text = f"holds dates as text, and is used as a column of dates{note and '; it ' + note}"
+        return None if found is None else (found, text)
+
+    @classmethod
+    def _fit_dates(cls, column: TrainingColumn) -> Found:
+        """Return the encoder of a column with two or more distinct dates, or with missing cells, and a note.
 
         A cycle is used if training spans it and the dates are at several places of it: from less than one year, nothing
         can be learned about the next one.
         """
-        days = dates.days[~np.isnan(dates.days)]
-        span = days.max() - days.min()
+        dates = read_dates(column.sample)
+        days = dates.values[~np.isnan(dates.values)]
+        misfits = column.not_dates or Misfits.of(column.sample, dates)
+        if not len(days) or not misfits.is_tolerable:
+            return None, f"it {misfits.as_missing('dates')}"
+        span, has_missing = days.max() - days.min(), len(days) < len(column.sample)
+        if not span and not has_missing:
+            return None, "all of its cells are equal"
         cycles = [key for key, (length, _) in CYCLES.items() if span >= length and np.ptp(np.mod(days, length)) > 1e-9]
         std = float(days.std()) if span else 1.0
-        return cls(name, float(days.mean()), std, tuple(cycles), dates.has_zone, len(days) < len(dates.days))
+        found = cls(column.name, float(days.mean()), std, tuple(cycles), dates.has_zone, has_missing)
+        return found, misfits.as_missing("dates") if misfits.n_bad else ""
 
     @property
     def waves(self) -> tuple[np.ndarray, np.ndarray]:
@@ -144,24 +160,16 @@ class DateColumn:
         return frequencies, np.tile([0.0, 0.5 * np.pi], len(lengths))
 
     @property
-    def feature_names(self) -> list[str]:
+    def value_names(self) -> list[str]:
         names = [self.name]
         for key in self.cycles:
             for k in range(1, CYCLES[key].n_waves + 1):
                 part = key if k == 1 else f"{key} / {k}"
                 names += [f"{self.name}: sine of the {part}", f"{self.name}: cosine of the {part}"]
-        return [*names, f"{self.name} is missing"] if self.marks_missing else names
+        return names
 
     def encode(self, series: pd.Series, out: np.ndarray) -> list[Note]:
-        """Write the features of a column into `out`.
-
-        series : the column
-        out : (n_rows, n features of this column), written
-
-        Returns
-        -------
-        list of Note
-            Differences from the training table.
+        """Write the features of a column into `out`, and return notes.
 
         Raises
         ------
@@ -169,43 +177,39 @@ class DateColumn:
             If half of the cells or more are no dates, or times have a time zone where those of training had none, or
             the reverse.
         """
-        days, bad, has_zone = read_dates(series)
-        n, n_bad, missing = len(series), int(np.count_nonzero(bad)), np.isnan(days)
-        n_present = n_bad + int(np.count_nonzero(~missing))
-        count_cells(self.name, "dates", series, bad, n_present)
-        if n_bad and 2 * n_bad >= n_present and not is_in_pieces():
-            raise no_such_cells(self.name, "dates", examples(series, bad), n_bad, n)
-        if has_zone != self.has_zone and not missing.all():
+        dates = read_dates(series)
+        n, n_bad, missing = len(series), dates.n_bad, np.isnan(dates.values)
+        misfits = Misfits.of(series, dates)
+        count_misfits(self.name, self.noun, misfits)
+        if n_bad and 2 * n_bad >= dates.n_present and not is_in_pieces():
+            raise misfits_error(self.name, self.noun, misfits.examples, n_bad, n)
+        if dates.has_zone != self.has_zone and not missing.all():
             with_zone, without = ("Training", "this table") if self.has_zone else ("This table", "training")
             raise ValueError(
                 f"{with_zone} has times with a time zone in column {self.name!r}, and {without} has times without; "
                 "convert one of them."
             )
         frequencies, phases = self.waves
-        days = np.where(missing, self.mean, days)
+        days = np.where(missing, self.mean, dates.values)
         out[:, 0] = (days - self.mean) / self.std
         waves = np.sin(days[:, None] * frequencies + phases)
         out[:, 1 : 1 + len(phases)] = np.where(missing[:, None], 0.0, waves)
         if self.marks_missing:
             out[:, -1] = missing
-        notes = []
-        if n_bad:
-            notes.append(Note(f"Column {self.name!r} {BadCells.of(series, bad, n).as_missing('dates')}.", True))
-        if (n_missing := int(np.count_nonzero(missing)) - n_bad) > 0:
-            notes += missing_note(self.name, n_missing, n, self.marks_missing, self.missing_meaning)
-        return notes
+        notes = [Note(f"Column {self.name!r} {misfits.as_missing(self.noun)}.", True)] if n_bad else []
+        return notes + self.missing_notes(int(np.count_nonzero(missing)) - n_bad, n)
 
+    def training_cells(self, series: pd.Series) -> pd.Series:
+        return series.mask(read_dates(series).bad) if is_text_or_mixed(series) else series
 
-def fit_dates(series: pd.Series, cells: BadCells | None = None) -> tuple[DateColumn | None, str]:
-    """Return (encoder, note) for a column of dates: encoder None, and the reason as the note, if it cannot be used.
+    def c_values(self, x: str, file: Any) -> list[str]:
+        waves = zip(*(part.tolist() for part in self.waves), strict=True)
+        values = [f"((double){x} - {self.mean!r}) / {self.std!r}"]
+        return values + [f"sin((double){x} * {frequency!r} + {phase!r})" for frequency, phase in waves]
 
-    cells : BadCells of all rows, of which the column is a part; None if it has all
-    """
-    dates = read_dates(series)
-    n_known = int(np.count_nonzero(~np.isnan(dates.days)))
-    cells = dates.bad_cells(series) if cells is None else cells
-    if not n_known or not cells.is_tolerable:
-        return None, f"it {cells.as_missing('dates')}"
-    if n_known == len(series) and np.nanmin(dates.days) == np.nanmax(dates.days):
-        return None, "all of its cells are equal"
-    return DateColumn.fit(str(series.name), dates), cells.as_missing("dates") if cells.n_bad else ""
+    def onnx_values(self, graph: Any, x: Any, missing: Any) -> list[Any]:
+        values, (frequencies, phases) = [(x - np.float64(self.mean)) / np.float64(self.std)], self.waves
+        if len(phases):
+            values.append(graph.add("Sin", x * frequencies[None, :] + phases[None, :]))
+        zero = np.zeros((), np.float64)
+        return [graph.cast(graph.add("Where", missing, zero, value), graph.dtype) for value in values]

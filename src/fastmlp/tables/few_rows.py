@@ -1,94 +1,104 @@
-"""Encoding of tables of few rows, such as the one row that a service predicts.
+"""Features of few rows at a time, such as the one row that a service predicts.
 
-What pandas and NumPy prepare for a column takes longer than a few of its cells. So the cells are read without a Series
-for each column, and the features of all columns of numbers are computed at once, to the same bits as by the encoders.
-Columns with cells that are not usual (missing, unseen, text among numbers) are left to their encoders, which say so.
+What pandas and NumPy prepare for a column takes longer than a few of its cells. So cells are read without a Series for
+each column, and the features of all columns of numbers are computed at once, to the same bits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from itertools import pairwise
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .bin_edges import bin_features
-from .category_column import CategoryColumn
-from .columns_as_numbers import LARGEST_NUMBER
-from .encoder_choice import Column
-from .numeric_columns import NumericColumn, PiecewiseLinearColumn
-from .text_column import TextColumn
+from .base_column import Column, Note, inputs_of
+from .bins import bin_features
+from .cells import LARGEST_NUMBER
+from .notes import listed
+from .number_columns import NumberColumn
+from .table_files import with_text_names
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FEW_ROWS = 32  # up to which a table is encoded in this way
+FEW_ROWS = 32  # up to which a table is encoded by FewRows
 MOST_KEPT = 8  # models whose columns stay prepared
 
 
+def checked_table(columns: Iterable[Column], table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with text as names. Raises ValueError if two are equal, or columns of the training are absent."""
+    table = with_text_names(table)
+    names = table.columns.tolist()
+    if absent := [name for name in inputs_of(columns) if name not in names]:
+        raise ValueError(
+            f"The table lacks columns that the model was trained on: {listed(map(repr, absent))}. "
+            f"It has: {listed(map(repr, names))}."
+        )
+    return table
+
+
+def bounds_of(columns: Iterable[Column]) -> tuple[list[tuple[int, int]], int]:
+    """Return (the first feature of each column, and the one after its last; number of all features)."""
+    ends = np.cumsum([0, *(len(column.feature_names) for column in columns)]).tolist()
+    return list(pairwise(ends)), ends[-1]
+
+
 class FewRows:
-    """Encoder of few rows at a time for the columns of a model.
+    """Encoder of few rows. Columns with cells that are not usual (missing, unseen, text among numbers) are left to
+    their `encode`, which says so.
 
     columns : fitted encoders
     """
 
     def __init__(self, columns: tuple[Column, ...]):
         self.columns = columns
-        self.ends = np.cumsum([len(column.feature_names) for column in columns]).tolist()
-        self.starts = [0, *self.ends][: len(columns)]
-        of_numbers = [(k, column) for k, column in enumerate(columns) if isinstance(column, NumericColumn)]
-        self._numbers = [k for k, _ in of_numbers]
-        self._numbers_together = NumbersTogether([(column, self.starts[k]) for k, column in of_numbers])
-        self._categories = [(k, column) for k, column in enumerate(columns) if isinstance(column, CategoryColumn)]
-        self._texts = [(k, column) for k, column in enumerate(columns) if isinstance(column, TextColumn)]
-        prepared = {*self._numbers, *(k for k, _ in self._categories), *(k for k, _ in self._texts)}
-        self._others = [k for k in range(len(columns)) if k not in prepared]
-        self._known_names: tuple[list[str], list[int]] = [], []  # of the last table, and the places of the columns
+        self._bounds, self._width = bounds_of(columns)
+        self._names, self._places = list[str](), list[int]()  # of the last table, and where it has the columns
+        self._is_number = [isinstance(column, NumberColumn) for column in columns]
+        self._numbers: list[Any] = [column for column in columns if isinstance(column, NumberColumn)]
+        self._number_places = np.array([start for start, _ in self._bounds], np.intp)[self._is_number]
+        low, width, of_bins, places = [np.empty(0)], [np.empty(0)], [np.empty(0, np.intp)], [np.empty(0, np.intp)]
+        for k, (column, start) in enumerate(zip(self._numbers, self._number_places.tolist(), strict=True)):
+            if column.without_bins() is not column:
+                low.append(column.bin_bounds[0])
+                width.append(column.bin_bounds[1])
+                of_bins.append(np.full(column.n_bins, k))
+                places.append(np.arange(start + 1, start + 1 + column.n_bins))
+        self._low, self._bin_width = np.concatenate(low), np.concatenate(width)  # of the bins of all columns
+        self._of_bins, self._bin_places = np.concatenate(of_bins), np.concatenate(places)
 
-    def places(self, names: list[str]) -> list[int] | None:
-        """Return the place of each column in a table with these names, or None if the last table had others."""
-        known, places = self._known_names
-        return places if known and names == known else None
+    def encode(
+        self, table: pd.DataFrame, dtype: str | np.dtype, notes: list[Note] | None, names: list[str] | None
+    ) -> np.ndarray:
+        """Return the features of a table; arguments and errors as of encode_columns."""
+        names = names_of(table) if names is None else names
+        if not self._names or names != self._names:
+            table = checked_table(self.columns, table)
+            self._names = names = table.columns.tolist()
+            self._places = [names.index(column.inputs[0]) for column in self.columns]
+        X = np.zeros((len(table), self._width), dtype)
+        for k in self._left(table, X):
+            column, (start, end) = self.columns[k], self._bounds[k]
+            found = column.encode(*(table[name] for name in column.inputs), X[:, start:end])
+            if notes is not None:
+                notes += found
+        return X
 
-    def keep_places(self, names: list[str], places: list[int]) -> None:
-        """Keep the places of the columns in tables with these names, which have been checked."""
-        self._known_names = names, places
-
-    def encode(self, table: pd.DataFrame, places: Sequence[int], X: np.ndarray) -> list[int]:
-        """Write the features of usual cells into X, (n_rows, n_features) zeros.
-
-        places : place of each column in the table
-
-        Returns
-        -------
-        list of int
-            Numbers of the columns whose features are still to be written, since some of their cells are not usual.
-        """
-        if len(self._numbers) == len(self.columns) and (numbers := finite_numbers(table)) is not None:
-            return self._write_numbers(numbers[:, places].T, X)
-        arrays, left, values = arrays_of(table), list(self._others), []
-        for k in self._numbers:
-            cells = cells_of(arrays[places[k]])
-            if cells is None or not are_numbers(cells):
-                left.append(k)
-                cells = [0.0] * len(X)  # whose features are written again
-            values.append(cells)
-        features: list[int] = []  # that are 1, of all rows for one column after another
-        for k, category in self._categories:
-            array = arrays[places[k]]
-            cells = cells_of(array)
-            found = None if cells is None else category.places_of(cells, array.dtype)
-            if found is None:
-                left.append(k)
-            else:
-                start = self.starts[k]
-                features += [start + place for place in found]
-        if features:
-            X[list(range(len(X))) * (len(features) // len(X)), features] = 1.0
-        for k, text in self._texts:
-            cells = cells_of(arrays[places[k]])
-            if cells is None or not text.encode_cells(cells, X[:, self.starts[k] : self.ends[k]]):
+    def _left(self, table: pd.DataFrame, X: np.ndarray) -> list[int]:
+        """Write the features of usual cells into zeros X, and return the numbers of the columns that have others."""
+        if all(self._is_number) and (numbers := finite_numbers(table)) is not None:
+            return self._write_numbers(numbers[:, self._places].T, X)
+        arrays, left, values = arrays_of(table), [], []
+        for k, (column, place) in enumerate(zip(self.columns, self._places, strict=True)):
+            cells, (start, end) = cells_of(arrays[place]), self._bounds[k]
+            if self._is_number[k]:
+                if cells is None or not are_numbers(cells):
+                    left.append(k)
+                    cells = [0.0] * len(X)  # whose features are written again
+                values.append(cells)
+            elif cells is None or not column.encode_few(cells, arrays[place].dtype, X[:, start:end]):
                 left.append(k)
         return sorted({*left, *self._write_numbers(np.array(values, np.float64), X)})
 
@@ -96,42 +106,14 @@ class FewRows:
         """Write the features of numbers (n_numeric_columns, n_rows), and return the columns that cannot be scaled."""
         if not self._numbers:
             return []
-        scores = self._numbers_together.write(values, X)
-        if isfinite(float(np.vdot(scores, scores))):  # in a third of the time, and without a warning
-            return []
-        return [self._numbers[k] for k in np.flatnonzero(~np.isfinite(scores).all(axis=0))]
-
-
-class NumbersTogether:
-    """Columns of numbers whose features are computed together.
-
-    columns : encoder of each, and the place of its first feature
-    """
-
-    def __init__(self, columns: list[tuple[NumericColumn, int]]):
-        self._columns = [column for column, _ in columns]
-        self._places = np.array([start for _, start in columns], np.intp)
-        low, width, of_bins, places = [np.empty(0)], [np.empty(0)], [np.empty(0, np.intp)], [np.empty(0, np.intp)]
-        for k, (column, start) in enumerate(columns):
-            if isinstance(column, PiecewiseLinearColumn):
-                low.append(column.bin_bounds[0])
-                width.append(column.bin_bounds[1])
-                of_bins.append(np.full(column.n_bins, k))
-                places.append(np.arange(start + 1, start + 1 + column.n_bins))
-        self._low, self._width = np.concatenate(low), np.concatenate(width)  # of the bins of all columns
-        self._of_bins, self._bin_places = np.concatenate(of_bins), np.concatenate(places)
-
-    def write(self, values: np.ndarray, X: np.ndarray) -> np.ndarray:
-        """Write the features of numbers into X, and return their scores in the type of X, (n_rows, n_columns).
-
-        values : (n_columns, n_rows), none missing
-        """
         with np.errstate(over="ignore"):
-            scores = np.array([column.scores(x) for column, x in zip(self._columns, values, strict=True)]).T
-            X[:, self._places] = written = scores.astype(X.dtype)
+            scores = np.array([column.scores(x) for column, x in zip(self._numbers, values, strict=True)]).T
+            X[:, self._number_places] = written = scores.astype(X.dtype)
         if len(self._of_bins):
-            X[:, self._bin_places] = bin_features(scores[:, self._of_bins], self._low, self._width)
-        return written
+            X[:, self._bin_places] = bin_features(scores[:, self._of_bins], self._low, self._bin_width)
+        if isfinite(float(np.vdot(written, written))):  # in a third of the time, and without a warning
+            return []
+        return np.flatnonzero(self._is_number)[~np.isfinite(written).all(axis=0)].tolist()
 
 
 def finite_numbers(table: pd.DataFrame) -> np.ndarray | None:

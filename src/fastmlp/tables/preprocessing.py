@@ -1,7 +1,4 @@
-"""Preprocessing of tables, fitted on a training table and applied to others.
-
-table_files.py reads tables, columns_to_features.py encodes their columns.
-"""
+"""Preprocessing of tables, fitted on a training table and applied to others."""
 
 from __future__ import annotations
 
@@ -12,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .bin_edges import class_indicators
-from .columns_to_features import encode_columns, feature_names, fit_columns
-from .default_bins import DEFAULT_BINS
-from .encoder_choice import CategoryColumn, Column, Note, NumericEncoding, column_from_dict, column_to_dict
+from . import DEFAULT_BINS
+from .base_column import Column, Note
+from .bins import class_indicators
+from .column_kinds import column_from_dict
+from .features import encode_columns, feature_names, fit_columns
+from .number_columns import NumericEncoding
 from .table_files import with_text_names
-from .target_column import rows_with_target
-from .target_encoder import CLASSIFICATION, Target
-from .text_column import TextColumn
+from .target import CLASSIFICATION, Target, rows_with_target
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,8 +115,7 @@ class Preprocessing:
     @property
     def text_columns(self) -> list[str]:
         """Names of the columns that `read_table` must read as text."""
-        is_category = lambda column: isinstance(column, CategoryColumn) and column.is_text
-        names = [column.name for column in self.columns if isinstance(column, TextColumn) or is_category(column)]
+        names = [name for column in self.columns if column.is_read_as_text for name in column.inputs]
         return [*names, self.target.name] if self.target.is_text else names
 
     def transform(self, table: pd.DataFrame, dtype: str = "float32", notes: list[Note] | None = None) -> np.ndarray:
@@ -128,7 +124,7 @@ class Preprocessing:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the preprocessing as a dict of text and numbers, for JSON."""
-        columns = [column_to_dict(column) for column in self.columns]
+        columns = [column.to_dict() for column in self.columns]
         return {"columns": columns, "target": self.target.to_dict(), "notes": list(self.notes), "ids": list(self.ids)}
 
     @classmethod

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .column_summary import ColumnSummary, some_rows
-from .columns_to_features import FittedColumns, fit_columns
-from .encoder_choice import NumericEncoding
-from .row_sample import RowKeys, RowSample
+from .features import FittedColumns, fit_columns
+from .number_columns import NumericEncoding
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +18,71 @@ SAMPLED_ROWS, LEAST_SAMPLED = 200_000, 1_000  # rows of the sample: at most, and
 SAMPLE_SHARE = 0.05  # of the memory limit, for the sample, which is copied while it is drawn and looked at
 ROWS_WEIGHED = 1_000  # of each piece, whose bytes say how many all have
 KEY_BYTES = 64  # of a row of the sample beside its cells: key, targets, and copies while it is sorted
+SLACK = 1.5  # rows that are held, as a multiple of the sample, before those with large keys are dropped
+
+
+class RowKeys:
+    """A random number from 0 to 1 for each row, which depends on the seed and the number of the row alone.
+
+    >>> keys = RowKeys(3)
+    >>> np.array_equal(np.append(keys.of_next(2), keys.of_next(3)), RowKeys(3).of_next(5))
+    True
+    """
+
+    def __init__(self, seed: int):
+        self._rng = np.random.default_rng(seed)
+
+    def of_next(self, n_rows: int) -> np.ndarray:
+        return self._rng.random(n_rows)
+
+
+class RowSample:
+    """Up to n_most rows, each row with the same chance: reservoir sampling by keys.
+
+    Efraimidis and Spirakis 2006, for equal weights. The pieces may be anything that `take` can choose rows of.
+    """
+
+    def __init__(self, n_most: int):
+        self.n_most = n_most
+        self._threshold = 1.0  # rows with larger keys are not among the sample
+        self._pieces: list[tuple[Any, ...]] = []
+        self._keys = np.zeros(0)
+
+    def add(self, columns: tuple[Any, ...], keys: np.ndarray) -> None:
+        """Add rows: parts of them, such as features and targets, each a data frame, series or array."""
+        rows = np.flatnonzero(keys < self._threshold)
+        if not len(rows):
+            return
+        self._pieces.append(tuple(take(part, rows) for part in columns))
+        self._keys = np.append(self._keys, keys[rows])
+        if len(self._keys) > SLACK * self.n_most:
+            self._shrink()
+
+    def rows(self, below: float = 1.0) -> tuple[Any, ...]:
+        """Return the sampled rows whose keys are below a number, in the order of the table, with their parts."""
+        self._shrink()
+        return tuple(take(part, np.flatnonzero(self._keys < below)) for part in self._pieces[0])
+
+    def _shrink(self) -> None:
+        parts = tuple(joined(list(pieces)) for pieces in zip(*self._pieces, strict=True))
+        if len(self._keys) > self.n_most:
+            rows = np.sort(np.argpartition(self._keys, self.n_most - 1)[: self.n_most])
+            parts, self._keys = tuple(take(part, rows) for part in parts), self._keys[rows]
+            self._threshold = float(self._keys.max())
+        self._pieces = [parts]
+
+
+def take(part: Any, rows: np.ndarray) -> Any:
+    return part.iloc[rows] if hasattr(part, "iloc") else part[rows]
+
+
+def joined(pieces: list[Any]) -> Any:
+    """Return data frames, series or arrays one below the other."""
+    if not hasattr(pieces[0], "iloc"):
+        return np.concatenate(pieces)
+    import pandas as pd
+
+    return pd.concat(pieces, ignore_index=True)
 
 
 class TableSummary:
@@ -63,12 +129,11 @@ class TableSummary:
         return table, targets
 
     def fit_columns(self, sample: pd.DataFrame, encoding: NumericEncoding, chosen: Iterable[str] = ()) -> FittedColumns:
-        """Return encoders and notes as columns_to_features.fit_columns does.
+        """Return encoders and notes as features.fit_columns does.
 
         Scales, quantiles and bins are those of the sample; categories and missing cells, of all rows.
         """
-        fit = lambda series, encoding: self.columns[series.name].fit(series, encoding)
-        found = fit_columns(sample, encoding, chosen, fit)
+        found = fit_columns(sample, encoding, chosen, self.columns)
         if found.notes and len(sample) < self.n_rows:
             of_sample = (
                 f"Of {self.n_rows:,} rows, {len(sample):,} were drawn for scales, quantiles and bins; cells are those "

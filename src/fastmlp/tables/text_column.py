@@ -18,11 +18,15 @@ from zlib import crc32
 
 import numpy as np
 
+from ..errors import WrongArgument
+from .base_column import MIN_NOTE_ROWS, Column, Note
 from .cells import MISSING_TEXTS, categories_of, count_of
-from .column_notes import MIN_NOTE_ROWS, Note, missing_note
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from .number_columns import NumericEncoding
+    from .training_column import Found, TrainingColumn
 
 MOST_CHARACTERS, MOST_WORDS = 10_000, 200  # of a cell that are read
 PART = 3  # characters of a part of a word, of words with more
@@ -33,12 +37,13 @@ MOST_NGRAMS = 192, 64  # of a column: words and pairs of words, parts of words
 MIN_NGRAM_ROWS = 16  # rows that have an n-gram, and rows that have it not
 MOST_TEXTS = 10_000  # of a column from which n-grams are learned
 MOST_KNOWN = 100_000  # words of which places or buckets are kept for the next texts
+MIN_SHARE = 0.5  # of the cells that have an n-gram, in a column that is text though nobody has named it
 SEVERAL = 3  # words of letters in half of the cells of a column that is text
 WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
-class TextColumn:
+class TextColumn(Column):
     """Encoding of text: a feature for each n-gram, 1 where a cell has it, and one for the number of words.
 
     A missing cell has zeros, and a mark if training had any.
@@ -55,7 +60,9 @@ class TextColumn:
     share: float
     marks_missing: bool
     kind: ClassVar[str] = "text"
-    encoding: ClassVar[str] = "n-grams and number of words"  # for notes
+    encoding: ClassVar[str] = "n-grams and number of words"
+    missing_meaning: ClassVar[str] = "texts without words"
+    has_words: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         texts = {ngram for ngram in self.ngrams if isinstance(ngram, str)}
@@ -64,11 +71,26 @@ class TextColumn:
         if not (isfinite(self.mean) and isfinite(self.std) and self.std > 0 and 0 <= self.share <= 1):
             raise ValueError(f"column {self.name!r} needs a finite mean, a positive std, and a share")
 
+    @classmethod
+    def fit(cls, column: TrainingColumn, encoding: NumericEncoding) -> Found | None:
+        if column.name in (encoding.texts or ()):
+            if column.kind != "category":
+                raise WrongArgument(
+                    f"Column {column.name!r} is named as one of text, but its cells are of the kind {column.kind!r}."
+                )
+            found = fit_text(column.name, column.texts, column.has_missing)
+            note = f"no word of its text is in {MIN_NGRAM_ROWS} rows, and not in as many"
+            return found, note if found is None else ""
+        if column.kind != "category" or not column.against_categories or column.is_frequent:
+            return None
+        if encoding.texts is not None or not column.is_text or column.hint or column.has_category_type:
+            return None
+        found = fit_text(column.name, column.texts, column.has_missing) if is_running_text(column.texts) else None
+        return None if found is None or found.share < MIN_SHARE else (found, "")
+
     @property
-    def feature_names(self) -> list[str]:
-        names = [f"{self.name} has {ngram!r}" for ngram in self.ngrams]
-        names.append(f"{self.name}: number of words")
-        return [*names, f"{self.name} is missing"] if self.marks_missing else names
+    def value_names(self) -> list[str]:
+        return [*(f"{self.name} has {ngram!r}" for ngram in self.ngrams), f"{self.name}: number of words"]
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -88,14 +110,9 @@ class TextColumn:
         found += [places[pair] for pair in map(" ".join, pairwise(words)) if pair in places]
         return found, (log1p(len(words)) - self.mean) / self.std
 
-    def encode_cells(self, cells: list[Any], out: np.ndarray) -> bool:
-        """Write the features of few cells into `out` if all are texts without a note, and return whether they are.
-
-        What `encode` prepares for many cells takes longer than few of them.
-        """
+    def encode_few(self, cells: list[Any], dtype: Any, out: np.ndarray) -> bool:
         if not all(type(cell) is str and not is_missing(cell) for cell in cells):
             return False
-        out[:] = 0
         known: dict[str, list[int]] = {}
         n_unknown = 0
         for row, cell in enumerate(cells):
@@ -105,15 +122,11 @@ class TextColumn:
         return not self._notes(len(cells), 0, n_unknown)
 
     def encode(self, series: pd.Series, out: np.ndarray) -> list[Note]:
-        """Write the features of a column into `out`.
-
-        series : the column; cells that are no text count as the text that they are written as
-        out : (n_rows, n features of this column), written
+        """Write the features of a column into `out`; cells that are no text count as the text that they are written as.
 
         Returns
         -------
         list of Note
-            Differences from the training table.
         """
         codes, texts = categories_of(series)
         missing = np.array([*map(is_missing, texts), True])[codes]
@@ -141,9 +154,7 @@ class TextColumn:
         if n_present >= MIN_NOTE_ROWS and n_present - n_unknown < 0.5 * self.share * n_present:
             cells = count_of(n_unknown, n)
             notes.append(Note(f"Column {self.name!r} has no word that training had in {cells}.", True))
-        if n_missing:
-            notes += missing_note(self.name, n_missing, n, self.marks_missing, "texts without words")
-        return notes
+        return notes + self.missing_notes(n_missing, n)
 
 
 def forget_many(known: dict[str, list[int]]) -> None:

@@ -148,8 +148,8 @@ def test_measuring_prints_times_and_stores_thresholds(run, cuda, monkeypatch, tm
 
 
 def test_choices_of_options_equal_the_librarys():
-    from fastmlp.tables.encoder_choice import NUMERIC_ENCODINGS
-    from fastmlp.tables.target_encoder import TASKS
+    from fastmlp.tables.number_columns import NUMERIC_ENCODINGS
+    from fastmlp.tables.target import TASKS
 
     assert tuple(task.value for task in Task) == TASKS
     assert tuple(encoding.value for encoding in NumericEncoding) == NUMERIC_ENCODINGS

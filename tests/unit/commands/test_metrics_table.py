@@ -15,7 +15,7 @@ from fastmlp.commands.metrics_table import (
     measure_parts,
     print_metrics,
 )
-from fastmlp.tables.target_encoder import Target
+from fastmlp.tables.target import Target
 
 CLASSES = Target("label", "classification", classes=("no", "yes"))
 PRICE = Target("price", "regression", mean=10.0, std=2.0)

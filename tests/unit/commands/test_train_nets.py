@@ -21,7 +21,7 @@ from fastmlp.population_result.stopped_by import STOPPED_BY
 from fastmlp.table_training import recipe_fit
 from fastmlp.table_training.recipes import QUALITIES
 from fastmlp.tables.preprocessing import Preprocessing
-from fastmlp.tables.target_encoder import Target
+from fastmlp.tables.target import Target
 
 pd = pytest.importorskip("pandas")
 QUICK = ["--hidden", "8", "--epochs", "3", "--device", "cpu"]

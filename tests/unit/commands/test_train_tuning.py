@@ -15,7 +15,7 @@ from fastmlp.commands.train_tuning import searched_settings
 from fastmlp.loading import load_net
 from fastmlp.table_training.recipes import QUALITIES
 from fastmlp.table_training.tuning_scores import Scores
-from fastmlp.tables.target_encoder import CLASSIFICATION, Target
+from fastmlp.tables.target import CLASSIFICATION, Target
 
 pd = pytest.importorskip("pandas", reason="the command reads tables with pandas")
 QUICK = ["--hidden", "8", "--epochs", "12", "--device", "cpu"]

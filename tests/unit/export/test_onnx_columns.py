@@ -7,17 +7,12 @@ onnx = pytest.importorskip("onnx", reason="pip install 'fastmlp[onnx]' has onnx"
 runtime = pytest.importorskip("onnxruntime", reason="pip install 'fastmlp[test]' has onnxruntime")
 pd = pytest.importorskip("pandas", reason="pip install 'fastmlp[table]' has pandas")
 
-from fastmlp.export.onnx_columns import features_of_columns, is_text  # noqa: E402
+from fastmlp.export.onnx_columns import features_of_columns  # noqa: E402
 from fastmlp.export.onnx_graph import IR_VERSION, ML, ML_OPSET, OPSET, ModelGraph, Value, helper  # noqa: E402
-from fastmlp.tables.encoder_choice import (  # noqa: E402
-    CategoryColumn,
-    DateColumn,
-    NumericEncoding,
-    PiecewiseLinearColumn,
-    QuantileColumn,
-    StandardColumn,
-    fit_column,
-)
+from fastmlp.tables.category_column import CategoryColumn  # noqa: E402
+from fastmlp.tables.column_summary import fit_column  # noqa: E402
+from fastmlp.tables.date_column import DateColumn  # noqa: E402
+from fastmlp.tables.number_columns import NumericEncoding, PiecewiseLinearColumn, QuantileColumn, StandardColumn  # noqa: E402
 
 N = 200
 RNG = np.random.default_rng(0)
@@ -39,7 +34,7 @@ def computed(column, cells):
     graph = ModelGraph(np.dtype("float32"))
     features = features_of_columns(graph, (column,), {column.name: Value(graph, column.name)})
     graph.name_output(features, "features")
-    kind = onnx.TensorProto.STRING if is_text(column) else onnx.TensorProto.DOUBLE
+    kind = onnx.TensorProto.STRING if column.takes_text else onnx.TensorProto.DOUBLE
     given = helper.make_tensor_value_info(column.name, kind, [None, 1])
     made = helper.make_tensor_value_info("features", onnx.TensorProto.FLOAT, [None, None])
     model = helper.make_model(
@@ -53,7 +48,7 @@ def computed(column, cells):
 
 def as_input(column, series):
     """Return the cells of a column as a graph takes them: text with "" for missing ones, days, or float64."""
-    if is_text(column):
+    if column.takes_text:
         return series.astype(object).where(series.notna(), "").to_numpy(object)[:, None]
     if isinstance(column, DateColumn):
         return ((series - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1)).to_numpy(np.float64)[:, None]

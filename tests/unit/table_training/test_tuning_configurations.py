@@ -11,7 +11,7 @@ from fastmlp.table_training.tuning_configurations import (
     groups_of_recipes,
     joint_recipe,
 )
-from fastmlp.tables.encoder_choice import NumericEncoding
+from fastmlp.tables.number_columns import NumericEncoding
 
 N_ROWS = 4000
 

@@ -5,8 +5,9 @@ import datetime
 import numpy as np
 import pytest
 
-from fastmlp.tables.date_column import CYCLES, read_dates
-from fastmlp.tables.encoder_choice import DateColumn, column_from_dict, column_to_dict, fit_column
+from fastmlp.tables.column_kinds import column_from_dict
+from fastmlp.tables.column_summary import fit_column
+from fastmlp.tables.date_column import CYCLES, DateColumn, read_dates
 
 pd = pytest.importorskip("pandas", reason="pip install 'fastmlp[table]' has pandas")
 
@@ -28,7 +29,7 @@ def test_time_and_cycles_are_the_features():
     series = dated()
     column, note = fit_column(series)
     assert (column.kind, column.cycles, note) == ("date", ("week", "year"), "")
-    assert column_from_dict(column_to_dict(column)) == column
+    assert column_from_dict(column.to_dict()) == column
     out, notes = features(column, series)
     assert notes == []
     days = (series - pd.Timestamp("1970-01-01")).dt.days.to_numpy(float)
@@ -139,7 +140,7 @@ def test_numbers_instead_of_dates_are_refused():
 
 def test_dates_far_away_are_read_or_count_as_bad():
     dates = read_dates(pd.Series([datetime.date(1, 1, 1), datetime.date(9999, 12, 31), START.date()], dtype=object))
-    assert np.isfinite(dates.days[~dates.bad]).all()
+    assert np.isfinite(dates.values[~dates.bad]).all()
     assert not dates.bad[2]
 
 

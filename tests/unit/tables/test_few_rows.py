@@ -5,9 +5,9 @@ import datetime as dt
 import numpy as np
 import pytest
 
-from fastmlp.tables import columns_to_features
-from fastmlp.tables.columns_to_features import encode_columns, fit_columns
-from fastmlp.tables.encoder_choice import NumericEncoding
+from fastmlp.tables import features
+from fastmlp.tables.features import encode_columns, fit_columns
+from fastmlp.tables.number_columns import NumericEncoding
 
 pd = pytest.importorskip("pandas")
 
@@ -62,7 +62,7 @@ def test_each_kind_of_cell(columns, table, name, dtype, monkeypatch):
             rows.append(before.assign(**{name: pd.Series(cells, index=before.index, dtype=dtype)}))
     found = [encoded(columns, row) for row in rows]
     assert len({str(row) for row in found}) > 4
-    monkeypatch.setattr(columns_to_features, "FEW_ROWS", 0)
+    monkeypatch.setattr(features, "FEW_ROWS", 0)
     assert found == [encoded(columns, row) for row in rows]
 
 

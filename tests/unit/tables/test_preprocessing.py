@@ -11,11 +11,12 @@ import re
 import numpy as np
 import pytest
 
-from fastmlp.tables.columns_to_features import encode_columns, fit_columns
-from fastmlp.tables.encoder_choice import MANY_DISTINCT, NumericEncoding, fit_column
+from fastmlp.tables.column_summary import fit_column
+from fastmlp.tables.features import encode_columns, fit_columns, with_numbers
+from fastmlp.tables.number_columns import MANY_DISTINCT, NumericEncoding
 from fastmlp.tables.preprocessing import Preprocessing
 from fastmlp.tables.table_files import read_table
-from fastmlp.tables.target_column import drop_rows_without_target, rows_with_target, with_numbers
+from fastmlp.tables.target import rows_with_target
 
 pd = pytest.importorskip("pandas")
 
@@ -431,7 +432,6 @@ def test_rows_with_a_non_numeric_target_are_dropped(table):
     table["target"] = [*table["target"].astype(str)[:-1], "n/a?"]
     rows, notes = rows_with_target(table, "target")
     assert notes == ("The target 'target' holds no numbers in 1 row of 80 ('n/a?'), which is left out.",)
-    assert drop_rows_without_target(table, "target")[1] == 1
     for part in (rows, table):
         assert Preprocessing.fit(part, "target") == expected
     table["target"] = table["few"].astype(str).replace("4", "other")
@@ -461,8 +461,8 @@ def test_regression_target_is_standardised_and_decoded(table):
 
 def test_rows_without_target_are_dropped(table):
     table.loc[:9, "target"] = np.nan
-    kept, n_dropped = drop_rows_without_target(table, "target")
-    assert (len(kept), n_dropped) == (70, 10)
+    kept, notes = rows_with_target(table, "target")
+    assert (len(kept), notes) == (70, ("10 rows whose target 'target' is missing are left out.",))
     assert Preprocessing.fit(table, "target") == Preprocessing.fit(table.iloc[10:], "target")
 
 

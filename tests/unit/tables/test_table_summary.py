@@ -5,16 +5,12 @@ import pytest
 
 pd = pytest.importorskip("pandas", reason="columns are those of pandas")
 
-from fastmlp.tables import bad_cells, cell_counts  # noqa: E402  # needs pandas
-from fastmlp.tables.cell_counts import CellCounts  # noqa: E402
-from fastmlp.tables.column_summary import ColumnSummary  # noqa: E402
-from fastmlp.tables.columns_as_numbers import text_as_numbers  # noqa: E402
+from fastmlp.tables.column_summary import ColumnSummary, Moments, fit_column  # noqa: E402
 from fastmlp.tables.date_column import DateColumn  # noqa: E402
-from fastmlp.tables.encoder_choice import NumericEncoding, fit_column  # noqa: E402
-from fastmlp.tables.moments import Moments  # noqa: E402
-from fastmlp.tables.numeric_columns import NumericColumn  # noqa: E402
-from fastmlp.tables.row_sample import RowKeys, RowSample  # noqa: E402
-from fastmlp.tables.table_summary import TableSummary  # noqa: E402
+from fastmlp.tables.features import with_numbers  # noqa: E402
+from fastmlp.tables.number_columns import NumberColumn, NumericEncoding  # noqa: E402
+from fastmlp.tables.table_summary import RowKeys, RowSample, TableSummary  # noqa: E402
+from fastmlp.tables.tallies import Categories, Misfits  # noqa: E402
 
 
 def summary_of(*pieces):
@@ -38,16 +34,6 @@ def test_moments_of_parts_are_those_of_the_whole():
     np.testing.assert_allclose(moments.std, values.std(axis=0), rtol=1e-9)
     np.testing.assert_array_equal([moments.low, moments.high], [values.min(axis=0), values.max(axis=0)])
     assert moments.n == 1000
-
-
-def test_counts_of_pieces_add_up_and_stay_bounded(monkeypatch):
-    monkeypatch.setattr(cell_counts, "MOST_COUNTED", 10)
-    cells = CellCounts()
-    for k in range(20):
-        cells.add(CellCounts.of(pd.Series(["often"] * 3 + [f"rare {k} {i}" for i in range(4)] + [None])))
-    assert cells.counts["often"] == 60
-    assert len(cells.counts) <= 10
-    assert (cells.n_present, cells.n_missing) == (140, 20)
 
 
 def test_a_sample_is_uniform_and_does_not_depend_on_the_pieces():
@@ -109,9 +95,9 @@ def test_text_among_numbers_is_counted_over_all_pieces(all_text, first_is_text):
     numbers, text = np.arange(100.0), pd.Series([*map(float, range(90)), "unknown", "unknown", "?!", "na", None])
     pieces = [numbers.astype(str) if all_text else numbers, text.astype(str) if all_text else text]
     whole = pd.concat([pd.Series(pieces[0]), pieces[1]], ignore_index=True).rename("x")
-    _, expected = text_as_numbers(whole)
+    _, (expected,) = with_numbers(whole.to_frame())
     column, note = fitted(summary_of(*(pieces[::-1] if first_is_text else pieces)), numbers[:40])
-    assert isinstance(column, NumericColumn)
+    assert isinstance(column, NumberColumn)
     assert column.marks_missing
     assert note == expected
     assert note == f"Column 'x' holds no numbers in 3 of {len(whole)} cells ('unknown', '?!'), which count as missing."
@@ -143,14 +129,16 @@ def test_columns_of_the_category_type_stay_categories():
 
 @pytest.mark.slow
 def test_notes_count_texts_that_were_forgotten(monkeypatch):
-    monkeypatch.setattr(cell_counts, "MOST_COUNTED", 600)
-    monkeypatch.setattr(bad_cells, "MOST_TEXTS", 10)
+    monkeypatch.setattr(Categories, "most", 600)
+    monkeypatch.setattr(Misfits, "most", 10)
     note_on = lambda cells: fitted(summary_of(*np.split(np.array(cells, object), 18)), cells[:50])[1]
     reason = "Column 'x' is left out: it has more than 600 different texts, but at most 255 are encoded"
     assert note_on([f"text {k}" for k in range(1800)]) == f"{reason}, and none is in 16 rows."
     note = note_on([str(k) if k % 3 else f"text {k}" for k in range(1800)])
     assert note.startswith(f"{reason}; it holds no numbers in 600 of 1800 cells (")
-    assert note.endswith(" and others), and a column of numbers may in 5 %.")
+    assert note.endswith(
+        " and others), and a column of numbers may in 5 %; if numbers are meant, correct or empty those cells."
+    )
     note = note_on([f"text {k}" if k % 2 else "often" for k in range(1800)])
     said = "Column 'x' has more than 600 categories, and the 1 most frequent (in 16 rows or more) are encoded"
     assert note == f"{said}; others are zeros."

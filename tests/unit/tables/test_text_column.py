@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from fastmlp.tables import text_column
-from fastmlp.tables.columns_to_features import encode_columns, fit_columns
-from fastmlp.tables.encoder_choice import NumericEncoding, column_from_dict, column_to_dict, fit_column
+from fastmlp.tables.column_kinds import column_from_dict
+from fastmlp.tables.column_summary import fit_column
+from fastmlp.tables.features import encode_columns, fit_columns
+from fastmlp.tables.number_columns import NumericEncoding
 from fastmlp.tables.table_summary import TableSummary
 from fastmlp.tables.text_column import MOST_NGRAMS, TextColumn, fit_text, is_running_text, ngrams_of, parts_of, words_of
 
@@ -157,27 +159,27 @@ def test_words_that_training_had_not_are_told_of():
     assert "Column 'title' has no word that training had in 12 of 17 cells." in notes[0].text
     assert features_of(column, foreign + texts(20))[1] == []
     assert features_of(column, foreign[:3])[1] == [], "too few cells to tell"
-    few = lambda cells: column.encode_cells(cells, np.empty((len(cells), len(column.feature_names))))
+    few = lambda cells: column.encode_few(cells, object, np.zeros((len(cells), len(column.feature_names))))
     assert (few(foreign), few(texts(12))) == (False, True), "few cells with a note are left to encode, which has it"
 
 
 def test_few_cells_have_the_features_of_many():
     column, _ = fitted(texts())
     cells = pd.Series(["a Red car", "house"], name="title")
-    few, many = (np.empty((2, len(column.feature_names))) for _ in range(2))
-    assert column.encode_cells(cells.tolist(), few)
+    few, many = (np.zeros((2, len(column.feature_names))) for _ in range(2))
+    assert column.encode_few(cells.tolist(), object, few)
     column.encode(cells, many)
     np.testing.assert_array_equal(few, many)
-    assert not column.encode_cells(["a car", None], few)
-    assert not column.encode_cells(["a car", "NaN"], few)
+    assert not column.encode_few(["a car", None], object, few)
+    assert not column.encode_few(["a car", "NaN"], object, few)
 
 
 def test_a_column_of_text_is_read_back_from_json():
     column, _ = fitted(texts())
-    assert column_from_dict(json.loads(json.dumps(column_to_dict(column)))) == column
+    assert column_from_dict(json.loads(json.dumps(column.to_dict()))) == column
     for damage in ({"ngrams": ["a", "a"]}, {"ngrams": [1]}, {"std": 0.0}, {"share": 2.0}):
         with pytest.raises(ValueError, match="column 'title' needs"):
-            column_from_dict(column_to_dict(column) | damage)
+            column_from_dict(column.to_dict() | damage)
 
 
 def test_few_rows_of_a_table_are_encoded_as_many():

@@ -23,8 +23,7 @@ from ...interface.keywords import explains_names
 from ...streams.source_kinds import is_source
 from ...table_training.recipes import AUTO, DEFAULT_QUALITY, TEMPERATURE
 from ...table_training.temperature import fit_temperature
-from ...tables.moments import check_range
-from ...tables.target_encoder import CLASSIFICATION, REGRESSION, Target
+from ...tables.target import CLASSIFICATION, REGRESSION, Target, check_range
 from ..array_input import as_quantities
 from ..exporting import classifier, regressor
 from ..parameters import keep_settings

@@ -19,7 +19,7 @@ from ...table_training.rows_in_memory import Rows
 from ...table_training.time_budget import Budget
 from ...table_training.training_summary import summary
 from ...tables.preprocessing import Preprocessing
-from ...tables.target_encoder import Target
+from ...tables.target import Target
 from ..exporting import Exportable
 from ..interruption import keeping_nets
 from ..sklearn_callbacks import CallbackSupportMixin, ObservedTask, with_callbacks

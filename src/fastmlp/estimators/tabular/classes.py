@@ -8,8 +8,9 @@ import numpy as np
 
 from ...data.class_weighting import check_class_weights
 from ...errors import counted, shown
-from ...tables.bin_edges import class_indicators
-from ...tables.target_encoder import class_numbers, distinct_labels, listed
+from ...tables.bins import class_indicators
+from ...tables.notes import listed
+from ...tables.target import class_numbers, distinct_labels
 from .rows import TableRows
 
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight  # isort: skip
@@ -68,7 +69,8 @@ class TableClasses(TableRows):
         if (codes < 0).any():
             unknown, known = found.tolist()[int(np.argmin(codes))], self.classes_.tolist()
             raise ValueError(
-                f"y has the class {shown(unknown)}, which was not among those to train on: {listed(known)}."
+                f"y has the class {shown(unknown)}, which was not among those to train on: "
+                f"{listed(map(repr, known), 10)}."
             )
         return codes[inverse]
 

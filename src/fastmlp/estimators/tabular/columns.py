@@ -17,13 +17,13 @@ from ...errors import WrongArgument
 from ...streams.source_kinds import is_source
 from ...streams.table_sources import as_table_source
 from ...table_training.recipes import AUTO, Recipe, is_auto
-from ...tables.cells_of_pieces import CellsOfPieces
-from ...tables.column_notes import NotesOfPieces, as_lines
-from ...tables.column_table import ColumnTable, column_table
-from ...tables.columns_to_features import encode_columns, feature_names, fit_columns
-from ...tables.encoder_choice import Column, Note, NumericEncoding
+from ...tables.base_column import Column, Note
+from ...tables.features import encode_columns, feature_names, fit_columns
 from ...tables.few_rows import names_of
+from ...tables.notes import ColumnTable, NotesOfPieces, as_lines, column_table
+from ...tables.number_columns import NumericEncoding
 from ...tables.table_files import with_columns, with_text_names
+from ...tables.tallies import MisfitsOfPieces
 from ..array_input import refuse_mixed_names
 from ..table_input import as_cells, as_frame, frame_of_array
 
@@ -214,7 +214,7 @@ class TableColumns(BaseEstimator):
             self._not_fitted()
         if not is_source(X):
             return tuple(note.text for note in self._notes_on(X))
-        said, cells, pieces = NotesOfPieces(), CellsOfPieces(), as_table_source(X).pieces()
+        said, cells, pieces = NotesOfPieces(), MisfitsOfPieces(), as_table_source(X).pieces()
         found = [(len(piece), cells.counting(self._notes_on, piece)) for piece, _ in pieces if len(piece)]
         cells.check()
         if len(found) > 1:

@@ -13,8 +13,8 @@ from sklearn.utils.validation import check_consistent_length
 
 from ...streams.source_kinds import is_source
 from ...table_training.rows_in_memory import Rows
-from ...tables.cells_of_pieces import CellsOfPieces
-from ...tables.row_sample import joined
+from ...tables.table_summary import joined
+from ...tables.tallies import MisfitsOfPieces
 from ..array_input import (
     checked_sample_weights,
     missing_targets_named,
@@ -87,7 +87,7 @@ class TableRows:
         X, y, *weights = checked_held_out(validation_data)
         parts: list[np.ndarray] = []
         targets: list[Any] = []
-        cells = CellsOfPieces()
+        cells = MisfitsOfPieces()
         for table, of_table in pieces_with_targets(X, y):
             parts.append(cells.counting(self._encoded, table, self.dtype))
             targets.append(of_table)

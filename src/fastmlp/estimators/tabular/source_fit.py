@@ -33,8 +33,8 @@ from ...table_training.streamed_table import (
     bytes_in_memory,
     notice,
 )
-from ...tables.column_notes import as_lines
-from ...tables.columns_to_features import encode_columns, feature_names, training_rows
+from ...tables.features import encode_columns, feature_names, training_rows
+from ...tables.notes import as_lines
 from ...tables.table_summary import TableSummary
 from ..interruption import keeping_nets
 from ..learned_attributes import learned_by, take_learned

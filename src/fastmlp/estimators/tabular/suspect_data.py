@@ -11,28 +11,24 @@ import numpy as np
 
 from ...errors import counted
 from ...interface.user_warnings import warn_user
-from ...tables.target_copies import target_copies_note
-from ...tables.target_encoder import distinct_labels, numbers_as_classes
+from ...tables.leaks import target_leaks_note
+from ...tables.target import distinct_labels, numbers_as_classes
 
 SINGLE_ROWS_FROM = 100  # rows of a table from which classes of one row are told of
 MOST_OUTPUTS = 10  # of more, the first ones are compared with the columns: each looks at all of them
 
 
-def warn_of_target_copies(
-    table: Any, y: np.ndarray, given: Any, is_classification: bool, has_names: bool = True
-) -> None:
+def warn_of_target_copies(table: Any, y: np.ndarray, given: Any, is_classification: bool) -> None:
     """Warn if columns of a data frame hold the target, or predict it alone.
 
     y : (n_rows,) or (n_rows, n_outputs), checked
-    given : y as the user has passed it, whose names are looked at
-    has_names : whether the user has named the columns of the table
+    given : y as the user has passed it, for the names of several outputs
     """
     outputs = y.reshape(len(y), -1).T[:MOST_OUTPUTS]
     names = list(getattr(given, "columns", [getattr(given, "name", None)] * len(outputs)))
     for k, output in enumerate(outputs):
-        name = None if names[k] is None or not has_names else str(names[k])
         called = "the target" if len(outputs) == 1 else f"target {k if names[k] is None else repr(names[k])}"
-        if note := target_copies_note(table, output, name, None, called, is_classification):
+        if note := target_leaks_note(table, output, is_classification, called=called):
             warn_user(note)
 
 

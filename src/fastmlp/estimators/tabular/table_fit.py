@@ -15,8 +15,7 @@ from ...interface.user_warnings import warn_user
 from ...table_training.recipes import Recipe
 from ...table_training.rows_in_memory import Rows
 from ...table_training.time_budget import Budget
-from ...tables.columns_to_features import encode_columns
-from ...tables.target_column import with_numbers
+from ...tables.features import encode_columns, with_numbers
 from ..array_input import missing_targets_named
 from ..interruption import keeping_nets
 from ..sklearn_callbacks import ObservedTask
@@ -100,7 +99,7 @@ class TableFit:
         if len(table) < 2:
             raise ValueError(f"There is only {len(table)} sample: a net needs two or more to learn from.")
         warn_of_other_order(data.X, {"y": data.y, "sample_weight": data.sample_weight})
-        warn_of_target_copies(table, y, data.y, is_classifier(estimator), has_names=hasattr(data.X, "columns"))
+        warn_of_target_copies(table, y, data.y, is_classifier(estimator))
         warn_of_targets(y, is_classifier(estimator), data.y)
         return table, y
 

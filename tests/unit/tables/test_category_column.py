@@ -1,10 +1,9 @@
-"""Cells of categories as lists to look up: they agree with what the encoder of the column finds."""
+"""Cells of categories as lists that C code and graphs look up: they agree with what the column finds itself."""
 
 import numpy as np
 import pytest
 
-from fastmlp.export.category_cells import category_intervals, category_texts, holds_numbers
-from fastmlp.tables.encoder_choice import CategoryColumn
+from fastmlp.tables.category_column import CategoryColumn
 
 pd = pytest.importorskip("pandas")
 
@@ -30,7 +29,7 @@ def encoded(column, cells):
 )
 def test_texts_agree_with_the_encoder(categories, has_missing):
     column = CategoryColumn("c", categories, has_missing, True)
-    texts = category_texts(column)
+    texts = column.texts()
     tried = [*categories, *map(str.strip, categories), "TRUE", "falSe", "0", "1", "1.0", "7", "7.0", "1000", "1000.0"]
     tried += ["", "?", "nan", "NaN", "None", "<NA>", "n/a", "N/A", "null", "violet", "Red", "2"]
     assert [texts.get(text, -1) for text in tried] == encoded(column, tried)
@@ -51,8 +50,8 @@ def test_texts_agree_with_the_encoder(categories, has_missing):
 )
 def test_intervals_agree_with_the_encoder(categories, rng):
     column = CategoryColumn("c", categories, False, False)
-    assert holds_numbers(column)
-    low, high = category_intervals(column)
+    assert not column.takes_text
+    low, high = column.intervals()
     middle = np.array([float({"True": 1, "False": 0}.get(name, name)) for name in categories])
     assert ((low <= middle) & (middle <= high)).all()
     ends = np.concatenate([low, high])
@@ -72,5 +71,5 @@ def test_which_columns_are_given_as_numbers():
         ("a", "1"): False,
         (" 1", "2"): False,
     }
-    assert {names: holds_numbers(CategoryColumn("c", names, True, False)) for names in kinds} == kinds
-    assert not holds_numbers(CategoryColumn("c", ("0", "1"), True, True)), "text that looks like numbers is text"
+    assert {names: not CategoryColumn("c", names, True, False).takes_text for names in kinds} == kinds
+    assert CategoryColumn("c", ("0", "1"), True, True).takes_text, "text that looks like numbers is text"

@@ -1,4 +1,7 @@
-"""Encoding of the target column of a table: classification or regression, classes or scale, and decoding of outputs."""
+"""The target column of a table: its lookup, its task, classes or scale, and the rows that have it.
+
+Classification or regression is decided by infer_task; Target encodes the cells, and decodes outputs of nets.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,17 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import unknown_name
-from .cells import MIXTURES, NUMBERS, Spellings, contents, examples, read_numbers, text_of
-from .columns_as_numbers import column_kind, numbers_of, tolerated_numbers
-from .moments import check_range
-from .number_formats import conversion_of
+from ..errors import counted, unknown_name
+from .cells import MIXTURES, NUMBERS, Spellings, contents, examples, numbers_in, read_numbers, text_of
+from .column_summary import column_kind
+from .notes import listed
+from .number_formats import conversion_of, thousands_of
+from .table_files import with_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,47 +28,111 @@ CLASSIFICATION, REGRESSION = "classification", "regression"
 TASKS = ("auto", CLASSIFICATION, REGRESSION)
 MAX_NUMBERED_CLASSES = 20  # whole numbers with more distinct values mean regression
 MAX_CLASSES = 1000
+SMALLEST, LARGEST = 1e-150, 1e150  # of targets: their squares, and sums of these, are numbers of float64
 
 Label = bool | int | float | str
+
+
+def find_target(table: pd.DataFrame, target: str) -> pd.Series:
+    """Return the target column, or raise a ValueError that lists the columns and suggests the nearest name."""
+    if target in table.columns:
+        return table[target]
+    names = [name.strip() for name in target.split(",")]
+    if len(names) > 1 and set(names) <= set(table.columns):
+        raise ValueError(
+            f"There is one target column, but {target!r} names {len(names)}: train a model for each, or one model for "
+            "all with the estimators for tables in Python, whose y may have several columns."
+        )
+    raise no_such_column(table, "target column", target)
+
+
+def no_such_column(table: pd.DataFrame, kind: str, name: str) -> ValueError:
+    """Return the error for a name that is not a column of the table. It suggests the nearest name.
+
+    kind : what the message calls the column
+    """
+    by_lower = {column.lower(): column for column in table.columns}
+    matches = get_close_matches(name.lower(), by_lower, n=1)
+    hint = f" Did you mean {by_lower[matches[0]]!r}?" if matches else ""
+    return ValueError(f"The table has no {kind} {name!r}.{hint} Its columns are: {listed(map(repr, table.columns))}.")
+
+
+def rows_with_target(table: pd.DataFrame, target: str, task: str = "auto") -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return (the rows with a known target, sentences on the rows that were dropped).
+
+    In a regression target up to 5 % of the cells may not be numbers; rows with such cells are dropped too, and the
+    target column of the returned table holds floats.
+
+    Raises
+    ------
+    ValueError
+        If the target column does not exist, all of its cells are missing, or they may have separators of thousands.
+    """
+    column = find_target(table, target)
+    missing = column.isna().to_numpy()
+    if missing.all():
+        raise ValueError(f"All cells of the target column {target!r} are missing, so there is nothing to learn from.")
+    if task != CLASSIFICATION and contents(column) == "string" and (hint := thousands_of(_texts_of(column))):
+        raise ValueError(f"The target {target!r} is text: {hint}.")
+    notes, reading = [], read_numbers(column, reads_booleans=True)
+    bad = ""
+    if reading.is_half and reading.n_bad:
+        bad = f"{counted(reading.n_bad, 'row')} of {len(table)} ({examples(column, reading.bad)})"
+    if infer_task(column, task) == CLASSIFICATION:
+        if bad:
+            notes.append(f"The target {target!r} is taken for classes, since it holds no numbers in {bad}.")
+        elif task == "auto" and (hint := conversion_of(target, _texts_of(column))):
+            notes.append(f"The target {target!r} is taken for classes; {hint}.")
+    elif reading.is_tolerable:
+        missing = np.isnan(reading.values) & ~reading.bad
+        table = with_columns(table, {target: reading.values})
+        if column_kind(column) == "category" and not reading.n_bad:
+            notes.append(f"The target {target!r} holds text that is numbers, and is taken for numbers.")
+        if bad:
+            notes.append(f"The target {target!r} holds no numbers in {bad}, which {_are(reading.n_bad)} left out.")
+    n_missing = int(np.count_nonzero(missing))
+    if n_missing:
+        notes.append(f"{counted(n_missing, 'row')} whose target {target!r} is missing {_are(n_missing)} left out.")
+    return table[table[target].notna()], tuple(notes)
+
+
+def _texts_of(column: pd.Series) -> list[str]:
+    """Return the distinct cells of a column that are text."""
+    return [cell for cell in column.dropna().unique() if isinstance(cell, str)]
+
+
+def _are(n: int) -> str:
+    return "is" if n == 1 else "are"
 
 
 def infer_task(series: pd.Series, task: str = "auto") -> str:
     """Return the task of a target column, "classification" or "regression".
 
-    With task="auto", text, booleans and at most 20 distinct whole numbers mean classification.
+    With task="auto", text, booleans and at most 20 distinct whole numbers mean classification; a few cells that are no
+    numbers do not change the task of a column of numbers.
 
     Raises
     ------
     ValueError
-        If `task` is none of "auto", "classification", "regression", or the column is neither numbers nor categories.
+        If `task` is none of "auto", "classification", "regression", the column is neither numbers nor categories, or
+        "auto" finds numbers with too many cells that are none.
     """
     if task not in TASKS:
         raise unknown_name("task", task, TASKS)
     kind = column_kind(series)
     if kind not in ("number", "category"):
         raise ValueError(f"The target column {series.name!r} should hold numbers or classes, but it holds {kind}.")
-    return CLASSIFICATION if is_classification(series, task) else REGRESSION
-
-
-def is_classification(series: pd.Series, task: str = "auto") -> bool:
-    """Return whether a target column means classification.
-
-    In a column of numbers a few cells that are not numbers do not change the task.
-
-    Raises
-    ------
-    ValueError
-        If the task is "auto" and a column of numbers has too many cells that are not numbers.
-    """
+    if task != "auto":
+        return task
     reading = read_numbers(series)
-    if task != "auto" or contents(series) not in (*NUMBERS, *MIXTURES) or not reading.is_half:
-        return task != REGRESSION
-    values = tolerated_numbers(series, 1.0)[0]
+    if contents(series) not in (*NUMBERS, *MIXTURES) or not reading.is_half:
+        return CLASSIFICATION
+    values = numbers_in(series).values
     values = np.unique(values[~np.isnan(values)])
     if len(values) <= MAX_NUMBERED_CLASSES and bool((values == np.round(values)).all()):
-        return True
+        return CLASSIFICATION
     if reading.is_tolerable:
-        return False
+        return REGRESSION
     raise ValueError(
         f"The target column {series.name!r} looks like numbers, but {reading.n_bad} of its {reading.n_present} cells "
         f"hold {examples(series, reading.bad)}; correct or empty these cells, or ask for the task 'classification'."
@@ -128,6 +197,23 @@ def class_numbers(labels: Iterable[Any], classes: Sequence[Label]) -> np.ndarray
     return np.array([find(text_of(label)) if k < 0 else k for k, label in zip(numbers, labels, strict=True)], np.int64)
 
 
+def check_range(low: np.ndarray, high: np.ndarray, std: np.ndarray | float, called: str) -> None:
+    """Raise ValueError if targets are too large to be standardised in float64, or vary too little.
+
+    low, high, std : smallest and largest target, and standard deviation; arrays, or numbers, of one output or several
+    called : what the message calls the targets
+    """
+    largest = float(np.max(np.maximum(np.abs(low), np.abs(high))))
+    too_small = np.broadcast_to((low < high) & (std < SMALLEST), np.shape(low))
+    if largest <= LARGEST and not too_small.any():
+        return
+    found = f"it holds {largest:g}" if largest > LARGEST else f"all of its values are within {SMALLEST:g} of each other"
+    raise ValueError(
+        f"{called} should hold numbers up to {LARGEST:g} in size, with a standard deviation of {SMALLEST:g} or more, "
+        f"but {found}: multiply it by a constant, as by a choice of other units."
+    )
+
+
 @dataclass(frozen=True)
 class Target:
     """Encoder of the target column, fitted to the training table.
@@ -160,7 +246,7 @@ class Target:
         name = str(series.name)
         if task == CLASSIFICATION:
             return cls(name, task, classes=_classes(series))
-        values = numbers_of(series)
+        values = numbers_in(series, 0.0).values
         if values.min() == values.max():
             raise ValueError(f"The target column {name!r} is {values[0]:g} in every row, so there is nothing to learn.")
         std = values.std()
@@ -179,13 +265,13 @@ class Target:
     def encode(self, series: pd.Series) -> np.ndarray:
         """Return class indices, int64 (n_rows,), or standardised values, float64 (n_rows, 1)."""
         if self.task == REGRESSION:
-            return ((numbers_of(series) - self.mean) / self.std)[:, None]
+            return ((numbers_in(series, 0.0).values - self.mean) / self.std)[:, None]
         codes = class_numbers(labels_of(series), self.classes)
         if (codes < 0).any():
             unknown = labels_of(series)[int(np.argmin(codes))]
             raise ValueError(
                 f"The target column {self.name!r} holds the class {unknown!r}, which did not occur in training; "
-                f"the model knows {listed(self.classes)}. Remove such rows or train with them."
+                f"the model knows {listed(map(repr, self.classes), 10)}. Remove such rows or train with them."
             )
         return codes
 
@@ -240,8 +326,3 @@ def _classes(series: pd.Series) -> tuple[Label, ...]:
             f"for classes; {remedy}."
         )
     return tuple(sorted(labels, key=lambda label: (isinstance(label, str), label)))
-
-
-def listed(labels: tuple[Label, ...]) -> str:
-    shown = ", ".join(repr(label) for label in labels[:10])
-    return f"{shown} and {len(labels) - 10} more" if len(labels) > 10 else shown

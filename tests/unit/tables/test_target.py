@@ -1,4 +1,4 @@
-"""Target encoder: inferred task, encoding of targets, decoding of outputs."""
+"""Target of a table: inferred task, encoding of targets, decoding of outputs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from fastmlp.tables.target_encoder import Target, infer_task, is_classification
+from fastmlp.tables.target import Target, infer_task
 
 pd = pytest.importorskip("pandas")
 
@@ -88,7 +88,7 @@ QUANTITIES = [str(k / 7) for k in range(100)]
     ],
 )
 def test_task_of_numbers_with_a_few_other_cells(cells, task, classes):
-    assert is_classification(pd.Series(cells, name="y"), task) == classes
+    assert infer_task(pd.Series(cells, name="y"), task) == ("classification" if classes else "regression")
 
 
 def test_numbers_with_many_other_cells_raise():
@@ -97,7 +97,7 @@ def test_numbers_with_many_other_cells_raise():
         ValueError, match=r"'y' looks like numbers, but 10 of its 110 cells hold '\?!'; correct or empty"
     ):
         Target.fit(cells)
-    assert is_classification(cells, "classification")
+    assert infer_task(cells, "classification") == "classification"
 
 
 def test_a_temperature_is_in_the_description_only_if_there_is_one():

@@ -1,26 +1,77 @@
-"""Columns that predict the target alone: the target under another name, or the number of a row in a file sorted by it.
+"""Columns of the inputs that hold the target: the same cells, or cells that predict it alone.
 
-Half of some rows predict the other half. Equal cells have the mean of their targets, and numbers between them are
-interpolated; so an id that is different in every row predicts nothing, unless its order is that of the targets.
+They are the target under another name, or numbers of rows in a file sorted by it; nets learn nothing from the other
+columns beside them. To predict alone, half of some rows predict the other half. Equal cells have the mean of their
+targets, and numbers between them are interpolated; so an id that is different in every row predicts nothing, unless its
+order is that of the targets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .cells import is_plain
-from .column_notes import listed
+from .notes import listed
 
 if TYPE_CHECKING:
     import pandas as pd
 
+LEAST_ROWS_OF_COPIES = 30  # of fewer, a column may equal the target by chance
+LOOKED_AT = 64  # rows that are compared first: all rows are only where these are equal
 MIN_ROWS, MOST_ROWS, MOST_COLUMNS = 100, 2_000, 2_000  # of the table; more are sampled, or not looked at
 MIN_OTHERS = 20  # rows that are not of the most frequent class
 MOST_CLASSES = 100
 MIN_EXPLAINED = {"classes": 0.98, "numbers": 0.998}  # of the variance of the targets
+
+
+def target_leaks_note(
+    table: pd.DataFrame, y: np.ndarray, is_classification: bool, without: object = None, called: str = "the target"
+) -> str:
+    """Return a sentence on columns that equal the target in every row, or else predict it alone; "" if there are none.
+
+    table : inputs, with distinct names of their columns
+    y : (n_rows,), without missing values
+    without : name of a column that is not looked at
+    called : what y is called
+
+    >>> import pandas as pd
+    >>> price = np.arange(1.0, 31.0)
+    >>> target_leaks_note(pd.DataFrame({"cost": price, "area": price % 7}), price, False)
+    "The inputs should not hold the target, but 'cost' equals it in every row: leave such columns out."
+    """
+    others = [name for name in table.columns if name != without]
+    if copies := target_copies(table[others], y):
+        equal = f"{listed(map(repr, copies))} equal{'s' if len(copies) == 1 else ''} it in every row"
+        return f"The inputs should not hold {called}, but {equal}: leave such columns out."
+    names = lone_columns(table[others], y, is_classification)
+    if not names:
+        return ""
+    if len(names) == 1:
+        what, that, is_it = f"The column {names[0]!r} alone predicts", "it", "it is"
+    else:
+        what, that, is_it = f"Each of the columns {listed(map(repr, names))} alone predicts", "them", "they are"
+    return (
+        f"{what} {called} (nearly) perfectly, also in rows that were held out: leave {that} out if {is_it} {called} "
+        f"under another name, or numbers of rows in an order that depends on {called}."
+    )
+
+
+def target_copies(table: pd.DataFrame, y: np.ndarray) -> list[str]:
+    """Return the names of the columns that equal y in every row."""
+    if len(y) < LEAST_ROWS_OF_COPIES or (y == y[0]).all():
+        return []
+    y = y if y.dtype.kind in "biuf" else y.astype(object)
+    begins = [name for name in table.columns if _are_equal(table[name].iloc[:LOOKED_AT], y[:LOOKED_AT])]
+    return [name for name in begins if _are_equal(table[name], y)]
+
+
+def _are_equal(series: pd.Series, y: np.ndarray) -> bool:
+    """Return whether all cells are numbers, text, true or false, and equal to y."""
+    is_number = isinstance(series.dtype, np.dtype) and series.dtype.kind in "biuf"
+    cells = series.to_numpy() if is_number else series.to_numpy(object)
+    return bool((cells == y).all()) if is_number or all(map(is_plain, cells)) else False
 
 
 def explained_alone(x: np.ndarray, Y: np.ndarray, is_ordered: bool = True) -> float:
@@ -56,42 +107,25 @@ def explained_alone(x: np.ndarray, Y: np.ndarray, is_ordered: bool = True) -> fl
     return float(1.0 - errors / total) if total > 0 else 0.0
 
 
-def lone_columns(table: pd.DataFrame, y: np.ndarray, is_classification: bool, others: Iterable[object] = ()) -> list:
+def lone_columns(table: pd.DataFrame, y: np.ndarray, is_classification: bool) -> list[str]:
     """Return the names of the columns that predict y (nearly) perfectly alone, in rows that they have not learned from.
 
     table : inputs, with distinct names of their columns
     y : (n_rows,), without missing values
-    others : names of columns that are not looked at
     """
-    others = set(others)
-    if len(y) < MIN_ROWS or len(set(table.columns) - others) < 2:  # of a single column, nothing else is expected
+    if len(y) < MIN_ROWS or table.shape[1] < 2:  # of a single column, nothing else is expected
         return []
     rows = np.sort(np.random.default_rng(1).permutation(len(y))[:MOST_ROWS])
     Y = _targets(y[rows], is_classification)
     if Y is None:
         return []
     least = MIN_EXPLAINED["classes" if is_classification else "numbers"]
-    table = table.iloc[rows, :MOST_COLUMNS]
-    found = []
+    table, found = table.iloc[rows, :MOST_COLUMNS], []
     for name in table.columns:
-        x = None if name in others else _numbers(table[name])
+        x = _numbers(table[name])
         if x is not None and explained_alone(x[0], Y, x[1]) >= least:
             found.append(name)
     return found
-
-
-def lone_columns_note(names: list, called: str = "the target") -> str:
-    """Return a sentence on the columns of lone_columns, which calls y what `called` says; "" if there are none."""
-    if not names:
-        return ""
-    if len(names) == 1:
-        what, that, is_it = f"The column {names[0]!r} alone predicts", "it", "it is"
-    else:
-        what, that, is_it = f"Each of the columns {listed(map(repr, names))} alone predicts", "them", "they are"
-    return (
-        f"{what} {called} (nearly) perfectly, also in rows that were held out: leave {that} out if {is_it} {called} "
-        f"under another name, or numbers of rows in an order that depends on {called}."
-    )
 
 
 def _targets(y: np.ndarray, is_classification: bool) -> np.ndarray | None:

@@ -1,0 +1,144 @@
+"""What all kinds of columns have in common: features, notes, and their form in files, C and ONNX."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from .cells import count_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MIN_NOTE_ROWS = 10  # rows from which an entirely missing column is reported even if training had missing cells
+
+
+class Note(NamedTuple):
+    """Sentence on a column of a table for prediction.
+
+    is_serious : whether most cells of the column are of a kind unseen in training
+    """
+
+    text: str
+    is_serious: bool
+
+
+class Column(ABC):
+    """Encoder of a column, or of several columns of a table together, fitted to the training table. Immutable.
+
+    A subclass is a frozen dataclass, whose fields are what files have of it, and a row of column_kinds.KINDS.
+
+    name : name of the column
+    marks_missing : whether the last feature says which cells are missing
+    kind : name of the class in files
+    encoding : its features in words, for notes
+    missing_meaning : what a missing cell counts as, for notes
+    noun : what its cells should be, if others count as missing
+    has_words : whether its features are words, which neither C nor ONNX can find
+
+    encode(cells of each of `inputs`, out) writes the features (n_rows, n_features) into `out`, and returns notes on
+    differences from the training table. It raises ValueError if the cells cannot be used.
+    """
+
+    name: str
+    marks_missing: bool
+    kind: ClassVar[str]
+    encoding: ClassVar[str]
+    missing_meaning: ClassVar[str]
+    noun: ClassVar[str] = ""
+    has_words: ClassVar[bool] = False
+    encode: Callable[..., list[Note]]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the columns of the table that it is made from."""
+        return (self.name,)
+
+    @property
+    def is_read_as_text(self) -> bool:
+        """Whether its cells must be read as text even if they look like numbers."""
+        return self.has_words
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether its cells are given as text to an exported net. Others are given as numbers, and dates as days."""
+        return False
+
+    @property
+    @abstractmethod
+    def value_names(self) -> list[str]:
+        """Names of the features without the indicator of missing cells."""
+
+    @property
+    def feature_names(self) -> list[str]:
+        return [*self.value_names, f"{self.name} is missing"] if self.marks_missing else self.value_names
+
+    def encode_few(self, cells: list[Any], dtype: Any, out: np.ndarray) -> bool:
+        """Write the features of few cells into zeros `out` if none is unusual, and return whether that is so.
+
+        What `encode` prepares for many cells takes longer than few of them.
+
+        dtype : of the column: numbers of float64 have the texts that they have in `cells`, those of other types not
+        """
+        return False
+
+    def training_cells(self, series: pd.Series) -> pd.Series:
+        """Return cells of the training table, in which those that the column counts as missing are."""
+        return series
+
+    def without_bins(self) -> Column:
+        return self
+
+    def missing_notes(self, n_missing: int, n: int) -> list[Note]:
+        """Return a note if some of n cells are missing, but were not in training, or if all of them are."""
+        if n_missing <= 0 or (self.marks_missing and not n_missing == n >= MIN_NOTE_ROWS):
+            return []
+        text = f"Column {self.name!r} is missing in {count_of(n_missing, n)}"
+        if self.marks_missing:
+            return [Note(f"{text}.", True)]
+        text += f", but in none of training; such cells count as {self.missing_meaning}."
+        return [Note(text, 2 * n_missing > n)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the encoder as a dict of text and numbers, for JSON; column_kinds.column_from_dict is the inverse."""
+        return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]
+
+    def c_values(self, x: str, file: Any) -> list[str]:
+        """Return C expressions of the features of a cell x that is not missing; the other features are 0 then.
+
+        file : export.c_columns.Columns, which takes arrays and functions that the expressions need
+        """
+        raise NotImplementedError(f"A column of kind {self.kind} is not exported to C.")
+
+    def c_lines(self, x: str, place: int, file: Any) -> list[str]:
+        """Return C statements that write the features of a cell x, the first of which is f[place]."""
+        values = enumerate(self.c_values(x, file), place)
+        lines = [f"f[{j}] = isnan({x}) ? 0.0f : (float)({value});" for j, value in values]
+        return [*lines, self.c_mark(x, place + len(lines))] if self.marks_missing else lines
+
+    def c_mark(self, x: str, place: int) -> str:
+        return f"f[{place}] = isnan({x}) ? 1.0f : 0.0f;"
+
+    def onnx_values(self, graph: Any, x: Any, missing: Any) -> list[Any]:
+        """Return the features of cells (n_rows, 1), without the indicator of missing ones, as values of a graph.
+
+        graph : export.onnx_graph.Graph
+        x : cells in float64; of dates, days since 1970-01-01
+        missing : whether a cell is missing; its features are 0 then
+        """
+        raise NotImplementedError(f"A column of kind {self.kind} is not exported to ONNX.")
+
+    def onnx_features(self, graph: Any, x: Any) -> list[Any]:
+        """Return the features of cells (n_rows, 1), text where takes_text says so, as values in the graph's dtype."""
+        missing = graph.add("IsNaN", x)
+        values = self.onnx_values(graph, x, missing)
+        return [*values, graph.cast(missing, graph.dtype)] if self.marks_missing else values
+
+
+def inputs_of(columns: Iterable[Column]) -> list[str]:
+    """Return the names of the columns of a table that these encoders need."""
+    return list(dict.fromkeys(name for column in columns for name in column.inputs))

@@ -1,0 +1,116 @@
+"""Notes on columns: how each is encoded, the table of all of them, and warnings of many."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fastmlp.tables.column_kinds import KINDS
+from fastmlp.tables.features import encode_columns, fit_columns
+from fastmlp.tables.notes import ColumnRow, NotesOfPieces, as_lines, column_table, encoding_notes
+from fastmlp.tables.number_columns import NUMERIC_ENCODINGS, NumericEncoding
+
+
+def test_of_notes_of_one_kind_the_first_piece_is_told():
+    """Columns whose names share a beginning have kinds of their own."""
+    table = pd.DataFrame({"size in cm": np.arange(40.0), "size in kg": np.arange(40.0)})
+    said, columns, found = NotesOfPieces(), fit_columns(table).columns, []
+    for n_missing in (3, 17):
+        notes = []
+        encode_columns(columns, table[n_missing:].reindex(range(40)), notes=notes)
+        found += said.of_next(40, notes)
+    start = "In rows 0 to 40 (later ones are not counted): Column 'size in "
+    assert [note.text.removeprefix(start)[:21] for note in found] == ["cm' is missing in 3 o", "kg' is missing in 3 o"]
+
+
+def test_a_warning_has_a_line_for_each_note_and_not_too_many():
+    assert as_lines(["One."], "notes_") == "One."
+    lines = as_lines([f"Number {k}." for k in range(12)], "notes_").split("\n")
+    assert lines[0] == "12 notes on columns, all of them in notes_:"
+    assert lines[1:] == ["  Number 0.", "  Number 1.", "  Number 2.", "  Number 3.", "  ... and 8 more."]
+    assert as_lines([f"Number {k}." for k in range(5)], "notes_").endswith("\n  Number 4.")
+
+
+def test_the_treatment_of_every_kind_of_column_is_told(rng):
+    n = 400
+    table = pd.DataFrame(
+        {
+            "few distinct": rng.integers(0, 5, n),
+            "heavy tail": rng.lognormal(0, 3, n),
+            "true or false": rng.random(n) < 0.5,
+            "town": rng.choice(["Bonn", "Kiel", "Ulm"], n),
+            "sold": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 30_000, n), "h"),
+            "advert": [" ".join(rng.choice(["old", "new", "red", "house", "flat", "view"], 7)) for _ in range(n)],
+        }
+    )
+    table.loc[::5, "heavy tail"] = np.nan
+    table.loc[::9, "town"] = None
+    features, text = fit_columns(table).choices
+    assert features == (
+        "Features of the columns: standard score ('few distinct'), normal score ('heavy tail'), "
+        "one-hot categories ('true or false', 'town'), "
+        "score of the time, sine and cosine of its cycles ('sold'), n-grams and number of words ('advert'), "
+        "indicator of missing cells ('heavy tail', 'town')."
+    )
+    assert "'advert' (" in text
+
+
+def test_every_encoding_of_numbers_is_told(rng):
+    values, targets = rng.normal(size=300), np.repeat([[0.0], [1.0]], 150, axis=0)
+    told = set()
+    for kind in NUMERIC_ENCODINGS:
+        column = NumericEncoding(kind, targets=targets).of("size", values)
+        assert f"{column.encoding} ('size')" in encoding_notes([column])[0]
+        told.add(column.encoding)
+    assert told == {"standard score", "normal score", "normal score and bins"}
+    assert all(row.encoding for row in KINDS.values())
+
+
+def test_ordered_categories_whose_order_is_not_used_are_told_of():
+    sizes = pd.Categorical(["small", "medium", "large"] * 20, ["small", "medium", "large"], ordered=True)
+    table = pd.DataFrame({"size": sizes, "kind": sizes.as_unordered()})
+    table["pair"] = pd.cut(np.arange(60.0), 2)
+    found = fit_columns(table)
+    assert not found.notes
+    told = [note for note in found.choices if "order" in note]
+    assert told == ["Column 'size' is used as categories: their order is not used; to use it, give it as numbers."]
+
+
+def test_without_columns_there_is_nothing_to_tell():
+    assert encoding_notes([]) == ()
+
+
+# ---- the table of what became of each column
+
+
+@pytest.fixture
+def table(rng):
+    n = 400
+    size = np.where(rng.random(n) < 0.1, np.nan, rng.normal(size=n))
+    town = pd.Categorical(rng.choice(["Bonn", "Kiel", "Ulm"], n), ordered=True)
+    return pd.DataFrame({"it's": 1.0, "size": size, 'a "b" \\ c.': np.arange(n).astype(str), "town": town})
+
+
+def rows_of(table, encoding):
+    columns, notes, choices = fit_columns(table, encoding)
+    return column_table(table.columns, columns, notes + choices)
+
+
+def test_each_column_has_a_row_in_its_place(table):
+    rows = rows_of(table, NumericEncoding())
+    order = "is used as categories: their order is not used; to use it, give it as numbers"
+    assert rows == (
+        ColumnRow("it's", "left out", 0, "all of its cells are equal"),
+        ColumnRow("size", "normal score, indicator of missing cells", 2, ""),
+        ColumnRow('a "b" \\ c.', "normal score", 1, "holds numbers as text, and is used as a column of numbers"),
+        ColumnRow("town", "one-hot categories", 3, order),
+    )
+    assert len(str(rows).splitlines()) == 5
+    assert "<b>4 columns, 6 features</b>" in rows._repr_html_()
+
+
+def test_columns_that_only_notes_know_come_last(table):
+    """So it is with nets of `fastmlp train`, which know the columns that they use."""
+    columns, notes, choices = fit_columns(table)
+    rows = column_table([column.name for column in columns], columns, notes + choices)
+    assert [row.name for row in rows] == ["size", 'a "b" \\ c.', "town", "it's"]
+    assert rows[-1].note == "all of its cells are equal"
