@@ -17,32 +17,34 @@ def run_rule(rule, monitor, values):
     return improved, None
 
 
-def test_early_stopping_waits_patience_epochs_without_a_lower_loss():
-    assert run_rule(EarlyStopping(3), "loss", [5, 4, 4, 3, 3, 3, 3, 3]) == ([0, 1, 3], 6)
+NAN = float("nan")
 
 
-def test_early_stopping_on_accuracy_counts_rises_as_improvements():
-    assert run_rule(EarlyStopping(2), "accuracy", [0.1, 0.5, 0.4, 0.5, 0.9]) == ([0, 1], 3)
-    assert run_rule(EarlyStopping(2), "validation_accuracy", [0.1, 0.2, 0.3]) == ([0, 1, 2], None)
+@pytest.mark.parametrize(
+    "rule, monitor, values, expected",
+    [
+        (EarlyStopping(3), "loss", [5, 4, 4, 3, 3, 3, 3, 3], ([0, 1, 3], 6)),
+        (EarlyStopping(2), "accuracy", [0.1, 0.5, 0.4, 0.5, 0.9], ([0, 1], 3)),  # a rise is an improvement
+        (EarlyStopping(2), "validation_accuracy", [0.1, 0.2, 0.3], ([0, 1, 2], None)),
+        (EarlyStopping(2, min_delta=0.5), "validation_loss", [5, 4.6, 4.4, 4.3], ([0, 2], None)),
+        (EarlyStopping(2, min_delta=0.5), "validation_loss", [5, 4.6, 4.5, 3], ([0], 2)),
+        (EarlyStopping(2), "loss", [1.0, NAN, NAN], ([0], 2)),
+        (EarlyStopping(5), "loss", [NAN, 1.0], ([1], None)),
+    ],
+)
+def test_early_stopping_waits_patience_epochs_without_an_improvement(rule, monitor, values, expected):
+    assert run_rule(rule, monitor, values) == expected
 
 
-def test_changes_below_min_delta_are_no_improvement():
-    assert run_rule(EarlyStopping(2, min_delta=0.5), "validation_loss", [5, 4.6, 4.4, 4.3]) == ([0, 2], None)
-    assert run_rule(EarlyStopping(2, min_delta=0.5), "validation_loss", [5, 4.6, 4.5, 3]) == ([0], 2)
+RULE = EarlyStopping(3, "accuracy")
 
 
-def test_nan_is_never_an_improvement():
-    assert run_rule(EarlyStopping(2), "loss", [1.0, float("nan"), float("nan")]) == ([0], 2)
-    assert run_rule(EarlyStopping(5), "loss", [float("nan"), 1.0])[0][-1] == 1
-
-
-def test_as_early_stopping_accepts_none_bool_patience_and_rule():
-    assert as_early_stopping(None) is None
-    assert as_early_stopping(False) is None
-    assert as_early_stopping(True) == EarlyStopping()
-    assert as_early_stopping(7) == EarlyStopping(patience=7)
-    rule = EarlyStopping(3, "accuracy")
-    assert as_early_stopping(rule) is rule
+@pytest.mark.parametrize(
+    "value, expected",
+    [(None, None), (False, None), (True, EarlyStopping()), (7, EarlyStopping(patience=7)), (RULE, RULE)],
+)
+def test_as_early_stopping_accepts_none_bool_patience_and_rule(value, expected):
+    assert as_early_stopping(value) == expected
 
 
 @pytest.mark.parametrize(

@@ -7,20 +7,13 @@ from scipy.stats import binomtest
 from fastmlp.convergence import Converged, EpochStatistics, as_converged, wilson_interval
 
 
-@pytest.mark.parametrize("k, n", [(0, 10), (3, 10), (10, 10), (9008, 10_000)])
+@pytest.mark.parametrize("k, n", [(0, 7), (0, 10), (3, 10), (10, 10), (0, 500), (9008, 10_000), (100_000, 100_000)])
 def test_wilson_interval_equals_scipys(k, n):
+    """At the ends it is 0 and 1 exactly, where rounding would leave a bound of 4e-19."""
     expected = binomtest(k, n).proportion_ci(method="wilson")
-    assert wilson_interval(k, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
-
-
-@pytest.mark.parametrize("n", [1, 7, 500, 100_000])
-def test_wilson_intervals_end_at_zero_and_one_exactly(n):
-    """Where rounding would leave a bound of 4e-19."""
-    assert wilson_interval(0, n)[0] == 0.0
-    assert wilson_interval(n, n)[1] == 1.0
-
-
-def test_wilson_interval_of_no_trials_is_zero_to_one():
+    low, high = wilson_interval(k, n)
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert (low == 0.0, high == 1.0) == (k == 0, k == n)
     assert wilson_interval(0, 0) == (0.0, 1.0)
 
 
@@ -56,13 +49,18 @@ def test_statistics_without_a_success_are_nan_or_infinite():
     assert nothing.twice_median.others == 3
 
 
-def test_as_converged_accepts_loss_name_and_rule():
-    assert as_converged(None) is None
-    assert as_converged(0.1) == Converged(loss=0.1)
-    assert as_converged("accuracy") == Converged(accuracy=1.0)
-    assert as_converged("40-20-40") == Converged(accuracy=1.0, margin=0.4)
-    rule = Converged(loss=0.2)
-    assert as_converged(rule) is rule
+@pytest.mark.parametrize(
+    "value, expected",
+    [
+        (None, None),
+        (0.1, Converged(loss=0.1)),
+        ("accuracy", Converged(accuracy=1.0)),
+        ("40-20-40", Converged(accuracy=1.0, margin=0.4)),
+        (Converged(loss=0.2), Converged(loss=0.2)),
+    ],
+)
+def test_as_converged_accepts_loss_name_and_rule(value, expected):
+    assert as_converged(value) == expected
 
 
 @pytest.mark.parametrize(

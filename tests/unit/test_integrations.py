@@ -37,20 +37,12 @@ def test_a_pruned_trial_ends_in_its_epoch_with_finite_parameters():
         assert np.isfinite(net.params).all()
 
 
-def test_a_trial_that_goes_on_reports_its_record():
-    study = optuna.create_study(pruner=optuna.pruners.NopPruner(), direction="maximize")
-    trial = study.ask()
-    _, history = fit(OptunaPruning(trial, metric="validation_accuracy", every=3), validation_data=(X, Y))
-    values = study.trials[0].intermediate_values
-    assert values == {epoch: history.validation_accuracy[epoch] for epoch in values}
-    assert sorted(values) == [2, 5, 7]
-
-
-def test_reports_at_intervals():
-    study = optuna.create_study(pruner=optuna.pruners.NopPruner())
-    trial = study.ask()
-    fit(OptunaPruning(trial, metric="loss", every=3))
-    assert sorted(study.trials[0].intermediate_values) == [2, 5, 7]
+@pytest.mark.parametrize("metric, options", [("validation_accuracy", {"validation_data": (X, Y)}), ("loss", {})])
+def test_a_trial_that_goes_on_reports_its_record_at_intervals(metric, options):
+    direction = "maximize" if "accuracy" in metric else "minimize"
+    study = optuna.create_study(pruner=optuna.pruners.NopPruner(), direction=direction)
+    _, history = fit(OptunaPruning(study.ask(), metric=metric, every=3), **options)
+    assert study.trials[0].intermediate_values == {epoch: history.record(metric)[epoch] for epoch in (2, 5, 7)}
 
 
 def test_early_stopping_keeps_the_best_epoch_of_a_pruned_trial():

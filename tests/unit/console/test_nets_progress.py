@@ -9,8 +9,7 @@ import pytest
 from fake_terminal import Terminal, notebook_texts, show_at_once
 
 import fastmlp
-from fastmlp.console.nets_progress import BestScore, NetsInTraining, SeveralFits, best_of, line_start, progress_of_fit
-from fastmlp.console.progress_bar import Progress
+from fastmlp.console.nets_progress import BestScore, SeveralFits, best_of, progress_of_fit
 
 pytest.importorskip("pandas")
 pytest.importorskip("sklearn")
@@ -142,35 +141,6 @@ def test_best_scores():
     assert BestScore.of(np.array([2.0, 0.5]), np.array([0.1, 0.2])) == (0.5, 0.2)
     assert str(BestScore.of(np.array([np.nan]))) == str(BestScore.of(np.array([]))) == ""
     assert best_of([BestScore(), BestScore(2.0), BestScore(1.0, 0.5), BestScore()]) == (1.0, 0.5)
-
-
-def test_nets_in_training_count_as_fractions_until_they_end():
-    shown = []
-    nets = NetsInTraining(lambda nets: shown.append(nets.done))
-    first, second = nets.begin(3, 10), nets.begin(4, 10)
-    first.show(5, 0.1, lambda: BestScore(0.3))
-    second.show(2, 0.1, lambda: BestScore(0.2))
-    nets.end(3)  # stopped early
-    assert shown == [0.5, 0.7]
-    assert (nets.done, nets.n_finished) == (1.2, 1)
-    assert nets.find_best().loss == 0.2
-    nets.end(4)
-    assert (nets.done, nets.find_best().loss) == (2, 0.2)
-
-
-def test_a_part_keeps_no_fit_alive_and_silent_fits_are_no_parts():
-    with SeveralFits(2) as fits:
-        with fits.fit(0):
-            assert line_start() == "net 1/2  "
-        with fits.fit(1):
-            assert type(progress_of_fit(4, 0)) is Progress
-            with progress_of_fit(4, 2) as part:
-                part.show(1, 0.5, lambda: BestScore(0.25))
-                assert fits.done == 1.25
-            assert fits.done == 2.0
-            assert part.find_best() == BestScore(0.25)
-            assert line_start() == "net 2/2  "
-        assert line_start() == ""
 
 
 def test_fits_on_other_threads_are_shown_by_the_thread_that_waits(monkeypatch):

@@ -56,25 +56,19 @@ def test_damaged_threshold_file_is_ignored_and_rewritten(folder, content):
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owners and modes")
-def test_threshold_file_writable_by_others_is_ignored(folder):
+@pytest.mark.parametrize("what", ["file", "pipe", "folder"])
+def test_measurements_that_others_can_have_written_are_not_read(folder, what):
     store("a GPU", "a processor", 2e9, 3e5, 4e4)
-    (folder / FILE).chmod(0o666)
+    if what == "pipe":
+        (folder / FILE).unlink()
+        os.mkfifo(folder / FILE)  # is not waited for
+    else:
+        (folder if what == "folder" else folder / FILE).chmod(0o777)
     thresholds_of.cache_clear()
     assert thresholds_of("a GPU", "a processor") is ESTIMATES
-    (folder / FILE).unlink()
-    os.mkfifo(folder / FILE)  # is not waited for
-    thresholds_of.cache_clear()
-    assert thresholds_of("a GPU", "a processor") is ESTIMATES
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owners and modes")
-def test_measurements_are_neither_kept_nor_read_where_others_may_write(folder, tmp_path):
-    store("a GPU", "a processor", 2e9, 3e5, 4e4)
-    folder.chmod(0o777)
-    thresholds_of.cache_clear()
-    assert thresholds_of("a GPU", "a processor") is ESTIMATES
-    with pytest.raises(PermissionError, match=r"others may write to .* Set NUMBA_CACHE_DIR"):
-        store("a GPU", "a processor", 1.0, 2.0, 3.0)
+    if what == "folder":
+        with pytest.raises(PermissionError, match=r"others may write to .* Set NUMBA_CACHE_DIR"):
+            store("a GPU", "a processor", 1.0, 2.0, 3.0)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owners and modes")
@@ -88,17 +82,19 @@ def test_store_replaces_a_link_and_not_the_file_that_it_names(folder, tmp_path):
     assert not (folder / FILE).is_symlink()
 
 
-def test_gpu_needs_both_total_and_simultaneous_work():
-    t = device_thresholds.Thresholds(100.0, 10.0, 1.0, "")
-    assert t.are_reached(100.0, 10.0)
-    assert not t.are_reached(99.0, 99.0)
-    assert not t.are_reached(1e9, 9.0)
-    assert not t._replace(at_once=inf).are_reached(1e30, 1e30)
-
-
-def test_nets_in_one_launch_have_a_separate_threshold():
-    t = device_thresholds.Thresholds(100.0, 10.0, 1.0, "")
-    assert t.are_reached(100.0, 1.0, in_one_launch=True)
-    assert not t.are_reached(99.0, 1.0, in_one_launch=True)
-    assert not t.are_reached(100.0, 0.9, in_one_launch=True)
-    assert not t.are_reached(100.0, 1.0)
+@pytest.mark.parametrize(
+    "total, at_once, in_one_launch, expected",
+    [
+        (100.0, 10.0, False, True),
+        (99.0, 99.0, False, False),
+        (1e9, 9.0, False, False),
+        (100.0, 1.0, False, False),
+        (100.0, 1.0, True, True),
+        (99.0, 1.0, True, False),
+        (100.0, 0.9, True, False),
+    ],
+)
+def test_gpu_needs_total_work_and_work_at_once_or_in_one_launch(total, at_once, in_one_launch, expected):
+    thresholds = device_thresholds.Thresholds(100.0, 10.0, 1.0, "")
+    assert thresholds.are_reached(total, at_once, in_one_launch) == expected
+    assert not thresholds._replace(at_once=inf, in_one_launch=inf).are_reached(1e30, 1e30, in_one_launch)

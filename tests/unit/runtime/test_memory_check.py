@@ -1,5 +1,7 @@
 """Memory checks: sizes beyond the memory or 64 bits raise a readable error before anything is allocated."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,23 +29,17 @@ def test_memory_bytes_is_plausible():
     assert 2**28 < memory_bytes() <= memory_check.ADDRESSES
 
 
-def test_memory_limit_of_a_container_counts(monkeypatch, tmp_path):
-    limit, none = tmp_path / "limit", tmp_path / "none"
-    limit.write_text(str(2**20))
-    none.write_text("max\n")
-    monkeypatch.setattr(memory_check, "LIMITS", (str(none), str(limit), str(tmp_path / "absent")))
-    assert memory_check.memory_bytes.__wrapped__() == 2**20
-
-
-def test_memory_that_a_container_has_used_is_not_free(monkeypatch, tmp_path):
-    files = [tmp_path / name for name in ("limit", "usage", "stat")]
-    for file, text in zip(files, ("1000\n", "700\n", "anon 500\ninactive_file 150\n"), strict=True):
-        file.write_text(text)
+def test_memory_limit_of_a_container_counts_and_what_it_has_used_is_not_free(monkeypatch, tmp_path):
+    files = [str(tmp_path / name) for name in ("limit", "usage", "stat")]
+    monkeypatch.setattr(memory_check, "LIMITS", (str(tmp_path / "absent"), files[0]))
     absent = (*[str(tmp_path / "none")] * 3, "inactive_file")
-    monkeypatch.setattr(memory_check, "CONTAINERS", (absent, (*map(str, files), "inactive_file")))
-    assert memory_check.free_in_container() == 450
-    files[0].write_text("max\n")
-    assert memory_check.free_in_container() == memory_check.ADDRESSES
+    monkeypatch.setattr(memory_check, "CONTAINERS", (absent, (*files, "inactive_file")))
+    for limit in ("1000\n", "max\n"):
+        for file, text in zip(files, (limit, "700\n", "anon 500\ninactive_file 150\n"), strict=True):
+            Path(file).write_text(text)
+        has_limit = limit != "max\n"
+        assert (memory_check.memory_bytes.__wrapped__() == 1000) == has_limit
+        assert memory_check.free_in_container() == (450 if has_limit else memory_check.ADDRESSES)
 
 
 def test_sizes_and_counts_are_formatted_in_messages():

@@ -5,26 +5,27 @@ import os
 import pytest
 
 from fastmlp import MLP, devices
-from fastmlp.runtime.thread_count import n_threads_available
+from fastmlp.runtime.thread_count import n_processors, n_threads_available
 
 
-def test_thread_count_follows_environment_variables(monkeypatch):
-    monkeypatch.delenv("FASTMLP_NUM_THREADS", raising=False)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    mine = n_threads_available()
-    assert 1 <= mine <= os.cpu_count()
-    monkeypatch.setenv("OMP_NUM_THREADS", "1,2")
-    assert n_threads_available() == 1
-    monkeypatch.setenv("OMP_NUM_THREADS", "100000")
-    assert n_threads_available() == mine
-    monkeypatch.setenv("FASTMLP_NUM_THREADS", "3")
-    assert n_threads_available() == 3
-    for unset in ("", " "):
-        monkeypatch.setenv("FASTMLP_NUM_THREADS", unset)
-        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-        assert n_threads_available() == mine
-    monkeypatch.setenv("OMP_NUM_THREADS", "many")  # another program's business
-    assert n_threads_available() == mine
+@pytest.mark.parametrize(
+    "ours, openmp, expected",
+    [
+        (None, None, 0),
+        (None, "1,2", 1),
+        (None, "100000", 0),
+        (None, "many", 0),  # another program's business
+        ("3", "1", 3),
+        ("", None, 0),
+        (" ", None, 0),
+    ],
+)
+def test_thread_count_follows_environment_variables(ours, openmp, expected, monkeypatch):
+    """expected : 0 for the number of processors"""
+    for name, value in (("FASTMLP_NUM_THREADS", ours), ("OMP_NUM_THREADS", openmp)):
+        monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
+    assert n_threads_available() == (expected or n_processors())
+    assert 1 <= n_processors() <= os.cpu_count()
 
 
 @pytest.mark.parametrize("nonsense", ["0", "-2", "abc", "1.5", "2,4", "1025", "9" * 5000, "²"])
@@ -32,9 +33,7 @@ def test_invalid_thread_count_in_the_environment_raises(nonsense, monkeypatch):
     monkeypatch.setenv("FASTMLP_NUM_THREADS", nonsense)
     with pytest.raises(ValueError, match="FASTMLP_NUM_THREADS must be a whole number from 1 to 1024, but"):
         n_threads_available()
-    with pytest.raises(ValueError, match="Correct or unset it"):
-        devices()
-    with pytest.raises(ValueError, match="Correct or unset it"):
-        MLP((200, 300, 1)).fit([[0.0] * 200] * 2, [1.0, 0.0], epochs=1)
-    with pytest.raises(ValueError, match="Correct or unset it"):
-        MLP((2, 3, 1)).fit([[0.0] * 2] * 2, [1.0, 0.0], epochs=1)
+    fit = lambda *sizes: MLP(sizes).fit([[0.0] * sizes[0]] * 2, [1.0, 0.0], epochs=1)
+    for attempt in (devices, lambda: fit(200, 300, 1), lambda: fit(2, 3, 1)):
+        with pytest.raises(ValueError, match="Correct or unset it"):
+            attempt()

@@ -66,30 +66,6 @@ def test_a_copied_file_and_a_renamed_one_are_the_same(rng, tmp_path):
     assert identity_of(second) == found
 
 
-def test_the_footer_of_a_large_parquet_file_counts(rng, tmp_path, monkeypatch):
-    """Its statistics tell files apart that differ in a single cell between the blocks that are read."""
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
-    monkeypatch.setattr(file_identity, "WHOLE_UP_TO", 64)
-    monkeypatch.setattr(file_identity, "BLOCK_BYTES", 32)
-    X = rng.normal(size=1_000)
-    found = []
-    for _ in range(2):
-        parquet.write_table(pyarrow.table({"a": X}), tmp_path / "a.parquet", use_dictionary=False, compression="none")
-        found.append(identity_of(tmp_path / "a.parquet")[0][:2])
-        X[500] = 100.0
-    assert found[0][0] == found[1][0], "they have the same size"
-    assert found[0] != found[1]
-
-
-def test_a_cut_file_is_no_parquet_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(file_identity, "WHOLE_UP_TO", 4)
-    monkeypatch.setattr(file_identity, "BLOCK_BYTES", 2)
-    path = tmp_path / "a.parquet"
-    path.write_bytes(b"\xff" * 12 + b"PAR1")
-    assert identity_of(path)[0][0] == 16
-
-
 def test_files_of_a_folder_share_what_is_read(tmp_path, monkeypatch):
     """Of each of many files, the two ends: a change between them shows in the times alone."""
     monkeypatch.setattr(file_identity, "WHOLE_UP_TO", 1024)

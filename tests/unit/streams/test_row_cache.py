@@ -11,11 +11,11 @@ import pytest
 from interrupted_fits import with_sigint
 
 from fastmlp import MLP
-from fastmlp.kernels.structs import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
+from fastmlp.kernels.structs import METRIC_ARGMAX
 from fastmlp.streams import row_file, row_loading
 from fastmlp.streams.row_cache import KeptValue, as_cache
 from fastmlp.streams.row_file import RowFile
-from fastmlp.streams.row_loading import RowsInMemory, common_metric, load
+from fastmlp.streams.row_loading import RowsInMemory, load
 from fastmlp.streams.sources import Source, as_source
 
 N, SMALL, LARGE = 500, 100, 10_000_000  # rows of 20 bytes, and memory limits in bytes
@@ -69,16 +69,13 @@ def test_rows_that_fit_stay_in_memory_and_others_are_in_a_file_that_a_fit_remove
 
 
 @pytest.mark.parametrize(
-    "pair, expected",
-    [
-        ((None, METRIC_NONE), METRIC_NONE),
-        ((METRIC_ARGMAX, METRIC_ARGMAX), METRIC_ARGMAX),
-        ((METRIC_ARGMAX, METRIC_THRESHOLD), METRIC_THRESHOLD),
-        ((METRIC_THRESHOLD, METRIC_NONE), METRIC_NONE),
-    ],
+    "y, metric", [([1, 0], METRIC_ARGMAX), ([1, 1], METRIC_THRESHOLD), ([0.5, 1], METRIC_NONE)], ids=str
 )
-def test_metric_of_two_pieces(pair, expected):
-    assert common_metric(*pair) == expected
+def test_what_counts_as_correct_follows_from_all_pieces(y, metric):
+    net = MLP((3, 4, 2), loss="binary_cross_entropy")
+    pieces = [(np.zeros((1, 3)), np.array([row])) for row in ([0, 1], y, [1, 0])]
+    with load(Source("rows", lambda: iter(pieces)), net.network, net.dtype, 10, None) as rows:
+        assert rows.metric == metric
 
 
 def test_errors_that_concern_all_rows_name_none():
@@ -147,22 +144,6 @@ def test_a_truncated_file_is_noticed():
         os.truncate(found.folder / row_file.X_FILE, 100)
         with pytest.raises(OSError, match="shorter than it was"):
             found.read(0, np.empty((50, 3), np.float32), np.empty((50, 2), np.float32))
-
-
-@pytest.mark.parametrize("takes_advice", [True, False])
-def test_prefetch_asks_for_the_bytes_of_rows_in_both_files(takes_advice, monkeypatch):
-    asked = []
-
-    def advise(descriptor, first, n, advice):
-        asked.append((first, n, advice))
-        if not takes_advice:
-            raise OSError("no advice")
-
-    monkeypatch.setattr(os, "posix_fadvise", advise, raising=False)
-    monkeypatch.setattr(os, "POSIX_FADV_WILLNEED", 3, raising=False)
-    with load_rows() as found:
-        found.prefetch(10, 20)
-    assert asked == [(120, 240, 3), (80, 160, 3)]
 
 
 # ---- rows that stay
