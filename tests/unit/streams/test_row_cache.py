@@ -11,7 +11,7 @@ import pytest
 from interrupted_fits import with_sigint
 
 from fastmlp import MLP
-from fastmlp.kernels.structs import METRIC_ARGMAX
+from fastmlp.kernels.structs import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
 from fastmlp.streams import row_file, row_loading
 from fastmlp.streams.row_cache import KeptValue, as_cache
 from fastmlp.streams.row_file import RowFile
