@@ -13,8 +13,7 @@ from ..network.spec import Network
 from .arrays import as_numbers
 from .checked_samples import as_features, inputs_only, make_samples, make_validation
 from .class_weighting import split_and_weighted
-from .nan_and_infinity import checked_finite
-from .sample_weights import as_weights, class_weights, normalized_weights
+from .sample_weights import as_weights
 from .targets import as_targets, metric_of, smoothed
 
 Strides = tuple[int, int, int]  # elements between the X, Y and weight of successive nets; 0 for an array of all nets
@@ -61,38 +60,13 @@ def validated_population_samples(
         else:
             targets = as_targets(targets, network, dtype, n, device=device)
         metric = metric_of(targets, network)
-        weights, w_stride = _population_weights(
-            sample_weight, class_weight, targets, network, metric, dtype, n_nets, n, device
-        )
+        n_axes = sample_weight.ndim if hasattr(sample_weight, "ndim") else np.ndim(sample_weight)  # CuPy's, and lists
+        of_nets = (sample_weight is not None and n_axes == 2) or (class_weight is not None and len(targets) > n)
+        of_targets = targets if of_nets else targets[:n]
+        shape = (n_nets, n) if of_nets else ()
+        weights = as_weights(sample_weight, class_weight, of_targets, network, metric, dtype, device, shape)
         data = make_samples(features, smoothed(targets, network), weights, metric)
-    return data._replace(n_samples=n), (x_stride, y_stride, w_stride)
-
-
-def _population_weights(sample_weight, class_weight, targets, network, metric, dtype, n_nets, n, device):
-    """Return (weights, stride), as as_weights does; weights per net have mean 1 for each net."""
-    n_axes = sample_weight.ndim if hasattr(sample_weight, "ndim") else np.ndim(sample_weight)  # CuPy may have no ndim()
-    is_per_net = sample_weight is not None and n_axes == 2
-    if not is_per_net and (class_weight is None or len(targets) == n):
-        return as_weights(sample_weight, class_weight, targets[:n], network, metric, dtype, device), 0
-    weights: Any = np.ones((n_nets, n))
-    if sample_weight is not None:
-        weights = as_numbers(sample_weight, "sample_weight", None if class_weight is not None else device)
-        weights = weights.astype(np.float64)
-        if weights.shape == (n,):
-            weights = np.broadcast_to(weights, (n_nets, n))
-        if weights.shape != (n_nets, n):
-            raise ValueError(f"sample_weight must have shape ({n},) or ({n_nets}, {n}), but it has {weights.shape}.")
-        checked_finite(weights, "sample_weight")
-        if weights.min() < 0:
-            raise ValueError("sample_weight must be at least 0, and above 0 for some sample.")
-    if class_weight is not None:
-        n_target_sets = len(targets) // n  # one of all nets, or one per net
-        weights = weights * class_weights(class_weight, targets, network, metric, n_target_sets).reshape(-1, n)
-    largest = weights.max(axis=1)
-    if not (largest > 0).all():
-        net = int(largest.argmin())
-        raise ValueError(f"Every sample of net {net} has weight 0, so there is nothing to learn from.")
-    return normalized_weights(weights).astype(dtype).reshape(-1), n
+    return data._replace(n_samples=n), (x_stride, y_stride, n if of_nets else 0)
 
 
 def samples_of_net(data: Samples, strides: Strides, net: int) -> Samples:

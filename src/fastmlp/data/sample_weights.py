@@ -23,6 +23,7 @@ def as_weights(
     metric: int,
     dtype: np.dtype,
     device: str | None = None,
+    shape: tuple[int, ...] = (),
 ) -> Any:
     """Return weights (n_samples,) with mean 1, or an empty array if all are equal.
 
@@ -30,6 +31,8 @@ def as_weights(
     targets : (n_samples, n_outputs), from as_targets
     metric : int     METRIC_* code of the targets
     device : str or None     device on which sample_weight stays if it is there and class_weight is None
+    shape : (n_nets, n_samples) for weights of each net, with mean 1 for each, one net after another; targets may then
+        be those of all nets, too
 
     Raises
     ------
@@ -39,25 +42,32 @@ def as_weights(
     """
     if sample_weight is None and class_weight is None:
         return empty_array(dtype)
-    n = len(targets)
-    weights: Any = np.ones(n)
+    shape = shape or (len(targets),)
+    n, of_nets = shape[-1], len(shape) > 1
+    weights: Any = np.ones(shape)
     if sample_weight is not None:
         weights = as_numbers(sample_weight, "sample_weight", None if class_weight is not None else device)
         weights = weights.astype(np.float64)
-        if weights.shape != (n,):
-            raise ValueError(f"sample_weight must have shape ({n},), but it has shape {weights.shape}.")
+        if of_nets and weights.shape == (n,):
+            weights = np.broadcast_to(weights, shape)
+        if weights.shape != shape:
+            expected = f"({n},)" + f" or {shape}" * of_nets
+            raise ValueError(f"sample_weight must have shape {expected}, but it has shape {weights.shape}.")
         checked_finite(weights, "sample_weight")
         if weights.min() < 0 or weights.max() == 0:
             raise ValueError("sample_weight must be at least 0, and above 0 for some sample.")
     if class_weight is not None:
-        weights = weights * class_weights(class_weight, targets, network, metric)
-    if not weights.max() > 0:
+        of_classes = class_weights(class_weight, targets, network, metric, len(targets) // n)
+        weights = weights * (of_classes.reshape(-1, n) if of_nets else of_classes)
+    largest = weights.max(axis=-1)
+    if not (largest > 0).all():
+        net = f" of net {int(largest.argmin())}" * of_nets
         raise ValueError(
-            "Every sample has weight 0 by sample_weight and class_weight, so there is nothing to learn from."
+            f"Every sample{net} has weight 0 by sample_weight and class_weight, so there is nothing to learn from."
         )
-    if weights.min() == weights.max():
+    if not of_nets and weights.min() == weights.max():
         return np.empty(0, dtype)
-    return normalized_weights(weights).astype(dtype)
+    return normalized_weights(weights).astype(dtype).reshape(-1)
 
 
 def normalized_weights(weights: Any) -> Any:
