@@ -3,20 +3,23 @@
 Shape       launch configuration of the kernel that dispatch has chosen: threads, samples at a time, memory
 compile_training, compile_evaluation
 launch      packs a Job and runs the kernel
+evaluation_job      fields of the Job of an evaluation
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import cupy
 import numpy as np
 
 from ...formulas.update_rules import RULES
+from ...structs import NetSpec, Samples
 from ..build import formula_printer
 from ..build.compiled_module import MOST_DECLARED, Kernel, compiled, source
-from ..build.net_constants import Architecture
+from ..build.net_constants import Architecture, bound_of
 from ..build.structs import JOB
 
 NETS_PER_BLOCK = 128  # threads of a block with a net per thread
@@ -132,17 +135,31 @@ def compile_training(
         rule,
         padded(architecture.n_params),
         **switches,
-        THREADS=shape.threads,
-        TILE=shape.tile,
-        PITCH=pitch_of(shape.tile, np.dtype(architecture.dtype).itemsize),
-        IN_SHARED=shape.in_shared,
-        SAFE_EVERY=SAFE_EVERY,
+        **_constants(architecture, shape),
         HAS_TARGETS=True,
-        PARAMS_STRIDE=architecture.n_params,
         FIXED_ROWS=rows,
         BLOCKS_AT_ONCE=blocks_at_once,
     )
     return compiled(text_of_shape(architecture, shape, header + "#define TRAINS\n"))["train_nets"]
+
+
+def compile_evaluation(architecture: Architecture, shape: Shape, weighted: bool, has_targets: bool) -> Kernel:
+    """Return the kernel that evaluates nets."""
+    switches = dict.fromkeys(("SHUFFLES", "SCHEDULED", "PENALISED", "CLIPPED", "LAYERED", "VALIDATES", "FIXED_ROWS"), 0)
+    switches |= _constants(architecture, shape)
+    header = architecture.header(**switches, WEIGHTED=weighted, HAS_TARGETS=has_targets)
+    return compiled(text_of_shape(architecture, shape, header))["evaluate_nets"]
+
+
+def _constants(architecture: Architecture, shape: Shape) -> dict[str, int]:
+    return {
+        "THREADS": shape.threads,
+        "TILE": shape.tile,
+        "PITCH": pitch_of(shape.tile, np.dtype(architecture.dtype).itemsize),
+        "IN_SHARED": shape.in_shared,
+        "SAFE_EVERY": SAFE_EVERY,
+        "PARAMS_STRIDE": architecture.n_params,
+    }
 
 
 def text_of_shape(architecture: Architecture, shape: Shape, header: str) -> str:
@@ -164,36 +181,47 @@ def text_of_shape(architecture: Architecture, shape: Shape, header: str) -> str:
     )
 
 
-def compile_evaluation(architecture: Architecture, shape: Shape, weighted: bool, has_targets: bool) -> Kernel:
-    header = architecture.header(
-        SHUFFLES=False,
-        WEIGHTED=weighted,
-        SCHEDULED=False,
-        PENALISED=False,
-        CLIPPED=False,
-        LAYERED=False,
-        VALIDATES=False,
-        THREADS=shape.threads,
-        TILE=shape.tile,
-        PITCH=pitch_of(shape.tile, np.dtype(architecture.dtype).itemsize),
-        IN_SHARED=shape.in_shared,
-        SAFE_EVERY=SAFE_EVERY,
-        HAS_TARGETS=has_targets,
-        PARAMS_STRIDE=architecture.n_params,
-        FIXED_ROWS=0,
-    )
-    return compiled(text_of_shape(architecture, shape, header))["evaluate_nets"]
-
-
-def launch(kernel: Kernel, shape: Shape, grid: tuple[int, ...], memory: Any, dtype: np.dtype, **job: Any) -> None:
+def launch(kernel: Kernel, shape: Shape, grid: tuple[int, ...], dtype: np.dtype, **job: Any) -> None:
     """Run a kernel on a Job.
 
-    memory : result of workspace_for
-    job : all fields of the Job, but for the workspace; JOB.empty has values of those that the kernel does not read
+    job : fields of the Job, but for the workspace; those that are not given are 0
     """
-    packed = JOB.pack(**job | {"workspace": memory, "workspace_stride": shape.numbers})
+    memory = workspace_for(shape, prod(grid), dtype)
+    packed = JOB.pack(**JOB.empty | job | {"workspace": memory, "workspace_stride": shape.numbers})
     given = cupy.asarray(np.frombuffer(packed, np.uint8))
     kernel(grid, shape.threads, given, shared=shape.shared * dtype.itemsize)
+
+
+def evaluation_job(
+    net: NetSpec, data: Samples, params: Any, members: Any, partial: Any, outputs: Any, **strides: int
+) -> dict[str, Any]:
+    """Return the fields of the Job that evaluates n nets.
+
+    params : parameters of the nets, one after another
+    members : (n,), numbers of the nets
+    partial : (n, n_chunks, 2), receives losses and correct samples of each chunk of the data
+    outputs : (n * n_samples * n_outputs,), or None
+    strides : X_stride, Y_stride and weight_stride, where nets have samples of their own
+    """
+    nothing = cupy.zeros(1)
+    return {
+        "params": params,
+        "hyper": nothing,
+        "dropout": nothing,
+        "X": data.X,
+        "Y": data.Y,
+        "weight": data.weight,
+        "owners": members,
+        "active": cupy.arange(len(members), dtype=np.int64),
+        "output": outputs,
+        "partial": partial,
+        "n_active": len(members),
+        "n_slots": len(members),
+        "n_samples": data.n_samples,
+        "bound": bound_of(net, data.metric),
+        "loss_constant": net.loss_constant,
+        **strides,
+    }
 
 
 def workspace_for(shape: Shape, n_blocks: int, dtype: np.dtype):

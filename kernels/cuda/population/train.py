@@ -27,19 +27,19 @@ from ...structs import (
     TrainConfig,
     Unfinished,
 )
-from ..build.net_constants import Architecture, bound_of
-from ..build.structs import JOB, ProgressCounter
+from ..build.net_constants import Architecture
+from ..build.structs import ProgressCounter
 from ..runtime.device_memory import checked_allocation, free_memory, is_on_device, to_device, whole_data
 from . import batched
 from .launch import (
     Shape,
     compile_evaluation,
     compile_training,
+    evaluation_job,
     launch,
     most_chunks,
     padded,
     shared_limit,
-    workspace_for,
 )
 from .window import FitInputs, RunSpec, Tables, Window, rows_of
 
@@ -197,7 +197,6 @@ class IndependentWindow(Window):
             self._kernel,
             self._shape,
             (n_blocks,),
-            workspace_for(self._shape, n_blocks, self.run.dtype),
             self.run.dtype,
             **self._job,
             active=self._active,
@@ -221,19 +220,20 @@ def evaluate_nets(net: NetSpec, data: Samples, nets: PopulationState, run: Popul
     n_blocks = int(SHARE_OF_MEMORY * free / n_bytes)  # that memory is enough for, or nets with one block each
     max_nets = max(1, min(n, batched.MOST_NETS, n_blocks))
     kernel = compile_evaluation(architecture, shape, data.has_weights, data.has_targets)
+    strides = {"X_stride": nets.X_stride, "Y_stride": nets.Y_stride, "weight_stride": nets.weight_stride}
     for first in range(0, n, max_nets):
         members = nets.members[first : first + max_nets]
         m = len(members)
         n_chunks = max(1, min(most_chunks(), -(-data.n_samples // shape.tile), 4096 // m, n_blocks // m))
         partial = cupy.zeros((m, n_chunks, 2))
         outputs = cupy.empty(m * n_outputs, dtype) if n_outputs else None
-        launch(
+        params = nets.params.reshape(-1, nets.n_params)[rows_of(members)]
+        launch(  # whose arrays are not kept, since the next nets need their memory
             kernel,
             shape,
             (n_chunks, m),
-            workspace_for(shape, m * n_chunks, dtype),
             dtype,
-            **evaluation_job(net, data, nets, members, partial, outputs),
+            **evaluation_job(net, data, to_device(params), to_device(members), partial, outputs, **strides),
         )
         if outputs is not None:
             part = slice(first * n_outputs, (first + m) * n_outputs)
@@ -241,35 +241,3 @@ def evaluate_nets(net: NetSpec, data: Samples, nets: PopulationState, run: Popul
         if data.has_targets:
             both = cupy.asnumpy(partial).sum(axis=1) / data.n_samples
             nets.loss[members], nets.accuracy[members] = both[:, 0], both[:, 1]
-
-
-def evaluation_job(
-    net: NetSpec, data: Samples, nets: PopulationState, members: np.ndarray, partial: Any, outputs: Any
-) -> dict[str, Any]:
-    """Return the fields of the Job that evaluates some nets.
-
-    members : (n,), numbers of the nets
-    partial : (n, n_chunks, 2), receives losses and correct samples of each chunk of the data
-    outputs : (n * n_samples * n_outputs,), or None
-    """
-    n, nothing = len(members), cupy.zeros(1)
-    return JOB.empty | {
-        "params": to_device(nets.params.reshape(-1, nets.n_params)[rows_of(members)]),
-        "hyper": nothing,
-        "dropout": nothing,
-        "X": data.X,
-        "Y": data.Y,
-        "weight": data.weight,
-        "owners": to_device(members),
-        "active": cupy.arange(n, dtype=np.int64),
-        "output": outputs,
-        "partial": partial,
-        "n_active": n,
-        "n_slots": n,
-        "n_samples": data.n_samples,
-        "X_stride": nets.X_stride,
-        "Y_stride": nets.Y_stride,
-        "weight_stride": nets.weight_stride,
-        "bound": bound_of(net, data.metric),
-        "loss_constant": net.loss_constant,
-    }

@@ -16,8 +16,8 @@ import cupy
 import numpy as np
 
 from .device_memory import ORDER_BYTES, SHARE_FOR_DATA, checked_allocation, free_memory
-from .host_streaming import REMEDY, pinned
 
+REMEDY = "Lower batch_size, or use fewer samples."
 STAGED_BYTES = 2**24  # of a page-locked buffer
 BUFFERS = 2
 
@@ -37,6 +37,16 @@ def block_copies(sizes: Sequence[int], dtype: np.dtype, n_shuffled: int) -> Bloc
     return None
 
 
+def pinned(n: int, dtype: np.dtype) -> np.ndarray:
+    """Return page-locked host memory, from which copies to the device are asynchronous."""
+    n_bytes = max(n, 1) * dtype.itemsize
+    try:
+        memory = cupy.cuda.alloc_pinned_memory(n_bytes)
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise MemoryError(f"The host has no {n_bytes:,} bytes to pin for copies to the GPU. {REMEDY}") from error
+    return np.frombuffer(memory, dtype, n)
+
+
 class BlockCopies:
     """Two buffers for blocks on the device, block k being in buffer k % 2.
 
@@ -50,7 +60,7 @@ class BlockCopies:
         n_bytes, dtype = BUFFERS * sum(sizes) * np.dtype(dtype).itemsize, np.dtype(dtype)
         with checked_allocation("two blocks of rows", n_bytes, REMEDY):
             self._there = [[cupy.empty(size, dtype) for size in sizes] for _ in range(BUFFERS)]
-        self._staged = [pinned(max(1, STAGED_BYTES // dtype.itemsize), dtype) for _ in range(2)]
+        self._staged = [pinned(max(1, min(max(sizes), STAGED_BYTES // dtype.itemsize)), dtype) for _ in range(2)]
         self._turn = 0  # of the page-locked buffers
         events = lambda: [cupy.cuda.Event(), cupy.cuda.Event()]
         self._left, self._arrived, self._used = events(), events(), events()

@@ -5,6 +5,7 @@ One launch runs many steps.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import cupy
@@ -30,19 +31,19 @@ from ...structs import (
     TrainState,
 )
 from ..build.net_constants import Architecture, bound_of
-from ..build.structs import JOB, ProgressCounter, ProgressScalar
+from ..build.structs import ProgressCounter, ProgressScalar
 from ..population.launch import (
     MOST_THREADS,
     Shape,
     compile_evaluation,
     compile_training,
+    evaluation_job,
     launch,
     most_chunks,
     shared_limit,
     state_rows,
-    workspace_for,
 )
-from ..runtime.device_memory import device_data, fits, is_on_device, to_device
+from ..runtime.device_memory import device_data, is_on_device, to_device
 from .layerwise import LayerwiseWorkspace
 
 # Numbers carried from call to call: their positions in TrainState.scalars, and in the kernel's scalars.
@@ -64,24 +65,20 @@ class SmallNetWorkspace:
         self._order, self._lists = (cupy.empty(size * n_samples * shuffle, np.int32) for size in (1, 2))
         self._unused = cupy.empty(int(net.n_padded), dtype)
         self._sums_of_threads = cupy.empty(2 * MOST_THREADS, dtype)  # of an epoch that a call begins and another ends
-        self._by_layers: LayerwiseWorkspace | None = None
 
-    def _streams(self, data: Samples) -> bool:
-        """Whether the samples do not fit on the device: then LayerwiseWorkspace trains on batches streamed from the
-        host.
-        """
-        if self._by_layers is None and not fits(data):
-            self._by_layers = LayerwiseWorkspace(self.net, self.rows, self.dtype, "exact")
-        return self._by_layers is not None
+    @cached_property
+    def _by_layers(self) -> LayerwiseWorkspace:
+        """Workspace for samples that do not fit on the device: it takes batches that are streamed from the host."""
+        return LayerwiseWorkspace(self.net, self.rows, self.dtype, "exact")
 
     def _architecture(self, data: Samples) -> Architecture:
         return Architecture.of(self.net, data.metric, self.dtype)
 
     def train(self, data: Samples, config: TrainConfig, state: TrainState, first: int, n: int) -> None:
-        if self._streams(data):
-            self._by_layers.net = self.net
+        net = self.net
+        if not is_on_device(data.X):
+            self._by_layers.net = net
             return self._by_layers.train(data, config, state, first, n)
-        data, net = device_data(data), self.net
         architecture, learns = self._architecture(data), config.rule != NO_UPDATE
         shape = Shape.of_blocks(architecture, state_rows(config.rule), config.batch_size, shared_limit())
         kernel = compile_training(
@@ -108,10 +105,8 @@ class SmallNetWorkspace:
             kernel,
             shape,
             (1,),
-            workspace_for(shape, 1, self.dtype),
             self.dtype,
-            **JOB.empty
-            | {
+            **{
                 "params": state.params,
                 "state": state.state,
                 "grads": state.grads,
@@ -162,9 +157,9 @@ class SmallNetWorkspace:
         state.scalars[:, DIVERGED] = float(diverged)
 
     def evaluate(self, data: Samples, params: Any, output: Any) -> tuple[float, float]:
-        if self._streams(data):
-            return self._by_layers.evaluate(data, params, output)
         data, n, params = device_data(data), data.n_samples, to_device(params)
+        if not is_on_device(data.X):
+            return self._by_layers.evaluate(data, params, output)
         comes_home = output.size > 0 and not is_on_device(output)
         most = min(n, self.rows) if comes_home else n  # samples whose outputs are on the device at a time
         buffer = cupy.empty(most * self.n_outputs, self.dtype) if comes_home else output
@@ -185,30 +180,7 @@ class SmallNetWorkspace:
         shape = Shape.of_blocks(architecture, 0, min(data.n_samples, 64), shared_limit())
         kernel = compile_evaluation(architecture, shape, data.has_weights, data.has_targets)
         chunks = max(1, min(most_chunks(), -(-data.n_samples // shape.tile)))
-        partial, nothing = cupy.zeros((chunks, 2)), cupy.zeros(1)
-        launch(
-            kernel,
-            shape,
-            (chunks, 1),
-            workspace_for(shape, chunks, self.dtype),
-            self.dtype,
-            **JOB.empty
-            | {
-                "params": params,
-                "hyper": nothing,
-                "dropout": nothing,
-                "X": data.X,
-                "Y": data.Y,
-                "weight": data.weight,
-                "owners": self._zero,
-                "active": self._zero,
-                "output": output if output.size else None,
-                "partial": partial,
-                "n_active": 1,
-                "n_slots": 1,
-                "n_samples": data.n_samples,
-                "bound": bound_of(self.net, data.metric),
-                "loss_constant": self.net.loss_constant,
-            },
-        )
-        return cupy.asnumpy(partial).sum(axis=0) if data.has_targets else np.zeros(2)
+        partial = cupy.zeros((1, chunks, 2))
+        job = evaluation_job(self.net, data, params, self._zero, partial, output if output.size else None)
+        launch(kernel, shape, (chunks, 1), self.dtype, **job)
+        return cupy.asnumpy(partial)[0].sum(axis=0) if data.has_targets else np.zeros(2)

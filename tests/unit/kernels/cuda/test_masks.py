@@ -52,7 +52,7 @@ def block_mask(memory, layer):
     "name, made_by, of_cuda",
     [
         ("layers", ("cuda.backend", "make_workspace"), layerwise_mask),
-        ("workspace", ("cuda.single_net.small_net", "workspace_for"), block_mask),
+        ("workspace", ("cuda.population.launch", "workspace_for"), block_mask),
     ],
 )
 @pytest.mark.thinned(8)

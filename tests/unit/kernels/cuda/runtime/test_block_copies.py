@@ -99,3 +99,17 @@ def test_pending_copies_are_awaited_before_their_memory_is_free(emulated_cuda, c
     del copies
     assert stream.done
     np.testing.assert_array_equal(there._host, arrays_of(0)[1])
+
+
+TICK = 'extern "C" __global__ void tick(void* clock) { ++*(long long*)clock; }'
+
+
+def test_reused_memory_is_not_overwritten_before_its_kernels_finish(emulated_cuda, cuda, module):
+    """Kernels may still use memory that the pool has reassigned; a copy must wait for them."""
+    from fastmlp.kernels.cuda.build.compiled_module import compiled
+
+    emulated_cuda.settings.late = "null"
+    compiled(TICK)["tick"]((1,), 1, cuda.zeros(1, np.int64))
+    assert not cuda.cuda.get_current_stream().done
+    module.block_copies(SIZES, FLOAT32, 0).send(0, arrays_of(0))
+    assert cuda.cuda.get_current_stream().done

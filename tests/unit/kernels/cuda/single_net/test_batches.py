@@ -249,33 +249,31 @@ def test_streaming_over_many_calls_matches_the_reference(be_late, streaming, mon
 def test_streaming_holds_two_batches_on_the_device(streaming, monkeypatch, rng):
     """Device memory holds two batches of samples, never all samples."""
     Place("layers", monkeypatch)
-    from fastmlp.kernels.cuda.runtime.host_streaming import DoubleBuffer
+    from fastmlp.kernels.cuda.runtime.block_copies import BlockCopies
 
-    sizes, begin = [], DoubleBuffer.__init__
-
-    def made(self, n, dtype):
-        sizes.append(n)
-        begin(self, n, dtype)
-
-    monkeypatch.setattr(DoubleBuffer, "__init__", made)
+    made, begin = [], BlockCopies.__init__
+    monkeypatch.setattr(
+        BlockCopies, "__init__", lambda self, *given: (begin(self, *given), made.append(self._there))[0]
+    )
     X, y = rng.normal(size=(400, 5)), rng.normal(size=(400, 2))
     MLP(SIZES, device="cuda", random_state=3).fit(X, y, epochs=1, batch_size=10, verbose=0)
-    assert sizes == [64 + 64]  # 50 inputs and 20 targets, each beginning at a cache line
+    (blocks,) = made
+    assert [[array.size for array in block] for block in blocks] == [[50, 20, 0]] * 2
 
 
 @pytest.mark.parametrize("kind", ["layers", "evaluation"])
 def test_next_batch_is_sent_while_the_current_one_is_used(cuda, streaming, monkeypatch, kind, rng):
     """The copy is on another stream than the kernels, so that both overlap."""
     from fastmlp.kernels.cuda.layers.passes import Passes
-    from fastmlp.kernels.cuda.runtime.host_streaming import DoubleBuffer
+    from fastmlp.kernels.cuda.runtime.block_copies import BlockCopies
 
     name = "gradient" if kind == "layers" else "evaluate"
-    place, events, send, use = Place("layers", monkeypatch), [], DoubleBuffer.send, getattr(Passes, name)
+    place, events, send, use = Place("layers", monkeypatch), [], BlockCopies.send, getattr(Passes, name)
 
-    def sent(self, buffer_index, n):
+    def sent(self, k, arrays):
         assert self._stream.ptr != cuda.cuda.get_current_stream().ptr
-        events.append(("sent", int(self.host[buffer_index][0])))
-        send(self, buffer_index, n)
+        events.append(("sent", int(arrays[0][0])))
+        send(self, k, arrays)
 
     def used(*given):
         events.append(("used", int(given[2].x.ravel()[0])))
@@ -287,7 +285,7 @@ def test_next_batch_is_sent_while_the_current_one_is_used(cuda, streaming, monke
     if kind == "evaluation":
         net.fit(X, y, epochs=1, batch_size=10, verbose=0)
     monkeypatch.setattr("fastmlp.execution.thresholds.DEVICE_EVALUATION_ROWS", 10)
-    monkeypatch.setattr(DoubleBuffer, "send", sent)
+    monkeypatch.setattr(BlockCopies, "send", sent)
     monkeypatch.setattr(Passes, name, used)
     if kind == "evaluation":
         net.predict(X)
@@ -347,32 +345,5 @@ def test_too_little_memory_for_a_batch_raises(emulated_cuda, streaming, monkeypa
     X, y = rng.normal(size=(1000, 5)), rng.normal(size=(1000, 2))
     net = MLP(SIZES, hidden_activation="tanh", device="cuda", random_state=3)
     emulated_cuda.settings.limit = 110_000
-    with pytest.raises(MemoryError, match=r"two buffers in turn: about 56,832 bytes are wanted.*Lower batch_size"):
+    with pytest.raises(MemoryError, match=r"two blocks of rows: about 56,000 bytes are wanted.*Lower batch_size"):
         net.fit(X, y, epochs=1, batch_size=None, verbose=0)
-
-
-def test_reused_memory_is_not_overwritten_before_its_kernels_finish(emulated_cuda, cuda):
-    """Kernels may still use memory that the pool has reassigned; a copy must wait for them."""
-    from fastmlp.kernels.cuda.build.compiled_module import compiled
-    from fastmlp.kernels.cuda.runtime.host_streaming import DoubleBuffer
-
-    counter = cuda.zeros(1, np.int64)
-    emulated_cuda.settings.late = "null"
-    compiled(TICK)["tick"]((1,), 1, counter)
-    assert not cuda.cuda.get_current_stream().done
-    buffers = DoubleBuffer(4, np.dtype(np.float32))
-    buffers.send(0, 4)
-    assert cuda.cuda.get_current_stream().done
-
-
-def test_buffers_are_released_after_their_copies_finish(emulated_cuda, cuda):
-    """A fit may be interrupted between a copy and its use."""
-    from fastmlp.kernels.cuda.runtime.host_streaming import DoubleBuffer
-
-    emulated_cuda.settings.late = "all"
-    buffers = DoubleBuffer(4, np.dtype(np.float32))
-    buffers.send(1, 4)
-    stream = buffers._stream
-    assert not stream.done
-    del buffers
-    assert stream.done

@@ -260,18 +260,17 @@ def test_scheduled_dropout_matches_the_reference_with_the_same_masks(place, rng,
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_masks_equal_the_reference_bit_for_bit(cuda, monkeypatch, dtype, rng):
     """The block's memory holds masks of the last step; 13 x 7 and 13 x 5 elements are no multiples of four."""
-    from fastmlp.kernels.cuda.population.launch import pitch_of
-    from fastmlp.kernels.cuda.single_net import small_net
+    from fastmlp.kernels.cuda.population import launch
 
     Place("workspace", monkeypatch)
     workspaces, (X, y, _) = [], samples(39)
-    workspace_for = small_net.workspace_for
+    workspace_for = launch.workspace_for
     monkeypatch.setattr(
-        small_net, "workspace_for", lambda *given: workspaces.append(workspace_for(*given)) or workspaces[-1]
+        launch, "workspace_for", lambda *given: workspaces.append(workspace_for(*given)) or workspaces[-1]
     )
     net = make(dropout=(0.5, 0.3), dtype=dtype)
     net.fit(X, y, epochs=2, batch_size=13, optimizer=SGD(0.1), verbose=0)
-    n_units, pitch = sum(SIZES), pitch_of(16, np.dtype(dtype).itemsize)
+    n_units, pitch = sum(SIZES), launch.pitch_of(16, np.dtype(dtype).itemsize)
     at = 3 * n_units * pitch  # behind activations, z and deltas: see include/block_memory.cuh
     masks = workspaces[-1].get()[at : at + n_units * pitch].reshape(n_units, pitch)[SIZES[0] :, :13]
     for expected in masks_of(SIZES, (0.5, 0.3), 13, fit_seed(0), 5):
@@ -325,7 +324,7 @@ def test_order_equals_the_reference_bit_for_bit(cuda):
     state = plan.make_state(network.layout.padded(np.float32), np.zeros(0, np.float32), 9)
     for epoch in (0, 7):
         config = TrainConfig(64, True, seed, SGD_RULE, SGD(0.1).hyper, np.ones(n_batches), False, np.zeros(0))
-        work.train(data, config, state, epoch * n_batches, n_batches)
+        work.train(plan.place(data), config, state, epoch * n_batches, n_batches)
         np.testing.assert_array_equal(work._order.get(), epoch_order(n, seed, epoch))
         assert state.scalars[0, STEPS_DONE] == (epoch + 1) * n_batches
 
