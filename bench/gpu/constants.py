@@ -14,12 +14,12 @@ from typing import Any
 
 from fastmlp.commands import measure_costs, measure_gpu
 from fastmlp.execution import gpu_costs
-from fastmlp.runtime import device_thresholds
+from fastmlp.runtime import auto_device
 
 GPU = "cuda"
-TABLES = {  # file -> the constants that it has now
-    "src/fastmlp/execution/gpu_costs.py": gpu_costs.ESTIMATES,
-    "src/fastmlp/runtime/device_thresholds.py": device_thresholds.ESTIMATES,
+TABLES = {  # file and name -> the constants that it has now
+    "src/fastmlp/execution/gpu_costs.py: ESTIMATED_COSTS": gpu_costs.ESTIMATED_COSTS,
+    "src/fastmlp/runtime/auto_device.py: ESTIMATED_WORK": auto_device.ESTIMATED_WORK,
 }
 Row = dict[str, Any]  # values {name of a constant: number}, and what else was found
 # Of a part: from what has been measured before, and a function that saves a row that is not complete.
@@ -31,7 +31,7 @@ def of_launches(known: Mapping[str, float], save_row: Callable[[Row], object]) -
 
 
 def of_products(known: Mapping[str, float], save_row: Callable[[Row], object]) -> Row:
-    node_seconds = known.get("node_seconds", gpu_costs.ESTIMATES.node_seconds)
+    node_seconds = known.get("node_seconds", gpu_costs.ESTIMATED_COSTS.node_seconds)
     return {"values": measure_costs.costs_of_products(GPU, node_seconds)}
 
 
@@ -90,14 +90,14 @@ def to_paste(values: Mapping[str, float], gpu: str) -> str:
     gpu : its description
     """
     lines = []
-    for path, old in TABLES.items():
+    for place, old in TABLES.items():
         found = {name: float(f"{values[name]:.3g}") for name in old._fields if name in values}
         if not found:
             continue
         new = dict(old._asdict(), **found)
         if "source" in new and found.keys() == new.keys() - {"source"}:
             new["source"] = f"measured on {gpu.partition(',')[0]}; fastmlp devices --measure measures them"
-        lines.append(f"{path}: ESTIMATES = {type(old).__name__}({', '.join(map(_literal, new.values()))})")
+        lines.append(f"{place} = {type(old).__name__}({', '.join(map(_literal, new.values()))})")
         lines += [f"  {name:<14} {getattr(old, name):>9.3g} -> {value:.3g}" for name, value in found.items()]
     return "\n".join(lines)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .errors import install_command, unknown_name
 
 if TYPE_CHECKING:
-    from .runtime.device_thresholds import Thresholds
+    from .runtime.auto_device import WorkForGpu
 
 INSTALL = install_command("cuda13", "cuda12 for drivers older than 580")
 NO_DEVICE = 100  # cudaErrorNoDevice: drivers report it, not a count of 0, if there is no GPU or all GPUs are hidden
@@ -255,11 +255,11 @@ def check_name(device: object) -> str:
     return kind
 
 
-def thresholds(gpu: DeviceInfo) -> Thresholds:
+def work_for_gpu(gpu: DeviceInfo) -> WorkForGpu:
     """Return the amounts of work from which "auto" chooses this GPU over this machine's CPU."""
-    from .runtime.device_thresholds import thresholds_of  # imports files and paths, which few processes need
+    from .runtime.auto_device import known_work  # imports files and paths, which few processes need
 
-    return thresholds_of(gpu.description, _processor())
+    return known_work(gpu.description, _processor())
 
 
 def resolve(device: str, work: float = 0.0, at_once: float = 0.0, in_one_launch: bool = False) -> Device:
@@ -295,7 +295,7 @@ def _choose_by_work(work: float, at_once: float, in_one_launch: bool) -> Device:
     gpu = next((row for row in (look() for look in gpus) if row.available), None)
     if gpu is None:
         return _without_cuda(gpus[0]().reason if gpus else reason)
-    minimum, amount = thresholds(gpu), f"{work:.1e} multiply-adds, {at_once:.1e} at once"
+    minimum, amount = work_for_gpu(gpu), f"{work:.1e} multiply-adds, {at_once:.1e} at once"
     if in_one_launch:
         amount += " in one launch"
     if minimum.are_reached(work, at_once, in_one_launch):

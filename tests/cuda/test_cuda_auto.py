@@ -9,7 +9,7 @@ from cuda_cases import follow_sgd, reference_of
 import fastmlp
 from fastmlp import MLP, SGD, Population
 from fastmlp.devices import resolve
-from fastmlp.runtime.device_thresholds import ESTIMATES, store, thresholds_of
+from fastmlp.runtime.auto_device import ESTIMATED_WORK, known_work, store
 
 SIZES = (3, 5, 2)
 ONE = 20 * (3 * (3 * 5 + 5 * 2) - 3 * 5)  # multiply-adds of a step of one net, all samples at once
@@ -26,14 +26,14 @@ def thresholds(cuda, monkeypatch, tmp_path):
 
     Before its first call, the thresholds are estimates.
     """
-    monkeypatch.setattr("fastmlp.runtime.device_thresholds.base_folder", lambda: tmp_path)
-    thresholds_of.cache_clear()
+    monkeypatch.setattr("fastmlp.runtime.auto_device.base_folder", lambda: tmp_path)
+    known_work.cache_clear()
     cpu, gpu = (row.description for row in fastmlp.devices()[:2])
     yield lambda total, at_once, in_one_launch: store(gpu, cpu, total, at_once, in_one_launch)
-    thresholds_of.cache_clear()
+    known_work.cache_clear()
 
 
-TOTAL, AT_ONCE, LAUNCH, _ = ESTIMATES
+TOTAL, AT_ONCE, LAUNCH, _ = ESTIMATED_WORK
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_auto_decides_by_total_and_simultaneous_work(thresholds, work, at_once, 
     device = resolve("auto", work, at_once, joined)
     assert device.name == name
     assert f"{work:.1e} multiply-adds, {at_once:.1e} at once{' in one launch' * joined}; " in device.reason
-    assert str(ESTIMATES) in device.reason
+    assert str(ESTIMATED_WORK) in device.reason
 
 
 def test_auto_decides_for_each_fit(thresholds, samples):

@@ -12,7 +12,7 @@ from fastmlp import MLP, Population
 from fastmlp.devices import Device, device_of_worker
 from fastmlp.executors.gpu_of_worker import Numbers
 from fastmlp.population_training import executor_fit, executor_prediction, nets_per_task
-from fastmlp.runtime.device_thresholds import ESTIMATES, Thresholds
+from fastmlp.runtime.auto_device import ESTIMATED_WORK, WorkForGpu
 
 rng = np.random.default_rng(0)
 X, HELD_OUT = rng.normal(size=(22, 3)), rng.normal(size=(9, 3))
@@ -145,7 +145,7 @@ def gpu_of_workers(emulated_cuda, monkeypatch):
     monkeypatch.setattr(module, "_find_cuda", visible_gpus)
     monkeypatch.setattr(module, "_import_backend", visible_backend)
     monkeypatch.setitem(module.KINDS, "cuda", module.KINDS["cuda"]._replace(find=visible_gpus))
-    monkeypatch.setattr(module, "thresholds", lambda gpu: Thresholds(1, 1, 1, "a test"))
+    monkeypatch.setattr(module, "work_for_gpu", lambda gpu: WorkForGpu(1, 1, 1, "a test"))
     return executor
 
 
@@ -180,7 +180,7 @@ def test_auto_leaves_tasks_that_would_share_a_gpu_to_cpus(gpu_of_workers):
 
 
 def test_auto_leaves_little_work_to_the_cpus_of_workers(gpu_of_workers, monkeypatch):
-    monkeypatch.setattr(sys.modules["fastmlp.devices"], "thresholds", lambda gpu: ESTIMATES)
+    monkeypatch.setattr(sys.modules["fastmlp.devices"], "work_for_gpu", lambda gpu: ESTIMATED_WORK)
     pop, _ = fit_auto(3, gpu_of_workers)
     assert pop.device.name == "cpu"
     assert "cuda is chosen from" in pop.device.reason

@@ -176,7 +176,7 @@ def devices(
         from rich.table import Table
 
         from ..devices import devices as all_devices
-        from ..devices import thresholds
+        from ..devices import work_for_gpu
 
         if measure:  # before all_devices() below opens the GPUs: in exclusive mode a GPU takes one process at a time
             from .measure_gpu import starts_of_gpus
@@ -195,7 +195,7 @@ def devices(
         for device in gpus:
             if measure:
                 _measure(device.name, starts)
-            typer.echo(f"device='auto' takes {device.name} from {thresholds(device)} on")
+            typer.echo(f"device='auto' takes {device.name} from {work_for_gpu(device)} on")
 
 
 def _measure(gpu: str, starts: dict[str, float | None]) -> None:

@@ -18,7 +18,7 @@ from ..execution.work import products
 from ..mlp import MLP
 from ..network.spec import Network
 from ..population import Population
-from ..runtime.device_thresholds import store_row
+from ..runtime.auto_device import store_row
 from .measure_gpu import Job, seconds_of_step, whole_fit
 
 TINY, SMALL = (4, 4, 1), (64, 64, 32, 10)  # nets for one block

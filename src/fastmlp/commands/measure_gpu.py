@@ -25,7 +25,7 @@ from ..devices import devices
 from ..execution.work import products
 from ..mlp import MLP
 from ..population import Population
-from ..runtime.device_thresholds import ESTIMATES, Thresholds, storage_folder, store
+from ..runtime.auto_device import ESTIMATED_WORK, WorkForGpu, storage_folder, store
 from ..runtime.python_process import python_command
 from ..training.interruption import require_complete
 
@@ -60,7 +60,7 @@ class Row(NamedTuple):
 
 def measure(
     gpu: str, show: Callable[[Row], object] = lambda row: None, starts: Mapping[str, float | None] | None = None
-) -> Thresholds:
+) -> WorkForGpu:
     """Measure and save the thresholds from which device="auto" takes a GPU instead of this CPU; takes about a minute.
 
     gpu : name of the device, such as "cuda:0"
@@ -75,7 +75,7 @@ def measure(
     described = {row.name: row.description for row in devices()}
     of_nets = rows_of(one_net, WIDTHS, gpu, show)
     of_populations = rows_of(population, NETS, gpu, show)
-    total = ESTIMATES.total if start is None else start * rate_of_processor(of_nets)
+    total = ESTIMATED_WORK.total if start is None else start * rate_of_processor(of_nets)
     return store(described[gpu], described["cpu"], total, crossing(of_nets), crossing(of_populations))
 
 

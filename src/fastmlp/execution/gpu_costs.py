@@ -3,7 +3,7 @@
 One block of threads trains a small net without any launch, but alone; layer by layer the whole GPU trains it, by a
 graph of some kernels per layer. Which is faster depends on the net, the rows of a batch and the number of nets.
 
-ESTIMATES are for an H100, from counts of the compiled kernels' instructions and memory accesses
+ESTIMATED_COSTS are for an H100, from counts of the compiled kernels' instructions and memory accesses
 (bench/log/gpu.md#gpu-cost-model), without a card. `fastmlp devices --measure` measures the same constants, and keeps
 them for this machine.
 """
@@ -22,7 +22,7 @@ import numpy as np
 from ..devices import Device, devices
 from ..kernels.structs import rounds_to_bfloat16
 from ..network.spec import Network
-from ..runtime.device_thresholds import measured_row
+from ..runtime.auto_device import measured_row
 from . import thresholds
 from .work import products
 
@@ -53,7 +53,7 @@ class GpuCosts(NamedTuple):
         return ", ".join(f"{name} {value:.2g}" for name, value in self._asdict().items())
 
 
-ESTIMATES = GpuCosts(2.2e-6, 3e-6, 7e10, 132, 1.6e13, 3e12, 2e14)
+ESTIMATED_COSTS = GpuCosts(2.2e-6, 3e-6, 7e10, 132, 1.6e13, 3e12, 2e14)
 # With these, one family is chosen wherever it can train the net, for measurements and tests: blocks, or layer by layer.
 # With the last one, nets of a population are trained one by one, layer by layer: as if a kernel took less than no time.
 IN_BLOCKS = GpuCosts(1.0, 0.0, inf, inf, inf, inf, inf)
@@ -113,7 +113,7 @@ def using(costs: GpuCosts) -> Iterator[None]:
 
 
 def costs_of(device: Device) -> GpuCosts:
-    """Return the constants of a GPU: those measured on this machine, or ESTIMATES."""
+    """Return the constants of a GPU: those measured on this machine, or ESTIMATED_COSTS."""
     return _given.get() or _measured(device.name)
 
 
@@ -123,7 +123,7 @@ def _measured(name: str) -> GpuCosts:
     with suppress(KeyError, TypeError, ValueError):
         measured = [float(number) for number in measured_row(costs_key(described[name]))]
         return GpuCosts(*measured)
-    return ESTIMATES
+    return ESTIMATED_COSTS
 
 
 def forget_measured() -> None:

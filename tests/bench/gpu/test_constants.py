@@ -9,7 +9,7 @@ from gpu.device_tests import ROOT
 from fastmlp.commands import measure_costs, measure_gpu
 from fastmlp.commands.measure_gpu import Job
 from fastmlp.execution import gpu_costs
-from fastmlp.runtime import device_thresholds
+from fastmlp.runtime import auto_device
 
 GPU = "A Card, 80 GiB"
 
@@ -17,7 +17,7 @@ GPU = "A Card, 80 GiB"
 @pytest.fixture
 def invented(monkeypatch):
     """Invented times: 1e9 multiply-adds a second on a CPU, 10 microseconds for any step on a GPU, and 2 s to start."""
-    costs = {name: 2.0 * value for name, value in gpu_costs.ESTIMATES._asdict().items()}
+    costs = {name: 2.0 * value for name, value in gpu_costs.ESTIMATED_COSTS._asdict().items()}
     of_launches = {name: costs[name] for name in ("node_seconds", "block_seconds", "block_rate", "n_blocks")}
     asked = []
     monkeypatch.setattr(measure_costs, "costs_of_launches", lambda gpu: of_launches)
@@ -40,35 +40,38 @@ def test_every_constant_is_measured_by_some_part(invented):
     for part in PARTS:
         rows[part] = measure(part, values_of(rows), lambda row: None)
         assert rows[part]["warnings"] == []
-    assert invented == [2.0 * gpu_costs.ESTIMATES.node_seconds]
+    assert invented == [2.0 * gpu_costs.ESTIMATED_COSTS.node_seconds]
     values = values_of(rows)
-    assert values.keys() >= {*gpu_costs.GpuCosts._fields, *device_thresholds.Thresholds._fields} - {"source"}
+    assert values.keys() >= {*gpu_costs.GpuCosts._fields, *auto_device.WorkForGpu._fields} - {"source"}
     assert values["total"] == pytest.approx(2e9)
     assert values["at_once"] == pytest.approx(1e4)
 
 
 def pasted(text):
     """The constants of each file, as its pasted line would make them."""
-    names = {"GpuCosts": gpu_costs.GpuCosts, "Thresholds": device_thresholds.Thresholds, "float": float}
-    lines = [line.partition(": ESTIMATES = ") for line in text.splitlines() if " = " in line]
-    return {path: eval(compile(ast.parse(code, mode="eval"), path, "eval"), names) for path, _, code in lines}
+    names = {"GpuCosts": gpu_costs.GpuCosts, "WorkForGpu": auto_device.WorkForGpu, "float": float}
+    lines = [line.partition(" = ") for line in text.splitlines() if " = " in line]
+    return {
+        place.partition(":")[0]: eval(compile(ast.parse(code, mode="eval"), place, "eval"), names)
+        for place, _, code in lines
+    }
 
 
 def test_lines_to_paste_have_new_values_and_keep_those_that_are_missing():
     assert to_paste({"rate of the CPU, one_net": 1e9}, GPU) == ""
     text = to_paste({"node_seconds": 1.23456e-6, "n_blocks": 264.0, "at_once": float("inf")}, GPU)
-    costs, thresholds = pasted(text).values()
-    assert costs == gpu_costs.ESTIMATES._replace(node_seconds=1.23e-6, n_blocks=264.0)
-    assert thresholds == device_thresholds.ESTIMATES._replace(at_once=float("inf"))
+    costs, work = pasted(text).values()
+    assert costs == gpu_costs.ESTIMATED_COSTS._replace(node_seconds=1.23e-6, n_blocks=264.0)
+    assert work == auto_device.ESTIMATED_WORK._replace(at_once=float("inf"))
     assert "  node_seconds     2.2e-06 -> 1.23e-06" in text.splitlines()
     assert all((ROOT / path).exists() for path in pasted(text))
 
 
-def test_thresholds_name_their_card_if_all_are_measured():
-    thresholds = pasted(to_paste({"total": 1e9, "at_once": 1e6, "in_one_launch": 1e5}, GPU))[
-        "src/fastmlp/runtime/device_thresholds.py"
+def test_amounts_of_work_name_their_card_if_all_are_measured():
+    work = pasted(to_paste({"total": 1e9, "at_once": 1e6, "in_one_launch": 1e5}, GPU))[
+        "src/fastmlp/runtime/auto_device.py"
     ]
-    assert thresholds.source.startswith("measured on A Card; ")
+    assert work.source.startswith("measured on A Card; ")
 
 
 def test_sizes_are_saved_one_by_one(invented):

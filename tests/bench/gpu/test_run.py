@@ -12,7 +12,7 @@ from gpu.constants import values_of
 
 import fastmlp
 from fastmlp.execution.gpu_costs import GpuCosts
-from fastmlp.runtime.device_thresholds import Thresholds
+from fastmlp.runtime.auto_device import WorkForGpu
 
 ROW = {"unit": "us", "times": {"fastmlp": [2.0]}, "left_out": {}, "notes": {}, "limit": 1.0, "target": "x"}
 CASES = list(cases.case_builders(None, True))
@@ -75,7 +75,7 @@ def test_results_are_saved_as_they_arrive(fake_run, tmp_path, capsys):
     text, printed = (tmp_path / "gpu-a-card.md").read_text(), capsys.readouterr().out
     assert "A Card, 8 GiB; tests: not run; copy GB/s 2" in text
     for shown in (text, printed):
-        assert "gpu_costs.py: ESTIMATES = GpuCosts(2.2e-06, 3e-06, 7e+10, 132, 3e+11, 1.6e+13, 2.5e+12, 2e+14)" in shown
+        assert "gpu_costs.py: ESTIMATED_COSTS = GpuCosts(2.2e-06, 3e-06, 7e+10, 132, 1.6e+13, 2.5e+12, 2e+14)" in shown
         assert "  bandwidth          3e+12 -> 2.5e+12" in shown
         assert f"| {xor} | us | fastmlp | 2 | 2 to 2 | 2.00 | 1.00 | x |" in shown
         assert f"| {xor} | us | JAX | 4 | 4 to 4 | 4.00 | 2.00 | x |" in shown
@@ -129,11 +129,11 @@ def test_whole_command_runs_in_the_emulator(emulated_cuda, tmp_path):
     assert results["tests"] == "not run"
     assert set(results["limits"]) == {"copy GB/s", "sgemm GFLOP/s", "multiply-adds/s"}
     assert all("ended early" not in row and "error" not in row for row in results["constants"].values())
-    assert values_of(results["constants"]).keys() >= {*GpuCosts._fields, *Thresholds._fields} - {"source"}
+    assert values_of(results["constants"]).keys() >= {*GpuCosts._fields, *WorkForGpu._fields} - {"source"}
     table = (folder / "gpu-emulated-gpu.md").read_text()
     for text in (table, done.stdout):
-        assert "src/fastmlp/execution/gpu_costs.py: ESTIMATES = GpuCosts(" in text
-        assert "src/fastmlp/runtime/device_thresholds.py: ESTIMATES = Thresholds(" in text
+        assert "src/fastmlp/execution/gpu_costs.py: ESTIMATED_COSTS = GpuCosts(" in text
+        assert "src/fastmlp/runtime/auto_device.py: ESTIMATED_WORK = WorkForGpu(" in text
     assert table.startswith("Emulated GPU, 8 GiB")
     tests = subprocess.run([*command, "--tests"], capture_output=True, text=True, check=True)
     assert tests.stdout == "tests: not run: pytest is not installed\n"

@@ -123,11 +123,11 @@ def test_measuring_without_a_gpu_fails(run):
 def test_measuring_prints_times_and_stores_thresholds(run, cuda, monkeypatch, tmp_path):
     """A row is printed for each size, then the thresholds of "auto"."""
     from fastmlp.commands import measure_gpu
-    from fastmlp.execution.gpu_costs import ESTIMATES
-    from fastmlp.runtime import device_thresholds
+    from fastmlp.execution.gpu_costs import ESTIMATED_COSTS
+    from fastmlp.runtime import auto_device
 
-    monkeypatch.setattr(device_thresholds, "base_folder", lambda: tmp_path)
-    device_thresholds.thresholds_of.cache_clear()
+    monkeypatch.setattr(auto_device, "base_folder", lambda: tmp_path)
+    auto_device.known_work.cache_clear()
     assert "device='auto' takes cuda from 5e+10 multiply-adds in all" in run("devices").stdout
     seconds = {"cpu": 2e-6, "cuda": 1e-6}
     job = lambda device, size: measure_gpu.Job(f"size {size}", size, 1, lambda: size * seconds[device])
@@ -136,12 +136,12 @@ def test_measuring_prints_times_and_stores_thresholds(run, cuda, monkeypatch, tm
     monkeypatch.setattr(measure_gpu, "seconds_of_step", lambda job: job.fit())
     monkeypatch.setattr(measure_gpu, "seconds_to_start", lambda device: 1.0)
     monkeypatch.setattr(measure_gpu, "NAMES", "print('cuda')")
-    monkeypatch.setattr("fastmlp.commands.measure_costs.measure_costs", lambda gpu: ESTIMATES)
+    monkeypatch.setattr("fastmlp.commands.measure_costs.measure_costs", lambda gpu: ESTIMATED_COSTS)
     result = run("devices", "--measure")
-    device_thresholds.thresholds_of.cache_clear()
+    auto_device.known_work.cache_clear()
     assert result.exit_code == 0
     *table, costs, last = result.stdout.splitlines()[-5:]
-    assert costs == f"kernel families are chosen by: {ESTIMATES}"
+    assert costs == f"kernel families are chosen by: {ESTIMATED_COSTS}"
     assert [row.split()[:2] for row in table] == [["size", "8"], ["size", "16"], ["size", "3"]]
     assert table[1].split()[3:] == ["32.0", "16.0"]
     assert "8e+00 at once, 3e+00 where nets train in one launch (measured here)" in last

@@ -7,7 +7,7 @@ from fastmlp.commands import measure_costs
 from fastmlp.execution import gpu_costs
 from fastmlp.execution.gpu_costs import (
     BY_LAYERS,
-    ESTIMATES,
+    ESTIMATED_COSTS,
     IN_BLOCKS,
     GpuCosts,
     block_step_seconds,
@@ -19,7 +19,7 @@ CARD = GpuCosts(4e-6, 5e-6, 3e10, 80.0, 5e12, 9e11, 3e13)
 
 @pytest.fixture
 def folder(monkeypatch, tmp_path):
-    monkeypatch.setattr("fastmlp.runtime.device_thresholds.base_folder", lambda: tmp_path)
+    monkeypatch.setattr("fastmlp.runtime.auto_device.base_folder", lambda: tmp_path)
     gpu_costs.forget_measured()
     yield tmp_path
     gpu_costs.forget_measured()
@@ -38,7 +38,7 @@ def by_the_model(gpu, sizes, rows, n_nets=None, precision="exact"):
 @pytest.mark.slow
 def test_constants_are_found_from_times_and_kept(cuda, folder, monkeypatch):
     device = fastmlp.MLP((2, 1), device="cuda").device
-    assert gpu_costs.costs_of(device) is ESTIMATES
+    assert gpu_costs.costs_of(device) is ESTIMATED_COSTS
     monkeypatch.setattr(measure_costs, "step", by_the_model)
     found = measure_costs.measure_costs("cuda")
     for name, value in CARD._asdict().items():
@@ -52,7 +52,7 @@ def test_constants_are_found_from_times_and_kept(cuda, folder, monkeypatch):
 def test_a_damaged_file_counts_as_none(cuda, folder, content, monkeypatch):
     monkeypatch.setattr(gpu_costs, "costs_key", lambda gpu: "a card | cost model")
     (folder / "thresholds.json").write_text(content)
-    assert gpu_costs.costs_of(fastmlp.MLP((2, 1), device="cuda").device) is ESTIMATES
+    assert gpu_costs.costs_of(fastmlp.MLP((2, 1), device="cuda").device) is ESTIMATED_COSTS
 
 
 @pytest.mark.thinned(6)

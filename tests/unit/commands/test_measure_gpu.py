@@ -9,8 +9,8 @@ import fastmlp
 from fastmlp.commands import measure_gpu
 from fastmlp.commands.cli import app
 from fastmlp.commands.measure_gpu import Job, Row, crossing, seconds_to_start
-from fastmlp.devices import _find_cuda, resolve, thresholds
-from fastmlp.runtime.device_thresholds import ESTIMATES, thresholds_of
+from fastmlp.devices import _find_cuda, resolve, work_for_gpu
+from fastmlp.runtime.auto_device import ESTIMATED_WORK, known_work
 
 
 def rows(*ratios):
@@ -36,10 +36,10 @@ def test_crossing_is_interpolated_on_a_logarithmic_scale(ratios, wanted):
 
 @pytest.fixture
 def threshold_folder(monkeypatch, tmp_path):
-    monkeypatch.setattr("fastmlp.runtime.device_thresholds.base_folder", lambda: tmp_path)
-    thresholds_of.cache_clear()
+    monkeypatch.setattr("fastmlp.runtime.auto_device.base_folder", lambda: tmp_path)
+    known_work.cache_clear()
     yield
-    thresholds_of.cache_clear()
+    known_work.cache_clear()
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_measured_thresholds_decide_auto(cuda, threshold_folder, fake_times):
     found = measure_gpu.measure("cuda", shown.append)
     assert [row.work for row in shown] == [1000, 100_000, 100, 10_000]
     assert found[:3] == pytest.approx((3e9, 1e4, 2e3))
-    assert found == thresholds(fastmlp.devices()[1])
+    assert found == work_for_gpu(fastmlp.devices()[1])
     assert resolve("auto", 4e9, 1.1e4).name == "cuda"
     assert resolve("auto", 4e9, 0.9e4).name == "cpu"
     assert resolve("auto", 4e9, 0.9e4, in_one_launch=True).name == "cuda"
@@ -94,7 +94,7 @@ def test_unmeasurable_start_time_warns_and_the_rest_is_measured(cuda, threshold_
     monkeypatch.setattr(measure_gpu, "START", "import sys\nsys.exit('all devices are busy' * (sys.argv[1] == 'cuda'))")
     with pytest.warns(UserWarning, match=r"How long cuda takes to start was not measured.*\(all devices are busy\)\.$"):
         found = measure_gpu.measure("cuda")
-    assert found == (ESTIMATES.total, *map(pytest.approx, (1e4, 2e3)), "measured here")
+    assert found == (ESTIMATED_WORK.total, *map(pytest.approx, (1e4, 2e3)), "measured here")
 
 
 @pytest.mark.full

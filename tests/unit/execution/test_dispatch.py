@@ -17,7 +17,7 @@ from fastmlp.execution.dispatch import (
     choose_training,
     products,
 )
-from fastmlp.execution.gpu_costs import ESTIMATES, using
+from fastmlp.execution.gpu_costs import ESTIMATED_COSTS, using
 from fastmlp.kernels.cpu import backend
 
 XOR, LARGE = (2, 2, 1), (784, 512, 10)
@@ -136,7 +136,7 @@ def test_bfloat16_takes_nets_out_of_their_blocks_earlier():
     )
     assert choose("exact", "float32") == choose("tf32", "float32") == "population_simd"
     assert choose("bfloat16", "float32") == "batched_gemm"
-    with using(ESTIMATES._replace(bfloat16_rate=ESTIMATES.product_rate, bandwidth=1e12)):
+    with using(ESTIMATED_COSTS._replace(bfloat16_rate=ESTIMATED_COSTS.product_rate, bandwidth=1e12)):
         assert choose("bfloat16", "float32") == "population_simd"
 
 

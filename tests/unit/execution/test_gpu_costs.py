@@ -9,14 +9,14 @@ from fastmlp import MLP
 from fastmlp.devices import Device
 from fastmlp.execution import gpu_costs
 from fastmlp.execution.dispatch import choose_training, evaluation_precision
-from fastmlp.execution.gpu_costs import ESTIMATES, block_step_seconds, layers_step_seconds
+from fastmlp.execution.gpu_costs import ESTIMATED_COSTS, block_step_seconds, layers_step_seconds
 from fastmlp.execution.work import products
 
 NETWORK = MLP((64, 64, 32, 10), device="cpu").network
 PER_STEP = {
-    "blocks": lambda rows, n_nets: block_step_seconds(ESTIMATES, NETWORK, rows, 4, n_nets),
-    "layers": lambda rows, n_nets: layers_step_seconds(ESTIMATES, NETWORK, rows, 4, "exact", n_nets),
-    "layers, bfloat16": lambda rows, n_nets: layers_step_seconds(ESTIMATES, NETWORK, rows, 4, "bfloat16", n_nets),
+    "blocks": lambda rows, n_nets: block_step_seconds(ESTIMATED_COSTS, NETWORK, rows, 4, n_nets),
+    "layers": lambda rows, n_nets: layers_step_seconds(ESTIMATED_COSTS, NETWORK, rows, 4, "exact", n_nets),
+    "layers, bfloat16": lambda rows, n_nets: layers_step_seconds(ESTIMATED_COSTS, NETWORK, rows, 4, "bfloat16", n_nets),
 }
 
 
@@ -37,8 +37,8 @@ def test_nets_share_the_gpu():
 def test_a_block_is_slower_where_shared_memory_does_not_hold_its_net(n_layers, itemsize, fits):
     """With its gradient and two vectors of state."""
     network = MLP((*n_layers * (64,), 16), device="cpu").network
-    seconds = block_step_seconds(ESTIMATES, network, 1000, itemsize) - ESTIMATES.block_seconds
-    in_shared = products(network, 1000) / ESTIMATES.block_rate
+    seconds = block_step_seconds(ESTIMATED_COSTS, network, 1000, itemsize) - ESTIMATED_COSTS.block_seconds
+    in_shared = products(network, 1000) / ESTIMATED_COSTS.block_rate
     assert seconds == pytest.approx(in_shared if fits else in_shared * gpu_costs.BEYOND_SHARED)
 
 
@@ -52,7 +52,7 @@ def test_bfloat16_halves_the_bytes_of_activations_and_hastens_products():
     exact, half = (gpu_costs.bytes_moved(NETWORK, 10**6, 4, precision) for precision in ("exact", "bfloat16"))
     assert half == pytest.approx(exact / 2, rel=0.01)
     large = MLP((2048, 2048, 2048), device="cpu").network
-    seconds = lambda itemsize, precision: layers_step_seconds(ESTIMATES, large, 4096, itemsize, precision)
+    seconds = lambda itemsize, precision: layers_step_seconds(ESTIMATED_COSTS, large, 4096, itemsize, precision)
     assert seconds(4, "bfloat16") < seconds(4, "exact") / 5
     assert seconds(4, "tf32") == seconds(4, "exact")
     assert seconds(8, "bfloat16") == seconds(8, "exact")
@@ -76,24 +76,24 @@ def test_using_counts_within_its_context():
     net, device = MLP((64, 100, 10), device="cpu"), Device("cuda", "a test")
     family = lambda: choose_training(net.network, device, net.dtype, 200, "exact").family
     assert family() == "layerwise"
-    with gpu_costs.using(ESTIMATES._replace(node_seconds=1e-3)):
+    with gpu_costs.using(ESTIMATED_COSTS._replace(node_seconds=1e-3)):
         assert family() == "small_net"
     assert family() == "layerwise"
 
 
 def test_contexts_of_threads_do_not_meddle():
-    device, slow, inside, done = Device("cuda", "a test"), ESTIMATES._replace(node_seconds=1e-3), Event(), Event()
+    device, slow, inside, done = Device("cuda", "a test"), ESTIMATED_COSTS._replace(node_seconds=1e-3), Event(), Event()
 
     def other():
         with gpu_costs.using(slow):
             inside.set()
             done.wait(10)
 
-    with gpu_costs.using(ESTIMATES):
+    with gpu_costs.using(ESTIMATED_COSTS):
         thread = Thread(target=other)
         thread.start()
         inside.wait(10)
-        assert gpu_costs.costs_of(device) is ESTIMATES
+        assert gpu_costs.costs_of(device) is ESTIMATED_COSTS
     done.set()
     thread.join()
     assert gpu_costs.costs_of(device) is not slow

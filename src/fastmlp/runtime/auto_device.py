@@ -17,7 +17,7 @@ from ..kernels.jit.cache_dir import FILE_MODE, base_folder, distrust_reason, mak
 FILE = "thresholds.json"
 
 
-class Thresholds(NamedTuple):
+class WorkForGpu(NamedTuple):
     """Multiply-adds from which a GPU is faster than the CPU.
 
     Work must reach `total` and, depending on how it is launched, at_once or in_one_launch.
@@ -41,7 +41,7 @@ class Thresholds(NamedTuple):
 # thread per net. An epoch takes a GPU about 2 microseconds (some 3,000 dependent cycles) until all its threads have a
 # net; two CPU cores take 2.5 nanoseconds a net. Break-even is at 800 nets of 56 multiply-adds each; the threshold is
 # twice that.
-ESTIMATES = Thresholds(5e10, 1e6, 1e5, "estimates; fastmlp devices --measure measures them")
+ESTIMATED_WORK = WorkForGpu(5e10, 1e6, 1e5, "estimates; fastmlp devices --measure measures them")
 
 
 def _measured() -> dict[str, list[float]]:
@@ -55,12 +55,12 @@ def _measured() -> dict[str, list[float]]:
 
 
 @lru_cache(maxsize=16)
-def thresholds_of(gpu: str, processor: str) -> Thresholds:
-    """Return the thresholds for a GPU and a CPU, given by their descriptions: stored measurements, or ESTIMATES."""
+def known_work(gpu: str, processor: str) -> WorkForGpu:
+    """Return the work of a pair of GPU and CPU, given by their descriptions: stored measurements, or ESTIMATED_WORK."""
     with suppress(KeyError, TypeError, ValueError):
         total, at_once, in_one_launch = map(float, _measured()[f"{gpu} | {processor}"])  # older files have two numbers
-        return Thresholds(total, at_once, in_one_launch, "measured here")
-    return ESTIMATES
+        return WorkForGpu(total, at_once, in_one_launch, "measured here")
+    return ESTIMATED_WORK
 
 
 def storage_folder() -> Path:
@@ -98,12 +98,12 @@ def store_row(key: str, numbers: Iterable[float]) -> None:
         file.write((json.dumps(measured, indent=1) + "\n").encode())
 
 
-def store(gpu: str, processor: str, total: float, at_once: float, in_one_launch: float) -> Thresholds:
-    """Store measured thresholds on disk, for all later processes, and return them.
+def store(gpu: str, processor: str, total: float, at_once: float, in_one_launch: float) -> WorkForGpu:
+    """Store measured amounts of work on disk, for all later processes, and return them.
 
     gpu, processor : str     descriptions of the two devices
-    total, at_once, in_one_launch : float     multiply-adds, as in Thresholds
+    total, at_once, in_one_launch : float     multiply-adds, as in WorkForGpu
     """
     store_row(f"{gpu} | {processor}", (total, at_once, in_one_launch))
-    thresholds_of.cache_clear()
-    return thresholds_of(gpu, processor)
+    known_work.cache_clear()
+    return known_work(gpu, processor)
