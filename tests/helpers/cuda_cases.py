@@ -12,7 +12,7 @@ from tolerances import TOLERANCES
 import fastmlp.execution.gpu_costs
 import fastmlp.execution.thresholds
 from fastmlp import SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop
-from fastmlp.execution.gpu_costs import BY_LAYERS, IN_BLOCKS, ONE_BY_ONE
+from fastmlp.execution.gpu_costs import BY_LAYERS, IN_BLOCKS
 from fastmlp.kernels.formulas import net_seeds
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.update_rules import RULES
@@ -51,6 +51,10 @@ OF_LAYERWISE = {"list_steps", "order_samples", "measure", "update", "reduce_bias
 GIVEN_APART = ("by_fan_in", "bias_input", "weight_decay_schedule", "learning_rate_factors")
 
 HIDDEN_NAMES = [row.name for row in ACTIVATIONS if row.hidden]
+
+
+# Nets of a population are trained one by one, layer by layer: as if a kernel took less than no time.
+ONE_BY_ONE = BY_LAYERS._replace(node_seconds=-1.0)
 
 
 class Place:

@@ -12,7 +12,7 @@ from reference_net import ReferenceMLP
 
 import fastmlp.execution.dispatch
 from fastmlp import MLP, Population, optimizers
-from fastmlp.execution.dispatch import n_shards
+from fastmlp.execution.cpu_families import n_shards
 from fastmlp.schedules import schedule_factors
 
 HIDDEN = ("tanh", "sigmoid", "softplus", "silu", "gelu", "elu", "softsign")  # smooth: no kink that amplifies rounding

@@ -12,6 +12,7 @@ from ..errors import counted
 from ..network.spec import Network
 from ..runtime.thread_count import n_threads_available
 from . import dispatch, gpu_costs, thresholds
+from .cpu_families import suits_lanes
 from .family_descriptions import FAMILIES
 from .work import products, work_of_samples
 
@@ -114,7 +115,7 @@ def _why_family(network: Network, family: str, batch_size: int) -> str:
 def _why_layerwise(network: Network, batch_size: int) -> str:
     if any(network.dropout):
         return "dropout needs masks, which only matrix products layer by layer have"
-    i, j = next((i, j) for i, j in network.layout.shapes if not dispatch.suits_lanes(i, j, batch_size))
+    i, j = next((i, j) for i, j in network.layout.shapes if not suits_lanes(i, j, batch_size))
     return f"the layer {i:,} x {j:,} has {i * j:,} weights, too many for lanes that hold samples"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from math import inf
 from typing import NamedTuple
 
-from .dispatch import n_shards
+from .cpu_families import n_shards
 from .thresholds import (
     BATCH_SIMD_LIMITS,
     BLOCK_UP_TO_BYTES,

@@ -55,10 +55,8 @@ class GpuCosts(NamedTuple):
 
 ESTIMATED_COSTS = GpuCosts(2.2e-6, 3e-6, 7e10, 132, 1.6e13, 3e12, 2e14)
 # With these, one family is chosen wherever it can train the net, for measurements and tests: blocks, or layer by layer.
-# With the last one, nets of a population are trained one by one, layer by layer: as if a kernel took less than no time.
 IN_BLOCKS = GpuCosts(1.0, 0.0, inf, inf, inf, inf, inf)
 BY_LAYERS = IN_BLOCKS._replace(node_seconds=0.0, block_seconds=inf)
-ONE_BY_ONE = BY_LAYERS._replace(node_seconds=-1.0)
 
 
 def fits_block(network: Network, itemsize: int) -> bool:

@@ -8,7 +8,7 @@ from tolerances import TOLERANCES
 
 import fastmlp.execution.dispatch
 from fastmlp import MLP, SGD, Adam, Rprop
-from fastmlp.execution.dispatch import n_shards
+from fastmlp.execution.cpu_families import n_shards
 
 SETTINGS = {
     "plain": {},

@@ -9,7 +9,7 @@ from fastmlp import MLP, Adam, DivergenceWarning, Rprop
 from fastmlp.devices import resolve
 from fastmlp.execution import dispatch, thresholds
 from fastmlp.execution.buffer_cache import buffers
-from fastmlp.execution.dispatch import n_shards
+from fastmlp.execution.cpu_families import n_shards
 from fastmlp.execution.plan import Plan
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 
