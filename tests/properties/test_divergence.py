@@ -74,7 +74,7 @@ def test_interruption_within_a_kernel_keeps_finite_parameters(rate, is_sound, mo
 
     def interrupted(*arguments):
         train(*arguments)
-        reached.append(arguments[6].params.copy())
+        reached.append(arguments[5].params.copy())
         raise KeyboardInterrupt
 
     monkeypatch.setattr(backend, "train", interrupted)

@@ -1,6 +1,6 @@
 """Table of the kernel families: what each trains, what its SIMD lanes hold, and when dispatch chooses it.
 
-kernels/README.md and the documentation print it. Its numbers are the thresholds by which dispatch chooses.
+docs/architecture.md prints it. Its numbers are the thresholds by which dispatch chooses.
 """
 
 from __future__ import annotations

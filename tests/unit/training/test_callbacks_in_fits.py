@@ -66,9 +66,9 @@ def test_validation_uses_no_more_threads_than_its_buffers_allow(n_samples, n_hel
     monkeypatch.setattr(fastmlp.execution.dispatch, "n_threads_available", lambda: 2)
     thread_counts = []
 
-    def recorded(family, team, net, data, params, work, rows, output):
+    def recorded(choice, team, net, data, params, work, output):
         thread_counts.append((team.n_threads, len(getattr(work, "scratch", work.partial))))
-        return evaluate(family, team, net, data, params, work, rows, output)
+        return evaluate(choice, team, net, data, params, work, output)
 
     evaluate = backend.evaluate
     monkeypatch.setattr(backend, "evaluate", recorded)
