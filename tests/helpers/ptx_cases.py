@@ -122,8 +122,6 @@ CASES = {
         "softmax_cross_entropy", "softmax", ("identity", "symmetric_sigmoid"), OPTIMIZERS["momentum"], batch_size=5
     ),
     "atanh": Case("atanh_error", "fahlman_sigmoid", ("tanh", "fahlman_sigmoid"), OPTIMIZERS["adam"], batch_size=10),
-    # activations whose derivatives need their outputs only
-    "outputs": Case("squared_error", "identity", ("tanh", "relu"), OPTIMIZERS["momentum"], batch_size=10),
 }
 CASES["adam, float64"] = replace(CASES["adam"], dtype="float64")
 SINGLE = {  # where a net trains -> its cases

@@ -316,7 +316,7 @@ def test_every_activation_and_switch_is_compiled(texts):
     for name, values in ENUMERATED.items():
         assert {int(value) for value in found[name]} == values, name
     switches = set(re.findall(r"^constexpr bool (\w+) = (?:true|false);", text, re.M))
-    assert switches >= {"DELTA_IS_WRT_LOGIT", "KEEPS", "DROPS", "COMPARES", "CORRECTS", "GRADS_IN_SHARED"}
+    assert switches >= {"DELTA_IS_WRT_LOGIT", "KEEPS", "DROPS", "COMPARES", "CORRECTS"}
     assert [name for name in switches if found[name] != {"true", "false"}] == []
     assert {value == "0" for value in found["FIXED_ROWS"]} == {True, False}
     assert found["THREADS"] >= {"32", "64", "256"}
