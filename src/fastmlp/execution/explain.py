@@ -9,6 +9,7 @@ import numpy as np
 
 from ..devices import Device
 from ..errors import counted
+from ..kernels.structs import Choice
 from ..network.spec import Network
 from ..runtime.thread_count import n_threads_available
 from . import dispatch, gpu_costs, thresholds
@@ -16,27 +17,28 @@ from .cpu_families import suits_lanes
 from .family_descriptions import FAMILIES
 from .work import products, work_of_samples
 
+GPU_THREADS = "Threads: the GPU's own."
+
 
 def explain_training(
     network: Network, device: Device, dtype: np.dtype, batch_size: int, precision: str = "exact"
 ) -> str:
     """Three lines: the kernel family with its reason, the number of threads with its reason, the rows in memory."""
     choice = dispatch.choose_training(network, device, dtype, batch_size, precision)
-    kind = "cpu" if device.is_host else "cuda"
-    row = next(row for row in FAMILIES if row.name == choice.family and row.device == kind)
     if device.is_host:
         why = _why_family(network, choice.family, batch_size)
     else:
-        why = _why_device_family(
-            gpu_costs.device_step_seconds(network, batch_size, precision, dtype, device), choice.family
-        )
-    return "\n".join(
-        (
-            f"Kernel family: {choice.family} on {kind} ({row.trains}; a lane holds {row.lanes}), because {why}.",
-            _threads(network, device, choice, batch_size),
-            _rows(choice, batch_size),
-        )
-    )
+        seconds = gpu_costs.device_step_seconds(network, batch_size, precision, dtype, device)
+        why = _why_device_family(seconds, choice.family)
+    threads = _threads(network, choice, batch_size) if device.is_host else GPU_THREADS
+    return "\n".join((_family(choice.family, device, why), threads, _rows(choice, batch_size)))
+
+
+def _family(family: str, device: Device, why: str) -> str:
+    """The line on the kernel family."""
+    kind = "cpu" if device.is_host else "cuda"
+    row = next(row for row in FAMILIES if row.name == family and kind in row.device)
+    return f"Kernel family: {family} on {kind} ({row.trains}; a lane holds {row.lanes}), because {why}."
 
 
 class NetsFit(NamedTuple):
@@ -54,15 +56,12 @@ class NetsFit(NamedTuple):
 
 def explain_nets_training(fit: NetsFit) -> str:
     """Three lines: the kernel family with its reason, the number of threads with its reason, the nets at a time."""
-    kind = "cpu" if fit.device.is_host else "cuda"
     shuffles = fit.batch_size < fit.n_samples
     family = dispatch.choose_nets_family(
         fit.network, fit.n_nets, fit.batch_size, fit.device, fit.dtype, shuffle=shuffles, precision=fit.precision
     )
-    row = next(row for row in FAMILIES if row.name == family and kind in row.device)
-    first = f"Kernel family: {family} on {kind} ({row.trains}; a lane holds {row.lanes}), because "
     why = _why_nets_family(fit, dispatch.lanes_from(fit.network, fit.batch_size, shuffles))
-    return "\n".join((f"{first}{why}.", *_nets_at_a_time(fit, family)))
+    return "\n".join((_family(family, fit.device, why), *_nets_at_a_time(fit, family)))
 
 
 def _why_nets_family(fit: NetsFit, lanes_from: float) -> str:
@@ -78,10 +77,7 @@ def _nets_at_a_time(fit: NetsFit, family: str) -> tuple[str, str]:
     """The lines on threads and on the nets that are trained at a time."""
     available = n_threads_available()
     if not fit.device.is_host:
-        return (
-            "Threads: the GPU's own.",
-            f"Nets: all {fit.n_nets:,} on the GPU, or as many at a time as it has room for.",
-        )
+        return GPU_THREADS, f"Nets: all {fit.n_nets:,} on the GPU, or as many at a time as it has room for."
     if family == "one_by_one":
         n_threads = dispatch.one_by_one_threads(fit.device, fit.n_nets)
         return f"Threads: {n_threads} of {available}, each with a net of its own.", f"Nets: {n_threads} at a time."
@@ -100,37 +96,26 @@ def _why_device_family(seconds: dict[str, float], family: str) -> str:
 
 
 def _why_family(network: Network, family: str, batch_size: int) -> str:
-    if family.startswith("batch_simd"):
-        largest = max(i * j for i, j in network.layout.shapes)
-        small = f"its layers are small (up to {counted(largest, 'weight')}) for batches of {batch_size:,}"
-        if family == "batch_simd_4":
-            return f"{small}, and a batch fills no more than four lanes"
-        from_ = f"{thresholds.SHARDS_FROM_STEP:,}"
-        is_above = "from" if family == "batch_simd_data_parallel" else "less than"
-        step = work_of_samples(network, batch_size)
-        return f"{small}, and a step costs {step:,} multiply-adds: {is_above} {from_}, where shards begin to pay"
-    return f"{_why_layerwise(network, batch_size)}; {_why_copies(network, family)}"
-
-
-def _why_layerwise(network: Network, batch_size: int) -> str:
-    if any(network.dropout):
-        return "dropout needs masks, which only matrix products layer by layer have"
-    i, j = next((i, j) for i, j in network.layout.shapes if not suits_lanes(i, j, batch_size))
-    return f"the layer {i:,} x {j:,} has {i * j:,} weights, too many for lanes that hold samples"
-
-
-def _why_copies(network: Network, family: str) -> str:
-    n = f"{network.layout.n_padded:,} parameters"
+    n, largest = f"{network.layout.n_padded:,} parameters", max(i * j for i, j in network.layout.shapes)
+    small = f"its layers are small (up to {counted(largest, 'weight')}) for batches of {batch_size:,}"
+    step = f"{small}, and a step costs {work_of_samples(network, batch_size):,} multiply-adds"
+    shards = f"{thresholds.SHARDS_FROM_STEP:,}, where shards begin to pay"
+    if family.startswith("layerwise") and any(network.dropout):
+        large = "dropout needs masks, which only matrix products layer by layer have"
+    else:
+        i, j = next((s for s in network.layout.shapes if not suits_lanes(*s, batch_size)), network.layout.shapes[0])
+        large = f"the layer {i:,} x {j:,} has {i * j:,} weights, too many for lanes that hold samples"
     return {
-        "layerwise_batch1": "a batch of one sample needs no matrix product",
-        "layerwise_data_parallel": f"{n} are few enough for a copy per thread",
-        "layerwise": f"{n} are too many for a copy per thread",
+        "batch_simd_4": f"{small}, and a batch fills no more than four lanes",
+        "batch_simd_16": f"{step}: less than {shards}",
+        "batch_simd_data_parallel": f"{step}: from {shards}",
+        "layerwise_batch1": f"{large}; a batch of one sample needs no matrix product",
+        "layerwise_data_parallel": f"{large}; {n} are few enough for a copy per thread",
+        "layerwise": f"{large}; {n} are too many for a copy per thread",
     }[family]
 
 
-def _threads(network: Network, device: Device, choice: dispatch.Choice, batch_size: int) -> str:
-    if not device.is_host:
-        return "Threads: the GPU's own."
+def _threads(network: Network, choice: Choice, batch_size: int) -> str:
     work, available = products(network, batch_size), n_threads_available()
     if choice.family in ("batch_simd_4", "batch_simd_16", "layerwise_batch1"):
         why = "this family has one"
@@ -144,7 +129,7 @@ def _threads(network: Network, device: Device, choice: dispatch.Choice, batch_si
     return f"Threads: {choice.n_threads} of {available} ({why}){tried}."
 
 
-def _rows(choice: dispatch.Choice, batch_size: int) -> str:
+def _rows(choice: Choice, batch_size: int) -> str:
     if choice.rows >= batch_size:
         return f"Rows: the whole batch of {batch_size:,} at once."
     n = -(-batch_size // choice.rows)
