@@ -20,6 +20,7 @@ pages (`aligned_zeros`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import cycle
 from math import prod
@@ -232,6 +233,18 @@ class SuspendedNets(NamedTuple):
     def part(self, start: int, end: int) -> SuspendedNets:
         """Return the nets of some rows."""
         return SuspendedNets(*(array[start:end] for array in self))
+
+    def unfinished(self, watches: bool) -> Iterator[Unfinished]:
+        """Yield what their training has come to, with the parameters of the best epoch if early stopping `watches`."""
+        for row, net in enumerate(self.net_index):
+            params, status, (_, best_value, loss, n_correct) = self.params[row], RUNNING, self.numbers[row]
+            if not np.isfinite(params).all():  # the next check would have found that the net has diverged
+                params, status, loss = self.safe_params[row], DIVERGED_NET, np.nan
+            best_epoch = int(self.best_epochs[row]) * watches
+            if best_epoch:
+                params = self.best_params[row]
+            epochs = int(self.epochs[row])
+            yield Unfinished(int(net), status, epochs, params, loss, n_correct, best_epoch, float(best_value))
 
     @staticmethod
     def none() -> SuspendedNets:

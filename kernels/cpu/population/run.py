@@ -14,12 +14,10 @@ from ...formulas.counter_rng import BLOCK
 from ...formulas.update_rules import CODES as RULE_CODES
 from ...formulas.update_rules import MOST_STATE, Rule
 from ...structs import (
-    DIVERGED_NET,
     HYPER,
     LANES,
     MAX_RECORDS,
     NET_HYPER,
-    RUNNING,
     UNROLLED_ALWAYS,
     UNROLLED_NEVER,
     Choice,
@@ -30,7 +28,7 @@ from ...structs import (
     aligned_zeros,
 )
 from ..unrolled.compiled_population import unrolled_address
-from ..workspace import EPOCH, FALSE_SHARING_GAP, INTERLEAVED_SAMPLES, LaneBlock, NetQueue, round_up
+from ..workspace import FALSE_SHARING_GAP, INTERLEAVED_SAMPLES, LaneBlock, NetQueue, round_up
 from .suspension import resume_in_lanes, suspended_nets
 
 TILE_BYTES = 24_000  # activations and deltas of a tile, for a block of nets: most of a first-level cache
@@ -137,28 +135,7 @@ class PopulationRun:
 
     def unfinished(self, watches: bool) -> Iterator[Unfinished]:
         """Yield an Unfinished for each net in training, with its best parameters if early stopping `watches`."""
-        for block in self.blocks:
-            for lane in np.flatnonzero(block.net_index >= 0):
-                yield _unfinished_net(block, lane, watches)
-
-
-def _unfinished_net(block: LaneBlock, lane: int, watches: bool) -> Unfinished:
-    """Return the state of the net in a lane."""
-    params_of = lambda rows: rows.reshape(-1, block.lanes)[:, lane]
-    params, status, loss = params_of(block.p), RUNNING, block.loss[lane]
-    if not np.isfinite(params).all():  # the next check would have found that the net has diverged
-        params, status, loss = params_of(block.safe_params), DIVERGED_NET, np.nan
-    best_epoch = int(block.best_epoch[lane]) * watches
-    return Unfinished(
-        net_index=int(block.net_index[lane]),
-        status=status,
-        epochs=int(block.clock[EPOCH] - block.start_epoch[lane]),
-        params=params_of(block.best_params) if best_epoch else params,
-        loss=loss,
-        n_correct=block.n_correct[lane],
-        best_epoch=best_epoch,
-        best_value=float(block.best_value[lane]),
-    )
+        yield from suspended_nets(self.blocks, 0, watches).unfinished(watches)
 
 
 def _make_block(request: BlockRequest) -> LaneBlock:

@@ -234,28 +234,10 @@ class Window(ABC):
 
     def unfinished(self, watches: bool) -> Iterator[Unfinished]:
         """Yield the values of PopulationRun.unfinished."""
-        sums, counters = cupy.asnumpy(self._epochs_sums()), cupy.asnumpy(self._counters)
-        members, params = cupy.asnumpy(self._owners), cupy.asnumpy(self._params)
-        scalars, best_epochs = cupy.asnumpy(self._scalars), counters[:, ProgressCounter.BEST_EPOCH] * watches
-        lost = ~np.isfinite(params).all(axis=1)  # nets in mid-epoch: its end would have detected this
-        if lost.any():
-            params[lost] = cupy.asnumpy(self._job["safe_params"])[lost]
-        if best_epochs.any():
-            params[best_epochs > 0] = cupy.asnumpy(self._job["best_params"])[best_epochs > 0]
-        for slot in np.flatnonzero(counters[:, ProgressCounter.STATUS] == RUNNING):
-            epochs = int(counters[slot, ProgressCounter.STEPS] // self.n_batches)
-            loss, n_correct = sums[slot] if epochs else (np.nan, np.nan)
-            status, loss = (DIVERGED_NET, np.nan) if lost[slot] else (RUNNING, float(loss / self.n_samples))
-            yield Unfinished(
-                int(members[slot]),
-                status,
-                epochs,
-                params[slot, : self.nets.n_params],
-                loss,
-                float(n_correct),
-                int(best_epochs[slot]),
-                float(scalars[slot, ProgressScalar.BEST_VALUE]),
-            )
+        now, running = self.suspended(), cupy.asnumpy(self._counters[:, ProgressCounter.STATUS]) == RUNNING
+        sums = np.where(now.epochs[:, None], cupy.asnumpy(self._epochs_sums())[running], np.nan)
+        now.numbers[:, 2], now.numbers[:, 3] = sums[:, 0] / self.n_samples, sums[:, 1]
+        yield from now.unfinished(watches)
 
     def _epochs_sums(self) -> Any:
         """Return (nets, 2): losses and correct samples of each net's last complete epoch."""
