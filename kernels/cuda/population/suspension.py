@@ -10,7 +10,7 @@ from typing import Any
 import cupy
 import numpy as np
 
-from ...structs import RUNNING, PopulationState, SuspendedNets
+from ...structs import ALL_EPOCHS, RUNNING, PopulationState, SuspendedNets
 from ..build.structs import ProgressCounter, ProgressScalar
 from ..runtime.device_memory import to_device
 
@@ -18,48 +18,44 @@ POWERS = [ProgressScalar.POWER1, ProgressScalar.POWER2]
 NUMBERS = [ProgressScalar.LAST_LOSS, ProgressScalar.BEST_VALUE, ProgressScalar.LOSS, ProgressScalar.N_CORRECT]
 
 
-def suspended_nets(nets: PopulationState, job: dict[str, Any], n_batches: int, n_state: int) -> SuspendedNets:
-    """Return copies of the nets in training, between two epochs."""
+def suspended_nets(
+    nets: PopulationState, job: dict[str, Any], n_batches: int, n_state: int, status: int = RUNNING
+) -> tuple[SuspendedNets, np.ndarray]:
+    """Return copies of the nets of this status, between two epochs, and the slots of these nets."""
     n_params = nets.n_params
     counters = cupy.asnumpy(job["counters"])
-    slots = np.flatnonzero(counters[:, ProgressCounter.STATUS] == RUNNING)
-    scalars, of_slots = cupy.asnumpy(job["scalars"])[slots], lambda array: cupy.asnumpy(array)[slots]
-    best = job["best_params"]
-    return SuspendedNets(
+    slots = np.flatnonzero(counters[:, ProgressCounter.STATUS] == status)
+    of_slots = lambda array: cupy.asnumpy(array)[slots]
+    scalars, best = of_slots(job["scalars"]), job["best_params"]
+    found = SuspendedNets(
         net_index=of_slots(job["owners"]),
         epochs=counters[slots, ProgressCounter.STEPS] // n_batches,
         best_epochs=counters[slots, ProgressCounter.BEST_EPOCH],
         clock=counters[slots, ProgressCounter.STEPS] // n_batches,
         params=of_slots(job["params"])[:, :n_params],
-        state=of_slots(job["state"])[:, :n_state, :n_params].reshape(len(slots), -1),
+        state=of_slots(job["state"])[:, :n_state, :n_params].reshape(len(slots), n_state * n_params),
         safe_params=of_slots(job["safe_params"])[:, :n_params],
         best_params=np.empty((len(slots), 0), nets.params.dtype) if best is None else of_slots(best)[:, :n_params],
         powers=scalars[:, POWERS],
         numbers=scalars[:, NUMBERS],
     )
+    return found, slots
 
 
-def keep_ended(nets: PopulationState, job: dict[str, Any], n_batches: int, watches: bool, slots: np.ndarray) -> None:
+def keep_ended(nets: PopulationState, job: dict[str, Any], n_batches: int) -> None:
     """Copy nets that have trained all their epochs to their rows of nets.kept_vectors and nets.kept_numbers.
 
     Nets that have ended stay in their slots until the window is closed, with the optimiser state of their last step.
-
-    watches : whether the best parameters are kept
-    slots : (n,)     the slots of these nets
     """
-    n_params, n_state = nets.n_params, nets.n_state
-    of_slots = lambda array: cupy.asnumpy(array)[slots]
-    owners, scalars, counters = of_slots(job["owners"]), of_slots(job["scalars"]), of_slots(job["counters"])
-    params = of_slots(job["params"])[:, :n_params]
-    if watches:  # the kernel has exchanged them
-        has_best = counters[:, ProgressCounter.BEST_EPOCH] > 0
-        params[has_best] = of_slots(job["best_params"])[has_best, :n_params]
-    vectors = nets.kept_vectors.reshape(nets.n_nets, 2 + n_state, n_params)
-    vectors[owners, 0], vectors[owners, 1] = params, of_slots(job["safe_params"])[:, :n_params]
-    if n_state:
-        vectors[owners, 2:] = of_slots(job["state"])[:, :n_state, :n_params]
-    clock = counters[:, [ProgressCounter.STEPS]] // n_batches
-    nets.kept_numbers.reshape(nets.n_nets, -1)[owners] = np.hstack([scalars[:, POWERS + NUMBERS], clock])
+    ended, _ = suspended_nets(nets, job, n_batches, nets.n_state, ALL_EPOCHS)
+    params, owners = ended.params, ended.net_index
+    if ended.best_params.size:  # the kernel has exchanged them
+        params = np.where(ended.best_epochs[:, None], ended.best_params, params)
+    vectors = nets.kept_vectors.reshape(nets.n_nets, 2 + nets.n_state, nets.n_params)
+    vectors[owners, 0], vectors[owners, 1] = params, ended.safe_params
+    vectors[owners, 2:] = ended.state.reshape(len(owners), nets.n_state, nets.n_params)
+    numbers = ended.powers, ended.numbers, ended.clock[:, None]
+    nets.kept_numbers.reshape(nets.n_nets, -1)[owners] = np.hstack(numbers)
 
 
 def resume_in_slots(

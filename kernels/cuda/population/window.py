@@ -15,7 +15,6 @@ import numpy as np
 
 from ...formulas.update_rules import Rule
 from ...structs import (
-    ALL_EPOCHS,
     DIVERGED_NET,
     HYPER,
     MONITOR_NONE,
@@ -202,7 +201,7 @@ class Window(ABC):
 
     def suspended(self) -> SuspendedNets:
         """Return copies of the nets in training, between two epochs."""
-        return suspended_nets(self.nets, self._job, self.n_batches, self.run.n_state)
+        return suspended_nets(self.nets, self._job, self.n_batches, self.run.n_state)[0]
 
     @property
     def n_finished(self) -> int:
@@ -228,14 +227,13 @@ class Window(ABC):
             )
         with np.errstate(over="ignore"):
             nets.records.reshape(nets.n_records, -1)[:, rows_of(members)] = cupy.asnumpy(self._records)
-        if nets.keeps_ended and (status == ALL_EPOCHS).any():
-            watches = self.criteria.monitor != MONITOR_NONE
-            keep_ended(nets, self._job, self.n_batches, watches, np.flatnonzero(status == ALL_EPOCHS))
+        if nets.keeps_ended:
+            keep_ended(nets, self._job, self.n_batches)
 
     def unfinished(self, watches: bool) -> Iterator[Unfinished]:
         """Yield the values of PopulationRun.unfinished."""
-        now, running = self.suspended(), cupy.asnumpy(self._counters[:, ProgressCounter.STATUS]) == RUNNING
-        sums = np.where(now.epochs[:, None], cupy.asnumpy(self._epochs_sums())[running], np.nan)
+        now, slots = suspended_nets(self.nets, self._job, self.n_batches, self.run.n_state)
+        sums = np.where(now.epochs[:, None], cupy.asnumpy(self._epochs_sums())[slots], np.nan)
         now.numbers[:, 2], now.numbers[:, 3] = sums[:, 0] / self.n_samples, sums[:, 1]
         yield from now.unfinished(watches)
 
