@@ -157,9 +157,10 @@ class NumberColumn(Column):
 
     def onnx_values(self, graph: Any, x: Any, missing: Any) -> list[Any]:
         scores = graph.add("Where", missing, np.zeros((), np.float64), self.onnx_score(graph, x, missing))
-        return [graph.cast(scores, graph.dtype), *self.onnx_bins(graph, scores)]
+        return [graph.cast(value, graph.dtype) for value in (scores, *self.onnx_bins(graph, scores))]
 
     def onnx_bins(self, graph: Any, scores: Any) -> list[Any]:
+        """Return the features of the bins as values in float64; none without bins."""
         return []
 
 
@@ -300,5 +301,4 @@ class PiecewiseLinearColumn(QuantileColumn):
     def onnx_bins(self, graph: Any, scores: Any) -> list[Any]:
         low, width = self.bin_bounds
         places = (scores - low[None, :]) / width[None, :]
-        clipped = graph.add("Clip", places, np.zeros((), np.float64), np.ones((), np.float64))
-        return [graph.cast(clipped, graph.dtype)]
+        return [graph.add("Clip", places, np.zeros((), np.float64), np.ones((), np.float64))]

@@ -198,19 +198,14 @@ def columns_with_thousands(path: Path, pieces: Iterable[pd.DataFrame]) -> tuple[
     """
     if _readable_format(path)[0] != ";":
         return ()
-    found: dict[str, tuple[bool, bool]] = {}  # of columns that fit so far, whether some are whole, and some are not
-    left: set[str] = set()
+    fits, fractions = dict[str, bool](), set[str]()  # whether all numbers of a column fit; columns with fractions
     for piece in pieces:
         for name in map(str, piece.columns):
-            if name in left:
-                continue
             values = piece[name].dropna().to_numpy()
-            whole, grouped = _kinds_of_numbers(values) if values.dtype.kind in "if" else (False, False)
-            if len(values) and not (whole or grouped):
-                left.add(name)
-            else:
-                found[name] = tuple(np.logical_or(found.get(name, (False, False)), (whole, grouped)).tolist())
-    names = [name for name, kinds in found.items() if name not in left and all(kinds)]
+            fits[name] = fits.get(name, True) and _may_have_thousands(values)
+            if fits[name] and (values != np.round(values)).any():
+                fractions.add(name)
+    names = [name for name in fits if fits[name] and name in fractions]
     texts: dict[str, set[str]] = {name: set() for name in names}
     for piece in csv_pieces(path, names) if names else ():
         for name in names:
@@ -218,16 +213,12 @@ def columns_with_thousands(path: Path, pieces: Iterable[pd.DataFrame]) -> tuple[
     return tuple(name for name in names if mark_of_thousands(texts[name]))
 
 
-def _kinds_of_numbers(values: np.ndarray) -> tuple[bool, bool]:
-    """Return whether some numbers are whole, and some have three decimals; (False, False) if one has neither, or more
-    than three digits before the mark.
-    """
-    whole = values == np.round(values)
-    thousands = 1000.0 * values[~whole]
-    fits = np.abs(thousands - np.round(thousands)) < 1e-6
-    if not fits.all() or (np.abs(thousands) < 1000.0).any() or (np.abs(values) >= 1000.0).any():
-        return False, False
-    return bool(whole.any()), not whole.all()
+def _may_have_thousands(values: np.ndarray) -> bool:
+    """Return whether all are numbers below 1000, whole or with three decimals, if the mark before these is decimal."""
+    if values.dtype.kind not in "if":
+        return not len(values)
+    whole, decimals = values == np.round(values), np.abs(1000.0 * values - np.round(1000.0 * values)) < 1e-6
+    return bool((whole | (decimals & (np.abs(values) >= 1.0))).all() and (np.abs(values) < 1000.0).all())
 
 
 def _csv_options(path: Path, text_columns: Iterable[str], unchanged: Iterable[str]) -> dict[str, Any]:

@@ -101,7 +101,8 @@ class TextColumn(Column):
 
         known : places of a word and its parts, by word; words of the text are added
         """
-        forget_many(known)
+        if len(known) > MOST_KNOWN:  # of many words, it would take much memory
+            known.clear()
         words, places, found = words_of(text), self._places, []
         for word in words:
             if word not in known:
@@ -157,12 +158,6 @@ class TextColumn(Column):
         return notes + self.missing_notes(n_missing, n)
 
 
-def forget_many(known: dict[str, list[int]]) -> None:
-    """Empty what is known of words if it is of so many that it takes much memory."""
-    if len(known) > MOST_KNOWN:
-        known.clear()
-
-
 def is_missing(text: str) -> bool:
     """Return whether a text stands for a missing cell: in an array of text, None and NaN are "None" and "nan"."""
     return text.strip().lower() in MISSING_TEXTS
@@ -210,17 +205,9 @@ def is_running_text(texts: Mapping[str, int]) -> bool:
     texts : numbers of cells by text
     """
     counts = some_of(texts)
-    several = sum(n for text, n in counts.items() if sum(map(_is_of_letters, _between_spaces(text))) >= SEVERAL)
-    return 0 < sum(counts.values()) <= 2 * several
-
-
-def _between_spaces(text: str) -> list[str]:
-    return text.split(maxsplit=MOST_WORDS)[:MOST_WORDS]
-
-
-def _is_of_letters(text: str) -> bool:
-    """Return whether a text has a word of two letters or more, and of nothing else."""
-    return any(len(word) > 1 and word.isalpha() for word in words_of(text))
+    is_of_letters = lambda part: any(len(word) > 1 and word.isalpha() for word in words_of(part))
+    n_words = lambda text: sum(map(is_of_letters, text.split(maxsplit=MOST_WORDS)[:MOST_WORDS]))
+    return 0 < sum(counts.values()) <= 2 * sum(n for text, n in counts.items() if n_words(text) >= SEVERAL)
 
 
 def fit_text(name: str, texts: Mapping[str, int], has_missing: bool) -> TextColumn | None:
@@ -246,9 +233,8 @@ def fit_text(name: str, texts: Mapping[str, int], has_missing: bool) -> TextColu
 def _telling_ngrams(counts: Mapping[str, int]) -> list[str]:
     """Return the n-grams whose presence varies most from cell to cell, up to MOST_NGRAMS of each kind."""
     found = np.zeros(len(MOST_NGRAMS) * BUCKETS, np.int64)  # cells by the bucket of an n-gram
-    known: dict[str, list[int]] = {}
     for text, n in counts.items():
-        buckets = _buckets_of(text, known)
+        buckets = _buckets_of(text)
         found[np.fromiter(buckets, np.intp, len(buckets))] += n
     n_cells = sum(counts.values())
     wanted = set[int]()
@@ -259,7 +245,7 @@ def _telling_ngrams(counts: Mapping[str, int]) -> list[str]:
     for text in counts:  # the first n-gram of a bucket, which is nearly always the only one
         if not wanted:
             break
-        if wanted.isdisjoint(_buckets_of(text, known)):
+        if wanted.isdisjoint(_buckets_of(text)):
             continue
         for ngram in sorted(ngrams_of(text)):
             if (bucket := _bucket_of(ngram)) in wanted:
@@ -268,19 +254,15 @@ def _telling_ngrams(counts: Mapping[str, int]) -> list[str]:
     return chosen
 
 
-def _buckets_of(text: str, known: dict[str, list[int]]) -> set[int]:
-    """Return the buckets of the n-grams of a text.
+def _buckets_of(text: str) -> set[int]:
+    """Return the buckets of the n-grams of a text."""
+    words = words_of(text)
+    return set().union(map(_bucket_of, map(" ".join, pairwise(words))), *map(_buckets_of_word, words))
 
-    known : buckets of a word and its parts, by word; words of the text are added
-    """
-    forget_many(known)
-    words, found = words_of(text), set[int]()
-    for word in words:
-        if word not in known:
-            known[word] = [*map(_bucket_of, (word, *parts_of(word)))]
-        found.update(known[word])
-    found.update(map(_bucket_of, map(" ".join, pairwise(words))))
-    return found
+
+@lru_cache(maxsize=2**13)
+def _buckets_of_word(word: str) -> frozenset[int]:
+    return frozenset(map(_bucket_of, (word, *parts_of(word))))
 
 
 def _bucket_of(ngram: str) -> int:

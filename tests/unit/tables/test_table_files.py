@@ -1,17 +1,125 @@
-"""Reading of table files: refused files. Accepted kinds of files are tested in test_preprocessing.py."""
+"""Reading of table files: every format gives the same table, and files that are refused say why."""
 
 from __future__ import annotations
 
+import builtins
 import gzip
 import json
 import warnings
 
+import numpy as np
 import pytest
 
 from fastmlp.tables import table_files
 from fastmlp.tables.table_files import read_table, with_text_names
 
 pd = pytest.importorskip("pandas")
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "tsv", "parquet"])
+def test_every_file_format_gives_the_same_table(rng, tmp_path, ending):
+    path, table = tmp_path / f"table.{ending}", pd.DataFrame({"skewed": np.exp(3 * rng.normal(size=80))})
+    table["colour"] = pd.Series(rng.choice(["red", "green"], 80)).where(np.arange(80) % 11 != 0)
+    if ending == "parquet":
+        pytest.importorskip("pyarrow")
+        table.to_parquet(path)
+    else:
+        table.to_csv(path, index=False, sep="\t" if ending == "tsv" else ",")
+    back = read_table(path)
+    assert list(back.columns) == list(table.columns)
+    np.testing.assert_allclose(back["skewed"], table["skewed"], rtol=1e-12)
+    assert back["colour"].isna().equals(table["colour"].isna())
+
+
+def test_separators_and_missing_markers_are_recognised(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("a;b\n1; x\n?;\n3;NA\n")
+    back = read_table(path)
+    assert back["a"].isna().tolist() == [False, True, False]
+    assert back["b"].tolist()[0] == "x"
+    assert back["b"].isna().tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("a;b\n1,5;x\n-2;y\n1,25;z\n", [1.5, -2.0, 1.25]),
+        ('"a";"b"\n"1,5";"x, y"\n"-2";"2.5"\n"1,25";""\n', [1.5, -2.0, 1.25]),
+        ("a;b\n1.5;0,1\n-2.5;x\n1.25;x\n", [1.5, -2.5, 1.25]),
+        ("a\tb\n1.5\t1,234\n2\t2,000\n3\t3,000\n", [1.5, 2.0, 3.0]),
+    ],
+)
+def test_decimal_commas_are_recognised(tmp_path, text, numbers):
+    """A comma is a decimal mark only in files with semicolons, never if it may separate thousands."""
+    path = tmp_path / "table.csv"
+    path.write_text(text)
+    assert read_table(path)["a"].tolist() == numbers
+
+
+def test_columns_can_be_read_as_text(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("code,number\n007,1\n010,2\n")
+    assert read_table(path)["code"].tolist() == [7, 10]
+    assert read_table(path, ["code", "not there"])["code"].tolist() == ["007", "010"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("empty.csv", b"", "should be a CSV file"),
+        ("header.csv", b"a,b\n", "no rows below its header"),
+        ("ragged.csv", b"a,b\n1,2\n1,2,3\n", "Expected 2 fields in line 3, saw 3"),
+        ("wide.csv", b"a,b\n1,2,3\n4,5,6\n", "more cells than its header has names"),
+        ("wider.csv", b"a,b\n0,2,3\n1,5,6\n", "more cells than its header has names"),
+        ("binary.csv", bytes(range(128, 256)), "save it as UTF-8"),
+        ("fake.csv.gz", b"a,b\n1,2\n", "should be a CSV file"),
+        ("short.csv.gz", gzip.compress(b"a,b\n" + b"1,2\n" * 999, mtime=0)[:30], "should be a CSV file"),
+        ("fake.parquet", b"a,b\n1,2\n", "should be a Parquet file"),
+        ("table.xlsx", b"", "should be a file ending in .csv"),
+    ],
+)
+def test_unreadable_files_raise(tmp_path, name, content, words):
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow")
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ValueError) as caught:
+        read_table(path)
+    assert words in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_missing_file_raises(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"There is no file '.*nothing.csv'"):
+        read_table(tmp_path / "nothing.csv")
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "words"), [("pandas", "t.csv", "pandas"), ("pyarrow", "t.parquet", "pyarrow")]
+)
+def test_missing_package_is_named(monkeypatch, tmp_path, module, name, words):
+    def without(wanted, *arguments, **settings):
+        if wanted.split(".")[0] == module:
+            raise ImportError(wanted)
+        return real(wanted, *arguments, **settings)
+
+    real = builtins.__import__
+    (tmp_path / name).write_text("a\n1\n")
+    if module == "pyarrow":  # pandas imports its engine in a way of its own
+
+        def fail(path):
+            raise ImportError(path)
+
+        monkeypatch.setattr(pd, "read_parquet", fail)
+    else:
+        monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ImportError) as caught:
+        read_table(tmp_path / name)
+    assert words in str(caught.value)
+    assert "pip install 'fastmlp[table]' (in a checkout: pip install '.[table]')" in str(caught.value)
+
+
+# ---- names of columns
 
 
 @pytest.mark.parametrize(
