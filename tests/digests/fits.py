@@ -407,16 +407,12 @@ TABULAR: dict[str, dict[str, Any]] = {
     "best": {"quality": "best", "max_iter": 3},
     "same rows": {"n_nets": 3, "n_folds": 1},
     "folds": {"n_nets": 2, "n_folds": 3},
-    "metric": {"n_nets": 2, "eval_metric": "accuracy"},
-    "refit": {"n_nets": 2, "refit": True},
-    "greedy": {"n_nets": 4, "net_weights": "greedy"},
     "tune": {"n_nets": 1, "tune": 3},
     "bins": {"n_nets": 1, "numeric_encoding": "piecewise_linear"},
 }
 for case, settings in TABULAR.items():
     for kind in ("Classifier", "Regressor"):
-        own = settings | ({"eval_metric": "r2"} if kind == "Regressor" and "eval_metric" in settings else {})
-        FITS[f"table/{kind}/{case}"] = partial(tabular, kind=kind, **own)
+        FITS[f"table/{kind}/{case}"] = partial(tabular, kind=kind, **settings)
 FITS["table/Classifier/class weights"] = partial(tabular, kind="Classifier", n_nets=2, class_weight="balanced")
 
 

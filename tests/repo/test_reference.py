@@ -147,8 +147,7 @@ def fitted(kind, **settings):
 def fitted_tabular(kind):
     """Return an estimator with the attributes of a fit of one net, and of one with folds and a search."""
     one = fitted(kind, n_nets=1, max_iter=2)
-    metric = "accuracy" if hasattr(one, "classes_") else "r2"
-    folds = fitted(kind, n_nets=1, n_folds=2, max_iter=2, eval_metric=metric, tune=2)
+    folds = fitted(kind, n_nets=1, n_folds=2, max_iter=2, tune=2)
     for name, value in vars(folds).items():
         vars(one).setdefault(name, value)
     return one

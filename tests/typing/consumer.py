@@ -168,23 +168,14 @@ def estimators(X: Floats, y: Floats) -> Floats:
         quality="fast",
         dropout=[0.1, 0.2],
         max_iter=20,
-        schedule=fastmlp.schedules.Cosine(),
         n_nets=1,
         class_weight={"a": 2.0, "b": 1.0},
-        eval_metric="accuracy",
         categorical_features=["town", 3],
-        callbacks=stop,
         time_limit=60.0,
         random_state=0,
     ).fit(X, y, validation_data=(X, y))
     numbers: fastmlp.TabularMLPRegressor = fastmlp.TabularMLPRegressor(
-        hidden_layer_sizes="auto",
-        weight_decay=0.01,
-        n_nets="auto",
-        n_folds=2,
-        n_bins=10,
-        callbacks=[stop],
-        dtype="float64",
+        hidden_layer_sizes="auto", weight_decay=0.01, n_nets="auto", n_folds=2
     )
     probabilities: Floats = table.predict_proba(X)
     numbers.fit(X, y).save("table.safetensors")

@@ -28,7 +28,8 @@ from .option_parsers import (
 )
 from .sweep_options import SweepOptions, sweep
 from .table_options import MemoryLimit
-from .train_options import TrainOptions, as_command, train
+from .train_command import train
+from .train_options import TrainOptions, as_command
 from .unknown_options import Command
 
 app = typer.Typer(

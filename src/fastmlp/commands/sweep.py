@@ -16,33 +16,39 @@ from ..initialization import UniformByFanIn
 from ..runtime.output_files import check_output, file_beside, files_beside, left_alone
 from ..sweeps.search import Search
 from ..sweeps.search_file import search_file
+from ..table_training.recipe_fit import SCHEDULE
 from ..table_training.recipes import OF_CLASSES, Recipe
 from ..tables.target import CLASSIFICATION
 from ..training.interruption import interrupt_message
-from .metrics_table import baseline_sentences, measure_parts, print_metrics
 from .train import (
+    Prepared,
     check_checkpoints,
     check_files_beside,
     describe_earlier_net,
     describe_task,
     leave_unfinished,
+    model_of,
+    prepare_table,
+    preprocessing_of,
+    report,
     save_finished,
+    stopped_by,
+    train_prepared,
 )
-from .train_nets import fit
-from .train_parts import Parts, read_parts
-from .train_settings import Checkpoints, TrainSettings, interval_option
+from .train_options import Checkpoints, TrainOptions, interval_option
+from .train_table import encoded_part, read_test_part, read_training_table
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from ..tables.preprocessing import Preprocessing
+    from ..table_training.model import TableModel
 
 SHOWN = 8  # rows of the table of the best
 CONNECT_SECONDS = 20  # until a scheduler of Dask must have answered
 AFTER_DIVERGENCE = (
     "The settings with the best score diverge on all rows: try more of them with --n, or others with --seed, or train "
-    "with `fastmlp train`, which clips gradients."
+    "with `fastmlp train`."
 )
 
 
@@ -73,45 +79,49 @@ def search_space(task: str, recipe: Recipe) -> dict[str, Any]:
         "hidden_activation": recipe.activation_for(loss),
         "label_smoothing": recipe.label_smoothing_for(loss),
         "init": UniformByFanIn(),
-        "optimizer": recipe.optimizer,
-        "schedule": recipe.schedule,
+        "optimizer": "adamw",
+        "schedule": SCHEDULE,
         "loss": loss,
     }
 
 
 def run(
-    file: Path,
-    settings: TrainSettings,
-    limits: SearchLimits,
-    output: Path,
-    test_file: Path | None,
-    checkpoints: Checkpoints,
-    console: Console,
+    options: TrainOptions, recipe: Recipe, limits: SearchLimits, checkpoints: Checkpoints, console: Console
 ) -> None:
     """Search settings, train the net with the best, save it and print its metrics.
+
+    options, recipe : of the nets, but for what is searched
 
     Raises
     ------
     KeyboardInterrupt
         After Ctrl-C, with a sentence that says what was saved.
     """
+    file, output, test_file = options.file, options.output, options.test
     log = partial(console.print, markup=False, soft_wrap=True)
     check_output(output, file, test_file)
     check_checkpoints(checkpoints, output, *files_beside(output), file, test_file)
-    resolve(settings.device)
+    resolve(options.device)
     with interrupt_message(f"Interrupted; {left_alone(output)}."):
         earlier = describe_earlier_net(output)
         check_files_beside(output)
-        preprocessing, parts = read_parts(file, settings, settings.recipe(), test_file, log)
+        model = model_of(options, recipe, log)
+        prepared = prepare_table(model, read_training_table(options, log), options)
+        parts = {"training": prepared.sample}
+        if prepared.data.held_out is not None:
+            held_out = prepared.data.held_out
+            parts["validation"] = encoded_part(prepared.target, held_out.X, held_out.y)
+        if test_file is not None:
+            parts["test"] = read_test_part(preprocessing_of(model, prepared.target, options), test_file, log)
         if earlier:
             log(f"{earlier}; it will be replaced when this search is done.")
-        search = find(preprocessing, parts, settings, limits, checkpoints, console)
+        search = find(prepared, recipe, options, limits, checkpoints, console)
         order = search.order()
         if not order.size:
             raise KeyboardInterrupt(f"Interrupted before the first settings were scored; {left_alone(output)}.")
         log(f"Best {search.scoring} of {len(order)} settings: {settings_text(search.rows[order[0]])}")
         saved = file_beside(output, "interrupted") if search.interrupted else output
-        train_best(search.rows[order[0]], preprocessing, parts, settings, (output, saved), console)
+        train_best(search.rows[order[0]], model, prepared, parts, options, saved, console)
     if search.interrupted:
         raise KeyboardInterrupt(
             f"Interrupted after {len(order)} of {limits.n} settings; the net with the best of them is in "
@@ -120,18 +130,17 @@ def run(
 
 
 def find(
-    preprocessing: Preprocessing,
-    parts: Parts,
-    settings: TrainSettings,
+    prepared: Prepared,
+    recipe: Recipe,
+    options: TrainOptions,
     limits: SearchLimits,
     checkpoints: Checkpoints,
     console: Console,
 ) -> Search:
     """Return the finished or interrupted search on the training part; a table shows the best settings meanwhile."""
-    X, y = parts["training"]
-    space = search_space(preprocessing.target.task, settings.recipe())
-    device, seed = settings.device, settings.seed
-    search = Search(X, y, space, limits.n, limits.cv, settings.epochs, None, device, "float32", seed)
+    X, y = prepared.sample
+    space = search_space(prepared.target.task, recipe)
+    search = Search(X, y, space, limits.n, limits.cv, recipe.epochs, None, options.device, "float32", options.seed)
     file = search_file(checkpoints.path, interval_option(checkpoints.every), checkpoints.resume, 1)
     with executor_of(limits) as executor:
         if not console.is_terminal:
@@ -170,38 +179,30 @@ def settings_text(row: dict[str, Any]) -> str:
 
 def train_best(
     row: dict[str, Any],
-    preprocessing: Preprocessing,
-    parts: Parts,
-    settings: TrainSettings,
-    files: tuple[Path, Path],
+    model: TableModel,
+    prepared: Prepared,
+    parts: dict[str, Any],
+    options: TrainOptions,
+    saved: Path,
     console: Console,
 ) -> None:
     """Train the net with the best settings as `fastmlp train` does, save it and print its metrics.
 
-    files : output of the command, and the file to save the net to
+    saved : file to save the net to
     """
-    output, saved = files
     log = partial(console.print, markup=False, soft_wrap=True)
-    settings = replace(
-        settings,
-        hidden=row["hidden_layer_sizes"],
-        learning_rate=row["learning_rate"],
-        dropout=row["dropout"],
-        batch_size=row["batch_size"],
-        weight_decay=row["weight_decay"],
-    )
-    log(describe_task(preprocessing, settings, len(parts["training"][0])))
-    trained = fit(preprocessing, parts, settings, settings.recipe(), log)
-    if trained.stopped_by:
-        leave_unfinished(trained, output, remedy=AFTER_DIVERGENCE)
-    save_finished(trained, saved, log)
+    names = {"hidden": "hidden_layer_sizes"}
+    fields = "hidden", "learning_rate", "dropout", "batch_size", "weight_decay"
+    model.recipe = replace(model.recipe, **{name: row[names.get(name, name)] for name in fields})
+    preprocessing = preprocessing_of(model, prepared.target, options)
+    log(describe_task(preprocessing, options.device, prepared.data.training.n_rows))
+    nets = train_prepared(model, prepared, options, None, log)
+    if stopped_by(model):
+        leave_unfinished(model, options.output, remedy=AFTER_DIVERGENCE)
+    save_finished(model, saved, log)
     with interrupt_message(f"Interrupted; the net is in {str(saved)!r}."):
         log(f"Saved to {saved}.")
-        target = trained.nets.preprocessing.target
-        found = measure_parts(trained.nets, target, parts, trained.outputs)
-        print_metrics(found, console)
-        for sentence in baseline_sentences(found, target, parts["training"][1]):
-            log(sentence)
+        report(nets, parts, {}, None, console)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 import typer
@@ -11,7 +11,7 @@ from ..runtime.checkpoint_interval import DEFAULT
 from . import table_options as table
 from .exit_status import console, errors_as_sentences
 from .option_parsers import MOST_SEED, fraction_option, integer_option
-from .train_settings import Checkpoints, TrainSettings
+from .train_options import Checkpoints, Quality, TrainOptions
 
 
 @dataclass(frozen=True)
@@ -42,22 +42,22 @@ class SweepOptions:
     resume: table.Resume = False
     output: table.Output = table.DEFAULT_OUTPUT
 
-    def settings(self) -> TrainSettings:
-        """Return the settings of the nets that are not searched; gradients are not clipped, as in the search."""
-        return TrainSettings(
+    def of_nets(self) -> TrainOptions:
+        """Return the options of the nets, but for what is searched."""
+        return TrainOptions(
+            self.file,
             self.target,
-            quality="fast",
-            clip_norm=0.0,
-            task=self.task.value,
-            scaling=self.scaling.value,
+            task=self.task,
+            quality=Quality.fast,
             epochs=self.epochs,
             validation=self.validation,
-            patience=self.patience,
             seed=self.seed,
             device=self.device,
-            drop=tuple(self.drop),
-            keep=tuple(self.keep),
-            ids=tuple(self.ids),
+            drop=self.drop,
+            keep=self.keep,
+            ids=self.ids,
+            test=self.test,
+            output=self.output,
         )
 
 
@@ -76,5 +76,6 @@ def sweep(options: SweepOptions) -> None:
 
         limits = sweep_job.SearchLimits(options.n, options.cv, options.workers, options.dask)
         checkpoints = Checkpoints(options.checkpoint, options.every, options.resume)
-        files = options.output, options.test, checkpoints
-        sweep_job.run(options.file, options.settings(), limits, *files, console())
+        of_nets = options.of_nets()
+        recipe = replace(of_nets.recipe(), patience=options.patience, numeric_encoding=str(options.scaling))
+        sweep_job.run(of_nets, recipe, limits, checkpoints, console())

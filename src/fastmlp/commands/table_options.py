@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from .option_parsers import (
-    MOST_SEED,
     Choices,
     choice_option,
     column_option,
@@ -23,13 +22,6 @@ class Task(Choices):
     auto = "auto"
     classification = "classification"
     regression = "regression"
-
-
-class NumericEncoding(Choices):
-    auto = "auto"
-    piecewise_linear = "piecewise_linear"
-    quantile = "quantile"
-    standard = "standard"
 
 
 class Scaling(Choices):
@@ -48,7 +40,7 @@ Drop = Annotated[list[str], column_option("A column not to learn from. Repeat it
 Keep = Annotated[list[str], column_option("A column to learn from, and from no others. Repeat it.")]
 Ids = Annotated[list[str], column_option(ID_HELP, "--id")]
 ScalingOption = Annotated[Scaling, choice_option(Scaling, "How columns of numbers are scaled.")]
-Seed = Annotated[int, integer_option("The same seed gives the same net.", 0, MOST_SEED)]
+Seed = Annotated[int, integer_option("The same seed gives the same nets.", 0, 2**32 - 1)]
 Device = Annotated[str, device_option]
 TestFile = Annotated[Path | None, file_option("Another table to report metrics on.")]
 CheckpointPath = Annotated[
@@ -64,9 +56,6 @@ MemoryLimit = Annotated[
         metavar="BYTES",
         help="Bytes of the table in memory, such as 300MB; a larger one is read in pieces. Not given: by what is free.",
     ),
-]
-RowCache = Annotated[
-    Path | None, file_option("A folder that keeps the encoded rows of a table read in pieces, for later trainings.")
 ]
 Output = Annotated[Path, file_option("Where to save the net; an earlier net there is replaced.")]
 DEFAULT_OUTPUT = Path("model.safetensors")

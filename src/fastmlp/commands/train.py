@@ -2,158 +2,262 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from ..class_probabilities import outputs_of_logits
 from ..devices import resolve
-from ..errors import checked_count, checked_number, counted, no_file
+from ..errors import DivergenceWarning, checked_count, checked_number, counted, no_file
 from ..kernels.system import interrupts
 from ..loading import load_net
 from ..mlp import MLP
-from ..network.spec import HIDDEN, activation_code
 from ..population import subset_of
 from ..runtime.checkpoint_interval import DEFAULT, as_interval
 from ..runtime.output_files import check_output, file_beside, files_beside, left_alone
-from ..schedules import schedule_factors
-from ..table_training.recipe_fit import make_optimizer
-from ..table_training.recipes import GREEDY, TEMPERATURE, Recipe, is_auto
+from ..table_training.folds import predicted_rows
+from ..table_training.model import Known, TableModel, Tuning
+from ..table_training.recipe_fit import described, make_optimizer
+from ..table_training.recipes import Recipe
+from ..table_training.rows import EncodedRows, Rows
 from ..table_training.training_summary import final_figures, summary
+from ..table_training.tuning_configurations import SPACE
 from ..tables.preprocessing import Preprocessing
+from ..tables.target import CLASSIFICATION, Target
 from ..training.interruption import interrupt_message
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
 from .train_class_weight import checked_weight_items, weights_of_classes
 from .train_continuation import load_known, recipe_to_continue
-from .train_nets import HELD_OUT, OUT_OF_FOLD, Training, fit
-from .train_parts import Log, encoded_parts, read_parts
-from .train_settings import NO_CHECKPOINTS, Checkpoints, TrainSettings, interval_option
-from .train_streams import StreamedParts, options_in_memory, read_in_pieces
+from .train_options import OF_RECIPE, Checkpoints, TrainOptions, interval_option
+from .train_table import (
+    Log,
+    Part,
+    TrainingTable,
+    encoded_part,
+    read_in_pieces,
+    read_known_table,
+    read_test_part,
+    read_training_table,
+)
+from .training_split import has_same_split, record_split, split_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+NO_CHECKPOINTS = Checkpoints()
+OUT_OF_FOLD = "out of fold"  # name of the part of the training rows, each predicted by nets without its fold
 
-def train(
-    file: Path,
-    settings: TrainSettings,
-    output: Path,
-    test_file: Path | None,
-    console: Console,
-    checkpoints: Checkpoints = NO_CHECKPOINTS,
-    continue_from: Path | None = None,
-) -> None:
+
+class Prepared(NamedTuple):
+    """Rows to train on, and what else is known of them.
+
+    sample : rows that the training part is known by, encoded
+    by_class : (n_classes,) weights of classes, or None
+    """
+
+    data: EncodedRows
+    target: Target
+    sample: Part
+    by_class: np.ndarray | None = None
+
+
+def train(options: TrainOptions, console: Console, checkpoints: Checkpoints = NO_CHECKPOINTS) -> None:
     """Train nets on a table, print their metrics and save them with their preprocessing.
 
-    file : CSV or Parquet file with the training samples
-    output : file of the saved nets
-    test_file : another table to report metrics on, or None
     checkpoints : file and interval of checkpoints, and whether to go on from one
-    continue_from : file of nets to go on with, or None
 
     Raises
     ------
     KeyboardInterrupt
-        After Ctrl-C, with a sentence as its message. Then `output` is unchanged, and the net as trained so far is in
+        After Ctrl-C, with a sentence as its message. Then the output is unchanged, and the net as trained so far is in
         a file beside it.
     RuntimeError
-        If the training diverged. Then `output` is unchanged too, and the net is in a file beside it.
+        If the training diverged. Then the output is unchanged too, and the net is in a file beside it.
     """
     log = partial(console.print, markup=False, soft_wrap=True)
+    file, output, test_file = options.file, options.output, options.test
     check_output(output, file, test_file)  # before any work is done
     if test_file is not None and not test_file.exists():
         raise no_file(test_file)
     check_checkpoints(checkpoints, file, test_file, output, *files_beside(output))
     with ExitStack() as opened, interrupt_message(f"Interrupted; {left_alone(output)}."):
-        known = load_known(continue_from, settings)
+        known = load_known(options)
         earlier = describe_earlier_net(output)
         check_files_beside(output)
-        recipe = recipe_to_continue(settings, known)
-        check_settings(settings, recipe, checkpoints, known is not None)
-        if settings.refit:  # one fit trains all nets
-            recipe = replace(recipe, own_folds=False)
-        streamed = read_large(file, settings, recipe, test_file, log, checkpoints, known)
-        if streamed is None:
-            preprocessing, parts = read_parts(file, settings, recipe, test_file, log, known)
-            recipe, rows = recipe.with_own_folds(len(parts["training"][0])), None
-        else:
-            preprocessing, parts, rows = streamed.preprocessing, streamed.parts, streamed.rows
-            opened.callback(rows.close)
+        recipe = options.recipe() if known is None else recipe_to_continue(options, known)
+        check_settings(options, recipe, checkpoints)
+        model = model_of(options, recipe, log, checkpoints)
+        prepared = prepare(model, options, checkpoints, known, log)
+        opened.callback(prepared.data.close)
+        preprocessing = preprocessing_of(model, prepared.target, options)
+        test = None if test_file is None else read_test_part(preprocessing, test_file, log)
         if earlier:
             log(f"{earlier}; it will be replaced when this training is done.")
-        n_rows = len(parts["training"][0]) if rows is None else rows.training.n_rows
-        log(describe_task(preprocessing, settings, n_rows))
-        budget = settings.budget()
-        if settings.tune is not None:
-            from .train_tuning import Inputs, tuned_inputs  # here: takes long to import
-
-            read = lambda recipe: read_parts(file, settings, recipe, test_file, lambda _: None)
-            first = Inputs(recipe, preprocessing, parts)
-            recipe, preprocessing, parts = tuned_inputs(first, settings, read, output, budget, log)
-        if recipe.n_folds > 1:
-            check_checkpoints_of_nets(checkpoints, recipe.n_nets_of_all_folds, file, test_file, output)
-        trained = fit(preprocessing, parts, settings, recipe, log, checkpoints, known, rows, budget)
-        if trained.stopped_by:
-            leave_unfinished(trained, output, checkpoints)
-        save_finished(trained, output, log)
-        parts = trained.parts
+        log(describe_task(preprocessing, options.device, prepared.data.training.n_rows))
+        if model.recipe.n_folds > 1:
+            check_checkpoints_of_nets(checkpoints, model.recipe.n_nets_of_all_folds, file, test_file, output)
+        nets = train_prepared(model, prepared, options, known, log)
+        for note in model.notes:
+            if note not in preprocessing.notes and not model.interrupted:  # of the search, or of its encoding
+                log(note)
+        if stopped_by(model):
+            leave_unfinished(model, output, checkpoints)
+        save_finished(model, output, log)
     with interrupt_message(f"Interrupted; the net is in {str(output)!r}."):
         log(f"Saved to {output}" + (", in place of the net that was there." if earlier else "."))
-        target = trained.nets.preprocessing.target
-        if OUT_OF_FOLD in trained.outputs:
-            parts = {**parts, OUT_OF_FOLD: parts["training"]}
-        training_y = parts["training"][1]
-        by_class = weights_of_classes(settings.class_weight, training_y, target)
-        found = measure_parts(trained.nets, target, parts, trained.outputs, by_class)
-        print_metrics(found, console)
-        if HELD_OUT in trained.outputs:
-            log("The figures of the validation part are of the nets before --refit, which have not seen its rows.")
-        for sentence in baseline_sentences(found, target, training_y, by_class):
-            log(sentence)
+        parts, outputs = {"training": prepared.sample}, {}
+        if model.data.held_out is not None:
+            parts["validation"] = encoded_part(prepared.target, model.data.held_out.X, model.data.held_out.y)
+        if test is not None and test_file is not None:
+            is_other_encoding = nets.preprocessing.columns != preprocessing.columns
+            parts["test"] = read_test_part(nets.preprocessing, test_file, lambda _: None) if is_other_encoding else test
+        z = model.out_of_fold
+        if z is not None and len(predicted_rows(z)) == z.shape[1]:  # not for want of time
+            parts[OUT_OF_FOLD] = prepared.sample
+            outputs[OUT_OF_FOLD] = outputs_of_logits(z, nets.network, nets.preprocessing.target)
+        report(nets, parts, outputs, prepared.by_class, console)
 
 
-def save_finished(trained: Training, path: Path, log: Log) -> None:
-    """Save the nets of a finished training; Ctrl-C meanwhile is raised afterwards, with a sentence as its message."""
-    saved, not_saved = f"Interrupted; the net is in {str(path)!r}.", f"Interrupted; {left_alone(path)}."
-    with interrupt_message(saved), interrupts.deferred(), interrupt_message(not_saved):
-        trained.nets.save(path)  # first: what reads the output may be gone, as in `fastmlp train ... | head`
-        log(trained.summary or summary(trained.history))
+def report(nets: Any, parts: dict[str, Part], outputs: dict[str, np.ndarray], by_class: Any, console: Console) -> None:
+    """Print the metrics of parts of a table, and sentences on the baseline; outputs : of parts that are known"""
+    target = nets.preprocessing.target
+    found = measure_parts(nets, target, parts, outputs, by_class)
+    print_metrics(found, console)
+    for sentence in baseline_sentences(found, target, parts["training"][1], by_class):
+        console.print(sentence, markup=False, soft_wrap=True)
 
 
-def read_large(
-    file: Path,
-    settings: TrainSettings,
-    recipe: Recipe,
-    test_file: Path | None,
-    log: partial,
-    checkpoints: Checkpoints,
-    known: Any,
-) -> StreamedParts | None:
-    """Return a table that takes more than the memory limit, for training piece by piece, or None for another.
+def model_of(options: TrainOptions, recipe: Recipe, log: Log, checkpoints: Checkpoints = NO_CHECKPOINTS) -> TableModel:
+    """Return the model of the options, before it knows the table."""
+    return TableModel(
+        recipe,
+        np.random.RandomState(options.seed),
+        options.device,
+        options.budget(),
+        verbose=1,
+        name=repr(options.target),
+        categories=options.categorical,
+        tell=log,
+        tell_of_columns=lambda problems, choices: [log(note) for note in (*problems, *choices)],
+        saved=checkpoints.fit_arguments,
+    )
+
+
+def prepare(model: TableModel, options: TrainOptions, checkpoints: Checkpoints, known: Any, log: Log) -> Prepared:
+    """Read the table, in pieces if it takes more than the memory limit, let the model learn columns, and return rows.
 
     known : nets to go on with, or None
     """
-    if checkpoints.path is not None and settings.memory_limit is None:
-        return None  # the share of the free memory may be another one when the same command goes on
-    refused = options_in_memory(settings, recipe, known)
-    streamed = read_in_pieces(file, settings, recipe, refused, log)
-    if streamed is not None and test_file is not None:
-        try:
-            streamed.parts |= encoded_parts(streamed.preprocessing, {}, test_file, log)
-        except BaseException:
-            streamed.rows.close()
-            raise
-    return streamed
+    given = {
+        f"--quality {options.preset}": model.recipe.n_folds > 1,
+        "--class-weight": options.class_weight is not None,
+        "--continue-from": known is not None,
+        "--tune": options.tune is not None,
+    }
+    # The share of the free memory may be another one when the same command goes on from a checkpoint.
+    if checkpoints.path is None or options.memory_limit is not None:
+        found = read_in_pieces(model, options, [name for name, is_given in given.items() if is_given], log)
+        if found is not None:
+            return Prepared(found.rows, found.target, found.sample)
+    model.generator = np.random.RandomState(options.seed)
+    if known is None:
+        return prepare_table(model, read_training_table(options, log), options)
+    target = known.preprocessing.target
+    columns, notes = known.preprocessing.columns, known.preprocessing.notes
+    former = Known(known, columns, notes, np.asarray(target.mean), np.asarray(target.std))
+    return prepare_table(model, read_known_table(options, known.preprocessing, log), options, former)
 
 
-def describe_task(preprocessing: Preprocessing, settings: TrainSettings, n_rows: int) -> str:
+def prepare_table(
+    model: TableModel, table: TrainingTable, options: TrainOptions, known: Known | None = None
+) -> Prepared:
+    """Let a model learn the columns of a table in memory, and return its rows."""
+    target, y = table.target, table.targets.values
+    by_class = weights_of_classes(options.class_weight, y, target)
+    if options.tune is not None:
+        searched = [field for field in SPACE if field not in given_settings(options, target)]
+        model.tuning = Tuning(options.tune, searched, OF_RECIPE, f"--tune {options.tune}")
+    data = model.prepare(table.inputs, table.targets, None if by_class is None else by_class[y], known=known)
+    assert isinstance(data.training, Rows)
+    sample = encoded_part(target, data.training.X, data.training.y)
+    return Prepared(data, target, sample, by_class)
+
+
+def given_settings(options: TrainOptions, target: Target) -> set[str]:
+    """Return the fields of Recipe that are not searched, since an option gives them or they go with classes only."""
+    given = {name for name in OF_RECIPE if getattr(options, name, None) is not None}
+    return given if target.task == CLASSIFICATION else given | {"label_smoothing"}
+
+
+def preprocessing_of(model: TableModel, target: Target, options: TrainOptions) -> Preprocessing:
+    """Return the preprocessing to store with the nets of a model."""
+    if target.task == CLASSIFICATION:
+        target = replace(target, temperature=model.temperature)
+    else:
+        target = replace(target, mean=float(model.mean), std=float(model.std))
+    ids = tuple(options.ids)
+    if model.known is not None and not ids:
+        ids = model.known.nets.preprocessing.ids
+    return Preprocessing(model.columns, target, model.notes, ids)
+
+
+def train_prepared(model: TableModel, prepared: Prepared, options: TrainOptions, known: Any, log: Log) -> Any:
+    """Train the nets of a model, and return them with their preprocessing.
+
+    There is no warning about divergence: the caller's error names the options of the command.
+    """
+    split = split_of(prepared.data, model.recipe, options.seed)
+    if known is not None:
+        log(f"Training goes on with {described(known)}.")
+        model.keeps_better = has_same_split(known, split)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DivergenceWarning)
+        model.train(prepared.data)
+    model.nets.preprocessing = preprocessing_of(model, prepared.target, options)
+    if model.data.folds is None and prepared.data.folds is not None:  # no time for a net of each fold
+        split = {}
+    if model.n_kept:
+        their = "it keeps its" if model.n_kept == 1 else "they keep their"
+        log(f"No new epoch of {counted(model.n_kept, 'net')} was better than before: {their} parameters.")
+    if known is not None and not model.keeps_better:
+        log(
+            "The rows that are held out now are not those that the last training held out: the table has other rows, "
+            "or the same in another order, or it is split in another way. These nets may have been trained on them, "
+            "and early stopping, calibration and the figures of these rows are then too good. So the best of the new "
+            "epochs are kept, even if their loss is higher than before."
+        )
+    if model.left_out is None and not (model.found is not None and model.found.interrupted):
+        record_split(model.history, split, options.class_weight)
+    elif model.left_out is not None and not model.interrupted:
+        log(f"The time of the fit was over: {counted(model.n_wanted - model.left_out[1], 'net')} had not begun.")
+    return model.nets
+
+
+def stopped_by(model: TableModel) -> str:
+    """Return "interrupt" if Ctrl-C came during or after the fits, "divergence" if that ended one of them, else ""."""
+    if model.interrupted:
+        return "interrupt"
+    return "divergence" if "divergence" in np.atleast_1d(model.history.stopped_by).tolist() else ""
+
+
+def save_finished(model: TableModel, path: Path, log: Log) -> None:
+    """Save the nets of a finished training; Ctrl-C meanwhile is raised afterwards, with a sentence as its message."""
+    saved, not_saved = f"Interrupted; the net is in {str(path)!r}.", f"Interrupted; {left_alone(path)}."
+    with interrupt_message(saved), interrupts.deferred(), interrupt_message(not_saved):
+        model.nets.save(path)  # first: what reads the output may be gone, as in `fastmlp train ... | head`
+        log(summary(model.history))
+
+
+def describe_task(preprocessing: Preprocessing, device: str, n_rows: int) -> str:
     """Return a sentence with the task, the number of rows of the training part, and the device."""
     n_features, target = len(preprocessing.feature_names), preprocessing.target
-    device = resolve(settings.device)
-    place = "the CPU" if device.is_host else device.name  # why, `fastmlp devices` says
+    found = resolve(device)
+    place = "the CPU" if found.is_host else found.name  # why, `fastmlp devices` says
     size = f"{counted(n_rows, 'row')}, {counted(n_features, 'feature')}"
     return f"{target.task} of {target.name!r}: {size}, on {place}"
 
@@ -197,59 +301,25 @@ def describe_earlier_net(output: Path) -> str:
     return f"{str(output)!r} holds {description}" + (f" ({figures})" if figures else "")
 
 
-def check_settings(settings: TrainSettings, recipe: Recipe, checkpoints: Checkpoints, continues: bool = False) -> None:
-    """Raise ValueError if a name is unknown, a number out of range, or options do not go together.
-
-    Before the table is read.
-    """
+def check_settings(options: TrainOptions, recipe: Recipe, checkpoints: Checkpoints) -> None:
+    """Raise ValueError if a number is out of range, or options do not go together: before the table is read."""
     make_optimizer(recipe)
-    schedule_factors(recipe.schedule)
-    resolve(settings.device)
-    if recipe.hidden and not is_auto(recipe.activation):
-        activation_code(recipe.activation, HIDDEN, "activation")
-    if settings.time_limit is not None:
-        checked_number("time_limit", settings.time_limit, 0.0, open_low=True)
-    if settings.tune is not None:
-        check_tuning(settings, recipe, checkpoints, continues)
-    if settings.class_weight is not None:
-        checked_weight_items(settings.class_weight)
-    if recipe.net_weights == GREEDY and recipe.n_folds == 1 and not recipe.validation_fraction:
-        raise ValueError("--net-weights greedy needs held-out rows: set --validation above 0, or leave it out.")
-    if settings.calibration == TEMPERATURE and recipe.n_folds == 1 and not recipe.validation_fraction:
-        raise ValueError("--calibration temperature needs held-out rows: set --validation above 0, or leave it out.")
-    if settings.refit:
-        check_refit(settings, recipe, checkpoints, continues)
-    if settings.time_limit is not None and checkpoints.path is not None:
+    resolve(options.device)
+    if options.time_limit is not None:
+        checked_number("time_limit", options.time_limit, 0.0, open_low=True)
+    if options.class_weight is not None:
+        checked_weight_items(options.class_weight)
+    if options.time_limit is not None and checkpoints.path is not None:
         raise ValueError("--time-limit may shorten a training, which --checkpoint could then not go on with: drop one.")
-
-
-def check_refit(settings: TrainSettings, recipe: Recipe, checkpoints: Checkpoints, continues: bool) -> None:
-    """Raise ValueError if --refit does not go with other options."""
-    others = {
-        settings.of_folds: recipe.n_folds > 1,
-        "--net-weights greedy": recipe.net_weights == GREEDY,
-        "--checkpoint": checkpoints.path is not None,
-        "--continue-from": continues,
-    }
-    for option, is_given in others.items():
-        if is_given:
-            raise ValueError(
-                f"--refit trains new nets on all rows after a training with held-out rows, which {option} does not go "
-                "with: drop one of them."
-            )
-    if not recipe.validation_fraction:
-        raise ValueError("--refit needs held-out rows: set --validation above 0, or leave it out.")
-
-
-def check_tuning(settings: TrainSettings, recipe: Recipe, checkpoints: Checkpoints, continues: bool) -> None:
-    """Raise ValueError if --tune does not go with other options."""
-    checked_count("--tune", settings.tune, 2)
+    if options.tune is None:
+        return
+    checked_count("--tune", options.tune, 2)
     if checkpoints.path is not None:
         raise ValueError("--tune compares settings anew in each run, so --checkpoint does not go with it: drop one.")
-    if continues:
+    if options.continue_from is not None:
         raise ValueError("--tune compares settings of new nets, so --continue-from does not go with it: drop one.")
     if recipe.n_folds == 1 and not recipe.validation_fraction:
-        raise ValueError(f"--tune {settings.tune} needs held-out rows: set --validation above 0, or leave it out.")
+        raise ValueError(f"--tune {options.tune} needs held-out rows: set --validation above 0, or leave it out.")
 
 
 def check_checkpoints(checkpoints: Checkpoints, *others: Path | None) -> None:
@@ -298,7 +368,7 @@ def check_checkpoints_of_nets(checkpoints: Checkpoints, n_nets: int, *others: Pa
 
 
 def leave_unfinished(
-    trained: Training, output: Path, checkpoints: Checkpoints = NO_CHECKPOINTS, remedy: str = ""
+    model: TableModel, output: Path, checkpoints: Checkpoints = NO_CHECKPOINTS, remedy: str = ""
 ) -> NoReturn:
     """Save the nets of an interrupted or diverged training beside the output, and raise an error that says so.
 
@@ -313,16 +383,21 @@ def leave_unfinished(
     RuntimeError
         If the training diverged.
     """
-    interrupted = trained.stopped_by == "interrupt"
-    nets, recipe = trained.nets, trained.recipe
-    history: Any = trained.history
+    interrupted = stopped_by(model) == "interrupt"
+    nets, history, n_epochs = model.nets, model.history, model.n_epochs
+    beside = file_beside(output, "interrupted" if interrupted else "diverged")
     reached = f"before the end of the first epoch, so that nothing was saved; {left_alone(output)}"
-    if n_epochs := int(np.max(history.epochs)):
+    if model.found is not None and model.found.interrupted:
+        nets.save(beside)
+        raise KeyboardInterrupt(
+            f"Interrupted while settings were compared; the best net so far is in {str(beside)!r}, and "
+            f"{left_alone(output)}."
+        )
+    if n_epochs:
         begun = np.flatnonzero(np.atleast_1d(history.epochs))
         if not isinstance(nets, MLP) and len(begun) < nets.n_nets:
             nets = subset_of(nets, begun)
             history = nets.result
-        beside = file_beside(output, "interrupted" if interrupted else "diverged")
         nets.save(beside)
         figures = final_figures(history)  # empty if the kept epoch's loss is not finite
         reached = (
@@ -333,6 +408,5 @@ def leave_unfinished(
         further = "" if checkpoints.path is None else " The same command with --resume goes on."
         raise KeyboardInterrupt(f"Interrupted {reached}.{further}")
     if not remedy:
-        clipping = "give --clip-norm 1" if not recipe.clip_norm else f"lower --clip-norm (it is {recipe.clip_norm:g})"
-        remedy = f"Lower --learning-rate (it is {recipe.learning_rate:g}), or {clipping}."
+        remedy = f"Lower --learning-rate (it is {model.recipe.learning_rate:g})."
     raise RuntimeError(f"The loss stopped being finite {reached}. {remedy}")

@@ -1,26 +1,13 @@
-"""Options about classes of `fastmlp train`: whether a target has classes, and the weights of --class-weight."""
+"""The option --class-weight of `fastmlp train`: a text, and the weights that it gives to classes."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..data.sample_weights import class_weights
 from ..errors import checked_number, is_number, unknown_name
-from ..kernels.structs import METRIC_ARGMAX
-from ..network.spec import Network
 from ..tables.target import CLASSIFICATION, Target
-from .train_settings import TrainSettings
 
 BALANCED = "balanced"
-
-
-def check_options_of_classes(settings: TrainSettings, target: Target) -> None:
-    """Raise ValueError if an option about classes does not go with a target: before columns are encoded."""
-    check_class_weight(settings.class_weight, target)
-    given = {"--label-smoothing": settings.label_smoothing, "--calibration": settings.calibration}
-    for option, value in given.items():
-        if value is not None and target.task != CLASSIFICATION:
-            raise ValueError(f"{option} is given, but {target.name!r} is predicted as a number: leave it out.")
 
 
 def check_class_weight(class_weight: str | None, target: Target) -> None:
@@ -33,26 +20,17 @@ def check_class_weight(class_weight: str | None, target: Target) -> None:
         parsed_class_weight(class_weight, target)
 
 
-def weights_by_class(class_weight: str, codes: np.ndarray, target: Target, network: Network) -> np.ndarray:
-    """Return the weight of each row by its class, (n_rows,).
-
-    class_weight : --class-weight, which goes with the target
-    codes : (n_rows,) class numbers
-    network : of the nets
-    """
-    by_class = class_weight if class_weight == BALANCED else parsed_class_weight(class_weight, target)
-    return class_weights(by_class, np.eye(target.n_outputs)[codes], network, METRIC_ARGMAX)
-
-
 def weights_of_classes(class_weight: str | None, codes: np.ndarray, target: Target) -> np.ndarray | None:
-    """Return the weight of each class, (n_classes,), up to a common factor; None without --class-weight.
+    """Return the weight of each class, (n_classes,); None without --class-weight.
 
     codes : (n_rows,) class numbers of the rows that "balanced" counts
     """
     if class_weight is None:
         return None
     if class_weight == BALANCED:
-        return 1.0 / np.maximum(np.bincount(codes, minlength=target.n_outputs), 1)
+        counts = np.bincount(codes, minlength=target.n_outputs)
+        weights: np.ndarray = len(codes) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+        return weights
     by_class = parsed_class_weight(class_weight, target)
     return np.array([by_class.get(k, 1.0) for k in range(target.n_outputs)])
 

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
 from inspect import Parameter, Signature
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, NamedTuple, get_type_hints
 
 import typer
 
 from ..runtime.checkpoint_interval import DEFAULT
-from ..table_training.recipes import DEFAULT_QUALITY, QUALITIES
+from ..table_training.recipes import DEFAULT_QUALITY, QUALITIES, Recipe, recipe_of
+from ..table_training.time_budget import Budget
 from . import table_options as table
-from .exit_status import console, errors_as_sentences
 from .option_parsers import (
     Choices,
     choice_option,
@@ -22,10 +22,8 @@ from .option_parsers import (
     fraction_option,
     integer_option,
     layer_sizes,
-    name_option,
     number_option,
 )
-from .train_settings import Checkpoints, TrainSettings
 
 
 class Quality(Choices):
@@ -37,10 +35,18 @@ class Quality(Choices):
 
 
 QUALITY_HELP = (
-    "Preset of all options about nets: one small net, six that hold out other rows each, or twenty in ten folds. "
+    "Preset of all settings of nets: one small net, six that hold out other rows each, or twenty in ten folds. "
     f"Not given: {DEFAULT_QUALITY}."
 )
-ENCODING_HELP = "How columns of numbers are encoded."
+# Options that give a setting of the recipe, by the fields of Recipe.
+OF_RECIPE = {
+    "hidden": "--hidden",
+    "n_nets": "--n-nets",
+    "dropout": "--dropout",
+    "learning_rate": "--learning-rate",
+    "epochs": "--epochs",
+    "validation_fraction": "--validation",
+}
 
 
 def of(name: str) -> str:
@@ -55,9 +61,36 @@ def _as_option(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
+class Checkpoints(NamedTuple):
+    """Options about checkpoints, which do not change the nets."""
+
+    path: Path | None = None
+    every: str = DEFAULT
+    resume: bool = False
+
+    def of_net(self, k: int) -> Checkpoints:
+        """Return the checkpoints of one of several nets that are trained each by itself: FILE.0, FILE.1 and so on."""
+        return self if self.path is None else self._replace(path=Path(f"{self.path}.{k}"))
+
+    def fit_arguments(self, k: int | None = None) -> dict[str, Any]:
+        """Return the arguments of fit about checkpoints, of net k or of all nets; none if there is no checkpoint."""
+        if self.path is None:
+            return {}
+        path = self.path if k is None else self.of_net(k).path
+        return {"checkpoint": path, "every": interval_option(self.every), "resume": self.resume}
+
+
+def interval_option(text: str) -> int | str:
+    """Return the text of --every as fit's argument: a whole number counts epochs."""
+    return int(text) if text.strip().isdecimal() else text
+
+
 @dataclass(frozen=True)
 class TrainOptions:
-    """Options of `fastmlp train`, in the order in which `--help` lists them."""
+    """Options of `fastmlp train`, in the order in which `--help` lists them.
+
+    A setting of nets that is None has the value of the preset `quality`, which is DEFAULT_QUALITY if it is None itself.
+    """
 
     file: table.TableFile
     target: table.Target
@@ -65,136 +98,84 @@ class TrainOptions:
     drop: table.Drop = field(default_factory=list)
     keep: table.Keep = field(default_factory=list)
     ids: table.Ids = field(default_factory=list)
+    categorical: Annotated[
+        list[str], column_option("A column of numbers that stand for categories. Repeat it for several.")
+    ] = field(default_factory=list)
     quality: Annotated[Quality | None, choice_option(Quality, QUALITY_HELP)] = None
-    n_nets: Annotated[
-        int | None, integer_option("Nets whose mean predicts; with --n-folds or best, nets of each fold.", 1)
-    ] = None
+    n_nets: Annotated[int | None, integer_option("Nets whose mean predicts; with best, nets of each fold.", 1)] = None
     hidden: Annotated[
         str | None,
         typer.Option(metavar="INTEGERS", help=f"Units of each hidden layer; '' for a linear model. {of('hidden')}"),
     ] = None
-    activation: Annotated[
-        str | None, name_option("Activation of the hidden layers. Not given: silu for classes, relu for numbers.")
-    ] = None
     dropout: Annotated[
         float | None, fraction_option(f"Share of hidden units left out of each step. {of('dropout')}")
     ] = None
-    optimizer: Annotated[str | None, name_option(f"adamw, adam, sgd, rmsprop, adagrad, ... {of('optimizer')}")] = None
-    learning_rate: Annotated[
-        float | None, number_option(f"Learning rate; of a schedule, its peak. {of('learning_rate')}")
-    ] = None
-    weight_decay: Annotated[
-        float | None, number_option(f"Share of the weights that a step of rate 1 takes off. {of('weight_decay')}")
-    ] = None
-    schedule: Annotated[
-        str | None, name_option(f"How the learning rate moves: one_cycle, cosine, constant, ... {of('schedule')}")
-    ] = None
-    clip_norm: Annotated[
-        float | None, number_option(f"Longest gradient; longer ones are scaled back. 0: no limit. {of('clip_norm')}")
-    ] = None
+    learning_rate: Annotated[float | None, number_option(f"Peak learning rate. {of('learning_rate')}")] = None
     epochs: Annotated[int | None, integer_option(f"The most passes over the data. {of('epochs')}", 1)] = None
-    batch_size: Annotated[
-        int | None, integer_option("Rows per training step. Not given: 256, of small tables fewer.", 1)
-    ] = None
     validation: Annotated[
         float | None,
         fraction_option(
             "Share of rows that all nets hold out; 0: none. Not given: other rows of each net; 0.2 of one net."
         ),
     ] = None
-    patience: Annotated[
-        int | None, integer_option(f"Epochs without improvement before stopping. {of('patience')}", 1)
-    ] = None
-    n_folds: Annotated[
-        int | None,
-        integer_option(
-            "Parts of the rows; --n-nets nets are trained without each. Not given: one a net of good; 10 of best.", 1
-        ),
-    ] = None
-    refit: Annotated[
-        bool, typer.Option("--refit", help="Train new nets on all rows, for the epochs found best; twice the time.")
-    ] = False
-    l2: Annotated[
-        float | None, number_option("L2 penalty: this times half the sum of squared weights. Not given: 0.")
-    ] = None
-    label_smoothing: Annotated[
-        float | None,
-        fraction_option("Share of a target that is spread over all classes. Not given: 0.1 if calibrated."),
-    ] = None
-    calibration: Annotated[
-        str | None, name_option(f"Of class probabilities: temperature, by held-out rows, or none. {of('calibration')}")
-    ] = None
     class_weight: Annotated[
         str | None,
         typer.Option(metavar="WEIGHTS", help="balanced, or weights of classes such as yes=5,no=1; for rare classes."),
     ] = None
     tune: Annotated[
-        int | None, integer_option("Configurations of the options not given to compare first, on held-out rows.", 2)
+        int | None, integer_option("Configurations of the settings not given to compare first, on held-out rows.", 2)
     ] = None
     time_limit: Annotated[
         float | None,
         number_option("Seconds of training, with compiling; there are as many epochs and nets as fit into them."),
     ] = None
     memory_limit: table.MemoryLimit = None
-    row_cache: table.RowCache = None
     continue_from: Annotated[Path | None, file_option("Nets to go on with, and whose encoding of columns is kept.")] = (
         None
     )
-    scaling: Annotated[
-        table.NumericEncoding, choice_option(table.NumericEncoding, ENCODING_HELP, "--numeric-encoding", "--scaling")
-    ] = table.NumericEncoding.auto
-    n_bins: Annotated[int | None, integer_option(f"The most bins of a column of numbers. {of('n_bins')}", 2)] = None
-    categorical: Annotated[
-        list[str], column_option("A column of numbers that stand for categories. Repeat it for several.")
-    ] = field(default_factory=list)
-    text: Annotated[list[str], column_option("A column whose words to learn from. Repeat it.")] = field(
-        default_factory=list
-    )
-    no_text: Annotated[bool, typer.Option("--no-text", help="No words of columns of text.")] = False
-    net_weights: Annotated[
-        str | None, name_option(f"Weights of the nets: equal, or greedy by held-out rows. {of('net_weights')}")
-    ] = None
     seed: table.Seed = 0
     device: table.Device = "auto"
     test: table.TestFile = None
     checkpoint: table.CheckpointPath = None
-    every: table.Every = DEFAULT
     resume: table.Resume = False
     output: table.Output = table.DEFAULT_OUTPUT
 
-    def settings(self) -> TrainSettings:
-        """Return the settings of the net and its training.
+    @property
+    def layers(self) -> tuple[int, ...] | None:
+        """Units of the hidden layers. Raises typer.BadParameter if --hidden lists no numbers."""
+        return None if self.hidden is None else layer_sizes(self.hidden)
+
+    def recipe(self) -> Recipe:
+        """Return the preset with the settings that are given.
 
         Raises
         ------
-        typer.BadParameter
-            If the text of `hidden` lists no numbers of units.
+        ValueError
+            If a setting is invalid, or does not go with the others.
         """
-        values = {field.name: getattr(self, field.name) for field in fields(TrainSettings)}
-        values |= {"task": self.task.value, "scaling": self.scaling.value}
-        values["quality"] = None if self.quality is None else self.quality.value
-        values |= {"hidden": None if self.hidden is None else layer_sizes(self.hidden)}
-        lists = "drop", "keep", "ids", "text", "categorical"
-        return TrainSettings(**values | {name: tuple(values[name]) for name in lists})
+        given = {name: getattr(self, name, None) for name in OF_RECIPE} | {
+            "hidden": self.layers,
+            "validation_fraction": self.validation,
+        }
+        given = {name: value for name, value in given.items() if value is not None}
+        recipe = recipe_of(self.preset, given).checked({"validation_fraction": "validation"})
+        if recipe.n_folds > 1 and self.validation is not None:
+            raise ValueError(
+                f"--validation is given, but --quality {self.preset} holds out each of {recipe.n_folds} folds in turn: "
+                "leave it out."
+            )
+        return recipe
 
+    @property
+    def preset(self) -> str:
+        return DEFAULT_QUALITY if self.quality is None else str(self.quality)
 
-def train(options: TrainOptions) -> None:
-    """Train nets on a table, with preprocessing, held-out validation rows and early stopping; save them, print metrics.
+    def checkpoints(self) -> Checkpoints:
+        return Checkpoints(self.checkpoint, resume=self.resume)
 
-    Numeric columns are scaled, text columns are one-hot encoded, and missing cells are handled. The preprocessing is
-    fitted to the training part (with folds to all rows but those of --test), and saved with the nets. The nets of the
-    preset that --quality names are trained as those of the estimators for tables in Python. After Ctrl-C, or if the
-    training diverges, the output file stays as it was, and the nets as trained so far are saved to OUTPUT.interrupted
-    or OUTPUT.diverged. With --checkpoint, the same command with --resume goes on after Ctrl-C or a crash, to the same
-    nets; --checkpoint does not go with --quality best, --n-folds, --refit, --time-limit or --tune.
-    """
-    settings = options.settings()
-    with errors_as_sentences():
-        from .train import train as train_on_table
-
-        checkpoints = Checkpoints(options.checkpoint, options.every, options.resume)
-        further = checkpoints, options.continue_from
-        train_on_table(options.file, settings, options.output, options.test, console(), *further)
+    def budget(self) -> Budget:
+        """Return the time that all trainings may take, which begins now."""
+        return Budget() if self.time_limit is None else Budget(self.time_limit)
 
 
 def as_command(function: Callable[[Any], None], options: type) -> Callable[..., None]:

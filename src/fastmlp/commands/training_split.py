@@ -12,17 +12,14 @@ from ..data.digest import digest_of
 from ..history import History
 from ..mlp import MLP
 from ..population_result import PopulationResult
-from ..table_training.epochs_in_time import NetsToPlan
 from ..table_training.recipes import Recipe
-from ..table_training.rows_in_memory import Rows
-from ..tables.target import CLASSIFICATION, REGRESSION
-from .train_class_weight import weights_by_class, weights_of_classes
-from .train_parts import Parts, fold_rows, split_rows
-from .train_settings import TrainSettings
+from ..table_training.rows import EncodedRows, Rows, fold_numbers, held_out_rows
+from .train_class_weight import weights_of_classes
 
 # Keys of History.settings and PopulationResult.arguments: how `fastmlp train` split the table and weighed its classes.
 SHARE, FOLDS, SEED, ROWS = "validation_share", "validation_folds", "validation_seed", "validation_rows"
 CLASS_WEIGHT = "class_weight"
+Parts = dict[str, tuple[np.ndarray, np.ndarray]]  # samples (X, y) by part
 MOST_ROWS = 10_000  # of each part of each net, where nets have parts of their own
 EQUAL = 1e-3  # relative difference up to which a validation loss equals the recorded one
 
@@ -98,23 +95,21 @@ def training_split(net: Any, X: np.ndarray, y: np.ndarray) -> NetSamples:
     n_training, n_validation = settings.get("n_samples"), settings.get("n_validation")
     if not n_validation or len(X) != n_training + n_validation:
         return undivided
-    is_classification = net.preprocessing is not None and bool(net.preprocessing.target.classes)
-    task, seed = CLASSIFICATION if is_classification else REGRESSION, settings.get(SEED, 0)
-    weights = None  # by which the loss was recorded
-    if (class_weight := settings.get(CLASS_WEIGHT)) is not None:
-        weights = weights_by_class(class_weight, y, net.preprocessing.target, net.network)
-    has_loss = lambda rows: _has_loss(net, fit, X[rows], y[rows], None if weights is None else weights[rows])
+    classes = y if net.preprocessing is not None and net.preprocessing.target.classes else None
+    generator = np.random.RandomState(settings.get(SEED, 0))
+    weights = recorded_class_weights(net, y)  # by which the loss was recorded
+    has_loss = lambda rows: _has_loss(net, fit, X[rows], y[rows], None if weights is None else weights[y[rows]])
     if n_folds := settings.get(FOLDS):
         n_each, remainder = divmod(getattr(net, "n_nets", 1), n_folds)
         if not n_each or remainder:  # some of the nets, by themselves
             return undivided
-        folds = fold_rows(y, task, n_folds, seed)
+        folds = fold_numbers(classes, len(y), n_folds, generator)
         if not has_loss(np.flatnonzero(folds == fit.member // n_each)):
             return undivided
         return NetSamples({"": (X, y)}, _parts_of_nets(X, y, folds, n_each), folds)
     if not settings.get(SHARE):
         return undivided
-    held_out, training = split_rows(np.asarray(y), task, settings[SHARE], seed)
+    training, held_out = held_out_rows(classes, len(y), settings[SHARE], generator)
     if len(held_out) != n_validation or not has_loss(held_out):
         return undivided
     return NetSamples({"training": (X[training], y[training]), "validation": (X[held_out], y[held_out])})
@@ -207,7 +202,6 @@ def has_same_split(known: Any, split: dict[str, Any]) -> bool:
     """Whether the last fit of nets to go on with has held out the rows that are held out now.
 
     split : what split_of returns; empty for rows that are read piece by piece
-    n_rows : number of all rows, those held out included
     """
     last = last_fit(known)
     if last is None or not split:
@@ -215,16 +209,19 @@ def has_same_split(known: Any, split: dict[str, Any]) -> bool:
     return all(last.settings.get(name) == value for name, value in split.items())
 
 
-def split_of(recipe: Recipe, settings: TrainSettings, given: NetsToPlan) -> dict[str, Any]:
+def split_of(data: EncodedRows, recipe: Recipe, seed: int) -> dict[str, Any]:
     """Return what says which rows nets hold out, as the records of a fit have it.
 
-    With a digest of these rows or, with folds, of all rows in their order: other rows may be as many.
+    With a digest of these rows or, with folds, of all rows in their order: other rows may be as many. Empty for rows
+    that are read piece by piece.
     """
-    of_rows: dict[str, Any] = {FOLDS: recipe.n_folds} if recipe.n_folds > 1 else {SHARE: recipe.validation_fraction}
-    rows = given.held_out if recipe.n_folds == 1 else given.rows
+    if not isinstance(data.training, Rows):
+        return {}
+    of_rows: dict[str, Any] = {SHARE: recipe.validation_fraction} if data.folds is None else {FOLDS: recipe.n_folds}
+    rows = data.held_out if data.folds is None else data.training
     if isinstance(rows, Rows):
-        of_rows[ROWS] = f"{digest_of(rows.X)} {digest_of(rows.y)}"
-    return {**of_rows, SEED: settings.seed}
+        of_rows |= {ROWS: f"{digest_of(rows.X)} {digest_of(rows.y)}"}
+    return {**of_rows, SEED: seed}
 
 
 def record_split(history: History | PopulationResult, split: dict[str, Any], class_weight: str | None) -> None:

@@ -28,7 +28,7 @@ def warn_of_interrupted_history(history: History) -> None:
         best = ""
         if history.validation_loss is not None and history.best_epoch is not None:
             best_loss = history.validation_loss[history.best_epoch]
-            is_lowest = best_loss <= np.nanmin(history.validation_loss)  # not where eval_metric has chosen the epoch
+            is_lowest = best_loss <= np.nanmin(history.validation_loss)  # not where a score has chosen the epoch
             best = f"validation loss, {best_loss:.4g}" if is_lowest else f"epoch, {history.best_epoch + 1:,}"
         warn_of_interrupted_net(history.epochs, best)
 

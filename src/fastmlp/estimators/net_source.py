@@ -20,7 +20,7 @@ from ..streams.row_loading import bytes_to_hold, check_targets_given
 from ..streams.source_kinds import is_source
 from ..streams.sources import as_targets_file
 from ..streams.table_sources import targets_in_memory
-from ..table_training.rows_in_file import FileRows
+from ..table_training.rows import FileRows
 from ..table_training.streamed_table import Split, StreamedTable, affordable_share
 from .learned_attributes import learned_by, take_learned
 from .parameters import dtype_of, follows_input, hidden_sizes, is_iterative

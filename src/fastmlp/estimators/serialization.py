@@ -6,7 +6,6 @@ The rest of the file is the same as `fastmlp train` writes, so `fastmlp predict`
 from __future__ import annotations
 
 import math
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ import numpy as np
 from ..errors import counted
 from ..interface.user_warnings import warn_user
 from ..persistence import DATES
-from ..schedules import SCHEDULES
 from ..tables.column_kinds import column_from_dict
 from ..tables.target import CLASSIFICATION
 
@@ -32,7 +30,10 @@ FITTED: dict[str, tuple[type, ...]] = {
 }
 ARRAYS = ("_mean", "_std")
 # Records of the training, which predictions do not need: versions before 0.3 pass over them.
-RECORDS = "validation_scores_", "best_settings_", "tuning_results_"
+RECORDS = "best_settings_", "tuning_results_"
+# Of earlier versions.
+FORMER_RECORDS = ("validation_scores_",)
+FORMER_PARAMS = {"callbacks", "dtype", "eval_metric", "n_bins", "net_weights", "patience", "refit", "schedule"}
 
 
 def description_of(estimator: Any) -> dict[str, Any]:
@@ -97,13 +98,16 @@ def restored(net: Any, description: dict[str, Any], classes: dict[str, Any]) -> 
         If the description is damaged.
     """
     kind = classes[description["class"]]
-    params = {name: _from_json(value) for name, value in description["params"].items()}
+    given = description["params"].items()
+    params = {name: _from_json(value) for name, value in given if name not in FORMER_PARAMS}
     estimator: Any = kind(**params)
     for name, value in description["fitted"].items():
         if not isinstance(value, FITTED[name]):
             raise ValueError(f"its estimator has the {name} {value!r}")
         setattr(estimator, name, value)
     for name, value in description.get("records", {}).items():  # older files have none
+        if name in FORMER_RECORDS:
+            continue
         if name not in RECORDS:
             raise ValueError(f"its estimator has an unknown record {name!r}")
         setattr(estimator, name, _from_json(value))
@@ -157,7 +161,6 @@ def from_table_net(net: Any, classes: dict[str, Any]) -> Any:
         activation=next(iter(settings["hidden_activation"]), "relu"),
         dropout=float(np.max(net.network.dropout, initial=0.0)),
         n_nets=getattr(net, "n_nets", 1),
-        dtype=net.dtype.name,
     )
     if is_classifier:
         is_plain = len({type(label) for label in target.classes}) == 1
@@ -203,10 +206,6 @@ def _to_json(value: Any, may_be_infinite: bool = False) -> Any:
         return {
             "dict": [[_to_json(key, may_be_infinite), _to_json(item, may_be_infinite)] for key, item in value.items()]
         }
-    for name, schedule in SCHEDULES.items():
-        if type(value) is schedule:
-            settings = {field.name: _to_json(getattr(value, field.name)) for field in fields(schedule)}
-            return {"schedule": [name, settings]}
     raise TypeError(f"{value!r} has no form in JSON")
 
 
@@ -214,9 +213,6 @@ def _from_json(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     ((kind, content),) = value.items()
-    if kind == "schedule":
-        name, settings = content
-        return SCHEDULES[name](**{key: _from_json(item) for key, item in settings.items()})
     if kind == "dict":
         return {_from_json(key): _from_json(item) for key, item in content}
     if kind == "float":

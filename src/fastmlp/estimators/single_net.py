@@ -18,7 +18,7 @@ from ..interface.user_warnings import warn_user
 from ..mlp import MLP
 from ..network.parameter_layout import Layout
 from ..schedules import schedule_factors
-from ..table_training.rows_in_file import FileRows
+from ..table_training.rows import FileRows
 from ..training.optimizer_state import OptimizerState
 from .array_input import NON_FINITE
 from .epoch_rules import EpochRules, ObjectiveOfEpochs, sum_of_squares

@@ -1,12 +1,12 @@
 """Nets that learn from tables: one recipe for the tabular estimators and for `fastmlp train`.
 
 recipes                 the settings of a training, and the presets "fast", "good" and "best"
-rows_in_memory          encoded rows of a table; rows_in_file has those that do not fit into memory
+model                   TableModel, which the estimators and the command adapt; streamed_fit, for tables in pieces
+rows                    encoded rows of a table, in memory or in a file, and their split
 streamed_table          passes over a table that is read piece by piece
 recipe_fit              nets and their fits by a recipe
 folds                   nets that are each trained without one fold of the rows; folds_on_workers, with an executor
 epochs_in_time          numbers of epochs and nets for which a time limit is enough; time_budget has what is left of it
-net_weights             greedy weights of nets by held-out rows
 tuning                  search of the settings of a recipe; tuning_configurations has their ranges, tuning_scores
                         compares nets
 temperature             calibration of class probabilities

@@ -24,8 +24,7 @@ from ..training.fits_on_threads import ending_with, run_on_threads
 from ..training.interruption import require_complete
 from .recipe_fit import SHORTEST, fit_nets
 from .recipes import Recipe
-from .rows_in_file import FileRows
-from .rows_in_memory import Rows, first_held_out
+from .rows import EncodedRows, FileRows, Rows
 from .time_budget import Budget
 
 SHARE = 0.95  # of the time left that planned epochs take; the rest is for what an estimate cannot know
@@ -62,7 +61,7 @@ def seconds_per_epoch(
         require_complete(history)
         return float(history.seconds - history.compile_seconds)
 
-    n, most = min(rows.n_rows, PROBE_BATCHES * n_batch), MOST_PROBING * seconds if seconds else np.inf
+    n, most = min(rows.n_rows, PROBE_BATCHES * n_batch), MOST_PROBING * seconds
     spent = timed(min(n, n_batch), 1)  # slow, since it loads modules and kernels
     if spent * PROBE_BATCHES > most:  # perhaps of a large net: as many batches as there is time for
         one = timed(min(n, n_batch), 1)
@@ -128,17 +127,11 @@ class NetsToPlan(NamedTuple):
     """Nets whose training is planned.
 
     make : makes untrained nets by a recipe
-    rows, held_out : rows to train on, and rows that are held out or None
-    folds : (n_rows,) fold of each row, or None
-    n_times : how often all nets are trained
     at_once : how many nets of folds would be trained at the same time without a limit
     """
 
     make: Callable[[Recipe], Any]
-    rows: Rows | FileRows
-    held_out: Rows | None = None
-    folds: np.ndarray | None = None
-    n_times: int = 1
+    data: EncodedRows
     at_once: FitsAtOnce = IN_TURN
 
 
@@ -209,24 +202,17 @@ class FitsInTime:
         return replace(self._recipe, epochs=epochs, patience=min(self._wanted.patience, epochs))
 
 
-def expected_seconds(recipe: Recipe, nets: NetsToPlan) -> float:
-    """Return about how long a training by a recipe takes if no net stops early."""
-    return recipe.epochs * _epoch_seconds_of_all(recipe, nets, 0.0)
-
-
 def _epoch_seconds_of_all(recipe: Recipe, nets: NetsToPlan, seconds_left: float) -> float:
     """Return how long an epoch of all nets takes, as often as they are trained."""
-    rows, held_out, at_once = nets.rows, nets.held_out, nets.at_once
-    measured, n_turns = recipe, 1
-    if nets.folds is not None:  # nets are trained each by itself
-        assert isinstance(rows, Rows)
-        measured, n_turns = replace(recipe, n_nets=1, n_folds=1), recipe.n_nets_of_all_folds
-        n_turns = -(-n_turns // at_once.n_fits)
-        rows, held_out = first_held_out(rows, nets.folds)
-    measure = lambda: seconds_per_epoch(lambda: nets.make(measured), rows, held_out, recipe, seconds_left)
+    measured, n_turns, at_once, data = recipe, 1, nets.at_once, nets.data
+    if data.folds is not None:  # nets are trained each by itself
+        measured, n_turns = replace(recipe, n_nets=1, n_folds=1), -(-recipe.n_nets_of_all_folds // at_once.n_fits)
+        data = data.first_fold_apart()
+    make = lambda: nets.make(measured)
+    measure = lambda: seconds_per_epoch(make, data.training, data.held_out, recipe, seconds_left)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)  # the training itself will warn
-        return nets.n_times * n_turns * (measure() if at_once.n_fits == 1 else _slowest(measure, at_once))
+        return n_turns * (measure() if at_once.n_fits == 1 else _slowest(measure, at_once))
 
 
 def _slowest(measure: Callable[[], float], at_once: FitsAtOnce) -> float:
@@ -239,15 +225,3 @@ def _slowest(measure: Callable[[], float], at_once: FitsAtOnce) -> float:
 
     run_on_threads(work, at_once.n_fits, stop, lambda: None)
     return max(found)
-
-
-def about(seconds: float) -> str:
-    """Return a time in words.
-
-    >>> about(12.3), about(100.0), about(700.0), about(10_000.0)
-    ('12 s', '2 minutes', '12 minutes', '3 hours')
-    """
-    for size, unit in ((3600.0, "hours"), (60.0, "minutes")):
-        if seconds > 1.5 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -27,7 +27,7 @@ from ..training.fits_on_threads import ending_with, run_on_threads
 from ..training.interruption import was_interrupted
 from .recipe_fit import history_or_result
 from .recipes import Recipe
-from .rows_in_memory import Rows
+from .rows import Rows
 
 
 class TrainedNets(NamedTuple):
@@ -43,30 +43,6 @@ class TrainedNets(NamedTuple):
     histories: list[History]
     n_begun: int
     interrupted: bool
-
-
-def fold_numbers(strata: np.ndarray | None, n_rows: int, n_folds: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the fold of each row, int64 (n_rows,): at random, in equal parts, also of each class.
-
-    strata : (n_rows,) class of each row, or None
-
-    Raises
-    ------
-    ValueError
-        If there are fewer rows than folds.
-
-    >>> counts = np.bincount(fold_numbers(None, 7, 3, np.random.default_rng(0)))
-    >>> sorted(counts.tolist())
-    [2, 2, 3]
-    """
-    if n_rows < n_folds:
-        raise ValueError(f"n_folds is {n_folds}, but there are only {n_rows} rows: each fold needs one.")
-    order = rng.permutation(n_rows)
-    if strata is not None:
-        order = order[np.argsort(strata[order], kind="stable")]
-    folds = np.empty(n_rows, np.int64)
-    folds[order] = np.arange(n_rows) % n_folds
-    return folds
 
 
 def predicted_rows(z: np.ndarray) -> np.ndarray:
@@ -126,7 +102,6 @@ def fit_folds(
     rows: Rows,
     folds: np.ndarray,
     fit_one: Callable[[MLP, Rows, Rows, int], History],
-    monitor: str = "validation_loss",
     at_once: FitsAtOnce = IN_TURN,
 ) -> tuple[TrainedNets, np.ndarray]:
     """Train each net of a population without one fold, and return (trained nets, logits of all rows).
@@ -134,7 +109,6 @@ def fit_folds(
     nets : untrained; net k is trained without fold k // (n_nets / n_folds)
     folds : (n_rows,) fold of each row
     fit_one : function (net, training rows, held-out rows, number of the net) that trains an MLP
-    monitor : name of the record that its early stopping looks at
     at_once : how many nets are trained at the same time
 
     The logits are those of OutOfFoldLogits.
@@ -145,7 +119,7 @@ def fit_folds(
         fit = lambda of_fold, training, held_out: fit_one(of_fold, training, held_out, k)
         return predictions.fit_and_predict(k // predictions.n_each, net, k % predictions.n_each, fit)
 
-    return fit_each(nets, fit_without_fold, monitor, at_once), predictions.logits
+    return fit_each(nets, fit_without_fold, at_once=at_once), predictions.logits
 
 
 def fit_each(

@@ -22,7 +22,7 @@ from ..training.interruption import was_interrupted
 from .folds import OutOfFoldLogits, TrainedNets, has_begun, trained_nets
 from .recipe_fit import fit_nets
 from .recipes import Recipe
-from .rows_in_memory import Rows
+from .rows import Rows
 
 
 class NetTask(NamedTuple):

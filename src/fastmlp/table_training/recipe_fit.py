@@ -12,14 +12,13 @@ from ..errors import counted
 from ..history import History
 from ..initialization import UniformByFanIn
 from ..mlp import MLP
-from ..optimizers import Optimizer, optimizer_from_name
+from ..optimizers import AdamW, Optimizer
 from ..population import Population
-from ..schedules import schedule_factors
 from .recipes import Recipe
-from .rows_in_file import FileRows
-from .rows_in_memory import Rows
+from .rows import FileRows, Rows
 from .time_budget import Budget
 
+SCHEDULE, CLIP_NORM = "flat_cosine", 1.0
 SHORTEST = 1e-3  # seconds: time limit of a fit that begins when the time is over, and makes one step
 
 
@@ -33,7 +32,6 @@ def make_nets(n_features: int, n_outputs: int, recipe: Recipe, settings: dict[st
         "hidden_activation": recipe.activation_for(settings["loss"]),
         "dropout": recipe.dropout,
         "label_smoothing": recipe.label_smoothing_for(settings["loss"]),
-        "l2": recipe.l2,
         "init": UniformByFanIn(),
         **settings,
     }
@@ -42,10 +40,8 @@ def make_nets(n_features: int, n_outputs: int, recipe: Recipe, settings: dict[st
     return Population(sizes, n_nets, **further)
 
 
-def continue_from(net: Any, known: Any, remedy: str) -> None:
+def continue_from(net: Any, known: Any) -> None:
     """Copy the parameters of a trained net or population to a new one.
-
-    remedy : what to do if they do not fit, for the message
 
     Raises
     ------
@@ -55,7 +51,8 @@ def continue_from(net: Any, known: Any, remedy: str) -> None:
     sizes = [(of.network.layer_sizes, of.params.size) for of in (known, net)]
     if sizes[0] != sizes[1]:
         raise ValueError(
-            f"Training goes on with {described(known)}, but the settings and data ask for {described(net)}. {remedy}"
+            f"Training goes on with {described(known)}, but the settings and data ask for {described(net)}. Leave the "
+            "hidden layers and the numbers of nets and folds as they were, or train new nets."
         )
     net.params = known.params.reshape(net.params.shape)  # an interrupted fit may have kept a population of one net
     net.fits = known.fits  # so that batches and dropout masks differ from those of the previous fits
@@ -67,87 +64,39 @@ def described(net: Any) -> str:
 
 
 def make_optimizer(recipe: Recipe) -> Optimizer:
-    """Return the optimiser of a recipe. Raises ValueError if its name is unknown, or a setting is invalid."""
-    optimizer = optimizer_from_name(recipe.optimizer, recipe.learning_rate)
-    settings: dict[str, Any] = {"weight_decay": recipe.weight_decay, "clip_norm": recipe.clip_norm}
-    return replace(optimizer, **settings)
-
-
-class FirstEpochs:
-    """Schedule of a fit that has only the first epochs of a longer one.
-
-    schedule : schedule of the longer fit
-    share : fraction of its epochs that are trained
-
-    >>> bool(FirstEpochs("one_cycle", 0.5)(np.array([0, 49]), 50)[1] > 0.5)  # the cycle is half over
-    True
-    """
-
-    def __init__(self, schedule: Any, share: float):
-        self._factors, self._share = schedule_factors(schedule), share
-
-    def __call__(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
-        return self._factors(steps, round(n_steps / self._share))
-
-
-def refit_recipe(recipe: Recipe, best_epochs: np.ndarray) -> Recipe:
-    """Return the recipe for a fit to all rows: as many epochs as the nets had that early stopping kept.
-
-    best_epochs : (n_nets,) the best epoch of each net, counted from 0
-    """
-    epochs = max(1, round(float(np.median(best_epochs)) + 1.0))
-    return replace(recipe, epochs=epochs, schedule=FirstEpochs(recipe.schedule, epochs / recipe.epochs))
-
-
-def is_cut_short(history: Any, recipe: Recipe) -> bool:
-    """Return whether a fit without held-out rows has ended before its last epoch, other than by divergence."""
-    goes_on = np.atleast_1d(history.stopped_by) != "divergence"
-    return bool((np.atleast_1d(history.epochs)[goes_on] < recipe.epochs).any())
+    """Return the optimiser of a recipe. Raises ValueError if a setting is invalid."""
+    return AdamW(recipe.learning_rate, weight_decay=recipe.weight_decay, clip_norm=CLIP_NORM)
 
 
 def fit_nets(
-    net: Any,
-    rows: Rows | FileRows,
-    held_out: Rows | None,
-    recipe: Recipe,
-    monitor: str | None = None,
-    budget: Budget | None = None,
-    **further: Any,
+    net: Any, rows: Rows | FileRows, held_out: Rows | None, recipe: Recipe, budget: Budget | None = None, **further: Any
 ) -> Any:
     """Train a net or a population by a recipe, and return its History or PopulationResult.
 
     held_out : rows that early stopping looks at, or None for all epochs
-    monitor : the record that early stopping looks at; None for the loss
     budget : time that is left; one that completes_epoch ends after the first epoch at the earliest
     further : arguments of the fit, such as verbose
     """
+    arguments = further | {
+        "batch_size": recipe.batch_rows(rows.n_rows),
+        "optimizer": make_optimizer(recipe),
+        "schedule": SCHEDULE,
+        "early_stopping": None if held_out is None else EarlyStopping(recipe.patience),
+    }
     budget = budget or Budget()
-    if budget.is_limited:
-        further["time_limit"] = max(budget.left(), SHORTEST)
-    history = _fit(net, rows, held_out, recipe, monitor, further)
-    if budget.is_limited and budget.completes_epoch and _lacks_an_epoch(history):
-        further["time_limit"] = None
-        history = _fit(net, rows, held_out, replace(recipe, epochs=1), monitor, further)
+    if not budget.is_limited:
+        return _fit(net, rows, held_out, arguments | {"epochs": recipe.epochs})
+    limit = max(budget.left(), SHORTEST)
+    history = _fit(net, rows, held_out, arguments | {"epochs": recipe.epochs, "time_limit": limit})
+    lacks_an_epoch = set(np.atleast_1d(history.stopped_by).tolist()) == {"time_limit"} and not np.any(history.epochs)
+    if budget.completes_epoch and lacks_an_epoch:
+        history = _fit(net, rows, held_out, arguments | {"epochs": 1})
         if isinstance(history, History) and history.stopped_by == "epochs":
             history.stopped_by = "time_limit"
     return history
 
 
-def _lacks_an_epoch(history: Any) -> bool:
-    """Return whether the time of a fit was over before any net had trained a whole epoch."""
-    return set(np.atleast_1d(history.stopped_by).tolist()) == {"time_limit"} and not np.any(history.epochs)
-
-
-def _fit(
-    net: Any, rows: Rows | FileRows, held_out: Rows | None, recipe: Recipe, monitor: str | None, further: dict[str, Any]
-) -> Any:
-    arguments = further | {
-        "epochs": recipe.epochs,
-        "batch_size": recipe.batch_rows(rows.n_rows),
-        "optimizer": make_optimizer(recipe),
-        "schedule": recipe.schedule,
-        "early_stopping": None if held_out is None else EarlyStopping(recipe.patience, monitor),
-    }
+def _fit(net: Any, rows: Rows | FileRows, held_out: Rows | None, arguments: dict[str, Any]) -> Any:
     try:
         if isinstance(rows, FileRows):
             return rows.fit(net, held_out, **arguments)

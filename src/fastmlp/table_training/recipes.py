@@ -11,7 +11,6 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import checked_count, checked_number, checked_share, shown, unknown_name
-from ..tables import DEFAULT_BINS
 
 if TYPE_CHECKING:
     from ..network.spec import Network
@@ -19,10 +18,8 @@ if TYPE_CHECKING:
 AUTO = "auto"  # of a parameter: the value of the preset
 TEMPERATURE = "temperature"
 CALIBRATIONS = (TEMPERATURE, "none")
-GREEDY = "greedy"
-NET_WEIGHTS = ("equal", GREEDY)
 FULL_BATCH_SIZE, SMALLEST_BATCH, STEPS = 256, 16, 32  # batch_size="auto": bounds, and steps an epoch aimed at
-OF_CLASSES = "softmax_cross_entropy"  # loss of nets that tell classes apart
+OF_CLASSES, OF_LABELS, OF_NUMBERS = "softmax_cross_entropy", "binary_cross_entropy", "squared_error"  # losses
 DEFAULT_SMOOTHING = 0.1
 # Numbers of nets with a fold each: fewer would learn from too few rows, and of more, too few would stop a net early.
 LEAST_OWN_FOLDS, MOST_OWN_FOLDS = 4, 10
@@ -35,10 +32,9 @@ class Recipe:
     hidden : number of units in each hidden layer
     activation, dropout : activation and dropout rates of the hidden layers, as for MLP; the activation "auto" is "silu"
         for classes and "relu" for numbers
-    optimizer, learning_rate, weight_decay, clip_norm, schedule : as for MLP.fit; weight_decay only for optimisers that
-        have one
+    learning_rate, weight_decay : of AdamW
     batch_size : number of samples in a batch, or "auto"
-    epochs : largest number of epochs, and length of the schedule
+    epochs : largest number of epochs, and length of the schedule of the learning rate
     patience : epochs without a lower validation loss after which training stops
     validation_fraction : fraction of the rows that is held out, if there are no folds
     n_nets : number of nets; with folds, of nets that are trained without each fold
@@ -48,19 +44,14 @@ class Recipe:
     calibration : "temperature" or "none"; of class probabilities
     label_smoothing : fraction of each target that is spread over all classes, as for MLP; "auto" is 0.1 if
         class probabilities are calibrated, else 0
-    numeric_encoding, n_bins : kind and n_bins of tables.number_columns.NumericEncoding, for columns of numbers
-    net_weights : weights of the nets in their mean, "equal" or "greedy" (net_weights.py)
-    l2 : strength of the L2 penalty, as for MLP
+    numeric_encoding : kind of tables.number_columns.NumericEncoding, for columns of numbers
     """
 
     hidden: tuple[int, ...] = (128, 128, 128)
     activation: str = AUTO
     dropout: Any = 0.1
-    optimizer: str = "adamw"
     learning_rate: float = 0.004
     weight_decay: float = 0.1
-    clip_norm: float = 1.0
-    schedule: Any = "flat_cosine"
     batch_size: int | str = AUTO
     epochs: int = 80
     patience: int = 48
@@ -70,10 +61,7 @@ class Recipe:
     own_folds: bool = False
     calibration: str = TEMPERATURE
     label_smoothing: float | str = AUTO
-    numeric_encoding: str = "auto"
-    n_bins: int = DEFAULT_BINS
-    net_weights: str = "equal"
-    l2: float = 0.0
+    numeric_encoding: str = AUTO
 
     def checked(self, names: Mapping[str, str] = {}) -> Recipe:  # it is only read
         """Return the recipe after a check of all that neither MLP nor its fit checks under these names.
@@ -89,13 +77,6 @@ class Recipe:
         checked_number("weight_decay", self.weight_decay, 0.0)
         if self.calibration not in CALIBRATIONS:
             raise unknown_name("calibration", self.calibration, CALIBRATIONS)
-        if self.net_weights not in NET_WEIGHTS:
-            raise unknown_name("net_weights", self.net_weights, NET_WEIGHTS)
-        if self.net_weights == GREEDY and self.n_nets == 1:
-            raise ValueError(
-                "net_weights='greedy' weighs several nets, with folds those of each fold, but n_nets is 1: set "
-                "n_nets=8, for example, or net_weights='equal'."
-            )
         return self
 
     @property
@@ -123,7 +104,7 @@ class Recipe:
     def activation_for(self, loss: str) -> str:
         """Return the activation of the hidden layers of nets with this loss.
 
-        >>> Recipe().activation_for("softmax_cross_entropy"), Recipe().activation_for("squared_error")
+        >>> Recipe().activation_for(OF_CLASSES), Recipe().activation_for(OF_NUMBERS)
         ('silu', 'relu')
         """
         if not is_auto(self.activation):
@@ -135,7 +116,7 @@ class Recipe:
 
         Calibration takes away the doubt that smoothing adds to probabilities, so there is none without it.
 
-        >>> Recipe().label_smoothing_for("softmax_cross_entropy"), Recipe().label_smoothing_for("squared_error")
+        >>> Recipe().label_smoothing_for(OF_CLASSES), Recipe().label_smoothing_for(OF_NUMBERS)
         (0.1, 0.0)
         """
         if not is_auto(self.label_smoothing):
@@ -190,9 +171,7 @@ def recipe_of(quality: Any, given: dict[str, Any]) -> Recipe:
     assert set(given) <= names, f"no settings of a recipe: {shown(sorted(set(given) - names))}"
     given = {name: value for name, value in given.items() if not is_auto(value)}
     recipe = replace(QUALITIES[quality], **given)
-    if recipe.net_weights == GREEDY or not OF_HELD_OUT_ROWS.isdisjoint(given):
-        recipe = replace(recipe, own_folds=False)
-    return recipe
+    return recipe if OF_HELD_OUT_ROWS.isdisjoint(given) else replace(recipe, own_folds=False)
 
 
 def is_auto(value: Any) -> bool:

@@ -21,8 +21,7 @@ from ..streams.sources import Source, as_targets_file
 from ..streams.table_sources import as_table_source
 from ..tables.bins import MOST_CLASSES
 from ..tables.table_summary import RowKeys, TableSummary
-from .rows_in_file import FileRows
-from .rows_in_memory import Rows
+from .rows import EncodedRows, FileRows, Rows
 
 HELD_OUT_SHARE = 0.1  # of the memory limit, for held-out rows at most
 RARE = 16  # rows of a class of which none is held out
@@ -48,17 +47,6 @@ class Split(NamedTuple):
         """Return bool (n_rows,); targets : encoded, class numbers (n_rows,) if class_counts are given"""
         held = keys >= 1.0 - self.share
         return held if self.class_counts is None else held & (self.class_counts[targets] >= RARE)
-
-
-class EncodedRows(NamedTuple):
-    """Rows as the nets take them: those to train on, and held-out ones in memory or None."""
-
-    training: Rows | FileRows
-    held_out: Rows | None
-
-    def close(self) -> None:
-        if isinstance(self.training, FileRows):
-            self.training.file.close()
 
 
 class StreamedTable:
@@ -147,7 +135,7 @@ class StreamedTable:
         rows = load(source, network, dtype, limit, row_cache, held_out=join if split.share else None)
         if not held and isinstance(rows, RowFile):  # it is one of an earlier fit
             if not split.share:
-                return EncodedRows(FileRows(rows, self.stream), None)
+                return EncodedRows(FileRows(rows, self.stream))
             with closed_after_error(rows):
                 if (kept := rows.held_out()) is not None:
                     held.append(kept)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..class_probabilities import log_probabilities_of
 from ..network.spec import Network
-from .rows_in_memory import MOST_ROWS
+from .rows import MOST_ROWS
 
 LARGEST = 20.0  # bounds of the temperature: from 1 / LARGEST to LARGEST
 TOLERANCE = 1e-4  # of the logarithm of the temperature

@@ -26,10 +26,10 @@ from ..training.interruption import was_interrupted
 from .epochs_in_time import SHARE, seconds_per_epoch
 from .recipe_fit import SHORTEST, fit_nets
 from .recipes import Recipe
-from .rows_in_memory import Rows
+from .rows import Rows
 from .time_budget import Budget
 from .tuning_configurations import Settings, configurations, groups_of_recipes, joint_recipe
-from .tuning_scores import Scores, standard_errors_apart
+from .tuning_scores import scores_of, standard_errors_apart
 
 FACTOR = 3  # a rung has a third of the configurations of the one before, and three times its epochs
 MOST_RUNGS = 3
@@ -64,7 +64,7 @@ class Trial:
     settings : values by the names of Recipe's fields
     score : score in the last rung that it came to; larger is better, minus infinity if it diverged
     epochs : number of epochs in the last rung that it came to; 0 before the first
-    losses : (n_rows,), of the held-out rows; None for a metric
+    losses : (n_rows,), of the held-out rows; None before the first rung
     """
 
     settings: Settings
@@ -84,7 +84,6 @@ class TuningTask:
     encoded : returns the rows in the encoding that a recipe asks for
     make_nets : returns untrained nets for (number of features, recipe, number of nets, seed): one for each
         configuration, or those of one configuration if they share weights
-    score : returns the scores of nets for (nets, held-out rows, recipe)
     budget : time that is left for all
     verbose : amount of output, as for Population.fit
     title : what a note calls the search, such as "tune=20"
@@ -96,7 +95,6 @@ class TuningTask:
     seed: int
     encoded: Callable[[Recipe], Encoded]
     make_nets: Callable[[int, Recipe, int, int], Any]
-    score: Callable[[Any, Rows, Recipe], Scores]
     budget: Budget = field(default_factory=Budget)
     verbose: Any = 0
     title: str = "tune"
@@ -266,14 +264,13 @@ class Search:
             result = fit_nets(nets, encoded.rows, encoded.held_out, recipe, budget=self._budget, verbose=0)
         reasons, epochs = (np.atleast_1d(values) for values in (result.stopped_by, result.epochs))
         self.interrupted, self.out_of_time = was_interrupted(result), "time_limit" in reasons
-        scores, losses = task.score(nets, encoded.held_out, recipe)
+        scores, losses = scores_of(nets, encoded.held_out, recipe)
         scores = np.where(epochs > 0, scores, -inf)
         self._weights = encoded.held_out.weights
         self._keep(nets, scores, recipes)
         for place, (k, reason) in enumerate(zip(members, reasons.tolist(), strict=True)):
             if reason not in ("interrupt", "time_limit"):
-                of_rows = None if losses is None else losses[place]
-                self.trials[k] = Trial(self.trials[k].settings, float(scores[place]), recipe.epochs, of_rows)
+                self.trials[k] = Trial(self.trials[k].settings, float(scores[place]), recipe.epochs, losses[place])
 
     def _keep(self, nets: Any, scores: np.ndarray, recipes: list[Recipe]) -> None:
         """Keep the best net of a group, for Ctrl-C, if it is better than those before."""

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from ..sweeps.space import draw_choice, groups_of
-from ..tables import DEFAULT_BINS
 from .recipes import AUTO, Recipe
 
 
@@ -53,7 +52,6 @@ SHARED: dict[str, Any] = {
     "batch_size": [1.0, 0.5, 2.0],
     "label_smoothing": [AUTO, 0.0],
     "numeric_encoding": [AUTO, "quantile"],
-    "n_bins": [DEFAULT_BINS, 16],
 }
 SPACE = PER_NET | SHARED
 
@@ -110,7 +108,7 @@ def _row(k: int, recipe: Recipe, encoding: int) -> Settings:
     A dropout rate for each layer needs a net of its own.
     """
     is_alone = not isinstance(recipe.dropout, (int, float))
-    own = {name: getattr(recipe, name) for name in PER_NET} | {"optimizer": recipe.optimizer}
+    own = {name: getattr(recipe, name) for name in PER_NET} | {"optimizer": "adamw"}
     common = {name: getattr(recipe, name) for name in ("hidden", "batch_size", "label_smoothing")}
     return {**own, **common, "encoding": encoding, "alone": k if is_alone else -1}
 

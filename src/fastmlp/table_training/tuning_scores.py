@@ -6,14 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..callbacks import METRIC_SIGNS
 from ..class_probabilities import logits
-from ..data.population_data import validated_population_samples
 from ..mlp import MLP
 from ..network.spec import Network
-from ..training.epoch_metrics import METRICS, check_metrics, metric_samples, takes_logits
 from .recipes import TEMPERATURE, Recipe
-from .rows_in_memory import Rows
+from .rows import Rows
 from .temperature import fit_temperature, row_losses
 
 
@@ -21,29 +18,22 @@ class Scores(NamedTuple):
     """Scores of nets on held-out rows.
 
     values : (n_nets,); larger is better, and minus infinity is that of a net whose outputs are not finite
-    losses : (n_nets, n_rows), whose means are the values times -1; None for a metric
+    losses : (n_nets, n_rows), whose means are the values times -1
     """
 
     values: np.ndarray
-    losses: np.ndarray | None = None
+    losses: np.ndarray
 
 
-def scores_of(nets: Any, held_out: Rows, recipe: Recipe, metric: Any = None) -> Scores:
-    """Return the scores of nets on held-out rows.
+def scores_of(nets: Any, held_out: Rows, recipe: Recipe) -> Scores:
+    """Return the scores of nets on held-out rows; nets : MLP or Population
 
     For classes, a score is minus the log loss, of calibrated probabilities if the recipe calibrates. For numbers, it is
-    minus the mean squared error of y scaled to a standard deviation of 1. A metric given by its name replaces both.
-
-    nets : MLP or Population
-    metric : metric of the estimator: a name, a function or None
+    minus the mean squared error of y scaled to a standard deviation of 1.
     """
-    losses = None
     with np.errstate(all="ignore"):  # of nets whose outputs are not finite
-        if isinstance(metric, str):
-            values = _values_of(metric, nets, held_out)
-        else:
-            losses = _losses_of(nets, held_out, recipe)
-            values = -np.average(losses, axis=1, weights=held_out.weights)
+        losses = _losses_of(nets, held_out, recipe)
+        values = -np.average(losses, axis=1, weights=held_out.weights)
     return Scores(np.where(np.isfinite(values), values, -np.inf), losses)
 
 
@@ -79,13 +69,3 @@ def _log_losses(z: np.ndarray, network: Network, held_out: Rows, recipe: Recipe)
     if recipe.calibration == TEMPERATURE:
         temperature = fit_temperature(z, held_out.y, held_out.weights, network, is_multilabel)
     return row_losses(z, y, network, temperature, is_multilabel)
-
-
-def _values_of(metric: str, nets: Any, held_out: Rows) -> np.ndarray:
-    of_logits = takes_logits(METRICS[metric], nets.network)
-    outputs = logits(nets, held_out.X) if of_logits else nets.predict(held_out.X)
-    outputs = outputs[None] if isinstance(nets, MLP) else outputs
-    data, _ = validated_population_samples(held_out.X, held_out.y, nets.network, nets.dtype, 1, held_out.weights)
-    check_metrics({metric: METRICS[metric]}, nets.network, data)
-    samples = metric_samples(data, nets.network)
-    return np.array([-METRIC_SIGNS[metric] * METRICS[metric](samples, of_net) for of_net in outputs])

@@ -21,10 +21,8 @@ def test_stuck_and_nets_options_exclude_each_other():
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        (("--optimizer", "adamm"), "Unknown optimizer 'adamm'"),
-        (("--schedule", "cosin"), "Unknown schedule 'cosin'"),
         (("--device", "gpu"), "Unknown device 'gpu'. Did you mean 'cuda'?"),
-        (("--activation", "relu6"), "Unknown activation 'relu6'. Did you mean 'relu'?"),
+        (("--class-weight", "balancd"), "--class-weight should be balanced"),
     ],
 )
 def test_unknown_names_are_refused_before_the_table_is_read(option, words):

@@ -176,14 +176,14 @@ def test_an_interrupted_search_goes_on_from_its_checkpoint(sweep, monkeypatch, t
 
 @pytest.mark.slow
 def test_divergence_names_options_that_the_command_has(sweep, monkeypatch, tmp_path):
-    fit = sweep_job.fit
+    train = sweep_job.train_prepared
 
-    def diverged(*arguments):
-        trained = fit(*arguments)
-        trained.history.stopped_by = "divergence"
-        return trained
+    def diverged(model, *others):
+        nets = train(model, *others)
+        model.history.stopped_by = "divergence"
+        return nets
 
-    monkeypatch.setattr(sweep_job, "fit", diverged)
+    monkeypatch.setattr(sweep_job, "train_prepared", diverged)
     result = sweep("--target", "kind", "--n", 2)
     assert result.exit_code == 1
     message = " ".join(result.output.split())

@@ -4,14 +4,13 @@ from typer.testing import CliRunner
 
 from fastmlp.commands.cli import app
 from fastmlp.commands.sweep_options import SweepOptions
-from fastmlp.commands.train_settings import TrainSettings
+from fastmlp.commands.train_options import Quality, TrainOptions
 
 
-def test_settings_that_are_not_searched_are_those_of_train():
+def test_options_that_are_not_searched_are_those_of_train():
     options = SweepOptions("table.csv", "y", epochs=7, drop=["a"], ids=["b"], seed=3)
-    assert options.settings() == TrainSettings(
-        "y", quality="fast", clip_norm=0.0, epochs=7, validation=0.2, patience=16, drop=("a",), ids=("b",), seed=3
-    )
+    given = {"quality": Quality.fast, "epochs": 7, "validation": 0.2, "drop": ["a"], "ids": ["b"], "seed": 3}
+    assert options.of_nets() == TrainOptions("table.csv", "y", **given)
 
 
 def test_help_names_every_option():

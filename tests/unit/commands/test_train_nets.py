@@ -12,15 +12,10 @@ from command_runs import with_defaults
 
 import fastmlp
 from fastmlp.commands.train_class_weight import checked_weight_items, parsed_class_weight
-from fastmlp.commands.train_continuation import with_records_of_kept
-from fastmlp.commands.train_nets import make_net, tell_of_diverged
-from fastmlp.commands.train_settings import TrainSettings
+from fastmlp.commands.train_options import Checkpoints, TrainOptions
 from fastmlp.loading import load_net
-from fastmlp.population import Population, subset_of
-from fastmlp.population_result.stopped_by import STOPPED_BY
 from fastmlp.table_training import recipe_fit
 from fastmlp.table_training.recipes import QUALITIES
-from fastmlp.tables.preprocessing import Preprocessing
 from fastmlp.tables.target import Target
 
 pd = pytest.importorskip("pandas")
@@ -42,18 +37,6 @@ def folder(tmp_path, monkeypatch):
 def train(target, *options, code=0):
     drop = "kind" if target == "price" else "price"
     return run("train", "table.csv", "--target", target, "--drop", drop, *with_defaults(QUICK, options), code=code)
-
-
-def test_nets_that_diverged_and_have_no_weight_are_told_of(rng):
-    nets = Population((2, 3, 1), 3, random_state=0, device="cpu")
-    nets.fit(rng.normal(size=(20, 2)), rng.normal(size=20), epochs=1, verbose=False)
-    nets.result.status[1] = {name: code for code, name in STOPPED_BY.items()}["divergence"]
-    said = []
-    tell_of_diverged(nets, subset_of(nets, np.array([0, 0, 2])), said.append)
-    assert said == ["Greedy weights leave out 1 net that diverged."]
-    tell_of_diverged(nets, subset_of(nets, np.array([0, 1, 2])), said.append)
-    tell_of_diverged(subset_of(nets, np.array([0, 2])), subset_of(nets, np.array([0, 0])), said.append)
-    assert len(said) == 1
 
 
 @pytest.mark.thinned(4)
@@ -114,21 +97,37 @@ def test_a_report_on_one_of_several_nets_has_the_figures_of_their_mean(target, o
     assert printed[-len(figures) :] == pytest.approx(figures, abs=1e-3)
 
 
-def test_nets_are_those_of_the_estimators():
-    """One recipe: the same architecture, initial weights and settings of the fit."""
-    from fastmlp import TabularMLPRegressor
+@pytest.mark.parametrize(
+    "target, options, settings",
+    [
+        ("price", (), {}),
+        ("kind", ("--class-weight", "balanced"), {"class_weight": "balanced"}),
+        ("kind", ("--quality", "fast", "--seed", 7), {"quality": "fast", "random_state": 7}),
+        ("price", ("--quality", "best", "--n-nets", 1), {"quality": "best", "n_nets": 1}),
+        ("kind", ("--n-nets", 2, "--validation", 0.25), {"n_nets": 2, "validation_fraction": 0.25}),
+        ("price", ("--n-nets", 1, "--validation", 0), {"n_nets": 1, "validation_fraction": 0.0}),
+        ("price", ("--tune", 3, "--dropout", 0.2), {"tune": 3, "dropout": 0.2}),
+    ],
+    ids=["default", "weights", "fast", "folds", "same rows", "all rows", "tune"],
+)
+def test_nets_are_those_of_the_estimators(target, options, settings):
+    """One trainer: the same rows are held out, and the nets, their calibration and predictions have the same bits."""
+    from fastmlp import TabularMLPClassifier, TabularMLPRegressor
 
-    table = pd.read_csv("table.csv").drop(columns="kind")
-    preprocessing = Preprocessing.fit(table, "price", scaling="standard")
-    nets = make_net(preprocessing, TrainSettings("price", seed=7))
-    model = TabularMLPRegressor(max_iter=1, random_state=0, numeric_encoding="standard")
-    model.fit(table.drop(columns="price"), table["price"])
-    assert nets.get_settings() == model.net_.get_settings()
-    assert nets.dropout == model.net_.dropout
-    train("price", "--quality", "good", "--epochs", 1)
-    ours, theirs = load_net("model.safetensors").result.arguments, model.history_.arguments
+    table = pd.read_csv("table.csv")
+    X = table.drop(columns=["kind", "price"])
+    kind = TabularMLPRegressor if target == "price" else TabularMLPClassifier
+    model = kind(**{"hidden_layer_sizes": (8,), "max_iter": 3, "random_state": 0} | settings).fit(X, table[target])
+    train(target, *options)
+    nets = load_net("model.safetensors")
+    np.testing.assert_array_equal(nets.params, model.net_.params)
+    assert nets.preprocessing.columns == model.columns_
+    same = fastmlp.load("model.safetensors", device="cpu")
+    predict = lambda of: of.predict(X) if target == "price" else of.predict_proba(X)
+    np.testing.assert_array_equal(predict(same), predict(model))
+    before, after = (of.settings if hasattr(of, "settings") else of.arguments for of in (model.history_, same.history_))
     for name in ("optimizer", "schedule", "batch_size", "early_stopping", "shuffle"):
-        assert ours[name] == theirs[name] or name == "early_stopping"
+        assert before.get(name) == after.get(name)
 
 
 @pytest.mark.slow
@@ -166,13 +165,13 @@ def test_weights_of_classes_are_read_from_text():
     ],
 )
 def test_mistakes_are_found_before_columns_are_encoded(options, said, monkeypatch):
-    monkeypatch.setattr("fastmlp.tables.preprocessing.fit_columns", lambda *_: pytest.fail("too late"))
+    monkeypatch.setattr("fastmlp.table_training.model.fit_columns", lambda *_: pytest.fail("too late"))
     assert said in train("kind", *options, code=1)
 
 
 @pytest.mark.parametrize("options", [["--class-weight", "balancd"], ["--device", "cuda:99"]])
 def test_mistakes_that_the_table_need_not_show_are_found_before_it_is_read(options, monkeypatch):
-    monkeypatch.setattr("fastmlp.commands.train_parts.read_tables", lambda *_: pytest.fail("too late"))
+    monkeypatch.setattr("fastmlp.commands.train_table.read_tables", lambda *_: pytest.fail("too late"))
     train("kind", *options, code=1)
 
 
@@ -182,68 +181,33 @@ def test_training_goes_on_from_saved_nets(options):
     train("price", *options)
     before = load_net("model.safetensors")
     rest = ("--epochs", 1, "--learning-rate", 1e-9, "--continue-from", "model.safetensors", "--output", "more")
-    said = train("price", *options, *rest)
-    losses = re.findall(r"validation loss (\d\.\d+)", said)
-    assert len(losses) == 2, "before and after"
-    assert float(losses[0]) == pytest.approx(float(losses[1]), rel=1e-3), "at a learning rate of 1e-9"
+    assert "Training goes on with " in train("price", *options, *rest)
     after = load_net("more")
     np.testing.assert_allclose(after.params, before.params, atol=1e-6)
     assert after.preprocessing.columns == before.preprocessing.columns
     assert "and --target is 'kind'" in train("kind", *rest, code=1)
-    assert "--activation is 'tanh', but the nets to go on with have 'relu'" in train(
-        "price", *options, *rest, "--activation", "tanh", code=1
-    )
-    assert "Leave --hidden, --n-nets and --quality as they were" in train(
+    assert "Leave the hidden layers" in train(
         "price", *with_defaults([str(word) for word in options], (*rest, "--n-nets", 4)), code=1
     )
 
 
-@pytest.mark.thinned(2)
 @pytest.mark.parametrize("options", [("--n-nets", 1), ("--n-nets", 2), ()])
 def test_nets_that_no_new_epoch_improves_keep_their_parameters(options):
     train("price", *options, "--epochs", 40)
     before = load_net("model.safetensors")
     rest = ("--epochs", 1, "--learning-rate", 10, "--continue-from", "model.safetensors", "--output", "more")
     said = train("price", *options, *rest)
-    n = getattr(before, "n_nets", 1)
-    assert f"No new epoch of {n} net" in said
-    after = load_net("more")
-    np.testing.assert_array_equal(after.params, before.params)
-    assert "parameters and records" in said
-    if n == 1:
-        assert after.history.epochs == before.history.epochs > 1
-        np.testing.assert_array_equal(after.history.validation_loss, before.history.validation_loss)
-        assert f"validation loss {before.history.validation_loss[before.history.best_epoch]:.4g}" in said
-    else:
-        for name in ("epochs", "best_value", "best_epoch", "loss", "status"):
-            np.testing.assert_array_equal(getattr(after.result, name), getattr(before.result, name))
-        recorded = np.searchsorted(after.result.record_epochs, before.result.record_epochs)
-        np.testing.assert_array_equal(after.result.records[recorded], before.result.records)
-    Path("more").rename("model.safetensors")
-    again = train("price", *options, *rest)
-    assert "not those that the last training held out" not in again
-
-
-def test_nets_of_which_some_are_improved_have_records_of_two_fits():
-    train("price", "--n-nets", 2, "--epochs", 1, "--seed", 1)
-    nets, known = load_net("model.safetensors"), load_net("model.safetensors")
-    train("price", "--n-nets", 2, "--epochs", 4, "--seed", 2)
-    nets.result = load_net("model.safetensors").result
-    nets.params[1] += 1.0
-    found = with_records_of_kept(nets, known)
-    for name in ("epochs", "best_value", "loss"):
-        kept, trained = getattr(found, name)
-        assert (kept, trained) == (getattr(known.result, name)[0], getattr(nets.result, name)[1])
-    for k, result in enumerate((known.result, nets.result)):
-        column = found.records[np.isfinite(found.records[:, k]), k]
-        np.testing.assert_array_equal(column, result.records[np.isfinite(result.records[:, k]), k])
+    assert f"No new epoch of {getattr(before, 'n_nets', 1)} net" in said
+    np.testing.assert_array_equal(load_net("more").params, before.params)
+    assert "not those that the last training held out" not in said
+    said = train("price", *options, *rest, "--seed", 1)
+    assert "not those that the last training held out" in said
+    assert not np.array_equal(load_net("more").params, before.params)
 
 
 def test_losses_of_weighted_rows_say_so():
     weights = "--n-nets", 1, "--class-weight", "balanced"
     assert "weighted validation loss" in train("kind", *weights)
-    said = train("kind", *weights, "--continue-from", "model.safetensors", "--output", "more")
-    assert ", of weighted validation loss" in said
 
 
 def test_rows_in_another_order_are_noticed():
@@ -263,14 +227,6 @@ def test_nets_without_time_for_another_epoch_are_all_there():
     before = load_net("model.safetensors")
     train("price", "--time-limit", 1e-6, "--epochs", 50, "--continue-from", "model.safetensors", "--output", "more")
     assert load_net("more").n_nets == before.n_nets
-
-
-def test_a_net_whose_loss_was_nan_is_replaced(monkeypatch):
-    train("price", "--n-nets", 1, "--epochs", 2)
-    monkeypatch.setattr("fastmlp.commands.train_continuation.losses_on", lambda *_: np.array([np.nan]))
-    said = train("price", "--n-nets", 1, "--epochs", 2, "--continue-from", "model.safetensors", "--output", "more")
-    assert "No new epoch" not in said
-    assert not np.array_equal(load_net("more").params, load_net("model.safetensors").params)
 
 
 @pytest.mark.slow
@@ -327,7 +283,7 @@ def test_a_preset_of_another_number_of_nets_is_refused():
     train("price", *go_on)
     train("price", *go_on, "--quality", "fast")
     train("price", *go_on, "--quality", "good", "--n-nets", 1)
-    assert "Leave --hidden, --n-nets and --quality as they were" in train("price", *go_on, "--quality", "best", code=1)
+    assert "Leave the hidden layers" in train("price", *go_on, "--quality", "best", code=1)
     train("price", "--quality", "best", "--n-nets", 1)
     assert "--quality fast asks for 1 net, but there are 10 nets" in train("price", *go_on, "--quality", "fast", code=1)
     assert "out of fold" in train("price", *go_on, "--quality", "best")
@@ -335,9 +291,8 @@ def test_a_preset_of_another_number_of_nets_is_refused():
 
 @pytest.mark.full
 def test_nets_hold_out_the_same_rows_where_they_are_trained_in_one_fit():
-    for options in (("--refit",), ("--validation", 0.2), ("--n-folds", 1)):
+    for options in (("--validation", 0.2), ("--n-nets", 3)):
         said = train("price", *options)
-        assert "Trained 6 nets" in said or "Trained 3 epochs" in said
         assert "out of fold" not in said
         assert "validation" in said
 
@@ -352,7 +307,7 @@ def test_a_table_of_fewer_rows_than_nets():
 def test_options_that_would_change_the_encoding_of_known_nets_are_refused():
     train("price", "--n-nets", 1)
     go_on = "--n-nets", 1, "--continue-from", "model.safetensors", "--output", "more"
-    for options in (("--drop", "age"), ("--keep", "size"), ("--id", "age"), ("--numeric-encoding", "standard")):
+    for options in (("--drop", "age"), ("--keep", "size"), ("--id", "age")):
         assert f"which {options[0]} would change" in train("price", *go_on, *options, code=1)
     assert "which --task would change" in train("price", *go_on, "--task", "classification", code=1)
     train("price", *go_on, "--task", "regression", "--keep", "size", "--keep", "age")
@@ -380,10 +335,10 @@ def test_a_time_limit_that_leaves_out_nets_lets_the_others_hold_out_the_same_row
 @pytest.mark.parametrize("n_epochs", [0, 2])
 @pytest.mark.parametrize("options", [("--n-nets", 2), ("--quality", "best")])
 def test_ctrl_c_saves_the_nets_that_had_begun_beside_the_output(options, n_epochs, monkeypatch):
-    from fastmlp.commands import train_nets
     from fastmlp.console.progress_bar import Progress
+    from fastmlp.table_training import model
 
-    show, plan, plans = Progress.show, train_nets.planned_in_time, []
+    show, plan, plans = Progress.show, model.planned_in_time, []
 
     def planned(*arguments):
         plans.append(plan(*arguments))
@@ -394,9 +349,8 @@ def test_ctrl_c_saves_the_nets_that_had_begun_beside_the_output(options, n_epoch
         if plans and done >= n_epochs:  # on a slow machine, what comes before the training is shown, too
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(train_nets, "planned_in_time", planned)
+    monkeypatch.setattr(model, "planned_in_time", planned)
     monkeypatch.setattr(Progress, "show", shown)
-    monkeypatch.setattr("fastmlp.commands.train_nets.expected_seconds", lambda *_: 0.0)  # it fits other nets
     said = train("price", *options, "--hidden", "300,300", code=130)
     assert "Interrupted" in said
     if Path("model.safetensors.interrupted").exists():
@@ -408,19 +362,20 @@ def test_ctrl_c_saves_the_nets_that_had_begun_beside_the_output(options, n_epoch
 
 @pytest.mark.slow
 def test_checkpoints_of_several_nets():
-    options = "--n-nets", 2, "--checkpoint", "run.ckpt", "--every", 1
+    options = "--n-nets", 2, "--checkpoint", "run.ckpt"
     train("price", *options)
     params = load_net("model.safetensors").params
     train("price", *options, "--resume")
     np.testing.assert_array_equal(load_net("model.safetensors").params, params)
 
 
-@pytest.mark.parametrize("options", [(), ("--n-nets", 1, "--n-folds", 2)], ids=["default", "folds"])
+@pytest.mark.parametrize("options", [(), ("--quality", "best", "--n-nets", 1)], ids=["default", "folds"])
 def test_a_checkpoint_changes_no_net(options, monkeypatch):
     """Nets that hold out a fold each have a file each, and go on to the same nets after Ctrl-C."""
     train("price", *options)
     nets = load_net("model.safetensors")
-    saving = (*options, "--checkpoint", "run.ckpt", "--every", 1)
+    saving = (*options, "--checkpoint", "run.ckpt")
+    monkeypatch.setattr(TrainOptions, "checkpoints", lambda of: Checkpoints(of.checkpoint, "1", of.resume))
     fit, begun = recipe_fit.fit_nets, []
 
     def interrupted(*arguments, **further):
@@ -430,10 +385,10 @@ def test_a_checkpoint_changes_no_net(options, monkeypatch):
         return fit(*arguments, **further)
 
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "1")  # nets in turn
-    monkeypatch.setattr("fastmlp.commands.train_continuation.fit_nets", interrupted)
+    monkeypatch.setattr("fastmlp.table_training.model.fit_nets", interrupted)
     assert "The same command with --resume goes on." in train("price", *saving, code=130)
     assert begun == ["run.ckpt.0", "run.ckpt.1"]
-    monkeypatch.setattr("fastmlp.commands.train_continuation.fit_nets", fit)
+    monkeypatch.setattr("fastmlp.table_training.model.fit_nets", fit)
     said = train("price", *saving, code=1)
     assert "There is a checkpoint 'run.ckpt.0' already. Go on from it with --resume" in said
     assert "The fit goes on after epoch 3 of 3, from 'run.ckpt.0'." in train("price", *saving, "--resume")
@@ -449,32 +404,10 @@ def test_a_checkpoint_changes_no_net(options, monkeypatch):
         (["--quality", "best", "--validation", "0.1"], "holds out each of 10 folds in turn: leave it out"),
         (["--time-limit", "9", "--checkpoint", "c"], "--time-limit may shorten a training"),
         (["--time-limit", "0"], "time_limit must be"),
-        (["--weight-decay", "-1"], "weight_decay must be"),
+        (["--learning-rate", "-1"], "learning_rate must be"),
         (["--continue-from", "nothing"], "There is no file 'nothing'"),
         (["--continue-from", "table.csv"], "should be a net saved by fastmlp"),
     ],
 )
 def test_mistakes_are_answered_before_the_training(options, words):
     assert words in train("price", *options, code=1)
-
-
-@pytest.mark.parametrize(
-    "seconds, options, said",
-    [
-        (3.0, (), ""),
-        (30.0, (), "The training takes about 30 s, or less if nets stop early."),
-        (
-            300.0,
-            (),
-            "about 5 minutes, or less if nets stop early. --quality fast trains one smaller net instead of 6; --time",
-        ),
-        (300.0, ("--quality", "fast"), "about 5 minutes, or less if nets stop early."),
-    ],
-)
-def test_a_long_training_says_how_long_it_will_be(seconds, options, said, monkeypatch):
-    monkeypatch.setattr("fastmlp.commands.train_nets.expected_seconds", lambda *_: seconds)
-    output = train("price", *options)
-    assert said in output
-    assert ("The training takes" in output) == bool(said)
-    assert ("--quality fast" in output) == ("--quality fast" in said)
-    assert output.index("regression of 'price'") < output.index(said or "Trained") <= output.index("Trained")

@@ -11,8 +11,11 @@ pd = pytest.importorskip("pandas", reason="tables are data frames of pandas")
 pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
 
 from fastmlp.commands.cli import app  # noqa: E402  # needs typer
-from fastmlp.commands.train_streams import TargetColumn  # noqa: E402
+from fastmlp.commands.train_options import TrainOptions  # noqa: E402
+from fastmlp.commands.train_table import TargetColumn  # noqa: E402
 from fastmlp.loading import load_net  # noqa: E402
+from fastmlp.table_training.model import TableModel  # noqa: E402
+from fastmlp.table_training.recipes import Recipe  # noqa: E402
 
 SMALL = ["--hidden", "16", "--epochs", "2", "--device", "cpu"]
 
@@ -99,9 +102,7 @@ def test_a_table_within_the_limit_gives_the_nets_of_one_in_memory(path, tmp_path
     [
         (["--quality", "best"], "--quality best cannot be used with a table that takes more than --memory-limit"),
         (["--class-weight", "balanced"], "--class-weight cannot be used"),
-        (["--refit"], "--refit cannot be used with a table that takes more than --memory-limit"),
-        (["--n-folds", "2"], "--n-folds 2 cannot be used"),
-        (["--target", "value", "--calibration", "none"], "'value' is predicted as a number"),
+        (["--target", "value", "--class-weight", "yes=2"], "'value' is predicted as a number"),
         (["--target", "kinds"], "Did you mean 'kind'?"),
         (["--memory-limit", "much"], "memory_limit must be a number of bytes"),
     ],
@@ -154,35 +155,36 @@ def test_a_target_without_a_cell_is_refused(tmp_path):
     assert "All cells of the target column 'kind' are missing" in text
 
 
+def learned(pieces, task="auto"):
+    """Return the target column of pieces of a table, and its model, after a first pass that draws the first piece."""
+    column, model = TargetColumn(TrainOptions("table.csv", "y", task=task)), TableModel(Recipe())
+    pieces = [pd.Series(piece, name="y") for piece in pieces]
+    for piece in pieces:
+        column.add(None, piece)
+    column.learn(model, pieces[0].to_frame(), pieces[0])
+    return column, model
+
+
 def test_target_columns_are_fitted_by_all_cells():
-    column = TargetColumn("y")
-    for piece in ([1, 2, 1], [3, 1, 1]):
-        column.add(pd.Series(piece, name="y"))
-    assert column.fit(pd.Series([1, 2, 1], name="y"), "auto")[0].classes == (1, 2, 3)
-    assert dict(column.labels) == {1: 4, 2: 1, 3: 1}
-    column = TargetColumn("y")
+    column, _ = learned([[1, 2, 1], [3, 1, 1]])
+    assert (column.target.classes, column.class_counts) == ((1, 2, 3), [4, 1, 1])
     values = np.arange(100) / 3
-    for piece in np.split(values, 4):
-        column.add(pd.Series(piece, name="y"))
-    target, notes = column.fit(pd.Series(values[:30], name="y"), "auto")
-    assert (target.mean, target.std, notes) == (pytest.approx(values.mean()), pytest.approx(values.std()), ())
-    column.add(pd.Series(["x"] * 30, name="y"))
+    column, model = learned(np.split(values, 4))
+    assert (model.mean, model.std) == (pytest.approx(values.mean()), pytest.approx(values.std()))
+    assert (column.notes, column.class_counts) == ((), None)
     with pytest.raises(ValueError, match="holds no numbers in 30 of 130 cells"):
-        column.fit(pd.Series(values[:30], name="y"), "regression")
+        learned([values, ["x"] * 30], "regression")
 
 
 def test_categories_without_a_row_are_no_classes():
-    column = TargetColumn("y")
-    column.add(pd.Series(pd.Categorical(["a", "b", "a"], categories=["a", "b", "c"]), name="y"))
-    assert column.fit(pd.Series(["a", "b"], name="y"), "auto")[0].classes == ("a", "b")
+    column, _ = learned([pd.Categorical(["a", "b", "a"], categories=["a", "b", "c"])])
+    assert column.target.classes == ("a", "b")
     with pytest.raises(ValueError, match="target column 'y' should hold numbers or classes, but it holds mixed"):
-        column.add(pd.Series([["a"], ["b", "c"]], name="y"))
+        learned([[["a"], ["b", "c"]]])
 
 
 def test_a_missing_test_file_is_noticed_before_the_table_is_read(tmp_path, monkeypatch):
-    from fastmlp.commands import train_streams
-
-    monkeypatch.setattr(train_streams, "read_in_pieces", None)
+    monkeypatch.setattr("fastmlp.commands.train.read_in_pieces", None)
     (tmp_path / "t.csv").write_text("a,y\n1,2\n2,3\n")
     result = CliRunner().invoke(
         app, ["train", str(tmp_path / "t.csv"), "--target", "y", "--test", str(tmp_path / "none.csv")]
@@ -229,17 +231,3 @@ def test_folders_without_tables_are_refused(path, trained, tmp_path):
         assert code == 1
         assert "would be a table of the folder" in " ".join(text.split())
     assert [file.name for file in folder.iterdir()] == ["0.parquet"]
-
-
-@pytest.mark.slow
-def test_a_row_cache_keeps_the_encoded_rows(path, tmp_path):
-    arguments = "--target", "kind", "--drop", "value", "--id", "id", "--n-nets", 1, "--memory-limit", LIMIT
-    nets = []
-    for options in ([], ["--row-cache", tmp_path / "rows"], ["--row-cache", tmp_path / "rows"]):
-        code, text = run("train", path, *arguments, *SMALL, *options, "--output", tmp_path / "m.safetensors")
-        assert code == 0, text
-        nets.append(load_net(tmp_path / "m.safetensors").params)
-        kept = list((tmp_path / "rows").glob("*"))
-        assert len(kept) == bool(options)
-    np.testing.assert_array_equal(nets[1], nets[0])
-    np.testing.assert_array_equal(nets[2], nets[0])

@@ -8,11 +8,11 @@ from command_runs import with_defaults
 from typer.testing import CliRunner
 
 import fastmlp
-from fastmlp.commands import train_tuning
 from fastmlp.commands.cli import app
-from fastmlp.commands.train_settings import TrainSettings
-from fastmlp.commands.train_tuning import searched_settings
+from fastmlp.commands.train import given_settings
+from fastmlp.commands.train_options import TrainOptions
 from fastmlp.loading import load_net
+from fastmlp.table_training import tuning
 from fastmlp.table_training.recipes import QUALITIES
 from fastmlp.table_training.tuning_scores import Scores
 from fastmlp.tables.target import CLASSIFICATION, Target
@@ -55,14 +55,15 @@ def test_the_nets_are_trained_with_what_was_chosen(quality):
 
 @pytest.mark.slow
 def test_the_encoding_is_the_one_that_was_chosen(monkeypatch):
-    scores = train_tuning.scores_of
+    scores = tuning.scores_of
 
     def prefer_no_bins(nets, held_out, recipe):
-        return Scores(scores(nets, held_out, recipe).values + 100.0 * (recipe.numeric_encoding == "quantile"))
+        gain, found = 100.0 * (recipe.numeric_encoding == "quantile"), scores(nets, held_out, recipe)
+        return Scores(found.values + gain, found.losses - gain)
 
-    monkeypatch.setattr(train_tuning, "scores_of", prefer_no_bins)
+    monkeypatch.setattr(tuning, "scores_of", prefer_no_bins)
     said = train("price", "--tune", 16, "--quality", "fast", "--seed", 1)
-    assert "--numeric-encoding quantile" in said
+    assert "numeric_encoding='quantile'" in said
     assert {column.kind for column in load_net("model.safetensors").preprocessing.columns} == {"quantile"}
     train("price", "--quality", "fast")
     assert "piecewise_linear" in {column.kind for column in load_net("model.safetensors").preprocessing.columns}
@@ -71,13 +72,13 @@ def test_the_encoding_is_the_one_that_was_chosen(monkeypatch):
 @pytest.mark.parametrize(("quality", "n_held_out"), (("fast", 80), ("best", 100)))
 def test_all_configurations_are_compared_on_the_same_rows(quality, n_held_out, monkeypatch):
     """Of folds, on the first one, whatever the encoding."""
-    scores, seen = train_tuning.scores_of, set()
+    scores, seen = tuning.scores_of, set()
 
     def look(nets, held_out, recipe):
         seen.add((held_out.n_rows, held_out.y.tobytes(), held_out.weights.tobytes()))
         return scores(nets, held_out, recipe)
 
-    monkeypatch.setattr(train_tuning, "scores_of", look)
+    monkeypatch.setattr(tuning, "scores_of", look)
     monkeypatch.setitem(QUALITIES, "best", replace(QUALITIES["best"], n_nets=1, n_folds=4))
     train("kind", "--tune", 16, "--seed", 1, "--quality", quality, "--class-weight", "balanced", "--epochs", 3)
     ((n_rows, *_),) = seen
@@ -85,18 +86,10 @@ def test_all_configurations_are_compared_on_the_same_rows(quality, n_held_out, m
 
 
 def test_given_options_are_not_searched():
-    target = Target("y", CLASSIFICATION, ("a", "b"))
-    settings = TrainSettings("y", dropout=0.1, batch_size=32, tune=4)
-    assert set(searched_settings(settings, target)) == {
-        "learning_rate",
-        "weight_decay",
-        "hidden",
-        "label_smoothing",
-        "numeric_encoding",
-        "n_bins",
-    }
-    of_numbers = searched_settings(TrainSettings("y", scaling="standard", tune=4), Target("y", "regression"))
-    assert set(of_numbers) == {"learning_rate", "weight_decay", "hidden", "dropout", "batch_size"}
+    options = TrainOptions("table.csv", "y", dropout=0.1, tune=4)
+    assert given_settings(options, Target("y", CLASSIFICATION, ("a", "b"))) == {"dropout"}
+    options = TrainOptions("table.csv", "y", hidden="8", learning_rate=0.1, tune=4)
+    assert given_settings(options, Target("y", "regression")) == {"hidden", "learning_rate", "label_smoothing"}
 
 
 @pytest.mark.slow
@@ -121,7 +114,7 @@ def test_a_table_in_pieces_has_no_search():
 @pytest.mark.slow
 def test_ctrl_c_leaves_the_best_net_so_far_beside_the_output(folder, monkeypatch):
     train("kind", "--quality", "fast")
-    before, scores, n_done = (folder / "model.safetensors").read_bytes(), train_tuning.scores_of, []
+    before, scores, n_done = (folder / "model.safetensors").read_bytes(), tuning.scores_of, []
 
     def interrupt(*arguments):
         if n_done:
@@ -129,12 +122,12 @@ def test_ctrl_c_leaves_the_best_net_so_far_beside_the_output(folder, monkeypatch
         n_done.append(1)
         return scores(*arguments)
 
-    monkeypatch.setattr(train_tuning, "scores_of", interrupt)
+    monkeypatch.setattr(tuning, "scores_of", interrupt)
     said = train("kind", "--tune", 9, code=130)
     assert "Interrupted while settings were compared; the best net so far is in" in said
     assert "the best net so far is in 'model.safetensors.interrupted', and 'model.safetensors' is as it was" in said
     assert (folder / "model.safetensors").read_bytes() == before
     model = fastmlp.load("model.safetensors.interrupted", device="cpu")
     assert set(model.predict(pd.read_csv("table.csv"))) <= {"up", "down"}
-    monkeypatch.setattr(train_tuning, "scores_of", interrupt)
+    monkeypatch.setattr(tuning, "scores_of", interrupt)
     assert "Interrupted; 'model.safetensors' is as it was" in train("kind", "--tune", 9, code=130)

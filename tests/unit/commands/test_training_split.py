@@ -111,10 +111,3 @@ def test_of_many_rows_evenly_spaced_ones_stand_for_a_part(trained, monkeypatch):
     nets, X, y = trained("regression")
     parts = training_split(nets, X, y).of_all
     assert [part[0].shape for part in parts.values()] == [(QUALITIES["good"].n_nets, 7, X.shape[1])] * 2
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("options", [("--net-weights", "greedy", "--n-folds", "2", "--n-nets", "2")])
-def test_nets_that_weights_have_picked_have_no_known_rows(trained, options):
-    nets, X, y = trained("regression", *options)
-    assert list(training_split(nets, X, y).of_all) == [""]

@@ -10,7 +10,6 @@ from fastmlp.commands.cli import app
     ("option", "hint"),
     [
         ("--lr", "Did you mean --learning-rate?"),
-        ("--bs", "Did you mean --batch-size?"),
         ("--max-iter", "Did you mean --epochs?"),
         ("--hidden-layer-sizes", "Did you mean --hidden?"),
         ("--epoch", "Did you mean --epochs?"),

@@ -20,7 +20,6 @@ X = np.random.default_rng(0).normal(size=(60, 2))
 LABELS, Y = np.where(X[:, 0] > 0, "a", "b"), 2.0 * X[:, 0]
 SEVERAL = {
     "population": {"n_nets": 3},
-    "one after another": {"n_nets": 3, "callbacks": lambda epoch, history: None},
     "folds": {"n_nets": 1, "n_folds": 3},
 }
 

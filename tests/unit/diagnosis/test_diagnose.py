@@ -252,8 +252,8 @@ def test_nets_with_data_of_their_own_may_have_validation_samples_of_their_own(rn
 @pytest.mark.slow
 def test_nets_trained_on_real_data_are_healthy(data_folder):
     """Nets with usual settings on digits, adult and California housing are healthy."""
-    from fastmlp.commands.train_nets import make_net
-    from fastmlp.commands.train_settings import TrainSettings
+    from fastmlp.table_training.recipe_fit import make_nets
+    from fastmlp.table_training.recipes import OF_CLASSES, OF_NUMBERS, Recipe
     from fastmlp.tables.preprocessing import Preprocessing
     from fastmlp.tables.table_files import read_table
 
@@ -269,7 +269,9 @@ def test_nets_trained_on_real_data_are_healthy(data_folder):
         preprocessing = Preprocessing.fit(table, target)
         X, y = preprocessing.transform(table), preprocessing.target.encode(table[target])
         for epochs in (4, 25):
-            net = make_net(preprocessing, TrainSettings(target, hidden=(32,), n_nets=1))
+            loss = OF_CLASSES if preprocessing.target.classes else OF_NUMBERS
+            settings = {"loss": loss, "device": "cpu", "random_state": 0}
+            net = make_nets(X.shape[1], preprocessing.target.n_outputs, Recipe(hidden=(32,)), settings, 1)
             history = net.fit(X[:2000], y[:2000], epochs=epochs, batch_size=64, validation_data=(X[2000:], y[2000:]))
             found.append(diagnose(net, X[:2000], y[:2000], history, validation_data=(X[2000:], y[2000:])))
     assert [one.verdict for one in found if not one.is_healthy] == []

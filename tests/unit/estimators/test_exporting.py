@@ -114,7 +114,7 @@ def fitted(kind, table, y, n_nets, **settings):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of cells that training has not seen
-@pytest.mark.parametrize("settings", [{"n_nets": 1}, {"n_nets": 3}, {"n_nets": 1, "dtype": "float64"}], ids=str)
+@pytest.mark.parametrize("settings", [{"n_nets": 1}, {"n_nets": 3}], ids=str)
 def test_classifier_of_tables(settings, table, tmp_path):
     y = np.where((table["steps"] > 2) ^ (table["colour"] == "red"), "a", "b")
     model = fitted(TabularMLPClassifier, table, y, **settings)
@@ -153,7 +153,7 @@ def test_temperatures_are_in_c_files_of_tables_of_numbers(n_nets, table, tmp_pat
 def test_regressor_of_tables_of_numbers(n_nets, encoding, table, tmp_path):
     table = table.drop(columns=["colour", "zip"]).astype({"skew": "float32"})
     y = table["steps"].to_numpy() * 1e4 + 3
-    model = fitted(TabularMLPRegressor, table, y, n_nets, numeric_encoding=encoding, n_bins=6)
+    model = fitted(TabularMLPRegressor, table, y, n_nets, numeric_encoding=encoding)
     assert model.columns_[0].kind == encoding
     rows = awkward(table.assign(colour="", zip=""))[list(table)].astype({"skew": "float32"})
     expected = model.predict(rows)

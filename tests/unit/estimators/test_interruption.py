@@ -1,6 +1,7 @@
 """Fits of estimators that Ctrl-C ends: the warning, and which nets predict afterwards."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from sklearn.base import clone
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor
 from fastmlp.estimators.interruption import trained_nets
+from fastmlp.table_training import model as model_of_tables
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 N_NETS = 40  # more than the lanes of two threads: some nets have not begun when the fit is interrupted
@@ -137,13 +139,15 @@ BEST, LAST = r"as it was at its best validation loss, [\d.e-]+.$", "as far as it
 
 @pytest.mark.parametrize(("share", "state"), [(0.2, BEST), (0.0, LAST)])
 @pytest.mark.parametrize("cls", [TabularMLPClassifier, TabularMLPRegressor])
-def test_interrupted_single_net_of_a_table_warns(cls, share, state, data):
+def test_interrupted_single_net_of_a_table_warns(cls, share, state, data, monkeypatch):
     def interrupt(epoch, history):
         if epoch == 2:
             raise KeyboardInterrupt
 
     X, y = data
-    model = cls(**SMALL, n_nets=1, validation_fraction=share, callbacks=interrupt)
+    fit = partial(model_of_tables.fit_nets, callbacks=[interrupt])
+    monkeypatch.setattr(model_of_tables, "fit_nets", fit)
+    model = cls(**SMALL, n_nets=1, validation_fraction=share)
     with pytest.warns(UserWarning, match=f"interrupted in epoch 4; the net is {state}"):
         model.fit(X, (y > 0).astype(int) if cls is TabularMLPClassifier else y)
     assert len(model.loss_curve_) == model.n_iter_ == 3

@@ -12,24 +12,12 @@ from fastmlp import DivergenceWarning, Population
 from fastmlp.class_probabilities import logits
 from fastmlp.execution.dispatch import IN_TURN, FitsAtOnce
 from fastmlp.population_training.result_of_histories import result_of_histories
-from fastmlp.table_training.folds import fit_folds, fold_numbers, folds_at_once
+from fastmlp.table_training.folds import fit_folds, folds_at_once
 from fastmlp.table_training.recipe_fit import fit_nets, make_nets
 from fastmlp.table_training.recipes import Recipe
-from fastmlp.table_training.rows_in_memory import Rows
+from fastmlp.table_training.rows import Rows, fold_numbers
 
 SMALL = Recipe(hidden=(8,), epochs=3, dropout=0.0)
-
-
-def test_folds_are_equal_parts_of_the_rows_and_of_each_class(rng):
-    classes = np.repeat([0, 1, 2], [50, 23, 2])
-    folds = fold_numbers(classes, 75, 5, rng)
-    assert np.bincount(folds).tolist() == [15] * 5
-    for k, size in enumerate((50, 23, 2)):
-        counts = np.bincount(folds[classes == k], minlength=5)
-        assert counts.sum() == size
-        assert counts.max() - counts.min() <= 1
-    with pytest.raises(ValueError, match="n_folds is 5, but there are only 4 rows"):
-        fold_numbers(None, 4, 5, rng)
 
 
 @pytest.fixture
@@ -43,7 +31,7 @@ def nets(n_nets=6):
 
 
 def test_each_net_is_trained_without_its_fold_and_predicts_it(rows, rng):
-    folds, seen = fold_numbers(None, 60, 3, rng), []
+    folds, seen = fold_numbers(None, 60, 3, np.random.RandomState(0)), []
 
     def fit_one(net, training, held_out, k):
         seen.append((len(training.X), len(held_out.X), k))
@@ -81,7 +69,7 @@ def test_nets_that_had_begun_are_kept_after_an_interruption(rows, rng):
             history.stopped_by = "interrupt"
         return history
 
-    folds = fold_numbers(None, 60, 3, rng)
+    folds = fold_numbers(None, 60, 3, np.random.RandomState(0))
     found, outputs = fit_folds(nets(), rows, folds, fit_one)
     assert found.interrupted
     assert (found.nets.n_nets, len(found.histories)) == (4, 4)
@@ -100,7 +88,7 @@ def test_an_interruption_before_the_first_epoch_leaves_one_untrained_net(rows, r
         history.stopped_by, history.best_epoch = "interrupt", None
         return history
 
-    found, outputs = fit_folds(nets(), rows, fold_numbers(None, 60, 3, rng), fit_one)
+    found, outputs = fit_folds(nets(), rows, fold_numbers(None, 60, 3, np.random.RandomState(0)), fit_one)
     assert (found.nets.n_nets, found.interrupted) == (1, True)
     assert found.nets.result.epochs.tolist() == [0]
     assert np.isnan(found.nets.result.loss).all()
@@ -122,7 +110,7 @@ def test_records_of_nets_that_stopped_before_others_end_in_nan(rows):
 def test_ctrl_c_between_two_fits_keeps_the_nets_that_are_trained(rows, rng, monkeypatch):
     monkeypatch.setattr("fastmlp.table_training.folds.logits", with_sigint(logits, 2))
     fit_one = lambda net, training, held_out, k: fit_nets(net, training, held_out, SMALL, verbose=0)
-    folds, before = fold_numbers(None, 60, 3, rng), nets().params
+    folds, before = fold_numbers(None, 60, 3, np.random.RandomState(0)), nets().params
     found, outputs = fit_folds(nets(), rows, folds, fit_one)
     assert found.interrupted
     assert found.nets.result.interrupted
@@ -139,7 +127,7 @@ def test_ctrl_c_before_the_first_net_has_begun_is_raised(rows, rng, monkeypatch)
     monkeypatch.setattr(Rows, "take", with_sigint(Rows.take))
     fit_one = lambda net, training, held_out, k: fit_nets(net, training, held_out, SMALL, verbose=0)
     with pytest.raises(KeyboardInterrupt):
-        fit_folds(nets(), rows, fold_numbers(None, 60, 3, rng), fit_one)
+        fit_folds(nets(), rows, fold_numbers(None, 60, 3, np.random.RandomState(0)), fit_one)
 
 
 # ---- several at the same time
@@ -151,7 +139,7 @@ def fit_small(net, training, held_out, k):
 
 @pytest.mark.parametrize("at_once", [FitsAtOnce(2, 1), FitsAtOnce(6, 2)])
 def test_nets_at_the_same_time_have_the_bits_of_nets_in_turn(rows, rng, at_once):
-    folds = fold_numbers(None, 60, 3, rng)
+    folds = fold_numbers(None, 60, 3, np.random.RandomState(0))
     found, outputs = fit_folds(nets(), rows, folds, fit_small, at_once=at_once)
     expected, expected_outputs = fit_folds(nets(), rows, folds, fit_small)
     np.testing.assert_array_equal(found.nets.params, expected.nets.params)
@@ -169,7 +157,7 @@ def test_as_many_nets_are_trained_at_the_same_time_as_are_asked_for(rows, rng):
         threads.add(threading.get_ident())
         return fit_small(net, training, held_out, k)
 
-    fit_folds(nets(), rows, fold_numbers(None, 60, 3, rng), fit_one, at_once=FitsAtOnce(3, 1))
+    fit_folds(nets(), rows, fold_numbers(None, 60, 3, np.random.RandomState(0)), fit_one, at_once=FitsAtOnce(3, 1))
     assert len(threads) == 3
     assert threading.get_ident() not in threads
 
@@ -186,7 +174,7 @@ def test_ctrl_c_ends_all_nets_that_are_in_training(rows, rng):
         meeting.wait()
         return fit_nets(net, training, held_out, LONG, verbose=0)
 
-    folds = fold_numbers(None, 60, 3, rng)
+    folds = fold_numbers(None, 60, 3, np.random.RandomState(0))
     found, outputs = fit_folds(nets(), rows, folds, fit_one, at_once=FitsAtOnce(2, 1))
     assert (found.interrupted, found.n_begun, found.nets.n_nets) == (True, 2, 2)
     assert found.nets.result.stopped_by.tolist() == ["interrupt", "interrupt"]
@@ -207,7 +195,7 @@ def test_an_error_of_one_net_ends_the_others(rows, rng):
         return net.history
 
     with pytest.raises(RuntimeError, match="net 1 fails"):
-        fit_folds(nets(), rows, fold_numbers(None, 60, 3, rng), fit_one, at_once=FitsAtOnce(2, 1))
+        fit_folds(nets(), rows, fold_numbers(None, 60, 3, np.random.RandomState(0)), fit_one, at_once=FitsAtOnce(2, 1))
     assert ended == ["interrupt"]
 
 
@@ -216,7 +204,7 @@ def test_warnings_of_nets_at_the_same_time_are_at_the_line_of_the_caller(rows, r
     fit_one = lambda net, training, held_out, k: fit_nets(net, training, held_out, diverging, verbose=0)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        fit_folds(nets(), rows, fold_numbers(None, 60, 3, rng), fit_one, at_once=FitsAtOnce(2, 1))
+        fit_folds(nets(), rows, fold_numbers(None, 60, 3, np.random.RandomState(0)), fit_one, at_once=FitsAtOnce(2, 1))
     assert {warning.category for warning in caught} == {DivergenceWarning}
     assert {warning.filename for warning in caught} == {__file__}
     assert len(caught) == 6

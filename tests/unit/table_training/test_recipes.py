@@ -30,7 +30,6 @@ def test_presets_are_valid_and_a_given_setting_takes_the_place_of_theirs(quality
         ("good", {"n_folds": 3}, N_GOOD, 3),
         ("good", {"validation_fraction": 0.2}, N_GOOD, 1),
         ("good", {"validation_fraction": "auto"}, 1, N_GOOD),
-        ("good", {"net_weights": "greedy"}, N_GOOD, 1),
         ("fast", {"n_nets": 4}, 4, 1),
         ("best", {}, 2, 10),
     ],

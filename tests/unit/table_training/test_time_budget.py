@@ -5,7 +5,7 @@ import pytest
 
 from fastmlp.table_training.recipe_fit import fit_nets, make_nets
 from fastmlp.table_training.recipes import Recipe
-from fastmlp.table_training.rows_in_memory import Rows
+from fastmlp.table_training.rows import Rows
 from fastmlp.table_training.time_budget import Budget
 
 

@@ -28,8 +28,8 @@ def test_the_first_configuration_is_the_recipe():
 
 
 def test_only_what_is_searched_is_drawn():
-    rows = drawn(searched=["dropout", "n_bins"])
-    assert {frozenset(row) for row in rows} == {frozenset({"dropout", "n_bins"})}
+    rows = drawn(searched=["dropout", "numeric_encoding"])
+    assert {frozenset(row) for row in rows} == {frozenset({"dropout", "numeric_encoding"})}
 
 
 def test_values_lie_in_the_ranges():
@@ -50,19 +50,19 @@ def test_the_space_holds_the_presets_and_valid_values():
             assert choices.low <= getattr(recipe, name) <= choices.high
         for name in SHARED.keys() - {"batch_size"}:
             assert getattr(recipe, name) in SHARED[name]
-    for n_bins in SHARED["n_bins"]:
-        for kind in SHARED["numeric_encoding"]:
-            NumericEncoding(kind, n_bins)
+    for kind in SHARED["numeric_encoding"]:
+        NumericEncoding(kind)
 
 
 def test_several_nets_share_a_population():
     rows = drawn(n=20)
     recipes = [Recipe(**row) for row in rows]
-    groups = groups_of_recipes(recipes, [recipe.n_bins for recipe in recipes])
+    encodings = [SHARED["numeric_encoding"].index(recipe.numeric_encoding) for recipe in recipes]
+    groups = groups_of_recipes(recipes, encodings)
     assert sorted(k for group in groups for k in group) == list(range(20))
     assert len(groups) <= 5
     for group in groups:
-        assert len({(recipes[k].hidden, recipes[k].batch_size, recipes[k].n_bins) for k in group}) == 1
+        assert len({(recipes[k].hidden, recipes[k].batch_size, encodings[k]) for k in group}) == 1
 
 
 def test_a_rate_for_each_layer_needs_a_net_of_its_own():

@@ -5,7 +5,7 @@ import pytest
 
 from fastmlp import MLP, Population
 from fastmlp.table_training.recipes import Recipe
-from fastmlp.table_training.rows_in_memory import Rows
+from fastmlp.table_training.rows import Rows
 from fastmlp.table_training.tuning_scores import scores_of, standard_errors_apart
 
 metrics = pytest.importorskip("sklearn.metrics", reason="scores are compared with scikit-learn's")
@@ -49,27 +49,6 @@ def test_errors_of_numbers_are_squared(rows):
     np.testing.assert_allclose(scores_of(net, rows._replace(y=y), PLAIN).values, [-expected], rtol=1e-5)
 
 
-def test_outputs_that_round_to_1_do_not_tie():
-    net = MLP((1, 2), loss="softmax_cross_entropy", random_state=0)
-    net.params = [0.0, 1.0, 0.0, 0.0]
-    rows = Rows(np.array([[18.0], [30.0]], np.float32), np.array([0, 1]))
-    assert scores_of(net, rows, PLAIN, "roc_auc").values == [1.0]
-    np.testing.assert_allclose(scores_of(net, rows, PLAIN, "log_loss").values, [-9.0], rtol=1e-6)
-
-
-@pytest.mark.parametrize(("name", "sign"), (("accuracy", 1.0), ("log_loss", -1.0)))
-def test_a_metric_with_a_name_takes_their_place(rows, name, sign):
-    nets = population()
-    known = {
-        "accuracy": [
-            metrics.accuracy_score(rows.y, net.predict(rows.X).argmax(axis=1), sample_weight=rows.weights)
-            for net in nets
-        ],
-        "log_loss": log_losses(nets, rows),
-    }
-    np.testing.assert_allclose(scores_of(nets, rows, CALIBRATED, name).values, sign * np.array(known[name]), rtol=1e-4)
-
-
 def test_labels_and_nets_that_diverged(rows):
     y = (rows.X > 0).astype(np.float64)
     nets = Population((3, 5, 3), 2, loss="binary_cross_entropy", random_state=0)
@@ -86,7 +65,6 @@ def test_values_are_means_of_the_losses_of_rows(rows):
         nets = Population((3, 5, 3 if y.ndim == 1 else 2), 4, loss=loss, random_state=0)
         values, losses = scores_of(nets, rows._replace(y=y), CALIBRATED)
         np.testing.assert_allclose(values, -np.average(losses, axis=1, weights=rows.weights))
-    assert scores_of(population(), rows, PLAIN, "accuracy").losses is None
 
 
 def test_standard_errors_are_those_of_a_paired_test(rng):

@@ -10,8 +10,8 @@ figures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
@@ -21,14 +21,13 @@ from ...errors import counted
 from ...interface.docstrings import with_entries_of
 from ...interface.keywords import explains_names
 from ...streams.source_kinds import is_source
-from ...table_training.recipes import AUTO, DEFAULT_QUALITY, TEMPERATURE
-from ...table_training.temperature import fit_temperature
+from ...table_training.recipes import AUTO, DEFAULT_QUALITY, OF_NUMBERS
 from ...tables.target import CLASSIFICATION, REGRESSION, Target, check_range
 from ..array_input import as_quantities
 from ..exporting import classifier, regressor
 from ..parameters import keep_settings
 from ..sources import Scores, in_pieces
-from .base import NOT_GIVEN, BaseTabular
+from .base import BaseTabular
 from .classes import TableClasses
 
 
@@ -99,7 +98,6 @@ class TabularMLPClassifier(Scores, ClassifierMixin, TableClasses, BaseTabular):
         weight_decay: float | str = AUTO,
         batch_size: int | str = AUTO,
         max_iter: int | str = AUTO,
-        schedule: Any = AUTO,
         n_iter_no_change: int | str = AUTO,
         validation_fraction: float | str = AUTO,
         n_nets: int | str = AUTO,
@@ -107,27 +105,19 @@ class TabularMLPClassifier(Scores, ClassifierMixin, TableClasses, BaseTabular):
         class_weight: Mapping[Any, float] | str | None = None,
         label_smoothing: float | str = AUTO,
         calibration: str = AUTO,
-        eval_metric: str | Callable[..., Any] | None = None,
-        refit: bool = False,
         time_limit: float | None = None,
         categorical_features: Iterable[str | int] | None = None,
         text_features: Iterable[str | int] | str = AUTO,
         numeric_encoding: str = "auto",
-        n_bins: int | str = AUTO,
-        net_weights: str = AUTO,
         tune: int | None = None,
-        callbacks: Callable[[int, Any], Any] | Sequence[Callable[[int, Any], Any]] | None = None,
         warm_start: bool = False,
         random_state: Any = None,
         verbose: Any = False,
         device: str = "auto",
-        dtype: str = "float32",
-        patience: Any = NOT_GIVEN,
     ) -> None:
         keep_settings(self, locals())
 
     temperature_ = 1.0  # of estimators that an earlier version has pickled
-    _attributes_while_training: ClassVar[dict[str, Any]] = {"temperature_": 1.0}
 
     def _target(self, name):
         if self._is_multilabel:
@@ -139,16 +129,6 @@ class TabularMLPClassifier(Scores, ClassifierMixin, TableClasses, BaseTabular):
 
     def _predictions_of(self, logits):
         return np.exp(log_probabilities_of(logits, self.net_.network, self._is_multilabel, self.temperature_))
-
-    def _calibrate(self, logits, held_out, calibration):
-        self.temperature_ = 1.0
-        if calibration == TEMPERATURE and logits is not None:
-            y, weights = held_out.y, held_out.weights
-            self.temperature_ = fit_temperature(logits, y, weights, self.net_.network, self._is_multilabel)
-
-    def _net_settings(self):
-        loss = "binary_cross_entropy" if self._is_multilabel else "softmax_cross_entropy"
-        return {"loss": loss}
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the predicted classes; for multilabel classification, the labels whose probability is above one half.
@@ -264,27 +244,19 @@ class TabularMLPRegressor(Scores, RegressorMixin, BaseTabular):
         weight_decay: float | str = AUTO,
         batch_size: int | str = AUTO,
         max_iter: int | str = AUTO,
-        schedule: Any = AUTO,
         n_iter_no_change: int | str = AUTO,
         validation_fraction: float | str = AUTO,
         n_nets: int | str = AUTO,
         n_folds: int | str = AUTO,
-        eval_metric: str | Callable[..., Any] | None = None,
-        refit: bool = False,
         time_limit: float | None = None,
         categorical_features: Iterable[str | int] | None = None,
         text_features: Iterable[str | int] | str = AUTO,
         numeric_encoding: str = "auto",
-        n_bins: int | str = AUTO,
-        net_weights: str = AUTO,
         tune: int | None = None,
-        callbacks: Callable[[int, Any], Any] | Sequence[Callable[[int, Any], Any]] | None = None,
         warm_start: bool = False,
         random_state: Any = None,
         verbose: Any = False,
         device: str = "auto",
-        dtype: str = "float32",
-        patience: Any = NOT_GIVEN,
     ) -> None:
         keep_settings(self, locals())
 
@@ -295,24 +267,26 @@ class TabularMLPRegressor(Scores, RegressorMixin, BaseTabular):
         check_range(y.min(axis=0), y.max(axis=0), np.inf, "y")  # before a mean overflows
         return y
 
-    def _set_targets(self, y, training):
+    def _set_targets(self, y):
         self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
-        y = y[training]
-        check_range(y.min(axis=0), y.max(axis=0), std := y.std(axis=0), "y")
-        self._set_scale(y.mean(axis=0), std)
 
-    def _set_scale(self, mean, std):
-        self._mean, self._std = mean, np.where(std > 0.0, std, 1.0)
+    def _take_scale(self, model):
+        self._mean, self._std = model.mean, model.std
 
     def _set_target_summary(self, found):
         self.n_outputs_ = found.shape[0] if found.shape else 1
         check_range(found.moments.low, found.moments.high, found.moments.std, "y")
-        self._set_scale(found.moments.mean, found.moments.std)
 
-    def _encode(self, y):
+    def _codes(self, y):
         if (1 if y.ndim == 1 else y.shape[1]) != self.n_outputs_:
             raise ValueError(f"y must have {counted(self.n_outputs_, 'column')}, but it has shape {y.shape}.")
-        return (y - self._mean) / self._std
+        return y
+
+    def _encode(self, y):
+        return (self._codes(y) - self._mean) / self._std
+
+    def _kind(self):
+        return OF_NUMBERS, self.n_outputs_
 
     def _target(self, name):
         if self.n_outputs_ > 1:
@@ -321,9 +295,6 @@ class TabularMLPRegressor(Scores, RegressorMixin, BaseTabular):
 
     def _predictions_of(self, logits):
         return self._in_units(logits.mean(axis=0, dtype=np.float64))
-
-    def _net_settings(self):
-        return {"loss": "squared_error"}
 
     def predict(self, X: Any) -> np.ndarray:
         """Return predictions.

@@ -2,43 +2,58 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 from abc import ABC, abstractmethod
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.base import is_classifier
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_consistent_length
 
 from ...api.stream_arguments import StreamArguments
-from ...errors import checked_count, checked_number
+from ...errors import checked_number
 from ...interface.keywords import explains_names
 from ...interface.user_warnings import warn_user
+from ...mlp import MLP
+from ...persistence import save
 from ...streams.source_kinds import is_source
-from ...table_training.recipes import AUTO, Recipe
-from ...table_training.rows_in_memory import Rows
+from ...table_training.model import Known, TableModel, Targets, Tuning
+from ...table_training.recipes import OF_LABELS
+from ...table_training.rows import Rows
 from ...table_training.time_budget import Budget
 from ...table_training.training_summary import summary
+from ...tables.base_column import Column
+from ...tables.notes import as_lines
 from ...tables.preprocessing import Preprocessing
 from ...tables.target import Target
+from ..array_input import missing_targets_named
 from ..exporting import Exportable
-from ..interruption import keeping_nets
-from ..sklearn_callbacks import CallbackSupportMixin, ObservedTask, with_callbacks
+from ..interruption import keeping_nets, warn_of_interrupted_end, warn_of_interrupted_history, warn_of_missing_nets
+from ..serialization import description_of
 from ..sources import TargetSummary, names_target, target_apart
 from .columns import TableColumns
-from .nets import TableNets
-from .parameter_checks import check_executor, check_nets, estimator_recipe
+from .parameter_checks import check_executor, estimator_recipe, parameter_names, searched_settings
 from .rows import TableRows
 from .source_fit import SourceFit
-from .table_fit import GivenData, TableFit
-from .tuning import searched_settings
+from .suspect_data import warn_of_other_order, warn_of_target_copies, warn_of_targets
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-NOT_GIVEN = "deprecated"  # default of a parameter's former name, as in scikit-learn
+# Attributes that not every fit sets.
+RECORDS = (
+    "loss_curve_",
+    "validation_loss_curve_",
+    "oof_prediction_",
+    "temperature_",
+    "tuning_results_",
+    "best_settings_",
+)
 
 
-class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableColumns, ABC):
+class BaseTabular(TableRows, Exportable, TableColumns, ABC):
     """Base class of the two tabular estimators. Subclasses define how y is encoded, split and predicted.
 
     Parameters
@@ -62,8 +77,6 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         Number of samples in a batch. "auto" is 256; for fewer than 8,192 rows it is smaller, down to 16.
     max_iter : int, default "auto"
         Largest number of epochs, and the length of the schedule; 40 in "fast", 80 in the others.
-    schedule : str, object or callable, default "auto"
-        A learning-rate schedule of fastmlp.schedules; "flat_cosine" in all presets.
     n_iter_no_change : int, default "auto"
         Number of epochs without a lower validation loss after which training of a net stops; 24 in "fast", 48 in the
         others. Its best parameters are kept.
@@ -74,16 +87,8 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         Number of folds, 1 for none; 10 in "best". With folds, each net is trained without one fold, on which it stops
         early; every row then has a prediction by nets that have not seen it, `oof_prediction_`. With validation_data,
         all nets are trained on all rows instead. In "good", 4 to 10 nets have a fold each. Fewer and more nets
-        hold out the same rows, a fraction validation_fraction, and so do those with validation_fraction, n_folds=1,
-        net_weights="greedy", refit=True, or a table that does not fit into memory.
-    eval_metric : str or callable, optional
-        Metric of the held-out rows after each epoch, `validation_scores_`: a name that metrics= of MLP.fit takes, which
-        also chooses the best epoch instead of the loss, or a function (y_true, y_pred) of what the nets are trained on
-        and what they return. Several nets are then trained one after another.
-    refit : bool, default False
-        Whether to train new nets on all rows after early stopping, for the epochs it has found best (the median over
-        the nets) with the same schedule. It takes twice the time. The records and `temperature_` are those of the
-        first training, and `n_iter_` is of the second one.
+        hold out the same rows, a fraction validation_fraction, and so do those with validation_fraction, n_folds=1 or a
+        table that does not fit into memory.
     time_limit : float, optional
         Seconds that fit may take, with those in which kernels compile. A measurement of the first batches decides for
         how many epochs there is time; if these are fewer than ten, there are fewer nets, which in "good" then hold out
@@ -102,27 +107,13 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         finds that bins lower the error of held-out rows; it standardises other columns.
         "piecewise_linear" makes as many bins as it can, "quantile" none, with a normal score for all columns.
         "standard" standardises all.
-    n_bins : int, default "auto"
-        Largest number of bins of a column, from 2 to 1000; 48 in all presets. A decision tree on each column chooses
-        the bins.
-    net_weights : {"equal", "greedy"}, default "auto"
-        Weights of several nets in the mean that predicts; "equal" in all presets. "greedy" picks as many nets as there
-        are, one after another and with repetition, so that the loss of the mean is lowest on held-out rows or, with
-        folds, on those of each fold (Caruana et al. 2004, "Ensemble selection from libraries of models"). `net_` then
-        has nets of larger weight several times, and others not at all. Metrics of the rows that choose the weights, and
-        `oof_prediction_`, are then a little too good. If nets of folds are left out for want of time, all count alike.
     tune : int, optional
         Number of configurations to compare on held-out rows before the nets are trained with the best one, 2 or more.
         Parameters that are "auto" are searched, of hidden_layer_sizes, learning_rate_init, weight_decay, dropout,
-        batch_size, label_smoothing, numeric_encoding and n_bins; the first configuration is the preset, which stays
-        unless another one is clearly better. Of each three configurations, the best one is trained anew with three
-        times the epochs (successive halving). They are compared by their log loss, calibrated if the nets will be, or
-        squared error, or by eval_metric if it is a name. With folds, the first fold is held out. A search takes at
-        most about half of time_limit.
-    callbacks : callable or sequence of callable, optional
-        Called as callback(epoch, history) after each epoch; history.net is the MLP being trained, whose training stops
-        when a callback returns True. Several nets are then trained one after another, which takes longer. Nets that
-        `tune` tries and those of `refit` have no callbacks.
+        batch_size, label_smoothing and numeric_encoding; the first configuration is the preset, which stays unless
+        another one is clearly better. Of each three configurations, the best one is trained anew with three times the
+        epochs (successive halving). They are compared by their log loss, calibrated if the nets will be, or squared
+        error. With folds, the first fold is held out. A search takes at most about half of time_limit.
     warm_start : bool, default False
         Whether the next fit continues from the parameters of the last fit. The encoding of columns and y that the first
         fit found, such as categories and quantiles, is kept.
@@ -134,27 +125,20 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         one after another a line per epoch, of several nets at a time a line a second.
     device : str, default "auto"
         Device for training and prediction: "auto", "cpu" or "cuda", as in fastmlp.MLP.
-    dtype : {"float32", "float64"}, default "float32"
-        Floating-point type of the nets.
-    patience : int, optional
-        Former name of n_iter_no_change; deprecated.
 
     Attributes
     ----------
     net_ : MLP or Population
         The trained net, or nets if there are several.
     n_nets_ : int
-        Number of nets in `net_`, fewer than n_nets if a time limit, Ctrl-C or the choice of weights has left some out.
+        Number of nets in `net_`, fewer than n_nets if a time limit or Ctrl-C has left some out.
     history_ : History or PopulationResult
         What the fit of the net, or of the nets, returned.
     validation_loss_curve_ : list of float or None
         Loss on the held-out samples, one value per epoch; None without any. Only for a single net.
-    validation_scores_ : list of float
-        With eval_metric, its value after each epoch; of several nets, a list for each.
     oof_prediction_ : ndarray of float64, shape (n_samples, n_classes), (n_samples,) or (n_samples, n_outputs)
         Only with folds: out-of-fold predictions, class probabilities or numbers, of the training rows by the nets that
-        were trained without them. NaN in rows of folds that an interrupted fit has not reached. With
-        net_weights="greedy", these rows have chosen the weights of the nets.
+        were trained without them. NaN in rows of folds that an interrupted fit has not reached.
     best_settings_ : dict
         With tune, the chosen values of the parameters that were searched, which another estimator takes as they are.
     tuning_results_ : list of dict
@@ -190,39 +174,31 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
     """
 
     quality: str
-    n_iter_no_change: Any
-    numeric_encoding: str
-    n_bins: int | str
-    net_weights: str = AUTO  # also of estimators that earlier versions have pickled
     tune: int | None
-    callbacks: Any
-    eval_metric: Any
-    refit: bool
     time_limit: float | None
     warm_start: bool
     random_state: Any
     verbose: Any
     device: str
-    dtype: str
-    patience: Any
-
-    # Of an estimator that predicts between two epochs for scikit-learn's callbacks, beside net_ and n_iter_.
-    _attributes_while_training: ClassVar[dict[str, Any]] = {}
+    columns_: tuple[Column, ...]
+    net_: Any
+    history_: Any
 
     @property
     def n_nets_(self) -> int:
         return getattr(self.net_, "n_nets", 1)
 
     @abstractmethod
-    def _set_targets(self, y: np.ndarray, training: np.ndarray) -> None:
-        """Set the attributes that the encoding of y depends on, such as classes_ or mean and standard deviation.
-
-        training : row numbers of the training samples
-        """
+    def _set_targets(self, y: np.ndarray) -> None:
+        """Set the attributes that classes or the number of outputs need."""
 
     @abstractmethod
-    def _encode(self, y: np.ndarray) -> np.ndarray:
-        """Return y in the form that the nets are trained on: class indices or scaled numbers."""
+    def _set_target_summary(self, found: TargetSummary) -> None:
+        """Set the attributes that the encoding of y depends on from a summary of all targets."""
+
+    @abstractmethod
+    def _kind(self) -> tuple[str, int]:
+        """Return the loss and the number of outputs of the nets."""
 
     @abstractmethod
     def _predictions_of(self, logits: np.ndarray) -> np.ndarray:
@@ -231,19 +207,12 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
         logits : (n_nets, n_samples, n_outputs), before the output activation
         """
 
-    def _calibrate(self, logits: np.ndarray | None, held_out: Rows | None, calibration: str) -> None:
-        """Set what calibrates predictions. A regressor has nothing of the kind.
-
-        logits : (n_nets, n_samples, n_outputs) of the held-out rows, or None without any
-        """
-
-    @abstractmethod
-    def _net_settings(self) -> dict[str, Any]:
-        """Return the keyword arguments of MLP and Population that depend on the kind of y."""
-
     @abstractmethod
     def _target(self, name: str) -> Target | None:
         """Return the target encoder to store in the file of the net, or None if a Target cannot describe y."""
+
+    def _take_scale(self, model: TableModel) -> None:
+        """Set the scale of targets that are numbers."""
 
     @explains_names
     def fit(
@@ -282,8 +251,8 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
             class_weight applies to training samples and to both kinds of held-out samples, because the loss on held-out
             samples chooses the best epoch.
         executor : object, optional
-            Where to train several nets, as for Population.fit. It goes with none of eval_metric, callbacks,
-            time_limit, tune, and tables that do not fit into memory.
+            Where to train several nets, as for Population.fit. It goes with none of time_limit, tune, and tables that
+            do not fit into memory.
         memory_limit : int or str, optional
             Bytes that the data of a source may take in memory, as a number or as text such as "300MB"; by default a
             share of the memory that is free. A table within it is trained on as in memory, to the same bits.
@@ -314,70 +283,199 @@ class BaseTabular(TableRows, TableNets, Exportable, CallbackSupportMixin, TableC
             print(summary(self.history_), flush=True)
         return fitted
 
-    @with_callbacks
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, validation_data: Any, limits: tuple[Any, Any], executor: Any
     ) -> Any:
-        recipe, budget = self._recipe(), self._budget()
-        has_folds = recipe.n_folds > 1 and validation_data is None
+        recipe = estimator_recipe(self, validation_data is not None)
+        budget = Budget()
+        if self.time_limit is not None:
+            budget = Budget(checked_number("time_limit", self.time_limit, 0.0, open_low=True))
         if executor is not None:
             check_executor(self, recipe)
         stream = StreamArguments.checked(*limits)  # an invalid limit is an error for data in memory, too
-        observed = ObservedTask.fit(self, X, y, sample_weight)
-        if is_source(X) or names_target(X, y):
-            if names_target(X, y):
-                X, y = target_apart(X, y)
-            else:
-                given = SourceFit(self, X, y, recipe, validation_data, stream, observed)
-                found = given.run(self._needing_all_rows(sample_weight, has_folds, executor))
-                if found is None:
-                    with keeping_nets():
-                        observed.end(dict)
-                    return self
-                X, y = found
-        TableFit(self, GivenData(X, y, sample_weight, validation_data), recipe, budget, observed, executor).run()
+        model = TableModel(recipe, device=self.device, budget=budget, verbose=self.verbose, tell=warn_user)
+        model.executor = executor
+        if names_target(X, y):
+            X, y = target_apart(X, y)
+        elif is_source(X):
+            given = SourceFit(self, X, y, validation_data, stream)
+            in_memory = {
+                "sample_weight": sample_weight,
+                "class_weight": getattr(self, "class_weight", None),
+                "n_folds above 1 (quality='best')": recipe.n_folds > 1 and validation_data is None,
+                "warm_start": self.warm_start,
+                "tune": self.tune,
+                "executor": executor,
+            }
+            found = given.run(model, in_memory)
+            if found is None:
+                self._finish(model, given.name)
+                return self
+            X, y = found
+        self._fit_in_memory(model, X, y, sample_weight, validation_data)
+        self._finish(model, str(getattr(y, "name", None) or "y"))
         return self
 
-    def _needing_all_rows(self, sample_weight: Any, has_folds: bool, executor: Any) -> dict[str, Any]:
-        """Return {name: value} of parameters that need all rows of a source in memory."""
-        return {
-            "sample_weight": sample_weight,
-            "class_weight": getattr(self, "class_weight", None),
-            "n_folds above 1 (quality='best')": has_folds,
-            "eval_metric": self.eval_metric,
-            "refit": self.refit,
-            "warm_start": self.warm_start,
-            "tune": self.tune,
-            "executor": executor,
-        }
-
-    @abstractmethod
-    def _set_target_summary(self, found: TargetSummary) -> None:
-        """Set the attributes that the encoding of y depends on from a summary of all targets."""
-
-    def _preprocessing(self, name: str) -> Preprocessing | None:
-        """Return what the file of the net says of the table; name : of y."""
-        target = self._target(name)
-        return None if target is None else Preprocessing(self.columns_, target, self.notes_)
-
-    def _recipe(self) -> Recipe:
-        """Return the settings of the training, after a check of all parameters that MLP and Population do not check."""
-        recipe = estimator_recipe(self)
-        check_nets(self, recipe)
+    def _fit_in_memory(self, model: TableModel, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> None:
+        """Train the nets of a model on a table in memory, after checks of all data."""
+        known, given = None, y
+        if self.warm_start and self.__sklearn_is_fitted__():
+            mean, std = getattr(self, "_mean", 0.0), getattr(self, "_std", 1.0)
+            known = Known(self.net_, self.columns_, self.notes_, mean, std)
+        table = self._table(X, reset=known is None)
+        with missing_targets_named(given):
+            y = self._checked_y(given)
+        check_consistent_length(table, y)
+        if len(table) < 2:
+            raise ValueError(f"There is only {len(table)} sample: a net needs two or more to learn from.")
+        warn_of_other_order(X, {"y": given, "sample_weight": sample_weight})
+        warn_of_target_copies(table, y, given, is_classifier(self))
+        warn_of_targets(y, is_classifier(self), given)
+        if known is None:
+            self._set_targets(y)
+        elif validation_data is None and not isinstance(self.random_state, numbers.Integral):
+            self._warn_of_other_rows(model.recipe.with_own_folds(len(table)).n_folds > 1)
+        self._weigh_classes(y)
+        targets, weights = Targets(self._codes(y), *self._kind()), self._weights(table, y, sample_weight)
+        if validation_data is not None:
+            self._check_held_out(validation_data)
+            names = "y of validation_data", "sample_weight of validation_data"
+            warn_of_other_order(validation_data[0], dict(zip(names, validation_data[1:], strict=False)))
         if self.tune is not None:
-            searched_settings(self)
-        if self.patience == NOT_GIVEN:
-            return recipe
-        warn_user(
-            f"patience has another name now, the one of MLPClassifier: write n_iter_no_change={self.patience!r}.",
-            FutureWarning,
-        )
-        return replace(recipe, patience=checked_count("patience", self.patience))
+            searched = searched_settings(self, targets.loss == OF_LABELS)
+            model.tuning = Tuning(self.tune, searched, parameter_names(self), f"tune={self.tune}")
 
-    def _budget(self) -> Budget:
-        if self.time_limit is None:
-            return Budget()
-        return Budget(checked_number("time_limit", self.time_limit, 0.0, open_low=True))
+        def held_out(model: TableModel) -> Rows:
+            self.columns_ = model.columns
+            self._take_scale(model)
+            return self._held_out(validation_data)
+
+        model.generator = check_random_state(self.random_state)
+        model.texts, model.categories = self._chosen_texts(table), self._chosen_categories(table)
+        model.tell_of_columns = lambda problems, _: warn_user(as_lines(problems, "notes_")) if problems else None
+        model.fit(table, targets, weights, None if validation_data is None else held_out, known)
+
+    def _warn_of_other_rows(self, has_folds: bool) -> None:
+        drawn, too_good = "held-out rows", "early stopping and calibration"
+        if has_folds:
+            drawn, too_good = "folds", "early stopping, calibration and oof_prediction_"
+        warn_user(
+            f"warm_start=True goes on with nets whose {drawn} are drawn anew, so that they may have learned from rows "
+            f"that are held out now: {too_good} are then too good. Set random_state to a whole number in both fits, "
+            f"and the {drawn} of the same table are the same."
+        )
+
+    def _finish(self, model: TableModel, name: str) -> None:
+        """Set the fitted attributes, and warn of what has ended early; name : of y"""
+        with keeping_nets():
+            before = {name: self.__dict__.pop(name) for name in RECORDS if name in vars(self)}
+            self.columns_, self.notes_ = model.columns, model.notes
+            self._take_scale(model)
+            self.keep_net(model.nets, model.history)
+            self.n_iter_ = model.n_epochs
+            if is_classifier(self):
+                self.temperature_ = model.temperature
+            if model.out_of_fold is not None:
+                with np.errstate(invalid="ignore"):  # of rows without a prediction, after Ctrl-C
+                    self.oof_prediction_ = self._predictions_of(model.out_of_fold)
+            self._keep_records_of_search(model)
+            was_cut = model.found is not None and model.found.interrupted
+            if isinstance(model.nets, MLP) and not was_cut:
+                curves = {"loss_curve_": "loss", "validation_loss_curve_": "validation_loss"}
+                for curve, record in curves.items():
+                    known, values = before.get(curve) if model.known else None, getattr(model.history, record)
+                    setattr(self, curve, known if values is None else [*(known or []), *values.tolist()])
+            target = self._target(name)
+            self.net_.preprocessing = None if target is None else Preprocessing(self.columns_, target, self.notes_)
+            self._warn_of_early_end(model)
+
+    def _keep_records_of_search(self, model: TableModel) -> None:
+        if model.found is None:
+            return
+        names = parameter_names(self)
+        as_parameters = lambda settings: {names[field]: value for field, value in settings.items()}
+        self.tuning_results_ = [
+            {"settings": as_parameters(trial.settings), "score": trial.score, "epochs": trial.epochs}
+            for trial in model.found.trials
+        ]
+        assert model.tuning is not None
+        chosen = {field: getattr(model.found.recipe, field) for field in model.tuning.searched}
+        self.best_settings_ = as_parameters(chosen)
+
+    def _warn_of_early_end(self, model: TableModel) -> None:
+        if model.found is not None and (model.found.interrupted or not model.found.trials):
+            warn_user(model.found.note)
+        if model.left_out is not None:
+            result, n_begun = model.left_out
+            outcome = ""
+            if model.known is not None and model.out_of_fold is None:
+                outcome = f"Predictions are the mean of all {model.n_wanted}, which an earlier fit has trained."
+            warn_of_missing_nets(result, n_begun, model.n_wanted, outcome)
+        elif isinstance(model.nets, MLP) and not (model.found is not None and model.found.interrupted):
+            warn_of_interrupted_history(model.history)
+        if model.ended_by_interrupt:
+            warn_of_interrupted_end()
+
+    def keep_net(self, net: Any, history: Any) -> None:
+        """Store a trained net or population as `net_`, and its records as `history_`.
+
+        Parameters
+        ----------
+        net : MLP or Population
+            What was trained.
+        history : History, PopulationResult or None
+            What its fit returned.
+        """
+        self.net_, self.history_ = net, history
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Return the outputs of the net, or the mean over the nets: float64 (n_samples, n_outputs)."""
+        features = self._features(X)
+        outputs = self.net_.predict(features) if isinstance(self.net_, MLP) else self.net_.ensemble_predict(features)
+        return outputs.astype(np.float64)
+
+    def encoded_samples(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return a table and its targets as `net_` takes them, for `fastmlp.plots` and own computations.
+
+        Parameters
+        ----------
+        X : data frame of any library, or array_like of shape (n_samples, n_features)
+            A table like that of the training.
+        y : array_like of shape (n_samples,) or (n_samples, n_outputs)
+            Its classes or numbers.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, n_inputs)
+            Inputs of the nets, named by `encoded_feature_names`.
+        targets : ndarray
+            Indices into `classes_`, int (n_samples,), or 0 and 1 (n_samples, n_labels); of a regressor, y in standard
+            deviations from the mean of the training targets.
+        """
+        features, y = self._features(X), self._checked_y(y)
+        check_consistent_length(features, y)
+        return features, self._encode(y)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the fitted estimator to a file that `fastmlp.load` reads.
+
+        The file has the format that `fastmlp train` writes, so `fastmlp predict` reads it too, except for estimators
+        with several targets. A warning names parameters that cannot be written, such as functions. Writing is atomic.
+        No data of the training are in the file, and so `oof_prediction_` is not.
+
+        Parameters
+        ----------
+        path : str or path
+            File to write. An existing file is replaced.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; an existing file is then unchanged.
+        ValueError
+            If the classes are neither text nor numbers nor dates.
+        """
+        save(self._net(), path, description_of(self))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...data.class_weighting import check_class_weights
 from ...errors import counted, shown
-from ...tables.bins import class_indicators
+from ...table_training.recipes import OF_CLASSES, OF_LABELS
 from ...tables.notes import listed
 from ...tables.target import class_numbers, distinct_labels
 from .rows import TableRows
@@ -39,7 +39,7 @@ class TableClasses(TableRows):
             )
         return y
 
-    def _set_targets(self, y, training):
+    def _set_targets(self, y):
         self._is_multilabel = y.ndim == 2
         if self._is_multilabel:
             self.classes_ = np.arange(y.shape[1])
@@ -52,9 +52,9 @@ class TableClasses(TableRows):
         self.n_outputs_ = len(self.classes_)
 
     def _set_target_summary(self, found):
-        self._set_targets(found.distinct if found.classes else np.zeros((0, *found.shape)), np.arange(0))
+        self._set_targets(found.distinct if found.classes else np.zeros((0, *found.shape)))
 
-    def _encode(self, y):
+    def _codes(self, y):
         """Return the class indices of labels y, in any spelling; true is 1 if 0 and 1 are the only classes.
 
         For multilabel classification, y as numbers (n_samples, n_labels).
@@ -74,8 +74,10 @@ class TableClasses(TableRows):
             )
         return codes[inverse]
 
-    def _strata(self, y):
-        return None if y.ndim == 2 else np.unique(y, return_inverse=True)[1]
+    _encode = _codes
+
+    def _kind(self):
+        return OF_LABELS if self._is_multilabel else OF_CLASSES, self.n_outputs_
 
     def _weigh_classes(self, y):
         check_class_weights(self.class_weight)
@@ -98,6 +100,3 @@ class TableClasses(TableRows):
             assert self._class_weights is not None
             of_class = self._class_weights[self._encode(y)]
         return of_class if weights is None else weights * of_class
-
-    def _bin_targets(self, encoded):
-        return super()._bin_targets(encoded) if self._is_multilabel else class_indicators(encoded, len(self.classes_))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -16,24 +15,15 @@ from sklearn.utils.validation import validate_data
 from ...errors import WrongArgument
 from ...streams.source_kinds import is_source
 from ...streams.table_sources import as_table_source
-from ...table_training.recipes import AUTO, Recipe, is_auto
+from ...table_training.recipes import AUTO, is_auto
 from ...tables.base_column import Column, Note
-from ...tables.features import encode_columns, feature_names, fit_columns
+from ...tables.features import encode_columns, feature_names
 from ...tables.few_rows import names_of
 from ...tables.notes import ColumnTable, NotesOfPieces, as_lines, column_table
-from ...tables.number_columns import NumericEncoding
 from ...tables.table_files import with_columns, with_text_names
 from ...tables.tallies import MisfitsOfPieces
 from ..array_input import refuse_mixed_names
 from ..table_input import as_cells, as_frame, frame_of_array
-
-
-def numeric_encoding_of(recipe: Recipe, targets: np.ndarray | None, trial_seconds: float) -> NumericEncoding:
-    """Return how a recipe encodes columns of numbers, for targets of the training rows.
-
-    trial_seconds : that the trial of bins may take
-    """
-    return NumericEncoding(recipe.numeric_encoding, recipe.n_bins, targets, trial_seconds)
 
 
 class TableColumns(BaseEstimator):
@@ -46,20 +36,6 @@ class TableColumns(BaseEstimator):
     notes_: tuple[str, ...]
     _names: list[str]  # of the columns of X at fit
     _takes_more_columns = False  # whether a table may have columns that training did not use
-
-    def _learn_columns(self, table: Any, notes: tuple[str, ...], encoding: NumericEncoding) -> None:
-        encoding = replace(encoding, texts=self._chosen_texts(table))
-        columns, further_notes, choices = fit_columns(table, encoding, self._chosen_categories(table))
-        problems = notes + further_notes
-        self._set_columns(columns, problems, choices)
-        if problems:
-            warn_user(as_lines(problems, "notes_"))
-
-    def _set_columns(self, columns: tuple[Column, ...], notes: tuple[str, ...], choices: tuple[str, ...]) -> None:
-        """Set the encoders and the notes: sentences on columns with problems, and on what was chosen."""
-        self.columns_, self.notes_ = columns, notes + choices
-        if not columns:
-            raise ValueError(f"No column can be used to predict y: {' '.join(notes) or 'X has no columns.'}")
 
     def _table(self, X: Any, reset: bool) -> Any:
         """Return X as a DataFrame whose column names are text.

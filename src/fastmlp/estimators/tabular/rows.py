@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import check_consistent_length
 
 from ...streams.source_kinds import is_source
-from ...table_training.rows_in_memory import Rows
+from ...table_training.model import DTYPE
+from ...table_training.rows import Rows
 from ...tables.table_summary import joined
 from ...tables.tallies import MisfitsOfPieces
 from ..array_input import (
@@ -27,30 +27,9 @@ from ..sources import checked_held_out, names_target, pieces_with_targets
 class TableRows:
     """Mixin of tabular estimators: everything that concerns y, weights and held-out rows, whatever the kind of y."""
 
-    dtype: str
+    _codes: Callable[[np.ndarray], np.ndarray]
     _encode: Callable[[np.ndarray], np.ndarray]
     _encoded: Callable[[Any, Any], np.ndarray]
-
-    def _split(self, y: np.ndarray, rng: np.random.RandomState, fraction: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return (row numbers of training samples, row numbers of held-out samples).
-
-        fraction : fraction of the rows that is held out
-        """
-        rows = np.arange(len(y))
-        if fraction == 0.0:
-            return rows, rows[:0]
-        n_held = min(max(1, round(fraction * len(y))), len(y) - 1)
-        strata = self._strata(y)
-        if strata is not None:  # each class needs a row on both sides of the split
-            counts = np.bincount(strata)
-            counts = counts[counts > 0]
-            strata = strata if counts.min() > 1 and len(counts) <= min(n_held, len(y) - n_held) else None
-        training, held = train_test_split(rows, test_size=n_held, random_state=rng, stratify=strata)
-        return np.sort(training), np.sort(held)
-
-    def _strata(self, y: np.ndarray) -> np.ndarray | None:
-        """Return the class of each row as a number, by which rows are split; None for a split without strata."""
-        return None
 
     def _weights(self, table: Any, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
         return checked_sample_weights(sample_weight, table)
@@ -66,10 +45,6 @@ class TableRows:
         refuse_missing_dates(array)
         return column_or_1d(array, warn=True) if array.ndim == 2 and array.shape[1] == 1 else array
 
-    def _bin_targets(self, encoded: np.ndarray) -> np.ndarray:
-        """Return encoded targets as the numbers (n_rows, n_outputs) that bins of columns depend on."""
-        return encoded.reshape(len(encoded), -1)
-
     def _check_held_out(self, validation_data: Any) -> None:
         """Raise ValueError if validation_data in memory has targets or weights that are no use."""
         X, y, *weights = checked_held_out(validation_data)
@@ -79,7 +54,7 @@ class TableRows:
             warnings.simplefilter("ignore")  # _held_out will warn
             y = self._checked_y(y)
         check_consistent_length(X, y)
-        self._encode(y)
+        self._codes(y)
         checked_sample_weights(weights[0] if weights else None, y)
 
     def _held_out(self, validation_data: Any) -> Rows:
@@ -89,7 +64,7 @@ class TableRows:
         targets: list[Any] = []
         cells = MisfitsOfPieces()
         for table, of_table in pieces_with_targets(X, y):
-            parts.append(cells.counting(self._encoded, table, self.dtype))
+            parts.append(cells.counting(self._encoded, table, DTYPE))
             targets.append(of_table)
         cells.check()
         features, y = np.concatenate(parts), self._checked_y(targets[0] if len(targets) == 1 else joined(targets))

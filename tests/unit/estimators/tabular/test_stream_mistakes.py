@@ -21,7 +21,7 @@ from fastmlp import TabularMLPClassifier  # noqa: E402  # needs scikit-learn
     [
         ({"quality": "best", "n_nets": "auto"}, {}, "n_folds above 1 .quality='best'. cannot be used"),
         ({"class_weight": "balanced"}, {}, "class_weight cannot be used"),
-        ({"refit": True, "eval_metric": "r2"}, {}, "eval_metric and refit cannot be used"),
+        ({"tune": 2, "class_weight": "balanced"}, {}, "class_weight and tune cannot be used"),
         ({"warm_start": True}, {}, "warm_start cannot be used"),
         ({}, {"sample_weight": np.ones(N)}, "sample_weight cannot be used"),
         ({}, {"memory_limit": "much"}, "memory_limit must be"),

@@ -14,6 +14,7 @@ from sklearn.model_selection import GridSearchCV
 
 import fastmlp
 from fastmlp import MLP, Population, TabularMLPClassifier, TabularMLPRegressor
+from fastmlp.table_training.rows import held_out_rows
 
 QUICK = {"hidden_layer_sizes": (32,), "n_nets": 2, "max_iter": 40, "random_state": 0}
 
@@ -284,26 +285,13 @@ def test_validation_labels_may_have_another_type(table, y, other):
         models[0].fit(X, labels, validation_data=(X, np.where(score > 0, "perhaps", "never")))
 
 
-@pytest.mark.slow
-def test_callbacks_see_the_epochs_of_each_net(table):
+def test_one_net_has_curves_of_its_loss(table):
     X, score = table
-    seen = []
-    one = QUICK | {"n_nets": 1}
-    reg = TabularMLPRegressor(**one, callbacks=lambda epoch, history: seen.append(history.net) or epoch == 4)
-    reg.fit(X, score)
-    assert seen == [reg.net_] * 5
-    assert len(reg.loss_curve_) == len(reg.validation_loss_curve_) == reg.n_iter_ == 5
-    nets, alone = [], TabularMLPRegressor(**QUICK).fit(X, score)
-    several = TabularMLPRegressor(**QUICK, callbacks=[lambda epoch, history: nets.append(history.net)])
-    several.fit(X, score)
-    numbers = [id(net) for net in nets]
-    assert [numbers.count(number) for number in dict.fromkeys(numbers)] == several.net_.result.epochs.tolist()
-    assert np.array_equal(several.net_.result.best_epoch, alone.net_.result.best_epoch), "trained as a population"
-    np.testing.assert_allclose(several.predict(X), alone.predict(X), atol=1e-4)
-    with pytest.raises(ValueError, match="callbacks must be functions"):
-        TabularMLPRegressor(**QUICK, callbacks=[3]).fit(X, score)
-    assert not hasattr(TabularMLPRegressor(**QUICK).fit(X, score), "loss_curve_")
-    assert TabularMLPRegressor(**one | {"validation_fraction": 0.0}).fit(X, score).validation_loss_curve_ is None
+    one = TabularMLPRegressor(**QUICK | {"n_nets": 1}).fit(X, score)
+    assert len(one.loss_curve_) == len(one.validation_loss_curve_) == one.n_iter_
+    assert not hasattr(one.set_params(n_nets=2).fit(X, score), "loss_curve_")
+    whole = TabularMLPRegressor(**QUICK | {"n_nets": 1, "validation_fraction": 0.0}).fit(X, score)
+    assert whole.validation_loss_curve_ is None
 
 
 @pytest.mark.parametrize("n_nets", [1, 2])
@@ -334,16 +322,6 @@ def test_warm_start_keeps_the_activation_and_smoothing_of_an_earlier_preset(tabl
     assert clf.net_.network.label_smoothing == 0.0
 
 
-@pytest.mark.slow
-def test_former_name_patience_warns(table):
-    X, score = table
-    known = TabularMLPRegressor(**QUICK, n_iter_no_change=2).fit(X, score)
-    with pytest.warns(FutureWarning, match="patience has another name now.* write n_iter_no_change=2"):
-        former = TabularMLPRegressor(**QUICK, patience=2).fit(X, score)
-    assert former.n_iter_ == known.n_iter_ < 40
-    np.testing.assert_array_equal(former.predict(X), known.predict(X))
-
-
 def test_validation_loss_is_weighted(table, rng):
     X, score = table
     settings = QUICK | {"n_nets": 1, "max_iter": 4}
@@ -362,7 +340,7 @@ def test_validation_loss_is_weighted(table, rng):
 def test_class_weight_counts_in_both_kinds_of_validation(table):
     X, score = table
     y = np.where(score > 2, "rare", "usual")
-    training, held = TabularMLPClassifier(**QUICK | {"n_nets": 1})._split(y, np.random.RandomState(0), 0.2)
+    training, held = held_out_rows((score <= 2).astype(int), len(y), 0.2, np.random.RandomState(0))
     settings = QUICK | {"n_nets": 1, "max_iter": 3, "class_weight": {"rare": 5.0}, "calibration": "none"}
     drawn = TabularMLPClassifier(**settings).fit(X, y)
     given = TabularMLPClassifier(**settings).fit(X.iloc[training], y[training], validation_data=(X.iloc[held], y[held]))
@@ -378,12 +356,6 @@ def test_validation_data_and_validation_fraction_zero_are_accepted(table):
     assert given.score(X[300:], score[300:]) > 0.7
     every_epoch = TabularMLPRegressor(**QUICK | {"validation_fraction": 0.0}).fit(X, score)
     assert every_epoch.n_iter_ == 40
-
-
-def test_default_batch_size_grows_with_the_table():
-    rows = TabularMLPRegressor()._recipe().batch_rows
-    assert [rows(n) for n in (10, 500, 1000, 5000, 8192, 100_000)] == [16, 16, 16, 128, 256, 256]
-    assert TabularMLPRegressor(batch_size=50)._recipe().batch_rows(10) == 50
 
 
 def test_tabular_estimators_work_in_grid_search_and_pickle(table):
@@ -421,10 +393,8 @@ BAD = [
     (TabularMLPRegressor(n_nets=0), [1, 2, 3, 4, 5], "n_nets must be a whole number"),
     (TabularMLPRegressor(n_iter_no_change=0), [1, 2, 3, 4, 5], "n_iter_no_change must be a whole number"),
     (TabularMLPRegressor(batch_size="big"), [1, 2, 3, 4, 5], "batch_size must be a whole number"),
-    (TabularMLPRegressor(schedule="cos"), [1, 2, 3, 4, 5], "Unknown schedule"),
     (TabularMLPRegressor(categorical_features=["z"]), [1, 2, 3, 4, 5], "categorical_features names 'z'"),
     (TabularMLPRegressor(numeric_encoding="ple"), [1, 2, 3, 4, 5], "Unknown numeric_encoding 'ple'"),
-    (TabularMLPRegressor(n_bins=1), [1, 2, 3, 4, 5], "n_bins must be a whole number of at least 2"),
 ]
 
 

@@ -7,9 +7,7 @@ import pytest
 from kernel_clock import KernelClock
 
 import fastmlp
-from fastmlp.estimators.tabular import training
 from fastmlp.kernels.jit.compile_time import compile_seconds
-from fastmlp.table_training.recipe_fit import refit_recipe
 
 pd = pytest.importorskip("pandas")
 pytest.importorskip("sklearn")
@@ -19,47 +17,23 @@ OTHER_WORK = 0.3  # seconds that a fit may take beyond its limit: before and aft
 KINDS = {
     "one net": {"quality": "fast"},
     "folds of their own": {},
-    "one after another": {"n_nets": 2, "eval_metric": "r2"},
     "folds": {"n_nets": 1, "n_folds": 3},
     "best": {"quality": "best"},
     "tune": {"n_nets": 2, "tune": 3, "max_iter": 300},
     "tune, folds of their own": {"tune": 3, "max_iter": 300},
-    "greedy weights": {"net_weights": "greedy"},
-    "refit": {"n_nets": 1, "refit": True},
 }
 
 
-@pytest.mark.thinned(4)
 @pytest.mark.filterwarnings("ignore::UserWarning")  # that say what there is no time for
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_time_limit_is_used_and_kept_within_five_percent(kind, rng, monkeypatch):
-    """The nets that are trained anew on all rows have the epochs that were best, which may be far fewer."""
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "1")  # the clock would count what two threads do at the same time
     X = pd.DataFrame({"size": rng.normal(size=300), "colour": rng.choice(["red", "blue"], 300)})
     clock = KernelClock(monkeypatch, step=1e-3, validation=1e-3, epoch_of_nets=0.05)
     model = fastmlp.TabularMLPRegressor((16,), time_limit=10, **LONG | KINDS[kind])
     model.fit(X, X["size"].to_numpy() + (X["colour"] == "red"))
     assert ("tune" in kind) == hasattr(model, "tuning_results_") == bool(getattr(model, "tuning_results_", False))
-    assert (5.0 if kind == "refit" else 9.0) <= clock.trained <= 10.5
-
-
-@pytest.mark.parametrize("n_nets", [1, 2])
-def test_a_refit_that_runs_out_of_time_leaves_the_first_nets(rng, monkeypatch, n_nets):
-    """The clock runs faster when the training on all rows begins."""
-    X = rng.normal(size=(300, 2))
-    settings = LONG | {"n_nets": n_nets, "max_iter": 20}
-    first = fastmlp.TabularMLPRegressor((16,), **settings).fit(X, 2.0 * X[:, 0])
-    clock = KernelClock(monkeypatch, step=1e-3, validation=1e-3, epoch_of_nets=0.01)
-
-    def begin_slowly(recipe, best_epochs):
-        clock.step = 10.0
-        return refit_recipe(recipe, best_epochs)
-
-    monkeypatch.setattr(training, "refit_recipe", begin_slowly)
-    model = fastmlp.TabularMLPRegressor((16,), refit=True, time_limit=50, **settings)
-    with pytest.warns(UserWarning, match="The time was over during the training on all rows; the nets are those of"):
-        model.fit(X, 2.0 * X[:, 0])
-    np.testing.assert_array_equal(model.net_.params, first.net_.params)
+    assert 9.0 <= clock.trained <= 10.5
 
 
 @pytest.fixture(scope="module")
@@ -74,12 +48,10 @@ def large():
 @pytest.mark.full
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("seconds", [3.0, 8.0])
-@pytest.mark.parametrize("source", ["fast", "good", "best", "greedy", "file"])
+@pytest.mark.parametrize("source", ["fast", "good", "best", "file"])
 def test_a_time_limit_is_kept_by_the_clock_on_the_wall(source, seconds, large, tmp_path):
     X, y = large
     settings = {"quality": source} if source in ("fast", "good", "best") else {}
-    if source == "greedy":
-        settings["net_weights"] = "greedy"
     if source == "file":
         X.assign(y=y).to_parquet(tmp_path / "table.parquet")
         X, y = tmp_path / "table.parquet", "y"

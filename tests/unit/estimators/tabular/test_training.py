@@ -3,6 +3,7 @@
 import pkgutil
 import signal
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,7 @@ from sklearn.base import clone
 import fastmlp
 from fastmlp import MLP, Population, TabularMLPClassifier, TabularMLPRegressor
 from fastmlp.execution.dispatch import IN_TURN
-from fastmlp.schedules import Cosine
-from fastmlp.table_training import folds
+from fastmlp.table_training import model as model_of_tables
 from fastmlp.table_training.recipes import QUALITIES
 
 SMALL = {"hidden_layer_sizes": (16,), "max_iter": 20, "random_state": 0, "device": "cpu"}
@@ -82,8 +82,6 @@ def test_each_net_of_good_holds_out_rows_of_its_own(table):
     for settings, further in (
         ({"validation_fraction": 0.2}, {}),
         ({"n_folds": 1}, {}),
-        ({"refit": True}, {}),
-        ({"net_weights": "greedy"}, {}),
         ({}, {"validation_data": held_out}),
     ):
         alike = TabularMLPRegressor(**SMALL | settings | {"max_iter": 3}).fit(X[:200], score[:200], **further)
@@ -145,20 +143,14 @@ def test_validation_data_takes_the_place_of_folds(table):
 
 @pytest.mark.slow
 def test_an_executor_trains_the_same_nets(table):
-    X, score = table
-    n_tasks = []
-    for refit in (False, True):
-        settings, executor = SMALL | {"n_nets": 4, "max_iter": 3, "refit": refit}, InPlace()
-        alone = TabularMLPRegressor(**settings).fit(X, score)
-        found = TabularMLPRegressor(**settings).fit(X, score, executor=executor)
-        np.testing.assert_array_equal(found.net_.params, alone.net_.params)
-        np.testing.assert_array_equal(found.history_.best_epoch, alone.history_.best_epoch)
-        n_tasks.append(executor.n_submitted)
-        if not refit:
-            np.testing.assert_array_equal(found.oof_prediction_, alone.oof_prediction_)
-            np.testing.assert_array_equal(found.history_.records, alone.history_.records)
-    assert n_tasks[0] == 4, "a net of each fold"
-    assert n_tasks[1] >= 2, "both trainings have tasks"
+    settings, executor = SMALL | {"n_nets": 4, "max_iter": 3}, InPlace()
+    alone = TabularMLPRegressor(**settings).fit(*table)
+    found = TabularMLPRegressor(**settings).fit(*table, executor=executor)
+    np.testing.assert_array_equal(found.net_.params, alone.net_.params)
+    np.testing.assert_array_equal(found.history_.best_epoch, alone.history_.best_epoch)
+    np.testing.assert_array_equal(found.oof_prediction_, alone.oof_prediction_)
+    np.testing.assert_array_equal(found.history_.records, alone.history_.records)
+    assert executor.n_submitted == 4, "a net of each fold"
 
 
 @pytest.mark.slow
@@ -227,20 +219,16 @@ def test_an_executor_trains_the_nets_of_folds_on_the_same_rows(table):
 
 @pytest.mark.full
 def test_processes_train_the_same_nets(table):
-    X, score = table
-    for refit in (False, True):
-        settings = SMALL | {"n_nets": 4, "max_iter": 3, "refit": refit}
-        with process_pool(2) as pool:
-            found = TabularMLPRegressor(**settings).fit(X, score, executor=pool)
-        np.testing.assert_array_equal(found.net_.params, TabularMLPRegressor(**settings).fit(X, score).net_.params)
+    settings = SMALL | {"n_nets": 4, "max_iter": 3}
+    with process_pool(2) as pool:
+        found = TabularMLPRegressor(**settings).fit(*table, executor=pool)
+    np.testing.assert_array_equal(found.net_.params, TabularMLPRegressor(**settings).fit(*table).net_.params)
 
 
 @pytest.mark.parametrize(
     "settings, message",
     [
         ({"quality": "fast"}, "set n_nets above 1"),
-        ({"eval_metric": "r2"}, "with eval_metric: .* Leave it out"),
-        ({"callbacks": print}, "with callbacks: .* Leave them out"),
         ({"time_limit": 60}, "with time_limit: .* Set max_iter instead"),
         ({"tune": 2}, "with tune: .* best_settings_"),
     ],
@@ -275,9 +263,7 @@ def test_records_belong_to_the_last_fit(table):
 
 
 def test_ctrl_c_keeps_the_folds_that_were_trained(table, monkeypatch):
-    from fastmlp.estimators.tabular import training
-
-    fit_nets, calls = training.fit_nets, []
+    fit_nets, calls = model_of_tables.fit_nets, []
 
     def interrupted(*args, **settings):
         history = fit_nets(*args, **settings)
@@ -286,7 +272,7 @@ def test_ctrl_c_keeps_the_folds_that_were_trained(table, monkeypatch):
             history.stopped_by = "interrupt"
         return history
 
-    monkeypatch.setattr(training, "fit_nets", interrupted)
+    monkeypatch.setattr(model_of_tables, "fit_nets", interrupted)
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "1")  # nets in turn
     X, score = table
     with pytest.warns(
@@ -314,26 +300,11 @@ def test_ctrl_c_keeps_nets_of_folds_that_were_trained_at_the_same_time(table, mo
     assert np.isnan(model.oof_prediction_).any()
 
 
-@pytest.mark.parametrize("callbacks", [None, [lambda epoch, history: None]], ids=["at once", "in turn"])
-def test_callbacks_are_called_by_the_thread_of_the_fit_alone(table, monkeypatch, callbacks):
-    monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
-    used, original = set(), folds.logits
-    monkeypatch.setattr(folds, "logits", lambda *given: used.add(threading.get_ident()) or original(*given))
-    TabularMLPRegressor(n_folds=3, callbacks=callbacks, **SMALL | {"n_nets": 1, "max_iter": 2}).fit(*table)
-    assert (threading.get_ident() in used) is (callbacks is not None)
-
-
 # Where Ctrl-C comes after a training: settings, function, its call, number of nets that are left.
 WAYS = {
     "between two folds": ({"n_folds": 3}, "fastmlp.table_training.folds.logits", 2, 2),
-    "calibration of folds": ({"n_folds": 2}, "fastmlp.estimators.tabular.TabularMLPClassifier._calibrate", 1, 2),
-    "calibration": ({"n_nets": 2}, "fastmlp.estimators.tabular.weights_and_calibration.logits", 1, 2),
-    "before a fit to all rows": (
-        {"n_nets": 2, "refit": True},
-        "fastmlp.table_training.rows_in_memory.Rows.joined",
-        1,
-        2,
-    ),
+    "calibration of folds": ({"n_folds": 2}, "fastmlp.table_training.model.fit_temperature", 1, 2),
+    "calibration": ({"n_nets": 2}, "fastmlp.table_training.model.logits", 1, 2),
     "preprocessing": ({"n_nets": 2}, "fastmlp.estimators.tabular.base.Preprocessing", 1, 2),
 }
 
@@ -402,7 +373,8 @@ def test_the_temperature_is_in_the_file_and_used_by_the_command(unsure, tmp_path
     settings, X, y = unsure
     model = TabularMLPClassifier(n_nets=2, calibration="temperature", **settings).fit(X, y)
     model.temperature_, path = 2.0, tmp_path / "model.safetensors"
-    model.net_.preprocessing = model._preprocessing("y")
+    target = model.net_.preprocessing.target
+    model.net_.preprocessing = replace(model.net_.preprocessing, target=replace(target, temperature=2.0))
     model.save(path)
     same = fastmlp.load(path, device="cpu")
     assert same.temperature_ == 2.0
@@ -434,10 +406,10 @@ def test_a_time_limit_leaves_out_epochs_and_nets_with_a_warning(table, quality, 
 
 
 @pytest.mark.filterwarnings("ignore:The time limit is enough")
-@pytest.mark.parametrize("settings", [{"n_nets": 2}, {"n_nets": 1, "n_folds": 3}, {"n_nets": 2, "eval_metric": "r2"}])
+@pytest.mark.parametrize("settings", [{"n_nets": 2}, {"n_nets": 1, "n_folds": 3}])
 def test_nets_without_time_are_left_out_with_a_warning(table, settings, monkeypatch):
     X, score = table
-    monkeypatch.setattr("fastmlp.estimators.tabular.training.planned_in_time", lambda recipe, *_: (recipe, "", IN_TURN))
+    monkeypatch.setattr("fastmlp.table_training.model.planned_in_time", lambda recipe, *_: (recipe, "", IN_TURN))
     with pytest.warns(UserWarning, match="The time of the fit was over: .* had (not )?begun"):
         model = TabularMLPRegressor(time_limit=1e-6, **settings, **SMALL | {"max_iter": 10**6}).fit(X, score)
     assert np.isfinite(model.predict(X)).all()
@@ -457,7 +429,7 @@ def test_a_net_without_a_whole_epoch_is_announced(table, monkeypatch):
 
 def test_epochs_that_were_slower_than_measured_are_announced(table, monkeypatch):
     X, score = table
-    monkeypatch.setattr("fastmlp.estimators.tabular.training.planned_in_time", lambda recipe, *_: (recipe, "", IN_TURN))
+    monkeypatch.setattr("fastmlp.table_training.model.planned_in_time", lambda recipe, *_: (recipe, "", IN_TURN))
     KernelClock(monkeypatch, step=0.01)
     with pytest.warns(UserWarning, match=r"was over after \d+ of 1000 epochs: they were slower than those"):
         model = TabularMLPRegressor(time_limit=1, n_nets=1, **SMALL | {"max_iter": 1000}).fit(X, score)
@@ -487,35 +459,6 @@ def test_nets_that_go_on_are_not_left_out_for_want_of_time(table, monkeypatch):
     assert model.net_.n_nets == 3
 
 
-@pytest.mark.parametrize("settings", [{"n_nets": 1}, {"n_nets": 2}, {"n_nets": 1, "n_folds": 2}])
-def test_eval_metric_is_recorded_and_chooses_the_best_epoch(table, settings):
-    X, score = table
-    y = np.where(score > 0, "yes", "no")
-    model = TabularMLPClassifier(eval_metric="roc_auc", **settings, **SMALL).fit(X, y)
-    scores = [model.validation_scores_] if settings == {"n_nets": 1} else model.validation_scores_
-    best = np.atleast_1d(model.history_.best_epoch)
-    assert len(scores) == len(best) == settings["n_nets"] * settings.get("n_folds", 1)
-    assert [int(np.argmax(values)) for values in scores] == best.tolist()
-    if len(scores) > 1:
-        assert model.history_.monitor == "validation_roc_auc"
-        assert model.history_.order()[0] == np.argmax(model.history_.best_value)
-
-
-def test_a_function_is_recorded_and_the_loss_chooses(table):
-    X, score = table
-    largest = lambda y_true, y_pred: np.abs(y_true - y_pred).max()
-    model = TabularMLPRegressor(eval_metric=largest, n_nets=1, **SMALL).fit(X, score)
-    assert len(model.validation_scores_) == model.n_iter_
-    assert model.history_.best_epoch == np.argmin(model.validation_loss_curve_)
-    with pytest.raises(ValueError, match="Unknown eval_metric 'auc'"):
-        TabularMLPRegressor(eval_metric="auc", n_nets=1, **SMALL).fit(X, score)
-    assert len(model.validation_scores_) == model.n_iter_, "a failed fit leaves what was there"
-    with pytest.raises(ValueError, match="eval_metric='r2' needs held-out rows"):
-        TabularMLPRegressor(eval_metric="r2", validation_fraction=0, **SMALL).fit(X, score)
-    model.set_params(eval_metric=None).fit(X, score)
-    assert not hasattr(model, "validation_scores_")
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The column '[ab]' alone predicts")
 def test_rare_classes(rng):
@@ -537,39 +480,12 @@ def test_rare_classes(rng):
     assert (found[:, 1] == (new["b"] > 0)).mean() > 0.8
 
 
-@pytest.mark.thinned(2)
-@pytest.mark.parametrize("schedule", ["coslog4", Cosine(end=0.1)], ids=str)
 @pytest.mark.parametrize("activation", ["selu", "tanh"])
-def test_other_activations_and_schedules(activation, schedule, table, tmp_path):
-    X, score = table
-    settings = SMALL | {"n_nets": 1, "max_iter": 3, "activation": activation, "schedule": schedule}
-    model = TabularMLPRegressor(**settings).fit(X, score)
+def test_other_activations(activation, table, tmp_path):
+    model = TabularMLPRegressor(**SMALL | {"n_nets": 1, "max_iter": 3, "activation": activation}).fit(*table)
     assert model.net_.get_settings()["hidden_activation"] == [activation]
-    assert model.history_.settings["schedule"] == (schedule if isinstance(schedule, str) else repr(schedule))
-    assert not np.array_equal(
-        model.predict(X), TabularMLPRegressor(**settings | {"schedule": None}).fit(X, score).predict(X)
-    )
     model.save(tmp_path / "model.safetensors")
     assert fastmlp.load(tmp_path / "model.safetensors").get_params() == model.get_params()
-
-
-@pytest.mark.parametrize("n_nets", [1, 2])
-def test_refit_trains_on_all_rows_for_the_epochs_found(table, n_nets):
-    X, score = table
-    settings = SMALL | {"n_nets": n_nets, "n_iter_no_change": 2, "learning_rate_init": 0.05}
-    first = TabularMLPRegressor(**settings).fit(X, score)
-    again = TabularMLPRegressor(refit=True, **settings).fit(X, score)
-    records = again.history_.settings if n_nets == 1 else again.history_.arguments
-    assert (records["n_samples"], records["n_validation"]) == (300, 0)
-    assert again.n_iter_ == round(float(np.median(first.history_.best_epoch)) + 1)
-    assert not np.array_equal(first.predict(X), again.predict(X))
-    if n_nets == 1:
-        assert again.validation_loss_curve_ == first.validation_loss_curve_
-    for further in ({"n_folds": 2}, {"warm_start": True}):
-        with pytest.raises(ValueError, match="refit=True first trains while some rows of X are held out"):
-            again.set_params(n_folds="auto", warm_start=False).set_params(**further).fit(X, score)
-    with pytest.raises(ValueError, match="refit=True first trains while some rows of X are held out"):
-        TabularMLPRegressor(refit=True, **settings).fit(X, score, validation_data=(X, score))
 
 
 @pytest.mark.parametrize(
@@ -586,19 +502,17 @@ def test_refit_trains_on_all_rows_for_the_epochs_found(table, n_nets):
         ({"class_weight": {"yes": "5"}}, {}, r"class_weight\['yes'\] must be a number in \[0, inf\), but it is '5'"),
         ({"device": "cuda:99"}, {}, "device='cuda:99' is not available"),
         ({"activation": "rleu"}, {}, "Unknown activation 'rleu'. Did you mean 'relu'"),
-        ({"schedule": "one_cycel"}, {}, "Did you mean 'one_cycle'"),
         ({"learning_rate_init": -1.0}, {}, "learning_rate_init must be a number"),
         ({"hidden_layer_sizes": "64,64"}, {}, "but it is the text '64,64'"),
         ({"dropout": [0.1, 0.1]}, {}, "dropout"),
-        ({"dtype": "float16"}, {}, "dtype"),
         ({"verbose": "yes"}, {}, "verbose"),
         ({"tune": 1}, {}, "tune must be a whole number"),
-        ({"validation_fraction": 0.0, "refit": True}, {}, "refit=True needs held-out rows"),
+        ({"validation_fraction": 0.0, "tune": 2}, {}, "tune=2 needs held-out rows"),
     ],
 )
 def test_mistakes_are_found_before_columns_are_learned(table, settings, arguments, said, monkeypatch):
     X, score = table
-    monkeypatch.setattr("fastmlp.estimators.tabular.columns.fit_columns", lambda *_: pytest.fail("too late"))
+    monkeypatch.setattr("fastmlp.table_training.model.fit_columns", lambda *_: pytest.fail("too late"))
     with pytest.raises((ValueError, RuntimeError), match=said):
         TabularMLPClassifier(**SMALL | settings).fit(X, np.where(score > 0, "yes", "no"), **arguments)
 
@@ -612,7 +526,7 @@ def test_one_class_is_shown_as_it_is(table):
 
 def test_a_table_without_columns_raises(table):
     X, score = table
-    with pytest.raises(ValueError, match=r"No column can be used to predict y: X has no columns\.$"):
+    with pytest.raises(ValueError, match=r"No column can be used to predict y: there is no other column\.$"):
         TabularMLPRegressor().fit(X[[]], score)
 
 
@@ -626,7 +540,7 @@ def test_a_fit_that_fails_before_the_first_net_leaves_the_estimator_as_it_was(ta
     model = TabularMLPRegressor(warm_start=warm_start, n_nets=1, **SMALL).fit(X, score)
     before = model.predict(X)
     new = TabularMLPRegressor(n_nets=1, **SMALL)
-    monkeypatch.setattr("fastmlp.estimators.tabular.table_fit.train_nets", fail)
+    monkeypatch.setattr("fastmlp.table_training.model.TableModel.train", fail)
     for estimator in (model, new):
         with pytest.raises(error):
             estimator.fit(X if warm_start else X.assign(weight=np.abs(score)), score)
@@ -643,50 +557,3 @@ def test_verbose_fits_print_a_line_at_their_end(table, settings, capsys):
         lines = capsys.readouterr().out.splitlines()
         assert len(lines) == n_lines
         assert all(line.startswith("Trained ") and "validation loss" in line for line in lines)
-
-
-@pytest.mark.parametrize("settings", [{"n_nets": 4}, {"n_nets": 3, "n_folds": 2}])
-def test_greedy_weights_lower_the_loss_of_the_rows_that_choose_them(settings, rng, tmp_path):
-    X = rng.normal(size=(200, 2))
-    y = np.where(X[:, 0] * X[:, 1] > 0, "a", "b")
-    further = {"hidden_layer_sizes": (8,), "max_iter": 3, "random_state": 0, "calibration": "none"}
-    equal, greedy = (
-        TabularMLPClassifier(**settings, **further, net_weights=name).fit(X, y, validation_data=held)
-        for held in ([None] if "n_folds" in settings else [(X[:50], y[:50])])
-        for name in ("equal", "greedy")
-    )
-    n_nets = settings["n_nets"] * settings.get("n_folds", 1)
-    assert greedy.net_.n_nets == n_nets == len(greedy.history_.epochs)
-    assert {net.tobytes() for net in greedy.net_.params} <= {net.tobytes() for net in equal.net_.params}
-    p = lambda model: model.oof_prediction_ if "n_folds" in settings else model.predict_proba(X[:50])
-    loss = lambda model: (
-        -np.mean([np.log(row[label]) for row, label in zip(p(model), (y == "b").astype(int), strict=False)])
-    )
-    assert loss(greedy) <= loss(equal) + 1e-9
-    greedy.save(tmp_path / "model.st")
-    np.testing.assert_array_equal(fastmlp.load(tmp_path / "model.st").predict_proba(X), greedy.predict_proba(X))
-
-
-@pytest.mark.parametrize("folds", [{"n_folds": 1}, {"n_folds": 2}], ids=["held out", "folds"])
-def test_records_of_eval_metric_are_those_of_the_picked_nets(folds, rng):
-    X = rng.normal(size=(120, 2))
-    y = X[:, 0] * X[:, 1]
-    settings = {"hidden_layer_sizes": (8,), "max_iter": 3, "n_nets": 4, "eval_metric": "r2", "random_state": 0, **folds}
-    equal, greedy = (TabularMLPRegressor(**settings, net_weights=name).fit(X, y) for name in ("equal", "greedy"))
-    scores = {net.tobytes(): of for net, of in zip(equal.net_.params, equal.validation_scores_, strict=True)}
-    assert len({net.tobytes() for net in greedy.net_.params}) < greedy.net_.n_nets, "some are picked twice"
-    assert greedy.validation_scores_ == [scores[net.tobytes()] for net in greedy.net_.params]
-
-
-def test_greedy_weights_need_rows_that_nets_have_not_seen(rng):
-    X, y = rng.normal(size=(30, 2)), rng.normal(size=30)
-    for settings, words in (
-        ({"refit": True}, "refit=True trains others on all rows"),
-        ({"validation_fraction": 0.0}, "net_weights='greedy' needs held-out rows"),
-        ({"n_nets": 1}, "net_weights='greedy' weighs several nets"),
-        ({"n_nets": 1, "n_folds": 3}, "net_weights='greedy' weighs several nets"),
-    ):
-        with pytest.raises(ValueError, match=words):
-            TabularMLPRegressor(**{"n_nets": 2, "net_weights": "greedy"} | settings).fit(X, y)
-    with pytest.raises(ValueError, match="Unknown net_weights 'best'"):
-        TabularMLPRegressor(n_nets=2, net_weights="best").fit(X, y)

@@ -7,15 +7,14 @@ from sklearn.base import clone
 
 import fastmlp
 from fastmlp import TabularMLPClassifier, TabularMLPRegressor
-from fastmlp.estimators.tabular import tuning as tabular_tuning
-from fastmlp.estimators.tabular.tuning import searched_settings
+from fastmlp.estimators.tabular.parameter_checks import searched_settings
 from fastmlp.table_training import tuning
 from fastmlp.table_training.recipes import QUALITIES
 from fastmlp.table_training.tuning_scores import Scores
 
 pd = pytest.importorskip("pandas", reason="tabular estimators need pandas")
 SMALL = {"hidden_layer_sizes": (8,), "max_iter": 12, "n_iter_no_change": 12, "random_state": 0, "n_nets": 1}
-SEARCHED = {"learning_rate_init", "weight_decay", "dropout", "batch_size", "numeric_encoding", "n_bins"}
+SEARCHED = {"learning_rate_init", "weight_decay", "dropout", "batch_size", "numeric_encoding"}
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def test_results_say_what_was_compared_and_chosen(table):
 @pytest.mark.slow
 def test_best_settings_are_parameters_of_another_estimator(table):
     X, y = table
-    settings = SMALL | {"eval_metric": "accuracy", "random_state": 2}  # with which another configuration is best
+    settings = SMALL | {"random_state": 2}  # with which another configuration is best
     model = TabularMLPClassifier(tune=9, **settings).fit(X, labels(y))
     assert model.best_settings_.keys() == SEARCHED | {"label_smoothing"}
     assert any(model.best_settings_[name] != value for name, value in {"weight_decay": 0.1, "dropout": 0.2}.items())
@@ -58,22 +57,22 @@ def test_best_settings_are_parameters_of_another_estimator(table):
     np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
 
 
-@pytest.mark.parametrize("encoding", [{"numeric_encoding": "quantile"}, {"n_bins": 16}])
-def test_the_net_has_the_encoding_that_was_chosen(rng, encoding, monkeypatch):
-    """Columns with bins, of which the scores of this test say that an encoding of the space is the best one."""
+def test_the_net_has_the_encoding_that_was_chosen(rng, monkeypatch):
+    """Columns with bins, of which the scores of this test say that another encoding is the best one."""
     X = rng.normal(size=(400, 2))
     y = np.sin(4 * X[:, 0])
-    scores = tabular_tuning.scores_of
+    scores = tuning.scores_of
 
-    def prefer(nets, held_out, recipe, metric):
-        good = all(getattr(recipe, name) == value for name, value in encoding.items())
-        return Scores(scores(nets, held_out, recipe, metric).values + 100.0 * good)
+    def prefer(nets, held_out, recipe):
+        gain = 100.0 * (recipe.numeric_encoding == "quantile")
+        found = scores(nets, held_out, recipe)
+        return Scores(found.values + gain, found.losses - gain)
 
-    monkeypatch.setattr(tabular_tuning, "scores_of", prefer)
-    settings = SMALL | {"random_state": 1}  # draws both
+    monkeypatch.setattr(tuning, "scores_of", prefer)
+    settings = SMALL | {"random_state": 1}  # draws it
     model = TabularMLPRegressor(tune=9, **settings).fit(X, y)
     monkeypatch.undo()
-    assert encoding.items() <= model.best_settings_.items()
+    assert model.best_settings_["numeric_encoding"] == "quantile"
     plain = TabularMLPRegressor(**settings, **model.best_settings_).fit(X, y)
     assert plain.columns_ == model.columns_ == model.net_.preprocessing.columns
     np.testing.assert_array_equal(plain.predict(X), model.predict(X))
@@ -81,7 +80,12 @@ def test_the_net_has_the_encoding_that_was_chosen(rng, encoding, monkeypatch):
 
 def test_where_the_preset_wins_the_nets_are_those_without_a_search(table, monkeypatch):
     X, y = table
-    monkeypatch.setattr(tabular_tuning, "scores_of", lambda nets, *_: Scores(np.zeros(getattr(nets, "n_nets", 1))))
+
+    def no_better(nets, held_out, _):
+        n_nets = getattr(nets, "n_nets", 1)
+        return Scores(np.zeros(n_nets), np.zeros((n_nets, held_out.n_rows)))
+
+    monkeypatch.setattr(tuning, "scores_of", no_better)
     settings = SMALL | {"n_nets": 3}
     model = TabularMLPRegressor(tune=5, **settings).fit(X, y)
     plain = TabularMLPRegressor(**settings).fit(X, y)
@@ -121,14 +125,6 @@ def test_configurations_are_compared_on_rows_that_are_held_out(table, kind, monk
     assert model.net_.n_nets == 3 if kind == "folds" else not hasattr(model.net_, "n_nets")
 
 
-def test_eval_metric_compares_configurations(table):
-    X, y = table
-    model = TabularMLPClassifier(tune=4, eval_metric="accuracy", **SMALL).fit(X, labels(y))
-    assert all(0.4 < row["score"] <= 1.0 for row in model.tuning_results_)
-    with pytest.raises(ValueError, match="'accuracy' needs classes"):
-        TabularMLPRegressor(tune=4, eval_metric="accuracy", **SMALL).fit(X, y)
-
-
 def test_mistakes(table, tmp_path):
     X, y = table
     for value in (1, "many", 2.5):
@@ -138,7 +134,7 @@ def test_mistakes(table, tmp_path):
         TabularMLPRegressor(tune=3, validation_fraction=0.0).fit(X, y)
     with pytest.raises(ValueError, match="tune searches settings for new nets, and warm_start=True"):
         TabularMLPRegressor(tune=3, warm_start=True).fit(X, y)
-    given = {"learning_rate_init": 0.01, "weight_decay": 0.1, "dropout": 0.0, "batch_size": 32, "n_bins": 9}
+    given = {"learning_rate_init": 0.01, "weight_decay": 0.1, "dropout": 0.0, "batch_size": 32}
     given |= {"numeric_encoding": "standard"}
     with pytest.raises(ValueError, match="tune=3 has nothing to search"):
         TabularMLPRegressor(tune=3, **SMALL, **given).fit(X, y)
@@ -157,7 +153,7 @@ def test_sources_that_are_read_in_pieces_have_no_search(tmp_path, rng):
 
 def interrupt_after(monkeypatch, n_fits):
     """Raise KeyboardInterrupt after n_fits populations of a search."""
-    scores, n_done = tabular_tuning.scores_of, []
+    scores, n_done = tuning.scores_of, []
 
     def interrupt(*arguments):
         if len(n_done) == n_fits:
@@ -165,7 +161,7 @@ def interrupt_after(monkeypatch, n_fits):
         n_done.append(1)
         return scores(*arguments)
 
-    monkeypatch.setattr(tabular_tuning, "scores_of", interrupt)
+    monkeypatch.setattr(tuning, "scores_of", interrupt)
 
 
 @pytest.mark.parametrize("more", [{}, {"n_nets": 4}, {"n_folds": 3}])

@@ -1,0 +1,268 @@
+"""The table of `fastmlp train`, read whole or, if it is larger than the memory limit, piece by piece."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..api.stream_arguments import StreamArguments
+from ..errors import about_arguments, counted
+from ..streams.table_sources import read_tables, surely_fits
+from ..table_training.model import TableModel, Targets
+from ..table_training.recipes import OF_CLASSES, OF_NUMBERS
+from ..table_training.rows import EncodedRows
+from ..table_training.streamed_fit import StreamedFit
+from ..table_training.streamed_table import StreamedTable, notice
+from ..tables.base_column import Note
+from ..tables.cells import MAX_BAD_FRACTION, contents, examples, read_numbers
+from ..tables.column_summary import Moments
+from ..tables.features import encode_columns
+from ..tables.leaks import target_leaks_note
+from ..tables.preprocessing import Preprocessing
+from ..tables.table_files import with_text_names
+from ..tables.target import (
+    CLASSIFICATION,
+    MAX_CLASSES,
+    Target,
+    class_numbers,
+    find_target,
+    infer_task,
+    labels_of,
+    numbers_as_classes,
+    rows_with_target,
+)
+from .column_options import check_columns, select_columns
+from .train_class_weight import check_class_weight
+from .train_options import TrainOptions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Part = tuple[np.ndarray, np.ndarray]  # of a table, encoded: (features, targets as Target.encode returns them)
+Parts = dict[str, Part]  # by name: "training", "validation", "test"
+Log = Callable[[str], Any]  # prints a sentence
+
+
+class TrainingTable(NamedTuple):
+    """Table to train on: its inputs, the encoder of its target column, and the targets."""
+
+    inputs: pd.DataFrame
+    target: Target
+    targets: Targets
+
+
+def read_training_table(options: TrainOptions, log: Log) -> TrainingTable:
+    """Read the whole table; log : prints a sentence on rows that are left out, and on what looks like a mistake"""
+    name = options.target
+    table, notes = rows_with_target(read_tables(options.file, is_training=True), name, str(options.task))
+    table = inputs_and_target(table, options)
+    for note in notes:
+        log(note)
+    target = Target.fit(table[name], str(options.task))
+    check_class_weight(options.class_weight, target)
+    if note := numbers_as_classes(name, target.classes):
+        log(note)
+    is_classification = target.task == CLASSIFICATION
+    if note := target_leaks_note(table, table[name].to_numpy(), is_classification, without=name):
+        log(note)
+    return TrainingTable(table.drop(columns=name), target, targets_of(target, table[name]))
+
+
+def read_known_table(options: TrainOptions, preprocessing: Preprocessing, log: Log) -> TrainingTable:
+    """Read the whole table for nets that are trained further, whose preprocessing this is."""
+    target = preprocessing.target
+    check_class_weight(options.class_weight, target)
+    table, notes = rows_with_target(read_tables(options.file, preprocessing.text_columns), target.name, target.task)
+    for note in notes:
+        log(note)
+    for option, names in (("--drop", options.drop), ("--keep", options.keep), ("--id", options.ids)):
+        check_columns(table, names, option)
+    return TrainingTable(table.drop(columns=target.name), target, targets_of(target, table[target.name]))
+
+
+def targets_of(target: Target, column: pd.Series) -> Targets:
+    """Return the cells of the target column as TableModel takes them."""
+    if target.task == CLASSIFICATION:
+        return Targets(target.encode(column), OF_CLASSES, target.n_outputs)
+    return Targets(read_numbers(column, reads_booleans=True).values, OF_NUMBERS, 1)
+
+
+def inputs_and_target(table: pd.DataFrame, options: TrainOptions) -> pd.DataFrame:
+    """Return a table with its target and the input columns only; those that --categorical names hold categories."""
+    check_columns(table, options.categorical, "--categorical")
+    table = select_columns(table, options.target, options.drop, options.keep, options.ids)
+    for name in options.categorical:
+        if name == options.target or name not in table.columns:
+            raise ValueError(
+                f"--categorical names {name!r}, which is not among the columns to learn from: leave it out of "
+                "--categorical, or do not drop it."
+            )
+    return table.astype(dict.fromkeys(options.categorical, "category"))
+
+
+def encoded_part(target: Target, X: np.ndarray, y: np.ndarray) -> Part:
+    """Return rows of a net as a part; y : targets as TableModel takes them"""
+    return X, y if target.task == CLASSIFICATION else y.reshape(-1, 1)
+
+
+def read_test_part(preprocessing: Preprocessing, file: Path, log: Log) -> Part:
+    """Return the table of --test, encoded, without rows of unknown classes; log : prints what is special in it"""
+    target = preprocessing.target
+    table, notes = rows_with_target(read_tables(file, preprocessing.text_columns), target.name, target.task)
+    for sentence in notes:
+        log(f"Test table: {sentence}")
+    known = target.knows(table[target.name])
+    if (n_unknown := int(np.count_nonzero(~known))) and n_unknown < len(table):  # otherwise the encoder refuses them
+        log(
+            f"Test table: {n_unknown:,} of {counted(len(table), 'row')} {'is' if n_unknown == 1 else 'are'} left out "
+            f"of the metrics, because of classes that training had not: {examples(table[target.name], ~known)}."
+        )
+        table = table[known]
+    found: list[Note] = []
+    X = preprocessing.transform(table, notes=found)
+    for note in found:
+        log(f"Test part: {note.text}")
+    return X, target.encode(table[target.name])
+
+
+class TargetColumn:
+    """Target column of a table that is read piece by piece, as of streamed_fit.TargetsOfPieces.
+
+    target, notes : encoder of the column and sentences on it, after the first pass
+    """
+
+    def __init__(self, options: TrainOptions):
+        self._options, self._labels, self._moments = options, Counter[Any](), Moments()
+        self.n_missing = self.n_rows = self._n_bad = 0
+        self._cells: list[Any] = []
+        self.target: Target
+        self.notes: tuple[str, ...] = ()
+
+    def prepare(self, frame: Any, _: Any) -> tuple[Any, Any]:
+        """Return (columns of inputs, target) of the rows whose target is known."""
+        name = self._options.target
+        with about_arguments():
+            frame = with_text_names(frame)
+            missing = find_target(frame, name).isna().to_numpy()
+            frame = inputs_and_target(frame, self._options)
+        self.n_missing += int(np.count_nonzero(missing))
+        frame = frame[~missing].reset_index(drop=True)
+        return frame.drop(columns=name), frame[name]
+
+    def add(self, _: Any, column: pd.Series) -> None:
+        reading = read_numbers(column, reads_booleans=True)
+        self._moments.add(reading.values[~np.isnan(reading.values)])
+        self.n_rows, self._n_bad = self.n_rows + len(column), self._n_bad + reading.n_bad
+        if len(self._labels) > MAX_CLASSES:
+            return
+        if contents(column) == "mixed":  # lists, dictionaries or other objects, which this refuses
+            infer_task(column)
+        counts = column.value_counts()
+        counts = counts[counts > 0]  # without categories that no row has
+        for cell, label, count in zip(counts.index, labels_of(counts.index.to_series()), counts.tolist(), strict=True):
+            if label not in self._labels:
+                self._cells.append(cell)
+            self._labels[label] += count
+
+    def learn(self, model: TableModel, table: Any, column: pd.Series) -> tuple[Any, Targets]:
+        import pandas as pd
+
+        name, task = self._options.target, str(self._options.task)
+        cells = pd.Series([*column.tolist(), *self._cells], dtype=object, name=name).infer_objects()
+        known, notes = rows_with_target(cells.to_frame(), name, task)
+        self.notes = tuple(f"In a sample of its cells: {note}" for note in notes)
+        self.target = Target.fit(known[name], task)
+        check_class_weight(self._options.class_weight, self.target)
+        if self.target.task != CLASSIFICATION:
+            if self._n_bad > MAX_BAD_FRACTION * self.n_rows:
+                raise ValueError(
+                    f"The target column {name!r} holds no numbers in {self._n_bad:,} of {self.n_rows:,} cells; correct "
+                    "or empty these cells, or ask for the task 'classification'."
+                )
+            model.set_scale(self._moments.mean, self._moments.std)
+        loss = OF_CLASSES if self.target.task == CLASSIFICATION else OF_NUMBERS
+        table, y = self.encode(model, table, column)
+        return table, Targets(y, loss, self.target.n_outputs)
+
+    def encode(self, model: TableModel, table: Any, column: pd.Series) -> tuple[Any, np.ndarray]:
+        """Return (table, targets) without rows whose target is no number where it should be one."""
+        if self.target.task == CLASSIFICATION:
+            return table, self.target.encode(column)
+        values = read_numbers(column, reads_booleans=True).values
+        known = ~np.isnan(values)
+        return table[known], model.scaled(values[known])
+
+    @property
+    def class_counts(self) -> list[int] | None:
+        if self.target.task != CLASSIFICATION:
+            return None
+        counts = np.zeros(self.target.n_outputs, np.int64)
+        np.add.at(counts, class_numbers(list(self._labels), self.target.classes), list(self._labels.values()))
+        return counts.tolist()
+
+
+class StreamedParts(NamedTuple):
+    """A table that is trained on piece by piece.
+
+    rows : rows to train on and held-out ones
+    sample : a sample of the rows to train on, as a part
+    """
+
+    target: Target
+    rows: EncodedRows
+    sample: Part
+
+
+def read_in_pieces(model: TableModel, options: TrainOptions, refused: list[str], log: Log) -> StreamedParts | None:
+    """Let a model learn the columns of a table piece by piece, or return None if it fits into the memory limit.
+
+    refused : options that are given and need all rows in memory; without --memory-limit they are trained with in memory
+    log : prints a sentence
+    """
+    file = options.file
+    stream = StreamArguments.checked(options.memory_limit, None)
+    if not (file.is_file() or file.is_dir()):  # read_table says what is wrong with it
+        return None
+    if surely_fits(file, stream.memory_limit) or (refused and options.memory_limit is None):
+        return None
+    column, fraction = TargetColumn(options), model.recipe.validation_fraction
+    table = StreamedTable(file, None, column.prepare, stream)
+    said: list[str] = []
+    keep = lambda problems, choices: said.extend((*column.notes, *problems, *choices))
+    fit = StreamedFit(model, table, column, fraction)
+    tell, model.tell_of_columns = model.tell_of_columns, keep
+    try:
+        first = fit.learn()
+    except ValueError:
+        if column.n_missing and not column.n_rows:
+            raise ValueError(
+                f"All cells of the target column {options.target!r} are missing, so there is nothing to learn from."
+            ) from None
+        raise
+    finally:
+        model.tell_of_columns = tell
+    if first.n_needed <= stream.memory_limit:
+        return None
+    if refused:
+        raise ValueError(
+            f"{' and '.join(refused)} cannot be used with a table that takes more than --memory-limit: leave it out, "
+            "or raise --memory-limit."
+        )
+    if column.n_missing:
+        log(f"{counted(column.n_missing, 'row')} whose target {options.target!r} is missing: left out.")
+    for sentence in said:
+        log(sentence)
+    rows = fit.encode(first)
+    log(notice(table.source.kind, first.n_needed, rows, stream.memory_limit))
+    if fraction and rows.held_out is None:
+        rows.close()
+        raise ValueError(
+            f"A validation share of {fraction:g} leaves no row to validate on; raise it or --memory-limit, or switch "
+            "validation off with 0."
+        )
+    inputs, y = fit.sample
+    return StreamedParts(column.target, rows, encoded_part(column.target, encode_columns(model.columns, inputs), y))

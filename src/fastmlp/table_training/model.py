@@ -1,0 +1,445 @@
+"""TableModel: nets that learn targets from a table by a recipe.
+
+The estimators for tables and `fastmlp train` are adapters: they check what a user gives, hand over a data frame and
+targets, and make attributes or files of what is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..class_probabilities import logits
+from ..console.compile_notice import CompileNotices
+from ..execution.dispatch import IN_TURN, FitsAtOnce
+from ..kernels.system import interrupts
+from ..mlp import MLP
+from ..population import Population, subset_of
+from ..population_result import PopulationResult
+from ..tables.base_column import Column
+from ..tables.bins import class_indicators
+from ..tables.features import encode_columns, fit_columns, with_numbers
+from ..tables.number_columns import NumericEncoding
+from ..tables.target import check_range
+from ..training.interruption import was_interrupted
+from .epochs_in_time import FitsInTime, NetsToPlan, planned_in_time
+from .folds import TrainedNets, fit_each, fit_folds, folds_at_once, predicted_rows
+from .recipe_fit import continue_from, fit_nets, history_or_result, make_nets
+from .recipes import OF_CLASSES, OF_LABELS, OF_NUMBERS, TEMPERATURE, Recipe
+from .rows import MOST_ROWS, MOST_SEED, EncodedRows, FileRows, Rows, fold_numbers, held_out_rows
+from .temperature import fit_temperature
+from .time_budget import Budget
+from .tuning import Encoded, Found, TuningTask, tuned
+
+DTYPE = "float32"  # of the nets
+
+
+class Targets(NamedTuple):
+    """Targets of the rows of a table.
+
+    values : class numbers (n_rows,), 0 and 1 (n_rows, n_labels), or numbers (n_rows,) or (n_rows, n_outputs)
+    loss : of the nets: OF_CLASSES, OF_LABELS or OF_NUMBERS
+    n_outputs : number of classes, labels or numbers of a row
+    """
+
+    values: np.ndarray
+    loss: str
+    n_outputs: int
+
+    @property
+    def classes(self) -> np.ndarray | None:
+        """Class of each row, by which rows are split; None for a split without classes."""
+        return self.values if self.loss == OF_CLASSES else None
+
+
+class Known(NamedTuple):
+    """Nets that are trained further, with their encoding of columns and targets."""
+
+    nets: Any
+    columns: tuple[Column, ...]
+    notes: tuple[str, ...]
+    mean: Any = 0.0
+    std: Any = 1.0
+
+
+class Tuning(NamedTuple):
+    """Search of settings before the training.
+
+    n : number of configurations
+    searched : fields of Recipe
+    names : the user's names of settings, by the fields, for the note
+    title : what the note calls the search
+    """
+
+    n: int
+    searched: Iterable[str]
+    names: Mapping[str, str]
+    title: str
+
+
+class Encoding(NamedTuple):
+    """Columns of one encoding of numbers, with the rows that they encode; equal columns have one number."""
+
+    number: int
+    columns: tuple[Column, ...]
+    notes: tuple[str, ...]
+    data: EncodedRows
+
+
+def _silently(*_: Any) -> None:
+    """Tell nobody."""
+
+
+@dataclass
+class TableModel:
+    """Nets that learn targets from a table by a recipe.
+
+    recipe : Recipe; after fit, with what a search has chosen and as many epochs and nets as there was time for
+    generator : of random numbers: which rows are held out, initial parameters, order of rows, dropout
+    name : what messages call the targets
+    texts : columns of text, as of NumericEncoding
+    categories : columns of numbers that stand for categories
+    tell : called with a sentence on what is left out for want of time
+    tell_of_columns : called with (sentences on columns with problems, sentences on what was chosen)
+    saved : returns arguments of the fit of a net about its checkpoints: of net k, or of all for None
+    keeps_better : whether a net that is trained further keeps its parameters if no new epoch is better on its held-out
+        rows
+
+    After fit:
+
+    nets, history : MLP or Population, and its History or PopulationResult
+    columns, notes : encoders of the columns, and sentences on them and on the search
+    mean, std : by which targets that are numbers were scaled
+    temperature : divisor of logits that calibrates class probabilities
+    data : EncodedRows
+    out_of_fold : logits (n_nets_of_a_fold, n_rows, n_outputs) of each row by the nets of its fold, NaN where there are
+        none; None without folds
+    n_wanted, left_out : number of nets that there were to train and, if some have not come to their end, their result
+        with the number of those that had begun
+    found : Found of the search, or None
+    n_kept : number of nets that have kept their parameters
+    ended_by_interrupt : whether Ctrl-C came after the nets were trained
+    """
+
+    recipe: Recipe
+    generator: np.random.RandomState = field(default_factory=np.random.RandomState)
+    device: str = "auto"
+    budget: Budget = field(default_factory=Budget)
+    verbose: Any = 0
+    name: str = "y"
+    texts: tuple[str, ...] | None = None
+    categories: Iterable[str] = ()
+    tuning: Tuning | None = None
+    executor: Any = None
+    tell: Callable[[str], Any] = _silently
+    tell_of_columns: Callable[[tuple[str, ...], tuple[str, ...]], Any] = _silently
+    saved: Callable[[int | None], dict[str, Any]] = lambda _: {}
+    keeps_better: bool = False
+
+    known: Known | None = field(default=None, init=False)
+    found: Found | None = field(default=None, init=False)
+    out_of_fold: np.ndarray | None = field(default=None, init=False)
+    left_out: tuple[PopulationResult, int] | None = field(default=None, init=False)
+    temperature: float = field(default=1.0, init=False)
+    mean: Any = field(default=0.0, init=False)
+    std: Any = field(default=1.0, init=False)
+    ended_by_interrupt: bool = field(default=False, init=False)
+    n_kept: int = field(default=0, init=False)
+
+    def fit(
+        self,
+        table: Any,
+        targets: Targets,
+        weights: np.ndarray | None = None,
+        held_out: Callable[[TableModel], Rows] | None = None,
+        known: Known | None = None,
+    ) -> TableModel:
+        """Learn columns from a table, train nets on it, and calibrate them; parameters and errors as of `prepare`.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            After Ctrl-C before a net has begun.
+        """
+        return self.train(self.prepare(table, targets, weights, held_out, known))
+
+    def prepare(
+        self,
+        table: Any,
+        targets: Targets,
+        weights: np.ndarray | None = None,
+        held_out: Callable[[TableModel], Rows] | None = None,
+        known: Known | None = None,
+    ) -> EncodedRows:
+        """Learn columns from a table, and return its rows as the nets take them.
+
+        table : pandas DataFrame whose column names are text
+        weights : (n_rows,), also of rows that are held out, or None
+        held_out : returns held-out rows instead of a part of the table, encoded by the columns of the model
+        known : nets to train further
+
+        Raises
+        ------
+        ValueError
+            If no column can be used.
+        """
+        self.recipe, self.known = self.recipe.with_own_folds(len(table)), known
+        has_folds = self.recipe.n_folds > 1 and held_out is None
+        fraction = 0.0 if has_folds or held_out is not None else self.recipe.validation_fraction
+        training, held = held_out_rows(targets.classes, len(table), fraction, self.generator)
+        y = self._encoded_targets(targets, training)
+        if known is not None:
+            self.columns, self.notes = known.columns, known.notes
+        else:
+            table, notes = with_numbers(table)
+            learn = lambda: self._learned(table.iloc[training], y[training], notes)
+            self.set_columns(*learn())
+
+        def encode() -> EncodedRows:
+            rows = Rows(encode_columns(self.columns, table, DTYPE), y, weights)
+            if held_out is not None:
+                return EncodedRows(rows, held_out(self))
+            return EncodedRows(rows.take(training), rows.take(held)) if len(held) else EncodedRows(rows)
+
+        data = encode()
+        if has_folds:
+            data = data._replace(folds=fold_numbers(targets.classes, len(y), self.recipe.n_folds, self.generator))
+        self.seed = int(self.generator.randint(MOST_SEED))
+        if self.tuning is not None and known is None:
+            self._again = learn, lambda: encode()._replace(folds=data.folds)
+        return data
+
+    def train(self, data: EncodedRows) -> TableModel:
+        """Train nets on encoded rows, and calibrate them; before, search settings."""
+        with CompileNotices(True):
+            if self.tuning is not None:
+                data = self._search(self.tuning, data)
+                if self.found is not None and self.found.interrupted:
+                    return self._keep_best_so_far(self.found, data)
+            return self._train(data)
+
+    def _encoded_targets(self, targets: Targets, training: np.ndarray) -> np.ndarray:
+        """Return targets as the nets take them; numbers are scaled by the rows to train on."""
+        self.loss, self.n_outputs = targets.loss, targets.n_outputs
+        if targets.loss != OF_NUMBERS:
+            return targets.values
+        if self.known is not None:
+            self.mean, self.std = self.known.mean, self.known.std
+        else:
+            y = targets.values[training]
+            std = y.std(axis=0)
+            check_range(y.min(axis=0), y.max(axis=0), std, self.name)
+            self.set_scale(y.mean(axis=0), std)
+        return self.scaled(targets.values)
+
+    def set_scale(self, mean: Any, std: Any) -> None:
+        self.mean, self.std = mean, np.where(std > 0.0, std, 1.0)
+
+    def scaled(self, y: np.ndarray) -> np.ndarray:
+        """Return targets that are numbers as the nets take them."""
+        return (y - self.mean) / self.std
+
+    # ---- columns
+
+    def encoding(self, y: np.ndarray) -> NumericEncoding:
+        """Return how columns are encoded; y : targets of the rows to learn from, as the nets take them"""
+        targets = class_indicators(y, self.n_outputs) if self.loss == OF_CLASSES else y.reshape(len(y), -1)
+        seconds = self.budget.trial_seconds
+        return NumericEncoding(self.recipe.numeric_encoding, targets=targets, trial_seconds=seconds, texts=self.texts)
+
+    def _learned(self, table: Any, y: np.ndarray, notes: tuple[str, ...]) -> tuple[Any, tuple, tuple]:
+        """Return (encoders, sentences on columns with problems, sentences on what was chosen)."""
+        found = fit_columns(table, self.encoding(y), self.categories)
+        return found.columns, notes + found.notes, found.choices
+
+    def set_columns(self, columns: tuple[Column, ...], problems: tuple[str, ...], choices: tuple[str, ...]) -> None:
+        self.columns, self.notes = columns, problems + choices
+        if not columns:
+            reasons = " ".join(problems) or "there is no other column."
+            raise ValueError(f"No column can be used to predict {self.name}: {reasons}")
+        self.tell_of_columns(problems, choices)
+
+    # ---- search of settings
+
+    def _search(self, tuning: Tuning, data: EncodedRows) -> EncodedRows:
+        """Search settings, take the best ones, and return the rows in their encoding."""
+        recipe, (learn, encode) = self.recipe, self._again
+        encodings = {recipe.numeric_encoding: Encoding(0, self.columns, self.notes, data)}
+
+        def encoding_of(wanted: Recipe) -> Encoding:
+            kind = wanted.numeric_encoding
+            if kind not in encodings:
+                self.recipe = replace(recipe, numeric_encoding=kind)
+                columns, problems, choices = learn()
+                self.columns, notes = columns, problems + choices
+                equal = [known for known in encodings.values() if known.columns == columns]
+                encodings[kind] = (
+                    equal[0]._replace(notes=notes) if equal else Encoding(len(encodings), columns, notes, encode())
+                )
+            return encodings[kind]
+
+        def encoded(wanted: Recipe) -> Encoded:
+            found = encoding_of(wanted)
+            data = found.data.first_fold_apart()
+            assert isinstance(data.training, Rows)
+            assert data.held_out is not None
+            return Encoded(found.number, data.training, data.held_out)
+
+        task = TuningTask(
+            recipe, tuning.searched, tuning.n, self.seed, encoded, self._make, self.budget, self.verbose, tuning.title
+        )
+        self.found = tuned(task, tuning.names)
+        chosen, self.recipe = encoding_of(self.found.recipe), self.found.recipe
+        self.columns, self.notes = chosen.columns, (*chosen.notes, self.found.note)
+        return chosen.data
+
+    def _keep_best_so_far(self, found: Found, data: EncodedRows) -> TableModel:
+        """Take the best net of a search that Ctrl-C has ended."""
+        self.data = data.first_fold_apart()
+        self.nets, self.history, self.n_wanted = found.net, history_or_result(found.net), 1
+        self._calibrate_unless_interrupted()
+        return self
+
+    # ---- training
+
+    def _make(self, n_features: int, recipe: Recipe, n_nets: int, seed: int) -> Any:
+        settings = {"loss": self.loss, "dtype": DTYPE, "device": self.device, "random_state": seed}
+        return make_nets(n_features, self.n_outputs, recipe, settings, n_nets)
+
+    def _train(self, data: EncodedRows) -> TableModel:
+        """Train nets on encoded rows, as many and for as many epochs as there is time for, and calibrate them."""
+        wanted = self.recipe if self.known is None else self.recipe.continued(self.known.nets.network)
+        make = lambda recipe: self._make(data.training.n_features, recipe, recipe.n_nets_of_all_folds, self.seed)
+        at_once = IN_TURN
+        if data.folds is not None and self.executor is None:
+            assert isinstance(data.training, Rows)
+            at_once = folds_at_once(wanted, make, data.training)
+        planned, note, at_once = planned_in_time(wanted, NetsToPlan(make, data, at_once), self.budget)
+        if self.known is not None:  # all nets go on
+            planned = replace(planned, n_nets=wanted.n_nets, n_folds=wanted.n_folds)
+        if note:
+            self.tell(note)
+        self.recipe = planned
+        self.data = data if planned.n_folds > 1 else data.first_fold_apart()  # no time for a net of each fold
+        nets = make(planned)
+        if self.known is not None:
+            continue_from(nets, self.known.nets)
+        self.n_wanted = getattr(nets, "n_nets", 1)
+        fits = FitsInTime(self.budget, self.n_wanted, planned, wanted, at_once.n_fits)
+        if self.data.folds is not None:
+            self._train_folds(nets, fits, at_once)
+        elif isinstance(data.training, FileRows) and isinstance(nets, Population) and not self.saved(None):
+            monitor = "loss" if self.data.held_out is None else "validation_loss"
+            fit_one = lambda net, k: fits.fit(k, lambda *planned: self._fit(net, self.data, k, *planned))
+            self._keep(fit_each(nets, fit_one, monitor))
+        else:
+            self._train_together(nets)
+        self._tell_of_slow_epochs()
+        self._calibrate_unless_interrupted()
+        return self
+
+    def _fit(self, nets: Any, data: EncodedRows, k: int | None, recipe: Recipe, budget: Budget, **further: Any) -> Any:
+        further |= self.saved(k)
+        train = lambda: fit_nets(nets, data.training, data.held_out, recipe, budget, verbose=self.verbose, **further)
+        if not self.keeps_better or data.held_out is None:
+            return train()
+        held_out, params = data.held_out, nets.params.copy()
+        losses = lambda: np.atleast_1d(nets.evaluate(held_out.X, held_out.y, sample_weight=held_out.weights)["loss"])
+        before, record = losses(), train()
+        is_kept = ~(losses() < before) & ~np.isnan(before)  # also of nets that have diverged
+        found = np.where(is_kept[:, None], np.atleast_2d(params), np.atleast_2d(nets.params))
+        nets.params = found.reshape(params.shape)
+        self.n_kept += int(np.count_nonzero(is_kept))
+        return record
+
+    def _train_folds(self, nets: Population, fits: FitsInTime, at_once: FitsAtOnce) -> None:
+        """Train nets that are each without one fold, and keep the predictions of each row by the others."""
+        rows, folds = self.data.training, self.data.folds
+        assert isinstance(rows, Rows)
+        assert folds is not None
+
+        def fit(net: MLP, rows: Rows, held_out: Rows, k: int) -> Any:
+            data = EncodedRows(rows, held_out)
+            return fits.fit(k, lambda recipe, budget: self._fit(net, data, k, recipe, budget))
+
+        if self.executor is not None:
+            from .folds_on_workers import fit_folds_on_workers
+
+            found, z = fit_folds_on_workers(self.executor, nets, rows, folds, self.recipe, self.verbose)
+        else:
+            found, z = fit_folds(nets, rows, folds, fit, at_once)
+        self._keep(found)
+        self.out_of_fold = z
+
+    def _keep(self, found: TrainedNets) -> None:
+        """Take nets that were trained one after another."""
+        result = found.nets.result
+        assert result is not None, "fit_each sets it"
+        self.nets, self.history = found.nets, result
+        if found.interrupted or found.n_begun < self.n_wanted or not result.epochs.all():
+            self.left_out = result, found.n_begun
+
+    def _train_together(self, nets: Any) -> None:
+        """Train one net, or several as one population, of which only those that have begun are kept."""
+        further = {} if self.executor is None else {"executor": self.executor}
+        self.history = self._fit(nets, self.data, None, self.recipe, self.budget, **further)
+        self.nets = nets
+        if isinstance(nets, MLP) or not (self.history.interrupted or not self.history.epochs.all()):
+            return
+        begun = np.flatnonzero(self.history.epochs > 0)
+        self.left_out = self.history, len(begun)
+        nets.fits += self.known is not None  # the earlier fit, which has trained all nets
+        if self.known is None and 0 < len(begun) < nets.n_nets:
+            self.nets = subset_of(nets, begun)
+            self.history = self.nets.result
+
+    def _tell_of_slow_epochs(self) -> None:
+        """Say that a time limit has cut off a net, unless it is one of several that were trained together."""
+        n_epochs = self.n_epochs
+        is_alone = self.n_wanted == 1 or isinstance(self.data.training, FileRows)
+        is_alone |= self.data.folds is not None and self.executor is None
+        if "time_limit" in np.atleast_1d(self.history.stopped_by) and is_alone and 0 < n_epochs < self.recipe.epochs:
+            self.tell(
+                f"The time of the fit was over after {n_epochs} of {self.recipe.epochs} epochs: they were slower than "
+                "those that were measured before. The best parameters so far are kept."
+            )
+
+    @property
+    def n_epochs(self) -> int:
+        """Number of epochs; of several nets, the largest."""
+        return int(np.max(self.history.epochs))
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C has ended the search or the training, or came after them."""
+        of_search = self.found is not None and self.found.interrupted
+        return of_search or self.ended_by_interrupt or was_interrupted(self.history)
+
+    # ---- calibration
+
+    def _calibrate_unless_interrupted(self) -> None:
+        """Calibrate the nets; Ctrl-C meanwhile comes after it."""
+        try:
+            with interrupts.deferred():
+                self._calibrate()
+        except KeyboardInterrupt:
+            self.ended_by_interrupt = True
+
+    def _calibrate(self) -> None:
+        """Set the temperature of class probabilities by rows that nets have not seen, if there are some."""
+        if self.loss == OF_NUMBERS or self.recipe.calibration != TEMPERATURE:
+            return
+        if self.out_of_fold is not None:
+            assert isinstance(self.data.training, Rows)
+            predicted = predicted_rows(self.out_of_fold)
+            z, held_out = self.out_of_fold[:, predicted], self.data.training.take(predicted)
+        elif self.data.held_out is None:
+            return
+        else:
+            held_out = self.data.held_out.at_most(MOST_ROWS)
+            z = logits(self.nets, held_out.X)
+        z = z if z.ndim == 3 else z[None]
+        self.temperature = fit_temperature(z, held_out.y, held_out.weights, self.nets.network, self.loss == OF_LABELS)
