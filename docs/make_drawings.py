@@ -65,9 +65,9 @@ FLOORS = (  # the highest first, as in docs/architecture.md
     Floor("estimators/, loading.py, warmup.py", "scikit-learn's interface, files"),
     Floor("sweeps/, sampling.py, class_probabilities.py, table_training/, export/", "several nets, other programs"),
     Floor("mlp.py, population.py", "public API"),
-    Floor("api/", "what MLP and Population share"),
-    Floor("population_training/, diagnosis/, persistence/", "fits of many nets, verdicts"),
-    Floor("training/, history.py, report/, plots/, ...", "fits of one net, records"),
+    Floor("fit/, nets/", "fits, predictions"),
+    Floor("diagnosis/, persistence/", "verdicts, files"),
+    Floor("history.py, population_result/, report/, plots/, ...", "records and what shows them"),
     Floor("execution/, executors/, data/, streams/, initialization.py", "dispatch, plans, arrays"),
     Floor("devices.py, network/, tables/", "devices, what a net is"),
     Floor("errors.py, interface/, runtime/, console/, ...", "wording, checks, the process"),
@@ -85,14 +85,14 @@ class Phase(NamedTuple):
 
 
 PHASES = (  # docs/architecture.md describes the same nine
-    Phase("api/", "check"),
+    Phase("fit/", "check"),
     Phase("execution/", "make samples"),
     Phase("devices.py", "choose the device"),
     Phase("execution/", "choose the family"),
     Phase("execution/", "borrow buffers"),
     Phase("kernels/cpu/", "train epochs"),
-    Phase("training/", "score records"),
-    Phase("training/", "best epoch"),
+    Phase("fit/", "look"),
+    Phase("fit/", "best epoch"),
     Phase("execution/", "release buffers"),
 )
 CALL = "mlp.py"  # where the way begins and ends

@@ -2,9 +2,9 @@
 
     NetSpec           one net: sizes, codes and offsets           (network/spec.py, network/parameter_layout.py)
     Samples           X (n_samples, n_features), Y (n_samples, n_outputs), both row by row, weight (n_samples,) or empty
-    TrainConfig       batches, random numbers and update rule     (training/fit_loop.py, optimizers/)
+    TrainConfig       batches, random numbers and update rule     (fit/one_net.py, optimizers/)
     TrainState        what training changes: flat vectors, zero in their padding, and the records (execution/plan.py)
-    PopulationState   settings and results of each net of a population (population_training/kernel_state.py)
+    PopulationState   settings and results of each net of a population (fit/lanes_state.py)
     Choice, KernelVariant     what dispatch has chosen            (execution/dispatch.py)
     StopCriteria      when a net of a population is finished
 

@@ -38,7 +38,7 @@ _MODULES = {
         "Rprop",
     ),
     "initialization": ("Uniform", "Normal", "UniformByFanIn"),
-    "training.optimizer_state": ("OptimizerState",),
+    "fit.optimizer_state": ("OptimizerState",),
     "errors": ("DivergenceWarning", "TrainingWarning"),
     "diagnosis.diagnose": ("diagnose", "Diagnosis", "PopulationDiagnosis"),
     "diagnosis.gradient_check": ("check_gradients", "GradientCheck"),
@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from .estimators.tabular import TabularMLPClassifier as TabularMLPClassifier
     from .estimators.tabular import TabularMLPRegressor as TabularMLPRegressor
     from .export.from_torch import from_torch as from_torch
+    from .fit.optimizer_state import OptimizerState as OptimizerState
     from .history import History as History
     from .initialization import Normal as Normal
     from .initialization import Uniform as Uniform
@@ -100,7 +101,6 @@ if TYPE_CHECKING:
     from .sampling import folds as folds
     from .sweeps import SweepResult as SweepResult
     from .sweeps import sweep as sweep
-    from .training.optimizer_state import OptimizerState as OptimizerState
 
 
 def __getattr__(name: str) -> Any:

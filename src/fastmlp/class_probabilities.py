@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from .mlp import MLP
+from .nets.ensemble import outputs_in_parts
 from .network.logits import log_sigmoid, log_softmax, with_logits
 from .network.spec import Network
-from .population_training.ensemble import outputs_in_parts
 from .tables.target import CLASSIFICATION, Target
 
 

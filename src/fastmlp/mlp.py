@@ -7,29 +7,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .api.fit_keywords import MLP_FIT_DEFAULTS, MLPFitKeywords, completed_fit
-from .api.mlp_fit import fit_mlp
-from .api.single_net_base import SingleNetBase
-from .api.with_executor import outputs_of_net
 from .console.stopwatch import Stopwatch
+from .data.batch_rows import AUTO, batch_rows
 from .data.checked_samples import as_features, inputs_only, on_host, validated_samples
 from .devices import choose_device, resolve, to_library_of
 from .errors import checked_count, checked_number
+from .fit.falling_loss import tell_of_falling_loss
+from .fit.interruption import warn_caller_of_net
+from .fit.keywords import MLP_TABLE, MLPFitKeywords, checked
+from .fit.net_fit import fit_mlp
 from .history import History
 from .initialization import Init, draw_params
-from .interface.keywords import completed, explains_names, with_keywords
+from .interface.keywords import completed, explains_names, with_keywords, with_table
 from .interface.setting_checks import seed_of
 from .interface.user_warnings import called_by_user
 from .kernels.formulas.losses import CONSTANTS, LossConstants
 from .kernels.structs import Samples
+from .nets.objective import Objective
+from .nets.prediction import predict
+from .nets.single_net_base import SingleNetBase
+from .nets.with_executor import outputs_of_net
 from .network.spec import Network
 from .runtime.memory_check import LARGE, OUTPUTS, check_array
 from .streams.source_kinds import is_source, names_columns
-from .training.batch_rows import AUTO, batch_rows
-from .training.falling_loss import tell_of_falling_loss
-from .training.interruption import warn_caller_of_net
-from .training.objective import Objective
-from .training.prediction import predict
 
 if TYPE_CHECKING:
     import torch
@@ -209,7 +209,7 @@ class MLP(SingleNetBase):
 
     # ---- training
 
-    @with_keywords(MLPFitKeywords, MLP_FIT_DEFAULTS)
+    @with_table(MLP_TABLE)
     def fit(self, X: Any, y: Any, **keywords: Unpack[MLPFitKeywords]) -> History:
         """Train the net, starting from its current parameters.
 
@@ -227,75 +227,7 @@ class MLP(SingleNetBase):
             outputs. Of a file, stream or data frame with named columns: the names of those with the targets. None if X
             is an iterable of batches (X, y). Beside data that are read piece by piece, it may be such data, too, with
             as many rows, as in fit("X.npy", "y.npy").
-        epochs : int, default 100
-            Number of passes over the data.
-        batch_size : int, "auto" or None, default "auto"
-            Number of samples per step; None takes all in one batch. "auto" is min(200, n_samples), as in scikit-learn,
-            or all samples for Rprop and Quickprop, which need full batches.
-        optimizer : str or Optimizer, default "adam"
-            "sgd", "adam", "adamw", "rmsprop", "adagrad", "quickprop" or "rprop" for its default settings, or an object
-            such as `fastmlp.SGD(0.1)`.
-        schedule : str, object or callable, optional
-            Learning-rate schedule: a name, an object of fastmlp.schedules, or a function (steps, n_steps) that returns
-            the factors by which the learning rate is multiplied. By default the rate is constant.
-        dropout_schedule : str, object or callable, optional
-            Schedule of the dropout rates, in the same forms: each layer's rate is multiplied by the factor.
-        shuffle : bool, default True
-            Whether each epoch visits the samples in a new random order.
-        sample_weight : array_like of shape (n_samples,), optional
-            Weight of each sample, scaled to mean 1; the loss of a batch is the sum of weight times loss, divided by the
-            number of samples in the batch.
-        class_weight : dict or "balanced", optional
-            Factor on the weight of each sample by its class, {class: weight}; a class that the dictionary does not name
-            has weight 1. It affects training only: validation records weight samples by sample_weight alone.
-        validation_data : tuple, optional
-            Held-out samples, (X, y) or (X, y, sample_weight).
-        validation_fraction : float, default 0.0
-            Share of the samples that is held out, drawn at random, in place of validation_data; held-out samples keep
-            their sample_weight.
-        early_stopping : bool, int or EarlyStopping, optional
-            True for the defaults of EarlyStopping, an int for this patience in epochs; the fit ends with the parameters
-            of the best epoch. By default the fit trains all epochs.
-        callbacks : callable or sequence of callable, default ()
-            Functions (epoch, history), called after each epoch; one that returns True ends the fit. Loggers such as
-            fastmlp.CSVLogger are callbacks.
-        metrics : sequence of str or callable, default ()
-            Records to keep besides the loss, computed after each epoch on training and held-out samples: names
-            ("squared_error", "absolute_error", "r2", "accuracy", "log_loss", "roc_auc") or functions (y_true, y_pred)
-            that return a float, for arrays (n_samples, n_outputs). They are in `history.metrics` and
-            `history.validation_metrics`.
-        optimizer_state : OptimizerState, optional
-            State that is carried from fit to fit, so that several fits continue one another. By default the fit starts
-            with a new state.
-        monitor : bool, default False
-            Whether to watch for known failures, such as a loss that stays at the base rate; the first one found is
-            reported once, as a TrainingWarning.
-        memory_limit : int or str, optional
-            Bytes, or text such as "300MB", that data read piece by piece may take in memory. Data that take more are
-            read from disk in each epoch, block by block. By default a share of the memory that is free now or, of a fit
-            that goes on from a checkpoint, the limit that it began with.
-        row_cache : str or path, optional
-            Folder that keeps the checked rows of a file, so that a later fit to the same file need not read and check
-            it again. By default they are in a temporary file, which is removed after the fit.
-        verbose : {0, 1, 2}, default 1
-            0 shows nothing; 1 shows a progress bar for long fits, with the best validation loss so far, and a notice
-            while kernels compile, both in a terminal or notebook only; 2 prints a line per epoch to standard output.
-            Both say after the fit if its loss still fell steeply (`history.still_falling`): 1 there, and once in a
-            process, 2 after each fit, unless it has a schedule or an optimizer_state.
-        checkpoint : str or path, optional
-            File to which the whole state of the fit is written at intervals, at its end and after Ctrl-C. The one
-            before is kept as `FILE.previous`.
-        every : int or str, default "5 min"
-            Interval between checkpoints: a number of epochs, or a duration in s, min or h, such as "30 s".
-        resume : bool, default False
-            Whether to go on from the checkpoint: the fit ends with the same bits as without the interruption. Where
-            there is no file, the fit starts anew.
-        time_limit : float, optional
-            Seconds that this call may take, with the checks of the data and the time in which kernels compile. The fit
-            ends within 5 % of it, and keeps the best epoch with early stopping; `history.stopped_by` is "time_limit".
-            An epoch that takes less than 2 % of the limit is trained to its end; of a longer one, the steps done so far
-            count, without a record. If compiling takes longer than the limit, a first epoch is trained after it, for up
-            to the time of the limit. By default there is no limit.
+        {keywords}
 
         Returns
         -------
@@ -321,7 +253,7 @@ class MLP(SingleNetBase):
             if a schedule depends on the number of epochs, and the checkpoint had another one; if Ctrl-C ended the fit.
         """
         watch = Stopwatch()
-        given = completed_fit(MLP.fit, keywords, MLP_FIT_DEFAULTS, MLP)
+        given = checked(MLP.fit, keywords, MLP_TABLE, MLP)
         history = fit_mlp(self, X, y, given, watch)
         if history.stopped_by == "interrupt" and called_by_user():
             warn_caller_of_net(history)
@@ -395,8 +327,8 @@ class MLP(SingleNetBase):
     def _outputs(self, X: Any, executor: Any = None) -> Any:
         """Return the outputs (n_samples, n_outputs) as a NumPy array, or as a CuPy array for inputs on a device."""
         if type(X) is not np.ndarray and is_source(X):
-            from .api.prediction_in_pieces import predict_in_pieces
-            from .api.stream_arguments import refuse_with_stream
+            from .fit.sources import refuse_with_stream
+            from .nets.prediction_in_pieces import predict_in_pieces
 
             refuse_with_stream(executor=executor)
             return predict_in_pieces(self._outputs, X)
@@ -459,8 +391,8 @@ class MLP(SingleNetBase):
             If the data do not fit the net or are not finite.
         """
         if type(X) is not np.ndarray and (is_source(X) or names_columns(X, y)):
-            from .api.prediction_in_pieces import evaluate_in_pieces
-            from .api.stream_arguments import refuse_with_stream
+            from .fit.sources import refuse_with_stream
+            from .nets.prediction_in_pieces import evaluate_in_pieces
 
             refuse_with_stream(sample_weight=sample_weight)
             return evaluate_in_pieces(self, X, y)

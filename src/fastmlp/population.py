@@ -9,29 +9,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .api.fit_keywords import POPULATION_FIT_DEFAULTS, PopulationFitKeywords, completed_fit
-from .api.per_net_settings import PER_NET, checked_per_net_setting
-from .api.population_base import PopulationBase
-from .api.population_fit import fit_population
-from .api.population_prediction import ensemble_predict, evaluate, outputs_of, predict, scores_of_piece
 from .console.stopwatch import Stopwatch
+from .data.batch_rows import AUTO, batch_rows
 from .data.population_data import prediction_samples
 from .devices import choose_device, resolve
 from .errors import checked_count, is_per_net, shown
+from .fit.interruption import warn_caller_of_population
+from .fit.keywords import POPULATION_TABLE, PopulationFitKeywords, checked
+from .fit.population_fit import fit_population
 from .initialization import Init, draw_params
-from .interface.keywords import completed, explains_names, with_keywords
+from .interface.keywords import completed, explains_names, with_keywords, with_table
 from .interface.setting_checks import replace_float16, seed_of
 from .interface.user_warnings import called_by_user
 from .kernels.formulas.losses import CONSTANTS, LossConstants
 from .kernels.formulas.net_seeds import net_seeds
 from .mlp import MLP
+from .nets.ensemble import checked_weights, greedy_weights
+from .nets.net_sequence import NetSequence
+from .nets.per_net_settings import PER_NET, checked_per_net_setting
+from .nets.population_base import PopulationBase
+from .nets.population_prediction import ensemble_predict, evaluate, outputs_of, predict, scores_of_piece
 from .network.spec import Network
 from .population_result import PopulationResult, result_of_nets
-from .population_training.ensemble import checked_weights, greedy_weights
-from .population_training.net_sequence import NetSequence
 from .runtime.memory_check import check_memory
-from .training.batch_rows import AUTO, batch_rows
-from .training.interruption import warn_caller_of_population
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -272,7 +272,7 @@ class Population(PopulationBase, NetSequence[MLP]):
 
     # ---- training
 
-    @with_keywords(PopulationFitKeywords, POPULATION_FIT_DEFAULTS)
+    @with_table(POPULATION_TABLE)
     def fit(self, X: Any, y: Any, **keywords: Unpack[PopulationFitKeywords]) -> PopulationResult:
         """Train all nets, each starting from its current parameters.
 
@@ -288,66 +288,7 @@ class Population(PopulationBase, NetSequence[MLP]):
         y : array_like of shape (n_samples, n_outputs) or (n_samples,), or str
             Targets, as for MLP.fit; a leading axis of length n_nets gives each net its own targets. The name of the
             column that holds them, where X has columns.
-        epochs : int, default 100
-            Number of passes over the data for each net, restarts included.
-        batch_size : int, "auto" or None, default "auto"
-            Number of samples per step, as for MLP.fit; where each net has its own samples, "auto" counts those of one.
-        optimizer : str or Optimizer, default "adam"
-            Name or object; its settings may be arrays (n_nets,) or frozen SciPy distributions, from which one number
-            per net is drawn.
-        schedule : str, object or callable, optional
-            Learning-rate schedule of all nets, as for MLP.fit.
-        dropout_schedule : str, object or callable, optional
-            Schedule of the dropout rates of all nets, as for MLP.fit.
-        shuffle : bool, default True
-            Whether each epoch visits the samples in a new random order, another one for each net.
-        sample_weight : array_like of shape (n_samples,) or (n_nets, n_samples), optional
-            Weight of each sample, for all nets or per net; see fastmlp.folds and fastmlp.bootstrap.
-        class_weight : dict or "balanced", optional
-            Factor on the weight of each sample by its class, as for MLP.fit.
-        validation_data : tuple, optional
-            Held-out samples of all nets, (X, y) or (X, y, sample_weight).
-        validation_fraction : float, default 0.0
-            Share of the samples that is held out, the same ones for all nets, in place of validation_data.
-        early_stopping : bool, int or EarlyStopping, optional
-            As for MLP.fit, applied to each net's own record; each net ends with the parameters of its best epoch.
-        converged : float, str or Converged, optional
-            Rule by which a net has converged and stops. A number: its loss is at most this; "accuracy": all samples are
-            classified correctly; "40-20-40": every output is within 40 % of the output's range of its target; or a
-            Converged, which says how an epoch is judged. By default all nets are trained for all epochs.
-        restart_after : int, optional
-            Number of epochs after which a net that has not converged is restarted from new initial parameters, drawn by
-            `init`; needs `converged`.
-        monitor : bool, default False
-            Whether to warn once, with a TrainingWarning, when more than half of the nets fail in a known way.
-        verbose : {0, 1, 2}, default 1
-            As for MLP.fit; 2 prints at most one line per second: about the nets that have finished, and the best
-            validation loss of all nets so far.
-        checkpoint : str or path, optional
-            File to which the state of all nets is written at intervals, at the end and after Ctrl-C, as for MLP.fit.
-        every : int or str, default "5 min"
-            Interval between checkpoints: a duration, as for MLP.fit, or a number of epochs, of the nets in training or,
-            where rows are read from disk, of all nets one after another.
-        resume : bool, default False
-            Whether to go on from the checkpoint, as for MLP.fit. With a larger number of epochs, nets that have trained
-            all epochs go on; nets that early stopping, convergence or divergence has ended stay as they are.
-        time_limit : float, optional
-            Seconds that this call may take, as for MLP.fit. Nets in training then end as after Ctrl-C, nets that have
-            not begun keep their initial parameters, and `result.stopped_by` of both is "time_limit". Nets that are
-            trained together end with an epoch.
-        executor : object, optional
-            Where to train in tasks of some seconds, on workers that may be other machines: an executor with `submit`,
-            such as `client.get_executor()` of a Dask client, `loky.get_reusable_executor()` or
-            `concurrent.futures.ProcessPoolExecutor()`. On the same device, results have the same bits as without it,
-            but for nets that diverge, whose last finite parameters may be those of another epoch. Ctrl-C waits for the
-            tasks that have begun; a second one does not. With device="auto", a worker chooses the device for all of
-            them, where each may have a GPU of its own. A checkpoint has the nets of finished tasks; every is then a
-            duration, and resume=True trains the other nets, for as many epochs.
-        memory_limit : int or str, optional
-            Bytes that the data of a source may take in memory, as for MLP.fit. Rows that take more are read from disk
-            in each epoch, and the nets are trained one after another.
-        row_cache : str or path, optional
-            Folder for these rows, as for MLP.fit.
+        {keywords}
 
         Returns
         -------
@@ -376,7 +317,7 @@ class Population(PopulationBase, NetSequence[MLP]):
             If Ctrl-C ended the fit, or if a time limit ended it before each net had finished an epoch.
         """
         watch = Stopwatch()
-        given = completed_fit(Population.fit, keywords, POPULATION_FIT_DEFAULTS, Population)
+        given = checked(Population.fit, keywords, POPULATION_TABLE, Population)
         result = fit_population(self, X, y, given, watch)
         left_out = not self._is_in_mean().all()
         if (result.interrupted or (left_out and "time_limit" in result.stopped_by)) and called_by_user():

@@ -8,10 +8,10 @@ from kernel_clock import KernelClock
 from resumed_fits import assert_extended_fit, assert_same_fit, killed, resumed, train
 
 import fastmlp
+from fastmlp.fit.hooks import tuned_calls
+from fastmlp.fit.state import FitState
 from fastmlp.kernels.structs import STEPS_DONE
 from fastmlp.persistence.checkpoint_files import read
-from fastmlp.population_training.fit_state import PopulationFitState
-from fastmlp.training import call_autotune
 
 pytestmark = pytest.mark.thinned(2)
 rng = np.random.default_rng(0)
@@ -51,8 +51,8 @@ def test_records_do_not_depend_on_where_kernel_calls_end(cuda, monkeypatch, plac
     Place(place, monkeypatch)
     fit = {"epochs": 4, "batch_size": 5}
     expected = train(make(precision=precision), (X, y), **fit)
-    monkeypatch.setattr(call_autotune, "FIRST_CALL", 1)  # a step a call
-    monkeypatch.setattr(call_autotune, "SHORT_CALL", 0.0)
+    monkeypatch.setattr(tuned_calls, "FIRST_CALL", 1)  # a step a call
+    monkeypatch.setattr(tuned_calls, "SHORT_CALL", 0.0)
     assert_same_fit(train(make(precision=precision), (X, y), **fit), expected)
 
 
@@ -124,7 +124,7 @@ def test_few_nets_left_of_many_keep_the_rounding_of_many(cuda, tmp_path, monkeyp
     path, fit = tmp_path / "run.ckpt", {"epochs": 60, "optimizer": "adam", "converged": 0.62, "every": 4}
     expected = train(population(140), (X, y), **{**fit, "every": "5 min"})
     killed(12, monkeypatch, population(140), (X, y), path, **fit)
-    left = PopulationFitState.from_file(read(path, "population").state).suspended
+    left = FitState.from_file(read(path, "population").state).suspended
     assert 0 < len(left.net_index) < 128
     assert_same_fit(train(population(140), (X, y), path, resume=True, **fit), expected)
 
@@ -180,7 +180,7 @@ def test_a_fit_to_rows_on_disk_goes_on_from_the_end_of_a_block(cuda, tmp_path, m
     fit = {"epochs": 2, "batch_size": small_blocks.BATCH, "memory_limit": 1_000_000, "validation_data": HELD_OUT}
     fit["early_stopping"] = 5
     expected = train(make(), data, **fit)
-    killed(5, monkeypatch, make(), data, path, every="0.000001 s", **fit)  # 1 to 3: blocks, 4: the epoch
+    killed(4, monkeypatch, make(), data, path, every="0.000001 s", **fit)  # blocks 1 to 4
     arrays, numbers = read(path, "net").state
     reached = len(arrays["net.0.loss"]), numbers["fits"]["0"]["n_blocks"], arrays["net.0.scalars"][STEPS_DONE]
     assert reached == (1, 1, 0)

@@ -3,8 +3,8 @@
 import pytest
 from cuda_cases import Place, sizes_moved
 
-import fastmlp.population_training.kernel_calls
-import fastmlp.training.call_autotune
+import fastmlp.fit.hooks.of_lanes
+import fastmlp.fit.hooks.tuned_calls
 from fastmlp import MLP, Population
 
 pytestmark = pytest.mark.thinned(5)
@@ -18,8 +18,8 @@ def crossings(moved, *arrays):
 @pytest.mark.parametrize("name, precision", [("block", "exact"), ("layers", "exact"), ("layers", "bfloat16")])
 def test_samples_of_a_net_are_copied_once(cuda, monkeypatch, name, precision, rng):
     """Training and validation samples of a net are copied once."""
-    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
-    monkeypatch.setattr(fastmlp.training.call_autotune, "SHORT_CALL", 0.0)
+    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "SHORT_CALL", 0.0)
     place = Place(name, monkeypatch)
     given = [rng.random(shape) for shape in ((53, 3), (53, 2), 53, (31, 3), (31, 2))]
     X, y, weight, X_new, y_new = given
@@ -40,7 +40,7 @@ def test_samples_of_a_population_are_copied_once(cuda, monkeypatch, name, n_nets
     """Samples are copied once even if memory is too small for all nets at once, and if nets are trained one by one."""
     from fastmlp.kernels.cuda.population import train, window
 
-    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "FIRST_CALL_OF_DEVICE", 1)
+    monkeypatch.setattr(fastmlp.fit.hooks.of_lanes, "FIRST_CALL_OF_DEVICE", 1)
     if windows > 1:
         monkeypatch.setattr(train, "SHARE_OF_MEMORY", 1e-9)  # for one
     opened, begin = [], window.Window.__init__

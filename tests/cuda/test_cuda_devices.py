@@ -12,8 +12,8 @@ from cuda_cases import Place, fit_seed, follow_sgd, reference_of
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp
-import fastmlp.population_training.kernel_calls
-import fastmlp.training.call_autotune
+import fastmlp.fit.hooks.of_lanes
+import fastmlp.fit.hooks.tuned_calls
 from fastmlp import MLP, SGD, Adam, Population
 
 pytestmark = pytest.mark.thinned(10)
@@ -338,8 +338,8 @@ def test_concurrent_fits_match_the_reference(cuda, monkeypatch, name, stream, rn
     Each call has one step, so that the fits alternate, and both threads compile kernels.
     """
     place = Place(name, monkeypatch)
-    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
-    monkeypatch.setattr(fastmlp.training.call_autotune, "SHORT_CALL", 0.0)
+    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "SHORT_CALL", 0.0)
     X, y = samples(rng, 30)
     nets = [make(dtype="float64", dropout=0.2, random_state=k) for k in range(2)]
     references = [reference_of(net.network, net.params) for net in nets]
@@ -399,7 +399,7 @@ def test_progress_counts_finished_nets(cuda, monkeypatch):
     import fastmlp.console.progress_bar
 
     shown = []
-    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.fit.hooks.of_lanes, "FIRST_CALL", 1)
     monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", lambda self, done, *_: shown.append(done))
     Population((2, 3, 1), 50, device="cuda", random_state=0).fit(XOR_X, XOR_Y, epochs=5, verbose=0)
     assert shown[-1] == 50

@@ -11,7 +11,8 @@ from executor_cases import InPlace, Interrupted
 from fastmlp import MLP, Population
 from fastmlp.devices import Device, device_of_worker
 from fastmlp.executors.gpu_of_worker import Numbers
-from fastmlp.population_training import executor_fit, executor_prediction, nets_per_task
+from fastmlp.fit import nets_per_task, workers
+from fastmlp.nets import workers_prediction
 from fastmlp.runtime.auto_device import ESTIMATED_WORK, WorkForGpu
 
 rng = np.random.default_rng(0)
@@ -33,7 +34,7 @@ def small_tasks(monkeypatch):
     for name in ("FIRST_SECONDS", "TASK_SECONDS"):
         monkeypatch.setattr(nets_per_task, name, 1e-9)
     monkeypatch.setattr(nets_per_task, "SHORTEST", 0.0)
-    monkeypatch.setattr(executor_prediction, "MOST_BYTES", 200)
+    monkeypatch.setattr(workers_prediction, "MOST_BYTES", 200)
 
 
 def fit(n_nets, executor=None, **arguments):
@@ -83,14 +84,14 @@ def test_each_worker_of_a_machine_has_a_gpu_of_its_own(emulated_cuda, monkeypatc
     emulated_cuda.settings.n_devices = 2
     Place("layers", monkeypatch)
     expected = fit(5, batch_size=8)
-    numbers, used, run = chain([0], cycle([0, 1, 2])), [], executor_fit.run  # the first one chooses
+    numbers, used, run = chain([0], cycle([0, 1, 2])), [], workers.run  # the first one chooses
 
     def noted(task, *arguments):
         used.append((task.device.name, int(task.data.X.device)))
         return run(task, *arguments)
 
     monkeypatch.setattr(Numbers, "here", lambda self: next(numbers))
-    monkeypatch.setattr(executor_fit, "run", noted)
+    monkeypatch.setattr(workers, "run", noted)
     assert_same_fit(fit(5, InPlace(), batch_size=8), expected)
     assert used[:4] == [("cuda", 0), ("cuda:1", 1), ("cuda", 0), ("cuda", 0)]
 

@@ -1,19 +1,15 @@
-"""Ctrl-C during a fit on a GPU, where one kernel call has many launches and takes almost all of the time."""
+"""Ctrl-C during a fit on a GPU: the fit ends after the kernel call; a second Ctrl-C undoes the call."""
 
-import os
 import signal
-import sys
-import threading
 
 import numpy as np
 import pytest
 from cuda_cases import Place, follow_sgd, reference_of
 
 import fastmlp.console.progress_bar
-import fastmlp.population_training.kernel_calls
-import fastmlp.training.call_autotune
-from fastmlp import MLP, SGD, Adam, DivergenceWarning, OptimizerState, Population
-from fastmlp.kernels.structs import LAST_LOSS, POWER1, POWER2
+import fastmlp.fit.hooks.of_lanes
+import fastmlp.fit.hooks.tuned_calls
+from fastmlp import MLP, SGD, Adam, OptimizerState, Population
 
 pytestmark = pytest.mark.thinned(2)
 
@@ -28,149 +24,91 @@ def make(**settings):
 
 @pytest.fixture
 def one_step_per_call(monkeypatch):
-    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
-    monkeypatch.setattr(fastmlp.training.call_autotune, "SHORT_CALL", 0.0)
+    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "SHORT_CALL", 0.0)
+
+
+@pytest.fixture
+def during_call(cuda, monkeypatch):
+    """Return during_call(n, act): a function is called in the middle of kernel call number n, after an update."""
+    monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")  # so that every launch is seen
+    from fastmlp.kernels.cuda.build import compiled_module
+
+    call, updates = compiled_module.Kernel.__call__, []
+
+    def interrupt(n, act):
+        def interrupted(kernel, *arguments, **settings):
+            call(kernel, *arguments, **settings)
+            if kernel.name in ("update", "train_nets"):
+                updates.append(kernel)
+                if len(updates) == n:
+                    act()
+
+        monkeypatch.setattr(compiled_module.Kernel, "__call__", interrupted)
+
+    return interrupt
+
+
+def ctrl_c_once():
+    signal.raise_signal(signal.SIGINT)
+
+
+def ctrl_c_twice():
+    signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize("name", ["block", "layers"])
-def test_interruption_between_calls_keeps_the_parameters(cuda, one_step_per_call, monkeypatch, name, rng):
-    """The parameters reached so far are copied to the host, and the net can be trained further."""
+def test_a_fit_ends_after_the_call(one_step_per_call, during_call, ctrl_c, monkeypatch, name, rng):
+    """The step is finished; the net can predict and be trained further."""
     place = Place(name, monkeypatch)
-    from fastmlp.kernels.cuda import backend
-
-    train, calls = backend.train, []
-
-    def interrupted(*arguments):
-        calls.append(arguments[-2:])
-        if len(calls) == 8:
-            raise KeyboardInterrupt
-        train(*arguments)
-
-    monkeypatch.setattr(backend, "train", interrupted)
     X, y = samples(rng, 18)
     net = make(dtype="float64")
     reference = reference_of(net.network, net.params)
-    history = net.fit(X, y, epochs=40, batch_size=6, optimizer=SGD(0.1), shuffle=False, verbose=0)
-    assert calls[-1] == (7, 1), "a step a call"
-    assert (history.stopped_by, history.epochs) == ("interrupt", 2)
-    follow_sgd(reference, X, y, 0.1, epochs=2, batch_size=6)
-    follow_sgd(reference, X[:6], y[:6], 0.1, epochs=1)
+    during_call(4, ctrl_c_once)
+    history = net.fit(X, y, epochs=6, optimizer=SGD(0.1), shuffle=False, verbose=0)
+    assert (history.stopped_by, history.epochs) == ("interrupt", 4)
+    np.testing.assert_allclose(history.loss, follow_sgd(reference, X, y, 0.1, epochs=4), rtol=1e-9)
     np.testing.assert_allclose(net.params, reference.params, rtol=1e-10)
-    monkeypatch.setattr(backend, "train", train)
-    assert net.fit(X, y, epochs=2, verbose=0).epochs == 2
+    np.testing.assert_allclose(net.predict(X), reference.predict(X), rtol=1e-9)
+    assert net.fit(X, y, epochs=2, optimizer=SGD(0.1), shuffle=False, verbose=0).epochs == 2
+    follow_sgd(reference, X, y, 0.1, epochs=2)
+    np.testing.assert_allclose(net.params, reference.params, rtol=1e-10)
     place.check()
 
 
-@pytest.mark.thinned(4)
-@pytest.mark.parametrize("optimizer, n_calls", [(Adam(0.1), 3), (SGD(1e300), 1)], ids=["3rd call", "to infinity"])
 @pytest.mark.parametrize("name", ["block", "layers"])
-def test_interrupted_call_is_undone(cuda, one_step_per_call, monkeypatch, name, optimizer, n_calls, rng):
-    """An interrupt after an update but before the call returns restores the state from before the call."""
+def test_a_second_ctrl_c_undoes_the_call(one_step_per_call, during_call, ctrl_c, monkeypatch, name, rng):
     place = Place(name, monkeypatch)
-    from fastmlp.kernels.cuda import backend
-    from fastmlp.kernels.cuda.build import compiled_module
-
-    before, train, call = [], backend.train, compiled_module.Kernel.__call__
-
-    def noted(*arguments):
-        train_state = arguments[5]
-        before.append([train_state.params.get(), train_state.state.get(), train_state.scalars.copy()])
-        train(*arguments)
-
-    def interrupted(kernel, *arguments, **settings):
-        call(kernel, *arguments, **settings)
-        if kernel.name in ("update", "train_nets") and len(before) == n_calls:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(backend, "train", noted)
-    monkeypatch.setattr(compiled_module.Kernel, "__call__", interrupted)
     X, y = samples(rng, 18)
     net, state = make(dtype="float64"), OptimizerState()
-    history = net.fit(X, y, epochs=9, batch_size=9, optimizer=optimizer, optimizer_state=state, verbose=0)
-    assert (history.stopped_by, history.epochs) == ("interrupt", (n_calls - 1) // 2)
-    assert len(before) == n_calls
-    params, numbers, scalars = before[-1]
-    np.testing.assert_array_equal(net.padded_params, params)
-    np.testing.assert_array_equal(state.array.reshape(-1), numbers)
-    np.testing.assert_array_equal(state.scalars, scalars[0, [POWER1, POWER2, LAST_LOSS]])
+    reference = reference_of(net.network, net.params)
+    during_call(4, ctrl_c_twice)
+    with pytest.raises(KeyboardInterrupt):
+        net.fit(X, y, epochs=6, optimizer=SGD(0.1), shuffle=False, optimizer_state=state, verbose=0)
+    assert (net.history.stopped_by, net.history.epochs) == ("interrupt", 3)
+    follow_sgd(reference, X, y, 0.1, epochs=3)
+    np.testing.assert_allclose(net.params, reference.params, rtol=1e-10)
+    assert state.array is None, "it may be that of another step"
     place.check()
 
 
 @pytest.mark.parametrize("name", ["block", "layers"])
-def test_a_fit_whose_call_was_interrupted_goes_on_from_its_checkpoint(
-    cuda, one_step_per_call, monkeypatch, tmp_path, name, rng
+def test_an_interrupted_fit_goes_on_from_its_checkpoint(
+    one_step_per_call, during_call, ctrl_c, monkeypatch, tmp_path, name, rng
 ):
-    """With one batch per epoch each call begins at one, so that the undone call's state is saved."""
     Place(name, monkeypatch)
-    from fastmlp.kernels.cuda.build import compiled_module
-
-    call, n_updates = compiled_module.Kernel.__call__, 0
-
-    def interrupted(kernel, *arguments, **settings):
-        nonlocal n_updates
-        call(kernel, *arguments, **settings)
-        n_updates += kernel.name in ("update", "train_nets")
-        if n_updates == 3:
-            raise KeyboardInterrupt
-
     X, y = samples(rng, 18)
     settings = {"epochs": 6, "batch_size": 18, "optimizer": Adam(0.1), "verbose": 0}
     whole = make(dtype="float64")
     whole.fit(X, y, **settings)
-    with monkeypatch.context() as patches:
-        patches.setattr(compiled_module.Kernel, "__call__", interrupted)
-        history = make(dtype="float64").fit(X, y, **settings, checkpoint=tmp_path / "c")
-    assert (history.stopped_by, history.epochs) == ("interrupt", 2)
+    during_call(3, ctrl_c_once)
+    history = make(dtype="float64").fit(X, y, **settings, checkpoint=tmp_path / "c")
+    assert (history.stopped_by, history.epochs) == ("interrupt", 3)
     net = make(dtype="float64")
     history = net.fit(X, y, **settings, checkpoint=tmp_path / "c", resume=True)
-    assert (history.epochs_before, history.epochs) == (2, 6)
+    assert (history.epochs_before, history.epochs) == (3, 6)
     np.testing.assert_array_equal(net.params, whole.params)
-
-
-@pytest.mark.parametrize("name", ["block", "layers"])
-def test_interrupted_replay_is_completed(cuda, monkeypatch, name, rng):
-    """The replay up to the best epoch is completed even if it is interrupted."""
-    monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")  # so that every launch is seen
-    place = Place(name, monkeypatch)
-    from fastmlp.kernels.cuda import backend
-    from fastmlp.kernels.cuda.build import compiled_module
-
-    calls, interruptions, train, call = [], [], backend.train, compiled_module.Kernel.__call__
-
-    def noted(*arguments):
-        calls.append(arguments[-2])
-        train(*arguments)
-
-    def interrupted(kernel, *arguments, **settings):
-        call(kernel, *arguments, **settings)
-        goes_back = len(calls) > 1 and calls[-1] <= calls[-2]
-        if interrupts and goes_back and not interruptions and kernel.name in ("update", "train_nets"):
-            interruptions.append(len(calls))
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(backend, "train", noted)
-    monkeypatch.setattr(compiled_module.Kernel, "__call__", interrupted)
-    X, y = samples(rng, 18)
-    found = []
-    for interrupts in (False, True):
-        calls.clear()
-        net = make(dtype="float64")
-        history = net.fit(
-            X,
-            y,
-            epochs=60,
-            batch_size=6,
-            optimizer=Adam(0.02),
-            schedule=lambda steps, n: 1.0 + (steps > 60) * 50.0,
-            early_stopping=5,
-            verbose=0,
-        )
-        found.append((net.params.copy(), history.best_epoch, history.epochs, history.loss.tolist()))
-        assert history.stopped_by == ("interrupt" if interrupts else "early_stopping")
-    assert interruptions
-    np.testing.assert_array_equal(found[1][0], found[0][0])
-    assert found[1][1:] == found[0][1:]
-    place.check()
 
 
 @pytest.mark.full
@@ -202,75 +140,6 @@ def test_exception_leaves_a_consistent_optimizer_state(cuda, one_step_per_call, 
     place.check()
 
 
-# ---- populations in step
-
-
-@pytest.fixture
-def interrupt_after(cuda, monkeypatch):
-    """Return interrupt_after(name, n): KeyboardInterrupt is raised after the n-th launch of that kernel."""
-    from fastmlp.kernels.cuda.build import compiled_module
-
-    call, launched = compiled_module.Kernel.__call__, []
-
-    def interrupt(name, n):
-        def interrupted(kernel, *arguments, **settings):
-            call(kernel, *arguments, **settings)
-            launched.extend([name] * (kernel.name == name))
-            if len(launched) == n:
-                raise KeyboardInterrupt
-
-        monkeypatch.setattr(compiled_module.Kernel, "__call__", interrupted)
-
-    return interrupt
-
-
-@pytest.fixture
-def batched_nets(cuda, monkeypatch):
-    monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")  # so that every launch is seen
-    place = Place("batched", monkeypatch)
-    yield
-    place.check()
-
-
-@pytest.mark.parametrize("kernel, n, epochs", [("swap_slots", 1, 1), ("update", 5, 2), ("finish", 4, 4)])
-def test_interruption_reports_losses_of_the_last_whole_epoch(batched_nets, interrupt_after, kernel, n, epochs, rng):
-    """Each net keeps its own losses, also while another net moves to the slot of the first, which has diverged."""
-    X, y = samples(rng, 24)
-    pop = Population((3, 5, 2), 4, hidden_activation="tanh", device="cuda", dtype="float64", random_state=0)
-    references = [reference_of(pop.network, params) for params in pop.params[1:]]
-    interrupt_after(kernel, n)
-    with pytest.warns(DivergenceWarning, match="1 of 4 nets"):
-        result = pop.fit(
-            X,
-            y,
-            epochs=9,
-            batch_size=12,
-            optimizer=SGD(np.array([1e300, 0.1, 0.1, 0.1])),
-            shuffle=False,
-            converged=1e-9,
-            verbose=0,
-        )
-    assert result.interrupted
-    assert result.epochs.tolist() == [0] + 3 * [epochs]
-    losses = [follow_sgd(reference, X, y, 0.1, epochs=epochs, batch_size=12)[-1] for reference in references]
-    np.testing.assert_allclose(result.loss[1:], losses, rtol=1e-9)
-
-
-@pytest.mark.full
-def test_interrupted_diverged_nets_are_reset(batched_nets, interrupt_after, rng):
-    """A net that has diverged within the interrupted epoch is reset, though its loss is not known yet."""
-    X, y = samples(rng, 24)
-    pop = Population((3, 5, 2), 4, device="cuda", dtype="float64", random_state=0)
-    start = pop.params.copy()
-    interrupt_after("update", 3)
-    rates = np.array([1e-3, 1e300, 1e-3, 1e-3])
-    with pytest.warns(DivergenceWarning, match="1 of 4 nets"):
-        result = pop.fit(X, y, epochs=9, batch_size=6, optimizer=SGD(rates), verbose=0)
-    assert result.interrupted
-    assert np.isfinite(pop.params).all()
-    np.testing.assert_array_equal((pop.params == start).all(axis=1), rates > 1)
-
-
 @pytest.mark.parametrize("name", ["block", "batched"])
 def test_interrupted_early_stopping_keeps_each_nets_best_parameters(cuda, monkeypatch, name, rng):
     """With early stopping, an interrupt leaves each net at its best epoch so far."""
@@ -279,10 +148,10 @@ def test_interrupted_early_stopping_keeps_each_nets_best_parameters(cuda, monkey
     def show(self, done, loss, find_best=None):
         shown.append(done)
         if len(shown) == 6:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "FIRST_CALL_OF_DEVICE", 1)
-    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "CALL_SECONDS", (0.0, 1e9))
+    monkeypatch.setattr(fastmlp.fit.hooks.of_lanes, "FIRST_CALL_OF_DEVICE", 1)
+    monkeypatch.setattr(fastmlp.fit.hooks.of_lanes, "CALL_SECONDS", (0.0, 1e9))
     monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", show)
     X, y = samples(rng, 24)
     pops = [Population((3, 5, 2), 4, device="cuda", dtype="float64", random_state=0) for _ in range(2)]
@@ -300,109 +169,28 @@ def test_interrupted_early_stopping_keeps_each_nets_best_parameters(cuda, monkey
     place.check()
 
 
-# ---- the signal itself
+# Launch after which Ctrl-C comes, and steps that the nets have taken at the end. Of nets one after another, two
+# are done, and the third ends after its step.
+POPULATIONS = {"block": (2, [2, 2, 2, 2]), "batched": (2, [2, 2, 2, 2]), "layers": (16, [6, 6, 4, 0])}
 
 
-@pytest.fixture
-def signal_after(cuda, ctrl_c, monkeypatch):
-    """Return signal_after(n): a thread sends SIGINT to this process after the n-th launch that changes parameters.
-
-    The main thread waits in the fit until the signal is sent. At a random moment, the signal would often come during a
-    finaliser or a callback, from which Python raises no exception: with the emulator, almost all code is of this kind.
-    """
-    if sys.platform == "win32":
-        pytest.skip("os.kill has no SIGINT there, it ends the process")
-    from fastmlp.kernels.cuda.build import compiled_module
-
-    monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")  # so that every launch is seen
-    call, senders = compiled_module.Kernel.__call__, []
-
-    def interrupt(n):
-        launched, sent, moved = threading.Event(), threading.Event(), []
-
-        def send():
-            launched.wait()
-            if len(moved) == n:
-                os.kill(os.getpid(), signal.SIGINT)
-            sent.set()
-
-        def recording_call(kernel, *arguments, **settings):
-            call(kernel, *arguments, **settings)
-            moved.extend([kernel.name] * (kernel.name in ("update", "train_nets")))
-            if len(moved) == n and not launched.is_set():
-                launched.set()
-                sent.wait()
-
-        senders.append((threading.Thread(target=send), launched))
-        senders[-1][0].start()
-        monkeypatch.setattr(compiled_module.Kernel, "__call__", recording_call)
-
-    yield interrupt
-    for thread, launched in senders:
-        launched.set()
-        thread.join()
-
-
-def interrupted_fit(net, X, y):
-    try:
-        return net.fit(X, y, epochs=6, optimizer=SGD(0.1), shuffle=False, verbose=0)
-    except KeyboardInterrupt:  # would end the whole run of tests
-        pytest.fail("the interruption got through")
-
-
-@pytest.mark.parametrize("name", ["block", "layers"])
-def test_signal_ends_a_fit_after_the_last_whole_step(cuda, one_step_per_call, signal_after, monkeypatch, name, rng):
-    """The interrupted step is undone, and all earlier steps are kept; the net can predict and be trained further."""
-    place = Place(name, monkeypatch)
-    X, y = samples(rng, 18)
-    net = make(dtype="float64")
-    reference = reference_of(net.network, net.params)
-    signal_after(4)
-    history = interrupted_fit(net, X, y)
-    assert (history.stopped_by, history.epochs) == ("interrupt", 3)
-    np.testing.assert_allclose(history.loss, follow_sgd(reference, X, y, 0.1, epochs=3), rtol=1e-9)
-    np.testing.assert_allclose(net.params, reference.params, rtol=1e-10)
-    np.testing.assert_allclose(net.predict(X), reference.predict(X), rtol=1e-9)
-    history = net.fit(X, y, epochs=2, optimizer=SGD(0.1), shuffle=False, verbose=0)
-    assert (history.stopped_by, history.epochs) == ("epochs", 2)
-    follow_sgd(reference, X, y, 0.1, epochs=2)
-    np.testing.assert_allclose(net.params, reference.params, rtol=1e-10)
-    place.check()
-
-
-# After which launch, steps that each net's parameters have taken by then, and the epochs that count, which nets in step
-# have before the epoch's end is noted. Nets one after another: two are done, the third's step is undone.
-SIGNALS = {
-    "block": (4, [4, 4, 4, 4], [4, 4, 4, 4]),
-    "batched": (4, [4, 4, 4, 4], [3, 3, 3, 3]),
-    "layers": (16, [6, 6, 3, 0], [6, 6, 3, 0]),
-}
-
-
-@pytest.mark.parametrize("name", SIGNALS)
-def test_signal_ends_a_population_fit_after_the_last_whole_step(
-    cuda, one_step_per_call, signal_after, monkeypatch, name, rng
-):
+@pytest.mark.parametrize("name", POPULATIONS)
+def test_a_population_ends_after_the_call(one_step_per_call, during_call, ctrl_c, monkeypatch, name, rng):
     """Every net keeps the parameters it had reached; the nets can predict and be trained further."""
-    place, (n_launches, steps, epochs) = Place(name, monkeypatch), SIGNALS[name]
-    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "FIRST_CALL_OF_DEVICE", 1)  # an epoch a call
-    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "CALL_SECONDS", (0.0, 1e9))
+    place, (n_launches, steps) = Place(name, monkeypatch), POPULATIONS[name]
+    monkeypatch.setattr(fastmlp.fit.hooks.of_lanes, "FIRST_CALL_OF_DEVICE", 1)  # an epoch a call
+    monkeypatch.setattr(fastmlp.fit.hooks.of_lanes, "CALL_SECONDS", (0.0, 1e9))
     X, y = samples(rng, 18)
     pop = Population((3, 5, 2), 4, hidden_activation="tanh", device="cuda", dtype="float64", random_state=0)
     references = [reference_of(pop.network, params) for params in pop.params]
-    signal_after(n_launches)
-    result = interrupted_fit(pop, X, y)
+    during_call(n_launches, ctrl_c_once)
+    result = pop.fit(X, y, epochs=6, optimizer=SGD(0.1), shuffle=False, verbose=0)
     assert result.interrupted
-    assert result.epochs.tolist() == epochs
-    assert result.stopped_by.tolist() == ["epochs" if n_epochs == 6 else "interrupt" for n_epochs in epochs]
+    assert result.epochs.tolist() == steps
+    assert result.stopped_by.tolist() == ["epochs" if n_epochs == 6 else "interrupt" for n_epochs in steps]
     losses = [follow_sgd(reference, X, y, 0.1, epochs=n) for reference, n in zip(references, steps, strict=True)]
-    expected = [loss[n - 1] if n else np.nan for loss, n in zip(losses, epochs, strict=True)]
-    np.testing.assert_allclose(result.loss, expected, rtol=1e-9)
+    np.testing.assert_allclose(result.loss, [loss[-1] if len(loss) else np.nan for loss in losses], rtol=1e-9)
     np.testing.assert_allclose(pop.params, [reference.params for reference in references], rtol=1e-10)
     np.testing.assert_allclose(pop.predict(X), [reference.predict(X) for reference in references], rtol=1e-9)
-    result = pop.fit(X, y, epochs=2, optimizer=SGD(0.1), shuffle=False, verbose=0)
-    assert not result.interrupted
-    for reference in references:
-        follow_sgd(reference, X, y, 0.1, epochs=2)
-    np.testing.assert_allclose(pop.params, [reference.params for reference in references], rtol=1e-10)
+    assert not pop.fit(X, y, epochs=2, optimizer=SGD(0.1), shuffle=False, verbose=0).interrupted
     place.check()

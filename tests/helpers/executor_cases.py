@@ -12,7 +12,7 @@ import numpy as np
 
 from fastmlp import AdamW, Population
 from fastmlp.executors.gpu_of_worker import Numbers
-from fastmlp.population_training.executor_fit import train_nets
+from fastmlp.fit.workers import train_nets
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3)).astype(np.float32)

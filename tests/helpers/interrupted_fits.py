@@ -4,18 +4,22 @@ import signal
 from contextlib import contextmanager
 
 import fastmlp.console.progress_bar
-import fastmlp.population_training.kernel_calls
-from fastmlp.training import fit_loop_on_blocks
+import fastmlp.fit.hooks.of_lanes
+from fastmlp.fit.one_net import OneNet
 
 
 def interrupt_populations(monkeypatch):
-    """Raise KeyboardInterrupt at the first progress update of each fit of a population, after one epoch."""
+    """Send SIGINT at the first progress update of each fit of a population, after one epoch."""
 
     def show(self, done, loss, find_best=None):
-        raise KeyboardInterrupt
+        if self not in shown:
+            shown.append(self)
+            signal.raise_signal(signal.SIGINT)
+
+    shown = []
 
     monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", show)
-    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.fit.hooks.of_lanes, "FIRST_CALL", 1)
 
 
 def with_sigint(function, n=1):
@@ -31,17 +35,28 @@ def with_sigint(function, n=1):
     return called
 
 
-@contextmanager
-def interrupted_stream(n_calls, method, monkeypatch):
-    """Raise KeyboardInterrupt in place of call number n_calls of a method of StreamedFit."""
-    original, calls = getattr(fit_loop_on_blocks.StreamedFit, method), []
+def at_blocks(monkeypatch, call):
+    """Call a function with the block after each block of rows on disk that is trained."""
+    end_block = OneNet._end_block
 
-    def interrupted(self, *arguments):
-        calls.append(arguments)
-        if len(calls) == n_calls:
-            raise KeyboardInterrupt
-        return original(self, *arguments)
+    def ended(self):
+        end_block(self)
+        call(self.block)
+
+    monkeypatch.setattr(OneNet, "_end_block", ended)
+
+
+@contextmanager
+def interrupted_epochs(n, monkeypatch, of_blocks=False):
+    """Send SIGINT at the end of epoch number n of fits to rows on disk, or of block number n."""
+    ended = []
+
+    def count(block):
+        if of_blocks or block.is_last:
+            ended.append(block)
+            if len(ended) == n:
+                signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(fit_loop_on_blocks.StreamedFit, method, interrupted)
+        at_blocks(patch, count)
         yield

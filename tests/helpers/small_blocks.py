@@ -1,5 +1,7 @@
 """Fits of few rows that are read from disk in small blocks, and kernel calls that are cut short."""
 
+import signal
+
 import numpy as np
 
 from fastmlp.execution.plan import Plan
@@ -28,13 +30,13 @@ def use_small_blocks(monkeypatch):
 
 
 def cut_calls(monkeypatch, n_steps=1, last=None):
-    """Give each kernel call n_steps steps at most, and raise KeyboardInterrupt after call number `last`."""
+    """Give each kernel call n_steps steps at most, and send SIGINT after call number `last`."""
     train, n_calls = Plan.train, [0]
 
     def cut(self, team, n_threads, data, config, state, first, n, compiles):
         n_calls[0] += 1
         train(self, team, n_threads, data, config, state, first, min(n, n_steps), compiles)
         if n_calls[0] == last:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(Plan, "train", cut)

@@ -1,5 +1,6 @@
 """Fits whose loss becomes infinite or NaN: the final parameters of the net, and the warnings."""
 
+import signal
 import warnings
 from contextlib import nullcontext
 
@@ -75,7 +76,7 @@ def test_interruption_within_a_kernel_keeps_finite_parameters(rate, is_sound, mo
     def interrupted(*arguments):
         train(*arguments)
         reached.append(arguments[5].params.copy())
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(backend, "train", interrupted)
     net = make(hidden_activation="identity")

@@ -65,7 +65,7 @@ def test_weighted_gradient_matches_the_reference(family, k, rng):
 
 def test_gradient_in_blocks_matches_the_reference(family, rng, monkeypatch):
     """More samples than are processed at a time."""
-    monkeypatch.setattr("fastmlp.training.objective.ROWS", 10)
+    monkeypatch.setattr("fastmlp.nets.objective.ROWS", 10)
     net, reference = net_and_reference((3, 5, 2), "relu", "squared_error", "identity", "float64", l2=0.2)
     assert_same_gradient(net, reference, rng.normal(size=(37, 3)), rng.normal(size=(37, 2)), "float64")
 

@@ -16,9 +16,10 @@ import pytest
 import fastmlp
 from fastmlp import MLP, Adam, EarlyStopping, Population
 from fastmlp.execution.buffer_cache import buffers
+from fastmlp.fit.hooks import early_stopping, tuned_calls
+from fastmlp.fit.hooks.early_stopping import EndByRecords
+from fastmlp.fit.one_net import OneNet
 from fastmlp.kernels.jit import cpu_features
-from fastmlp.training import call_autotune, fit_loop
-from fastmlp.training.best_epoch import BestEpoch
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(400, 10)).astype(np.float32)
@@ -52,15 +53,18 @@ def test_a_row_has_the_same_outputs_alone_and_among_others(sizes, dtype):
 @pytest.fixture
 def replayed(monkeypatch):
     """The list of the numbers of steps that fits have replayed, which train all of their epochs in one kernel call."""
-    monkeypatch.setattr(call_autotune, "FIRST_CALL", 1e12)
-    monkeypatch.setattr(fit_loop, "CHECK_COST", 1e12)
+    monkeypatch.setattr(tuned_calls, "FIRST_CALL", 1e12)
+    monkeypatch.setattr(early_stopping, "CHECK_COST", 1e12)
     buffers.forget()  # among them the length of calls of an earlier fit
-    found, restore = [], BestEpoch.restore
+    found, restore, call = [], EndByRecords._restore, OneNet.call_kernel
 
-    def noted(search, train_state, replay):
-        restore(search, train_state, lambda first, n_steps: (found.append(n_steps), replay(first, n_steps)))
+    def noted(hook):
+        with monkeypatch.context() as patches:
+            replay = lambda net, n_threads, first, n: (found.append(n), call(net, n_threads, first, n))
+            patches.setattr(OneNet, "call_kernel", replay)
+            restore(hook)
 
-    monkeypatch.setattr(BestEpoch, "restore", noted)
+    monkeypatch.setattr(EndByRecords, "_restore", noted)
     yield found
     buffers.forget()
 

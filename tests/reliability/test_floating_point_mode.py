@@ -3,6 +3,7 @@
 Kernels flush denormal numbers to zero while they train. This mode must not leak into the caller's threads.
 """
 
+import signal
 import threading
 import warnings
 
@@ -63,7 +64,7 @@ def fit_with_invalid_data():
 def interrupted_fit(monkeypatch):
     def train(*arguments):
         backend_train(*arguments)
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
     backend_train = backend.train
     with monkeypatch.context() as patch:

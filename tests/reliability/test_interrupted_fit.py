@@ -1,8 +1,7 @@
 """Fits that are interrupted in every phase.
 
 After the interrupt, the parameters are finite, and with early stopping they are those of the best epoch; all records
-have the same length; the net can be saved and loaded, and fitted again. A KeyboardInterrupt is raised at each line of
-the modules that a fit runs through, in turn, and real SIGINTs are sent at random moments.
+have the same length; the net can be saved and loaded, and fitted again. SIGINT comes at random moments, once or twice.
 """
 
 import gc
@@ -13,56 +12,19 @@ import tempfile
 import threading
 import time
 import timeit
-import warnings
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from executor_cases import InPlace
 from small_blocks import Rows, use_small_blocks
 
 import fastmlp
-from fastmlp import MLP
+from fastmlp import MLP, Population
 from fastmlp.callbacks import EarlyStopping
 
 SRC = Path(fastmlp.__file__).parent
-TRACED = {
-    str(SRC / name): name
-    for name in (
-        "api/checkpoint_identity.py",
-        "api/checkpoint_savers.py",
-        "api/optional_checkpoints.py",
-        "api/fit_arguments.py",
-        "api/fit_preparation.py",
-        "api/mlp_fit.py",
-        "api/single_net_base.py",
-        "api/stream_arguments.py",
-        "api/stream_checkpoints.py",
-        "api/streamed_fit.py",
-        "callbacks.py",
-        "persistence/checkpoint_files.py",
-        "console/progress_bar.py",
-        "execution/buffer_cache.py",
-        "execution/plan.py",
-        "history.py",
-        "mlp.py",
-        "training/best_epoch.py",
-        "training/divergence.py",
-        "training/epoch_metrics.py",
-        "training/epoch_records.py",
-        "training/fit_loop.py",
-        "training/fit_options.py",
-        "training/fit_base.py",
-        "training/fit_state.py",
-        "training/state_transfer.py",
-        "training/stream_state.py",
-        "training/fit_loop_on_blocks.py",
-        "training/time_limit.py",
-        "training/kernel_call_configs.py",
-    )
-}
-assert all(map(os.path.exists, TRACED))
-FINALISERS = ("__del__", "_let_go")  # no exception can be raised from them
 UNCLOSED = "ignore:unclosed file:ResourceWarning"  # after an interrupt between a block of `with` and its exit
 EPOCHS = 4
 RNG = np.random.default_rng(0)
@@ -102,44 +64,6 @@ def small_blocks(monkeypatch, tmp_path):
 def fit(net, settings, epochs=EPOCHS):
     data = (Rows(X[:36], Y[:36]), None) if "memory_limit" in settings else (X[:36], Y[:36])
     return net.fit(*data, epochs=epochs, verbose=0, optimizer="adam", **settings)
-
-
-def stride_of(name, stride, is_long, of_long=1):
-    """Return how many lines lie between two places of an interrupt: more in the short form of fits with most lines.
-
-    stride : in the short form
-    of_long : in the long form
-    """
-    if is_long:
-        return of_long
-    if name not in FITS:
-        return 67
-    return 9 * stride if name.startswith("metrics") else 2 * stride + 1
-
-
-class InterruptAt:
-    """Trace function of this thread that raises KeyboardInterrupt at the n-th line executed in the TRACED modules."""
-
-    def __init__(self, n):
-        self.left, self.place = n, None
-
-    def __call__(self, frame, event, argument):
-        code = frame.f_code
-        if code.co_filename not in TRACED or code.co_name in FINALISERS:
-            return None
-        if event == "line":
-            self.left -= 1
-            if self.left == 0:
-                self.place = f"{TRACED[code.co_filename]}, line {frame.f_lineno}"
-                raise KeyboardInterrupt
-        return self
-
-    def __enter__(self):
-        sys.settrace(self)
-        return self
-
-    def __exit__(self, *_):
-        sys.settrace(None)
 
 
 @pytest.fixture
@@ -195,12 +119,6 @@ def belongs_to_the_end_of_the_epoch(settings):
     return "batch_size" in settings or monitor_of(settings) not in ("loss", "accuracy")
 
 
-def send_sigint(seconds, sent):
-    time.sleep(seconds)
-    os.kill(os.getpid(), signal.SIGINT)
-    sent.set()
-
-
 def send_sigints(pauses, sent):
     for pause in pauses:
         time.sleep(pause)
@@ -222,95 +140,162 @@ def monitor_of(settings):
     return default if isinstance(rule, int) else rule.monitor or default
 
 
-@pytest.mark.thinned(4)
-@pytest.mark.parametrize("name", [*FITS, pytest.param("rows on disk", marks=pytest.mark.full)])
-@pytest.mark.filterwarnings(UNCLOSED)
-def test_interrupt_at_any_line_leaves_a_consistent_fit(name, params_after, tmp_path, is_long, count):
-    settings = ALL[name]
-    expected = params_after(settings)
-    n, stride, interrupted = 1, stride_of(name, 8, is_long), 0
-    while True:
-        net, trace = new_net(), InterruptAt(n)
-        try:
-            with trace:
-                fit(net, settings)
-        except KeyboardInterrupt:
-            pass
-        if trace.left > 0:
-            break
-        check(net, settings, expected, tmp_path / "net.safetensors", trace.place)
-        n, interrupted = n + stride, interrupted + 1
-    assert interrupted > 100 // stride
-    count(f"lines of a fit ({name})", interrupted)
+def interrupted(train, seconds, n_signals=1):
+    """Call a function, send SIGINT after so many seconds, and return what it returned, or None after a second one."""
+    found, sent = [], threading.Event()
+    sender = threading.Thread(target=send_sigints, args=([seconds, *[0.002] * (n_signals - 1)], sent))
+    wait = lambda: (sent.wait(), time.sleep(0.001))  # an interrupted `join` would not wait again
+    in_spite_of_ctrl_c(lambda: (sender.start(), found.append(train())), wait, wait)
+    sender.join()
+    return found[0] if found else None
 
 
-@pytest.mark.thinned(4)
-@pytest.mark.parametrize("name", [*FITS, pytest.param("rows on disk", marks=pytest.mark.full)])
-@pytest.mark.filterwarnings(UNCLOSED)
-def test_fit_interrupted_at_any_line_goes_on_to_the_same_bits(name, tmp_path, is_long, count):
-    settings, expected = ALL[name], new_net()
-    fit(expected, settings)
-    n, stride, interrupted = 1, stride_of(name, 37, is_long, 3), 0  # fits of different kinds share most lines
-    while True:
-        folder = tmp_path / str(n)
-        folder.mkdir()
-        checkpoints = {"checkpoint": folder / "run.ckpt", "every": 1}
-        trace, resumed = InterruptAt(n), new_net()
-        try:
-            with trace:
-                fit(new_net(), settings | checkpoints)
-        except KeyboardInterrupt:
-            pass
-        if trace.left > 0:
-            break
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            history = fit(resumed, settings | checkpoints | {"resume": True})
-        assert (history.epochs, history.stopped_by) == (EPOCHS, "epochs"), trace.place
-        np.testing.assert_array_equal(resumed.params, expected.params, err_msg=trace.place)
-        np.testing.assert_array_equal(history.loss, expected.history.loss, err_msg=trace.place)
-        assert history.best_epoch == expected.history.best_epoch, trace.place
-        n, interrupted = n + stride, interrupted + 1
-    assert interrupted > 300 // stride
-    count(f"lines of a fit with checkpoints ({name})", interrupted)
-
-
-@pytest.mark.thinned(4)
 @pytest.mark.skipif(sys.platform == "win32", reason="os.kill has no SIGINT there, it ends the process")
+@pytest.mark.parametrize("n_signals", [1, 2])
 @pytest.mark.parametrize("name", FITS)
-def test_signal_at_any_moment_leaves_a_consistent_fit(name, ctrl_c, params_after, tmp_path, is_long, count):
+def test_signal_at_any_moment_leaves_a_consistent_fit(name, n_signals, ctrl_c, params_after, tmp_path, is_long, count):
     settings, rng = FITS[name], np.random.default_rng(1)
     expected = params_after(settings) if "early_stopping" not in settings else None
     n, n_ended = 400 if is_long else 8, 0
     fit(new_net(), settings, epochs=1)  # Python would warn of a module that it was reading when the signal came
     for _ in range(n):
-        net, sent = new_net(), threading.Event()
-        sender = threading.Thread(target=send_sigint, args=(rng.uniform(0.0005, 0.01), sent))
-        try:
-            sender.start()
-            fit(net, settings, epochs=100_000)
-            n_ended += net.history.stopped_by == "interrupt"
-            while not sent.is_set():
-                time.sleep(0.001)
-            time.sleep(0.001)
-        except KeyboardInterrupt:
-            pass
-        sender.join()
+        net = new_net()
+        interrupted(lambda net=net: fit(net, settings, epochs=100_000), rng.uniform(0.002, 0.01), n_signals)
+        n_ended += net.history is not None and net.history.stopped_by == "interrupt"
         if "early_stopping" in settings and net.history is not None and net.history.epochs:
             other = new_net()
             follow = {key: value for key, value in settings.items() if key not in ("early_stopping", "callbacks")}
             if trained := net.history.best_epoch + belongs_to_the_end_of_the_epoch(settings):
                 fit(other, follow, epochs=trained)
             expected = {trained: other.params.copy()}
-        check(
-            net,
-            settings,
-            expected,
-            tmp_path / "net.safetensors",
-            f"a signal after epoch {net.history and net.history.epochs}",
-        )
+        place = f"a signal after epoch {net.history and net.history.epochs}"
+        check(net, settings, expected, tmp_path / "net.safetensors", place)
     assert n_ended > n // 2
-    count(f"signals to a fit ({name})", n)
+    count(f"{n_signals} signals to a fit ({name})", n)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill has no SIGINT there, it ends the process")
+@pytest.mark.filterwarnings("ignore:Training was interrupted")
+@pytest.mark.parametrize("name", ALL)
+def test_interrupted_fits_go_on_to_the_same_bits(name, ctrl_c, tmp_path, is_long, count):
+    settings, expected, rng = ALL[name], new_net(), np.random.default_rng(2)
+    epochs, n = 60, 60 if is_long else 4
+    began = time.perf_counter()
+    fit(expected, settings, epochs)
+    lasts = time.perf_counter() - began
+    for k in range(n):
+        run, n_signals, resumed = {"checkpoint": tmp_path / f"{k}.ckpt", "every": 7}, 0, None
+        while resumed is None or resumed.history is None or resumed.history.stopped_by != "epochs":
+            resumed, goes_on = new_net(), settings | run | {"resume": True}
+            train = lambda net=resumed, goes_on=goes_on: fit(net, goes_on, epochs)
+            interrupted(train, rng.uniform(0.2, 1.0) * lasts) if n_signals < 5 else train()
+            n_signals += 1
+        np.testing.assert_array_equal(resumed.params, expected.params)
+        np.testing.assert_array_equal(resumed.history.loss, expected.history.loss)
+        assert resumed.history.best_epoch == expected.history.best_epoch
+    count(f"interrupted fits that went on ({name})", n)
+
+
+POPULATIONS = {
+    "lanes": ((3, 5, 1), 40, {}),
+    "one by one": ((3, 90, 70, 1), 6, {}),
+    "restarts": ((3, 5, 1), 40, {"converged": 1e-9, "restart_after": 100}),
+    "threads of an executor": ((3, 5, 1), 40, {"executor": InPlace()}),
+    "rows on disk": ((3, 5, 1), 6, {"memory_limit": 1_000_000, "batch_size": 9}),
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill has no SIGINT there, it ends the process")
+@pytest.mark.filterwarnings("ignore:Training was interrupted")
+@pytest.mark.parametrize("n_signals", [1, 2])
+@pytest.mark.parametrize("name", POPULATIONS)
+def test_signal_at_any_moment_leaves_a_consistent_population(name, n_signals, ctrl_c, tmp_path, is_long, count):
+    (sizes, n_nets, settings), rng = POPULATIONS[name], np.random.default_rng(3)
+    n, n_ended = 200 if is_long else 4, 0
+    make = lambda: Population(sizes, n_nets, loss="binary_cross_entropy", random_state=0, device="cpu")
+    fit(make(), settings, epochs=1)
+    for _ in range(n):
+        pop = make()
+        result = interrupted(lambda pop=pop: fit(pop, settings, epochs=100_000), rng.uniform(0.003, 0.03), n_signals)
+        assert np.isfinite(pop.params).all()
+        if result is not None:
+            n_ended += result.interrupted
+            assert result is pop.result
+            assert not result.converged[result.epochs == 0].any()
+            pop.save(tmp_path / "nets.safetensors")
+            np.testing.assert_array_equal(fastmlp.load(tmp_path / "nets.safetensors").params, pop.params)
+        assert (fit(pop, {}, epochs=1).epochs == 1).all()
+    assert n_signals == 2 or n_ended > n // 2
+    count(f"{n_signals} signals to a population ({name})", n)
+
+
+def test_a_second_ctrl_c_ends_a_callback_that_does_not_end(ctrl_c):
+    """The first one waits for the callback, which may write a file; the net keeps what it has reached."""
+
+    def hangs(epoch, history):
+        signal.raise_signal(signal.SIGINT)
+        reached.append(history.net.params.copy())
+        signal.raise_signal(signal.SIGINT)
+
+    net, reached = new_net(), []
+    with pytest.raises(KeyboardInterrupt):
+        fit(net, {"callbacks": hangs})
+    np.testing.assert_array_equal(net.params, reached[0])
+    assert (net.history.stopped_by, net.history.epochs) == ("interrupt", 1)
+
+
+def test_a_handler_of_somebody_else_is_left_alone(ctrl_c):
+    class Ends(Exception):
+        pass
+
+    def handler(number, frame):
+        raise Ends
+
+    signal.signal(signal.SIGINT, handler)
+    net = new_net()
+    with pytest.raises(Ends):
+        fit(net, {"callbacks": lambda epoch, history: signal.raise_signal(signal.SIGINT)})
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert (net.history.stopped_by, net.history.epochs) == ("error", 1)
+
+
+PROGRAM = """
+import sys
+import numpy as np
+import fastmlp
+
+X = np.random.default_rng(0).normal(size=(2000, 20))
+net = fastmlp.MLP((20, 64, 1), random_state=0)
+net.fit(X, X[:, 0], epochs=1, verbose=0)
+print("ready", flush=True)
+history = net.fit(X, X[:, 0], epochs=10**6, verbose=0)
+print(history.stopped_by, np.isfinite(net.params).all(), flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
+def test_ctrl_c_of_a_terminal_ends_a_fit(tmp_path):
+    """The terminal sends SIGINT to the program in its foreground, as to any that a user watches."""
+    import pty
+
+    (tmp_path / "program.py").write_text(PROGRAM)
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+        os.execv(sys.executable, [sys.executable, str(tmp_path / "program.py")])
+    text = b""
+    with suppress(OSError):  # the terminal of a program that has ended
+        while piece := os.read(terminal, 1000):
+            text += piece
+            if b"ready" in text and b"^C" not in text:
+                time.sleep(0.2)
+                os.write(terminal, b"\x03")
+                text += b"^C"
+    _, status = os.waitpid(pid, 0)
+    os.close(terminal)
+    assert b"interrupt True" in text, text
+    assert b"The program goes on after fit" in text
+    assert status == 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="os.kill has no SIGINT there, it ends the process")

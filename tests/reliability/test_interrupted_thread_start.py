@@ -14,9 +14,9 @@ import pytest
 from executor_cases import InPlace
 
 from fastmlp import Population, sweep
+from fastmlp.fit import fits_on_threads
 from fastmlp.streams.read_ahead import read_ahead
 from fastmlp.sweeps import search
-from fastmlp.training import fits_on_threads
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="os.kill has no SIGINT there, it ends the process")
 

@@ -69,15 +69,14 @@ def n_steps(file, checkpoint, *_):
 
 if kind not in ("net", "stream"):
     from fastmlp.persistence.checkpoint_files import CheckpointFile
-    from fastmlp.population_training.checkpoint_saver import CallSaver
-    from fastmlp.population_training.checkpoint_saver import NetSlot
+    from fastmlp.fit.checkpoint import SaveLanes, SaveNet
 
     logged(CheckpointFile, "begin", "begin", True, lambda file, *_: file.kind)
     logged(CheckpointFile, "write", "saving", False, lambda file, *_: file.kind)
     logged(CheckpointFile, "write", "saved", True, n_steps)
-    logged(CallSaver, "after_call", "call", False)
-    logged(CallSaver, "save", "restarted", True)
-    logged(NetSlot, "is_due", "call", False)
+    logged(SaveLanes, "after", "call", False)
+    logged(SaveLanes, "after", "restarted", True)
+    logged(SaveNet, "after", "call", False)
 
 
 def report(epoch, history):
@@ -179,7 +178,7 @@ def epochs_saved(kind, path):
         return 0
     arrays = read(path, {"net": "net", "stream": "net", "sweep": "sweep"}.get(kind, "population")).state.arrays
     if kind == "net":
-        return arrays["scalars"][STEPS_DONE] / 25
+        return arrays["net.0.scalars"][STEPS_DONE] / 25
     return len(arrays["net.0.loss"]) if kind == "stream" else 0
 
 

@@ -8,7 +8,7 @@ import pytest
 from executor_cases import NOTES, KillsWorkerOnce, KillsWorkers, WaitsForAnother, fit, noted_train_nets
 
 from fastmlp.executors.task_scheduler import TASKS_PER_SLOT
-from fastmlp.population_training import executor_fit, nets_per_task
+from fastmlp.fit import nets_per_task, workers
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.full]
 
@@ -51,7 +51,7 @@ def notes(tmp_path, monkeypatch):
     """File to which workers that are started later write which tasks they begin."""
     path = tmp_path / "notes"
     monkeypatch.setenv(NOTES, str(path))
-    monkeypatch.setattr(executor_fit, "train_nets", noted_train_nets)
+    monkeypatch.setattr(workers, "train_nets", noted_train_nets)
     return path
 
 
@@ -61,7 +61,7 @@ def kill_half_way(executor, notes, monkeypatch):
     Return which task was begun by which process, as (process, task) in this order, the process that was killed, and
     the tasks that had ended before.
     """
-    path, take, ended = notes.with_name("kill"), executor_fit.WorkersFit._take, []
+    path, take, ended = notes.with_name("kill"), workers.WorkersFit._take, []
     schedule = KillsWorkerOnce(path)
     expected, _ = fit("lanes", n_nets=256, schedule=schedule)
 
@@ -72,7 +72,7 @@ def kill_half_way(executor, notes, monkeypatch):
             if len(ended) == 5:
                 path.touch()
 
-    monkeypatch.setattr(executor_fit.WorkersFit, "_take", noted)
+    monkeypatch.setattr(workers.WorkersFit, "_take", noted)
     found, result = fit("lanes", executor, n_nets=256, schedule=schedule)
     np.testing.assert_array_equal(found.params, expected.params)
     assert set(result.stopped_by) == {"epochs"}

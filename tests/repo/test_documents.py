@@ -92,31 +92,5 @@ def test_docstrings_of_studies_name_thresholds_that_exist():
             assert hasattr(dispatch, name), f"{path.name} names dispatch.{name}, which does not exist"
 
 
-def test_paths_of_the_architecture_page_exist():
-    """The tables that say where to change what name whole paths, below src/fastmlp or, elsewhere, below the root."""
-    section = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").split("## Where do I change", 1)[1]
-    rows = "".join(line for line in section.splitlines(keepends=True) if line.startswith("|"))
-    paths = re.findall(r"`([\w*/.]+(?:/|\.py|\.cuh?))`", rows)
-    assert len(paths) > 80
-    for path in paths:
-        base = ROOT if path.startswith(("bench/", "tests/")) else ROOT / "src" / "fastmlp"
-        assert list(base.glob(path.rstrip("/"))), f"docs/architecture.md names {path}, which does not exist"
-
-
-def test_names_of_the_architecture_page_are_in_its_files():
-    """A function, class or table that a row names is defined in one of the files that the row names."""
-    section = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").split("## Where do I change", 1)[1]
-    n_names = 0
-    for row in (line for line in section.splitlines() if line.startswith("|")):
-        terms = re.findall(r"`([^`]+)`", row.split("|")[2])
-        files = [path for term in terms for base in (ROOT, ROOT / "src" / "fastmlp") for path in base.glob(term)]
-        text = "".join(path.read_text(encoding="utf-8") for path in files if path.is_file())
-        for name in (term for term in terms if re.fullmatch(r"[A-Za-z_]+", term) and term not in WORDS_OF_ROWS):
-            defined = rf"^\s*(def|class) {name}\b|^{name}\b.* = |__(device|global)__.* {name}\(|^    {name}\b"
-            assert re.search(defined, text, re.M), f"docs/architecture.md names {name}, which is not in the row's files"
-            n_names += 1
-    assert n_names > 60
-
-
 # In backticks in the rows, but a method, parameter or option.
 WORDS_OF_ROWS = {"submit", "factors", "tol", "n_iter_no_change", "quality", "tune"}

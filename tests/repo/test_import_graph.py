@@ -22,9 +22,9 @@ FLOORS = (
     "errors interface runtime console callbacks convergence schedules optimizers",
     "devices network tables",
     "initialization executors execution data streams",
-    "plots history report population_result recorders loggers integrations training",
-    "diagnosis persistence population_training",
-    "api",
+    "plots history report population_result recorders loggers integrations",
+    "diagnosis persistence",
+    "fit nets",
     "mlp population",
     "sampling sweeps class_probabilities export table_training",
     "estimators loading warmup",
@@ -37,8 +37,8 @@ KERNEL_FLOORS = (
     "cpu cuda",
 )  # jit compiles formulas, formulas call what jit has compiled
 LAZY_CONVENIENCE: set[tuple[str, str]] = {
-    ("api.net_base", "export.export_to_file"),
-    ("api.net_base", "export.predictor"),
+    ("nets.net_base", "export.export_to_file"),
+    ("nets.net_base", "export.predictor"),
     ("mlp", "export.to_torch"),
 }
 

@@ -31,7 +31,8 @@ NAMES_IN = {
     "docs/guide/devices.md": tuple(f'"{name}"' for name in NAMES),
     "docs/reference/file_format.md": tuple(CONSTANTS),
     "docs/reference/optimisers.md": (*OPTIMIZER_CLASSES, *SCHEDULE_CLASSES),
-    "src/fastmlp/mlp.py": (*CONSTANTS, *(f'"{name}"' for name in OPTIMIZERS)),
+    "src/fastmlp/mlp.py": (*CONSTANTS,),
+    "src/fastmlp/fit/keywords.py": tuple(f'"{name}"' for name in OPTIMIZERS),
     "src/fastmlp/population.py": tuple(CONSTANTS),
     "src/fastmlp/sweeps/sweep_function.py": tuple(CONSTANTS),
     "src/fastmlp/optimizers/__init__.py": tuple(f'"{name}"' for name in OPTIMIZERS),  # in a docstring

@@ -22,9 +22,9 @@ from toy_data import XOR_X, XOR_Y
 import fastmlp
 from fastmlp import initialization, optimizers, persistence, plots, schedules
 from fastmlp.commands.cli import app
+from fastmlp.fit.metrics import METRICS
 from fastmlp.kernels.formulas import activations, losses, numpy_math
 from fastmlp.network.spec import HIDDEN
-from fastmlp.training.epoch_metrics import METRICS
 
 ROOT = Path(__file__).parents[2]
 MODULES = {"plots": plots.__all__, "schedules": [cls.__name__ for cls in schedules.SCHEDULES.values()]}

@@ -23,11 +23,11 @@ import numpy as np
 from ..data import xor
 from ..devices import devices
 from ..execution.work import products
+from ..fit.interruption import require_complete
 from ..mlp import MLP
 from ..population import Population
 from ..runtime.auto_device import ESTIMATED_WORK, WorkForGpu, storage_folder, store
 from ..runtime.python_process import python_command
-from ..training.interruption import require_complete
 
 WIDTHS = (8, 16, 32, 64, 128, 256, 512, 1024)  # units in each hidden layer of a single net
 INPUTS, OUTPUTS, BATCH, BATCHES = 64, 10, 128, 20

@@ -21,12 +21,12 @@ from ..data import xor
 from ..devices import microarchitecture
 from ..execution.blas_environment import SLOWING
 from ..execution.unrolled_code import steps_to_unrolled, unrolled_nets_at_once
+from ..fit.interruption import require_complete
 from ..mlp import MLP
 from ..optimizers import SGD, Adam
 from ..population import Population
 from ..runtime.python_process import python_command
 from ..runtime.thread_count import n_processors
-from ..training.interruption import require_complete
 
 TOLERANCE = 1e-3  # largest relative difference of the losses; fastmlp and NumPy compute in float32
 LONG_ENOUGH = 0.08  # seconds of a measurement

@@ -20,13 +20,13 @@ import numpy as np
 from ..callbacks import EarlyStopping
 from ..convergence import Converged, wilson_interval
 from ..errors import counted
+from ..fit.interruption import require_complete
 from ..history import History
 from ..initialization import Uniform
 from ..mlp import MLP
 from ..optimizers import SGD, Quickprop, Rprop
 from ..population import Population
 from ..population_result import PopulationResult
-from ..training.interruption import require_complete
 from .experiment_data import arrays, data_folder
 
 # Histogram of the epochs until convergence, from 0 to 99. The other trials of the 10,000 had not converged by then.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..devices import resolve
 from ..errors import install_command
+from ..fit.interruption import interrupt_message
 from ..initialization import UniformByFanIn
 from ..runtime.output_files import check_output, file_beside, files_beside, left_alone
 from ..sweeps.search import Search
@@ -19,7 +20,6 @@ from ..sweeps.search_file import search_file
 from ..table_training.recipe_fit import SCHEDULE
 from ..table_training.recipes import OF_CLASSES, Recipe
 from ..tables.target import CLASSIFICATION
-from ..training.interruption import interrupt_message
 from .train import (
     Prepared,
     check_checkpoints,

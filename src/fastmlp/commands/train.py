@@ -14,6 +14,7 @@ import numpy as np
 from ..class_probabilities import outputs_of_logits
 from ..devices import resolve
 from ..errors import DivergenceWarning, checked_count, checked_number, counted, no_file
+from ..fit.interruption import interrupt_message
 from ..kernels.system import interrupts
 from ..loading import load_net
 from ..mlp import MLP
@@ -29,7 +30,6 @@ from ..table_training.training_summary import final_figures, summary
 from ..table_training.tuning_configurations import SPACE
 from ..tables.preprocessing import Preprocessing
 from ..tables.target import CLASSIFICATION, Target
-from ..training.interruption import interrupt_message
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
 from .train_class_weight import checked_weight_items, weights_of_classes
 from .train_continuation import load_known, recipe_to_continue

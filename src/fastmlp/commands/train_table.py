@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..api.stream_arguments import StreamArguments
 from ..errors import about_arguments, counted
+from ..fit.sources import StreamArguments
 from ..streams.table_sources import read_tables, surely_fits
 from ..table_training.model import TableModel, Targets
 from ..table_training.recipes import OF_CLASSES, OF_NUMBERS

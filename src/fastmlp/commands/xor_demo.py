@@ -11,12 +11,12 @@ import numpy as np
 from ..console.compile_notice import CompileNotices
 from ..data.xor import X, Y
 from ..errors import counted
+from ..fit.interruption import require_complete
 from ..history import History
 from ..initialization import Uniform
 from ..mlp import MLP
 from ..optimizers import SGD, Adam, optimizer_from_name
 from ..population import Population
-from ..training.interruption import require_complete
 
 SEEDS = 100  # number of random starts for the success rate of each net
 

@@ -170,7 +170,7 @@ class PopulationMonitor:
     def look(self, outcome: Any, *, at_end: bool = False) -> None:
         """Check the records of the nets, and warn with TrainingWarning if most of them do not learn.
 
-        outcome : population_training.task_and_outcome.PopulationOutcome
+        outcome : Outcome of fit/outcome.py
         at_end : as in Monitor.look
         """
         started = time.perf_counter()

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import optimizers
+from ..data.batch_rows import AUTO_ROWS
 from ..errors import checked_setting
 from ..history import History
 from ..kernels.formulas.update_rules import RULES
 from ..optimizers.base import SHARED, Optimizer
 from ..population_result import PopulationResult
-from ..training.batch_rows import AUTO_ROWS
 
 PLAIN = tuple(row.name for row in RULES if row.is_plain_descent)
 SIGN_LIKE = tuple(row.name for row in RULES if row.sign_like_steps)  # scikit-learn's Adam has the same name

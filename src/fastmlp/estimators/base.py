@@ -9,10 +9,10 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from ..api.stream_arguments import StreamArguments
+from ..fit.optimizer_state import OptimizerState
+from ..fit.sources import StreamArguments
 from ..interface.keywords import explains_names
 from ..streams.source_kinds import is_source
-from ..training.optimizer_state import OptimizerState
 from .array_input import checked_sample_weights, dense, missing_targets_named
 from .ensembles import train_nets
 from .epoch_rules import EpochRules

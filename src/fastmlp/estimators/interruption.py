@@ -8,12 +8,12 @@ from contextlib import contextmanager
 import numpy as np
 
 from ..errors import counted
+from ..fit.interruption import warn_of_interrupted_net
 from ..history import History
 from ..interface.user_warnings import warn_user
 from ..kernels.system import interrupts
 from ..population import Population, subset_of
 from ..population_result import PopulationResult
-from ..training.interruption import warn_of_interrupted_net
 
 INTERRUPTED, OUT_OF_TIME = "Training was interrupted", "The time of the fit was over"
 DIVERGED = "Training diverged in the first epoch"

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ..fit.hooks.time_limit import TimeLimit
 from ..kernels.system import interrupts
 from ..mlp import MLP
-from ..training.time_limit import TimeLimit
 
 INTERRUPTED, OUT_OF_TIME = -1, -2  # status of a run that Ctrl-C or a time limit has ended: SciPy has none for them
 

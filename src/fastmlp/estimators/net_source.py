@@ -11,8 +11,8 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import validate_data
 
-from ..api.stream_arguments import StreamArguments, refuse_with_stream
 from ..errors import about_arguments
+from ..fit.sources import StreamArguments, refuse_with_stream
 from ..mlp import MLP
 from ..runtime.memory_check import format_bytes
 from ..streams.row_cache import KeptValue

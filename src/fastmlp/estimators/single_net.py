@@ -14,12 +14,12 @@ from ..callbacks import as_callbacks
 from ..console.compile_notice import CompileNotices
 from ..console.stopwatch import compiling_in_limit
 from ..errors import DivergenceWarning, counted
+from ..fit.optimizer_state import OptimizerState
 from ..interface.user_warnings import warn_user
 from ..mlp import MLP
 from ..network.parameter_layout import Layout
 from ..schedules import schedule_factors
 from ..table_training.rows import FileRows
-from ..training.optimizer_state import OptimizerState
 from .array_input import NON_FINITE
 from .epoch_rules import EpochRules, ObjectiveOfEpochs, sum_of_squares
 from .interruption import warn_of_interrupted_net

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..errors import shown
-from ..kernels.system import interrupts
 from .dask_workers import DaskWorkers
 from .workers import LokyWorkers, ProcessWorkers, ThreadWorkers, Workers
 
@@ -49,5 +48,4 @@ def workers_of(executor: Any) -> Iterator[Workers]:
     try:
         yield workers
     finally:
-        with interrupts.deferred():  # Ctrl-C would leave arrays on disk
-            workers.close()
+        workers.close()

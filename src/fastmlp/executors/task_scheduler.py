@@ -9,11 +9,10 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from ..kernels.system import interrupts
 from ..runtime.thread_count import using_threads
 from .gpu_of_worker import Numbers, as_worker
 from .shared_arrays import as_array
@@ -25,6 +24,10 @@ TASKS_PER_SLOT = 2  # tasks that are submitted at a time: a worker that ends one
 MOST_TRIES = 3  # of a task whose workers are lost
 NOTICE = "Interrupted: waiting for the tasks that have begun. A second Ctrl-C leaves them."
 POLL = 0.2  # seconds after which new workers and a request to stop are noticed
+
+
+class Flag(Protocol):
+    def is_set(self) -> bool: ...
 
 
 @dataclass
@@ -48,6 +51,7 @@ class Tasks:
     cut : cut(n_slots) returns the next task, or None if there is none; n_slots : number of tasks that run at a time
     take : function that gets each task with its result, soon after the task has ended
     on_gpus : whether a worker takes a GPU by its number, which is sent with each task
+    flag : ends the tasks once it is set, as Ctrl-C does
     """
 
     def __init__(
@@ -58,9 +62,10 @@ class Tasks:
         cut: Callable[[int], Task | None],
         take: Callable[[Task, Any], None],
         on_gpus: bool = False,
+        flag: Flag | None = None,
     ):
         self.workers, self.function, self.arrays, self.cut, self.take = workers, function, arrays, cut, take
-        self.on_gpus = on_gpus
+        self.on_gpus, self._flag = on_gpus, flag
         self._running: dict[Future, Task] = {}
         self._lost: list[Task] = []
 
@@ -82,21 +87,17 @@ class Tasks:
         """
         try:
             while True:
-                with interrupts.deferred():
-                    self._submit()
+                self._submit()
                 if not self._running:
                     return
-                done = wait(list(self._running), POLL, FIRST_COMPLETED).done  # where Ctrl-C comes
-                with interrupts.deferred():
-                    self._take_all(done)
-                if self.workers.stop.is_set():
+                self._take_all(wait(list(self._running), POLL, FIRST_COMPLETED).done)
+                if self.workers.stop.is_set() or (self._flag is not None and self._flag.is_set()):
                     raise KeyboardInterrupt
         except KeyboardInterrupt:
             self._end(verbose)
             raise
         except BaseException:
-            with interrupts.deferred():
-                self.workers.cancel(list(self._running))
+            self.workers.cancel(list(self._running))
             raise
         finally:
             self.workers.forget(self.arrays)
@@ -147,18 +148,16 @@ class Tasks:
 
     def _end(self, verbose: int) -> None:
         """Cancel what has not begun, and take the results of the others until a second Ctrl-C."""
-        with interrupts.deferred():
-            begun = set(self.workers.cancel(list(self._running)))
+        begun = set(self.workers.cancel(list(self._running)))
         try:
             if begun and verbose:
                 print(f"\n{NOTICE}", file=sys.stderr)
             while begun and not self.workers.leave.is_set():
                 done = wait(begun, POLL, FIRST_COMPLETED).done
                 begun -= done
-                with interrupts.deferred():
-                    for future in done:
-                        if _error_of(future) is None:
-                            self.take(self._running[future], future.result())
+                for future in done:
+                    if _error_of(future) is None:
+                        self.take(self._running[future], future.result())
         except KeyboardInterrupt:
             pass
         self.workers.cancel(list(begun))

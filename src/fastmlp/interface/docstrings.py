@@ -73,6 +73,11 @@ def _entries(sections: Mapping[str, str], name: str) -> dict[str, str]:
     return {text.split(" : ")[0].strip(): text.rstrip() for text in starts if text.strip()}
 
 
+def entries_of(doc: str) -> dict[str, str]:
+    """Return {name: text} of the parameters in a docstring."""
+    return _entries(_sections(doc), "Parameters")
+
+
 def _by_signature(cls: type, base: type, entries: Mapping[str, str]) -> Iterator[str]:
     """Yield the entries of the parameters of a class, in their order, with the defaults of this class."""
     for name, parameter in inspect.signature(cls).parameters.items():

@@ -12,6 +12,7 @@ from inspect import Parameter, signature
 from typing import Any, TypeVar, cast
 
 from ..errors import likely_name
+from .docstrings import entries_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Keywords = TypeVar("Keywords", bound=Mapping[str, Any])
@@ -23,18 +24,46 @@ def with_keywords(kinds: type, defaults: Mapping[str, Any]) -> Callable[[Functio
     kinds : TypedDict with the types, in a module with postponed annotations
     defaults : {name: default} of all keywords, in their order in the signature
     """
-    types = kinds.__annotations__  # as forward references, which know their module
+    types = kinds.__annotations__  # some as forward references, which know their module
 
     def decorated(function: Function) -> Function:
         found = signature(function)
         *parameters, packed = found.parameters.values()
         parameters += (
-            Parameter(name, Parameter.KEYWORD_ONLY, default=value, annotation=types[name].__forward_arg__)
+            Parameter(
+                name,
+                Parameter.KEYWORD_ONLY,
+                default=value,
+                annotation=getattr(types[name], "__forward_arg__", types[name]),
+            )
             for name, value in defaults.items()
         )
         function.__signature__ = found.replace(parameters=parameters)  # type: ignore[attr-defined]
         del function.__annotations__[packed.name]
         function.__annotations__.update({name: types[name] for name in defaults})  # for typing.get_type_hints
+        return function
+
+    return decorated
+
+
+def with_table(table: Any) -> Callable[[Function], Function]:
+    """Return a decorator that puts the keywords of a table into the signature and the docstring of a function.
+
+    table : Table of fit/keywords.py; the docstring has its texts in the place of the line {keywords}
+    """
+
+    def decorated(function: Function) -> Function:
+        found = signature(function)
+        *parameters, packed = found.parameters.values()
+        parameters += (Parameter(name, Parameter.KEYWORD_ONLY, default=row.default) for name, row in table.rows.items())
+        function.__signature__ = found.replace(parameters=parameters)  # type: ignore[attr-defined]
+        del function.__annotations__[packed.name]
+        if function.__doc__ is not None:  # python -OO removes docstrings
+            texts: dict[str, str] = {}
+            for doc in table.texts:
+                texts |= entries_of(doc)
+            lines = "\n".join(texts[name] for name in table.rows).splitlines()
+            function.__doc__ = function.__doc__.replace("{keywords}", f"\n{' ' * 8}".join(lines))
         return function
 
     return decorated

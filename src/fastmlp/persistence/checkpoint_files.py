@@ -23,9 +23,9 @@ from ..interface.user_warnings import warn_user
 from ..kernels.system.atomic_file import draft_beside
 from ..runtime.checkpoint_interval import DEFAULT, Timer, as_interval
 from ..runtime.output_files import check_output, replacing
-from ..training.fit_state import Parts
 from . import checksum, package_version
 from .damaged_file import DAMAGE, check_checksum, reason_of
+from .parts import Parts
 from .safetensors_file import parts_of_file
 from .safetensors_file import read as read_file
 

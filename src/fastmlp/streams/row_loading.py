@@ -16,6 +16,7 @@ from ..errors import WrongArgument, about_arguments
 from ..kernels.structs import METRIC_NONE, METRIC_THRESHOLD
 from ..kernels.system import interrupts
 from ..network.spec import Network
+from ..runtime.ctrl_c import raise_if_stopped
 from .memory_limit import bytes_for_rows, limit_for_rows, return_freed_memory
 from .row_cache import place_of_rows, rows_of_earlier_fit
 from .row_file import HeldOut, RowFile, RowFileWriter
@@ -114,6 +115,7 @@ def load(
     metric, n_samples = None, 0
     try:
         for X, y in source.pieces():
+            raise_if_stopped()
             if not len(X):
                 continue
             with rows_named(source, n_samples, n_samples + len(X)):

@@ -5,26 +5,22 @@ Those of finished populations stay, so that a larger number of epochs extends th
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
 
-from ..api.checkpoint_identity import description
 from ..data.digest import digest_of
 from ..errors import counted
-from ..interface.user_warnings import warn_user
+from ..fit.checkpoint_identity import description
+from ..fit.state_checks import check_form, check_integers
 from ..persistence.checkpoint_files import PREVIOUS, SEARCH, Checkpoint, CheckpointFile, Identity, refuse_without_file
-from ..population_training.fit_state import ALL, ON_WORKERS
+from ..persistence.parts import Parts
 from ..runtime.checkpoint_interval import check_interval_of_tasks
-from ..training.fit_state import Parts
-from ..training.state_checks import check_array, check_integers
 from .search import Group, Search
 
 EPOCHS = "epochs"  # setting of a search, and number of its state
-UNUSED = ".unused"  # end of the name of a checkpoint from which a search does not go on
 
 
 def search_file(checkpoint: Any, every: Any, resume: bool, verbose: int) -> SearchFile | None:
@@ -50,7 +46,6 @@ class SearchFile:
         self._file = CheckpointFile(path, every, resume, SEARCH, verbose)
         self._every, self._lock = every, Lock()
         self._search: Search | None = None
-        self._on_workers = False
         self._identity: Identity = {}
 
     @property
@@ -73,7 +68,7 @@ class SearchFile:
         """
         if on_workers:
             check_interval_of_tasks(self._every)
-        self._search, self._on_workers, found = search, on_workers, self._file.found
+        self._search, found = search, self._file.found
         epochs = before = search.defaults["epochs"]
         if found is not None:
             before = found.state.numbers.get(EPOCHS, epochs)  # older versions required the same number
@@ -106,32 +101,10 @@ class SearchFile:
         self._write()  # with the seed, before the first population is finished
 
     def options(self, group: Group) -> dict[str, Any]:
-        """Return the arguments of the fit of a population about its own checkpoint.
-
-        One from which it cannot go on, as it may be where workers have trained or are to train, gets another name.
-        """
+        """Return the arguments of the fit of a population about its own checkpoint."""
         path = self._path_of(group.number)
-        files = [Path(f"{path}{suffix}") for suffix in ("", PREVIOUS)]
-        exists = any(file.is_file() for file in files)
-        if exists and not self._goes_on(path, group.configurations[0][EPOCHS]):
-            exists = False
-            for file in filter(Path.is_file, files):
-                os.replace(file, f"{file}{UNUSED}")
-            warn_user(
-                f"This search cannot go on from {str(path)!r}, which is kept as {path.name + UNUSED!r}: its nets are "
-                "trained anew."
-            )
+        exists = any(Path(f"{path}{suffix}").is_file() for suffix in ("", PREVIOUS))
         return {"checkpoint": path, "every": self._every, "resume": exists}
-
-    def _goes_on(self, path: Path, epochs: int) -> bool:
-        """Whether a fit of so many epochs can go on from the checkpoint of a population."""
-        found = CheckpointFile(path, self._every, True, "population", 0).found
-        if found is None:
-            return False
-        on_workers = found.state.numbers.get(ON_WORKERS, "")
-        if self._on_workers and on_workers != ALL:
-            return False
-        return not on_workers or found.epochs == epochs
 
     def save(self, number: int) -> None:
         """Write the scores, with those of population number `number`, of which the last checkpoint is enough."""
@@ -154,8 +127,7 @@ class SearchFile:
 def _check_scores(search: Search, arrays: dict[str, np.ndarray]) -> None:
     """Raise ValueError, or KeyError, if the scores in a file have other dtypes or shapes than those of a search."""
     check_integers("is_finished", arrays["is_finished"], 0, 1, search.n)
-    check_array("fold_scores", arrays["fold_scores"], np.float64, search.n, search.cv)
-    check_array("losses", arrays["losses"], np.float64, search.n)
+    check_form("", arrays, {"fold_scores": (np.float64, (search.n, search.cv)), "losses": (np.float64, (search.n,))})
 
 
 def _identity(search: Search, epochs: int) -> Identity:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..api.fit_keywords import CHECKPOINT_DEFAULTS, CheckpointKeywords
 from ..console.compile_notice import CompileNotices
 from ..console.progress_bar import checked_verbose
 from ..console.stopwatch import Stopwatch
+from ..fit.interruption import warn_caller_of_search
+from ..fit.keywords import EVERY, CheckpointKeywords
 from ..interface.keywords import completed, with_keywords
-from ..training.interruption import warn_caller_of_search
 from .result import SweepResult
 from .search import Search
 from .search_file import SearchFile, search_file
@@ -27,7 +27,7 @@ class RunKeywords(CheckpointKeywords, total=False):
     executor: Any
 
 
-RUN_DEFAULTS: RunKeywords = {"verbose": 1, "executor": None, **CHECKPOINT_DEFAULTS}
+RUN_DEFAULTS: dict[str, Any] = {"verbose": 1, "executor": None, "checkpoint": None, "every": EVERY, "resume": False}
 
 
 @with_keywords(RunKeywords, RUN_DEFAULTS)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from threading import Event
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,9 +18,10 @@ import numpy as np
 from ..console.stopwatch import compiling_in_limit
 from ..errors import DivergenceWarning, counted
 from ..execution.dispatch import IN_TURN, FitsAtOnce
+from ..fit.fits_on_threads import run_on_threads
+from ..fit.interruption import require_complete
+from ..runtime.ctrl_c import StopFlag, ending_with
 from ..runtime.thread_count import using_threads
-from ..training.fits_on_threads import ending_with, run_on_threads
-from ..training.interruption import require_complete
 from .recipe_fit import SHORTEST, fit_nets
 from .recipes import Recipe
 from .rows import EncodedRows, FileRows, Rows
@@ -217,7 +217,7 @@ def _epoch_seconds_of_all(recipe: Recipe, nets: NetsToPlan, seconds_left: float)
 
 def _slowest(measure: Callable[[], float], at_once: FitsAtOnce) -> float:
     """Return the largest of several measurements at the same time: fits slow each other down."""
-    found, stop = list[float](), Event()
+    found, stop = list[float](), StopFlag()
 
     def work() -> None:
         with using_threads(at_once.n_threads), ending_with(stop):

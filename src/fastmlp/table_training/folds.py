@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from threading import Event
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,13 +17,14 @@ from ..class_probabilities import logits
 from ..console.nets_progress import SeveralFits
 from ..console.stopwatch import Stopwatch
 from ..execution.dispatch import IN_TURN, FitsAtOnce, choose_fits_at_once
+from ..fit.fits_on_threads import run_on_threads
+from ..fit.interruption import was_interrupted
 from ..history import History
 from ..mlp import MLP
 from ..population import Population, subset_of
-from ..population_training.result_of_histories import result_of_histories
+from ..population_result.of_histories import result_of_histories
+from ..runtime.ctrl_c import StopFlag, ending_with
 from ..runtime.thread_count import using_threads
-from ..training.fits_on_threads import ending_with, run_on_threads
-from ..training.interruption import was_interrupted
 from .recipe_fit import history_or_result
 from .recipes import Recipe
 from .rows import Rows
@@ -142,7 +142,7 @@ def fit_each(
         If it comes from `fit_one` before a net has begun.
     """
 
-    watch, stop, waiting = Stopwatch(), Event(), iter(range(nets.n_nets))
+    watch, stop, waiting = Stopwatch(), StopFlag(), iter(range(nets.n_nets))
     tried: dict[int, MLP] = {}
 
     def work() -> None:

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..api.with_executor import device_on_workers, workers_for
 from ..class_probabilities import logits
 from ..console.progress_bar import Progress
 from ..console.stopwatch import Stopwatch
@@ -16,9 +15,10 @@ from ..executors.gpu_of_worker import device_here
 from ..executors.task_errors import check_version, version_here
 from ..executors.task_scheduler import Task, Tasks
 from ..executors.workers import Workers
+from ..fit.interruption import was_interrupted
 from ..mlp import MLP
+from ..nets.with_executor import device_on_workers, workers_for
 from ..population import Population
-from ..training.interruption import was_interrupted
 from .folds import OutOfFoldLogits, TrainedNets, has_begun, trained_nets
 from .recipe_fit import fit_nets
 from .recipes import Recipe

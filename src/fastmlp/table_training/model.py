@@ -15,6 +15,7 @@ import numpy as np
 from ..class_probabilities import logits
 from ..console.compile_notice import CompileNotices
 from ..execution.dispatch import IN_TURN, FitsAtOnce
+from ..fit.interruption import was_interrupted
 from ..kernels.system import interrupts
 from ..mlp import MLP
 from ..population import Population, subset_of
@@ -24,7 +25,6 @@ from ..tables.bins import class_indicators
 from ..tables.features import encode_columns, fit_columns, with_numbers
 from ..tables.number_columns import NumericEncoding
 from ..tables.target import check_range
-from ..training.interruption import was_interrupted
 from .epochs_in_time import FitsInTime, NetsToPlan, planned_in_time
 from .folds import TrainedNets, fit_each, fit_folds, folds_at_once, predicted_rows
 from .recipe_fit import continue_from, fit_nets, history_or_result, make_nets

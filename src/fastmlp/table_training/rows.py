@@ -6,18 +6,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..api.fit_arguments import FitArguments
-from ..api.fit_keywords import MLP_FIT_DEFAULTS, MLPFitKeywords
-from ..api.optional_checkpoints import checkpoint_file
-from ..api.stream_arguments import StreamArguments, needing_all_rows, refuse_with_stream
-from ..api.streamed_fit import fit_population_rows, fit_rows
-from ..callbacks import as_callbacks
-from ..console.stopwatch import Stopwatch
-from ..interface.keywords import completed
+from ..fit.keywords import MLPFitKeywords
+from ..fit.rows import OnDisk
+from ..fit.sources import StreamArguments
 from ..mlp import MLP
 from ..population import Population
 from ..streams.row_file import RowFile
-from ..training.time_limit import TimeLimit
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -63,7 +57,7 @@ class FileRows:
     weights = None
 
     def __init__(self, file: RowFile, stream: StreamArguments):
-        self.file, self._stream = file, stream._replace(announces=False)
+        self.file, self._memory_limit = file, stream.memory_limit
 
     @property
     def n_rows(self) -> int:
@@ -88,18 +82,9 @@ class FileRows:
 
         The keywords are those of their fit, and held_out is its validation_data.
         """
-        watch, given = Stopwatch(), completed(MLP.fit, keywords, MLP_FIT_DEFAULTS)
-        refuse_with_stream(**needing_all_rows(given))
-        found, shuffle = FitArguments.checked(given), given["shuffle"]
-        callbacks, optimizer_state = given["callbacks"], given["optimizer_state"]
-        file = checkpoint_file(given, "net" if isinstance(nets, MLP) else "population", found.verbose)
-        if isinstance(nets, Population):
-            assert not any((callbacks, optimizer_state)), "the fit of a population has none of them"
-            assert found.time_limit is None, "nets one after another have a limit each"
-            return fit_population_rows(nets, self.file, found, self._stream, held_out, shuffle, file)
-        limit = None if found.time_limit is None else TimeLimit(found.time_limit, watch)
-        further = as_callbacks(callbacks), optimizer_state, limit, watch, file
-        return fit_rows(nets, self.file, found, self._stream, held_out, shuffle, *further)
+        rows = OnDisk(self.file, self._memory_limit, announces=False)
+        given: dict[str, Any] = {**keywords, "validation_data": held_out}
+        return nets.fit(rows, None, **given)
 
 
 class EncodedRows(NamedTuple):

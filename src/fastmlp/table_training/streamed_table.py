@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..api.stream_arguments import StreamArguments
+from ..fit.sources import StreamArguments
 from ..network.spec import Network
 from ..runtime.memory_check import format_bytes
 from ..streams.file_identity import stamps_of

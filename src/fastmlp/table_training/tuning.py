@@ -20,9 +20,9 @@ import numpy as np
 
 from ..console.progress_bar import Progress, checked_verbose
 from ..errors import DivergenceWarning, counted
+from ..fit.interruption import was_interrupted
 from ..mlp import MLP
 from ..population import subset_of
-from ..training.interruption import was_interrupted
 from .epochs_in_time import SHARE, seconds_per_epoch
 from .recipe_fit import SHORTEST, fit_nets
 from .recipes import Recipe

@@ -70,7 +70,7 @@ def test_steps_are_measured_in_the_family_that_is_meant(cuda, costs, sizes, n_ne
     from fastmlp.execution import dispatch
 
     chosen, kind = [], "choose_training" if n_nets is None else "choose_nets_family"
-    module = "fastmlp.execution.dispatch" if n_nets is None else "fastmlp.population_training.task_and_outcome"
+    module = "fastmlp.execution.dispatch" if n_nets is None else "fastmlp.fit.task"
     choose = getattr(dispatch, kind)
 
     def noted(*arguments):

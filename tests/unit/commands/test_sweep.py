@@ -2,6 +2,7 @@
 
 import io
 import re
+import signal
 
 import numpy as np
 import pytest
@@ -138,7 +139,7 @@ def test_ctrl_c_saves_the_net_of_the_best_settings_so_far(sweep, monkeypatch, tm
 
     def train_one_group(self, group, *others):
         if self._is_finished.any():
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         train(self, group, *others)
 
     earlier = tmp_path / "m.safetensors"
@@ -162,7 +163,7 @@ def test_an_interrupted_search_goes_on_from_its_checkpoint(sweep, monkeypatch, t
 
     def train_one_group(self, group, *others):
         if self._is_finished.any():
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         train(self, group, *others)
 
     monkeypatch.setattr(Search, "_train", train_one_group)
@@ -199,7 +200,7 @@ def test_divergence_names_options_that_the_command_has(sweep, monkeypatch, tmp_p
 
 def test_ctrl_c_before_the_first_score_leaves_the_output(sweep, monkeypatch, tmp_path):
     def interrupt(*_):
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(Search, "_train", interrupt)
     result = sweep("--target", "kind", "--n", 2)

@@ -113,7 +113,7 @@ def test_ctrl_c_within_the_first_epoch_writes_nothing(tmp_path):
 @pytest.mark.parametrize("where", ["read_training_table", "measure_parts", "train_prepared"])
 def test_ctrl_c_outside_training_exits_with_130(train, tmp_path, monkeypatch, where):
     def interrupt(*_, **__):
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
     before = files(tmp_path)
     monkeypatch.setattr(train_job, where, interrupt)
@@ -145,7 +145,7 @@ def test_ctrl_c_after_a_training_saves_the_nets_beside_the_output(
         if len(calls) < n:
             return original(*arguments)
         if not defers:  # as of a handler that cannot be deferred
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
         return original(*arguments)
 
@@ -186,7 +186,7 @@ def test_second_ctrl_c_while_saving_leaves_no_broken_file(train, tmp_path, monke
     ctrl_c_after(3)
 
     def interrupt(*_, **__):
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(os, "replace", interrupt)
     result = train("--epochs", 100_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -347,7 +348,7 @@ def test_ctrl_c_saves_the_nets_that_had_begun_beside_the_output(options, n_epoch
     def shown(self, done, *others):
         show(self, done, *others)
         if plans and done >= n_epochs:  # on a slow machine, what comes before the training is shown, too
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(model, "planned_in_time", planned)
     monkeypatch.setattr(Progress, "show", shown)
@@ -381,7 +382,7 @@ def test_a_checkpoint_changes_no_net(options, monkeypatch):
     def interrupted(*arguments, **further):
         begun.append(further["checkpoint"].name)
         if len(begun) == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return fit(*arguments, **further)
 
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "1")  # nets in turn

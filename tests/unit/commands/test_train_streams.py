@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from command_runs import with_defaults
-from interrupted_fits import interrupted_stream
+from interrupted_fits import interrupted_epochs
 from large_tables import LIMIT, N, make_table
 from typer.testing import CliRunner
 
@@ -129,7 +129,7 @@ def test_the_same_command_goes_on_after_ctrl_c_to_the_same_nets(tmp_path, monkey
     assert code == 0, text
     assert "read from disk in each epoch" in text
     saving = "--checkpoint", tmp_path / "run.ckpt", "--resume", "--output", models[1]
-    with interrupted_stream(n_calls, "_after_epoch", monkeypatch):
+    with interrupted_epochs(n_calls, monkeypatch):
         code, text = run(*options, *saving)
     assert code == 130
     assert "The same command with --resume goes on." in text

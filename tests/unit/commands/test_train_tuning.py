@@ -1,5 +1,6 @@
 """`fastmlp train --tune`: what is searched, said and saved."""
 
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -118,7 +119,7 @@ def test_ctrl_c_leaves_the_best_net_so_far_beside_the_output(folder, monkeypatch
 
     def interrupt(*arguments):
         if n_done:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         n_done.append(1)
         return scores(*arguments)
 

@@ -18,10 +18,7 @@ from fastmlp import TabularMLPClassifier, TabularMLPRegressor
 SMALL = {"hidden_layer_sizes": (4,), "max_iter": 3, "random_state": 0, "device": "cpu"}
 X = np.random.default_rng(0).normal(size=(60, 2))
 LABELS, Y = np.where(X[:, 0] > 0, "a", "b"), 2.0 * X[:, 0]
-SEVERAL = {
-    "population": {"n_nets": 3},
-    "folds": {"n_nets": 1, "n_folds": 3},
-}
+SEVERAL = {"population": {"n_nets": 3}, "folds": {"n_nets": 1, "n_folds": 3}}
 
 
 def on_terminal(monkeypatch, *models, y=Y):
@@ -96,7 +93,7 @@ def bar_lengths(texts):
 @pytest.mark.parametrize("n_folds", [3, 16], ids=["on threads", "in SIMD lanes"])
 def test_folds_that_are_trained_at_the_same_time_count_by_their_epochs(notebook, monkeypatch, n_folds):
     """No net is finished long before the last one."""
-    monkeypatch.setattr("fastmlp.population_training.kernel_calls.FIRST_CALL", 1.0)
+    monkeypatch.setattr("fastmlp.fit.hooks.of_lanes.FIRST_CALL", 1.0)
     settings = {"max_iter": 100, "tol": 0.0, "n_iter_no_change": 100, "random_state": 0, "verbose": True}
     model = fastmlp.MLPRegressor(hidden_layer_sizes=(4,), **settings)
     with pytest.warns(UserWarning, match="max_iter"):

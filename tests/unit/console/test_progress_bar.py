@@ -1,6 +1,7 @@
 """Progress: a bar on a terminal or in a notebook for long fits, and lines per epoch with `verbose=2`."""
 
 import io
+import signal
 import sys
 from contextlib import suppress
 
@@ -61,7 +62,7 @@ def test_exception_closes_the_bar(at_once, monkeypatch):
     with suppress(KeyboardInterrupt), progress:
         progress.show(1.0, float("nan"))
         assert progress._bar.rich.live.is_started
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
     assert not progress._bar.rich.live.is_started
 
 
@@ -171,7 +172,7 @@ def test_verbose_2_prints_every_epoch_and_changes_no_bit(options, batch_size, ca
 def test_interrupted_fit_prints_its_epochs(capsys):
     def interrupts(epoch, history):
         if epoch == 3:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     history = net().fit(XOR_X, XOR_Y, epochs=100, callbacks=interrupts, verbose=2)
     assert history.stopped_by == "interrupt"

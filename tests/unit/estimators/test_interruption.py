@@ -1,5 +1,6 @@
 """Fits of estimators that Ctrl-C ends: the warning, and which nets predict afterwards."""
 
+import signal
 from dataclasses import replace
 from functools import partial
 
@@ -142,7 +143,7 @@ BEST, LAST = r"as it was at its best validation loss, [\d.e-]+.$", "as far as it
 def test_interrupted_single_net_of_a_table_warns(cls, share, state, data, monkeypatch):
     def interrupt(epoch, history):
         if epoch == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     X, y = data
     fit = partial(model_of_tables.fit_nets, callbacks=[interrupt])

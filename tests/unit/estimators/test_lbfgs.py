@@ -1,11 +1,13 @@
 """L-BFGS, SciPy's solver, on a net's objective."""
 
+import signal
+
 import numpy as np
 import pytest
 
 from fastmlp import MLP, MLPRegressor
 from fastmlp.estimators.lbfgs import INTERRUPTED, minimize
-from fastmlp.training.objective import Objective
+from fastmlp.nets.objective import Objective
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def test_interruption_keeps_the_last_iterate(n_evaluations, monkeypatch, rng):
     def interrupted(self, params):
         calls.append(params)
         if len(calls) == n_evaluations + 1:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return evaluate(self, params)
 
     X = rng.normal(size=(40, 2))

@@ -10,12 +10,12 @@ pd = pytest.importorskip("pandas", reason="pieces of files are data frames of pa
 pytest.importorskip("sklearn", reason="estimators are those of scikit-learn")
 pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
 
+from interrupted_fits import interrupted_epochs  # noqa: E402
 from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 
 from fastmlp import MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor  # noqa: E402  # needs scikit-learn
 from fastmlp.estimators import sources, table_input  # noqa: E402
 from fastmlp.streams import record_batches, table_sources  # noqa: E402
-from fastmlp.training import fit_loop_on_blocks  # noqa: E402
 
 RNG = np.random.default_rng(7)
 N, LIMIT = 60_000, "1MB"
@@ -264,15 +264,7 @@ def test_missing_targets_are_refused(data):
 
 
 def test_an_interrupted_fit_keeps_whole_epochs(path, monkeypatch):
-    after_epoch = fit_loop_on_blocks.StreamedFit._after_epoch
-
-    def interrupted(self, epoch, *figures):
-        if epoch == 1:
-            raise KeyboardInterrupt
-        return after_epoch(self, epoch, *figures)
-
-    monkeypatch.setattr(fit_loop_on_blocks.StreamedFit, "_after_epoch", interrupted)
-    with pytest.warns(UserWarning, match="interrupted in epoch 2"):
+    with interrupted_epochs(1, monkeypatch), pytest.warns(UserWarning, match="interrupted in epoch 2"):
         model = MLPClassifier(**SETTINGS).fit(path, "kind", memory_limit=LIMIT)
     assert model.n_iter_ == 1
     assert np.isfinite(model.net_.params).all()

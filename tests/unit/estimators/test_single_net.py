@@ -1,5 +1,6 @@
 """Estimators of a single net: validation, early stopping, partial_fit, warm_start, interruption, records."""
 
+import signal
 import warnings
 
 import numpy as np
@@ -231,7 +232,7 @@ def test_verbose_output_has_the_form_of_scikit_learns(classes, capsys):
 def test_interruption_keeps_trained_epochs(classes):
     def interrupt(epoch, history):
         if epoch == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     with pytest.warns(UserWarning, match="interrupted"):
         clf = MLPClassifier(**SMALL, callbacks=interrupt).fit(*classes)
@@ -242,7 +243,7 @@ def test_interruption_keeps_trained_epochs(classes):
 def test_interruption_restores_the_best_validation_score(classes):
     def interrupt(epoch, history):
         if epoch == 40:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     settings = SMALL | {"early_stopping": True, "n_iter_no_change": 1000, "learning_rate_init": 0.1}
     with pytest.warns(UserWarning, match="interrupted in epoch 42; the net is as it was at its best validation score"):
@@ -262,7 +263,7 @@ def test_interruption_before_a_score_still_records_it(classes, monkeypatch):
     def interrupted(self, score, history):
         calls.append(score)
         if len(calls) == 4:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         record_score(self, score, history)
 
     monkeypatch.setattr(EpochRules, "_record_score", interrupted)
@@ -273,7 +274,7 @@ def test_interruption_before_a_score_still_records_it(classes, monkeypatch):
 
 def test_interruption_before_the_first_epoch_warns_and_predicts(classes, monkeypatch):
     def interrupted(*arguments):
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(backend, "train", interrupted)
     with pytest.warns(UserWarning, match="interrupted in epoch 1; the net is as far as it had come"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastmlp import Population
-from fastmlp.population_training.task_and_outcome import PopulationTask
+from fastmlp.fit.task import FitTask
 
 CASES = {
     "lanes": ((2, 8, 1), 100, "population_simd", "are trained in SIMD lanes from 20 nets on, and these are 100"),
@@ -25,8 +25,8 @@ def test_the_family_is_that_of_the_fit(case, monkeypatch):
     assert len(lines) == 3
     assert lines == pop.explain(200, batch_size=32, epochs=5).splitlines()
     chosen = []
-    original = PopulationTask.family.fget
-    monkeypatch.setattr(PopulationTask, "family", property(lambda task: chosen.append(original(task)) or chosen[-1]))
+    original = FitTask.family.fget
+    monkeypatch.setattr(FitTask, "family", property(lambda task: chosen.append(original(task)) or chosen[-1]))
     pop.fit(X, np.zeros((200, sizes[-1])), epochs=1, batch_size=32, verbose=0)
     assert set(chosen) == {family}
 

@@ -7,7 +7,7 @@ from interrupted_fits import with_sigint
 from scipy.stats import loguniform
 
 from fastmlp import MLP, MLPClassifier, cross_val_population, sweep
-from fastmlp.population_training import executor_fit, nets_per_task
+from fastmlp.fit import nets_per_task, workers
 
 pytestmark = pytest.mark.full
 ESTIMATOR = {"hidden_layer_sizes": (5,), "max_iter": 5, "random_state": 0, "device": "cpu"}
@@ -70,8 +70,8 @@ def test_ctrl_c_keeps_finished_nets_and_the_pool(pool, small_tasks, monkeypatch)
     first = []
     expected, _ = fit("one by one", n_nets=12, change=lambda pop: first.append(pop.params.copy()))
     with monkeypatch.context() as patches:
-        take = with_sigint(executor_fit.WorkersFit._take, n=2)
-        patches.setattr(executor_fit.WorkersFit, "_take", take)
+        take = with_sigint(workers.WorkersFit._take, n=2)
+        patches.setattr(workers.WorkersFit, "_take", take)
         pop, result = fit("one by one", pool, n_nets=12)
     assert result.interrupted
     ended = result.stopped_by == "epochs"

@@ -13,7 +13,7 @@ import fastmlp
 from fastmlp import schedules
 from fastmlp.persistence import checkpoint_files
 from fastmlp.persistence.checkpoint_files import PREVIOUS, Checkpoint, read, write
-from fastmlp.training.fit_state import Parts
+from fastmlp.persistence.parts import Parts
 
 rng = np.random.default_rng(0)
 X, y = rng.normal(size=(40, 3)), rng.integers(0, 2, 40)
@@ -83,7 +83,7 @@ def test_several_processes_may_write_one_file(tmp_path, monkeypatch, hard_links)
         written = [pool.submit(write, path, "net", found) for _ in range(150)]
     for one in written:
         one.result()  # raises what it has raised
-    np.testing.assert_array_equal(read(path, "net").state.arrays["params"], found.state.arrays["params"])
+    np.testing.assert_array_equal(read(path, "net").state.arrays["net.0.params"], found.state.arrays["net.0.params"])
     read(tmp_path / f"run.ckpt{PREVIOUS}", "net")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["run.ckpt", f"run.ckpt{PREVIOUS}"]
 
@@ -103,13 +103,13 @@ def test_the_last_checkpoint_is_kept_again_after_a_failed_one(tmp_path):
 def test_a_missing_or_foreign_file_falls_back_to_the_one_before(tmp_path, content):
     path = tmp_path / "run.ckpt"
     stopped(path)
-    before = read(tmp_path / f"run.ckpt{PREVIOUS}", "net").state.arrays["params"]
+    before = read(tmp_path / f"run.ckpt{PREVIOUS}", "net").state.arrays["net.0.params"]
     path.unlink() if content is None else path.write_bytes(content)
     interrupt = lambda epoch, history: True
     with pytest.warns(UserWarning, match="goes on from the one before it"):
         train(make(), (X, y), path, epochs=10, resume=True, callbacks=interrupt)
-    np.testing.assert_array_equal(read(tmp_path / f"run.ckpt{PREVIOUS}", "net").state.arrays["params"], before)
-    assert len(read(path, "net").state.arrays["loss"]) == 3
+    np.testing.assert_array_equal(read(tmp_path / f"run.ckpt{PREVIOUS}", "net").state.arrays["net.0.params"], before)
+    assert len(read(path, "net").state.arrays["net.0.loss"]) == 3
 
 
 def test_without_a_readable_file_the_fit_is_refused(tmp_path):
@@ -308,4 +308,4 @@ def test_a_checkpoint_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch)
     ):
         found = train(make(), (X, y), path, epochs=4, every=1)
     assert_same_fit(found, expected)
-    assert len(read(path, "net").state.arrays["loss"]) == 4
+    assert len(read(path, "net").state.arrays["net.0.loss"]) == 4

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp.api.population_prediction import reads_rows
+from fastmlp.nets.population_prediction import reads_rows
 from fastmlp.streams import sources
 from fastmlp.streams.source_kinds import is_chunked_array, is_source
 from fastmlp.streams.sources import as_source

@@ -1,6 +1,7 @@
 """`sweep` with a sampler of Optuna, the real one: what it proposes is trained, and what it is told are the scores."""
 
 import logging
+import signal
 import sys
 
 import numpy as np
@@ -111,7 +112,7 @@ def test_ctrl_c_in_the_second_round_keeps_the_first(monkeypatch):
     def interrupted(self, *data, **options):
         nets.append(len(self))
         if sum(nets) > 8 * 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return evaluate(self, *data, **options)
 
     monkeypatch.setattr(fastmlp.Population, "evaluate", interrupted)

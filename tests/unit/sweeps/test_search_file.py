@@ -1,12 +1,14 @@
 """Checkpoints of a search: it goes on to the same scores, whatever has interrupted it, and refuses those of another."""
 
+import signal
+
 import numpy as np
 import pytest
 from executor_cases import InPlace, Interrupted
 from resumed_fits import Killed, kill_after_writes
 
 import fastmlp
-from fastmlp.population_training import nets_per_task
+from fastmlp.fit import nets_per_task
 from fastmlp.sweeps.search import Search
 from fastmlp.sweeps.search_file import search_file
 
@@ -136,7 +138,7 @@ def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(tmp_path, monkeypatch):
     def interrupted(self, *data, **options):
         calls.append(1)
         if len(calls) == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return evaluate(self, *data, **options)
 
     monkeypatch.setattr(fastmlp.Population, "evaluate", interrupted)
@@ -186,7 +188,7 @@ def test_other_files_and_missing_arguments_are_refused(tmp_path):
 
 
 @pytest.mark.slow
-def test_workers_keep_finished_populations_and_train_again_for_more_epochs(tmp_path):
+def test_populations_of_workers_go_on_to_more_epochs(tmp_path):
     expected, path = sweep(), tmp_path / "search.ckpt"
     search = Search(
         X, Y, SPACE, *(SETTINGS[name] for name in ("n", "cv", "epochs", "batch_size", "device", "dtype")), 5
@@ -194,9 +196,7 @@ def test_workers_keep_finished_populations_and_train_again_for_more_epochs(tmp_p
     search.run(0, InPlace(), file=search_file(path, "5 min", False, 0))
     assert_same(sweep(checkpoint=path, resume=True), expected)
     for epochs, executor in ((20, {}), (25, {"executor": InPlace()}), (26, {})):
-        with pytest.warns(UserWarning, match=r"cannot go on from .*, which is kept as 'search\.ckpt\.\d\.unused'"):
-            found = sweep(checkpoint=path, epochs=epochs, resume=True, **executor)
-        assert_same(found, sweep(epochs=epochs))
+        assert_same(sweep(checkpoint=path, epochs=epochs, resume=True, **executor), sweep(epochs=epochs))
 
 
 def test_an_interrupted_population_of_workers_goes_on(tmp_path, monkeypatch):
@@ -212,17 +212,14 @@ def test_an_interrupted_population_of_workers_goes_on(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_population_whose_training_workers_cannot_go_on_with_is_trained_again(tmp_path, monkeypatch):
+def test_workers_go_on_with_a_population_in_training(tmp_path, monkeypatch):
     path, expected = tmp_path / "search.ckpt", sweep()
     with monkeypatch.context() as patches:
         kill_after_writes(4, patches)
         with pytest.raises(Killed):
             sweep(checkpoint=path, every=1)
     assert (tmp_path / "search.ckpt.0").exists()
-    before = (tmp_path / "search.ckpt.0").read_bytes()
-    with pytest.warns(UserWarning, match="its nets are trained anew"):
-        assert_same(sweep(checkpoint=path, executor=InPlace(), resume=True), expected)
-    assert (tmp_path / "search.ckpt.0.unused").read_bytes() == before
+    assert_same(sweep(checkpoint=path, executor=InPlace(), resume=True), expected)
     with pytest.raises(ValueError, match=r"every=2 counts epochs, but executor="):
         sweep(checkpoint=tmp_path / "other.ckpt", every=2, executor=InPlace())
     assert not (tmp_path / "other.ckpt").exists()

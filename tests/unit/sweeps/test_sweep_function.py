@@ -189,7 +189,7 @@ def test_interruption_during_evaluation_or_refit_keeps_scores(task, monkeypatch)
     def interrupted(self, *arguments, **settings):
         evaluations.append(self)
         if len(evaluations) == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return evaluate(self, *arguments, **settings)
 
     monkeypatch.setattr(Population, "evaluate", interrupted)

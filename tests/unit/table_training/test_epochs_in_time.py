@@ -12,13 +12,13 @@ import pytest
 
 from fastmlp.devices import resolve
 from fastmlp.execution.dispatch import IN_TURN, FitsAtOnce, choose_fits_at_once
+from fastmlp.runtime.ctrl_c import stop_flag
 from fastmlp.table_training import epochs_in_time
 from fastmlp.table_training.epochs_in_time import FitsInTime, NetsToPlan, affordable, planned_in_time, seconds_per_epoch
 from fastmlp.table_training.recipe_fit import make_nets
 from fastmlp.table_training.recipes import Recipe, recipe_of
 from fastmlp.table_training.rows import EncodedRows, Rows
 from fastmlp.table_training.time_budget import Budget
-from fastmlp.training.fits_on_threads import stop_of_fits
 
 SETTINGS = {"loss": "squared_error", "device": "cpu", "random_state": 0}
 
@@ -141,7 +141,8 @@ def test_ctrl_c_in_a_measurement_on_threads_ends_all_of_its_fits(rng, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         planned_in_time(Recipe(n_folds=2), nets, Budget(9.0))
     assert len(begun) == len(ended) == 2
-    assert stop_of_fits() is None
+    with stop_flag() as flag:
+        assert not flag.is_set()
 
 
 @pytest.mark.parametrize("n_folds, n_threads, seconds", [(1, 1, 60.0), (1, 4, 60.0), (5, 1, 600.0), (5, 4, 180.0)])
@@ -163,7 +164,7 @@ def measure_nets_at_once(monkeypatch, seconds_in_turn, seconds_at_once):
     beside = threading.Barrier(len(seconds_at_once))
 
     def seconds_per_epoch(*_):
-        if stop_of_fits() is None:
+        if threading.current_thread() is threading.main_thread():
             return seconds_in_turn
         beside.wait(10)  # both run at the same time
         return next(seconds)

@@ -11,7 +11,7 @@ from interrupted_fits import with_sigint
 from fastmlp import DivergenceWarning, Population
 from fastmlp.class_probabilities import logits
 from fastmlp.execution.dispatch import IN_TURN, FitsAtOnce
-from fastmlp.population_training.result_of_histories import result_of_histories
+from fastmlp.population_result.of_histories import result_of_histories
 from fastmlp.table_training.folds import fit_folds, folds_at_once
 from fastmlp.table_training.recipe_fit import fit_nets, make_nets
 from fastmlp.table_training.recipes import Recipe

@@ -1,6 +1,7 @@
 """The search itself: rungs, which configuration is chosen, time limits and Ctrl-C."""
 
 import math
+import signal
 
 import numpy as np
 import pytest
@@ -161,7 +162,7 @@ def test_ctrl_c_keeps_the_best_net_so_far(rng, n_groups):
 
     def interrupt():
         if len(known.trained) > n_groups:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     known.after_training = interrupt
     found = tuned(known.task, {})
@@ -199,7 +200,7 @@ def test_ctrl_c_before_the_first_net_leaves_nothing(rng):
     known = Known(rng, best_near(1e-2))
 
     def interrupt():
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
     known.after_training = interrupt
     with pytest.raises(KeyboardInterrupt):

@@ -12,8 +12,8 @@ from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length
 
-from ...api.stream_arguments import StreamArguments
 from ...errors import checked_number
+from ...fit.sources import StreamArguments
 from ...interface.keywords import explains_names
 from ...interface.user_warnings import warn_user
 from ...mlp import MLP

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_consistent_length
 
-from ...api.stream_arguments import StreamArguments, refuse_with_stream
+from ...fit.sources import StreamArguments, refuse_with_stream
 from ...interface.user_warnings import warn_user
 from ...streams.row_cache import KeptValue
 from ...streams.row_loading import check_targets_given

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from interrupted_fits import interrupted_stream, with_sigint
+from interrupted_fits import interrupted_epochs, with_sigint
 from large_tables import INPUTS, LIMIT, SETTINGS, N, Pieces, classifier
 from peak_memory import growth, on_linux
 
@@ -11,6 +11,7 @@ pytest.importorskip("sklearn", reason="estimators are those of scikit-learn")
 pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
 
 from fastmlp import TabularMLPClassifier, TabularMLPRegressor  # noqa: E402  # needs scikit-learn
+from fastmlp.fit.one_net import OneNet  # noqa: E402
 from fastmlp.streams import record_batches  # noqa: E402
 from fastmlp.table_training import streamed_table  # noqa: E402
 from fastmlp.table_training.streamed_table import EncodedRows  # noqa: E402
@@ -254,7 +255,7 @@ def test_a_fit_that_fails_leaves_the_estimator_as_it_was(table, path):
 
 @pytest.mark.slow
 def test_interrupted_fit_keeps_the_nets_that_had_begun(path, monkeypatch):
-    with interrupted_stream(5, "_after_epoch", monkeypatch):  # in the second epoch of the second net
+    with interrupted_epochs(5, monkeypatch):  # in the second epoch of the second net
         message = "1 of 3 nets had come to their end, and 1 had not begun. Predictions are the mean of the 2 nets that"
         with pytest.warns(UserWarning, match=f"Training was interrupted: {message} had begun."):
             model = classifier(n_nets=3).fit(path, "kind", memory_limit=LIMIT)
@@ -264,14 +265,15 @@ def test_interrupted_fit_keeps_the_nets_that_had_begun(path, monkeypatch):
 
 @pytest.mark.slow
 def test_ctrl_c_in_the_first_epoch_keeps_the_net_that_had_begun(path, table, monkeypatch):
-    with interrupted_stream(4, "_train_block", monkeypatch):
+    with interrupted_epochs(4, monkeypatch, of_blocks=True):
         message = "0 of 5 nets had come to their end, and 4 had not begun. Predictions are the mean of the 1 net that"
         with pytest.warns(UserWarning, match=f"Training was interrupted: {message} had begun."):
             model = classifier(n_nets=5).fit(path, "kind", memory_limit=LIMIT)
     assert model.net_.n_nets == 1
     assert model.predict_proba(table[INPUTS][:500]).std() > 0.02, "it has learned something"
     nothing = pytest.warns(UserWarning, match="and 5 had not begun. No net is trained: fit again.")
-    with interrupted_stream(1, "_train_block", monkeypatch), nothing:
+    monkeypatch.setattr(OneNet, "set_block", with_sigint(OneNet.set_block))
+    with nothing:
         model.fit(path, "kind", memory_limit=LIMIT)
 
 

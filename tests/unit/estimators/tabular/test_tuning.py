@@ -1,5 +1,7 @@
 """`tune` of the tabular estimators: what is searched, on which rows, and what the fit keeps of it."""
 
+import signal
+
 import numpy as np
 import pytest
 from interrupted_fits import interrupt_populations
@@ -157,7 +159,7 @@ def interrupt_after(monkeypatch, n_fits):
 
     def interrupt(*arguments):
         if len(n_done) == n_fits:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         n_done.append(1)
         return scores(*arguments)
 

@@ -13,7 +13,7 @@ from net_cases import PAIRS, targets_for
 from reference_bfloat16 import RoundedMLP, from_bfloat16, rounded, to_bfloat16
 from reference_net import ReferenceMLP
 
-import fastmlp.training.call_autotune
+import fastmlp.fit.hooks.tuned_calls
 from fastmlp import MLP, SGD, Adam, EarlyStopping, Population
 from fastmlp.execution.gpu_costs import BY_LAYERS, using
 from fastmlp.schedules import Cosine
@@ -160,8 +160,8 @@ def test_replayed_steps_and_many_calls_change_no_bit(optimizer, monkeypatch, rng
     found, (X, y) = [], samples(rng, 150)
     for wanted, first_call in (("0", 1e12), ("1", 1e12), ("1", 1)):
         monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", wanted)
-        monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", first_call)
-        monkeypatch.setattr(fastmlp.training.call_autotune, "SHORT_CALL", 0.0)
+        monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "FIRST_CALL", first_call)
+        monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "SHORT_CALL", 0.0)
         net = make(dropout=(0.2, 0.0))
         history = net.fit(
             X, y, epochs=4, batch_size=16, optimizer=optimizer, validation_data=(X[:40], y[:40]), verbose=0
@@ -188,7 +188,7 @@ def test_streamed_samples_give_the_same_bits(monkeypatch, shuffle, rng):
 def test_step_has_as_many_launches_as_in_float32(emulated_cuda, monkeypatch, rng):
     """Inputs are rounded where a batch is gathered, and weights where they are updated."""
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")
-    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1e12)
+    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "FIRST_CALL", 1e12)
     (X, y), counts = samples(rng, 40), []
     for precision in ("exact", "bfloat16"):
         net = make(precision=precision)

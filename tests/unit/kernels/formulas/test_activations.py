@@ -7,9 +7,9 @@ import pytest
 import reference_net
 from vector_values import far_from_zero, vector_values
 
+from fastmlp.fit.metrics import SATURATING
 from fastmlp.initialization import INITIALIZERS
 from fastmlp.kernels.formulas.activations import ACTIVATIONS, CODES, IDENTITY, SOFTMAX
-from fastmlp.training.epoch_metrics import SATURATING
 
 # Softmax needs a whole row, so its formula is written in each device's loss loop; test_per_layer and test_per_sample.
 ELEMENTWISE = [row for row in ACTIVATIONS if row.name != "softmax"]

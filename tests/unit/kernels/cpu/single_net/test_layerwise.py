@@ -10,7 +10,7 @@ from reference_random import dropout_mask
 from tolerances import TOLERANCES
 
 import fastmlp.execution.dispatch
-import fastmlp.training.objective
+import fastmlp.nets.objective
 from fastmlp import MLP, SGD, Adam, Rprop
 from fastmlp.kernels.cpu import backend
 from fastmlp.kernels.cpu.workspace import LARGE_NET_PARAMS, PANELS_FROM
@@ -242,7 +242,7 @@ def test_evaluation_is_equal_for_any_number_of_threads(n, threads, rng):
 
 
 def test_gradient_of_any_number_of_threads_matches_the_reference(threads, rng, monkeypatch):
-    monkeypatch.setattr(fastmlp.training.objective, "ROWS", 50)
+    monkeypatch.setattr(fastmlp.nets.objective, "ROWS", 50)
     net = MLP((4, 30, 3), dtype="float64", random_state=0)
     reference = ReferenceMLP((4, 30, 3), ("relu", "identity"), "squared_error", net.params)
     X, y = rng.normal(size=(107, 4)), rng.normal(size=(107, 3))

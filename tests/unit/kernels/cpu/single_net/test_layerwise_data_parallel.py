@@ -9,8 +9,8 @@ import fastmlp
 import fastmlp.execution.dispatch
 import fastmlp.execution.plan
 import fastmlp.execution.thresholds
+import fastmlp.fit.hooks.tuned_calls
 import fastmlp.kernels.cpu.threads.thread_team as team_module
-import fastmlp.training.call_autotune
 from fastmlp.kernels.cpu import allocation, backend
 from fastmlp.kernels.cpu.threads.thread_team import ThreadTeam
 
@@ -30,8 +30,8 @@ def train(monkeypatch):
     real = ThreadTeam.run_each
     monkeypatch.setattr(ThreadTeam, "run_each", run_each)
     # no trial of one thread, which would be due on a busy machine
-    monkeypatch.setattr(fastmlp.training.call_autotune, "TRIAL_AFTER", (np.inf, np.inf))
-    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_TRIAL", np.inf)
+    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "TRIAL_AFTER", (np.inf, np.inf))
+    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "FIRST_TRIAL", np.inf)
 
     def run(sizes, rows, threads, far=False, **options):
         monkeypatch.setattr(fastmlp.execution.dispatch, "choose_threads", lambda *_: threads)

@@ -1,6 +1,6 @@
 """Unrolled steps of a tiny net give the same bits as the loops.
 
-What the loops compute is compared with float64 NumPy in tests/unit/training/test_fit_loop.py and
+What the loops compute is compared with float64 NumPy in tests/unit/fit/test_fit_loop.py and
 tests/unit/optimizers/test_optimizers.py; the first test here repeats that for unrolled code.
 """
 
@@ -122,7 +122,7 @@ def test_every_loss_equals_the_loops(row, unrolled_calls):
 @pytest.mark.parametrize("shuffle", (False, True))
 def test_batches_and_shuffling_equal_the_loops(batch_size, shuffle, unrolled_calls, rng, monkeypatch):
     """The last batch is short, sample weights differ, and calls end within epochs."""
-    monkeypatch.setattr("fastmlp.training.call_autotune.FIRST_CALL", 1.0)
+    monkeypatch.setattr("fastmlp.fit.hooks.tuned_calls.FIRST_CALL", 1.0)
     X, y = rng.random((10, 2)), rng.integers(0, 2, (10, 1))
     walk = {"batch_size": batch_size, "shuffle": shuffle, "sample_weight": rng.random(10) + 0.5}
     assert_equals_loops(unrolled_calls, X=X, y=y, **walk, **SIGMOIDS)

@@ -3,6 +3,7 @@ tested in test_train.py and test_train_ends.py.
 """
 
 import itertools
+import signal
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from reference_random import epoch_order
 from tolerances import TOLERANCES
 from toy_data import XOR_X, XOR_Y
 
-import fastmlp.population_training.kernel_calls
+import fastmlp.fit.hooks.of_lanes
 from fastmlp import SGD, Adam, EarlyStopping, Rprop
 from fastmlp.kernels.formulas.losses import CONSTANTS
 
@@ -415,11 +416,11 @@ def test_interruption_keeps_whole_epochs(launch, without_graphs, monkeypatch, rn
 
     def interrupted(self, *arguments, **keywords):
         if next(count) == launch:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         call(self, *arguments, **keywords)
 
-    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "FIRST_CALL_OF_DEVICE", 1)
-    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "CALL_SECONDS", (0.0, 1e9))
+    monkeypatch.setattr(fastmlp.fit.hooks.of_lanes, "FIRST_CALL_OF_DEVICE", 1)
+    monkeypatch.setattr(fastmlp.fit.hooks.of_lanes, "CALL_SECONDS", (0.0, 1e9))
     X, y = samples(rng, 24)
     pop = make(3, SIZES)
     start = pop.params.copy()

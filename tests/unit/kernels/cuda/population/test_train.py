@@ -10,7 +10,7 @@ from reference_random import epoch_order
 from tolerances import TOLERANCES
 from toy_data import XOR_X, XOR_Y
 
-import fastmlp.population_training.kernel_calls
+import fastmlp.fit.hooks.of_lanes
 from fastmlp import MLP, SGD, Adam, Quickprop, Rprop
 from fastmlp.execution import thresholds
 from fastmlp.execution.work import products
@@ -398,11 +398,11 @@ def test_first_calls_are_short_and_double(cuda, n_nets, full, monkeypatch):
 
     asked, train_nets, pop = [], backend.train_nets, make(n_nets, (2, 2, 1))
     monkeypatch.setattr(backend, "train_nets", lambda *job: (asked.append(job[-1]), train_nets(*job)))
-    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "FULL_DEVICE", full)
+    monkeypatch.setattr(fastmlp.fit.hooks.of_lanes, "FULL_DEVICE", full)
     first_call = 3.5 * 100 * products(pop.network, 4)
-    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "FIRST_CALL_OF_DEVICE", first_call)
-    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "CALL_SECONDS", (1e9, 2e9))
-    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "MOST_EPOCHS", 20)
+    monkeypatch.setattr(fastmlp.fit.hooks.of_lanes, "FIRST_CALL_OF_DEVICE", first_call)
+    monkeypatch.setattr(fastmlp.fit.hooks.of_lanes, "CALL_SECONDS", (1e9, 2e9))
+    monkeypatch.setattr(fastmlp.fit.hooks.of_lanes, "MOST_EPOCHS", 20)
     monkeypatch.setattr(train, "SHARE_OF_MEMORY", 1e-9)  # a window is one net
     pop.fit(XOR_X, XOR_Y, epochs=17, optimizer="adam", verbose=0)
     assert asked[:6] == [3, 3, 6, 12, 20, 20]

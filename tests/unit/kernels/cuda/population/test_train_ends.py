@@ -8,7 +8,7 @@ from reference_net import loss_per_sample
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp
-import fastmlp.population_training.fit_with_restarts
+import fastmlp.fit.nets
 from fastmlp import SGD, Adam, Converged, EarlyStopping
 
 pytestmark = pytest.mark.thinned(16)

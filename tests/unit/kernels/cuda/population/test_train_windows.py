@@ -1,5 +1,7 @@
 """Windows of a population: as many nets at a time as fit into memory, and interruption between launches."""
 
+import signal
+
 import numpy as np
 import pytest
 from cuda_cases import fit_seed, follow, reference_of
@@ -9,7 +11,7 @@ from reference_random import epoch_order
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp
-import fastmlp.population_training.kernel_calls
+import fastmlp.fit.hooks.of_lanes
 from fastmlp import Adam
 from fastmlp.execution.work import products
 
@@ -127,8 +129,8 @@ def test_interruption_in_the_second_window_keeps_the_first(emulated_cuda, n_nets
     """Ctrl-C in the second window: the first has finished, the second is training, the rest has not started."""
     from fastmlp.kernels.cuda.population import train
 
-    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "FIRST_CALL_OF_DEVICE", 1)
-    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "CALL_SECONDS", (0.0, 1e9))
+    monkeypatch.setattr(fastmlp.fit.hooks.of_lanes, "FIRST_CALL_OF_DEVICE", 1)
+    monkeypatch.setattr(fastmlp.fit.hooks.of_lanes, "CALL_SECONDS", (0.0, 1e9))
     monkeypatch.setattr(train, "SHARE_OF_MEMORY", n_in_window * 800 / emulated_cuda.settings.limit)
     launch = train.launch
 
@@ -136,7 +138,7 @@ def test_interruption_in_the_second_window_keeps_the_first(emulated_cuda, n_nets
         if len(windows) == 2 and "train" in arguments[0].name:
             count.append(1)
             if len(count) == 3:
-                raise KeyboardInterrupt
+                signal.raise_signal(signal.SIGINT)
         launch(*arguments, **job)
 
     monkeypatch.setattr(train, "launch", interrupted)
@@ -170,12 +172,12 @@ def test_interruption_reports_the_loss_of_the_last_epoch(cuda, n_nets, monkeypat
 
     pop, launch, n_epochs = make(n_nets, (2, 3, 1)), train.launch, []
     start = pop.params.copy()
-    per_epoch = fastmlp.population_training.kernel_calls.FULL_DEVICE * products(pop.network, len(XOR_X))
-    monkeypatch.setattr(fastmlp.population_training.kernel_calls, "FIRST_CALL_OF_DEVICE", 7 * per_epoch)
+    per_epoch = fastmlp.fit.hooks.of_lanes.FULL_DEVICE * products(pop.network, len(XOR_X))
+    monkeypatch.setattr(fastmlp.fit.hooks.of_lanes, "FIRST_CALL_OF_DEVICE", 7 * per_epoch)
 
     def interrupted(*arguments, **job):
         if n_epochs:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         n_epochs.append(job["n_steps"])
         launch(*arguments, **job)
 
@@ -196,7 +198,7 @@ def test_interruption_before_the_first_launch_trains_nothing(cuda, monkeypatch):
 
     def interrupted(kernel, *arguments, **job):
         if kernel.name == "train_nets":
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         launch(kernel, *arguments, **job)
 
     monkeypatch.setattr(train, "launch", interrupted)

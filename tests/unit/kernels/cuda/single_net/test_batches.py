@@ -1,11 +1,13 @@
 """Shuffling on the device: orders bit for bit, and samples streamed from the host."""
 
+import signal
+
 import numpy as np
 import pytest
 from cuda_cases import Place, fit_seed, follow_sgd, reference_of
 from reference_random import epoch_order
 
-import fastmlp.training.call_autotune
+import fastmlp.fit.hooks.tuned_calls
 from fastmlp import MLP, SGD, Population
 from fastmlp.kernels.structs import METRIC_NONE, Samples, TrainConfig
 
@@ -103,7 +105,7 @@ def test_interrupted_order_is_drawn_again(module, cuda, epoch):
     class Interrupted:
         def __getitem__(self, name):
             if name == "order_samples":
-                raise KeyboardInterrupt
+                signal.raise_signal(signal.SIGINT)
             return module[name]
 
     with pytest.raises(KeyboardInterrupt):
@@ -170,7 +172,7 @@ def streaming(cuda, monkeypatch):
 def test_streamed_batches_match_the_reference(cuda, be_late, streaming, monkeypatch, late, shuffle, n_batches, rng):
     """Streams that run as late as allowed reveal buffers, on host or device, that are overwritten too early."""
     place = Place("layers", monkeypatch)
-    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1e12)
+    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "FIRST_CALL", 1e12)
     be_late(late)
     X, y = rng.normal(size=(10 * n_batches - 3, 5)), rng.normal(size=(10 * n_batches - 3, 2))
     net = MLP(SIZES, hidden_activation="tanh", dtype="float64", device="cuda", random_state=3)
@@ -230,7 +232,7 @@ def test_batch_buffers_are_not_overwritten_before_use(be_late, module, cuda, str
 def test_streaming_over_many_calls_matches_the_reference(be_late, streaming, monkeypatch, late, shuffle, rng):
     """A batch sent by one call is used by the next one, with the same bits if the copy arrives late."""
     place = Place("layers", monkeypatch)
-    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "FIRST_CALL", 1)
     X, y = rng.normal(size=(35, 5)), rng.normal(size=(35, 2))
     found = []
     for wait in ("", late):

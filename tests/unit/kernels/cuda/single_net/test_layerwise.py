@@ -12,8 +12,8 @@ from cuda_cases import DTYPES, Place, fit_seed, masks_of, reference_of
 from tolerances import TOLERANCES
 
 import fastmlp
+import fastmlp.fit.hooks.tuned_calls
 import fastmlp.schedules
-import fastmlp.training.call_autotune
 from fastmlp import MLP, SGD, Adam, AdamW, Quickprop, Rprop
 
 pytestmark = pytest.mark.thinned(16)
@@ -175,7 +175,7 @@ def test_step_has_five_launches_per_layer(emulated_cuda, sizes, optimizer, extra
     for rules and settings that need the whole gradient first.
     """
     monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")
-    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1e12)
+    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "FIRST_CALL", 1e12)
     n_layers, (X, y) = len(sizes) - 1, samples(rng, 40, sizes)
     n = count_operations(
         emulated_cuda, lambda: make(sizes).fit(X, y, epochs=3, batch_size=10, optimizer=optimizer, verbose=0)
@@ -239,7 +239,7 @@ def assert_same_with_and_without_graphs(monkeypatch, works, **settings):
 )
 def test_replayed_steps_change_no_bit(monkeypatch, works, case, calls):
     """A graph holds what is equal in every step; what differs is read from device memory."""
-    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1e12 if calls == "one call" else 1)
+    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "FIRST_CALL", 1e12 if calls == "one call" else 1)
     assert_same_with_and_without_graphs(monkeypatch, works, **REPLAYED[case])
 
 
@@ -260,7 +260,7 @@ def test_modules_of_recorded_steps_stay_loaded(works, monkeypatch):
         "compiled",
         lambda text: (made.append(text), compiled_module._compiled.cache_clear(), compiled(text))[2],
     )
-    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "FIRST_CALL", 1)
     fitted()
     assert len(made) == len(set(made))
 
@@ -269,7 +269,7 @@ def test_modules_of_recorded_steps_stay_loaded(works, monkeypatch):
 @pytest.mark.parametrize("case", ["adam", "full batch"])
 def test_most_steps_are_replayed(emulated_cuda, monkeypatch, case):
     """Only the first steps of full batches and of the short last batch are launched; each graph is recorded once."""
-    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1e12)
+    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "FIRST_CALL", 1e12)
     with emulated_cuda.counting() as n:
         fitted(**REPLAYED[case])
     assert n["launches of update"] <= 2 * (3 + 1) + 16
@@ -330,7 +330,7 @@ def test_steps_are_launched_one_by_one_without_graphs(emulated_cuda, cuda, monke
 @pytest.mark.full
 def test_graphs_hold_sixteen_steps(emulated_cuda, monkeypatch, rng):
     """Driver calls of an epoch of 50 batches, as in bench/log/gpu.md#gpu-graphs for 784-512-512-10."""
-    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1e12)
+    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "FIRST_CALL", 1e12)
     X, y = samples(rng, 200)
     net = make()
     net.fit(X, y, epochs=1, batch_size=4, verbose=0)
@@ -353,7 +353,7 @@ def test_full_batch_launches_no_gather(emulated_cuda, rng):
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_no_synchronisation_inside_an_epoch(emulated_cuda, shuffle, rng, monkeypatch):
     """Transfers and synchronisations are independent of the number of batches and, within a call, of epochs."""
-    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1e12)
+    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "FIRST_CALL", 1e12)
     X, y = samples(rng, 48)
     found = {}
     for epochs, batch_size in ((3, 24), (3, 2), (6, 24)):
@@ -369,8 +369,8 @@ def test_no_synchronisation_inside_an_epoch(emulated_cuda, shuffle, rng, monkeyp
 
 def test_samples_are_sent_once_per_fit(emulated_cuda, rng, monkeypatch):
     """Samples are sent once, not with each call."""
-    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
-    monkeypatch.setattr(fastmlp.training.call_autotune, "SHORT_CALL", 0.0)  # calls stay short
+    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "SHORT_CALL", 0.0)  # calls stay short
     from fastmlp.kernels.cuda.runtime import device_memory
     from fastmlp.kernels.cuda.single_net import layerwise
 

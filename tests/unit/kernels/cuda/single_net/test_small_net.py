@@ -24,7 +24,7 @@ from reference_net import loss_per_sample
 from reference_random import epoch_order
 from tolerances import TOLERANCES
 
-import fastmlp.training.call_autotune
+import fastmlp.fit.hooks.tuned_calls
 from fastmlp import MLP, SGD, Adam, Quickprop
 from fastmlp.devices import resolve
 from fastmlp.execution.net_description import describe_net
@@ -122,7 +122,7 @@ def test_layer_factors_match_the_reference(place):
 @pytest.mark.parametrize("name", ("adamw", "momentum", "quickprop"))
 def test_decay_schedules_and_rate_factors_match_the_reference(place, name, monkeypatch):
     """Also in calls of a few steps, each of which has its part of the schedule's factors."""
-    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "FIRST_CALL", 1)
     X, y, _ = samples(16)
     net = make(dtype="float64")
     optimizer = dataclasses.replace(
@@ -143,7 +143,7 @@ def test_length_of_calls_changes_no_bit(place, monkeypatch):
     X, y, _ = samples(30)
     nets = []
     for first_call in (1, 1e12):
-        monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", first_call)
+        monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "FIRST_CALL", first_call)
         nets.append(make(dtype="float64"))
         nets[-1].fit(X, y, epochs=7, batch_size=13, optimizer="adam", schedule="cosine", verbose=0)
     np.testing.assert_array_equal(nets[0].params, nets[1].params)
@@ -152,8 +152,8 @@ def test_length_of_calls_changes_no_bit(place, monkeypatch):
 @pytest.mark.full
 def test_calls_shorter_than_an_epoch_match_the_reference(place, monkeypatch):
     X, y, _ = samples(30)
-    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
-    monkeypatch.setattr(fastmlp.training.call_autotune, "SHORT_CALL", 0.0)
+    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "SHORT_CALL", 0.0)
     net = make(dtype="float64")
     reference = reference_of(net.network, net.params)
     start = net.params.copy()
@@ -205,7 +205,7 @@ def test_gradients_of_extreme_shapes_match_the_reference(place, sizes, rng):
 @pytest.mark.full
 def test_gradient_in_parts_matches_the_reference(place, rng, monkeypatch):
     """More rows than one part holds: gradients of all parts are added up."""
-    monkeypatch.setattr("fastmlp.training.objective.ROWS", 16)
+    monkeypatch.setattr("fastmlp.nets.objective.ROWS", 16)
     net, reference = net_and_reference(SIZES, HIDDEN, "squared_error", "identity", "float64", device="cuda", l2=0.2)
     assert_same_gradient(net, reference, rng.normal(size=(37, 3)), rng.normal(size=(37, 2)), "float64")
 
@@ -245,7 +245,7 @@ def test_dropout_training_matches_the_reference_with_the_same_masks(place, hidde
 @pytest.mark.full
 def test_scheduled_dropout_matches_the_reference_with_the_same_masks(place, rng, monkeypatch):
     """Also in calls of a few steps, each of which has its part of the schedule's factors."""
-    monkeypatch.setattr(fastmlp.training.call_autotune, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "FIRST_CALL", 1)
     sizes, rates, schedule = (5, 7, 9, 6, 2), (0.5, 0.0, 0.4), FlatCosine(0.2)
     net = make(sizes, ("tanh", "relu", "silu"), dropout=rates, dtype="float64")
     reference, start = reference_of(net.network, net.params), net.params.copy()

@@ -1,0 +1,215 @@
+"""Checkpoints of a fit: a hook of each engine that says when a state is due, and the saver that puts the file together.
+
+The identity of the fit in the file (checkpoint_identity.py) says what must be the same for a fit to go on from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from ..kernels.structs import ALL_EPOCHS, RUNNING, SuspendedNets
+from ..runtime.checkpoint_interval import Timer
+from .hooks import Hook
+from .kept_nets import KeptNets
+from .lanes import Lanes
+from .one_net import OneNet
+from .outcome import Outcome
+from .rows import InMemory
+from .state import OUTCOME, FitState, NetState
+from .task import FitTask
+
+
+class Saver:
+    """Saver of one fit.
+
+    timer : of the file
+    write : function (state, epochs) that writes a FitState; epochs : that this fit has trained, of all nets
+    start : state to start from, or None
+    """
+
+    def __init__(self, timer: Timer, write: Callable[[FitState, int], None], start: FitState | None = None):
+        self.timer, self._write, self.start = timer, write, start
+        self._states: dict[int, NetState] = {} if start is None else start.nets
+        self._initial: dict[int, np.ndarray] = {}  # parameters with which nets in training have begun
+        self._asked: set[int] = set()  # nets in training that have not given their states since one is due
+        self._lock, self._attempt = Lock(), 0 if start is None else start.attempt
+        self.epochs = 0  # that this fit has trained, of all nets
+        self._is_new = False  # whether nets have given states that the file does not have
+        self._parts: Callable[[], dict[str, Any]] = dict
+
+    def begin(self, task: FitTask, outcome: Outcome, restarts: np.ndarray, spent: np.ndarray, attempt: int) -> None:
+        """Take what belongs to the state in this attempt; the arrays change while nets are trained."""
+        if attempt > self._attempt:  # the nets have been restarted
+            self._states.clear()
+            self._attempt = attempt
+
+        def parts() -> dict[str, Any]:
+            results = {name: getattr(outcome, name).copy() for name in OUTCOME}  # the status first
+            arrays = {"params": task.params.copy(), "restarts": restarts.copy(), "spent": spent.copy()}
+            ended = ended_nets(results, arrays["params"], outcome.kept)
+            return {"outcome": results, "ended": ended, "attempt": attempt, **arrays}
+
+        self._parts = parts
+
+    def state(self, suspended: SuspendedNets | None = None) -> FitState:
+        """Return the state of all nets; suspended : nets in lanes that are in training"""
+        parts = self._parts()
+        status = parts["outcome"]["status"]
+        for net, initial in self._initial.items():
+            if status[net] == RUNNING:
+                parts["params"][net] = initial
+        nets = {net: state for net, state in self._states.items() if status[net] in (RUNNING, ALL_EPOCHS)}
+        return FitState(**parts, suspended=suspended or SuspendedNets.none(), nets=nets)
+
+    def save(self, suspended: SuspendedNets | None = None) -> None:
+        self._is_new = False
+        self._write(self.state(suspended), self.epochs)
+
+    def write(self, state: FitState) -> None:
+        """Write a state that was put together elsewhere."""
+        self._write(state, self.epochs)
+
+    def save_if_new(self) -> None:
+        """Write the state of a net that has ended, unless the file has it."""
+        if self._is_new:
+            self.save()
+
+    # ---- nets that are trained one by one, several at a time
+
+    def of_net(self, number: int, params: np.ndarray) -> SaveNet:
+        """Return the hook of a net whose training begins; params : (n_params,) initial parameters"""
+        with self._lock:
+            self._initial[number] = params.copy()
+        return SaveNet(self, number, self._states.get(number))
+
+    def is_asked(self, number: int) -> bool:
+        """Whether a net is to give its state, since a checkpoint is due."""
+        if not self._asked and self.timer.seconds_are_over():
+            with self._lock:
+                self._asked = set(self._initial)
+        return number in self._asked
+
+    def give(self, number: int, state: NetState) -> None:
+        """Take the state of a net; the file is written once all nets that were asked have given theirs."""
+        with self._lock:
+            self._states[number], self._is_new = state, True
+            self._asked.discard(number)
+            if not self._asked:
+                self.save()
+
+    def keep(self, number: int, state: NetState) -> None:
+        """Take the last state of a net, which the next file will have."""
+        with self._lock:
+            self._states[number], self._is_new = state, True
+
+    def end_net(self, number: int, status: int) -> None:
+        """Take the end of a net, whose results are in the outcome."""
+        with self._lock:
+            if status not in (RUNNING, ALL_EPOCHS):
+                self._states.pop(number, None)
+            if status != RUNNING:
+                del self._initial[number]
+            if number in self._asked:
+                self._asked.discard(number)
+                if not self._asked:
+                    self.save()
+
+
+class SaveNet(Hook):
+    """Gives the state of a net that is trained by itself.
+
+    start : state that the net goes on from, or None
+    """
+
+    def __init__(self, saver: Saver, number: int, start: NetState | None):
+        self._saver, self._number, self._start = saver, number, start
+        self._last = 0 if start is None else start.n_epochs
+        self._given: tuple[int, ...] = ()  # where the net was when it gave its state
+
+    def begin(self, net: OneNet, hooks: list[Hook]) -> None:
+        """Take the net before its training begins, with its other hooks."""
+        self._net, self._hooks = net, hooks
+        # Epochs are counted for each of the nets that are in training, or for all nets one after another.
+        self._counts_all = not isinstance(net.task.rows, InMemory)
+        if self._start is not None:
+            self._start.begin(net, hooks)
+
+    def _is_due(self) -> bool:
+        every, n = self._saver.timer.interval.epochs, self._net.epochs_done - self._last
+        if every is None:
+            return self._saver.is_asked(self._number)
+        return self._saver.timer.is_due(self._saver.epochs + n) if self._counts_all else n >= every
+
+    def limit(self, n: int) -> int:
+        net, every = self._net, self._saver.timer.interval.epochs
+        if every is not None:
+            new = net.epochs_done - self._last
+            left = self._saver.timer.epochs_left(self._saver.epochs + new) if self._counts_all else every - new
+            return min(n, net.steps_to(net.epochs_done + (left or every)))
+        is_on_device = not net.plan.device.is_host  # which gives no state within an epoch
+        return min(n, net.steps_to(net.epochs_done + 1)) if is_on_device and self._is_due() else n
+
+    def after(self) -> str:
+        net = self._net
+        if net.is_complete and self._is_due():
+            self._give(self._saver.give)
+        elif self._counts_all and not net.plan.device.is_host and net.steps_left == 0:
+            self._give(self._saver.keep)  # a device gives no state within the next block
+        return ""
+
+    def end(self, reason: str) -> str:
+        if reason not in ("divergence", "error") and self._net.has_block and self._net.is_complete:
+            self._give(self._saver.keep)
+        return reason
+
+    def _give(self, give: Callable[[int, NetState], None]) -> None:
+        net = self._net
+        here = net.epochs_done, net.steps_in_block, net.place.n_blocks
+        if here == self._given:
+            return
+        self._saver.epochs += net.epochs_done - self._last
+        self._last, self._given = net.epochs_done, here
+        give(self._number, NetState.of(net, self._hooks))
+
+
+class SaveLanes(Hook):
+    """Gives the states of nets that are trained together."""
+
+    def __init__(self, saver: Saver, lanes: Lanes):
+        self._saver, self._lanes = saver, lanes
+
+    def limit(self, n: int) -> int:
+        return min(n, self._saver.timer.epochs_left(self._saver.epochs) or n)
+
+    def after(self) -> str:
+        self._saver.epochs += self._lanes.last_call[1]
+        if self._saver.timer.is_due(self._saver.epochs):
+            self._saver.save(self._lanes.suspended())
+        return ""
+
+    def end(self, reason: str) -> str:
+        if reason:
+            self._saver.save(self._lanes.suspended())
+        return reason
+
+
+def ended_nets(outcome: dict[str, np.ndarray], params: np.ndarray, kept: KeptNets | None) -> SuspendedNets:
+    """Return the nets in lanes that have ended with their last epoch, from which they can go on.
+
+    outcome : arrays of the Outcome by name
+    params : (n_nets, n_params)     final ones of nets that have ended; with early stopping, those of the best epoch
+    kept : what else these nets need; None of nets trained one by one
+    """
+    if kept is None:
+        return SuspendedNets.none()
+    nets = np.flatnonzero((outcome["status"] == ALL_EPOCHS) & kept.are_written)
+    if not len(nets):
+        return SuspendedNets.none()
+    watches = bool(outcome["best_epochs"].size)
+    best_epochs = outcome["best_epochs"][nets] if watches else np.zeros(len(nets), np.int64)
+    best_params = params[nets] if watches else np.empty((len(nets), 0), params.dtype)
+    return kept.rows_of(nets, outcome["epochs"][nets], best_epochs, best_params)

@@ -1,0 +1,34 @@
+"""Hooks of the fit loop: whatever looks at a fit, or ends it, between two kernel calls.
+
+A hook is made for one fit. loop.py lists the hooks of a fit, in the order in which they are asked; one that a fit does
+not need is not in its list.
+"""
+
+from __future__ import annotations
+
+
+class Hook:
+    """Base class of the hooks.
+
+    reason : why the fit ends, `stopped_by` of its record, where `limit` returns 0
+    """
+
+    reason = ""
+
+    def limit(self, n: int) -> int:
+        """Return the number of steps that the next kernel call may have: n or fewer; 0 ends the fit."""
+        return n
+
+    def after(self) -> str:
+        """Look at the fit after a kernel call; return why the fit ends, or ""."""
+        return ""
+
+    def end(self, reason: str) -> str:
+        """Look at a fit that ends; return why it ends: `reason`, or another one that was found.
+
+        reason : as `stopped_by`
+        """
+        return reason
+
+    def close(self) -> None:
+        """Release what the hook holds, after the fit."""

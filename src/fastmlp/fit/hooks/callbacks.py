@@ -1,0 +1,39 @@
+"""Hook that calls the user's callbacks after epochs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...callbacks import epochs_ahead
+from ..one_net import OneNet
+from . import Hook
+
+
+class Callbacks(Hook):
+    def __init__(self, net: OneNet):
+        self._net, self._callbacks = net, net.task.callbacks
+        self._next = 0  # number of epochs after which they are called
+        self._n_seen = 0  # number of epochs that they have seen
+
+    def limit(self, n: int) -> int:
+        net = self._net
+        if net.at_epoch_end and net.epochs_done >= self._next:
+            self._next = min(net.epochs_done + epochs_ahead(self._callbacks), net.n_epochs)
+        return min(n, net.steps_to(self._next))
+
+    def after(self) -> str:
+        return self._call() if self._net.at_epoch_end and self._net.epochs_done >= self._next else ""
+
+    def end(self, reason: str) -> str:
+        """Call them once more if the time is over after an epoch that they have not seen."""
+        if reason == "time_limit" and self._net.at_epoch_end and self._net.epochs_done > self._n_seen:
+            return self._call() or reason
+        return reason
+
+    def _call(self) -> str:
+        net = self._net
+        self._n_seen = net.epochs_done
+        history = net.records.publish(net.epochs_done)
+        net.copy_to_host()
+        answers = [callback(net.epochs_done - 1, history) for callback in self._callbacks]  # all of them are called
+        return "callback" if any(isinstance(answer, (bool, np.bool_)) and answer for answer in answers) else ""

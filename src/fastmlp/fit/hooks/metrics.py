@@ -1,0 +1,115 @@
+"""Hook that computes the metrics of `fit(metrics=...)` after each epoch, on training and held-out samples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...data.arrays import on_host
+from ...data.checked_samples import inputs_only
+from ...data.population_data import samples_of_net
+from ...execution.plan import Plan
+from ...kernels.structs import Samples
+from ..metrics import MetricSamples, metric_samples, takes_logits
+from ..one_net import OneNet
+from ..rows import InMemory
+from . import Hook
+
+
+class OutputFunction:
+    """Function that returns a net's outputs (n_samples, n_outputs) for fixed samples, at its current parameters.
+
+    of_logits : whether it returns the logits, without output activation
+    """
+
+    def __init__(self, net: OneNet, data: Samples, of_logits: bool = False):
+        self._net, self._data = net, inputs_only(data.X.reshape(data.n_samples, -1))
+        self._of_logits = of_logits
+        self._plan: Plan | None = None  # made at the first call
+
+    def __call__(self) -> np.ndarray:
+        task, data = self._net.task, self._data
+        network, on_host_here = task.network, task.device.is_host
+        if self._plan is None:
+            shown = network.with_logits if self._of_logits else network
+            self._plan = Plan.for_evaluation(shown, task.device, task.dtype, data.n_samples, precision=task.precision)
+            self._data = data = self._plan.place(data)
+        kind = np.ndarray if on_host_here else type(data.X)
+        output = kind((data.n_samples, network.n_outputs), task.dtype)
+        self._plan.evaluate_alone(data, self._net.host_params, output.reshape(-1))
+        return on_host(output)
+
+    def release(self) -> None:
+        """Release the buffers, after the fit."""
+        plan, self._plan = self._plan, None
+        if plan is not None:
+            plan.release()
+
+
+class Measure(Hook):
+    """Metrics of one fit of a net, and their records."""
+
+    def __init__(self, net: OneNet):
+        task = net.task
+        assert isinstance(task.rows, InMemory), "metrics need all rows in memory"
+        self._net, self._metrics = net, task.metrics
+        self._of_logits = {name: takes_logits(metric, task.network) for name, metric in task.metrics.items()}
+        training = samples_of_net(task.rows.data, task.rows.strides, net.number)
+        self._subsets: dict[str, tuple[dict[bool, OutputFunction], MetricSamples]] = {}
+        for subset, data in (("training", training), ("validation", task.held_out)):
+            if data is not None:
+                functions = {kind: OutputFunction(net, data, kind) for kind in set(self._of_logits.values())}
+                self._subsets[subset] = functions, metric_samples(data, task.network)
+        self._values = {subset: {name: np.empty(net.n_epochs) for name in task.metrics} for subset in self._subsets}
+        self.n_measured = 0
+        net.records.metrics = self
+
+    def limit(self, n: int) -> int:
+        return min(n, self._net.steps_to(self._net.epochs_done + 1))
+
+    def after(self) -> str:
+        if self._net.at_epoch_end and self._net.epochs_done > self.n_measured:
+            self._net.copy_to_host()
+            self._measure(self._net.epochs_done - 1)
+        return ""
+
+    def _measure(self, epoch: int) -> None:
+        for subset, (functions, samples) in self._subsets.items():
+            found = {of_logits: function() for of_logits, function in functions.items()}
+            for name, metric in self._metrics.items():
+                outputs = found[self._of_logits[name]]
+                with np.errstate(all="ignore"):  # the fit handles a loss that is not finite
+                    self._values[subset][name][epoch] = metric(samples, outputs)
+        self.n_measured = epoch + 1
+
+    def close(self) -> None:
+        """Release the buffers: those last that the next fit asks for first."""
+        for functions, _ in reversed(self._subsets.values()):
+            for function in reversed(functions.values()):
+                function.release()
+
+    def measured(self, n_epochs: int) -> dict[str, np.ndarray]:
+        """Return copies of the records of the first n_epochs epochs, as {"training.NAME" or "validation.NAME": ...}."""
+        return {
+            f"{subset}.{name}": values[:n_epochs].copy()
+            for subset, values_of_subset in self._values.items()
+            for name, values in values_of_subset.items()
+        }
+
+    def go_on_after(self, measured: dict[str, np.ndarray], n_epochs: int) -> None:
+        """Take the records of the first n_epochs epochs, as `measured` has returned them."""
+        for subset, values_of_subset in self._values.items():
+            for name, values in values_of_subset.items():
+                values[:n_epochs] = measured[f"{subset}.{name}"]
+        self.n_measured = n_epochs
+
+    def records(self, n_epochs: int) -> dict[str, dict[str, Any]]:
+        """Return the history's records of the first n_epochs epochs, with NaN for epochs without measurement."""
+        for values in self._values.values():
+            for value in values.values():
+                value[self.n_measured : n_epochs] = np.nan
+        records = {
+            subset: {name: v[:n_epochs] for name, v in values.items()} for subset, values in self._values.items()
+        }
+        return {"metrics": records["training"], "validation_metrics": records.get("validation", {})}

@@ -1,0 +1,280 @@
+"""Keywords of `fit`: one table with type, default, check and text of each.
+
+Signatures, docstrings and checks of MLP.fit and Population.fit follow from it. Type checkers and editors read the
+TypedDicts (PEP 692); `Annotated` holds what only this package reads, and the docstring of the class the text. A check
+takes a value and returns it as fits use it; keywords without one are checked with the rows.
+"""
+# No postponed annotations: the table is read from them.
+
+import os
+from collections.abc import Callable, Mapping
+from inspect import signature
+from typing import Annotated, Any, NamedTuple, TypedDict, get_type_hints
+
+from ..callbacks import as_callbacks, as_early_stopping
+from ..console.progress_bar import checked_verbose
+from ..convergence import as_converged
+from ..data.batch_rows import AUTO
+from ..errors import checked_count, checked_number
+from ..interface.keywords import unknown_keyword
+from ..optimizers import OPTIMIZERS, Adam, Optimizer, optimizer_from_name
+from ..runtime.checkpoint_interval import DEFAULT as EVERY
+from .metrics import as_metrics
+from .optimizer_state import OptimizerState, checked_state
+
+
+class Keyword(NamedTuple):
+    """Default of a keyword, and the function that checks a value and returns it as fits use it."""
+
+    default: Any
+    check: Callable[[Any], Any] | None = None
+
+
+def _seconds(value: Any) -> Any:
+    return None if value is None else checked_number("time_limit", value, 0.0, open_low=True)
+
+
+def _epochs_of_attempt(value: Any) -> Any:
+    return None if value is None else checked_count("restart_after", value)
+
+
+class CheckpointKeywords(TypedDict, total=False):
+    """Keywords about the file of checkpoints; `sweep` has them, too.
+
+    Parameters
+    ----------
+    checkpoint : str or path, optional
+        File to which the whole state of the fit is written at intervals, at its end and after Ctrl-C. The one before is
+        kept as `FILE.previous`.
+    every : int or str, default "5 min"
+        Interval between checkpoints: a number of epochs, or a duration in s, min or h, such as "30 s".
+    resume : bool, default False
+        Whether to go on from the checkpoint: the fit ends with the same bits as without the interruption, or goes on to
+        a larger number of epochs. Where there is no file, the fit starts anew.
+    """
+
+    checkpoint: Annotated[str | os.PathLike | None, Keyword(None)]
+    every: Annotated[int | str, Keyword(EVERY)]
+    resume: Annotated[bool, Keyword(False)]
+
+
+class FitKeywords(CheckpointKeywords, total=False):
+    """Keywords of MLP.fit and of Population.fit.
+
+    Parameters
+    ----------
+    epochs : int, default 100
+        Number of passes over the data.
+    batch_size : int, "auto" or None, default "auto"
+        Number of samples per step; None takes all in one batch. "auto" is min(200, n_samples), as in scikit-learn, or
+        all samples for Rprop and Quickprop, which need full batches.
+    optimizer : str or Optimizer, default "adam"
+        "sgd", "adam", "adamw", "rmsprop", "adagrad", "quickprop" or "rprop" for its default settings, or an object such
+        as `fastmlp.SGD(0.1)`.
+    schedule : str, object or callable, optional
+        Learning-rate schedule: a name, an object of fastmlp.schedules, or a function (steps, n_steps) that returns the
+        factors by which the learning rate is multiplied. By default the rate is constant.
+    dropout_schedule : str, object or callable, optional
+        Schedule of the dropout rates, in the same forms: each layer's rate is multiplied by the factor.
+    shuffle : bool, default True
+        Whether each epoch visits the samples in a new random order.
+    sample_weight : array_like of shape (n_samples,), optional
+        Weight of each sample, scaled to mean 1; the loss of a batch is the sum of weight times loss, divided by the
+        number of samples in the batch.
+    class_weight : dict or "balanced", optional
+        Factor on the weight of each sample by its class, {class: weight}; a class that the dictionary does not name has
+        weight 1. It affects training only: validation records weight samples by sample_weight alone.
+    validation_data : tuple, optional
+        Held-out samples, (X, y) or (X, y, sample_weight).
+    validation_fraction : float, default 0.0
+        Share of the samples that is held out, drawn at random, in place of validation_data; held-out samples keep their
+        sample_weight.
+    early_stopping : bool, int or EarlyStopping, optional
+        True for the defaults of EarlyStopping, an int for this patience in epochs; the fit ends with the parameters of
+        the best epoch. By default the fit trains all epochs.
+    callbacks : callable or sequence of callable, default ()
+        Functions (epoch, history), called after each epoch; one that returns True ends the fit. Loggers such as
+        fastmlp.CSVLogger are callbacks.
+    metrics : sequence of str or callable, default ()
+        Records to keep besides the loss, computed after each epoch on training and held-out samples: names
+        ("squared_error", "absolute_error", "r2", "accuracy", "log_loss", "roc_auc") or functions (y_true, y_pred) that
+        return a float, for arrays (n_samples, n_outputs). They are in `history.metrics` and
+        `history.validation_metrics`.
+    monitor : bool, default False
+        Whether to watch for known failures, such as a loss that stays at the base rate; the first one found is reported
+        once, as a TrainingWarning.
+    memory_limit : int or str, optional
+        Bytes, or text such as "300MB", that data read piece by piece may take in memory. Data that take more are read
+        from disk in each epoch, block by block. By default a share of the memory that is free now or, of a fit that
+        goes on from a checkpoint, the limit that it began with.
+    row_cache : str or path, optional
+        Folder that keeps the checked rows of a file, so that a later fit to the same file need not read and check it
+        again. By default they are in a temporary file, which is removed after the fit.
+    verbose : {0, 1, 2}, default 1
+        0 shows nothing; 1 shows a progress bar for long fits, with the best validation loss so far, and a notice while
+        kernels compile, both in a terminal or notebook only; 2 prints a line per epoch to standard output. Both say
+        after the fit if its loss still fell steeply (`history.still_falling`): 1 there, and once in a process, 2 after
+        each fit, unless it has a schedule or an optimizer_state.
+    time_limit : float, optional
+        Seconds that this call may take, with the checks of the data and the time in which kernels compile. The fit ends
+        within 5 % of it, and keeps the best epoch with early stopping; `history.stopped_by` is "time_limit". An epoch
+        that takes less than 2 % of the limit is trained to its end; of a longer one, the steps done so far count,
+        without a record. If compiling takes longer than the limit, a first epoch is trained after it, for up to the
+        time of the limit. By default there is no limit.
+    """
+
+    epochs: Annotated[int, Keyword(100, lambda value: checked_count("epochs", value))]
+    batch_size: Annotated[int | str | None, Keyword(AUTO)]
+    optimizer: Annotated[Any, Keyword("adam", optimizer_from_name)]
+    schedule: Annotated[Any, Keyword(None)]
+    dropout_schedule: Annotated[Any, Keyword(None)]
+    shuffle: Annotated[bool, Keyword(True, bool)]
+    sample_weight: Annotated[Any, Keyword(None)]
+    class_weight: Annotated[Any, Keyword(None)]
+    validation_data: Annotated[tuple[Any, Any] | None, Keyword(None)]
+    validation_fraction: Annotated[float, Keyword(0.0)]
+    early_stopping: Annotated[Any, Keyword(None, as_early_stopping)]
+    callbacks: Annotated[Any, Keyword((), as_callbacks)]
+    metrics: Annotated[Any, Keyword((), as_metrics)]
+    monitor: Annotated[bool, Keyword(False)]
+    memory_limit: Annotated[int | str | None, Keyword(None)]
+    row_cache: Annotated[str | os.PathLike | None, Keyword(None)]
+    verbose: Annotated[int, Keyword(1, checked_verbose)]
+    time_limit: Annotated[float | None, Keyword(None, _seconds)]
+
+
+class MLPFitKeywords(FitKeywords, total=False):
+    """Keywords of MLP.fit.
+
+    Parameters
+    ----------
+    optimizer_state : OptimizerState, optional
+        State that is carried from fit to fit, so that several fits continue one another. By default the fit starts with
+        a new state.
+    """
+
+    optimizer_state: Annotated[OptimizerState | None, Keyword(None, checked_state)]
+
+
+class PopulationFitKeywords(FitKeywords, total=False):
+    """Keywords of Population.fit, with what others mean for nets.
+
+    Parameters
+    ----------
+    epochs : int, default 100
+        Number of passes over the data for each net, restarts included.
+    batch_size : int, "auto" or None, default "auto"
+        Number of samples per step, as for MLP.fit; where each net has its own samples, "auto" counts those of one.
+    optimizer : str or Optimizer, default "adam"
+        Name or object; its settings may be arrays (n_nets,) or frozen SciPy distributions, from which one number per
+        net is drawn.
+    schedule : str, object or callable, optional
+        Learning-rate schedule of all nets, as for MLP.fit.
+    shuffle : bool, default True
+        Whether each epoch visits the samples in a new random order, another one for each net.
+    sample_weight : array_like of shape (n_samples,), optional
+        Weight of each sample, for all nets (n_samples,) or per net (n_nets, n_samples); see fastmlp.folds and
+        fastmlp.bootstrap.
+    early_stopping : bool, int or EarlyStopping, optional
+        As for MLP.fit, applied to each net's own record; each net ends with the parameters of its best epoch.
+    callbacks : callable or sequence of callable, default ()
+        Functions (epoch, history) as for MLP.fit, called for each net, `history.net_number`; one that returns True ends
+        the training of this net. The nets are trained one after another.
+    metrics : sequence of str or callable, default ()
+        Records as for MLP.fit, for early stopping and callbacks. The nets are trained one by one.
+    monitor : bool, default False
+        Whether to warn once, with a TrainingWarning, when more than half of the nets fail in a known way.
+    resume : bool, default False
+        Whether to go on from the checkpoint, as for MLP.fit. With a larger number of epochs, nets that have trained all
+        epochs go on; nets that early stopping, convergence or divergence has ended stay as they are.
+    memory_limit : int or str, optional
+        Bytes that the data of a source may take in memory, as for MLP.fit. Rows that take more are read from disk in
+        each epoch, and the nets are trained one after another.
+    verbose : {0, 1, 2}, default 1
+        As for MLP.fit; 2 prints at most one line per second: about the nets that have finished, and the best validation
+        loss of all nets so far.
+    time_limit : float, optional
+        Seconds that this call may take, as for MLP.fit. Nets in training then end as after Ctrl-C, nets that have not
+        begun keep their initial parameters, and `result.stopped_by` of both is "time_limit". Nets that are trained
+        together end with an epoch.
+    converged : float, str or Converged, optional
+        Rule by which a net has converged and stops. A number: its loss is at most this; "accuracy": all samples are
+        classified correctly; "40-20-40": every output is within 40 % of the output's range of its target; or a
+        Converged, which says how an epoch is judged. By default all nets are trained for all epochs.
+    restart_after : int, optional
+        Number of epochs after which a net that has not converged is restarted from new initial parameters, drawn by
+        `init`; needs `converged`.
+    executor : object, optional
+        Where to train in tasks of some seconds, on workers that may be other machines: an executor with `submit`, such
+        as `client.get_executor()` of a Dask client, `loky.get_reusable_executor()` or
+        `concurrent.futures.ProcessPoolExecutor()`. On the same device, results have the same bits as without it, but
+        for nets that diverge, whose last finite parameters may be those of another epoch. Ctrl-C waits for the tasks
+        that have begun; a second one does not. A checkpoint has the nets of finished tasks.
+    """
+
+    converged: Annotated[Any, Keyword(None, as_converged)]
+    restart_after: Annotated[int | None, Keyword(None, _epochs_of_attempt)]
+    executor: Annotated[Any, Keyword(None)]
+
+
+class Table(NamedTuple):
+    """Keywords of one `fit`.
+
+    rows : of the keywords, in the order of the signature
+    defaults : of the keywords, as checked values are
+    text : docstrings with the texts, of which the last one counts
+    """
+
+    rows: dict[str, Keyword]
+    defaults: dict[str, Any]
+    texts: list[str | None]
+
+    @classmethod
+    def of(cls, kinds: type) -> "Table":
+        """Return the table of a TypedDict."""
+        rows = {
+            name: next(iter(hint.__metadata__)) for name, hint in get_type_hints(kinds, include_extras=True).items()
+        }
+        last = {name: rows.pop(name) for name in CheckpointKeywords.__annotations__}
+        rows |= last
+        defaults = {name: row.default if row.check is None else row.check(row.default) for name, row in rows.items()}
+        return cls(rows, defaults, [CheckpointKeywords.__doc__, FitKeywords.__doc__, kinds.__doc__])
+
+
+MLP_TABLE, POPULATION_TABLE = Table.of(MLPFitKeywords), Table.of(PopulationFitKeywords)
+
+
+def checked(function: Callable[..., Any], given: Mapping[str, Any], table: Table, owner: type) -> dict[str, Any]:
+    """Return all keywords of a fit, checked.
+
+    given : those that the user has given
+    owner : class whose method `function` is
+
+    Raises
+    ------
+    TypeError
+        If fit has no keyword of that name; of a setting of optimisers, with a hint.
+    ValueError
+        If a value is invalid.
+    """
+    found = table.defaults.copy()
+    for name, value in given.items():
+        if name not in table.rows:
+            raise _unknown(function, name, owner)
+        check = table.rows[name].check
+        found[name] = value if check is None else check(value)
+    if found.get("restart_after") is not None and found["converged"] is None:
+        raise ValueError("restart_after needs converged=..., which says when a net has learned.")
+    return found
+
+
+def _unknown(function: Callable[..., Any], name: str, owner: type) -> TypeError:
+    """Return the error for a keyword that fit does not have."""
+    kinds: tuple[type[Optimizer], ...] = (Adam, *OPTIMIZERS.values())
+    cls = next((kind.__name__ for kind in kinds if name in kind.__dataclass_fields__), None)
+    if cls is not None:
+        return TypeError(
+            f"{function.__qualname__}() got an unexpected keyword argument {name!r}. It is a setting of the "
+            f"optimizer: write optimizer=fastmlp.{cls}({name}=...)."
+        )
+    return unknown_keyword(function.__qualname__, name, signature(function).parameters, owner)

@@ -1,0 +1,204 @@
+"""Engine that trains nets together, each in a SIMD lane or on a GPU: kernel calls of some epochs."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+
+from ..devices import backend
+from ..execution.dispatch import GpuNetsFit, choose_gpu_nets_variant, choose_nets_variant, lane_threads
+from ..execution.plan import PopulationPlan
+from ..execution.unrolled_code import pays_to_compile
+from ..kernels.formulas.update_rules import CODES
+from ..kernels.structs import (
+    FULL_ACCURACY,
+    MONITOR_ACCURACY,
+    MONITOR_LOSS,
+    MONITOR_NONE,
+    MONITOR_VALIDATION_ACCURACY,
+    MONITOR_VALIDATION_LOSS,
+    StopCriteria,
+    SuspendedNets,
+    TrainConfig,
+)
+from ..runtime.memory_check import check_memory
+from ..schedules.checked_factors import factors_at, is_constant
+from .lanes_state import training_state
+from .outcome import Outcome
+from .task import FitTask
+
+MONITORS = {
+    None: MONITOR_NONE,
+    "loss": MONITOR_LOSS,
+    "accuracy": MONITOR_ACCURACY,
+    "validation_loss": MONITOR_VALIDATION_LOSS,
+    "validation_accuracy": MONITOR_VALIDATION_ACCURACY,
+}
+MOST_EPOCHS = 2**40  # per kernel call; on a CPU, epochs of a call count across nets that follow each other in a lane
+
+
+class Lanes:
+    """Engine of nets that are trained together. Early stopping, convergence and records are the kernels' own.
+
+    task : FitTask     its params are trained in place
+    outcome : Outcome     written. outcome.best_value has the lowest monitored value, since kernels minimise: of an
+        accuracy, the negative
+    members : (n_members,)     numbers of the nets to train
+    n_epochs : int     largest number of epochs per net
+    waiting : SuspendedNets     nets in the middle of their training, of which the first are trained; or none
+
+    At the end every net has the parameters reached so far or, with early stopping, those of its best epoch.
+    """
+
+    at_epoch_end, steps_in_epoch = True, 0  # a step of this engine is an epoch
+
+    def __init__(self, task: FitTask, outcome: Outcome, members: np.ndarray, n_epochs: int, waiting: SuspendedNets):
+        self.task, self.outcome, self.n_epochs = task, outcome, n_epochs
+        self._data = task.in_memory.data
+        self._criteria = stop_criteria(task, n_epochs)
+        self._config = train_config(task, self._criteria)
+        self._held_out = self._data if task.held_out is None else task.held_out
+        self._members, self._waiting = members, waiting
+        self.plan = training_plan(task, len(members), n_epochs)
+        self.last_call = 0, 0, 0.0  # threads, epochs and seconds
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Lanes:
+        self._team, self.run_of_kernels = self._stack.enter_context(self.plan.begin(self.task.net))
+        run, waiting = self.run_of_kernels, self._waiting
+        if len(waiting.net_index):
+            self._members = self._members[: run.most_resumed]
+        self.n_members = n = len(self._members)
+        self._nets = training_state(self.task, self.outcome, self._members, self.n_epochs)
+        if len(waiting.net_index):
+            run.resume(self._nets, waiting.part(0, n))
+        self._waiting = waiting.part(n, len(waiting.net_index))
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        try:
+            self._record_unfinished()
+            self.run_of_kernels.collect()
+        finally:
+            self._stack.__exit__(*error)
+
+    @property
+    def n_finished(self) -> int:
+        return self.run_of_kernels.n_finished
+
+    @property
+    def trains_all_at_once(self) -> bool:
+        """Whether each net in training has had the epochs of all calls; the windows of a GPU follow each other."""
+        return self.task.device.is_host and self.n_members <= self.run_of_kernels.most_resumed
+
+    @property
+    def steps_left(self) -> int:
+        return MOST_EPOCHS if self.n_finished < self.n_members else 0
+
+    def run(self, n: int) -> str:
+        """Train n epochs of the nets in training."""
+        task, started = self.task, time.perf_counter()
+        given = task.net, self._data, self._config, self._criteria, self._nets, self._held_out, self.run_of_kernels
+        self.plan.backend.train_nets(self._team, *given, n)
+        self.last_call = self.plan.n_threads, n, time.perf_counter() - started
+        return ""
+
+    def suspended(self) -> SuspendedNets:
+        """Return the nets in the middle of their training, and those that wait for them."""
+        now = self.run_of_kernels.suspended(self._nets, self.task.monitored is not None)
+        parts = [part for part in (now, self._waiting) if len(part.net_index)]
+        return SuspendedNets.joined(parts) if parts else SuspendedNets.none()
+
+    def _record_unfinished(self) -> None:
+        """Store parameters and records of the nets in training; with early stopping, those of their best epochs."""
+        task, outcome = self.task, self.outcome
+        if not self.steps_left:
+            return
+        for reached in self.run_of_kernels.unfinished(task.monitored is not None):
+            net = reached.net_index
+            task.params[net], outcome.status[net] = reached.params, reached.status
+            outcome.epochs[net], outcome.loss[net] = reached.epochs, reached.loss
+            outcome.accuracy[net] = reached.n_correct / self._data.n_samples
+            if reached.best_epoch:
+                outcome.best_epochs[net], outcome.best_value[net] = reached.best_epoch, reached.best_value
+
+
+def train_config(task: FitTask, criteria: StopCriteria) -> TrainConfig:
+    """Return batches, update rule and learning-rate factors of a fit; settings are per net, in PopulationState."""
+    n_steps = criteria.n_epochs * task.n_batches
+    if criteria.scheduled:
+        check_memory(
+            16 * n_steps, f"The learning rates of {n_steps:,} steps", "Train fewer epochs, or leave schedule out."
+        )
+    layer_factors = task.optimizer.factors_of_layers(task.network.layout.shapes)
+    decay_factors = task.optimizer.decay_factors
+    if decay_factors is not None and not layer_factors.size:  # kernels apply them with those of layers
+        layer_factors = np.ones(4 * task.network.layout.n_layers)
+    return TrainConfig(
+        batch_size=task.batch_size,
+        shuffle=task.shuffle,
+        seed=0,
+        rule=CODES[task.optimizer.rule.name],
+        hyper=np.zeros(1),
+        factors=factors_at(task.factors, 0, n_steps, n_steps) if criteria.scheduled else np.ones(1),
+        layered=layer_factors.size > 0,
+        layer_factors=layer_factors,
+        decays=decay_factors is not None,
+        decay_factors=np.empty(0) if decay_factors is None else factors_at(decay_factors, 0, n_steps, n_steps),
+    )
+
+
+def stop_criteria(task: FitTask, n_epochs: int) -> StopCriteria:
+    """Return the criteria by which a net is finished."""
+    rule, stopping = task.converged, task.early_stopping
+    stop_loss = -np.inf if rule is None or rule.loss is None else float(rule.loss)
+    n_correct = np.inf
+    if rule is not None and rule.accuracy is not None:
+        n_correct = float(rule.accuracy * task.rows.n_samples * FULL_ACCURACY)
+    return StopCriteria(
+        n_epochs=n_epochs,
+        # Only then is there a factor per step, which takes memory.
+        scheduled=not is_constant(task.factors) or task.optimizer.decay_factors is not None,
+        stop_loss=stop_loss,
+        stop_n_correct=n_correct,
+        monitor=MONITORS[task.monitored],
+        patience=stopping.patience if stopping else 0,
+        min_delta=float(stopping.min_delta) if stopping else 0.0,
+    )
+
+
+def training_plan(task: FitTask, n_members: int, n_epochs: int) -> PopulationPlan:
+    """Return the plan by which n_members nets of the task are trained together."""
+    network, n_samples, limit = task.network, task.rows.n_samples, task.time_limit
+    compiles = pays_to_compile(None if limit is None else limit.seconds)
+    n_threads = 1  # a GPU's own threads are not counted
+    if task.device.is_host:
+        samples = n_epochs * n_samples if compiles else 0  # a short fit is not counted
+        variant = choose_nets_variant(network, task.device, n_members, task.validates, samples, compiles)
+        n_threads = lane_threads(network, n_members, variant.lanes, n_epochs * n_samples)
+    else:
+        variant = choose_gpu_nets_variant(network, task.whole.n_nets, gpu_fit(task))
+    return PopulationPlan(
+        network=network,
+        device=task.device,
+        backend=backend(task.device),
+        dtype=task.dtype,
+        family=task.family,
+        n_threads=n_threads,
+        variant=variant,
+        rows=task.batch_size,
+        n_samples=n_samples,
+        metric=task.rows.metric,
+        rule=task.optimizer.rule,
+        shuffle=task.shuffle,
+        precision=task.precision,
+    )
+
+
+def gpu_fit(task: FitTask) -> GpuNetsFit:
+    """Return what the choice of a GPU's kernel depends on; it is the same for all parts of a population."""
+    n_state = task.optimizer.rule.n_state
+    return GpuNetsFit(task.dtype.itemsize, n_state, task.rows.n_samples, task.batch_size)

@@ -1,0 +1,137 @@
+"""The fit loop: kernel calls, as long as the hooks of the fit allow, and what a fit ends with.
+
+A net is trained on one block of rows after another; nets in lanes are trained together, on one block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Protocol
+
+from ..console.nets_progress import PartProgress
+from ..console.progress_bar import Progress
+from ..execution.plan import Plan
+from ..runtime.ctrl_c import StopFlag
+from .divergence import warn_of_divergence
+from .hooks import Hook
+from .hooks.early_stopping import EndByRecords
+from .hooks.progress import ShowProgress
+from .hooks.stop import Stop
+from .hooks.tuned_calls import TunedCalls
+from .one_net import OneNet
+
+if TYPE_CHECKING:
+    from .checkpoint import SaveNet
+
+
+class Engine(Protocol):
+    """What the loop needs of an engine: OneNet or Lanes."""
+
+    @property
+    def steps_left(self) -> int:
+        """Steps until the end of the present block, or epochs of nets in lanes; 0 at the end."""
+
+    def run(self, n: int) -> str:
+        """Train n steps; return why the fit ends, or ""."""
+
+
+def run_calls(engine: Engine, hooks: Sequence[Hook]) -> str:
+    """Call the kernels until the end of the block; return why the fit ends before it, or ""."""
+    while n := engine.steps_left:
+        for hook in hooks:
+            n = hook.limit(n)
+            if not n:
+                return hook.reason
+        if reason := engine.run(n):
+            return reason
+        for hook in hooks:
+            if reason := hook.after():
+                return reason
+    return ""
+
+
+def hooks_of(
+    net: OneNet, flag: StopFlag, progress: Progress | PartProgress, validation: Plan | None, saver: SaveNet | None
+) -> list[Hook]:
+    """Return the hooks of a net's fit in the order in which they are asked; only of those that it needs."""
+    task = net.task
+    hooks: list[Hook] = [Stop(flag), TunedCalls(net)]
+    if task.time_limit is not None:
+        from .hooks.time_limit import EndInTime
+
+        hooks.append(EndInTime(net, task.time_limit, net.n_batches))
+    if task.monitor is not None and not task.is_population:
+        from .hooks.progress import Watch
+
+        hooks.append(Watch(net))
+    if validation is not None:
+        from .hooks.validation import Validation
+
+        hooks.append(Validation(net, validation))
+    if task.metrics:
+        from .hooks.metrics import Measure
+
+        hooks.append(Measure(net))
+    hooks.append(ShowProgress(net, progress))
+    if task.early_stopping is not None or task.converged is not None:
+        hooks.append(EndByRecords(net))
+    if task.callbacks:
+        from .hooks.callbacks import Callbacks
+
+        hooks.append(Callbacks(net))
+    if saver is not None:
+        saver.begin(net, hooks)
+        hooks.append(saver)
+    return hooks
+
+
+def fit_net(net: OneNet, hooks: Sequence[Hook], progress: Progress | PartProgress, warns: bool = True) -> None:
+    """Train one net to its end: its parameters are trained in place, and its history is filled.
+
+    warns : whether to warn of divergence; a population warns once, for all its nets
+
+    Raises
+    ------
+    BaseException
+        That of a hook, such as of a callback, or a second Ctrl-C. The net then has the parameters that it has reached
+        or, with early stopping, those of its best epoch.
+    """
+    history = net.records.history
+    history.stopped_by = "error"
+    try:
+        with net, progress:
+            _end(net, hooks, _train(net, hooks))
+            if history.stopped_by == "divergence" and warns:
+                warn_of_divergence(net.epoch_of_divergence(), net.n_epochs, net.optimizer)
+    finally:
+        for hook in reversed(hooks):
+            hook.close()
+
+
+def _train(net: OneNet, hooks: Sequence[Hook]) -> str:
+    """Train on all blocks, or until the fit ends before; return why it ended."""
+    try:
+        with closing(net.task.rows.blocks(net)) as blocks:
+            for block in blocks:
+                net.set_block(block)
+                if reason := run_calls(net, hooks):
+                    return reason
+    except BaseException as error:
+        with suppress(Exception):
+            net.undo_call()
+            _end(net, hooks, "interrupt" if isinstance(error, KeyboardInterrupt) else "error")
+        raise
+    return "epochs"
+
+
+def _end(net: OneNet, hooks: Sequence[Hook], reason: str) -> None:
+    """Give the net the parameters that the fit ends with, and its history the records of all finished epochs."""
+    net.make_finite()
+    for hook in reversed(hooks):  # a checkpoint has the state before the search for the best epoch ends
+        reason = hook.end(reason)
+    net.copy_to_host()
+    net.records.publish(net.records.n_recorded(net.epochs_done) if net.n_final is None else net.n_final)
+    net.records.history.stopped_by = reason
+    if reason == "divergence" and net.task.optimizer_state is not None:
+        net.task.optimizer_state.reset()  # it may be anything

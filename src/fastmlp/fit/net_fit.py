@@ -1,0 +1,210 @@
+"""The fit of an MLP, from the user's arguments to its history."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..callbacks import tell_end
+from ..console.compile_notice import CompileNotices
+from ..console.nets_progress import line_start, progress_of_fit
+from ..console.progress_bar import EpochLines
+from ..console.stopwatch import Stopwatch
+from ..data.batch_rows import batch_rows
+from ..data.checked_samples import make_validation, sample_for_plots, validated_samples
+from ..data.class_weighting import split_and_weighted
+from ..errors import checked_share
+from ..history import History
+from ..kernels.formulas.net_seeds import fit_seed
+from ..kernels.structs import Samples
+from ..runtime.ctrl_c import StopFlag, raise_if_stopped, stop_flag
+from ..runtime.memory_check import check_epochs
+from .hooks.time_limit import TimeLimit
+from .loop import fit_net, hooks_of
+from .metrics import check_metrics
+from .one_net import OneNet
+from .optimizer_state import state_of_net
+from .rows import InMemory, OnDisk
+from .schedules import factors_of
+from .sources import rows_of
+from .task import FitTask
+
+if TYPE_CHECKING:
+    from ..nets.single_net_base import SingleNetBase
+    from ..persistence.checkpoint_files import CheckpointFile
+    from .checkpoint import Saver
+
+
+def fit_mlp(net: SingleNetBase, X: Any, y: Any, given: dict[str, Any], watch: Stopwatch) -> History:
+    """Train a net and return its history.
+
+    X, y : arguments of MLP.fit, or rows of a row file (OnDisk) and None
+    given : the other arguments, checked as fit/keywords.py says
+    watch : Stopwatch     started when the fit began
+    """
+    if given["verbose"] == 2:
+        given["callbacks"] = (*given["callbacks"], EpochLines(given["epochs"], line_start()))
+    file = checkpoint_file(given, "net")
+    with stop_flag() as flag:
+        with rows_of(X, y, net, given, file) as (X, y):
+            if file is None:
+                task, saver = _task(net, X, y, given, watch), None
+            else:
+                from .checkpoint_identity import random_numbers_of, saver_of
+
+                with random_numbers_of(net, file):
+                    task = _task(net, X, y, given, watch)
+                    saver = saver_of(file, net, task)
+            raise_if_stopped()
+            history = _fit(net, task, flag, saver, watch)
+        if flag.is_set() and history.stopped_by != "divergence":
+            history.stopped_by = "interrupt"  # also if it came after the last call
+    return history
+
+
+def _fit(net: SingleNetBase, task: FitTask, flag: StopFlag, saver: Saver | None, watch: Stopwatch) -> History:
+    history = History(net)
+    history.optimizer = task.optimizer
+    history.samples = _samples_for_plots(net, task)
+    held_out, validation = task.held_out, None
+    try:
+        with net.device.on():
+            engine = OneNet(task, 0, net._padded, history, task.epochs)
+            if held_out is not None:
+                validation = net._plan_for(held_out.n_samples)
+            save = None
+            if saver is not None:
+                from .outcome import Outcome
+
+                saver.begin(task, Outcome.empty(task), np.zeros(1, np.int64), np.zeros(0, np.int64), 0)
+                save = saver.of_net(0, net.params)
+            progress = progress_of_fit(task.epochs, task.verbose)
+            hooks = hooks_of(engine, flag, progress, validation, save)
+            net.history, net.fits = history, net.fits + 1
+            try:
+                fit_net(engine, hooks, progress)
+            finally:
+                history.seconds, history.compile_seconds = watch.read()
+                tell_end(task.callbacks, history)
+            if saver is not None:
+                saver.save_if_new()
+    finally:
+        if validation is not None:
+            validation.release()
+    return history
+
+
+def _task(net: SingleNetBase, X: Any, y: Any, given: dict[str, Any], watch: Stopwatch) -> FitTask:
+    """Return the task of a fit; the device is chosen here."""
+    rows, held_out, batch_size, shuffle, seed = _rows(net, X, y, given)
+    early_stopping, metrics = given["early_stopping"], given["metrics"]
+    if early_stopping is not None:
+        held_out_metric = None if held_out is None else held_out.metric
+        early_stopping.check_monitor(rows.metric, held_out_metric, metrics)
+    if metrics:
+        assert isinstance(rows, InMemory)
+        n_subsets = 1 if held_out is None else 2
+        check_epochs(given["epochs"], 1, len(metrics) * n_subsets)
+        for samples in (rows.data, held_out):
+            if samples is not None:
+                check_metrics(metrics, net.network, samples)
+    monitor = None
+    if given["monitor"]:
+        from ..diagnosis.monitor import Monitor
+
+        assert isinstance(rows, InMemory)
+        monitor = Monitor(net.network, rows.data, given["epochs"])
+    net._choose_device(X if isinstance(rows, InMemory) else None, given["epochs"] * rows.n_samples, batch_size)
+    factors, dropout_factors = factors_of(given, net.network)
+    limit = given["time_limit"]
+    return FitTask(
+        network=net.network,
+        device=net.device,
+        dtype=net.dtype,
+        precision=net.precision,
+        params=net.params[None],
+        seeds=np.array([seed]),
+        l2=net.network.l2,
+        dropout=np.array([*net.network.dropout, 0.0]),
+        rows=rows,
+        held_out=held_out,
+        batch_size=batch_size,
+        shuffle=shuffle,
+        optimizer=given["optimizer"],
+        factors=factors,
+        dropout_factors=dropout_factors,
+        epochs=given["epochs"],
+        early_stopping=early_stopping,
+        callbacks=given["callbacks"],
+        metrics=metrics,
+        monitor=monitor,
+        optimizer_state=state_of_net(given["optimizer_state"], net.network.layer_sizes),
+        time_limit=None if limit is None else TimeLimit(limit, watch),
+        verbose=given["verbose"],
+        schedules=(given["schedule"], given["dropout_schedule"]),
+    )
+
+
+def _rows(
+    net: SingleNetBase, X: Any, y: Any, given: dict[str, Any]
+) -> tuple[InMemory | OnDisk, Samples | None, int, bool, int]:
+    """Return (rows, held-out samples, samples of a step, whether they are shuffled, seed), checked."""
+    network, dtype, validation_data, class_weight = (
+        net.network,
+        net.dtype,
+        given["validation_data"],
+        given["class_weight"],
+    )
+    fraction, rule = checked_share(given["validation_fraction"], validation_data), given["optimizer"].rule
+    if isinstance(X, OnDisk):
+        rows = batch_rows(given["batch_size"], X.n_samples, rule)
+        check_epochs(given["epochs"], -(-X.n_samples // rows), 4)
+        held_out = None
+        if validation_data is not None:
+            held_out = make_validation(validation_data, network, dtype, X.metric)
+        return X, held_out, rows, given["shuffle"], fit_seed(net.seed, net.fits)
+    with CompileNotices(given["verbose"] > 0):
+        # Of a fraction, class weights are computed for the samples that remain in training.
+        weights = given["sample_weight"], None if fraction else class_weight
+        data = validated_samples(X, y, network, dtype, *weights)
+    rows = batch_rows(given["batch_size"], data.n_samples, rule)
+    n_records = 2 if validation_data is None and not fraction else 4
+    check_epochs(given["epochs"], -(-data.n_samples // rows), n_records)
+    shuffle = given["shuffle"] and rows < data.n_samples
+    draws = shuffle or fraction or any(network.dropout)
+    seed = fit_seed(net.seed, net.fits) if draws else 0
+    held_out = None
+    if validation_data is not None:
+        held_out = make_validation(validation_data, network, dtype, data.metric)
+    elif fraction:
+        data, held_out = split_and_weighted(data, fraction, seed, class_weight, network)
+        rows = min(rows, data.n_samples)
+    return InMemory(data), held_out, rows, shuffle and rows < data.n_samples, seed
+
+
+def _samples_for_plots(net: SingleNetBase, task: FitTask) -> dict[str, Any]:
+    if isinstance(task.rows, InMemory):
+        return sample_for_plots(net.network, {"training": task.rows.data, "validation": task.held_out})
+    return {"training": task.rows.shown(net.network), **sample_for_plots(net.network, {"validation": task.held_out})}
+
+
+def checkpoint_file(given: dict[str, Any], kind: str) -> CheckpointFile | None:
+    """Return the file of a fit's checkpoints, or None.
+
+    Raises
+    ------
+    ValueError
+        If there is to be no file, but one to resume from, or an interval.
+    """
+    from ..runtime.checkpoint_interval import DEFAULT
+
+    checkpoint, every, resume = given["checkpoint"], given["every"], given["resume"]
+    if checkpoint is None and not resume and every == DEFAULT:
+        return None
+    from ..persistence.checkpoint_files import CheckpointFile, refuse_without_file
+
+    if checkpoint is not None:
+        return CheckpointFile(checkpoint, every, resume, kind, given["verbose"])
+    refuse_without_file(every, resume)
+    return None

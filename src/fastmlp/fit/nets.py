@@ -1,0 +1,272 @@
+"""Fit of several nets, with restarts: together in SIMD lanes or on a GPU, or one by one, as dispatch has chosen.
+
+Both write the same Outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from ..console.compile_notice import CompileNotices
+from ..console.nets_progress import NetsInTraining, PartProgress, part_of_whole
+from ..console.progress_bar import NetLines, Progress
+from ..execution.dispatch import one_by_one_threads
+from ..execution.plan import Plan
+from ..history import History
+from ..kernels.structs import CONVERGED, RUNNING, SuspendedNets
+from ..population_result.stopped_by import OUT_OF_TIME
+from ..runtime.ctrl_c import StopFlag
+from ..runtime.memory_check import check_epochs, check_memory
+from .checkpoint import SaveLanes, Saver
+from .fits_on_threads import run_on_threads
+from .hooks import Hook
+from .hooks.of_lanes import CallsOfLanes, ShowNets
+from .hooks.stop import Stop
+from .hooks.time_limit import EndInTime, TimeLimit
+from .kept_nets import KeptNets
+from .lanes import Lanes
+from .loop import fit_net, hooks_of, run_calls
+from .one_net import OneNet
+from .outcome import Outcome
+from .rows import InMemory
+from .state import OUTCOME, FitState
+from .task import ONE_BY_ONE, FitTask
+
+Redraw = Callable[[np.ndarray, int], None]
+
+
+class FittedNets(NamedTuple):
+    """Result of fit_nets.
+
+    restarts : int64 (n_nets,), number of restarts of each net
+    reason : why the fit ended before all nets had: "interrupt", "time_limit", or ""
+    """
+
+    outcome: Outcome
+    restarts: np.ndarray
+    reason: str
+
+
+def shown_progress(task: FitTask, outcome: Outcome) -> Progress | PartProgress:
+    """Return the display of finished nets: a progress bar or, with verbose=2, lines with statistics of these nets.
+
+    The bar is that of a whole, such as a search, if the population is trained as a part of one.
+    """
+
+    def figures() -> str:
+        converged, done = outcome.status == CONVERGED, (outcome.status != RUNNING) & np.isfinite(outcome.loss)
+        median = f"  median loss {np.median(outcome.loss[done]):.4g}" if done.any() else ""
+        return f"converged {np.count_nonzero(converged):,}{median}" if task.converged is not None else median.lstrip()
+
+    if task.verbose == 2:
+        return NetLines(task.n_nets, figures)
+    return part_of_whole(task.n_nets, task.verbose) or Progress(task.n_nets, task.verbose, "net")
+
+
+def negates_best_value(task: FitTask) -> bool:
+    """Whether outcome.best_value is minus the best accuracy while a fit runs, and in its checkpoints."""
+    return task.monitored is not None and task.monitored.endswith("accuracy") and task.family != ONE_BY_ONE
+
+
+def fit_nets(task: FitTask, redraw: Redraw, flag: StopFlag, saver: Saver | None = None) -> FittedNets:
+    """Train all nets of a task, with restarts.
+
+    redraw : function (members, attempt) that draws new initial parameters for these nets
+    flag : ends the fit once it is set
+    saver : takes the state of the fit whenever one is due, and has the state to start from
+    """
+    train = _train_one_by_one if task.family == ONE_BY_ONE else _train_in_lanes
+    n_attempts = -(-task.epochs // task.epochs_of_attempt(0))
+    outcome = Outcome.empty(task)
+    restarts, first = np.zeros(task.n_nets, np.int64), 0
+    spent = np.zeros_like(restarts) if task.restart_after is not None else restarts[:0]  # epochs of earlier attempts
+    if saver is not None:
+        _check_memory_of_states(task, 1 if train is _train_one_by_one else 2)  # 2: there is a copy while it is written
+        if train is _train_in_lanes:
+            n_params, n_state = task.params.shape[1], task.optimizer.rule.n_state
+            outcome.kept = KeptNets.empty(task.n_nets, n_state, n_params, task.dtype)
+        if saver.start is not None:
+            first, restarts, spent = _start_from(saver.start, task, outcome)
+    reason, attempt = "", first
+    try:
+        with shown_progress(task, outcome) as progress:
+            for attempt in range(first, n_attempts):
+                if attempt > first:
+                    members = np.flatnonzero((restarts == attempt - 1) & (outcome.status != CONVERGED))
+                    if not len(members) and (restarts >= attempt).any():  # nets of finished tasks are ahead
+                        continue
+                    if not len(members):
+                        break
+                    spent[members] += outcome.epochs[members]
+                    outcome.forget(members)
+                    restarts[members] += 1
+                    redraw(members, attempt)
+                if saver is not None:
+                    saver.begin(task, outcome, restarts, spent, attempt)
+                running = np.flatnonzero((restarts == attempt) & (outcome.status == RUNNING))
+                progress.done = task.n_nets - len(running)
+                reason = train(task, outcome, running, task.epochs_of_attempt(attempt), progress, flag, saver)
+                if reason or task.restart_after is None:
+                    break
+    except BaseException:
+        if saver is not None and train is _train_one_by_one:  # the states of the nets before the one that failed
+            saver.save_if_new()
+        raise
+    if saver is not None and train is _train_one_by_one:
+        saver.save_if_new()
+    elif saver is not None and not reason:  # otherwise the hook has saved the states
+        saver.save()
+    if reason:
+        if attempt < n_attempts - 1:  # nets that failed in this attempt would have been restarted: they are unfinished
+            outcome.status[(restarts == attempt) & (outcome.status != CONVERGED)] = RUNNING
+        if reason == "time_limit":
+            outcome.status[outcome.status == RUNNING] = OUT_OF_TIME
+    if task.restart_after is not None:
+        outcome.epochs += spent
+    if negates_best_value(task):
+        outcome.best_value *= -1.0
+    return FittedNets(outcome, restarts, reason)
+
+
+def _check_memory_of_states(task: FitTask, n_copies: int) -> None:
+    """Raise ValueError if memory does not hold the states that a fit with checkpoints keeps of nets that have ended."""
+    n_bytes = n_copies * (2 + task.optimizer.rule.n_state) * task.params.nbytes
+    check_memory(
+        n_bytes, f"The states of {task.n_nets:,} nets, for checkpoints,", "Make fewer nets, or leave checkpoint out."
+    )
+
+
+def _start_from(start: FitState, task: FitTask, outcome: Outcome) -> tuple[int, np.ndarray, np.ndarray]:
+    """Write a state to task and outcome; return (attempt, restarts, epochs of earlier attempts)."""
+    task.params[:] = start.params
+    for name in OUTCOME:
+        setattr(outcome, name, start.outcome[name].copy())
+    if outcome.kept is not None and len(start.ended.net_index):
+        outcome.kept.take(start.ended)
+    return start.attempt, start.restarts.copy(), start.spent.copy()
+
+
+# ---- together
+
+
+def _train_in_lanes(
+    task: FitTask,
+    outcome: Outcome,
+    members: np.ndarray,
+    n_epochs: int,
+    progress: Progress | PartProgress,
+    flag: StopFlag,
+    saver: Saver | None,
+) -> str:
+    """Train nets together: those that a state has in the middle of their training, as many as there are lanes at a
+    time, and then the others. Return why the fit ended before all of them had, or "".
+    """
+    waiting = SuspendedNets.none()
+    if saver is not None and saver.start is not None:
+        waiting = saver.start.suspended
+        saver.start.suspended = SuspendedNets.none()
+        members = np.setdiff1d(members, waiting.net_index)
+    while len(members) or len(waiting.net_index):
+        nets = waiting.net_index if len(waiting.net_index) else members
+        with Lanes(task, outcome, nets, n_epochs, waiting) as lanes:
+            hooks: list[Hook] = [Stop(flag), CallsOfLanes(lanes)]
+            if task.time_limit is not None:
+                hooks.append(EndInTime(lanes, task.time_limit, 1))
+            hooks.append(ShowNets(lanes, progress))
+            if saver is not None:
+                hooks.append(SaveLanes(saver, lanes))
+            reason = run_calls(lanes, hooks)
+            for hook in hooks:
+                hook.end(reason)
+        if reason:
+            return reason
+        if not len(waiting.net_index):
+            break
+        waiting = waiting.part(lanes.n_members, len(waiting.net_index))
+    return ""
+
+
+# ---- one by one
+
+
+def _train_one_by_one(
+    task: FitTask,
+    outcome: Outcome,
+    members: np.ndarray,
+    n_epochs: int,
+    progress: Progress | PartProgress,
+    flag: StopFlag,
+    saver: Saver | None,
+) -> str:
+    """Train nets one by one: as many at a time as there are threads; on a GPU, and on rows on disk, one after another.
+
+    Return why the fit ended before all of them had, or "".
+    """
+    check_epochs(n_epochs, task.n_batches, 2 if task.held_out is None else 4)
+    reads_blocks = not isinstance(task.rows, InMemory)
+    n_threads = 1 if reads_blocks or task.callbacks else one_by_one_threads(task.device, len(members))
+    before, waiting, stop, reasons = progress.done, iter(members.tolist()), StopFlag(flag), []
+    show = lambda nets: progress.show(before + nets.done, float("nan"), nets.find_best)
+    in_training = NetsInTraining(show) if n_threads == 1 else NetsInTraining()
+    limit = task.time_limit
+    seconds_left = None if limit is None else limit.seconds - limit.elapsed()
+
+    def work() -> None:
+        # a thread alone knows how long it has waited for kernels
+        task_here = task if seconds_left is None else replace(task, time_limit=TimeLimit(seconds_left))
+        given = outcome, n_epochs, None if reads_blocks else 1, stop, saver, in_training
+        with task.device.on(), CompileNotices(task.verbose > 0):
+            for net in waiting:  # the threads share a list iterator, which gives each net to one thread
+                if reason := "interrupt" if stop.is_set() else _train_by_itself(task_here, net, *given):
+                    reasons.append(reason)
+                    return
+                if n_threads == 1:
+                    show(in_training)
+
+    if n_threads == 1:  # in this thread, since starting and joining another one takes a millisecond
+        work()
+    else:
+        run_on_threads(work, n_threads, stop, lambda: show(in_training))
+    return next((reason for reason in ("interrupt", "time_limit") if reason in reasons), "")
+
+
+def _train_by_itself(
+    task: FitTask,
+    number: int,
+    outcome: Outcome,
+    n_epochs: int,
+    n_threads: int | None,
+    stop: StopFlag,
+    saver: Saver | None,
+    in_training: NetsInTraining,
+) -> str:
+    """Train a net, and write its parameters to the task and its results to the outcome.
+
+    Return why the fit ends, or "".
+    """
+    history, padded = History(), task.network.layout.padded(task.dtype)
+    params = padded[: task.network.layout.n_params]
+    params[:] = task.params[number]
+    net = OneNet(task, number, padded, history, n_epochs, n_threads)
+    plan = None
+    if task.held_out is not None:
+        given = task.network, task.device, task.dtype, task.held_out.n_samples, n_threads, task.precision
+        plan = Plan.for_evaluation(*given)
+    validation = None if plan is None else plan.with_net(plan.net._replace(margin=task.net.margin))
+    progress = in_training.begin(number, n_epochs)
+    try:
+        hooks = hooks_of(net, stop, progress, validation, None if saver is None else saver.of_net(number, params))
+        fit_net(net, hooks, progress, warns=False)
+    finally:
+        if plan is not None:
+            plan.release()
+    task.params[number] = params
+    outcome.record(task, number, history)
+    in_training.end(number)
+    if saver is not None:
+        saver.end_net(number, outcome.status[number])
+    return history.stopped_by if history.stopped_by in ("interrupt", "time_limit") else ""

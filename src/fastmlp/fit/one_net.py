@@ -1,0 +1,276 @@
+"""Engine that trains one net: kernel calls of some steps, on the blocks of its rows.
+
+It names no device, and leaves all arithmetic on samples to the kernels.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+
+from ..devices import backend
+from ..execution.buffer_cache import buffers
+from ..execution.unrolled_code import pays_to_compile
+from ..history import History
+from ..kernels.formulas.update_rules import CODES, MOST_STATE
+from ..kernels.structs import DIVERGED, STEPS_DONE, TrainConfig, aligned_zeros
+from ..schedules.checked_factors import factors_at
+from .divergence import DivergenceGuard
+from .optimizer_state import CARRIED
+from .records import Records
+from .rows import Block, InMemory, Place
+from .task import FitTask
+
+
+class OneNet:
+    """Engine of one net of a task.
+
+    number : of the net
+    padded : (n_padded,), its parameters, padded, trained in place
+    history : gets its records
+    n_epochs : int     largest number of epochs
+    n_threads : number of threads that the caller wants; None for as many as pay
+
+    epochs_done : number of finished epochs
+    n_final : number of epochs that the fit ends with, where training went on for more; None before it is known
+    at_epoch_end : whether the last step ended an epoch
+    """
+
+    def __init__(
+        self,
+        task: FitTask,
+        number: int,
+        padded: np.ndarray,
+        history: History,
+        n_epochs: int,
+        n_threads: int | None = None,
+    ):
+        self.task, self.number, self.host_params, self.n_epochs = task, number, padded, n_epochs
+        self.optimizer, self.seed, self._n_threads = task.optimizer_of(number), int(task.seeds[number]), n_threads
+        self.n_batches = task.n_batches
+        held_out_metric = None if task.held_out is None else task.held_out.metric
+        self.records = Records(history, n_epochs, task.rows.metric, held_out_metric)
+        self.epochs_done, self.at_epoch_end, self.place = 0, True, Place()
+        self.n_final: int | None = None
+        self.block: Block  # in training, once there is one
+        self.has_block = False
+        self.params_overflowed = False  # whether a step made parameters that are not finite while the loss was
+        self.carried: np.ndarray | None = None  # scalars of the optimiser state, from block to block
+        self._carried_array: np.ndarray | None = None  # its vectors, where they belong to more than one block or fit
+        self._begun: np.ndarray | None = None  # scalars in the middle of a block, of a fit that goes on
+        self._compiles = pays_to_compile(None if task.time_limit is None else task.time_limit.seconds)
+        self._hyper = self.optimizer.hyper
+        self._layer_factors = self.optimizer.factors_of_layers(task.network.layout.shapes)
+        self._no_factors = np.empty(0)
+        self.last_call = 0, 0, 0.0  # threads, steps and seconds
+        self._stack = ExitStack()
+        if (state := task.optimizer_state) is not None:
+            self._carried_array = state.fitted(self.optimizer, len(padded), padded.dtype)
+            self.carried = state.scalars
+        elif not isinstance(task.rows, InMemory):
+            self._carried_array = aligned_zeros((MOST_STATE, len(padded)), padded.dtype)
+            self.optimizer.begin(self._carried_array)
+
+    def __enter__(self) -> OneNet:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    # ---- blocks
+
+    def set_block(self, block: Block) -> None:
+        """Train on a block from now on."""
+        self._stack.close()
+        is_first, self.block, self.has_block = not self.has_block, block, True
+        self.plan = plan = self.task.plan_of(self.number, block, self._n_threads)
+        if is_first and not self.task.is_population:
+            self.records.history.settings = self.task.description(n_threads=plan.n_threads)  # type: ignore[assignment]
+        self._stack.callback(plan.release)
+        self.data = plan.place(block.data)
+        state = self._carried_array
+        if state is None:
+            state = plan.get_or_make("state", lambda: aligned_zeros((MOST_STATE, len(self.host_params)), plan.dtype))
+            self.optimizer.begin(state)
+        self.state = plan.make_state(self.host_params, state, 0)
+        if isinstance(self.task.rows, InMemory):  # kernels write the records
+            self.state = self.state._replace(epoch_loss=self.records.loss, epoch_accuracy=self.records.accuracy)
+        else:
+            self.state = self.state._replace(epoch_loss=np.empty(1), epoch_accuracy=np.zeros(1))
+        if self.carried is not None:
+            self.state.scalars[:, CARRIED] = self.carried
+        if self._begun is not None:
+            self.state.scalars[:] = self._begun
+            self._begun = None
+            epoch, step = divmod(self.steps_in_block, block.n_batches)
+            if step and block.shuffle and plan.device.is_host:
+                plan.draw_order(block.data.n_samples, block.seed, epoch)
+        self.guard = DivergenceGuard(plan, self.state)
+        self.team = self._stack.enter_context(buffers.borrow_team(plan.backend, plan.n_threads))
+        self.n_threads = plan.n_threads
+
+    def _end_block(self) -> None:
+        """Take what a block leaves to the next one."""
+        block, place = self.block, self.place
+        n = block.data.n_samples
+        self.copy_to_host()
+        self.carried = self.state.scalars[0, CARRIED]
+        sums = place.sums + n * np.array([self.state.epoch_loss[0], self.state.epoch_accuracy[0]])
+        self.place = Place(place.n_blocks + 1, place.n_rows + n, sums)
+        self.at_epoch_end = block.is_last
+        if block.is_last:
+            epoch, n_rows = block.first_epoch, self.place.n_rows
+            self.records.loss[epoch], self.records.accuracy[epoch] = self.place.sums / n_rows
+            self.epochs_done, self.place = epoch + 1, Place()
+
+    # ---- steps
+
+    @property
+    def steps_in_block(self) -> int:
+        return int(self.state.scalars[0, STEPS_DONE])
+
+    @property
+    def steps_left(self) -> int:
+        """Steps that the present block has left."""
+        return self.block.n_epochs * self.block.n_batches - self.steps_in_block
+
+    @property
+    def steps_in_epoch(self) -> int:
+        """Steps done in the present epoch."""
+        before = self.place.n_rows // self.task.batch_size
+        return before + self.steps_in_block % self.block.n_batches
+
+    @property
+    def fraction_done(self) -> float:
+        """Epochs done, with the part of the present one."""
+        return self.epochs_done + (0.0 if self.at_epoch_end else self.steps_in_epoch / self.n_batches)
+
+    @property
+    def is_last_step_done(self) -> bool:
+        return self.epochs_done >= self.n_epochs
+
+    def steps_to(self, n_epochs: int) -> int:
+        """Return the number of steps until so many epochs are done, or until the end of the block if that is before."""
+        block = self.block
+        return min((n_epochs - block.first_epoch), block.n_epochs) * block.n_batches - self.steps_in_block
+
+    def run(self, n_steps: int) -> str:
+        """Train n_steps; return "divergence" if the loss is not finite, after the return to finite parameters."""
+        first = self.steps_in_block
+        self.guard.begin_call(first)
+        started = time.perf_counter()
+        self.call_kernel(self.n_threads, first, n_steps)
+        self.last_call = self.n_threads, n_steps, time.perf_counter() - started
+        if not self.guard.is_finite():
+            self.guard.restore()
+            self.params_overflowed = self.guard.params_overflowed
+            self._count()
+            return "divergence"
+        self.guard.end_call()
+        self._count()
+        if not isinstance(self.task.rows, InMemory) and self.steps_left == 0:
+            self._end_block()
+        return ""
+
+    def _count(self) -> None:
+        if isinstance(self.task.rows, InMemory):
+            self.epochs_done, rest = divmod(self.steps_in_block, self.n_batches)
+            self.at_epoch_end = not rest
+        else:
+            self.at_epoch_end = False
+
+    def call_kernel(self, n_threads: int, first: int, n: int) -> None:
+        """Train n steps of the block from step `first` on."""
+        task, block, total = self.task, self.block, self.n_epochs * self.n_batches
+        at = lambda factors: (
+            self._no_factors if factors is None else factors_at(factors, block.first_step + first, n, total)
+        )
+        decay_factors = self.optimizer.decay_factors
+        config = TrainConfig(
+            batch_size=block.batch_size,
+            shuffle=block.shuffle,
+            seed=block.seed,
+            rule=CODES[self.optimizer.rule.name],
+            hyper=self._hyper,
+            factors=at(task.factors),
+            layered=self._layer_factors.size > 0,
+            layer_factors=self._layer_factors,
+            decays=decay_factors is not None,
+            decay_factors=at(decay_factors),
+            drops_by_schedule=task.dropout_factors is not None,
+            dropout_factors=at(task.dropout_factors),
+            first_step=first,
+        )
+        self.plan.train(self.team, n_threads, self.data, config, self.state, first, n, self._compiles)
+
+    # ---- parameters
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the host can have the whole state: a device keeps the sums of an epoch until its end."""
+        return self.plan.device.is_host or self.steps_in_block % self.block.n_batches == 0
+
+    @property
+    def shares_host_memory(self) -> bool:
+        """Whether kernels work on the host's own parameters and optimiser state."""
+        return self.state.params is self.host_params
+
+    @property
+    def n_finite_epochs(self) -> int:
+        """Number of epochs done, without one whose last step made parameters that are not finite."""
+        return self.epochs_done - (self.params_overflowed and self.at_epoch_end)
+
+    def set_params(self, params: Any) -> None:
+        """Go on with other parameters."""
+        (self.state.params if self.has_block else self.host_params)[:] = params
+
+    @property
+    def to_device(self) -> Callable[[Any], Any]:
+        """Function that copies an array to the device of the fit."""
+        return backend(self.task.device).to_device
+
+    def undo_call(self) -> None:
+        """Return to the parameters before a kernel call that an exception has ended: on a device it is half done."""
+        if self.has_block and not self.shares_host_memory:
+            self.state.params[:] = self.guard.before_call
+            if self.task.optimizer_state is not None:
+                self.task.optimizer_state.reset()  # it may be that of another step
+
+    def make_finite(self) -> None:
+        """Return to finite parameters, if an exception came between a kernel call and its check."""
+        if self.has_block and not self.guard.is_finite():
+            self.guard.restore()
+
+    def copy_to_host(self) -> None:
+        """Copy parameters and optimiser state to the host's arrays, where the device has arrays of its own."""
+        if not self.has_block:
+            return
+        to_host, state = self.plan.backend.to_host, self.task.optimizer_state
+        if not self.shares_host_memory:
+            self.host_params[:] = to_host(self.state.params)
+            if self._carried_array is not None:
+                self._carried_array[:] = to_host(self.state.state).reshape(MOST_STATE, -1)
+        if state is not None and state.array is not None:
+            state.scalars = self.state.scalars[0, CARRIED]
+
+    def epoch_of_divergence(self) -> int:
+        """Return the epoch in which the last step was, counted from 1: a loss that is not finite is found before its
+        step, which is not counted then; parameters are found after it.
+        """
+        if not isinstance(self.task.rows, InMemory):
+            return self.block.first_epoch + 1
+        return (self.steps_in_block - (0 if self.state.scalars[0, DIVERGED] else 1)) // self.n_batches + 1
+
+    def go_on_from(self, params: np.ndarray, state: np.ndarray, scalars: np.ndarray) -> None:
+        """Begin with these parameters, optimiser state and scalars, of a fit that goes on."""
+        self.host_params[:] = params
+        if self._carried_array is None:
+            self._carried_array = aligned_zeros((MOST_STATE, len(params)), params.dtype)
+        self._carried_array[: len(state)] = state
+        self.carried, self._begun = scalars[CARRIED], scalars
+        if self.task.optimizer_state is not None:
+            self.task.optimizer_state.scalars = self.carried

@@ -1,0 +1,212 @@
+"""The fit of a Population, from the user's arguments to its result."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..console.compile_notice import CompileNotices
+from ..console.stopwatch import Stopwatch
+from ..data.batch_rows import batch_rows
+from ..data.checked_samples import make_validation
+from ..data.population_data import fit_data
+from ..devices import backend
+from ..errors import is_per_net
+from ..interface.setting_checks import LateGenerator
+from ..kernels.formulas.net_seeds import fit_seeds
+from ..kernels.structs import METRIC_NONE, RUNNING, Samples
+from ..nets.per_net_settings import text_of_shared_settings
+from ..nets.population_prediction import reads_rows
+from ..nets.with_executor import ON_WORKERS, refuse_with_executor, workers_for
+from ..optimizers import settings_of
+from ..population_result import PopulationResult
+from ..runtime.ctrl_c import StopFlag, raise_if_stopped, stop_flag
+from ..runtime.memory_check import check_epochs
+from .checkpoint import Saver
+from .hooks.time_limit import TimeLimit
+from .metrics import check_metrics
+from .net_fit import checkpoint_file
+from .nets import FittedNets, fit_nets
+from .outcome import converged_nets
+from .rows import InMemory, OnDisk
+from .schedules import factors_of
+from .sources import rows_of
+from .task import FitTask
+
+if TYPE_CHECKING:
+    from ..nets.population_base import PopulationBase
+
+
+def fit_population(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], watch: Stopwatch) -> PopulationResult:
+    """Train the nets and return their result.
+
+    X, y : arguments of Population.fit, or rows of a row file (OnDisk) and None
+    given : the other arguments, checked as fit/keywords.py says
+    watch : Stopwatch     started when the fit began
+    """
+    executor, error = given["executor"], None
+    if executor is not None:
+        refuse_with_executor(X, given)
+    file = checkpoint_file(given, "population")
+    with stop_flag() as flag:
+        with rows_of(X, y, pop, given, file) if reads_rows(X, y) else nullcontext((X, y)) as (X, y):
+            if file is None:
+                task, saver = _task(pop, X, y, given, watch), None
+            else:
+                from .checkpoint_identity import random_numbers_of, saver_of
+
+                with random_numbers_of(pop, file):
+                    task = _task(pop, X, y, given, watch)
+                    saver = saver_of(file, pop, task)
+            raise_if_stopped()
+            if executor is None:
+                fitted = fit_nets(task, pop._draw, flag, saver)
+            else:
+                fitted, error = _fit_on_workers(executor, pop, task, flag, saver)
+            if error is not None and (fitted.outcome.status == RUNNING).all():  # no net has begun
+                raise error
+            if task.monitor is not None:
+                task.monitor.look(fitted.outcome, at_end=True)
+        pop.fits += 1
+        interrupted = fitted.reason == "interrupt" or flag.is_set()
+        pop.result = result = _result(pop, task, fitted, interrupted, watch)
+    result.warn_of_divergence()
+    if error is not None:
+        raise error
+    return result
+
+
+def _fit_on_workers(
+    executor: Any, pop: PopulationBase, task: FitTask, flag: StopFlag, saver: Saver | None
+) -> tuple[FittedNets, BaseException | None]:
+    from .workers import Draws, WorkersFit
+
+    draws = Draws(pop.network, pop.init, pop.seeds, pop.init_scale)
+    with workers_for(executor) as workers:
+        return WorkersFit(workers, task, pop._named_device, draws, flag, saver).run()
+
+
+def _task(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], watch: Stopwatch) -> FitTask:
+    """Return the task of a fit; the device is chosen here."""
+    rng, on_workers = LateGenerator([pop.seed, pop.fits]), given["executor"] is not None
+    optimizer = given["optimizer"].for_nets(pop.n_nets, rng)
+    rows, held_out = _rows(pop, X, y, given, rng)
+    held_out_metric = None if held_out is None else held_out.metric
+    if given["early_stopping"] is not None:
+        given["early_stopping"].check_monitor(rows.metric, held_out_metric, given["metrics"])
+    batch_size = batch_rows(given["batch_size"], rows.n_samples, optimizer.rule)
+    check_epochs(given["epochs"], -(-rows.n_samples // batch_size), 0)
+    shuffle, drops = given["shuffle"] and batch_size < rows.n_samples, any(pop.network.dropout)
+    monitor = None
+    if on_workers:
+        pop.device = ON_WORKERS if pop._named_device == "auto" else pop.device
+    elif isinstance(rows, OnDisk):  # the nets are trained one after another
+        first = pop.net(0)
+        first._choose_device(None, given["epochs"] * rows.n_samples, batch_size)
+        pop.device = first.device
+    else:
+        pop._choose_device(X, given["epochs"] * rows.n_samples, batch_size, pop._in_one_launch())
+    if isinstance(rows, InMemory):
+        for samples in (rows.data, held_out):
+            if samples is not None and given["metrics"]:
+                check_metrics(given["metrics"], pop.network, samples)
+        if given["monitor"]:
+            from ..diagnosis.monitor import population_monitor  # takes longer to import than all the rest
+
+            monitor = population_monitor(pop.network, *rows)
+        # Samples are copied once, for all nets, restarts and evaluations; workers place them on their devices.
+        device = ON_WORKERS if on_workers else pop.device
+        with device.on():
+            place = backend(device).place
+            rows = rows._replace(data=place(rows.data))
+            held_out = None if held_out is None else place(held_out)
+    factors, dropout_factors = factors_of(given, pop.network)
+    draws = shuffle or drops or isinstance(rows, OnDisk)
+    return FitTask(
+        network=pop.network,
+        device=pop.device,
+        dtype=pop.dtype,
+        precision=pop.precision,
+        params=pop.params,
+        seeds=fit_seeds(pop.seeds, pop.fits) if draws else pop.seeds,  # else nothing is drawn
+        l2=pop.l2,
+        dropout=_dropout_rates(pop, drops),
+        rows=rows,
+        held_out=held_out,
+        batch_size=batch_size,
+        shuffle=shuffle,
+        optimizer=optimizer,
+        factors=factors,
+        dropout_factors=dropout_factors,
+        epochs=given["epochs"],
+        restart_after=given["restart_after"],
+        early_stopping=given["early_stopping"],
+        converged=given["converged"],
+        callbacks=given["callbacks"],
+        metrics=given["metrics"],
+        monitor=monitor,
+        time_limit=None if given["time_limit"] is None else TimeLimit(given["time_limit"], watch),
+        verbose=given["verbose"],
+        schedules=(given["schedule"], given["dropout_schedule"]),
+        is_population=True,
+    )
+
+
+def _rows(
+    pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], rng: LateGenerator
+) -> tuple[InMemory | OnDisk, Samples | None]:
+    """Return (rows, held-out samples), checked."""
+    validation_data = given["validation_data"]
+    if isinstance(X, OnDisk):
+        held_out = None
+        if validation_data is not None:
+            held_out = make_validation(validation_data, pop.network, pop.dtype, X.metric)
+        return X, held_out
+    weights, validation = (
+        (given["sample_weight"], given["class_weight"]),
+        (validation_data, given["validation_fraction"]),
+    )
+    with CompileNotices(given["verbose"] > 0):
+        data, strides, held_out = fit_data(
+            X, y, pop.network, pop.dtype, pop.n_nets, *weights, validation, given["converged"], rng
+        )
+    return InMemory(data, strides), held_out
+
+
+def _dropout_rates(pop: PopulationBase, drops: bool) -> np.ndarray:
+    """Return the dropout rates of the layers, (n_layers,), or (n_nets, n_layers) if nets differ."""
+    rates = np.zeros((pop.n_nets if is_per_net(pop.dropout) else 1, pop.network.layout.n_layers))
+    if drops:
+        rates[:, :-1] = np.asarray(pop.dropout)[..., None]
+    return rates if len(rates) > 1 else rates[0]
+
+
+def _result(
+    pop: PopulationBase, task: FitTask, fitted: FittedNets, interrupted: bool, watch: Stopwatch
+) -> PopulationResult:
+    outcome, monitored = fitted.outcome, task.monitored is not None
+    settings = {**settings_of(task.optimizer), "l2": pop.l2, "dropout": pop.dropout, "init_scale": pop.init_scale}
+    with CompileNotices(task.verbose > 0):
+        converged = converged_nets(task, outcome)
+    seconds, compile_seconds = watch.read()
+    return PopulationResult(
+        converged=converged,
+        epochs=outcome.epochs,
+        loss=outcome.loss,
+        accuracy=outcome.accuracy if task.rows.metric != METRIC_NONE else None,
+        monitor=task.monitored,
+        best_value=outcome.best_value if monitored else None,
+        best_epoch=np.maximum(outcome.best_epochs, 0) - 1 if monitored else None,
+        restarts=fitted.restarts,
+        status=outcome.status,
+        record_epochs=outcome.record_epochs,
+        records=outcome.records,
+        seconds=seconds,
+        compile_seconds=compile_seconds,
+        interrupted=interrupted,
+        settings={name: value for name, value in settings.items() if is_per_net(value)},
+        judged_by=task.judged_by,
+        arguments=task.description(text_of_shared_settings(task.optimizer))(),
+    )

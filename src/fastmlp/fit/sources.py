@@ -1,0 +1,90 @@
+"""Rows of a fit from a source that is read piece by piece: in memory if they fit, else on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from numbers import Real
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..data.batch_rows import takes_all
+from ..streams.memory_limit import checked_memory_limit
+from ..streams.row_cache import as_cache
+from ..streams.source_kinds import is_source, names_columns
+from .rows import OnDisk
+
+if TYPE_CHECKING:
+    from ..nets.net_base import NetBase
+    from ..persistence.checkpoint_files import CheckpointFile
+
+NEED_ALL_ROWS = "sample_weight", "class_weight", "validation_fraction", "metrics", "monitor", "executor"  # of fit
+
+
+class StreamArguments(NamedTuple):
+    """Checked arguments of fit for data that are read piece by piece."""
+
+    memory_limit: int  # bytes
+    row_cache: Path | None
+
+    @classmethod
+    def checked(cls, memory_limit: Any, row_cache: Any) -> StreamArguments:
+        """Return the arguments after a check."""
+        return cls(checked_memory_limit(memory_limit), as_cache(row_cache))
+
+
+@contextmanager
+def rows_of(X: Any, y: Any, net: NetBase, given: dict[str, Any], file: CheckpointFile | None) -> Iterator[Any]:
+    """Context with the rows of a fit: (X, y) as arrays, or (rows on disk, None), which are removed at its end.
+
+    given : arguments of fit
+    file : of the fit's checkpoints; its memory limit is that of a fit whose memory_limit is None
+    """
+    if isinstance(X, OnDisk) or not (is_source(X) or names_columns(X, y)):
+        yield X, y
+        return
+    from ..streams.row_file import RowFile
+    from ..streams.row_loading import load
+    from ..streams.sources import as_source
+
+    limit = given["memory_limit"]
+    if limit is None and file is not None:
+        from .checkpoint_identity import memory_limit_of
+
+        limit = memory_limit_of(file, (net.network.n_features + net.network.n_outputs) * net.dtype.itemsize)
+    limit = checked_memory_limit(limit)
+    rows = load(
+        as_source(X, y), net.network, net.dtype, limit, as_cache(given["row_cache"]), lambda: _check_for_disk(given)
+    )
+    if isinstance(rows, RowFile):
+        with rows:
+            yield OnDisk(rows, limit), None
+    else:
+        yield rows.X, rows.y
+
+
+def _check_for_disk(given: dict[str, Any]) -> None:
+    """Refuse, before rows are written to disk, what needs all of them in memory."""
+    refuse_with_stream(**{name: given[name] for name in NEED_ALL_ROWS if name in given})
+    if given["batch_size"] is None:
+        raise ValueError(
+            "batch_size is None, all samples in one batch, but they take more than memory_limit. Pass the number "
+            "of samples in a step, such as batch_size=256."
+        )
+    if takes_all(given["batch_size"], given["optimizer"].rule):
+        raise ValueError(
+            f"{type(given['optimizer']).__name__} needs all samples in one batch, but they take more than "
+            "memory_limit. Choose an optimizer that is trained in batches, such as 'adam'."
+        )
+
+
+def refuse_with_stream(**given: Any) -> None:
+    """Raise ValueError if one of these arguments is given, which need all data in memory."""
+    is_zero = lambda value: isinstance(value, Real) and not value
+    is_empty = lambda value: value is None or is_zero(value) or (hasattr(value, "__len__") and len(value) == 0)
+    names = [name for name, value in given.items() if not is_empty(value)]
+    if names:
+        raise ValueError(
+            f"{' and '.join(names)} cannot be used with data that are read piece by piece. Leave out what cannot be "
+            "used, pass arrays, or give fit a memory_limit that all rows fit into."
+        )

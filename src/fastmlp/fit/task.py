@@ -1,0 +1,236 @@
+"""Task of a fit: nets, rows and settings, all of them checked. It is the only record of settings above the kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..callbacks import Callback, EarlyStopping
+from ..devices import Device, device_of
+from ..errors import is_per_net
+from ..execution.dispatch import choose_nets_family
+from ..execution.net_description import describe_net
+from ..execution.plan import Plan
+from ..kernels.structs import METRIC_NONE, NetSpec, Samples
+from ..network.spec import Network
+from ..optimizers import Optimizer, settings_of
+from ..schedules.checked_factors import schedule_text
+from .rows import Block, InMemory, OnDisk
+
+if TYPE_CHECKING:
+    from ..convergence import Converged
+    from .hooks.time_limit import TimeLimit
+    from .metrics import Metric
+    from .optimizer_state import OptimizerState
+
+Factors = Callable[[np.ndarray, int], np.ndarray]  # a schedule: (steps, n_steps) -> factors, as in schedules
+LANES_FAMILIES = "population_simd", "batched_gemm"  # whose nets are trained together
+ONE_BY_ONE = "one_by_one"
+
+
+class Whole(NamedTuple):
+    """Properties of the task of all nets of a population. Tasks of some nets copy them, and so give the same bits."""
+
+    n_nets: int
+    family: str
+    penalised: bool  # whether any net has an L2 penalty or weight decay
+    clipped: bool  # whether any net has a clip_norm
+
+
+@dataclass(frozen=True)
+class FitTask:
+    """Nets, rows and settings of one fit; names as in MLP.fit and Population.fit."""
+
+    # nets
+    network: Network
+    device: Device
+    dtype: np.dtype
+    precision: str
+    params: np.ndarray  # (n_nets, n_params), trained in place
+    seeds: np.ndarray  # int64 (n_nets,), of shuffling and dropout in this fit
+    l2: Any  # number or (n_nets,)
+    dropout: np.ndarray  # (n_layers,) or (n_nets, n_layers)
+    # rows
+    rows: InMemory | OnDisk
+    held_out: Samples | None
+    batch_size: int
+    shuffle: bool
+    # steps
+    optimizer: Optimizer  # of a population, its settings are numbers or arrays (n_nets,)
+    factors: Factors  # of the learning rate
+    dropout_factors: Factors | None
+    epochs: int
+    restart_after: int | None = None
+    # what interrupts them
+    early_stopping: EarlyStopping | None = None
+    converged: Converged | None = None
+    callbacks: Sequence[Callback] = ()
+    metrics: dict[str, Metric] = field(default_factory=dict)
+    monitor: Any = None  # watches for known failures: a Monitor or a PopulationMonitor of diagnosis/monitor.py
+    optimizer_state: OptimizerState | None = None
+    time_limit: TimeLimit | None = None
+    verbose: int = 0
+    schedules: tuple[Any, Any] = (None, None)  # schedule and dropout_schedule, as given
+    is_population: bool = False
+    part_of: Whole | None = None  # None for the task of all nets
+
+    @property
+    def in_memory(self) -> InMemory:
+        """Rows of nets that are trained together, or on workers: all in memory."""
+        assert isinstance(self.rows, InMemory), "dispatch trains others one by one, here"
+        return self.rows
+
+    # ---- nets
+
+    @property
+    def n_nets(self) -> int:
+        return len(self.params)
+
+    @cached_property
+    def whole(self) -> Whole:
+        """Properties of the task of all nets of the population."""
+        if self.part_of is not None:
+            return self.part_of
+        settings = settings_of(self.optimizer)
+        has_any = lambda value: bool(np.any(np.asarray(value) != 0))
+        return Whole(
+            self.n_nets,
+            self._chosen_family(),
+            has_any(settings.get("weight_decay", 0.0)) or has_any(self.l2),
+            has_any(settings.get("clip_norm", 0.0)),
+        )
+
+    @property
+    def family(self) -> str:
+        return self.whole.family
+
+    def _chosen_family(self) -> str:
+        if not isinstance(self.rows, InMemory) or self.callbacks or self.metrics:
+            return ONE_BY_ONE  # kernels that train nets together read no blocks, and record neither
+        streams = device_of(self.rows.data.X) is None  # on a GPU: whether the samples are too many for its memory
+        return choose_nets_family(
+            self.network, self.n_nets, self.batch_size, self.device, self.dtype, streams, self.shuffle, self.precision
+        )
+
+    @cached_property
+    def _differs_per_net(self) -> bool:
+        return self.is_population and any(map(is_per_net, settings_of(self.optimizer).values()))
+
+    def optimizer_of(self, net: int) -> Optimizer:
+        """Return the optimiser of one net."""
+        return self.optimizer.of_net(net) if self._differs_per_net else self.optimizer
+
+    @cached_property
+    def net(self) -> NetSpec:
+        """Net as kernels see it, with the margin of the convergence rule."""
+        row, margin = self.network.output_row, self.converged.margin if self.converged is not None else None
+        return describe_net(self.network)._replace(margin=float(margin * (row.high - row.low)) if margin else 0.0)
+
+    def plan_of(self, net: int, block: Block, n_threads: int | None) -> Plan:
+        """Return the plan by which one net is trained on a block."""
+        network = self.network
+        shape = block.data.n_samples, block.batch_size, block.shuffle
+        if not self.is_population:
+            return Plan.for_training(network, self.device, self.dtype, *shape, precision=self.precision)
+        l2 = float(self.l2[net]) if is_per_net(self.l2) else self.l2
+        dropout = self.dropout[net] if self.dropout.ndim == 2 else self.dropout
+        if not self.device.is_host:  # they may be compiled into a GPU's kernels
+            network = replace(network, l2=l2, dropout=tuple(dropout[:-1].tolist()))
+        plan = Plan.for_training(network, self.device, self.dtype, *shape, n_threads, self.precision)
+        return plan.with_net(plan.net._replace(margin=self.net.margin, l2=l2, dropout=dropout))
+
+    def part(self, nets: slice, rows: InMemory, held_out: Samples | None) -> FitTask:
+        """Return the task of some nets, with views of what belongs to them.
+
+        rows, held_out : samples of the part
+        """
+        of_nets: Callable[[Any], Any] = lambda value: value[nets] if is_per_net(value) else value
+        settings = {k: of_nets(value) for k, value in settings_of(self.optimizer).items() if is_per_net(value)}
+        return replace(
+            self,
+            params=self.params[nets],
+            seeds=self.seeds[nets],
+            optimizer=replace(self.optimizer, **settings) if settings else self.optimizer,
+            l2=of_nets(self.l2),
+            dropout=self.dropout[nets] if self.dropout.ndim == 2 else self.dropout,
+            rows=rows,
+            held_out=held_out,
+            verbose=0,
+            monitor=None,
+            part_of=self.whole,
+        )
+
+    # ---- steps and records
+
+    @property
+    def n_batches(self) -> int:
+        """Steps of an epoch."""
+        return -(-self.rows.n_samples // self.batch_size)
+
+    @property
+    def monitored(self) -> str | None:
+        """The record that early stopping looks at, or None without early stopping."""
+        if self.early_stopping is None:
+            return None
+        return self.early_stopping.monitor or ("loss" if self.held_out is None else "validation_loss")
+
+    @property
+    def validates(self) -> bool:
+        """Whether early stopping looks at a record of the held-out samples."""
+        return self.monitored is not None and self.monitored.startswith("validation")
+
+    @property
+    def judged_by(self) -> str:
+        """Meaning of PopulationResult.converged: "rule", "all right" or "finite loss"."""
+        return "rule" if self.converged is not None else "all right" if self.checks_final_accuracy else "finite loss"
+
+    @property
+    def checks_final_accuracy(self) -> bool:
+        """Whether a net counts as converged if all samples are correct after its last step."""
+        return self.converged is None and isinstance(self.rows, InMemory) and self.rows.metric != METRIC_NONE
+
+    def epochs_of_attempt(self, attempt: int) -> int:
+        """Return the largest number of epochs of a net in an attempt; 0 or less if there is no such attempt.
+
+        attempt : int     counted from 0; each but the first begins with a restart
+        """
+        return epochs_of_attempt(self.epochs, self.restart_after, attempt)
+
+    def description(self, optimizer: str | None = None, n_threads: int | None = None) -> Callable[[], dict[str, Any]]:
+        """Return a function that returns settings and data sizes, JSON-serialisable, for a history or result.
+
+        The history keeps the function, so that it refers neither to the rows nor to this task.
+
+        optimizer : in words; by default its repr
+        """
+        schedule, dropout_schedule = self.schedules
+        epochs, batch_size, shuffle, early_stopping = self.epochs, self.batch_size, self.shuffle, self.early_stopping
+        rule, limit = self.optimizer, None if self.time_limit is None else self.time_limit.seconds
+        n_samples, weighted = self.rows.n_samples, isinstance(self.rows, InMemory) and self.rows.data.has_weights
+        n_validation = 0 if self.held_out is None else self.held_out.n_samples
+        memory_limit = self.rows.memory_limit if isinstance(self.rows, OnDisk) else None
+        return lambda: {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "optimizer": optimizer or repr(rule),
+            "schedule": schedule_text(schedule),
+            **({} if dropout_schedule is None else {"dropout_schedule": schedule_text(dropout_schedule)}),
+            "shuffle": shuffle,
+            "early_stopping": repr(early_stopping),
+            "n_samples": n_samples,
+            "n_validation": n_validation,
+            "weighted": weighted,
+            **({} if n_threads is None else {"n_threads": n_threads}),
+            **({} if limit is None else {"time_limit": limit}),
+            **({} if memory_limit is None else {"memory_limit": memory_limit}),
+        }
+
+
+def epochs_of_attempt(epochs: int, restart_after: int | None, attempt: int) -> int:
+    """Return what FitTask.epochs_of_attempt does; epochs, restart_after : arguments of Population.fit"""
+    length = min(epochs, restart_after or epochs)
+    return min(length, epochs - attempt * length)

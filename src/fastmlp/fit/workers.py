@@ -1,0 +1,274 @@
+"""Fit of a population on the workers of an executor: a task is a slice of nets, and its state is a part of the whole.
+
+A net has the same bits in any task: kernels are chosen for all nets, and seeds and settings are those of the net.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..console.nets_progress import BestScore
+from ..console.stopwatch import Stopwatch
+from ..devices import HOSTS, backend, resolve
+from ..errors import is_per_net
+from ..execution.dispatch import choose_nets_family
+from ..execution.work import products
+from ..executors.gpu_of_worker import device_here
+from ..executors.task_errors import check_version, version_here
+from ..executors.task_scheduler import Task, Tasks
+from ..executors.workers import Workers
+from ..initialization import Init, draw_params
+from ..kernels.jit.compile_time import add_wait
+from ..kernels.structs import RUNNING
+from ..network.spec import Network
+from ..runtime.checkpoint_interval import Interval, Timer
+from ..runtime.ctrl_c import StopFlag, stop_flag
+from .checkpoint import Saver
+from .nets import FittedNets, fit_nets, negates_best_value, shown_progress
+from .nets_per_task import TaskSizes
+from .outcome import Outcome, converged_nets
+from .shared_samples import Shared, SharedSamples, filled
+from .state import OUTCOME, FitState
+from .task import FitTask
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Initialiser, seeds and scale of initial parameters, for nets that are restarted on a worker."""
+
+    network: Network
+    init: Init
+    seeds: np.ndarray  # int64 (n_nets,)
+    scale: Any  # number or (n_nets,)
+
+    def part(self, nets: slice) -> Draws:
+        return replace(self, seeds=self.seeds[nets], scale=self.scale[nets] if is_per_net(self.scale) else self.scale)
+
+    def into(self, params: np.ndarray) -> Callable[[np.ndarray, int], None]:
+        """Return redraw(members, draw), as fit_nets takes it: it writes new parameters to `params`."""
+
+        def redraw(members: np.ndarray, draw: int) -> None:
+            scale = self.scale[members] if is_per_net(self.scale) else self.scale
+            params[members] = draw_params(self.network, self.init, self.seeds[members], scale, draw)
+
+        return redraw
+
+
+class NetsTask(NamedTuple):
+    """Task of a worker that trains some nets; it also reads the shared arrays."""
+
+    nets: slice
+    task: FitTask  # without the arrays that are shared
+    named_device: str  # as the user named it: a worker finds its own
+    shared: tuple[Shared, ...]  # for X, Y and weight of the training samples, then of the held-out samples
+    draws: Draws
+    start: FitState | None  # of these nets, from which they go on
+    keeps_state: bool  # whether the state at the end is sent back
+    version: str
+
+
+class NetsResult(NamedTuple):
+    """Result of a NetsTask, as a worker returns it."""
+
+    params: np.ndarray
+    outcome: dict[str, np.ndarray]  # arrays of the Outcome by name
+    restarts: np.ndarray
+    interrupted: bool
+    state: FitState | None
+    seconds: float  # without compiling
+    compile_seconds: float
+
+
+class WorkersFit:
+    """Fit of a population on the workers of an executor.
+
+    task : FitTask     its params are written net by net
+    named_device : as the user named it
+    draws : Draws     what restarted nets are drawn from
+    flag : ends the fit once it is set
+    saver : Saver or None     gets the states of finished tasks; its file may have nets that go on, or have ended
+    """
+
+    def __init__(
+        self,
+        workers: Workers,
+        task: FitTask,
+        named_device: str,
+        draws: Draws,
+        flag: StopFlag,
+        saver: Saver | None = None,
+    ):
+        self.workers, self.task, self.draws, self._named_device, self._saver = workers, task, draws, named_device, saver
+        self.outcome, self.restarts = Outcome.empty(task), np.zeros(task.n_nets, np.int64)
+        self._samples = SharedSamples(task)
+        sent, there = self._samples.net_bytes
+        self._sizes = TaskSizes(task, task.epochs, task.params[0].nbytes + sent, task.params[0].nbytes + there)
+        self._state: FitState | None = None  # of all nets, where there is a saver
+        self._compiled, self._flag = 0.0, flag
+        if saver is not None:
+            results = {name: getattr(self.outcome, name) for name in OUTCOME}
+            self._state = saver.start or FitState.of_new_nets(task.params, results, task.restart_after is not None)
+            self._take_state(self._state)
+        self._waiting = stretches(self.outcome.status == RUNNING)  # nets of the next tasks
+
+    def run(self) -> tuple[FittedNets, BaseException | None]:
+        """Train all nets, and return what has become of them, with the error that has ended the fit.
+
+        Nets of finished tasks are written whatever happens; the others keep their parameters.
+        """
+        error: BaseException | None = None
+        reason = ""
+        with shown_progress(self.task, self.outcome) as progress:
+            self._progress = progress
+            progress.done = self.task.n_nets - self._n_waiting
+            try:
+                shared, is_on_cpus = self._samples.shared, self._named_device in HOSTS
+                given = train_nets, shared, self._cut, self._take, not is_on_cpus, self._flag
+                Tasks(self.workers, *given).run(self.task.verbose)
+            except KeyboardInterrupt:
+                reason = "interrupt"
+            except Exception as found:
+                reason, error = "interrupt", found
+        add_wait(self._compiled)
+        if self._saver is not None and (error is None or bool(np.any(self.outcome.status != RUNNING))):
+            self._write()
+        return FittedNets(self.outcome, self.restarts, reason), error
+
+    @property
+    def _n_waiting(self) -> int:
+        return sum(nets.stop - nets.start for nets in self._waiting)
+
+    def _cut(self, n_slots: int) -> Task | None:
+        if not self._waiting:
+            return None
+        first = self._waiting.pop(0)
+        n_left = first.stop - first.start + self._n_waiting
+        nets = slice(first.start, min(first.stop, first.start + self._sizes.next(n_left, n_slots)))
+        if nets.stop < first.stop:
+            self._waiting.insert(0, slice(nets.stop, first.stop))
+        task, shared = self._samples.part(nets)
+        start = None if self._saver is None or self._saver.start is None else self._saver.start.part(nets)
+        argument = NetsTask(
+            nets,
+            task,
+            self._named_device,
+            shared,
+            self.draws.part(nets),
+            start,
+            self._saver is not None,
+            version_here(),
+        )
+        n = nets.stop - nets.start
+        return Task(argument, f"net {nets.start}" if n == 1 else f"nets {nets.start} to {nets.stop - 1}")
+
+    def _take(self, task: Task, result: NetsResult) -> None:
+        nets = task.argument.nets
+        self.task.params[nets], self.restarts[nets] = result.params, result.restarts
+        self._take_outcome(nets, result.outcome)
+        if self._state is not None and result.state is not None:
+            self._state = self._state.with_part(nets, result.state)
+        self._compiled = max(self._compiled, result.compile_seconds)
+        if result.interrupted:  # Ctrl-C in a terminal reaches worker processes, too
+            self.workers.stop.set()
+        else:
+            self._sizes.take(nets.stop - nets.start, result.seconds)
+        validates = self.task.monitored == "validation_loss"
+        find_best = (lambda: BestScore.of(self.outcome.best_value)) if validates else None
+        self._progress.show(self._progress.done + nets.stop - nets.start, float("nan"), find_best)
+        if self.task.monitor is not None:
+            self.task.monitor.look(self.outcome)
+        if self._saver is not None and self._saver.timer.seconds_are_over():
+            self._write()
+
+    def _write(self) -> None:
+        assert self._saver is not None
+        assert self._state is not None
+        self._saver.write(self._state)
+
+    def _take_state(self, state: FitState) -> None:
+        """Take the state in a file, whose outcome is that of the present attempt."""
+        self.task.params[:], self.restarts[:] = state.params, state.restarts
+        for name in OUTCOME:
+            setattr(self.outcome, name, state.outcome[name].copy())
+        if state.spent.size:
+            self.outcome.epochs += state.spent
+        if negates_best_value(self.task):
+            self.outcome.best_value *= -1.0
+
+    def _take_outcome(self, nets: slice, found: dict[str, np.ndarray]) -> None:
+        for name in OUTCOME:
+            array = getattr(self.outcome, name)
+            if name == "records":
+                array[:, nets] = found[name]
+            elif name != "record_epochs" and array.size:
+                array[nets] = found[name]
+
+
+def stretches(are_in: np.ndarray) -> list[slice]:
+    """Return a slice for each run of consecutive nets that are True in a mask (n_nets,).
+
+    >>> stretches(np.array([True, True, False, True]))
+    [slice(0, 2, None), slice(3, 4, None)]
+    """
+    ends = np.flatnonzero(np.diff(are_in, prepend=False, append=False)).tolist()
+    return [slice(*pair) for pair in zip(ends[::2], ends[1::2], strict=True)]
+
+
+def train_nets(arrays: list[np.ndarray], argument: NetsTask) -> NetsResult:
+    """Train the nets of one task; this runs on the worker.
+
+    arrays : the shared arrays
+    """
+    check_version(argument.version)
+    watch, task, arrays = Stopwatch(), argument.task, list(arrays)
+    data, held_out = filled(task.in_memory.data, argument.shared[:3], arrays), task.held_out
+    if held_out is not None:
+        held_out = filled(held_out, argument.shared[3:], arrays)
+    task = on_device_here(task, argument.named_device)
+    place = backend(task.device).place
+    with task.device.on():
+        task = replace(
+            task,
+            params=task.params.copy(),  # an executor of threads gives the caller's own array
+            rows=task.in_memory._replace(data=place(data)),
+            held_out=None if held_out is None else place(held_out),
+        )
+    states: list[FitState] = []
+    saver = (
+        Saver(Timer(Interval(None, None)), lambda state, epochs: states.append(state), argument.start)
+        if argument.keeps_state
+        else None
+    )
+    initial = task.params.copy() if task.restart_after is not None else task.params
+    with stop_flag() as flag:
+        fitted = fit_nets(task, argument.draws.into(task.params), flag, saver)
+        if not task.device.is_host:  # the program that fits may have no GPU to evaluate nets on
+            converged_nets(task, fitted.outcome)
+    state = states[-1] if states else None
+    if state is not None and task.restart_after is not None:
+        state = state.of_ended_nets(initial)
+    seconds, compiling = watch.read()
+    results = {name: getattr(fitted.outcome, name) for name in OUTCOME}
+    interrupted = fitted.reason == "interrupt"
+    return NetsResult(task.params, results, fitted.restarts, interrupted, state, seconds - compiling, compiling)
+
+
+def on_device_here(task: FitTask, named_device: str) -> FitTask:
+    """Return the task on the device that this worker finds for the name that the user gave, such as "auto"."""
+    if named_device in HOSTS:
+        return task
+    work = products(task.network, 1) * task.whole.n_nets
+    found = resolve(named_device, task.epochs * task.rows.n_samples * work, task.batch_size * work)
+    device = device_here(found)
+    if device.is_host:
+        return task
+    with device.on():
+        streams = not backend(device).has_room_for_samples(task.in_memory.data.X.nbytes)
+    family = choose_nets_family(
+        task.network, task.whole.n_nets, task.batch_size, device, task.dtype, streams, task.shuffle, task.precision
+    )
+    return replace(task, device=device, part_of=task.whole._replace(family=family))

@@ -1,0 +1,103 @@
+"""Implementation of predict and evaluate of Population."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..data.checked_samples import as_features
+from ..data.population_data import prediction_samples, validated_population_samples
+from ..devices import to_library_of
+from ..runtime.memory_check import OUTPUTS, check_array
+from ..streams.source_kinds import is_chunked_array, is_source, names_columns
+from .ensemble import average, mean_outputs
+from .nets_evaluation import FEW_SAMPLES, checked_members, evaluate_nets
+from .population_base import PopulationBase
+from .prediction import repeated_outputs
+from .with_executor import device_on_workers, predict_with_executor, refuse_with_executor, workers_for
+
+
+def reads_rows(X: Any, y: Any) -> bool:
+    """Return whether X is a source of rows that all nets share; an array on disk may also hold samples of each net."""
+    if type(X) is np.ndarray:
+        return False
+    if isinstance(X, np.memmap) or is_chunked_array(X):
+        return len(X.shape) == 2 and (isinstance(y, str) or not hasattr(y, "__len__") or len(y) == X.shape[0])
+    return is_source(X) or names_columns(X, y)
+
+
+def predict(pop: PopulationBase, X: Any, nets: Any, executor: Any) -> Any:
+    """Return the outputs of nets; arguments and result are those of Population.predict."""
+    return to_library_of(outputs_of(pop, X, nets, executor), X)
+
+
+def ensemble_predict(pop: PopulationBase, X: Any, members: np.ndarray, weights: np.ndarray, executor: Any) -> Any:
+    """Return the result of Population.ensemble_predict; weights : (n_members,), those of the members"""
+    if reads_rows(X, None):
+        from ..fit.sources import refuse_with_stream
+        from .prediction_in_pieces import predict_in_pieces
+
+        refuse_with_stream(executor=executor)
+        return predict_in_pieces(lambda piece: mean_outputs(pop, piece, members, weights), X)
+    with workers_for(executor) as workers:
+        return average(pop, X, members, weights, workers)
+
+
+def outputs_of(pop: PopulationBase, X: Any, nets: Any, executor: Any = None) -> Any:
+    """Return the outputs of nets, (n_members, n_samples, n_outputs), on the device that computed them.
+
+    X, nets, executor : arguments of Population.predict
+    """
+    if reads_rows(X, None):
+        from ..fit.sources import refuse_with_stream
+        from .prediction_in_pieces import predict_in_pieces
+
+        refuse_with_stream(executor=executor)
+        return predict_in_pieces(lambda piece: outputs_of(pop, piece, nets), X, axis=1)
+    network, dtype = pop.network, pop.dtype
+    if executor is not None:
+        refuse_with_executor(X)
+    elif type(X) is np.ndarray and X.ndim == 2 and len(X) <= FEW_SAMPLES and (nets is None or type(nets) is np.ndarray):
+        features = as_features(X, network.n_features, dtype)
+        repeated = repeated_outputs(features, pop.params, nets, network)
+        if repeated is not None:
+            pop._choose_device(X, len(X) / 3, len(X) / 3, pop._in_one_launch())
+            return repeated
+    data, strides = prediction_samples(X, network.n_features, dtype, pop.n_nets)
+    members = np.arange(pop.n_nets) if nets is None else checked_members(nets, pop.n_nets)
+    pop._choose_device(X, data.n_samples / 3, data.n_samples / 3, pop._in_one_launch())
+    if executor is not None:
+        pop.device = device_on_workers(pop)
+    check_array((len(members), data.n_samples, network.n_outputs), dtype.itemsize, *OUTPUTS)
+    kind = np.ndarray if pop.device.is_host else type(data.X)
+    with pop.device.on():
+        output = kind((len(members), data.n_samples, network.n_outputs), dtype)
+    if executor is not None:
+        predict_with_executor(executor, pop, data, strides, members, output)
+        return output
+    evaluate_nets(network, pop.device, pop.params, data, strides, pop.precision, members, output.reshape(-1))
+    return output
+
+
+def evaluate(pop: PopulationBase, X: Any, y: Any, sample_weight: Any) -> dict[str, np.ndarray]:
+    """Return the scores of the nets; arguments and result are those of Population.evaluate."""
+    if reads_rows(X, y):
+        from ..fit.sources import refuse_with_stream
+        from .prediction_in_pieces import evaluate_in_pieces
+
+        refuse_with_stream(sample_weight=sample_weight)
+        return evaluate_in_pieces(pop, X, y)
+    data, strides = validated_population_samples(X, y, pop.network, pop.dtype, pop.n_nets, sample_weight)
+    pop._choose_device(X, data.n_samples / 3, data.n_samples / 3, pop._in_one_launch())
+    return pop._scores(data.metric, *evaluate_nets(pop.network, pop.device, pop.params, data, strides, pop.precision))
+
+
+def scores_of_piece(
+    pop: PopulationBase, X: Any, y: Any, metric: int | None
+) -> tuple[int, tuple[np.ndarray, np.ndarray]]:
+    """Return (metric of the targets, (mean losses, accuracies)); metric : what counts as correct, if not by them"""
+    data, strides = validated_population_samples(X, y, pop.network, pop.dtype, pop.n_nets, None)
+    pop._choose_device(None, data.n_samples / 3, data.n_samples / 3, pop._in_one_launch())
+    counted_by = data if metric is None else data._replace(metric=metric)
+    return data.metric, evaluate_nets(pop.network, pop.device, pop.params, counted_by, strides, pop.precision)

@@ -1,0 +1,83 @@
+"""Callbacks in fits: callbacks with `epochs_ahead`, and weighted validation data."""
+
+import numpy as np
+import pytest
+
+import fastmlp.execution.dispatch
+from fastmlp import MLP, Population
+from fastmlp.kernels.cpu import backend
+
+
+class Patient:
+    """A callback that asks for a call every n epochs."""
+
+    def __init__(self, n):
+        self.n, self.calls = n, []
+
+    def epochs_ahead(self):
+        return self.n
+
+    def __call__(self, epoch, history):
+        self.calls.append((epoch, history.epochs))
+
+
+def test_callback_with_epochs_ahead_is_called_every_n_epochs(rng):
+    X, y = rng.normal(size=(40, 2)), rng.normal(size=40)
+    patient = Patient(4)
+    net, other = MLP((2, 3, 1), random_state=0), MLP((2, 3, 1), random_state=0)
+    history = net.fit(X, y, epochs=10, batch_size=8, callbacks=patient)
+    assert patient.calls == [(3, 4), (7, 8), (9, 10)]
+    assert history.epochs == 10
+    other.fit(X, y, epochs=10, batch_size=8)
+    np.testing.assert_array_equal(net.params, other.params)
+
+
+def test_most_frequent_callback_decides_the_length_of_calls(rng):
+    X, y = rng.normal(size=(40, 2)), rng.normal(size=40)
+    patient, other = Patient(4), lambda epoch, history: None
+    MLP((2, 3, 1), random_state=0).fit(X, y, epochs=3, batch_size=8, callbacks=[patient, other])
+    assert patient.calls == [(0, 1), (1, 2), (2, 3)]
+
+
+def test_a_callback_is_not_called_more_often_because_of_validation(rng):
+    X, y, patient = rng.normal(size=(40, 2)), rng.normal(size=40), Patient(4)
+    MLP((2, 3, 1), random_state=0).fit(X, y, epochs=6, batch_size=8, callbacks=patient, validation_data=(X, y))
+    assert patient.calls == [(3, 4), (5, 6)]
+
+
+@pytest.mark.parametrize("n_nets", (1, 40))
+def test_validation_data_may_be_weighted(n_nets, rng):
+    """Both for a single net and for a population in lanes."""
+    X, y, weights = rng.normal(size=(30, 2)), rng.integers(2, size=30), rng.uniform(0, 2, 30)
+    settings = {"loss": "binary_cross_entropy", "random_state": 0}
+    fit = {"epochs": 3, "validation_data": (X, y, weights), "early_stopping": 50}
+    if n_nets == 1:
+        net = MLP((2, 3, 1), **settings)
+        found = net.fit(X, y, **fit).validation_loss[-1]
+    else:
+        nets = Population((2, 3, 1), n_nets, **settings)
+        found, net = nets.fit(X, y, **fit).best_value[7], nets.net(7)
+    assert found == pytest.approx(net.evaluate(X, y, sample_weight=weights)["loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "n_samples, n_held_out, hidden", ((48, 12, (256, 256, 256)), (40, 900, (64, 64)), (700, 5, (20,)))
+)
+def test_validation_uses_no_more_threads_than_its_buffers_allow(n_samples, n_held_out, hidden, rng, monkeypatch):
+    """A fit with more threads in training than in validation must not write past the validation's buffers."""
+    monkeypatch.setattr(fastmlp.execution.dispatch, "n_threads_available", lambda: 2)
+    thread_counts = []
+
+    def recorded(choice, team, net, data, params, work, output):
+        thread_counts.append((team.n_threads, len(getattr(work, "scratch", work.partial))))
+        return evaluate(choice, team, net, data, params, work, output)
+
+    evaluate = backend.evaluate
+    monkeypatch.setattr(backend, "evaluate", recorded)
+    X, y = rng.normal(size=(n_samples, 2)), rng.normal(size=n_samples)
+    X_held, y_held = rng.normal(size=(n_held_out, 2)), rng.normal(size=n_held_out)
+    net = MLP((2, *hidden, 1), dropout=0.1, random_state=0)
+    history = net.fit(X, y, epochs=2, batch_size=16, validation_data=(X_held, y_held))
+    assert history.validation_loss[-1] == pytest.approx(net.evaluate(X_held, y_held)["loss"], rel=1e-6)
+    assert len(thread_counts) == 3
+    assert all(n_threads <= n_rows for n_threads, n_rows in thread_counts)

@@ -1,0 +1,78 @@
+"""fastmlp.nets.net_base: what MLP and Population share."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+from fastmlp import MLP, Population
+from fastmlp.kernels.structs import METRIC_ARGMAX, METRIC_NONE
+
+
+@pytest.fixture(params=["MLP", "Population"])
+def net(request):
+    settings = {"random_state": 0, "device": "cpu"}
+    return MLP((2, 3, 1), **settings) if request.param == "MLP" else Population((2, 3, 1), 4, **settings)
+
+
+def test_params_keep_their_array_and_shape(net):
+    array = net.params
+    net.params = np.ones(array.shape)
+    assert net.params is array
+    assert (array == 1.0).all()
+    with pytest.raises(ValueError, match="params must have shape"):
+        net.params = np.ones(array.size + 1)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_copies_have_their_own_params(net, copied):
+    other = copied(net)
+    assert other.device.name == "cpu"
+    np.testing.assert_array_equal(other.params, net.params)
+    other.params[...] = 0.0
+    assert net.params.any()
+
+
+def test_settings_are_checked():
+    for name, value in (("dtype", "float16"), ("precision", "exakt"), ("device", "tpu"), ("init", "xavier")):
+        for make in (lambda **setting: MLP((2, 1), **setting), lambda **setting: Population((2, 1), 3, **setting)):
+            with pytest.raises(ValueError, match=f"{name}|Unknown"):
+                make(**{name: value})
+
+
+@pytest.mark.parametrize("make", [MLP, lambda sizes, **setting: Population(sizes, 3, **setting)])
+def test_float16_is_refused_with_what_to_use(make):
+    message = (
+        r"precision must be 'exact', 'tf32' or 'bfloat16', but it is 'float16', .*without loss scaling.*"
+        r"Use precision='bfloat16'\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        make((2, 1), precision="float16")
+    with pytest.raises(
+        ValueError, match=r"Unknown precision 'fp16'\. Did you mean 'bfloat16'\? Choose from: exact, tf32"
+    ):
+        make((2, 1), precision="fp16")
+    assert make((2, 1), precision="bfloat16").precision == "bfloat16"
+
+
+def test_unpickled_float16_is_replaced_with_a_warning(net, tmp_path):
+    """Earlier versions had it: what makes nets from the population's settings works, too."""
+    net.precision = "float16"
+    if isinstance(net, Population):
+        net._settings["precision"] = "float16"
+    with pytest.warns(
+        UserWarning, match=rf"unpickled {type(net).__name__}: precision='float16' is replaced by 'bf"
+    ) as w:
+        loaded = pickle.loads(pickle.dumps(net))
+    assert [warning.filename for warning in w] == [__file__]
+    assert loaded.precision == loaded.get_settings()["precision"] == "bfloat16"
+    loaded.save(tmp_path / "net.safetensors")
+    if isinstance(net, Population):
+        assert loaded.net(1).precision == "bfloat16"
+    np.testing.assert_array_equal(loaded.params, net.params)
+
+
+def test_accuracy_is_for_classes():
+    assert MLP._scores(METRIC_NONE, 0.5, 0.0) == {"loss": 0.5}
+    assert MLP._scores(METRIC_ARGMAX, 0.5, 1.0) == {"loss": 0.5, "accuracy": 1.0}

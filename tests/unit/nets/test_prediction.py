@@ -1,0 +1,213 @@
+"""Repeated predictions: buffers are reused between equal calls, inputs and outputs are not."""
+
+import gc
+import os
+import threading
+import weakref
+
+import numpy as np
+import pytest
+from reference_net import ReferenceMLP
+
+import fastmlp
+from fastmlp.execution.dispatch import choose_evaluation_threads
+from fastmlp.execution.plan import Plan
+from fastmlp.nets.prediction import FEW_NETS, last, last_of_nets
+
+NETS = {
+    "lanes of samples": ((3, 4, 2), "float32"),
+    "layerwise": ((40, 30, 5), "float32"),
+    "float64": ((40, 30, 5), "float64"),
+}
+
+FORKED = """
+import os, warnings
+import numpy as np, fastmlp
+warnings.simplefilter("ignore")  # that a process with threads forks
+net = fastmlp.MLP((40, 30, 5), random_state=0, device="cpu")
+X = np.random.default_rng(0).random((2, 1, 40), np.float32)
+expected = [net.predict(x) for x in X]
+child = os.fork()
+equal = all((net.predict(X[k % 2]) == expected[k % 2]).all() for k in range(6))
+equal = equal and net.evaluate(X[0], expected[0])["loss"] == 0.0
+if child == 0:
+    os._exit(0 if equal else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert equal
+"""
+
+
+def make(name):
+    layer_sizes, dtype = NETS[name]
+    return fastmlp.MLP(layer_sizes, hidden_activation="tanh", dtype=dtype, device="cpu", random_state=0)
+
+
+def assert_matches_reference(net, X):
+    expected = ReferenceMLP(net.network.layer_sizes, ["tanh", "identity"], "squared_error", net.params).predict(X)
+    np.testing.assert_allclose(net.predict(X), expected, rtol=2e-5, atol=1e-5)
+
+
+def rows(n, net, seed):
+    return np.random.default_rng(seed).normal(size=(n, net.network.n_features)).astype(net.dtype)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_repeated_predictions_match_the_reference_for_their_inputs(name):
+    net = make(name)
+    for k in range(6):
+        assert_matches_reference(net, rows(1, net, k))
+        net.params[:] *= 1.1  # in place: the net keeps its array
+    net.fit(rows(4, net, 9), np.zeros((4, net.network.n_outputs)), epochs=3, verbose=0)
+    for k in range(3):
+        assert_matches_reference(net, rows(1, net, k))
+
+
+@pytest.mark.slow
+def test_alternating_nets_sizes_and_evaluations_match_the_reference():
+    """Predictions and evaluations of three nets and three sizes, in random order."""
+    nets = [make(name) for name in NETS]
+    rng = np.random.default_rng(0)
+    for _ in range(120):
+        net, n = nets[rng.integers(3)], int(rng.choice([1, 3, 300]))
+        X = rows(n, net, rng.integers(100))
+        for _ in range(rng.integers(1, 5)):
+            assert_matches_reference(net, X)
+        if rng.random() < 0.2:
+            net.evaluate(X, np.zeros((n, net.network.n_outputs)))
+
+
+def test_prediction_keeps_no_inputs_and_reuses_no_outputs():
+    net = make("layerwise")
+    outputs = []
+    for k in range(5):
+        X = rows(1, net, k)
+        outputs.append(net.predict(X))
+        weak = weakref.ref(X)
+        del X
+        assert weak() is None, "inputs are kept alive"
+    assert last.call[2] is not None, "equal calls should reuse buffers, or this test shows nothing"
+    assert len({output.tobytes() for output in outputs}) == 5
+    weak = weakref.ref(outputs.pop())
+    assert weak() is None, "outputs are kept alive"
+
+
+def test_evaluation_has_other_buffers_than_a_prepared_prediction():
+    """The plan of a prepared call is out of the buffer cache until the thread predicts something else."""
+    net = make("layerwise")
+    for k in range(3):
+        net.predict(rows(1, net, k))
+    plan = last.plan
+    assert plan is not None
+    assert Plan.for_evaluation(net.network, net.device, net.dtype, 1) is not plan
+    net.predict(rows(2, net, 0))
+    assert last.plan is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.slow
+def test_prepared_prediction_is_repeated_after_a_fork(fresh_python):
+    done = fresh_python(FORKED)
+    assert done.returncode == 0, done.stderr
+
+
+def test_concurrent_predictions_do_not_share_buffers():
+    net, wrong = make("layerwise"), []
+    X = [rows(1, net, k) for k in range(4)]
+    expected = [net.predict(x) for x in X]
+
+    def predict_repeatedly(k):
+        for _ in range(300):
+            if not np.array_equal(net.predict(X[k]), expected[k]):
+                wrong.append(k)
+
+    threads = [threading.Thread(target=predict_repeatedly, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_multithreaded_prediction_keeps_no_net_alive(monkeypatch):
+    monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
+    net = fastmlp.MLP((300, 300, 2), device="cpu", random_state=0)
+    for k in range(3):
+        net.predict(rows(300, net, k))
+    assert choose_evaluation_threads(net.network, 300) == 2
+    weak = weakref.ref(net.padded_params)
+    del net
+    gc.collect()
+    assert weak() is None
+
+
+def test_invalid_inputs_raise_after_repeated_predictions():
+    net = make("layerwise")
+    for _ in range(4):
+        net.predict(rows(1, net, 0))
+    for bad, message in ((np.full((1, 40), np.nan), "NaN or infinite"), (np.zeros((1, 39)), "39 features")):
+        with pytest.raises(ValueError, match=message):
+            net.predict(bad)
+
+
+NETS_OF = {"lanes of samples": (3, 4, 2), "layerwise": (90, 80, 3), "float64": (90, 80, 3)}
+
+
+@pytest.mark.parametrize("name", NETS_OF)
+@pytest.mark.parametrize("n", [1, 5, 32, 33])
+def test_repeated_predictions_of_several_nets_have_the_bits_of_each_net(name, n):
+    pop = fastmlp.Population(NETS_OF[name], 3, dtype=NETS[name][1], device="cpu", random_state=0)
+    for k in range(4):
+        X = rows(n, pop, k)
+        found = [pop.predict(X), pop.predict(X, nets=[2, 0])]
+        expected = np.array([pop.net(net).predict(X) for net in range(3)])
+        np.testing.assert_array_equal(found[0], expected)
+        np.testing.assert_array_equal(found[1], expected[[2, 0]])
+        np.testing.assert_array_equal(pop.predict(X, nets=np.array([True, False, True])), expected[[0, 2]])
+        np.testing.assert_array_equal(pop.predict(X, nets=np.array([-1])), expected[[2]])
+        pop.params[:] *= 1.1  # in place: the population keeps its array
+    is_kept = last_of_nets.call[0] is pop.params and last_of_nets.plan is not None
+    assert is_kept == (n <= 32), "equal calls should reuse buffers, or this test shows nothing"
+
+
+@pytest.mark.slow
+def test_prepared_calls_are_bounded_however_many_nets_predict():
+    pop = fastmlp.Population((90, 80, 3), FEW_NETS + 9, device="cpu", random_state=0)
+    for k in range(3):
+        X = rows(1, pop, k)
+        expected = [pop.net(net).predict(X) for net in range(pop.n_nets)]
+        np.testing.assert_array_equal(pop.predict(X), expected)
+        for net in range(pop.n_nets):
+            np.testing.assert_array_equal(pop.predict(X, nets=[net]), expected[net : net + 1])
+        assert last_of_nets.call[2] is None or 0 < len(last_of_nets.call[2]) <= FEW_NETS
+    assert last_of_nets.call[2], "no call was prepared, so this test shows nothing"
+
+
+def test_alternating_populations_and_sizes_have_the_bits_of_each_net():
+    pops = [fastmlp.Population((90, 80, 3), 2, device="cpu", random_state=seed) for seed in range(2)]
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        pop, X = pops[rng.integers(2)], rows(int(rng.choice([1, 3])), pops[0], rng.integers(100))
+        for _ in range(rng.integers(1, 4)):
+            np.testing.assert_array_equal(pop.predict(X), [pop.net(net).predict(X) for net in range(2)])
+
+
+def test_repeated_predictions_of_several_nets_keep_no_inputs_and_reuse_no_outputs():
+    pop, outputs = fastmlp.Population((90, 80, 3), 2, device="cpu", random_state=0), []
+    for k in range(5):
+        X = rows(1, pop, k)
+        outputs.append(pop.predict(X))
+        weak = weakref.ref(X)
+        del X
+        assert weak() is None, "inputs are kept alive"
+    assert len({output.tobytes() for output in outputs}) == 5
+
+
+def test_repeated_prediction_of_several_nets_checks_its_inputs():
+    pop = fastmlp.Population((90, 80, 3), 2, device="cpu", random_state=0)
+    X = rows(1, pop, 0)
+    for _ in range(3):
+        pop.predict(X)
+    with pytest.raises(ValueError, match="X must be finite"):
+        pop.predict(np.full_like(X, np.nan))
+    with pytest.raises(ValueError, match="X has 89 features"):
+        pop.predict(X[:, 1:])
