@@ -5,6 +5,7 @@ edits (`forged`); without any, the file is the valid one.
 """
 
 import json
+import signal
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
@@ -97,9 +98,10 @@ def _until_write(n_writes, function):
             write(*arguments, **names)
             written_files.append(arguments)
             if len(written_files) == n_writes:
-                raise KeyboardInterrupt
+                signal.raise_signal(signal.SIGINT)
 
-        with mock.patch.object(checkpoint_files, "write", write_some):
+        with mock.patch.object(checkpoint_files, "write", write_some), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the interruption
             function(options)
 
     return begun
@@ -113,7 +115,7 @@ def _part_of_sweep(options):
 
     def train_one(search, group, *others):
         if search._is_finished.any():
-            raise KeyboardInterrupt
+            return signal.raise_signal(signal.SIGINT)
         train(search, group, *others)
 
     with mock.patch.object(Search, "_train", train_one), warnings.catch_warnings():

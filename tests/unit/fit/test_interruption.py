@@ -161,7 +161,7 @@ def test_interrupted_command_exits_with_130_and_keeps_its_output(monkeypatch, tm
         "commands.predict_and_report.load_net",
         "commands.diagnose.load_net",
         "commands.measure_gpu.starts_of_gpus",
-        "commands.sweep.read_parts",
+        "commands.sweep.read_training_table",
         "loading.load",
         "commands.numpy_benchmark.lines",
         "commands.reproduce.show_all",

@@ -196,7 +196,7 @@ def test_an_error_of_one_net_ends_the_others(rows, rng):
 
     with pytest.raises(RuntimeError, match="net 1 fails"):
         fit_folds(nets(), rows, fold_numbers(None, 60, 3, np.random.RandomState(0)), fit_one, at_once=FitsAtOnce(2, 1))
-    assert ended == ["interrupt"]
+    assert ended in (["interrupt"], [])  # the other one may not have begun
 
 
 def test_warnings_of_nets_at_the_same_time_are_at_the_line_of_the_caller(rows, rng):
