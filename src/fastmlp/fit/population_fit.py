@@ -19,7 +19,7 @@ from ..kernels.formulas.net_seeds import fit_seeds
 from ..kernels.structs import METRIC_NONE, RUNNING, Samples
 from ..nets.per_net_settings import text_of_shared_settings
 from ..nets.population_prediction import reads_rows
-from ..nets.with_executor import ON_WORKERS, refuse_with_executor, workers_for
+from ..nets.with_executor import OF_FITS_ON_WORKERS, refuse_with_executor, workers_for
 from ..optimizers import settings_of
 from ..population_result import PopulationResult
 from ..runtime.ctrl_c import StopFlag, raise_if_stopped, stop_flag
@@ -101,7 +101,7 @@ def _task(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], watch: Sto
     shuffle, drops = given["shuffle"] and batch_size < rows.n_samples, any(pop.network.dropout)
     monitor = None
     if on_workers:
-        pop.device = ON_WORKERS if pop._named_device == "auto" else pop.device
+        pop.device = OF_FITS_ON_WORKERS if pop._named_device == "auto" else pop.device
     elif isinstance(rows, OnDisk):  # the nets are trained one after another
         first = pop.net(0)
         first._choose_device(None, given["epochs"] * rows.n_samples, batch_size)
@@ -117,7 +117,7 @@ def _task(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], watch: Sto
 
             monitor = population_monitor(pop.network, *rows)
         # Samples are copied once, for all nets, restarts and evaluations; workers place them on their devices.
-        device = ON_WORKERS if on_workers else pop.device
+        device = OF_FITS_ON_WORKERS if on_workers else pop.device
         with device.on():
             place = backend(device).place
             rows = rows._replace(data=place(rows.data))

@@ -16,6 +16,7 @@ from ..runtime.memory_check import OUTPUTS, check_array
 from .net_base import NetBase
 
 ON_WORKERS = Device("cpu", "the workers of an executor compute on CPUs")
+OF_FITS_ON_WORKERS = Device("cpu", "each worker of the executor finds its device; the program has the nets on its CPU")
 
 
 def refuse_with_executor(X: Any, given: dict[str, Any] | None = None) -> None:

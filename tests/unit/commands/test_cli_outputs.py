@@ -130,4 +130,7 @@ def test_damaged_history_warns_and_the_command_continues(files, command):
     result = run(command, "old.safetensors", "table.csv")
     assert result.exit_code == 0, result.output
     message = " ".join(result.stderr.split())
-    assert "fastmlp: 'old.safetensors': The history of the last fit is left out, since its history has 10 epochs of loss" in message
+    assert (
+        "fastmlp: 'old.safetensors': The history of the last fit is left out, since its history has 10 epochs of loss"
+        in message
+    )
