@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 
@@ -81,6 +82,7 @@ def column_functions(columns: Sequence[Column], p: str) -> list[str]:
         )
     file, lines, place, places = Columns(p), list[str](), 0, inputs_of(columns)
     for file.k, column in enumerate(columns):
-        lines += [comment([column.name]), *column.c_lines(f"x[{places.index(column.inputs[0])}]", place, file)]
+        cells, lines_of = [f"x[{places.index(name)}]" for name in column.inputs], cast(Any, column.c_lines)
+        lines += [comment([column.name]), *lines_of(*cells, place, file)]
         place += len(column.feature_names)
     return [*file.arrays, *file.functions, function(f"void {p}features(const float *x, float *f)", lines)]

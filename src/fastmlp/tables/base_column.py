@@ -115,7 +115,9 @@ class Column(ABC):
         raise NotImplementedError(f"A column of kind {self.kind} is not exported to C.")
 
     def c_lines(self, x: str, place: int, file: Any) -> list[str]:
-        """Return C statements that write the features of a cell x, the first of which is f[place]."""
+        """Return C statements that write the features of a cell x, the first of which is f[place]; of several inputs,
+        a cell of each comes first.
+        """
         values = enumerate(self.c_values(x, file), place)
         lines = [f"f[{j}] = isnan({x}) ? 0.0f : (float)({value});" for j, value in values]
         return [*lines, self.c_mark(x, place + len(lines))] if self.marks_missing else lines
@@ -133,7 +135,9 @@ class Column(ABC):
         raise NotImplementedError(f"A column of kind {self.kind} is not exported to ONNX.")
 
     def onnx_features(self, graph: Any, x: Any) -> list[Any]:
-        """Return the features of cells (n_rows, 1), text where takes_text says so, as values in the graph's dtype."""
+        """Return the features of cells (n_rows, 1), text where takes_text says so, as values in the graph's dtype; of
+        several inputs, the cells of each.
+        """
         missing = graph.add("IsNaN", x)
         values = self.onnx_values(graph, x, missing)
         return [*values, graph.cast(missing, graph.dtype)] if self.marks_missing else values

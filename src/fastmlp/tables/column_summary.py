@@ -12,12 +12,10 @@ import numpy as np
 from .base_column import Column
 from .cells import (
     LARGEST_NUMBER,
-    MIXTURES,
     NUMBERS,
     Tolerance,
     categories_of,
     contents,
-    is_plain,
     is_text_or_mixed,
     numbers_in,
     read_numbers,
@@ -44,14 +42,10 @@ def column_kind(series: pd.Series) -> str:
     In a column of numbers up to 5 % of the cells may not be numbers. A text column in which every cell looks like a
     number is a category.
     """
-    kind = contents(series)
-    if hasattr(series, "cat") or kind == "boolean":
-        return "category"
-    if kind in NUMBERS:
-        return "number"
-    if kind not in MIXTURES or (kind != "string" and not all(map(is_plain, series.dropna()))):
-        return kind
-    return _kind_of_text(read_numbers(series), kind == "string", lambda: categories_of(series)[1])
+    kind, name = _type_of(series), contents(series)
+    if kind == TEXT:
+        return _kind_of_text(read_numbers(series), name == "string", lambda: categories_of(series)[1])
+    return {CATEGORY: "category", NUMERIC: "number", OTHER: name}[kind]
 
 
 def _kind_of_text(cells: Tolerance, is_string: bool, names: Callable[[], list[str]]) -> str:
