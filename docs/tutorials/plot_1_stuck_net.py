@@ -128,8 +128,7 @@ for bug in BUGS:
     found = verdict_on(net, curves[bug.name])
     print(f"{bug.name}\n  - {bug.wrong}\n  + {bug.corrected}")
     print(f"  outputs {net.predict(X)[:, 1].round(2)}, wanted {y}")
-    print(f"  verdict: {found.title}")
-    print(f"  {found.verdict}, confidence {found.confidence:.2f}\n")
+    print(f"  verdict: {found.title}\n")
 
 # %%
 # With none of the four wrong lines, the net learns even with two independent outputs, if its learning rate is 2 and it

@@ -15,6 +15,8 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "src")]
 
+import numpy as np  # noqa: E402
+import other_nets  # noqa: E402
 import stuck_nets  # noqa: E402
 from stuck_by_steps import STEP_CASES  # noqa: E402
 from stuck_nets import Case, Trained  # noqa: E402
@@ -32,16 +34,16 @@ def verdict_of(found: Trained) -> Any:
     return diagnose(found.net, found.X, found.y, found.history, **found.options)
 
 
-def results() -> Iterator[tuple[Case, int, Any]]:
+def results(cases: list[Case] = CASES) -> Iterator[tuple[Case, int, Any]]:
     """Yield (case, seed, Diagnosis) for every case and seed."""
-    for case in CASES:
+    for case in cases:
         for seed in SEEDS:
             yield case, seed, verdict_of(case.make(seed))
 
 
 def verdicts() -> str:
     lines = ["| verdict | title | evidence |", "|---|---|---|"]
-    lines += [f"| `{row.name}` | {row.title} | {', '.join(row.evidence_names)} |" for row in VERDICTS]
+    lines += [f"| `{row.name}` | {row.title} | {row.evidence} |" for row in VERDICTS]
     return "\n".join(lines) + "\n"
 
 
@@ -63,15 +65,20 @@ def matrix_table(counts: Counter) -> str:
     return "\n".join(lines) + "\n"
 
 
+def is_right(case: Case, diagnosis: Any) -> bool:
+    return diagnosis.verdict in (case.verdict, *case.also)
+
+
 def sureness(found: list[tuple[Case, int, Any]]) -> str:
-    """Return a sentence on how many of the right and of the wrong verdicts have a low confidence."""
-    counts = Counter(
-        (diagnosis.verdict in (case.verdict, *case.also), diagnosis.is_sure) for case, _, diagnosis in found
-    )
-    right, wrong = (counts[ok, True] + counts[ok, False] for ok in (True, False))
+    """Return sentences on whether the confidence tells right from wrong verdicts."""
+    counts = Counter((is_right(case, diagnosis), diagnosis.is_sure) for case, _, diagnosis in found)
+    right, wrong = ([d.confidence for case, _, d in found if is_right(case, d) is ok] for ok in (True, False))
+    higher = np.subtract.outer(right, wrong)
+    share = np.mean(higher > 0) + np.mean(higher == 0) / 2 if higher.size else np.nan
     return (
-        f"Of {wrong} wrong verdicts {counts[False, False]} say that they are not sure (a confidence below 0.5), of "
-        f"{right} right ones {counts[True, False]}.\n"
+        f"Of {len(found)} verdicts {len(wrong)} are wrong; of {counts[True, False] + counts[False, False]} that say "
+        f"that they are not sure, {counts[False, False]}. A right verdict has a higher confidence than a wrong one in "
+        f"{100 * share:.0f} % of the pairs.\n"
     )
 
 
@@ -134,11 +141,13 @@ def counts_of(table: str) -> Counter:
 
 
 def main() -> None:
-    found = list(results())
+    found, others = list(results()), list(results(other_nets.CASES))
     parts = {
         "verdicts": verdicts(),
         "confusion matrix": matrix_table(confusion(found)),
         "sureness": sureness(found),
+        "other kinds": matrix_table(confusion(others)),
+        "sureness of other kinds": sureness(others),
         "remedies followed": cure_table(list(cures())),
     }
     if "--write" not in sys.argv:

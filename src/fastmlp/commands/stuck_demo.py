@@ -36,7 +36,7 @@ BUGS = (
         "positive weights",
         "W = rng.random((fan_in, fan_out))",
         "W = rng.uniform(-1, 1, (fan_in, fan_out))",
-        "positive_weights",
+        "unsuitable_weights",
         learning_rate=0.1,
     ),
     Bug(
@@ -149,16 +149,14 @@ def run(console: Any) -> int:
     cured, cured_losses = trained(CURED)
     log(_outputs(cured))
     last = verdict_on(cured, cured_losses)
-    log(f"{last.title} ({last.verdict}, confidence {last.confidence:.2f})\n")
-    table = Table("bug", "outputs for class 1", "verdict", "confidence", title="Each bug of that question alone")
+    log(f"{last.title} ({last.verdict})\n")
+    table = Table("bug", "outputs for class 1", "verdict", title="Each bug of that question alone")
     as_expected = found.verdict == BUGS[0].verdict and last.verdict == CURED.verdict
     for bug in BUGS:
         net, losses = trained(bug)
         found = verdict_on(net, losses)
         as_expected &= found.verdict == bug.verdict
-        table.add_row(
-            bug.name, " ".join(f"{p:.2f}" for p in net.predict(X)[:, 1]), found.title, f"{found.confidence:.2f}"
-        )
+        table.add_row(bug.name, " ".join(f"{p:.2f}" for p in net.predict(X)[:, 1]), found.title)
     console.print(table)
     return 0 if as_expected else 1
 

@@ -1,65 +1,63 @@
-"""Curvature of the loss around a net, from finite differences of gradients, and the best step along the gradient."""
+"""Curvature of the loss around a net, from finite differences of gradients, and the best step along the gradient.
+
+Also the longest first step of new nets: a learning rate that is far too high kills or saturates units within some
+steps. Afterwards gradient and curvature are zero, so that the net itself no longer shows the cause; a new net of the
+same architecture on the same samples does.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from .model_under_test import ModelUnderTest
+from .model_under_test import ModelUnderTest, sample_rows
+from .training_settings import TrainingSettings
 
 STEPS = 10.0 ** np.arange(-5.0, 4.0, 0.5)  # learning rates that are tried
 DIFFERENCE = 1e-4  # finite-difference step per parameter, relative to the root mean square of the parameters
 FLOPS = 4e8  # largest cost of one gradient; limits the number of samples
 SAMPLE_LIMITS = (48, 800)  # smallest and largest limit on the number of samples
-
-
-class Landscape(NamedTuple):
-    """Measurements of the loss landscape: arrays (n_nets,)."""
-
-    gradient: np.ndarray  # norm of the gradient
-    curvature: np.ndarray  # second derivative along the gradient
-    largest: np.ndarray  # largest eigenvalue of the Hessian
-    smallest: np.ndarray  # smallest eigenvalue of the Hessian
-    best_step: np.ndarray  # learning rate whose single descent step lowers the loss most
-    best_gain: np.ndarray  # decrease of the loss in that step
-    safe_step: np.ndarray  # learning rate that suits the largest curvature, 1 / |largest|
-    safe_gain: np.ndarray  # decrease of the loss in one step with safe_step
-    used_gain: np.ndarray  # decrease in one descent step with the learning rate of the training; NaN if unknown
+STARTS = 3  # number of new nets; the median of them is taken
+LARGEST_BIAS = 0.1  # of a new net
+NEW_NET_ROWS = 256  # largest number of samples for new nets
+NEW_NET_ITERATIONS = 8  # Lanczos iterations, enough for the largest eigenvalue within some per cent
+LENGTHS = 10.0 ** np.arange(-6.0, 3.0, 0.125)  # lengths of first steps that are tried
 
 
 @np.errstate(all="ignore")  # exploded nets are measured too
-def measure_landscape(
-    model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, n_iterations: int, stride: int = 1, used_rate: Any = np.nan
-) -> Landscape:
-    """Measure the loss landscape around each net.
+def measure_curvature(
+    model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, n_iterations: int, used_rate: Any = np.nan
+) -> dict[str, np.ndarray]:
+    """Measure the loss around each net, (n_nets,) each; see the fields of Measurements.
 
     X : (n_samples, n_features)
     Y : (n_samples, n_outputs)
     n_iterations : number of Lanczos iterations
-    stride : 1 or 2; the line search tries every stride-th of STEPS, and with 2 the neighbours of the best of them
     used_rate : learning rate of the training, a number or (n_nets,); NaN if unknown
     """
     max_samples = int(np.clip(FLOPS / (6.0 * max(1, model.params.shape[1])), *SAMPLE_LIMITS))
-    if len(X) > max_samples:
-        chosen = np.sort(np.random.default_rng(1).choice(len(X), max_samples, replace=False))
-        X, Y = X[chosen], Y[chosen]
-    params = model.params
-    gradient = model.gradient(X, Y)
+    rows = sample_rows(len(X), max_samples)
+    X, Y = X[rows], Y[rows]
+    gradient, product = model.gradient(X, Y), hessian_product(model, X, Y)
     norm = np.linalg.norm(gradient, axis=1)
-    product = hessian_product(model, X, Y)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        start = _unit(gradient)
-        curvature = (start * product(start)).sum(axis=1)
-        smallest, largest = extreme_curvatures(product, gradient, n_iterations)
-        loss_before = model.objective(X, Y, params)
-        best_step, best_gain = _line_search(model, X, Y, gradient, loss_before, stride)
-        safe_step = 1.0 / np.maximum(np.abs(largest), 1e-12)
-        gain_of = lambda step: loss_before - model.objective(X, Y, params - step[:, None] * gradient)
-        safe_gain = np.maximum(gain_of(np.minimum(safe_step, 1e12)), 0.0)
-        used_gain = gain_of(np.broadcast_to(np.asarray(used_rate, np.float64), norm.shape))
-    return Landscape(norm, curvature, largest, smallest, best_step, best_gain, safe_step, safe_gain, used_gain)
+    smallest, largest = extreme_curvatures(product, gradient, n_iterations)
+    before = model.objective(X, Y, model.params)
+    gain_of = lambda step: before - model.objective(X, Y, model.params - step[:, None] * gradient)
+    gains = np.stack([np.nan_to_num(gain_of(np.full(len(norm), step)), nan=-np.inf) for step in STEPS])
+    best_gain, safe_step = gains.max(axis=0), 1.0 / np.maximum(np.abs(largest), 1e-12)
+    return {
+        "gradient": norm,
+        "largest_curvature": largest,
+        "smallest_curvature": smallest,
+        "best_step": np.where(best_gain > 0, STEPS[gains.argmax(axis=0)], np.nan),
+        "best_gain": np.maximum(best_gain, 0.0),
+        "safe_step": safe_step,
+        "safe_gain": np.maximum(gain_of(np.minimum(safe_step, 1e12)), 0.0),
+        "used_gain": gain_of(np.broadcast_to(np.asarray(used_rate, np.float64), norm.shape)),
+    }
 
 
 def hessian_product(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -73,35 +71,24 @@ def hessian_product(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray) -> Call
     return lambda v: (model.gradient(X, Y, params + h * v) - model.gradient(X, Y, params - h * v)) / (2.0 * h)
 
 
-def extreme_curvatures(
-    product: Callable[[np.ndarray], np.ndarray], gradient: np.ndarray, n_iterations: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the (smallest, largest) eigenvalue of the Hessian, (n_nets,) each.
-
-    product : function v -> Hessian-vector products, both (n_nets, n_params)
-    gradient : (n_nets, n_params) gradient, near which the search begins
-    """
-    noise = np.random.default_rng(2).normal(size=(1, gradient.shape[1]))
-    return _extremes(product, _unit(_unit(gradient) + 0.5 * _unit(noise)), n_iterations)
-
-
 def _unit(v: np.ndarray) -> np.ndarray:
     return v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-300)
 
 
-def _extremes(
-    product: Callable[[np.ndarray], np.ndarray], v: np.ndarray, n_iterations: int
+def extreme_curvatures(
+    product: Callable[[np.ndarray], np.ndarray], gradient: np.ndarray, n_iterations: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the (smallest, largest) eigenvalue of the Hessian, (n_nets,) each.
 
     Lanczos iteration (Lanczos 1950) with full reorthogonalisation.
 
     product : function v -> Hessian-vector products, both (n_nets, n_params)
-    v : (n_nets, n_params) initial vectors of length 1
+    gradient : (n_nets, n_params) gradient, near which the search begins
     """
-    n_nets, n_params = v.shape
+    n_nets, n_params = gradient.shape
+    noise = np.random.default_rng(2).normal(size=(1, n_params))
     m = min(n_iterations, n_params)
-    basis, T = [v], np.zeros((n_nets, m, m))
+    basis, T = [_unit(_unit(gradient) + 0.5 * _unit(noise))], np.zeros((n_nets, m, m))
     for k in range(m):
         image = product(basis[k])
         T[:, k, k] = (basis[k] * image).sum(axis=1)
@@ -111,32 +98,40 @@ def _extremes(
         if k + 1 < m:
             T[:, k, k + 1] = T[:, k + 1, k] = np.linalg.norm(image, axis=1)
             basis.append(_unit(image))
-    values = np.full((n_nets, m), np.nan)
-    known = np.isfinite(T).all(axis=(1, 2))
+    values, known = np.full((n_nets, m), np.nan), np.isfinite(T).all(axis=(1, 2))
     values[known] = np.linalg.eigvalsh(T[known])
     return values[:, 0], values[:, -1]
 
 
-def _line_search(
-    model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, gradient: np.ndarray, loss_before: np.ndarray, stride: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return (the step of STEPS that lowers the loss most, by how much it does), (n_nets,) each.
+@np.errstate(all="ignore")  # inputs may be of any scale
+def longest_first_step(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, updates: TrainingSettings) -> float:
+    """Return the learning rate above which the first step of a new net by the update rule of the training raises its
+    loss; NaN if unknown.
 
-    stride : with 2, every second step is tried, and the neighbours of the best of them
+    Of gradient descent that is 2 / largest curvature. Of rules such as Adam, whose first step has the same length for
+    every parameter, it is the longest of LENGTHS up to which a step along the gradient's signs lowers the loss.
+
+    X : (n_samples, n_features)
+    Y : (n_samples, n_outputs)
     """
-
-    def losses_after(steps: np.ndarray) -> np.ndarray:
-        losses = model.objective(X, Y, model.params - steps[:, None] * gradient)
-        return np.where(np.isfinite(losses), losses, np.inf)
-
-    numbers, nets = np.arange(0, len(STEPS), stride), np.arange(len(loss_before))
-    tried = np.broadcast_to(numbers[:, None], (len(numbers), len(nets)))
-    losses = np.stack([losses_after(STEPS[row]) for row in tried])
-    if stride > 1:
-        best = tried[losses.argmin(axis=0), nets]
-        neighbours = np.clip(np.stack([best - 1, best + 1]), 0, len(STEPS) - 1)
-        tried = np.concatenate([tried, neighbours])
-        losses = np.concatenate([losses, np.stack([losses_after(STEPS[row]) for row in neighbours])])
-    best_row = losses.argmin(axis=0)
-    gain = loss_before - losses[best_row, nets]
-    return np.where(gain > 0, STEPS[tried[best_row, nets]], np.nan), np.maximum(gain, 0.0)
+    if not model.has_weights or not (updates.is_plain_descent or updates.has_sign_like_steps):
+        return np.nan
+    rows = sample_rows(len(X), NEW_NET_ROWS)
+    X, Y = X[rows], Y[rows]
+    params, rng = np.empty((STARTS, model.params.shape[1])), np.random.default_rng(8)
+    for W, b in model.layers(params):
+        W[:] = rng.uniform(-1.0, 1.0, size=W.shape) * np.sqrt(6.0 / sum(W.shape[1:]))
+        # Without biases, inputs of zeros are at the kink of relu, where finite differences are no curvature.
+        b[:] = rng.uniform(-LARGEST_BIAS, LARGEST_BIAS, size=b.shape)
+    new = replace(model, params=params, l2=0.0, dropout=0.0)
+    gradient = new.gradient(X, Y)
+    if updates.is_plain_descent:
+        _, largest = extreme_curvatures(hessian_product(new, X, Y), gradient, NEW_NET_ITERATIONS)
+        longest = 2.0 / np.maximum(largest, 1e-300)
+    else:
+        before = new.objective(X, Y, params)
+        after = np.stack([new.objective(X, Y, params - length * np.sign(gradient)) for length in LENGTHS])
+        lowers = np.logical_and.accumulate(after < before, axis=0).sum(axis=0)
+        longest = np.where(lowers > 0, LENGTHS[np.maximum(lowers - 1, 0)], np.nan)
+    finite = longest[np.isfinite(longest)]
+    return float(np.median(finite)) if len(finite) else np.nan

@@ -6,7 +6,7 @@ ReLU features. If none of them finds a relation, the labels are probably shuffle
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,13 +39,10 @@ class DataChecks(NamedTuple):
 
     n_samples: int
     n_features: int
-    largest_spread: float  # largest standard deviation of an input
-    typical_spread: float  # median standard deviation of the inputs that vary and are no indicators
-    largest_offset: float  # largest |mean| / standard deviation of the inputs that vary and are no indicators
+    scale: InputScale
     n_constant: int  # number of constant inputs
     n_constant_targets: int
     one_hot: bool
-    n_values: int  # number of distinct targets in the first column, at most ROWS
     contradicted: float  # fraction that cannot be learned, because equal inputs have different targets
     linear: float  # fraction that the linear model explains out of sample; NaN for too few samples
     neighbours: float  # the same for nearest neighbours
@@ -53,6 +50,13 @@ class DataChecks(NamedTuple):
     signal: float  # largest z-score of the three models under shuffled labels; NaN for too few samples or rare classes
     attainable: float  # fraction that a net can be expected to explain at least
     lone_input: int = -1  # number of an input that alone predicts the targets (nearly) perfectly; -1 for none
+
+    @classmethod
+    def unknown(cls, n_samples: int, n_features: int) -> DataChecks:
+        """Return the checks of data that are not available: no defect, and NaN for what simple models explain."""
+        known: dict[str, Any] = {"n_samples": n_samples, "n_features": n_features, "scale": InputScale(1.0, 1.0, 0.0), "n_constant": 0}
+        known |= {"n_constant_targets": 0, "one_hot": False, "attainable": 1.0, "lone_input": -1}
+        return cls(**dict.fromkeys(cls._fields, np.nan) | known)
 
 
 def check_data(X: np.ndarray, Y: np.ndarray) -> DataChecks:
@@ -100,11 +104,10 @@ def check_data(X: np.ndarray, Y: np.ndarray) -> DataChecks:
     return DataChecks(
         n_samples=n,
         n_features=X.shape[1],
-        **input_scale(X)._asdict(),
+        scale=input_scale(X),
         n_constant=int((~varies).sum()),
         n_constant_targets=int((np.ptp(Y, axis=0) == 0).sum()),
         one_hot=_is_one_hot(Y),
-        n_values=len(np.unique(Y[:, 0])),
         contradicted=contradicted,
         linear=linear,
         neighbours=neighbours,

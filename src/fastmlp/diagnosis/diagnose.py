@@ -11,18 +11,26 @@ import numpy as np
 from ..data.checked_samples import checked_pair
 from ..errors import counted
 from ..history import History
-from . import argument_checks, verdict_quantities
+from . import samples
 from .adapters import model_of_other_library, nets_of_estimator
-from .from_history import verdict_of_records
-from .loss_curves import Curve
-from .measurements import Measurements, limit_blas_threads, measured_samples, n_measured
-from .measurements import measure as measured_by
+from .measurements import Measurements, limit_blas_threads, measure, measured_by_records, measured_samples, n_measured
 from .model_under_test import ModelUnderTest, is_mlp, is_population, model_of_fastmlp
-from .recorded_loss import with_recorded_loss
+from .records import Curve, as_curve, with_recorded_loss
 from .result import Diagnosis, PopulationDiagnosis
 from .short_descent import short_descent
 from .training_settings import TrainingSettings, updates_of
-from .verdicts import NAMES, score_verdicts
+from .verdicts import NAMES, VERDICTS, score_verdicts
+from .verdicts.progress import nothing_left, training_skill
+from .verdicts.shared import ramp
+from .verdicts.verdict import Net
+
+# Verdicts that the records of a fit alone can support, and the factor on their confidence, because other causes cannot
+# be checked without samples.
+RECORD_VERDICTS, RECORD_FACTOR = ("learning_rate_too_high", "over_fitting", "still_learning"), 0.9
+UNCLEAR_CONFIDENCE = 0.3  # of "unclear" by records alone
+# Fall of the training loss below the first epoch's, from which on a net may have memorised its samples: a new net can
+# be much worse than a constant, and then losses fall long before anything is learned.
+FALLEN = (0.2, 0.5)
 
 
 def diagnose(
@@ -31,6 +39,7 @@ def diagnose(
     y: Any = None,
     history: Any = None,
     *,
+    sample_weight: Any = None,
     validation_data: tuple[Any, Any] | None = None,
     activations: Sequence[Any] | None = None,
     loss: str | None = None,
@@ -53,6 +62,9 @@ def diagnose(
         Targets of the training data, in the form that fit takes.
     history : History, PopulationResult or sequence of float, optional
         What fit returned, or one loss per epoch. The last result of a Population is used by default.
+    sample_weight : array_like of shape (n_samples,), optional
+        Weights of the samples in the training, for one net or nets with common samples. Of each sample so many are used
+        as its weight asks for: all of the heaviest, and a part of the others.
     validation_data : tuple (X, y), optional
         Samples not used in training; they distinguish over-fitting from learning. Nets of a Population with samples of
         their own, X of shape (n_nets, n_samples, n_features), may have validation samples of their own, too.
@@ -93,88 +105,93 @@ def diagnose(
                 "or its net, est or est.net_, which have the history."
             )
         net, history = net.net, net
-    if X is None or y is None:
-        if (X is None) != (y is None):
+    if (X is None) != (y is None):
+        raise ValueError(
+            "Give both X and y, or neither. A history is the fourth argument: diagnose(net, X, y, history), or "
+            "diagnose(net, history=history)."
+        )
+    is_of_table = hasattr(net, "encoded_samples") and hasattr(net, "net_")
+    if is_of_table:
+        if X is not None:
+            X, y = net.encoded_samples(X, y)
+            held_out = validation_data
+            validation_data = None if held_out is None else net.encoded_samples(*checked_pair(held_out))
+        net, history = net.net_, net.history_ if history is None else history
+    if X is None:
+        history = getattr(net, "history", None) if history is None else history
+        if not is_mlp(net) or not isinstance(history, History):
             raise ValueError(
-                "Give both X and y, or neither. A history is the fourth argument: diagnose(net, X, y, history), or "
-                "diagnose(net, history=history)."
+                "Give samples X and y: only an MLP with the history of a fit can be diagnosed without samples."
             )
-        return _diagnose_fit(net, history, validation_data, learning_rate)
-    if hasattr(net, "encoded_samples"):
-        return _diagnose_tabular(net, X, y, history, validation_data, learning_rate)
-    return _diagnose_samples(net, X, y, history, validation_data, learning_rate, activations, loss)
-
-
-def _diagnose_samples(
-    net: Any,
-    X: Any,
-    y: Any,
-    history: Any,
-    validation_data: Any,
-    learning_rate: Any,
-    activations: Sequence[Any] | None = None,
-    loss: str | None = None,
-    encoded_inputs: bool = False,
-) -> Diagnosis | PopulationDiagnosis:
-    """Diagnose a net, or the nets of a population, on samples.
-
-    encoded_inputs : whether fastmlp has encoded X from a table
-    """
+        if "training" not in history.samples:
+            # The net is asked, and not history.net, which is None for the net of an estimator of tables.
+            is_scaled = getattr(net, "preprocessing", None) is not None
+            return _verdict_of_records(_model_of(net, np.empty((0, 0)), None, None), history, is_scaled)
+        validation_data = history.samples.get("validation") if validation_data is None else validation_data
+        X, y = history.samples["training"]
     net, y = nets_of_estimator(net, y)
+    if history is None:
+        history = net.result if is_population(net) else getattr(net, "loss_curve_", None)
+    updates, curve = updates_of(history, net, learning_rate, is_of_table), as_curve(history)
+    are_history_samples, weighting = any(X is pair[0] for pair in getattr(history, "samples", {}).values()), ""
+    if sample_weight is not None:
+        X, y, updates = samples.as_inputs(X), np.asarray(y), updates._replace(weighted=False)
+        rows, n_given = samples.kept_by_weight(sample_weight, len(X)), len(X)
+        X, y = X[rows], y[rows]
+        weighting = f"{len(X):,} of {counted(n_given, 'sample')}, of each as much as its weight asks for"
     if is_population(net):
-        return _diagnose_population(net, X, y, history, validation_data, learning_rate, encoded_inputs)
-    features, bad_X = argument_checks.as_inputs(X)
-    model, classes = _as_model(net, features, activations, loss)
-    argument_checks.check_loss_is_known(model, y, loss)
-    history = getattr(net, "loss_curve_", None) if history is None else history
-    samples = argument_checks.as_samples(features, bad_X, y, model, classes)
-    held_out = argument_checks.as_validation(validation_data, model, classes)
-    curve, updates = argument_checks.as_curve(history), updates_of(history, net, learning_rate, encoded_inputs)
+        return _diagnose_population(net, X, y, curve, validation_data, updates)
+    X = samples.as_inputs(X)
+    model, classes = _model_of(net, X, activations, loss), getattr(net, "classes_", None)
+    samples.check_loss_is_known(model, y, loss)
+    checked = samples.as_samples(X, y, model, classes)
+    held_out = samples.as_validation(validation_data, model, classes)
     usual_loss = model.loss.name
-    if loss is None and not is_mlp(net) and not samples.bad_data:
-        model = with_recorded_loss(model, samples.X, samples.Y, curve)
-    measured = measure(
-        model,
-        samples.X,
-        samples.Y,
-        curve,
-        label_problem=samples.label_problem,
-        bad_data=samples.bad_data,
-        validation=held_out,
-        updates=updates,
-    )
-    n_validation = None if validation_data is None else int(np.shape(checked_pair(validation_data)[0])[0])
-    are_history_samples = any(
-        samples_of_history[0] is X for samples_of_history in getattr(history, "samples", {}).values()
-    )
-    if needs_descent(measured):
+    if loss is None and not is_mlp(net) and not checked.bad_data:
+        model = with_recorded_loss(model, checked.X, checked.Y, curve)
+    measured = _measure(model, checked, curve, held_out, updates)
+    if _needs_descent(measured):
         with limit_blas_threads(model):
-            measured = measured._replace(descent=short_descent(model, samples.X, samples.Y, held_out))
-    basis = measured_on(len(features), n_validation, updates, curve, are_history_samples)
+            measured = measured._replace(descent=short_descent(model, checked.X, checked.Y, held_out))
+    basis = _measured_on(len(X), validation_data, updates, curve, are_history_samples)
+    basis = weighting or basis
     if updates.weighted:
-        basis = f"{basis or counted(len(features), 'sample')}; without the weights that samples had in the training"
+        basis = f"{basis or counted(len(X), 'sample')}; without the weights that samples had in the training"
     if model.loss.name != usual_loss:
-        basis = f"{basis or counted(len(features), 'sample')}; the loss is {model.loss.name}, as the last record shows"
+        basis = f"{basis or counted(len(X), 'sample')}; the loss is {model.loss.name}, as the last record shows"
     return replace(PopulationDiagnosis(measured).net(0), judged_on=basis)
 
 
-def needs_descent(m: Measurements) -> bool:
-    """Return whether a net counts as converged although something may be left to learn."""
-    best = NAMES[int(score_verdicts(m)[:, 0].argmax())]
-    return best == "converged" and not verdict_quantities.nothing_left(m)[0]
+def _model_of(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss: Any) -> ModelUnderTest:
+    if not is_mlp(net):
+        return model_of_other_library(net, X, activations, loss)
+    network = net.network
+    return model_of_fastmlp(network, net.params[None], network.l2, np.asarray(network.dropout)[None])
 
 
-def measured_on(
-    n_samples: int,
-    n_validation: int | None,
-    updates: TrainingSettings,
+def _measure(
+    model: ModelUnderTest,
+    checked: samples.CheckedSamples,
     curve: Curve | None,
-    are_history_samples: bool = False,
+    held_out: Any,
+    updates: TrainingSettings,
+) -> Measurements:
+    problems = {"label_problem": checked.label_problem, "bad_data": checked.bad_data}
+    with limit_blas_threads(model):
+        return measure(model, checked.X, checked.Y, curve, **problems, validation=held_out, updates=updates)
+
+
+def _needs_descent(m: Measurements) -> bool:
+    """Return whether a net counts as converged although something may be left to learn."""
+    return NAMES[int(score_verdicts(m)[:, 0].argmax())] == "converged" and not nothing_left(m)[0]
+
+
+def _measured_on(
+    n_samples: int, validation_data: Any, updates: TrainingSettings, curve: Curve | None, are_history_samples: bool
 ) -> str:
     """Return a description of the samples and records behind a verdict; empty for all of the training samples.
 
     n_samples : number of samples that were given
-    n_validation : number of validation samples, or None
     are_history_samples : whether the samples come from the history
     """
     samples_text, trained = measured_samples(n_samples), counted(updates.n_samples, "sample")
@@ -183,104 +200,85 @@ def measured_on(
         samples_text = f"{n_measured(n_samples, 1):,} of {counted(updates.n_samples, 'training sample')}"
     elif differ:
         samples_text += f" that were given; the net was trained on {trained}, which may be others"
-    if n_validation is not None:
+    if validation_data is not None:
+        n_validation = int(np.shape(checked_pair(validation_data)[0])[0])
         return f"{samples_text}; {measured_samples(n_validation, 'validation sample')}"
     if curve is not None and curve.validation is not None:
         return f"{samples_text}; the validation records of the fit"
     return samples_text if differ or n_measured(n_samples, 1) < n_samples else ""
 
 
-def _diagnose_fit(net: Any, history: Any, validation_data: Any, learning_rate: Any) -> Diagnosis | PopulationDiagnosis:
-    """Diagnose an MLP without samples: on the samples that its history keeps, otherwise by its records alone.
-
-    Of an estimator of tables, its net is diagnosed.
-    """
-    is_of_table = hasattr(net, "encoded_samples") and hasattr(net, "net_")
-    if is_of_table:
-        net, history = net.net_, net.history_ if history is None else history
-    history = getattr(net, "history", None) if history is None else history
-    if not is_mlp(net) or not isinstance(history, History):
-        raise ValueError(
-            "Give samples X and y: only an MLP with the history of a fit can be diagnosed without samples."
-        )
-    if "training" not in history.samples:
-        # The net is asked, and not history.net, which is None for the net of an estimator of tables.
-        is_scaled = getattr(net, "preprocessing", None) is not None
-        return verdict_of_records(_as_model(net, np.empty((0, 0)), None, None)[0], history, is_scaled)
-    held_out = history.samples.get("validation") if validation_data is None else validation_data
-    X, y = history.samples["training"]
-    return _diagnose_samples(net, X, y, history, held_out, learning_rate, encoded_inputs=is_of_table)
-
-
-def measure(model: ModelUnderTest, *arguments: Any, **settings: Any) -> Measurements:
-    """Return measurements.measure(...), with one BLAS thread for small nets."""
-    with limit_blas_threads(model):
-        return measured_by(model, *arguments, **settings)
-
-
-def _as_model(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss: Any) -> tuple[ModelUnderTest, Any]:
-    """Return (model under test, its class labels or None)."""
-    if is_mlp(net):
-        network = net.network
-        return model_of_fastmlp(network, net.params[None], network.l2, np.asarray(network.dropout)[None]), None
-    return model_of_other_library(net, X, activations, loss), getattr(net, "classes_", None)
-
-
-def _diagnose_tabular(
-    model: Any, X: Any, y: Any, history: Any, validation_data: Any, learning_rate: Any
-) -> Diagnosis | PopulationDiagnosis:
-    """Diagnose the net, or the nets, of an estimator of tables on the encoded table."""
-    held_out = None if validation_data is None else model.encoded_samples(*checked_pair(validation_data))
-    history = model.history_ if history is None else history
-    features, targets = model.encoded_samples(X, y)
-    return _diagnose_samples(model.net_, features, targets, history, held_out, learning_rate, encoded_inputs=True)
-
-
 def _diagnose_population(
-    pop: Any, X: Any, y: Any, history: Any, validation_data: Any, learning_rate: Any, encoded_inputs: bool
+    pop: Any, X: Any, y: Any, curve: Curve | None, validation_data: Any, updates: TrainingSettings
 ) -> PopulationDiagnosis:
-    history = pop.result if history is None else history
-    data_per_net = argument_checks.data_per_net(X, y, pop.n_nets, pop.network.n_outputs)
     dropout = np.broadcast_to(np.asarray(pop.dropout)[..., None], (pop.n_nets, pop.network.n_hidden_layers))
     model = model_of_fastmlp(pop.network, pop.params, pop.l2, dropout)
-    updates = updates_of(history, pop, learning_rate, encoded_inputs)
-    curve = argument_checks.as_curve(history)
+    data_per_net = samples.data_per_net(X, y, pop.n_nets, pop.network.n_outputs)
     if data_per_net is None:
-        held_out = argument_checks.as_validation(validation_data, model, None)
-        features, bad_X = argument_checks.as_inputs(X)
-        samples = argument_checks.as_samples(features, bad_X, y, model, None)
-        return PopulationDiagnosis(
-            measure(
-                model,
-                samples.X,
-                samples.Y,
-                curve,
-                label_problem=samples.label_problem,
-                bad_data=samples.bad_data,
-                validation=held_out,
-                updates=updates,
-            )
-        )
-    held_out_of = argument_checks.validation_per_net(validation_data, model, pop.n_nets)
+        held_out, checked = samples.as_validation(validation_data, model, None), samples.as_samples(X, y, model, None)
+        return PopulationDiagnosis(_measure(model, checked, curve, held_out, updates))
+    held_out_of = [validation_data] * pop.n_nets
+    if validation_data is not None:
+        X_held, y_held, *_ = checked_pair(validation_data)
+        held_out_of = samples.data_per_net(X_held, y_held, pop.n_nets, model.n_outputs) or held_out_of
     measurements = []
     for k, (net_X, net_y) in enumerate(data_per_net):  # nets with different data: measure each net on its own samples
-        net_slice = slice(k, k + 1)
-        features, bad_X = argument_checks.as_inputs(net_X)
-        samples = argument_checks.as_samples(features, bad_X, net_y, model, None)
-        net_curve = None if curve is None else argument_checks.curve_of_net(curve, net_slice)
-        measurements.append(
-            measure(
-                model.of_nets(net_slice),
-                samples.X,
-                samples.Y,
-                net_curve,
-                label_problem=samples.label_problem,
-                bad_data=samples.bad_data,
-                validation=held_out_of[k],
-                updates=updates.of_nets(pop.n_nets, net_slice),
-            )
+        members = slice(k, k + 1)
+        one, net_curve = model.of_nets(members), None if curve is None else curve.of_net(k)
+        held_out, checked = (
+            samples.as_validation(held_out_of[k], one, None),
+            samples.as_samples(net_X, net_y, one, None),
         )
+        measurements.append(_measure(one, checked, net_curve, held_out, updates.of_nets(pop.n_nets, members)))
     return PopulationDiagnosis(*measurements)
+
+
+# ---- records alone
+
+
+def _verdict_of_records(model: ModelUnderTest, history: History, is_scaled: bool) -> Diagnosis:
+    """Return the diagnosis of one net from the history of its fit, for a net loaded from a file without samples.
+
+    Records show divergence, over-fitting and a loss that still falls. They do not show whether a net with a constant
+    loss has learned or is stuck; that needs samples.
+
+    is_scaled : whether the targets were standardised for training
+    """
+    curve = as_curve(history)
+    if curve is None or not len(curve.epochs):
+        raise ValueError("There is nothing to diagnose: no samples were given, and the history has no finished epoch.")
+    known = _known_base_loss(model, is_scaled)
+    first = [curve.loss[0, 0], *([] if curve.validation is None else curve.validation[:1, 0])]
+    # A new net is at most a little better than a constant.
+    base = float(np.nanmin([*first, np.inf])) if known is None else known
+    m = measured_by_records(model, curve, updates_of(history, None, None), base if np.isfinite(base) else 1.0)
+    verdicts = {verdict.name: verdict for verdict in VERDICTS}
+    found = {k: RECORD_FACTOR * float(np.nan_to_num(verdicts[k].confidence(m))[0]) for k in RECORD_VERDICTS}
+    if not m.curve.diverged[0]:  # swings do no harm to a net that has learned, which is unknown here
+        found["learning_rate_too_high"] = 0.0
+    if known is None:
+        found["over_fitting"] *= float(ramp(training_skill(m), *FALLEN)[0])
+    found["unclear"] = UNCLEAR_CONFIDENCE
+    diagnosis = Diagnosis.of(Net(m, 0), found, "the records of the fit alone, without samples")
+    if diagnosis.verdict != "unclear":
+        return diagnosis
+    remedy = (
+        "Give samples: the records alone show no failure, and only samples show whether the net has learned or is "
+        "stuck at this loss."
+    )
+    return replace(diagnosis, remedy=remedy)
+
+
+def _known_base_loss(model: ModelUnderTest, is_scaled: bool) -> float | None:
+    """Return the loss of the best constant output, as far as it is known without the targets.
+
+    For classes it assumes equal frequencies, for scaled targets a variance of 1. Otherwise None.
+    """
+    if model.is_softmax:
+        return float(np.log(model.n_outputs))
+    if model.loss.name == "binary_cross_entropy":
+        return float(np.log(2.0))
+    return 1.0 if is_scaled and model.loss.name == "squared_error" else None
 
 
 __all__ = ["Diagnosis", "PopulationDiagnosis", "diagnose"]

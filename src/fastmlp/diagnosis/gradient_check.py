@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import checked_count, checked_number, counted, shown
 from ..network.parameter_layout import Layout
 from .central_differences import SINGLE_STEPS, STEPS, Derivatives, central_differences, loss_function
-from .evidence import number
+from .verdicts.verdict import number
 
 SINGLE_TOLERANCE = 0.05  # of 210 small nets, whose gradients are right, one had a larger deviation
 FACTORS = {

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import counted
-from .curvature import Landscape, measure_landscape
+from .curvature import longest_first_step, measure_curvature
 from .data_checks import DataChecks, check_data
-from .dropout_noise import Masks, draw_masks
-from .hidden_units import HIDDEN_EVIDENCE, measure_hidden_units
-from .longest_steps import LongestSteps, longest_steps
-from .loss_curves import Curve, Shape, shape_of
-from .merged_outputs import merged_fraction
-from .model_under_test import ModelUnderTest
+from .model_under_test import ModelUnderTest, sample_rows
 from .output_range import Bounds, output_bounds
-from .sample_rows import sample_rows
+from .records import Curve, Shape, shape_of
 from .short_descent import Descent
 from .training_settings import TrainingSettings
+from .unit_measurements import MAX_SAMPLES, draw_masks, measure_hidden_units, merged_fraction
 
 MAX_ROWS = 1000  # largest number of samples for one net
 MIN_ROWS = 200  # smallest limit on the samples of each net of a population
@@ -27,8 +23,6 @@ ROWS_OF_ALL_NETS = 20_000  # samples of all nets together, within these limits
 MAX_VALUES = 4_000_000  # largest number of float64 values in the activations of nets that are measured together
 MAX_SINGLE_THREAD_PARAMS = 100_000  # number of parameters below which matrix products are not worth two threads
 ITERATIONS = (16, 5)  # Lanczos iterations for a single net, and for each net of many
-LAYER_EVIDENCE = ("first_to_last", "largest_to_last", "positive", "weight_size")
-STRIDE = (1, 2)  # stride through curvature.STEPS for a single net, and for each net of many
 
 
 class Measurements(NamedTuple):
@@ -37,36 +31,39 @@ class Measurements(NamedTuple):
     model: ModelUnderTest
     data: DataChecks
     curve: Shape
-    landscape: Landscape
-    longest: LongestSteps
-    masks: Masks
+    updates: TrainingSettings
+    descent: Descent | None  # a second-order trial from where training has ended; None if there was none
+    longest_step: float  # longest first step of a new net that lowers its loss, as a learning rate
     bounds: Bounds
     target_low: float
     target_high: float
     target_spread: float  # largest standard deviation of a column of Y
     target_mean: float  # largest absolute mean of a column of Y
-    is_classification: bool
     label_problem: str  # what is wrong with the coding of y, or empty
     n_samples: int
     bad_data: str  # the first value of X or y that is not finite, or empty
-    first_bad: np.ndarray  # int: index into `places` where NaN or infinity first arises, 0 if all values are finite
     places: tuple[str, ...]
-    loss: np.ndarray
     base_loss: float  # loss of the best constant output
     floor: float  # loss of outputs that equal their targets, mostly 0; `curve` has losses above the floor
+    n_weights: int
+    narrowest: int  # number of units in the narrowest hidden layer; 0 without a hidden layer
+    is_linear: bool  # whether no hidden layer has a nonlinear activation
+    # ---- outputs
+    first_bad: np.ndarray  # int: index into `places` where NaN or infinity first arises, 0 if all values are finite
+    loss: np.ndarray
     explained: np.ndarray  # fraction of the targets' variance that the outputs explain
     accuracy: np.ndarray
-    majority: float  # accuracy of always predicting the most frequent class
     variation: np.ndarray  # standard deviation of the outputs over the samples, relative to that of the targets
     output_low: np.ndarray
     output_high: np.ndarray
     mean_gap: np.ndarray  # mean output - mean target
     agreement: np.ndarray  # correlation of outputs and targets
-    merged: np.ndarray  # fraction of samples that share an output with samples of other targets; see merged_outputs.py
+    merged: np.ndarray  # fraction of samples that share an output with samples of other targets
     unreachable: np.ndarray  # fraction of the targets beyond `bounds`
-    positive: np.ndarray  # fraction of weights above 0
-    n_weights: int
-    weight_size: np.ndarray  # root mean square of the weights relative to Glorot's, geometric mean over layers
+    validation_loss: np.ndarray
+    validation_explained: np.ndarray  # fraction of the variance of the validation targets that is explained
+    validation_signal: np.ndarray  # z-score of the correlation of validation outputs and targets
+    # ---- units and weights
     saturated: np.ndarray  # fraction of saturated (sample, unit) pairs in the hidden layer with the most of them
     saturated_layer: np.ndarray  # this layer, counted from 1
     dead: np.ndarray  # fraction of units that are never active, in the hidden layer with the most of them
@@ -75,25 +72,25 @@ class Measurements(NamedTuple):
     duplicates_layer: np.ndarray
     first_to_last: np.ndarray  # root mean square of the deltas in the first layer over that in the last
     largest_to_last: np.ndarray  # largest root mean square of the deltas of a layer over that in the last
-    narrowest: int  # number of units in the narrowest hidden layer; 0 without a hidden layer
-    is_linear: bool  # whether no hidden layer has a nonlinear activation
-    validation_loss: np.ndarray
-    validation_explained: np.ndarray  # fraction of the variance of the validation targets that is explained
-    validation_signal: np.ndarray  # z-score of the correlation of validation outputs and targets
-    updates: TrainingSettings
-    descent: Descent | None  # a second-order trial from where training has ended; None if there was none
+    positive: np.ndarray  # fraction of weights above 0
+    weight_size: np.ndarray  # root mean square of the weights relative to Glorot's, geometric mean over layers
+    mask_noise: np.ndarray  # effect of dropout, as draw_masks says; 0 without dropout
+    mask_share: np.ndarray
+    mask_loss: np.ndarray
+    # ---- the loss around the net
+    gradient: np.ndarray  # norm of the gradient
+    largest_curvature: np.ndarray  # largest eigenvalue of the Hessian
+    smallest_curvature: np.ndarray  # smallest eigenvalue of the Hessian
+    best_step: np.ndarray  # learning rate whose single descent step lowers the loss most
+    best_gain: np.ndarray  # decrease of the loss in that step
+    safe_step: np.ndarray  # learning rate that suits the largest curvature, 1 / |largest|
+    safe_gain: np.ndarray  # decrease of the loss in one step with safe_step
+    used_gain: np.ndarray  # decrease in one descent step with the learning rate of the training
 
     @property
     def excess(self) -> np.ndarray:
         """Loss above that of perfect outputs, (n_nets,)."""
         return self.loss - self.floor
-
-    @property
-    def longest_step(self) -> float:
-        """Longest first step of a new net by the update rule of the training, as a learning rate; NaN if unknown."""
-        if self.updates.is_plain_descent:
-            return self.longest.descent
-        return self.longest.sign if self.updates.has_sign_like_steps else np.nan
 
     @property
     def base_excess(self) -> float:
@@ -104,6 +101,9 @@ class Measurements(NamedTuple):
         """Skill score, (n_nets,): 1 for perfect outputs, 0 for the loss of the best constant, below 0 for worse."""
         with np.errstate(invalid="ignore", divide="ignore"):
             return 1.0 - self.excess / self.base_excess
+
+
+OF_WEIGHTS = Measurements._fields[Measurements._fields.index("saturated") :]  # NaN for a forward function
 
 
 def base_loss_of(model: ModelUnderTest, Y: np.ndarray, weight: np.ndarray | None = None) -> float:
@@ -190,62 +190,70 @@ def measure(
     X : (n_samples, n_features), float64, finite
     Y : (n_samples, n_outputs), float64, finite
     curve : records of the fit, or None
-    label_problem, bad_data : defects of the data, as in argument_checks.CheckedSamples
+    label_problem, bad_data : defects of the data, as in samples.CheckedSamples
     validation : (X, Y) of validation samples, or None
     updates : settings of the training, or None
     """
-    n_nets = model.n_nets
-    data = check_data(X, Y)
+    n_nets, data = model.n_nets, check_data(X, Y)
     rows = sample_rows(len(X), n_measured(len(X), n_nets))
-    values = np.unique(Y[:, 0]) if Y.shape[1] == 1 else np.unique(Y)
-    is_classification = len(values) == 2 and (Y.shape[1] == 1 or data.one_hot)
     bounds = output_bounds(model, X, Y)
     base, floor = base_loss_of(model, Y), floor_of(model, Y)
     updates = (updates or TrainingSettings()).of_nets(n_nets, slice(None))
-    arrays = _measure_in_chunks(model, X[rows], Y[rows], bounds, is_classification, updates.learning_rate)
-    landscape = Landscape(*(arrays.pop(name) for name in Landscape._fields))
-    masks = Masks(*(arrays.pop(name) for name in Masks._fields))
-    noise = masks.mask_noise * np.sqrt(len(rows) / len(X))
-    curve_above_floor = None if curve is None else curve.above(floor)
-    held_out = _measure_validation(model, validation)
+    arrays = _in_chunks(model, X[rows], Y[rows], bounds, updates)
+    arrays |= _of_validation(model, validation)
+    noise = arrays["mask_noise"] * np.sqrt(len(rows) / len(X))
     return Measurements(
         model=model,
         data=data,
-        curve=shape_of(curve_above_floor, n_nets, np.full(n_nets, base - floor), noise),
-        landscape=landscape,
-        longest=longest_steps(model, X[rows], Y[rows]),
-        masks=masks,
+        curve=shape_of(None if curve is None else curve.above(floor), n_nets, np.full(n_nets, base - floor), noise),
+        updates=updates,
+        descent=None,
+        longest_step=longest_first_step(model, X[rows], Y[rows], updates),
         bounds=bounds,
         target_low=float(Y.min()),
         target_high=float(Y.max()),
         target_spread=float(Y.std(axis=0).max()),
         target_mean=float(np.abs(Y.mean(axis=0)).max()),
-        is_classification=is_classification,
         label_problem=label_problem,
-        bad_data=bad_data,
         n_samples=len(X),
+        bad_data=bad_data,
         places=_places(model),
         base_loss=base,
         floor=floor,
-        majority=_majority(Y) if is_classification else np.nan,
         n_weights=sum(W[0].size for W, _ in model.layers(model.params)) if model.has_weights else 0,
         narrowest=min(model.layout.layer_sizes[1:-1], default=0),
         is_linear=model.has_weights and all(row.name == "identity" for row in model.activations[:-1]),
-        validation_loss=held_out[0],
-        validation_explained=held_out[1],
-        validation_signal=held_out[2],
-        updates=updates,
-        descent=None,
         **arrays,
     )
 
 
-def _majority(Y: np.ndarray) -> float:
-    """Return the accuracy of always predicting the most frequent of two classes or of one-hot classes."""
-    if Y.shape[1] > 1:
-        return float((Y.max() == Y).mean(axis=0).max())
-    positive_fraction = (Y[:, 0] == Y.max()).mean()
-    return float(max(positive_fraction, 1.0 - positive_fraction))
+def measured_by_records(model: ModelUnderTest, curve: Curve, updates: TrainingSettings, base: float) -> Measurements:
+    """Return Measurements of one net in which all values that need samples are NaN.
+
+    base : the base rate's loss
+    """
+    unknown: dict[str, Any] = dict.fromkeys(Measurements._fields, np.full(1, np.nan))
+    known = {
+        "model": model,
+        "data": DataChecks.unknown(updates.n_samples, model.layout.layer_sizes[0]),
+        "curve": shape_of(curve, 1, np.full(1, base)),
+        "updates": updates.of_nets(1, slice(None)),
+        "descent": None,
+        "longest_step": np.nan,
+        "bounds": Bounds(-np.inf, np.inf, "", 0.0),
+        "target_low": 0.0,
+        "target_high": 1.0,
+        "target_spread": 1.0,
+        "target_mean": 0.0,
+        "n_samples": updates.n_samples,
+        "bad_data": "",
+        "first_bad": np.zeros(1, int),
+        "base_loss": base,
+        "floor": 0.0,
+        "mask_noise": np.zeros(1),
+        "narrowest": min(model.layout.layer_sizes[1:-1], default=0),
+    }
+    return Measurements(**unknown | known)
 
 
 def _places(model: ModelUnderTest) -> tuple[str, ...]:
@@ -256,72 +264,59 @@ def _places(model: ModelUnderTest) -> tuple[str, ...]:
     return ("", *parameters, *(f"the units of layer {k}" for k in numbers), "the loss")
 
 
-def _measure_in_chunks(
-    model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, bounds: Bounds, is_classification: bool, rates: np.ndarray
+def _in_chunks(
+    model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, bounds: Bounds, updates: TrainingSettings
 ) -> dict[str, np.ndarray]:
-    """Return the measurements of each net by name, (n_nets,); as many nets at a time as MAX_VALUES allows.
-
-    rates : (n_nets,) learning rates of their training, NaN if unknown
-    """
-    n_values = len(X) * sum(model.layout.layer_sizes) + model.params.shape[1]
-    size = max(1, MAX_VALUES // n_values)
-    has_many_nets = model.n_nets > 1
+    """Return the measurements of each net by name, (n_nets,); as many nets at a time as MAX_VALUES allows."""
+    pairs = len(X) * model.n_outputs if len(X) <= MAX_SAMPLES else 0
+    size = max(1, MAX_VALUES // (len(X) * (sum(model.layout.layer_sizes) + pairs) + model.params.shape[1]))
     chunks = []
     for k in range(0, model.n_nets, size):
         members = slice(k, k + size)
         chunk = model.of_nets(members)
         zs, outputs = chunk.forward(X)
-        measured = _measure_outputs(chunk, zs, outputs, Y, bounds, is_classification)
-        chunks.append(measured | _measure_layers(chunk, zs, outputs, X, Y, rates[members], has_many_nets))
+        measured = _of_outputs(chunk, zs[-1], outputs[-1], Y)
+        measured["first_bad"] = _first_bad(chunk, outputs, measured["loss"])
+        measured["merged"] = merged_fraction(outputs[-1], Y)
+        measured["unreachable"] = np.full(chunk.n_nets, _fraction_beyond(Y, bounds))
+        if model.has_weights:
+            measured |= _of_layers(chunk, zs, outputs, Y)
+            n_iterations = ITERATIONS[model.n_nets > 1]
+            measured |= measure_curvature(chunk, X, Y, n_iterations, updates.learning_rate[members])
+            measured |= draw_masks(chunk, X, Y)
+        else:
+            measured |= dict.fromkeys(OF_WEIGHTS, np.full(chunk.n_nets, np.nan))
+        chunks.append(measured)
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
-def _measure_outputs(
-    model: ModelUnderTest,
-    zs: list[np.ndarray],
-    outputs: list[np.ndarray],
-    Y: np.ndarray,
-    bounds: Bounds,
-    is_classification: bool,
-) -> dict[str, np.ndarray]:
-    out, unknown = outputs[-1], np.full(model.n_nets, np.nan)
+def _of_outputs(model: ModelUnderTest, z: np.ndarray, out: np.ndarray, Y: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what outputs (n_nets, n_samples, n_outputs) and pre-activations z of the last layer say."""
+    unknown, centred = np.full(len(out), np.nan), Y - Y.mean(axis=0)
+    variance = (centred**2).mean()
+    values = np.unique(Y)
+    is_one_hot = Y.shape[1] > 1 and ((values[-1] == Y).sum(axis=1) == 1).all()
+    has_classes = len(values) == 2 and (Y.shape[1] == 1 or is_one_hot)
     with np.errstate(all="ignore"):
-        loss = model.losses(zs[-1], out, Y)
-        centred = Y - Y.mean(axis=0)
-        variance = (centred**2).mean()
-        mse = ((out - Y) ** 2).mean(axis=(1, 2))
-        spread = np.sqrt(out.var(axis=1).mean(axis=1))
         out_centred = out - out.mean(axis=1, keepdims=True)
         norm = np.sqrt((out_centred**2).sum(axis=(1, 2)) * (centred**2).sum())
+        mse, spread = ((out - Y) ** 2).mean(axis=(1, 2)), np.sqrt(out.var(axis=1).mean(axis=1))
         return {
-            "loss": loss,
-            "first_bad": _first_bad(model, outputs, loss),
+            "loss": model.losses(z, out, Y),
             "explained": 1.0 - mse / variance if variance > 0 else unknown,
-            "accuracy": _accuracy(out, Y) if is_classification else unknown,
+            "accuracy": _accuracy(out, Y) if has_classes else unknown,
             "variation": spread / np.sqrt(variance) if variance > 0 else unknown,
             "output_low": out.min(axis=(1, 2)),
             "output_high": out.max(axis=(1, 2)),
             "mean_gap": (out.mean(axis=1) - Y.mean(axis=0)).mean(axis=1),
             "agreement": np.where(norm > 0, (out_centred * centred).sum(axis=(1, 2)) / norm, 0.0),
-            "merged": merged_fraction(out, Y),
-            "unreachable": np.full(model.n_nets, _fraction_beyond(Y, bounds)),
         }
 
 
-def _measure_layers(
-    model: ModelUnderTest,
-    zs: list[np.ndarray],
-    outputs: list[np.ndarray],
-    X: np.ndarray,
-    Y: np.ndarray,
-    rates: np.ndarray,
-    has_many_nets: bool,
+def _of_layers(
+    model: ModelUnderTest, zs: list[np.ndarray], outputs: list[np.ndarray], Y: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return the measurements of layers, gradients and weights; all NaN for a forward function."""
-    if not model.has_weights:
-        names = (*HIDDEN_EVIDENCE, *LAYER_EVIDENCE, *Landscape._fields, *Masks._fields)
-        return dict.fromkeys(names, np.full(model.n_nets, np.nan))
-    hidden = measure_hidden_units(model, zs, outputs)
+    """Return the measurements of layers, weights and their gradients."""
     with np.errstate(all="ignore"):
         sizes = np.stack([np.sqrt((delta**2).mean(axis=(1, 2))) for delta in model.deltas(zs, outputs, Y)])
         last = np.maximum(sizes[-1], 1e-300)
@@ -329,13 +324,12 @@ def _measure_layers(
         glorot = [2.0 / sum(W.shape[1:]) for W in layers]  # variances of initial weights by Glorot and Bengio 2010
         logs = [np.log((W * W).mean(axis=(1, 2)) / v) / 2.0 for W, v in zip(layers, glorot, strict=True)]
         W = np.concatenate([W.reshape(model.n_nets, -1) for W in layers], axis=1)
-        weights = (sizes[0] / last, sizes.max(axis=0) / last, (W > 0).mean(axis=1), np.exp(np.mean(logs, axis=0)))
-    return (
-        hidden
-        | dict(zip(LAYER_EVIDENCE, weights, strict=True))
-        | measure_landscape(model, X, Y, ITERATIONS[has_many_nets], STRIDE[has_many_nets], rates)._asdict()
-        | draw_masks(model, X, Y)._asdict()
-    )
+        return measure_hidden_units(model, zs, outputs) | {
+            "first_to_last": sizes[0] / last,
+            "largest_to_last": sizes.max(axis=0) / last,
+            "positive": (W > 0).mean(axis=1),
+            "weight_size": np.exp(np.mean(logs, axis=0)),
+        }
 
 
 def _first_bad(model: ModelUnderTest, outputs: list[np.ndarray], loss: np.ndarray) -> np.ndarray:
@@ -361,22 +355,17 @@ def _fraction_beyond(Y: np.ndarray, bounds: Bounds) -> float:
     return float(((bounds.low - slack > Y) | (bounds.high + slack < Y)).mean())
 
 
-def _measure_validation(model: ModelUnderTest, pair: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
-    """Return loss, explained fraction and signal on validation samples, (3, n_nets); NaN without such samples."""
-    if pair is None:
-        return np.full((3, model.n_nets), np.nan)
-    X, Y = pair
-    rows = sample_rows(len(X), MAX_ROWS)
-    X, Y = X[rows], Y[rows]
-    centred = Y - Y.mean(axis=0)
-    size = max(1, MAX_VALUES // (len(rows) * sum(model.layout.layer_sizes) + 1))
-    chunks = []
-    for k in range(0, model.n_nets, size):
-        chunk = model.of_nets(slice(k, k + size))
-        zs, outputs = chunk.forward(X)
-        with np.errstate(all="ignore"):
-            out = outputs[-1] - outputs[-1].mean(axis=1, keepdims=True)
-            agreement = (out * centred).sum(axis=(1, 2)) / np.sqrt((out**2).sum(axis=(1, 2)) * (centred**2).sum())
-            explained = 1.0 - ((outputs[-1] - Y) ** 2).mean(axis=(1, 2)) / (centred**2).mean()
-        chunks.append(np.stack([chunk.losses(zs[-1], outputs[-1], Y), explained, agreement * np.sqrt(len(Y))]))
-    return np.concatenate(chunks, axis=1)
+def _of_validation(model: ModelUnderTest, pair: tuple[np.ndarray, np.ndarray] | None) -> dict[str, np.ndarray]:
+    """Return loss, explained fraction and signal on validation samples, (n_nets,) each; NaN without such samples."""
+    names, found = ("validation_loss", "validation_explained", "validation_signal"), np.full((3, model.n_nets), np.nan)
+    if pair is not None:
+        rows = sample_rows(len(pair[0]), MAX_ROWS)
+        X, Y = pair[0][rows], pair[1][rows]
+        size = max(1, MAX_VALUES // (len(rows) * sum(model.layout.layer_sizes) + 1))
+        for k in range(0, model.n_nets, size):
+            chunk = model.of_nets(slice(k, k + size))
+            zs, outputs = chunk.forward(X)
+            of_outputs = _of_outputs(chunk, zs[-1], outputs[-1], Y)
+            signal = of_outputs["agreement"] * np.sqrt(len(Y))
+            found[:, k : k + size] = of_outputs["loss"], of_outputs["explained"], signal
+    return dict(zip(names, found, strict=True))

@@ -7,7 +7,7 @@ Everything here is plain NumPy in float64 over all nets of a model at once: para
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -81,8 +81,6 @@ class ModelUnderTest:
 
     def of_nets(self, members: slice) -> ModelUnderTest:
         """Return the model with the nets of a slice only."""
-        from dataclasses import replace
-
         setting_of_nets = lambda setting: setting if np.ndim(setting) == 0 else np.asarray(setting)[members]
         return replace(
             self, params=self.params[members], l2=setting_of_nets(self.l2), dropout=setting_of_nets(self.dropout)
@@ -205,6 +203,11 @@ def _logsumexp(z: np.ndarray) -> np.ndarray:
 
 def _softmax(z: np.ndarray) -> np.ndarray:
     return np.exp(z - _logsumexp(z))
+
+
+def sample_rows(n: int, max_rows: int) -> np.ndarray:
+    """Return at most `max_rows` of n row numbers, drawn at random with a fixed seed."""
+    return np.arange(n) if n <= max_rows else np.sort(np.random.default_rng(3).choice(n, max_rows, replace=False))
 
 
 def as_outputs(values: Any, n_samples: int) -> np.ndarray:

@@ -14,10 +14,10 @@ from ..interface.user_warnings import warn_user
 from ..kernels.structs import DIVERGED_NET, Samples
 from ..network.spec import Network
 from .data_checks import MAX_ROWS, input_scale
-from .hidden_units import FLAT_DERIVATIVE, has_dead_side, largest_derivative
 from .measurements import base_loss_of
 from .model_under_test import model_of_fastmlp
-from .verdict_quantities import scale_too_large
+from .unit_measurements import FLAT_DERIVATIVE, has_dead_side, largest_derivative
+from .verdicts.shared import scale_too_large
 
 MAX_TIME_FRACTION = 0.02  # largest fraction of the time of a fit for all checks ...
 MAX_CHECK_FRACTION = 0.01  # ... and of the time so far for one check of the units

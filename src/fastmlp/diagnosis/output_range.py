@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .model_under_test import ModelUnderTest, as_outputs
-from .sample_rows import sample_rows
+from .model_under_test import ModelUnderTest, as_outputs, sample_rows
 
 # (low, high, formula): output ranges of wrong formulas, for forward functions, of which only the outputs are known.
 SIGMOID_OF_1 = 1.0 / (1.0 + np.exp(-1.0))

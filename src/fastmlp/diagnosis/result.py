@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass, field
-from html import escape
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
+from ..console.html_display import html_text
 from ..errors import counted
-from .evidence import evidence, number
 from .measurements import Measurements, n_measured
 from .verdicts import NAMES, VERDICTS, score_verdicts
+from .verdicts.verdict import Net, number
 
 MAX_RUNNERS_UP = 3
 MIN_CONFIDENCE = 0.1  # smallest confidence of a runner-up that is listed
@@ -75,9 +76,30 @@ class Diagnosis:
     is_healthy: bool = False
     judged_on: str = ""
 
+    @classmethod
+    def of(cls, net: Net, confidences: Mapping[str, float], judged_on: str) -> Diagnosis:
+        """Return the diagnosis of a net by the verdict with the largest confidence, the first of several.
+
+        confidences : by verdict; "unclear" is never a runner-up
+        """
+        names = sorted(confidences, key=lambda name: -confidences[name])
+        best = next(verdict for verdict in VERDICTS if verdict.name == names[0])
+        others = [name for name in names[1:] if confidences[name] >= MIN_CONFIDENCE and name != "unclear"]
+        return cls(
+            best.name,
+            best.title,
+            confidences[best.name],
+            best.evidence_of(net),
+            best.remedy(net),
+            best.experiment(net),
+            {name: round(confidences[name], 3) for name in others[:MAX_RUNNERS_UP]},
+            best.is_healthy,
+            judged_on,
+        )
+
     @property
     def is_sure(self) -> bool:
-        """Whether the confidence is high enough to act on the verdict; otherwise it is only a hint."""
+        """Whether the confidence is at least 0.5, high enough to act on the verdict; otherwise it is only a hint."""
         return self.confidence >= SURE_CONFIDENCE
 
     @property
@@ -88,41 +110,24 @@ class Diagnosis:
         )
 
     def __str__(self) -> str:
-        lines = [f"{self.title} ({self.verdict}, confidence {self.confidence:.2f})"]
+        lines = [f"{self.title} ({self.verdict})"]
         lines += [self.doubt] if self.doubt else []
         if self.judged_on:
             lines += textwrap.wrap(f"Judged on: {self.judged_on}", WIDTH, subsequent_indent="  ")
         width = max((len(name) for name in self.evidence), default=0)
-        lines += [f"  {name:<{width}}  {shown(value)}" for name, value in self.evidence.items()]
+        for name, value in self.evidence.items():
+            lines.append(f"  {name:<{width}}  {value if isinstance(value, str) else number(value)}")
         for heading, text in (("What to change", self.remedy), ("How to make sure", self.experiment)):
             lines += textwrap.wrap(f"{heading}: {text}", WIDTH, subsequent_indent="  ", break_long_words=False)
         if self.others:
-            lines.append("Less likely: " + ", ".join(f"{name} {value:.2f}" for name, value in self.others.items()))
+            lines.append(f"Less likely: {', '.join(self.others)}")
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        return f"Diagnosis(verdict={self.verdict!r}, confidence={self.confidence:.2f})"
-
-    @property
-    def _basis(self) -> str:
-        return f"Judged on: {self.judged_on}" if self.judged_on else ""
+        return f"Diagnosis(verdict={self.verdict!r})"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{escape(name)}</td><td style='text-align:right'>{escape(shown(value))}</td></tr>"
-            for name, value in self.evidence.items()
-        )
-        others = ", ".join(f"{escape(name)} {value:.2f}" for name, value in self.others.items())
-        return (
-            f"<div class='fastmlp-diagnosis'><p><b>{escape(self.title)}</b> <code>{escape(self.verdict)}</code>, "
-            f"confidence {self.confidence:.2f}</p>"
-            + "".join(f"<p>{escape(text)}</p>" for text in (self.doubt, self._basis) if text)
-            + f"<table>{rows}</table>"
-            f"<p><b>What to change:</b> {escape(self.remedy)}</p>"
-            f"<p><b>How to make sure:</b> {escape(self.experiment)}</p>"
-            + (f"<p><b>Less likely:</b> {others}</p>" if others else "")
-            + "</div>"
-        )
+        return html_text(str(self))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the diagnosis as a dictionary of text and numbers, for JSON.
@@ -132,22 +137,8 @@ class Diagnosis:
         dict
             All fields and is_sure, by name.
         """
-        return {
-            "verdict": self.verdict,
-            "title": self.title,
-            "confidence": self.confidence,
-            "evidence": {k: v if isinstance(v, str) or np.isfinite(v) else str(v) for k, v in self.evidence.items()},
-            "remedy": self.remedy,
-            "experiment": self.experiment,
-            "others": dict(self.others),
-            "is_healthy": self.is_healthy,
-            "is_sure": self.is_sure,
-            "judged_on": self.judged_on,
-        }
-
-
-def shown(value: float | str) -> str:
-    return value if isinstance(value, str) else number(value)
+        evidence = {k: v if isinstance(v, str) or np.isfinite(v) else str(v) for k, v in self.evidence.items()}
+        return asdict(self) | {"evidence": evidence, "is_sure": self.is_sure}
 
 
 class PopulationDiagnosis:
@@ -221,25 +212,10 @@ class PopulationDiagnosis:
         if not -self.n_nets <= k < self.n_nets:
             raise IndexError(f"There is no net {k}: the population has nets 0 to {self.n_nets - 1}.")
         k %= self.n_nets
-        order = np.argsort(-self.confidences[:, k], kind="stable")
-        row, confidences = VERDICTS[order[0]], self.confidences[:, k]
         m, index = (self._measurements[0], k) if len(self._measurements) == 1 else (self._measurements[k], 0)
         n = n_measured(m.n_samples, len(m.loss))
-        return Diagnosis(
-            row.name,
-            row.title,
-            float(confidences[order[0]]),
-            evidence(m, index, row.evidence_names),
-            row.remedy(m, index),
-            row.experiment(m, index),
-            {
-                NAMES[i]: round(float(confidences[i]), 3)
-                for i in order[1 : 1 + MAX_RUNNERS_UP]
-                if confidences[i] >= MIN_CONFIDENCE
-            },
-            row.is_healthy,
-            f"{n:,} samples, drawn from those that were given" if n < m.n_samples else "",
-        )
+        basis = f"{n:,} samples, drawn from those that were given" if n < m.n_samples else ""
+        return Diagnosis.of(Net(m, index), dict(zip(NAMES, self.confidences[:, k].tolist(), strict=True)), basis)
 
     def nets(self, verdict: str) -> np.ndarray:
         """Return the numbers of the nets with a verdict, by decreasing confidence.
@@ -281,42 +257,25 @@ class PopulationDiagnosis:
             "confidence": self.confidence.tolist(),
         }
 
-    def _rows(self) -> list[tuple[str, str, int, float, str]]:
-        titles = {row.name: row.title for row in VERDICTS}
-        with np.errstate(invalid="ignore"):
-            return [
-                (
-                    name,
-                    titles[name],
-                    count,
-                    float(np.median(self.loss[self.nets(name)])),
-                    self.net(self.nets(name)[0]).remedy,
-                )
-                for name, count in self.counts().items()
-            ]
-
-    def _unsure_text(self, verdict: str) -> str:
-        n = int((self.confidence[self.verdicts == verdict] < SURE_CONFIDENCE).sum())
-        return f"; {n:,} of them are not sure" if n else ""
-
     def __str__(self) -> str:
-        lines = [counted(self.n_nets, "net")]
-        for name, title, count, loss, remedy in self._rows():
+        titles = {verdict.name: verdict.title for verdict in VERDICTS}
+        lines, indent = [counted(self.n_nets, "net")], " " * 23
+        for name, count in self.counts().items():
+            nets = self.nets(name)
+            with np.errstate(invalid="ignore"):
+                median = number(float(np.median(self.loss[nets])))
+            n_unsure = int((self.confidence[nets] < SURE_CONFIDENCE).sum())
+            unsure = f"; {n_unsure:,} of them are not sure" if n_unsure else ""
             percentage = 100.0 * count / self.n_nets
             lines.append(
-                f"  {count:>9,}  {percentage:5.1f} %  {title} ({name}), median loss {number(loss)}, "
-                f"as net {self.nets(name)[0]}{self._unsure_text(name)}"
+                f"  {count:>9,}  {percentage:5.1f} %  {titles[name]} ({name}), median loss {median}, as net "
+                f"{nets[0]}{unsure}"
             )
-            lines += textwrap.wrap(remedy, WIDTH - 23, initial_indent=" " * 23, subsequent_indent=" " * 23)
+            lines += textwrap.wrap(self.net(nets[0]).remedy, WIDTH, initial_indent=indent, subsequent_indent=indent)
         return "\n".join(lines)
 
     def __repr__(self) -> str:
         return f"PopulationDiagnosis(n_nets={self.n_nets}, counts={self.counts()})"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td style='text-align:right'>{count:,}</td><td>{escape(title)} <code>{name}</code></td>"
-            f"<td style='text-align:right'>{number(loss)}</td><td>{escape(remedy)}</td></tr>"
-            for name, title, count, loss, remedy in self._rows()
-        )
-        return f"<table><tr><th>nets</th><th>verdict</th><th>median loss</th><th>what to change</th></tr>{rows}</table>"
+        return html_text(str(self))

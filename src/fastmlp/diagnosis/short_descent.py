@@ -12,8 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .data_checks import MIN_SAMPLES
-from .model_under_test import ModelUnderTest
-from .sample_rows import sample_rows
+from .model_under_test import ModelUnderTest, sample_rows
 
 STEPS = 100
 FLOPS = 3e9  # largest cost of all gradients; limits the number of samples

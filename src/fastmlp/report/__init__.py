@@ -177,10 +177,8 @@ def _key_figures(page: Page, history: ReportedFit) -> None:
 
 def _verdict(page: Page, diagnosis: Any) -> None:
     page.section("Verdict")
-    confidence = diagnosis.confidence
     page.verdict(
         str(diagnosis.title),
-        percent(confidence) if isinstance(confidence, float) else str(confidence),
         [
             ("Doubt", getattr(diagnosis, "doubt", "")),
             ("What to do", diagnosis.remedy),

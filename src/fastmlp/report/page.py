@@ -31,7 +31,6 @@ code { font: 13px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; 
 .split { display: flex; flex-wrap: wrap; gap: 16px 56px; align-items: flex-start; }
 .split > .verdict { flex: 1 1 min(100%, 460px); } .split > .tables { flex: 1 1 min(100%, 340px); }
 .verdict .title { font-size: 20px; font-weight: 600; margin: 0; }
-.verdict .sure { color: var(--faint); font-weight: 400; font-size: 15px; }
 .verdict dt { font-weight: 600; margin-top: 10px; } .verdict dd { margin: 0; max-width: 75ch; }
 .pictures { display: flex; flex-wrap: wrap; gap: 20px 48px; align-items: flex-start; }
 .pictures img { flex: 1 1 min(100%, 400px); min-width: 0; height: auto; }
@@ -98,19 +97,14 @@ class Page:
         self._elements.append(f'<div class="cards">{content}</div>')
 
     def verdict(
-        self,
-        title: str,
-        confidence: str,
-        advice: Iterable[tuple[str, Any]],
-        evidence: Mapping[str, str],
-        alarms: bool = False,
+        self, title: str, advice: Iterable[tuple[str, Any]], evidence: Mapping[str, str], alarms: bool = False
     ) -> None:
         advice_html = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(text))}</dd>" for name, text in advice if text)
         self._sections[-1].is_wide = True
         tables = self._tables({"Evidence": evidence}) if evidence else ""
         self._elements.append(
-            f'<div class="split"><div class="verdict{" alarm" if alarms else ""}"><p class="title">{escape(title)} '
-            f'<span class="sure">confidence {escape(confidence)}</span></p><dl>{advice_html}</dl></div>{tables}</div>'
+            f'<div class="split"><div class="verdict{" alarm" if alarms else ""}"><p class="title">{escape(title)}</p>'
+            f"<dl>{advice_html}</dl></div>{tables}</div>"
         )
 
     def pictures(self, images: Iterable[str]) -> None:

@@ -127,7 +127,7 @@ def test_diagnose_command_accepts_nets_without_preprocessing(run, moons):
     MLP((2, 8, 1), hidden_activation="tanh", loss="binary_cross_entropy", init="zeros").save("net.safetensors")
     found = run("diagnose", "net.safetensors", "numbers.csv", "--target", "number")
     assert found.exit_code == 0
-    assert "Hidden units are copies of each other (symmetric_units" in found.stdout
+    assert "The weights are equal, or all of one sign (unsuitable_weights)" in found.stdout
     assert (
         "the column of its targets must be named: add --target"
         in run("diagnose", "net.safetensors", "numbers.csv").stderr

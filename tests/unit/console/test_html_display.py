@@ -50,8 +50,8 @@ def test_populations_results_sweeps_and_diagnoses():
     checked = Checked(found._repr_html_())
     assert checked.tags.count("tr") == 21
     assert "the best 20 of 22; to_frame() has all" in checked.text
-    assert "confidence" in text_of(fastmlp.diagnose(pop.net(0), X, Y))
-    assert "what to change" in text_of(fastmlp.diagnose(pop, X, Y))
+    assert "What to change: " in text_of(fastmlp.diagnose(pop.net(0), X, Y))
+    assert "20 nets" in text_of(fastmlp.diagnose(pop, X, Y))
 
 
 def test_text_is_escaped():

@@ -10,7 +10,7 @@ from required_libraries import library
 import fastmlp
 from fastmlp import MLP, diagnose
 from fastmlp.diagnosis.adapters import model_of_other_library
-from fastmlp.diagnosis.argument_checks import as_labels
+from fastmlp.diagnosis.samples import as_labels
 
 
 def outputs(subject, X):

@@ -77,9 +77,9 @@ def test_scales_of_inputs_are_measured():
     X = np.column_stack([np.linspace(0, 1, 50), np.linspace(0, 1e4, 50) + 1e6, np.full(50, 7.0)])
     found = checks(X, np.arange(50) % 2)
     assert found.n_constant == 1
-    assert found.largest_spread == pytest.approx(np.std(np.linspace(0, 1e4, 50)))
-    assert found.typical_spread == pytest.approx(np.std(np.linspace(0, 1, 50)))
-    assert found.largest_offset == pytest.approx(1.005e6 / found.largest_spread, rel=1e-3)
+    assert found.scale.largest_spread == pytest.approx(np.std(np.linspace(0, 1e4, 50)))
+    assert found.scale.typical_spread == pytest.approx(np.std(np.linspace(0, 1, 50)))
+    assert found.scale.largest_offset == pytest.approx(1.005e6 / found.scale.largest_spread, rel=1e-3)
 
 
 def test_one_hot_and_constant_targets_are_recognised():
@@ -100,10 +100,10 @@ def test_scale_of_indicators_does_not_count():
     X, y = data.friedman(0)
     rare = (np.arange(len(X)) == 0).astype(float)[:, None]
     found = checks(np.hstack([X, rare, 1.0 - rare]), y)
-    assert found.largest_offset < 0.2
-    assert found.typical_spread == pytest.approx(np.median(X.std(axis=0)), rel=0.1)
-    assert checks(np.hstack([X, 1.0 - 0.5 * rare]), y).largest_offset > 10
-    assert checks(np.hstack([rare, 1.0 - rare]), y).largest_offset == 0
+    assert found.scale.largest_offset < 0.2
+    assert found.scale.typical_spread == pytest.approx(np.median(X.std(axis=0)), rel=0.1)
+    assert checks(np.hstack([X, 1.0 - 0.5 * rare]), y).scale.largest_offset > 10
+    assert checks(np.hstack([rare, 1.0 - rare]), y).scale.largest_offset == 0
 
 
 def test_an_input_that_predicts_the_targets_alone_is_found(rng):

@@ -4,12 +4,9 @@ import numpy as np
 import pytest
 import toy_data as data
 from scipy.special import expit
-from stuck_by_steps import clouds
 from stuck_nets import train
 
 from fastmlp import MLP, SGD, Adam, AdamW, Population, diagnose
-from fastmlp.diagnosis.from_history import verdict_of_records
-from fastmlp.diagnosis.model_under_test import model_of_fastmlp
 
 CORNERS = np.random.default_rng(0).normal(size=(400, 4))
 SAME_SIGN = (CORNERS[:, 0] * CORNERS[:, 1] > 0) * 1
@@ -37,27 +34,18 @@ def test_dropout_noise_is_not_taken_for_a_high_learning_rate(seed):
     assert "learning_rate_too_high" not in found.others
 
 
-@pytest.mark.thinned(6)
 @pytest.mark.parametrize(
     "dropout, hidden, verdicts",
-    [
-        (0.5, (32, 32), HEALTHY),
-        (0.7, (32, 32), HEALTHY),
-        (0.8, (32, 32), ("dropout_too_high",)),
-        (0.9, (32, 32), ("dropout_too_high",)),
-        (0.95, (16, 16), ("dropout_too_high",)),
-    ],
+    [(0.7, (32, 32), HEALTHY), (0.8, (32, 32), ("dropout_too_high",)), (0.95, (16, 16), ("dropout_too_high",))],
 )
-@pytest.mark.parametrize("seed", range(3))
-def test_harmful_dropout_is_named(dropout, hidden, verdicts, seed):
-    found = relu(hidden, optimizer=Adam(1e-3), dropout=dropout, random_state=seed)
+def test_harmful_dropout_is_named(dropout, hidden, verdicts):
+    found = relu(hidden, optimizer=Adam(1e-3), dropout=dropout, random_state=0)
     assert found.verdict in verdicts
     assert "learning_rate_too_high" not in found.others
     if not found.is_healthy:
         assert f"Lower dropout from {dropout:g}" in found.remedy
 
 
-@pytest.mark.slow
 def test_wrong_learning_rate_is_named_despite_dropout():
     X, y = data.friedman(0)
     for optimizer, verdict in ((SGD(1.5), "learning_rate_too_high"), (Adam(1e-6), "learning_rate_too_low")):
@@ -69,22 +57,10 @@ def test_low_dropout_is_not_blamed_for_a_plateau():
     assert verdict_on(*data.blobs(0), **settings).verdict == "plateau"
 
 
-@pytest.mark.slow
-def test_dropout_of_each_net_of_a_population_is_considered():
-    rates = np.array([0.0, 0.9])
-    pop = Population((4, 32, 32, 1), 2, loss="binary_cross_entropy", dropout=rates, random_state=0)
-    pop.fit(CORNERS, SAME_SIGN, epochs=300, optimizer=Adam(1e-3))
-    found = diagnose(pop, CORNERS, SAME_SIGN)
-    assert found.verdicts[0] in HEALTHY
-    assert found.verdicts[1] == "dropout_too_high"
-    assert found.net(1).evidence["dropout"] == 0.9
-
-
 # ---- a class of a few samples
 
 
 @pytest.mark.parametrize("n_rare", [1, 2])
-@pytest.mark.slow
 def test_class_of_one_or_two_samples_is_no_evidence_of_shuffled_labels(n_rare):
     y = (CORNERS[:, 0] >= np.sort(CORNERS[:, 0])[-n_rare]) * 1
     options = {"hidden": (8,), "hidden_activation": "relu"}
@@ -100,15 +76,7 @@ def test_class_of_one_or_two_samples_is_no_evidence_of_shuffled_labels(n_rare):
 
 
 @pytest.mark.parametrize(
-    "optimizer",
-    [
-        SGD(0.1, weight_decay=1.0),
-        SGD(0.1, weight_decay=3.0),
-        SGD(0.1, weight_decay=5.0),
-        AdamW(0.01, weight_decay=10.0),
-        AdamW(0.01, weight_decay=30.0),
-    ],
-    ids=str,
+    "optimizer", [SGD(0.1, weight_decay=1.0), SGD(0.1, weight_decay=5.0), AdamW(0.01, weight_decay=10.0)], ids=str
 )
 def test_harmful_weight_decay_is_named(optimizer):
     found = relu((16,), optimizer=optimizer)
@@ -131,7 +99,7 @@ def test_harmless_weight_decay_and_clipping_are_not_named(optimizer):
     assert relu((16,), optimizer=optimizer).is_healthy
 
 
-@pytest.mark.parametrize("clip_norm", [1e-8, 1e-5, 1e-3])
+@pytest.mark.parametrize("clip_norm", [1e-8, 1e-3])
 def test_harmful_clip_norm_is_named(clip_norm):
     found = relu((16,), optimizer=SGD(0.1, clip_norm=clip_norm))
     assert found.verdict == "clip_norm_too_low"
@@ -143,21 +111,36 @@ def test_low_learning_rate_is_named_despite_an_inactive_clip():
     assert relu((16,), optimizer=SGD(1e-5, clip_norm=1.0)).verdict == "learning_rate_too_low"
 
 
-def test_weight_decay_of_each_net_of_a_population_is_considered():
-    pop = Population((4, 16, 1), 2, loss="binary_cross_entropy", random_state=0)
-    decays, rates = np.array([1e-3, 30.0]), np.array([0.01, 0.01])
-    pop.fit(CORNERS, SAME_SIGN, epochs=300, optimizer=AdamW(rates, weight_decay=decays))
+@pytest.mark.parametrize(
+    "settings, optimizer, verdict",
+    [
+        ({}, AdamW(np.array([0.01, 0.01]), weight_decay=np.array([1e-3, 30.0])), "weight_decay_too_high"),
+        ({}, Adam(np.array([0.01, 10.0])), "learning_rate_too_high"),
+        ({"dropout": np.array([0.0, 0.95])}, Adam(1e-2), "dropout_too_high"),
+        ({"l2": np.array([0.0, 3.0])}, Adam(1e-2), "weight_decay_too_high"),
+    ],
+    ids=["decay", "rate", "dropout", "penalty"],
+)
+def test_settings_of_each_net_of_a_population_are_considered(settings, optimizer, verdict):
+    pop = Population((4, 32, 32, 1), 2, loss="binary_cross_entropy", random_state=0, **settings)
+    pop.fit(CORNERS, SAME_SIGN, epochs=300, optimizer=optimizer)
     found = diagnose(pop, CORNERS, SAME_SIGN)
     assert found.verdicts[0] in HEALTHY
-    assert found.verdicts[1] == "weight_decay_too_high"
+    assert found.verdicts[1] == verdict
+
+
+def test_a_penalty_and_not_what_it_does_to_the_weights_is_named():
+    """Weights that decay or a penalty has taken away have one sign by chance, and pass on no gradient."""
+    X, y = data.friedman(0)
+    for settings in ({"l2": 5.0, "hidden": (16,)}, {"optimizer": AdamW(0.01, weight_decay=30.0), "hidden": (20,) * 3}):
+        assert verdict_on(X, y, hidden_activation="softplus", **settings).verdict == "weight_decay_too_high"
 
 
 # ---- held-out samples
 
 
-@pytest.mark.thinned(2)
 @pytest.mark.parametrize("epochs", [1, 3, 10])
-@pytest.mark.parametrize("seed", [0, 1, 5, 6])
+@pytest.mark.parametrize("seed", [0, 5])
 def test_hardly_trained_nets_have_not_memorised_their_samples(epochs, seed):
     """Worse than a constant on training samples, and further off on others, as any untrained net may be by chance."""
     rng = np.random.default_rng(0)
@@ -167,17 +150,14 @@ def test_hardly_trained_nets_have_not_memorised_their_samples(epochs, seed):
     held_out = X[480:] * 1.1, 1.1 * y[480:]
     net = MLP((2, 8, 1), random_state=seed)
     history = net.fit(X[:480], y[:480], epochs=epochs, optimizer=Adam(0.003), validation_data=held_out, batch_size=128)
-    for found in (
-        diagnose(net, X[:480], y[:480], history, validation_data=held_out),
-        verdict_of_records(model_of_fastmlp(net.network, net.params[None], 0.0, np.zeros((1, 1))), history),
-    ):
-        assert found.verdict != "over_fitting", found
+    found = diagnose(net, X[:480], y[:480], history, validation_data=held_out)
+    history.samples = {}
+    assert "over_fitting" not in (found.verdict, diagnose(net, history=history).verdict)
 
 
 # ---- causes before effects
 
 
-@pytest.mark.slow
 def test_inputs_that_fastmlp_has_encoded_are_never_unscaled():
     """Bins of few rows have large offsets; here also of a target that is no table's column."""
     pytest.importorskip("sklearn")
@@ -227,21 +207,10 @@ def test_sign_of_fastmlps_own_updates_is_right(sign):
     assert "wrong_sign" not in {found.verdict, *found.others}
 
 
-def test_learning_rate_of_each_net_of_a_population_is_considered():
-    X, y = clouds(0)
-    pop = Population((16, 32, 10), 3, loss="softmax_cross_entropy", random_state=0)
-    pop.fit(X, y, epochs=30, batch_size=16, optimizer=Adam(np.array([1e-7, 0.01, 10.0])))
-    found = diagnose(pop, X, y)
-    assert found.verdicts[0] == "learning_rate_too_low"
-    assert found.verdicts[1] in HEALTHY
-    assert found.verdicts[2] == "learning_rate_too_high"
-    assert "Lower the learning rate from 10 to 0.0" in found.net(2).remedy
-
-
 # ---- steps of gradient descent
 
 
-@pytest.mark.parametrize("learning_rate", [6.0, 7.0])
+@pytest.mark.parametrize("learning_rate", [6.0])
 def test_steps_that_end_beyond_the_valley_are_too_long_and_their_updates_are_not_broken(learning_rate):
     found = [
         verdict_on(
@@ -266,8 +235,7 @@ def test_steps_that_end_beyond_the_valley_are_too_long_and_their_updates_are_not
 # ---- updates of a hand-written net
 
 
-@pytest.mark.parametrize("learning_rate", [0.1, 0.5])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("learning_rate, seed", [(0.1, 0), (0.5, 1)])
 def test_a_wrong_sign_is_named_by_the_losses_of_a_function(learning_rate, seed):
     rng = np.random.default_rng(seed)
     X, Y = np.asarray(data.XOR_X, float), np.asarray(data.XOR_Y, float).reshape(4, 1)

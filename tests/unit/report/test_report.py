@@ -78,7 +78,6 @@ def test_report_has_all_sections(net, rng, tmp_path):
     text = " ".join(page.text)
     for part in (
         "Converged <b>",
-        "confidence 93 %",
         "0.0002346",
         "Nothing.",
         "Train on.",

@@ -1,9 +1,11 @@
-"""Shapes of loss curves, measured on curves of known shape."""
+"""Records of a fit: shapes of loss curves, and the loss that records show."""
 
 import numpy as np
 import pytest
+from toy_data import XOR_X, XOR_Y
 
-from fastmlp.diagnosis.loss_curves import MIN_RECORDS, Curve, empty_shape, shape_of
+import fastmlp
+from fastmlp.diagnosis.records import MIN_RECORDS, Curve, as_curve, empty_shape, shape_of
 
 
 def shape(loss, base=1.0, noise=0.0, **more):
@@ -60,12 +62,6 @@ def test_dropout_noise_is_not_counted_as_swings():
     assert both.swing == pytest.approx([found.swing[0], 0])
 
 
-def test_rising_loss_has_a_positive_trend():
-    found = shape(np.linspace(0.2, 0.9, 50))
-    assert found.trend[0] == pytest.approx(1)
-    assert (found.lowest[0], found.last[0], found.projected[0]) == pytest.approx((0.2, 0.9, 0))
-
-
 def test_validation_rise_and_gap_are_measured():
     loss, held_out = np.linspace(1, 0.1, 40), np.concatenate([np.linspace(1, 0.5, 20), np.linspace(0.5, 0.8, 20)])
     found = shape(loss, validation=held_out[:, None])
@@ -104,3 +100,66 @@ def test_divergence_without_a_finished_epoch_is_known():
     found = shape_of(Curve(np.empty(0), np.empty((0, 1)), diverged=True), 1, np.ones(1))
     assert found.diverged == [1.0]
     assert np.isnan(found.epochs)
+
+
+def test_histories_may_be_arrays_lists_dictionaries_or_those_of_keras():
+    losses = np.linspace(1.0, 0.1, 100)
+
+    class KerasHistory:
+        history = {"loss": losses.tolist(), "val_loss": losses[::2].tolist()}  # noqa: RUF012
+
+    for given in (losses, losses.tolist(), {"loss": losses}, KerasHistory()):
+        np.testing.assert_array_equal(as_curve(given).loss[:, 0], losses)
+    every = np.interp(np.arange(1, 101), [1, 50, 100], [1.0, 0.3, 0.9])
+    assert as_curve({"loss": losses, "val_loss": every[4::5]}).validation.argmin() == 49, "of each fifth epoch"
+    for wrong, text in (
+        ({"accuracy": [1]}, "needs the key 'loss'"),
+        (np.ones((3, 2)), "one loss per epoch"),
+        ({"loss": losses, "val_loss": losses[:37]}, "100 losses and 37 validation losses"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            as_curve(wrong)
+
+
+# ---- the loss of the records
+
+
+def trained(loss, outputs=1, epochs=1000, factor=1.0):
+    """Arrays [W, b, ...] and recorded losses of a net of sigmoids that is still learning XOR."""
+    y = XOR_Y if outputs == 1 else np.eye(2)[np.asarray(XOR_Y, int)]
+    net = fastmlp.MLP(
+        (2, 3, outputs),
+        hidden_activation="sigmoid",
+        output_activation="sigmoid",
+        loss=loss,
+        dtype="float64",
+        random_state=0,
+    )
+    history = net.fit(XOR_X, y, epochs=epochs, optimizer=fastmlp.SGD(0.05), verbose=0)
+    arrays = [array for pair in zip(net.weights, net.biases, strict=True) for array in pair]
+    return arrays, factor * history.loss, y
+
+
+@pytest.mark.parametrize("outputs, factor", [(1, 1.0), (1, 0.5), (2, 1.0), (2, 2.0)])
+def test_records_in_squared_error_are_recognised(outputs, factor):
+    """Without that, the records would seem to be of other weights than these: broken updates."""
+    arrays, losses, y = trained("squared_error", outputs, factor=factor)
+    activations = ["sigmoid", "sigmoid"]
+    found = fastmlp.diagnose(arrays, XOR_X, y, losses, activations=activations)
+    named = fastmlp.diagnose(arrays, XOR_X, y, losses, activations=activations, loss="squared_error")
+    assert found.verdict == named.verdict != "broken_updates"
+    assert "squared_error, as the last record shows" in str(found).replace("\n  ", " ")
+    assert "as the last record shows" not in str(named)
+
+
+def test_records_in_cross_entropy_keep_the_usual_loss():
+    arrays, losses, y = trained("binary_cross_entropy")
+    found = fastmlp.diagnose(arrays, XOR_X, y, losses, activations=["sigmoid", "sigmoid"])
+    assert "last record" not in str(found)
+
+
+def test_records_of_no_loss_keep_the_usual_loss():
+    """Records that are neither loss at these weights are still evidence of broken updates."""
+    arrays, losses, y = trained("binary_cross_entropy")
+    found = fastmlp.diagnose(arrays, XOR_X, y, 0.05 * losses, activations=["sigmoid", "sigmoid"])
+    assert found.verdict == "broken_updates"

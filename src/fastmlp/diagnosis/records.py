@@ -1,10 +1,21 @@
-"""Shape of loss curves: recent change, oscillation, and projected convergence, for all nets at once."""
+"""Records of a fit: the loss curve that a history holds, and its shape, for all nets at once.
+
+The shape is the recent change, oscillation, and projected convergence. The last record may show in which loss a net
+was trained.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from ..data.arrays import as_numbers
+from ..history import History
+from ..population_result import PopulationResult
+from .model_under_test import ModelUnderTest, loss_row
 
 RECENT = 0.25  # last fraction of the epochs, over which the slope is taken
 MIDDLE = 0.5  # fraction of the epochs around which, over RECENT of them, the middle of a curve lies
@@ -13,6 +24,8 @@ CONVERGED_RATIO = 1.05  # a curve has converged within 5 % of its projected fina
 CONVERGED_FRACTION = 0.02  # ... or below this fraction of the base rate's loss
 WINDOW = 1 / 16  # width of the running mean of noisy curves, as a fraction of the records
 NOISE_FACTOR = 2.0  # steps and changes of the loss up to so many times the noise are ignored
+CLOSE = 0.1  # relative distance of the last record from a loss up to which the records are in it
+FAR = 0.3  # distance from which they are not
 
 
 class Curve(NamedTuple):
@@ -30,6 +43,102 @@ class Curve(NamedTuple):
         """Return the curve with the loss of perfect outputs subtracted."""
         held_out = None if self.validation is None else np.asarray(self.validation, np.float64) - floor
         return self._replace(loss=np.asarray(self.loss, np.float64) - floor, validation=held_out)
+
+    def of_net(self, k: int) -> Curve:
+        """Return the loss curve of net k of a population."""
+        per_net = ("diverged", "stopped_early", "final_epoch", "n_epochs")
+        values = {name: value[[k]] for name in per_net if np.ndim(value := getattr(self, name))}
+        return self._replace(loss=self.loss[:, [k]], **values)
+
+
+def as_curve(history: Any) -> Curve | None:
+    """Return the loss curve of a fit, or None if history is None.
+
+    history : a History, a PopulationResult, a history of Keras, a dictionary with "loss" and "val_loss", or a sequence
+        of losses
+
+    Raises
+    ------
+    ValueError
+        If history is none of these.
+    """
+    if history is None:
+        return None
+    if isinstance(history, PopulationResult):
+        return _curve_of_population(history)
+    if isinstance(history, History):
+        curve = _curve_of_losses(history.loss, history.validation_loss)
+        return curve._replace(
+            diverged=history.stopped_by == "divergence" or curve.diverged,
+            stopped_early=history.stopped_by == "early_stopping" and history.validation_loss is not None,
+            final_epoch=np.nan if history.best_epoch is None else history.best_epoch + 1.0,
+        )
+    records = getattr(history, "history", history)
+    if not isinstance(records, Mapping):
+        return _curve_of_losses(records, None)
+    if "loss" not in records:
+        raise ValueError(f"A history as a dictionary needs the key 'loss', but it has {sorted(records)}.")
+    return _curve_of_losses(records["loss"], records.get("val_loss", records.get("validation_loss")))
+
+
+def _curve_of_losses(losses: Any, validation: Any) -> Curve:
+    loss = as_numbers(losses, "history").astype(np.float64)
+    if loss.ndim != 1:
+        raise ValueError(f"A history must be one loss per epoch, (epochs,), but it has shape {loss.shape}.")
+    epochs, diverged = np.arange(1, len(loss) + 1), bool(loss.size and not np.isfinite(loss[-1]))
+    if validation is None:
+        return Curve(epochs, loss[:, None], None, diverged)
+    held_out = as_numbers(validation, "validation losses").astype(np.float64)
+    if (k := len(loss) // max(1, len(held_out))) > 1:  # of each k-th epoch, as by Keras' validation_freq
+        if len(loss) // k != len(held_out):
+            raise ValueError(
+                f"The history has {len(loss):,} losses and {len(held_out):,} validation losses: give one for each "
+                "epoch, or one for each second, third or k-th."
+            )
+        held_out = np.interp(epochs, k * np.arange(1, len(held_out) + 1), held_out)
+    return Curve(epochs, loss[:, None], held_out[:, None], diverged)
+
+
+def _curve_of_population(result: PopulationResult) -> Curve:
+    stopped = result.stopped_by
+    epochs, loss = result.record_epochs, np.asarray(result.records, np.float64)
+    max_epochs = int(result.epochs.max(initial=0))
+    if len(epochs) and epochs[-1] < max_epochs:
+        epochs = np.append(epochs, max_epochs)
+        loss = np.concatenate([loss, np.where(result.epochs == max_epochs, result.loss, np.nan)[None]])
+    stopped_early = (stopped == "early_stopping") | (stopped == "converged")
+    curve = Curve(epochs, loss, None, stopped == "divergence", stopped_early)
+    if result.best_epoch is None:
+        return curve
+    is_known = (result.best_epoch >= 0) & (result.restarts == 0)  # records count from the last restart
+    final_epoch, n_epochs = (np.where(is_known, values, np.nan) for values in (result.best_epoch + 1, result.epochs))
+    return curve._replace(final_epoch=final_epoch, n_epochs=n_epochs)
+
+
+def with_recorded_loss(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, curve: Curve | None) -> ModelUnderTest:
+    """Return the model with squared error as its loss, if its records are in squared error; otherwise the same model.
+
+    The usual loss of a sigmoid is cross-entropy, but many nets written by hand are trained on squared error. The last
+    record is compared with both losses at the present parameters, as a mean or a sum over outputs, with or without a
+    factor of one half.
+
+    model : a model of one net of another library, whose loss was not named
+    X, Y : samples, (n_samples, n_features) and (n_samples, n_outputs)
+    """
+    if curve is None or not len(curve.loss) or model.loss.name != "binary_cross_entropy" or not model.has_weights:
+        return model
+    squared, forms = replace(model, loss=loss_row("squared_error")), np.array([1.0, model.n_outputs])
+
+    def distance(of: ModelUnderTest) -> float:
+        """Return |log| of the last record over a loss, in the form of the loss that is nearest to it."""
+        with np.errstate(all="ignore"):
+            losses = of.objective(X, Y, of.params)[0] * np.append(forms, 0.5 * forms)
+            return float(np.nan_to_num(np.min(np.abs(np.log(curve.loss[-1, 0] / losses))), nan=np.inf))
+
+    return squared if distance(squared) <= CLOSE and distance(model) >= FAR else model
+
+
+# ---- the shape of a curve
 
 
 class Shape(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,13 +9,9 @@ import numpy as np
 from ..data.arrays import as_numbers
 from ..data.checked_samples import checked_pair
 from ..errors import counted
-from ..history import History
 from ..kernels.formulas.activations import ACTIVATIONS
-from ..population_result import PopulationResult
 from ..tables.target import are_unknown
-from .loss_curves import Curve
-from .model_under_test import ModelUnderTest
-from .sample_rows import sample_rows
+from .model_under_test import ModelUnderTest, sample_rows
 
 MAX_ROWS = 4000  # largest number of samples in a diagnosis; they are drawn at random from more
 MAX_LABELS = 20  # whole numbers with at most so many distinct values count as labels
@@ -37,16 +32,14 @@ class CheckedSamples(NamedTuple):
     bad_data: str
 
 
-def as_inputs(X: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return (X as numbers (n_samples, n_features), bool mask of the rows that are not finite)."""
+def as_inputs(X: Any) -> np.ndarray:
+    """Return X as numbers (n_samples, n_features)."""
     array = as_numbers(X, "X")
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2 or not array.size:
         raise ValueError(f"X must have shape (n_samples, n_features), but it has shape {array.shape}.")
-    if np.isfinite(array.sum(dtype=np.float64)):
-        return array, np.zeros(len(array), bool)
-    return array, ~np.isfinite(array).all(axis=1)
+    return array
 
 
 def _first_bad(name: str, array: np.ndarray) -> str:
@@ -59,11 +52,10 @@ def _first_bad(name: str, array: np.ndarray) -> str:
     return f"{name}[{index}] is {array[bad][0]}, the first such value; {of_rows}"
 
 
-def as_samples(X: np.ndarray, bad_rows: np.ndarray, y: Any, model: ModelUnderTest, classes: Any) -> CheckedSamples:
+def as_samples(X: Any, y: Any, model: ModelUnderTest, classes: Any) -> CheckedSamples:
     """Return the checked samples for a model under test.
 
     X : (n_samples, n_features)
-    bad_rows : (n_samples,) mask of the rows of X that are not finite
     y : labels or targets
     classes : class labels of a scikit-learn classifier, or None
 
@@ -72,6 +64,7 @@ def as_samples(X: np.ndarray, bad_rows: np.ndarray, y: Any, model: ModelUnderTes
     ValueError
         If the shapes do not match the model, or no row is finite.
     """
+    X = as_inputs(X)
     if X.shape[1] != model.layout.layer_sizes[0]:
         raise ValueError(
             f"X has {counted(X.shape[1], 'feature')}, but the {model.own_name} has "
@@ -80,9 +73,8 @@ def as_samples(X: np.ndarray, bad_rows: np.ndarray, y: Any, model: ModelUnderTes
     array = as_labels(y, classes)
     if len(array) != len(X):
         raise ValueError(f"y has {counted(len(array), 'sample')}, but X has {len(X)}: they must have the same length.")
-    bad_y = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
-    bad_data = (_first_bad("X", X) if bad_rows.any() else "") or _first_bad("y", array)
-    finite_rows = ~(bad_rows | bad_y)
+    finite_rows = np.isfinite(array).reshape(len(array), -1).all(axis=1) & np.isfinite(X).all(axis=1)
+    bad_data = "" if finite_rows.all() else _first_bad("X", X) or _first_bad("y", array)
     if not finite_rows.any():
         raise ValueError(f"No row of X and y is finite: {bad_data}. Impute or drop those values first.")
     Y, problem = as_coded(array[finite_rows], model)
@@ -187,23 +179,23 @@ def as_validation(validation_data: Any, model: ModelUnderTest, classes: Any) -> 
     if validation_data is None:
         return None
     X, y, *_ = checked_pair(validation_data)
-    features, bad = as_inputs(X)
-    samples = as_samples(features, bad, y, model, classes)
+    samples = as_samples(X, y, model, classes)
     return samples.X, samples.Y
 
 
-def validation_per_net(validation_data: Any, model: ModelUnderTest, n_nets: int) -> list[Any]:
-    """Return what as_validation does for each of several nets, which may have validation samples of their own."""
-    if validation_data is None:
-        return [None] * n_nets
-    X, y, *_ = checked_pair(validation_data)
-    of_nets = data_per_net(X, y, n_nets, model.n_outputs)
-    if of_nets is None:
-        return [as_validation(validation_data, model, None)] * n_nets
-    return [as_validation(pair, model, None) for pair in of_nets]
+def kept_by_weight(sample_weight: Any, n_samples: int) -> np.ndarray:
+    """Return row numbers of samples, so many of each as its weight asks for: all of the heaviest, and parts of others.
+
+    >>> kept_by_weight([1.0, 1.0, 0.5, 0.5, 0.5, 0.5], 6)
+    array([0, 1, 3, 5])
+    """
+    weight = as_numbers(sample_weight, "sample_weight").astype(np.float64)
+    if weight.shape != (n_samples,) or not (np.isfinite(weight).all() and weight.min() >= 0 and weight.max() > 0):
+        raise ValueError(f"sample_weight must hold {n_samples:,} finite numbers of at least 0, and not only zeros.")
+    return np.flatnonzero(np.diff(np.floor(np.cumsum(weight / weight.max()) + 1e-9), prepend=0.0))
 
 
-def data_per_net(X: Any, y: Any, n_nets: int, n_outputs: int) -> Iterable[tuple[Any, Any]] | None:
+def data_per_net(X: Any, y: Any, n_nets: int, n_outputs: int) -> list[tuple[Any, Any]] | None:
     """Return (X, y) of each net if X or y has a leading axis of nets, or None if all nets share the data."""
     X_axes, y_array = np.ndim(X), np.asarray(y)
     n_samples = np.shape(X)[-2] if X_axes >= 2 else len(y_array)
@@ -212,94 +204,7 @@ def data_per_net(X: Any, y: Any, n_nets: int, n_outputs: int) -> Iterable[tuple[
     )
     if X_axes != 3 and not y_per_net:
         return None
-    if X_axes == 3 and len(X) != n_nets:
-        raise ValueError(f"X with three axes must have one block per net, {n_nets}, but it has {len(X)}.")
-    if y_per_net and len(y_array) != n_nets:
-        raise ValueError(f"y with a leading axis must have one block per net, {n_nets}, but it has {len(y_array)}.")
-    return ((X[k] if X_axes == 3 else X, y_array[k] if y_per_net else y) for k in range(n_nets))
-
-
-# ---- histories
-
-
-def as_curve(history: Any) -> Curve | None:
-    """Return the loss curve of a fit, or None if history is None.
-
-    history : a History, a PopulationResult, a history of Keras, a dictionary with "loss" and "val_loss", or a sequence
-        of losses
-
-    Raises
-    ------
-    ValueError
-        If history is none of these.
-    """
-    if history is None:
-        return None
-    if isinstance(history, PopulationResult):
-        return _population_curve(history)
-    if isinstance(history, History):
-        stopped_early = history.stopped_by == "early_stopping" and history.validation_loss is not None
-        final_epoch = np.nan if history.best_epoch is None else history.best_epoch + 1.0
-        diverged = history.stopped_by == "divergence"
-        return _one_curve(history.loss, history.validation_loss, diverged, stopped_early, final_epoch)
-    records = getattr(history, "history", history)
-    if isinstance(records, Mapping):
-        if "loss" not in records:
-            raise ValueError(f"A history as a dictionary needs the key 'loss', but it has {sorted(records)}.")
-        validation = records.get("val_loss", records.get("validation_loss"))
-        return _one_curve(records["loss"], None if validation is None else _of_each_epoch(validation, records["loss"]))
-    return _one_curve(history, None)
-
-
-def _of_each_epoch(validation: Any, losses: Any) -> np.ndarray:
-    """Return a validation loss for each epoch, from one for each k-th (Keras' validation_freq); linear between them.
-
-    Raises
-    ------
-    ValueError
-        If there is no such k.
-    """
-    known, n_epochs = as_numbers(validation, "validation losses").astype(np.float64), len(losses)
-    k = n_epochs // max(1, len(known))
-    if k < 2 or known.ndim != 1:
-        return known
-    if n_epochs // k != len(known):
-        raise ValueError(
-            f"The history has {n_epochs:,} losses and {len(known):,} validation losses: give one for each epoch, or "
-            "one for each second, third or k-th."
-        )
-    return np.interp(np.arange(1, n_epochs + 1), k * np.arange(1, len(known) + 1), known)
-
-
-def _one_curve(
-    losses: Any, validation: Any, diverged: bool = False, stopped_early: bool = False, final_epoch: float = np.nan
-) -> Curve:
-    loss = as_numbers(losses, "history").astype(np.float64)
-    if loss.ndim != 1:
-        raise ValueError(f"A history must be one loss per epoch, (epochs,), but it has shape {loss.shape}.")
-    held_out = None if validation is None else as_numbers(validation, "validation losses").astype(np.float64)[:, None]
-    diverged = diverged or bool(loss.size and not np.isfinite(loss[-1]))
-    return Curve(np.arange(1, len(loss) + 1), loss[:, None], held_out, diverged, stopped_early, final_epoch)
-
-
-def _population_curve(result: PopulationResult) -> Curve:
-    stopped = result.stopped_by
-    epochs, loss = result.record_epochs, np.asarray(result.records, np.float64)
-    max_epochs = int(result.epochs.max(initial=0))
-    if len(epochs) and epochs[-1] < max_epochs:
-        epochs = np.append(epochs, max_epochs)
-        loss = np.concatenate([loss, np.where(result.epochs == max_epochs, result.loss, np.nan)[None]])
-    stopped_early = (stopped == "early_stopping") | (stopped == "converged")
-    curve = Curve(epochs, loss, None, stopped == "divergence", stopped_early)
-    if result.best_epoch is None:
-        return curve
-    is_known = (result.best_epoch >= 0) & (result.restarts == 0)  # records count from the last restart
-    final_epoch, n_epochs = (np.where(is_known, values, np.nan) for values in (result.best_epoch + 1, result.epochs))
-    return curve._replace(final_epoch=final_epoch, n_epochs=n_epochs)
-
-
-def curve_of_net(curve: Curve, net: slice) -> Curve:
-    """Return the loss curve of one net (a slice of length 1) of a population."""
-    per_net = ("diverged", "stopped_early", "final_epoch", "n_epochs")
-    values = {name: values[net] if np.ndim(values := getattr(curve, name)) else values for name in per_net}
-    return Curve(curve.epochs, curve.loss[:, net], None, **values)
+    for name, values, has_nets in (("X", X, X_axes == 3), ("y", y_array, y_per_net)):
+        if has_nets and len(values) != n_nets:
+            raise ValueError(f"{name} must have one block per net, {n_nets}, but it has {len(values)}.")
+    return [(X[k] if X_axes == 3 else X, y_array[k] if y_per_net else y) for k in range(n_nets)]

@@ -1,0 +1,399 @@
+"""Verdicts on what was learned: healthy states, and symptoms without a known cause."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..data_checks import MIN_SAMPLES
+from ..measurements import Measurements
+from ..short_descent import STEPS, VALIDATION
+from .shared import (
+    at_rest,
+    epochs_left,
+    fell_in_last_epoch,
+    finite,
+    gain,
+    has_curve,
+    labels_are_noise,
+    learnable,
+    learned,
+    log_ramp,
+    past_best,
+    ramp,
+    remaining,
+    stuck,
+    uniform,
+    validation_loss,
+    without_history,
+)
+from .steps import LEAST_L2, collapsed, wrong_learning_rate
+from .verdict import Net, Verdict, counted_number, listed, number, percent, sentence
+from .weights import hidden_names
+
+BEGUN = 0.02  # skill below which a net may be as it was at the start
+RESTART = (
+    "begin again with another random_state, best with a Population of 20 nets and its best() (reset() draws the same "
+    "weights again)"
+)
+
+# ---- held-out samples
+
+
+def generalisation_gap(m: Measurements) -> np.ndarray:
+    """Return the generalisation gap: how much better a net is on training samples than on held-out samples.
+
+    It is a fraction of the targets' variance, or of the base rate's loss if it comes from records. NaN if nothing is
+    known about held-out samples.
+    """
+    measured = m.explained - m.validation_explained
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recorded = (m.curve.validation - np.fmin(m.curve.training, m.excess)) / m.base_excess
+    return np.where(np.isfinite(measured), measured, recorded)
+
+
+def training_skill(m: Measurements) -> np.ndarray:
+    """Return how much of its training samples a net explains: of their variance or, from records, of the base rate's
+    loss; 0 for a net that is no better than a constant.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recorded = 1.0 - np.fmin(m.curve.training, m.excess) / m.base_excess
+    return np.where(np.isfinite(m.explained), m.explained, recorded)
+
+
+def memorised(m: Measurements) -> np.ndarray:
+    """Return the confidence that a net has memorised its training samples; 0 if nothing is known about others.
+
+    A net that explains none of its training samples has memorised nothing, whatever the gap: it is hardly trained.
+    """
+    return ramp(generalisation_gap(m), 0.1, 0.22) * ramp(training_skill(m), 0.0, 0.2)
+
+
+def unknown_elsewhere(m: Measurements) -> np.ndarray:
+    """Return how far a net beats simple models on its training samples, if no validation data confirm that it learned.
+
+    Without them it may as well have memorised the samples. 0 if the generalisation gap is known.
+    """
+    beyond = ramp(m.explained - m.data.attainable, 0.15, 0.4) * (m.data.n_samples >= 2 * MIN_SAMPLES)
+    return beyond * np.isnan(generalisation_gap(m))
+
+
+def improving(m: Measurements) -> np.ndarray:
+    """Return the confidence that the validation loss still falls at the last epoch."""
+    return ramp(m.curve.validation_change, 0.01, 0.05) * (1.0 - past_best(m))
+
+
+def _gap_in_words(net: Net) -> str:
+    """Return a sentence with the explained variance, or the loss, in training and validation."""
+    if np.isfinite(net.validation_explained):
+        return (
+            f"The net explains {percent(net.explained)} of the variance of its samples and "
+            f"{percent(net.validation_explained)} of that of validation samples."
+        )
+    training, held_out = net.curve.training + net.floor, net.of(validation_loss(net.all))
+    return f"The loss of the kept epoch is {number(training)} in training and {number(held_out)} in validation."
+
+
+# ---- whether the data show more
+
+
+def shows_more(m: Measurements) -> np.ndarray:
+    """Return the confidence that the data show more than a net has learned when its training came to rest.
+
+    That is so if a short descent lowers the loss of samples that it does not use. The cross-entropy of classes that are
+    all right can be lowered without end, which shows nothing; if few are wrong, the fall must be noticeable beside the
+    base rate's loss, too.
+    """
+    d = m.descent
+    if d is None:
+        return uniform(m, 0.0)
+    fall = d.others_before - d.others_after
+    confidence = ramp(fall / max(d.others_before - m.floor, 1e-300), 0.05, 0.15)
+    if m.model.loss.delta_is_wrt_logit:
+        confidence = confidence * ramp(fall / m.base_excess, 0.003, 0.01) * (not d.others_are_right)
+    return uniform(m, float(confidence))
+
+
+def nothing_left(m: Measurements) -> np.ndarray:
+    """Return for each net whether there is nothing left to learn from the samples.
+
+    All samples are right, or the targets of equal inputs differ by as much as the net does not explain.
+    """
+    is_right = (m.explained >= 1.0 - 1e-8) | (m.accuracy == 1.0)
+    return is_right | (1.0 - m.explained <= 1.1 * m.data.contradicted)
+
+
+# ---- healthy states
+
+
+class Converged(Verdict):
+    name, title, is_healthy = "converged", "Converged", True
+    evidence = (
+        "explained, explained in validation, attainable at least, accuracy, loss, validation loss, change of the loss"
+    )
+
+    def confidence(self, m: Measurements) -> np.ndarray:
+        doubts = (1.0 - 0.7 * labels_are_noise(m)) * (1.0 - 0.6 * memorised(m)) * (m.target_high > m.target_low)
+        doubts = doubts * (1.0 - 0.5 * unknown_elsewhere(m)) * (1.0 - 0.9 * shows_more(m))
+        least = 0.4 * (1.0 - 0.5 * fell_in_last_epoch(m))
+        return 0.95 * finite(m) * learned(m) * np.maximum(at_rest(m), least) * doubts
+
+    def remedy(self, net: Net) -> str:
+        text, gap = f"Nothing to change{self._what_was_tested(net)}", net.of(generalisation_gap(net.all))
+        if gap > 0.05:
+            text += f". {_gap_in_words(net).rstrip('.')}"
+        if net.data.lone_input >= 0:
+            text += (
+                f". Input {net.data.lone_input} alone predicts the targets (nearly) perfectly, though: leave it out if "
+                "it is the targets under another name, or numbers of rows in an order that depends on them"
+            )
+        return f"{text}."
+
+    def _what_was_tested(self, net: Net) -> str:
+        """Return a clause that says what shows that the data show no more, or that nothing does."""
+        d = net.all.descent
+        is_tested = d is not None and d.others == VALIDATION and d.n_samples == net.n_samples
+        if is_tested or nothing_left(net.all)[net.k]:
+            return ": the net has learned what these data show"
+        if d is not None:
+            stronger = "" if d.others == VALIDATION else ". Validation data would test whether these data show more"
+            return (
+                f" as far as was tested: training has come to rest, and {STEPS} steps of L-BFGS on {d.n_samples:,} "
+                f"samples do not lower the loss of {d.others}{stronger}"
+            )
+        return (
+            " as far as was tested: training has come to rest. Whether these data show more, so that other steps or a "
+            "wider net would lower the loss, was not tested"
+        )
+
+    def experiment(self, net: Net) -> str:
+        seen = "that it has not seen"
+        if np.isfinite(net.of(generalisation_gap(net.all))):
+            seen = "that neither training nor the choice of the net has seen"
+        return f"Evaluate it on data {seen}."
+
+
+class StillLearning(Verdict):
+    name, title, is_healthy = "still_learning", "Still learning", True
+    evidence = (
+        "loss, validation loss, epochs, epochs left, change of the loss, change of validation loss, gain of one step, "
+        "explained"
+    )
+
+    def confidence(self, m: Measurements) -> np.ndarray:
+        distance = np.maximum(ramp(remaining(m), 0.01, 0.05), ramp(1.0 - learned(m), 0.0, 0.4))
+        falls = ramp(m.curve.change, 0.002, 0.02) * distance * ramp(m.curve.back_and_forth, 12.0, 4.0)
+        could = ramp(gain(m), 0.004, 0.04)
+        fell = ramp(1.0 - m.curve.last / m.curve.first, 0.0, 0.01)
+        # A converged net still gains a little with every step, and one that no step has changed could gain much.
+        without_curve = could * (1.0 - 0.3 * learned(m)) * (1.0 - 0.4 * ramp(m.skill, 0.02, -0.02))
+        begun = 0.75 * np.maximum(could, fell)  # for a curve that is too short for `falls`
+        begun = begun * (1.0 - 0.5 * ramp(m.curve.last / m.curve.first, 1.0, 1.1))
+        moving = np.where(has_curve(m), falls, np.where(without_history(m), without_curve, begun))
+        held_out = np.where(np.isnan(m.curve.validation_change), 1.0, ramp(m.curve.validation_change, 0.0, 0.01))
+        if m.updates.schedule:  # a schedule flattens the end of any curve: use the gradient instead
+            moving = np.maximum(moving, ramp(gain(m), 0.004, 0.02) * ramp(1.0 - learned(m), 0.0, 0.4))
+            held_out = np.maximum(held_out, 0.75)
+        held_out = held_out * (1.0 - 0.95 * past_best(m)) * (1.0 - 0.8 * memorised(m) * (1.0 - improving(m)))
+        rising = ramp(m.curve.half_change, -0.005, -0.03)
+        moving = moving * (1.0 - 0.9 * merged_at_rest(m)) * (1.0 - rising) * (m.curve.diverged == 0)
+        moving = moving * (1.0 - 0.6 * wrong_learning_rate(m)) * (1.0 - 0.5 * unknown_elsewhere(m))
+        moving = moving * held_out * max(learnable(m), 0.2) * (1.0 - 0.7 * labels_are_noise(m))
+        return 0.8 * finite(m) * np.maximum(moving, shows_more(m))
+
+    def remedy(self, net: Net) -> str:
+        epochs, left = net.curve.epochs, net.of(epochs_left(net.all))
+        if net.of(shows_more(net.all)) > 0.5:
+            d = net.all.descent
+            longer = (
+                f", or train a new net for more epochs, such as {number(2 * epochs)}" if np.isfinite(epochs) else ""
+            )
+            return (
+                f"Train on with other steps{longer}: {STEPS} steps of L-BFGS from here lower the loss of "
+                f"{d.n_samples:,} samples from {number(d.before)} to {number(d.after)}, and that of {d.others}, which "
+                f"they do not use, from {number(d.others_before)} to {number(d.others_after)}."
+            )
+        if net.updates.schedule:
+            return (
+                f"Train a new net for more epochs, such as {number(2 * epochs)}: the schedule {net.updates.schedule!r} "
+                f"has lowered the learning rate over {counted_number(epochs, 'epoch')}, so the loss no longer falls "
+                "although it could."
+            )
+        if np.isfinite(left):
+            ratio = left / max(epochs, 1.0)
+            share = f"{ratio:.1f} times" if ratio >= 0.95 else f"{100 * ratio:.2g} % of"
+            loss = "validation loss" if np.isfinite(net.curve.validation_projected) else "loss"
+            return (
+                f"Train on: at this rate the {loss} converges after about {counted_number(left, 'more epoch')}, "
+                f"{share} the epochs so far."
+            )
+        if np.isfinite(epochs):
+            return "Train on: the loss still falls, but too unevenly or for too few epochs for a projection."
+        if net.skill < BEGUN:
+            return (
+                "Give diagnose the history, which shows whether the loss falls: the net is no better than a constant, "
+                f"as any net is at first, and one step would lower its loss by {percent(net.of(gain(net.all)))}."
+            )
+        if net.of(unknown_elsewhere(net.all)) > 0.5:
+            return (
+                "Give diagnose the history or validation data before you train on: the net explains more of these "
+                "samples than simple models explain of held-out samples, and only validation data show whether it has "
+                "learned or memorised them."
+            )
+        return "Train on, and give diagnose the history, from which it projects the remaining epochs."
+
+    def experiment(self, net: Net) -> str:
+        if net.of(shows_more(net.all)) > 0.5:
+            function = "net.objective(X, y), net.params" if net.updates.ours else "loss_and_gradient, params"
+            call = f"minimize({function}, jac=True, method='L-BFGS-B')"
+            return f"Train on with L-BFGS, as by SciPy's {call}: the loss should go on falling."
+        if net.updates.schedule:
+            return "Compare its loss with this one: it should end lower."
+        if np.isnan(net.curve.epochs) and net.skill < BEGUN:
+            return "Look at the losses of the last epochs: if they fall, the net is still learning."
+        return "Call fit again, which continues from here: the loss should go on falling."
+
+
+class OverFitting(Verdict):
+    name, title, is_healthy = "over_fitting", "Over-fitting", True
+    evidence = (
+        "explained, explained in validation, loss, training loss of the kept epoch, validation loss, "
+        "rise of validation loss, gap to validation loss, best epoch, kept epoch, epochs"
+    )
+
+    def confidence(self, m: Measurements) -> np.ndarray:
+        rise = ramp(m.curve.validation_rise, 0.03, 0.15) * ramp(m.curve.gap, 0.15, 0.5)
+        apart = memorised(m) * (1.0 - 0.6 * improving(m))
+        return 0.96 * np.maximum(rise, apart) * finite(m) * (1.0 - 0.5 * labels_are_noise(m))
+
+    def remedy(self, net: Net) -> str:
+        best, end, final_epoch = net.curve.best, net.curve.epochs, net.curve.final_epoch
+        steps = []
+        if net.updates.early_stopping:
+            kept_epoch = f"{final_epoch:,.0f} of {end:,.0f}" if final_epoch < end else "the last"
+            steps.append(f"Stopping earlier gains no more: the best epoch, {kept_epoch}, is kept already")
+        elif np.isnan(best):
+            steps.append("Stop earlier (early_stopping=10 with validation data keeps the best epoch)")
+        elif best < 0.9 * end:
+            steps.append(f"Stop earlier (early_stopping=10 keeps the best epoch, {best:,.0f} of {end:,.0f})")
+        remedies = []
+        if 0 < net.dropout < 0.5:
+            remedies.append(f"raise dropout from {number(net.dropout)} to {number(min(0.5, net.dropout + 0.2))}")
+        elif net.dropout == 0 and net.narrowest:
+            remedies.append("add dropout=0.2")
+        remedies.append(f"raise l2 from {number(net.l2)} to {number(10 * net.l2)}" if net.l2 > 0 else "set l2=1e-3")
+        remedies += ["halve the hidden units"] if net.narrowest > 2 else []
+        steps.append(f"{sentence(listed(remedies))}; more data helps most")
+        return f"{_gap_in_words(net)} {'. '.join(steps)}."
+
+    def experiment(self, net: Net) -> str:
+        if net.updates.early_stopping or net.curve.best >= 0.9 * net.curve.epochs:
+            loss = number(net.of(validation_loss(net.all)))
+            return (
+                f"Train again with the first of these changes: the kept epoch's validation loss should be below {loss}."
+            )
+        return "Train again with early_stopping=10 and validation data: the kept epoch's validation loss is lower."
+
+
+# ---- symptoms without a known cause
+
+
+def merged_at_rest(m: Measurements) -> np.ndarray:
+    """Return the confidence that samples with different targets share an output and that no step lowers the loss.
+
+    The recent shape of the loss curve does not matter.
+    """
+    return (m.merged > 0) * ramp(gain(m), 0.01, 0.002) * ramp(m.skill, 0.03, 0.12) * (1.0 - learned(m))
+
+
+class Plateau(Verdict):
+    """A loss that stands still, at that of the best constant or below it: what to do is the same."""
+
+    name, title = "plateau", "A plateau, saddle or local minimum"
+    evidence = (
+        "gradient, smallest curvature, largest curvature, gain of one step, merged samples, variation of the outputs, "
+        "loss, base rate's loss, explained"
+    )
+
+    def confidence(self, m: Measurements) -> np.ndarray:
+        by_curve = ramp(np.abs(m.curve.change), 0.03, 0.004)
+        by_gradient = ramp(gain(m), 0.02, 0.002)
+        if m.updates.schedule:
+            by_curve = np.minimum(by_curve, by_gradient)
+        is_at_rest = np.where(has_curve(m), by_curve, by_gradient * without_history(m)) * ramp(gain(m), 0.3, 0.1)
+        is_at_rest = np.maximum(is_at_rest, merged_at_rest(m))
+        downhill = log_ramp(-m.smallest_curvature / np.maximum(np.abs(m.largest_curvature), 1e-12), 3e-4, 6e-3)
+        at_saddle = 1.08 * downhill * ramp(m.skill, 0.12, 0.03) * ramp(m.skill, -0.3, -0.1)
+        kind = np.maximum(ramp(m.skill, 0.03, 0.12), at_saddle) * (1.0 - 0.6 * wrong_learning_rate(m))
+        below = 0.73 * is_at_rest * kind * stuck(m) * learnable(m) * (1.0 - 0.5 * m.curve.stopped_early)
+        return np.maximum(below, collapsed(m) * (np.asarray(m.model.l2) <= LEAST_L2))
+
+    def remedy(self, net: Net) -> str:
+        down = -net.smallest_curvature
+        if self._is_saddle(net):
+            return (
+                "Leave the saddle: use 'rprop' or 'adam', whose steps do not shrink with the gradient, or begin again "
+                f"with another random_state; the loss has negative curvature, -{number(down)}, in one direction."
+            )
+        observation = "the gradient is almost zero here"
+        if net.of(collapsed(net.all)) > 0.5:
+            observation = "the outputs are those of the best constant"
+        elif not net.of(gain(net.all)) < 0.02:
+            observation = "the loss stands still"
+        if net.merged > 0:
+            observation = (
+                f"{net.merged * net.n_samples:.0f} of {net.n_samples} samples get an output that is the mean of "
+                f"different targets, and {observation}, as in a local minimum"
+            )
+        elif not self._bends_down(net) and np.isfinite(down):
+            observation += " and the loss has no direction of negative curvature, as in a local minimum"
+        elif net.updates.is_adaptive:
+            observation += f", and {net.updates.rule}, which is designed for plateaus, has not left this one"
+        return f"{sentence(listed(self._changes(net)))}: {observation}."
+
+    def _changes(self, net: Net) -> list[str]:
+        """Return what may help, the first first, without what the net has already."""
+        wider = f"double the hidden units from {net.narrowest}" if net.narrowest else "add a hidden layer of 16 units"
+        changes = [RESTART, wider if net.model.has_weights else "double the hidden units"]
+        if net.narrowest and not hidden_names(net) & {"tanh", "relu", "leaky_relu"}:
+            changes.append("use tanh or relu units")
+        if not net.updates.is_adaptive and not net.merged > 0:
+            unless = "" if net.updates.rule else " if you have not"
+            changes.append(f"train with 'rprop' or 'adam'{unless}, whose steps do not shrink with the gradient")
+        return changes
+
+    def _bends_down(self, net: Net) -> bool:
+        """Return whether the loss has negative curvature in some direction, as at a saddle, which can be left."""
+        return -net.smallest_curvature > 1e-3 * abs(net.largest_curvature)
+
+    def _is_saddle(self, net: Net) -> bool:
+        """Return whether another optimiser would leave the plateau: at a saddle, where plain descent is slow."""
+        return self._bends_down(net) and not net.updates.is_adaptive and not net.merged > 0
+
+    def experiment(self, net: Net) -> str:
+        if self._is_saddle(net):
+            return "Train on from here with 'rprop' for 200 epochs: a plateau is left, a minimum is not."
+        return (
+            "Train 20 nets from other random states, Population(..., n_nets=20): if some end well below "
+            f"{number(net.loss)}, the cause is the initial weights; if all end here, it is the net's size or a setting."
+        )
+
+
+class Unclear(Verdict):
+    name, title = "unclear", "No known failure"
+    evidence = "loss, base rate's loss, explained, attainable at least, gradient"
+
+    def confidence(self, m: Measurements) -> np.ndarray:
+        return uniform(m, 0.08)
+
+    def remedy(self, net: Net) -> str:
+        missing = ["the history"] if np.isnan(net.curve.epochs) else []
+        missing += ["validation data"] if np.isnan(net.of(generalisation_gap(net.all))) else []
+        if missing:
+            return f"Give diagnose {listed(missing, 'and')} as well: they show what the weights of a net alone do not."
+        return (
+            "Compare with nets from other random states and with a wider one: no single cause stands out in the "
+            "numbers."
+        )
+
+    def experiment(self, net: Net) -> str:
+        return "Train three more seeds: a cause in the settings affects all of them."

@@ -1,0 +1,385 @@
+"""Verdicts on the training: length and direction of its steps, penalties and dropout."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..measurements import Measurements
+from .shared import (
+    SCHEDULE_MEAN,
+    at_rest,
+    data_too_large,
+    falling,
+    finite,
+    gain,
+    has_curve,
+    learnable,
+    learned,
+    log_ramp,
+    n_steps,
+    oversteps,
+    ramp,
+    safe_gain,
+    step_ratio,
+    stuck,
+    uniform,
+    without_history,
+)
+from .verdict import Net, Verdict, number, percent
+
+FRACTIONS = {True: 0.25, False: 0.1}  # of the longest first step: a learning rate for plain descent, and for others
+LEAST_L2 = 1e-4  # penalties up to it are never the cause
+
+
+def stands_still(m: Measurements) -> np.ndarray:
+    """Return the confidence that the loss stays constant although one descent step would lower it much."""
+    return ramp(np.abs(m.curve.change), 0.02, 0.002) * ramp(gain(m), 0.08, 0.25)
+
+
+def safe_step_epochs(m: Measurements) -> np.ndarray:
+    """Return the gain of one step with learning rate 1 / largest curvature, in units of the recent gain per epoch."""
+    per_epoch = m.curve.change / np.maximum(0.25 * m.curve.epochs, 1.0)
+    return safe_gain(m) / np.maximum(per_epoch, 1e-12)
+
+
+def safe_rate_ratio(m: Measurements) -> np.ndarray:
+    """Return the learning rate that suits the curvature, divided by the one that was used."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return m.safe_step / m.updates.learning_rate
+
+
+def overshoots(m: Measurements) -> np.ndarray:
+    """Return the confidence that steps of gradient descent end beyond the valley: a shorter one lowers the loss.
+
+    A step of the learning rate is longer than the best one and gains next to nothing of what that one gains, or raises
+    the loss. Unknown with momentum, clipping or a schedule, whose steps have other lengths.
+    """
+    is_known = m.updates.is_plain_descent * (m.updates.momentum == 0.0) * (m.updates.clip_norm == 0.0)
+    is_known = is_known * (not m.updates.weighted)  # as in gain
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        is_longer = m.updates.learning_rate > m.best_step  # False if either is unknown
+        used_gain = np.where(np.isnan(m.used_gain), -np.inf, m.used_gain)  # the loss overflows
+        share = used_gain / m.best_gain  # NaN if no step gains anything
+    return is_known * is_longer * ramp(share, 0.15, 0.03) * (not m.updates.schedule)
+
+
+def clipped(m: Measurements) -> np.ndarray:
+    """Return the confidence that clip_norm, and not mainly the learning rate, makes descent steps too short.
+
+    0 for update rules that divide by the size of the gradient, such as Adam: clipping does not change their steps.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shortened = np.where(m.updates.clip_norm > 0, m.gradient / m.updates.clip_norm, 0.0)
+        much = log_ramp(shortened / safe_rate_ratio(m), 0.01, 0.1)
+    return m.updates.is_plain_descent * log_ramp(shortened, 3.0, 30.0) * much
+
+
+def tried_rate(net: Net) -> float:
+    """Return a learning rate that suits a new net: a fraction of its longest first step, with one digit."""
+    fraction = FRACTIONS[net.updates.is_plain_descent]
+    return float(f"{fraction * net.longest_step * (1.0 - net.updates.momentum):.1g}")
+
+
+class LearningRateTooHigh(Verdict):
+    name, title = "learning_rate_too_high", "The learning rate is too high"
+    evidence = (
+        "learning rate, longest first step, best step, largest curvature, dead units, saturated units, "
+        "swing of the loss, loss, base rate's loss, lowest loss, recorded loss"
+    )
+
+    def confidence(self, m: Measurements) -> np.ndarray:
+        swings = ramp(m.curve.swing, 0.02, 0.1) * ramp(m.curve.back_and_forth, 3.0, 8.0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            climbs = ramp(m.curve.last / np.maximum(m.curve.lowest, 0.05 * m.base_excess), 1.3, 3.0)
+            unstable = m.updates.is_plain_descent * log_ramp(m.updates.learning_rate * m.largest_curvature, 1.8, 2.5)
+        symptoms = np.maximum(np.maximum(swings, 0.8 * climbs), m.curve.diverged)
+        symptoms = np.maximum(symptoms, overshoots(m) * stands_still(m))
+        symptoms = np.maximum(symptoms, 0.8 * unstable * np.maximum(ramp(m.curve.swing, 0.002, 0.02), 0.3))
+        # The loss goes up and down without falling, is worse than a constant's, or units are lost: what steps that are
+        # far too long end in.
+        wanders = ramp(m.curve.half_change, 0.1, 0.03) * ramp(m.curve.swing, 0.001, 0.01)
+        lost = np.maximum(ramp(m.dead, 0.45, 0.8), ramp(m.saturated, 0.5, 0.8))
+        # A part of the units may be lost while the loss falls steadily, but not by steps several times too long.
+        lost = lost * (1.0 - 0.5 * falling(m) * log_ramp(step_ratio(m), 6.0, 2.0))
+        harm = np.max([wanders, ramp(m.skill, 0.0, -0.2), lost], axis=0)
+        # Such a net may have learned a part before, or may learn in spite of its steps.
+        despite = oversteps(m) * harm * ramp(1.0 - learned(m), 0.0, 0.5)
+        confidence = 0.92 * np.maximum(symptoms * (1.0 - learned(m)), despite)
+        confidence = np.where(m.curve.diverged > 0, 0.96, confidence)
+        return confidence * (1.0 - 0.5 * data_too_large(m)) * finite(m)
+
+    def remedy(self, net: Net) -> str:
+        rate, largest = net.learning_rate, net.largest_curvature
+        lower = f"Lower the learning rate from {number(rate)} to "
+        if net.of(step_ratio(net.all)) > 1:
+            again = ", and begin again from the first weights (net.reset())" if self._is_ruined(net) else ""
+            return (
+                f"{lower}{number(tried_rate(net))}{again}: a first step longer than {number(net.longest_step)} raises "
+                "the loss of a new net."
+            )
+        if net.of(overshoots(net.all)) > 0.5:
+            return (
+                f"{lower}{number(net.best_step)}: a step of that length lowers the loss, and one of the learning rate "
+                "ends beyond the valley, no lower than it began."
+            )
+        if net.updates.is_plain_descent and np.isfinite(rate) and largest > 0 and rate * largest > 1:
+            return (
+                f"{lower}{number(0.5 / largest)}: steps longer than {number(2 / largest)}, 2 / largest curvature, "
+                "raise the loss."
+            )
+        is_clipped = 0 < net.updates.clip_norm <= 1 or net.updates.rule == "rprop"  # which ignores lengths
+        clipping = "" if is_clipped else ", or set clip_norm=1.0"
+        return (
+            f"{lower}{number(rate / 10)}{clipping}."
+            if np.isfinite(rate)
+            else f"Lower the learning rate to a tenth{clipping}."
+        )
+
+    def _is_ruined(self, net: Net) -> bool:
+        """Return whether the weights are no start for a training with another learning rate."""
+        lost = max(np.nan_to_num(net.dead), np.nan_to_num(net.saturated))
+        return lost > 0.3 or not net.skill > 0 or net.curve.diverged > 0
+
+    def experiment(self, net: Net) -> str:
+        if self._is_ruined(net):
+            below = number(np.fmin(net.base_loss, net.loss))
+            return f"Train the same net from its first weights with the lower rate: its loss should end below {below}."
+        return "Train ten epochs from here with the lower rate: the loss should fall smoothly."
+
+
+class LearningRateTooLow(Verdict):
+    name, title = "learning_rate_too_low", "The learning rate is too low"
+    evidence = (
+        "learning rate, longest first step, safe step, gain of a safe step, change of the loss, epochs, steps, "
+        "epochs left"
+    )
+
+    def confidence(self, m: Measurements) -> np.ndarray:
+        """Return the confidence that the learning rate is too low.
+
+        The loss falls slowly along a straight line, while one step with learning rate 1 / largest curvature would gain
+        as much as many epochs. With dropout, whose noise hides such a line, the loss is still near its first value.
+        """
+        is_plain, shorter = m.updates.is_plain_descent, safe_rate_ratio(m)
+        straight = ramp(m.curve.back_and_forth, 3.0, 1.2) * (m.curve.change > 0) * (m.curve.last < m.curve.first)
+        slow = np.maximum(log_ramp(safe_step_epochs(m), 15.0, 60.0), log_ramp(shorter, 20.0, 100.0) * is_plain)
+        slow = slow * (ramp(shorter, 3.0, 10.0) if is_plain else 1.0) * (1.0 - clipped(m))
+        long = np.maximum(ramp(m.curve.epochs, 8, 40), log_ramp(n_steps(m), 50, 400) * (1.0 - falling(m)))
+        could = ramp(gain(m), 0.005, 0.02)
+        symptoms = np.where(m.mask_noise > 0, untrained(m) * long, straight * slow * long * could)
+        symptoms = np.maximum(symptoms, self._hardly_moved(m) * (1.0 - clipped(m)) * could)
+        symptoms = symptoms * (1.0 - 0.5 * decayed(m))  # which explains that the loss stands, too
+        return 0.87 * symptoms * stuck(m) * learnable(m)
+
+    def _hardly_moved(self, m: Measurements) -> np.ndarray:
+        """Return the confidence that many steps together are shorter than one that would lower a new net's loss."""
+        travelled = step_ratio(m) * n_steps(m) * (SCHEDULE_MEAN if m.updates.schedule else 1.0)
+        return log_ramp(travelled, 0.7, 0.15) * log_ramp(n_steps(m), 50.0, 300.0)
+
+    def remedy(self, net: Net) -> str:
+        safe, rate = net.safe_step, net.learning_rate
+        if not np.isfinite(rate):
+            return (
+                f"Raise the learning rate, first by a factor of 30; for plain gradient descent {number(safe)} suits "
+                "the curvature."
+            )
+        higher = f"Raise the learning rate from {number(rate)} to "
+        if net.updates.is_plain_descent and safe > rate:
+            times = number(safe / rate)
+            return f"{higher}{number(safe)}, {times} times as much: it suits the largest curvature of the loss."
+        if np.isfinite(net.longest_step) and tried_rate(net) > 30 * rate:
+            longest = number(net.longest_step)
+            return f"{higher}{number(tried_rate(net))}: first steps up to {longest} lower the loss of a new net."
+        return f"{higher}{number(30 * rate)}, and again if the loss still falls slowly."
+
+    def experiment(self, net: Net) -> str:
+        return "Train ten epochs from here with the higher rate: the loss should fall by more than in all so far."
+
+
+def untrained(m: Measurements) -> np.ndarray:
+    """Return the confidence that training has had no effect yet, for a net with dropout.
+
+    The loss under dropout is still as far above the base rate's loss as at the start; any training lowers it.
+    """
+    above = ramp((m.mask_loss - m.base_loss) / m.base_excess, 0.1, 0.4) * (not m.updates.weighted)  # as in gain
+    return above * ramp(np.abs(m.curve.last / m.curve.first - 1.0), 0.3, 0.1)
+
+
+def wrong_learning_rate(m: Measurements) -> np.ndarray:
+    """Return the confidence that a wrong learning rate explains a loss that stands still or falls slowly."""
+    either = np.maximum(LearningRateTooLow().confidence(m), LearningRateTooHigh().confidence(m))
+    return ramp(either, 0.4, 0.7) * (1.0 - falling(m) * (1.0 - oversteps(m)))
+
+
+class ClipNormTooLow(Verdict):
+    name, title = "clip_norm_too_low", "Gradients are clipped too short"
+    evidence = "clip norm, gradient, learning rate, change of the loss, gain of a safe step, epochs"
+
+    def confidence(self, m: Measurements) -> np.ndarray:
+        """Return the confidence that clipped steps need many epochs for the gain of one unclipped step."""
+        creeps = log_ramp(safe_step_epochs(m), 15.0, 60.0) * ramp(m.curve.swing, 0.05, 0.01)
+        return 0.88 * clipped(m) * creeps * ramp(gain(m), 0.001, 0.005) * stuck(m) * learnable(m)
+
+    def remedy(self, net: Net) -> str:
+        clip, length = net.updates.clip_norm, net.gradient
+        return (
+            f"Raise clip_norm from {number(clip)} to {number(2 * length)}, or leave it out: the gradient is "
+            f"{number(length)} long, so clipping makes each step {number(length / clip)} times shorter."
+        )
+
+    def experiment(self, net: Net) -> str:
+        return "Train ten epochs from here without clip_norm: the loss should fall by more than in all so far."
+
+
+def decayed(m: Measurements) -> np.ndarray:
+    """Return the confidence that weight decay keeps the weights too small.
+
+    The weights have come to rest below the usual initial size, and decay has had the time to bring them there. A net
+    that learns has larger weights.
+    """
+    enough = ramp(m.updates.learning_rate * m.updates.weight_decay * m.curve.epochs, 0.3, 3.0)
+    return 0.87 * enough * log_ramp(m.weight_size, 1.2, 0.45) * at_rest(m) * stuck(m) * learnable(m)
+
+
+def collapsed(m: Measurements) -> np.ndarray:
+    """Return the confidence that the outputs have become those of the best constant, the base rate."""
+    constant = ramp(m.variation, 0.25, 0.1) * ramp(m.skill, 0.1, 0.03) * ramp(m.skill, -0.1, -0.03)
+    deviation = np.abs(m.mean_gap) / max((m.target_high - m.target_low) / 2, 1e-12)
+    untouched = ramp(gain(m), 0.01, 0.05)  # without a history, a net that could learn may not have begun
+    moving = np.where(without_history(m), untouched, ramp(gain(m), 0.02, 0.1))
+    moving = np.where(has_curve(m), ramp(m.curve.change, 0.003, 0.02), moving)
+    tried = np.where(without_history(m), 1.0, ramp(m.curve.epochs, 5, 20)) * (1.0 - 0.9 * moving)
+    constant = constant * (1.0 - 0.6 * wrong_learning_rate(m))
+    return 0.74 * tried * constant * ramp(deviation, 0.25, 0.1) * stuck(m) * max(learnable(m), 0.3)
+
+
+def penalised(m: Measurements) -> np.ndarray:
+    """Return the confidence that weight decay, or an L2 penalty, takes away what the net learns."""
+    by_l2 = (np.asarray(m.model.l2) > LEAST_L2) * collapsed(m) / 0.74 * 0.87
+    return np.maximum(decayed(m), by_l2)
+
+
+class WeightDecayTooHigh(Verdict):
+    """Weight decay, or a penalty, that is too strong: both keep the weights too small."""
+
+    name, title = "weight_decay_too_high", "Weight decay or the L2 penalty is too strong"
+    evidence = (
+        "weight decay, penalty, learning rate, epochs, size of the weights, variation of the outputs, loss, "
+        "base rate's loss, explained"
+    )
+
+    def confidence(self, m: Measurements) -> np.ndarray:
+        return penalised(m)
+
+    def remedy(self, net: Net) -> str:
+        decay = net.updates.weight_decay
+        if net.of(decayed(net.all)) < net.of(penalised(net.all)):
+            text = f"Lower l2 from {number(net.l2)} to {number(net.l2 / 1000)}"
+            return f"{text}: the penalty outweighs what larger weights gain."
+        return (
+            f"Lower weight_decay from {number(decay)} to {number(decay / 1000)}: every step takes "
+            f"{number(100 * net.learning_rate * decay)} % of the weights, more than the gradient gives back."
+        )
+
+    def experiment(self, net: Net) -> str:
+        return "Train the same net without decay and penalty from the same seed: its loss should fall below this one."
+
+
+class DropoutTooHigh(Verdict):
+    name, title = "dropout_too_high", "Dropout leaves too little of the net"
+    evidence = (
+        "dropout, share of the outputs by dropout, loss under dropout, loss, base rate's loss, epochs, "
+        "narrowest hidden layer"
+    )
+
+    def confidence(self, m: Measurements) -> np.ndarray:
+        """Return the confidence that the outputs depend on the dropout masks more than on the inputs."""
+        # In each layer masks multiply the variance of random sums by 1 / (1 - dropout). At rates for which this factor
+        # is close to 1, masks dominate only if the outputs hardly vary at all, which has another cause.
+        added = 1.0 / (1.0 - m.model.dropped).prod(axis=1) - 1.0
+        decided = log_ramp(added, 0.6, 2.5) * ramp(m.mask_share, 0.65, 0.95)
+        decided = decided * ramp(m.curve.epochs, 20, 60) * (1.0 - untrained(m))
+        return 0.86 * decided * stuck(m) * learnable(m)
+
+    def remedy(self, net: Net) -> str:
+        return (
+            f"Lower dropout from {number(net.dropout)} to {number(min(0.2, net.dropout / 4))}, or widen the hidden "
+            f"layers: the dropout masks cause {percent(net.mask_share)} of the outputs' variance, and the inputs cause "
+            "the rest."
+        )
+
+    def experiment(self, net: Net) -> str:
+        return "Train the same net with dropout=0 from the same seed: its loss should fall below this one."
+
+
+class WrongSign(Verdict):
+    name, title = "wrong_sign", "The loss has the wrong sign"
+    evidence = "agreement, loss, base rate's loss, first loss, explained"
+
+    def confidence(self, m: Measurements) -> np.ndarray:
+        """Return the confidence that the update has the wrong sign, so that training raises the loss.
+
+        Outputs are anticorrelated with their targets, or the loss rose steadily although the output activation is
+        bounded or, of a function, the outputs are within the range of the targets. Not with fastmlp's own updates,
+        whose sign is right.
+        """
+        if m.updates.ours:
+            return uniform(m, 0.0)
+        row = m.model.activations[-1]
+        is_bounded = np.isfinite([row.low, row.high]).all()
+        within = (m.output_low >= m.target_low) & (m.output_high <= m.target_high)  # for a function
+        climbed = ramp(m.curve.trend, 0.6, 0.9) * (is_bounded if m.model.has_weights else within)
+        rose = ramp(m.curve.last / np.maximum(m.curve.first, 1e-12), 1.02, 1.3) * ramp(m.curve.trend, 0.3, 0.7)
+        by_curve = rose * np.maximum(ramp(m.agreement, -0.1, -0.4), climbed)
+        # Outputs of a new net are anticorrelated by chance, too.
+        trained = np.where(without_history(m), 0.85 * ramp(m.agreement, -0.4, -0.8), by_curve)
+        return 0.97 * ramp(m.skill, -0.1, -0.5) * trained * finite(m) * (m.curve.diverged == 0)
+
+    def remedy(self, net: Net) -> str:
+        return "Flip the sign of the update: subtract the learning rate times the gradient of (output - target), once."
+
+    def experiment(self, net: Net) -> str:
+        return (
+            "After the flip the loss of the very first step should fall; fastmlp.check_gradients checks it numerically."
+        )
+
+
+class BrokenUpdates(Verdict):
+    name, title = "broken_updates", "The updates do not follow the gradient"
+    evidence = "gain of one step, change of the loss, loss, recorded loss, best step"
+
+    def confidence(self, m: Measurements) -> np.ndarray:
+        """Return the confidence that the updates do not follow the gradient.
+
+        Either the loss stays constant although the true gradient would lower it, or the recorded loss is not that of
+        the current weights.
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):
+            elsewhere = np.abs(np.log(m.curve.last / m.excess))
+        standing = stands_still(m) * (1.0 - overshoots(m)) * ramp(m.curve.swing, 0.05, 0.01)
+        standing = standing * (m.mask_noise == 0)  # with dropout, training follows the gradient under masks
+        known = (LearningRateTooLow().confidence(m), ClipNormTooLow().confidence(m), decayed(m))
+        # Records are no losses of samples that the fit has held out or weighted.
+        has_other_samples = m.n_samples > m.updates.n_samples > 0 or m.updates.weighted
+        other_loss = log_ramp(np.exp(elsewhere), 1.6, 3.0) * ramp(m.excess / m.base_excess, 0.2, 0.5)
+        other_loss = other_loss * (m.curve.last < m.excess) * (not has_other_samples)
+        either = np.maximum(standing * (1.0 - np.max(known, axis=0)), other_loss)
+        return 0.91 * either * (m.curve.epochs >= 20) * stuck(m)
+
+    def remedy(self, net: Net) -> str:
+        if net.updates.ours:  # fastmlp's own backward pass needs no check by the user
+            return (
+                "Give diagnose the history of the last fit and the samples of that fit: the recorded losses are not "
+                "those of these weights on these samples, as after a change of the parameters or with other data."
+            )
+        return (
+            "Check the backward pass with fastmlp.check_gradients, and that only weights and biases are updated: "
+            "activations and pre-activations are results of the forward pass, and writing to the first of them "
+            "overwrites X."
+        )
+
+    def experiment(self, net: Net) -> str:
+        return (
+            f"Take one step by hand, params -= {number(net.best_step)} * gradient, with the true gradient: the loss "
+            f"should fall by {percent(net.of(gain(net.all)))}."
+        )
