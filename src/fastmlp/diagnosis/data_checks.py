@@ -54,7 +54,12 @@ class DataChecks(NamedTuple):
     @classmethod
     def unknown(cls, n_samples: int, n_features: int) -> DataChecks:
         """Return the checks of data that are not available: no defect, and NaN for what simple models explain."""
-        known: dict[str, Any] = {"n_samples": n_samples, "n_features": n_features, "scale": InputScale(1.0, 1.0, 0.0), "n_constant": 0}
+        known: dict[str, Any] = {
+            "n_samples": n_samples,
+            "n_features": n_features,
+            "scale": InputScale(1.0, 1.0, 0.0),
+            "n_constant": 0,
+        }
         known |= {"n_constant_targets": 0, "one_hot": False, "attainable": 1.0, "lone_input": -1}
         return cls(**dict.fromkeys(cls._fields, np.nan) | known)
 

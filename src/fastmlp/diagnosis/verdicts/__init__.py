@@ -6,7 +6,7 @@ VERDICTS lists them; reports, counts, tests and documentation follow from it.
 import numpy as np
 
 from ..measurements import Measurements
-from . import data, progress, steps, weights
+from . import data, direction, penalties, progress, steps, symptoms, weights
 from .verdict import Verdict
 
 VERDICTS: tuple[Verdict, ...] = (
@@ -18,8 +18,8 @@ VERDICTS: tuple[Verdict, ...] = (
     data.ConstantInputs(),
     data.MisEncodedLabels(),
     data.UnreachableTargets(),
-    steps.WrongSign(),
-    steps.BrokenUpdates(),
+    direction.WrongSign(),
+    direction.BrokenUpdates(),
     weights.UnsuitableWeights(),
     data.UnscaledInputs(),
     data.UnscaledTargets(),
@@ -31,11 +31,11 @@ VERDICTS: tuple[Verdict, ...] = (
     steps.LearningRateTooHigh(),
     steps.LearningRateTooLow(),
     steps.ClipNormTooLow(),
-    steps.WeightDecayTooHigh(),
-    steps.DropoutTooHigh(),
+    penalties.WeightDecayTooHigh(),
+    penalties.DropoutTooHigh(),
     weights.TooSmall(),
-    progress.Plateau(),
-    progress.Unclear(),
+    symptoms.Plateau(),
+    symptoms.Unclear(),
 )
 NAMES = tuple(verdict.name for verdict in VERDICTS)
 

@@ -213,3 +213,11 @@ def oversteps(m: Measurements) -> np.ndarray:
 def lost_by_steps(m: Measurements) -> np.ndarray:
     """Return the confidence that steps too long for a new net, or for its unscaled data, explain dead units."""
     return np.maximum(oversteps(m), data_too_large(m))
+
+
+def merged_at_rest(m: Measurements) -> np.ndarray:
+    """Return the confidence that samples with different targets share an output and that no step lowers the loss.
+
+    The recent shape of the loss curve does not matter.
+    """
+    return (m.merged > 0) * ramp(gain(m), 0.01, 0.002) * ramp(m.skill, 0.03, 0.12) * (1.0 - learned(m))

@@ -1,4 +1,4 @@
-"""Verdicts on the training: length and direction of its steps, penalties and dropout."""
+"""Verdicts on the length of the steps: learning rates, and gradients that are clipped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from .shared import (
     falling,
     finite,
     gain,
-    has_curve,
     learnable,
     learned,
     log_ramp,
@@ -22,13 +21,10 @@ from .shared import (
     safe_gain,
     step_ratio,
     stuck,
-    uniform,
-    without_history,
 )
-from .verdict import Net, Verdict, number, percent
+from .verdict import Net, Verdict, number
 
 FRACTIONS = {True: 0.25, False: 0.1}  # of the longest first step: a learning rate for plain descent, and for others
-LEAST_L2 = 1e-4  # penalties up to it are never the cause
 
 
 def stands_still(m: Measurements) -> np.ndarray:
@@ -239,147 +235,3 @@ def decayed(m: Measurements) -> np.ndarray:
     """
     enough = ramp(m.updates.learning_rate * m.updates.weight_decay * m.curve.epochs, 0.3, 3.0)
     return 0.87 * enough * log_ramp(m.weight_size, 1.2, 0.45) * at_rest(m) * stuck(m) * learnable(m)
-
-
-def collapsed(m: Measurements) -> np.ndarray:
-    """Return the confidence that the outputs have become those of the best constant, the base rate."""
-    constant = ramp(m.variation, 0.25, 0.1) * ramp(m.skill, 0.1, 0.03) * ramp(m.skill, -0.1, -0.03)
-    deviation = np.abs(m.mean_gap) / max((m.target_high - m.target_low) / 2, 1e-12)
-    untouched = ramp(gain(m), 0.01, 0.05)  # without a history, a net that could learn may not have begun
-    moving = np.where(without_history(m), untouched, ramp(gain(m), 0.02, 0.1))
-    moving = np.where(has_curve(m), ramp(m.curve.change, 0.003, 0.02), moving)
-    tried = np.where(without_history(m), 1.0, ramp(m.curve.epochs, 5, 20)) * (1.0 - 0.9 * moving)
-    constant = constant * (1.0 - 0.6 * wrong_learning_rate(m))
-    return 0.74 * tried * constant * ramp(deviation, 0.25, 0.1) * stuck(m) * max(learnable(m), 0.3)
-
-
-def penalised(m: Measurements) -> np.ndarray:
-    """Return the confidence that weight decay, or an L2 penalty, takes away what the net learns."""
-    by_l2 = (np.asarray(m.model.l2) > LEAST_L2) * collapsed(m) / 0.74 * 0.87
-    return np.maximum(decayed(m), by_l2)
-
-
-class WeightDecayTooHigh(Verdict):
-    """Weight decay, or a penalty, that is too strong: both keep the weights too small."""
-
-    name, title = "weight_decay_too_high", "Weight decay or the L2 penalty is too strong"
-    evidence = (
-        "weight decay, penalty, learning rate, epochs, size of the weights, variation of the outputs, loss, "
-        "base rate's loss, explained"
-    )
-
-    def confidence(self, m: Measurements) -> np.ndarray:
-        return penalised(m)
-
-    def remedy(self, net: Net) -> str:
-        decay = net.updates.weight_decay
-        if net.of(decayed(net.all)) < net.of(penalised(net.all)):
-            text = f"Lower l2 from {number(net.l2)} to {number(net.l2 / 1000)}"
-            return f"{text}: the penalty outweighs what larger weights gain."
-        return (
-            f"Lower weight_decay from {number(decay)} to {number(decay / 1000)}: every step takes "
-            f"{number(100 * net.learning_rate * decay)} % of the weights, more than the gradient gives back."
-        )
-
-    def experiment(self, net: Net) -> str:
-        return "Train the same net without decay and penalty from the same seed: its loss should fall below this one."
-
-
-class DropoutTooHigh(Verdict):
-    name, title = "dropout_too_high", "Dropout leaves too little of the net"
-    evidence = (
-        "dropout, share of the outputs by dropout, loss under dropout, loss, base rate's loss, epochs, "
-        "narrowest hidden layer"
-    )
-
-    def confidence(self, m: Measurements) -> np.ndarray:
-        """Return the confidence that the outputs depend on the dropout masks more than on the inputs."""
-        # In each layer masks multiply the variance of random sums by 1 / (1 - dropout). At rates for which this factor
-        # is close to 1, masks dominate only if the outputs hardly vary at all, which has another cause.
-        added = 1.0 / (1.0 - m.model.dropped).prod(axis=1) - 1.0
-        decided = log_ramp(added, 0.6, 2.5) * ramp(m.mask_share, 0.65, 0.95)
-        decided = decided * ramp(m.curve.epochs, 20, 60) * (1.0 - untrained(m))
-        return 0.86 * decided * stuck(m) * learnable(m)
-
-    def remedy(self, net: Net) -> str:
-        return (
-            f"Lower dropout from {number(net.dropout)} to {number(min(0.2, net.dropout / 4))}, or widen the hidden "
-            f"layers: the dropout masks cause {percent(net.mask_share)} of the outputs' variance, and the inputs cause "
-            "the rest."
-        )
-
-    def experiment(self, net: Net) -> str:
-        return "Train the same net with dropout=0 from the same seed: its loss should fall below this one."
-
-
-class WrongSign(Verdict):
-    name, title = "wrong_sign", "The loss has the wrong sign"
-    evidence = "agreement, loss, base rate's loss, first loss, explained"
-
-    def confidence(self, m: Measurements) -> np.ndarray:
-        """Return the confidence that the update has the wrong sign, so that training raises the loss.
-
-        Outputs are anticorrelated with their targets, or the loss rose steadily although the output activation is
-        bounded or, of a function, the outputs are within the range of the targets. Not with fastmlp's own updates,
-        whose sign is right.
-        """
-        if m.updates.ours:
-            return uniform(m, 0.0)
-        row = m.model.activations[-1]
-        is_bounded = np.isfinite([row.low, row.high]).all()
-        within = (m.output_low >= m.target_low) & (m.output_high <= m.target_high)  # for a function
-        climbed = ramp(m.curve.trend, 0.6, 0.9) * (is_bounded if m.model.has_weights else within)
-        rose = ramp(m.curve.last / np.maximum(m.curve.first, 1e-12), 1.02, 1.3) * ramp(m.curve.trend, 0.3, 0.7)
-        by_curve = rose * np.maximum(ramp(m.agreement, -0.1, -0.4), climbed)
-        # Outputs of a new net are anticorrelated by chance, too.
-        trained = np.where(without_history(m), 0.85 * ramp(m.agreement, -0.4, -0.8), by_curve)
-        return 0.97 * ramp(m.skill, -0.1, -0.5) * trained * finite(m) * (m.curve.diverged == 0)
-
-    def remedy(self, net: Net) -> str:
-        return "Flip the sign of the update: subtract the learning rate times the gradient of (output - target), once."
-
-    def experiment(self, net: Net) -> str:
-        return (
-            "After the flip the loss of the very first step should fall; fastmlp.check_gradients checks it numerically."
-        )
-
-
-class BrokenUpdates(Verdict):
-    name, title = "broken_updates", "The updates do not follow the gradient"
-    evidence = "gain of one step, change of the loss, loss, recorded loss, best step"
-
-    def confidence(self, m: Measurements) -> np.ndarray:
-        """Return the confidence that the updates do not follow the gradient.
-
-        Either the loss stays constant although the true gradient would lower it, or the recorded loss is not that of
-        the current weights.
-        """
-        with np.errstate(invalid="ignore", divide="ignore"):
-            elsewhere = np.abs(np.log(m.curve.last / m.excess))
-        standing = stands_still(m) * (1.0 - overshoots(m)) * ramp(m.curve.swing, 0.05, 0.01)
-        standing = standing * (m.mask_noise == 0)  # with dropout, training follows the gradient under masks
-        known = (LearningRateTooLow().confidence(m), ClipNormTooLow().confidence(m), decayed(m))
-        # Records are no losses of samples that the fit has held out or weighted.
-        has_other_samples = m.n_samples > m.updates.n_samples > 0 or m.updates.weighted
-        other_loss = log_ramp(np.exp(elsewhere), 1.6, 3.0) * ramp(m.excess / m.base_excess, 0.2, 0.5)
-        other_loss = other_loss * (m.curve.last < m.excess) * (not has_other_samples)
-        either = np.maximum(standing * (1.0 - np.max(known, axis=0)), other_loss)
-        return 0.91 * either * (m.curve.epochs >= 20) * stuck(m)
-
-    def remedy(self, net: Net) -> str:
-        if net.updates.ours:  # fastmlp's own backward pass needs no check by the user
-            return (
-                "Give diagnose the history of the last fit and the samples of that fit: the recorded losses are not "
-                "those of these weights on these samples, as after a change of the parameters or with other data."
-            )
-        return (
-            "Check the backward pass with fastmlp.check_gradients, and that only weights and biases are updated: "
-            "activations and pre-activations are results of the forward pass, and writing to the first of them "
-            "overwrites X."
-        )
-
-    def experiment(self, net: Net) -> str:
-        return (
-            f"Take one step by hand, params -= {number(net.best_step)} * gradient, with the true gradient: the loss "
-            f"should fall by {percent(net.of(gain(net.all)))}."
-        )

@@ -7,8 +7,8 @@ import numpy as np
 from ..data_checks import MIN_SAMPLES
 from ..measurements import Measurements
 from .data import UnscaledTargets
+from .penalties import penalised
 from .shared import at_rest, data_too_large, gain, has_curve, learnable, log_ramp, lost_by_steps, ramp, stuck, uniform
-from .steps import penalised
 from .verdict import Net, Verdict, number, percent
 
 
