@@ -16,7 +16,7 @@ from .adapters import model_of_other_library, nets_of_estimator
 from .measurements import Measurements, limit_blas_threads, measure, measured_by_records, measured_samples, n_measured
 from .model_under_test import ModelUnderTest, is_mlp, is_population, model_of_fastmlp
 from .records import Curve, as_curve, with_recorded_loss
-from .result import Diagnosis, PopulationDiagnosis
+from .result import Diagnosis, PopulationDiagnosis, diagnosis_of
 from .short_descent import short_descent
 from .training_settings import TrainingSettings, updates_of
 from .verdicts import NAMES, VERDICTS, score_verdicts
@@ -96,7 +96,7 @@ def diagnose(
     >>> history = net.fit(X, y, epochs=200)
     >>> found = fastmlp.diagnose(net, X, y, history)
     >>> found.verdict, found.evidence["duplicate units"]
-    ('symmetric_units', 1.0)
+    ('unsuitable_weights', 1.0)
     """
     if isinstance(net, History):
         if net.net is None:
@@ -259,7 +259,7 @@ def _verdict_of_records(model: ModelUnderTest, history: History, is_scaled: bool
     if known is None:
         found["over_fitting"] *= float(ramp(training_skill(m), *FALLEN)[0])
     found["unclear"] = UNCLEAR_CONFIDENCE
-    diagnosis = Diagnosis.of(Net(m, 0), found, "the records of the fit alone, without samples")
+    diagnosis = diagnosis_of(Net(m, 0), found, "the records of the fit alone, without samples")
     if diagnosis.verdict != "unclear":
         return diagnosis
     remedy = (

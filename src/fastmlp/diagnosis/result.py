@@ -76,27 +76,6 @@ class Diagnosis:
     is_healthy: bool = False
     judged_on: str = ""
 
-    @classmethod
-    def of(cls, net: Net, confidences: Mapping[str, float], judged_on: str) -> Diagnosis:
-        """Return the diagnosis of a net by the verdict with the largest confidence, the first of several.
-
-        confidences : by verdict; "unclear" is never a runner-up
-        """
-        names = sorted(confidences, key=lambda name: -confidences[name])
-        best = next(verdict for verdict in VERDICTS if verdict.name == names[0])
-        others = [name for name in names[1:] if confidences[name] >= MIN_CONFIDENCE and name != "unclear"]
-        return cls(
-            best.name,
-            best.title,
-            confidences[best.name],
-            best.evidence_of(net),
-            best.remedy(net),
-            best.experiment(net),
-            {name: round(confidences[name], 3) for name in others[:MAX_RUNNERS_UP]},
-            best.is_healthy,
-            judged_on,
-        )
-
     @property
     def is_sure(self) -> bool:
         """Whether the confidence is at least 0.5, high enough to act on the verdict; otherwise it is only a hint."""
@@ -141,6 +120,27 @@ class Diagnosis:
         return asdict(self) | {"evidence": evidence, "is_sure": self.is_sure}
 
 
+def diagnosis_of(net: Net, confidences: Mapping[str, float], judged_on: str) -> Diagnosis:
+    """Return the diagnosis of a net by the verdict with the largest confidence, the first of several.
+
+    confidences : by verdict; "unclear" is never a runner-up
+    """
+    names = sorted(confidences, key=lambda name: -confidences[name])
+    best = next(verdict for verdict in VERDICTS if verdict.name == names[0])
+    others = [name for name in names[1:] if confidences[name] >= MIN_CONFIDENCE and name != "unclear"]
+    return Diagnosis(
+        best.name,
+        best.title,
+        confidences[best.name],
+        best.evidence_of(net),
+        best.remedy(net),
+        best.experiment(net),
+        {name: round(confidences[name], 3) for name in others[:MAX_RUNNERS_UP]},
+        best.is_healthy,
+        judged_on,
+    )
+
+
 class PopulationDiagnosis:
     """Diagnosis of a population: one verdict per net.
 
@@ -172,7 +172,7 @@ class PopulationDiagnosis:
     >>> result = pop.fit(X, y, epochs=100)
     >>> found = fastmlp.diagnose(pop, X, y)
     >>> found.counts(), found.net(3).verdict
-    ({'symmetric_units': 20}, 'symmetric_units')
+    ({'unsuitable_weights': 20}, 'unsuitable_weights')
     """
 
     def __init__(self, *measurements: Measurements):
@@ -215,7 +215,7 @@ class PopulationDiagnosis:
         m, index = (self._measurements[0], k) if len(self._measurements) == 1 else (self._measurements[k], 0)
         n = n_measured(m.n_samples, len(m.loss))
         basis = f"{n:,} samples, drawn from those that were given" if n < m.n_samples else ""
-        return Diagnosis.of(Net(m, index), dict(zip(NAMES, self.confidences[:, k].tolist(), strict=True)), basis)
+        return diagnosis_of(Net(m, index), dict(zip(NAMES, self.confidences[:, k].tolist(), strict=True)), basis)
 
     def nets(self, verdict: str) -> np.ndarray:
         """Return the numbers of the nets with a verdict, by decreasing confidence.

@@ -58,7 +58,7 @@ FEW_STEPS = ["--hidden", "64", "--epochs", "3", "--learning-rate", "0.001"]
 
 def verdict_of_page(path):
     page = path.read_text(encoding="utf-8")
-    return page.split('<p class="title">')[1].split(" <span")[0], page
+    return page.split('<p class="title">')[1].split("</p>")[0], page
 
 
 @pytest.mark.thinned(3)

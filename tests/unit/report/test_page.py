@@ -11,12 +11,12 @@ def test_all_text_is_escaped():
     page.section(evil)
     page.text(evil)
     page.cards([(evil, evil, evil)])
-    page.verdict(evil, evil, [(evil, evil)], {evil: evil})
+    page.verdict(evil, [(evil, evil)], {evil: evil})
     page.tables({evil: {evil: evil}})
     page.bars([(evil, 1.0, evil)])
     text = page.html()
     assert "<script" not in text
-    assert text.count("&lt;script&gt;x&lt;/script&gt;&amp;") == 19
+    assert text.count("&lt;script&gt;x&lt;/script&gt;&amp;") == 18
 
 
 def test_bars_share_one_scale():
@@ -34,7 +34,7 @@ def test_small_sections_share_a_row():
     """Sections with at most one picture share a row; evidence stands beside the verdict."""
     page = Page("", "")
     page.section("Verdict")
-    page.verdict("", "", [("a", "b")], {"fact": "1"})
+    page.verdict("", [("a", "b")], {"fact": "1"})
     for n_pictures in (1, 2):
         page.section(f"{n_pictures}")
         page.pictures(["<img>"] * n_pictures)

@@ -76,15 +76,7 @@ def test_report_has_all_sections(net, rng, tmp_path):
         "Settings",
     ]
     text = " ".join(page.text)
-    for part in (
-        "Converged <b>",
-        "0.0002346",
-        "Nothing.",
-        "Train on.",
-        "2 - 4 - 1",
-        "cosine",
-        "tanh",
-    ):
+    for part in ("Converged <b>", "0.0002346", "Nothing.", "Train on.", "2 - 4 - 1", "cosine", "tanh"):
         assert part in text, part
     assert "validation loss" in text
     assert f"{4 * 20} steps" in text or "80, " in text, "four batches of 16 of 60 samples, twenty epochs"

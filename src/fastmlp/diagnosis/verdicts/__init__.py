@@ -6,36 +6,52 @@ VERDICTS lists them; reports, counts, tests and documentation follow from it.
 import numpy as np
 
 from ..measurements import Measurements
-from . import data, direction, penalties, progress, steps, symptoms, weights
+from .data import (
+    ConstantInputs,
+    ConstantLabels,
+    IndependentOutputs,
+    MisEncodedLabels,
+    NotFinite,
+    ShuffledLabels,
+    UnreachableTargets,
+    UnscaledInputs,
+    UnscaledTargets,
+)
+from .direction import BrokenUpdates, WrongSign
+from .penalties import DropoutTooHigh, WeightDecayTooHigh
+from .progress import Converged, OverFitting, StillLearning
+from .steps import ClipNormTooLow, LearningRateTooHigh, LearningRateTooLow
+from .symptoms import Plateau, Unclear
 from .verdict import Verdict
+from .weights import DeadUnits, TooSmall, UnsuitableWeights, VanishingGradient, WeightsTooLarge
 
 VERDICTS: tuple[Verdict, ...] = (
-    progress.Converged(),
-    progress.StillLearning(),
-    progress.OverFitting(),
-    data.NotFinite(),
-    data.ConstantLabels(),
-    data.ConstantInputs(),
-    data.MisEncodedLabels(),
-    data.UnreachableTargets(),
-    direction.WrongSign(),
-    direction.BrokenUpdates(),
-    weights.UnsuitableWeights(),
-    data.UnscaledInputs(),
-    data.UnscaledTargets(),
-    weights.DeadUnits(),
-    weights.WeightsTooLarge(),
-    weights.VanishingGradient(),
-    data.ShuffledLabels(),
-    data.IndependentOutputs(),
-    steps.LearningRateTooHigh(),
-    steps.LearningRateTooLow(),
-    steps.ClipNormTooLow(),
-    penalties.WeightDecayTooHigh(),
-    penalties.DropoutTooHigh(),
-    weights.TooSmall(),
-    symptoms.Plateau(),
-    symptoms.Unclear(),
+    Converged(),
+    StillLearning(),
+    OverFitting(),
+    NotFinite(),
+    ConstantLabels(),
+    ConstantInputs(),
+    MisEncodedLabels(),
+    UnreachableTargets(),
+    WrongSign(),
+    BrokenUpdates(),
+    UnsuitableWeights(),
+    UnscaledInputs(),
+    UnscaledTargets(),
+    DeadUnits(),
+    WeightsTooLarge(),
+    VanishingGradient(),
+    ShuffledLabels(),
+    IndependentOutputs(),
+    LearningRateTooHigh(),
+    LearningRateTooLow(),
+    ClipNormTooLow(),
+    WeightDecayTooHigh(),
+    DropoutTooHigh(),
+    TooSmall(),
+    Plateau(),
+    Unclear(),
 )
 NAMES = tuple(verdict.name for verdict in VERDICTS)
 
