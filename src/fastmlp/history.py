@@ -28,6 +28,8 @@ class History:
     ----------
     net : MLP, optional
         The net of the fit. Users do not make histories.
+    net_number : int, optional
+        Number of the net in a population, counted from 0.
 
     Attributes
     ----------
@@ -72,6 +74,8 @@ class History:
         The optimiser of the fit.
     net : MLP or None
         The net of the fit.
+    net_number : int or None
+        Number of the net in the population whose callbacks get this history; None for a fit of an MLP.
 
     Examples
     --------
@@ -82,8 +86,8 @@ class History:
     (20, (20,), ['loss', 'r2'])
     """
 
-    def __init__(self, net: Any = None):
-        self.net = net
+    def __init__(self, net: Any = None, net_number: int | None = None):
+        self.net, self.net_number = net, net_number
         self.loss = np.empty(0)
         self.accuracy: np.ndarray | None = None
         self.validation_loss: np.ndarray | None = None

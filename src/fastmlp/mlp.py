@@ -14,7 +14,7 @@ from .devices import choose_device, resolve, to_library_of
 from .errors import checked_count, checked_number
 from .fit.falling_loss import tell_of_falling_loss
 from .fit.interruption import warn_caller_of_net
-from .fit.keywords import MLP_TABLE, MLPFitKeywords, checked
+from .fit.keywords import MLP_TABLE, FitKeywords, checked
 from .fit.net_fit import fit_mlp
 from .history import History
 from .initialization import Init, draw_params
@@ -210,7 +210,7 @@ class MLP(SingleNetBase):
     # ---- training
 
     @with_table(MLP_TABLE)
-    def fit(self, X: Any, y: Any, **keywords: Unpack[MLPFitKeywords]) -> History:
+    def fit(self, X: Any, y: Any, **keywords: Unpack[FitKeywords]) -> History:
         """Train the net, starting from its current parameters.
 
         Ctrl-C ends the fit. The net keeps the parameters reached so far (with early stopping, those of the best epoch),

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.structs import ALL_EPOCHS, RUNNING, SuspendedNets
+from ..kernels.structs import ALL_EPOCHS, DIVERGED_NET, RUNNING, SuspendedNets
 from ..runtime.checkpoint_interval import Timer
 from .hooks import Hook
 from .kept_nets import KeptNets
@@ -40,9 +40,12 @@ class Saver:
         self.epochs = 0  # that this fit has trained, of all nets
         self._is_new = False  # whether nets have given states that the file does not have
         self._parts: Callable[[], dict[str, Any]] = dict
+        self._is_kept: Callable[[int], bool] = lambda status: status in (RUNNING, ALL_EPOCHS)
 
     def begin(self, task: FitTask, outcome: Outcome, restarts: np.ndarray, spent: np.ndarray, attempt: int) -> None:
         """Take what belongs to the state in this attempt; the arrays change while nets are trained."""
+        if task.optimizer_states:  # which the next fit goes on from
+            self._is_kept = lambda status: status != DIVERGED_NET
         if attempt > self._attempt:  # the nets have been restarted
             self._states.clear()
             self._attempt = attempt
@@ -62,7 +65,7 @@ class Saver:
         for net, initial in self._initial.items():
             if status[net] == RUNNING:
                 parts["params"][net] = initial
-        nets = {net: state for net, state in self._states.items() if status[net] in (RUNNING, ALL_EPOCHS)}
+        nets = {net: state for net, state in self._states.items() if self._is_kept(status[net])}
         return FitState(**parts, suspended=suspended or SuspendedNets.none(), nets=nets)
 
     def save(self, suspended: SuspendedNets | None = None) -> None:
@@ -109,7 +112,7 @@ class Saver:
     def end_net(self, number: int, status: int) -> None:
         """Take the end of a net, whose results are in the outcome."""
         with self._lock:
-            if status not in (RUNNING, ALL_EPOCHS):
+            if not self._is_kept(status):
                 self._states.pop(number, None)
             if status != RUNNING:
                 del self._initial[number]

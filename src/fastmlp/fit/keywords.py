@@ -121,6 +121,9 @@ class FitKeywords(CheckpointKeywords, total=False):
         that takes less than 2 % of the limit is trained to its end; of a longer one, the steps done so far count,
         without a record. If compiling takes longer than the limit, a first epoch is trained after it, for up to the
         time of the limit. By default there is no limit.
+    optimizer_state : OptimizerState, optional
+        State that is carried from fit to fit, so that several fits continue one another. By default the fit starts with
+        a new state.
     """
 
     epochs: Annotated[int, Keyword(100, lambda value: checked_count("epochs", value))]
@@ -141,18 +144,6 @@ class FitKeywords(CheckpointKeywords, total=False):
     row_cache: Annotated[str | os.PathLike | None, Keyword(None)]
     verbose: Annotated[int, Keyword(1, checked_verbose)]
     time_limit: Annotated[float | None, Keyword(None, _seconds)]
-
-
-class MLPFitKeywords(FitKeywords, total=False):
-    """Keywords of MLP.fit.
-
-    Parameters
-    ----------
-    optimizer_state : OptimizerState, optional
-        State that is carried from fit to fit, so that several fits continue one another. By default the fit starts with
-        a new state.
-    """
-
     optimizer_state: Annotated[OptimizerState | None, Keyword(None, checked_state)]
 
 
@@ -197,6 +188,9 @@ class PopulationFitKeywords(FitKeywords, total=False):
         Seconds that this call may take, as for MLP.fit. Nets in training then end as after Ctrl-C, nets that have not
         begun keep their initial parameters, and `result.stopped_by` of both is "time_limit". Nets that are trained
         together end with an epoch.
+    optimizer_state : OptimizerState, optional
+        State of each net that is carried from fit to fit, as for MLP.fit. The nets are trained one by one, and a net
+        that is restarted begins with a new state.
     converged : float, str or Converged, optional
         Rule by which a net has converged and stops. A number: its loss is at most this; "accuracy": all samples are
         classified correctly; "40-20-40": every output is within 40 % of the output's range of its target; or a
@@ -241,7 +235,7 @@ class Table(NamedTuple):
         return cls(rows, defaults, [CheckpointKeywords.__doc__, FitKeywords.__doc__, kinds.__doc__])
 
 
-MLP_TABLE, POPULATION_TABLE = Table.of(MLPFitKeywords), Table.of(PopulationFitKeywords)
+MLP_TABLE, POPULATION_TABLE = Table.of(FitKeywords), Table.of(PopulationFitKeywords)
 
 
 def checked(function: Callable[..., Any], given: Mapping[str, Any], table: Table, owner: type) -> dict[str, Any]:

@@ -133,5 +133,5 @@ def _end(net: OneNet, hooks: Sequence[Hook], reason: str) -> None:
     net.copy_to_host()
     net.records.publish(net.records.n_recorded(net.epochs_done) if net.n_final is None else net.n_final)
     net.records.history.stopped_by = reason
-    if reason == "divergence" and net.task.optimizer_state is not None:
-        net.task.optimizer_state.reset()  # it may be anything
+    if reason == "divergence" and net.optimizer_state is not None:
+        net.optimizer_state.reset()  # it may be anything

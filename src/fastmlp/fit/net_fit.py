@@ -24,7 +24,7 @@ from .hooks.time_limit import TimeLimit
 from .loop import fit_net, hooks_of
 from .metrics import check_metrics
 from .one_net import OneNet
-from .optimizer_state import state_of_net
+from .optimizer_state import states_of_nets
 from .rows import InMemory, OnDisk
 from .schedules import factors_of
 from .sources import rows_of
@@ -117,7 +117,7 @@ def _task(net: SingleNetBase, X: Any, y: Any, given: dict[str, Any], watch: Stop
         monitor = Monitor(net.network, rows.data, given["epochs"])
     net._choose_device(X if isinstance(rows, InMemory) else None, given["epochs"] * rows.n_samples, batch_size)
     factors, dropout_factors = factors_of(given, net.network)
-    limit = given["time_limit"]
+    limit, carried = given["time_limit"], given["optimizer_state"]
     return FitTask(
         network=net.network,
         device=net.device,
@@ -139,7 +139,7 @@ def _task(net: SingleNetBase, X: Any, y: Any, given: dict[str, Any], watch: Stop
         callbacks=given["callbacks"],
         metrics=metrics,
         monitor=monitor,
-        optimizer_state=state_of_net(given["optimizer_state"], net.network.layer_sizes),
+        optimizer_states=[] if carried is None else states_of_nets(carried, net.network.layer_sizes),
         time_limit=None if limit is None else TimeLimit(limit, watch),
         verbose=given["verbose"],
         schedules=(given["schedule"], given["dropout_schedule"]),

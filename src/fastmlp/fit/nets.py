@@ -105,6 +105,8 @@ def fit_nets(task: FitTask, redraw: Redraw, flag: StopFlag, saver: Saver | None 
                     outcome.forget(members)
                     restarts[members] += 1
                     redraw(members, attempt)
+                    for net in members if task.optimizer_states else ():
+                        task.optimizer_states[net].reset()
                 if saver is not None:
                     saver.begin(task, outcome, restarts, spent, attempt)
                 running = np.flatnonzero((restarts == attempt) & (outcome.status == RUNNING))
@@ -147,6 +149,7 @@ def _start_from(start: FitState, task: FitTask, outcome: Outcome) -> tuple[int, 
         setattr(outcome, name, start.outcome[name].copy())
     if outcome.kept is not None and len(start.ended.net_index):
         outcome.kept.take(start.ended)
+    start.give_optimizer_states(task)
     return start.attempt, start.restarts.copy(), start.spent.copy()
 
 
@@ -248,7 +251,7 @@ def _train_by_itself(
 
     Return why the fit ends, or "".
     """
-    history, padded = History(), task.network.layout.padded(task.dtype)
+    history, padded = History(net_number=task.first_net + number), task.network.layout.padded(task.dtype)
     params = padded[: task.network.layout.n_params]
     params[:] = task.params[number]
     net = OneNet(task, number, padded, history, n_epochs, n_threads)

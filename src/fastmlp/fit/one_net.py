@@ -68,7 +68,8 @@ class OneNet:
         self._no_factors = np.empty(0)
         self.last_call = 0, 0, 0.0  # threads, steps and seconds
         self._stack = ExitStack()
-        if (state := task.optimizer_state) is not None:
+        self.optimizer_state = state = task.optimizer_states[number] if task.optimizer_states else None
+        if state is not None:
             self._carried_array = state.fitted(self.optimizer, len(padded), padded.dtype)
             self.carried = state.scalars
         elif not isinstance(task.rows, InMemory):
@@ -237,8 +238,8 @@ class OneNet:
         """Return to the parameters before a kernel call that an exception has ended: on a device it is half done."""
         if self.has_block and not self.shares_host_memory:
             self.state.params[:] = self.guard.before_call
-            if self.task.optimizer_state is not None:
-                self.task.optimizer_state.reset()  # it may be that of another step
+            if self.optimizer_state is not None:
+                self.optimizer_state.reset()  # it may be that of another step
 
     def make_finite(self) -> None:
         """Return to finite parameters, if an exception came between a kernel call and its check."""
@@ -249,7 +250,7 @@ class OneNet:
         """Copy parameters and optimiser state to the host's arrays, where the device has arrays of its own."""
         if not self.has_block:
             return
-        to_host, state = self.plan.backend.to_host, self.task.optimizer_state
+        to_host, state = self.plan.backend.to_host, self.optimizer_state
         if not self.shares_host_memory:
             self.host_params[:] = to_host(self.state.params)
             if self._carried_array is not None:
@@ -272,5 +273,5 @@ class OneNet:
             self._carried_array = aligned_zeros((MOST_STATE, len(params)), params.dtype)
         self._carried_array[: len(state)] = state
         self.carried, self._begun = scalars[CARRIED], scalars
-        if self.task.optimizer_state is not None:
-            self.task.optimizer_state.scalars = self.carried
+        if self.optimizer_state is not None:
+            self.optimizer_state.scalars = self.carried

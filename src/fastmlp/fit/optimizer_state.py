@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from ..errors import counted
 from ..kernels.formulas.update_rules import CODES, MOST_STATE, RULES
 from ..kernels.structs import LAST_LOSS, POWER1, POWER2, aligned_zeros
 from ..optimizers import Optimizer
@@ -31,6 +32,8 @@ class OptimizerState:
         Name of the update rule that the state belongs to.
     layer_sizes : tuple of int, default ()
         Those of the net that the state belongs to.
+    nets : list of OptimizerState
+        Of a population, the state of each net; `array`, `scalars` and `rule` are then those of no net.
 
     Examples
     --------
@@ -49,6 +52,7 @@ class OptimizerState:
     scalars: np.ndarray | None = None  # (3,), in the order of CARRIED
     rule: str = ""
     layer_sizes: tuple[int, ...] = ()
+    nets: list[OptimizerState] = field(default_factory=list)
 
     def fitted(self, optimizer: Optimizer, n_padded: int, dtype: np.dtype) -> np.ndarray:
         """Return the state's array, initialised by the optimiser if there is none yet.
@@ -87,10 +91,11 @@ class OptimizerState:
 
     def __getstate__(self) -> tuple[Any, ...]:
         n_state = 0 if self.array is None else RULES[CODES[self.rule]].n_state
-        return self.rule, self.layer_sizes, self.scalars, None if self.array is None else self.array[:n_state]
+        stored = None if self.array is None else self.array[:n_state]
+        return self.rule, self.layer_sizes, self.scalars, stored, self.nets
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.rule, self.layer_sizes, self.scalars, stored = state
+        self.rule, self.layer_sizes, self.scalars, stored, self.nets = state
         self.array = None
         if stored is not None:
             self.array = aligned_zeros((MOST_STATE, stored.shape[1]), stored.dtype)
@@ -104,20 +109,33 @@ def checked_state(value: Any) -> OptimizerState | None:
     return value
 
 
-def state_of_net(value: Any, layer_sizes: tuple[int, ...]) -> OptimizerState | None:
-    """Return checked_state(value), which from now on belongs to a net of these layer sizes.
+def states_of_nets(
+    state: OptimizerState, layer_sizes: tuple[int, ...], n_nets: int | None = None
+) -> list[OptimizerState]:
+    """Return the state of each net of a fit, which from now on belongs to nets of these layer sizes.
+
+    n_nets : of a population; None for an MLP, to which the object itself belongs
 
     Raises
     ------
     ValueError
-        If it belongs to a net of other layer sizes, also where the vectors of both are equally long.
+        If it belongs to nets of other layer sizes, also where the vectors of both are equally long, or to another
+        number of nets.
     """
-    state = checked_state(value)
-    if state is not None:
-        if state.array is not None and state.layer_sizes not in ((), layer_sizes):
-            raise ValueError(
-                f"optimizer_state belongs to a net with the layers {state.layer_sizes}, but this one has "
-                f"{layer_sizes}. Begin with a new OptimizerState()."
-            )
-        state.layer_sizes = layer_sizes
-    return state
+    is_used = state.array is not None or bool(state.nets)
+    if is_used and state.layer_sizes not in ((), layer_sizes):
+        raise ValueError(
+            f"optimizer_state belongs to a net with the layers {state.layer_sizes}, but this one has "
+            f"{layer_sizes}. Begin with a new OptimizerState()."
+        )
+    if is_used and len(state.nets) != (n_nets or 0):
+        shown = lambda n: counted(n, "net of a population", "nets of a population") if n else "an MLP"
+        raise ValueError(
+            f"optimizer_state belongs to {shown(len(state.nets))}, but this fit is of {shown(n_nets)}. Begin with a "
+            "new OptimizerState()."
+        )
+    state.layer_sizes = layer_sizes
+    if n_nets is None:
+        return [state]
+    state.nets = state.nets or [OptimizerState() for _ in range(n_nets)]
+    return state.nets

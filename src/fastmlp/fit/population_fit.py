@@ -29,6 +29,7 @@ from .hooks.time_limit import TimeLimit
 from .metrics import check_metrics
 from .net_fit import checkpoint_file
 from .nets import FittedNets, fit_nets
+from .optimizer_state import states_of_nets
 from .outcome import converged_nets
 from .rows import InMemory, OnDisk
 from .schedules import factors_of
@@ -123,7 +124,7 @@ def _task(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], watch: Sto
             rows = rows._replace(data=place(rows.data))
             held_out = None if held_out is None else place(held_out)
     factors, dropout_factors = factors_of(given, pop.network)
-    draws = shuffle or drops or isinstance(rows, OnDisk)
+    draws, carried = shuffle or drops or isinstance(rows, OnDisk), given["optimizer_state"]
     return FitTask(
         network=pop.network,
         device=pop.device,
@@ -147,6 +148,7 @@ def _task(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], watch: Sto
         callbacks=given["callbacks"],
         metrics=given["metrics"],
         monitor=monitor,
+        optimizer_states=[] if carried is None else states_of_nets(carried, pop.network.layer_sizes, pop.n_nets),
         time_limit=None if given["time_limit"] is None else TimeLimit(given["time_limit"], watch),
         verbose=given["verbose"],
         schedules=(given["schedule"], given["dropout_schedule"]),

@@ -22,6 +22,7 @@ from .one_net import OneNet
 from .optimizer_state import CARRIED
 from .outcome import joined_records
 from .rows import InMemory, Place
+from .task import FitTask
 
 PLAIN = "params", "optimizer_state", "scalars", "loss", "accuracy", "validation", "sums"  # arrays of every net's state
 METRICS, BEST, REPLAY, STRETCH = "metrics.", "best_params", "replay.", "stretch."  # names and prefixes of the others
@@ -228,6 +229,12 @@ class FitState:
         parts = [part for part in (self.suspended, self.ended) if len(part.net_index)]
         if parts:
             self.suspended, self.ended = SuspendedNets.joined(parts), SuspendedNets.none()
+
+    def give_optimizer_states(self, task: FitTask) -> None:
+        """Let the optimiser states that the user carries from fit to fit be these, also of nets that have ended."""
+        for number, net in self.nets.items() if task.optimizer_states else ():
+            found = task.optimizer.rule.name, task.network.layer_sizes, net.scalars[CARRIED], net.optimizer_state, []
+            task.optimizer_states[number].__setstate__(found)
 
     @property
     def n_without_state(self) -> int:

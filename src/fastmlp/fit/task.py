@@ -71,12 +71,13 @@ class FitTask:
     callbacks: Sequence[Callback] = ()
     metrics: dict[str, Metric] = field(default_factory=dict)
     monitor: Any = None  # watches for known failures: a Monitor or a PopulationMonitor of diagnosis/monitor.py
-    optimizer_state: OptimizerState | None = None
+    optimizer_states: list[OptimizerState] = field(default_factory=list)  # one a net, carried on; or none
     time_limit: TimeLimit | None = None
     verbose: int = 0
     schedules: tuple[Any, Any] = (None, None)  # schedule and dropout_schedule, as given
     is_population: bool = False
     part_of: Whole | None = None  # None for the task of all nets
+    first_net: int = 0  # number of its first net in the whole
 
     @property
     def in_memory(self) -> InMemory:
@@ -109,8 +110,8 @@ class FitTask:
         return self.whole.family
 
     def _chosen_family(self) -> str:
-        if not isinstance(self.rows, InMemory) or self.callbacks or self.metrics:
-            return ONE_BY_ONE  # kernels that train nets together read no blocks, and record neither
+        if not isinstance(self.rows, InMemory) or self.callbacks or self.metrics or self.optimizer_states:
+            return ONE_BY_ONE  # kernels that train nets together know none of them
         streams = device_of(self.rows.data.X) is None  # on a GPU: whether the samples are too many for its memory
         return choose_nets_family(
             self.network, self.n_nets, self.batch_size, self.device, self.dtype, streams, self.shuffle, self.precision
@@ -161,7 +162,9 @@ class FitTask:
             held_out=held_out,
             verbose=0,
             monitor=None,
+            optimizer_states=self.optimizer_states[nets],
             part_of=self.whole,
+            first_net=self.first_net + nets.start,
         )
 
     # ---- steps and records

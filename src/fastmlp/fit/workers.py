@@ -30,6 +30,7 @@ from ..runtime.ctrl_c import StopFlag, stop_flag
 from .checkpoint import Saver
 from .nets import FittedNets, fit_nets, negates_best_value, shown_progress
 from .nets_per_task import TaskSizes
+from .optimizer_state import OptimizerState
 from .outcome import Outcome, converged_nets
 from .shared_samples import Shared, SharedSamples, filled
 from .state import OUTCOME, FitState
@@ -79,6 +80,7 @@ class NetsResult(NamedTuple):
     restarts: np.ndarray
     interrupted: bool
     state: FitState | None
+    optimizer_states: list[OptimizerState]
     seconds: float  # without compiling
     compile_seconds: float
 
@@ -106,7 +108,8 @@ class WorkersFit:
         self.outcome, self.restarts = Outcome.empty(task), np.zeros(task.n_nets, np.int64)
         self._samples = SharedSamples(task)
         sent, there = self._samples.net_bytes
-        self._sizes = TaskSizes(task, task.epochs, task.params[0].nbytes + sent, task.params[0].nbytes + there)
+        of_net = task.params[0].nbytes * (1 + task.optimizer.rule.n_state * bool(task.optimizer_states))
+        self._sizes = TaskSizes(task, task.epochs, of_net + sent, of_net + there)
         self._state: FitState | None = None  # of all nets, where there is a saver
         self._compiled, self._flag = 0.0, flag
         if saver is not None:
@@ -168,6 +171,7 @@ class WorkersFit:
     def _take(self, task: Task, result: NetsResult) -> None:
         nets = task.argument.nets
         self.task.params[nets], self.restarts[nets] = result.params, result.restarts
+        self.task.optimizer_states[nets] = result.optimizer_states
         self._take_outcome(nets, result.outcome)
         if self._state is not None and result.state is not None:
             self._state = self._state.with_part(nets, result.state)
@@ -192,6 +196,7 @@ class WorkersFit:
     def _take_state(self, state: FitState) -> None:
         """Take the state in a file, whose outcome is that of the present attempt."""
         self.task.params[:], self.restarts[:] = state.params, state.restarts
+        state.give_optimizer_states(self.task)
         for name in OUTCOME:
             setattr(self.outcome, name, state.outcome[name].copy())
         if state.spent.size:
@@ -254,7 +259,8 @@ def train_nets(arrays: list[np.ndarray], argument: NetsTask) -> NetsResult:
     seconds, compiling = watch.read()
     results = {name: getattr(fitted.outcome, name) for name in OUTCOME}
     interrupted = fitted.reason == "interrupt"
-    return NetsResult(task.params, results, fitted.restarts, interrupted, state, seconds - compiling, compiling)
+    given = fitted.restarts, interrupted, state, task.optimizer_states
+    return NetsResult(task.params, results, *given, seconds - compiling, compiling)
 
 
 def on_device_here(task: FitTask, named_device: str) -> FitTask:

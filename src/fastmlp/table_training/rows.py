@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..fit.keywords import MLPFitKeywords
+from ..fit.keywords import FitKeywords
 from ..fit.rows import OnDisk
 from ..fit.sources import StreamArguments
 from ..mlp import MLP
@@ -77,7 +77,7 @@ class FileRows:
     def __len__(self) -> int:
         return self.file.n_samples
 
-    def fit(self, nets: MLP | Population, held_out: Any, **keywords: Unpack[MLPFitKeywords]) -> Any:
+    def fit(self, nets: MLP | Population, held_out: Any, **keywords: Unpack[FitKeywords]) -> Any:
         """Train an MLP, or the nets of a Population, and return what their fit does.
 
         The keywords are those of their fit, and held_out is its validation_data.

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from executor_cases import InPlace
+from toy_data import XOR_X, XOR_Y
 
 import fastmlp.execution.dispatch
 from fastmlp import MLP, Population
+from fastmlp.fit import nets_per_task
 from fastmlp.kernels.cpu import backend
 
 
@@ -81,3 +84,14 @@ def test_validation_uses_no_more_threads_than_its_buffers_allow(n_samples, n_hel
     assert history.validation_loss[-1] == pytest.approx(net.evaluate(X_held, y_held)["loss"], rel=1e-6)
     assert len(thread_counts) == 3
     assert all(n_threads <= n_rows for n_threads, n_rows in thread_counts)
+
+
+@pytest.mark.parametrize("executor", [None, InPlace], ids=["here", "on workers"])
+def test_histories_of_a_population_have_the_number_of_their_net(executor, monkeypatch):
+    monkeypatch.setattr(nets_per_task, "FIRST_SECONDS", 1e-9)  # a net each
+    seen = []
+    pop = Population((2, 3, 1), 3, random_state=0, device="cpu")
+    look = lambda epoch, history: seen.append((history.net_number, epoch))
+    pop.fit(XOR_X, XOR_Y, epochs=2, callbacks=look, executor=executor and executor(), verbose=0)
+    assert seen == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
+    assert pop.net(0).fit(XOR_X, XOR_Y, epochs=1, verbose=0).net_number is None

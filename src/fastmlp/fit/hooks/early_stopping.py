@@ -94,7 +94,7 @@ class EndByRecords(Hook):
         # Parameters after an epoch in between are found again by replaying. Not so with an optimiser state, which the
         # next fit goes on from, nor on blocks.
         is_recorded_by_kernels = task.held_out is None and not task.metrics
-        self._may_replay = is_recorded_by_kernels and task.optimizer_state is None and isinstance(task.rows, InMemory)
+        self._may_replay = is_recorded_by_kernels and not task.optimizer_states and isinstance(task.rows, InMemory)
         self._relative_cost = CHECK_COST / (net.n_batches * (products(task.network, task.batch_size) + STEP))
 
     def limit(self, n: int) -> int:
