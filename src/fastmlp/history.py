@@ -200,7 +200,7 @@ class History:
         return history(self, quantity, log=log, ax=ax)
 
     def report(self, path: str | os.PathLike, X: Any = None, y: Any = None, **options: Any) -> None:
-        """Write a self-contained HTML page about the fit: settings, curves, verdict, plots of the net, and timing.
+        """Write a self-contained HTML page about the fit: settings, curves, verdict, and plots of the net.
 
         Parameters
         ----------

@@ -6,7 +6,7 @@ ReLU features. If none of them finds a relation, the labels are probably shuffle
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -50,18 +50,6 @@ class DataChecks(NamedTuple):
     signal: float  # largest z-score of the three models under shuffled labels; NaN for too few samples or rare classes
     attainable: float  # fraction that a net can be expected to explain at least
     lone_input: int = -1  # number of an input that alone predicts the targets (nearly) perfectly; -1 for none
-
-    @classmethod
-    def unknown(cls, n_samples: int, n_features: int) -> DataChecks:
-        """Return the checks of data that are not available: no defect, and NaN for what simple models explain."""
-        known: dict[str, Any] = {
-            "n_samples": n_samples,
-            "n_features": n_features,
-            "scale": InputScale(1.0, 1.0, 0.0),
-            "n_constant": 0,
-        }
-        known |= {"n_constant_targets": 0, "one_hot": False, "attainable": 1.0, "lone_input": -1}
-        return cls(**dict.fromkeys(cls._fields, np.nan) | known)
 
 
 def check_data(X: np.ndarray, Y: np.ndarray) -> DataChecks:

@@ -13,24 +13,14 @@ from ..errors import counted
 from ..history import History
 from . import samples
 from .adapters import model_of_other_library, nets_of_estimator
-from .measurements import Measurements, limit_blas_threads, measure, measured_by_records, measured_samples, n_measured
+from .measurements import Measurements, limit_blas_threads, measure, measured_samples, n_measured
 from .model_under_test import ModelUnderTest, is_mlp, is_population, model_of_fastmlp
 from .records import Curve, as_curve, with_recorded_loss
-from .result import Diagnosis, PopulationDiagnosis, diagnosis_of
+from .result import Diagnosis, PopulationDiagnosis
 from .short_descent import short_descent
 from .training_settings import TrainingSettings, updates_of
-from .verdicts import NAMES, VERDICTS, score_verdicts
-from .verdicts.progress import nothing_left, training_skill
-from .verdicts.shared import ramp
-from .verdicts.verdict import Net
-
-# Verdicts that the records of a fit alone can support, and the factor on their confidence, because other causes cannot
-# be checked without samples.
-RECORD_VERDICTS, RECORD_FACTOR = ("learning_rate_too_high", "over_fitting", "still_learning"), 0.9
-UNCLEAR_CONFIDENCE = 0.3  # of "unclear" by records alone
-# Fall of the training loss below the first epoch's, from which on a net may have memorised its samples: a new net can
-# be much worse than a constant, and then losses fall long before anything is learned.
-FALLEN = (0.2, 0.5)
+from .verdicts import NAMES, score_verdicts
+from .verdicts.progress import nothing_left
 
 
 def diagnose(
@@ -56,8 +46,7 @@ def diagnose(
         or a forward function of X (n_samples, n_features), of which only the outputs can be diagnosed.
     X : array_like of shape (n_samples, n_features), optional
         Inputs of the training data, in the form that fit takes. NaN and infinity are allowed and reported. Without X
-        and y, an MLP is diagnosed on the samples that its history keeps after a fit in this process. For a net loaded
-        from a file only the records of its history are available, which support fewer verdicts.
+        and y, an MLP is diagnosed on the samples that its history keeps after a fit in this process.
     y : array_like, optional
         Targets of the training data, in the form that fit takes.
     history : History, PopulationResult or sequence of float, optional
@@ -86,7 +75,7 @@ def diagnose(
     Raises
     ------
     ValueError
-        If the net cannot be read, the data do not match it, or there are neither samples nor records.
+        If the net cannot be read, the data do not match it, or there are no samples.
 
     Examples
     --------
@@ -119,14 +108,8 @@ def diagnose(
         net, history = net.net_, net.history_ if history is None else history
     if X is None:
         history = getattr(net, "history", None) if history is None else history
-        if not is_mlp(net) or not isinstance(history, History):
-            raise ValueError(
-                "Give samples X and y: only an MLP with the history of a fit can be diagnosed without samples."
-            )
-        if "training" not in history.samples:
-            # The net is asked, and not history.net, which is None for the net of an estimator of tables.
-            is_scaled = getattr(net, "preprocessing", None) is not None
-            return _verdict_of_records(_model_of(net, np.empty((0, 0)), None, None), history, is_scaled)
+        if "training" not in getattr(history, "samples", {}):
+            raise ValueError("Give samples X and y: only the history of an MLP's fit in this process keeps samples.")
         validation_data = history.samples.get("validation") if validation_data is None else validation_data
         X, y = history.samples["training"]
     net, y = nets_of_estimator(net, y)
@@ -231,54 +214,6 @@ def _diagnose_population(
         )
         measurements.append(_measure(one, checked, net_curve, held_out, updates.of_nets(pop.n_nets, members)))
     return PopulationDiagnosis(*measurements)
-
-
-# ---- records alone
-
-
-def _verdict_of_records(model: ModelUnderTest, history: History, is_scaled: bool) -> Diagnosis:
-    """Return the diagnosis of one net from the history of its fit, for a net loaded from a file without samples.
-
-    Records show divergence, over-fitting and a loss that still falls. They do not show whether a net with a constant
-    loss has learned or is stuck; that needs samples.
-
-    is_scaled : whether the targets were standardised for training
-    """
-    curve = as_curve(history)
-    if curve is None or not len(curve.epochs):
-        raise ValueError("There is nothing to diagnose: no samples were given, and the history has no finished epoch.")
-    known = _known_base_loss(model, is_scaled)
-    first = [curve.loss[0, 0], *([] if curve.validation is None else curve.validation[:1, 0])]
-    # A new net is at most a little better than a constant.
-    base = float(np.nanmin([*first, np.inf])) if known is None else known
-    m = measured_by_records(model, curve, updates_of(history, None, None), base if np.isfinite(base) else 1.0)
-    verdicts = {verdict.name: verdict for verdict in VERDICTS}
-    found = {k: RECORD_FACTOR * float(np.nan_to_num(verdicts[k].confidence(m))[0]) for k in RECORD_VERDICTS}
-    if not m.curve.diverged[0]:  # swings do no harm to a net that has learned, which is unknown here
-        found["learning_rate_too_high"] = 0.0
-    if known is None:
-        found["over_fitting"] *= float(ramp(training_skill(m), *FALLEN)[0])
-    found["unclear"] = UNCLEAR_CONFIDENCE
-    diagnosis = diagnosis_of(Net(m, 0), found, "the records of the fit alone, without samples")
-    if diagnosis.verdict != "unclear":
-        return diagnosis
-    remedy = (
-        "Give samples: the records alone show no failure, and only samples show whether the net has learned or is "
-        "stuck at this loss."
-    )
-    return replace(diagnosis, remedy=remedy)
-
-
-def _known_base_loss(model: ModelUnderTest, is_scaled: bool) -> float | None:
-    """Return the loss of the best constant output, as far as it is known without the targets.
-
-    For classes it assumes equal frequencies, for scaled targets a variance of 1. Otherwise None.
-    """
-    if model.is_softmax:
-        return float(np.log(model.n_outputs))
-    if model.loss.name == "binary_cross_entropy":
-        return float(np.log(2.0))
-    return 1.0 if is_scaled and model.loss.name == "squared_error" else None
 
 
 __all__ = ["Diagnosis", "PopulationDiagnosis", "diagnose"]

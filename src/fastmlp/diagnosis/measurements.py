@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -225,35 +225,6 @@ def measure(
         is_linear=model.has_weights and all(row.name == "identity" for row in model.activations[:-1]),
         **arrays,
     )
-
-
-def measured_by_records(model: ModelUnderTest, curve: Curve, updates: TrainingSettings, base: float) -> Measurements:
-    """Return Measurements of one net in which all values that need samples are NaN.
-
-    base : the base rate's loss
-    """
-    unknown: dict[str, Any] = dict.fromkeys(Measurements._fields, np.full(1, np.nan))
-    known = {
-        "model": model,
-        "data": DataChecks.unknown(updates.n_samples, model.layout.layer_sizes[0]),
-        "curve": shape_of(curve, 1, np.full(1, base)),
-        "updates": updates.of_nets(1, slice(None)),
-        "descent": None,
-        "longest_step": np.nan,
-        "bounds": Bounds(-np.inf, np.inf, "", 0.0),
-        "target_low": 0.0,
-        "target_high": 1.0,
-        "target_spread": 1.0,
-        "target_mean": 0.0,
-        "n_samples": updates.n_samples,
-        "bad_data": "",
-        "first_bad": np.zeros(1, int),
-        "base_loss": base,
-        "floor": 0.0,
-        "mask_noise": np.zeros(1),
-        "narrowest": min(model.layout.layer_sizes[1:-1], default=0),
-    }
-    return Measurements(**unknown | known)
 
 
 def _places(model: ModelUnderTest) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""HTML report of a fit on one self-contained page: key figures, verdict, curves, predictions, time, settings."""
+"""HTML report of a fit on one self-contained page: key figures, verdict, curves, predictions, settings."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ from ..plots.regression import predictions
 from ..plots.sample_checks import as_samples, has_classes
 from ..plots.style import import_pyplot, number, percent
 from ..runtime.output_files import check_output, write_text
-from .page import Page, as_svg, quantity
-from .reported_fit import ReportedFit
-from .roofline import measure_speed
+from .page import Page, as_svg
 
 MIN_CALIBRATION_SAMPLES = 30  # fewest samples for a meaningful calibration curve
 STOPPED_BY = {
@@ -35,7 +33,7 @@ STOPPED_BY = {
 
 
 def write(
-    history: ReportedFit,
+    history: Any,
     path: str | os.PathLike,
     X: Any = None,
     y: Any = None,
@@ -57,8 +55,8 @@ def write(
         Path of the HTML file.
     X : array_like of shape (n_samples, n_features), optional
         Samples for the verdict and the plots of predictions. If not given, the samples of the fit are used, and for the
-        plots its held-out samples if there are any. After loading a net, these are not known, and the report has no
-        plots of predictions.
+        plots its held-out samples if there are any. After loading a net, these are not known, and the report has
+        neither a verdict nor plots of predictions.
     y : array_like, optional
         Targets of X, as for fit.
     feature_names : sequence of str, optional
@@ -122,26 +120,23 @@ def write(
     if note:
         page.text(note)
     _key_figures(page, history)
-    _verdict(page, diagnosed(history, parts) if diagnosis is None else diagnosis)
+    if diagnosis is None and parts:
+        diagnosis = diagnosed(history, parts)
+    if diagnosis is not None:
+        _verdict(page, diagnosis)
     if history.epochs:
         _learning_curves(page, history)
     if parts:
-        name, samples = list(parts.items())[-1]  # the validation part, if there is one
-        _predictions(page, history, *samples, name, feature_names, labels)
-    _roofline(page, history)
+        name, (X, y) = list(parts.items())[-1]  # the validation part, if there is one
+        _predictions(page, history, X, y, name, feature_names, labels)
     _settings(page, history)
     write_text(path, page.html())
 
 
-def diagnosed(history: ReportedFit, parts: Mapping[str, tuple[Any, Any]]) -> Any:
-    """Return the diagnosis of the net on the first part of the samples, with the validation part as held-out samples.
-
-    Without samples, it is made from the records of the fit.
-    """
+def diagnosed(history: Any, parts: Mapping[str, tuple[Any, Any]]) -> Any:
+    """Return the diagnosis on the first part of the samples, with the validation part as held-out samples."""
     import fastmlp
 
-    if not parts:
-        return fastmlp.diagnose(history.net, history=history)
     held_out: dict[str, Any] = (
         {"validation_data": parts["validation"]} if len(parts) > 1 and "validation" in parts else {}
     )
@@ -150,7 +145,7 @@ def diagnosed(history: ReportedFit, parts: Mapping[str, tuple[Any, Any]]) -> Any
     )
 
 
-def _key_figures(page: Page, history: ReportedFit) -> None:
+def _key_figures(page: Page, history: Any) -> None:
     """Add the key figures: losses, accuracies, epochs and time."""
     cards, weighted = [], "weighted " * bool(history.epochs and history.settings.get("weighted"))
     for name in ("loss", "accuracy"):
@@ -196,7 +191,7 @@ def _evidence_text(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{float(value):.4g}"
 
 
-def _learning_curves(page: Page, history: ReportedFit) -> None:
+def _learning_curves(page: Page, history: Any) -> None:
     page.section("Learning")
     pictures = [as_svg(lambda ax: plot_history(history, ax=ax), 6.0, 3.5, "Curves of the loss over the epochs")]
     if history.accuracy is not None:
@@ -207,7 +202,7 @@ def _learning_curves(page: Page, history: ReportedFit) -> None:
     page.pictures(pictures)
 
 
-def _predictions(page: Page, history: ReportedFit, X: Any, y: Any, subset: str, names: Any, labels: Any) -> None:
+def _predictions(page: Page, history: Any, X: Any, y: Any, subset: str, names: Any, labels: Any) -> None:
     net = history.net
     samples = as_samples(net, X, y)
     n = len(samples.X)
@@ -236,35 +231,6 @@ def _predictions(page: Page, history: ReportedFit, X: Any, y: Any, subset: str, 
             )
 
 
-def _roofline(page: Page, history: ReportedFit) -> None:
-    try:
-        speed = measure_speed(history)
-    except RuntimeError as error:  # the page is worth more than this section
-        page.section("Time against the limit")
-        page.text(str(error))
-        return
-    if speed is None:
-        return
-    page.section("Time against the limit")
-    times = ("this fit", speed.seconds), ("limit", speed.limit)
-    page.bars([(name, seconds, long_duration(seconds)) for name, seconds in times])
-    threads = "one thread" if speed.n_threads == 1 else f"each of {speed.n_threads} threads"
-    rows = {
-        "training steps": f"{speed.steps:,}, {long_duration(speed.seconds / speed.steps)} each",
-        "work of their matrix products": quantity(speed.flop, "FLOP"),
-        "rate of a large matrix product": f"{quantity(speed.rate, 'FLOP/s')} on {threads}",
-        "reached": f"{quantity(speed.flop / speed.seconds, 'FLOP/s')}, {percent(speed.share)} of the limit's",
-    }
-    page.tables({"": rows})
-    page.text(
-        "The limit is the time that the matrix products of the forward and backward passes would take, if all of them "
-        "ran at the rate that NumPy's product of two large matrices reached on the machine that wrote this page, when "
-        "it was written, on as many threads as the fit had. Activations, the optimiser, validation and callbacks "
-        "are in the time of the fit and not in the limit; compiling before a first run is in neither. In a small net "
-        "products are a small part of the work, so it stays far from the limit."
-    )
-
-
 NAMES = {
     "n_samples": "training samples",
     "n_validation": "validation samples",
@@ -273,7 +239,7 @@ NAMES = {
 }
 
 
-def _settings(page: Page, history: ReportedFit) -> None:
+def _settings(page: Page, history: Any) -> None:
     settings = history.net.get_settings()
     defaults = {**CONSTANTS, "init_scale": 1.0, "label_smoothing": 0.0, "l2": 0.0}
     net = {"layers": " - ".join(map(str, settings.pop("layer_sizes")))}

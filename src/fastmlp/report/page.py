@@ -41,11 +41,6 @@ caption { text-align: left; font-weight: 600; padding: 6px 0; }
 td, th { text-align: left; vertical-align: top; padding: 4px 16px 4px 0; border-bottom: 1px solid var(--line);
   font-weight: 400; overflow-wrap: break-word; }
 th { color: var(--faint); white-space: nowrap; }
-.bars { display: grid; grid-template-columns: max-content 1fr; gap: 6px 14px; align-items: center; max-width: 640px;
-  margin: 0 0 14px; font-size: 14px; }
-.bar { display: flex; align-items: center; gap: 8px; white-space: nowrap; }
-.bar i { display: block; height: 16px; min-width: 2px; border-radius: 2px; background: var(--accent); }
-.bars .bar:last-child i { background: var(--mark); }
 .small { color: var(--faint); font-size: 13px; }
 footer { margin-top: 40px; color: var(--faint); font-size: 13px; }
 @media print { body { padding: 0; max-width: none; } section.narrow { flex-basis: 100%; }
@@ -127,17 +122,6 @@ class Page:
         )
         return f"<table>{head}{body}</table>"
 
-    def bars(self, rows: Iterable[tuple[str, float, str]]) -> None:
-        """Add horizontal bars on one scale, given as (name, length, text)."""
-        rows = list(rows)
-        max_length = max(length for _, length, _ in rows) or 1.0
-        inner = "".join(
-            f'<span>{escape(name)}</span><span class="bar"><i style="width:{80.0 * length / max_length:.2f}%"></i>'
-            f"{escape(text)}</span>"
-            for name, length, text in rows
-        )
-        self._elements.append(f'<div class="bars">{inner}</div>')
-
     def html(self) -> str:
         from .. import __version__
 
@@ -169,15 +153,3 @@ def as_svg(draw: Callable[[Any], Any], width: float, height: float, text: str) -
     data = base64.b64encode(stream.getvalue()).decode("ascii")
     size = f'width="{round(80 * width)}" height="{round(80 * height)}" style="max-width:{round(115 * width)}px"'
     return f'<img {size} alt="{escape(text)}" src="data:image/svg+xml;base64,{data}">'
-
-
-def quantity(value: float, unit: str) -> str:
-    """Return a large number as text with an SI prefix and its unit.
-
-    >>> quantity(2.345e11, "FLOP/s")
-    '234 GFLOP/s'
-    """
-    for prefix, size in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= size:
-            return f"{value / size:.3g} {prefix}{unit}"
-    return f"{value:.3g} {unit}"

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp.loading import load_net
 
 pd = pytest.importorskip("pandas")
 pytest.importorskip("sklearn")
@@ -24,25 +23,6 @@ def test_estimator_of_tables_is_diagnosed_on_the_encoded_table(samples, n_nets):
     features, targets = model.encoded_samples(X, y)
     expected = fastmlp.diagnose(model.net_, features, targets, model.history_)
     assert str(fastmlp.diagnose(model, X, y)) == str(expected)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("task", ["regression", "classification"])
-def test_records_alone_give_the_same_verdict_in_every_way(samples, task, tmp_path):
-    """An over-fitted net: with the history of the net, of the estimator, and of the file."""
-    X, y = samples
-    kind = {"regression": fastmlp.TabularMLPRegressor, "classification": fastmlp.TabularMLPClassifier}[task]
-    noise = np.random.default_rng(0).normal(size=120)
-    y = 1000.0 + 300.0 * noise if task == "regression" else noise > 0
-    model = kind((64, 64), n_nets=1, max_iter=300, n_iter_no_change=300, learning_rate_init=0.01, random_state=0)
-    model.fit(X, y).save(tmp_path / "net.safetensors")
-    loaded, net = fastmlp.load(tmp_path / "net.safetensors"), load_net(tmp_path / "net.safetensors")
-    assert loaded.history_.net is loaded.net_
-    assert net.history.net is net
-    expected = str(fastmlp.diagnose(net.history))
-    assert "the records of the fit alone, without samples" in expected
-    for given in (net, loaded, loaded.net_, loaded.history_):
-        assert str(fastmlp.diagnose(given)) == expected
 
 
 @pytest.mark.slow

@@ -151,8 +151,7 @@ def test_hardly_trained_nets_have_not_memorised_their_samples(epochs, seed):
     net = MLP((2, 8, 1), random_state=seed)
     history = net.fit(X[:480], y[:480], epochs=epochs, optimizer=Adam(0.003), validation_data=held_out, batch_size=128)
     found = diagnose(net, X[:480], y[:480], history, validation_data=held_out)
-    history.samples = {}
-    assert "over_fitting" not in (found.verdict, diagnose(net, history=history).verdict)
+    assert found.verdict != "over_fitting"
 
 
 # ---- causes before effects
