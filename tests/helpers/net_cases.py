@@ -11,6 +11,7 @@ from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.network.spec import ELEMENTWISE
 
 PAIRS = [(loss.name, output) for loss in LOSSES for output in (loss.outputs or ELEMENTWISE)]
+HIDDEN = [row.name for row in ACTIVATIONS if row.hidden]
 
 
 def targets_for(loss, output, n, k, rng):
@@ -25,20 +26,30 @@ def targets_for(loss, output, n, k, rng):
     return rng.normal(size=(n, k)) * 0.4
 
 
+def reference_of(net):
+    """Return the float64 reference of a net, with a copy of its parameters."""
+    names, network = [ACTIVATIONS[code].name for code in net.network.activation_codes], net.network
+    return ReferenceMLP(
+        network.layer_sizes, names, network.loss_row.name, net.params, network.l2, network.loss_constant
+    )
+
+
 def net_and_reference(sizes, hidden, loss, output, dtype, **settings):
     net = MLP(
         sizes, hidden_activation=hidden, loss=loss, output_activation=output, dtype=dtype, random_state=3, **settings
     )
     net.params[:] = np.random.default_rng(7).normal(size=net.params.shape) * 0.5
-    names = [ACTIVATIONS[code].name for code in net.network.activation_codes]
-    return net, ReferenceMLP(sizes, names, loss, net.params, net.network.l2, net.network.loss_constant)
+    return net, reference_of(net)
 
 
-def assert_same_gradient(net, reference, X, y, dtype, **weights):
+def assert_same_gradient(net, reference, X, y, dtype, case="", **weights):
+    """Compare loss, gradient and outputs with the reference; `case` names the net in the message of a difference."""
     loss, gradient = net.loss_and_gradient(X, y, **weights)
     if "sample_weight" in weights:
         weights = {"weight": weights["sample_weight"] / weights["sample_weight"].mean()}
     expected_loss, expected = reference.loss_and_gradient(X, y, **weights)
-    tolerance = TOLERANCES["gradient", dtype]
-    assert loss == pytest.approx(expected_loss, rel=tolerance, abs=tolerance)
-    np.testing.assert_allclose(gradient, expected, rtol=tolerance, atol=tolerance * max(1.0, np.abs(expected).max()))
+    tolerance, outputs = TOLERANCES["gradient", dtype], reference.predict(X)
+    assert loss == pytest.approx(expected_loss, rel=tolerance, abs=tolerance), case
+    for found, true in ((gradient, expected), (net.predict(X), outputs)):
+        near = {"rtol": tolerance, "atol": tolerance * max(1.0, np.abs(true).max())}
+        np.testing.assert_allclose(found, true, **near, err_msg=str(case))

@@ -4,10 +4,13 @@ import signal
 import warnings
 from contextlib import nullcontext
 
+import kernel_families
 import numpy as np
 import pytest
 
 from fastmlp import MLP, SGD, DivergenceWarning
+from fastmlp.execution import thresholds
+from fastmlp.execution.buffer_cache import buffers
 from fastmlp.kernels.cpu import backend
 
 RNG = np.random.default_rng(3)
@@ -86,3 +89,16 @@ def test_interruption_within_a_kernel_keeps_finite_parameters(rate, is_sound, mo
     assert history.stopped_by == ("interrupt" if is_sound else "divergence")
     assert history.epochs == is_sound
     np.testing.assert_array_equal(net.params, reached[0][: start.size] if is_sound else start)
+
+
+@pytest.mark.parametrize("family", ("batch_simd_data_parallel", "layerwise", "layerwise_data_parallel"))
+def test_overflow_in_a_later_micro_batch_ends_the_fit(family, monkeypatch):
+    kernel_families.use(family, monkeypatch)
+    buffers.released.clear()
+    monkeypatch.setattr(thresholds, "MICRO_BATCH_ROWS", 96)
+    many, net = np.tile(X, (15, 1)), make(hidden_activation="relu")
+    many[-1], start = 1e308, net.params.copy()
+    with pytest.warns(DivergenceWarning):
+        history = net.fit(many, np.tile(Y, (15, 1)), epochs=3, batch_size=300, shuffle=False, verbose=0)
+    assert history.stopped_by == "divergence"
+    np.testing.assert_array_equal(net.params, start)

@@ -1,16 +1,17 @@
-"""Gradients of every activation, loss, dtype and kernel family against the reference and central differences."""
+"""Losses, gradients and outputs in every kernel family, compared with the float64 reference and central differences."""
 
-import itertools
+from itertools import product
 
 import kernel_families
 import numpy as np
 import pytest
-from net_cases import PAIRS, assert_same_gradient, net_and_reference, targets_for
-from tolerances import TOLERANCES
+from net_cases import HIDDEN, PAIRS, assert_same_gradient, net_and_reference, targets_for
 
-from fastmlp.kernels.formulas.activations import ACTIVATIONS
+from fastmlp.execution import thresholds
+from fastmlp.execution.buffer_cache import buffers
+from fastmlp.execution.cpu_families import n_shards
 
-DTYPES = ("float32", "float64")
+each_dtype = pytest.mark.parametrize("dtype", ("float32", "float64"))
 
 
 @pytest.fixture(params=kernel_families.FAMILIES)
@@ -20,51 +21,48 @@ def family(request, monkeypatch):
     return request.param
 
 
-@pytest.mark.thinned(18)
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("hidden", [row.name for row in ACTIVATIONS if row.hidden])
-def test_gradient_of_every_hidden_activation_matches_the_reference(family, hidden, dtype, rng):
-    net, reference = net_and_reference((5, 7, 19, 3), hidden, "squared_error", "identity", dtype)
-    n = kernel_families.rows_for(family, 9)
-    X, y = rng.normal(size=(n, 5)), rng.normal(size=(n, 3))
-    assert_same_gradient(net, reference, X, y, dtype)
-    np.testing.assert_allclose(
-        net.predict(X), reference.predict(X), rtol=TOLERANCES["value", dtype], atol=TOLERANCES["value", dtype]
-    )
+@each_dtype
+def test_every_hidden_activation_matches_the_reference(family, dtype, rng):
+    for hidden in HIDDEN:
+        net, reference = net_and_reference((5, 7, 19, 3), hidden, "squared_error", "identity", dtype)
+        n = kernel_families.rows_for(family, 9)
+        assert_same_gradient(net, reference, rng.normal(size=(n, 5)), rng.normal(size=(n, 3)), dtype, hidden)
 
 
-@pytest.mark.thinned(112)
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("loss, output", PAIRS)
-@pytest.mark.parametrize("k", (1, 3, 17))
-def test_gradient_of_every_loss_and_output_matches_the_reference(family, loss, output, k, dtype, rng):
-    if loss == "softmax_cross_entropy" and k == 1:
-        k = 2
-    net, reference = net_and_reference((4, 6, k), "tanh", loss, output, dtype)
-    n = kernel_families.rows_for(family, 21)
-    X, y = rng.normal(size=(n, 4)), targets_for(loss, output, n, k, rng)
-    assert_same_gradient(net, reference, X, y, dtype)
+@each_dtype
+def test_every_loss_with_every_output_activation_matches_the_reference(family, dtype, rng):
+    """With few outputs, and with more than a vector has lanes."""
+    for (loss, output), k in product(PAIRS, (1, 3, 17)):
+        k += loss == "softmax_cross_entropy" and k == 1
+        net, reference = net_and_reference((4, 6, k), "tanh", loss, output, dtype)
+        n = kernel_families.rows_for(family, 21)
+        X, y = rng.normal(size=(n, 4)), targets_for(loss, output, n, k, rng)
+        assert_same_gradient(net, reference, X, y, dtype, (loss, output, k))
 
 
-@pytest.mark.parametrize(
-    "sizes, n", list(itertools.product([(1, 1), (3, 2), (2, 2, 2, 1), (16, 16, 16), (33, 17, 5)], [1, 4, 5, 33]))
-)
-def test_gradient_of_extreme_shapes_matches_the_reference(family, sizes, n, rng):
-    net, reference = net_and_reference(sizes, "sigmoid", "squared_error", "sigmoid", "float64", l2=0.1)
-    n = kernel_families.rows_for(family, n)
-    assert_same_gradient(net, reference, rng.normal(size=(n, sizes[0])), rng.random((n, sizes[-1])), "float64")
+def test_shapes_around_those_of_vectors_and_tiles_match_the_reference(family, rng):
+    """From one weight to layers that are wider than vectors; batches of one row, and of more rows than a block has."""
+    sizes = [(1, 1), (3, 2), (2, 2, 2, 1), (16, 16, 16), (33, 17, 5)]
+    for (layer_sizes, n), softmax in product(product(sizes, (1, 4, 5, 16, 33)), (False, True)):
+        if softmax and layer_sizes[-1] == 1:
+            continue
+        loss, output = ("softmax_cross_entropy", "softmax") if softmax else ("squared_error", "sigmoid")
+        net, reference = net_and_reference(layer_sizes, "sigmoid", loss, output, "float64", l2=0.1)
+        n = kernel_families.rows_for(family, n)
+        X, y = rng.normal(size=(n, layer_sizes[0])), targets_for(loss, output, n, layer_sizes[-1], rng)
+        assert_same_gradient(net, reference, X, y, "float64", (layer_sizes, n, loss))
 
 
-@pytest.mark.parametrize("k", (1, 4))
-def test_weighted_gradient_matches_the_reference(family, k, rng):
-    net, reference = net_and_reference((3, 5, k), "gelu", "huber", "identity", "float64", huber_delta=0.3)
-    n = kernel_families.rows_for(family, 37)
-    X, y, w = rng.normal(size=(n, 3)), rng.normal(size=(n, k)), rng.random(n) * (rng.random(n) > 0.3)
-    assert_same_gradient(net, reference, X, y, "float64", sample_weight=w)
+def test_weighted_samples_match_the_reference(family, rng):
+    """Some have no weight."""
+    for k in (1, 4):
+        net, reference = net_and_reference((3, 5, k), "gelu", "huber", "identity", "float64", huber_delta=0.3)
+        n = kernel_families.rows_for(family, 37)
+        X, y, w = rng.normal(size=(n, 3)), rng.normal(size=(n, k)), rng.random(n) * (rng.random(n) > 0.3)
+        assert_same_gradient(net, reference, X, y, "float64", k, sample_weight=w)
 
 
-def test_gradient_in_blocks_matches_the_reference(family, rng, monkeypatch):
-    """More samples than are processed at a time."""
+def test_more_samples_than_go_through_the_net_at_a_time_match_the_reference(family, rng, monkeypatch):
     monkeypatch.setattr("fastmlp.nets.objective.ROWS", 10)
     net, reference = net_and_reference((3, 5, 2), "relu", "squared_error", "identity", "float64", l2=0.2)
     assert_same_gradient(net, reference, rng.normal(size=(37, 3)), rng.normal(size=(37, 2)), "float64")
@@ -82,3 +80,40 @@ def test_gradient_equals_central_differences(family, rng):
             losses.append(net.loss_and_gradient(X, y)[0])
         net.params[i] = before
         assert gradient[i] == pytest.approx((losses[0] - losses[1]) / 2e-6, rel=1e-5, abs=1e-8)
+
+
+@each_dtype
+@pytest.mark.parametrize("family", ("layerwise", "layerwise_data_parallel"))
+def test_layers_whose_products_pack_their_operands_match_the_reference(family, dtype, threads, rng, monkeypatch):
+    """Several blocks of the inner dimension, in batches of one row, of few and of many, on one to three threads."""
+    kernel_families.use(family, monkeypatch)
+    hidden, loss = ("tanh", "gelu"), "softmax_cross_entropy"
+    for n_threads, n in product((1, 2, 3), (1, 45, 601)):
+        threads(n_threads)
+        net, reference = net_and_reference((390, 350, 331, 11), hidden, loss, "softmax", dtype)
+        for values in (net.params, reference.params):
+            values *= 0.1
+        X, y = rng.normal(size=(n, 390)), targets_for(loss, "softmax", n, 11, rng)
+        assert_same_gradient(net, reference, X, y, dtype, (n_threads, n))
+
+
+MICRO_BATCHES = {  # rows of a micro-batch and of a batch
+    "a last one that is short": (96, 250),
+    "one so short that it has no second shard": (96, 195),
+    "shards of two blocks of a product": (1200, 2401),  # and a last one of one row
+}
+
+
+@pytest.mark.parametrize("family", ("batch_simd_data_parallel", "layerwise", "layerwise_data_parallel"))
+def test_batches_in_micro_batches_match_the_reference(family, threads, rng, monkeypatch):
+    kernel_families.use(family, monkeypatch)
+    for (rows, n), n_threads in product(MICRO_BATCHES.values(), (1, 2, 3)):
+        buffers.released.clear()
+        monkeypatch.setattr(thresholds, "MICRO_BATCH_ROWS", rows)
+        threads(min(n_threads, n_shards(rows)) if family == "batch_simd_data_parallel" else n_threads)
+        net, reference = net_and_reference(
+            (20, 30, 17, 3), "tanh", "softmax_cross_entropy", "softmax", "float64", l2=0.01
+        )
+        X, y = rng.normal(size=(n, 20)), np.eye(3)[rng.integers(0, 3, n)]
+        weight = rng.integers(0, 3, n).astype(float)
+        assert_same_gradient(net, reference, X, y, "float64", (rows, n, n_threads), sample_weight=weight)

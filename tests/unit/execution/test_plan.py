@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP
-from fastmlp.execution import dispatch
+from fastmlp.devices import resolve
+from fastmlp.execution import dispatch, thresholds
+from fastmlp.execution.buffer_cache import buffers
 from fastmlp.execution.net_description import describe_net
 from fastmlp.execution.plan import Plan
 from fastmlp.kernels.cpu import backend
@@ -166,6 +168,21 @@ def test_evaluation_rows_are_shared_equally_among_threads():
         for block, first in enumerate(range(0, n_samples, plan.choice.rows_of_thread)):
             shares[block % 2] += min(plan.choice.rows_of_thread, n_samples - first)
         assert max(shares) <= 1.05 * n_samples / 2 + 8
+
+
+@pytest.mark.parametrize("sizes", ((64, 64, 32, 10), (2, 16, 16, 2), (100, 400, 400, 10)))
+def test_memory_is_independent_of_the_batch_size(sizes):
+    """Batches are processed in micro-batches, but those of the smallest nets on one thread."""
+
+    def n_bytes(rows):
+        buffers.released.clear()
+        made = Plan.for_training(network(sizes), resolve("cpu"), np.dtype(np.float32), 10**8, rows, False, 2)
+        return sum(x.nbytes for x in made.work if isinstance(x, np.ndarray))
+
+    assert n_bytes(10**8) == n_bytes(thresholds.MICRO_BATCH_ROWS)
+    rows = thresholds.MICRO_BATCH_ROWS + 1000
+    smallest = Plan.for_training(network((2, 1)), resolve("cpu"), np.dtype(np.float32), rows, rows, False)
+    assert smallest.work.rows == rows
 
 
 FORKED = """

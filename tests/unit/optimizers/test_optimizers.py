@@ -1,233 +1,31 @@
-"""Optimisers: training in every kernel family and dtype, compared with the reference step for step."""
+"""Optimisers: steps worked by hand, and the objects. tests/properties/test_training.py compares training in every
+kernel family with the reference.
+"""
 
 import dataclasses
 from pathlib import Path
 
-import kernel_families
 import numpy as np
 import pytest
-import reference_optimizers
-from reference_net import ReferenceMLP
-from tolerances import TOLERANCES
 
 from fastmlp import MLP, SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop, optimizer_from_name
-from fastmlp.kernels.structs import HYPER
-from fastmlp.optimizers import OPTIMIZERS, settings_of
-from fastmlp.schedules import Cosine, OneCycle, Step, Warmup
+from fastmlp.optimizers import OPTIMIZERS
+from fastmlp.schedules import Cosine, Warmup
 
-DTYPES = ("float32", "float64")
-EPOCHS = 30
 COMING_FROM_PYTORCH = " ".join(
     (Path(__file__).parents[3] / "docs" / "coming_from" / "pytorch.md").read_text(encoding="utf-8").split()
 )
-
-EACH = (
-    SGD(0.1),
-    SGD(0.05, momentum=0.8),
-    SGD(0.05, momentum=0.8, nesterov=True),
-    Adam(0.01, beta1=0.8, beta2=0.95),
-    AdamW(0.01, weight_decay=0.2),
-    RMSprop(0.01, beta2=0.8, epsilon=0.02),  # with a small epsilon it circles a minimum and magnifies rounding
-    Adagrad(0.05, epsilon=1e-4),
-    Quickprop(0.05, growth=1.5),
-    Rprop(0.02, growth=1.1, shrink=0.4, smallest=1e-3, biggest=0.1),
-)
-
-
-def title(optimizer):
-    return f"{type(optimizer).__name__}-{optimizer.rule.name}"
-
-
-each_optimizer = pytest.mark.parametrize("optimizer", EACH, ids=title)
-
-
-@pytest.fixture(params=kernel_families.FAMILIES)
-def family(request, monkeypatch):
-    kernel_families.use(request.param, monkeypatch)
-    return request.param
-
-
-def assert_same_training(
-    optimizer, dtype, *, batch_size=None, schedule=None, weight=None, l2=0.0, epochs=None, rate_factors=None
-):
-    """Compare parameters and losses with the reference, on 14 samples and layers of odd sizes.
-
-    rate_factors : for the reference, those of the optimiser
-    """
-    if epochs is None:  # Quickprop divides by a difference of two gradients, which magnifies rounding by 3 a step
-        epochs = EPOCHS // 3 if isinstance(optimizer, Quickprop) else EPOCHS
-    rng = np.random.default_rng(5)
-    X = rng.normal(size=(14, 3))
-    y = np.sin(X.sum(axis=1, keepdims=True)) + 0.1 * rng.normal(size=(14, 2))
-    net = MLP((3, 5, 4, 2), hidden_activation="tanh", l2=l2, dtype=dtype, random_state=2)
-    reference = ReferenceMLP((3, 5, 4, 2), ("tanh", "tanh", "identity"), "squared_error", net.params, l2=l2)
-    used = {field for field in settings_of(optimizer) if field in HYPER or field == "nesterov"}
-    settings = {name: value for name, value in settings_of(optimizer).items() if name in used}
-    losses = reference_optimizers.train(
-        reference,
-        X,
-        y,
-        type(optimizer).__name__,
-        settings,
-        epochs=epochs,
-        batch_size=batch_size,
-        factors=None if schedule is None else schedule.factors,
-        decay_factors=None if optimizer.weight_decay_schedule is None else optimizer.weight_decay_schedule.factors,
-        rate_factors=rate_factors,
-        weight=None if weight is None else weight / weight.mean(),
-    )
-    before = net.params.copy()
-    history = net.fit(
-        X,
-        y,
-        epochs=epochs,
-        batch_size=batch_size,
-        optimizer=optimizer,
-        schedule=schedule,
-        shuffle=False,
-        sample_weight=weight,
-        verbose=0,
-    )
-    tolerance = TOLERANCES["training", dtype]
-    assert np.abs(reference.params - before).max() > 100 * tolerance, "nothing was learned, so nothing is compared"
-    np.testing.assert_allclose(net.params, reference.params, rtol=tolerance, atol=tolerance)
-    np.testing.assert_allclose(history.loss, losses, rtol=tolerance, atol=tolerance)
-
-
-@pytest.mark.thinned(10)
-@pytest.mark.parametrize("dtype", DTYPES)
-@each_optimizer
-def test_full_batch_training_matches_the_reference(family, optimizer, dtype):
-    assert_same_training(optimizer, dtype)
-
-
-@pytest.mark.thinned(24)
-@pytest.mark.parametrize("dtype", DTYPES)
-@each_optimizer
-def test_batch_training_matches_the_reference(family, optimizer, dtype):
-    assert_same_training(optimizer, dtype, batch_size=4, epochs=8)
-
-
-@pytest.mark.thinned(8)
-@each_optimizer
-def test_l2_penalty_matches_the_reference(family, optimizer):
-    """The penalty is in the gradient, for weights only."""
-    assert_same_training(optimizer, "float64", l2=0.3, batch_size=4, epochs=8)
-
-
-@pytest.mark.thinned(6)
-@each_optimizer
-def test_weight_decay_matches_the_reference(family, optimizer):
-    """Weight decay is decoupled from the gradient, for weights only, scaled by the scheduled learning rate."""
-    optimizer = dataclasses.replace(optimizer, weight_decay=0.3)
-    assert_same_training(optimizer, "float64", schedule=Step(0.5, share=0.4), batch_size=4, epochs=8)
-
-
-@pytest.mark.thinned(6)
-@pytest.mark.parametrize("clip_norm", (0.05, 0.5, 1e9))
-@each_optimizer
-def test_clip_norm_matches_the_reference(family, optimizer, clip_norm):
-    """Clipping is by the norm of the whole gradient, penalty included; 0.5 clips some steps only."""
-    assert_same_training(dataclasses.replace(optimizer, clip_norm=clip_norm), "float64", l2=0.1, batch_size=4, epochs=8)
-
-
-@pytest.mark.thinned(3)
-@each_optimizer
-def test_all_settings_together_match_the_reference(family, optimizer):
-    weight = np.random.default_rng(0).random(14) + 0.1
-    optimizer = dataclasses.replace(optimizer, clip_norm=0.3, weight_decay=0.1)
-    assert_same_training(optimizer, "float64", l2=0.1, batch_size=4, weight=weight, schedule=OneCycle(), epochs=8)
-
-
-@pytest.mark.thinned(2)
-@pytest.mark.parametrize("schedule", (Step(0.5, share=0.3), Cosine(0.1), Warmup(7, "exponential"), OneCycle()))
-def test_schedules_match_the_reference(family, schedule):
-    assert_same_training(SGD(0.1, momentum=0.5), "float64", batch_size=4, schedule=schedule)
-
-
-@pytest.mark.thinned(2)
-@pytest.mark.parametrize("schedule", (None, Cosine(0.1)), ids=str)
-@each_optimizer
-def test_schedules_of_the_weight_decay_match_the_reference(family, optimizer, schedule):
-    """The decay of a step is its own factor times the scheduled learning rate, of weights only."""
-    optimizer = dataclasses.replace(optimizer, weight_decay=0.3, weight_decay_schedule=Step(0.1, share=0.4))
-    assert_same_training(optimizer, "float64", schedule=schedule, batch_size=4, epochs=8)
-
-
-RATE_FACTORS = (  # learning_rate_factors of a net of three layers, and the factors of weights and biases in each
-    ({"biases": 0.1}, [(1, 0.1), (1, 0.1), (1, 0.1)]),
-    ({"weights": 2.0, (0, "weights"): 0.5, -1: 3.0, (1, "biases"): 0.0}, [(1, 1), (2, 0), (6, 3)]),
-)
-has_rate = [optimizer for optimizer in EACH if not isinstance(optimizer, Rprop)]
-
-
-@pytest.mark.thinned(9)
-@pytest.mark.parametrize("given, factors", RATE_FACTORS, ids=("biases", "layers"))
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("optimizer", has_rate, ids=title)
-def test_learning_rate_factors_match_the_reference(family, optimizer, dtype, given, factors):
-    optimizer = dataclasses.replace(optimizer, learning_rate_factors=given, weight_decay=0.1)
-    assert_same_training(optimizer, dtype, batch_size=4, epochs=8, rate_factors=factors)
-
-
-@pytest.mark.thinned(2)
-@pytest.mark.parametrize("optimizer", has_rate, ids=title)
-def test_factors_and_schedules_together_match_the_reference(family, optimizer):
-    given, factors = RATE_FACTORS[1]
-    optimizer = dataclasses.replace(
-        optimizer, clip_norm=0.3, weight_decay=0.1, weight_decay_schedule=Cosine(), learning_rate_factors=given
-    )
-    assert_same_training(
-        optimizer, "float64", l2=0.1, batch_size=4, schedule=OneCycle(), epochs=8, rate_factors=factors
-    )
-
-
-@pytest.mark.parametrize(
-    "optimizer, power",
-    [(SGD(0.5, momentum=0.5), -1.0), (Adam(0.05, epsilon=1e-12), -0.5), (RMSprop(0.01, epsilon=1e-12), -0.5)],
-    ids=("sgd", "adam", "rmsprop"),
-)
-def test_ntk_parametrisation_is_one_of_learning_rates(optimizer, power):
-    """V x / sqrt(n) + b with V from N(0, 1) trains as W x + b with W from N(0, 1 / n) and these factors."""
-    rng, sizes = np.random.default_rng(0), (6, 8, 4, 1)
-    X, y = rng.normal(size=(20, 6)), rng.normal(size=(20, 1))
-    factors = {(k, "weights"): n**power for k, n in enumerate(sizes[:-1])}
-    net = MLP(sizes, hidden_activation="tanh", init="lecun_normal", dtype="float64", random_state=3)
-    scaled = ReferenceMLP(sizes, ("tanh", "tanh", "identity"), "squared_error", net.params)
-    scale = np.ones(len(net.params))
-    for W, _ in scaled.layers(scale):
-        W[:] = len(W) ** -0.5
-    values, state = net.params / scale, {}  # V and b
-    names = {"SGD": ("momentum",), "Adam": ("beta1", "beta2", "epsilon"), "RMSprop": ("beta2", "epsilon")}
-    kind = type(optimizer).__name__
-    settings = {name: getattr(optimizer, name) for name in names[kind]}
-    for _ in range(30):
-        scaled.params = values * scale
-        _, gradient = scaled.loss_and_gradient(X, y)
-        rule = reference_optimizers.RULES[kind]
-        values = rule(values, gradient * scale, state, None, optimizer.learning_rate, **settings)
-    net.fit(X, y, epochs=30, optimizer=dataclasses.replace(optimizer, learning_rate_factors=factors), verbose=0)
-    np.testing.assert_allclose(net.params, values * scale, rtol=1e-7, atol=1e-8)
-
-
-def test_factors_of_one_change_no_bit(family):
-    nets = []
-    for factors in (None, {"weights": 1.0}):
-        nets.append(MLP((2, 5, 1), random_state=0))
-        optimizer = AdamW(0.01, learning_rate_factors=factors)
-        nets[-1].fit(np.eye(2), [0.0, 1.0], epochs=20, optimizer=optimizer, verbose=0)
-    np.testing.assert_array_equal(nets[0].params, nets[1].params)
 
 
 # ---- one step, worked by hand
 
 
-def by_hand(optimizer, dtype="float64", l2=0.0, steps=1, schedule=None):
+def by_hand(optimizer, l2=0.0, steps=1, schedule=None):
     """(W, b) after full-batch steps of a net y = w x + b with w = 2, b = 1 on x = 3, y = 5.
 
     a = 2*3 + 1 = 7, a - y = 2, d loss / d a = 2*2 = 4: dW = 4*3 = 12, db = 4.
     """
-    net = MLP((1, 1), dtype=dtype, l2=l2)
+    net = MLP((1, 1), dtype="float64", l2=l2)
     net.params = [2.0, 1.0]
     net.fit([[3.0]], [5.0], epochs=steps, optimizer=optimizer, schedule=schedule, verbose=0)
     return net.params.tolist()
@@ -263,18 +61,17 @@ HAND_WORKED = {
 }
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("optimizer, expected", HAND_WORKED.values(), ids=HAND_WORKED)
-def test_one_step_worked_by_hand(family, optimizer, expected, dtype):
-    assert by_hand(optimizer, dtype) == pytest.approx(expected, rel=1e-6 if dtype == "float32" else 1e-14)
+def test_one_step_worked_by_hand(optimizer, expected):
+    assert by_hand(optimizer) == pytest.approx(expected, rel=1e-14)
 
 
-def test_l2_penalty_worked_by_hand(family):
+def test_l2_penalty_worked_by_hand():
     """dW = 12 + 0.5*2 = 13, db = 4."""
     assert by_hand(SGD(0.01), l2=0.5) == pytest.approx([1.87, 0.96], rel=1e-14)
 
 
-def test_two_momentum_steps_worked_by_hand(family):
+def test_two_momentum_steps_worked_by_hand():
     """v = -0.12, -0.04, p = 1.88, 0.96: a = 6.6, g = 3.2*3 = 9.6 and 3.2. v = -0.06 - 0.096, -0.02 - 0.032."""
     assert by_hand(SGD(0.01, momentum=0.5), steps=2) == pytest.approx([1.88 - 0.156, 0.96 - 0.052], rel=1e-14)
 
@@ -295,7 +92,7 @@ def falling_to(last):
     return lambda steps, n_steps: np.where(np.asarray(steps) < 2, 1.0, last)
 
 
-def test_momentum_differs_from_pytorch_under_a_schedule_as_documented(family):
+def test_momentum_differs_from_pytorch_under_a_schedule_as_documented():
     """Past gradients keep the learning rate of their own step."""
     ours = ("v = momentum * v - learning_rate * g", "params = params + v")
     of_pytorch = ("v = momentum * v + g", "params = params - learning_rate * v")
@@ -310,7 +107,7 @@ def test_momentum_differs_from_pytorch_under_a_schedule_as_documented(family):
         assert is_that_of_pytorch == (last == 1.0)
 
 
-def test_clipped_gradients_have_exactly_the_norm_as_documented(family):
+def test_clipped_gradients_have_exactly_the_norm_as_documented():
     """PyTorch's factor has 1e-6 in its denominator; the norm of this gradient is the root of 160."""
     sentence = "`clip_grad_norm_` divides by the norm plus 1e-6"
     assert f"scaled to exactly this norm, while PyTorch's {sentence}" in " ".join(SGD.__doc__.split())
@@ -324,17 +121,14 @@ def test_clipped_gradients_have_exactly_the_norm_as_documented(family):
 # ---- the objects
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_optimizer_from_name_accepts_names_in_any_case(name):
-    assert optimizer_from_name(name) == OPTIMIZERS[name]()
-    assert optimizer_from_name(name.upper()) == OPTIMIZERS[name]()
-    assert optimizer_from_name(name, learning_rate=0.3) == OPTIMIZERS[name](learning_rate=0.3)
-
-
-def test_optimizer_objects_are_passed_through():
+def test_optimizer_from_name_accepts_names_in_any_case_and_objects():
+    for name, kind in OPTIMIZERS.items():
+        assert optimizer_from_name(name) == optimizer_from_name(name.upper()) == kind()
+        assert (
+            optimizer_from_name(name, learning_rate=0.3) == optimizer_from_name(kind(), learning_rate=0.3) == kind(0.3)
+        )
     optimizer = Adam(0.2)
     assert optimizer_from_name(optimizer) is optimizer
-    assert optimizer_from_name(optimizer, learning_rate=0.3) == Adam(0.3)
 
 
 def test_unknown_optimizer_name_raises():
@@ -430,18 +224,13 @@ def test_optimizers_are_immutable():
 def test_factors_of_layers_are_those_of_gradients_and_then_of_rates():
     shapes = [(2, 3), (3, 1)]
     assert Adam().factors_of_layers(shapes).size == 0
+    # Fahlman's rule: epsilon over the number of a unit's inputs, bias included
     found = Quickprop(by_fan_in=True, learning_rate_factors={"biases": 0.1}).factors_of_layers(shapes)
     np.testing.assert_allclose(found, [1 / 3, 1 / 3, 1 / 4, 1 / 4, 1, 0.1, 1, 0.1])
+    found = Quickprop(by_fan_in=True, bias_input=0.5).factors_of_layers(shapes)
+    np.testing.assert_allclose(found, [1 / 3, 0.25 / 3, 1 / 4, 0.25 / 4, 1, 1, 1, 1])
     found = Adam(learning_rate_factors={1: 2.0}).factors_of_layers(shapes)
     np.testing.assert_array_equal(found, [1, 1, 1, 1, 1, 1, 2, 2])
-
-
-def test_quickprop_layer_factors_follow_fahlmans_rule():
-    """A factor per layer for weights and for biases: epsilon over the number of a unit's inputs, bias included."""
-    shapes = [(2, 3), (3, 1)]
-    assert Quickprop().layer_factors(shapes).size == 0
-    factors = Quickprop(by_fan_in=True, bias_input=0.5).layer_factors(shapes)
-    np.testing.assert_allclose(factors, [1 / 3, 0.25 / 3, 1 / 4, 0.25 / 4])
 
 
 @pytest.mark.parametrize("name", ["lbfgs", "L-BFGS", "bfgs"])

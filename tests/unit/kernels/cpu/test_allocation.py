@@ -1,5 +1,7 @@
 """Buffers of one net: as many as its family, batches and threads need, and copies for threads that share none."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,22 @@ def test_a_thread_begins_with_the_parameters_of_the_first(family, rng):
         assert getattr(own, name).size >= getattr(ws, name).size
         assert not np.shares_memory(getattr(own, name), getattr(ws, name)) or not getattr(ws, name).size
     assert own.partial is ws.partial, "sums of losses are added up over all threads"
+
+
+@pytest.mark.parametrize("family", ("layerwise_data_parallel", "batch_simd_data_parallel"))
+def test_buffers_that_threads_write_are_a_page_apart(family):
+    """No cache line and no page is written by two threads, which would slow both."""
+    net, ws = workspace(family, 2, True, dropout=0.1 * (family == "layerwise_data_parallel"))
+    vectors, scalars = [np.zeros(net.n_padded, DTYPE) for _ in range(3)], [np.zeros(16) for _ in range(3)]
+    states = TrainState(*vectors, *scalars), ws
+    written = "params", "grads", "state", *thread_arrays(ws)
+    mine, theirs = (
+        {name: array for part in parts for name, array in part._asdict().items() if name in written}
+        for parts in (states, thread_copy(*states, 1))
+    )
+    for one, other in product(mine.values(), theirs.values()):
+        (a, a_end), (b, b_end) = map(np.lib.array_utils.byte_bounds, (one, other))
+        assert a_end + 4096 <= b or b_end + 4096 <= a
 
 
 def test_one_thread_needs_no_copy():

@@ -98,3 +98,10 @@ def test_exception_of_another_thread_is_raised(failing):
     failing(1, ZeroDivisionError("thread 1"))
     with ThreadTeam(2) as team, pytest.raises(ZeroDivisionError, match="thread 1"):
         team.run(relay, KIND, np.zeros(2, np.int64), 1)
+
+
+@pytest.mark.parametrize("limit, far", [(0, True), (2**62, False)])
+def test_cycles_at_a_barrier_say_whether_threads_share_a_cache(limit, far, monkeypatch):
+    monkeypatch.setattr(team_module, "FAR_CYCLES", limit)
+    with ThreadTeam(2) as team:
+        assert team.share_no_cache() == far
