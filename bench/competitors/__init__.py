@@ -17,9 +17,11 @@ undoing. DEVICE, "cpu" or "cuda", is where it computes.
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 DEVICE = os.environ.get("FASTMLP_BENCH_DEVICE", "cpu")
 ABSENT = {
@@ -46,10 +48,37 @@ class Unsupported(Exception):
 
 
 class TrainingImplementation:
-    """Base of competitors that train one net; they have params() -> (n_params,) float32 and loss(X, y) -> float."""
+    """Base of competitors that train; they have params() -> float32 and, of one net, loss(X, y) -> float."""
 
     def answer(self, case):
-        return self.params(), self.loss(case.X, case.y)
+        return self.params(), None if case.n_nets else self.loss(case.X, case.y)
+
+
+class NetsImplementation(TrainingImplementation):
+    """Base of competitors that train many nets; each run begins at the start of the case.
+
+    forms : {variant: class whose objects, of a case and a number of threads, have run(n_epochs) -> params}
+    """
+
+    forms: dict[str, Any]
+
+    def __init__(self, variant: str):
+        self.variant = variant
+
+    def prepare(self, case, threads: int) -> float:
+        started = time.perf_counter()
+        self.form = self.forms[self.variant](case, threads)
+        self.run(1)
+        return time.perf_counter() - started
+
+    def reset(self) -> None:
+        """Nothing to do: each run begins at the start."""
+
+    def run(self, n_epochs: int) -> None:
+        self.reached = self.form.run(n_epochs)
+
+    def params(self):
+        return self.reached
 
 
 BOTH_DEVICES = ("cpu", "cuda")
@@ -121,156 +150,102 @@ def is_installed(module: str) -> bool:
         return False
 
 
-def _ours(module: str, variant: str = "") -> Competitor:
-    return Competitor("fastmlp", module, variant, ("fastmlp",), kind="ours", chooses_threads=True, devices=BOTH_DEVICES)
-
-
-def _on_gpu(name: str, variant: str) -> Competitor:
-    return Competitor(name, "limits.cuda", variant, ("cupy",), kind="limit", devices=("cuda",))
-
-
-ARITHMETIC = (
-    Competitor("arithmetic", "limits.arithmetic", kind="limit", preloads=True),
-    _on_gpu("arithmetic of the GPU", "arithmetic"),
-)
-MEMORY = (Competitor("memory", "limits.memory", kind="limit"), _on_gpu("memory of the GPU", "memory"))
-CHAIN = Competitor("chain", "limits.arithmetic", "chain", kind="limit", preloads=True)
-PRODUCTS = (
-    Competitor("products np.dot", "limits.products", "np.dot", kind="limit", slow_start=True, preloads=True),
-    Competitor("products gemm", "limits.products", "gemm", ("fastmlp",), kind="limit", preloads=True),
-    _on_gpu("products cuBLAS", "products"),
-)
-
 OPTIMISER, COMPILER = ("torch._dynamo",), ("torch._inductor.compile_fx",)
-_JAX = {"KERAS_BACKEND": "jax"}  # 46 times as fast as on PyTorch at XOR: bench/log/method.md#keras-backend
-TRAINING = (
-    _ours("competitors.fastmlp_competitor"),
-    Competitor("numpy", "competitors.numpy_competitor"),
-    Competitor("sklearn", "competitors.sklearn_competitor", needs=("sklearn",), corrects_epsilon=False),
-    Competitor(
-        "torch eager", "competitors.torch_competitor", "eager", ("torch",), devices=BOTH_DEVICES, loads=OPTIMISER
-    ),
-    Competitor(
-        "torch compiled",
-        "competitors.torch_competitor",
-        "compiled",
-        ("torch",),
-        slow_start=True,
-        devices=BOTH_DEVICES,
-        loads=COMPILER,
-    ),
-    Competitor("jax tuned", "competitors.jax_competitor", "tuned", ("jax",), devices=BOTH_DEVICES),
-    Competitor("jax scan", "competitors.jax_competitor", "scan", ("jax",), slow_start=True, devices=BOTH_DEVICES),
-    Competitor(
-        "keras jax",
-        "competitors.keras_competitor",
-        "jax",
-        ("keras", "jax"),
-        _JAX,
-        corrects_epsilon=False,
-        slow_start=True,
-        devices=BOTH_DEVICES,
-    ),
-)
-# For large steps only.
-JAX_STEP = Competitor("jax step", "competitors.jax_competitor", "step", ("jax",), slow_start=True, devices=BOTH_DEVICES)
-FIRST_FITS = Competitor(
-    "fastmlp, first fits",
-    "competitors.fastmlp_competitor",
-    "first fits",
-    ("fastmlp",),
-    kind="part",
-    chooses_threads=True,
-)
+# What the rows of a library have in common, and what a form adds. Keras is 46 times as fast on JAX as on PyTorch at
+# XOR (bench/log/method.md#keras-backend).
+LIBRARIES: dict[str, dict[str, Any]] = {
+    "fastmlp": {"needs": ("fastmlp",), "chooses_threads": True},
+    "numpy": {},
+    "sklearn": {"needs": ("sklearn",), "corrects_epsilon": False},
+    "torch": {"needs": ("torch",), "devices": BOTH_DEVICES},
+    "jax": {"needs": ("jax",), "devices": BOTH_DEVICES},
+    "keras": {
+        "needs": ("keras", "jax"),
+        "devices": BOTH_DEVICES,
+        "environment": {"KERAS_BACKEND": "jax"},
+        "corrects_epsilon": False,
+        "slow_start": True,
+    },
+    "import": {},
+    "python": {},
+    "numba": {},
+    "arithmetic": {"kind": "limit", "preloads": True},
+    "chain": {"kind": "limit", "preloads": True},
+    "products": {"needs": ("fastmlp",), "kind": "limit", "preloads": True},
+}
+_DEVICES = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={os.cpu_count() or 1}"}
 # The level of AVX2 with its features, as in kernels/jit/cpu_features.py, which imports LLVM.
 AVX2_FEATURES = "+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,+xsave"
-_AVX2 = {"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": AVX2_FEATURES}
-# For large nets: fastmlp on one thread, and without AVX-512.
-LIMITED = (
-    Competitor(
-        "fastmlp, one thread",
-        "competitors.fastmlp_competitor",
-        "one thread",
-        ("fastmlp",),
-        {"FASTMLP_NUM_THREADS": "1"},
-        kind="part",
-        chooses_threads=True,
-    ),
-    Competitor(
-        "fastmlp, AVX2",
-        "competitors.fastmlp_competitor",
-        "AVX2",
-        ("fastmlp",),
-        _AVX2,
-        kind="part",
-        chooses_threads=True,
-        slow_start=True,
-    ),
+FORMS: dict[str, dict[str, Any]] = {
+    "fastmlp": {"kind": "ours", "devices": BOTH_DEVICES},
+    "fastmlp, one thread": {"environment": {"FASTMLP_NUM_THREADS": "1"}},
+    "fastmlp, AVX2": {
+        "environment": {"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": AVX2_FEATURES},
+        "slow_start": True,
+    },
+    "fastmlp, no graphs": {"environment": {"FASTMLP_CUDA_GRAPHS": "0"}, "devices": ("cuda",)},
+    "torch eager": {"loads": OPTIMISER},
+    "torch batched": {"loads": OPTIMISER},
+    "torch compiled": {"loads": COMPILER, "slow_start": True},
+    "torch captured": {"loads": OPTIMISER, "devices": ("cuda",)},  # the whole step as one CUDA graph
+    "jax scan": {"slow_start": True},
+    "jax vmap": {"slow_start": True},
+    "jax blocked": {"environment": _DEVICES, "devices": ("cpu",)},
+}
+
+
+def programs(module: str, *names: str, **others: Any) -> tuple[Competitor, ...]:
+    """Rows of the table, with the facts of their library and form.
+
+    module : of the competitors, with {} in the place of the library's name; without it their variant is the whole name
+    names : "library form", or "library, form" of another form of fastmlp
+    others : further facts, of all of these rows
+    """
+    rows = []
+    for name in names:
+        family, _, variant = name.replace(",", "").partition(" ")
+        facts = {"kind": "part"} if name.startswith("fastmlp,") else {}
+        facts |= LIBRARIES[family] | FORMS.get(name, {}) | others
+        rows.append(Competitor(name, module.format(family), variant if "{}" in module else name, **facts))
+    return tuple(rows)
+
+
+TRAINERS, NETS = "competitors.{}_competitor", "competitors.many_nets_{}"
+ARITHMETIC = (
+    *programs("limits.arithmetic", "arithmetic"),
+    Competitor("arithmetic of the GPU", "limits.cuda", "arithmetic", ("cupy",), kind="limit", devices=("cuda",)),
 )
+CHAIN = programs("limits.arithmetic", "chain")[0]
+GPU_PRODUCTS = (Competitor("products cuBLAS", "limits.cuda", "products", ("cupy",), kind="limit", devices=("cuda",)),)
+PRODUCTS = (*programs("limits.products", "products gemm"), *GPU_PRODUCTS)
+PEERS = ("numpy", "sklearn", "torch eager", "torch compiled", "torch captured", "jax tuned", "jax scan", "keras jax")
+TRAINING = programs(TRAINERS, "fastmlp", *PEERS)
+FIRST_FITS = programs(TRAINERS, "fastmlp, first fits")[0]
+# For large nets: fastmlp on one thread, without AVX-512, and without CUDA graphs.
+LIMITED = programs(TRAINERS, "fastmlp, one thread", "fastmlp, AVX2", "fastmlp, no graphs")
 # One form per library, of those that compile in seconds the best over the whole curve.
-CURVE = tuple(
-    competitor for competitor in TRAINING if competitor.name in ("fastmlp", "numpy", "torch eager", "jax tuned")
-)
-_DEVICES = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={os.cpu_count() or 1}"}
+CURVE = tuple(one for one in TRAINING if one.name in ("fastmlp", "numpy", "torch eager", "jax tuned"))
 POPULATION = (
-    _ours("competitors.many_nets", "fastmlp"),
-    Competitor("jax blocked", "competitors.many_nets", "jax blocked", ("jax",), _DEVICES),
-    Competitor("jax vmap", "competitors.many_nets", "jax vmap", ("jax",), slow_start=True, devices=BOTH_DEVICES),
-    Competitor(
-        "torch batched", "competitors.many_nets", "torch batched", ("torch",), devices=BOTH_DEVICES, loads=OPTIMISER
-    ),
-    Competitor(
-        "torch compiled", "competitors.many_nets", "torch compiled", ("torch",), slow_start=True, loads=COMPILER
-    ),
-    Competitor("numpy blocked", "competitors.many_nets", "numpy blocked"),
+    *programs(TRAINERS, "fastmlp"),
+    *programs(NETS, "jax blocked", "jax vmap", "torch batched"),
+    *programs(NETS, "torch compiled", devices=("cpu",)),
+    *programs(NETS, "numpy blocked"),
 )
-STOPPING = (
-    Competitor(
-        "fastmlp, own stopping",
-        "competitors.many_nets",
-        "own stopping",
-        ("fastmlp",),
-        kind="part",
-        chooses_threads=True,
-    ),
-    Competitor(
-        "fastmlp, own rates too", "competitors.many_nets", "own rates", ("fastmlp",), kind="part", chooses_threads=True
-    ),
+STOPPING = programs(TRAINERS, "fastmlp, own stopping", "fastmlp, own rates too")
+# Of cases for a GPU only.
+GPU_TRAINING = programs(
+    TRAINERS,
+    *("fastmlp", "fastmlp, no graphs", "torch eager", "torch compiled", "torch captured", "jax scan"),
+    devices=("cuda",),
 )
-PREDICTION = (
-    _ours("competitors.prediction", "fastmlp"),
-    Competitor("numpy", "competitors.prediction", "numpy"),
-    Competitor("sklearn", "competitors.prediction", "sklearn", ("sklearn",)),
-    Competitor("torch eager", "competitors.prediction", "torch eager", ("torch",), devices=BOTH_DEVICES),
-    Competitor("torch traced", "competitors.prediction", "torch traced", ("torch",), devices=BOTH_DEVICES),
-    Competitor(
-        "torch compiled",
-        "competitors.prediction",
-        "torch compiled",
-        ("torch",),
-        slow_start=True,
-        devices=BOTH_DEVICES,
-        loads=COMPILER,
-    ),
-    Competitor("jax", "competitors.prediction", "jax", ("jax",), devices=BOTH_DEVICES),
-    Competitor(
-        "keras jax", "competitors.prediction", "keras", ("keras", "jax"), _JAX, slow_start=True, devices=BOTH_DEVICES
-    ),
+GPU_NETS = (
+    *programs(TRAINERS, "fastmlp", "fastmlp, no graphs", devices=("cuda",)),
+    *programs(NETS, "torch batched", "jax vmap", devices=("cuda",)),
 )
-ESTIMATORS = (
-    Competitor(
-        "fastmlp",
-        "competitors.estimators",
-        "fastmlp",
-        ("sklearn", "fastmlp.estimators.base"),
-        kind="ours",
-        chooses_threads=True,
-    ),
-    Competitor("sklearn", "competitors.estimators", "sklearn", ("sklearn",)),
+PREDICTION = programs(
+    "competitors.prediction",
+    *("fastmlp", "numpy", "sklearn", "torch eager", "torch traced", "torch compiled", "jax", "keras jax"),
 )
-KERNELS = (
-    Competitor("fastmlp", "competitors.kernels", "fastmlp", ("fastmlp",), kind="ours"),
-    Competitor("numpy", "competitors.kernels", "numpy"),
-    Competitor("torch", "competitors.kernels", "torch", ("torch",)),
-    Competitor("jax", "competitors.kernels", "jax", ("jax",)),
+ESTIMATORS = programs(
+    "competitors.estimators", "fastmlp", "sklearn", needs=("sklearn", "fastmlp.estimators.base"), devices=("cpu",)
 )

@@ -1,7 +1,6 @@
-"""JAX in three forms, since it depends on the net which is fastest.
+"""JAX in two forms, since it depends on the net which is fastest.
 
 "scan": all epochs in one jit, a fori_loop over epochs and in it a scan over batches (one batch: only the fori_loop).
-"step": one jit per step, its state donated, called from Python.
 "tuned": like "scan", written for what XLA does well on a CPU. In tiny nets each product is a broadcast multiplication
 and a sum, which fuses with the operations around it where a dot does not; the derivative of the loss is written by
 hand, and the loop is unrolled by some epochs. In other nets samples are columns, z = W' x, which suits XLA's products
@@ -19,7 +18,7 @@ import numpy as np
 from suite.flat_params import flatten, layers
 from suite.training_case import TrainingCase
 
-from competitors import TrainingImplementation, Unsupported
+from competitors import TrainingImplementation
 
 
 def products() -> str:
@@ -59,7 +58,8 @@ def make_step(case: TrainingCase, is_tuned: bool):
         return z
 
     def loss(params, X, y):
-        z = logits(params, X, jnp.matmul)
+        kind = jnp.bfloat16 if case.precision == "bfloat16" else jnp.float32
+        z = logits(params, X, lambda a, W: (a.astype(kind) @ W.astype(kind)).astype(jnp.float32))
         if case.loss == "squared_error":
             return jnp.mean((z - y if case.output_activation == "identity" else jax.nn.sigmoid(z) - y) ** 2)
         if case.loss == "binary_cross_entropy":
@@ -93,49 +93,42 @@ def make_step(case: TrainingCase, is_tuned: bool):
 
 class Implementation(TrainingImplementation):
     def __init__(self, variant: str):
-        self.name, self.variant = f"jax {variant}", variant
+        self.is_tuned = variant == "tuned"
 
     def prepare(self, case: TrainingCase, threads: int) -> float:
         import jax
         import jax.numpy as jnp
 
+        # On a GPU JAX's float32 products round as TF32 does, unless it is told not to.
+        jax.config.update("jax_default_matmul_precision", "highest" if case.precision == "exact" else "default")
         self.case = case
-        if self.variant == "step" and case.n_steps == 1:
-            raise Unsupported("an epoch is one batch: the forms with the loop inside are the better ones")
-        self.is_transposed = self.variant == "tuned" and max(case.layer_sizes) > TINY
-        self.loss_of, step = make_step(case, self.variant == "tuned")
+        is_tiny = max(case.layer_sizes) <= TINY
+        self.is_transposed = self.is_tuned and not is_tiny
+        self.loss_of, step = make_step(case, self.is_tuned)
         X, y = (array.reshape(case.n_steps, case.batch_size, -1) for array in (case.X, case.y_matrix))
         if self.is_transposed:
             X, y = X.transpose(0, 2, 1), y.transpose(0, 2, 1)
-        X, y = jnp.array(X), jnp.array(y)
+        self.batches = X, y = jnp.array(X), jnp.array(y)
         self.reset()
-        if self.variant == "step":
-            self.batches = [jax.block_until_ready((X[k], y[k])) for k in range(case.n_steps)]
-            started = time.perf_counter()
-            self.train = jax.jit(step, donate_argnums=0).lower(self.state, *self.batches[0]).compile()
-        else:
 
-            def epoch(state, X, y):
-                if case.n_steps == 1:
-                    return step(state, X[0], y[0])
-                return jax.lax.scan(lambda state, batch: (step(state, *batch), None), state, (X, y))[0]
+        def epoch(state, X, y):
+            if case.n_steps == 1:
+                return step(state, X[0], y[0])
+            return jax.lax.scan(lambda state, batch: (step(state, *batch), None), state, (X, y))[0]
 
-            unrolled = (
-                UNROLLED if self.variant == "tuned" and case.n_steps == 1 and max(case.layer_sizes) <= TINY else 1
-            )
+        unrolled = UNROLLED if self.is_tuned and case.n_steps == 1 and is_tiny else 1
 
-            def epochs(state, n_epochs, X, y):
-                def several_epochs(_, state):
-                    for _ in range(unrolled):
-                        state = epoch(state, X, y)
-                    return state
+        def epochs(state, n_epochs, X, y):
+            def several_epochs(_, state):
+                for _ in range(unrolled):
+                    state = epoch(state, X, y)
+                return state
 
-                state = jax.lax.fori_loop(0, n_epochs // unrolled, several_epochs, state)
-                return jax.lax.fori_loop(0, n_epochs % unrolled, lambda _, state: epoch(state, X, y), state)
+            state = jax.lax.fori_loop(0, n_epochs // unrolled, several_epochs, state)
+            return jax.lax.fori_loop(0, n_epochs % unrolled, lambda _, state: epoch(state, X, y), state)
 
-            self.batches = X, y
-            started = time.perf_counter()
-            self.train = jax.jit(epochs, donate_argnums=0).lower(self.state, 1, X, y).compile()
+        started = time.perf_counter()
+        self.train = jax.jit(epochs, donate_argnums=0).lower(self.state, 1, X, y).compile()
         seconds = time.perf_counter() - started
         self.run(1)
         self.reset()
@@ -154,14 +147,7 @@ class Implementation(TrainingImplementation):
     def run(self, n_epochs: int) -> None:
         import jax
 
-        state = self.state
-        if self.variant == "step":
-            for _ in range(n_epochs):
-                for X, y in self.batches:
-                    state = self.train(state, X, y)
-        else:
-            state = self.train(state, n_epochs, *self.batches)
-        self.state = jax.block_until_ready(state)
+        self.state = jax.block_until_ready(self.train(self.state, n_epochs, *self.batches))
 
     def net(self):
         """[(W, b), ...] with W (fan_in, fan_out)."""

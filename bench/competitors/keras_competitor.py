@@ -1,5 +1,5 @@
-"""Keras on JAX or PyTorch (KERAS_BACKEND is set by the process that runs it): `model.fit`, compiled, no shuffling, no
-metrics, and on JAX up to 64 steps per execution, which halves the time of small steps (on PyTorch Keras allows one).
+"""Keras on JAX (KERAS_BACKEND is set by the process that runs it): `model.fit`, compiled, no shuffling, no metrics, and
+up to 64 steps per execution, which halves the time of small steps.
 
 Where an epoch is a few batches, `fit` gets the data repeated once per epoch: the same steps without its overhead.
 """
@@ -19,22 +19,16 @@ SHORT = 1e8  # FLOP of a step
 
 
 def products() -> str:
-    import os
-
-    return f"its backend's, {os.environ['KERAS_BACKEND']}"
+    return "XLA's own"
 
 
 class Implementation(TrainingImplementation):
     def __init__(self, variant: str):
-        self.name, self.variant = f"keras {variant}", variant
+        self.variant = variant
 
     def prepare(self, case: TrainingCase, threads: int) -> float:
         import keras
 
-        if self.variant == "torch":
-            import torch
-
-            torch.set_num_threads(threads)
         self.case = case
         started = time.perf_counter()
         dense = [keras.layers.Dense(size, activation=case.hidden_activation) for size in case.layer_sizes[1:-1]]
@@ -51,10 +45,7 @@ class Implementation(TrainingImplementation):
             self.optimizer = keras.optimizers.SGD(case.learning_rate)
         else:
             self.optimizer = keras.optimizers.Adam(case.learning_rate, epsilon=1e-8)
-        self.steps = self.variant == "jax"
-        self.model.compile(
-            self.optimizer, losses[case.loss](), steps_per_execution=2 if self.steps else 1, jit_compile=True
-        )
+        self.model.compile(self.optimizer, losses[case.loss](), steps_per_execution=2, jit_compile=True)
         self.optimizer.build(self.model.trainable_variables)
         self.fresh = [np.array(keras.ops.convert_to_numpy(v.value)) for v in self.optimizer.variables]
         # The first fit decides whether there can be several steps per execution; short steps are repeated as in a job.
@@ -73,9 +64,8 @@ class Implementation(TrainingImplementation):
         if self.case.n_steps <= FEW:
             X, y = np.tile(X, (n_epochs, 1)), np.tile(y, (n_epochs, 1) if y.ndim == 2 else n_epochs)
             n_epochs = 1
-        if self.steps:
-            n_steps = len(X) // self.case.batch_size
-            self.model.steps_per_execution = next(k for k in range(64, 0, -1) if n_steps % k == 0)
+        n_steps = len(X) // self.case.batch_size
+        self.model.steps_per_execution = next(k for k in range(64, 0, -1) if n_steps % k == 0)
         self.model.fit(X, y, batch_size=self.case.batch_size, epochs=n_epochs, shuffle=False, verbose=0)
 
     def params(self):

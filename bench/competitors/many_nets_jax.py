@@ -3,73 +3,33 @@
 from __future__ import annotations
 
 import numpy as np
-from suite.cases.populations import BIGGEST, GROWTH, RATES, SHRINK, SMALLEST, X, Y
 from suite.flat_params import offsets
 
-from competitors import Unsupported
+from competitors import NetsImplementation
 
 BLOCK = 4096  # nets of a block, whose numbers stay in a cache; 512, 2,048 and 8,192 are no faster
 
 
-def sgd(t, p, g, error, state):
-    rate = RATES["sgd"]
-    return [a - rate * b for a, b in zip(p, g, strict=True)], state
-
-
-def adam(t, p, g, error, state):
+def update_of(case):
+    """(function of step, parameters, gradients and state that returns (parameters, state); first state) of pytrees."""
+    import jax
     import jax.numpy as jnp
 
-    m = [0.9 * a + 0.1 * b for a, b in zip(state[0], g, strict=True)]
-    v = [0.999 * a + 0.001 * b * b for a, b in zip(state[1], g, strict=True)]
-    c1, c2, rate = 1 - 0.9 ** (t + 1.0), 1 - 0.999 ** (t + 1.0), RATES["adam"]
-    return [a - rate * (b / c1) / (jnp.sqrt(c / c2) + 1e-8) for a, b, c in zip(p, m, v, strict=True)], (m, v)
+    if case.optimizer == "sgd":
+        return lambda t, p, g, state: (jax.tree.map(lambda a, b: a - case.learning_rate * b, p, g), state), lambda p: ()
+
+    def adam(t, p, g, state):
+        m = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, state[0], g)
+        v = jax.tree.map(lambda a, b: 0.999 * a + 0.001 * b * b, state[1], g)
+        c1, c2 = 1 - 0.9 ** (t + 1.0), 1 - 0.999 ** (t + 1.0)
+        step = lambda a, b, c: a - case.learning_rate * (b / c1) / (jnp.sqrt(c / c2) + 1e-8)
+        return jax.tree.map(step, p, m, v), (m, v)
+
+    return adam, lambda p: (jax.tree.map(jnp.zeros_like, p),) * 2
 
 
-def quickprop(t, p, g, error, state):
-    """state : the last steps, the last slopes"""
-    import jax.numpy as jnp
-
-    growth, rate, moved = GROWTH["quickprop"], RATES["quickprop"], []
-    for step, last_slope, slope in zip(*state, g, strict=True):
-        gap, bound = last_slope - slope, growth / (1 + growth) * last_slope
-        jump = jnp.where(gap == 0, 0.0, step * slope / jnp.where(gap == 0, 1.0, gap))
-        jump = jnp.where(jnp.where(step > 0, slope < bound, slope > bound), growth * step, jump)
-        descent = -rate * slope
-        moved.append(jnp.where(step == 0, descent, jump + jnp.where(step * slope < 0, descent, 0.0)))
-    return [a + b for a, b in zip(p, moved, strict=True)], (moved, g)
-
-
-def rprop(t, p, g, error, state):
-    """state : the last slopes, sizes of steps, the last steps, the last errors"""
-    import jax.numpy as jnp
-
-    last_slopes, sizes, steps, last_error = state
-    worse, updated = error > last_error, []
-    for a, slope, last_slope, size, step in zip(p, g, last_slopes, sizes, steps, strict=True):
-        sign = slope * last_slope
-        grown, shrunk = jnp.minimum(size * GROWTH["rprop"], BIGGEST), jnp.maximum(size * SHRINK, SMALLEST)
-        size = jnp.where(sign > 0, grown, jnp.where(sign < 0, shrunk, size))
-        step = jnp.where(sign < 0, jnp.where(worse, -step, 0.0), -jnp.sign(slope) * size)
-        updated.append((a + step, jnp.where(sign < 0, 0.0, slope), size, step))
-    p, *state = map(list, zip(*updated, strict=True))
-    return p, (*state, error)
-
-
-def first_state(optimizer, p):
-    """The optimiser state before the first step."""
-    import jax.numpy as jnp
-
-    zeros = [jnp.zeros_like(a) for a in p]
-    if optimizer == "rprop":
-        return zeros, [jnp.full_like(a, RATES["rprop"]) for a in p], zeros, jnp.zeros_like(p[0])
-    return () if optimizer == "sgd" else (zeros, zeros)
-
-
-RULES = {"sgd": sgd, "adam": adam, "quickprop": quickprop, "rprop": rprop}
-
-
-def training(layer_sizes, hidden_activation, optimizer):
-    """train(params, n_epochs) -> params, on a structure of arrays.
+def training_of_arrays(case):
+    """train(params, n_epochs) -> params, on a structure of arrays, full batch.
 
     Every parameter is a vector over nets, units and samples are unrolled, and all epochs are one fori_loop. jax.grad
     makes the gradients, unrolled too.
@@ -77,46 +37,39 @@ def training(layer_sizes, hidden_activation, optimizer):
     import jax
     import jax.numpy as jnp
 
-    activation = {"sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh}[hidden_activation]
-    layer_offsets, update = offsets(layer_sizes), RULES[optimizer]
+    activation = {"sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh}[case.hidden_activation]
+    layer_offsets, (update, first_state) = offsets(case.layer_sizes), update_of(case)
 
     def loss(params):
-        """The sum of all nets', and each one's."""
+        """The sum of all nets'."""
         total = 0.0
-        for x, y in zip(X, Y, strict=True):
+        for x, y in zip(case.X, case.y[:, 0], strict=True):
             a = [float(v) for v in x]
             for k, (w, b, i, j) in enumerate(layer_offsets):
                 z = [params[b + q] + sum(params[w + r * j + q] * a[r] for r in range(i)) for q in range(j)]
                 a = [activation(v) if k < len(layer_offsets) - 1 else jax.nn.sigmoid(v) for v in z]
             total += (a[0] - float(y)) ** 2
-        return jnp.sum(total) / len(X), total
+        return jnp.sum(total) / len(case.X)
 
-    def step(t, carry):
-        params, state = carry
-        grads, error = jax.grad(loss, has_aux=True)(params)
-        return update(t, params, grads, error, state)
-
-    def train(params, n):
-        return jax.lax.fori_loop(0, n, step, (params, first_state(optimizer, params)))[0]
-
-    return train
+    step = lambda t, carry: update(t, carry[0], jax.grad(loss)(carry[0]), carry[1])
+    return lambda params, n: jax.lax.fori_loop(0, n, step, (params, first_state(params)))[0]
 
 
 class Blocked:
-    """`training` for one block of nets after another, each of which stays in a cache.
+    """`training_of_arrays` for one block of nets after another, each of which stays in a cache.
 
     XLA is told to present the CPUs as that many devices, and each device takes its blocks. With all nets at once, split
     by XLA, it takes as long, or up to three times as long.
     """
 
-    def __init__(self, layer_sizes, hidden_activation, optimizer, start):
+    def __init__(self, case, threads):
         import jax
 
-        train, n, devices = training(layer_sizes, hidden_activation, optimizer), len(start), jax.devices()
+        train, start, n, devices = training_of_arrays(case), case.start, case.n_nets, jax.devices()
         blocks = max(1, -(-n // (len(devices) * BLOCK)))
-        self.n, self.rows = n, -(-n // (len(devices) * blocks))
-        padded = np.resize(start, (len(devices) * blocks * self.rows, start.shape[1]))
-        shape = len(devices), blocks, self.rows
+        self.n, rows = n, -(-n // (len(devices) * blocks))
+        padded = np.resize(start, (len(devices) * blocks * rows, start.shape[1]))
+        shape = len(devices), blocks, rows
         self.start = [jax.numpy.asarray(np.ascontiguousarray(column).reshape(shape)) for column in padded.T]
         on_device = lambda params, n: jax.lax.map(lambda block: train(block, n), params)
         self.train = jax.pmap(on_device, in_axes=(0, None))
@@ -126,30 +79,42 @@ class Blocked:
 
 
 class Vmap:
-    """The usual form: one net with matrices, vmap over nets, scan over epochs, jit around both."""
+    """The usual form: one net with matrices, vmap over nets, scan over epochs and batches, jit around all of it."""
 
-    def __init__(self, layer_sizes, hidden_activation, optimizer, start):
+    def __init__(self, case, threads):
         import jax
         import jax.numpy as jnp
 
-        if optimizer != "sgd":
-            raise Unsupported("not written for this optimiser")
-        activation = {"sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh}[hidden_activation]
-        rate, layer_offsets = RATES[optimizer], offsets(layer_sizes)
+        jax.config.update("jax_default_matmul_precision", "highest" if case.precision == "exact" else "default")
+        kind = jnp.bfloat16 if case.precision == "bfloat16" else jnp.float32
+        activation = {"sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh, "relu": jax.nn.relu}[case.hidden_activation]
+        layer_offsets, (update, first_state) = offsets(case.layer_sizes), update_of(case)
+        batches = [jnp.asarray(array.reshape(case.n_steps, case.batch_size, -1)) for array in (case.X, case.y_matrix)]
 
-        def loss(params):
+        def loss(params, X, y):
             a = X
             for k, (w, b, i, j) in enumerate(layer_offsets):
-                z = a @ params[w:b].reshape(i, j) + params[b : b + j]
-                a = activation(z) if k < len(layer_offsets) - 1 else jax.nn.sigmoid(z)
-            return jnp.mean((a[:, 0] - Y) ** 2)
+                W = params[w:b].reshape(i, j)
+                z = (a.astype(kind) @ W.astype(kind)).astype(jnp.float32) + params[b : b + j]
+                a = activation(z) if k < len(layer_offsets) - 1 else z
+            if case.loss == "softmax_cross_entropy":
+                return -jnp.mean(jnp.sum(jax.nn.log_softmax(a) * y, axis=1))
+            return jnp.mean((jax.nn.sigmoid(a) - y) ** 2)
 
-        def train(params, steps):
-            step = lambda p, _: (p - rate * jax.grad(loss)(p), None)
-            return jax.lax.scan(step, params, steps)[0]
+        def step(carry, batch):
+            t, params, state = carry
+            return (t + 1, *update(t, params, jax.grad(loss)(params, *batch), state)), None
+
+        def train(params, epochs):
+            epoch = lambda carry, _: jax.lax.scan(step, carry, batches)
+            return jax.lax.scan(epoch, (0, params, first_state(params)), epochs)[0][1]
 
         self.train = jax.jit(jax.vmap(train, in_axes=(0, None)))
-        self.start, self.arange = jnp.asarray(start), jnp.arange
+        self.start, self.arange = jnp.asarray(case.start), jnp.arange
 
     def run(self, n_epochs):
         return np.asarray(self.train(self.start, self.arange(n_epochs)))
+
+
+class Implementation(NetsImplementation):
+    forms = {"blocked": Blocked, "vmap": Vmap}  # noqa: RUF012  # read only

@@ -157,7 +157,7 @@ FORMS = {
     "torch traced": TorchTraced,
     "torch compiled": TorchCompiled,
     "jax": Jax,
-    "keras": Keras,
+    "keras jax": Keras,
 }
 
 

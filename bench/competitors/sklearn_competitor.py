@@ -18,7 +18,7 @@ from competitors import TrainingImplementation, Unsupported
 
 class Implementation(TrainingImplementation):
     def __init__(self, variant: str = ""):
-        self.name = "sklearn"
+        self.variant = variant
 
     def prepare(self, case: TrainingCase, threads: int) -> float:
         from sklearn.neural_network import MLPClassifier, MLPRegressor

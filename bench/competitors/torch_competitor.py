@@ -1,7 +1,8 @@
-"""PyTorch in two forms.
+"""PyTorch in three forms.
 
-"eager": nn.Sequential, autograd and the fused optimiser. "compiled": a whole step (forward, gradients, update) in one
-torch.compile graph; for small nets several steps, since calling the graph takes longer than a step.
+"eager": nn.Sequential, autograd and the fused optimiser. "captured": the same, its step replayed as a CUDA graph.
+"compiled": a whole step (forward, gradients, update) in one torch.compile graph; for small nets several steps, since
+calling the graph takes longer than a step.
 """
 
 from __future__ import annotations
@@ -49,18 +50,33 @@ def loss_function(case: TrainingCase):
     return F.mse_loss
 
 
+def start(case: TrainingCase, threads: int):
+    """(X, y) on the device, in batches, with the threads and the precision of the case."""
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision("highest" if case.precision == "exact" else "high")
+    X, y = (torch.from_numpy(array).to(DEVICE).split(case.batch_size) for array in (case.X, case.y))
+    return list(zip(X, y, strict=True))
+
+
 class Eager(TrainingImplementation):
+    """nn.Sequential and autograd; products under autocast for bfloat16. is_captured : the step as one CUDA graph"""
+
+    is_captured = False
+
     def prepare(self, case: TrainingCase, threads: int) -> float:
         import torch
 
-        torch.set_num_threads(threads)
-        self.case = case
-        self.X, self.y = torch.from_numpy(case.X).to(DEVICE), torch.from_numpy(case.y).to(DEVICE)
-        self.batches = list(zip(self.X.split(case.batch_size), self.y.split(case.batch_size), strict=True))
-        self.loss_of = loss_function(case)
+        self.case, self.batches, self.loss_of = case, start(case, threads), loss_function(case)
+        self.half = torch.bfloat16 if case.precision == "bfloat16" else None
         activation = {"relu": torch.nn.ReLU, "sigmoid": torch.nn.Sigmoid}[case.hidden_activation]
         modules = [module for i, o in case.shapes for module in (torch.nn.Linear(i, o), activation())]
         self.model = torch.nn.Sequential(*modules[:-1]).to(DEVICE)  # logits: the loss includes the output activation
+        optimizer, more = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[case.optimizer], {}
+        if self.is_captured and case.optimizer == "adam":
+            more["capturable"] = True
+        self.optimizer = optimizer(self.model.parameters(), lr=case.learning_rate, fused=True, **more)
         started = time.perf_counter()
         self.reset()
         self.run(1)  # the first step sets up the libraries; nothing is compiled
@@ -76,16 +92,24 @@ class Eager(TrainingImplementation):
             for linear, (W, b) in zip(linears, pairs, strict=True):
                 linear.weight.copy_(torch.from_numpy(W).T)
                 linear.bias.copy_(torch.from_numpy(b))
-        optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[self.case.optimizer]
-        self.optimizer = optimizer(self.model.parameters(), lr=self.case.learning_rate, fused=True)
+            for state in self.optimizer.state.values():
+                for number in filter(lambda value: value is not None, state.values()):
+                    number.zero_()
+
+    def step(self, X, y) -> None:
+        import torch
+
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(DEVICE, self.half, enabled=self.half is not None):
+            loss = self.loss_of(self.model(X), y)
+        loss.backward()
+        self.optimizer.step()
 
     def run(self, n_epochs: int) -> None:
-        model, optimizer, loss_of = self.model, self.optimizer, self.loss_of
+        step = self.step
         for _ in range(n_epochs):
             for X, y in self.batches:
-                optimizer.zero_grad(set_to_none=True)
-                loss_of(model(X), y).backward()
-                optimizer.step()
+                step(X, y)
         synchronize()
 
     def params(self):
@@ -99,19 +123,43 @@ class Eager(TrainingImplementation):
             return float(self.loss_of(self.model(torch.from_numpy(X).to(DEVICE)), torch.from_numpy(y).to(DEVICE)))
 
 
+class Captured(Eager):
+    """The whole step, the optimiser's part included, as one CUDA graph on inputs that stay in one place."""
+
+    is_captured = True
+
+    def prepare(self, case: TrainingCase, threads: int) -> float:
+        import torch
+
+        seconds, plain_step = super().prepare(case, threads), self.step
+        started = time.perf_counter()
+        x, t = (tensor.clone() for tensor in self.batches[0])
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):  # allocations are done before, as PyTorch's notes ask for
+            for _ in range(3):
+                plain_step(x, t)
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            plain_step(x, t)
+
+        def step(X, y) -> None:
+            x.copy_(X)
+            t.copy_(y)
+            graph.replay()
+
+        self.step = step
+        self.reset()
+        return seconds + time.perf_counter() - started
+
+
 class Compiled(TrainingImplementation):
     def prepare(self, case: TrainingCase, threads: int) -> float:
         import torch
 
-        torch.set_num_threads(threads)
-        self.case = case
-        self.batches = list(
-            zip(
-                torch.from_numpy(case.X).to(DEVICE).split(case.batch_size),
-                torch.from_numpy(case.y).to(DEVICE).split(case.batch_size),
-                strict=True,
-            )
-        )
+        self.case, self.batches = case, start(case, threads)
+        half = torch.bfloat16 if case.precision == "bfloat16" else None
         loss_of, rate, adam = loss_function(case), case.learning_rate, case.optimizer == "adam"
         activation = {"relu": torch.relu, "sigmoid": torch.sigmoid}[case.hidden_activation]
 
@@ -120,7 +168,11 @@ class Compiled(TrainingImplementation):
                 X = torch.addmm(params[k + 1], activation(X) if k else X, params[k])
             return loss_of(X, y)
 
-        gradient = torch.func.grad(loss)
+        def rounded_loss(params, X, y):
+            with torch.autocast(DEVICE, half, enabled=half is not None):
+                return loss(params, X, y)
+
+        gradient = torch.func.grad(rounded_loss)
 
         def one_step(params, m, v, t, X, y):
             grads = gradient(params, X, y)
@@ -140,6 +192,7 @@ class Compiled(TrainingImplementation):
             for X, y in batches:
                 one_step(params, m, v, t, X, y)
 
+        torch._dynamo.config.fail_on_recompile_limit_hit = True  # instead of running eagerly, silently
         self.forward_loss = loss
         mode = "reduce-overhead" if DEVICE == "cuda" else None  # CUDA graphs: a launch costs more than a small step
         self.step = torch.compile(several_steps, fullgraph=True, dynamic=False, mode=mode)
@@ -203,6 +256,4 @@ class Compiled(TrainingImplementation):
 
 
 def Implementation(variant: str):
-    competitor = {"eager": Eager, "compiled": Compiled}[variant]()
-    competitor.name = f"torch {variant}"
-    return competitor
+    return {"eager": Eager, "captured": Captured, "compiled": Compiled}[variant]()

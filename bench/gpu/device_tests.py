@@ -6,6 +6,7 @@ import importlib.util
 import os
 import re
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -13,7 +14,6 @@ from collections import Counter
 from pathlib import Path
 
 from fastmlp.runtime.thread_count import n_threads_available
-from gpu.processes import start, wait_or_stop
 
 ROOT = Path(__file__).resolve().parents[2]
 # Beside what the benchmarks need, they need pytest and SciPy only.
@@ -28,19 +28,29 @@ OPTIONS = "-m", "emulator", "--device", "cuda", "--require-device", "cuda", "-p"
 MIN_TEST_PROCESSES, MAX_TEST_PROCESSES = 2, 8
 
 
-def n_test_processes(n_files: int, exclusive: bool) -> int:
-    """The number of processes that run the tests."""
-    return 1 if exclusive else min(max(MIN_TEST_PROCESSES, n_threads_available()), MAX_TEST_PROCESSES, n_files)
+def start(command: list[str], **settings) -> subprocess.Popen:
+    """Start a process as the head of a group of its own, so that its children, such as compilers, stop with it."""
+    return subprocess.Popen(command, start_new_session=True, **settings)
 
 
-def run_tests(seconds: float, exclusive: bool = False, files: list[Path] = FILES) -> str:
-    """How many passed, failed and were skipped, and whether they came to their end; prints what failed.
+def wait_or_stop(process: subprocess.Popen, seconds: float) -> bool:
+    """Wait so many seconds, then stop the process; returns whether it ended by itself."""
+    try:
+        process.wait(max(0.0, seconds))
+        return True
+    except subprocess.TimeoutExpired:
+        return False
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()
+            process.wait()
 
-    exclusive : whether the GPU takes one process at a time
-    """
+
+def run_tests(seconds: float, n_processes: int | None = None, files: list[Path] = FILES) -> str:
+    """How many passed, failed and were skipped, and whether they came to their end; prints what failed."""
     if missing := next((name for name in ("pytest", "scipy") if importlib.util.find_spec(name) is None), None):
         return f"not run: {missing} is not installed"
-    n = n_test_processes(len(files), exclusive)
+    n = n_processes or min(max(MIN_TEST_PROCESSES, n_threads_available()), MAX_TEST_PROCESSES, len(files))
     by_size = sorted(files, key=lambda path: -(ROOT / path).stat().st_size)
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}  # the log of a stopped process is complete
     end = time.monotonic() + seconds
@@ -51,7 +61,7 @@ def run_tests(seconds: float, exclusive: bool = False, files: list[Path] = FILES
         for i, log in enumerate(logs):
             command = [sys.executable, "-m", "pytest", "-v", *OPTIONS, *map(str, by_size[i::n])]
             with log.open("w") as out:
-                running.append(start(command, out, out, cwd=ROOT, env=environment))
+                running.append(start(command, stdout=out, stderr=out, cwd=ROOT, env=environment))
         try:
             for process in running:
                 wait_or_stop(process, end - time.monotonic())

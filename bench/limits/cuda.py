@@ -1,6 +1,6 @@
-"""The limits of a GPU, through CuPy: matrix products by cuBLAS, multiply-adds in registers, memory traffic.
+"""The limits of a GPU, through CuPy: the matrix products of a step by cuBLAS, and multiply-adds in registers.
 
-The counterpart of products.py, arithmetic.py and memory.py, with the same operation counts.
+The counterpart of products.py and arithmetic.py, with the same operation counts.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from itertools import pairwise
 
+import numpy as np
 from competitors import Unsupported
 
 THREADS = 2**20  # enough to fill any GPU many times over
@@ -23,9 +24,20 @@ y = sum;
 """
 
 
+def numbers(cupy, precision: str, *shape: int):
+    """Operands for timing products: normal random numbers, scaled so that they neither grow nor vanish over layers.
+
+    Zeros and ones take less power, and a GPU multiplies them faster. Numbers in bfloat16 are returned as uint16.
+    """
+    values = np.random.default_rng(0).standard_normal(shape, np.float32) / np.float32(np.sqrt(shape[-2]))
+    if precision == "bfloat16":
+        values = (values.view(np.uint32) >> 16).astype(np.uint16)
+    return cupy.asarray(values)
+
+
 class Implementation:
     def __init__(self, variant: str):
-        self.name, self.variant = variant, variant
+        self.variant = variant
 
     def prepare(self, case, threads: int) -> float:
         import cupy
@@ -34,24 +46,38 @@ class Implementation:
             raise Unsupported("CuPy finds no GPU")
         self.cupy, self.case = cupy, case
         started = time.perf_counter()
-        self.job = {"products": self.products, "arithmetic": self.arithmetic, "memory": self.memory}[self.variant]()
+        self.job = {"products": self.products, "arithmetic": self.arithmetic}[self.variant]()
         self.run(1)
         return time.perf_counter() - started
 
     def products(self):
-        cupy, case = self.cupy, self.case
-        a = [cupy.full((case.batch_size, size), 0.01, cupy.float32) for size in case.layer_sizes]
-        W = [cupy.full(shape, 0.01, cupy.float32) for shape in pairwise(case.layer_sizes)]
-        d, g = [cupy.empty_like(x) for x in a], [cupy.empty_like(m) for m in W]
+        """Steps, replayed as CUDA graphs as those of a fit if that is possible: one by one, small ones would wait."""
+        from fastmlp.kernels.cuda.runtime.cuda_graphs import GraphCache
+        from fastmlp.kernels.cuda.runtime.gemm import Products
 
-        def run(n):
-            for _ in range(n * case.n_steps):
-                for k, m in enumerate(W):
-                    cupy.matmul(a[k], m, out=d[k + 1])
-                for k in reversed(range(len(W) if case.trains else 0)):
-                    cupy.matmul(a[k].T, a[k + 1], out=g[k])
-                    if k:
-                        cupy.matmul(a[k + 1], W[k].T, out=d[k])
+        case, nets = self.case, [self.case.n_nets] * bool(self.case.n_nets)
+        make = lambda kind, *shape: numbers(self.cupy, kind, *nets, *shape)
+        a, deltas = [[make(case.precision, case.batch_size, size) for size in case.layer_sizes] for _ in range(2)]
+        W, gradients = [[make(kind, i, j) for i, j in pairwise(case.layer_sizes)] for kind in (case.precision, "exact")]
+        products, rows = Products(np.dtype(np.float32), case.precision, *nets), case.batch_size
+
+        def step() -> None:
+            for k, w in enumerate(W):
+                products.times(a[k], w, a[k + 1], rows)
+            for k in range(len(W) - 1 if case.trains else -1, -1, -1):
+                products.transposed_times(a[k], deltas[k + 1], gradients[k], rows)
+                if k:
+                    products.times_transposed(deltas[k + 1], W[k], deltas[k], rows)
+
+        replays = GraphCache() if products.take_workspace() else None
+
+        def run(n: int) -> None:
+            n_steps = n * case.n_steps
+            if replays:
+                replays.run(None, n_steps, step)
+            else:
+                for _ in range(n_steps):
+                    step()
 
         return run
 
@@ -63,21 +89,6 @@ class Implementation:
         x = cupy.full(THREADS, 0.5, cupy.float32)
         iterations = case.multiply_adds * case.n_units / THREADS / CHAINS
         return lambda n: spin(x, max(1, round(n * iterations)))
-
-    def memory(self):
-        cupy, n_params = self.cupy, self.case.adam_params
-        if not n_params:
-            raise Unsupported("nothing is counted for this case")
-        stream = cupy.ElementwiseKernel(
-            "float32 g", "float32 p, float32 m, float32 v", "m += g; v += g; p += m", "stream"
-        )
-        g, p, m, v = (cupy.zeros(n_params, cupy.float32) for _ in range(4))
-
-        def run(n):
-            for _ in range(n):
-                stream(g, p, m, v)
-
-        return run
 
     def reset(self) -> None:
         pass

@@ -1,9 +1,8 @@
 """The limit of a dense net's training on a CPU: the matrix products of its steps and nothing else.
 
 Per layer a forward product, one for the gradient of W, and one for the gradient of the layer's inputs except in the
-first, in compiled code, with the BLAS that Numba uses. "np.dot" lets Numba call it on whole matrices; "gemm" calls the
-same BLAS directly (blas_gemm.py). A competitor without a loss: `run` multiplies as many steps as training takes; for
-predictions the forward products only.
+first, in compiled code, by the BLAS that Numba uses (blas_gemm.py). A competitor without a loss: `run` multiplies as
+many steps as training takes; for predictions the forward products only.
 """
 
 from __future__ import annotations
@@ -16,58 +15,17 @@ import numpy as np
 
 from limits.blas_gemm import gemm
 
-inlined = numba.njit(inline="always")
-
-# A product of each kind, on flat arrays: a (rows, fan_in) activations, d (rows, fan_out) deltas, p (fan_in, fan_out)
-# weights.
-
-
-@inlined
-def dot_forward(a, p, out, rows, fan_in, fan_out):
-    np.dot(a.reshape(rows, fan_in), p.reshape(fan_in, fan_out), out.reshape(rows, fan_out))
-
-
-@inlined
-def dot_weight_gradient(a, d, out, rows, fan_in, fan_out):
-    np.dot(a.reshape(rows, fan_in).T, d.reshape(rows, fan_out), out.reshape(fan_in, fan_out))
-
-
-@inlined
-def dot_input_gradient(d, p, out, rows, fan_in, fan_out):
-    np.dot(d.reshape(rows, fan_out), p.reshape(fan_in, fan_out).T, out.reshape(rows, fan_in))
-
-
-@inlined
-def gemm_forward(a, p, out, rows, fan_in, fan_out):
-    gemm(0, 0, rows, fan_out, fan_in, a, p, out)
-
-
-@inlined
-def gemm_weight_gradient(a, d, out, rows, fan_in, fan_out):
-    gemm(1, 0, fan_in, fan_out, rows, a, d, out)
-
-
-@inlined
-def gemm_input_gradient(d, p, out, rows, fan_in, fan_out):
-    gemm(0, 1, rows, fan_in, fan_out, d, p, out)
-
-
-PRODUCTS = {
-    "np.dot": (dot_forward, dot_weight_gradient, dot_input_gradient),
-    "gemm": (gemm_forward, gemm_weight_gradient, gemm_input_gradient),
-}
 SIGNATURE = "void(int64[::1], int64, float32[::1], float32[::1], float32[::1], float32[::1], int64, boolean)"
 
 
 @cache
-def make_steps(variant: str):
+def make_steps():
     """Compiled: steps(sizes, n_samples, a, p, g, d, n_steps, trains), all arrays flat.
 
     a, d : (n_samples times all sizes,)   activations and deltas of every layer
     p, g : (n_params,)                    parameters and their gradient
     trains : not only the forward products
     """
-    forward, weight_gradient, input_gradient = PRODUCTS[variant]
 
     @numba.njit(SIGNATURE, nogil=True)
     def steps(sizes, n, a, p, g, d, n_steps, trains):
@@ -76,31 +34,31 @@ def make_steps(variant: str):
             for k in range(len(sizes) - 1):
                 i, o = sizes[k], sizes[k + 1]
                 after = at + n * i
-                forward(a[at:after], p[w : w + i * o], a[after : after + n * o], n, i, o)
+                gemm(0, 0, n, o, i, a[at:after], p[w : w + i * o], a[after : after + n * o])
                 at, w = after, w + i * o + o
             for k in range(len(sizes) - 2 if trains else -1, -1, -1):
                 i, o = sizes[k], sizes[k + 1]
                 before, w = at - n * i, w - i * o - o
-                weight_gradient(a[before:at], d[at : at + n * o], g[w : w + i * o], n, i, o)
+                gemm(1, 0, i, o, n, a[before:at], d[at : at + n * o], g[w : w + i * o])
                 if k > 0:
-                    input_gradient(d[at : at + n * o], p[w : w + i * o], d[before:at], n, i, o)
+                    gemm(0, 1, n, i, o, d[at : at + n * o], p[w : w + i * o], d[before:at])
                 at = before
 
     return steps
 
 
 def preload(variant: str) -> None:
-    make_steps(variant)
+    make_steps()
 
 
 class Implementation:
     def __init__(self, variant: str):
-        self.name, self.variant = f"products {variant}", variant
+        self.variant = variant
 
     def prepare(self, case, threads: int) -> float:
         self.case, rng = case, np.random.default_rng(0)
         started = time.perf_counter()
-        self.steps = make_steps(self.variant)
+        self.steps = make_steps()
         self.sizes = np.array(case.layer_sizes)
         self.a, self.d = (np.empty(case.batch_size * sum(case.layer_sizes), np.float32) for _ in range(2))
         self.p, self.g = (np.empty(case.n_params, np.float32) for _ in range(2))

@@ -8,17 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from suite.case import CaseEntry
-from suite.cases import cold_start, estimators, first_fit, kernels, populations, prediction, training
+from suite.cases import estimators, populations, prediction, processes, training
 
-ENTRIES = (
-    *training.ENTRIES,
-    *populations.ENTRIES,
-    *estimators.ENTRIES,
-    *prediction.ENTRIES,
-    *cold_start.ENTRIES,
-    *first_fit.ENTRIES,
-    *kernels.ENTRIES,
-)
+ENTRIES = (*training.ENTRIES, *populations.ENTRIES, *estimators.ENTRIES, *prediction.ENTRIES, *processes.ENTRIES)
 CASES: dict[str, CaseEntry] = {entry.name: entry for entry in ENTRIES}
 assert len(CASES) == len(ENTRIES), "two cases have one name"
 

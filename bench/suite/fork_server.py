@@ -13,11 +13,12 @@ import os
 import signal
 import sys
 from collections.abc import Iterable
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 from competitors import Competitor
 
-from suite.compile_time import Compiled
 from suite.worker import Failed, Worker, load, serve
 
 
@@ -43,21 +44,6 @@ def fork_server_main(connection, competitor: Competitor, forks: bool) -> None:
             connection.send(process.pid)
 
 
-@contextmanager
-def variables(values: dict[str, str]):
-    """Environment variables that a process started inside inherits."""
-    previous = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in previous.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
 class ForkServer:
     """`ForkServer(competitor, "cpu", folder).start(competitor, 1, 2)` returns a Worker.
 
@@ -70,9 +56,10 @@ class ForkServer:
         environment = {"TORCHINDUCTOR_CACHE_DIR": os.path.join(folder, "torch")}
         if device == "cpu":
             environment["JAX_PLATFORMS"] = "cpu"  # by default JAX takes a GPU if there is one
+        environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # JAX would take three quarters of a GPU's memory
         context = multiprocessing.get_context("spawn")
         self._connection, child_end = context.Pipe()
-        with variables({**environment, **competitor.environment, "FASTMLP_BENCH_DEVICE": device}):
+        with patch.dict(os.environ, {**environment, **competitor.environment, "FASTMLP_BENCH_DEVICE": device}):
             self._process = context.Process(target=fork_server_main, args=(child_end, competitor, may_fork(device)))
             self._process.start()
         child_end.close()
@@ -111,13 +98,10 @@ def fork_server_key(competitor: Competitor) -> tuple:
 
 
 class Pool:
-    """The workers of a case, and the fork servers of all of them so far.
-
-    compiled : the times of compiling fastmlp's kernels that are known so far
-    """
+    """The workers of a case, and the fork servers of all of them so far."""
 
     def __init__(self, device: str):
-        self.device, self.compiled = device, Compiled()
+        self._device, self._folder = device, TemporaryDirectory(prefix="fastmlp-bench-")
         self._fork_servers: dict[tuple, ForkServer] = {}
         self._workers: list[Worker] = []
 
@@ -135,7 +119,7 @@ class Pool:
     def _fork_server(self, competitor: Competitor) -> ForkServer:
         key = fork_server_key(competitor)
         if key not in self._fork_servers:
-            self._fork_servers[key] = ForkServer(competitor, self.device, self.compiled.folder)
+            self._fork_servers[key] = ForkServer(competitor, self._device, self._folder.name)
         return self._fork_servers[key]
 
     def end_workers(self) -> None:
@@ -147,4 +131,4 @@ class Pool:
         for server in self._fork_servers.values():
             server.close()
         self._fork_servers.clear()
-        self.compiled.close()
+        self._folder.cleanup()

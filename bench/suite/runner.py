@@ -61,13 +61,10 @@ def calibrate_competitor(
     elif competitor.slow_start and competitor.family in best_threads:
         settings = (best_threads[competitor.family],)
     best: Runner | None = None
-    in_table = entry.group != "scaling"  # points of pictures have no column for it
-    measures_compiling = competitor.kind == "ours" and pool.device == "cpu" and in_table and not rules.quick
     for threads in [None] if competitor.chooses_threads else settings:
         try:
             worker = pool.start(competitor, threads, max_threads)
             prepared = worker("prepare", entry.name, rules.quick)
-            loaded = set(worker("kernels")) if measures_compiling else set()
             if not case.done_once and competitor.kind != "limit":
                 row["verified"] = case.check(competitor, worker("verify"))
             n_runs, repeats, seconds = calibrate(
@@ -91,27 +88,8 @@ def calibrate_competitor(
         if case.unit == PROCESS_START:
             row["seconds"] = [per_unit]
         best = Runner(worker, row, n_runs, repeats, seconds * repeats)
-    if measures_compiling:
-        row |= cold_compile_seconds(entry, competitor, pool, loaded, max_threads)
     best_threads[competitor.family] = row["threads"]
     return best, row
-
-
-def cold_compile_seconds(
-    entry: CaseEntry, competitor: Competitor, pool: Pool, names: set[str], max_cpus: int
-) -> dict[str, float]:
-    """`compile_seconds` for the row of a competitor that has loaded these kernels; {} if there are none.
-
-    Kernels that no case of this run has compiled before are compiled by a second worker, in the run's empty folder.
-    """
-    if not names:
-        return {}
-    if not pool.compiled.has_all(names):
-        with suppress(Unsupported, Failed):  # a failure here says nothing about the competitor
-            worker = pool.start(competitor, None, max_cpus)
-            worker("prepare", entry.name, False, pool.compiled.folder)
-            pool.compiled.add(worker("kernels"))
-    return {"compile_seconds": pool.compiled.total(names)} if pool.compiled.has_all(names) else {}
 
 
 def compile_ahead(competitors: Iterable[tuple[CaseEntry, Competitor]], rules: Rules, pool: Pool) -> None:

@@ -28,13 +28,12 @@ METHOD = (
     "they have slept. The spread is the middle half of the rounds; ratios are medians of the ratios within a round. "
     "Each competitor runs with one thread and with all threads where both make sense, and the faster setting counts; "
     "forms that compile for long take the setting that suited their library's last form. Compile time is what a "
-    "competitor needs before its first run. fastmlp finds on disk what an earlier case or run has compiled. It has two "
-    "figures: the time of compiling its kernels when none is on disk, each kernel measured once in a run, and the time "
-    "when all are. PyTorch keeps what it compiles in a folder that is empty when a run begins. Rows that are there for "
-    "comparison only and take seconds have one round, the largest points of a curve have two. fastmlp's rows of XOR "
-    "are those of an architecture that has been trained for a million steps, after which its unrolled code is "
-    "compiled; the row of the first fits is the time before that. Environment variables that set the threads or the "
-    "kernels of a library are removed for all."
+    "competitor needs before its first run. fastmlp finds on disk what an earlier case or run has compiled; the cases "
+    "of first fits have the time with empty caches. PyTorch keeps what it compiles in a folder that is empty when a "
+    "run begins. Rows that are there for comparison only and take seconds have one round, the largest points of a "
+    "curve have two. fastmlp's rows of XOR are those of an architecture that has been trained for a million steps, "
+    "after which its unrolled code is compiled; the row of the first fits is the time before that. Environment "
+    "variables that set the threads or the kernels of a library are removed for all."
 )
 # --resume: what the saved results and this run must agree in.
 MUST_AGREE = {

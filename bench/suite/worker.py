@@ -15,8 +15,6 @@ from typing import Any
 
 from competitors import Competitor, Unsupported, check_gpu
 
-from suite.compile_time import SET_UP, record_kernels, set_up
-
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PJRT_NPROC", "NPROC")
 COMMAND_TIMEOUT = 600  # seconds; a compiler may need minutes
 
@@ -64,32 +62,18 @@ class Service:
     def __init__(self, competitor: Competitor, threads: int | None):
         self._competitor, self._threads = competitor, threads
         self._case = self._implementation = None
-        self._compile_seconds: dict[str, float] = {}
 
-    def prepare(self, name, quick, cache=""):
-        """Seconds of building and compiling the competitor for a case.
-
-        cache : a folder in which fastmlp finds no kernels but those compiled in this run
-        """
+    def prepare(self, name, quick):
+        """Seconds of building and compiling the competitor for a case."""
         from suite.case_lookup import build
 
         load(self._competitor)
-        if cache:
-            os.environ["NUMBA_CACHE_DIR"] = cache
-            os.environ["FASTMLP_COMPILE_PROCESSES"] = "1"  # the time of each kernel, rather than of two at once
-            self._compile_seconds[SET_UP] = set_up()
-        if self._competitor.kind == "ours":
-            record_kernels(self._compile_seconds)
         if self._threads:
             limit_threads(self._threads)
         check_gpu(self._competitor)
         self._case = build(name, quick)
         self._implementation = self._new_implementation()
         return self._implementation.prepare(self._case, self._threads)
-
-    def kernels(self):
-        """The kernels of fastmlp that were loaded: name -> seconds of compiling, 0 if it was on disk."""
-        return self._compile_seconds
 
     def verify(self):
         """The answer after a few runs; where they are of less than the whole case, of a second competitor."""
@@ -129,7 +113,7 @@ class Service:
         return import_module(self._competitor.module).Implementation(self._competitor.variant)
 
 
-COMMANDS = ("prepare", "kernels", "verify", "answer", "measure", "facts")
+COMMANDS = ("prepare", "verify", "answer", "measure", "facts")
 
 
 def serve(connection, competitor: Competitor, threads: int | None, max_cpus: int) -> None:

@@ -44,8 +44,8 @@ def test_readme_has_commands_to_run_and_test():
 
 
 def test_readme_states_whether_a_gpu_was_measured():
-    """The README says that no GPU was measured if and only if there are no results of bench/gpu/run.py."""
-    measured = list((ROOT / "bench" / "results").glob("gpu*.json"))
+    """The README says that no GPU was measured if and only if there are no results of a GPU in bench/results."""
+    measured = list((ROOT / "bench" / "results").glob("cuda-*.json"))
     assert ("not yet measured on a card" in " ".join(README.split())) != bool(measured)
 
 

@@ -59,8 +59,7 @@ class PredictionCase:
 
     @cached_property
     def expected(self) -> np.ndarray:
-        rows = self.net.X[:CHECKED].astype(np.float64)
-        return reference.forward(self.net, self.net.start.astype(np.float64), rows)[-1]
+        return reference.net_of(self.net, self.net.start).predict(self.net.X[:CHECKED])
 
     def check(self, competitor: Competitor, answer: np.ndarray) -> dict[str, float]:
         """answer : (n_samples, n_outputs) or its first rows"""
@@ -68,32 +67,20 @@ class PredictionCase:
         return at_most({"probabilities": error}, {"probabilities": TOLERANCE})
 
     source = property(lambda self: self.net.source)
-    # read by limits/products.py
+    # read by limits/products.py and limits/cuda.py
     layer_sizes = property(lambda self: self.net.layer_sizes)
     batch_size = property(lambda self: len(self.net.X))
     n_params = property(lambda self: self.net.n_params)
     n_steps = 1
+    n_nets, precision = 0, "exact"
 
 
 def _build(name, label, samples, layer_sizes, rows: int, unit: str) -> PredictionCase:
     X, y, source = samples(rows)
     net = TrainingCase(
-        name,
-        label,
-        "predict",
-        "row",
-        layer_sizes,
-        "relu",
-        "softmax",
-        "softmax_cross_entropy",
-        "adam",
-        1e-3,
-        X,
-        y,
-        len(X),
-        1,
-        source,
-    )
+        name, label, "predict", "row", layer_sizes, "relu", "softmax", "softmax_cross_entropy", "adam", 1e-3, X, y,
+        len(X), 1, source,
+    )  # fmt: skip
     return PredictionCase(name, net, unit)
 
 

@@ -10,7 +10,18 @@ from functools import partial
 from itertools import pairwise
 
 import numpy as np
-from competitors import ARITHMETIC, CHAIN, CURVE, FIRST_FITS, JAX_STEP, LIMITED, PRODUCTS, TRAINING, Competitor
+from competitors import (
+    ARITHMETIC,
+    CHAIN,
+    CURVE,
+    FIRST_FITS,
+    GPU_PRODUCTS,
+    GPU_TRAINING,
+    LIMITED,
+    PRODUCTS,
+    TRAINING,
+    Competitor,
+)
 
 from suite import data
 from suite.case import CaseEntry, fits
@@ -68,6 +79,20 @@ def _mnist(name, batch_size: int, **others) -> TrainingCase:
 def _table4096(name) -> TrainingCase:
     X, y, source = data.covertype(8192)
     return _softmax(name, "table", "large", (54, 1024, 1024, 7), X, y, 4096, 1, source, verify_steps=2)
+
+
+def _gpu(name, layer_sizes, batch_size, precision) -> TrainingCase:
+    X, y, source = data.random_classes(8, 4 * batch_size, layer_sizes[0], layer_sizes[-1])
+    return _softmax(
+        name, "random", "large", layer_sizes, X, y, batch_size, 1000, source, verify_steps=2, verify_runs=1,
+        precision=precision,
+    )  # fmt: skip
+
+
+def _gpu_entry(layer_sizes, batch_size, precision="exact") -> CaseEntry:
+    name = f"gpu_{'-'.join(map(str, layer_sizes))}_{batch_size}_{precision}"
+    build = partial(_gpu, name, layer_sizes, batch_size, precision)
+    return CaseEntry(name, "large", (*GPU_PRODUCTS, *GPU_TRAINING), build)
 
 
 def _moons1000(name) -> TrainingCase:
@@ -152,7 +177,7 @@ def _without_compiled(competitors: tuple[Competitor, ...], reason: str) -> tuple
 
 
 ALL_FORMS = (*PRODUCTS, *ARITHMETIC, *TRAINING)
-LARGE = (*ALL_FORMS, JAX_STEP, *LIMITED)
+LARGE = (*ALL_FORMS, *LIMITED)
 TINY = (CHAIN, *TRAINING, FIRST_FITS)  # smaller matrices do not pay a call of BLAS
 # PyTorch compiles for long, and then trains a tiny net a hundred times slower: measured for one of the five nets only.
 TINY_UNCOMPILED = _without_compiled(TINY, "compiles for 20 seconds; see the cross-entropy net")
@@ -175,6 +200,9 @@ ENTRIES = (
     CaseEntry("mnist128", "large", LARGE, partial(_mnist, "mnist128", 128), in_quick=True),
     CaseEntry("mnist1024", "large", LARGE, partial(_mnist, "mnist1024", 1024)),
     CaseEntry("table4096", "large", LARGE, partial(_table4096, "table4096")),
+    _gpu_entry((64, 100, 10), 200),
+    _gpu_entry((784, 512, 512, 10), 1024, "tf32"),
+    _gpu_entry((784, 512, 512, 10), 1024, "bfloat16"),
     *_points("samples", "samples", (32, 65536),
              lambda n: ((64, 64, 32, 10), 32, n // 32, "step"), largest=(1_048_576, 4_194_304)),
     *_points("units in a hidden layer", "width", (8, 64, 512, 2048),

@@ -1,80 +1,55 @@
-"""Competitors that train or predict: they reach the float64 result on small cases, and others are refused."""
+"""Competitors of the suite: they reach the float64 result on small cases, or say that they cannot do them."""
 
 from importlib import import_module
 
 import numpy as np
 import pytest
-from competitors import AVX2_FEATURES, JAX_STEP, PREDICTION, TRAINING, Unsupported
+from competitors import AVX2_FEATURES, GPU_NETS, POPULATION, PREDICTION, STOPPING, TRAINING, Unsupported
 from competitors.fastmlp_competitor import check_avx512
-from competitors.kernels import Fastmlp
 from llvmlite import binding
 from suite.case import Wrong
-from suite.cases.kernels import KernelCase
+from suite.cases.populations import xor_nets
 from suite.cases.prediction import PredictionCase
 from suite.training_case import TrainingCase
 
 from fastmlp.kernels.jit.cpu_features import LEVELS
 
 
-def classification_case(n_samples, batch_size, sizes=(6, 8, 7, 3), name="classes"):
+def case(name, sizes, loss, optimizer, rate, hidden="relu", batch_size=8, n=40, **others):
     rng = np.random.default_rng(0)
-    X, y = rng.standard_normal((n_samples, sizes[0]), np.float32), rng.integers(0, sizes[-1], n_samples)
+    X, classes = rng.standard_normal((n, sizes[0]), np.float32), rng.integers(0, max(2, sizes[-1]), n)
+    y = classes if loss == "softmax_cross_entropy" else classes[:, None].astype(np.float32)
+    output = {"softmax_cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}.get(loss, name)
     return TrainingCase(
-        name,
-        "random",
-        "minibatch",
-        "step",
-        sizes,
-        "relu",
-        "softmax",
-        "softmax_cross_entropy",
-        "adam",
-        1e-3,
-        X,
-        y,
-        batch_size,
-        10,
-        "random",
-    )
+        name, "random", "minibatch", "step", sizes, hidden, output, loss, optimizer, rate, X, y, batch_size, 10, "",
+        **others,
+    )  # fmt: skip
 
 
-def tiny_case(name, output, loss, optimizer, rate, hidden="relu", batch_size=8):
-    """A case with a tiny net, for which some competitors have other code."""
-    rng = np.random.default_rng(1)
-    X, y = rng.standard_normal((24, 2), np.float32), rng.integers(0, 2, (24, 1)).astype(np.float32)
-    return TrainingCase(
-        name,
-        "random",
-        "minibatch",
-        "step",
-        (2, 3, 1),
-        hidden,
-        output,
-        loss,
-        optimizer,
-        rate,
-        X,
-        y,
-        batch_size,
-        10,
-        "random",
-    )
-
-
+CLASSES = "softmax_cross_entropy", "adam", 1e-3
 TRAININGS = (
-    classification_case(40, 8),
-    classification_case(40, 8, (6, 20, 3), "wider classes"),
-    tiny_case("sigmoid", "sigmoid", "squared_error", "sgd", 0.5, "sigmoid", batch_size=24),
-    tiny_case("cross-entropy", "sigmoid", "binary_cross_entropy", "adam", 1e-2),
-    tiny_case("regression", "identity", "squared_error", "adam", 1e-2),
+    case("classes", (6, 8, 7, 3), *CLASSES),
+    case("wider classes", (6, 20, 3), *CLASSES),
+    case("sigmoid", (2, 3, 1), "squared_error", "sgd", 0.5, "sigmoid", batch_size=24, n=24),
+    case("cross-entropy", (2, 3, 1), "binary_cross_entropy", "adam", 1e-2),
+    case("identity", (2, 3, 1), "squared_error", "adam", 1e-2),
 )
-PREDICTIONS = tuple(PredictionCase(f"{n} rows", classification_case(n, n), "row") for n in (1, 30))
-COMPETITORS = [
-    competitor for competitor in (*TRAINING, JAX_STEP) if competitor.kind == "peer" and competitor.family != "keras"
+XOR_NETS = [
+    xor_nets(f"{optimizer} {activation}", "population", sizes, activation, optimizer, 70, 10, None)
+    for sizes, activation in (((2, 2, 1), "sigmoid"), ((2, 4, 4, 1), "tanh"))
+    for optimizer in ("sgd", "adam")
 ]
-PREDICTORS = [competitor for competitor in PREDICTION if competitor.kind == "peer" and competitor.family != "keras"]
-UNSUPPORTED = {("sklearn", "sigmoid"), ("jax step", "sigmoid")}
+NETS_OF_CLASSES = [
+    case(precision, (6, 8, 3), *CLASSES, n_nets=4, precision=precision) for precision in ("exact", "bfloat16")
+]
+PREDICTIONS = tuple(PredictionCase(f"{n} rows", case("rows", (6, 8, 7, 3), *CLASSES, n=n), "row") for n in (1, 30))
+REFUSED = {("sklearn", "sigmoid")}
 name = lambda x: x.name
+
+
+def on_cpu(competitors):
+    """Those that compute on a CPU; Keras compiles for long."""
+    return [one for one in competitors if one.devices != ("cuda",) and one.family != "keras"]
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +63,8 @@ def without_compilation(monkeypatch):
 
 
 def answer(competitor, case, runs):
+    if competitor.missing:
+        pytest.skip(competitor.missing)
     implementation = import_module(competitor.module).Implementation(competitor.variant)
     implementation.prepare(case, 1)
     implementation.reset()
@@ -96,40 +73,62 @@ def answer(competitor, case, runs):
 
 
 @pytest.mark.parametrize("case", TRAININGS, ids=name)
-@pytest.mark.parametrize("competitor", COMPETITORS, ids=name)
-def test_trained_competitors_reach_the_reference_or_are_refused(competitor, case):
-    if competitor.missing:
-        pytest.skip(competitor.missing)
+@pytest.mark.parametrize("competitor", on_cpu(TRAINING), ids=name)
+def test_trained_nets_reach_the_reference_or_are_refused(competitor, case):
     part = case.verification
     try:
         found = case.check(competitor, answer(competitor, part, case.verify_runs))
     except Unsupported:
-        assert (competitor.name, case.name) in UNSUPPORTED
+        assert (competitor.name, case.name) in REFUSED
         return
     assert max(found.values()) < 0.01
     with pytest.raises(Wrong):
         case.check(competitor, answer(competitor, part, case.verify_runs - 1))
 
 
+@pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
+@pytest.mark.parametrize("competitor", [one for one in TRAINING if one.name in ("torch eager", "jax scan")], ids=name)
+def test_rounded_nets_reach_the_reference(competitor, precision):
+    rounded = case(precision, (12, 40, 30, 3), *CLASSES, batch_size=120, n=240, precision=precision)
+    check_nets(competitor, rounded)
+
+
+def check_nets(competitor, case):
+    """The competitor passes the check of a case, and what has gone a third of the way does not."""
+    part = case.verification
+    params, loss = answer(competitor, part, case.verify_runs)
+    assert params.shape == part.start.shape
+    case.check(competitor, (params, loss))
+    with pytest.raises(Wrong):
+        case.check(competitor, (part.start + 0.3 * (params - part.start), loss))
+
+
+@pytest.mark.parametrize("case", XOR_NETS, ids=name)
+@pytest.mark.parametrize("competitor", (*POPULATION, *STOPPING), ids=name)
+def test_many_nets_reach_the_reference(competitor, case, monkeypatch):
+    """In blocks that do not divide the nets, too."""
+    if not competitor.missing:
+        module = import_module(competitor.module)
+        for attribute, value in {"BLOCK": 9, "BLOCK_NETS": {}}.items():
+            monkeypatch.setattr(module, attribute, value, raising=False)
+    check_nets(competitor, case)
+
+
+@pytest.mark.parametrize("case", NETS_OF_CLASSES, ids=name)
+@pytest.mark.parametrize("competitor", [one for one in GPU_NETS if one.kind == "peer"], ids=name)
+def test_nets_in_batches_reach_the_reference(competitor, case):
+    check_nets(competitor, case)
+
+
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("case", PREDICTIONS, ids=name)
-@pytest.mark.parametrize("competitor", PREDICTORS, ids=name)
-def test_predicting_competitors_reach_the_reference_or_are_refused(competitor, case):
-    if competitor.missing:
-        pytest.skip(competitor.missing)
+@pytest.mark.parametrize("competitor", on_cpu(PREDICTION), ids=name)
+def test_predictions_reach_the_reference(competitor, case):
     found = answer(competitor, case, 1)
     assert found.shape == (len(case.net.X), 3)
     assert case.check(competitor, found)["probabilities"] < 1e-5
     with pytest.raises(Wrong):
         case.check(competitor, found[:, ::-1])
-
-
-@pytest.mark.thinned(2)
-@pytest.mark.parametrize("case", [KernelCase("adam", "adam", (1000,)), KernelCase("tanh", "tanh", (1024,))])
-def test_kernels_reach_the_reference(case):
-    form = Fastmlp(case)
-    form.run(1)
-    case.check(None, form.result())
 
 
 def test_limited_rows_have_the_features_of_avx2_and_need_avx512(monkeypatch):

@@ -1,17 +1,10 @@
-"""`python bench/gpu/run.py --tests`: how many processes run the tests, and how their results are counted."""
+"""`python bench/gpu/run.py --tests`: how the results of tests are counted."""
 
 import os
 import sys
 
 import pytest
 from gpu import device_tests
-
-
-@pytest.mark.parametrize("processors, exclusive, n", [(1, False, 2), (4, False, 4), (64, False, 8), (64, True, 1)])
-def test_number_of_test_processes_is_limited(processors, exclusive, n, monkeypatch):
-    monkeypatch.setattr(device_tests, "n_threads_available", lambda: processors)
-    assert device_tests.n_test_processes(30, exclusive) == n
-    assert device_tests.n_test_processes(1, exclusive) == 1
 
 
 @pytest.mark.parametrize("missing", ["pytest", "scipy"])

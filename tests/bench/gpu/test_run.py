@@ -1,148 +1,146 @@
-"""The order and the results of bench/gpu/run.py."""
+"""bench/gpu/run.py: its order, and its time; and fastmlp, the limits and the constants on an emulated GPU."""
 
-import json
-import subprocess
 import sys
-from pathlib import Path
+from importlib import import_module
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
-from gpu import cases, constants, run
-from gpu.constants import values_of
+from competitors import GPU_NETS, GPU_TRAINING, fastmlp_competitor
+from gpu import constants, run
+from limits.cuda import Implementation as Limit
+from limits.cuda import numbers
+from suite.case_lookup import ENTRIES
+from suite.cases.populations import _classes as nets_of_classes
+from suite.cases.training import _gpu as net_of_classes
 
 import fastmlp
-from fastmlp.execution.gpu_costs import GpuCosts
-from fastmlp.runtime.auto_device import WorkForGpu
-
-ROW = {"unit": "us", "times": {"fastmlp": [2.0]}, "left_out": {}, "notes": {}, "limit": 1.0, "target": "x"}
-CASES = list(cases.case_builders(None, True))
-
-
-@pytest.fixture
-def fake_run(monkeypatch, tmp_path):
-    """fake_run(replies): the names and seconds of all measurements, each of which takes its whole share of the time and
-    ends with the reply of its name, or an error.
-    """
-    asked, clock = [], [0.0]
-
-    def answered(replies):
-        def run_in_process(name, quick, seconds, known):
-            asked.append((name, seconds, (tmp_path / "gpu-a-card.json").exists()))
-            clock[0] += seconds if name != "devices" else 0.0
-            return replies.get(name, {"error": "e"})
-
-        monkeypatch.setattr(run, "run_in_process", run_in_process)
-        monkeypatch.setattr(run, "time", SimpleNamespace(monotonic=lambda: clock[0]))
-        run.run(quick=True, output=tmp_path)
-        return asked
-
-    return answered
+from fastmlp.commands import measure_costs, measure_gpu
+from fastmlp.execution import gpu_costs
+from fastmlp.execution.dispatch import choose_nets_family
+from fastmlp.runtime import auto_device
 
 
-DEVICES = {"devices": {"gpu": "A Card, 8 GiB", "exclusive": True}}
+def test_constants_come_first_and_the_suite_has_the_time_that_is_left(monkeypatch, tmp_path):
+    started, clock = [], [0.0]
 
+    def wait_or_stop(command, seconds):
+        started.append((command, seconds))
+        clock[0] += min(seconds, 200.0)
+        return seconds > 200.0
 
-def test_time_shares_add_up_to_the_limit(fake_run):
-    """The last measurements get their share even if earlier ones use all of theirs."""
-    had = {name: seconds for name, seconds, _ in fake_run(DEVICES) if name != "devices"}
-    assert sum(had.values()) == pytest.approx(60 * run.MINUTES)
-    assert min(had.values()) > 10
-    assert sum(had[name] for name in constants.PARTS) == pytest.approx(120)
-
-
-def test_constants_come_before_cases_and_competitors_last(fake_run):
-    names = [name for name, *_ in fake_run(DEVICES)]
-    assert names == ["devices", "limits", *constants.PARTS, *CASES, *[run.BESIDE + name for name in CASES]]
-
-
-def test_results_are_saved_as_they_arrive(fake_run, tmp_path, capsys):
-    """Failing measurements do not prevent the results of others."""
-    xor = "population 2-2-1, XOR"
-    replies = {
-        **DEVICES,
-        "limits": {"copy GB/s": 2.0},
-        "constants of products": {"values": {"bandwidth": 2.5e12}},
-        xor: ROW,
-        run.BESIDE + xor: ROW | {"times": {"fastmlp": [2.0], "JAX": [4.0]}, "notes": {"graphs": "a | b"}},
-    }
-    assert [saved for *_, saved in fake_run(replies)] == [
-        False,
-        False,
-        *[True] * (len(constants.PARTS) + 2 * len(CASES)),
+    monkeypatch.setattr(run, "start", lambda command, **settings: command)
+    monkeypatch.setattr(run, "wait_or_stop", wait_or_stop)
+    monkeypatch.setattr(run, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    run.benchmarks(600.0, tmp_path / "x.json", resume=False)
+    (first, share), *suite = started
+    assert first[-1].endswith("constants.py")
+    assert share == 150.0
+    assert [(command[-1], seconds) for command, seconds in suite] == [
+        ("gpu_", 450.0),
+        ("large", 250.0),
+        ("population", 50.0),
     ]
-    results = json.loads((tmp_path / "gpu-a-card.json").read_text())
-    assert list(results["cases"]) == CASES
-    text, printed = (tmp_path / "gpu-a-card.md").read_text(), capsys.readouterr().out
-    assert "A Card, 8 GiB; tests: not run; copy GB/s 2" in text
-    for shown in (text, printed):
-        assert "gpu_costs.py: ESTIMATED_COSTS = GpuCosts(2.2e-06, 3e-06, 7e+10, 132, 1.6e+13, 2.5e+12, 2e+14)" in shown
-        assert "  bandwidth          3e+12 -> 2.5e+12" in shown
-        assert f"| {xor} | us | fastmlp | 2 | 2 to 2 | 2.00 | 1.00 | x |" in shown
-        assert f"| {xor} | us | JAX | 4 | 4 to 4 | 4.00 | 2.00 | x |" in shown
-        assert f"| {xor} | | graphs | a / b | | | | |" in shown
-        assert f"| {CASES[-1]} | e | | | | | | |" in shown
+    assert ["--resume" in command for command, _ in suite] == [False, True, True]
 
 
-def test_without_a_gpu_nothing_is_measured(fake_run):
+def test_without_a_gpu_nothing_is_measured(monkeypatch):
+    missing = SimpleNamespace(name="cuda:0", available=False, reason="no driver")
+    monkeypatch.setattr(fastmlp, "devices", lambda: [missing])
+    monkeypatch.setattr(sys, "argv", ["run.py"])
     with pytest.raises(SystemExit, match="no GPU to measure: no driver"):
-        fake_run({"devices": {"error": "no driver"}})
+        run.main()
 
 
-def test_tests_are_a_command_of_their_own(fake_run, monkeypatch, tmp_path):
-    """It keeps what was measured before, and a later measurement keeps its result."""
-    fake_run({**DEVICES, CASES[0]: ROW})
-    monkeypatch.setattr(run, "run_tests", lambda seconds, exclusive: f"1 passed, {exclusive}")
-    run.run_only_tests(tmp_path)
-    results = json.loads((tmp_path / "gpu-a-card.json").read_text())
-    assert (results["tests"], results["cases"][CASES[0]]["times"]) == ("1 passed, True", ROW["times"])
-    fake_run(DEVICES)
-    assert json.loads((tmp_path / "gpu-a-card.json").read_text())["tests"] == "1 passed, True"
+def of_gpu(entry):
+    return entry.name.startswith("gpu_")
+
+
+def test_cases_of_a_gpu_have_fastmlp_and_its_competitors_on_it():
+    for entry in filter(of_gpu, ENTRIES):
+        on_gpu = {one.family for one in entry.competitors if one.devices == ("cuda",)}
+        assert len(on_gpu) >= 4, entry.name
+        assert not [one for one in entry.competitors if "cpu" in one.devices]
+
+
+def test_populations_of_cases_are_trained_in_step(cuda):
+    """Otherwise a case would not measure what it is for, on a card, where time is short."""
+    for case in (entry.build() for entry in filter(of_gpu, ENTRIES) if entry.group == "population"):
+        nets = fastmlp.Population(case.layer_sizes, 2, device="cuda", precision=case.precision)
+        choice = nets.network, case.n_nets, case.batch_size, nets.device, nets.dtype
+        assert choose_nets_family(*choice, precision=case.precision) == "batched_gemm"
 
 
 @pytest.mark.full
-def test_whole_command_runs_in_the_emulator(emulated_cuda, tmp_path):
-    """The command on a machine with a GPU, each case in a separate process with the emulator; one process is stopped
-    while a competitor blocks. Only required packages can be imported.
-    """
-    program, folder = Path(__file__).with_name("run_in_emulator.py"), tmp_path / "results"
-    command = [sys.executable, program, "--quick", "--output", folder]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    results = json.loads((folder / "gpu-emulated-gpu.json").read_text())
-    assert list(results["cases"]) == list(cases.case_builders(None, True, 0.0))
-    for name, row in results["cases"].items():
-        assert len(row["times"]["fastmlp"]) == 2, (name, row)
-        assert row["limit"] > 0
-        assert f"| {name} | {row['unit']} | fastmlp |" in done.stdout
-        assert "set-up of a fit" in row["notes"]
-        assert row["notes"].get("graphs of bare products") == (None if "XOR" in name else "replayed, 2 recorded")
-        assert "pending" not in row
-        makers = dict(row["left_out"])
-        if "tf32" in name:
-            assert makers.pop("JAX").startswith("not ready: stopped after ")
-            for competitor in ("PyTorch compiled", "PyTorch compiled and captured"):
-                assert makers.pop(competitor).startswith("not reached: stopped after ")
-            assert row["notes"]["competitors"].startswith("stopped after ")
-        assert {"rounds", "ended early"}.isdisjoint(row["notes"])
-        reasons = ("GPU", "CUDA", "No module", "halted")  # the last of JAX, which needs SciPy
-        assert all(any(word in why for word in reasons) for why in makers.values()), row
-    assert results["tests"] == "not run"
-    assert set(results["limits"]) == {"copy GB/s", "sgemm GFLOP/s", "multiply-adds/s"}
-    assert all("ended early" not in row and "error" not in row for row in results["constants"].values())
-    assert values_of(results["constants"]).keys() >= {*GpuCosts._fields, *WorkForGpu._fields} - {"source"}
-    table = (folder / "gpu-emulated-gpu.md").read_text()
-    for text in (table, done.stdout):
-        assert "src/fastmlp/execution/gpu_costs.py: ESTIMATED_COSTS = GpuCosts(" in text
-        assert "src/fastmlp/runtime/auto_device.py: ESTIMATED_WORK = WorkForGpu(" in text
-    assert table.startswith("Emulated GPU, 8 GiB")
-    tests = subprocess.run([*command, "--tests"], capture_output=True, text=True, check=True)
-    assert tests.stdout == "tests: not run: pytest is not installed\n"
-    again = json.loads((folder / "gpu-emulated-gpu.json").read_text())
-    assert again == results | {"tests": "not run: pytest is not installed"}
+@pytest.mark.parametrize("precision", ["exact", "tf32", "bfloat16"])
+@pytest.mark.parametrize("n_nets", [0, 4])
+def test_fastmlp_reaches_the_reference_on_a_gpu(cuda, precision, n_nets, monkeypatch):
+    monkeypatch.setattr(fastmlp_competitor, "DEVICE", "cuda")
+    sizes = (6, 20, 12, 3)
+    made = nets_of_classes("x", sizes, n_nets, 8, precision) if n_nets else net_of_classes("x", sizes, 8, precision)
+    competitor = (GPU_NETS if n_nets else GPU_TRAINING)[0]
+    implementation = import_module(competitor.module).Implementation(competitor.variant)
+    part = made.verification
+    implementation.prepare(part, None)
+    implementation.reset()
+    implementation.run(made.verify_runs)
+    made.check(competitor, implementation.answer(part))
+    assert implementation.notes() == {}
 
 
-def test_gpu_is_described(emulated_cuda):
-    assert run.describe_gpu() == {"gpu": fastmlp.devices()[1].description, "exclusive": False}
-    fastmlp.devices.__globals__["_find_cuda"].cache_clear()
-    emulated_cuda.settings.available = False
-    assert "finds no usable NVIDIA driver" in run.describe_gpu()["error"]
+@pytest.mark.parametrize("precision", ["exact", "bfloat16"])
+@pytest.mark.parametrize("n_nets", [0, 4])
+def test_bare_products_of_a_step_are_replayed(emulated_cuda, precision, n_nets):
+    sizes, n_steps = (6, 20, 3), 16
+    case = SimpleNamespace(
+        layer_sizes=sizes, batch_size=8, n_nets=n_nets, precision=precision, trains=True, n_steps=n_steps
+    )
+    limit = Limit("products")
+    limit.prepare(case, 1)
+    limit.run(1)
+    with emulated_cuda.counting() as n:
+        limit.run(1)
+    assert n["launches from graphs"] == 5 * case.n_steps, "three products of each layer, two of the first"
+
+
+@pytest.mark.parametrize("precision", ["exact", "bfloat16"])
+def test_products_are_timed_on_random_numbers(cuda, precision):
+    """Zeros would save power, and large numbers would overflow."""
+    values = numbers(cuda, precision, 4, 50, 60).get()
+    if precision == "bfloat16":
+        values = (values.astype(np.uint32) << 16).view(np.float32)
+    assert values.std() * np.sqrt(50) == pytest.approx(1.0, abs=0.05)
+
+
+def test_every_constant_is_measured_by_some_part(monkeypatch):
+    """With invented times: 1e9 multiply-adds a second on a CPU, 10 microseconds for any step on a GPU, 2 s to start."""
+    costs = {name: 2.0 * value for name, value in gpu_costs.ESTIMATED_COSTS._asdict().items()}
+    of_launches = {name: costs[name] for name in ("node_seconds", "block_seconds", "block_rate", "n_blocks")}
+    of_products = lambda gpu, node_seconds: {name: costs[name] for name in costs.keys() - of_launches}
+    monkeypatch.setattr(measure_costs, "costs_of_launches", lambda gpu: of_launches)
+    monkeypatch.setattr(measure_costs, "costs_of_products", of_products)
+    job = lambda device, n: measure_gpu.Job(str(n), n, 1, lambda epochs: n / 1e9 if device == "cpu" else 1e-5)
+    for name, value in {"one_net": job, "population": job, "WIDTHS": (10**3, 10**5), "NETS": (10**3, 10**5)}.items():
+        monkeypatch.setattr(measure_gpu, name, value)
+    monkeypatch.setattr(measure_gpu, "seconds_of_step", lambda job: job.fit(1))
+    monkeypatch.setattr(measure_gpu, "seconds_to_start", {"cpu": 1.0, "cuda": 3.0}.get)
+    values = {}
+    for measure in constants.PARTS.values():
+        values |= measure(values)
+    assert values.keys() >= {*gpu_costs.GpuCosts._fields, *auto_device.WorkForGpu._fields} - {"source"}
+    assert values["total"] == pytest.approx(2e9)
+    assert values["at_once"] == pytest.approx(1e4)
+
+
+def test_lines_to_paste_have_new_values_and_keep_those_that_are_missing():
+    assert constants.to_paste({"rate of the CPU, one_net": 1e9}, "A Card, 80 GiB") == ""
+    text = constants.to_paste({"node_seconds": 1.23456e-6, "n_blocks": 264.0, "at_once": float("inf")}, "A Card")
+    names = {"GpuCosts": gpu_costs.GpuCosts, "WorkForGpu": auto_device.WorkForGpu}
+    lines = [line.partition(" = ")[2] for line in text.splitlines() if " = " in line]
+    costs, work = (eval(line, names) for line in lines)
+    assert costs == gpu_costs.ESTIMATED_COSTS._replace(node_seconds=1.23e-6, n_blocks=264.0)
+    assert work == auto_device.ESTIMATED_WORK._replace(at_once=float("inf"))
+    assert "  node_seconds     2.2e-06 -> 1.23e-06" in text.splitlines()
+    assert all((run.ROOT / place.partition(":")[0]).exists() for place in constants.TABLES)
+    whole = constants.to_paste({"total": 1e9, "at_once": 1e6, "in_one_launch": 1e5}, "A Card, 80 GiB")
+    assert '"measured on A Card; ' in whole

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import pytest
-from suite import cpu_spinner
 from suite import cpu_wakeup as bench_processors
 from suite.cpu_wakeup import SLOWED, Processors, Spinner
 
@@ -63,13 +62,6 @@ def test_full_speed_processors_are_checked_twice_and_rest_afterwards(processors)
     assert host.log[-2:] == [(0, "rest"), (1, "rest")]
 
 
-def test_spinners_rest_after_an_exception(processors):
-    host = FakeHost(1.0, 0)
-    with pytest.raises(KeyboardInterrupt), processors(host.spinner).awake():
-        raise KeyboardInterrupt
-    assert host.log[-2:] == [(0, "rest"), (1, "rest")]
-
-
 def test_slow_processors_are_awaited(processors):
     host = FakeHost(1.85, 20)
     with processors(host.spinner).awake() as at_speed:
@@ -90,12 +82,6 @@ def test_waiting_time_is_limited_and_halved_after_each_failure(processors):
     assert all(later < 0.6 * earlier for earlier, later in itertools.pairwise(asked))
     host.slowed = 1.0
     with both.awake() as at_speed:
-        assert at_speed
-
-
-def test_systems_without_sched_idle_count_as_awake(processors, monkeypatch):
-    monkeypatch.delattr(bench_processors.os, "SCHED_IDLE")
-    with processors(FakeHost(1.85, 10**9).spinner).awake() as at_speed:
         assert at_speed
 
 
@@ -132,25 +118,6 @@ def test_spinner_spins_until_it_rests():
     assert not Path(f"/proc/{spinner.process}").exists()
 
 
-@linux
-def test_spinner_yields_after_each_burst(monkeypatch):
-    """Otherwise a thread that yields its processor would wait for the spinner until the next tick."""
-    log, commands = [], [b"?", b""]
-    monkeypatch.setattr(cpu_spinner.os, "sched_setaffinity", lambda *_: None)
-    monkeypatch.setattr(cpu_spinner.os, "sched_setscheduler", lambda *_: None)
-    monkeypatch.setattr(cpu_spinner.os, "read", lambda *_: commands.pop(0))
-    monkeypatch.setattr(cpu_spinner.os, "write", lambda *_: None)
-    monkeypatch.setattr(cpu_spinner.os, "sched_yield", lambda: log.append("way"))
-    monkeypatch.setattr(cpu_spinner, "burst", lambda: log.append("burst") or 1)
-    monkeypatch.setattr(
-        cpu_spinner.select, "select", lambda *_: ([0] if len(log) > cpu_spinner.WINDOW + 6 else [], [], [])
-    )
-    monkeypatch.setattr(sys, "stdin", sys.__stdin__)
-    monkeypatch.setattr(sys, "stdout", sys.__stdout__)
-    cpu_spinner.main(0)
-    assert log == ["burst"] * cpu_spinner.WINDOW + ["burst", "way"] * 4
-
-
 class RefusedSpinner:
     """A spinner whose process ended because the system refused its scheduling class."""
 
@@ -166,15 +133,3 @@ def test_refused_spinners_count_as_awake(processors):
     for _ in range(2):
         with both.awake() as at_speed:
             assert at_speed
-
-
-@linux
-def test_real_spinners_start_and_end():
-    spinners = []
-    both = Processors(lambda processor: spinners.append(Spinner(processor)) or spinners[-1])
-    with both.awake():
-        paths = [Path(f"/proc/{spinner.process}") for spinner in spinners]
-        assert paths
-        assert all(path.exists() for path in paths)
-    both.close()
-    assert not any(path.exists() for path in paths)

@@ -5,9 +5,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from competitors import Competitor, Unsupported
+from competitors import TRAINING, Competitor, Unsupported
 from suite import fork_server
-from suite.compile_time import SET_UP
 from suite.fork_server import ForkServer, Pool, fork_server_key
 from suite.worker import Failed
 
@@ -36,25 +35,6 @@ def test_worker_prepares_verifies_and_measures(pool):
     assert worker("facts")["peak_memory"] > 2**20
 
 
-@pytest.mark.full
-def test_kernels_are_compiled_in_the_given_folder(tmp_path):
-    """Kernels are compiled although they are cached elsewhere; the next process with this folder finds them."""
-    pool = Pool("cpu")
-    ours = Competitor("fastmlp", "competitors.prediction", "fastmlp", ("fastmlp",), kind="ours", chooses_threads=True)
-    found = []
-    for _ in range(2):
-        worker = pool.start(ours, None, 1)
-        worker("prepare", "digits_one_row", True, str(tmp_path))
-        found.append(worker("kernels"))
-    pool.close()
-    first, second = found
-    assert first.keys() == second.keys()  # in the order in which they are ready
-    assert first[SET_UP] > 0
-    assert [name for name, seconds in second.items() if seconds] == [SET_UP]
-    assert all(first.values())
-    assert list(tmp_path.rglob("*.o"))
-
-
 @pytest.mark.thinned(2)
 def test_workers_are_separate_processes_and_end(pool):
     first, second = pool.start(NUMPY, 1, 1), pool.start(NUMPY, 1, 1)
@@ -71,9 +51,9 @@ def test_exceptions_of_a_worker_are_raised(pool):
     absent = pool.start(Competitor("numpy", "competitors.no_such_module"), 1, 1)
     with pytest.raises(Failed, match="ModuleNotFoundError"):
         absent("prepare", *CASE)
-    unable = pool.start(Competitor("jax vmap", "competitors.many_nets", "jax vmap", ("jax",)), 1, 1)
-    with pytest.raises((Failed, Unsupported)):
-        unable("prepare", "2-2-1_sigmoid_rprop_100000", True)
+    unable = pool.start(Competitor("chain", "limits.cuda", "products"), 1, 1)
+    with pytest.raises((Failed, Unsupported)):  # without CuPy, or without a GPU
+        unable("prepare", *CASE)
 
 
 @pytest.mark.thinned(2)
@@ -97,16 +77,9 @@ def test_import_that_ends_the_process_is_a_failure_of_the_competitor(pool, tmp_p
 
 
 def test_fork_servers_are_shared_by_libraries_and_environment():
-    scan, tuned = (
-        Competitor(f"jax {form}", "competitors.jax_competitor", form, ("jax",)) for form in ("scan", "tuned")
-    )
-    keras = Competitor("keras jax", "competitors.keras_competitor", "jax", ("keras", "jax"), {"KERAS_BACKEND": "jax"})
-    eager = Competitor("torch eager", "competitors.torch_competitor", "eager", ("torch",))
-    compiled = Competitor(
-        "torch compiled", "competitors.torch_competitor", "compiled", ("torch",), loads=("torch._inductor.compile_fx",)
-    )
-    assert fork_server_key(scan) == fork_server_key(tuned)
-    others = [scan, keras, eager, compiled]
+    rows = {row.name: row for row in TRAINING}
+    assert fork_server_key(rows["jax scan"]) == fork_server_key(rows["jax tuned"])
+    others = [rows[name] for name in ("jax scan", "keras jax", "torch eager", "torch compiled", "numpy", "fastmlp")]
     assert len({fork_server_key(other) for other in others}) == len(others)
 
 

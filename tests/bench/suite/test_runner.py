@@ -8,7 +8,6 @@ from competitors import Competitor, Unsupported, is_installed
 from suite import case as case_module
 from suite import fork_server, runner, timing
 from suite.case import CaseEntry, Wrong, at_most, thread_settings
-from suite.compile_time import SET_UP
 from suite.fork_server import Pool
 from suite.timing import QUICK, Rules
 from suite.worker import Failed
@@ -46,12 +45,7 @@ class FakeWorker:
             return found
         if command == "measure":
             return self.seconds * arguments[0]
-        return {
-            "prepare": 0.5,
-            "verify": 0.01,
-            "kernels": {},
-            "facts": {"peak_memory": 7, "products": "p", "notes": {}},
-        }[command]
+        return {"prepare": 0.5, "verify": 0.01, "facts": {"peak_memory": 7, "products": "p", "notes": {}}}[command]
 
     def close(self):
         FakeWorker.open -= 1
@@ -62,6 +56,9 @@ class FakeForkServer:
         self.competitors = competitors
 
     def wait(self):
+        pass
+
+    def close(self):
         pass
 
     def start(self, competitor, threads, most_cpus):
@@ -90,7 +87,7 @@ def run_case(monkeypatch):
         return result, {row["name"]: row for row in result["rows"]}
 
     yield run
-    pool.compiled.close()
+    pool.close()
 
 
 def test_competitors_prepare_concurrently(monkeypatch):
@@ -116,7 +113,7 @@ def test_competitors_prepare_concurrently(monkeypatch):
     pairs = [(entries[0], fast), (entries[1], broken), (entries[2], fast), (entries[2], slow)]
     pool = Pool("cpu")
     runner.compile_ahead(pairs, QUICK, pool)
-    pool.compiled.close()
+    pool.close()
     assert sorted(ready) == [("prepare", name, True) for name in "abc"]
     assert FakeWorker.open == 0
 
@@ -174,42 +171,6 @@ def test_limits_are_not_verified_and_quick_runs_omit_slow_starters(run_case):
     assert rows["torch compiled"]["status"] == "left out"
     assert len(workers) == 1, "a quick run tries one number of threads"
     assert "verify" not in workers[0].commands
-
-
-def test_compile_time_is_measured_once_per_kernel(run_case):
-    """The first worker of a case loads kernels; a second one with an empty folder compiles those without a figure."""
-    ours = Competitor("fastmlp", "m", kind="ours", chooses_threads=True)
-    answers = iter(
-        [
-            {"a": 0.0, "b": 0.0},
-            {SET_UP: 1.0, "a": 5.0, "b": 7.0},
-            {"a": 0.0},
-            {"a": 0.0, "c": 0.0},
-            {SET_UP: 1.5, "a": 0.0, "c": 2.0},
-        ]
-    )
-    make = lambda threads: FakeWorker(0.1, kernels=next(answers))
-    found = [run_case({ours: make})[1]["fastmlp"]["compile_seconds"] for _ in range(3)]
-    assert found == [13.0, 6.0, 8.5]
-    assert next(answers, None) is None
-    assert "compile_seconds" not in run_case({ours: lambda threads: FakeWorker(0.1)})[1]["fastmlp"]
-
-
-def test_failed_compile_time_measurement_is_omitted(run_case):
-    ours = Competitor("fastmlp", "m", kind="ours", chooses_threads=True)
-    workers = iter([FakeWorker(0.1, kernels={"a": 0.0}), FakeWorker(0.1, prepare=Failed("it broke"))])
-    _, rows = run_case({ours: lambda threads: next(workers)})
-    assert rows["fastmlp"]["status"] == "timed"
-    assert "compile_seconds" not in rows["fastmlp"]
-
-
-def test_compile_time_is_measured_for_fastmlp_in_full_runs_only(run_case):
-    kernels = {"a": 0.0}
-    quick = Rules(rounds=1, seconds=1.0, quick=True)
-    ours, competitor = Competitor("fastmlp", "m", kind="ours"), Competitor("numpy", "m")
-    for one, rules in ((ours, quick), (competitor, None)):
-        _, rows = run_case({one: lambda threads: FakeWorker(0.1, kernels=kernels)}, rules)
-        assert "compile_seconds" not in rows[one.name]
 
 
 def test_failed_case_has_a_row_per_competitor():

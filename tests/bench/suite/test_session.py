@@ -54,7 +54,7 @@ def test_options_select_competitors_and_resume_keeps_results(tmp_path):
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
     environment = inherited | {"PYTHONPATH": os.pathsep.join(paths)}
     saved = tmp_path / "results.json"
-    for peers, resume, expected in (("numpy", [], {"numpy"}), ("numpy,torch", ["--resume"], {"numpy", "torch"})):
+    for peers, resume, expected in (("numpy", [], {"numpy"}), ("numpy,sklearn", ["--resume"], {"numpy", "sklearn"})):
         command = [
             sys.executable,
             "-m",
@@ -66,7 +66,7 @@ def test_options_select_competitors_and_resume_keeps_results(tmp_path):
             "-p",
             "measures_nothing",
             "-k",
-            "exp_16384",
+            "digits32",
             "--peers",
             peers,
             "--save",
@@ -76,7 +76,7 @@ def test_options_select_competitors_and_resume_keeps_results(tmp_path):
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
         (result,) = json.loads(saved.read_text())["results"]
-        assert result["name"] == "exp_16384"
+        assert result["name"] == "digits32"
         names = {row["name"] for row in result["rows"] if row["kind"] == "peer"}
         assert names == expected
         assert "a page of it: python bench/tools/report.py" in done.stdout

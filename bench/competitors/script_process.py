@@ -1,4 +1,4 @@
-"""Competitors of cold_start.py and first_fit.py in suite/cases: scripts, each timed as a whole in a new interpreter.
+"""Competitors of suite/cases/processes.py: scripts, each timed as a whole in a new interpreter.
 
 The script reports its own peak of memory, because the system's count of a child begins with its parent's.
 """
@@ -31,9 +31,13 @@ class Implementation:
         self.name = variant
         self.printed: list[str] = []
 
+    def close(self) -> None:
+        self.folder.cleanup()
+
     def prepare(self, case, threads: int | None) -> float:
         started = time.perf_counter()
-        self.source, self.variables, self.is_cold = case.script(self.name)
+        self.source, self.variables = case.script(self.name)
+        self.is_cold = case.is_cold
         self.folder = tempfile.TemporaryDirectory()
         if not self.is_cold:
             self.run(1)  # fills the cache of kernels, and the system's file cache
@@ -50,7 +54,8 @@ class Implementation:
             environment.pop("PYTHONDONTWRITEBYTECODE", None)
             package = importlib.util.find_spec("fastmlp")
             if package and package.origin:  # it may run from its sources
-                environment["PYTHONPATH"] = str(Path(package.origin).parents[1])
+                paths = [str(Path(package.origin).parents[1]), os.environ.get("PYTHONPATH", "")]
+                environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
             process = subprocess.run(
                 [sys.executable, "-c", self.source + PEAK], env=environment, capture_output=True, text=True
             )
