@@ -24,7 +24,6 @@ def pool(request, monkeypatch):
     pool.close()
 
 
-@pytest.mark.thinned(2)
 def test_worker_prepares_verifies_and_measures(pool):
     worker = pool.start(NUMPY, 1, 1)
     assert worker("prepare", *CASE) >= 0
@@ -35,7 +34,6 @@ def test_worker_prepares_verifies_and_measures(pool):
     assert worker("facts")["peak_memory"] > 2**20
 
 
-@pytest.mark.thinned(2)
 def test_workers_are_separate_processes_and_end(pool):
     first, second = pool.start(NUMPY, 1, 1), pool.start(NUMPY, 1, 1)
     first("prepare", *CASE)
@@ -46,7 +44,6 @@ def test_workers_are_separate_processes_and_end(pool):
         first("measure", 1, 1)
 
 
-@pytest.mark.thinned(2)
 def test_exceptions_of_a_worker_are_raised(pool):
     absent = pool.start(Competitor("numpy", "competitors.no_such_module"), 1, 1)
     with pytest.raises(Failed, match="ModuleNotFoundError"):
@@ -56,7 +53,6 @@ def test_exceptions_of_a_worker_are_raised(pool):
         unable("prepare", *CASE)
 
 
-@pytest.mark.thinned(2)
 def test_killed_worker_is_noticed(pool):
     worker = pool.start(NUMPY, 1, 1)
     worker("prepare", *CASE)
@@ -66,7 +62,6 @@ def test_killed_worker_is_noticed(pool):
     worker.close()
 
 
-@pytest.mark.thinned(2)
 def test_import_that_ends_the_process_is_a_failure_of_the_competitor(pool, tmp_path, monkeypatch):
     (tmp_path / "deadly.py").write_text("import os\nos._exit(1)\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -32,7 +32,6 @@ class FakeWorker:
         return self.seconds * n_runs * (10 if len(self.calls) == 1 else 1)
 
 
-@pytest.mark.thinned(2)
 @pytest.mark.parametrize("fewest", (1, FEWEST_RUNS))
 @pytest.mark.parametrize("seconds", (1e-7, 1e-4, 0.02, 3.0))
 def test_calibrated_jobs_are_long_enough_or_complete(seconds, fewest):

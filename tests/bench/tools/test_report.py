@@ -87,7 +87,10 @@ def test_results_of_a_part_of_the_suite_are_not_published(published, tmp_path):
 
 
 def test_full_run_has_the_programs_that_compute_on_the_device():
-    assert report.programs_of_suite("cuda") < report.programs_of_suite("cpu")
+    cpu, gpu = report.programs_of_suite("cpu"), report.programs_of_suite("cuda")
+    for name in ("numpy", "sklearn", "jax blocked"):
+        assert name in {one for _, one in cpu} - {one for _, one in gpu}
+    assert ("gpu_64-100-10_200_exact", "torch captured") in gpu - cpu
 
 
 def run(*arguments):
