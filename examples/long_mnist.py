@@ -62,7 +62,7 @@ if has_data:
     )
     print(history)
     print(net.evaluate(X_test, y_test))
-    _ = history.plot(["loss", "accuracy"])
+    _ = history.plot("accuracy")
 
 # %%
 # What is left: the confusion matrix, and some of the images that the net gets wrong.

@@ -41,7 +41,11 @@ for activation in ("sigmoid", "tanh", "relu", "elu", "gelu", "softsign"):
 # ReLU makes boundaries with corners, smooth activations make smooth ones. Each picture is of one net from one start; to
 # compare activations, train a population with each.
 
-_ = fastmlp.plots.boundaries(nets, X, y, n_columns=3)
+figure, axes = plt.subplots(2, 3, figsize=(10, 6), layout="constrained")
+for ax, (activation, net) in zip(axes.flat, nets.items(), strict=True):
+    net.plot_boundary(X, y, ax=ax)
+    ax.get_legend().remove()
+    ax.set_title(activation, loc="left")
 
 # %%
 # The losses over the epochs:

@@ -53,9 +53,9 @@ _ = net.plot_boundary(X, y)
 _ = fastmlp.plots.predictions(net, X_test, y_test)
 
 # %%
-# Loss and R² over the epochs:
+# R² over the epochs:
 
-_ = history.plot(["loss", "r2"])
+_ = history.plot("r2")
 
 # %%
 # The loss in the plane that holds most of the way of the parameters. Contours are drawn on a logarithmic scale.

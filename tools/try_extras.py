@@ -19,7 +19,7 @@ import numpy as np
 
 import fastmlp
 
-EXTRAS = "sklearn", "table", "plot", "movie", "onnx", "dask"
+EXTRAS = "sklearn", "table", "plot", "onnx", "dask"
 XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0])
 SETTINGS = {"hidden_activation": "tanh", "loss": "binary_cross_entropy", "random_state": 0}
 COMMAND = Path(sys.executable).with_name("fastmlp")
@@ -126,11 +126,6 @@ def use_plot() -> None:
         assert Path("plot.png").read_bytes().startswith(b"\x89PNG")
     fastmlp.plots.animation(snapshots, *XOR, "learning.gif", frames=3, resolution=20)
     assert Path("learning.gif").read_bytes().startswith(b"GIF89a")
-
-
-def use_movie() -> None:
-    fastmlp.plots.animation(net_of_xor()[2], *XOR, "learning.mp4", frames=3, resolution=20)
-    assert b"ftyp" in Path("learning.mp4").read_bytes()[:16]
 
 
 def use_onnx() -> None:

@@ -267,7 +267,7 @@ _ = ax.legend()
 # -------------------------
 #
 # A :class:`fastmlp.Snapshots` among the callbacks keeps the parameters, and :func:`fastmlp.plots.animation` draws the
-# decision boundary of each snapshot into a GIF or an MP4 file. Frames are closer in time where the net changes fast.
+# decision boundary of each snapshot into a GIF. Frames are closer in time where the net changes fast.
 
 
 class Movie:
@@ -335,7 +335,7 @@ for ax, (name, arguments) in zip(axes, keras_nets.items(), strict=True):
         **arguments, hidden_activation="relu", init="glorot_uniform"
     )
     history = net.fit(X, y, epochs=5000, optimizer=fastmlp.Adam(0.001))
-    history.plot(["loss", "accuracy"], ax=ax)
+    history.plot(ax=ax)
     ax.set_title(name, loc="left")
     print(f"{name}  outputs for class 1: {net.predict(X)[:, -1].round(3)}")
 

@@ -94,10 +94,12 @@ print(
 print(f"{1e3 * history.training_seconds / history.epochs:.1f} ms per epoch")
 
 # %%
-# The plot shows loss and accuracy on training and held-out samples. Where the training loss goes on falling and the
+# The plots show loss and accuracy on training and held-out samples. Where the training loss goes on falling and the
 # validation loss does not, the net learns the training samples by heart: it over-fits.
 
-_ = history.plot(["loss", "accuracy"])
+figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+history.plot(ax=axes[0])
+_ = history.plot("accuracy", ax=axes[1])
 
 # %%
 # :func:`fastmlp.diagnose` reads the history as well. Its verdict names what to change, if anything. It measures the net

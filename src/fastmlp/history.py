@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copyreg
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -179,15 +179,15 @@ class History:
             raise unknown_name("record", name, self.records())
         return values
 
-    def plot(self, quantity: str | Sequence[str] = "loss", *, log: bool | None = None, ax: Any = None) -> Any:
-        """Plot records over epochs; see fastmlp.plots.history.
+    def plot(self, quantity: str = "loss", *, log: bool | None = None, ax: Any = None) -> Any:
+        """Plot a record over epochs; see fastmlp.plots.history.
 
         Parameters
         ----------
-        quantity : str or sequence of str, default "loss"
-            "loss", "accuracy" or the name of a metric; or a list of two of them, of which the second has its own axis.
+        quantity : str, default "loss"
+            "loss", "accuracy" or the name of a metric.
         log : bool, optional
-            Whether the axis of the first quantity is logarithmic. By default it is for a positive loss.
+            Whether the axis of the quantity is logarithmic. By default it is for a positive loss.
         ax : matplotlib.axes.Axes, optional
             Axes to draw in; a new figure by default.
 

@@ -27,7 +27,6 @@ def test_every_plot_draws_something(canvas, tmp_path):
     line = fastmlp.MLP((2, 1), random_state=0)
     axes_of = {
         "animation": plots.animation(snapshots, XOR_X, XOR_Y, tmp_path / "net.gif", frames=2, resolution=10),
-        "boundaries": plots.boundaries([net, net], XOR_X, XOR_Y, titles=["one", "other"], resolution=10),
         "boundary": plots.boundary(net, XOR_X, XOR_Y, resolution=10),
         "calibration": plots.calibration(net, XOR_X, XOR_Y),
         "confusion": plots.confusion(net, XOR_X, XOR_Y),

@@ -144,9 +144,8 @@ WARNINGS: tuple[type[Warning], ...] = (fastmlp.DivergenceWarning, fastmlp.Traini
 
 def pictures(net: fastmlp.MLP, pop: fastmlp.Population, history: fastmlp.History, X: Floats, y: Floats) -> None:
     snapshots, recorder = fastmlp.Snapshots(), fastmlp.LayerRecorder(X, y)
-    fastmlp.plots.history(history, ["loss", "accuracy"], log=True)
+    fastmlp.plots.history(history, "accuracy", log=True)
     fastmlp.plots.boundary(net, X, y, features=(0, 1))
-    fastmlp.plots.boundaries([net], X, y, titles=["a net"], resolution=50)
     fastmlp.plots.confusion(net, X, y, labels=["no", "yes"])
     fastmlp.plots.calibration(net, X, y, n_bins=5)
     fastmlp.plots.predictions(net, X, y)

@@ -8,7 +8,6 @@ from .activity import layers as layers
 from .classes import calibration as calibration
 from .classes import confusion as confusion
 from .curves import history as history
-from .decision import boundaries as boundaries
 from .decision import boundary as boundary
 from .landscape import landscape as landscape
 from .movie import animation as animation
@@ -19,7 +18,6 @@ from .regression import predictions as predictions
 
 __all__ = [
     "animation",
-    "boundaries",
     "boundary",
     "calibration",
     "confusion",

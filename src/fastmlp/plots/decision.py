@@ -1,4 +1,4 @@
-"""Plots of decision boundaries: the outputs of a net over the plane of two inputs."""
+"""Plot of a decision boundary: the outputs of a net over the plane of two inputs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import checked_count, counted
+from ..errors import counted
 from .plane import Plane, draw_samples, paint_classes, paint_values
 from .sample_checks import (
     as_samples,
@@ -18,7 +18,7 @@ from .sample_checks import (
     probabilities,
     unwrap_estimator,
 )
-from .style import INK, PANEL_TITLE, axes, heading, label_axes, legend, literal_text, panels, percent
+from .style import axes, label_axes, legend, percent
 
 
 def boundary(
@@ -31,7 +31,6 @@ def boundary(
     feature_names: Any = None,
     labels: Any = None,
     resolution: int = 200,
-    title: str | None = None,
     ax: Any = None,
 ) -> Any:
     """Plot the outputs of a net over the plane of two inputs, with the samples.
@@ -58,8 +57,6 @@ def boundary(
         Names of the classes; class numbers by default.
     resolution : int, default 200
         Number of grid points along each axis.
-    title : str, optional
-        Title of the plot; by default one with the accuracy.
     ax : matplotlib.axes.Axes, optional
         Axes to draw in; a new figure by default.
 
@@ -117,9 +114,7 @@ def boundary(
             if n_others == 1
             else f"\n(the other {n_others} inputs at their medians)"
         )
-    return label_axes(
-        ax, text if title is None else literal_text(title), names[plane.features[0]], names[plane.features[1]]
-    )
+    return label_axes(ax, text, names[plane.features[0]], names[plane.features[1]])
 
 
 def _names_of_classes(net: Any, labels: Any, output: int | None) -> list[str]:
@@ -137,80 +132,3 @@ def _names_of_classes(net: Any, labels: Any, output: int | None) -> list[str]:
         name = class_labels(net, labels, n_outputs)[output]
         return [f"not {name}", name]
     return class_labels(net, labels, 2)
-
-
-def boundaries(
-    nets: Any, X: Any, y: Any = None, *, titles: Any = None, n_columns: int = 4, ax: Any = None, **options: Any
-) -> np.ndarray:
-    """Plot the decision boundaries of several nets side by side, over the same plane and with one legend.
-
-    Parameters
-    ----------
-    nets : sequence or dict of MLP
-        The nets, or {title: net}.
-    X : array_like of shape (n_samples, n_features)
-        Samples as in boundary.
-    y : array_like, optional
-        Targets as for fit.
-    titles : sequence of str, optional
-        Titles of the nets; accuracy on (X, y), or loss, is added to them.
-    n_columns : int, default 4
-        Largest number of panels in a row.
-    ax : matplotlib.axes.Axes, optional
-        Axes to divide into panels; a new figure by default.
-    **options
-        Further arguments of boundary.
-
-    Returns
-    -------
-    ndarray of Axes, shape (n_nets,)
-
-    Raises
-    ------
-    ValueError
-        As in boundary, and if there are no nets, or if the number of titles differs from that of nets.
-    ImportError
-        If matplotlib is not installed.
-
-    Examples
-    --------
-    >>> import fastmlp
-    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
-    >>> nets = [fastmlp.MLP((2, 4, 1), loss="binary_cross_entropy", random_state=seed) for seed in range(2)]
-    >>> boundaries(nets, X, y, titles=["one", "other"], resolution=20).shape
-    (2,)
-    """
-    if isinstance(nets, dict):
-        titles, nets = list(nets), list(nets.values())
-    nets = list(nets)
-    unwrapped = [unwrap_estimator(net, y, options.get("labels")) for net in nets]
-    titles = [f"net {k}" for k in range(len(nets))] if titles is None else [literal_text(title) for title in titles]
-    if not nets or len(titles) != len(nets):
-        raise ValueError(
-            f"There must be at least one net and a title for each, but there are {counted(len(nets), 'net')} and "
-            f"{counted(len(titles), 'title')}."
-        )
-    n_columns = min(checked_count("n_columns", n_columns), len(nets))
-    n_rows = -(-len(nets) // n_columns)
-    canvas = axes(ax, 2.7 * n_columns + 0.6, 2.75 * n_rows + 0.35)
-    grid = panels(canvas, n_rows, n_columns, 0.12, 0.42)
-    panels_of_nets = grid.reshape(-1)[: len(nets)]
-    for empty_panel in grid.reshape(-1)[len(nets) :]:
-        empty_panel.set_axis_off()
-    for k, ((net, targets, labels), title) in enumerate(zip(unwrapped, titles, strict=True)):
-        boundary(net, X, targets, title="", ax=panels_of_nets[k], **{**options, "labels": labels})
-        if y is not None:
-            figures = net.evaluate(X, targets)
-            accuracy = figures.get("accuracy")
-            title += f"\nloss {figures['loss']:.3g}" if accuracy is None else f"\n{percent(accuracy)} right"
-        panels_of_nets[k].set_title(title, loc="left", fontsize=PANEL_TITLE, color=INK)
-        if panels_of_nets[k].get_legend() is not None and k != min(n_columns, len(nets)) - 1:
-            panels_of_nets[k].get_legend().remove()
-        if k % n_columns:
-            panels_of_nets[k].set_ylabel("")
-            panels_of_nets[k].set_yticklabels([])
-        if k + n_columns < len(nets):
-            panels_of_nets[k].set_xlabel("")
-            panels_of_nets[k].set_xticklabels([])
-    heading(canvas, ax, f"Decision boundaries of {counted(len(nets), 'net')}")
-    return panels_of_nets

@@ -91,33 +91,6 @@ def legend(ax: Any, **options: Any) -> Any:
     return legend_
 
 
-LEGEND_LINE, LEGEND_WIDTH = 14.5, 170.0  # points: height of an entry of a legend, and width of one with numbers
-
-
-def make_room(ax: Any, n_entries: int) -> None:
-    """Raise the upper limit of an Axes so that its lines pass below a legend in the upper right corner.
-
-    n_entries : number of entries of the legend, one below the other
-    """
-    box, points = ax.get_window_extent(), 72.0 / ax.figure.dpi
-    share = min((LEGEND_LINE * n_entries + 6.0) / (box.height * points), 0.6)
-    left, right = ax.get_xlim()
-    start = right - (right - left) * min(LEGEND_WIDTH / (box.width * points), 1.0)
-    tops = [_highest(line, start) for line in ax.get_lines() if line.get_transform() == ax.transData]
-    forward = ax.yaxis.get_transform()
-    low, high, top = forward.transform([*ax.get_ylim(), np.nanmax(tops, initial=ax.get_ylim()[0])])
-    needed = low + (top - low) / (1.0 - share)
-    if needed > high:
-        ax.set_ylim(top=float(forward.inverted().transform(needed)))
-
-
-def _highest(line: Any, start: float) -> float:
-    """Return the highest y of a line from the last point before x = start on; NaN without a finite one."""
-    x, y = (np.asarray(values, np.float64) for values in line.get_data())
-    y = y[max(int(np.searchsorted(x, start)) - 1, 0) :]
-    return float(np.max(y[np.isfinite(y)], initial=-np.inf)) if np.isfinite(y).any() else np.nan
-
-
 def panels(ax: Any, n_rows: int, n_columns: int, x_gap: float = 0.08, y_gap: float = 0.16) -> np.ndarray:
     """Divide `ax` into panels, and return their Axes, (n_rows, n_columns). `ax` itself becomes blank.
 

@@ -201,7 +201,7 @@ class PopulationResult(PopulationResultBase):
         return text_of(self)
 
     def plot(self, *, bins: int = 40, ax: Any = None) -> Any:
-        """Plot a histogram of the epochs to convergence, with the failures; see fastmlp.plots.epochs_to_converge.
+        """Plot a histogram of the epochs to convergence; see fastmlp.plots.epochs_to_converge.
 
         Of a fit without a convergence rule, in which all nets train for the same epochs, the histogram is that of the
         losses at the end; see fastmlp.plots.final_losses.

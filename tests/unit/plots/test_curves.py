@@ -55,24 +55,6 @@ def test_plot_uses_the_given_axes(headless):
     assert ax.get_title(loc="left") == "Loss after one epoch"
 
 
-@pytest.mark.parametrize("size", [(6.0, 3.8), (4.5, 3.2), (9.0, 3.0)])
-@pytest.mark.parametrize("quantity", ["loss", "accuracy", ["accuracy", "loss"]], ids=str)
-def test_the_legend_lies_above_the_curves(headless, size, quantity):
-    """Also of curves that rise, or that fill all of the height."""
-    rng = np.random.default_rng(0)
-    noise = lambda: rng.uniform(0.2, 0.9, 100)
-    records = {f"{part}{name}": noise() for part in ("", "validation_") for name in ("loss", "accuracy")}
-    figure, ax = headless.subplots(figsize=size, layout="constrained")
-    history(**records).plot(quantity, ax=ax)
-    figure.draw_without_rendering()
-    area = ax.get_legend().get_window_extent()
-    for drawn in figure.axes:
-        for line in drawn.get_lines():
-            if line.get_transform() == drawn.transData and len(line.get_xdata()) > 1:
-                points = drawn.transData.transform(line.get_xydata())
-                assert not area.count_contains(points), line.get_label()
-
-
 def test_thinned_records_keep_their_peaks():
     values = np.linspace(1.0, 0.1, 1_000_000)
     values[123_456] = 50.0
@@ -91,6 +73,8 @@ def test_invalid_quantities_raise():
         history(loss=[1.0]).plot("los")
     with pytest.raises(ValueError, match="There is no accuracy"):
         history(loss=[1.0]).plot("accuracy")
+    with pytest.raises(ValueError, match=r"Unknown quantity 'mse'.*accuracy, loss, r2"):
+        history(loss=[1.0], metrics={"r2": np.array([0.1])}).plot("mse")
 
 
 def test_plot_of_a_metric_shows_its_validation():
@@ -104,38 +88,6 @@ def test_plot_of_a_metric_shows_its_validation():
     assert texts(made.plot("mine")) == ["training"], "a user's metric has no best epoch"
 
 
-def test_two_quantities_share_a_plot():
-    made = history(loss=[2.0, 1.0], accuracy=[0.5, 0.9], validation_accuracy=[0.4, 0.6])
-    ax = made.plot(["loss", "accuracy"])
-    assert ax.get_title(loc="left") == "Loss and accuracy over 2 epochs"
-    right = next(other for other in ax.figure.axes if other is not ax)
-    assert (ax.get_ylabel(), right.get_ylabel()) == ("loss", "accuracy")
-    np.testing.assert_array_equal(right.get_lines()[0].get_ydata(), [0.5, 0.9])
-    assert texts(ax) == ["loss, training", "accuracy, training", "accuracy, validation", "best: 1, epoch 2"]
-
-
-def test_successive_fits_are_plotted_end_to_end():
-    first = history(loss=[4.0, 3.0, 1.5], validation_loss=[5.0, 4.0, 3.0])
-    second = history(loss=[2.0, 1.0], best_epoch=0)
-    ax = fastmlp.plots.history([first, fastmlp.History(), second])
-    assert ax.get_title(loc="left") == "Loss over 5 epochs, 2 fits"
-    training, validation, mark, *_ = ax.get_lines()
-    np.testing.assert_array_equal(training.get_ydata(), [4, 3, 1.5, 2, 1])
-    np.testing.assert_array_equal(validation.get_ydata(), [5, 4, 3, np.nan, np.nan])
-    assert mark.get_xdata()[0] == 3.5, "between the last epoch of one fit and the first of the next"
-    assert "best: 2, epoch 4" in texts(ax)
-
-
 def test_shorter_record_is_plotted():
     made = history(loss=[4.0, 3.0, 2.0], validation_loss=[5.0, 4.0])
     np.testing.assert_array_equal(made.plot().get_lines()[1].get_ydata(), [5, 4])
-
-
-def test_too_many_quantities_and_empty_histories_raise():
-    made = history(loss=[2.0], metrics={"r2": np.array([0.1])})
-    with pytest.raises(ValueError, match=r"Unknown quantity 'mse'.*accuracy, loss, r2"):
-        made.plot("mse")
-    with pytest.raises(ValueError, match="at most two quantities, but 3 were given"):
-        made.plot(["loss", "r2", "accuracy"])
-    with pytest.raises(ValueError, match="nothing to plot"):
-        fastmlp.plots.history([])

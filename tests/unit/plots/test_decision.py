@@ -91,17 +91,6 @@ def test_one_of_several_outputs_is_named_by_its_class(rng):
     assert names(plots.boundary(several, X, Y, output=2)) == ["0", "1"]
 
 
-def test_boundaries_are_drawn_side_by_side(headless):
-    nets = {"learnt": xor_net(), "not": xor_net(np.zeros(9))}
-    drawn = plots.boundaries(nets, XOR_X, XOR_Y, resolution=20)
-    assert [ax.get_title(loc="left") for ax in drawn] == ["learnt\n100 % right", "not\n50 % right"]
-    assert [ax.get_legend() is None for ax in drawn] == [True, False], "only the last panel has a legend"
-    _, room = headless.subplots()
-    drawn = plots.boundaries(list(nets.values()), XOR_X, n_columns=1, ax=room, resolution=20)
-    assert [ax.get_title(loc="left") for ax in drawn] == ["net 0", "net 1"]
-    assert room.child_axes == list(drawn)
-
-
 @pytest.mark.parametrize(
     "call, message",
     [
@@ -114,8 +103,6 @@ def test_boundaries_are_drawn_side_by_side(headless):
         (lambda net: net.plot_boundary(XOR_X, XOR_Y, resolution=1), "resolution must be a whole number of at least 2"),
         (lambda net: net.plot_boundary(XOR_X, XOR_Y, labels=["one"]), "labels must name 2 classes, but it has 1 entry"),
         (lambda net: net.plot_boundary(XOR_X, XOR_Y, feature_names="a"), "feature_names must name 2 inputs"),
-        (lambda net: plots.boundaries([], XOR_X), "and a title for each, but there are 0 nets and 0 titles"),
-        (lambda net: plots.boundaries([net], XOR_X, titles=["a", "b"]), "but there are 1 net and 2 titles"),
         (lambda net: fastmlp.MLP((1, 1)).plot_boundary([[0.0], [1.0]]), "needs two inputs, but the net has one"),
     ],
 )

@@ -1,6 +1,5 @@
 """Animations of training: frames, files, progress, errors."""
 
-import builtins
 import io
 import sys
 
@@ -38,24 +37,8 @@ def test_gif_has_frames_and_durations(learnt, tmp_path):
     assert frames[-1][0] == 1600, "the last one stays"
     assert frames[0][1].shape == (500, 480, 3)
     assert np.abs(frames[0][1] - frames[-1][1]).mean() > 3, "something was learnt"
-    assert ax.texts[0].get_text() == "epoch 60: 100 % right"
+    assert ax.get_title(loc="left") == "epoch 60: 100 % right"
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("input 0", "input 1")
-
-
-@pytest.mark.full
-def test_mp4_has_frames(learnt, tmp_path):
-    ffmpeg = pytest.importorskip("imageio_ffmpeg")
-    path = tmp_path / "learning.mp4"
-    plots.animation(learnt, XOR_X, XOR_Y, path, frames=6, seconds=1.0, resolution=20)
-    n_frames, _ = ffmpeg.count_frames_and_secs(str(path))
-    assert 5 + 9 <= n_frames <= 6 + 9, "a second and a half of the last one is added"
-
-
-def test_animation_in_given_axes_keeps_other_axes(learnt, tmp_path, headless):
-    _, (left, right) = headless.subplots(1, 2)
-    right.set_title("other")
-    assert plots.animation(learnt, XOR_X, XOR_Y, tmp_path / "a.gif", frames=3, resolution=20, ax=left) is left
-    assert right.get_title() == "other"
 
 
 def test_animation_shows_progress_on_a_terminal(learnt, tmp_path, monkeypatch):
@@ -71,25 +54,15 @@ def test_animation_shows_progress_on_a_terminal(learnt, tmp_path, monkeypatch):
         assert "frame" in sys.stderr.getvalue()
 
 
-def test_invalid_arguments_raise_before_drawing(learnt, tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match=r"path must end in \.gif or \.mp4"):
-        plots.animation(learnt, XOR_X, XOR_Y, tmp_path / "learning.avi")
+def test_invalid_arguments_raise_before_drawing(learnt, tmp_path):
+    with pytest.raises(ValueError, match=r"path must end in \.gif"):
+        plots.animation(learnt, XOR_X, XOR_Y, tmp_path / "learning.mp4")
     with pytest.raises(FileNotFoundError, match=r"There is no folder '.*nowhere' for the output; make it first"):
         plots.animation(learnt, XOR_X, XOR_Y, tmp_path / "nowhere" / "learning.gif")
     with pytest.raises(ValueError, match="Nothing was recorded: give the Snapshots to fit"):
         plots.animation(fastmlp.Snapshots(), XOR_X, XOR_Y, tmp_path / "a.gif")
     with pytest.raises(ValueError, match="frames must be a whole number of at least 2"):
         plots.animation(learnt, XOR_X, XOR_Y, tmp_path / "a.gif", frames=1)
-    found = builtins.__import__
-
-    def refuse(name, *arguments, **keywords):
-        if name == "imageio_ffmpeg":
-            raise ImportError(name)
-        return found(name, *arguments, **keywords)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(ImportError, match=r"pip install 'fastmlp\[movie\]' .*Or write a \.gif instead"):
-        plots.animation(learnt, XOR_X, XOR_Y, tmp_path / "a.mp4")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -30,40 +30,23 @@ def heights(ax):
 
 
 @pytest.mark.parametrize("times", [[5], [7, 7, 8, 30], range(1, 300), [1, 2, 3, 50, 4000, 9000]])
-def test_histogram_counts_every_net_once(times):
+def test_histogram_counts_every_converged_net_once(times):
     ax = plots.epochs_to_converge(result(times, len(times) + 3), bins=20)
-    *bars, failed = heights(ax)
-    assert sum(bars) == len(times)
-    assert failed <= 3
-    assert any(text.get_text().startswith("3") for text in ax.texts)
+    assert sum(heights(ax)) == len(times)
+    assert ax.get_xscale() == ("log" if max(times) > 30 * min(times) else "linear")
     assert ax.get_xlabel() == "epochs to converge"
     assert f"{len(times):,} of {len(times) + 3:,} nets converged" in ax.get_title(loc="left")
 
 
-def test_histogram_of_a_wide_range_is_logarithmic():
-    assert plots.epochs_to_converge(result([2, 3, 900], 3)).get_xscale() == "log"
-    assert plots.epochs_to_converge(result([20, 30, 90], 3)).get_xscale() == "linear"
-
-
-def test_dominant_bar_of_failures_is_cut():
-    ax = plots.epochs_to_converge(result([10, 20, 30], 1000))
-    assert heights(ax)[-1] < 10
-    assert any(text.get_text() == "997\n(cut)" for text in ax.texts)
-
-
-def test_histogram_without_a_converged_net():
+def test_histogram_without_a_converged_net_and_without_a_rule():
     ax = plots.epochs_to_converge(result([], 50))
     assert ax.get_title(loc="left") == "0 of 50 nets converged: 0 %"
-    assert heights(ax)[-1] == 50
-    assert any(text.get_text() == "95 % interval 0.0 to 7.1 %" for text in ax.texts)
-
-
-def test_histogram_without_a_rule_has_no_rate():
+    assert [text.get_text() for text in ax.texts] == ["95 % interval 0.0 to 7.1 %"]
     of = result([10, 20], 4)
     of.success_rate = of.success_interval = None
     ax = plots.epochs_to_converge(of)
     assert ax.get_title(loc="left") == "2 of 4 nets converged"
-    assert any(text.get_text() == "no rule of convergence" for text in ax.texts)
+    assert ax.texts[0].get_text() == "no rule of convergence"
 
 
 def test_population_result_plot_draws_the_histogram():
@@ -87,7 +70,7 @@ def test_without_a_rule_the_plot_of_a_result_shows_the_losses():
 def test_each_finite_loss_is_in_a_bar(losses):
     ax = plots.final_losses(SimpleNamespace(loss=np.array(losses, np.float32), n_nets=3))
     assert sum(heights(ax)) == np.isfinite(losses).sum()
-    assert [text.get_text() for text in ax.texts] == ["" if np.isfinite(losses).all() else "1 without a finite loss"]
+    assert ax.texts[0].get_text() == ("" if np.isfinite(losses).all() else "1 without a finite loss")
 
 
 def test_losses_of_diverged_nets_alone_are_refused():
@@ -113,23 +96,13 @@ def test_population_plot_has_a_row_per_verdict(pop):
     assert grid[1, 0].get_title() == f"{losses[0]:.2g}", "the best of the verdict first"
 
 
-def test_population_plot_diagnoses_the_nets(pop, monkeypatch):
-    def diagnose(net, X, y, history=None):
-        assert net is pop
-        return SimpleNamespace(verdicts=np.array(9 * ["converged"]))
-
-    monkeypatch.setattr(fastmlp, "diagnose", diagnose, raising=False)
-    assert plots.population(pop, XOR_X, XOR_Y, max_nets=2, resolution=10).shape == (1, 2)
-
-
-def test_population_plot_of_a_regression_shows_outputs_over_targets(rng):
-    pop = fastmlp.Population((1, 3, 1), 5, random_state=0)
-    X = np.linspace(-1, 1, 20)[:, None]
-    grid = plots.population(pop, X, np.sin(3 * X), verdicts=5 * ["x"], max_nets=3)
-    drawn = grid[0, 0].collections[0].get_offsets()
-    np.testing.assert_allclose(drawn[:, 0], np.sin(3 * X[:, 0]), rtol=1e-5)
+def test_population_plot_diagnoses_the_nets(pop):
+    grid = plots.population(pop, XOR_X, XOR_Y, max_nets=2, resolution=10)
+    assert len(grid) == len(fastmlp.diagnose(pop, XOR_X, XOR_Y).counts())
 
 
 def test_wrong_number_of_verdicts_raises(pop):
     with pytest.raises(ValueError, match=r"verdicts must name one for each of 9 nets, but it has shape \(2,\)"):
         plots.population(pop, XOR_X, XOR_Y, verdicts=["a", "b"])
+    with pytest.raises(ValueError, match="A plot of a population needs targets that are exclusive classes"):
+        plots.population(pop, XOR_X, [0.1, 0.9, 0.8, 0.2])

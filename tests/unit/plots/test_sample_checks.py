@@ -69,5 +69,3 @@ def test_plots_accept_estimators():
         draw(FakeClassifier(), XOR_X, answers, **options)
     ax = plots.boundary(FakeClassifier(), XOR_X, answers, resolution=5)
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["no", "yes"]
-    (ax,) = plots.boundaries([FakeClassifier()], XOR_X, answers, resolution=5)
-    assert ax.get_title(loc="left") == "net 0\n100 % right"
