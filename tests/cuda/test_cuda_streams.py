@@ -46,6 +46,7 @@ def test_blocks_that_are_copied_ahead_give_the_bits_of_others(cuda, be_late, mon
     small_blocks.use_small_blocks(monkeypatch)
     monkeypatch.setattr(block_copies, "STAGED_BYTES", 100)
     fit, sent, send = {"memory_limit": 1_000_000, "verbose": 0}, [], block_copies.BlockCopies.send
+    fit |= {"sample_weight": np.linspace(0.5, 2.0, small_blocks.N)}
     note = lambda self, k, arrays: (sent.append(k), send(self, k, arrays))
     monkeypatch.setattr(block_copies.BlockCopies, "send", note)
     be_late(late)
@@ -57,3 +58,18 @@ def test_blocks_that_are_copied_ahead_give_the_bits_of_others(cuda, be_late, mon
     assert len(sent) == 3 * small_blocks.N_BLOCKS
     np.testing.assert_array_equal(copied.params, net.params)
     np.testing.assert_array_equal(history.loss, expected.loss)
+
+
+def test_weights_metrics_and_held_out_rows_are_those_of_the_cpu(cuda, monkeypatch):
+    small_blocks.use_small_blocks(monkeypatch)
+    options = {"class_weight": "balanced", "validation_fraction": 0.3, "metrics": ["squared_error"], "epochs": 3}
+    options |= {"batch_size": small_blocks.BATCH, "memory_limit": "1MB", "verbose": 0}
+    found = {}
+    for device in ("cpu", "cuda"):
+        net = MLP((3, 4, 1), loss="binary_cross_entropy", random_state=3, device=device)
+        history = net.fit(
+            small_blocks.Rows(), None, batch_size=small_blocks.BATCH, memory_limit="1MB", verbose=0, **options
+        )
+        found[device] = history.records()
+    for name, values in found["cpu"].items():
+        np.testing.assert_allclose(found["cuda"][name], values, rtol=1e-4, err_msg=name)

@@ -76,15 +76,16 @@ def select_rows(data: Samples, rows: np.ndarray) -> Samples:
     """Return copies of the samples with the given row numbers; their weights are scaled to mean 1 again."""
     n = data.n_samples
     with device_context(data.X):
-        X, Y, weight = data.X.reshape(n, -1)[rows], data.Y.reshape(n, -1)[rows], data.weight
-        if data.has_weights:
-            selected = weight[rows].astype(np.float64)
-            if not selected.max() > 0:
-                raise ValueError(
-                    "Every sample on one side of the validation split has weight 0. Give validation_data instead."
-                )
-            weight = (selected / selected.mean()).astype(weight.dtype)
-        return make_samples(X, Y, weight, data.metric)
+        X, Y = data.X.reshape(n, -1)[rows], data.Y.reshape(n, -1)[rows]
+        return make_samples(X, Y, select_weights(data.weight, rows) if data.has_weights else data.weight, data.metric)
+
+
+def select_weights(weight: Any, rows: np.ndarray) -> Any:
+    """Return the weights of the samples with the given row numbers, scaled to mean 1 again."""
+    selected = weight[rows].astype(np.float64)
+    if not selected.max() > 0:
+        raise ValueError("Every sample on one side of the validation split has weight 0. Give validation_data instead.")
+    return (selected / selected.mean()).astype(weight.dtype)
 
 
 def checked_pair(validation_data: Any) -> tuple:
@@ -112,16 +113,16 @@ def make_validation(validation_data: Any, network: Network, dtype: np.dtype, met
     return data._replace(metric=metric) if has_classes else data
 
 
-def split(data: Any, fraction: float, seed: int):
-    """Return (training, held out) samples, split at random; each has at least one sample.
+def split(n_samples: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of (training, held-out) samples, ascending, split at random; each has at least one sample.
 
     fraction : float     fraction of the samples to hold out
     """
-    n_held_out = min(max(1, round(fraction * data.n_samples)), data.n_samples - 1)
+    n_held_out = min(max(1, round(fraction * n_samples)), n_samples - 1)
     if n_held_out < 1:
         raise ValueError("validation_fraction needs at least two samples, but X has one.")
-    order = np.random.default_rng(seed).permutation(data.n_samples)
-    return select_rows(data, np.sort(order[n_held_out:])), select_rows(data, np.sort(order[:n_held_out]))
+    order = np.random.default_rng(seed).permutation(n_samples)
+    return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
 
 
 def sample_for_plots(

@@ -12,7 +12,6 @@ from ..devices import device_context, device_of
 from ..errors import checked_number, shown, unknown_name
 from ..kernels.structs import Samples
 from ..network.spec import Network
-from .checked_samples import split
 from .sample_weights import as_weights
 
 
@@ -63,16 +62,3 @@ def weighted_by_class(data: Samples, class_weight: Any, network: Network) -> Sam
             device_of(data.X),
         )
     return data._replace(has_weights=weights.size > 0, weight=weights)
-
-
-def split_and_weighted(
-    data: Samples, fraction: float, seed: int, class_weight: Any, network: Network
-) -> tuple[Samples, Samples]:
-    """Return (training, held out) samples; class_weight applies to the training samples only.
-
-    fraction : float     fraction of the samples to hold out
-    seed : int     seed of the random split; see split in data/checked_samples.py
-    class_weight : weights of the classes, "balanced" or None, as for weighted_by_class
-    """
-    training, held_out = split(data, fraction, seed)
-    return weighted_by_class(training, class_weight, network), held_out

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from ..devices import device_context, device_of
-from ..errors import checked_share, counted
+from ..errors import counted
 from ..kernels.structs import METRIC_MARGIN, METRIC_NONE, Samples
 from ..network.spec import Network
 from .arrays import as_numbers
 from .checked_samples import as_features, inputs_only, make_samples, make_validation
-from .class_weighting import split_and_weighted
+from .class_weighting import weighted_by_class
 from .sample_weights import as_weights
 from .targets import as_targets, metric_of, smoothed
 
@@ -83,27 +83,23 @@ def prediction_samples(X: Any, n_features: int, dtype: np.dtype, n_nets: int) ->
     return inputs_only(features)._replace(n_samples=n), (stride, 0, 0)
 
 
-def fit_data(
-    X, y, network, dtype, n_nets, sample_weight, class_weight, validation, converged, rng
-) -> tuple[Samples, Strides, Samples | None]:
-    """Return (samples, strides, held-out samples or None) for a fit of a population.
+def with_held_out(rows, network, dtype, validation_data, fraction, class_weight, converged, rng):
+    """Return (rows to train on, held-out samples or None) of a fit of a population.
 
-    validation : (validation_data, validation_fraction) of Population.fit
+    rows : InMemory or OnDisk     all rows, checked
+    fraction : checked validation_fraction; with one, class_weight weights the rows that remain
     converged : Converged or None     the convergence rule, which must suit the targets
-    rng : function that returns the generator from which the seed of the validation split is drawn; called only for
-        validation_fraction
+    rng : function that returns the generator from which the seed of the validation split is drawn; called only for a
+        fraction
 
     The other arguments are those of Population.fit.
 
     Raises
     ------
     ValueError
-        If the data do not fit the nets, or arguments cannot be combined.
+        If the rule does not suit the data, or samples of each net are to be split.
     """
-    validation_data, validation_fraction = validation
-    fraction = checked_share(validation_fraction, validation_data)
-    class_weight, training_class_weight = (None, class_weight) if fraction else (class_weight, None)
-    data, strides = validated_population_samples(X, y, network, dtype, n_nets, sample_weight, class_weight)
+    data = rows.data
     has_margin = converged is not None and converged.margin is not None
     if has_margin and not np.isfinite([network.output_row.low, network.output_row.high]).all():
         raise ValueError(
@@ -119,8 +115,9 @@ def fit_data(
     if validation_data is not None:
         held_out = make_validation(validation_data, network, dtype, METRIC_MARGIN if has_margin else data.metric)
     elif fraction:  # before the metric is changed, by which class weights find the classes
-        if any(strides):
+        if any(rows.strides):
             raise ValueError("validation_fraction cannot split data that differ from net to net: give validation_data.")
-        data, held_out = split_and_weighted(data, fraction, int(rng().integers(2**63)), training_class_weight, network)
+        rows, held_out = rows.split(fraction, int(rng().integers(2**63)))
+        data = weighted_by_class(rows.data, class_weight, network)
         held_out = held_out._replace(metric=METRIC_MARGIN if has_margin else held_out.metric)
-    return data._replace(metric=METRIC_MARGIN if has_margin else data.metric), strides, held_out
+    return rows._replace(data=data._replace(metric=METRIC_MARGIN if has_margin else data.metric)), held_out

@@ -131,6 +131,7 @@ def identity_of(nets: Any, task: FitTask) -> Identity:
             MEMORY_LIMIT: task.rows.memory_limit,
             "number of training samples": task.rows.n_samples,
             **task.rows.file.checksums,
+            **({"training weights": digest_of(task.rows.data.weight)} if task.rows.data.has_weights else {}),
             **sample_digests({"validation": task.held_out}),
         }
         fit[BLOCKS] = [*blocks_of(task.rows, task.batch_size)]

@@ -13,7 +13,7 @@ from ..console.progress_bar import EpochLines
 from ..console.stopwatch import Stopwatch
 from ..data.batch_rows import batch_rows
 from ..data.checked_samples import make_validation, sample_for_plots, validated_samples
-from ..data.class_weighting import split_and_weighted
+from ..data.class_weighting import weighted_by_class
 from ..errors import checked_share
 from ..history import History
 from ..kernels.formulas.net_seeds import fit_seed
@@ -66,7 +66,7 @@ def fit_mlp(net: SingleNetBase, X: Any, y: Any, given: dict[str, Any], watch: St
 def _fit(net: SingleNetBase, task: FitTask, flag: StopFlag, saver: Saver | None, watch: Stopwatch) -> History:
     history = History(net)
     history.optimizer = task.optimizer
-    history.samples = _samples_for_plots(net, task)
+    history.samples = sample_for_plots(net.network, {"training": task.rows.data, "validation": task.held_out})
     held_out, validation = task.held_out, None
     try:
         with net.device.on():
@@ -103,7 +103,6 @@ def _task(net: SingleNetBase, X: Any, y: Any, given: dict[str, Any], watch: Stop
         held_out_metric = None if held_out is None else held_out.metric
         early_stopping.check_monitor(rows.metric, held_out_metric, metrics)
     if metrics:
-        assert isinstance(rows, InMemory)
         n_subsets = 1 if held_out is None else 2
         check_epochs(given["epochs"], 1, len(metrics) * n_subsets)
         for samples in (rows.data, held_out):
@@ -113,8 +112,7 @@ def _task(net: SingleNetBase, X: Any, y: Any, given: dict[str, Any], watch: Stop
     if given["monitor"]:
         from ..diagnosis.monitor import Monitor
 
-        assert isinstance(rows, InMemory)
-        monitor = Monitor(net.network, rows.data, given["epochs"])
+        monitor = Monitor(net.network, rows.watched, given["epochs"])
     net._choose_device(X if isinstance(rows, InMemory) else None, given["epochs"] * rows.n_samples, batch_size)
     factors, dropout_factors = factors_of(given, net.network)
     limit, carried = given["time_limit"], given["optimizer_state"]
@@ -157,36 +155,27 @@ def _rows(
         given["class_weight"],
     )
     fraction, rule = checked_share(given["validation_fraction"], validation_data), given["optimizer"].rule
+    # Of a fraction, class weights are computed for the samples that remain in training.
+    weights = given["sample_weight"], None if fraction else class_weight
     if isinstance(X, OnDisk):
-        rows = batch_rows(given["batch_size"], X.n_samples, rule)
-        check_epochs(given["epochs"], -(-X.n_samples // rows), 4)
-        held_out = None
-        if validation_data is not None:
-            held_out = make_validation(validation_data, network, dtype, X.metric)
-        return X, held_out, rows, given["shuffle"], fit_seed(net.seed, net.fits)
-    with CompileNotices(given["verbose"] > 0):
-        # Of a fraction, class weights are computed for the samples that remain in training.
-        weights = given["sample_weight"], None if fraction else class_weight
-        data = validated_samples(X, y, network, dtype, *weights)
-    rows = batch_rows(given["batch_size"], data.n_samples, rule)
+        rows: InMemory | OnDisk = X.weighted(*weights, network)
+    else:
+        with CompileNotices(given["verbose"] > 0):
+            rows = InMemory(validated_samples(X, y, network, dtype, *weights))
+    batch_size = batch_rows(given["batch_size"], rows.n_samples, rule)
     n_records = 2 if validation_data is None and not fraction else 4
-    check_epochs(given["epochs"], -(-data.n_samples // rows), n_records)
-    shuffle = given["shuffle"] and rows < data.n_samples
+    check_epochs(given["epochs"], -(-rows.n_samples // batch_size), n_records)
+    shuffle = given["shuffle"] and batch_size < rows.n_samples
     draws = shuffle or fraction or any(network.dropout)
     seed = fit_seed(net.seed, net.fits) if draws else 0
     held_out = None
     if validation_data is not None:
-        held_out = make_validation(validation_data, network, dtype, data.metric)
+        held_out = make_validation(validation_data, network, dtype, rows.metric)
     elif fraction:
-        data, held_out = split_and_weighted(data, fraction, seed, class_weight, network)
-        rows = min(rows, data.n_samples)
-    return InMemory(data), held_out, rows, shuffle and rows < data.n_samples, seed
-
-
-def _samples_for_plots(net: SingleNetBase, task: FitTask) -> dict[str, Any]:
-    if isinstance(task.rows, InMemory):
-        return sample_for_plots(net.network, {"training": task.rows.data, "validation": task.held_out})
-    return {"training": task.rows.shown(net.network), **sample_for_plots(net.network, {"validation": task.held_out})}
+        rows, held_out = rows.split(fraction, seed)
+        rows = rows._replace(data=weighted_by_class(rows.data, class_weight, network))
+        batch_size = min(batch_size, rows.n_samples)
+    return rows, held_out, batch_size, shuffle and batch_size < rows.n_samples, seed
 
 
 def checkpoint_file(given: dict[str, Any], kind: str) -> CheckpointFile | None:

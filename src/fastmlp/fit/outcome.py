@@ -13,7 +13,6 @@ from ..nets.nets_evaluation import evaluate_nets
 from ..population_result.recorded_epochs import recorded_epochs
 from ..population_result.stopped_by import BY_CALLBACK, OUT_OF_TIME
 from .kept_nets import KeptNets
-from .rows import InMemory
 from .task import FitTask
 
 STATUS = {
@@ -106,11 +105,9 @@ def converged_nets(task: FitTask, outcome: Outcome) -> np.ndarray:
         return outcome.status == CONVERGED
     done = np.isfinite(outcome.loss) & ~np.isin(outcome.status, (RUNNING, OUT_OF_TIME))
     if task.checks_final_accuracy:
-        assert isinstance(task.rows, InMemory)
         unknown = np.flatnonzero(done & (outcome.all_correct == UNCHECKED))
         if unknown.size:
-            data, strides = task.rows
-            given = task.network, task.device, task.params, data, strides, task.precision
+            given = task.network, task.device, task.params, task.rows.data, task.rows.strides, task.precision
             _, accuracy = evaluate_nets(*given, unknown)
             outcome.all_correct[unknown] = accuracy >= FULL_ACCURACY
         done &= outcome.all_correct.astype(bool)

@@ -10,10 +10,9 @@ import numpy as np
 from ..console.compile_notice import CompileNotices
 from ..console.stopwatch import Stopwatch
 from ..data.batch_rows import batch_rows
-from ..data.checked_samples import make_validation
-from ..data.population_data import fit_data
+from ..data.population_data import validated_population_samples, with_held_out
 from ..devices import backend
-from ..errors import is_per_net
+from ..errors import checked_share, is_per_net
 from ..interface.setting_checks import LateGenerator
 from ..kernels.formulas.net_seeds import fit_seeds
 from ..kernels.structs import METRIC_NONE, RUNNING, Samples
@@ -109,14 +108,14 @@ def _task(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], watch: Sto
         pop.device = first.device
     else:
         pop._choose_device(X, given["epochs"] * rows.n_samples, batch_size, pop._in_one_launch())
-    if isinstance(rows, InMemory):
-        for samples in (rows.data, held_out):
-            if samples is not None and given["metrics"]:
-                check_metrics(given["metrics"], pop.network, samples)
-        if given["monitor"]:
-            from ..diagnosis.monitor import population_monitor  # takes longer to import than all the rest
+    for samples in (rows.data, held_out):
+        if samples is not None and given["metrics"]:
+            check_metrics(given["metrics"], pop.network, samples)
+    if given["monitor"]:
+        from ..diagnosis.monitor import population_monitor  # takes longer to import than all the rest
 
-            monitor = population_monitor(pop.network, *rows)
+        monitor = population_monitor(pop.network, rows.watched, rows.strides)
+    if isinstance(rows, InMemory):
         # Samples are copied once, for all nets, restarts and evaluations; workers place them on their devices.
         device = OF_FITS_ON_WORKERS if on_workers else pop.device
         with device.on():
@@ -160,21 +159,15 @@ def _rows(
     pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], rng: LateGenerator
 ) -> tuple[InMemory | OnDisk, Samples | None]:
     """Return (rows, held-out samples), checked."""
-    validation_data = given["validation_data"]
-    if isinstance(X, OnDisk):
-        held_out = None
-        if validation_data is not None:
-            held_out = make_validation(validation_data, pop.network, pop.dtype, X.metric)
-        return X, held_out
-    weights, validation = (
-        (given["sample_weight"], given["class_weight"]),
-        (validation_data, given["validation_fraction"]),
-    )
+    validation_data, class_weight, of_nets = given["validation_data"], given["class_weight"], (pop.network, pop.dtype)
+    fraction = checked_share(given["validation_fraction"], validation_data)
+    weights = given["sample_weight"], None if fraction else class_weight
     with CompileNotices(given["verbose"] > 0):
-        data, strides, held_out = fit_data(
-            X, y, pop.network, pop.dtype, pop.n_nets, *weights, validation, given["converged"], rng
-        )
-    return InMemory(data, strides), held_out
+        if isinstance(X, OnDisk):
+            rows: InMemory | OnDisk = X.weighted(*weights, pop.network, pop.n_nets)
+        else:
+            rows = InMemory(*validated_population_samples(X, y, *of_nets, pop.n_nets, *weights))
+        return with_held_out(rows, *of_nets, validation_data, fraction, class_weight, given["converged"], rng)
 
 
 def _dropout_rates(pop: PopulationBase, drops: bool) -> np.ndarray:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from ..data.checked_samples import select_rows, select_weights, split
 from ..data.population_data import Strides, samples_of_net
-from ..data.targets import unsmoothed
+from ..data.sample_weights import as_weights
 from ..devices import backend
 from ..errors import counted
 from ..kernels.structs import Samples
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..network.spec import Network
     from ..streams.row_file import RowFile
 
-SHOWN_ROWS, SHOWN_NUMBERS = 2000, 2**20  # in history.samples, at most
+WATCHED_ROWS = 100_000  # of rows on disk, that a monitor looks at
 
 
 class Block(NamedTuple):
@@ -78,6 +78,16 @@ class InMemory(NamedTuple):
     def metric(self) -> int:
         return self.data.metric
 
+    def split(self, fraction: float, seed: int) -> tuple[InMemory, Samples]:
+        """Return (rows to train on, held-out samples), as split in data/checked_samples.py draws them."""
+        training, held_out = (select_rows(self.data, rows) for rows in split(self.n_samples, fraction, seed))
+        return InMemory(training), held_out
+
+    @property
+    def watched(self) -> Samples:
+        """Samples that a monitor looks at."""
+        return self.data
+
     def blocks(self, net: NetInTraining) -> Generator[Block, None, None]:
         """Yield the one block of a net."""
         task = net.task
@@ -85,32 +95,65 @@ class InMemory(NamedTuple):
         yield Block(data, task.batch_size, task.shuffle, net.seed, 0, net.n_epochs, 0)
 
 
-@dataclass(frozen=True)
-class OnDisk:
-    """Rows of a row file, which all nets share.
+class OnDisk(NamedTuple):
+    """Rows of a row file, of all nets; weights may differ from net to net.
 
+    data : maps of the files, which the system reads as they are used; weights are in memory
     memory_limit : int     bytes, for the blocks in memory
     announces : whether a fit with verbose above 0 says that it reads from disk
     """
 
+    data: Samples
+    strides: Strides
     file: RowFile
     memory_limit: int
     announces: bool = True
 
+    @classmethod
+    def of(cls, file: RowFile, memory_limit: int, announces: bool = True) -> OnDisk:
+        """Return the rows of a file, without weights."""
+        X, Y = file.maps()
+        data = Samples(file.n_samples, X, Y, False, X[:0], True, file.metric)
+        return cls(data, (0, 0, 0), file, memory_limit, announces)
+
     @property
     def n_samples(self) -> int:
-        return self.file.n_samples
+        return self.data.n_samples
 
     @property
     def metric(self) -> int:
-        return self.file.metric
+        return self.data.metric
+
+    def weighted(self, sample_weight: Any, class_weight: Any, network: Network, n_nets: int = 1) -> OnDisk:
+        """Return the rows with weights, as Population.fit takes them."""
+        n, targets = self.n_samples, self.data.Y.reshape(self.n_samples, -1)
+        shape = (n_nets, n) if np.ndim(sample_weight) == 2 else ()
+        weight = as_weights(sample_weight, class_weight, targets, network, self.metric, targets.dtype, shape=shape)
+        data = self.data._replace(has_weights=weight.size > 0, weight=weight)
+        return self._replace(data=data, strides=(0, 0, n if shape else 0))
+
+    def split(self, fraction: float, seed: int) -> tuple[OnDisk, Samples]:
+        """Return what InMemory.split does; rows to train on are copied to a file of their own."""
+        training, held_out = split(self.n_samples, fraction, seed)
+        rows = OnDisk.of(self.file.part(training), self.memory_limit, self.announces)
+        if self.data.has_weights:
+            weight = select_weights(self.data.weight, training)
+            rows = rows._replace(data=rows.data._replace(has_weights=True, weight=weight))
+        return rows, select_rows(self.data, held_out)
+
+    @property
+    def watched(self) -> Samples:
+        """Samples that a monitor looks at: evenly spaced ones."""
+        n = self.n_samples
+        return select_rows(self.data, np.linspace(0, n - 1, min(n, WATCHED_ROWS)).round().astype(np.int64))
 
     def blocks(self, net: NetInTraining) -> Generator[Block, None, None]:
         """Yield the blocks of a net's epochs, from the place on that it has reached."""
         from ..streams.shuffled_blocks import Blocks
 
         task = net.task
-        blocks = Blocks(self.file, task.batch_size, task.shuffle, net.seed, self.memory_limit)
+        given = task.batch_size, task.shuffle, net.seed, self.memory_limit
+        blocks = Blocks(self.file, *given, samples_of_net(self.data, self.strides, net.number).weight)
         n_shuffled = blocks.size if task.shuffle and blocks.size > task.batch_size else 0
         blocks.copy_to(backend(task.device).block_copies(blocks.sizes, task.dtype, n_shuffled))
         if task.verbose and self.announces and net.number == 0:
@@ -118,11 +161,10 @@ class OnDisk:
         for epoch in range(net.epochs_done, net.n_epochs):
             place = net.place
             with closing(blocks.epoch(epoch, place.n_blocks)) as of_epoch:  # its thread ends here
-                for X, Y in of_epoch:
-                    n, number, n_done = len(X), net.place.n_blocks, net.place.n_rows
-                    flat = X.reshape(-1)
+                for X, Y, weight in of_epoch:
+                    n, number, n_done = X.size // self.file.widths[0], net.place.n_blocks, net.place.n_rows
                     yield Block(
-                        Samples(n, flat, Y.reshape(-1), False, flat[:0], True, self.metric),
+                        self.data._replace(n_samples=n, X=X, Y=Y, weight=weight),
                         min(task.batch_size, n),
                         task.shuffle and n > task.batch_size,
                         seed_of_block(net.seed, epoch, number),
@@ -131,15 +173,6 @@ class OnDisk:
                         epoch * task.n_batches + n_done // task.batch_size,
                         n_done + n == self.n_samples,
                     )
-
-    def shown(self, network: Network) -> tuple[np.ndarray, np.ndarray]:
-        """Return evenly spaced rows for plots, with targets without label smoothing."""
-        rows = self.file
-        n = min(rows.n_samples, SHOWN_ROWS, max(100, SHOWN_NUMBERS // sum(rows.widths)))
-        X, Y = (np.empty((n, width), rows.dtype) for width in rows.widths)
-        for i, row in enumerate(np.linspace(0, rows.n_samples - 1, n).round().astype(np.int64).tolist()):
-            rows.read(row, X[i : i + 1], Y[i : i + 1])
-        return X, unsmoothed(Y, network)
 
     def _notice(self, n_blocks: int) -> str:
         n_bytes, limit = format_bytes(self.n_samples * self.file.row_bytes), format_bytes(self.memory_limit)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ..nets.net_base import NetBase
     from ..persistence.checkpoint_files import CheckpointFile
 
-NEED_ALL_ROWS = "sample_weight", "class_weight", "validation_fraction", "metrics", "monitor", "executor"  # of fit
-
 
 class StreamArguments(NamedTuple):
     """Checked arguments of fit for data that are read piece by piece."""
@@ -58,14 +56,14 @@ def rows_of(X: Any, y: Any, net: NetBase, given: dict[str, Any], file: Checkpoin
     )
     if isinstance(rows, RowFile):
         with rows:
-            yield OnDisk(rows, limit), None
+            yield OnDisk.of(rows, limit), None
     else:
         yield rows.X, rows.y
 
 
 def _check_for_disk(given: dict[str, Any]) -> None:
     """Refuse, before rows are written to disk, what needs all of them in memory."""
-    refuse_with_stream(**{name: given[name] for name in NEED_ALL_ROWS if name in given})
+    refuse_with_stream(executor=given.get("executor"))
     if given["batch_size"] is None:
         raise ValueError(
             "batch_size is None, all samples in one batch, but they take more than memory_limit. Pass the number "

@@ -213,7 +213,7 @@ class FitTask:
         schedule, dropout_schedule = self.schedules
         epochs, batch_size, shuffle, early_stopping = self.epochs, self.batch_size, self.shuffle, self.early_stopping
         rule, limit = self.optimizer, None if self.time_limit is None else self.time_limit.seconds
-        n_samples, weighted = self.rows.n_samples, isinstance(self.rows, InMemory) and self.rows.data.has_weights
+        n_samples, weighted = self.rows.n_samples, self.rows.data.has_weights
         n_validation = 0 if self.held_out is None else self.held_out.n_samples
         memory_limit = self.rows.memory_limit if isinstance(self.rows, OnDisk) else None
         return lambda: {

@@ -24,6 +24,7 @@ from ..data.digest import CRC
 from ..kernels.jit.cache_dir import make_folder
 from ..kernels.structs import METRIC_ARGMAX, METRIC_MARGIN, METRIC_NONE, METRIC_THRESHOLD
 from ..kernels.system.atomic_file import synchronise_folder
+from ..runtime.ctrl_c import raise_if_stopped
 from ..runtime.temporary_folder import TemporaryFolder
 
 HEADER, X_FILE, Y_FILE, HELD_OUT_FILE = "header.json", "X.bin", "Y.bin", "held_out.npz"
@@ -67,12 +68,11 @@ class RowFile:
         If the folder is damaged.
     """
 
-    has_weights = False
-
     def __init__(
         self, folder: Path, widths: tuple[int, int], dtype: np.dtype, temporary: TemporaryFolder | None = None
     ):
         self.folder, self.widths, self.dtype, self._temporary = folder, widths, dtype, temporary
+        self._parts: list[RowFile] = []
         try:
             header = json.loads((folder / HEADER).read_bytes())
             self.metric, sums = header["metric"], header["crc32"]
@@ -114,6 +114,25 @@ class RowFile:
                     raise OSError(f"{str(self.folder)!r} is shorter than it was. Fit again, to write the rows anew.")
                 view = view[n:]
 
+    def maps(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return all rows (X, Y), flat, as maps of the files: the system reads a page when it is used."""
+        X, Y = (np.asarray(np.memmap(file, self.dtype, "c")) for file in self._files)
+        return X, Y
+
+    def part(self, rows: np.ndarray) -> RowFile:
+        """Return a temporary copy of some rows, by their ascending numbers, which is removed with this file."""
+        writer = RowFileWriter(self.folder.parent, self.widths, self.dtype)
+        try:
+            arrays = [array.reshape(self.n_samples, -1) for array in self.maps()]
+            for piece in np.array_split(rows, -(-len(rows) * self.row_bytes // CHUNK_BYTES)):
+                raise_if_stopped()
+                writer.write(*(array[piece] for array in arrays))
+            self._parts.append(writer.finish(self.metric))
+        except BaseException:
+            writer.discard()
+            raise
+        return self._parts[-1]
+
     def prefetch(self, first: int, n: int) -> None:
         """Start reading n rows from row number `first` on into the page cache, where the system can."""
         if hasattr(os, "posix_fadvise"):
@@ -134,6 +153,8 @@ class RowFile:
                 raise DamagedRows(self.folder, f"the checksum of {name} is wrong")
 
     def close(self) -> None:
+        for part in self._parts:
+            part.close()
         for file in self._files:
             file.close()
         if self._temporary is not None:

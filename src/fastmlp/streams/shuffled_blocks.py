@@ -21,16 +21,18 @@ from .row_file import RowFile
 
 CHUNK_BYTES = 1_000_000  # at least: a disk reads so many at full speed from any place
 PREFETCHED = 32  # chunks that a disk is asked for before they are read: it answers many requests at a time
+UNWEIGHTED = np.empty(0)
 BUFFERS = 2  # blocks in memory: one is trained on while the next is read
 SHARE = 0.8  # of the bytes for rows, for blocks; the rest is for held-out rows and their copy
 ORDER_BYTES = 8  # of a row of the block in training: its place in the order in which the kernel takes them
 
 
 class Block(NamedTuple):
-    """Rows to train on, in buffers that are used again for the block after the next. Arrays are of the device."""
+    """Rows to train on, in buffers that are used again for the block after the next. Arrays are flat, of the device."""
 
-    X: Any  # (n, n_features)
-    Y: Any  # (n, n_outputs)
+    X: Any  # (n * n_features,)
+    Y: Any  # (n * n_outputs,)
+    weight: Any  # (n,); empty if rows have no weights
 
 
 class Copies(Protocol):
@@ -68,13 +70,22 @@ class Blocks:
     rows : RowFile
     batch_size, shuffle, seed : as in training
     memory_limit : int     bytes, for all blocks in memory
+    weight : (n_samples,)     weights of the rows; empty without any
     """
 
-    def __init__(self, rows: RowFile, batch_size: int, shuffle: bool, seed: int, memory_limit: int):
-        self._rows, self._shuffle, self._seed = rows, shuffle, seed
+    def __init__(
+        self,
+        rows: RowFile,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        memory_limit: int,
+        weight: np.ndarray = UNWEIGHTED,
+    ):
+        self._rows, self._shuffle, self._seed, self._weight = rows, shuffle, seed, weight
         self.chunk_rows, self.chunks_per_block = block_sizes(rows.row_bytes, batch_size, memory_limit)
         self.size = size = min(self.chunks_per_block * self.chunk_rows, rows.n_samples)  # rows of the largest block
-        self.sizes = [size * width for width in rows.widths]  # of the flat arrays of a block
+        self.sizes = [*(size * width for width in rows.widths), min(size, len(weight))]  # of the arrays of a block
         self._buffers = [[aligned_zeros(n, rows.dtype) for n in self.sizes] for _ in range(BUFFERS)]
         self._copies: Copies | None = None
         self._n_arrived = 0  # blocks that `epoch` has yielded; the next one has this number
@@ -117,8 +128,7 @@ class Blocks:
         self._n_arrived = k + 1
         if self._copies is None:
             return block
-        X, Y = self._copies.arrived(k, [block.X.size, block.Y.size])
-        return Block(X.reshape(block.X.shape), Y.reshape(block.Y.shape))
+        return Block(*self._copies.arrived(k, [array.size for array in block]))
 
     def _order(self, epoch: int) -> np.ndarray:
         """Return the numbers of the chunks in the order of this epoch."""
@@ -135,7 +145,8 @@ class Blocks:
         buffers = self._buffers[k % BUFFERS if self._copies is None else 0]  # one is enough if blocks are copied
         parts = [(chunk * size, min(size, rows.n_samples - chunk * size)) for chunk in chunks.tolist()]
         n = sum(count for _, count in parts)
-        X, Y = (array[: n * width].reshape(n, width) for array, width in zip(buffers, rows.widths, strict=True))
+        block = Block(*(array[: len(array) // self.size * n] for array in buffers))
+        X, Y = (array.reshape(n, -1) for array in block[:2])
         for part in parts[:PREFETCHED]:
             rows.prefetch(*part)
         done = 0
@@ -143,7 +154,8 @@ class Blocks:
             for part in parts[i + PREFETCHED : i + PREFETCHED + 1]:
                 rows.prefetch(*part)
             rows.read(first, X[done : done + count], Y[done : done + count])
+            block.weight[done : done + count] = self._weight[first : first + count]
             done += count
         if self._copies is not None:
-            self._copies.send(k, [X.reshape(-1), Y.reshape(-1)])
-        return k, Block(X, Y)
+            self._copies.send(k, block)
+        return k, block

@@ -82,7 +82,7 @@ class FileRows:
 
         The keywords are those of their fit, and held_out is its validation_data.
         """
-        rows = OnDisk(self.file, self._memory_limit, announces=False)
+        rows = OnDisk.of(self.file, self._memory_limit, announces=False)
         given: dict[str, Any] = {**keywords, "validation_data": held_out}
         return nets.fit(rows, None, **given)
 

@@ -5,8 +5,9 @@ import pytest
 
 from fastmlp import MLP, Converged, Population
 from fastmlp.data.checked_samples import split, validated_samples
-from fastmlp.data.class_weighting import check_class_weights, split_and_weighted, weighted_by_class
-from fastmlp.data.population_data import fit_data, samples_of_net, validated_population_samples
+from fastmlp.data.class_weighting import check_class_weights, weighted_by_class
+from fastmlp.data.population_data import samples_of_net, validated_population_samples, with_held_out
+from fastmlp.fit.rows import InMemory
 from fastmlp.interface.setting_checks import LateGenerator
 from fastmlp.kernels.structs import METRIC_MARGIN
 
@@ -36,9 +37,7 @@ def parts(net, X, y, sample_weight):
     """(training, held out) of validation_fraction=0.3 in the first fit of a net, each (X, y, weights)."""
     from fastmlp.kernels.formulas.net_seeds import fit_seed
 
-    numbers = np.arange(len(X))
-    marked = validated_samples(np.c_[numbers, numbers], y, net.network, np.dtype(float))
-    rows = [part.X.reshape(-1, 2)[:, 0].astype(int) for part in split(marked, 0.3, fit_seed(net.seed, 0))]
+    rows = split(len(X), 0.3, fit_seed(net.seed, 0))
     weights = np.ones(len(X)) if sample_weight is None else sample_weight
     return [(X[part], y[part], weights[part]) for part in rows]
 
@@ -83,10 +82,7 @@ def test_population_validation_ignores_class_weight(samples, how):
     if how == "data":
         held = {"validation_data": (X, y)}
     else:
-        numbers = np.arange(len(X))
-        marked = validated_samples(np.c_[numbers, numbers], y, pop.network, np.dtype(float))
-        seed = int(LateGenerator([pop.seed, 0])().integers(2**63))
-        rows = split(marked, 0.25, seed)[1].X.reshape(-1, 2)[:, 0].astype(int)
+        rows = split(len(X), 0.25, int(LateGenerator([pop.seed, 0])().integers(2**63)))[1]
     result = pop.fit(X, y, epochs=1, class_weight=WEIGHTS, verbose=0, early_stopping=50, **held)
     np.testing.assert_allclose(result.best_value, pop.evaluate(X[rows], y[rows])["loss"], rtol=1e-9)
 
@@ -96,15 +92,16 @@ def test_class_weight_is_applied_after_the_split(samples):
     net = MLP((2, 3, 1), **SETTINGS)
     data = validated_samples(X, y, net.network, np.dtype(float))
     assert weighted_by_class(data, None, net.network) is data
-    training, held_out = split_and_weighted(data, 0.5, 1, WEIGHTS, net.network)
+    rows, held_out = InMemory(data).split(0.5, 1)
+    training = weighted_by_class(rows.data, WEIGHTS, net.network)
     assert not held_out.has_weights
     of_class = np.where(training.Y == 1, 5.0, 1.0)
     np.testing.assert_allclose(training.weight, of_class / of_class.mean())
-    balanced, _ = split_and_weighted(data, 0.5, 1, "balanced", net.network)
+    balanced = weighted_by_class(rows.data, "balanced", net.network)
     sums = [balanced.weight[k == balanced.Y].sum() for k in (0, 1)]
     assert sums[0] == pytest.approx(sums[1])
     with pytest.raises(ValueError, match="class_weight names"):
-        split_and_weighted(data, 0.5, 1, {3: 1.0}, net.network)
+        weighted_by_class(rows.data, {3: 1.0}, net.network)
 
 
 @pytest.mark.parametrize("class_weight", ({1: 5.0}, "balanced"))
@@ -113,8 +110,9 @@ def test_a_margin_does_not_change_the_classes_that_are_weighted(rng, class_weigh
     X, y = rng.normal(size=(40, 2)), np.array([0, 1, 2, 1] * 10)
     network = Population((2, 3, 3), 2, **SETTINGS).network
     rule = Converged(accuracy=1.0, margin=0.4)
-    arguments = network, np.dtype(float), 2, None, class_weight, (None, 0.25), rule
-    data, _, held_out = fit_data(X, y, *arguments, lambda: np.random.default_rng(0))
+    rows = InMemory(validated_samples(X, y, network, np.dtype(float)))
+    arguments = network, np.dtype(float), None, 0.25, class_weight, rule
+    (data, _), held_out = with_held_out(rows, *arguments, lambda: np.random.default_rng(0))
     assert data.metric == held_out.metric == METRIC_MARGIN
     classes = data.Y.reshape(30, 3).argmax(axis=1)
     counts = np.bincount(classes)

@@ -182,12 +182,9 @@ def test_memory_limit_is_in_the_settings(data):
     [
         ({"batch_size": None}, "batch_size is None"),
         ({"batch_size": "auto", "optimizer": "rprop"}, "Rprop needs all samples in one batch"),
-        ({"sample_weight": np.ones(N)}, "sample_weight cannot be used"),
-        ({"metrics": ["r2"], "monitor": True}, "metrics and monitor cannot be used"),
-        ({"validation_fraction": 0.1}, "validation_fraction cannot be used"),
     ],
 )
-def test_what_needs_all_rows_in_memory_is_refused(options, message, data):
+def test_steps_that_take_all_rows_are_refused(options, message, data):
     with pytest.raises(ValueError, match=message):
         fit(Batches(*data), **options)
 

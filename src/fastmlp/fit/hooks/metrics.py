@@ -13,7 +13,6 @@ from ...execution.plan import Plan
 from ...kernels.structs import Samples
 from ..metrics import MetricSamples, metric_samples, takes_logits
 from ..one_net import OneNet
-from ..rows import InMemory
 from . import Hook
 
 
@@ -52,7 +51,6 @@ class Measure(Hook):
 
     def __init__(self, net: OneNet):
         task = net.task
-        assert isinstance(task.rows, InMemory), "metrics need all rows in memory"
         self._net, self._metrics = net, task.metrics
         self._of_logits = {name: takes_logits(metric, task.network) for name, metric in task.metrics.items()}
         training = samples_of_net(task.rows.data, task.rows.strides, net.number)

@@ -1,0 +1,133 @@
+"""Rows on disk: whatever a fit to rows in memory has, with the same bits where rows come in the same order."""
+
+import numpy as np
+import pytest
+from small_blocks import BATCH, N_BLOCKS, N, Rows, X, Y, cut_calls, use_small_blocks
+
+from fastmlp import MLP, SGD, Population, TrainingWarning
+from fastmlp.streams import shuffled_blocks
+
+RNG = np.random.default_rng(1)
+WEIGHTS, OF_NETS = RNG.uniform(0.1, 3.0, N), RNG.uniform(0.1, 3.0, (2, N))
+HELD_OUT = X[:10] + 0.1, Y[:10], WEIGHTS[:10]
+
+
+def mean_output(y_true, y_pred):
+    return float(y_pred.mean())
+
+
+# name -> arguments of fit
+FITS = {
+    "sample_weight": {"sample_weight": WEIGHTS},
+    "class_weight": {"class_weight": {0: 0.5, 1: 3.0}},
+    "both weights": {"sample_weight": WEIGHTS, "class_weight": "balanced"},
+    "validation_fraction": {"validation_fraction": 0.3, "early_stopping": 2},
+    "weights and fraction": {"sample_weight": WEIGHTS, "class_weight": "balanced", "validation_fraction": 0.3},
+    "metrics": {
+        "metrics": ["squared_error", "roc_auc", "log_loss", mean_output],
+        "sample_weight": WEIGHTS,
+        "validation_data": HELD_OUT,
+        "early_stopping": 2,
+    },
+}
+
+
+@pytest.fixture(params=["several blocks", "one block"])
+def on_disk(request, monkeypatch):
+    use_small_blocks(monkeypatch)
+    if request.param == "one block":
+        monkeypatch.setattr(shuffled_blocks, "SHARE", 1.0)
+
+
+def make(kind, **settings):
+    given = {"loss": "binary_cross_entropy", "random_state": 0, "device": "cpu", **settings}
+    return MLP((3, 5, 1), **given) if kind == "net" else Population((3, 5, 1), 2, **given)
+
+
+def fit(nets, source, y=None, **options):
+    limit = {"memory_limit": "1MB"} if y is None else {}
+    given = {"epochs": 5, "batch_size": BATCH, "shuffle": False, "verbose": 0, **limit, **options}
+    return nets, nets.fit(source, y, **given)
+
+
+def assert_same_records(found, expected):
+    assert (found.stopped_by, found.best_epoch) == (expected.stopped_by, expected.best_epoch)
+    records = expected.records()
+    assert found.records().keys() == records.keys()
+    for name, values in records.items():
+        np.testing.assert_allclose(found.record(name), values, rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.usefixtures("on_disk")
+@pytest.mark.parametrize("name", FITS)
+def test_a_net_has_the_bits_of_a_fit_in_memory(name):
+    (net, history), (expected, in_memory) = fit(make("net"), Rows(), **FITS[name]), fit(make("net"), X, Y, **FITS[name])
+    np.testing.assert_array_equal(net.params, expected.params)
+    assert_same_records(history, in_memory)
+    assert history.settings["weighted"] == in_memory.settings["weighted"]
+    assert history.settings["n_validation"] == in_memory.settings["n_validation"]
+    assert history.samples.keys() == in_memory.samples.keys()
+
+
+@pytest.mark.usefixtures("on_disk")
+@pytest.mark.parametrize("name", [*FITS, "weights of each net", "margin"])
+def test_nets_of_a_population_have_the_bits_of_a_fit_in_memory(name):
+    others = {"weights of each net": {"sample_weight": OF_NETS}, "margin": {"converged": "40-20-40", "epochs": 60}}
+    options = (FITS | others)[name]
+    one_by_one = {"callbacks": lambda epoch, history: None}
+    (pop, result), (expected, in_memory) = (
+        fit(make("population"), *rows, **options, **more) for rows, more in (((Rows(),), {}), ((X, Y), one_by_one))
+    )
+    np.testing.assert_array_equal(pop.params, expected.params)
+    for key in ("epochs", "status", "best_epoch"):
+        np.testing.assert_array_equal(getattr(result, key), getattr(in_memory, key))
+    np.testing.assert_allclose(result.loss, in_memory.loss, rtol=1e-6)
+    np.testing.assert_allclose(result.accuracy, in_memory.accuracy, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["sample_weight", "both weights", "weights and fraction"])
+def test_weights_stay_with_their_rows_in_a_new_order(name, monkeypatch):
+    """At a learning rate of nearly 0, the records of an epoch do not depend on the order of its rows."""
+    use_small_blocks(monkeypatch)
+    options = {**FITS[name], "shuffle": True, "optimizer": SGD(1e-12)}
+    found, expected = (fit(make("net"), *rows, **options)[1] for rows in ((Rows(),), (X, Y)))
+    assert_same_records(found, expected)
+
+
+@pytest.mark.parametrize("kind", ["net", "population"])
+def test_a_monitor_watches_them(kind, monkeypatch):
+    use_small_blocks(monkeypatch)
+    with pytest.warns(TrainingWarning, match="no better than a constant"):
+        fit(make(kind), Rows(y=np.arange(N) % 2), epochs=60, optimizer=SGD(1e-9), monitor=True)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.parametrize("kind", ["net", "population"])
+@pytest.mark.parametrize("name", ["weights and fraction", "metrics"])
+def test_a_fit_goes_on_from_its_checkpoint(name, kind, tmp_path, monkeypatch):
+    use_small_blocks(monkeypatch)
+    options, path = {**FITS[name], "shuffle": True}, tmp_path / "run.ckpt"
+    expected, whole = fit(make(kind), Rows(), **options)
+    with monkeypatch.context() as patch:
+        cut_calls(patch, last=3 * N_BLOCKS + 4)  # within an epoch
+        fit(make(kind), Rows(), checkpoint=path, **options)
+    with pytest.raises(ValueError, match=r"is a checkpoint of another fit: .*weights"):
+        fit(make(kind), Rows(), checkpoint=path, resume=True, **options | {"sample_weight": WEIGHTS[::-1]})
+    found, again = fit(make(kind), Rows(), checkpoint=path, resume=True, **options)
+    np.testing.assert_array_equal(found.params, expected.params)
+    if kind == "net":
+        assert_same_records(again, whole)
+
+
+@pytest.mark.parametrize("wrong", [WEIGHTS[1:], -WEIGHTS, OF_NETS], ids=["too few", "negative", "of nets"])
+def test_weights_are_checked(wrong, monkeypatch):
+    use_small_blocks(monkeypatch)
+    with pytest.raises(ValueError, match="sample_weight must"):
+        fit(make("net"), Rows(), sample_weight=wrong)
+
+
+def test_no_file_is_left(monkeypatch, tmp_path):
+    use_small_blocks(monkeypatch)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    fit(make("net"), Rows(), validation_fraction=0.3)
+    assert list(tmp_path.iterdir()) == []
