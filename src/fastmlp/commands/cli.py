@@ -22,13 +22,11 @@ from .option_parsers import (
     file_option,
     integer_option,
     layer_sizes,
+    memory_limit_option,
     model_argument,
     name_option,
     number_option,
 )
-from .sweep_options import SweepOptions, sweep
-from .table_options import MemoryLimit
-from .train_command import train
 from .train_options import TrainOptions, as_command
 from .unknown_options import Command
 
@@ -226,8 +224,25 @@ def warmup(
         warmup_job.run(model, float64)
 
 
+def train(options: TrainOptions) -> None:
+    """Train nets on a table, with preprocessing, held-out rows and early stopping; save them, print metrics.
+
+    Numeric columns are scaled, text columns are one-hot encoded, and missing cells are handled. The preprocessing is
+    fitted to the training part (with folds to all rows but those of --test), and saved with the nets. They are the nets
+    that the estimators for tables train in Python, where more settings can be given. After Ctrl-C, or if the training
+    diverges, the output file stays as it was, and the nets as trained so far are saved to OUTPUT.interrupted or
+    OUTPUT.diverged. With --checkpoint, the same command with --resume goes on after Ctrl-C or a crash, to the same
+    nets; --checkpoint does not go with --time-limit or --tune.
+    """
+    with errors_as_sentences():
+        if options.hidden is not None:
+            layer_sizes(options.hidden)
+        from .train import train as train_on_table
+
+        train_on_table(options, console())
+
+
 command()(as_command(train, TrainOptions))
-command()(as_command(sweep, SweepOptions))
 
 
 @command()
@@ -272,7 +287,7 @@ def predict(
     output: Annotated[
         Path | None, file_option("A CSV (.csv, .csv.gz, .tsv) or Parquet file; stdout without it.")
     ] = None,
-    memory_limit: MemoryLimit = None,
+    memory_limit: Annotated[str | None, memory_limit_option] = None,
     device: Annotated[str, device_option] = "auto",
 ) -> None:
     """Predict each row of a table: a column `prediction` and, for each class, a column `probability_<label>`.

@@ -157,3 +157,7 @@ def choice_argument(choices: type[Enum], metavar: str, help: str) -> Any:
 
 
 device_option = typer.Option(metavar="auto|cpu|cuda", help="Where to compute.")
+memory_limit_option = typer.Option(
+    metavar="BYTES",
+    help="Bytes of the table in memory, such as 300MB; a larger one is read in pieces. Not given: by what is free.",
+)

@@ -1,4 +1,4 @@
-"""Options of the command `fastmlp train`, which commands/train.py carries out."""
+"""Options of the command `fastmlp train`, which train.py carries out."""
 
 from __future__ import annotations
 
@@ -6,24 +6,33 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
 from inspect import Parameter, Signature
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from ..runtime.checkpoint_interval import DEFAULT
 from ..table_training.recipes import DEFAULT_QUALITY, QUALITIES, Recipe, recipe_of
-from ..table_training.time_budget import Budget
-from . import table_options as table
 from .option_parsers import (
     Choices,
     choice_option,
     column_option,
+    device_option,
+    file_argument,
     file_option,
     fraction_option,
     integer_option,
     layer_sizes,
+    memory_limit_option,
     number_option,
 )
+
+EVERY = DEFAULT  # interval of checkpoints
+
+
+class Task(Choices):
+    auto = "auto"
+    classification = "classification"
+    regression = "regression"
 
 
 class Quality(Choices):
@@ -61,30 +70,6 @@ def _as_option(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-class Checkpoints(NamedTuple):
-    """Options about checkpoints, which do not change the nets."""
-
-    path: Path | None = None
-    every: str = DEFAULT
-    resume: bool = False
-
-    def of_net(self, k: int) -> Checkpoints:
-        """Return the checkpoints of one of several nets that are trained each by itself: FILE.0, FILE.1 and so on."""
-        return self if self.path is None else self._replace(path=Path(f"{self.path}.{k}"))
-
-    def fit_arguments(self, k: int | None = None) -> dict[str, Any]:
-        """Return the arguments of fit about checkpoints, of net k or of all nets; none if there is no checkpoint."""
-        if self.path is None:
-            return {}
-        path = self.path if k is None else self.of_net(k).path
-        return {"checkpoint": path, "every": interval_option(self.every), "resume": self.resume}
-
-
-def interval_option(text: str) -> int | str:
-    """Return the text of --every as fit's argument: a whole number counts epochs."""
-    return int(text) if text.strip().isdecimal() else text
-
-
 @dataclass(frozen=True)
 class TrainOptions:
     """Options of `fastmlp train`, in the order in which `--help` lists them.
@@ -92,12 +77,24 @@ class TrainOptions:
     A setting of nets that is None has the value of the preset `quality`, which is DEFAULT_QUALITY if it is None itself.
     """
 
-    file: table.TableFile
-    target: table.Target
-    task: table.TaskOption = table.Task.auto
-    drop: table.Drop = field(default_factory=list)
-    keep: table.Keep = field(default_factory=list)
-    ids: table.Ids = field(default_factory=list)
+    file: Annotated[Path, file_argument("A CSV (.csv, .csv.gz, .tsv) or Parquet file, or a folder of Parquet files.")]
+    target: Annotated[str, column_option("The column to predict.")]
+    task: Annotated[
+        Task,
+        choice_option(
+            Task, "Predict classes or numbers; auto: classes for text and for at most 20 different whole numbers."
+        ),
+    ] = Task.auto
+    drop: Annotated[list[str], column_option("A column not to learn from. Repeat it for several.")] = field(
+        default_factory=list
+    )
+    keep: Annotated[list[str], column_option("A column to learn from, and from no others. Repeat it.")] = field(
+        default_factory=list
+    )
+    ids: Annotated[
+        list[str],
+        column_option("A column not to learn from that `predict` puts beside its answers. Repeat it.", "--id"),
+    ] = field(default_factory=list)
     categorical: Annotated[
         list[str], column_option("A column of numbers that stand for categories. Repeat it for several.")
     ] = field(default_factory=list)
@@ -129,16 +126,17 @@ class TrainOptions:
         float | None,
         number_option("Seconds of training, with compiling; there are as many epochs and nets as fit into them."),
     ] = None
-    memory_limit: table.MemoryLimit = None
-    continue_from: Annotated[Path | None, file_option("Nets to go on with, and whose encoding of columns is kept.")] = (
-        None
+    memory_limit: Annotated[str | None, memory_limit_option] = None
+    seed: Annotated[int, integer_option("The same seed gives the same nets.", 0, 2**32 - 1)] = 0
+    device: Annotated[str, device_option] = "auto"
+    test: Annotated[Path | None, file_option("Another table to report metrics on.")] = None
+    checkpoint: Annotated[
+        Path | None, file_option("Where to write the state of the training at intervals, for --resume.")
+    ] = None
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint, if there is one.")] = False
+    output: Annotated[Path, file_option("Where to save the net; an earlier net there is replaced.")] = Path(
+        "model.safetensors"
     )
-    seed: table.Seed = 0
-    device: table.Device = "auto"
-    test: table.TestFile = None
-    checkpoint: table.CheckpointPath = None
-    resume: table.Resume = False
-    output: table.Output = table.DEFAULT_OUTPUT
 
     @property
     def layers(self) -> tuple[int, ...] | None:
@@ -170,12 +168,16 @@ class TrainOptions:
     def preset(self) -> str:
         return DEFAULT_QUALITY if self.quality is None else str(self.quality)
 
-    def checkpoints(self) -> Checkpoints:
-        return Checkpoints(self.checkpoint, resume=self.resume)
+    def checkpoint_of(self, k: int) -> Path:
+        """Return the checkpoint of one of several nets that are trained each by itself: FILE.0, FILE.1 and so on."""
+        return Path(f"{self.checkpoint}.{k}")
 
-    def budget(self) -> Budget:
-        """Return the time that all trainings may take, which begins now."""
-        return Budget() if self.time_limit is None else Budget(self.time_limit)
+    def checkpoint_arguments(self, k: int | None) -> dict[str, Any]:
+        """Return the arguments of fit about checkpoints, of net k or of all nets; none if there is no checkpoint."""
+        if self.checkpoint is None:
+            return {}
+        path = self.checkpoint if k is None else self.checkpoint_of(k)
+        return {"checkpoint": path, "every": EVERY, "resume": self.resume}
 
 
 def as_command(function: Callable[[Any], None], options: type) -> Callable[..., None]:

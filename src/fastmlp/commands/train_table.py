@@ -12,9 +12,9 @@ import numpy as np
 from ..errors import about_arguments, counted
 from ..fit.sources import StreamArguments
 from ..streams.table_sources import read_tables, surely_fits
-from ..table_training.model import TableModel, Targets
+from ..table_training.model import TableModel
 from ..table_training.recipes import OF_CLASSES, OF_NUMBERS
-from ..table_training.rows import EncodedRows
+from ..table_training.rows import EncodedRows, Targets
 from ..table_training.streamed_fit import StreamedFit
 from ..table_training.streamed_table import StreamedTable, notice
 from ..tables.base_column import Note
@@ -55,6 +55,19 @@ class TrainingTable(NamedTuple):
     targets: Targets
 
 
+class Prepared(NamedTuple):
+    """Rows to train on, and what else is known of them.
+
+    sample : rows that the training part is known by, encoded
+    by_class : (n_classes,) weights of classes, or None
+    """
+
+    data: EncodedRows
+    target: Target
+    sample: Part
+    by_class: np.ndarray | None = None
+
+
 def read_training_table(options: TrainOptions, log: Log) -> TrainingTable:
     """Read the whole table; log : prints a sentence on rows that are left out, and on what looks like a mistake"""
     name = options.target
@@ -70,18 +83,6 @@ def read_training_table(options: TrainOptions, log: Log) -> TrainingTable:
     if note := target_leaks_note(table, table[name].to_numpy(), is_classification, without=name):
         log(note)
     return TrainingTable(table.drop(columns=name), target, targets_of(target, table[name]))
-
-
-def read_known_table(options: TrainOptions, preprocessing: Preprocessing, log: Log) -> TrainingTable:
-    """Read the whole table for nets that are trained further, whose preprocessing this is."""
-    target = preprocessing.target
-    check_class_weight(options.class_weight, target)
-    table, notes = rows_with_target(read_tables(options.file, preprocessing.text_columns), target.name, target.task)
-    for note in notes:
-        log(note)
-    for option, names in (("--drop", options.drop), ("--keep", options.keep), ("--id", options.ids)):
-        check_columns(table, names, option)
-    return TrainingTable(table.drop(columns=target.name), target, targets_of(target, table[target.name]))
 
 
 def targets_of(target: Target, column: pd.Series) -> Targets:
@@ -205,19 +206,7 @@ class TargetColumn:
         return counts.tolist()
 
 
-class StreamedParts(NamedTuple):
-    """A table that is trained on piece by piece.
-
-    rows : rows to train on and held-out ones
-    sample : a sample of the rows to train on, as a part
-    """
-
-    target: Target
-    rows: EncodedRows
-    sample: Part
-
-
-def read_in_pieces(model: TableModel, options: TrainOptions, refused: list[str], log: Log) -> StreamedParts | None:
+def read_in_pieces(model: TableModel, options: TrainOptions, refused: list[str], log: Log) -> Prepared | None:
     """Let a model learn the columns of a table piece by piece, or return None if it fits into the memory limit.
 
     refused : options that are given and need all rows in memory; without --memory-limit they are trained with in memory
@@ -265,4 +254,4 @@ def read_in_pieces(model: TableModel, options: TrainOptions, refused: list[str],
             "validation off with 0."
         )
     inputs, y = fit.sample
-    return StreamedParts(column.target, rows, encoded_part(column.target, encode_columns(model.columns, inputs), y))
+    return Prepared(rows, column.target, encoded_part(column.target, encode_columns(model.columns, inputs), y))

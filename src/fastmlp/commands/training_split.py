@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..data.digest import digest_of
 from ..history import History
 from ..mlp import MLP
 from ..population_result import PopulationResult
@@ -17,7 +16,7 @@ from ..table_training.rows import EncodedRows, Rows, fold_numbers, held_out_rows
 from .train_class_weight import weights_of_classes
 
 # Keys of History.settings and PopulationResult.arguments: how `fastmlp train` split the table and weighed its classes.
-SHARE, FOLDS, SEED, ROWS = "validation_share", "validation_folds", "validation_seed", "validation_rows"
+SHARE, FOLDS, SEED = "validation_share", "validation_folds", "validation_seed"
 CLASS_WEIGHT = "class_weight"
 Parts = dict[str, tuple[np.ndarray, np.ndarray]]  # samples (X, y) by part
 MOST_ROWS = 10_000  # of each part of each net, where nets have parts of their own
@@ -198,29 +197,11 @@ def _parts_of_nets(X: np.ndarray, y: np.ndarray, folds: np.ndarray, n_each: int)
     return parts
 
 
-def has_same_split(known: Any, split: dict[str, Any]) -> bool:
-    """Whether the last fit of nets to go on with has held out the rows that are held out now.
-
-    split : what split_of returns; empty for rows that are read piece by piece
-    """
-    last = last_fit(known)
-    if last is None or not split:
-        return False
-    return all(last.settings.get(name) == value for name, value in split.items())
-
-
 def split_of(data: EncodedRows, recipe: Recipe, seed: int) -> dict[str, Any]:
-    """Return what says which rows nets hold out, as the records of a fit have it.
-
-    With a digest of these rows or, with folds, of all rows in their order: other rows may be as many. Empty for rows
-    that are read piece by piece.
-    """
+    """Return what says which rows nets hold out, as the records of a fit have it; empty for rows in pieces."""
     if not isinstance(data.training, Rows):
         return {}
-    of_rows: dict[str, Any] = {SHARE: recipe.validation_fraction} if data.folds is None else {FOLDS: recipe.n_folds}
-    rows = data.held_out if data.folds is None else data.training
-    if isinstance(rows, Rows):
-        of_rows |= {ROWS: f"{digest_of(rows.X)} {digest_of(rows.y)}"}
+    of_rows = {SHARE: recipe.validation_fraction} if data.folds is None else {FOLDS: recipe.n_folds}
     return {**of_rows, SEED: seed}
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -20,20 +20,18 @@ from ..errors import DivergenceWarning, counted
 from ..execution.dispatch import IN_TURN, FitsAtOnce
 from ..fit.fits_on_threads import run_on_threads
 from ..fit.interruption import require_complete
-from ..runtime.ctrl_c import StopFlag, ending_with
+from ..runtime.ctrl_c import StopFlag, ending_with, stop_flag
 from ..runtime.thread_count import using_threads
-from .recipe_fit import SHORTEST, fit_nets
+from .recipe_fit import SHORTEST, Budget, fit_nets
 from .recipes import Recipe
 from .rows import EncodedRows, FileRows, Rows
-from .time_budget import Budget
 
 SHARE = 0.95  # of the time left that planned epochs take; the rest is for what an estimate cannot know
 FEWEST_EPOCHS = 10  # nets are left out before they get fewer epochs
 SHORT_EPOCHS = 1.0  # seconds of the first epochs of all nets that are trained to their end, however short the limit
-PROBE_BATCHES = 16  # of an epoch of the fit that measures
-PROBE_SHARE = 0.03  # of the time left that the longest fit takes at least: a short one shows what any fit costs
+PROBE_SHARE = 0.03  # of the time left that a measurement takes at least: a short fit shows what any fit costs
 PROBE_EPOCHS = 2.0  # whole epochs after which a measurement is long enough in any case
-MOST_PROBING = 0.05  # of the time left; the fit that exceeds it is the last one
+MOST_PROBING = 0.05  # of the time left, for all measurements
 
 
 def seconds_per_epoch(
@@ -49,35 +47,27 @@ def seconds_per_epoch(
     KeyboardInterrupt
         After Ctrl-C, since there is no net to keep yet.
     """
-    n_batch = recipe.batch_rows(rows.n_rows)
+    n_batch, n_rows = recipe.batch_rows(rows.n_rows), rows.n_rows
     probe = replace(recipe, batch_size=n_batch)
 
     def timed(n: int, n_epochs: int) -> float:
         """Return how long a fit of n rows takes."""
-        part, held = rows.take(np.arange(n)), None
-        if held_out is not None:
-            held = held_out.take(np.arange(max(1, round(n / rows.n_rows * held_out.n_rows))))
-        history = fit_nets(make_nets(), part, held, replace(probe, epochs=n_epochs), verbose=0)
+        held = None if held_out is None else held_out.take(np.arange(max(1, round(n / n_rows * held_out.n_rows))))
+        history = fit_nets(make_nets(), rows.take(np.arange(n)), held, replace(probe, epochs=n_epochs), verbose=0)
         require_complete(history)
         return float(history.seconds - history.compile_seconds)
 
-    n, most = min(rows.n_rows, PROBE_BATCHES * n_batch), MOST_PROBING * seconds
-    spent = timed(min(n, n_batch), 1)  # slow, since it loads modules and kernels
-    if spent * PROBE_BATCHES > most:  # perhaps of a large net: as many batches as there is time for
-        one = timed(min(n, n_batch), 1)
-        n, spent = min(n, max(1, int(most / one)) * n_batch), spent + one
-    share = n / rows.n_rows
-    found: list[float] = []
-    n_epochs, is_long = 1, False
-    while len(found) < 3 or not is_long:
+    spent = timed(min(n_rows, n_batch), 1)  # slow, since it loads modules and kernels
+    n_batches = 1
+    while True:
+        n, n_epochs = min(n_rows, n_batches * n_batch), max(1, n_batches * n_batch // n_rows)
+        share = n_epochs * n / n_rows
         taken = timed(n, n_epochs)
         spent += taken
-        found.append(taken / (n_epochs * share))
-        is_long = taken >= PROBE_SHARE * seconds or n_epochs * share >= PROBE_EPOCHS
-        if is_long and spent > most:
-            break
-        n_epochs *= 1 if is_long else 2
-    return float(np.median(found[-3:]))  # another process may have slowed one of them down
+        is_long = taken >= PROBE_SHARE * seconds or share >= PROBE_EPOCHS
+        if is_long or spent + 4 * taken > MOST_PROBING * seconds:
+            return taken / share
+        n_batches *= 4
 
 
 def affordable(recipe: Recipe, epoch_seconds: float, seconds: float, keeps_nets: bool = False) -> tuple[Recipe, str]:
@@ -123,47 +113,54 @@ def _size(recipe: Recipe) -> str:
     return f"{counted(recipe.n_nets_of_all_folds, 'net')} of {counted(recipe.epochs, 'epoch')}"
 
 
-class NetsToPlan(NamedTuple):
-    """Nets whose training is planned.
+def planned_in_time(
+    recipe: Recipe, make: Callable[[Recipe], Any], data: EncodedRows, at_once: FitsAtOnce, budget: Budget
+) -> tuple[Recipe, str, FitsAtOnce]:
+    """Plan a training by a recipe in a budget.
 
     make : makes untrained nets by a recipe
     at_once : how many nets of folds would be trained at the same time without a limit
-    """
-
-    make: Callable[[Recipe], Any]
-    data: EncodedRows
-    at_once: FitsAtOnce = IN_TURN
-
-
-class TimePlan(NamedTuple):
-    """What there is time for.
-
-    recipe : with as many epochs and nets as there is time for
-    note : a sentence on what is left out, or ""
-    at_once : how many nets of folds are trained at the same time
-    """
-
-    recipe: Recipe
-    note: str
-    at_once: FitsAtOnce
-
-
-def planned_in_time(recipe: Recipe, nets: NetsToPlan, budget: Budget) -> TimePlan:
-    """Plan a training by a recipe in a budget.
-
     budget : is told to complete the first epochs of its fits if these take no longer than the whole limit, or than
         SHORT_EPOCHS seconds
+
+    Returns (recipe with as many epochs and nets as there is time for, a sentence on what is left out or "", how many
+    nets of folds are trained at the same time).
     """
-    if not budget.is_limited:
-        return TimePlan(recipe, "", nets.at_once)
-    epoch_seconds = _epoch_seconds_of_all(recipe, nets, budget.left() or SHORTEST)
-    all_at_once = 1 < nets.at_once.n_fits == recipe.n_nets_of_all_folds  # fewer nets would have no more epochs
+    epoch_seconds = _epoch_seconds_of_all(recipe, make, data, at_once, budget.left() or SHORTEST)
+    all_at_once = 1 < at_once.n_fits == recipe.n_nets_of_all_folds  # fewer nets would have no more epochs
     planned, note = affordable(recipe, epoch_seconds, budget.left(), all_at_once)
     share = planned.n_nets_of_all_folds / recipe.n_nets_of_all_folds
-    if share < 1.0 and nets.at_once.n_fits > 1:  # fewer nets at the same time would leave processors idle
-        return planned_in_time(recipe, nets._replace(at_once=IN_TURN), budget)
+    if share < 1.0 and at_once.n_fits > 1:  # fewer nets at the same time would leave processors idle
+        return planned_in_time(recipe, make, data, IN_TURN, budget)
     budget.completes_epoch = epoch_seconds * share <= max(budget.seconds, SHORT_EPOCHS)
-    return TimePlan(planned, note and note + compiling_in_limit(budget.compiled(), budget.seconds), nets.at_once)
+    return planned, note and note + compiling_in_limit(budget.compiled(), budget.seconds), at_once
+
+
+def _epoch_seconds_of_all(
+    recipe: Recipe, make: Callable[[Recipe], Any], data: EncodedRows, at_once: FitsAtOnce, seconds_left: float
+) -> float:
+    """Return how long an epoch of all nets takes, as often as they are trained."""
+    measured, n_turns = recipe, 1
+    if data.folds is not None:  # nets are trained each by itself
+        measured, n_turns = replace(recipe, n_nets=1, n_folds=1), -(-recipe.n_nets_of_all_folds // at_once.n_fits)
+        data = data.first_fold_apart()
+    found = list[float]()
+
+    def measure() -> None:
+        found.append(seconds_per_epoch(lambda: make(measured), data.training, data.held_out, recipe, seconds_left))
+
+    def measure_on_a_thread() -> None:
+        with using_threads(at_once.n_threads), ending_with(stop):
+            measure()
+
+    with warnings.catch_warnings(), stop_flag() as flag:
+        warnings.simplefilter("ignore", DivergenceWarning)  # the training itself will warn
+        if at_once.n_fits == 1:
+            measure()
+        else:  # fits at the same time slow each other down
+            stop = StopFlag(flag)
+            run_on_threads(measure_on_a_thread, at_once.n_fits, stop, lambda: None)
+    return n_turns * max(found)
 
 
 class FitsInTime:
@@ -200,28 +197,3 @@ class FitsInTime:
         slowest = max(ended[-self._n_at_once :])
         epochs = min(self._wanted.epochs, max(1, int(SHARE * budget.left() / slowest)))
         return replace(self._recipe, epochs=epochs, patience=min(self._wanted.patience, epochs))
-
-
-def _epoch_seconds_of_all(recipe: Recipe, nets: NetsToPlan, seconds_left: float) -> float:
-    """Return how long an epoch of all nets takes, as often as they are trained."""
-    measured, n_turns, at_once, data = recipe, 1, nets.at_once, nets.data
-    if data.folds is not None:  # nets are trained each by itself
-        measured, n_turns = replace(recipe, n_nets=1, n_folds=1), -(-recipe.n_nets_of_all_folds // at_once.n_fits)
-        data = data.first_fold_apart()
-    make = lambda: nets.make(measured)
-    measure = lambda: seconds_per_epoch(make, data.training, data.held_out, recipe, seconds_left)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DivergenceWarning)  # the training itself will warn
-        return n_turns * (measure() if at_once.n_fits == 1 else _slowest(measure, at_once))
-
-
-def _slowest(measure: Callable[[], float], at_once: FitsAtOnce) -> float:
-    """Return the largest of several measurements at the same time: fits slow each other down."""
-    found, stop = list[float](), StopFlag()
-
-    def work() -> None:
-        with using_threads(at_once.n_threads), ending_with(stop):
-            found.append(measure())
-
-    run_on_threads(work, at_once.n_fits, stop, lambda: None)
-    return max(found)

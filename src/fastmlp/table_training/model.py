@@ -6,7 +6,7 @@ targets, and make attributes or files of what is found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -16,43 +16,24 @@ from ..class_probabilities import logits
 from ..console.compile_notice import CompileNotices
 from ..execution.dispatch import IN_TURN, FitsAtOnce
 from ..fit.interruption import was_interrupted
-from ..kernels.system import interrupts
 from ..mlp import MLP
 from ..population import Population, subset_of
 from ..population_result import PopulationResult
+from ..runtime.ctrl_c import stop_flag
 from ..tables.base_column import Column
 from ..tables.bins import class_indicators
 from ..tables.features import encode_columns, fit_columns, with_numbers
 from ..tables.number_columns import NumericEncoding
 from ..tables.target import check_range
-from .epochs_in_time import FitsInTime, NetsToPlan, planned_in_time
-from .folds import TrainedNets, fit_each, fit_folds, folds_at_once, predicted_rows
-from .recipe_fit import continue_from, fit_nets, history_or_result, make_nets
+from .epochs_in_time import FitsInTime, planned_in_time
+from .folds import TrainedNets, fit_each, fit_folds, fit_folds_on_workers, folds_at_once, predicted_rows
+from .recipe_fit import Budget, continue_from, fit_nets, history_or_result, make_nets
 from .recipes import OF_CLASSES, OF_LABELS, OF_NUMBERS, TEMPERATURE, Recipe
-from .rows import MOST_ROWS, MOST_SEED, EncodedRows, FileRows, Rows, fold_numbers, held_out_rows
+from .rows import MOST_ROWS, MOST_SEED, EncodedRows, FileRows, Rows, Targets, fold_numbers, held_out_rows
 from .temperature import fit_temperature
-from .time_budget import Budget
-from .tuning import Encoded, Found, TuningTask, tuned
+from .tuning import Found, Tuning, TuningTask, tuned
 
 DTYPE = "float32"  # of the nets
-
-
-class Targets(NamedTuple):
-    """Targets of the rows of a table.
-
-    values : class numbers (n_rows,), 0 and 1 (n_rows, n_labels), or numbers (n_rows,) or (n_rows, n_outputs)
-    loss : of the nets: OF_CLASSES, OF_LABELS or OF_NUMBERS
-    n_outputs : number of classes, labels or numbers of a row
-    """
-
-    values: np.ndarray
-    loss: str
-    n_outputs: int
-
-    @property
-    def classes(self) -> np.ndarray | None:
-        """Class of each row, by which rows are split; None for a split without classes."""
-        return self.values if self.loss == OF_CLASSES else None
 
 
 class Known(NamedTuple):
@@ -63,30 +44,6 @@ class Known(NamedTuple):
     notes: tuple[str, ...]
     mean: Any = 0.0
     std: Any = 1.0
-
-
-class Tuning(NamedTuple):
-    """Search of settings before the training.
-
-    n : number of configurations
-    searched : fields of Recipe
-    names : the user's names of settings, by the fields, for the note
-    title : what the note calls the search
-    """
-
-    n: int
-    searched: Iterable[str]
-    names: Mapping[str, str]
-    title: str
-
-
-class Encoding(NamedTuple):
-    """Columns of one encoding of numbers, with the rows that they encode; equal columns have one number."""
-
-    number: int
-    columns: tuple[Column, ...]
-    notes: tuple[str, ...]
-    data: EncodedRows
 
 
 def _silently(*_: Any) -> None:
@@ -105,8 +62,6 @@ class TableModel:
     tell : called with a sentence on what is left out for want of time
     tell_of_columns : called with (sentences on columns with problems, sentences on what was chosen)
     saved : returns arguments of the fit of a net about its checkpoints: of net k, or of all for None
-    keeps_better : whether a net that is trained further keeps its parameters if no new epoch is better on its held-out
-        rows
 
     After fit:
 
@@ -120,8 +75,7 @@ class TableModel:
     n_wanted, left_out : number of nets that there were to train and, if some have not come to their end, their result
         with the number of those that had begun
     found : Found of the search, or None
-    n_kept : number of nets that have kept their parameters
-    ended_by_interrupt : whether Ctrl-C came after the nets were trained
+    interrupted : whether Ctrl-C has ended the search or the training, or came while the nets were calibrated
     """
 
     recipe: Recipe
@@ -137,7 +91,6 @@ class TableModel:
     tell: Callable[[str], Any] = _silently
     tell_of_columns: Callable[[tuple[str, ...], tuple[str, ...]], Any] = _silently
     saved: Callable[[int | None], dict[str, Any]] = lambda _: {}
-    keeps_better: bool = False
 
     known: Known | None = field(default=None, init=False)
     found: Found | None = field(default=None, init=False)
@@ -146,8 +99,7 @@ class TableModel:
     temperature: float = field(default=1.0, init=False)
     mean: Any = field(default=0.0, init=False)
     std: Any = field(default=1.0, init=False)
-    ended_by_interrupt: bool = field(default=False, init=False)
-    n_kept: int = field(default=0, init=False)
+    interrupted: bool = field(default=False, init=False)
 
     def fit(
         self,
@@ -214,12 +166,17 @@ class TableModel:
 
     def train(self, data: EncodedRows) -> TableModel:
         """Train nets on encoded rows, and calibrate them; before, search settings."""
-        with CompileNotices(True):
+        with CompileNotices(True), stop_flag() as flag:
             if self.tuning is not None:
                 data = self._search(self.tuning, data)
-                if self.found is not None and self.found.interrupted:
-                    return self._keep_best_so_far(self.found, data)
-            return self._train(data)
+            if self.found is not None and self.found.interrupted:  # the best net so far
+                self.data = data.first_fold_apart()
+                self.nets, self.history, self.n_wanted = self.found.net, history_or_result(self.found.net), 1
+            else:
+                self._train(data)
+            self._calibrate()
+            self.interrupted = flag.is_set() or was_interrupted(self.history)
+        return self
 
     def _encoded_targets(self, targets: Targets, training: np.ndarray) -> np.ndarray:
         """Return targets as the nets take them; numbers are scaled by the rows to train on."""
@@ -267,41 +224,31 @@ class TableModel:
     def _search(self, tuning: Tuning, data: EncodedRows) -> EncodedRows:
         """Search settings, take the best ones, and return the rows in their encoding."""
         recipe, (learn, encode) = self.recipe, self._again
-        encodings = {recipe.numeric_encoding: Encoding(0, self.columns, self.notes, data)}
+        encodings = {recipe.numeric_encoding: (0, self.columns, self.notes, data)}
 
-        def encoding_of(wanted: Recipe) -> Encoding:
+        def encoding_of(wanted: Recipe) -> tuple[int, tuple[Column, ...], tuple[str, ...], EncodedRows]:
+            """Return (number, columns, notes, rows) in the encoding of a recipe; equal ones have the same number."""
             kind = wanted.numeric_encoding
             if kind not in encodings:
                 self.recipe = replace(recipe, numeric_encoding=kind)
                 columns, problems, choices = learn()
-                self.columns, notes = columns, problems + choices
-                equal = [known for known in encodings.values() if known.columns == columns]
-                encodings[kind] = (
-                    equal[0]._replace(notes=notes) if equal else Encoding(len(encodings), columns, notes, encode())
-                )
+                self.columns = columns
+                same = next((known for known in encodings.values() if known[1] == columns), None)
+                number, rows = (same[0], same[3]) if same else (len(encodings), encode())
+                encodings[kind] = number, columns, problems + choices, rows
             return encodings[kind]
 
-        def encoded(wanted: Recipe) -> Encoded:
-            found = encoding_of(wanted)
-            data = found.data.first_fold_apart()
-            assert isinstance(data.training, Rows)
-            assert data.held_out is not None
-            return Encoded(found.number, data.training, data.held_out)
+        def encoded(wanted: Recipe) -> tuple[int, EncodedRows]:
+            number, *_, rows = encoding_of(wanted)
+            return number, rows.first_fold_apart()
 
         task = TuningTask(
             recipe, tuning.searched, tuning.n, self.seed, encoded, self._make, self.budget, self.verbose, tuning.title
         )
         self.found = tuned(task, tuning.names)
-        chosen, self.recipe = encoding_of(self.found.recipe), self.found.recipe
-        self.columns, self.notes = chosen.columns, (*chosen.notes, self.found.note)
-        return chosen.data
-
-    def _keep_best_so_far(self, found: Found, data: EncodedRows) -> TableModel:
-        """Take the best net of a search that Ctrl-C has ended."""
-        self.data = data.first_fold_apart()
-        self.nets, self.history, self.n_wanted = found.net, history_or_result(found.net), 1
-        self._calibrate_unless_interrupted()
-        return self
+        _, self.columns, notes, data = encoding_of(self.found.recipe)
+        self.recipe, self.notes = self.found.recipe, (*notes, self.found.note)
+        return data
 
     # ---- training
 
@@ -309,22 +256,22 @@ class TableModel:
         settings = {"loss": self.loss, "dtype": DTYPE, "device": self.device, "random_state": seed}
         return make_nets(n_features, self.n_outputs, recipe, settings, n_nets)
 
-    def _train(self, data: EncodedRows) -> TableModel:
-        """Train nets on encoded rows, as many and for as many epochs as there is time for, and calibrate them."""
-        wanted = self.recipe if self.known is None else self.recipe.continued(self.known.nets.network)
+    def _train(self, data: EncodedRows) -> None:
+        """Train nets on encoded rows, as many and for as many epochs as there is time for."""
+        planned = wanted = self.recipe if self.known is None else self.recipe.continued(self.known.nets.network)
         make = lambda recipe: self._make(data.training.n_features, recipe, recipe.n_nets_of_all_folds, self.seed)
-        at_once = IN_TURN
+        nets, at_once = make(wanted), IN_TURN
         if data.folds is not None and self.executor is None:
-            assert isinstance(data.training, Rows)
-            at_once = folds_at_once(wanted, make, data.training)
-        planned, note, at_once = planned_in_time(wanted, NetsToPlan(make, data, at_once), self.budget)
-        if self.known is not None:  # all nets go on
-            planned = replace(planned, n_nets=wanted.n_nets, n_folds=wanted.n_folds)
-        if note:
-            self.tell(note)
+            at_once = folds_at_once(nets, wanted, data.in_memory)
+        if self.budget.is_limited:
+            planned, note, at_once = planned_in_time(wanted, make, data, at_once, self.budget)
+            if self.known is not None:  # all nets go on
+                planned = replace(planned, n_nets=wanted.n_nets, n_folds=wanted.n_folds)
+            if note:
+                self.tell(note)
+            nets = make(planned)
         self.recipe = planned
         self.data = data if planned.n_folds > 1 else data.first_fold_apart()  # no time for a net of each fold
-        nets = make(planned)
         if self.known is not None:
             continue_from(nets, self.known.nets)
         self.n_wanted = getattr(nets, "n_nets", 1)
@@ -337,40 +284,26 @@ class TableModel:
             self._keep(fit_each(nets, fit_one, monitor))
         else:
             self._train_together(nets)
-        self._tell_of_slow_epochs()
-        self._calibrate_unless_interrupted()
-        return self
+        if self.budget.is_limited:
+            self._tell_of_slow_epochs()
 
     def _fit(self, nets: Any, data: EncodedRows, k: int | None, recipe: Recipe, budget: Budget, **further: Any) -> Any:
         further |= self.saved(k)
-        train = lambda: fit_nets(nets, data.training, data.held_out, recipe, budget, verbose=self.verbose, **further)
-        if not self.keeps_better or data.held_out is None:
-            return train()
-        held_out, params = data.held_out, nets.params.copy()
-        losses = lambda: np.atleast_1d(nets.evaluate(held_out.X, held_out.y, sample_weight=held_out.weights)["loss"])
-        before, record = losses(), train()
-        is_kept = ~(losses() < before) & ~np.isnan(before)  # also of nets that have diverged
-        found = np.where(is_kept[:, None], np.atleast_2d(params), np.atleast_2d(nets.params))
-        nets.params = found.reshape(params.shape)
-        self.n_kept += int(np.count_nonzero(is_kept))
-        return record
+        return fit_nets(nets, data.training, data.held_out, recipe, budget, verbose=self.verbose, **further)
 
     def _train_folds(self, nets: Population, fits: FitsInTime, at_once: FitsAtOnce) -> None:
         """Train nets that are each without one fold, and keep the predictions of each row by the others."""
-        rows, folds = self.data.training, self.data.folds
-        assert isinstance(rows, Rows)
-        assert folds is not None
+        assert self.data.folds is not None
 
         def fit(net: MLP, rows: Rows, held_out: Rows, k: int) -> Any:
             data = EncodedRows(rows, held_out)
             return fits.fit(k, lambda recipe, budget: self._fit(net, data, k, recipe, budget))
 
+        given = nets, self.data.in_memory, self.data.folds
         if self.executor is not None:
-            from .folds_on_workers import fit_folds_on_workers
-
-            found, z = fit_folds_on_workers(self.executor, nets, rows, folds, self.recipe, self.verbose)
+            found, z = fit_folds_on_workers(self.executor, *given, self.recipe, self.verbose)
         else:
-            found, z = fit_folds(nets, rows, folds, fit, at_once)
+            found, z = fit_folds(*given, fit, at_once)
         self._keep(found)
         self.out_of_fold = z
 
@@ -412,30 +345,15 @@ class TableModel:
         """Number of epochs; of several nets, the largest."""
         return int(np.max(self.history.epochs))
 
-    @property
-    def interrupted(self) -> bool:
-        """Whether Ctrl-C has ended the search or the training, or came after them."""
-        of_search = self.found is not None and self.found.interrupted
-        return of_search or self.ended_by_interrupt or was_interrupted(self.history)
-
     # ---- calibration
-
-    def _calibrate_unless_interrupted(self) -> None:
-        """Calibrate the nets; Ctrl-C meanwhile comes after it."""
-        try:
-            with interrupts.deferred():
-                self._calibrate()
-        except KeyboardInterrupt:
-            self.ended_by_interrupt = True
 
     def _calibrate(self) -> None:
         """Set the temperature of class probabilities by rows that nets have not seen, if there are some."""
         if self.loss == OF_NUMBERS or self.recipe.calibration != TEMPERATURE:
             return
         if self.out_of_fold is not None:
-            assert isinstance(self.data.training, Rows)
             predicted = predicted_rows(self.out_of_fold)
-            z, held_out = self.out_of_fold[:, predicted], self.data.training.take(predicted)
+            z, held_out = self.out_of_fold[:, predicted], self.data.in_memory.take(predicted)
         elif self.data.held_out is None:
             return
         else:

@@ -1,13 +1,13 @@
-"""Nets for a table, and their fits by a recipe."""
+"""Nets for a table, and their fits by a recipe, in the time that there is."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..callbacks import EarlyStopping
+from ..console.stopwatch import Stopwatch
 from ..errors import counted
 from ..history import History
 from ..initialization import UniformByFanIn
@@ -16,10 +16,36 @@ from ..optimizers import AdamW, Optimizer
 from ..population import Population
 from .recipes import Recipe
 from .rows import FileRows, Rows
-from .time_budget import Budget
 
 SCHEDULE, CLIP_NORM = "flat_cosine", 1.0
 SHORTEST = 1e-3  # seconds: time limit of a fit that begins when the time is over, and makes one step
+TRIAL_SHARE = 0.05  # of a limit that the trial of bins may take
+
+
+class Budget:
+    """The seconds that a fit may take, with the time in which kernels compile.
+
+    seconds : limit, counted from now; infinity for none
+    completes_epoch : whether a fit whose time is over in its first epoch trains it to its end
+    """
+
+    def __init__(self, seconds: float = float("inf"), completes_epoch: bool = False):
+        self.seconds, self.completes_epoch, self._watch = seconds, completes_epoch, Stopwatch()
+        self.is_limited, self.trial_seconds = seconds < float("inf"), TRIAL_SHARE * seconds
+
+    def elapsed(self) -> float:
+        return self._watch.read()[0]
+
+    def compiled(self) -> float:
+        """Return how long the thread that has made the budget has waited for kernels since then."""
+        return self._watch.read()[1]
+
+    def left(self) -> float:
+        return max(0.0, self.seconds - self.elapsed())
+
+    def part(self, n_fits: int) -> Budget:
+        """Return the budget of the next of n_fits fits, all with the same."""
+        return Budget(self.left() / n_fits, self.completes_epoch)
 
 
 def make_nets(n_features: int, n_outputs: int, recipe: Recipe, settings: dict[str, Any], n_nets: int) -> Any:
@@ -97,26 +123,9 @@ def fit_nets(
 
 
 def _fit(net: Any, rows: Rows | FileRows, held_out: Rows | None, arguments: dict[str, Any]) -> Any:
-    try:
-        if isinstance(rows, FileRows):
-            return rows.fit(net, held_out, **arguments)
-        return net.fit(rows.X, rows.y, sample_weight=rows.weights, validation_data=held_out, **arguments)
-    except KeyboardInterrupt:  # before the training, or after it
-        if not mark_interrupted(net):
-            raise
-        return history_or_result(net)
-
-
-def mark_interrupted(net: Any) -> bool:
-    """Mark the record of the only fit of a net or population as interrupted. Return whether it has a finished epoch."""
-    record = history_or_result(net)
-    if record is None or not np.any(record.epochs):
-        return False
-    if isinstance(net, MLP):
-        record.stopped_by = "interrupt"
-    else:
-        net.result = replace(record, interrupted=True)
-    return True
+    if isinstance(rows, FileRows):
+        return rows.fit(net, held_out, **arguments)
+    return net.fit(rows.X, rows.y, sample_weight=rows.weights, validation_data=held_out, **arguments)
 
 
 def history_or_result(net: Any) -> Any:

@@ -12,6 +12,7 @@ from ..fit.sources import StreamArguments
 from ..mlp import MLP
 from ..population import Population
 from ..streams.row_file import RowFile
+from .recipes import OF_CLASSES
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -45,6 +46,24 @@ class Rows(NamedTuple):
     @property
     def n_bytes(self) -> int:
         return sum(array.nbytes for array in self if array is not None)
+
+
+class Targets(NamedTuple):
+    """Targets of the rows of a table.
+
+    values : class numbers (n_rows,), 0 and 1 (n_rows, n_labels), or numbers (n_rows,) or (n_rows, n_outputs)
+    loss : of the nets: OF_CLASSES, OF_LABELS or OF_NUMBERS
+    n_outputs : number of classes, labels or numbers of a row
+    """
+
+    values: np.ndarray
+    loss: str
+    n_outputs: int
+
+    @property
+    def classes(self) -> np.ndarray | None:
+        """Class of each row, by which rows are split; None for a split without classes."""
+        return self.values if self.loss == OF_CLASSES else None
 
 
 class FileRows:
@@ -97,6 +116,12 @@ class EncodedRows(NamedTuple):
     held_out: Rows | None = None
     folds: np.ndarray | None = None
 
+    @property
+    def in_memory(self) -> Rows:
+        """The rows to train on, of nets that need them in memory, such as those of folds."""
+        assert isinstance(self.training, Rows)
+        return self.training
+
     def close(self) -> None:
         if isinstance(self.training, FileRows):
             self.training.file.close()
@@ -105,8 +130,7 @@ class EncodedRows(NamedTuple):
         """Return the rows with those of the first fold as held-out ones, and without folds."""
         if self.folds is None:
             return self
-        assert isinstance(self.training, Rows)
-        training, held_out = (self.training.take(np.flatnonzero(rows)) for rows in (self.folds != 0, self.folds == 0))
+        training, held_out = (self.in_memory.take(np.flatnonzero(rows)) for rows in (self.folds != 0, self.folds == 0))
         return EncodedRows(training, held_out)
 
 

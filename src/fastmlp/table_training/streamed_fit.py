@@ -8,9 +8,9 @@ import numpy as np
 
 from ..streams.row_cache import digest_of_value
 from ..tables.features import encode_columns, feature_names, training_rows
-from .model import DTYPE, TableModel, Targets
+from .model import DTYPE, TableModel
 from .recipe_fit import make_nets
-from .rows import MOST_SEED, EncodedRows
+from .rows import MOST_SEED, EncodedRows, Targets
 from .streamed_table import Split, StreamedTable, affordable_share, bytes_in_memory
 
 

@@ -4,8 +4,7 @@ Random search: Bergstra and Bengio 2012. Successive halving: Jamieson and Talwal
 goes on to the next rung (Li et al. 2018), where each is trained anew with three times the epochs: one cycle of the
 learning rate has to come to its end before nets can be compared. The recipe itself is in every rung, and stays unless
 another configuration is better by more than chance. Configurations that differ only in settings of a net are trained
-as one population; where nets share weights, a configuration is a population, whose mean output is compared.
-bench/log/tables.md#tabular-tune has figures.
+as one population. bench/log/tables.md#tabular-tune has figures.
 """
 
 from __future__ import annotations
@@ -23,13 +22,19 @@ from ..errors import DivergenceWarning, counted
 from ..fit.interruption import was_interrupted
 from ..mlp import MLP
 from ..population import subset_of
+from ..runtime.ctrl_c import StopFlag, stop_flag
 from .epochs_in_time import SHARE, seconds_per_epoch
-from .recipe_fit import SHORTEST, fit_nets
+from .recipe_fit import SHORTEST, Budget, fit_nets
 from .recipes import Recipe
-from .rows import Rows
-from .time_budget import Budget
-from .tuning_configurations import Settings, configurations, groups_of_recipes, joint_recipe
-from .tuning_scores import scores_of, standard_errors_apart
+from .rows import EncodedRows
+from .tuning_configurations import (
+    Settings,
+    configurations,
+    groups_of_recipes,
+    joint_recipe,
+    scores_of,
+    standard_errors_apart,
+)
 
 FACTOR = 3  # a rung has a third of the configurations of the one before, and three times its epochs
 MOST_RUNGS = 3
@@ -39,15 +44,19 @@ FEW_CONFIGURATIONS = 4  # if there is time for fewer, configurations have a thir
 TUNING_SHARE = 0.5  # of the time that is left, which a search may take
 
 
-class Encoded(NamedTuple):
-    """Rows of a table in one encoding of its columns: those to train on, and held-out ones.
+class Tuning(NamedTuple):
+    """Search of settings before the training.
 
-    number : int     number of the encoding
+    n : number of configurations
+    searched : fields of Recipe
+    names : the user's names of settings, by the fields, for the note
+    title : what the note calls the search
     """
 
-    number: int
-    rows: Rows
-    held_out: Rows
+    n: int
+    searched: Iterable[str]
+    names: Mapping[str, str]
+    title: str
 
 
 class Rung(NamedTuple):
@@ -78,12 +87,11 @@ class TuningTask:
     """Task of a search: the recipe, the settings that are searched, rows, nets and time.
 
     recipe : the preset with what the user has given
-    searched : settings that the user has not given, keys of SPACE
+    searched : settings that the user has not given, of SPACE
     n : number of configurations
     seed : seed of the configurations and their nets
-    encoded : returns the rows in the encoding that a recipe asks for
-    make_nets : returns untrained nets for (number of features, recipe, number of nets, seed): one for each
-        configuration, or those of one configuration if they share weights
+    encoded : returns (number of the encoding that a recipe asks for, rows in it with held-out ones)
+    make_nets : returns untrained nets for (number of features, recipe, number of nets, seed)
     budget : time that is left for all
     verbose : amount of output, as for Population.fit
     title : what a note calls the search, such as "tune=20"
@@ -93,7 +101,7 @@ class TuningTask:
     searched: Iterable[str]
     n: int
     seed: int
-    encoded: Callable[[Recipe], Encoded]
+    encoded: Callable[[Recipe], tuple[int, EncodedRows]]
     make_nets: Callable[[int, Recipe, int, int], Any]
     budget: Budget = field(default_factory=Budget)
     verbose: Any = 0
@@ -146,10 +154,11 @@ def tuned(task: TuningTask, names: Mapping[str, str]) -> Found:
         note = f"The time limit is too short to compare configurations ({task.title}): the preset is used as it is."
         return Found(task.recipe, [], note)
     search = Search(task, n, epochs)
-    try:
-        search.run()
-    except KeyboardInterrupt:  # outside of a fit, such as while rows are encoded
-        search.interrupted = True
+    with stop_flag() as flag:
+        try:
+            search.run(flag)
+        except KeyboardInterrupt:  # Ctrl-C before the first step of a population
+            search.interrupted = True
     if search.interrupted and search.net is None:
         raise KeyboardInterrupt
     trials, note = search.ranked(), sentence(search, task, names)
@@ -167,11 +176,11 @@ def affordable_search(task: TuningTask) -> tuple[int, int]:
     every_epoch = task.recipe.epochs
     if not task.budget.is_limited:
         return task.n, every_epoch
-    found, one = task.encoded(task.recipe), recipe_of_trial(task.recipe)
-    make = lambda: task.make_nets(found.rows.n_features, one, one.n_nets, task.seed)
+    (_, data), one = task.encoded(task.recipe), replace(task.recipe, n_nets=1, n_folds=1)
+    make = lambda: task.make_nets(data.training.n_features, one, 1, task.seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)
-        seconds = seconds_per_epoch(make, found.rows, found.held_out, one, task.budget.left() or SHORTEST)
+        seconds = seconds_per_epoch(make, data.training, data.held_out, one, task.budget.left() or SHORTEST)
     available = TUNING_SHARE * SHARE * task.budget.left() / max(seconds, 1e-9)
     for epochs in (every_epoch, ceil(every_epoch / FACTOR)):
         n = task.n
@@ -191,11 +200,6 @@ def net_epochs(rungs: list[Rung]) -> int:
     return sum((rung.n + (k > 0)) * rung.epochs for k, rung in enumerate(rungs))
 
 
-def recipe_of_trial(recipe: Recipe) -> Recipe:
-    """Return a recipe for one net, without folds."""
-    return replace(recipe, n_nets=1, n_folds=1)
-
-
 class Search:
     """Search in progress: its configurations, its rungs, and the best net so far.
 
@@ -206,78 +210,63 @@ class Search:
     def __init__(self, task: TuningTask, n: int, epochs: int):
         self._task, self._rng = task, np.random.default_rng([task.seed, n])
         self._budget = Budget(TUNING_SHARE * task.budget.left())
-        rows = task.encoded(task.recipe).rows
-        self.trials = [Trial(row) for row in configurations(task.recipe, task.searched, n, rows.n_rows, self._rng)]
+        n_rows = task.encoded(task.recipe)[1].training.n_rows
+        self.trials = [Trial(row) for row in configurations(task.recipe, task.searched, n, n_rows, self._rng)]
         self.rungs = rungs_of(n, epochs)
         self.interrupted = self.out_of_time = False
         self.net: Any = None  # the best net so far
         self.net_score, self.net_recipe = -inf, task.recipe
-        self._n_done = 0
         self._weights: np.ndarray | None = None  # of the held-out rows
 
-    @property
-    def has_ended(self) -> bool:
-        return self.interrupted or self.out_of_time
-
-    def run(self) -> None:
-        """Train all rungs, until Ctrl-C or until the time for the search is over."""
-        going_on, verbose = list(range(len(self.trials))), checked_verbose(self._task.verbose)
+    def run(self, flag: StopFlag) -> None:
+        """Train all rungs, until Ctrl-C sets the flag or the time for the search is over."""
+        members, verbose, n_done = list(range(len(self.trials))), checked_verbose(self._task.verbose), 0
         total = sum(rung.n + (k > 0) for k, rung in enumerate(self.rungs))  # at most
+        best_score = lambda: f"best score {self.net_score:.5g}" if self.net_score > -inf else ""
         with Progress(total, verbose, "tuning", bar=verbose < 2) as bar:
             for number, rung in enumerate(self.rungs):
-                going_on = self._best_of(going_on, rung.n)
+                by_score = sorted(members, key=lambda k: -self.trials[k].score)  # stable
+                members = sorted({0, *by_score[: rung.n]})  # the best of the last rung, and the preset
                 if verbose > 1:
-                    n, n_rungs = counted(len(going_on), "configuration"), len(self.rungs)
-                    print(f"tuning {number + 1}/{n_rungs}: {n} of {counted(rung.epochs, 'epoch')}", flush=True)
-                self._train(going_on, rung.epochs, bar)
-                if verbose > 1 and self.net_score > -inf:
-                    print(f"tuning {number + 1}/{len(self.rungs)}: best score {self.net_score:.5g}", flush=True)
-                if self.has_ended:
-                    return
-
-    def _best_of(self, members: list[int], n: int) -> list[int]:
-        """Return the n best configurations of the last rung, and the first one, in ascending order."""
-        by_score = sorted(members, key=lambda k: -self.trials[k].score)  # stable
-        return sorted({0, *by_score[:n]})
-
-    def _train(self, members: list[int], epochs: int, bar: Progress) -> None:
-        recipes = [self._recipe_of(k, epochs) for k in members]
-        found = [self._task.encoded(recipe) for recipe in recipes]
-        for group in groups_of_recipes(recipes, [rows.number for rows in found]):
-            self._train_group([members[k] for k in group], [recipes[k] for k in group], found[group[0]])
-            self._n_done += len(group)
-            bar.show(self._n_done, nan, lambda: f"best score {self.net_score:.5g}" if self.net_score > -inf else "")
-            if self.has_ended:
-                return
+                    n = counted(len(members), "configuration")
+                    start = f"tuning {number + 1}/{len(self.rungs)}: {n} of {counted(rung.epochs, 'epoch')}"
+                    print(f"{start}, {best_score()}" if best_score() else start, flush=True)
+                recipes = [self._recipe_of(k, rung.epochs) for k in members]
+                found = [self._task.encoded(recipe) for recipe in recipes]
+                for group in groups_of_recipes(recipes, [encoding for encoding, _ in found]):
+                    data = found[group[0]][1]
+                    self._train_group([members[k] for k in group], [recipes[k] for k in group], data)
+                    n_done += len(group)
+                    bar.show(n_done, nan, best_score)
+                    self.interrupted |= flag.is_set()
+                    if self.interrupted or self.out_of_time:
+                        return
 
     def _recipe_of(self, k: int, epochs: int) -> Recipe:
         recipe = replace(self._task.recipe, **self.trials[k].settings)
-        return replace(recipe_of_trial(recipe), epochs=epochs, patience=min(recipe.patience, epochs))
+        return replace(recipe, n_nets=1, n_folds=1, epochs=epochs, patience=min(recipe.patience, epochs))
 
-    def _train_group(self, members: list[int], recipes: list[Recipe], encoded: Encoded) -> None:
+    def _train_group(self, members: list[int], recipes: list[Recipe], data: EncodedRows) -> None:
         """Train configurations as one population, and take their scores if they have come to their end."""
-        task, recipe = self._task, joint_recipe(recipes)
-        n_nets = recipe.n_nets * len(members)
-        nets = task.make_nets(encoded.rows.n_features, recipe, n_nets, int(self._rng.integers(2**31)))
+        recipe, held_out = joint_recipe(recipes), data.held_out
+        assert held_out is not None
+        seed = int(self._rng.integers(2**31))
+        nets = self._task.make_nets(data.training.n_features, recipe, len(members), seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DivergenceWarning)  # such a configuration is one of the bad ones
-            result = fit_nets(nets, encoded.rows, encoded.held_out, recipe, budget=self._budget, verbose=0)
+            result = fit_nets(nets, data.training, held_out, recipe, budget=self._budget, verbose=0)
         reasons, epochs = (np.atleast_1d(values) for values in (result.stopped_by, result.epochs))
         self.interrupted, self.out_of_time = was_interrupted(result), "time_limit" in reasons
-        scores, losses = scores_of(nets, encoded.held_out, recipe)
+        scores, losses = scores_of(nets, held_out, recipe)
         scores = np.where(epochs > 0, scores, -inf)
-        self._weights = encoded.held_out.weights
-        self._keep(nets, scores, recipes)
+        self._weights = held_out.weights
+        if scores.max() > self.net_score:
+            k = int(np.argmax(scores))
+            self.net = nets if isinstance(nets, MLP) else subset_of(nets, np.array([k]))
+            self.net_score, self.net_recipe = float(scores[k]), recipes[k]
         for place, (k, reason) in enumerate(zip(members, reasons.tolist(), strict=True)):
             if reason not in ("interrupt", "time_limit"):
                 self.trials[k] = Trial(self.trials[k].settings, float(scores[place]), recipe.epochs, losses[place])
-
-    def _keep(self, nets: Any, scores: np.ndarray, recipes: list[Recipe]) -> None:
-        """Keep the best net of a group, for Ctrl-C, if it is better than those before."""
-        k = int(np.argmax(scores))
-        if scores[k] > self.net_score:
-            self.net = nets if isinstance(nets, MLP) else subset_of(nets, np.array([k]))
-            self.net_score, self.net_recipe = float(scores[k]), recipes[k]
 
     def best(self) -> Trial:
         """Return the best configuration of those that were trained for as long as the first one, the preset.
@@ -306,12 +295,10 @@ def sentence(search: Search, task: TuningTask, names: Mapping[str, str]) -> str:
     """Return what was searched and chosen, for the notes of a model."""
     n_tried, first, best = len([trial for trial in search.trials if trial.epochs]), search.trials[0], search.best()
     tried = f"{n_tried} of {counted(task.n, 'configuration')}" if n_tried < task.n else counted(task.n, "configuration")
-    why = ""
-    if search.interrupted and not n_tried:
-        begin = f"The search of settings ({task.title}) was interrupted while its first configurations were trained"
-        return f"{begin}; the net is the best one so far."
     if search.interrupted:
-        return f"The search of settings ({task.title}) was interrupted after {tried}; the net is the best one so far."
+        when = f"after {tried}" if n_tried else "while its first configurations were trained"
+        return f"The search of settings ({task.title}) was interrupted {when}; the net is the best one so far."
+    why = ""
     if search.out_of_time:
         why = ", until its share of the time limit was over"
     elif n_tried < task.n or search.rungs[-1].epochs < task.recipe.epochs:

@@ -1,4 +1,4 @@
-"""The space of `tune`: settings of a recipe that are searched and their ranges, and configurations drawn from them.
+"""Configurations that `tune` compares: drawn from the ranges of their settings, grouped into populations, and scored.
 
 The ranges are those that the literature searches for plain MLPs, around the presets: Gorishniy, Rubachev, Khrulkov and
 Babenko 2021 (arXiv:2106.11959), Kadra, Lindauer, Hutter and Grabocka 2021 (arXiv:2106.11189), Holzmüller, Grinsztajn
@@ -8,53 +8,31 @@ and Steinwart 2024 (RealMLP, arXiv:2407.04491).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import ceil, exp, log, sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..sweeps.space import draw_choice, groups_of
-from .recipes import AUTO, Recipe
+from ..class_probabilities import logits
+from .recipes import AUTO, TEMPERATURE, Recipe
+from .rows import Rows
+from .temperature import fit_temperature, row_losses
 
-
-@dataclass(frozen=True)
-class Uniform:
-    """Numbers between two bounds, all equally likely."""
-
-    low: float
-    high: float
-
-    def rvs(self, random_state: np.random.Generator) -> float:
-        return float(random_state.uniform(self.low, self.high))
-
-
-@dataclass(frozen=True)
-class LogUniform:
-    """Numbers between two bounds whose logarithms are equally likely."""
-
-    low: float
-    high: float
-
-    def rvs(self, random_state: np.random.Generator) -> float:
-        return exp(random_state.uniform(log(self.low), log(self.high)))
-
-
-# Settings that nets of one population may have of their own.
-PER_NET: dict[str, Any] = {
-    "learning_rate": LogUniform(5e-4, 1e-2),
-    "weight_decay": LogUniform(1e-3, 0.5),
-    "dropout": Uniform(0.0, 0.5),
+# Settings that nets of one population may have of their own: (lowest, highest, whether logarithms are equally likely).
+PER_NET: dict[str, tuple[float, float, bool]] = {
+    "learning_rate": (5e-4, 1e-2, True),
+    "weight_decay": (1e-3, 0.5, True),
+    "dropout": (0.0, 0.5, False),
 }
 # Settings that they have in common. batch_size has factors of the recipe's number of rows.
-SHARED: dict[str, Any] = {
+SHARED: dict[str, list[Any]] = {
     "hidden": [(128, 128, 128), (256, 256, 256), (128, 128), (512, 512), (512,), (64, 64, 64, 64, 64)],
     "batch_size": [1.0, 0.5, 2.0],
     "label_smoothing": [AUTO, 0.0],
     "numeric_encoding": [AUTO, "quantile"],
 }
-SPACE = PER_NET | SHARED
-
+SPACE = (*PER_NET, *SHARED)
 Settings = dict[str, Any]  # of one configuration, by the names of Recipe's fields
 
 
@@ -67,7 +45,7 @@ def configurations(
     several nets to each population. The shared settings of the first draw are the recipe's.
 
     recipe : has the values of the first configuration
-    searched : names of the settings that are searched, keys of SPACE
+    searched : names of the settings that are searched, of SPACE
     n_rows : number of training rows
 
     >>> found = configurations(Recipe(), ["dropout", "hidden"], 9, 1000, np.random.default_rng(0))
@@ -88,7 +66,10 @@ def configurations(
 
 
 def _drawn(name: str, recipe: Recipe, n_rows: int, rng: np.random.Generator) -> Any:
-    value = draw_choice(name, SPACE[name], rng)
+    if name in PER_NET:
+        low, high, is_log = PER_NET[name]
+        return exp(rng.uniform(log(low), log(high))) if is_log else float(rng.uniform(low, high))
+    value = SHARED[name][int(rng.integers(len(SHARED[name])))]
     if name != "batch_size":
         return value
     return recipe.batch_size if value == 1.0 else max(1, round(value * recipe.batch_rows(n_rows)))
@@ -97,20 +78,16 @@ def _drawn(name: str, recipe: Recipe, n_rows: int, rng: np.random.Generator) -> 
 def groups_of_recipes(recipes: list[Recipe], encodings: list[int]) -> list[list[int]]:
     """Return lists of numbers of recipes, one per population: nets of one architecture, on rows of one encoding.
 
+    A dropout rate for each layer needs a net of its own.
+
     encodings : number of the encoding of each recipe's rows
     """
-    return groups_of([_row(k, recipe, encodings[k]) for k, recipe in enumerate(recipes)], {})
-
-
-def _row(k: int, recipe: Recipe, encoding: int) -> Settings:
-    """Return a recipe as groups_of takes a configuration.
-
-    A dropout rate for each layer needs a net of its own.
-    """
-    is_alone = not isinstance(recipe.dropout, (int, float))
-    own = {name: getattr(recipe, name) for name in PER_NET} | {"optimizer": "adamw"}
-    common = {name: getattr(recipe, name) for name in ("hidden", "batch_size", "label_smoothing")}
-    return {**own, **common, "encoding": encoding, "alone": k if is_alone else -1}
+    groups: dict[Any, list[int]] = {}
+    for k, (recipe, encoding) in enumerate(zip(recipes, encodings, strict=True)):
+        alone = -1 if isinstance(recipe.dropout, (int, float)) else k
+        key = recipe.hidden, recipe.batch_size, recipe.label_smoothing, encoding, alone
+        groups.setdefault(key, []).append(k)
+    return list(groups.values())
 
 
 def joint_recipe(recipes: list[Recipe]) -> Recipe:
@@ -121,3 +98,55 @@ def joint_recipe(recipes: list[Recipe]) -> Recipe:
         name: np.array([getattr(recipe, name) for recipe in recipes], np.float64) for name in PER_NET
     }
     return replace(recipes[0], **own)
+
+
+# ---- scores
+
+
+class Scores(NamedTuple):
+    """Scores of nets on held-out rows.
+
+    values : (n_nets,); larger is better, and minus infinity is that of a net whose outputs are not finite
+    losses : (n_nets, n_rows), whose means are the values times -1
+    """
+
+    values: np.ndarray
+    losses: np.ndarray
+
+
+def scores_of(nets: Any, held_out: Rows, recipe: Recipe) -> Scores:
+    """Return the scores of nets on held-out rows; nets : MLP or Population
+
+    For classes, a score is minus the log loss, of calibrated probabilities if the recipe calibrates. For numbers, it is
+    minus the mean squared error of y scaled to a standard deviation of 1.
+    """
+    with np.errstate(all="ignore"):  # of nets whose outputs are not finite
+        z = logits(nets, held_out.X)
+        losses = np.array([_losses(of_net[None], nets, held_out, recipe) for of_net in (z[None] if z.ndim == 2 else z)])
+        values = -np.average(losses, axis=1, weights=held_out.weights)
+    return Scores(np.where(np.isfinite(values), values, -np.inf), losses)
+
+
+def _losses(z: np.ndarray, nets: Any, held_out: Rows, recipe: Recipe) -> np.ndarray:
+    """Return the losses of rows; z : (1, n_rows, n_outputs), logits of a net"""
+    network, kind = nets.network, nets.network.output_row.name
+    if kind == "identity":
+        errors = z[0].astype(np.float64) - held_out.y.reshape(held_out.n_rows, -1)
+        return np.square(errors).mean(axis=1)
+    y, temperature = held_out.y.astype(np.float64 if kind == "sigmoid" else np.intp), 1.0
+    if recipe.calibration == TEMPERATURE:
+        temperature = fit_temperature(z, held_out.y, held_out.weights, network, kind == "sigmoid")
+    return row_losses(z, y, network, temperature, kind == "sigmoid")
+
+
+def standard_errors_apart(first: np.ndarray, second: np.ndarray, weights: np.ndarray | None) -> float:
+    """Return by how many standard errors the mean of the first losses is above that of the second, paired by rows.
+
+    >>> round(standard_errors_apart(np.array([3.0, 2.0, 4.0, 3.0]), np.ones(4), None), 3)
+    5.657
+    """
+    gains = first - second
+    weights = np.ones(len(gains)) if weights is None else weights
+    mean = np.average(gains, weights=weights)
+    error = np.sqrt(np.square(weights * (gains - mean)).sum()) / weights.sum()
+    return float(mean / max(error, np.finfo(float).tiny))

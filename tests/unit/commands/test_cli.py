@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import fastmlp
 from fastmlp.commands.cli import app
-from fastmlp.commands.table_options import Scaling, Task
+from fastmlp.commands.train_options import Task
 
 QUICK = ["--n-nets", "1", "--epochs", "30", "--hidden", "16", "--learning-rate", "0.01", "--device", "cpu"]
 
@@ -135,11 +135,9 @@ def test_measuring_prints_times_and_stores_thresholds(run, cuda, monkeypatch, tm
 
 
 def test_choices_of_options_equal_the_librarys():
-    from fastmlp.tables.number_columns import NUMERIC_ENCODINGS
     from fastmlp.tables.target import TASKS
 
     assert tuple(task.value for task in Task) == TASKS
-    assert {scaling.value for scaling in Scaling} < set(NUMERIC_ENCODINGS)
 
 
 def test_train_and_predict_a_classification(run, tables, tmp_path):

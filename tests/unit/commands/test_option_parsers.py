@@ -9,8 +9,7 @@ from typer.testing import CliRunner
 from fastmlp.commands import cli
 from fastmlp.commands.cli import app
 from fastmlp.commands.option_parsers import MOST_SEED, Choices, choice, layer_sizes, number, share, whole_number
-from fastmlp.commands.table_options import Scaling, Task
-from fastmlp.commands.train_options import Quality
+from fastmlp.commands.train_options import Quality, Task
 
 
 class Colour(Choices):
@@ -94,5 +93,5 @@ def test_invalid_options_get_readable_messages(arguments):
 
 def test_the_text_of_a_choice_is_its_value():
     """Typer before 0.29 looks for it among the values, also after a parser; without it an option became None."""
-    kinds = (Colour, cli.Experiment, cli.BenchGroup, Quality, Scaling, Task)
+    kinds = (Colour, cli.Experiment, cli.BenchGroup, Quality, Task)
     assert all(str(member) == member.value for kind in kinds for member in kind)

@@ -16,7 +16,7 @@ import fastmlp
 from fastmlp.commands import train as train_job
 from fastmlp.commands.cli import app
 from fastmlp.commands.train import describe_earlier_net, final_figures, summary
-from fastmlp.commands.train_options import Checkpoints, TrainOptions
+from fastmlp.commands.train_options import TrainOptions
 from fastmlp.history import History
 from fastmlp.table_training.model import TableModel
 from fastmlp.table_training.recipes import Recipe
@@ -104,13 +104,13 @@ def test_ctrl_c_within_the_first_epoch_writes_nothing(tmp_path):
     net.history = history = History(net)
     history.stopped_by = "interrupt"
     trained = TableModel(Recipe())
-    trained.nets, trained.history = net, history
+    trained.nets, trained.history, trained.interrupted = net, history, True
     with pytest.raises(KeyboardInterrupt, match="before the end of the first epoch, so that nothing was saved"):
-        train_job.leave_unfinished(trained, tmp_path / "m.safetensors")
+        train_job.leave_unfinished(trained, TrainOptions("t.csv", "y", output=tmp_path / "m.safetensors"))
     assert files(tmp_path) == {}
 
 
-@pytest.mark.parametrize("where", ["read_training_table", "measure_parts", "train_prepared"])
+@pytest.mark.parametrize("where", ["read_training_table", "measure_parts"])
 def test_ctrl_c_outside_training_exits_with_130(train, tmp_path, monkeypatch, where):
     def interrupt(*_, **__):
         signal.raise_signal(signal.SIGINT)
@@ -133,19 +133,14 @@ def test_ctrl_c_outside_training_exits_with_130(train, tmp_path, monkeypatch, wh
     ],
     ids=["calibration", "calibration of folds", "between two folds"],
 )
-@pytest.mark.parametrize("defers", [True, False], ids=["signal", "exception"])
 @pytest.mark.usefixtures("ctrl_c")
-def test_ctrl_c_after_a_training_saves_the_nets_beside_the_output(
-    train, tmp_path, monkeypatch, place, n, options, defers
-):
+def test_ctrl_c_after_a_training_saves_the_nets_beside_the_output(train, tmp_path, monkeypatch, place, n, options):
     original, calls = pkgutil.resolve_name(place), []
 
     def interrupted(*arguments):
         calls.append(arguments)
         if len(calls) < n:
             return original(*arguments)
-        if not defers:  # as of a handler that cannot be deferred
-            signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
         return original(*arguments)
 
@@ -215,14 +210,14 @@ def test_divergence_after_some_epochs_saves_the_unfinished_net(tmp_path):
     net = fastmlp.MLP((2, 1), random_state=0)
     history = net.fit(np.eye(2), [0, 1], epochs=3)
     history.stopped_by = "divergence"
-    output, trained = tmp_path / "m.safetensors", TableModel(Recipe())
+    options, trained = TrainOptions("t.csv", "y", output=tmp_path / "m.safetensors"), TableModel(Recipe())
     trained.nets, trained.history = net, history
     with pytest.raises(RuntimeError, match=r"after 3 epochs; what was reached \(training loss .* in epoch 3\) is in"):
-        train_job.leave_unfinished(trained, output)
+        train_job.leave_unfinished(trained, options)
     assert fastmlp.load(tmp_path / "m.safetensors.diverged").history.stopped_by == "divergence"
     history.loss[-1] = np.inf
     with pytest.raises(RuntimeError, match=r"after 3 epochs; what was reached is in .* Lower --learning-rate"):
-        train_job.leave_unfinished(trained, output)
+        train_job.leave_unfinished(trained, options)
 
 
 def test_replacing_an_earlier_net_is_announced(train, tmp_path):
@@ -449,7 +444,7 @@ def test_the_same_command_goes_on_after_ctrl_c_to_the_same_net(train, tmp_path, 
     assert expected.exit_code == 0
     params = fastmlp.load(tmp_path / "m.safetensors").net_.params.copy()
     (tmp_path / "m.safetensors").unlink()
-    monkeypatch.setattr(TrainOptions, "checkpoints", lambda of: Checkpoints(of.checkpoint, "1", of.resume))
+    monkeypatch.setattr("fastmlp.commands.train_options.EVERY", 1)
     options = "--epochs", 30, "--checkpoint", tmp_path / "run.ckpt", "--resume"
     ctrl_c_after(4)
     stopped = train(*options)

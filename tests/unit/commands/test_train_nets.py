@@ -13,7 +13,6 @@ from command_runs import with_defaults
 
 import fastmlp
 from fastmlp.commands.train_class_weight import checked_weight_items, parsed_class_weight
-from fastmlp.commands.train_options import Checkpoints, TrainOptions
 from fastmlp.loading import load_net
 from fastmlp.table_training import recipe_fit
 from fastmlp.table_training.recipes import QUALITIES
@@ -176,77 +175,9 @@ def test_mistakes_that_the_table_need_not_show_are_found_before_it_is_read(optio
     train("kind", *options, code=1)
 
 
-@pytest.mark.thinned(2)
-@pytest.mark.parametrize("options", [("--n-nets", 1), ("--n-nets", 2), ("--quality", "best")])
-def test_training_goes_on_from_saved_nets(options):
-    train("price", *options)
-    before = load_net("model.safetensors")
-    rest = ("--epochs", 1, "--learning-rate", 1e-9, "--continue-from", "model.safetensors", "--output", "more")
-    assert "Training goes on with " in train("price", *options, *rest)
-    after = load_net("more")
-    np.testing.assert_allclose(after.params, before.params, atol=1e-6)
-    assert after.preprocessing.columns == before.preprocessing.columns
-    assert "and --target is 'kind'" in train("kind", *rest, code=1)
-    assert "Leave the hidden layers" in train(
-        "price", *with_defaults([str(word) for word in options], (*rest, "--n-nets", 4)), code=1
-    )
-
-
-@pytest.mark.parametrize("options", [("--n-nets", 1), ("--n-nets", 2), ()])
-def test_nets_that_no_new_epoch_improves_keep_their_parameters(options):
-    train("price", *options, "--epochs", 40)
-    before = load_net("model.safetensors")
-    rest = ("--epochs", 1, "--learning-rate", 10, "--continue-from", "model.safetensors", "--output", "more")
-    said = train("price", *options, *rest)
-    assert f"No new epoch of {getattr(before, 'n_nets', 1)} net" in said
-    np.testing.assert_array_equal(load_net("more").params, before.params)
-    assert "not those that the last training held out" not in said
-    said = train("price", *options, *rest, "--seed", 1)
-    assert "not those that the last training held out" in said
-    assert not np.array_equal(load_net("more").params, before.params)
-
-
 def test_losses_of_weighted_rows_say_so():
     weights = "--n-nets", 1, "--class-weight", "balanced"
     assert "weighted validation loss" in train("kind", *weights)
-
-
-def test_rows_in_another_order_are_noticed():
-    """Which are held out is drawn by their places in the table, so that the nets have seen some of those of now."""
-    train("price", "--n-nets", 1)
-    rest = ("--n-nets", 1, "--continue-from", "model.safetensors", "--output", "more")
-    assert "not those that the last training held out" not in train("price", *rest)
-    table = pd.read_csv("table.csv")
-    table.iloc[::-1].to_csv("table.csv", index=False)
-    said = train("price", *rest)
-    assert "or the same in another order" in said
-
-
-def test_nets_without_time_for_another_epoch_are_all_there():
-    """A net of a fold whose parameters are as before would count as one that has not begun, and be left out."""
-    train("price", "--epochs", 5)
-    before = load_net("model.safetensors")
-    train("price", "--time-limit", 1e-6, "--epochs", 50, "--continue-from", "model.safetensors", "--output", "more")
-    assert load_net("more").n_nets == before.n_nets
-
-
-@pytest.mark.slow
-def test_nets_go_on_with_the_rows_that_they_have_held_out():
-    """A net's held-out rows must be new to it, or early stopping and metrics are too good."""
-    train("price")
-    rest = ("--epochs", 1, "--continue-from", "model.safetensors", "--output", "more")
-    of_folds = train("price", *rest)
-    assert "out of fold" in of_folds
-    assert "not those that the last training held out" not in of_folds
-    assert "not those that the last training held out" in train("price", *rest, "--seed", 1)
-    assert "not those that the last training held out" in train("price", *rest, "--quality", "fast", "--n-nets", 6)
-    train("price", "--validation", "0.2")
-    alike = train("price", *rest)
-    assert "out of fold" not in alike
-    assert "not those that the last training held out" not in alike
-    table = pd.read_csv("table.csv")
-    pd.concat([table, table.tail(30)]).to_csv("table.csv", index=False)  # the rows of another month, say
-    assert "not those that the last training held out" in train("price", *rest)
 
 
 def test_rows_of_a_test_table_with_classes_unseen_in_training_are_left_out():
@@ -274,22 +205,6 @@ def test_a_copy_of_the_target_among_the_columns_is_told_of():
     )
 
 
-@pytest.mark.slow
-def test_a_preset_of_another_number_of_nets_is_refused():
-    """The nets stay as they are, so that the preset would only change their learning rate and epochs."""
-    go_on = "--epochs", 1, "--continue-from", "model.safetensors", "--output", "more"
-    train("price", "--quality", "fast")
-    said = train("price", *go_on, "--quality", "good", code=1)
-    assert "--quality good asks for 6 nets, but there is 1 net to go on with: leave it out." in said
-    train("price", *go_on)
-    train("price", *go_on, "--quality", "fast")
-    train("price", *go_on, "--quality", "good", "--n-nets", 1)
-    assert "Leave the hidden layers" in train("price", *go_on, "--quality", "best", code=1)
-    train("price", "--quality", "best", "--n-nets", 1)
-    assert "--quality fast asks for 1 net, but there are 10 nets" in train("price", *go_on, "--quality", "fast", code=1)
-    assert "out of fold" in train("price", *go_on, "--quality", "best")
-
-
 @pytest.mark.full
 def test_nets_hold_out_the_same_rows_where_they_are_trained_in_one_fit():
     for options in (("--validation", 0.2), ("--n-nets", 3)):
@@ -302,18 +217,6 @@ def test_a_table_of_fewer_rows_than_nets():
     pd.DataFrame({"x": [1.0, 2.0, 3.0], "price": [1.0, 2.5, 3.0]}).to_csv("small.csv", index=False)
     said = run("train", "small.csv", "--target", "price", "--task", "regression", *QUICK, "--validation", "0.4")
     assert "Trained 6 nets" in said
-
-
-@pytest.mark.slow
-def test_options_that_would_change_the_encoding_of_known_nets_are_refused():
-    train("price", "--n-nets", 1)
-    go_on = "--n-nets", 1, "--continue-from", "model.safetensors", "--output", "more"
-    for options in (("--drop", "age"), ("--keep", "size"), ("--id", "age")):
-        assert f"which {options[0]} would change" in train("price", *go_on, *options, code=1)
-    assert "which --task would change" in train("price", *go_on, "--task", "classification", code=1)
-    train("price", *go_on, "--task", "regression", "--keep", "size", "--keep", "age")
-    for option in ("--drop", "--id"):
-        assert f"no {option} column 'nosuch'" in train("price", *go_on, option, "nosuch", code=1)
 
 
 def test_a_time_limit_leaves_out_epochs_with_a_sentence():
@@ -339,18 +242,18 @@ def test_ctrl_c_saves_the_nets_that_had_begun_beside_the_output(options, n_epoch
     from fastmlp.console.progress_bar import Progress
     from fastmlp.table_training import model
 
-    show, plan, plans = Progress.show, model.planned_in_time, []
+    show, fit, begun = Progress.show, model.fit_nets, []
 
-    def planned(*arguments):
-        plans.append(plan(*arguments))
-        return plans[-1]
+    def fit_nets(*arguments, **settings):
+        begun.append(arguments)
+        return fit(*arguments, **settings)
 
     def shown(self, done, *others):
         show(self, done, *others)
-        if plans and done >= n_epochs:  # on a slow machine, what comes before the training is shown, too
+        if begun and done >= n_epochs:  # on a slow machine, what comes before the training is shown, too
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(model, "planned_in_time", planned)
+    monkeypatch.setattr(model, "fit_nets", fit_nets)
     monkeypatch.setattr(Progress, "show", shown)
     said = train("price", *options, "--hidden", "300,300", code=130)
     assert "Interrupted" in said
@@ -376,7 +279,7 @@ def test_a_checkpoint_changes_no_net(options, monkeypatch):
     train("price", *options)
     nets = load_net("model.safetensors")
     saving = (*options, "--checkpoint", "run.ckpt")
-    monkeypatch.setattr(TrainOptions, "checkpoints", lambda of: Checkpoints(of.checkpoint, "1", of.resume))
+    monkeypatch.setattr("fastmlp.commands.train_options.EVERY", 1)
     fit, begun = recipe_fit.fit_nets, []
 
     def interrupted(*arguments, **further):
@@ -406,8 +309,6 @@ def test_a_checkpoint_changes_no_net(options, monkeypatch):
         (["--time-limit", "9", "--checkpoint", "c"], "--time-limit may shorten a training"),
         (["--time-limit", "0"], "time_limit must be"),
         (["--learning-rate", "-1"], "learning_rate must be"),
-        (["--continue-from", "nothing"], "There is no file 'nothing'"),
-        (["--continue-from", "table.csv"], "should be a net saved by fastmlp"),
     ],
 )
 def test_mistakes_are_answered_before_the_training(options, words):

@@ -15,7 +15,7 @@ from fastmlp.commands.train_options import TrainOptions
 from fastmlp.loading import load_net
 from fastmlp.table_training import tuning
 from fastmlp.table_training.recipes import QUALITIES
-from fastmlp.table_training.tuning_scores import Scores
+from fastmlp.table_training.tuning_configurations import Scores
 from fastmlp.tables.target import CLASSIFICATION, Target
 
 pd = pytest.importorskip("pandas", reason="the command reads tables with pandas")
@@ -100,7 +100,6 @@ def test_mistakes():
         ("--tune", "1"): "expected a whole number from 2",
         ("--tune", "4", "--validation", "0"): "--tune 4 needs held-out rows: set --validation above 0",
         ("--tune", "4", "--checkpoint", "c"): "--checkpoint does not go with it",
-        ("--tune", "4", "--continue-from", "model.safetensors"): "--continue-from does not go with it",
     }.items():
         assert sentence in train("price", *options, code=2 if sentence.startswith("expected") else 1)
 
@@ -130,5 +129,3 @@ def test_ctrl_c_leaves_the_best_net_so_far_beside_the_output(folder, monkeypatch
     assert (folder / "model.safetensors").read_bytes() == before
     model = fastmlp.load("model.safetensors.interrupted", device="cpu")
     assert set(model.predict(pd.read_csv("table.csv"))) <= {"up", "down"}
-    monkeypatch.setattr(tuning, "scores_of", interrupt)
-    assert "Interrupted; 'model.safetensors' is as it was" in train("kind", "--tune", 9, code=130)

@@ -42,7 +42,6 @@ def test_loss_is_explained_only_where_there_is_a_task():
             "--epochs",
             "3 times",
         ),
-        (["sweep", "houses.csv", "--target", "price", "--seed", "1", "--seed", "2"], "--seed", "twice"),
         (["predict", "m", "houses.csv", "--output", "a.csv", "--output", "b.csv"], "--output", "twice"),
         (["xor", "--nets", "3", "--nets", "4"], "--nets", "twice"),
     ],

@@ -139,7 +139,7 @@ def test_interrupted_gpu_measurement_raises_keyboard_interrupt(monkeypatch):
             job.fit(epochs=1)
 
 
-COMMANDS = ("bench", "devices", "diagnose", "export", "predict", "report", "reproduce", "sweep", "warmup")
+COMMANDS = ("bench", "devices", "diagnose", "export", "predict", "report", "reproduce", "warmup")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -155,13 +155,11 @@ def test_interrupted_command_exits_with_130_and_keeps_its_output(monkeypatch, tm
         "export": ["m", tmp_path / "net.h"],
         "predict": ["m", "t.csv", "--output", output],
         "report": ["m"],
-        "sweep": ["t.csv", "--target", "y", "--output", tmp_path / "net"],
     }
     for where in (
         "commands.predict_and_report.load_net",
         "commands.diagnose.load_net",
         "commands.measure_gpu.starts_of_gpus",
-        "commands.sweep.read_training_table",
         "loading.load",
         "commands.numpy_benchmark.lines",
         "commands.reproduce.show_all",

@@ -11,9 +11,8 @@ from interrupted_fits import with_sigint
 from fastmlp import DivergenceWarning, Population
 from fastmlp.class_probabilities import logits
 from fastmlp.execution.dispatch import IN_TURN, FitsAtOnce
-from fastmlp.population_result.of_histories import result_of_histories
 from fastmlp.table_training.folds import fit_folds, folds_at_once
-from fastmlp.table_training.recipe_fit import fit_nets, make_nets
+from fastmlp.table_training.recipe_fit import fit_nets
 from fastmlp.table_training.recipes import Recipe
 from fastmlp.table_training.rows import Rows, fold_numbers
 
@@ -46,19 +45,9 @@ def test_each_net_is_trained_without_its_fold_and_predicts_it(rows, rng):
         np.testing.assert_allclose(outputs[k % 2, held], logits(found.nets.net(k), rows.X[held]), rtol=1e-5)
     assert not found.interrupted
     result = found.nets.result
-    assert result.n_nets == 6
-    assert result.epochs.tolist() == [history.epochs for history in found.histories]
-    assert result.best_value[2] == found.histories[2].validation_loss.min()
-    assert (
-        type(result)
-        .from_arrays(
-            result.arrays(),
-            6,
-            **{"monitor": "validation_loss", "seconds": 1.0}
-            | {"interrupted": False, "judged_by": "finite loss", "compile_seconds": 0.0, "arguments": {}},
-        )
-        .n_nets
-        == 6
+    assert (result.n_nets, result.epochs.tolist()) == (6, [3] * 6)
+    assert found.nets.net(2).evaluate(*rows.take(np.flatnonzero(folds == 1))[:2])["loss"] == pytest.approx(
+        result.best_value[2], rel=1e-5
     )
 
 
@@ -72,7 +61,7 @@ def test_nets_that_had_begun_are_kept_after_an_interruption(rows, rng):
     folds = fold_numbers(None, 60, 3, np.random.RandomState(0))
     found, outputs = fit_folds(nets(), rows, folds, fit_one)
     assert found.interrupted
-    assert (found.nets.n_nets, len(found.histories)) == (4, 4)
+    assert found.nets.n_nets == 4
     assert found.nets.result.stopped_by.tolist()[-1] == "interrupt"
     assert np.isnan(outputs[:, folds == 2]).all()
     assert np.isfinite(outputs[:, folds < 2]).all()
@@ -95,17 +84,6 @@ def test_an_interruption_before_the_first_epoch_leaves_one_untrained_net(rows, r
     assert np.isnan(outputs).all()
 
 
-def test_records_of_nets_that_stopped_before_others_end_in_nan(rows):
-    histories = []
-    for epochs in (40, 9):
-        net = nets(1).net(0)
-        histories.append(fit_nets(net, rows, rows, Recipe(hidden=(8,), epochs=epochs), verbose=0))
-    result = result_of_histories(histories, False, "validation_loss")
-    assert result.records.shape == (len(result.record_epochs), 2)
-    assert np.isfinite(result.records[:, 0]).all()
-    assert np.isnan(result.records[result.record_epochs > 9, 1]).all()
-
-
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_between_two_fits_keeps_the_nets_that_are_trained(rows, rng, monkeypatch):
     monkeypatch.setattr("fastmlp.table_training.folds.logits", with_sigint(logits, 2))
@@ -114,12 +92,11 @@ def test_ctrl_c_between_two_fits_keeps_the_nets_that_are_trained(rows, rng, monk
     found, outputs = fit_folds(nets(), rows, folds, fit_one)
     assert found.interrupted
     assert found.nets.result.interrupted
-    assert found.n_begun == found.nets.n_nets == len(found.histories) == 2
+    assert found.n_begun == found.nets.n_nets == 2
     assert "interrupt" not in found.nets.result.stopped_by, "both have come to their end"
     assert (found.nets.params != before[:2]).any(axis=1).all()
-    assert np.isfinite(outputs[0, folds == 0]).all()
-    assert np.isnan(outputs[1]).all(), "the second net has not predicted"
-    assert np.isnan(outputs[0, folds > 0]).all()
+    assert np.isfinite(outputs[:, folds == 0]).all()
+    assert np.isnan(outputs[:, folds > 0]).all()
 
 
 @pytest.mark.usefixtures("ctrl_c")
@@ -144,8 +121,8 @@ def test_nets_at_the_same_time_have_the_bits_of_nets_in_turn(rows, rng, at_once)
     expected, expected_outputs = fit_folds(nets(), rows, folds, fit_small)
     np.testing.assert_array_equal(found.nets.params, expected.nets.params)
     np.testing.assert_array_equal(outputs, expected_outputs)
-    for history, other in zip(found.histories, expected.histories, strict=True):
-        np.testing.assert_array_equal(history.validation_loss, other.validation_loss)
+    for name in ("records", "best_epoch", "best_value"):
+        np.testing.assert_array_equal(getattr(found.nets.result, name), getattr(expected.nets.result, name))
     assert (found.n_begun, found.interrupted, found.nets.fits) == (6, False, 1)
 
 
@@ -165,7 +142,6 @@ def test_as_many_nets_are_trained_at_the_same_time_as_are_asked_for(rows, rng):
 LONG = Recipe(hidden=(8,), epochs=1_000_000, dropout=0.0, patience=1_000_000)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_all_nets_that_are_in_training(rows, rng):
     meeting = threading.Barrier(2, lambda: threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start())
@@ -211,12 +187,10 @@ def test_warnings_of_nets_at_the_same_time_are_at_the_line_of_the_caller(rows, r
 
 
 def test_how_many_nets_of_folds_are_trained_at_the_same_time(rows, monkeypatch):
-    recipe, settings = Recipe(hidden=(4,), n_nets=1, n_folds=5), {"loss": "squared_error", "device": "cpu"}
-    make = lambda recipe: make_nets(2, 1, recipe, settings, recipe.n_nets_of_all_folds)
-    chosen = {}
+    recipe, chosen = Recipe(hidden=(4,), n_nets=1, n_folds=5), {}
     for n_threads in (1, 2, 3, 4, 5, 16):
         monkeypatch.setenv("FASTMLP_NUM_THREADS", str(n_threads))
-        chosen[n_threads] = tuple(folds_at_once(recipe, make, rows))
+        chosen[n_threads] = tuple(folds_at_once(nets(5), recipe, rows))
     assert chosen == {1: IN_TURN, 2: (2, 1), 3: (3, 1), 4: (3, 1), 5: (5, 1), 16: (5, 3)}
     monkeypatch.setattr("fastmlp.execution.dispatch.memory_bytes", lambda: 25 * rows.n_bytes)
-    assert folds_at_once(recipe, make, rows) == (2, 8)
+    assert folds_at_once(nets(5), recipe, rows) == (2, 8)

@@ -5,25 +5,16 @@ import signal
 
 import numpy as np
 import pytest
+from interrupted_fits import with_sigint
 
 from fastmlp import MLP, Population
+from fastmlp.runtime.ctrl_c import StopFlag
 from fastmlp.table_training import tuning
-from fastmlp.table_training.recipe_fit import make_nets
+from fastmlp.table_training.recipe_fit import Budget, make_nets
 from fastmlp.table_training.recipes import Recipe
-from fastmlp.table_training.rows import Rows
-from fastmlp.table_training.time_budget import Budget
-from fastmlp.table_training.tuning import (
-    Encoded,
-    Rung,
-    Search,
-    TuningTask,
-    net_epochs,
-    rungs_of,
-    sentence,
-    setting_text,
-    tuned,
-)
-from fastmlp.table_training.tuning_scores import Scores
+from fastmlp.table_training.rows import EncodedRows, Rows
+from fastmlp.table_training.tuning import Rung, Search, TuningTask, net_epochs, rungs_of, sentence, setting_text, tuned
+from fastmlp.table_training.tuning_configurations import Scores
 
 RECIPE = Recipe(hidden=(4,), epochs=36, patience=36, n_nets=1)
 SEARCHED = ("learning_rate", "dropout", "hidden")
@@ -49,7 +40,7 @@ class Known:
             searched=SEARCHED,
             n=n,
             seed=0,
-            encoded=lambda recipe: Encoded(0, rows, rows),
+            encoded=lambda recipe: (0, EncodedRows(rows, rows)),
             make_nets=self.make,
             title=f"tune={n}",
             **settings,
@@ -86,7 +77,6 @@ def test_rungs(n, epochs, expected):
     assert rungs_of(n, epochs) == [Rung(*row) for row in expected]
 
 
-@pytest.mark.slow
 def test_the_best_configuration_is_chosen(rng):
     known = Known(rng, best_near(5e-4), n=20)
     found = tuned(known.task, {"learning_rate": "learning_rate_init"})
@@ -100,7 +90,6 @@ def test_the_best_configuration_is_chosen(rng):
     assert f"learning_rate_init={rates[0]:.3g}" in found.note
 
 
-@pytest.mark.slow
 def test_rungs_have_fewer_configurations_of_more_epochs_and_always_the_preset(rng):
     known = Known(rng, best_near(5e-4), n=20)
     found = tuned(known.task, {})
@@ -112,7 +101,6 @@ def test_rungs_have_fewer_configurations_of_more_epochs_and_always_the_preset(rn
     assert preset.epochs == 36
 
 
-@pytest.mark.slow
 def test_the_preset_stays_where_nothing_is_better(rng):
     found = tuned(Known(rng, best_near(RECIPE.learning_rate)).task, {})
     assert found.recipe == RECIPE
@@ -143,25 +131,13 @@ def test_a_gain_that_may_be_chance_is_none(rng, apart, is_chosen):
     assert (found.recipe != RECIPE) == is_chosen
 
 
-@pytest.mark.full
-def test_the_same_seed_gives_the_same_search(rng):
-    X = rng.normal(size=(40, 2))
-
-    def found(seed):
-        known = Known(np.random.default_rng(0), lambda rate: 0.0)
-        known.task.seed = seed
-        known.task.score = lambda nets, held_out, recipe: Scores(np.atleast_1d(-nets.evaluate(X, X[:, :1])["loss"]))
-        return [(trial.settings["dropout"], trial.score) for trial in tuned(known.task, {}).trials]
-
-    assert found(1) == found(1) != found(2)
-
-
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("n_groups", (1, 3))
 def test_ctrl_c_keeps_the_best_net_so_far(rng, n_groups):
     known = Known(rng, best_near(1e-2), n=20)
 
     def interrupt():
-        if len(known.trained) > n_groups:
+        if len(known.trained) == n_groups:
             signal.raise_signal(signal.SIGINT)
 
     known.after_training = interrupt
@@ -196,18 +172,13 @@ def test_ctrl_c_among_the_first_configurations_is_told_of(rng):
     assert "was interrupted while its first configurations were trained; the net is the best one so far" in said
 
 
-def test_ctrl_c_before_the_first_net_leaves_nothing(rng):
-    known = Known(rng, best_near(1e-2))
-
-    def interrupt():
-        signal.raise_signal(signal.SIGINT)
-
-    known.after_training = interrupt
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_before_the_first_net_leaves_nothing(rng, monkeypatch):
+    monkeypatch.setattr(tuning, "fit_nets", with_sigint(tuning.fit_nets))
     with pytest.raises(KeyboardInterrupt):
-        tuned(known.task, {})
+        tuned(Known(rng, best_near(1e-2)).task, {})
 
 
-@pytest.mark.slow
 def test_a_short_time_limit_leaves_configurations_out(rng, monkeypatch):
     known = Known(rng, best_near(1e-2), n=20, budget=Budget(100.0))
     monkeypatch.setattr(tuning, "seconds_per_epoch", lambda *_: 0.2)
@@ -233,10 +204,10 @@ def test_when_the_time_is_over_the_last_finished_comparison_decides(rng):
 
     def end_time():
         if known.trained[-1][0] == 12:
-            search._budget.seconds = 0.0
+            search._budget = Budget(0.0)
 
     known.after_training = end_time
-    search.run()
+    search.run(StopFlag())
     assert search.out_of_time
     best, first = search.best(), search.trials[0]
     assert best.epochs == first.epochs == 12

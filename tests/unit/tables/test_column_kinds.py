@@ -16,7 +16,6 @@ from fastmlp.tables.column_kinds import KINDS, column_from_dict
 from fastmlp.tables.column_summary import column_kind, fit_column
 from fastmlp.tables.date_column import DateColumn
 from fastmlp.tables.features import encode_columns
-from fastmlp.tables.notes import column_table
 from fastmlp.tables.number_columns import PiecewiseLinearColumn, QuantileColumn, StandardColumn
 from fastmlp.tables.text_column import TextColumn
 
@@ -183,6 +182,5 @@ def test_a_column_may_be_made_from_several_columns_of_the_table(n_rows):
     np.testing.assert_array_equal(found, np.stack([table["price"] / 4.0, (table["rooms"] - 1.0) / 2.0], axis=1))
     with pytest.raises(ValueError, match=r"lacks columns that the model was trained on: 'size'\. It has: 'price'"):
         encode_columns(columns, table.drop(columns="size"))
-    assert "ratio of two columns" in str(column_table([], columns, ["Column 'price of a metre' is new."]))
     assert "f[0] = x[0] / x[1];" in column_functions(columns, "")[-1]
     assert "f[1] = isnan(x[2])" in column_functions(columns, "")[-1]

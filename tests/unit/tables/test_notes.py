@@ -1,12 +1,11 @@
-"""Notes on columns: how each is encoded, the table of all of them, and warnings of many."""
+"""Notes on columns: how each is encoded, and warnings of many."""
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from fastmlp.tables.column_kinds import KINDS
 from fastmlp.tables.features import encode_columns, fit_columns
-from fastmlp.tables.notes import ColumnRow, NotesOfPieces, as_lines, column_table, encoding_notes
+from fastmlp.tables.notes import NotesOfPieces, as_lines, encoding_notes
 from fastmlp.tables.number_columns import NUMERIC_ENCODINGS, NumericEncoding
 
 
@@ -77,40 +76,3 @@ def test_ordered_categories_whose_order_is_not_used_are_told_of():
 
 def test_without_columns_there_is_nothing_to_tell():
     assert encoding_notes([]) == ()
-
-
-# ---- the table of what became of each column
-
-
-@pytest.fixture
-def table(rng):
-    n = 400
-    size = np.where(rng.random(n) < 0.1, np.nan, rng.normal(size=n))
-    town = pd.Categorical(rng.choice(["Bonn", "Kiel", "Ulm"], n), ordered=True)
-    return pd.DataFrame({"it's": 1.0, "size": size, 'a "b" \\ c.': np.arange(n).astype(str), "town": town})
-
-
-def rows_of(table, encoding):
-    columns, notes, choices = fit_columns(table, encoding)
-    return column_table(table.columns, columns, notes + choices)
-
-
-def test_each_column_has_a_row_in_its_place(table):
-    rows = rows_of(table, NumericEncoding())
-    order = "is used as categories: their order is not used; to use it, give it as numbers"
-    assert rows == (
-        ColumnRow("it's", "left out", 0, "all of its cells are equal"),
-        ColumnRow("size", "normal score, indicator of missing cells", 2, ""),
-        ColumnRow('a "b" \\ c.', "normal score", 1, "holds numbers as text, and is used as a column of numbers"),
-        ColumnRow("town", "one-hot categories", 3, order),
-    )
-    assert len(str(rows).splitlines()) == 5
-    assert "<b>4 columns, 6 features</b>" in rows._repr_html_()
-
-
-def test_columns_that_only_notes_know_come_last(table):
-    """So it is with nets of `fastmlp train`, which know the columns that they use."""
-    columns, notes, choices = fit_columns(table)
-    rows = column_table([column.name for column in columns], columns, notes + choices)
-    assert [row.name for row in rows] == ["size", 'a "b" \\ c.', "town", "it's"]
-    assert rows[-1].note == "all of its cells are equal"

@@ -232,34 +232,6 @@ class TabularMLPRegressor(Scores, RegressorMixin, BaseTabular):
     True
     """
 
-    @explains_names
-    def __init__(  # noqa: PLR0913
-        self,
-        hidden_layer_sizes: int | Sequence[int] | str = AUTO,
-        *,
-        quality: str = DEFAULT_QUALITY,
-        activation: str = AUTO,
-        dropout: float | Sequence[float] | str = AUTO,
-        learning_rate_init: float | str = AUTO,
-        weight_decay: float | str = AUTO,
-        batch_size: int | str = AUTO,
-        max_iter: int | str = AUTO,
-        n_iter_no_change: int | str = AUTO,
-        validation_fraction: float | str = AUTO,
-        n_nets: int | str = AUTO,
-        n_folds: int | str = AUTO,
-        time_limit: float | None = None,
-        categorical_features: Iterable[str | int] | None = None,
-        text_features: Iterable[str | int] | str = AUTO,
-        numeric_encoding: str = "auto",
-        tune: int | None = None,
-        warm_start: bool = False,
-        random_state: Any = None,
-        verbose: Any = False,
-        device: str = "auto",
-    ) -> None:
-        keep_settings(self, locals())
-
     _classifier = "TabularMLPClassifier"
 
     def _checked_y(self, y):

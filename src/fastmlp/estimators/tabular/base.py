@@ -5,24 +5,26 @@ from __future__ import annotations
 import numbers
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length
 
 from ...errors import checked_number
+from ...fit.interruption import was_interrupted
 from ...fit.sources import StreamArguments
 from ...interface.keywords import explains_names
 from ...interface.user_warnings import warn_user
 from ...mlp import MLP
 from ...persistence import save
+from ...runtime.ctrl_c import stop_flag
 from ...streams.source_kinds import is_source
-from ...table_training.model import Known, TableModel, Targets, Tuning
-from ...table_training.recipes import OF_LABELS
-from ...table_training.rows import Rows
-from ...table_training.time_budget import Budget
+from ...table_training.model import Known, TableModel, Tuning
+from ...table_training.recipe_fit import Budget
+from ...table_training.recipes import AUTO, DEFAULT_QUALITY, OF_LABELS
+from ...table_training.rows import EncodedRows, Rows, Targets
 from ...table_training.training_summary import summary
 from ...tables.base_column import Column
 from ...tables.notes import as_lines
@@ -30,7 +32,8 @@ from ...tables.preprocessing import Preprocessing
 from ...tables.target import Target
 from ..array_input import missing_targets_named
 from ..exporting import Exportable
-from ..interruption import keeping_nets, warn_of_interrupted_end, warn_of_interrupted_history, warn_of_missing_nets
+from ..interruption import warn_of_interrupted_end, warn_of_interrupted_history, warn_of_missing_nets
+from ..parameters import keep_settings
 from ..serialization import description_of
 from ..sources import TargetSummary, names_target, target_apart
 from .columns import TableColumns
@@ -42,15 +45,8 @@ from .suspect_data import warn_of_other_order, warn_of_target_copies, warn_of_ta
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-# Attributes that not every fit sets.
-RECORDS = (
-    "loss_curve_",
-    "validation_loss_curve_",
-    "oof_prediction_",
-    "temperature_",
-    "tuning_results_",
-    "best_settings_",
-)
+CURVES = {"loss_curve_": "loss", "validation_loss_curve_": "validation_loss"}  # of one net, by records of a History
+RECORDS = (*CURVES, "oof_prediction_", "temperature_", "tuning_results_", "best_settings_")  # that not every fit sets
 
 
 class BaseTabular(TableRows, Exportable, TableColumns, ABC):
@@ -173,13 +169,34 @@ class BaseTabular(TableRows, Exportable, TableColumns, ABC):
     Kadra, Lindauer, Hutter and Grabocka 2021, "Well-tuned simple nets excel on tabular datasets", arXiv:2106.11189.
     """
 
-    quality: str
-    tune: int | None
-    time_limit: float | None
-    warm_start: bool
-    random_state: Any
-    verbose: Any
-    device: str
+    @explains_names
+    def __init__(  # noqa: PLR0913
+        self,
+        hidden_layer_sizes: int | Sequence[int] | str = AUTO,
+        *,
+        quality: str = DEFAULT_QUALITY,
+        activation: str = AUTO,
+        dropout: float | Sequence[float] | str = AUTO,
+        learning_rate_init: float | str = AUTO,
+        weight_decay: float | str = AUTO,
+        batch_size: int | str = AUTO,
+        max_iter: int | str = AUTO,
+        n_iter_no_change: int | str = AUTO,
+        validation_fraction: float | str = AUTO,
+        n_nets: int | str = AUTO,
+        n_folds: int | str = AUTO,
+        time_limit: float | None = None,
+        categorical_features: Iterable[str | int] | None = None,
+        text_features: Iterable[str | int] | str = AUTO,
+        numeric_encoding: str = "auto",
+        tune: int | None = None,
+        warm_start: bool = False,
+        random_state: Any = None,
+        verbose: Any = False,
+        device: str = "auto",
+    ) -> None:
+        keep_settings(self, locals())
+
     columns_: tuple[Column, ...]
     net_: Any
     history_: Any
@@ -274,31 +291,32 @@ class BaseTabular(TableRows, Exportable, TableColumns, ABC):
         """
         before = self.__dict__.copy()
         try:
-            fitted: Self = self._fit(X, y, sample_weight, validation_data, (memory_limit, row_cache), executor)
+            self._fit(X, y, sample_weight, validation_data, (memory_limit, row_cache), executor)
         except BaseException:  # columns of this fit do not go with nets of the last one
             self.__dict__.clear()
             self.__dict__.update(before)
             raise
         if self.verbose:
             print(summary(self.history_), flush=True)
-        return fitted
+        return self
 
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, validation_data: Any, limits: tuple[Any, Any], executor: Any
-    ) -> Any:
-        recipe = estimator_recipe(self, validation_data is not None)
-        budget = Budget()
+    ) -> None:
+        recipe, budget = estimator_recipe(self, validation_data is not None), Budget()
         if self.time_limit is not None:
             budget = Budget(checked_number("time_limit", self.time_limit, 0.0, open_low=True))
         if executor is not None:
             check_executor(self, recipe)
         stream = StreamArguments.checked(*limits)  # an invalid limit is an error for data in memory, too
-        model = TableModel(recipe, device=self.device, budget=budget, verbose=self.verbose, tell=warn_user)
-        model.executor = executor
+        model = TableModel(
+            recipe, device=self.device, budget=budget, verbose=self.verbose, executor=executor, tell=warn_user
+        )
+        data = None
         if names_target(X, y):
             X, y = target_apart(X, y)
         elif is_source(X):
-            given = SourceFit(self, X, y, validation_data, stream)
+            source = SourceFit(self, X, y, validation_data, stream)
             in_memory = {
                 "sample_weight": sample_weight,
                 "class_weight": getattr(self, "class_weight", None),
@@ -307,17 +325,26 @@ class BaseTabular(TableRows, Exportable, TableColumns, ABC):
                 "tune": self.tune,
                 "executor": executor,
             }
-            found = given.run(model, in_memory)
-            if found is None:
-                self._finish(model, given.name)
-                return self
-            X, y = found
-        self._fit_in_memory(model, X, y, sample_weight, validation_data)
-        self._finish(model, str(getattr(y, "name", None) or "y"))
-        return self
+            data, name = source.prepare(model, in_memory), source.name
+            if data is None:
+                X, y = source.in_memory()
+        if data is None:
+            data, name = (
+                self._prepare(model, X, y, sample_weight, validation_data),
+                str(getattr(y, "name", None) or "y"),
+            )
+        with stop_flag() as flag:  # from here on, Ctrl-C leaves nets
+            try:
+                model.train(data)
+            finally:
+                data.close()
+            self._finish(model, name)
+            was_cut = model.found is not None and model.found.interrupted
+            if flag.is_set() and not was_cut and not was_interrupted(model.history):
+                warn_of_interrupted_end()
 
-    def _fit_in_memory(self, model: TableModel, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> None:
-        """Train the nets of a model on a table in memory, after checks of all data."""
+    def _prepare(self, model: TableModel, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> EncodedRows:
+        """Return the rows of a table in memory as the nets of a model take them, after checks of all data."""
         known, given = None, y
         if self.warm_start and self.__sklearn_is_fitted__():
             mean, std = getattr(self, "_mean", 0.0), getattr(self, "_std", 1.0)
@@ -329,8 +356,8 @@ class BaseTabular(TableRows, Exportable, TableColumns, ABC):
         if len(table) < 2:
             raise ValueError(f"There is only {len(table)} sample: a net needs two or more to learn from.")
         warn_of_other_order(X, {"y": given, "sample_weight": sample_weight})
-        warn_of_target_copies(table, y, given, is_classifier(self))
-        warn_of_targets(y, is_classifier(self), given)
+        warn_of_target_copies(table, y, given, self._is_classifier)
+        warn_of_targets(y, self._is_classifier, given)
         if known is None:
             self._set_targets(y)
         elif validation_data is None and not isinstance(self.random_state, numbers.Integral):
@@ -353,7 +380,7 @@ class BaseTabular(TableRows, Exportable, TableColumns, ABC):
         model.generator = check_random_state(self.random_state)
         model.texts, model.categories = self._chosen_texts(table), self._chosen_categories(table)
         model.tell_of_columns = lambda problems, _: warn_user(as_lines(problems, "notes_")) if problems else None
-        model.fit(table, targets, weights, None if validation_data is None else held_out, known)
+        return model.prepare(table, targets, weights, None if validation_data is None else held_out, known)
 
     def _warn_of_other_rows(self, has_folds: bool) -> None:
         drawn, too_good = "held-out rows", "early stopping and calibration"
@@ -367,54 +394,37 @@ class BaseTabular(TableRows, Exportable, TableColumns, ABC):
 
     def _finish(self, model: TableModel, name: str) -> None:
         """Set the fitted attributes, and warn of what has ended early; name : of y"""
-        with keeping_nets():
-            before = {name: self.__dict__.pop(name) for name in RECORDS if name in vars(self)}
-            self.columns_, self.notes_ = model.columns, model.notes
-            self._take_scale(model)
-            self.keep_net(model.nets, model.history)
-            self.n_iter_ = model.n_epochs
-            if is_classifier(self):
-                self.temperature_ = model.temperature
-            if model.out_of_fold is not None:
-                with np.errstate(invalid="ignore"):  # of rows without a prediction, after Ctrl-C
-                    self.oof_prediction_ = self._predictions_of(model.out_of_fold)
-            self._keep_records_of_search(model)
-            was_cut = model.found is not None and model.found.interrupted
-            if isinstance(model.nets, MLP) and not was_cut:
-                curves = {"loss_curve_": "loss", "validation_loss_curve_": "validation_loss"}
-                for curve, record in curves.items():
-                    known, values = before.get(curve) if model.known else None, getattr(model.history, record)
-                    setattr(self, curve, known if values is None else [*(known or []), *values.tolist()])
-            target = self._target(name)
-            self.net_.preprocessing = None if target is None else Preprocessing(self.columns_, target, self.notes_)
-            self._warn_of_early_end(model)
-
-    def _keep_records_of_search(self, model: TableModel) -> None:
-        if model.found is None:
-            return
-        names = parameter_names(self)
-        as_parameters = lambda settings: {names[field]: value for field, value in settings.items()}
-        self.tuning_results_ = [
-            {"settings": as_parameters(trial.settings), "score": trial.score, "epochs": trial.epochs}
-            for trial in model.found.trials
-        ]
-        assert model.tuning is not None
-        chosen = {field: getattr(model.found.recipe, field) for field in model.tuning.searched}
-        self.best_settings_ = as_parameters(chosen)
-
-    def _warn_of_early_end(self, model: TableModel) -> None:
-        if model.found is not None and (model.found.interrupted or not model.found.trials):
-            warn_user(model.found.note)
+        before, found = {name: self.__dict__.pop(name) for name in RECORDS if name in vars(self)}, model.found
+        self.columns_, self.notes_, self.n_iter_ = model.columns, model.notes, model.n_epochs
+        self._take_scale(model)
+        self.keep_net(model.nets, model.history)
+        if self._is_classifier:
+            self.temperature_ = model.temperature
+        if model.out_of_fold is not None:
+            with np.errstate(invalid="ignore"):  # of rows without a prediction, after Ctrl-C
+                self.oof_prediction_ = self._predictions_of(model.out_of_fold)
+        if isinstance(model.nets, MLP) and not (found is not None and found.interrupted):
+            for curve, record in CURVES.items():
+                known, values = before.get(curve) if model.known else None, getattr(model.history, record)
+                setattr(self, curve, known if values is None else [*(known or []), *values.tolist()])
+            warn_of_interrupted_history(model.history)
+        target = self._target(name)
+        self.net_.preprocessing = None if target is None else Preprocessing(self.columns_, target, self.notes_)
+        if found is not None and model.tuning is not None:
+            names = parameter_names(self)
+            as_parameters = lambda settings: {names[field]: value for field, value in settings.items()}
+            self.tuning_results_ = [
+                {"settings": as_parameters(trial.settings), "score": trial.score, "epochs": trial.epochs}
+                for trial in found.trials
+            ]
+            self.best_settings_ = {names[field]: getattr(found.recipe, field) for field in model.tuning.searched}
+            if found.interrupted or not found.trials:
+                warn_user(found.note)
         if model.left_out is not None:
-            result, n_begun = model.left_out
             outcome = ""
             if model.known is not None and model.out_of_fold is None:
                 outcome = f"Predictions are the mean of all {model.n_wanted}, which an earlier fit has trained."
-            warn_of_missing_nets(result, n_begun, model.n_wanted, outcome)
-        elif isinstance(model.nets, MLP) and not (model.found is not None and model.found.interrupted):
-            warn_of_interrupted_history(model.history)
-        if model.ended_by_interrupt:
-            warn_of_interrupted_end()
+            warn_of_missing_nets(*model.left_out, model.n_wanted, outcome)
 
     def keep_net(self, net: Any, history: Any) -> None:
         """Store a trained net or population as `net_`, and its records as `history_`.

@@ -21,6 +21,7 @@ class TableClasses(TableRows):
     """Mixin with the methods of BaseTabular that depend on y, for a classifier."""
 
     class_weight: Any
+    _is_classifier = True
     _is_multilabel = False
 
     def _checked_y(self, y):

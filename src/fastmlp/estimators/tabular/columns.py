@@ -19,7 +19,7 @@ from ...table_training.recipes import AUTO, is_auto
 from ...tables.base_column import Column, Note
 from ...tables.features import encode_columns, feature_names
 from ...tables.few_rows import names_of
-from ...tables.notes import ColumnTable, NotesOfPieces, as_lines, column_table
+from ...tables.notes import NotesOfPieces, as_lines
 from ...tables.table_files import with_columns, with_text_names
 from ...tables.tallies import MisfitsOfPieces
 from ..array_input import refuse_mixed_names
@@ -140,37 +140,6 @@ class TableColumns(BaseEstimator):
         if not self.__sklearn_is_fitted__():
             self._not_fitted()
         return feature_names(self.columns_)
-
-    def describe_columns(self) -> ColumnTable:
-        """Return a table of what became of each column of the training table, which prints as text.
-
-        Returns
-        -------
-        ColumnTable
-            Tuple of a named tuple (name, encoding, n_features, note) for each column, in their order. `encoding` has
-            its features in words, and is "left out" for a column that is not used; `note` says why, or what else there
-            is to say of the column. A net of `fastmlp train` knows columns that were left out by its notes, and not
-            those of --drop.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            If the estimator is not fitted.
-
-        Examples
-        --------
-        >>> import pandas as pd
-        >>> from fastmlp import TabularMLPRegressor
-        >>> X = pd.DataFrame({"size": [1.0, 2.0, None, 4.0] * 20, "colour": ["red", "blue"] * 40})
-        >>> model = TabularMLPRegressor(n_nets=1, max_iter=1, random_state=0)
-        >>> _ = model.fit(X, [1.0, 2.0] * 40)
-        >>> print(model.describe_columns())
-        column  encoding                                    features  note
-        size    standard score, indicator of missing cells         2
-        colour  one-hot categories                                 2
-        """
-        self._net()
-        return column_table(self._names, self.columns_, self.notes_)
 
     def notes_on(self, X: Any) -> tuple[str, ...]:
         """Return sentences on cells of X of a kind unseen in training: new categories, missing cells, text for numbers.

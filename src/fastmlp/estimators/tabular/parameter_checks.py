@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
-
-from sklearn.base import is_classifier
 
 from ...console.progress_bar import checked_verbose
 from ...devices import resolve
 from ...errors import checked_count
-from ...network.spec import HIDDEN, activation_code
-from ...table_training.recipe_fit import make_nets, make_optimizer
+from ...network.spec import HIDDEN, Network, activation_code
 from ...table_training.recipes import OF_CLASSES, OF_NUMBERS, TEMPERATURE, Recipe, is_auto, recipe_of
 from ...table_training.tuning_configurations import SPACE
 from ..parameters import checked_hidden_sizes
@@ -36,7 +32,7 @@ OF_CLASSIFIERS = {"calibration": "calibration", "label_smoothing": "label_smooth
 
 def parameter_names(estimator: Any) -> dict[str, str]:
     """Return the names of the estimator's parameters whose values come from a preset, by the fields of Recipe."""
-    return PARAMETERS | (OF_CLASSIFIERS if is_classifier(estimator) else {})
+    return PARAMETERS | (OF_CLASSIFIERS if estimator._is_classifier else {})
 
 
 def estimator_recipe(estimator: Any, has_held_out: bool = False) -> Recipe:
@@ -101,10 +97,9 @@ def _check_nets(estimator: Any, recipe: Recipe) -> None:
     checked_verbose(estimator.verbose)
     if recipe.hidden and not is_auto(recipe.activation):
         activation_code(recipe.activation, HIDDEN, "activation")
-    make_optimizer(recipe)
-    loss = OF_CLASSES if is_classifier(estimator) else OF_NUMBERS
-    small = replace(recipe, hidden=(1,) * len(recipe.hidden))  # units cost time
-    make_nets(1, 2, small, {"device": estimator.device, "random_state": 0, "loss": loss}, 1)
+    loss = OF_CLASSES if estimator._is_classifier else OF_NUMBERS
+    sizes, smoothing = (1, *(1 for _ in recipe.hidden), 2), recipe.label_smoothing_for(loss)
+    Network.build(sizes, recipe.activation_for(loss), None, loss, recipe.dropout, 0.0, smoothing, {})
 
 
 def check_executor(estimator: Any, recipe: Recipe) -> None:

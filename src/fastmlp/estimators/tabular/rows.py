@@ -27,6 +27,7 @@ from ..sources import checked_held_out, names_target, pieces_with_targets
 class TableRows:
     """Mixin of tabular estimators: everything that concerns y, weights and held-out rows, whatever the kind of y."""
 
+    _is_classifier = False
     _codes: Callable[[np.ndarray], np.ndarray]
     _encode: Callable[[np.ndarray], np.ndarray]
     _encoded: Callable[[Any, Any], np.ndarray]

@@ -5,11 +5,10 @@ from __future__ import annotations
 import copy
 import sys
 import warnings
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import numpy as np
-from sklearn.base import is_classifier
 from sklearn.utils.validation import check_consistent_length
 
 from ...fit.sources import StreamArguments, refuse_with_stream
@@ -19,12 +18,11 @@ from ...streams.row_loading import check_targets_given
 from ...streams.source_kinds import is_name
 from ...streams.sources import as_targets_file
 from ...streams.table_sources import columns_apart, surely_fits, table_in_memory, targets_in_memory
-from ...table_training.model import TableModel, Targets
-from ...table_training.rows import EncodedRows, FileRows
+from ...table_training.model import TableModel
+from ...table_training.rows import EncodedRows, FileRows, Targets
 from ...table_training.streamed_fit import FirstPass, StreamedFit
 from ...table_training.streamed_table import COPIES, StreamedTable, notice
 from ...tables.notes import as_lines
-from ..interruption import keeping_nets
 from ..learned_attributes import learned_by, take_learned
 from ..sources import PiecesInMemory, TargetSummary, as_piece, checked_labels, generator_of, refuse_missing
 
@@ -37,7 +35,7 @@ class SourceTargets:
 
     def __init__(self, learner: Any):
         self._learner = learner
-        self._summary = TargetSummary(is_classifier(learner))
+        self._summary = TargetSummary(learner._is_classifier)
 
     def add(self, _: Any, y: np.ndarray) -> None:
         self._summary.add(y)
@@ -45,7 +43,7 @@ class SourceTargets:
     def learn(self, model: TableModel, table: Any, y: np.ndarray) -> tuple[Any, Targets]:
         learner, moments = self._learner, self._summary.moments
         learner._set_target_summary(self._summary)
-        if not is_classifier(learner):
+        if not learner._is_classifier:
             model.set_scale(moments.mean, moments.std)
             learner._take_scale(model)
         model.texts, model.categories = learner._chosen_texts(table), learner._chosen_categories(table)
@@ -79,37 +77,37 @@ class SourceFit:
         self.name = y if isinstance(y, str) else "y"
         self._kept = PiecesInMemory(stream.memory_limit // COPIES)
 
-    def run(self, model: TableModel, others: dict[str, Any]) -> tuple[Any, Any] | None:
-        """Train the nets of a model, and return None; or return (X, y) in memory, if they fit, to train on.
+    def prepare(self, model: TableModel, others: dict[str, Any]) -> EncodedRows | None:
+        """Return the rows as the nets of a model take them, and give the estimator what was learned of columns.
+
+        None if the table fits into memory: `in_memory` then returns it.
 
         others : {name: value} of parameters that need all rows in memory
         """
         learner, limit = self._learner, self._stream.memory_limit
         if self._table.path is not None and surely_fits(self._table.path, limit):
-            return self._in_memory()
+            return None
         generator = model.generator = generator_of(self._estimator.random_state)
         fraction = 0.0 if self._validation_data is not None else model.recipe.validation_fraction
         fit = StreamedFit(model, self._table, SourceTargets(learner), fraction)
         kept = self._table.kept_value((*self._settings(), fit.seed, fraction, limit))
         first = self._known_pass(kept, model) or self._first_pass(fit, model)
         if first.n_needed <= limit:
-            return self._in_memory()
+            return None
         refuse_with_stream(**others)
         self._kept.clear()
         found = fit.encode(first)
-        try:
+        with ExitStack() as after_error:
+            after_error.callback(found.close)
             if kept is not None and isinstance(found.training, FileRows) and found.training.file.is_kept:
                 with suppress(TypeError):  # classes that JSON does not have
                     kept.write([learned_by(learner), list(self._problems), first])
             if isinstance(self._estimator.random_state, np.random.RandomState):
                 self._estimator.random_state.set_state(generator.get_state())  # another fit with it draws other numbers
-            self._train(model, found, first.n_needed, fraction)
-        except BaseException:
-            found.close()
-            raise
-        with keeping_nets():
-            found.close()
-        return None
+            found = self._with_held_out(found, fraction)
+            self._tell(found, first.n_needed)
+            after_error.pop_all()
+        return found
 
     def _first_pass(self, fit: StreamedFit, model: TableModel) -> FirstPass:
         """Learn columns and targets from all rows."""
@@ -161,22 +159,25 @@ class SourceFit:
             self._kept.add(X, y)
         return table, targets
 
-    def _train(self, model: TableModel, found: EncodedRows, n_needed: int, fraction: float) -> None:
-        estimator = self._estimator
+    def _with_held_out(self, found: EncodedRows, fraction: float) -> EncodedRows:
         if self._validation_data is not None:
-            found = found._replace(held_out=self._learner._held_out(self._validation_data))
-        elif fraction and found.held_out is None:
+            return found._replace(held_out=self._learner._held_out(self._validation_data))
+        if fraction and found.held_out is None:
             raise ValueError(
                 f"validation_fraction={fraction:g} leaves no row to validate on: raise it, or memory_limit."
             )
+        return found
+
+    def _tell(self, found: EncodedRows, n_needed: int) -> None:
+        """Give the estimator what was learned, and say how the table is read."""
+        estimator = self._estimator
         vars(estimator).pop("feature_names_in_", None)  # of an earlier fit
         vars(estimator).update({name: value for name, value in vars(self._learner).items() if name not in NOT_LEARNED})
         if self._problems:
             warn_user(as_lines(self._problems, "notes_"))
         print(notice(self._table.source.kind, n_needed, found, self._stream.memory_limit), file=sys.stderr)
-        model.train(found)
 
-    def _in_memory(self) -> tuple[Any, Any]:
+    def in_memory(self) -> tuple[Any, Any]:
         """Return (X, y) in memory."""
         if isinstance(self._X, np.ndarray):
             return self._X, targets_in_memory(self._y)

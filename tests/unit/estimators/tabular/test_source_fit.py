@@ -14,7 +14,7 @@ from fastmlp import TabularMLPClassifier, TabularMLPRegressor  # noqa: E402  # n
 from fastmlp.fit.one_net import OneNet  # noqa: E402
 from fastmlp.streams import record_batches  # noqa: E402
 from fastmlp.table_training import streamed_table  # noqa: E402
-from fastmlp.table_training.streamed_table import EncodedRows  # noqa: E402
+from fastmlp.table_training.rows import EncodedRows  # noqa: E402
 
 
 def test_a_table_within_the_limit_gives_the_bits_of_a_fit_in_memory(table):

@@ -9,7 +9,6 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 
 import fastmlp
@@ -50,26 +49,6 @@ def test_classifier_learns_a_mixed_table(table):
     ]
     assert isinstance(clf.net_, Population)
     assert clf.n_iter_ <= 40
-
-
-def test_columns_are_described_in_a_table(table, tmp_path):
-    X, score = table
-    reg = TabularMLPRegressor(**QUICK)
-    with pytest.raises(NotFittedError):
-        reg.describe_columns()
-    with pytest.warns(UserWarning, match="Column 'same' is left out"):
-        reg.fit(X.assign(same=1), score)
-    rows = reg.describe_columns()
-    assert [(row.name, row.n_features) for row in rows] == [
-        ("size", 1),
-        ("colour", 3),
-        ("age", 2),
-        ("new", 2),
-        ("same", 0),
-    ]
-    assert str(rows).splitlines()[-1].split(maxsplit=4)[-1] == "all of its cells are equal"
-    reg.save(tmp_path / "model.safetensors")
-    assert fastmlp.load(tmp_path / "model.safetensors").describe_columns() == rows
 
 
 def test_regressor_predicts_in_units_of_the_target(table):

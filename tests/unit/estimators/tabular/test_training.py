@@ -176,9 +176,9 @@ def test_ctrl_c_keeps_the_nets_whose_tasks_have_ended(table):
 
 
 def test_a_signal_that_reaches_a_worker_ends_the_fit(table, monkeypatch):
-    from fastmlp.table_training import folds_on_workers
+    from fastmlp.table_training import folds
 
-    fit_nets, stop = folds_on_workers.fit_nets, []
+    fit_nets, stop = folds.fit_nets, []
 
     def interrupted(*args, **settings):
         history = fit_nets(*args, **settings)
@@ -186,7 +186,7 @@ def test_a_signal_that_reaches_a_worker_ends_the_fit(table, monkeypatch):
         stop.append(1)
         return history
 
-    monkeypatch.setattr(folds_on_workers, "fit_nets", interrupted)
+    monkeypatch.setattr(folds, "fit_nets", interrupted)
     X, score = table
     with pytest.warns(UserWarning, match="interrupted"):
         TabularMLPRegressor(n_nets=9, **SMALL | {"max_iter": 2}).fit(X, score, executor=InPlace())
@@ -194,12 +194,12 @@ def test_a_signal_that_reaches_a_worker_ends_the_fit(table, monkeypatch):
 
 
 def test_an_error_of_a_net_names_it_and_leaves_the_estimator_as_it_was(table, monkeypatch):
-    from fastmlp.table_training import folds_on_workers
+    from fastmlp.table_training import folds
 
     def fail(*_, **__):
         raise OSError("no disk")
 
-    monkeypatch.setattr(folds_on_workers, "fit_nets", fail)
+    monkeypatch.setattr(folds, "fit_nets", fail)
     model = TabularMLPRegressor(**SMALL)
     with pytest.raises(OSError, match="no disk") as found:
         model.fit(*table, executor=InPlace())
