@@ -7,7 +7,7 @@ import kernel_families
 import numpy as np
 import pytest
 import reference_net
-from net_cases import reference_of
+from net_cases import HIDDEN, reference_of
 
 from fastmlp import MLP
 from fastmlp.network.spec import ELEMENTWISE
@@ -42,6 +42,32 @@ def test_activations_equal_the_reference(dtype):
         np.testing.assert_allclose(net.predict(z), expected, rtol=rtol, atol=2e-34, err_msg=name)
         loss, gradient = net.loss_and_gradient(z, np.zeros_like(z))
         assert np.isfinite([loss, *gradient]).all(), name
+
+
+def test_activations_far_from_zero_equal_the_reference(dtype):
+    """Up to nearly the largest number. Exponentials, sigmoids and densities of vectors are never 0: a formula must not
+    multiply them by a huge z. The second weight is small, so that no sum overflows.
+    """
+    far, small = np.array([-0.9, -1e-6, 1e-8, 0.9]) * np.finfo(dtype).max, 2.0**-60
+    z = np.array([*far, -1e4, -200.0, 200.0, 1e4], dtype).astype(np.float64)
+    for name in HIDDEN:
+        net = MLP((1, 1, 1), hidden_activation=name, loss="absolute_error", dtype=dtype)
+        net.params = [1.0, 0.0, small, 0.0]
+        with np.errstate(all="ignore"):
+            value, slope = reference_net.ACTIVATIONS[name](z), reference_net.DERIVATIVES[name](z)
+        near = {"rtol": 2e-6, "err_msg": name}
+        np.testing.assert_allclose(net.predict(z[:, None])[:, 0] / small, value, atol=1e-15, **near)
+        slopes = [abs(net.loss_and_gradient([[x]], [[-1.0]])[1][1]) / small for x in z]
+        np.testing.assert_allclose(slopes, slope, atol=2 * EPS[dtype], **near)  # an output may have rounded it away
+
+
+def test_cross_entropy_keeps_its_precision(dtype):
+    """No digits are lost if the output is nearly the target, since stopping rules compare losses with 1e-7."""
+    net = identity_net(1, dtype, loss="binary_cross_entropy")
+    for z in np.linspace(-80.0, 80.0, 99).astype(dtype).astype(float):
+        for target in (0, 1):
+            exact = np.logaddexp(0, -z if target else z)
+            assert net.loss_and_gradient([[z]], [target])[0] == pytest.approx(exact, rel=4 * EPS[dtype], abs=0)
 
 
 def test_cross_entropy_of_certain_wrong_outputs_is_the_logit(dtype):

@@ -10,6 +10,8 @@ from net_cases import HIDDEN, PAIRS, assert_same_gradient, net_and_reference, ta
 from fastmlp.execution import thresholds
 from fastmlp.execution.buffer_cache import buffers
 from fastmlp.execution.cpu_families import n_shards
+from fastmlp.kernels.cpu.gemm.skinny_gemm import MOST_COLUMNS
+from fastmlp.kernels.cpu.workspace import K_BLOCK, PACK_FROM, PACK_ROWS
 
 each_dtype = pytest.mark.parametrize("dtype", ("float32", "float64"))
 
@@ -82,19 +84,27 @@ def test_gradient_equals_central_differences(family, rng):
         assert gradient[i] == pytest.approx((losses[0] - losses[1]) / 2e-6, rel=1e-5, abs=1e-8)
 
 
+WIDE = {  # layer sizes, numbers of rows
+    "several blocks of the inner dimension": ((390, 350, 331, 11), (1, 45, 601)),
+    "tiles and panels": ((40, 100, 31, 32, 33), (1, 2, 7, 15, 16)),
+    "few columns": ((K_BLOCK + 77, MOST_COLUMNS, 1, 2, 5), (1, 7, 130, 2 * K_BLOCK + 300)),
+    "packed operands": ((K_BLOCK + 1, 2 * PACK_FROM + 17), (1, 2, PACK_ROWS, PACK_ROWS + 3)),
+}
+
+
 @each_dtype
 @pytest.mark.parametrize("family", ("layerwise", "layerwise_data_parallel"))
-def test_layers_whose_products_pack_their_operands_match_the_reference(family, dtype, threads, rng, monkeypatch):
-    """Several blocks of the inner dimension, in batches of one row, of few and of many, on one to three threads."""
+def test_products_of_wide_and_narrow_layers_match_the_reference(family, dtype, threads, rng, monkeypatch):
+    """On one thread and on three; widths and rows are around those at which products take their operands in parts."""
     kernel_families.use(family, monkeypatch)
-    hidden, loss = ("tanh", "gelu"), "softmax_cross_entropy"
-    for n_threads, n in product((1, 2, 3), (1, 45, 601)):
+    for (sizes, rows), n_threads in product(WIDE.values(), (1, 3)):
         threads(n_threads)
-        net, reference = net_and_reference((390, 350, 331, 11), hidden, loss, "softmax", dtype)
-        for values in (net.params, reference.params):
-            values *= 0.1
-        X, y = rng.normal(size=(n, 390)), targets_for(loss, "softmax", n, 11, rng)
-        assert_same_gradient(net, reference, X, y, dtype, (n_threads, n))
+        for n in rows:
+            net, reference = net_and_reference(sizes, "gelu", "squared_error", "tanh", dtype)
+            for values in (net.params, reference.params):
+                values *= 0.1
+            X, y = rng.normal(size=(n, sizes[0])), rng.normal(size=(n, sizes[-1]))
+            assert_same_gradient(net, reference, X, y, dtype, (sizes, n, n_threads))
 
 
 MICRO_BATCHES = {  # rows of a micro-batch and of a batch

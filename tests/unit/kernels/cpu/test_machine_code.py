@@ -12,12 +12,17 @@ from llvmlite import binding
 
 from fastmlp.kernels.cpu.gemm.gemm import product, product_kind
 from fastmlp.kernels.cpu.gemm.operands import Matrix, Prefetch
+from fastmlp.kernels.cpu.population import gradient_loops as nets
+from fastmlp.kernels.cpu.single_net import batch_simd_products as samples
 from fastmlp.kernels.cpu.single_net import column_passes, elementwise, optimizer_step
+from fastmlp.kernels.cpu.unrolled.population_codegen import python_function, signature
 from fastmlp.kernels.cpu.workspace import B_PREFETCH_ROWS, TILE_ROWS
 from fastmlp.kernels.formulas.activations import ACTIVATIONS, CODES
 from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.kernels.formulas.update_rules import RULES, StepSettings
+from fastmlp.kernels.jit.compiler import library_of_c
 from fastmlp.kernels.jit.decorators import ENTRY, OPTIONS, helper
+from fastmlp.kernels.simd.lanes import Lanes
 from fastmlp.kernels.simd.load_store import offset
 
 FEATURES = binding.get_host_cpu_features()
@@ -46,183 +51,109 @@ def without_wrappers(text):
     return "\n".join(body for name, body in functions if not re.search(f"cpython|cfunc|{ENTRY}", name))
 
 
-def assert_packed(text, arithmetic=r"v?(add|sub|mul|div|max|min|and|fn?madd\w*|fn?msub\w*|blendm)ps"):
-    packed = re.findall(rf"{arithmetic}\s[^\n]*%{WIDEST}", text)
-    assert packed, f"no packed float32 arithmetic in {WIDEST} registers"
+def calling(line, functions, **names):
+    """Return a function of z, b and a that runs a line for each function, which the line calls f.
+
+    They are compiled together: one by one takes as long, and there are fifty.
+    """
+    lines = [f"    {line.replace('f(', f'f{i}(')}" for i in range(len(functions))]
+    scope = {**{f"f{i}": function for i, function in enumerate(functions)}, **names}
+    exec("\n".join(["def run(z, b, a, h):", *lines]), scope)
+    return scope["run"]
+
+
+def assert_packed(text, n_loops=1, scalars=0):
+    """Assert that there is packed arithmetic, no more than some scalar instructions in all, and no call."""
+    packed = re.findall(rf"v?(?:add|sub|mul|div|max|min|and|fn?madd\w*|fn?msub\w*|blendm)ps\s[^\n]*%{WIDEST}", text)
+    assert len(packed) >= n_loops, f"no packed float32 arithmetic in {WIDEST} registers"
+    assert len(re.findall(r"v?(?:add|sub|mul|div|fn?madd\w*|max|min)ss\s", text)) <= scalars, "numbers one by one"
     assert not re.search(r"vcvtss2sd|vcvtps2pd", text), "float32 numbers are widened to float64"
     assert not re.search(r"call\w*\s+\S*(expf?|logf?|tanhf?|powf?|erff?|sqrtf?)\b", text), (
         "a library function is called"
     )
 
 
-@pytest.mark.full
-@pytest.mark.thinned(6)
-@pytest.mark.parametrize("code", range(len(ACTIVATIONS)), ids=[row.name for row in ACTIVATIONS])
-def test_activation_loops_are_vectorised(code):
-    activate = elementwise._make_activate(ACTIVATIONS[code])
-
-    def run(z, b, a):
-        activate(z, 0, b, 0, False, 64, 64, a, 0)
-
-    assert_packed(assembly(run, FLOATS, FLOATS, FLOATS))
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("name", ["relu", "leaky_relu", "selu"])
-def test_activations_in_place_have_no_masked_stores(name):
-    """Some of AMD's processors take twenty cycles for one; LLVM makes them of a select between a loaded vector and
-    another that is stored where it was loaded.
-    """
-    activate = column_passes._make_activate(ACTIVATIONS[CODES[name]])
-
-    def run(a):
-        activate(a, a, 0, 4096, False, WIDTH)
-
-    text = assembly(run, FLOATS)
-    assert_packed(text, arithmetic=r"v?\w+ps")
-    assert not re.search(r"vmaskmovps\s+%ymm\d+, %ymm\d+, |vmov[au]ps\s+%zmm\d+, \S*\(\S*\) \{%k", text)
-
-
-@pytest.mark.full
-@pytest.mark.thinned(6)
-@pytest.mark.parametrize("code", range(len(ACTIVATIONS)), ids=[row.name for row in ACTIVATIONS])
-def test_derivative_loops_are_vectorised(code):
-    backward = elementwise._make_backward(ACTIVATIONS[code])
-
-    def run(kept, delta):
-        backward(kept, 0, 4096, delta, 0)
-
-    assert_packed(assembly(run, FLOATS, FLOATS))
-
-
-@pytest.mark.full
-@pytest.mark.thinned(6)
-@pytest.mark.parametrize("code", range(len(LOSSES)), ids=[row.name for row in LOSSES])
-def test_loss_loops_are_vectorised(code):
-    loss_and_delta, Outputs, Targets = elementwise._make_loss(LOSSES[code]), elementwise.Outputs, elementwise.Targets
-
-    def run(z, a, y, delta, scale, rows, width):
-        outputs, targets = Outputs(z, a, delta, 0), Targets(y, 0, True, y, 0)
-        loss_and_delta(outputs, targets, scale, scale, rows, width)
-
-    assert_packed(assembly(run, FLOATS, FLOATS, FLOATS, FLOATS, np.float32(1.0), 64, 64))
-
-
-@pytest.mark.thinned(6)
-@pytest.mark.parametrize("code", range(len(RULES)), ids=[row.name for row in RULES])
-def test_update_loops_are_vectorised(code):
-    update_loop = optimizer_step.make_update(RULES[code])
-
-    def run(p, g, s, h):
-        update_loop(p, g, s, 0, 1024, 1024, h, WIDTH)
-
-    assert_packed(assembly(run, FLOATS, FLOATS, FLOATS, SETTINGS))
-
-
-@pytest.mark.full
-def test_penalty_and_clipping_loop_is_vectorised():
-    adjust = optimizer_step.add_penalty_and_clip
-
-    def run(p, g, decay):
-        adjust(p, g, 0, 1024, decay, decay, decay, WIDTH)
-
-    assert_packed(assembly(run, FLOATS, FLOATS, np.float32(1.0)))
-
-
-@pytest.mark.full
-@pytest.mark.thinned(2)
-@pytest.mark.parametrize("rows, width", [(64, 10), (64, 64)])
-def test_softmax_loop_is_vectorised(rows, width):
-    softmax_rows = helper(elementwise.softmax_rows.py_func)
-
-    def run(z, a, scratch):
-        softmax_rows(z, 0, rows, width, a, 0, scratch)
-
-    assert_packed(assembly(run, FLOATS, FLOATS, FLOATS))
-
-
-@pytest.mark.full
-def test_mask_and_norm_loops_are_vectorised():
-    multiply, squares = elementwise.multiply, optimizer_step.squares
-
-    def run_multiply(a, mask, out):
-        multiply(a, 0, mask, 0, 1024, out, 0)
-
-    def run_squares(p, g, l2):
-        return np.float32(squares(p, g, 0, 1024, l2))
-
-    assert_packed(assembly(run_multiply, FLOATS, FLOATS, FLOATS))
-    packed = assembly(run_squares, FLOATS, FLOATS, np.float32(0.1))
-    assert re.search(rf"v?f?n?madd\w*ps\s[^\n]*%{WIDEST}|addps\s[^\n]*%{WIDEST}", packed)
-
-
-@pytest.mark.full
-def test_kernels_with_samples_in_lanes_are_vectorised(monkeypatch):
-    """Whole batch_simd kernels of both widths, since their loops are inlined."""
-    from fastmlp import MLP
-    from fastmlp.kernels.jit import call, compiler, object_cache
-
-    listings = []
-
-    def machine_code(kernel, arguments):
-        library = compiler.library(kernel, arguments)
-        listings.append(library.get_asm_str())
-        return library.object_code
-
-    monkeypatch.setattr(object_cache, "read", lambda name: None)
-    monkeypatch.setattr(call, "_entries", {})
-    monkeypatch.setattr(call, "_functions", {})
-    monkeypatch.setattr(compiler, "machine_code", machine_code)
-    X, y = np.random.default_rng(0).random((32, 2)), np.ones(32)
-    for rows, register in ((4, "xmm"), (32, WIDEST)):
-        MLP((2, 3, 1), random_state=0).fit(X[:rows], y[:rows], epochs=1, verbose=0)
-        assert re.search(rf"vfmadd\w*ps\s[^\n]*%{register}|mulps\s[^\n]*%{register}", listings[-1])
-    assert len(listings) == 2
-
-
-def test_kernels_with_nets_in_lanes_are_vectorised():
-    """Loops over units load weights and activations of 16 nets at once, without scalar arithmetic."""
-    from fastmlp.kernels.cpu.population.gradient_loops import Units, Weights, dense, weight_gradients
-    from fastmlp.kernels.simd.lanes import Lanes
-    from fastmlp.kernels.simd.load_store import offset
-
-    lanes = Lanes(16)
-
-    def run_dense(p, x, y):
-        dense(Weights(offset(p, 0), 0, 1, 4, 16), Units(offset(x, 0), 0, 4), Units(offset(y, 0), 0, 4), 8, lanes)
-
-    def run_gradients(x, delta, g):
-        inputs, deltas = Units(offset(x, 0), 0, 4), Units(offset(delta, 0), 0, 4)
-        weight_gradients(inputs, deltas, 8, Weights(offset(g, 0), 0, 1, 4, 16), False, lanes)
-
-    for run in (run_dense, run_gradients):
-        text = assembly(run, FLOATS, FLOATS, FLOATS)
-        assert_packed(text)
-        assert not re.search(r"v?(add|mul|fmadd\w*)ss\s", text)
-
-
-# Most register spills to the stack, for the widest register of this processor.
-MOST_SPILLS = {
-    "zmm": [((2, 2, 1), 16, 125), ((2, 2, 1), 32, 200), ((2, 4, 4, 1), 16, 500)],
-    "ymm": [((2, 2, 1), 8, 110), ((2, 2, 1), 16, 280), ((2, 4, 4, 1), 8, 400)],
-    "xmm": [((2, 2, 1), 8, np.inf)],
+LOSS = "f(Outputs(z, a, a, 0), Targets(b, 0, True, b, 0), scale, scale, 64, 64)"
+LOOPS = {  # a line that runs a loop, the loops, what else the line reads, and scalar instructions of each
+    "activations": (
+        "f(z, 0, b, 0, False, 64, 64, a, 0)",
+        [elementwise._make_activate(row) for row in ACTIVATIONS],
+        {},
+        0,
+    ),
+    "derivatives": ("f(z, 0, 4096, a, 0)", [elementwise._make_backward(row) for row in ACTIVATIONS], {}, 0),
+    "losses": (
+        LOSS,
+        [elementwise._make_loss(row) for row in LOSSES],
+        {"Outputs": elementwise.Outputs, "Targets": elementwise.Targets, "scale": np.float32(0.1)},
+        2,  # of the sum
+    ),
+    "update rules": (
+        "f(z, b, a, 0, 1024, 1024, h, WIDTH)",
+        [optimizer_step.make_update(row) for row in RULES],
+        {"WIDTH": WIDTH},
+        1,
+    ),
+    "penalty and clipping": (
+        "f(z, a, 0, 1024, h.decay, h.decay, h.decay, WIDTH)",
+        [optimizer_step.add_penalty_and_clip],
+        {"WIDTH": WIDTH},
+        0,
+    ),
+    "softmax": ("f(z, 0, 64, 10, a, 0, b)", [helper(elementwise.softmax_rows.py_func)], {}, 4),
+    "masks": ("f(z, 0, b, 0, 1024, a, 0)", [elementwise.multiply], {}, 0),
 }
 
 
-@pytest.mark.thinned(6)
-@pytest.mark.parametrize("loops", (False, True))
-@pytest.mark.parametrize("sizes, lanes, most_spills", MOST_SPILLS[WIDEST])
-def test_unrolled_kernels_are_vectorised_with_bounded_spills(sizes, lanes, most_spills, loops):
-    """Only vector arithmetic and no calls; register spills are bounded and aligned."""
-    from fastmlp.kernels.cpu.unrolled.population_codegen import python_function, signature
-    from fastmlp.kernels.formulas.activations import CODES
-    from fastmlp.kernels.jit.compiler import library_of_c
+@pytest.mark.parametrize("name", LOOPS)
+def test_loops_are_vectorised(name):
+    line, functions, names, scalars = LOOPS[name]
+    text = assembly(calling(line, functions, **names), FLOATS, FLOATS, FLOATS, SETTINGS)
+    assert_packed(text, len(functions) - 1, scalars * len(functions))  # identity computes nothing
 
+
+def test_activations_in_place_have_no_masked_stores():
+    """Some of AMD's processors take twenty cycles for one; LLVM makes them of a select between a loaded vector and
+    another that is stored where it was loaded.
+    """
+    loops = [column_passes._make_activate(ACTIVATIONS[CODES[name]]) for name in ("relu", "leaky_relu", "selu")]
+    text = assembly(calling("f(a, a, 0, 4096, False, WIDTH)", loops, WIDTH=WIDTH), FLOATS, FLOATS, FLOATS, SETTINGS)
+    assert re.search(rf"v?\w+ps\s[^\n]*%{WIDEST}", text)
+    assert not re.search(r"vmaskmovps\s+%ymm\d+, %ymm\d+, |vmov[au]ps\s+%zmm\d+, \S*\(\S*\) \{%k", text)
+
+
+def test_products_with_nets_or_samples_in_lanes_are_vectorised():
+    """Loops over units load weights and activations of 16 nets, or of 16 samples, at once."""
+    lanes = Lanes(16)
+
+    def nets_in_lanes(p, x, y, h):
+        p, x, y = offset(p, 0), offset(x, 0), offset(y, 0)
+        nets.dense(nets.Weights(p, 0, 1, 4, 16), nets.Units(x, 0, 4), nets.Units(y, 0, 4), 8, lanes)
+        inputs, deltas = nets.Units(x, 0, 4), nets.Units(y, 0, 4)
+        nets.weight_gradients(inputs, deltas, 8, nets.Weights(p, 0, 1, 4, 16), False, lanes)
+
+    def samples_in_lanes(p, x, y, h):
+        samples.weight_gradients(offset(x, 0), 0, offset(y, 0), 0, 8, 8, 64, offset(p, 0), 0, 64, lanes)
+
+    for run in (nets_in_lanes, samples_in_lanes):
+        assert_packed(assembly(run, FLOATS, FLOATS, FLOATS, SETTINGS), 2)
+
+
+# Layer sizes, lanes, whether there is a loop over samples, and most register spills to the stack, for the widest
+# register of this processor.
+MOST_SPILLS = {
+    "zmm": [((2, 2, 1), 16, False, 125), ((2, 2, 1), 32, True, 200), ((2, 4, 4, 1), 16, False, 500)],
+    "ymm": [((2, 2, 1), 8, False, 110), ((2, 2, 1), 16, True, 280), ((2, 4, 4, 1), 8, False, 400)],
+    "xmm": [((2, 2, 1), 8, False, np.inf)],
+}
+
+
+@pytest.mark.parametrize("sizes, lanes, loops, most_spills", MOST_SPILLS[WIDEST])
+def test_unrolled_kernels_are_vectorised_with_bounded_spills(sizes, lanes, loops, most_spills):
+    """Only vector arithmetic and no calls; register spills are bounded and aligned."""
     function = python_function((sizes, (CODES["sigmoid"],) * (len(sizes) - 1), 0, 0, lanes, loops))
     text = without_wrappers(library_of_c(function, *signature(np.dtype("float32"))).assembly())
-    assert_packed(text)
-    # One scalar product: rows * width, once a call.
-    assert len(re.findall(r"v?(?:add|mul|fmadd\w*)ss\s", text)) <= 1
+    assert_packed(text, scalars=1)  # rows * width, once a call
     assert not re.search(r"\bcall", text)
     stores = re.findall(rf"(v?mov\w+)\s+%{WIDEST}\d+, -?\d*\(%r[sb]p\)", text)
     assert len(stores) <= most_spills

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from net_cases import targets_for
 from reference_net import ReferenceMLP
 
 from fastmlp.kernels.formulas import activations, losses
@@ -49,36 +50,26 @@ def gradient_of(layer_sizes, names, loss, params, X, y):
     return np.array([total[f"g{q}"] for q in range(len(params))])
 
 
-@pytest.mark.parametrize("row", ELEMENTWISE, ids=lambda row: row.name)
-@pytest.mark.parametrize("layer_sizes", [(2, 1), (3, 4, 2), (2, 3, 2, 2)])
-def test_program(row, layer_sizes, rng):
-    names = [row.name] * (len(layer_sizes) - 2) + ["identity"]
-    n_params = sum((i + 1) * j for i, j in pairwise(layer_sizes))
-    params, X = rng.normal(size=n_params), rng.normal(size=(5, layer_sizes[0]))
-    y = rng.normal(size=(5, layer_sizes[-1]))
-    expected = ReferenceMLP(layer_sizes, names, "squared_error", params).loss_and_gradient(X, y)[1]
-    np.testing.assert_allclose(
-        gradient_of(layer_sizes, names, "squared_error", params, X, y), expected, rtol=1e-9, atol=1e-12
-    )
+CASES = [  # layer sizes, activations, loss
+    *(
+        (sizes, (*(row.name for _ in sizes[2:]), "identity"), "squared_error")
+        for row in ELEMENTWISE
+        for sizes in ((2, 1), (3, 4, 2), (2, 3, 2, 2))
+    ),
+    ((2, 1, 2), ("tanh", "sigmoid"), "binary_cross_entropy"),
+    ((2, 1, 2), ("tanh", "tanh"), "huber"),
+    ((2, 1, 2), ("tanh", "exponential"), "poisson"),
+    ((2, 3, 3), ("tanh", "softmax"), "softmax_cross_entropy"),
+]
 
 
-@pytest.mark.parametrize(
-    "loss, output", [("binary_cross_entropy", "sigmoid"), ("huber", "tanh"), ("poisson", "exponential")]
-)
-def test_program_of_losses(loss, output, rng):
-    params, X, y = rng.normal(size=11), rng.normal(size=(6, 2)), rng.integers(0, 2, (6, 2)).astype(float)
-    names = ["tanh", output]
-    expected = ReferenceMLP((2, 1, 2), names, loss, params[:7], loss_constant=0.7).loss_and_gradient(X, y)[1]
-    np.testing.assert_allclose(gradient_of((2, 1, 2), names, loss, params[:7], X, y), expected, rtol=1e-9)
-
-
-def test_program_of_softmax(rng):
-    params, X, y = rng.normal(size=21), rng.normal(size=(6, 2)), np.eye(3)[rng.integers(0, 3, 6)]
-    names = ["tanh", "softmax"]
-    expected = ReferenceMLP((2, 3, 3), names, "softmax_cross_entropy", params).loss_and_gradient(X, y)[1]
-    np.testing.assert_allclose(
-        gradient_of((2, 3, 3), names, "softmax_cross_entropy", params, X, y), expected, rtol=1e-9
-    )
+def test_programs_compute_the_gradient_of_the_reference(rng):
+    for sizes, names, loss in CASES:
+        params, X = rng.normal(size=sum((i + 1) * j for i, j in pairwise(sizes))), rng.normal(size=(5, sizes[0]))
+        y = targets_for(loss, names[-1], 5, sizes[-1], rng)
+        reference = ReferenceMLP(sizes, names, loss, params, loss_constant=0.7)
+        found, expected = gradient_of(sizes, names, loss, params, X, y), reference.loss_and_gradient(X, y)[1]
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12, err_msg=f"{sizes}, {names}, {loss}")
 
 
 @pytest.mark.parametrize("output, loss", [("sigmoid", "squared_error"), ("softmax", "softmax_cross_entropy")])

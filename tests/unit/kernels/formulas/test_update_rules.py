@@ -63,29 +63,19 @@ def test_rules_equal_the_reference(row, rng):
 
 
 def test_table_of_rules_is_consistent():
-    names = [row.name for row in RULES]
-    assert set(names) == set(EXAMPLES), "this module tests every row"
+    """Rules start from settings of an optimiser; they read settings that are passed, and values that rows ask for."""
+    names, hyper = [row.name for row in RULES], {row.name for row in HYPER_PARAMETERS}
+    assert {*names} == {*EXAMPLES}, "this module tests every row"
     assert [CODES[name] for name in names] == list(range(len(names)))
-    assert all(len(row.initial) == MOST_STATE and row.n_state <= MOST_STATE for row in RULES)
-
-
-def test_rules_read_named_settings():
-    """A rule reads hyper-parameters that are passed to it, and those step values that its row asks for."""
+    assert hyper <= {field.name for cls in OPTIMIZERS.values() for field in fields(cls)}
     assert StepSettings._fields == PASSED + STEP_VALUES
-    assert len(set(StepSettings._fields)) == len(StepSettings._fields)
     for row in RULES:
+        assert len(row.initial) == MOST_STATE >= row.n_state
+        assert {*row.initial} - {None} <= hyper
         read = set(re.findall(r"\bh\.(\w+)", inspect.getsource(row.update)))
         assert read <= set(StepSettings._fields)
         assert ("loss_increased" in read) == row.compares_loss
         assert "inv_sqrt_bias_correction2" not in read or row.bias_correction
-
-
-def test_hyper_parameters_of_the_optimisers():
-    """Every hyper-parameter is a setting of an optimiser, and every row starts from settings there are."""
-    settings = {field.name for cls in OPTIMIZERS.values() for field in fields(cls)}
-    names = {row.name for row in HYPER_PARAMETERS}
-    assert names <= settings
-    assert {start for row in RULES for start in row.initial} - {None} <= names
 
 
 def test_quickprop_step_worked_by_hand():

@@ -2,30 +2,17 @@
 
 import sys
 from functools import cache
-from typing import NamedTuple
 
 import numba
 import numpy as np
 import pytest
 
 from fastmlp.kernels.jit.decorators import OPTIONS
-from fastmlp.kernels.simd.load_store import (
-    as_pointers,
-    fill,
-    load,
-    load_partial,
-    load_scalar,
-    offset,
-    scalar_like,
-    store,
-    store_partial,
-    transpose_square,
-)
+from fastmlp.kernels.simd.load_store import fill, load, load_partial, store, store_partial
 from fastmlp.kernels.simd.reductions import largest, sum_lanes
 from fastmlp.kernels.simd.vector import absolute, keep_first, multiply_add, ratio, sqrt, where
 
-pytestmark = pytest.mark.thinned(3)
-
+VECTORS = pytest.mark.parametrize("lanes, dtype", [(16, np.float32), (4, np.float64)])
 ROWS = (  # what row k of the driver's output must be, in NumPy; n is a number of lanes
     ("load", lambda a, b, n: a),
     ("fill", lambda a, b, n: np.full_like(a, 3.0)),
@@ -107,30 +94,21 @@ def run(a, b, n):
     return out
 
 
-@pytest.mark.thinned(24)
-@pytest.mark.parametrize("dtype", (np.float32, np.float64))
-@pytest.mark.parametrize("lanes", (4, 16))
-@pytest.mark.parametrize("row", range(len(ROWS)), ids=[name for name, _ in ROWS])
-def test_vector_operations_equal_numpy(row, lanes, dtype, rng):
+@VECTORS
+def test_vector_operations_equal_numpy(lanes, dtype, rng):
     a, b = rng.normal(size=(2, lanes)).astype(dtype)
     b[1] = a[1]  # so that "less" and "at most" differ
     for n in range(1, lanes + 1):
-        expected = ROWS[row][1](a, b, n).astype(dtype)
-        np.testing.assert_allclose(run(a, b, n)[row], expected, rtol=4 * np.finfo(dtype).eps)
+        *found, stored = run(a, b, n)
+        for (name, operation), values in zip(ROWS, found, strict=True):
+            expected = operation(a, b, n).astype(dtype)
+            np.testing.assert_allclose(values, expected, rtol=4 * np.finfo(dtype).eps, err_msg=name)
+        np.testing.assert_array_equal(stored, [*a[:n], *[7.0] * (lanes - n)])  # store_partial leaves the rest
 
 
-@pytest.mark.parametrize("dtype", (np.float32, np.float64))
-@pytest.mark.parametrize("lanes", (4, 16))
-def test_store_partial_leaves_the_rest(lanes, dtype, rng):
-    a = rng.normal(size=lanes).astype(dtype)
-    for n in range(lanes + 1):
-        np.testing.assert_array_equal(run(a, a, n)[-1], [*a[:n], *[7.0] * (lanes - n)])
-
-
-@pytest.mark.parametrize("dtype", (np.float32, np.float64))
-def test_comparisons_with_nan_are_false(dtype):
+def test_comparisons_with_nan_are_false():
     """Comparisons are ordered: NaN is neither less, greater nor equal."""
-    a, b = np.array([np.nan, 1, np.nan, np.inf], dtype), np.array([1, np.nan, np.nan, -np.inf], dtype)
+    a, b = np.array([np.nan, 1, np.nan, np.inf]), np.array([1, np.nan, np.nan, -np.inf])
     rows = dict(zip([name for name, _ in ROWS], run(a, b, 4), strict=False))
     for comparison in ("less", "at most", "greater", "at least"):
         assert rows[comparison][:3].tolist() == [0, 0, 0]
@@ -139,55 +117,16 @@ def test_comparisons_with_nan_are_false(dtype):
     assert np.isnan(rows["total"]).all()
 
 
-@pytest.mark.parametrize("dtype", (np.float32, np.float64))
-@pytest.mark.parametrize("lanes", (4, 16))
+@VECTORS
 def test_ratio_is_within_two_ulps_over_the_whole_range(lanes, dtype, rng):
     """Within 2 units in the last place for every size of divisor that leaves the quotient a normal number."""
-    top = 0.9 * np.log10(np.finfo(dtype).max)
+    top, place = 0.9 * np.log10(np.finfo(dtype).max), [name for name, _ in ROWS].index("ratio")
     for power in np.linspace(-top, top, 300):
         b = np.abs(rng.normal(size=lanes) * 10.0**power).astype(dtype)
         a = rng.normal(size=lanes).astype(dtype) * b
         exact = a.astype(np.longdouble) / b
-        value = dict(zip([name for name, _ in ROWS], run(a, b, 1), strict=False))["ratio"]
-        assert (np.abs(value - exact) <= 2 * np.finfo(dtype).eps * np.abs(exact)).all()
-    zero = run(np.zeros(lanes, dtype), np.full(lanes, 1e-8, dtype), 1)
-    assert not zero[[name for name, _ in ROWS].index("ratio")].any()
-
-
-class Pair(NamedTuple):
-    array: np.ndarray
-    count: int
-
-
-@numba.njit(**OPTIONS)
-def through_pointers(pair, out):
-    """out[k] = array[k + 1] + count, as kernels read arrays: bare pointers, no bounds, no reference counts."""
-    pointers = as_pointers(pair)
-    second = offset(pointers.array, 1)
-    for k in range(3):
-        out[k] = load_scalar(second, k) + scalar_like(second, pointers.count)
-
-
-@pytest.mark.parametrize("dtype", (np.float32, np.float64, np.int64))
-def test_struct_arrays_become_pointers(dtype):
-    out = np.zeros(3, dtype)
-    through_pointers(Pair(np.arange(4).astype(dtype), 10), out)
-    assert out.tolist() == [11, 12, 13]
-
-
-@numba.njit(**OPTIONS)
-def run_transpose(a, a_row, out, out_row):
-    transpose_square(a, 1, a_row, out, 2, out_row, 16)
-
-
-@pytest.mark.parametrize("dtype", (np.float32, np.float64))
-def test_transpose_square_equals_numpy_and_writes_only_its_output(dtype):
-    """A square within longer rows is transposed into another; memory around it stays unchanged."""
-    a, out = np.arange(16 * 19).reshape(16, 19).astype(dtype), np.full((17, 20), -1, dtype)
-    run_transpose(a.reshape(-1), 19, out.reshape(-1), 20)
-    np.testing.assert_array_equal(out[:16, 2:18], a[:, 1:17].T)
-    out[:16, 2:18] = -1
-    assert (out == -1).all()
+        assert (np.abs(run(a, b, 1)[place] - exact) <= 2 * np.finfo(dtype).eps * np.abs(exact)).all()
+    assert not run(np.zeros(lanes, dtype), np.full(lanes, 1e-8, dtype), 1)[place].any()
 
 
 GUARDED = """
@@ -207,13 +146,11 @@ def double(array, n):
     v = load_partial(array, 0, n, 16)
     store_partial(array, 0, n, v + v)
 
-for dtype in (np.float32, np.float64):
-    size = np.dtype(dtype).itemsize
-    for n in range(1, 17):
-        end = whole[page - n * size : page].view(dtype)
-        end[:] = np.arange(n) + 1
-        double(end, n)
-        assert (end == 2 * (np.arange(n) + 1)).all()
+for n in range(1, 17):
+    end = whole[page - n * 4 : page].view(np.float32)
+    end[:] = np.arange(n) + 1
+    double(end, n)
+    assert (end == 2 * (np.arange(n) + 1)).all()
 print("untouched", flush=True)
 """
 

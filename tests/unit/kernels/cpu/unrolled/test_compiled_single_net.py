@@ -1,24 +1,23 @@
-"""Unrolled steps of a tiny net give the same bits as the loops.
-
-What the loops compute is compared with float64 NumPy in tests/unit/fit/test_fit_loop.py and
-tests/unit/optimizers/test_optimizers.py; the first test here repeats that for unrolled code.
-"""
+"""Unrolled steps of a tiny net give the same bits as the loops, which tests/properties compares with the reference."""
 
 import numpy as np
 import pytest
-from reference_net import ReferenceMLP
+from net_cases import HIDDEN, targets_for
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp.execution import thresholds
 from fastmlp.kernels.cpu.unrolled import compiled_single_net
-from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
+from fastmlp.kernels.formulas.update_rules import RULES
 from fastmlp.optimizers import OPTIMIZERS
 
-HIDDEN = [row.name for row in ACTIVATIONS if row.name not in ("softmax", "exponential")]
 TARGETS = XOR_Y[:, None]
-SIGMOIDS = {"loss": "squared_error", "output": "sigmoid", "hidden_activation": "sigmoid", "optimizer": fastmlp.SGD(0.5)}
+OPTIMIZER_OF_RULES = {
+    **{kind().rule.name: kind(0.05, weight_decay=0.0) for kind in OPTIMIZERS.values()},
+    "momentum": fastmlp.SGD(0.05, momentum=0.9),
+    "nesterov": fastmlp.SGD(0.05, momentum=0.9, nesterov=True),
+}
 
 
 @pytest.fixture
@@ -35,16 +34,17 @@ def unrolled_calls(monkeypatch):
     return calls
 
 
-def fit(sizes=(2, 2, 1), X=XOR_X, y=TARGETS, *, optimizer="sgd", dtype="float32", epochs=40, output=None, **settings):
-    fits = {name: settings.pop(name) for name in ("batch_size", "shuffle", "sample_weight") if name in settings}
-    net = fastmlp.MLP(sizes, output_activation=output, random_state=3, dtype=dtype, **settings)
-    history = net.fit(X, y, epochs=epochs, optimizer=optimizer, **{"batch_size": 4, "shuffle": False, **fits})
-    return net, history
+def fit(sizes=(2, 2, 1), X=XOR_X, y=TARGETS, *, optimizer="sgd", dtype="float32", **settings):
+    fits = {
+        name: settings.pop(name) for name in ("batch_size", "shuffle", "sample_weight", "epochs") if name in settings
+    }
+    net = fastmlp.MLP(sizes, random_state=3, dtype=dtype, **settings)
+    return net, net.fit(X, y, optimizer=optimizer, **{"epochs": 40, "batch_size": 4, "shuffle": False, **fits})
 
 
 def assert_equals_loops(unrolled_calls, *arguments, **settings):
     net, history = fit(*arguments, **settings)
-    assert len(unrolled_calls) > 0
+    assert unrolled_calls
     assert all(unrolled_calls)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiled_single_net, "address_for", lambda *_: 0)
@@ -55,110 +55,56 @@ def assert_equals_loops(unrolled_calls, *arguments, **settings):
         np.testing.assert_array_equal(history.accuracy, records.accuracy)
 
 
-@pytest.mark.thinned(2)
-@pytest.mark.parametrize("dtype, tolerance", [("float32", 2e-4), ("float64", 1e-10)])
-def test_unrolled_training_matches_the_reference(dtype, tolerance, unrolled_calls):
-    net = fastmlp.MLP(
-        (2, 3, 1),
-        hidden_activation="tanh",
-        output_activation="sigmoid",
-        loss="squared_error",
-        random_state=0,
-        dtype=dtype,
-    )
-    reference = ReferenceMLP((2, 3, 1), ["tanh", "sigmoid"], "squared_error", np.array(net.params, float))
-    history = net.fit(XOR_X, TARGETS, epochs=200, batch_size=4, shuffle=False, optimizer=fastmlp.SGD(0.5))
-    for epoch in range(200):
-        loss, gradient = reference.loss_and_gradient(XOR_X, TARGETS)
-        assert history.loss[epoch] == pytest.approx(loss, rel=tolerance)
-        reference.params -= 0.5 * gradient
-    assert all(unrolled_calls)
-    np.testing.assert_allclose(net.params, reference.params, rtol=tolerance, atol=tolerance)
+# A row for each update rule. Losses take turns, and the hidden layers of two nets have all activations.
+CASES = [
+    (rule.name, LOSSES[k % len(LOSSES)], HIDDEN[k % 2 :: 2], ("float32", "float64")[k // 2 % 2])
+    for k, rule in enumerate(RULES)
+]
 
 
-@pytest.mark.thinned(6)
-@pytest.mark.parametrize(
-    "optimizer",
-    [
-        *(cls(weight_decay=0.0) for cls in OPTIMIZERS.values()),
-        fastmlp.SGD(0.5, momentum=0.9),
-        fastmlp.SGD(0.5, momentum=0.9, nesterov=True),
-    ],
-    ids=lambda optimizer: optimizer.rule.name,
-)
-def test_every_update_rule_equals_the_loops(optimizer, unrolled_calls):
-    """The net has more parameters than a vector of the update."""
-    assert_equals_loops(
-        unrolled_calls, (2, 4, 2, 1), optimizer=optimizer, hidden_activation="tanh", loss="binary_cross_entropy"
-    )
-
-
-@pytest.mark.thinned(12)
-@pytest.mark.parametrize("name", HIDDEN)
-def test_every_activation_equals_the_loops(name, unrolled_calls):
-    assert_equals_loops(
-        unrolled_calls, (2, 3, 1), hidden_activation=name, dtype="float64", loss="squared_error", output="sigmoid"
-    )
-
-
-@pytest.mark.thinned(6)
-@pytest.mark.parametrize("row", LOSSES, ids=lambda row: row.name)
-def test_every_loss_equals_the_loops(row, unrolled_calls):
-    output = row.outputs[0] if row.outputs else "tanh"
-    y = np.concatenate([TARGETS, 1 - TARGETS], axis=1)
+@pytest.mark.parametrize("rule, loss, hidden, dtype", CASES, ids=[f"{rule}, {loss.name}" for rule, loss, *_ in CASES])
+def test_every_update_rule_loss_and_activation_equals_the_loops(rule, loss, hidden, dtype, unrolled_calls, rng):
+    """Each occurs once at least, each activation with both dtypes. Shuffled batches of three, the last of one, whose
+    samples have weights; the net has more parameters than a vector of the update.
+    """
+    output = loss.outputs[0] if loss.outputs else "tanh"
     assert_equals_loops(
         unrolled_calls,
-        (2, 2, 2),
-        y=y,
-        loss=row.name,
-        output=output,
-        hidden_activation="tanh",
-        optimizer=fastmlp.SGD(0.05),
-    )
-
-
-@pytest.mark.thinned(2)
-@pytest.mark.parametrize("batch_size", (1, 2, 3, 4))
-@pytest.mark.parametrize("shuffle", (False, True))
-def test_batches_and_shuffling_equal_the_loops(batch_size, shuffle, unrolled_calls, rng, monkeypatch):
-    """The last batch is short, sample weights differ, and calls end within epochs."""
-    monkeypatch.setattr("fastmlp.fit.hooks.tuned_calls.FIRST_CALL", 1.0)
-    X, y = rng.random((10, 2)), rng.integers(0, 2, (10, 1))
-    walk = {"batch_size": batch_size, "shuffle": shuffle, "sample_weight": rng.random(10) + 0.5}
-    assert_equals_loops(unrolled_calls, X=X, y=y, **walk, **SIGMOIDS)
-
-
-def test_one_hot_targets_equal_the_loops(unrolled_calls):
-    """One-hot targets and batches of one sample: accuracy is by the larger output."""
-    one_hot = np.concatenate([1 - TARGETS, TARGETS], axis=1)
-    assert_equals_loops(unrolled_calls, (2, 2, 2, 2), y=one_hot, batch_size=1, epochs=300, **SIGMOIDS)
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("batch_size", [1, 3])
-@pytest.mark.thinned(4)
-def test_softmax_equals_the_loops(batch_size, dtype, unrolled_calls, rng):
-    """Three classes, a short last batch, and different sample weights."""
-    X, y = rng.random((10, 2)), rng.integers(0, 3, 10)
-    assert_equals_loops(
-        unrolled_calls,
-        (2, 3, 3),
-        X=X,
-        y=y,
-        batch_size=batch_size,
-        shuffle=True,
+        (2, *(2 for _ in hidden), 2),
+        X=rng.random((10, 2)),
+        y=targets_for(loss.name, output, 10, 2, rng),
         sample_weight=rng.random(10) + 0.5,
-        loss="softmax_cross_entropy",
-        hidden_activation="relu",
-        optimizer="adam",
+        optimizer=OPTIMIZER_OF_RULES[rule],
         dtype=dtype,
+        hidden_activation=hidden,
+        output_activation=output,
+        loss=loss.name,
+        batch_size=3,
+        shuffle=True,
     )
+
+
+def test_rows_have_every_loss_and_every_activation_with_both_dtypes():
+    assert {loss.name for _, loss, *_ in CASES} == {loss.name for loss in LOSSES}
+    assert {(name, dtype) for *_, names, dtype in CASES for name in names} == {
+        (name, dtype) for name in HIDDEN for dtype in ("float32", "float64")
+    }
+
+
+@pytest.mark.parametrize("batch_size", (1, 4))
+def test_calls_that_end_within_epochs_and_accuracy_by_the_larger_output_equal_the_loops(
+    batch_size, unrolled_calls, monkeypatch
+):
+    monkeypatch.setattr("fastmlp.fit.hooks.tuned_calls.FIRST_CALL", 1.0)
+    one_hot = np.concatenate([1 - TARGETS, TARGETS], axis=1)
+    sigmoids = {"loss": "squared_error", "output_activation": "sigmoid", "hidden_activation": "sigmoid"}
+    fits = {"batch_size": batch_size, "epochs": 300, "optimizer": fastmlp.SGD(0.5)}
+    assert_equals_loops(unrolled_calls, (2, 2, 2, 2), y=one_hot, **fits, **sigmoids)
 
 
 def test_divergence_is_detected(unrolled_calls):
     with pytest.warns(fastmlp.DivergenceWarning):
-        net, history = fit(optimizer=fastmlp.SGD(1e30), loss="squared_error", output="identity", epochs=50)
+        net, history = fit(optimizer=fastmlp.SGD(1e30), loss="squared_error", epochs=50)
     assert unrolled_calls
     assert all(unrolled_calls)
     assert np.isfinite(net.params).all()
@@ -180,9 +126,7 @@ def test_nets_without_unrolled_code_use_the_loops(why, sizes, settings, unrolled
 
 
 def test_code_on_disk_is_loaded_and_other_code_is_compiled_if_asked(monkeypatch):
-    """What is chosen when is in tests/unit/execution/test_unrolled_code.py. Code that another process compiles is
-    looked for at intervals, and not again when it is found.
-    """
+    """Code that another process compiles is looked for at intervals, and not again when it is found."""
     asked, seen, looked, on_disk = [], [], [], False
     address_for = compiled_single_net.address_for
     monkeypatch.setattr(compiled_single_net, "address", lambda *which: asked.append(which) or 1)
@@ -191,7 +135,7 @@ def test_code_on_disk_is_loaded_and_other_code_is_compiled_if_asked(monkeypatch)
     monkeypatch.setattr(compiled_single_net, "exists", lambda name: looked.append(name) or on_disk)
     monkeypatch.setattr(compiled_single_net, "address_for", lambda *arguments: seen.append(arguments) or 0)
     monkeypatch.setattr(thresholds, "COMPILE_UNROLLED_AFTER", 0)
-    fastmlp.MLP((2, 2, 1), random_state=0).fit(XOR_X, TARGETS, epochs=1, batch_size=4)
+    fit(epochs=1)
     *settings, compiles = seen[0]
     assert compiles
     monkeypatch.setattr(compiled_single_net, "ASK_EVERY", 1e9)
