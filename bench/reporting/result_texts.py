@@ -32,7 +32,7 @@ from .result_statistics import (
 # First word of a program's name -> spelling of the library's name.
 FAMILIES = {"jax": "JAX", "numpy": "NumPy", "torch": "PyTorch", "keras": "Keras", "sklearn": "scikit-learn"}
 # Rows of fastmlp with other settings that have a column of their own -> its head.
-PART_COLUMNS = {"fastmlp, one thread": "one thread", "fastmlp, AVX2": "AVX2 only"}
+PART_COLUMNS = {"fastmlp, one thread": "one thread", "fastmlp, AVX2": "AVX2 only", "fastmlp, wheel": "wheel"}
 BUSY = 0.1  # fraction of CPU time taken by other programs above which durations are doubtful
 FARTHER = 3.0  # a barrier of two threads that takes this many times the best one shows that their CPUs moved apart
 SLOW_STARTS = 0.02  # fraction of measurements that began on slow CPUs above which a warning is shown

@@ -2,8 +2,9 @@
 
 Each competitor is a short script as a user would write it. The group cold_start has filled caches; first_fit has
 folders of compiled code that are empty at each start, as for a user who has just installed a library, changed a kernel
-or come to another processor. Limit: Python importing NumPy. All start from the same parameters, and the mean loss of
-the last epoch must agree with float64; scikit-learn's cannot start there, and must reach a lower loss than guessing.
+or come to another processor; of fastmlp from source, and from a wheel with machine code. Limit: Python importing
+NumPy. All start from the same parameters, and the mean loss of the last epoch must agree with float64; estimators
+cannot start there, and must reach a lower loss than guessing.
 """
 
 from __future__ import annotations
@@ -141,10 +142,10 @@ net.compile(keras.optimizers.SGD({rate}), keras.losses.SparseCategoricalCrossent
 options = {{"validation_data": (X_val, y_val)}} if {validates} else {{}}
 print(net.fit(X, y, batch_size=batch, epochs=epochs, shuffle=False, verbose=0, **options).history["loss"][-1])
 """
-SKLEARN = """
+ESTIMATOR = """
 import warnings
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.neural_network import MLPClassifier
+from {estimators} import MLPClassifier
 warnings.simplefilter("ignore", ConvergenceWarning)  # an epoch is not enough for that
 net = MLPClassifier(sizes[1:-1], solver="sgd", alpha=0, batch_size=batch, learning_rate_init={rate}, momentum=0,
                     shuffle=False, max_iter=epochs, n_iter_no_change=epochs, random_state=0,
@@ -158,7 +159,8 @@ TRAINS = {
     "torch": TORCH,
     "torch compiled": TORCH,
     "keras jax": KERAS,
-    "sklearn": SKLEARN,
+    "sklearn": ESTIMATOR,
+    "fastmlp, wheel": FASTMLP,
 }
 IMPORTS = {
     "python": "",
@@ -174,6 +176,7 @@ IMPORTS = {
 XLA = ("JAX_COMPILATION_CACHE_DIR",)
 CACHES = {  # variables that name the folders of compiled code
     "fastmlp": ("NUMBA_CACHE_DIR",),
+    "fastmlp, wheel": ("NUMBA_CACHE_DIR",),
     "jax": XLA,
     "keras jax": XLA,
     "torch compiled": ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"),
@@ -185,6 +188,7 @@ class ProcessCase:
     """A script of each competitor, timed once per round.
 
     sizes : layer sizes of what is trained; () for imports alone
+    is_estimator : whether fastmlp's script is that of its estimator, too
     is_cold : whether folders of compiled code are empty at each start
     """
 
@@ -197,6 +201,7 @@ class ProcessCase:
     epochs: int = 1
     validates: bool = False
     many: tuple[int, ...] = ()
+    is_estimator: bool = False
     source: str = "random numbers"
     unit: str = "start"
     n_units: int = 1
@@ -224,8 +229,10 @@ class ProcessCase:
         if not self.sizes or name not in TRAINS:
             return IMPORTS[name], ()
         settings = {key: getattr(self, key) for key in ("sizes", "n", "batch", "epochs", "validates", "many")}
-        compiled = "torch.compile" if name == "torch compiled" else ""
-        return (DATA + TRAINS[name]).format(**settings, rate=RATE, compiled=compiled), CACHES.get(name, ())
+        settings["compiled"] = "torch.compile" if name == "torch compiled" else ""
+        settings["estimators"] = "fastmlp" if name.startswith("fastmlp") else "sklearn.neural_network"
+        program = ESTIMATOR if self.is_estimator else TRAINS[name]
+        return (DATA + program).format(**settings, rate=RATE), CACHES.get(name, ())
 
     @cached_property
     def expected(self) -> float:
@@ -251,7 +258,7 @@ class ProcessCase:
         if not self.sizes:
             return {}
         loss = float("nan") if answer is None else answer
-        if competitor.name == "sklearn":
+        if self.is_estimator or competitor.name == "sklearn":
             return at_most({"loss above guessing": loss / np.log(self.sizes[-1]) - 1}, {"loss above guessing": 1.0})
         return at_most({"loss": abs(loss - self.expected) / self.expected}, {"loss": 0.01})
 
@@ -273,7 +280,8 @@ PARTS = (
 )
 SLOW = _scripts("torch", "torch compiled", slow_start=True)
 OURS = _scripts("fastmlp", "jax")
-PEERS = (*OURS, *SLOW, *_scripts("keras jax", "sklearn"))
+WHEEL = _scripts("fastmlp, wheel")
+PEERS = (*OURS, *WHEEL, *SLOW, *_scripts("keras jax", "sklearn"))
 LARGE = (784, 512, 512, 10), 1024, 256
 ENTRIES = (
     _entry("import", "import of what trains a net", "cold_start", peers=(*OURS, *PARTS, SLOW[0], *PEERS[-2:])),
@@ -285,5 +293,7 @@ ENTRIES = (
     _entry("first_fit_large", "first fit of 784-512-512-10, batch 256", "first_fit", *LARGE, peers=PEERS),
     _entry("first_fit_validation", "the same with validation data", "first_fit", *LARGE, peers=PEERS, validates=True),
     _entry("first_fit_population", "first fit of 1,000 nets of 2-8-2", "first_fit", (2, 8, 2), 4, 4, 100,
-           peers=(*OURS, *SLOW), many=(1000,)),
+           peers=(*OURS, *WHEEL, *SLOW), many=(1000,)),
+    _entry("first_fit_estimator", "first fit of MLPClassifier, 64-64-32-10", "first_fit", (64, 64, 32, 10), 1600, 200,
+           peers=(*_scripts("fastmlp", "fastmlp, wheel", needs=("fastmlp", "sklearn")), PEERS[-1]), is_estimator=True),
 )  # fmt: skip

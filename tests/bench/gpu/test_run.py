@@ -71,7 +71,6 @@ def test_populations_of_cases_are_trained_in_step(cuda):
         assert choose_nets_family(*choice, precision=case.precision) == "batched_gemm"
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("precision", ["exact", "tf32", "bfloat16"])
 @pytest.mark.parametrize("n_nets", [0, 4])
 def test_fastmlp_reaches_the_reference_on_a_gpu(cuda, precision, n_nets, monkeypatch):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from competitors import TRAINING, programs, script_process
+from competitors import TRAINING, Unsupported, programs, script_process
 from reporting.result_statistics import GROUPS
 from suite import case as case_module
 from suite import case_lookup, reference
@@ -107,18 +107,37 @@ def test_loss_of_a_process_is_compared_with_float64():
                 case.check(COMPETITOR, answer)
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("name", ["fastmlp", "numpy", "jax", "torch", "sklearn", "keras jax"])
-@pytest.mark.parametrize("case", ["first_net", "first_fit_population"])
-def test_scripts_reach_the_loss(name, case, monkeypatch):
+SCRIPTS = {
+    "first_net": ("fastmlp", "fastmlp, wheel", "numpy", "jax", "torch", "sklearn", "keras jax"),
+    "first_fit_population": ("fastmlp", "jax", "torch"),
+    "first_fit_estimator": ("fastmlp", "sklearn"),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # each library has its own
+@pytest.mark.parametrize("name, program", [(name, one) for name, programs in SCRIPTS.items() for one in programs])
+def test_scripts_reach_the_loss(name, program, monkeypatch, capsys):
+    """In this process, where nothing is compiled that is on disk."""
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    competitor = programs("competitors.script_process", name)[0]
+    competitor = programs("competitors.script_process", program)[0]
     if competitor.missing:
         pytest.skip(competitor.missing)
-    if case == "first_fit_population" and name in ("numpy", "sklearn", "keras jax"):
-        pytest.skip("has no script for many nets")
-    built, process = case_lookup.build(case), script_process.Implementation(name)
-    process.prepare(built, None)
+    case = case_lookup.build(name)
+    source, _ = case.script(program)
+    exec(source, {"__name__": "script"})
+    case.check(competitor, float(capsys.readouterr().out))
+
+
+def test_process_is_timed_from_its_start_to_its_end():
+    process, case = script_process.Implementation("import numpy"), case_lookup.build("import")
+    process.prepare(case, None)
     process.run(1)
+    assert case.check(COMPETITOR, process.answer(case)) == {}
+    assert process.peak_memory() > 2**20
     process.close()
-    built.check(competitor, process.answer(built))
+
+
+def test_wheel_that_nobody_has_built_is_no_row(monkeypatch, tmp_path):
+    monkeypatch.setattr(script_process, "DIST", tmp_path)
+    with pytest.raises(Unsupported, match="no wheel with machine code"):
+        script_process.Implementation("fastmlp, wheel").prepare(case_lookup.build("first_fit_tiny"), None)
