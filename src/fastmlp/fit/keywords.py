@@ -78,9 +78,9 @@ class FitKeywords(CheckpointKeywords, total=False):
         Schedule of the dropout rates, in the same forms: each layer's rate is multiplied by the factor.
     shuffle : bool, default True
         Whether each epoch visits the samples in a new random order.
-    sample_weight : array_like of shape (n_samples,), optional
+    sample_weight : array_like of shape (n_samples,), or str, optional
         Weight of each sample, scaled to mean 1; the loss of a batch is the sum of weight times loss, divided by the
-        number of samples in the batch.
+        number of samples in the batch. The name of the column that holds them, where y names one.
     class_weight : dict or "balanced", optional
         Factor on the weight of each sample by its class, {class: weight}; a class that the dictionary does not name has
         weight 1. It affects training only: validation records weight samples by sample_weight alone.
@@ -163,9 +163,9 @@ class PopulationFitKeywords(FitKeywords, total=False):
         Learning-rate schedule of all nets, as for MLP.fit.
     shuffle : bool, default True
         Whether each epoch visits the samples in a new random order, another one for each net.
-    sample_weight : array_like of shape (n_samples,), optional
-        Weight of each sample, for all nets (n_samples,) or per net (n_nets, n_samples); see fastmlp.folds and
-        fastmlp.bootstrap.
+    sample_weight : array_like of shape (n_samples,) or (n_nets, n_samples), or str, optional
+        Weight of each sample, for all nets or per net, see fastmlp.folds and fastmlp.bootstrap; or the name of a
+        column, as for MLP.fit.
     early_stopping : bool, int or EarlyStopping, optional
         As for MLP.fit, applied to each net's own record; each net ends with the parameters of its best epoch.
     callbacks : callable or sequence of callable, default ()

@@ -8,6 +8,8 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from ..data.batch_rows import takes_all
 from ..streams.memory_limit import checked_memory_limit
 from ..streams.row_cache import as_cache
@@ -43,17 +45,22 @@ def rows_of(X: Any, y: Any, net: NetBase, given: dict[str, Any], file: Checkpoin
         return
     from ..streams.row_file import RowFile
     from ..streams.row_loading import load
-    from ..streams.sources import as_source
+    from ..streams.sources import as_source, with_weights
 
+    weights: list[np.ndarray] = []
+    named = given["sample_weight"] if isinstance(given["sample_weight"], str) else None
+    source = as_source(X, y) if named is None else with_weights(X, y, named, weights)
     limit = given["memory_limit"]
     if limit is None and file is not None:
         from .checkpoint_identity import memory_limit_of
 
         limit = memory_limit_of(file, (net.network.n_features + net.network.n_outputs) * net.dtype.itemsize)
     limit = checked_memory_limit(limit)
-    rows = load(
-        as_source(X, y), net.network, net.dtype, limit, as_cache(given["row_cache"]), lambda: _check_for_disk(given)
-    )
+    rows = load(source, net.network, net.dtype, limit, as_cache(given["row_cache"]), lambda: _check_for_disk(given))
+    if named is not None:
+        for _ in source.pieces() if not weights else ():  # rows of an earlier fit
+            pass
+        given["sample_weight"] = np.concatenate(weights)
     if isinstance(rows, RowFile):
         with rows:
             yield OnDisk.of(rows, limit), None

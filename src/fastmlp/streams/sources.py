@@ -89,6 +89,27 @@ def as_source(X: Any, y: Any = None, tables: TableReaders = AS_NUMBERS) -> Sourc
     return source._replace(pieces=lambda: _beside(source, targets), identity=identity)
 
 
+def with_weights(X: Any, y: Any, name: str, weights: list[np.ndarray]) -> Source:
+    """Return a source for X with the targets in columns y; each pass fills a list with the column of weights.
+
+    Raises
+    ------
+    ValueError
+        If y names no columns.
+    """
+    if not is_name(y):
+        raise ValueError(f"sample_weight names the column {name!r}, so that y must name columns, too.")
+    source = as_source(X, (*names_in(y), name))
+
+    def pieces() -> Iterator[tuple[Any, Any]]:
+        weights.clear()
+        for features, columns in source.pieces():
+            weights.append(columns[:, -1].copy())
+            yield features, columns[:, 0] if columns.shape[1] == 2 else columns[:, :-1]
+
+    return source._replace(pieces=pieces)
+
+
 def arrays_of(source: Source) -> tuple[np.ndarray, Any]:
     """Return all rows of a source as arrays (X, y) in memory; y is None if it has no targets.
 

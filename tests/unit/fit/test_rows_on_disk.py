@@ -131,3 +131,33 @@ def test_no_file_is_left(monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     fit(make("net"), Rows(), validation_fraction=0.3)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["net", "population"])
+@pytest.mark.parametrize("where", ["in memory", "on disk", "in a row cache"])
+def test_weights_may_be_a_column(where, kind, monkeypatch, tmp_path):
+    table, path = np.column_stack([X, WEIGHTS, Y]), tmp_path / "rows.csv"
+    np.savetxt(path, table, "%.18g", delimiter=",", header="a,b,c,w,sign", comments="")
+    expected, _ = fit(make(kind), X, Y, sample_weight=WEIGHTS, callbacks=lambda epoch, history: None)
+    if where != "in memory":
+        use_small_blocks(monkeypatch)
+    cache = {"row_cache": tmp_path / "cache", "memory_limit": "1MB"} if where == "in a row cache" else {}
+    for _ in range(1 + len(cache)):
+        found, _ = fit(make(kind), path, "sign", sample_weight="w", **{"memory_limit": "1MB", **cache})
+        if kind == "net" or where != "in memory":
+            np.testing.assert_array_equal(found.params, expected.params)
+        np.testing.assert_allclose(found.params, expected.params, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "y, message",
+    [
+        (Y, "sample_weight names the column 'w', so that y must name columns"),
+        ("sign", "column 'w'. Did you mean 'c'|'w'"),
+    ],
+)
+def test_a_column_of_weights_has_to_be_there(y, message, tmp_path):
+    path = tmp_path / "rows.csv"
+    np.savetxt(path, np.column_stack([X, Y]), delimiter=",", header="a,b,c,sign", comments="")
+    with pytest.raises(ValueError, match=message):
+        fit(make("net"), path, y, sample_weight="w")
