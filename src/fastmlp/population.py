@@ -300,7 +300,8 @@ class Population(PopulationBase, NetSequence[MLP]):
         ValueError
             If the data do not fit the nets or are not finite, or a setting is invalid; if the checkpoint is of other
             nets, other data or settings, or it and the one before it are damaged; if executor is no executor, or comes
-            with a time limit, arrays on a GPU, or a checkpoint whose nets cannot go on there.
+            with arrays on a GPU, a checkpoint whose nets cannot go on there, or rows on disk that a worker does not
+            see.
         FileExistsError
             If there is a checkpoint, but resume is False.
         RuntimeError

@@ -52,6 +52,7 @@ class Tasks:
     take : function that gets each task with its result, soon after the task has ended
     on_gpus : whether a worker takes a GPU by its number, which is sent with each task
     flag : ends the tasks once it is set, as Ctrl-C does
+    per_slot : tasks that are submitted at a time, if others than usual
     """
 
     def __init__(
@@ -63,9 +64,10 @@ class Tasks:
         take: Callable[[Task, Any], None],
         on_gpus: bool = False,
         flag: Flag | None = None,
+        per_slot: int = 0,
     ):
         self.workers, self.function, self.arrays, self.cut, self.take = workers, function, arrays, cut, take
-        self.on_gpus, self._flag = on_gpus, flag
+        self.on_gpus, self._flag, self._per_slot = on_gpus, flag, per_slot
         self._running: dict[Future, Task] = {}
         self._lost: list[Task] = []
 
@@ -104,7 +106,7 @@ class Tasks:
 
     def _submit(self) -> None:
         n_slots = self.workers.n_slots
-        while len(self._running) < TASKS_PER_SLOT * n_slots:
+        while len(self._running) < (self._per_slot or TASKS_PER_SLOT) * n_slots:
             task = self._lost.pop() if self._lost else self.cut(n_slots)
             if task is None:
                 return

@@ -9,6 +9,7 @@ functions get no weights. "log_loss" and "roc_auc" are computed from logits, sin
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,14 +116,13 @@ def takes_logits(metric: Metric, network: Network) -> bool:
     return (metric is _log_loss and name in ("sigmoid", "softmax")) or (metric is _roc_auc and name in SATURATING)
 
 
-def _function_metric(function: Callable[[np.ndarray, np.ndarray], float], name: str) -> Metric:
-    def measured(samples: MetricSamples, y_pred: np.ndarray) -> float:
-        value = function(samples.y_true, y_pred)
-        if not is_number(value):
-            raise ValueError(f"The metric {name!r} must return a number, but it returned {shown(value)}.")
-        return float(value)
-
-    return measured
+def _measured(
+    function: Callable[[np.ndarray, np.ndarray], float], name: str, samples: MetricSamples, y_pred: np.ndarray
+) -> float:
+    value = function(samples.y_true, y_pred)
+    if not is_number(value):
+        raise ValueError(f"The metric {name!r} must return a number, but it returned {shown(value)}.")
+    return float(value)
 
 
 def as_metrics(value: Any) -> dict[str, Metric]:
@@ -149,7 +149,7 @@ def as_metrics(value: Any) -> dict[str, Metric]:
                 raise unknown_name("metric", item, METRICS)
             metric = METRICS[item]
         elif callable(item) and accepts_n_arguments(item, 2):
-            metric = _function_metric(item, name)
+            metric = partial(_measured, item, name)  # which can be sent to workers
         else:
             raise ValueError(f"metrics must be names or functions (y_true, y_pred), but one of them is {item!r}.")
         if not isinstance(name, str) or name in metric_by_name or (name in MONITORS and name not in METRICS):

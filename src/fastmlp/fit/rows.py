@@ -6,7 +6,7 @@ Rows in memory are one block, on which all epochs are trained. Rows on disk are 
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -88,6 +88,18 @@ class InMemory(NamedTuple):
         """Samples that a monitor looks at."""
         return self.data
 
+    @property
+    def sent(self) -> Samples:
+        """Samples of which a worker of an executor gets the arrays."""
+        return self.data
+
+    def on_worker(self, place: Callable[[Samples], Samples]) -> InMemory:
+        """Return the rows on the device of a worker that has got them."""
+        return self._replace(data=place(self.data))
+
+    def close(self) -> None:
+        """Release what on_worker has opened."""
+
     def blocks(self, net: NetInTraining) -> Generator[Block, None, None]:
         """Yield the one block of a net."""
         task = net.task
@@ -146,6 +158,21 @@ class OnDisk(NamedTuple):
         """Samples that a monitor looks at: evenly spaced ones."""
         n = self.n_samples
         return select_rows(self.data, np.linspace(0, n - 1, min(n, WATCHED_ROWS)).round().astype(np.int64))
+
+    @property
+    def sent(self) -> Samples:
+        """Weights alone: workers read the same file."""
+        return self.data._replace(X=self.data.X[:0], Y=self.data.Y[:0])
+
+    def on_worker(self, place: Callable[[Samples], Samples]) -> OnDisk:
+        """Return the rows as a worker reads them that has got the weights."""
+        file = self.file.reopened()
+        X, Y = file.maps()
+        return self._replace(file=file, data=self.data._replace(X=X, Y=Y))
+
+    def close(self) -> None:
+        """Close the file that on_worker has opened."""
+        self.file.close()
 
     def blocks(self, net: NetInTraining) -> Generator[Block, None, None]:
         """Yield the blocks of a net's epochs, from the place on that it has reached."""

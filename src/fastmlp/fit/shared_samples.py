@@ -80,8 +80,8 @@ class SharedSamples:
     """
 
     def __init__(self, task: FitTask):
-        data = [getattr(task.in_memory.data, name) for name in ARRAYS]
-        strides: tuple[int, ...] = task.in_memory.strides
+        data = [getattr(task.rows.sent, name) for name in ARRAYS]
+        strides: tuple[int, ...] = task.rows.strides
         if task.held_out is not None:
             data, strides = data + [getattr(task.held_out, name) for name in ARRAYS], (*strides, 0, 0, 0)
         self._task = task
@@ -103,10 +103,10 @@ class SharedSamples:
         parts = [sent.part(nets) for sent in self._sent]
         own: list[Any] = [array for _, array in parts]
         task, held_out = self._task, self._task.held_out
-        data = task.in_memory.data._replace(**dict(zip(ARRAYS, own[:3], strict=True)))
+        data = task.rows.sent._replace(**dict(zip(ARRAYS, own[:3], strict=True)))
         if held_out is not None:
             held_out = held_out._replace(**dict(zip(ARRAYS, own[3:], strict=True)))
-        return task.part(nets, task.in_memory._replace(data=data), held_out), tuple(shared for shared, _ in parts)
+        return task.part(nets, task.rows._replace(data=data), held_out), tuple(shared for shared, _ in parts)
 
 
 def filled(samples: Samples, shared: tuple[Shared, ...], arrays: list[np.ndarray]) -> Samples:

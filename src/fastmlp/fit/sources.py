@@ -70,7 +70,6 @@ def rows_of(X: Any, y: Any, net: NetBase, given: dict[str, Any], file: Checkpoin
 
 def _check_for_disk(given: dict[str, Any]) -> None:
     """Refuse, before rows are written to disk, what needs all of them in memory."""
-    refuse_with_stream(executor=given.get("executor"))
     if given["batch_size"] is None:
         raise ValueError(
             "batch_size is None, all samples in one batch, but they take more than memory_limit. Pass the number "

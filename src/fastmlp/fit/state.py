@@ -287,14 +287,21 @@ class FitState:
         self.nets |= {n + nets.start: state for n, state in part.nets.items()}
         return self
 
-    def of_ended_nets(self, initial: np.ndarray) -> FitState:
+    def of_ended_nets(self, initial: np.ndarray, running: np.ndarray) -> FitState:
         """Return the state of nets with restarts in which those that have not ended begin anew.
 
         initial : (n_nets, n_params), their first parameters
+        running : bool (n_nets,)     which have not ended, or would have been restarted
         """
         outcome = {name: array.copy() for name, array in self.outcome.items()}
-        running = outcome["status"] == RUNNING
-        new = {"epochs": 0, "loss": np.nan, "accuracy": np.nan, "best_epochs": -1, "best_value": np.nan}
+        new = {
+            "status": RUNNING,
+            "epochs": 0,
+            "loss": np.nan,
+            "accuracy": np.nan,
+            "best_epochs": -1,
+            "best_value": np.nan,
+        }
         for name, value in new.items():
             if outcome[name].size:
                 outcome[name][running] = value

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..callbacks import Callback, EarlyStopping
-from ..devices import Device, device_of
+from ..devices import Device, backend, device_of
 from ..errors import is_per_net
 from ..execution.dispatch import choose_nets_family
 from ..execution.net_description import describe_net
@@ -81,7 +81,7 @@ class FitTask:
 
     @property
     def in_memory(self) -> InMemory:
-        """Rows of nets that are trained together, or on workers: all in memory."""
+        """Rows of nets that are trained together: all in memory."""
         assert isinstance(self.rows, InMemory), "dispatch trains others one by one, here"
         return self.rows
 
@@ -100,7 +100,7 @@ class FitTask:
         has_any = lambda value: bool(np.any(np.asarray(value) != 0))
         return Whole(
             self.n_nets,
-            self._chosen_family(),
+            self.family_on(self.device),
             has_any(settings.get("weight_decay", 0.0)) or has_any(self.l2),
             has_any(settings.get("clip_norm", 0.0)),
         )
@@ -109,12 +109,18 @@ class FitTask:
     def family(self) -> str:
         return self.whole.family
 
-    def _chosen_family(self) -> str:
+    def family_on(self, device: Device) -> str:
+        """Return the kernel family that trains the nets of the whole population on a device."""
         if not isinstance(self.rows, InMemory) or self.callbacks or self.metrics or self.optimizer_states:
             return ONE_BY_ONE  # kernels that train nets together know none of them
-        streams = device_of(self.rows.data.X) is None  # on a GPU: whether the samples are too many for its memory
+        n_nets, data, streams = self.n_nets, self.rows.data, device_of(self.rows.data.X) is None
+        if self.part_of is not None:  # on a worker, which has not placed the samples yet
+            n_nets = self.part_of.n_nets
+            with device.on():
+                streams = not backend(device).has_room_for_samples(data.X.nbytes)
+        # on a GPU, streams : whether the samples are too many for its memory
         return choose_nets_family(
-            self.network, self.n_nets, self.batch_size, self.device, self.dtype, streams, self.shuffle, self.precision
+            self.network, n_nets, self.batch_size, device, self.dtype, streams, self.shuffle, self.precision
         )
 
     @cached_property
@@ -144,7 +150,7 @@ class FitTask:
         plan = Plan.for_training(network, self.device, self.dtype, *shape, n_threads, self.precision)
         return plan.with_net(plan.net._replace(margin=self.net.margin, l2=l2, dropout=dropout))
 
-    def part(self, nets: slice, rows: InMemory, held_out: Samples | None) -> FitTask:
+    def part(self, nets: slice, rows: InMemory | OnDisk, held_out: Samples | None) -> FitTask:
         """Return the task of some nets, with views of what belongs to them.
 
         rows, held_out : samples of the part
@@ -162,6 +168,7 @@ class FitTask:
             held_out=held_out,
             verbose=0,
             monitor=None,
+            time_limit=None if self.time_limit is None else self.time_limit.rest(),
             optimizer_states=self.optimizer_states[nets],
             part_of=self.whole,
             first_net=self.first_net + nets.start,

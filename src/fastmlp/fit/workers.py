@@ -15,7 +15,6 @@ from ..console.nets_progress import BestScore
 from ..console.stopwatch import Stopwatch
 from ..devices import HOSTS, backend, resolve
 from ..errors import is_per_net
-from ..execution.dispatch import choose_nets_family
 from ..execution.work import products
 from ..executors.gpu_of_worker import device_here
 from ..executors.task_errors import check_version, version_here
@@ -25,9 +24,11 @@ from ..initialization import Init, draw_params
 from ..kernels.jit.compile_time import add_wait
 from ..kernels.structs import RUNNING
 from ..network.spec import Network
+from ..population_result.stopped_by import OUT_OF_TIME
 from ..runtime.checkpoint_interval import Interval, Timer
 from ..runtime.ctrl_c import StopFlag, stop_flag
 from .checkpoint import Saver
+from .hooks.time_limit import TimeLimit
 from .nets import FittedNets, fit_nets, negates_best_value, shown_progress
 from .nets_per_task import TaskSizes
 from .optimizer_state import OptimizerState
@@ -105,6 +106,7 @@ class WorkersFit:
         saver: Saver | None = None,
     ):
         self.workers, self.task, self.draws, self._named_device, self._saver = workers, task, draws, named_device, saver
+        self._limit = task.time_limit
         self.outcome, self.restarts = Outcome.empty(task), np.zeros(task.n_nets, np.int64)
         self._samples = SharedSamples(task)
         sent, there = self._samples.net_bytes
@@ -131,7 +133,8 @@ class WorkersFit:
             try:
                 shared, is_on_cpus = self._samples.shared, self._named_device in HOSTS
                 given = train_nets, shared, self._cut, self._take, not is_on_cpus, self._flag
-                Tasks(self.workers, *given).run(self.task.verbose)
+                # With a limit, no task waits for another one: it has the time that is left when it is submitted.
+                Tasks(self.workers, *given, per_slot=0 if self._limit is None else 1).run(self.task.verbose)
             except KeyboardInterrupt:
                 reason = "interrupt"
             except Exception as found:
@@ -139,6 +142,8 @@ class WorkersFit:
         add_wait(self._compiled)
         if self._saver is not None and (error is None or bool(np.any(self.outcome.status != RUNNING))):
             self._write()
+        if self._limit is not None and not reason and (self.outcome.status == RUNNING).any():
+            self.outcome.status[self.outcome.status == RUNNING] = OUT_OF_TIME
         return FittedNets(self.outcome, self.restarts, reason), error
 
     @property
@@ -146,7 +151,7 @@ class WorkersFit:
         return sum(nets.stop - nets.start for nets in self._waiting)
 
     def _cut(self, n_slots: int) -> Task | None:
-        if not self._waiting:
+        if not self._waiting or (self._limit is not None and self._limit.left() <= 0.0):
             return None
         first = self._waiting.pop(0)
         n_left = first.stop - first.start + self._n_waiting
@@ -230,17 +235,18 @@ def train_nets(arrays: list[np.ndarray], argument: NetsTask) -> NetsResult:
     """
     check_version(argument.version)
     watch, task, arrays = Stopwatch(), argument.task, list(arrays)
-    data, held_out = filled(task.in_memory.data, argument.shared[:3], arrays), task.held_out
+    data, held_out = filled(task.rows.data, argument.shared[:3], arrays), task.held_out
     if held_out is not None:
         held_out = filled(held_out, argument.shared[3:], arrays)
-    task = on_device_here(task, argument.named_device)
+    task = on_device_here(replace(task, rows=task.rows._replace(data=data)), argument.named_device)
     place = backend(task.device).place
     with task.device.on():
         task = replace(
             task,
             params=task.params.copy(),  # an executor of threads gives the caller's own array
-            rows=task.in_memory._replace(data=place(data)),
+            rows=task.rows.on_worker(place),
             held_out=None if held_out is None else place(held_out),
+            time_limit=None if task.time_limit is None else TimeLimit(task.time_limit.seconds, watch),
         )
     states: list[FitState] = []
     saver = (
@@ -249,13 +255,16 @@ def train_nets(arrays: list[np.ndarray], argument: NetsTask) -> NetsResult:
         else None
     )
     initial = task.params.copy() if task.restart_after is not None else task.params
-    with stop_flag() as flag:
-        fitted = fit_nets(task, argument.draws.into(task.params), flag, saver)
-        if not task.device.is_host:  # the program that fits may have no GPU to evaluate nets on
-            converged_nets(task, fitted.outcome)
+    try:
+        with stop_flag() as flag:
+            fitted = fit_nets(task, argument.draws.into(task.params), flag, saver)
+            if not task.device.is_host:  # the program that fits may have no GPU to evaluate nets on
+                converged_nets(task, fitted.outcome)
+    finally:
+        task.rows.close()
     state = states[-1] if states else None
     if state is not None and task.restart_after is not None:
-        state = state.of_ended_nets(initial)
+        state = state.of_ended_nets(initial, np.isin(fitted.outcome.status, (RUNNING, OUT_OF_TIME)))
     seconds, compiling = watch.read()
     results = {name: getattr(fitted.outcome, name) for name in OUTCOME}
     interrupted = fitted.reason == "interrupt"
@@ -272,9 +281,4 @@ def on_device_here(task: FitTask, named_device: str) -> FitTask:
     device = device_here(found)
     if device.is_host:
         return task
-    with device.on():
-        streams = not backend(device).has_room_for_samples(task.in_memory.data.X.nbytes)
-    family = choose_nets_family(
-        task.network, task.whole.n_nets, task.batch_size, device, task.dtype, streams, task.shuffle, task.precision
-    )
-    return replace(task, device=device, part_of=task.whole._replace(family=family))
+    return replace(task, device=device, part_of=task.whole._replace(family=task.family_on(device)))

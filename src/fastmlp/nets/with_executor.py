@@ -26,11 +26,6 @@ def refuse_with_executor(X: Any, given: dict[str, Any] | None = None) -> None:
     """
     if given is not None and given["checkpoint"] is not None:
         check_interval_of_tasks(given["every"])
-    if given is not None and given["time_limit"] is not None:
-        raise ValueError(
-            "time_limit= cannot be combined with executor=: leave one of them out. Ctrl-C ends a fit with an executor, "
-            "and keeps its finished nets."
-        )
     if device_of(X) is not None:
         raise ValueError("executor= sends arrays of the host to its workers, but X is on a GPU: copy it to the host.")
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -85,6 +85,30 @@ class RowFile:
                 self._files.append(open(folder / name, "rb", buffering=0))  # noqa: SIM115  see close
         except (ValueError, KeyError, TypeError, RecursionError, FileNotFoundError, NotADirectoryError) as error:
             raise DamagedRows(folder, error) from None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs to reopen the file."""
+        return vars(self) | {"_files": [], "_parts": [], "_temporary": None}
+
+    def reopened(self) -> RowFile:
+        """Return the same file for another reader, who may be a process on another machine, and who closes it.
+
+        Raises
+        ------
+        ValueError
+            If the folder is not there, or holds other rows.
+        """
+        try:
+            found = RowFile(self.folder, self.widths, self.dtype)
+            if found.checksums == self.checksums:
+                return found
+            found.close()
+        except DamagedRows:
+            pass
+        raise ValueError(
+            f"The rows are in {str(self.folder)!r}, where a worker of the executor does not find them. Name a folder "
+            "that all machines share by row_cache, or give a memory_limit that all rows fit into."
+        )
 
     @property
     def is_kept(self) -> bool:

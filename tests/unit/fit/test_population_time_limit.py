@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from executor_cases import InPlace, process_pool
 from kernel_clock import KernelClock
 from resumed_fits import assert_same_fit, train
 
 import fastmlp
 from fastmlp.execution import unrolled_code
-from fastmlp.fit import lanes
+from fastmlp.fit import lanes, nets_per_task
 from fastmlp.kernels.structs import UNROLLED_ALWAYS, UNROLLED_IF_ON_DISK
 
 rng = np.random.default_rng(0)
@@ -79,10 +80,13 @@ def test_early_stopping_keeps_each_nets_best_epoch(monkeypatch):
     np.testing.assert_allclose(pop.evaluate(*held_out)["loss"], result.best_value, rtol=1e-4)
 
 
-def test_nets_one_by_one_keep_the_limit(monkeypatch):
+@pytest.mark.parametrize("executor", (None, InPlace), ids=("here", "on workers"))
+def test_nets_one_by_one_keep_the_limit(executor, monkeypatch):
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "1")
+    monkeypatch.setattr(nets_per_task, "FIRST_SECONDS", 1e-9)  # a net each
     clock = KernelClock(monkeypatch, step=1e-3)
-    result = make(5).fit(X, y, epochs=200, batch_size=16, time_limit=1.0, verbose=0)
+    on_workers = {"executor": executor and executor()}
+    result = make(5).fit(X, y, epochs=200, batch_size=16, time_limit=1.0, verbose=0, **on_workers)
     assert 0.95 <= clock.trained <= 1.05
     assert result.stopped_by.tolist() == ["epochs", "time_limit", "time_limit", "time_limit", "time_limit"]
     assert (result.epochs[2:] == 0).all()
@@ -94,20 +98,22 @@ def test_two_threads_one_by_one_end_together(monkeypatch):
     assert (result.stopped_by == "time_limit").all()
 
 
+@pytest.mark.parametrize("executor", (None, InPlace), ids=("here", "on workers"))
 @pytest.mark.parametrize("n_nets", (40, 5), ids=("in lanes", "one by one"))
 @pytest.mark.parametrize(
     "more",
     ({}, {"early_stopping": 30, "batch_size": 16}, {"converged": 0.25, "restart_after": 8, "optimizer": "rprop"}),
     ids=("plain", "early stopping", "restarts"),
 )
-def test_the_same_call_goes_on_from_the_checkpoint(n_nets, more, monkeypatch, tmp_path):
+def test_the_same_call_goes_on_from_the_checkpoint(n_nets, more, executor, monkeypatch, tmp_path):
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "1")
     arguments = {"epochs": 24, **more}
     whole = train(make(n_nets), (X, y), **arguments)
     KernelClock(monkeypatch, step=0.02, epoch_of_nets=0.02)
     n_calls, found = 0, None
     while found is None or "time_limit" in found[1].stopped_by:
-        found = train(make(n_nets), (X, y), tmp_path / "run.ckpt", resume=True, time_limit=0.5, **arguments)
+        given = {"resume": True, "time_limit": 0.5, "executor": executor and executor(), **arguments}
+        found = train(make(n_nets), (X, y), tmp_path / "run.ckpt", **given)
         n_calls += 1
         assert n_calls < 30
     assert n_calls > 1
@@ -138,3 +144,11 @@ def test_no_code_is_compiled_for_a_short_time(seconds, compiles, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         pop.fit(X, y, epochs=10**9, batch_size=16, time_limit=seconds, verbose=0)
     assert chosen == [UNROLLED_ALWAYS if compiles else UNROLLED_IF_ON_DISK]
+
+
+def test_tasks_of_processes_end_in_time():
+    with process_pool(1) as pool:
+        result = make(5).fit(X, y, epochs=20 * FOREVER, batch_size=16, time_limit=0.5, verbose=0, executor=pool)
+    assert (result.stopped_by == "time_limit").all()
+    assert result.epochs.any()
+    assert not result.interrupted

@@ -1,10 +1,15 @@
 """Rows on disk: whatever a fit to rows in memory has, with the same bits where rows come in the same order."""
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import numpy as np
 import pytest
+from executor_cases import InPlace, Pickled, process_pool
 from small_blocks import BATCH, N_BLOCKS, N, Rows, X, Y, cut_calls, use_small_blocks
 
 from fastmlp import MLP, SGD, Population, TrainingWarning
+from fastmlp.fit import nets_per_task
 from fastmlp.streams import shuffled_blocks
 
 RNG = np.random.default_rng(1)
@@ -151,13 +156,78 @@ def test_weights_may_be_a_column(where, kind, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(
     "y, message",
-    [
-        (Y, "sample_weight names the column 'w', so that y must name columns"),
-        ("sign", "column 'w'. Did you mean 'c'|'w'"),
-    ],
+    [(Y, "sample_weight names the column 'w', so that y must name columns"), ("sign", "Unknown column 'w'")],
 )
 def test_a_column_of_weights_has_to_be_there(y, message, tmp_path):
     path = tmp_path / "rows.csv"
     np.savetxt(path, np.column_stack([X, Y]), delimiter=",", header="a,b,c,sign", comments="")
     with pytest.raises(ValueError, match=message):
         fit(make("net"), path, y, sample_weight="w")
+
+
+# ---- on workers
+
+
+@pytest.fixture
+def a_net_each(monkeypatch):
+    monkeypatch.setattr(nets_per_task, "FIRST_SECONDS", 1e-9)
+
+
+def assert_same_results(found, expected):
+    for key, values in expected.arrays().items():
+        np.testing.assert_array_equal(found.arrays()[key], values, err_msg=key)
+
+
+@pytest.mark.usefixtures("a_net_each")
+@pytest.mark.parametrize("executor", [InPlace, Pickled, lambda: ThreadPoolExecutor(2)], ids=["here", "sent", "threads"])
+@pytest.mark.parametrize("name", ["both weights", "weights and fraction", "metrics", "weights of each net"])
+def test_workers_read_the_same_file(name, executor, monkeypatch):
+    use_small_blocks(monkeypatch)
+    options = {"weights of each net": {"sample_weight": OF_NETS}, **FITS}[name] | {"shuffle": True}
+    (pop, result), (expected, here) = (
+        fit(make("population"), Rows(), executor=given, **options) for given in (executor(), None)
+    )
+    np.testing.assert_array_equal(pop.params, expected.params)
+    assert_same_results(result, here)
+
+
+def test_processes_read_the_same_file():
+    rng = np.random.default_rng(3)
+    rows = rng.normal(size=(60_000, 3)).astype(np.float32)
+    source = Rows(rows, (rows[:, 0] * rows[:, 1] > 0).astype(int), 7_000)
+    options = {"validation_fraction": 0.1, "class_weight": "balanced", "batch_size": 500, "epochs": 2, "shuffle": True}
+    expected, here = fit(make("population"), source, **options)
+    with process_pool(1) as pool:
+        found, result = fit(make("population"), source, executor=pool, **options)
+    np.testing.assert_array_equal(found.params, expected.params)
+    assert_same_results(result, here)
+
+
+@pytest.mark.usefixtures("a_net_each")
+def test_a_fit_on_workers_goes_on_from_its_checkpoint(monkeypatch, tmp_path):
+    use_small_blocks(monkeypatch)
+    options, path = {**FITS["weights and fraction"], "shuffle": True}, tmp_path / "run.ckpt"
+    expected, whole = fit(make("population"), Rows(), **options)
+    fit(make("population"), Rows(), checkpoint=path, executor=InPlace(), **options | {"epochs": 2})
+    found, result = fit(make("population"), Rows(), checkpoint=path, resume=True, executor=InPlace(), **options)
+    np.testing.assert_array_equal(found.params, expected.params)
+    np.testing.assert_array_equal(result.loss, whole.loss)
+
+
+class Elsewhere(Pickled):
+    """A worker on a machine that does not see the folder."""
+
+    def submit(self, function, /, *arguments):
+        _, task, *_ = arguments
+        file = task.task.rows.file
+        before, file.folder = file.folder, Path("/of another machine")
+        try:
+            return super().submit(function, *arguments)
+        finally:
+            file.folder = before
+
+
+def test_a_worker_that_does_not_see_the_file_says_so(monkeypatch):
+    use_small_blocks(monkeypatch)
+    with pytest.raises(ValueError, match=r"rows are in '/of another machine', where a worker .* by row_cache"):
+        fit(make("population"), Rows(), executor=Elsewhere())

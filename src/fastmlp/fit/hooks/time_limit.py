@@ -32,6 +32,10 @@ class TimeLimit:
         self.reserved = 0.0  # seconds that must be left when training ends, such as for a validation
         self.has_epoch = False
 
+    def rest(self) -> TimeLimit:
+        """Return the limit of what is trained elsewhere from now on."""
+        return TimeLimit(self.left())
+
     def elapsed(self) -> float:
         """Return the seconds since the beginning of the fit."""
         return self._watch.read()[0]
