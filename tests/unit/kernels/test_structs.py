@@ -1,19 +1,18 @@
 """Structs of kernels: aligned buffers, and positions of settings and scalars."""
 
+from itertools import product
+
 import numpy as np
-import pytest
 
 from fastmlp.kernels import structs
-from fastmlp.kernels.structs import LINE, N_SCALARS, aligned_zeros
+from fastmlp.kernels.structs import LINE, aligned_zeros
 
 
-@pytest.mark.parametrize("dtype", (np.float32, np.float64, np.int64))
-@pytest.mark.parametrize("shape", (0, 1, 17, 4096, (3, 16), (0, 5), 2**19 + 3, (3, 2**18)))
-def test_aligned_zeros_begin_at_cache_lines(shape, dtype):
-    for _ in range(5):  # the allocator's own alignment differs from call to call
+def test_aligned_zeros_begin_at_cache_lines():
+    shapes, dtypes = (0, 1, 17, 4096, (3, 16), (0, 5), 2**19 + 3, (3, 2**18)), (np.float32, np.float64, np.int64)
+    for shape, dtype in [*product(shapes, dtypes)] * 5:  # the allocator's own alignment differs from call to call
         array = aligned_zeros(shape, dtype)
-        assert array.shape == (shape if isinstance(shape, tuple) else (shape,))
-        assert array.dtype == dtype
+        assert (array.shape, array.dtype) == (np.zeros(shape).shape, dtype)
         assert array.flags.c_contiguous
         assert array.flags.writeable
         assert not array.any()
@@ -51,7 +50,6 @@ def test_settings_are_named_once():
 
 
 def test_scalar_positions_are_distinct():
-    places = [structs.POWER1, structs.POWER2, structs.LAST_LOSS, structs.EPOCH_LOSS, structs.EPOCH_N_CORRECT]
-    places += [structs.STEPS_DONE, structs.DIVERGED]
-    assert sorted(places) == list(range(len(places)))
-    assert max(places) < N_SCALARS
+    names = "POWER1", "POWER2", "LAST_LOSS", "EPOCH_LOSS", "EPOCH_N_CORRECT", "STEPS_DONE", "DIVERGED"
+    assert sorted(getattr(structs, name) for name in names) == list(range(len(names)))
+    assert len(names) <= structs.N_SCALARS

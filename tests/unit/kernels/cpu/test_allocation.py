@@ -21,20 +21,6 @@ def workspace(family, n_threads=1, shuffle=False, **settings):
     return net, make_workspace(choose_shape(network, family, n_threads, ROWS), net, SAMPLES, shuffle, DTYPE)
 
 
-@pytest.mark.parametrize("shuffle", (False, True))
-def test_gathered_rows_need_room_only_if_samples_are_shuffled(shuffle):
-    _, ws = workspace("layerwise", shuffle=shuffle)
-    assert ws.order.size == SAMPLES * shuffle
-    assert (ws.y.size, ws.weight.size) == (ROWS * SIZES[-1] * shuffle, ROWS * shuffle)
-    assert ws.a.size >= ROWS * (sum(SIZES) - (0 if shuffle else SIZES[0]))
-
-
-@pytest.mark.parametrize("dropout", (0.0, 0.5))
-def test_masks_need_room_only_with_dropout(dropout):
-    _, ws = workspace("layerwise", dropout=dropout)
-    assert ws.mask.size == (ws.a.size if dropout else 0)
-
-
 def test_two_threads_may_need_copies_of_the_weights():
     for n_threads, n_copies in ((1, 1), (2, 2), (3, 1)):
         net, ws = workspace("layerwise", n_threads)

@@ -1,14 +1,8 @@
 """Decorators of kernels, helpers and formulas: compiled code and Python functions."""
 
-from functools import cache
-
-import numba
-import numpy as np
 import pytest
 
-import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what helpers are
-from fastmlp.kernels.jit.decorators import OPTIONS, Formulas, formula, helper, selector
-from fastmlp.kernels.simd.load_store import load, store
+from fastmlp.kernels.jit.decorators import OPTIONS, Formulas, formula, helper
 
 
 @formula
@@ -21,33 +15,8 @@ def halve(x):
     return x / 2.0
 
 
-@formula
-def oppose(x):
-    return 0.0 - x
-
-
-select = selector((double, halve, oppose), 1)
-
-
-@cache
-def driver():
-    @numba.njit(**OPTIONS)
-    def run(code, x, out):
-        store(out, 0, select(code, load(x, 0, 4)))
-
-    return run
-
-
 def test_formulas_remain_python_functions():
     assert double(3) == 6
-    np.testing.assert_array_equal(halve(np.array([2.0, 4.0])), [1.0, 2.0])
-
-
-@pytest.mark.parametrize("code, function", list(enumerate((double, halve, oppose))))
-def test_selector_calls_the_formula_of_a_code(code, function):
-    x, out = np.arange(4.0), np.zeros(4)
-    driver()(code, x, out)
-    np.testing.assert_array_equal(out, function(x))
 
 
 def test_helpers_cannot_be_called_from_python():

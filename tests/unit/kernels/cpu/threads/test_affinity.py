@@ -3,15 +3,11 @@
 import os
 import threading
 from _thread import start_new_thread
-from math import inf
 from queue import SimpleQueue
 
 import pytest
 
-import fastmlp.kernels.cpu.threads.thread_team as team_module
 from fastmlp.kernels.cpu.threads import affinity
-from fastmlp.kernels.cpu.threads.thread_team import ThreadTeam
-from fastmlp.kernels.jit.decorators import kernel
 
 PROCESSORS = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 needs_several = pytest.mark.skipif(len(PROCESSORS) < 2, reason="there are not two processors, or no affinities")
@@ -65,37 +61,10 @@ def test_threads_get_one_processor_each():
 
 
 @needs_several
-def test_more_threads_than_other_processors_are_not_pinned():
+def test_more_threads_than_other_processors_and_lost_processors_are_ignored():
     assert affinity.pin_away([0] * len(PROCESSORS)) is None
-
-
-@needs_several
-def test_unpinning_to_lost_processors_is_ignored():
     affinity.unpin({max(PROCESSORS) + 1000})
     assert os.sched_getaffinity(0) == PROCESSORS
-
-
-@kernel
-def nothing(thread, n_threads, barrier, x):
-    pass
-
-
-@needs_several
-def test_team_pins_threads_apart_after_a_rest_and_unpins_them(monkeypatch):
-    given, found = [], []
-
-    def set_free(allowed):
-        affinity.unpin(allowed)
-        given.append(allowed)
-        found.append(os.sched_getaffinity(0))
-
-    monkeypatch.setattr(team_module, "unpin", set_free)
-    with ThreadTeam(2) as team:
-        for rest in (0.0, inf, 0.0):  # since when: it has never worked before, it works on, it has rested
-            team.run(nothing, "x", 1)
-            team._at_rest = rest
-    assert given == [PROCESSORS, PROCESSORS, None]
-    assert found == [PROCESSORS] * 3
 
 
 def test_systems_without_affinity_do_nothing(monkeypatch):
