@@ -18,7 +18,7 @@ from ..fit.interruption import interrupt_message
 from ..loading import load_net
 from ..mlp import MLP
 from ..population import subset_of
-from ..runtime.ctrl_c import stop_flag
+from ..runtime.ctrl_c import StopFlag, stop_flag
 from ..runtime.output_files import check_output, file_beside, files_beside, left_alone
 from ..table_training.folds import predicted_rows
 from ..table_training.model import TableModel, Tuning
@@ -67,7 +67,7 @@ def train(options: TrainOptions, console: Console) -> None:
         if model.recipe.n_folds > 1:
             check_checkpoints_of_nets(options, model.recipe.n_nets_of_all_folds)
         with stop_flag() as flag:
-            train_prepared(model, prepared, options, log)
+            train_prepared(model, prepared, options, flag, log)
             for note in model.notes:
                 if note not in preprocessing.notes and not model.interrupted:  # of the search, or of its encoding
                     log(note)
@@ -155,7 +155,7 @@ def preprocessing_of(model: TableModel, target: Target, options: TrainOptions) -
     return Preprocessing(model.columns, target, model.notes, tuple(options.ids))
 
 
-def train_prepared(model: TableModel, prepared: Prepared, options: TrainOptions, log: Log) -> None:
+def train_prepared(model: TableModel, prepared: Prepared, options: TrainOptions, flag: StopFlag, log: Log) -> None:
     """Train the nets of a model, and give them their preprocessing.
 
     There is no warning about divergence: the caller's error names the options of the command.
@@ -163,7 +163,7 @@ def train_prepared(model: TableModel, prepared: Prepared, options: TrainOptions,
     split = split_of(prepared.data, model.recipe, options.seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)
-        model.train(prepared.data)
+        model.train(prepared.data, flag)
     model.nets.preprocessing = preprocessing_of(model, prepared.target, options)
     if model.data.folds is None and prepared.data.folds is not None:  # no time for a net of each fold
         split = {}

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from ..tables.base_column import Column, inputs_of
-from ..tables.notes import listed
+from ..tables.cells import listed
 from .c_syntax import array, comment, function
 
 FUNCTIONS = {  # that columns may call, by the ends of their names

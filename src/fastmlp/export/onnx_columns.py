@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from ..tables.base_column import Column
-from ..tables.notes import listed
+from ..tables.cells import listed
 from .onnx_graph import Graph, Value
 
 

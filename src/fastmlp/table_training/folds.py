@@ -19,14 +19,15 @@ from ..class_probabilities import logits
 from ..console.nets_progress import SeveralFits
 from ..console.progress_bar import Progress
 from ..console.stopwatch import Stopwatch
-from ..devices import Device
+from ..devices import Device, choose_device
 from ..execution.dispatch import IN_TURN, FitsAtOnce, choose_fits_at_once
+from ..execution.work import products
 from ..fit.fits_on_threads import run_on_threads
 from ..fit.interruption import was_interrupted
 from ..mlp import MLP
 from ..population import Population, subset_of
 from ..population_result.of_histories import result_of_histories
-from ..runtime.ctrl_c import StopFlag, ending_with, stop_flag
+from ..runtime.ctrl_c import StopFlag, ending_with
 from ..runtime.thread_count import using_threads
 from .recipe_fit import fit_nets
 from .recipes import Recipe
@@ -89,9 +90,10 @@ def folds_at_once(nets: Population, recipe: Recipe, rows: Rows) -> FitsAtOnce:
 
     A step of a net for a table has too little work to keep several threads busy (bench/log/tables.md#folds-at-once).
     """
-    net = nets.net(0)
-    net._choose_device(rows.X, recipe.epochs * rows.n_rows, recipe.batch_rows(rows.n_rows))  # as its fit will
-    return choose_fits_at_once(net.device, nets.n_nets, rows.n_bytes)
+    work = products(nets.network, 1)  # as the fit of a net will find it
+    amounts = work * recipe.epochs * rows.n_rows, work * recipe.batch_rows(rows.n_rows)
+    device = choose_device(nets._named_device, nets.device, rows.X, *amounts)
+    return choose_fits_at_once(device, nets.n_nets, rows.n_bytes)
 
 
 def fit_folds(
@@ -99,13 +101,15 @@ def fit_folds(
     rows: Rows,
     folds: np.ndarray,
     fit_one: Callable[[MLP, Rows, Rows, int], Any],
+    flag: StopFlag,
     at_once: FitsAtOnce = IN_TURN,
+    verbose: Any = 0,
 ) -> tuple[TrainedNets, np.ndarray]:
     """Train each net of a population without one fold, and return (trained nets, logits of all rows as of OutOfFold).
 
     nets : untrained, or to be trained further
     fit_one : function (net, training rows, held-out rows, number of the net) that trains an MLP
-    at_once : how many nets are trained at the same time
+    flag, at_once, verbose : as for fit_each
     """
     found = OutOfFold(nets, folds)
 
@@ -113,19 +117,26 @@ def fit_folds(
         fit_fold = lambda net, training, held_out: fit_one(net, training, held_out, k)
         found.keep(k, fit_without_fold(net, rows, folds == k // found.n_each, fit_fold))
 
-    return fit_each(nets, fit, at_once=at_once), found.logits
+    return fit_each(nets, fit, flag, at_once=at_once, verbose=verbose), found.logits
 
 
 def fit_each(
-    nets: Population, fit_one: Callable[[MLP, int], Any], monitor: str = "validation_loss", at_once=IN_TURN
+    nets: Population,
+    fit_one: Callable[[MLP, int], Any],
+    flag: StopFlag,
+    monitor: str = "validation_loss",
+    at_once: FitsAtOnce = IN_TURN,
+    verbose: Any = 0,
 ) -> TrainedNets:
     """Train the nets of a population each by itself. Ctrl-C ends the training.
 
     Nets that have not begun are left out, after Ctrl-C or for want of time; if none has, the first one is kept.
 
     fit_one : function (net, number of the net) that trains an MLP
+    flag : ends the training once it is set, as Ctrl-C does
     monitor : name of the record that its early stopping looks at
-    at_once : FitsAtOnce, how many nets are trained at the same time
+    at_once : how many nets are trained at the same time
+    verbose : whether the fits show themselves
 
     Raises
     ------
@@ -149,19 +160,19 @@ def fit_each(
         with using_threads(at_once.n_threads), ending_with(stop):
             work()
 
-    with stop_flag() as outer:
-        stop = StopFlag(outer)
-        try:
-            with SeveralFits(nets.n_nets) as progress:
-                if at_once.n_fits == 1:
+    stop = StopFlag(flag)
+    try:
+        with SeveralFits(nets.n_nets) as progress:
+            if at_once.n_fits == 1:
+                with ending_with(stop):
                     work()
-                else:
-                    run_on_threads(work_on_a_thread, at_once.n_fits, stop, progress.refresh)
-        except KeyboardInterrupt:  # Ctrl-C before the first step of a net
-            stop.set()
-            if not any(has_begun(net, nets.params[k]) for k, net in tried.items()):
-                raise
-        return trained_nets(nets, tried, watch, stop.is_set(), monitor)
+            else:
+                run_on_threads(work_on_a_thread, at_once.n_fits, stop, progress.refresh if verbose else list)
+    except KeyboardInterrupt:  # Ctrl-C before the first step of a net
+        stop.set()
+        if not any(has_begun(net, nets.params[k]) for k, net in tried.items()):
+            raise
+    return trained_nets(nets, tried, watch, stop.is_set(), monitor)
 
 
 def trained_nets(
@@ -224,12 +235,12 @@ def train_on_worker(arrays: list[np.ndarray], task: FoldTask) -> tuple[MLP, np.n
 
 
 def fit_folds_on_workers(
-    executor: Any, nets: Population, rows: Rows, folds: np.ndarray, recipe: Recipe, verbose: int
+    executor: Any, nets: Population, rows: Rows, folds: np.ndarray, recipe: Recipe, flag: StopFlag, verbose: int
 ) -> tuple[TrainedNets, np.ndarray]:
     """Train each net of a population without one fold, on workers, and return what fit_folds does.
 
     executor : as for Population.fit
-    nets, rows, folds : as for fit_folds
+    nets, rows, folds, flag : as for fit_folds
 
     Raises
     ------
@@ -259,11 +270,7 @@ def fit_folds_on_workers(
             workers.stop.set()
         progress.show(len(trained), nan)
 
-    with (
-        stop_flag() as flag,
-        workers_for(executor) as workers,
-        Progress(nets.n_nets, verbose, "net", bar=verbose < 2) as progress,
-    ):
+    with workers_for(executor) as workers, Progress(nets.n_nets, verbose, "net", bar=verbose < 2) as progress:
         arrays = [array for array in (folds, *rows) if array is not None]
         try:
             Tasks(workers, train_on_worker, arrays, cut, take, not device.is_host, flag).run(verbose)

@@ -19,7 +19,7 @@ from ..fit.interruption import was_interrupted
 from ..mlp import MLP
 from ..population import Population, subset_of
 from ..population_result import PopulationResult
-from ..runtime.ctrl_c import stop_flag
+from ..runtime.ctrl_c import StopFlag, stop_flag
 from ..tables.base_column import Column
 from ..tables.bins import class_indicators
 from ..tables.features import encode_columns, fit_columns, with_numbers
@@ -116,7 +116,9 @@ class TableModel:
         KeyboardInterrupt
             After Ctrl-C before a net has begun.
         """
-        return self.train(self.prepare(table, targets, weights, held_out, known))
+        data = self.prepare(table, targets, weights, held_out, known)
+        with stop_flag() as flag:
+            return self.train(data, flag)
 
     def prepare(
         self,
@@ -141,7 +143,8 @@ class TableModel:
         self.recipe, self.known = self.recipe.with_own_folds(len(table)), known
         has_folds = self.recipe.n_folds > 1 and held_out is None
         fraction = 0.0 if has_folds or held_out is not None else self.recipe.validation_fraction
-        training, held = held_out_rows(targets.classes, len(table), fraction, self.generator)
+        classes = targets.classes
+        training, held = held_out_rows(classes, len(table), fraction, self.generator)
         y = self._encoded_targets(targets, training)
         if known is not None:
             self.columns, self.notes = known.columns, known.notes
@@ -158,22 +161,25 @@ class TableModel:
 
         data = encode()
         if has_folds:
-            data = data._replace(folds=fold_numbers(targets.classes, len(y), self.recipe.n_folds, self.generator))
+            data = data._replace(folds=fold_numbers(classes, len(y), self.recipe.n_folds, self.generator))
         self.seed = int(self.generator.randint(MOST_SEED))
         if self.tuning is not None and known is None:
             self._again = learn, lambda: encode()._replace(folds=data.folds)
         return data
 
-    def train(self, data: EncodedRows) -> TableModel:
-        """Train nets on encoded rows, and calibrate them; before, search settings."""
-        with CompileNotices(True), stop_flag() as flag:
+    def train(self, data: EncodedRows, flag: StopFlag) -> TableModel:
+        """Train nets on encoded rows, and calibrate them; before, search settings.
+
+        flag : of the whole fit, which Ctrl-C sets
+        """
+        with CompileNotices(True):
             if self.tuning is not None:
-                data = self._search(self.tuning, data)
+                data = self._search(self.tuning, data, flag)
             if self.found is not None and self.found.interrupted:  # the best net so far
                 self.data = data.first_fold_apart()
                 self.nets, self.history, self.n_wanted = self.found.net, history_or_result(self.found.net), 1
             else:
-                self._train(data)
+                self._train(data, flag)
             self._calibrate()
             self.interrupted = flag.is_set() or was_interrupted(self.history)
         return self
@@ -221,7 +227,7 @@ class TableModel:
 
     # ---- search of settings
 
-    def _search(self, tuning: Tuning, data: EncodedRows) -> EncodedRows:
+    def _search(self, tuning: Tuning, data: EncodedRows, flag: StopFlag) -> EncodedRows:
         """Search settings, take the best ones, and return the rows in their encoding."""
         recipe, (learn, encode) = self.recipe, self._again
         encodings = {recipe.numeric_encoding: (0, self.columns, self.notes, data)}
@@ -245,7 +251,7 @@ class TableModel:
         task = TuningTask(
             recipe, tuning.searched, tuning.n, self.seed, encoded, self._make, self.budget, self.verbose, tuning.title
         )
-        self.found = tuned(task, tuning.names)
+        self.found = tuned(task, tuning.names, flag)
         _, self.columns, notes, data = encoding_of(self.found.recipe)
         self.recipe, self.notes = self.found.recipe, (*notes, self.found.note)
         return data
@@ -256,7 +262,7 @@ class TableModel:
         settings = {"loss": self.loss, "dtype": DTYPE, "device": self.device, "random_state": seed}
         return make_nets(n_features, self.n_outputs, recipe, settings, n_nets)
 
-    def _train(self, data: EncodedRows) -> None:
+    def _train(self, data: EncodedRows, flag: StopFlag) -> None:
         """Train nets on encoded rows, as many and for as many epochs as there is time for."""
         planned = wanted = self.recipe if self.known is None else self.recipe.continued(self.known.nets.network)
         make = lambda recipe: self._make(data.training.n_features, recipe, recipe.n_nets_of_all_folds, self.seed)
@@ -277,11 +283,11 @@ class TableModel:
         self.n_wanted = getattr(nets, "n_nets", 1)
         fits = FitsInTime(self.budget, self.n_wanted, planned, wanted, at_once.n_fits)
         if self.data.folds is not None:
-            self._train_folds(nets, fits, at_once)
+            self._train_folds(nets, fits, at_once, flag)
         elif isinstance(data.training, FileRows) and isinstance(nets, Population) and not self.saved(None):
             monitor = "loss" if self.data.held_out is None else "validation_loss"
             fit_one = lambda net, k: fits.fit(k, lambda *planned: self._fit(net, self.data, k, *planned))
-            self._keep(fit_each(nets, fit_one, monitor))
+            self._keep(fit_each(nets, fit_one, flag, monitor, verbose=self.verbose))
         else:
             self._train_together(nets)
         if self.budget.is_limited:
@@ -291,7 +297,7 @@ class TableModel:
         further |= self.saved(k)
         return fit_nets(nets, data.training, data.held_out, recipe, budget, verbose=self.verbose, **further)
 
-    def _train_folds(self, nets: Population, fits: FitsInTime, at_once: FitsAtOnce) -> None:
+    def _train_folds(self, nets: Population, fits: FitsInTime, at_once: FitsAtOnce, flag: StopFlag) -> None:
         """Train nets that are each without one fold, and keep the predictions of each row by the others."""
         assert self.data.folds is not None
 
@@ -301,9 +307,9 @@ class TableModel:
 
         given = nets, self.data.in_memory, self.data.folds
         if self.executor is not None:
-            found, z = fit_folds_on_workers(self.executor, *given, self.recipe, self.verbose)
+            found, z = fit_folds_on_workers(self.executor, *given, self.recipe, flag, self.verbose)
         else:
-            found, z = fit_folds(*given, fit, at_once)
+            found, z = fit_folds(*given, fit, flag, at_once, self.verbose)
         self._keep(found)
         self.out_of_fold = z
 

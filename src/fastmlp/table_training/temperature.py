@@ -10,8 +10,8 @@ from __future__ import annotations
 from math import exp, log, sqrt
 
 import numpy as np
+from scipy.special import log_expit, log_softmax
 
-from ..class_probabilities import log_probabilities_of
 from ..network.spec import Network
 from .rows import MOST_ROWS
 
@@ -22,46 +22,26 @@ ANY_GAIN = 1e-3  # nats, beyond what rounding can make
 GOLDEN = (sqrt(5.0) - 1.0) / 2.0
 
 
-def held_out_loss(
-    logits: np.ndarray,
-    y: np.ndarray,
-    weights: np.ndarray | None,
-    network: Network,
-    temperature: float = 1.0,
-    is_multilabel: bool = False,
-    doubt: float = 0.0,
-) -> float:
-    """Return the weighted mean of `row_losses`, whose arguments these are."""
-    losses = row_losses(logits, y, network, temperature, is_multilabel, doubt)
-    return float(np.average(losses, weights=weights))
-
-
 def row_losses(
-    logits: np.ndarray,
-    y: np.ndarray,
-    network: Network,
-    temperature: float = 1.0,
-    is_multilabel: bool = False,
-    doubt: float = 0.0,
+    logits: np.ndarray, y: np.ndarray, temperature: float = 1.0, is_multilabel: bool = False, doubt: float = 0.0
 ) -> np.ndarray:
-    """Return the log loss of each sample, float64 (n_samples,); of labels, the mean over them.
+    """Return the log loss of each sample by the mean probabilities of nets, float64 (n_samples,).
+
+    It is that of class_probabilities.log_probabilities_of; of labels, the mean over them.
 
     logits : (n_nets, n_samples, n_outputs)
     y : (n_samples,) class numbers, or (n_samples, n_labels) of 0 and 1
-    network : Network of the nets
     doubt : probability with which a class or label is taken for another one
     """
-    log_p = log_probabilities_of(logits, network, is_multilabel, temperature)
+    z = logits.astype(np.float64) / temperature
     if is_multilabel:
-        log_q = log_probabilities_of(-logits, network, True, temperature)
+        log_p, log_q = (np.logaddexp.reduce(log_expit(of)) - log(len(z)) for of in (z, -z))
         y = y + doubt * (1.0 - 2.0 * y)
-        losses = -(y * log_p + (1.0 - y) * log_q).mean(axis=1)
-    else:
-        own = log_p[np.arange(len(y)), y]
-        losses = -own
-        if doubt:
-            losses -= doubt * ((log_p.sum(axis=1) - own) / (log_p.shape[1] - 1) - own)
-    return losses
+        losses: np.ndarray = -(y * log_p + (1.0 - y) * log_q).mean(axis=1)
+        return losses
+    log_p = np.logaddexp.reduce(log_softmax(z, axis=-1)) - log(len(z))
+    own = log_p[np.arange(len(y)), y]
+    return -own - doubt * ((log_p.sum(axis=1) - own) / (log_p.shape[1] - 1) - own)
 
 
 def fit_temperature(
@@ -89,7 +69,7 @@ def fit_temperature(
         return 1.0
     y = y.astype(np.float64 if is_multilabel else np.intp)
     n = len(y) if weights is None else float(weights.sum() ** 2 / np.square(weights).sum())  # Kish's effective size
-    loss = lambda log_t: held_out_loss(logits, y, weights, network, exp(log_t), is_multilabel, 1.0 / (n + 2.0))
+    loss = lambda log_t: np.average(row_losses(logits, y, exp(log_t), is_multilabel, 1.0 / (n + 2.0)), weights=weights)
     best = golden_section(loss, -log(LARGEST), log(LARGEST), TOLERANCE)
     gain = n * (y.shape[1] if is_multilabel else 1) * (loss(0.0) - loss(best))
     return exp(best) if gain > (ANY_GAIN if network.label_smoothing else LEAST_GAIN) else 1.0

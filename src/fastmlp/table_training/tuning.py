@@ -22,7 +22,7 @@ from ..errors import DivergenceWarning, counted
 from ..fit.interruption import was_interrupted
 from ..mlp import MLP
 from ..population import subset_of
-from ..runtime.ctrl_c import StopFlag, stop_flag
+from ..runtime.ctrl_c import StopFlag
 from .epochs_in_time import SHARE, seconds_per_epoch
 from .recipe_fit import SHORTEST, Budget, fit_nets
 from .recipes import Recipe
@@ -139,10 +139,11 @@ def rungs_of(n: int, epochs: int) -> list[Rung]:
     return [Rung(ceil(n / FACTOR**k), ceil(epochs / FACTOR ** (n_rungs - 1 - k))) for k in range(n_rungs)]
 
 
-def tuned(task: TuningTask, names: Mapping[str, str]) -> Found:
+def tuned(task: TuningTask, names: Mapping[str, str], flag: StopFlag) -> Found:
     """Search the settings of a recipe. Ctrl-C ends the search.
 
     names : names of the user's parameters, by the names of Recipe's fields, for the note
+    flag : ends the search once it is set, as Ctrl-C does
 
     Raises
     ------
@@ -154,11 +155,10 @@ def tuned(task: TuningTask, names: Mapping[str, str]) -> Found:
         note = f"The time limit is too short to compare configurations ({task.title}): the preset is used as it is."
         return Found(task.recipe, [], note)
     search = Search(task, n, epochs)
-    with stop_flag() as flag:
-        try:
-            search.run(flag)
-        except KeyboardInterrupt:  # Ctrl-C before the first step of a population
-            search.interrupted = True
+    try:
+        search.run(flag)
+    except KeyboardInterrupt:  # Ctrl-C before the first step of a population
+        search.interrupted = True
     if search.interrupted and search.net is None:
         raise KeyboardInterrupt
     trials, note = search.ranked(), sentence(search, task, names)

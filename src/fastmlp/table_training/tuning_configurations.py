@@ -136,7 +136,7 @@ def _losses(z: np.ndarray, nets: Any, held_out: Rows, recipe: Recipe) -> np.ndar
     y, temperature = held_out.y.astype(np.float64 if kind == "sigmoid" else np.intp), 1.0
     if recipe.calibration == TEMPERATURE:
         temperature = fit_temperature(z, held_out.y, held_out.weights, network, kind == "sigmoid")
-    return row_losses(z, y, network, temperature, kind == "sigmoid")
+    return row_losses(z, y, temperature, kind == "sigmoid")
 
 
 def standard_errors_apart(first: np.ndarray, second: np.ndarray, weights: np.ndarray | None) -> float:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from .cells import count_of
+from .cells import count_of, listed
+from .table_files import with_text_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,3 +148,21 @@ class Column(ABC):
 def inputs_of(columns: Iterable[Column]) -> list[str]:
     """Return the names of the columns of a table that these encoders need."""
     return list(dict.fromkeys(name for column in columns for name in column.inputs))
+
+
+def checked_table(columns: Iterable[Column], table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with text as names. Raises ValueError if two are equal, or columns of the training are absent."""
+    table = with_text_names(table)
+    names = table.columns.tolist()
+    if absent := [name for name in inputs_of(columns) if name not in names]:
+        raise ValueError(
+            f"The table lacks columns that the model was trained on: {listed(map(repr, absent))}. "
+            f"It has: {listed(map(repr, names))}."
+        )
+    return table
+
+
+def bounds_of(columns: Iterable[Column]) -> tuple[list[tuple[int, int]], int]:
+    """Return (the first feature of each column, and the one after its last; number of all features)."""
+    ends = np.cumsum([0, *[len(column.feature_names) for column in columns]]).tolist()
+    return list(pairwise(ends)), ends[-1]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ EXACT_DIGITS = 7  # fractions that agree to so many digits are the same category
 MAX_BAD_FRACTION = 0.05  # fraction of the cells in a column of numbers that may not be numbers; these count as missing
 ANY = 2.0  # as most_bad of numbers_in: all cells may be no numbers
 TRUTHS = {"true", "false", "1", "0", "1.0", "0.0"}
+MOST_LISTED = 20  # things that a sentence names
 LARGEST_NUMBER = 1e30  # its square is far below the float64 limit, so mean and standard deviation are finite
 
 
@@ -204,6 +205,13 @@ def count_of(n: int, total: int) -> str:
     if n == total:
         return "its only cell" if n == 1 else f"all {n} cells"
     return f"{n} of {total} cells"
+
+
+def listed(texts: Iterable[str], most: int = MOST_LISTED) -> str:
+    """Return texts with commas between them, of many the first ones."""
+    texts = list(texts)
+    shown = ", ".join(texts[:most])
+    return f"{shown} and {len(texts) - most} more" if len(texts) > most else shown
 
 
 def categories_of(series: pd.Series) -> tuple[np.ndarray, list[str]]:

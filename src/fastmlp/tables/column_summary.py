@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .base_column import Column
+from .category_column import CategoryColumn
 from .cells import (
     LARGEST_NUMBER,
     NUMBERS,
@@ -21,12 +22,12 @@ from .cells import (
     read_numbers,
     spelled_alike,
 )
-from .column_kinds import fit_encoder
-from .date_column import DATE_CONTENTS, read_dates
+from .date_column import DATE_CONTENTS, DateColumn, read_dates
 from .notes import LEFT_OUT
-from .number_columns import WITHOUT_TARGETS, NumericEncoding, StandardColumn
+from .number_columns import WITHOUT_TARGETS, NumberColumn, NumericEncoding, StandardColumn
 from .number_formats import mark_of_thousands
 from .tallies import Categories, Misfits
+from .text_column import TextColumn
 from .training_column import TrainingColumn
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ class ColumnSummary:
                 self.not_dates.add(Misfits.of(series, read_dates(series)))
 
     def fit(self, sample: pd.Series, encoding: NumericEncoding) -> tuple[Column | None, str]:
-        """Return (encoder, note) of the column, as column_kinds.fit_encoder does.
+        """Return (encoder, note) of the column, as fit_encoder does.
 
         sample : rows of the column, drawn at random
         encoding : NumericEncoding of columns of numbers; its targets are the targets of the sample's rows
@@ -197,10 +198,11 @@ class ColumnSummary:
         if NUMERIC in self._first and kind != "number":  # the numbers of some pieces were not counted as texts
             categories = replace(Categories.of(sample), n_missing=self.n_missing)
         if TEXT not in self._first:
-            return TrainingColumn(sample, kind, categories)
+            return TrainingColumn(str(sample.name), sample, kind, categories)
         n_rows = self.n_missing + self.n_present
         not_numbers, not_dates = (replace(cells, n_rows=n_rows) for cells in (self.not_numbers, self.not_dates))
-        return TrainingColumn(sample, kind, categories, not_numbers, not_dates if not_dates.n_present else None)
+        dates = not_dates if not_dates.n_present else None
+        return TrainingColumn(str(sample.name), sample, kind, categories, not_numbers, dates)
 
     def _kind(self, sample: pd.Series) -> str:
         if OTHER in self._first or not {TEXT, CATEGORY} & set(self._first):
@@ -211,8 +213,41 @@ class ColumnSummary:
         return _kind_of_text(self.not_numbers, is_string, lambda: list(self.categories.counts))
 
 
+# What may encode a column, in the order in which they are asked: `fit` returns (encoder or None, the end of a note), or
+# None for a column of another kind.
+CHOICES: tuple[Any, ...] = NumberColumn, DateColumn, TextColumn, CategoryColumn
+
+
+def fit_encoder(column: TrainingColumn, encoding: NumericEncoding) -> tuple[Column | None, str]:
+    """Return (encoder, note) for a column of the training table.
+
+    The encoder is None for a column that cannot be used; the note is "" if there is nothing to report.
+    """
+    found, reason = _chosen(column, encoding)
+    if found is None:
+        return None, f"Column {column.name!r} {LEFT_OUT}: {reason}."
+    return found, reason and f"Column {column.name!r} {reason}."
+
+
+def _chosen(column: TrainingColumn, encoding: NumericEncoding) -> tuple[Column | None, str]:
+    if column.name.startswith("Unnamed:"):
+        return None, "it has no name in the header (row numbers saved with the table?)"
+    if column.sample.isna().all():
+        return None, "all of its cells are missing"
+    is_named_text = column.name in (encoding.texts or ())
+    if column.kind == "category" and not is_named_text and len(column.distinct) == 1 and not column.has_missing:
+        return None, "all of its cells are equal"
+    for kind in [TextColumn] if is_named_text else CHOICES:
+        if (found := kind.fit(column, encoding)) is not None:
+            return found  # type: ignore[no-any-return]
+    what = "lists, dictionaries or other objects" if column.kind == "mixed" else column.kind
+    return None, f"it holds {what}, not numbers, dates, text, true or false; convert it to numbers to use it"
+
+
 def fit_column(series: pd.Series, encoding: NumericEncoding = WITHOUT_TARGETS) -> tuple[Column | None, str]:
-    """Return (encoder, note) for a column of the training table, as column_kinds.fit_encoder does."""
+    """Return (encoder, note) for a column of the training table, as fit_encoder does."""
+    if isinstance(series.dtype, np.dtype) and series.dtype.kind in "fiu":  # the usual case
+        return fit_encoder(TrainingColumn(str(series.name), series, "number", Categories()), encoding)
     summary = ColumnSummary(is_whole=True)
     summary.add(series)
     return summary.fit(series, encoding)

@@ -13,7 +13,7 @@ import numpy as np
 from .base_column import Column, Note
 from .cells import MISSING_TEXTS, Reading, is_text_or_mixed, misfits_error
 from .number_columns import MANY_DISTINCT, NumericEncoding
-from .tallies import Misfits, count_misfits, is_in_pieces
+from .tallies import OF_PIECES, Misfits, count_misfits
 from .training_column import ISO_DATE
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ class DateColumn(Column):
         n, n_bad, missing = len(series), dates.n_bad, np.isnan(dates.values)
         misfits = Misfits.of(series, dates)
         count_misfits(self.name, self.noun, misfits)
-        if n_bad and 2 * n_bad >= dates.n_present and not is_in_pieces():
+        if n_bad and 2 * n_bad >= dates.n_present and OF_PIECES.get() is None:
             raise misfits_error(self.name, self.noun, misfits.examples, n_bad, n)
         if dates.has_zone != self.has_zone and not missing.all():
             with_zone, without = ("Training", "this table") if self.has_zone else ("This table", "training")

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import WrongArgument
-from .base_column import Column, Note
+from .base_column import Column, Note, bounds_of, checked_table
 from .bins import NO_TIME, Gain, gain_of_bins, n_features_of_trial, trial_rows
 from .cells import MIXTURES, contents, examples, numbers_in, read_numbers
 from .column_summary import ColumnSummary, column_kind, fit_column
-from .few_rows import FEW_ROWS, bounds_of, checked_table, few_rows
+from .few_rows import FEW_ROWS, few_rows
 from .notes import encoding_notes
 from .number_columns import WITHOUT_TARGETS, NumericEncoding
 from .table_files import with_columns
-from .tallies import Misfits, is_in_pieces
+from .tallies import OF_PIECES, Misfits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,13 +149,14 @@ def encode_columns(
         piece of one, infinity or a number far too large.
     """
     columns = tuple(columns)
-    if len(table) <= FEW_ROWS and not is_in_pieces():
+    if len(table) <= FEW_ROWS and OF_PIECES.get() is None:
         return few_rows(columns).encode(table, dtype, notes, names)
     table = checked_table(columns, table)
     bounds, width = bounds_of(columns)
     X = np.empty((len(table), width), dtype)
-    for column, (start, end) in zip(columns, bounds, strict=True):
-        found = column.encode(*(table[name] for name in column.inputs), X[:, start:end])
+    inputs = [column.inputs for column in columns]
+    for column, names_of_inputs, (start, end) in zip(columns, inputs, bounds, strict=True):
+        found = column.encode(*map(table.__getitem__, names_of_inputs), X[:, start:end])
         if notes is not None:
             notes += found
     return X

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .cells import is_plain
-from .notes import listed
+from .cells import is_plain, listed
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 
 from .base_column import Column, Note
+from .cells import listed
 
 MOST_LINES = 5  # of a warning about columns
-MOST_LISTED = 20  # things that a sentence names
 LEFT_OUT = "is left out"  # in the note on a column that has no encoder
 
 
@@ -50,13 +50,6 @@ def as_lines(notes: Sequence[str], where: str) -> str:
     if len(notes) > MOST_LINES:
         shown[MOST_LINES - 1 :] = [f"... and {len(notes) - MOST_LINES + 1} more."]
     return "\n  ".join([title, *shown])
-
-
-def listed(texts: Iterable[str], most: int = MOST_LISTED) -> str:
-    """Return texts with commas between them, of many the first ones."""
-    texts = list(texts)
-    shown = ", ".join(texts[:most])
-    return f"{shown} and {len(texts) - most} more" if len(texts) > most else shown
 
 
 def encoding_notes(columns: Iterable[Column]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from . import DEFAULT_BINS
 from .base_column import Column, Note
 from .bins import bin_features, leap_edges, tree_edges
 from .cells import ANY, holds_truths, is_text_or_mixed, numbers_in
-from .tallies import Misfits, count_misfits, is_in_pieces
+from .tallies import OF_PIECES, Misfits, count_misfits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,9 +123,13 @@ class NumberColumn(Column):
             or far too large.
         """
         # As in training, where the text "true" among numbers is none; a column of truth values may stand for 1 and 0.
-        reading = numbers_in(series, ANY if is_in_pieces() else 0.5, reads_booleans=holds_truths(series))
-        misfits = Misfits.of(series, reading)
-        count_misfits(self.name, self.noun, misfits)
+        is_piece, notes = OF_PIECES.get() is not None, list[Note]()
+        reading = numbers_in(series, ANY if is_piece else 0.5, reads_booleans=holds_truths(series))
+        if is_piece or reading.n_bad:
+            misfits = Misfits.of(series, reading)
+            count_misfits(self.name, self.noun, misfits)
+            if reading.n_bad:
+                notes.append(Note(f"Column {self.name!r} {misfits.as_missing(self.noun)}.", True))
         values, missing = reading.values, np.isnan(reading.values)
         n_missing = int(np.count_nonzero(missing))
         with np.errstate(over="ignore"):
@@ -138,8 +142,7 @@ class NumberColumn(Column):
             )
         if self.marks_missing:
             out[:, -1] = missing
-        notes = [Note(f"Column {self.name!r} {misfits.as_missing(self.noun)}.", True)] if misfits.n_bad else []
-        return notes + self.missing_notes(n_missing - misfits.n_bad, len(series))
+        return notes + self.missing_notes(n_missing - reading.n_bad, len(series)) if n_missing else notes
 
     def training_cells(self, series: pd.Series) -> Any:
         return numbers_in(series, ANY, reads_booleans=False).values if is_text_or_mixed(series) else series

@@ -111,7 +111,8 @@ class Misfits(Tally, Tolerance):
         return f"holds no {noun} in {count_of(self.n_bad, self.n_rows)} ({self.examples}), which count as missing"
 
 
-_found: ContextVar[dict[tuple[str, str], Misfits] | None] = ContextVar("misfits of encoded pieces", default=None)
+# While the table that is encoded is a piece of one: its misfits by column and by what the cells should be.
+OF_PIECES: ContextVar[dict[tuple[str, str], Misfits] | None] = ContextVar("misfits of pieces", default=None)
 
 
 class MisfitsOfPieces:
@@ -126,11 +127,11 @@ class MisfitsOfPieces:
 
     def counting(self, encode: Callable[..., Any], *arguments: Any) -> Any:
         """Return encode(*arguments), during which the misfits of columns are counted."""
-        token = _found.set(self._misfits)
+        token = OF_PIECES.set(self._misfits)
         try:
             return encode(*arguments)
         finally:
-            _found.reset(token)
+            OF_PIECES.reset(token)
 
     def check(self) -> None:
         """Raise ValueError if half of the cells of a column, or more, are not what they should be."""
@@ -139,12 +140,7 @@ class MisfitsOfPieces:
                 raise misfits_error(name, noun, cells.examples, cells.n_bad, cells.n_present)
 
 
-def is_in_pieces() -> bool:
-    """Return whether the table that is encoded is a piece of one."""
-    return _found.get() is not None
-
-
 def count_misfits(name: str, noun: str, misfits: Misfits) -> None:
     """Count the misfits of a column if the table is a piece of one; noun : what its cells should be"""
-    if (found := _found.get()) is not None:
+    if (found := OF_PIECES.get()) is not None:
         found.setdefault((name, noun), Misfits()).add(misfits)

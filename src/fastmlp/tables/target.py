@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import counted, unknown_name
-from .cells import MIXTURES, NUMBERS, Spellings, contents, examples, numbers_in, read_numbers, text_of
+from .cells import MIXTURES, NUMBERS, Spellings, contents, examples, listed, numbers_in, read_numbers, text_of
 from .column_summary import column_kind
-from .notes import listed
 from .number_formats import conversion_of, thousands_of
 from .table_files import with_columns
 

@@ -32,6 +32,7 @@ DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T].*)?|\d\d?[./]\d\d?[./](\d{4}|\d\d)([ 
 class TrainingColumn:
     """A column of a training table.
 
+    name : name of the column
     sample : all of its rows, or some
     kind : "number", "category", or the name of another type (dates, lists, bytes)
     categories : of all rows, if the kind is "category"
@@ -39,15 +40,12 @@ class TrainingColumn:
     not_dates : cells that are no dates, or None if they are not counted
     """
 
+    name: str
     sample: pd.Series
     kind: str
     categories: Categories
     not_numbers: Misfits | None = None
     not_dates: Misfits | None = None
-
-    @property
-    def name(self) -> str:
-        return str(self.sample.name)
 
     @property
     def has_missing(self) -> bool:

@@ -11,12 +11,14 @@ from interrupted_fits import with_sigint
 from fastmlp import DivergenceWarning, Population
 from fastmlp.class_probabilities import logits
 from fastmlp.execution.dispatch import IN_TURN, FitsAtOnce
+from fastmlp.runtime.ctrl_c import StopFlag, stop_flag
 from fastmlp.table_training.folds import fit_folds, folds_at_once
 from fastmlp.table_training.recipe_fit import fit_nets
 from fastmlp.table_training.recipes import Recipe
 from fastmlp.table_training.rows import Rows, fold_numbers
 
 SMALL = Recipe(hidden=(8,), epochs=3, dropout=0.0)
+FOLDS = fold_numbers(None, 60, 3, np.random.RandomState(0))
 
 
 @pytest.fixture
@@ -30,23 +32,23 @@ def nets(n_nets=6):
 
 
 def test_each_net_is_trained_without_its_fold_and_predicts_it(rows, rng):
-    folds, seen = fold_numbers(None, 60, 3, np.random.RandomState(0)), []
+    seen = []
 
     def fit_one(net, training, held_out, k):
         seen.append((len(training.X), len(held_out.X), k))
         assert not set(training.y.tolist()) & set(held_out.y.tolist())
         return fit_nets(net, training, held_out, SMALL, verbose=0)
 
-    found, outputs = fit_folds(nets(), rows, folds, fit_one)
+    found, outputs = fit_folds(nets(), rows, FOLDS, fit_one, StopFlag())
     assert seen == [(40, 20, k) for k in range(6)]
     assert outputs.shape == (2, 60, 1)
     for k in range(6):
-        held = folds == k // 2
+        held = k // 2 == FOLDS
         np.testing.assert_allclose(outputs[k % 2, held], logits(found.nets.net(k), rows.X[held]), rtol=1e-5)
     assert not found.interrupted
     result = found.nets.result
     assert (result.n_nets, result.epochs.tolist()) == (6, [3] * 6)
-    assert found.nets.net(2).evaluate(*rows.take(np.flatnonzero(folds == 1))[:2])["loss"] == pytest.approx(
+    assert found.nets.net(2).evaluate(*rows.take(np.flatnonzero(FOLDS == 1))[:2])["loss"] == pytest.approx(
         result.best_value[2], rel=1e-5
     )
 
@@ -58,13 +60,12 @@ def test_nets_that_had_begun_are_kept_after_an_interruption(rows, rng):
             history.stopped_by = "interrupt"
         return history
 
-    folds = fold_numbers(None, 60, 3, np.random.RandomState(0))
-    found, outputs = fit_folds(nets(), rows, folds, fit_one)
+    found, outputs = fit_folds(nets(), rows, FOLDS, fit_one, StopFlag())
     assert found.interrupted
     assert found.nets.n_nets == 4
     assert found.nets.result.stopped_by.tolist()[-1] == "interrupt"
-    assert np.isnan(outputs[:, folds == 2]).all()
-    assert np.isfinite(outputs[:, folds < 2]).all()
+    assert np.isnan(outputs[:, FOLDS == 2]).all()
+    assert np.isfinite(outputs[:, FOLDS < 2]).all()
 
 
 def test_an_interruption_before_the_first_epoch_leaves_one_untrained_net(rows, rng):
@@ -77,7 +78,7 @@ def test_an_interruption_before_the_first_epoch_leaves_one_untrained_net(rows, r
         history.stopped_by, history.best_epoch = "interrupt", None
         return history
 
-    found, outputs = fit_folds(nets(), rows, fold_numbers(None, 60, 3, np.random.RandomState(0)), fit_one)
+    found, outputs = fit_folds(nets(), rows, FOLDS, fit_one, StopFlag())
     assert (found.nets.n_nets, found.interrupted) == (1, True)
     assert found.nets.result.epochs.tolist() == [0]
     assert np.isnan(found.nets.result.loss).all()
@@ -87,24 +88,23 @@ def test_an_interruption_before_the_first_epoch_leaves_one_untrained_net(rows, r
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_between_two_fits_keeps_the_nets_that_are_trained(rows, rng, monkeypatch):
     monkeypatch.setattr("fastmlp.table_training.folds.logits", with_sigint(logits, 2))
-    fit_one = lambda net, training, held_out, k: fit_nets(net, training, held_out, SMALL, verbose=0)
-    folds, before = fold_numbers(None, 60, 3, np.random.RandomState(0)), nets().params
-    found, outputs = fit_folds(nets(), rows, folds, fit_one)
+    before = nets().params
+    with stop_flag() as flag:
+        found, outputs = fit_folds(nets(), rows, FOLDS, fit_small, flag)
     assert found.interrupted
     assert found.nets.result.interrupted
     assert found.n_begun == found.nets.n_nets == 2
     assert "interrupt" not in found.nets.result.stopped_by, "both have come to their end"
     assert (found.nets.params != before[:2]).any(axis=1).all()
-    assert np.isfinite(outputs[:, folds == 0]).all()
-    assert np.isnan(outputs[:, folds > 0]).all()
+    assert np.isfinite(outputs[:, FOLDS == 0]).all()
+    assert np.isnan(outputs[:, FOLDS > 0]).all()
 
 
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_before_the_first_net_has_begun_is_raised(rows, rng, monkeypatch):
     monkeypatch.setattr(Rows, "take", with_sigint(Rows.take))
-    fit_one = lambda net, training, held_out, k: fit_nets(net, training, held_out, SMALL, verbose=0)
-    with pytest.raises(KeyboardInterrupt):
-        fit_folds(nets(), rows, fold_numbers(None, 60, 3, np.random.RandomState(0)), fit_one)
+    with stop_flag() as flag, pytest.raises(KeyboardInterrupt):
+        fit_folds(nets(), rows, FOLDS, fit_small, flag)
 
 
 # ---- several at the same time
@@ -116,9 +116,8 @@ def fit_small(net, training, held_out, k):
 
 @pytest.mark.parametrize("at_once", [FitsAtOnce(2, 1), FitsAtOnce(6, 2)])
 def test_nets_at_the_same_time_have_the_bits_of_nets_in_turn(rows, rng, at_once):
-    folds = fold_numbers(None, 60, 3, np.random.RandomState(0))
-    found, outputs = fit_folds(nets(), rows, folds, fit_small, at_once=at_once)
-    expected, expected_outputs = fit_folds(nets(), rows, folds, fit_small)
+    found, outputs = fit_folds(nets(), rows, FOLDS, fit_small, StopFlag(), at_once=at_once)
+    expected, expected_outputs = fit_folds(nets(), rows, FOLDS, fit_small, StopFlag())
     np.testing.assert_array_equal(found.nets.params, expected.nets.params)
     np.testing.assert_array_equal(outputs, expected_outputs)
     for name in ("records", "best_epoch", "best_value"):
@@ -134,7 +133,7 @@ def test_as_many_nets_are_trained_at_the_same_time_as_are_asked_for(rows, rng):
         threads.add(threading.get_ident())
         return fit_small(net, training, held_out, k)
 
-    fit_folds(nets(), rows, fold_numbers(None, 60, 3, np.random.RandomState(0)), fit_one, at_once=FitsAtOnce(3, 1))
+    fit_folds(nets(), rows, FOLDS, fit_one, StopFlag(), at_once=FitsAtOnce(3, 1))
     assert len(threads) == 3
     assert threading.get_ident() not in threads
 
@@ -150,14 +149,14 @@ def test_ctrl_c_ends_all_nets_that_are_in_training(rows, rng):
         meeting.wait()
         return fit_nets(net, training, held_out, LONG, verbose=0)
 
-    folds = fold_numbers(None, 60, 3, np.random.RandomState(0))
-    found, outputs = fit_folds(nets(), rows, folds, fit_one, at_once=FitsAtOnce(2, 1))
+    with stop_flag() as flag:
+        found, outputs = fit_folds(nets(), rows, FOLDS, fit_one, flag, at_once=FitsAtOnce(2, 1))
     assert (found.interrupted, found.n_begun, found.nets.n_nets) == (True, 2, 2)
     assert found.nets.result.stopped_by.tolist() == ["interrupt", "interrupt"]
     assert (found.nets.result.epochs > 0).all()
     assert np.isfinite(found.nets.params).all()
-    assert np.isfinite(outputs[:, folds == 0]).all()
-    assert np.isnan(outputs[:, folds > 0]).all()
+    assert np.isfinite(outputs[:, FOLDS == 0]).all()
+    assert np.isnan(outputs[:, FOLDS > 0]).all()
 
 
 def test_an_error_of_one_net_ends_the_others(rows, rng):
@@ -171,7 +170,7 @@ def test_an_error_of_one_net_ends_the_others(rows, rng):
         return net.history
 
     with pytest.raises(RuntimeError, match="net 1 fails"):
-        fit_folds(nets(), rows, fold_numbers(None, 60, 3, np.random.RandomState(0)), fit_one, at_once=FitsAtOnce(2, 1))
+        fit_folds(nets(), rows, FOLDS, fit_one, StopFlag(), at_once=FitsAtOnce(2, 1))
     assert ended in (["interrupt"], [])  # the other one may not have begun
 
 
@@ -180,7 +179,7 @@ def test_warnings_of_nets_at_the_same_time_are_at_the_line_of_the_caller(rows, r
     fit_one = lambda net, training, held_out, k: fit_nets(net, training, held_out, diverging, verbose=0)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        fit_folds(nets(), rows, fold_numbers(None, 60, 3, np.random.RandomState(0)), fit_one, at_once=FitsAtOnce(2, 1))
+        fit_folds(nets(), rows, FOLDS, fit_one, StopFlag(), at_once=FitsAtOnce(2, 1))
     assert {warning.category for warning in caught} == {DivergenceWarning}
     assert {warning.filename for warning in caught} == {__file__}
     assert len(caught) == 6

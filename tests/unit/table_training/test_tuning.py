@@ -8,7 +8,7 @@ import pytest
 from interrupted_fits import with_sigint
 
 from fastmlp import MLP, Population
-from fastmlp.runtime.ctrl_c import StopFlag
+from fastmlp.runtime.ctrl_c import StopFlag, stop_flag
 from fastmlp.table_training import tuning
 from fastmlp.table_training.recipe_fit import Budget, make_nets
 from fastmlp.table_training.recipes import Recipe
@@ -79,7 +79,7 @@ def test_rungs(n, epochs, expected):
 
 def test_the_best_configuration_is_chosen(rng):
     known = Known(rng, best_near(5e-4), n=20)
-    found = tuned(known.task, {"learning_rate": "learning_rate_init"})
+    found = tuned(known.task, {"learning_rate": "learning_rate_init"}, StopFlag())
     rates = [trial.settings["learning_rate"] for trial in found.trials]
     assert len(rates) == 20
     assert found.recipe.learning_rate == rates[0] == min(rates)
@@ -92,7 +92,7 @@ def test_the_best_configuration_is_chosen(rng):
 
 def test_rungs_have_fewer_configurations_of_more_epochs_and_always_the_preset(rng):
     known = Known(rng, best_near(5e-4), n=20)
-    found = tuned(known.task, {})
+    found = tuned(known.task, {}, StopFlag())
     nets = {epochs: sum(n for e, n, _ in known.trained if e == epochs) for epochs in (4, 12, 36)}
     assert nets == {4: 20, 12: 8, 36: 4}
     assert all(patience == epochs for epochs, _, patience in known.trained)
@@ -102,12 +102,12 @@ def test_rungs_have_fewer_configurations_of_more_epochs_and_always_the_preset(rn
 
 
 def test_the_preset_stays_where_nothing_is_better(rng):
-    found = tuned(Known(rng, best_near(RECIPE.learning_rate)).task, {})
+    found = tuned(Known(rng, best_near(RECIPE.learning_rate)).task, {}, StopFlag())
     assert found.recipe == RECIPE
     assert "none was clearly better than the preset" in found.note
-    equal = tuned(Known(rng, lambda rate: 1.0).task, {})
+    equal = tuned(Known(rng, lambda rate: 1.0).task, {}, StopFlag())
     assert equal.recipe == RECIPE
-    worst = tuned(Known(rng, lambda rate: -np.inf).task, {})
+    worst = tuned(Known(rng, lambda rate: -np.inf).task, {}, StopFlag())
     assert worst.recipe == RECIPE
     assert "none can be compared with the preset" in worst.note
 
@@ -124,7 +124,7 @@ def test_a_gain_that_may_be_chance_is_none(rng, apart, is_chosen):
         return Scores(-losses.mean(axis=1), losses)
 
     tuning.scores_of, known.task.searched = score, ("learning_rate",)
-    found = tuned(known.task, {})
+    found = tuned(known.task, {}, StopFlag())
     best = max(trial.score for trial in found.trials)
     assert best > 0.0
     assert (f"which had -0; the best other one had {best:.5g}." in found.note) != is_chosen
@@ -141,7 +141,8 @@ def test_ctrl_c_keeps_the_best_net_so_far(rng, n_groups):
             signal.raise_signal(signal.SIGINT)
 
     known.after_training = interrupt
-    found = tuned(known.task, {})
+    with stop_flag() as flag:
+        found = tuned(known.task, {}, flag)
     assert found.interrupted
     assert isinstance(found.net, (MLP, Population))
     assert getattr(found.net, "n_nets", 1) == 1
@@ -175,25 +176,25 @@ def test_ctrl_c_among_the_first_configurations_is_told_of(rng):
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_before_the_first_net_leaves_nothing(rng, monkeypatch):
     monkeypatch.setattr(tuning, "fit_nets", with_sigint(tuning.fit_nets))
-    with pytest.raises(KeyboardInterrupt):
-        tuned(Known(rng, best_near(1e-2)).task, {})
+    with stop_flag() as flag, pytest.raises(KeyboardInterrupt):
+        tuned(Known(rng, best_near(1e-2)).task, {}, flag)
 
 
 def test_a_short_time_limit_leaves_configurations_out(rng, monkeypatch):
     known = Known(rng, best_near(1e-2), n=20, budget=Budget(100.0))
     monkeypatch.setattr(tuning, "seconds_per_epoch", lambda *_: 0.2)
-    found = tuned(known.task, {})
+    found = tuned(known.task, {}, StopFlag())
     n_tried = len(found.trials)
     cost = lambda n: 0.2 * net_epochs(rungs_of(n, 36))
     assert cost(n_tried) <= 47.5 < cost(n_tried + 1)
     assert f"compared {n_tried} of 20 configurations" in found.note
     monkeypatch.setattr(tuning, "seconds_per_epoch", lambda *_: 0.5)
-    found = tuned(known.task, {})
+    found = tuned(known.task, {}, StopFlag())
     assert found.trials[0].epochs == 12
     assert len(found.trials) >= 4
     assert "for up to 12 epochs, as the time limit allows" in found.note
     monkeypatch.setattr(tuning, "seconds_per_epoch", lambda *_: 10.0)
-    found = tuned(known.task, {})
+    found = tuned(known.task, {}, StopFlag())
     assert (found.recipe, found.trials) == (RECIPE, [])
     assert "too short to compare configurations (tune=20)" in found.note
 

@@ -308,15 +308,16 @@ class BaseTabular(TableRows, Exportable, TableColumns, ABC):
             budget = Budget(checked_number("time_limit", self.time_limit, 0.0, open_low=True))
         if executor is not None:
             check_executor(self, recipe)
-        stream = StreamArguments.checked(*limits)  # an invalid limit is an error for data in memory, too
+        if limits != (None, None):  # an invalid limit is an error for data in memory, too
+            StreamArguments.checked(*limits)
         model = TableModel(
             recipe, device=self.device, budget=budget, verbose=self.verbose, executor=executor, tell=warn_user
         )
         data = None
-        if names_target(X, y):
+        if isinstance(y, str) and names_target(X, y):
             X, y = target_apart(X, y)
         elif is_source(X):
-            source = SourceFit(self, X, y, validation_data, stream)
+            source = SourceFit(self, X, y, validation_data, StreamArguments.checked(*limits))
             in_memory = {
                 "sample_weight": sample_weight,
                 "class_weight": getattr(self, "class_weight", None),
@@ -335,7 +336,7 @@ class BaseTabular(TableRows, Exportable, TableColumns, ABC):
             )
         with stop_flag() as flag:  # from here on, Ctrl-C leaves nets
             try:
-                model.train(data)
+                model.train(data, flag)
             finally:
                 data.close()
             self._finish(model, name)

@@ -9,7 +9,7 @@ import numpy as np
 from ...data.class_weighting import check_class_weights
 from ...errors import counted, shown
 from ...table_training.recipes import OF_CLASSES, OF_LABELS
-from ...tables.notes import listed
+from ...tables.cells import listed
 from ...tables.target import class_numbers, distinct_labels
 from .rows import TableRows
 
@@ -81,9 +81,11 @@ class TableClasses(TableRows):
         return OF_LABELS if self._is_multilabel else OF_CLASSES, self.n_outputs_
 
     def _weigh_classes(self, y):
-        check_class_weights(self.class_weight)
         self._class_weights = None
-        if self.class_weight is not None and not self._is_multilabel:
+        if self.class_weight is None:
+            return
+        check_class_weights(self.class_weight)
+        if not self._is_multilabel:
             codes = self._encode(y)
             present = np.unique(codes)
             self._class_weights = np.ones(len(self.classes_))

@@ -8,7 +8,7 @@ from ...console.progress_bar import checked_verbose
 from ...devices import resolve
 from ...errors import checked_count
 from ...network.spec import HIDDEN, Network, activation_code
-from ...table_training.recipes import OF_CLASSES, OF_NUMBERS, TEMPERATURE, Recipe, is_auto, recipe_of
+from ...table_training.recipes import AUTO, OF_CLASSES, OF_NUMBERS, TEMPERATURE, Recipe, is_auto, recipe_of
 from ...table_training.tuning_configurations import SPACE
 from ..parameters import checked_hidden_sizes
 
@@ -97,6 +97,8 @@ def _check_nets(estimator: Any, recipe: Recipe) -> None:
     checked_verbose(estimator.verbose)
     if recipe.hidden and not is_auto(recipe.activation):
         activation_code(recipe.activation, HIDDEN, "activation")
+    if all(is_auto(getattr(estimator, name, AUTO)) for name in ("activation", "dropout", "label_smoothing")):
+        return
     loss = OF_CLASSES if estimator._is_classifier else OF_NUMBERS
     sizes, smoothing = (1, *(1 for _ in recipe.hidden), 2), recipe.label_smoothing_for(loss)
     Network.build(sizes, recipe.activation_for(loss), None, loss, recipe.dropout, 0.0, smoothing, {})
