@@ -80,8 +80,6 @@ def pytest_collection_finish(session):
 @pytest.fixture(scope="session")
 def suite(pytestconfig):
     session = pytestconfig.pluginmanager.get_plugin(PLUGIN)
-    if session.rules.quick and session.device == "cpu":
-        session.compile_ahead()
     yield session
     session.close()
 
@@ -94,4 +92,4 @@ def pytest_terminal_summary(terminalreporter, config):
     terminalreporter.section("fastmlp's benchmark suite")
     for line in result_texts.summary(session.results):
         terminalreporter.write_line(line)
-    terminalreporter.write_line(f"saved to {session.path}; a page of it: python bench/tools/report.py {session.path}")
+    terminalreporter.write_line(f"saved to {session.path}; its tables: python bench/tools/report.py {session.path}")

@@ -11,7 +11,6 @@ benchmark case:
     curve                         None, or {"name", "axis", "x"} for a point of a scaling plot
     others_busy                   fraction of CPU time that other programs took while no benchmark ran
     slow_starts                   measurements that began before the CPUs were at full speed (cpu_wakeup.py)
-    meetings                      seconds of a barrier of two threads, before and after the case, if measured
     rows                          one per measured program:
         name, kind                kind: "ours" (fastmlp), "peer" (a competitor), "limit" (a lower bound), or "part"
                                   (fastmlp with other settings, for comparison only)

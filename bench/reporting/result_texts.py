@@ -22,6 +22,7 @@ from .result_statistics import (
     median,
     ours,
     outside_curves,
+    ratio,
     spread,
     timed,
     to_best_peer,
@@ -34,7 +35,6 @@ FAMILIES = {"jax": "JAX", "numpy": "NumPy", "torch": "PyTorch", "keras": "Keras"
 # Rows of fastmlp with other settings that have a column of their own -> its head.
 PART_COLUMNS = {"fastmlp, one thread": "one thread", "fastmlp, AVX2": "AVX2 only", "fastmlp, wheel": "wheel"}
 BUSY = 0.1  # fraction of CPU time taken by other programs above which durations are doubtful
-FARTHER = 3.0  # a barrier of two threads that takes this many times the best one shows that their CPUs moved apart
 SLOW_STARTS = 0.02  # fraction of measurements that began on slow CPUs above which a warning is shown
 NO_FIGURE = "-"
 
@@ -75,8 +75,8 @@ def one_line(result: Result) -> str:
     phrases = [
         f"fastmlp {duration(median(fastmlp_row))} per {result['unit']}" if fastmlp_row else "fastmlp has no figure"
     ]
-    if ratio := to_best_peer(result):
-        phrases.append(f"the best competitor, {label(peer['name'])}, takes {times(ratio.median)} times as long")  # type: ignore[index]
+    if factor := to_best_peer(result):
+        phrases.append(f"the best competitor, {label(peer['name'])}, takes {times(factor.median)} times as long")  # type: ignore[index]
     elif peer:
         phrases.append(f"best competitor {label(peer['name'])} {duration(median(peer))}")
     if over := to_limit(result):
@@ -105,15 +105,6 @@ def warnings_of(results: dict[str, Any]) -> list[str]:
         warnings.append(
             f"Before {n_slow_starts:,} of {measured:,} measurements the CPUs did not reach full speed, as if two of "
             "them were one core, or another machine used the core too: programs with two threads are slower then."
-        )
-    barriers = [result["meetings"] for result in results["results"] if result.get("meetings")]
-    best, worst = min(map(min, barriers), default=0.0), max(map(max, barriers), default=0.0)  # type: ignore[type-var]
-    if worst > FARTHER * best:
-        n_slow = sum(max(of_case) > FARTHER * best for of_case in barriers)
-        warnings.append(
-            f"The distance of the CPUs changed: a barrier of two threads took {duration(best)} at best, and up to "
-            f"{duration(worst)} at {n_slow} of {len(results['results'])} cases, where small nets with two threads are "
-            "slower."
         )
     if unsteady := sum(map(is_unsteady, results["results"])):
         warnings.append(
@@ -198,10 +189,10 @@ def group_table(members: list[Result]) -> Table:
     heads += [*(["limit", "over the limit"] if with_limit else []), *(FAMILIES[name] for name in families)]
     rows = []
     for result in members:
-        peer, ratio, over, outcome = best_peer(result), to_best_peer(result), to_limit(result), verdict(result)
+        peer, factor, over, outcome = best_peer(result), to_best_peer(result), to_limit(result), verdict(result)
         cells = [full_title(result), result["unit"], _cell(ours(result), outcome == "ahead")]
         cells += [_cell(of_part(result, name)) for name in parts]
-        cells += [f"{'~ ' * is_unsteady(result)}{times(ratio.median)} x" if ratio else NO_FIGURE]
+        cells += [f"{'~ ' * is_unsteady(result)}{times(factor.median)} x" if factor else NO_FIGURE]
         if with_limit:
             cells += [_cell(limit(result)), f"{times(over.median)} x" if over else NO_FIGURE]
         for family in families:
@@ -223,7 +214,7 @@ def headline(results: dict[str, Any]) -> list[tuple[str, int, float, float, floa
     """
     rows = []
     for group, members in by_group(outside_curves(results)):
-        ratios = [ratio.median for result in members if (ratio := to_best_peer(result))]
+        ratios = [factor.median for result in members if (factor := to_best_peer(result))]
         if ratios:
             rows.append((group, len(ratios), min(ratios), spread(ratios).median, max(ratios)))
     return rows
@@ -248,7 +239,29 @@ def markdown_table(table: Table, n_texts: int) -> str:
 def markdown(results: dict[str, Any]) -> str:
     """Return a Markdown table for each group."""
     groups = by_group(outside_curves(results))
-    return "\n\n".join(f"**{GROUPS[g]}**\n\n{markdown_table(group_table(members), 2)}" for g, members in groups)
+    return "\n\n".join(f"**{GROUPS[group]}**\n\n{table_markdown(members)}" for group, members in groups)
+
+
+def table_markdown(members: list[Result]) -> str:
+    return markdown_table(group_table(members), 2)
+
+
+def case_markdown(result: Result) -> str:
+    """Return the section of a case: a row for each program that was timed, and a line for each of the others."""
+    bases = ours(result), limit(result)
+    heads = ["program", "time", "fastest", "slowest", "/ fastmlp", "/ limit", "prepared in", "threads", "memory"]
+    rows = []
+    for row in timed(result):
+        seconds, memory = row["seconds"], row["peak_memory"]
+        cells = [label(row["name"]), *map(duration, (median(row), min(seconds), max(seconds)))]
+        cells += [times(ratio(row, base).median) if base else NO_FIGURE for base in bases]
+        cells += [duration(row["prepare_seconds"]), str(row["threads"] or "own")]
+        rows.append([*cells, f"{memory / 2**20:,.0f} MiB" if memory else NO_FIGURE])
+    costs = "".join(f", {value:,.4g} {unit}" for unit, value in result["costs"].items())
+    lines = [f"### {result['title']}", f"Data: {result['source']}; per {result['unit']}{costs}."]
+    others = [row for row in result["rows"] if row["status"] != "timed"]
+    lines += [f"{label(row['name'])}: {row['status']} ({row['reason']})" for row in others]
+    return "\n\n".join([*lines, markdown_table((heads, rows), 1)])
 
 
 def headline_markdown(results: dict[str, Any]) -> str:

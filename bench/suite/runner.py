@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any
 
 from competitors import Competitor, Unsupported
@@ -22,9 +20,8 @@ from suite.case import CaseEntry, Wrong
 from suite.case_lookup import build
 from suite.fork_server import Pool
 from suite.machine import come_to_rest, cpus, others_busy
-from suite.thread_latency import barrier_latency
 from suite.timing import PAUSE, TOO_LONG, Rules, Runner, affordable_rounds, calibrate, new_row, time_rounds
-from suite.worker import Failed, Worker
+from suite.worker import Failed
 
 # For the largest points of the curves: their rounds, and the seconds that FEWEST_RUNS runs may take.
 LARGEST_CASE_ROUNDS, LARGEST_CASE_TOO_LONG = 2, 60.0
@@ -92,24 +89,6 @@ def calibrate_competitor(
     return best, row
 
 
-def compile_ahead(competitors: Iterable[tuple[CaseEntry, Competitor]], rules: Rules, pool: Pool) -> None:
-    """Prepare these competitors at the same time: compiling then uses all CPUs, where a case by itself uses one."""
-
-    def get_ready(pair: tuple[CaseEntry, Worker]) -> None:
-        entry, worker = pair
-        with suppress(Unsupported, Failed):  # the case reports the same failure when it runs
-            worker("prepare", entry.name, rules.quick)
-
-    pairs = [
-        (entry, pool.start(competitor, None, cpus()))
-        for entry, competitor in competitors
-        if not skip_reason(competitor, rules)
-    ]
-    with ThreadPoolExecutor(max(1, len(pairs))) as threads:
-        list(threads.map(get_ready, pairs))
-    pool.end_workers()
-
-
 def failed_case(entry: CaseEntry, competitors: Iterable[Competitor], rules: Rules, reason: str) -> dict:
     """The result of a case that failed as a whole, for example because its data come with a missing library."""
     failed = {"status": "failed", "reason": reason}
@@ -127,7 +106,6 @@ def failed_case(entry: CaseEntry, competitors: Iterable[Competitor], rules: Rule
         "curve": None,
         "others_busy": 0.0,
         "slow_starts": 0,
-        "meetings": [],
         "rows": rows,
     }
 
@@ -139,7 +117,7 @@ def run_case(
     case = build(entry.name, rules.quick)
     if entry.largest:
         rules = rules._replace(rounds=min(rules.rounds, LARGEST_CASE_ROUNDS))
-    busy_shares, barrier_seconds = [others_busy()], [barrier_latency()]
+    busy_shares = [others_busy()]
     rows, runners, best_threads, slow_starts = [], [], {}, 0
     pool.make_ready(competitor for competitor in competitors if not skip_reason(competitor, rules))
     try:
@@ -159,7 +137,6 @@ def run_case(
         pool.end_workers()
     come_to_rest()
     busy_shares.append(others_busy())
-    barrier_seconds.append(barrier_latency())
     return {
         "name": entry.name,
         "group": entry.group,
@@ -170,6 +147,5 @@ def run_case(
         "curve": case.curve,
         "others_busy": statistics.mean(busy_shares),
         "slow_starts": slow_starts,
-        "meetings": [seconds for seconds in barrier_seconds if seconds],
         "rows": rows,
     }

@@ -16,7 +16,7 @@ from suite import clean_env
 from suite.case_lookup import CASES, ENTRIES
 from suite.fork_server import Pool
 from suite.machine import machine
-from suite.runner import compile_ahead, failed_case, run_case
+from suite.runner import failed_case, run_case
 from suite.timing import QUICK, Rules
 
 METHOD = (
@@ -141,17 +141,6 @@ class Session:
                     "replace it"
                 )
             self.results = saved
-
-    def compile_ahead(self) -> None:
-        """Compile fastmlp's kernels of all cases at once: one after another takes longer than a quick run measures."""
-        chosen = [
-            (CASES[case], competitor)
-            for case, names in self.wanted.items()
-            for competitor in CASES[case].competitors
-            if competitor.kind == "ours" and competitor.name in names
-        ]
-        self.log("\ncompiling what is not on the disk yet")
-        compile_ahead(chosen, self.rules, self.pool)
 
     def result(self, name: str) -> dict:
         """The result of a case, measured the first time it is asked for."""

@@ -1,6 +1,6 @@
-"""Writes a page of saved results, or the tables and plots of the documents.
+"""Writes the tables of saved results, or the tables and plots of the documents.
 
-    python bench/tools/report.py [RESULT.json]              writes RESULT.html beside it
+    python bench/tools/report.py [RESULT.json]              writes RESULT.md beside it, with all tables
     python bench/tools/report.py --documents [RESULT.json ...]   writes the tables of README.md and of
                                                             docs/explanation/performance.md, and its plots, anew
     python bench/tools/report.py --publish RESULT.json      copies RESULT.json to bench/results, in place of earlier
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "src")]  # it also runs without an installed fastmlp
 
 from reporting import result_files, result_texts  # noqa: E402
-from reporting.result_statistics import curves  # noqa: E402
+from reporting.result_statistics import curves, outside_curves  # noqa: E402
 
 from fastmlp.runtime.output_files import write_text  # noqa: E402
 
@@ -86,15 +86,28 @@ def tables(paths: list[Path]) -> str:
     """
     parts, seen = [], set()
     for path, results in zip(paths, map(result_files.load, paths), strict=True):
-        parts += [f"### {result_texts.device_text(results)}", "  \n".join(result_texts.machine_lines(results))]
-        parts += [f"> {text}" for text in result_texts.warnings_of(results)]
-        parts += [result_texts.losses_markdown(results)]
+        parts += [f"### {result_texts.device_text(results)}", *about(results)]
         if (device := results["options"]["device"]) in seen:
             parts += [result_texts.headline_markdown(results), f"All rows: `bench/results/{path.name}`."]
         else:
             parts += [result_texts.markdown(results)]
         seen.add(device)
     return "\n\n".join(parts)
+
+
+def page(results: dict[str, Any]) -> str:
+    """Return the tables of results, also those of the curves, and all programs of each case."""
+    parts = [f"# {result_texts.device_text(results)}", *about(results), *result_texts.missing_lines(results)]
+    parts += [result_texts.headline_markdown(results), result_texts.markdown(results)]
+    parts += [f"**{name}**\n\n{result_texts.table_markdown(points)}" for name, points in curves(results).items()]
+    parts += ["## All programs", *map(result_texts.case_markdown, outside_curves(results)), results["how"]]
+    return "\n\n".join(parts) + "\n"
+
+
+def about(results: dict[str, Any]) -> list[str]:
+    """Return paragraphs on the machine, warnings, and the cases where a competitor is faster."""
+    warnings = [f"> {text}" for text in result_texts.warnings_of(results)]
+    return ["  \n".join(result_texts.machine_lines(results)), *warnings, result_texts.losses_markdown(results)]
 
 
 def short_table(paths: list[Path]) -> str:
@@ -168,9 +181,7 @@ def main() -> int:
             texts = documents(paths) | plots(paths[0])
             PLOTS.mkdir(parents=True, exist_ok=True)
         else:
-            from reporting.html_page import page
-
-            texts = {path.with_suffix(".html"): page(result_files.load(path)) for path in named}
+            texts = {path.with_suffix(".md"): page(result_files.load(path)) for path in named}
         for path, text in texts.items():
             write_text(path, text)
             print(f"wrote {path}")

@@ -32,7 +32,6 @@ def result(name, *rows, group="xor", curve=None, **others):
         "curve": curve,
         "others_busy": 0.0,
         "slow_starts": 0,
-        "meetings": [],
         "rows": list(rows),
     }
     return base | others

@@ -21,11 +21,9 @@ RATES = {"sgd": 0.5, "adam": 0.01, "quickprop": 0.5, "rprop": 0.1}
 VERIFY_RUNS = {"sgd": 20, "adam": 20, "quickprop": 5, "rprop": 5}
 NETS = "2-2-1, sigmoid, SGD: a net and epoch against the number of nets"
 NUMBERS_OF_NET = 40  # numbers that training keeps of a 2-2-1 net: parameters, gradient, losses, records
-MANY = 1_000_000  # nets from which slow competitors are left out; more than these are not in a full run
+MANY = 1_000_000  # more nets than these are not in a full run
 WORTH_COMPILING = 10_000  # nets; an epoch of a thousand takes less time than a call of PyTorch's graph
 TOO_FEW = "compiles for ten seconds, and a call takes longer than so few nets; see 10,000 nets and more"
-SLOW_AT_SCALE = ("jax vmap", "torch batched")
-TOO_MANY = "takes far longer than the others, as nothing stays in a cache; see 100,000 nets of 2-2-1"
 
 
 def xor_nets(name, group, sizes, activation, optimizer, n_nets, most_runs, curve) -> TrainingCase:
@@ -36,16 +34,12 @@ def xor_nets(name, group, sizes, activation, optimizer, n_nets, most_runs, curve
     )  # fmt: skip
 
 
-def _competitors(sizes: tuple[int, ...], n_nets: int, optimizer: str) -> tuple[Competitor, ...]:
+def _competitors(n_nets: int, optimizer: str) -> tuple[Competitor, ...]:
     """The competitors, those of the two common optimisers only: no library has Quickprop, nor Rprop with a way back."""
     if optimizer not in ("sgd", "adam"):
         return tuple(competitor for competitor in POPULATION if competitor.kind == "ours")
-    reasons = {}
-    if n_nets < WORTH_COMPILING:
-        reasons["torch compiled"] = TOO_FEW
-    if n_nets >= MANY or (n_nets >= WORTH_COMPILING and sizes != (2, 2, 1)):
-        reasons |= dict.fromkeys(SLOW_AT_SCALE, TOO_MANY)
-    return tuple(replace(one, left_out=reasons.get(one.name, one.left_out)) for one in POPULATION)
+    is_left_out = lambda one: one.name == "torch compiled" and n_nets < WORTH_COMPILING
+    return tuple(replace(one, left_out=TOO_FEW) if is_left_out(one) else one for one in POPULATION)
 
 
 def _entry(
@@ -56,7 +50,7 @@ def _entry(
     group = "scaling" if curve and not 1000 <= n_nets <= MANY else "population"
     most_runs = FEWEST_RUNS if n_nets > MANY else 1000 if n_nets > 1000 else 5000  # so that a fit takes milliseconds
     build = partial(xor_nets, name, group, sizes, activation, optimizer, n_nets, most_runs, x)
-    programs = (*ARITHMETIC, *_competitors(sizes, n_nets, optimizer), *extra)
+    programs = (*ARITHMETIC, *_competitors(n_nets, optimizer), *extra)
     return CaseEntry(name, group, programs, build, in_quick, largest)
 
 

@@ -104,7 +104,7 @@ def check_nets(competitor, case):
 
 
 @pytest.mark.parametrize("case", XOR_NETS, ids=name)
-@pytest.mark.parametrize("competitor", (*POPULATION, *STOPPING), ids=name)
+@pytest.mark.parametrize("competitor", on_cpu((*POPULATION, *STOPPING)), ids=name)
 def test_many_nets_reach_the_reference(competitor, case, monkeypatch):
     """In blocks that do not divide the nets, too."""
     if not competitor.missing:

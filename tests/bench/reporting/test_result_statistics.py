@@ -6,13 +6,6 @@ from bench_example import example, result, results, row
 from reporting import result_statistics as stats
 
 
-def test_spread_equals_numpys_quantiles(rng):
-    values = list(rng.random(11))
-    expected = [*np.quantile(values, [0.5, 0.25, 0.75]), min(values), max(values)]
-    np.testing.assert_allclose(stats.spread(values), expected)
-    assert stats.spread([2.0]) == (2.0,) * 5
-
-
 def test_ratio_is_the_median_within_rounds():
     """Disturbed rounds slow both rows alike, so that ratios within rounds stay exact."""
     fast, slow = row("a", [1.0, 9.0, 1.0, 8.0]), row("b", [2.0, 18.0, 2.0, 16.0])
@@ -36,11 +29,6 @@ def test_best_peer_limit_and_verdict_of_an_example():
     assert (stats.verdict(won), stats.verdict(lost)) == ("ahead", "behind")
     assert stats.limit(lost) is None
     assert stats.to_limit(lost) is None
-
-
-def test_highest_floor_is_the_limit_without_products():
-    found = result("x", row("chain", [2.0], "limit"), row("arithmetic", [1.0], "limit"), row("fastmlp", [3.0], "ours"))
-    assert stats.limit(found)["name"] == "chain"
 
 
 def test_floor_beaten_by_a_measurement_is_no_limit():

@@ -2,18 +2,6 @@
 
 from bench_example import example, result, results, row
 from reporting import result_texts
-from reporting.result_texts import times
-
-
-def test_ratios_have_few_digits():
-    assert [times(x) for x in (0.123, 9.994, 10.04, 19.96, 20.4, 4321.0)] == [
-        "0.12",
-        "9.99",
-        "10.0",
-        "20.0",
-        "20",
-        "4,321",
-    ]
 
 
 def test_one_line_names_wrong_competitors():
@@ -52,20 +40,7 @@ def test_warnings_of_busy_or_slow_machines():
     slow = result("z", row("fastmlp", [1.0] * 20, "ours"), slow_starts=1)
     (third,) = result_texts.warnings_of(results(slow))
     assert third.startswith("Before 1 of 20 measurements the CPUs did not reach full speed")
-    near, far = result("near", meetings=[5e-8, 6e-8]), result("far", meetings=[5e-8, 3.4e-7])
-    (fourth,) = result_texts.warnings_of(results(near, far))
-    assert "a barrier of two threads took 50 ns at best, and up to 340 ns at 1 of 2 cases" in fourth
-    assert result_texts.warnings_of(results(near)) == []
     assert result_texts.warnings_of(results(result("y"))) == []
-
-
-def test_summary_of_a_quick_run_says_so():
-    quick = results(result("x", row("numpy", [1.0])), options={"device": "cpu", "quick": True, "rounds": 3})
-    quick["results"][0]["rows"][0]["products"] = ""
-    text = "\n".join(result_texts.summary(quick))
-    assert "a quick run: few cases, few rounds" in text
-    assert "WARNING" not in text
-    assert "products by" not in text
 
 
 def test_large_nets_have_columns_of_fastmlp_with_limits():
@@ -77,13 +52,6 @@ def test_large_nets_have_columns_of_fastmlp_with_limits():
     assert "| case | per | fastmlp | one thread | AVX2 only | best competitor takes |" in text
     assert "| title of x | step | 1 s | 3 s | 2 s | - |" in text
     assert "| title of y | step | 1 s | 3 s | - | - |" in text
-
-
-def test_machine_line_has_the_microarchitecture_where_it_is_known():
-    found = results()
-    assert result_texts.machine_lines(found)[0].startswith("P, 2 CPUs")
-    found["machine"]["microarchitecture"] = "znver3"
-    assert result_texts.machine_lines(found)[0].startswith("P (znver3), 2 CPUs")
 
 
 def test_headline_has_ratios_per_group():

@@ -23,17 +23,3 @@ def test_others_busy_is_the_share_of_busy_ticks(monkeypatch):
     assert bench_machine.others_busy(0.0) == 0.5
     monkeypatch.setattr(bench_machine, "_ticks", lambda: None)
     assert bench_machine.others_busy(0.0) == 0.0
-
-
-def test_come_to_rest_waits_for_idle_processors(monkeypatch):
-    """Of two processors one is busy for three checks, then both are idle; without ticks the wait is the maximum."""
-    ticks = iter([(0, 0), (4, 2), (8, 4), (12, 7), (16, 11), (20, 11)])
-    monkeypatch.setattr(bench_machine, "_ticks", lambda: next(ticks))
-    monkeypatch.setattr(bench_machine.time, "sleep", lambda seconds: None)
-    bench_machine.come_to_rest(max_seconds=60.0)
-    assert next(ticks) == (20, 11)
-    clock = iter(range(100))
-    monkeypatch.setattr(bench_machine.time, "perf_counter", lambda: next(clock))
-    monkeypatch.setattr(bench_machine, "_ticks", lambda: None)
-    bench_machine.come_to_rest(max_seconds=5.0)
-    assert next(clock) == 6

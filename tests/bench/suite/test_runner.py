@@ -1,15 +1,14 @@
 """Runner of one benchmark case, with fake competitors: which are timed, which are not, and why."""
 
-import threading
 from contextlib import nullcontext
 
 import pytest
-from competitors import Competitor, Unsupported, is_installed
+from competitors import Competitor, Unsupported
 from suite import case as case_module
 from suite import fork_server, runner, timing
 from suite.case import CaseEntry, Wrong, at_most, thread_settings
 from suite.fork_server import Pool
-from suite.timing import QUICK, Rules
+from suite.timing import Rules
 from suite.worker import Failed
 
 
@@ -70,7 +69,6 @@ def run_case(monkeypatch):
     """run_case({competitor: worker by threads}) -> result, rows by name"""
     monkeypatch.setattr(runner, "build", lambda name, quick: FakeCase())
     monkeypatch.setattr(runner, "others_busy", lambda: 0.25)
-    monkeypatch.setattr(runner, "barrier_latency", lambda: 1e-7)
     monkeypatch.setattr(runner, "come_to_rest", lambda: None)
     monkeypatch.setattr(timing, "come_to_rest", lambda: None)
     monkeypatch.setattr(timing.PROCESSORS, "awake", lambda: nullcontext(False))
@@ -90,34 +88,6 @@ def run_case(monkeypatch):
     pool.close()
 
 
-def test_competitors_prepare_concurrently(monkeypatch):
-    """All competitors prepare at once; one that fails does not affect the others, and all processes end."""
-    together, ready = threading.Barrier(3, timeout=60), []
-
-    class Waiting(FakeWorker):
-        def __call__(self, *command):
-            together.wait()
-            ready.append(command)
-            return super().__call__(*command)
-
-    fast, broken, slow = (
-        Competitor(name, "m", kind="ours", slow_start=name == "slow") for name in ("fast", "broken", "slow")
-    )
-    answers = {fast: {}, broken: {"prepare": Failed("it broke")}}
-    competitors = {
-        competitor: lambda threads, competitor=competitor: Waiting(0.1, **answers[competitor]) for competitor in answers
-    }
-    monkeypatch.setattr(fork_server, "ForkServer", lambda *_: FakeForkServer(competitors))
-    monkeypatch.setattr(FakeWorker, "open", 0)
-    entries = [CaseEntry(name, "xor", (), lambda: None, in_quick=True) for name in ("a", "b", "c")]
-    pairs = [(entries[0], fast), (entries[1], broken), (entries[2], fast), (entries[2], slow)]
-    pool = Pool("cpu")
-    runner.compile_ahead(pairs, QUICK, pool)
-    pool.close()
-    assert sorted(ready) == [("prepare", name, True) for name in "abc"]
-    assert FakeWorker.open == 0
-
-
 def test_faster_number_of_threads_is_timed(run_case):
     result, rows = run_case({Competitor("numpy", "m"): lambda threads: FakeWorker({1: 0.3, 2: 0.1}[threads])})
     row = rows["numpy"]
@@ -125,7 +95,6 @@ def test_faster_number_of_threads_is_timed(run_case):
     assert row["seconds"] == pytest.approx([0.01] * 3)
     assert row["tried"] == pytest.approx({"1": 0.03, "2": 0.01})
     assert result["others_busy"] == 0.25
-    assert result["meetings"] == [1e-7, 1e-7]
     assert result["slow_starts"] == 3, "each of three measurements started slowly"
 
 
@@ -151,12 +120,6 @@ def test_missing_wrong_and_failing_competitors_are_listed(run_case):
     assert all(row["seconds"] == [] for row in rows.values())
 
 
-def test_wrong_result_with_another_number_of_threads_is_not_timed(run_case):
-    made = lambda threads: FakeWorker(0.1, **({"verify": 0.2} if threads == 2 else {}))
-    _, rows = run_case({Competitor("numpy", "m"): made})
-    assert rows["numpy"]["status"] == "wrong"
-
-
 def test_limits_are_not_verified_and_quick_runs_omit_slow_starters(run_case):
     limit = Competitor("arithmetic", "m", kind="limit")
     slow = Competitor("torch compiled", "m", slow_start=True)
@@ -173,19 +136,6 @@ def test_limits_are_not_verified_and_quick_runs_omit_slow_starters(run_case):
     assert "verify" not in workers[0].commands
 
 
-def test_failed_case_has_a_row_per_competitor():
-    entry = CaseEntry("w", "xor", (), lambda: None)
-    absent = Competitor("other", "m", needs=("a_library_that_nobody_has",))
-    result = runner.failed_case(
-        entry, [Competitor("numpy", "m"), Competitor("jax", "m"), absent], Rules(), "OSError: no room"
-    )
-    assert [(row["name"], row["status"], row["reason"]) for row in result["rows"]] == [
-        ("numpy", "failed", "OSError: no room"),
-        ("jax", "failed", "OSError: no room"),
-        ("other", "missing", "a_library_that_nobody_has is not installed"),
-    ]
-
-
 def test_at_most_raises_above_the_tolerance_or_for_nan():
     assert at_most({"a": 1.0, "b": 5.0}, {"a": 1.0}) == {"a": 1.0, "b": 5.0}
     for value in (1.1, float("nan")):
@@ -198,8 +148,3 @@ def test_thread_settings_follow_the_work():
     assert [thread_settings(flop, 2) for flop in (below, between, above)] == [(1,), (1, 2), (2,)]
     assert [thread_settings(flop, 1) for flop in (below, between, above)] == [(1,)] * 3
     assert thread_settings(above, 64) == (16, 64)
-
-
-def test_module_of_a_missing_package_is_not_installed():
-    assert not is_installed("no_such_package.module")
-    assert is_installed("numpy")

@@ -42,9 +42,9 @@ def test_common_slowdown_is_attributed_to_the_machine():
     assert change.change == pytest.approx(0.2)
 
 
-def test_other_machines_are_named():
-    other = results(machine={**example()["machine"], "processor": "Q"})
-    assert compare.differences(example(), other) == ["processor: P and Q"]
+def test_other_machines_and_versions_are_named():
+    other = results(machine={**example()["machine"], "processor": "Q", "versions": {"numpy": "3"}})
+    assert compare.differences(example(), other) == ["processor: P and Q", "numpy: 2 and 3"]
     assert compare.differences(example(), example()) == []
 
 
@@ -68,13 +68,6 @@ def test_missing_figure_of_fastmlp_is_reported():
     ]
     assert not compare.lost(base, results(result("w", row("fastmlp", [9.0], "ours"))))
     assert not compare.lost(base, results()), "cases are compared that both files have"
-
-
-def test_other_versions_are_named():
-    """Another version of a competitor's library would look like a change of the machine."""
-    base, new = two_results(1.0, 1.0)
-    new["machine"] = new["machine"] | {"versions": {"numpy": "3"}}
-    assert compare.differences(base, new) == ["numpy: 2 and 3"]
 
 
 def test_exit_status_reports_slowdowns_and_errors(tmp_path):

@@ -102,7 +102,7 @@ def test_command_writes_a_page_and_reports_missing_files(tmp_path):
     result_files.save(example(), tmp_path / "x.json")
     done = run(tmp_path / "x.json")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "title of won" in (tmp_path / "x.html").read_text(encoding="utf-8")
+    assert "title of won" in (tmp_path / "x.md").read_text(encoding="utf-8")
     missing = run(tmp_path / "y.json")
     assert missing.returncode == 1
     assert "y.json" in missing.stderr
