@@ -1,8 +1,5 @@
 """Plans of fits and evaluations: the description of a net for kernels, and the buffers."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 
@@ -95,7 +92,9 @@ def evaluation_plan(net, n, n_threads=None):
 
 
 def test_released_evaluation_plan_is_reused_for_equal_calls():
-    """Each thread caches the plan of its last evaluation, for the same architecture, dtype and number of samples."""
+    """A thread keeps the plan of its last evaluation, for the same architecture, dtype and number of samples, unless it
+    is in use: a callback's prediction must not write to the buffers of the validation in progress.
+    """
 
     def plan(net, n, n_threads=None):
         found = evaluation_plan(net, n, n_threads)
@@ -105,18 +104,16 @@ def test_released_evaluation_plan_is_reused_for_equal_calls():
     net, equal = MLP((3, 40, 40, 2), random_state=0), MLP((3, 40, 40, 2), random_state=1)
     other = MLP((3, 40, 40, 2), hidden_activation="tanh", random_state=0)
     cached = plan(net, 1)
-    assert plan(net, 1) is cached
-    assert plan(equal, 1) is cached, "a plan has no parameters"
+    assert plan(net, 1) is plan(equal, 1) is cached, "a plan has no parameters"
     assert plan(net, 2) is not cached
     assert plan(net, 1) is not cached, "only the last plan is cached"
-    cached = plan(net, 1)
-    assert plan(other, 1) is not cached
-    cached = plan(net, 1, n_threads=1)
-    assert plan(net, 1) is not cached, "more threads may pay"
+    for changed in ((other, 1), (net, 1, 1)):
+        cached = plan(net, 1)
+        assert plan(*changed) is not cached
     cached = plan(net, 300)
     assert plan(net, 700) is cached, "both evaluate in blocks of equal size"
-    with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(plan, other, 1).result() is not plan(other, 1)
+    validation, prediction = evaluation_plan(net, 1), evaluation_plan(net, 1)
+    assert prediction.work.a is not validation.work.a
 
 
 def test_evaluation_plan_of_another_net_is_dispatched_anew(monkeypatch):
@@ -128,36 +125,6 @@ def test_evaluation_plan_of_another_net_is_dispatched_anew(monkeypatch):
         plan = evaluation_plan(net, 16)
         assert (plan.n_threads, plan.choice.family) == (n_threads, family)
         plan.release()
-
-
-def test_evaluation_plan_in_use_is_not_acquired_again():
-    """A callback's prediction must not write to the buffers of the validation in progress."""
-    net = MLP((3, 40, 40, 2), random_state=0)
-    validation, prediction = evaluation_plan(net, 1), evaluation_plan(net, 1)
-    assert prediction is not validation
-    assert prediction.work.a is not validation.work.a
-    validation.release()
-    assert evaluation_plan(net, 1) is validation
-
-
-@pytest.mark.parametrize("interrupted", (False, True))
-def test_thread_team_of_evaluations_is_kept_unless_one_is_interrupted(monkeypatch, interrupted):
-    net = MLP((3, 40, 40, 2), device="cpu", random_state=0)
-    net.evaluate(np.zeros((5, 3)), np.zeros((5, 2)))
-    plan = evaluation_plan(net, 5)
-    team = plan.scratch["team"]
-    plan.release()
-    if interrupted:
-
-        def interrupt(*_):
-            raise KeyboardInterrupt
-
-        with monkeypatch.context() as patched:
-            patched.setattr(team, "run", interrupt)
-            with pytest.raises(KeyboardInterrupt):
-                net.evaluate(np.zeros((5, 3)), np.zeros((5, 2)))
-    assert np.isfinite(net.evaluate(np.zeros((5, 3)), np.zeros((5, 2)))["loss"])
-    assert (evaluation_plan(net, 5).scratch["team"] is team) == (not interrupted)
 
 
 def test_evaluation_rows_are_shared_equally_among_threads():
@@ -183,37 +150,3 @@ def test_memory_is_independent_of_the_batch_size(sizes):
     rows = thresholds.MICRO_BATCH_ROWS + 1000
     smallest = Plan.for_training(network((2, 1)), resolve("cpu"), np.dtype(np.float32), rows, rows, False)
     assert smallest.work.rows == rows
-
-
-FORKED = """
-import os, time, warnings
-from _thread import _count
-import numpy as np, fastmlp
-warnings.simplefilter("ignore")  # that a process with threads forks
-net = fastmlp.MLP((3, 400, 400, 2), random_state=0, device="cpu")
-X = np.random.default_rng(0).random((400, 3), np.float32)
-before = _count()
-expected = net.predict(X)
-assert _count() == before + 1
-child = os.fork()
-if child == 0:
-    os._exit(0 if (net.predict(X) == expected).all() else 1)
-assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-assert (net.predict(X) == expected).all()
-del net
-fastmlp.MLP((2, 2, 1), device="cpu").predict(X[:, :2])
-end = time.monotonic() + 20
-while _count() > before and time.monotonic() < end:  # it has been told to end
-    time.sleep(0.01)
-print("left over:", _count() - before)
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-@pytest.mark.slow
-def test_cached_thread_team_is_not_used_after_a_fork(fresh_python, monkeypatch):
-    """The child of a fork has none of the team's threads, which end in the parent once another plan is cached."""
-    monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
-    done = fresh_python(FORKED)
-    assert done.returncode == 0, done.stderr
-    assert "left over: 0" in done.stdout
