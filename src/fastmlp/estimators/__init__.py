@@ -11,7 +11,7 @@ ensembles             training of many nets at once
 cross_validation      all folds trained as one population
 interruption          what a fit keeps after Ctrl-C
 array_input           samples and targets of users on their way through scikit-learn's checks
-sources, net_source   data that are read piece by piece
+sources               tables that are read piece by piece
 table_input           tables of other libraries
 sklearn_conventions   scikit-learn's names, initial weights, factors of losses, schedule "invscaling"; to_sklearn
 from_sklearn          conversion of scikit-learn's fitted estimators

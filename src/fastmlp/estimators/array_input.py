@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
+from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import _check_sample_weight
 
 from ..data.arrays import beyond_float64, refuse_converted
@@ -29,18 +30,6 @@ def refused_beyond_float64(name: str) -> Iterator[None]:
         yield
     except OverflowError:
         raise beyond_float64(name) from None
-
-
-def refuse_mixed_names(X: Any) -> None:
-    """Raise TypeError, as scikit-learn does, if the columns of a data frame are named by numbers and by text."""
-    names = list(getattr(X, "columns", ()))
-    texts = [name for name in names if isinstance(name, str)]
-    if texts and len(texts) < len(names):
-        other = next(name for name in names if not isinstance(name, str))
-        raise TypeError(
-            f"X must have columns that are all named by text, or none of them, but it has {texts[0]!r} and {other!r}: "
-            "X.columns = X.columns.astype(str) makes them text."
-        )
 
 
 def refuse_converted_cells(values: Any, name: str) -> None:
@@ -229,3 +218,42 @@ def as_quantities(y: np.ndarray, classifier: str) -> np.ndarray:
 
 def _is_quantity(cell: Any) -> bool:
     return not isinstance(cell, NO_NUMBERS) and is_number(cell)
+
+
+class Scores:
+    """Mixin whose `score` refuses the targets that fit refuses.
+
+    In a class it stands before ClassifierMixin or RegressorMixin of scikit-learn, which compute the score.
+    """
+
+    _classifier: str  # of regressors, name of the estimator for classes
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy of predicted classes, or the coefficient of determination R2 of predicted numbers.
+
+        For multilabel classification, the accuracy counts samples all of whose labels are right.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix of shape (n_samples, n_features)
+            Inputs, as for predict.
+        y : array_like of shape (n_samples,) or (n_samples, n_outputs)
+            Classes or numbers.
+        sample_weight : array_like of shape (n_samples,), optional
+            Weight of each sample.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            If a target is missing, or is no number where a number is predicted.
+        """
+        if y is None:
+            raise ValueError("y is None, but X has no targets: pass them, or name their column.")
+        with missing_targets_named(y), refused_beyond_float64("sample_weight"):
+            if not isinstance(self, ClassifierMixin) and (targets := np.asarray(y)).size:
+                as_quantities(targets, self._classifier)
+            return super().score(X, y, sample_weight)  # type: ignore[misc]

@@ -10,20 +10,15 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from ..fit.optimizer_state import OptimizerState
-from ..fit.sources import StreamArguments
 from ..interface.keywords import explains_names
-from ..streams.source_kinds import is_source
 from .array_input import checked_sample_weights, dense, missing_targets_named
 from .ensembles import train_nets
 from .epoch_rules import EpochRules
 from .exporting import Exportable
 from .fitted_net import FittedNet
-from .interruption import keeping_nets
-from .net_source import NetSource
 from .parameters import CONSTRAINTS, check_partial_fit, check_settings, hidden_sizes, is_iterative, warn_of_unused
-from .single_net import FitData, SplitSamples, train_net
+from .single_net import SplitSamples, train_net
 from .sklearn_conventions import SKLEARN_OUTPUT, parameters_of_layers, to_sklearn
-from .sources import names_target
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -206,15 +201,7 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
 
     @explains_names
     def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        *,
-        validation_data: Any = None,
-        executor: Any = None,
-        memory_limit: Any = None,
-        row_cache: Any = None,
+        self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None, executor: Any = None
     ) -> Self:
         """Train on samples X and targets y.
 
@@ -222,27 +209,17 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features), path, or source of rows
-            Inputs; sparse input is converted to a dense array. The path of a Parquet or CSV file or of a folder of
-            Parquet files, an array of h5py or zarr, an Arrow stream, a dataset of pyarrow, or an iterable or list of
-            pieces is read piece by piece, so that it need not fit into memory.
-        y : array_like of shape (n_samples,) or (n_samples, n_outputs), or str
-            Class labels, or 0 and 1 in a column per label for multilabel classification; numbers for a regressor. The
-            name of a column of X that holds them, or a source of as many rows beside a source X; None if X is an
-            iterable or list of pairs (X, y).
+        X : array_like or sparse matrix of shape (n_samples, n_features)
+            Inputs; sparse input is converted to a dense array.
+        y : array_like of shape (n_samples,) or (n_samples, n_outputs)
+            Class labels, or 0 and 1 in a column per label for multilabel classification; numbers for a regressor.
         sample_weight : array_like of shape (n_samples,), optional
             Weight of each sample in the loss, at least 0.
         validation_data : tuple, optional
             (X, y) or (X, y, sample_weight), held-out samples to evaluate after each epoch; with early_stopping=True,
-            also the samples that decide when to stop. X may be a source of rows, and y the name of its column.
+            also the samples that decide when to stop.
         executor : object, optional
             Where to train several nets (n_nets above 1), as for Population.fit.
-        memory_limit : int or str, optional
-            Bytes that the samples of a source may take in memory, as a number or as text such as "300MB"; by default a
-            share of the memory that is free. Samples within it are trained on as in memory, to the same bits.
-        row_cache : str or path, optional
-            Folder for the samples of a source that take more, in which those of a file stay for the next fit. By
-            default they are in a temporary folder.
 
         Returns
         -------
@@ -259,9 +236,9 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
         sklearn.exceptions.ConvergenceWarning
             If training reaches max_iter before it converges.
         """
-        limits, before = (memory_limit, row_cache), self.__dict__.copy()
+        before = self.__dict__.copy()
         try:
-            fitted: Self = self._fit(X, y, sample_weight, validation_data, executor=executor, limits=limits)
+            fitted: Self = self._fit(X, y, sample_weight, validation_data, executor=executor)
         except BaseException:
             if self.__dict__.get("net_") is before.get("net_"):  # the classes and columns must remain those of the net
                 self.__dict__.clear()
@@ -278,12 +255,10 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
         incremental: bool = False,
         classes: Any = None,
         executor: Any = None,
-        limits: tuple[Any, Any] = (None, None),
     ) -> Any:
         """Train the net or nets; arguments as for fit and partial_fit of the subclasses.
 
         incremental : whether this is a partial_fit
-        limits : memory_limit and row_cache
         """
         check_settings(self)
         warn_of_unused(self, validation_data)
@@ -292,21 +267,6 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
         if incremental:
             check_partial_fit(self)
         is_new = "net_" not in self.__dict__ or not (self.warm_start or incremental)
-        if limits != (None, None):
-            StreamArguments.checked(*limits)  # an invalid limit is an error for data in memory, too
-        if type(X) is not np.ndarray and (is_source(X) or names_target(X, y)):
-            source = NetSource(self, X, y, limits, is_new, classes)
-            found = source.read(incremental, validation_data, sample_weight=sample_weight, executor=executor)
-            if isinstance(found, FitData):
-                try:
-                    self._train(found, is_new, incremental)
-                except BaseException:
-                    found.close()
-                    raise
-                with keeping_nets():
-                    found.close()
-                return self
-            X, y = found
         with missing_targets_named(y):
             X, y = self._validated(X, y, reset=is_new)
             weights = checked_sample_weights(sample_weight, X)
@@ -316,9 +276,6 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
                 self._check_targets_unchanged(y)
             samples = SplitSamples(dense(X), y, self._encode(y), weights)
         held_out = None if validation_data is None else self._held_out(validation_data)
-        return self._train(FitData(samples, held_out, self._strata(y)), is_new, incremental, executor)
-
-    def _train(self, data: FitData, is_new: bool, incremental: bool, executor: Any = None) -> Any:
         sizes = (self.n_features_in_, *hidden_sizes(self), self.n_outputs_)
         params: np.ndarray | None = None
         if not is_new:
@@ -331,9 +288,9 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
             self.t_ = 0
             self._forget()
         if self.n_nets > 1:
-            train_nets(self, data, sizes, params, rng, executor)
+            train_nets(self, samples, held_out, sizes, params, rng, executor)
         else:
-            train_net(self, data, sizes, params, rng, incremental)
+            train_net(self, samples, held_out, sizes, params, rng, incremental)
         self._finish(sizes)
         return self
 
@@ -341,7 +298,7 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
         """Reset the records of earlier fits, and the state of stopping rules and optimiser."""
         self.loss_curve_: list[float] = []
         self.validation_scores_ = self.validation_loss_curve_ = None
-        self._rules: EpochRules | None = None
+        self._rules = EpochRules()
         self._optimizer_state: OptimizerState | None = None
 
     def _finish(self, sizes: tuple[int, ...]) -> None:

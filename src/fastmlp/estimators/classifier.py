@@ -20,14 +20,13 @@ from ..data.class_weighting import check_class_weights
 from ..errors import shown
 from ..interface.docstrings import with_entries_of
 from ..interface.keywords import explains_names
-from ..streams.source_kinds import is_source
 from ..tables.target import are_unknown
+from .array_input import Scores
 from .base import BaseMLP
 from .exporting import classifier
 from .fitted_net import float_type
 from .parameters import keep_settings
 from .single_net import SplitSamples
-from .sources import Scores, in_pieces, names_target, reads_pieces
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -123,16 +122,7 @@ class MLPClassifier(Scores, ClassifierMixin, BaseMLP):
 
     @available_if(BaseMLP._can_continue)
     @explains_names
-    def partial_fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        classes: Any = None,
-        *,
-        memory_limit: Any = None,
-        row_cache: Any = None,
-    ) -> Self:
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Train for one epoch on the given samples, starting from the current parameters.
 
         The optimiser state (momentum, second moments) is kept from call to call.
@@ -147,8 +137,6 @@ class MLPClassifier(Scores, ClassifierMixin, BaseMLP):
             Weight of each sample in the loss, at least 0.
         classes : array_like of shape (n_classes,), optional
             All class labels that any call will see; required in the first call, except for multilabel targets.
-        memory_limit, row_cache
-            As for fit, where X is a source of rows: the epoch is one over all of them.
 
         Returns
         -------
@@ -173,27 +161,21 @@ class MLPClassifier(Scores, ClassifierMixin, BaseMLP):
                 "enough sample y of them, and pass them as a dict: class_weight=dict(zip(classes, sklearn.utils."
                 "class_weight.compute_class_weight('balanced', classes=classes, y=y)))."
             )
-        if "net_" not in self.__dict__ and classes is None and not self._may_be_multilabel(X, y):
+        if "net_" not in self.__dict__ and classes is None and not type_of_target(y).startswith("multilabel"):
             raise ValueError("classes must list all labels in the first call of partial_fit.")
         if "net_" in self.__dict__ and classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
             raise ValueError(
                 f"classes are {self.classes_.tolist()} since the first call, but now {np.unique(classes).tolist()}."
             )
-        limits = memory_limit, row_cache
-        return self._fit(X, y, sample_weight, None, incremental=True, classes=classes, limits=limits)
-
-    @staticmethod
-    def _may_be_multilabel(X: Any, y: Any) -> bool:
-        if is_source(X):
-            return False
-        return bool(type_of_target(X[y] if names_target(X, y) else y).startswith("multilabel"))
+        fitted: Self = self._fit(X, y, sample_weight, None, incremental=True, classes=classes)
+        return fitted
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most likely class of each sample.
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features), path, or source of rows
+        X : array_like or sparse matrix of shape (n_samples, n_features)
             Inputs, as for fit.
 
         Returns
@@ -201,8 +183,6 @@ class MLPClassifier(Scores, ClassifierMixin, BaseMLP):
         ndarray of shape (n_samples,), or of int64 and shape (n_samples, n_labels)
             Class labels, or 0 and 1 for multilabel classification.
         """
-        if reads_pieces(X):
-            return in_pieces(self.predict, X)
         found = likeliest(self._net(), self._features(X), self._is_multilabel)
         if self._is_multilabel:
             return found.astype(np.int64)
@@ -217,7 +197,7 @@ class MLPClassifier(Scores, ClassifierMixin, BaseMLP):
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features), path, or source of rows
+        X : array_like or sparse matrix of shape (n_samples, n_features)
             Inputs, as for fit.
 
         Returns
@@ -225,8 +205,6 @@ class MLPClassifier(Scores, ClassifierMixin, BaseMLP):
         ndarray of shape (n_samples, n_classes)
             Rows sum to 1; for multilabel classification each column is the probability of one label.
         """
-        if reads_pieces(X):
-            return in_pieces(self.predict_proba, X)
         return probabilities(self._net(), self._features(X), self._is_multilabel).astype(float_type(X), copy=False)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
@@ -237,15 +215,13 @@ class MLPClassifier(Scores, ClassifierMixin, BaseMLP):
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features), path, or source of rows
+        X : array_like or sparse matrix of shape (n_samples, n_features)
             Inputs, as for fit.
 
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        if reads_pieces(X):
-            return in_pieces(self.predict_log_proba, X)
         log_p = log_probabilities(self._net(), self._features(X), self._is_multilabel)
         if self._is_multilabel:
             p = np.exp(log_p).astype(float_type(X), copy=False)

@@ -149,7 +149,7 @@ def _train(
     weights = None if (fold_weights == 1.0).all() else fold_weights
     of_folds = SplitSamples(samples.X[rows], samples.y, targets.reshape(len(targets), k)[rows], weights)
     scale = scale_of(whole._loss_name(), k)
-    return nets, fit_nets(whole, nets, of_folds, n, batch, scale, executor=executor)
+    return nets, fit_nets(whole, nets, of_folds, batch, scale, executor=executor)
 
 
 def _accuracy(found: np.ndarray, y: np.ndarray) -> float:

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 
 from ..callbacks import EarlyStopping
-from ..console.compile_notice import CompileNotices
-from ..errors import DivergenceWarning
 from ..population import Population
 from ..population_result import PopulationResult
-from ..schedules import schedule_factors
 from .interruption import trained_nets
-from .parameters import activation_of, batch_size_of, optimizer_of
+from .parameters import activation_of, batch_size_of
 from .single_net import (
-    FitData,
     SplitSamples,
     check_finite,
+    fit,
     net_settings,
     penalty_of,
+    split,
     warn_of_epochs,
     warn_of_time_limit,
 )
-from .sklearn_conventions import Scale, inverse_scaling, scale_of, sklearn_initial_params
+from .sklearn_conventions import Scale, scale_of, sklearn_initial_params
 
 
 def make_nets(
@@ -57,7 +54,6 @@ def fit_nets(
     estimator: Any,
     nets: Population,
     samples: SplitSamples,
-    n_samples: int,
     batch: int,
     scale: Scale,
     held_out: SplitSamples | None = None,
@@ -66,7 +62,6 @@ def fit_nets(
     """Train a population with the settings of an estimator. Each net stops by its own record and keeps its best params.
 
     samples : training samples, shared by all nets or with a leading axis of nets
-    n_samples : number of training samples of one net
     batch : batch size
     scale : factors from the loss of the net to scikit-learn's
     held_out : held-out samples, or None; with early_stopping the record to monitor is measured on them
@@ -77,29 +72,12 @@ def fit_nets(
     monitor, tol = "loss", estimator.tol / scale.reported
     if held_out is not None and estimator.early_stopping:
         monitor, tol = estimator._population_monitor(held_out, estimator.tol)
-    patience = estimator.max_iter + 1
-    if estimator.n_iter_no_change < patience:
-        patience = int(estimator.n_iter_no_change) + 1
-    schedule = schedule_factors(estimator.schedule)
-    if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
-        schedule = inverse_scaling(estimator.power_t, -(-n_samples // batch), n_samples, estimator.t_, False)
-    with CompileNotices(True), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DivergenceWarning)  # check_finite raises an error instead
-        result = nets.fit(
-            samples.X,
-            samples.targets,
-            epochs=estimator.max_iter,
-            batch_size=batch,
-            optimizer=optimizer_of(estimator, scale),
-            schedule=schedule,
-            shuffle=estimator.shuffle,
-            sample_weight=samples.weights,
-            validation_data=None if held_out is None else held_out.for_net,
-            early_stopping=EarlyStopping(patience, monitor, tol),
-            time_limit=estimator.time_limit,
-            verbose=min(2, int(estimator.verbose)),
-            executor=executor,
-        )
+    patience = int(min(estimator.n_iter_no_change, estimator.max_iter)) + 1
+    further: dict[str, Any] = {
+        "early_stopping": EarlyStopping(patience, monitor, tol),
+        "verbose": min(2, int(estimator.verbose)),
+    }
+    result: PopulationResult = fit(estimator, nets, samples, held_out, batch, scale, executor=executor, **further)
     check_finite(nets.params, "divergence" not in result.stopped_by)
     if "time_limit" in result.stopped_by:
         warn_of_time_limit(estimator, result.compile_seconds)
@@ -110,7 +88,8 @@ def fit_nets(
 
 def train_nets(
     estimator: Any,
-    data: FitData,
+    samples: SplitSamples,
+    held_out: SplitSamples | None,
     sizes: tuple[int, ...],
     params: np.ndarray | None,
     rng: np.random.RandomState,
@@ -123,12 +102,12 @@ def train_nets(
     sizes, params, rng : as for train_net, with params (n_nets, n_params)
     executor : where to train, as for Population.fit
     """
-    samples, held_out = data.split(estimator, rng)
+    samples, held_out = split(estimator, samples, held_out, rng)
     batch, scale = batch_size_of(estimator, len(samples.X)), scale_of(estimator._loss_name(), sizes[-1])
     nets = make_nets(estimator, sizes, batch, samples.weights, [rng] * estimator.n_nets, params)
     estimator.net_ = nets
     samples = samples._replace(weights=estimator._training_weights(samples))
-    result = fit_nets(estimator, nets, samples, len(samples.X), batch, scale, held_out, executor)
+    result = fit_nets(estimator, nets, samples, batch, scale, held_out, executor)
     if result.interrupted or not result.epochs.all():
         estimator.net_ = trained_nets(nets, params is not None)
         result = estimator.net_.result

@@ -22,39 +22,42 @@ class EpochRules:
 
     Training has stalled after more than n_iter_no_change consecutive epochs that did not improve on the best epoch by
     at least tol. Epochs are compared by the training loss with its penalty. With early stopping they are compared by
-    the score on held-out samples instead, and the parameters with the best score are kept.
+    the score on held-out samples instead, and the parameters with the best score are kept. Fits that continue one
+    another share the best values and the count of stalled epochs.
     """
 
-    def __init__(
-        self,
-        *,
-        tol: float,
-        n_iter_no_change: float,
-        learning_rate: float = 0.0,
-        adaptive: bool = False,
-        early_stopping: bool = False,
-        losses: Callable[[History, int], list[float]] | None = None,
-        score: Callable[[History], float] | None = None,
-        is_smooth: Callable[[float], bool] | None = None,
-        verbose: Any = False,
-    ):
-        """Create the callback.
+    early_stopping: bool
+    tol: float
+    n_iter_no_change: float
+    verbose: Any
 
-        tol, n_iter_no_change, learning_rate, early_stopping, verbose : as the estimator's parameters
-        adaptive : whether to lower the learning rate, instead of stopping, when training has stalled
-        losses : function (history, first epoch) -> losses from this epoch on, as scikit-learn reports them
-        score : function history -> score of the current parameters on held-out samples, or None
-        is_smooth : function tol -> whether `losses` of several epochs at once are exact to within tol, although the
-            parameters between these epochs are not known
-        """
-        self.tol, self.n_iter_no_change = tol, n_iter_no_change
-        self.learning_rate, self.adaptive, self.early_stopping = learning_rate, adaptive, early_stopping
-        self._losses, self._score, self._is_smooth, self.verbose = losses, score, is_smooth, verbose
-        self.factor = 1.0
+    def __init__(self) -> None:
+        self.adaptive, self.factor, self.learning_rate = False, 1.0, 0.0
         self.n_stalled, self.best_loss, self.best_score = 0, inf, -inf
         self.best_params: np.ndarray | None = None
         self.losses: list[float] = []
         self.scores: list[float] = []
+        self._objective: ObjectiveOfEpochs | None = None
+        self._score: Callable[[History], float] | None = None
+
+    def begin(
+        self,
+        estimator: Any,
+        objective: ObjectiveOfEpochs,
+        score: Callable[[History], float] | None,
+        keeps_rate: bool = False,
+    ) -> None:
+        """Begin a fit with the settings of an estimator.
+
+        score : function history -> score of the current parameters on held-out samples, or None
+        keeps_rate : whether the learning rate that "adaptive" has lowered goes on
+        """
+        adaptive = estimator.solver == "sgd" and estimator.learning_rate == "adaptive"
+        if not (keeps_rate and adaptive and self.adaptive):
+            self.factor, self.learning_rate = 1.0, estimator.learning_rate_init
+        self.adaptive, self.early_stopping, self.verbose = adaptive, estimator.early_stopping, estimator.verbose
+        self.tol, self.n_iter_no_change = estimator.tol, estimator.n_iter_no_change
+        self.losses, self.scores, self._objective, self._score = [], [], objective, score
 
     def factors(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
         """Return the factors of the schedule "adaptive" on the learning rate: one per step, all the current one."""
@@ -62,14 +65,14 @@ class EpochRules:
 
     def epochs_ahead(self) -> int:
         """Return in how many epochs the callback must be called again: before then training cannot have stalled."""
-        assert self._is_smooth is not None
-        if self._score is not None or self.verbose or not self._is_smooth(self.tol):
+        assert self._objective is not None
+        if self._score is not None or self.verbose or not self._objective.is_smooth(self.tol):
             return 1
         return int(min(self.n_iter_no_change + 1 - self.n_stalled, MAX_EPOCHS_AHEAD))
 
     def __call__(self, epoch: int, history: History) -> bool:
-        assert self._losses is not None
-        for loss in self._losses(history, len(self.losses)):
+        assert self._objective is not None
+        for loss in self._objective.losses(history, len(self.losses)):
             self.losses.append(loss)
             if self.verbose:
                 print(f"Iteration {len(self.losses)}, loss = {loss:.8f}")
@@ -80,11 +83,6 @@ class EpochRules:
         if self._score is not None:
             self._record_score(self._score(history), history)
         return self.n_stalled > self.n_iter_no_change and self._stop_or_lower_rate()
-
-    def lag_behind(self, history: History) -> bool:
-        """Return whether the callback has not yet recorded all finished epochs."""
-        recorded = len(self.losses) if self._score is None else min(len(self.losses), len(self.scores))
-        return recorded < history.epochs
 
     def _record_score(self, score: float, history: History) -> None:
         self.scores.append(score)
@@ -110,19 +108,9 @@ class EpochRules:
             print(text, "Stopping." if ends else f"Learning rate lowered to {self.learning_rate:g}.")
         return ends
 
-    def resume_from(self, before: EpochRules, keeps_rate: bool) -> None:
-        """Take over the best values and the count of stalled epochs from the rules of the previous fit.
-
-        keeps_rate : whether the learning rate that "adaptive" has lowered goes on, too
-        """
-        self.n_stalled, self.best_params = before.n_stalled, before.best_params
-        self.best_loss, self.best_score = before.best_loss, before.best_score
-        if keeps_rate and self.adaptive and before.adaptive:
-            self.factor, self.learning_rate = before.factor, before.learning_rate
-
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state without the functions, which hold references to the training data."""
-        return {**self.__dict__, "_losses": None, "_score": None, "_is_smooth": None}
+        """Return the state without what refers to the net and to the data."""
+        return {**self.__dict__, "_objective": None, "_score": None}
 
 
 def sum_of_squares(weights: list[np.ndarray]) -> float:
@@ -164,7 +152,7 @@ class ObjectiveOfEpochs:
         """Return whether the penalty is small enough, compared with tol or the loss, for linear interpolation."""
         return self._before <= max(tol, SMALL_SHARE * self._last_loss)
 
-    def __call__(self, history: History, first: int) -> list[float]:
+    def losses(self, history: History, first: int) -> list[float]:
         """Return the losses of the epochs from `first` on."""
         before, self._before = self._before, self._measure()
         n = history.epochs - first

@@ -10,7 +10,6 @@ import numpy as np
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import validate_data
 
-from ..data.arrays import beyond_float64
 from ..errors import counted
 from ..mlp import MLP
 from .array_input import (
@@ -19,14 +18,14 @@ from .array_input import (
     refuse_converted_cells,
     refuse_dates_among_columns,
     refuse_missing_dates,
-    refuse_mixed_names,
     refused_beyond,
     refused_beyond_float64,
     with_bad_cell,
 )
+from .epoch_rules import EpochRules
 from .parameters import dtype_of, follows_input
 from .single_net import SplitSamples
-from .sources import checked_held_out, pieces_with_targets
+from .sources import checked_held_out
 
 FLOATS = ("f4", "f8")
 
@@ -72,6 +71,7 @@ class FittedNet:
     net_: Any
     t_: int
     n_features_in_: int
+    _rules: EpochRules
     _encode: Callable[[np.ndarray], np.ndarray]
 
     coefs_ = _layers(
@@ -99,10 +99,9 @@ class FittedNet:
     @property
     def _optimizer(self) -> SimpleNamespace:
         """Present learning rate, which programs read from scikit-learn's private attribute of this name."""
-        rules = self.__dict__.get("_rules")
-        if rules is None:
+        rate = self._rules.learning_rate if self.__sklearn_is_fitted__() else 0.0
+        if not rate:
             raise AttributeError(f"{type(self).__name__} has _optimizer only after a fit of one net, epoch by epoch.")
-        rate = rules.learning_rate
         if self.solver == "sgd" and self.learning_rate == "invscaling":
             rate = self.learning_rate_init / (self.t_ + 1) ** self.power_t
         return SimpleNamespace(learning_rate=rate)
@@ -126,26 +125,28 @@ class FittedNet:
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
         """Return X, dense or sparse, and y after scikit-learn's checks; reset : whether the fit does not go on"""
         refuse_dates_among_columns(y)
-        refuse_mixed_names(X)
-        refuse_converted_cells(X, "X")
-        options = {"accept_sparse": ["csr", "csc"], "multi_output": True}
         dtype: Any = dtype_of(self)
         if follows_input(self) and reset:
             dtype = [np.float64, np.float32]  # another type becomes the first of these
-        try:
-            with refused_beyond_float64("X"), refused_beyond(dtype, X):
-                X, y = validate_data(self, X, y, **options, dtype=dtype, reset=reset)
-        except (ValueError, TypeError) as error:
-            raise with_bad_cell(error, X) from None
+        with refused_beyond(dtype, X):
+            X, y = self._checked(X, reset, dtype, y=y, multi_output=True)
         refuse_missing_dates(y)
         if reset:
             self._input_dtype = X.dtype
         return X, dense(y)
 
+    def _checked(self, X: Any, reset: bool, dtype: Any, **others: Any) -> Any:
+        """Return what scikit-learn's check makes of X; its error names the first cell that is no finite number."""
+        refuse_converted_cells(X, "X")
+        try:
+            with refused_beyond_float64("X"):
+                return validate_data(self, X, **others, accept_sparse=["csr", "csc"], dtype=dtype, reset=reset)
+        except (ValueError, TypeError) as error:
+            raise with_bad_cell(error, X) from None
+
     def _held_out(self, validation_data: Any) -> SplitSamples:
         X, y, *given = checked_held_out(validation_data)
-        pieces = [self._validated(*piece, reset=False) for piece in pieces_with_targets(X, y)]
-        X, y = pieces[0] if len(pieces) == 1 else map(np.concatenate, zip(*pieces, strict=True))
+        X, y = self._validated(X, y, reset=False)
         weights = checked_sample_weights(given[0], X) if given else None
         return SplitSamples(dense(X), y, self._encode(y), weights)
 
@@ -156,15 +157,7 @@ class FittedNet:
         """
         plain = type(X) is np.ndarray and X.ndim == 2 and X.dtype.str[1:] in FLOATS
         if not plain or len(X) == 0 or X.shape[1] != self.n_features_in_ or "feature_names_in_" in self.__dict__:
-            refuse_mixed_names(X)
-            refuse_converted_cells(X, "X")
-            try:  # the context refused_beyond_float64 would add 1 us to each prediction
-                X = validate_data(self, X, accept_sparse=["csr", "csc"], dtype=self._net().dtype, reset=False)
-            except OverflowError:
-                raise beyond_float64("X") from None
-            except (ValueError, TypeError) as error:
-                raise with_bad_cell(error, X) from None
-            X = dense(X)
+            X = dense(self._checked(X, False, self._net().dtype))
         return X
 
 

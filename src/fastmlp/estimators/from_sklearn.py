@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from sklearn import neural_network
 from sklearn.utils.validation import check_is_fitted
 
 from .classifier import MLPClassifier
-from .epoch_rules import EpochRules
 from .regressor import MLPRegressor
 from .single_net import make_net
 from .sklearn_conventions import copy_records, shared_settings
@@ -66,20 +64,10 @@ def from_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
         made._is_multilabel = estimator._label_binarizer.y_type_.startswith("multilabel")
     made.net_ = make_net(made, (estimator.n_features_in_, *(len(b) for b in estimator.intercepts_)))
     made.coefs_, made.intercepts_ = estimator.coefs_, estimator.intercepts_
-    made._rules = _rules_of(estimator)
-    if made.early_stopping and made._rules is not None and made._rules.best_score > -np.inf:
+    made._rules.n_stalled = getattr(estimator, "_no_improvement_count", 0)  # for a warm start
+    if getattr(estimator, "best_loss_", None) is not None:
+        made._rules.best_loss = estimator.best_loss_
+    if getattr(estimator, "best_validation_score_", None) is not None:
+        made._rules.best_score = estimator.best_validation_score_
         made._rules.best_params = made.net_.params.copy()  # with which a warm start ends that finds no better ones
     return made
-
-
-def _rules_of(estimator: Any) -> EpochRules | None:
-    """Return the state of the stopping rule after the epochs so far, for a warm start; None if there were none."""
-    if not hasattr(estimator, "_no_improvement_count"):
-        return None
-    rules = EpochRules(tol=estimator.tol, n_iter_no_change=estimator.n_iter_no_change)
-    rules.n_stalled = estimator._no_improvement_count
-    if estimator.best_loss_ is not None:
-        rules.best_loss = estimator.best_loss_
-    if estimator.best_validation_score_ is not None:
-        rules.best_score = estimator.best_validation_score_
-    return rules

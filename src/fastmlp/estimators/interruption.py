@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 
 from ..errors import counted
 from ..fit.interruption import warn_of_interrupted_net
 from ..history import History
 from ..interface.user_warnings import warn_user
-from ..kernels.system import interrupts
 from ..population import Population, subset_of
 from ..population_result import PopulationResult
 
@@ -58,16 +54,6 @@ def _reason(result: PopulationResult) -> str:
         return INTERRUPTED
     has_diverged = bool((result.stopped_by == "divergence").any()) and "time_limit" not in result.stopped_by
     return DIVERGED if has_diverged else OUT_OF_TIME
-
-
-@contextmanager
-def keeping_nets() -> Iterator[None]:
-    """Context manager for what follows the training of nets: Ctrl-C is deferred to its end, and is a warning there."""
-    try:
-        with interrupts.deferred():
-            yield
-    except KeyboardInterrupt:
-        warn_of_interrupted_end()
 
 
 def warn_of_interrupted_end() -> None:

@@ -18,12 +18,11 @@ from ..errors import counted
 from ..interface.docstrings import with_entries_of
 from ..interface.keywords import explains_names
 from ..mlp import MLP
-from .array_input import as_quantities
+from .array_input import Scores, as_quantities
 from .base import BaseMLP
 from .exporting import regressor
 from .fitted_net import float_type
 from .parameters import CONSTRAINTS, keep_settings
-from .sources import Scores, in_pieces, reads_pieces
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -111,9 +110,7 @@ class MLPRegressor(Scores, RegressorMixin, BaseMLP):
 
     @available_if(BaseMLP._can_continue)
     @explains_names
-    def partial_fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, memory_limit: Any = None, row_cache: Any = None
-    ) -> Self:
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch on the given samples, starting from the current parameters.
 
         The optimiser state (momentum, second moments) is kept from call to call.
@@ -126,8 +123,6 @@ class MLPRegressor(Scores, RegressorMixin, BaseMLP):
             Numbers.
         sample_weight : array_like of shape (n_samples,), optional
             Weight of each sample in the loss, at least 0.
-        memory_limit, row_cache
-            As for fit, where X is a source of rows: the epoch is one over all of them.
 
         Returns
         -------
@@ -141,14 +136,15 @@ class MLPRegressor(Scores, RegressorMixin, BaseMLP):
         AttributeError
             For solver="lbfgs".
         """
-        return self._fit(X, y, sample_weight, None, incremental=True, limits=(memory_limit, row_cache))
+        fitted: Self = self._fit(X, y, sample_weight, None, incremental=True)
+        return fitted
 
     def predict(self, X: Any) -> np.ndarray:
         """Return predictions.
 
         Parameters
         ----------
-        X : array_like or sparse matrix of shape (n_samples, n_features), path, or source of rows
+        X : array_like or sparse matrix of shape (n_samples, n_features)
             Inputs, as for fit.
 
         Returns
@@ -156,8 +152,6 @@ class MLPRegressor(Scores, RegressorMixin, BaseMLP):
         ndarray of shape (n_samples,), or (n_samples, n_outputs) for several outputs
             In float32 for X in float32, else in float64.
         """
-        if reads_pieces(X):
-            return in_pieces(self.predict, X)
         net, features = self._net(), self._features(X)
         outputs = net.predict(features) if isinstance(net, MLP) else net.ensemble_predict(features)
         outputs = outputs.astype(float_type(X), copy=False)

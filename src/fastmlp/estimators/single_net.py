@@ -14,15 +14,14 @@ from ..callbacks import as_callbacks
 from ..console.compile_notice import CompileNotices
 from ..console.stopwatch import compiling_in_limit
 from ..errors import DivergenceWarning, counted
+from ..fit.interruption import warn_of_interrupted_net
 from ..fit.optimizer_state import OptimizerState
 from ..interface.user_warnings import warn_user
 from ..mlp import MLP
 from ..network.parameter_layout import Layout
 from ..schedules import schedule_factors
-from ..table_training.rows import FileRows
 from .array_input import NON_FINITE
 from .epoch_rules import EpochRules, ObjectiveOfEpochs, sum_of_squares
-from .interruption import warn_of_interrupted_net
 from .lbfgs import INTERRUPTED, OUT_OF_TIME, minimize
 from .parameters import activation_of, batch_size_of, dtype_of, is_iterative, optimizer_of
 from .sklearn_conventions import Scale, inverse_scaling, poisson_constant, scale_of, sklearn_initial_params
@@ -33,21 +32,16 @@ REMEDY = "Scale X, and y of a regression, with StandardScaler, or lower learning
 class SplitSamples(NamedTuple):
     """Samples of one side of a split: training or held out.
 
-    X : (n_samples, n_features), or FileRows of features and targets
-    y : (n_samples,) or (n_samples, n_outputs), as the user passed it; None where X is FileRows
-    targets : y in the form that the net is trained on; None where X is FileRows
+    X : (n_samples, n_features), or (n_nets, n_samples, n_features), as the other arrays, for nets with their own
+    y : (n_samples,) or (n_samples, n_outputs), as the user passed it
+    targets : y in the form that the net is trained on
     weights : (n_samples,) sample weights, or None
     """
 
-    X: Any
-    y: Any
-    targets: Any
+    X: np.ndarray
+    y: np.ndarray
+    targets: np.ndarray
     weights: np.ndarray | None
-
-    @property
-    def for_net(self) -> tuple[Any, ...]:
-        """The samples as the argument validation_data of MLP.fit."""
-        return self.X, self.targets, self.weights
 
     def take(self, rows: np.ndarray) -> SplitSamples:
         return SplitSamples(
@@ -55,47 +49,31 @@ class SplitSamples(NamedTuple):
         )
 
 
-class FitData(NamedTuple):
-    """Samples of a fit.
+def split(
+    estimator: Any, samples: SplitSamples, held_out: SplitSamples | None, rng: np.random.RandomState
+) -> tuple[SplitSamples, SplitSamples | None]:
+    """Return (training samples, held-out samples), which are split off unless the user has given some.
 
-    samples : training samples; with early stopping and no held_out, the held-out samples are split off them
-    held_out : held-out samples given by the user, or None
-    strata : (n_samples,) classes to stratify the split by, or None
-    constant : constant of the Poisson loss of samples in a file; 0.0 for other losses
+    They are the fraction validation_fraction, split as scikit-learn does with the same rng; None without early
+    stopping.
     """
-
-    samples: SplitSamples
-    held_out: SplitSamples | None
-    strata: np.ndarray | None = None
-    constant: float = 0.0
-
-    def close(self) -> None:
-        """Close the file of samples that are in one."""
-        self.samples.X.file.close()
-
-    def split(self, estimator: Any, rng: np.random.RandomState) -> tuple[SplitSamples, SplitSamples | None]:
-        """Return (training samples, held-out samples), which are split off unless the user has given some.
-
-        They are the fraction validation_fraction, split as scikit-learn does with the same rng; None without early
-        stopping.
-        """
-        samples, fraction = self.samples, estimator.validation_fraction
-        if self.held_out is not None or not estimator.early_stopping or not is_iterative(estimator):
-            return samples, self.held_out
-        rows = np.arange(len(samples.X))
-        of_rows = f"validation_fraction={fraction:g} of {counted(len(rows), 'sample')}"
-        try:
-            train, held = train_test_split(rows, random_state=rng, test_size=fraction, stratify=self.strata)
-        except ValueError as error:  # in the words of train_test_split, whose argument is test_size
-            raise ValueError(
-                f"{of_rows} cannot be held out for early stopping: {error}. You may also pass validation_data to fit."
-            ) from None
-        if len(held) < 2:
-            raise ValueError(
-                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset: "
-                f"{of_rows} leaves {len(held)} to validate on. You may also pass validation_data to fit."
-            )
-        return samples.take(train), samples.take(held)
+    if held_out is not None or not estimator.early_stopping or not is_iterative(estimator):
+        return samples, held_out
+    rows, fraction = np.arange(len(samples.X)), estimator.validation_fraction
+    of_rows = f"validation_fraction={fraction:g} of {counted(len(rows), 'sample')}"
+    strata = estimator._strata(samples.y)
+    try:
+        train, held = train_test_split(rows, random_state=rng, test_size=fraction, stratify=strata)
+    except ValueError as error:  # in the words of train_test_split, whose argument is test_size
+        raise ValueError(
+            f"{of_rows} cannot be held out for early stopping: {error}. You may also pass validation_data to fit."
+        ) from None
+    if len(held) < 2:
+        raise ValueError(
+            "The validation set is too small. Increase 'validation_fraction' or the size of your dataset: "
+            f"{of_rows} leaves {len(held)} to validate on. You may also pass validation_data to fit."
+        )
+    return samples.take(train), samples.take(held)
 
 
 def net_settings(estimator: Any) -> dict[str, Any]:
@@ -132,9 +110,46 @@ def penalty_of(estimator: Any, batch: int, weights: np.ndarray | None) -> float:
     return estimator.alpha / (batch * (1.0 if weights is None else float(weights.mean()) or 1.0))
 
 
+def fit(
+    estimator: Any,
+    nets: Any,
+    samples: SplitSamples,
+    held_out: SplitSamples | None,
+    batch: int,
+    scale: Scale,
+    continues: bool = False,
+    **further: Any,
+) -> Any:
+    """Train an MLP or a Population with the settings of an estimator; return its History or PopulationResult.
+
+    batch : batch size
+    scale : factors from the loss of the net to scikit-learn's
+    continues : whether the optimiser state of an earlier fit goes on
+    further : arguments of the fit of the nets
+    """
+    n_samples = samples.X.shape[-2]
+    schedule = schedule_factors(estimator.schedule)
+    if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
+        schedule = inverse_scaling(estimator.power_t, -(-n_samples // batch), n_samples, estimator.t_, continues)
+    given = {
+        "epochs": estimator.max_iter,
+        "batch_size": batch,
+        "optimizer": optimizer_of(estimator, scale),
+        "schedule": schedule,
+        "shuffle": estimator.shuffle,
+        "sample_weight": samples.weights,
+        "validation_data": None if held_out is None else (held_out.X, held_out.targets, held_out.weights),
+        "time_limit": estimator.time_limit,
+    }
+    with CompileNotices(True), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DivergenceWarning)  # an error or a warning in the estimator's words follows
+        return nets.fit(samples.X, samples.targets, **given | further)
+
+
 def train_net(
     estimator: Any,
-    data: FitData,
+    samples: SplitSamples,
+    held_out: SplitSamples | None,
     sizes: tuple[int, ...],
     params: np.ndarray | None,
     rng: np.random.RandomState,
@@ -150,40 +165,31 @@ def train_net(
     loss = estimator._loss_name()
     if params is None:
         params = sklearn_initial_params(rng, Layout(sizes), activation_of(estimator))
-    samples, held_out = data.split(estimator, rng)
+    samples, held_out = split(estimator, samples, held_out, rng)
     batch, scale = batch_size_of(estimator, len(samples.X)), scale_of(loss, sizes[-1])
     penalty = penalty_of(estimator, batch, samples.weights)
     net = make_net(estimator, sizes, penalty / scale.objective, int(rng.randint(2**31 - 1)))
     net.params = params
     estimator.net_ = net
-    constant = data.constant
-    if loss == "poisson" and not isinstance(samples.X, FileRows):
+    constant = 0.0
+    if loss == "poisson":
         constant = poisson_constant(samples.targets.reshape(len(samples.X), -1).astype(float), samples.weights)
     samples = samples._replace(weights=estimator._training_weights(samples))
     if is_iterative(estimator):
-        measure = ObjectiveOfEpochs(net, scale.reported, penalty, constant, -(-len(samples.X) // batch))
-        _run_epochs(estimator, net, samples, held_out, batch, scale, measure, incremental)
+        objective = ObjectiveOfEpochs(net, scale.reported, penalty, constant, -(-len(samples.X) // batch))
+        _run_epochs(estimator, net, samples, held_out, batch, scale, objective, incremental)
     else:
         _run_lbfgs(estimator, net, samples, scale, constant)
 
 
 def _run_lbfgs(estimator: Any, net: MLP, samples: SplitSamples, scale: Scale, constant: float) -> None:
-    result = minimize(
-        net,
-        samples.X,
-        samples.targets,
-        sample_weight=samples.weights,
-        scale=scale.objective,
-        max_iter=estimator.max_iter,
-        max_fun=estimator.max_fun,
-        tol=estimator.tol,
-        verbose=estimator.verbose,
-        time_limit=estimator.time_limit,
-    )
+    result = minimize(estimator, net, samples.X, samples.targets, samples.weights, scale.objective)
     check_finite(net.params, bool(np.isfinite(result.fun)))
     if result.status == INTERRUPTED:
-        kept = f"parameters that iteration {result.nit} has found" if result.nit else "parameters that it began with"
-        warn_user(f"lbfgs was interrupted in iteration {result.nit + 1}; the net has the {kept}.")
+        warn_user(
+            f"lbfgs was interrupted in iteration {result.nit + 1}; the net has the parameters that iteration "
+            f"{result.nit} has found."
+        )
     elif result.status == OUT_OF_TIME:
         warn_of_time_limit(estimator)
     elif result.status:
@@ -204,48 +210,41 @@ def _run_epochs(
     held_out: SplitSamples | None,
     batch: int,
     scale: Scale,
-    measure: ObjectiveOfEpochs,
+    objective: ObjectiveOfEpochs,
     incremental: bool,
 ) -> None:
-    n_samples = len(samples.X)
     continues = incremental and estimator._optimizer_state is not None
-    rules = _epoch_rules(estimator, held_out, measure, continues)
+    rules = estimator._rules
+    rules.begin(estimator, objective, None if held_out is None else _score_function(estimator, held_out), continues)
     if not continues:
         estimator._optimizer_state = OptimizerState()
-    schedule = schedule_factors(estimator.schedule)
-    if rules.adaptive:
-        schedule = rules.factors
-    elif estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
-        schedule = inverse_scaling(estimator.power_t, -(-n_samples // batch), n_samples, estimator.t_, continues)
-    with CompileNotices(True), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DivergenceWarning)  # an error or a warning in the estimator's words follows
-        further = {
-            "epochs": 1 if incremental else estimator.max_iter,
-            "batch_size": batch,
-            "optimizer": optimizer_of(estimator, scale),
-            "schedule": schedule,
-            "shuffle": estimator.shuffle,
-            "callbacks": [rules, *as_callbacks(estimator.callbacks or ())],
-            "optimizer_state": estimator._optimizer_state,
-            "time_limit": estimator.time_limit,
-            "verbose": 0,
-        }
-        validation = None if held_out is None else held_out.for_net
-        if isinstance(samples.X, FileRows):
-            history = samples.X.fit(net, validation, **further)
-        else:
-            weights = samples.weights
-            history = net.fit(samples.X, samples.targets, sample_weight=weights, validation_data=validation, **further)
+    further: dict[str, Any] = {"schedule": rules.factors} if rules.adaptive else {}
+    if incremental:
+        further["epochs"] = 1
+    callbacks, state = [rules, *as_callbacks(estimator.callbacks or ())], estimator._optimizer_state
+    history = fit(
+        estimator,
+        net,
+        samples,
+        held_out,
+        batch,
+        scale,
+        continues,
+        callbacks=callbacks,
+        optimizer_state=state,
+        verbose=0,
+        **further,
+    )
     keeps_best = estimator.early_stopping and rules.best_params is not None
     check_finite(net.params, history.stopped_by != "divergence" or keeps_best)
-    if rules.lag_behind(history):  # interrupted before the callback ran for the last epochs
+    if len(rules.losses) < history.epochs:  # interrupted before the rules were asked about the last epochs
         rules(history.epochs - 1, history)
     if keeps_best:
         net.params = rules.best_params
     if history.stopped_by == "divergence":
         rules.scores.append(float("nan"))  # of the epoch that diverged, as in scikit-learn
     estimator.n_iter_ = history.epochs
-    estimator.t_ += n_samples * history.epochs
+    estimator.t_ += len(samples.X) * history.epochs
     _record(estimator, rules, history, scale)
     if history.stopped_by == "interrupt":
         warn_of_interrupted_net(history.epochs, f"validation score, {rules.best_score:.4g}" if keeps_best else "")
@@ -280,30 +279,6 @@ def warn_of_time_limit(estimator: Any, compile_seconds: float = 0.0) -> None:
 def check_finite(params: np.ndarray, is_finite: bool) -> None:
     if not is_finite or not np.isfinite(params).all():
         raise ValueError(f"{NON_FINITE} {REMEDY}")
-
-
-def _epoch_rules(
-    estimator: Any, held_out: SplitSamples | None, measure: ObjectiveOfEpochs, continues: bool
-) -> EpochRules:
-    """Return new stopping rules; if training continues, with the best values and counts of the previous fit.
-
-    continues : whether partial_fit goes on, as in scikit-learn with the learning rate that it has reached
-    """
-    rules = EpochRules(
-        tol=estimator.tol,
-        n_iter_no_change=estimator.n_iter_no_change,
-        learning_rate=estimator.learning_rate_init,
-        adaptive=estimator.solver == "sgd" and estimator.learning_rate == "adaptive",
-        early_stopping=estimator.early_stopping,
-        losses=measure,
-        is_smooth=measure.is_smooth,
-        score=None if held_out is None else _score_function(estimator, held_out),
-        verbose=estimator.verbose,
-    )
-    if estimator._rules is not None:
-        rules.resume_from(estimator._rules, continues)
-    estimator._rules = rules
-    return rules
 
 
 def _score_function(estimator: Any, held_out: SplitSamples) -> Any:

@@ -167,7 +167,7 @@ def to_sklearn(estimator: Any) -> Any:
         made._label_binarizer = LabelBinarizer().fit(labels)
     made.coefs_ = [W.copy() for W in estimator.coefs_]
     made.intercepts_ = [b.copy() for b in estimator.intercepts_]
-    made._no_improvement_count = 0 if estimator._rules is None else estimator._rules.n_stalled
+    made._no_improvement_count = estimator._rules.n_stalled
     made._best_coefs, made._best_intercepts = made.coefs_, made.intercepts_
     return made
 

@@ -21,7 +21,7 @@ from ..tables.table_files import import_pandas
 from ..tables.table_summary import joined
 from ..tables.tallies import MisfitsOfPieces
 from ..tables.target import distinct_labels
-from .array_input import as_quantities, missing_targets_named, refused_beyond_float64
+from .array_input import Scores, as_quantities
 from .table_input import as_cells, as_frame
 
 
@@ -181,11 +181,6 @@ def generator_of(random_state: Any) -> np.random.RandomState:
 # ---- predictions and scores
 
 
-def reads_pieces(X: Any) -> bool:
-    """Return whether X is a source to predict for; NumPy's arrays are asked first, since each prediction asks."""
-    return type(X) is not np.ndarray and is_source(X)
-
-
 def in_pieces(predict: Callable[[Any], np.ndarray], X: Any) -> np.ndarray:
     """Return what `predict` returns for all rows of a source; it is called with each piece."""
     source = as_table_source(X)
@@ -207,30 +202,10 @@ def targets_and_predictions(
     cells.check()
 
 
-def accuracy_of(pieces: Iterator[tuple[np.ndarray, np.ndarray]], sample_weight: Any) -> float:
-    """Return accuracy_score of all (targets, predictions), of which one piece at a time is in memory."""
-    weights = None if sample_weight is None else np.asarray(sample_weight, np.float64)
-    right, total, first = 0.0, 0.0, 0
-    for y, predicted in pieces:
-        of_piece = None if weights is None else weights[first : first + len(y)]
-        if weights is not None and len(weights) < first + len(y):
-            raise ValueError(f"sample_weight must have a weight for each row, but it has {len(weights):,}.")
-        right += float(accuracy_score(y, predicted, sample_weight=of_piece, normalize=False))
-        total += len(y) if of_piece is None else of_piece.sum()
-        first += len(y)
-    if weights is not None and weights.shape != (first,):
-        raise ValueError(f"sample_weight must have shape ({first},), but it has shape {weights.shape}.")
-    return right / total
-
-
-class Scores:
-    """Mixin whose `score` also reads sources piece by piece, and refuses the targets that fit refuses.
-
-    In a class it stands before ClassifierMixin or RegressorMixin of scikit-learn, which compute the score of arrays.
-    """
+class SourceScores(Scores):
+    """Scores whose `score` also reads sources piece by piece."""
 
     predict: Callable[[Any], np.ndarray]
-    _classifier: str  # of regressors, name of the estimator for classes
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the accuracy of predicted classes, or the coefficient of determination R2 of predicted numbers.
@@ -255,17 +230,11 @@ class Scores:
         ValueError
             If there are no targets, or one is missing, or is no number where a number is predicted.
         """
-        is_classifier = isinstance(self, ClassifierMixin)
-        if reads_pieces(X) or names_target(X, y):
-            pieces = targets_and_predictions(self.predict, X, y)
-            if is_classifier:
-                return accuracy_of(pieces, sample_weight)
-            y, predicted = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
-            as_quantities(y, self._classifier)
-            return float(r2_score(y, predicted, sample_weight=sample_weight))
-        if y is None:
-            raise ValueError("y is None, but X has no targets: pass them, or name their column.")
-        with missing_targets_named(y), refused_beyond_float64("sample_weight"):
-            if not is_classifier and (targets := np.asarray(y)).size:
-                as_quantities(targets, self._classifier)
-            return super().score(X, y, sample_weight)  # type: ignore[misc]
+        if not (is_source(X) or names_target(X, y)):
+            return super().score(X, y, sample_weight)
+        pieces = targets_and_predictions(self.predict, X, y)
+        y, predicted = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
+        if isinstance(self, ClassifierMixin):
+            return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+        as_quantities(y, self._classifier)
+        return float(r2_score(y, predicted, sample_weight=sample_weight))

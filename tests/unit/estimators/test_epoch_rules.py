@@ -1,89 +1,55 @@
-"""Stopping rules of scikit-learn's MLPs."""
+"""Stopping rules of scikit-learn's MLPs, as users see them: epochs, best values and what verbose=True prints."""
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from fastmlp import MLP
-from fastmlp.estimators.epoch_rules import EpochRules, ObjectiveOfEpochs, sum_of_squares
-from fastmlp.history import History
+from fastmlp import MLPRegressor
+from fastmlp.estimators.epoch_rules import sum_of_squares
+
+SMALL = {"hidden_layer_sizes": (4,), "random_state": 0, "learning_rate_init": 0.02}
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
-def run_rules(losses, scores=None, **settings):
-    """(epochs trained, rules) for a fit with these losses, checked as often as the rules ask."""
-    history = History(MLP((1, 1), random_state=0))
-    if scores is not None:
-        settings["score"] = lambda history: scores[history.epochs - 1]
-    rules = EpochRules(losses=lambda history, first: list(history.loss[first:]), is_smooth=lambda tol: True, **settings)
-    epochs = 0
-    while epochs < len(losses):
-        epochs = min(epochs + rules.epochs_ahead(), len(losses))
-        history.loss = np.array(losses[:epochs])
-        if rules(epochs - 1, history):
-            break
-    return epochs, rules
+@pytest.fixture
+def data(rng):
+    X = rng.normal(size=(60, 3))
+    return X, X[:, 0] + 0.5 * rng.normal(size=60)
 
 
-def test_stalled_after_more_epochs_than_n_iter_no_change():
-    assert run_rules([5, 4, 3, 3, 3, 3, 3], tol=1e-4, n_iter_no_change=2)[0] == 6
-    assert run_rules([5, 4, 3.5, 3.2, 3.0], tol=0.4, n_iter_no_change=1)[0] == 5
-    epochs, rules = run_rules([5, 4, 4.5, 4.2, 3, 3, 3], tol=0.0, n_iter_no_change=3)
-    assert (epochs, rules.best_loss, rules.losses) == (7, 3, [5, 4, 4.5, 4.2, 3, 3, 3])
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_checking_several_epochs_at_once_equals_checking_each(seed):
-    losses = 1.0 / np.arange(1, 200) + np.random.default_rng(seed).normal(0, 0.02, 199)
-    settings = {"tol": 1e-3, "n_iter_no_change": 7}
-    ahead, rules = run_rules(losses, **settings)
-    step_by_step, slow = run_rules(losses, **settings, score=None, verbose=0)
-    slow.epochs_ahead = lambda: 1
-    best, stalled = np.inf, 0
-    for n_epochs in range(1, len(losses) + 1):  # the rule as scikit-learn states it
-        loss = losses[n_epochs - 1]
-        stalled = stalled + 1 if loss > best - settings["tol"] else 0
-        best = min(best, loss)
-        if stalled > settings["n_iter_no_change"]:
-            break
-    assert ahead == step_by_step == n_epochs < 199
-    assert rules.best_loss == best
-
-
-def test_early_stopping_keeps_the_best_by_score():
-    losses = [3, 2, 1, 1, 1, 1]
-    epochs, rules = run_rules(
-        losses, scores=[0.1, 0.5, 0.4, 0.4, 0.4, 0.4], tol=1e-4, n_iter_no_change=2, early_stopping=True
+@pytest.mark.parametrize("settings", ({}, {"early_stopping": True}, {"tol": 0.0}, {"solver": "sgd"}), ids=str)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_fit_ends_by_the_rule_however_many_epochs_a_call_has(data, settings, seed, capsys):
+    """verbose=True asks the rule after each epoch, otherwise a kernel call has as many as cannot end the fit."""
+    settings = (
+        SMALL | {"alpha": 0.0, "tol": 1e-3, "n_iter_no_change": 4, "batch_size": 20, "random_state": seed} | settings
     )
-    assert (epochs, rules.best_score, rules.best_loss) == (5, 0.5, np.inf)
-    assert rules.best_params is not None
+    model, shown = (MLPRegressor(**settings, verbose=verbose).fit(*data) for verbose in (False, True))
+    assert capsys.readouterr().out.count("Iteration") == shown.n_iter_
+    assert (model.n_iter_, model.validation_scores_) == (shown.n_iter_, shown.validation_scores_)
+    np.testing.assert_array_equal(model.net_.params, shown.net_.params)
+    values = -np.array(model.validation_scores_) if model.early_stopping else np.array(model.loss_curve_)
+    best, stalled = np.inf, []
+    for value in values:  # the rule as scikit-learn states it
+        stalled.append(stalled[-1] + 1 if stalled and value > best - model.tol else 0)
+        best = min(best, value)
+    assert 4 < model.n_iter_ < 200
+    assert stalled[-1] == 5 > max(stalled[:-1])
 
 
-def test_message_of_a_stop_counts_epochs_with_a_noun(capsys):
-    for n, text in ((1, "for 1 epoch. Stopping."), (2, "for 2 epochs. Stopping.")):
-        run_rules([1.0] * 9, tol=1e-4, n_iter_no_change=n, verbose=True)
-        assert capsys.readouterr().out.rstrip().endswith(text)
+@pytest.mark.parametrize(("n", "text"), [(1, "for 1 epoch. Stopping."), (2, "for 2 epochs. Stopping.")])
+def test_the_last_line_says_why_a_fit_ends(n, text, data, capsys):
+    MLPRegressor(**SMALL, tol=10.0, n_iter_no_change=n, verbose=True).fit(*data)
+    assert capsys.readouterr().out.rstrip().endswith(text)
 
 
-def test_adaptive_learning_rate_is_divided_by_five_until_tiny(capsys):
-    _, rules = run_rules(
-        [1.0] * 100, tol=1e-4, n_iter_no_change=1, adaptive=True, learning_rate=1e-4, verbose=True
-    )  # 1e-4, 2e-5, 4e-6, 8e-7
-    np.testing.assert_allclose(rules.factors(np.arange(2), 9), 5.0**-3)
+def test_an_adaptive_learning_rate_is_divided_by_five_until_it_is_tiny(data, capsys):
+    settings = SMALL | {"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": 1e-4}
+    MLPRegressor(**settings, tol=10.0, n_iter_no_change=1, verbose=True).fit(*data)
     text = capsys.readouterr().out
-    assert "Iteration 1, loss = 1.00000000" in text
-    assert text.count("Learning rate lowered to") == 3
+    lowered = [line.rsplit(maxsplit=1)[1] for line in text.splitlines() if "Learning rate lowered to" in line]
+    assert lowered == ["2e-05.", "4e-06.", "8e-07."]
     assert text.rstrip().endswith("Stopping.")
-
-
-def test_reported_objective_is_scaled_and_includes_the_penalty():
-    net = MLP((2, 1), init="zeros")
-    measure = ObjectiveOfEpochs(net, reported=0.5, penalty=0.1, constant=1.0, n_batches=2)
-    history = History(net)
-    history.loss = np.array([4.0, 2.0])
-    net.params = [1.0, 1.0, 9.0]  # weights, and a bias, which no penalty sees
-    np.testing.assert_allclose(measure(history, 0), [3.0 + 0.125 * 0.1, 2.0 + 0.625 * 0.1])
-    assert measure.is_smooth(tol=0.1)
-    assert not measure.is_smooth(tol=1e-4)
 
 
 def test_sum_of_squares_has_the_same_bits_for_any_number_of_threads_of_blas(rng):

@@ -12,7 +12,6 @@ from sklearn.metrics import r2_score
 
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
-from fastmlp.estimators.epoch_rules import EpochRules
 from fastmlp.kernels.cpu import backend
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -254,22 +253,6 @@ def test_interruption_restores_the_best_validation_score(classes):
     assert clf.best_validation_score_ == clf.validation_scores_[best]
     alike = MLPClassifier(**settings, max_iter=best + 1).fit(*classes)
     np.testing.assert_array_equal(clf.net_.params, alike.net_.params)
-
-
-def test_interruption_before_a_score_still_records_it(classes, monkeypatch):
-    """A score that Ctrl-C interrupted is recorded after it."""
-    record_score, calls = EpochRules._record_score, []
-
-    def interrupted(self, score, history):
-        calls.append(score)
-        if len(calls) == 4:
-            signal.raise_signal(signal.SIGINT)
-        record_score(self, score, history)
-
-    monkeypatch.setattr(EpochRules, "_record_score", interrupted)
-    with pytest.warns(UserWarning, match="interrupted"):
-        clf = MLPClassifier(**SMALL, early_stopping=True).fit(*classes)
-    assert len(clf.validation_scores_) == len(clf.loss_curve_) == clf.n_iter_ == 4
 
 
 def test_interruption_before_the_first_epoch_warns_and_predicts(classes, monkeypatch):

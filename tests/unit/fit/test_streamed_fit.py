@@ -8,7 +8,7 @@ import pytest
 from interrupted_fits import interrupted_epochs, with_sigint
 from large_tables import Pieces
 
-from fastmlp import MLP, SGD, DivergenceWarning, EarlyStopping, MLPRegressor, Population
+from fastmlp import MLP, SGD, DivergenceWarning, EarlyStopping, Population, TabularMLPRegressor
 from fastmlp.streams import shuffled_blocks
 from fastmlp.streams.row_file import RowFile
 
@@ -146,9 +146,7 @@ def test_ctrl_c_between_two_nets_keeps_the_first(data, monkeypatch):
 def train(kind, data):
     """Train a net, a population or an estimator on rows on disk; return what fit returns, and the parameters."""
     if kind == "estimator":
-        model = MLPRegressor(
-            hidden_layer_sizes=(8,), max_iter=2, batch_size=100, n_iter_no_change=100, random_state=0, device="cpu"
-        )
+        model = TabularMLPRegressor((8,), n_nets=1, max_iter=2, batch_size=100, random_state=0, device="cpu")
         return model.fit(Pieces(data[0], data[0][:, 0]), None, memory_limit=LIMIT), model.net_.params
     nets = make() if kind == "population" else make().net(0)
     return nets.fit(Pieces(*data), None, memory_limit=LIMIT, **OPTIONS), nets.params

@@ -23,15 +23,11 @@ NET = """
     net = fastmlp.MLP((16, 8, 2), loss="softmax_cross_entropy", **settings)
     net.fit(path, "y", epochs=1, batch_size=1000, memory_limit=limit, verbose=0)
 """
-CLASSIFIER = """
-    model = fastmlp.MLPClassifier((8,), max_iter=1, batch_size=1000, early_stopping=True, **settings)
-    model.fit(path, "y", memory_limit=limit)
-"""
 TABLE = """
     settings |= dict(hidden_layer_sizes=(8,), max_iter=1, n_nets=1, batch_size=1000)
     fastmlp.TabularMLPClassifier(**settings).fit(path, "y", memory_limit=limit)
 """
-CALLS = {"MLP": NET, "MLPClassifier": CLASSIFIER, "TabularMLPClassifier": TABLE}
+CALLS = {"MLP": NET, "TabularMLPClassifier": TABLE}
 
 
 def write(path, n):
@@ -49,16 +45,7 @@ def write(path, n):
 
 @pytest.mark.full
 @on_linux
-@pytest.mark.parametrize(
-    "ending, nets",
-    [
-        ("parquet", "MLP"),
-        ("csv", "MLP"),
-        ("parquet", "MLPClassifier"),
-        ("csv", "MLPClassifier"),
-        ("parquet", "TabularMLPClassifier"),
-    ],
-)
+@pytest.mark.parametrize("ending, nets", [("parquet", "MLP"), ("csv", "MLP"), ("parquet", "TabularMLPClassifier")])
 def test_a_fit_adds_no_more_than_the_limit(ending, nets, tmp_path):
     """In a process of its own: rows of 136 to 272 MB within 100 MB."""
     small, large = (write(tmp_path / f"{n}.{ending}", n) for n in (30_000, N))

@@ -26,13 +26,13 @@ from ...tables.target import CLASSIFICATION, REGRESSION, Target, check_range
 from ..array_input import as_quantities
 from ..exporting import classifier, regressor
 from ..parameters import keep_settings
-from ..sources import Scores, in_pieces
+from ..sources import SourceScores, in_pieces
 from .base import BaseTabular
 from .classes import TableClasses
 
 
 @with_entries_of(BaseTabular)
-class TabularMLPClassifier(Scores, ClassifierMixin, TableClasses, BaseTabular):
+class TabularMLPClassifier(SourceScores, ClassifierMixin, TableClasses, BaseTabular):
     """Multilayer perceptron classifier for tables, with settings that need no tuning.
 
     Columns of numbers become normal scores and bins, text and categorical columns are one-hot encoded, dates have a
@@ -196,7 +196,7 @@ class TabularMLPClassifier(Scores, ClassifierMixin, TableClasses, BaseTabular):
 
 
 @with_entries_of(BaseTabular)
-class TabularMLPRegressor(Scores, RegressorMixin, BaseTabular):
+class TabularMLPRegressor(SourceScores, RegressorMixin, BaseTabular):
     """Multilayer perceptron regressor for tables, with settings that need no tuning.
 
     Columns are encoded as by TabularMLPClassifier. Targets (n_samples,) or (n_samples, n_outputs) are scaled to mean 0

@@ -22,7 +22,6 @@ from ...tables.few_rows import names_of
 from ...tables.notes import NotesOfPieces, as_lines
 from ...tables.table_files import with_columns, with_text_names
 from ...tables.tallies import MisfitsOfPieces
-from ..array_input import refuse_mixed_names
 from ..table_input import as_cells, as_frame, frame_of_array
 
 
@@ -50,7 +49,6 @@ class TableColumns(BaseEstimator):
             array = validate_data(self, as_cells(X), dtype=None, ensure_all_finite="allow-nan", reset=reset)
             table = frame_of_array(array)
         else:
-            refuse_mixed_names(frame)
             table = with_text_names(frame, "X")
             if not reset and self._takes_more_columns:
                 frame = table = table[[name for name in self._names if name in table.columns]]
