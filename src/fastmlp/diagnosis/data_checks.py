@@ -10,15 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..tables.leaks import MIN_EXPLAINED, MIN_ROWS, explained_alone
-
 MAX_ROWS = 1500  # largest number of samples that are used
 MIN_SAMPLES = 40  # smallest number of samples for a meaningful cross-validation
-MIN_EFFECTIVE_SAMPLES = (
-    8  # smallest effective number of samples (_effective_number) for which a missing signal is meaningful. In
-)
-# trials with 400 samples and positives by a rule, the signal was missed always with one positive, in half of the trials
-# with two, in 5 % with six, and never with eight.
+# Smallest effective number of samples (_effective_samples) for which a missing signal is meaningful. In trials with
+# 400 samples and positives by a rule, the signal was missed always with one positive, in half of them with two, in 5 %
+# with six, and never with eight.
+MIN_EFFECTIVE_SAMPLES = 8
 FOLDS = 4
 NEIGHBOURS = 5
 RANDOM_FEATURES = 200
@@ -49,7 +46,6 @@ class DataChecks(NamedTuple):
     random_features: float  # the same for the linear model on random features
     signal: float  # largest z-score of the three models under shuffled labels; NaN for too few samples or rare classes
     attainable: float  # fraction that a net can be expected to explain at least
-    lone_input: int = -1  # number of an input that alone predicts the targets (nearly) perfectly; -1 for none
 
 
 def check_data(X: np.ndarray, Y: np.ndarray) -> DataChecks:
@@ -107,19 +103,7 @@ def check_data(X: np.ndarray, Y: np.ndarray) -> DataChecks:
         random_features=features,
         signal=signal,
         attainable=attainable,
-        lone_input=_lone_input(X[:, varies], Y, np.flatnonzero(varies)),
     )
-
-
-def _lone_input(X: np.ndarray, Y: np.ndarray, numbers: np.ndarray) -> int:
-    """Return the number of the first input that predicts the targets alone, -1 if there is none or it is the only one.
-
-    X, numbers : the inputs that vary, and their numbers
-    """
-    if len(X) < MIN_ROWS or not 2 <= X.shape[1] <= MAX_COLUMNS:
-        return -1
-    least = MIN_EXPLAINED["classes" if _is_one_hot(Y) or len(np.unique(Y)) == 2 else "numbers"]
-    return next((int(number) for number, x in zip(numbers, X.T, strict=True) if explained_alone(x, Y) >= least), -1)
 
 
 def input_scale(X: np.ndarray) -> InputScale:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import checked_count, checked_number, counted, shown
-from ..network.parameter_layout import Layout
 from .central_differences import SINGLE_STEPS, STEPS, Derivatives, central_differences, loss_function
 from .verdicts.verdict import number
 
@@ -118,7 +117,6 @@ def check_gradients(
     loss_and_gradient: Callable[[Any], tuple[float, Any]],
     params: Any,
     *,
-    layer_sizes: Sequence[int] | None = None,
     tolerance: float = 1e-4,
     max_entries: int = 100,
 ) -> GradientCheck:
@@ -131,8 +129,6 @@ def check_gradients(
     params : list of ndarray, dict of ndarray, or ndarray
         A list of arrays [W, b, W, b, ...], a dictionary of arrays, or one array; loss_and_gradient gets copies of them
         in float64.
-    layer_sizes : sequence of int, optional
-        Layer sizes that divide a flat vector of params, in the order of MLP.params, into named arrays.
     tolerance : float, default 1e-4
         Largest accepted deviation, relative to the largest true value among the compared entries of the array, or to
         1e-6 of the largest of all arrays if that is more. A gradient in float32 may deviate
@@ -172,11 +168,11 @@ def check_gradients(
     """
     checked_number("tolerance", tolerance, 0.0, open_low=True)
     checked_count("max_entries", max_entries)
-    names, arrays, rebuild = _taken_apart(params, layer_sizes)
+    names, arrays, rebuild = _taken_apart(params)
     result = loss_and_gradient(rebuild([part.copy() for part in arrays]))
     if not isinstance(result, tuple) or len(result) != 2:
         raise ValueError("loss_and_gradient must return a pair (loss, gradient).")
-    gradients = _gradient_parts(result[1], params, names, arrays, layer_sizes)
+    gradients = _gradient_parts(result[1], params, names, arrays)
     is_single = _is_single(result[1])
     steps, tolerance = (SINGLE_STEPS, max(tolerance, SINGLE_TOLERANCE)) if is_single else (STEPS, tolerance)
     loss = loss_function(loss_and_gradient, rebuild)
@@ -245,7 +241,7 @@ def _worst_of_all(entries: list[Entry]) -> tuple[Entry, ...]:
     return tuple(entry for entry in entries[:6] if entry[2] != entry[3])
 
 
-def _taken_apart(params: Any, layer_sizes: Sequence[int] | None):
+def _taken_apart(params: Any):
     """Return (names, float64 arrays, function from a list of arrays back to the form of params)."""
     copy = _checked_copy
     if isinstance(params, Mapping):
@@ -258,17 +254,7 @@ def _taken_apart(params: Any, layer_sizes: Sequence[int] | None):
     if isinstance(params, (list, tuple)) and any(copy(part).ndim for part in params):
         arrays = [copy(part) for part in params]
         return _names_of(arrays), arrays, list
-    flat = copy(params)
-    if layer_sizes is None:
-        return ["gradient"], [flat], lambda parts: parts[0]
-    layout = Layout(tuple(layer_sizes))
-    if flat.shape != (layout.n_params,):
-        raise ValueError(
-            f"Layers {tuple(layer_sizes)} have {counted(layout.n_params, 'parameter')}, but params has shape "
-            f"{flat.shape}."
-        )
-    arrays = _pieces(layout, flat)
-    return _names_of(arrays), arrays, lambda parts: np.concatenate([part.reshape(-1) for part in parts])
+    return ["gradient"], [copy(params)], lambda parts: parts[0]
 
 
 def _checked_copy(array: Any) -> np.ndarray:
@@ -280,11 +266,6 @@ def _checked_copy(array: Any) -> np.ndarray:
             "params must be a list of arrays [W, b, W, b, ...], a dictionary of arrays, or one array, but one of its "
             f"parts is {shown(array)}. Write pairs (W, b) as a flat list: [array for pair in params for array in pair]."
         ) from None
-
-
-def _pieces(layout: Layout, flat: np.ndarray) -> list[np.ndarray]:
-    pairs = zip(layout.weights(flat), layout.biases(flat), strict=True)
-    return [np.array(part) for pair in pairs for part in pair]
 
 
 def _names_of(arrays: Sequence[np.ndarray]) -> list[str]:
@@ -305,7 +286,7 @@ def _names_of(arrays: Sequence[np.ndarray]) -> list[str]:
     return names
 
 
-def _gradient_parts(gradient: Any, params: Any, names: list[str], arrays: list[np.ndarray], layer_sizes: Any):
+def _gradient_parts(gradient: Any, params: Any, names: list[str], arrays: list[np.ndarray]):
     """Return the arrays of the gradient in the order of params. Raises ValueError if their form differs."""
     if isinstance(params, Mapping):
         if not isinstance(gradient, Mapping) or set(gradient) != set(params):
@@ -313,12 +294,6 @@ def _gradient_parts(gradient: Any, params: Any, names: list[str], arrays: list[n
         parts = [np.asarray(gradient[key], np.float64) for key in params]
     elif len(arrays) == 1 and names == ["gradient"]:
         parts = [np.asarray(gradient, np.float64)]
-    elif layer_sizes is not None and not isinstance(params, (list, tuple)):
-        flat = np.asarray(gradient, np.float64)
-        layout = Layout(tuple(layer_sizes))
-        if flat.shape != (layout.n_params,):
-            raise ValueError(f"The gradient must have shape ({layout.n_params},) as params, but it has {flat.shape}.")
-        parts = _pieces(layout, flat)
     else:
         if not isinstance(gradient, (list, tuple)) or len(gradient) != len(arrays):
             raise ValueError(f"The gradient must be a list of {counted(len(arrays), 'array')}, as params is.")

@@ -1,8 +1,8 @@
-"""Monitor of a fit, for fit(..., monitor=True): checks losses and units between kernel calls, and warns once."""
+"""Monitor of a fit, for fit(..., monitor=True): checks losses between kernel calls, and warns once."""
 
 from __future__ import annotations
 
-import time
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,20 +16,15 @@ from ..network.spec import Network
 from .data_checks import MAX_ROWS, input_scale
 from .measurements import base_loss_of
 from .model_under_test import model_of_fastmlp
-from .unit_measurements import FLAT_DERIVATIVE, has_dead_side, largest_derivative
 from .verdicts.shared import scale_too_large
 
-MAX_TIME_FRACTION = 0.02  # largest fraction of the time of a fit for all checks ...
-MAX_CHECK_FRACTION = 0.01  # ... and of the time so far for one check of the units
 CHECK_RATIO = 1.3  # ratio between the epochs of consecutive checks
 FIRST_EPOCH = 30  # no warning before this epoch
 PATIENCE = 0.1  # fraction of the planned epochs for which a loss may stay at the base rate's loss
-ROWS = 64  # number of samples for a check of the units
 FLAT_CURVE = 2e-3  # relative change over the second half of the epochs, below which a loss counts as constant
 AT_BASE = 0.01  # relative distance from the base rate's loss, up to which a loss counts as equal
 FAR_ABOVE = 2.0  # ratio to the base rate's loss from which on a loss that still falls causes a warning
 LARGE_SCALE = 0.5  # confidence from which on unscaled inputs are named as the cause
-FLAT_UNITS = 0.9  # fraction of dead or saturated units in a layer that causes a warning
 LARGE_SWING = 0.2  # mean step up or down between epochs, relative to the mean loss, that causes a warning
 ADVICE = "fastmlp.diagnose(net, X, y, history) says why and what to change."
 
@@ -45,39 +40,28 @@ class Monitor:
         self.network, self.data = network, data
         self._patient = max(FIRST_EPOCH, int(PATIENCE * n_epochs))
         self._late = max(FIRST_EPOCH, n_epochs // 2)
-        self._began = time.perf_counter()
-        self._spent, self._next, self._base = 0.0, FIRST_EPOCH, -1.0
-        self._unit_seconds = 0.0  # duration of the last check of the units
-        self.warned = ""
+        self._next, self.warned = FIRST_EPOCH, ""
 
-    def look(self, losses: np.ndarray, params: np.ndarray, *, at_end: bool = False) -> None:
+    def look(self, losses: np.ndarray, *, at_end: bool = False) -> None:
         """Check the fit if a check is due, and warn with TrainingWarning if something is wrong.
 
         losses : (epochs,) training losses so far
-        params : (n_params,) current parameters
-        at_end : whether the fit has ended; then the schedule of checks and their time limit do not apply
+        at_end : whether the fit has ended; then the schedule of checks does not apply
         """
         n = len(losses)
         if self.warned or n < FIRST_EPOCH or (n < self._next and not at_end):
             return
-        started = time.perf_counter()
-        if self._spent > MAX_TIME_FRACTION * (started - self._began) and not at_end:
-            return
         self._next = int(n * CHECK_RATIO) + 1
-        warning = self._check_curve(losses, at_end) or self._check_units(losses, params, started)
-        if warning:
-            self.warned = warning
-            warn_user(f"Epoch {n}: {warning}; {ADVICE}", TrainingWarning)
-        self._spent += time.perf_counter() - started
+        self.warned = self._check_curve(losses, at_end)
+        if self.warned:
+            warn_user(f"Epoch {n}: {self.warned}; {ADVICE}", TrainingWarning)
 
-    @property
+    @cached_property
     def base(self) -> float:
-        if self._base < 0:
-            model = model_of_fastmlp(self.network, np.zeros((1, self.network.layout.n_params)), 0.0)
-            Y = on_host(self.data.Y).reshape(-1, self.network.n_outputs).astype(np.float64)
-            weight = on_host(self.data.weight).astype(np.float64) if self.data.has_weights else None
-            self._base = base_loss_of(model, unsmoothed(Y, self.network), weight)
-        return self._base
+        model = model_of_fastmlp(self.network, np.zeros((1, self.network.layout.n_params)), 0.0)
+        Y = on_host(self.data.Y).reshape(-1, self.network.n_outputs).astype(np.float64)
+        weight = on_host(self.data.weight).astype(np.float64) if self.data.has_weights else None
+        return base_loss_of(model, unsmoothed(Y, self.network), weight)
 
     def _check_curve(self, losses: np.ndarray, at_end: bool) -> str:
         n = len(losses)
@@ -116,30 +100,6 @@ class Monitor:
         clause = unscaled_inputs(self.data)
         return clause and f"{conjunction}{clause}"
 
-    def _check_units(self, losses: np.ndarray, params: np.ndarray, now: float) -> str:
-        """Return a text on dead or saturated layers, or "". Checks only if the fit is long enough and the loss high."""
-        elapsed = now - self._began
-        expected = self._unit_seconds or 2e-4 + 2e-8 * self.network.layout.n_params
-        if expected > MAX_CHECK_FRACTION * elapsed or losses[-1] < 0.5 * self.base:
-            return ""
-        started = time.perf_counter()
-        model = model_of_fastmlp(self.network, params[None, : self.network.layout.n_params], 0.0)
-        X = on_host(self.data.X.reshape(self.data.n_samples, -1)[:ROWS]).astype(np.float64)
-        zs, outputs = model.forward(X)
-        warning = ""
-        for k, row in enumerate(model.activations[:-1]):
-            derivatives = np.abs(model.derivatives(k, zs[k], outputs[k]))[0]
-            if has_dead_side(row) and (fraction := float((derivatives.max(axis=0) == 0).mean())) >= FLAT_UNITS:
-                warning = f"{100 * fraction:.0f} % of the units of layer {k + 1} are dead"
-            elif np.isfinite([row.low, row.high]).all():
-                fraction = float((derivatives < FLAT_DERIVATIVE * largest_derivative(row)).mean())
-                if fraction >= FLAT_UNITS:
-                    warning = f"the units of layer {k + 1} are saturated, {100 * fraction:.0f} % of the time"
-            if warning:
-                break
-        self._unit_seconds = time.perf_counter() - started
-        return warning
-
 
 def unscaled_inputs(data: Samples) -> str:
     """Return a clause on the scale of the inputs, as a cause of failure; "" if they are scaled."""
@@ -164,8 +124,7 @@ class PopulationMonitor:
         base : the base rate's loss; NaN if the nets have different targets
         data : samples whose inputs all nets have; None if these differ
         """
-        self._data = data
-        self._began, self._spent, self.warned, self.base = time.perf_counter(), 0.0, "", base
+        self._data, self.warned, self.base = data, "", base
 
     def look(self, outcome: Any, *, at_end: bool = False) -> None:
         """Check the records of the nets, and warn with TrainingWarning if most of them do not learn.
@@ -173,8 +132,7 @@ class PopulationMonitor:
         outcome : Outcome of fit/outcome.py
         at_end : as in Monitor.look
         """
-        started = time.perf_counter()
-        if self.warned or (self._spent > MAX_TIME_FRACTION * (started - self._began) and not at_end):
+        if self.warned:
             return
         chosen = np.unique(np.linspace(0, len(outcome.status) - 1, self.NETS).astype(np.int64))
         records = np.asarray(outcome.records[:, chosen], np.float64)
@@ -205,7 +163,6 @@ class PopulationMonitor:
                 f"{warning[0].upper()}{warning[1:]}; {ADVICE}".replace("(net", "(pop").replace(", history", ""),
                 TrainingWarning,
             )
-        self._spent += time.perf_counter() - started
 
     def _unscaled(self) -> str:
         return "" if self._data is None else unscaled_inputs(self._data)

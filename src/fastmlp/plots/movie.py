@@ -22,20 +22,7 @@ from .sample_checks import (
     probabilities,
     require_attributes,
 )
-from .style import (
-    BLUE,
-    GRID,
-    INK,
-    LABEL,
-    VERMILLION,
-    axes,
-    epoch_axis,
-    import_pyplot,
-    label_axes,
-    legend,
-    log_axis,
-    percent,
-)
+from .style import BLUE, GRID, INK, LABEL, VERMILLION, axes, epoch_axis, import_pyplot, label_axes, legend, percent
 
 SNAPSHOTS = "a fastmlp.Snapshots that was among the callbacks of a fit, fit(..., callbacks=[snapshots])"
 LAST_FRAME_SECONDS = 1.5  # seconds for which the last frame is shown
@@ -157,7 +144,6 @@ def _panels(figure: Any, history: Any) -> tuple[Any, Any]:
     curve.plot(x, loss, color=BLUE, linewidth=1.4)
     if np.isfinite(loss).all() and loss.min() > 0:
         curve.set_yscale("log")
-        log_axis(curve.yaxis, few_ticks=True)
     curve.set_xlim(1, max(2, history.epochs))
     epoch_axis(curve)
     label_axes(curve, "", "epoch", "loss")

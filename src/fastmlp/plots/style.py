@@ -131,31 +131,21 @@ def epoch_axis(ax: Any) -> None:
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
 
 
-SUBS = (
-    (2.2, (1,)),
-    (1.2, (1, 3)),
-    (0.5, (1, 2, 3, 5, 7)),
-    (0.2, tuple(range(1, 10))),
-)  # (decades above, ticks in each)
+TICKS = ((2.2, (1,)), (1.2, (1, 3)), (0.5, (1, 2, 3, 5, 7)), (0.2, tuple(range(1, 10))))  # (decades above, in each)
 
 
-def log_axis(axis: Any, few_ticks: bool = False) -> None:
-    """Set ticks with plain numbers on a logarithmic axis, also if it spans less than a decade.
-
-    few_ticks : whether the axis has room for only about three ticks
-    """
+def log_axis(axis: Any) -> None:
+    """Set ticks with plain numbers on a logarithmic axis, also if it spans less than a decade."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
     low, high = sorted(axis.get_view_interval())
     decades = np.log10(high / low) if low > 0 else 9.0
-    subs = next((subs for above, subs in SUBS if decades > above), None)
-    if few_ticks:
-        subs = (1,) if decades > 1 else (1, 3)
+    subs = next((subs for above, subs in TICKS if decades > above), None)
     if subs is None:
         axis.set_major_locator(MaxNLocator(5))
         axis.set_minor_locator(NullLocator())
     else:
-        axis.set_major_locator(LogLocator(subs=subs, numticks=(4 if few_ticks else 7) if subs == (1,) else 20))
+        axis.set_major_locator(LogLocator(subs=subs, numticks=7 if subs == (1,) else 20))
     axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     axis.set_minor_formatter(NullFormatter())
 

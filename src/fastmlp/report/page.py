@@ -14,9 +14,6 @@ CSS = """
 * { box-sizing: border-box; }
 body { font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
   color: var(--ink); background: #fff; max-width: 1440px; margin: 0 auto; padding: 32px clamp(16px, 3vw, 40px) 48px; }
-main { display: flex; flex-wrap: wrap; gap: 0 56px; }
-header, section { flex: 1 1 100%; min-width: 0; }
-section.narrow { flex: 1 1 min(100%, 460px); }
 h1 { font-size: 26px; line-height: 1.25; margin: 0 0 4px; }
 h2 { font-size: 18px; margin: 36px 0 12px; padding-top: 14px; border-top: 1px solid var(--line); }
 p { max-width: 75ch; margin: 8px 0; }
@@ -43,41 +40,23 @@ td, th { text-align: left; vertical-align: top; padding: 4px 16px 4px 0; border-
 th { color: var(--faint); white-space: nowrap; }
 .small { color: var(--faint); font-size: 13px; }
 footer { margin-top: 40px; color: var(--faint); font-size: 13px; }
-@media print { body { padding: 0; max-width: none; } section.narrow { flex-basis: 100%; }
+@media print { body { padding: 0; max-width: none; }
   h2, .pictures, .card, table { break-inside: avoid; } }
 """
-
-
-class Section:
-    """HTML below one heading. Narrow sections are laid out side by side in a wide window."""
-
-    def __init__(self, head: str):
-        self.elements, self.n_pictures, self.is_wide = [head], 0, False
-
-    def html(self, tag: str = "section") -> str:
-        narrow = tag == "section" and not self.is_wide and self.n_pictures < 2
-        content = "\n".join(self.elements)
-        class_attribute = ' class="narrow"' if narrow else ""
-        return f"<{tag}{class_attribute}>\n{content}\n</{tag}>"
 
 
 class Page:
     """HTML page whose sections appear in the order in which they are added. `html()` returns it; all text is escaped.
 
-    In a wide window, sections with at most one picture are laid out side by side, and so are tables and pictures. In a
-    narrow window, there is one column.
+    In a wide window, tables and pictures are laid out side by side; in a narrow window, there is one column.
     """
 
     def __init__(self, title: str, subtitle: str):
         self.title = title
-        self._sections = [Section(f"<h1>{escape(title)}</h1>\n<code>{escape(subtitle)}</code>")]
-
-    @property
-    def _elements(self) -> list[str]:
-        return self._sections[-1].elements
+        self._elements = [f"<h1>{escape(title)}</h1>\n<code>{escape(subtitle)}</code>"]
 
     def section(self, title: str) -> None:
-        self._sections.append(Section(f"<h2>{escape(title)}</h2>"))
+        self._elements.append(f"<h2>{escape(title)}</h2>")
 
     def text(self, text: str) -> None:
         self._elements.append(f'<p class="small">{escape(text)}</p>')
@@ -95,7 +74,6 @@ class Page:
         self, title: str, advice: Iterable[tuple[str, Any]], evidence: Mapping[str, str], alarms: bool = False
     ) -> None:
         advice_html = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(text))}</dd>" for name, text in advice if text)
-        self._sections[-1].is_wide = True
         tables = self._tables({"Evidence": evidence}) if evidence else ""
         self._elements.append(
             f'<div class="split"><div class="verdict{" alarm" if alarms else ""}"><p class="title">{escape(title)}</p>'
@@ -103,8 +81,6 @@ class Page:
         )
 
     def pictures(self, images: Iterable[str]) -> None:
-        images = list(images)
-        self._sections[-1].n_pictures += len(images)
         self._elements.append(f'<div class="pictures">{"".join(images)}</div>')
 
     def tables(self, tables: Mapping[str, Mapping[str, str]]) -> None:
@@ -126,8 +102,7 @@ class Page:
         from .. import __version__
 
         when = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-        first, *other_sections = self._sections
-        body = "\n".join([first.html("header"), *(section.html() for section in other_sections)])
+        body = "\n".join(self._elements)
         return (
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

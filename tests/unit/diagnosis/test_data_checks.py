@@ -104,14 +104,3 @@ def test_scale_of_indicators_does_not_count():
     assert found.scale.typical_spread == pytest.approx(np.median(X.std(axis=0)), rel=0.1)
     assert checks(np.hstack([X, 1.0 - 0.5 * rare]), y).scale.largest_offset > 10
     assert checks(np.hstack([rare, 1.0 - rare]), y).scale.largest_offset == 0
-
-
-def test_an_input_that_predicts_the_targets_alone_is_found(rng):
-    X, y = rng.normal(size=(300, 3)), rng.integers(0, 2, 300)
-    with_code = np.c_[np.ones(300), X, 7.0 - 3.0 * y]
-    assert checks(with_code, y).lone_input == 4
-    assert checks(with_code, np.eye(2)[y]).lone_input == 4
-    assert checks(X, np.tanh(X[:, 1])).lone_input == 1
-    assert checks(X, X[:, 1] + X[:, 2]).lone_input == -1
-    assert checks(X[:, 1:2], X[:, 1]).lone_input == -1
-    assert checks(with_code[:50], y[:50]).lone_input == -1

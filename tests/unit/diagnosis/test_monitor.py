@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import toy_data as data
 
-import fastmlp
-from fastmlp import MLP, SGD, Adam, Normal, Population, TrainingWarning
+from fastmlp import MLP, SGD, Adam, Population, TrainingWarning
 from fastmlp.data.checked_samples import validated_samples
-from fastmlp.diagnosis.monitor import FIRST_EPOCH, MAX_TIME_FRACTION, Monitor
+from fastmlp.diagnosis.monitor import FIRST_EPOCH, Monitor
 
 
 def net(X, **settings):
@@ -62,60 +61,30 @@ def test_monitor_is_off_by_default():
     assert warned(caught) == []
 
 
-def messages_after(monitor, losses, params):
+def monitor_of(net, X, y, n_epochs=0, weight=None):
+    return Monitor(net.network, validated_samples(X, y, net.network, net.dtype, weight), n_epochs)
+
+
+def messages_after(monitor, losses):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        monitor.look(np.asarray(losses, float), params, at_end=True)
+        monitor.look(np.asarray(losses, float), at_end=True)
     return warned(caught)
 
 
-@pytest.fixture
-def monitored():
+def test_monitor_warns_of_a_rising_loss():
     X, y = data.moons(0)
-    found = net(X, hidden_activation="relu", loss="binary_cross_entropy")
-    return found, Monitor(
-        found.network, fastmlp.data.checked_samples.validated_samples(X, y, found.network, found.dtype)
-    )
-
-
-def test_monitor_warns_of_dead_and_saturated_layers(monitored):
-    found, monitor = monitored
-    monitor._began -= 60.0  # as if the fit had run for a minute, so that checking units is cheap
-    found.biases[1][:] = -1000.0
-    losses = np.linspace(0.9, 0.6, 2 * FIRST_EPOCH)
-    assert "100 % of the units of layer 2 are dead" in messages_after(monitor, losses, found._padded)[0]
-    assert messages_after(monitor, losses, found._padded) == [], "monitor warns only once"
-    X, y = data.moons(0)
-    tanh = net(X, loss="binary_cross_entropy", init=Normal(100.0))
-    monitor = Monitor(tanh.network, fastmlp.data.checked_samples.validated_samples(X, y, tanh.network, tanh.dtype))
-    monitor._began -= 60.0
-    assert "the units of layer 1 are saturated" in messages_after(monitor, losses, tanh._padded)[0]
-
-
-def test_monitor_warns_of_a_rising_loss(monitored):
-    found, monitor = monitored
-    assert messages_after(monitor, np.linspace(0.7, 0.3, 100), found._padded) == []
-    assert messages_after(monitor, np.full(FIRST_EPOCH - 1, monitor.base), found._padded) == [], "too early to tell"
-    assert "has risen from 0.3 to" in messages_after(monitor, np.linspace(0.3, 0.9, 100), found._padded)[0]
+    monitor = monitor_of(net(X, **ENTROPY), X, y)
+    assert messages_after(monitor, np.linspace(0.7, 0.3, 100)) == []
+    assert messages_after(monitor, np.full(FIRST_EPOCH - 1, monitor.base)) == [], "too early to tell"
+    assert "has risen from 0.3 to" in messages_after(monitor, np.linspace(0.3, 0.9, 100))[0]
+    assert messages_after(monitor, np.linspace(0.3, 0.9, 200)) == [], "once"
 
 
 def test_monitor_ignores_a_plateau_in_the_first_tenth():
-    X, y = data.XOR_X, data.XOR_Y
-    small = MLP((2, 2, 1), hidden_activation="sigmoid", loss="binary_cross_entropy", random_state=0)
-    monitor = Monitor(
-        small.network, fastmlp.data.checked_samples.validated_samples(X, y, small.network, small.dtype), n_epochs=5000
-    )
-    assert messages_after(monitor, np.full(400, monitor.base), small._padded) == []
-    assert len(messages_after(monitor, np.full(501, monitor.base), small._padded)) == 1
-
-
-def test_monitor_stops_checking_after_its_share_of_time(monitored):
-    """A monitor that has used its share of the time checks nothing before the end of the fit."""
-    found, monitor = monitored
-    monitor._spent = 2 * MAX_TIME_FRACTION * 3600
-    monitor._began -= 3600
-    monitor.look(np.linspace(0.3, 0.9, 100), found._padded)
-    assert monitor.warned == ""
+    monitor = monitor_of(MLP((2, 2, 1), random_state=0, **ENTROPY), data.XOR_X, data.XOR_Y, n_epochs=5000)
+    assert messages_after(monitor, np.full(400, monitor.base)) == []
+    assert len(messages_after(monitor, np.full(501, monitor.base))) == 1
 
 
 UNSCALED = "since the inputs are not scaled: their largest standard deviation is 2"
@@ -140,8 +109,8 @@ def test_unscaled_inputs_and_not_the_learning_rate_are_the_cause_of_swings(rng):
     of_net = MLP((3, 32, 1), random_state=0)
     swinging = np.where(np.arange(50_000) % 2, 2.0, 1.0)
     for features, cause in ((X, "the inputs are not scaled"), ((X - X.mean(0)) / X.std(0), "the learning rate is too")):
-        monitor = Monitor(of_net.network, validated_samples(features, y, of_net.network, of_net.dtype), 50_000)
-        assert f"from epoch to epoch: {cause}" in messages_after(monitor, swinging, of_net._padded)[0]
+        monitor = monitor_of(of_net, features, y, 50_000)
+        assert f"from epoch to epoch: {cause}" in messages_after(monitor, swinging)[0]
 
 
 def test_monitor_finds_unscaled_inputs_of_a_population(rng):
@@ -192,9 +161,7 @@ def test_base_rate_is_of_weighted_samples_without_label_smoothing():
         ("weighted", {"loss": "binary_cross_entropy", "layer_sizes": (2, 3, 1)}, weight),
         ("smoothed", {"loss": "softmax_cross_entropy", "layer_sizes": (2, 3, 2), "label_smoothing": 0.1}, None),
     ):
-        of_net = MLP(**settings)
-        data = validated_samples(X, y, of_net.network, of_net.dtype, given)
-        bases[name] = Monitor(of_net.network, data).base
+        bases[name] = monitor_of(MLP(**settings), X, y, weight=given).base
     share = 0.9 * 0.9 + 0.05
     entropy = -(share * np.log(share) + (1 - share) * np.log(1 - share))
     assert bases == {"weighted": pytest.approx(np.log(2)), "smoothed": pytest.approx(entropy, rel=1e-5)}

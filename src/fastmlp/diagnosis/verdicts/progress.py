@@ -135,11 +135,6 @@ class Converged(Verdict):
         text, gap = f"Nothing to change{self._what_was_tested(net)}", net.of(generalisation_gap(net.all))
         if gap > 0.05:
             text += f". {_gap_in_words(net).rstrip('.')}"
-        if net.data.lone_input >= 0:
-            text += (
-                f". Input {net.data.lone_input} alone predicts the targets (nearly) perfectly, though: leave it out if "
-                "it is the targets under another name, or numbers of rows in an order that depends on them"
-            )
         return f"{text}."
 
     def _what_was_tested(self, net: Net) -> str:

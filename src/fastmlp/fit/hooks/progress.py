@@ -20,13 +20,12 @@ class ShowProgress(Hook):
 
 
 class Watch(Hook):
-    """Lets the monitor look at losses and units."""
+    """Lets the monitor look at the losses."""
 
     def __init__(self, net: OneNet):
         self._net, self._monitor = net, net.task.monitor
 
     def after(self) -> str:
         net = self._net
-        params = net.plan.backend.to_host(net.state.params)
-        self._monitor.look(net.records.loss[: net.epochs_done], params, at_end=net.is_last_step_done)
+        self._monitor.look(net.records.loss[: net.epochs_done], at_end=net.is_last_step_done)
         return ""
