@@ -66,7 +66,7 @@ def one_net(X: Floats, y: Floats, trial: Any) -> float:
     best: int | None = history.best_epoch
     found: fastmlp.Diagnosis | fastmlp.PopulationDiagnosis = fastmlp.diagnose(net, X, y, history)
     if isinstance(found, fastmlp.Diagnosis):
-        print(found.verdict, found.confidence + 1.0, best)
+        print(found.verdict, found.is_sure, best)
     check: fastmlp.GradientCheck = fastmlp.check_gradients(net.objective(X, y), net.params)
     frames: list[int] = snapshots.frames(3)
     print(wrong_arrays(check), architecture(net), frames, recorder.gradient.shape, net.weights[0].shape)

@@ -22,7 +22,6 @@ def X(rng):
     return rng.normal(size=(60, 3))
 
 
-@pytest.mark.slow
 def test_scikit_learn_outputs_are_reproduced(X):
     neural_network = pytest.importorskip("sklearn.neural_network")
     y = (X[:, 0] > 0).astype(int)

@@ -12,20 +12,16 @@ def checks(X, y):
     return check_data(np.asarray(X, float), y[:, None] if y.ndim == 1 else y)
 
 
-@pytest.mark.thinned(21)
-@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("make", [data.moons, data.friedman, data.rare, data.overlapping, data.rings])
-@pytest.mark.slow
-def test_signal_separates_real_from_shuffled_labels(make, seed):
-    rng = np.random.default_rng(seed)
-    X, y = make(seed)
+def test_signal_separates_real_from_shuffled_labels(make):
+    rng = np.random.default_rng(0)
+    X, y = make(0)
     assert checks(X, y).signal > 5
     shuffled = checks(X, rng.permutation(y))
     assert shuffled.signal < 3.4
     assert shuffled.attainable < 0.06
 
 
-@pytest.mark.slow
 def test_linear_and_nonlinear_fits_separate_tasks():
     X, y = data.rings(0)
     found = checks(X, y)
@@ -36,7 +32,6 @@ def test_linear_and_nonlinear_fits_separate_tasks():
     assert checks(X, X @ np.arange(5.0)).linear > 0.99
 
 
-@pytest.mark.slow
 def test_parity_is_not_taken_for_noise():
     """Nearest neighbours are always wrong, which is as informative as always right."""
     found = checks(*data.parity(7))
@@ -50,9 +45,7 @@ def test_few_samples_give_nan():
     assert found.attainable == 1.0
 
 
-@pytest.mark.thinned(4)
-@pytest.mark.parametrize("n_rare", [1, 2, 5, 7])
-@pytest.mark.slow
+@pytest.mark.parametrize("n_rare", [1, 7])
 def test_rare_class_of_few_samples_gives_nan(n_rare):
     X = np.random.default_rng(0).normal(size=(400, 4))
     y = X[:, 0] >= np.sort(X[:, 0])[-n_rare]
@@ -89,13 +82,11 @@ def test_one_hot_and_constant_targets_are_recognised():
     assert checks(np.arange(4.0)[:, None], np.ones(4)).attainable == 0
 
 
-@pytest.mark.slow
 def test_more_columns_than_samples_are_accepted(rng):
     X = rng.normal(size=(120, 900))
     assert checks(X, X[:, :300].sum(axis=1)).n_features == 900
 
 
-@pytest.mark.slow
 def test_scale_of_indicators_does_not_count():
     X, y = data.friedman(0)
     rare = (np.arange(len(X)) == 0).astype(float)[:, None]

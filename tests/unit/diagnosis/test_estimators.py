@@ -15,7 +15,6 @@ def samples(rng):
     return pd.DataFrame(X, columns=["a", "b"]), np.where(X[:, 0] > 0, "yes", "no")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("n_nets", [1, 3])
 def test_estimator_of_tables_is_diagnosed_on_the_encoded_table(samples, n_nets):
     X, y = samples
@@ -25,7 +24,6 @@ def test_estimator_of_tables_is_diagnosed_on_the_encoded_table(samples, n_nets):
     assert str(fastmlp.diagnose(model, X, y)) == str(expected)
 
 
-@pytest.mark.slow
 def test_history_of_an_estimator_of_tables_is_diagnosed_as_its_net(samples):
     model = fastmlp.TabularMLPClassifier((16,), n_nets=1, max_iter=5, random_state=0).fit(*samples)
     expected = str(fastmlp.diagnose(model))
@@ -42,7 +40,6 @@ def test_history_without_its_net_says_what_to_pass(samples):
             fastmlp.diagnose(history, *data)
 
 
-@pytest.mark.slow
 def test_samples_that_the_fit_held_out_are_no_evidence_of_broken_updates(samples):
     """The records are those of the training samples, which the net has memorised; here are all rows of the table."""
     X, _ = samples
@@ -109,7 +106,6 @@ def test_plots_of_predictions_encode_tables(samples):
     assert plots.predictions(numbers, X, target).get_title(loc="left") == expected.get_title(loc="left")
 
 
-@pytest.mark.full
 def test_report_of_a_history_without_its_net_says_what_to_do(samples, tmp_path):
     X, y = samples
     model = fastmlp.TabularMLPClassifier((16,), n_nets=1, max_iter=5, random_state=0).fit(X, y)

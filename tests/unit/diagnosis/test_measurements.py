@@ -28,7 +28,6 @@ def test_base_loss_is_the_loss_of_a_constant_output():
         assert base_loss_of(model_of_fastmlp(other.network, other.params[None], 0), Y) == pytest.approx(expected(Y))
 
 
-@pytest.mark.slow
 def test_output_measurements_equal_evaluate_and_numpy():
     found = measured(net(4))
     outputs = net(4).predict(X)
@@ -47,7 +46,6 @@ def test_dead_units_are_counted_per_layer():
     assert np.isnan(found.saturated[0]), "relu has no upper bound to saturate at"
 
 
-@pytest.mark.slow
 def test_saturated_units_are_counted_per_layer():
     one = net(10, 8, hidden_activation="tanh")
     one.biases[0][:] = 50.0
@@ -56,7 +54,6 @@ def test_saturated_units_are_counted_per_layer():
     assert np.isnan(found.dead[0])
 
 
-@pytest.mark.slow
 def test_permuting_units_changes_no_measurement(rng):
     one, other = net(6, hidden_activation="tanh"), net(6, hidden_activation="tanh")
     order = rng.permutation(6)
@@ -67,7 +64,6 @@ def test_permuting_units_changes_no_measurement(rng):
         np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=1e-9, err_msg=name)
 
 
-@pytest.mark.slow
 def test_gradient_ratios_show_vanishing_and_exploding():
     small = measured(net(*[8] * 6, hidden_activation="sigmoid"))
     assert small.first_to_last[0] < 1e-3
@@ -75,7 +71,6 @@ def test_gradient_ratios_show_vanishing_and_exploding():
     assert large.largest_to_last[0] > 100
 
 
-@pytest.mark.slow
 def test_validation_measurements_use_validation_samples():
     found = measured(net(4), validation=(X, Y))
     assert found.validation_loss[0] == pytest.approx(found.loss[0])
@@ -84,7 +79,6 @@ def test_validation_measurements_use_validation_samples():
     assert np.isnan(measured(net(4)).validation_loss[0])
 
 
-@pytest.mark.slow
 def test_skill_is_measured_from_the_loss_of_perfect_outputs(rng):
     """For counts and probabilities as targets, perfect outputs have a loss other than zero."""
     X = rng.normal(size=(300, 3))

@@ -93,8 +93,7 @@ def test_classes_that_are_all_right_need_no_smaller_loss():
     history = net.fit(X, y, epochs=300, optimizer=Adam(0.01), verbose=0)
     found = fastmlp.diagnose(net, X, y, history)
     assert found.verdict == "converged"
-    learned = "Nothing to change: the net has learned what these data show."
-    assert found.remedy.startswith(f"{learned} Input 0 alone predicts the targets (nearly) perfectly, though: leave it")
+    assert found.remedy.startswith("Nothing to change: the net has learned what these data show")
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
