@@ -313,13 +313,13 @@ class MLP(SingleNetBase):
         Returns
         -------
         ndarray of shape (n_samples, n_outputs)
-            Outputs in the dtype of the net. For X on a GPU, an array of X's library on the same GPU.
+            Outputs in the dtype of the net. For X on a GPU, an array of X's library on the same GPU; with an executor,
+            of NumPy.
 
         Raises
         ------
         ValueError
-            If X does not have the net's number of features, or is not finite; if executor is no executor, or the
-            device is a GPU.
+            If X does not have the net's number of features, or is not finite; if executor is no executor.
         """
         output = self._outputs(X, executor)
         return output if type(output) is np.ndarray else to_library_of(output, X)
@@ -327,11 +327,9 @@ class MLP(SingleNetBase):
     def _outputs(self, X: Any, executor: Any = None) -> Any:
         """Return the outputs (n_samples, n_outputs) as a NumPy array, or as a CuPy array for inputs on a device."""
         if type(X) is not np.ndarray and is_source(X):
-            from .fit.sources import refuse_with_stream
             from .nets.prediction_in_pieces import predict_in_pieces
 
-            refuse_with_stream(executor=executor)
-            return predict_in_pieces(self._outputs, X)
+            return predict_in_pieces(lambda piece: self._outputs(piece, executor), X)
         if executor is not None:
             return outputs_of_net(self, X, executor)
         features = as_features(X, self.network.n_features, self.dtype)
@@ -375,8 +373,8 @@ class MLP(SingleNetBase):
             Inputs, as for predict.
         y : array_like of shape (n_samples, n_outputs) or (n_samples,), or str
             Targets, as for fit.
-        sample_weight : array_like of shape (n_samples,), optional
-            Weight of each sample.
+        sample_weight : array_like of shape (n_samples,), or str, optional
+            Weight of each sample, or the name of a column, as for fit.
 
         Returns
         -------
@@ -391,18 +389,16 @@ class MLP(SingleNetBase):
             If the data do not fit the net or are not finite.
         """
         if type(X) is not np.ndarray and (is_source(X) or names_columns(X, y)):
-            from .fit.sources import refuse_with_stream
             from .nets.prediction_in_pieces import evaluate_in_pieces
 
-            refuse_with_stream(sample_weight=sample_weight)
-            return evaluate_in_pieces(self, X, y)
+            return evaluate_in_pieces(self, X, y, sample_weight)
         data = validated_samples(X, y, self.network, self.dtype, sample_weight)
         self._choose_device(X, data.n_samples / 3, data.n_samples / 3)
         return self._scores(data.metric, *self._evaluate(data, np.empty(0, self.dtype)))
 
-    def _scores_of_piece(self, X: Any, y: Any, metric: int | None) -> tuple[int, tuple[float, float]]:
+    def _scores_of_piece(self, X: Any, y: Any, metric: int | None, weight: Any) -> tuple[int, Any]:
         """Return (metric of the targets, (mean loss, accuracy)); metric : what counts as correct, if not by them"""
-        data = validated_samples(X, y, self.network, self.dtype)
+        data = validated_samples(X, y, self.network, self.dtype, weight)
         self._choose_device(None, data.n_samples / 3, data.n_samples / 3)
         counted_by = data if metric is None else data._replace(metric=metric)
         return data.metric, self._evaluate(counted_by, np.empty(0, self.dtype))

@@ -300,8 +300,7 @@ class Population(PopulationBase, NetSequence[MLP]):
         ValueError
             If the data do not fit the nets or are not finite, or a setting is invalid; if the checkpoint is of other
             nets, other data or settings, or it and the one before it are damaged; if executor is no executor, or comes
-            with arrays on a GPU, a checkpoint whose nets cannot go on there, or rows on disk that a worker does not
-            see.
+            with a checkpoint whose nets cannot go on there, or with rows on disk that a worker does not see.
         FileExistsError
             If there is a checkpoint, but resume is False.
         RuntimeError
@@ -381,7 +380,8 @@ class Population(PopulationBase, NetSequence[MLP]):
         Returns
         -------
         ndarray of shape (n_nets, n_samples, n_outputs)
-            Outputs in the dtype of the nets. For X on a GPU, an array of X's library on the same GPU.
+            Outputs in the dtype of the nets. For X on a GPU, an array of X's library on the same GPU; with an executor,
+            of NumPy.
         """
         return predict(self, X, nets, executor)
 
@@ -425,8 +425,8 @@ class Population(PopulationBase, NetSequence[MLP]):
         """
         return evaluate(self, X, y, sample_weight)
 
-    def _scores_of_piece(self, X: Any, y: Any, metric: int | None) -> tuple[int, tuple[np.ndarray, np.ndarray]]:
-        return scores_of_piece(self, X, y, metric)
+    def _scores_of_piece(self, X: Any, y: Any, metric: int | None, weight: Any) -> tuple[int, Any]:
+        return scores_of_piece(self, X, y, metric, weight)
 
     def ensemble_predict(self, X: Any, *, top: int | None = None, weights: Any = None, executor: Any = None) -> Any:
         """Return the weighted mean of the nets' outputs.

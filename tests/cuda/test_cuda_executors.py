@@ -8,7 +8,7 @@ import pytest
 from cuda_cases import Place
 from executor_cases import InPlace, Interrupted
 
-from fastmlp import MLP, Population
+from fastmlp import Population
 from fastmlp.devices import Device, device_of_worker
 from fastmlp.executors.gpu_of_worker import Numbers
 from fastmlp.fit import nets_per_task, workers
@@ -185,10 +185,15 @@ def test_outputs_are_those_of_one_process(cuda, small_tasks):
     assert executor.n_submitted > 1
 
 
-def test_what_is_refused(cuda):
-    net, pop = MLP((3, 4, 1), device="cuda"), Population((3, 4, 1), 3, device="cuda")
-    with pytest.raises(ValueError, match="on the CPUs of its workers, but device is 'cuda': leave executor out"):
-        net.predict(X, executor=InPlace())
-    for call in (pop.predict, lambda X, executor: pop.fit(X, y, executor=executor)):
-        with pytest.raises(ValueError, match="X is on a GPU: copy it to the host"):
-            call(cuda.asarray(X), executor=InPlace())
+def test_arrays_on_a_gpu_are_sent_from_the_host(cuda):
+    options = {"loss": "binary_cross_entropy", "device": "cuda", "random_state": 3}
+    pop, expected = (Population((3, 4, 1), 3, **options) for _ in range(2))
+    weight = np.linspace(0.5, 2.0, len(X))
+    given = [cuda.asarray(array) for array in (X, y, weight)]
+    held_out = {"validation_data": tuple(given[:2]), "early_stopping": 5}
+    pop.fit(*given[:2], sample_weight=given[2], epochs=3, executor=InPlace(), verbose=0, **held_out)
+    held_out["validation_data"] = X, y
+    expected.fit(X, y, sample_weight=weight, epochs=3, executor=InPlace(), verbose=0, **held_out)
+    np.testing.assert_array_equal(pop.params, expected.params)
+    for net in (pop, pop.net(0)):
+        np.testing.assert_allclose(net.predict(given[0], executor=InPlace()), net.predict(X), rtol=1e-6)

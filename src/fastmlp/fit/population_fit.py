@@ -18,7 +18,7 @@ from ..kernels.formulas.net_seeds import fit_seeds
 from ..kernels.structs import METRIC_NONE, RUNNING, Samples
 from ..nets.per_net_settings import text_of_shared_settings
 from ..nets.population_prediction import reads_rows
-from ..nets.with_executor import OF_FITS_ON_WORKERS, refuse_with_executor, workers_for
+from ..nets.with_executor import OF_FITS_ON_WORKERS, for_workers, workers_for
 from ..optimizers import settings_of
 from ..population_result import PopulationResult
 from ..runtime.ctrl_c import StopFlag, raise_if_stopped, stop_flag
@@ -48,7 +48,7 @@ def fit_population(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], w
     """
     executor, error = given["executor"], None
     if executor is not None:
-        refuse_with_executor(X, given)
+        X = for_workers(X)
     file = checkpoint_file(given, "population")
     with stop_flag() as flag:
         with rows_of(X, y, pop, given, file) if reads_rows(X, y) else nullcontext((X, y)) as (X, y):

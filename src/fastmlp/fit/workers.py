@@ -190,8 +190,10 @@ class WorkersFit:
         self._progress.show(self._progress.done + nets.stop - nets.start, float("nan"), find_best)
         if self.task.monitor is not None:
             self.task.monitor.look(self.outcome)
-        if self._saver is not None and self._saver.timer.seconds_are_over():
-            self._write()
+        if self._saver is not None:
+            self._saver.epochs += int(result.outcome["epochs"].max())
+            if self._saver.timer.is_due(self._saver.epochs):
+                self._write()
 
     def _write(self) -> None:
         assert self._saver is not None

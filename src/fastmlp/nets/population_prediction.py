@@ -11,11 +11,11 @@ from ..data.population_data import prediction_samples, validated_population_samp
 from ..devices import to_library_of
 from ..runtime.memory_check import OUTPUTS, check_array
 from ..streams.source_kinds import is_chunked_array, is_source, names_columns
-from .ensemble import average, mean_outputs
+from .ensemble import average
 from .nets_evaluation import FEW_SAMPLES, checked_members, evaluate_nets
 from .population_base import PopulationBase
 from .prediction import repeated_outputs
-from .with_executor import device_on_workers, predict_with_executor, refuse_with_executor, workers_for
+from .with_executor import device_on_workers, for_workers, predict_with_executor, workers_for
 
 
 def reads_rows(X: Any, y: Any) -> bool:
@@ -35,11 +35,9 @@ def predict(pop: PopulationBase, X: Any, nets: Any, executor: Any) -> Any:
 def ensemble_predict(pop: PopulationBase, X: Any, members: np.ndarray, weights: np.ndarray, executor: Any) -> Any:
     """Return the result of Population.ensemble_predict; weights : (n_members,), those of the members"""
     if reads_rows(X, None):
-        from ..fit.sources import refuse_with_stream
         from .prediction_in_pieces import predict_in_pieces
 
-        refuse_with_stream(executor=executor)
-        return predict_in_pieces(lambda piece: mean_outputs(pop, piece, members, weights), X)
+        return predict_in_pieces(lambda piece: ensemble_predict(pop, piece, members, weights, executor), X)
     with workers_for(executor) as workers:
         return average(pop, X, members, weights, workers)
 
@@ -50,14 +48,12 @@ def outputs_of(pop: PopulationBase, X: Any, nets: Any, executor: Any = None) -> 
     X, nets, executor : arguments of Population.predict
     """
     if reads_rows(X, None):
-        from ..fit.sources import refuse_with_stream
         from .prediction_in_pieces import predict_in_pieces
 
-        refuse_with_stream(executor=executor)
-        return predict_in_pieces(lambda piece: outputs_of(pop, piece, nets), X, axis=1)
+        return predict_in_pieces(lambda piece: outputs_of(pop, piece, nets, executor), X, axis=1)
     network, dtype = pop.network, pop.dtype
     if executor is not None:
-        refuse_with_executor(X)
+        X = for_workers(X)
     elif type(X) is np.ndarray and X.ndim == 2 and len(X) <= FEW_SAMPLES and (nets is None or type(nets) is np.ndarray):
         features = as_features(X, network.n_features, dtype)
         repeated = repeated_outputs(features, pop.params, nets, network)
@@ -83,21 +79,17 @@ def outputs_of(pop: PopulationBase, X: Any, nets: Any, executor: Any = None) -> 
 def evaluate(pop: PopulationBase, X: Any, y: Any, sample_weight: Any) -> dict[str, np.ndarray]:
     """Return the scores of the nets; arguments and result are those of Population.evaluate."""
     if reads_rows(X, y):
-        from ..fit.sources import refuse_with_stream
         from .prediction_in_pieces import evaluate_in_pieces
 
-        refuse_with_stream(sample_weight=sample_weight)
-        return evaluate_in_pieces(pop, X, y)
+        return evaluate_in_pieces(pop, X, y, sample_weight)
     data, strides = validated_population_samples(X, y, pop.network, pop.dtype, pop.n_nets, sample_weight)
     pop._choose_device(X, data.n_samples / 3, data.n_samples / 3, pop._in_one_launch())
     return pop._scores(data.metric, *evaluate_nets(pop.network, pop.device, pop.params, data, strides, pop.precision))
 
 
-def scores_of_piece(
-    pop: PopulationBase, X: Any, y: Any, metric: int | None
-) -> tuple[int, tuple[np.ndarray, np.ndarray]]:
+def scores_of_piece(pop: PopulationBase, X: Any, y: Any, metric: int | None, weight: Any) -> tuple[int, Any]:
     """Return (metric of the targets, (mean losses, accuracies)); metric : what counts as correct, if not by them"""
-    data, strides = validated_population_samples(X, y, pop.network, pop.dtype, pop.n_nets, None)
+    data, strides = validated_population_samples(X, y, pop.network, pop.dtype, pop.n_nets, weight)
     pop._choose_device(None, data.n_samples / 3, data.n_samples / 3, pop._in_one_launch())
     counted_by = data if metric is None else data._replace(metric=metric)
     return data.metric, evaluate_nets(pop.network, pop.device, pop.params, counted_by, strides, pop.precision)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ..data.arrays import as_numbers
 from ..data.checked_samples import as_features, inputs_only
 from ..data.population_data import Strides
 from ..devices import Device, device_of
 from ..kernels.structs import Samples
-from ..runtime.checkpoint_interval import check_interval_of_tasks
 from ..runtime.memory_check import OUTPUTS, check_array
 from .net_base import NetBase
 
@@ -19,15 +19,9 @@ ON_WORKERS = Device("cpu", "the workers of an executor compute on CPUs")
 OF_FITS_ON_WORKERS = Device("cpu", "each worker of the executor finds its device; the program has the nets on its CPU")
 
 
-def refuse_with_executor(X: Any, given: dict[str, Any] | None = None) -> None:
-    """Raise ValueError for what cannot be combined with an executor.
-
-    X, given : arguments of Population.fit; of a prediction, X alone
-    """
-    if given is not None and given["checkpoint"] is not None:
-        check_interval_of_tasks(given["every"])
-    if device_of(X) is not None:
-        raise ValueError("executor= sends arrays of the host to its workers, but X is on a GPU: copy it to the host.")
+def for_workers(X: Any) -> Any:
+    """Return X as it is sent to the workers of an executor: an array on a GPU is copied to the host."""
+    return X if device_of(X) is None else as_numbers(X, "X")
 
 
 def device_on_workers(net: NetBase) -> Device:
@@ -57,18 +51,11 @@ def predict_with_executor(
 
 
 def outputs_of_net(net: NetBase, X: Any, executor: Any) -> np.ndarray:
-    """Return the outputs (n_samples, n_outputs) of one net, computed on the CPUs of an executor's workers."""
-    refuse_with_executor(X)
-    device = device_on_workers(net)
-    if not device.is_host:
-        raise ValueError(
-            f"executor= predicts on the CPUs of its workers, but device is {net._named_device!r}: leave executor out, "
-            "or make the net with device='cpu'."
-        )
-    network, features = net.network, as_features(X, net.network.n_features, net.dtype)
+    """Return the outputs (n_samples, n_outputs) of one net, computed on the workers of an executor."""
+    network, features = net.network, as_features(for_workers(X), net.network.n_features, net.dtype)
     shape = len(features), network.n_outputs
     check_array(shape, net.dtype.itemsize, *OUTPUTS)
-    net.device = device
+    net.device = device_on_workers(net)
     output = np.empty((1, *shape), net.dtype)
     predict_with_executor(executor, net, inputs_only(features), (0, 0, 0), np.zeros(1, np.int64), output)
     return output[0]

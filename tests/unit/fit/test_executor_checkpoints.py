@@ -19,7 +19,7 @@ from fastmlp import EarlyStopping
 from fastmlp.fit import nets_per_task, workers
 from fastmlp.fit.state import FitState
 from fastmlp.fit.workers import stretches
-from fastmlp.persistence.checkpoint_files import read
+from fastmlp.persistence.checkpoint_files import CheckpointFile, read
 
 ALWAYS = "0.000001 s"
 ACCURACY = {"early_stopping": EarlyStopping(3, "validation_accuracy"), "validation_data": (X[:20], Y[:20])}
@@ -156,11 +156,17 @@ def test_a_fit_on_workers_is_extended(name, tmp_path):
         np.testing.assert_array_equal(pop.params, expected.params)
 
 
+@pytest.mark.parametrize("every, n_written", [(1, 3), (31, 1), (61, 1), (1000, 0)])
+def test_epochs_of_tasks_are_counted(every, n_written, tmp_path, monkeypatch):
+    """Each of three tasks has 30 epochs; at the end a file is written in any case."""
+    written, write = [], CheckpointFile.write
+    monkeypatch.setattr(CheckpointFile, "write", lambda self, *given: (written.append(given), write(self, *given)))
+    fit("lanes", executor := InPlace(), checkpoint=tmp_path / "run.ckpt", every=every)
+    assert (executor.n_submitted, len(written)) == (3, n_written + 1)
+
+
 def test_what_is_refused(tmp_path):
     path = tmp_path / "run.ckpt"
-    with pytest.raises(ValueError, match=r"every=5 counts epochs, but executor= .* give a duration"):
-        fit("lanes", InPlace(), checkpoint=path, every=5)
-    assert not path.exists()
     fit("lanes", InPlace(), checkpoint=path)
     with pytest.raises(ValueError, match=r"is a checkpoint of another fit: its batch_size was 16, and here it is 8"):
         refit("lanes", path, InPlace(), batch_size=8)

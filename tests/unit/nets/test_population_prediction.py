@@ -41,10 +41,28 @@ def test_outputs_of_some_nets(pop):
     np.testing.assert_array_equal(outputs_of(pop, X, [2, 0]), pop.predict(X)[[2, 0]])
 
 
-def test_evaluation_refuses_weights_of_a_source(pop, tmp_path):
-    np.save(tmp_path / "X.npy", X)
-    with pytest.raises(ValueError, match="sample_weight cannot be used with data that are read piece by piece"):
-        pop.evaluate(str(tmp_path / "X.npy"), np.zeros(6), sample_weight=np.ones(6))
+@pytest.mark.parametrize("kind", ["for all nets", "of each net", "in a column"])
+def test_rows_of_a_source_are_weighted(kind, pop, rng, tmp_path):
+    """The second piece has no weight, for one net or for all."""
+    y, weights = rng.normal(size=6), rng.uniform(0.5, 2.0, (pop.n_nets, 6))
+    weights = weights if kind == "of each net" else weights[0]
+    weights[..., 2:4] = 0.0
+    if kind == "in a column":
+        path = tmp_path / "rows.csv"
+        np.savetxt(path, np.column_stack([X, y, weights]), "%.18g", ",", header="a,b,y,w", comments="")
+        found = pop.evaluate(path, "y", sample_weight="w")
+    else:
+        pieces = [(X[i : i + 2], y[i : i + 2]) for i in (0, 2, 4)]
+        found = pop.evaluate(pieces, None, sample_weight=weights)
+    np.testing.assert_allclose(found["loss"], pop.evaluate(X, y, sample_weight=weights)["loss"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [np.ones(5), -np.ones(6), np.zeros(6), np.ones((2, 2, 6))])
+def test_weights_of_a_source_are_checked(wrong, pop):
+    with pytest.raises(ValueError, match="sample_weight must"):
+        pop.evaluate([(X[:3], np.zeros(3)), (X[3:], np.zeros(3))], None, sample_weight=wrong)
+    with pytest.raises(ValueError, match="sample_weight must have shape"):
+        pop.net(0).evaluate([(X[:3], np.zeros(3)), (X[3:], np.zeros(3))], None, sample_weight=np.ones(7))
 
 
 def test_targets_on_disk_are_of_all_nets_or_of_each(tmp_path):

@@ -88,7 +88,12 @@ def test_what_is_refused():
                 predict(X, executor=1)
         with pytest.raises(ValueError, match="but the net has 3 inputs"):
             net.predict(X[:, :2], executor=InPlace())
-        with pytest.raises(ValueError, match="executor cannot be used with data that are read piece by piece"):
-            net.predict("rows.parquet", executor=InPlace())
     with pytest.raises(ValueError, match="must have a method submit"):
         pop.ensemble_predict(X, executor=1)
+
+
+def test_sources_are_predicted_piece_by_piece():
+    pop, _ = fit("lanes")
+    pieces = type("Pieces", (), {"__iter__": lambda self: iter([X[:25], X[25:]])})
+    for predict in (pop.predict, pop.ensemble_predict, pop.net(0).predict, pop.net(0).predict_classes):
+        np.testing.assert_allclose(predict(pieces(), executor=InPlace()), predict(X), rtol=1e-6)
