@@ -14,24 +14,13 @@ def regressor():
     return MLP((3, 5, 2), hidden_activation="tanh", random_state=0)
 
 
-BAD_NETS = [
-    ({"layer_sizes": (3,)}, "layer_sizes"),
+BAD_NETS = [  # tests/unit/network/test_spec.py has those of the architecture
     ({"layer_sizes": (3, 0, 2)}, r"layer_sizes\[1\]"),
-    ({"layer_sizes": (3, -5, 2)}, r"layer_sizes\[1\]"),
     ({"hidden_activation": "tnh"}, "hidden_activation 'tnh'. Did you mean 'tanh'"),
-    ({"output_activation": "softmax"}, "loss 'squared_error' cannot be used with output_activation 'softmax'"),
-    ({"loss": "hubr"}, "loss 'hubr'. Did you mean 'huber'"),
-    ({"dropout": 1.0}, "dropout"),
-    ({"l2": -0.1}, "l2"),
-    ({"label_smoothing": 0.1}, "label_smoothing"),
-    ({"huber_delta": -1.0}, "huber_delta"),
     ({"init": "he_unifrm"}, "init 'he_unifrm'. Did you mean 'he_uniform'"),
     ({"dtype": "float16"}, "dtype must be 'float32' or 'float64', but it is 'float16'"),
-    ({"dtype": "flaot32"}, "dtype must be 'float32' or 'float64', but it is 'flaot32'"),
-    ({"dtype": None, "layer_sizes": ()}, "layer_sizes"),
     ({"device": "gpu"}, "device 'gpu'.*Choose from: auto, cpu, cuda"),
     ({"random_state": -1}, "random_state"),
-    ({"random_state": 1.5}, "random_state"),
     ({"random_state": "seed"}, "random_state"),
 ]
 

@@ -4,7 +4,6 @@ import importlib
 import inspect
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import fastmlp.kernels
@@ -62,22 +61,3 @@ def test_backend_has_no_other_public_functions(backend_module):
         if callable(value) and not name.startswith("_") and value.__module__ == module.__name__
     }
     assert public <= {*CONTRACT, *(ON_THE_HOST if module is backend_of("cpu") else ())}
-
-
-def test_thread_team_is_a_context_manager(backend_module):
-    """A thread team is a context manager that knows its size and runs a kernel on every thread."""
-    team_class = backend_module.ThreadTeam
-    with team_class(1) as team:
-        assert team.n_threads == 1
-        assert callable(team.run)
-
-
-def test_cpu_backend_exists():
-    assert "cpu" in FOLDERS
-
-
-def test_cpu_backend_copies_no_arrays():
-    module, array = backend_of("cpu"), np.ones(3)
-    assert module.to_device(array) is array
-    assert module.to_host(array) is array
-    assert module.synchronize() is None

@@ -5,16 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reference_net import ReferenceMLP
-from tolerances import TOLERANCES
+from net_cases import HIDDEN, PAIRS, assert_same_gradient, reference_of
 
 from fastmlp import MLP, SGD
-from fastmlp.kernels.formulas.activations import ACTIVATIONS
-from fastmlp.kernels.formulas.losses import LOSSES
-from fastmlp.network.spec import ELEMENTWISE
-
-PAIRS = [(loss.name, output) for loss in LOSSES for output in (loss.outputs or ELEMENTWISE)]
-HIDDEN = [row.name for row in ACTIVATIONS if row.hidden]
 
 some = settings(
     deadline=None, max_examples=25, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -38,11 +31,10 @@ def tasks(draw):
         l2=draw(st.sampled_from([0.0, 0.1])),
         random_state=draw(st.integers(0, 100)),
     )
-    reference = ReferenceMLP(sizes, (*hidden, output), loss, net.params, l2=net.network.l2)
     y = rng.random((n, sizes[-1]))
     if output == "softmax":
         y /= y.sum(axis=1, keepdims=True)
-    return net, reference, rng.normal(size=(n, sizes[0])), y
+    return net, reference_of(net), rng.normal(size=(n, sizes[0])), y
 
 
 @pytest.fixture(params=kernel_families.FAMILIES)
@@ -52,22 +44,11 @@ def family(request, monkeypatch):
 
 
 @some
-@given(task=tasks())
-def test_gradient_matches_the_reference(family, task):
-    net, reference, X, y = task
-    loss, gradient = net.loss_and_gradient(X, y)
-    expected_loss, expected = reference.loss_and_gradient(X, y)
-    tolerance = TOLERANCES["gradient", "float64"]
-    assert loss == pytest.approx(expected_loss, rel=tolerance)
-    np.testing.assert_allclose(gradient, expected, rtol=tolerance, atol=tolerance * max(1.0, np.abs(expected).max()))
-    np.testing.assert_allclose(net.predict(X), reference.predict(X), rtol=tolerance, atol=tolerance)
-
-
-@some
 @given(task=tasks(), data=st.data())
-def test_one_epoch_matches_the_reference(family, task, data):
-    """One epoch equals the reference for any batch size, also one that does not divide or exceeds the data."""
+def test_gradient_and_one_epoch_match_the_reference(family, task, data):
+    """The batch size may be any: one that does not divide the number of samples, or exceeds it."""
     net, reference, X, y = task
+    assert_same_gradient(net, reference, X, y, "float64")
     size = data.draw(st.integers(1, len(X) + 3))
     net.fit(X, y, epochs=1, batch_size=size, optimizer=SGD(1e-3), shuffle=False, verbose=0)
     for start in range(0, len(X), size):

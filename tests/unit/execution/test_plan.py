@@ -10,7 +10,6 @@ from fastmlp.execution.buffer_cache import buffers
 from fastmlp.execution.net_description import describe_net
 from fastmlp.execution.plan import Plan
 from fastmlp.kernels.cpu import backend
-from fastmlp.kernels.formulas.activations import CODES
 from fastmlp.kernels.jit.call import _entries
 
 
@@ -26,37 +25,6 @@ def test_columns_of_batch_simd_avoid_powers_of_two():
         work = backend.make_workspace(choice, describe_net(made), rows, False, np.dtype(np.float32), "exact")
         assert rows <= work.columns < rows + 32
         assert work.columns * 4 % 2048
-
-
-def test_net_description_matches_the_network():
-    made = network(
-        (3, 5, 4, 2), hidden_activation=("gelu", "tanh"), loss="huber", huber_delta=0.5, dropout=(0.1, 0.2), l2=0.3
-    )
-    net = describe_net(made)
-    assert net.sizes.tolist() == [3, 5, 4, 2]
-    assert net.activations.tolist() == [CODES["gelu"], CODES["tanh"], CODES["identity"]]
-    assert net.weight_offsets.tolist() == [0, 20, 44]
-    assert net.bias_offsets.tolist() == [15, 40, 52]
-    assert net.keep_z.tolist() == [1, 0, 1], "gelu's derivative and the loss read z"
-    assert net.derivative_needs_z.tolist() == [1, 0, 0]
-    assert net.dropout.tolist() == [0.1, 0.2, 0.0]
-    assert (net.loss_constant, net.delta_is_wrt_logit, net.loss_width, net.l2) == (0.5, False, 2, 0.3)
-    assert net.n_padded >= 54
-
-
-@pytest.mark.parametrize(
-    "settings, middle",
-    [
-        ({"output_activation": "tanh"}, 0.0),
-        ({"output_activation": "sigmoid"}, 0.5),
-        ({"output_activation": "symmetric_sigmoid"}, 0.0),
-        ({"output_activation": "relu"}, 0.5),
-        ({"loss": "softmax_cross_entropy"}, 0.5),
-    ],
-    ids=str,
-)
-def test_class_threshold_is_the_middle_of_the_output_range(settings, middle):
-    assert describe_net(network((3, 2), **settings)).class_threshold == middle
 
 
 def test_kernels_are_compiled_once_per_dtype(rng):

@@ -1,5 +1,7 @@
 """Learning-rate schedules: factors worked by hand, and properties that the docstrings promise."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,7 @@ from fastmlp.schedules import (
     Warmup,
     schedule_factors,
 )
+from fastmlp.schedules.checked_factors import factors_at, is_constant
 
 BY_HAND = [  # schedule, steps of a fit of 100, factors
     (Constant(), [0, 50, 99], [1, 1, 1]),
@@ -45,34 +48,27 @@ def test_factors_worked_by_hand(schedule, steps, expected):
     np.testing.assert_allclose(schedule.factors(np.array(steps), 100), expected, atol=1e-12)
 
 
-def test_every_schedule_is_worked_by_hand():
-    assert {type(schedule) for schedule, *_ in BY_HAND} == set(SCHEDULES.values())
-
-
-@pytest.mark.parametrize("name", SCHEDULES)
-@pytest.mark.parametrize("n_steps", (1, 2, 7, 1000))
-def test_factors_are_positive_and_at_most_one_for_any_fit_length(name, n_steps):
+def test_factors_are_between_0_and_1_for_any_fit_length():
     """Factors of a part of the steps equal that part of all factors. Only cycles of coslog4 begin at 0."""
-    steps, factors = np.arange(n_steps), schedule_factors(name)
-    whole = factors(steps, n_steps)
-    assert whole.shape == (n_steps,)
-    assert (whole >= 0).all()
-    assert (whole == 0).sum() <= (4 if name == "coslog4" else 0)
-    assert (whole <= 1).all()
-    for first in (0, n_steps // 2, n_steps - 1):
-        np.testing.assert_array_equal(factors(steps[first:], n_steps), whole[first:])
+    for name, n_steps in product(SCHEDULES, (1, 2, 7, 1000)):
+        steps, factors = np.arange(n_steps), schedule_factors(name)
+        whole = factors(steps, n_steps)
+        assert whole.shape == (n_steps,)
+        assert ((whole >= 0) & (whole <= 1)).all()
+        assert (whole == 0).sum() <= (4 if name == "coslog4" else 0)
+        for first in (0, n_steps // 2, n_steps - 1):
+            np.testing.assert_array_equal(factors(steps[first:], n_steps), whole[first:])
 
 
-@pytest.mark.parametrize("name", ("exponential", "inverse_scaling", "cosine", "step", "flat_cosine"))
-def test_decaying_schedules_never_rise(name):
-    assert (np.diff(schedule_factors(name)(np.arange(200), 200)) <= 1e-15).all()
-
-
-def test_one_cycle_rises_then_falls():
-    factors = OneCycle().factors(np.arange(1000), 1000)
-    assert np.argmax(factors) == 299
-    assert (np.diff(factors[:300]) > 0).all()
-    assert (np.diff(factors[300:]) < 0).all()
+def test_decaying_schedules_never_rise_and_one_cycle_rises_then_falls():
+    for name in ("exponential", "inverse_scaling", "cosine", "step", "flat_cosine"):
+        assert (np.diff(schedule_factors(name)(np.arange(200), 200)) <= 1e-15).all(), name
+    for n_steps, share in product((3, 4, 5, 7, 100, 1001), (0.01, 0.3, 0.99)):
+        factors = OneCycle(share=share).factors(np.arange(n_steps), n_steps)
+        top = np.argmax(factors)
+        np.testing.assert_allclose((factors[0], factors[top], factors[-1]), (0.04, 1.0, 4e-6), rtol=1e-12)
+        assert (np.diff(factors[: top + 1]) > 0).all()
+        assert (np.diff(factors[top:]) < 0).all()
 
 
 ENDS = {  # (first, largest, last) factor of fits of 1, 2 and 50 steps
@@ -92,24 +88,14 @@ ENDS = {  # (first, largest, last) factor of fits of 1, 2 and 50 steps
 }
 
 
-@pytest.mark.parametrize("schedule", ENDS, ids=lambda schedule: type(schedule).__name__)
-def test_first_largest_and_last_factor_are_as_documented(schedule):
+def test_first_largest_and_last_factor_are_as_documented():
     """The documented start, peak and end are reached at steps of the fit."""
-    for n_steps, expected in zip((1, 2, 50), ENDS[schedule], strict=True):
-        factors = schedule.factors(np.arange(n_steps), n_steps)
-        np.testing.assert_allclose((factors[0], factors.max(), factors[-1]), expected, rtol=1e-12, err_msg=str(n_steps))
-
-
-def test_first_and_last_factors_of_every_schedule_are_tested():
-    assert {type(schedule) for schedule in ENDS} == set(SCHEDULES.values())
-
-
-@pytest.mark.parametrize("n_steps", (3, 4, 5, 7, 100, 1001))
-@pytest.mark.parametrize("share", (0.01, 0.3, 0.99))
-def test_one_cycle_reaches_start_peak_and_end(n_steps, share):
-    factors = OneCycle(share=share).factors(np.arange(n_steps), n_steps)
-    np.testing.assert_allclose((factors[0], factors.max(), factors[-1]), (0.04, 1.0, 4e-6), rtol=1e-12)
-    assert (factors == 1.0).sum() == 1
+    assert {type(schedule) for schedule in ENDS} == {type(row[0]) for row in BY_HAND} == set(SCHEDULES.values())
+    for schedule, ends in ENDS.items():
+        for n_steps, expected in zip((1, 2, 50), ends, strict=True):
+            factors, case = schedule.factors(np.arange(n_steps), n_steps), f"{schedule}, {n_steps} steps"
+            found = factors[0], factors.max(), factors[-1]
+            np.testing.assert_allclose(found, expected, rtol=1e-12, err_msg=case)
 
 
 def test_schedules_may_be_none_names_objects_or_functions():
@@ -157,7 +143,26 @@ def test_invalid_schedule_settings_raise(cls, settings):
         cls(**settings)
 
 
-@pytest.mark.parametrize("kind", SCHEDULES.values())
-def test_every_schedule_can_be_imported_from_the_package(kind):
-    assert getattr(fastmlp.schedules, kind.__name__) is kind
-    assert kind.__name__ in fastmlp.schedules.__all__
+def test_every_schedule_can_be_imported_from_the_package():
+    for kind in SCHEDULES.values():
+        assert getattr(fastmlp.schedules, kind.__name__) is kind
+        assert kind.__name__ in fastmlp.schedules.__all__
+
+
+# ---- as fits use them
+
+
+def test_scalar_factor_applies_to_all_steps():
+    np.testing.assert_array_equal(factors_at(lambda steps, n_steps: 0.5, 0, 3, 9), [0.5] * 3)
+    np.testing.assert_array_equal(factors_at(lambda steps, n_steps: steps / n_steps, 0, 3, 4), [0, 0.25, 0.5])
+
+
+@pytest.mark.parametrize("given", [np.ones(5), "a", None, np.nan, [1.0, np.inf, 1.0], -0.1])
+def test_functions_returning_invalid_factors_raise(given):
+    with pytest.raises(ValueError, match="A schedule must give a finite factor of at least 0 for each of 3 steps"):
+        factors_at(lambda steps, n_steps: given, 0, 3, 9)
+
+
+def test_constant_schedules_are_recognised():
+    assert all(is_constant(schedule_factors(given)) for given in (None, "constant", Constant()))
+    assert not any(is_constant(schedule_factors(given)) for given in ("cosine", lambda steps, n_steps: 1.0))

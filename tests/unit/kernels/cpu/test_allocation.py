@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP
-from fastmlp.execution.dispatch import choose_shape, n_weight_copies
+from fastmlp.execution.dispatch import choose_shape
 from fastmlp.execution.net_description import describe_net
 from fastmlp.kernels.cpu.allocation import fits_choice, make_workspace, thread_arrays, thread_copy
-from fastmlp.kernels.structs import LARGE_NET_PARAMS, TrainState
+from fastmlp.kernels.structs import TrainState
 
 SIZES, ROWS, SAMPLES = (64, 96, 64, 3), 100, 1000
 DTYPE = np.dtype(np.float32)
@@ -19,14 +19,6 @@ def workspace(family, n_threads=1, shuffle=False, **settings):
     network = MLP(SIZES, **settings).network
     net = describe_net(network)
     return net, make_workspace(choose_shape(network, family, n_threads, ROWS), net, SAMPLES, shuffle, DTYPE)
-
-
-def test_two_threads_may_need_copies_of_the_weights():
-    for n_threads, n_copies in ((1, 1), (2, 2), (3, 1)):
-        net, ws = workspace("layerwise", n_threads)
-        assert ws.copies == n_weight_copies(net.n_padded, n_threads) == n_copies
-        assert len(ws.packed) == n_copies * ws.n_packed
-    assert n_weight_copies(LARGE_NET_PARAMS + 1, 2) == 1
 
 
 @pytest.mark.parametrize("family", ("layerwise_data_parallel", "batch_simd_data_parallel"))
@@ -58,13 +50,6 @@ def test_buffers_that_threads_write_are_a_page_apart(family):
     for one, other in product(mine.values(), theirs.values()):
         (a, a_end), (b, b_end) = map(np.lib.array_utils.byte_bounds, (one, other))
         assert a_end + 4096 <= b or b_end + 4096 <= a
-
-
-def test_one_thread_needs_no_copy():
-    _, ws = workspace("layerwise_data_parallel", 1)
-    assert ws.thread_copies.size == 0
-    assert ws.shard_gradients.size > 0, "the gradient is the sum of two shards for one thread too"
-    assert ws.published_gradients.size == 0, "nobody else reads them"
 
 
 @pytest.mark.parametrize(

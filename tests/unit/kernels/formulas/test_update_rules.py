@@ -78,45 +78,15 @@ def test_table_of_rules_is_consistent():
         assert "inv_sqrt_bias_correction2" not in read or row.bias_correction
 
 
-def test_quickprop_step_worked_by_hand():
-    """The slope goes from -4 to -1 over a step of 0.3, so the parabola's minimum is 0.3 * -1 / (-4 - -1) = 0.1 further.
-
-    That is less than growth times the step, 0.525. The slope still falls, so 0.1 * 1 is added: 0.2 in all.
-    """
-    row = RULES[CODES["quickprop"]]
-    h = StepSettings(*[0.0] * len(StepSettings._fields))._replace(growth=1.75, learning_rate=0.1)
-    p, step, g, _ = row.update(np.array([1.0]), np.array([-1.0]), np.array([0.3]), np.array([-4.0]), np.zeros(1), h)
-    np.testing.assert_allclose([p[0], step[0], g[0]], [1.2, 0.2, -1.0], rtol=1e-14)
-
-
-def test_rprop_step_worked_by_hand():
-    """The sign changes after a step of 0.1: the size halves to 0.05; the step is undone only if the error has grown."""
-    row = RULES[CODES["rprop"]]
-    h = StepSettings(*[0.0] * len(StepSettings._fields))._replace(growth=1.2, shrink=0.5, smallest=1e-6, biggest=50.0)
-    for worse, expected in ((1.0, 0.9), (0.0, 1.0)):
-        p, g, size, _ = row.update(
-            np.array([1.0]),
-            np.array([2.0]),
-            np.array([-1.0]),
-            np.array([0.1]),
-            np.array([0.1]),
-            h._replace(loss_increased=worse),
-        )
-        np.testing.assert_allclose([p[0], g[0], size[0]], [expected, 0.0, 0.05], rtol=1e-14)
-
-
 @pytest.mark.parametrize("row", RULES, ids=[row.name for row in RULES])
-def test_sign_like_steps_are_as_long_as_the_learning_rate(row):
-    """So the row says of rules whose steps have that length in the long run, however large a constant gradient is."""
-    gradients = np.tile([1e-3, -1.0, 1e3], (300, 1))
-    path = run_rule(row, np.zeros(3), gradients, np.zeros(300), EXAMPLES[row.name][1] | {"epsilon": 1e-12})
+def test_rows_say_which_steps_are_as_long_as_the_rate_and_which_are_linear(row, rng):
+    """Steps have that length in the long run, however large a constant gradient is; steps for a sum of gradients are
+    the sum of the steps.
+    """
+    hyper, gradients = EXAMPLES[row.name][1], np.tile([1e-3, -1.0, 1e3], (300, 1))
+    path = run_rule(row, np.zeros(3), gradients, np.zeros(300), hyper | {"epsilon": 1e-12})
     lengths = np.abs(path[-1] - path[-2]) / LEARNING_RATE
     assert row.sign_like_steps == bool(np.all((lengths > 0.5) & (lengths < 2.0))), lengths
-
-
-@pytest.mark.parametrize("row", RULES, ids=[row.name for row in RULES])
-def test_plain_descent_is_linear_in_the_gradients(row, rng):
-    """So the row says of rules whose steps for a sum of gradients are the sum of the steps."""
     one, other = rng.normal(size=(2, 30, 5))
-    steps = lambda gradients: run_rule(row, np.zeros(5), gradients, np.zeros(30), EXAMPLES[row.name][1])
+    steps = lambda gradients: run_rule(row, np.zeros(5), gradients, np.zeros(30), hyper)
     assert row.is_plain_descent == np.allclose(steps(one + other), steps(one) + steps(other), rtol=1e-9, atol=1e-12)

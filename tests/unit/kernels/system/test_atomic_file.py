@@ -52,17 +52,3 @@ def test_existing_file_with_the_draft_name_is_not_overwritten(tmp_path, monkeypa
     with pytest.raises(FileExistsError):
         write(tmp_path / "a")
     assert victim.read_bytes() == b"mine"
-
-
-def test_failing_fsync_of_the_folder_is_ignored(tmp_path, monkeypatch):
-    fsync, calls = os.fsync, []
-
-    def of_files_only(fd):
-        calls.append(fd)
-        if len(calls) == 2:
-            raise OSError(22, "Invalid argument")
-        fsync(fd)
-
-    monkeypatch.setattr(os, "fsync", of_files_only)
-    write(tmp_path / "a")
-    assert len(calls) == (1 if os.name == "nt" else 2)

@@ -47,20 +47,6 @@ def test_woken_thread_starts_on_another_processor_and_is_unpinned():
 
 
 @needs_several
-def test_threads_get_one_processor_each():
-    pairs = [(SimpleQueue(), SimpleQueue()) for _ in range(len(PROCESSORS) - 1)]
-    threads = [start_new_thread(serve, pair) for pair in pairs]
-    natives = [answers.get(timeout=10) for _, answers in pairs]
-    allowed = affinity.pin_away(threads)
-    places = [os.sched_getaffinity(native) for native in natives]
-    assert all(len(place) == 1 for place in places)
-    assert len(set.union(*places)) == len(threads)
-    for orders, _ in pairs:
-        orders.put(allowed)
-        orders.put(None)
-
-
-@needs_several
 def test_more_threads_than_other_processors_and_lost_processors_are_ignored():
     assert affinity.pin_away([0] * len(PROCESSORS)) is None
     affinity.unpin({max(PROCESSORS) + 1000})

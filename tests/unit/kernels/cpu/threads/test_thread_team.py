@@ -1,5 +1,7 @@
 """Thread teams: barriers synchronise, and exceptions propagate. tests/reliability interrupts them."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -34,22 +36,12 @@ def expected(n_threads, rounds):
     return value
 
 
-@pytest.mark.parametrize("n_threads", [1, 2, 3])
-def test_threads_synchronise_at_every_barrier(n_threads):
-    with ThreadTeam(n_threads) as team:
-        for rounds in (1, 30):
-            board = np.zeros(n_threads, np.int64)
-            team.run(relay, KIND, board, rounds)
-            assert board.tolist() == [expected(n_threads, rounds)] * n_threads
-
-
-def test_team_can_run_on_fewer_threads():
+def test_threads_synchronise_at_every_barrier_on_fewer_threads_too():
     with ThreadTeam(3) as team:
-        board = np.zeros(3, np.int64)
-        team.run(relay, KIND, board, 5, n_threads=2)
-        assert board.tolist() == [expected(2, 5)] * 2 + [0]
-        team.run(relay, KIND, board := np.zeros(3, np.int64), 5)
-        assert board.tolist() == [expected(3, 5)] * 3
+        for n_threads, rounds in product((1, 2, 3), (1, 30)):
+            board = np.zeros(3, np.int64)
+            team.run(relay, KIND, board, rounds, n_threads=n_threads)
+            assert board.tolist() == [expected(n_threads, rounds)] * n_threads + [0] * (3 - n_threads)
 
 
 def test_exception_of_another_thread_is_raised(monkeypatch):

@@ -4,12 +4,10 @@ from itertools import product
 
 import numba
 import numpy as np
-import pytest
 
 import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what helpers are
-from fastmlp.kernels.cpu import workspace
 from fastmlp.kernels.cpu.threads.work_stealing import next_chunk
-from fastmlp.kernels.cpu.workspace import LINE_OF_COUNTS, WEIGHT_CHUNK_ROWS
+from fastmlp.kernels.cpu.workspace import LINE_OF_COUNTS
 from fastmlp.kernels.jit.decorators import OPTIONS
 
 
@@ -38,13 +36,3 @@ def test_equally_fast_threads_keep_their_own_chunks():
     taken = [run_next_chunk(step % 2, 2, counts, 9, 0)[0] for step in range(8)]
     assert taken[::2] == [0, 1, 2, 3]
     assert taken[1::2] == [4, 5, 6, 7]
-
-
-@pytest.mark.parametrize("n_threads", (1, 2, 16))
-@pytest.mark.parametrize("sizes", [(1, 1), (3, 5000, 2), (784, 512, 512, 10), (64, 64, 10), (2048, 2048, 10)])
-def test_weight_chunks_are_bounded_in_size(sizes, n_threads):
-    """Chunks are below the limit, or as small as possible."""
-    starts = workspace.weight_chunks(list(sizes), n_threads)
-    for n, fan_in, fan_out in zip(np.diff(starts), sizes, sizes[1:], strict=False):
-        assert 1 <= n <= -(-fan_in // WEIGHT_CHUNK_ROWS)
-        assert fan_in * fan_out / n <= max(workspace.CHUNK_WEIGHTS, WEIGHT_CHUNK_ROWS * fan_out)
