@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from accuracy.table_report import ELSEWHERE, MACHINE, MARKS, PAGE, RESULTS, cells_of, markdown, picture, ranks
+from accuracy.table_report import ELSEWHERE, MACHINE, MARKS, PAGE, RESULTS, cells_of, markdown, ranks
 from accuracy.tables import LIBRARIES, check_machine, machine_entry
 from tools.report import with_tables
 
@@ -60,13 +60,6 @@ def test_figures_of_different_machines_are_not_put_into_one_file():
         check_machine(other, ENTRY)
     with pytest.raises(ValueError, match="has figures of threads 1"):
         check_machine({MACHINE: ENTRY | {"threads": 1}}, ENTRY, elsewhere=True)
-
-
-def test_the_picture_names_sets_and_tools():
-    text = picture(FIGURES)
-    assert text.startswith("<svg")
-    assert all(name in text for name in ("wine, RMSE", "magic, accuracy", "CatBoost", "processor seconds"))
-    assert picture(FIGURES) == text, "the same figures give the same picture"
 
 
 def test_the_documentation_has_the_figures_that_were_measured():

@@ -12,9 +12,3 @@ def test_committed_registers_match_the_sources():
     )
     kernels = {row.split()[0] for row in rows[1:]}
     assert {"train_nets", "evaluate_nets", "activate", "update"} <= kernels
-
-
-def test_digest_ignores_comments():
-    code = "int f(int x) { return x / 2; }"
-    assert registers.code_of(f"/* two\n// lines */{code}  // half\n").strip() == code
-    assert registers.code_of(code.replace("2", "3")) != code

@@ -54,13 +54,6 @@ def of_gpu(entry):
     return entry.name.startswith("gpu_")
 
 
-def test_cases_of_a_gpu_have_fastmlp_and_its_competitors_on_it():
-    for entry in filter(of_gpu, ENTRIES):
-        on_gpu = {one.family for one in entry.competitors if one.devices == ("cuda",)}
-        assert len(on_gpu) >= 4, entry.name
-        assert not [one for one in entry.competitors if "cpu" in one.devices]
-
-
 def test_populations_of_cases_are_trained_in_step(cuda):
     """Otherwise a case would not measure what it is for, on a card, where time is short."""
     for case in (entry.build() for entry in filter(of_gpu, ENTRIES) if entry.group == "population"):

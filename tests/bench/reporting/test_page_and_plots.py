@@ -37,13 +37,6 @@ def test_page_has_all_programs_losses_and_curves():
     assert "fastmlp: failed (it broke)" in page(results(nobody))
 
 
-def test_series_have_medians_and_quartiles_by_x():
-    found = plots.series(points(1, 10, 100))
-    assert set(found) == {"fastmlp", "jax vmap", "limit"}
-    assert found["fastmlp"][1] == (10, 15.0, 12.5, 17.5)
-    assert [x for x, *_ in found["jax vmap"]] == [10, 100]
-
-
 @pytest.mark.parametrize("draw", [plots.overview, lambda results: plots.curve_pictures(results)["a curve <"]])
 def test_plots_are_the_same_bytes_for_the_same_results(draw):
     drawn = results(*example()["results"], *points(1, 10, 100))

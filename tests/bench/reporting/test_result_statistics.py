@@ -1,8 +1,7 @@
 """Statistics of benchmark results."""
 
-import numpy as np
 import pytest
-from bench_example import example, result, results, row
+from bench_example import example, result, row
 from reporting import result_statistics as stats
 
 
@@ -10,13 +9,6 @@ def test_ratio_is_the_median_within_rounds():
     """Disturbed rounds slow both rows alike, so that ratios within rounds stay exact."""
     fast, slow = row("a", [1.0, 9.0, 1.0, 8.0]), row("b", [2.0, 18.0, 2.0, 16.0])
     assert stats.ratio(slow, fast) == (2.0,) * 5
-
-
-def test_noise_estimates_the_error_of_a_median(rng):
-    medians = np.median(rng.normal(1.0, 0.05, size=(4000, 25)), axis=1)
-    found = np.mean([stats.noise(list(rng.normal(1.0, 0.05, 25))) for _ in range(400)])
-    assert found == pytest.approx(medians.std(), rel=0.15)
-    assert stats.noise([1.0, 1.0, 50.0]) == 0.0
 
 
 def test_best_peer_limit_and_verdict_of_an_example():
@@ -57,16 +49,6 @@ def test_result_without_competitors_has_no_verdict():
     assert stats.verdict(result("x", row("fastmlp", [1.0], "ours"))) == ""
     assert stats.verdict(result("x", row("numpy", [1.0]))) == ""
     assert stats.verdict(result("x", row("fastmlp", [1.0], "ours"), row("numpy", [1.01]))) == "level"
-
-
-def test_curves_are_sorted_and_need_two_points():
-    points = [
-        result(f"p{x}", row("fastmlp", [1.0], "ours"), group="scaling", curve={"name": name, "axis": "nets", "x": x})
-        for name, x in (("long", 100), ("long", 1), ("short", 5))
-    ]
-    found = stats.curves(results(*points))
-    assert {name: [point["curve"]["x"] for point in members] for name, members in found.items()} == {"long": [1, 100]}
-    assert stats.outside_curves(results(*points)) == []
 
 
 def test_missing_competitors_are_listed_once():

@@ -43,17 +43,6 @@ def test_warnings_of_busy_or_slow_machines():
     assert result_texts.warnings_of(results(result("y"))) == []
 
 
-def test_large_nets_have_columns_of_fastmlp_with_limits():
-    """A case without such a row has no figure in the column; other forms of fastmlp have no column."""
-    limited = [row("fastmlp, one thread", [3.0], "part"), row("fastmlp, AVX2", [2.0], "part")]
-    first = result("x", row("fastmlp", [1.0], "ours"), *limited, row("fastmlp, first fits", [9.0], "part"))
-    second = result("y", row("fastmlp", [1.0], "ours"), limited[0])
-    text = result_texts.markdown(results(first, second))
-    assert "| case | per | fastmlp | one thread | AVX2 only | best competitor takes |" in text
-    assert "| title of x | step | 1 s | 3 s | 2 s | - |" in text
-    assert "| title of y | step | 1 s | 3 s | - | - |" in text
-
-
 def test_headline_has_ratios_per_group():
     assert result_texts.headline(example()) == [("xor", 1, 2.0, 2.0, 2.0), ("predict", 1, 0.25, 0.25, 0.25)]
     assert "| Prediction | 1 | 0.25 x |" in result_texts.headline_markdown(example())

@@ -7,80 +7,73 @@ import time
 from pathlib import Path
 
 import pytest
-from suite import cpu_wakeup as bench_processors
+from suite import cpu_wakeup
 from suite.cpu_wakeup import SLOWED, Processors, Spinner
 
 
-class FakeHost:
-    """Two processors that take `slowed` times as long while both work, until they have been asked `parts_after`
-    times."""
+class FakeSpinner:
+    """A spinner whose bursts take `slow` times as long, of the first `n_slow` that are asked for after four.
 
-    def __init__(self, slowed, parts_after):
-        self.slowed, self.parts_after, self.asked, self.log = slowed, parts_after, 0, []
+    n_slow : None for a spinner whose process has ended because the system refused its scheduling class
+    """
 
-    def spinner(self, processor):
-        host = self
+    asked = rests = ends = 0
 
-        class FakeSpinner:
-            def ask(self):
-                host.log.append((processor, "ask"))
+    def __init__(self, slow=1.0, n_slow=0):
+        self.slow, self.n_slow = slow, n_slow
 
-            def answer(self):
-                together = {who for who, what in host.log[-2:] if what == "ask"} == {0, 1}
-                host.asked += together
-                return 100.0 * (host.slowed if together and host.asked <= host.parts_after else 1.0)
+    def ask(self):
+        if self.n_slow is None:
+            raise BrokenPipeError
+        self.asked += 1
 
-            def rest(self):
-                host.log.append((processor, "rest"))
+    def answer(self):
+        return 100.0 * (self.slow if 9 < self.asked <= 9 + self.n_slow else 1.0)
 
-            def end(self):
-                host.log.append((processor, "end"))
+    def rest(self):
+        self.rests += 1
 
-        return FakeSpinner()
+    def end(self):
+        self.ends += 1
 
 
 @pytest.fixture
-def processors(monkeypatch):
-    monkeypatch.setattr(bench_processors.os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
-    monkeypatch.setattr(bench_processors.os, "SCHED_IDLE", 5, raising=False)
-    monkeypatch.setattr(bench_processors.os, "sched_setscheduler", None, raising=False)
+def awake(monkeypatch):
+    """Function of a fake spinner that returns what wakes the one processor that it is for, by a clock of fake time."""
+    monkeypatch.setattr(cpu_wakeup.os, "sched_getaffinity", lambda pid: {0}, raising=False)
+    monkeypatch.setattr(cpu_wakeup.os, "SCHED_IDLE", 5, raising=False)
+    monkeypatch.setattr(cpu_wakeup.os, "sched_setscheduler", None, raising=False)
     ticks = itertools.count()
-    monkeypatch.setattr(bench_processors, "perf_counter", lambda: 0.01 * next(ticks))
-    made = []
-    yield lambda spinner: made.append(Processors(spinner)) or made[-1]
-    for both in made:
-        both.close()
+    monkeypatch.setattr(cpu_wakeup, "perf_counter", lambda: 0.01 * next(ticks))
+    return lambda spinner: Processors(lambda processor: spinner).awake
 
 
-def test_full_speed_processors_are_checked_twice_and_rest_afterwards(processors):
-    host = FakeHost(SLOWED - 0.01, 10**9)
-    with processors(host.spinner).awake() as at_speed:
-        assert at_speed
-        assert host.asked == 4, "each of two processors is asked twice"
-    assert host.log[-2:] == [(0, "rest"), (1, "rest")]
+@pytest.mark.parametrize("slow, n_slow, at_speed", [(1.19, 10**9, True), (1.85, 20, True), (1.85, 10**9, False)])
+def test_slow_processors_are_awaited_for_some_time(awake, slow, n_slow, at_speed):
+    spinner = FakeSpinner(slow, n_slow)
+    with awake(spinner)() as found:
+        assert found == at_speed
+        assert spinner.rests == 0
+    assert spinner.rests == 1
+    assert spinner.asked == 10 if slow < SLOWED else spinner.asked > 25
 
 
-def test_slow_processors_are_awaited(processors):
-    host = FakeHost(1.85, 20)
-    with processors(host.spinner).awake() as at_speed:
-        assert at_speed
-    assert host.asked in (21, 22)
-
-
-def test_waiting_time_is_limited_and_halved_after_each_failure(processors):
-    host = FakeHost(1.85, 10**9)
-    both = processors(host.spinner)
-    asked = []
+def test_time_of_waiting_is_halved_after_each_failure(awake):
+    spinner, asked = FakeSpinner(1.85, 10**9), []
+    wake = awake(spinner)
     for _ in range(4):
-        before = host.asked
-        with both.awake() as at_speed:
+        before = spinner.asked
+        with wake() as at_speed:
             assert not at_speed
-        asked.append(host.asked - before)
-    assert asked[0] > 50
-    assert all(later < 0.6 * earlier for earlier, later in itertools.pairwise(asked))
-    host.slowed = 1.0
-    with both.awake() as at_speed:
-        assert at_speed
+        asked.append(spinner.asked - before)
+    assert all(later < 0.7 * earlier for earlier, later in itertools.pairwise(asked))
+
+
+def test_refused_spinners_count_as_awake(awake):
+    wake = awake(FakeSpinner(n_slow=None))
+    for _ in range(2):
+        with wake() as at_speed:
+            assert at_speed
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="priorities of Linux")
@@ -97,20 +90,3 @@ def test_spinner_spins_until_it_rests():
         time.sleep(0.2)
     spinner.end()
     assert not status.exists()
-
-
-class RefusedSpinner:
-    """A spinner whose process ended because the system refused its scheduling class."""
-
-    def ask(self):
-        raise BrokenPipeError
-
-    def end(self):
-        raise BrokenPipeError
-
-
-def test_refused_spinners_count_as_awake(processors):
-    both = processors(lambda processor: RefusedSpinner())
-    for _ in range(2):
-        with both.awake() as at_speed:
-            assert at_speed

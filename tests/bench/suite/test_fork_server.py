@@ -1,7 +1,6 @@
 """Fork servers and workers of competitors: shared imports, separate state, and their ends."""
 
 import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -51,15 +50,6 @@ def test_exceptions_of_a_worker_are_raised(pool):
     unable = pool.start(Competitor("chain", "limits.cuda", "products"), 1, 1)
     with pytest.raises((Failed, Unsupported)):  # without CuPy, or without a GPU
         unable("prepare", *CASE)
-
-
-def test_killed_worker_is_noticed(pool):
-    worker = pool.start(NUMPY, 1, 1)
-    worker("prepare", *CASE)
-    os.kill(worker._process, signal.SIGTERM)
-    with pytest.raises(Failed, match=r"the process (had )?ended"):
-        worker("measure", 1, 1)
-    worker.close()
 
 
 def test_import_that_ends_the_process_is_a_failure_of_the_competitor(pool, tmp_path, monkeypatch):

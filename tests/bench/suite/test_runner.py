@@ -4,9 +4,8 @@ from contextlib import nullcontext
 
 import pytest
 from competitors import Competitor, Unsupported
-from suite import case as case_module
 from suite import fork_server, runner, timing
-from suite.case import CaseEntry, Wrong, at_most, thread_settings
+from suite.case import CaseEntry, Wrong, at_most
 from suite.fork_server import Pool
 from suite.timing import Rules
 from suite.worker import Failed
@@ -141,10 +140,3 @@ def test_at_most_raises_above_the_tolerance_or_for_nan():
     for value in (1.1, float("nan")):
         with pytest.raises(Wrong, match="a off by"):
             at_most({"a": value}, {"a": 1.0})
-
-
-def test_thread_settings_follow_the_work():
-    below, between, above = 0.5 * case_module.ONE_THREAD_BELOW, 1e7, case_module.ALL_THREADS_FROM
-    assert [thread_settings(flop, 2) for flop in (below, between, above)] == [(1,), (1, 2), (2,)]
-    assert [thread_settings(flop, 1) for flop in (below, between, above)] == [(1,)] * 3
-    assert thread_settings(above, 64) == (16, 64)

@@ -62,4 +62,5 @@ def test_options_select_competitors_and_resume_keeps_results(tmp_path):
         (result,) = json.loads(saved.read_text())["results"]
         assert result["name"] == "digits32"
         assert {row["name"] for row in result["rows"] if row["kind"] == "peer"} == expected
+        assert "1.5000" in done.stdout, "pytest-benchmark shows the median of the durations"
         assert "its tables: python bench/tools/report.py" in done.stdout

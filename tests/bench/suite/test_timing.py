@@ -5,17 +5,7 @@ from contextlib import contextmanager, nullcontext
 import pytest
 from reporting.result_statistics import ratio
 from suite import timing as bench_rounds
-from suite.timing import (
-    FEWEST_RUNS,
-    LONG_ENOUGH,
-    SHORTEST,
-    TOO_LONG,
-    Rules,
-    Runner,
-    affordable_rounds,
-    calibrate,
-    new_row,
-)
+from suite.timing import FEWEST_RUNS, LONG_ENOUGH, SHORTEST, TOO_LONG, Runner, calibrate, new_row
 
 
 class FakeWorker:
@@ -42,18 +32,6 @@ def test_calibrated_jobs_are_long_enough_or_complete(seconds, fewest):
     assert n_runs * seconds * repeats >= SHORTEST
     assert job == pytest.approx(n_runs * seconds) or len(fake.calls) == 1
     assert sum(n * k for n, k in fake.calls) * seconds < 40 * LONG_ENOUGH + 10 * seconds
-
-
-def test_job_done_once_is_measured_once():
-    fake = FakeWorker(0.01)
-    assert calibrate(fake, 1, is_single_run=True)[0] == 1
-    assert fake.calls == [(1, 1)]
-
-
-def test_number_of_rounds_fits_the_time():
-    rules = Rules(rounds=7, seconds=10.0)
-    assert [affordable_rounds(rules, seconds) for seconds in (0.1, 1.6, 100.0)] == [7, 6, 4]
-    assert affordable_rounds(rules._replace(rounds=1), 100.0) == 1
 
 
 def test_rounds_alternate_the_order_of_competitors(monkeypatch):

@@ -19,12 +19,6 @@ def test_only_text_between_the_marks_changes():
     assert report.with_tables(found, "new") == found
 
 
-@pytest.mark.parametrize("text", ("", report.BEGIN, report.END + report.BEGIN))
-def test_missing_marks_raise(text):
-    with pytest.raises(ValueError, match="needs the two marks"):
-        report.with_tables(text, "new")
-
-
 def of_processor(processor, finished, device="cpu", quick=False, **others):
     machine = example()["machine"] | {"processor": processor} | others
     options = {"device": device, "quick": quick, "rounds": 3}
