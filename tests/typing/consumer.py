@@ -96,13 +96,13 @@ def epochs_to_convergence(result: fastmlp.PopulationResult) -> float:
     return middle.mean + statistics.expected_under_restart(30)
 
 
-def many_nets(X: Floats, y: Floats, sampler: Any = None) -> fastmlp.MLP:
+def many_nets(X: Floats, y: Floats) -> fastmlp.MLP:
     pop = fastmlp.Population((2, 4, 1), 5, init=fastmlp.Normal(0.5), l2=[0.0, 0.1, 0.2, 0.3, 0.4])
     rule = fastmlp.Converged(loss=0.1)
     result: fastmlp.PopulationResult = pop.fit(X, y, epochs=5, optimizer=fastmlp.Rprop(), converged=rule)
     rate: float | None = result.success_rate
     print(epochs_to_convergence(result))
-    found: fastmlp.SweepResult = fastmlp.sweep(X, y, {"l2": [0.0, 0.1]}, n=2, sampler=sampler)
+    found: fastmlp.SweepResult = fastmlp.sweep(X, y, {"l2": [0.0, 0.1]}, n=2)
     print(rate, found.best_settings, fastmlp.folds(len(X), 2), fastmlp.bootstrap(len(X), 3))
     print([net.params.shape for net in pop], fastmlp.UniformByFanIn(1.0))
     return pop.best()

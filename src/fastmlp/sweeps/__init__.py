@@ -3,8 +3,6 @@
 sweep_function    the function sweep
 search            configurations trained, here or on workers, and scored
 search_file       checkpoints of a search
-proposers         where configurations come from: drawn at random, ...
-optuna_search     ... or chosen by a sampler of Optuna
 space             spaces of settings, and what is made from a configuration
 default_loss      loss where the user names none
 result            SweepResult

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,12 +16,10 @@ from ..errors import checked_count, counted
 from ..interface.setting_checks import seed_of
 from ..interface.user_warnings import warn_user
 from ..kernels.structs import METRIC_NONE
-from ..kernels.system import interrupts
+from ..runtime.ctrl_c import StopFlag, ending_with, stop_flag
 from ..sampling import folds
 from .default_loss import default_loss, warn_of_classes
-from .optuna_search import SamplerProposals
-from .proposers import Proposer, RandomDraws
-from .space import groups_of, population_of
+from .space import configurations_of, groups_of, population_of
 
 GROUPS_AT_A_TIME = 8  # populations whose tasks an executor has at a time
 POLL = 0.2  # seconds between two looks at them
@@ -37,24 +34,8 @@ class Group(NamedTuple):
     seed: int  # of the population
 
 
-class SearchCheckpoint(Protocol):
-    """What a search needs of its checkpoint file; SearchFile is the implementation."""
-
-    def begin(self, search: Search, on_workers: bool) -> None:
-        """Give the search the scores in the file, if there are any, and keep the search, to save its scores."""
-
-    def options(self, group: Group) -> dict[str, Any]:
-        """Return the arguments of the fit of a group about its own checkpoint."""
-
-    def save(self, number: int) -> None:
-        """Write the scores, with those of a group that is finished; number : of the group"""
-
-
 class Search:
     """Search of `sweep`: its configurations, and the scores of those that are finished. Arguments are those of sweep.
-
-    Configurations are trained in rounds: a sampler proposes those of a round by the scores of the rounds before it;
-    drawn at random, all configurations are one round.
 
     Raises
     ------
@@ -62,17 +43,15 @@ class Search:
         As sweep does.
     """
 
-    def __init__(self, X, y, space, n, cv, epochs, batch_size, device, dtype, random_state, sampler=None):
-        n_given = n = checked_count("n", n)
+    def __init__(self, X, y, space, n, cv, epochs, batch_size, device, dtype, random_state):
+        n_given = checked_count("n", n)
         self.cv = checked_count("cv", cv, 2)
         self.device, self.dtype, self.seed = device, dtype, seed_of(random_state)
-        self._rng = np.random.default_rng(self.seed)
+        rng = np.random.default_rng(self.seed)
         self.targets = as_numbers(y, "y")
         checked_finite(self.targets, "y")
-        self._proposer: Proposer = (
-            RandomDraws(space, n, self._rng) if sampler is None else SamplerProposals(space, n, sampler)
-        )
-        self.n = n = n if sampler is not None else len(self._proposer.examples)
+        self.rows = configurations_of(space, n_given, rng)
+        self.n = n = len(self.rows)
         loss = default_loss(self.targets)
         self.defaults = {"loss": loss, "epochs": checked_count("epochs", epochs), "batch_size": batch_size}
         self.features = as_numbers(X, "X")
@@ -89,15 +68,15 @@ class Search:
             )
         strata = self.targets.reshape(-1) if loss != "squared_error" else None
         self.fold_weights = folds(len(self.features), cv, stratify=strata, random_state=self.seed % 2**32)
-        examples = self._proposer.examples
-        firsts = [{**self.defaults, **examples[members[0]]} for members in groups_of(examples, self.defaults)]
-        self.scoring = _scoring(firsts, self.features, self.targets, device, dtype)
-        self.rows: list[dict[str, Any]] = []
         self.groups: list[Group] = []
-        self._add_round()
+        for members in groups_of(self.rows, self.defaults):
+            configurations = [self.configuration(k) for k in members]
+            self.groups.append(Group(len(self.groups), members, configurations, int(rng.integers(2**31))))
+        firsts = [group.configurations[0] for group in self.groups]
+        self.scoring = _scoring(firsts, self.features, self.targets, device, dtype)
         self.fold_scores, self.losses = np.full((n, self.cv), np.nan), np.full(n, np.nan)
         self._is_finished, self.interrupted = np.zeros(n, bool), False
-        self._file: SearchCheckpoint | None = None
+        self._file: Any = None
         if n < n_given:
             warn_user(
                 f"The space has {counted(n, 'distinct configuration')}, fewer than n={n_given}: each is tried once."
@@ -105,109 +84,58 @@ class Search:
         if "loss" not in space:
             warn_of_classes(self.targets, loss)
 
-    def _add_round(self) -> bool:
-        """Add the configurations that are proposed next, and return whether there are any."""
-        self._round_start = start = len(self.rows)
-        rows = self._proposer.ask(self.n - start)
-        self.rows += rows
-        for members in groups_of(rows, self.defaults):
-            configurations = [{**self.defaults, **rows[k]} for k in members]
-            seed = int(self._rng.integers(2**31))
-            self.groups.append(Group(len(self.groups), [start + k for k in members], configurations, seed))
-        return bool(rows)
-
-    def _rounds(self) -> Iterator[list[Group]]:
-        """Yield the unfinished groups of each round; the next is proposed when they are trained."""
-        has_more = True
-        while has_more:
-            yield self._unfinished()
-            self._proposer.tell(self.fold_scores[self._round_start : len(self.rows)].mean(axis=1))
-            has_more = self._add_round()
-
-    def run(
-        self,
-        verbose: int,
-        executor: Any = None,
-        show: Callable[[], None] = lambda: None,
-        file: SearchCheckpoint | None = None,
-    ) -> None:
+    def run(self, verbose: int, executor: Any = None, file: Any = None) -> None:
         """Train the groups one after another or, with an executor, side by side; Ctrl-C ends the search.
 
-        show : function that is called after each group
-        file : where to keep the scores, and which has those of the groups that are finished
+        file : SearchFile or None     where to keep the scores, and which has those of the groups that are finished
         """
         self._file = file
         if file is not None:
             file.begin(self, executor is not None)
-        try:
+        groups = [group for group in self.groups if not self._is_finished[group.members].all()]
+        with stop_flag() as flag:
             if executor is not None:
-                self._run_on_workers(verbose, executor, show)
+                self._run_on_workers(groups, verbose, executor, flag)
             else:
-                self._run_here(verbose, show)
-        except KeyboardInterrupt:  # outside of a fit, such as in an evaluation
-            self.interrupted = True
+                with SeveralFits(sum(len(group.members) for group in groups), "configuration") as progress:
+                    for group in groups:
+                        with progress.fit(group.number, len(group.members)):
+                            self._train(group, verbose)
+                        if self.interrupted or flag.is_set():
+                            break
+            self.interrupted |= flag.is_set()
 
-    def _run_here(self, verbose: int, show: Callable[[], None]) -> None:
-        """Train groups one after another."""
-        n_finished = int(self.scores()["is_finished"].sum())  # by an earlier search that had a checkpoint
-        with SeveralFits(self.n - n_finished, "configuration") as progress:
-            for groups in self._rounds():
-                for group in groups:
-                    with progress.fit(group.number, len(group.members)):
-                        self._train(group, verbose)
-                    show()
-                    if self.interrupted:
-                        return
-
-    def _run_on_workers(self, verbose: int, executor: Any, show: Callable[[], None]) -> None:
-        """Train the groups of each round side by side, each by a thread that waits for its tasks."""
-        from concurrent.futures import ThreadPoolExecutor
+    def _run_on_workers(self, groups: list[Group], verbose: int, executor: Any, flag: StopFlag) -> None:
+        """Train groups side by side, each by a thread that waits for its tasks."""
+        from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
         from ..executors.executor_kinds import workers_of
-
-        self.features = np.ascontiguousarray(self.features, self.dtype)  # all groups then share one array
-        pool, bar = ThreadPoolExecutor(GROUPS_AT_A_TIME), Progress(self.n, verbose, "configuration")
-        with workers_of(executor) as workers, pool as threads, bar as progress:
-            for groups in self._rounds():
-                self._run_round(groups, workers, threads, progress, verbose, show)
-
-    def _run_round(
-        self,
-        groups: list[Group],
-        workers: Any,
-        threads: Any,
-        progress: Progress,
-        verbose: int,
-        show: Callable[[], None],
-    ) -> None:
-        """Train groups side by side on workers; threads wait for them."""
-        from concurrent.futures import FIRST_COMPLETED, Future, wait
-
         from ..executors.task_scheduler import NOTICE
 
-        waiting: set[Future] = set()
-        try:
-            with interrupts.deferred():  # a pool interrupted while it starts a thread would not wait for it
-                waiting |= {threads.submit(self._train, group, 0, workers) for group in groups}
-            while waiting:
-                done, waiting = wait(waiting, POLL, FIRST_COMPLETED)
-                for future in done:
-                    future.result()
-                    show()
-                progress.show(int(self._is_finished.sum()), float("nan"))
-                if self.interrupted:  # Ctrl-C has reached a worker
-                    raise KeyboardInterrupt
-        except BaseException as error:
-            workers.stop.set()
-            for future in waiting:
-                future.cancel()
-            if verbose and isinstance(error, KeyboardInterrupt):
-                print(f"\n{NOTICE}", file=sys.stderr)
+        def train(group: Group) -> None:
+            with ending_with(flag):
+                if not (self.interrupted or flag.is_set()):
+                    self._train(group, 0, workers)
+
+        self.features = np.ascontiguousarray(self.features, self.dtype)  # all groups then share one array
+        threads, bar = ThreadPoolExecutor(GROUPS_AT_A_TIME), Progress(self.n, verbose, "configuration")
+        with workers_of(executor) as workers, threads, bar as progress:
+            waiting: set[Future] = set()
+            is_told = not verbose
             try:
-                wait(waiting)
-            except KeyboardInterrupt:
+                waiting |= {threads.submit(train, group) for group in groups}
+                while waiting:
+                    done, waiting = wait(waiting, POLL, FIRST_COMPLETED)
+                    for future in done:
+                        future.result()
+                    progress.show(int(self._is_finished.sum()), float("nan"))
+                    if flag.is_set() and waiting and not is_told:
+                        is_told = True
+                        print(f"\n{NOTICE}", file=sys.stderr)
+            except BaseException:  # an error of a task, or a second Ctrl-C
+                flag.set()
                 workers.leave.set()
-            raise
+                raise
 
     def _train(self, group: Group, verbose: int, executor: Any = None) -> None:
         """Train the nets of a group, and write the scores of its configurations."""
@@ -228,9 +156,6 @@ class Search:
         if self._file is not None and not result.interrupted:
             self._file.save(group.number)
 
-    def _unfinished(self) -> list[Group]:
-        return [group for group in self.groups if not self._is_finished[group.members].all()]
-
     def scores(self) -> dict[str, np.ndarray]:
         """Return the scores of the groups that are finished, as arrays for a file."""
         finished = np.zeros(self.n, bool)
@@ -245,10 +170,6 @@ class Search:
     def take(self, is_finished: np.ndarray, fold_scores: np.ndarray, losses: np.ndarray) -> None:
         """Take over the scores of `scores`."""
         self._is_finished, self.fold_scores, self.losses = is_finished.astype(bool), fold_scores.copy(), losses.copy()
-
-    def reopen(self) -> None:
-        """Count configurations as unfinished if they have the number of epochs by default, which is another one now."""
-        self._is_finished &= np.array(["epochs" in row for row in self.rows])
 
     def order(self) -> np.ndarray:
         """Return the numbers of the finished configurations, the best first."""

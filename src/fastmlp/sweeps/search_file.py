@@ -1,7 +1,4 @@
-"""Checkpoints of a search: the scores of its finished populations in a file, and beside it one of each population.
-
-Those of finished populations stay, so that a larger number of epochs extends their fits.
-"""
+"""Checkpoints of a search: the scores of its finished populations in a file, and beside it one of each population."""
 
 from __future__ import annotations
 
@@ -19,8 +16,6 @@ from ..persistence.checkpoint_files import PREVIOUS, SEARCH, Checkpoint, Checkpo
 from ..persistence.parts import Parts
 from ..runtime.checkpoint_interval import check_interval_of_tasks
 from .search import Group, Search
-
-EPOCHS = "epochs"  # setting of a search, and number of its state
 
 
 def search_file(checkpoint: Any, every: Any, resume: bool, verbose: int) -> SearchFile | None:
@@ -63,33 +58,19 @@ class SearchFile:
         FileExistsError
             If there is no such file, but one of a population in training beside it.
         ValueError
-            If the file is of another search, or of one with more epochs; or if workers train, and the interval counts
-            epochs.
+            If the file is of another search; or if workers train, and the interval counts epochs.
         """
         if on_workers:
             check_interval_of_tasks(self._every)
-        self._search, found = search, self._file.found
-        epochs = before = search.defaults["epochs"]
+        self._search, self._identity, found = search, _identity(search), self._file.found
+        self._file.check_identity(self._identity)
         if found is not None:
-            before = found.state.numbers.get(EPOCHS, epochs)  # older versions required the same number
-            self._file.check_identity(_identity(search, before))
-            if before > epochs:
-                raise ValueError(
-                    f"{str(self._file.path)!r} is a checkpoint of a search with {before:,} epochs, but "
-                    f"epochs={epochs}. Give at least {before}, or name another file."
-                )
             with self._file.checking_state():
                 _check_scores(search, found.state.arrays)
                 search.take(**found.state.arrays)
-            if before < epochs:
-                search.reopen()
         n_finished = int(search.scores()["is_finished"].sum())
-        where = f"with {counted(n_finished, 'finished configuration')} of {search.n}"
-        self._file.begin(_identity(search, before), where)
-        self._identity = _identity(search, epochs)
+        self._file.begin(self._identity, f"with {counted(n_finished, 'finished configuration')} of {search.n}")
         if found is not None:
-            if before < epochs:  # fits of populations are going to have that number, and refuse a lower one
-                self._write()
             return
         left = [number for number in range(len(search.groups)) if self._path_of(number).exists()]
         if left:  # of a search whose own file is missing
@@ -117,8 +98,8 @@ class SearchFile:
     def _write(self) -> None:
         search = self._search
         assert search is not None
-        state, random = Parts(search.scores(), {EPOCHS: search.defaults["epochs"]}), {"seed": search.seed}
-        self._file.write(Checkpoint(self._identity, random, search.n, state), "a finished population")
+        state = Parts(search.scores(), {})
+        self._file.write(Checkpoint(self._identity, {"seed": search.seed}, search.n, state), "a finished population")
 
     def _path_of(self, number: int) -> Path:
         return Path(f"{self._file.path}.{number}")
@@ -130,10 +111,10 @@ def _check_scores(search: Search, arrays: dict[str, np.ndarray]) -> None:
     check_form("", arrays, {"fold_scores": (np.float64, (search.n, search.cv)), "losses": (np.float64, (search.n,))})
 
 
-def _identity(search: Search, epochs: int) -> Identity:
-    """Return the identity of a search with this number of epochs by default."""
+def _identity(search: Search) -> Identity:
+    """Return the identity of a search."""
     settings = [[f"{name}={description(value)}" for name, value in sorted(row.items())] for row in search.rows]
-    defaults = sorted({**search.defaults, EPOCHS: epochs}.items())
+    defaults = sorted(search.defaults.items())
     text = np.frombuffer(repr((settings, defaults)).encode(), np.uint8)
     return {
         "search": {

@@ -43,12 +43,11 @@ def sweep(
     device: str = "auto",
     dtype: Any = "float32",
     random_state: Any = None,
-    sampler: Any = None,
     **keywords: Unpack[RunKeywords],
 ) -> SweepResult:
     """Train n configurations from a space of settings, and refit the best one on all samples.
 
-    Configurations are drawn at random, each at most once, or chosen by a sampler of Optuna. Nets are trained as one
+    Configurations are drawn at random, each at most once. Nets are trained as one
     population if they differ only in dropout, l2, init_scale and numeric settings of the optimiser. Ctrl-C ends the
     search; the result has the configurations that were finished.
 
@@ -80,12 +79,6 @@ def sweep(
         Data type of the parameters and of all computations.
     random_state : int, numpy.random.Generator or RandomState, optional
         Seed of the configurations that are drawn, the folds and the nets. By default the seed is random.
-    sampler : optuna.samplers.BaseSampler, optional
-        What chooses the configurations instead of random draws, such as optuna.samplers.TPESampler(seed=0), with a seed
-        of its own. It proposes n configurations in at most eight rounds of at least eight each, and gets the scores of
-        a round before it proposes the next one; configurations of a round are trained as populations. Distributions in
-        the space must be uniform, loguniform (reciprocal) or randint. Choices other than text, numbers, booleans and
-        None are known to the sampler by their index in the list. A sampler may propose a configuration again.
     verbose : {0, 1, 2}, default 1
         As for Population.fit.
     executor : object, optional
@@ -98,8 +91,7 @@ def sweep(
         Interval between checkpoints of the populations in training, as for Population.fit.
     resume : bool, default False
         Whether to go on from the checkpoint, to the same scores as without an interruption. If there is no such file,
-        the search starts anew. A larger number of epochs extends the fits of all populations, except for those to which
-        the space gives a number of their own; populations that workers of an executor have trained are trained again.
+        the search starts anew.
 
     Returns
     -------
@@ -109,10 +101,7 @@ def sweep(
     ------
     ValueError
         If a setting is unknown, a list of choices is empty, or the configurations have losses that cannot be compared;
-        if a sampler is given with a distribution that Optuna lacks, or with a checkpoint; if the checkpoint is of
-        another search; and as MLP and its fit do.
-    ImportError
-        If a sampler is given, and Optuna is not installed.
+        if the checkpoint is of another search; and as MLP and its fit do.
     FileExistsError
         If there is a checkpoint, but resume is False.
 
@@ -134,16 +123,12 @@ def sweep(
     (6, 'accuracy', 2)
     """
     given = completed(sweep, keywords, RUN_DEFAULTS)
-    verbose, checkpoint = checked_verbose(given["verbose"]), given["checkpoint"]
-    if sampler is not None and checkpoint is not None:
-        raise ValueError(
-            "checkpoint= keeps scores, but not what a sampler has learnt from them: leave out sampler= or checkpoint=."
-        )
+    verbose = checked_verbose(given["verbose"])
     with CompileNotices(verbose > 0):
-        file = search_file(checkpoint, given["every"], given["resume"], verbose)
+        file = search_file(given["checkpoint"], given["every"], given["resume"], verbose)
         if file is not None and random_state is None:
             random_state = file.seed
-        search = Search(X, y, space, n, cv, epochs, batch_size, device, dtype, random_state, sampler)
+        search = Search(X, y, space, n, cv, epochs, batch_size, device, dtype, random_state)
         return _search(search, given["executor"], verbose, file)
 
 

@@ -9,8 +9,6 @@ from resumed_fits import Killed, kill_after_writes
 
 import fastmlp
 from fastmlp.fit import nets_per_task
-from fastmlp.sweeps.search import Search
-from fastmlp.sweeps.search_file import search_file
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 2))
@@ -23,6 +21,12 @@ def sweep(space=SPACE, **options):
     return fastmlp.sweep(X, Y, space, **SETTINGS | {"verbose": 0} | options)
 
 
+@pytest.fixture(scope="module")
+def expected():
+    """The search without a checkpoint."""
+    return sweep()
+
+
 def assert_same(one, other):
     np.testing.assert_array_equal(one.fold_scores, other.fold_scores)
     np.testing.assert_array_equal(one.train_losses, other.train_losses)
@@ -30,9 +34,8 @@ def assert_same(one, other):
     assert one.best.params.tobytes() == other.best.params.tobytes()
 
 
-@pytest.mark.slow
-def test_a_checkpoint_changes_no_bit_and_a_finished_search_trains_nothing(tmp_path, monkeypatch):
-    expected, path = sweep(), tmp_path / "search.ckpt"
+def test_a_checkpoint_changes_no_bit_and_a_finished_search_trains_nothing(tmp_path, monkeypatch, expected):
+    path = tmp_path / "search.ckpt"
     assert_same(sweep(checkpoint=path, every=2), expected)
     numbered = [f"search.ckpt.{number}" for number in range(3)]  # of the populations, which have ended
     assert sorted(file.name for file in tmp_path.iterdir()) == ["search.ckpt", *numbered, "search.ckpt.previous"]
@@ -40,100 +43,27 @@ def test_a_checkpoint_changes_no_bit_and_a_finished_search_trains_nothing(tmp_pa
     assert_same(sweep(checkpoint=path, resume=True), expected)
 
 
-@pytest.mark.thinned(3)
 @pytest.mark.parametrize("n_fits", [0, 1, 2])
-@pytest.mark.slow
-def test_an_interrupted_search_goes_on_to_the_same_scores(tmp_path, monkeypatch, n_fits):
-    expected, path, fit, calls = sweep(), tmp_path / "search.ckpt", fastmlp.Population.fit, []
-
-    def fail(self, *data, **options):
-        calls.append(options)
-        if len(calls) > n_fits:
-            fit(self, *data, **options | {"epochs": 12, "converged": None})
-            raise RuntimeError("killed after its last checkpoint")
-        return fit(self, *data, **options)
-
-    monkeypatch.setattr(fastmlp.Population, "fit", fail)
-    with pytest.raises(RuntimeError, match="killed"):
-        sweep(checkpoint=path, every=1)
-    assert (tmp_path / f"search.ckpt.{n_fits}").exists()
-    monkeypatch.setattr(fastmlp.Population, "fit", fit)
-    assert_same(sweep(checkpoint=path, resume=True), expected)
-
-
-@pytest.mark.parametrize("space", [SPACE, SPACE | {"optimizer": ["adam", "rmsprop"]}], ids=["batches", "optimisers"])
-def test_more_epochs_extend_a_finished_search(tmp_path, monkeypatch, space):
-    path, n_trained, fit = tmp_path / "search.ckpt", [], fastmlp.Population.fit
-    sweep(space, checkpoint=path)
-    expected = sweep(space, epochs=30)
-
-    def noted(self, *data, **options):
-        result = fit(self, *data, **options)
-        n_trained.append((options["resume"], options["epochs"]))
-        return result
-
-    monkeypatch.setattr(fastmlp.Population, "fit", noted)
-    assert_same(sweep(space, checkpoint=path, epochs=30, resume=True), expected)
-    assert set(n_trained) == {(True, 30)}
-    monkeypatch.setattr(fastmlp.Population, "fit", None)
-    assert_same(sweep(space, checkpoint=path, epochs=30, resume=True), expected)
-
-
-@pytest.mark.slow
-def test_a_search_that_was_killed_goes_on_to_more_epochs(tmp_path, monkeypatch):
-    """With a finished population, one in training, and one that has not begun; then it is killed once more."""
-    expected, path, fit, calls = sweep(epochs=30), tmp_path / "search.ckpt", fastmlp.Population.fit, []
+def test_an_interrupted_search_goes_on_to_the_same_scores(tmp_path, monkeypatch, n_fits, expected):
+    path, fit, calls = tmp_path / "search.ckpt", fastmlp.Population.fit, []
 
     def fail(self, *data, **options):
         calls.append(options)
         with monkeypatch.context() as patches:
-            if len(calls) in (2, 4):
+            if len(calls) > n_fits:
                 kill_after_writes(2, patches)
             return fit(self, *data, **options)
 
-    monkeypatch.setattr(fastmlp.Population, "fit", fail)
-    with pytest.raises(Killed):
-        sweep(checkpoint=path, every=4)
-    with pytest.raises(Killed):
-        sweep(checkpoint=path, every=4, epochs=30, resume=True)
-    assert_same(sweep(checkpoint=path, epochs=30, resume=True), expected)
-
-
-def test_configurations_with_a_number_of_epochs_of_their_own_are_not_trained_again(tmp_path, monkeypatch):
-    path, fit, trained = tmp_path / "search.ckpt", fastmlp.Population.fit, []
-    space = SPACE | {"epochs": [5]}
-    expected = sweep(space, checkpoint=path)
-    monkeypatch.setattr(fastmlp.Population, "fit", lambda *data, **options: trained.append(fit(*data, **options)))
-    assert_same(sweep(space, checkpoint=path, epochs=30, resume=True), expected)
-    assert not trained
-
-
-def test_fewer_epochs_are_refused(tmp_path):
-    path = tmp_path / "search.ckpt"
-    sweep(checkpoint=path)
-    with pytest.raises(ValueError, match=r"a search with 12 epochs, but epochs=11\. Give at least 12"):
-        sweep(checkpoint=path, epochs=11, resume=True)
-
-
-def test_an_extension_that_ended_early_is_refused_a_number_between(tmp_path, monkeypatch):
-    """By the search, whose file the user has named, and not by one of its populations."""
-    path, fit = tmp_path / "search.ckpt", fastmlp.Population.fit
-    sweep(checkpoint=path)
-
-    def killed(self, *data, **options):
-        fit(self, *data, **options)
-        raise Killed
-
     with monkeypatch.context() as patches:
-        patches.setattr(fastmlp.Population, "fit", killed)
+        patches.setattr(fastmlp.Population, "fit", fail)
         with pytest.raises(Killed):
-            sweep(checkpoint=path, epochs=30, resume=True)
-    with pytest.raises(ValueError, match=r"a search with 30 epochs, but epochs=20\. Give at least 30"):
-        sweep(checkpoint=path, epochs=20, resume=True)
+            sweep(checkpoint=path, every=4)
+    assert (tmp_path / f"search.ckpt.{n_fits}").exists()
+    assert_same(sweep(checkpoint=path, resume=True), expected)
 
 
-def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(tmp_path, monkeypatch):
-    expected, path, evaluate, calls = sweep(), tmp_path / "search.ckpt", fastmlp.Population.evaluate, []
+def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(tmp_path, monkeypatch, expected):
+    path, evaluate, calls = tmp_path / "search.ckpt", fastmlp.Population.evaluate, []
 
     def interrupted(self, *data, **options):
         calls.append(1)
@@ -146,6 +76,7 @@ def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(tmp_path, monkeypatch):
         found = sweep(checkpoint=path)
     assert found.interrupted
     assert 0 < len(found.scores) < 7
+    monkeypatch.undo()
     assert_same(sweep(checkpoint=path, resume=True), expected)
 
 
@@ -160,7 +91,8 @@ def test_a_search_without_a_seed_takes_that_of_its_checkpoint(tmp_path):
         ({"n": 8}, "its n was 7, and here it is 8"),
         ({"cv": 3}, "its cv was 2, and here it is 3"),
         ({"random_state": 6}, "its random_state was 5, and here it is 6"),
-        ({"batch_size": 8, "epochs": 13}, "space, with epochs and batch_size had other values"),
+        ({"epochs": 13}, "space, with epochs and batch_size had other values"),
+        ({"batch_size": 8}, "space, with epochs and batch_size had other values"),
         ({"space": SPACE | {"learning_rate": [0.2, 0.3, 0.4]}}, "space, with epochs and batch_size had other values"),
         ({"dtype": "float64"}, "its dtype was 'float32', and here it is 'float64'"),
     ],
@@ -187,18 +119,6 @@ def test_other_files_and_missing_arguments_are_refused(tmp_path):
         sweep(every=3)
 
 
-@pytest.mark.slow
-def test_populations_of_workers_go_on_to_more_epochs(tmp_path):
-    expected, path = sweep(), tmp_path / "search.ckpt"
-    search = Search(
-        X, Y, SPACE, *(SETTINGS[name] for name in ("n", "cv", "epochs", "batch_size", "device", "dtype")), 5
-    )
-    search.run(0, InPlace(), file=search_file(path, "5 min", False, 0))
-    assert_same(sweep(checkpoint=path, resume=True), expected)
-    for epochs, executor in ((20, {}), (25, {"executor": InPlace()}), (26, {})):
-        assert_same(sweep(checkpoint=path, epochs=epochs, resume=True, **executor), sweep(epochs=epochs))
-
-
 def test_an_interrupted_population_of_workers_goes_on(tmp_path, monkeypatch):
     for name in ("FIRST_SECONDS", "TASK_SECONDS"):
         monkeypatch.setattr(nets_per_task, name, 1e-9)
@@ -211,9 +131,8 @@ def test_an_interrupted_population_of_workers_goes_on(tmp_path, monkeypatch):
     assert rest.n_submitted == 1, "40 nets are three tasks"
 
 
-@pytest.mark.slow
-def test_workers_go_on_with_a_population_in_training(tmp_path, monkeypatch):
-    path, expected = tmp_path / "search.ckpt", sweep()
+def test_workers_go_on_with_a_population_in_training(tmp_path, monkeypatch, expected):
+    path = tmp_path / "search.ckpt"
     with monkeypatch.context() as patches:
         kill_after_writes(4, patches)
         with pytest.raises(Killed):
@@ -225,7 +144,6 @@ def test_workers_go_on_with_a_population_in_training(tmp_path, monkeypatch):
     assert not (tmp_path / "other.ckpt").exists()
 
 
-@pytest.mark.slow
 def test_a_search_without_a_seed_that_ended_in_its_first_population_goes_on(tmp_path, monkeypatch):
     fit, path = fastmlp.Population.fit, tmp_path / "search.ckpt"
 

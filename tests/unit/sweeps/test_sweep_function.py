@@ -183,12 +183,12 @@ def test_interruption_keeps_finished_configurations(task, monkeypatch):
 
 
 def test_interruption_during_evaluation_or_refit_keeps_scores(task, monkeypatch):
-    """Ctrl-C while the second population is evaluated; and while the best configuration is trained again."""
+    """Ctrl-C while the first population is evaluated; and while the best configuration is trained again."""
     evaluations, evaluate = [], Population.evaluate
 
     def interrupted(self, *arguments, **settings):
         evaluations.append(self)
-        if len(evaluations) == 2:
+        if len(evaluations) == 1:
             signal.raise_signal(signal.SIGINT)
         return evaluate(self, *arguments, **settings)
 
@@ -250,7 +250,6 @@ def test_an_executor_gives_the_same_scores(task):
     assert executor.n_submitted > 0
 
 
-@pytest.mark.slow
 def test_the_weights_of_folds_are_sent_once(rng, monkeypatch):
     X, sent, send, executor = rng.normal(size=(20_000, 3)), [], ProcessWorkers._send, Pickled()
     y = (X[:, 0] > 0).astype(int)
@@ -272,18 +271,17 @@ def test_an_error_on_a_worker_ends_the_sweep(task):
         sweep(*task, SPACE | {"schedule": fail}, n=3, epochs=2, verbose=0, executor=InPlace())
 
 
-@pytest.mark.slow
 def test_ctrl_c_on_workers_keeps_finished_configurations(task, ctrl_c, monkeypatch, capsys):
-    class InterruptedByTheFirst(InPlace):
+    class InterruptedByTheSecond(InPlace):
         def submit(self, function, /, *arguments):
-            if not self.n_submitted:
+            if self.n_submitted == 1:
                 os.kill(os.getpid(), signal.SIGINT)
                 time.sleep(0.5)  # until it has come to the main thread
             return super().submit(function, *arguments)
 
     monkeypatch.setattr(search, "GROUPS_AT_A_TIME", 1)
     with pytest.warns(UserWarning, match="The search was interrupted"):
-        found = sweep(*task, SPACE, n=12, epochs=2, random_state=0, executor=InterruptedByTheFirst())
+        found = sweep(*task, SPACE, n=12, epochs=2, random_state=0, executor=InterruptedByTheSecond())
     assert found.interrupted
     assert 0 < len(found.settings) < 12
     assert "waiting for the tasks that have begun" in capsys.readouterr().err
