@@ -87,7 +87,7 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
         partial_fit.
     callbacks : callable or sequence of callable, optional
         Called as callback(epoch, history) after each epoch; history.net is the MLP being trained. Training stops when a
-        callback returns True. Not for n_nets above 1.
+        callback returns True. Of several nets, which are then trained one after another, history.net_number says which.
     n_nets : int, default 1
         Number of nets, trained together as one population from different initial weights. Predictions are the mean over
         the nets.

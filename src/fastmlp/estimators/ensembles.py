@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..callbacks import EarlyStopping
+from ..callbacks import EarlyStopping, as_callbacks
 from ..population import Population
 from ..population_result import PopulationResult
 from .interruption import trained_nets
@@ -67,14 +67,13 @@ def fit_nets(
     held_out : held-out samples, or None; with early_stopping the record to monitor is measured on them
     executor : where to train, as for Population.fit
     """
-    if estimator.callbacks:
-        raise ValueError("callbacks are for a single net: leave them out here.")
     monitor, tol = "loss", estimator.tol / scale.reported
     if held_out is not None and estimator.early_stopping:
         monitor, tol = estimator._population_monitor(held_out, estimator.tol)
     patience = int(min(estimator.n_iter_no_change, estimator.max_iter)) + 1
     further: dict[str, Any] = {
         "early_stopping": EarlyStopping(patience, monitor, tol),
+        "callbacks": as_callbacks(estimator.callbacks or ()),
         "verbose": min(2, int(estimator.verbose)),
     }
     result: PopulationResult = fit(estimator, nets, samples, held_out, batch, scale, executor=executor, **further)

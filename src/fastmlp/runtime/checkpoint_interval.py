@@ -51,15 +51,6 @@ def as_interval(value: Any) -> Interval:
     )
 
 
-def check_interval_of_tasks(every: Any) -> None:
-    """Raise ValueError if an interval between checkpoints of a fit on an executor counts epochs, or is none."""
-    if as_interval(every).epochs is not None:
-        raise ValueError(
-            f"every={every!r} counts epochs, but executor= trains nets in tasks, whose results are saved when they "
-            "end: give a duration, such as every='1 min'."
-        )
-
-
 class Timer:
     """Says when the next checkpoint is due. It starts, and restarts, with the epochs done so far."""
 

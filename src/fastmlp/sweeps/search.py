@@ -91,7 +91,7 @@ class Search:
         """
         self._file = file
         if file is not None:
-            file.begin(self, executor is not None)
+            file.begin(self)
         groups = [group for group in self.groups if not self._is_finished[group.members].all()]
         with stop_flag() as flag:
             if executor is not None:

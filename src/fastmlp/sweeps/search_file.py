@@ -14,7 +14,6 @@ from ..fit.checkpoint_identity import description
 from ..fit.state_checks import check_form, check_integers
 from ..persistence.checkpoint_files import PREVIOUS, SEARCH, Checkpoint, CheckpointFile, Identity, refuse_without_file
 from ..persistence.parts import Parts
-from ..runtime.checkpoint_interval import check_interval_of_tasks
 from .search import Group, Search
 
 
@@ -48,20 +47,16 @@ class SearchFile:
         """Seed of the search in the file; None if there is none."""
         return None if self._file.found is None else int(self._file.found.random["seed"])
 
-    def begin(self, search: Search, on_workers: bool) -> None:
+    def begin(self, search: Search) -> None:
         """Give a search the scores in the file.
-
-        on_workers : whether the workers of an executor train its populations
 
         Raises
         ------
         FileExistsError
             If there is no such file, but one of a population in training beside it.
         ValueError
-            If the file is of another search; or if workers train, and the interval counts epochs.
+            If the file is of another search.
         """
-        if on_workers:
-            check_interval_of_tasks(self._every)
         self._search, self._identity, found = search, _identity(search), self._file.found
         self._file.check_identity(self._identity)
         if found is not None:

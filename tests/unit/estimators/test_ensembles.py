@@ -77,9 +77,14 @@ def test_settings_of_several_nets_have_an_effect_or_a_warning(iris, capsys):
         clf.intercepts_ = clf.intercepts_
 
 
+def test_callbacks_are_called_for_each_net(iris):
+    seen = []
+    look = lambda epoch, history: seen.append((history.net_number, epoch))
+    MLPClassifier(n_nets=2, max_iter=2, n_iter_no_change=9, callbacks=look).fit(*iris)
+    assert seen == [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
 def test_single_net_features_raise_for_ensembles(iris):
-    with pytest.raises(ValueError, match="callbacks are for a single net"):
-        MLPClassifier(n_nets=2, callbacks=print).fit(*iris)
     with pytest.raises(ValueError, match="partial_fit does not support"):
         MLPClassifier(n_nets=2).partial_fit(*iris, classes=[0, 1, 2])
     with pytest.raises(ValueError, match="scikit-learn has no net of n_nets nets"):
