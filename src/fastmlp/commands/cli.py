@@ -143,16 +143,13 @@ class BenchGroup(Choices):
     minibatch = "minibatch"
     large = "large"
     predict = "predict"
-    cold_start = "cold_start"
 
 
 @command()
 def bench(
     group: Annotated[
         BenchGroup,
-        choice_argument(
-            BenchGroup, "GROUP", "What to measure: all, xor, population, minibatch, large, predict or cold_start."
-        ),
+        choice_argument(BenchGroup, "GROUP", "What to measure: all, xor, population, minibatch, large or predict."),
     ] = BenchGroup.all,
 ) -> None:
     """Measure fastmlp against hand-written NumPy on this machine, in a minute or two."""

@@ -6,7 +6,6 @@ The suite, with scikit-learn, PyTorch, JAX and Keras as competitors, is in the r
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from math import ceil
@@ -25,7 +24,6 @@ from ..fit.interruption import require_complete
 from ..mlp import MLP
 from ..optimizers import SGD, Adam
 from ..population import Population
-from ..runtime.python_process import python_command
 from ..runtime.thread_count import n_processors
 
 TOLERANCE = 1e-3  # largest relative difference of the losses; fastmlp and NumPy compute in float32
@@ -35,7 +33,7 @@ XOR = xor.X, xor.Y[:, None].astype(np.float32)
 HOW = (
     "fastmlp and NumPy by hand start from the same parameters, and must have the same loss. They take turns; "
     f"durations are medians of {ROUNDS} rounds, ratios medians of the ratios within a round. The limit is what no "
-    "program can leave out: the matrix products alone, or the import of NumPy."
+    "program can leave out: the matrix products alone."
 )
 
 
@@ -71,8 +69,8 @@ class NumpyNet:
         delta = (a[-1] - y) / np.float32(len(y))
         grads: list[np.ndarray] = []
         for k in reversed(range(len(self.layers))):
-            W, b = self.layers[k]
-            grads = [a[k].swapaxes(-1, -2) @ delta, delta.sum(axis=-2, keepdims=b.ndim > 1), *grads]
+            W = self.layers[k][0]
+            grads = [a[k].swapaxes(-1, -2) @ delta, delta.sum(axis=-2, keepdims=True), *grads]
             if k:
                 derivative = a[k] > 0 if self.hidden == "relu" else a[k] * (1 - a[k])
                 delta = (delta @ W.swapaxes(-1, -2)) * derivative
@@ -114,13 +112,11 @@ class Program(NamedTuple):
 
     run : function that does n runs
     loss : function that returns the loss on the training samples, to verify the result; None if there is no loss
-    warm_up : number of runs after which the next run compiles the last kernel; 0 if the first run compiles all kernels
     """
 
     name: str
     run: Callable[[int], Any]
     loss: Callable[[], float] | None = None
-    warm_up: int = 0
 
     def seconds(self, n: int) -> float:
         """Return the seconds of n runs."""
@@ -132,22 +128,13 @@ class Program(NamedTuple):
 FASTMLP, NUMPY, LIMIT = "fastmlp", "NumPy", "limit"
 
 
-def repeated(call: Callable[[], Any]) -> Callable[[int], None]:
-    def run(n: int) -> None:
-        for _ in range(n):
-            call()
-
-    return run
-
-
 def numpy_layers(sizes: tuple[int, ...], params: np.ndarray) -> list[list[np.ndarray]]:
-    """Return copies of [W, b] for each layer, from flat parameters (..., n_params)."""
+    """Return copies of [W, b] for each layer, from flat parameters (..., n_params); b has one row."""
     layers, start = [], 0
     for i, o in pairwise(sizes):
-        W = params[..., start : start + i * o].reshape(*params.shape[:-1], i, o).copy()
-        b = params[..., start + i * o : start + i * o + o].copy()
-        layers.append([W, b[..., None, :] if b.ndim > 1 else b])
-        start += i * o + o
+        of_layer = params[..., start : start + (i + 1) * o].reshape(*params.shape[:-1], i + 1, o)
+        layers.append([of_layer[..., :i, :].copy(), of_layer[..., i:, :].copy()])
+        start += (i + 1) * o
     return layers
 
 
@@ -165,7 +152,6 @@ def training(sizes, hidden, X, y, batch_size, optimizer, n_nets=None) -> list[Pr
         numpy_layers(sizes, np.array(net.params)), hidden, optimizer.learning_rate, isinstance(optimizer, Adam)
     )
     targets = y[:, 0] if y.shape[1] == 1 else y.argmax(axis=1)
-
     options: dict[str, Any] = {"batch_size": batch_size, "optimizer": optimizer, "shuffle": False, "verbose": 0}
 
     def fit(n: int) -> None:
@@ -177,14 +163,15 @@ def training(sizes, hidden, X, y, batch_size, optimizer, n_nets=None) -> list[Pr
                 numpy_net.step(X[at : at + batch_size], y[at : at + batch_size])
 
     fastmlp_loss = lambda: float(np.mean(net.evaluate(X, targets)["loss"]))
-    if n_nets:
-        start = net.params.copy()
+    start = net.params.copy()
+    if n_nets:  # the unrolled code of a tiny architecture is compiled now, not after some seconds of training
         with unrolled_nets_at_once():
             fit(1)
-        net.params = start
-    steps = 0 if n_nets else steps_to_unrolled(net.network, batch_size)
-    warm_up = steps // -(-len(X) // batch_size)
-    return [Program(FASTMLP, fit, fastmlp_loss, warm_up), Program(NUMPY, by_hand, lambda: numpy_net.loss(X, y))]
+    elif n_steps := steps_to_unrolled(net.network, batch_size):
+        for n in (n_steps * batch_size // len(X), 1):  # the second fit compiles, at its start
+            fit(n)
+    net.params[:] = start
+    return [Program(FASTMLP, fit, fastmlp_loss), Program(NUMPY, by_hand, lambda: numpy_net.loss(X, y))]
 
 
 def bare_products(sizes, rows: int, trains: bool, n_steps: int = 1) -> Program:
@@ -213,22 +200,12 @@ def bare_products(sizes, rows: int, trains: bool, n_steps: int = 1) -> Program:
 def prediction(sizes, X) -> list[Program]:
     net = MLP(sizes, loss="softmax_cross_entropy", random_state=0, device="cpu")
     numpy_net = NumpyNet(numpy_layers(sizes, np.array(net.params)), "relu", 0.0, False)
+    repeated = lambda call: lambda n: [call() for _ in range(n)]
     return [
         Program(FASTMLP, repeated(lambda: net.predict(X)), lambda: float(np.mean(net.predict(X)[:, 0]))),
         Program(NUMPY, repeated(lambda: numpy_net.forward(X)), lambda: float(np.mean(numpy_net.forward(X)[-1][:, 0]))),
         bare_products(sizes, len(X), trains=False),
     ]
-
-
-def cold_starts() -> list[Program]:
-    """Return programs that start a new process in each run."""
-    run = lambda program: repeated(lambda: subprocess.run(python_command(program), check=True))
-    of_xor = (
-        "import fastmlp\n"
-        "net = fastmlp.MLP((2, 2, 2, 1), loss='binary_cross_entropy', random_state=0, device='cpu')\n"
-        "net.fit([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0], epochs=5000, optimizer='sgd')\n"
-    )
-    return [Program(FASTMLP, run(of_xor)), Program(LIMIT, run("import numpy"))]
 
 
 class Case(NamedTuple):
@@ -256,8 +233,7 @@ def cases() -> list[Case]:
         return rng.random((rows, n_features), np.float32), np.eye(10, dtype=np.float32)[rng.integers(0, 10, rows)]
 
     digits, mnist = (64, 64, 32, 10), (784, 512, 512, 10)
-    small, large = data(1024, 64), data(1024, 784)
-    n_nets, X = 10_000, large[0]
+    small, large, n_nets = data(1024, 64), data(1024, 784), 10_000
     one_net = lambda: training((2, 2, 2, 1), "sigmoid", *XOR, 4, SGD(0.3))
     many_nets = lambda: training((2, 2, 1), "sigmoid", *XOR, 4, SGD(0.5), n_nets)
     batches = lambda: training(digits, "relu", *small, 32, Adam(1e-3))
@@ -268,9 +244,8 @@ def cases() -> list[Case]:
         Case("population", f"XOR 2-2-1, {n_nets:,} nets, SGD", "net and epoch", n_nets, many_nets),
         Case("minibatch", "64-64-32-10, softmax, Adam, batch 32", "step", 32, batches),
         Case("large", "784-512-512-10, softmax, Adam, batch 128", "step", 8, large_net),
-        Case("predict", "784-512-512-10, one row in a call", "call", 1, lambda: prediction(mnist, X[:1])),
-        Case("predict", "784-512-512-10, 1,024 rows in a call", "row", len(X), lambda: prediction(mnist, X)),
-        Case("cold_start", "a process that trains XOR", "start", 1, cold_starts),
+        Case("predict", "784-512-512-10, one row in a call", "call", 1, lambda: prediction(mnist, large[0][:1])),
+        Case("predict", "784-512-512-10, 1,024 rows in a call", "row", 1024, lambda: prediction(mnist, large[0])),
     ]
 
 
@@ -288,8 +263,6 @@ def measure(case: Case) -> dict[str, list[float]]:
     check_losses(case, programs)
     n_runs = {}
     for program in programs:
-        for n in (program.warm_up, 1) if program.warm_up else ():  # the second fit compiles, at its start
-            program.run(n)
         n = 1
         while (seconds := program.seconds(n)) < LONG_ENOUGH:
             n = ceil(n * min(16.0, max(1.5, 1.2 * LONG_ENOUGH / max(seconds, 1e-9))))
@@ -311,22 +284,17 @@ def check_losses(case: Case, programs: list[Program]) -> None:
         )
 
 
-def lines_about_machine() -> Iterator[str]:
+def lines(group: str) -> Iterator[str]:
+    """Yield lines on the machine, then one for each case of a group, or of "all", as soon as it is measured."""
     yield f"{microarchitecture()}, {n_processors()} processors, NumPy {np.__version__}, float32 on the CPU. {HOW}"
     if slowing := [name for name in SLOWING if name in os.environ]:
         yield f"WARNING: {' and '.join(slowing)} set: OpenBLAS, and NumPy with it, is slower than it could be."
-
-
-def lines(group: str) -> Iterator[str]:
-    """Yield lines on the machine, then one for each case of a group, or of "all", as soon as it is measured."""
-    yield from lines_about_machine()
     for case in cases():
         if group in ("all", case.group):
             found = measure(case)
             ratio = lambda a, b: f"{median(x / y for x, y in zip(found[a], found[b], strict=True)):.3g}"  # noqa: B023
             phrases = [f"fastmlp {duration(median(found[FASTMLP]))} per {case.unit}"]
-            if NUMPY in found:
-                phrases.append(f"NumPy takes {ratio(NUMPY, FASTMLP)} times as long")
+            phrases += [f"NumPy takes {ratio(NUMPY, FASTMLP)} times as long"]
             if LIMIT in found:
                 phrases.append(f"{ratio(FASTMLP, LIMIT)} times the limit")
             yield f"{case.title}: {'; '.join(phrases)}"
