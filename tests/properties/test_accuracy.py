@@ -64,14 +64,6 @@ def test_ties_go_to_the_first_class(family, dtype, rng):
         assert history.accuracy[0] == pytest.approx(right.mean())
 
 
-def test_ties_of_nets_with_inactive_units_go_to_the_first_class(rng):
-    """Outputs are equal if no hidden ReLU is active and biases are 0, as in some untrained nets."""
-    X, y = rng.normal(size=(50, 4)), rng.integers(3, size=50)
-    for seed in range(60):
-        net = MLP((4, 7, 3), loss="softmax_cross_entropy", device="cpu", random_state=seed)
-        assert net.evaluate(X, y)["accuracy"] == pytest.approx(np.mean(net.predict_classes(X) == y))
-
-
 @pytest.mark.parametrize("sizes", [(4, 2, 3), (4, 12, 3)], ids=["unrolled", "loops"])
 def test_ties_of_populations_go_to_the_first_class(sizes, rng):
     X, y = rng.normal(size=(50, 4)), rng.integers(3, size=50)

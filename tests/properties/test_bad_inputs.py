@@ -34,24 +34,17 @@ def test_invalid_net_settings_raise(settings, message):
 
 BAD_FITS = [
     ({"epochs": 0}, "epochs must be a whole number of at least 1, but it is 0"),
-    ({"epochs": -3}, "epochs"),
     ({"epochs": 2.5}, "epochs"),
     ({"epochs": "10"}, "epochs"),
     ({"batch_size": 0}, "batch_size must be a whole number of at least 1, but it is 0"),
-    ({"batch_size": -1}, "batch_size"),
     ({"batch_size": 3.0}, "batch_size"),
     ({"optimizer": "sdg"}, "optimizer 'sdg'. Did you mean 'sgd'"),
-    ({"optimizer": 0.1}, "it is the number 0.1"),
     ({"optimizer": None}, "optimizer None"),
     ({"schedule": "cosin"}, "schedule 'cosin'. Did you mean 'cosine'"),
-    ({"schedule": 5}, "schedule 5"),
     ({"schedule": lambda steps, n_steps: np.nan}, "schedule must give a finite factor"),
     ({"sample_weight": np.ones(5)}, "sample_weight"),
-    ({"sample_weight": -np.ones(12)}, "sample_weight"),
-    ({"sample_weight": np.full(12, np.nan)}, "sample_weight"),
     ({"class_weight": "balanced"}, "class_weight needs a task with exclusive classes"),
     ({"validation_fraction": 1.0}, "validation_fraction"),
-    ({"validation_fraction": -0.1}, "validation_fraction"),
     ({"validation_data": X}, r"validation_data must be a pair \(X, y\)"),
     ({"validation_data": (X[:, :2], Y)}, "2 features, but the net has 3 inputs"),
     ({"validation_data": (X, Y[:5])}, "5 samples"),
@@ -71,38 +64,27 @@ def test_invalid_fit_arguments_raise(settings, message):
     np.testing.assert_array_equal(net.params, before)
 
 
-BAD_DATA = [
+BAD_DATA = [  # tests/unit/data has more
     (np.empty((0, 3)), np.empty((0, 2)), "X must have at least one sample"),
     (X[:, :2], Y, "X has 2 features, but the net has 3 inputs"),
-    (X[0], Y[0], "X must have shape"),
     (np.where(X > 1, np.nan, X), Y, "X must be finite"),
-    (np.where(X > 1, np.inf, X), Y, "X must be finite"),
-    (X, np.where(Y > 1, np.nan, Y), "y must be finite"),
+    (None, Y, "X must be an array of numbers, but it is a NoneType"),
     (X, np.where(Y > 1, -np.inf, Y), "y must be finite"),
-    (X, Y[:, :1], "y must hold class numbers|y has shape|y must have shape"),
     (X, Y[:11], "y has 11 samples, but X has 12"),
     (X, LABELS, "class numbers from 0 to 1 .* but it holds 0 to 2"),
-    (X.astype(str), Y, "X must hold numbers"),
-    (np.where(X > 1, None, X).tolist(), Y, "X must be finite"),
-    (np.where(X > 1, "?", X.astype(object)), Y, r"X must hold numbers, but it holds '\?' at \(\d+, \d\)"),
-    (None, Y, "X must be an array of numbers, but it is a NoneType"),
-    ({1, 2}, Y, "X must be an array of numbers, but it is a set"),
-    (X, Y.astype(str), "y must hold numbers"),
 ]
 
 
-@pytest.mark.parametrize("method", ("fit", "evaluate", "loss_and_gradient"))
 @pytest.mark.parametrize("bad_X, bad_y, message", BAD_DATA, ids=[row[2] for row in BAD_DATA])
-def test_invalid_data_raise(method, bad_X, bad_y, message):
-    with pytest.raises(ValueError, match=message):
-        getattr(regressor(), method)(bad_X, bad_y)
-
-
-@pytest.mark.parametrize("method", ("predict", "predict_classes"))
-@pytest.mark.parametrize("bad_X, _, message", BAD_DATA[:5], ids=[row[2] for row in BAD_DATA[:5]])
-def test_invalid_data_for_prediction_raise(method, bad_X, _, message):
-    with pytest.raises(ValueError, match=message):
-        getattr(regressor(), method)(bad_X)
+def test_invalid_data_raise(bad_X, bad_y, message):
+    net = regressor()
+    for method in (net.fit, net.evaluate, net.loss_and_gradient):
+        with pytest.raises(ValueError, match=message):
+            method(bad_X, bad_y)
+    if message.startswith("X"):
+        for method in (net.predict, net.predict_classes):
+            with pytest.raises(ValueError, match=message):
+                method(bad_X)
 
 
 @pytest.mark.parametrize(

@@ -30,34 +30,13 @@ ON_THE_HOST = {  # besides: what pays where a call takes microseconds
 FOLDERS = sorted(path.parent.name for path in Path(fastmlp.kernels.__file__).parent.glob("*/backend.py"))
 
 
-@pytest.fixture(params=FOLDERS)
-def backend_module(request):
-    """Return the backend of each device that is available."""
-    if request.param != "cpu":
+@pytest.mark.parametrize("device", FOLDERS)
+def test_every_backend_has_the_functions_of_the_contract_and_no_others(device, request):
+    """A plan could come to depend on another one."""
+    if device != "cpu":
         request.getfixturevalue("cuda")
-    return backend_of(request.param)
-
-
-def backend_of(name):
-    return importlib.import_module(f"fastmlp.kernels.{name}.backend")
-
-
-@pytest.mark.parametrize("name", CONTRACT)
-def test_backend_functions_have_the_contracts_arguments(backend_module, name):
-    assert list(inspect.signature(getattr(backend_module, name)).parameters) == CONTRACT[name]
-
-
-@pytest.mark.parametrize("name", ON_THE_HOST)
-def test_host_functions_have_the_contracts_arguments(name):
-    assert list(inspect.signature(getattr(backend_of("cpu"), name)).parameters) == ON_THE_HOST[name]
-
-
-def test_backend_has_no_other_public_functions(backend_module):
-    """A backend has no public function outside of the contract, which a plan could come to depend on."""
-    module = backend_module
-    public = {
-        name
-        for name, value in vars(module).items()
-        if callable(value) and not name.startswith("_") and value.__module__ == module.__name__
-    }
-    assert public <= {*CONTRACT, *(ON_THE_HOST if module is backend_of("cpu") else ())}
+    module = importlib.import_module(f"fastmlp.kernels.{device}.backend")
+    wanted = CONTRACT | (ON_THE_HOST if device == "cpu" else {})
+    assert {name: [*inspect.signature(getattr(module, name)).parameters] for name in wanted} == wanted
+    own = {name for name, value in vars(module).items() if callable(value) and value.__module__ == module.__name__}
+    assert {name for name in own if not name.startswith("_")} <= wanted.keys()

@@ -34,13 +34,12 @@ def test_divergence_restores_finite_parameters(activation, callbacks, dtype):
     assert np.isfinite(history.loss).all()
     assert np.isfinite(net.params).all()
     assert np.isfinite(net.loss_and_gradient(X, Y)[0])
-    assert len(caught) == 1
-
-
-def test_divergence_warning_points_at_the_call_of_fit():
-    with pytest.warns(DivergenceWarning) as caught:
-        make(hidden_activation="identity").fit(X, Y, epochs=200, optimizer=SGD(1e6), verbose=0)
-    assert caught[0].filename == __file__
+    assert [warning.filename for warning in caught] == [__file__]
+    net.reset()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = net.fit(X, Y, epochs=200, optimizer=SGD(0.05), verbose=0)
+    assert again.loss[-1] < again.loss[0]
 
 
 def test_divergence_in_the_first_step_keeps_initial_parameters():
@@ -50,17 +49,6 @@ def test_divergence_in_the_first_step_keeps_initial_parameters():
         history = net.fit(X, Y, epochs=5, optimizer=SGD(0.1), verbose=0)
     assert (history.stopped_by, history.epochs) == ("divergence", 0)
     np.testing.assert_array_equal(net.params, np.float32(1e30))
-
-
-def test_net_can_be_trained_after_divergence():
-    net = make(hidden_activation="identity")
-    with pytest.warns(DivergenceWarning):
-        net.fit(X, Y, epochs=200, optimizer=SGD(1e6), verbose=0)
-    net.reset()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        history = net.fit(X, Y, epochs=200, optimizer=SGD(0.05), verbose=0)
-    assert history.loss[-1] < history.loss[0]
 
 
 def test_divergence_with_early_stopping_keeps_finite_parameters():

@@ -1,5 +1,6 @@
 """Dropout of nets that are trained layer by layer: with the masks of Philox, on any number of threads."""
 
+from functools import cache
 from itertools import product
 
 import kernel_families
@@ -10,6 +11,7 @@ from reference_random import dropout_mask
 from tolerances import TOLERANCES
 
 from fastmlp import MLP, SGD
+from fastmlp.execution import thresholds
 from fastmlp.kernels.formulas.net_seeds import fit_seed
 from fastmlp.schedules import Constant, FlatCosine
 
@@ -22,34 +24,44 @@ def family(request, monkeypatch):
     return request.param
 
 
+HIDDEN = ("tanh", "relu", "gelu"), ("silu", "sigmoid", "elu")
+BATCHES = {"a last one that is smaller": (41, 18), "micro-batches": (250, 195)}  # samples, and those of a batch
+
+
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
-def test_training_matches_the_reference_with_the_same_masks(dtype, threads, rng):
-    """Samples are in order, the last batch is smaller, and a schedule may change the rates."""
-    X, y = rng.normal(size=(41, 5)), rng.normal(size=(41, 2))
-    hidden = ("tanh", "relu", "gelu"), ("silu", "sigmoid", "elu")
-    for names, schedule, n_threads in product(hidden, (Constant(), FlatCosine(0.2)), (1, 2)):
+@pytest.mark.parametrize("n, size", BATCHES.values(), ids=BATCHES)
+def test_training_matches_the_reference_with_the_same_masks(n, size, dtype, threads, rng, monkeypatch):
+    """Samples are in order, and a schedule may change the rates."""
+    monkeypatch.setattr(thresholds, "MICRO_BATCH_ROWS", 96)
+    X, y, n_steps = rng.normal(size=(n, 5)), rng.normal(size=(n, 2)), 3 * -(-n // size)
+    for names, schedule, n_threads in product(HIDDEN, (Constant(), FlatCosine(0.2)), (1, 2)):
         threads(n_threads)
         net = MLP(SIZES, hidden_activation=names, dropout=RATES, dtype=dtype, random_state=8, l2=0.01)
-        reference, seed, factors = reference_of(net), fit_seed(net.seed, 0), schedule.factors(np.arange(9), 9)
+        reference, seed, factors = (
+            reference_of(net),
+            fit_seed(net.seed, 0),
+            schedule.factors(np.arange(n_steps), n_steps),
+        )
         losses = np.zeros(3)
-        for step in range(9):
-            rows = slice(step % 3 * 18, step % 3 * 18 + 18)
-            masks = masks_of(np.multiply(RATES, factors[step]), len(X[rows]), seed, step)
+        for step, (epoch, first) in enumerate(product(range(3), range(0, n, size))):
+            rows = slice(first, first + size)
+            masks = masks_of(*np.multiply(RATES, factors[step]), len(X[rows]), seed, step)
             loss, gradient = reference.loss_and_gradient(X[rows], y[rows], masks=masks)
             penalty = 0.005 * sum(np.sum(W * W) for W, _ in reference.layers(reference.params))
-            losses[step // 3] += (loss - penalty) * len(X[rows]) / 41
+            losses[epoch] += (loss - penalty) * len(X[rows]) / n
             reference.params -= 0.05 * gradient
-        fit = {"epochs": 3, "batch_size": 18, "optimizer": SGD(0.05), "dropout_schedule": schedule, "shuffle": False}
-        history = net.fit(X, y, **fit, verbose=0)
+        fit = {"batch_size": size, "optimizer": SGD(0.05), "dropout_schedule": schedule, "shuffle": False}
+        history = net.fit(X, y, epochs=3, verbose=0, **fit)
         tolerance = TOLERANCES["training", dtype]
         np.testing.assert_allclose(net.params, reference.params, rtol=tolerance, atol=tolerance)
         np.testing.assert_allclose(history.loss, losses, rtol=tolerance)
 
 
-def masks_of(rates, rows, seed, step):
+@cache
+def masks_of(first, second, third, rows, seed, step):
     return [
         dropout_mask(rows, width, rate, seed, step, layer) if rate else np.ones((rows, width))
-        for layer, (width, rate) in enumerate(zip(SIZES[1:-1], rates, strict=True))
+        for layer, (width, rate) in enumerate(zip(SIZES[1:-1], (first, second, third), strict=True))
     ]
 
 

@@ -14,8 +14,6 @@ from net_cases import reference_of
 from tolerances import TOLERANCES
 
 from fastmlp import MLP, SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop
-from fastmlp.execution import thresholds
-from fastmlp.execution.buffer_cache import buffers
 from fastmlp.kernels.cpu.workspace import LARGE_NET_PARAMS
 from fastmlp.kernels.structs import HYPER
 from fastmlp.optimizers import settings_of
@@ -229,22 +227,3 @@ def test_rate_factors_are_the_neural_tangent_parametrisation(kind, power, settin
     factors = {(k, "weights"): n**power for k, n in enumerate(sizes[:-1])}
     net.fit(X, y, epochs=12, optimizer=kind(0.05, learning_rate_factors=factors, **settings), verbose=0)
     np.testing.assert_allclose(net.params, values * scale, rtol=1e-9, atol=1e-11)
-
-
-@pytest.mark.parametrize("family", ("batch_simd_data_parallel", "layerwise", "layerwise_data_parallel"))
-@pytest.mark.parametrize("optimizer", (Adam(0.01, weight_decay=0.1), Adam(0.01, clip_norm=0.1), Rprop()))
-def test_micro_batches_change_training_by_rounding_only(family, optimizer, threads, rng, monkeypatch):
-    """Equal losses, accuracy, optimiser state and dropout masks."""
-    kernel_families.use(family, monkeypatch)
-    threads(2)
-    X, y, weight = rng.normal(size=(700, 20)), rng.integers(0, 3, 700), rng.integers(0, 3, 700).astype(float)
-    net_settings = {"l2": 0.01, "dropout": 0.0 if family == "batch_simd_data_parallel" else 0.3}
-    found = []
-    for rows in (700, 96):
-        buffers.released.clear()
-        monkeypatch.setattr(thresholds, "MICRO_BATCH_ROWS", rows)
-        net = MLP((20, 30, 17, 3), loss="softmax_cross_entropy", dtype="float64", random_state=1, **net_settings)
-        history = net.fit(X, y, epochs=4, batch_size=500, optimizer=optimizer, sample_weight=weight, verbose=0)
-        found.append((net.params, history.loss, history.accuracy, net.evaluate(X, y)["loss"]))
-    for whole, in_parts in zip(*found, strict=True):
-        np.testing.assert_allclose(in_parts, whole, rtol=1e-9, atol=1e-13)

@@ -19,9 +19,7 @@ from fastmlp.execution.dispatch import (
     choose_own_copies,
     choose_threads,
     choose_training,
-    products,
 )
-from fastmlp.execution.gpu_costs import ESTIMATED_COSTS, using
 from fastmlp.execution.thresholds import DATA_PARALLEL_PARAMS
 from fastmlp.kernels.cpu import backend
 from fastmlp.kernels.structs import LARGE_NET_PARAMS, UNROLLED_ALWAYS, UNROLLED_NEVER, KernelVariant
@@ -114,17 +112,6 @@ def test_family_of_a_population_on_a_gpu(sizes, n_nets, rows, wanted):
         assert choose(dtype="float64") == "batched_gemm", "twice the memory"
 
 
-def test_bfloat16_takes_nets_out_of_their_blocks_earlier():
-    """Batched products in bfloat16 win where those in float32 do not yet; nets in blocks stay in float32."""
-    choose = lambda precision: choose_nets_family(
-        network((64, 80, 40, 10)), 200, 1024, GPU, FLOAT32, precision=precision
-    )
-    assert choose("exact") == choose("tf32") == "population_simd"
-    assert choose("bfloat16") == "batched_gemm"
-    with using(ESTIMATED_COSTS._replace(bfloat16_rate=ESTIMATED_COSTS.product_rate, bandwidth=1e12)):
-        assert choose("bfloat16") == "population_simd"
-
-
 @pytest.mark.parametrize(
     "sizes, rows, settings, wanted",
     [
@@ -148,13 +135,6 @@ def test_family_of_a_net_on_a_gpu(sizes, rows, settings, wanted):
             assert choose_training(net, GPU, np.dtype(dtype), rows, precision).family == wanted, (precision, dtype)
 
 
-@pytest.mark.parametrize("n_nets, wanted", [(2, "one_by_one"), (32, "population_simd"), (1000, "population_simd")])
-def test_family_of_a_population_on_a_cpu(n_nets, wanted):
-    """Nets of some thousands of parameters train in lanes only if there are enough nets to fill them."""
-    assert choose_nets_family(network((20, 64, 32, 2)), n_nets, 16, HOST, FLOAT32) == wanted
-    assert choose_nets_family(network(LARGE), n_nets, 32, HOST, FLOAT32) == "one_by_one"
-
-
 @pytest.mark.parametrize("available", (1, 2, 64))
 def test_threads_grow_with_rows_and_work(available, monkeypatch):
     monkeypatch.setattr(fastmlp.execution.dispatch, "n_threads_available", lambda: available)
@@ -175,11 +155,6 @@ def test_threads_grow_with_rows_and_work(available, monkeypatch):
     assert choose_evaluation_threads(large, 8) == 1, "a thread takes eight rows at a time"
     of_one_row = [choose_evaluation_threads(network(sizes), 1) for sizes in ((4096, 4096, 10), (100_000, 32, 2))]
     assert of_one_row == [min(11, available), 1], "too few outputs to divide"
-
-
-def test_number_of_multiply_adds_worked_by_hand():
-    """Forward, weight gradient and input gradient, except for the first layer: 10 (3 (4*3 + 3*2) - 4*3) = 420."""
-    assert products(network((4, 3, 2)), 10) == 420
 
 
 @pytest.mark.parametrize("sizes", ((2, 2, 1), (4, 100, 3), (20, 20, 4), (64, 64, 10), (70, 300, 520, 3)))

@@ -1,6 +1,6 @@
 """Cost model of a GPU's kernel families: what its times depend on."""
 
-from threading import Event, Thread
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -20,15 +20,12 @@ PER_STEP = {
 }
 
 
-@pytest.mark.parametrize("family", PER_STEP)
-def test_more_rows_take_longer(family):
-    times = [PER_STEP[family](rows, 1) for rows in (1, 64, 20_000, 1_000_000)]
-    assert times == sorted(times)
-    assert times[-1] > 20 * times[0]
-
-
-def test_nets_share_the_gpu():
+def test_more_rows_take_longer_and_nets_share_the_gpu():
     """Up to as many nets as there are blocks take the time of one; all nets of a step share its launches."""
+    for seconds in PER_STEP.values():
+        times = [seconds(rows, 1) for rows in (1, 64, 20_000, 1_000_000)]
+        assert times == sorted(times)
+        assert times[-1] > 20 * times[0]
     assert PER_STEP["blocks"](32, 100) == PER_STEP["blocks"](32, 1) < PER_STEP["blocks"](32, 1000) / 5
     assert PER_STEP["layers"](32, 100) < 2 * PER_STEP["layers"](32, 1)
 
@@ -65,29 +62,10 @@ def test_nets_that_a_block_trains_predict_in_float32(sizes):
     assert evaluation_precision(large, device, np.dtype("float32"), "bfloat16") == "bfloat16"
 
 
-def test_using_counts_within_its_context():
+def test_using_counts_within_its_context_and_thread():
     """A card with slow launches trains scikit-learn's default net in one block."""
     net, device = MLP((64, 100, 10), device="cpu"), Device("cuda", "a test")
     family = lambda: choose_training(net.network, device, net.dtype, 200, "exact").family
+    with ThreadPoolExecutor(1) as pool, gpu_costs.using(ESTIMATED_COSTS._replace(node_seconds=1e-3)):
+        assert (family(), pool.submit(family).result()) == ("small_net", "layerwise")
     assert family() == "layerwise"
-    with gpu_costs.using(ESTIMATED_COSTS._replace(node_seconds=1e-3)):
-        assert family() == "small_net"
-    assert family() == "layerwise"
-
-
-def test_contexts_of_threads_do_not_meddle():
-    device, slow, inside, done = Device("cuda", "a test"), ESTIMATED_COSTS._replace(node_seconds=1e-3), Event(), Event()
-
-    def other():
-        with gpu_costs.using(slow):
-            inside.set()
-            done.wait(10)
-
-    with gpu_costs.using(ESTIMATED_COSTS):
-        thread = Thread(target=other)
-        thread.start()
-        inside.wait(10)
-        assert gpu_costs.costs_of(device) is ESTIMATED_COSTS
-    done.set()
-    thread.join()
-    assert gpu_costs.costs_of(device) is not slow

@@ -7,7 +7,6 @@ from fastmlp import MLP
 from fastmlp.devices import resolve
 from fastmlp.execution import dispatch, thresholds
 from fastmlp.execution.buffer_cache import buffers
-from fastmlp.execution.net_description import describe_net
 from fastmlp.execution.plan import Plan
 from fastmlp.kernels.cpu import backend
 from fastmlp.kernels.jit.call import _entries
@@ -15,16 +14,6 @@ from fastmlp.kernels.jit.call import _entries
 
 def network(sizes, **settings):
     return MLP(sizes, **settings).network
-
-
-def test_columns_of_batch_simd_avoid_powers_of_two():
-    """Rows of units a power of two apart would map to few sets of the cache."""
-    made = network((64, 8, 8, 10))
-    for rows in (1, 100, 512, 1000, 1024, 4096):
-        choice = dispatch.choose_shape(made, "batch_simd_16", 1, rows)
-        work = backend.make_workspace(choice, describe_net(made), rows, False, np.dtype(np.float32), "exact")
-        assert rows <= work.columns < rows + 32
-        assert work.columns * 4 % 2048
 
 
 def test_kernels_are_compiled_once_per_dtype(rng):
@@ -44,15 +33,6 @@ def test_kernels_are_compiled_once_per_dtype(rng):
                 found.signature for (name, _), found in _entries.items() if name == kernel and "<f4" in found.signature
             }
             assert len(of_float32) == 1, f"{kernel} was compiled {len(of_float32)} times"
-
-
-def test_buffers_are_aligned_to_cache_lines():
-    """Parameters, gradient and workspace begin at cache lines."""
-    net = MLP((3, 50, 2))
-    plan = Plan.for_training(net.network, net.device, net.dtype, 40, 8, True)
-    train_state = plan.make_state(net._padded, np.empty(0, np.float32), 1)
-    for array in (net.params, train_state.grads, plan.work.a, plan.work.delta):
-        assert array.ctypes.data % 64 == 0
 
 
 def evaluation_plan(net, n, n_threads=None):

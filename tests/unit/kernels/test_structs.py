@@ -39,16 +39,6 @@ def test_large_arrays_work_without_huge_pages(monkeypatch):
         assert array.sum() == 2**19
 
 
-def test_settings_are_named_once():
-    """Constants by which kernels read `hyper` are the indices of the hyper-parameters of the same names."""
-    constants = {name: value for name, value in vars(structs).items() if name.lower() in structs.NET_HYPER}
-    assert set(constants) == {"LEARNING_RATE", "WEIGHT_DECAY", "CLIP_NORM", "BETA1", "BETA2", "L2"}
-    for name, value in constants.items():
-        assert structs.NET_HYPER.index(name.lower()) == value
-    assert len(set(structs.NET_HYPER)) == len(structs.NET_HYPER) == len(structs.NET_DEFAULTS)
-    assert structs.NET_HYPER[: len(structs.HYPER)] == structs.HYPER
-
-
 def test_scalar_positions_are_distinct():
     names = "POWER1", "POWER2", "LAST_LOSS", "EPOCH_LOSS", "EPOCH_N_CORRECT", "STEPS_DONE", "DIVERGED"
     assert sorted(getattr(structs, name) for name in names) == list(range(len(names)))

@@ -23,11 +23,3 @@ def test_views_cover_the_vector_in_order(sizes):
     assert 0 <= layout.n_padded - layout.n_params < PADDING
     padded = layout.padded(np.float32)
     assert (padded.dtype, padded.shape) == (np.float32, (layout.n_padded,))
-
-
-def test_views_write_through():
-    layout = Layout((2, 3, 1))
-    params = np.zeros(layout.n_params)
-    layout.weights(params)[0][1, 2] = 5.0
-    layout.biases(params)[1][0] = 7.0
-    assert np.flatnonzero(params).tolist() == [5, 12]

@@ -124,9 +124,8 @@ def test_clipped_gradients_have_exactly_the_norm_as_documented():
 def test_optimizer_from_name_accepts_names_in_any_case_and_objects():
     for name, kind in OPTIMIZERS.items():
         assert optimizer_from_name(name) == optimizer_from_name(name.upper()) == kind()
-        assert (
-            optimizer_from_name(name, learning_rate=0.3) == optimizer_from_name(kind(), learning_rate=0.3) == kind(0.3)
-        )
+        for given in (name, kind()):
+            assert optimizer_from_name(given, learning_rate=0.3) == kind(0.3)
     optimizer = Adam(0.2)
     assert optimizer_from_name(optimizer) is optimizer
 
@@ -163,28 +162,27 @@ def test_invalid_optimizer_settings_raise(cls, settings):
         cls(**settings)
 
 
-def test_nesterov_needs_momentum():
-    with pytest.raises(ValueError, match="momentum above 0"):
-        SGD(nesterov=True)
-
-
-def test_schedules_of_the_weight_decay_need_one():
-    with pytest.raises(ValueError, match=r"weight_decay_schedule needs a weight_decay above 0.* Try weight_decay=0.01"):
-        SGD(weight_decay_schedule="cosine")
-    with pytest.raises(ValueError, match="Unknown schedule 'cosin'"):
-        AdamW(weight_decay_schedule="cosin")
+@pytest.mark.parametrize(
+    "cls, settings, message",
+    [
+        (SGD, {"nesterov": True}, "momentum above 0"),
+        (SGD, {"weight_decay_schedule": "cosine"}, "needs a weight_decay above 0.* Try weight_decay=0.01"),
+        (AdamW, {"weight_decay_schedule": "cosin"}, "Unknown schedule 'cosin'"),
+        (Rprop, {"learning_rate_factors": {"biases": 0.1}}, "Rprop has no use for learning_rate_factors"),
+    ],
+)
+def test_settings_that_need_others_raise(cls, settings, message):
+    with pytest.raises(ValueError, match=message):
+        cls(**settings)
 
 
 @pytest.mark.parametrize(
     "factors, message",
     [
         (0.1, "must be a dict of factors, such as .* but it is float"),
-        ([0.1, 1.0], "must be a dict of factors, such as .* but it is list"),
         ({"bias": 0.1}, "A key of learning_rate_factors is 'weights', 'biases', .* but one is 'bias'"),
-        ({1.5: 0.1}, "but one is 1.5"),
         ({True: 0.1}, "but one is True"),
         ({(0, "bias"): 0.1}, r"but one is \(0, 'bias'\)"),
-        ({("biases", 0): 0.1}, r"but one is \('biases', 0\)"),
         ({"biases": -0.1}, r"factor of 'biases' in learning_rate_factors must be a number in \[0, inf\)"),
         ({"biases": "small"}, "factor of 'biases' in learning_rate_factors must be a number"),
     ],
@@ -202,11 +200,6 @@ def test_learning_rate_factors_of_a_layer_that_is_not_there_raise(layer):
     with pytest.raises(ValueError, match=f"learning_rate_factors has {layer}, but the net has 2 layers, from 0 to 1"):
         net.fit(np.eye(2), [0.0, 1.0], optimizer=Adam(learning_rate_factors={layer: 0.1}), verbose=0)
     np.testing.assert_array_equal(net.params, before)
-
-
-def test_rprop_refuses_learning_rate_factors():
-    with pytest.raises(ValueError, match="Rprop has no use for learning_rate_factors"):
-        Rprop(learning_rate_factors={"biases": 0.1})
 
 
 def test_text_of_an_optimizer_has_the_options_that_are_given():

@@ -1,10 +1,8 @@
 """The second process that compiles linked functions: that it does, that it ends, and that all goes on without it."""
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from typing import NamedTuple
 
 import numpy as np
@@ -44,20 +42,6 @@ class Spec(NamedTuple):
     share: float
 
 
-def _run(program, folder, **settings):
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder)}
-    command = [sys.executable, "-c", START + program]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, **settings)
-
-
-def _exists(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def test_function_is_submitted_once():
     queue = WorkQueue()
     for symbol in "abcab":
@@ -83,7 +67,7 @@ def test_rows_in_use_are_submitted_of_a_table():
     ]
 
 
-def test_second_process_compiles_and_is_unknown_to_a_forked_one(tmp_path):
+def test_second_process_compiles_is_unknown_to_a_forked_one_and_all_goes_on_without_it(tmp_path):
     program = """
 compile_process.queue.submit(link)
 print(has_file(), process.is_alive(), flush=True)
@@ -93,18 +77,13 @@ if not (child := os.fork()):
 process._process.stdin.close()
 assert process._process.wait(30) == 0
 os.kill(child, 9)
+import fastmlp
+fastmlp.MLP((2, 3, 1), device="cpu").predict([[0, 1], [1, 0]])
+print("compiled")
 """
-    done = _run(program, tmp_path)
-    assert (done.stdout.split(), done.stderr) == (["True", "True", "None"], "")
-
-
-def test_second_process_ends_when_the_first_is_killed(tmp_path):
-    done = _run("print(process._process.pid, flush=True); os.kill(os.getpid(), 9)", tmp_path)
-    assert done.returncode == -signal.SIGKILL
-    until = time.monotonic() + 30
-    while _exists(int(done.stdout)) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not _exists(int(done.stdout))
+    environment, command = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}, [sys.executable, "-c", START + program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.stdout.split(), done.stderr) == (["True", "True", "None", "compiled"], "")
 
 
 def test_idle_process_ends(monkeypatch):
@@ -116,28 +95,20 @@ def test_idle_process_ends(monkeypatch):
     process.forget()  # a child that is forked now finds the pipes closed
 
 
-def test_compilation_goes_on_when_the_second_process_dies(tmp_path):
-    program = """
-process.kill()
-import fastmlp
-print(fastmlp.MLP((2, 3, 1), random_state=0, device="cpu").predict([[0, 1], [1, 0]]).shape)
-"""
-    done = _run(program, tmp_path)
-    assert (done.stdout, done.stderr) == ("(2, 1)\n", "")
-
-
-@pytest.mark.parametrize("reason", ["setting", "processors", "python", "folder"])
-def test_kernels_are_compiled_alone(monkeypatch, tmp_path, reason):
+@pytest.mark.parametrize(
+    "place, name, value",
+    [
+        (os, "sched_getaffinity", lambda pid: {0}),
+        (sys, "executable", "/usr/bin/blender"),
+        (object_cache, "is_usable", lambda: False),
+        (os, "environ", {"FASTMLP_COMPILE_PROCESSES": "1"}),
+    ],
+    ids=["processors", "python", "folder", "setting"],
+)
+def test_kernels_are_compiled_alone(monkeypatch, tmp_path, place, name, value):
     monkeypatch.setattr(object_cache, "cache_folder", lambda: tmp_path)
     monkeypatch.delenv("FASTMLP_COMPILE_PROCESSES")
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
     assert compile_process._is_possible()
-    if reason == "setting":
-        monkeypatch.setenv("FASTMLP_COMPILE_PROCESSES", "1")
-    elif reason == "processors":
-        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
-    elif reason == "python":
-        monkeypatch.setattr(sys, "executable", "/usr/bin/blender")
-    else:
-        monkeypatch.setattr(object_cache, "is_usable", lambda: False)
+    monkeypatch.setattr(place, name, value)
     assert not compile_process._is_possible()

@@ -1,6 +1,5 @@
 """File locks between processes: one works, the others wait and find the result, even if the first one dies."""
 
-import os
 import subprocess
 import sys
 import time
@@ -85,14 +84,3 @@ def test_where_a_lock_cannot_be_had_work_goes_on_without(tmp_path, monkeypatch):
     with acquire(tmp_path / "it.lock"), acquire(tmp_path / "it.lock"), acquire(occupied / "it.lock"):
         entered.append("without locks, and without a folder")
     assert entered
-
-
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("victim", path)])
-def test_existing_file_with_the_lock_name_is_not_touched(tmp_path, monkeypatch, make):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "victim").write_text("mine")
-    make(tmp_path / "it.lock")
-    with acquire(tmp_path / "it.lock"):
-        pass
-    assert (tmp_path / "victim").read_text() == "mine"
-    assert os.path.lexists(tmp_path / "it.lock")

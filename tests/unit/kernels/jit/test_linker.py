@@ -118,16 +118,3 @@ def test_call_of_a_missing_row_ends_with_a_sentence():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == -signal.SIGABRT
     assert done.stderr.startswith("fastmlp: a kernel called a function that is not loaded.")
-
-
-def test_functions_that_modules_do_not_name_are_refused():
-    @linked_helper()
-    def local(x):
-        pass
-
-    @kernel
-    def calls(x):
-        local(x)
-
-    with pytest.raises(Exception, match="no attribute"):
-        compiler.machine_code(calls, (np.zeros(1),))

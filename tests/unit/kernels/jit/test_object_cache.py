@@ -77,18 +77,6 @@ def test_unwritable_folder_warns_once(tmp_path, monkeypatch, unwarned):
     assert object_cache.read("a kernel") is None
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="there are no locks")
-def test_old_locks_are_removed(folder):
-    folder.mkdir()
-    old, new = folder / "old.lock", folder / "new.lock"
-    for path in (old, new):
-        path.write_bytes(b"")
-    os.utime(old, (0, 0))
-    object_cache.write("a kernel", b"code")
-    assert sorted(path.suffix for path in folder.iterdir()) == [".lock", ".o"]
-    assert new.exists()
-
-
 def test_folder_name_follows_from_the_sources(monkeypatch, tmp_path):
     """Any change to a source file of CPU kernels leads to another folder."""
     sources, tag = Path(fastmlp.kernels.__file__).parent, object_cache.sources_tag.__wrapped__()

@@ -1,15 +1,15 @@
-"""Prebuilt kernels of a wheel: used only if compiled from the same sources for the same level of processor."""
+"""Prebuilt kernels of a wheel: used only if compiled from the same sources for the same level of processor.
+
+.ci/full installs such a wheel, and trains with its kernels.
+"""
 
 import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from fastmlp.kernels.jit import cpu_features, object_cache, prebuilt
 
-ROOT = Path(__file__).parents[4]
 V3, V4 = cpu_features.V3, cpu_features.V4
 
 
@@ -84,38 +84,3 @@ def test_prebuilt_code_is_not_used_with_numba_settings_or_if_damaged(folders, mo
     assert object_cache.read("a kernel") == b"shipped"
     path.write_bytes(path.read_bytes()[:-1])
     assert object_cache.read("a kernel") is None
-
-
-USE = """
-import sys
-sys.path.insert(0, "tools")
-import ship
-from fastmlp import MLP
-ship.prebuilt.FOLDER = ship.Path(sys.argv[1])
-predict = lambda: MLP((2, 3, 1), random_state=0, device="cpu").predict([[0, 1], [1, 0]])
-"""
-SHIP = USE + "ship.compile_for(sys.argv[2], [predict])"
-
-
-@pytest.mark.skipif(
-    sys.platform != "linux" or cpu_features.level() is None, reason="nothing is shipped for such a processor or system"
-)
-def test_prebuilt_code_works_in_another_installation(tmp_path):
-    """With prebuilt kernels, Numba is not imported."""
-    level = cpu_features.level()
-    features = ",".join([*(f"+{name}" for name in cpu_features.LEVELS[level]), "-prefer-256-bit"])
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
-    clean |= {"NUMBA_CACHE_DIR": str(tmp_path / "own"), "PYTHONPATH": "src"}
-    chosen = {"NUMBA_CPU_NAME": level, "NUMBA_CPU_FEATURES": features}
-    run = lambda program, env: subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path / "shipped"), level],
-        env=env,
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    run(SHIP, clean | chosen)
-    assert list((tmp_path / "shipped").rglob(f"{level}/*.o"))
-    assert run(USE + "predict(); print('numba' in sys.modules)", clean).stdout.split() == ["False"]
-    assert not (tmp_path / "own").exists()

@@ -123,25 +123,3 @@ def test_divergence_is_detected(unrolled_calls):
 def test_nets_without_unrolled_code_use_the_loops(why, sizes, settings, unrolled_calls):
     fit(sizes, **settings)
     assert not any(unrolled_calls), why
-
-
-def test_code_on_disk_is_loaded_and_other_code_is_compiled_if_asked(monkeypatch):
-    """Code that another process compiles is looked for at intervals, and not again when it is found."""
-    asked, seen, looked, on_disk = [], [], [], False
-    address_for = compiled_single_net.address_for
-    monkeypatch.setattr(compiled_single_net, "address", lambda *which: asked.append(which) or 1)
-    monkeypatch.setattr(compiled_single_net, "_found", set())
-    monkeypatch.setattr(compiled_single_net, "_ask_again", {})
-    monkeypatch.setattr(compiled_single_net, "exists", lambda name: looked.append(name) or on_disk)
-    monkeypatch.setattr(compiled_single_net, "address_for", lambda *arguments: seen.append(arguments) or 0)
-    monkeypatch.setattr(thresholds, "COMPILE_UNROLLED_AFTER", 0)
-    fit(epochs=1)
-    *settings, compiles = seen[0]
-    assert compiles
-    monkeypatch.setattr(compiled_single_net, "ASK_EVERY", 1e9)
-    assert [address_for(*settings, False), address_for(*settings, True)] == [0, 1]
-    on_disk = True
-    assert address_for(*settings, False) == 0
-    compiled_single_net._ask_again.clear()  # the time is over
-    assert [address_for(*settings, False), address_for(*settings, False)] == [1, 1]
-    assert (len(asked), len(looked)) == (3, 2)
