@@ -209,7 +209,7 @@ def named_rate(found):
         (Adam(1e-6), clouds, "too_low", 0.7),
         (SGD(1e-5), clouds, "too_low", 0.7),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_learning_rate_of_the_remedy_trains_the_net(optimizer, source, wrong, reached):
     """The rate is named as it was given, without what momentum makes of it."""
