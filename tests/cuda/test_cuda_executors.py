@@ -1,7 +1,7 @@
 """Populations on the GPUs of an executor's workers: the bits of one process, and a GPU of its own for each worker."""
 
 import sys
-from itertools import chain, cycle
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -10,7 +10,6 @@ from executor_cases import InPlace, Interrupted
 
 from fastmlp import Population
 from fastmlp.devices import Device, device_of_worker
-from fastmlp.executors.gpu_of_worker import Numbers
 from fastmlp.fit import nets_per_task, workers
 from fastmlp.nets import workers_prediction
 from fastmlp.runtime.auto_device import ESTIMATED_WORK, WorkForGpu
@@ -84,14 +83,14 @@ def test_each_worker_of_a_machine_has_a_gpu_of_its_own(emulated_cuda, monkeypatc
     emulated_cuda.settings.n_devices = 2
     Place("layers", monkeypatch)
     expected = fit(5, batch_size=8)
-    numbers, used, run = chain([0], cycle([0, 1, 2])), [], workers.run  # the first one chooses
+    numbers, used, run = cycle([0, 1, 2]), [], workers.fit_nets
 
     def noted(task, *arguments):
-        used.append((task.device.name, int(task.data.X.device)))
+        used.append((task.device.name, int(task.in_memory.data.X.device)))
         return run(task, *arguments)
 
-    monkeypatch.setattr(Numbers, "here", lambda self: next(numbers))
-    monkeypatch.setattr(workers, "run", noted)
+    monkeypatch.setattr("fastmlp.executors.gpu_of_worker.number_of_worker", lambda: next(numbers))
+    monkeypatch.setattr(workers, "fit_nets", noted)
     assert_same_fit(fit(5, InPlace(), batch_size=8), expected)
     assert used[:4] == [("cuda", 0), ("cuda:1", 1), ("cuda", 0), ("cuda", 0)]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fastmlp import AdamW, Population
-from fastmlp.executors.gpu_of_worker import Numbers
+from fastmlp.executors.gpu_of_worker import number_of_worker
 from fastmlp.fit.workers import train_nets
 
 RNG = np.random.default_rng(0)
@@ -146,7 +146,7 @@ def number_among(folder, n_workers):
     (folder / str(os.getpid())).touch()
     while len(list(folder.iterdir())) < n_workers:
         time.sleep(0.01)
-    return Numbers().here()
+    return number_of_worker()
 
 
 def process_number(estimator, X, y):

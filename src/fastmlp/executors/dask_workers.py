@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
-from itertools import count
 from typing import Any
 
 import numpy as np
 
-from .gpu_of_worker import Numbers
 from .workers import Threads, Workers, host_of
 
 COUNT_EVERY = 1.0  # seconds between two counts of a cluster's workers
@@ -26,7 +24,6 @@ class DaskWorkers(Workers):
         super().__init__(executor if executor is not client else client.get_executor())
         self._client = client
         self._counted, self._slots = float("-inf"), dict[str, int]()
-        self._numbers = dict[str, int]()  # of each worker among those of its host, by address
         self._keys: dict[Future, str] = {}
 
     def _send(self, array: np.ndarray) -> Any:
@@ -36,10 +33,8 @@ class DaskWorkers(Workers):
         """Return the number of tasks that run at a time by host; workers may come and go."""
         if time.monotonic() - self._counted >= COUNT_EVERY:
             slots: dict[str, int] = {}
-            n_threads = _ask(self._client.nthreads)
-            for address, n in n_threads.items():
+            for address, n in _ask(self._client.nthreads).items():
                 slots[host_of(address)] = slots.get(host_of(address), 0) + n
-            self._numbers = numbered(n_threads, self._numbers)
             self._counted, self._slots = time.monotonic(), slots
         return self._slots
 
@@ -50,11 +45,6 @@ class DaskWorkers(Workers):
     @property
     def threads(self) -> Threads:
         return Threads(None, self._count())
-
-    @property
-    def numbers(self) -> Numbers:
-        self._count()
-        return Numbers(self._numbers)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
         """Submit a task to the client, with the options of its executor, and return a future of concurrent.futures.
@@ -136,20 +126,3 @@ def _ask(question: Callable[[], Any]) -> Any:
                 "and fit with a new client."
             ) from error
         raise
-
-
-def numbered(addresses: Iterable[str], known: dict[str, int]) -> dict[str, int]:
-    """Return the number of each worker among those of its host, by address.
-
-    known : numbers so far, which stay; a new worker gets the lowest one that no other worker of its host has
-
-    >>> numbered(["tcp://a:5", "tcp://a:7", "tcp://b:1"], {"tcp://a:3": 0, "tcp://a:7": 1})
-    {'tcp://a:7': 1, 'tcp://a:5': 0, 'tcp://b:1': 0}
-    """
-    addresses = sorted(addresses)
-    found = {address: number for address, number in known.items() if address in addresses}
-    for address in addresses:
-        if address not in found:
-            taken = {number for other, number in found.items() if host_of(other) == host_of(address)}
-            found[address] = next(number for number in count() if number not in taken)
-    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections import OrderedDict
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,16 +20,13 @@ class MappedArray(NamedTuple):
 
     def read(self) -> np.ndarray:
         """Return the array, mapped once in each process. Writes to it would stay in this process."""
-        found = _mapped.pop(self.path, None)
-        if found is None:
-            found = np.load(self.path, mmap_mode="c")
-        _mapped[self.path] = found
-        while len(_mapped) > MOST_MAPPED:
-            _mapped.popitem(last=False)
-        return found
+        return _mapped(self.path)
 
 
-_mapped: OrderedDict[str, np.ndarray] = OrderedDict()  # in this process, the last one used at the end
+@lru_cache(MOST_MAPPED)
+def _mapped(path: str) -> np.ndarray:
+    array: np.ndarray = np.load(path, mmap_mode="c")
+    return array
 
 
 class ArrayFolder:

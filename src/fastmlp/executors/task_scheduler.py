@@ -14,7 +14,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..runtime.thread_count import using_threads
-from .gpu_of_worker import Numbers, as_worker
 from .shared_arrays import as_array
 from .task_errors import lost_too_often, named
 from .workers import Threads, Workers
@@ -50,7 +49,6 @@ class Tasks:
     arrays : the shared arrays
     cut : cut(n_slots) returns the next task, or None if there is none; n_slots : number of tasks that run at a time
     take : function that gets each task with its result, soon after the task has ended
-    on_gpus : whether a worker takes a GPU by its number, which is sent with each task
     flag : ends the tasks once it is set, as Ctrl-C does
     per_slot : tasks that are submitted at a time, if others than usual
     """
@@ -62,12 +60,11 @@ class Tasks:
         arrays: list[np.ndarray],
         cut: Callable[[int], Task | None],
         take: Callable[[Task, Any], None],
-        on_gpus: bool = False,
         flag: Flag | None = None,
         per_slot: int = 0,
     ):
         self.workers, self.function, self.arrays, self.cut, self.take = workers, function, arrays, cut, take
-        self.on_gpus, self._flag, self._per_slot = on_gpus, flag, per_slot
+        self._flag, self._per_slot = flag, per_slot
         self._running: dict[Future, Task] = {}
         self._lost: list[Task] = []
 
@@ -101,8 +98,6 @@ class Tasks:
         except BaseException:
             self.workers.cancel(list(self._running))
             raise
-        finally:
-            self.workers.forget(self.arrays)
 
     def _submit(self) -> None:
         n_slots = self.workers.n_slots
@@ -112,9 +107,8 @@ class Tasks:
                 return
             task.tries += 1
             shared = [self.workers.share(array) for array in self.arrays]
-            numbers = self.workers.numbers if self.on_gpus else Numbers()
             try:
-                future = self.workers.submit(call, self.function, task.argument, self.workers.threads, numbers, *shared)
+                future = self.workers.submit(call, self.function, task.argument, self.workers.threads, *shared)
             except Exception as error:  # a pool that has lost a worker refuses to take tasks
                 if not self.workers.is_loss(error):
                     raise
@@ -172,7 +166,7 @@ def _error_of(future: Future) -> BaseException | None:
         return error
 
 
-def call(function: Function, argument: Any, threads: Threads, numbers: Numbers, *shared: Any) -> Any:
+def call(function: Function, argument: Any, threads: Threads, *shared: Any) -> Any:
     """Call a task's function; this runs on the worker."""
-    with using_threads(threads.here()), as_worker(numbers.here()):
+    with using_threads(threads.here()):
         return function([as_array(array) for array in shared], argument)

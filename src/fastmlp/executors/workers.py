@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..runtime.thread_count import n_processors, threads_setting
-from .gpu_of_worker import Numbers
 from .shared_arrays import ArrayFolder, MappedArray
 
 UNKNOWN_SLOTS = 8  # tasks that are taken to run at a time where an executor does not say how many workers it has
@@ -52,7 +51,7 @@ def have_same_bits(one: np.ndarray, other: np.ndarray) -> bool:
     """Whether two arrays, which are contiguous, have the same type, shape and bits."""
     if (one.dtype, one.shape) != (other.dtype, other.shape):
         return False
-    if _address(one) == _address(other):
+    if one.__array_interface__["data"] == other.__array_interface__["data"]:
         return True
     left, right = (array.reshape(-1).view(np.uint8) for array in (one, other))
     return all(np.array_equal(left[k : k + COMPARED], right[k : k + COMPARED]) for k in range(0, len(left), COMPARED))
@@ -66,28 +65,18 @@ class Workers:
         self.stop = threading.Event()  # set to end what these workers do, as Ctrl-C does ...
         self.leave = threading.Event()  # ... and as a second one
         self._shared: list[SharedArray] = []
-        self._known: dict[tuple, tuple[np.ndarray, SharedArray]] = {}  # by address, which the array keeps
         self._lock = threading.Lock()
 
     # ---- arrays
 
     def share(self, array: np.ndarray) -> Any:
         """Return what a task names an array by. The bits of an array that was shared before are not sent again."""
-        key = _address(array)
         with self._lock:
-            if key not in self._known:
-                found = next((shared for shared in self._shared if have_same_bits(shared.array, array)), None)
-                if found is None:
-                    found = SharedArray(array, self._send(array))
-                    self._shared.append(found)
-                self._known[key] = array, found
-            return self._known[key][1].name
-
-    def forget(self, arrays: list[np.ndarray]) -> None:
-        """Let go of arrays, whose bits stay shared. They need not be kept where others have the same bits."""
-        with self._lock:
-            for array in arrays:
-                self._known.pop(_address(array), None)
+            found = next((shared for shared in self._shared if have_same_bits(shared.array, array)), None)
+            if found is None:
+                found = SharedArray(array, self._send(array))
+                self._shared.append(found)
+            return found.name
 
     def _send(self, array: np.ndarray) -> Any:
         return array
@@ -95,7 +84,6 @@ class Workers:
     def close(self) -> None:
         """Release the shared arrays."""
         self._shared.clear()
-        self._known.clear()
 
     # ---- tasks
 
@@ -110,11 +98,6 @@ class Workers:
     def threads(self) -> Threads:
         """Threads of a task."""
         return Threads(1)
-
-    @property
-    def numbers(self) -> Numbers:
-        """Numbers of the workers of each machine, by which they take its GPUs."""
-        return Numbers()
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
         return self.executor.submit(function, *arguments)
@@ -141,10 +124,6 @@ class Workers:
         """
         if isinstance(error, BrokenExecutor):
             raise type(error)(f"The executor is broken and takes no more tasks: {error}") from error
-
-
-def _address(array: np.ndarray) -> tuple:
-    return array.__array_interface__["data"][0], array.shape, array.dtype.str
 
 
 class ThreadWorkers(Workers):

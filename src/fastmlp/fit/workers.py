@@ -131,8 +131,7 @@ class WorkersFit:
             self._progress = progress
             progress.done = self.task.n_nets - self._n_waiting
             try:
-                shared, is_on_cpus = self._samples.shared, self._named_device in HOSTS
-                given = train_nets, shared, self._cut, self._take, not is_on_cpus, self._flag
+                given = train_nets, self._samples.shared, self._cut, self._take, self._flag
                 # With a limit, no task waits for another one: it has the time that is left when it is submitted.
                 Tasks(self.workers, *given, per_slot=0 if self._limit is None else 1).run(self.task.verbose)
             except KeyboardInterrupt:

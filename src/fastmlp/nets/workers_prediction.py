@@ -72,7 +72,7 @@ class WorkersPrediction:
         KeyboardInterrupt
             On Ctrl-C; some outputs are not written then.
         """
-        Tasks(self.workers, predict_rows, [self.params], self._cut, self._take, not self.device.is_host).run()
+        Tasks(self.workers, predict_rows, [self.params], self._cut, self._take).run()
 
     def _cut(self, n_slots: int) -> Task | None:
         n_left = self.data.n_samples - self._first

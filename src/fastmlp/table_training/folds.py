@@ -273,7 +273,7 @@ def fit_folds_on_workers(
     with workers_for(executor) as workers, Progress(nets.n_nets, verbose, "net", bar=verbose < 2) as progress:
         arrays = [array for array in (folds, *rows) if array is not None]
         try:
-            Tasks(workers, train_on_worker, arrays, cut, take, not device.is_host, flag).run(verbose)
+            Tasks(workers, train_on_worker, arrays, cut, take, flag).run(verbose)
         except KeyboardInterrupt:
             if not trained:
                 raise

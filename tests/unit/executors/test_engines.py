@@ -8,7 +8,7 @@ import pytest
 
 import fastmlp
 
-pytestmark = [pytest.mark.full, pytest.mark.filterwarnings("ignore")]
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def test_a_grid_search_of_scikit_learn_on_dask_has_the_same_scores():

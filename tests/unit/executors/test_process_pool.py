@@ -9,7 +9,6 @@ from scipy.stats import loguniform
 from fastmlp import MLP, MLPClassifier, cross_val_population, sweep
 from fastmlp.fit import nets_per_task, workers
 
-pytestmark = pytest.mark.full
 ESTIMATOR = {"hidden_layer_sizes": (5,), "max_iter": 5, "random_state": 0, "device": "cpu"}
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from fastmlp.executors import shared_arrays
 from fastmlp.executors.shared_arrays import ArrayFolder, as_array
 
 
@@ -18,15 +17,6 @@ def test_an_array_is_mapped_once_and_deleted_with_its_folder():
     folder.remove()
     assert not folder.path.exists()
     np.testing.assert_array_equal(found, array)  # its pages stay
-
-
-def test_few_arrays_stay_mapped(monkeypatch):
-    monkeypatch.setattr(shared_arrays, "MOST_MAPPED", 2)
-    folder = ArrayFolder()
-    shared = [folder.write(np.full(3, k)) for k in range(4)]
-    assert [int(as_array(one)[0]) for one in shared] == [0, 1, 2, 3]
-    assert list(shared_arrays._mapped) == [shared[2].path, shared[3].path]
-    folder.remove()
 
 
 def test_objects_are_not_written():

@@ -10,9 +10,7 @@ import pytest
 from executor_cases import InPlace
 
 from fastmlp.executors.executor_kinds import workers_of
-from fastmlp.executors.gpu_of_worker import Numbers as WorkerNumbers
 from fastmlp.executors.task_scheduler import MOST_TRIES, TASKS_PER_SLOT, Task, Tasks
-from fastmlp.executors.workers import Workers
 
 
 def double(arrays, argument):
@@ -59,24 +57,6 @@ def test_few_tasks_are_submitted_at_a_time():
     assert not numbers.results
 
 
-def test_numbers_of_workers_are_sent_with_tasks_for_gpus_alone(monkeypatch):
-    known, sent = WorkerNumbers({"tcp://10.0.0.1:1": 0}), []
-
-    class Notes(InPlace):
-        def submit(self, function, /, *arguments):
-            sent.append(arguments[3])
-            future = Future()
-            future.set_result(0.0)
-            return future
-
-    monkeypatch.setattr(Workers, "numbers", known)
-    for on_gpus in (False, True):
-        tasks = Numbers(1)
-        with workers_of(Notes()) as workers:
-            Tasks(workers, double, [], tasks.cut, tasks.take, on_gpus).run()
-    assert sent == [WorkerNumbers(), known]
-
-
 class Loses(InPlace):
     """Executor that cancels the first tries of each task."""
 
@@ -115,7 +95,6 @@ def test_an_error_ends_all_tasks_and_names_the_task():
     assert "number 0" in str(getattr(caught.value, "__notes__", caught.value))
 
 
-@pytest.mark.slow
 def test_a_second_ctrl_c_leaves_what_has_begun(ctrl_c, capsys):
     class Begun(InPlace):
         def submit(self, function, /, *arguments):

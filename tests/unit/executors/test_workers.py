@@ -10,7 +10,7 @@ import pytest
 from executor_cases import InPlace, process_pool
 from interrupted_fits import with_sigint
 
-from fastmlp.executors.dask_workers import DaskWorkers, numbered
+from fastmlp.executors.dask_workers import DaskWorkers
 from fastmlp.executors.executor_kinds import workers_of
 from fastmlp.executors.shared_arrays import MappedArray
 from fastmlp.executors.workers import UNKNOWN_SLOTS, LokyWorkers, ProcessWorkers, Threads, ThreadWorkers, Workers
@@ -58,7 +58,6 @@ def test_bits_that_were_shared_are_not_sent_again(monkeypatch):
     with workers_of(InPlace()) as workers:
         shared = workers.share(array)
         assert workers.share(array.copy()) is shared
-        workers.forget([array])
         assert workers.share(array) is shared
         for other in (array + 1, array.astype(np.float32), array.reshape(5, 1), array.view(np.int64), -0.0 * array):
             assert workers.share(other) is other
@@ -241,14 +240,6 @@ def test_dask_counts_workers_and_scatters_again_after_a_loss(monkeypatch):
     shared.status = "lost"
     workers.replace(BaseException())
     assert workers.share(array).number == 2
-    assert workers.numbers.by_address == {"tcp://10.0.0.1:1": 0, "tcp://10.0.0.1:2": 1, "tcp://10.0.0.2:1": 0}
     client.n_threads = {"tcp://10.0.0.1:1": 1}
     monkeypatch.setattr("fastmlp.executors.dask_workers.COUNT_EVERY", 0.0)
     assert workers.n_slots == 1
-
-
-def test_workers_of_a_machine_keep_their_numbers_when_others_leave_and_join():
-    first = numbered(["tcp://a:1", "tcp://a:2", "tcp://b:1"], {})
-    assert first == {"tcp://a:1": 0, "tcp://a:2": 1, "tcp://b:1": 0}
-    later = numbered(["tcp://a:2", "tcp://a:3", "tcp://a:4", "tcp://b:1"], first)
-    assert later == {"tcp://a:2": 1, "tcp://a:3": 0, "tcp://a:4": 2, "tcp://b:1": 0}
