@@ -291,6 +291,14 @@ def data_folder():
 
 
 @pytest.fixture(autouse=True)
+def choices_are_made_anew(monkeypatch):
+    """Choices of kernels are not kept from fit to fit, since tests set thresholds."""
+    from fastmlp.execution import dispatch
+
+    monkeypatch.setattr(dispatch, "choose_on_cpu", dispatch.choose_on_cpu.__wrapped__)
+
+
+@pytest.fixture(autouse=True)
 def unrolled_code_at_once(request):
     """In tests and cases named "unrolled", the first fit of a population's architecture compiles its unrolled code."""
     if "unrolled" not in request.node.name:

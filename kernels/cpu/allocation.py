@@ -191,7 +191,7 @@ def thread_arrays(workspace: Any) -> tuple[str, ...]:
 
 def _thread_copy_sizes(workspace: Any, n_padded: int) -> list[int]:
     """Return the lengths of a thread's params, grads and state in workspace.replica, and of its thread_arrays."""
-    own = (round_up(getattr(workspace, name).size, ALIGNMENT) for name in thread_arrays(workspace))
+    own = [round_up(getattr(workspace, name).size, ALIGNMENT) for name in thread_arrays(workspace)]
     return [n_padded, n_padded, MOST_STATE * n_padded, *own]
 
 

@@ -133,9 +133,10 @@ def train(
         team.run(compiled_single_net.TRAIN, dtype, *unrolled, n_threads=1)
         return
     if n_threads > 1 and variant.own_copies and family in TRAIN_COPIES:
-        copies_of = lambda thread: allocation.thread_copy(state, workspace, thread)
-        owned = [(state, workspace), *map(copies_of, range(1, n_threads))]
-        team.run_each(TRAIN_COPIES[family], dtype, [(net, data, config, *one, first, n) for one in owned])
+        calls = [(net, data, config, state, workspace, first, n)]
+        for thread in range(1, n_threads):
+            calls.append((net, data, config, *allocation.thread_copy(state, workspace, thread), first, n))
+        team.run_each(TRAIN_COPIES[family], dtype, calls)
         return
     if choice.weight_copies == n_threads == 2 and not variant.own_copies and isinstance(workspace, LayerwiseWorkspace):
         workspace = workspace._replace(copies=1)

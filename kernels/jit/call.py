@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -27,8 +28,8 @@ from ..system import interrupts
 from ..system.fork_lock import hold_while_forking
 from . import object_cache
 from .compile_time import notify_listeners, timed
-from .decorators import ENTRY, Kernel
-from .linker import Link, ObjectFile, Table
+from .decorators import ENTRY, MOST_ROWS, Kernel
+from .linker import Link, ObjectFile
 
 CHECK_TYPES = bool(os.environ.get("FASTMLP_CHECK_TYPES"))  # whether compiled_kernel compares argument types each time
 _entries: dict[tuple[Any, Any], CompiledKernel] = {}
@@ -52,6 +53,49 @@ def signature(argument: Any) -> str:
         if isinstance(argument, kind):
             return name
     raise TypeError(f"A kernel takes numbers, arrays and named tuples of both, but not a {type(argument).__name__}.")
+
+
+@ctypes.CFUNCTYPE(None)
+def _stop_at_missing_row() -> None:
+    """End the process: a kernel has called a function that is not loaded, and cannot go on without its result."""
+    sys.stderr.write("fastmlp: a kernel called a function that is not loaded. Please report this, with the program.\n")
+    sys.stderr.flush()
+    os.abort()
+
+
+STOP = ctypes.cast(_stop_at_missing_row, ctypes.c_void_p).value
+
+
+class Table:
+    """Addresses of the functions of a LinkedTable, in memory that machine code reads."""
+
+    def __init__(self, link: Link):
+        self.link, self._loaded = link, set[int]()
+        self._complete: set[bytes] = set()  # arrays of codes whose rows are all loaded, as bytes
+        self._struct, self._field = link.codes.split(".")
+        self._addresses = (ctypes.c_void_p * MOST_ROWS)(*[STOP] * MOST_ROWS)
+        binding.add_symbol(link.symbol, ctypes.addressof(self._addresses))
+
+    def place(self, arguments: Sequence[Any]) -> int:
+        """Return which argument of a kernel has the codes."""
+        return next(i for i, x in enumerate(arguments) if type(x).__name__ == self._struct)
+
+    def missing(self, struct: Any) -> Sequence[int]:
+        """Return the codes of rows that a call with this struct uses and that are not loaded."""
+        codes = getattr(struct, self._field)
+        if isinstance(codes, int):
+            return () if codes in self._loaded or codes < 0 else (codes,)
+        key = codes.tobytes()  # calls with the same codes are frequent, and this takes a fraction of a microsecond
+        if key in self._complete:
+            return ()
+        missing = sorted({code for code in codes.tolist() if code >= 0} - self._loaded)
+        if not missing:
+            self._complete.add(key)
+        return missing
+
+    def set(self, code: int, address: int) -> None:
+        self._addresses[code] = address
+        self._loaded.add(code)
 
 
 class ArgumentPacker:

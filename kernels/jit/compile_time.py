@@ -53,3 +53,13 @@ def notify_listeners() -> Iterator[None]:
     finally:
         for tell in listeners:
             tell(False)
+
+
+class Stopwatch:
+    """Clock of one fit. `read()` returns (seconds since the start, seconds that this thread waited for kernels)."""
+
+    def __init__(self) -> None:
+        self._start, self._waited = time.perf_counter(), compile_seconds()
+
+    def read(self) -> tuple[float, float]:
+        return time.perf_counter() - self._start, compile_seconds() - self._waited

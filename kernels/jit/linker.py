@@ -6,16 +6,12 @@ array of addresses: an object file is made of a row, and loaded, when a kernel i
 
 from __future__ import annotations
 
-import ctypes
-import os
 import pickle
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
-from llvmlite import binding
 
 from .decorators import MOST_ROWS
 
@@ -81,46 +77,3 @@ class ObjectFile(NamedTuple):
         """Read an object file of the cache, which holds nothing that others can have written."""
         code, links = pickle.loads(content)
         return cls(code, tuple(Link(*link) for link in links))
-
-
-@ctypes.CFUNCTYPE(None)
-def _stop_at_missing_row() -> None:
-    """End the process: a kernel has called a function that is not loaded, and cannot go on without its result."""
-    sys.stderr.write("fastmlp: a kernel called a function that is not loaded. Please report this, with the program.\n")
-    sys.stderr.flush()
-    os.abort()
-
-
-STOP = ctypes.cast(_stop_at_missing_row, ctypes.c_void_p).value
-
-
-class Table:
-    """Addresses of the functions of a LinkedTable, in memory that machine code reads."""
-
-    def __init__(self, link: Link):
-        self.link, self._loaded = link, set[int]()
-        self._complete: set[bytes] = set()  # arrays of codes whose rows are all loaded, as bytes
-        self._struct, self._field = link.codes.split(".")
-        self._addresses = (ctypes.c_void_p * MOST_ROWS)(*[STOP] * MOST_ROWS)
-        binding.add_symbol(link.symbol, ctypes.addressof(self._addresses))
-
-    def place(self, arguments: Sequence[Any]) -> int:
-        """Return which argument of a kernel has the codes."""
-        return next(i for i, x in enumerate(arguments) if type(x).__name__ == self._struct)
-
-    def missing(self, struct: Any) -> Sequence[int]:
-        """Return the codes of rows that a call with this struct uses and that are not loaded."""
-        codes = getattr(struct, self._field)
-        if isinstance(codes, int):
-            return () if codes in self._loaded or codes < 0 else (codes,)
-        key = codes.tobytes()  # calls with the same codes are frequent, and this takes a fraction of a microsecond
-        if key in self._complete:
-            return ()
-        missing = sorted({code for code in codes.tolist() if code >= 0} - self._loaded)
-        if not missing:
-            self._complete.add(key)
-        return missing
-
-    def set(self, code: int, address: int) -> None:
-        self._addresses[code] = address
-        self._loaded.add(code)

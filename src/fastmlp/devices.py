@@ -9,6 +9,7 @@ import importlib
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from functools import cache, lru_cache, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -51,7 +52,8 @@ class DeviceInfo(NamedTuple):
     reason: str  # why the device is not available; empty if it is
 
 
-class Device(NamedTuple):
+@dataclass(frozen=True)
+class Device:
     """Chosen device of a net, and the reason for the choice.
 
     Parameters
@@ -77,14 +79,13 @@ class Device(NamedTuple):
 
     name: str
     reason: str
+    is_host: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_host", self.name in HOSTS)
 
     def __str__(self) -> str:
         return f"{self.name} ({self.reason})"
-
-    @property
-    def is_host(self) -> bool:
-        """Whether the device's arrays are NumPy arrays."""
-        return self.name in HOSTS
 
     @property
     def number(self) -> int:

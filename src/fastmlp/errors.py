@@ -7,11 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from math import isfinite, isinf
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
-
+import numpy as np
 
 MOST_COUNTED = 2**63 - 1  # largest int64
 SHOWN_CHARACTERS = 100  # characters, scale of the length of a value in a message
@@ -257,6 +255,22 @@ def checked_number(
     raise ValueError(
         f"{name} must be a number in {left_bracket}{low:g}, {high:g}{right_bracket}, but it is {shown(value)}."
     )
+
+
+def checked_verbose(value: Any) -> int:
+    """Return `verbose` as 0, 1 or 2; a bool is accepted.
+
+    Raises
+    ------
+    ValueError
+        If it has another value.
+    """
+    if not isinstance(value, (Integral, np.bool_)) or int(value) not in (0, 1, 2):
+        raise ValueError(
+            "verbose must be 0 (silent), 1 (a progress bar, in a terminal or a notebook) or 2 (a line "
+            f"per epoch), but it is {shown(value)}."
+        )
+    return int(value)
 
 
 def checked_share(validation_fraction: object, validation_data: object) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .console.stopwatch import format_time, is_compile_time_worth_showing
+from .console.fit_time import format_time, is_compile_time_worth_showing
 from .errors import counted, unknown_name
 
 RECORDS = ("loss", "accuracy", "validation_loss", "validation_accuracy")

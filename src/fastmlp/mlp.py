@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .console.stopwatch import Stopwatch
-from .data.batch_rows import AUTO, batch_rows
 from .data.checked_samples import as_features, inputs_only, on_host, validated_samples
 from .devices import choose_device, resolve, to_library_of
 from .errors import checked_count, checked_number
@@ -22,12 +20,14 @@ from .interface.keywords import completed, explains_names, with_keywords, with_t
 from .interface.setting_checks import seed_of
 from .interface.user_warnings import called_by_user
 from .kernels.formulas.losses import CONSTANTS, LossConstants
+from .kernels.jit.compile_time import Stopwatch
 from .kernels.structs import Samples
 from .nets.objective import Objective
 from .nets.prediction import predict
 from .nets.single_net_base import SingleNetBase
 from .nets.with_executor import outputs_of_net
 from .network.spec import Network
+from .optimizers.base import AUTO, batch_rows
 from .runtime.memory_check import LARGE, OUTPUTS, check_array
 from .streams.source_kinds import is_source, names_columns
 

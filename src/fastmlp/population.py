@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .console.stopwatch import Stopwatch
-from .data.batch_rows import AUTO, batch_rows
 from .data.population_data import prediction_samples
 from .devices import choose_device, resolve
 from .errors import checked_count, is_per_net, shown
@@ -23,6 +21,7 @@ from .interface.setting_checks import replace_float16, seed_of
 from .interface.user_warnings import called_by_user
 from .kernels.formulas.losses import CONSTANTS, LossConstants
 from .kernels.formulas.net_seeds import net_seeds
+from .kernels.jit.compile_time import Stopwatch
 from .mlp import MLP
 from .nets.ensemble import checked_weights, greedy_weights
 from .nets.net_sequence import NetSequence
@@ -30,6 +29,7 @@ from .nets.per_net_settings import PER_NET, checked_per_net_setting
 from .nets.population_base import PopulationBase
 from .nets.population_prediction import ensemble_predict, evaluate, outputs_of, predict, scores_of_piece
 from .network.spec import Network
+from .optimizers.base import AUTO, batch_rows
 from .population_result import PopulationResult, result_of_nets
 from .runtime.memory_check import check_memory
 

@@ -3,8 +3,8 @@
 import inspect
 from types import SimpleNamespace
 
-from fastmlp.console import stopwatch
 from fastmlp.kernels.cpu import backend
+from fastmlp.kernels.jit import compile_time
 
 
 class KernelClock:
@@ -17,8 +17,8 @@ class KernelClock:
         self.now = self.compiled = 0.0
         self.step, self.compiling = step, compiling  # compiling: of the first call
         self.n_steps = []  # of each call
-        monkeypatch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=lambda: self.now))
-        monkeypatch.setattr(stopwatch, "compile_seconds", lambda: self.compiled)
+        monkeypatch.setattr(compile_time, "time", SimpleNamespace(perf_counter=lambda: self.now))
+        monkeypatch.setattr(compile_time, "compile_seconds", lambda: self.compiled)
         for name, seconds in (("evaluate", validation), ("train_nets", epoch_of_nets), ("train", None)):
             monkeypatch.setattr(module, name, self._timed(getattr(module, name), seconds))
 

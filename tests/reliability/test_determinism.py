@@ -16,7 +16,7 @@ import pytest
 import fastmlp
 from fastmlp import MLP, Adam, EarlyStopping, Population
 from fastmlp.execution.buffer_cache import buffers
-from fastmlp.fit.hooks import early_stopping, tuned_calls
+from fastmlp.fit.hooks import early_stopping
 from fastmlp.fit.hooks.early_stopping import EndByRecords
 from fastmlp.fit.one_net import OneNet
 from fastmlp.kernels.jit import cpu_features
@@ -53,7 +53,7 @@ def test_a_row_has_the_same_outputs_alone_and_among_others(sizes, dtype):
 @pytest.fixture
 def replayed(monkeypatch):
     """The list of the numbers of steps that fits have replayed, which train all of their epochs in one kernel call."""
-    monkeypatch.setattr(tuned_calls, "FIRST_CALL", 1e12)
+    monkeypatch.setattr(fastmlp.fit.one_net, "FIRST_CALL", 1e12)
     monkeypatch.setattr(early_stopping, "CHECK_COST", 1e12)
     buffers.forget()  # among them the length of calls of an earlier fit
     found, restore, call = [], EndByRecords._restore, OneNet.call_kernel

@@ -13,7 +13,7 @@ from toy_data import blobs
 import fastmlp
 import fastmlp.loggers
 from fastmlp import MLP, CSVLogger, JSONLinesLogger, Logger
-from fastmlp.console import stopwatch
+from fastmlp.kernels.jit import compile_time
 
 X, Y = blobs(0, n=60)
 
@@ -254,7 +254,7 @@ def test_estimators_and_streams_log(tmp_path):
 
 def test_the_last_epochs_within_a_time_limit_are_logged(path, monkeypatch):
     seconds = [0.0]
-    monkeypatch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=lambda: seconds[0]))
+    monkeypatch.setattr(compile_time, "time", SimpleNamespace(perf_counter=lambda: seconds[0]))
 
     def wait(epoch, history):
         seconds[0] += 1.0

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from numbers import Integral
 from typing import Any
 
-import numpy as np
-
-from ..errors import shown
 from ..kernels.jit.compile_time import compile_seconds
 from .compile_notice import CompileNotices, notice
 from .output_target import NOTEBOOK, NotebookText, output_target
@@ -18,22 +14,6 @@ SHOW_AFTER = 1.0  # seconds of training, without compiling, before a bar appears
 CELL_EVERY = 0.2  # seconds between two updates of a bar in a notebook
 LINE_EVERY = 1.0  # seconds between two lines about a population
 WIDTH = 30  # width of a bar in a notebook, in characters
-
-
-def checked_verbose(value: Any) -> int:
-    """Return `verbose` as 0, 1 or 2; a bool is accepted.
-
-    Raises
-    ------
-    ValueError
-        If it has another value.
-    """
-    if not isinstance(value, (Integral, np.bool_)) or int(value) not in (0, 1, 2):
-        raise ValueError(
-            "verbose must be 0 (silent), 1 (a progress bar, in a terminal or a notebook) or 2 (a line "
-            f"per epoch), but it is {shown(value)}."
-        )
-    return int(value)
 
 
 class TerminalBar:

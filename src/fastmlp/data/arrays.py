@@ -1,4 +1,4 @@
-"""Conversion of inputs to arrays of numbers: dtype, memory layout and device.
+"""Conversion of inputs to arrays of finite numbers: dtype, memory layout and device.
 
 In this package, "array" means a NumPy array or, on a GPU, a CuPy array.
 """
@@ -6,17 +6,22 @@ In this package, "array" means a NumPy array or, on a GPU, a CuPy array.
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from functools import cache
+from math import isfinite
 from typing import Any
 
 import numpy as np
 
-from ..devices import as_device_array, device_of
-from ..errors import is_number
+from ..devices import as_device_array, device_context, device_of
+from ..errors import counted, is_number
 from ..runtime.memory_check import check_array
 
 # Cells that NumPy converts to numbers: dates and durations to whole numbers, complex ones to their real parts.
 CONVERTED = np.datetime64, np.timedelta64, np.complexfloating
+# Elements up to which a dot product of BLAS is the fastest check that all are finite, and from which a kernel is.
+MAX_BLAS_CHECK, MIN_KERNEL_CHECK = 8192, 65_536
+ANYWHERE = "anywhere"  # device of as_numbers
 ENCODE = "Encode text first, or use TabularMLPClassifier, TabularMLPRegressor or `fastmlp train`, which do."
 
 
@@ -26,7 +31,7 @@ def as_numbers(values: Any, name: str, device: str | None = None) -> Any:
     values : array, list, data frame or sparse matrix
     name : str     name of the argument, for messages
     device : str or None     device whose arrays stay there and are returned as CuPy arrays; arrays on other devices are
-        copied to the host
+        copied to the host. ANYWHERE: arrays stay where they are
 
     Raises
     ------
@@ -56,7 +61,7 @@ def as_numbers(values: Any, name: str, device: str | None = None) -> Any:
             f"{name} must hold numbers, but its dtype is {array.dtype}. "
             + ("Pass real and imaginary parts as columns of their own." if array.dtype.kind == "c" else ENCODE)
         )
-    return array if source_device == device else on_host(array)
+    return array if device in (source_device, ANYWHERE) else on_host(array)
 
 
 def _has_masked_entries(values: Any) -> bool:
@@ -117,3 +122,41 @@ def contiguous(array: Any, dtype: np.dtype) -> Any:
 def empty_array(dtype: np.dtype) -> np.ndarray:
     """Return an array without elements, one per dtype: it stands for absent targets or weights."""
     return np.empty(0, dtype)
+
+
+def checked_finite(array: Any, name: str, original: Any = None) -> Any:
+    """Return the array, or raise ValueError if an element is not finite.
+
+    original : the array before its conversion to the net's dtype, to tell an overflow of the conversion from bad input
+    """
+    if isfinite(_finite_check_sum(array)):  # one pass and no temporary array; elements are checked only if this fails
+        return array
+    bad = ~np.isfinite(on_host(array))
+    if not bad.any():
+        return array  # the sum overflowed, but all elements are finite
+    index = tuple(int(k) for k in np.argwhere(bad)[0])
+    if original is not None and np.isfinite(original_value := on_host(original)[index]):
+        raise ValueError(
+            f"{name} must fit into {array.dtype}, but it holds {original_value:g} at {index}, which is too large. Use "
+            "dtype='float64', or scale it."
+        )
+    raise ValueError(
+        f"{name} must be finite in {array.dtype}, but {int(bad.sum())} of its {counted(array.size, 'value')} "
+        f"{'is' if bad.sum() == 1 else 'are'} NaN or infinite, the first at {index}. Impute, drop or rescale them."
+    )
+
+
+def _finite_check_sum(array: Any) -> float:
+    """Return the sum of the elements or of their squares, whichever is faster; not finite if an element is not."""
+    if type(array) is np.ndarray and (flags := array.flags).c_contiguous and flags.aligned:
+        if array.size <= MAX_BLAS_CHECK:
+            return float(np.vdot(array, array))  # np.dot would warn of an overflow
+        if array.size >= MIN_KERNEL_CHECK and array.dtype in (np.float32, np.float64):
+            from ..kernels.jit.call import call
+
+            out = np.empty(1)
+            call("simd.finite_sum.sum_to", array.dtype, array.reshape(-1), array.size, out)
+            return float(out[0])
+    is_on_host = isinstance(array, np.ndarray)
+    with np.errstate(over="ignore", invalid="ignore"), nullcontext() if is_on_host else device_context(array):
+        return float(array.sum())

@@ -7,6 +7,7 @@ weights on the same GPU.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,7 @@ from ..errors import counted
 from ..kernels.structs import METRIC_NONE, Samples
 from ..network.spec import Network
 from ..streams.source_kinds import is_source, names_columns
-from .arrays import as_numbers, contiguous, empty_array, on_host
-from .nan_and_infinity import checked_finite
+from .arrays import ANYWHERE, as_numbers, checked_finite, contiguous, empty_array, on_host
 from .sample_weights import as_weights
 from .targets import as_targets, metric_of, smoothed, unsmoothed
 
@@ -32,7 +32,7 @@ def as_features(X: Any, n_features: int, dtype: np.dtype, name: str = "X") -> An
     ValueError
         If X is empty, not two-dimensional, has another number of features, or is not finite.
     """
-    array = as_numbers(X, name, device_of(X))
+    array = as_numbers(X, name, ANYWHERE)
     if array.ndim == 1 and n_features == 1:
         array = array[:, None]
     if array.ndim != 2:
@@ -58,12 +58,16 @@ def validated_samples(
 ) -> Samples:
     """Return checked samples in the form that kernels take; arguments as for MLP.fit."""
     features = as_features(X, network.n_features, dtype)
-    device = device_of(features)
-    with device_context(features):
+    is_on_host = type(features) is np.ndarray
+    device = None if is_on_host else device_of(features)
+    with nullcontext() if is_on_host else device_context(features):
         targets = as_targets(y, network, dtype, len(features), device=device)
-        metric = metric_of(targets, network)
-        weights = as_weights(sample_weight, class_weight, targets, network, metric, dtype, device)
-        return make_samples(features, smoothed(targets, network), weights, metric)
+        metric, weights = metric_of(targets, network), empty_array(dtype)
+        if sample_weight is not None or class_weight is not None:
+            weights = as_weights(sample_weight, class_weight, targets, network, metric, dtype, device)
+        if network.label_smoothing:
+            targets = smoothed(targets, network)
+        return make_samples(features, targets, weights, metric)
 
 
 def inputs_only(features: np.ndarray) -> Samples:
@@ -141,8 +145,11 @@ def sample_for_plots(
             n = data.n_samples
             n_shown = min(n, max_samples, max(100, max_elements * n // data.X.size))
             rows = slice(None) if n_shown == n else np.linspace(0, n - 1, n_shown).round().astype(np.int64)
-            with device_context(data.X):
-                X, Y = (on_host(array.reshape(n, -1)[rows]) for array in (data.X, data.Y))
-            X, Y = (X.copy(), Y.copy()) if n_shown == n else (X, Y)
-            shown[name] = X, unsmoothed(Y, network)
+            X, Y = data.X.reshape(n, -1), data.Y.reshape(n, -1)
+            if isinstance(X, np.ndarray):
+                X, Y = X[rows].copy(), Y[rows].copy()
+            else:
+                with device_context(X):
+                    X, Y = on_host(X[rows]), on_host(Y[rows])
+            shown[name] = X, unsmoothed(Y, network) if network.label_smoothing else Y
     return shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from ..devices import device_context, device_of
 from ..errors import counted
 from ..kernels.structs import METRIC_MARGIN, METRIC_NONE, Samples
 from ..network.spec import Network
-from .arrays import as_numbers
+from .arrays import ANYWHERE, as_numbers, empty_array
 from .checked_samples import as_features, inputs_only, make_samples, make_validation
 from .class_weighting import weighted_by_class
 from .sample_weights import as_weights
@@ -25,7 +26,7 @@ def as_nets_features(X: Any, n_features: int, dtype: np.dtype, n_nets: int) -> t
     X : (n_samples, n_features) for all nets, stride 0; or (n_nets, n_samples, n_features), which becomes
         (n_nets * n_samples, n_features)
     """
-    array = as_numbers(X, "X", device_of(X))
+    array = as_numbers(X, "X", ANYWHERE)
     if array.ndim != 3:
         return as_features(array, n_features, dtype), 0
     if array.shape[0] != n_nets:
@@ -45,8 +46,9 @@ def validated_population_samples(
     """
     features, x_stride = as_nets_features(X, network.n_features, dtype, n_nets)
     n = len(features) // n_nets if x_stride else len(features)
-    device = device_of(features)
-    with device_context(features):
+    is_on_host = type(features) is np.ndarray
+    device = None if is_on_host else device_of(features)
+    with nullcontext() if is_on_host else device_context(features):
         targets, y_stride = as_numbers(y, "y", device), 0
         if targets.ndim == 3 or (targets.ndim == 2 and targets.shape == (n_nets, n) != (n, network.n_outputs)):
             if targets.shape[:2] != (n_nets, n):
@@ -64,8 +66,12 @@ def validated_population_samples(
         of_nets = (sample_weight is not None and n_axes == 2) or (class_weight is not None and len(targets) > n)
         of_targets = targets if of_nets else targets[:n]
         shape = (n_nets, n) if of_nets else ()
-        weights = as_weights(sample_weight, class_weight, of_targets, network, metric, dtype, device, shape)
-        data = make_samples(features, smoothed(targets, network), weights, metric)
+        weights = empty_array(dtype)
+        if sample_weight is not None or class_weight is not None:
+            weights = as_weights(sample_weight, class_weight, of_targets, network, metric, dtype, device, shape)
+        if network.label_smoothing:
+            targets = smoothed(targets, network)
+        data = make_samples(features, targets, weights, metric)
     return data._replace(n_samples=n), (x_stride, y_stride, n if of_nets else 0)
 
 
@@ -120,4 +126,4 @@ def with_held_out(rows, network, dtype, validation_data, fraction, class_weight,
         rows, held_out = rows.split(fraction, int(rng().integers(2**63)))
         data = weighted_by_class(rows.data, class_weight, network)
         held_out = held_out._replace(metric=METRIC_MARGIN if has_margin else held_out.metric)
-    return rows._replace(data=data._replace(metric=METRIC_MARGIN if has_margin else data.metric)), held_out
+    return rows.with_data(data._replace(metric=METRIC_MARGIN if has_margin else data.metric)), held_out

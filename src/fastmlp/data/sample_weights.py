@@ -10,8 +10,7 @@ import numpy as np
 from ..errors import checked_number, shown
 from ..kernels.structs import METRIC_NONE, METRIC_THRESHOLD
 from ..network.spec import Network
-from .arrays import as_numbers, empty_array, on_host
-from .nan_and_infinity import checked_finite
+from .arrays import as_numbers, checked_finite, empty_array, on_host
 from .targets import class_numbers
 
 

@@ -13,8 +13,7 @@ from ..kernels.formulas.losses import SOFTMAX_CROSS_ENTROPY
 from ..kernels.structs import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
 from ..network.spec import Network
 from ..runtime.memory_check import check_array
-from .arrays import as_numbers, contiguous
-from .nan_and_infinity import checked_finite
+from .arrays import as_numbers, checked_finite, contiguous
 
 
 def _one_hot(y: Any, network: Network, dtype: np.dtype, name: str) -> Any:

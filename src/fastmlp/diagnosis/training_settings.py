@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import optimizers
-from ..data.batch_rows import AUTO_ROWS
 from ..errors import checked_setting
 from ..history import History
 from ..kernels.formulas.update_rules import RULES
-from ..optimizers.base import SHARED, Optimizer
+from ..optimizers.base import AUTO_ROWS, SHARED, Optimizer
 from ..population_result import PopulationResult
 
 PLAIN = tuple(row.name for row in RULES if row.is_plain_descent)

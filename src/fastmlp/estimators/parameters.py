@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from ..data.batch_rows import batch_rows
 from ..errors import checked_count, counted, shown
 from ..interface.setting_checks import checked_dtype
 from ..interface.user_warnings import warn_user
 from ..network.spec import HIDDEN
 from ..optimizers import OPTIMIZERS, SGD, Adam, Optimizer, optimizer_from_name
+from ..optimizers.base import batch_rows
 from .sklearn_conventions import FASTMLP_ACTIVATION, Scale
 
 # scikit-learn's declarative checks; its names of activations stand for those of this package, which are known, too.

@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 
 from ..callbacks import as_callbacks
 from ..console.compile_notice import CompileNotices
-from ..console.stopwatch import compiling_in_limit
+from ..console.fit_time import compiling_in_limit
 from ..errors import DivergenceWarning, counted
 from ..fit.interruption import warn_of_interrupted_net
 from ..fit.optimizer_state import OptimizerState

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from ..network.spec import Network
 from . import thresholds
-from .work import work_of_samples
+
+
+def work_of_samples(network: Network, rows: int) -> int:
+    """Return the work of one step with samples as SIMD lanes, in multiply-adds."""
+    return rows * (network.layout.products + thresholds.ACTIVATION_WORK * sum(network.layer_sizes[1:]))
 
 
 def choose_family(network: Network, rows: int) -> str:

@@ -8,6 +8,7 @@ results. Work is counted in multiply-adds of matrix products.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import inf
 from typing import Any, NamedTuple
 
@@ -30,8 +31,8 @@ from ..network.spec import Network
 from ..runtime.memory_check import memory_bytes
 from ..runtime.thread_count import n_threads_available, threads_setting
 from . import gpu_costs, thresholds, unrolled_code
-from .cpu_families import choose_evaluation_family, choose_family, n_shards
-from .work import products, work_of_samples
+from .cpu_families import choose_evaluation_family, choose_family, n_shards, work_of_samples
+from .work import products
 
 
 def choose_training(
@@ -45,6 +46,12 @@ def choose_training(
         threads_setting()  # an invalid value is an error in every fit, whether or not the fit needs it
         seconds = gpu_costs.device_step_seconds(network, batch_size, precision, dtype, device)
         return Choice(gpu_costs.fastest(seconds), 1, batch_size)
+    return choose_on_cpu(network, batch_size, n_threads, n_threads_available())
+
+
+@lru_cache(maxsize=256)  # choosing anew takes as long as some fits
+def choose_on_cpu(network: Network, batch_size: int, n_threads: int | None, n_available: int) -> Choice:
+    """Choose how a CPU trains one net, as choose_training does; n_available : threads that this fit may have at most"""
     family = choose_family(network, batch_size)
     if batch_size == 1 and family in ("layerwise", "layerwise_data_parallel"):
         family = "layerwise_batch1"

@@ -13,9 +13,9 @@ from ..kernels.structs import Choice
 from ..network.spec import Network
 from ..runtime.thread_count import n_threads_available
 from . import dispatch, gpu_costs, thresholds
-from .cpu_families import suits_lanes
+from .cpu_families import suits_lanes, work_of_samples
 from .family_descriptions import FAMILIES
-from .work import products, work_of_samples
+from .work import products
 
 GPU_THREADS = "Threads: the GPU's own."
 

@@ -198,7 +198,7 @@ class Plan:
         """Return the state of a fit of up to n_epochs: its parameters and optimiser state, a gradient, and records."""
         grads = self.get_or_make("gradient", lambda: self.backend.to_device(self.network.layout.padded(self.dtype)))
         grads[:] = 0  # between the layers too, where no kernel writes and all of them update
-        scalars = self.get_or_make("scalars", lambda: aligned_zeros((self.n_threads, N_SCALARS), np.float64))
+        scalars = self.get_or_make("scalars", lambda: aligned_zeros((self.choice.n_threads, N_SCALARS), np.float64))
         scalars[:] = 0
         scalars[:, POWER1] = scalars[:, POWER2] = 1.0
         return TrainState(

@@ -15,7 +15,7 @@ from ..errors import counted, is_per_net
 from ..optimizers import Optimizer, setting_text, settings_of
 from ..persistence.checkpoint_files import PREVIOUS, Checkpoint, CheckpointFile, Identity, warn_of_schedule
 from ..population_result.recorded_epochs import recorded_epochs
-from ..schedules import Schedule
+from ..schedules import Schedule, schedule_factors
 from ..streams.memory_limit import checked_memory_limit
 from ..streams.row_loading import limit_to_hold
 from .checkpoint import Saver
@@ -147,7 +147,7 @@ def blocks_of(rows: OnDisk, batch_size: int) -> tuple[int, int]:
 
 def schedules_of(task: FitTask, n_steps: int) -> dict[str, Any]:
     """Return the schedules of a fit of n_steps steps, in words and as digests of their factors."""
-    found = describe_schedule(task.schedules[0], task.factors, n_steps)
+    found = describe_schedule(task.schedules[0], task.factors or schedule_factors(None), n_steps)
     for name, factors in _further_schedules(task).items():
         found[f"factors of the {name}'s schedule"] = describe_schedule(None, factors, n_steps)[
             "factors of the schedule"
@@ -247,7 +247,7 @@ def _check_epochs(file: CheckpointFile, task: FitTask, start: FitState, n_steps:
 
 def _warn_of_schedules(task: FitTask, n_steps_before: int, n_steps: int, n_done: int) -> None:
     """Warn of schedules by which the steps done would have been others in a fit of the present length."""
-    warn_of_schedule(task.factors, n_steps_before, n_steps, n_done)
+    warn_of_schedule(task.factors or schedule_factors(None), n_steps_before, n_steps, n_done)
     for name, factors in _further_schedules(task).items():
         warn_of_schedule(factors, n_steps_before, n_steps, n_done, scheduled=f"factors on the {name}")
 

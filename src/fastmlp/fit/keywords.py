@@ -8,16 +8,16 @@ takes a value and returns it as fits use it; keywords without one are checked wi
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from inspect import signature
 from typing import Annotated, Any, NamedTuple, TypedDict, get_type_hints
 
 from ..callbacks import as_callbacks, as_early_stopping
-from ..console.progress_bar import checked_verbose
 from ..convergence import as_converged
-from ..data.batch_rows import AUTO
-from ..errors import checked_count, checked_number
+from ..errors import checked_count, checked_number, checked_verbose
 from ..interface.keywords import unknown_keyword
 from ..optimizers import OPTIMIZERS, Adam, Optimizer, optimizer_from_name
+from ..optimizers.base import AUTO
 from ..runtime.checkpoint_interval import DEFAULT as EVERY
 from .metrics import as_metrics
 from .optimizer_state import OptimizerState, checked_state
@@ -126,7 +126,7 @@ class FitKeywords(CheckpointKeywords, total=False):
         a new state.
     """
 
-    epochs: Annotated[int, Keyword(100, lambda value: checked_count("epochs", value))]
+    epochs: Annotated[int, Keyword(100, partial(checked_count, "epochs"))]
     batch_size: Annotated[int | str | None, Keyword(AUTO)]
     optimizer: Annotated[Any, Keyword("adam", optimizer_from_name)]
     schedule: Annotated[Any, Keyword(None)]

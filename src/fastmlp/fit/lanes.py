@@ -25,7 +25,7 @@ from ..kernels.structs import (
     TrainConfig,
 )
 from ..runtime.memory_check import check_memory
-from ..schedules.checked_factors import factors_at, is_constant
+from ..schedules.checked_factors import factors_at
 from .lanes_state import training_state
 from .outcome import Outcome
 from .task import FitTask
@@ -143,7 +143,9 @@ def train_config(task: FitTask, criteria: StopCriteria) -> TrainConfig:
         seed=0,
         rule=CODES[task.optimizer.rule.name],
         hyper=np.zeros(1),
-        factors=factors_at(task.factors, 0, n_steps, n_steps) if criteria.scheduled else np.ones(1),
+        factors=np.ones(n_steps if criteria.scheduled else 1)
+        if task.factors is None
+        else factors_at(task.factors, 0, n_steps, n_steps),
         layered=layer_factors.size > 0,
         layer_factors=layer_factors,
         decays=decay_factors is not None,
@@ -161,7 +163,7 @@ def stop_criteria(task: FitTask, n_epochs: int) -> StopCriteria:
     return StopCriteria(
         n_epochs=n_epochs,
         # Only then is there a factor per step, which takes memory.
-        scheduled=not is_constant(task.factors) or task.optimizer.decay_factors is not None,
+        scheduled=task.factors is not None or task.optimizer.decay_factors is not None,
         stop_loss=stop_loss,
         stop_n_correct=n_correct,
         monitor=MONITORS[task.monitored],
@@ -173,7 +175,7 @@ def stop_criteria(task: FitTask, n_epochs: int) -> StopCriteria:
 def training_plan(task: FitTask, n_members: int, n_epochs: int) -> PopulationPlan:
     """Return the plan by which n_members nets of the task are trained together."""
     network, n_samples, limit = task.network, task.rows.n_samples, task.time_limit
-    compiles = pays_to_compile(None if limit is None else limit.seconds)
+    compiles = limit is None or pays_to_compile(limit.seconds)
     n_threads = 1  # a GPU's own threads are not counted
     if task.device.is_host:
         samples = n_epochs * n_samples if compiles else 0  # a short fit is not counted

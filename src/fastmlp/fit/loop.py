@@ -5,9 +5,9 @@ A net is trained on one block of rows after another; nets in lanes are trained t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import closing, suppress
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext, suppress
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..console.nets_progress import PartProgress
 from ..console.progress_bar import Progress
@@ -15,10 +15,6 @@ from ..execution.plan import Plan
 from ..runtime.ctrl_c import StopFlag
 from .divergence import warn_of_divergence
 from .hooks import Hook
-from .hooks.early_stopping import EndByRecords
-from .hooks.progress import ShowProgress
-from .hooks.stop import Stop
-from .hooks.tuned_calls import TunedCalls
 from .one_net import OneNet
 
 if TYPE_CHECKING:
@@ -36,27 +32,42 @@ class Engine(Protocol):
         """Train n steps; return why the fit ends, or ""."""
 
 
-def run_calls(engine: Engine, hooks: Sequence[Hook]) -> str:
-    """Call the kernels until the end of the block; return why the fit ends before it, or ""."""
+def run_calls(engine: Engine, hooks: Sequence[Hook], flag: StopFlag) -> str:
+    """Call the kernels until the end of the block; return why the fit ends before it, or "".
+
+    flag : ends the fit before the next call: set by Ctrl-C, or by another thread
+    """
+    limiting, looking = _asked(hooks, "limit"), _asked(hooks, "after")
     while n := engine.steps_left:
-        for hook in hooks:
-            n = hook.limit(n)
+        if flag.is_set():
+            return "interrupt"
+        for limit in limiting:
+            n = limit(n)
             if not n:
-                return hook.reason
+                return "time_limit"
         if reason := engine.run(n):
             return reason
-        for hook in hooks:
-            if reason := hook.after():
+        for after in looking:
+            if reason := after():
                 return reason
     return ""
 
 
+def _asked(hooks: Sequence[Hook], name: str) -> list[Callable[..., Any]]:
+    """Return this method of the hooks that have one of their own."""
+    return [getattr(hook, name) for hook in hooks if getattr(type(hook), name) is not getattr(Hook, name)]
+
+
 def hooks_of(
-    net: OneNet, flag: StopFlag, progress: Progress | PartProgress, validation: Plan | None, saver: SaveNet | None
+    net: OneNet, progress: Progress | PartProgress | None, validation: Plan | None, saver: SaveNet | None
 ) -> list[Hook]:
     """Return the hooks of a net's fit in the order in which they are asked; only of those that it needs."""
     task = net.task
-    hooks: list[Hook] = [Stop(flag), TunedCalls(net)]
+    hooks: list[Hook] = []
+    if not net.is_short:
+        from .hooks.tuned_calls import TunedCalls
+
+        hooks.append(TunedCalls(net))
     if task.time_limit is not None:
         from .hooks.time_limit import EndInTime
 
@@ -73,8 +84,13 @@ def hooks_of(
         from .hooks.metrics import Measure
 
         hooks.append(Measure(net))
-    hooks.append(ShowProgress(net, progress))
+    if progress is not None:
+        from .hooks.progress import ShowProgress
+
+        hooks.append(ShowProgress(net, progress))
     if task.early_stopping is not None or task.converged is not None:
+        from .hooks.early_stopping import EndByRecords
+
         hooks.append(EndByRecords(net))
     if task.callbacks:
         from .hooks.callbacks import Callbacks
@@ -86,9 +102,12 @@ def hooks_of(
     return hooks
 
 
-def fit_net(net: OneNet, hooks: Sequence[Hook], progress: Progress | PartProgress, warns: bool = True) -> None:
+def fit_net(
+    net: OneNet, hooks: Sequence[Hook], flag: StopFlag, progress: Progress | PartProgress | None, warns: bool = True
+) -> None:
     """Train one net to its end: its parameters are trained in place, and its history is filled.
 
+    flag : as of run_calls
     warns : whether to warn of divergence; a population warns once, for all its nets
 
     Raises
@@ -100,26 +119,27 @@ def fit_net(net: OneNet, hooks: Sequence[Hook], progress: Progress | PartProgres
     history = net.records.history
     history.stopped_by = "error"
     try:
-        with net, progress:
-            _end(net, hooks, _train(net, hooks))
+        with closing(net), progress or nullcontext():
+            _end(net, hooks, _train(net, hooks, flag))
             if history.stopped_by == "divergence" and warns:
                 warn_of_divergence(net.epoch_of_divergence(), net.n_epochs, net.optimizer)
     finally:
-        for hook in reversed(hooks):
-            hook.close()
+        for close in reversed(_asked(hooks, "close")):
+            close()
 
 
-def _train(net: OneNet, hooks: Sequence[Hook]) -> str:
+def _train(net: OneNet, hooks: Sequence[Hook], flag: StopFlag) -> str:
     """Train on all blocks, or until the fit ends before; return why it ended."""
     try:
         with closing(net.task.rows.blocks(net)) as blocks:
             for block in blocks:
                 net.set_block(block)
-                if reason := run_calls(net, hooks):
+                if reason := run_calls(net, hooks, flag):
                     return reason
     except BaseException as error:
         with suppress(Exception):
             net.undo_call()
+            net.make_finite()
             _end(net, hooks, "interrupt" if isinstance(error, KeyboardInterrupt) else "error")
         raise
     return "epochs"
@@ -127,9 +147,8 @@ def _train(net: OneNet, hooks: Sequence[Hook]) -> str:
 
 def _end(net: OneNet, hooks: Sequence[Hook], reason: str) -> None:
     """Give the net the parameters that the fit ends with, and its history the records of all finished epochs."""
-    net.make_finite()
-    for hook in reversed(hooks):  # a checkpoint has the state before the search for the best epoch ends
-        reason = hook.end(reason)
+    for end in reversed(_asked(hooks, "end")):  # a checkpoint has the state before the search for the best epoch ends
+        reason = end(reason)
     net.copy_to_host()
     net.records.publish(net.records.n_recorded(net.epochs_done) if net.n_final is None else net.n_final)
     net.records.history.stopped_by = reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,14 +11,14 @@ from ..callbacks import tell_end
 from ..console.compile_notice import CompileNotices
 from ..console.nets_progress import line_start, progress_of_fit
 from ..console.progress_bar import EpochLines
-from ..console.stopwatch import Stopwatch
-from ..data.batch_rows import batch_rows
 from ..data.checked_samples import make_validation, sample_for_plots, validated_samples
 from ..data.class_weighting import weighted_by_class
 from ..errors import checked_share
 from ..history import History
 from ..kernels.formulas.net_seeds import fit_seed
+from ..kernels.jit.compile_time import Stopwatch
 from ..kernels.structs import Samples
+from ..optimizers.base import batch_rows
 from ..runtime.ctrl_c import StopFlag, raise_if_stopped, stop_flag
 from ..runtime.memory_check import check_epochs
 from .hooks.time_limit import TimeLimit
@@ -25,7 +26,7 @@ from .loop import fit_net, hooks_of
 from .metrics import check_metrics
 from .one_net import OneNet
 from .optimizer_state import states_of_nets
-from .rows import InMemory, OnDisk
+from .rows import InMemory, OnDisk, is_array
 from .schedules import factors_of
 from .sources import rows_of
 from .task import FitTask
@@ -46,8 +47,8 @@ def fit_mlp(net: SingleNetBase, X: Any, y: Any, given: dict[str, Any], watch: St
     if given["verbose"] == 2:
         given["callbacks"] = (*given["callbacks"], EpochLines(given["epochs"], line_start()))
     file = checkpoint_file(given, "net")
-    with stop_flag() as flag:
-        with rows_of(X, y, net, given, file) as (X, y):
+    with stop_flag() as flag, CompileNotices(given["verbose"] > 0):
+        with nullcontext((X, y)) if is_array(X, y) else rows_of(X, y, net, given, file) as (X, y):
             if file is None:
                 task, saver = _task(net, X, y, given, watch), None
             else:
@@ -79,14 +80,15 @@ def _fit(net: SingleNetBase, task: FitTask, flag: StopFlag, saver: Saver | None,
 
                 saver.begin(task, Outcome.empty(task), np.zeros(1, np.int64), np.zeros(0, np.int64), 0)
                 save = saver.of_net(0, net.params)
-            progress = progress_of_fit(task.epochs, task.verbose)
-            hooks = hooks_of(engine, flag, progress, validation, save)
+            progress = progress_of_fit(task.epochs, task.verbose) if task.verbose else None
+            hooks = hooks_of(engine, progress, validation, save)
             net.history, net.fits = history, net.fits + 1
             try:
-                fit_net(engine, hooks, progress)
+                fit_net(engine, hooks, flag, progress)
             finally:
                 history.seconds, history.compile_seconds = watch.read()
-                tell_end(task.callbacks, history)
+                if task.callbacks:
+                    tell_end(task.callbacks, history)
             if saver is not None:
                 saver.save_if_new()
     finally:
@@ -114,14 +116,16 @@ def _task(net: SingleNetBase, X: Any, y: Any, given: dict[str, Any], watch: Stop
 
         monitor = Monitor(net.network, rows.watched, given["epochs"])
     net._choose_device(X if isinstance(rows, InMemory) else None, given["epochs"] * rows.n_samples, batch_size)
-    factors, dropout_factors = factors_of(given, net.network)
+    factors, dropout_factors = None, None
+    if given["schedule"] is not None or given["dropout_schedule"] is not None:
+        factors, dropout_factors = factors_of(given, net.network)
     limit, carried = given["time_limit"], given["optimizer_state"]
     return FitTask(
         network=net.network,
         device=net.device,
         dtype=net.dtype,
         precision=net.precision,
-        params=net.params[None],
+        params=net._params[None],
         seeds=np.array([seed]),
         l2=net.network.l2,
         dropout=np.array([*net.network.dropout, 0.0]),
@@ -154,14 +158,15 @@ def _rows(
         given["validation_data"],
         given["class_weight"],
     )
-    fraction, rule = checked_share(given["validation_fraction"], validation_data), given["optimizer"].rule
+    fraction, rule = given["validation_fraction"], given["optimizer"].rule
+    if fraction:
+        fraction = checked_share(fraction, validation_data)
     # Of a fraction, class weights are computed for the samples that remain in training.
     weights = given["sample_weight"], None if fraction else class_weight
     if isinstance(X, OnDisk):
         rows: InMemory | OnDisk = X.weighted(*weights, network)
     else:
-        with CompileNotices(given["verbose"] > 0):
-            rows = InMemory(validated_samples(X, y, network, dtype, *weights))
+        rows = InMemory(validated_samples(X, y, network, dtype, *weights))
     batch_size = batch_rows(given["batch_size"], rows.n_samples, rule)
     n_records = 2 if validation_data is None and not fraction else 4
     check_epochs(given["epochs"], -(-rows.n_samples // batch_size), n_records)
@@ -173,7 +178,7 @@ def _rows(
         held_out = make_validation(validation_data, network, dtype, rows.metric)
     elif fraction:
         rows, held_out = rows.split(fraction, seed)
-        rows = rows._replace(data=weighted_by_class(rows.data, class_weight, network))
+        rows = rows.with_data(weighted_by_class(rows.data, class_weight, network))
         batch_size = min(batch_size, rows.n_samples)
     return rows, held_out, batch_size, shuffle and batch_size < rows.n_samples, seed
 

@@ -25,7 +25,6 @@ from .checkpoint import SaveLanes, Saver
 from .fits_on_threads import run_on_threads
 from .hooks import Hook
 from .hooks.of_lanes import CallsOfLanes, ShowNets
-from .hooks.stop import Stop
 from .hooks.time_limit import EndInTime, TimeLimit
 from .kept_nets import KeptNets
 from .lanes import Lanes
@@ -176,13 +175,13 @@ def _train_in_lanes(
     while len(members) or len(waiting.net_index):
         nets = waiting.net_index if len(waiting.net_index) else members
         with Lanes(task, outcome, nets, n_epochs, waiting) as lanes:
-            hooks: list[Hook] = [Stop(flag), CallsOfLanes(lanes)]
+            hooks: list[Hook] = [CallsOfLanes(lanes)]
             if task.time_limit is not None:
                 hooks.append(EndInTime(lanes, task.time_limit, 1))
             hooks.append(ShowNets(lanes, progress))
             if saver is not None:
                 hooks.append(SaveLanes(saver, lanes))
-            reason = run_calls(lanes, hooks)
+            reason = run_calls(lanes, hooks, flag)
             for hook in hooks:
                 hook.end(reason)
         if reason:
@@ -262,8 +261,8 @@ def _train_by_itself(
     validation = None if plan is None else plan.with_net(plan.net._replace(margin=task.net.margin))
     progress = in_training.begin(number, n_epochs)
     try:
-        hooks = hooks_of(net, stop, progress, validation, None if saver is None else saver.of_net(number, params))
-        fit_net(net, hooks, progress, warns=False)
+        hooks = hooks_of(net, progress, validation, None if saver is None else saver.of_net(number, params))
+        fit_net(net, hooks, stop, progress, warns=False)
     finally:
         if plan is not None:
             plan.release()

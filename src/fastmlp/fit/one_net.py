@@ -25,6 +25,10 @@ from .records import Records
 from .rows import Block, InMemory, Place
 from .task import FitTask
 
+FIRST_CALL = 4e7  # multiply-adds of a first call: a millisecond, of which waking a thread takes a third
+NO_FACTORS = np.empty(0)
+STEP = 4_000  # time of a step's work besides its matrix products, 0.1 us, in multiply-adds
+
 
 class OneNet:
     """Engine of one net of a task.
@@ -50,8 +54,8 @@ class OneNet:
         n_threads: int | None = None,
     ):
         self.task, self.number, self.host_params, self.n_epochs = task, number, padded, n_epochs
-        self.optimizer, self.seed, self._n_threads = task.optimizer_of(number), int(task.seeds[number]), n_threads
-        self.n_batches = task.n_batches
+        self.seed, self._n_threads, self.n_batches = int(task.seeds[number]), n_threads, task.n_batches
+        self.optimizer = task.optimizer_of(number) if task.is_population else task.optimizer
         held_out_metric = None if task.held_out is None else task.held_out.metric
         self.records = Records(history, n_epochs, task.rows.metric, held_out_metric)
         self.epochs_done, self.at_epoch_end, self.place = 0, True, Place()
@@ -62,10 +66,9 @@ class OneNet:
         self.carried: np.ndarray | None = None  # scalars of the optimiser state, from block to block
         self._carried_array: np.ndarray | None = None  # its vectors, where they belong to more than one block or fit
         self._begun: np.ndarray | None = None  # scalars in the middle of a block, of a fit that goes on
-        self._compiles = pays_to_compile(None if task.time_limit is None else task.time_limit.seconds)
+        self._compiles = task.time_limit is None or pays_to_compile(task.time_limit.seconds)
         self._hyper = self.optimizer.hyper
         self._layer_factors = self.optimizer.factors_of_layers(task.network.layout.shapes)
-        self._no_factors = np.empty(0)
         self.last_call = 0, 0, 0.0  # threads, steps and seconds
         self._stack = ExitStack()
         self.optimizer_state = state = task.optimizer_states[number] if task.optimizer_states else None
@@ -76,11 +79,15 @@ class OneNet:
             self._carried_array = aligned_zeros((MOST_STATE, len(padded)), padded.dtype)
             self.optimizer.begin(self._carried_array)
 
-    def __enter__(self) -> OneNet:
-        return self
+    def close(self) -> None:
+        """Release plan and threads to the next fit."""
+        self._stack.close()
 
-    def __exit__(self, *error: Any) -> None:
-        self._stack.__exit__(*error)
+    @property
+    def is_short(self) -> bool:
+        """Whether the whole fit takes no longer than a first call, whose time says how long the next ones may be."""
+        n_steps = self.n_epochs * self.n_batches
+        return n_steps * (self.task.batch_size * self.task.network.layout.products + STEP) <= FIRST_CALL
 
     # ---- blocks
 
@@ -90,7 +97,7 @@ class OneNet:
         is_first, self.block, self.has_block = not self.has_block, block, True
         self.plan = plan = self.task.plan_of(self.number, block, self._n_threads)
         if is_first and not self.task.is_population:
-            self.records.history.settings = self.task.description(n_threads=plan.n_threads)  # type: ignore[assignment]
+            self.records.history.settings = self.task.description(n_threads=plan.choice.n_threads)  # type: ignore[assignment]
         self._stack.callback(plan.release)
         self.data = plan.place(block.data)
         state = self._carried_array
@@ -111,8 +118,8 @@ class OneNet:
             if step and block.shuffle and plan.device.is_host:
                 plan.draw_order(block.data.n_samples, block.seed, epoch)
         self.guard = DivergenceGuard(plan, self.state)
-        self.team = self._stack.enter_context(buffers.borrow_team(plan.backend, plan.n_threads))
-        self.n_threads = plan.n_threads
+        self.n_threads, self._end = plan.choice.n_threads, block.n_epochs * block.n_batches
+        self.team = self._stack.enter_context(buffers.borrow_team(plan.backend, self.n_threads))
 
     def _end_block(self) -> None:
         """Take what a block leaves to the next one."""
@@ -137,7 +144,7 @@ class OneNet:
     @property
     def steps_left(self) -> int:
         """Steps that the present block has left."""
-        return self.block.n_epochs * self.block.n_batches - self.steps_in_block
+        return self._end - self.steps_in_block
 
     @property
     def steps_in_epoch(self) -> int:
@@ -186,24 +193,22 @@ class OneNet:
 
     def call_kernel(self, n_threads: int, first: int, n: int) -> None:
         """Train n steps of the block from step `first` on."""
-        task, block, total = self.task, self.block, self.n_epochs * self.n_batches
-        at = lambda factors: (
-            self._no_factors if factors is None else factors_at(factors, block.first_step + first, n, total)
-        )
-        decay_factors = self.optimizer.decay_factors
+        task, block, decay_factors = self.task, self.block, self.optimizer.decay_factors
+        dropout_factors = task.dropout_factors
+        steps = block.first_step + first, n, self.n_epochs * self.n_batches
         config = TrainConfig(
             batch_size=block.batch_size,
             shuffle=block.shuffle,
             seed=block.seed,
             rule=CODES[self.optimizer.rule.name],
             hyper=self._hyper,
-            factors=at(task.factors),
+            factors=np.ones(n) if task.factors is None else factors_at(task.factors, *steps),
             layered=self._layer_factors.size > 0,
             layer_factors=self._layer_factors,
             decays=decay_factors is not None,
-            decay_factors=at(decay_factors),
-            drops_by_schedule=task.dropout_factors is not None,
-            dropout_factors=at(task.dropout_factors),
+            decay_factors=NO_FACTORS if decay_factors is None else factors_at(decay_factors, *steps),
+            drops_by_schedule=dropout_factors is not None,
+            dropout_factors=NO_FACTORS if dropout_factors is None else factors_at(dropout_factors, *steps),
             first_step=first,
         )
         self.plan.train(self.team, n_threads, self.data, config, self.state, first, n, self._compiles)

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..console.compile_notice import CompileNotices
-from ..console.stopwatch import Stopwatch
-from ..data.batch_rows import batch_rows
 from ..data.population_data import validated_population_samples, with_held_out
 from ..devices import backend
 from ..errors import checked_share, is_per_net
 from ..interface.setting_checks import LateGenerator
 from ..kernels.formulas.net_seeds import fit_seeds
+from ..kernels.jit.compile_time import Stopwatch
 from ..kernels.structs import METRIC_NONE, RUNNING, Samples
 from ..nets.per_net_settings import text_of_shared_settings
 from ..nets.population_prediction import reads_rows
 from ..nets.with_executor import OF_FITS_ON_WORKERS, for_workers, workers_for
 from ..optimizers import settings_of
+from ..optimizers.base import batch_rows
 from ..population_result import PopulationResult
 from ..runtime.ctrl_c import StopFlag, raise_if_stopped, stop_flag
 from ..runtime.memory_check import check_epochs
@@ -120,9 +120,11 @@ def _task(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], watch: Sto
         device = OF_FITS_ON_WORKERS if on_workers else pop.device
         with device.on():
             place = backend(device).place
-            rows = rows._replace(data=place(rows.data))
+            rows = InMemory(place(rows.data), rows.strides)
             held_out = None if held_out is None else place(held_out)
-    factors, dropout_factors = factors_of(given, pop.network)
+    factors, dropout_factors = None, None
+    if given["schedule"] is not None or given["dropout_schedule"] is not None:
+        factors, dropout_factors = factors_of(given, pop.network)
     draws, carried = shuffle or drops or isinstance(rows, OnDisk), given["optimizer_state"]
     return FitTask(
         network=pop.network,

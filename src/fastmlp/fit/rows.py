@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator
 from contextlib import closing
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     from ..streams.row_file import RowFile
 
 WATCHED_ROWS = 100_000  # of rows on disk, that a monitor looks at
+
+
+def is_array(X: Any, y: Any) -> bool:
+    """Whether X is an array in memory, and y no name of a column."""
+    return type(X) is np.ndarray and not isinstance(y, (str, list, tuple))
 
 
 class Block(NamedTuple):
@@ -64,24 +70,26 @@ class NetInTraining(Protocol):
     place: Place
 
 
-class InMemory(NamedTuple):
+@dataclass(frozen=True)
+class InMemory:
     """Rows in memory, of all nets or net by net."""
 
     data: Samples
     strides: Strides = (0, 0, 0)
+    n_samples: int = field(init=False)  # of a net
+    metric: int = field(init=False)
 
-    @property
-    def n_samples(self) -> int:
-        return self.data.n_samples
-
-    @property
-    def metric(self) -> int:
-        return self.data.metric
+    def __post_init__(self) -> None:
+        vars(self).update(n_samples=self.data.n_samples, metric=self.data.metric)
 
     def split(self, fraction: float, seed: int) -> tuple[InMemory, Samples]:
         """Return (rows to train on, held-out samples), as split in data/checked_samples.py draws them."""
         training, held_out = (select_rows(self.data, rows) for rows in split(self.n_samples, fraction, seed))
         return InMemory(training), held_out
+
+    def with_data(self, data: Samples) -> InMemory:
+        """Return rows of other samples, which lie as these do."""
+        return InMemory(data, self.strides)
 
     @property
     def watched(self) -> Samples:
@@ -95,7 +103,7 @@ class InMemory(NamedTuple):
 
     def on_worker(self, place: Callable[[Samples], Samples]) -> InMemory:
         """Return the rows on the device of a worker that has got them."""
-        return self._replace(data=place(self.data))
+        return self.with_data(place(self.data))
 
     def close(self) -> None:
         """Release what on_worker has opened."""
@@ -103,7 +111,7 @@ class InMemory(NamedTuple):
     def blocks(self, net: NetInTraining) -> Generator[Block, None, None]:
         """Yield the one block of a net."""
         task = net.task
-        data = samples_of_net(self.data, self.strides, net.number)
+        data = samples_of_net(self.data, self.strides, net.number) if any(self.strides) else self.data
         yield Block(data, task.batch_size, task.shuffle, net.seed, 0, net.n_epochs, 0)
 
 
@@ -150,8 +158,12 @@ class OnDisk(NamedTuple):
         rows = OnDisk.of(self.file.part(training), self.memory_limit, self.announces)
         if self.data.has_weights:
             weight = select_weights(self.data.weight, training)
-            rows = rows._replace(data=rows.data._replace(has_weights=True, weight=weight))
+            rows = rows.with_data(rows.data._replace(has_weights=True, weight=weight))
         return rows, select_rows(self.data, held_out)
+
+    def with_data(self, data: Samples) -> OnDisk:
+        """Return the rows with weights of other nets."""
+        return self._replace(data=data)
 
     @property
     def watched(self) -> Samples:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..network.spec import Network
-from ..schedules import schedule_factors
 from ..schedules.checked_factors import DropoutFactors, varying_factors
 
 
 def factors_of(given: dict[str, Any], network: Network) -> tuple[Any, Any]:
-    """Return (schedule of the learning rate, schedule of the dropout rates or None) as functions.
+    """Return (schedule of the learning rate, schedule of the dropout rates) as functions; None for constant ones.
 
     given : arguments of fit
 
@@ -27,4 +26,4 @@ def factors_of(given: dict[str, Any], network: Network) -> tuple[Any, Any]:
                 "example, or leave dropout_schedule out."
             )
         of_dropout = DropoutFactors(of_dropout, max(network.dropout))
-    return schedule_factors(given["schedule"]), of_dropout
+    return varying_factors(given["schedule"]), of_dropout

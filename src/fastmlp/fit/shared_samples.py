@@ -106,7 +106,7 @@ class SharedSamples:
         data = task.rows.sent._replace(**dict(zip(ARRAYS, own[:3], strict=True)))
         if held_out is not None:
             held_out = held_out._replace(**dict(zip(ARRAYS, own[3:], strict=True)))
-        return task.part(nets, task.rows._replace(data=data), held_out), tuple(shared for shared, _ in parts)
+        return task.part(nets, task.rows.with_data(data), held_out), tuple(shared for shared, _ in parts)
 
 
 def filled(samples: Samples, shared: tuple[Shared, ...], arrays: list[np.ndarray]) -> Samples:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..data.batch_rows import takes_all
+from ..optimizers.base import takes_all
 from ..streams.memory_limit import checked_memory_limit
 from ..streams.row_cache import as_cache
 from ..streams.source_kinds import is_source, names_columns

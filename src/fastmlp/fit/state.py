@@ -233,8 +233,8 @@ class FitState:
     def give_optimizer_states(self, task: FitTask) -> None:
         """Let the optimiser states that the user carries from fit to fit be these, also of nets that have ended."""
         for number, net in self.nets.items() if task.optimizer_states else ():
-            of_net = task.optimizer.rule.name, task.network.layer_sizes, net.scalars[CARRIED], net.optimizer_state
-            task.optimizer_states[number].__setstate__((*of_net, []))
+            state = task.optimizer.rule.name, task.network.layer_sizes, net.scalars[CARRIED], net.optimizer_state
+            task.optimizer_states[number].__setstate__((*state, []))
 
     @property
     def n_without_state(self) -> int:

@@ -61,7 +61,7 @@ class FitTask:
     shuffle: bool
     # steps
     optimizer: Optimizer  # of a population, its settings are numbers or arrays (n_nets,)
-    factors: Factors  # of the learning rate
+    factors: Factors | None  # of the learning rate; None if it is constant
     dropout_factors: Factors | None
     epochs: int
     restart_after: int | None = None

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..console.nets_progress import BestScore
-from ..console.stopwatch import Stopwatch
 from ..devices import HOSTS, backend, resolve
 from ..errors import is_per_net
 from ..execution.work import products
@@ -21,7 +20,7 @@ from ..executors.task_errors import check_version, version_here
 from ..executors.task_scheduler import Task, Tasks
 from ..executors.workers import Workers
 from ..initialization import Init, draw_params
-from ..kernels.jit.compile_time import add_wait
+from ..kernels.jit.compile_time import Stopwatch, add_wait
 from ..kernels.structs import RUNNING
 from ..network.spec import Network
 from ..population_result.stopped_by import OUT_OF_TIME
@@ -239,7 +238,7 @@ def train_nets(arrays: list[np.ndarray], argument: NetsTask) -> NetsResult:
     data, held_out = filled(task.rows.data, argument.shared[:3], arrays), task.held_out
     if held_out is not None:
         held_out = filled(held_out, argument.shared[3:], arrays)
-    task = on_device_here(replace(task, rows=task.rows._replace(data=data)), argument.named_device)
+    task = on_device_here(replace(task, rows=task.rows.with_data(data)), argument.named_device)
     place = backend(task.device).place
     with task.device.on():
         task = replace(

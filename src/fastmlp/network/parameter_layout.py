@@ -36,6 +36,8 @@ class Layout:
         Number of layers of weights.
     n_params : int
         Number of parameters.
+    products : int
+        Multiply-adds of the matrix products of a training step, for each sample.
     n_padded : int
         Length of padded parameters, on which kernels work: n_params rounded up to whole SIMD vectors.
 
@@ -54,12 +56,10 @@ class Layout:
             weights.append(end)
             biases.append(end + fan_in * fan_out)
             end = biases[-1] + fan_out
-        self.weight_offsets, self.bias_offsets, self.n_params = tuple(weights), tuple(biases), end
-
-    @property
-    def n_padded(self) -> int:
-        """Length of padded parameters, on which kernels work: n_params rounded up to whole SIMD vectors."""
-        return -(-self.n_params // PADDING) * PADDING
+        self.weight_offsets, self.bias_offsets = tuple(weights), tuple(biases)
+        sizes = [fan_in * fan_out for fan_in, fan_out in self.shapes]
+        self.products = 3 * sum(sizes) - sizes[0]
+        self.n_layers, self.n_params, self.n_padded = len(self.shapes), end, -(-end // PADDING) * PADDING
 
     def padded(self, dtype: np.dtype) -> np.ndarray:
         """Return zeros for padded parameters or another vector of that length.
@@ -75,11 +75,6 @@ class Layout:
             Aligned to a cache line.
         """
         return aligned_zeros(self.n_padded, dtype)
-
-    @property
-    def n_layers(self) -> int:
-        """Number of layers of weights."""
-        return len(self.shapes)
 
     def weights(self, params: np.ndarray) -> list[np.ndarray]:
         """Return the weight matrices, one per layer, as views of params.

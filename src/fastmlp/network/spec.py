@@ -6,7 +6,7 @@ Users give names. A Network contains codes and numbers only, and no arrays.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -124,6 +124,24 @@ class Network:
     label_smoothing: float
     dropout: tuple[float, ...]  # per hidden layer, probability with which a unit is dropped in a training step
     l2: float
+    n_features: int = field(init=False, compare=False, repr=False)
+    n_outputs: int = field(init=False, compare=False, repr=False)
+    n_hidden_layers: int = field(init=False, compare=False, repr=False)
+    layout: Layout = field(init=False, compare=False, repr=False)
+    loss_row: losses.Loss = field(init=False, compare=False, repr=False)
+    output_row: activations.Activation = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        sizes = self.layer_sizes
+        vars(self).update(n_features=sizes[0], n_outputs=sizes[-1], n_hidden_layers=len(sizes) - 2)
+        vars(self).update(
+            layout=Layout(sizes),
+            loss_row=losses.LOSSES[self.loss],
+            output_row=activations.ACTIVATIONS[self.activation_codes[-1]],
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), tuple(getattr(self, row.name) for row in fields(self) if row.init)
 
     @classmethod
     def build(
@@ -215,37 +233,7 @@ class Network:
         }
 
     @cached_property
-    def layout(self) -> Layout:
-        """Offsets of weights and biases in the flat parameter vector."""
-        return Layout(self.layer_sizes)
-
-    @cached_property
     def with_logits(self) -> Network:
         """Network with the same parameters, but without output activation: its outputs are the logits of this one."""
         codes = (*self.activation_codes[:-1], activations.IDENTITY)
         return replace(self, activation_codes=codes, loss=losses.CODES["squared_error"], label_smoothing=0.0)
-
-    @property
-    def n_outputs(self) -> int:
-        """Number of outputs."""
-        return self.layer_sizes[-1]
-
-    @property
-    def n_features(self) -> int:
-        """Number of inputs."""
-        return self.layer_sizes[0]
-
-    @property
-    def loss_row(self) -> losses.Loss:
-        """Row of LOSSES."""
-        return losses.LOSSES[self.loss]
-
-    @property
-    def output_row(self) -> activations.Activation:
-        """Row of ACTIVATIONS of the output layer."""
-        return activations.ACTIVATIONS[self.activation_codes[-1]]
-
-    @property
-    def n_hidden_layers(self) -> int:
-        """Number of hidden layers."""
-        return len(self.layer_sizes) - 2

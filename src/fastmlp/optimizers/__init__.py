@@ -6,6 +6,7 @@ The update rules are in kernels/formulas/update_rules.py; settings that all opti
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -73,7 +74,7 @@ class SGD(Optimizer):
         if self.nesterov and not is_per_net(self.momentum) and not self.momentum:
             raise ValueError("nesterov=True needs a momentum above 0, but momentum is 0. Try momentum=0.9.")
 
-    @property
+    @cached_property
     def rule(self) -> Rule:
         has_momentum = is_per_net(self.momentum) or self.momentum
         return RULES[CODES["nesterov" if self.nesterov else "momentum" if has_momentum else "sgd"]]
@@ -127,7 +128,7 @@ class Adam(Optimizer):
         checked_setting("beta2", self.beta2, 0.0, 1.0, open_low=True, open_high=True)
         checked_setting("epsilon", self.epsilon, 0.0, open_low=True)
 
-    @property
+    @cached_property
     def rule(self) -> Rule:
         return RULES[CODES["adam"]]
 

@@ -7,18 +7,20 @@ options of the class.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import copy
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ..errors import checked_setting, drawn_setting, is_per_net
+from ..errors import checked_count, checked_setting, drawn_setting, is_per_net, shown
 from ..kernels.formulas.update_rules import CODES, HYPER_PARAMETERS, RULES, Rule
 from ..schedules import schedule_factors
 from ..schedules.checked_factors import schedule_text, varying_factors
 from .rate_factors import check_rate_factors, factors_of_parameters
 
+AUTO = "auto"
+AUTO_ROWS = 200  # scikit-learn's batch_size="auto" is min(200, n_samples)
 SHARED = ("weight_decay_schedule", "learning_rate_factors")  # settings that all nets of a population have in common
 
 
@@ -98,18 +100,21 @@ class Optimizer:
         if self.learning_rate_factors is not None:
             check_rate_factors(self.learning_rate_factors)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
     def __repr__(self) -> str:
         settings = {field.name: getattr(self, field.name) for field in fields(self)}
         texts = [f"{k}={v!r}" for k, v in settings.items() if k not in SHARED]
         texts += [f"{k}={setting_text(settings[k])}" for k in SHARED if settings[k] is not None]
         return f"{type(self).__name__}({', '.join(texts)})"
 
-    @property
+    @cached_property
     def rule(self) -> Rule:
         """Update rule, a row of kernels/formulas/update_rules.py."""
         return RULES[CODES[type(self).__name__.lower()]]
 
-    @property
+    @cached_property
     def hyper(self) -> np.ndarray:
         """Hyper-parameters, float64 (n,), in the order of HYPER_PARAMETERS; the table's default for an absent one."""
         values = [getattr(self, row.name, row.default) for row in HYPER_PARAMETERS]
@@ -155,7 +160,7 @@ class Optimizer:
         -------
         Optimizer
         """
-        found = copy(self)  # `replace` would refuse a schedule of a weight decay that is 0 for this net alone
+        found = object.__new__(type(self))  # `replace` would refuse a schedule of a decay that is 0 for this net alone
         for field in fields(self):
             value = getattr(self, field.name)
             object.__setattr__(found, field.name, float(value[net]) if is_per_net(value) else value)
@@ -194,7 +199,9 @@ class Optimizer:
         ValueError
             If learning_rate_factors names a layer that is not there.
         """
-        return factors_of_parameters(self.learning_rate_factors or {}, shapes)
+        if not self.learning_rate_factors:
+            return np.empty(0)
+        return factors_of_parameters(self.learning_rate_factors, shapes)
 
     def factors_of_layers(self, shapes: Sequence[tuple[int, int]]) -> np.ndarray:
         """Return layer_factors, then rate_factors, 1 where there are none; empty if there are neither.
@@ -208,12 +215,14 @@ class Optimizer:
         -------
         ndarray of float64, shape (4 * n_layers,) or (0,)
         """
+        if not self.learning_rate_factors and type(self).layer_factors is Optimizer.layer_factors:
+            return np.empty(0)
         both = self.layer_factors(shapes), self.rate_factors(shapes)
         if not any(factors.size for factors in both):
             return np.empty(0)
         return np.concatenate([factors if factors.size else np.ones(2 * len(shapes)) for factors in both])
 
-    @property
+    @cached_property
     def decay_factors(self) -> Callable[[np.ndarray, int], np.ndarray] | None:
         """Schedule of the weight decay as a function (steps, n_steps) -> factors; None if it is constant."""
         return varying_factors(self.weight_decay_schedule)
@@ -234,3 +243,36 @@ def settings_of(optimizer: Optimizer) -> dict[str, Any]:
     """Return the settings by name, without those of SHARED that are not given."""
     settings = {field.name: getattr(optimizer, field.name) for field in fields(optimizer)}
     return {name: value for name, value in settings.items() if not (name in SHARED and value is None)}
+
+
+def takes_all(batch_size: Any, rule: Rule | None = None) -> bool:
+    """Return whether a step takes all samples, however many they are; arguments as of batch_rows."""
+    is_auto = isinstance(batch_size, str) and batch_size == AUTO
+    return batch_size is None or (is_auto and rule is not None and rule.needs_full_batch)
+
+
+def batch_rows(batch_size: Any, n_samples: int, rule: Rule | None = None) -> int:
+    """Return the number of samples of a step.
+
+    batch_size : an int; None for all samples; "auto" for up to AUTO_ROWS, or all for a rule that needs full batches
+    n_samples : number of samples; of nets with samples of their own, those of one net
+    rule : update rule of the fit; None where it is not known
+
+    Raises
+    ------
+    ValueError
+        If batch_size is none of these.
+
+    >>> batch_rows("auto", 1000), batch_rows("auto", 4), batch_rows(None, 1000), batch_rows(32, 1000)
+    (200, 4, 1000, 32)
+    """
+    if takes_all(batch_size, rule):
+        return n_samples
+    if isinstance(batch_size, str):
+        if batch_size != AUTO:
+            raise ValueError(
+                f"batch_size must be a whole number of at least 1, 'auto' for up to {AUTO_ROWS} samples, or None for "
+                f"all of them, but it is {shown(batch_size)}."
+            )
+        return min(AUTO_ROWS, n_samples)
+    return min(checked_count("batch_size", batch_size), n_samples)

@@ -44,15 +44,13 @@ def parameters_of(key: Any) -> tuple[Any, Any]:
 
 
 def factors_of_parameters(factors: Mapping[Any, float], shapes: Sequence[tuple[int, int]]) -> np.ndarray:
-    """Return Optimizer.rate_factors for a dictionary of checked factors; empty for no factors.
+    """Return Optimizer.rate_factors for a dictionary of checked factors.
 
     Raises
     ------
     ValueError
         If a key names a layer that is not there.
     """
-    if not factors:
-        return np.empty(0)
     found = np.ones((len(shapes), 2))
     for key, factor in factors.items():
         layer, kind = parameters_of(key)

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ..console.stopwatch import is_compile_time_worth_showing
+from ..console.fit_time import is_compile_time_worth_showing
 from ..errors import DivergenceWarning, counted, install_command
 from ..interface.user_warnings import warn_user
 from ..kernels.structs import DIVERGED_NET

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..console.stopwatch import format_time
+from ..console.fit_time import format_time
 from ..errors import counted
 from .result_base import QUANTILES, PopulationResultBase
 from .stopped_by import STOPPED_BY

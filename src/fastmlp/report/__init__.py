@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..console.durations import long_duration
-from ..console.stopwatch import is_compile_time_worth_showing
+from ..console.fit_time import is_compile_time_worth_showing
 from ..errors import counted
 from ..kernels.formulas.losses import CONSTANTS
 from ..plots.classes import calibration, confusion

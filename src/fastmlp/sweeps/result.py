@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..console.fit_time import format_time
 from ..console.html_display import html_table
-from ..console.stopwatch import format_time
 from ..errors import counted, install_command
 from ..mlp import MLP
 

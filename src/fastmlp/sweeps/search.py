@@ -9,8 +9,7 @@ import numpy as np
 
 from ..console.nets_progress import SeveralFits
 from ..console.progress_bar import Progress
-from ..data.arrays import as_numbers
-from ..data.nan_and_infinity import checked_finite
+from ..data.arrays import as_numbers, checked_finite
 from ..data.targets import as_targets, metric_of
 from ..errors import checked_count, counted
 from ..interface.setting_checks import seed_of

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..console.compile_notice import CompileNotices
-from ..console.progress_bar import checked_verbose
-from ..console.stopwatch import Stopwatch
+from ..errors import checked_verbose
 from ..fit.interruption import warn_caller_of_search
 from ..fit.keywords import EVERY, CheckpointKeywords
 from ..interface.keywords import completed, with_keywords
+from ..kernels.jit.compile_time import Stopwatch
 from .result import SweepResult
 from .search import Search
 from .search_file import SearchFile, search_file

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..console.stopwatch import compiling_in_limit
+from ..console.fit_time import compiling_in_limit
 from ..errors import DivergenceWarning, counted
 from ..execution.dispatch import IN_TURN, FitsAtOnce
 from ..fit.fits_on_threads import run_on_threads

@@ -18,12 +18,12 @@ import numpy as np
 from ..class_probabilities import logits
 from ..console.nets_progress import SeveralFits
 from ..console.progress_bar import Progress
-from ..console.stopwatch import Stopwatch
 from ..devices import Device, choose_device
 from ..execution.dispatch import IN_TURN, FitsAtOnce, choose_fits_at_once
 from ..execution.work import products
 from ..fit.fits_on_threads import run_on_threads
 from ..fit.interruption import was_interrupted
+from ..kernels.jit.compile_time import Stopwatch
 from ..mlp import MLP
 from ..population import Population, subset_of
 from ..population_result.of_histories import result_of_histories

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from ..callbacks import EarlyStopping
-from ..console.stopwatch import Stopwatch
 from ..errors import counted
 from ..history import History
 from ..initialization import UniformByFanIn
+from ..kernels.jit.compile_time import Stopwatch
 from ..mlp import MLP
 from ..optimizers import AdamW, Optimizer
 from ..population import Population

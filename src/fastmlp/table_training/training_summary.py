@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..console.stopwatch import format_time
+from ..console.fit_time import format_time
 from ..errors import counted
 from ..history import History
 from ..population_result import PopulationResult

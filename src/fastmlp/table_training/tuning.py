@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..console.progress_bar import Progress, checked_verbose
-from ..errors import DivergenceWarning, counted
+from ..console.progress_bar import Progress
+from ..errors import DivergenceWarning, checked_verbose, counted
 from ..fit.interruption import was_interrupted
 from ..mlp import MLP
 from ..population import subset_of

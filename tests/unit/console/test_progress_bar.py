@@ -12,7 +12,8 @@ from toy_data import XOR_X, XOR_Y
 
 import fastmlp.console.compile_notice
 import fastmlp.console.progress_bar
-from fastmlp.console.progress_bar import EpochLines, Progress, checked_verbose
+from fastmlp.console.progress_bar import EpochLines, Progress
+from fastmlp.errors import checked_verbose
 from fastmlp.kernels.jit.compile_time import add_wait, notify_listeners
 
 

@@ -112,12 +112,12 @@ def test_a_margin_does_not_change_the_classes_that_are_weighted(rng, class_weigh
     rule = Converged(accuracy=1.0, margin=0.4)
     rows = InMemory(validated_samples(X, y, network, np.dtype(float)))
     arguments = network, np.dtype(float), None, 0.25, class_weight, rule
-    (data, _), held_out = with_held_out(rows, *arguments, lambda: np.random.default_rng(0))
-    assert data.metric == held_out.metric == METRIC_MARGIN
-    classes = data.Y.reshape(30, 3).argmax(axis=1)
+    rows, held_out = with_held_out(rows, *arguments, lambda: np.random.default_rng(0))
+    assert rows.data.metric == held_out.metric == METRIC_MARGIN
+    classes = rows.data.Y.reshape(30, 3).argmax(axis=1)
     counts = np.bincount(classes)
     expected = (np.array([1.0, 5.0, 1.0]) if class_weight != "balanced" else 1.0 / counts)[classes]
-    np.testing.assert_allclose(data.weight, expected / expected.mean())
+    np.testing.assert_allclose(rows.data.weight, expected / expected.mean())
     assert not held_out.has_weights
 
 

@@ -48,10 +48,10 @@ def test_fit_reuses_buffers_of_an_equal_fit(hidden, shuffle):
 
 
 def test_fit_reuses_the_auto_tuning_of_an_equal_fit():
-    one_fit()
+    one_fit(epochs=1000)
     autotuner = buffers_left().scratch["autotuner"]
     n_steps = autotuner.next()[1]
-    one_fit(epochs=2000)
+    one_fit(epochs=20_000)
     assert buffers_left().scratch["autotuner"] is autotuner
     assert autotuner.next()[1] > n_steps
 

@@ -232,7 +232,7 @@ def test_length_of_kernel_calls_changes_no_bit(calls, monkeypatch):
     nets = []
     for first_call, callbacks in ((1e12, ()), (1, ()), (1e12, [lambda *_: None])):
         calls.clear()
-        monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "FIRST_CALL", first_call)
+        monkeypatch.setattr(fastmlp.fit.one_net, "FIRST_CALL", first_call)
         nets.append(make(dropout=0.2))
         nets[-1].fit(X, Y, epochs=40, batch_size=7, optimizer="adam", schedule="cosine", callbacks=callbacks, verbose=0)
         steps = np.concatenate([np.arange(call["first"], call["first"] + call["n"]) for call in calls])
@@ -376,7 +376,7 @@ def test_interrupt_in_a_callback_keeps_parameters_and_records(early_stopping):
 
 def test_interrupt_between_kernel_calls_drops_the_unfinished_epoch(monkeypatch):
     """Ctrl-C between two kernel calls: the unfinished epoch is not recorded."""
-    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "FIRST_CALL", 1)
+    monkeypatch.setattr(fastmlp.fit.one_net, "FIRST_CALL", 1)
     count = iter(range(1000))
 
     def interrupted(*arguments):

@@ -12,7 +12,7 @@ import fastmlp
 from fastmlp import EarlyStopping, OptimizerState
 from fastmlp.execution import thresholds
 from fastmlp.execution.buffer_cache import buffers
-from fastmlp.fit.hooks import early_stopping, tuned_calls
+from fastmlp.fit.hooks import early_stopping
 from fastmlp.fit.one_net import OneNet
 
 rng = np.random.default_rng(0)
@@ -93,7 +93,7 @@ def test_another_number_of_threads_goes_on_to_the_same_bits(tmp_path, monkeypatc
 def test_an_epoch_is_replayed_on_another_number_of_threads(tmp_path, monkeypatch, before, after):
     """The best epoch, the first, lies within a kernel call; the file has the state before it, with a row per thread."""
     use("layerwise", monkeypatch)
-    monkeypatch.setattr(tuned_calls, "FIRST_CALL", 1e12)
+    monkeypatch.setattr(fastmlp.fit.one_net, "FIRST_CALL", 1e12)
     monkeypatch.setattr(early_stopping, "CHECK_COST", 1e12)
     threads = lambda n: monkeypatch.setattr(fastmlp.execution.dispatch, "choose_threads", lambda *_: n)
     path, fit = (

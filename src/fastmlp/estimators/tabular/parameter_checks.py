@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...console.progress_bar import checked_verbose
 from ...devices import resolve
-from ...errors import checked_count
+from ...errors import checked_count, checked_verbose
 from ...network.spec import HIDDEN, Network, activation_code
 from ...table_training.recipes import AUTO, OF_CLASSES, OF_NUMBERS, TEMPERATURE, Recipe, is_auto, recipe_of
 from ...table_training.tuning_configurations import SPACE

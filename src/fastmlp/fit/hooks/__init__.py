@@ -8,15 +8,10 @@ from __future__ import annotations
 
 
 class Hook:
-    """Base class of the hooks.
-
-    reason : why the fit ends, `stopped_by` of its record, where `limit` returns 0
-    """
-
-    reason = ""
+    """Base class of the hooks; only methods that a hook has of its own are called."""
 
     def limit(self, n: int) -> int:
-        """Return the number of steps that the next kernel call may have: n or fewer; 0 ends the fit."""
+        """Return the number of steps that the next kernel call may have: n or fewer; 0 ends the fit, out of time."""
         return n
 
     def after(self) -> str:

@@ -16,10 +16,9 @@ import numpy as np
 from ...callbacks import Best
 from ...execution.work import products
 from ...kernels.structs import TrainState
-from ..one_net import OneNet
+from ..one_net import STEP, OneNet
 from ..rows import InMemory
 from . import Hook
-from .tuned_calls import STEP
 
 # Cost of scoring the records and calling the kernel, 30 us, in multiply-adds of one core. With half of it the folds of
 # a cross-validation take 5 % longer, with twice as much 2 % less.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ...console.stopwatch import Stopwatch
+from ...kernels.jit.compile_time import Stopwatch
 from . import Hook
 
 # A kernel call takes up to this fraction of the limit, or one step. An epoch that takes less is short: once begun, it
@@ -109,8 +109,6 @@ class EndInTime(Hook):
     engine : whose calls are limited
     n_batches : int     steps of an epoch
     """
-
-    reason = "time_limit"
 
     def __init__(self, engine: Nets, limit: TimeLimit, n_batches: int):
         self._engine, self._limit = engine, limit

@@ -7,14 +7,13 @@ do not depend on the number of threads, it can be changed during a fit.
 
 from __future__ import annotations
 
+from .. import one_net
 from ..one_net import OneNet
 from . import Hook
 
 SHORT_CALL, LONG_CALL = 0.04, 0.15  # seconds that a call should take, from and to ...
 # ... or longer, so that the work around a call (seconds per parameter, for copies and checks) is at most this fraction.
 CALL_OVERHEAD, OVERHEAD_FRACTION = 4e-10, 0.05
-FIRST_CALL = 4e7  # multiply-adds of the first call: a millisecond, of which waking a thread takes a third
-STEP = 4_000  # time of a step's work besides its matrix products, 0.1 us, in multiply-adds
 GROWTH, FAST_GROWTH = 2, 4  # factors on the steps per call after a call that was too short, and much too short
 RELIABLE_SECONDS = 0.004  # seconds from which the time of a call is reliable
 TRIAL_AFTER = (1.0, 0.25)  # seconds of training on all threads, or on one, after which the other number is tried ...
@@ -47,7 +46,7 @@ class CallAutotuner:
     def __init__(self, n_threads: int, products_per_step: float, n_params: int = 0):
         self._choices = (n_threads, 1)
         self._choice = 0  # index into _choices: 0 for all threads, 1 for one
-        self._steps = max(1, int(FIRST_CALL / (products_per_step + STEP)))
+        self._steps = max(1, int(one_net.FIRST_CALL / (products_per_step + one_net.STEP)))
         overhead = n_params * CALL_OVERHEAD / OVERHEAD_FRACTION
         self._short, self._long = max(SHORT_CALL, overhead), max(LONG_CALL, 2 * overhead)
         self._seconds_per_step = 0.0  # of the present choice; 0 until measured

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from fastmlp.kernels.jit import call, compiler, linker, object_cache
+from fastmlp.kernels.jit import call, compiler, object_cache
 from fastmlp.kernels.jit.decorators import helper, kernel, linked_helper, linked_table
 from fastmlp.kernels.jit.linker import Link
 from fastmlp.kernels.simd.load_store import load_scalar, offset
@@ -102,7 +102,7 @@ def test_rows_are_compiled_when_a_call_uses_them(compiled_links, as_a_new_proces
         return rows
 
     assert [run(2, 2), run(2, 1), run(1, 2, 3), run(3, 3, 1)] == [[2], [1], [3], []]
-    table = linker.Table(Link("fastmlp_test_negative", powers.name, powers.codes, b""))
+    table = call.Table(Link("fastmlp_test_negative", powers.name, powers.codes, b""))
     assert list(table.missing(Codes(np.array([-1, 2, 2])))) == [2]
     table.set(2, 0)
     assert not table.missing(Codes(np.array([-1, 2, 2])))
@@ -110,7 +110,7 @@ def test_rows_are_compiled_when_a_call_uses_them(compiled_links, as_a_new_proces
 
 def test_call_of_a_missing_row_ends_with_a_sentence():
     program = (
-        "import ctypes; from llvmlite import binding; from fastmlp.kernels.jit.linker import Link, Table\n"
+        "import ctypes; from llvmlite import binding; from fastmlp.kernels.jit.call import Link, Table\n"
         "table = Table(Link('fastmlp_test_missing', 'module.name', 'Codes.used', b''))\n"
         "row = ctypes.c_void_p.from_address(binding.address_of_symbol('fastmlp_test_missing') + 8 * 3)\n"
         "ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)(row.value)(1.0)\n"

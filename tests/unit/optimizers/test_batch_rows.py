@@ -1,11 +1,11 @@
-"""fastmlp.data.batch_rows: the default batch_size="auto", by which nets and populations are trained."""
+"""fastmlp.fit.rows: the default batch_size="auto", by which nets and populations are trained."""
 
 import numpy as np
 import pytest
 from toy_data import XOR_X, XOR_Y
 
 from fastmlp import MLP, Population, sweep
-from fastmlp.data.batch_rows import batch_rows, takes_all
+from fastmlp.optimizers.base import batch_rows, takes_all
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(450, 3)), RNG.normal(size=450)

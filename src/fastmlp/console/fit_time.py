@@ -1,25 +1,11 @@
-"""Stopwatch of a fit: wall time, compile time, and a text with both."""
+"""Wall time and compile time of a fit as text."""
 
 from __future__ import annotations
-
-import time
-
-from ..kernels.jit.compile_time import compile_seconds
 
 # Seconds, and fraction of the wall time, from which the compile time is reported.
 MIN_SECONDS, MIN_FRACTION = 0.01, 0.05
 MIN_SHARE = 0.1  # of a time limit
 SHORTEST_COMPILE = 0.2  # seconds that the quickest kernel takes to compile; kernels of the object cache load in less
-
-
-class Stopwatch:
-    """Clock of one fit. `read()` returns (seconds since the start, seconds that this thread waited for kernels)."""
-
-    def __init__(self) -> None:
-        self._start, self._waited = time.perf_counter(), compile_seconds()
-
-    def read(self) -> tuple[float, float]:
-        return time.perf_counter() - self._start, compile_seconds() - self._waited
 
 
 def is_compile_time_worth_showing(compile_seconds: float, seconds: float) -> bool:

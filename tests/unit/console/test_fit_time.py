@@ -4,8 +4,9 @@ import pytest
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp
-from fastmlp.console.stopwatch import Stopwatch, format_time, is_compile_time_worth_showing
-from fastmlp.kernels.jit.compile_time import add_wait
+from fastmlp.console.fit_time import format_time, is_compile_time_worth_showing
+from fastmlp.kernels.jit import compile_time
+from fastmlp.kernels.jit.compile_time import Stopwatch, add_wait
 
 
 @pytest.mark.parametrize(
@@ -35,10 +36,9 @@ def test_stopwatch_counts_compile_time_after_its_start():
 
 def fake_compilation(monkeypatch):
     """Pretend that kernels take 40 s to compile: the clock is advanced when a fit borrows a thread team."""
-    from fastmlp.console import stopwatch
     from fastmlp.execution import buffer_cache
 
-    clock, borrow_team = stopwatch.time.perf_counter, buffer_cache.BufferCache.borrow_team
+    clock, borrow_team = compile_time.time.perf_counter, buffer_cache.BufferCache.borrow_team
     ahead = [0.0]
 
     def waits(self, *arguments):
@@ -48,7 +48,7 @@ def fake_compilation(monkeypatch):
         return borrow_team(self, *arguments)
 
     monkeypatch.setattr(buffer_cache.BufferCache, "borrow_team", waits)
-    monkeypatch.setattr(stopwatch.time, "perf_counter", lambda: clock() + ahead[0])
+    monkeypatch.setattr(compile_time.time, "perf_counter", lambda: clock() + ahead[0])
 
 
 def population(sizes):
