@@ -252,9 +252,9 @@ def report(
 ) -> None:
     """Write an HTML report on a trained net: verdict, curves, time, settings; with samples, plots of predictions."""
     with errors_as_sentences():
-        from . import predict_and_report
+        from . import report as report_job
 
-        typer.echo(f"Wrote {predict_and_report.report(model, file, target, output, device)}")
+        typer.echo(f"Wrote {report_job.report(model, file, target, output, device)}")
 
 
 @command()
@@ -294,19 +294,12 @@ def predict(
     from ..runtime.output_files import left_alone
 
     with errors_as_sentences("nothing was written" if output is None else left_alone(output)):
-        from . import predict_and_report, predict_streams
+        from . import predict as predict_job
 
         if output is not None:
-            predict_and_report.check_table_path(output, model, file)
-        if predict_streams.is_large(file, memory_limit):
-            pieces = predict_streams.predictions(model, file, device, ids)
-            predict_streams.write_pieces(pieces, output, typer.get_binary_stream("stdout"))
-            return
-        predictions = predict_and_report.predict(model, file, device, ids)
-        if output is None:
-            typer.echo(predict_and_report.as_csv(predictions), nl=False)
-        else:
-            predict_and_report.write_table(predictions, output)
+            predict_job.check_table_path(output, model, file)
+        pieces = predict_job.predictions(model, file, device, ids, memory_limit)
+        predict_job.write(pieces, output, typer.get_binary_stream("stdout") if output is None else None)
 
 
 @command()

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from copy import copy
-from dataclasses import replace
+import warnings
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..data.npz import read_npz
+from ..errors import counted
 from ..history import History
 from ..mlp import MLP
 from ..population_result import PopulationResult
+from ..streams.table_sources import read_tables
 from ..table_training.recipes import Recipe
 from ..table_training.rows import EncodedRows, Rows, fold_numbers, held_out_rows
+from ..tables.base_column import Note
+from ..tables.target import rows_with_target
 from .train_class_weight import weights_of_classes
 
 # Keys of History.settings and PopulationResult.arguments: how `fastmlp train` split the table and weighed its classes.
@@ -59,13 +64,11 @@ class NetSamples(NamedTuple):
     common : samples by part, if all nets hold out the same rows: "training" and "validation", or "" for all of them
     of_nets : samples by part that each net has, (n_nets, n, ...), if each holds out other rows; else None
     folds : (n_rows,) fold of each row of the table, if each net holds out one; else None
-    is_thinned : whether rows are left out because of class weights
     """
 
     common: Parts
     of_nets: Parts | None = None
     folds: np.ndarray | None = None
-    is_thinned: bool = False
 
     def of_net(self, k: int) -> Parts:
         """Return the samples by part of net k."""
@@ -75,6 +78,45 @@ class NetSamples(NamedTuple):
     def of_all(self) -> Parts:
         """Samples by part of all nets, as diagnose takes them."""
         return self.common if self.of_nets is None else self.of_nets
+
+
+def read_samples(net: Any, file: Path, target: str | None) -> tuple[np.ndarray, np.ndarray, list[str] | None]:
+    """Return X, y and the names of the features from a table, or from an .npz file with the arrays X and y.
+
+    A net of `fastmlp train` knows its columns. For any other net, all columns but the target must be numeric. The names
+    are None where there are no columns, or where the net's preprocessing makes the features.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError, ValueError
+        If there is no such file, it is a folder, or it does not fit the net.
+    """
+    if file.suffix == ".npz":
+        arrays = read_npz(file, ("X", "y"))
+        return arrays["X"], arrays["y"], None
+    known = net.preprocessing
+    if known is not None:
+        if target not in (None, known.target.name):
+            raise ValueError(
+                f"The net was trained to predict {known.target.name!r}, not {target!r}: leave --target out."
+            )
+        table = read_tables(file, known.text_columns)
+        table, _ = rows_with_target(table, known.target.name, known.target.task)
+        notes: list[Note] = []
+        X = known.transform(table, notes=notes)
+        for note in notes:
+            warnings.warn(note.text, stacklevel=2)
+        return X, known.target.encode(table[known.target.name]), None
+    if target is None:
+        raise ValueError("The net was not trained by `fastmlp train`, so name the column to predict with --target.")
+    table, _ = rows_with_target(read_tables(file), target)
+    inputs, n_features = table.drop(columns=target), net.network.n_features
+    if text := [name for name in inputs.columns if inputs[name].dtype.kind not in "biuf"]:
+        raise ValueError(f"The net takes numbers, but the column {text[0]!r} holds text: encode or drop it.")
+    if inputs.shape[1] != n_features:
+        columns = counted(inputs.shape[1], "column")
+        raise ValueError(f"The net has {counted(n_features, 'input')}, but the table has {columns} besides {target!r}.")
+    return inputs.to_numpy(np.float64), table[target].to_numpy(), [str(name) for name in inputs.columns]
 
 
 def training_split(net: Any, X: np.ndarray, y: np.ndarray) -> NetSamples:
@@ -114,62 +156,11 @@ def training_split(net: Any, X: np.ndarray, y: np.ndarray) -> NetSamples:
     return NetSamples({"training": (X[training], y[training]), "validation": (X[held_out], y[held_out])})
 
 
-def samples_to_diagnose(net: Any, samples: NetSamples, y: np.ndarray) -> tuple[NetSamples, Any]:
-    """Return (samples, record of the last fit) of a net as `diagnose` takes them.
-
-    Of a training with class weights, rows are left out until those that stay have the weighted shares of the classes:
-    otherwise the loss that is measured would not be the one that the training has lowered, and a step that lowers it
-    would seem to be missing.
-
-    samples : as training_split returns them
-    y : encoded targets of the whole table
-    """
-    history: Any = net.history if isinstance(net, MLP) else net.result
-    by_class = recorded_class_weights(net, y)
-    if by_class is None:
-        return samples, history
-    thinned = {name: _thinned(X, y, by_class) for name, (X, y) in samples.common.items()}
-    of_nets = None
-    if samples.of_nets is not None:
-        of_nets = {}
-        for name, (X, y) in samples.of_nets.items():
-            parts = [_thinned(*pair, by_class) for pair in zip(X, y, strict=True)]
-            n = min(len(of_net) for _, of_net in parts)
-            places = [np.linspace(0, len(of_net) - 1, n).astype(np.intp) for _, of_net in parts]
-            of_nets[name] = (
-                np.stack([of_net[rows] for (of_net, _), rows in zip(parts, places, strict=True)]),
-                np.stack([of_net[rows] for (_, of_net), rows in zip(parts, places, strict=True)]),
-            )
-    return NetSamples(thinned, of_nets, is_thinned=True), without_weights(history)
-
-
 def recorded_class_weights(net: Any, y: np.ndarray) -> np.ndarray | None:
     """Return the weight of each class in the last fit of a net, (n_classes,), or None; y : encoded targets"""
     fit = last_fit(net)
     class_weight = None if fit is None else fit.settings.get(CLASS_WEIGHT)
     return None if class_weight is None else weights_of_classes(class_weight, np.asarray(y), net.preprocessing.target)
-
-
-def without_weights(history: History | PopulationResult) -> History | PopulationResult:
-    """Return the record of a fit whose weights the samples to be diagnosed account for."""
-    if isinstance(history, PopulationResult):
-        return replace(history, arguments=history.arguments | {"weighted": False})
-    found = copy(history)
-    found.settings = found.settings | {"weighted": False}
-    return found
-
-
-def _thinned(X: np.ndarray, y: np.ndarray, by_class: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return evenly spaced rows of each class, all of the class with the largest weight; y : (n_rows,) class numbers"""
-    kept, largest = [], by_class[np.unique(y)].max()
-    if not largest > 0.0:
-        return X, y
-    for k in np.unique(y):
-        rows = np.flatnonzero(y == k)
-        n = min(len(rows), max(1, round(len(rows) * by_class[k] / largest))) if by_class[k] > 0.0 else 0
-        kept.append(rows[np.linspace(0, len(rows) - 1, n).astype(np.intp)])
-    rows = np.sort(np.concatenate(kept))
-    return X[rows], y[rows]
 
 
 def _has_loss(net: Any, fit: LastFit, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> bool:

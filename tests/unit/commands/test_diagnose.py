@@ -1,4 +1,4 @@
-"""`fastmlp diagnose` and `fastmlp xor --stuck`: accepted nets and tables, verdicts, reports."""
+"""`fastmlp diagnose` and `fastmlp report`: accepted nets and tables, the same verdict, judged on held-out rows."""
 
 import html
 import json
@@ -14,13 +14,13 @@ from fastmlp import MLP, Population
 from fastmlp.commands.cli import app
 
 pd = pytest.importorskip("pandas")
+LOSS = {"loss": "binary_cross_entropy", "random_state": 0}
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    runner = CliRunner()
-    return lambda *arguments: runner.invoke(app, [str(argument) for argument in arguments])
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture
@@ -29,171 +29,114 @@ def moons(tmp_path):
     table = pd.DataFrame({"x": X[:, 0], "y": X[:, 1], "label": np.where(y, "upper", "lower"), "number": y})
     table.drop(columns="number").to_csv(tmp_path / "words.csv", index=False)
     table.drop(columns="label").to_csv(tmp_path / "numbers.csv", index=False)
-    return X, y
+    np.savez(tmp_path / "both.npz", X=X, y=y)
+    np.savez(tmp_path / "inputs.npz", X=X)
 
 
-@pytest.mark.slow
-def test_diagnose_command_accepts_nets_of_train(run, moons):
-    trained = run("train", "words.csv", "--target", "label", "--n-nets", "1", "--epochs", "150")
-    assert trained.exit_code == 0, trained.output
-    found = run("diagnose", "model.safetensors", "words.csv")
-    assert found.exit_code == 0, found.output
-    assert "What to change:" in found.stdout
-    named = run("diagnose", "model.safetensors", "words.csv", "--target", "label", "--json")
-    assert json.loads(named.stdout)["is_healthy"]
-    wrong = run("diagnose", "model.safetensors", "words.csv", "--target", "x")
-    assert wrong.exit_code == 1
-    assert "was trained to predict 'label', not 'x': leave --target out" in wrong.stderr
-
-
-def noisy_table(seed, n=800):
-    """A table that a wide net over-fits: its noise is as large as its signal."""
-    X, y = stuck_nets.table(seed, n)
-    return pd.DataFrame(X, columns=list("abcdefghij")).assign(target=y)
-
-
-BROAD = ["--hidden", "128,128", "--epochs", "40", "--dropout", "0.2", "--learning-rate", "0.003"]
-FEW_STEPS = ["--hidden", "64", "--epochs", "3", "--learning-rate", "0.001"]
-
-
-def verdict_of_page(path):
+def report_title(path):
     page = path.read_text(encoding="utf-8")
     return page.split('<p class="title">')[1].split("</p>")[0], page
 
 
-@pytest.mark.thinned(3)
-@pytest.mark.parametrize(
-    "options, verdict",
-    [
-        (BROAD, "over_fitting"),
-        (["--hidden", "", "--epochs", "60", "--learning-rate", "0.03"], None),
-        (FEW_STEPS, "still_learning"),
-    ],
-)
-@pytest.mark.slow
-def test_diagnose_and_report_give_the_same_verdict(run, tmp_path, options, verdict):
-    """Verdicts agree for the training table and for a table of other rows."""
-    noisy_table(0).to_csv(tmp_path / "table.csv", index=False)
-    noisy_table(1, 150).to_csv(tmp_path / "other.csv", index=False)
-    trained = run("train", "table.csv", "--target", "target", "--n-nets", "1", *options)
+@pytest.mark.parametrize("options", [("--n-nets", "1"), ("--n-nets", "4", "--validation", "0.2")])
+def test_diagnose_and_report_judge_on_the_rows_that_nets_have_held_out(run, tmp_path, options):
+    """They agree for the training table and for a table of other rows, of nets that over-fit."""
+    pytest.importorskip("matplotlib")
+    for seed, n, name in ((0, 800, "table.csv"), (1, 150, "other.csv")):
+        X, y = stuck_nets.table(seed, n)
+        pd.DataFrame(X, columns=list("abcdefghij")).assign(target=y).to_csv(name, index=False)
+    broad = ["--hidden", "128,128", "--epochs", "40", "--dropout", "0.2", "--learning-rate", "0.003"]
+    trained = run("train", "table.csv", "--target", "target", *options, *broad)
     assert trained.exit_code == 0, trained.output
-    for name in ("table.csv", "other.csv"):
-        found = json.loads(run("diagnose", "model.safetensors", name, "--json").stdout)
-        assert run("report", "model.safetensors", name).exit_code == 0
-        title, page = verdict_of_page(tmp_path / "model.html")
-        assert title == found["title"]
-        assert html.escape(found["judged_on"]) in page
-        assert {"epochs", "change of the loss"} & set(found["evidence"]), "the history in the file was used"
-        if name == "table.csv":
-            assert found["judged_on"] == "640 samples; 160 validation samples"
-            assert "What was learned (validation samples)" in page
-            assert verdict in (None, found["verdict"])
-        else:
-            assert found["judged_on"].startswith("150 samples that were given; the net was trained on 640")
-            assert "What was learned (150 samples given)" in page
-            assert "The net was trained on 640 samples." in page
-
-
-@pytest.mark.full
-@pytest.mark.thinned(2)
-@pytest.mark.parametrize("split", [(), ("--validation", "0.2")])
-def test_held_out_rows_count_for_several_nets_too(run, tmp_path, split):
-    """Over-fitted nets: diagnosed on the rows they learned from, and on the others, which are those of each net."""
-    noisy_table(0).to_csv(tmp_path / "table.csv", index=False)
-    assert run("train", "table.csv", "--target", "target", "--n-nets", "4", *split, *BROAD).exit_code == 0
     found = json.loads(run("diagnose", "model.safetensors", "table.csv", "--json").stdout)
-    assert set(found["counts"]) == {"over_fitting"}
     assert run("report", "model.safetensors", "table.csv").exit_code == 0
-    title, page = verdict_of_page(tmp_path / "model.html")
-    assert title == "Over-fitting"
+    title, page = report_title(tmp_path / "model.html")
     assert "What was learned (validation samples)" in page
-
-
-@pytest.mark.full
-def test_report_of_an_over_fitted_net_shows_its_best_epoch(run, tmp_path):
-    noisy_table(0).to_csv(tmp_path / "table.csv", index=False)
-    run("train", "table.csv", "--target", "target", "--n-nets", "1", *BROAD)
-    assert run("report", "model.safetensors", "table.csv").exit_code == 0
-    title, page = verdict_of_page(tmp_path / "model.html")
+    if options[1] == "4":
+        assert "over_fitting" in found["counts"]
+        return
     assert title == "Over-fitting"
+    assert (found["verdict"], found["judged_on"]) == ("over_fitting", "640 samples; 160 validation samples")
+    assert {"epochs", "change of the loss"} & set(found["evidence"]), "the history in the file was used"
     assert "is kept already" in page
-    assert "best epoch" in page
-    assert "validation loss" in page
+    other = json.loads(run("diagnose", "model.safetensors", "other.csv", "--json").stdout)
+    assert other["judged_on"].startswith("150 samples that were given; the net was trained on 640")
+    assert run("report", "model.safetensors", "other.csv").exit_code == 0
+    title, page = report_title(tmp_path / "model.html")
+    assert title == other["title"]
+    assert html.escape(other["judged_on"]) in page
+    assert "What was learned (150 samples given)" in page
 
 
-@pytest.mark.slow
-def test_diagnose_command_accepts_nets_without_preprocessing(run, moons):
-    MLP((2, 8, 1), hidden_activation="tanh", loss="binary_cross_entropy", init="zeros").save("net.safetensors")
-    found = run("diagnose", "net.safetensors", "numbers.csv", "--target", "number")
-    assert found.exit_code == 0
-    assert "The weights are equal, or all of one sign (unsuitable_weights)" in found.stdout
-    assert (
-        "the column of its targets must be named: add --target"
-        in run("diagnose", "net.safetensors", "numbers.csv").stderr
-    )
-    text = run("diagnose", "net.safetensors", "words.csv", "--target", "x")
-    assert "the column 'label' of the table holds text" in text.stderr
-
-
-def test_diagnose_with_a_table_of_another_width_fails(run, moons):
-    MLP((3, 8, 1)).save("net.safetensors")
-    found = run("diagnose", "net.safetensors", "numbers.csv", "--target", "number")
-    assert (found.exit_code, found.stdout) == (1, "")
-    assert "has 3 inputs, but the table has 2 columns besides 'number'" in found.stderr
-    MLP((1, 8, 1)).save("net.safetensors")
-    found = run("diagnose", "net.safetensors", "numbers.csv", "--target", "number")
-    assert "has 1 input, but the table has 2 columns" in found.stderr
-
-
-def test_diagnose_command_accepts_populations(run, moons):
-    pop = Population((2, 4, 1), 20, loss="binary_cross_entropy", random_state=0)
-    pop.save("pop.safetensors")
-    found = run("diagnose", "pop.safetensors", "numbers.csv", "--target", "number")
+def test_nets_without_preprocessing_are_diagnosed_on_tables_and_arrays(run, moons):
+    MLP((2, 8, 1), hidden_activation="tanh", init="zeros", **LOSS).save("net.safetensors")
+    for samples in (("numbers.csv", "--target", "number"), ("both.npz",)):
+        found = run("diagnose", "net.safetensors", *samples)
+        assert "The weights are equal, or all of one sign (unsuitable_weights)" in found.stdout, found.output
+    Population((2, 4, 1), 20, **LOSS).save("nets.safetensors")
+    found = run("diagnose", "nets.safetensors", "numbers.csv", "--target", "number")
     assert found.stdout.startswith("20 nets\n")
 
 
-@pytest.mark.full
-def test_xor_stuck_prints_the_verdict(run):
-    found = run("xor", "--stuck")
-    assert found.exit_code == 0, found.output
-    assert "The outputs cannot reach the targets" in found.stdout
+@pytest.mark.parametrize(
+    "command, n_inputs, arguments, words",
+    [
+        ("diagnose", 2, ("numbers.csv",), "name the column to predict with --target"),
+        ("diagnose", 2, ("words.csv", "--target", "x"), "the column 'label' holds text"),
+        ("diagnose", 3, ("numbers.csv", "--target", "number"), "has 3 inputs, but the table has 2 columns besides"),
+        ("diagnose", 1, ("numbers.csv", "--target", "number"), "has 1 input, but the table has 2 columns"),
+        ("report", 2, ("numbers.csv",), "name the column to predict with --target"),
+        ("report", 2, ("inputs.npz",), "must hold arrays X and y, but it holds X"),
+        ("report", 2, ("none.npz",), "There is no file"),
+        ("report", 2, (), "There is nothing to report"),
+    ],
+)
+def test_samples_that_do_not_fit_the_net_are_refused(run, moons, command, n_inputs, arguments, words):
+    MLP((n_inputs, 8, 1), **LOSS).save("net.safetensors")
+    found = run(command, "net.safetensors", *arguments)
+    assert (found.exit_code, found.stdout) == (1, "")
+    assert words in " ".join(found.stderr.split())
 
 
-@pytest.fixture
-def rare_table(tmp_path, rng):
-    """A table of 1,500 rows with a class of one in eight, which three of its columns make more likely."""
+def test_another_target_than_that_of_the_training_is_refused(run, moons):
+    quick = "--n-nets", "1", "--epochs", "1"
+    assert run("train", "words.csv", "--target", "label", *quick).exit_code == 0
+    for command in ("diagnose", "report"):
+        assert run(command, "model.safetensors", "words.csv", "--target", "label").exit_code == 0
+        found = run(command, "model.safetensors", "words.csv", "--target", "x")
+        assert found.exit_code == 1
+        assert "was trained to predict 'label', not 'x': leave --target out" in " ".join(found.stderr.split())
+
+
+def test_a_report_of_several_nets_needs_the_record_of_a_fit_and_a_table(run):
+    nets = Population((2, 1), 3, **LOSS)
+    nets.save("nets.safetensors")
+    assert "holds 3 nets without the record of a fit" in run("report", "nets.safetensors").stderr
+    nets.fit(np.eye(2), np.array([0, 1]), epochs=1)
+    nets.save("nets.safetensors")
+    assert "holds 3 nets, and a report on the best of them needs a table" in run("report", "nets.safetensors").stderr
+
+
+@pytest.mark.parametrize("n_nets", [1, 2])
+def test_nets_with_class_weights_are_not_called_ill_for_them(run, rng, n_nets):
+    """Samples of a class of one in eight, which three columns make more likely; no learning rate is advised."""
     X = rng.normal(size=(1500, 6))
     odds = np.exp(1.3 * (X[:, 0] + 0.8 * X[:, 1] - 0.5 * X[:, 2] * X[:, 0]) - 2.8)
     table = pd.DataFrame(X, columns=list("abcdef"))
     table["kind"] = np.where(rng.random(1500) < odds / (1.0 + odds), "yes", "no")
-    table.to_csv(tmp_path / "rare.csv", index=False)
-    return table
-
-
-@pytest.mark.parametrize("n_nets", [1, 6])
-def test_nets_with_class_weights_are_judged_by_the_weighted_loss(run, tmp_path, rare_table, n_nets):
-    """Measured without weights, a step would lower the loss much, and the learning rate would seem too low."""
+    table.to_csv("rare.csv", index=False)
     options = "--target", "kind", "--class-weight", "balanced", "--n-nets", n_nets, "--device", "cpu"
-    said = run("train", "rare.csv", *options).stdout
-    assert "no better than" not in said
-    assert "the class weights are the cause" in said
+    assert "the class weights are the cause" in run("train", "rare.csv", *options).stdout
     found = json.loads(run("diagnose", "model.safetensors", "rare.csv", "--json").stdout)
-    if n_nets == 1:
-        assert found["is_healthy"], found
-        assert "rows of 1,500, of each class as many as its weight asks for" in found["judged_on"]
-        assert run("report", "model.safetensors", "rare.csv").exit_code == 0
-        title, page = verdict_of_page(tmp_path / "model.html")
-        assert title == found["title"]
-        assert "weighted validation accuracy" in page
-    else:
-        assert set(found["counts"]) == {"converged"}
-
-
-@pytest.mark.parametrize("n_nets", [1, 4])
-def test_no_learning_rate_is_advised_where_the_weights_of_the_training_are_unknown(rare_table, n_nets):
-    X, y = rare_table.drop(columns="kind"), rare_table["kind"]
-    model = fastmlp.TabularMLPClassifier(class_weight="balanced", n_nets=n_nets, device="cpu", random_state=0)
-    found = fastmlp.diagnose(model.fit(X, y), X, y)
-    verdicts = {found.verdict} if n_nets == 1 else set(found.counts())
+    model = fastmlp.load("model.safetensors")
+    same = fastmlp.diagnose(model, table.drop(columns="kind"), table["kind"])
+    verdicts = {found["verdict"], same.verdict} if n_nets == 1 else {*found["counts"], *same.counts()}
     assert not any("rate" in verdict for verdict in verdicts)
-    assert n_nets > 1 or "without the weights that samples had in the training" in found.judged_on
+    if n_nets == 1:
+        assert "without the weights that samples had in the training" in found["judged_on"]
+
+
+def test_xor_stuck_prints_the_verdict(run):
+    found = run("xor", "--stuck")
+    assert found.exit_code == 0, found.output
+    assert "The outputs cannot reach the targets" in found.stdout

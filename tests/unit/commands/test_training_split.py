@@ -7,10 +7,8 @@ from typer.testing import CliRunner
 
 import fastmlp
 from fastmlp.commands.cli import app
-from fastmlp.commands.predict_and_report import read_samples
-from fastmlp.commands.training_split import training_split
+from fastmlp.commands.training_split import read_samples, training_split
 from fastmlp.population import subset_of
-from fastmlp.table_training.recipes import QUALITIES
 
 pd = pytest.importorskip("pandas")
 
@@ -57,16 +55,6 @@ def test_training_split_with_class_weights(trained, options, class_weight):
     assert list(training_split(nets, X, y).of_all) == ["training", "validation"]
 
 
-@pytest.mark.slow
-def test_training_split_of_several_nets(trained):
-    nets, X, y = trained("classification", "--n-nets", "3", "--validation", "0.3")
-    parts = training_split(nets, X, y).common
-    assert list(parts) == ["training", "validation"]
-    assert nets.evaluate(*parts["validation"])["loss"] == pytest.approx(nets.result.best_value, rel=1e-4)
-    nets.params = np.zeros_like(nets.params)
-    assert list(training_split(nets, X, y).of_all) == [""]
-
-
 def test_training_split_of_other_rows_is_unknown(trained):
     net, X, y = trained("regression", *ONE)
     for other in ((X[:-1], y[:-1]), (X[::-1], y[::-1]), (X + 0.1, y)):
@@ -82,7 +70,6 @@ def test_training_split_of_nets_from_fit_is_unknown():
     assert list(training_split(net, np.ones((3, 2)), np.ones(3)).of_all) == [""]
 
 
-@pytest.mark.thinned(2)
 @pytest.mark.parametrize("options, n_each", [((), 1), (("--quality", "best"), 2)])
 @pytest.mark.parametrize("task", ["classification", "regression"])
 def test_training_split_of_nets_that_hold_out_other_rows_each(trained, task, options, n_each):
@@ -103,11 +90,3 @@ def test_training_split_of_nets_that_hold_out_other_rows_each(trained, task, opt
     assert list(training_split(some, X, y).of_all) == [""]
     nets.params = np.zeros_like(nets.params)
     assert list(training_split(nets, X, y).of_all) == [""]
-
-
-@pytest.mark.slow
-def test_of_many_rows_evenly_spaced_ones_stand_for_a_part(trained, monkeypatch):
-    monkeypatch.setattr("fastmlp.commands.training_split.MOST_ROWS", 7)
-    nets, X, y = trained("regression")
-    parts = training_split(nets, X, y).of_all
-    assert [part[0].shape for part in parts.values()] == [(QUALITIES["good"].n_nets, 7, X.shape[1])] * 2

@@ -151,10 +151,10 @@ def test_estimator_files_can_be_loaded_as_nets(table, tmp_path):
     np.testing.assert_array_equal(same.predict_proba(table), clf.predict_proba(table))
     assert same.n_iter_ == clf.n_iter_
     table.to_csv(tmp_path / "table.csv", index=False)
-    from fastmlp.commands.predict_and_report import predict
+    from fastmlp.commands.predict import predictions
 
     clf.save(path)
-    predicted = predict(path, tmp_path / "table.csv", "cpu")
+    predicted = next(predictions(path, tmp_path / "table.csv", "cpu"))
     assert predicted["prediction"].tolist() == clf.predict(table).tolist()
     np.testing.assert_allclose(predicted["probability_yes"], clf.predict_proba(table)[:, 1], rtol=1e-5)
 

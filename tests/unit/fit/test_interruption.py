@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import fastmlp
 from fastmlp import MLP, Population
-from fastmlp.commands import measure_gpu, predict_and_report, xor_demo
+from fastmlp.commands import measure_gpu, predict, xor_demo
 from fastmlp.commands.cli import app
 from fastmlp.fit.interruption import interrupt_message, require_complete
 from fastmlp.history import History
@@ -157,7 +157,8 @@ def test_interrupted_command_exits_with_130_and_keeps_its_output(monkeypatch, tm
         "report": ["m"],
     }
     for where in (
-        "commands.predict_and_report.load_net",
+        "commands.predict.load_net",
+        "commands.report.load_net",
         "commands.diagnose.load_net",
         "commands.measure_gpu.starts_of_gpus",
         "loading.load",
@@ -171,7 +172,7 @@ def test_interrupted_command_exits_with_130_and_keeps_its_output(monkeypatch, tm
     assert_exits_with_130(command, *arguments.get(command, []))
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
     assert output.read_text() == "before"
-    assert predict_and_report.load_net is interrupt
+    assert predict.load_net is interrupt
 
 
 def test_every_command_is_interrupted_in_a_test():

@@ -367,7 +367,7 @@ def test_a_temperature_lowers_the_log_loss_of_held_out_rows(unsure, n_nets, n_fo
 
 
 def test_the_temperature_is_in_the_file_and_used_by_the_command(unsure, tmp_path):
-    from fastmlp.commands.predict_and_report import predict
+    from fastmlp.commands.predict import predictions
     from fastmlp.loading import load_net
 
     settings, X, y = unsure
@@ -381,7 +381,8 @@ def test_the_temperature_is_in_the_file_and_used_by_the_command(unsure, tmp_path
     p = same.predict_proba(X)
     np.testing.assert_array_equal(p, model.predict_proba(X))
     X.to_csv(tmp_path / "table.csv", index=False)
-    np.testing.assert_allclose(predict(path, tmp_path / "table.csv", "cpu")["probability_yes"], p[:, 1], rtol=1e-4)
+    predicted = next(predictions(path, tmp_path / "table.csv", "cpu"))
+    np.testing.assert_allclose(predicted["probability_yes"], p[:, 1], rtol=1e-4)
     assert load_net(path).preprocessing.target.temperature == 2.0
 
 
