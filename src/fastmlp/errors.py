@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from math import isfinite, isinf
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 MOST_COUNTED = 2**63 - 1  # largest int64
 SHOWN_CHARACTERS = 100  # characters, scale of the length of a value in a message
@@ -265,6 +266,8 @@ def checked_verbose(value: Any) -> int:
     ValueError
         If it has another value.
     """
+    import numpy as np  # here, since `fastmlp --help` imports this module and should not import NumPy
+
     if not isinstance(value, (Integral, np.bool_)) or int(value) not in (0, 1, 2):
         raise ValueError(
             "verbose must be 0 (silent), 1 (a progress bar, in a terminal or a notebook) or 2 (a line "
@@ -334,7 +337,7 @@ def checked_setting(name: str, value: Any, *bounds: float, **kinds: bool) -> Any
         return value
     if not isinstance(value, (list, tuple)) and not (hasattr(value, "ndim") and value.ndim):
         return checked_number(name, value, *bounds, **kinds)
-    import numpy as np  # here, since `fastmlp --help` imports this module and should not import NumPy
+    import numpy as np
 
     array = np.asarray(value)
     if array.ndim != 1 or array.dtype.kind not in "iuf" or not array.size:
