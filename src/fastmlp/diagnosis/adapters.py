@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.formulas.activations import ACTIVATIONS
-from .model_under_test import ModelUnderTest, from_arrays, from_function, is_mlp, is_population, model_of_fastmlp
+from .model_under_test import ModelUnderTest, from_arrays, from_function, is_mlp, model_of_fastmlp
 
 CHECKED_ROWS = 32  # samples with which the outputs of a PyTorch module or Keras model are compared
 LARGEST_DEVIATION = 0.03  # mean one, relative to the mean output; modules of float16 and bfloat16 round
@@ -73,21 +73,6 @@ def _on_host(array: Any) -> Any:
     for step in ("detach", "cpu"):
         array = getattr(array, step, lambda current=array: current)()
     return array
-
-
-def nets_of_estimator(model: Any, y: Any) -> tuple[Any, Any]:
-    """Return (population, class numbers) of a fitted estimator that has several nets; others and their y unchanged."""
-    nets, classes = getattr(model, "net_", None), getattr(model, "classes_", None)
-    if not is_population(nets):
-        return model, y
-    if classes is None or np.ndim(y) != 1:
-        return nets, y
-    numbers = {label: k for k, label in enumerate(np.asarray(classes).tolist())}
-    labels = np.asarray(y).tolist()
-    unknown = [label for label in labels if label not in numbers]
-    if unknown:
-        raise ValueError(f"y holds {unknown[0]!r}, but the classes are {', '.join(map(str, classes))}.")
-    return nets, np.array([numbers[label] for label in labels])
 
 
 def _from_scikit_learn(net: Any, loss: Any) -> ModelUnderTest:
@@ -168,7 +153,7 @@ def _from_torch(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss
             names[-1] = _after(names[-1], name)
         elif type(module).__name__ not in PASSED_OVER:
             raise _not_dense(type(module).__name__)
-    model = _model_of_layers(weights, biases, activations or names, loss, "PyTorch module", activations is not None)
+    model = _model_of_layers(weights, biases, activations or names, loss, "PyTorch module")
     _check_outputs(_outputs_of_torch(net, X), model, X, "PyTorch module")
     return model
 
@@ -245,7 +230,7 @@ def _from_keras(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss
             names[-1] = _after(names[-1], name)
         elif type(layer).__name__ not in PASSED_OVER:
             raise _not_dense(type(layer).__name__)
-    model = _model_of_layers(weights, biases, activations or names, loss, "Keras model", activations is not None)
+    model = _model_of_layers(weights, biases, activations or names, loss, "Keras model")
     _check_outputs(_outputs_of_keras(net, X), model, X, "Keras model")
     return model
 
@@ -257,20 +242,8 @@ def _not_dense(kind: str) -> ValueError:
     )
 
 
-def _model_of_layers(
-    weights: list, biases: list, names: Sequence[Any], loss: Any, kind: str, named: bool
-) -> ModelUnderTest:
-    """Return the model for lists of arrays and activation names.
-
-    If the net ends in logits, as PyTorch modules often do, the loss decides the output activation.
-
-    kind : what messages call the net
-    named : whether the user passed the activations; then the output activation is not changed
-    """
+def _model_of_layers(weights: list, biases: list, names: Sequence[Any], loss: Any, kind: str) -> ModelUnderTest:
+    """Return the model for lists of arrays and activation names; kind : what messages call the net."""
     if not weights:
         raise _not_dense("that is not dense")
-    names = list(names)
-    on_top = {"binary_cross_entropy": "sigmoid", "softmax_cross_entropy": "softmax", "poisson": "exponential"}
-    if not named and names[-1] == "identity" and loss in on_top:
-        names[-1] = on_top[loss]
     return from_arrays(weights, biases, names, loss, kind)

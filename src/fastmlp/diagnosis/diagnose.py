@@ -12,7 +12,7 @@ from ..data.checked_samples import checked_pair
 from ..errors import counted
 from ..history import History
 from . import samples
-from .adapters import model_of_other_library, nets_of_estimator
+from .adapters import model_of_other_library
 from .measurements import Measurements, limit_blas_threads, measure, measured_samples, n_measured
 from .model_under_test import ModelUnderTest, is_mlp, is_population, model_of_fastmlp
 from .records import Curve, as_curve, with_recorded_loss
@@ -112,7 +112,9 @@ def diagnose(
             raise ValueError("Give samples X and y: only the history of an MLP's fit in this process keeps samples.")
         validation_data = history.samples.get("validation") if validation_data is None else validation_data
         X, y = history.samples["training"]
-    net, y = nets_of_estimator(net, y)
+    classes = getattr(net, "classes_", None)
+    if is_population(getattr(net, "net_", None)):  # an estimator of several nets
+        net = net.net_
     if history is None:
         history = net.result if is_population(net) else getattr(net, "loss_curve_", None)
     updates, curve = updates_of(history, net, learning_rate, is_of_table), as_curve(history)
@@ -123,9 +125,9 @@ def diagnose(
         X, y = X[rows], y[rows]
         weighting = f"{len(X):,} of {counted(n_given, 'sample')}, of each as much as its weight asks for"
     if is_population(net):
-        return _diagnose_population(net, X, y, curve, validation_data, updates)
+        return _diagnose_population(net, X, y, curve, validation_data, updates, classes)
     X = samples.as_inputs(X)
-    model, classes = _model_of(net, X, activations, loss), getattr(net, "classes_", None)
+    model = _model_of(net, X, activations, loss)
     samples.check_loss_is_known(model, y, loss)
     checked = samples.as_samples(X, y, model, classes)
     held_out = samples.as_validation(validation_data, model, classes)
@@ -192,13 +194,14 @@ def _measured_on(
 
 
 def _diagnose_population(
-    pop: Any, X: Any, y: Any, curve: Curve | None, validation_data: Any, updates: TrainingSettings
+    pop: Any, X: Any, y: Any, curve: Curve | None, validation_data: Any, updates: TrainingSettings, classes: Any
 ) -> PopulationDiagnosis:
     dropout = np.broadcast_to(np.asarray(pop.dropout)[..., None], (pop.n_nets, pop.network.n_hidden_layers))
     model = model_of_fastmlp(pop.network, pop.params, pop.l2, dropout)
     data_per_net = samples.data_per_net(X, y, pop.n_nets, pop.network.n_outputs)
     if data_per_net is None:
-        held_out, checked = samples.as_validation(validation_data, model, None), samples.as_samples(X, y, model, None)
+        held_out = samples.as_validation(validation_data, model, classes)
+        checked = samples.as_samples(X, y, model, classes)
         return PopulationDiagnosis(_measure(model, checked, curve, held_out, updates))
     held_out_of = [validation_data] * pop.n_nets
     if validation_data is not None:

@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import checked_count, checked_number, counted, shown
-from .central_differences import SINGLE_STEPS, STEPS, Derivatives, central_differences, loss_function
+from .central_differences import Derivatives, central_differences, loss_function
 from .verdicts.verdict import number
 
-SINGLE_TOLERANCE = 0.05  # of 210 small nets, whose gradients are right, one had a larger deviation
 FACTORS = {
     2.0: "twice",
     0.5: "half",
@@ -74,8 +73,6 @@ class GradientCheck:
         Number of entries that were compared.
     n_entries : int
         Number of all entries.
-    single_precision : bool
-        Whether the gradient is float32, so that the comparison is rough.
 
     Examples
     --------
@@ -90,7 +87,6 @@ class GradientCheck:
     worst: tuple[tuple[str, tuple[int, ...], float, float], ...]
     n_checked: int
     n_entries: int
-    single_precision: bool = False
 
     def __bool__(self) -> bool:
         return self.ok
@@ -99,17 +95,11 @@ class GradientCheck:
         entries = counted(self.n_entries, "entry", "entries")
         seen = f"{self.n_checked:,} of {entries} were compared with central differences"
         if self.ok:
-            roughly = " as far as float32 shows" if self.single_precision else ""
-            return f"The gradient is right{roughly}: {seen}; the largest deviation is {self.max_error:.1e}."
+            return f"The gradient is right: {seen}; the largest deviation is {self.max_error:.1e}."
         lines = ["; ".join(finding.text for finding in self.findings) + ".", f"  {seen}; the worst of them:"]
         for name, index, given, true in self.worst:
             place = f"{name}[{', '.join(map(str, index))}]"
             lines.append(f"  {place:<28} given {given:>12.5g}   true {true:>12.5g}")
-        if self.single_precision:
-            lines.append(
-                "  The gradient is float32, in which rounding and the kinks of relu make the true values inexact: "
-                "compare again in float64, of an MLP with dtype='float64'."
-            )
         return "\n".join(lines)
 
 
@@ -131,8 +121,7 @@ def check_gradients(
         in float64.
     tolerance : float, default 1e-4
         Largest accepted deviation, relative to the largest true value among the compared entries of the array, or to
-        1e-6 of the largest of all arrays if that is more. A gradient in float32 may deviate
-        by 0.05 in any case: the losses of such a net do not allow a closer comparison.
+        1e-6 of the largest of all arrays if that is more.
     max_entries : int, default 100
         Largest number of entries to compare in each array; in larger arrays they are drawn at random.
 
@@ -143,13 +132,12 @@ def check_gradients(
     Raises
     ------
     ValueError
-        If params is none of these forms, if the gradient does not have its form (an array may be transposed), or if
-        the loss is not a finite number.
+        If params is none of these forms, if the gradient does not have its form (an array may be transposed) or is
+        float32, or if the loss is not a finite number.
 
     Notes
     -----
-    The true derivative of entry w is (loss(w + h) - loss(w - h)) / (2 h), with h = 6e-6 * max(1, abs(w)). If the
-    gradient is float32, it is the nearest to the given value of four, with steps of 1e-4 to 3e-3 in place of 6e-6.
+    The true derivative of entry w is (loss(w + h) - loss(w - h)) / (2 h), with h = 6e-6 * max(1, abs(w)).
 
     Examples
     --------
@@ -173,12 +161,15 @@ def check_gradients(
     if not isinstance(result, tuple) or len(result) != 2:
         raise ValueError("loss_and_gradient must return a pair (loss, gradient).")
     gradients = _gradient_parts(result[1], params, names, arrays)
-    is_single = _is_single(result[1])
-    steps, tolerance = (SINGLE_STEPS, max(tolerance, SINGLE_TOLERANCE)) if is_single else (STEPS, tolerance)
+    if _is_single(result[1]):
+        raise ValueError(
+            "The gradient is float32, in which rounding and the kinks of relu make central differences inexact: check "
+            "it in float64, of an MLP with dtype='float64'."
+        )
     loss = loss_function(loss_and_gradient, rebuild)
     if not np.isfinite(loss(arrays)):
         raise ValueError(f"The loss at these params is {loss(arrays)}: check the gradient where the loss is finite.")
-    derivatives = central_differences(loss, arrays, gradients, max_entries, steps)
+    derivatives = central_differences(loss, arrays, max_entries)
     overall = max((row.largest for row in derivatives), default=0.0)
     checks = [
         _check_array(name, gradient, row, overall, tolerance)
@@ -192,7 +183,6 @@ def check_gradients(
         worst=_worst_of_all([entry for check in checks for entry in check.worst]),
         n_checked=sum(len(row.entries) for row in derivatives),
         n_entries=sum(array.size for array in arrays),
-        single_precision=is_single,
     )
 
 

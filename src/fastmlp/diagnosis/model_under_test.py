@@ -356,7 +356,7 @@ def _output_of_loss(output: Activation, loss: Loss) -> Activation:
         If it is a row of the table that the loss is not defined for.
     """
     is_own = output.name not in ACTIVATION_CODES
-    if not loss.outputs or output.name in loss.outputs or is_own or loss.name == "softmax_cross_entropy":
+    if not loss.outputs or output.name in loss.outputs or is_own:
         return output
     if output.name == "identity":
         return ACTIVATIONS[ACTIVATION_CODES[loss.outputs[0]]]

@@ -74,42 +74,42 @@ class Monitor:
             position = "at" if level < (1.0 + AT_BASE) * self.base else f"at {level:.4g}, above"
             return (
                 f"the loss has stayed {position} the base rate's, {self.base:.4g}, since epoch {n // 2}: the net is no "
-                f"better than a constant{self._unscaled(', since ')}"
+                f"better than a constant{unscaled_inputs(self.data, ', since ')}"
             )
         lowest = losses.min()
         if level > 2.0 * lowest and level > losses[0] and level > 0.2 * self.base:
             return (
                 f"the loss has risen from {lowest:.4g} to {level:.4g}: "
-                f"{self._unscaled() or 'the learning rate is too high or the sign is wrong'}"
+                f"{unscaled_inputs(self.data) or 'the learning rate is too high or the sign is wrong'}"
             )
         recent = losses[-max(8, n // 4) :]
         steps = np.abs(np.diff(recent))
         swing, net_change = steps.mean() / recent.mean(), abs(recent[-1] - recent[0])
         if swing > LARGE_SWING and net_change < 0.2 * steps.sum() and level > 0.2 * self.base:
-            cause = self._unscaled() or "the learning rate is too high"
+            cause = unscaled_inputs(self.data) or "the learning rate is too high"
             return f"the loss swings by {100 * swing:.0f} % from epoch to epoch: {cause}"
         if level > (1.0 + AT_BASE if at_end else FAR_ABOVE) * self.base and n >= self._late:
             return (
                 f"the loss is still {level:.4g}, above the base rate's, {self.base:.4g}: the net is no better "
-                f"than a constant{self._unscaled(', since ')}"
+                f"than a constant{unscaled_inputs(self.data, ', since ')}"
             )
         return ""
 
-    def _unscaled(self, conjunction: str = "") -> str:
-        """Return a clause on inputs that are not scaled, after a conjunction; "" if they are."""
-        clause = unscaled_inputs(self.data)
-        return clause and f"{conjunction}{clause}"
 
+def unscaled_inputs(data: Samples | None, conjunction: str = "") -> str:
+    """Return a clause, after a conjunction, on the scale of the inputs as a cause of failure; "" if they are scaled.
 
-def unscaled_inputs(data: Samples) -> str:
-    """Return a clause on the scale of the inputs, as a cause of failure; "" if they are scaled."""
+    data : None for nets with different inputs
+    """
+    if data is None:
+        return ""
     stride = max(1, data.n_samples // MAX_ROWS)
     scale = input_scale(on_host(data.X.reshape(data.n_samples, -1)[::stride]).astype(np.float64))
     if scale_too_large(scale) < LARGE_SCALE:
         return ""
     return (
-        f"the inputs are not scaled: their largest standard deviation is {scale.largest_spread:.4g}, the median one "
-        f"{scale.typical_spread:.4g}"
+        f"{conjunction}the inputs are not scaled: their largest standard deviation is {scale.largest_spread:.4g}, the "
+        f"median one {scale.typical_spread:.4g}"
     )
 
 
@@ -118,13 +118,13 @@ class PopulationMonitor:
 
     NETS = 256  # largest number of nets to check
 
-    def __init__(self, base: float, data: Samples | None = None):
+    def __init__(self, network: Network, data: Samples, strides: tuple[int, int, int]):
         """Create a monitor for one fit.
 
-        base : the base rate's loss; NaN if the nets have different targets
-        data : samples whose inputs all nets have; None if these differ
+        strides : from net to net, of inputs, targets and weights; targets or weights that differ have no one base
         """
-        self._data, self.warned, self.base = data, "", base
+        self.base = np.nan if strides[1] or strides[2] else Monitor(network, data).base
+        self.data, self.warned = None if strides[0] else data, ""
 
     def look(self, outcome: Any, *, at_end: bool = False) -> None:
         """Check the records of the nets, and warn with TrainingWarning if most of them do not learn.
@@ -150,28 +150,16 @@ class PopulationMonitor:
         warning = ""
         diverged = outcome.status[chosen] == DIVERGED_NET
         if is_old.sum() >= len(chosen) / 4 and is_useless.sum() > is_old.sum() / 2:
-            percentage, cause = 100.0 * is_useless.sum() / is_old.sum(), self._unscaled()
+            percentage = 100.0 * is_useless.sum() / is_old.sum()
             warning = (
                 f"{percentage:.0f} % of the nets looked at stay at the base rate's loss, {self.base:.4g}, or above it: "
-                f"they are no better than a constant{cause and f', since {cause}'}"
+                f"they are no better than a constant{unscaled_inputs(self.data, ', since ')}"
             )
         elif diverged.sum() > len(chosen) / 2 and not at_end:  # at the end, fit itself warns of divergence
-            warning = f"most of the nets diverge: {self._unscaled() or 'the learning rate is too high'}"
+            warning = f"most of the nets diverge: {unscaled_inputs(self.data) or 'the learning rate is too high'}"
         if warning:
             self.warned = warning
             warn_user(
                 f"{warning[0].upper()}{warning[1:]}; {ADVICE}".replace("(net", "(pop").replace(", history", ""),
                 TrainingWarning,
             )
-
-    def _unscaled(self) -> str:
-        return "" if self._data is None else unscaled_inputs(self._data)
-
-
-def population_monitor(network: Network, data: Samples, strides: tuple[int, int, int]) -> PopulationMonitor:
-    """Return a monitor for a population.
-
-    strides : strides from net to net of inputs, targets and weights; targets or weights that differ have no one base
-    """
-    base = np.nan if strides[1] or strides[2] else Monitor(network, data).base
-    return PopulationMonitor(base, None if strides[0] else data)

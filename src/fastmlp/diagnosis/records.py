@@ -89,13 +89,10 @@ def _curve_of_losses(losses: Any, validation: Any) -> Curve:
     if validation is None:
         return Curve(epochs, loss[:, None], None, diverged)
     held_out = as_numbers(validation, "validation losses").astype(np.float64)
-    if (k := len(loss) // max(1, len(held_out))) > 1:  # of each k-th epoch, as by Keras' validation_freq
-        if len(loss) // k != len(held_out):
-            raise ValueError(
-                f"The history has {len(loss):,} losses and {len(held_out):,} validation losses: give one for each "
-                "epoch, or one for each second, third or k-th."
-            )
-        held_out = np.interp(epochs, k * np.arange(1, len(held_out) + 1), held_out)
+    if len(held_out) != len(loss):
+        raise ValueError(
+            f"The history has {len(loss):,} losses and {len(held_out):,} validation losses: give one of each per epoch."
+        )
     return Curve(epochs, loss[:, None], held_out[:, None], diverged)
 
 

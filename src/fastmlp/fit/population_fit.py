@@ -112,9 +112,9 @@ def _task(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], watch: Sto
         if samples is not None and given["metrics"]:
             check_metrics(given["metrics"], pop.network, samples)
     if given["monitor"]:
-        from ..diagnosis.monitor import population_monitor  # takes longer to import than all the rest
+        from ..diagnosis.monitor import PopulationMonitor  # takes longer to import than all the rest
 
-        monitor = population_monitor(pop.network, rows.watched, rows.strides)
+        monitor = PopulationMonitor(pop.network, rows.watched, rows.strides)
     if isinstance(rows, InMemory):
         # Samples are copied once, for all nets, restarts and evaluations; workers place them on their devices.
         device = OF_FITS_ON_WORKERS if on_workers else pop.device

@@ -9,7 +9,7 @@ import numpy as np
 from ..convergence import wilson_interval
 from ..errors import checked_count
 from .sample_checks import calibrated, class_labels, numbers_of_classes, probabilities, require_classes, unwrap_table
-from .style import BLUE, FAINT, GRID, INK, SKY, SMALL, axes, label_axes, legend, percent, wrap_title
+from .style import BLUE, FAINT, GRID, INK, SKY, SMALL, axes, label_axes, legend, percent
 
 MAX_NUMBERED_CLASSES = 20  # largest number of classes for which cells show their counts
 
@@ -90,7 +90,8 @@ def confusion(net: Any, X: Any, y: Any, *, labels: Any = None, ax: Any = None) -
     label_axes(
         ax, f"Confusion matrix: {percent(accuracy)} of {predicted.size:,} right", "predicted class", "true class"
     )
-    return wrap_title(ax)
+    ax._left_title.set_wrap(True)  # at the edge of the figure
+    return ax
 
 
 def reliability(p: np.ndarray, occurred: np.ndarray, n_bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:

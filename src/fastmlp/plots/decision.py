@@ -49,8 +49,8 @@ def boundary(
     features : sequence of two ints, default (0, 1)
         Numbers of the inputs on the two axes.
     output : int, optional
-        Number of the only output to show. By default the most likely class is shown or, for regression and multilabel
-        targets, the first output.
+        Number of the only output to show, as classes 0 and 1. By default the most likely class is shown or, for
+        regression and multilabel targets, the first output.
     feature_names : sequence of str, optional
         Names of all inputs.
     labels : sequence of str, optional
@@ -97,7 +97,9 @@ def boundary(
         if samples.classes is not None:
             predicted = probabilities(net.network, net.predict(samples.X)[:, columns]).argmax(axis=1)
         paint_classes(ax, plane, probabilities(net.network, outputs))
-        draw_samples(ax, plane, samples, _names_of_classes(net, labels, output), predicted)
+        of_one = output is not None and n_outputs > 1
+        names_of_classes = ["0", "1"] if of_one else class_labels(net, labels, max(2, n_outputs))
+        draw_samples(ax, plane, samples, names_of_classes, predicted)
         text = "Decision boundary"
         if predicted is not None:
             legend(ax, beside=True, title="class" if labels is None and net.preprocessing is None else None)
@@ -115,20 +117,3 @@ def boundary(
             else f"\n(the other {n_others} inputs at their medians)"
         )
     return label_axes(ax, text, names[plane.features[0]], names[plane.features[1]])
-
-
-def _names_of_classes(net: Any, labels: Any, output: int | None) -> list[str]:
-    """Return the names of the classes that are drawn; of one output among several, "not NAME" and NAME of its class.
-
-    labels : as of boundary, or the classes of an estimator
-    output : number of the output that is drawn alone, or None
-    """
-    n_outputs = net.network.n_outputs
-    if output is None or n_outputs == 1:
-        return class_labels(net, labels, max(2, n_outputs))
-    if labels is None and (net.preprocessing is None or not net.preprocessing.target.classes):
-        return ["0", "1"]
-    if labels is None or len(labels) == n_outputs:
-        name = class_labels(net, labels, n_outputs)[output]
-        return [f"not {name}", name]
-    return class_labels(net, labels, 2)

@@ -210,7 +210,11 @@ def population(
     require_attributes(pop, ("n_nets", "evaluate"), "a Population")
     samples = require_classes(pop, X, y, "plot of a population")
     max_nets = checked_count("max_nets", max_nets)
-    names = _verdicts(pop, X, y) if verdicts is None else np.asarray(verdicts, dtype=str)
+    if verdicts is None:
+        import fastmlp
+
+        verdicts = fastmlp.diagnose(pop, X, y).verdicts
+    names = np.asarray(verdicts, dtype=str)
     if names.shape != (pop.n_nets,):
         raise ValueError(
             f"verdicts must name one for each of {counted(pop.n_nets, 'net')}, but it has shape {names.shape}."
@@ -245,12 +249,6 @@ def population(
         )
     heading(canvas, ax, f"What became of {counted(pop.n_nets, 'net')}, by verdict; above each net its loss")
     return grid
-
-
-def _verdicts(pop: Any, X: Any, y: Any) -> np.ndarray:
-    import fastmlp
-
-    return np.asarray(fastmlp.diagnose(pop, X, y).verdicts, dtype=str)
 
 
 def _select_nets(members: np.ndarray, losses: np.ndarray, max_nets: int) -> np.ndarray:

@@ -58,13 +58,6 @@ def label_axes(ax: Any, title: str = "", x: str = "", y: str = "", size: float =
     return ax
 
 
-def wrap_title(ax: Any) -> Any:
-    """Let the title of an Axes wrap at the edge of the figure, and return the Axes."""
-    for text in (ax.title, ax._left_title):
-        text.set_wrap(True)
-    return ax
-
-
 def literal_text(text: Any, max_length: int = 0) -> str:
     r"""Return a user's text (class name, column name, title) in a form that matplotlib shows literally.
 

@@ -121,7 +121,10 @@ def write(
         page.text(note)
     _key_figures(page, history)
     if diagnosis is None and parts:
-        diagnosis = diagnosed(history, parts)
+        import fastmlp
+
+        (X_of, y_of), records = next(iter(parts.values())), history if history.epochs else None
+        diagnosis = fastmlp.diagnose(net, X_of, y_of, records, validation_data=parts.get("validation"))
     if diagnosis is not None:
         _verdict(page, diagnosis)
     if history.epochs:
@@ -131,18 +134,6 @@ def write(
         _predictions(page, history, X, y, name, feature_names, labels)
     _settings(page, history)
     write_text(path, page.html())
-
-
-def diagnosed(history: Any, parts: Mapping[str, tuple[Any, Any]]) -> Any:
-    """Return the diagnosis on the first part of the samples, with the validation part as held-out samples."""
-    import fastmlp
-
-    held_out: dict[str, Any] = (
-        {"validation_data": parts["validation"]} if len(parts) > 1 and "validation" in parts else {}
-    )
-    return fastmlp.diagnose(
-        history.net, *next(iter(parts.values())), history=history if history.epochs else None, **held_out
-    )
 
 
 def _key_figures(page: Page, history: Any) -> None:

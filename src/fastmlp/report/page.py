@@ -74,7 +74,7 @@ class Page:
         self, title: str, advice: Iterable[tuple[str, Any]], evidence: Mapping[str, str], alarms: bool = False
     ) -> None:
         advice_html = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(text))}</dd>" for name, text in advice if text)
-        tables = self._tables({"Evidence": evidence}) if evidence else ""
+        tables = _tables_html({"Evidence": evidence}) if evidence else ""
         self._elements.append(
             f'<div class="split"><div class="verdict{" alarm" if alarms else ""}"><p class="title">{escape(title)}</p>'
             f"<dl>{advice_html}</dl></div>{tables}</div>"
@@ -85,18 +85,7 @@ class Page:
 
     def tables(self, tables: Mapping[str, Mapping[str, str]]) -> None:
         """Add tables side by side. The keys are their captions."""
-        self._elements.append(self._tables(tables))
-
-    def _tables(self, tables: Mapping[str, Mapping[str, str]]) -> str:
-        inner = "".join(self._table(rows, caption) for caption, rows in tables.items())
-        return f'<div class="tables">{inner}</div>'
-
-    def _table(self, rows: Mapping[str, str], caption: str) -> str:
-        head = f"<caption>{escape(caption)}</caption>" if caption else ""
-        body = "".join(
-            f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in rows.items()
-        )
-        return f"<table>{head}{body}</table>"
+        self._elements.append(_tables_html(tables))
 
     def html(self) -> str:
         from .. import __version__
@@ -109,6 +98,15 @@ class Page:
             f"<title>{escape(self.title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
             f"<footer>Written by fastmlp {escape(__version__)} on {when}.</footer>\n</body>\n</html>\n"
         )
+
+
+def _tables_html(tables: Mapping[str, Mapping[str, str]]) -> str:
+    row = lambda name, value: f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
+    content = "".join(
+        f"<table><caption>{escape(caption)}</caption>{''.join(row(*item) for item in rows.items())}</table>"
+        for caption, rows in tables.items()
+    )
+    return f'<div class="tables">{content}</div>'
 
 
 def as_svg(draw: Callable[[Any], Any], width: float, height: float, text: str) -> str:

@@ -69,7 +69,7 @@ def test_estimator_of_several_nets_is_diagnosed_net_by_net(samples):
     model = fastmlp.MLPClassifier((8,), n_nets=3, max_iter=30, tol=1.0, random_state=0).fit(X / [100.0, 0.01], y)
     found = fastmlp.diagnose(model, X / [100.0, 0.01], y)
     assert sum(found.counts().values()) == 3
-    with pytest.raises(ValueError, match="y holds 'maybe', but the classes are no, yes"):
+    with pytest.raises(ValueError, match="y holds the label 'maybe', which the classifier does not know"):
         fastmlp.diagnose(model, X / [100.0, 0.01], np.where(y == "no", "maybe", y))
 
 

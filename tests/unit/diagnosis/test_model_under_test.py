@@ -116,8 +116,10 @@ def test_invalid_weight_arrays_raise():
         from_arrays([W[0], np.ones((4, 1))], b, ["tanh", "sigmoid"])
     with pytest.raises(ValueError, match=r"Unknown activation 'tahn'. Did you mean 'tanh'\?"):
         from_arrays(W, b, ["tahn", "sigmoid"])
-    with pytest.raises(ValueError, match="belong together"):
+    with pytest.raises(ValueError, match="does not go with the output activation 'sigmoid', but with 'softmax'"):
         from_arrays(W, b, ["tanh", "sigmoid"], "softmax_cross_entropy")
+    with pytest.raises(ValueError, match="belong together"):
+        from_arrays(W, b, ["tanh", "softmax"], "squared_error")
 
 
 def test_functions_must_return_a_row_per_sample():

@@ -6,7 +6,6 @@ from image_comparison import xor_net
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp
-from fastmlp import plots
 
 
 def texts(ax):
@@ -75,20 +74,6 @@ def test_multilabel_boundary_plot_shows_one_output(rng):
     assert net.plot_boundary(X, Y, output=1).get_title(loc="left").endswith("(output 1)")
     with pytest.raises(ValueError, match="output must be below 2, the number of outputs, but it is 2"):
         net.plot_boundary(X, Y, output=2)
-
-
-def test_one_of_several_outputs_is_named_by_its_class(rng):
-    X = rng.normal(size=(30, 2))
-    model = fastmlp.MLPClassifier(4, max_iter=400, tol=0.1, random_state=0)
-    model.fit(X, np.array(["red", "green", "blue"])[np.arange(30) % 3])
-    names = lambda ax: [text.get_text() for text in ax.get_legend().get_texts()][:2]
-    ax = plots.boundary(model, X, model.predict(X), output=1)
-    assert names(ax) == ["not green", "green"]
-    several = fastmlp.MLP((2, 3, 3), loss="binary_cross_entropy", random_state=0)
-    Y = X @ rng.normal(size=(2, 3)) > 0
-    assert names(plots.boundary(several, X, Y, labels=["a", "b", "c"])) == ["not a", "a"]
-    assert names(plots.boundary(several, X, Y, output=2, labels=["off", "on"])) == ["off", "on"]
-    assert names(plots.boundary(several, X, Y, output=2)) == ["0", "1"]
 
 
 @pytest.mark.parametrize(

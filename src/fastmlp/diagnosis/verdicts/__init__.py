@@ -1,58 +1,21 @@
 """The verdicts of a diagnosis: each is one object, with its rule, evidence, remedy and experiment side by side.
 
-VERDICTS lists them; reports, counts, tests and documentation follow from it.
+VERDICTS lists them by topic; reports, counts, tests and documentation follow from it.
 """
 
 import numpy as np
 
 from ..measurements import Measurements
-from .data import (
-    ConstantInputs,
-    ConstantLabels,
-    IndependentOutputs,
-    MisEncodedLabels,
-    NotFinite,
-    ShuffledLabels,
-    UnreachableTargets,
-    UnscaledInputs,
-    UnscaledTargets,
-)
-from .direction import BrokenUpdates, WrongSign
-from .penalties import DropoutTooHigh, WeightDecayTooHigh
-from .progress import Converged, OverFitting, StillLearning
-from .steps import ClipNormTooLow, LearningRateTooHigh, LearningRateTooLow
-from .symptoms import Plateau, Unclear
+from .data import VERDICTS as DATA
+from .direction import VERDICTS as DIRECTION
+from .penalties import VERDICTS as PENALTIES
+from .progress import VERDICTS as PROGRESS
+from .steps import VERDICTS as STEPS
+from .symptoms import VERDICTS as SYMPTOMS
 from .verdict import Verdict
-from .weights import DeadUnits, TooSmall, UnsuitableWeights, VanishingGradient, WeightsTooLarge
+from .weights import VERDICTS as WEIGHTS
 
-VERDICTS: tuple[Verdict, ...] = (
-    Converged(),
-    StillLearning(),
-    OverFitting(),
-    NotFinite(),
-    ConstantLabels(),
-    ConstantInputs(),
-    MisEncodedLabels(),
-    UnreachableTargets(),
-    WrongSign(),
-    BrokenUpdates(),
-    UnsuitableWeights(),
-    UnscaledInputs(),
-    UnscaledTargets(),
-    DeadUnits(),
-    WeightsTooLarge(),
-    VanishingGradient(),
-    ShuffledLabels(),
-    IndependentOutputs(),
-    LearningRateTooHigh(),
-    LearningRateTooLow(),
-    ClipNormTooLow(),
-    WeightDecayTooHigh(),
-    DropoutTooHigh(),
-    TooSmall(),
-    Plateau(),
-    Unclear(),
-)
+VERDICTS: tuple[Verdict, ...] = (*PROGRESS, *DATA, *DIRECTION, *WEIGHTS, *STEPS, *PENALTIES, *SYMPTOMS)
 NAMES = tuple(verdict.name for verdict in VERDICTS)
 
 

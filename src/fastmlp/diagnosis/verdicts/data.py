@@ -43,7 +43,7 @@ class NotFinite(Verdict):
 
 class ConstantLabels(Verdict):
     name, title = "constant_labels", "The targets never change"
-    evidence = "lowest target, highest target, samples"
+    evidence = "lowest target, highest target"
 
     def confidence(self, m: Measurements) -> np.ndarray:
         return uniform(m, 0.99 * (m.target_high <= m.target_low or m.data.n_constant_targets == m.model.n_outputs))
@@ -57,7 +57,7 @@ class ConstantLabels(Verdict):
 
 class ConstantInputs(Verdict):
     name, title = "constant_inputs", "The inputs never change"
-    evidence = "constant inputs, inputs, samples"
+    evidence = "constant inputs, inputs"
 
     def confidence(self, m: Measurements) -> np.ndarray:
         return uniform(m, 0.98 * (m.data.n_constant == m.data.n_features))
@@ -150,7 +150,7 @@ class UnscaledTargets(Verdict):
 
 class ShuffledLabels(Verdict):
     name, title = "shuffled_labels", "The labels do not belong to their rows"
-    evidence = "signal, linear, nearest neighbours, random features, explained, samples"
+    evidence = "signal, linear, nearest neighbours, random features, explained"
 
     def confidence(self, m: Measurements) -> np.ndarray:
         return labels_are_noise(m) * (m.target_high > m.target_low)
@@ -170,7 +170,7 @@ class ShuffledLabels(Verdict):
 
 class IndependentOutputs(Verdict):
     name, title = "independent_outputs", "One-hot targets on independent outputs"
-    evidence = "output activation, outputs, explained, gradient"
+    evidence = "output activation, explained, gradient"
 
     def confidence(self, m: Measurements) -> np.ndarray:
         """Return the confidence that exclusive classes are learned by independent outputs instead of softmax."""
@@ -187,3 +187,16 @@ class IndependentOutputs(Verdict):
 
     def experiment(self, net: Net) -> str:
         return "Train the same hidden layers with softmax_cross_entropy from the same seed and compare the accuracy."
+
+
+VERDICTS = (
+    NotFinite(),
+    ConstantLabels(),
+    ConstantInputs(),
+    MisEncodedLabels(),
+    UnreachableTargets(),
+    UnscaledInputs(),
+    UnscaledTargets(),
+    ShuffledLabels(),
+    IndependentOutputs(),
+)

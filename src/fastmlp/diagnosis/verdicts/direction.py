@@ -81,3 +81,6 @@ class BrokenUpdates(Verdict):
             f"Take one step by hand, params -= {number(net.best_step)} * gradient, with the true gradient: the loss "
             f"should fall by {percent(net.of(gain(net.all)))}."
         )
+
+
+VERDICTS = WrongSign(), BrokenUpdates()

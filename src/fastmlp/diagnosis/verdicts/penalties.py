@@ -81,3 +81,6 @@ class DropoutTooHigh(Verdict):
 
     def experiment(self, net: Net) -> str:
         return "Train the same net with dropout=0 from the same seed: its loss should fall below this one."
+
+
+VERDICTS = WeightDecayTooHigh(), DropoutTooHigh()

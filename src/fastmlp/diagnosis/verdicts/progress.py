@@ -244,10 +244,7 @@ class StillLearning(Verdict):
 
 class OverFitting(Verdict):
     name, title, is_healthy = "over_fitting", "Over-fitting", True
-    evidence = (
-        "explained, explained in validation, loss, training loss of the kept epoch, validation loss, "
-        "rise of validation loss, gap to validation loss, best epoch, kept epoch, epochs"
-    )
+    evidence = "explained, explained in validation, loss, validation loss, best epoch, kept epoch, epochs"
 
     def confidence(self, m: Measurements) -> np.ndarray:
         rise = ramp(m.curve.validation_rise, 0.03, 0.15) * ramp(m.curve.gap, 0.15, 0.5)
@@ -281,3 +278,6 @@ class OverFitting(Verdict):
                 f"Train again with the first of these changes: the kept epoch's validation loss should be below {loss}."
             )
         return "Train again with early_stopping=10 and validation data: the kept epoch's validation loss is lower."
+
+
+VERDICTS = Converged(), StillLearning(), OverFitting()

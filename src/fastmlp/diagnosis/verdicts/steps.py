@@ -235,3 +235,6 @@ def decayed(m: Measurements) -> np.ndarray:
     """
     enough = ramp(m.updates.learning_rate * m.updates.weight_decay * m.curve.epochs, 0.3, 3.0)
     return 0.87 * enough * log_ramp(m.weight_size, 1.2, 0.45) * at_rest(m) * stuck(m) * learnable(m)
+
+
+VERDICTS = LearningRateTooHigh(), LearningRateTooLow(), ClipNormTooLow()

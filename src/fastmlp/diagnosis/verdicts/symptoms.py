@@ -110,3 +110,6 @@ class Unclear(Verdict):
 
     def experiment(self, net: Net) -> str:
         return "Train three more seeds: a cause in the settings affects all of them."
+
+
+VERDICTS = Plateau(), Unclear()

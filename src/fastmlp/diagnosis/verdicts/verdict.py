@@ -123,9 +123,7 @@ def _output_range(net: Net) -> str:
 
 # Where each number comes from: an attribute of the measurements, or a function of the net.
 EVIDENCE: dict[str, str | Callable[[Net], float | str]] = {
-    "samples": "n_samples",
     "inputs": "data.n_features",
-    "outputs": "model.n_outputs",
     "layers": "model.layout.n_layers",
     "weights": "n_weights",
     "narrowest hidden layer": "narrowest",
@@ -183,12 +181,9 @@ EVIDENCE: dict[str, str | Callable[[Net], float | str]] = {
     "lowest loss": lambda net: net.curve.lowest + net.floor,
     "change of the loss": "curve.change",
     "swing of the loss": "curve.swing",
-    "rise of validation loss": "curve.validation_rise",
     "change of validation loss": "curve.validation_change",
     "best epoch": "curve.best",
     "kept epoch": "curve.final_epoch",
-    "training loss of the kept epoch": lambda net: net.curve.training + net.floor,
-    "gap to validation loss": "curve.gap",
     "largest input spread": "data.scale.largest_spread",
     "typical input spread": "data.scale.typical_spread",
     "largest input offset": "data.scale.largest_offset",

@@ -168,3 +168,6 @@ class TooSmall(Verdict):
 
     def experiment(self, net: Net) -> str:
         return "Train a net of the wider size from three seeds: all should reach a lower loss than this one."
+
+
+VERDICTS = UnsuitableWeights(), DeadUnits(), WeightsTooLarge(), VanishingGradient(), TooSmall()
