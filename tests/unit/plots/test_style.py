@@ -17,14 +17,13 @@ def test_missing_matplotlib_names_the_install_command(monkeypatch):
             raise ImportError(name)
         return found(name, *arguments, **keywords)
 
-    monkeypatch.setattr(builtins, "__import__", refuse)
     history = fastmlp.History()
     history.loss = np.ones(3)
-    with pytest.raises(
-        ImportError,
-        match=r"Plots need matplotlib: pip install 'fastmlp\[plot\]' \(in a checkout: pip install '\.\[plot\]'\)",
-    ):
-        history.plot()
+    install = r"Plots need matplotlib: pip install 'fastmlp\[plot\]' \(in a checkout: pip install '\.\[plot\]'\)"
+    with monkeypatch.context() as without:
+        without.setattr(builtins, "__import__", refuse)
+        with pytest.raises(ImportError, match=install):
+            history.plot()
 
 
 def test_plots_module_imports_without_matplotlib(fresh_python):
