@@ -52,7 +52,6 @@ sphinx_gallery_conf = {
     "ignore_pattern": r"__init__\.py",
     "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
-    "matplotlib_animations": True,
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("fastmlp",),
     "reference_url": {"fastmlp": None},

@@ -20,10 +20,12 @@ def two_moons(n, rng):
 
 
 def main():
-    X, y = two_moons(300, np.random.default_rng(0))
-    snapshots = fastmlp.Snapshots()
+    rng = np.random.default_rng(0)
+    X, y = two_moons(300, rng)
     net = fastmlp.MLP((2, 16, 16, 1), hidden_activation="tanh", loss="binary_cross_entropy", l2=1e-4, random_state=0)
-    net.fit(X, y, epochs=400, batch_size=None, optimizer=fastmlp.Adam(0.005), callbacks=[snapshots])
+    history = net.fit(
+        X, y, epochs=400, batch_size=None, optimizer=fastmlp.Adam(0.005), validation_data=two_moons(300, rng)
+    )
 
     xor, targets = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
     pop = fastmlp.Population((2, 3, 1), 2000, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
@@ -31,7 +33,7 @@ def main():
 
     _, axes = plt.subplots(1, 3, figsize=(14.4, 3.9), layout="constrained", dpi=90)
     net.plot_boundary(X, y, ax=axes[0])
-    fastmlp.plots.landscape(net, X, y, snapshots=snapshots, resolution=61, ax=axes[1])
+    history.plot(ax=axes[1])
     result.plot(ax=axes[2])
     axes[0].figure.savefig(PATH)
     Image.open(PATH).convert("RGB").quantize(192).save(PATH, optimize=True)

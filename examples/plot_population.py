@@ -65,8 +65,7 @@ _ = ax.set(
 )
 
 # %%
-# What the nets have become. :func:`fastmlp.diagnose` gives each net a verdict; the picture has a row for each verdict,
-# from the lowest to the highest loss.
+# What the nets have become: :func:`fastmlp.diagnose` gives each net a verdict.
 
 some = fastmlp.Population(
     (2, 2, 1),
@@ -78,6 +77,5 @@ some = fastmlp.Population(
 some.fit(X, y, epochs=500, optimizer=fastmlp.SGD(3.0))
 found = fastmlp.diagnose(some, X, y)
 print(found)
-_ = fastmlp.plots.population(some, X, y, verdicts=found.verdicts)
 
 plt.show()

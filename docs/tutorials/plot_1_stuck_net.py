@@ -13,10 +13,7 @@ epoch the program prints the outputs, and whatever the input is, they stay at 0.
 question.
 """
 
-import tempfile
-from base64 import b64encode
 from itertools import pairwise
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -263,37 +260,6 @@ _ = ax.legend()
 # ``2 (a - y) a (1 - a)``: the last two factors are at most ¼ together, and near 0 where the output is sure of the wrong
 # class. On a plateau the squared error moves at most half as fast, and it may need many times the epochs.
 #
-# The boundary being learnt
-# -------------------------
-#
-# A :class:`fastmlp.Snapshots` among the callbacks keeps the parameters, and :func:`fastmlp.plots.animation` draws the
-# decision boundary of each snapshot into a GIF. Frames are closer in time where the net changes fast.
-
-
-class Movie:
-    """A GIF that pages and notebooks display."""
-
-    def __init__(self, gif, text):
-        self.gif, self.text = gif, text
-
-    def _repr_html_(self):
-        source = f"data:image/gif;base64,{b64encode(self.gif).decode()}"
-        return f'<img alt="{self.text}" src="{source}">'
-
-
-snapshots = fastmlp.Snapshots()
-net = fastmlp.MLP((2, 2, 2, 1), **settings)
-history = net.fit(
-    X, y, epochs=5000, optimizer=fastmlp.SGD(0.30), callbacks=snapshots
-)
-with tempfile.TemporaryDirectory() as folder:
-    path = Path(folder, "learning.gif")
-    fastmlp.plots.animation(snapshots, X, y, path, frames=40)
-    gif = path.read_bytes()
-plt.close()  # the last frame
-Movie(gif, "The boundary of the 2-2-2-1 net over 5,000 epochs")
-
-# %%
 # The same nets as Keras users write them
 # ---------------------------------------
 #

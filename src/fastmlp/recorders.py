@@ -1,4 +1,4 @@
-"""Recorder callbacks: parameters over time, and activations and gradients by layer, for plots of training.
+"""Recorder callbacks: parameters over time, and activations and gradients by layer.
 
 A recorder keeps a bounded number of evenly spaced records, however long the fit becomes: when it is full, it drops
 every second record and from then on records at half the rate.
@@ -108,36 +108,6 @@ class Snapshots(_ThinningRecorder):
     def params(self) -> np.ndarray:
         """Parameters after the recorded epochs, (n_snapshots, n_params)."""
         return np.array(self._records)
-
-    def frames(self, n: int) -> list[int]:
-        """Return the indices of about n snapshots for the frames of an animation.
-
-        The distance between frames counts half by epochs and half by how far the parameters move, so that neither a
-        plateau nor the fast descent after it fills the animation.
-
-        Parameters
-        ----------
-        n : int
-            Number of frames.
-
-        Returns
-        -------
-        list of int
-            Indices into epochs and params, in increasing order.
-
-        Examples
-        --------
-        >>> Snapshots().frames(3)
-        []
-        """
-        if len(self.epochs) < 2:
-            return list(range(len(self.epochs)))
-        steps = np.linalg.norm(np.diff(self.params.astype(np.float64), axis=0), axis=1)
-        distance = np.cumsum(steps) / (steps.sum() or 1.0)
-        time = (np.array(self.epochs[1:]) - self.epochs[0]) / (self.epochs[-1] - self.epochs[0])
-        progress = np.concatenate([[0.0], 0.5 * distance + 0.5 * time])
-        rows = np.searchsorted(progress, np.linspace(0.0, progress[-1], n)).clip(0, len(progress) - 1)
-        return [int(row) for row in np.unique(rows)]
 
 
 class LayerRecorder(_ThinningRecorder):

@@ -68,8 +68,7 @@ def one_net(X: Floats, y: Floats, trial: Any) -> float:
     if isinstance(found, fastmlp.Diagnosis):
         print(found.verdict, found.is_sure, best)
     check: fastmlp.GradientCheck = fastmlp.check_gradients(net.objective(X, y), net.params)
-    frames: list[int] = snapshots.frames(3)
-    print(wrong_arrays(check), architecture(net), frames, recorder.gradient.shape, net.weights[0].shape)
+    print(wrong_arrays(check), architecture(net), snapshots.params.shape, recorder.gradient.shape, net.weights[0].shape)
     scores: dict[str, float] = net.evaluate(X, y)
     net.save("net.safetensors")
     print(isinstance(fastmlp.load("net.safetensors"), fastmlp.MLP), fastmlp.devices())
@@ -143,16 +142,13 @@ WARNINGS: tuple[type[Warning], ...] = (fastmlp.DivergenceWarning, fastmlp.Traini
 
 
 def pictures(net: fastmlp.MLP, pop: fastmlp.Population, history: fastmlp.History, X: Floats, y: Floats) -> None:
-    snapshots, recorder = fastmlp.Snapshots(), fastmlp.LayerRecorder(X, y)
+    recorder = fastmlp.LayerRecorder(X, y)
     fastmlp.plots.history(history, "accuracy", log=True)
     fastmlp.plots.boundary(net, X, y, features=(0, 1))
     fastmlp.plots.confusion(net, X, y, labels=["no", "yes"])
     fastmlp.plots.calibration(net, X, y, n_bins=5)
     fastmlp.plots.predictions(net, X, y)
     fastmlp.plots.layers(recorder)
-    fastmlp.plots.landscape(net, X, y, snapshots=snapshots)
-    fastmlp.plots.animation(snapshots, X, y, "learning.gif", frames=10)
-    fastmlp.plots.population(pop, X, y, max_nets=4)
     fastmlp.plots.epochs_to_converge(pop.result, bins=10)
     fastmlp.plots.final_losses(pop.result, bins=10)
     save(net, "net.safetensors")

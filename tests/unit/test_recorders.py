@@ -48,18 +48,6 @@ def test_second_fit_clears_the_snapshots():
     assert snapshots.history is history
 
 
-def test_frames_cover_plateaus_and_changes_evenly():
-    """Parameters change in ten of 100 epochs only: half of the frames are in these ten, half are spread evenly."""
-    snapshots = fastmlp.Snapshots()
-    snapshots.epochs = list(range(100))
-    snapshots._records = [np.array([float(np.clip(epoch - 50, 0, 10))]) for epoch in range(100)]
-    frames = snapshots.frames(21)
-    assert frames[0] == 0
-    assert frames[-1] == 99
-    assert 8 <= sum(50 <= frame <= 60 for frame in frames) <= 13
-    assert max(np.diff(frames)) < 15
-
-
 def test_layer_recorder_worked_by_hand():
     """Saturating sigmoid units on the four samples of XOR: z is 8 * (sum of inputs - 0.5) and 8 * (sum - 1.5)."""
     spread, flat = activity(xor_net(SOLVED), XOR_X)

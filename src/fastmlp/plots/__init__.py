@@ -9,23 +9,17 @@ from .classes import calibration as calibration
 from .classes import confusion as confusion
 from .curves import history as history
 from .decision import boundary as boundary
-from .landscape import landscape as landscape
-from .movie import animation as animation
 from .population import epochs_to_converge as epochs_to_converge
 from .population import final_losses as final_losses
-from .population import population as population
 from .regression import predictions as predictions
 
 __all__ = [
-    "animation",
     "boundary",
     "calibration",
     "confusion",
     "epochs_to_converge",
     "final_losses",
     "history",
-    "landscape",
     "layers",
-    "population",
     "predictions",
 ]

@@ -1,4 +1,4 @@
-"""Plots of populations: epochs to convergence, final losses, and examples of nets for each verdict."""
+"""Histograms of a population: epochs to convergence, and final losses."""
 
 from __future__ import annotations
 
@@ -7,27 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import checked_count, counted
-from .plane import Plane, paint_classes
-from .sample_checks import PlotSamples, probabilities, require_attributes, require_classes
-from .style import (
-    BLUE,
-    FAINT,
-    GRID,
-    INK,
-    MARKERS,
-    PALETTE,
-    PANEL_TITLE,
-    SMALL,
-    axes,
-    heading,
-    label_axes,
-    literal_text,
-    log_axis,
-    number,
-    panels,
-    percent,
-    remove_ticks,
-)
+from .sample_checks import require_attributes
+from .style import BLUE, FAINT, GRID, INK, SMALL, axes, label_axes, log_axis, number, percent
 
 LOGARITHMIC_RATIO = 30.0  # the axis of a histogram is logarithmic above this ratio of the largest to the smallest value
 
@@ -153,123 +134,3 @@ def _histogram(values: np.ndarray, bins: int, note: str, ax: Any, are_whole: boo
     )
     ax.set_ylim(0, 1.35 * counts.max())
     return ax
-
-
-def population(
-    pop: Any,
-    X: Any,
-    y: Any,
-    *,
-    verdicts: Any = None,
-    max_nets: int = 8,
-    features: Any = (0, 1),
-    resolution: int = 60,
-    ax: Any = None,
-) -> np.ndarray:
-    """Plot small decision boundaries of nets of a population, one row per verdict, the most frequent verdict first.
-
-    Parameters
-    ----------
-    pop : Population
-        The nets.
-    X : array_like of shape (n_samples, n_features)
-        Samples as for fit, common to all nets.
-    y : array_like
-        Targets as for fit, common to all nets.
-    verdicts : array_like of str, shape (n_nets,), optional
-        Names of the verdicts. By default fastmlp.diagnose is called.
-    max_nets : int, default 8
-        Largest number of nets in a row; they are chosen evenly from the lowest to the highest loss.
-    features : sequence of two ints, default (0, 1)
-        Numbers of the two inputs on the axes; other inputs are at their medians.
-    resolution : int, default 60
-        Number of grid points along each axis.
-    ax : matplotlib.axes.Axes, optional
-        Axes to divide into panels; a new figure by default.
-
-    Returns
-    -------
-    ndarray of Axes, shape (n_verdicts, n_columns)
-
-    Raises
-    ------
-    ValueError
-        If verdicts do not have shape (n_nets,), if the targets are not exclusive classes, or for bad samples.
-    ImportError
-        If matplotlib is not installed.
-
-    Examples
-    --------
-    >>> import fastmlp
-    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
-    >>> pop = fastmlp.Population((2, 2, 1), 4, loss="binary_cross_entropy", init="zeros", random_state=0)
-    >>> result = pop.fit(X, y, epochs=100)
-    >>> population(pop, X, y, max_nets=2, resolution=10).shape
-    (1, 2)
-    """
-    require_attributes(pop, ("n_nets", "evaluate"), "a Population")
-    samples = require_classes(pop, X, y, "plot of a population")
-    max_nets = checked_count("max_nets", max_nets)
-    if verdicts is None:
-        import fastmlp
-
-        verdicts = fastmlp.diagnose(pop, X, y).verdicts
-    names = np.asarray(verdicts, dtype=str)
-    if names.shape != (pop.n_nets,):
-        raise ValueError(
-            f"verdicts must name one for each of {counted(pop.n_nets, 'net')}, but it has shape {names.shape}."
-        )
-    verdict_names, counts = np.unique(names, return_counts=True)
-    order = np.argsort(-counts, kind="stable")
-    losses = np.nan_to_num(pop.evaluate(X, y)["loss"], nan=np.inf)
-    rows = [_select_nets(np.flatnonzero(names == verdict_names[k]), losses, max_nets) for k in order]
-    columns = max(map(len, rows))
-    canvas = axes(ax, 2.0 + 1.05 * columns, 0.5 + 1.25 * len(rows))
-    grid = panels(canvas, len(rows), columns, 0.08, 0.28)
-    plane = Plane.around(samples.X, features, resolution)
-    for i, members in enumerate(rows):
-        outputs = pop.predict(plane.points, nets=members)
-        for j, panel in enumerate(grid[i]):
-            if j >= len(members):
-                panel.set_axis_off()
-                continue
-            remove_ticks(panel)
-            _draw_plane(panel, plane, samples, probabilities(pop.network, outputs[j]))
-            panel.set_title(f"{losses[members[j]]:.2g}", fontsize=SMALL - 1, color=FAINT, pad=2)
-        count = counts[order[i]]
-        grid[i, 0].text(
-            -0.12,
-            0.5,
-            f"{literal_text(verdict_names[order[i]])}\n{count:,} ({percent(count / pop.n_nets)})".replace("_", " "),
-            transform=grid[i, 0].transAxes,
-            ha="right",
-            va="center",
-            fontsize=PANEL_TITLE,
-            color=INK,
-        )
-    heading(canvas, ax, f"What became of {counted(pop.n_nets, 'net')}, by verdict; above each net its loss")
-    return grid
-
-
-def _select_nets(members: np.ndarray, losses: np.ndarray, max_nets: int) -> np.ndarray:
-    sorted_members = members[np.argsort(losses[members], kind="stable")]
-    return sorted_members[
-        np.unique(np.linspace(0, len(sorted_members) - 1, min(max_nets, len(sorted_members))).round().astype(int))
-    ]
-
-
-def _draw_plane(ax: Any, plane: Plane, samples: PlotSamples, class_probabilities: np.ndarray) -> None:
-    paint_classes(ax, plane, class_probabilities)
-    step = -(-len(samples.X) // 60)
-    for k in np.unique(samples.classes):
-        rows = np.flatnonzero(samples.classes == k)[::step]
-        ax.scatter(
-            samples.X[rows, plane.features[0]],
-            samples.X[rows, plane.features[1]],
-            s=14,
-            marker=MARKERS[k % len(MARKERS)],
-            color=PALETTE[k % len(PALETTE)],
-            edgecolors="white",
-            linewidths=0.5,
-            zorder=3,
-        )

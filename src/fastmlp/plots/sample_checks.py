@@ -249,10 +249,3 @@ def feature_labels(net: Any, names: Any) -> list[str]:
             f"feature_names must name {counted(n, 'input')}, but it has {counted(len(names), 'entry', 'entries')}."
         )
     return [literal_text(name, 2 * MAX_NAME_LENGTH) for name in names]
-
-
-def copy_net(net: Any) -> Any:
-    """Return a copy of an MLP with its own parameters, which plots can change."""
-    copy = type(net)(**{**net.get_settings(), "init": "zeros"}, device=net._named_device)
-    copy.params, copy.preprocessing = net.params, net.preprocessing
-    return copy

@@ -108,14 +108,6 @@ def heading(ax: Any, user_ax: Any, text: str) -> None:
         ax.figure.suptitle(text, x=0.01, ha="left", fontsize=TITLE, color=INK)
 
 
-def remove_ticks(ax: Any) -> None:
-    """Remove the ticks of a panel, and give it a thin frame."""
-    ax.set_xticks([])
-    ax.set_yticks([])
-    for spine in ax.spines.values():
-        spine.set(visible=True, color=FAINT, linewidth=0.6)
-
-
 def epoch_axis(ax: Any) -> None:
     """Format the x axis with whole numbers and thousands separators."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator

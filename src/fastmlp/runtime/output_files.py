@@ -1,7 +1,7 @@
 """Atomic output files: a file is written completely or not at all, and never replaces an input or a special file.
 
 All files that this package writes for its users go through `replacing`: nets, tables of predictions, reports, benchmark
-results, animations. Logs, which grow, go through `append`.
+results. Logs, which grow, go through `append`.
 """
 
 from __future__ import annotations

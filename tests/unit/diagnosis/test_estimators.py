@@ -80,13 +80,12 @@ def test_plots_of_one_net_refuse_tables_and_several_nets(samples):
     numbers = X.to_numpy() / [100.0, 0.01]
     several = fastmlp.MLPClassifier((8,), n_nets=3, max_iter=30, tol=1.0, random_state=0).fit(numbers, y)
     of_tables = fastmlp.TabularMLPClassifier((16,), n_nets=2, max_iter=5, random_state=0).fit(X, y)
-    for plot in (plots.boundary, plots.landscape):
-        with pytest.raises(ValueError, match=r"takes a table. Encode it: .*encoded_samples.* model.net_.best\(\)\."):
-            plot(of_tables, X, y)
-        with pytest.raises(ValueError, match=r"there are 3 here. Plot one of them, such as model.net_.best\(\)"):
-            plot(several, numbers, y)
-        with pytest.raises(ValueError, match=r"such as pop.best\(\)"):
-            plot(several.net_, numbers, y == "yes")
+    with pytest.raises(ValueError, match=r"takes a table. Encode it: .*encoded_samples.* model.net_.best\(\)\."):
+        plots.boundary(of_tables, X, y)
+    with pytest.raises(ValueError, match=r"there are 3 here. Plot one of them, such as model.net_.best\(\)"):
+        plots.boundary(several, numbers, y)
+    with pytest.raises(ValueError, match=r"such as pop.best\(\)"):
+        plots.boundary(several.net_, numbers, y == "yes")
     with pytest.raises(ValueError, match=r"takes a table. Encode it: .* then plot model.net_\."):
         plots.boundary(table, X, y)
 

@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from image_comparison import SOLVED
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp
@@ -76,33 +75,3 @@ def test_each_finite_loss_is_in_a_bar(losses):
 def test_losses_of_diverged_nets_alone_are_refused():
     with pytest.raises(ValueError, match="no net has a finite loss"):
         plots.final_losses(SimpleNamespace(loss=np.full(3, np.nan), n_nets=3))
-
-
-@pytest.fixture
-def pop():
-    made = fastmlp.Population((2, 2, 1), 9, hidden_activation="sigmoid", loss="binary_cross_entropy", random_state=0)
-    made.params = np.outer(np.linspace(1.0, 0.0, 9), SOLVED)
-    return made
-
-
-def test_population_plot_has_a_row_per_verdict(pop):
-    verdicts = np.array(3 * ["converged"] + 6 * ["still_learning"])
-    grid = plots.population(pop, XOR_X, XOR_Y, verdicts=verdicts, max_nets=4, resolution=10)
-    assert grid.shape == (2, 4)
-    texts = [row[0].texts[0].get_text() for row in grid]
-    assert texts == ["still learning\n6 (66.7 %)", "converged\n3 (33.3 %)"]
-    assert [ax.axison for ax in grid[1]] == [True, True, True, False]
-    losses = pop.evaluate(XOR_X, XOR_Y)["loss"]
-    assert grid[1, 0].get_title() == f"{losses[0]:.2g}", "the best of the verdict first"
-
-
-def test_population_plot_diagnoses_the_nets(pop):
-    grid = plots.population(pop, XOR_X, XOR_Y, max_nets=2, resolution=10)
-    assert len(grid) == len(fastmlp.diagnose(pop, XOR_X, XOR_Y).counts())
-
-
-def test_wrong_number_of_verdicts_raises(pop):
-    with pytest.raises(ValueError, match=r"verdicts must name one for each of 9 nets, but it has shape \(2,\)"):
-        plots.population(pop, XOR_X, XOR_Y, verdicts=["a", "b"])
-    with pytest.raises(ValueError, match="A plot of a population needs targets that are exclusive classes"):
-        plots.population(pop, XOR_X, [0.1, 0.9, 0.8, 0.2])

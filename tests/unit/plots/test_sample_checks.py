@@ -7,7 +7,7 @@ from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp import plots
-from fastmlp.plots.sample_checks import as_samples, copy_net, has_classes, probabilities, unwrap_estimator
+from fastmlp.plots.sample_checks import as_samples, has_classes, probabilities, unwrap_estimator
 
 
 def test_classes_are_recognised_from_targets():
@@ -28,14 +28,6 @@ def test_probabilities_agree_with_predict_classes(settings, rng):
     assert shares.shape == (200, 2)
     np.testing.assert_allclose(shares.sum(axis=1), 1.0)
     np.testing.assert_array_equal(shares.argmax(axis=1), net.predict_classes(X))
-
-
-def test_copy_owns_its_parameters():
-    net = fastmlp.MLP((2, 3, 1), init=fastmlp.Normal(0.5), dropout=0.2, dtype="float64", random_state=0)
-    copy = copy_net(net)
-    np.testing.assert_array_equal(copy.predict(XOR_X), net.predict(XOR_X))
-    copy.params[:] = 0.0
-    assert np.any(net.params)
 
 
 class FakeClassifier:
@@ -64,8 +56,7 @@ def test_unwrap_estimator_returns_net_and_encoded_targets():
 
 def test_plots_accept_estimators():
     answers = ["no", "yes", "yes", "no"]
-    for draw in (plots.boundary, plots.confusion, plots.calibration, plots.landscape):
-        options = {"resolution": 5} if draw in (plots.boundary, plots.landscape) else {}
-        draw(FakeClassifier(), XOR_X, answers, **options)
+    for draw in (plots.confusion, plots.calibration):
+        draw(FakeClassifier(), XOR_X, answers)
     ax = plots.boundary(FakeClassifier(), XOR_X, answers, resolution=5)
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["no", "yes"]
