@@ -15,7 +15,7 @@ sources               tables that are read piece by piece
 table_input           tables of other libraries
 sklearn_conventions   scikit-learn's names, initial weights, factors of losses, schedule "invscaling"; to_sklearn
 from_sklearn          conversion of scikit-learn's fitted estimators
-serialization         files of the tabular estimators
+serialization         files of the tabular estimators, and what a row cache keeps of them
 exporting, skl2onnx_converters  the method export; converters for pipelines
 """
 

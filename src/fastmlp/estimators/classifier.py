@@ -17,7 +17,6 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from ..class_probabilities import likeliest, log_probabilities, probabilities
 from ..data.class_weighting import check_class_weights
-from ..errors import shown
 from ..interface.docstrings import with_entries_of
 from ..interface.keywords import explains_names
 from ..tables.target import are_unknown
@@ -150,13 +149,9 @@ class MLPClassifier(Scores, ClassifierMixin, BaseMLP):
         AttributeError
             For solver="lbfgs".
         """
-        if isinstance(self.class_weight, str) and self.class_weight != "balanced":
+        if self.class_weight == "balanced":
             raise ValueError(
-                f"class_weight must be a dict {{class: weight}} or None, but it is {shown(self.class_weight)}."
-            )
-        if isinstance(self.class_weight, str):
-            raise ValueError(
-                f"class_weight={self.class_weight!r} is not supported by partial_fit, which cannot know how often the "
+                "class_weight='balanced' is not supported by partial_fit, which cannot know how often the "
                 "classes occur in samples that are still to come. Compute the weights from all labels, or from a large "
                 "enough sample y of them, and pass them as a dict: class_weight=dict(zip(classes, sklearn.utils."
                 "class_weight.compute_class_weight('balanced', classes=classes, y=y)))."

@@ -17,8 +17,8 @@ from ..population_result import PopulationResult
 from .array_input import checked_sample_weights, dense
 from .base import BaseMLP
 from .ensembles import fit_nets, make_nets
-from .parameters import batch_size_of, check_settings, hidden_sizes, is_iterative
-from .single_net import SplitSamples
+from .parameters import check_settings, hidden_sizes, is_iterative
+from .single_net import SplitSamples, Training
 from .sklearn_conventions import scale_of
 
 
@@ -143,13 +143,11 @@ def _train(
     k = whole.n_outputs_
     targets = samples.targets if k == 1 or samples.targets.ndim == 2 else np.eye(k)[samples.targets]
     sizes = (samples.X.shape[1], *hidden_sizes(whole), k)
-    batch = batch_size_of(whole, n)
-    rngs = [check_random_state(whole.random_state) for _ in folds]
-    nets = make_nets(whole, sizes, batch, samples.weights, rngs, None)
+    training = Training(whole, sizes, n, samples.weights)
+    nets = make_nets(training, [check_random_state(whole.random_state) for _ in folds])
     weights = None if (fold_weights == 1.0).all() else fold_weights
     of_folds = SplitSamples(samples.X[rows], samples.y, targets.reshape(len(targets), k)[rows], weights)
-    scale = scale_of(whole._loss_name(), k)
-    return nets, fit_nets(whole, nets, of_folds, batch, scale, executor=executor)
+    return nets, fit_nets(training, nets, of_folds, executor=executor)
 
 
 def _accuracy(found: np.ndarray, y: np.ndarray) -> float:

@@ -10,64 +10,36 @@ from ..callbacks import EarlyStopping, as_callbacks
 from ..population import Population
 from ..population_result import PopulationResult
 from .interruption import trained_nets
-from .parameters import activation_of, batch_size_of
-from .single_net import (
-    SplitSamples,
-    check_finite,
-    fit,
-    net_settings,
-    penalty_of,
-    split,
-    warn_of_epochs,
-    warn_of_time_limit,
-)
-from .sklearn_conventions import Scale, scale_of, sklearn_initial_params
+from .single_net import SplitSamples, Training, check_finite, split, warn_of_epochs, warn_of_time_limit
 
 
-def make_nets(
-    estimator: Any,
-    sizes: tuple[int, ...],
-    batch: int,
-    weights: np.ndarray | None,
-    rngs: list[np.random.RandomState],
-    params: np.ndarray | None,
-) -> Population:
+def make_nets(training: Training, rngs: list[np.random.RandomState], params: np.ndarray | None = None) -> Population:
     """Return a population with one net per random generator.
 
-    sizes : layer sizes
-    batch : batch size, which the penalty depends on
-    weights : (n_samples,) sample weights, which the penalty depends on, or None
     rngs : one generator per net; it draws the same initial parameters that scikit-learn would draw, and a seed
     params : (n_nets, n_params) initial parameters to use instead, or None
     """
-    scale = scale_of(estimator._loss_name(), sizes[-1])
-    l2 = penalty_of(estimator, batch, weights) / scale.objective
-    nets = Population(sizes, len(rngs), **net_settings(estimator), l2=l2)
-    if params is None:
-        params = np.stack([sklearn_initial_params(rng, nets.network.layout, activation_of(estimator)) for rng in rngs])
-    nets.params = params
+    nets = Population(training.sizes, len(rngs), **training.settings)
+    nets.params = np.stack([training.initial_params(rng) for rng in rngs]) if params is None else params
     nets.seeds = np.array([int(rng.randint(2**31 - 1)) for rng in rngs], np.int64)
     return nets
 
 
 def fit_nets(
-    estimator: Any,
+    training: Training,
     nets: Population,
     samples: SplitSamples,
-    batch: int,
-    scale: Scale,
     held_out: SplitSamples | None = None,
     executor: Any = None,
 ) -> PopulationResult:
     """Train a population with the settings of an estimator. Each net stops by its own record and keeps its best params.
 
     samples : training samples, shared by all nets or with a leading axis of nets
-    batch : batch size
-    scale : factors from the loss of the net to scikit-learn's
     held_out : held-out samples, or None; with early_stopping the record to monitor is measured on them
     executor : where to train, as for Population.fit
     """
-    monitor, tol = "loss", estimator.tol / scale.reported
+    estimator = training.estimator
+    monitor, tol = "loss", estimator.tol / training.scale.reported
     if held_out is not None and estimator.early_stopping:
         monitor, tol = estimator._population_monitor(held_out, estimator.tol)
     patience = int(min(estimator.n_iter_no_change, estimator.max_iter)) + 1
@@ -76,7 +48,7 @@ def fit_nets(
         "callbacks": as_callbacks(estimator.callbacks or ()),
         "verbose": min(2, int(estimator.verbose)),
     }
-    result: PopulationResult = fit(estimator, nets, samples, held_out, batch, scale, executor=executor, **further)
+    result: PopulationResult = training.fit(nets, samples, held_out, executor=executor, **further)
     check_finite(nets.params, "divergence" not in result.stopped_by)
     if "time_limit" in result.stopped_by:
         warn_of_time_limit(estimator, result.compile_seconds)
@@ -102,15 +74,14 @@ def train_nets(
     executor : where to train, as for Population.fit
     """
     samples, held_out = split(estimator, samples, held_out, rng)
-    batch, scale = batch_size_of(estimator, len(samples.X)), scale_of(estimator._loss_name(), sizes[-1])
-    nets = make_nets(estimator, sizes, batch, samples.weights, [rng] * estimator.n_nets, params)
-    estimator.net_ = nets
+    training = Training(estimator, sizes, len(samples.X), samples.weights)
+    estimator.net_ = nets = make_nets(training, [rng] * estimator.n_nets, params)
     samples = samples._replace(weights=estimator._training_weights(samples))
-    result = fit_nets(estimator, nets, samples, batch, scale, held_out, executor)
+    result = fit_nets(training, nets, samples, held_out, executor)
     if result.interrupted or not result.epochs.all():
         estimator.net_ = trained_nets(nets, params is not None)
         result = estimator.net_.result
-    trained = result.epochs > 0
+    trained, scale = result.epochs > 0, training.scale
     estimator.n_iter_ = int(result.epochs.max())
     estimator.t_ += len(samples.X) * estimator.n_iter_
     estimator.loss_ = scale.reported * float(result.loss[trained].mean()) if trained.any() else float("nan")

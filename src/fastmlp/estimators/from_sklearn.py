@@ -7,9 +7,10 @@ from typing import Any
 from sklearn import neural_network
 from sklearn.utils.validation import check_is_fitted
 
+from ..mlp import MLP
 from .classifier import MLPClassifier
 from .regressor import MLPRegressor
-from .single_net import make_net
+from .single_net import net_settings
 from .sklearn_conventions import copy_records, shared_settings
 
 PAIRS: tuple[tuple[Any, Any], ...] = (
@@ -62,7 +63,8 @@ def from_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
     copy_records(estimator, made)
     if isinstance(made, MLPClassifier):
         made._is_multilabel = estimator._label_binarizer.y_type_.startswith("multilabel")
-    made.net_ = make_net(made, (estimator.n_features_in_, *(len(b) for b in estimator.intercepts_)))
+    sizes = estimator.n_features_in_, *(len(b) for b in estimator.intercepts_)
+    made.net_ = MLP(sizes, **net_settings(made), random_state=0)
     made.coefs_, made.intercepts_ = estimator.coefs_, estimator.intercepts_
     made._rules.n_stalled = getattr(estimator, "_no_improvement_count", 0)  # for a warm start
     if getattr(estimator, "best_loss_", None) is not None:

@@ -6,7 +6,8 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn import neural_network as theirs
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..errors import checked_count, counted, shown
 from ..interface.setting_checks import checked_dtype
@@ -16,35 +17,15 @@ from ..optimizers import OPTIMIZERS, SGD, Adam, Optimizer, optimizer_from_name
 from ..optimizers.base import batch_rows
 from .sklearn_conventions import FASTMLP_ACTIVATION, Scale
 
-# scikit-learn's declarative checks; its names of activations stand for those of this package, which are known, too.
-COUNT = Interval(Integral, 1, None, closed="left")
-NOT_NEGATIVE, POSITIVE = Interval(Real, 0, None, closed="left"), Interval(Real, 0, None, closed="neither")
-FRACTION = Interval(Real, 0, 1, closed="left")
+# Those of scikit-learn, whose names of activations stand for those of this package, which are known, too.
 CONSTRAINTS: dict[str, list[Any]] = {
+    **theirs.MLPClassifier._parameter_constraints,
     "activation": [StrOptions({*FASTMLP_ACTIVATION, *HIDDEN})],
     "solver": [StrOptions({"lbfgs", *OPTIMIZERS}), Optimizer],
-    "alpha": [NOT_NEGATIVE],
-    "batch_size": [StrOptions({"auto"}), COUNT],
-    "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
-    "learning_rate_init": [POSITIVE],
-    "power_t": [NOT_NEGATIVE],
-    "max_iter": [COUNT],
-    "shuffle": ["boolean"],
-    "random_state": ["random_state"],
-    "tol": [NOT_NEGATIVE],
-    "verbose": ["verbose"],
-    "warm_start": ["boolean"],
-    "momentum": [FRACTION],
-    "nesterovs_momentum": ["boolean"],
-    "early_stopping": ["boolean"],
-    "validation_fraction": [FRACTION],
-    "beta_1": [FRACTION],
-    "beta_2": [FRACTION],
-    "epsilon": [POSITIVE],
-    "n_iter_no_change": [COUNT, Options(Real, {np.inf})],
-    "max_fun": [COUNT],
-    "n_nets": [COUNT],
-    "time_limit": [None, POSITIVE],
+    "momentum": [Interval(Real, 0, 1, closed="left")],
+    "class_weight": [dict, StrOptions({"balanced"}), None],
+    "n_nets": [Interval(Integral, 1, None, closed="left")],
+    "time_limit": [None, Interval(Real, 0, None, closed="neither")],
 }
 ALMOST_ZERO = 1e-300  # acts as 0 in the arithmetic; an exact beta of 0 would switch Adam's bias correction off
 

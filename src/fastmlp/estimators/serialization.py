@@ -1,4 +1,5 @@
-"""Serialization of fitted tabular estimators to JSON, stored in the description of a net's file. No pickle.
+"""Serialization of fitted tabular estimators to JSON, stored in the description of a net's file, and of what a first
+pass over a source has learned, stored in a row cache. No pickle.
 
 The rest of the file is the same as `fastmlp train` writes, so `fastmlp predict` reads the files of both.
 """
@@ -28,6 +29,7 @@ FITTED: dict[str, tuple[type, ...]] = {
     "temperature_": (float,),
     "_is_multilabel": (bool,),
 }
+OF_FIRST_PASS = "n_features_in_", "n_outputs_", "_is_multilabel"  # the fitted ones that it sets
 ARRAYS = ("_mean", "_std")
 # Records of the training, which predictions do not need: versions before 0.3 pass over them.
 RECORDS = "best_settings_", "tuning_results_"
@@ -46,8 +48,7 @@ def description_of(estimator: Any) -> dict[str, Any]:
     ValueError
         If the classes are neither text nor numbers nor dates.
     """
-    attributes = vars(estimator)
-    description: dict[str, Any] = {} if "classes_" not in attributes else {"classes": _labels(attributes["classes_"])}
+    attributes, description = vars(estimator), _attributes_of(estimator, tuple(FITTED))
     params, left_out = {}, []
     for name, value in estimator.get_params(deep=False).items():
         try:
@@ -56,24 +57,46 @@ def description_of(estimator: Any) -> dict[str, Any]:
             left_out.append(f"{name}={value!r}")
     if left_out:
         warn_user(f"{' and '.join(left_out)} cannot be written to a file; after loading, the default stands there.")
-    description |= {
-        "class": type(estimator).__name__,
-        "params": params,
-        "fitted": {name: attributes[name] for name in FITTED if name in attributes},
-        "records": {
-            name: _to_json(attributes[name], may_be_infinite=True)
-            for name in RECORDS
-            if attributes.get(name) is not None
-        },
+    records = {name: _to_json(attributes[name]) for name in RECORDS if attributes.get(name) is not None}
+    description |= {"class": type(estimator).__name__, "params": params, "records": records}
+    if estimator.net_.preprocessing is not None:  # not for several targets, since it supports a single one
+        del description["columns"]
+    return description
+
+
+def learned_by(estimator: Any) -> dict[str, Any]:
+    """Return what an estimator has learned in a first pass over a source, for JSON in a row cache; errors as above."""
+    return _attributes_of(estimator, OF_FIRST_PASS)
+
+
+def take_learned(estimator: Any, found: dict[str, Any]) -> None:
+    """Set the attributes that `learned_by` returned, and remove others that an earlier fit has set.
+
+    Raises
+    ------
+    AttributeError, KeyError, TypeError, ValueError
+        If they are none of this version. The estimator is unchanged then.
+    """
+    made = type(estimator)()
+    _set_attributes(made, found, found["columns"])
+    for name in (*OF_FIRST_PASS, *ARRAYS, "classes_", "feature_names_in_"):
+        vars(estimator).pop(name, None)
+    vars(estimator).update({name: value for name, value in vars(made).items() if name not in made.get_params()})
+
+
+def _attributes_of(estimator: Any, fitted: tuple[str, ...]) -> dict[str, Any]:
+    """Return what the encoding of tables and targets depends on, for JSON, and the attributes `fitted`."""
+    attributes = vars(estimator)
+    return {
+        **({"classes": _labels(attributes["classes_"])} if "classes_" in attributes else {}),
+        "fitted": {name: attributes[name] for name in fitted if name in attributes},
         "arrays": {name: np.asarray(attributes[name]).tolist() for name in ARRAYS if attributes.get(name) is not None},
         "names": list(estimator._names),
         "has_names": "feature_names_in_" in attributes,
         "notes": list(estimator.notes_),
         "takes_more_columns": estimator._takes_more_columns,
+        "columns": [column.to_dict() for column in estimator.columns_],
     }
-    if estimator.net_.preprocessing is None:  # for several targets: Preprocessing supports a single one
-        description["columns"] = [column.to_dict() for column in estimator.columns_]
-    return description
 
 
 def _labels(classes: np.ndarray) -> dict[str, Any]:
@@ -101,46 +124,50 @@ def restored(net: Any, description: dict[str, Any], classes: dict[str, Any]) -> 
     given = description["params"].items()
     params = {name: _from_json(value) for name, value in given if name not in FORMER_PARAMS}
     estimator: Any = kind(**params)
-    for name, value in description["fitted"].items():
-        if not isinstance(value, FITTED[name]):
-            raise ValueError(f"its estimator has the {name} {value!r}")
-        setattr(estimator, name, value)
     for name, value in description.get("records", {}).items():  # older files have none
         if name in FORMER_RECORDS:
             continue
         if name not in RECORDS:
             raise ValueError(f"its estimator has an unknown record {name!r}")
         setattr(estimator, name, _from_json(value))
-    for name, values in description["arrays"].items():
-        if name not in ARRAYS:
-            raise ValueError(f"its estimator has an unknown array {name!r}")
-        setattr(estimator, name, np.array(values, np.float64))
-    names = [str(name) for name in description["names"]]
-    if len(names) != estimator.n_features_in_ or estimator.n_outputs_ < 1:
-        raise ValueError(
-            f"its estimator has {counted(len(names), 'name')} for {counted(estimator.n_features_in_, 'column')}"
-        )
-    estimator._names = names
-    if description["has_names"]:
-        estimator.feature_names_in_ = np.array(names, dtype=object)
-    estimator.notes_ = tuple(map(str, description["notes"]))
-    estimator._takes_more_columns = bool(description.get("takes_more_columns", False))  # older files lack it
-    if "classes" in description:
-        dtype = np.dtype(description["classes"]["dtype"])
-        if dtype.kind not in LABELS:
-            raise ValueError(f"its classes have the dtype {dtype}")
-        estimator.classes_ = np.array(description["classes"]["labels"], dtype=dtype)
-        if estimator.classes_.shape != (estimator.n_outputs_,):
-            raise ValueError(f"its estimator has {len(estimator.classes_)} classes for {estimator.n_outputs_} outputs")
+    _set_attributes(estimator, description, description["columns"] if net.preprocessing is None else ())
     if net.preprocessing is not None:
         estimator.columns_ = net.preprocessing.columns
-    else:
-        estimator.columns_ = tuple(column_from_dict(column) for column in description["columns"])
     n_features = sum(len(column.feature_names) for column in estimator.columns_)
     if (n_features, estimator.n_outputs_) != (net.network.n_features, net.network.n_outputs):
         raise ValueError(f"its estimator does not fit a net with layers {net.network.layer_sizes}")
     estimator.keep_net(net, getattr(net, "history", None) or getattr(net, "result", None))
     return estimator
+
+
+def _set_attributes(estimator: Any, found: dict[str, Any], columns: Any) -> None:
+    """Set the attributes that `_attributes_of` has returned, after checks; columns : those of `found`, or none"""
+    for name, value in found["fitted"].items():
+        if not isinstance(value, FITTED[name]):
+            raise ValueError(f"its estimator has the {name} {value!r}")
+        setattr(estimator, name, value)
+    for name, values in found["arrays"].items():
+        if name not in ARRAYS:
+            raise ValueError(f"its estimator has an unknown array {name!r}")
+        setattr(estimator, name, np.array(values, np.float64))
+    names = [str(name) for name in found["names"]]
+    if len(names) != estimator.n_features_in_ or estimator.n_outputs_ < 1:
+        raise ValueError(
+            f"its estimator has {counted(len(names), 'name')} for {counted(estimator.n_features_in_, 'column')}"
+        )
+    estimator._names = names
+    if found["has_names"]:
+        estimator.feature_names_in_ = np.array(names, dtype=object)
+    estimator.notes_ = tuple(map(str, found["notes"]))
+    estimator._takes_more_columns = bool(found.get("takes_more_columns", False))  # older files lack it
+    estimator.columns_ = tuple(column_from_dict(column) for column in columns)
+    if "classes" in found:
+        dtype = np.dtype(found["classes"]["dtype"])
+        if dtype.kind not in LABELS:
+            raise ValueError(f"its classes have the dtype {dtype}")
+        estimator.classes_ = np.array(found["classes"]["labels"], dtype=dtype)
+        if estimator.classes_.shape != (estimator.n_outputs_,):
+            raise ValueError(f"its estimator has {len(estimator.classes_)} classes for {estimator.n_outputs_} outputs")
 
 
 def from_table_net(net: Any, classes: dict[str, Any]) -> Any:
@@ -184,28 +211,22 @@ def from_table_net(net: Any, classes: dict[str, Any]) -> Any:
     return estimator
 
 
-def _to_json(value: Any, may_be_infinite: bool = False) -> Any:
+def _to_json(value: Any) -> Any:
     """Return a value, such as that of a parameter, in the form that JSON can express.
 
-    Raises TypeError for functions, random generators and, unless may_be_infinite, numbers that are not finite.
+    Raises TypeError for functions and random generators.
     """
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": str(value)}
     if isinstance(value, PLAIN):
-        if isinstance(value, float) and not math.isfinite(value):
-            if may_be_infinite:
-                return {"float": str(value)}
-            raise TypeError(f"{value} is not finite")
         return value
-    if isinstance(value, (list, tuple)):
-        kind = "list" if isinstance(value, list) else "tuple"  # also of subclasses, such as torch.Size
-        return {kind: [_to_json(item, may_be_infinite) for item in value]}
-    if isinstance(value, np.ndarray):
-        return {"list": [_to_json(item, may_be_infinite) for item in value.tolist()]}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        kind = "tuple" if isinstance(value, tuple) else "list"  # also of subclasses, such as torch.Size
+        return {kind: [_to_json(item) for item in value]}
     if isinstance(value, dict):
-        return {
-            "dict": [[_to_json(key, may_be_infinite), _to_json(item, may_be_infinite)] for key, item in value.items()]
-        }
+        return {"dict": [[_to_json(key), _to_json(item)] for key, item in value.items()]}
     raise TypeError(f"{value!r} has no form in JSON")
 
 

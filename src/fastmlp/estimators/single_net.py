@@ -76,6 +76,55 @@ def split(
     return samples.take(train), samples.take(held)
 
 
+class Training:
+    """One fit of an estimator: batch size, penalty, settings of its nets, and factors between losses.
+
+    sizes : layer sizes
+    n_samples : number of training samples of a net
+    weights : (n_samples,) sample weights, or None
+    scale : factors from the loss of the nets to scikit-learn's
+    penalty : factor p of p / 2 times the sum of squared weights in scikit-learn's objective, which divides alpha by the
+        total weight of the samples in a batch
+    settings : keyword arguments of MLP and Population, except sizes and random_state
+    """
+
+    def __init__(self, estimator: Any, sizes: tuple[int, ...], n_samples: int, weights: np.ndarray | None):
+        self.estimator, self.sizes, self.n_samples = estimator, sizes, n_samples
+        self.batch, self.scale = batch_size_of(estimator, n_samples), scale_of(estimator._loss_name(), sizes[-1])
+        mean_weight = 1.0 if weights is None else float(weights.mean()) or 1.0
+        self.penalty = estimator.alpha / (self.batch * mean_weight)
+        self.settings = net_settings(estimator) | {"l2": self.penalty / self.scale.objective}
+
+    def initial_params(self, rng: np.random.RandomState) -> np.ndarray:
+        return sklearn_initial_params(rng, Layout(self.sizes), activation_of(self.estimator))
+
+    def fit(
+        self, nets: Any, samples: SplitSamples, held_out: SplitSamples | None, continues: bool = False, **further: Any
+    ) -> Any:
+        """Train an MLP or a Population; return its History or PopulationResult.
+
+        continues : whether the optimiser state of an earlier fit goes on
+        further : arguments of the fit of the nets
+        """
+        estimator, n = self.estimator, self.n_samples
+        schedule = schedule_factors(estimator.schedule)
+        if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
+            schedule = inverse_scaling(estimator.power_t, -(-n // self.batch), n, estimator.t_, continues)
+        given = {
+            "epochs": estimator.max_iter,
+            "batch_size": self.batch,
+            "optimizer": optimizer_of(estimator, self.scale),
+            "schedule": schedule,
+            "shuffle": estimator.shuffle,
+            "sample_weight": samples.weights,
+            "validation_data": None if held_out is None else (held_out.X, held_out.targets, held_out.weights),
+            "time_limit": estimator.time_limit,
+        }
+        with CompileNotices(True), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DivergenceWarning)  # an error or a warning in the estimator's words follows
+            return nets.fit(samples.X, samples.targets, **given | further)
+
+
 def net_settings(estimator: Any) -> dict[str, Any]:
     """Return the keyword arguments of MLP and Population, except sizes, l2 and random_state."""
     return {
@@ -87,63 +136,6 @@ def net_settings(estimator: Any) -> dict[str, Any]:
         "device": estimator.device,
         **estimator._net_settings(),
     }
-
-
-def make_net(estimator: Any, sizes: tuple[int, ...], l2: float = 0.0, seed: int = 0) -> MLP:
-    """Return the net of an estimator, with all parameters zero.
-
-    sizes : layer sizes
-    l2 : penalty factor of MLP
-    seed : random_state of MLP
-    """
-    return MLP(sizes, **net_settings(estimator), l2=l2, random_state=seed)
-
-
-def penalty_of(estimator: Any, batch: int, weights: np.ndarray | None) -> float:
-    """Return the penalty factor p of scikit-learn's objective, which has p / 2 times the sum of squared weights.
-
-    scikit-learn divides alpha by the total weight of the samples in a batch.
-
-    batch : batch size
-    weights : (n_samples,) sample weights, or None
-    """
-    return estimator.alpha / (batch * (1.0 if weights is None else float(weights.mean()) or 1.0))
-
-
-def fit(
-    estimator: Any,
-    nets: Any,
-    samples: SplitSamples,
-    held_out: SplitSamples | None,
-    batch: int,
-    scale: Scale,
-    continues: bool = False,
-    **further: Any,
-) -> Any:
-    """Train an MLP or a Population with the settings of an estimator; return its History or PopulationResult.
-
-    batch : batch size
-    scale : factors from the loss of the net to scikit-learn's
-    continues : whether the optimiser state of an earlier fit goes on
-    further : arguments of the fit of the nets
-    """
-    n_samples = samples.X.shape[-2]
-    schedule = schedule_factors(estimator.schedule)
-    if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
-        schedule = inverse_scaling(estimator.power_t, -(-n_samples // batch), n_samples, estimator.t_, continues)
-    given = {
-        "epochs": estimator.max_iter,
-        "batch_size": batch,
-        "optimizer": optimizer_of(estimator, scale),
-        "schedule": schedule,
-        "shuffle": estimator.shuffle,
-        "sample_weight": samples.weights,
-        "validation_data": None if held_out is None else (held_out.X, held_out.targets, held_out.weights),
-        "time_limit": estimator.time_limit,
-    }
-    with CompileNotices(True), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DivergenceWarning)  # an error or a warning in the estimator's words follows
-        return nets.fit(samples.X, samples.targets, **given | further)
 
 
 def train_net(
@@ -162,27 +154,25 @@ def train_net(
     rng : random generator that draws, in scikit-learn's order, parameters, split and seed
     incremental : whether this is a partial_fit: one epoch, with the optimiser state of the last call
     """
-    loss = estimator._loss_name()
     if params is None:
         params = sklearn_initial_params(rng, Layout(sizes), activation_of(estimator))
     samples, held_out = split(estimator, samples, held_out, rng)
-    batch, scale = batch_size_of(estimator, len(samples.X)), scale_of(loss, sizes[-1])
-    penalty = penalty_of(estimator, batch, samples.weights)
-    net = make_net(estimator, sizes, penalty / scale.objective, int(rng.randint(2**31 - 1)))
+    training = Training(estimator, sizes, len(samples.X), samples.weights)
+    estimator.net_ = net = MLP(sizes, **training.settings, random_state=int(rng.randint(2**31 - 1)))
     net.params = params
-    estimator.net_ = net
     constant = 0.0
-    if loss == "poisson":
+    if estimator._loss_name() == "poisson":
         constant = poisson_constant(samples.targets.reshape(len(samples.X), -1).astype(float), samples.weights)
     samples = samples._replace(weights=estimator._training_weights(samples))
     if is_iterative(estimator):
-        objective = ObjectiveOfEpochs(net, scale.reported, penalty, constant, -(-len(samples.X) // batch))
-        _run_epochs(estimator, net, samples, held_out, batch, scale, objective, incremental)
+        _run_epochs(training, samples, held_out, constant, incremental)
     else:
-        _run_lbfgs(estimator, net, samples, scale, constant)
+        _run_lbfgs(training, samples, constant)
 
 
-def _run_lbfgs(estimator: Any, net: MLP, samples: SplitSamples, scale: Scale, constant: float) -> None:
+def _run_lbfgs(training: Training, samples: SplitSamples, constant: float) -> None:
+    estimator, scale = training.estimator, training.scale
+    net = estimator.net_
     result = minimize(estimator, net, samples.X, samples.targets, samples.weights, scale.objective)
     check_finite(net.params, bool(np.isfinite(result.fun)))
     if result.status == INTERRUPTED:
@@ -204,37 +194,22 @@ def _run_lbfgs(estimator: Any, net: MLP, samples: SplitSamples, scale: Scale, co
 
 
 def _run_epochs(
-    estimator: Any,
-    net: MLP,
-    samples: SplitSamples,
-    held_out: SplitSamples | None,
-    batch: int,
-    scale: Scale,
-    objective: ObjectiveOfEpochs,
-    incremental: bool,
+    training: Training, samples: SplitSamples, held_out: SplitSamples | None, constant: float, incremental: bool
 ) -> None:
+    estimator, scale = training.estimator, training.scale
+    net, rules = estimator.net_, estimator._rules
+    n_batches = -(-training.n_samples // training.batch)
+    objective = ObjectiveOfEpochs(net, scale.reported, training.penalty, constant, n_batches)
     continues = incremental and estimator._optimizer_state is not None
-    rules = estimator._rules
     rules.begin(estimator, objective, None if held_out is None else _score_function(estimator, held_out), continues)
     if not continues:
         estimator._optimizer_state = OptimizerState()
     further: dict[str, Any] = {"schedule": rules.factors} if rules.adaptive else {}
     if incremental:
         further["epochs"] = 1
-    callbacks, state = [rules, *as_callbacks(estimator.callbacks or ())], estimator._optimizer_state
-    history = fit(
-        estimator,
-        net,
-        samples,
-        held_out,
-        batch,
-        scale,
-        continues,
-        callbacks=callbacks,
-        optimizer_state=state,
-        verbose=0,
-        **further,
-    )
+    further["callbacks"] = [rules, *as_callbacks(estimator.callbacks or ())]
+    further["optimizer_state"] = estimator._optimizer_state
+    history = training.fit(net, samples, held_out, continues, verbose=0, **further)
     keeps_best = estimator.early_stopping and rules.best_params is not None
     check_finite(net.params, history.stopped_by != "divergence" or keeps_best)
     if len(rules.losses) < history.epochs:  # interrupted before the rules were asked about the last epochs

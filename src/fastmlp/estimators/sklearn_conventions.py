@@ -123,21 +123,7 @@ def inverse_scaling(
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
 SOLVERS = ("lbfgs", "sgd", "adam")
 LOSSES = ("log_loss", "squared_error", "poisson")
-RECORDS = (
-    "classes_",
-    "loss_",
-    "best_loss_",
-    "loss_curve_",
-    "validation_scores_",
-    "best_validation_score_",
-    "t_",
-    "n_iter_",
-    "n_layers_",
-    "n_outputs_",
-    "out_activation_",
-    "n_features_in_",
-    "feature_names_in_",
-)
+OF_NET = ("net_", "coefs_", "intercepts_", "validation_loss_curve_")  # the last of ours only
 
 
 def to_sklearn(estimator: Any) -> Any:
@@ -179,7 +165,7 @@ def shared_settings(estimator: Any, cls: Any) -> dict[str, Any]:
 
 
 def copy_records(source: Any, target: Any) -> None:
-    for name in RECORDS:
-        if hasattr(source, name):
-            value = getattr(source, name)
+    """Copy the fitted attributes that the estimators of both packages have, but for the net."""
+    for name, value in vars(source).items():
+        if name[0] != "_" and name[-1] == "_" and name not in OF_NET:
             setattr(target, name, list(value) if isinstance(value, list) else value)

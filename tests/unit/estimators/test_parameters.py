@@ -84,7 +84,7 @@ def test_invalid_settings_raise_with_what_is_expected(cls):
 
 SENTENCES = [
     ({"hidden_layer_sizes": (4, 0)}, "hidden_layer_sizes.1. must be a whole number"),
-    ({"hidden_layer_sizes": "64,64"}, r"hidden_layer_sizes must be .* such as \(64, 64\), but it is the text '64,64'"),
+    ({"hidden_layer_sizes": "64,64"}, "'hidden_layer_sizes' .* must be an array-like or an int .* Got '64,64' instead"),
     ({"dropout": 1.0}, "dropout must be a number"),
     ({"device": "gpu"}, "Unknown device 'gpu'"),
     ({"dtype": "float16"}, "dtype must be 'float32' or 'float64'"),

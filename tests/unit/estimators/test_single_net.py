@@ -314,7 +314,7 @@ def test_partial_fit_accepts_class_weight_as_a_dict_only(classes):
     X, y = classes
     with pytest.raises(ValueError, match=r"class_weight=.balanced. is not supported by partial_fit.*as a dict"):
         MLPClassifier(**SMALL, class_weight="balanced").partial_fit(X, y, classes=[0, 1, 2])
-    with pytest.raises(ValueError, match=r"class_weight must be a dict .* or None, but it is 'nonsense'\.$"):
+    with pytest.raises(ValueError, match=r"'class_weight' parameter .* must be .* 'dict'.* Got 'nonsense'"):
         MLPClassifier(**SMALL, class_weight="nonsense").partial_fit(X, y, classes=[0, 1, 2])
     with pytest.raises(ValueError, match=r"class_weight\[2\] must be a number in \[0, inf\), but it is '5'\.$"):
         MLPClassifier(**SMALL, class_weight={2: "5"}).partial_fit(X, y, classes=[0, 1, 2])

@@ -23,7 +23,7 @@ from ...table_training.rows import EncodedRows, FileRows, Targets
 from ...table_training.streamed_fit import FirstPass, StreamedFit
 from ...table_training.streamed_table import COPIES, StreamedTable, notice
 from ...tables.notes import as_lines
-from ..learned_attributes import learned_by, take_learned
+from ..serialization import learned_by, take_learned
 from ..sources import PiecesInMemory, TargetSummary, as_piece, checked_labels, generator_of, refuse_missing
 
 NOT_OF_FIRST_PASS = {"random_state", "max_iter", "verbose"}  # parameters; the seed that the first one gives is
@@ -100,7 +100,7 @@ class SourceFit:
         with ExitStack() as after_error:
             after_error.callback(found.close)
             if kept is not None and isinstance(found.training, FileRows) and found.training.file.is_kept:
-                with suppress(TypeError):  # classes that JSON does not have
+                with suppress(TypeError, ValueError):  # classes that JSON does not have
                     kept.write([learned_by(learner), list(self._problems), first])
             if isinstance(self._estimator.random_state, np.random.RandomState):
                 self._estimator.random_state.set_state(generator.get_state())  # another fit with it draws other numbers
