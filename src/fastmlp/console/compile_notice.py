@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -53,69 +52,45 @@ class Notice:
     def forget(self) -> None:
         """Reset to the state in which nothing is shown, as in a process that was forked while a notice was shown."""
         self.bars: list[Callable[[str], None]] = []  # functions that write a text into the open progress bars
-        self.line: NotebookText | None = None  # the notice in the output of the current cell
         self._lock = threading.Lock()
+        self._line: NotebookText | None = None  # the notice in the output of a cell
         self._timer: threading.Timer | None = None
-        self._end: Callable[[float], None] | None = None  # removes the notice
-        self._start = 0.0
-        self._compiled: float = 0.0  # seconds of compilation that `line` shows
+        self._write: Callable[[str], None] | None = None  # writes into what shows the notice
 
     def __call__(self, begins: bool) -> None:
         if not begins:
             self._finish()
         elif getattr(_decision, "shown", True) and output_target() != NOWHERE and not _is_worker() and not _is_taken():
-            self._start = time.perf_counter()
-            if SHOW_AFTER <= 0:
-                self._show()
-            else:
-                self._timer = threading.Timer(SHOW_AFTER, self._show)
-                self._timer.daemon = True
-                self._timer.start()
-
-    def hand_over_line(self) -> NotebookText | None:
-        """Hand over the notice in the current cell to a progress bar, which reuses its line; None if there is none."""
-        line, self.line, self._compiled = self.line, None, 0.0
-        return line if line is not None and line.is_in_current_cell else None
+            self._timer = threading.Timer(SHOW_AFTER, self._show)
+            self._timer.daemon = True
+            self._timer.start()
 
     def _show(self) -> None:
         with self._lock, suppress(Exception):  # a closed stream must not stop the compilation
-            if not self._start:
+            if self._timer is None:  # the kernel has been compiled meanwhile
                 return
             if self.bars:
-                show_text = self.bars[-1]
-                show_text(TEXT)
-                self._end = lambda seconds: show_text("")
+                self._write = self.bars[-1]
             elif output_target() == NOTEBOOK:
-                self._end = self._show_in_cell()
+                if self._line is None or not self._line.is_in_current_cell:
+                    self._line = NotebookText()
+                self._write = self._line.write
             else:
-                sys.stderr.write(f"\r{TEXT}")
-                sys.stderr.flush()
-                self._end = _erase
-
-    def _show_in_cell(self) -> Callable[[float], None]:
-        if self.line is None or not self.line.is_in_current_cell:
-            self.line, self._compiled = NotebookText(), 0.0
-        line = self.line
-        line.write(TEXT)
-
-        def end(seconds: float) -> None:
-            self._compiled += seconds
-            line.write(f"Compiled for this processor in {self._compiled:.1f} s, once for this kind of net.")
-
-        return end
+                self._write = _write_on_terminal
+            self._write(TEXT)
 
     def _finish(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         with self._lock, suppress(Exception):
-            end, seconds = self._end, time.perf_counter() - self._start
-            self._timer, self._end, self._start = None, None, 0.0
-            if end is not None:
-                end(seconds)
+            write, self._write, self._timer = self._write, None, None
+            if write is not None:
+                write("")
 
 
-def _erase(seconds: float) -> None:
-    sys.stderr.write("\r" + " " * len(TEXT) + "\r")
+def _write_on_terminal(text: str) -> None:
+    """Write the notice, or erase it."""
+    sys.stderr.write(f"\r{text}" if text else f"\r{' ' * len(TEXT)}\r")
     sys.stderr.flush()
 
 

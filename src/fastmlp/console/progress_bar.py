@@ -50,7 +50,7 @@ class NotebookBar:
 
     def __init__(self, total: int, unit: str):
         self.total, self.unit = total, unit
-        self._line = notice.hand_over_line() or NotebookText()
+        self._line = NotebookText()
         self._start = time.perf_counter()
         self._written = 0.0
         self._done, self._text = 0.0, ""

@@ -7,20 +7,27 @@ import sys
 import threading
 
 import pytest
-from fake_terminal import Terminal
+from fake_terminal import Terminal, notebook_texts, show_at_once
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp.console import compile_notice
-from fastmlp.console.compile_notice import TEXT, CompileNotices, Notice
+from fastmlp.console.compile_notice import TEXT, CompileNotices
 from fastmlp.console.progress_bar import Progress
 from fastmlp.kernels.jit import call
 from fastmlp.kernels.jit.compile_time import notify_listeners
 
 
+class Immediate:
+    """Timer that is over at once."""
+
+    def __init__(self, seconds, function):
+        self.start, self.cancel = function, lambda: None
+
+
 @pytest.fixture
 def at_once(monkeypatch):
-    monkeypatch.setattr(compile_notice, "SHOW_AFTER", 0.0)
+    monkeypatch.setattr(compile_notice.threading, "Timer", Immediate)
 
 
 def shown(monkeypatch, work, stream=None):
@@ -36,43 +43,36 @@ def compile_something():
         pass
 
 
-def test_notice_is_shown_while_compiling_and_erased_after(at_once, monkeypatch):
-    seen = []
-    stream = Terminal()
-
-    def work():
-        with notify_listeners():
-            seen.append(stream.getvalue())
-
-    text = shown(monkeypatch, work, stream)
-    assert seen == [f"\r{TEXT}"]
-    assert text == f"\r{TEXT}\r{' ' * len(TEXT)}\r"
+def test_a_terminal_shows_the_notice_and_erases_it(at_once, monkeypatch):
+    assert shown(monkeypatch, compile_something) == f"\r{TEXT}\r{' ' * len(TEXT)}\r"
 
 
-def test_short_compilation_shows_no_notice(monkeypatch):
+def test_a_notebook_shows_one_notice_in_a_cell(at_once, monkeypatch):
+    texts = notebook_texts(monkeypatch)
+    for _ in range(2):
+        compile_something()
+    assert list(texts.values()) == [[TEXT, "", TEXT, ""]]
+
+
+def test_a_short_compilation_shows_no_notice(monkeypatch):
     monkeypatch.setattr(compile_notice, "SHOW_AFTER", 3600.0)
     assert shown(monkeypatch, compile_something) == ""
-    assert not [
-        thread
-        for thread in threading.enumerate()
-        if isinstance(thread, threading.Timer) and thread.is_alive() and not thread.finished.is_set()
-    ]
+    timers = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    assert all(timer.finished.is_set() for timer in timers)
 
 
-def test_notice_is_shown_from_a_timer_thread(monkeypatch):
-    """A thread writes the notice, since the compiler reports nothing in between."""
+def test_the_notice_is_shown_by_a_thread(monkeypatch):
+    """The compiler reports nothing in between."""
     monkeypatch.setattr(compile_notice, "SHOW_AFTER", 0.001)
     there = threading.Event()
-
-    class SignallingTerminal(Terminal):
-        def flush(self):
-            there.set()
+    stream = Terminal()
+    stream.flush = there.set
 
     def work():
         with notify_listeners():
             assert there.wait(60)
 
-    assert TEXT in shown(monkeypatch, work, SignallingTerminal())
+    assert TEXT in shown(monkeypatch, work, stream)
 
 
 class Closed(Terminal):
@@ -88,26 +88,14 @@ def test_no_notice_and_no_error_where_nobody_reads_it(where, at_once, monkeypatc
     assert shown(monkeypatch, compile_something, streams[where]) == ""
 
 
-def test_outermost_call_decides_on_notices(at_once, monkeypatch):
-    def nested(outer, inner):
-        with CompileNotices(outer), CompileNotices(inner):
-            compile_something()
-
-    assert shown(monkeypatch, lambda: nested(False, True)) == ""
-    assert TEXT in shown(monkeypatch, lambda: nested(True, False))
-    assert TEXT in shown(monkeypatch, compile_something), "the settings of outer calls must have ended"
-
-
-def test_open_progress_bar_shows_the_notice(at_once, monkeypatch):
-    monkeypatch.setattr("fastmlp.console.progress_bar.SHOW_AFTER", 0.0)
-    monkeypatch.setenv("TERM", "xterm")
+def test_an_open_progress_bar_shows_the_notice(at_once, monkeypatch):
+    show_at_once(monkeypatch)
 
     def work():
         with Progress(10, 1) as progress:
             progress.show(1.0, 0.5)
             texts = []
-            monkeypatch.setattr(progress._bar, "show_text", texts.append)
-            compile_notice.notice.bars[-1] = progress._bar.show_text
+            compile_notice.notice.bars[-1] = progress._bar.show_text = texts.append
             compile_something()
             assert texts == [TEXT, ""]
 
@@ -128,28 +116,28 @@ def classify():
     MLPClassifier((3,), max_iter=300, tol=1.0, random_state=0).fit(XOR_X, XOR_Y)
 
 
-def xor():
-    from fastmlp.commands.xor_demo import NETS
-
-    NETS[3].train(0)
-
-
-CASES = [
-    (lambda: fit(1), True),
-    (lambda: fit(0), False),
-    (lambda: fit(2), True),
-    (lambda: fastmlp.MLP((2, 3, 1), random_state=0).predict(XOR_X), True),
-    (lambda: fit_nets((2, 2, 1), 1), True),
-    (lambda: fit_nets((2, 2, 1), 0), False),
-    (lambda: fit_nets((2, 100, 1), 1), True),
-    (lambda: fit_nets((2, 100, 1), 0), False),
-    (lambda: fastmlp.sweep(XOR_X, XOR_Y, {}, n=1, cv=2, epochs=1, verbose=0), False),
-    (classify, True),
-    (xor, True),
-]
+def fit_within(outer):
+    with CompileNotices(outer):
+        fit(not outer)
 
 
-@pytest.mark.parametrize("work, expected", CASES)
+CASES = {
+    "a net": (lambda: fit(1), True),
+    "a silent net": (lambda: fit(0), False),
+    "lines of epochs": (lambda: fit(2), True),
+    "the outermost decides": (lambda: fit_within(True), True),
+    "the outermost is silent": (lambda: fit_within(False), False),
+    "a prediction": (lambda: fastmlp.MLP((2, 3, 1), random_state=0).predict(XOR_X), True),
+    "lanes": (lambda: fit_nets((2, 2, 1), 1), True),
+    "silent lanes": (lambda: fit_nets((2, 2, 1), 0), False),
+    "one by one": (lambda: fit_nets((2, 100, 1), 1), True),
+    "silent one by one": (lambda: fit_nets((2, 100, 1), 0), False),
+    "a silent sweep": (lambda: fastmlp.sweep(XOR_X, XOR_Y, {}, n=1, cv=2, epochs=1, verbose=0), False),
+    "an estimator": (classify, True),
+}
+
+
+@pytest.mark.parametrize("work, expected", CASES.values(), ids=CASES)
 def test_every_entry_point_shows_the_notice_unless_silent(work, expected, at_once, monkeypatch):
     """Every kernel call is announced, as if the kernel were compiled."""
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
@@ -165,12 +153,6 @@ def test_every_entry_point_shows_the_notice_unless_silent(work, expected, at_onc
             monkeypatch.setattr(module, "compiled_kernel", announcing)
     fastmlp.execution.buffer_cache.buffers.forget()
     assert (TEXT in shown(monkeypatch, work)) == expected
-
-
-def test_end_event_without_a_start_is_ignored():
-    notice = Notice()
-    notice(False)
-    assert notice.hand_over_line() is None
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

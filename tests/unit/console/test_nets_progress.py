@@ -41,16 +41,19 @@ def figures(text):
     return re.findall(r"best validation loss ([\d.e+-]+)", text)
 
 
+def bar_lengths(texts):
+    return [text.count("━") for text in texts if "━" in text or "─" in text]
+
+
 @pytest.mark.parametrize("n_nets", [1, 3])
-@pytest.mark.parametrize("kind", [TabularMLPRegressor, TabularMLPClassifier])
-def test_a_terminal_shows_the_best_validation_loss_and_its_accuracy(kind, n_nets, monkeypatch):
-    model = kind(n_nets=n_nets, verbose=True, **SMALL)
-    text = on_terminal(monkeypatch, model, y=Y if kind is TabularMLPRegressor else LABELS)
+def test_a_terminal_shows_the_best_validation_loss_and_its_accuracy(n_nets, monkeypatch):
+    model = TabularMLPClassifier(n_nets=n_nets, verbose=True, **SMALL)
+    text = on_terminal(monkeypatch, model, y=LABELS)
     history = model.history_
     best = np.min(history.validation_loss if n_nets == 1 else history.best_value)
     assert figures(text)[-1] == f"{best:.4g}"
     assert ("epoch" if n_nets == 1 else "3/3") in text
-    if kind is TabularMLPClassifier and n_nets == 1:
+    if n_nets == 1:
         accuracy = history.validation_accuracy[int(np.argmin(history.validation_loss))]
         assert f"best validation loss {best:.4g}, accuracy {accuracy:.3f}" in text
 
@@ -60,15 +63,14 @@ def test_a_notebook_shows_one_bar_for_all_nets(name, notebook):
     """It grows from net to net, and ends with the lowest validation loss of all of them."""
     model = TabularMLPRegressor(verbose=True, **{**SMALL, **SEVERAL[name]}).fit(X, Y)
     [texts] = notebook.values()
-    lengths = [text.count("━") for text in texts[:-1]]
+    lengths = bar_lengths(texts)
     assert lengths == sorted(lengths)
     assert lengths[-1] == 30
     assert figures(texts[-1]) == [f"{model.history_.best_value.min():.4g}"]
 
 
-@pytest.mark.parametrize("name", [name for name in SEVERAL if name != "population"])
-def test_lines_of_nets_one_after_another_tell_them_apart(name, capsys):
-    TabularMLPRegressor(verbose=2, **{**SMALL, **SEVERAL[name]}).fit(X, Y)
+def test_lines_of_nets_one_after_another_tell_them_apart(capsys):
+    TabularMLPRegressor(verbose=2, **SMALL, **SEVERAL["folds"]).fit(X, Y)
     *lines, last = capsys.readouterr().out.splitlines()
     assert last.startswith("Trained ")
     assert all("validation_loss " in line for line in lines)
@@ -84,10 +86,6 @@ def test_lines_of_a_population_have_the_best_validation_loss(sizes, capsys):
     *_, last = capsys.readouterr().out.splitlines()
     assert last.startswith("net 3/3  median loss ")
     assert figures(last) == [f"{result.best_value.min():.4g}"]
-
-
-def bar_lengths(texts):
-    return [text.count("━") for text in texts if "━" in text or "─" in text]
 
 
 @pytest.mark.parametrize("n_folds", [3, 16], ids=["on threads", "in SIMD lanes"])
@@ -125,7 +123,6 @@ def test_a_search_shows_its_best_score(notebook):
     assert texts[-1].endswith(f"best score {best:.5g}")
 
 
-@pytest.mark.slow
 def test_silent_fits_show_nothing(monkeypatch):
     models = [TabularMLPRegressor(**{**SMALL, **settings}) for settings in SEVERAL.values()]
     on_terminal(monkeypatch, *models)  # where kernels are compiled for the first time, a notice says so

@@ -22,11 +22,6 @@ class TerminalInteractiveShell:
     pass
 
 
-def in_shell(patch, shell, stream):
-    patch.setattr(sys, "stderr", stream)
-    patch.setitem(sys.modules, "IPython", None if shell is None else SimpleNamespace(get_ipython=lambda: shell))
-
-
 @pytest.mark.parametrize(
     "shell, stream, expected",
     [
@@ -38,10 +33,12 @@ def in_shell(patch, shell, stream):
         (ZMQInteractiveShell(), io.StringIO(), NOTEBOOK),
         (Shell(), io.StringIO(), NOTEBOOK),
     ],
+    ids=lambda value: type(value).__name__,
 )
-def test_viewer_follows_from_shell_and_stream(shell, stream, expected, monkeypatch):
+def test_the_target_follows_from_shell_and_stream(shell, stream, expected, monkeypatch):
     with monkeypatch.context() as patch:
-        in_shell(patch, shell, stream)
+        patch.setattr(sys, "stderr", stream)
+        patch.setitem(sys.modules, "IPython", None if shell is None else SimpleNamespace(get_ipython=lambda: shell))
         found = output_target()
     assert found == expected
 
