@@ -52,7 +52,7 @@ def is_source(X: Any) -> bool:
         return True
     if hasattr(X, "__array__") or hasattr(X, "__dlpack__"):
         return False
-    return is_arrow(X) or is_sequence(X) or (hasattr(X, "__iter__") and not hasattr(X, "nnz"))  # not sparse matrices
+    return is_arrow(X) or (hasattr(X, "__iter__") and not hasattr(X, "nnz"))  # not sparse matrices
 
 
 def is_arrow(X: Any) -> bool:
@@ -94,7 +94,3 @@ def is_pairs(X: Any) -> bool:
 def _is_table(X: Any) -> bool:
     is_list = isinstance(X, (list, tuple)) and len(X) > 0 and isinstance(X[0], (list, tuple))
     return is_list or len(getattr(X, "shape", ())) == 2
-
-
-def is_sequence(X: Any) -> bool:
-    return all(hasattr(X, name) for name in ("__len__", "__getitem__", "batch_size"))

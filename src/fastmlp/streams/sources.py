@@ -4,7 +4,6 @@ a path of a Parquet file or of a folder of them, of a CSV file, of a .npy file
 numpy.memmap; an array that is read by slices (`shape`, `dtype`, `chunks`), such as those of h5py, zarr and Dask
 an object with `__arrow_c_stream__` or `__arrow_c_array__`: relations of DuckDB, Arrow readers, frames of polars
 a dataset of pyarrow.dataset
-a sequence of rows: `len(x)`, `x[i:j]`, and the attribute `batch_size`, as LightGBM's Sequence
 an iterable of batches (X, y), or of X, that can be iterated more than once; a list of pairs (X, y) of tables
 """
 
@@ -24,7 +23,7 @@ from ..tables.table_files import CSV_ENDINGS, PARQUET_ENDINGS
 from .file_identity import identity_of, stamps_of
 from .record_batches import PIECE_BYTES, pieces_of_files, record_batches
 from .rows_of_tables import rows_of_batches, rows_of_csv
-from .source_kinds import is_array_file, is_arrow, is_chunked_array, is_name, is_sequence, is_source, names_in
+from .source_kinds import is_array_file, is_arrow, is_chunked_array, is_name, is_source, names_in
 
 
 class TableReaders(NamedTuple):
@@ -69,7 +68,8 @@ def as_source(X: Any, y: Any = None, tables: TableReaders = AS_NUMBERS) -> Sourc
     y : str     name of the column that has the targets
         sequence of str     names of several
         array of shape (n_samples,) or (n_samples, n_outputs)     targets beside X
-        as X     targets beside X, of as many rows; the path of a .npy file as text where columns of X have no names
+        as X     targets beside X, of as many rows, which are kept in memory; a .npy file may be text where columns of X
+                 have no names
         None     if X has the targets, or none are needed
     tables : how tables are read
 
@@ -83,10 +83,11 @@ def as_source(X: Any, y: Any = None, tables: TableReaders = AS_NUMBERS) -> Sourc
     source = _rows_of(X, names, tables)
     if y is None or names is not None:
         return source
-    targets = targets_beside(y, tables)
-    of_rows, of_targets = source.identity, targets.identity
+    of_rows = source.identity
+    of_targets = _source_of_path(Path(y), None, tables).identity if isinstance(y, os.PathLike) else None
     identity = None if of_rows is None or of_targets is None else lambda: (of_rows(), of_targets())
-    return source._replace(pieces=lambda: _beside(source, targets), identity=identity)
+    targets = cache(lambda: np.asarray(targets_beside(y, tables)))
+    return source._replace(pieces=lambda: _beside(source, targets()), identity=identity)
 
 
 def with_weights(X: Any, y: Any, name: str, weights: list[np.ndarray]) -> Source:
@@ -136,62 +137,55 @@ def as_targets_file(X: Any, y: Any) -> Any:
 
 
 def is_targets_source(y: Any) -> bool:
-    """Return whether targets beside X are read piece by piece, rather than an array or the names of columns.
+    """Return whether y, beside X, is read as a source is, rather than an array or the names of columns.
 
-    An iterable is read piece by piece unless it is a sequence: a range, for instance, is an array.
+    An iterable is a source unless it is a sequence: a range, for instance, is an array.
     """
     if isinstance(y, (str, list, tuple)) or not is_source(y):
         return False
-    is_known = isinstance(y, (os.PathLike, np.memmap)) or is_arrow(y) or is_sequence(y) or is_chunked_array(y)
+    is_known = isinstance(y, os.PathLike) or is_arrow(y) or is_chunked_array(y)
     return is_known or not (hasattr(y, "__len__") and hasattr(y, "__getitem__"))
 
 
-def targets_beside(y: Any, tables: TableReaders) -> Source:
-    """Return a source of targets beside X, whose pieces are arrays of their own.
+def targets_beside(y: Any, tables: TableReaders = AS_NUMBERS) -> Any:
+    """Return all targets beside X: those of a source as an array, others as they are.
 
     y : an array, or as X of as_source
 
     Raises
     ------
     ValueError
-        If y is no array.
+        If y is no array, or gives pairs, or no rows, as after a pass over what can be read only once.
     """
-    if is_targets_source(y):
-        found = as_source(y, None, tables)
-        return found._replace(pieces=lambda: (_checked_targets(found, *piece) for piece in found.pieces()))
-    targets = np.asarray(y)
-    if targets.ndim == 0:
-        raise ValueError(f"y must be an array, or the name of a column, but it is {shown(y)}.")
-    return Source("an array", lambda: iter([(targets, None)]))
+    if not is_targets_source(y):
+        if np.ndim(y) == 0:
+            raise ValueError(f"y must be an array, or the name of a column, but it is {shown(y)}.")
+        return y
+    source, parts = as_source(y, None, tables), []
+    for targets, given in source.pieces():
+        if given is not None:
+            raise ValueError(f"y must give targets, but it is {source.kind} of pairs.")
+        array = np.array(targets)  # a copy: a source may use its buffers again
+        parts += [array[:, 0] if hasattr(targets, "columns") and array.shape[1] == 1 else array] * (len(array) > 0)
+    if not parts:
+        raise ValueError(
+            "y has no rows, or can be read only once and was read before. Pass something that can be read again, such "
+            "as an array, a file or a class with a generator as __iter__."
+        )
+    return np.concatenate(parts)
 
 
-def _checked_targets(source: Source, targets: Any, given: Any) -> tuple[np.ndarray, None]:
-    if given is not None:
-        raise ValueError(f"y must give targets, but it is {source.kind} of pairs.")
-    array = np.array(targets)  # a copy: a source may use its buffers again
-    return array[:, 0] if hasattr(targets, "columns") and array.shape[1] == 1 else array, None
-
-
-def _beside(source: Source, targets: Source) -> Iterator[tuple[Any, Any]]:
-    """Yield the pieces of a source with as many rows of targets, whose pieces have other sizes."""
-    pieces, y = (piece for piece, _ in targets.pieces()), np.empty(0)
-    n_rows = n_targets = 0
+def _beside(source: Source, targets: np.ndarray) -> Iterator[tuple[Any, Any]]:
+    """Yield the pieces of a source with as many of the targets."""
+    n_rows = 0
     for X, given in source.pieces():
         if given is not None:
             raise ValueError(f"{source.kind} has targets of its own, so y must be None.")
-        parts = [y] if len(y) else []
-        n_rows += len(X)
-        while n_targets < n_rows and (piece := next(pieces, None)) is not None:
-            n_targets += len(piece)
-            parts += [piece] if len(piece) else []
-        if parts:
-            y = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        if n_targets >= n_rows:  # the rows of a longer X are only counted, for the message
-            yield X, y[: len(X)]
-            y = y[len(X) :]
-    n_targets += sum(map(len, pieces))
-    if n_rows != n_targets:
-        n = counted(n_targets, "sample")
+        first, n_rows = n_rows, n_rows + len(X)
+        if n_rows <= len(targets):  # the rows of a longer X are only counted, for the message
+            yield X, targets[first:n_rows]
+    if n_rows != len(targets):
+        n = counted(len(targets), "sample")
         raise ValueError(f"y has {n}, but X has {n_rows:,}: they must have the same length.")
 
 
@@ -210,9 +204,6 @@ def _rows_of(X: Any, names: Any, tables: TableReaders) -> Source:
             f"y names columns ({', '.join(map(repr, names_in(names)))}), but those of {kind} cannot be chosen by their "
             "names. Pass the targets as an array."
         )
-    if is_sequence(X):
-        size = int(X.batch_size)
-        return Source(kind, lambda: ((X[i : i + size], None) for i in range(0, len(X), size)))
     if isinstance(X, np.memmap) or is_chunked_array(X):  # without identity: a map may be any part of its file
         if X.shape and math.isnan(X.shape[0]):  # of Dask's, such as the rows of another one that a condition chooses
             raise ValueError(f"It is not known how many rows {kind} has: call its compute_chunk_sizes() first.")
@@ -276,9 +267,7 @@ def _source_of_path(path: Path, names: Any, tables: TableReaders) -> Source:
     else:
         raise unknown_name("kind of file", path.suffix or path.name, (*PARQUET_ENDINGS, *CSV_ENDINGS, ".npy"))
     stamps = cache(lambda: stamps_of(path))
-    identity = cache(
-        lambda: (stamps(), (*identity_of(path), names_in(names)))[1]
-    )  # of a file that changes after its stamps
+    identity = cache(lambda: (stamps(), (*identity_of(path), names_in(names)))[1])  # after the stamps: it may change
     return Source(kind, lambda: _unchanged(path, stamps, rows), identity)
 
 

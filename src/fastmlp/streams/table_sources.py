@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from ..tables.table_files import (
 )
 from .record_batches import pieces_of_files, uniform_pieces
 from .source_kinds import is_array_file, is_arrow, names_in
-from .sources import Source, TableReaders, as_source, is_targets_source, targets_beside
+from .sources import Source, TableReaders, as_source, targets_beside
 
 MOST_CELL_BYTES = 4_200  # of a cell: two copies of 256 features in float64, and its text
 
@@ -51,33 +52,23 @@ def as_table_source(
     """
     if not is_array_file(X) and (is_arrow(X) or isinstance(X, (str, os.PathLike))):
         import_pandas()
-    known: list[Sequence[str]] = [] if text_columns is None else [text_columns]
+    return as_source(X, y, _as_frames(text_columns, is_training))
+
+
+def _as_frames(text_columns: Sequence[str] | None = None, is_training: bool = False) -> TableReaders:
+    known = cache(lambda path: mixed_columns(path, is_training) if text_columns is None else text_columns)
 
     def csv_frames(path: Path, y: Any) -> Iterator[tuple[Any, Any]]:
-        if not known:  # a pass of its own, once
-            known.append(mixed_columns(path, is_training))
-        return (columns_apart(with_text_names(frame, repr(str(path))), y) for frame in csv_pieces(path, known[0]))
+        pieces = csv_pieces(path, known(path))  # known by a pass of its own, once
+        return (columns_apart(with_text_names(frame, repr(str(path))), y) for frame in pieces)
 
-    return as_source(X, y, AS_FRAMES._replace(csv=csv_frames))
+    frames = lambda batches, y, columns: (columns_apart(frame, y) for frame, _ in _frames(batches, columns))
+    return TableReaders(frames, csv_frames)
 
 
 def targets_in_memory(y: Any) -> Any:
-    """Return all targets beside a table: as an array if they are read piece by piece, else as they are.
-
-    Raises
-    ------
-    ValueError
-        If there are none, as after a pass over what can be read only once, or if y gives pairs.
-    """
-    if not is_targets_source(y):
-        return y
-    found = [piece for piece, _ in targets_beside(y, AS_FRAMES).pieces() if len(piece)]
-    if not found:
-        raise ValueError(
-            "y has no rows, or can be read only once and was read before. Pass something that can be read again, such "
-            "as an array, a file or a class with a generator as __iter__."
-        )
-    return np.concatenate(found)
+    """Return all targets beside a table, as targets_beside does; those of a table may be text."""
+    return targets_beside(y, _as_frames())
 
 
 def table_in_memory(path: Path) -> Any:
@@ -152,12 +143,6 @@ def columns_apart(frame: Any, y: Any) -> tuple[Any, Any]:
     if names and len(names) == frame.shape[1]:
         raise ValueError(f"There is no column of features beside {', '.join(map(repr, names))}.")
     return (frame.drop(columns=names), frame[y] if isinstance(y, str) else frame[names]) if names else (frame, None)
-
-
-AS_FRAMES = TableReaders(
-    lambda batches, y, columns: (columns_apart(frame, y) for frame, _ in _frames(batches, columns)),
-    lambda path, y: (columns_apart(frame, y) for frame in csv_pieces(path, mixed_columns(path))),
-)
 
 
 def surely_fits(path: Path, memory_limit: int) -> bool:

@@ -66,5 +66,5 @@ def test_cells_leave_one_line_for_a_fit_and_a_table_for_their_last_line():
         texts = [output["data"] for output in outputs if output["output_type"] != "stream"]
         assert len(texts) == (start is not None), code
         assert all(text["text/plain"].startswith(start) for text in texts), code
-        if code.startswith(("net", "fastmlp")):
+        if code.startswith(("net", "fastmlp.sweep")):
             assert "table" in Checked("".join(texts[0]["text/html"])).tags

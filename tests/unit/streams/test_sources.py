@@ -34,21 +34,6 @@ def table_of(X, y):
     return pyarrow.table({**{f"x{i}": X[:, i] for i in range(WIDTH)}, "label": y})
 
 
-class Slices:
-    """A sequence in the sense of LightGBM's Sequence."""
-
-    batch_size = 77
-
-    def __init__(self, rows):
-        self._rows = rows
-
-    def __len__(self):
-        return len(self._rows)
-
-    def __getitem__(self, index):
-        return self._rows[index]
-
-
 class Batches:
     def __init__(self, X, y):
         self._batches = [(X[i : i + 300], y[i : i + 300]) for i in range(0, len(X), 300)]
@@ -140,14 +125,13 @@ def test_tables_give_named_targets_and_the_other_columns(kind, X, y, tmp_path):
     np.testing.assert_allclose(targets, np.stack([y, X[:, 1]], axis=1), rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["npy", "memmap", "sequence", "batches", "batches of X"])
+@pytest.mark.parametrize("kind", ["npy", "memmap", "batches", "batches of X"])
 def test_arrays_give_their_rows(kind, X, y, tmp_path):
     path = tmp_path / "rows.npy"
     np.save(path, X)
     source, targets = {
         "npy": (path, y),
         "memmap": (np.load(path, mmap_mode="r"), y),
-        "sequence": (Slices(X), y),
         "batches": (Batches(X, y), None),
         "batches of X": ({"first": X[:400], "second": X[400:]}.values(), y),
     }[kind]
@@ -247,7 +231,7 @@ def test_held_out_samples_of_a_file_are_read(X, y, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "kind", ["text", "path", "memmap", "on disk", "sequence", "batches", "values", "stream", "parquet", "range"]
+    "kind", ["text", "path", "memmap", "on disk", "batches", "values", "stream", "parquet", "range"]
 )
 def test_targets_may_be_a_source_beside_x(kind, X, y, tmp_path):
     np.save(tmp_path / "y.npy", y)
@@ -259,7 +243,6 @@ def test_targets_may_be_a_source_beside_x(kind, X, y, tmp_path):
         "path": lambda: tmp_path / "y.npy",
         "memmap": lambda: np.load(tmp_path / "y.npy", mmap_mode="r"),
         "on disk": lambda: OnDisk(y, (64,)),
-        "sequence": lambda: Slices(y),
         "batches": lambda: Reused(y),
         "values": lambda: {"first": y[:400], "second": y[400:]}.values(),
         "stream": lambda: Stream(labels),
@@ -267,7 +250,7 @@ def test_targets_may_be_a_source_beside_x(kind, X, y, tmp_path):
         "range": lambda: range(N),
     }[kind]()
     np.save(tmp_path / "X.npy", X)
-    for rows in (tmp_path / "X.npy", Slices(X)):
+    for rows in (tmp_path / "X.npy", OnDisk(X, None)):
         pieces = list(as_source(rows, targets).pieces())
         np.testing.assert_array_equal(np.concatenate([features for features, _ in pieces]), X)
         found = np.concatenate([part for _, part in pieces]).ravel()
@@ -292,14 +275,14 @@ def test_files_of_targets_are_a_part_of_the_identity_and_memory_maps_have_none(X
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda X, y, path: (Slices(X), 3), "y must be an array, or the name of a column, but it is 3"),
+        (lambda X, y, path: (OnDisk(X, None), 3), "y must be an array, or the name of a column, but it is 3"),
         (lambda X, y, path: (Stream(table_of(X, y)), ["label", "x0", "x1", "x2"]), "no column of features"),
         (lambda X, y, path: (path / "absent.parquet", "label"), "There is no file"),
         (lambda X, y, path: (Stream(table_of(X, y)), "lable"), "Did you mean 'label'"),
-        (lambda X, y, path: (Slices(X), "label"), "cannot be chosen by their names"),
-        (lambda X, y, path: (Slices(X), y[:-1]), "y has 999 samples, but X has 1,000"),
-        (lambda X, y, path: (Slices(X), Reused(np.r_[y, y])), "y has 2,000 samples, but X has 1,000"),
-        (lambda X, y, path: (Slices(X), Batches(X, y)), "y must give targets, but it is an iterable of .* of pairs"),
+        (lambda X, y, path: (OnDisk(X, None), "label"), "cannot be chosen by their names"),
+        (lambda X, y, path: (OnDisk(X, None), y[:-1]), "y has 999 samples, but X has 1,000"),
+        (lambda X, y, path: (OnDisk(X, None), Reused(np.r_[y, y])), "y has 2,000 samples, but X has 1,000"),
+        (lambda X, y, path: (OnDisk(X, None), Batches(X, y)), "y must give targets, but it is an iterable of .* of pairs"),
         (lambda X, y, path: (Batches(X, y), y), "has targets of its own"),
         (lambda X, y, path: (path, "label"), "has no files"),
         (lambda X, y, path: (path / "rows.xlsx", "label"), "Unknown kind of file"),

@@ -42,7 +42,6 @@ def test_pieces_of_a_file_are_the_table(name, table, tmp_path):
     pd.testing.assert_frame_equal(table_in_memory(path), read_table(path))
 
 
-@pytest.mark.slow
 def test_damaged_metadata_of_pandas_are_refused_with_a_sentence_or_ignored(tmp_path):
     from pyarrow import Table, parquet
 
