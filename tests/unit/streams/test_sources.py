@@ -282,7 +282,7 @@ def test_files_of_targets_are_a_part_of_the_identity_and_memory_maps_have_none(X
         (lambda X, y, path: (OnDisk(X, None), "label"), "cannot be chosen by their names"),
         (lambda X, y, path: (OnDisk(X, None), y[:-1]), "y has 999 samples, but X has 1,000"),
         (lambda X, y, path: (OnDisk(X, None), Reused(np.r_[y, y])), "y has 2,000 samples, but X has 1,000"),
-        (lambda X, y, path: (OnDisk(X, None), Batches(X, y)), "y must give targets, but it is an iterable of .* of pairs"),
+        (lambda X, y, path: (OnDisk(X, None), Batches(X, y)), "y must give targets, but it is .* of pairs"),
         (lambda X, y, path: (Batches(X, y), y), "has targets of its own"),
         (lambda X, y, path: (path, "label"), "has no files"),
         (lambda X, y, path: (path / "rows.xlsx", "label"), "Unknown kind of file"),
