@@ -25,18 +25,6 @@ EXCEPTIONS = {
     "test_mlp_param_dtypes[MLPClassifier-float64]": "expects float64 for X in float64, which dtype='input' gives",
     "test_mlp_param_dtypes[MLPRegressor-float64]": "expects float64 for X in float64, which dtype='input' gives",
 }
-LONG = {
-    "test_partial_fit_classification": pytest.mark.full,
-    "test_lbfgs_regression": pytest.mark.full,
-    "test_partial_fit_regression": pytest.mark.slow,
-    "test_n_iter_no_change_inf": pytest.mark.slow,
-    "test_mlp_loading_from_joblib_partial_fit": pytest.mark.slow,
-    "test_multilabel_classification": pytest.mark.slow,
-    "test_multioutput_regression": pytest.mark.slow,
-    "test_mlp_vs_poisson_glm_equivalent": pytest.mark.slow,
-}
-for name, mark in LONG.items():
-    globals()[name] = mark(globals()[name])
 
 
 def test_the_page_lists_the_exceptions():

@@ -1,6 +1,7 @@
 """What programs written for scikit-learn's MLPs find here too: dtypes of X, given weights, private attributes."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,23 +17,16 @@ SMALL = {"hidden_layer_sizes": (4,), "random_state": 0, "max_iter": 3}
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
-@pytest.mark.parametrize("cls", (MLPClassifier, MLPRegressor))
-@pytest.mark.parametrize("dtype, expected", (("f4", "f4"), ("f8", "f8"), ("i8", "f8")))
-def test_nets_follow_the_type_of_x(cls, dtype, expected):
-    model = cls(**SMALL, dtype="input").fit(X.astype(dtype), y)
-    assert model.net_.dtype == expected
-    assert {array.dtype for array in model.coefs_ + model.intercepts_} == {np.dtype(expected)}
-    assert cls(**SMALL, dtype="input", solver="lbfgs").fit(X.astype(dtype), y).net_.dtype == expected
-
-
-def test_continued_nets_keep_their_type():
-    model = MLPRegressor(**SMALL, dtype="input", warm_start=True).fit(X.astype("f4"), y)
-    model.fit(X, y)
-    assert model.net_.dtype == np.float32
-    model = MLPRegressor(**SMALL, dtype="input")
-    assert model.fit(X.astype("f4"), y).fit(X, y).net_.dtype == np.float64
-    model.partial_fit(X.astype("f4"), y)
-    assert model.net_.dtype == np.float64
+@pytest.mark.parametrize(("dtype", "expected"), (("f4", "f4"), ("f8", "f8"), ("i8", "f8")))
+def test_nets_follow_the_type_of_x(dtype, expected):
+    of_type = X.astype(dtype)
+    for model in (MLPClassifier, MLPRegressor, partial(MLPRegressor, solver="lbfgs")):
+        model = model(**SMALL, dtype="input").fit(of_type, y)
+        assert {model.net_.dtype, *(array.dtype for array in model.coefs_ + model.intercepts_)} == {np.dtype(expected)}
+    continued = MLPRegressor(**SMALL, dtype="input", warm_start=True).fit(of_type, y).fit(X, y)
+    assert continued.net_.dtype == expected
+    anew = MLPRegressor(**SMALL, dtype="input").fit(of_type, y).fit(X, y).partial_fit(X.astype("f4"), y)
+    assert anew.net_.dtype == np.float64
 
 
 def test_input_in_float64_gives_scikit_learns_numbers():
@@ -41,38 +35,21 @@ def test_input_in_float64_gives_scikit_learns_numbers():
     np.testing.assert_allclose(ours.predict(X), theirs.MLPRegressor(**settings).fit(X, y).predict(X), rtol=1e-9)
 
 
-@pytest.mark.parametrize("begin", ("partial_fit", "warm_start"))
+@pytest.mark.parametrize("begin", ("partial_fit", "warm_start", "fit"))
 def test_weights_that_are_set_before_the_first_fit_are_where_it_starts(begin):
-    drawn = MLPRegressor(**SMALL).fit(X, y)
-    model = MLPRegressor(**{**SMALL, "max_iter": 1, "learning_rate_init": 1e-30}, warm_start=begin == "warm_start")
+    drawn, settings = MLPRegressor(**SMALL).fit(X, y), SMALL | {"max_iter": 1, "learning_rate_init": 1e-30}
+    model = MLPRegressor(**settings, warm_start=begin == "warm_start")
     model.coefs_ = [array.copy() for array in drawn.coefs_]
+    if begin != "fit":
+        with pytest.raises(ValueError, match=r"not with the shapes of layers \(4, 4, 1\): \[\(4, 4\), \(4, 1\)\] and"):
+            getattr(model, begin.replace("warm_start", "fit"))(X, y)
+        model.coefs_ = [array.copy() for array in drawn.coefs_]
     model.intercepts_ = [array.copy() for array in drawn.intercepts_]
     assert len(model.coefs_) == 2, "they can be read before fit"
     model.partial_fit(X, y) if begin == "partial_fit" else model.fit(X, y)
-    np.testing.assert_allclose(model.net_.params, drawn.net_.params, rtol=1e-6)
-
-
-def test_weights_of_other_shapes_are_refused():
-    model = MLPRegressor(**SMALL)
-    model.coefs_ = [np.zeros((4, 3)), np.zeros((3, 1))]
-    with pytest.raises(ValueError, match=r"not with the shapes of layers \(4, 4, 1\): \[\(4, 4\), \(4, 1\)\] and"):
-        model.partial_fit(X, y)
-    assert not hasattr(model, "net_")
-
-
-def test_a_plain_fit_draws_its_weights():
-    model, drawn = MLPRegressor(**SMALL), MLPRegressor(**SMALL).fit(X, y)
-    model.coefs_, model.intercepts_ = [np.zeros((4, 4)), np.zeros((4, 1))], [np.zeros(4), np.zeros(1)]
-    np.testing.assert_array_equal(model.fit(X, y).net_.params, drawn.net_.params)
-
-
-@pytest.mark.parametrize("learning_rate", ("constant", "invscaling", "adaptive"))
-def test_the_present_learning_rate_and_the_count_of_stalled_epochs(learning_rate):
-    settings = {**SMALL, "solver": "sgd", "learning_rate": learning_rate, "max_iter": 40, "tol": 0.5}
-    ours, expected = MLPRegressor(**settings).fit(X, y), theirs.MLPRegressor(**settings).fit(X, y)
-    assert ours._optimizer.learning_rate == pytest.approx(expected._optimizer.learning_rate, rel=1e-12)
-    assert ours._no_improvement_count == expected._no_improvement_count
-    with pytest.raises(AttributeError, match="only after a fit"):
+    plain = MLPRegressor(**settings).fit(X, y)  # draws its own
+    np.testing.assert_allclose(model.net_.params, (plain if begin == "fit" else drawn).net_.params, rtol=1e-6)
+    with pytest.raises(AttributeError, match="_optimizer only after a fit"):
         MLPRegressor()._optimizer  # noqa: B018
 
 
