@@ -33,20 +33,20 @@ def refused_beyond_float64(name: str) -> Iterator[None]:
 
 
 def refuse_converted_cells(values: Any, name: str) -> None:
-    """Raise ValueError if lists, an array of objects or columns of objects hold dates, durations or complex numbers of
-    NumPy, which scikit-learn's check would convert to numbers.
+    """Raise ValueError if values are dates or durations of NumPy, or lists, an array or columns of objects that hold
+    one or a complex number, which scikit-learn's check would convert to numbers.
     """
     if hasattr(values, "toarray"):
         return
     if hasattr(values, "select_dtypes"):
-        values = values.loc[:, [dtype.kind == "O" for dtype in values.dtypes]].to_numpy()
+        values = values.loc[:, [dtype.kind in "OmM" for dtype in values.dtypes]].to_numpy()
     elif isinstance(values, (list, tuple)):
         try:
             values = np.asarray(values)
         except (TypeError, ValueError):  # types without a common one; ragged lists are refused by scikit-learn
             with suppress(ValueError):
                 values = np.array(values, object)
-    if isinstance(values, np.ndarray) and values.dtype == object:
+    if isinstance(values, np.ndarray) and values.dtype.kind in "OmM":
         refuse_converted(values, name)
 
 
