@@ -61,9 +61,7 @@ def test_cross_val_population_accepts_frames_and_weights(iris, rng):
 
 
 def test_unsupported_estimators_and_settings_raise(iris):
-    with pytest.raises(
-        TypeError, match="takes an MLPClassifier or MLPRegressor of fastmlp, but got LogisticRegression"
-    ):
+    with pytest.raises(TypeError, match=r"takes an MLPClassifier .* of fastmlp, but got LogisticRegression"):
         cross_val_population(LogisticRegression(), *iris)
     for setting in ({"n_nets": 2}, {"early_stopping": True}, {"solver": "lbfgs"}):
         with pytest.raises(ValueError, match="cross_val_population needs n_nets=1"):

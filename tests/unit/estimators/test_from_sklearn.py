@@ -34,25 +34,20 @@ def assert_same_predictions(a, b, tolerance):
                 np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("name, y", TASKS)
 @pytest.mark.parametrize("activation", ("relu", "logistic", "tanh", "identity"))
-def test_conversion_from_and_to_sklearn_round_trips(name, y, activation):
-    original = getattr(theirs, name)(**SMALL, activation=activation, alpha=0.01).fit(X, y)
-    ours = fastmlp.from_sklearn(original)
-    assert type(ours) is getattr(fastmlp, name)
-    assert_same_predictions(ours, original, 1e-12)
-    back = ours.to_sklearn()
-    assert type(back) is type(original)
-    assert_same_predictions(back, original, 1e-12)
-    assert back.get_params() == original.get_params()
-    for record in ("loss_", "loss_curve_", "t_", "n_iter_", "n_layers_", "n_outputs_", "out_activation_"):
-        assert getattr(back, record) == getattr(ours, record) == getattr(original, record)
-
-
-@pytest.mark.parametrize("name, y", TASKS)
-def test_float32_estimator_converts_to_sklearn(name, y):
-    ours = getattr(fastmlp, name)(**SMALL).fit(X, y)
-    assert_same_predictions(ours.to_sklearn(), ours, 1e-5)
+def test_conversion_from_and_to_sklearn_round_trips(activation):
+    for name, y in TASKS:
+        original = getattr(theirs, name)(**SMALL, activation=activation, alpha=0.01).fit(X, y)
+        ours = fastmlp.from_sklearn(original)
+        back = ours.to_sklearn()
+        assert (type(ours), type(back)) == (getattr(fastmlp, name), type(original))
+        assert back.get_params() == original.get_params()
+        for converted in (ours, back):
+            assert_same_predictions(converted, original, 1e-12)
+            for record in ("loss_", "loss_curve_", "t_", "n_iter_", "n_layers_", "n_outputs_", "out_activation_"):
+                assert getattr(converted, record) == getattr(original, record)
+        float32 = getattr(fastmlp, name)(**SMALL, activation=activation).fit(X, y)
+        assert_same_predictions(float32.to_sklearn(), float32, 1e-5)
 
 
 def test_training_continues_after_conversion():

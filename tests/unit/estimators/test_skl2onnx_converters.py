@@ -51,13 +51,9 @@ def test_classifier_in_a_pipeline(kind, n_nets, X):
         assert p.dtype == dtype
         np.testing.assert_array_equal(label, model.predict(X))
         np.testing.assert_allclose(p, model.predict_proba(X), atol=PROBABILITY)
-
-
-def test_zipmap(X):
-    model = make_pipeline(StandardScaler(), MLPClassifier((6,), max_iter=3, random_state=0))
-    model.fit(X, np.where(X[:, 0] > 0, "no", "yes"))
-    _, maps = session_of(model, X).run(None, {"X": X})
-    np.testing.assert_allclose([[row["no"], row["yes"]] for row in maps], model.predict_proba(X), atol=PROBABILITY)
+    if kind == "text":
+        _, maps = session_of(model, X).run(None, {"X": X})
+        np.testing.assert_allclose([[row["no"], row["yes"]] for row in maps], model.predict_proba(X), atol=PROBABILITY)
 
 
 @pytest.mark.parametrize("opset", [13, 15, None])
