@@ -3,8 +3,7 @@
 sweep_function    the function sweep
 search            configurations trained, here or on workers, and scored
 search_file       checkpoints of a search
-space             spaces of settings, and what is made from a configuration
-default_loss      loss where the user names none
+space             spaces of settings, what is made from a configuration, and the loss where the user names none
 result            SweepResult
 """
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..console.nets_progress import SeveralFits
 from ..console.progress_bar import Progress
-from ..data.arrays import as_numbers, checked_finite
+from ..data.arrays import as_numbers
 from ..data.targets import as_targets, metric_of
 from ..errors import checked_count, counted
 from ..interface.setting_checks import seed_of
@@ -17,8 +17,7 @@ from ..interface.user_warnings import warn_user
 from ..kernels.structs import METRIC_NONE
 from ..runtime.ctrl_c import StopFlag, ending_with, stop_flag
 from ..sampling import folds
-from .default_loss import default_loss, warn_of_classes
-from .space import configurations_of, groups_of, population_of
+from .space import configurations_of, default_loss, groups_of, population_of, warn_of_classes
 
 GROUPS_AT_A_TIME = 8  # populations whose tasks an executor has at a time
 POLL = 0.2  # seconds between two looks at them
@@ -48,7 +47,6 @@ class Search:
         self.device, self.dtype, self.seed = device, dtype, seed_of(random_state)
         rng = np.random.default_rng(self.seed)
         self.targets = as_numbers(y, "y")
-        checked_finite(self.targets, "y")
         self.rows = configurations_of(space, n_given, rng)
         self.n = n = len(self.rows)
         loss = default_loss(self.targets)
@@ -56,23 +54,13 @@ class Search:
         self.features = as_numbers(X, "X")
         if self.features.ndim != 2:
             raise ValueError(f"X must have shape (n_samples, n_features), but it has shape {self.features.shape}.")
-        if len(self.targets) != len(self.features):
-            raise ValueError(
-                f"y has {counted(len(self.targets), 'sample')}, but X has {len(self.features)}: they must have the "
-                "same length."
-            )
-        if self.cv > len(self.features):
-            raise ValueError(
-                f"cv is {self.cv}, but X has {counted(len(self.features), 'sample')}: each fold needs one at least."
-            )
-        strata = self.targets.reshape(-1) if loss != "squared_error" else None
-        self.fold_weights = folds(len(self.features), cv, stratify=strata, random_state=self.seed % 2**32)
         self.groups: list[Group] = []
         for members in groups_of(self.rows, self.defaults):
             configurations = [self.configuration(k) for k in members]
             self.groups.append(Group(len(self.groups), members, configurations, int(rng.integers(2**31))))
-        firsts = [group.configurations[0] for group in self.groups]
-        self.scoring = _scoring(firsts, self.features, self.targets, device, dtype)
+        self.scoring = _scoring([group.configurations[0] for group in self.groups], self)
+        strata = self.targets.reshape(-1) if loss != "squared_error" else None
+        self.fold_weights = folds(len(self.features), self.cv, stratify=strata, random_state=self.seed % 2**32)
         self.fold_scores, self.losses = np.full((n, self.cv), np.nan), np.full(n, np.nan)
         self._is_finished, self.interrupted = np.zeros(n, bool), False
         self._file: Any = None
@@ -180,7 +168,7 @@ class Search:
         return {**self.defaults, **self.rows[k]}
 
 
-def _scoring(configurations: list[dict[str, Any]], X: np.ndarray, y: np.ndarray, device: str, dtype: Any) -> str:
+def _scoring(configurations: list[dict[str, Any]], search: Search) -> str:
     """Return "accuracy" or "-loss", the score by which all configurations are compared.
 
     configurations : one configuration of each group
@@ -192,8 +180,9 @@ def _scoring(configurations: list[dict[str, Any]], X: np.ndarray, y: np.ndarray,
     """
     scorings = {}
     for row in configurations:
-        network = population_of([row], X, y, 1, device, dtype, 0)[0].network
-        metric = metric_of(as_targets(y, network, np.dtype(dtype), len(X)), network)
+        X, y = search.features, search.targets
+        network = population_of([row], X, y, 1, search.device, search.dtype, 0)[0].network
+        metric = metric_of(as_targets(y, network, np.dtype(search.dtype), len(X)), network)
         scoring = "-loss" if metric == METRIC_NONE else "accuracy"
         loss = "" if scoring == "accuracy" else f", {network.loss_row.name} {network.loss_constant:g}"
         scorings[scoring + loss] = scoring

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import product
 from math import inf, prod
 from typing import Any
@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import is_distribution, unknown_name
+from ..interface.user_warnings import warn_user
 from ..kernels.formulas.losses import CONSTANTS
 from ..kernels.formulas.update_rules import HYPER_PARAMETERS
 from ..mlp import MLP
 from ..optimizers import OPTIMIZERS, Optimizer, optimizer_from_name
 from ..population import Population
-from .default_loss import n_outputs_of
 
 NET_SETTINGS = ("hidden_activation", "output_activation", "loss", "label_smoothing", *CONSTANTS, "init")
 PER_NET = ("dropout", "l2", "init_scale")
@@ -25,34 +25,36 @@ FIT_SETTINGS = ("epochs", "batch_size", "schedule", "shuffle")
 OPTIMIZER_SETTINGS = tuple(dict.fromkeys(f.name for cls in OPTIMIZERS.values() for f in fields(cls)))
 PER_NET_OF_OPTIMIZER = tuple(row.name for row in HYPER_PARAMETERS)  # numbers; others are the same for all nets
 PER_LAYER = ("hidden_layer_sizes", "hidden_activation")  # settings for which a tuple is one value, not choices
+MANY_CLASSES = 50  # whole numbers from this one on are taken for quantities, not classes
 MOST_REPEATED = 1000  # repeated draws in a row after which a space with distributions counts as exhausted
 KNOWN = ("hidden_layer_sizes", "optimizer", *NET_SETTINGS, *PER_NET, *FIT_SETTINGS, *OPTIMIZER_SETTINGS)
 
 
-def choices_of(name: str, value: Any) -> Sequence[Any] | np.ndarray | None:
-    """Return the value of a setting in a space if it is a list of choices, otherwise None.
+def _axis_of(name: str, value: Any) -> Any:
+    """Return the distinct choices of a setting in a space, one for a single value; a distribution as it is.
 
-    ValueError: the list is empty.
+    ValueError: the list of choices is empty.
     """
+    if is_distribution(f"space[{name!r}]", value):
+        return value
     if not isinstance(value, (list, range, np.ndarray)) and not (isinstance(value, tuple) and name not in PER_LAYER):
-        return None
+        return [value]
     if not len(value):
         raise ValueError(f"space[{name!r}] is empty: give at least one choice, or leave it out.")
-    return value
+    return list({_text_of(choice): choice for choice in map(_as_python, value)}.values())
 
 
-def as_python(value: Any) -> Any:
+def _as_python(value: Any) -> Any:
     """Return a number of NumPy as one of Python, and any other value as it is."""
     return value.item() if isinstance(value, np.generic) else value
 
 
-def draw_choice(name: str, value: Any, rng: np.random.Generator) -> Any:
-    """Return a value of a setting, drawn from its value in a space: a list of choices, a distribution, or one value."""
-    if is_distribution(f"space[{name!r}]", value):
-        drawn = value.rvs(random_state=rng)
-        return drawn.item() if hasattr(drawn, "item") else drawn
-    choices = choices_of(name, value)
-    return value if choices is None else as_python(choices[int(rng.integers(len(choices)))])
+def _drawn(axis: Any, rng: np.random.Generator) -> Any:
+    """Return a value of a setting, drawn from its choices or its distribution."""
+    if isinstance(axis, list):
+        return axis[int(rng.integers(len(axis)))]
+    drawn = axis.rvs(random_state=rng)
+    return drawn.item() if hasattr(drawn, "item") else drawn
 
 
 def check_space(space: Any) -> None:
@@ -70,26 +72,17 @@ def configurations_of(space: Mapping[str, Any], n: int, rng: np.random.Generator
     ValueError: a setting is unknown, or has no choices.
     """
     check_space(space)
-    axes = {name: _distinct_choices(name, value) for name, value in space.items()}
-    n_distinct = prod(inf if choices is None else len(choices) for choices in axes.values())
+    axes = {name: _axis_of(name, value) for name, value in space.items()}
+    n_distinct = prod(len(axis) if isinstance(axis, list) else inf for axis in axes.values())
     if n_distinct <= n:
-        return [dict(zip(axes, row, strict=True)) for row in product(*filter(None, axes.values()))]
+        return [dict(zip(axes, row, strict=True)) for row in product(*axes.values())]
     found: dict[str, dict[str, Any]] = {}
     n_repeated = 0  # in a row; distributions of few values have no known number of configurations
     while len(found) < n and (n_distinct < inf or n_repeated < MOST_REPEATED):
-        row = {name: draw_choice(name, value, rng) for name, value in space.items()}
+        row = {name: _drawn(axis, rng) for name, axis in axes.items()}
         n_repeated = n_repeated + 1 if _text_of(row) in found else 0
         found.setdefault(_text_of(row), row)
     return list(found.values())
-
-
-def _distinct_choices(name: str, value: Any) -> list[Any] | None:
-    """Return the values that a setting may have in a space, each once; None for a distribution."""
-    if is_distribution(f"space[{name!r}]", value):
-        return None
-    choices = choices_of(name, value)
-    values = [value] if choices is None else [as_python(choice) for choice in choices]
-    return list({_text_of(value): value for value in values}.values())
 
 
 def _text_of(value: Any) -> str:
@@ -108,7 +101,7 @@ def optimizer_of(row: Mapping[str, Any]) -> Optimizer:
             f"space has {unknown[0]!r}, but {type(base).__name__} has no such setting. "
             f"It has {', '.join(sorted(names))}."
         )
-    return type(base)(**{**{f.name: getattr(base, f.name) for f in fields(base)}, **settings})
+    return replace(base, **settings)
 
 
 def groups_of(rows: Sequence[dict[str, Any]], defaults: dict[str, Any]) -> list[list[int]]:
@@ -117,10 +110,8 @@ def groups_of(rows: Sequence[dict[str, Any]], defaults: dict[str, Any]) -> list[
     for k, row in enumerate(rows):
         settings = {**defaults, **row}
         optimizer = optimizer_of(settings)
-        shared_settings = {
-            name: value for name, value in settings.items() if name not in (*PER_NET, *PER_NET_OF_OPTIMIZER)
-        }
-        key = repr((sorted(shared_settings.items(), key=str), type(optimizer).__name__, optimizer.rule.name))
+        shared = [item for item in settings.items() if item[0] not in (*PER_NET, *PER_NET_OF_OPTIMIZER)]
+        key = repr((sorted(shared, key=str), type(optimizer).__name__, optimizer.rule.name))
         groups.setdefault(key, []).append(k)
     return list(groups.values())
 
@@ -136,27 +127,20 @@ def population_of(configurations, X, y, cv, device, dtype, seed) -> tuple[Popula
     """Return a population with cv nets for each configuration of `configurations`, and the arguments of its fit."""
     shared = configurations[0]
     repeated = lambda values: np.repeat(np.asarray(values, np.float64), cv)
-    net_settings: dict[str, Any] = {
-        name: repeated([row[name] for row in configurations]) for name in PER_NET if name in shared
-    }
     settings: dict[str, Any] = {name: shared[name] for name in NET_SETTINGS if name in shared}
-    pop = Population(
-        layer_sizes_of(shared, X, y),
-        len(configurations) * cv,
-        **settings,
-        **net_settings,
-        device=device,
-        dtype=dtype,
-        random_state=seed,
-    )
+    settings |= {name: repeated([row[name] for row in configurations]) for name in PER_NET if name in shared}
+    settings |= {"device": device, "dtype": dtype, "random_state": seed}
+    pop = Population(layer_sizes_of(shared, X, y), len(configurations) * cv, **settings)
     optimizers = [optimizer_of(row) for row in configurations]
-    base, varied_settings = optimizers[0], {}
+    base, varied_settings = optimizers[0], dict[str, Any]()
     for name in PER_NET_OF_OPTIMIZER:
         values = [getattr(optimizer, name, None) for optimizer in optimizers]
         if any(value != values[0] for value in values):
             varied_settings[name] = repeated(values)
-    optimizer = type(base)(**{**{f.name: getattr(base, f.name) for f in fields(base)}, **varied_settings})
-    return pop, {"optimizer": optimizer, **{name: shared[name] for name in FIT_SETTINGS if name in shared}}
+    return pop, {
+        "optimizer": replace(base, **varied_settings),
+        **{name: shared[name] for name in FIT_SETTINGS if name in shared},
+    }
 
 
 def refit(row, X, y, device, dtype, seed, verbose) -> MLP:
@@ -166,3 +150,33 @@ def refit(row, X, y, device, dtype, seed, verbose) -> MLP:
     fit = {name: row[name] for name in FIT_SETTINGS if name in row}
     net.fit(X, y, optimizer=optimizer_of(row), verbose=verbose, **fit)
     return net
+
+
+# ---- the loss where the user names none
+
+
+def default_loss(y: np.ndarray) -> str:
+    """Return the loss for targets: whole numbers from 0 to below MANY_CLASSES in one column are classes."""
+    are_whole = y.size > 0 and (y.ndim == 1 or y.shape[1:] == (1,)) and np.array_equal(y, np.floor(y))
+    if not are_whole or y.min() < 0 or y.max() >= MANY_CLASSES:
+        return "squared_error"
+    return "binary_cross_entropy" if y.max() <= 1 else "softmax_cross_entropy"
+
+
+def warn_of_classes(y: np.ndarray, loss: str) -> None:
+    """Warn if the default loss takes floats for more than two classes, which may be meant as quantities."""
+    if loss == "softmax_cross_entropy" and y.dtype.kind == "f":
+        warn_user(
+            f"y has whole numbers from {y.min():g} to {y.max():g}, which are taken for {n_outputs_of(loss, y)} classes "
+            "although they are floats. If they are quantities, add 'loss': 'squared_error' to the space; if they are "
+            f"classes, add 'loss': {loss!r}, or give integers."
+        )
+
+
+def n_outputs_of(loss: str, y: np.ndarray) -> int:
+    """Return the number of outputs of a net with this loss for targets y."""
+    if y.ndim == 2 and y.shape[1] > 1:
+        return y.shape[1]
+    if loss == "softmax_cross_entropy":
+        return max(2, int(y.max()) + 1)
+    return int(y.max()) + 1 if loss == "binary_cross_entropy" and y.max() > 1 else 1

@@ -80,11 +80,6 @@ def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(tmp_path, monkeypatch, expecte
     assert_same(sweep(checkpoint=path, resume=True), expected)
 
 
-def test_a_search_without_a_seed_takes_that_of_its_checkpoint(tmp_path):
-    first = sweep(checkpoint=tmp_path / "search.ckpt", random_state=None)
-    assert_same(sweep(checkpoint=tmp_path / "search.ckpt", random_state=None, resume=True), first)
-
-
 @pytest.mark.parametrize(
     ("options", "difference"),
     [
@@ -142,18 +137,14 @@ def test_workers_go_on_with_a_population_in_training(tmp_path, monkeypatch, expe
     assert_same(sweep(checkpoint=tmp_path / "other.ckpt", every=2, executor=InPlace()), expected)
 
 
-def test_a_search_without_a_seed_that_ended_in_its_first_population_goes_on(tmp_path, monkeypatch):
-    fit, path = fastmlp.Population.fit, tmp_path / "search.ckpt"
-
-    def killed(self, *data, **options):
-        fit(self, *data, **options)
-        raise RuntimeError("killed")
-
-    monkeypatch.setattr(fastmlp.Population, "fit", killed)
-    with pytest.raises(RuntimeError, match="killed"):
-        sweep(checkpoint=path, random_state=None, every=1)
-    monkeypatch.setattr(fastmlp.Population, "fit", fit)
-    assert len(sweep(checkpoint=path, random_state=None, resume=True).scores) == 7
+def test_a_search_without_a_seed_goes_on_with_that_of_its_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "search.ckpt"
+    with monkeypatch.context() as patches:
+        kill_after_writes(3, patches)
+        with pytest.raises(Killed):
+            sweep(checkpoint=path, random_state=None, every=1)
+    first = sweep(checkpoint=path, random_state=None, resume=True)
+    assert_same(sweep(checkpoint=path, random_state=None, resume=True), first)
 
 
 def test_the_state_of_a_population_without_the_checkpoint_of_its_search_is_refused(tmp_path):
