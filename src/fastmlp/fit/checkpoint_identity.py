@@ -192,9 +192,11 @@ def saver_of(file: CheckpointFile, nets: Any, task: FitTask) -> Saver:
         with file.checking_state():
             check_state(start, task, before, metrics, rows_of_block)
         n_steps = start.n_steps(task.n_batches, task.batch_size, start.attempt)
-        _check_epochs(file, task, start, n_steps, length > length_before)
-        recorded = recorded_epochs(task.epochs_of_attempt(0), task.whole.n_nets)
-        start.extend(length, recorded, ceil(start.n_steps(task.n_batches, task.batch_size) / task.n_batches))
+        of_workers = start.restarts.max() > start.attempt  # nets have ended in attempts of their own
+        _check_epochs(file, task, start, n_steps, length > length_before or (of_workers and task.epochs > before))
+        if length > length_before:
+            recorded = recorded_epochs(task.epochs_of_attempt(0), task.whole.n_nets)
+            start.extend(length, recorded, ceil(start.n_steps(task.n_batches, task.batch_size) / task.n_batches))
         where = f"with {counted(start.n_ended, 'finished net')} of {task.n_nets:,}"
         if not task.is_population:
             where = f"after epoch {n_steps // task.n_batches:,} of {task.epochs:,}"
