@@ -61,7 +61,7 @@ class Option(NamedTuple):
     """
 
     fit: dict | Callable
-    settings: dict | Callable = {}
+    settings: dict | Callable | None = None
     nets: bool = False
     lanes: bool = True
     on_disk: bool = True
@@ -137,7 +137,7 @@ def make(kind, option="plain", **settings):
     """Return the nets of a kind of fits, untrained."""
     n_nets, own = KINDS[kind].n_nets, OPTIONS[option].settings
     given = {"loss": "binary_cross_entropy", "random_state": 3, "device": "cpu"}
-    given |= (own(n_nets) if callable(own) else own) | settings
+    given |= (own(n_nets) if callable(own) else own or {}) | settings
     return Population((3, 4, 1), n_nets, **given) if n_nets else MLP((3, 4, 1), **given)
 
 
