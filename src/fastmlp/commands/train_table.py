@@ -16,7 +16,6 @@ from ..table_training.model import TableModel
 from ..table_training.recipes import OF_CLASSES, OF_NUMBERS
 from ..table_training.rows import EncodedRows, Targets
 from ..table_training.streamed_fit import StreamedFit
-from ..table_training.streamed_table import StreamedTable, notice
 from ..tables.base_column import Note
 from ..tables.cells import MAX_BAD_FRACTION, contents, examples, read_numbers
 from ..tables.column_summary import Moments
@@ -219,13 +218,12 @@ def read_in_pieces(model: TableModel, options: TrainOptions, refused: list[str],
     if surely_fits(file, stream.memory_limit) or (refused and options.memory_limit is None):
         return None
     column, fraction = TargetColumn(options), model.recipe.validation_fraction
-    table = StreamedTable(file, None, column.prepare, stream)
     said: list[str] = []
     keep = lambda problems, choices: said.extend((*column.notes, *problems, *choices))
-    fit = StreamedFit(model, table, column, fraction)
+    fit = StreamedFit(file, None, column, stream)
     tell, model.tell_of_columns = model.tell_of_columns, keep
     try:
-        first = fit.learn()
+        n_needed = fit.learn(model, fraction)
     except ValueError:
         if column.n_missing and not column.n_rows:
             raise ValueError(
@@ -234,7 +232,7 @@ def read_in_pieces(model: TableModel, options: TrainOptions, refused: list[str],
         raise
     finally:
         model.tell_of_columns = tell
-    if first.n_needed <= stream.memory_limit:
+    if n_needed <= stream.memory_limit:
         return None
     if refused:
         raise ValueError(
@@ -245,8 +243,11 @@ def read_in_pieces(model: TableModel, options: TrainOptions, refused: list[str],
         log(f"{counted(column.n_missing, 'row')} whose target {options.target!r} is missing: left out.")
     for sentence in said:
         log(sentence)
-    rows = fit.encode(first)
-    log(notice(table.source.kind, first.n_needed, rows, stream.memory_limit))
+    inputs, cells = fit.drawn
+    if note := target_leaks_note(inputs, cells.to_numpy(), column.target.task == CLASSIFICATION):
+        log(note)
+    rows = fit.encode()
+    log(fit.notice(n_needed, rows))
     if fraction and rows.held_out is None:
         rows.close()
         raise ValueError(

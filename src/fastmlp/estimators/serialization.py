@@ -1,5 +1,4 @@
-"""Serialization of fitted tabular estimators to JSON, stored in the description of a net's file, and of what a first
-pass over a source has learned, stored in a row cache. No pickle.
+"""Serialization of fitted tabular estimators to JSON, stored in the description of a net's file. No pickle.
 
 The rest of the file is the same as `fastmlp train` writes, so `fastmlp predict` reads the files of both.
 """
@@ -29,7 +28,6 @@ FITTED: dict[str, tuple[type, ...]] = {
     "temperature_": (float,),
     "_is_multilabel": (bool,),
 }
-OF_FIRST_PASS = "n_features_in_", "n_outputs_", "_is_multilabel"  # the fitted ones that it sets
 ARRAYS = ("_mean", "_std")
 # Records of the training, which predictions do not need: versions before 0.3 pass over them.
 RECORDS = "best_settings_", "tuning_results_"
@@ -48,7 +46,7 @@ def description_of(estimator: Any) -> dict[str, Any]:
     ValueError
         If the classes are neither text nor numbers nor dates.
     """
-    attributes, description = vars(estimator), _attributes_of(estimator, tuple(FITTED))
+    attributes, description = vars(estimator), _attributes_of(estimator)
     params, left_out = {}, []
     for name, value in estimator.get_params(deep=False).items():
         try:
@@ -64,32 +62,12 @@ def description_of(estimator: Any) -> dict[str, Any]:
     return description
 
 
-def learned_by(estimator: Any) -> dict[str, Any]:
-    """Return what an estimator has learned in a first pass over a source, for JSON in a row cache; errors as above."""
-    return _attributes_of(estimator, OF_FIRST_PASS)
-
-
-def take_learned(estimator: Any, found: dict[str, Any]) -> None:
-    """Set the attributes that `learned_by` returned, and remove others that an earlier fit has set.
-
-    Raises
-    ------
-    AttributeError, KeyError, TypeError, ValueError
-        If they are none of this version. The estimator is unchanged then.
-    """
-    made = type(estimator)()
-    _set_attributes(made, found, found["columns"])
-    for name in (*OF_FIRST_PASS, *ARRAYS, "classes_", "feature_names_in_"):
-        vars(estimator).pop(name, None)
-    vars(estimator).update({name: value for name, value in vars(made).items() if name not in made.get_params()})
-
-
-def _attributes_of(estimator: Any, fitted: tuple[str, ...]) -> dict[str, Any]:
-    """Return what the encoding of tables and targets depends on, for JSON, and the attributes `fitted`."""
+def _attributes_of(estimator: Any) -> dict[str, Any]:
+    """Return what the encoding of tables and targets depends on, for JSON."""
     attributes = vars(estimator)
     return {
         **({"classes": _labels(attributes["classes_"])} if "classes_" in attributes else {}),
-        "fitted": {name: attributes[name] for name in fitted if name in attributes},
+        "fitted": {name: attributes[name] for name in FITTED if name in attributes},
         "arrays": {name: np.asarray(attributes[name]).tolist() for name in ARRAYS if attributes.get(name) is not None},
         "names": list(estimator._names),
         "has_names": "feature_names_in_" in attributes,

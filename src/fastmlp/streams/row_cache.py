@@ -1,18 +1,15 @@
 """Row cache: a folder that keeps row files for later fits, each under a name made of what its rows depend on.
 
-Beside them lies what the passes over their sources have found, as JSON with a digest before it. Rows and values that
-somebody but this user and root can have written are not used, and damaged ones are written anew.
+Rows that somebody but this user and root can have written are not used, and damaged ones are written anew.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +17,10 @@ import numpy as np
 
 from ..errors import shown
 from ..interface.user_warnings import warn_user
-from ..kernels.jit.cache_dir import FILE_MODE, distrust_reason, make_folder, read_file
-from ..kernels.system.atomic_file import replacing
+from ..kernels.jit.cache_dir import distrust_reason
 from .row_file import DamagedRows, RowFile
 
 FORMAT = 3  # of the files, on which their names depend
-DIGEST_BYTES = 16
 
 
 def as_cache(value: Any) -> Path | None:
@@ -39,9 +34,6 @@ def digest_of_value(value: Any) -> str:
     """Return a digest of a value whose parts have a `repr` of their content, such as tuples and arrays of numbers."""
     with np.printoptions(threshold=sys.maxsize, floatmode="unique"):  # all numbers of an array, with all digits
         return hashlib.sha256(repr(value).encode()).hexdigest()[:32]
-
-
-# ---- rows
 
 
 def place_of_rows(cache: Path, *key: Any) -> Path | None:
@@ -86,39 +78,3 @@ def rows_of_earlier_fit(
         warn_user(f"{str(error).removesuffix('.')}. The rows are read and written again.")
         shutil.rmtree(place, ignore_errors=True)
     return None
-
-
-# ---- values beside them
-
-
-class KeptValue:
-    """Value of JSON in a row cache: what a first pass over a source has found, for later fits to the same source.
-
-    cache : Path
-    key : what the value depends on
-    """
-
-    def __init__(self, cache: Path, key: tuple):
-        self._file = cache / f"found-{digest_of_value((key, FORMAT))}"
-
-    def read(self) -> Any:
-        """Return the value; None if there is none, or what is there is damaged or not to be trusted."""
-        with suppress(OSError, ValueError, RecursionError):
-            if distrust_reason(self._file.parent) is None:
-                content = read_file(self._file)
-                digest, data = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
-                return json.loads(data) if digest == _digest(data) else None
-        return None
-
-    def write(self, value: Any) -> None:
-        """Write the value, in place of an earlier one. Where that fails, a later fit finds it again."""
-        data = json.dumps(value).encode()
-        with suppress(OSError):
-            make_folder(self._file.parent)
-            if distrust_reason(self._file.parent) is None:
-                with replacing(self._file, FILE_MODE) as file:
-                    file.write(_digest(data) + data)
-
-
-def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()

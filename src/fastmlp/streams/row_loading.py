@@ -154,7 +154,7 @@ def load(
 
 
 @contextmanager
-def closed_after_error(rows: RowFile) -> Iterator[None]:
+def closed_after_error(rows: Any) -> Iterator[None]:
     try:
         yield
     except BaseException:

@@ -88,10 +88,6 @@ class Column(ABC):
         """
         return False
 
-    def training_cells(self, series: pd.Series) -> pd.Series:
-        """Return cells of the training table, in which those that the column counts as missing are."""
-        return series
-
     def without_bins(self) -> Column:
         return self
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from .base_column import Column, Note
-from .cells import MISSING_TEXTS, Reading, is_text_or_mixed, misfits_error
+from .cells import MISSING_TEXTS, Reading, misfits_error
 from .number_columns import MANY_DISTINCT, NumericEncoding
 from .tallies import OF_PIECES, Misfits, count_misfits
 from .training_column import ISO_DATE
@@ -198,9 +198,6 @@ class DateColumn(Column):
             out[:, -1] = missing
         notes = [Note(f"Column {self.name!r} {misfits.as_missing(self.noun)}.", True)] if n_bad else []
         return notes + self.missing_notes(int(np.count_nonzero(missing)) - n_bad, n)
-
-    def training_cells(self, series: pd.Series) -> pd.Series:
-        return series.mask(read_dates(series).bad) if is_text_or_mixed(series) else series
 
     def c_values(self, x: str, file: Any) -> list[str]:
         waves = zip(*(part.tolist() for part in self.waves), strict=True)

@@ -162,25 +162,6 @@ def encode_columns(
     return X
 
 
-def training_rows(columns: Iterable[Column], table: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of the training table, in which cells that are no numbers or no dates become missing.
-
-    In a few of its rows such cells may be many, and encoders refuse them then.
-
-    Raises
-    ------
-    ValueError
-        If a number is infinite or far too large.
-    """
-    changed = {}
-    for column in columns:
-        for name in column.inputs:
-            series = table[name]
-            if (cells := column.training_cells(series)) is not series:
-                changed[name] = cells
-    return with_columns(table, changed) if changed else table
-
-
 def with_numbers(table: pd.DataFrame, target: str | None = None) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Convert columns of numbers that also hold text to floats.
 

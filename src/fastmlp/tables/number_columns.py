@@ -15,7 +15,7 @@ from ..errors import checked_count, unknown_name
 from . import DEFAULT_BINS
 from .base_column import Column, Note
 from .bins import bin_features, leap_edges, tree_edges
-from .cells import ANY, holds_truths, is_text_or_mixed, numbers_in
+from .cells import ANY, holds_truths, numbers_in
 from .tallies import OF_PIECES, Misfits, count_misfits
 
 if TYPE_CHECKING:
@@ -143,9 +143,6 @@ class NumberColumn(Column):
         if self.marks_missing:
             out[:, -1] = missing
         return notes + self.missing_notes(n_missing - reading.n_bad, len(series)) if n_missing else notes
-
-    def training_cells(self, series: pd.Series) -> Any:
-        return numbers_in(series, ANY, reads_booleans=False).values if is_text_or_mixed(series) else series
 
     @abstractmethod
     def c_score(self, x: str, file: Any) -> str:

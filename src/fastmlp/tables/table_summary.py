@@ -21,21 +21,6 @@ KEY_BYTES = 64  # of a row of the sample beside its cells: key, targets, and cop
 SLACK = 1.5  # rows that are held, as a multiple of the sample, before those with large keys are dropped
 
 
-class RowKeys:
-    """A random number from 0 to 1 for each row, which depends on the seed and the number of the row alone.
-
-    >>> keys = RowKeys(3)
-    >>> np.array_equal(np.append(keys.of_next(2), keys.of_next(3)), RowKeys(3).of_next(5))
-    True
-    """
-
-    def __init__(self, seed: int):
-        self._rng = np.random.default_rng(seed)
-
-    def of_next(self, n_rows: int) -> np.ndarray:
-        return self._rng.random(n_rows)
-
-
 class RowSample:
     """Up to n_most rows, each row with the same chance: reservoir sampling by keys.
 
@@ -88,7 +73,7 @@ def joined(pieces: list[Any]) -> Any:
 class TableSummary:
     """Result of a pass over a table: a sample of its rows, and a summary of each column.
 
-    seed : seed of the sample
+    seed : of the sample: of keys from 0 to 1, which depend on the seed and the number of a row alone
     memory_limit : bytes
 
     n_rows, n_bytes : number of rows of the table, and of its bytes as a data frame
@@ -96,7 +81,7 @@ class TableSummary:
     """
 
     def __init__(self, seed: int, memory_limit: int):
-        self._keys, self._memory_limit = RowKeys(seed), memory_limit
+        self._keys, self._memory_limit = np.random.default_rng(seed), memory_limit
         self._sample: RowSample | None = None
         self.n_rows = self.n_bytes = 0
         self.columns: dict[str, ColumnSummary] = {}
@@ -120,7 +105,7 @@ class TableSummary:
         if self._sample is None:
             most = int(SAMPLE_SHARE * self._memory_limit / (weighed + KEY_BYTES))
             self._sample = RowSample(min(SAMPLED_ROWS, max(most, LEAST_SAMPLED)))
-        self._sample.add((table, targets), self._keys.of_next(n))
+        self._sample.add((table, targets), self._keys.random(n))
 
     def sample(self, below: float = 1.0) -> tuple[Any, Any]:
         """Return (table, targets) of rows drawn at random, of those whose keys are below a number."""

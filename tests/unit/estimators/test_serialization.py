@@ -10,7 +10,6 @@ from safetensors.numpy import save_file
 
 import fastmlp
 from fastmlp import MLP, Population, TabularMLPClassifier, TabularMLPRegressor
-from fastmlp.estimators.serialization import learned_by, take_learned
 
 QUICK = {"hidden_layer_sizes": (8,), "max_iter": 3, "random_state": 0}
 LABELS = {
@@ -180,23 +179,6 @@ def test_unsavable_parameters_warn_and_are_dropped(table, tmp_path):
     with pytest.raises(ValueError, match="Classes can be saved if they are text"):
         clf.save(tmp_path / "new.safetensors")
     assert not (tmp_path / "new.safetensors").exists()
-
-
-def test_what_a_first_pass_has_learned_is_the_same_after_json(table):
-    y = np.array(["no", "yes"], object)[np.arange(60) % 2]
-    given = TabularMLPClassifier(**QUICK, n_nets=1).fit(table, y)
-    found = TabularMLPRegressor(**QUICK, n_nets=1).fit(table[["size"]], np.arange(60.0))
-    damages = {"classes": 5}, {"columns": [{}]}, {"names": ["size"]}, {"fitted": {"new": 1}}
-    for damage in damages:
-        before = dict(vars(found))
-        with pytest.raises((AttributeError, KeyError, TypeError, ValueError)):
-            take_learned(found, {**learned_by(given), **damage})
-        assert vars(found) == before
-    take_learned(found, json.loads(json.dumps(learned_by(given))))
-    assert found.classes_.tolist() == given.classes_.tolist()
-    assert (found.columns_, found.notes_, found.n_features_in_) == (given.columns_, given.notes_, 4)
-    assert found.feature_names_in_.tolist() == list(table)
-    assert not hasattr(found, "_mean"), "of an earlier fit"
 
 
 def test_damaged_descriptions_are_refused(table, tmp_path):

@@ -13,7 +13,7 @@ from interrupted_fits import with_sigint
 from fastmlp import MLP
 from fastmlp.kernels.structs import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
 from fastmlp.streams import row_file, row_loading
-from fastmlp.streams.row_cache import KeptValue, as_cache
+from fastmlp.streams.row_cache import as_cache
 from fastmlp.streams.row_file import RowFile
 from fastmlp.streams.row_loading import RowsInMemory, load
 from fastmlp.streams.sources import Source, as_source
@@ -269,39 +269,3 @@ def test_folders_are_moved_without_open_files(tmp_path, monkeypatch):
 def test_a_row_cache_is_a_path(value):
     with pytest.raises(ValueError, match="row_cache must be the path of a folder, or None, but it is"):
         as_cache(value)
-
-
-# ---- values beside them
-
-
-def kept(folder, *key):
-    return KeptValue(folder / "cache", key)
-
-
-def test_a_value_is_found_by_its_key_alone(tmp_path):
-    numbers = np.linspace(0.0, 1.0, 5_000)
-    assert kept(tmp_path, "a", numbers).read() is None
-    for value in ({"x": [0, 1.5, None, "text"]}, 5):
-        kept(tmp_path, "a", numbers).write(value)
-        assert kept(tmp_path, "a", numbers.copy()).read() == value
-    assert kept(tmp_path, "b", numbers).read() is None
-    numbers[2_500] = np.nextafter(numbers[2_500], 1.0)
-    assert kept(tmp_path, "a", numbers).read() is None
-
-
-@needs_owners
-@pytest.mark.parametrize("what", ["empty", "cut", "others may write to its folder", "others may write to it"])
-def test_a_value_that_is_damaged_or_not_to_be_trusted_is_none(what, tmp_path):
-    kept(tmp_path, "a").write("text")
-    (file,) = (tmp_path / "cache").iterdir()
-    if what in ("empty", "cut"):
-        file.write_bytes(file.read_bytes()[: 0 if what == "empty" else -1])
-    else:
-        (file.parent if "folder" in what else file).chmod(0o777)
-    assert kept(tmp_path, "a").read() is None
-
-
-def test_a_folder_that_cannot_be_made_is_no_error(tmp_path):
-    (tmp_path / "cache").write_text("no folder")
-    kept(tmp_path, "a").write("text")
-    assert kept(tmp_path, "a").read() is None

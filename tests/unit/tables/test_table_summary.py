@@ -9,7 +9,7 @@ from fastmlp.tables.column_summary import ColumnSummary, Moments, fit_column  # 
 from fastmlp.tables.date_column import DateColumn  # noqa: E402
 from fastmlp.tables.features import with_numbers  # noqa: E402
 from fastmlp.tables.number_columns import NumberColumn, NumericEncoding  # noqa: E402
-from fastmlp.tables.table_summary import RowKeys, RowSample, TableSummary  # noqa: E402
+from fastmlp.tables.table_summary import RowSample, TableSummary  # noqa: E402
 from fastmlp.tables.tallies import Categories, Misfits  # noqa: E402
 
 
@@ -40,10 +40,10 @@ def test_a_sample_is_uniform_and_does_not_depend_on_the_pieces():
     n, n_most = 5000, 500
     whole, parts = RowSample(n_most), RowSample(n_most)
     rows = np.arange(n)
-    whole.add((rows,), RowKeys(1).of_next(n))
-    keys = RowKeys(1)
+    whole.add((rows,), np.random.default_rng(1).random(n))
+    keys = np.random.default_rng(1)
     for piece in np.split(rows, [10, 11, 2000, 4500]):
-        parts.add((pd.Series(piece),), keys.of_next(len(piece)))
+        parts.add((pd.Series(piece),), keys.random(len(piece)))
     (found,) = whole.rows()
     np.testing.assert_array_equal(found, parts.rows()[0])
     assert len(found) == n_most
@@ -51,7 +51,7 @@ def test_a_sample_is_uniform_and_does_not_depend_on_the_pieces():
     counts, _ = np.histogram(found, bins=10, range=(0, n))
     assert counts.min() > 25  # of 50, with a standard deviation of 6.4
     below = whole.rows(0.05)[0]
-    np.testing.assert_array_equal(below, np.flatnonzero(RowKeys(1).of_next(n) < 0.05))
+    np.testing.assert_array_equal(below, np.flatnonzero(np.random.default_rng(1).random(n) < 0.05))
 
 
 def test_categories_and_missing_cells_are_those_of_all_rows():

@@ -326,7 +326,7 @@ class BaseTabular(TableRows, Exportable, TableColumns, ABC):
                 "tune": self.tune,
                 "executor": executor,
             }
-            data, name = source.prepare(model, in_memory), source.name
+            data, name = source.rows(model, in_memory), source.name
             if data is None:
                 X, y = source.in_memory()
         if data is None:
