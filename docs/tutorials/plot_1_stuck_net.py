@@ -100,7 +100,7 @@ print(found)
 #
 # For your own net, :doc:`/diagnosis` shows what to pass.
 #
-# Five bugs, five verdicts
+# Five bugs, one by one
 # ------------------------
 #
 # There are several ways to 0.5. The command ``fastmlp xor --stuck`` has a net with five bugs, one at a time, and the

@@ -94,7 +94,7 @@ def cases(name, source, activation, hidden) -> Iterator[Case]:
     yield case("weight_decay_too_high", "AdamW", make(source, epochs=300, optimizer=AdamW(0.01, weight_decay=30.0)))
     yield case("weight_decay_too_high", "l2 of 5", make(source, **fit, l2=5.0))
     yield case("dropout_too_high", "0.95", of(source, dropout=0.95, **fit | layers((16, 16))))
-    yield case("unscaled_inputs", "thousands", make(changed(source, lambda X: 1e3 * X + 5e3), epochs=100), "dead_units")
+    yield case("unscaled_data", "thousands", make(changed(source, lambda X: 1e3 * X + 5e3), epochs=100), "dead_units")
     yield case("unsuitable_weights", "all equal", make(source, epochs=100, changed=constant_weights), *HEALTHY[:1])
     yield case("weights_too_large", "normal, 50", make(source, init=Normal(50.0), epochs=60), *WEIGHTS)
     deep = layers((8,) * 8)
@@ -114,13 +114,13 @@ def cases(name, source, activation, hidden) -> Iterator[Case]:
         yield case("over_fitting", "noise", of(noisy_waves, **wide))
     if name in ("diabetes", "waves"):
         prices = changed(source, targets=lambda y: 500.0 * y + 3000.0)
-        yield case("unscaled_targets", "prices", make(prices, epochs=100, optimizer=Adam(0.003)))
+        yield case("unscaled_data", "prices", make(prices, epochs=100, optimizer=Adam(0.003)))
         yield case("unreachable_targets", "softplus", make(source, output_activation="softplus", **fit))
         return
     coding = (lambda y: 2.0 * y - 1.0) if name in ("spirals", "breast_cancer") else (lambda y: y.astype(float))
-    yield case("mis_encoded_labels", "a sigmoid", make(changed(source, targets=coding), **SIGMOID_OUTPUT))
+    yield case("unreachable_targets", "a sigmoid", make(changed(source, targets=coding), **SIGMOID_OUTPUT))
     one_class = changed(source, targets=lambda y: 0 * y)
-    yield case("constant_labels", "one class", make(one_class, epochs=30, loss="binary_cross_entropy"))
+    yield case("constant_data", "one class", make(one_class, epochs=30, loss="binary_cross_entropy"))
 
 
 KINDS = (

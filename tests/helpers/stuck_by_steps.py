@@ -64,11 +64,11 @@ PLAIN = {"epochs": 30, "batch_size": 16, "hidden": (32,)}
 CURED = of(clouds, optimizer=Adam(0.01), **PLAIN, **RELU)
 
 STEP_CASES = [
-    Case("unscaled_inputs", "percentages, relu, descent", of(percentages, optimizer=SGD(0.1), **PLAIN, **RELU),
+    Case("unscaled_data", "percentages, relu, descent", of(percentages, optimizer=SGD(0.1), **PLAIN, **RELU),
          cure=of(clouds, optimizer=SGD(0.1), **PLAIN, **RELU)),
-    Case("unscaled_inputs", "columns in their own units, relu, descent",
+    Case("unscaled_data", "columns in their own units, relu, descent",
          of(columns, optimizer=SGD(0.01), **PLAIN, **RELU), cure=of(numbers, optimizer=SGD(0.01), **PLAIN, **RELU)),
-    Case("unscaled_targets", "millions, diverging descent",
+    Case("unscaled_data", "millions, diverging descent",
          of(coded(lambda y: 1e6 * y, data.friedman), optimizer=SGD(0.01), **PLAIN, **RELU),
          cure=of(data.friedman, optimizer=SGD(0.01), **PLAIN, **RELU)),
     Case("learning_rate_too_high", "Adam at 10, relu", of(clouds, optimizer=Adam(10.0), **PLAIN, **RELU), cure=CURED),

@@ -45,7 +45,7 @@ BUGS = (
         "for variable in (W, b): variable -= rate * gradient[variable]",
         "broken_updates",
     ),
-    Bug("wrong sign", "error = y - output", "error = output - y", "wrong_sign"),
+    Bug("wrong sign", "error = y - output", "error = output - y", "broken_updates"),
     Bug(
         "independent outputs",
         "two sigmoids and squared error for two exclusive classes",

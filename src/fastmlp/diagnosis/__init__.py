@@ -3,7 +3,7 @@
 diagnose, result                      the public function, and the objects that it returns
 verdicts/                             the verdicts: each one object, in a file by topic
 samples, adapters, model_under_test   conversion of nets and data of any kind to one float64 form
-measurements, unit_measurements, curvature, output_range, data_checks, records, training_settings, short_descent
+measurements, unit_measurements, curvature, output_range, data_checks, records, training_settings
                                       measurements of nets, data and training, once for all verdicts
 gradient_check, central_differences   check of a hand-written backward pass
 monitor                               warnings during a fit

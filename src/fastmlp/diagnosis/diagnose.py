@@ -13,14 +13,12 @@ from ..errors import counted
 from ..history import History
 from . import samples
 from .adapters import model_of_other_library
-from .measurements import Measurements, limit_blas_threads, measure, measured_samples, n_measured
+from .measurements import limit_blas_threads, measure, measured_samples, n_measured
 from .model_under_test import ModelUnderTest, is_mlp, is_population, model_of_fastmlp
 from .records import Curve, as_curve, with_recorded_loss
 from .result import Diagnosis, PopulationDiagnosis
-from .short_descent import short_descent
 from .training_settings import TrainingSettings, updates_of
-from .verdicts import NAMES, score_verdicts
-from .verdicts.progress import nothing_left
+from .verdicts.evidence import Evidence
 
 
 def diagnose(
@@ -135,9 +133,6 @@ def diagnose(
     if loss is None and not is_mlp(net) and not checked.bad_data:
         model = with_recorded_loss(model, checked.X, checked.Y, curve)
     measured = _measure(model, checked, curve, held_out, updates)
-    if _needs_descent(measured):
-        with limit_blas_threads(model):
-            measured = measured._replace(descent=short_descent(model, checked.X, checked.Y, held_out))
     basis = _measured_on(len(X), validation_data, updates, curve, are_history_samples)
     basis = weighting or basis
     if updates.weighted:
@@ -160,15 +155,10 @@ def _measure(
     curve: Curve | None,
     held_out: Any,
     updates: TrainingSettings,
-) -> Measurements:
+) -> Evidence:
     problems = {"label_problem": checked.label_problem, "bad_data": checked.bad_data}
     with limit_blas_threads(model):
-        return measure(model, checked.X, checked.Y, curve, **problems, validation=held_out, updates=updates)
-
-
-def _needs_descent(m: Measurements) -> bool:
-    """Return whether a net counts as converged although something may be left to learn."""
-    return NAMES[int(score_verdicts(m)[:, 0].argmax())] == "converged" and not nothing_left(m)[0]
+        return Evidence(*measure(model, checked.X, checked.Y, curve, **problems, validation=held_out, updates=updates))
 
 
 def _measured_on(
@@ -198,24 +188,20 @@ def _diagnose_population(
 ) -> PopulationDiagnosis:
     dropout = np.broadcast_to(np.asarray(pop.dropout)[..., None], (pop.n_nets, pop.network.n_hidden_layers))
     model = model_of_fastmlp(pop.network, pop.params, pop.l2, dropout)
-    data_per_net = samples.data_per_net(X, y, pop.n_nets, pop.network.n_outputs)
-    if data_per_net is None:
+    per_net = samples.data_per_net(X, y, pop.n_nets, model.n_outputs)
+    if per_net is None:
         held_out = samples.as_validation(validation_data, model, classes)
-        checked = samples.as_samples(X, y, model, classes)
-        return PopulationDiagnosis(_measure(model, checked, curve, held_out, updates))
+        return PopulationDiagnosis(_measure(model, samples.as_samples(X, y, model, classes), curve, held_out, updates))
     held_out_of = [validation_data] * pop.n_nets
     if validation_data is not None:
         X_held, y_held, *_ = checked_pair(validation_data)
         held_out_of = samples.data_per_net(X_held, y_held, pop.n_nets, model.n_outputs) or held_out_of
     measurements = []
-    for k, (net_X, net_y) in enumerate(data_per_net):  # nets with different data: measure each net on its own samples
-        members = slice(k, k + 1)
-        one, net_curve = model.of_nets(members), None if curve is None else curve.of_net(k)
-        held_out, checked = (
-            samples.as_validation(held_out_of[k], one, None),
-            samples.as_samples(net_X, net_y, one, None),
-        )
-        measurements.append(_measure(one, checked, net_curve, held_out, updates.of_nets(pop.n_nets, members)))
+    for k, pair in enumerate(per_net):  # each net is measured on its own samples
+        one, net_curve = model.of_nets(slice(k, k + 1)), None if curve is None else curve.of_net(k)
+        held_out, checked = samples.as_validation(held_out_of[k], one, None), samples.as_samples(*pair, one, None)
+        updates_of_net = updates.of_nets(pop.n_nets, slice(k, k + 1))
+        measurements.append(_measure(one, checked, net_curve, held_out, updates_of_net))
     return PopulationDiagnosis(*measurements)
 
 

@@ -13,7 +13,6 @@ from .data_checks import DataChecks, check_data
 from .model_under_test import ModelUnderTest, sample_rows
 from .output_range import Bounds, output_bounds
 from .records import Curve, Shape, shape_of
-from .short_descent import Descent
 from .training_settings import TrainingSettings
 from .unit_measurements import MAX_SAMPLES, draw_masks, measure_hidden_units, merged_fraction
 
@@ -32,7 +31,6 @@ class Measurements(NamedTuple):
     data: DataChecks
     curve: Shape
     updates: TrainingSettings
-    descent: Descent | None  # a second-order trial from where training has ended; None if there was none
     longest_step: float  # longest first step of a new net that lowers its loss, as a learning rate
     bounds: Bounds
     target_low: float
@@ -207,7 +205,6 @@ def measure(
         data=data,
         curve=shape_of(None if curve is None else curve.above(floor), n_nets, np.full(n_nets, base - floor), noise),
         updates=updates,
-        descent=None,
         longest_step=longest_first_step(model, X[rows], Y[rows], updates),
         bounds=bounds,
         target_low=float(Y.min()),

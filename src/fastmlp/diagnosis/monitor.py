@@ -16,7 +16,7 @@ from ..network.spec import Network
 from .data_checks import MAX_ROWS, input_scale
 from .measurements import base_loss_of
 from .model_under_test import model_of_fastmlp
-from .verdicts.shared import scale_too_large
+from .verdicts.evidence import scale_too_large
 
 CHECK_RATIO = 1.3  # ratio between the epochs of consecutive checks
 FIRST_EPOCH = 30  # no warning before this epoch

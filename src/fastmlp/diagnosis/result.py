@@ -11,8 +11,9 @@ import numpy as np
 
 from ..console.html_display import html_text
 from ..errors import counted
-from .measurements import Measurements, n_measured
+from .measurements import n_measured
 from .verdicts import NAMES, VERDICTS, score_verdicts
+from .verdicts.evidence import Evidence
 from .verdicts.verdict import Net, number
 
 MAX_RUNNERS_UP = 3
@@ -143,7 +144,7 @@ class PopulationDiagnosis:
 
     Parameters
     ----------
-    *measurements : Measurements
+    *evidence : Evidence
         Measurements of all nets, or of each net if their data differ.
 
     Attributes
@@ -168,9 +169,9 @@ class PopulationDiagnosis:
     ({'unsuitable_weights': 20}, 'unsuitable_weights')
     """
 
-    def __init__(self, *measurements: Measurements):
-        self._measurements = measurements  # a single one for all nets, or one for each net if their data differ
-        self._confidences = np.concatenate([score_verdicts(measured) for measured in measurements], axis=1)
+    def __init__(self, *evidence: Evidence):
+        self._evidence = evidence
+        self._confidences = np.concatenate([score_verdicts(measured) for measured in evidence], axis=1)
         self.verdicts = np.array(NAMES)[self._confidences.argmax(axis=0)]
         self.is_sure = self._confidences.max(axis=0) >= SURE_CONFIDENCE
 
@@ -182,7 +183,7 @@ class PopulationDiagnosis:
     @property
     def loss(self) -> np.ndarray:
         """Loss of each net on the data of the diagnosis, (n_nets,)."""
-        return np.concatenate([measured.loss for measured in self._measurements])
+        return np.concatenate([measured.loss for measured in self._evidence])
 
     def net(self, k: int) -> Diagnosis:
         """Return the diagnosis of one net.
@@ -204,7 +205,7 @@ class PopulationDiagnosis:
         if not -self.n_nets <= k < self.n_nets:
             raise IndexError(f"There is no net {k}: the population has nets 0 to {self.n_nets - 1}.")
         k %= self.n_nets
-        m, index = (self._measurements[0], k) if len(self._measurements) == 1 else (self._measurements[k], 0)
+        m, index = (self._evidence[0], k) if len(self._evidence) == 1 else (self._evidence[k], 0)
         n = n_measured(m.n_samples, len(m.loss))
         basis = f"{n:,} samples, drawn from those that were given" if n < m.n_samples else ""
         return diagnosis_of(Net(m, index), dict(zip(NAMES, self._confidences[:, k].tolist(), strict=True)), basis)

@@ -190,7 +190,7 @@ def test_population_with_data_per_net_is_diagnosed_per_net():
     pop = Population((2, 8, 1), 3, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
     pop.fit(X, y, epochs=200, optimizer=Adam(0.02))
     found = diagnose(pop, X, y)
-    assert found.verdicts[1] == "constant_labels"
+    assert found.verdicts[1] == "constant_data"
     assert found.net(0).is_healthy
     assert found.net(2).is_healthy
     with pytest.raises(ValueError, match="one block per net, 3, but it has 2"):

@@ -169,14 +169,14 @@ def test_inputs_that_fastmlp_has_encoded_are_never_unscaled():
         model = TabularMLPRegressor((8,), n_nets=1, max_iter=3, learning_rate_init=1e-6, random_state=0)
         model.fit(table, targets)
         for found in (diagnose(model, table, targets), diagnose(model)):
-            assert "unscaled_inputs" not in {found.verdict, *found.others}
+            assert "unscaled_data" not in {found.verdict, *found.others}
 
 
 def test_indicators_are_scaled_whatever_their_share():
     X, y = data.friedman(0)
     rare = (np.arange(len(X)) < 1)[:, None] * np.ones(7)
     found = verdict_on(np.hstack([X, rare, 1.0 - rare]), y, epochs=10, optimizer=Adam(1e-3))
-    assert "unscaled_inputs" not in {found.verdict, *found.others}
+    assert "unscaled_data" not in {found.verdict, *found.others}
 
 
 def test_rising_loss_is_not_still_learning():
@@ -196,7 +196,7 @@ def test_sign_of_fastmlps_own_updates_is_right(sign):
     net.weights[0][:, 0] = sign * np.array([-2.0, 2.0])
     history = net.fit(X, y, epochs=5, optimizer=SGD(1e-6), verbose=0)
     found = diagnose(net, X, y, history)
-    assert "wrong_sign" not in {found.verdict, *found.others}
+    assert "broken_updates" not in {found.verdict, *found.others}
 
 
 # ---- steps of gradient descent
@@ -243,4 +243,6 @@ def test_a_wrong_sign_is_named_by_the_losses_of_a_function(learning_rate, seed):
         c += learning_rate * delta.sum(axis=0)
         W += learning_rate * X.T @ hidden_delta
         b += learning_rate * hidden_delta.sum(axis=0)
-    assert diagnose(lambda X: expit(expit(X @ W + b) @ V + c), X, Y, losses).verdict == "wrong_sign"
+    found = diagnose(lambda X: expit(expit(X @ W + b) @ V + c), X, Y, losses)
+    assert found.verdict == "broken_updates"
+    assert found.remedy.startswith("Flip the sign of the update")

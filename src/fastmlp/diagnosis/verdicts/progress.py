@@ -5,26 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..data_checks import MIN_SAMPLES
-from ..measurements import Measurements
-from ..short_descent import STEPS, VALIDATION
-from .shared import (
-    at_rest,
-    epochs_left,
-    fell_in_last_epoch,
-    finite,
-    gain,
-    has_curve,
-    labels_are_noise,
-    learnable,
-    learned,
-    merged_at_rest,
-    past_best,
-    ramp,
-    remaining,
-    uniform,
-    validation_loss,
-    without_history,
-)
+from .evidence import Evidence, ramp
 from .steps import wrong_learning_rate
 from .verdict import Net, Verdict, counted_number, listed, number, percent, sentence
 
@@ -33,7 +14,7 @@ BEGUN = 0.02  # skill below which a net may be as it was at the start
 # ---- held-out samples
 
 
-def generalisation_gap(m: Measurements) -> np.ndarray:
+def generalisation_gap(m: Evidence) -> np.ndarray:
     """Return the generalisation gap: how much better a net is on training samples than on held-out samples.
 
     It is a fraction of the targets' variance, or of the base rate's loss if it comes from records. NaN if nothing is
@@ -45,7 +26,7 @@ def generalisation_gap(m: Measurements) -> np.ndarray:
     return np.where(np.isfinite(measured), measured, recorded)
 
 
-def training_skill(m: Measurements) -> np.ndarray:
+def training_skill(m: Evidence) -> np.ndarray:
     """Return how much of its training samples a net explains: of their variance or, from records, of the base rate's
     loss; 0 for a net that is no better than a constant.
     """
@@ -54,7 +35,7 @@ def training_skill(m: Measurements) -> np.ndarray:
     return np.where(np.isfinite(m.explained), m.explained, recorded)
 
 
-def memorised(m: Measurements) -> np.ndarray:
+def memorised(m: Evidence) -> np.ndarray:
     """Return the confidence that a net has memorised its training samples; 0 if nothing is known about others.
 
     A net that explains none of its training samples has memorised nothing, whatever the gap: it is hardly trained.
@@ -62,7 +43,7 @@ def memorised(m: Measurements) -> np.ndarray:
     return ramp(generalisation_gap(m), 0.1, 0.22) * ramp(training_skill(m), 0.0, 0.2)
 
 
-def unknown_elsewhere(m: Measurements) -> np.ndarray:
+def unknown_elsewhere(m: Evidence) -> np.ndarray:
     """Return how far a net beats simple models on its training samples, if no validation data confirm that it learned.
 
     Without them it may as well have memorised the samples. 0 if the generalisation gap is known.
@@ -71,9 +52,9 @@ def unknown_elsewhere(m: Measurements) -> np.ndarray:
     return beyond * np.isnan(generalisation_gap(m))
 
 
-def improving(m: Measurements) -> np.ndarray:
+def improving(m: Evidence) -> np.ndarray:
     """Return the confidence that the validation loss still falls at the last epoch."""
-    return ramp(m.curve.validation_change, 0.01, 0.05) * (1.0 - past_best(m))
+    return ramp(m.curve.validation_change, 0.01, 0.05) * (1.0 - m.past_best)
 
 
 def _gap_in_words(net: Net) -> str:
@@ -83,31 +64,11 @@ def _gap_in_words(net: Net) -> str:
             f"The net explains {percent(net.explained)} of the variance of its samples and "
             f"{percent(net.validation_explained)} of that of validation samples."
         )
-    training, held_out = net.curve.training + net.floor, net.of(validation_loss(net.all))
+    training, held_out = net.curve.training + net.floor, net.held_out_loss
     return f"The loss of the kept epoch is {number(training)} in training and {number(held_out)} in validation."
 
 
-# ---- whether the data show more
-
-
-def shows_more(m: Measurements) -> np.ndarray:
-    """Return the confidence that the data show more than a net has learned when its training came to rest.
-
-    That is so if a short descent lowers the loss of samples that it does not use. The cross-entropy of classes that are
-    all right can be lowered without end, which shows nothing; if few are wrong, the fall must be noticeable beside the
-    base rate's loss, too.
-    """
-    d = m.descent
-    if d is None:
-        return uniform(m, 0.0)
-    fall = d.others_before - d.others_after
-    confidence = ramp(fall / max(d.others_before - m.floor, 1e-300), 0.05, 0.15)
-    if m.model.loss.delta_is_wrt_logit:
-        confidence = confidence * ramp(fall / m.base_excess, 0.003, 0.01) * (not d.others_are_right)
-    return uniform(m, float(confidence))
-
-
-def nothing_left(m: Measurements) -> np.ndarray:
+def nothing_left(m: Evidence) -> np.ndarray:
     """Return for each net whether there is nothing left to learn from the samples.
 
     All samples are right, or the targets of equal inputs differ by as much as the net does not explain.
@@ -125,38 +86,25 @@ class Converged(Verdict):
         "explained, explained in validation, attainable at least, accuracy, loss, validation loss, change of the loss"
     )
 
-    def confidence(self, m: Measurements) -> np.ndarray:
-        doubts = (1.0 - 0.7 * labels_are_noise(m)) * (1.0 - 0.6 * memorised(m)) * (m.target_high > m.target_low)
-        doubts = doubts * (1.0 - 0.5 * unknown_elsewhere(m)) * (1.0 - 0.9 * shows_more(m))
-        least = 0.4 * (1.0 - 0.5 * fell_in_last_epoch(m))
-        return 0.95 * finite(m) * learned(m) * np.maximum(at_rest(m), least) * doubts
+    def confidence(self, m: Evidence) -> np.ndarray:
+        doubts = (1.0 - 0.7 * m.labels_are_noise) * (1.0 - 0.6 * memorised(m)) * (m.target_high > m.target_low)
+        doubts = doubts * (1.0 - 0.5 * unknown_elsewhere(m))
+        least = 0.4 * (1.0 - 0.5 * m.fell_in_last_epoch)
+        return 0.95 * m.finite * m.learned * np.maximum(m.at_rest, least) * doubts
 
     def remedy(self, net: Net) -> str:
-        text, gap = f"Nothing to change{self._what_was_tested(net)}", net.of(generalisation_gap(net.all))
-        if gap > 0.05:
-            text += f". {_gap_in_words(net).rstrip('.')}"
-        return f"{text}."
-
-    def _what_was_tested(self, net: Net) -> str:
-        """Return a clause that says what shows that the data show no more, or that nothing does."""
-        d = net.all.descent
-        is_tested = d is not None and d.others == VALIDATION and d.n_samples == net.n_samples
-        if is_tested or nothing_left(net.all)[net.k]:
-            return ": the net has learned what these data show"
-        if d is not None:
-            stronger = "" if d.others == VALIDATION else ". Validation data would test whether these data show more"
-            return (
-                f" as far as was tested: training has come to rest, and {STEPS} steps of L-BFGS on {d.n_samples:,} "
-                f"samples do not lower the loss of {d.others}{stronger}"
+        text = ": the net has learned what these data show"
+        if not net(nothing_left):
+            text = (
+                ": training has come to rest. Whether other steps or a wider net would lower the loss further, only a "
+                "trial shows"
             )
-        return (
-            " as far as was tested: training has come to rest. Whether these data show more, so that other steps or a "
-            "wider net would lower the loss, was not tested"
-        )
+        gap = f". {_gap_in_words(net).rstrip('.')}" if net(generalisation_gap) > 0.05 else ""
+        return f"Nothing to change{text}{gap}."
 
     def experiment(self, net: Net) -> str:
         seen = "that it has not seen"
-        if np.isfinite(net.of(generalisation_gap(net.all))):
+        if np.isfinite(net(generalisation_gap)):
             seen = "that neither training nor the choice of the net has seen"
         return f"Evaluate it on data {seen}."
 
@@ -168,39 +116,29 @@ class StillLearning(Verdict):
         "explained"
     )
 
-    def confidence(self, m: Measurements) -> np.ndarray:
-        distance = np.maximum(ramp(remaining(m), 0.01, 0.05), ramp(1.0 - learned(m), 0.0, 0.4))
+    def confidence(self, m: Evidence) -> np.ndarray:
+        distance = np.maximum(ramp(m.remaining, 0.01, 0.05), ramp(1.0 - m.learned, 0.0, 0.4))
         falls = ramp(m.curve.change, 0.002, 0.02) * distance * ramp(m.curve.back_and_forth, 12.0, 4.0)
-        could = ramp(gain(m), 0.004, 0.04)
+        could = ramp(m.gain, 0.004, 0.04)
         fell = ramp(1.0 - m.curve.last / m.curve.first, 0.0, 0.01)
         # A converged net still gains a little with every step, and one that no step has changed could gain much.
-        without_curve = could * (1.0 - 0.3 * learned(m)) * (1.0 - 0.4 * ramp(m.skill, 0.02, -0.02))
+        without_curve = could * (1.0 - 0.3 * m.learned) * (1.0 - 0.4 * ramp(m.skill, 0.02, -0.02))
         begun = 0.75 * np.maximum(could, fell)  # for a curve that is too short for `falls`
         begun = begun * (1.0 - 0.5 * ramp(m.curve.last / m.curve.first, 1.0, 1.1))
-        moving = np.where(has_curve(m), falls, np.where(without_history(m), without_curve, begun))
+        moving = np.where(m.has_curve, falls, np.where(m.without_history, without_curve, begun))
         held_out = np.where(np.isnan(m.curve.validation_change), 1.0, ramp(m.curve.validation_change, 0.0, 0.01))
         if m.updates.schedule:  # a schedule flattens the end of any curve: use the gradient instead
-            moving = np.maximum(moving, ramp(gain(m), 0.004, 0.02) * ramp(1.0 - learned(m), 0.0, 0.4))
+            moving = np.maximum(moving, ramp(m.gain, 0.004, 0.02) * ramp(1.0 - m.learned, 0.0, 0.4))
             held_out = np.maximum(held_out, 0.75)
-        held_out = held_out * (1.0 - 0.95 * past_best(m)) * (1.0 - 0.8 * memorised(m) * (1.0 - improving(m)))
+        held_out = held_out * (1.0 - 0.95 * m.past_best) * (1.0 - 0.8 * memorised(m) * (1.0 - improving(m)))
         rising = ramp(m.curve.half_change, -0.005, -0.03)
-        moving = moving * (1.0 - 0.9 * merged_at_rest(m)) * (1.0 - rising) * (m.curve.diverged == 0)
+        moving = moving * (1.0 - 0.9 * m.merged_at_rest) * (1.0 - rising) * (m.curve.diverged == 0)
         moving = moving * (1.0 - 0.6 * wrong_learning_rate(m)) * (1.0 - 0.5 * unknown_elsewhere(m))
-        moving = moving * held_out * max(learnable(m), 0.2) * (1.0 - 0.7 * labels_are_noise(m))
-        return 0.8 * finite(m) * np.maximum(moving, shows_more(m))
+        moving = moving * held_out * max(m.learnable, 0.2) * (1.0 - 0.7 * m.labels_are_noise)
+        return 0.8 * m.finite * moving
 
     def remedy(self, net: Net) -> str:
-        epochs, left = net.curve.epochs, net.of(epochs_left(net.all))
-        if net.of(shows_more(net.all)) > 0.5:
-            d = net.all.descent
-            longer = (
-                f", or train a new net for more epochs, such as {number(2 * epochs)}" if np.isfinite(epochs) else ""
-            )
-            return (
-                f"Train on with other steps{longer}: {STEPS} steps of L-BFGS from here lower the loss of "
-                f"{d.n_samples:,} samples from {number(d.before)} to {number(d.after)}, and that of {d.others}, which "
-                f"they do not use, from {number(d.others_before)} to {number(d.others_after)}."
-            )
+        epochs, left = net.curve.epochs, net.epochs_left
         if net.updates.schedule:
             return (
                 f"Train a new net for more epochs, such as {number(2 * epochs)}: the schedule {net.updates.schedule!r} "
@@ -220,9 +158,9 @@ class StillLearning(Verdict):
         if net.skill < BEGUN:
             return (
                 "Give diagnose the history, which shows whether the loss falls: the net is no better than a constant, "
-                f"as any net is at first, and one step would lower its loss by {percent(net.of(gain(net.all)))}."
+                f"as any net is at first, and one step would lower its loss by {percent(net.gain)}."
             )
-        if net.of(unknown_elsewhere(net.all)) > 0.5:
+        if net(unknown_elsewhere) > 0.5:
             return (
                 "Give diagnose the history or validation data before you train on: the net explains more of these "
                 "samples than simple models explain of held-out samples, and only validation data show whether it has "
@@ -231,10 +169,6 @@ class StillLearning(Verdict):
         return "Train on, and give diagnose the history, from which it projects the remaining epochs."
 
     def experiment(self, net: Net) -> str:
-        if net.of(shows_more(net.all)) > 0.5:
-            function = "net.objective(X, y), net.params" if net.updates.ours else "loss_and_gradient, params"
-            call = f"minimize({function}, jac=True, method='L-BFGS-B')"
-            return f"Train on with L-BFGS, as by SciPy's {call}: the loss should go on falling."
         if net.updates.schedule:
             return "Compare its loss with this one: it should end lower."
         if np.isnan(net.curve.epochs) and net.skill < BEGUN:
@@ -246,10 +180,10 @@ class OverFitting(Verdict):
     name, title, is_healthy = "over_fitting", "Over-fitting", True
     evidence = "explained, explained in validation, loss, validation loss, best epoch, kept epoch, epochs"
 
-    def confidence(self, m: Measurements) -> np.ndarray:
+    def confidence(self, m: Evidence) -> np.ndarray:
         rise = ramp(m.curve.validation_rise, 0.03, 0.15) * ramp(m.curve.gap, 0.15, 0.5)
         apart = memorised(m) * (1.0 - 0.6 * improving(m))
-        return 0.96 * np.maximum(rise, apart) * finite(m) * (1.0 - 0.5 * labels_are_noise(m))
+        return 0.96 * np.maximum(rise, apart) * m.finite * (1.0 - 0.5 * m.labels_are_noise)
 
     def remedy(self, net: Net) -> str:
         best, end, final_epoch = net.curve.best, net.curve.epochs, net.curve.final_epoch
@@ -273,7 +207,7 @@ class OverFitting(Verdict):
 
     def experiment(self, net: Net) -> str:
         if net.updates.early_stopping or net.curve.best >= 0.9 * net.curve.epochs:
-            loss = number(net.of(validation_loss(net.all)))
+            loss = number(net.held_out_loss)
             return (
                 f"Train again with the first of these changes: the kept epoch's validation loss should be below {loss}."
             )

@@ -1,50 +1,33 @@
-"""Verdicts on the length of the steps: learning rates, and gradients that are clipped."""
+"""Verdicts on the steps: learning rates, gradients that are clipped, and updates that do not follow the gradient."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..measurements import Measurements
-from .shared import (
-    SCHEDULE_MEAN,
-    at_rest,
-    data_too_large,
-    falling,
-    finite,
-    gain,
-    learnable,
-    learned,
-    log_ramp,
-    n_steps,
-    oversteps,
-    ramp,
-    safe_gain,
-    step_ratio,
-    stuck,
-)
-from .verdict import Net, Verdict, number
+from .evidence import SCHEDULE_MEAN, Evidence, log_ramp, ramp
+from .verdict import Net, Verdict, number, percent
 
 FRACTIONS = {True: 0.25, False: 0.1}  # of the longest first step: a learning rate for plain descent, and for others
 
 
-def stands_still(m: Measurements) -> np.ndarray:
+def stands_still(m: Evidence) -> np.ndarray:
     """Return the confidence that the loss stays constant although one descent step would lower it much."""
-    return ramp(np.abs(m.curve.change), 0.02, 0.002) * ramp(gain(m), 0.08, 0.25)
+    return ramp(np.abs(m.curve.change), 0.02, 0.002) * ramp(m.gain, 0.08, 0.25)
 
 
-def safe_step_epochs(m: Measurements) -> np.ndarray:
+def safe_step_epochs(m: Evidence) -> np.ndarray:
     """Return the gain of one step with learning rate 1 / largest curvature, in units of the recent gain per epoch."""
     per_epoch = m.curve.change / np.maximum(0.25 * m.curve.epochs, 1.0)
-    return safe_gain(m) / np.maximum(per_epoch, 1e-12)
+    return m.relative_safe_gain / np.maximum(per_epoch, 1e-12)
 
 
-def safe_rate_ratio(m: Measurements) -> np.ndarray:
+def safe_rate_ratio(m: Evidence) -> np.ndarray:
     """Return the learning rate that suits the curvature, divided by the one that was used."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return m.safe_step / m.updates.learning_rate
 
 
-def overshoots(m: Measurements) -> np.ndarray:
+def overshoots(m: Evidence) -> np.ndarray:
     """Return the confidence that steps of gradient descent end beyond the valley: a shorter one lowers the loss.
 
     A step of the learning rate is longer than the best one and gains next to nothing of what that one gains, or raises
@@ -59,7 +42,7 @@ def overshoots(m: Measurements) -> np.ndarray:
     return is_known * is_longer * ramp(share, 0.15, 0.03) * (not m.updates.schedule)
 
 
-def clipped(m: Measurements) -> np.ndarray:
+def clipped(m: Evidence) -> np.ndarray:
     """Return the confidence that clip_norm, and not mainly the learning rate, makes descent steps too short.
 
     0 for update rules that divide by the size of the gradient, such as Adam: clipping does not change their steps.
@@ -83,7 +66,7 @@ class LearningRateTooHigh(Verdict):
         "swing of the loss, loss, base rate's loss, lowest loss, recorded loss"
     )
 
-    def confidence(self, m: Measurements) -> np.ndarray:
+    def confidence(self, m: Evidence) -> np.ndarray:
         swings = ramp(m.curve.swing, 0.02, 0.1) * ramp(m.curve.back_and_forth, 3.0, 8.0)
         with np.errstate(invalid="ignore", divide="ignore"):
             climbs = ramp(m.curve.last / np.maximum(m.curve.lowest, 0.05 * m.base_excess), 1.3, 3.0)
@@ -96,24 +79,24 @@ class LearningRateTooHigh(Verdict):
         wanders = ramp(m.curve.half_change, 0.1, 0.03) * ramp(m.curve.swing, 0.001, 0.01)
         lost = np.maximum(ramp(m.dead, 0.45, 0.8), ramp(m.saturated, 0.5, 0.8))
         # A part of the units may be lost while the loss falls steadily, but not by steps several times too long.
-        lost = lost * (1.0 - 0.5 * falling(m) * log_ramp(step_ratio(m), 6.0, 2.0))
+        lost = lost * (1.0 - 0.5 * m.falling * log_ramp(m.step_ratio, 6.0, 2.0))
         harm = np.max([wanders, ramp(m.skill, 0.0, -0.2), lost], axis=0)
         # Such a net may have learned a part before, or may learn in spite of its steps.
-        despite = oversteps(m) * harm * ramp(1.0 - learned(m), 0.0, 0.5)
-        confidence = 0.92 * np.maximum(symptoms * (1.0 - learned(m)), despite)
+        despite = m.oversteps * harm * ramp(1.0 - m.learned, 0.0, 0.5)
+        confidence = 0.92 * np.maximum(symptoms * (1.0 - m.learned), despite)
         confidence = np.where(m.curve.diverged > 0, 0.96, confidence)
-        return confidence * (1.0 - 0.5 * data_too_large(m)) * finite(m)
+        return confidence * (1.0 - 0.5 * m.data_too_large) * m.finite
 
     def remedy(self, net: Net) -> str:
         rate, largest = net.learning_rate, net.largest_curvature
         lower = f"Lower the learning rate from {number(rate)} to "
-        if net.of(step_ratio(net.all)) > 1:
+        if net.step_ratio > 1:
             again = ", and begin again from the first weights (net.reset())" if self._is_ruined(net) else ""
             return (
                 f"{lower}{number(tried_rate(net))}{again}: a first step longer than {number(net.longest_step)} raises "
                 "the loss of a new net."
             )
-        if net.of(overshoots(net.all)) > 0.5:
+        if net(overshoots) > 0.5:
             return (
                 f"{lower}{number(net.best_step)}: a step of that length lowers the loss, and one of the learning rate "
                 "ends beyond the valley, no lower than it began."
@@ -149,8 +132,9 @@ class LearningRateTooLow(Verdict):
         "learning rate, longest first step, safe step, gain of a safe step, change of the loss, epochs, steps, "
         "epochs left"
     )
+    test = "Train ten epochs from here with the higher rate: the loss should fall by more than in all so far."
 
-    def confidence(self, m: Measurements) -> np.ndarray:
+    def confidence(self, m: Evidence) -> np.ndarray:
         """Return the confidence that the learning rate is too low.
 
         The loss falls slowly along a straight line, while one step with learning rate 1 / largest curvature would gain
@@ -160,17 +144,17 @@ class LearningRateTooLow(Verdict):
         straight = ramp(m.curve.back_and_forth, 3.0, 1.2) * (m.curve.change > 0) * (m.curve.last < m.curve.first)
         slow = np.maximum(log_ramp(safe_step_epochs(m), 15.0, 60.0), log_ramp(shorter, 20.0, 100.0) * is_plain)
         slow = slow * (ramp(shorter, 3.0, 10.0) if is_plain else 1.0) * (1.0 - clipped(m))
-        long = np.maximum(ramp(m.curve.epochs, 8, 40), log_ramp(n_steps(m), 50, 400) * (1.0 - falling(m)))
-        could = ramp(gain(m), 0.005, 0.02)
+        long = np.maximum(ramp(m.curve.epochs, 8, 40), log_ramp(m.n_steps, 50, 400) * (1.0 - m.falling))
+        could = ramp(m.gain, 0.005, 0.02)
         symptoms = np.where(m.mask_noise > 0, untrained(m) * long, straight * slow * long * could)
         symptoms = np.maximum(symptoms, self._hardly_moved(m) * (1.0 - clipped(m)) * could)
         symptoms = symptoms * (1.0 - 0.5 * decayed(m))  # which explains that the loss stands, too
-        return 0.87 * symptoms * stuck(m) * learnable(m)
+        return 0.87 * symptoms * m.stuck * m.learnable
 
-    def _hardly_moved(self, m: Measurements) -> np.ndarray:
+    def _hardly_moved(self, m: Evidence) -> np.ndarray:
         """Return the confidence that many steps together are shorter than one that would lower a new net's loss."""
-        travelled = step_ratio(m) * n_steps(m) * (SCHEDULE_MEAN if m.updates.schedule else 1.0)
-        return log_ramp(travelled, 0.7, 0.15) * log_ramp(n_steps(m), 50.0, 300.0)
+        travelled = m.step_ratio * m.n_steps * (SCHEDULE_MEAN if m.updates.schedule else 1.0)
+        return log_ramp(travelled, 0.7, 0.15) * log_ramp(m.n_steps, 50.0, 300.0)
 
     def remedy(self, net: Net) -> str:
         safe, rate = net.safe_step, net.learning_rate
@@ -188,11 +172,8 @@ class LearningRateTooLow(Verdict):
             return f"{higher}{number(tried_rate(net))}: first steps up to {longest} lower the loss of a new net."
         return f"{higher}{number(30 * rate)}, and again if the loss still falls slowly."
 
-    def experiment(self, net: Net) -> str:
-        return "Train ten epochs from here with the higher rate: the loss should fall by more than in all so far."
 
-
-def untrained(m: Measurements) -> np.ndarray:
+def untrained(m: Evidence) -> np.ndarray:
     """Return the confidence that training has had no effect yet, for a net with dropout.
 
     The loss under dropout is still as far above the base rate's loss as at the start; any training lowers it.
@@ -201,20 +182,21 @@ def untrained(m: Measurements) -> np.ndarray:
     return above * ramp(np.abs(m.curve.last / m.curve.first - 1.0), 0.3, 0.1)
 
 
-def wrong_learning_rate(m: Measurements) -> np.ndarray:
+def wrong_learning_rate(m: Evidence) -> np.ndarray:
     """Return the confidence that a wrong learning rate explains a loss that stands still or falls slowly."""
     either = np.maximum(LearningRateTooLow().confidence(m), LearningRateTooHigh().confidence(m))
-    return ramp(either, 0.4, 0.7) * (1.0 - falling(m) * (1.0 - oversteps(m)))
+    return ramp(either, 0.4, 0.7) * (1.0 - m.falling * (1.0 - m.oversteps))
 
 
 class ClipNormTooLow(Verdict):
     name, title = "clip_norm_too_low", "Gradients are clipped too short"
     evidence = "clip norm, gradient, learning rate, change of the loss, gain of a safe step, epochs"
+    test = "Train ten epochs from here without clip_norm: the loss should fall by more than in all so far."
 
-    def confidence(self, m: Measurements) -> np.ndarray:
+    def confidence(self, m: Evidence) -> np.ndarray:
         """Return the confidence that clipped steps need many epochs for the gain of one unclipped step."""
         creeps = log_ramp(safe_step_epochs(m), 15.0, 60.0) * ramp(m.curve.swing, 0.05, 0.01)
-        return 0.88 * clipped(m) * creeps * ramp(gain(m), 0.001, 0.005) * stuck(m) * learnable(m)
+        return 0.88 * clipped(m) * creeps * ramp(m.gain, 0.001, 0.005) * m.stuck * m.learnable
 
     def remedy(self, net: Net) -> str:
         clip, length = net.updates.clip_norm, net.gradient
@@ -223,18 +205,94 @@ class ClipNormTooLow(Verdict):
             f"{number(length)} long, so clipping makes each step {number(length / clip)} times shorter."
         )
 
-    def experiment(self, net: Net) -> str:
-        return "Train ten epochs from here without clip_norm: the loss should fall by more than in all so far."
 
-
-def decayed(m: Measurements) -> np.ndarray:
+def decayed(m: Evidence) -> np.ndarray:
     """Return the confidence that weight decay keeps the weights too small.
 
     The weights have come to rest below the usual initial size, and decay has had the time to bring them there. A net
     that learns has larger weights.
     """
     enough = ramp(m.updates.learning_rate * m.updates.weight_decay * m.curve.epochs, 0.3, 3.0)
-    return 0.87 * enough * log_ramp(m.weight_size, 1.2, 0.45) * at_rest(m) * stuck(m) * learnable(m)
+    return 0.87 * enough * log_ramp(m.weight_size, 1.2, 0.45) * m.at_rest * m.stuck * m.learnable
 
 
-VERDICTS = LearningRateTooHigh(), LearningRateTooLow(), ClipNormTooLow()
+class BrokenUpdates(Verdict):
+    """Updates against the gradient, or in some other direction than its own: both are errors of a backward pass."""
+
+    name, title = "broken_updates", "The updates do not follow the gradient"
+    evidence = (
+        "agreement, gain of one step, change of the loss, loss, base rate's loss, first loss, recorded loss, best step"
+    )
+
+    def confidence(self, m: Evidence) -> np.ndarray:
+        return np.maximum(self.wrong_sign(m), self.off_gradient(m))
+
+    def wrong_sign(self, m: Evidence) -> np.ndarray:
+        """Return the confidence that the update has the wrong sign, so that training raises the loss.
+
+        Outputs are anticorrelated with their targets, or the loss rose steadily although the output activation is
+        bounded or, of a function, the outputs are within the range of the targets. Not with fastmlp's own updates,
+        whose sign is right.
+        """
+        if m.updates.ours:
+            return m.uniform(0.0)
+        row = m.model.activations[-1]
+        is_bounded = np.isfinite([row.low, row.high]).all()
+        within = (m.output_low >= m.target_low) & (m.output_high <= m.target_high)  # for a function
+        climbed = ramp(m.curve.trend, 0.6, 0.9) * (is_bounded if m.model.has_weights else within)
+        rose = ramp(m.curve.last / np.maximum(m.curve.first, 1e-12), 1.02, 1.3) * ramp(m.curve.trend, 0.3, 0.7)
+        by_curve = rose * np.maximum(ramp(m.agreement, -0.1, -0.4), climbed)
+        # Outputs of a new net are anticorrelated by chance, too.
+        trained = np.where(m.without_history, 0.85 * ramp(m.agreement, -0.4, -0.8), by_curve)
+        return 0.97 * ramp(m.skill, -0.1, -0.5) * trained * m.finite * (m.curve.diverged == 0)
+
+    def off_gradient(self, m: Evidence) -> np.ndarray:
+        """Return the confidence that the updates do not follow the gradient.
+
+        Either the loss stays constant although the true gradient would lower it, or the recorded loss is not that of
+        the current weights.
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):
+            elsewhere = np.abs(np.log(m.curve.last / m.excess))
+        standing = stands_still(m) * (1.0 - overshoots(m)) * ramp(m.curve.swing, 0.05, 0.01)
+        standing = standing * (m.mask_noise == 0)  # with dropout, training follows the gradient under masks
+        known = (LearningRateTooLow().confidence(m), ClipNormTooLow().confidence(m), decayed(m))
+        # Records are no losses of samples that the fit has held out or weighted.
+        has_other_samples = m.n_samples > m.updates.n_samples > 0 or m.updates.weighted
+        other_loss = log_ramp(np.exp(elsewhere), 1.6, 3.0) * ramp(m.excess / m.base_excess, 0.2, 0.5)
+        other_loss = other_loss * (m.curve.last < m.excess) * (not has_other_samples)
+        either = np.maximum(standing * (1.0 - np.max(known, axis=0)), other_loss)
+        return 0.91 * either * (m.curve.epochs >= 20) * m.stuck
+
+    def _has_wrong_sign(self, net: Net) -> bool:
+        return net(self.wrong_sign) >= net(self.off_gradient)
+
+    def remedy(self, net: Net) -> str:
+        if self._has_wrong_sign(net):
+            return (
+                "Flip the sign of the update: subtract the learning rate times the gradient of (output - target), once."
+            )
+        if net.updates.ours:  # fastmlp's own backward pass needs no check by the user
+            return (
+                "Give diagnose the history of the last fit and the samples of that fit: the recorded losses are not "
+                "those of these weights on these samples, as after a change of the parameters or with other data."
+            )
+        return (
+            "Check the backward pass with fastmlp.check_gradients, and that only weights and biases are updated: "
+            "activations and pre-activations are results of the forward pass, and writing to the first of them "
+            "overwrites X."
+        )
+
+    def experiment(self, net: Net) -> str:
+        if self._has_wrong_sign(net):
+            return (
+                "After the flip the loss of the very first step should fall; fastmlp.check_gradients checks it "
+                "numerically."
+            )
+        return (
+            f"Take one step by hand, params -= {number(net.best_step)} * gradient, with the true gradient: the loss "
+            f"should fall by {percent(net.gain)}."
+        )
+
+
+VERDICTS = LearningRateTooHigh(), LearningRateTooLow(), ClipNormTooLow(), BrokenUpdates()

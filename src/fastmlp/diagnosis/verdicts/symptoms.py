@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..measurements import Measurements
+from .evidence import Evidence, log_ramp, ramp
 from .penalties import LEAST_L2, collapsed
 from .progress import generalisation_gap
-from .shared import gain, has_curve, learnable, log_ramp, merged_at_rest, ramp, stuck, uniform, without_history
 from .steps import wrong_learning_rate
 from .verdict import Net, Verdict, listed, number, sentence
 from .weights import hidden_names
@@ -27,17 +26,17 @@ class Plateau(Verdict):
         "loss, base rate's loss, explained"
     )
 
-    def confidence(self, m: Measurements) -> np.ndarray:
+    def confidence(self, m: Evidence) -> np.ndarray:
         by_curve = ramp(np.abs(m.curve.change), 0.03, 0.004)
-        by_gradient = ramp(gain(m), 0.02, 0.002)
+        by_gradient = ramp(m.gain, 0.02, 0.002)
         if m.updates.schedule:
             by_curve = np.minimum(by_curve, by_gradient)
-        is_at_rest = np.where(has_curve(m), by_curve, by_gradient * without_history(m)) * ramp(gain(m), 0.3, 0.1)
-        is_at_rest = np.maximum(is_at_rest, merged_at_rest(m))
+        is_at_rest = np.where(m.has_curve, by_curve, by_gradient * m.without_history) * ramp(m.gain, 0.3, 0.1)
+        is_at_rest = np.maximum(is_at_rest, m.merged_at_rest)
         downhill = log_ramp(-m.smallest_curvature / np.maximum(np.abs(m.largest_curvature), 1e-12), 3e-4, 6e-3)
         at_saddle = 1.08 * downhill * ramp(m.skill, 0.12, 0.03) * ramp(m.skill, -0.3, -0.1)
         kind = np.maximum(ramp(m.skill, 0.03, 0.12), at_saddle) * (1.0 - 0.6 * wrong_learning_rate(m))
-        below = 0.73 * is_at_rest * kind * stuck(m) * learnable(m) * (1.0 - 0.5 * m.curve.stopped_early)
+        below = 0.73 * is_at_rest * kind * m.stuck * m.learnable * (1.0 - 0.5 * m.curve.stopped_early)
         return np.maximum(below, collapsed(m) * (np.asarray(m.model.l2) <= LEAST_L2))
 
     def remedy(self, net: Net) -> str:
@@ -48,9 +47,9 @@ class Plateau(Verdict):
                 f"with another random_state; the loss has negative curvature, -{number(down)}, in one direction."
             )
         observation = "the gradient is almost zero here"
-        if net.of(collapsed(net.all)) > 0.5:
+        if net(collapsed) > 0.5:
             observation = "the outputs are those of the best constant"
-        elif not net.of(gain(net.all)) < 0.02:
+        elif not net.gain < 0.02:
             observation = "the loss stands still"
         if net.merged > 0:
             observation = (
@@ -94,22 +93,20 @@ class Plateau(Verdict):
 class Unclear(Verdict):
     name, title = "unclear", "No known failure"
     evidence = "loss, base rate's loss, explained, attainable at least, gradient"
+    test = "Train three more seeds: a cause in the settings affects all of them."
 
-    def confidence(self, m: Measurements) -> np.ndarray:
-        return uniform(m, 0.08)
+    def confidence(self, m: Evidence) -> np.ndarray:
+        return m.uniform(0.08)
 
     def remedy(self, net: Net) -> str:
         missing = ["the history"] if np.isnan(net.curve.epochs) else []
-        missing += ["validation data"] if np.isnan(net.of(generalisation_gap(net.all))) else []
+        missing += ["validation data"] if np.isnan(net(generalisation_gap)) else []
         if missing:
             return f"Give diagnose {listed(missing, 'and')} as well: they show what the weights of a net alone do not."
         return (
             "Compare with nets from other random states and with a wider one: no single cause stands out in the "
             "numbers."
         )
-
-    def experiment(self, net: Net) -> str:
-        return "Train three more seeds: a cause in the settings affects all of them."
 
 
 VERDICTS = Plateau(), Unclear()

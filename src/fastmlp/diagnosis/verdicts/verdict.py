@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..measurements import Measurements
-from .shared import epochs_left, gain, n_steps, safe_gain, validation_loss
+from .evidence import Evidence
 
 
 class Net:
@@ -27,6 +26,10 @@ class Net:
         if isinstance(value, np.ndarray) and value.ndim:
             return float(value[self.k])
         return value.item() if isinstance(value, np.ndarray) else value
+
+    def __call__(self, function: Callable[[Evidence], Any]) -> Any:
+        """Return the value of this net of a function of the evidence on all nets."""
+        return self.of(function(self.all))
 
     @property
     def learning_rate(self) -> float:
@@ -47,16 +50,18 @@ class Verdict:
     """A verdict on nets: subclasses say what it is called, when it holds, what to show and what to do.
 
     name, title : what programs and people call it
-    evidence : names of its numbers in EVIDENCE, separated by commas
+    evidence : names of its numbers, separated by commas: those of EVIDENCE, or of attributes
+    test : how to confirm the verdict, if that is the same for all nets
     is_healthy : whether nothing is broken
     """
 
     name: str
     title: str
     evidence: str
+    test: str
     is_healthy = False
 
-    def confidence(self, m: Measurements) -> np.ndarray:
+    def confidence(self, m: Evidence) -> np.ndarray:
         """Return the confidence for each net, (n_nets,), 0 if it does not apply.
 
         A cause that is observed directly (a value that is not finite, constant labels) has a confidence near 1.
@@ -71,11 +76,11 @@ class Verdict:
 
     def experiment(self, net: Net) -> str:
         """Return how to confirm the verdict."""
-        raise NotImplementedError
+        return self.test
 
     def evidence_of(self, net: Net) -> dict[str, float | str]:
         """Return the evidence on a net by name, without entries that could not be measured."""
-        values = {name: _value(EVIDENCE[name], net) for name in self.evidence.split(", ")}
+        values = {name: _value(EVIDENCE.get(name, name.replace(" ", "_")), net) for name in self.evidence.split(", ")}
         return {name: value for name, value in values.items() if value != "" and value == value}
 
 
@@ -121,30 +126,24 @@ def _output_range(net: Net) -> str:
     return f"[{number(bounds.low)}, {number(bounds.high)}], {bounds.source}"
 
 
-# Where each number comes from: an attribute of the measurements, or a function of the net.
+# Where a number comes from whose name is not that of an attribute of the measurements: an attribute, or a function.
 EVIDENCE: dict[str, str | Callable[[Net], float | str]] = {
     "inputs": "data.n_features",
     "layers": "model.layout.n_layers",
     "weights": "n_weights",
     "narrowest hidden layer": "narrowest",
     "output activation": lambda net: net.model.activations[-1].name,
-    "loss": "loss",
     "base rate's loss": "base_loss",
-    "explained": "explained",
     "attainable at least": "data.attainable",
-    "accuracy": "accuracy",
-    "validation loss": lambda net: net.of(validation_loss(net.all)),
+    "validation loss": "held_out_loss",
     "explained in validation": "validation_explained",
     "merged samples": "merged",
-    "agreement": "agreement",
     "variation of the outputs": "variation",
     "output range": _output_range,
     "lowest output": "output_low",
     "highest output": "output_high",
     "lowest target": "target_low",
     "highest target": "target_high",
-    "target spread": "target_spread",
-    "target mean": "target_mean",
     "share out of reach": "unreachable",
     "coding": "label_problem",
     "first not finite": lambda net: net.bad_data or net.all.places[int(net.first_bad)],
@@ -157,25 +156,17 @@ EVIDENCE: dict[str, str | Callable[[Net], float | str]] = {
     "layer of duplicates": "duplicates_layer",
     "first to last layer": "first_to_last",
     "largest to last layer": "largest_to_last",
-    "gradient": "gradient",
-    "largest curvature": "largest_curvature",
-    "smallest curvature": "smallest_curvature",
-    "best step": "best_step",
-    "safe step": "safe_step",
-    "gain of a safe step": lambda net: net.of(safe_gain(net.all)),
-    "gain of one step": lambda net: net.of(gain(net.all)),
-    "learning rate": "learning_rate",
+    "gain of a safe step": "relative_safe_gain",
+    "gain of one step": "gain",
     "longest first step": "longest_step",
-    "steps": lambda net: net.of(n_steps(net.all)),
+    "steps": "n_steps",
     "weight decay": "updates.weight_decay",
     "penalty": "l2",
     "size of the weights": "weight_size",
     "clip norm": "updates.clip_norm",
-    "dropout": "dropout",
     "share of the outputs by dropout": "mask_share",
     "loss under dropout": "mask_loss",
     "epochs": "curve.epochs",
-    "epochs left": lambda net: net.of(epochs_left(net.all)),
     "first loss": lambda net: net.curve.first + net.floor,
     "recorded loss": lambda net: net.curve.last + net.floor,
     "lowest loss": lambda net: net.curve.lowest + net.floor,

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..data_checks import MIN_SAMPLES
-from ..measurements import Measurements
-from .data import UnscaledTargets
+from .evidence import Evidence, log_ramp, ramp
 from .penalties import penalised
-from .shared import at_rest, data_too_large, gain, has_curve, learnable, log_ramp, lost_by_steps, ramp, stuck, uniform
 from .verdict import Net, Verdict, number, percent
 
 
@@ -28,27 +26,28 @@ class UnsuitableWeights(Verdict):
 
     name, title = "unsuitable_weights", "The weights are equal, or all of one sign"
     evidence = "duplicate units, layer of duplicates, positive weights, weights, explained"
+    test = "Subtract their mean from the weights, add normal noise of 0.1, and train on: the loss should fall."
 
-    def confidence(self, m: Measurements) -> np.ndarray:
+    def confidence(self, m: Evidence) -> np.ndarray:
         return np.maximum(self.symmetric(m), self.positive(m))
 
-    def symmetric(self, m: Measurements) -> np.ndarray:
+    def symmetric(self, m: Evidence) -> np.ndarray:
         # Units that a long step has killed all end at nearly the same weights.
-        effect = ramp(m.dead, 0.45, 0.8) * data_too_large(m)
-        return 0.94 * ramp(m.duplicates, 0.6, 0.95) * (1.0 - 0.5 * effect) * stuck(m)
+        effect = ramp(m.dead, 0.45, 0.8) * m.data_too_large
+        return 0.94 * ramp(m.duplicates, 0.6, 0.95) * (1.0 - 0.5 * effect) * m.stuck
 
-    def positive(self, m: Measurements) -> np.ndarray:
+    def positive(self, m: Evidence) -> np.ndarray:
         surprise = (2.0 * m.positive - 1.0) * np.sqrt(m.n_weights)  # in standard deviations of random signs
         is_positive = ramp(m.positive, 0.62, 0.76) * ramp(surprise, 1.9, 2.6) * ramp(m.skill, 0.6, 0.3)
         # Weights that follow large targets, or that a penalty has taken away, get one sign by themselves.
-        drifted = np.maximum(UnscaledTargets().confidence(m), penalised(m))
-        return 0.93 * is_positive * (1.0 - drifted) * stuck(m)
+        drifted = np.maximum(m.unscaled_targets, penalised(m))
+        return 0.93 * is_positive * (1.0 - drifted) * m.stuck
 
     def remedy(self, net: Net) -> str:
         width, next_width = net.model.layout.layer_sizes[:2]
         bound = np.sqrt(6.0 / (width + next_width))
         draw = f"Draw all weights at random around zero, rng.uniform(-{bound:.2g}, {bound:.2g}) for the first layer, "
-        if net.of(self.symmetric(net.all)) >= net.of(self.positive(net.all)):
+        if net(self.symmetric) >= net(self.positive):
             return (
                 f"{draw}or init='auto': {percent(net.duplicates)} of the units of layer {net.duplicates_layer:.0f} "
                 "have equal weights, and equal gradients keep them so."
@@ -58,32 +57,30 @@ class UnsuitableWeights(Verdict):
             "same weighted sum of the inputs."
         )
 
-    def experiment(self, net: Net) -> str:
-        return "Subtract their mean from the weights, add normal noise of 0.1, and train on: the loss should fall."
-
 
 class WeightsTooLarge(Verdict):
     """Weights so large that they saturate units or make gradients explode: what to do is the same."""
 
     name, title = "weights_too_large", "The weights are too large"
     evidence = "saturated units, layer of saturated units, largest to last layer, gradient, loss, base rate's loss"
+    test = "Draw new weights with init='auto' and look at the first loss: it should be near the base rate's."
 
-    def confidence(self, m: Measurements) -> np.ndarray:
+    def confidence(self, m: Evidence) -> np.ndarray:
         return np.maximum(self.saturated(m), self.exploding(m))
 
-    def saturated(self, m: Measurements) -> np.ndarray:
+    def saturated(self, m: Evidence) -> np.ndarray:
         # The weights of a narrow net in a local minimum grow without end: saturation is the effect there.
-        effect = np.maximum(0.5 * ramp(m.narrowest, 6, 4) * ramp(m.skill, 0.2, 0.3), 0.7 * lost_by_steps(m))
-        return 0.88 * ramp(m.saturated, 0.5, 0.8) * (1.0 - effect) * stuck(m)
+        effect = np.maximum(0.5 * ramp(m.narrowest, 6, 4) * ramp(m.skill, 0.2, 0.3), 0.7 * m.lost_by_steps)
+        return 0.88 * ramp(m.saturated, 0.5, 0.8) * (1.0 - effect) * m.stuck
 
-    def exploding(self, m: Measurements) -> np.ndarray:
+    def exploding(self, m: Evidence) -> np.ndarray:
         with np.errstate(invalid="ignore"):
             far_off = log_ramp(-m.skill, 30.0, 1000.0)
         is_large = np.maximum(log_ramp(m.largest_to_last, 30.0, 300.0), 0.5 * far_off)
-        return 0.92 * (m.model.layout.n_layers >= 3) * is_large * ramp(m.skill, 0.2, -1.0) * stuck(m)
+        return 0.92 * (m.model.layout.n_layers >= 3) * is_large * ramp(m.skill, 0.2, -1.0) * m.stuck
 
     def remedy(self, net: Net) -> str:
-        if net.of(self.exploding(net.all)) > net.of(self.saturated(net.all)):
+        if net(self.exploding) > net(self.saturated):
             return (
                 "Start with smaller weights (init='auto', init_scale=1): from the last layer to an earlier one the "
                 f"gradient grows {number(net.largest_to_last)} times."
@@ -100,16 +97,14 @@ class WeightsTooLarge(Verdict):
         initial_size = np.sqrt(2.0 / sum(W.shape[1:]))
         return max(2.0, float(np.sqrt((W * W).mean()) / initial_size))
 
-    def experiment(self, net: Net) -> str:
-        return "Draw new weights with init='auto' and look at the first loss: it should be near the base rate's."
-
 
 class DeadUnits(Verdict):
     name, title = "dead_units", "Dead units"
     evidence = "dead units, layer of dead units, explained"
+    test = "Train the same net with leaky_relu: units that were dead get gradients, and the loss changes."
 
-    def confidence(self, m: Measurements) -> np.ndarray:
-        return 0.93 * ramp(m.dead, 0.45, 0.8) * (1.0 - 0.7 * lost_by_steps(m)) * stuck(m)
+    def confidence(self, m: Evidence) -> np.ndarray:
+        return 0.93 * ramp(m.dead, 0.45, 0.8) * (1.0 - 0.7 * m.lost_by_steps) * m.stuck
 
     def remedy(self, net: Net) -> str:
         return (
@@ -118,18 +113,16 @@ class DeadUnits(Verdict):
             f"are never active, so no gradient can bring them back.{_high_rate(net)}"
         )
 
-    def experiment(self, net: Net) -> str:
-        return "Train the same net with leaky_relu: units that were dead get gradients, and the loss changes."
-
 
 class VanishingGradient(Verdict):
     name, title = "vanishing_gradient", "The gradient vanishes"
     evidence = "first to last layer, layers, gradient, explained"
+    test = "Train with two hidden layers: the ratio should come above 0.1 and the loss fall."
 
-    def confidence(self, m: Measurements) -> np.ndarray:
+    def confidence(self, m: Evidence) -> np.ndarray:
         vanishes = (m.model.layout.n_layers >= 4) * log_ramp(m.first_to_last, 2e-2, 1e-3)
         other_cause = np.maximum(ramp(m.dead, 0.9, 1.0), penalised(m))
-        return 0.9 * vanishes * ramp(m.skill, 0.5, 0.2) * (1.0 - other_cause) * stuck(m)
+        return 0.9 * vanishes * ramp(m.skill, 0.5, 0.2) * (1.0 - other_cause) * m.stuck
 
     def remedy(self, net: Net) -> str:
         change = "Use relu with he_uniform weights, or fewer layers"
@@ -140,23 +133,21 @@ class VanishingGradient(Verdict):
             "learn."
         )
 
-    def experiment(self, net: Net) -> str:
-        return "Train with two hidden layers: the ratio should come above 0.1 and the loss fall."
-
 
 class TooSmall(Verdict):
     name, title = "too_small", "The net is too small"
     evidence = "narrowest hidden layer, explained, attainable at least, linear, nearest neighbours, random features"
+    test = "Train a net of the wider size from three seeds: all should reach a lower loss than this one."
 
-    def confidence(self, m: Measurements) -> np.ndarray:
+    def confidence(self, m: Evidence) -> np.ndarray:
         if not m.model.has_weights:
-            return uniform(m, 0.0)
+            return m.uniform(0.0)
         d = m.data
         bent = max(d.neighbours, d.random_features) - d.linear if np.isfinite(d.linear) else 0.3
         linear = m.is_linear * ramp(bent, 0.03, 0.12)
         narrow = (not m.is_linear) * ramp(m.narrowest, 6, 3) * (d.n_samples >= MIN_SAMPLES) * ramp(m.skill, 0.02, 0.1)
-        at_end = np.where(has_curve(m), at_rest(m), ramp(gain(m), 0.1, 0.02))
-        return 0.82 * np.maximum(linear, narrow) * at_end * stuck(m) * learnable(m)
+        at_end = np.where(m.has_curve, m.at_rest, ramp(m.gain, 0.1, 0.02))
+        return 0.82 * np.maximum(linear, narrow) * at_end * m.stuck * m.learnable
 
     def remedy(self, net: Net) -> str:
         if net.is_linear:
@@ -165,9 +156,6 @@ class TooSmall(Verdict):
                 "function."
             )
         return f"Widen the hidden layers from {net.narrowest} to {max(8, 4 * net.narrowest)} units."
-
-    def experiment(self, net: Net) -> str:
-        return "Train a net of the wider size from three seeds: all should reach a lower loss than this one."
 
 
 VERDICTS = UnsuitableWeights(), DeadUnits(), WeightsTooLarge(), VanishingGradient(), TooSmall()
