@@ -96,12 +96,11 @@ def cross_val_population(
         raise KeyboardInterrupt
     fitted = [_fitted(whole, nets, result, k, len(train)) for k, (train, _) in enumerate(folds)]
     trained = time.perf_counter()
-    if scoring is None and is_classifier(whole):
-        scorer = lambda model, X, test: _accuracy(model.predict(X), y[test])
-    else:
-        given = check_scoring(whole, scoring=scoring)
-        scorer = lambda model, X, test: given(model, X, rows_of(labels, test))
-    scores = [scorer(model, rows_of(table, test), test) for model, (_, test) in zip(fitted, folds, strict=True)]
+    scorer = check_scoring(whole, scoring=scoring)
+    scores = [
+        scorer(model, rows_of(table, test), rows_of(labels, test))
+        for model, (_, test) in zip(fitted, folds, strict=True)
+    ]
     return {
         "test_score": np.array(scores),
         "estimator": fitted,
@@ -139,28 +138,18 @@ def _train(
 ) -> tuple[Population, PopulationResult]:
     n = max(map(len, folds))
     rows = np.stack([np.concatenate([train, np.full(n - len(train), train[0])]) for train in folds])
-    fold_weights = np.stack([_weights(whole, samples.take(train), n) for train in folds])
+    fold_weights = np.zeros((len(folds), n))  # 0 for the samples that pad a fold to n
+    for weights, train in zip(fold_weights, folds, strict=True):
+        of_fold = whole._training_weights(samples.take(train))
+        weights[: len(train)] = 1.0 if of_fold is None else of_fold
     k = whole.n_outputs_
     targets = samples.targets if k == 1 or samples.targets.ndim == 2 else np.eye(k)[samples.targets]
     sizes = (samples.X.shape[1], *hidden_sizes(whole), k)
     training = Training(whole, sizes, n, samples.weights)
     nets = make_nets(training, [check_random_state(whole.random_state) for _ in folds])
-    weights = None if (fold_weights == 1.0).all() else fold_weights
-    of_folds = SplitSamples(samples.X[rows], samples.y, targets.reshape(len(targets), k)[rows], weights)
+    all_weights = None if (fold_weights == 1.0).all() else fold_weights
+    of_folds = SplitSamples(samples.X[rows], samples.y, targets.reshape(len(targets), k)[rows], all_weights)
     return nets, fit_nets(training, nets, of_folds, executor=executor)
-
-
-def _accuracy(found: np.ndarray, y: np.ndarray) -> float:
-    """Return the accuracy. scikit-learn's accuracy_score would spend 0.4 ms on finding the type of the labels."""
-    return float(np.mean((found == y.reshape(found.shape)).reshape(len(found), -1).all(axis=1)))
-
-
-def _weights(whole: Any, samples: SplitSamples, n: int) -> np.ndarray:
-    """Return the sample weights of one fold, (n,), with 0 for the samples that pad it to n."""
-    weights = whole._training_weights(samples)
-    full = np.zeros(n)
-    full[: len(samples.X)] = 1.0 if weights is None else weights
-    return full
 
 
 def _fitted(whole: Any, nets: Population, result: PopulationResult, k: int, n_samples: int) -> Any:
@@ -170,7 +159,6 @@ def _fitted(whole: Any, nets: Population, result: PopulationResult, k: int, n_sa
     model.net_ = nets.net(k)
     model.n_iter_ = int(result.epochs[k])
     model.t_ = model.n_iter_ * n_samples
-    scale = scale_of(whole._loss_name(), whole.n_outputs_)
-    model.loss_ = scale.reported * float(result.loss[k])
+    model.loss_ = scale_of(whole._loss_name(), whole.n_outputs_).reported * float(result.loss[k])
     model._finish(model.net_.network.layer_sizes)
     return model

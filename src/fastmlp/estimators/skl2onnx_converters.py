@@ -6,25 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import counted, install_command
-from ..export.onnx_columns import features_of_columns, types_of_inputs
+from ..errors import install_command
 from ..export.onnx_graph import ML_OPSET, Graph, Value, numpy_helper, onnx
 from ..export.onnx_layers import predictions
-from ..export.predictor import PROBABILITIES, Predictor
 from .classifier import MLPClassifier
 from .regressor import MLPRegressor
-from .tabular import TabularMLPClassifier, TabularMLPRegressor
 
-CLASSIFIERS: tuple[type, ...] = MLPClassifier, TabularMLPClassifier
-REGRESSORS: tuple[type, ...] = MLPRegressor, TabularMLPRegressor
 OPTIONS = {"zipmap": [True, False, "columns"], "output_class_labels": [False, True], "nocl": [False]}
 
 
 def register_skl2onnx() -> tuple[type, ...]:
-    """Register converters for the four estimators with skl2onnx, which then converts pipelines that contain them.
+    """Register converters for MLPClassifier and MLPRegressor with skl2onnx, which then converts pipelines with them.
 
     A pipeline becomes one ONNX model with the outputs that skl2onnx gives scikit-learn's own estimators. An estimator
-    alone needs no skl2onnx: its method `export` writes it.
+    alone, such as TabularMLPClassifier, which takes the table itself, needs no skl2onnx: its method `export` writes it.
 
     Returns
     -------
@@ -48,11 +43,9 @@ def register_skl2onnx() -> tuple[type, ...]:
         raise ImportError(
             f"register_skl2onnx needs the package skl2onnx of PyPI, and {install_command('onnx')}."
         ) from None
-    for cls in CLASSIFIERS:
-        update_registered_converter(cls, f"Fastmlp{cls.__name__}", _set_classifier_types, _convert, options=OPTIONS)
-    for cls in REGRESSORS:
-        update_registered_converter(cls, f"Fastmlp{cls.__name__}", _set_regressor_types, _convert)
-    return CLASSIFIERS + REGRESSORS
+    update_registered_converter(MLPClassifier, "FastmlpMLPClassifier", _set_classifier_types, _convert, options=OPTIONS)
+    update_registered_converter(MLPRegressor, "FastmlpMLPRegressor", _set_regressor_types, _convert)
+    return MLPClassifier, MLPRegressor
 
 
 class _PipelineGraph(Graph):
@@ -90,36 +83,15 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
 
     predictor = operator.raw_operator._predictor()
     graph = _PipelineGraph(predictor.dtype, scope, container)
-    found = predictions(graph, predictor, _features(graph, predictor, operator))
+    inputs = [Value(graph, variable.full_name) for variable in operator.inputs]
+    joined = inputs[0] if len(inputs) == 1 else graph.add("Concat", *inputs, axis=1)
+    found = predictions(graph, predictor, graph.cast(joined, predictor.dtype))
     for output, variable in zip(found, operator.outputs, strict=True):
         value = output.value
         if output.dtype.kind == "f":
             wanted = np.dtype(np.float64 if isinstance(variable.type, DoubleTensorType) else np.float32)
             value = value if wanted == output.dtype else graph.cast(value, wanted)
         graph.name_output(value, variable.full_name)
-
-
-def _features(graph: Graph, predictor: Predictor, operator: Any) -> Value:
-    inputs = [Value(graph, variable.full_name) for variable in operator.inputs]
-    if predictor.columns is None:
-        joined = inputs[0] if len(inputs) == 1 else graph.add("Concat", *inputs, axis=1)
-        return graph.cast(joined, predictor.dtype)
-    names = operator.raw_operator._names
-    if len(inputs) == 1 and len(names) > 1:
-        cells = [graph.add("Gather", inputs[0], np.array([k], np.int64), axis=1) for k in range(len(names))]
-    else:
-        cells = inputs
-    if len(cells) != len(names):
-        raise ValueError(
-            f"The estimator was trained on {counted(len(names), 'column')}, but the pipeline gives it {len(cells)}; "
-            f"convert it with inputs for all of {names}."
-        )
-    of_name = dict(zip(names, cells, strict=True))
-    string = int(onnx.TensorProto.STRING)
-    for name, dtype in types_of_inputs(predictor.columns).items():
-        cell = of_name[name]
-        of_name[name] = graph.add("Cast", cell, to=string) if dtype.kind == "O" else graph.cast(cell, np.float64)
-    return features_of_columns(graph, predictor.columns, of_name)
 
 
 # ---- types of outputs
@@ -130,7 +102,6 @@ def _set_classifier_types(operator: Any) -> None:
 
     predictor = operator.raw_operator._predictor()
     classes, n_rows = predictor.classes, operator.inputs[0].get_first_dimension()
-    assert predictor.kind == PROBABILITIES
     kinds = {"O": StringTensorType, "i": Int64TensorType, "f": DoubleTensorType}
     shape = [n_rows, len(classes)] if predictor.is_multilabel else [n_rows]
     operator.outputs[0].set_type(kinds[classes.dtype.kind](shape))

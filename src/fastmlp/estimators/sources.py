@@ -45,7 +45,7 @@ def pieces_with_targets(X: Any, y: Any) -> Iterator[tuple[Any, Any]]:
     """
     if names_target(X, y):
         table, targets = target_apart(X, y)
-        refuse_missing(targets, y, "")
+        refuse_missing(targets, y)
         yield table, targets
         return
     if not is_source(X):
@@ -56,7 +56,7 @@ def pieces_with_targets(X: Any, y: Any) -> Iterator[tuple[Any, Any]]:
     for piece, targets in source.pieces():
         check_targets_given(targets, is_first=False)
         if len(piece):
-            refuse_missing(targets, y if isinstance(y, str) else "y", "")
+            refuse_missing(targets, y if isinstance(y, str) else "y")
             yield as_piece(piece).copy(), copy.copy(targets)  # a source may use its buffers again
             is_empty = False
     if is_empty:
@@ -154,13 +154,11 @@ def checked_labels(check: Callable[[Any], np.ndarray], y: Any) -> np.ndarray:
     return check(values)[codes]
 
 
-def refuse_missing(y: Any, name: str, or_else: str = ", or use `fastmlp train`, which does") -> None:
-    """Raise ValueError if a target is missing; or_else : what else than leaving its row out there is to do"""
+def refuse_missing(y: Any, name: str) -> None:
+    """Raise ValueError if a target is missing."""
     missing = _is_missing(y)
     if n_missing := int(missing.reshape(len(missing), -1).any(axis=1).sum()):
-        raise ValueError(
-            f"The target {name!r} is missing in {counted(n_missing, 'row')}. Leave such rows out{or_else}."
-        )
+        raise ValueError(f"The target {name!r} is missing in {counted(n_missing, 'row')}. Leave such rows out.")
 
 
 def _is_missing(y: Any) -> np.ndarray:

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import OneHotEncoder, StandardScaler  # noqa: E402
 
 import fastmlp  # noqa: E402
-from fastmlp import MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor  # noqa: E402
+from fastmlp import MLPClassifier, MLPRegressor  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -25,7 +25,7 @@ PROBABILITY = 2e-6
 
 @pytest.fixture(autouse=True)
 def converters():
-    assert fastmlp.register_skl2onnx() == (MLPClassifier, TabularMLPClassifier, MLPRegressor, TabularMLPRegressor)
+    assert fastmlp.register_skl2onnx() == (MLPClassifier, MLPRegressor)
 
 
 @pytest.fixture
@@ -76,20 +76,3 @@ def test_column_transformer(table):
     session = session_of(model, table, options={"zipmap": False})
     _, p = session.run(None, {name: table[[name]].to_numpy() for name in table})
     np.testing.assert_allclose(p, model.predict_proba(table), atol=PROBABILITY)
-
-
-@pytest.mark.parametrize("kind", [TabularMLPClassifier, TabularMLPRegressor])
-def test_estimators_of_tables(kind, table, X):
-    settings = {"max_iter": 3, "n_nets": 2, "random_state": 0}
-    of_table = make_pipeline(kind((6,), **settings)).fit(table, (table["colour"] == "red").to_numpy())
-    of_array = make_pipeline(StandardScaler(), kind((6,), **settings)).fit(X, X[:, 0] > 0)
-    options = {"options": {"zipmap": False}} if kind is TabularMLPClassifier else {}
-    session = session_of(of_table, table, **options)
-    found = session.run(None, {name: table[[name]].to_numpy() for name in table})[-1]
-    expected = of_table.predict_proba(table) if options else of_table.predict(table)[:, None]
-    np.testing.assert_allclose(found, expected, atol=PROBABILITY)
-    found = session_of(of_array, X, **options).run(None, {"X": X})[-1]
-    expected = of_array.predict_proba(X) if options else of_array.predict(X)[:, None]
-    np.testing.assert_allclose(
-        found, expected, atol=1e-3
-    )  # scaled in float32 there, before quantiles with steep slopes
