@@ -7,25 +7,22 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from .exit_status import console, errors_as_sentences
+from .exit_status import console
 from .option_parsers import (
     MOST_SEED,
-    Choices,
     choice_argument,
     column_option,
     device_option,
     file_argument,
     file_option,
     integer_option,
-    layer_sizes,
     memory_limit_option,
     model_argument,
     name_option,
-    number_option,
 )
 from .train_options import TrainOptions, as_command
 from .unknown_options import Command
@@ -64,60 +61,39 @@ def options(
 
 @command()
 def xor(
-    context: typer.Context,
     nets: Annotated[int, integer_option("Train so many 2-2-1 nets and print statistics instead.", 0)] = 0,
-    optimizer: Annotated[str, name_option("With --nets: sgd, adam, quickprop, rprop, ...")] = "rprop",
-    learning_rate: Annotated[float | None, number_option("With --nets; the optimizer's own if not given.")] = None,
-    epochs: Annotated[int, integer_option("With --nets: the most epochs.", 1)] = 1000,
-    hidden: Annotated[str, typer.Option(metavar="INTEGERS", help="With --nets: units of each hidden layer.")] = "2",
-    activation: Annotated[str, name_option("With --nets: activation of the hidden layers.")] = "tanh",
-    restart_after: Annotated[int | None, integer_option("With --nets: epochs until a new start.", 1)] = None,
-    seed: Annotated[int, integer_option("With --nets: the same seed gives the same nets.", 0, MOST_SEED)] = 0,
+    optimizer: Annotated[str | None, name_option(help="With --nets: rprop if not given, sgd, adam, ...")] = None,
+    epochs: Annotated[int | None, integer_option("With --nets: the most epochs; 1000 if not given.", 1)] = None,
+    seed: Annotated[int | None, integer_option("With --nets: its nets; 0 if not given.", 0, MOST_SEED)] = None,
     stuck: Annotated[bool, typer.Option("--stuck", help="Show a net that is stuck, why, and the cure.")] = False,
 ) -> None:
     """Train four small nets on XOR and show their outputs; with --nets, train a population and print statistics."""
-    sizes = layer_sizes(hidden)
+    of_nets = {"optimizer": optimizer, "epochs": epochs, "seed": seed}
+    given: dict[str, Any] = {name: value for name, value in of_nets.items() if value is not None}
     if stuck and nets:
         raise typer.BadParameter("it shows one net: leave --nets out", param_hint="--stuck")
+    if given and not nets:
+        message = "it is for many nets: give --nets too, such as --nets 1000"
+        raise typer.BadParameter(message, param_hint=f"--{next(iter(given))}")
+    if stuck:
+        from . import stuck_demo
+
+        raise typer.Exit(stuck_demo.run(console()))
+    from . import xor_demo
+
     if not nets:
-        for name in context.params:
-            given = getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
-            if given and name not in ("nets", "stuck"):
-                option = f"--{name.replace('_', '-')}"
-                raise typer.BadParameter("it is for many nets: give --nets too, such as --nets 1000", param_hint=option)
-    with errors_as_sentences():
-        if stuck:
-            from . import stuck_demo as stuck_story
-
-            raise typer.Exit(stuck_story.run(console()))
-        from . import xor_demo as story
-
-        if not nets:
-            raise typer.Exit(story.run(console()))
-        story.statistics(typer.echo, nets, optimizer, learning_rate, epochs, sizes, activation, restart_after, seed)
+        raise typer.Exit(xor_demo.run(console()))
+    xor_demo.statistics(typer.echo, nets, **given)
 
 
-class Experiment(Choices):
-    """Names of the experiments. A test compares them with reproduce.EXPERIMENTS, which `--help` must not import."""
-
-    all = "all"
-    xor_quickprop = "xor-quickprop"
-    xor_million = "xor-million"
-    parity = "parity"
-    two_spirals = "two-spirals"
-    proben1 = "proben1"
+# Names of the experiments and of the groups of benchmark cases, whose modules `--help` must not import.
+EXPERIMENTS = "all", "xor-quickprop", "parity", "two-spirals", "proben1"
+BENCH_GROUPS = "all", "xor", "population", "minibatch", "large", "predict"
 
 
 @command()
 def reproduce(
-    experiment: Annotated[
-        Experiment,
-        choice_argument(
-            Experiment,
-            "EXPERIMENT",
-            "A result of the literature: all, xor-quickprop, xor-million, parity, two-spirals or proben1.",
-        ),
-    ] = Experiment.all,
+    experiment: Annotated[str, choice_argument("experiment", EXPERIMENTS, "A result of the literature")] = "all",
     data: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Folder of data sets, for the last two; FASTMLP_DATA otherwise."),
@@ -125,39 +101,19 @@ def reproduce(
     nets: Annotated[int | None, integer_option("Nets per experiment; as published if not given.", 2)] = None,
 ) -> None:
     """Repeat classic experiments of the literature and compare the results with the published figures."""
-    with errors_as_sentences():
-        from . import reproduce as classics
+    from . import reproduce as classics
 
-        if experiment is Experiment.all:
-            classics.show_all(console(), n_nets=nets, data=data)
-        else:
-            classics.show(experiment.value, console(), n_nets=nets, data=data)
-
-
-class BenchGroup(Choices):
-    """Groups of benchmark cases. A test compares them with the cases in numpy_benchmark.py."""
-
-    all = "all"
-    xor = "xor"
-    population = "population"
-    minibatch = "minibatch"
-    large = "large"
-    predict = "predict"
+    show = classics.show_all if experiment == "all" else partial(classics.show, experiment)
+    show(console(), n_nets=nets, data=data)
 
 
 @command()
-def bench(
-    group: Annotated[
-        BenchGroup,
-        choice_argument(BenchGroup, "GROUP", "What to measure: all, xor, population, minibatch, large or predict."),
-    ] = BenchGroup.all,
-) -> None:
+def bench(group: Annotated[str, choice_argument("group", BENCH_GROUPS, "What to measure")] = "all") -> None:
     """Measure fastmlp against hand-written NumPy on this machine, in a minute or two."""
-    with errors_as_sentences():
-        from . import numpy_benchmark
+    from . import numpy_benchmark
 
-        for line in numpy_benchmark.lines(group.value):
-            typer.echo(line)
+    for line in numpy_benchmark.lines(group):
+        typer.echo(line)
 
 
 @command()
@@ -168,42 +124,34 @@ def devices(
     ] = False,
 ) -> None:
     """List the devices of this machine and, if one cannot be used, the reason."""
-    with errors_as_sentences():
-        from rich.table import Table
+    from rich.table import Table
 
-        from ..devices import devices as all_devices
-        from ..devices import work_for_gpu
+    from ..devices import devices as all_devices
+    from ..devices import work_for_gpu
 
-        if measure:  # before all_devices() below opens the GPUs: in exclusive mode a GPU takes one process at a time
-            from .measure_gpu import starts_of_gpus
-
-            starts = starts_of_gpus()
-        table, found, out = Table("device", "available", "description"), all_devices(), console()
-        for device in found:
-            table.add_row(device.name, "yes" if device.available else "no", device.description)
-        out.print(table)
-        for device in found:
-            if device.reason:  # on one line, since it may name a command to copy
-                out.print(f"{device.name}: {device.reason}", soft_wrap=True, markup=False, highlight=False)
-        gpus = [device for device in found[1:] if device.available]
-        if measure and not gpus:
-            raise RuntimeError("There is no GPU that could be measured.")
-        for device in gpus:
-            if measure:
-                _measure(device.name, starts)
-            typer.echo(f"device='auto' takes {device.name} from {work_for_gpu(device)} on")
+    table, found, out = Table("device", "available", "description"), all_devices(), console()
+    for device in found:
+        table.add_row(device.name, "yes" if device.available else "no", device.description)
+    out.print(table)
+    for device in found:
+        if device.reason:  # on one line, since it may name a command to copy
+            out.print(f"{device.name}: {device.reason}", soft_wrap=True, markup=False, highlight=False)
+    gpus = [device for device in found[1:] if device.available]
+    if measure and not gpus:
+        raise RuntimeError("There is no GPU that could be measured.")
+    for device in gpus:
+        if measure:
+            _measure(device.name)
+        typer.echo(f"device='auto' takes {device.name} from {work_for_gpu(device)} on")
 
 
-def _measure(gpu: str, starts: dict[str, float | None]) -> None:
+def _measure(gpu: str) -> None:
     from .measure_costs import measure_costs
     from .measure_gpu import measure
 
     typer.echo(f"{'':18} {'multiply-adds at once':>22} {'cpu, us':>10} {gpu + ', us':>12}")
-    measure(
-        gpu,
-        lambda row: typer.echo(f"{row.name:18} {row.work:22.1e} {1e6 * row.processor:10.1f} {1e6 * row.gpu:12.1f}"),
-        starts,
-    )
+    for row in measure(gpu):
+        typer.echo(f"{row.name:18} {row.work:22.1e} {1e6 * row.processor:10.1f} {1e6 * row.gpu:12.1f}")
     typer.echo(f"kernel families are chosen by: {measure_costs(gpu)}")
 
 
@@ -215,10 +163,9 @@ def warmup(
     float64: Annotated[bool, typer.Option("--float64", help="Nets in float64, too, such as of lbfgs.")] = False,
 ) -> None:
     """Compile the kernels for this processor, in one to two minutes: later fits of all kinds of nets start at once."""
-    with errors_as_sentences():
-        from . import warmup as warmup_job
+    from . import warmup as warmup_job
 
-        warmup_job.run(model, float64)
+    warmup_job.run(model, float64)
 
 
 def train(options: TrainOptions) -> None:
@@ -231,12 +178,9 @@ def train(options: TrainOptions) -> None:
     OUTPUT.diverged. With --checkpoint, the same command with --resume goes on after Ctrl-C or a crash, to the same
     nets; --checkpoint does not go with --time-limit or --tune.
     """
-    with errors_as_sentences():
-        if options.hidden is not None:
-            layer_sizes(options.hidden)
-        from .train import train as train_on_table
+    from .train import train as train_on_table
 
-        train_on_table(options, console())
+    train_on_table(options, console())
 
 
 command()(as_command(train, TrainOptions))
@@ -244,45 +188,47 @@ command()(as_command(train, TrainOptions))
 
 @command()
 def report(
-    model: Annotated[Path, model_argument("A net saved by `fastmlp train` or by net.save(...).")],
-    file: Annotated[Path | None, file_argument("Samples to judge it on: CSV, Parquet, or .npz with X, y.")] = None,
-    target: Annotated[str | None, column_option("The column to predict, if the net does not know it.")] = None,
-    output: Annotated[Path | None, file_option("The page; beside the net if not given.")] = None,
+    model: Annotated[Path, model_argument(help="A net saved by `fastmlp train` or by net.save(...).")],
+    file: Annotated[Path | None, file_argument(help="Samples to judge it on: CSV, Parquet, or .npz with X, y.")] = None,
+    target: Annotated[str | None, column_option(help="The column to predict, if the net does not know it.")] = None,
+    output: Annotated[Path | None, file_option(help="The page; beside the net if not given.")] = None,
     device: Annotated[str, device_option] = "auto",
 ) -> None:
     """Write an HTML report on a trained net: verdict, curves, time, settings; with samples, plots of predictions."""
-    with errors_as_sentences():
-        from . import report as report_job
+    from . import report as report_job
 
-        typer.echo(f"Wrote {report_job.report(model, file, target, output, device)}")
+    typer.echo(f"Wrote {report_job.report(model, file, target, output, device)}")
 
 
 @command()
 def diagnose(
-    model: Annotated[Path, model_argument("A net or population saved by fastmlp.")],
-    file: Annotated[Path, file_argument("The CSV or Parquet file it was trained on.")],
-    target: Annotated[str | None, column_option("The column to predict; a net of `fastmlp train` knows it.")] = None,
+    model: Annotated[Path, model_argument(help="A net or population saved by fastmlp.")],
+    file: Annotated[Path, file_argument(help="The CSV or Parquet file it was trained on.")],
+    target: Annotated[
+        str | None, column_option(help="The column to predict; a net of `fastmlp train` knows it.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Explain why a net does not learn: the verdict, its evidence, the remedy, and an experiment to confirm it."""
-    with errors_as_sentences():
-        from . import diagnose as diagnosis_job
+    from . import diagnose as diagnosis_job
 
-        typer.echo(diagnosis_job.run(model, file, target, as_json))
+    typer.echo(diagnosis_job.run(model, file, target, as_json))
 
 
 @command()
 def predict(
-    model: Annotated[Path, model_argument("A net saved by `fastmlp train`.")],
-    file: Annotated[Path, file_argument("CSV, Parquet or a folder of Parquet files with the columns of the training.")],
+    model: Annotated[Path, model_argument(help="A net saved by `fastmlp train`.")],
+    file: Annotated[
+        Path, file_argument(help="CSV, Parquet or a folder of Parquet files with the columns of the training.")
+    ],
     ids: Annotated[
         list[str],
         column_option(
-            "A column to put beside the predictions; those of `train --id` if not given. Repeat it for several.", "--id"
+            "--id", help="A column to put beside the predictions; those of `train --id` if not given. Repeat it."
         ),
     ] = [],  # noqa: B006  # Typer copies it
     output: Annotated[
-        Path | None, file_option("A CSV (.csv, .csv.gz, .tsv) or Parquet file; stdout without it.")
+        Path | None, file_option(help="A CSV (.csv, .csv.gz, .tsv) or Parquet file; stdout without it.")
     ] = None,
     memory_limit: Annotated[str | None, memory_limit_option] = None,
     device: Annotated[str, device_option] = "auto",
@@ -291,11 +237,11 @@ def predict(
 
     The predictions are printed as CSV, or written to the file that --output names.
     """
+    from ..fit.interruption import interrupt_message
     from ..runtime.output_files import left_alone
+    from . import predict as predict_job
 
-    with errors_as_sentences("nothing was written" if output is None else left_alone(output)):
-        from . import predict as predict_job
-
+    with interrupt_message(f"Interrupted; {'nothing was written' if output is None else left_alone(output)}."):
         if output is not None:
             predict_job.check_table_path(output, model, file)
         pieces = predict_job.predictions(model, file, device, ids, memory_limit)
@@ -304,18 +250,18 @@ def predict(
 
 @command()
 def export(
-    model: Annotated[Path, model_argument("A net, population or estimator saved by fastmlp.")],
+    model: Annotated[Path, model_argument(help="A net, population or estimator saved by fastmlp.")],
     output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The file to write: .onnx for ONNX, .h for C.")],
     member: Annotated[int | None, integer_option("The net of several to export alone, counted from 0.", 0)] = None,
-    prefix: Annotated[str, name_option("With .h: beginning of the names in the file, such as NAME_predict.")] = "",
+    prefix: Annotated[str, name_option(help="With .h: beginning of the names in the file, such as NAME_predict.")] = "",
 ) -> None:
     """Write a trained net, with the preprocessing of its table, as an ONNX model or as a C file."""
+    from ..export.export_to_file import checked_suffix
+    from ..fit.interruption import interrupt_message
+    from ..loading import load
     from ..runtime.output_files import check_output, left_alone
 
-    with errors_as_sentences(left_alone(output)):
-        from ..export.export_to_file import checked_suffix
-        from ..loading import load
-
+    with interrupt_message(f"Interrupted; {left_alone(output)}."):
         checked_suffix(output, prefix)
         check_output(output, model)
         load(model).export(output, member=member, prefix=prefix)

@@ -30,13 +30,10 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def errors_as_sentences(after_interrupt: str = "") -> Iterator[None]:
+def errors_as_sentences() -> Iterator[None]:
     """Context manager: prints warnings, expected errors and Ctrl-C as one sentence each on stderr.
 
     The exit status is 1 after an error and 130 after Ctrl-C.
-
-    after_interrupt : state of the output after Ctrl-C, such as "nothing was written"; not used for a KeyboardInterrupt
-        that has a message
     """
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -49,7 +46,7 @@ def errors_as_sentences(after_interrupt: str = "") -> Iterator[None]:
         except (typer.Exit, BrokenPipeError):  # first, since typer.Exit is a RuntimeError
             raise
         except KeyboardInterrupt as interrupt:
-            say(str(interrupt) or f"Interrupted{after_interrupt and '; ' + after_interrupt}.")
+            say(str(interrupt) or "Interrupted.")
             raise typer.Exit(INTERRUPTED) from None
         except MemoryError as error:
             say(_memory_sentence(error))

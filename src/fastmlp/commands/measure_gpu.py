@@ -13,7 +13,7 @@ from __future__ import annotations
 import subprocess
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from math import exp, inf, log
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ from ..execution.work import products
 from ..fit.interruption import require_complete
 from ..mlp import MLP
 from ..population import Population
-from ..runtime.auto_device import ESTIMATED_WORK, WorkForGpu, storage_folder, store
+from ..runtime.auto_device import ESTIMATED_WORK, storage_folder, store
 from ..runtime.python_process import python_command
 
 WIDTHS = (8, 16, 32, 64, 128, 256, 512, 1024)  # units in each hidden layer of a single net
@@ -37,7 +37,6 @@ START = """
 import sys, numpy as np, fastmlp
 fastmlp.MLP((4, 100, 100, 2), device=sys.argv[1], random_state=0).fit(np.ones((3, 4)), np.ones((3, 2)), epochs=3)
 """
-NAMES = "import fastmlp; print(*(row.name for row in fastmlp.devices()[1:] if row.available))"
 
 
 class Job(NamedTuple):
@@ -58,40 +57,26 @@ class Row(NamedTuple):
     gpu: float
 
 
-def measure(
-    gpu: str, show: Callable[[Row], object] = lambda row: None, starts: Mapping[str, float | None] | None = None
-) -> WorkForGpu:
-    """Measure and save the thresholds from which device="auto" takes a GPU instead of this CPU; takes about a minute.
+def measure(gpu: str) -> Iterator[Row]:
+    """Yield the times of each size, then save the thresholds from which device="auto" takes a GPU instead of this CPU.
+
+    It takes about a minute. If the start-up time cannot be measured, as in exclusive mode, in which a GPU takes one
+    process at a time, the function warns, and the threshold for the total work stays an estimate.
 
     gpu : name of the device, such as "cuda:0"
-    show : called with each row as soon as it is measured
-    starts : result of starts_of_gpus(), if this process has opened the GPUs since; None to measure the start-up here
-
-    If the start-up time cannot be measured, the function warns, and the threshold for the total work stays an estimate.
     """
     storage_folder()  # raises before a minute is spent if the result could not be kept
-    # First, before this process opens a GPU: in exclusive-process mode a GPU takes no second process.
-    start = seconds_before_first_step(gpu) if starts is None else starts.get(gpu)
+    start = seconds_before_first_step(gpu)
     described = {row.name: row.description for row in devices()}
-    of_nets = rows_of(one_net, WIDTHS, gpu, show)
-    of_populations = rows_of(population, NETS, gpu, show)
+    found: dict[Callable[[str, int], Job], list[Row]] = {one_net: [], population: []}
+    for make, sizes in ((one_net, WIDTHS), (population, NETS)):
+        for size in sizes:
+            job = make("cpu", size)
+            found[make].append(Row(job.name, job.work, seconds_of_step(job), seconds_of_step(make(gpu, size))))
+            yield found[make][-1]
+    of_nets, of_populations = found.values()
     total = ESTIMATED_WORK.total if start is None else start * rate_of_processor(of_nets)
-    return store(described[gpu], described["cpu"], total, crossing(of_nets), crossing(of_populations))
-
-
-def rows_of(
-    make: Callable[[str, int], Job], sizes: tuple[int, ...], gpu: str, show: Callable[[Row], object]
-) -> list[Row]:
-    """Return a row for each size, measured on the CPU and on the GPU.
-
-    make : function (device, size) -> Job, such as `one_net` or `population`
-    """
-    rows = []
-    for size in sizes:
-        job = make("cpu", size)
-        rows.append(Row(job.name, job.work, seconds_of_step(job), seconds_of_step(make(gpu, size))))
-        show(rows[-1])
-    return rows
+    store(described[gpu], described["cpu"], total, crossing(of_nets), crossing(of_populations))
 
 
 def rate_of_processor(rows: list[Row]) -> float:
@@ -148,12 +133,6 @@ def seconds_of_fit(job: Job, epochs: int) -> float:
     began = time.perf_counter()
     job.fit(epochs=epochs)
     return time.perf_counter() - began
-
-
-def starts_of_gpus() -> dict[str, float | None]:
-    """Return the start-up time of every usable GPU, measured in child processes, so that this one opens no GPU."""
-    found = subprocess.run(python_command(NAMES), check=True, capture_output=True, text=True)
-    return {gpu: seconds_before_first_step(gpu) for gpu in found.stdout.split()}
 
 
 def seconds_before_first_step(gpu: str) -> float | None:

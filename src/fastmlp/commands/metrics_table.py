@@ -8,27 +8,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..class_probabilities import outputs_of
-from ..tables.metrics import classification_metrics, regression_metrics, weighted_mean
+from ..tables.metrics import classification_metrics, regression_metrics
 from ..tables.target import CLASSIFICATION, Target
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-WEIGHTED = "weighted "  # prefix of the names of metrics in which rows count with the weights of their classes
-
-
 class PartMetrics(NamedTuple):
-    """Metrics of the net and of the baseline on the rows of one part of the data.
-
-    sureness : mean probability of the class that the net answers, weighted if there are weights; NaN for a regression
-    """
+    """Metrics of the net and of the baseline on the rows of one part of the data."""
 
     part: str
     n_rows: int
     net: dict[str, float]
     baseline: dict[str, float]
-    sureness: float = float("nan")
 
 
 def evaluate(
@@ -39,15 +32,14 @@ def evaluate(
     target : encoder of the target column
     y : encoded targets, one row per sample
     outputs : (n_rows, n_outputs), outputs of the net, or probabilities of the classes
-    by_class : (n_classes,) weight of each class, for weighted metrics besides the others, or None
+    by_class : (n_classes,) weight of each class, for weighted metrics, or None
     """
     if target.task != CLASSIFICATION:
         return regression_metrics(target.decode(y)["prediction"], target.decode(outputs)["prediction"])
-    found = classification_metrics(y, outputs)
-    if by_class is not None:
-        weighted = classification_metrics(y, outputs, by_class[y])
-        found |= {f"{WEIGHTED}{name}": weighted[name] for name in ("accuracy", "log loss")}
-    return found
+    if by_class is None:
+        return classification_metrics(y, outputs)
+    found = classification_metrics(y, outputs, by_class[y])
+    return {name if name == "ROC AUC" else f"weighted {name}": value for name, value in found.items()}
 
 
 def baseline_outputs(
@@ -84,15 +76,9 @@ def measure_parts(
     training_y, found = encoded["training"][1], []
     for name in shown:
         X, y = encoded[name]
-        baseline = evaluate(target, y, baseline_outputs(target, training_y, len(y)))
-        if by_class is not None:
-            weighted = evaluate(target, y, baseline_outputs(target, training_y, len(y), by_class), by_class)
-            baseline |= {key: value for key, value in weighted.items() if key.startswith(WEIGHTED)}
+        baseline = evaluate(target, y, baseline_outputs(target, training_y, len(y), by_class), by_class)
         outputs = known[name] if name in known else outputs_of(net, target, X)
-        sureness = float("nan")
-        if target.task == CLASSIFICATION:
-            sureness = weighted_mean(outputs.max(axis=1), None if by_class is None else by_class[y])
-        found.append(PartMetrics(name, len(y), evaluate(target, y, outputs, by_class), baseline, sureness))
+        found.append(PartMetrics(name, len(y), evaluate(target, y, outputs, by_class), baseline))
     return found
 
 
@@ -123,71 +109,45 @@ def baseline_sentences(
     by_class : as for measure_parts
     """
     if target.task == CLASSIFICATION:
-        answer = repr(target.classes[int(np.bincount(training_y).argmax())])
+        answer = repr(target.classes[int(baseline_outputs(target, training_y, 1, by_class)[0].argmax())])
+        frequent = "the most frequent class of the training part"
         sentences = [
-            f"The baseline always answers {answer}, the most frequent class of the training part, with each class's "
-            "share there as its probability."
+            f"The baseline always answers {answer}, {frequent if by_class is None else 'a class of most weight'}, with "
+            "each class's share there as its probability."
         ]
     else:
         sentences = [f"The baseline always answers {target.mean:.6g}, the mean of the training part."]
     if by_class is not None:
-        answer = repr(target.classes[int(baseline_outputs(target, training_y, 1, by_class)[0].argmax())])
-        sentences.append(
-            "In weighted figures a row counts with the weight of its class, and the baseline answers by the weighted "
-            f"shares: {answer}."
-        )
+        sentences.append("In all figures but ROC AUC a row counts with the weight of its class.")
     return sentences + [text for part in found if (text := _verdict(part, target))]
 
 
 def _verdict(part: PartMetrics, target: Target) -> str:
     """Return a sentence on a part where the net does not beat the baseline, which says only what was compared."""
-    remedy = "`fastmlp diagnose` looks for what keeps a net from learning."
+    net, baseline = part.net, part.baseline
     if target.task != CLASSIFICATION:
-        net, baseline = part.net["RMSE"], part.baseline["RMSE"]
-        if net < baseline:
-            return ""
-        return (
-            f"On the {part.part} part the net is no better than the baseline: RMSE {net:.4g} against {baseline:.4g}. "
-            f"{remedy}"
+        figures, is_better, probabilities_better = (
+            f"RMSE {net['RMSE']:.4g} against {baseline['RMSE']:.4g}",
+            False,
+            False,
         )
-    prefix = WEIGHTED if f"{WEIGHTED}accuracy" in part.net else ""
-    more_right, surer, figures = _comparison(part, prefix)
-    if more_right and surer:
-        more_right, surer, plain = _comparison(part)
-        if more_right and surer:
+        if net["RMSE"] < baseline["RMSE"]:
             return ""
-        return (
-            f"On the {part.part} part the net beats the baseline in weighted figures, and not in those without weights "
-            f"({plain}): the class weights are the cause, since with them the net learns the probabilities of classes "
-            "that are as frequent as the weights say."
-        )
-    if surer:
+    else:
+        accuracy, loss, *_ = net  # names, weighted or not
+        figures = ", ".join(f"{name} {net[name]:.4f} against {baseline[name]:.4f}" for name in (accuracy, loss))
+        is_better, probabilities_better = net[accuracy] > baseline[accuracy], net[loss] < baseline[loss]
+    if is_better and probabilities_better:
+        return ""
+    if probabilities_better:
         return (
             f"On the {part.part} part the net's answers are no better than the baseline's, though its probabilities "
             f"are: {figures}. Rank rows by the probability of the class that matters."
         )
-    if more_right:
-        advice = ""
-        if part.sureness > part.net[f"{prefix}accuracy"]:
-            advice = (
-                f" It is too sure of itself: the mean {prefix}probability of its answers is {part.sureness:.4f}. More "
-                "--dropout or fewer --epochs may help."
-            )
+    if is_better:
         return (
             f"On the {part.part} part the net's probabilities are worse than the baseline's, though its answers are "
-            f"better: {figures}.{advice}"
+            f"better: {figures}. It may be too sure of itself: more --dropout or fewer --epochs may help."
         )
+    remedy = "`fastmlp diagnose` looks for what keeps a net from learning."
     return f"On the {part.part} part the net is no better than the baseline: {figures}. {remedy}"
-
-
-def _comparison(part: PartMetrics, prefix: str = "") -> tuple[bool, bool, str]:
-    """Return (whether the net has the higher accuracy, whether it has the lower log loss, both as text).
-
-    prefix : of the names of the metrics
-    """
-    net, baseline = ([figures[f"{prefix}{name}"] for name in ("accuracy", "log loss")] for figures in part[2:4])
-    text = (
-        f"{prefix}accuracy {net[0]:.4f} against {baseline[0]:.4f}, {prefix}log loss {net[1]:.4f} against "
-        f"{baseline[1]:.4f}"
-    )
-    return net[0] > baseline[0], net[1] < baseline[1], text

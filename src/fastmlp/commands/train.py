@@ -29,10 +29,9 @@ from ..table_training.tuning_configurations import SPACE
 from ..tables.preprocessing import Preprocessing
 from ..tables.target import CLASSIFICATION, Target
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
-from .train_class_weight import checked_weight_items, weights_of_classes
 from .train_options import OF_RECIPE, TrainOptions
 from .train_table import Log, Part, Prepared, encoded_part, read_in_pieces, read_test_part, read_training_table
-from .training_split import record_split, split_of
+from .training_split import balanced_weights, record_split, split_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,14 +54,14 @@ def train(options: TrainOptions, console: Console) -> None:
     output, saved = options.output, f"Interrupted; the net is in {str(options.output)!r}."
     with ExitStack() as opened, interrupt_message(f"Interrupted; {left_alone(output)}."):
         recipe = checked_recipe(options)
-        earlier = describe_earlier_net(output)
+        earlier = holds_net(output)
         model = model_of(options, recipe, log)
         prepared = prepare(model, options, log)
         opened.callback(prepared.data.close)
         preprocessing = preprocessing_of(model, prepared.target, options)
         test = None if options.test is None else read_test_part(preprocessing, options.test, log)
         if earlier:
-            log(f"{earlier}; it will be replaced when this training is done.")
+            log(f"{str(output)!r} holds a net; it will be replaced when this training is done.")
         log(describe_task(preprocessing, options.device, prepared.data.training.n_rows))
         if model.recipe.n_folds > 1:
             check_checkpoints_of_nets(options, model.recipe.n_nets_of_all_folds)
@@ -120,7 +119,7 @@ def model_of(options: TrainOptions, recipe: Recipe, log: Log) -> TableModel:
 def prepare(model: TableModel, options: TrainOptions, log: Log) -> Prepared:
     """Read the table, in pieces if it takes more than the memory limit, and let the model learn its columns."""
     given = {
-        f"--quality {options.preset}": model.recipe.n_folds > 1,
+        f"--quality {options.quality}": model.recipe.n_folds > 1,
         "--class-weight": options.class_weight is not None,
         "--tune": options.tune is not None,
     }
@@ -132,7 +131,7 @@ def prepare(model: TableModel, options: TrainOptions, log: Log) -> Prepared:
         model.generator = np.random.RandomState(options.seed)
     table = read_training_table(options, log)
     target, y = table.target, table.targets.values
-    by_class = weights_of_classes(options.class_weight, y, target)
+    by_class = None if options.class_weight is None else balanced_weights(y, target)
     if options.tune is not None:
         searched = [field for field in SPACE if field not in given_settings(options, target)]
         model.tuning = Tuning(options.tune, searched, OF_RECIPE, f"--tune {options.tune}")
@@ -189,8 +188,8 @@ def describe_task(preprocessing: Preprocessing, device: str, n_rows: int) -> str
     return f"{target.task} of {target.name!r}: {size}, on {place}"
 
 
-def describe_earlier_net(output: Path) -> str:
-    """Return a description of the net that `output` holds and that will be replaced; empty if there is none.
+def holds_net(output: Path) -> bool:
+    """Return whether `output` is there, and so a net.
 
     Raises
     ------
@@ -198,19 +197,15 @@ def describe_earlier_net(output: Path) -> str:
         If the file is not a net, and so must not be overwritten.
     """
     if not output.is_file() or not output.stat().st_size:
-        return ""
+        return False
     try:
-        net = load_net(output, device="cpu")
+        load_net(output, device="cpu")
     except ValueError:
         raise FileExistsError(
             f"{str(output)!r} is there and is not a net that can be read, so it is left alone: choose another "
             "--output, or remove it first."
         ) from None
-    kind = "a net" if isinstance(net, MLP) else counted(net.n_nets, "net")
-    description = f"{kind} of {net.preprocessing.target.name!r}" if net.preprocessing else kind
-    history = getattr(net, "history", None) or getattr(net, "result", None)
-    figures = final_figures(history) if history is not None else ""
-    return f"{str(output)!r} holds {description}" + (f" ({figures})" if figures else "")
+    return True
 
 
 def checked_recipe(options: TrainOptions) -> Recipe:
@@ -231,14 +226,12 @@ def checked_recipe(options: TrainOptions) -> Recipe:
         raise ValueError("--resume needs --checkpoint FILE, the file to go on from.")
     for beside in files_beside(output):
         check_output(beside)
-        describe_earlier_net(beside)  # so that it is one
+        holds_net(beside)
     recipe = options.recipe()
     make_optimizer(recipe)
     resolve(options.device)
     if options.time_limit is not None:
         checked_number("time_limit", options.time_limit, 0.0, open_low=True)
-    if options.class_weight is not None:
-        checked_weight_items(options.class_weight)
     if options.time_limit is not None and options.checkpoint is not None:
         raise ValueError("--time-limit may shorten a training, which --checkpoint could then not go on with: drop one.")
     if options.tune is not None:

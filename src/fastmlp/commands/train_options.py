@@ -13,39 +13,25 @@ import typer
 from ..runtime.checkpoint_interval import DEFAULT
 from ..table_training.recipes import DEFAULT_QUALITY, QUALITIES, Recipe, recipe_of
 from .option_parsers import (
-    Choices,
     choice_option,
     column_option,
     device_option,
     file_argument,
     file_option,
-    fraction_option,
     integer_option,
-    layer_sizes,
+    layers_option,
     memory_limit_option,
     number_option,
+    share_option,
 )
 
 EVERY = DEFAULT  # interval of checkpoints
 
 
-class Task(Choices):
-    auto = "auto"
-    classification = "classification"
-    regression = "regression"
-
-
-class Quality(Choices):
-    """Names of the presets. A test compares them with table_training's QUALITIES."""
-
-    fast = "fast"
-    good = "good"
-    best = "best"
-
-
+# As target.TASKS, whose module `--help` must not import.
+TASKS = "auto", "classification", "regression"
 QUALITY_HELP = (
-    "Preset of all settings of nets: one small net, six that hold out other rows each, or twenty in ten folds. "
-    f"Not given: {DEFAULT_QUALITY}."
+    "Preset of all settings of nets: one small net, six that hold out other rows each, or twenty in ten folds."
 )
 # Options that give a setting of the recipe, by the fields of Recipe.
 OF_RECIPE = {
@@ -74,74 +60,71 @@ def _as_option(value: object) -> str:
 class TrainOptions:
     """Options of `fastmlp train`, in the order in which `--help` lists them.
 
-    A setting of nets that is None has the value of the preset `quality`, which is DEFAULT_QUALITY if it is None itself.
+    A setting of nets that is None has the value of the preset `quality`.
     """
 
-    file: Annotated[Path, file_argument("A CSV (.csv, .csv.gz, .tsv) or Parquet file, or a folder of Parquet files.")]
-    target: Annotated[str, column_option("The column to predict.")]
+    file: Annotated[
+        Path, file_argument(help="A CSV (.csv, .csv.gz, .tsv) or Parquet file, or a folder of Parquet files.")
+    ]
+    target: Annotated[str, column_option(help="The column to predict.")]
     task: Annotated[
-        Task,
+        str,
         choice_option(
-            Task, "Predict classes or numbers; auto: classes for text and for at most 20 different whole numbers."
+            "task",
+            TASKS,
+            "Predict classes or numbers; auto: classes for text and for at most 20 different whole numbers.",
         ),
-    ] = Task.auto
-    drop: Annotated[list[str], column_option("A column not to learn from. Repeat it for several.")] = field(
+    ] = "auto"
+    drop: Annotated[list[str], column_option(help="A column not to learn from. Repeat it for several.")] = field(
         default_factory=list
     )
-    keep: Annotated[list[str], column_option("A column to learn from, and from no others. Repeat it.")] = field(
+    keep: Annotated[list[str], column_option(help="A column to learn from, and from no others. Repeat it.")] = field(
         default_factory=list
     )
     ids: Annotated[
         list[str],
-        column_option("A column not to learn from that `predict` puts beside its answers. Repeat it.", "--id"),
+        column_option("--id", help="A column not to learn from that `predict` puts beside its answers. Repeat it."),
     ] = field(default_factory=list)
     categorical: Annotated[
-        list[str], column_option("A column of numbers that stand for categories. Repeat it for several.")
+        list[str], column_option(help="A column of numbers that stand for categories. Repeat it for several.")
     ] = field(default_factory=list)
-    quality: Annotated[Quality | None, choice_option(Quality, QUALITY_HELP)] = None
+    quality: Annotated[str, choice_option("quality", tuple(QUALITIES), QUALITY_HELP)] = DEFAULT_QUALITY
     n_nets: Annotated[int | None, integer_option("Nets whose mean predicts; with best, nets of each fold.", 1)] = None
-    hidden: Annotated[
-        str | None,
-        typer.Option(metavar="INTEGERS", help=f"Units of each hidden layer; '' for a linear model. {of('hidden')}"),
-    ] = None
+    hidden: Annotated[Any, layers_option(help=f"Units of each hidden layer; '' for a linear model. {of('hidden')}")] = (
+        None
+    )
     dropout: Annotated[
-        float | None, fraction_option(f"Share of hidden units left out of each step. {of('dropout')}")
+        float | None, share_option(help=f"Share of hidden units left out of each step. {of('dropout')}")
     ] = None
-    learning_rate: Annotated[float | None, number_option(f"Peak learning rate. {of('learning_rate')}")] = None
+    learning_rate: Annotated[float | None, number_option(help=f"Peak learning rate. {of('learning_rate')}")] = None
     epochs: Annotated[int | None, integer_option(f"The most passes over the data. {of('epochs')}", 1)] = None
     validation: Annotated[
         float | None,
-        fraction_option(
-            "Share of rows that all nets hold out; 0: none. Not given: other rows of each net; 0.2 of one net."
+        share_option(
+            help="Share of rows that all nets hold out; 0: none. Not given: other rows of each net; 0.2 of one net."
         ),
     ] = None
     class_weight: Annotated[
-        str | None,
-        typer.Option(metavar="WEIGHTS", help="balanced, or weights of classes such as yes=5,no=1; for rare classes."),
+        str | None, choice_option("class weight", ("balanced",), "Let all classes count the same, where one is rare.")
     ] = None
     tune: Annotated[
         int | None, integer_option("Configurations of the settings not given to compare first, on held-out rows.", 2)
     ] = None
     time_limit: Annotated[
         float | None,
-        number_option("Seconds of training, with compiling; there are as many epochs and nets as fit into them."),
+        number_option(help="Seconds of training, with compiling; there are as many epochs and nets as fit into them."),
     ] = None
     memory_limit: Annotated[str | None, memory_limit_option] = None
     seed: Annotated[int, integer_option("The same seed gives the same nets.", 0, 2**32 - 1)] = 0
     device: Annotated[str, device_option] = "auto"
-    test: Annotated[Path | None, file_option("Another table to report metrics on.")] = None
+    test: Annotated[Path | None, file_option(help="Another table to report metrics on.")] = None
     checkpoint: Annotated[
-        Path | None, file_option("Where to write the state of the training at intervals, for --resume.")
+        Path | None, file_option(help="Where to write the state of the training at intervals, for --resume.")
     ] = None
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint, if there is one.")] = False
-    output: Annotated[Path, file_option("Where to save the net; an earlier net there is replaced.")] = Path(
+    output: Annotated[Path, file_option(help="Where to save the net; an earlier net there is replaced.")] = Path(
         "model.safetensors"
     )
-
-    @property
-    def layers(self) -> tuple[int, ...] | None:
-        """Units of the hidden layers. Raises typer.BadParameter if --hidden lists no numbers."""
-        return None if self.hidden is None else layer_sizes(self.hidden)
 
     def recipe(self) -> Recipe:
         """Return the preset with the settings that are given.
@@ -151,22 +134,15 @@ class TrainOptions:
         ValueError
             If a setting is invalid, or does not go with the others.
         """
-        given = {name: getattr(self, name, None) for name in OF_RECIPE} | {
-            "hidden": self.layers,
-            "validation_fraction": self.validation,
-        }
+        given = {name: getattr(self, name, None) for name in OF_RECIPE} | {"validation_fraction": self.validation}
         given = {name: value for name, value in given.items() if value is not None}
-        recipe = recipe_of(self.preset, given).checked({"validation_fraction": "validation"})
+        recipe = recipe_of(self.quality, given).checked({"validation_fraction": "validation"})
         if recipe.n_folds > 1 and self.validation is not None:
             raise ValueError(
-                f"--validation is given, but --quality {self.preset} holds out each of {recipe.n_folds} folds in turn: "
-                "leave it out."
+                f"--validation is given, but --quality {self.quality} holds out each of {recipe.n_folds} folds in "
+                "turn: leave it out."
             )
         return recipe
-
-    @property
-    def preset(self) -> str:
-        return DEFAULT_QUALITY if self.quality is None else str(self.quality)
 
     def checkpoint_of(self, k: int) -> Path:
         """Return the checkpoint of one of several nets that are trained each by itself: FILE.0, FILE.1 and so on."""

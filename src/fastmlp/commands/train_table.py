@@ -35,7 +35,6 @@ from ..tables.target import (
     rows_with_target,
 )
 from .column_options import check_columns, select_columns
-from .train_class_weight import check_class_weight
 from .train_options import TrainOptions
 
 if TYPE_CHECKING:
@@ -70,12 +69,11 @@ class Prepared(NamedTuple):
 def read_training_table(options: TrainOptions, log: Log) -> TrainingTable:
     """Read the whole table; log : prints a sentence on rows that are left out, and on what looks like a mistake"""
     name = options.target
-    table, notes = rows_with_target(read_tables(options.file, is_training=True), name, str(options.task))
+    table, notes = rows_with_target(read_tables(options.file, is_training=True), name, options.task)
     table = inputs_and_target(table, options)
     for note in notes:
         log(note)
-    target = Target.fit(table[name], str(options.task))
-    check_class_weight(options.class_weight, target)
+    target = Target.fit(table[name], options.task)
     if note := numbers_as_classes(name, target.classes):
         log(note)
     is_classification = target.task == CLASSIFICATION
@@ -171,12 +169,11 @@ class TargetColumn:
     def learn(self, model: TableModel, table: Any, column: pd.Series) -> tuple[Any, Targets]:
         import pandas as pd
 
-        name, task = self._options.target, str(self._options.task)
+        name, task = self._options.target, self._options.task
         cells = pd.Series([*column.tolist(), *self._cells], dtype=object, name=name).infer_objects()
         known, notes = rows_with_target(cells.to_frame(), name, task)
         self.notes = tuple(f"In a sample of its cells: {note}" for note in notes)
         self.target = Target.fit(known[name], task)
-        check_class_weight(self._options.class_weight, self.target)
         if self.target.task != CLASSIFICATION:
             if self._n_bad > MAX_BAD_FRACTION * self.n_rows:
                 raise ValueError(

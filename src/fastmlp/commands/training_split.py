@@ -17,12 +17,11 @@ from ..streams.table_sources import read_tables
 from ..table_training.recipes import Recipe
 from ..table_training.rows import EncodedRows, Rows, fold_numbers, held_out_rows
 from ..tables.base_column import Note
-from ..tables.target import rows_with_target
-from .train_class_weight import weights_of_classes
+from ..tables.target import CLASSIFICATION, Target, rows_with_target
 
 # Keys of History.settings and PopulationResult.arguments: how `fastmlp train` split the table and weighed its classes.
 SHARE, FOLDS, SEED = "validation_share", "validation_folds", "validation_seed"
-CLASS_WEIGHT = "class_weight"
+CLASS_WEIGHT, BALANCED = "class_weight", "balanced"
 Parts = dict[str, tuple[np.ndarray, np.ndarray]]  # samples (X, y) by part
 MOST_ROWS = 10_000  # of each part of each net, where nets have parts of their own
 EQUAL = 1e-3  # relative difference up to which a validation loss equals the recorded one
@@ -159,8 +158,20 @@ def training_split(net: Any, X: np.ndarray, y: np.ndarray) -> NetSamples:
 def recorded_class_weights(net: Any, y: np.ndarray) -> np.ndarray | None:
     """Return the weight of each class in the last fit of a net, (n_classes,), or None; y : encoded targets"""
     fit = last_fit(net)
-    class_weight = None if fit is None else fit.settings.get(CLASS_WEIGHT)
-    return None if class_weight is None else weights_of_classes(class_weight, np.asarray(y), net.preprocessing.target)
+    is_balanced = fit is not None and fit.settings.get(CLASS_WEIGHT) == BALANCED
+    return balanced_weights(np.asarray(y), net.preprocessing.target) if is_balanced else None
+
+
+def balanced_weights(codes: np.ndarray, target: Target) -> np.ndarray:
+    """Return the weight of each class, (n_classes,), with which all classes count the same.
+
+    codes : (n_rows,) class numbers
+    """
+    if target.task != CLASSIFICATION:
+        raise ValueError(f"--class-weight is given, but {target.name!r} is predicted as a number.")
+    counts = np.bincount(codes, minlength=target.n_outputs)
+    weights: np.ndarray = len(codes) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    return weights
 
 
 def _has_loss(net: Any, fit: LastFit, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> bool:

@@ -14,16 +14,18 @@ import typer
 from typer.core import TyperCommand
 
 from ..errors import likely_name
+from .exit_status import errors_as_sentences
 
 MIN_SIMILARITY = 0.75  # least similarity of two spellings for a hint: that of most typing errors
 HIDDEN = ("hidden_layer_sizes", "hidden_sizes", "layer_sizes", "layers", "units")  # other names of --hidden
-WHY_ABSENT = {
-    "loss": "The task decides the loss: squared error for --task regression, cross-entropy for --task classification."
-}
 
 
 class Command(TyperCommand):
-    """Command that refuses repeated options, and whose message about an unknown one has a hint from the aliases."""
+    """Command whose errors are sentences. It refuses repeated options, and has a hint for an unknown one."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with errors_as_sentences():
+            return super().invoke(ctx)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         try:
@@ -66,6 +68,4 @@ def hint_of(name: str, options: list[str]) -> str:
     settings = {option.replace("-", "_"): option for option in options}
     name = name.lower().replace("-", "_")
     meant = likely_name("hidden" if name in HIDDEN else name, list(settings), MIN_SIMILARITY)
-    if meant is not None:
-        return f"Did you mean --{settings[meant]}?"
-    return WHY_ABSENT.get(name, "") if "task" in options else ""
+    return "" if meant is None else f"Did you mean --{settings[meant]}?"

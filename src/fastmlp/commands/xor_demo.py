@@ -15,7 +15,7 @@ from ..fit.interruption import require_complete
 from ..history import History
 from ..initialization import Uniform
 from ..mlp import MLP
-from ..optimizers import SGD, Adam, optimizer_from_name
+from ..optimizers import SGD, Adam
 from ..population import Population
 
 SEEDS = 100  # number of random starts for the success rate of each net
@@ -82,48 +82,21 @@ def outputs_of_class_1(net: MLP) -> np.ndarray:
 
 
 def statistics(
-    log: Callable[[str], None],
-    n_nets: int,
-    optimizer: str,
-    learning_rate: float | None,
-    epochs: int,
-    hidden: tuple[int, ...],
-    activation: str,
-    restart_after: int | None,
-    seed: int,
+    log: Callable[[str], None], n_nets: int, optimizer: str = "rprop", epochs: int = 1000, seed: int = 0
 ) -> None:
     """Train many nets on XOR until all four outputs are within 40 % of their targets, and print statistics.
 
     After Ctrl-C, the statistics of the finished nets are printed, and KeyboardInterrupt is raised.
 
     log : prints a text
-    n_nets : number of nets
-    learning_rate : learning rate; None for the optimiser's own
     epochs : largest number of epochs
-    hidden : units of each hidden layer
-    restart_after : epochs after which a net that has not converged restarts with new parameters; None for no restarts
-    seed : seed of the population
     """
-    pop = Population(
-        (2, *hidden, 1),
-        n_nets,
-        hidden_activation=activation,
-        loss="binary_cross_entropy",
-        init=Uniform(-1, 1),
-        random_state=seed,
-    )
-    result = pop.fit(
-        X,
-        Y,
-        epochs=epochs,
-        optimizer=optimizer_from_name(optimizer, learning_rate),
-        converged="40-20-40",
-        restart_after=restart_after,
-    )
-    sizes = "-".join(map(str, pop.network.layer_sizes))
+    settings: dict[str, Any] = {"hidden_activation": "tanh", "loss": "binary_cross_entropy", "init": Uniform(-1, 1)}
+    pop = Population((2, 2, 1), n_nets, **settings, random_state=seed)
+    result = pop.fit(X, Y, epochs=epochs, optimizer=optimizer, converged="40-20-40")
     if result.n_finished:
         rule = f"40-20-40 rule, at most {counted(epochs, 'epoch')}"
-        log(f"XOR, {sizes}, {activation}, weights from U(-1, 1), {rule}\n{result.summary()}")
+        log(f"XOR, 2-2-1, tanh, weights from U(-1, 1), {rule}\n{result.summary()}")
     require_complete(result)
 
 

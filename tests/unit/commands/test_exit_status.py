@@ -54,12 +54,6 @@ def test_errors_print_one_line_and_set_the_exit_code(capsys, fail, status, messa
         assert words not in line
 
 
-def test_interruption_message_names_what_was_written(capsys):
-    with pytest.raises(typer.Exit), errors_as_sentences("nothing was written"):
-        raise KeyboardInterrupt
-    assert capsys.readouterr().err == "fastmlp: Interrupted; nothing was written.\n"
-
-
 @pytest.mark.filterwarnings("default")
 def test_warnings_print_one_line_and_the_command_continues(capsys):
     with errors_as_sentences():

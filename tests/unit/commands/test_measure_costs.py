@@ -35,7 +35,6 @@ def by_the_model(gpu, sizes, rows, n_nets=None, precision="exact"):
     return measure_costs.Step(network, rows, seconds, precision)
 
 
-@pytest.mark.slow
 def test_constants_are_found_from_times_and_kept(cuda, folder, monkeypatch):
     device = fastmlp.MLP((2, 1), device="cuda").device
     assert gpu_costs.costs_of(device) is ESTIMATED_COSTS
@@ -55,7 +54,6 @@ def test_a_damaged_file_counts_as_none(cuda, folder, content, monkeypatch):
     assert gpu_costs.costs_of(fastmlp.MLP((2, 1), device="cuda").device) is ESTIMATED_COSTS
 
 
-@pytest.mark.thinned(6)
 @pytest.mark.parametrize(
     "costs, sizes, n_nets, precision, family",
     [

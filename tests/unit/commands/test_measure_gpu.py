@@ -3,13 +3,14 @@
 from math import inf, sqrt
 
 import pytest
+from command_runs import run_command
 from typer.testing import CliRunner
 
 import fastmlp
 from fastmlp.commands import measure_gpu
 from fastmlp.commands.cli import app
 from fastmlp.commands.measure_gpu import Job, Row, crossing, seconds_to_start
-from fastmlp.devices import _find_cuda, resolve, work_for_gpu
+from fastmlp.devices import resolve, work_for_gpu
 from fastmlp.runtime.auto_device import ESTIMATED_WORK, known_work
 
 
@@ -54,38 +55,17 @@ def fake_times(monkeypatch):
     monkeypatch.setattr(measure_gpu, "NETS", (100, 10_000))
     monkeypatch.setattr(measure_gpu, "seconds_of_step", lambda job: job.fit(1))
     monkeypatch.setattr(measure_gpu, "seconds_to_start", {"cpu": 1.0, "cuda": 4.0}.get)
+    monkeypatch.setattr("fastmlp.commands.measure_costs.measure_costs", lambda gpu: "costs")
 
 
 def test_measured_thresholds_decide_auto(cuda, threshold_folder, fake_times):
-    shown = []
-    found = measure_gpu.measure("cuda", shown.append)
-    assert [row.work for row in shown] == [1000, 100_000, 100, 10_000]
-    assert found[:3] == pytest.approx((3e9, 1e4, 2e3))
-    assert found == work_for_gpu(fastmlp.devices()[1])
+    said = run_command("devices", "--measure")
+    assert "100000 1.0e+05 100.0 10.0" in said, "a row for each size"
+    assert "1e+04 at once, 2e+03 where nets train in one launch (measured here)" in said
+    assert work_for_gpu(fastmlp.devices()[1])[:3] == pytest.approx((3e9, 1e4, 2e3))
     assert resolve("auto", 4e9, 1.1e4).name == "cuda"
     assert resolve("auto", 4e9, 0.9e4).name == "cpu"
     assert resolve("auto", 4e9, 0.9e4, in_one_launch=True).name == "cuda"
-
-
-def test_start_times_are_measured_before_this_process_uses_the_gpu(cuda, threshold_folder, fake_times, monkeypatch):
-    """A GPU in exclusive mode accepts one process at a time."""
-    looked = []
-    monkeypatch.setattr(
-        measure_gpu, "seconds_to_start", lambda _: looked.append(_find_cuda.cache_info().currsize) or 1.0
-    )
-    _find_cuda.cache_clear()
-    measure_gpu.measure("cuda")
-    assert looked == [0, 0]
-    assert _find_cuda.cache_info().currsize == 1
-
-
-def test_start_times_of_gpus_are_measured_in_other_processes(monkeypatch):
-    """Each GPU is measured by a process of its own; this process does not search for GPUs."""
-    monkeypatch.setattr(measure_gpu, "seconds_to_start", {"cpu": 1.0, "cuda": 4.0, "cuda:1": 2.5}.get)
-    monkeypatch.setattr(measure_gpu, "NAMES", "print('cuda', 'cuda:1')")
-    _find_cuda.cache_clear()
-    assert measure_gpu.starts_of_gpus() == {"cuda": 3.0, "cuda:1": 1.5}
-    assert _find_cuda.cache_info().currsize == 0
 
 
 def test_unmeasurable_start_time_warns_and_the_rest_is_measured(cuda, threshold_folder, fake_times, monkeypatch):
@@ -93,7 +73,8 @@ def test_unmeasurable_start_time_warns_and_the_rest_is_measured(cuda, threshold_
     monkeypatch.setattr(measure_gpu, "seconds_to_start", seconds_to_start)
     monkeypatch.setattr(measure_gpu, "START", "import sys\nsys.exit('all devices are busy' * (sys.argv[1] == 'cuda'))")
     with pytest.warns(UserWarning, match=r"How long cuda takes to start was not measured.*\(all devices are busy\)\.$"):
-        found = measure_gpu.measure("cuda")
+        list(measure_gpu.measure("cuda"))
+    found = work_for_gpu(fastmlp.devices()[1])
     assert found == (ESTIMATED_WORK.total, *map(pytest.approx, (1e4, 2e3)), "measured here")
 
 
@@ -103,8 +84,8 @@ def test_measured_times_are_plausible(cuda, threshold_folder, monkeypatch):
     for name, value in sizes.items():
         monkeypatch.setattr(measure_gpu, name, value)
     monkeypatch.setattr(measure_gpu, "seconds_to_start", lambda device: 1.0)
-    shown = []
-    assert measure_gpu.measure("cuda", shown.append).total == 0.0
+    shown = list(measure_gpu.measure("cuda"))
+    assert work_for_gpu(fastmlp.devices()[1]).total == 0.0
     assert [row.name for row in shown] == ["64-2-2-10", "64-3-3-10", "3 of 2-2-1", "130 of 2-2-1"]
     assert shown[-1].work == 130 * 4 * (3 * (4 + 2) - 4)
     assert all(0.0 < row.processor < 10.0 and 0.0 < row.gpu < 10.0 for row in shown)
@@ -122,7 +103,6 @@ def test_ctrl_c_between_two_sizes_shows_the_finished_ones_and_keeps_none(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(measure_gpu, "population", interrupted)
-    monkeypatch.setattr(measure_gpu, "NAMES", "print('cuda')")
     result = CliRunner().invoke(app, ["devices", "--measure"])
     assert (result.exit_code, result.stderr) == (130, "fastmlp: Interrupted.\n")
     assert "\n100000 " in result.stdout, "the larger one of single nets"

@@ -7,7 +7,6 @@ import pytest
 import reference_net
 
 from fastmlp.commands import numpy_benchmark
-from fastmlp.commands.cli import BenchGroup
 from fastmlp.optimizers import SGD, Adam
 
 
@@ -67,7 +66,3 @@ def test_unrolled_kernel_is_compiled_before_timing(monkeypatch):
     monkeypatch.setattr(numpy_benchmark.Program, "seconds", lambda self, n: seconds.append(len(made)) or 1.0)
     numpy_benchmark.measure(numpy_benchmark.Case("xor", "x", "epoch", 1, lambda: [own._replace(loss=None)]))
     assert seconds[0] > 0
-
-
-def test_groups_equal_the_commands_choices():
-    assert {group.value for group in BenchGroup} - {"all"} == {case.group for case in numpy_benchmark.cases()}

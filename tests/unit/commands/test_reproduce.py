@@ -10,19 +10,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import reference_optimizers
+from command_runs import run_command
 from reference_net import ReferenceMLP
 from rich.console import Console
-from typer.testing import CliRunner
 
 from fastmlp.commands import reproduce
-from fastmlp.commands.cli import Experiment, app
 
 ROOT = Path(__file__).parents[3]
 
 
 def test_quickprop_gives_fahlmans_histogram():
     """10,000 trials: failures within 992 +- 60, median 19 or 20, mean within 0.8 of 28.78, distance below 5 %'s."""
-    rows = list(itertools.islice(reproduce.xor_quickprop(), 5))
+    rows = list(reproduce.xor_quickprop())
     assert sum(reproduce.FAHLMAN_BINS) == 10_000 - 992
     assert all(row.agrees is not False for row in rows), rows
     result = reproduce.quickprop_xor(10_000)
@@ -71,35 +70,15 @@ def test_quickprop_decays_weights_and_no_biases(monkeypatch):
         assert np.abs(pop.params[k] - trained(k, decay)).max() > 1e-3
 
 
-def test_other_codings_do_not_give_fahlmans_histogram():
-    times = reproduce.epochs_to_learn(reproduce.quickprop_xor(2000, coding=0.0))
-    assert reproduce.kolmogorov_smirnov(times, 2000) > 0.3
-
-
-def text_of(page):
-    """Words of a page, without line breaks."""
-    return " ".join((ROOT / page).read_text(encoding="utf-8").split())
-
-
 def test_figures_of_fahlmans_trials_on_the_page_are_those_of_the_command():
     """Up to what the rounding of another processor changes: 1,004 nets fail with AVX2, and 1,008 without it."""
-    text = text_of("docs/guide/experiments.md")
-    pattern = r"([\d,]+) nets fail \(published: 992\),.*? mean number of epochs is ([\d.]+)"
-    failures, mean = re.search(pattern, text).groups()
-    printed = {row.name: row for row in itertools.islice(reproduce.xor_quickprop(), 5)}
+    text = " ".join((ROOT / "docs/guide/experiments.md").read_text(encoding="utf-8").split())
+    pattern = r"([\d,]+) nets fail \(published: 992\),.*? mean number of epochs is ([\d.]+).*? differ by ([\d.]+)\."
+    failures, mean, distance = re.search(pattern, text).groups()
+    printed = {row.name: row for row in reproduce.xor_quickprop()}
     assert int(printed["failures of 10,000"].ours.replace(",", "")) == pytest.approx(int(failures), abs=15)
     assert float(printed["mean epochs, failures as 100"].ours) == pytest.approx(float(mean), abs=0.1)
-    if distance := re.search(r"the histograms differ by ([\d.]+)\.", text):
-        assert float(printed["Kolmogorov-Smirnov distance"].ours) == pytest.approx(float(distance[1]), abs=0.002)
-
-
-@pytest.mark.full
-def test_figures_of_a_million_trials_on_the_page_are_those_of_the_command():
-    """Up to the last digit, which the rounding of another processor may change."""
-    pattern = r"Of a million trials, ([\d.]+) % fail in float32 and ([\d.]+) % in float64"
-    stated = re.search(pattern, text_of("docs/guide/experiments.md")).groups()
-    for row, figure in zip(reproduce.xor_million(), stated, strict=True):
-        assert float(row.ours.split(" %")[0]) == pytest.approx(float(figure), abs=0.0101), row.name
+    assert float(printed["Kolmogorov-Smirnov distance"].ours) == pytest.approx(float(distance), abs=0.002)
 
 
 def test_parity_results_agree_with_published_figures():
@@ -150,63 +129,39 @@ def test_ctrl_c_prints_finished_rows(monkeypatch):
     assert "1.01" in console.file.getvalue()
 
 
-def test_missing_data_name_the_option(monkeypatch, tmp_path):
-    monkeypatch.delenv("FASTMLP_DATA", raising=False)
-    with pytest.raises(FileNotFoundError, match="--data or FASTMLP_DATA"):
-        next(reproduce.two_spirals())
-    with pytest.raises(FileNotFoundError, match=r"must name the folder that has two_spirals"):
-        next(reproduce.two_spirals(data=tmp_path))
-
-
-def test_command_offers_every_experiment():
-    assert {name.value for name in Experiment} == {"all", *reproduce.EXPERIMENTS}
-
-
 @pytest.fixture
 def quick_experiments(monkeypatch):
-    """Two trivial experiments: one without data, one that needs two_spirals.npz."""
+    """Two trivial experiments: one without data, and one that needs a.npz."""
     monkeypatch.delenv("FASTMLP_DATA", raising=False)
+    needs = lambda data=None, **_: iter([reproduce.Row("two", "2", str(reproduce.arrays(data, "a.npz", ("x",))["x"]))])
     experiments = {
         "parity": ("Parity", lambda **_: iter([reproduce.Row("one", "1", "1.01", "", True)])),
-        "two-spirals": ("Spirals", lambda data, **_: iter([reproduce.Row("two", "2", str(data))])),
+        "two-spirals": ("Spirals", needs),
     }
     monkeypatch.setattr(reproduce, "EXPERIMENTS", experiments)
 
 
-def test_experiments_without_data_are_skipped_with_exit_code_0(quick_experiments, tmp_path):
-    """The output names the skipped experiment, its files, and the folder they belong in."""
-    result = CliRunner().invoke(app, ["reproduce"])
-    assert result.exit_code == 0, result.output
-    output = " ".join(result.stdout.split())
-    assert "1.01" in output
-    assert (
-        "two-spirals was skipped, since data are missing below the folder that --data or FASTMLP_DATA names" in output
-    )
-    assert "two_spirals/two_spirals.npz; in each the arrays x_cmu, y_cmu" in output
-    result = CliRunner().invoke(app, ["reproduce", "--data", str(tmp_path)])
-    assert result.exit_code == 0
-    assert "was skipped" in result.stdout
+def test_experiments_without_data_are_skipped(quick_experiments, tmp_path, monkeypatch):
+    said = run_command("reproduce")
+    assert "1.01" in said
+    assert "hidden units" in said, "the legend"
+    needs = "This experiment needs a.npz: name the folder of it with --data or FASTMLP_DATA."
+    assert f"two-spirals was skipped. {needs}" in said
+    assert f"fastmlp: {needs}" in run_command("reproduce", "two-spirals", code=1)
+    assert "--data must name the folder that has a.npz" in run_command("reproduce", "--data", tmp_path)
+    np.savez(tmp_path / "a.npz", x=np.arange(3))
+    assert "[0 1 2]" in run_command("reproduce", "--data", tmp_path)
+    monkeypatch.setenv("FASTMLP_DATA", str(tmp_path))
+    assert "[0 1 2]" in run_command("reproduce")
+    monkeypatch.setenv("FASTMLP_DATA", str(tmp_path / "nowhere"))
+    assert "FASTMLP_DATA must name the folder" in run_command("reproduce", code=1)
 
 
-def test_no_experiment_is_skipped_with_data(quick_experiments, tmp_path):
-    (tmp_path / "two_spirals").mkdir()
-    (tmp_path / "two_spirals" / "two_spirals.npz").touch()
-    result = CliRunner().invoke(app, ["reproduce", "--data", str(tmp_path)])
-    assert result.exit_code == 0
-    assert "skipped" not in result.stdout
-    assert "Spirals" in result.stdout
+def test_a_missing_data_folder_fails_before_any_experiment(quick_experiments):
+    said = run_command("reproduce", "--data", "nowhere", code=1)
+    assert "There is no folder 'nowhere'" in said
+    assert "1.01" not in said
 
 
-def test_missing_data_folder_fails_before_any_experiment(quick_experiments):
-    result = CliRunner().invoke(app, ["reproduce", "--data", "nowhere"])
-    assert result.exit_code == 1
-    assert "There is no folder 'nowhere'" in result.stderr
-    assert result.stdout == ""
-
-
-def test_result_tables_have_legends(quick_experiments):
-    console = Console(file=io.StringIO(), width=80)
-    reproduce.show("parity", console)
-    assert "hidden units" in console.file.getvalue()
-    assert set(reproduce.LEGENDS) == {name.value for name in Experiment} - {"all"}
-    assert set(reproduce.FILES) == {"two-spirals", "proben1"}
+def test_each_experiment_has_a_legend():
+    assert set(reproduce.LEGENDS) == set(reproduce.EXPERIMENTS)

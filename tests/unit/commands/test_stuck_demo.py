@@ -11,15 +11,13 @@ from fastmlp.commands.stuck_demo import BUGS, CURED, ONE_HOT, HandWrittenNet, ru
 from fastmlp.data.xor import X
 
 
-@pytest.mark.thinned(4)
 @pytest.mark.parametrize("bug", [*BUGS, CURED], ids=[bug.name or "cured" for bug in [*BUGS, CURED]])
 def test_diagnosis_names_each_bug(bug):
-    for seed in range(4):
+    for seed in range(2):
         net, losses = trained(bug, seed)
         assert verdict_on(net, losses).verdict == bug.verdict, seed
 
 
-@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     "name, low, high",
     [
@@ -63,7 +61,10 @@ def test_hand_written_backward_pass_passes_the_gradient_check():
 def test_stuck_demo_prints_each_bug_and_its_cure():
     text = io.StringIO()
     assert run(Console(file=text, width=140)) == 0
-    for words in ("got [0.501 0.501]", "The outputs cannot reach the targets", "+ return expit(z)", "Converged"):
+    for words in (
+        "The outputs cannot reach the targets",
+        "+ return expit(z)",
+        "Converged",
+        *(bug.name for bug in BUGS),
+    ):
         assert words in text.getvalue()
-    for bug in BUGS:
-        assert bug.name in text.getvalue()

@@ -5,11 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from command_runs import with_defaults
-from typer.testing import CliRunner
+from command_runs import run_command, with_defaults
 
 import fastmlp
-from fastmlp.commands.cli import app
 from fastmlp.commands.train import given_settings
 from fastmlp.commands.train_options import TrainOptions
 from fastmlp.loading import load_net
@@ -36,13 +34,9 @@ def folder(tmp_path, monkeypatch):
 def train(target, *options, code=0):
     drop = "kind" if target == "price" else "price"
     arguments = ["train", "table.csv", "--target", target, "--drop", drop, *with_defaults(QUICK, options)]
-    done = CliRunner().invoke(app, arguments)
-    assert done.exit_code == code, done.output
-    return " ".join(done.output.split())
+    return run_command(*arguments, code=code)
 
 
-@pytest.mark.thinned(2)
-@pytest.mark.slow
 @pytest.mark.parametrize("quality", ["fast", "best"])
 def test_the_nets_are_trained_with_what_was_chosen(quality):
     said = train("kind", "--tune", 6, "--quality", quality, "--class-weight", "balanced", "--test", "table.csv")
@@ -54,7 +48,6 @@ def test_the_nets_are_trained_with_what_was_chosen(quality):
     assert getattr(model.net_, "n_nets", 1) == (20 if quality == "best" else 1)
 
 
-@pytest.mark.slow
 def test_the_encoding_is_the_one_that_was_chosen(monkeypatch):
     scores = tuning.scores_of
 
@@ -89,29 +82,16 @@ def test_all_configurations_are_compared_on_the_same_rows(quality, n_held_out, m
 def test_given_options_are_not_searched():
     options = TrainOptions("table.csv", "y", dropout=0.1, tune=4)
     assert given_settings(options, Target("y", CLASSIFICATION, ("a", "b"))) == {"dropout"}
-    options = TrainOptions("table.csv", "y", hidden="8", learning_rate=0.1, tune=4)
+    options = TrainOptions("table.csv", "y", hidden=(8,), learning_rate=0.1, tune=4)
     assert given_settings(options, Target("y", "regression")) == {"hidden", "learning_rate", "label_smoothing"}
 
 
-@pytest.mark.slow
-def test_mistakes():
-    train("price", "--quality", "fast")
-    for options, sentence in {
-        ("--tune", "1"): "expected a whole number from 2",
-        ("--tune", "4", "--validation", "0"): "--tune 4 needs held-out rows: set --validation above 0",
-        ("--tune", "4", "--checkpoint", "c"): "--checkpoint does not go with it",
-    }.items():
-        assert sentence in train("price", *options, code=2 if sentence.startswith("expected") else 1)
-
-
-@pytest.mark.slow
 def test_a_table_in_pieces_has_no_search():
     rows = np.random.default_rng(0).normal(size=(60_000, 4))
     pd.DataFrame(rows, columns=["size", "age", "price", "kind"]).to_csv("table.csv", index=False)
     assert "--tune cannot be used with a table" in train("price", "--tune", 4, "--memory-limit", "1MB", code=1)
 
 
-@pytest.mark.slow
 def test_ctrl_c_leaves_the_best_net_so_far_beside_the_output(folder, monkeypatch):
     train("kind", "--quality", "fast")
     before, scores, n_done = (folder / "model.safetensors").read_bytes(), tuning.scores_of, []
