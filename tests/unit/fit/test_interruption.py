@@ -150,7 +150,6 @@ def test_interrupted_command_exits_with_130_and_keeps_its_output(monkeypatch, tm
     output = tmp_path / "out.csv"
     output.write_text("before")
     arguments = {
-        "devices": ["--measure"],
         "diagnose": ["m", "t.csv"],
         "export": ["m", tmp_path / "net.h"],
         "predict": ["m", "t.csv", "--output", output],
@@ -160,7 +159,7 @@ def test_interrupted_command_exits_with_130_and_keeps_its_output(monkeypatch, tm
         "commands.predict.load_net",
         "commands.report.load_net",
         "commands.diagnose.load_net",
-        "commands.measure_gpu.starts_of_gpus",
+        "commands.cli.console",
         "loading.load",
         "commands.numpy_benchmark.lines",
         "commands.reproduce.show_all",
