@@ -56,10 +56,13 @@ print(found)
 # Inside the net
 # --------------
 #
-# Layer by layer: the size of the gradient, how much the outputs of a unit differ from sample to sample, and the
-# fraction of outputs that are saturated, where tanh is flat and passes hardly any gradient on.
+# Layer by layer, recorded during the training: the fraction of outputs that are saturated, where tanh is flat and
+# passes hardly any gradient on.
 
-_ = fastmlp.plots.layers(layers)
+figure, ax = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
+ax.plot(layers.epochs, layers.flat, label=["first", "second"])
+ax.set(xlabel="epoch", ylabel="saturated outputs", ylim=(0, 1))
+_ = ax.legend(title="hidden layer")
 
 # %%
 # The activations of the first hidden layer, a column for each unit and a row for each of 60 samples. A unit with one
@@ -99,6 +102,9 @@ _ = figure.colorbar(
 
 scaled = (X - X.mean(axis=0)) / X.std(axis=0)
 cured, cured_history, cured_layers = train(scaled)
+print(
+    f"saturated at the end: {layers.flat[-1]}, scaled {cured_layers.flat[-1]}"
+)
 print(f"accuracy {cured.evaluate(scaled, y)['accuracy']:.3f}")
 print(fastmlp.diagnose(cured, scaled, y, cured_history))
 
@@ -106,10 +112,6 @@ figure, axes = plt.subplots(1, 2, figsize=(9.6, 3.4), layout="constrained")
 draw_activations(axes[0], net, X, "Raw inputs")
 image = draw_activations(axes[1], cured, scaled, "Scaled inputs")
 _ = figure.colorbar(image, ax=axes, label="activation")
-
-# %%
-
-_ = fastmlp.plots.layers(cured_layers)
 
 # %%
 # Both losses in one plot:

@@ -20,8 +20,7 @@ def canvas():
 
 def test_every_plot_draws_something(canvas):
     net = fastmlp.MLP((2, 4, 1), loss="binary_cross_entropy", random_state=0)
-    recorder = fastmlp.LayerRecorder(XOR_X, XOR_Y)
-    history = net.fit(XOR_X, XOR_Y, epochs=20, callbacks=[recorder])
+    history = net.fit(XOR_X, XOR_Y, epochs=20)
     pop = fastmlp.Population((2, 2, 1), 8, loss="binary_cross_entropy", random_state=0)
     result = pop.fit(XOR_X, XOR_Y, epochs=20, optimizer="rprop", converged="40-20-40")
     line = fastmlp.MLP((2, 1), random_state=0)
@@ -32,7 +31,6 @@ def test_every_plot_draws_something(canvas):
         "epochs_to_converge": plots.epochs_to_converge(result),
         "final_losses": plots.final_losses(result),
         "history": plots.history(history),
-        "layers": plots.layers(recorder),
         "predictions": plots.predictions(line, XOR_X, XOR_X[:, 0]),
     }
     assert sorted(axes_of) == sorted(plots.__all__), "every plot has an example here"

@@ -171,19 +171,29 @@ def check_gradients(
         raise ValueError(f"The loss at these params is {loss(arrays)}: check the gradient where the loss is finite.")
     derivatives = central_differences(loss, arrays, max_entries)
     overall = max((row.largest for row in derivatives), default=0.0)
-    checks = [
-        _check_array(name, gradient, row, overall, tolerance)
-        for name, gradient, row in zip(names, gradients, derivatives, strict=True)
-    ]
-    findings = tuple(check.finding for check in checks if check.finding is not None)
+    findings, errors, worst = [], [0.0], []
+    for name, gradient, row in zip(names, gradients, derivatives, strict=True):
+        off = gradient.reshape(-1)[row.entries] - row.values
+        error = float(np.abs(off).max(initial=0.0)) / max(row.largest, 1e-6 * overall, 1e-10)
+        errors.append(error if np.isfinite(error) else np.inf)
+        if errors[-1] > tolerance:
+            findings.append(_finding(name, gradient, row, errors[-1]))
+            worst += _worst_entries(name, gradient, row, np.abs(np.nan_to_num(off, nan=np.inf)))
     return GradientCheck(
         ok=not findings,
-        findings=findings,
-        max_error=max((check.error for check in checks), default=0.0),
-        worst=_worst_of_all([entry for check in checks for entry in check.worst]),
+        findings=tuple(findings),
+        max_error=max(errors),
+        worst=tuple(entry for _, entry in sorted(worst, key=lambda pair: -pair[0])[:6]),
         n_checked=sum(len(row.entries) for row in derivatives),
         n_entries=sum(array.size for array in arrays),
     )
+
+
+def _worst_entries(name: str, gradient: np.ndarray, row: Derivatives, off: np.ndarray) -> list[tuple[float, Any]]:
+    """Return up to three pairs of a deviation and (name, index, given value, true value) that deviate most."""
+    index = lambda i: tuple(int(j) for j in np.unravel_index(row.entries[i], gradient.shape))
+    entry = lambda i: (name, index(i), float(gradient[index(i)]), float(row.values[i]))
+    return [(float(off[i]), entry(i)) for i in np.argsort(-off, kind="stable")[:3] if off[i] > 0]
 
 
 def _is_single(gradient: Any) -> bool:
@@ -192,43 +202,6 @@ def _is_single(gradient: Any) -> bool:
     parts = parts if isinstance(gradient, (Mapping, list, tuple)) else [gradient]
     dtypes = [getattr(part, "dtype", None) for part in parts]
     return any(str(dtype).removeprefix("torch.") in ("float32", "float16", "bfloat16") for dtype in dtypes)
-
-
-Entry = tuple[str, tuple[int, ...], float, float]  # name of the array, index, given value, true value
-
-
-class _ArrayCheck(NamedTuple):
-    """Comparison of one array of the gradient with the true derivatives."""
-
-    error: float  # largest deviation, relative to the largest true value
-    finding: Finding | None  # None if the array is right
-    worst: list[Entry]  # empty if the array is right
-
-
-def _check_array(
-    name: str, gradient: np.ndarray, derivatives: Derivatives, overall: float, tolerance: float
-) -> _ArrayCheck:
-    """Compare one array of the gradient.
-
-    overall : largest true value of all arrays
-    """
-    given, true = gradient.reshape(-1)[derivatives.entries], derivatives.values
-    scale = max(derivatives.largest, 1e-6 * overall, 1e-10)
-    error = float(np.abs(given - true).max(initial=0.0)) / scale
-    error = error if np.isfinite(error) else np.inf
-    if error <= tolerance:
-        return _ArrayCheck(error, None, [])
-    worst = np.argsort(-np.abs(np.nan_to_num(given - true, nan=np.inf)), kind="stable")[:3]
-    index = lambda i: tuple(int(j) for j in np.unravel_index(derivatives.entries[i], gradient.shape))
-    entries = [(name, index(i), float(given[i]), float(true[i])) for i in worst]
-    return _ArrayCheck(error, _finding(name, gradient, derivatives, error), entries)
-
-
-def _worst_of_all(entries: list[Entry]) -> tuple[Entry, ...]:
-    """Return up to six entries with the largest deviations, the largest first."""
-    deviation = lambda entry: np.nan_to_num(abs(entry[2] - entry[3]), nan=np.inf)
-    entries = sorted(entries, key=lambda entry: -deviation(entry))
-    return tuple(entry for entry in entries[:6] if entry[2] != entry[3])
 
 
 def _taken_apart(params: Any):

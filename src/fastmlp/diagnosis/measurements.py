@@ -109,26 +109,12 @@ def base_loss_of(model: ModelUnderTest, Y: np.ndarray, weight: np.ndarray | None
 
     weight : (n_samples,) with which samples count, or None if all count the same
     """
-    targets, is_median = model.smoothed(Y), model.loss.name == "absolute_error"
-    if weight is None:
-        constant = np.median(targets, axis=0) if is_median else targets.mean(axis=0)
-    else:
-        constant = weighted_median(targets, weight) if is_median else np.average(targets, axis=0, weights=weight)
+    targets = model.smoothed(Y)
+    constant = np.average(targets, axis=0, weights=weight)
+    if model.loss.name == "absolute_error":  # of which the median is best
+        constant = np.quantile(targets, 0.5, axis=0, weights=weight, method="inverted_cdf")
     a = np.broadcast_to(constant, (1, *Y.shape))
     return float(np.average(model.sample_losses(model.logits(a), a, Y)[0], weights=weight))
-
-
-def weighted_median(Y: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return the median of each column, (n_columns,): half of the weight is at or below it.
-
-    >>> weighted_median(np.array([[1.0], [2.0], [3.0]]), np.array([1.0, 1.0, 3.0]))
-    array([3.])
-    """
-    order = np.argsort(Y, axis=0)
-    below = np.cumsum(weight[order], axis=0)
-    rows = (below < 0.5 * below[-1]).sum(axis=0)
-    columns = np.arange(Y.shape[1])
-    return Y[order[rows, columns], columns]
 
 
 def floor_of(model: ModelUnderTest, Y: np.ndarray) -> float:

@@ -4,7 +4,6 @@ The functions need matplotlib (the extra `plot`), which is imported on the first
 is safe for colour-blind readers, and no information is given by colour alone.
 """
 
-from .activity import layers as layers
 from .classes import calibration as calibration
 from .classes import confusion as confusion
 from .curves import history as history
@@ -13,13 +12,4 @@ from .population import epochs_to_converge as epochs_to_converge
 from .population import final_losses as final_losses
 from .regression import predictions as predictions
 
-__all__ = [
-    "boundary",
-    "calibration",
-    "confusion",
-    "epochs_to_converge",
-    "final_losses",
-    "history",
-    "layers",
-    "predictions",
-]
+__all__ = ["boundary", "calibration", "confusion", "epochs_to_converge", "final_losses", "history", "predictions"]

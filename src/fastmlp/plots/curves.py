@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,7 @@ import numpy as np
 from ..callbacks import SIGNS
 from ..errors import unknown_name
 from .sample_checks import require_attributes
-from .style import BLUE, FAINT, GRID, INK, VERMILLION, axes, epoch_axis, label_axes, legend, log_axis
-
-MAX_POINTS = 2000  # longer curves are drawn as the minimum and maximum of groups of epochs
+from .style import BLUE, FAINT, GRID, INK, VERMILLION, axes, epoch_axis, label_axes, legend
 
 
 def history(history: Any, quantity: str = "loss", *, log: bool | None = None, ax: Any = None) -> Any:
@@ -65,7 +62,7 @@ def history(history: Any, quantity: str = "loss", *, log: bool | None = None, ax
     for name, record, colour in (("training", quantity, BLUE), ("validation", f"validation_{quantity}", VERMILLION)):
         if len(values := records.get(record, ())):
             drawn.append(values)
-            ax.plot(*thinned(values), color=colour, linewidth=1.6, label=name, **marker)
+            ax.plot(np.arange(len(values)) + 1, values, color=colour, linewidth=1.6, label=name, **marker)
     if log is None:
         finite = np.concatenate([values[np.isfinite(values)] for values in drawn])
         log = quantity == "loss" and finite.size > 0 and 0 < finite.min() < finite.max()
@@ -73,7 +70,6 @@ def history(history: Any, quantity: str = "loss", *, log: bool | None = None, ax
     epoch_axis(ax)
     if log:
         ax.set_yscale("log")
-        log_axis(ax.yaxis)
     if quantity in SIGNS:
         _mark_best(ax, *best_point(history, quantity))
     legend(ax, loc="best", frameon=True, framealpha=0.85, edgecolor="none")
@@ -106,25 +102,3 @@ def _mark_best(ax: Any, epoch: int, value: float) -> None:
         linestyle="none",
         label=f"best: {value:.4g}, epoch {epoch + 1:,}",
     )
-
-
-def thinned(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (epochs counted from 1, values), thinned if there are more than POINTS values.
-
-    Of each group of epochs only the lowest and the highest value are kept.
-
-    >>> epochs, values = thinned(np.arange(100_000.0))
-    >>> len(epochs), int(epochs[0]), int(epochs[-1])
-    (2000, 1, 100000)
-    """
-    n = len(values)
-    if n <= MAX_POINTS:
-        return np.arange(1, n + 1), values
-    edges = np.linspace(0, n, MAX_POINTS // 2 + 1).astype(int)
-    rows_ = []
-    for start, end in pairwise(edges):
-        group = values[start:end]
-        low, high = (int(np.where(np.isfinite(group), sign * group, np.inf).argmin()) for sign in (1.0, -1.0))
-        rows_ += sorted((start + low, start + high))
-    rows = np.array(rows_)
-    return rows + 1, values[rows]

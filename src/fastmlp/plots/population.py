@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import checked_count, counted
 from .sample_checks import require_attributes
-from .style import BLUE, FAINT, GRID, INK, SMALL, axes, label_axes, log_axis, number, percent
+from .style import BLUE, FAINT, GRID, INK, SMALL, axes, label_axes, number, percent
 
 LOGARITHMIC_RATIO = 30.0  # the axis of a histogram is logarithmic above this ratio of the largest to the smallest value
 
@@ -121,7 +121,6 @@ def _histogram(values: np.ndarray, bins: int, note: str, ax: Any, are_whole: boo
     counts, _, _ = ax.hist(values, edges, color=BLUE, edgecolor="white", linewidth=0.4)
     if logarithmic:
         ax.set_xscale("log")
-        log_axis(ax.xaxis)
     ax.axvline(median, color=INK, linewidth=1.0, linestyle="--")
     ax.annotate(
         f"median {number(median)}",

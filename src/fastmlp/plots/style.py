@@ -1,10 +1,8 @@
-"""Style of all plots: palette, Axes, panels, legends, ticks, and formatting of numbers."""
+"""Style of all plots: palette, Axes, legends, and formatting of numbers."""
 
 from __future__ import annotations
 
 from typing import Any
-
-import numpy as np
 
 from ..errors import install_command
 
@@ -15,7 +13,6 @@ PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, YELLOW, BLACK)  # neigh
 MARKERS = "os^DvPX<>p*h"
 INK, FAINT, GRID = "#333333", "#767676", "#E4E4E4"  # FAINT has a contrast of 4.5 on white, the minimum for small text
 TITLE, LABEL, SMALL = 11.0, 9.5, 8.5  # points
-PANEL_TITLE = 9.0
 
 
 def import_pyplot() -> Any:
@@ -45,7 +42,7 @@ def axes(ax: Any, width: float = 6.0, height: float = 3.8) -> Any:
         ax.spines[side].set_visible(False)
     for side in ("left", "bottom"):
         ax.spines[side].set_color(FAINT)
-    ax.tick_params(labelsize=SMALL, color=FAINT, labelcolor=INK)
+    ax.tick_params(which="both", labelsize=SMALL, color=FAINT, labelcolor=INK)
     ax.set_axisbelow(True)
     return ax
 
@@ -84,55 +81,12 @@ def legend(ax: Any, **options: Any) -> Any:
     return legend_
 
 
-def panels(ax: Any, n_rows: int, n_columns: int, x_gap: float = 0.08, y_gap: float = 0.16) -> np.ndarray:
-    """Divide `ax` into panels, and return their Axes, (n_rows, n_columns). `ax` itself becomes blank.
-
-    x_gap, y_gap : gaps between panels, as fractions of their width and height
-    """
-    ax.set_axis_off()
-    width = 1.0 / (n_columns + x_gap * (n_columns - 1))
-    height = 1.0 / (n_rows + y_gap * (n_rows - 1))
-    grid = np.empty((n_rows, n_columns), object)
-    for i, j in np.ndindex(n_rows, n_columns):
-        left, bottom = j * width * (1 + x_gap), (n_rows - 1 - i) * height * (1 + y_gap)
-        grid[i, j] = axes(ax.inset_axes((left, bottom, width, height)))
-    return grid
-
-
-def heading(ax: Any, user_ax: Any, text: str) -> None:
-    """Set the title of a plot with several panels, as the title of the figure.
-
-    user_ax : the Axes that the user passed, or None; with user's Axes no title is set
-    """
-    if user_ax is None:
-        ax.figure.suptitle(text, x=0.01, ha="left", fontsize=TITLE, color=INK)
-
-
 def epoch_axis(ax: Any) -> None:
     """Format the x axis with whole numbers and thousands separators."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-
-
-TICKS = ((2.2, (1,)), (1.2, (1, 3)), (0.5, (1, 2, 3, 5, 7)), (0.2, tuple(range(1, 10))))  # (decades above, in each)
-
-
-def log_axis(axis: Any) -> None:
-    """Set ticks with plain numbers on a logarithmic axis, also if it spans less than a decade."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
-
-    low, high = sorted(axis.get_view_interval())
-    decades = np.log10(high / low) if low > 0 else 9.0
-    subs = next((subs for above, subs in TICKS if decades > above), None)
-    if subs is None:
-        axis.set_major_locator(MaxNLocator(5))
-        axis.set_minor_locator(NullLocator())
-    else:
-        axis.set_major_locator(LogLocator(subs=subs, numticks=7 if subs == (1,) else 20))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-    axis.set_minor_formatter(NullFormatter())
 
 
 def number(value: float) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp.plots.curves import MAX_POINTS, best_point, thinned
+from fastmlp.plots.curves import best_point
 
 
 def history(**records):
@@ -53,17 +53,6 @@ def test_plot_uses_the_given_axes(headless):
     _, ax = headless.subplots()
     assert history(loss=[2.0]).plot(ax=ax) is ax
     assert ax.get_title(loc="left") == "Loss after one epoch"
-
-
-def test_thinned_records_keep_their_peaks():
-    values = np.linspace(1.0, 0.1, 1_000_000)
-    values[123_456] = 50.0
-    values[999] = np.nan
-    epochs, drawn = thinned(values)
-    assert len(epochs) == MAX_POINTS
-    assert (np.diff(epochs) >= 0).all()
-    assert drawn.max() == 50.0
-    assert epochs[drawn.argmax()] == 123_457
 
 
 def test_invalid_quantities_raise():

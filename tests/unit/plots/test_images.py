@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from image_comparison import FOLDER, MEAN_OFF, MOST_OFF, SOLVED, compare, differences, pixels, stage, xor_net
+from image_comparison import FOLDER, MEAN_OFF, MOST_OFF, compare, differences, pixels, stage, xor_net
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp
@@ -31,16 +31,6 @@ def history():
     epoch = np.arange(200)
     made.loss = np.exp(-epoch / 40) + 0.01
     made.validation_loss = np.exp(-epoch / 45) + 0.02 + 4e-4 * np.maximum(epoch - 120, 0)
-    return made
-
-
-def recorder():
-    made = fastmlp.LayerRecorder(XOR_X, XOR_Y)
-    net = xor_net()
-    record = SimpleNamespace(net=net, loss=np.ones(30), epochs=30)
-    for epoch in range(30):
-        net.params = SOLVED * (0.1 + epoch / 29)
-        made(epoch, record)
     return made
 
 
@@ -75,7 +65,6 @@ PICTURES = {
     "predictions": lambda ax: plots.predictions(*regression(), ax=ax),
     "epochs": lambda ax: plots.epochs_to_converge(result(), ax=ax),
     "losses": lambda ax: plots.final_losses(result(), ax=ax),
-    "layers": lambda ax: plots.layers(recorder(), ax=ax),
     "confusion": lambda ax: plots.confusion(*three_classes(), ax=ax),
     "calibration": lambda ax: plots.calibration(*three_classes(), ax=ax),
 }
@@ -89,7 +78,7 @@ def test_plot_equals_its_baseline_image(name):
 
 
 def test_every_public_plot_has_a_baseline_image():
-    drawn = {"history", "boundary", "predictions", "layers", "confusion", "calibration", "epochs_to_converge"}
+    drawn = {"history", "boundary", "predictions", "confusion", "calibration", "epochs_to_converge"}
     assert {*drawn, "final_losses"} == {*plots.__all__}
     files = {path.stem for path in FOLDER.glob("*.png")}
     assert files == set(PICTURES)

@@ -55,32 +55,3 @@ def test_palette_is_distinguishable_for_colour_blind_readers(weakness):
     assert np.linalg.norm(seen(red, weakness) - seen(green, weakness)) < 10, (
         "the simulation must find confusable colours alike"
     )
-
-
-@pytest.mark.parametrize("low, high", [(1e-6, 1.0), (0.01, 1.0), (0.1, 0.6), (0.2, 0.25), (3.0, 3.3)])
-def test_log_axis_has_labelled_ticks(headless, low, high):
-    _, ax = headless.subplots()
-    ax.plot([0, 1], [low, high])
-    ax.set_yscale("log")
-    style.log_axis(ax.yaxis)
-    ax.figure.canvas.draw()
-    bottom, top = ax.get_ylim()
-    inside = [label for label in ax.get_yticklabels() if bottom <= label.get_position()[1] <= top]
-    texts = [label.get_text() for label in inside]
-    assert 2 <= len(texts) <= 10
-    assert all(float(text.replace(",", "")) > 0 for text in texts)
-
-
-def test_panels_stay_within_their_axes(headless):
-    figure, ax = headless.subplots()
-    grid = style.panels(ax, 2, 3)
-    assert grid.shape == (2, 3)
-    figure.canvas.draw()
-    outer = ax.get_position()
-    for panel in grid.flat:
-        box = panel.get_position()
-        assert outer.x0 - 1e-9 <= box.x0
-        assert box.x1 <= outer.x1 + 1e-9
-        assert outer.y0 - 1e-9 <= box.y0
-        assert box.y1 <= outer.y1 + 1e-9
-    assert not ax.axison
