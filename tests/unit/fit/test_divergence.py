@@ -1,93 +1,69 @@
-"""Divergence: `are_finite` is right even if sums overflow, and a guard restores the last finite parameters."""
-
-from types import SimpleNamespace
+"""Divergence: a fit ends with the last finite parameters, and with advice that fits its settings."""
 
 import numpy as np
 import pytest
+from fit_kinds import KINDS, fit, make
 
 from fastmlp import SGD, DivergenceWarning
-from fastmlp.fit.divergence import SMALL, DivergenceGuard, are_finite, warn_of_divergence
-from fastmlp.kernels.structs import DIVERGED, N_SCALARS, STEPS_DONE
+from fastmlp.fit.divergence import SMALL, are_finite
 
-
-def as_is(params):
-    return params
+as_is = lambda params: params
 
 
 @pytest.mark.parametrize("size", (3, 4 * SMALL))
 @pytest.mark.parametrize("dtype", ("float32", "float64"))
 @pytest.mark.parametrize("bad", (None, np.nan, np.inf, -np.inf))
-def test_are_finite_finds_one_bad_value_and_ignores_overflowing_sums(bad, dtype, size):
+def test_one_bad_value_is_found_and_overflowing_sums_are_not_bad(bad, dtype, size):
     for value in (0.0, 1.0, 0.9 * np.finfo(dtype).max):
         params = np.full(size, value, dtype)
         if bad is not None:
             params[size // 2] = bad
         assert are_finite(params, as_is) == (bad is None)
+    assert not are_finite(np.array([np.inf, 1.0, -np.inf], dtype), as_is)
 
 
-def test_infinities_of_both_signs_are_not_finite():
-    assert not are_finite(np.array([np.inf, 1.0, -np.inf], np.float32), as_is)
-    both = np.ones(2 * SMALL)
-    both[:2] = np.inf, -np.inf
-    assert not are_finite(both, as_is)
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("n_good", [0, 1, 4])
+@pytest.mark.parametrize("kind", ["net", "net, rows on disk", "nets one by one"])
+def test_the_parameters_are_the_last_finite_ones(kind, n_good):
+    """After n_good epochs, each the end of a kernel call, steps are huge."""
+    nets, expected = (make(kind, loss="squared_error", hidden_activation="leaky_relu") for _ in range(2))
+    given = {"batch_size": 24, "optimizer": SGD(0.1), "callbacks": lambda epoch, history: None}
+    schedule = lambda step, n: np.where(step < 3 * n_good, 1.0, 1e300)
+    with pytest.warns(DivergenceWarning):
+        record = fit(kind, nets=nets, schedule=schedule, **given)[1]
+    assert set(np.atleast_1d(record.stopped_by)) == {"divergence"}
+    if n_good:
+        fit(kind, nets=expected, **given | {"epochs": n_good})
+    np.testing.assert_array_equal(nets.params, expected.params)
 
 
-class PlanOfTheHost:
-    """The part of a plan that a guard uses: named buffers, and a backend whose arrays are NumPy's."""
-
-    backend = SimpleNamespace(to_host=as_is)
-
-    def __init__(self):
-        self.buffers = {}
-
-    def get_or_make(self, use, make):
-        return self.buffers.setdefault(use, make())
-
-
-def guarded(params):
-    scalars = np.zeros((1, N_SCALARS))
-    train_state = SimpleNamespace(params=np.array(params), scalars=scalars)
-    return train_state, DivergenceGuard(PlanOfTheHost(), train_state)
-
-
-def take_call(guard, train_state, first_step, n_steps, params, diverged=False):
-    """Act as a kernel call that ends with these parameters."""
-    guard.begin_call(first_step)
-    train_state.params[:] = params
-    train_state.scalars[0, [STEPS_DONE, DIVERGED]] = first_step + n_steps, diverged
-    if guard.is_finite():
-        guard.end_call()
-
-
+@pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize(
-    "n_steps, params, diverged, restored",
-    [
-        (1, [np.inf, 4.0], False, [3.0, 3.0]),  # the loss at the beginning of the call was finite
-        (1, [4.0, 4.0], True, [3.0, 3.0]),
-        (0, [3.0, 3.0], True, [2.0, 2.0]),  # the loss at the beginning of the call is not finite
-    ],
+    "clip_norm, remedy", [(0.0, "set clip_norm=1.0"), (5.0, "lower clip_norm"), ([0.0, 5.0, 5.0], "lower clip_norm")]
 )
-def test_a_diverged_call_is_undone_up_to_the_last_finite_loss(n_steps, params, diverged, restored):
-    train_state, guard = guarded([1.0, 1.0])
-    take_call(guard, train_state, 0, 1, [2.0, 2.0])
-    take_call(guard, train_state, 1, 1, [3.0, 3.0])
-    take_call(guard, train_state, 2, n_steps, params, diverged)
-    assert not guard.is_finite()
-    guard.restore()
-    assert train_state.params.tolist() == restored
-    assert guard.params_overflowed == (not diverged)
+@pytest.mark.parametrize("kind", ["net", "nets one by one"])
+def test_the_advice_knows_the_clipping(kind, clip_norm, remedy):
+    if isinstance(clip_norm, list):
+        kind, clip_norm = "nets one by one", np.array(clip_norm)
+    nets = make(kind, loss="squared_error", hidden_activation="leaky_relu")
+    with pytest.warns(DivergenceWarning, match=rf"Lower the learning rate.*, {remedy}.* scale"):
+        fit(kind, nets=nets, optimizer=SGD(1e300, clip_norm=clip_norm))
 
 
-def test_a_first_call_that_diverges_at_once_leaves_the_parameters_before_it():
-    train_state, guard = guarded([1.0, 1.0])
-    take_call(guard, train_state, 0, 0, [1.0, 1.0], diverged=True)
-    guard.restore()
-    assert train_state.params.tolist() == [1.0, 1.0]
-
-
-@pytest.mark.parametrize(
-    ("clip_norm", "advice"), [(0.0, r"set clip_norm=1\.0, or"), (2.0, r"lower clip_norm \(it is 2\), or")]
-)
-def test_the_warning_advises_what_is_not_set_already(clip_norm, advice):
-    with pytest.warns(DivergenceWarning, match=rf"Lower the learning rate \(it is 5\), {advice} scale the inputs"):
-        warn_of_divergence(3, 10, SGD(5.0, clip_norm=clip_norm))
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if KINDS[kind].n_nets])
+def test_one_diverging_net_leaves_the_others_finite(kind, capsys):
+    n_nets = KINDS[kind].n_nets
+    rates = np.full(n_nets, 1e-4)
+    rates[1] = 1e30
+    nets = make(kind, loss="squared_error", hidden_activation="leaky_relu")
+    with pytest.warns(DivergenceWarning, match=f"1 of {n_nets} nets") as caught:
+        result = fit(kind, nets=nets, optimizer=SGD(rates))[1]
+    assert len(caught) == 1
+    assert np.flatnonzero(result.stopped_by == "divergence").tolist() == [1]
+    assert np.isfinite(nets.params).all()
+    assert np.isnan(result.loss[1])
+    assert np.flatnonzero(~result.converged).tolist() == [1]
+    np.testing.assert_array_equal(result.settings["learning_rate"], rates)
+    assert "learning_rate" not in result.arguments["optimizer"]
