@@ -51,31 +51,31 @@ def refuse_converted_cells(values: Any, name: str) -> None:
 
 
 @contextmanager
-def refused_beyond(dtype: Any, X: Any) -> Iterator[None]:
-    """Convert scikit-learn's error about infinity in X to one about its size, if X is finite before its conversion.
+def explaining(X: Any, dtype: Any) -> Iterator[None]:
+    """Context of scikit-learn's check of X: refuse what it would convert to numbers, and explain its errors.
 
     dtype : data type, or list of them, to which X is converted in the context
     """
+    refuse_converted_cells(X, "X")
     try:
-        with np.errstate(over="ignore", invalid="ignore"):  # the check after the conversion finds infinity
+        with np.errstate(over="ignore", invalid="ignore"), refused_beyond_float64("X"):  # the check finds infinity
             yield
-    except ValueError:
-        numbers = np.asarray(X.data if hasattr(X, "toarray") else X)
-        if dtype == np.float32 and numbers.dtype == np.float64:
-            largest = np.abs(numbers).max(initial=0.0)
-            if np.isfinite(largest) and largest > np.finfo(np.float32).max:
-                raise ValueError(
-                    f"{NON_FINITE} X holds {largest:g}, which is beyond float32. Scale X with StandardScaler."
-                ) from None
-        raise
+    except (ValueError, TypeError) as error:
+        raise _explained(error, X, dtype) from None
 
 
-def with_bad_cell(error: ValueError | TypeError, X: Any) -> ValueError | TypeError:
-    """Return an error about X with the column and row of the first cell that is no finite number.
+def _explained(error: ValueError | TypeError, X: Any, dtype: Any) -> ValueError | TypeError:
+    """Return an error about X in other words if X is finite, but beyond the data type, or with the column and row of
+    the first cell of a data frame of pandas that is no finite number.
 
-    Without such a cell, or if X is no data frame of pandas, the error itself is returned, and so is one about the names
-    or the number of features.
+    An error about the names or the number of features is returned as it is.
     """
+    numbers = np.asarray(X.data if hasattr(X, "toarray") else X)
+    if dtype == np.float32 and numbers.dtype == np.float64:
+        largest = np.abs(numbers).max(initial=0.0)
+        if np.isfinite(largest) and largest > np.finfo(np.float32).max:
+            words = f"{NON_FINITE} X holds {largest:g}, which is beyond float32. Scale X with StandardScaler."
+            return ValueError(words)
     if not (hasattr(X, "columns") and hasattr(X, "iloc")) or "feature" in str(error):
         return error
     for k, name in enumerate(X.columns):

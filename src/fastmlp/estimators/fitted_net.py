@@ -12,16 +12,7 @@ from sklearn.utils.validation import validate_data
 
 from ..errors import counted
 from ..mlp import MLP
-from .array_input import (
-    checked_sample_weights,
-    dense,
-    refuse_converted_cells,
-    refuse_dates_among_columns,
-    refuse_missing_dates,
-    refused_beyond,
-    refused_beyond_float64,
-    with_bad_cell,
-)
+from .array_input import checked_sample_weights, dense, explaining, refuse_dates_among_columns, refuse_missing_dates
 from .epoch_rules import EpochRules
 from .parameters import dtype_of, follows_input
 from .single_net import SplitSamples
@@ -128,21 +119,15 @@ class FittedNet:
         dtype: Any = dtype_of(self)
         if follows_input(self) and reset:
             dtype = [np.float64, np.float32]  # another type becomes the first of these
-        with refused_beyond(dtype, X):
-            X, y = self._checked(X, reset, dtype, y=y, multi_output=True)
+        X, y = self._checked(X, reset, dtype, y=y, multi_output=True)
         refuse_missing_dates(y)
         if reset:
             self._input_dtype = X.dtype
         return X, dense(y)
 
     def _checked(self, X: Any, reset: bool, dtype: Any, **others: Any) -> Any:
-        """Return what scikit-learn's check makes of X; its error names the first cell that is no finite number."""
-        refuse_converted_cells(X, "X")
-        try:
-            with refused_beyond_float64("X"):
-                return validate_data(self, X, **others, accept_sparse=["csr", "csc"], dtype=dtype, reset=reset)
-        except (ValueError, TypeError) as error:
-            raise with_bad_cell(error, X) from None
+        with explaining(X, dtype):
+            return validate_data(self, X, **others, accept_sparse=["csr", "csc"], dtype=dtype, reset=reset)
 
     def _held_out(self, validation_data: Any) -> SplitSamples:
         X, y, *given = checked_held_out(validation_data)

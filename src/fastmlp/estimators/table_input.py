@@ -34,27 +34,16 @@ def as_frame(X: Any) -> Any:
         return None
     if hasattr(X, "collect") and hasattr(X, "collect_schema"):
         raise ValueError(f"X is a {type(X).__name__}, whose rows are not computed yet: pass X.collect().")
-    if hasattr(X, "to_pandas") and hasattr(X, "get_columns"):  # polars; its own to_pandas needs pyarrow
-        return pandas.DataFrame({name: _column_of_polars(X[name]) for name in X.columns})
     if hasattr(X, "to_pandas"):
         frame = X.to_pandas()
-    elif hasattr(X, "__arrow_c_stream__") or hasattr(X, "__arrow_c_array__"):
+        return frame if isinstance(frame, pandas.DataFrame) else None
+    if hasattr(X, "__arrow_c_stream__") or hasattr(X, "__arrow_c_array__"):
         try:
             import pyarrow
         except ImportError:
             raise ImportError(f"A {type(X).__name__} needs pyarrow: {install_command('table')}.") from None
-        frame = pyarrow.table(X).to_pandas()
-    else:
-        return None
-    return frame if isinstance(frame, pandas.DataFrame) else None
-
-
-def _column_of_polars(column: Any) -> Any:
-    """Return a column of polars as an array, or as a Series with its time zone, which to_numpy drops: times are UTC."""
-    values = column.to_numpy()
-    if getattr(column.dtype, "time_zone", None) is None:
-        return values
-    return import_pandas().Series(values).dt.tz_localize("UTC")
+        return pyarrow.table(X).to_pandas()
+    return None
 
 
 def as_cells(X: Any) -> Any:
