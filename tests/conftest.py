@@ -281,15 +281,6 @@ def threads(monkeypatch):
     return choose
 
 
-@pytest.fixture(scope="session")
-def data_folder():
-    """Real data sets, where FASTMLP_DATA names their folder."""
-    folder = os.environ.get("FASTMLP_DATA")
-    if not folder:
-        pytest.skip("FASTMLP_DATA does not name a folder of data sets")
-    return Path(folder)
-
-
 @pytest.fixture(autouse=True)
 def choices_are_made_anew(monkeypatch):
     """Choices of kernels are not kept from fit to fit, since tests set thresholds."""

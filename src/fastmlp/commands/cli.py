@@ -87,24 +87,21 @@ def xor(
 
 
 # Names of the experiments and of the groups of benchmark cases, whose modules `--help` must not import.
-EXPERIMENTS = "all", "xor-quickprop", "parity", "two-spirals", "proben1"
+CLASSICS = "all", "xor-quickprop", "parity"
 BENCH_GROUPS = "all", "xor", "population", "minibatch", "large", "predict"
 
 
 @command()
 def reproduce(
-    experiment: Annotated[str, choice_argument("experiment", EXPERIMENTS, "A result of the literature")] = "all",
-    data: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Folder of data sets, for the last two; FASTMLP_DATA otherwise."),
-    ] = None,
+    experiment: Annotated[str, choice_argument("experiment", CLASSICS, "A result of the literature")] = "all",
     nets: Annotated[int | None, integer_option("Nets per experiment; as published if not given.", 2)] = None,
 ) -> None:
     """Repeat classic experiments of the literature and compare the results with the published figures."""
-    from . import reproduce as classics
+    from .reproduce import EXPERIMENTS
 
-    show = classics.show_all if experiment == "all" else partial(classics.show, experiment)
-    show(console(), n_nets=nets, data=data)
+    for name, found in EXPERIMENTS.items():
+        if experiment in ("all", name):
+            found.show(console(), *(() if nets is None else (nets,)))
 
 
 @command()

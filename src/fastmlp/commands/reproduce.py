@@ -1,33 +1,26 @@
 """Classic experiments of the literature, repeated with fastmlp: `fastmlp reproduce`.
 
 Sources: Fahlman's 10,000 trials of quickprop on XOR and his table of parity nets (CMU neural-network benchmark archive,
-files xor and parity, March 1989, and his program quickprop.lisp), Walker's two spirals (file two-spirals), Prechelt's
-Proben1 (TR 21/94, nets without shortcut connections). Only facts and figures are taken from them. Choices that the
-sources leave open are explained in the code.
+files xor and parity, March 1989, and his program quickprop.lisp). Only facts and figures are taken from them. Choices
+that the sources leave open are explained in the code.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from math import sqrt
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..callbacks import EarlyStopping
-from ..convergence import Converged, wilson_interval
+from ..convergence import wilson_interval
 from ..errors import counted
 from ..fit.interruption import require_complete
-from ..history import History
 from ..initialization import Uniform
-from ..mlp import MLP
-from ..optimizers import SGD, Quickprop, Rprop
+from ..optimizers import Quickprop
 from ..population import Population
 from ..population_result import PopulationResult
-from .experiment_data import arrays, data_folder
 
 # Histogram of the epochs until convergence, from 0 to 99. The other trials of the 10,000 had not converged by then.
 FAHLMAN_BINS = (
@@ -40,8 +33,7 @@ FAHLMAN_TRIALS, FAHLMAN_MEAN, FAHLMAN_MEDIAN = 10_000, 28.78, 19  # failures cou
 CUT = 100
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One figure: the published value, our value, our 95 % interval, and whether both values agree."""
 
     name: str
@@ -57,7 +49,7 @@ def mean_interval(values: np.ndarray) -> tuple[float, float]:
     return float(values.mean()) - half, float(values.mean()) + half
 
 
-def _mean_row(name: str, published: float, values: np.ndarray, digits: int = 2, spread: float = 0.0) -> Row:
+def mean_row(name: str, published: float, values: np.ndarray, digits: int = 2, spread: float = 0.0) -> Row:
     """Return a row that agrees if the published mean, plus or minus its uncertainty `spread`, is in our interval."""
     low, high = mean_interval(values)
     agrees = low - spread <= published <= high + spread
@@ -131,7 +123,7 @@ def kolmogorov_smirnov(times: np.ndarray, n_trials: int) -> float:
     return float(np.abs(ours - published).max())
 
 
-def xor_quickprop(n_nets: int = FAHLMAN_TRIALS, **_: Any) -> Iterator[Row]:
+def xor_quickprop(n_nets: int = FAHLMAN_TRIALS) -> Iterator[Row]:
     result = quickprop_xor(n_nets)
     failures, times = n_nets - result.n_converged, epochs_to_learn(result)
     low, high = (n_nets * rate for rate in wilson_interval(failures, n_nets))
@@ -142,7 +134,7 @@ def xor_quickprop(n_nets: int = FAHLMAN_TRIALS, **_: Any) -> Iterator[Row]:
         abs(failures - wanted) <= 60 * max(scale, sqrt(scale)),
     )  # fmt: skip
     epochs = np.concatenate([times, np.full(failures, float(CUT))])
-    yield _mean_row("mean epochs, failures as 100", FAHLMAN_MEAN, epochs, spread=1.96 * 25.0 / sqrt(FAHLMAN_TRIALS))
+    yield mean_row("mean epochs, failures as 100", FAHLMAN_MEAN, epochs, spread=1.96 * 25.0 / sqrt(FAHLMAN_TRIALS))
     yield Row("SD, failures as 100", "25.00", f"{epochs.std(ddof=1):.2f}")
     median = np.median(times)
     yield Row("median of successes", f"{FAHLMAN_MEDIAN}", f"{median:g}", "", median in (19, 20))
@@ -158,7 +150,7 @@ PARITY = (  # N, hidden units, mean epochs, SD, epochs until a restart, restarts
 TRIALS = 100  # number of trials of each published mean
 
 
-def parity(n_nets: int = 10_000, **_: Any) -> Iterator[Row]:
+def parity(n_nets: int = 10_000) -> Iterator[Row]:
     """Repeat Fahlman's N-parity trials with quickprop: nets N-2N-1, and 2-2-1.
 
     The epochs before a restart are counted. The intervals are those of the mean and the SD of 100 of our trials, which
@@ -207,135 +199,43 @@ def _sampled_row(name: str, published: float, ours: float, samples: np.ndarray, 
     return Row(name, f"{published:g}", f"{ours:.2f}", f"{low:.2f} to {high:.2f}", bool(low <= published <= high))
 
 
-# ---- data from a folder
+class Experiment(NamedTuple):
+    """An experiment; run : function (number of nets) that yields rows; legend : the caption of their table"""
 
+    title: str
+    run: Callable[..., Iterator[Row]]
+    legend: str
 
-def two_spirals(n_nets: int = 16, data: Path | None = None, epochs: int = 20_000, **_: Any) -> Iterator[Row]:
-    """Repeat Walker's experiment on the two spirals.
+    def show(self, console: Any, *arguments: Any) -> None:
+        """Run the experiment with these arguments, and print its table; after Ctrl-C, that of the finished rows."""
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table
 
-    Nets are 2-20-10-1 without shortcut connections, trained with batch size 1, learning rate 0.1, momentum 0.7 and
-    tolerance 0.3.
-    """
-    found = arrays(data, "two_spirals/two_spirals.npz", ("x_cmu", "y_cmu"))
-    X, y = found["x_cmu"] / 6.5, found["y_cmu"].reshape(-1)
-    pop = Population(
-        (2, 20, 10, 1), n_nets, hidden_activation="sigmoid", output_activation="sigmoid", loss="squared_error",
-        init=Uniform(-1, 1), random_state=1,
-    )  # fmt: skip
-    rule = SGD(0.05, momentum=0.7)  # Walker's error is half the square: its rate of 0.1 is 0.05 for our squared error
-    rule_of_end = Converged(accuracy=1.0, margin=0.3)
-    result = require_complete(
-        pop.fit(X, y, epochs=epochs, batch_size=1, optimizer=rule, converged=rule_of_end, verbose=0)
-    )
-    times = result.epochs[result.converged].astype(float)
-    low, high = wilson_interval(result.n_converged, result.n_finished)
-    yield Row(
-        f"learnt within {epochs:,} epochs", "1 of 1", f"{result.n_converged} of {n_nets}", f"{low:.2f} to {high:.2f}"
-    )
-    if len(times) > 1:
-        yield Row(
-            "epochs", "13,900", f"{times.mean():,.0f} (median {np.median(times):,.0f})",
-            f"{times.min():,.0f} to {times.max():,.0f} (range)", bool(times.min() <= 13_900 <= times.max()),
-        )  # fmt: skip
-
-
-PROBEN1 = {  # problem: hidden layers, published mean test error in per cent, SD over 60 runs
-    "cancer1": ((4, 2), 1.38, 0.49), "cancer2": ((8, 4), 4.77, 0.94), "cancer3": ((16, 8), 3.70, 0.52),
-    "diabetes1": ((32,), 24.10, 1.91), "diabetes2": ((16, 8), 26.42, 2.26), "diabetes3": ((32,), 22.59, 2.23),
-    "glass1": ((16, 8), 32.70, 5.34), "glass2": ((16, 8), 55.57, 3.70), "glass3": ((16, 8), 58.40, 7.82),
-    "heart1": ((32,), 19.72, 0.96), "heart2": ((32,), 17.52, 1.14), "heart3": ((32,), 24.08, 1.12),
-    "soybean1": ((16, 8), 29.40, 2.50), "soybean2": ((32,), 5.14, 1.05), "soybean3": ((16,), 11.54, 2.32),
-    "thyroid1": ((16, 8), 2.38, 0.35), "thyroid2": ((8, 4), 1.91, 0.24), "thyroid3": ((16, 8), 2.27, 0.32),
-}  # fmt: skip
-PROBEN1_RUNS, PROBEN1_EPOCHS = 60, 3000
-PROBEN1_ARRAYS = ("x_train", "y_train", "x_val", "y_val", "x_test", "y_test")
-
-
-def prechelt_stops(epoch: int, history: History) -> bool:
-    """Callback: Prechelt's stopping rule, checked every fifth epoch.
-
-    Training ends if the validation error is 5 % above its lowest value so far (GL5), or if the mean training error of
-    the last five epochs is within 0.1 permille of their lowest (P5 < 0.1).
-    """
-    if (epoch + 1) % 5:
-        return False
-    validation, training = history.record("validation_loss")[4::5], history.loss[-5:]
-    return bool(validation[-1] > 1.05 * validation.min() or training.mean() < 1.0001 * training.min())
-
-
-def proben1(n_nets: int = PROBEN1_RUNS, data: Path | None = None, **_: Any) -> Iterator[Row]:
-    """Repeat Prechelt's Proben1 runs: RPROP, linear outputs, squared error, Prechelt's stopping rule.
-
-    The parameters of the best validation epoch are tested. Prechelt's sigmoid was x / sqrt(1 + x**2); softsign takes
-    its place here. Initial weights from U(-0.1, 0.1) reproduce the published errors, weights from U(-0.5, 0.5) do not
-    (bench/log/reproduction.md#quickprop-fahlman).
-    """
-    for problem, (hidden, error, sd) in PROBEN1.items():
-        parts = arrays(data, f"proben1/{problem}.npz", PROBEN1_ARRAYS)
-        sizes = (parts["x_train"].shape[1], *hidden, parts["y_train"].shape[1])
-        errors = np.empty(n_nets)
-        for seed in range(n_nets):
-            net = MLP(sizes, hidden_activation="softsign", init=Uniform(-0.1, 0.1), random_state=seed)
-            history = net.fit(
-                parts["x_train"], parts["y_train"], epochs=PROBEN1_EPOCHS, batch_size=None, optimizer=Rprop(0.1),
-                validation_data=(parts["x_val"], parts["y_val"]), early_stopping=EarlyStopping(PROBEN1_EPOCHS),
-                callbacks=[prechelt_stops], verbose=0,
-            )  # fmt: skip
-            require_complete(history)  # figures of an incomplete experiment would be wrong
-            said = net.predict_classes(parts["x_test"])
-            errors[seed] = 100.0 * (said != parts["y_test"].argmax(axis=1)).mean()
-        yield _mean_row(f"{problem}, {'-'.join(map(str, sizes))}", error, errors, spread=1.96 * sd / sqrt(PROBEN1_RUNS))
-
-
-EXPERIMENTS: dict[str, tuple[str, Callable[..., Iterator[Row]]]] = {
-    "xor-quickprop": ("XOR with quickprop, Fahlman's 10,000 trials", xor_quickprop),
-    "parity": ("N-parity with quickprop: epochs", parity),
-    "two-spirals": ("Two spirals, backprop", two_spirals),
-    "proben1": ("Proben1, RPROP, test error in per cent", proben1),
-}
-
-LEGENDS = {  # captions of the tables
-    "xor-quickprop": "A net that has not learned within 99 epochs is a failure. agrees: the published figure is within "
-    "what chance explains.",
-    "parity": "N-H-1: inputs, hidden units, output; mu: quickprop's largest growth of a step. Intervals are for "
-    "samples of 100 trials, as many as were published.",
-    "two-spirals": "epochs: of those that learnt; published is one run.",
-    "proben1": "Layers of each net; the interval is of the mean over our runs, and agreement allows for the spread of "
-    "the 60 published runs.",
-}
-
-
-def show_all(console: Any, data: Path | None = None, **options: Any) -> None:
-    """Run every experiment whose data are available, and print which were skipped."""
-    data_folder(data)  # raises an error if the named folder does not exist
-    for name in EXPERIMENTS:
+        table = Table(title=self.title, box=SIMPLE_HEAD, caption=self.legend, caption_justify="left")
+        for column in ("", "published", "ours", "95 % interval", "agrees"):
+            table.add_column(column, justify="left" if not column else "right", no_wrap=bool(column))
         try:
-            show(name, console, data=data, **options)
-        except FileNotFoundError as error:
-            console.print(f"{name} was skipped. {error}", markup=False, soft_wrap=True)
+            with console.status(f"{self.title} ...") as status:
+                for row in self.run(*arguments):
+                    verdict = "" if row.agrees is None else "yes" if row.agrees else "no"
+                    table.add_row(row.name, row.published, row.ours, row.interval, verdict)
+                    status.update(f"{self.title}: {counted(table.row_count, 'row')} ...")
+        finally:
+            if table.row_count:
+                console.print(table)
 
 
-def show(name: str, console: Any, **options: Any) -> bool:
-    """Run one experiment and print its table. Return whether no row disagrees with its published value.
-
-    After Ctrl-C, the finished rows are printed, and KeyboardInterrupt is raised again.
-    """
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    title, run = EXPERIMENTS[name]
-    table = Table(title=title, box=SIMPLE_HEAD, caption=LEGENDS.get(name), caption_justify="left")
-    for column in ("", "published", "ours", "95 % interval", "agrees"):
-        table.add_column(column, justify="left" if not column else "right", no_wrap=bool(column))
-    agreed = True
-    try:
-        with console.status(f"{title} ...") as status:
-            for row in run(**{key: value for key, value in options.items() if value is not None}):
-                verdict = "" if row.agrees is None else "yes" if row.agrees else "no"
-                table.add_row(row.name, row.published, row.ours, row.interval, verdict)
-                agreed &= row.agrees is not False
-                status.update(f"{title}: {counted(table.row_count, 'row')} ...")
-    finally:
-        if table.row_count:
-            console.print(table)
-    return agreed
+EXPERIMENTS = {
+    "xor-quickprop": Experiment(
+        "XOR with quickprop, Fahlman's 10,000 trials",
+        xor_quickprop,
+        "A net that has not learned within 99 epochs is a failure. agrees: the published figure is within what chance "
+        "explains.",
+    ),
+    "parity": Experiment(
+        "N-parity with quickprop: epochs",
+        parity,
+        "N-H-1: inputs, hidden units, output; mu: quickprop's largest growth of a step. Intervals are for samples of "
+        "100 trials, as many as were published.",
+    ),
+}

@@ -100,13 +100,13 @@ def test_help_lists_all_options_and_choices_and_no_python_types():
     assert {"--id", "--class-weight", "--n-nets"} <= options
     assert "OUTPUT.interrupted" in words
     assert "class" not in words.split("--hidden")[1].split("--dropout")[0]
-    for command, choices in (("reproduce", cli.EXPERIMENTS), ("bench", cli.BENCH_GROUPS), ("train", TASKS)):
+    for command, choices in (("reproduce", cli.CLASSICS), ("bench", cli.BENCH_GROUPS), ("train", TASKS)):
         assert all(name in run(command, "--help").stdout for name in choices)
 
 
 def test_names_of_options_are_those_of_the_modules_that_help_does_not_import():
     assert TASKS == target.TASKS
-    assert set(cli.EXPERIMENTS) == {"all", *reproduce.EXPERIMENTS}
+    assert set(cli.CLASSICS) == {"all", *reproduce.EXPERIMENTS}
     assert set(cli.BENCH_GROUPS) == {"all", *(case.group for case in numpy_benchmark.cases())}
 
 
@@ -206,7 +206,6 @@ def test_wrong_options_exit_with_2_and_a_sentence(command, words):
         ("predict net.csv train.csv --output no/p.csv", "There is no folder"),
         ("report net.csv", "There is nothing to report"),
         ("xor --nets 5 --optimizer quikprop", "Did you mean 'quickprop'"),
-        ("reproduce two-spirals --data nowhere", "--data must name the folder"),
     ],
 )
 def test_mistakes_print_one_line_and_exit_with_1(tables, command, words):

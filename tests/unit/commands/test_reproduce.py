@@ -99,69 +99,18 @@ def test_trials_with_restarts_are_consecutive_nets():
     assert restarts == 3
 
 
-def test_prechelts_stopping_rules_worked_by_hand():
-    def stops(validation, training):
-        history = SimpleNamespace(record=lambda name: np.array(validation), loss=np.array(training))
-        return reproduce.prechelt_stops(len(training) - 1, history)
-
-    falling = np.geomspace(1, 0.5, 10)
-    assert not stops([9, 9, 9, 9, 1.0, 9, 9, 9, 9, 1.04], falling), "only every fifth epoch counts"
-    assert stops([9, 9, 9, 9, 1.0, 0, 0, 0, 0, 1.06], falling)
-    assert not stops([1.0] * 4 + [9.0], falling[:4])
-    assert stops([1.0] * 10, [1.0] * 5 + [0.9] * 5)
-
-
-def test_proben1_results_are_near_published_figures(data_folder, monkeypatch):
-    monkeypatch.setattr(reproduce, "PROBEN1", {name: reproduce.PROBEN1[name] for name in ("cancer1", "diabetes3")})
-    for row in reproduce.proben1(16, data=data_folder):
-        assert float(row.ours) == pytest.approx(float(row.published), rel=0.5)
-
-
-def test_ctrl_c_prints_finished_rows(monkeypatch):
-    def experiment(**_):
+def test_ctrl_c_prints_finished_rows():
+    def rows():
         yield reproduce.Row("one", "1", "1.01", "", True)
         reproduce.require_complete(dataclasses.replace(reproduce.quickprop_xor(20), interrupted=True))
 
-    monkeypatch.setitem(reproduce.EXPERIMENTS, "parity", ("Cut off", experiment))
     console = Console(file=io.StringIO(), width=80)
     with pytest.raises(KeyboardInterrupt):
-        reproduce.show("parity", console)
+        reproduce.Experiment("Cut off", rows, "").show(console)
     assert "1.01" in console.file.getvalue()
 
 
-@pytest.fixture
-def quick_experiments(monkeypatch):
-    """Two trivial experiments: one without data, and one that needs a.npz."""
-    monkeypatch.delenv("FASTMLP_DATA", raising=False)
-    needs = lambda data=None, **_: iter([reproduce.Row("two", "2", str(reproduce.arrays(data, "a.npz", ("x",))["x"]))])
-    experiments = {
-        "parity": ("Parity", lambda **_: iter([reproduce.Row("one", "1", "1.01", "", True)])),
-        "two-spirals": ("Spirals", needs),
-    }
-    monkeypatch.setattr(reproduce, "EXPERIMENTS", experiments)
-
-
-def test_experiments_without_data_are_skipped(quick_experiments, tmp_path, monkeypatch):
-    said = run_command("reproduce")
-    assert "1.01" in said
-    assert "hidden units" in said, "the legend"
-    needs = "This experiment needs a.npz: name the folder of it with --data or FASTMLP_DATA."
-    assert f"two-spirals was skipped. {needs}" in said
-    assert f"fastmlp: {needs}" in run_command("reproduce", "two-spirals", code=1)
-    assert "--data must name the folder that has a.npz" in run_command("reproduce", "--data", tmp_path)
-    np.savez(tmp_path / "a.npz", x=np.arange(3))
-    assert "[0 1 2]" in run_command("reproduce", "--data", tmp_path)
-    monkeypatch.setenv("FASTMLP_DATA", str(tmp_path))
-    assert "[0 1 2]" in run_command("reproduce")
-    monkeypatch.setenv("FASTMLP_DATA", str(tmp_path / "nowhere"))
-    assert "FASTMLP_DATA must name the folder" in run_command("reproduce", code=1)
-
-
-def test_a_missing_data_folder_fails_before_any_experiment(quick_experiments):
-    said = run_command("reproduce", "--data", "nowhere", code=1)
-    assert "There is no folder 'nowhere'" in said
-    assert "1.01" not in said
-
-
-def test_each_experiment_has_a_legend():
-    assert set(reproduce.LEGENDS) == set(reproduce.EXPERIMENTS)
+def test_the_command_shows_one_or_all():
+    assert "N-parity" not in (said := run_command("reproduce", "xor-quickprop", "--nets", 20))
+    assert "failures of 20 " in said
+    assert "N-H-1: inputs, hidden units, output" in run_command("reproduce", "parity", "--nets", 200)

@@ -271,7 +271,6 @@ def test_interrupted_command_exits_with_130_and_keeps_its_output(monkeypatch, tm
         "commands.cli.console",
         "loading.load",
         "commands.numpy_benchmark.lines",
-        "commands.reproduce.show_all",
         "commands.warmup.warm_up",
     ):
         monkeypatch.setattr(f"fastmlp.{where}", interrupt)
