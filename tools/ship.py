@@ -5,7 +5,7 @@
 
 The kernels are those that new installations need first. One process per level, dtype and kind trains and uses nets of
 every kind, and as many processes run at a time as there are logical CPUs. Their kernels are saved to kernels/shipped
-(prebuilt.py) instead of the user's object cache. A level that this CPU does not support is left out, with a message.
+instead of the user's object cache. A level that this CPU does not support is left out, with a message.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from fastmlp.kernels.jit import cpu_features, object_cache, prebuilt
+from fastmlp.kernels.jit import cpu_features, object_cache
 from fastmlp.warmup import JOBS, compile_kernels
 
 LEVELS = cpu_features.LEVELS
@@ -35,14 +35,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="this processor's own level and float32 only")
     quick = parser.parse_args().quick
-    shutil.rmtree(prebuilt.FOLDER, ignore_errors=True)
+    shutil.rmtree(object_cache.PREBUILT, ignore_errors=True)
     tasks = [(level, jobs) for level in levels_here() for jobs in JOBS]
     if quick:
         tasks = [(level, jobs) for level, jobs in tasks if level == cpu_features.level() and jobs.endswith("float32")]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         failed = [task for task, code in zip(tasks, pool.map(start, tasks), strict=True) if code]
     for level in dict(tasks):
-        files = list(prebuilt.FOLDER.rglob(f"{level}/*.o"))
+        files = list(object_cache.PREBUILT.rglob(f"{level}/*.o"))
         print(f"{level}: {len(files)} kernels, {sum(file.stat().st_size for file in files) / 1e6:.1f} MB")
     if not tasks:
         print("Nothing to compile: this processor is of no level, and a wheel brings it no machine code.")
@@ -83,7 +83,7 @@ def compile_for(level: str, jobs: list[Callable[[], None]]) -> None:
     """Run the jobs, with all kernels they need compiled and saved as prebuilt kernels of this level, for every
     activation, loss and update rule.
     """
-    path_of = lambda name: prebuilt.path_of(name, object_cache.sources_tag(), level)
+    path_of = lambda name: object_cache.prebuilt_file(name, level)
     object_cache._path, object_cache._prebuilt_path = path_of, lambda name: None
     compile_kernels(jobs)
 

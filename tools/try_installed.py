@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import fastmlp
-from fastmlp.kernels.jit import cpu_features, prebuilt
+from fastmlp.kernels.jit import cpu_features, object_cache
 
 XOR = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
 SETTINGS = {"hidden_activation": "tanh", "loss": "binary_cross_entropy", "random_state": 0}
@@ -47,7 +47,7 @@ def train_without_compiler() -> None:
         net.predict(X)
     compiled, level = "numba" in sys.modules, cpu_features.level()
     print(f"{level}: first training {'compiled' if compiled else 'without a compiler'}")
-    has_code = level is not None and any(prebuilt.FOLDER.glob(f"*/{level}/*.o"))
+    has_code = level is not None and any(object_cache.PREBUILT.glob(f"*/{level}/*.o"))
     assert compiled != has_code, "the wheel's machine code was not used"
     nets = fastmlp.Population((2, 2, 1), 100, **SETTINGS)
     rate = nets.fit(*XOR, epochs=500, optimizer="rprop", converged="40-20-40", verbose=0).success_rate

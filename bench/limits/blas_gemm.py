@@ -11,8 +11,6 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastmlp.kernels.simd.load_store import element_pointer
-
 I8, I32 = ir.IntType(8), ir.IntType(32)
 POINTER = I8.as_pointer()
 
@@ -54,8 +52,7 @@ def _helper(context, builder):
 
 def _start(context, builder, array_type, array):
     """A pointer to the array's first element."""
-    zero = context.get_constant(types.intp, 0)
-    return builder.bitcast(element_pointer(context, builder, array_type, array, zero), POINTER)
+    return builder.bitcast(context.make_array(array_type)(context, builder, array).data, POINTER)
 
 
 def _number(context, builder, dtype, value):

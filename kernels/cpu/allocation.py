@@ -25,6 +25,7 @@ from .workspace import (
     LANES_LARGE,
     LANES_SMALL,
     LINE_OF_COUNTS,
+    PACK_FROM,
     PARTIAL_COLUMNS,
     THREAD_ARRAYS,
     TILE_ROWS,
@@ -32,8 +33,7 @@ from .workspace import (
     BatchWorkspace,
     LayerwiseWorkspace,
     chunk_rows,
-    packed_delta_starts,
-    packed_starts,
+    packs_weights,
     panel_starts,
     round_up,
     scratch_size,
@@ -121,20 +121,23 @@ def _row_buffers(request: WorkspaceRequest) -> dict[str, np.ndarray]:
 def _packed_buffers(request: WorkspaceRequest) -> dict[str, Any]:
     """Return the buffers for packed copies of weights and deltas, and where each layer's copies start."""
     choice, sizes, itemsize = request.choice, request.sizes, request.dtype.itemsize
-    packs, n_packed = packed_starts(sizes, choice.rows_of_thread, choice.n_threads, itemsize)
-    delta_packs, n_delta = packed_delta_starts(sizes, choice.rows, itemsize)
-    panels = panel_starts(sizes, itemsize)
+    shapes, rows, outputs = list(pairwise(sizes)), choice.rows, sizes[1:]
+    packs = [packs_weights(fan_out, choice.rows_of_thread, choice.n_threads) for fan_out in outputs]
+    starts, n_packed = panel_starts(shapes, packs, itemsize)
+    deltas, n_delta = panel_starts([(rows, n) for n in outputs], [n >= PACK_FROM for n in outputs], itemsize)
+    # The first layer has no transpose.
+    panels, n_transposed = panel_starts([(j, i) for i, j in shapes], [k > 0 for k in range(len(shapes))], itemsize)
     copies = choice.weight_copies
-    n_packed, n_transposed = n_packed + FALSE_SHARING_GAP, int(panels[-1]) + FALSE_SHARING_GAP
+    n_packed, n_transposed = n_packed + FALSE_SHARING_GAP, n_transposed + FALSE_SHARING_GAP
     return {
         "copies": copies,
-        "packed_starts": packs,
+        "packed_starts": starts,
         "n_packed": n_packed,
         "packed": request.zeros(copies * n_packed),
         "transposed_starts": panels,
         "n_transposed": n_transposed,
         "transposed": request.zeros(copies * n_transposed),
-        "packed_delta_starts": delta_packs,
+        "packed_delta_starts": deltas,
         "packed_delta": request.zeros(n_delta),
     }
 

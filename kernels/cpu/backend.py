@@ -36,7 +36,7 @@ from ..structs import (
 from . import allocation
 from .population.run import PopulationRun as PopulationRun
 from .threads.thread_team import ThreadTeam as ThreadTeam
-from .unrolled import compiled_single_net
+from .unrolled import compiled as unrolled_code
 from .workspace import LOSS_COLUMN, N_CORRECT_COLUMN, SUMS, BatchWorkspace, LayerwiseWorkspace
 from .workspace import VECTOR_BYTES as VECTOR_BYTES
 
@@ -126,11 +126,11 @@ def train(
     assert allocation.fits_choice(workspace, choice), "the workspace was made for another choice"
     (family, n_threads, *_, variant), dtype = choice, state.params.dtype
     if variant.unrolled != UNROLLED_NEVER and (
-        address := compiled_single_net.address_for(net, config, dtype, variant.unrolled == UNROLLED_ALWAYS)
+        address := unrolled_code.address_of_net(net, config, dtype, variant.unrolled == UNROLLED_ALWAYS)
     ):
-        tiles = compiled_single_net.make_tiles(net, data, config, dtype)
+        tiles = unrolled_code.make_tiles(net, data, config, dtype)
         unrolled = net, data, config, state, workspace, address, tiles, first, n
-        team.run(compiled_single_net.TRAIN, dtype, *unrolled, n_threads=1)
+        team.run(unrolled_code.TRAIN, dtype, *unrolled, n_threads=1)
         return
     if n_threads > 1 and variant.own_copies and family in TRAIN_COPIES:
         calls = [(net, data, config, state, workspace, first, n)]

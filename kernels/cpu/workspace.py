@@ -5,6 +5,7 @@ Nothing here is compiled, so a new process can make a workspace without importin
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -69,52 +70,25 @@ def scratch_size(n: int, itemsize: int) -> int:
     return K_BLOCK * (n + 2 * VECTOR_BYTES // itemsize) + 2 * K_BLOCK * TILE_ROWS
 
 
-def panel_starts(sizes: list[int], itemsize: int) -> np.ndarray:
-    """Return int (n_layers + 1,): the index at which the panels of each layer's transposed W start, and the end of all.
+def panel_starts(shapes: Iterable[tuple[int, int]], packs: Iterable[bool], itemsize: int) -> tuple[np.ndarray, int]:
+    """Return (starts, end): the index at which the panels of each matrix start, int64, and their end.
 
-    The first layer has no transpose.
+    The start is -1 for a matrix that products read as it is.
 
-    sizes : layer sizes, inputs first
-    itemsize : bytes of a number
-    """
-    width = 2 * VECTOR_BYTES // itemsize
-    lengths = [-(-fan_in // width) * width * fan_out for fan_in, fan_out in pairwise(sizes)]
-    return np.cumsum([0, 0, *lengths[1:]])
-
-
-def packed_starts(sizes: list[int], rows: int, n_threads: int, itemsize: int) -> tuple[np.ndarray, int]:
-    """Return (starts, end): the index at which the panels of each layer's W start, int64 (n_layers,), and their end.
-
-    The start is -1 for a W that products read as it is.
-
-    sizes : layer sizes, inputs first
-    rows : number of samples of a batch for each thread
-    n_threads : number of threads
+    shapes : (rows, columns) of each matrix
+    packs : whether it is in panels
     itemsize : bytes of a number
     """
     width, starts, end = 2 * VECTOR_BYTES // itemsize, [], 0
-    for fan_in, fan_out in pairwise(sizes):
-        packs = fan_out >= PACK_FOR_TWO if n_threads == 2 else rows >= PACK_ROWS and fan_out >= PACK_FROM
-        starts.append(end if packs else -1)
-        end += -(-fan_out // width) * width * fan_in if packs else 0
+    for (rows, columns), is_packed in zip(shapes, packs, strict=True):
+        starts.append(end if is_packed else -1)
+        end += round_up(columns, width) * rows if is_packed else 0
     return np.array(starts, np.int64), end
 
 
-def packed_delta_starts(sizes: list[int], rows: int, itemsize: int) -> tuple[np.ndarray, int]:
-    """Return (starts, end): the index at which the panels of each layer's deltas start, int64 (n_layers,), and the end.
-
-    The start is -1 for deltas that products read as they are.
-
-    sizes : layer sizes, inputs first
-    rows : number of samples in a micro-batch
-    itemsize : bytes of a number
-    """
-    width, starts, end = 2 * VECTOR_BYTES // itemsize, [], 0
-    for fan_out in sizes[1:]:
-        packs = fan_out >= PACK_FROM
-        starts.append(end if packs else -1)
-        end += -(-fan_out // width) * width * rows if packs else 0
-    return np.array(starts, np.int64), end
+def packs_weights(fan_out: int, rows: int, n_threads: int) -> bool:
+    """Whether a layer's W is kept in panels for the forward pass; rows : samples of a batch for each thread"""
+    return fan_out >= PACK_FOR_TWO if n_threads == 2 else rows >= PACK_ROWS and fan_out >= PACK_FROM
 
 
 def tile_size(n_inputs: int, n_outputs: int) -> int:
@@ -222,7 +196,7 @@ class LayerwiseWorkspace(NamedTuple):
     packed_starts: np.ndarray  # int64 (n_layers,), where a layer's W starts in a copy, -1 for none
     n_transposed: int  # elements from one copy in `transposed` to the next
     transposed: np.ndarray  # transposes of each W but the first, in panels, for the backward pass
-    transposed_starts: np.ndarray  # int64 (n_layers + 1,), where a layer's transpose starts in a copy
+    transposed_starts: np.ndarray  # int64 (n_layers,), where a layer's transpose starts in a copy, -1 for the first
     n_scratch: int
     scratch: np.ndarray  # (n_threads, n_scratch), of matrix products
     # float64, sums of squared gradients, each of WEIGHT_CHUNK_ROWS rows of W or of as many elements of b

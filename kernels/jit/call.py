@@ -238,12 +238,12 @@ def _compiled_kernel(kernel: str | Kernel, arguments: tuple) -> ObjectFile:
     from .compile_process import work_shared  # before the compiler: the second process imports Numba at the same time
 
     with work_shared(arguments):
-        from .compiler import machine_code
+        from .compiler import library
 
         if isinstance(kernel, str):
             module, _, name = kernel.rpartition(".")
             kernel = getattr(import_module(f"..{module}", __package__), name)
-        return machine_code(kernel, arguments)
+        return library(kernel, arguments).object_code
 
 
 def _load_link(link: Link) -> frozenset[Table]:

@@ -3,9 +3,10 @@
     with work_shared(arguments):
         compile a kernel: the compiler submits each function that it calls and that has an object file of its own
 
-Submitted functions wait in a queue. The second process takes the oldest, and this one, when its kernel is done, the
-newest; each result is a file of the object cache. The process is started with the first kernel to compile, so that it
-imports Numba meanwhile, and ends after ten idle seconds or with this process.
+The second process compiles the submitted functions in their order, and this one, when its kernel is done, in the
+opposite order; each result is a file of the object cache, whose locks keep the two from compiling the same function.
+The process is started with the first kernel to compile, so that it imports Numba meanwhile, and ends after ten idle
+seconds or with this process.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ import signal
 import subprocess
 import sys
 import threading
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from . import object_cache
@@ -31,72 +32,40 @@ IDLE = 10.0  # seconds
 PROGRAM = "import sys; sys.path[:] = {path!r}; from fastmlp.kernels.jit import compile_process; compile_process.run()"
 
 
-class WorkQueue:
-    """Linked functions that wait to be compiled, each of which is submitted once."""
+class Work:
+    """Linked functions that wait to be compiled, each of which is submitted once, and the second process."""
 
     def __init__(self) -> None:
-        self._waiting = deque[Link]()
-        self._known = set[str]()
-        self._changed = threading.Condition()
+        self.process: subprocess.Popen | None = None
         self.codes: Mapping[str, Sequence[int]] = {}  # of the rows of tables that the kernel being compiled uses
+        self._waiting: list[Link] = []
+        self._known = set[str]()
+
+    def start_process(self) -> None:
+        """Start the second process, unless it runs."""
+        if self.process is None or self.process.poll() is not None:
+            command, nothing = [sys.executable, "-c", PROGRAM.format(path=sys.path)], subprocess.DEVNULL
+            with suppress(OSError):  # such as a limit on the number of processes
+                self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=nothing, stderr=nothing)
+                atexit.register(self.process.kill)
 
     def submit(self, link: Link) -> None:
         for used in links_in_use(link, self.codes):
-            with self._changed:
-                if used.symbol not in self._known:
-                    self._known.add(used.symbol)
-                    self._waiting.append(used)
-                    self._changed.notify()
+            if used.symbol not in self._known:
+                self._known.add(used.symbol)
+                self._waiting.append(used)
+                if self.process is not None:
+                    with suppress(OSError):  # it has ended
+                        pickle.dump((tuple(used), self.codes), self.process.stdin)
+                        self.process.stdin.flush()
 
-    def newest(self) -> Link | None:
-        """Take the function that was submitted last; None if none waits."""
-        with self._changed:
-            return self._waiting.pop() if self._waiting else None
-
-    def oldest(self, patience: float) -> Link | None:
-        """Take the function that was submitted first; None if none comes within these seconds."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting, patience)
-            return self._waiting.popleft() if self._waiting else None
+    def compile_waiting(self) -> None:
+        """Compile what waits, the newest first."""
+        while self._waiting:
+            compile_link(self._waiting.pop())
 
 
-queue = WorkQueue()
-_process: CompileProcess | None = None
-
-
-class CompileProcess:
-    """The second process, and the thread of this one that hands it functions."""
-
-    def __init__(self) -> None:
-        program = PROGRAM.format(path=sys.path)
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        self._process = subprocess.Popen([sys.executable, "-c", program], **pipes)
-        self._thread = threading.Thread(target=self._serve, name="fastmlp-compile-process", daemon=True)
-        self._thread.start()
-
-    def is_alive(self) -> bool:
-        return self._thread.is_alive()
-
-    def _serve(self) -> None:
-        process = self._process
-        with suppress(OSError), process:  # leaving the block closes the pipes, which ends the process, and waits for it
-            while (link := queue.oldest(IDLE)) is not None:
-                pickle.dump((tuple(link), queue.codes), process.stdin)
-                process.stdin.flush()
-                if not process.stdout.read(1):  # it has died; what it was given is compiled when it is loaded
-                    break
-
-    def kill(self) -> None:
-        with suppress(OSError):
-            self._process.kill()
-            self._process.wait()
-
-    def forget(self) -> None:
-        """Close this process's copies of the pipes, in a forked child."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            with suppress(OSError, ValueError):  # it may have been closed
-                os.close(pipe.fileno())
-        self._process.returncode = 0  # it is not this process's child
+work = Work()
 
 
 def _is_possible() -> bool:
@@ -113,23 +82,19 @@ def work_shared(arguments: Sequence[Any]) -> Iterator[None]:
 
     arguments : the kernel's; they have the codes of the rows of tables in use
     """
-    global _process
     if not _is_possible():
         yield
         return
-    if _process is None or not _process.is_alive():
-        with suppress(OSError):  # such as a limit on the number of processes
-            _process = CompileProcess()
+    work.start_process()
     from . import linked_types
 
-    queue.codes = codes_of(arguments)
-    linked_types.listeners.append(queue.submit)
+    work.codes = codes_of(arguments)
+    linked_types.listeners.append(work.submit)
     try:
         yield
     finally:
-        linked_types.listeners.remove(queue.submit)
-    while (link := queue.newest()) is not None:
-        compile_link(link)
+        linked_types.listeners.remove(work.submit)
+    work.compile_waiting()
 
 
 def compile_link(link: Link) -> None:
@@ -140,34 +105,36 @@ def compile_link(link: Link) -> None:
 
 
 def run() -> None:
-    """Compile what stdin names, in the second process, until the first one closes the pipe."""
+    """Compile what stdin names, in the second process, until the first one closes the pipe or submits no more."""
     gc.disable()  # the process lives for seconds, and garbage collection would take a twentieth of them
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C the first process decides what follows
+    submitted: SimpleQueue = SimpleQueue()
+    threading.Thread(target=_read, args=(submitted,), daemon=True).start()  # a full pipe would stop the first process
     from . import linked_types
 
-    linked_types.listeners.append(queue.submit)
-    with suppress(EOFError, BrokenPipeError):
-        while True:
-            link, queue.codes = pickle.load(sys.stdin.buffer)
+    linked_types.listeners.append(work.submit)
+    with suppress(Empty):
+        while (message := submitted.get(timeout=IDLE)) is not None:
+            link, work.codes = message
             with suppress(Exception):  # the first process meets the same error when it loads the function
                 compile_link(Link(*link))
-                while (called := queue.newest()) is not None:
-                    compile_link(called)
-            sys.stdout.buffer.write(b".")
-            sys.stdout.buffer.flush()
+                work.compile_waiting()
+    os._exit(0)  # an ordinary end would wait for the thread that reads
 
 
-@atexit.register
-def _kill() -> None:
-    if _process is not None:
-        _process.kill()
+def _read(submitted: SimpleQueue) -> None:
+    with suppress(EOFError):
+        while True:
+            submitted.put(pickle.load(sys.stdin.buffer))
+    submitted.put(None)
 
 
 def _after_fork() -> None:
-    global queue, _process
-    if _process is not None:
-        _process.forget()
-    queue, _process = WorkQueue(), None
+    global work
+    if work.process is not None:
+        work.process.returncode = 0  # it is not this process's child
+        atexit.unregister(work.process.kill)
+    work = Work()
 
 
 if hasattr(os, "register_at_fork"):

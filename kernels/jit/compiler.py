@@ -8,8 +8,8 @@ gained nothing where loops already run over vectors: kernels are compiled withou
 
 An object file has one function, ENTRY, which needs neither Numba nor Python:
 
-    machine_code(kernel, arguments)     int ENTRY(const int64_t *words), with words as call.py packs such arguments
-    machine_code_of_c(function, result, types)      result ENTRY(types), for functions that kernels call by address;
+    library(kernel, arguments)          int ENTRY(const int64_t *words), with words as call.py packs such arguments
+    library_of_c(function, result, types)           result ENTRY(types), for functions that kernels call by address;
                                         each field of a named tuple is an argument
     machine_code_of_link(link)          a function with Numba's calling convention, which other object files call by its
                                         symbol or by its address in a table (linker.py)
@@ -293,11 +293,6 @@ def library(kernel: Kernel, arguments: tuple) -> KernelLibrary:
     return _compiled(kernel.py_func, KernelCompiler, tuple(map(_numba_type, arguments)))
 
 
-def machine_code(kernel: Kernel, arguments: tuple) -> ObjectFile:
-    """Return the object file of a kernel for arguments of these types."""
-    return library(kernel, arguments).object_code
-
-
 def library_of_c(function, result, kinds) -> KernelLibrary:
     """Compile a C function with this signature.
 
@@ -305,11 +300,6 @@ def library_of_c(function, result, kinds) -> KernelLibrary:
     kinds : Numba types of the arguments
     """
     return _compiled(function, CFunctionCompiler, result(*kinds))
-
-
-def machine_code_of_c(function, result, kinds) -> ObjectFile:
-    """Return the object file of a C function with this signature (see library_of_c)."""
-    return library_of_c(function, result, kinds).object_code
 
 
 def machine_code_of_link(link: Link) -> ObjectFile:

@@ -45,14 +45,6 @@ def acquire(path: Path) -> Iterator[None]:
         yield
 
 
-def sweep(folder: Path) -> None:
-    """Remove lock files left by processes that died, once no process can be waiting for them any more."""
-    for path in folder.glob("*.lock"):
-        with suppress(OSError):
-            if time.time() - path.lstat().st_mtime > PATIENCE:
-                path.unlink()
-
-
 def _locked(fd: int) -> bool:
     """Try to take the lock without waiting; return whether that worked."""
     if fcntl is not None:

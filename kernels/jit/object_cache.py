@@ -3,8 +3,8 @@
 The digest covers the kernel and the types of its arguments, every source that CPU kernels are made from, the processor,
 Python, llvmlite, Numba and its settings. A file begins with a digest of its content, so that truncated files are
 detected. Files that somebody but this user and root can have written are not used (cache_dir.py): the digest contains
-no secret. Kernels that are not in the cache may have come with the package (prebuilt.py). In all other cases the kernel
-is compiled again; if several processes need it, such as the workers of a search, one compiles it while the others wait
+no secret. Kernels that are not in the cache may have come with a wheel, prebuilt. In all other cases the kernel is
+compiled again; if several processes need it, such as the workers of a search, one compiles it while the others wait
 (`compile_lock`).
 """
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -25,18 +24,19 @@ import llvmlite
 from llvmlite import binding
 
 from ..system import atomic_file
-from . import file_lock, prebuilt
+from . import file_lock
 from .cache_dir import FILE_MODE, base_folder, distrust_reason, make_folder, read_file
+from .cpu_features import level
 
 # Variables that do not change the code. Joblib sets the number of threads in each worker, which must not recompile for
 # that.
 OF_NO_CONCERN = {"NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY"}
 DIGEST = hashlib.sha256().digest_size
-RELEASE = re.compile(r'"version": "(\d+(?:\.\d+)+)"')
+PREBUILT = Path(__file__).parents[1] / "shipped"  # folder of prebuilt kernels; tools/ship.py makes them
+OBJECT_HEAD = 16  # bytes of a Python object before its own fields; compiled into prebuilt kernels
 # Modules that find and load machine code, but do not influence it, beside those of system/.
 LOADERS = {
-    f"jit/{name}.py"
-    for name in ("cache_dir", "call", "compile_process", "compile_time", "file_lock", "object_cache", "prebuilt")
+    f"jit/{name}.py" for name in ("cache_dir", "call", "compile_process", "compile_time", "file_lock", "object_cache")
 }
 
 
@@ -61,22 +61,16 @@ def settings() -> list[str]:
     return sorted(f"{k}={v}" for k, v in os.environ.items() if k.startswith("NUMBA_") and k not in OF_NO_CONCERN)
 
 
-def numba_version() -> tuple[object, ...]:
-    """Return what distinguishes one Numba from another. It is not imported for that.
+def numba_version() -> str:
+    """Return what distinguishes one Numba from another, also one checkout: the file with its version and revision.
 
-    Of a release this is the version, so that a new environment finds the kernels of another one. A checkout may change
-    without a new version: there it is the file of the package, and when it was written.
+    Numba is not imported for that.
     """
     spec = find_spec("numba")
     assert spec is not None
     assert spec.origin is not None
-    package = Path(spec.origin)
-    with suppress(OSError):
-        text = package.with_name("_version.py").read_text(encoding="utf-8")
-        if (release := RELEASE.search(text)) and '"dirty": false' in text:
-            return (release[1],)
-    found = package.stat()
-    return str(package), found.st_mtime_ns, found.st_size
+    version = Path(spec.origin).with_name("_version.py")
+    return (version if version.is_file() else Path(spec.origin)).read_text(encoding="utf-8")
 
 
 @cache
@@ -100,9 +94,19 @@ def _path(name: str) -> Path:
     return cache_folder() / f"{hashlib.sha256((name + machine()).encode()).hexdigest()[:32]}.o"
 
 
+def prebuilt_file(name: str, cpu_level: str) -> Path:
+    """Return where the prebuilt object file under this name is, for an x86-64 level (cpu_features.py)."""
+    return PREBUILT / sources_tag() / cpu_level / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.o"
+
+
 def _prebuilt_path(name: str) -> Path | None:
-    """Return the path of the object file that came with the package, which is as trustworthy as the package."""
-    return None if settings() else prebuilt.path_here(name, sources_tag())
+    """Return the path of the object file that came with the package, which is as trustworthy as the package.
+
+    None if this processor, system, Python or Numba's settings can use none; there need not be such a file.
+    """
+    usable = sys.platform == "linux" and object.__basicsize__ == OBJECT_HEAD and PREBUILT.is_dir() and not settings()
+    cpu_level = level() if usable else None
+    return None if cpu_level is None else prebuilt_file(name, cpu_level)
 
 
 _reasons: dict[Path, str | None] = {}  # why each checked folder is not trusted; None if it is
@@ -155,7 +159,6 @@ def write(name: str, code: bytes) -> None:
         reason = _reason_against(folder)  # check again: another process may have created the folder first
         if reason is None:
             save(path, code)
-            file_lock.sweep(folder)
     except OSError as error:
         reason = error.strerror or str(error)
     if reason is not None:

@@ -16,13 +16,14 @@ from __future__ import annotations
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import overload
 
 from ..formulas.numpy_math import exp, expm1, log, log1p, normal_cdf, normal_density, sigmoid, softplus, tanh
 from ..jit.compiler import HelperCompiler
-from ..jit.decorators import OPTIONS
+from ..jit.decorators import OPTIONS, helper
+from ..jit.intrinsics import emits
 from .exp2_table import STEPS, half_exp2_in_steps, remainder_in_steps
-from .vector import FLAGS, Vector, absolute, half_exp2, llvm_type, split, where, with_sign
+from .vector import FLAGS, Vector, absolute, half_exp2, split, where, with_sign
 
 # exp needs one term fewer than expm1, whose value is small where 1 + r + ... is not. A small net's step waits for each.
 EXP_32 = (0.4999923149515553, 0.16667114648959303, 0.04189015683876208, 0.008312520235198514)
@@ -61,65 +62,56 @@ ERFC_64 = (
 )  # fmt: skip
 
 
+def _for(dtype, for_32, for_64):
+    return for_32 if dtype == types.float32 else for_64
+
+
 def _constant(for_32, for_64):
     """Return an intrinsic: the constant of x's dtype in every lane."""
-
-    @intrinsic
-    def constant(typing_context, x):
-        def build(context, builder, sig, args):
-            return ir.Constant(llvm_type(x), [for_32 if x.dtype == types.float32 else for_64] * x.lanes)
-
-        return x(x), build
-
-    return constant
+    value = lambda emit, x: ir.Constant(x.type, [_for(emit.result.dtype, for_32, for_64)] * x.type.count)
+    return emits(lambda x: x)(value)
 
 
-def _polynomial(for_32, for_64):
-    """Return an intrinsic: the polynomial with these coefficients, lowest power first, by Horner's rule."""
+def _polynomial(for_32, for_64, evaluate=None):
+    """Return an intrinsic: the polynomial with these coefficients, lowest power first.
 
-    @intrinsic
-    def polynomial(typing_context, x):
-        def build(context, builder, sig, args):
-            c = [ir.Constant(llvm_type(x), [v] * x.lanes) for v in (for_32 if x.dtype == types.float32 else for_64)]
-            value = c[-1]
-            for coefficient in reversed(c[:-1]):
-                value = builder.fadd(builder.fmul(value, args[0], flags=FLAGS), coefficient, flags=FLAGS)
-            return value
-
-        return x(x), build
-
-    return polynomial
-
-
-def _polynomial_in_pairs(for_32, for_64):
-    """Return an intrinsic like _polynomial, by Estrin's scheme.
-
-    It has shorter chains of dependent operations: a small net's step waits for exp.
+    evaluate : _by_horner, the default, or _in_pairs
     """
 
-    @intrinsic
-    def polynomial(typing_context, x):
-        def build(context, builder, sig, args):
-            terms = [ir.Constant(llvm_type(x), [v] * x.lanes) for v in (for_32 if x.dtype == types.float32 else for_64)]
-            power = args[0]
-            while len(terms) > 1:
-                pairs = [
-                    builder.fadd(builder.fmul(high, power, flags=FLAGS), low, flags=FLAGS)
-                    for low, high in zip(terms[::2], terms[1::2], strict=False)
-                ]
-                terms = [*pairs, *terms[2 * len(pairs) :]]
-                power = builder.fmul(power, power, flags=FLAGS)
-            return terms[0]
-
-        return x(x), build
+    @emits(lambda x: x)
+    def polynomial(emit, x):
+        numbers = _for(emit.result.dtype, for_32, for_64)
+        coefficients = [ir.Constant(x.type, [number] * x.type.count) for number in numbers]
+        return (evaluate or _by_horner)(emit.builder, coefficients, x)
 
     return polynomial
+
+
+def _multiply_and_add(builder, x, y, z):
+    return builder.fadd(builder.fmul(x, y, flags=FLAGS), z, flags=FLAGS)
+
+
+def _by_horner(builder, coefficients, x):
+    value = coefficients[-1]
+    for coefficient in reversed(coefficients[:-1]):
+        value = _multiply_and_add(builder, value, x, coefficient)
+    return value
+
+
+def _in_pairs(builder, terms, power):
+    """Estrin's scheme: it has shorter chains of dependent operations. A small net's step waits for exp."""
+    while len(terms) > 1:
+        pairs = zip(terms[::2], terms[1::2], strict=False)
+        rest = terms[len(terms) // 2 * 2 :]
+        terms = [*(_multiply_and_add(builder, high, power, low) for low, high in pairs), *rest]
+        power = builder.fmul(power, power, flags=FLAGS)
+    return terms[0]
 
 
 _exp_step = _polynomial(EXP_STEPS_32.get(STEPS, ()), ())
 _expm1_step = _polynomial(EXPM1_STEPS_32.get(STEPS, ()), ())
-_exp_tail = _polynomial_in_pairs(EXP_32, EXP_64)
-_expm1_tail = _polynomial_in_pairs(EXPM1_32, EXPM1_64)
+_exp_tail = _polynomial(EXP_32, EXP_64, _in_pairs)
+_expm1_tail = _polynomial(EXPM1_32, EXPM1_64, _in_pairs)
 _log_tail = _polynomial(LOG_32, LOG_64)
 _log1p_tail = _polynomial(LOG1P_32, LOG1P_64)
 _erfc_tail = _polynomial(ERFC_32, ERFC_64)
@@ -146,21 +138,15 @@ def _compiled(function, implementation, in_single=None):
     overload(function, strict=False, jit_options={**OPTIONS, "pipeline_class": HelperCompiler})(chosen)
 
 
+@helper
 def _within(z):
-    return np.clip(z, -707.7, 710.0)
-
-
-def _vector_within(z):
     """Clip z to the range in which exp can be reduced."""
     z = where(z < _lowest(z), _lowest(z), z)
     return where(z > _highest(z), _highest(z), z)
 
 
+@helper
 def _reduced(z):
-    return z, 0.0
-
-
-def _vector_reduced(z):
     """Return r, t with exp(z) = 2 half_exp2(t) exp(r) and |r| <= log(2) / 2, for z within limits."""
     t = z * 1.4426950408889634 + _shift(z)
     k = t - _shift(z)
@@ -209,11 +195,8 @@ def _vector_log1p(t):
     return 2.0 * s + s * s * s * _log1p_tail(s * s)
 
 
+@helper
 def _complement(x):
-    return 1.0 / (1.0 + np.exp(x))
-
-
-def _vector_complement(x):
     """Return sigmoid(-x). A separate function: if LLVM sees the minus, it makes no min and max of the limits."""
     x = where(x < _lowest(x), _lowest(x), x)
     q, s = _factors(where(x > _most(x), _most(x), x))
@@ -263,10 +246,8 @@ def _vector_normal_cdf(z):
 
 
 for _function, _implementation in (
-    (_within, _vector_within), (_reduced, _vector_reduced), (exp, _vector_exp), (expm1, _vector_expm1),
-    (_complement, _vector_complement), (sigmoid, _vector_sigmoid), (log, _vector_log),
-    (log1p, _vector_log1p), (softplus, _vector_softplus),
-    (normal_density, _vector_normal_density), (normal_cdf, _vector_normal_cdf),
+    (exp, _vector_exp), (expm1, _vector_expm1), (sigmoid, _vector_sigmoid), (log, _vector_log), (log1p, _vector_log1p),
+    (softplus, _vector_softplus), (normal_density, _vector_normal_density), (normal_cdf, _vector_normal_cdf),
 ):  # fmt: skip
     _compiled(_function, _implementation)
 _compiled(_factors, _vector_factors, _vector_factors_by_steps if STEPS > 1 else None)

@@ -25,7 +25,9 @@ from numba.core import cgutils
 from numba.core.imputils import lower_builtin, lower_cast, lower_constant
 from numba.core.typeconv import Conversion
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, models, register_model, typeof_impl
+from numba.extending import models, register_model, typeof_impl
+
+from ..jit.intrinsics import emits
 
 
 class Lanes(int):
@@ -34,6 +36,8 @@ class Lanes(int):
 
 class LanesType(types.Type):
     """Numba type of Lanes(n)."""
+
+    is_number = True  # for jit.intrinsics.emits
 
     def __init__(self, n):
         self.n = n
@@ -84,17 +88,14 @@ def width_of(lanes: types.Type) -> int | None:
     return lanes.n if isinstance(lanes, LanesType) else None
 
 
-@intrinsic
-def with_lanes(typing_context, struct, lanes):
+def _with_lanes(struct, lanes):
+    kinds = [lanes if name == "lanes" else kind for name, kind in zip(struct.fields, struct, strict=True)]
+    return types.NamedTuple(kinds, struct.instance_class)
+
+
+@emits(_with_lanes)
+def with_lanes(emit, struct, lanes):
     """Return the named tuple `struct` with `lanes`, a Lanes, in its field of this name."""
-    place = struct.fields.index("lanes")
-    kinds = list(struct)
-    kinds[place] = lanes
-    result = types.NamedTuple(kinds, struct.instance_class)
-
-    def build(context, builder, sig, args):
-        values = cgutils.unpack_tuple(builder, args[0], len(kinds))
-        values[place] = args[1]
-        return context.make_tuple(builder, result, values)
-
-    return result(struct, lanes), build
+    values = cgutils.unpack_tuple(emit.builder, struct)
+    values[emit.result.fields.index("lanes")] = lanes
+    return emit.context.make_tuple(emit.builder, emit.result, values)

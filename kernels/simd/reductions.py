@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
+from ..jit.intrinsics import emits
 from .vector import FLAGS, I32, Vector, constant
 
 
-def _fold(builder, v, lanes, combine):
+def _fold(builder, v, combine):
     """Halve a vector until one element is left, which is returned."""
+    lanes = v.type.count
     while lanes > 1:
         lanes //= 2
         low = builder.shuffle_vector(v, v, constant(I32, range(lanes)))
@@ -22,14 +23,10 @@ def _fold(builder, v, lanes, combine):
     return builder.extract_element(v, ir.Constant(I32, 0))
 
 
-@intrinsic
-def sum_lanes(typing_context, v):
+@emits(lambda v: v.dtype)
+def sum_lanes(emit, v):
     """Return the sum over lanes, added up by halves."""
-
-    def build(context, builder, sig, args):
-        return _fold(builder, args[0], v.lanes, lambda a, b: builder.fadd(a, b, flags=FLAGS))
-
-    return v.dtype(v), build
+    return _fold(emit.builder, v, lambda a, b: emit.builder.fadd(a, b, flags=FLAGS))
 
 
 def _totals(builder, vectors):
@@ -59,48 +56,33 @@ def _totals(builder, vectors):
     return builder.shuffle_vector(found, found, constant(I32, range(0, lanes, lanes // n)))
 
 
-@intrinsic
-def sum_lanes_4(typing_context, v0, v1, v2, v3):
+@emits(lambda *kinds: Vector(kinds[0].dtype, 4))
+def sum_lanes_4(emit, v0, v1, v2, v3):
     """Return a vector of the four sums over lanes."""
-
-    def build(context, builder, sig, args):
-        return _totals(builder, args)
-
-    return Vector(v0.dtype, 4)(v0, v1, v2, v3), build
+    return _totals(emit.builder, (v0, v1, v2, v3))
 
 
-@intrinsic
-def sum_lanes_8(typing_context, u0, u1, u2, u3, v0, v1, v2, v3):
+@emits(lambda *kinds: types.UniTuple(Vector(kinds[0].dtype, 4), 2))
+def sum_lanes_8(emit, u0, u1, u2, u3, v0, v1, v2, v3):
     """Return two vectors: the sums over lanes of the first four and of the last four vectors."""
-    kind = Vector(u0.dtype, 4)
-
-    def build(context, builder, sig, args):
-        if u0.lanes < len(args):
-            halves = [_totals(builder, args[:4]), _totals(builder, args[4:])]
-        else:
-            both = _totals(builder, args)
-            halves = [builder.shuffle_vector(both, both, constant(I32, range(k, k + 4))) for k in (0, 4)]
-        return context.make_tuple(builder, sig.return_type, halves)
-
-    return types.UniTuple(kind, 2)(u0, u1, u2, u3, v0, v1, v2, v3), build
+    builder, first, last = emit.builder, (u0, u1, u2, u3), (v0, v1, v2, v3)
+    if u0.type.count < 8:
+        halves = [_totals(builder, first), _totals(builder, last)]
+    else:
+        both = _totals(builder, first + last)
+        halves = [builder.shuffle_vector(both, both, constant(I32, range(k, k + 4))) for k in (0, 4)]
+    return emit.context.make_tuple(builder, emit.result, halves)
 
 
-@intrinsic
-def largest(typing_context, v):
+@emits(lambda v: v.dtype)
+def largest(emit, v):
     """Return the maximum over lanes; NaN may be lost."""
-
-    def build(context, builder, sig, args):
-        return _fold(builder, args[0], v.lanes, lambda a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b))
-
-    return v.dtype(v), build
+    b = emit.builder
+    return _fold(b, v, lambda x, y: b.select(b.fcmp_ordered(">", x, y), x, y))
 
 
-@intrinsic
-def any_of(typing_context, mask):
+@emits(lambda mask: types.boolean)
+def any_of(emit, mask):
     """Whether any lane is true."""
-
-    def build(context, builder, sig, args):
-        bits = builder.bitcast(args[0], ir.IntType(mask.lanes))
-        return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
-
-    return types.boolean(mask), build
+    bits = emit.builder.bitcast(mask, ir.IntType(mask.type.count))
+    return emit.builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))

@@ -17,13 +17,13 @@ import operator
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, models, overload, register_model
+from numba.extending import models, overload, register_model
 
 from ..formulas.numpy_math import absolute, multiply_add, ratio, sqrt, where
 from ..jit.cpu_features import FEATURES
+from ..jit.intrinsics import Emit, emits
 
 FLAGS = ("contract", "nsz", "arcp", "afn")  # as in decorators.py, for the instructions written here
 I32 = ir.IntType(32)
@@ -74,10 +74,11 @@ def splat(builder, x, lanes):
     return builder.shuffle_vector(one, one, constant(I32, [0] * lanes))
 
 
-def as_vector(context, builder, vector, numba_type, value):
-    if isinstance(numba_type, Vector):
+def as_vector(emit, vector, kind, value):
+    """Return a number of any Numba type, or a vector, as a vector."""
+    if isinstance(kind, Vector):
         return value
-    return splat(builder, context.cast(builder, value, numba_type, vector.dtype), vector.lanes)
+    return splat(emit.builder, emit.context.cast(emit.builder, value, kind, vector.dtype), vector.lanes)
 
 
 def intrinsic_name(name, vector):
@@ -85,7 +86,7 @@ def intrinsic_name(name, vector):
     return f"llvm.{name}.v{vector.lanes}f{vector.dtype.bitwidth}"
 
 
-def lanes_below(context, builder, n, lanes):
+def lanes_below(builder, n, lanes):
     iota = constant(I32, range(lanes))
     return builder.icmp_signed("<", iota, splat(builder, builder.trunc(n, I32), lanes))
 
@@ -104,7 +105,7 @@ def _vector_among(arguments):
     return None
 
 
-def _define_binary(op, result_of, emit):
+def _define_binary(op, result_of, instruction):
     @infer_global(op)
     class _Template(AbstractTemplate):
         def generic(self, args, kws):
@@ -112,9 +113,8 @@ def _define_binary(op, result_of, emit):
             return None if vector is None else signature(result_of(vector), *args)
 
     def lower(context, builder, sig, args):
-        vector = _vector_among(sig.args)
-        a, b = (as_vector(context, builder, vector, t, x) for t, x in zip(sig.args, args, strict=True))
-        return emit(builder, a, b)
+        emit, vector = Emit(context, builder, sig.args, sig.return_type), _vector_among(sig.args)
+        return instruction(builder, *(as_vector(emit, vector, t, x) for t, x in zip(sig.args, args, strict=True)))
 
     for pair in ((Vector, Vector), (Vector, types.Number), (types.Number, Vector)):
         lower_builtin(op, *pair)(lower)
@@ -132,108 +132,58 @@ def _define_operators():
 _define_operators()
 
 
-@infer_global(operator.neg)
-class _Negate(AbstractTemplate):
-    def generic(self, args, kws):
-        return signature(args[0], args[0]) if len(args) == 1 and isinstance(args[0], Vector) else None
+def _define(op, kind, n_operands, instruction):
+    """Define an operator whose operands, and result, have one type of this kind."""
+
+    @infer_global(op)
+    class _Template(AbstractTemplate):
+        def generic(self, args, kws):
+            suits = len(args) == n_operands and isinstance(args[0], kind) and set(args) == {args[0]}
+            return signature(args[0], *args) if suits else None
+
+    lower_builtin(op, *[kind] * n_operands)(lambda context, builder, sig, args: instruction(builder, *args))
 
 
-@lower_builtin(operator.neg, Vector)
-def _negate(context, builder, sig, args):
-    return builder.fneg(args[0], flags=FLAGS)
-
-
-@infer_global(operator.and_)
-class _And(AbstractTemplate):
-    def generic(self, args, kws):
-        both = len(args) == 2 and isinstance(args[0], Mask) and args[0] == args[1]
-        return signature(args[0], *args) if both else None
-
-
-@lower_builtin(operator.and_, Mask, Mask)
-def _and(context, builder, sig, args):
-    return builder.and_(*args)
-
-
-@infer_global(operator.invert)
-class _Invert(AbstractTemplate):
-    def generic(self, args, kws):
-        return signature(args[0], args[0]) if len(args) == 1 and isinstance(args[0], Mask) else None
-
-
-@lower_builtin(operator.invert, Mask)
-def _invert(context, builder, sig, args):
-    return builder.not_(args[0])
+_define(operator.neg, Vector, 1, lambda b, x: b.fneg(x, flags=FLAGS))
+_define(operator.and_, Mask, 2, lambda b, x, y: b.and_(x, y))
+_define(operator.invert, Mask, 1, lambda b, x: b.not_(x))
 
 
 # ---- functions of vectors
 
 
-@intrinsic
-def _where(typing_context, mask, a, b):
-    vector = Vector(mask.dtype, mask.lanes)
-
-    def build(context, builder, sig, args):
-        low, high = (as_vector(context, builder, vector, t, x) for t, x in zip(sig.args[1:], args[1:], strict=True))
-        return builder.select(args[0], low, high)
-
-    return vector(mask, a, b), build
+@emits(lambda mask, a, b: Vector(mask.dtype, mask.lanes))
+def _where(emit, mask, a, b):
+    low, high = (as_vector(emit, emit.result, kind, x) for kind, x in zip(emit.kinds[1:], (a, b), strict=True))
+    return emit.builder.select(mask, low, high)
 
 
 def _unary(name):
-    @intrinsic
-    def call(typing_context, v):
-        def build(context, builder, sig, args):
-            t = llvm_type(v)
-            f = cgutils.get_or_insert_function(builder.module, ir.FunctionType(t, [t]), intrinsic_name(name, v))
-            return builder.call(f, args, fastmath=FLAGS)
-
-        return v(v), build
-
-    return call
+    return emits(lambda v: v)(lambda emit, v: emit.call(intrinsic_name(name, emit.result), v.type, v, fastmath=FLAGS))
 
 
 _sqrt, _absolute = _unary("sqrt"), _unary("fabs")
 
 
-@intrinsic
-def with_sign(typing_context, v, z):
+@emits(lambda v, z: v)
+def with_sign(emit, v, z):
     """Return the numbers of v, none of which is negative, with the signs of those of z."""
-
-    def build(context, builder, sig, args):
-        t = llvm_type(v)
-        f = cgutils.get_or_insert_function(builder.module, ir.FunctionType(t, [t, t]), intrinsic_name("copysign", v))
-        return builder.call(f, args)
-
-    return v(v, v), build
+    return emit.call(intrinsic_name("copysign", emit.result), v.type, v, z)
 
 
-@intrinsic
-def _multiply_add(typing_context, a, b, c):
+@emits(lambda a, b, c: c)
+def _multiply_add(emit, a, b, c):
     """Fused multiply-add of vectors, or of numbers as in binary operations; c is a vector."""
-
-    def build(context, builder, sig, args):
-        t = llvm_type(c)
-        parts = [as_vector(context, builder, c, kind, value) for kind, value in zip(sig.args, args, strict=True)]
-        f = cgutils.get_or_insert_function(builder.module, ir.FunctionType(t, [t] * 3), intrinsic_name("fma", c))
-        return builder.call(f, parts, fastmath=FLAGS)
-
-    return c(a, b, c), build
+    parts = [as_vector(emit, emit.result, kind, x) for kind, x in zip(emit.kinds, (a, b, c), strict=True)]
+    return emit.call(intrinsic_name("fma", emit.result), c.type, *parts, fastmath=FLAGS)
 
 
-@intrinsic
-def _reciprocal_estimate(typing_context, v):
+@emits(lambda v: v)
+def _reciprocal_estimate(emit, v):
     """Return 1 / v, accurate to 14 bits, for float32 vectors of one or two 512-bit registers."""
-
-    def build(context, builder, sig, args):
-        t, mask = ir.VectorType(ir.FloatType(), 16), ir.IntType(16)
-        f = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(t, [t, t, mask]), "llvm.x86.avx512.rcp14.ps.512"
-        )
-        estimate = lambda x: builder.call(f, [x, ir.Constant(t, ir.Undefined), ir.Constant(mask, -1)])
-        return map_subvectors(builder, args[0], 16, estimate)
-
-    return v(v), build
+    t, mask = ir.VectorType(ir.FloatType(), 16), ir.Constant(ir.IntType(16), -1)
+    rest = ir.Constant(t, ir.Undefined), mask
+    return map_subvectors(emit.builder, v, 16, lambda x: emit.call("llvm.x86.avx512.rcp14.ps.512", t, x, *rest))
 
 
 HAS_ESTIMATE = bool(FEATURES.get("avx512f"))
@@ -253,66 +203,40 @@ def _overload_ratio(a, b):
     return lambda a, b: a / b
 
 
-@overload(multiply_add)
-def _overload_multiply_add(a, b, c):
-    return (lambda a, b, c: _multiply_add(a, b, c)) if isinstance(c, Vector) else None
+overload(multiply_add)(lambda a, b, c: (lambda a, b, c: _multiply_add(a, b, c)) if isinstance(c, Vector) else None)
+overload(where)(lambda mask, a, b: (lambda mask, a, b: _where(mask, a, b)) if isinstance(mask, Mask) else None)
+overload(sqrt)(lambda v: (lambda v: _sqrt(v)) if isinstance(v, Vector) else None)
+overload(absolute)(lambda v: (lambda v: _absolute(v)) if isinstance(v, Vector) else None)
 
 
-@overload(where)
-def _overload_where(mask, a, b):
-    return (lambda mask, a, b: _where(mask, a, b)) if isinstance(mask, Mask) else None
-
-
-@overload(sqrt)
-def _overload_sqrt(v):
-    return (lambda v: _sqrt(v)) if isinstance(v, Vector) else None
-
-
-@overload(absolute)
-def _overload_absolute(v):
-    return (lambda v: _absolute(v)) if isinstance(v, Vector) else None
-
-
-@intrinsic
-def keep_first(typing_context, v, n, other):
+@emits(lambda v, n, other: v)
+def keep_first(emit, v, n, other):
     """Return the first n lanes of v, with `other` in the remaining lanes."""
-
-    def build(context, builder, sig, args):
-        rest = as_vector(context, builder, v, other, args[2])
-        return builder.select(lanes_below(context, builder, args[1], v.lanes), args[0], rest)
-
-    return v(v, types.intp, other), build
+    rest = as_vector(emit, emit.result, emit.kinds[2], other)
+    return emit.builder.select(lanes_below(emit.builder, n, v.type.count), v, rest)
 
 
-@intrinsic
-def negated_lane_numbers(typing_context, v):
+@emits(lambda v: v)
+def negated_lane_numbers(emit, v):
     """Return 0, -1, -2, ... in the lanes of a vector like v.
 
     The largest of them over the lanes that a mask selects is the number of the first of these lanes, times -1.
     """
-
-    def build(context, builder, sig, args):
-        return ir.Constant(llvm_type(v), [-float(lane) for lane in range(v.lanes)])
-
-    return v(v), build
+    return ir.Constant(v.type, [-float(lane) for lane in range(v.type.count)])
 
 
 # ---- bits of floating-point numbers, for elementary.py, and instructions for a part of the lanes
 
 
-@intrinsic
-def half_exp2(typing_context, t):
+@emits(lambda t: t)
+def half_exp2(emit, t):
     """Return 2**(k - 1) for t = 1.5 * 2**m + k, m the mantissa's width: the low bits of such a t are the integer k."""
-
-    def build(context, builder, sig, args):
-        width, mantissa, bias = (32, 23, 126) if t.dtype == types.float32 else (64, 52, 1022)
-        element = ir.IntType(width)
-        bits = builder.bitcast(args[0], ir.VectorType(element, t.lanes))
-        bits = builder.shl(bits, constant(element, [mantissa] * t.lanes))
-        bits = builder.add(bits, constant(element, [bias << mantissa] * t.lanes))
-        return builder.bitcast(bits, llvm_type(t))
-
-    return t(t), build
+    width, mantissa, bias = (32, 23, 126) if emit.result.dtype == types.float32 else (64, 52, 1022)
+    element, lanes = ir.IntType(width), t.type.count
+    bits = emit.builder.bitcast(t, ir.VectorType(element, lanes))
+    bits = emit.builder.shl(bits, constant(element, [mantissa] * lanes))
+    bits = emit.builder.add(bits, constant(element, [bias << mantissa] * lanes))
+    return emit.builder.bitcast(bits, t.type)
 
 
 def map_subvectors(builder, v, size, function):
@@ -333,21 +257,15 @@ def map_subvectors(builder, v, size, function):
     return pieces[0]
 
 
-@intrinsic
-def split(typing_context, x):
+@emits(lambda x: types.UniTuple(x, 2))
+def split(emit, x):
     """Return (m, k) with x = m * 2**k and sqrt(1/2) <= m < sqrt(2), for normal positive x."""
-    pair = types.UniTuple(x, 2)
-
-    def build(context, builder, sig, args):
-        width, mantissa, _bias = (32, 23, 127) if x.dtype == types.float32 else (64, 52, 1023)
-        root_half = 0x3F3504F3 if width == 32 else 0x3FE6A09E667F3BCD
-        element = ir.IntType(width)
-        every = lambda value: constant(element, [value] * x.lanes)
-        bits = builder.bitcast(args[0], ir.VectorType(element, x.lanes))
-        shifted = builder.sub(bits, every(root_half))
-        exponent = builder.ashr(shifted, every(mantissa))
-        bits = builder.sub(bits, builder.shl(exponent, every(mantissa)))
-        m, k = builder.bitcast(bits, llvm_type(x)), builder.sitofp(exponent, llvm_type(x))
-        return context.make_tuple(builder, pair, [m, k])
-
-    return pair(x), build
+    is_single, builder = emit.kinds[0].dtype == types.float32, emit.builder
+    width, mantissa, root_half = (32, 23, 0x3F3504F3) if is_single else (64, 52, 0x3FE6A09E667F3BCD)
+    element = ir.IntType(width)
+    every = lambda value: constant(element, [value] * x.type.count)
+    bits = builder.bitcast(x, ir.VectorType(element, x.type.count))
+    exponent = builder.ashr(builder.sub(bits, every(root_half)), every(mantissa))
+    bits = builder.sub(bits, builder.shl(exponent, every(mantissa)))
+    m, k = builder.bitcast(bits, x.type), builder.sitofp(exponent, x.type)
+    return emit.context.make_tuple(builder, emit.result, [m, k])

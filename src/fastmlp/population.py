@@ -347,7 +347,7 @@ class Population(PopulationBase, NetSequence[MLP]):
         >>> print(pop.explain(1000, batch_size=32).splitlines()[0])  # doctest: +ELLIPSIS
         Kernel family: population_simd on cpu (many nets; a lane holds a net), because nets of 33 parameters ...
         """
-        from .execution.explain import NetsFit, explain_nets_training
+        from .execution.explain import explain_nets_training
 
         network, n = self.network, X
         if not isinstance(X, int):
@@ -358,8 +358,7 @@ class Population(PopulationBase, NetSequence[MLP]):
         device = choose_device(
             self._named_device, self.device, inputs, epochs * n * each, size * each, self._in_one_launch()
         )
-        fit = NetsFit(network, self.n_nets, device, self.dtype, n, size, epochs, self.precision)
-        return explain_nets_training(fit)
+        return explain_nets_training(network, self.n_nets, device, self.dtype, n, size, epochs, self.precision)
 
     # ---- use
 

@@ -6,7 +6,7 @@ import pytest
 
 from fastmlp import MLP, SGD, Adam, EarlyStopping, Population
 from fastmlp.execution import thresholds, unrolled_code
-from fastmlp.kernels.cpu.unrolled import compiled_single_net
+from fastmlp.kernels.cpu.unrolled import compiled
 
 N_NETS = 30  # so many that a CPU trains them in lanes
 HUGE = {"squared_error": 1e25, "poisson": 1e4}  # an input with which the loss, or already the output, is infinite
@@ -61,9 +61,9 @@ def test_one_net_leaves_out_a_sample_of_weight_zero_that_overflows(family, loss,
 
 @pytest.mark.parametrize("loss, optimizer", [("squared_error", SGD(0.01)), ("poisson", Adam(0.01))], ids=HUGE)
 def test_unrolled_code_leaves_out_a_sample_of_weight_zero_that_overflows(optimizer, loss, monkeypatch):
-    calls, ask = [], compiled_single_net.address_for
+    calls, ask = [], compiled.address_of_net
     monkeypatch.setattr(thresholds, "COMPILE_UNROLLED_AFTER", 0)
-    monkeypatch.setattr(compiled_single_net, "address_for", lambda *given: calls.append(ask(*given)) or calls[-1])
+    monkeypatch.setattr(compiled, "address_of_net", lambda *given: calls.append(ask(*given)) or calls[-1])
     for batch_size, n in ((1, 4), (4, 4), (3, 3)):  # with three samples a lane is empty
         assert_row_is_left_out((3, 2, 2), loss, n, batch_size=batch_size, optimizer=optimizer)
     assert calls

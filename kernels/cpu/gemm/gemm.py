@@ -195,7 +195,7 @@ def row_of_tiles(kind, rows, n, k, add, a, b, c, i, is_last, prefetch, extra):
 def block_of_b(m, n, k, p, depth, b, scratch):
     """Return rows p .. p + depth of B (k, n) as Panels, packed into `scratch` where its rows lie far apart.
 
-    A stride of 0 says that B is in panels already. workspace.packed_starts, which decides what is copied to panels once
+    A stride of 0 says that B is in panels already. workspace.packs_weights, which decides what is copied to panels once
     for several products, must pack where this function does.
 
     m : number of rows of the product

@@ -17,13 +17,12 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.imputils import lower_constant
-from numba.extending import intrinsic, models, register_model, typeof_impl
+from numba.extending import models, register_model, typeof_impl
 
+from ...jit.intrinsics import emits, nothing
 from ...simd.load_store import element_pointer, fetch_line
-from ...simd.vector import splat
+from ...simd.vector import I32, Vector, llvm_type, splat
 from ..workspace import B_PREFETCH_ROWS, TILE_ROWS, VECTOR_BYTES
-
-I32 = ir.IntType(32)
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,8 @@ def _constant_shape(context, builder, kind, value):
     return ir.Constant(context.get_value_type(kind), [])
 
 
-@intrinsic
-def tile(typing_context, shape, rows, columns, k, add, a, b, c, prefetch):
+@emits(nothing)
+def tile(emit, shape, rows, columns, k, add, a, b, c, prefetch):
     """Write C[i, j] = sum over k of A[i, k] B[k, j] for i < rows and j < columns, or add to C if `add`.
 
     shape : TileShape with at least so many rows and columns
@@ -73,41 +72,34 @@ def tile(typing_context, shape, rows, columns, k, add, a, b, c, prefetch):
     prefetch : Prefetch into the second-level cache, which costs nothing between multiply-adds; ignored unless the shape
         prefetches
     """
-    n = types.intp
-
-    def build(context, builder, sig, args):
-        code = _TileCode(context, builder, sig, args)
-        sums = code.multiply(args[3])
-        with builder.if_else(code.is_true(args[4])) as (then, otherwise):
-            with then:
-                code.write(code.added_to_c(sums))
-            with otherwise:
-                code.write(sums)
-        return context.get_dummy_value()
-
-    return types.void(shape, n, n, n, add, a, b, c, prefetch), build
+    code = _TileCode(emit, rows, columns, (a, b, c), prefetch)
+    sums = code.multiply(k)
+    with emit.builder.if_else(code.is_true(add)) as (then, otherwise):
+        with then:
+            code.write(code.added_to_c(sums))
+        with otherwise:
+            code.write(sums)
 
 
 class _TileCode:
     """Instructions of one tile."""
 
-    def __init__(self, context, builder, sig, args):
-        self.builder, self.shape = builder, sig.args[0].shape
-        _, rows, columns, k, _, a, b, c, prefetch = args
-        dtype = sig.args[5].types[0].dtype
+    def __init__(self, emit, rows, columns, operands, prefetch):
+        self.emit, self.builder, self.shape = emit, emit.builder, emit.kinds[0].shape
+        kinds = [kind.types[0] for kind in emit.kinds[5:8]]
+        dtype = kinds[0].dtype
         self.align, self.lanes = dtype.bitwidth // 8, VECTOR_BYTES * 8 // dtype.bitwidth
-        self.vector = ir.VectorType(ir.FloatType() if dtype == types.float32 else ir.DoubleType(), self.lanes)
-        self.suffix, self.index = f"v{self.lanes}f{8 * self.align}", k.type
+        self.vector = llvm_type(Vector(dtype, self.lanes))
+        self.suffix, self.index = f"v{self.lanes}f{8 * self.align}", rows.type
         self.zero = ir.Constant(self.vector, [0.0] * self.lanes)
-        unpacked = [cgutils.unpack_tuple(builder, x) for x in (a, b, c)]
+        unpacked = [cgutils.unpack_tuple(emit.builder, x) for x in operands]
         pointers = [
-            element_pointer(context, builder, kind.types[0], data, start)
-            for kind, (data, start, *_) in zip(sig.args[5:8], unpacked, strict=True)
+            element_pointer(emit, data, start, kind) for kind, (data, start, *_) in zip(kinds, unpacked, strict=True)
         ]
         (self.a, self.b, self.c), ((*_, a_row, self.a_step), (*_, self.b_step), (*_, self.c_row)) = pointers, unpacked
-        self.prefetch = cgutils.unpack_tuple(builder, prefetch)
+        self.prefetch = cgutils.unpack_tuple(emit.builder, prefetch)
         self.rows = self._rows(rows)
-        self.a_starts = [builder.mul(a_row, i) for i in self.rows]
+        self.a_starts = [emit.builder.mul(a_row, i) for i in self.rows]
         self.mask = self._mask(columns) if self.shape.has_partial_vector else None
 
     def constant(self, value):
@@ -144,22 +136,20 @@ class _TileCode:
     def _is_masked(self, j):
         return self.mask is not None and j == self.shape.n_vectors - 1
 
-    def _masked(self, name, result, arguments):
+    def _masked(self, name, result, *arguments):
         """Call the LLVM intrinsic masked.load or masked.store."""
-        kind = ir.FunctionType(result, [x.type for x in arguments])
-        f = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.masked.{name}.{self.suffix}.p0")
-        return self.builder.call(f, arguments)
+        return self.emit.call(f"llvm.masked.{name}.{self.suffix}.p0", result, *arguments)
 
     def _read(self, row, j):
         place = self._vector_pointer(row, j)
         if self._is_masked(j):
-            return self._masked("load", self.vector, [place, ir.Constant(I32, self.align), self.mask, self.zero])
+            return self._masked("load", self.vector, place, ir.Constant(I32, self.align), self.mask, self.zero)
         return self.builder.load(place, align=self.align)
 
     def _write(self, value, row, j):
         place = self._vector_pointer(row, j)
         if self._is_masked(j):
-            self._masked("store", ir.VoidType(), [value, place, ir.Constant(I32, self.align), self.mask])
+            self._masked("store", ir.VoidType(), value, place, ir.Constant(I32, self.align), self.mask)
         else:
             self.builder.store(value, place, align=self.align)
 
@@ -187,25 +177,22 @@ class _TileCode:
 
     def _multiply_adds(self, step, sums):
         """Emit the multiply-adds of one k, the loop's number `step`."""
-        builder = self.builder
-        fma = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(self.vector, [self.vector] * 3), f"llvm.fma.{self.suffix}"
-        )
+        builder, fma = self.builder, f"llvm.fma.{self.suffix}"
         a = builder.gep(self.a, [builder.mul(step, self.a_step)], inbounds=True)
         b = builder.gep(self.b, [builder.mul(step, self.b_step)], inbounds=True)
         if self.shape.prefetches:
             address, line_step = self.prefetch
-            fetch_line(builder, builder.gep(address, [builder.mul(step, line_step)], inbounds=True))
+            fetch_line(self.emit, builder.gep(address, [builder.mul(step, line_step)], inbounds=True))
         if B_PREFETCH_ROWS and self.shape.most_rows > 1:  # the loop of one row has no time to spare
             ahead = builder.gep(b, [builder.mul(self.b_step, self.constant(B_PREFETCH_ROWS))], inbounds=False)
             for j in range(self.shape.n_vectors):
-                fetch_line(builder, self._vector_pointer(ahead, j), cache_level=1)
+                fetch_line(self.emit, self._vector_pointer(ahead, j), cache_level=1)
         b_vectors = [self._read(b, j) for j in range(self.shape.n_vectors)]
         new = []
         for start, row in zip(self.a_starts, sums, strict=True):
             x = builder.load(builder.gep(a, [start], inbounds=True), align=self.align)
             x = splat(builder, x, self.lanes)
-            new.append([builder.call(fma, [x, y, z]) for y, z in zip(b_vectors, row, strict=True)])
+            new.append([self.emit.call(fma, self.vector, x, y, z) for y, z in zip(b_vectors, row, strict=True)])
         return new
 
     def added_to_c(self, sums):
@@ -222,12 +209,7 @@ class _TileCode:
                 self._write(value, row, j)
 
 
-@intrinsic
-def lanes_of(typing_context, array):
+@emits(lambda array: types.intp)
+def lanes_of(emit, array):
     """Return the number of elements of `array` in a vector of a tile."""
-    lanes = VECTOR_BYTES * 8 // array.dtype.bitwidth
-
-    def build(context, builder, sig, args):
-        return context.get_constant(types.intp, lanes)
-
-    return types.intp(array), build
+    return emit.context.get_constant(types.intp, VECTOR_BYTES * 8 // emit.kinds[0].dtype.bitwidth)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...jit.decorators import helper, inline_helper, linked_helper
-from ...jit.references import dereference
+from ...jit.intrinsics import dereference
 from ...simd.load_store import fill, load, scalar_like, store
 from ...simd.reductions import any_of
 from ...simd.vector import absolute, where
@@ -36,9 +36,8 @@ from ...structs import (
     STOPPED_EARLY,
 )
 from ..workspace import EPOCH, NEXT_EVENT
-from .gather_scatter import store_block, store_lane
 from .gradient import final_accuracy
-from .scheduler import copy_flagged, next_event
+from .scheduler import copy_flagged, next_event, store_block, store_lane
 
 SAFE_EVERY = 64  # epochs between copies of parameters with a finite loss, which a net that diverges later ends with
 
@@ -198,7 +197,7 @@ def retire_lane(data, criteria, nets, block, lane, status, epoch, stored_converg
 def retire_finished(data, criteria, nets, block, stored_converged, has_final_accuracy):
     """Record losses after an epoch, write back the nets that are finished and free their lanes.
 
-    Returns whether a lane is now free. Parameters are those of end_of_epoch.
+    Returns whether a lane is now free.
     """
     found = False
     for lane in range(block.n_lanes):
@@ -264,46 +263,11 @@ def retire_block(data, criteria, nets, block, has_final_accuracy):
         block.net_index[lane] = -1
 
 
-class Findings(NamedTuple):
-    """State of a block at the end of an epoch in which a record is due, or a net may have ended."""
-
-    stored_converged: bool  # whether store_converged was called
-    has_final_accuracy: bool  # whether block.n_correct_at_end has been written
-    contiguous: bool  # is_contiguous(block), which holds until the next net starts
-    may_have_ended: bool  # whether a net may have ended early: converged, diverged or stopped early
-
-
-@inline_helper
-def end_of_epoch(data, criteria, nets, block, findings, record_scale):
-    """Handle the end of an epoch in which a record is due or a net may have ended early.
-
-    Returns whether a lane is now free.
-
-    record_scale : (1,), factor on buffered records
-    """
-    lanes, contiguous = block.lanes, findings.contiguous
-    all_finite = not any_of(~(load(block.loss, 0, lanes) < np.inf))
-    all_go_the_same_way = contiguous and all_finite and not findings.may_have_ended
-    if all_go_the_same_way:
-        block.clock[NEXT_EVENT] = buffer_record(criteria, nets, block)
-        if block.clock[EPOCH] < block.start_epoch[0] + criteria.n_epochs:
-            return False
-        all_go_the_same_way = not any_of(~(absolute(lane_sums(block.p, nets.n_params, lanes)) < np.inf))
-    if contiguous:
-        flush_records(nets, block, record_scale)
-    if all_go_the_same_way:
-        retire_block(data, criteria, nets, block, findings.has_final_accuracy)
-        return True
-    found = retire_finished(data, criteria, nets, block, findings.stored_converged, findings.has_final_accuracy)
-    block.clock[NEXT_EVENT], block.records_end[0] = next_event(criteria, nets, block), block.next_record[0]
-    return found
-
-
 class EpochKind(NamedTuple):
     """Properties of an epoch, determined before its end is handled."""
 
     several_epochs: bool  # whether a call of unrolled code computed several epochs
-    one_batch: bool
+    one_batch: bool  # whether store_converged was called
     contiguous: bool  # is_contiguous(block), which holds until the next net starts
     is_due: bool  # whether a record or the end of a net is due
     may_have_ended: bool  # whether a net may have ended early: converged, diverged or stopped early
@@ -311,17 +275,35 @@ class EpochKind(NamedTuple):
 
 @linked_helper(bool)
 def check_nets(net, data, criteria, nets, block, kind, record_scale):
-    """Handle the end of an epoch as end_of_epoch does. Returns whether a lane is now free.
+    """Handle the end of an epoch in which a record is due or a net may have ended early.
+
+    Returns whether a lane is now free.
 
     net, data, criteria, nets, block : references
     kind : EpochKind
+    record_scale : (1,), factor on buffered records
     """
     net, data, criteria = dereference(net), dereference(data), dereference(criteria)
     nets, block = dereference(nets), dereference(block)
+    lanes = block.lanes
+    # Whether block.n_correct_at_end is written.
     has_final_accuracy = (
         kind.several_epochs and nets.checks_final_accuracy and kind.is_due and some_net_ends(criteria, block)
     )
     if has_final_accuracy:
         final_accuracy(net, data, nets, block)
-    findings = Findings(kind.one_batch, has_final_accuracy, kind.contiguous, kind.may_have_ended)
-    return end_of_epoch(data, criteria, nets, block, findings, record_scale)
+    all_finite = not any_of(~(load(block.loss, 0, lanes) < np.inf))
+    all_go_the_same_way = kind.contiguous and all_finite and not kind.may_have_ended
+    if all_go_the_same_way:
+        block.clock[NEXT_EVENT] = buffer_record(criteria, nets, block)
+        if block.clock[EPOCH] < block.start_epoch[0] + criteria.n_epochs:
+            return False
+        all_go_the_same_way = not any_of(~(absolute(lane_sums(block.p, nets.n_params, lanes)) < np.inf))
+    if kind.contiguous:
+        flush_records(nets, block, record_scale)
+    if all_go_the_same_way:
+        retire_block(data, criteria, nets, block, has_final_accuracy)
+        return True
+    found = retire_finished(data, criteria, nets, block, kind.one_batch, has_final_accuracy)
+    block.clock[NEXT_EVENT], block.records_end[0] = next_event(criteria, nets, block), block.next_record[0]
+    return found

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 from ...jit.decorators import inline_helper, kernel
-from ...jit.references import reference
+from ...jit.intrinsics import reference
 from ...simd.lanes import Lanes, with_lanes
 from ...simd.load_store import as_pointers, fill, load, offset, scalar_like, store
 from ...structs import LANES
@@ -68,19 +66,11 @@ def write_outputs(net, data, block, tile, first, n, output):
                 output[o + s * width + j] = block.a[start + (j * tile.m + s) * lanes + lane]
 
 
-class References(NamedTuple):
-    """References to structs, as linked functions take them."""
-
-    net: Any  # NetSpec
-    nets: Any  # PopulationState
-    block: Any  # LaneBlock
-
-
 @inline_helper
-def evaluate_block(net, data, nets, block, refs, first, n, writes, output):
+def evaluate_block(net, data, nets, block, net_ref, nets_ref, block_ref, first, n, writes, output):
     """Evaluate the n nets in the block's first lanes, which are nets.members[first : first + n].
 
-    refs : References to net, nets and block
+    net_ref, nets_ref, block_ref : references to net, nets and block
     writes : whether to write outputs
     """
     store(block.loss, 0, fill(block.a, 0.0, block.lanes))
@@ -89,11 +79,11 @@ def evaluate_block(net, data, nets, block, refs, first, n, writes, output):
         m = min(block.tile_rows, data.n_samples - row)
         tile = Tile(row, row, m, m)
         fill_tile(net, data, nets, block, nets.own_data, False, tile, 1.0)
-        forward(refs.net, refs.nets, refs.block, tile, 0, 1, False)
+        forward(net_ref, nets_ref, block_ref, tile, 0, 1, False)
         if writes:
             write_outputs(net, data, block, tile, first, n, output)
         if data.has_targets:
-            add_losses(refs.net, refs.block, data.metric, m, 0.0, block.loss, block.n_correct)
+            add_losses(net_ref, block_ref, data.metric, m, 0.0, block.loss, block.n_correct)
     if data.has_targets:
         for lane in range(n):
             nets.loss[block.net_index[lane]] = block.loss[lane] / data.n_samples
@@ -103,12 +93,12 @@ def evaluate_block(net, data, nets, block, refs, first, n, writes, output):
 @inline_helper
 def evaluate_blocks(thread, n_threads, net, data, nets, block, writes, output):
     """Evaluate this thread's nets, as many at a time as there are lanes."""
-    lanes, refs = int(block.lanes), References(reference(net), reference(nets), reference(block))
+    lanes, net_ref, nets_ref, block_ref = int(block.lanes), reference(net), reference(nets), reference(block)
     n_blocks = (nets.n_members + lanes - 1) // lanes
     for i in range(thread * n_blocks // n_threads, (thread + 1) * n_blocks // n_threads):
         n = min(lanes, nets.n_members - i * lanes)
         load_members(nets, block, i * lanes, n)
-        evaluate_block(net, data, nets, block, refs, i * lanes, n, writes, output)
+        evaluate_block(net, data, nets, block, net_ref, nets_ref, block_ref, i * lanes, n, writes, output)
 
 
 @kernel

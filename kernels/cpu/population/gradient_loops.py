@@ -14,7 +14,7 @@ import numpy as np
 from ...formulas.activations import IDENTITY, SOFTMAX
 from ...formulas.counter_rng import DROPOUT, philox
 from ...jit.decorators import helper, inline_helper, linked_helper
-from ...jit.references import dereference
+from ...jit.intrinsics import dereference
 from ...simd.load_store import fill, load, load_scalar, scalar_like, store
 from ...structs import METRIC_MARGIN, METRIC_NONE
 from ..single_net.column_passes import activate, backward, count_correct, loss_and_delta, softmax_columns

@@ -5,15 +5,72 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from ...formulas.update_rules import HUGE_SCALE
 from ...jit.decorators import helper, inline_helper, linked_helper
-from ...jit.references import dereference, reference
+from ...jit.intrinsics import dereference, reference
 from ...simd.load_store import fill, load, scalar_like, store
-from ...simd.vector import where
-from ...structs import L2, LEARNING_RATE
+from ...simd.reductions import any_of
+from ...simd.vector import sqrt, where
+from ...structs import CLIP_NORM, L2, LEARNING_RATE
 from ..single_net.optimizer_step import add_penalty_and_clip, settings_of_part, update, with_factors
 from ..workspace import EPOCH
-from .gradient_clipping import clip_factors
 from .step_settings import step_settings
+
+SINGLE_SCALE = 2.0**-75  # in float32, as HUGE_SCALE in float64
+
+
+@helper
+def squares(p, g, first, end, l2, scale, lanes):
+    """Return each lane's sum of ((g + l2 p) scale)**2 over parameters first <= q < end."""
+    sums = fill(g, 0.0, lanes)
+    for i in range(first * lanes, end * lanes, lanes):
+        gradient = (load(g, i, lanes) + load(p, i, lanes) * l2) * scale
+        sums += gradient * gradient
+    return sums
+
+
+@helper
+def squares_of_net(net, p, g, l2, scale, lanes):
+    """Return `squares` of all parameters; biases have no penalty."""
+    total, zero = fill(p, 0.0, lanes), fill(p, 0.0, lanes)
+    for k in range(net.n_layers):
+        first, middle = net.weight_offsets[k], net.bias_offsets[k]
+        total += squares(p, g, first, middle, l2, scale, lanes)
+        total += squares(p, g, middle, middle + net.sizes[k + 1], zero, scale, lanes)
+    return total
+
+
+@inline_helper
+def clip_factors(net, block, l2):
+    """Return the factor that scales each lane's gradient to its clip_norm, 1 where there is nothing to clip.
+
+    l2 : (lanes,) the penalties, whose gradient is clipped too
+    """
+    p, g, lanes = block.p, block.g, block.lanes
+    total = squares_of_net(net, p, g, l2, fill(p, 1.0, lanes), lanes)
+    norm = load(block.hyper, CLIP_NORM * lanes, lanes)
+    too_long = (norm > 0.0) & (total > norm * norm)
+    overflows = (norm > 0.0) & ~(total < np.inf)
+    clip = where(too_long & ~overflows, norm / sqrt(where(too_long & ~overflows, total, 1.0)), 1.0)
+    if any_of(overflows):
+        scale = scalar_like(p, HUGE_SCALE)
+        if scale == 0.0:  # in float32
+            scale = scalar_like(p, SINGLE_SCALE)
+        total = squares_of_net(net, p, g, l2, fill(p, scale, lanes), lanes)
+        clip = where(overflows, norm * scale / sqrt(where(total > 0.0, total, 1.0)), clip)
+    return clip
+
+
+@inline_helper
+def penalties(net, block, l2):
+    """Return each lane's l2 / 2 times the sum of its squared weights."""
+    p, lanes = block.p, block.lanes
+    sums, zero, one = fill(p, 0.0, lanes), fill(p, 0.0, lanes), fill(p, 1.0, lanes)
+    for k in range(net.n_layers):
+        sums += squares(p, p, net.weight_offsets[k], net.bias_offsets[k], zero, one, lanes)
+    return 0.5 * l2 * sums
 
 
 @inline_helper

@@ -14,6 +14,8 @@ from ...formulas.counter_rng import BLOCK
 from ...formulas.update_rules import CODES as RULE_CODES
 from ...formulas.update_rules import MOST_STATE, Rule
 from ...structs import (
+    BETA1,
+    BETA2,
     HYPER,
     LANES,
     MAX_RECORDS,
@@ -27,9 +29,8 @@ from ...structs import (
     Unfinished,
     aligned_zeros,
 )
-from ..unrolled.compiled_population import unrolled_address
-from ..workspace import FALSE_SHARING_GAP, INTERLEAVED_SAMPLES, LaneBlock, NetQueue, round_up
-from .suspension import resume_in_lanes, suspended_nets
+from ..unrolled.compiled import address_of_nets
+from ..workspace import EPOCH, FALSE_SHARING_GAP, INTERLEAVED_SAMPLES, LaneBlock, NetQueue, round_up
 
 TILE_BYTES = 24_000  # activations and deltas of a tile, for a block of nets: most of a first-level cache
 UNROLLED_TILE_ROWS = 64  # samples of a tile with unrolled code, at most
@@ -75,12 +76,11 @@ class PopulationRun:
         loss : codes of the loss and of the metric
         precision : a permission to round, which CPU kernels do not use
         """
-        sizes, codes = [int(size) for size in net.sizes], [int(code) for code in net.activations]
         rows, variant = choice.rows, choice.variant
         drops, lanes, address = bool((net.dropout > 0).any()), variant.lanes, 0
         if rule is not None and variant.unrolled != UNROLLED_NEVER:
             compiles = variant.unrolled == UNROLLED_ALWAYS
-            address = unrolled_address(sizes, codes, loss[0], RULE_CODES[rule.name], lanes, rows, dtype, compiles)
+            address = address_of_nets(net, RULE_CODES[rule.name], lanes, rows, dtype, compiles)
             if not address:  # the loops have another number of nets in a block
                 lanes = LANES
         self._request = BlockRequest(net, n_params, rows, n_samples, shuffle, drops, address, lanes, dtype)
@@ -122,20 +122,29 @@ class PopulationRun:
         return sum(block.n_lanes for block in self.blocks)
 
     def suspended(self, nets: PopulationState, watches: bool) -> SuspendedNets:
-        """Return the nets in training; the results of finished nets are in their places."""
-        return suspended_nets(self.blocks, nets.n_state, watches)
+        """Return copies of the nets in training; the results of finished nets are in their places.
+
+        watches : whether the nets have parameters of a best epoch
+        """
+        return SuspendedNets.joined([_nets_of_block(block, nets.n_state, watches) for block in self.blocks])
 
     def resume(self, nets: PopulationState, suspended: SuspendedNets) -> None:
-        """Go on with nets in a run that has just begun.
+        """Go on with nets in a run that has just begun: in any lanes of its empty blocks, of any number of nets.
 
-        nets : its members are these nets, in the same order
+        nets : its members are these nets, in the same order; there are at least as many lanes
         """
-        resume_in_lanes(self.blocks, nets, suspended)
+        first = 0
+        for block in self.blocks:
+            part = suspended.part(first, first + block.n_lanes)
+            first += block.n_lanes
+            if len(part.net_index):
+                _fill_block(block, nets, part)
         self.n_members = self.queue.taken[0] = len(suspended.net_index)
 
     def unfinished(self, watches: bool) -> Iterator[Unfinished]:
         """Yield an Unfinished for each net in training, with its best parameters if early stopping `watches`."""
-        yield from suspended_nets(self.blocks, 0, watches).unfinished(watches)
+        for block in self.blocks:
+            yield from _nets_of_block(block, 0, watches).unfinished(watches)
 
 
 def _make_block(request: BlockRequest) -> LaneBlock:
@@ -209,3 +218,51 @@ def _allocate_together(sizes: dict[str, int], dtype: np.dtype | type) -> dict[st
     for name, n in sizes.items():
         found[name], end = buffer[end : end + n], end + n
     return found
+
+
+def _nets_of_block(block: LaneBlock, n_state: int, watches: bool) -> SuspendedNets:
+    used = np.flatnonzero(block.net_index >= 0)
+    of_lanes = lambda array: array.reshape(-1, block.lanes)[:, used].T.copy()  # (n_used, numbers of a net)
+    numbers = block.last_loss, block.best_value, block.loss, block.n_correct
+    return SuspendedNets(
+        net_index=block.net_index[used],
+        epochs=block.clock[EPOCH] - block.start_epoch[used],
+        best_epochs=block.best_epoch[used],
+        clock=np.full(len(used), block.clock[EPOCH]),
+        params=of_lanes(block.p),
+        state=of_lanes(block.state.reshape(MOST_STATE, -1)[:n_state]),
+        safe_params=of_lanes(block.safe_params),
+        best_params=of_lanes(block.best_params if watches else block.best_params[:0]),
+        powers=of_lanes(block.powers),
+        numbers=np.stack([array[used].astype(np.float64) for array in numbers], axis=1),
+    )
+
+
+def _fill_block(block: LaneBlock, nets: PopulationState, part: SuspendedNets) -> None:
+    n, lanes, n_state = len(part.net_index), block.lanes, nets.n_state
+    clock = int(part.clock.max())  # it decides when parameters are kept for nets that diverge
+    write = lambda array, rows: array.reshape(-1, lanes)[: rows.shape[1], :n].__setitem__(slice(None), rows.T)
+    block.clock[EPOCH] = clock
+    block.net_index[:n], block.start_epoch[:n], block.best_epoch[:n] = (
+        part.net_index,
+        clock - part.epochs,
+        part.best_epochs,
+    )
+    block.next_record[:n] = np.searchsorted(nets.record_epochs[: nets.n_records], part.epochs, side="right")
+    assert part.state.shape[1] == n_state * nets.n_params
+    write(block.p, part.params)
+    write(block.state, part.state)
+    write(block.safe_params, part.safe_params)
+    write(block.best_params, part.best_params)
+    write(block.powers, part.powers)
+    for array, values in zip(
+        (block.last_loss, block.best_value, block.loss, block.n_correct), part.numbers.T, strict=True
+    ):
+        array[:n] = values
+    rows = part.net_index * nets.hyper_stride
+    hyper = nets.hyper[rows[:, None] + np.arange(len(NET_HYPER))]
+    write(block.hyper, hyper)
+    write(block.betas, hyper[:, [BETA1, BETA2]])
+    n_layers = block.dropout.size // lanes
+    rows = part.net_index * nets.dropout_stride
+    write(block.dropout, nets.dropout[rows[:, None] + np.arange(n_layers)])

@@ -8,25 +8,16 @@ from __future__ import annotations
 
 from functools import cache
 
-from ...formulas.update_rules import PASSED, StepSettings
-from ...jit.decorators import expression, helper
+from ...formulas.update_rules import STEP_VALUES
+from ...jit.decorators import helper
 from ...simd.load_store import cast_like, fill, load, store
 from ...simd.vector import sqrt, where
-from ...structs import HYPER, LEARNING_RATE, WEIGHT_DECAY
-from ..single_net.optimizer_step import make_state_access
+from ...structs import LEARNING_RATE, WEIGHT_DECAY
+from ..single_net.optimizer_step import make_state_access, settings_expression
 
 # StepSettings of the block's hyper-parameters and the step's own values, one number per lane.
-settings_of = expression(
-    "hyper, rate, decay, inv_sqrt_bias_correction2, loss_increased, lanes",
-    f"""StepSettings(
-        {", ".join(f"{name}=load(hyper, {HYPER.index(name)} * lanes, lanes)" for name in PASSED)},
-        learning_rate=rate,
-        decay=decay,
-        inv_sqrt_bias_correction2=inv_sqrt_bias_correction2,
-        loss_increased=loss_increased,
-    )""",
-    StepSettings=StepSettings,
-    load=load,
+settings_of = settings_expression(
+    f"hyper, {', '.join(STEP_VALUES)}, lanes", "load(hyper, {index} * lanes, lanes)", *STEP_VALUES, load=load
 )
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ...formulas.counter_rng import permutation
 from ...jit.decorators import helper, inline_helper, linked_helper
-from ...jit.references import dereference
+from ...jit.intrinsics import dereference
 from ...simd.load_store import fill, load_scalar, offset, scalar_like, store
 from ..workspace import EPOCH, FILLED_FIRST, FILLED_N
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...formulas.update_rules import LOSS_COMPARING, SGD
 from ...jit.decorators import inline_helper, kernel
-from ...jit.references import reference
+from ...jit.intrinsics import reference
 from ...simd.lanes import Lanes, with_lanes
 from ...simd.load_store import as_pointers, fill, load, scalar_like, store
 from ...simd.reductions import any_of
@@ -44,9 +44,8 @@ from .epoch_end import (
 )
 from .evaluate import no_validation, validation_pass
 from .gradient import BatchRequest, gradient
-from .gradient_clipping import penalties
 from .gradient_loops import gradient_by_loops, no_gradient
-from .parameter_update import plain_sgd_step, rule_step, settings_now
+from .parameter_update import penalties, plain_sgd_step, rule_step, settings_now
 from .scheduler import CONTIGUOUS_NETS, NO_NETS, fill_free_lanes
 from .tile import shuffle_lanes
 
@@ -315,36 +314,22 @@ def run_epochs(net, data, config, criteria, nets, held_out, block, queue, n_thre
         flush_records(nets, block, mode.record_scale)
 
 
-@inline_helper
-def train_block(net, data, config, criteria, nets, held_out, block, queue, n_threads, n_epochs, template):
-    """Train a block for up to n_epochs epochs, with denormal numbers as zeros."""
-    before = flush_denormals()
-    run_epochs(
-        as_pointers(net),
-        as_pointers(data),
-        as_pointers(config),
-        criteria,
-        as_pointers(nets),
-        as_pointers(held_out),
-        with_lanes(as_pointers(block), template.lanes),
-        as_pointers(queue),
-        n_threads,
-        n_epochs,
-        template,
-    )
-    restore_denormals(before)
+def _make_train(template):
+    @kernel
+    def train(thread, n_threads, barrier, net, data, config, criteria, nets, held_out, block, queue, n_epochs):
+        """Train this thread's block for up to n_epochs epochs, with denormal numbers as zeros.
+
+        barrier : not used; every kernel of a team has it
+        """
+        before = flush_denormals()
+        net, data, config, nets = as_pointers(net), as_pointers(data), as_pointers(config), as_pointers(nets)
+        held_out, queue = as_pointers(held_out), as_pointers(queue)
+        block = with_lanes(as_pointers(block), template.lanes)
+        run_epochs(net, data, config, criteria, nets, held_out, block, queue, n_threads, n_epochs, template)
+        restore_denormals(before)
+
+    return train
 
 
-@kernel
-def train(thread, n_threads, barrier, net, data, config, criteria, nets, held_out, block, queue, n_epochs):
-    """Train this thread's block for up to n_epochs epochs.
-
-    barrier : not used; every kernel of a team has it
-    """
-    train_block(net, data, config, criteria, nets, held_out, block, queue, n_threads, n_epochs, WITH_LOOPS)
-
-
-@kernel
-def train_unrolled(thread, n_threads, barrier, net, data, config, criteria, nets, held_out, block, queue, n_epochs):
-    """Train this thread's block of UNROLLED_LANES nets by unrolled code for up to n_epochs epochs, unvalidated."""
-    train_block(net, data, config, criteria, nets, held_out, block, queue, n_threads, n_epochs, UNROLLED)
+train = _make_train(WITH_LOOPS)
+train_unrolled = _make_train(UNROLLED)  # blocks of UNROLLED_LANES nets, unvalidated

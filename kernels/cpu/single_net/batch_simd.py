@@ -36,13 +36,12 @@ from .elementwise import Outputs
 from .optimizer_step import (
     CLIP_NORM,
     WEIGHT_DECAY,
-    add_squares_of_gradient,
     clip_factor,
     make_state_access,
     settings_of_part,
     squares_of_gradient,
 )
-from .training_loop import make_loop
+from .training_loop import make_loop, nothing_to_begin
 
 TRANSPOSED_FROM = 4  # features from which transposing an incomplete square pays
 
@@ -101,10 +100,10 @@ def fill_nothing(data, order, shuffle, first, rows, width, columns, a, square):
 
 
 class Activation(NamedTuple):
-    """Pass through a layer's activation after a product."""
+    """Pass through a layer's activation, which a product calls: apply(y, start, size, activation)."""
 
     apply: Any  # activate_units or backward_units
-    family: Any  # LaneFamily
+    lanes: Lanes
     code: int  # of the activation
     z: Any  # where its inputs are stored if keeps_z; backward, the array that its derivative is a function of
     keeps_z: bool
@@ -113,26 +112,14 @@ class Activation(NamedTuple):
 @helper
 def activate_units(y, start, size, activation):
     """Apply the activation to outputs y[start : start + size]."""
-    family = activation.family
-    family.activate(activation.code, activation.z, y, start, size, activation.keeps_z, family.lanes)
+    activate(activation.code, activation.z, y, start, size, activation.keeps_z, activation.lanes)
 
 
 @helper
 def backward_units(y, start, size, activation):
     """Multiply deltas y[start : start + size] by the activation's derivative."""
-    family = activation.family
     if activation.code != IDENTITY:
-        family.backward(activation.code, activation.z, y, start, size, family.lanes)
-
-
-@helper
-def apply_activation(y, start, size, activation):
-    activation.apply(y, start, size, activation)
-
-
-@helper
-def nothing_after(y, start, size, activation):
-    pass
+        backward(activation.code, activation.z, y, start, size, activation.lanes)
 
 
 class LaneFamily(NamedTuple):
@@ -142,10 +129,6 @@ class LaneFamily(NamedTuple):
     dense: Helper
     weight_gradients: Helper
     fill_squares: Helper  # transposes samples, or leaves all of them to fill_batch
-    activate: Helper
-    backward: Helper
-    after_rows: Helper  # called for a few rows of a product, while they are in the first-level cache
-    after_layer: Helper  # called for a whole layer
 
 
 FAMILY_4 = LaneFamily(
@@ -153,20 +136,12 @@ FAMILY_4 = LaneFamily(
     dense=one_vector_products.dense,
     weight_gradients=one_vector_products.weight_gradients,
     fill_squares=fill_nothing,
-    activate=activate,
-    backward=backward,
-    after_rows=nothing_after,
-    after_layer=apply_activation,
 )
 FAMILY_16 = LaneFamily(
     lanes=Lanes(LANES_LARGE),
     dense=batch_simd_products.dense,
     weight_gradients=batch_simd_products.weight_gradients,
     fill_squares=fill_squares,
-    activate=activate,
-    backward=backward,
-    after_rows=apply_activation,
-    after_layer=nothing_after,
 )
 
 
@@ -202,7 +177,7 @@ def fill_batch(family, net, data, shuffle, ws, first, rows, columns):
 def backward_activation(family, net, ws, k):
     """Return the Activation of the backward pass through layer k."""
     stored = ws.z if load_scalar(net.derivative_needs_z, k) == 1 else ws.a
-    return Activation(backward_units, family, load_scalar(net.activations, k), stored, False)
+    return Activation(backward_units, family.lanes, load_scalar(net.activations, k), stored, False)
 
 
 @inline_helper
@@ -214,9 +189,8 @@ def forward(family, net, params, ws, columns):
         below, above = load_scalar(ws.units, k) * columns, load_scalar(ws.units, k + 1) * columns
         weights, x, y = LayerWeights(params, w, b), Matrix(ws.a, below, columns), Matrix(ws.a, above, columns)
         code, keeps_z = load_scalar(net.activations, k), load_scalar(net.keep_z, k) == 1
-        activation = Activation(activate_units, family, code, ws.z, keeps_z)
-        family.dense(weights, 1, fan_out, True, fan_in, fan_out, x, y, family.after_rows, activation, lanes)
-        family.after_layer(ws.a, above, fan_out * columns, activation)
+        activation = Activation(activate_units, lanes, code, ws.z, keeps_z)
+        family.dense(weights, 1, fan_out, True, fan_in, fan_out, x, y, activation, lanes)
     if load_scalar(net.activations, n_layers - 1) == SOFTMAX:
         start, size = load_scalar(ws.units, n_layers) * columns, net.sizes[net.n_layers] * columns
         softmax_columns(ws.z, ws.a, start, columns, size, lanes)
@@ -256,7 +230,7 @@ def gradient_of_samples(family, net, data, shuffle, params, grads, ws, sums, fir
     if not net.delta_is_wrt_logit:
         size = load_scalar(net.sizes, top + 1) * columns
         start = load_scalar(ws.units, top + 1) * columns
-        apply_activation(delta, start, size, backward_activation(family, net, ws, top))
+        backward_units(delta, start, size, backward_activation(family, net, ws, top))
     for k in range(top, -1, -1):
         fan_in, fan_out = load_scalar(net.sizes, k), load_scalar(net.sizes, k + 1)
         w, b = load_scalar(net.weight_offsets, k), load_scalar(net.bias_offsets, k)
@@ -265,47 +239,7 @@ def gradient_of_samples(family, net, data, shuffle, params, grads, ws, sums, fir
         if k > 0:
             activation, weights = backward_activation(family, net, ws, k - 1), LayerWeights(params, w, b)
             x, y = Matrix(delta, above, columns), Matrix(delta, below, columns)
-            family.dense(weights, fan_out, 1, False, fan_out, fan_in, x, y, family.after_rows, activation, lanes)
-            family.after_layer(delta, below, fan_in * columns, activation)
-
-
-@inline_helper
-def batch_gradient(family, n_threads, net, data, config, params, grads, ws, sums, micro_batch):
-    scale = 1.0 / (micro_batch.rows * net.loss_width)
-    gradient_of_samples(
-        family, net, data, config.shuffle, params, grads, ws, sums, micro_batch.first, micro_batch.rows, scale
-    )
-    return n_threads
-
-
-@inline_helper
-def evaluate_samples(family, net, data, params, ws, output):
-    writes = output.size > 0
-    evaluate_pointers(
-        family, as_pointers(net), as_pointers(data), offset(params, 0), as_pointers(ws), writes, offset(output, 0)
-    )
-
-
-@inline_helper
-def evaluate_pointers(family, net, data, params, ws, writes, output):
-    sums, lanes = ws.partial, family.lanes
-    ws.filled[FILLED_N] = -1
-    loss = n_correct = 0.0
-    for first in range(0, data.n_samples, ws.columns):
-        rows = min(ws.columns, data.n_samples - first)
-        columns = columns_for(ws, rows, lanes)
-        fill_batch(family, net, data, False, ws, first, rows, columns)
-        forward(family, net, params, ws, columns)
-        if writes:
-            width, start = net.sizes[net.n_layers], ws.units[net.n_layers] * columns
-            for s in range(rows):
-                for j in range(width):
-                    output[(first + s) * width + j] = ws.a[start + j * columns + s]
-        if data.has_targets:
-            loss_and_output_delta(family, net, data.metric, ws, sums, columns, 0.0)
-            loss += sums[LOSS_COLUMN]
-            n_correct += sums[N_CORRECT_COLUMN]
-    sums[LOSS_COLUMN], sums[N_CORRECT_COLUMN] = loss, n_correct
+            family.dense(weights, fan_out, 1, False, fan_out, fan_in, x, y, activation, lanes)
 
 
 WIDTH = Lanes(LANES_LARGE)
@@ -334,16 +268,6 @@ update_range = linked_table(f"{__name__}.update_range", [_make_update_range(row)
 
 
 @inline_helper
-def begin_call(thread, n_threads, net, state, ws):
-    pass
-
-
-@inline_helper
-def accumulate_gradient(thread, n_threads, net, data, config, state, ws, micro_batch):
-    """Never called: only batch_simd_data_parallel.py trains batches of more than one micro-batch."""
-
-
-@inline_helper
 def apply_gradient(thread, n_threads, barrier, n_barriers, net, data, config, state, ws, micro_batch, h):
     if config.rule == NO_UPDATE:
         return n_barriers
@@ -356,7 +280,7 @@ def apply_gradient(thread, n_threads, barrier, n_barriers, net, data, config, st
             w, b = net.weight_offsets[k], net.bias_offsets[k]
             of_weights = squares_of_gradient(p, g, w, b, l2)
             of_biases = squares_of_gradient(p, g, b, b + net.sizes[k + 1], zero)
-            square_sum = add_squares_of_gradient(square_sum, add_squares_of_gradient(of_weights, of_biases))
+            square_sum += of_weights + of_biases
         clip = clip_factor(config.hyper[CLIP_NORM], square_sum, p)
     # Weights and biases treated alike are one range.
     one_range = net.l2 == 0.0 and config.hyper[WEIGHT_DECAY] == 0.0 and not config.layered
@@ -374,44 +298,52 @@ def apply_gradient(thread, n_threads, barrier, n_barriers, net, data, config, st
     return n_barriers
 
 
-@inline_helper
-def _gradient_4(thread, n_threads, net, data, config, params, grads, ws, sums, micro_batch):
-    return batch_gradient(FAMILY_4, n_threads, net, data, config, params, grads, ws, sums, micro_batch)
+def _make_kernels(family):
+    """Return (train, evaluate) with vectors of family.lanes samples."""
+
+    @inline_helper
+    def compute_gradient(thread, n_threads, net, data, config, params, grads, ws, sums, micro_batch):
+        first, rows = micro_batch.first, micro_batch.rows
+        scale = 1.0 / (rows * net.loss_width)
+        gradient_of_samples(family, net, data, config.shuffle, params, grads, ws, sums, first, rows, scale)
+        return n_threads
+
+    loop = make_loop(nothing_to_begin, compute_gradient, None, apply_gradient)
+
+    @kernel
+    def train(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps):
+        """Train for n_steps steps, from step number first_step on."""
+        loop(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps)
+
+    @kernel
+    def evaluate(thread, n_threads, barrier, net, data, params, ws, n_rows, output):
+        """Evaluate the net. Writes the sums of losses and of correct samples to ws.partial if data has targets.
+
+        output : flat (n_samples * n_outputs,), written; or empty
+        """
+        net, data, ws, params = as_pointers(net), as_pointers(data), as_pointers(ws), offset(params, 0)
+        writes, output = output.size > 0, offset(output, 0)
+        sums, lanes = ws.partial, family.lanes
+        ws.filled[FILLED_N] = -1
+        loss = n_correct = 0.0
+        for first in range(0, data.n_samples, ws.columns):
+            rows = min(ws.columns, data.n_samples - first)
+            columns = columns_for(ws, rows, lanes)
+            fill_batch(family, net, data, False, ws, first, rows, columns)
+            forward(family, net, params, ws, columns)
+            if writes:
+                width, start = net.sizes[net.n_layers], ws.units[net.n_layers] * columns
+                for s in range(rows):
+                    for j in range(width):
+                        output[(first + s) * width + j] = ws.a[start + j * columns + s]
+            if data.has_targets:
+                loss_and_output_delta(family, net, data.metric, ws, sums, columns, 0.0)
+                loss += sums[LOSS_COLUMN]
+                n_correct += sums[N_CORRECT_COLUMN]
+        sums[LOSS_COLUMN], sums[N_CORRECT_COLUMN] = loss, n_correct
+
+    return train, evaluate
 
 
-@inline_helper
-def _gradient_16(thread, n_threads, net, data, config, params, grads, ws, sums, micro_batch):
-    return batch_gradient(FAMILY_16, n_threads, net, data, config, params, grads, ws, sums, micro_batch)
-
-
-_loop_4 = make_loop(begin_call, _gradient_4, accumulate_gradient, apply_gradient, has_micro_batches=False)
-_loop_16 = make_loop(begin_call, _gradient_16, accumulate_gradient, apply_gradient, has_micro_batches=False)
-
-
-@kernel
-def train_4(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps):
-    """Train for n_steps steps, from step number first_step on, with vectors of 4 samples."""
-    _loop_4(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps)
-
-
-@kernel
-def train_16(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps):
-    """Train for n_steps steps, from step number first_step on, with vectors of 16 samples."""
-    _loop_16(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps)
-
-
-@kernel
-def evaluate_4(thread, n_threads, barrier, net, data, params, ws, n_rows, output):
-    """Evaluate the net with vectors of 4 samples.
-
-    Writes the sums of losses and of correct samples to ws.partial if data has targets.
-
-    output : flat (n_samples * n_outputs,), written; or empty
-    """
-    evaluate_samples(FAMILY_4, net, data, params, ws, output)
-
-
-@kernel
-def evaluate_16(thread, n_threads, barrier, net, data, params, ws, n_rows, output):
-    """Evaluate the net with vectors of 16 samples, as evaluate_4 does with 4."""
-    evaluate_samples(FAMILY_16, net, data, params, ws, output)
+train_4, evaluate_4 = _make_kernels(FAMILY_4)
+train_16, evaluate_16 = _make_kernels(FAMILY_16)

@@ -7,7 +7,7 @@ its shards for one thread too, so parameters have the same bits for any number o
 
 from __future__ import annotations
 
-from ...jit.decorators import inline_helper, kernel
+from ...jit.decorators import expression, inline_helper, kernel
 from ...simd.load_store import load_scalar, offset
 from ..threads.work_stealing import chunk_start
 from ..workspace import (
@@ -19,10 +19,17 @@ from ..workspace import (
     PARTIAL_COLUMNS,
     BatchWorkspace,
 )
-from .batch_simd import FAMILY_16, begin_call, gradient_of_samples
+from .batch_simd import FAMILY_16, gradient_of_samples
 from .batch_simd import apply_gradient as update_net
 from .gradient_exchange import publish_gradient, reduce_shards, shard_gradient
-from .training_loop import make_loop, sums_index
+from .training_loop import make_loop, nothing_to_begin, sums_index
+
+OWN = "filled", "a", "z", "delta", "y", "weight"  # buffers of which each shard has its own
+_with_own = expression(
+    f"ws, {', '.join(OWN)}",
+    f"Workspace({', '.join(name if name in OWN else f'ws.{name}' for name in BatchWorkspace._fields)})",
+    Workspace=BatchWorkspace,
+)
 
 
 @inline_helper
@@ -30,25 +37,12 @@ def workspace_of_shard(ws, n_layers, shard):
     """Return the workspace of shard `shard`: `ws` with pointers to the shard's own buffers."""
     n_outputs = load_scalar(ws.units, n_layers + 1) - load_scalar(ws.units, n_layers)
     n = shard * (load_scalar(ws.units, n_layers + 1) * ws.columns + FALSE_SHARING_GAP)
-    return BatchWorkspace(
-        ws.units,
-        ws.rows,
-        ws.n_shards,
-        ws.columns,
-        ws.aliasing_stride,
-        offset(ws.filled, FILLED_STRIDE * shard),
-        offset(ws.a, n),
-        offset(ws.z, n),
-        offset(ws.delta, n),
-        offset(ws.y, shard * (n_outputs * ws.columns + FALSE_SHARING_GAP)),
+    y = offset(ws.y, shard * (n_outputs * ws.columns + FALSE_SHARING_GAP))
+    weight, filled = (
         offset(ws.weight, shard * (ws.columns + FALSE_SHARING_GAP)),
-        ws.shard_gradients,
-        ws.published_gradients,
-        ws.thread_copies,
-        ws.partial,
-        ws.order,
-        ws.words,
+        offset(ws.filled, FILLED_STRIDE * shard),
     )
+    return _with_own(ws, filled, offset(ws.a, n), offset(ws.z, n), offset(ws.delta, n), y, weight)
 
 
 @inline_helper
@@ -91,7 +85,7 @@ def apply_gradient(thread, n_threads, barrier, n_barriers, net, data, config, st
     return update_net(thread, n_threads, barrier, n_barriers, net, data, config, state, ws, micro_batch, h)
 
 
-_loop = make_loop(begin_call, compute_gradient, accumulate_gradient, apply_gradient, double_buffered=True)
+_loop = make_loop(nothing_to_begin, compute_gradient, accumulate_gradient, apply_gradient, double_buffered=True)
 
 
 @kernel

@@ -23,16 +23,17 @@ class LayerWeights(NamedTuple):
 
 
 @helper
-def dense(weights, out_step, in_step, biased, n_in, n_out, x, y, after, extra, lanes):
-    """Write y[o, s] = b[o] + sum over i of w[o, i] * x[i, s] for all columns s, in the order of i, and call `after`.
+def dense(weights, out_step, in_step, biased, n_in, n_out, x, y, activation, lanes):
+    """Write y[o, s] = b[o] + sum over i of w[o, i] * x[i, s] for all columns s, in the order of i, and apply
+    `activation`.
 
     weights : LayerWeights
     out_step, in_step : elements from a weight to that of the next output, and of the next input. A literal 1 is
         compiled as a constant: a layer and its transposed weights have machine code of their own
     biased : whether b[o] is added; literal True or False
     x, y : Matrix, a unit per row; the stride is the number of columns
-    after : after(y.data, start, size, extra), called for elements start to start + size of the array, a few rows at a
-        time; size may be 0
+    activation : batch_simd.Activation, applied to elements start to start + size of the array, a few rows at a time;
+        size may be 0
     """
     p, w0, b0, columns, out = weights.p, weights.start, weights.bias_start, y.stride, y.data
     fours, pairs, quads = n_out - n_out % 4, columns - columns % (2 * lanes), columns - columns % (4 * lanes)
@@ -69,7 +70,7 @@ def dense(weights, out_step, in_step, biased, n_in, n_out, x, y, after, extra, l
             store(out, k + s + columns, u1)
             store(out, k + s + 2 * columns, u2)
             store(out, k + s + 3 * columns, u3)
-        after(out, k, 4 * columns, extra)
+        activation.apply(out, k, 4 * columns, activation)
     for o in range(fours, n_out):
         start = fill(out, load_scalar(p, b0 + o), lanes) if biased else fill(out, 0.0, lanes)
         k = y.start + o * columns
@@ -89,7 +90,7 @@ def dense(weights, out_step, in_step, biased, n_in, n_out, x, y, after, extra, l
                 w, j = load_scalar(p, w0 + o * out_step + i * in_step), x.start + i * columns + s
                 v = load(x.data, j, lanes) * w + v
             store(out, k + s, v)
-    after(out, y.start + fours * columns, (n_out - fours) * columns, extra)
+    activation.apply(out, y.start + fours * columns, (n_out - fours) * columns, activation)
 
 
 @helper

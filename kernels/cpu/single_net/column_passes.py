@@ -11,7 +11,7 @@ from ...formulas.activations import ACTIVATIONS
 from ...formulas.losses import loss_delta, loss_value
 from ...jit.decorators import helper, linked_helper, linked_table
 from ...simd.elementary import exp, log
-from ...simd.load_store import fill, frozen, load, store
+from ...simd.load_store import fill, frozen, load, load_partial, store, store_partial
 from ...simd.vector import absolute, where
 from ...structs import METRIC_ARGMAX, METRIC_MARGIN
 
@@ -48,8 +48,13 @@ def _make_backward(row):
 
     @helper
     def backward(stored, delta, start, size, lanes):
-        for i in range(start, start + size, lanes):
+        whole = start + size - size % lanes
+        for i in range(start, whole, lanes):
             store(delta, i, load(delta, i, lanes) * derivative(load(stored, i, lanes)))
+        if whole < start + size:  # of layers with samples as rows, which need not be whole vectors
+            n = start + size - whole
+            d = load_partial(delta, whole, n, lanes) * derivative(load_partial(stored, whole, n, lanes))
+            store_partial(delta, whole, n, d)
 
     return backward
 

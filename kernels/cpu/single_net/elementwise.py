@@ -15,11 +15,14 @@ from ...formulas.activations import ACTIVATIONS
 from ...formulas.counter_rng import DROPOUT, philox
 from ...formulas.losses import LOSSES
 from ...jit.decorators import helper, linked_helper, linked_table
-from ...simd.elementary import exp, log
-from ...simd.load_store import fill, load, load_partial, scalar_like, store, store_partial, transpose_square
+from ...simd.lanes import Lanes
+from ...simd.load_store import fill, load, load_partial, offset, scalar_like, store, store_partial, transpose_square
 from ...simd.reductions import largest, sum_lanes
 from ...simd.vector import absolute, keep_first, negated_lane_numbers, where
 from ...structs import LANES, METRIC_ARGMAX, METRIC_MARGIN
+from .column_passes import softmax_columns
+
+WIDTH = Lanes(LANES)
 
 
 def _make_activate(row):
@@ -47,29 +50,6 @@ def _make_activate(row):
 
 # activate(code, z, z0, b, b0, keep_z, rows, width, a, a0)      a = f(z + b); if keep_z, z = z + b
 activate = linked_table(f"{__name__}.activate", [_make_activate(row) for row in ACTIVATIONS], "NetSpec.activations")
-
-
-def _make_backward(row):
-    derivative = row.derivative
-
-    @helper
-    def backward(stored, stored0, size, delta, delta0):
-        whole = size - size % LANES
-        for i in range(0, whole, LANES):
-            d = load(delta, delta0 + i, LANES) * derivative(load(stored, stored0 + i, LANES))
-            store(delta, delta0 + i, d)
-        if whole < size:
-            n = size - whole
-            d = load_partial(delta, delta0 + whole, n, LANES) * derivative(
-                load_partial(stored, stored0 + whole, n, LANES)
-            )
-            store_partial(delta, delta0 + whole, n, d)
-
-    return backward
-
-
-# backward(code, stored, stored0, size, delta, delta0)      delta *= f'(stored)
-backward = linked_table(f"{__name__}.backward", [_make_backward(row) for row in ACTIVATIONS], "NetSpec.activations")
 
 
 @linked_helper()
@@ -122,21 +102,7 @@ def softmax_rows(z, z0, rows, width, a, a0, scratch):
             for q in range(m):
                 store(scratch, q * LANES, load_partial(z, z0 + (r + q) * width + j, n, LANES))
             transpose_square(scratch, 0, LANES, scratch, logs + j * LANES, LANES, LANES)
-        top = load(scratch, logs, LANES)
-        for j in range(1, width):
-            v = load(scratch, logs + j * LANES, LANES)
-            top = where(v > top, v, top)
-        whole = fill(z, 0.0, LANES)
-        for j in range(width):
-            v = load(scratch, logs + j * LANES, LANES) - top
-            e = exp(v)
-            whole += e
-            store(scratch, logs + j * LANES, v)
-            store(scratch, probabilities + j * LANES, e)
-        shift, factor = log(whole), 1.0 / whole
-        for j in range(width):
-            store(scratch, logs + j * LANES, load(scratch, logs + j * LANES, LANES) - shift)
-            store(scratch, probabilities + j * LANES, load(scratch, probabilities + j * LANES, LANES) * factor)
+        softmax_columns(offset(scratch, logs), offset(scratch, probabilities), 0, LANES, width * LANES, WIDTH)
         for j in range(0, width, LANES):
             n = min(LANES, width - j)
             transpose_square(scratch, logs + j * LANES, LANES, scratch, 0, LANES, LANES)

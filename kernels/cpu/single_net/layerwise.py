@@ -26,7 +26,6 @@ from ..threads.barrier import barrier_wait, fetch_add_1
 from ..threads.work_stealing import chunk_range, layer_of_chunk, next_chunk
 from ..workspace import GROUP_COLUMNS, LINE_OF_COUNTS, PANEL_ROWS, PANELS_FROM, SUMS
 from .elementwise import Targets
-from .gradient_clipping import add_squares, clip_now
 from .layerwise_gradients import UpdatedVectors, micro_batch_gradient, pack_deltas
 from .layerwise_passes import (
     Dropout,
@@ -38,7 +37,7 @@ from .layerwise_passes import (
     n_row_groups,
     softmax_of_rows,
 )
-from .optimizer_step import CLIP_NORM, update_range_of_layer
+from .optimizer_step import CLIP_NORM, add_squares, clip_now, update_range_of_layer
 from .packed_weights import copy_to_panels, copy_weights
 from .training_loop import make_loop
 
@@ -61,8 +60,8 @@ def compute_gradient(thread, n_threads, net, data, config, params, grads, ws, su
 
 
 @helper
-def update_chunk(thread, n_threads, net, config, state, ws, chunk, h, clip):
-    """Update one chunk of the weights, and the chunk's packed copies while it is in cache."""
+def update_chunk(thread, n_threads, net, config, state, ws, chunk, h, clip, copies):
+    """Update one chunk of the weights and, if `copies`, the chunk's packed copies while it is in cache."""
     layer_chunk = layer_of_chunk(ws, chunk)
     k = layer_chunk.layer
     fan_in, fan_out, w, b = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k], net.bias_offsets[k]
@@ -70,15 +69,16 @@ def update_chunk(thread, n_threads, net, config, state, ws, chunk, h, clip):
     for is_bias in range(2):
         first, last = (b + column, b + last_column) if is_bias else (w + row * fan_out, w + end * fan_out)
         update_range_of_layer(net, config, state, state.grads, k, is_bias, first, last, h, clip)
-    copy_weights(thread, n_threads, net, state.params, ws, k, row, end)
+    if copies:
+        copy_weights(thread, n_threads, net, state.params, ws, k, row, end)
 
 
 @helper
-def update_all(thread, n_threads, net, config, state, ws, h, clip):
-    """Update this thread's chunks of the weights, once the whole gradient is known."""
+def update_all(thread, n_threads, net, config, state, ws, h, clip, copies):
+    """Update this thread's chunks of the weights, as update_chunk does, once the whole gradient is known."""
     n = ws.weight_chunks[net.n_layers]
     for chunk in range(n * thread // n_threads, n * (thread + 1) // n_threads):
-        update_chunk(thread, n_threads, net, config, state, ws, chunk, h, clip)
+        update_chunk(thread, n_threads, net, config, state, ws, chunk, h, clip, copies)
 
 
 @inline_helper
@@ -128,11 +128,11 @@ def apply_gradient(thread, n_threads, barrier, n_barriers, net, data, config, st
         if clips:
             add_squares(net, state, ws, chunk)
         elif updates:
-            update_chunk(thread, n_threads, net, config, state, ws, chunk, h, one)
+            update_chunk(thread, n_threads, net, config, state, ws, chunk, h, one, True)
         chunk, n_tried = next_chunk(thread, n_threads, counts, n_chunks, n_tried)
     if clips and config.rule != NO_UPDATE:
         n_barriers = barrier_wait(barrier, n_threads, n_barriers)
-        update_all(thread, n_threads, net, config, state, ws, h, clip_now(net, config, state, ws))
+        update_all(thread, n_threads, net, config, state, ws, h, clip_now(net, config, state, ws), True)
     return n_barriers
 
 

@@ -17,19 +17,14 @@ from ..gemm.skinny_gemm import dots
 from ..threads.barrier import barrier_wait
 from ..threads.work_stealing import chunk_range, layer_of_chunk
 from ..workspace import K_BLOCK
-from .gradient_clipping import add_squares, clip_now
+from .layerwise import update_all
 from .layerwise_passes import backward_pass, backward_rows, forward_and_loss, layer_inputs
-from .optimizer_step import CLIP_NORM, update_range_of_layer
-from .training_loop import make_loop
+from .optimizer_step import CLIP_NORM, add_squares, clip_now, update_range_of_layer
+from .training_loop import make_loop, nothing_to_begin
 
 # Gradients computed at a time, or those of one row if it has more: they stay in the first-level cache beside what their
 # update reads.
 GRADIENTS_AT_A_TIME = 1024
-
-
-@inline_helper
-def begin_call(thread, n_threads, net, state, ws):
-    pass
 
 
 @inline_helper
@@ -104,22 +99,6 @@ def write_gradient(net, data, config, state, ws, chunk, micro_batch):
     gradient_of_biases(ws, k, column, last_column, offset(state.grads, b))
 
 
-@helper
-def update_chunk(net, config, state, ws, chunk, h, clip):
-    """Update one chunk of the weights by the gradient in state.grads."""
-    layer_chunk = layer_of_chunk(ws, chunk)
-    k = layer_chunk.layer
-    fan_out, w, b = net.sizes[k + 1], net.weight_offsets[k], net.bias_offsets[k]
-    (row, end), (column, last_column) = chunk_range(layer_chunk, net.sizes[k]), chunk_range(layer_chunk, fan_out)
-    update_range_of_layer(net, config, state, state.grads, k, 0, w + row * fan_out, w + end * fan_out, h, clip)
-    update_range_of_layer(net, config, state, state.grads, k, 1, b + column, b + last_column, h, clip)
-
-
-@inline_helper
-def accumulate_gradient(thread, n_threads, net, data, config, state, ws, micro_batch):
-    """Never called: a batch of one sample is one micro-batch."""
-
-
 @inline_helper
 def apply_gradient(thread, n_threads, barrier, n_barriers, net, data, config, state, ws, micro_batch, h):
     clips, updates = config.hyper[CLIP_NORM] > 0.0, config.rule != NO_UPDATE
@@ -134,13 +113,11 @@ def apply_gradient(thread, n_threads, barrier, n_barriers, net, data, config, st
             add_squares(net, state, ws, chunk)
     if clips and updates:
         n_barriers = barrier_wait(barrier, n_threads, n_barriers)
-        clip = clip_now(net, config, state, ws)
-        for chunk in range(n_chunks * thread // n_threads, n_chunks * (thread + 1) // n_threads):
-            update_chunk(net, config, state, ws, chunk, h, clip)
+        update_all(thread, n_threads, net, config, state, ws, h, clip_now(net, config, state, ws), False)
     return n_barriers
 
 
-_loop = make_loop(begin_call, compute_gradient, accumulate_gradient, apply_gradient, has_micro_batches=False)
+_loop = make_loop(nothing_to_begin, compute_gradient, None, apply_gradient)
 
 
 @kernel

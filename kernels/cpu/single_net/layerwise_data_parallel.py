@@ -17,13 +17,12 @@ from ...simd.load_store import offset, scalar_like
 from ...structs import DATA_PARALLEL_THREADS, NO_UPDATE
 from ..threads.work_stealing import LayerChunk, chunk_start
 from ..workspace import GROUP_COLUMNS, TILE_ROWS
-from .gradient_clipping import add_squares, clip_now
 from .gradient_exchange import publish_gradient, reduce_shards, shard_gradient
 from .layerwise import begin_call as pack_weights
 from .layerwise import update_all
-from .layerwise_gradients import UpdatedVectors, gradient_product_without_prefetch, layer_gradient
+from .layerwise_gradients import UpdatedVectors, layer_gradient
 from .layerwise_passes import forward_backward, group_sums, layer_inputs, n_row_groups
-from .optimizer_step import CLIP_NORM
+from .optimizer_step import CLIP_NORM, add_squares, clip_now
 from .training_loop import make_loop
 
 
@@ -46,8 +45,7 @@ def compute_gradient(thread, n_threads, net, data, config, params, grads, ws, su
         vectors = UpdatedVectors(params, params, 0, 0)  # nothing to prefetch: these nets are small
         for k in range(net.n_layers):
             inputs = layer_inputs(net, data, config, ws, k, micro_batch)
-            chunk, run = LayerChunk(k, 0, 1), gradient_product_without_prefetch
-            layer_gradient(chunk, net, ws, scratch, inputs, row, end, False, False, gradient, vectors, run)
+            layer_gradient(LayerChunk(k, 0, 1), net, ws, scratch, inputs, row, end, False, False, gradient, vectors)
         publish_gradient(ws, thread, micro_batch.index, net.n_padded)
     return n_row_groups(micro_batch.rows)
 
@@ -67,7 +65,7 @@ def apply_gradient(thread, n_threads, barrier, n_barriers, net, data, config, st
         for chunk in range(ws.weight_chunks[net.n_layers]):
             add_squares(net, state, ws, chunk)
         clip = clip_now(net, config, state, ws)
-    update_all(0, 1, net, config, state, ws, h, clip)
+    update_all(0, 1, net, config, state, ws, h, clip, True)
     return n_barriers
 
 

@@ -51,6 +51,8 @@ def prefetch_update(nowhere, i, tile, depth, updated):
     updated : UpdatedRows
     """
     vectors = updated.vectors
+    if vectors.n_vectors == 0:
+        return nowhere
     run = depth * lanes_of(vectors.params) * (LINE // VECTOR_BYTES)  # elements that one tile prefetches
     n_tiles = round_up(TILE_ROWS * updated.width, run) // run  # tiles per vector
     vector, start = tile // n_tiles, updated.start + i * updated.width + tile % n_tiles * run
@@ -73,16 +75,6 @@ def gradient_product(m, n, k, inputs, delta, adds, g, scratch, updated):
     product(WEIGHT_GRADIENT, True, m, n, k, inputs, delta, adds, g, scratch, updated)
 
 
-@linked_helper()
-def gradient_product_without_prefetch(m, n, k, inputs, delta, adds, g, scratch, updated):
-    """Write g as gradient_product does, for nets that are in cache: what the update reads is not prefetched.
-
-    updated : not used; for the same parameters as gradient_product
-    """
-    nothing = UpdatedRows(UpdatedVectors(g.data, g.data, 0, 0), 0, 0)
-    product(WEIGHT_GRADIENT, True, m, n, k, inputs, delta, adds, g, scratch, nothing)
-
-
 @helper
 def split_row(ws, rows):
     """Return the first row of the micro-batch's second shard, whose gradient is summed by itself; `rows` if there is
@@ -95,14 +87,8 @@ def split_row(ws, rows):
 @helper
 def pack_deltas(net, ws, rows, row, end):
     """Copy the deltas of rows row <= i < end into panels, for the layers whose weight gradient reads panels."""
-    pack_deltas_of(net, ws, rows, row, end, 0, net.n_layers)
-
-
-@helper
-def pack_deltas_of(net, ws, rows, row, end, first_layer, end_layer):
-    """Copy the deltas of layers first_layer <= k < end_layer into panels, as pack_deltas does."""
     split = split_row(ws, rows)
-    for k in range(first_layer, end_layer):
+    for k in range(net.n_layers):
         if ws.packed_delta_starts[k] >= 0:
             n, o, packed = net.sizes[k + 1], ws.row_starts[k + 1], ws.packed_delta_starts[k]
             copy_to_panels(ws.delta, o, row, min(end, split), n, split, ws.packed_delta, packed)
@@ -112,7 +98,7 @@ def pack_deltas_of(net, ws, rows, row, end, first_layer, end_layer):
 
 
 @helper
-def layer_gradient(chunk, net, ws, scratch, inputs, row, end_row, packed, adds, g, vectors, product_with):
+def layer_gradient(chunk, net, ws, scratch, inputs, row, end_row, packed, adds, g, vectors):
     """Compute the gradient of rows row <= i < end_row of a micro-batch for one chunk of a layer, into g.
 
     chunk : LayerChunk
@@ -121,7 +107,6 @@ def layer_gradient(chunk, net, ws, scratch, inputs, row, end_row, packed, adds, 
     packed : whether pack_deltas has copied the deltas of these rows
     adds : whether to add to g
     vectors : UpdatedVectors
-    product_with : gradient_product, or gradient_product_without_prefetch
     """
     k = chunk.layer
     fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
@@ -132,7 +117,7 @@ def layer_gradient(chunk, net, ws, scratch, inputs, row, end_row, packed, adds, 
         delta = Matrix(ws.packed_delta, ws.packed_delta_starts[k] + row * round_up(fan_out, 2 * lanes_of(g)), 0)
     target, rows = Matrix(g, net.weight_offsets[k] + start * fan_out, fan_out), end_row - row
     updated = UpdatedRows(vectors, target.start, fan_out)
-    product_with(end - start, fan_out, rows, source, delta, adds, target, scratch, updated)
+    gradient_product(end - start, fan_out, rows, source, delta, adds, target, scratch, updated)
     b = net.bias_offsets[k]
     if delta.stride == 0:
         panel_sums(delta.data, delta.start, rows, fan_out, column, end_column, adds, g, b)
@@ -159,7 +144,7 @@ def micro_batch_gradient(chunk, net, data, config, ws, scratch, micro_batch, g, 
         # This family leaves the buffer of shard 1 free.
         target = shard_gradient(ws, 1, net.n_padded) if separate_buffer else g
         adds_now = adds and not separate_buffer
-        layer_gradient(chunk, net, ws, scratch, inputs, row, end, True, adds_now, target, vectors, gradient_product)
+        layer_gradient(chunk, net, ws, scratch, inputs, row, end, True, adds_now, target, vectors)
         if separate_buffer:
             add_chunk(chunk, net, target, g)
         adds = True

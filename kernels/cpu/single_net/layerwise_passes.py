@@ -17,11 +17,12 @@ from ..gemm.skinny_gemm import DOTS
 from ..threads.barrier import barrier_start, barrier_wait
 from ..threads.work_stealing import chunk_start
 from ..workspace import GROUP_COLUMNS, LOSS_COLUMN, N_CORRECT_COLUMN, TILE_ROWS
+from .column_passes import backward
 from .elementwise import (
+    WIDTH,
     Outputs,
     Targets,
     activate,
-    backward,
     count_correct,
     draw_mask,
     gather_rows,
@@ -85,7 +86,7 @@ def backward_rows(i, rows, layer):
     if layer.drops:
         multiply(layer.delta, o, layer.mask, o, size, layer.delta, o)
     if layer.activation != IDENTITY:
-        backward(layer.activation, layer.stored, o, size, layer.delta, o)
+        backward(layer.activation, layer.stored, layer.delta, o, size, WIDTH)
 
 
 FORWARD, BACKWARD = product_kind(activate_rows, skinny=DOTS), product_kind(backward_rows)
@@ -115,27 +116,8 @@ def forward(scratch, net, params, inputs, row, rows, ws, copy, dropout):
     copy : index of this thread's packed copy of the weights, -1 to read the weights as they are
     dropout : Dropout
     """
-    n_layers = net.n_layers
     source = Matrix(inputs.data, inputs.start + row * net.sizes[0], net.sizes[0])
-    forward_layers(scratch, net, params, source, row, rows, ws, copy, dropout, 0, n_layers)
-    softmax_of_rows(scratch, net, ws, row, rows)
-
-
-@helper
-def softmax_of_rows(scratch, net, ws, row, rows):
-    """Write the outputs of rows row .. row + rows, and their log-probabilities, if the output layer has softmax."""
-    if net.activations[net.n_layers - 1] == SOFTMAX:
-        o, width = ws.row_starts[net.n_layers] + row * net.sizes[net.n_layers], net.sizes[net.n_layers]
-        softmax_rows(ws.z, o, rows, width, ws.a, o, scratch)
-
-
-@helper
-def forward_layers(scratch, net, params, source, row, rows, ws, copy, dropout, first_layer, end_layer):
-    """Run rows forward through layers first_layer <= k < end_layer, as `forward` does.
-
-    source : Matrix of the inputs of these rows
-    """
-    for k in range(first_layer, end_layer):
+    for k in range(net.n_layers):
         fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
         o = ws.row_starts[k + 1] + row * fan_out
         drops = dropout.draws and net.dropout[k] > 0.0
@@ -153,6 +135,15 @@ def forward_layers(scratch, net, params, source, row, rows, ws, copy, dropout, f
             draw_mask(net.dropout[k] * dropout.factor, dropout.seed, dropout.step, k, first, end, ws.mask, mask0)
             multiply(raw, o, ws.mask, o, rows * fan_out, ws.a, o)
         source = Matrix(ws.a, o, fan_out)
+    softmax_of_rows(scratch, net, ws, row, rows)
+
+
+@helper
+def softmax_of_rows(scratch, net, ws, row, rows):
+    """Write the outputs of rows row .. row + rows, and their log-probabilities, if the output layer has softmax."""
+    if net.activations[net.n_layers - 1] == SOFTMAX:
+        o, width = ws.row_starts[net.n_layers] + row * net.sizes[net.n_layers], net.sizes[net.n_layers]
+        softmax_rows(ws.z, o, rows, width, ws.a, o, scratch)
 
 
 @inline_helper
@@ -250,7 +241,7 @@ def forward_and_loss(thread, net, data, config, params, ws, sums, micro_batch, r
     last, o = n_layers - 1, ws.row_starts[n_layers] + row * width
     if not net.delta_is_wrt_logit and net.activations[last] != IDENTITY:
         stored = ws.z if net.derivative_needs_z[last] == 1 else ws.a
-        backward(net.activations[last], stored, o, n_rows * width, ws.delta, o)
+        backward(net.activations[last], stored, ws.delta, o, n_rows * width, WIDTH)
 
 
 @inline_helper
@@ -264,31 +255,15 @@ def backward_pass(net, ws, k, below):
 @inline_helper
 def forward_backward(thread, net, data, config, params, ws, sums, micro_batch, row, end):
     """Take rows row <= i < end of a micro-batch forward and backward through all layers."""
-    copy = thread % ws.copies
+    copy, scratch = thread % ws.copies, offset(ws.scratch, thread * ws.n_scratch)
     forward_and_loss(thread, net, data, config, params, ws, sums, micro_batch, row, end, copy)
-    backward_layers(offset(ws.scratch, thread * ws.n_scratch), net, ws, row, end, copy)
-
-
-@inline_helper
-def backward_layers(scratch, net, ws, row, end, copy):
-    """Write the deltas of rows row <= i < end of all layers from those of the last layer.
-
-    copy : index of this thread's transposed copy of the weights
-    """
-    backward_through(scratch, net, ws, row, end, copy, net.n_layers - 1, 0)
-
-
-@inline_helper
-def backward_through(scratch, net, ws, row, end, copy, last_layer, end_layer):
-    """Write the deltas of the inputs of layers last_layer >= k > end_layer, as backward_layers does."""
-    n_rows = end - row
-    for k in range(last_layer, end_layer, -1):
+    for k in range(net.n_layers - 1, 0, -1):
         fan_in, fan_out = net.sizes[k], net.sizes[k + 1]
         o, below = ws.row_starts[k + 1] + row * fan_out, ws.row_starts[k] + row * fan_in
         delta = Matrix(ws.delta, o, fan_out)
         start = copy * ws.n_transposed + ws.transposed_starts[k]
         delta_below, layer = Matrix(ws.delta, below, fan_in), backward_pass(net, ws, k, below)
-        backward_product(n_rows, fan_in, fan_out, delta, ws.transposed, start, delta_below, scratch, layer)
+        backward_product(end - row, fan_in, fan_out, delta, ws.transposed, start, delta_below, scratch, layer)
 
 
 @helper

@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from ...formulas.update_rules import BIAS_CORRECTED, HUGE_SCALE, PASSED, RULES, StepSettings
+from ...formulas.update_rules import BIAS_CORRECTED, PASSED, RULES, STEP_VALUES, StepSettings
 from ...jit.decorators import expression, helper, inline_helper, linked_helper, linked_table
 from ...simd.lanes import Lanes
 from ...simd.load_store import fill, load, load_partial, load_scalar, scalar_like, store, store_partial
@@ -15,6 +15,9 @@ from ...simd.reductions import sum_lanes
 from ...structs import BETA1, BETA2, HYPER, LANES, LAST_LOSS, LEARNING_RATE, POWER1, POWER2
 from ...structs import CLIP_NORM as CLIP_NORM
 from ...structs import WEIGHT_DECAY as WEIGHT_DECAY
+from ..gemm.gemm import round_up
+from ..threads.work_stealing import chunk_range, layer_of_chunk
+from ..workspace import WEIGHT_CHUNK_ROWS
 
 WIDTH = Lanes(LANES)
 
@@ -93,17 +96,27 @@ def add_penalty_and_clip(p, g, first, last, decay, l2, clip, lanes):
         store_partial(p, i, n, value * decay)
 
 
-# StepSettings with factors on the learning rate and on the distance of `decay` to 1: numbers, or vectors of them.
-with_factors = expression(
+def settings_expression(arguments, passed, *step_values, **names):
+    """Return an inlined helper that makes StepSettings of its arguments.
+
+    arguments : names of the arguments, separated by commas
+    passed : text of a hyper-parameter that rules read as it is, with its {name} and its {index} in HYPER
+    step_values : texts of the values in update_rules.STEP_VALUES
+    names : further global names of the texts
+    """
+    fields = [f"{name}={passed.format(name=name, index=HYPER.index(name))}" for name in PASSED]
+    fields += [f"{name}={value}" for name, value in zip(STEP_VALUES, step_values, strict=True)]
+    return expression(arguments, f"StepSettings({', '.join(fields)})", StepSettings=StepSettings, **names)
+
+
+# With factors on the learning rate and on the distance of `decay` to 1: numbers, or vectors of them.
+with_factors = settings_expression(
     "h, of_rate, of_decay, one",
-    f"""StepSettings(
-        {", ".join(f"{name}=h.{name}" for name in PASSED)},
-        learning_rate=h.learning_rate * of_rate,
-        decay=one - (one - h.decay) * of_decay,
-        inv_sqrt_bias_correction2=h.inv_sqrt_bias_correction2,
-        loss_increased=h.loss_increased,
-    )""",
-    StepSettings=StepSettings,
+    "h.{name}",
+    "h.learning_rate * of_rate",
+    "one - (one - h.decay) * of_decay",
+    "h.inv_sqrt_bias_correction2",
+    "h.loss_increased",
 )
 
 
@@ -133,17 +146,11 @@ def update_range_of_layer(net, config, state, g, k, is_bias, first, last, h, cli
     update(config.rule, p, g, state.state, first, last, net.n_padded, h, WIDTH)
 
 
-# StepSettings in the dtype of params, from float64 hyper-parameters and the step's own values.
-settings_like = expression(
-    "params, hyper, rate, decay, inv_sqrt_bias_correction2, loss_increased",
-    f"""StepSettings(
-        {", ".join(f"{name}=scalar_like(params, hyper[{HYPER.index(name)}])" for name in PASSED)},
-        learning_rate=scalar_like(params, rate),
-        decay=scalar_like(params, decay),
-        inv_sqrt_bias_correction2=scalar_like(params, inv_sqrt_bias_correction2),
-        loss_increased=scalar_like(params, loss_increased),
-    )""",
-    StepSettings=StepSettings,
+# In the dtype of params, from float64 hyper-parameters and the step's own values.
+settings_like = settings_expression(
+    "params, hyper, " + ", ".join(STEP_VALUES),
+    "scalar_like(params, hyper[{index}])",
+    *(f"scalar_like(params, {name})" for name in STEP_VALUES),
     scalar_like=scalar_like,
 )
 
@@ -170,9 +177,17 @@ def step_settings(rule, hyper, scalars, factor, weight_decay, loss, params):
     return settings_like(params, hyper, rate, decay, inv_sqrt_bias_correction2, loss_increased)
 
 
-@helper
-def long_squares(p, g, first, last, l2):
-    """Return the sum of (g + l2 p)**2 over a range, in float64, for gradients whose squares overflow in float32."""
+@linked_helper(float)
+def squares_of_gradient(p, g, first, last, l2):
+    """Return the sum of (g + l2 p)**2 over a range; in float64 if it overflows in float32."""
+    sums = fill(g, 0.0, LANES)
+    for i in range(first, last, LANES):
+        n = min(last - i, LANES)
+        gradient = load_partial(g, i, n, LANES) + load_partial(p, i, n, LANES) * l2
+        sums += gradient * gradient
+    square_sum = float(sum_lanes(sums))
+    if square_sum < math.inf:
+        return square_sum
     square_sum = 0.0
     for i in range(first, last):
         # Not float(), which leaves a float32 a float32 in a kernel.
@@ -182,52 +197,51 @@ def long_squares(p, g, first, last, l2):
 
 
 @helper
-def squares(p, g, first, last, l2):
-    """Return the sum of (g + l2 p)**2 over a range."""
-    sums = fill(g, 0.0, LANES)
-    for i in range(first, last, LANES):
-        n = min(last - i, LANES)
-        gradient = load_partial(g, i, n, LANES) + load_partial(p, i, n, LANES) * l2
-        sums += gradient * gradient
-    square_sum = float(sum_lanes(sums))
-    return square_sum if square_sum < math.inf else long_squares(p, g, first, last, l2)
-
-
-@linked_helper(float)
-def squares_of_gradient(p, g, first, last, l2):
-    """Return the sum of (g + l2 p)**2 over a range, in the form that add_squares_of_gradient and clip_factor take.
-
-    Where it overflows in float64, the result is negative: minus the sum of ((g + l2 p) HUGE_SCALE)**2.
-    """
-    square_sum = squares(p, g, first, last, l2)
-    if square_sum != math.inf:
-        return square_sum
-    scaled_sum = 0.0
-    for i in range(first, last):
-        gradient = np.float64(load_scalar(g, i)) + np.float64(load_scalar(p, i)) * np.float64(l2)
-        scaled_sum += (gradient * HUGE_SCALE) * (gradient * HUGE_SCALE)
-    return -scaled_sum
-
-
-@helper
-def add_squares_of_gradient(x, y):
-    """Return the sum of two results of squares_of_gradient, in the same form."""
-    total = x + y
-    if x >= 0.0 and y >= 0.0 and total < math.inf:
-        return total
-    scaled_x = -x if x < 0.0 else x * HUGE_SCALE * HUGE_SCALE
-    scaled_y = -y if y < 0.0 else y * HUGE_SCALE * HUGE_SCALE
-    return -(scaled_x + scaled_y)
-
-
-@helper
 def clip_factor(clip_norm, square_sum, params):
-    """Return the factor that scales a gradient to at most clip_norm, or 1 if there is nothing to clip.
+    """Return the factor that scales a gradient with this sum of squares to at most clip_norm, or 1."""
+    clips = clip_norm > 0.0 and square_sum > clip_norm * clip_norm
+    return scalar_like(params, clip_norm / math.sqrt(square_sum) if clips else 1.0)
 
-    square_sum : the gradient's squared norm, as squares_of_gradient returns it
+
+@helper
+def add_squares(net, state, ws, chunk):
+    """Write the sums of squares of the gradients of one chunk of parameters, L2 terms included, to ws.squares.
+
+    Each sum covers WEIGHT_CHUNK_ROWS rows of W, or elements of b, whatever the number of threads, so
+    the norm has the same bits for any number of threads.
     """
-    if clip_norm > 0.0 and square_sum > clip_norm * clip_norm:
-        return scalar_like(params, clip_norm / math.sqrt(square_sum))
-    if clip_norm > 0.0 and square_sum < 0.0:
-        return scalar_like(params, clip_norm * HUGE_SCALE / math.sqrt(-square_sum))
-    return scalar_like(params, 1.0)
+    layer_chunk = layer_of_chunk(ws, chunk)
+    k = layer_chunk.layer
+    fan_in, fan_out, p, g = net.sizes[k], net.sizes[k + 1], state.params, state.grads
+    (start, end), (column, last_column) = chunk_range(layer_chunk, fan_in), chunk_range(layer_chunk, fan_out)
+    w, b, block = net.weight_offsets[k], net.bias_offsets[k], blocks_before(net, k)
+    for i in range(start, end, WEIGHT_CHUNK_ROWS):
+        last = min(i + WEIGHT_CHUNK_ROWS, end)
+        ws.squares[block + i // WEIGHT_CHUNK_ROWS] = squares_of_gradient(
+            p, g, w + i * fan_out, w + last * fan_out, scalar_like(p, net.l2)
+        )
+    block += round_up(fan_in, WEIGHT_CHUNK_ROWS) // WEIGHT_CHUNK_ROWS
+    for j in range(column, last_column, WEIGHT_CHUNK_ROWS):
+        last = min(j + WEIGHT_CHUNK_ROWS, last_column)
+        ws.squares[block + j // WEIGHT_CHUNK_ROWS] = squares_of_gradient(p, g, b + j, b + last, scalar_like(p, 0.0))
+
+
+@helper
+def blocks_before(net, k):
+    """Return the number of sums of squared gradients that the layers before k have in ws.squares."""
+    n = 0
+    for i in range(k):
+        n += (
+            round_up(net.sizes[i], WEIGHT_CHUNK_ROWS) // WEIGHT_CHUNK_ROWS
+            + round_up(net.sizes[i + 1], WEIGHT_CHUNK_ROWS) // WEIGHT_CHUNK_ROWS
+        )
+    return n
+
+
+@helper
+def clip_now(net, config, state, ws):
+    """Return the factor that scales the gradient to at most clip_norm, once ws.squares is complete."""
+    square_sum = 0.0
+    for i in range(blocks_before(net, net.n_layers)):
+        square_sum += ws.squares[i]
+    return clip_factor(config.hyper[CLIP_NORM], square_sum, state.params)

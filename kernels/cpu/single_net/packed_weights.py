@@ -10,7 +10,7 @@ threads. Copies that no cache could hold until they are read are always written 
 from __future__ import annotations
 
 from ...jit.decorators import helper
-from ...simd.load_store import load, load_scalar, store_past_caches, transpose_past_caches, transpose_square
+from ...simd.load_store import load_scalar, store_past_caches, transpose_past_caches, transpose_square
 from ...structs import LARGE_NET_PARAMS
 from ..gemm.gemm import SIDE, block_start, blocks_of, copy_panels, make_copy_panels, round_up
 from ..gemm.microkernel import lanes_of
@@ -69,56 +69,27 @@ copy_to_panels_past_caches, transpose_to_panels_past_caches = make_copies(
 
 
 @helper
-def _copy_packed_panels(copies, source, target, first, last, n, fan_in):
-    """Copy rows first <= i < last of B = w, as copy_to_panels has written them, from source to target in copies."""
-    width, n_blocks = 2 * lanes_of(copies), blocks_of(fan_in)
-    for block in range(n_blocks):
-        p, end = block_start(block, n_blocks, fan_in), block_start(block + 1, n_blocks, fan_in)
-        low, high = max(first, p), min(last, end)
-        for panel in range(0, round_up(n, width) if low < high else 0, width):
-            o = p * round_up(n, width) + panel * (end - p) - p * width
-            for i in range(o + low * width, o + high * width, SIDE):
-                store_past_caches(copies, target + i, load(copies, source + i, SIDE))
-
-
-@helper
-def _copy_packed_transpose(copies, source, target, first, last, n, fan_in):
-    """Copy rows first <= i < last of w, as transpose_to_panels has written them, from source to target in copies."""
-    width, n_blocks = 2 * lanes_of(copies), blocks_of(n)
-    for block in range(n_blocks):
-        p, end = block_start(block, n_blocks, n), block_start(block + 1, n_blocks, n)
-        for panel in range(first - first % width, last, width):
-            o = p * round_up(fan_in, width) + panel * (end - p) - p * width - panel
-            for j in range(o + p * width, o + end * width, width):
-                for i in range(j + max(first, panel), j + min(last, panel + width), SIDE):
-                    store_past_caches(copies, target + i, load(copies, source + i, SIDE))
-
-
-@helper
 def copy_weights(thread, n_threads, net, params, ws, k, row, end):
     """Copy rows row <= i < end of layer k's weights into this thread's packed copies, and into the other thread's if it
     has its own.
     """
     fan_in, fan_out, w = net.sizes[k], net.sizes[k + 1], net.weight_offsets[k]
-    own, other, updates_other = thread % ws.copies, 1 - thread, n_threads > 1 and n_threads == ws.copies
-    past_caches = net.n_padded > LARGE_NET_PARAMS  # no cache holds these copies until they are read
-    if ws.packed_starts[k] >= 0:
-        o = own * ws.n_packed + ws.packed_starts[k]
+    updates_other = n_threads > 1 and n_threads == ws.copies
+    for copy in range(2 if updates_other else 1):
+        owner = (thread + copy) % ws.copies
+        # No cache holds copies of many weights until they are read, nor is the other thread's copy to be in this cache.
+        past_caches = copy > 0 or net.n_padded > LARGE_NET_PARAMS
+        if ws.packed_starts[k] >= 0:
+            o = owner * ws.n_packed + ws.packed_starts[k]
+            if past_caches:
+                copy_to_panels_past_caches(params, w, row, end, fan_out, fan_in, ws.packed, o)
+            else:
+                copy_to_panels(params, w, row, end, fan_out, fan_in, ws.packed, o)
+        if k > 0:
+            o = owner * ws.n_transposed + ws.transposed_starts[k]
+            if past_caches:
+                transpose_to_panels_past_caches(params, w, row, end, fan_out, fan_in, ws.transposed, o)
+            else:
+                transpose_to_panels(params, w, row, end, fan_out, fan_in, ws.transposed, o)
         if past_caches:
-            copy_to_panels_past_caches(params, w, row, end, fan_out, fan_in, ws.packed, o)
-        else:
-            copy_to_panels(params, w, row, end, fan_out, fan_in, ws.packed, o)
-        if updates_other:
-            _copy_packed_panels(ws.packed, o, other * ws.n_packed + ws.packed_starts[k], row, end, fan_out, fan_in)
-    if k > 0:
-        o = own * ws.n_transposed + ws.transposed_starts[k]
-        if past_caches:
-            transpose_to_panels_past_caches(params, w, row, end, fan_out, fan_in, ws.transposed, o)
-        else:
-            transpose_to_panels(params, w, row, end, fan_out, fan_in, ws.transposed, o)
-        if updates_other:
-            _copy_packed_transpose(
-                ws.transposed, o, other * ws.n_transposed + ws.transposed_starts[k], row, end, fan_out, fan_in
-            )
-    if updates_other or past_caches:
-        store_fence()
+            store_fence()

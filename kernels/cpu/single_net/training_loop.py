@@ -1,7 +1,7 @@
 """Training loop shared by the CPU kernel families of one net: epochs, batches, micro-batches and records.
 
 Every thread of a team runs this loop; `thread` is the thread's index and `n_threads` the number of threads. A kernel
-family passes four functions and three settings to make_loop:
+family passes four functions and two settings to make_loop:
 
 begin_call(thread, n_threads, net, state, ws)
     Prepare the workspace at the start of a call.
@@ -13,7 +13,8 @@ compute_gradient(thread, n_threads, net, data, config, params, grads, ws, sums, 
     same bits for any number of threads.
 accumulate_gradient(thread, n_threads, net, data, config, state, ws, micro_batch)
     Add the gradient of the micro-batch to that of the batch's earlier micro-batches. Called after a barrier; not called
-    for the last micro-batch of a batch.
+    for the last micro-batch of a batch. None if a batch is always one micro-batch: a step of a tiny net is then 5 %
+    shorter.
 apply_gradient(thread, n_threads, barrier, n_barriers, net, data, config, state, ws, micro_batch, h) -> n_barriers
     Add the gradient of the batch's last micro-batch, then update the parameters unless config.rule is NO_UPDATE.
     Return the number of barriers passed so far.
@@ -21,8 +22,6 @@ double_buffered : bool
     Double buffering, for families in which no thread reads what another thread's update writes: one barrier per
     micro-batch is enough. Threads are then at most one micro-batch apart, so even and odd micro-batches use different
     slots for what threads exchange.
-has_micro_batches : bool
-    Whether a batch may consist of several micro-batches. False makes a step of a tiny net 5 % shorter.
 columns : int
     Elements from one pair of sums to the next in ws.partial.
 """
@@ -40,7 +39,7 @@ from ..gemm.microkernel import lanes_of
 from ..threads.barrier import barrier_start, barrier_wait
 from ..threads.denormals import flush_denormals, restore_denormals
 from ..workspace import LOSS_COLUMN, N_CORRECT_COLUMN, PARTIAL_COLUMNS, SUMS, VECTOR_BYTES, MicroBatch
-from .optimizer_step import squares, step_settings
+from .optimizer_step import squares_of_gradient, step_settings
 
 # A shuffled fit prefetches the next batch's inputs if a batch has at most the first number of input values and the data
 # have at least the second, which no second-level cache holds. Without shuffling the processor prefetches by itself.
@@ -52,7 +51,7 @@ def penalty(net, params):
     """Return l2 / 2 times the sum of the squared weights."""
     square_sum, zero = 0.0, scalar_like(params, 0.0)
     for k in range(net.n_layers):
-        square_sum += squares(params, params, net.weight_offsets[k], net.bias_offsets[k], zero)
+        square_sum += squares_of_gradient(params, params, net.weight_offsets[k], net.bias_offsets[k], zero)
     return 0.5 * net.l2 * square_sum
 
 
@@ -85,15 +84,21 @@ def sums_index(slot, index, double_buffered, columns):
     return slot * columns + (index % 2 * SUMS if double_buffered else 0)
 
 
+@inline_helper
+def nothing_to_begin(thread, n_threads, net, state, ws):
+    """Do nothing: begin_call of families whose workspace needs no preparation."""
+
+
+@inline_helper
+def _never(thread, n_threads, net, data, config, state, ws, micro_batch):
+    pass
+
+
 def make_loop(
-    begin_call,
-    compute_gradient,
-    accumulate_gradient,
-    apply_gradient,
-    double_buffered=False,
-    has_micro_batches=True,
-    columns=PARTIAL_COLUMNS,
+    begin_call, compute_gradient, accumulate_gradient, apply_gradient, double_buffered=False, columns=PARTIAL_COLUMNS
 ):
+    has_micro_batches, accumulate = accumulate_gradient is not None, accumulate_gradient or _never
+
     @inline_helper
     def loop(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps):
         net, data, config, state, ws = (
@@ -147,7 +152,7 @@ def make_loop(
                     n_correct += ws.partial[sums_index(r, index, double_buffered, columns) + N_CORRECT_COLUMN]
                 index, start = index + 1, start + largest
                 if start < rows:
-                    accumulate_gradient(thread, n_threads, net, data, config, state, ws, micro_batch)
+                    accumulate(thread, n_threads, net, data, config, state, ws, micro_batch)
                     if not double_buffered:
                         n_barriers = barrier_wait(barrier, n_threads, n_barriers)
             if not math.isfinite(loss):

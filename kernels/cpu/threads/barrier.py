@@ -6,25 +6,20 @@ import sys
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from ...jit.cpu_features import IS_X86
-from ...jit.decorators import helper
+from ...jit.decorators import helper, kernel
+from ...jit.intrinsics import emits, nothing
 from ...simd.load_store import element_pointer
 
 SPINS = 4000  # about 20 us: longer than a well-balanced wait, shorter than a scheduler's time slice
 
 
-@intrinsic
-def fetch_add(typing_context, counter, n):
+@emits(lambda counter, n: types.int64)
+def fetch_add(emit, counter, n):
     """Add n to the counter atomically and return its old value: the first of n numbers that no other thread gets."""
-
-    def build(context, builder, sig, args):
-        place = element_pointer(context, builder, sig.args[0], args[0], context.get_constant(types.intp, 0))
-        return builder.atomic_rmw("add", place, args[1], "acq_rel")
-
-    return types.int64(counter, types.int64), build
+    place = element_pointer(emit, counter, ir.Constant(n.type, 0))
+    return emit.builder.atomic_rmw("add", place, n, "acq_rel")
 
 
 @helper
@@ -34,14 +29,11 @@ def fetch_add_1(counter):
 
 
 def _reader(index):
-    @intrinsic
-    def read(typing_context, counter):
-        def build(context, builder, sig, args):
-            data = context.make_array(sig.args[0])(context, builder, args[0]).data
-            place = builder.gep(data, [context.get_constant(types.intp, index)])
-            return builder.load_atomic(place, "acquire", 8)
-
-        return types.int64(counter), build
+    @emits(lambda counter: types.int64)
+    def read(emit, counter):
+        data = emit.context.make_array(emit.kinds[0])(emit.context, emit.builder, counter).data
+        place = emit.builder.gep(data, [emit.context.get_constant(types.intp, index)])
+        return emit.builder.load_atomic(place, "acquire", 8)
 
     return read
 
@@ -50,14 +42,12 @@ _arrivals, _is_cancelled = _reader(0), _reader(1)
 
 
 def system_call(name, returns):
-    @intrinsic
-    def call(typing_context):
-        def build(context, builder, sig, args):
-            if name is not None:
-                builder.call(cgutils.get_or_insert_function(builder.module, ir.FunctionType(returns, []), name), [])
-            return context.get_dummy_value()
+    """Return an intrinsic that calls a function without arguments; one that does nothing if `name` is None."""
 
-        return types.void(), build
+    @emits(nothing)
+    def call(emit):
+        if name is not None:
+            emit.call(name, returns)
 
     return call
 
@@ -99,3 +89,36 @@ def barrier_start(barrier, n_threads):
                 return False
             _yield_processor()
     return True
+
+
+# ---- whether two threads run on cores that share a last-level cache, by timing a barrier. A virtual processor may move
+# to another core at any time, so the time is measured before each call that depends on it. On the machine of the log a
+# barrier of two threads takes 80 cycles where they share a third-level cache, and 430 where they do not
+# (bench/log/threads.md#shared-cores); a cache line that one thread has written and the other wants to write then costs
+# three times as much (bench/log/threads.md#cache-line-transfer).
+
+TRIES, BARRIERS = 8, 40  # the fastest try counts: interruptions make others slower
+
+
+@emits(lambda: types.int64)
+def _cycles(emit):
+    """Return a counter that runs at the processor's nominal frequency; 0 where a program may not read one."""
+    kind = ir.IntType(64)
+    return emit.call("llvm.readcyclecounter", kind) if IS_X86 else ir.Constant(kind, 0)
+
+
+@kernel
+def measure_barrier_cycles(thread, n_threads, barrier, cycles):
+    """Measure the cycles that a barrier of all threads takes.
+
+    cycles : int64 (1,), lowered to the result if that is less
+    """
+    if not barrier_start(barrier, n_threads):
+        return
+    n_barriers = barrier_wait(barrier, n_threads, 1)
+    for _ in range(TRIES):
+        began = _cycles()
+        for _ in range(BARRIERS):
+            n_barriers = barrier_wait(barrier, n_threads, n_barriers)
+        if thread == 0:
+            cycles[0] = min(cycles[0], (_cycles() - began) // BARRIERS)

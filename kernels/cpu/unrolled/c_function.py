@@ -13,8 +13,9 @@ Numba type of the argument for the type of the nets' numbers:
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 from numba.np.numpy_support import from_dtype
+
+from ...jit.intrinsics import emits
 
 Numbers = types.CPointer
 Number = lambda dtype: dtype
@@ -28,58 +29,50 @@ def type_of(arguments, dtype):
     return types.NamedTuple([kind(dtype) for kind in arguments.__annotations__.values()], arguments)
 
 
-def signature(arguments, result, dtype):
-    """Return (result, types of the arguments), as compiler.machine_code_of_c takes them.
+class Code:
+    """Generated code of a C function, for architectures of nets.
 
-    arguments : class of named tuples
+    arguments : class of named tuples whose fields are the function's arguments, the first of them a pointer to numbers
+        of the nets' dtype
     result : Numba type
-    dtype : NumPy dtype of the nets
-    """
-    return result, [type_of(arguments, from_dtype(dtype))]
-
-
-def make_function(result, emit):
-    """Return a function of one named tuple of arguments, for compiler.machine_code_of_c.
-
-    result : Numba type
-    emit : called as emit(context, builder, dtype, arguments) with LLVM values as arguments; emits the function's body
-        and returns its result, None for types.void
+    emitter : called as emitter(context, builder, dtype, architecture, arguments) with LLVM values as arguments; emit()
+        of what it returns emits the function's body and returns the result, None for types.void
     """
 
-    @intrinsic
-    def generated(typing_context, arguments):
-        def build(context, builder, sig, args):
-            values = arguments.instance_class(*cgutils.unpack_tuple(builder, args[0]))
-            found = emit(context, builder, arguments.types[0].dtype, values)
-            return context.get_dummy_value() if found is None else found
+    def __init__(self, arguments, result, emitter):
+        self.arguments, self.result, self.emitter = arguments, result, emitter
+        self.call = self._make_call()
 
-        return result(arguments), build
+    def signature(self, dtype):
+        """Return (result, types of the arguments) for a NumPy dtype, as compiler.library_of_c takes them."""
+        return self.result, [type_of(self.arguments, from_dtype(dtype))]
 
-    def unrolled(arguments):
-        return generated(arguments)
+    def function(self, architecture):
+        """Return the Python function of an architecture, of one named tuple, for compiler.library_of_c."""
 
-    return unrolled
+        @emits(lambda arguments: self.result)
+        def generated(emit, arguments):
+            (kind,) = emit.kinds
+            values = self.arguments(*cgutils.unpack_tuple(emit.builder, arguments))
+            return self.emitter(emit.context, emit.builder, kind.types[0].dtype, architecture, values).emit()
 
+        def unrolled(arguments):
+            return generated(arguments)
 
-def make_call(arguments, result):
-    """Return an intrinsic call(address, values), which calls a function that was made by make_function.
+        return unrolled
 
-    arguments : class of the named tuple `values`, whose first field is a pointer to numbers of the nets' dtype
-    result : Numba type
-    """
+    def _make_call(self):
+        """Return an intrinsic call(address, values), which calls the function of an architecture."""
+        result = self.result
 
-    @intrinsic
-    def call(typing_context, address, values):
-        kinds = type_of(arguments, values.types[0].dtype).types
-
-        def build(context, builder, sig, args):
-            address, fields = args[0], cgutils.unpack_tuple(builder, args[1])
-            fields = [context.cast(builder, *field) for field in zip(fields, values.types, kinds, strict=True)]
-            output = ir.VoidType() if result == types.void else context.get_value_type(result)
+        @emits(lambda address, values: result)
+        def call(emit, address, values):
+            builder, given = emit.builder, emit.kinds[1].types
+            kinds, fields = type_of(self.arguments, given[0].dtype).types, cgutils.unpack_tuple(builder, values)
+            fields = [emit.context.cast(builder, *field) for field in zip(fields, given, kinds, strict=True)]
+            output = ir.VoidType() if result == types.void else emit.context.get_value_type(result)
             function = ir.FunctionType(output, [field.type for field in fields])
             found = builder.call(builder.inttoptr(address, function.as_pointer()), fields)
-            return context.get_dummy_value() if result == types.void else found
+            return None if result == types.void else found
 
-        return result(types.intp, values), build
-
-    return call
+        return call

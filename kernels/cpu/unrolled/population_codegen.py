@@ -21,9 +21,7 @@ from ...simd.reductions import any_of
 from ...structs import METRIC_ARGMAX, METRIC_MARGIN, METRIC_THRESHOLD
 from ..population.step_settings import make_advance
 from ..workspace import INTERLEAVED_SAMPLES
-from . import c_function
-from .architecture import PopulationArchitecture
-from .c_function import Count, Doubles, Integers, Number, Numbers
+from .c_function import Code, Count, Doubles, Integers, Number, Numbers
 from .emitter import Emitter
 
 # Levels: for which gradients of a call the sums of losses and of correct samples are wanted, each level more than the
@@ -67,23 +65,6 @@ class PopulationArguments(NamedTuple):
     records: Numbers  # (number of these epochs, lanes), their losses
 
 
-call_unrolled = c_function.make_call(PopulationArguments, types.intp)
-
-
-def signature(dtype):
-    """Return the types (result, arguments) of the generated function, for a NumPy dtype."""
-    return c_function.signature(PopulationArguments, types.intp, dtype)
-
-
-def python_function(architecture):
-    """Return the function of PopulationArguments that is compiled for an architecture, a PopulationArchitecture."""
-
-    def emit(context, builder, dtype, arguments):
-        return PopulationEmitter(context, builder, dtype, PopulationArchitecture(*architecture), arguments).emit()
-
-    return c_function.make_function(types.intp, emit)
-
-
 def _all_go_on(loss, n_correct, stop_loss, stop_n_correct):
     """Return whether no net reaches a stopping criterion or has a loss that is not finite, as check_losses of
     population/train.py does.
@@ -99,7 +80,7 @@ class PopulationEmitter(Emitter):
 
     def __init__(self, context, builder, dtype, architecture, arguments):
         super().__init__(context, builder, dtype, architecture.lanes, architecture)
-        self.arguments, self.loops, self.zero = arguments, architecture.loops, self.in_all_lanes(0.0)
+        self.arguments, self.loops, self.zero = arguments, not architecture.small_batch, self.in_all_lanes(0.0)
 
     def emit(self):
         """Emit the body of the function, and return its result."""
@@ -291,3 +272,7 @@ class PopulationEmitter(Emitter):
         for array, variable, scale in ((given.loss, self.loss, rows), (given.n_correct, self.n_correct, shares)):
             before = b.select(several, self.zero, self._load(array, zero))
             self._store(self.add(before, self.multiply(b.load(variable), scale)), array, zero)
+
+
+CODE = Code(PopulationArguments, types.intp, PopulationEmitter)
+call_unrolled = CODE.call

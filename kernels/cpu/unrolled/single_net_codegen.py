@@ -34,9 +34,7 @@ from ...structs import (
 )
 from ..single_net.optimizer_step import LEARNING_RATE, make_state_access, step_settings
 from ..workspace import LANES_LARGE, LANES_SMALL, tile_size
-from . import c_function
-from .architecture import SingleNetArchitecture
-from .c_function import Count, Doubles, Number, Numbers
+from .c_function import Code, Count, Doubles, Number, Numbers
 from .emitter import Emitter
 
 BIT, DOUBLE = ir.IntType(1), ir.DoubleType()
@@ -65,23 +63,6 @@ class SingleNetArguments(NamedTuple):
     last_scale: Number  # the same for the last batch of an epoch
     c: Number  # the loss's constant
     bound: Number  # threshold or margin of a correct output
-
-
-call_unrolled = c_function.make_call(SingleNetArguments, types.void)
-
-
-def signature(dtype):
-    """Return the types (result, arguments) of the generated function, for a NumPy dtype."""
-    return c_function.signature(SingleNetArguments, types.void, dtype)
-
-
-def python_function(architecture):
-    """Return the function of SingleNetArguments that is compiled for an architecture, a SingleNetArchitecture."""
-
-    def emit(context, builder, dtype, arguments):
-        SingleNetEmitter(context, builder, dtype, SingleNetArchitecture(*architecture), arguments).emit()
-
-    return c_function.make_function(types.void, emit)
 
 
 @cache  # the same function for each code generator of a rule, so that Numba compiles it once
@@ -123,7 +104,7 @@ class SingleNetEmitter(Emitter):
 
     def __init__(self, context, builder, dtype, architecture, arguments):
         super().__init__(context, builder, dtype, LANES_SMALL, architecture)
-        self.arguments, self.one_sample = arguments, architecture.one_sample
+        self.arguments, self.one_sample = arguments, architecture.small_batch
         self.loss_width = 1 if architecture.loss == SOFTMAX_CROSS_ENTROPY else self.n_outputs
         self.zero = self.in_all_lanes(0.0)
 
@@ -347,3 +328,7 @@ class SingleNetEmitter(Emitter):
             size = parts[0].type.count
             parts = [pick(x, y, range(2 * size)) for x, y in zip(parts[::2], parts[1::2], strict=True)]
         return parts[0]
+
+
+CODE = Code(SingleNetArguments, types.void, SingleNetEmitter)
+call_unrolled = CODE.call

@@ -53,7 +53,7 @@ def steps_to_unrolled(network: Network, batch_size: int) -> int:
 def is_tiny(network: Network, batch_size: int) -> bool:
     """Whether one net can have unrolled code: a batch fits into one vector, and the code is not too long.
 
-    Settings for which there is none, such as l2, are found in kernels/cpu/unrolled/compiled_single_net.py.
+    Settings for which there is none, such as l2, are found in kernels/cpu/unrolled/compiled.py.
     """
     is_small = network.layout.n_params <= thresholds.UNROLLED_UP_TO_PARAMS
     return is_small and batch_size <= thresholds.UNROLLED_UP_TO_ROWS

@@ -59,7 +59,7 @@ def test_unrolled_kernel_is_compiled_before_timing(monkeypatch):
     monkeypatch.setattr(numpy_benchmark, "LONG_ENOUGH", 1e-3)
     made: list = []
     monkeypatch.setattr(
-        "fastmlp.kernels.cpu.unrolled.compiled_single_net.address", lambda *arguments: made.append(arguments) or 0
+        "fastmlp.kernels.cpu.unrolled.compiled.address", lambda *arguments: made.append(arguments) or 0
     )
     own, _ = next(case for case in numpy_benchmark.cases() if case.group == "xor").make_programs()
     seconds = []

@@ -15,7 +15,8 @@ from fastmlp.kernels.cpu.gemm.operands import Matrix, Prefetch
 from fastmlp.kernels.cpu.population import gradient_loops as nets
 from fastmlp.kernels.cpu.single_net import batch_simd_products as samples
 from fastmlp.kernels.cpu.single_net import column_passes, elementwise, optimizer_step
-from fastmlp.kernels.cpu.unrolled.population_codegen import python_function, signature
+from fastmlp.kernels.cpu.unrolled.compiled import Architecture
+from fastmlp.kernels.cpu.unrolled.population_codegen import CODE
 from fastmlp.kernels.cpu.workspace import B_PREFETCH_ROWS, TILE_ROWS
 from fastmlp.kernels.formulas.activations import ACTIVATIONS, CODES
 from fastmlp.kernels.formulas.losses import LOSSES
@@ -81,7 +82,12 @@ LOOPS = {  # a line that runs a loop, the loops, what else the line reads, and s
         {},
         0,
     ),
-    "derivatives": ("f(z, 0, 4096, a, 0)", [elementwise._make_backward(row) for row in ACTIVATIONS], {}, 0),
+    "derivatives": (
+        "f(z, a, 0, 4096, WIDTH)",
+        [column_passes._make_backward(row) for row in ACTIVATIONS],
+        {"WIDTH": WIDTH},
+        0,
+    ),
     "losses": (
         LOSS,
         [elementwise._make_loss(row) for row in LOSSES],
@@ -100,7 +106,7 @@ LOOPS = {  # a line that runs a loop, the loops, what else the line reads, and s
         {"WIDTH": WIDTH},
         0,
     ),
-    "softmax": ("f(z, 0, 64, 10, a, 0, b)", [helper(elementwise.softmax_rows.py_func)], {}, 4),
+    "softmax": ("f(z, a, 0, 64, 640, WIDTH)", [helper(column_passes.softmax_columns.py_func)], {"WIDTH": WIDTH}, 4),
     "masks": ("f(z, 0, b, 0, 1024, a, 0)", [elementwise.multiply], {}, 0),
 }
 
@@ -151,8 +157,9 @@ MOST_SPILLS = {
 @pytest.mark.parametrize("sizes, lanes, loops, most_spills", MOST_SPILLS[WIDEST])
 def test_unrolled_kernels_are_vectorised_with_bounded_spills(sizes, lanes, loops, most_spills):
     """Only vector arithmetic and no calls; register spills are bounded and aligned."""
-    function = python_function((sizes, (CODES["sigmoid"],) * (len(sizes) - 1), 0, 0, lanes, loops))
-    text = without_wrappers(library_of_c(function, *signature(np.dtype("float32"))).assembly())
+    architecture = Architecture(sizes, (CODES["sigmoid"],) * (len(sizes) - 1), 0, 0, lanes, not loops)
+    compiled = library_of_c(CODE.function(architecture), *CODE.signature(np.dtype("float32")))
+    text = without_wrappers(compiled.assembly())
     assert_packed(text, scalars=1)  # rows * width, once a call
     assert not re.search(r"\bcall", text)
     stores = re.findall(rf"(v?mov\w+)\s+%{WIDEST}\d+, -?\d*\(%r[sb]p\)", text)

@@ -10,7 +10,7 @@ import pytest
 from numba.core.errors import TypingError
 
 from fastmlp.kernels.jit import call
-from fastmlp.kernels.jit.compiler import machine_code
+from fastmlp.kernels.jit.compiler import library
 from fastmlp.kernels.jit.decorators import kernel
 from fastmlp.kernels.simd.load_store import as_pointers
 
@@ -103,9 +103,9 @@ def test_kernels_with_library_calls_or_allocations_are_refused():
         out[0] = np.zeros(3)[1]
 
     with pytest.raises(AssertionError, match="tan, which is in no process by itself"):
-        machine_code(calls, (np.zeros(1),))
+        library(calls, (np.zeros(1),))
     with pytest.raises(TypingError):
-        machine_code(allocates, (np.zeros(1),))
+        library(allocates, (np.zeros(1),))
 
 
 PROGRAM = """

@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 from fastmlp.kernels.jit import compile_process, object_cache
-from fastmlp.kernels.jit.compile_process import CompileProcess, WorkQueue
+from fastmlp.kernels.jit.compile_process import Work
 from fastmlp.kernels.jit.linker import Link, codes_of
 
 START = """
@@ -32,8 +33,11 @@ def has_file(patience=60):
 
 x = np.zeros(4, np.float32)
 (link,) = library(kernel(run), (x, x, np.zeros(1))).object_code.links
-process = compile_process._process = compile_process.CompileProcess()
+work = compile_process.work
+work.start_process()
+process = work.process
 """
+IDLE_RUN = "compile_process.IDLE = 0.01; compile_process.run"
 
 
 class Spec(NamedTuple):
@@ -42,40 +46,25 @@ class Spec(NamedTuple):
     share: float
 
 
-def test_function_is_submitted_once():
-    queue = WorkQueue()
-    for symbol in "abcab":
-        queue.submit(Link(symbol, "module.name", "", b""))
-    assert queue.oldest(0).symbol == "a"
-    assert queue.newest().symbol == "c"
-    assert queue.newest().symbol == "b"
-    assert queue.newest() is queue.oldest(0) is None
-
-
-def test_rows_in_use_are_submitted_of_a_table():
-    queue = WorkQueue()
-    queue.codes = codes_of((3, np.arange(5), Spec(np.array([4, 1, -1, 4]), 2, 0.5)))
-    queue.submit(Link("table", "module.name", "Spec.rows", b""))
-    queue.submit(Link("other", "module.name", "Spec.last", b""))
-    queue.submit(Link("share", "module.name", "Spec.share", b""))
-    taken = [queue.oldest(0) for _ in range(4)]
-    assert [link and (link.symbol, link.row) for link in taken] == [
-        ("table_1", 1),
-        ("table_4", 4),
-        ("other_2", 2),
-        None,
-    ]
+def test_functions_and_rows_in_use_are_submitted_once(monkeypatch):
+    work, compiled = Work(), []
+    monkeypatch.setattr(compile_process, "compile_link", lambda link: compiled.append((link.symbol, link.row)))
+    work.codes = codes_of((3, np.arange(5), Spec(np.array([4, 1, -1, 4]), 2, 0.5)))
+    for symbol, codes in (("a", ""), ("table", "Spec.rows"), ("a", ""), ("b", "Spec.last"), ("c", "Spec.share")):
+        work.submit(Link(symbol, "module.name", codes, b""))
+    work.compile_waiting()
+    assert compiled == [("b_2", 2), ("table_4", 4), ("table_1", 1), ("a", -1)], "the newest first"
 
 
 def test_second_process_compiles_is_unknown_to_a_forked_one_and_all_goes_on_without_it(tmp_path):
     program = """
-compile_process.queue.submit(link)
-print(has_file(), process.is_alive(), flush=True)
+work.submit(link)
+print(has_file(), process.poll(), flush=True)
 if not (child := os.fork()):
-    print(compile_process._process, flush=True)
-    time.sleep(60)  # with copies of the pipes, the second process would not end before
-process._process.stdin.close()
-assert process._process.wait(30) == 0
+    print(compile_process.work.process, flush=True)
+    time.sleep(60)  # with copies of the pipe, the second process would not end before
+process.stdin.close()
+assert process.wait(30) == 0
 os.kill(child, 9)
 import fastmlp
 fastmlp.MLP((2, 3, 1), device="cpu").predict([[0, 1], [1, 0]])
@@ -83,16 +72,16 @@ print("compiled")
 """
     environment, command = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}, [sys.executable, "-c", START + program]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert (done.stdout.split(), done.stderr) == (["True", "True", "None", "compiled"], "")
+    assert (done.stdout.split(), done.stderr) == (["True", "None", "None", "compiled"], "")
 
 
 def test_idle_process_ends(monkeypatch):
-    monkeypatch.setattr(compile_process, "IDLE", 0.01)
-    process = CompileProcess()
-    process._thread.join(30)
-    assert not process.is_alive()
-    assert process._process.returncode == 0
-    process.forget()  # a child that is forked now finds the pipes closed
+    monkeypatch.setattr(compile_process, "PROGRAM", compile_process.PROGRAM.replace("compile_process.run", IDLE_RUN))
+    work = Work()
+    work.start_process()
+    assert work.process.wait(30) == 0
+    with suppress(BrokenPipeError):
+        work.process.stdin.close()
 
 
 @pytest.mark.parametrize(

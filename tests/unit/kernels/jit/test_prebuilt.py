@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from fastmlp.kernels.jit import cpu_features, object_cache, prebuilt
+from fastmlp.kernels.jit import cpu_features, object_cache
 
 V3, V4 = cpu_features.V3, cpu_features.V4
 
@@ -44,10 +44,10 @@ def folders(tmp_path, monkeypatch):
             monkeypatch.delenv(name)
     monkeypatch.setattr(object_cache, "cache_folder", lambda: tmp_path / "own")
     monkeypatch.setattr(object_cache, "sources_tag", lambda: "these sources")
-    monkeypatch.setattr(prebuilt, "FOLDER", tmp_path / "shipped")
-    monkeypatch.setattr(prebuilt, "level", lambda: "x86-64-v3")
+    monkeypatch.setattr(object_cache, "PREBUILT", tmp_path / "shipped")
+    monkeypatch.setattr(object_cache, "level", lambda: "x86-64-v3")
     monkeypatch.setattr(sys, "platform", "linux")
-    object_cache.save(prebuilt.path_of("a kernel", "these sources", "x86-64-v3"), b"shipped")
+    object_cache.save(object_cache.prebuilt_file("a kernel", "x86-64-v3"), b"shipped")
 
 
 def test_prebuilt_code_is_found_but_code_compiled_here_takes_precedence(folders):
@@ -63,9 +63,9 @@ def test_prebuilt_code_is_found_but_code_compiled_here_takes_precedence(folders)
     "place, name, value",
     [
         (object_cache, "sources_tag", lambda: "changed sources"),
-        (prebuilt, "level", lambda: "x86-64-v4"),
-        (prebuilt, "level", lambda: None),
-        (prebuilt, "OBJECT_HEAD", 32),
+        (object_cache, "level", lambda: "x86-64-v4"),
+        (object_cache, "level", lambda: None),
+        (object_cache, "OBJECT_HEAD", 32),
         (sys, "platform", "darwin"),
     ],
     ids=["sources", "wider", "no level", "objects", "system"],
@@ -77,7 +77,7 @@ def test_prebuilt_code_for_other_sources_or_machines_is_not_used(folders, monkey
 
 
 def test_prebuilt_code_is_not_used_with_numba_settings_or_if_damaged(folders, monkeypatch):
-    path = prebuilt.path_of("a kernel", "these sources", "x86-64-v3")
+    path = object_cache.prebuilt_file("a kernel", "x86-64-v3")
     with monkeypatch.context() as patches:
         patches.setenv("NUMBA_OPT", "1")
         assert object_cache.read("a kernel") is None

@@ -1,6 +1,10 @@
 """Thread teams: barriers synchronise, and exceptions propagate. tests/reliability interrupts them."""
 
+import os
+import threading
+from _thread import start_new_thread
 from itertools import product
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -64,3 +68,37 @@ def test_cycles_at_a_barrier_say_whether_threads_share_a_cache(limit, far, monke
     monkeypatch.setattr(team_module, "FAR_CYCLES", limit)
     with ThreadTeam(2) as team:
         assert team.share_no_cache() == far
+
+
+PROCESSORS = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+
+
+def serve(orders, answers):
+    """A thread that answers with its id, and with its allowed processors before and after it is unpinned."""
+    answers.put(threading.get_native_id())
+    before = (allowed := orders.get()) and os.sched_getaffinity(0)
+    team_module.unpin(allowed)
+    answers.put((before, os.sched_getaffinity(0)))
+
+
+@pytest.mark.skipif(len(PROCESSORS) < 2, reason="there are not two processors, or no affinities")
+def test_woken_thread_starts_on_another_processor_and_is_unpinned(monkeypatch):
+    orders, answers = SimpleQueue(), SimpleQueue()
+    thread = start_new_thread(serve, (orders, answers))
+    native = answers.get(timeout=10)
+    os.sched_setaffinity(0, {min(PROCESSORS)})  # so that this thread's processor is known
+    try:
+        assert team_module.pin_away([thread]) is None, "there is no other one"
+    finally:
+        os.sched_setaffinity(0, PROCESSORS)
+    assert team_module.pin_away([0] * len(PROCESSORS)) is None, "there are not enough others"
+    assert team_module.pin_away([thread]) == PROCESSORS
+    away = os.sched_getaffinity(native)
+    assert away < PROCESSORS
+    assert len(away) == len(PROCESSORS) - 1
+    orders.put(PROCESSORS)
+    assert answers.get(timeout=10) == (away, PROCESSORS)
+    team_module.unpin({max(PROCESSORS) + 1000})  # which the process has lost
+    assert os.sched_getaffinity(0) == PROCESSORS
+    monkeypatch.setattr(team_module, "_set_mask", None)
+    assert team_module.pin_away([1]) is None, "the system has no such call"

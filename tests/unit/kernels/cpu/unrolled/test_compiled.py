@@ -7,7 +7,7 @@ from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp.execution import thresholds
-from fastmlp.kernels.cpu.unrolled import compiled_single_net
+from fastmlp.kernels.cpu.unrolled import compiled
 from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.kernels.formulas.update_rules import RULES
 from fastmlp.optimizers import OPTIMIZERS
@@ -23,14 +23,14 @@ OPTIMIZER_OF_RULES = {
 @pytest.fixture
 def unrolled_calls(monkeypatch):
     """Use unrolled code from the first step on; the list of addresses that were called."""
-    calls, ask = [], compiled_single_net.address_for
+    calls, ask = [], compiled.address_of_net
 
     def recorded(*arguments):
         calls.append(ask(*arguments))
         return calls[-1]
 
     monkeypatch.setattr(thresholds, "COMPILE_UNROLLED_AFTER", 0)
-    monkeypatch.setattr(compiled_single_net, "address_for", recorded)
+    monkeypatch.setattr(compiled, "address_of_net", recorded)
     return calls
 
 
@@ -47,7 +47,7 @@ def assert_equals_loops(unrolled_calls, *arguments, **settings):
     assert unrolled_calls
     assert all(unrolled_calls)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiled_single_net, "address_for", lambda *_: 0)
+        patch.setattr(compiled, "address_of_net", lambda *_: 0)
         expected, records = fit(*arguments, **settings)
     np.testing.assert_array_equal(net.params, expected.params)
     np.testing.assert_array_equal(history.loss, records.loss)
