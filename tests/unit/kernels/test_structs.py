@@ -4,7 +4,6 @@ from itertools import product
 
 import numpy as np
 
-from fastmlp.kernels import structs
 from fastmlp.kernels.structs import LINE, aligned_zeros
 
 
@@ -37,9 +36,3 @@ def test_large_arrays_work_without_huge_pages(monkeypatch):
         assert array.ctypes.data % LINE == 0
         array[:] = 1.0
         assert array.sum() == 2**19
-
-
-def test_scalar_positions_are_distinct():
-    names = "POWER1", "POWER2", "LAST_LOSS", "EPOCH_LOSS", "EPOCH_N_CORRECT", "STEPS_DONE", "DIVERGED"
-    assert sorted(getattr(structs, name) for name in names) == list(range(len(names)))
-    assert len(names) <= structs.N_SCALARS

@@ -30,17 +30,6 @@ def test_base_folder_follows_the_environment(monkeypatch):
 
 
 @posix
-def test_new_folders_are_trusted(tmp_path):
-    """Others may not write to them, whatever the umask."""
-    before = os.umask(0)
-    try:
-        make_folder(tmp_path / "a" / "b")
-    finally:
-        os.umask(before)
-    assert distrust_reason(tmp_path / "a" / "b") is None
-
-
-@posix
 def test_sticky_parent_folder_is_accepted(folder):
     folder.parent.chmod(0o1777)
     assert distrust_reason(folder) is None

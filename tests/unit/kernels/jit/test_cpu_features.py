@@ -13,7 +13,3 @@ def test_level2_bytes_are_read_from_the_cache_of_that_level(tmp_path, size, expe
         (cache / "level").write_text(f"{level}\n")
         (cache / "size").write_text(f"{text}\n")
     assert level2_bytes(tmp_path) == expected
-
-
-def test_level2_bytes_are_0_where_the_system_does_not_say(tmp_path):
-    assert level2_bytes(tmp_path / "cache") == 0

@@ -60,14 +60,6 @@ def test_lock_of_a_killed_process_is_released(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_exception_releases_the_lock(tmp_path):
-    with pytest.raises(KeyboardInterrupt), acquire(tmp_path / "it.lock"):
-        raise KeyboardInterrupt
-    assert not list(tmp_path.iterdir())
-    with acquire(tmp_path / "it.lock"):
-        pass
-
-
 def test_where_a_lock_cannot_be_had_work_goes_on_without(tmp_path, monkeypatch):
     monkeypatch.setattr(file_lock, "PATIENCE", 0.1)
     with acquire(tmp_path / "it.lock"):

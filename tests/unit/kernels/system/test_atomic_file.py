@@ -25,14 +25,6 @@ def test_replacing_writes_and_replaces_a_file(tmp_path):
     assert names(tmp_path) == ["a"]
 
 
-def test_exception_while_writing_leaves_the_old_file(tmp_path):
-    (tmp_path / "a").write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), atomic_file.replacing(tmp_path / "a"):
-        raise KeyboardInterrupt
-    assert (tmp_path / "a").read_bytes() == b"old"
-    assert names(tmp_path) == ["a"]
-
-
 @posix
 def test_file_mode_respects_the_umask(tmp_path):
     before = os.umask(0o027)

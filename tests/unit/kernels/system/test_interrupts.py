@@ -36,23 +36,6 @@ def test_deferred_interrupt_is_raised_at_the_end_of_the_block(capsys):
         send_sigint()
 
 
-def test_interrupt_is_raised_at_the_end_of_the_outermost_block_and_after_its_exception():
-    done = []
-
-    def work():
-        with interrupts.deferred():
-            with interrupts.deferred():
-                send_sigint()
-            done.append(1)
-            raise ValueError("of the block")
-
-    with pytest.raises(KeyboardInterrupt) as caught:
-        work()
-    assert done == [1]
-    assert isinstance(caught.value.__context__, ValueError)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
 def test_user_handler_is_called_at_the_end():
     seen = []
     signal.signal(signal.SIGINT, lambda number, frame: seen.append((number, frame.f_code.co_name)))
@@ -60,13 +43,6 @@ def test_user_handler_is_called_at_the_end():
         send_sigint()
         assert seen == []
     assert seen == [(signal.SIGINT, "send_sigint")]
-
-
-def test_an_ignored_signal_stays_ignored():
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with interrupts.deferred():
-        send_sigint()
-    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
 def test_deliver_pending_raises_a_deferred_interrupt():

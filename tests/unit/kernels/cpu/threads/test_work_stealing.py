@@ -29,10 +29,3 @@ def test_every_chunk_is_taken_once(rng):
             else:
                 taken.append(chunk)
         assert sorted(taken) == list(range(n))
-
-
-def test_equally_fast_threads_keep_their_own_chunks():
-    counts = np.zeros(2 * LINE_OF_COUNTS, np.int64)
-    taken = [run_next_chunk(step % 2, 2, counts, 9, 0)[0] for step in range(8)]
-    assert taken[::2] == [0, 1, 2, 3]
-    assert taken[1::2] == [4, 5, 6, 7]
