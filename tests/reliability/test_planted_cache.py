@@ -29,7 +29,7 @@ def load(tmp_path, monkeypatch):
     """
     folder = tmp_path / "base" / "tag"
     monkeypatch.setattr(object_cache, "cache_folder", lambda: folder)
-    monkeypatch.setattr(object_cache.prebuilt, "path_here", lambda *_: None)
+    monkeypatch.setattr(object_cache, "_prebuilt_path", lambda name: None)
     monkeypatch.setattr(call, "_load", lambda file: call.Loaded(file.code.decode(), frozenset()))
 
     def as_a_new_process():

@@ -58,9 +58,7 @@ def test_unrolled_kernel_is_compiled_before_timing(monkeypatch):
     """The unrolled kernel of a tiny net is compiled only after enough steps, which must be before timing."""
     monkeypatch.setattr(numpy_benchmark, "LONG_ENOUGH", 1e-3)
     made: list = []
-    monkeypatch.setattr(
-        "fastmlp.kernels.cpu.unrolled.compiled.address", lambda *arguments: made.append(arguments) or 0
-    )
+    monkeypatch.setattr("fastmlp.kernels.cpu.unrolled.compiled.address", lambda *arguments: made.append(arguments) or 0)
     own, _ = next(case for case in numpy_benchmark.cases() if case.group == "xor").make_programs()
     seconds = []
     monkeypatch.setattr(numpy_benchmark.Program, "seconds", lambda self, n: seconds.append(len(made)) or 1.0)
