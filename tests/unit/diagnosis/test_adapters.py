@@ -10,7 +10,6 @@ from required_libraries import library
 import fastmlp
 from fastmlp import MLP, diagnose
 from fastmlp.diagnosis.adapters import model_of_other_library
-from fastmlp.diagnosis.samples import as_labels
 
 
 def outputs(subject, X):
@@ -43,13 +42,6 @@ def test_scikit_learn_outputs_are_reproduced(X):
         diagnose(neural_network.MLPRegressor(), X, X[:, 1])
     with pytest.raises(ValueError, match="y holds the label 'maybe', which the classifier does not know"):
         diagnose(binary, X, np.where(y, "yes", "maybe"))
-
-
-def test_text_is_no_label_of_a_classifier_of_numbers():
-    classes = np.arange(40)
-    np.testing.assert_array_equal(as_labels(classes, classes), classes)
-    with pytest.raises(ValueError, match="y holds the label '0', which the classifier does not know"):
-        as_labels(classes.astype(str), classes)
 
 
 def test_pytorch_outputs_are_reproduced(X):
@@ -201,12 +193,3 @@ def test_unreadable_models_raise(X):
         model_of_other_library([np.ones((3, 1, 1))], X, ["tanh"], None)
     with pytest.raises(ValueError, match="or a forward function, but it is int"):
         model_of_other_library(3, X, None, None)
-
-
-def test_activations_as_one_string_name_one_layer():
-    """A string is one name, not a sequence of letters."""
-    X, y = np.array([[0.0], [1.0]]), np.array([0, 1])
-    one, two = [np.ones((1, 1)), np.zeros(1)], [np.ones((1, 2)), np.zeros(2), np.ones((2, 1)), np.zeros(1)]
-    assert diagnose(one, X, y, activations="sigmoid").verdict == diagnose(one, X, y, activations=["sigmoid"]).verdict
-    with pytest.raises(ValueError, match="but it names 1 where the layers are 2"):
-        diagnose(two, X, y, activations="sigmoid")

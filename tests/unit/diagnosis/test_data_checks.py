@@ -22,27 +22,11 @@ def test_signal_separates_real_from_shuffled_labels(make):
     assert shuffled.attainable < 0.06
 
 
-def test_linear_and_nonlinear_fits_separate_tasks():
-    X, y = data.rings(0)
-    found = checks(X, y)
-    assert found.linear < 0.1
-    assert found.neighbours > 0.8
-    assert found.random_features > 0.7
-    X, _ = data.friedman(0)
-    assert checks(X, X @ np.arange(5.0)).linear > 0.99
-
-
 def test_parity_is_not_taken_for_noise():
     """Nearest neighbours are always wrong, which is as informative as always right."""
     found = checks(*data.parity(7))
     assert found.signal > 4
     assert found.attainable > 0.5
-
-
-def test_few_samples_give_nan():
-    found = checks(data.XOR_X, data.XOR_Y)
-    assert np.isnan([found.linear, found.neighbours, found.random_features, found.signal]).all()
-    assert found.attainable == 1.0
 
 
 @pytest.mark.parametrize("n_rare", [1, 7])
@@ -64,27 +48,6 @@ def test_contradicting_labels_limit_the_attainable_fit():
     share = 4 * 25 * (1 / 25) * (24 / 25) / (100 * 0.25)
     assert found.contradicted == pytest.approx(share)
     assert found.attainable == pytest.approx(1 - share)
-
-
-def test_scales_of_inputs_are_measured():
-    X = np.column_stack([np.linspace(0, 1, 50), np.linspace(0, 1e4, 50) + 1e6, np.full(50, 7.0)])
-    found = checks(X, np.arange(50) % 2)
-    assert found.n_constant == 1
-    assert found.scale.largest_spread == pytest.approx(np.std(np.linspace(0, 1e4, 50)))
-    assert found.scale.typical_spread == pytest.approx(np.std(np.linspace(0, 1, 50)))
-    assert found.scale.largest_offset == pytest.approx(1.005e6 / found.scale.largest_spread, rel=1e-3)
-
-
-def test_one_hot_and_constant_targets_are_recognised():
-    assert checks(np.arange(6.0)[:, None], np.eye(3)[[0, 1, 2, 0, 1, 2]]).one_hot
-    assert not checks(np.arange(3.0)[:, None], np.array([[0, 1], [1, 1], [0, 0.0]])).one_hot
-    assert checks(np.arange(4.0)[:, None], np.ones(4)).n_constant_targets == 1
-    assert checks(np.arange(4.0)[:, None], np.ones(4)).attainable == 0
-
-
-def test_more_columns_than_samples_are_accepted(rng):
-    X = rng.normal(size=(120, 900))
-    assert checks(X, X[:, :300].sum(axis=1)).n_features == 900
 
 
 def test_scale_of_indicators_does_not_count():

@@ -38,47 +38,6 @@ def test_output_measurements_equal_evaluate_and_numpy():
     assert (found.output_low[0], found.output_high[0]) == pytest.approx((outputs.min(), outputs.max()))
 
 
-def test_dead_units_are_counted_per_layer():
-    one = net(10, 8)
-    one.biases[1][:6] = -1e4
-    found = measured(one)
-    assert (found.dead[0], found.dead_layer[0]) == (0.75, 2)
-    assert np.isnan(found.saturated[0]), "relu has no upper bound to saturate at"
-
-
-def test_saturated_units_are_counted_per_layer():
-    one = net(10, 8, hidden_activation="tanh")
-    one.biases[0][:] = 50.0
-    found = measured(one)
-    assert (found.saturated[0], found.saturated_layer[0]) == (1, 1)
-    assert np.isnan(found.dead[0])
-
-
-def test_permuting_units_changes_no_measurement(rng):
-    one, other = net(6, hidden_activation="tanh"), net(6, hidden_activation="tanh")
-    order = rng.permutation(6)
-    other.weights[0][:], other.biases[0][:] = one.weights[0][:, order], one.biases[0][order]
-    other.weights[1][:] = one.weights[1][order]
-    a, b = measured(one), measured(other)
-    for name in ("loss", "saturated", "duplicates", "positive", "first_to_last", "explained"):
-        np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=1e-9, err_msg=name)
-
-
-def test_gradient_ratios_show_vanishing_and_exploding():
-    small = measured(net(*[8] * 6, hidden_activation="sigmoid"))
-    assert small.first_to_last[0] < 1e-3
-    large = measured(net(*[8] * 6, init_scale=6.0))
-    assert large.largest_to_last[0] > 100
-
-
-def test_validation_measurements_use_validation_samples():
-    found = measured(net(4), validation=(X, Y))
-    assert found.validation_loss[0] == pytest.approx(found.loss[0])
-    assert found.validation_explained[0] == pytest.approx(found.explained[0])
-    assert found.validation_signal[0] == pytest.approx(found.agreement[0] * np.sqrt(len(Y)))
-    assert np.isnan(measured(net(4)).validation_loss[0])
-
-
 def test_skill_is_measured_from_the_loss_of_perfect_outputs(rng):
     """For counts and probabilities as targets, perfect outputs have a loss other than zero."""
     X = rng.normal(size=(300, 3))

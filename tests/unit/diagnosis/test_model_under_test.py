@@ -10,7 +10,6 @@ from fastmlp.diagnosis.model_under_test import (
     activation_row,
     from_arrays,
     from_function,
-    loss_row,
     model_of_fastmlp,
     own_activation,
 )
@@ -51,17 +50,6 @@ def test_fahlman_sigmoid_has_its_true_slope(rng):
     np.testing.assert_allclose(found, twin.loss_and_gradient(X, Y)[1], atol=1e-12)
 
 
-def test_nets_of_a_model_under_test_are_independent(rng):
-    net = MLP((2, 4, 1), dtype="float64", random_state=0)
-    params = rng.normal(size=(5, net.network.layout.n_params))
-    together = model_of_fastmlp(net.network, params, np.linspace(0, 1, 5))
-    X, Y = rng.normal(size=(6, 2)), rng.normal(size=(6, 1))
-    for k in range(5):
-        alone = together.of_nets(slice(k, k + 1))
-        np.testing.assert_allclose(alone.gradient(X, Y)[0], together.gradient(X, Y)[k], rtol=1e-12)
-        np.testing.assert_allclose(alone.objective(X, Y, alone.params), together.objective(X, Y, params)[k], rtol=1e-12)
-
-
 def test_loss_includes_label_smoothing(rng):
     net = MLP((2, 4, 3), loss="softmax_cross_entropy", label_smoothing=0.2, dtype="float64", random_state=0)
     X, y = rng.normal(size=(9, 2)), np.arange(9) % 3
@@ -72,39 +60,11 @@ def test_loss_includes_label_smoothing(rng):
 
 
 @pytest.mark.parametrize(
-    "low, high, function",
-    [
-        (0.5, 0.7311, lambda z: 1 / (1 + np.exp(-1 / (1 + np.exp(-z))))),
-        (0.5, 1.0, lambda z: 1 / (1 + 1 / (1 + np.exp(z)))),
-        (-1.0, 1.0, np.sin),
-        (-np.inf, np.inf, lambda z: 3 * z),
-        (0.0, np.inf, lambda z: np.maximum(z, 0)),
-    ],
-)
-def test_bounds_of_a_users_activation_are_measured(low, high, function):
-    row = own_activation(function)
-    np.testing.assert_allclose([row.low, row.high], [low, high], atol=2e-3)
-
-
-def test_derivative_of_a_users_activation_is_measured():
-    row, z = own_activation(np.tanh), np.linspace(-2, 2, 9)
-    np.testing.assert_allclose(row.derivative(z), 1 - np.tanh(z) ** 2, atol=1e-8)
-
-
-@pytest.mark.parametrize(
     "given, name",
     [("linear", "identity"), ("logistic", "sigmoid"), ("ReLU", "relu"), ("LeakyReLU", "leaky_relu"), ("swish", "silu")],
 )
 def test_activation_names_of_other_libraries_are_understood(given, name):
     assert activation_row(given, hidden=True).name == name
-
-
-def test_loss_follows_from_the_output_activation():
-    assert loss_row(None, activation_row("sigmoid", hidden=False)).name == "binary_cross_entropy"
-    assert loss_row(None, activation_row("softmax", hidden=False)).name == "softmax_cross_entropy"
-    assert loss_row("mse").name == "squared_error"
-    with pytest.raises(ValueError, match="Unknown loss 'hinge'"):
-        loss_row("hinge")
 
 
 def test_invalid_weight_arrays_raise():

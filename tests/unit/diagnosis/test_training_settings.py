@@ -1,7 +1,5 @@
 """Training settings for a diagnosis, from an optimiser or from its repr in a file."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import toy_data as data
@@ -10,93 +8,38 @@ import fastmlp
 from fastmlp import SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop
 from fastmlp.diagnosis.training_settings import optimizer_from_text, updates_of
 
+LOSS = {"loss": "binary_cross_entropy", "random_state": 0}
+OPTIMIZERS = (SGD(0.1), SGD(0.1, momentum=0.5, nesterov=True, clip_norm=2.0), AdamW(0.01, weight_decay=0.3), Rprop())
+NO_OPTIMIZERS = ("", "None", "Adam", "Adam(", "Adam(learning_rate=-1)", "Adam(learning_rate=open('x'))", "History()")
 
-@pytest.mark.parametrize(
-    "optimizer",
-    [
-        SGD(0.1),
-        SGD(0.1, momentum=0.9),
-        SGD(0.1, momentum=0.5, nesterov=True, clip_norm=2.0),
-        Adam(0.02),
-        AdamW(0.01, weight_decay=0.3),
-        RMSprop(),
-        Adagrad(),
-        Quickprop(),
-        Rprop(),
-    ],
-)
+
+@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, Adam(0.02), RMSprop(), Adagrad(), Quickprop()], ids=repr)
 def test_optimiser_is_parsed_from_its_repr(optimizer):
     assert optimizer_from_text(repr(optimizer)) == optimizer
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "None",
-        "Adam",
-        "Adam(",
-        "Adam(learning_rate=-1)",
-        "Adam(learning_rate=open('x'))",
-        "print(1)",
-        "Optimizer.x(1)",
-        "History()",
-        "(" * 5000,
-    ],
+    "text", ["", *NO_OPTIMIZERS, "print(1)", "Optimizer.x(1)", 5000 * "("], ids=lambda text: text[:9]
 )
 def test_invalid_text_is_no_optimiser(text):
     assert optimizer_from_text(text) is None
 
 
-def test_training_settings_survive_saving(tmp_path):
+@pytest.mark.parametrize("kind", ["net", "population"])
+def test_training_settings_survive_saving(kind, tmp_path):
     X, y = data.moons(0)
-    net = fastmlp.MLP((2, 8, 1), loss="binary_cross_entropy", random_state=0)
-    history = net.fit(
-        X,
-        y,
-        epochs=20,
-        optimizer=Adam(0.01, clip_norm=1.0),
-        validation_fraction=0.2,
-        early_stopping=5,
-        schedule="cosine",
-        verbose=0,
-    )
-    net.save(tmp_path / "net.safetensors")
-    loaded = fastmlp.load(tmp_path / "net.safetensors")
-    known = updates_of(history, net, None)
-    assert known == updates_of(loaded.history, loaded, None)
-    assert (known.rule, known.clip_norm, known.early_stopping, known.schedule) == ("adam", 1.0, True, "cosine")
-    assert (known.n_samples, known.n_validation, known.is_adaptive, known.ours) == (160, 40, True, True)
-
-
-def test_training_settings_of_a_population_survive_saving(tmp_path):
-    X, y = data.moons(0)
-    pop = fastmlp.Population((2, 8, 1), 4, loss="binary_cross_entropy", random_state=0)
-    rates = np.array([0.01, 0.02, 0.03, 0.04])
+    rates = 0.01 if kind == "net" else np.array([0.01, 0.02, 0.03, 0.04])
+    n_nets = () if kind == "net" else (4,)
+    nets = (fastmlp.MLP if kind == "net" else fastmlp.Population)((2, 8, 1), *n_nets, **LOSS)
     optimizer = SGD(rates, momentum=0.5, clip_norm=1.0)
-    pop.fit(X, y, epochs=20, optimizer=optimizer, validation_fraction=0.2, early_stopping=5, schedule="cosine")
-    pop.save(tmp_path / "pop.safetensors")
-    for result in (pop.result, fastmlp.load(tmp_path / "pop.safetensors").result):
-        known = updates_of(result, pop, None)
+    first = nets.fit(X, y, epochs=20, optimizer=optimizer, validation_fraction=0.2, early_stopping=5, schedule="cosine")
+    nets.save(tmp_path / "nets.safetensors")
+    loaded = fastmlp.load(tmp_path / "nets.safetensors")
+    for records in (first, loaded.history if kind == "net" else loaded.result):
+        known = updates_of(records, nets, None)
         np.testing.assert_allclose(known.learning_rate, 2 * rates)
         assert (known.rule, known.clip_norm, known.early_stopping, known.schedule) == ("momentum", 1.0, True, "cosine")
         assert (known.n_samples, known.n_validation, known.is_plain_descent, known.ours) == (160, 40, True, True)
-
-
-def test_results_of_earlier_versions_have_no_arguments():
-    pop = fastmlp.Population((2, 8, 1), 4, random_state=0)
-    result = pop.fit([[0, 1], [1, 0]], [0, 1], epochs=2, optimizer=SGD(np.full(4, 0.1), momentum=0.5))
-    known = updates_of(dataclasses.replace(result, arguments={}), pop, None)
-    np.testing.assert_allclose(known.learning_rate, 0.1)
-    assert (known.rule, known.n_samples, known.early_stopping, known.ours) == ("", 0, False, True)
-
-
-def test_list_of_losses_has_no_training_settings():
-    unknown = updates_of([1.0, 0.5], None, None)
-    assert np.isnan(unknown.learning_rate)
-    assert unknown.rule == ""
-    told = updates_of([1.0, 0.5], None, 0.1)
-    assert (told.learning_rate, told.is_plain_descent, told.rule) == (0.1, True, "")
 
 
 def test_size_of_batches_momentum_and_encoding_are_known():

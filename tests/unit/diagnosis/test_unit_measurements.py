@@ -6,15 +6,7 @@ import toy_data as data
 
 from fastmlp import MLP, SGD
 from fastmlp.diagnosis.model_under_test import model_of_fastmlp
-from fastmlp.diagnosis.unit_measurements import (
-    MAX_SAMPLES,
-    draw_masks,
-    duplicate_fraction,
-    has_dead_side,
-    largest_derivative,
-    merged_fraction,
-)
-from fastmlp.kernels.formulas.activations import ACTIVATIONS
+from fastmlp.diagnosis.unit_measurements import MAX_SAMPLES, draw_masks, duplicate_fraction, merged_fraction
 
 X, Y = data.moons(0)[0], data.moons(0)[1][:, None].astype(float)
 XOR = data.XOR_Y[:, None].astype(float)
@@ -28,13 +20,6 @@ def test_duplicate_units_are_counted(rng):
     assert duplicate_fraction(rng.normal(size=(1, 300, 40)))[0] < 0.02
     assert duplicate_fraction(np.zeros((1, 3, 2)))[0] == 1
     assert duplicate_fraction(np.ones((1, 1, 2)))[0] == 0
-
-
-def test_only_relu_can_die():
-    assert [row.name for row in ACTIVATIONS if has_dead_side(row)] == ["relu"]
-    derivatives = {row.name: largest_derivative(row) for row in ACTIVATIONS if row.hidden}
-    assert derivatives["sigmoid"] == pytest.approx(0.25)
-    assert derivatives["tanh"] == derivatives["relu"] == 1
 
 
 @pytest.mark.parametrize(
@@ -72,16 +57,3 @@ def test_mask_noise_equals_the_noise_of_recorded_losses(dropout):
     found = drawn(mlp, np.asarray(mlp.network.dropout)[None])
     assert found["mask_noise"][0] == pytest.approx(records.std(), rel=0.4, abs=1e-6)
     assert found["mask_loss"][0] == (pytest.approx(records.mean(), abs=records.std()) if dropout else 0.0)
-
-
-def test_share_of_output_variance_by_masks_grows_with_the_rate_of_each_net():
-    shares = [drawn(net(rate, 16), rate)["mask_share"][0] for rate in (0.05, 0.5, 0.95)]
-    assert 0 < shares[0] < 0.2 < 0.6 < shares[1] < 0.9 < shares[2] < 1
-    mlp = net(0.5, 8)
-    subject = model_of_fastmlp(
-        mlp.network, np.repeat(mlp.params[None], 3, axis=0), 0.0, np.array([[0.0], [0.3], [0.8]])
-    )
-    noise = draw_masks(subject, X, Y)["mask_noise"]
-    assert 0 == noise[0] < noise[1] < noise[2]
-    mlp.params[:] = 0
-    assert drawn(mlp, 0.5)["mask_share"][0] == 0, "of constant outputs"

@@ -17,7 +17,7 @@ from fastmlp.diagnosis.samples import as_samples
 from fastmlp.diagnosis.training_settings import updates_of
 from fastmlp.diagnosis.verdicts import NAMES, VERDICTS, score_verdicts
 from fastmlp.diagnosis.verdicts.evidence import Evidence
-from fastmlp.diagnosis.verdicts.verdict import EVIDENCE, Net, number
+from fastmlp.diagnosis.verdicts.verdict import EVIDENCE, Net
 
 BY_NAME = dict(zip(NAMES, VERDICTS, strict=True))
 
@@ -72,14 +72,6 @@ def test_verdicts_of_a_population_equal_those_of_single_nets():
     for k in range(4):
         alone = score_verdicts(measured(m.model.of_nets(slice(k, k + 1)), *data.moons(0)))[:, 0]
         assert NAMES[alone.argmax()] == NAMES[together[:, k].argmax()]
-
-
-@pytest.mark.parametrize(
-    "value, text",
-    [(0.5, "0.5"), (1234.5, "1,230"), (2e-7, "2e-07"), (0.0, "0"), (3e8, "3e+08"), (float("nan"), "nan"), (12.0, "12")],
-)
-def test_numbers_are_formatted_with_three_digits(value, text):
-    assert number(value) == text
 
 
 # ---- remedies
@@ -139,11 +131,6 @@ def test_remedy_for_a_local_minimum_is_another_start(optimizer):
     assert found.evidence["merged samples"] in (0.5, 0.75)
 
 
-def test_remedy_for_a_saddle_is_another_optimiser():
-    plain = train(*data.blobs(0), optimizer=SGD(0.05), hidden=(8, 8), init_scale=1e-3)
-    assert diagnose(plain.net, plain.X, plain.y, plain.history).remedy.startswith("Leave the saddle: use 'rprop'")
-
-
 def noisy(n, noise, seed):
     """Return n samples of which noise hides most, so that a net of many units memorises them."""
     rng = np.random.default_rng(seed)
@@ -172,17 +159,14 @@ def test_remedy_of_a_converged_net_states_its_gap(with_validation):
     history = net.fit(X, y, epochs=100, batch_size=32, optimizer=Adam(0.003), validation_data=held_out)
     found = diagnose(net, X, y, history, validation_data=held_out if with_validation else None)
     assert found.verdict == "converged"
+    assert "Whether other steps or a wider net would lower the loss further, only a trial shows. The " in found.remedy
+    training, validation = history.loss[-1], history.validation_loss[-1]
+    gap = f"{training:.3g} in training and {validation:.3g} in validation."
     if with_validation:
         training, validation = (100 * found.evidence[name] for name in ("explained", "explained in validation"))
-        assert training > validation + 5
-        assert found.remedy == (
-            "Nothing to change: training has come to rest. Whether other steps or a wider net would lower the loss "
-            f"further, only a trial shows. The net explains {training:.0f} % of the "
-            f"variance of its samples and {validation:.0f} % of that of validation samples."
-        )
-    else:
-        training, validation = history.loss[-1], history.validation_loss[-1]
-        assert found.remedy.endswith(f" is {training:.3g} in training and {validation:.3g} in validation.")
+        gap = f"{training:.0f} % of the variance of its samples and {validation:.0f} % of that of validation samples."
+    assert found.remedy.endswith(gap)
+    assert (training > validation) == with_validation
 
 
 def test_history_is_asked_for_where_only_it_tells_a_new_net_from_a_stuck_one():
@@ -224,12 +208,3 @@ def test_learning_rate_of_the_remedy_trains_the_net(optimizer, source, wrong, re
     rule = {"momentum": 0.9} if "momentum=0.9" in repr(optimizer) else {}
     cured = of(source, optimizer=type(optimizer)(named_rate(found), **rule), **PLAIN | RELU)(0)
     assert verdict_of(cured).evidence["explained"] > reached
-
-
-def test_remedy_of_a_swinging_loss_is_a_tenth_of_the_rate_from_here_on():
-    X, y = data.friedman(0)
-    young = of(data.friedman, epochs=30, optimizer=Adam(1e-3))(0)
-    found = diagnose(young.net, X, y, np.where(np.arange(30) % 2, 0.7, 1.2))
-    assert found.verdict == "learning_rate_too_high"
-    assert found.remedy.startswith("Lower the learning rate to a tenth")
-    assert found.experiment.startswith("Train ten epochs from here")

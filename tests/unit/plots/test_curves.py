@@ -45,10 +45,6 @@ def test_log_scale_is_used_for_positive_losses(loss, scale):
     assert history(loss=loss).plot().get_yscale() == scale
 
 
-def test_log_scale_can_be_switched_off():
-    assert history(loss=[2.0, 1.0]).plot(log=False).get_yscale() == "linear"
-
-
 def test_plot_uses_the_given_axes(headless):
     _, ax = headless.subplots()
     assert history(loss=[2.0]).plot(ax=ax) is ax
@@ -75,8 +71,3 @@ def test_plot_of_a_metric_shows_its_validation():
     assert ax.get_title(loc="left") == "R2 over 2 epochs"
     made.metrics["mine"] = np.array([1.0, 2.0])
     assert texts(made.plot("mine")) == ["training"], "a user's metric has no best epoch"
-
-
-def test_shorter_record_is_plotted():
-    made = history(loss=[4.0, 3.0, 2.0], validation_loss=[5.0, 4.0])
-    np.testing.assert_array_equal(made.plot().get_lines()[1].get_ydata(), [5, 4])

@@ -7,17 +7,7 @@ from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp import plots
-from fastmlp.plots.sample_checks import as_samples, has_classes, probabilities, unwrap_estimator
-
-
-def test_classes_are_recognised_from_targets():
-    net = xor_net()
-    assert as_samples(net, XOR_X, XOR_Y).classes.tolist() == XOR_Y.tolist()
-    fractions = as_samples(net, XOR_X, [0.1, 0.9, 0.9, 0.1])
-    assert fractions.classes is None
-    assert not has_classes(net.network, fractions)
-    assert has_classes(net.network, as_samples(net, XOR_X))
-    assert not has_classes(fastmlp.MLP((2, 1)).network, as_samples(net, XOR_X))
+from fastmlp.plots.sample_checks import probabilities, unwrap_estimator
 
 
 @pytest.mark.parametrize("settings", [{"loss": "binary_cross_entropy"}, {"output_activation": "tanh"}, {}])
