@@ -45,9 +45,7 @@ def test_monitor_warns_once_in_one_line(settings, fit, text):
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
 @pytest.mark.parametrize("source", [data.moons, data.overlapping, data.rings])
-@pytest.mark.parametrize(
-    "make", [MLP, lambda sizes, **settings: Population(sizes, 20, **settings)], ids=["net", "nets"]
-)
+@pytest.mark.parametrize("n_nets", [(), (20,)], ids=["net", "population"])
 def test_monitor_is_silent_for_healthy_nets(n_nets, source, activation):
     X, y = source(1)
     sizes, kind = (X.shape[1], 16, 16, 1), Population if n_nets else MLP

@@ -18,9 +18,7 @@ def test_optimiser_is_parsed_from_its_repr(optimizer):
     assert optimizer_from_text(repr(optimizer)) == optimizer
 
 
-@pytest.mark.parametrize(
-    "text", ["", *NO_OPTIMIZERS, "print(1)", "Optimizer.x(1)", 5000 * "("], ids=lambda text: text[:9]
-)
+@pytest.mark.parametrize("text", [*NO_OPTIMIZERS, "print(1)", "Optimizer.x(1)", 5000 * "("], ids=lambda text: text[:9])
 def test_invalid_text_is_no_optimiser(text):
     assert optimizer_from_text(text) is None
 
