@@ -1,4 +1,4 @@
-"""Columns that the options `--drop`, `--keep` and `--id` name: the inputs that `fastmlp train` learns from."""
+"""Columns that the options `--drop` and `--id` name: the inputs that `fastmlp train` learns from."""
 
 from __future__ import annotations
 
@@ -32,35 +32,23 @@ def check_columns(table: pd.DataFrame, names: Sequence[str], option: str) -> Non
         raise no_such_column(table, f"{option} column", name)
 
 
-def select_columns(
-    table: pd.DataFrame, target: str, drop: Sequence[str] = (), keep: Sequence[str] = (), ids: Sequence[str] = ()
-) -> pd.DataFrame:
+def select_columns(table: pd.DataFrame, target: str, drop: Sequence[str] = (), ids: Sequence[str] = ()) -> pd.DataFrame:
     """Return the table with its target and the input columns only.
 
     target : name of the target column
     drop : columns to leave out
-    keep : the only input columns, all others are left out; cannot be combined with drop
     ids : columns that identify rows, never used as inputs
 
     Raises
     ------
     ValueError
-        If a name is not in the table, if the target or an id is also given to another option, or if no input is left.
+        If a name is not in the table, if the target is also given to another option, or if no input is left.
     """
-    if drop and keep:
-        raise ValueError("--drop and --keep cannot be combined: give one of them.")
-    for option, names in (("--drop", drop), ("--keep", keep), ("--id", ids)):
+    for option, names in (("--drop", drop), ("--id", ids)):
         check_columns(table, names, option)
         if target in names:
             raise ValueError(f"{target!r} is the target column, which cannot be an input: leave it out of {option}.")
-    if kept_ids := [name for name in ids if name in keep]:
-        raise ValueError(
-            f"An id column is not used as an input, but {kept_ids[0]!r} is given to both --id and --keep: choose one."
-        )
-    left_out = {*drop, *ids}
-    if keep:
-        left_out |= set(table.columns) - {*keep, target}
-    selected = table[[name for name in table.columns if name not in left_out]]
+    selected = table[[name for name in table.columns if name not in {*drop, *ids}]]
     if selected.shape[1] < 2:
-        raise ValueError(f"No column is left to predict {target!r} from: drop fewer, or keep more.")
+        raise ValueError(f"No column is left to predict {target!r} from: drop fewer.")
     return selected

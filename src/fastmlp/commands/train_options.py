@@ -78,9 +78,6 @@ class TrainOptions:
     drop: Annotated[list[str], column_option(help="A column not to learn from. Repeat it for several.")] = field(
         default_factory=list
     )
-    keep: Annotated[list[str], column_option(help="A column to learn from, and from no others. Repeat it.")] = field(
-        default_factory=list
-    )
     ids: Annotated[
         list[str],
         column_option("--id", help="A column not to learn from that `predict` puts beside its answers. Repeat it."),

@@ -92,7 +92,7 @@ def targets_of(target: Target, column: pd.Series) -> Targets:
 def inputs_and_target(table: pd.DataFrame, options: TrainOptions) -> pd.DataFrame:
     """Return a table with its target and the input columns only; those that --categorical names hold categories."""
     check_columns(table, options.categorical, "--categorical")
-    table = select_columns(table, options.target, options.drop, options.keep, options.ids)
+    table = select_columns(table, options.target, options.drop, options.ids)
     for name in options.categorical:
         if name == options.target or name not in table.columns:
             raise ValueError(

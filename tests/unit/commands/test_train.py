@@ -248,20 +248,13 @@ def test_output_that_is_no_net_is_not_replaced(train, tmp_path):
     assert train("--epochs", 2).exit_code == 0
 
 
-def test_train_prints_rows_features_and_device(train):
+def test_train_prints_rows_features_and_device(train, tmp_path):
     """The output does not explain a missing GPU, and nouns after 1 are in the singular."""
-    result = train("--epochs", 1, "--keep", "size")
+    result = train("--epochs", 1, "--drop", "id", "--drop", "age")
     assert "160 rows, 1 feature, on the CPU\n" in result.stdout
     assert "Trained 1 epoch in" in result.stdout
+    assert fastmlp.load(tmp_path / "m.safetensors").net_.preprocessing.feature_names == ["size"]
     assert "CuPy" not in result.stdout
-
-
-def test_drop_and_keep_options_select_columns(train, tmp_path):
-    names = lambda: fastmlp.load(tmp_path / "m.safetensors").net_.preprocessing.feature_names
-    assert train("--epochs", 1, "--drop", "age", "--drop", "id").exit_code == 0
-    assert names() == ["size"]
-    assert train("--epochs", 1, "--keep", "age").exit_code == 0
-    assert names() == ["age"]
 
 
 def test_id_columns_are_no_features_and_label_predictions(train, table, tmp_path):
