@@ -72,18 +72,14 @@ def test_a_warm_start_keeps_the_best_net_of_the_original():
     assert model.best_validation_score_ == 1.0
 
 
-def test_estimators_without_an_equivalent_raise_on_conversion():
+def test_estimators_without_an_equivalent_are_refused():
     same = MLPClassifier(**SMALL, solver="adamw", dropout=0.1, class_weight="balanced").fit(X, LABELS)
     assert_same_predictions(same.to_sklearn(), same, 1e-5)
     for model in (MLPClassifier(**SMALL, activation="gelu"), MLPRegressor("huber", **SMALL)):
         with pytest.raises(ValueError, match="scikit-learn has no net with activation"):
             model.fit(X, np.arange(80) % 2).to_sklearn()
-
-
-def test_foreign_or_unfitted_estimators_raise():
     with pytest.raises(TypeError, match="but got LogisticRegression"):
         fastmlp.from_sklearn(LogisticRegression())
-    with pytest.raises(NotFittedError):
-        fastmlp.from_sklearn(theirs.MLPClassifier())
-    with pytest.raises(NotFittedError):
-        MLPClassifier().to_sklearn()
+    for convert in (lambda: fastmlp.from_sklearn(theirs.MLPClassifier()), MLPClassifier().to_sklearn):
+        with pytest.raises(NotFittedError):
+            convert()

@@ -148,15 +148,15 @@ def test_shuffled_training_agrees_with_scikit_learn_over_seeds(iris, solver):
 
 
 @pytest.mark.filterwarnings(FEW_EPOCHS)
-@pytest.mark.parametrize("loss", ("huber", "absolute_error"))
-def test_robust_losses_of_a_regressor_tolerate_outliers(loss):
+def test_robust_losses_of_a_regressor_tolerate_outliers():
     X = np.linspace(-1, 1, 200)[:, None]
-    y = X[:, 0].copy()
-    y[::20] += 50.0
-    settings = {"learning_rate_init": 0.02, "max_iter": 150, "batch_size": 50, "random_state": 0}
-    robust = MLPRegressor(loss, (), huber_delta=0.1, **settings).fit(X, y)
-    plain = MLPRegressor(hidden_layer_sizes=(), **settings).fit(X, y)
-    assert abs(robust.predict(X) - X[:, 0]).mean() < 0.2 < abs(plain.predict(X) - X[:, 0]).mean()
+    y = X[:, 0] + 50.0 * (np.arange(200) % 20 == 0)
+    settings = {"hidden_layer_sizes": (), "learning_rate_init": 0.02, "max_iter": 150, "batch_size": 50}
+    error = {
+        loss: abs(MLPRegressor(loss, huber_delta=0.1, random_state=0, **settings).fit(X, y).predict(X) - X[:, 0]).mean()
+        for loss in ("huber", "absolute_error", "squared_error")
+    }
+    assert max(error["huber"], error["absolute_error"]) < 0.2 < error["squared_error"]
 
 
 @pytest.mark.filterwarnings(FEW_EPOCHS)
@@ -193,14 +193,7 @@ def test_label_smoothing_lowers_the_largest_probability(iris):
 BAD_DATA = [
     (MLPClassifier, [[0.0], [1.0]], [0.5, 1.5], "Unknown label type: continuous"),
     (MLPClassifier, [[0.0], [1.0]], [[0, 1], [2, 0]], "several columns of classes"),
-    (MLPRegressor, [[0.0], [1.0]], ["a", "b"], "y must hold numbers"),
-    (MLPRegressor, [[0.0], [1.0]], ["1", "2.5"], "y must hold numbers for a regression, but it holds .*'1'"),
-    (MLPRegressor, [[0.0], [1.0]], np.array(["1", "2.5"], object), "y must hold numbers"),
-    (MLPRegressor, [[0.0], [1.0]], np.array(["2020-01-01", "2020-01-02"], "M8[D]"), "y must hold numbers.*dates"),
-    (MLPRegressor, [[0.0], [1.0]], np.array([1, 2], "m8[D]").astype(object), "y must hold numbers"),
-    (MLPRegressor, [[0.0], [1.0]], np.array([np.timedelta64(1, "D"), 2], object), "y must hold numbers"),
     (MLPRegressor, [[0.0], [1.0]], [0, 1e300], "y must fit into float32, but it holds 1e.300 at .1, 0., which is too"),
-    (MLPRegressor, [[0.0], [np.nan]], [0, 1], "NaN"),
     (MLPRegressor, [[0.0], [1e300]], [0, 1], r"non-finite parameter weights.* X holds 1e.300, which is beyond float32"),
     (MLPRegressor, [[0.0], [1.0]], [0], "inconsistent"),
     (lambda: MLPRegressor((20,)), [[0.0], [1.0]], [0, 1], r"name the other one, MLPRegressor.hidden_layer_sizes=.20"),

@@ -47,6 +47,20 @@ def test_predictions_and_scores_of_sources_are_those_of_arrays(data):
             estimator.score(X)
     assert regressor.score(Pieces(X, values), None) == pytest.approx(regressor.score(X, values))
 
+    class Reuses:
+        """A source that uses its buffers again."""
+
+        def __iter__(self):
+            inputs, targets = np.empty((5000, 4), np.float32), np.empty(5000)
+            for first in range(0, N, 5000):
+                inputs[:], targets[:] = X[first : first + 5000], values[first : first + 5000]
+                yield inputs, targets
+
+    assert regressor.score(Reuses(), None) == pytest.approx(regressor.score(X, values))
+    for n in (N - 1, N + 1):
+        with pytest.raises(ValueError, match="inconsistent"):
+            model.score(source, None, sample_weight=np.ones(n))
+
 
 @pytest.mark.filterwarnings("ignore:The column 'a' alone predicts")
 @pytest.mark.parametrize("estimator", [TabularMLPClassifier, TabularMLPRegressor])
@@ -66,26 +80,3 @@ def test_missing_targets_of_a_score_are_refused(estimator, tmp_path):
     if not is_classifier:
         with pytest.raises(ValueError, match="y must hold numbers for a regression, but it holds 'red'"):
             model.score(X.assign(y="red"), "y")
-
-
-def test_scores_of_a_source_that_uses_its_buffers_again_are_those_of_the_array():
-    X, y = RNG.normal(size=(600, 3)), RNG.normal(size=600)
-    model = TabularMLPRegressor(**SETTINGS).fit(X, y)
-
-    class Reuses:
-        def __iter__(self):
-            inputs, targets = np.empty((100, 3)), np.empty(100)
-            for first in range(0, 600, 100):
-                inputs[:], targets[:] = X[first : first + 100], y[first : first + 100]
-                yield inputs, targets
-
-    assert model.score(Reuses(), None) == pytest.approx(model.score(X, y))
-
-
-def test_sample_weights_of_a_score_must_be_as_many_as_the_rows(tmp_path):
-    table = pd.DataFrame({"a": RNG.normal(size=300), "y": RNG.integers(0, 2, 300)})
-    table.to_parquet(tmp_path / "t.parquet")
-    model = TabularMLPClassifier(**SETTINGS).fit(tmp_path / "t.parquet", "y")
-    for n in (299, 301):
-        with pytest.raises(ValueError, match="inconsistent"):
-            model.score(tmp_path / "t.parquet", "y", sample_weight=np.ones(n))

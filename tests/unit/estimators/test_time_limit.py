@@ -7,7 +7,6 @@ from sklearn.exceptions import ConvergenceWarning
 from toy_data import blobs
 
 from fastmlp import MLPClassifier, MLPRegressor, cross_val_population
-from fastmlp.kernels.cpu import backend
 
 X, y = blobs(0, n=120)
 SMALL = {"hidden_layer_sizes": (6,), "random_state": 0, "max_iter": 100_000, "n_iter_no_change": np.inf}
@@ -27,29 +26,13 @@ def test_a_net_keeps_the_limit(more, monkeypatch):
         assert clf.best_validation_score_ == max(clf.validation_scores_)
 
 
-def test_lbfgs_ends_with_an_iteration(monkeypatch):
-    clock = KernelClock(monkeypatch)
-    train = backend.train
-
-    def timed(*arguments):
-        train(*arguments)
-        clock.now += 0.04
-
-    monkeypatch.setattr(backend, "train", timed)
-    reg = MLPRegressor(hidden_layer_sizes=(6,), random_state=0, solver="lbfgs", tol=1e-12, time_limit=1)
-    with pytest.warns(ConvergenceWarning, match=WARNING):
-        reg.fit(X, X[:, 0] * X[:, 1])
-    assert 0.8 <= clock.trained <= 1.05
-    assert 5 < reg.n_iter_ < 25
-
-
-@pytest.mark.parametrize("compiling, n_iterations", ((0.5, 10), (100.0, 1)))
-def test_lbfgs_counts_compiling_and_has_an_iteration(compiling, n_iterations, monkeypatch):
+@pytest.mark.parametrize(("compiling", "at_most"), ((0.0, 25), (0.5, 12), (100.0, 1)))
+def test_lbfgs_counts_compiling_and_ends_with_an_iteration(compiling, at_most, monkeypatch):
     clock = KernelClock(monkeypatch, step=0.04, compiling=compiling)
     reg = MLPRegressor(hidden_layer_sizes=(6,), random_state=0, solver="lbfgs", tol=1e-12, time_limit=1)
     with pytest.warns(ConvergenceWarning, match=WARNING):
         reg.fit(X, X[:, 0] * X[:, 1])
-    assert 1 <= reg.n_iter_ <= n_iterations
+    assert at_most // 5 < reg.n_iter_ <= at_most
     assert clock.now <= max(1.05, compiling + 0.2)
 
 
