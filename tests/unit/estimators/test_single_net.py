@@ -8,6 +8,7 @@ import pytest
 from sklearn import neural_network as theirs
 from sklearn.datasets import make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning
+from toy_data import blobs
 
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
@@ -252,6 +253,22 @@ def test_interruption_before_the_first_epoch_warns_and_predicts(classes, monkeyp
         clf = MLPClassifier(**SMALL).fit(*classes)
     assert (clf.n_iter_, clf.loss_curve_, np.isnan(clf.loss_)) == (0, [], True)
     assert np.isfinite(clf.predict_proba(classes[0])).all()
+
+
+def test_divergence_with_early_stopping_keeps_the_best_epoch():
+    X, y = blobs(0, n=60)
+    settings = {"solver": "sgd", "learning_rate_init": 1.0, "activation": "identity", "random_state": 0}
+    model = MLPRegressor(**settings, early_stopping=True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X, y)
+    assert [warning.category for warning in caught] == [ConvergenceWarning]
+    assert "Training diverged in epoch" in str(caught[0].message)
+    assert "best validation score" in str(caught[0].message)
+    assert np.isnan(model.validation_scores_[-1])
+    assert np.isfinite(model.validation_scores_[:-1]).all()
+    assert model.best_validation_score_ == max(model.validation_scores_[:-1])
+    assert np.isfinite(model.predict(X)).all()
 
 
 def test_loss_has_the_same_bits_for_any_number_of_threads(rng, monkeypatch):
