@@ -20,6 +20,7 @@ from executor_cases import (
     fit,
     process_pool,
 )
+from fit_kinds import ALL, KINDS, whole
 from toy_data import XOR_X, XOR_Y
 
 from fastmlp import Population, TrainingWarning
@@ -59,8 +60,6 @@ def test_tasks_give_the_bits_of_one_process(name, small_tasks):
     assert executor.n_submitted > 1
 
 
-@pytest.mark.slow
-@pytest.mark.thinned(4)
 @pytest.mark.parametrize("name", FITS)
 def test_processes_give_the_bits_of_one_process(name, small_tasks, pool, temporary_folder):
     assert_same_bits(name, pool)
@@ -107,6 +106,19 @@ def test_progress_counts_the_nets_of_finished_tasks(name, done, small_tasks, mon
     assert [n_done for total, n_done in shown if total == done[-1]] == done, "others are those of the tasks"
     fit(name, InPlace(), verbose=2)
     assert f"net {done[-1]}/{done[-1]} " in capsys.readouterr().out
+
+
+HERE = {kind: kind.removesuffix(" on workers").removesuffix(",") for kind in KINDS if "on workers" in kind}
+
+
+@pytest.mark.parametrize("kind, option", [case for case in ALL if case[0] in HERE])
+def test_workers_give_the_bits_of_one_process(kind, option, small_parts):
+    (pop, result), (expected, here) = whole(kind, option), whole(HERE[kind], option)
+    np.testing.assert_array_equal(result.stopped_by, here.stopped_by)
+    kept = result.stopped_by != "divergence"  # whose last finite parameters depend on where calls end
+    np.testing.assert_array_equal(pop.params[kept], expected.params[kept])
+    for name, values in here.arrays().items():
+        np.testing.assert_array_equal(result.arrays()[name], values, err_msg=name)
 
 
 def test_threads_train_copies(small_tasks):
@@ -164,7 +176,6 @@ def test_a_killed_process_breaks_the_pool_with_advice_and_leaves_the_population(
     assert not array_folders(temporary_folder)
 
 
-@pytest.mark.slow
 def test_a_full_disk_is_a_sentence_and_leaves_nothing(pool, monkeypatch, temporary_folder):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -206,7 +206,6 @@ def test_shuffled_training_matches_the_reference_in_the_same_order(calls):
     np.testing.assert_allclose(net.params, reference.params, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.thinned(4)
 @pytest.mark.parametrize("hidden", (6, 40))
 @pytest.mark.parametrize("batch_size", (100, 1200))
 @pytest.mark.parametrize("shuffle", (False, True))

@@ -42,9 +42,10 @@ def test_innermost_interrupt_message_wins():
 
 def interrupted(kind, n_calls, monkeypatch, **given):
     """Return the nets and the record of a fit that Ctrl-C ends after this kernel call, each of one step."""
-    with monkeypatch.context() as patches, pytest.warns(UserWarning, match="interrupted") as caught:
+    with monkeypatch.context() as patches:
         cut_calls(patches, last=n_calls)
-        found = fit(kind, **given)
+        with pytest.warns(UserWarning, match="interrupted") as caught:
+            found = fit(kind, **given)
     assert len(caught) == 1
     assert caught[0].filename == train.__code__.co_filename, "the place of the user's call"
     return *found, str(caught[0].message)
