@@ -9,14 +9,15 @@ chunk with the incomplete batch comes last, so that every epoch has the same num
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from ..kernels.structs import aligned_zeros
 from .memory_limit import bytes_for_rows
-from .read_ahead import ReadAhead
+from .read_ahead import read_ahead
 from .row_file import RowFile
 
 CHUNK_BYTES = 1_000_000  # at least: a disk reads so many at full speed from any place
@@ -109,26 +110,12 @@ class Blocks:
         """
         order, size = self._order(epoch), self.chunks_per_block
         groups = [order[i : i + size] for i in range(first * size, len(order), size)]
-        if not groups:
-            return
-        with ReadAhead() as reader:
-            result = self._begin(reader, groups[0])
-            for i in range(len(groups)):
-                block = self._arrived(*result())
-                if i + 1 < len(groups):
-                    result = self._begin(reader, groups[i + 1])
-                yield block
-
-    def _begin(self, reader: ReadAhead, chunks: np.ndarray) -> Callable[[], tuple[int, Block]]:
-        """Let the reader read the block of these chunks, the next one to arrive."""
-        return reader.begin(self._read, self._n_arrived, chunks)
-
-    def _arrived(self, k: int, block: Block) -> Block:
-        """Return block k, which was read, in the memory that kernels read."""
-        self._n_arrived = k + 1
-        if self._copies is None:
-            return block
-        return Block(*self._copies.arrived(k, [array.size for array in block]))
+        numbered = enumerate(groups, self._n_arrived)
+        with closing(read_ahead(self._read(k, chunks) for k, chunks in numbered)) as blocks:
+            for k, block in blocks:
+                self._n_arrived = k + 1
+                arrived = None if self._copies is None else self._copies.arrived(k, [array.size for array in block])
+                yield block if arrived is None else Block(*arrived)
 
     def _order(self, epoch: int) -> np.ndarray:
         """Return the numbers of the chunks in the order of this epoch."""

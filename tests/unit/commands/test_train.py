@@ -15,12 +15,10 @@ from typer.testing import CliRunner
 import fastmlp
 from fastmlp.commands import train as train_job
 from fastmlp.commands.cli import app
-from fastmlp.commands.train import final_figures, summary
 from fastmlp.commands.train_options import TrainOptions
 from fastmlp.history import History
 from fastmlp.table_training.model import TableModel
 from fastmlp.table_training.recipes import Recipe
-from fastmlp.tables import table_files
 
 pd = pytest.importorskip("pandas")
 QUICK = ["--n-nets", "1", "--hidden", "8", "--learning-rate", "0.01", "--device", "cpu"]
@@ -333,20 +331,6 @@ def test_a_finished_net_is_saved_before_a_word_of_it(train, tmp_path, monkeypatc
     assert fastmlp.load(tmp_path / "m.safetensors").n_iter_ == 1
 
 
-@pytest.mark.parametrize("memory_limit", ["1GB", "1MB"], ids=["in memory", "in pieces"])
-def test_cells_of_an_id_that_is_an_input_are_copied_unchanged(train, table, tmp_path, memory_limit, monkeypatch):
-    monkeypatch.setattr(table_files, "PIECE_CELLS", 100)  # more than one piece
-    frame = pd.read_csv(table)
-    frame["size"] = [f"{size:.3f}0" for size in frame["size"]]
-    frame.to_csv(table, index=False)
-    assert train("--epochs", 1, "--drop", "id").exit_code == 0
-    command = ["predict", str(tmp_path / "m.safetensors"), str(table), "--id", "size", "--memory-limit", memory_limit]
-    result = CliRunner().invoke(app, command)
-    assert result.exit_code == 0, result.output
-    rows = list(csv.reader(result.stdout.splitlines()))
-    assert [row[0] for row in rows[1:]] == frame["size"].tolist()
-
-
 @pytest.mark.filterwarnings("default")  # the command shows warnings as sentences
 def test_missing_id_columns_warn_or_fail(train, table, tmp_path):
     assert train("--epochs", 1, "--id", "id").exit_code == 0
@@ -374,40 +358,6 @@ def test_prediction_warns_of_values_unseen_in_training(train, table, tmp_path):
     assert "Column 'age' is missing in" in error_line(result)
     result = train("--epochs", 1, "--test", other)
     assert "Test part: Column 'age' is missing in" in result.stdout
-
-
-def test_summary_states_epochs_time_and_final_figures():
-    history = History()
-    history.loss, history.stopped_by, history.seconds = np.array([3.0, 1.0, 2.0]), "epochs", 1.25
-    assert summary(history) == "Trained 3 epochs in 1.2 s: training loss 2 in epoch 3."
-    history.seconds, history.compile_seconds = 13.3, 12.1
-    assert summary(history).startswith(
-        "Trained 3 epochs in 1.2 s, after 12.1 s of compiling, once for this kind of net"
-    )
-    history.validation_loss, history.best_epoch = np.array([0.5, 0.25, 1.0]), 1
-    history.accuracy, history.validation_accuracy = np.ones(3), np.array([0.5, 0.75, 0.5])
-    assert final_figures(history) == "validation loss 0.25, accuracy 0.7500 in epoch 2"
-    assert "the best parameters on the validation part are kept: validation loss 0.25" in summary(history)
-    history.validation_loss = np.array([0.5])  # of an interrupted fit, shorter than the loss
-    assert final_figures(history) == ""
-
-
-def test_few_bad_cells_do_not_make_a_column_categorical(table, train):
-    """For any split, also if the bad cells are in the validation part only."""
-    rows = pd.read_csv(table, dtype={"id": str}).astype(object)
-    rows["rooms"] = (np.arange(200) % 7).astype(object)
-    rows.loc[[3, 5], "rooms"] = "unknown"
-    rows.loc[7, "price"] = "n/a?"
-    rows.to_csv(table, index=False)
-    for seed in range(3):
-        result = train("--epochs", 1, "--drop", "id", "--seed", seed)
-        assert result.exit_code == 0, result.output
-        assert "The target 'price' holds no numbers in 1 row of 200 ('n/a?'), which is left out." in result.output
-        note = "Column 'rooms' holds no numbers in 2 of 199 cells ('unknown'), which count as missing."
-        assert note in result.output
-        net = fastmlp.load(table.with_name("m.safetensors")).net_
-        assert net.preprocessing.feature_names[:3] == ["size", "age", "rooms"]
-        assert len(net.preprocessing.feature_names) <= 4
 
 
 def test_the_same_command_goes_on_after_ctrl_c_to_the_same_net(train, tmp_path, ctrl_c_after, monkeypatch):

@@ -6,7 +6,7 @@ from toy_data import XOR_X, XOR_Y
 import fastmlp
 from fastmlp.console.fit_time import format_time, is_compile_time_worth_showing
 from fastmlp.kernels.jit import compile_time
-from fastmlp.kernels.jit.compile_time import Stopwatch, add_wait
+from fastmlp.kernels.jit.compile_time import add_wait
 
 
 @pytest.mark.parametrize(
@@ -22,16 +22,6 @@ from fastmlp.kernels.jit.compile_time import Stopwatch, add_wait
 def test_time_is_formatted_with_compile_time(seconds, compiling, text):
     assert format_time(seconds, compiling) == text
     assert is_compile_time_worth_showing(compiling, seconds) == ("after" in text)
-
-
-def test_stopwatch_counts_compile_time_after_its_start():
-    add_wait(1.0)
-    watch = Stopwatch()
-    assert watch.read()[1] == 0.0
-    add_wait(0.25)
-    seconds, compiling = watch.read()
-    assert compiling == pytest.approx(0.25)
-    assert seconds >= 0.0
 
 
 def fake_compilation(monkeypatch):

@@ -47,16 +47,6 @@ def test_a_rewritten_file_of_the_same_size_and_time_is_another_one(path, place):
     assert identity_of(path) != found
 
 
-def test_blocks_are_read_evenly_over_a_large_file(path, monkeypatch):
-    """Without the times of the file, a change of one of the blocks is one of its identity."""
-    found = identity_of(path)[0][:2]
-    for place in np.linspace(0, path.stat().st_size - 1, 64).astype(int)[[1, 20, 62]]:
-        rewrite(path, flip(place))
-        assert identity_of(path)[0][:2] != found
-        rewrite(path, flip(place))
-        assert identity_of(path)[0][:2] == found
-
-
 def test_a_copied_file_and_a_renamed_one_are_the_same(rng, tmp_path):
     first, second = tmp_path / "first.npy", tmp_path / "second.npy"
     np.save(first, rng.normal(size=(50, 3)))
@@ -64,21 +54,6 @@ def test_a_copied_file_and_a_renamed_one_are_the_same(rng, tmp_path):
     shutil.copyfile(first, second)
     first.unlink()
     assert identity_of(second) == found
-
-
-def test_files_of_a_folder_share_what_is_read(tmp_path, monkeypatch):
-    """Of each of many files, the two ends: a change between them shows in the times alone."""
-    monkeypatch.setattr(file_identity, "WHOLE_UP_TO", 1024)
-    monkeypatch.setattr(file_identity, "BLOCK_BYTES", 16)
-    for k in range(40):
-        (tmp_path / f"{k:02}.parquet").write_bytes(bytes(200))
-    found = identity_of(tmp_path)
-    for place, is_seen in ((3, True), (100, False), (-3, True)):
-        rewrite(tmp_path / "07.parquet", flip(place))
-        changed = identity_of(tmp_path)
-        assert changed != found
-        assert (changed[7][:2] != found[7][:2]) == is_seen
-        rewrite(tmp_path / "07.parquet", flip(place))
 
 
 def test_stamps_change_with_each_file_of_a_folder(tmp_path):

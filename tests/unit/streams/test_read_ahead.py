@@ -8,10 +8,6 @@ import pytest
 from fastmlp.streams.read_ahead import read_ahead
 
 
-def test_items_come_in_their_order():
-    assert list(read_ahead(k * k for k in range(20))) == [k * k for k in range(20)]
-
-
 def test_the_next_item_is_computed_while_one_is_in_use():
     began = threading.Event()
 

@@ -14,7 +14,6 @@ from fastmlp import MLP
 from fastmlp.kernels.structs import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
 from fastmlp.streams import row_file, row_loading
 from fastmlp.streams.row_cache import as_cache
-from fastmlp.streams.row_file import RowFile
 from fastmlp.streams.row_loading import RowsInMemory, load
 from fastmlp.streams.sources import Source, as_source
 
@@ -207,12 +206,6 @@ def test_damaged_rows_are_written_anew_with_a_warning(damage, reason, tmp_path):
     assert names_in(tmp_path) == [folder.name]
 
 
-def test_damaged_held_out_rows_are_none(tmp_path):
-    with load_rows(tmp_path, held_out=lambda: (X[:5], Y[:5])) as rows:
-        os.truncate(rows.folder / row_file.HELD_OUT_FILE, 100)
-        assert rows.held_out() is None
-
-
 @needs_owners
 @pytest.mark.parametrize("name", ["cache", "rows"])
 def test_rows_that_others_can_have_written_are_not_used(name, tmp_path):
@@ -250,22 +243,3 @@ def test_rows_that_another_fit_has_written_meanwhile_stay(tmp_path, monkeypatch)
             assert second.folder != first.folder
             assert_whole(second)
     assert names_in(tmp_path) == [first.folder.name]
-
-
-def test_folders_are_moved_without_open_files(tmp_path, monkeypatch):
-    """As Windows demands it."""
-    rename, opened, opens = os.rename, [], open
-    monkeypatch.setattr(row_file, "open", lambda *how, **more: opened.append(opens(*how, **more)) or opened[-1], False)
-    monkeypatch.setattr(
-        os, "rename", lambda *places: [file.closed for file in opened] == [True] * 3 and rename(*places)
-    )
-    with load_rows(tmp_path) as rows:
-        assert isinstance(rows, RowFile)
-        assert rows.is_kept
-        assert_whole(rows)
-
-
-@pytest.mark.parametrize("value", [3, ("rows", "20GB"), ["rows", 5]])
-def test_a_row_cache_is_a_path(value):
-    with pytest.raises(ValueError, match="row_cache must be the path of a folder, or None, but it is"):
-        as_cache(value)

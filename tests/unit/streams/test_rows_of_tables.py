@@ -10,7 +10,6 @@ parquet = pytest.importorskip("pyarrow.parquet")
 pytest.importorskip("pandas", reason="CSV files are read by pandas")
 
 from fastmlp import MLP  # noqa: E402  # after the checks
-from fastmlp.streams import rows_of_tables  # noqa: E402
 from fastmlp.streams.record_batches import parquet_batches, parquet_files  # noqa: E402
 from fastmlp.streams.sources import as_source  # noqa: E402
 from fastmlp.tables import table_files  # noqa: E402
@@ -47,11 +46,6 @@ def test_a_row_group_is_not_in_memory_as_a_whole(tmp_path):
         most = max(most, pyarrow.total_allocated_bytes() - before)
         assert batch.num_rows == n // 100
     assert most < 0.6 * n_bytes
-
-
-def test_wide_tables_are_read_in_small_pieces(monkeypatch, table):
-    monkeypatch.setattr(rows_of_tables, "PIECE_BYTES", 3200)
-    assert [len(X) for X, _ in as_source(table, "label").pieces()] == [100] * 10
 
 
 def test_files_of_a_folder_may_have_their_columns_in_another_order(table, tmp_path):

@@ -46,10 +46,6 @@ def test_order_depends_on_seed_and_epoch_alone(rows):
     assert all((first != other).any() for other in others)
 
 
-def test_rows_keep_their_order_without_shuffling(rows):
-    np.testing.assert_array_equal(np.concatenate(visited(Blocks(rows, BATCH, False, 5, 20_000), 3)), np.arange(N))
-
-
 @pytest.mark.parametrize("first", [0, 1, 5, 6])
 def test_an_epoch_goes_on_from_a_block(rows, first):
     blocks = Blocks(rows, BATCH, True, 5, 20_000)
@@ -73,43 +69,6 @@ def test_limit_below_a_batch_is_refused(rows):
         Blocks(rows, 30, True, 0, 2_500)
 
 
-def test_reading_errors_reach_the_fit(rows, monkeypatch):
-    blocks = Blocks(rows, BATCH, True, 5, 20_000)
-    monkeypatch.setattr(type(rows), "read", lambda *_: (_ for _ in ()).throw(OSError("disk")))
-    with pytest.raises(OSError, match="disk"):
-        next(blocks.epoch(0))
-
-
-@pytest.mark.parametrize(
-    "value, expected",
-    [
-        ("300MB", 300_000_000),
-        ("3M", 3_000_000),
-        ("1.5 gib", 1_610_612_736),
-        (2_000_000, 2_000_000),
-        ("2000000", 2_000_000),
-    ],
-)
-def test_memory_limit(value, expected):
-    assert checked_memory_limit(value) == expected
-
-
-@pytest.mark.parametrize("value", ["much", "1kb", 10, True, 2.5e9 + 0.5, float("inf"), "300 potatoes"])
-def test_memory_limits_that_are_none(value):
-    with pytest.raises(ValueError, match="memory_limit must be a number of bytes"):
-        checked_memory_limit(value)
-
-
-@pytest.mark.parametrize("n_bytes", [1, 1_000_000, READING - 1, READING, READING + 1, 10**10])
-def test_limit_for_rows_is_the_least_one(n_bytes):
-    limit = limit_for_rows(n_bytes)
-    assert bytes_for_rows(limit) >= n_bytes > bytes_for_rows(limit - 1)
-
-
-def test_default_memory_limit_is_a_share_of_what_is_free():
-    assert 1_000_000 <= checked_memory_limit(None) < 2**47
-
-
 def test_chunks_are_prefetched_once_each_and_before_they_are_read(rows, monkeypatch):
     monkeypatch.setattr(module, "PREFETCHED", 2)
     events, read = [], rows.read
@@ -121,3 +80,15 @@ def test_chunks_are_prefetched_once_each_and_before_they_are_read(rows, monkeypa
     assert sum(n for _, n in got) == N
     for place in got:
         assert events.index(("prefetch", *place)) < events.index(("read", *place))
+
+
+def test_memory_limits_are_bytes_or_text_with_a_unit():
+    limits = {"300MB": 300_000_000, "3M": 3_000_000, "1.5 gib": 1_610_612_736, 2_000_000: 2_000_000}
+    assert [checked_memory_limit(value) for value in limits] == list(limits.values())
+    assert 1_000_000 <= checked_memory_limit(None) < 2**47
+    for value in ("much", "1kb", 10, True, 2.5e9 + 0.5, float("inf"), "300 potatoes"):
+        with pytest.raises(ValueError, match="memory_limit must be a number of bytes"):
+            checked_memory_limit(value)
+    for n_bytes in (1, 1_000_000, READING - 1, READING, READING + 1, 10**10):
+        limit = limit_for_rows(n_bytes)
+        assert bytes_for_rows(limit) >= n_bytes > bytes_for_rows(limit - 1)
