@@ -26,18 +26,14 @@ class EpochRules:
     another share the best values and the count of stalled epochs.
     """
 
-    early_stopping: bool
-    tol: float
-    n_iter_no_change: float
-    verbose: Any
-
     def __init__(self) -> None:
         self.adaptive, self.factor, self.learning_rate = False, 1.0, 0.0
         self.n_stalled, self.best_loss, self.best_score = 0, inf, -inf
         self.best_params: np.ndarray | None = None
         self.losses: list[float] = []
         self.scores: list[float] = []
-        self._objective: ObjectiveOfEpochs | None = None
+        self._settings: Any = None  # the estimator
+        self._objective: Any = None
         self._score: Callable[[History], float] | None = None
 
     def begin(
@@ -55,9 +51,8 @@ class EpochRules:
         adaptive = estimator.solver == "sgd" and estimator.learning_rate == "adaptive"
         if not (keeps_rate and adaptive and self.adaptive):
             self.factor, self.learning_rate = 1.0, estimator.learning_rate_init
-        self.adaptive, self.early_stopping, self.verbose = adaptive, estimator.early_stopping, estimator.verbose
-        self.tol, self.n_iter_no_change = estimator.tol, estimator.n_iter_no_change
-        self.losses, self.scores, self._objective, self._score = [], [], objective, score
+        self.adaptive, self._settings, self._objective, self._score = adaptive, estimator, objective, score
+        self.losses, self.scores = [], []
 
     def factors(self, steps: np.ndarray, n_steps: int) -> np.ndarray:
         """Return the factors of the schedule "adaptive" on the learning rate: one per step, all the current one."""
@@ -65,52 +60,49 @@ class EpochRules:
 
     def epochs_ahead(self) -> int:
         """Return in how many epochs the callback must be called again: before then training cannot have stalled."""
-        assert self._objective is not None
-        if self._score is not None or self.verbose or not self._objective.is_smooth(self.tol):
+        if self._score is not None or self._settings.verbose or not self._objective.is_smooth(self._settings.tol):
             return 1
-        return int(min(self.n_iter_no_change + 1 - self.n_stalled, MAX_EPOCHS_AHEAD))
+        return int(min(self._settings.n_iter_no_change + 1 - self.n_stalled, MAX_EPOCHS_AHEAD))
 
     def __call__(self, epoch: int, history: History) -> bool:
-        assert self._objective is not None
         for loss in self._objective.losses(history, len(self.losses)):
             self.losses.append(loss)
-            if self.verbose:
+            if self._settings.verbose:
                 print(f"Iteration {len(self.losses)}, loss = {loss:.8f}")
-            if not self.early_stopping:
-                stalls = loss > self.best_loss - self.tol
+            if not self._settings.early_stopping:
+                stalls = loss > self.best_loss - self._settings.tol
                 self.best_loss = min(self.best_loss, loss)
                 self.n_stalled = self.n_stalled + 1 if stalls else 0
         if self._score is not None:
             self._record_score(self._score(history), history)
-        return self.n_stalled > self.n_iter_no_change and self._stop_or_lower_rate()
+        return self.n_stalled > self._settings.n_iter_no_change and self._stop_or_lower_rate()
 
     def _record_score(self, score: float, history: History) -> None:
         self.scores.append(score)
-        if self.verbose:
+        if self._settings.verbose:
             print(f"Validation score: {score:f}")
-        if self.early_stopping:
-            stalls = score < self.best_score + self.tol
+        if self._settings.early_stopping:
+            stalls = score < self.best_score + self._settings.tol
             if score > self.best_score:
                 self.best_score, self.best_params = score, history.net.params.copy()
             self.n_stalled = self.n_stalled + 1 if stalls else 0
 
     def _stop_or_lower_rate(self) -> bool:
-        measure = "Validation score" if self.early_stopping else "Training loss"
-        text = (
-            f"{measure} did not improve by more than {self.tol:g} for {counted(int(self.n_iter_no_change), 'epoch')}."
-        )
+        measure = "Validation score" if self._settings.early_stopping else "Training loss"
+        n_epochs = counted(int(self._settings.n_iter_no_change), "epoch")
+        text = f"{measure} did not improve by more than {self._settings.tol:g} for {n_epochs}."
         ends = not self.adaptive or self.learning_rate <= SMALLEST_ADAPTIVE_RATE
         if not ends:
             self.factor /= ADAPTIVE_DIVISOR
             self.learning_rate /= ADAPTIVE_DIVISOR
             self.n_stalled = 0
-        if self.verbose:
+        if self._settings.verbose:
             print(text, "Stopping." if ends else f"Learning rate lowered to {self.learning_rate:g}.")
         return ends
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state without what refers to the net and to the data."""
-        return {**self.__dict__, "_objective": None, "_score": None}
+        """Return the state without what refers to the estimator, the net and the data."""
+        return {**self.__dict__, "_settings": None, "_objective": None, "_score": None}
 
 
 def sum_of_squares(weights: list[np.ndarray]) -> float:
