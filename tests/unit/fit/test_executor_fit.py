@@ -111,14 +111,20 @@ def test_progress_counts_the_nets_of_finished_tasks(name, done, small_tasks, mon
 HERE = {kind: kind.removesuffix(" on workers").removesuffix(",") for kind in KINDS if "on workers" in kind}
 
 
+@pytest.mark.filterwarnings("ignore::fastmlp.DivergenceWarning")
 @pytest.mark.parametrize("kind, option", [case for case in ALL if case[0] in HERE])
 def test_workers_give_the_bits_of_one_process(kind, option, small_parts):
+    """But for nets that diverge: when that is noticed depends on where calls end."""
     (pop, result), (expected, here) = whole(kind, option), whole(HERE[kind], option)
     np.testing.assert_array_equal(result.stopped_by, here.stopped_by)
-    kept = result.stopped_by != "divergence"  # whose last finite parameters depend on where calls end
+    kept = result.stopped_by != "divergence"
+    assert kept.sum() >= pop.n_nets - 1
     np.testing.assert_array_equal(pop.params[kept], expected.params[kept])
     for name, values in here.arrays().items():
-        np.testing.assert_array_equal(result.arrays()[name], values, err_msg=name)
+        found = result.arrays()[name]
+        if found.shape[-1:] == kept.shape:
+            found, values = found[..., kept], values[..., kept]
+        np.testing.assert_array_equal(found, values, err_msg=name)
 
 
 def test_threads_train_copies(small_tasks):
