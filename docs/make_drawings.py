@@ -1,7 +1,6 @@
 """Draws the floors of the code with a fit's way through them, and the memory layouts: python docs/make_drawings.py.
 
 It writes docs/_static/floors.svg and docs/_static/layouts.svg, which docs/architecture.md shows.
-tests/repo/test_drawings.py compares the files with what this program draws.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ import fastmlp.kernels
 
 SRC = Path(fastmlp.__file__).parent
 KERNELS = Path(fastmlp.kernels.__file__).parent
-ROOT = Path(__file__).parents[2]
 
 # From the lowest to the highest. A module imports from its own floor and from those below it.
 FLOORS = (
@@ -110,7 +109,6 @@ def test_every_folder_has_a_floor(tree):
 
 
 @pytest.mark.parametrize("tree", TREES)
-@pytest.mark.slow
 def test_imports_point_down(tree):
     prefix, modules, floors = TREES[tree]
     floor_of = {folder: height for height, floor in enumerate(floors) for folder in floor.split()}
@@ -123,26 +121,9 @@ def test_imports_point_down(tree):
     assert upward == (LAZY_CONVENIENCE if tree == "src" else set()), "also if an exception is no longer needed"
 
 
-@pytest.mark.slow
-def test_one_module_calls_the_diagnosis_through_the_package():
-    """`import fastmlp` reaches every floor, unseen by the tests above: only for verdicts in reports."""
-    through = {
-        name
-        for name, path in SRC_MODULES.items()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Import) and "fastmlp" in {alias.name.split(".")[0] for alias in node.names}
-    }
-    assert through == {"report"}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("tree", [*TREES, "bench", "tests/helpers", "tests/ptx_interpreter", "tests/cuda_emulator"])
+@pytest.mark.parametrize("tree", TREES)
 def test_no_circles(tree):
-    if tree in TREES:
-        prefix, modules, _ = TREES[tree]
-    else:  # on the path of imports, or packages in a folder that is
-        prefix, modules = tree.removeprefix("tests").strip("/"), modules_in(ROOT / tree)
-        prefix = "" if prefix in ("bench", "helpers") else prefix
+    prefix, modules, _ = TREES[tree]
     arrows = arrows_among(prefix, modules)
     assert any(arrows.values()), "the parser finds imports"
     done, open_ = set(), []
@@ -174,7 +155,6 @@ def test_devices_do_not_import_each_other():
         assert not [imported for imported in found if imported.startswith(others)], name
 
 
-@pytest.mark.slow
 def test_only_the_device_table_reaches_a_device():
     """No module of src imports kernels of a device by name, except through the table of devices."""
     for name in SRC_MODULES:
@@ -184,77 +164,21 @@ def test_only_the_device_table_reaches_a_device():
             assert not [x for x in found if x.split(".")[0] in ("cupy", "numba", "llvmlite")], name
 
 
-def calls_to(path, names):
-    """Return which of `names` a file uses, as plain names or as attributes."""
-    text = path.read_text(encoding="utf-8")
-    if not any(name in text for name in names):
-        return set()  # most files, which need not be parsed
-    return {
-        node.attr if isinstance(node, ast.Attribute) else node.id
-        for node in ast.walk(ast.parse(text))
-        if (isinstance(node, ast.Attribute) and node.attr in names) or (isinstance(node, ast.Name) and node.id in names)
-    }
+FRAMEWORKS = "cupy", "sklearn", "matplotlib", "pandas", "torch", "onnx", "rich", "typer"
+HEAVY = *FRAMEWORKS, "numba", "llvmlite", "scipy", "safetensors"
+TRAINS = "fastmlp.MLP((2, 3, 1), device='cpu').fit([[0, 1], [1, 0]], [0, 1], epochs=2, verbose=0)"
 
 
-@pytest.mark.slow
-def test_the_house_decorators_are_the_only_ones():
-    decorators = {"njit", "jit", "vectorize", "guvectorize", "cfunc", "stencil", "jitclass", "generated_jit"}
-    users = {name for name, path in KERNEL_MODULES.items() if calls_to(path, decorators)}
-    assert users == {"jit.compiler"}
-    assert not [name for name, path in SRC_MODULES.items() if calls_to(path, decorators)]
-
-
-@pytest.mark.slow
-def test_overloads_are_for_vectors_only():
-    users = {name for name, path in KERNEL_MODULES.items() if calls_to(path, {"overload"})}
-    assert users == {"jit.compiler", "simd.elementary", "simd.vector"}
-
-
-HEAVY = (
-    "numba",
-    "llvmlite",
-    "scipy",
-    "cupy",
-    "sklearn",
-    "matplotlib",
-    "pandas",
-    "torch",
-    "onnx",
-    "rich",
-    "typer",
-    "safetensors",
+@pytest.mark.parametrize(
+    "program, heavy",
+    [("", HEAVY), ("from fastmlp import MLP, Population", HEAVY), (TRAINS, FRAMEWORKS)],
+    ids=["import", "names", "training"],
 )
-LOADED = f"print(sorted({{name.split('.')[0] for name in sys.modules}} & set({HEAVY!r})))"
-
-
-def test_import_is_light(fresh_python):
-    done = fresh_python(f"import sys, fastmlp\n{LOADED}")
-    assert (done.stdout.strip(), done.stderr) == ("[]", "")
-
-
-def test_nets_are_imported_without_what_runs_them(fresh_python):
+def test_programs_load_what_they_need(program, heavy, fresh_python):
     """LLVM is loaded with the first kernel, and the inverse of the normal distribution at its first use."""
-    done = fresh_python(f"import sys\nfrom fastmlp import MLP, Population\n{LOADED}")
+    loaded = f"print(sorted({{name.split('.')[0] for name in sys.modules}} & set({heavy!r})))"
+    done = fresh_python(f"import sys, fastmlp\n{program}\n{loaded}")
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
-
-
-@pytest.mark.slow
-def test_training_loads_no_framework(fresh_python):
-    done = fresh_python(
-        f"import sys, fastmlp\n"
-        f"net = fastmlp.MLP((2, 3, 1), device='cpu', random_state=0)\n"
-        f"net.fit([[0, 1], [1, 0]], [0, 1], epochs=2)\n"
-        f"{LOADED}"
-    )
-    assert not set(ast.literal_eval(done.stdout)) & {
-        "cupy",
-        "sklearn",
-        "matplotlib",
-        "pandas",
-        "torch",
-        "rich",
-        "typer",
-    }
 
 
 @pytest.mark.parametrize("missing", ["", "pandas", "sklearn"])
@@ -269,19 +193,6 @@ def test_a_star_has_the_estimators_where_they_can_be_had(fresh_python, missing):
 
 
 def test_public_names():
-    assert {
-        "MLP",
-        "load",
-        "devices",
-        "History",
-        "SGD",
-        "Adam",
-        "AdamW",
-        "RMSprop",
-        "Adagrad",
-        "Quickprop",
-        "Rprop",
-    } <= set(fastmlp.__all__)
     estimators = {name for names in fastmlp._ESTIMATORS.values() for name in names}
     for name in {*fastmlp.__all__, *estimators}:
         assert getattr(fastmlp, name) is not None

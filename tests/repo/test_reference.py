@@ -1,6 +1,6 @@
 """The reference: every public name is on a page, and its docstring has numpydoc's sections, complete and true.
 
-Pages are docs/reference/*.md. The tables of docs/reference/choices.md are made by docs/_extensions/ from the code.
+Pages are docs/reference/*.md.
 """
 
 import ast
@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import importlib
 import inspect
-import math
 import re
 import sys
 from pathlib import Path
@@ -16,14 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from reference_pages import LISTED, PAGES
-from scipy.special import ndtr
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp
-from fastmlp import initialization, optimizers, persistence, plots, schedules
+from fastmlp import optimizers, persistence, plots, schedules
 from fastmlp.commands.cli import app
 from fastmlp.fit.metrics import METRICS
-from fastmlp.kernels.formulas import activations, losses, numpy_math
+from fastmlp.kernels.formulas import losses
 from fastmlp.network.spec import HIDDEN
 
 ROOT = Path(__file__).parents[2]
@@ -200,77 +198,9 @@ def environment_variables():
     return names
 
 
-@pytest.mark.slow
-def test_environment_variables_are_found():
-    assert {"FASTMLP_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_CACHE_DIR", "OPENBLAS_CORETYPE"} <= environment_variables()
-
-
-@pytest.mark.slow
 def test_every_environment_variable_is_on_its_page():
     page = PAGES["environment_variables"]
     assert [name for name in sorted(environment_variables()) if f"`{name}`" not in page] == []
-
-
-# ---- the tables of choices
-
-
-@pytest.fixture(scope="module")
-def formula_text():
-    sys.path.insert(0, str(ROOT / "docs" / "_extensions"))
-    try:
-        return importlib.import_module("formula_text")
-    finally:
-        sys.path.pop(0)
-
-
-def evaluated(text, formula_text, **values):
-    """Return the value of a formula as the page shows it, computed by Python's math module."""
-    scope = {name: getattr(math, name) for name in dir(math)} | {"abs": abs}
-    definitions = formula_text.DEFINITIONS
-    for name in definitions:
-        scope[name] = lambda z, name=name: eval(definitions[name], {**scope, "z": z})
-    *assignments, result = text.split("; ")
-    scope |= values
-    for line in assignments:
-        exec(line, scope)
-    return eval(result, scope)
-
-
-@pytest.mark.parametrize("name", ["sigmoid", "softplus", "normal_cdf", "normal_density"])
-def test_definitions_of_choices(name, formula_text):
-    for z in (-3.0, 0.0, 0.7):
-        assert evaluated(f"{name}(z)", formula_text, z=z) == pytest.approx(getattr(numpy_math, name)(z), rel=1e-12)
-
-
-@pytest.mark.parametrize("row", activations.ACTIVATIONS, ids=lambda row: row.name)
-def test_formulas_of_activations_on_the_page(row, formula_text):
-    for z in (-1.5, 0.3, 2.0):
-        assert evaluated(formula_text.formula_text(row.value), formula_text, z=z) == pytest.approx(float(row.value(z)))
-        kept = "z" if row.needs_z else "a"
-        value = z if row.needs_z else float(row.value(z))
-        shown = evaluated(formula_text.formula_text(row.derivative), formula_text, **{kept: value})
-        assert shown == pytest.approx(float(row.derivative(value)))
-
-
-@pytest.mark.parametrize("row", losses.LOSSES, ids=lambda row: row.name)
-def test_formulas_of_losses_on_the_page(row, formula_text):
-    for z, a, y, c in ((0.3, 0.6, 0.0, 0.5), (-2.0, 0.1, 1.0, 0.2), (0.0, 0.5, 0.4, 1.0)):
-        values = {"z": z, "a": a, "y": y, "c": c}
-        shown = evaluated(formula_text.formula_text(row.value), formula_text, **values)
-        assert shown == pytest.approx(float(row.value(z, a, y, c)), abs=1e-12)
-        shown = evaluated(formula_text.formula_text(row.delta), formula_text, **values)
-        assert shown == pytest.approx(float(row.delta(a, y, c)), abs=1e-12)
-
-
-def test_initialisers_on_the_page(formula_text):
-    texts = formula_text.initializer_texts(initialization)
-    assert texts.keys() == initialization.INITIALIZERS.keys()
-    for name, text in texts.items():
-        _, _, bound = text.partition(" = ")
-        if bound:  # the value at the upper bound of a uniform distribution, or at one standard deviation
-            u = np.array([1.0 if text.startswith("U") else ndtr(1.0)])
-            shown = evaluated(bound, formula_text, fan_in=3, fan_out=5)
-            assert shown == pytest.approx(float(initialization.INITIALIZERS[name](u, 3, 5)[0]))
 
 
 # ---- the command line and the file format
