@@ -57,13 +57,13 @@ def test_what_train_writes_is_read_by_all_commands_and_by_python(target, quality
     assert model.get_params()["n_nets"] == n_nets
 
 
-@pytest.mark.full
 def test_a_report_on_several_nets_is_on_the_best():
     train("kind", "--n-nets", 3)
     assert "Wrote report.html" in run("report", "model.safetensors", "table.csv", "--output", "report.html")
     best = load_net("model.safetensors").result.best
-    with open("report.html", encoding="utf-8") as page:
-        assert f"net {best}, the best of 3" in page.read()
+    page = Path("report.html").read_text(encoding="utf-8")
+    assert f"net {best}, the best of 3" in page
+    assert "are of one of 3 nets, whose mean predicts" in page
     assert "holds 3 nets, and a report on the best of them needs a table" in run("report", "model.safetensors", code=1)
     assert "3 nets" in run("diagnose", "model.safetensors", "table.csv")
 

@@ -37,11 +37,3 @@ def test_second_net_makes_the_published_step():
     assert optimizer == SGD(0.30)
     net.fit(X, Y, epochs=1, optimizer=optimizer, verbose=0)
     np.testing.assert_allclose(net.params, reference.params - 0.15 * summed / 2, rtol=1e-12)
-
-
-def test_demo_nets_have_the_published_sizes_and_epochs():
-    """The demo's nets have the layer sizes and epochs of the published question and its answers."""
-    assert [net.layer_sizes for net in NETS] == [(2, 2, 2, 2), (2, 2, 2, 1), (2, 4, 4, 1), (2, 4, 4, 2)]
-    assert NETS[0].training["batch_size"] == 1
-    assert NETS[1].training["epochs"] == 5000
-    assert NETS[3].training["epochs"] == 2000

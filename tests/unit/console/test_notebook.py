@@ -37,15 +37,12 @@ history = net.fit(X, y, epochs=2, verbose=0)
 LINES = [f"epoch {k}/30  loss" for k in range(1, 31)]
 CELLS = [  # (code, beginning of the text that it leaves, or None, beginnings of the lines that it prints)
     (BEGIN, None, []),
-    ("h = net.fit(X, y, epochs=30, callbacks=slowly)", "30 epochs  loss 0.", []),
     ("h = net.fit(X, y, epochs=60, callbacks=slowly)\nprint('afterwards')", "30 of 60 epochs  loss 0.", ["afterwards"]),
     ("h = net.fit(X, y, epochs=30, callbacks=slowly, verbose=2)", None, LINES),
-    ("h = net.fit(X, y, epochs=30, callbacks=slowly, verbose=0)", None, []),
     ("h = net.fit(X, y, epochs=5)", None, []),
     ("with notify_listeners():\n    time.sleep(compile_notice.SHOW_AFTER + 0.2)", "", []),
     ("[name for name in ('ipywidgets', 'rich.live') if name in sys.modules]", "[]", []),
     ("net", "MLP((2, 3, 1)", []),
-    ("net.fit(X, y, epochs=2, verbose=0)", "History(epochs=2", []),
     ("fastmlp.sweep(X * 5, y * 5, {'l2': [0.0, 0.1, 0.2]}, n=3, epochs=2, verbose=0)", "", []),
     ("fastmlp.diagnose(net, X, y)", "", []),
 ]

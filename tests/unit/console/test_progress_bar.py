@@ -37,20 +37,12 @@ def shown(monkeypatch, stream, verbose=1):
     return stream.getvalue() if stream else ""
 
 
-@pytest.mark.parametrize(
-    "stream, verbose, parts",
-    [
-        (Terminal(), 1, ("epoch", "loss 0.5")),
-        (Terminal(), 0, ()),
-        (Terminal(), 2, ()),
-        (io.StringIO(), 1, ()),
-        (None, 1, ()),
-    ],
-)
-def test_a_long_fit_shows_a_bar_on_a_terminal_alone(stream, verbose, parts, at_once, monkeypatch):
-    text = shown(monkeypatch, stream, verbose)
-    assert bool(text) == bool(parts)
-    assert all(part in text for part in parts)
+def test_a_long_fit_shows_a_bar_on_a_terminal_alone(at_once, monkeypatch):
+    text = shown(monkeypatch, Terminal())
+    assert "epoch" in text
+    assert "loss 0.5" in text
+    silent = (Terminal(), 0), (Terminal(), 2), (io.StringIO(), 1), (None, 1)
+    assert [shown(monkeypatch, *given) for given in silent] == [""] * 4
 
 
 def test_a_short_fit_shows_no_bar(monkeypatch):
@@ -72,11 +64,9 @@ def test_notebook_shows_one_text_that_is_updated(notebook, monkeypatch):
     [texts] = notebook.values()
     assert texts[0] == "epoch 1/10 " + "━" * 3 + "─" * 27 + " loss 0.5"
     assert texts[-2:] == ["epoch 10/10 " + "━" * 30 + " loss 0.5", "10 epochs  loss 0.5"]
-
-
-@pytest.mark.parametrize("verbose", [0, 2])
-def test_notebook_shows_no_bar_with_verbose_0_and_2(verbose, notebook, monkeypatch):
-    shown(monkeypatch, io.StringIO(), verbose)
+    notebook.clear()
+    for verbose in (0, 2):
+        shown(monkeypatch, io.StringIO(), verbose)
     assert notebook == {}
 
 

@@ -142,22 +142,6 @@ def test_types_may_differ_from_piece_to_piece(cells, expected, tmp_path):
     np.testing.assert_array_equal(X[:, 0], np.arange(len(cells)))
 
 
-@pytest.mark.parametrize(
-    "name, header, mark",
-    [
-        ("rows.csv", "a;b", ","),
-        ("rows.csv", "a;b", "."),
-        ("rows.tsv", "a\tb", "."),
-        ("rows.csv.gz", "a,b", "."),
-        ("rows.TSV.gz", "a;b", ","),
-    ],
-)
-def test_separators_decimal_marks_and_compression_are_those_of_tables(name, header, mark, tmp_path):
-    values = np.arange(N) / 8
-    path = written(tmp_path / name, [str(value).replace(".", mark) for value in values], header)
-    np.testing.assert_array_equal(read(path, "b")[1], values)
-
-
 def test_marks_that_may_separate_thousands_are_refused_as_in_tables(tmp_path):
     cells = [f"{500 + 2 * row:,}".replace(",", ".") for row in range(N)]
     message = "Column 'b' of '[^']*rows.csv' may have separators of thousands: .* 2.390 may be 2390"

@@ -69,19 +69,6 @@ def test_limit_below_a_batch_is_refused(rows):
         Blocks(rows, 30, True, 0, 2_500)
 
 
-def test_chunks_are_prefetched_once_each_and_before_they_are_read(rows, monkeypatch):
-    monkeypatch.setattr(module, "PREFETCHED", 2)
-    events, read = [], rows.read
-    monkeypatch.setattr(rows, "prefetch", lambda first, n: events.append(("prefetch", first, n)))
-    monkeypatch.setattr(rows, "read", lambda first, X, Y: events.append(("read", first, len(X))) or read(first, X, Y))
-    visited(Blocks(rows, BATCH, True, 5, 20_000), 0)
-    asked, got = ([event[1:] for event in events if event[0] == kind] for kind in ("prefetch", "read"))
-    assert asked == got
-    assert sum(n for _, n in got) == N
-    for place in got:
-        assert events.index(("prefetch", *place)) < events.index(("read", *place))
-
-
 def test_memory_limits_are_bytes_or_text_with_a_unit():
     limits = {"300MB": 300_000_000, "3M": 3_000_000, "1.5 gib": 1_610_612_736, 2_000_000: 2_000_000}
     assert [checked_memory_limit(value) for value in limits] == list(limits.values())

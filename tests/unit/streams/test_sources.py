@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-import fastmlp
 from fastmlp.nets.population_prediction import reads_rows
 from fastmlp.streams import sources
 from fastmlp.streams.source_kinds import is_chunked_array, is_source
@@ -217,16 +216,6 @@ def test_a_batch_of_two_rows_is_no_pair(rows):
     assert targets is None
 
 
-def test_held_out_samples_of_a_file_are_read(X, y, tmp_path):
-    parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet is read by pyarrow")
-    parquet.write_table(table_of(X, y), file := tmp_path / "t.parquet", row_group_size=70)
-    losses = []
-    for held_out in ((X, y), (file, "label"), (table_of(X, y), "label")):
-        net = fastmlp.MLP((WIDTH, 4), loss="softmax_cross_entropy", random_state=0)
-        losses.append(net.fit(X, y, epochs=2, validation_data=held_out).validation_loss)
-    np.testing.assert_allclose(losses[1:], losses[:1] * 2, rtol=1e-6)
-
-
 # ---- targets beside X
 
 
@@ -302,11 +291,6 @@ def test_sources_that_cannot_be_read_are_refused(make, message, X, y, tmp_path):
     np.save(tmp_path / "one.npy", np.array(3.0))
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         rows_of(as_source(*make(X, y, tmp_path)))
-
-
-def test_text_labels_are_no_names_of_columns(X):
-    with pytest.raises(ValueError, match="y must hold numbers"):
-        fastmlp.MLP((WIDTH, 2)).fit(X[:2], ["cat", "dog"])
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv", "npy"])
