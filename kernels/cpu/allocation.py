@@ -40,6 +40,7 @@ from .workspace import (
     weight_chunks,
 )
 
+Workspace = LayerwiseWorkspace | BatchWorkspace
 LAYERWISE = "layerwise", "layerwise_data_parallel", "layerwise_batch1"  # families with a LayerwiseWorkspace
 
 
@@ -58,12 +59,13 @@ class WorkspaceRequest(NamedTuple):
 
 
 def make_workspace(
-    choice: Choice, net: NetSpec, n_samples: int, shuffle: bool, dtype: np.dtype
-) -> LayerwiseWorkspace | BatchWorkspace:
+    choice: Choice, net: NetSpec, n_samples: int, shuffle: bool, dtype: np.dtype, precision: str = "exact"
+) -> Workspace:
     """Return the workspace of a kernel family, with every buffer it needs.
 
     n_samples : number of samples in the data
     shuffle : whether samples are shuffled
+    precision : a permission to round, which CPU kernels do not use
     """
     request = WorkspaceRequest(choice, net, [int(size) for size in net.sizes], n_samples, shuffle, dtype)
     workspace: Any = _layerwise_workspace(request) if choice.family in LAYERWISE else _batch_workspace(request)

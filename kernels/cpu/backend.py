@@ -34,13 +34,13 @@ from ..structs import (
     TrainState,
 )
 from . import allocation
+from .allocation import Workspace
+from .allocation import make_workspace as make_workspace
 from .population.run import PopulationRun as PopulationRun
 from .threads.thread_team import ThreadTeam as ThreadTeam
 from .unrolled import compiled as unrolled_code
-from .workspace import LOSS_COLUMN, N_CORRECT_COLUMN, SUMS, BatchWorkspace, LayerwiseWorkspace
+from .workspace import LOSS_COLUMN, N_CORRECT_COLUMN, SUMS, LayerwiseWorkspace
 from .workspace import VECTOR_BYTES as VECTOR_BYTES
-
-Workspace = LayerwiseWorkspace | BatchWorkspace
 
 
 def to_device(array: np.ndarray) -> np.ndarray:
@@ -75,16 +75,6 @@ def has_room_for_samples(n_bytes: int) -> bool:
 
 def synchronize() -> None:
     """Do nothing: CPU kernels return when they are done."""
-
-
-def make_workspace(
-    choice: Choice, net: NetSpec, n_samples: int, shuffle: bool, dtype: np.dtype, precision: str
-) -> Workspace:
-    """Return the workspace of a kernel family, with every buffer it needs.
-
-    precision : a permission to round, which CPU kernels do not use; the others as of allocation.make_workspace
-    """
-    return allocation.make_workspace(choice, net, n_samples, shuffle, dtype)
 
 
 # Kernels by name: their modules are imported only if their machine code is not on disk.

@@ -90,31 +90,19 @@ def evaluate_block(net, data, nets, block, net_ref, nets_ref, block_ref, first, 
             nets.accuracy[block.net_index[lane]] = block.n_correct[lane] / data.n_samples
 
 
-@inline_helper
-def evaluate_blocks(thread, n_threads, net, data, nets, block, writes, output):
-    """Evaluate this thread's nets, as many at a time as there are lanes."""
+@kernel
+def evaluate(thread, n_threads, barrier, net, data, nets, block, output):
+    """Evaluate this thread's part of nets.members, as many nets at a time as there are lanes: outputs and, if data has
+    targets, each net's loss and accuracy in `nets`.
+
+    block : LaneBlock of this thread
+    output : flat (n_members * n_samples * n_outputs,), written; or empty
+    """
+    net, data, nets = as_pointers(net), as_pointers(data), as_pointers(nets)
+    block, writes, output = with_lanes(as_pointers(block), WIDTH), output.size > 0, offset(output, 0)
     lanes, net_ref, nets_ref, block_ref = int(block.lanes), reference(net), reference(nets), reference(block)
     n_blocks = (nets.n_members + lanes - 1) // lanes
     for i in range(thread * n_blocks // n_threads, (thread + 1) * n_blocks // n_threads):
         n = min(lanes, nets.n_members - i * lanes)
         load_members(nets, block, i * lanes, n)
         evaluate_block(net, data, nets, block, net_ref, nets_ref, block_ref, i * lanes, n, writes, output)
-
-
-@kernel
-def evaluate(thread, n_threads, barrier, net, data, nets, block, output):
-    """Evaluate nets.members: outputs and, if data has targets, each net's loss and accuracy in `nets`.
-
-    block : LaneBlock of this thread
-    output : flat (n_members * n_samples * n_outputs,), written; or empty
-    """
-    evaluate_blocks(
-        thread,
-        n_threads,
-        as_pointers(net),
-        as_pointers(data),
-        as_pointers(nets),
-        with_lanes(as_pointers(block), WIDTH),
-        output.size > 0,
-        offset(output, 0),
-    )

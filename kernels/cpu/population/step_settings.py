@@ -13,7 +13,7 @@ from ...jit.decorators import helper
 from ...simd.load_store import cast_like, fill, load, store
 from ...simd.vector import sqrt, where
 from ...structs import LEARNING_RATE, WEIGHT_DECAY
-from ..single_net.optimizer_step import make_state_access, settings_expression
+from ..single_net.optimizer_step import make_step, settings_expression
 
 # StepSettings of the block's hyper-parameters and the step's own values, one number per lane.
 settings_of = settings_expression(
@@ -51,18 +51,13 @@ def make_advance(row, lanes):
 
     lanes : Lanes
     """
-    rule, corrects = row.update, row.bias_correction
-    load_state, store_state = make_state_access(row.n_state)
+    step, corrects = make_step(row), row.bias_correction
 
     def advance(p, g, state, hyper, betas, powers, last_loss, objective, size):
         loss_increased = where(objective > load(last_loss, 0, lanes), 1.0, 0.0)
         store(last_loss, 0, objective)
         h = step_settings(hyper, betas, powers, fill(p, 1.0, lanes), corrects, loss_increased, lanes)
         for i in range(0, size, lanes):
-            value = load(p, i, lanes)
-            s0, s1, s2 = load_state(state, i, lanes, size, value, lanes)
-            value, s0, s1, s2 = rule(value, load(g, i, lanes), s0, s1, s2, h)
-            store(p, i, value)
-            store_state(state, i, lanes, size, s0, s1, s2)
+            store(p, i, step(load(p, i, lanes), load(g, i, lanes), state, i, lanes, size, h, lanes))
 
     return advance

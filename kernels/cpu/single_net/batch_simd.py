@@ -33,14 +33,7 @@ from . import batch_simd_products, one_vector_products
 from .batch_simd_products import LayerWeights
 from .column_passes import activate, backward, count_correct, loss_and_delta, softmax_columns
 from .elementwise import Outputs
-from .optimizer_step import (
-    CLIP_NORM,
-    WEIGHT_DECAY,
-    clip_factor,
-    make_state_access,
-    settings_of_part,
-    squares_of_gradient,
-)
+from .optimizer_step import CLIP_NORM, WEIGHT_DECAY, clip_factor, make_step, settings_of_part, squares_of_gradient
 from .training_loop import make_loop, nothing_to_begin
 
 TRANSPOSED_FROM = 4  # features from which transposing an incomplete square pays
@@ -246,8 +239,7 @@ WIDTH = Lanes(LANES_LARGE)
 
 
 def _make_update_range(row):
-    load_state, store_state = make_state_access(row.n_state)
-    rule = row.update
+    step = make_step(row)
 
     @helper
     def update_range(p, g, state, first, last, stride, h, decay, l2, clip):
@@ -255,10 +247,7 @@ def _make_update_range(row):
             n = last - i
             value = load_partial(p, i, n, LANES_LARGE)
             gradient = (load_partial(g, i, n, LANES_LARGE) + value * l2) * clip
-            s0, s1, s2 = load_state(state, i, n, stride, value, WIDTH)
-            value, s0, s1, s2 = rule(value * decay, gradient, s0, s1, s2, h)
-            store_partial(p, i, n, value)
-            store_state(state, i, n, stride, s0, s1, s2)
+            store_partial(p, i, n, step(value * decay, gradient, state, i, n, stride, h, WIDTH))
 
     return update_range
 

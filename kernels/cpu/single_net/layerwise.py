@@ -155,23 +155,8 @@ def evaluate(thread, n_threads, barrier, net, data, params, ws, n_rows, output):
         outputs of each layer
     output : flat (n_samples * n_outputs,), written; or empty
     """
-    writes = output.size > 0
-    _evaluate(
-        thread,
-        n_threads,
-        barrier,
-        as_pointers(net),
-        as_pointers(data),
-        offset(params, 0),
-        as_pointers(ws),
-        n_rows,
-        writes,
-        offset(output, 0),
-    )
-
-
-@inline_helper
-def _evaluate(thread, n_threads, barrier, net, data, params, ws, n_rows, writes, output):
+    net, data, ws, params = as_pointers(net), as_pointers(data), as_pointers(ws), offset(params, 0)
+    writes, output = output.size > 0, offset(output, 0)
     n_layers, row = net.n_layers, thread * n_rows
     scratch = offset(ws.scratch, thread * ws.n_scratch)
     if n_threads > 1 and data.n_samples == 1:

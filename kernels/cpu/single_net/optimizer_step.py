@@ -23,43 +23,39 @@ WIDTH = Lanes(LANES)
 
 
 @cache
-def make_state_access(n_state):
-    """Return (load_state, store_state) for an update rule with n_state state vectors.
+def make_step(row):
+    """Return step(value, gradient, s, i, n, stride, h, lanes) -> value for one row of update_rules.RULES.
 
-    State vector k of parameter i is s[k * stride + i]. Of a vector of parameters, the first n are read and written.
+    value, gradient : vectors of parameters, from number i on, and of their gradient
+    s : the optimiser state; vector k of parameter i is s[k * stride + i]. The first n of a vector are read and written
     """
+    rule, n_state = row.update, row.n_state
 
     @inline_helper
-    def load_state(s, i, n, stride, unused, lanes):
-        """Return three vectors, `unused` in place of those that the rule does not have."""
-        s0 = load_partial(s, i, n, lanes) if n_state > 0 else unused
-        s1 = load_partial(s, stride + i, n, lanes) if n_state > 1 else unused
-        s2 = load_partial(s, 2 * stride + i, n, lanes) if n_state > 2 else unused
-        return s0, s1, s2
-
-    @inline_helper
-    def store_state(s, i, n, stride, s0, s1, s2):
+    def step(value, gradient, s, i, n, stride, h, lanes):
+        s0 = load_partial(s, i, n, lanes) if n_state > 0 else value  # unused by rules without it
+        s1 = load_partial(s, stride + i, n, lanes) if n_state > 1 else value
+        s2 = load_partial(s, 2 * stride + i, n, lanes) if n_state > 2 else value
+        value, s0, s1, s2 = rule(value, gradient, s0, s1, s2, h)
         if n_state > 0:
             store_partial(s, i, n, s0)
         if n_state > 1:
             store_partial(s, stride + i, n, s1)
         if n_state > 2:
             store_partial(s, 2 * stride + i, n, s2)
+        return value
 
-    return load_state, store_state
+    return step
 
 
 def make_update(row):
     """Return update(p, g, s, first, last, stride, h, lanes) for one row of update_rules.RULES."""
-    rule, (load_state, store_state) = row.update, make_state_access(row.n_state)
+    step = make_step(row)
 
     @inline_helper
     def update_vector(p, g, s, i, n, stride, h, lanes):
-        value = load_partial(p, i, n, lanes)
-        s0, s1, s2 = load_state(s, i, n, stride, value, lanes)
-        value, s0, s1, s2 = rule(value, load_partial(g, i, n, lanes), s0, s1, s2, h)
-        store_partial(p, i, n, value)
-        store_state(s, i, n, stride, s0, s1, s2)
+        gradient = load_partial(g, i, n, lanes)
+        store_partial(p, i, n, step(load_partial(p, i, n, lanes), gradient, s, i, n, stride, h, lanes))
 
     @helper
     def update(p, g, s, first, last, stride, h, lanes):

@@ -7,6 +7,7 @@ formulas/unrolled_program.py.
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 
 from llvmlite import ir
@@ -18,7 +19,7 @@ from ...formulas.losses import LOSSES
 from ...formulas.unrolled_program import DIFFERENCE, PRODUCT, SUM, Operation, program
 from ...simd.elementary import exp, log
 from ...simd.vector import FLAGS, Vector, absolute, llvm_type, splat, where
-from ...structs import METRIC_MARGIN, METRIC_THRESHOLD
+from ...structs import METRIC_ARGMAX, METRIC_MARGIN, METRIC_THRESHOLD
 from ..single_net.column_passes import still_correct
 
 OUTPUT_IS_CORRECT = {METRIC_THRESHOLD: "same_side", METRIC_MARGIN: "is_near"}
@@ -120,6 +121,23 @@ class Emitter:
         self.program = list(program(sizes, activations, architecture.loss))
         self.functions = functions_of(architecture.loss, activations)
 
+    def emit(self):
+        """Emit the body of the function, and return its result.
+
+        Subclasses have _begin(), _step(), which returns (result so far, whether there is another step), and
+        _finish(result).
+        """
+        b = self.builder
+        self._begin()
+        body, end = b.append_basic_block("step"), b.append_basic_block("end")
+        b.branch(body)
+        b.position_at_end(body)
+        result, goes_on = self._step()
+        b.cbranch(goes_on, body, end)
+        b.position_at_end(end)
+        self._finish(result)
+        return result
+
     # ---- values
 
     def integer(self, value):
@@ -211,6 +229,17 @@ class Emitter:
         """
         for _, a, y in self.outputs:
             yield self.call(OUTPUT_IS_CORRECT[metric], variables[a], variables[y], bound)
+
+    def scores_of_metrics(self, metric, bound):
+        """Yield (METRIC_*, function from the variables of a sample to its scores), each in a branch for that metric.
+
+        metric, bound : LLVM values
+        """
+        for known in (METRIC_THRESHOLD, METRIC_MARGIN):
+            with self.builder.if_then(self.equals(metric, known)):
+                yield known, partial(self.correct_outputs, known, bound)
+        with self.builder.if_then(self.equals(metric, METRIC_ARGMAX)):
+            yield METRIC_ARGMAX, lambda variables: [self.largest_is_correct(variables)]
 
     def largest_is_correct(self, variables):
         """Emit 1 where the first largest output is at the first largest target, else 0."""

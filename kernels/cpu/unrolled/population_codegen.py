@@ -7,7 +7,6 @@ more samples needs no loop over samples, and no gradients that live through a lo
 """
 
 from collections import ChainMap
-from functools import partial
 from math import inf
 from typing import NamedTuple
 
@@ -18,7 +17,7 @@ from numba.core import cgutils
 from ...formulas.update_rules import RULES, SGD
 from ...simd.lanes import Lanes
 from ...simd.reductions import any_of
-from ...structs import METRIC_ARGMAX, METRIC_MARGIN, METRIC_THRESHOLD
+from ...structs import METRIC_ARGMAX
 from ..population.step_settings import make_advance
 from ..workspace import INTERLEAVED_SAMPLES
 from .c_function import Code, Count, Doubles, Integers, Number, Numbers
@@ -81,19 +80,6 @@ class PopulationEmitter(Emitter):
     def __init__(self, context, builder, dtype, architecture, arguments):
         super().__init__(context, builder, dtype, architecture.lanes, architecture)
         self.arguments, self.loops, self.zero = arguments, not architecture.small_batch, self.in_all_lanes(0.0)
-
-    def emit(self):
-        """Emit the body of the function, and return its result."""
-        b = self.builder
-        self._begin()
-        body, end = b.append_basic_block("step"), b.append_basic_block("end")
-        b.branch(body)
-        b.position_at_end(body)
-        done, goes_on = self._step()
-        b.cbranch(goes_on, body, end)
-        b.position_at_end(end)
-        self._finish(done)
-        return done
 
     # ---- memory: arrays have a vector of `lanes` numbers in each row
 
@@ -210,11 +196,8 @@ class PopulationEmitter(Emitter):
         with b.if_then(wants_loss):
             self._add(self.loss, samples, self.losses)
         with b.if_then(wants_correct):
-            for metric in (METRIC_THRESHOLD, METRIC_MARGIN):
-                with b.if_then(self.equals(self.arguments.metric, metric)):
-                    self._add(self.n_correct, samples, partial(self.correct_outputs, metric, self.arguments.bound))
-            with b.if_then(self.equals(self.arguments.metric, METRIC_ARGMAX)):
-                self._add(self.n_correct, samples, lambda variables: [self.largest_is_correct(variables)])
+            for _, scores in self.scores_of_metrics(self.arguments.metric, self.arguments.bound):
+                self._add(self.n_correct, samples, scores)
 
     def _inputs(self, first, number):
         """Return the variables of a sample that the program reads: its weight, inputs and targets."""

@@ -21,18 +21,8 @@ from ...formulas.update_rules import RULES, SGD, StepSettings
 from ...simd.lanes import Lanes
 from ...simd.reductions import sum_lanes
 from ...simd.vector import FLAGS, I32, Vector, constant, intrinsic_name
-from ...structs import (
-    DIVERGED,
-    EPOCH_LOSS,
-    EPOCH_N_CORRECT,
-    LAST_LOSS,
-    METRIC_ARGMAX,
-    METRIC_MARGIN,
-    METRIC_THRESHOLD,
-    STEPS_DONE,
-    WEIGHT_DECAY,
-)
-from ..single_net.optimizer_step import LEARNING_RATE, make_state_access, step_settings
+from ...structs import DIVERGED, EPOCH_LOSS, EPOCH_N_CORRECT, LAST_LOSS, METRIC_ARGMAX, STEPS_DONE, WEIGHT_DECAY
+from ..single_net.optimizer_step import LEARNING_RATE, make_step, step_settings
 from ..workspace import LANES_LARGE, LANES_SMALL, tile_size
 from .c_function import Code, Count, Doubles, Number, Numbers
 from .emitter import Emitter
@@ -69,18 +59,12 @@ class SingleNetArguments(NamedTuple):
 def make_advance(row):
     """Return advance(value, gradient, state, i, stride, h) -> value: a step of one update rule for several parameters.
 
-    value, gradient : vectors of LANES_LARGE parameters and of their gradient
-    state, stride : optimiser state, flat (n_state, stride)
-    i : index of the vector's first parameter
-    h : StepSettings
+    value, gradient : vectors of LANES_LARGE parameters and of their gradient; the others as of make_step
     """
-    rule, (load_state, store_state) = row.update, make_state_access(row.n_state)
+    step = make_step(row)
 
     def advance(value, gradient, state, i, stride, h):
-        s0, s1, s2 = load_state(state, i, LANES_LARGE, stride, value, WIDTH)
-        value, s0, s1, s2 = rule(value * h.decay, gradient, s0, s1, s2, h)
-        store_state(state, i, LANES_LARGE, stride, s0, s1, s2)
-        return value
+        return step(value * h.decay, gradient, state, i, LANES_LARGE, stride, h, WIDTH)
 
     return advance
 
@@ -107,19 +91,6 @@ class SingleNetEmitter(Emitter):
         self.arguments, self.one_sample = arguments, architecture.small_batch
         self.loss_width = 1 if architecture.loss == SOFTMAX_CROSS_ENTROPY else self.n_outputs
         self.zero = self.in_all_lanes(0.0)
-
-    def emit(self):
-        """Emit the body of the function."""
-        b = self.builder
-        self._begin()
-        body, end = b.append_basic_block("step"), b.append_basic_block("end")
-        b.branch(body)
-        b.position_at_end(body)
-        self._step()
-        more = b.and_(b.load(self.is_finite), b.icmp_signed("<", b.load(self.t), self.arguments.n_steps))
-        b.cbranch(more, body, end)
-        b.position_at_end(end)
-        self._finish()
 
     # ---- memory and arithmetic
 
@@ -181,7 +152,7 @@ class SingleNetEmitter(Emitter):
             self.variable(self._load("scalars", self.integer(which))) for which in (EPOCH_LOSS, EPOCH_N_CORRECT)
         ]
 
-    def _finish(self):
+    def _finish(self, _):
         """Emit stores of the parameters, of the epoch's sums and of the number of steps."""
         b = self.builder
         for q, variable in enumerate(self.p):
@@ -193,7 +164,10 @@ class SingleNetEmitter(Emitter):
             self._store_scalar(done, STEPS_DONE)
 
     def _step(self):
-        """Emit a step: the batch's gradient and sums, and the update, if the loss is finite."""
+        """Emit a step: the batch's gradient and sums, and the update, if the loss is finite.
+
+        Returns (None, whether there is another step).
+        """
         b, given = self.builder, self.arguments
         batch = b.load(self.batch)
         is_first = self.equals(batch, 0)
@@ -219,6 +193,7 @@ class SingleNetEmitter(Emitter):
             with ends:
                 self._store_scalar(ir.Constant(DOUBLE, 1.0), DIVERGED)
                 b.store(ir.Constant(BIT, 0), self.is_finite)
+        return None, b.and_(b.load(self.is_finite), b.icmp_signed("<", b.load(self.t), given.n_steps))
 
     def _record_epoch(self):
         """Emit the end of an epoch: its mean loss and fraction of correct samples are recorded."""
@@ -258,20 +233,16 @@ class SingleNetEmitter(Emitter):
 
     def _add_correct(self, variables):
         """Emit an addition of the batch's correct samples to those of the epoch."""
-        b, given, weight = self.builder, self.arguments, variables["weight"]
-        for metric in (METRIC_THRESHOLD, METRIC_MARGIN):
-            with b.if_then(self.equals(given.metric, metric)):
-                total = self.zero
-                for is_correct in self.correct_outputs(metric, given.bound, variables):
-                    total = self.add(total, is_correct)
-                share = self.in_all_lanes(1.0 / self.n_outputs)
-                self._add_to_epoch(self.multiply(self.multiply(weight, total), share))
-        with b.if_then(self.equals(given.metric, METRIC_ARGMAX)):
-            self._add_to_epoch(self.multiply(weight, self.largest_is_correct(variables)))
-
-    def _add_to_epoch(self, weighted):
-        n_correct = self._to_double(self._sum_over_samples(weighted))
-        self._change(self.n_correct, lambda before: self.builder.fadd(before, n_correct))
+        given, weight = self.arguments, variables["weight"]
+        for metric, scores in self.scores_of_metrics(given.metric, given.bound):
+            total = self.zero
+            for is_correct in scores(variables):
+                total = is_correct if metric == METRIC_ARGMAX else self.add(total, is_correct)
+            weighted = self.multiply(weight, total)
+            if metric != METRIC_ARGMAX:
+                weighted = self.multiply(weighted, self.in_all_lanes(1.0 / self.n_outputs))
+            n_correct = self._to_double(self._sum_over_samples(weighted))
+            self._change(self.n_correct, lambda before, n=n_correct: self.builder.fadd(before, n))
 
     # ---- the update
 
