@@ -65,19 +65,30 @@ class LinkedHelper:
 
 
 class LinkedTable:
-    """A table of helpers that have object files of their own (linker.py). It must be an attribute of its module."""
+    """A function (code, *arguments) that calls functions[code] by its address, one of the functions in use.
 
-    def __init__(self, name: str, functions: Sequence[Helper], codes: str, returns: type | None):
+    A function is in use, and is compiled, to an object file of its own (linker.py), when a kernel that calls the table
+    is called with its code. The table must be an attribute of its module.
+
+    name : dotted name of the table: that of its module, and its own
+    codes : where a kernel's arguments have the codes: a class of named tuples and its field, "NetSpec.activations"
+    returns : what the functions return: float, int, bool or None
+    """
+
+    def __init__(self, name: str, functions: Sequence[Helper], codes: str, returns: type | None = None):
         assert len(functions) <= MOST_ROWS
         self.name, self.functions, self.codes, self.returns = name, functions, codes, returns
 
 
 class Kernel:
-    """A function that call.py calls in compiled form."""
+    """A function that Python calls through call.py; its machine code is stored on disk if a folder is writable."""
 
     def __init__(self, function: Callable):
         self.py_func = function
         self.__name__ = function.__name__
+
+
+linked_table, kernel = LinkedTable, Kernel
 
 
 def formula(function: Callable) -> Callable:
@@ -109,23 +120,6 @@ def linked_helper(returns: type | None = None) -> Callable[[Callable], LinkedHel
     returns : what the function returns: float, int, bool or None
     """
     return lambda function: LinkedHelper(function, returns)
-
-
-def linked_table(name: str, functions: Sequence[Helper], codes: str, returns: type | None = None) -> LinkedTable:
-    """Return a function (code, *arguments) that calls functions[code] by its address, one of the functions in use.
-
-    A function is in use, and is compiled, when a kernel that calls the table is called with its code.
-
-    name : dotted name of the table: that of its module, and its own
-    codes : where a kernel's arguments have the codes: a class of named tuples and its field, "NetSpec.activations"
-    returns : what the functions return: float, int, bool or None
-    """
-    return LinkedTable(name, functions, codes, returns)
-
-
-def kernel(function: Callable) -> Kernel:
-    """Mark a function as a kernel that Python calls; its machine code is stored on disk if a folder is writable."""
-    return Kernel(function)
 
 
 def selector(functions: Sequence[Any], n_arguments: int) -> Helper:

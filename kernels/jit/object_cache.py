@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import sys
+import time
 import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,10 +25,14 @@ from pathlib import Path
 import llvmlite
 from llvmlite import binding
 
-from ..system import atomic_file
-from . import file_lock
+from ..system import atomic_file, interrupts
 from .cache_dir import FILE_MODE, base_folder, distrust_reason, make_folder, read_file
 from .cpu_features import level
+
+try:
+    import fcntl
+except ImportError:  # Windows: no process waits
+    fcntl = None  # type: ignore[assignment]
 
 # Variables that do not change the code. Joblib sets the number of threads in each worker, which must not recompile for
 # that.
@@ -35,9 +41,7 @@ DIGEST = hashlib.sha256().digest_size
 PREBUILT = Path(__file__).parents[1] / "shipped"  # folder of prebuilt kernels; tools/ship.py makes them
 OBJECT_HEAD = 16  # bytes of a Python object before its own fields; compiled into prebuilt kernels
 # Modules that find and load machine code, but do not influence it, beside those of system/.
-LOADERS = {
-    f"jit/{name}.py" for name in ("cache_dir", "call", "compile_process", "compile_time", "file_lock", "object_cache")
-}
+LOADERS = {f"jit/{name}.py" for name in ("cache_dir", "call", "compile_process", "compile_time", "object_cache")}
 
 
 @cache
@@ -190,7 +194,7 @@ def is_usable() -> bool:
 def compile_lock(name: str) -> AbstractContextManager[None]:
     """Hold the lock of this name: one process compiles, the others wait and find the result."""
     path = _path(name)
-    return nullcontext() if _reason_against(path.parent) else file_lock.acquire(path.with_suffix(".lock"))
+    return nullcontext() if _reason_against(path.parent) else file_lock(path.with_suffix(".lock"))
 
 
 _warned: list[Path] = []
@@ -211,3 +215,50 @@ def save(path: Path, code: bytes) -> None:
     make_folder(path.parent)
     with atomic_file.replacing(path, FILE_MODE) as file:
         file.write(hashlib.sha256(code).digest() + code)
+
+
+# ---- locks between processes: one compiles, the others wait and find its result
+
+PATIENCE = 120.0  # seconds, longer than any kernel takes to compile; then a process stops waiting
+# The lock file is opened as it is: no link is followed, no pipe waited for, no file truncated.
+OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+@contextmanager
+def file_lock(path: Path) -> Iterator[None]:
+    """Hold the lock of `path` inside this block; other processes that acquire the same path wait.
+
+    path : a file that is used only as a lock
+
+    Where files cannot be locked, no process waits. The lock of a process that dies is released, unless a process forked
+    from it still holds it, hence PATIENCE.
+    """
+    until = time.monotonic() + PATIENCE
+    with ExitStack() as at_the_end:
+        with suppress(OSError):
+            make_folder(path.parent)
+            fd = os.open(path, OPEN, FILE_MODE)
+            at_the_end.callback(os.close, fd)
+            if stat.S_ISREG(os.fstat(fd).st_mode):
+                while not _locked(fd) and time.monotonic() < until:
+                    interrupts.deliver_pending()  # Ctrl-C need not wait for another process
+                    time.sleep(0.02)
+                at_the_end.callback(_end, path, fd)
+        yield
+
+
+def _locked(fd: int) -> bool:
+    """Try to take the lock without waiting; return whether that worked."""
+    if fcntl is not None:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def _end(path: Path, fd: int) -> None:
+    with suppress(OSError):
+        path.unlink(missing_ok=True)  # waiting processes still hold this file open; later ones find the finished work
+        if fcntl is not None:
+            fcntl.flock(fd, fcntl.LOCK_UN)

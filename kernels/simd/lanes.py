@@ -33,41 +33,47 @@ from ..jit.intrinsics import emits
 class Lanes(int):
     """Number of lanes of a vector. A kernel is compiled for this number."""
 
+    def __repr__(self):
+        return f"Lanes({int(self)})"
 
-class LanesType(types.Type):
+
+class StaticType(types.Type):
+    """Numba type of a Python object that is part of the type, and nothing at run time."""
+
+    def __init__(self, value):
+        self.value = value
+        super().__init__(name=repr(value))
+
+
+class LanesType(StaticType):
     """Numba type of Lanes(n)."""
 
     is_number = True  # for jit.intrinsics.emits
-
-    def __init__(self, n):
-        self.n = n
-        super().__init__(name=f"Lanes({n})")
 
     def can_convert_to(self, typing_context, other):
         return Conversion.safe if other == types.intp else None
 
 
+@register_model(StaticType)
 @register_model(LanesType)
-class _LanesModel(models.StructModel):
+class _StaticModel(models.StructModel):
     """An empty struct: as an argument of a compiled function it is nothing."""
 
-    def __init__(self, manager, lanes):
-        super().__init__(manager, lanes, [])
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, [])
 
 
-@typeof_impl.register(Lanes)
-def _typeof_lanes(lanes, context):
-    return LanesType(int(lanes))
+@lower_constant(StaticType)
+def _constant(context, builder, kind, value):
+    return ir.Constant(context.get_value_type(kind), [])
 
 
-@lower_constant(LanesType)
-def _constant(context, builder, lanes, value):
-    return ir.Constant(context.get_value_type(lanes), [])
+typeof_impl.register(Lanes)(lambda lanes, context: LanesType(lanes))
 
 
 @lower_cast(LanesType, types.Integer)
 def _as_number(context, builder, lanes, number, value):
-    return context.get_constant(number, lanes.n)
+    return context.get_constant(number, int(lanes.value))
 
 
 @infer_global(int)
@@ -78,14 +84,14 @@ class _Int(AbstractTemplate):
 
 @lower_builtin(int, LanesType)
 def _int(context, builder, sig, args):
-    return context.get_constant(types.intp, sig.args[0].n)
+    return context.get_constant(types.intp, int(sig.args[0].value))
 
 
 def width_of(lanes: types.Type) -> int | None:
     """Return the number of lanes that a Numba type stands for, Lanes(n) or a literal integer; None for other types."""
     if isinstance(lanes, types.IntegerLiteral):
         return lanes.literal_value
-    return lanes.n if isinstance(lanes, LanesType) else None
+    return int(lanes.value) if isinstance(lanes, LanesType) else None
 
 
 def _with_lanes(struct, lanes):

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.imputils import lower_constant
-from numba.extending import models, register_model, typeof_impl
+from numba.extending import typeof_impl
 
 from ...jit.intrinsics import emits, nothing
+from ...simd.lanes import StaticType
 from ...simd.load_store import element_pointer, fetch_line
 from ...simd.vector import I32, Vector, llvm_type, splat
 from ..workspace import B_PREFETCH_ROWS, TILE_ROWS, VECTOR_BYTES
@@ -36,30 +36,7 @@ class TileShape:
     prefetches: bool = False  # whether each k prefetches a cache line
 
 
-class TileShapeType(types.Type):
-    """Numba type of one TileShape."""
-
-    def __init__(self, shape: TileShape):
-        self.shape = shape
-        super().__init__(name=repr(shape))
-
-
-@register_model(TileShapeType)
-class _TileShapeModel(models.StructModel):
-    """An empty struct: as an argument of a compiled function it is nothing."""
-
-    def __init__(self, manager, kind):
-        super().__init__(manager, kind, [])
-
-
-@typeof_impl.register(TileShape)
-def _typeof_shape(shape, context):
-    return TileShapeType(shape)
-
-
-@lower_constant(TileShapeType)
-def _constant_shape(context, builder, kind, value):
-    return ir.Constant(context.get_value_type(kind), [])
+typeof_impl.register(TileShape)(lambda shape, context: StaticType(shape))
 
 
 @emits(nothing)
@@ -85,7 +62,7 @@ class _TileCode:
     """Instructions of one tile."""
 
     def __init__(self, emit, rows, columns, operands, prefetch):
-        self.emit, self.builder, self.shape = emit, emit.builder, emit.kinds[0].shape
+        self.emit, self.builder, self.shape = emit, emit.builder, emit.kinds[0].value
         kinds = [kind.types[0] for kind in emit.kinds[5:8]]
         dtype = kinds[0].dtype
         self.align, self.lanes = dtype.bitwidth // 8, VECTOR_BYTES * 8 // dtype.bitwidth

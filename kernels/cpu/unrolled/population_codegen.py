@@ -18,7 +18,7 @@ from ...formulas.update_rules import RULES, SGD
 from ...simd.lanes import Lanes
 from ...simd.reductions import any_of
 from ...structs import METRIC_ARGMAX
-from ..population.step_settings import make_advance
+from ..population.parameter_update import make_advance
 from ..workspace import INTERLEAVED_SAMPLES
 from .c_function import Code, Count, Doubles, Integers, Number, Numbers
 from .emitter import Emitter

@@ -22,21 +22,6 @@ def workspace(family, n_threads=1, shuffle=False, **settings):
 
 
 @pytest.mark.parametrize("family", ("layerwise_data_parallel", "batch_simd_data_parallel"))
-def test_a_thread_begins_with_the_parameters_of_the_first(family, rng):
-    net, ws = workspace(family, 2, True)
-    params, vectors = rng.random(net.n_padded, np.float32), rng.random(2 * net.n_padded, np.float32)
-    state = TrainState(params, np.zeros_like(params), vectors, np.zeros(1), np.zeros(1), np.zeros((2, 16)))
-    own_state, own = thread_copy(state, ws, 1)
-    for name in ("params", "state"):
-        np.testing.assert_array_equal(getattr(own_state, name), getattr(state, name))
-        assert not np.shares_memory(getattr(own_state, name), getattr(state, name))
-    for name in thread_arrays(ws):
-        assert getattr(own, name).size >= getattr(ws, name).size
-        assert not np.shares_memory(getattr(own, name), getattr(ws, name)) or not getattr(ws, name).size
-    assert own.partial is ws.partial, "sums of losses are added up over all threads"
-
-
-@pytest.mark.parametrize("family", ("layerwise_data_parallel", "batch_simd_data_parallel"))
 def test_buffers_that_threads_write_are_a_page_apart(family):
     """No cache line and no page is written by two threads, which would slow both."""
     net, ws = workspace(family, 2, True, dropout=0.1 * (family == "layerwise_data_parallel"))

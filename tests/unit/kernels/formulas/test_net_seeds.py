@@ -45,11 +45,3 @@ def test_fit_seed_equals_its_entry_in_fit_seeds(either):
     assert found.min() >= 0
     assert found.tolist() == alone
     assert module.fit_seeds(seeds[:3], 7).tolist() == alone[:3]
-
-
-def test_net_seeds_are_drawn_from_the_generator():
-    seeds = module.net_seeds(np.random.default_rng(3), 1000)
-    assert seeds.dtype == np.int64
-    assert seeds.min() >= 0
-    assert len(set(seeds.tolist())) == 1000
-    np.testing.assert_array_equal(seeds, module.net_seeds(np.random.default_rng(3), 1000))

@@ -7,9 +7,8 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
-import pytest
 
-from fastmlp.kernels.jit import compile_process, object_cache
+from fastmlp.kernels.jit import compile_process
 from fastmlp.kernels.jit.compile_process import Work
 from fastmlp.kernels.jit.linker import Link, codes_of
 
@@ -82,22 +81,3 @@ def test_idle_process_ends(monkeypatch):
     assert work.process.wait(30) == 0
     with suppress(BrokenPipeError):
         work.process.stdin.close()
-
-
-@pytest.mark.parametrize(
-    "place, name, value",
-    [
-        (os, "sched_getaffinity", lambda pid: {0}),
-        (sys, "executable", "/usr/bin/blender"),
-        (object_cache, "is_usable", lambda: False),
-        (os, "environ", {"FASTMLP_COMPILE_PROCESSES": "1"}),
-    ],
-    ids=["processors", "python", "folder", "setting"],
-)
-def test_kernels_are_compiled_alone(monkeypatch, tmp_path, place, name, value):
-    monkeypatch.setattr(object_cache, "cache_folder", lambda: tmp_path)
-    monkeypatch.delenv("FASTMLP_COMPILE_PROCESSES")
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
-    assert compile_process._is_possible()
-    monkeypatch.setattr(place, name, value)
-    assert not compile_process._is_possible()
