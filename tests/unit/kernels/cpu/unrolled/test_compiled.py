@@ -95,7 +95,7 @@ def test_rows_have_every_loss_and_every_activation_with_both_dtypes():
 def test_calls_that_end_within_epochs_and_accuracy_by_the_larger_output_equal_the_loops(
     batch_size, unrolled_calls, monkeypatch
 ):
-    monkeypatch.setattr("fastmlp.fit.hooks.tuned_calls.FIRST_CALL", 1.0)
+    monkeypatch.setattr("fastmlp.fit.one_net.FIRST_CALL", 1.0)
     one_hot = np.concatenate([1 - TARGETS, TARGETS], axis=1)
     sigmoids = {"loss": "squared_error", "output_activation": "sigmoid", "hidden_activation": "sigmoid"}
     fits = {"batch_size": batch_size, "epochs": 300, "optimizer": fastmlp.SGD(0.5)}
