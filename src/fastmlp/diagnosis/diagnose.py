@@ -13,12 +13,11 @@ from ..errors import counted
 from ..history import History
 from . import samples
 from .adapters import model_of_other_library
-from .measurements import limit_blas_threads, measure, measured_samples, n_measured
+from .measurements import measure, measured_samples, n_measured
 from .model_under_test import ModelUnderTest, is_mlp, is_population, model_of_fastmlp
 from .records import Curve, as_curve, with_recorded_loss
 from .result import Diagnosis, PopulationDiagnosis
 from .training_settings import TrainingSettings, updates_of
-from .verdicts.evidence import Evidence
 
 
 def diagnose(
@@ -132,7 +131,7 @@ def diagnose(
     usual_loss = model.loss.name
     if loss is None and not is_mlp(net) and not checked.bad_data:
         model = with_recorded_loss(model, checked.X, checked.Y, curve)
-    measured = _measure(model, checked, curve, held_out, updates)
+    measured = measure(model, checked, curve, held_out, updates)
     basis = _measured_on(len(X), validation_data, updates, curve, are_history_samples)
     basis = weighting or basis
     if updates.weighted:
@@ -147,18 +146,6 @@ def _model_of(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss: 
         return model_of_other_library(net, X, activations, loss)
     network = net.network
     return model_of_fastmlp(network, net.params[None], network.l2, np.asarray(network.dropout)[None])
-
-
-def _measure(
-    model: ModelUnderTest,
-    checked: samples.CheckedSamples,
-    curve: Curve | None,
-    held_out: Any,
-    updates: TrainingSettings,
-) -> Evidence:
-    problems = {"label_problem": checked.label_problem, "bad_data": checked.bad_data}
-    with limit_blas_threads(model):
-        return Evidence(*measure(model, checked.X, checked.Y, curve, **problems, validation=held_out, updates=updates))
 
 
 def _measured_on(
@@ -191,7 +178,7 @@ def _diagnose_population(
     per_net = samples.data_per_net(X, y, pop.n_nets, model.n_outputs)
     if per_net is None:
         held_out = samples.as_validation(validation_data, model, classes)
-        return PopulationDiagnosis(_measure(model, samples.as_samples(X, y, model, classes), curve, held_out, updates))
+        return PopulationDiagnosis(measure(model, samples.as_samples(X, y, model, classes), curve, held_out, updates))
     held_out_of = [validation_data] * pop.n_nets
     if validation_data is not None:
         X_held, y_held, *_ = checked_pair(validation_data)
@@ -201,7 +188,7 @@ def _diagnose_population(
         one, net_curve = model.of_nets(slice(k, k + 1)), None if curve is None else curve.of_net(k)
         held_out, checked = samples.as_validation(held_out_of[k], one, None), samples.as_samples(*pair, one, None)
         updates_of_net = updates.of_nets(pop.n_nets, slice(k, k + 1))
-        measurements.append(_measure(one, checked, net_curve, held_out, updates_of_net))
+        measurements.append(measure(one, checked, net_curve, held_out, updates_of_net))
     return PopulationDiagnosis(*measurements)
 
 

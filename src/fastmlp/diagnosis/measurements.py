@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from .data_checks import DataChecks, check_data
 from .model_under_test import ModelUnderTest, sample_rows
 from .output_range import Bounds, output_bounds
 from .records import Curve, Shape, shape_of
+from .samples import CheckedSamples
 from .training_settings import TrainingSettings
 from .unit_measurements import MAX_SAMPLES, draw_masks, measure_hidden_units, merged_fraction
 
@@ -160,54 +162,48 @@ def measured_samples(n_samples: int, kind: str = "sample") -> str:
 
 def measure(
     model: ModelUnderTest,
-    X: np.ndarray,
-    Y: np.ndarray,
+    checked: CheckedSamples,
     curve: Curve | None,
-    *,
-    label_problem: str = "",
-    bad_data: str = "",
     validation: tuple[np.ndarray, np.ndarray] | None = None,
     updates: TrainingSettings | None = None,
 ) -> Measurements:
     """Measure every net of a model on samples.
 
-    X : (n_samples, n_features), float64, finite
-    Y : (n_samples, n_outputs), float64, finite
     curve : records of the fit, or None
-    label_problem, bad_data : defects of the data, as in samples.CheckedSamples
     validation : (X, Y) of validation samples, or None
     updates : settings of the training, or None
     """
-    n_nets, data = model.n_nets, check_data(X, Y)
-    rows = sample_rows(len(X), n_measured(len(X), n_nets))
-    bounds = output_bounds(model, X, Y)
-    base, floor = base_loss_of(model, Y), floor_of(model, Y)
-    updates = (updates or TrainingSettings()).of_nets(n_nets, slice(None))
-    arrays = _in_chunks(model, X[rows], Y[rows], bounds, updates)
-    arrays |= _of_validation(model, validation)
-    noise = arrays["mask_noise"] * np.sqrt(len(rows) / len(X))
-    return Measurements(
-        model=model,
-        data=data,
-        curve=shape_of(None if curve is None else curve.above(floor), n_nets, np.full(n_nets, base - floor), noise),
-        updates=updates,
-        longest_step=longest_first_step(model, X[rows], Y[rows], updates),
-        bounds=bounds,
-        target_low=float(Y.min()),
-        target_high=float(Y.max()),
-        target_spread=float(Y.std(axis=0).max()),
-        target_mean=float(np.abs(Y.mean(axis=0)).max()),
-        label_problem=label_problem,
-        n_samples=len(X),
-        bad_data=bad_data,
-        places=_places(model),
-        base_loss=base,
-        floor=floor,
-        n_weights=sum(W[0].size for W, _ in model.layers(model.params)) if model.has_weights else 0,
-        narrowest=min(model.layout.layer_sizes[1:-1], default=0),
-        is_linear=model.has_weights and all(row.name == "identity" for row in model.activations[:-1]),
-        **arrays,
-    )
+    X, Y = checked.X, checked.Y
+    with limit_blas_threads(model):
+        n_nets, data = model.n_nets, check_data(X, Y)
+        rows = sample_rows(len(X), n_measured(len(X), n_nets))
+        bounds = output_bounds(model, X, Y)
+        base, floor = base_loss_of(model, Y), floor_of(model, Y)
+        updates = (updates or TrainingSettings()).of_nets(n_nets, slice(None))
+        arrays = _of_training(model, X[rows], Y[rows], bounds, updates) | _of_validation(model, validation)
+        noise = arrays["mask_noise"] * np.sqrt(len(rows) / len(X))
+        return Measurements(
+            model=model,
+            data=data,
+            curve=shape_of(None if curve is None else curve.above(floor), n_nets, np.full(n_nets, base - floor), noise),
+            updates=updates,
+            longest_step=longest_first_step(model, X[rows], Y[rows], updates),
+            bounds=bounds,
+            target_low=float(Y.min()),
+            target_high=float(Y.max()),
+            target_spread=float(Y.std(axis=0).max()),
+            target_mean=float(np.abs(Y.mean(axis=0)).max()),
+            label_problem=checked.label_problem,
+            n_samples=len(X),
+            bad_data=checked.bad_data,
+            places=_places(model),
+            base_loss=base,
+            floor=floor,
+            n_weights=sum(W[0].size for W, _ in model.layers(model.params)) if model.has_weights else 0,
+            narrowest=min(model.layout.layer_sizes[1:-1], default=0),
+            is_linear=model.has_weights and all(row.name == "identity" for row in model.activations[:-1]),
+            **arrays,
+        )
 
 
 def _places(model: ModelUnderTest) -> tuple[str, ...]:
@@ -219,29 +215,37 @@ def _places(model: ModelUnderTest) -> tuple[str, ...]:
 
 
 def _in_chunks(
+    model: ModelUnderTest, n_values: int, measured: Callable[[ModelUnderTest, slice], dict[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """Return the measurements of each net by name, (n_nets,); as many nets at a time as MAX_VALUES allows.
+
+    n_values : float64 values that the measurement of a net needs
+    """
+    size = max(1, MAX_VALUES // n_values)
+    members = [slice(k, k + size) for k in range(0, model.n_nets, size)]
+    chunks = [measured(model.of_nets(some), some) for some in members]
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def _of_training(
     model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, bounds: Bounds, updates: TrainingSettings
 ) -> dict[str, np.ndarray]:
-    """Return the measurements of each net by name, (n_nets,); as many nets at a time as MAX_VALUES allows."""
-    pairs = len(X) * model.n_outputs if len(X) <= MAX_SAMPLES else 0
-    size = max(1, MAX_VALUES // (len(X) * (sum(model.layout.layer_sizes) + pairs) + model.params.shape[1]))
-    chunks = []
-    for k in range(0, model.n_nets, size):
-        members = slice(k, k + size)
-        chunk = model.of_nets(members)
+    """Return the measurements of each net on training samples by name, (n_nets,)."""
+
+    def measured(chunk: ModelUnderTest, members: slice) -> dict[str, np.ndarray]:
         zs, outputs = chunk.forward(X)
-        measured = _of_outputs(chunk, zs[-1], outputs[-1], Y)
-        measured["first_bad"] = _first_bad(chunk, outputs, measured["loss"])
-        measured["merged"] = merged_fraction(outputs[-1], Y)
-        measured["unreachable"] = np.full(chunk.n_nets, _fraction_beyond(Y, bounds))
-        if model.has_weights:
-            measured |= _of_layers(chunk, zs, outputs, Y)
-            n_iterations = ITERATIONS[model.n_nets > 1]
-            measured |= measure_curvature(chunk, X, Y, n_iterations, updates.learning_rate[members])
-            measured |= draw_masks(chunk, X, Y)
-        else:
-            measured |= dict.fromkeys(OF_WEIGHTS, np.full(chunk.n_nets, np.nan))
-        chunks.append(measured)
-    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+        found = _of_outputs(chunk, zs[-1], outputs[-1], Y)
+        found["first_bad"] = _first_bad(chunk, outputs, found["loss"])
+        found["merged"] = merged_fraction(outputs[-1], Y)
+        found["unreachable"] = np.full(chunk.n_nets, _fraction_beyond(Y, bounds))
+        if not model.has_weights:
+            return found | dict.fromkeys(OF_WEIGHTS, np.full(chunk.n_nets, np.nan))
+        n_iterations = ITERATIONS[model.n_nets > 1]
+        curvature = measure_curvature(chunk, X, Y, n_iterations, updates.learning_rate[members])
+        return found | _of_layers(chunk, zs, outputs, Y) | curvature | draw_masks(chunk, X, Y)
+
+    pairs = len(X) * model.n_outputs if len(X) <= MAX_SAMPLES else 0
+    return _in_chunks(model, len(X) * (sum(model.layout.layer_sizes) + pairs) + model.params.shape[1], measured)
 
 
 def _of_outputs(model: ModelUnderTest, z: np.ndarray, out: np.ndarray, Y: np.ndarray) -> dict[str, np.ndarray]:
@@ -311,15 +315,20 @@ def _fraction_beyond(Y: np.ndarray, bounds: Bounds) -> float:
 
 def _of_validation(model: ModelUnderTest, pair: tuple[np.ndarray, np.ndarray] | None) -> dict[str, np.ndarray]:
     """Return loss, explained fraction and signal on validation samples, (n_nets,) each; NaN without such samples."""
-    names, found = ("validation_loss", "validation_explained", "validation_signal"), np.full((3, model.n_nets), np.nan)
-    if pair is not None:
-        rows = sample_rows(len(pair[0]), MAX_ROWS)
-        X, Y = pair[0][rows], pair[1][rows]
-        size = max(1, MAX_VALUES // (len(rows) * sum(model.layout.layer_sizes) + 1))
-        for k in range(0, model.n_nets, size):
-            chunk = model.of_nets(slice(k, k + size))
-            zs, outputs = chunk.forward(X)
-            of_outputs = _of_outputs(chunk, zs[-1], outputs[-1], Y)
-            signal = of_outputs["agreement"] * np.sqrt(len(Y))
-            found[:, k : k + size] = of_outputs["loss"], of_outputs["explained"], signal
-    return dict(zip(names, found, strict=True))
+    if pair is None:
+        names = ("validation_loss", "validation_explained", "validation_signal")
+        return dict.fromkeys(names, np.full(model.n_nets, np.nan))
+    rows = sample_rows(len(pair[0]), MAX_ROWS)
+    X, Y = pair[0][rows], pair[1][rows]
+
+    def measured(chunk: ModelUnderTest, _: slice) -> dict[str, np.ndarray]:
+        zs, outputs = chunk.forward(X)
+        found = _of_outputs(chunk, zs[-1], outputs[-1], Y)
+        signal = found["agreement"] * np.sqrt(len(Y))
+        return {
+            "validation_loss": found["loss"],
+            "validation_explained": found["explained"],
+            "validation_signal": signal,
+        }
+
+    return _in_chunks(model, len(rows) * sum(model.layout.layer_sizes) + 1, measured)

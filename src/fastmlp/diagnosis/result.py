@@ -11,7 +11,7 @@ import numpy as np
 
 from ..console.html_display import html_text
 from ..errors import counted
-from .measurements import n_measured
+from .measurements import Measurements, n_measured
 from .verdicts import NAMES, VERDICTS, score_verdicts
 from .verdicts.evidence import Evidence
 from .verdicts.verdict import Net, number
@@ -144,7 +144,7 @@ class PopulationDiagnosis:
 
     Parameters
     ----------
-    *evidence : Evidence
+    *measurements : Measurements
         Measurements of all nets, or of each net if their data differ.
 
     Attributes
@@ -169,9 +169,9 @@ class PopulationDiagnosis:
     ({'unsuitable_weights': 20}, 'unsuitable_weights')
     """
 
-    def __init__(self, *evidence: Evidence):
-        self._evidence = evidence
-        self._confidences = np.concatenate([score_verdicts(measured) for measured in evidence], axis=1)
+    def __init__(self, *measurements: Measurements):
+        self._evidence = [Evidence(*measured) for measured in measurements]
+        self._confidences = np.concatenate([score_verdicts(evidence) for evidence in self._evidence], axis=1)
         self.verdicts = np.array(NAMES)[self._confidences.argmax(axis=0)]
         self.is_sure = self._confidences.max(axis=0) >= SURE_CONFIDENCE
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..convergence import wilson_interval
 from ..errors import checked_count
-from .sample_checks import calibrated, class_labels, numbers_of_classes, probabilities, require_classes, unwrap_table
+from .sample_checks import calibrated, class_labels, numbers_of_classes, probabilities, require_classes, unwrap
 from .style import BLUE, FAINT, GRID, INK, SKY, SMALL, axes, label_axes, legend, percent
 
 MAX_NUMBERED_CLASSES = 20  # largest number of classes for which cells show their counts
@@ -53,7 +53,7 @@ def confusion(net: Any, X: Any, y: Any, *, labels: Any = None, ax: Any = None) -
     'Confusion matrix: 100 % of 4 right'
     """
     model, inputs, is_of_classes = net, X, np.ndim(y) < 2
-    net, X, y, labels = unwrap_table(net, X, y, labels)
+    net, X, y, labels = unwrap(net, X, y, labels)
     samples = require_classes(net, X, y, "confusion matrix")
     n = max(2, net.network.n_outputs)
     names = class_labels(net, labels, n)
@@ -169,7 +169,7 @@ def calibration(net: Any, X: Any, y: Any, *, n_bins: int = 10, labels: Any = Non
     'probability of class 1'
     """
     model, inputs, is_of_classes = net, X, np.ndim(y) < 2
-    net, X, y, labels = unwrap_table(net, X, y, labels)
+    net, X, y, labels = unwrap(net, X, y, labels)
     samples = require_classes(net, X, y, "calibration curve")
     n_bins = checked_count("n_bins", n_bins)
     if model is not net and is_of_classes:  # an estimator

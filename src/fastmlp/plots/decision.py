@@ -9,15 +9,7 @@ import numpy as np
 
 from ..errors import counted
 from .plane import Plane, draw_samples, paint_classes, paint_values
-from .sample_checks import (
-    as_samples,
-    class_labels,
-    feature_labels,
-    has_classes,
-    one_output,
-    probabilities,
-    unwrap_estimator,
-)
+from .sample_checks import as_samples, class_labels, feature_labels, has_classes, one_output, probabilities, unwrap
 from .style import axes, label_axes, legend, percent
 
 
@@ -80,7 +72,7 @@ def boundary(
     >>> boundary(net, X, y, resolution=20).get_title(loc="left")
     'Decision boundary: 100 % of 4 samples right'
     """
-    net, y, labels = unwrap_estimator(net, y, labels)
+    net, X, y, labels = unwrap(net, X, y, labels, is_of_one_net=True)
     samples = as_samples(net, X, y)
     plane = Plane.around(samples.X, features, resolution)
     names = feature_labels(net, feature_names)

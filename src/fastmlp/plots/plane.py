@@ -56,21 +56,33 @@ class Plane:
         """Return values (n_points, ...) as an image (resolution, resolution, ...), with the first row at the bottom."""
         return values.reshape(self.resolution, self.resolution, *values.shape[1:])
 
+    def paint(self, ax: Any, image: np.ndarray, **options: Any) -> Any:
+        """Draw an image (resolution, resolution, ...) of the plane, and return its artist."""
+        place = {"origin": "lower", "extent": self.extent}
+        return ax.imshow(image, aspect="auto", interpolation="bilinear", zorder=0, **place, **options)
 
-def paint_classes(ax: Any, plane: Plane, class_probabilities: np.ndarray) -> tuple[Any, list[Any]]:
-    """Draw the plane in the colours of the classes, with decision boundaries. Returns the image and the lines.
+    def draw_lines(self, ax: Any, image: np.ndarray, levels: Any, **options: Any) -> None:
+        """Draw contours of an image (resolution, resolution) of the plane."""
+        ax.contour(image, levels, extent=self.extent, origin="lower", **options)
+
+    def scatter(self, ax: Any, X: np.ndarray, rows: Any, size: float, **options: Any) -> None:
+        """Draw points of the samples X (n_samples, n_features), of some of their rows."""
+        first, second = self.features
+        ax.scatter(X[rows, first], X[rows, second], s=size, **{"zorder": 3, **options})
+
+
+def paint_classes(ax: Any, plane: Plane, class_probabilities: np.ndarray) -> None:
+    """Draw the plane in the colours of the classes, with decision boundaries: where the most likely class changes.
 
     class_probabilities : (n_points, n_classes) probabilities
     """
-    image = ax.imshow(
-        colours(plane, class_probabilities),
-        origin="lower",
-        extent=plane.extent,
-        aspect="auto",
-        interpolation="bilinear",
-        zorder=0,
-    )
-    return image, draw_lines(ax, plane, class_probabilities)
+    plane.paint(ax, colours(plane, class_probabilities))
+    n_classes = class_probabilities.shape[1]
+    for k in range(1 if n_classes == 2 else 0, n_classes):
+        other_probability = np.delete(class_probabilities, k, axis=1).max(axis=1)
+        lead = plane.image(class_probabilities[:, k] - other_probability)
+        if lead.min() < 0.0 < lead.max():
+            plane.draw_lines(ax, lead, [0.0], colors=BLACK, linewidths=1.3)
 
 
 def colours(plane: Plane, class_probabilities: np.ndarray) -> np.ndarray:
@@ -96,20 +108,9 @@ def palette(n: int) -> np.ndarray:
     return colormaps["turbo"](np.linspace(0.05, 0.95, n))[:, :3]
 
 
-def draw_lines(ax: Any, plane: Plane, class_probabilities: np.ndarray) -> list[Any]:
-    """Draw the decision boundaries: the lines on which the most likely class changes. Returns the lines.
-
-    class_probabilities : (n_points, n_classes) probabilities
-    """
-    lines = []
-    n_classes = class_probabilities.shape[1]
-    for k in range(1 if n_classes == 2 else 0, n_classes):
-        other_probability = np.delete(class_probabilities, k, axis=1).max(axis=1)
-        lead = plane.image(class_probabilities[:, k] - other_probability)
-        if lead.min() < 0.0 < lead.max():
-            line = ax.contour(lead, levels=[0.0], colors=BLACK, linewidths=1.3, extent=plane.extent, origin="lower")
-            lines.append(line)
-    return lines
+def stride_and_size(n: int) -> tuple[slice, float]:
+    """Return which of n samples are drawn, and the size of their points."""
+    return slice(None, None, -(-n // MAX_POINTS)), float(np.clip(5000.0 / n, 10.0, 70.0))
 
 
 def draw_samples(
@@ -120,32 +121,16 @@ def draw_samples(
     labels : names of the classes
     predicted : (n_samples,) predicted classes, or None; misclassified samples get a black rim
     """
-    X, (first, second) = samples.X, plane.features
-    step = -(-len(X) // MAX_POINTS)
-    size = float(np.clip(5000.0 / len(X), 10.0, 70.0))
+    drawn, size = stride_and_size(len(samples.X))
     if samples.classes is None:
-        ax.scatter(X[::step, first], X[::step, second], s=size, c=INK, edgecolors="white", linewidths=0.6, zorder=3)
+        plane.scatter(ax, samples.X, drawn, size, c=INK, edgecolors="white", linewidths=0.6)
         return
-    wrong = np.zeros(len(X), bool) if predicted is None else predicted != samples.classes
-    class_colours = palette(len(labels))
-    for k, label in enumerate(labels):
-        of_class = samples.classes == k
-        for mask, edge_colour, edge_width, size_factor in (
-            (of_class & ~wrong, "white", 0.6, 1.0),
-            (of_class & wrong, BLACK, 1.2, 1.3),
-        ):
-            rows = np.flatnonzero(mask)[::step]
-            ax.scatter(
-                X[rows, first],
-                X[rows, second],
-                s=size * size_factor,
-                color=class_colours[k],
-                marker=MARKERS[k % len(MARKERS)],
-                edgecolors=edge_colour,
-                linewidths=edge_width,
-                zorder=4 if edge_colour == BLACK else 3,
-                label=label if edge_colour == "white" else None,
-            )
+    wrong = np.zeros(len(samples.X), bool) if predicted is None else predicted != samples.classes
+    for k, (label, colour) in enumerate(zip(labels, palette(len(labels)), strict=True)):
+        look, of_class = {"color": colour, "marker": MARKERS[k % len(MARKERS)]}, samples.classes == k
+        right, missed = (np.flatnonzero(of_class & mask)[drawn] for mask in (~wrong, wrong))
+        plane.scatter(ax, samples.X, right, size, edgecolors="white", linewidths=0.6, label=label, **look)
+        plane.scatter(ax, samples.X, missed, 1.3 * size, edgecolors=BLACK, linewidths=1.2, zorder=4, **look)
     if wrong.any():
         ax.scatter([], [], s=40, facecolors="none", edgecolors=BLACK, linewidths=1.2, label="wrong")
 
@@ -158,42 +143,15 @@ def paint_values(ax: Any, plane: Plane, values: np.ndarray, samples: PlotSamples
     from matplotlib.colors import Normalize
 
     targets = np.empty(0) if samples.targets is None else samples.targets[:, 0]
-    low, high = (float(extreme(np.concatenate([values, targets]))) for extreme in (np.min, np.max))
-    scale = Normalize(low, high)
-    image = ax.imshow(
-        plane.image(values),
-        origin="lower",
-        extent=plane.extent,
-        aspect="auto",
-        cmap="cividis",
-        norm=scale,
-        interpolation="bilinear",
-        zorder=0,
-    )
+    every = np.concatenate([values, targets])
+    scale = {"cmap": "cividis", "norm": Normalize(float(every.min()), float(every.max()))}
+    image = plane.paint(ax, plane.image(values), **scale)
     if values.min() < values.max():
-        ax.contour(
-            plane.image(values),
-            8,
-            colors="white",
-            linewidths=0.6,
-            linestyles="solid",
-            alpha=0.7,
-            extent=plane.extent,
-            origin="lower",
-        )
-    X, step = samples.X, -(-len(samples.X) // MAX_POINTS)
-    marker_colours = targets[::step] if targets.size else INK
-    ax.scatter(
-        X[::step, plane.features[0]],
-        X[::step, plane.features[1]],
-        c=marker_colours,
-        cmap="cividis" if targets.size else None,
-        norm=scale if targets.size else None,
-        s=float(np.clip(5000.0 / len(X), 10.0, 70.0)),
-        edgecolors="white",
-        linewidths=0.7,
-        zorder=3,
-    )
+        lines = {"linewidths": 0.6, "linestyles": "solid", "alpha": 0.7}
+        plane.draw_lines(ax, plane.image(values), 8, colors="white", **lines)
+    drawn, size = stride_and_size(len(samples.X))
+    look = {"c": targets[drawn], **scale} if targets.size else {"c": INK}
+    plane.scatter(ax, samples.X, drawn, size, edgecolors="white", linewidths=0.7, **look)
     bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
     bar.ax.tick_params(labelsize=SMALL)
     bar.set_label("output", fontsize=LABEL, color=INK)

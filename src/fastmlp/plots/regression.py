@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..tables.metrics import regression_metrics
-from .sample_checks import MAX_NAME_LENGTH, as_samples, one_output, unwrap_table
+from .sample_checks import MAX_NAME_LENGTH, as_samples, one_output, unwrap
 from .style import BLUE, FAINT, GRID, INK, SMALL, axes, label_axes, literal_text
 
 MAX_POINTS = 3000  # largest number of samples to draw; larger data are drawn with a stride
@@ -51,7 +51,7 @@ def predictions(net: Any, X: Any, y: Any, *, output: int = 0, ax: Any = None) ->
     'predicted value'
     """
     model, table, targets = net, X, y
-    net, X, y, _ = unwrap_table(net, X, y)
+    net, X, y, _ = unwrap(net, X, y)
     samples = one_output(net.network, as_samples(net, X, y), output)
     outputs = net.ensemble_predict(samples.X) if hasattr(net, "n_nets") else net.predict(samples.X)
     true, predicted = samples.targets[:, 0].astype(np.float64), outputs[:, output].astype(np.float64)

@@ -29,40 +29,42 @@ class PlotSamples(NamedTuple):
     classes: Any = None
 
 
-def unwrap_estimator(
-    model: Any, y: Any = None, labels: Any = None, *, is_of_one_net: bool = True
-) -> tuple[Any, Any, Any]:
-    """Return (net, y, labels), with an estimator replaced by its net.
+def unwrap(
+    model: Any, X: Any, y: Any = None, labels: Any = None, *, is_of_one_net: bool = False
+) -> tuple[Any, Any, Any, Any]:
+    """Return (net, X, y, labels), with an estimator replaced by its net.
 
-    For an estimator, net is its `net_`, y are class numbers, and labels are the names of its classes unless given. An
-    MLP and its y and labels are returned unchanged.
+    For an estimator, net is its `net_`, a table is encoded, y are class numbers, and labels are the names of its
+    classes unless given. An MLP and its samples and labels are returned unchanged. Of several nets, the net is a
+    Population.
 
-    is_of_one_net : whether the plot is of one net, so that a Population is refused
+    is_of_one_net : whether the plot is of one net and of numbers, so that a Population and a table are refused
 
     Raises
     ------
     ValueError
-        If model is neither, if y holds a class that is unknown to the estimator, if the estimator takes a table, or if
-        there are several nets and the plot is of one.
+        If model is neither, if y holds a class that is unknown to the estimator, or if the plot is of one net and there
+        are several, or a table.
     """
-    if hasattr(model, "encoded_samples"):
-        one = ".best()" if hasattr(getattr(model, "net_", None), "n_nets") else ""
-        raise ValueError(
-            f"This plot takes one net and inputs that are numbers, but {type(model).__name__} takes a table. Encode "
-            f"it: X, y = model.encoded_samples(X, y), then plot model.net_{one}."
-        )
-    found = getattr(model, "net_", model)
-    if not hasattr(found, "network"):
-        raise ValueError(f"This plot needs an MLP or a fitted estimator of fastmlp, {_instead_of(found)}.")
-    if is_of_one_net and hasattr(found, "n_nets"):  # a Population
-        raise ValueError(
-            f"This plot is of one net, but there are {found.n_nets} here. Plot one of them, such as "
-            f"{'pop' if found is model else 'model.net_'}.best()."
-        )
     net, classes = getattr(model, "net_", model), getattr(model, "classes_", None)
+    if hasattr(model, "encoded_samples"):
+        if is_of_one_net:
+            one = ".best()" if hasattr(net, "n_nets") else ""
+            raise ValueError(
+                f"This plot takes one net and inputs that are numbers, but {type(model).__name__} takes a table. "
+                f"Encode it: X, y = model.encoded_samples(X, y), then plot model.net_{one}."
+            )
+        return net, *model.encoded_samples(X, y), classes if labels is None else labels
+    if not hasattr(net, "network"):
+        raise ValueError(f"This plot needs an MLP or a fitted estimator of fastmlp, {_instead_of(net)}.")
+    if is_of_one_net and hasattr(net, "n_nets"):  # a Population
+        raise ValueError(
+            f"This plot is of one net, but there are {net.n_nets} here. Plot one of them, such as "
+            f"{'pop' if net is model else 'model.net_'}.best()."
+        )
     if net is model or classes is None or np.ndim(y) == 2:
-        return net, y, labels
-    return net, None if y is None else numbers_of_classes(classes, y), classes if labels is None else labels
+        return net, X, y, labels
+    return net, X, None if y is None else numbers_of_classes(classes, y), classes if labels is None else labels
 
 
 def numbers_of_classes(classes: np.ndarray, y: Any) -> np.ndarray:
@@ -81,23 +83,6 @@ def numbers_of_classes(classes: np.ndarray, y: Any) -> np.ndarray:
     if unknown := [label for label in labels if label not in numbers]:
         raise ValueError(f"y holds {unknown[0]!r}, but the classes are {', '.join(map(str, classes))}.")
     return np.array([numbers[label] for label in labels], np.int64)
-
-
-def unwrap_table(model: Any, X: Any, y: Any, labels: Any = None) -> tuple[Any, Any, Any, Any]:
-    """Return (net, X, y, labels) for a plot of predictions, as unwrap_estimator; a table is encoded for its estimator.
-
-    Of several nets, the net is a Population.
-
-    Raises
-    ------
-    ValueError
-        As unwrap_estimator, but not if the estimator takes a table.
-    """
-    if not hasattr(model, "encoded_samples"):
-        net, y, labels = unwrap_estimator(model, y, labels, is_of_one_net=False)
-        return net, X, y, labels
-    X, y = model.encoded_samples(X, y)
-    return model.net_, X, y, getattr(model, "classes_", None) if labels is None else labels
 
 
 def _instead_of(found: Any) -> str:

@@ -7,12 +7,13 @@ import toy_data as data
 from fastmlp import MLP, Adam, diagnose
 from fastmlp.diagnosis.measurements import base_loss_of, measure
 from fastmlp.diagnosis.model_under_test import model_of_fastmlp
+from fastmlp.diagnosis.samples import CheckedSamples
 
 X, Y = data.moons(0)[0], data.moons(0)[1][:, None].astype(float)
 
 
-def measured(net, X=X, Y=Y, **more):
-    return measure(model_of_fastmlp(net.network, net.params[None], 0.0), X, Y, None, **more)
+def measured(net, X=X, Y=Y):
+    return measure(model_of_fastmlp(net.network, net.params[None], 0.0), CheckedSamples(X, Y, "", ""), None)
 
 
 def net(*hidden, **settings):

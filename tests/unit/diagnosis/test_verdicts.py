@@ -24,7 +24,7 @@ BY_NAME = dict(zip(NAMES, VERDICTS, strict=True))
 
 def measured(subject, X, y, *known):
     samples = as_samples(X, y, subject, None)
-    return Evidence(*measure(subject, samples.X, samples.Y, *(known or (None,))))
+    return Evidence(*measure(subject, samples, *(known or (None,))))
 
 
 def subjects():
@@ -82,7 +82,7 @@ def net_of(**settings):
     net, history = found.net, found.history
     subject = model_of_fastmlp(net.network, net.params[None], net.network.l2, np.asarray(net.network.dropout)[None])
     samples = as_samples(found.X, found.y, subject, None)
-    measured = measure(subject, samples.X, samples.Y, as_curve(history), updates=updates_of(history, net, None))
+    measured = measure(subject, samples, as_curve(history), updates=updates_of(history, net, None))
     return Net(Evidence(*measured), 0)
 
 

@@ -7,7 +7,7 @@ from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp import plots
-from fastmlp.plots.sample_checks import probabilities, unwrap_estimator
+from fastmlp.plots.sample_checks import probabilities, unwrap
 
 
 @pytest.mark.parametrize("settings", [{"loss": "binary_cross_entropy"}, {"output_activation": "tanh"}, {}])
@@ -33,15 +33,15 @@ class FakeClassifier:
         return probabilities(self.net_.network, self.net_.predict(X))
 
 
-def test_unwrap_estimator_returns_net_and_encoded_targets():
+def test_unwrap_returns_net_and_encoded_targets():
     answers = np.array(["no", "yes", "yes", "no"])
-    net, y, labels = unwrap_estimator(FakeClassifier(), answers)
+    net, _, y, labels = unwrap(FakeClassifier(), XOR_X, answers)
     assert net.predict_classes(XOR_X).tolist() == y.tolist() == XOR_Y.tolist()
     assert list(labels) == ["no", "yes"]
-    assert list(unwrap_estimator(FakeClassifier(), answers, ["0", "1"])[2]) == ["0", "1"]
-    assert unwrap_estimator(net, XOR_Y) == (net, XOR_Y, None)
+    assert list(unwrap(FakeClassifier(), XOR_X, answers, ["0", "1"])[3]) == ["0", "1"]
+    assert unwrap(net, XOR_X, XOR_Y) == (net, XOR_X, XOR_Y, None)
     with pytest.raises(ValueError, match=r"y holds 'maybe', but the classes are no, yes\."):
-        unwrap_estimator(FakeClassifier(), ["no", "maybe", "no", "no"])
+        unwrap(FakeClassifier(), XOR_X, ["no", "maybe", "no", "no"])
 
 
 def test_plots_accept_estimators():
