@@ -138,12 +138,11 @@ class PopulationMonitor:
         records = np.asarray(outcome.records[:, chosen], np.float64)
         epochs = outcome.record_epochs
         n = np.isfinite(records).sum(axis=0)
-        is_recorded = n > 0
         last = np.maximum(n - 1, 0)
         half = np.searchsorted(epochs, epochs[last] / 2)
         nets = np.arange(len(chosen))
         level, middle = records[last, nets], records[np.minimum(half, last), nets]
-        is_old = is_recorded & (epochs[last] >= FIRST_EPOCH) & (half < last)
+        is_old = (n > 0) & (epochs[last] >= FIRST_EPOCH) & (half < last)
         with np.errstate(invalid="ignore"):
             is_flat = (level > (1.0 - AT_BASE) * self.base) & (np.abs(level - middle) < FLAT_CURVE * level)
             is_useless = is_old & (is_flat | (level > (1.0 + AT_BASE if at_end else np.inf) * self.base))

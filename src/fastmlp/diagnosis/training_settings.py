@@ -47,13 +47,9 @@ class TrainingSettings(NamedTuple):
         return self.rule in SIGN_LIKE
 
     def of_nets(self, n_nets: int, members: slice) -> TrainingSettings:
-        setting_of_nets = lambda setting: np.broadcast_to(np.asarray(setting, np.float64), (n_nets,))[members]
-        return self._replace(
-            learning_rate=setting_of_nets(self.learning_rate),
-            momentum=setting_of_nets(self.momentum),
-            weight_decay=setting_of_nets(self.weight_decay),
-            clip_norm=setting_of_nets(self.clip_norm),
-        )
+        of_nets = lambda name: np.broadcast_to(np.asarray(getattr(self, name), np.float64), (n_nets,))[members]
+        numbers: dict[str, Any] = {name: of_nets(name) for name in self._fields[:4]}
+        return self._replace(**numbers)
 
 
 def updates_of(history: Any, net: Any, learning_rate: Any, encoded_inputs: bool = False) -> TrainingSettings:
@@ -69,18 +65,10 @@ def updates_of(history: Any, net: Any, learning_rate: Any, encoded_inputs: bool 
     settings = TrainingSettings()
     per_net = history.settings if isinstance(history, PopulationResult) else {}
     if optimizer is not None or per_net:
-
-        def known(name: str, default: float) -> Any:
-            return per_net.get(name, getattr(optimizer, name, default))
-
-        settings = TrainingSettings(
-            known("learning_rate", np.nan) / (1.0 - known("momentum", 0.0)),
-            known("momentum", 0.0),
-            known("weight_decay", 0.0),
-            known("clip_norm", 0.0),
-            is_plain_descent=rule in PLAIN,
-            rule=rule,
-        )
+        known = lambda name, default=0.0: per_net.get(name, getattr(optimizer, name, default))
+        numbers: dict[str, Any] = {name: known(name) for name in ("momentum", "weight_decay", "clip_norm")}
+        rate = known("learning_rate", np.nan) / (1.0 - numbers["momentum"])
+        settings = TrainingSettings(rate, **numbers, is_plain_descent=rule in PLAIN, rule=rule)
     elif hasattr(net, "learning_rate_init"):
         rule, batch = str(getattr(net, "solver", "")), getattr(net, "batch_size", "auto")
         momentum = float(getattr(net, "momentum", 0.0)) if rule == "sgd" else 0.0

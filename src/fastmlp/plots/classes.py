@@ -188,9 +188,8 @@ def calibration(net: Any, X: Any, y: Any, *, n_bins: int = 10, labels: Any = Non
     mean, frequency, count, error = reliability(p, occurred.astype(float), n_bins)
     ax = axes(ax, 5.6, 4.0)
     ax.grid(color=GRID, linewidth=0.8)
-    edges = np.minimum((p * n_bins).astype(int), n_bins - 1)
-    weights = np.bincount(edges, minlength=n_bins) / len(p)
-    ax.bar((np.arange(n_bins) + 0.5) / n_bins, weights, 0.94 / n_bins, color="#DADADA", label="share of samples")
+    middle = (np.floor(mean * n_bins).clip(0, n_bins - 1) + 0.5) / n_bins
+    ax.bar(middle, count / len(p), 0.94 / n_bins, color="#DADADA", label="share of samples")
     ax.plot([0, 1], [0, 1], color=FAINT, linewidth=1.0, linestyle="--", label="perfect")
     intervals = np.array([wilson_interval(round(s * c), int(c)) for s, c in zip(frequency, count, strict=True)])
     ax.vlines(mean, intervals[:, 0], intervals[:, 1], color=SKY, linewidth=2.2, label="95 % interval")

@@ -90,15 +90,6 @@ def best_point(history: Any, quantity: str) -> tuple[int, float]:
 
 def _mark_best(ax: Any, epoch: int, value: float) -> None:
     ax.axvline(epoch + 1, color=FAINT, linewidth=0.8, linestyle=":", zorder=1)
-    ax.plot(
-        [epoch + 1],
-        [value],
-        "o",
-        markersize=6,
-        markerfacecolor="white",
-        markeredgecolor=INK,
-        zorder=5,
-        clip_on=False,
-        linestyle="none",
-        label=f"best: {value:.4g}, epoch {epoch + 1:,}",
-    )
+    look = {"markersize": 6, "markerfacecolor": "white", "markeredgecolor": INK, "linestyle": "none"}
+    label = f"best: {value:.4g}, epoch {epoch + 1:,}"
+    ax.plot([epoch + 1], [value], "o", zorder=5, clip_on=False, label=label, **look)

@@ -74,18 +74,8 @@ def predictions(net: Any, X: Any, y: Any, *, output: int = 0, ax: Any = None) ->
     size = float(np.clip(4000.0 / len(true), 4.0, 30.0))
     ax.scatter(true[::step], predicted[::step], s=size, color=BLUE, alpha=0.5 if len(true) > 200 else 0.9, linewidths=0)
     ax.plot([low, high], [low, high], color=INK, linewidth=1.0, linestyle="--")
-    ax.annotate(
-        "equal",
-        (high, high),
-        xytext=(0, -4),
-        textcoords="offset points",
-        ha="right",
-        va="top",
-        fontsize=SMALL,
-        color=FAINT,
-        rotation=45,
-        rotation_mode="anchor",
-    )
+    along = {"rotation": 45, "rotation_mode": "anchor", "ha": "right", "va": "top"}
+    ax.text(high, high, "equal", fontsize=SMALL, color=FAINT, **along)
     ax.set_xlim(low - margin, high + margin)
     ax.set_ylim(low - margin, high + margin)
     ax.set_aspect("equal", anchor="W")

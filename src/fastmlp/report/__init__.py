@@ -184,33 +184,29 @@ def _evidence_text(value: Any) -> str:
 
 def _learning_curves(page: Page, history: Any) -> None:
     page.section("Learning")
-    pictures = [as_svg(lambda ax: plot_history(history, ax=ax), 6.0, 3.5, "Curves of the loss over the epochs")]
-    if history.accuracy is not None:
-        curve = as_svg(
-            lambda ax: plot_history(history, "accuracy", ax=ax), 6.0, 3.5, "Curves of the accuracy over the epochs"
-        )
-        pictures.append(curve)
-    page.pictures(pictures)
+    recorded = [name for name in ("loss", "accuracy") if getattr(history, name) is not None]
+    text = "Curves of the {} over the epochs"
+    page.pictures([as_svg(text.format(name), (6.0, 3.5), plot_history, history, name) for name in recorded])
 
 
 def _predictions(page: Page, history: Any, X: Any, y: Any, subset: str, names: Any, labels: Any) -> None:
-    net = history.net
-    samples = as_samples(net, X, y)
+    net, drawn = history.net, (history.net, X, y)
+    samples = as_samples(*drawn)
     n = len(samples.X)
     subset_text = f" ({subset} samples)" if subset else f" ({counted(n, 'sample')} given)"
     pictures = []
     if net.network.n_features == 2:
-        draw = lambda ax: boundary(net, X, y, feature_names=names, labels=labels, ax=ax)
-        pictures.append(as_svg(draw, 5.6, 4.2, "Output of the net over the plane of its two inputs"))
+        text, options = "Output of the net over the plane of its two inputs", {"feature_names": names, "labels": labels}
+        pictures.append(as_svg(text, (5.6, 4.2), boundary, *drawn, **options))
     if samples.classes is not None:
         side = float(np.clip(2.2 + 0.5 * max(2, net.network.n_outputs), 3.6, 7.5))
-        draw = lambda ax: confusion(net, X, y, labels=labels, ax=ax)
-        pictures.append(as_svg(draw, side + 0.6, side, "How often each true class was predicted as each class"))
-        if len(samples.X) >= MIN_CALIBRATION_SAMPLES:
-            draw = lambda ax: calibration(net, X, y, labels=labels, ax=ax)
-            pictures.append(as_svg(draw, 5.8, 4.0, "Fraction of correct predictions over the predicted probability"))
+        text = "How often each true class was predicted as each class"
+        pictures.append(as_svg(text, (side + 0.6, side), confusion, *drawn, labels=labels))
+        if n >= MIN_CALIBRATION_SAMPLES:
+            text = "Fraction of correct predictions over the predicted probability"
+            pictures.append(as_svg(text, (5.8, 4.0), calibration, *drawn, labels=labels))
     elif not has_classes(net.network, samples):
-        pictures.append(as_svg(lambda ax: predictions(net, X, y, ax=ax), 4.6, 4.2, "Predictions over true values"))
+        pictures.append(as_svg("Predictions over true values", (4.6, 4.2), predictions, *drawn))
     if pictures:
         page.section(f"What was learned{subset_text}")
         page.pictures(pictures)

@@ -109,20 +109,21 @@ def _tables_html(tables: Mapping[str, Mapping[str, str]]) -> str:
     return f'<div class="tables">{content}</div>'
 
 
-def as_svg(draw: Callable[[Any], Any], width: float, height: float, text: str) -> str:
-    """Return an <img> element with the plot that `draw(ax)` makes, embedded as SVG.
+def as_svg(text: str, size: tuple[float, float], draw: Callable[..., Any], *arguments: Any, **keywords: Any) -> str:
+    """Return an <img> element with the plot that `draw(*arguments, **keywords, ax=ax)` makes, embedded as SVG.
 
-    width, height : size in inches
     text : alternative text for readers who cannot see the plot
+    size : width and height in inches
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    draw(figure.add_subplot())
+    figure = Figure(figsize=size, layout="constrained")
+    draw(*arguments, **keywords, ax=figure.add_subplot())
     stream = io.BytesIO()
     with rc_context({"svg.hashsalt": "fastmlp", "svg.fonttype": "path"}):
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     data = base64.b64encode(stream.getvalue()).decode("ascii")
-    size = f'width="{round(80 * width)}" height="{round(80 * height)}" style="max-width:{round(115 * width)}px"'
-    return f'<img {size} alt="{escape(text)}" src="data:image/svg+xml;base64,{data}">'
+    width, height = size
+    place = f'width="{round(80 * width)}" height="{round(80 * height)}" style="max-width:{round(115 * width)}px"'
+    return f'<img {place} alt="{escape(text)}" src="data:image/svg+xml;base64,{data}">'
