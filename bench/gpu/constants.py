@@ -39,8 +39,10 @@ def of_sizes(name: str, make: str, sizes: str, known: Numbers) -> Numbers:
     name : of the threshold
     make, sizes : names in measure_gpu, of the function that makes a Job, and of its sizes
     """
-    show = lambda row: print(f"  {row}", flush=True)
-    rows = measure_gpu.rows_of(getattr(measure_gpu, make), getattr(measure_gpu, sizes), GPU, show)
+    rows = []
+    for row in measure_gpu.rows_of(getattr(measure_gpu, make), getattr(measure_gpu, sizes), GPU):
+        print(f"  {row}", flush=True)
+        rows.append(row)
     return {name: measure_gpu.crossing(rows), f"rate of the CPU, {make}": measure_gpu.rate_of_processor(rows)}
 
 

@@ -48,31 +48,22 @@ def errors_as_sentences() -> Iterator[None]:
         except KeyboardInterrupt as interrupt:
             say(str(interrupt) or "Interrupted.")
             raise typer.Exit(INTERRUPTED) from None
-        except MemoryError as error:
-            say(_memory_sentence(error))
-            raise typer.Exit(FAILED) from None
-        except OSError as error:
-            say(_system_sentence(error))
-            raise typer.Exit(FAILED) from None
-        except (ValueError, RuntimeError, ImportError) as error:
-            say(str(error) or type(error).__name__)
+        except (MemoryError, OSError, ValueError, RuntimeError, ImportError) as error:
+            say(_sentence(error))
             raise typer.Exit(FAILED) from None
 
 
-def _memory_sentence(error: MemoryError) -> str:
-    """Return a sentence for a MemoryError: NumPy's has the shape and dtype of the array, Python's has no message."""
-    shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)
+def _sentence(error: Exception) -> str:
+    """Return the message of an error of this package; of others, one with the file and reason, or with the memory."""
+    if isinstance(error, OSError) and error.strerror:
+        reason = f"{error.strerror[:1].lower()}{error.strerror[1:]}"
+        if error.filename is None:
+            return f"The operating system refused to go on: {reason}."
+        return f"{str(error.filename)!r} cannot be read or written: {reason}; check the path and its permissions."
+    shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)  # of NumPy's MemoryError
     if shape is not None and dtype is not None:
         wanted = math.prod(shape) * dtype.itemsize / 2**30
         return f"There was no memory for an array of {wanted:,.1f} GiB, so {TOO_LARGE}: {REMEDY}."
-    return str(error) or f"There was no memory left, so {TOO_LARGE}: {REMEDY}."
-
-
-def _system_sentence(error: OSError) -> str:
-    """Return a sentence for an OSError: its message if this package raised it, else one with its reason and file."""
-    if not error.strerror:
-        return str(error) or type(error).__name__
-    reason = f"{error.strerror[:1].lower()}{error.strerror[1:]}"
-    if error.filename is None:
-        return f"The operating system refused to go on: {reason}."
-    return f"{str(error.filename)!r} cannot be read or written: {reason}; check the path and its permissions."
+    if isinstance(error, MemoryError) and not str(error):
+        return f"There was no memory left, so {TOO_LARGE}: {REMEDY}."
+    return str(error) or type(error).__name__

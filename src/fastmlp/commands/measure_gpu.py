@@ -68,15 +68,21 @@ def measure(gpu: str) -> Iterator[Row]:
     storage_folder()  # raises before a minute is spent if the result could not be kept
     start = seconds_before_first_step(gpu)
     described = {row.name: row.description for row in devices()}
-    found: dict[Callable[[str, int], Job], list[Row]] = {one_net: [], population: []}
-    for make, sizes in ((one_net, WIDTHS), (population, NETS)):
-        for size in sizes:
-            job = make("cpu", size)
-            found[make].append(Row(job.name, job.work, seconds_of_step(job), seconds_of_step(make(gpu, size))))
-            yield found[make][-1]
-    of_nets, of_populations = found.values()
+    of_nets: list[Row] = []
+    of_populations: list[Row] = []
+    for rows, make, sizes in ((of_nets, one_net, WIDTHS), (of_populations, population, NETS)):
+        for row in rows_of(make, sizes, gpu):
+            rows.append(row)
+            yield row
     total = ESTIMATED_WORK.total if start is None else start * rate_of_processor(of_nets)
     store(described[gpu], described["cpu"], total, crossing(of_nets), crossing(of_populations))
+
+
+def rows_of(make: Callable[[str, int], Job], sizes: tuple[int, ...], gpu: str) -> Iterator[Row]:
+    """Yield a row for each size, measured on the CPU and on the GPU; make : one_net or population"""
+    for size in sizes:
+        job = make("cpu", size)
+        yield Row(job.name, job.work, seconds_of_step(job), seconds_of_step(make(gpu, size)))
 
 
 def rate_of_processor(rows: list[Row]) -> float:
@@ -122,17 +128,16 @@ def population(device: str, n_nets: int) -> Job:
 
 
 def seconds_of_step(job: Job) -> float:
+    def seconds(epochs: int) -> float:
+        began = time.perf_counter()
+        job.fit(epochs=epochs)
+        return time.perf_counter() - began
+
     job.fit(epochs=1)  # compiles
     epochs = 1
-    while (seconds := seconds_of_fit(job, epochs)) < SECONDS:
+    while (found := seconds(epochs)) < SECONDS:
         epochs *= 2
-    return min(seconds, seconds_of_fit(job, epochs)) / (epochs * job.steps)
-
-
-def seconds_of_fit(job: Job, epochs: int) -> float:
-    began = time.perf_counter()
-    job.fit(epochs=epochs)
-    return time.perf_counter() - began
+    return min(found, seconds(epochs)) / (epochs * job.steps)
 
 
 def seconds_before_first_step(gpu: str) -> float | None:

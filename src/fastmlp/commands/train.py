@@ -129,13 +129,13 @@ def prepare(model: TableModel, options: TrainOptions, log: Log) -> Prepared:
         if found is not None:
             return found
         model.generator = np.random.RandomState(options.seed)
-    table = read_training_table(options, log)
-    target, y = table.target, table.targets.values
+    inputs, target, targets = read_training_table(options, log)
+    y = targets.values
     by_class = None if options.class_weight is None else balanced_weights(y, target)
     if options.tune is not None:
         searched = [field for field in SPACE if field not in given_settings(options, target)]
         model.tuning = Tuning(options.tune, searched, OF_RECIPE, f"--tune {options.tune}")
-    data = model.prepare(table.inputs, table.targets, None if by_class is None else by_class[y])
+    data = model.prepare(inputs, targets, None if by_class is None else by_class[y])
     return Prepared(data, target, encoded_part(target, data.in_memory.X, data.in_memory.y), by_class)
 
 

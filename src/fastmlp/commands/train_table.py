@@ -41,16 +41,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Part = tuple[np.ndarray, np.ndarray]  # of a table, encoded: (features, targets as Target.encode returns them)
-Parts = dict[str, Part]  # by name: "training", "validation", "test"
 Log = Callable[[str], Any]  # prints a sentence
-
-
-class TrainingTable(NamedTuple):
-    """Table to train on: its inputs, the encoder of its target column, and the targets."""
-
-    inputs: pd.DataFrame
-    target: Target
-    targets: Targets
 
 
 class Prepared(NamedTuple):
@@ -66,8 +57,11 @@ class Prepared(NamedTuple):
     by_class: np.ndarray | None = None
 
 
-def read_training_table(options: TrainOptions, log: Log) -> TrainingTable:
-    """Read the whole table; log : prints a sentence on rows that are left out, and on what looks like a mistake"""
+def read_training_table(options: TrainOptions, log: Log) -> tuple[pd.DataFrame, Target, Targets]:
+    """Return the inputs of the whole table, the encoder of its target column, and the targets.
+
+    log : prints a sentence on rows that are left out, and on what looks like a mistake
+    """
     name = options.target
     table, notes = rows_with_target(read_tables(options.file, is_training=True), name, options.task)
     table = inputs_and_target(table, options)
@@ -79,14 +73,11 @@ def read_training_table(options: TrainOptions, log: Log) -> TrainingTable:
     is_classification = target.task == CLASSIFICATION
     if note := target_leaks_note(table, table[name].to_numpy(), is_classification, without=name):
         log(note)
-    return TrainingTable(table.drop(columns=name), target, targets_of(target, table[name]))
-
-
-def targets_of(target: Target, column: pd.Series) -> Targets:
-    """Return the cells of the target column as TableModel takes them."""
-    if target.task == CLASSIFICATION:
-        return Targets(target.encode(column), OF_CLASSES, target.n_outputs)
-    return Targets(read_numbers(column, reads_booleans=True).values, OF_NUMBERS, 1)
+    if is_classification:
+        targets = Targets(target.encode(table[name]), OF_CLASSES, target.n_outputs)
+    else:
+        targets = Targets(read_numbers(table[name], reads_booleans=True).values, OF_NUMBERS, 1)
+    return table.drop(columns=name), target, targets
 
 
 def inputs_and_target(table: pd.DataFrame, options: TrainOptions) -> pd.DataFrame:
