@@ -14,11 +14,10 @@ from ..loading import load_net
 from ..runtime.output_files import check_output, replacing
 from ..streams.memory_limit import checked_memory_limit
 from ..streams.table_sources import parquet_frames, read_tables, surely_fits
-from ..tables.base_column import Note
-from ..tables.notes import NotesOfPieces
+from ..tables.base_column import Note, NotesOfPieces
+from ..tables.cells import MisfitsOfPieces
 from ..tables.preprocessing import Preprocessing
 from ..tables.table_files import PARQUET_ENDINGS, check_ending, csv_pieces, import_pandas, with_text_names
-from ..tables.tallies import MisfitsOfPieces
 from .column_options import check_columns
 
 if TYPE_CHECKING:

@@ -18,8 +18,7 @@ from ..table_training.rows import EncodedRows, Targets
 from ..table_training.streamed_fit import StreamedFit
 from ..tables.base_column import Note
 from ..tables.cells import MAX_BAD_FRACTION, contents, examples, read_numbers
-from ..tables.column_summary import Moments
-from ..tables.features import encode_columns
+from ..tables.features import Moments, encode_columns
 from ..tables.leaks import target_leaks_note
 from ..tables.preprocessing import Preprocessing
 from ..tables.table_files import with_text_names

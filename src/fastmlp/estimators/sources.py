@@ -16,10 +16,10 @@ from ..errors import counted, shown
 from ..streams.row_loading import check_targets_given
 from ..streams.source_kinds import is_source
 from ..streams.table_sources import as_table_source, columns_apart
-from ..tables.column_summary import Moments
+from ..tables.cells import MisfitsOfPieces
+from ..tables.features import Moments
 from ..tables.table_files import import_pandas
 from ..tables.table_summary import joined
-from ..tables.tallies import MisfitsOfPieces
 from ..tables.target import distinct_labels
 from .array_input import Scores, as_quantities
 from .table_input import as_cells, as_frame

@@ -27,10 +27,9 @@ from ..tables.number_columns import NumericEncoding
 from ..tables.target import check_range
 from .epochs_in_time import FitsInTime, planned_in_time
 from .folds import TrainedNets, fit_each, fit_folds, fit_folds_on_workers, folds_at_once, predicted_rows
-from .recipe_fit import Budget, continue_from, fit_nets, history_or_result, make_nets
+from .recipe_fit import Budget, continue_from, fit_nets, fit_temperature, history_or_result, make_nets
 from .recipes import OF_CLASSES, OF_LABELS, OF_NUMBERS, TEMPERATURE, Recipe
 from .rows import MOST_ROWS, MOST_SEED, EncodedRows, FileRows, Rows, Targets, fold_numbers, held_out_rows
-from .temperature import fit_temperature
 from .tuning import Found, Tuning, TuningTask, tuned
 
 DTYPE = "float32"  # of the nets
@@ -248,10 +247,8 @@ class TableModel:
             number, *_, rows = encoding_of(wanted)
             return number, rows.first_fold_apart()
 
-        task = TuningTask(
-            recipe, tuning.searched, tuning.n, self.seed, encoded, self._make, self.budget, self.verbose, tuning.title
-        )
-        self.found = tuned(task, tuning.names, flag)
+        task = TuningTask(recipe, tuning, self.seed, encoded, self._make, self.budget, self.verbose)
+        self.found = tuned(task, flag)
         _, self.columns, notes, data = encoding_of(self.found.recipe)
         self.recipe, self.notes = self.found.recipe, (*notes, self.found.note)
         return data

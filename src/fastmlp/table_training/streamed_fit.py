@@ -19,9 +19,9 @@ from ..streams.row_loading import closed_after_error, load, rows_named
 from ..streams.sources import Source, as_targets_file
 from ..streams.table_sources import as_table_source
 from ..tables.bins import MOST_CLASSES
+from ..tables.cells import MisfitsOfPieces
 from ..tables.features import encode_columns, feature_names
 from ..tables.table_summary import TableSummary
-from ..tables.tallies import MisfitsOfPieces
 from .model import DTYPE, TableModel
 from .recipe_fit import make_nets
 from .rows import MOST_SEED, EncodedRows, FileRows, Rows, Targets

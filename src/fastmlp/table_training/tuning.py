@@ -87,25 +87,20 @@ class TuningTask:
     """Task of a search: the recipe, the settings that are searched, rows, nets and time.
 
     recipe : the preset with what the user has given
-    searched : settings that the user has not given, of SPACE
-    n : number of configurations
     seed : seed of the configurations and their nets
     encoded : returns (number of the encoding that a recipe asks for, rows in it with held-out ones)
     make_nets : returns untrained nets for (number of features, recipe, number of nets, seed)
     budget : time that is left for all
     verbose : amount of output, as for Population.fit
-    title : what a note calls the search, such as "tune=20"
     """
 
     recipe: Recipe
-    searched: Iterable[str]
-    n: int
+    tuning: Tuning
     seed: int
     encoded: Callable[[Recipe], tuple[int, EncodedRows]]
     make_nets: Callable[[int, Recipe, int, int], Any]
     budget: Budget = field(default_factory=Budget)
     verbose: Any = 0
-    title: str = "tune"
 
 
 class Found(NamedTuple):
@@ -139,10 +134,9 @@ def rungs_of(n: int, epochs: int) -> list[Rung]:
     return [Rung(ceil(n / FACTOR**k), ceil(epochs / FACTOR ** (n_rungs - 1 - k))) for k in range(n_rungs)]
 
 
-def tuned(task: TuningTask, names: Mapping[str, str], flag: StopFlag) -> Found:
+def tuned(task: TuningTask, flag: StopFlag) -> Found:
     """Search the settings of a recipe. Ctrl-C ends the search.
 
-    names : names of the user's parameters, by the names of Recipe's fields, for the note
     flag : ends the search once it is set, as Ctrl-C does
 
     Raises
@@ -152,7 +146,9 @@ def tuned(task: TuningTask, names: Mapping[str, str], flag: StopFlag) -> Found:
     """
     n, epochs = affordable_search(task)
     if n < 2:
-        note = f"The time limit is too short to compare configurations ({task.title}): the preset is used as it is."
+        note = (
+            f"The time limit is too short to compare configurations ({task.tuning.title}): the preset is used as it is."
+        )
         return Found(task.recipe, [], note)
     search = Search(task, n, epochs)
     try:
@@ -161,7 +157,7 @@ def tuned(task: TuningTask, names: Mapping[str, str], flag: StopFlag) -> Found:
         search.interrupted = True
     if search.interrupted and search.net is None:
         raise KeyboardInterrupt
-    trials, note = search.ranked(), sentence(search, task, names)
+    trials, note = search.ranked(), sentence(search, task)
     if search.interrupted:
         return Found(search.net_recipe, trials, note, True, search.net)
     return Found(replace(task.recipe, **search.best().settings), trials, note)
@@ -175,7 +171,7 @@ def affordable_search(task: TuningTask) -> tuple[int, int]:
     """
     every_epoch = task.recipe.epochs
     if not task.budget.is_limited:
-        return task.n, every_epoch
+        return task.tuning.n, every_epoch
     (_, data), one = task.encoded(task.recipe), replace(task.recipe, n_nets=1, n_folds=1)
     make = lambda: task.make_nets(data.training.n_features, one, 1, task.seed)
     with warnings.catch_warnings():
@@ -183,10 +179,10 @@ def affordable_search(task: TuningTask) -> tuple[int, int]:
         seconds = seconds_per_epoch(make, data.training, data.held_out, one, task.budget.left() or SHORTEST)
     available = TUNING_SHARE * SHARE * task.budget.left() / max(seconds, 1e-9)
     for epochs in (every_epoch, ceil(every_epoch / FACTOR)):
-        n = task.n
+        n = task.tuning.n
         while n >= 2 and net_epochs(rungs_of(n, epochs)) > available:
             n -= 1
-        if n >= min(task.n, FEW_CONFIGURATIONS):
+        if n >= min(task.tuning.n, FEW_CONFIGURATIONS):
             break
     return n, epochs
 
@@ -211,7 +207,7 @@ class Search:
         self._task, self._rng = task, np.random.default_rng([task.seed, n])
         self._budget = Budget(TUNING_SHARE * task.budget.left())
         n_rows = task.encoded(task.recipe)[1].training.n_rows
-        self.trials = [Trial(row) for row in configurations(task.recipe, task.searched, n, n_rows, self._rng)]
+        self.trials = [Trial(row) for row in configurations(task.recipe, task.tuning.searched, n, n_rows, self._rng)]
         self.rungs = rungs_of(n, epochs)
         self.interrupted = self.out_of_time = False
         self.net: Any = None  # the best net so far
@@ -291,19 +287,20 @@ class Search:
         return sorted(tried, key=lambda trial: (trial is not best, -trial.epochs, -trial.score))
 
 
-def sentence(search: Search, task: TuningTask, names: Mapping[str, str]) -> str:
+def sentence(search: Search, task: TuningTask) -> str:
     """Return what was searched and chosen, for the notes of a model."""
-    n_tried, first, best = len([trial for trial in search.trials if trial.epochs]), search.trials[0], search.best()
-    tried = f"{n_tried} of {counted(task.n, 'configuration')}" if n_tried < task.n else counted(task.n, "configuration")
+    (n, _, names, title), first, best = task.tuning, search.trials[0], search.best()
+    n_tried = len([trial for trial in search.trials if trial.epochs])
+    tried = f"{n_tried} of {counted(n, 'configuration')}" if n_tried < n else counted(n, "configuration")
     if search.interrupted:
         when = f"after {tried}" if n_tried else "while its first configurations were trained"
-        return f"The search of settings ({task.title}) was interrupted {when}; the net is the best one so far."
+        return f"The search of settings ({title}) was interrupted {when}; the net is the best one so far."
     why = ""
     if search.out_of_time:
         why = ", until its share of the time limit was over"
-    elif n_tried < task.n or search.rungs[-1].epochs < task.recipe.epochs:
+    elif n_tried < n or search.rungs[-1].epochs < task.recipe.epochs:
         why = f" for up to {counted(search.rungs[-1].epochs, 'epoch')}, as the time limit allows"
-    begin = f"{task.title} compared {tried} by a score of held-out rows (larger is better){why}: "
+    begin = f"{title} compared {tried} by a score of held-out rows (larger is better){why}: "
     if best.score == -inf:
         return f"{begin}none can be compared with the preset, which is used."
     if best is first:

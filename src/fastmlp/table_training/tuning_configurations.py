@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..class_probabilities import logits
+from .recipe_fit import fit_temperature, row_losses
 from .recipes import AUTO, TEMPERATURE, Recipe
 from .rows import Rows
-from .temperature import fit_temperature, row_losses
 
 # Settings that nets of one population may have of their own: (lowest, highest, whether logarithms are equally likely).
 PER_NET: dict[str, tuple[float, float, bool]] = {

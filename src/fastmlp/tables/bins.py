@@ -18,6 +18,7 @@ import numpy as np
 
 from ..runtime.thread_count import n_threads_available
 
+MOST_BINS = 48  # of a column
 LEAST_BIN_ROWS = 16  # of a bin whose edge a tree has chosen
 LEAST_GAIN = 1e-9  # as a fraction of the targets' sum of squares: less is rounding
 DEGREE = 2  # of the polynomial of the score that stands for what a net learns of a column by itself
@@ -69,7 +70,7 @@ def bin_features(scores: np.ndarray, low: np.ndarray, width: np.ndarray) -> np.n
     return np.minimum(np.maximum((scores - low) / width, 0.0), 1.0)
 
 
-def leap_edges(scores: np.ndarray, targets: np.ndarray, n_bins: int) -> np.ndarray:
+def leap_edges(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Return the edges of bins where the targets leap or turn: those of a tree on what a parabola leaves of them.
 
     A column whose targets are a smooth function of the score has one bin. A split counts if it gains more than the
@@ -77,11 +78,10 @@ def leap_edges(scores: np.ndarray, targets: np.ndarray, n_bins: int) -> np.ndarr
 
     scores : (n_rows,), normal scores of a column
     targets : (n_rows, n_outputs), numbers or one-hot classes
-    n_bins : largest number of bins
     """
     powers = np.polynomial.legendre.legvander(scores / max(1.0, float(np.abs(scores).max())), DEGREE)
     rest = targets - powers @ np.linalg.lstsq(powers, targets)[0]
-    return tree_edges(scores, rest, n_bins, np.log(len(scores)) * float((rest * rest).sum()) / len(scores))
+    return tree_edges(scores, rest, MOST_BINS, np.log(len(scores)) * float((rest * rest).sum()) / len(scores))
 
 
 def tree_edges(x: np.ndarray, targets: np.ndarray, n_bins: int, least_gain: float = 0.0) -> np.ndarray:
@@ -192,15 +192,14 @@ def trial_rows(n_rows: int, n_features: int = 0, seconds: float = inf) -> np.nda
     return rows if len(rows) >= min(n_rows, LEAST_TRIAL_ROWS) else rows[:0]
 
 
-def gain_of_bins(X: np.ndarray, scores: np.ndarray, targets: np.ndarray, n_bins: int) -> Gain:
+def gain_of_bins(X: np.ndarray, scores: np.ndarray, targets: np.ndarray) -> Gain:
     """Return what bins gain on rows that were held out in turn; the edges of bins come from the other rows, too.
 
     X : (n_rows, n_features), features of rows in random order, without bins
     scores : (n_rows, n_columns), normal scores of the columns that may have bins; NaN for missing cells
     targets : (n_rows, n_outputs), numbers or one-hot classes
-    n_bins : largest number of bins of a column
     """
-    errors = _errors_without_and_with_bins(X, scores, targets, n_bins)
+    errors = _errors_without_and_with_bins(X, scores, targets)
     before, after = (model[np.argmin(model.mean(axis=1))] for model in errors)
     gains = before - after
     if not gains.any():  # no fold has a bin
@@ -209,7 +208,7 @@ def gain_of_bins(X: np.ndarray, scores: np.ndarray, targets: np.ndarray, n_bins:
     return Gain(mean / max(float(before.mean()), tiny), mean * len(gains) ** 0.5 / max(float(gains.std()), tiny))
 
 
-def _errors_without_and_with_bins(X: np.ndarray, scores: np.ndarray, targets: np.ndarray, n_bins: int) -> np.ndarray:
+def _errors_without_and_with_bins(X: np.ndarray, scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Return the squared errors of each row by models without and with bins, (2, n penalties, n_rows)."""
     rng = np.random.default_rng(SEED)
     scores = scores[:, rng.permutation(scores.shape[1])]
@@ -219,7 +218,7 @@ def _errors_without_and_with_bins(X: np.ndarray, scores: np.ndarray, targets: np
 
     def try_fold(fold: int) -> None:
         held = folds == fold
-        features = np.hstack([without, _bins(scores, targets, ~held, n_bins)])
+        features = np.hstack([without, _bins(scores, targets, ~held)])
         errors[:, :, held] = _held_out_errors(features, without.shape[1], targets, held)
 
     with ThreadPoolExecutor(min(MOST_AT_ONCE, n_threads_available())) as pool:
@@ -234,13 +233,13 @@ def _random_units(X: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.maximum(X @ weights + rng.normal(size=n_units), 0.0)
 
 
-def _bins(scores: np.ndarray, targets: np.ndarray, training: np.ndarray, n_bins: int) -> np.ndarray:
+def _bins(scores: np.ndarray, targets: np.ndarray, training: np.ndarray) -> np.ndarray:
     """Return the features of bins whose edges come from the training rows, (n_rows, n_features)."""
     found, n_features = [scores[:, :0]], 0
     for column in scores.T:
         known = training & ~np.isnan(column)
         if known.any() and n_features < MOST_FEATURES:
-            edges = leap_edges(column[known], targets[known], n_bins)
+            edges = leap_edges(column[known], targets[known])
             if len(edges) > 2:
                 found.append(bin_features(np.nan_to_num(column)[:, None], edges[:-1], np.diff(edges)))
                 n_features += len(edges) - 1

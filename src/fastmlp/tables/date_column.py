@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from .base_column import Column, Note
-from .cells import MISSING_TEXTS, Reading, misfits_error
+from .cells import MISSING_TEXTS, OF_PIECES, Misfits, Reading, count_misfits, misfits_error
 from .number_columns import MANY_DISTINCT, NumericEncoding
-from .tallies import OF_PIECES, Misfits, count_misfits
 from .training_column import ISO_DATE
 
 if TYPE_CHECKING:

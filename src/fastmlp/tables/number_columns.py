@@ -11,21 +11,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from scipy.special import ndtri
 
-from ..errors import checked_count, unknown_name
-from . import DEFAULT_BINS
+from ..errors import unknown_name
 from .base_column import Column, Note
-from .bins import bin_features, leap_edges, tree_edges
-from .cells import ANY, holds_truths, numbers_in
-from .tallies import OF_PIECES, Misfits, count_misfits
+from .bins import bin_features, leap_edges
+from .cells import ANY, OF_PIECES, Misfits, count_misfits, holds_truths, numbers_in
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from .training_column import Found, TrainingColumn
 
-NUMERIC_ENCODINGS = ("auto", "piecewise_linear", "quantile", "standard")
+NUMERIC_ENCODINGS = ("auto", "quantile")
 MANY_DISTINCT = 32  # columns with more distinct numbers have quantiles and bins
-MAX_BINS = 1000  # of a column
 # One stored quantile per 30 rows, at least 10 and at most 1000: code of Gorishniy et al. 2021, arXiv:2106.11959.
 ROWS_PER_QUANTILE, MIN_QUANTILES, MAX_QUANTILES = 30, 10, 1000
 BLOCK = 4096  # rows whose bins are computed at once: their numbers stay in the cache
@@ -35,10 +32,9 @@ BLOCK = 4096  # rows whose bins are computed at once: their numbers stay in the 
 class NumericEncoding:
     """Encoding of columns of numbers, and choice of columns of text.
 
-    kind : one of NUMERIC_ENCODINGS. "auto" and "piecewise_linear" standardise columns of up to 32 distinct numbers.
-        Columns of more have a normal score and, with "auto", bins where the targets leap, if a trial finds that these
-        are worth it (bins.py); with "piecewise_linear", as many bins as a tree on the targets makes
-    n_bins : largest number of bins of a column
+    kind : one of NUMERIC_ENCODINGS. "auto" standardises columns of up to 32 distinct numbers. Columns of more have a
+        normal score and bins where the targets leap, if a trial finds that these are worth it (bins.py). With
+        "quantile", all columns have a normal score and no bins
     targets : (n_rows, n_outputs) numbers or one-hot classes of the training rows; without them there are no bins
     trial_seconds : that the trial may take; with fewer it looks at fewer rows, or is left out
     texts : names of the columns whose words become features; None for those of running text with too many values to be
@@ -46,7 +42,6 @@ class NumericEncoding:
     """
 
     kind: str = "auto"
-    n_bins: int = DEFAULT_BINS
     targets: np.ndarray | None = None
     trial_seconds: float = math.inf
     texts: tuple[str, ...] | None = None
@@ -54,7 +49,6 @@ class NumericEncoding:
     def __post_init__(self) -> None:
         if self.kind not in NUMERIC_ENCODINGS:
             raise unknown_name("numeric_encoding", self.kind, NUMERIC_ENCODINGS)
-        checked_count("n_bins", self.n_bins, 2, MAX_BINS)
 
     @property
     def tries_bins(self) -> bool:
@@ -65,13 +59,12 @@ class NumericEncoding:
         """Return the encoder of a column of numbers, float64 (n_rows,) with NaN for missing cells."""
         known = ~np.isnan(values)
         present, marks_missing = values[known], not known.all()
-        if self.kind == "standard" or (self.kind != "quantile" and len(np.unique(present)) <= MANY_DISTINCT):
+        if self.kind == "auto" and len(np.unique(present)) <= MANY_DISTINCT:
             return StandardColumn.of(name, present, marks_missing)
         column = QuantileColumn.of(name, present, marks_missing)
-        if self.kind == "quantile" or self.targets is None:
+        if not self.tries_bins:
             return column
-        find_edges = leap_edges if self.kind == "auto" else tree_edges
-        edges = find_edges(column.scores(present), self.targets[known], self.n_bins)
+        edges = leap_edges(column.scores(present), self.targets[known])
         if len(edges) <= 2:  # one bin would be the score again
             return column
         return PiecewiseLinearColumn(name, column.quantiles, marks_missing, tuple(edges.tolist()))

@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from math import inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import DEFAULT_BINS
 from .base_column import Column, Note
-from .bins import class_indicators
-from .column_kinds import column_from_dict
-from .features import encode_columns, feature_names, fit_columns
-from .number_columns import NumericEncoding
-from .table_files import with_text_names
-from .target import CLASSIFICATION, Target, rows_with_target
+from .category_column import CategoryColumn
+from .date_column import DateColumn
+from .features import encode_columns, feature_names
+from .number_columns import PiecewiseLinearColumn, QuantileColumn, StandardColumn
+from .target import Target
+from .text_column import TextColumn
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+KINDS: dict[str, Any] = {
+    kind.kind: kind
+    for kind in (StandardColumn, QuantileColumn, PiecewiseLinearColumn, DateColumn, CategoryColumn, TextColumn)
+}
+
+
+def column_from_dict(description: dict[str, Any]) -> Column:
+    """Return the encoder that `Column.to_dict` described.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If the description is damaged.
+    """
+    settings = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in description.items() if key != "kind"
+    }
+    if not isinstance(description["name"], str):
+        raise TypeError(f"a column's name should be text, but is {description['name']!r}")
+    if (kind := description["kind"]) not in KINDS:
+        raise ValueError(f"column {description['name']!r} has the encoding {kind!r}, which fastmlp does not have")
+    encoder: Column = KINDS[kind](**settings)
+    return encoder
 
 
 @dataclass(frozen=True)
@@ -41,9 +63,11 @@ class Preprocessing:
     0 and 1; numbers may be given as text.
 
     >>> import pandas as pd
+    >>> from fastmlp.tables.features import fit_columns
     >>> size, colour = [1.0, 2.0, None, 3.0], ["red", "blue", "red", None]
-    >>> table = pd.DataFrame({"size": size, "colour": colour, "price": [1.5, 2.0, 3.0, 4.0]})
-    >>> preprocessing = Preprocessing.fit(table, "price")
+    >>> table = pd.DataFrame({"size": size, "colour": colour})
+    >>> target = Target.fit(pd.Series([1.5, 2.0, 3.0, 4.0], name="price"))
+    >>> preprocessing = Preprocessing(fit_columns(table).columns, target)
     >>> preprocessing.feature_names
     ['size', 'size is missing', 'colour = blue', 'colour = red', 'colour is missing']
     >>> preprocessing.transform(table)[2].tolist()
@@ -54,59 +78,6 @@ class Preprocessing:
     target: Target
     notes: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()  # columns that identify rows: not used as features, but copied to the predictions
-
-    @classmethod
-    def fit(
-        cls,
-        table: pd.DataFrame,
-        target: str,
-        task: str = "auto",
-        scaling: str = "auto",
-        n_bins: int = DEFAULT_BINS,
-        trial_seconds: float = inf,
-        texts: tuple[str, ...] | None = None,
-        categories: Iterable[str] = (),
-    ) -> Preprocessing:
-        """Return the preprocessing fitted on a training table.
-
-        Rows with a missing target are ignored, as are rows of a regression whose target is not a number.
-
-        Parameters
-        ----------
-        table : pandas.DataFrame
-            Training table with a distinct name for each column.
-        target : str
-            Name of the column to predict.
-        task : "auto", "classification" or "regression"
-            With "auto", text, booleans and at most 20 distinct whole numbers mean classification.
-        scaling : str
-            Encoding of columns of numbers, one of NUMERIC_ENCODINGS.
-        n_bins : int
-            Largest number of bins of a column.
-        trial_seconds : float
-            Seconds that the trial may take which decides on bins.
-        texts : tuple of str, optional
-            Names of the columns whose words become features, as of NumericEncoding.
-        categories : iterable of str
-            Names of the columns of pandas' category type that hold numbers because the user wants them so.
-
-        Raises
-        ------
-        ValueError
-            If the target is absent or unusable, a number is infinite, a column name occurs twice, a value of task or
-            scaling is unknown, or no column can be used.
-        """
-        table, _ = rows_with_target(with_text_names(table), target, task)
-        learned_target = Target.fit(table[target], task)
-        codes = learned_target.encode(table[target])
-        if learned_target.task == CLASSIFICATION:
-            codes = class_indicators(codes, learned_target.n_outputs)
-        encoding = NumericEncoding(scaling, n_bins, codes, trial_seconds, texts)
-        columns, notes, choices = fit_columns(table.drop(columns=target), encoding, categories)
-        if not columns:
-            reasons = " ".join(notes) or "it has no other column."
-            raise ValueError(f"No column can be used to predict {target!r}: {reasons}")
-        return cls(columns, learned_target, notes + choices)
 
     @property
     def feature_names(self) -> list[str]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 
 from ..errors import install_command, no_file
-from .number_formats import mark_of_thousands
+from .training_column import mark_of_thousands
 
 if TYPE_CHECKING:
     import pandas as pd

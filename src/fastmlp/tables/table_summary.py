@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .column_summary import ColumnSummary, some_rows
-from .features import FittedColumns, fit_columns
+from .features import ColumnSummary, FittedColumns, fit_columns, some_rows
 from .number_columns import NumericEncoding
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ import numpy as np
 
 from ..errors import counted, unknown_name
 from .cells import MIXTURES, NUMBERS, Spellings, contents, examples, listed, numbers_in, read_numbers, text_of
-from .column_summary import column_kind
-from .number_formats import conversion_of, thousands_of
+from .features import column_kind
 from .table_files import with_columns
+from .training_column import conversion_of, thousands_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,8 +10,8 @@ pd = pytest.importorskip("pandas", reason="pip install 'fastmlp[table]' has pand
 from fastmlp.export.onnx_columns import features_of_columns  # noqa: E402
 from fastmlp.export.onnx_graph import IR_VERSION, ML, ML_OPSET, OPSET, ModelGraph, Value, helper  # noqa: E402
 from fastmlp.tables.category_column import CategoryColumn  # noqa: E402
-from fastmlp.tables.column_summary import fit_column  # noqa: E402
 from fastmlp.tables.date_column import DateColumn  # noqa: E402
+from fastmlp.tables.features import fit_column  # noqa: E402
 from fastmlp.tables.number_columns import NumericEncoding, PiecewiseLinearColumn, QuantileColumn, StandardColumn  # noqa: E402
 
 N = 200

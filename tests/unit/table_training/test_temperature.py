@@ -5,7 +5,7 @@ import pytest
 
 from fastmlp import MLP
 from fastmlp.class_probabilities import log_probabilities_of
-from fastmlp.table_training.temperature import fit_temperature, row_losses
+from fastmlp.table_training.recipe_fit import fit_temperature, row_losses
 
 SOFTMAX = MLP((1, 3), loss="softmax_cross_entropy").network
 SMOOTHED = MLP((1, 3), loss="softmax_cross_entropy", label_smoothing=0.1).network

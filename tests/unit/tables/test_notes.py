@@ -2,10 +2,10 @@
 
 import numpy as np
 import pandas as pd
-
 from fastmlp.tables.column_kinds import KINDS
+
+from fastmlp.tables.base_column import NotesOfPieces, as_lines, encoding_notes
 from fastmlp.tables.features import encode_columns, fit_columns
-from fastmlp.tables.notes import NotesOfPieces, as_lines, encoding_notes
 from fastmlp.tables.number_columns import NUMERIC_ENCODINGS, NumericEncoding
 
 

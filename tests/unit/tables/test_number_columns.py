@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
-from fastmlp.tables.column_summary import fit_column
+from fastmlp.tables.features import fit_column
 from fastmlp.tables.number_columns import NumericEncoding, PiecewiseLinearColumn, QuantileColumn
 
 pd = pytest.importorskip("pandas")

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
-from fastmlp.tables.column_summary import fit_column
-from fastmlp.tables.features import fit_columns, with_numbers
+from fastmlp.tables.features import fit_column, fit_columns, with_numbers
 from fastmlp.tables.number_columns import MANY_DISTINCT
 from fastmlp.tables.preprocessing import Preprocessing
 from fastmlp.tables.target import rows_with_target

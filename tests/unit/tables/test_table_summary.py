@@ -5,12 +5,11 @@ import pytest
 
 pd = pytest.importorskip("pandas", reason="columns are those of pandas")
 
-from fastmlp.tables.column_summary import ColumnSummary, Moments, fit_column  # noqa: E402
+from fastmlp.tables.cells import Categories, Misfits  # noqa: E402
 from fastmlp.tables.date_column import DateColumn  # noqa: E402
-from fastmlp.tables.features import with_numbers  # noqa: E402
+from fastmlp.tables.features import ColumnSummary, Moments, fit_column, with_numbers  # noqa: E402
 from fastmlp.tables.number_columns import NumberColumn, NumericEncoding  # noqa: E402
 from fastmlp.tables.table_summary import RowSample, TableSummary  # noqa: E402
-from fastmlp.tables.tallies import Categories, Misfits  # noqa: E402
 
 
 def summary_of(*pieces):

@@ -5,9 +5,8 @@ import pytest
 
 pd = pytest.importorskip("pandas")
 
-from fastmlp.tables.cells import examples, read_numbers  # noqa: E402
+from fastmlp.tables.cells import Categories, Misfits, MisfitsOfPieces, examples, read_numbers  # noqa: E402  # noqa: E402
 from fastmlp.tables.features import encode_columns, fit_columns  # noqa: E402
-from fastmlp.tables.tallies import Categories, Misfits, MisfitsOfPieces  # noqa: E402
 
 DATES = pd.date_range("2020-01-01", periods=200).astype(str)
 TABLE = pd.DataFrame({"x": np.linspace(0.0, 1.0, 200), "day": DATES})

@@ -5,11 +5,10 @@ from uuid import UUID
 
 import numpy as np
 import pytest
+from fastmlp.tables.column_kinds import column_from_dict
 
 from fastmlp.tables import text_column
-from fastmlp.tables.column_kinds import column_from_dict
-from fastmlp.tables.column_summary import fit_column
-from fastmlp.tables.features import encode_columns, fit_columns
+from fastmlp.tables.features import encode_columns, fit_column, fit_columns
 from fastmlp.tables.number_columns import NumericEncoding
 from fastmlp.tables.table_summary import TableSummary
 from fastmlp.tables.text_column import MOST_NGRAMS, fit_text, is_running_text, ngrams_of, parts_of, words_of

@@ -26,8 +26,7 @@ from ...table_training.recipe_fit import Budget
 from ...table_training.recipes import AUTO, DEFAULT_QUALITY, OF_LABELS
 from ...table_training.rows import EncodedRows, Rows, Targets
 from ...table_training.training_summary import summary
-from ...tables.base_column import Column
-from ...tables.notes import as_lines
+from ...tables.base_column import Column, as_lines
 from ...tables.preprocessing import Preprocessing
 from ...tables.target import Target
 from ..array_input import missing_targets_named

@@ -16,12 +16,11 @@ from ...errors import WrongArgument
 from ...streams.source_kinds import is_source
 from ...streams.table_sources import as_table_source
 from ...table_training.recipes import AUTO, is_auto
-from ...tables.base_column import Column, Note
+from ...tables.base_column import Column, Note, NotesOfPieces, as_lines
+from ...tables.cells import MisfitsOfPieces
 from ...tables.features import encode_columns, feature_names
 from ...tables.few_rows import names_of
-from ...tables.notes import NotesOfPieces, as_lines
 from ...tables.table_files import with_columns, with_text_names
-from ...tables.tallies import MisfitsOfPieces
 from ..table_input import as_cells, as_frame, frame_of_array
 
 

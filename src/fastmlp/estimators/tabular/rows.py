@@ -13,8 +13,8 @@ from sklearn.utils.validation import check_consistent_length
 from ...streams.source_kinds import is_source
 from ...table_training.model import DTYPE
 from ...table_training.rows import Rows
+from ...tables.cells import MisfitsOfPieces
 from ...tables.table_summary import joined
-from ...tables.tallies import MisfitsOfPieces
 from ..array_input import (
     checked_sample_weights,
     missing_targets_named,

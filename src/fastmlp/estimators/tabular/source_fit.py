@@ -19,7 +19,7 @@ from ...streams.table_sources import columns_apart, surely_fits, table_in_memory
 from ...table_training.model import TableModel
 from ...table_training.rows import EncodedRows, Targets
 from ...table_training.streamed_fit import COPIES, StreamedFit
-from ...tables.notes import as_lines
+from ...tables.base_column import as_lines
 from ..sources import PiecesInMemory, TargetSummary, as_piece, checked_labels, generator_of, refuse_missing
 from .suspect_data import warn_of_target_copies, warn_of_targets
 
