@@ -29,7 +29,7 @@ def reference(net, X):
 @pytest.fixture(scope="module", params=TABLES)
 def model(request):
     make, kind = TABLES[request.param]
-    found = kind(max_iter=1, numeric_encoding="piecewise_linear", device="cpu", random_state=0)
+    found = kind(max_iter=1, device="cpu", random_state=0)
     return found.fit(*make(TRAINING_ROWS, 0)), make
 
 

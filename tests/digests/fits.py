@@ -408,7 +408,6 @@ TABULAR: dict[str, dict[str, Any]] = {
     "same rows": {"n_nets": 3, "n_folds": 1},
     "folds": {"n_nets": 2, "n_folds": 3},
     "tune": {"n_nets": 1, "tune": 3},
-    "bins": {"n_nets": 1, "numeric_encoding": "piecewise_linear"},
 }
 for case, settings in TABULAR.items():
     for kind in ("Classifier", "Regressor"):

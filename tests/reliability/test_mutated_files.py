@@ -70,10 +70,10 @@ def subjects(folder):
     pop.fit(X, X[:, 0], epochs=5, optimizer=fastmlp.SGD(np.linspace(0.01, 0.1, 6)), verbose=0)
     plain = fastmlp.MLP((4, 2), random_state=3, device="cpu")
     pd = pytest.importorskip("pandas")
-    from fastmlp.tables.preprocessing import Preprocessing
+    from fitted_tables import fitted as preprocessing_of
 
     table = pd.DataFrame({"a": [1.0, 2.0, None], "b": ["x", "y", "x"], "y": ["no", "yes", "no"]})
-    plain.preprocessing = Preprocessing.fit(table, "y")
+    plain.preprocessing = preprocessing_of(table, "y")
     for k, made in enumerate((net, pop, plain)):
         made.save(folder / f"{k}.safetensors")
         yield folder / f"{k}.safetensors", made

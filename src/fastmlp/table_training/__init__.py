@@ -3,11 +3,9 @@
 recipes                 the settings of a training, and the presets "fast", "good" and "best"
 model                   TableModel, which the estimators and the command adapt; streamed_fit, for tables in pieces
 rows                    encoded rows of a table, in memory or in a file, and their split
-streamed_table          passes over a table that is read piece by piece
-recipe_fit              nets and their fits by a recipe, in a time budget
+recipe_fit              nets, their fits by a recipe in a time budget, and calibration of class probabilities
 folds                   nets that are each trained without one fold of the rows, on threads or workers
 epochs_in_time          numbers of epochs and nets for which a time limit is enough
 tuning                  search of the settings of a recipe; tuning_configurations draws and compares them
-temperature             calibration of class probabilities
 training_summary        sentences on a training
 """

@@ -21,9 +21,8 @@ from ..population import Population, subset_of
 from ..population_result import PopulationResult
 from ..runtime.ctrl_c import StopFlag, stop_flag
 from ..tables.base_column import Column
-from ..tables.bins import class_indicators
 from ..tables.features import encode_columns, fit_columns, with_numbers
-from ..tables.number_columns import NumericEncoding
+from ..tables.number_columns import NumericEncoding, class_indicators
 from ..tables.target import check_range
 from .epochs_in_time import FitsInTime, planned_in_time
 from .folds import TrainedNets, fit_each, fit_folds, fit_folds_on_workers, folds_at_once, predicted_rows

@@ -170,6 +170,9 @@ def fit_temperature(
 ) -> float:
     """Return the temperature with the lowest loss of held-out samples, by golden-section search; arguments as above.
 
+    Logits are divided by it, of each of several nets, whose mean probabilities then fit. Answers of one net do not
+    change, since the order of its logits does not. Source: Guo, Pleiss, Sun and Weinberger 2017.
+
     1.0 if no temperature lowers the loss by more than chance would, or the logits are not finite. Of nets that learned
     smoothed targets, whose probabilities are too small on purpose, any gain counts. The loss is that of targets that
     are smoothed as by Platt 1999, with the probability 1 / (n_samples + 2) of another class, so that samples that are

@@ -18,9 +18,9 @@ from ..streams.row_file import RowFile
 from ..streams.row_loading import closed_after_error, load, rows_named
 from ..streams.sources import Source, as_targets_file
 from ..streams.table_sources import as_table_source
-from ..tables.bins import MOST_CLASSES
 from ..tables.cells import MisfitsOfPieces
 from ..tables.features import encode_columns, feature_names
+from ..tables.number_columns import MOST_CLASSES
 from ..tables.table_summary import TableSummary
 from .model import DTYPE, TableModel
 from .recipe_fit import make_nets

@@ -142,6 +142,9 @@ class Column(ABC):
         return [*values, graph.cast(missing, graph.dtype)] if self.marks_missing else values
 
 
+Found = tuple[Column | None, str]  # an encoder, or None for a column that cannot be used; the end of a note, or ""
+
+
 def inputs_of(columns: Iterable[Column]) -> list[str]:
     """Return the names of the columns of a table that these encoders need."""
     return list(dict.fromkeys(name for column in columns for name in column.inputs))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..errors import counted
-from .base_column import Column, Note
+from .base_column import Column, Found, Note
 from .cells import (
     BOOLEANS,
     EXACT_DIGITS,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from .number_columns import NumericEncoding
-    from .training_column import Found, TrainingColumn
+    from .training_column import TrainingColumn
 
 PLAIN = (str, int, bool)  # types of cells whose names do not depend on the column's type
 SEARCH = 64  # float64 neighbours that are tried at the end of an interval

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from .base_column import Column, Note
+from .base_column import Column, Found, Note
 from .cells import MISSING_TEXTS, OF_PIECES, Misfits, Reading, count_misfits, misfits_error
 from .number_columns import MANY_DISTINCT, NumericEncoding
 from .training_column import ISO_DATE
@@ -18,7 +18,7 @@ from .training_column import ISO_DATE
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .training_column import Found, TrainingColumn
+    from .training_column import TrainingColumn
 
 DATE_CONTENTS = ("datetime64", "datetime", "date")  # pandas' names for cells that are dates
 MICROSECONDS = 86_400_000_000  # of a day

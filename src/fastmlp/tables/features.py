@@ -1,4 +1,4 @@
-"""Features of a table: encoders fitted to its columns by a summary of each, and the features that they make of tables."""
+"""Features of a table: encoders fitted to its columns by a summary of each, and what they make of other tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import WrongArgument
 from .base_column import LEFT_OUT, Column, Note, bounds_of, checked_table, encoding_notes
-from .bins import NO_TIME, Gain, gain_of_bins, n_features_of_trial, trial_rows
+from .bin_trial import NO_TIME, Gain, gain_of_bins, n_features_of_trial, trial_rows
 from .category_column import CategoryColumn
 from .cells import (
     LARGEST_NUMBER,

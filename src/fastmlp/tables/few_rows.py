@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .base_column import Column, Note, bounds_of, checked_table
-from .bins import bin_features
 from .cells import LARGEST_NUMBER
-from .number_columns import NumberColumn
+from .number_columns import NumberColumn, bin_features
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,14 +19,14 @@ from zlib import crc32
 import numpy as np
 
 from ..errors import WrongArgument
-from .base_column import MIN_NOTE_ROWS, Column, Note
+from .base_column import MIN_NOTE_ROWS, Column, Found, Note
 from .cells import MISSING_TEXTS, categories_of, count_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from .number_columns import NumericEncoding
-    from .training_column import Found, TrainingColumn
+    from .training_column import TrainingColumn
 
 MOST_CHARACTERS, MOST_WORDS = 10_000, 200  # of a cell that are read
 PART = 3  # characters of a part of a word, of words with more

@@ -16,10 +16,6 @@ from .cells import MAX_BAD_FRACTION, MISSING_TEXTS, NUMBER, Categories, Misfits,
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .base_column import Column
-
-    Found = tuple[Column | None, str]
-
 MAX_CATEGORIES = 255  # of a column
 MIN_ROWS = 16  # of a category with a feature of its own, in a column of more categories
 MIN_SHARE_OF_FREQUENT = 0.5  # of the cells that have frequent categories, in a column that may be something else
@@ -149,6 +145,8 @@ class TrainingColumn:
         return self.frequent[1] >= MIN_SHARE_OF_FREQUENT
 
 
+# Texts that are numbers to a reader, not to a program. They are not read as numbers, since "1,234" is another number in
+# Berlin than in Boston; a note says how to convert them.
 SIGNS = "$€£¥%"
 CURRENCIES = "USD", "EUR", "GBP", "CHF", "JPY"
 SEPARATORS = ",'_ \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"

@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 
 import fastmlp
 from fastmlp import Population, TabularMLPClassifier, TabularMLPRegressor
+from fastmlp.tables.bin_trial import Gain
 
 
 class Size(tuple):
@@ -92,13 +93,14 @@ def test_classifiers_round_trip_through_files(table, tmp_path, labels, n_nets, m
 
 
 @pytest.mark.parametrize("kind", ["one output", "two outputs", "bins and dates"])
-def test_regressors_round_trip_through_files(table, tmp_path, rng, kind):
+def test_regressors_round_trip_through_files(table, tmp_path, rng, kind, monkeypatch):
     y, settings, path = 1e3 + rng.normal(size=60) / 3, QUICK | {"n_nets": 2}, tmp_path / "reg.safetensors"
     X = table.to_numpy()
     if kind == "two outputs":
         y = np.c_[y, 2 * y]
     elif kind == "bins and dates":
-        settings |= {"numeric_encoding": "piecewise_linear", "n_nets": 1}
+        monkeypatch.setattr(Gain, "is_worth_it", True)
+        settings |= {"n_nets": 1}
         X = table.assign(day=pd.Series(pd.date_range("2020-01-01", periods=60)).where(np.arange(60) % 9 != 0))
         y = (table["size"] > 1.0).to_numpy()
     reg = TabularMLPRegressor(**settings).fit(X, y)

@@ -20,9 +20,9 @@ SKEWED = RNG.normal(size=N) ** 3 * 1e3
 TARGETS = np.sign(SKEWED)[:, None]
 DAYS = pd.to_datetime("2020-01-01") + pd.to_timedelta(np.arange(N) * 31, unit="h")
 CASES = {  # name: (cells, encoding, type of the encoder)
-    "standard": (RNG.integers(0, 5, N).astype(float), NumericEncoding("standard"), StandardColumn),
+    "standard": (RNG.integers(0, 5, N).astype(float), NumericEncoding(), StandardColumn),
     "quantile": (SKEWED, NumericEncoding("quantile"), QuantileColumn),
-    "bins": (SKEWED, NumericEncoding("piecewise_linear", 8, TARGETS), PiecewiseLinearColumn),
+    "bins": (SKEWED, NumericEncoding("auto", TARGETS), PiecewiseLinearColumn),
     "text": (RNG.choice(["red", "light blue", "n/a"], N), NumericEncoding(), CategoryColumn),
     "booleans": (RNG.random(N) > 0.5, NumericEncoding(), CategoryColumn),
     "dates": (DAYS, NumericEncoding(), DateColumn),

@@ -84,11 +84,11 @@ def test_loaded_net_predicts_the_same(net, path, rng):
 def test_preprocessing_round_trips(path):
     pd = pytest.importorskip("pandas")
     pytest.importorskip("sklearn")
-    from fastmlp.tables.preprocessing import Preprocessing
+    from fitted_tables import fitted
 
     table = pd.DataFrame({"a": [1.0, 2.0, None], "b": ["x", "y", "x"], "y": ["no", "yes", "no"]})
     net = fastmlp.MLP((4, 2), loss="softmax_cross_entropy")
-    net.preprocessing = Preprocessing.fit(table, "y")
+    net.preprocessing = fitted(table, "y")
     net.save(path)
     assert fastmlp.load(path).net_.preprocessing == net.preprocessing
     wider = fastmlp.MLP((5, 2))

@@ -22,11 +22,11 @@ def test_predictions_plot_shows_outputs_and_error(rng):
 
 def test_predictions_plot_uses_units_of_the_table(rng):
     pd = pytest.importorskip("pandas")
-    from fastmlp.tables.preprocessing import Preprocessing
+    from fitted_tables import fitted
 
     table = pd.DataFrame({"a": rng.normal(size=40), "price": 1000 + 50 * rng.normal(size=40)})
     net = fastmlp.MLP((1, 1), random_state=0)
-    net.preprocessing = Preprocessing.fit(table, "price")
+    net.preprocessing = fitted(table, "price")
     X, y = net.preprocessing.transform(table), net.preprocessing.target.encode(table["price"])
     ax = plots.predictions(net, X, y)
     assert ax.get_xlabel() == "true price"

@@ -13,7 +13,17 @@ from fastmlp.table_training import tuning
 from fastmlp.table_training.recipe_fit import Budget, make_nets
 from fastmlp.table_training.recipes import Recipe
 from fastmlp.table_training.rows import EncodedRows, Rows
-from fastmlp.table_training.tuning import Rung, Search, TuningTask, net_epochs, rungs_of, sentence, setting_text, tuned
+from fastmlp.table_training.tuning import (
+    Rung,
+    Search,
+    Tuning,
+    TuningTask,
+    net_epochs,
+    rungs_of,
+    sentence,
+    setting_text,
+    tuned,
+)
 from fastmlp.table_training.tuning_configurations import Scores
 
 RECIPE = Recipe(hidden=(4,), epochs=36, patience=36, n_nets=1)
@@ -37,12 +47,10 @@ class Known:
         rows = Rows(X, X[:, :1] - X[:, 1:])
         self.task = TuningTask(
             recipe=RECIPE,
-            searched=SEARCHED,
-            n=n,
+            tuning=Tuning(n, SEARCHED, {"learning_rate": "learning_rate_init"}, f"tune={n}"),
             seed=0,
             encoded=lambda recipe: (0, EncodedRows(rows, rows)),
             make_nets=self.make,
-            title=f"tune={n}",
             **settings,
         )
 
@@ -79,7 +87,7 @@ def test_rungs(n, epochs, expected):
 
 def test_the_best_configuration_is_chosen(rng):
     known = Known(rng, best_near(5e-4), n=20)
-    found = tuned(known.task, {"learning_rate": "learning_rate_init"}, StopFlag())
+    found = tuned(known.task, StopFlag())
     rates = [trial.settings["learning_rate"] for trial in found.trials]
     assert len(rates) == 20
     assert found.recipe.learning_rate == rates[0] == min(rates)
@@ -92,7 +100,7 @@ def test_the_best_configuration_is_chosen(rng):
 
 def test_rungs_have_fewer_configurations_of_more_epochs_and_always_the_preset(rng):
     known = Known(rng, best_near(5e-4), n=20)
-    found = tuned(known.task, {}, StopFlag())
+    found = tuned(known.task, StopFlag())
     nets = {epochs: sum(n for e, n, _ in known.trained if e == epochs) for epochs in (4, 12, 36)}
     assert nets == {4: 20, 12: 8, 36: 4}
     assert all(patience == epochs for epochs, _, patience in known.trained)
@@ -102,12 +110,12 @@ def test_rungs_have_fewer_configurations_of_more_epochs_and_always_the_preset(rn
 
 
 def test_the_preset_stays_where_nothing_is_better(rng):
-    found = tuned(Known(rng, best_near(RECIPE.learning_rate)).task, {}, StopFlag())
+    found = tuned(Known(rng, best_near(RECIPE.learning_rate)).task, StopFlag())
     assert found.recipe == RECIPE
     assert "none was clearly better than the preset" in found.note
-    equal = tuned(Known(rng, lambda rate: 1.0).task, {}, StopFlag())
+    equal = tuned(Known(rng, lambda rate: 1.0).task, StopFlag())
     assert equal.recipe == RECIPE
-    worst = tuned(Known(rng, lambda rate: -np.inf).task, {}, StopFlag())
+    worst = tuned(Known(rng, lambda rate: -np.inf).task, StopFlag())
     assert worst.recipe == RECIPE
     assert "none can be compared with the preset" in worst.note
 
@@ -123,8 +131,9 @@ def test_a_gain_that_may_be_chance_is_none(rng, apart, is_chosen):
         losses = np.array([-gains if rate != RECIPE.learning_rate else 0.0 * gains for rate in recipe.learning_rate])
         return Scores(-losses.mean(axis=1), losses)
 
-    tuning.scores_of, known.task.searched = score, ("learning_rate",)
-    found = tuned(known.task, {}, StopFlag())
+    tuning.scores_of = score
+    known.task.tuning = known.task.tuning._replace(searched=("learning_rate",))
+    found = tuned(known.task, StopFlag())
     best = max(trial.score for trial in found.trials)
     assert best > 0.0
     assert (f"which had -0; the best other one had {best:.5g}." in found.note) != is_chosen
@@ -142,7 +151,7 @@ def test_ctrl_c_keeps_the_best_net_so_far(rng, n_groups):
 
     known.after_training = interrupt
     with stop_flag() as flag:
-        found = tuned(known.task, {}, flag)
+        found = tuned(known.task, flag)
     assert found.interrupted
     assert isinstance(found.net, (MLP, Population))
     assert getattr(found.net, "n_nets", 1) == 1
@@ -169,7 +178,7 @@ def test_ctrl_c_among_the_first_configurations_is_told_of(rng):
     known = Known(rng, best_near(1e-2))
     search = Search(known.task, 4, 5)
     search.interrupted = True
-    said = sentence(search, known.task, {})
+    said = sentence(search, known.task)
     assert "was interrupted while its first configurations were trained; the net is the best one so far" in said
 
 
@@ -177,24 +186,24 @@ def test_ctrl_c_among_the_first_configurations_is_told_of(rng):
 def test_ctrl_c_before_the_first_net_leaves_nothing(rng, monkeypatch):
     monkeypatch.setattr(tuning, "fit_nets", with_sigint(tuning.fit_nets))
     with stop_flag() as flag, pytest.raises(KeyboardInterrupt):
-        tuned(Known(rng, best_near(1e-2)).task, {}, flag)
+        tuned(Known(rng, best_near(1e-2)).task, flag)
 
 
 def test_a_short_time_limit_leaves_configurations_out(rng, monkeypatch):
     known = Known(rng, best_near(1e-2), n=20, budget=Budget(100.0))
     monkeypatch.setattr(tuning, "seconds_per_epoch", lambda *_: 0.2)
-    found = tuned(known.task, {}, StopFlag())
+    found = tuned(known.task, StopFlag())
     n_tried = len(found.trials)
     cost = lambda n: 0.2 * net_epochs(rungs_of(n, 36))
     assert cost(n_tried) <= 47.5 < cost(n_tried + 1)
     assert f"compared {n_tried} of 20 configurations" in found.note
     monkeypatch.setattr(tuning, "seconds_per_epoch", lambda *_: 0.5)
-    found = tuned(known.task, {}, StopFlag())
+    found = tuned(known.task, StopFlag())
     assert found.trials[0].epochs == 12
     assert len(found.trials) >= 4
     assert "for up to 12 epochs, as the time limit allows" in found.note
     monkeypatch.setattr(tuning, "seconds_per_epoch", lambda *_: 10.0)
-    found = tuned(known.task, {}, StopFlag())
+    found = tuned(known.task, StopFlag())
     assert (found.recipe, found.trials) == (RECIPE, [])
     assert "too short to compare configurations (tune=20)" in found.note
 
@@ -213,4 +222,4 @@ def test_when_the_time_is_over_the_last_finished_comparison_decides(rng):
     best, first = search.best(), search.trials[0]
     assert best.epochs == first.epochs == 12
     assert best.score > first.score
-    assert "until its share of the time limit was over" in tuning.sentence(search, known.task, {})
+    assert "until its share of the time limit was over" in tuning.sentence(search, known.task)

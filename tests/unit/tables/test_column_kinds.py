@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from fastmlp.tables.column_kinds import KINDS, column_from_dict
 
 from fastmlp.export.c_columns import column_functions
 from fastmlp.tables.base_column import Column
@@ -16,6 +15,7 @@ from fastmlp.tables.category_column import CategoryColumn
 from fastmlp.tables.date_column import DateColumn
 from fastmlp.tables.features import column_kind, encode_columns, fit_column
 from fastmlp.tables.number_columns import PiecewiseLinearColumn, QuantileColumn, StandardColumn
+from fastmlp.tables.preprocessing import KINDS, column_from_dict
 from fastmlp.tables.text_column import TextColumn
 
 pd = pytest.importorskip("pandas")

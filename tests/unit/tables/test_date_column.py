@@ -4,10 +4,10 @@ import datetime
 
 import numpy as np
 import pytest
-from fastmlp.tables.column_kinds import column_from_dict
 
 from fastmlp.tables.date_column import CYCLES, DateColumn, read_dates
 from fastmlp.tables.features import fit_column
+from fastmlp.tables.preprocessing import column_from_dict
 
 pd = pytest.importorskip("pandas", reason="pip install 'fastmlp[table]' has pandas")
 

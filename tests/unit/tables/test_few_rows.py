@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fastmlp.tables import features
+from fastmlp.tables.bin_trial import Gain
 from fastmlp.tables.features import encode_columns, fit_columns
 from fastmlp.tables.number_columns import NumericEncoding
 
@@ -36,10 +37,19 @@ def table():
     )
 
 
-@pytest.fixture(scope="module", params=["quantile", "piecewise_linear"])
+def with_bins(table, targets):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Gain, "is_worth_it", True)
+        return fit_columns(table, NumericEncoding(targets=targets[:, np.newaxis])).columns
+
+
+@pytest.fixture(scope="module", params=["quantile", "bins"])
 def columns(request, table):
-    targets = np.sign(table["number"].to_numpy())[:, np.newaxis]
-    return fit_columns(table, encoding=NumericEncoding(request.param, 16, targets)).columns
+    if request.param == "quantile":
+        return fit_columns(table, NumericEncoding("quantile")).columns
+    columns = with_bins(table, np.sign(table["number"].to_numpy()))
+    assert columns[0].kind == "piecewise_linear"
+    return columns
 
 
 def encoded(columns, table):
@@ -51,7 +61,6 @@ def encoded(columns, table):
         return str(error)
 
 
-@pytest.mark.thinned(2)
 @pytest.mark.parametrize("name", CELLS)
 @pytest.mark.parametrize("dtype", [None, object])
 def test_each_kind_of_cell(columns, table, name, dtype, monkeypatch):
@@ -93,10 +102,9 @@ def test_few_rows_have_the_bits_of_many(dtype):
     """Features of bins, too, of which many rows need no arithmetic but for one a row."""
     rng = np.random.default_rng(1)
     table = pd.DataFrame({"a": rng.normal(size=3000), "b": rng.integers(0, 60, 3000), "c": rng.exponential(size=3000)})
-    targets = np.sign(np.sin(5 * table["a"].to_numpy()))[:, np.newaxis]
-    columns = fit_columns(table, encoding=NumericEncoding("piecewise_linear", 20, targets)).columns
-    a, b, c = columns
-    assert min(a.n_bins, b.n_bins, c.n_bins) > 2
+    columns = with_bins(table, np.sign(np.sin(5 * table["a"].to_numpy())))
+    a = columns[0]
+    assert a.n_bins > 2
     knots = np.interp(a.edges, a.knots[1], a.knots[0])  # numbers at the edges of bins, and beyond them
     table.loc[: len(knots) - 1, "a"] = knots
     table.loc[100:101, "c"] = [-1e9, 1e9]
@@ -109,7 +117,6 @@ def test_few_rows_have_the_bits_of_many(dtype):
 
 
 def test_number_far_from_training_is_refused_in_few_rows():
-    table = pd.DataFrame({"x": [1e-12, 2e-12, 3e-12] * 20, "y": np.arange(60.0)})
-    columns = fit_columns(table, encoding=NumericEncoding("standard")).columns
+    columns = fit_columns(pd.DataFrame({"x": [1e-12, 2e-12, 3e-12] * 20, "y": np.arange(60.0)})).columns
     with pytest.raises(ValueError, match="Column 'x' holds 1e\\+29, which is too far from the numbers"):
         encode_columns(columns, pd.DataFrame({"x": [1e29], "y": [0.0]}))

@@ -17,6 +17,8 @@ from fastmlp.tables.target import rows_with_target
 
 pd = pytest.importorskip("pandas")
 
+from fitted_tables import fitted  # noqa: E402
+
 
 @pytest.fixture
 def table(rng):
@@ -38,105 +40,66 @@ def features(preprocessing, table):
     return pd.DataFrame(preprocessing.transform(table, "float64"), columns=preprocessing.feature_names)
 
 
-# ---- numbers
-
-
-def test_standard_scaling_ignores_missing_cells(table):
-    result = features(Preprocessing.fit(table, "target", scaling="standard"), table)
-    holes = table["holes"]
+def test_numbers_and_categories_become_features(table):
+    found, holes = features(fitted(table, "target"), table), table["holes"]
     expected = ((holes - holes.mean()) / holes.std(ddof=0)).fillna(0.0)
-    np.testing.assert_allclose(result["holes"], expected, rtol=1e-12, atol=1e-12)
-    assert result["holes is missing"].tolist() == holes.isna().astype(float).tolist()
-    assert "few is missing" not in result
-
-
-def test_auto_scaling_depends_on_distinct_values():
+    np.testing.assert_allclose(found["holes"], expected, rtol=1e-12, atol=1e-12)
+    for name in ("holes", "colour"):
+        assert found[f"{name} is missing"].tolist() == table[name].isna().astype(float).tolist()
+    for colour in ("red", "green", "blue"):
+        assert found[f"colour = {colour}"].tolist() == (table["colour"] == colour).astype(float).tolist()
+    assert found["flag = True"].tolist() == table["flag"].astype(float).tolist()
+    assert not {"few is missing", "flag is missing"} & set(found)
     values = np.arange(10 * MANY_DISTINCT)
     frame = pd.DataFrame({"few": values % MANY_DISTINCT, "many": values % (MANY_DISTINCT + 1), "y": values / 7})
-    kinds = {column.name: column.kind for column in Preprocessing.fit(frame, "y").columns}
-    assert kinds == {"few": "standard", "many": "quantile"}
+    assert {column.name: column.kind for column in fitted(frame, "y").columns} == {
+        "few": "standard",
+        "many": "quantile",
+    }
 
 
-@pytest.mark.parametrize("scaling", ["standard", "quantile"])
-def test_outliers_and_unseen_missing_cells_give_finite_features(table, scaling):
-    preprocessing = Preprocessing.fit(table, "target", scaling=scaling)
-    result = features(preprocessing, table.head(3).assign(few=[None, 1e9, -1e9]))["few"]
-    assert result[0] == 0.0
-    assert np.isfinite(result).all()
+@pytest.mark.parametrize("kind", ["auto", "quantile"])
+def test_outliers_and_unseen_missing_cells_give_finite_features(table, kind):
+    found = features(fitted(table, "target", kind), table.head(3).assign(few=[None, 1e9, -1e9]))["few"]
+    assert found[0] == 0.0
+    assert np.isfinite(found).all()
 
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, 1e31])
-def test_infinite_numbers_raise_with_the_column(table, bad):
-    preprocessing = Preprocessing.fit(table, "target")
-    table.loc[3, "skewed"] = bad
-    for use in (lambda: preprocessing.transform(table), lambda: Preprocessing.fit(table, "target")):
-        with pytest.raises(ValueError, match="'skewed' should hold finite numbers below"):
-            use()
-
-
-def test_numbers_and_texts_unlike_training_raise_with_the_column(table):
-    preprocessing = Preprocessing.fit(table, "target")
+def test_numbers_that_cannot_be_used_raise_with_the_column(table, bad):
+    known = fitted(table, "target")
     with pytest.raises(ValueError, match="'few' should hold numbers, but holds 'many'"):
-        preprocessing.transform(table.assign(few=["1", "many"] * 40))
-    assert preprocessing.transform(table.assign(few=table["few"].astype(str))).shape == (80, 10)
-    tiny = Preprocessing.fit(table.assign(few=table["few"] * 1e-20), "target", scaling="standard")
+        known.transform(table.assign(few=["1", "many"] * 40))
+    assert known.transform(table.assign(few=table["few"].astype(str))).shape == (80, 10)
+    tiny = fitted(table.assign(few=table["few"] * 1e-20), "target")
     with pytest.raises(ValueError, match=r"Column 'few' holds 1e\+25, which is too far"):
         tiny.transform(table.assign(few=1e25))
+    table.loc[3, "skewed"] = bad
+    for use in (known.transform, lambda table: fitted(table, "target")):
+        with pytest.raises(ValueError, match="'skewed' should hold finite numbers below"):
+            use(table)
 
 
 def test_few_cells_that_are_no_numbers_count_as_missing(table):
-    """400 numbers with ten "unknown" stay one feature, not 62 categories."""
+    """400 numbers with ten "unknown" stay one feature, not 62 categories; truth values in a text are no numbers."""
     table = pd.concat([table] * 5, ignore_index=True)
-    table["skewed"] = [*table["skewed"].astype(str)[:-10], *["unknown"] * 10]
-    preprocessing = Preprocessing.fit(table, "target", scaling="quantile")
-    assert preprocessing.feature_names[:3] == ["skewed", "skewed is missing", "few"]
-    note = "Column 'skewed' holds no numbers in 10 of 400 cells ('unknown'), which count as missing."
-    assert preprocessing.notes[:-1] == (note,)
-    notes = []
-    X = preprocessing.transform(table, notes=notes)
+    table["skewed"] = [*table["skewed"].astype(str)[:-10], *["unknown"] * 8, "false", "True"]
+    known, notes = fitted(table, "target", "quantile"), []
+    assert known.feature_names[:3] == ["skewed", "skewed is missing", "few"]
+    X = known.transform(table, notes=notes)
     assert X[-10:, :2].tolist() == [[0, 1]] * 10
-    assert [note.text for note in notes] == [note]
-
-
-def test_truths_among_numbers_are_missing_as_in_training(rng):
-    """In a column of numbers, the text "false" is none, before and after training."""
-    cells = [f"{value:.3f}" for value in rng.normal(size=100)]
-    cells[3], cells[50] = "false", "True"
-    table = pd.DataFrame({"score": cells, "target": rng.normal(size=100)})
-    learned, notes = Preprocessing.fit(table, "target"), []
-    without = learned.transform(table.assign(score=table["score"].where(~table["score"].isin(["false", "True"]))))
-    np.testing.assert_array_equal(learned.transform(table, notes=notes), without)
-    assert "'false'" in notes[0].text
-
-
-# ---- categories
-
-
-def test_categories_become_one_feature_each(table):
-    result = features(Preprocessing.fit(table, "target"), table)
-    for colour in ("red", "green", "blue"):
-        assert result[f"colour = {colour}"].tolist() == (table["colour"] == colour).astype(float).tolist()
-    assert result["colour is missing"].tolist() == table["colour"].isna().astype(float).tolist()
-    assert result["flag = True"].tolist() == table["flag"].astype(float).tolist()
-    assert "flag is missing" not in result
+    said = "Column 'skewed' holds no numbers in 10 of 400 cells ('unknown', 'false', 'True'), which count as missing."
+    assert (known.notes[:-1], [note.text for note in notes]) == ((said,), [said])
 
 
 def test_unknown_categories_become_zeros_with_a_note(table):
-    preprocessing, notes = Preprocessing.fit(table, "target"), []
-    result = features(preprocessing, table.head(2).assign(colour=["violet", None], flag=[None, True]))
-    assert result.filter(like="colour").to_numpy().tolist() == [[0, 0, 0, 0], [0, 0, 0, 1]]
-    assert result.loc[0, ["flag = False", "flag = True"]].sum() == 0  # no cell of "flag" was missing in training
-    preprocessing.transform(table.assign(flag="yes"), notes=notes)
+    known, notes = fitted(table, "target"), []
+    found = features(known, table.head(2).assign(colour=["violet", None], flag=[None, True]))
+    assert found.filter(like="colour").to_numpy().tolist() == [[0, 0, 0, 0], [0, 0, 0, 1]]
+    assert found.loc[0, ["flag = False", "flag = True"]].sum() == 0  # no cell of "flag" was missing in training
+    known.transform(table.assign(flag="yes"), notes=notes)
     assert [note.is_serious for note in notes] == [True]
     assert "Column 'flag' has categories unseen in training in all 80 cells ('yes')" in notes[0].text
-
-
-def test_categories_are_recognised_in_other_dtypes():
-    frame = pd.DataFrame({"a": pd.Categorical([1, 2, 1, 2]), "y": [0.1, 0.2, 0.3, 0.4]})
-    preprocessing = Preprocessing.fit(frame, "y")
-    assert preprocessing.feature_names == ["a = 1", "a = 2"]
-    for cells in ([1, 2], [1.0, 2.0], ["1", "2"], pd.Categorical([1, 2])):
-        assert preprocessing.transform(pd.DataFrame({"a": cells})).tolist() == [[1, 0], [0, 1]]
 
 
 NUMBERS = [str(k) for k in range(50)]
@@ -149,7 +112,6 @@ NUMBERS = [str(k) for k in range(50)]
         ([*range(50), *["unknown"] * 9], r"50 of its 51 categories are numbers \(not 'unknown'\); if numbers are"),
         ([*range(50), None] * 2, None),  # numbers only: categories by intention
         ([*NUMBERS[:2], "a", "b"] * 3, None),
-        (["red", "blue"] * 9, None),
     ],
 )
 def test_categories_that_are_mostly_numbers_give_a_note(cells, words):
@@ -161,38 +123,30 @@ def test_categories_that_are_mostly_numbers_give_a_note(cells, words):
     assert fit_columns(table, chosen=["x"])[:2] == (columns, ())
 
 
-def test_columns_with_too_many_categories_are_dropped():
-    n = 600
-    frame = pd.DataFrame({"x": range(n), "text": [f"t{k % 256}" for k in range(n)], "y": np.linspace(0, 1, n)})
-    assert "256 different texts" in Preprocessing.fit(frame, "y").notes[0]
-    frame["text"] = [f"t{k % 255}" for k in range(n)]
-    assert len(Preprocessing.fit(frame, "y", scaling="quantile").feature_names) == 256
-
-
 def test_the_frequent_ones_of_many_categories_are_encoded(rng):
     """An unseen category is encoded as a rare one is, and noted only if most cells are of such categories."""
     cells = ["a"] * 400 + ["b"] * 200 + ["c"] * 16 + [f"rare {k // 2}" for k in range(520)] + [None] * 4
     frame = pd.DataFrame({"text": rng.permutation(np.array(cells, object)), "y": rng.normal(size=len(cells))})
-    preprocessing = Preprocessing.fit(frame, "y")
-    assert preprocessing.feature_names == ["text = a", "text = b", "text = c", "text is missing"]
-    note = (
+    known, notes = fitted(frame, "y"), []
+    assert known.feature_names == ["text = a", "text = b", "text = c", "text is missing"]
+    said = (
         "Column 'text' has 263 categories, and the 3 most frequent (in 16 rows or more) are encoded; others are zeros."
     )
-    assert preprocessing.notes[:-1] == (note,)
-    assert Preprocessing.from_dict(preprocessing.to_dict()) == preprocessing
-    notes = []
+    assert known.notes[:-1] == (said,)
+    assert Preprocessing.from_dict(known.to_dict()) == known
     other = pd.DataFrame({"text": ["a", "rare 1", "new", "a", "c"]})
-    features = preprocessing.transform(other, notes=notes)
-    assert features.tolist() == [[1, 0, 0, 0], [0] * 4, [0] * 4, [1, 0, 0, 0], [0, 0, 1, 0]]
+    X = known.transform(other, notes=notes)
+    assert X.tolist() == [[1, 0, 0, 0], [0] * 4, [0] * 4, [1, 0, 0, 0], [0, 0, 1, 0]]
     assert notes == []
-    preprocessing.transform(other[1:3], notes=notes)
+    known.transform(other[1:3], notes=notes)
     assert [note.is_serious for note in notes] == [False], "rare ones are most cells of the training, too"
     assert "has categories rare or unseen in training in all 2 cells ('rare 1', 'new')" in notes[0].text
-    rarer = Preprocessing.fit(frame[~frame["text"].isin(["a", "b"])].copy(), "y")
-    assert rarer.feature_names == ["text = c", "text is missing"]
-    assert "the 1 most frequent (in 16 rows or more) are encoded, which are in 3 %" in rarer.notes[0]
-    with pytest.raises(ValueError, match="it has 260 different texts, but at most 255 are encoded"):
-        Preprocessing.fit(frame[~frame["text"].isin(["a", "b", "c"])].copy(), "y")
+    column, note = fit_column(frame["text"][~frame["text"].isin(["a", "b"])])
+    assert column.categories == ("c",)
+    assert "the 1 most frequent (in 16 rows or more) are encoded, which are in 3 %" in note
+    column, note = fit_column(frame["text"][~frame["text"].isin(["a", "b", "c"])])
+    assert (column, "it has 260 different texts, but at most 255 are encoded" in note) == (None, True)
+    assert len(fit_column(pd.Series([f"t{k % 255}" for k in range(600)], name="text"))[0].feature_names) == 255
 
 
 @pytest.mark.parametrize(
@@ -234,18 +188,14 @@ def test_booleans_encode_alike_in_every_type(table, other):
     if other == "arrow":
         pytest.importorskip("pyarrow")
     table["few"] = table["flag"].astype(int)  # a column of numbers that arrives as true and false
-    preprocessing = Preprocessing.fit(table, "target")
-    notes = []
+    known, notes = fitted(table, "target"), []
     changed = table.assign(flag=OTHER_TYPES[other](table["flag"]), few=OTHER_TYPES[other](table["flag"]))
-    np.testing.assert_array_equal(preprocessing.transform(changed, notes=notes), preprocessing.transform(table))
-    learned = Preprocessing.fit(table.assign(flag=changed["flag"]), "target")
+    np.testing.assert_array_equal(known.transform(changed, notes=notes), known.transform(table))
+    learned = fitted(table.assign(flag=changed["flag"]), "target")
     changed_again = learned.transform(table.assign(flag=table["flag"].astype(int)), notes=notes)
-    if learned.feature_names == preprocessing.feature_names or other == "text of numbers":
-        np.testing.assert_array_equal(changed_again, preprocessing.transform(table))
+    if learned.feature_names == known.feature_names or other == "text of numbers":
+        np.testing.assert_array_equal(changed_again, known.transform(table))
     assert notes == []
-
-
-# ---- columns
 
 
 def test_useless_columns_are_dropped_with_a_note(table):
@@ -258,63 +208,48 @@ def test_useless_columns_are_dropped_with_a_note(table):
         "duration": pd.to_timedelta(np.arange(n), unit="h"),
         "Unnamed: 0": range(n),
     }
-    preprocessing = Preprocessing.fit(table.assign(**extra), "target")
-    assert preprocessing.feature_names == Preprocessing.fit(table, "target").feature_names
-    for name, note in zip(extra, preprocessing.notes[:-1], strict=True):
+    known = fitted(table.assign(**extra), "target")
+    assert known.feature_names == fitted(table, "target").feature_names
+    for name, note in zip(extra, known.notes[:-1], strict=True):
         assert note.startswith(f"Column {name!r} is left out: ")
         assert note.endswith(".")
-    assert preprocessing.notes[-1].startswith("Features of the columns: ")
-    preprocessing.transform(table)  # none of them is asked for
-
-
-def test_table_without_a_usable_column_raises():
-    with pytest.raises(ValueError, match=r"No column can be used to predict 'y': Column 'a' is left out: all .* equal"):
-        Preprocessing.fit(pd.DataFrame({"a": [1, 1, 1], "y": [0.5, 1.5, 2.5]}), "y")
-    with pytest.raises(ValueError, match="it has no other column"):
-        Preprocessing.fit(pd.DataFrame({"y": [0.5, 1.5, 2.5]}), "y")
+    assert known.notes[-1].startswith("Features of the columns: ")
+    known.transform(table)  # none of them is asked for
 
 
 def test_missing_and_equal_names_raise_and_order_is_ignored(table):
-    preprocessing = Preprocessing.fit(table, "target")
+    known = fitted(table, "target")
     with pytest.raises(ValueError, match=r"lacks columns .*trained on: 'few', 'flag'\. It has: 'skewed'"):
-        preprocessing.transform(table.drop(columns=["few", "flag"]))
+        known.transform(table.drop(columns=["few", "flag"]))
     shuffled = table.drop(columns="target").assign(more=1)[["more", "flag", "colour", "holes", "few", "skewed"]]
-    np.testing.assert_array_equal(preprocessing.transform(shuffled), preprocessing.transform(table))
-    twice = pd.concat([table, table[["few"]]], axis=1)
-    for use in (lambda: Preprocessing.fit(twice, "target"), lambda: preprocessing.transform(twice)):
-        with pytest.raises(ValueError, match="two columns named 'few', columns 2 and 7 of 7"):
-            use()
+    np.testing.assert_array_equal(known.transform(shuffled), known.transform(table))
+    with pytest.raises(ValueError, match="two columns named 'few', columns 2 and 7 of 7"):
+        known.transform(pd.concat([table, table[["few"]]], axis=1))
 
 
 def test_with_numbers_converts_columns_before_a_split(table):
-    """A part of the table without the bad cells would make the column categorical."""
+    """A part of the table without the bad cells would make the column categorical. A column may be named self."""
     table["few"] = [*table["few"].astype(str)[:-1], "unknown"]
     whole, notes = with_numbers(table, "target")
     assert notes == ("Column 'few' holds no numbers in 1 of 80 cells ('unknown'), which count as missing.",)
     assert np.flatnonzero(np.isnan(whole["few"])).tolist() == [79]
-    assert Preprocessing.fit(whole[:40], "target").feature_names[:2] == ["skewed", "few"]
-    assert "few = 1" in Preprocessing.fit(table[:40], "target").feature_names
+    assert fitted(whole[:40], "target").feature_names[:2] == ["skewed", "few"]
+    assert "few = 1" in fitted(table[:40], "target").feature_names
     assert with_numbers(whole)[0] is whole
     assert with_numbers(table, "few")[0] is table
-
-
-def test_a_column_may_be_named_self():
-    """Also the target, and one in which text counts as missing."""
     numbers = [1.5, 2.5, 3.5, 4.5] * 10
     mixed = pd.DataFrame({"self": ["unknown", *numbers[1:]], "y": numbers})
     for target in ("self", "y"):
         rows, _ = rows_with_target(mixed, target)
-        table, notes = with_numbers(rows, target)
-        assert Preprocessing.fit(table, target).transform(table).shape[0] == len(rows)
-        assert ("Column 'self' holds no numbers in 1 of 40 cells" in "".join(notes)) == (target == "y")
+        assert len(fitted(with_numbers(rows, target)[0], target).transform(rows)) == len(rows)
 
 
-# ---- storing
+# ---- files
 
 
 @pytest.mark.parametrize("target", ["target", "colour", "flag", "few"])
 def test_preprocessing_round_trips_through_json(table, target):
-    preprocessing = Preprocessing.fit(table, target)
+    preprocessing = fitted(table, target)
     text = json.dumps(preprocessing.to_dict(), allow_nan=False)
     back = Preprocessing.from_dict(json.loads(text))
     assert back == preprocessing
@@ -371,7 +306,7 @@ def test_damaged_descriptions_raise(table):
         change(description)
         return description
 
-    good = Preprocessing.fit(table, "target").to_dict()
+    good = fitted(table, "target").to_dict()
     kinds = [column["kind"] for column in good["columns"]]
     standard, quantile, category = (kinds.index(kind) for kind in ("standard", "quantile", "category"))
     changes = [

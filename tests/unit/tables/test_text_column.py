@@ -5,11 +5,11 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-from fastmlp.tables.column_kinds import column_from_dict
 
 from fastmlp.tables import text_column
 from fastmlp.tables.features import encode_columns, fit_column, fit_columns
 from fastmlp.tables.number_columns import NumericEncoding
+from fastmlp.tables.preprocessing import column_from_dict
 from fastmlp.tables.table_summary import TableSummary
 from fastmlp.tables.text_column import MOST_NGRAMS, fit_text, is_running_text, ngrams_of, parts_of, words_of
 
@@ -99,7 +99,7 @@ def test_n_grams_are_those_with_the_most_varying_presence(monkeypatch):
 
 def test_few_rows_have_the_features_of_many():
     table = pd.DataFrame({"title": texts(), "x": np.arange(300.0)})
-    columns = fit_columns(table, NumericEncoding("standard")).columns
+    columns = fit_columns(table, NumericEncoding()).columns
     np.testing.assert_array_equal(encode_columns(columns, table[:5]), encode_columns(columns, table)[:5])
     few = lambda cells: columns[0].encode_few(cells, object, np.zeros((len(cells), len(columns[0].feature_names))))
     cells = [["a car"], ["a car", None], ["a car", "NaN"], texts(12), ["ein Auto ohne Farbe"] * 12]
@@ -196,7 +196,7 @@ def test_words_of_sorted_pieces_are_those_of_all_rows(named):
     for piece in np.split(np.arange(len(table)), 4):
         summary.add(table.iloc[piece], piece)
     sample, _ = summary.sample()
-    (column,) = summary.fit_columns(sample, NumericEncoding("standard", texts=named)).columns
+    (column,) = summary.fit_columns(sample, NumericEncoding(texts=named)).columns
     assert {"red", "blue", "green", "white"} <= set(column.ngrams)
 
 

@@ -35,11 +35,17 @@ from ..interruption import warn_of_interrupted_end, warn_of_interrupted_history,
 from ..parameters import keep_settings
 from ..serialization import description_of
 from ..sources import TargetSummary, names_target, target_apart
-from .columns import TableColumns
-from .parameter_checks import check_executor, estimator_recipe, parameter_names, searched_settings
-from .rows import TableRows
+from .checks import (
+    check_executor,
+    estimator_recipe,
+    parameter_names,
+    searched_settings,
+    warn_of_other_order,
+    warn_of_target_copies,
+    warn_of_targets,
+)
 from .source_fit import SourceFit
-from .suspect_data import warn_of_other_order, warn_of_target_copies, warn_of_targets
+from .table_data import TableData
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -48,7 +54,7 @@ CURVES = {"loss_curve_": "loss", "validation_loss_curve_": "validation_loss"}  #
 RECORDS = (*CURVES, "oof_prediction_", "temperature_", "tuning_results_", "best_settings_")  # that not every fit sets
 
 
-class BaseTabular(TableRows, Exportable, TableColumns, ABC):
+class BaseTabular(Exportable, TableData, ABC):
     """Base class of the two tabular estimators. Subclasses define how y is encoded, split and predicted.
 
     Parameters
@@ -96,12 +102,11 @@ class BaseTabular(TableRows, Exportable, TableColumns, ABC):
         their cells have three words of letters or more, with spaces between them) that are no categories, because they
         have more than 255 different texts or another one in each row; () takes none. A column has up to 256 features
         (192 words and pairs of words, and 64 parts of words, that at least 16 rows have) and the number of words.
-    numeric_encoding : {"auto", "piecewise_linear", "quantile", "standard"}, default "auto"
+    numeric_encoding : {"auto", "quantile"}, default "auto"
         Encoding of columns of numbers. "auto" gives columns of more than 32 distinct numbers a normal score and, where
         the targets leap, bins, in each of which the first layer has a slope of its own, if a trial with a cheap model
-        finds that bins lower the error of held-out rows; it standardises other columns.
-        "piecewise_linear" makes as many bins as it can, "quantile" none, with a normal score for all columns.
-        "standard" standardises all.
+        finds that bins lower the error of held-out rows; it standardises other columns. "quantile" gives all columns a
+        normal score and makes no bins.
     tune : int, optional
         Number of configurations to compare on held-out rows before the nets are trained with the best one, 2 or more.
         Parameters that are "auto" are searched, of hidden_layer_sizes, learning_rate_init, weight_decay, dropout,

@@ -21,7 +21,7 @@ from ...table_training.rows import EncodedRows, Targets
 from ...table_training.streamed_fit import COPIES, StreamedFit
 from ...tables.base_column import as_lines
 from ..sources import PiecesInMemory, TargetSummary, as_piece, checked_labels, generator_of, refuse_missing
-from .suspect_data import warn_of_target_copies, warn_of_targets
+from .checks import warn_of_target_copies, warn_of_targets
 
 NOT_LEARNED = {"net_"}  # attributes of an estimator that the first pass does not set
 

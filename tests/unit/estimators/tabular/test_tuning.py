@@ -9,7 +9,7 @@ from sklearn.base import clone
 
 import fastmlp
 from fastmlp import TabularMLPClassifier, TabularMLPRegressor
-from fastmlp.estimators.tabular.parameter_checks import searched_settings
+from fastmlp.estimators.tabular.checks import searched_settings
 from fastmlp.table_training import tuning
 from fastmlp.table_training.recipes import QUALITIES
 from fastmlp.table_training.tuning_configurations import Scores
@@ -137,7 +137,7 @@ def test_mistakes(table, tmp_path):
     with pytest.raises(ValueError, match="tune searches settings for new nets, and warm_start=True"):
         TabularMLPRegressor(tune=3, warm_start=True).fit(X, y)
     given = {"learning_rate_init": 0.01, "weight_decay": 0.1, "dropout": 0.0, "batch_size": 32}
-    given |= {"numeric_encoding": "standard"}
+    given |= {"numeric_encoding": "quantile"}
     with pytest.raises(ValueError, match="tune=3 has nothing to search"):
         TabularMLPRegressor(tune=3, **SMALL, **given).fit(X, y)
 

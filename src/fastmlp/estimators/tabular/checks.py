@@ -1,14 +1,20 @@
-"""Parameters of a tabular estimator, checked, and its recipe: its preset with those that are given."""
+"""Checks of tabular estimators: parameters, with the recipe that they make, and data that probably hold a mistake."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from ...devices import resolve
-from ...errors import checked_count, checked_verbose
+from ...errors import checked_count, checked_verbose, counted
+from ...interface.user_warnings import warn_user
 from ...network.spec import HIDDEN, Network, activation_code
 from ...table_training.recipes import AUTO, OF_CLASSES, OF_NUMBERS, TEMPERATURE, Recipe, is_auto, recipe_of
 from ...table_training.tuning_configurations import SPACE
+from ...tables.leaks import target_leaks_note
+from ...tables.target import distinct_labels, numbers_as_classes
 from ..parameters import checked_hidden_sizes
 
 # Parameters of the estimators whose values come from a preset, by the fields of Recipe.
@@ -118,3 +124,90 @@ def check_executor(estimator: Any, recipe: Recipe) -> None:
     for name, (is_given, reason, remedy) in reasons.items():
         if is_given:
             raise ValueError(f"executor= cannot be combined with {name}: {reason}. {remedy}, or leave executor out.")
+
+
+SINGLE_ROWS_FROM = 100  # rows of a table from which classes of one row are told of
+MOST_OUTPUTS = 10  # of more, the first ones are compared with the columns: each looks at all of them
+
+
+def warn_of_target_copies(table: Any, y: np.ndarray, given: Any, is_classification: bool) -> None:
+    """Warn if columns of a data frame hold the target, or predict it alone.
+
+    y : (n_rows,) or (n_rows, n_outputs), checked
+    given : y as the user has passed it, for the names of several outputs
+    """
+    outputs = y.reshape(len(y), -1).T[:MOST_OUTPUTS]
+    names = list(getattr(given, "columns", [getattr(given, "name", None)] * len(outputs)))
+    for k, output in enumerate(outputs):
+        called = "the target" if len(outputs) == 1 else f"target {k if names[k] is None else repr(names[k])}"
+        if note := target_leaks_note(table, output, is_classification, called=called):
+            warn_user(note)
+
+
+def warn_of_targets(y: np.ndarray, is_classification: bool, given: Any) -> None:
+    """Warn of classes that look like numbers or have one row, and of targets of a regression that are all the same.
+
+    y : (n_rows,) or (n_rows, n_outputs), checked
+    given : y as the user has passed it, whose name is used
+    """
+    if is_classification:
+        name = str(getattr(given, "name", None) or "y")
+        labels, codes = distinct_labels(y) if y.ndim == 1 else ((), np.zeros(0, int))
+        if note := numbers_as_classes(name, labels) or _single_rows_note(labels, codes):
+            warn_user(note)
+        return
+    outputs = y.reshape(len(y), -1)
+    for k in np.flatnonzero((outputs == outputs[:1]).all(axis=0))[:1]:
+        called = "y" if y.ndim == 1 else f"Output {k} of y"
+        warn_user(f"{called} is {outputs[0, k]:g} in every row: there is nothing to learn.")
+
+
+def _single_rows_note(labels: Any, codes: np.ndarray) -> str:
+    """Return a note on classes of one row each, if few classes of a table that is not tiny are; "" if there is none.
+
+    codes : index of each row's label among the labels
+    """
+    alone = np.flatnonzero(np.bincount(codes, minlength=len(labels)) == 1)
+    if len(codes) < SINGLE_ROWS_FROM or not 0 < len(alone) <= len(labels) // 2:
+        return ""
+    classes = counted(len(alone), "class", "classes")
+    named = ", ".join(map(repr, np.asarray(labels)[alone[:3]].tolist())) + (", ..." if len(alone) > 3 else "")
+    return (
+        f"{classes} of {len(labels)} {'has' if len(alone) == 1 else 'have'} a single row ({named}): no net can both "
+        "learn from it and be tested on it. Join rare classes, leave them out, or look for more of their rows."
+    )
+
+
+def warn_of_other_order(X: Any, others: Mapping[str, Any]) -> None:
+    """Warn if targets or weights have the row labels of X in another order, since labels do not matter.
+
+    Labels that X does not have are often those of rows that go together by their position, such as prices of the next
+    day.
+
+    others : targets and weights by their names, for messages; all but those of pandas have no labels
+    """
+    for name, values in others.items():
+        if _is_reordered(X, values):
+            warn_user(
+                f"The rows of {name} should be in the order of those of X, but have their labels in another order, and "
+                "labels are not looked at. If rows go together by their labels, align them by .loc[X.index]; if they "
+                "are in the same order, drop the labels by .to_numpy()."
+            )
+
+
+def _is_reordered(X: Any, values: Any) -> bool:
+    """Return whether two objects of pandas have the same distinct row labels, in another order.
+
+    Inputs with the labels 0, 1, 2, ... were often made anew from an array, such as that of a scaler, in the order of
+    the targets: their labels say nothing.
+    """
+    import pandas as pd
+
+    labels, others = (getattr(of, "index", None) for of in (X, values))
+    if not (isinstance(labels, pd.Index) and isinstance(others, pd.Index)) or len(labels) != len(others):
+        return False
+    if labels is others or labels.equals(others) or not (labels.is_unique and others.is_unique):
+        return False
+    if isinstance(labels, pd.RangeIndex) and (labels.start, labels.step) == (0, 1):
+        return False
+    return bool(others.isin(labels).all())

@@ -1,31 +1,42 @@
-"""Columns of the tables of a tabular estimator: learned in fit, and encoded as features for its nets."""
+"""Tables of a tabular estimator: columns, which are learned in fit, targets, weights, and rows that are held out."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
-
-from ...interface.user_warnings import warn_user
-
-from sklearn.base import BaseEstimator  # isort: skip
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import validate_data
+from sklearn.utils import check_array, column_or_1d
+from sklearn.utils.validation import check_consistent_length, validate_data
 
 from ...errors import WrongArgument
+from ...interface.user_warnings import warn_user
 from ...streams.source_kinds import is_source
 from ...streams.table_sources import as_table_source
+from ...table_training.model import DTYPE
 from ...table_training.recipes import AUTO, is_auto
+from ...table_training.rows import Rows
 from ...tables.base_column import Column, Note, NotesOfPieces, as_lines
 from ...tables.cells import MisfitsOfPieces
 from ...tables.features import encode_columns, feature_names
 from ...tables.few_rows import names_of
 from ...tables.table_files import with_columns, with_text_names
+from ...tables.table_summary import joined
+from ..array_input import (
+    checked_sample_weights,
+    missing_targets_named,
+    refuse_dates_among_columns,
+    refuse_missing_dates,
+)
+from ..sources import checked_held_out, names_target, pieces_with_targets
 from ..table_input import as_cells, as_frame, frame_of_array
 
 
-class TableColumns(BaseEstimator):
-    """Base class of estimators that take tables: everything that concerns X."""
+class TableData(BaseEstimator):
+    """Base class of estimators that take tables: everything that concerns X, y, weights and held-out rows."""
 
     categorical_features: Any
     text_features: Any = AUTO  # also of estimators that earlier versions have pickled
@@ -33,6 +44,9 @@ class TableColumns(BaseEstimator):
     net_: Any
     notes_: tuple[str, ...]
     _names: list[str]  # of the columns of X at fit
+    _codes: Callable[[np.ndarray], np.ndarray]  # numbers of classes, or targets as they are
+    _encode: Callable[[np.ndarray], np.ndarray]  # targets as the nets take them
+    _is_classifier = False
     _takes_more_columns = False  # whether a table may have columns that training did not use
 
     def _table(self, X: Any, reset: bool) -> Any:
@@ -167,3 +181,45 @@ class TableColumns(BaseEstimator):
         notes: list[Note] = []
         encode_columns(self.columns_, self._table(X, reset=False), self.net_.dtype.name, notes)
         return notes
+
+    # ---- targets, weights and held-out rows
+
+    def _weights(self, table: Any, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
+        return checked_sample_weights(sample_weight, table)
+
+    def _weigh_classes(self, y: np.ndarray) -> None:
+        """Set the weights of the classes from class_weight and y. A regressor has none."""
+
+    def _checked_y(self, y: Any) -> np.ndarray:
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        refuse_dates_among_columns(y)
+        array = check_array(y, ensure_2d=False, dtype=None, input_name="y")
+        refuse_missing_dates(array)
+        return column_or_1d(array, warn=True) if array.ndim == 2 and array.shape[1] == 1 else array
+
+    def _check_held_out(self, validation_data: Any) -> None:
+        """Raise ValueError if validation_data in memory has targets or weights that are no use."""
+        X, y, *weights = checked_held_out(validation_data)
+        if is_source(X) or names_target(X, y):
+            return
+        with warnings.catch_warnings(), missing_targets_named(y):
+            warnings.simplefilter("ignore")  # _held_out will warn
+            y = self._checked_y(y)
+        check_consistent_length(X, y)
+        self._codes(y)
+        checked_sample_weights(weights[0] if weights else None, y)
+
+    def _held_out(self, validation_data: Any) -> Rows:
+        """Return validation_data encoded for the nets: (features, targets, weights)."""
+        X, y, *weights = checked_held_out(validation_data)
+        parts: list[np.ndarray] = []
+        targets: list[Any] = []
+        cells = MisfitsOfPieces()
+        for table, of_table in pieces_with_targets(X, y):
+            parts.append(cells.counting(self._encoded, table, DTYPE))
+            targets.append(of_table)
+        cells.check()
+        features, y = np.concatenate(parts), self._checked_y(targets[0] if len(targets) == 1 else joined(targets))
+        check_consistent_length(features, y)
+        return Rows(features, self._encode(y), self._weights(features, y, weights[0] if weights else None))
