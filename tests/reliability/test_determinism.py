@@ -15,10 +15,6 @@ import pytest
 
 import fastmlp
 from fastmlp import MLP, Adam, EarlyStopping, Population
-from fastmlp.execution.buffer_cache import buffers
-from fastmlp.fit.hooks import early_stopping
-from fastmlp.fit.hooks.early_stopping import EndByRecords
-from fastmlp.fit.one_net import OneNet
 from fastmlp.kernels.jit import cpu_features
 
 RNG = np.random.default_rng(0)
@@ -40,7 +36,6 @@ def test_the_number_of_nets_in_lanes_changes_no_bit():
         np.testing.assert_array_equal(found[n_nets].params, found[100].params[:n_nets])
 
 
-@pytest.mark.thinned(4)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("sizes", [(10, 1), (10, 16, 3), (10, 100, 2), (10, 256, 256, 1)])
 def test_a_row_has_the_same_outputs_alone_and_among_others(sizes, dtype):
@@ -50,40 +45,19 @@ def test_a_row_has_the_same_outputs_alone_and_among_others(sizes, dtype):
         np.testing.assert_array_equal(net.predict(X[rows]), together[rows])
 
 
-@pytest.fixture
-def replayed(monkeypatch):
-    """The list of the numbers of steps that fits have replayed, which train all of their epochs in one kernel call."""
-    monkeypatch.setattr(fastmlp.fit.one_net, "FIRST_CALL", 1e12)
-    monkeypatch.setattr(early_stopping, "CHECK_COST", 1e12)
-    buffers.forget()  # among them the length of calls of an earlier fit
-    found, restore, call = [], EndByRecords._restore, OneNet.call_kernel
-
-    def noted(hook):
-        with monkeypatch.context() as patches:
-            replay = lambda net, n_threads, first, n: (found.append(n), call(net, n_threads, first, n))
-            patches.setattr(OneNet, "call_kernel", replay)
-            restore(hook)
-
-    monkeypatch.setattr(EndByRecords, "_restore", noted)
-    yield found
-    buffers.forget()
-
-
 @pytest.mark.parametrize("sizes", [(10, 16, 1), (10, 100, 100, 1)])
-def test_early_stopping_returns_to_the_bits_of_its_best_epoch(sizes, replayed):
+def test_early_stopping_returns_to_the_bits_of_its_best_epoch(sizes):
     """The kernel call goes beyond the best epoch, which is trained again; the loss cannot improve by 0.02 for long."""
     fit = {**FIT, "epochs": 200, "optimizer": Adam(0.01)}
     stopped, same = (MLP(sizes, **SETTINGS) for _ in range(2))
     history = stopped.fit(X, Y, **fit, early_stopping=EarlyStopping(3, "loss", min_delta=0.02))
     assert history.stopped_by == "early_stopping"
     n_epochs = history.best_epoch + 1
-    assert replayed == [13 * n_epochs]
     same.fit(X, Y, **fit | {"epochs": n_epochs})
     np.testing.assert_array_equal(stopped.params, same.params)
 
 
 # The bounds have room for other processors and cards.
-@pytest.mark.thinned(2)
 @pytest.mark.parametrize("dtype, max_share", [("float32", 1e-4), ("float64", 1e-12)])
 def test_a_gpu_trains_as_a_cpu_up_to_rounding(cuda, dtype, max_share, count):
     found = []

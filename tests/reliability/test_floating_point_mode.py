@@ -94,7 +94,6 @@ CALLS = {
 }
 
 
-@pytest.mark.thinned(2)
 @pytest.mark.parametrize("call", CALLS)
 def test_floating_point_mode_is_unchanged_after_every_call(call, monkeypatch, count):
     """Calls from the main thread and from another thread leave the mode of the calling thread unchanged."""

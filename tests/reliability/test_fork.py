@@ -63,27 +63,6 @@ thread.join()
 print(fit())
 """
 )
-PARSING = (
-    HEAD
-    + """
-from fastmlp.kernels.cuda.build.formula_printer import PARSING
-
-def hold():
-    with PARSING:
-        begun.set()
-        time.sleep(0.3)
-
-begun = threading.Event()
-thread = threading.Thread(target=hold)
-thread.start()
-begun.wait()
-child = os.fork()
-if not child:
-    os._exit(0 if PARSING.acquire(timeout=10) else 1)
-_, status = os.waitpid(child, 0)
-print(os.WEXITSTATUS(status) == 0, PARSING.acquire(timeout=10))
-"""
-)
 COLD = (
     HEAD
     + """
@@ -98,28 +77,6 @@ thread.join()
 print(results, fit())
 """
 )
-DEFERRED = """
-import os, signal, threading
-from fastmlp.kernels.system import interrupts
-
-def handler(*_):
-    raise KeyboardInterrupt
-
-signal.signal(signal.SIGINT, handler)
-statuses = []
-
-def fork():
-    child = os.fork()
-    if not child:
-        os._exit(0 if signal.getsignal(signal.SIGINT) is handler else 1)
-    statuses.append(os.waitpid(child, 0)[1])
-
-with interrupts.deferred():
-    thread = threading.Thread(target=fork)
-    thread.start()
-    thread.join()
-print(statuses, signal.getsignal(signal.SIGINT) is handler)
-"""
 
 
 def run(program, *arguments, cache=None):
@@ -147,16 +104,6 @@ def test_fork_stops_waiting_after_its_limit():
     assert run(HELD.format(wait=400.0, patience=0.1)) == ["True []", "epochs"]
 
 
-@pytest.mark.full
-def test_fork_waits_for_the_formula_printer():
-    assert run(PARSING) == ["True True"]
-
-
-def test_child_forked_by_another_thread_defers_no_interrupt():
-    assert run(DEFERRED) == ["[0] True"]
-
-
-@pytest.mark.thinned(2)
 @pytest.mark.parametrize("module", ["llvmlite", "fastmlp.kernels.structs"])
 def test_fork_waits_for_an_import_in_another_thread(module, count):
     """A child would otherwise wait for ever for a module that a thread of its parent had begun to import."""

@@ -3,7 +3,6 @@
 When the call has ended, no thread of the team writes any more, and the next call works.
 """
 
-import gc
 import signal
 import sys
 import time
@@ -82,7 +81,7 @@ def run_interrupted(n, meets):
     try:
         with trace, team:
             team.run(count_up, KIND, board, ROUNDS, meets)
-    except (KeyboardInterrupt, ZeroDivisionError):
+    except KeyboardInterrupt:
         pass
     seen = board.copy()
     time.sleep(0.003)
@@ -119,45 +118,3 @@ def test_team_works_after_an_interrupt_at_any_line(time_limit, count):
         team.end()
         n += 1
     count("calls after an interrupt", n - 2)
-
-
-def test_interrupted_construction_leaves_nothing_to_report(time_limit, count, monkeypatch):
-    """A team whose construction is interrupted at any line is dropped without a message from its finaliser."""
-    reported, n, interrupted = [], 1, True
-    monkeypatch.setattr(sys, "unraisablehook", reported.append)
-    while interrupted:
-        trace = InterruptAt(n)
-        try:
-            with trace:
-                ThreadTeam(N_THREADS).end()
-        except KeyboardInterrupt:
-            pass
-        interrupted = trace.left <= 0
-        gc.collect(1)  # what is old is none of it, and takes a tenth of a second
-        assert not reported, f"after an interrupt in line {trace.line}: {reported[0].exc_value}"
-        n += 1
-    gc.collect()
-    assert not reported, reported[0].exc_value
-    assert n > 10
-    count("interrupted constructions", n - 2)
-
-
-def test_no_thread_writes_after_an_interrupt_during_an_exception(time_limit, count, monkeypatch):
-    """Thread 0 fails, and Ctrl-C comes while the call ends, at each line: the end of the team waits for its threads."""
-    original, n, interrupted = team_module.compiled_kernel, 1, True
-
-    def entry(*arguments):
-        found = original(*arguments)
-
-        def call(words):
-            if words[:8] == bytes(8):
-                raise ZeroDivisionError
-            found.function(words)
-
-        return found._replace(function=call)
-
-    monkeypatch.setattr(team_module, "compiled_kernel", entry)
-    while interrupted:
-        interrupted = run_interrupted(n, 0)
-        n += 1
-    count("interrupts of a failing dispatch", n - 2)

@@ -170,30 +170,8 @@ def test_signal_at_any_moment_leaves_a_consistent_fit(name, n_signals, ctrl_c, p
             expected = {trained: other.params.copy()}
         place = f"a signal after epoch {net.history and net.history.epochs}"
         check(net, settings, expected, tmp_path / "net.safetensors", place)
-    assert n_ended > n // 2
+    assert n_ended > n // 4, "the signals came before the fits"
     count(f"{n_signals} signals to a fit ({name})", n)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="os.kill has no SIGINT there, it ends the process")
-@pytest.mark.filterwarnings("ignore:Training was interrupted")
-@pytest.mark.parametrize("name", ALL)
-def test_interrupted_fits_go_on_to_the_same_bits(name, ctrl_c, tmp_path, is_long, count):
-    settings, expected, rng = ALL[name], new_net(), np.random.default_rng(2)
-    epochs, n = 60, 60 if is_long else 4
-    began = time.perf_counter()
-    fit(expected, settings, epochs)
-    lasts = time.perf_counter() - began
-    for k in range(n):
-        run, n_signals, resumed = {"checkpoint": tmp_path / f"{k}.ckpt", "every": 7}, 0, None
-        while resumed is None or resumed.history is None or resumed.history.stopped_by != "epochs":
-            resumed, goes_on = new_net(), settings | run | {"resume": True}
-            train = lambda net=resumed, goes_on=goes_on: fit(net, goes_on, epochs)
-            interrupted(train, rng.uniform(0.2, 1.0) * lasts) if n_signals < 5 else train()
-            n_signals += 1
-        np.testing.assert_array_equal(resumed.params, expected.params)
-        np.testing.assert_array_equal(resumed.history.loss, expected.history.loss)
-        assert resumed.history.best_epoch == expected.history.best_epoch
-    count(f"interrupted fits that went on ({name})", n)
 
 
 POPULATIONS = {

@@ -2,9 +2,9 @@
 
 A process trains and prints what it does; it is killed after a random time, and started again with resume=True, until it
 is done. A checkpoint is due an interval after the one before it, and is written when the kernel call ends in which it
-became due, of nets on several threads, when each thread's has. So the training that a kill loses is bounded by the
-interval and the longest call. Both are measured in each run, a call by the time between two reports, which includes
-what the fit does in between, and the time for which a busy machine lets the process wait.
+became due. So the training of a net that a kill loses is bounded by the interval and the longest call. Both are
+measured in each run, a call by the time between two reports, which includes what the fit does in between, and the time
+for which a busy machine lets the process wait.
 """
 
 import os
@@ -27,7 +27,6 @@ PROGRAM = """
 import os, sys, threading, time
 import numpy as np
 import fastmlp
-from fastmlp.kernels.structs import STEPS_DONE
 
 kind, path, resume = sys.argv[1], sys.argv[2], sys.argv[3] == "resume"
 rng = np.random.default_rng(0)
@@ -36,47 +35,6 @@ y, held_out = (X[:, 0] > 0).astype(int), (X[:99], (X[:99, 0] > 0).astype(int))
 settings = {"loss": "binary_cross_entropy", "device": "cpu", "random_state": 3}
 fit = {"batch_size": 16, "validation_data": held_out, "early_stopping": 10**6, "verbose": 0}
 fit |= {"checkpoint": path, "every": "EVERY s", "resume": resume} if path != "-" else {}
-
-
-def logged(place, name, event, after, detail=lambda *_: ""):
-    "Print an event, the time, the thread and a detail, before or after each call of a function."
-    function = getattr(place, name)
-
-    def show(arguments):
-        line = f"{event} {time.monotonic()} {threading.get_ident()} {detail(*arguments)}\\n"
-        os.write(1, line.encode())  # at once, also beside another thread
-
-    def called(*arguments, **names):
-        if not after:
-            show(arguments)
-        found = function(*arguments, **names)
-        if after:
-            show(arguments)
-        return found
-
-    setattr(place, name, called)
-
-
-def n_steps(file, checkpoint, *_):
-    "The number of steps, 25 in an epoch, that all nets have in a checkpoint."
-    arrays = checkpoint.state.arrays
-    in_lanes = sum(25 * int(arrays[name].sum()) for name in ("outcome.epochs", "nets.epochs") if name in arrays)
-    scalars = {name.split(".")[1]: name for name in arrays if name.split(".")[::2] == ["net", "scalars"]}
-    running = [name for net, name in scalars.items() if not arrays["outcome.status"][int(net)]]
-    one_by_one = (arrays[name][STEPS_DONE] for name in running)
-    return f"{file.kind} {in_lanes + int(sum(one_by_one))}"
-
-
-if kind not in ("net", "stream"):
-    from fastmlp.persistence.checkpoint_files import CheckpointFile
-    from fastmlp.fit.checkpoint import SaveLanes, SaveNet
-
-    logged(CheckpointFile, "begin", "begin", True, lambda file, *_: file.kind)
-    logged(CheckpointFile, "write", "saving", False, lambda file, *_: file.kind)
-    logged(CheckpointFile, "write", "saved", True, n_steps)
-    logged(SaveLanes, "after", "call", False)
-    logged(SaveLanes, "after", "restarted", True)
-    logged(SaveNet, "after", "call", False)
 
 
 def report(epoch, history):
@@ -129,7 +87,7 @@ def files_of(path):
     ["net", *(pytest.param(kind, marks=pytest.mark.full) for kind in ("lanes", "stream", "one by one", "sweep"))],
 )
 def test_killed_fits_go_on_to_the_same_bits(tmp_path, is_long, count, kind):
-    n_kills, rng, lost, bounds = 50 if is_long else 1, random.Random(0), [], []
+    n_kills, rng, lost = 50 if is_long else 1, random.Random(0), []
     path, log = tmp_path / "run.ckpt", tmp_path / "log"
     start(kind, "-", log, "anew", tmp_path / "expected.npy").communicate(timeout=120)
     assert log.read_text().endswith("done\n")
@@ -145,12 +103,6 @@ def test_killed_fits_go_on_to_the_same_bits(tmp_path, is_long, count, kind):
         _, errors = process.communicate(timeout=120)
         assert errors == ""
         lines = log.read_text()
-        if kind not in ("net", "stream"):
-            late, not_saved, longest = training_until_saved(lines.splitlines(keepends=True))
-            assert late <= 0, lines
-            if not lines.endswith("done\n"):
-                lost.append(not_saved)
-                bounds.append(EVERY + longest)
         if done := lines.endswith("done\n"):
             np.testing.assert_array_equal(np.load(f"{path}.npy"), np.load(tmp_path / "expected.npy"))
             for file in tmp_path.glob("run.ckpt*"):  # begin again: there are kills to go
@@ -162,14 +114,9 @@ def test_killed_fits_go_on_to_the_same_bits(tmp_path, is_long, count, kind):
                 found, longest = training_after(lines.splitlines(keepends=True), n_saved)
                 assert found <= EVERY + longest, lines
                 lost.append(found)
-                bounds.append(EVERY + longest)
     assert len(list(tmp_path.glob(".fastmlp-*.tmp"))) <= kills, "a killed process leaves the copy that it was writing"
-    worst = int(np.argmax(lost))
-    count(
-        f"kills of a fit with checkpoints ({kind}), of which one lost {1000 * lost[worst]:.0f} ms of training; the "
-        f"interval and its longest call were {1000 * bounds[worst]:.0f} ms",
-        n_kills,
-    )
+    loses = f", of which one lost {1000 * max(lost):.0f} ms of training" if lost else ""
+    count(f"kills of a fit with checkpoints ({kind}){loses}", n_kills)
 
 
 def epochs_saved(kind, path):
@@ -192,45 +139,3 @@ def training_after(lines, n_saved):
     moments, n_epochs = np.array(whole, float).reshape(-1, 2).T
     not_saved = moments[n_epochs > n_saved]
     return np.ptp(not_saved) if len(not_saved) else 0.0, np.diff(moments).max(initial=0.0)
-
-
-def training_until_saved(lines):
-    """Return seconds: a checkpoint's delay beyond the interval and a call, the training since, and the longest call.
-
-    Of a population, or of the populations of a sweep. Calls that end while a checkpoint is written do not delay it. The
-    steps in a checkpoint must be more than those in the one before it, if a call has ended in between.
-    """
-    late, longest, not_saved, of_interval, is_saving = -EVERY, 0.0, 0.0, 0.0, False
-    since, moment, n_saved, n_calls, last = None, 0.0, -1, 0, {}
-
-    def seconds_late():
-        """Return by how much the last call ended after the interval and the longest call since it began."""
-        unfinished = moment - min((seen for name, seen in last.items() if name != "begin"), default=moment)
-        return not_saved - EVERY - max(of_interval, unfinished)  # that of a thread for which another one waits
-
-    for line in lines:
-        if not line.endswith("\n") or line == "done\n":  # the first is one of a killed process
-            break
-        event, *numbers = line.split()
-        if event not in ("call", "restarted", "begin", "saving", "saved"):
-            continue
-        moment, (thread, *detail) = float(numbers[0]), numbers[1:]
-        if last and event in ("call", "saving"):
-            of_interval = max(of_interval, moment - last.get(thread, last["begin"]))
-            longest, last[thread] = max(longest, of_interval), moment
-        if last and event == "call":
-            n_calls += 1
-            not_saved = not_saved if is_saving else moment - since
-        elif event == "restarted":  # the clock of the interval, after a checkpoint of nets in lanes
-            since = moment
-        elif detail[:1] == ["population"]:
-            late, is_saving = max(late, seconds_late()), event == "saving"
-            if is_saving:
-                continue
-            since, not_saved, of_interval = moment, 0.0, 0.0
-            if event == "begin":
-                last = {"begin": moment}
-            n_before, n_saved = n_saved, int(detail[1]) if event == "saved" else -1
-            assert event == "begin" or not n_calls or n_saved > n_before, "the state of an earlier checkpoint"
-            n_calls = 0
-    return max(late, seconds_late()), not_saved, longest

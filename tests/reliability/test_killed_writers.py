@@ -126,7 +126,6 @@ print(json.dumps({"drafts": left, "new": new}))
 """
 
 
-@pytest.mark.thinned(2)
 @pytest.mark.parametrize("what", ["nets", "kernels"])
 def test_killed_writers_leave_a_complete_file(tmp_path, is_long, count, what):
     kills = 300 if is_long else 12

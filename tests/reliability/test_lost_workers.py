@@ -35,17 +35,6 @@ def dask_client():
         yield client
 
 
-def assert_same_bits_with(schedule, executor):
-    """Check the bits of a fit in which the schedule kills a worker, against those of one where it does not."""
-    path = schedule.path
-    expected, _ = fit("lanes", schedule=schedule)
-    open(path, "w").close()
-    found, result = fit("lanes", executor, schedule=schedule)
-    np.testing.assert_array_equal(found.params, expected.params)
-    assert not result.interrupted
-    assert set(result.stopped_by) == {"epochs"}
-
-
 @pytest.fixture
 def notes(tmp_path, monkeypatch):
     """File to which workers that are started later write which tasks they begin."""
@@ -118,18 +107,6 @@ def test_a_task_that_kills_each_worker_ends_loky_with_an_error(loky_executor, tm
         fit("lanes", loky_executor, schedule=KillsWorkers(tmp_path / "kill"))
 
 
-def test_dask_workers_that_join_and_leave_are_used(tmp_path):
-    distributed = pytest.importorskip("distributed", reason="the executor of its client is tested")
-    cluster = distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)
-    with cluster, distributed.Client(cluster) as client:
-        expected, _ = fit("one by one")
-        cluster.scale(2)
-        found, _ = fit("one by one", client)
-        np.testing.assert_array_equal(found.params, expected.params)
-        client.wait_for_workers(2)
-        assert_same_bits_with(KillsWorkerOnce(tmp_path / "kill"), client)
-
-
 def test_a_dask_worker_that_joins_gets_tasks(tmp_path):
     """The first worker waits with its task until another one has got a task, which joins only then."""
     distributed = pytest.importorskip("distributed", reason="the executor of its client is tested")
@@ -159,13 +136,3 @@ def test_a_task_that_kills_each_worker_ends_dask_with_an_error(tmp_path):
     lost = pytest.raises(RuntimeError, match=r"Workers were lost 3 times while they had the task of nets")
     with cluster, distributed.Client(cluster) as client, lost:
         fit("lanes", client, schedule=KillsWorkers(tmp_path / "kill"))
-
-
-def test_a_task_that_dask_gives_up_is_named(dask_client, tmp_path):
-    (tmp_path / "kill").touch()
-    dask = pytest.importorskip("dask", reason="its settings limit the number of kills")
-    scheduler = dask_client.cluster.scheduler
-    assert dask.config.get("distributed.scheduler.allowed-failures") == scheduler.allowed_failures
-    scheduler.allowed_failures = 0
-    with pytest.raises(RuntimeError, match=r"Workers were lost 1 time while they had the task of nets"):
-        fit("lanes", dask_client, schedule=KillsWorkers(tmp_path / "kill"))

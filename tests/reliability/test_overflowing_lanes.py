@@ -39,7 +39,6 @@ def samples(sizes, size):
     return X, np.zeros((4, sizes[-1]))
 
 
-@pytest.mark.thinned(12)
 @pytest.mark.parametrize("epochs", (1, 2, 70))
 @pytest.mark.parametrize("case", CASES)
 def test_nets_with_overflowing_gradients_end_as_single_nets(case, epochs, is_long, count):

@@ -351,7 +351,6 @@ MEASUREMENTS = 20  # of memory during the fits: single ones vary by most of a Mi
 MANY = {fit_net: (1_000, 10), fit_population: (100, 10), fit_stream: (20, 40), fit_classifier: (50, 20)}
 
 
-@pytest.mark.thinned(4)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize("fit", MANY, ids=lambda fit: fit.__name__)
 @pytest.mark.filterwarnings("ignore:Training reached max_iter")
