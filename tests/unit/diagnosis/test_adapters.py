@@ -2,6 +2,7 @@
 
 import functools
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -135,36 +136,23 @@ def test_keras_models_are_compared_with_their_outputs(X, monkeypatch):
         model_of_other_library(model(keras.layers.Dense(4, activation=partial)), X, None, None)
 
 
+class Dense(SimpleNamespace):
+    """A fake layer with the attributes of a layer of Keras, since importing Keras takes long."""
+
+    def get_weights(self):
+        return self.weights
+
+
+class Dropout(Dense):
+    """A fake layer without weights."""
+
+
 def test_keras_outputs_are_reproduced(X, rng):
-    """A fake model with the attributes of a Keras model, since importing Keras takes long."""
-
-    class Dense:
-        def __init__(self, units, weights, activation):
-            self.units, self.weights, self.activation = units, weights, activation
-
-        def get_weights(self):
-            return self.weights
-
-    class Dropout:
-        def get_weights(self):
-            return []
-
-    class Model:
-        def __init__(self, layers):
-            self.layers = layers
-
-        def get_weights(self):
-            return [array for layer in self.layers for array in layer.get_weights()]
-
-    def softmax(z):
-        return z
-
-    def swish(z):
-        return z
-
     first = [rng.normal(size=(3, 4)), rng.normal(size=4)]
     second = [rng.normal(size=(4, 2)), rng.normal(size=2)]
-    model = Model([Dense(4, first, swish), Dropout(), Dense(2, second, softmax)])
+    swish, softmax = (SimpleNamespace(__name__=name) for name in ("swish", "softmax"))  # fake functions
+    hidden, output = Dense(units=4, weights=first, activation=swish), Dense(units=2, weights=second, activation=softmax)
+    model = Dense(layers=[hidden, Dropout(weights=[]), output])
     subject = model_of_other_library(model, X, None, None)
     assert [row.name for row in subject.activations] == ["silu", "softmax"]
     assert subject.loss.name == "softmax_cross_entropy"

@@ -8,7 +8,7 @@ import pytest
 import toy_data as data
 
 import fastmlp
-from fastmlp import MLP, SGD, Adam, History, Population, diagnose
+from fastmlp import MLP, Adam, History, Population, diagnose
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +34,6 @@ def test_diagnosis_as_text_and_dictionary(moons):
     html = dataclasses.replace(found, remedy="a < b & c")._repr_html_()
     assert found.title in html
     assert "a &lt; b &amp; c" in html
-
-
-def test_diagnose_accepts_a_history_in_place_of_its_net(moons):
-    net, X, y, history = moons
-    assert diagnose(history, X, y).to_dict() == diagnose(net, X, y, history).to_dict()
 
 
 def test_diagnose_changes_neither_net_nor_data(moons):
@@ -89,31 +84,6 @@ def test_invalid_arguments_raise(moons):
         diagnose(net, X, y, validation_data=X)
     with pytest.raises(ValueError, match="learning_rate must be a number"):
         diagnose(net, X, y, learning_rate=-1)
-
-
-def test_learning_rate_may_be_given():
-    X, y = data.friedman(0)
-    net = MLP((5, 16, 1), hidden_activation="tanh", random_state=0)
-    history = net.fit(X, y, epochs=150, optimizer=SGD(1e-5), verbose=0)
-    found = diagnose(net, X, y, history.loss, learning_rate=1e-5)
-    assert found.verdict == "learning_rate_too_low"
-    assert found.evidence["learning rate"] == 1e-5
-    assert "Raise the learning rate from 1e-05 to" in found.remedy
-
-
-@pytest.mark.parametrize(
-    "formula, high",
-    [(lambda z: 1 / (1 + np.exp(-1 / (1 + np.exp(-z)))), 0.731), (lambda z: 1 / (1 + 1 / (1 + np.exp(z))), 1.0)],
-)
-def test_double_sigmoid_is_recognised_from_outputs(formula, high):
-    """Outputs of a sigmoid after a sigmoid, in either of two sign conventions."""
-    X, y = data.moons(1)
-    net = MLP((2, 16, 1), hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
-    net.fit(X, y, epochs=300, optimizer=Adam(0.01), verbose=0)
-    logit = lambda x: np.log(net.predict(x) / (1 - net.predict(x)) + 1e-30)
-    found = diagnose(lambda x: formula(np.clip(logit(x), -30, 30)), X, y)
-    assert found.verdict == "unreachable_targets"
-    assert found.evidence["output range"].startswith(f"[0.5, {high:g}]")
 
 
 # ---- populations

@@ -41,15 +41,6 @@ def test_loss_gradient_and_outputs_equal_the_reference(rng, activation, loss):
         np.testing.assert_allclose(subject.gradient(X, Y)[0], gradient, rtol=1e-9, atol=1e-13)
 
 
-def test_fahlman_sigmoid_has_its_true_slope(rng):
-    net = MLP((2, 3, 1), hidden_activation="fahlman_sigmoid", dtype="float64", random_state=0)
-    twin = MLP((2, 3, 1), hidden_activation="symmetric_sigmoid", dtype="float64", random_state=0)
-    twin.params = net.params
-    X, Y = rng.normal(size=(6, 2)), rng.normal(size=(6, 1))
-    found = model_of_fastmlp(net.network, net.params[None], 0.0).gradient(X, Y)[0]
-    np.testing.assert_allclose(found, twin.loss_and_gradient(X, Y)[1], atol=1e-12)
-
-
 def test_loss_includes_label_smoothing(rng):
     net = MLP((2, 4, 3), loss="softmax_cross_entropy", label_smoothing=0.2, dtype="float64", random_state=0)
     X, y = rng.normal(size=(9, 2)), np.arange(9) % 3

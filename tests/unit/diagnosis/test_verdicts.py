@@ -139,19 +139,6 @@ def noisy(n, noise, seed):
     return X, (y - y.mean()) / y.std()
 
 
-def test_early_stopping_of_a_population_is_not_advised_again():
-    (X, y), held_out = noisy(200, 0.3, 0), noisy(200, 0.3, 1)
-    pop = Population((8, 64, 1), 2, random_state=0)
-    settings = {"epochs": 100, "batch_size": 32, "optimizer": Adam(0.01), "validation_data": held_out}
-    result = pop.fit(X, y, early_stopping=30, **settings)
-    net, kept, end = diagnose(pop, X, y, validation_data=held_out).net(1), result.best_epoch[1] + 1, result.epochs[1]
-    assert (net.verdict, net.evidence["kept epoch"], net.evidence["epochs"]) == ("over_fitting", kept, end)
-    assert f"the best epoch, {kept} of {end}, is kept already" in net.remedy
-    assert "early_stopping" not in net.remedy + net.experiment
-    pop.fit(X, y, **settings)
-    assert "Stop earlier (early_stopping=10" in diagnose(pop, X, y, validation_data=held_out).net(0).remedy
-
-
 @pytest.mark.parametrize("with_validation", [True, False])
 def test_remedy_of_a_converged_net_states_its_gap(with_validation):
     (X, y), held_out = noisy(2000, 0.5, 3), noisy(300, 0.5, 4)

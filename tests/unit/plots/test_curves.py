@@ -33,13 +33,6 @@ def test_best_epoch_follows_the_validation_loss():
     assert best_point(made, "loss") == (0, 2.0)
 
 
-def test_plot_of_accuracy_is_linear():
-    made = history(loss=[3.0, 2.0], accuracy=[0.9, 0.5])
-    ax = made.plot("accuracy")
-    assert ax.get_yscale() == "linear"
-    assert "best: 0.9, epoch 1" in texts(ax)
-
-
 @pytest.mark.parametrize("loss, scale", [([1.0, 0.0], "linear"), ([-1.0, 2.0], "linear"), ([1.0, np.nan, 0.5], "log")])
 def test_log_scale_is_used_for_positive_losses(loss, scale):
     assert history(loss=loss).plot().get_yscale() == scale

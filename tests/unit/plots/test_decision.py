@@ -41,12 +41,6 @@ def test_misclassified_samples_have_a_black_edge():
     assert [offsets for offsets in black if offsets] == [[[0.0, 0.0]]]
 
 
-def test_boundary_plot_without_targets():
-    ax = xor_net().plot_boundary(XOR_X)
-    assert ax.get_title(loc="left") == "Decision boundary"
-    assert ax.get_legend() is None
-
-
 def test_boundary_plot_of_chosen_features_shows_their_names():
     net = fastmlp.MLP((3, 3), loss="softmax_cross_entropy", random_state=0)
     X = np.arange(12.0).reshape(4, 3)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from image_comparison import FOLDER, MEAN_OFF, MOST_OFF, compare, differences, pixels, stage, xor_net
+from image_comparison import FOLDER, compare, stage, xor_net
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp
@@ -83,19 +83,3 @@ def test_every_public_plot_has_a_baseline_image():
     files = {path.stem for path in FOLDER.glob("*.png")}
     assert files == set(PICTURES)
     assert sum(path.stat().st_size for path in FOLDER.glob("*.png")) < 300_000
-
-
-def measured_differences(first, second):
-    return differences(pixels(first.figure), pixels(second.figure))
-
-
-def test_comparison_detects_visible_differences():
-    """Visible changes exceed the tolerances: black edges of four points, a line of another colour."""
-    first, second = stage(), stage()
-    plots.boundary(xor_net(), XOR_X, XOR_Y, ax=first)
-    plots.boundary(xor_net(), XOR_X, 1 - XOR_Y, ax=second)
-    assert measured_differences(first, second)[1] > MOST_OFF
-    first, second = stage(), stage()
-    plots.history(history(), ax=first)
-    plots.history(history(), ax=second).get_lines()[0].set_color("red")
-    assert measured_differences(first, second)[0] > MEAN_OFF or measured_differences(first, second)[1] > MOST_OFF

@@ -48,12 +48,6 @@ def test_histogram_without_a_converged_net_and_without_a_rule():
     assert ax.texts[0].get_text() == "no rule of convergence"
 
 
-def test_population_result_plot_draws_the_histogram():
-    pop = fastmlp.Population((2, 2, 1), 40, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
-    ax = pop.fit(XOR_X, XOR_Y, epochs=300, optimizer="rprop", converged="40-20-40").plot(bins=10)
-    assert f"{pop.result.n_converged} of 40 nets converged" in ax.get_title(loc="left")
-
-
 def test_without_a_rule_the_plot_of_a_result_shows_the_losses():
     """All nets train for the same epochs then, which would be one bar."""
     pop = fastmlp.Population((2, 2, 1), 40, hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)

@@ -14,10 +14,3 @@ def test_all_text_is_escaped():
     text = page.html()
     assert "<script" not in text
     assert text.count("&lt;script&gt;x&lt;/script&gt;&amp;") == 16
-
-
-def test_evidence_stands_beside_the_verdict():
-    page = Page("", "")
-    page.verdict("", [("a", "b")], {"fact": "1"})
-    split = page.html().split('<div class="split">')[1]
-    assert split.index('class="verdict"') < split.index("<table>")
