@@ -122,10 +122,7 @@ def _histogram(values: np.ndarray, bins: int, note: str, ax: Any, are_whole: boo
     if logarithmic:
         ax.set_xscale("log")
     ax.axvline(median, color=INK, linewidth=1.0, linestyle="--")
-    text, place = (
-        f" median {number(median)}",
-        ax.get_xaxis_transform(),
-    )  # x in units of the data, y in those of the axes
-    ax.text(median, 0.9, text, transform=place, fontsize=SMALL, color=INK)
+    place = ax.get_xaxis_transform()  # x in units of the data, y in those of the axes
+    ax.text(median, 0.9, f" median {number(median)}", transform=place, fontsize=SMALL, color=INK)
     ax.set_ylim(0, 1.35 * counts.max())
     return ax
