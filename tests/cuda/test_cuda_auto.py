@@ -4,7 +4,7 @@ from math import inf
 
 import numpy as np
 import pytest
-from cuda_cases import follow_sgd, reference_of
+from cuda_cases import follow, reference_of
 
 import fastmlp
 from fastmlp import MLP, SGD, Population
@@ -71,7 +71,7 @@ def test_auto_decides_for_each_fit(thresholds, samples):
     assert "is chosen from" in net.device.reason
     assert "measured here" in net.device.reason
     reference = reference_of(net.network, start)
-    follow_sgd(reference, X, y, 0.1, epochs=10)
+    follow(reference, X, y, SGD(0.1), epochs=10)
     np.testing.assert_allclose(net.params, reference.params, rtol=1e-5, atol=1e-6)
     net.fit(X, y, epochs=40, batch_size=10, verbose=0)
     assert net.device.name == "cpu", "half as much at once"

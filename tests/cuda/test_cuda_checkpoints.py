@@ -3,17 +3,15 @@
 import numpy as np
 import pytest
 import small_blocks
-from cuda_cases import OPTIMIZERS, Place
+from cuda_cases import OPTIMIZERS, Place, shorten_calls
 from kernel_clock import KernelClock
 from resumed_fits import assert_extended_fit, assert_same_fit, killed, resumed, train
 
 import fastmlp
-from fastmlp.fit.hooks import tuned_calls
 from fastmlp.fit.state import FitState
 from fastmlp.kernels.structs import STEPS_DONE
 from fastmlp.persistence.checkpoint_files import read
 
-pytestmark = pytest.mark.thinned(2)
 rng = np.random.default_rng(0)
 X, X_held_out = rng.normal(size=(22, 3)), rng.normal(size=(9, 3))
 y, y_held_out = (X[:, 0] > 0).astype(int), (X_held_out[:, 0] > 0).astype(int)
@@ -29,7 +27,6 @@ def population(n_nets, sizes=(3, 4, 1), **settings):
     return fastmlp.Population(sizes, n_nets, **SETTINGS, **settings)
 
 
-@pytest.mark.thinned(6)
 @pytest.mark.parametrize("optimizer", ["adam", "rprop", "momentum"])
 @pytest.mark.parametrize("place", ["block", "layers"])
 def test_a_net_goes_on_to_the_same_bits(cuda, tmp_path, monkeypatch, place, optimizer):
@@ -51,19 +48,16 @@ def test_records_do_not_depend_on_where_kernel_calls_end(cuda, monkeypatch, plac
     Place(place, monkeypatch)
     fit = {"epochs": 4, "batch_size": 5}
     expected = train(make(precision=precision), (X, y), **fit)
-    monkeypatch.setattr(tuned_calls, "FIRST_CALL", 1)  # a step a call
-    monkeypatch.setattr(tuned_calls, "SHORT_CALL", 0.0)
+    shorten_calls(monkeypatch)
     assert_same_fit(train(make(precision=precision), (X, y), **fit), expected)
 
 
-@pytest.mark.full
 def test_early_stopping_over_several_epochs_a_call_goes_on(cuda, tmp_path, monkeypatch):
     fit = {"epochs": 60, "early_stopping": 5, "optimizer": "rprop"}
     expected = train(make(), (X, y), **fit)
     assert_same_fit(resumed(make, (X, y), tmp_path / "run.ckpt", 3, monkeypatch, every=3, **fit), expected)
 
 
-@pytest.mark.full
 def test_states_by_the_time_are_of_whole_epochs(cuda, tmp_path, monkeypatch):
     Place("layers", monkeypatch)
     fit = {"epochs": 6, "batch_size": 4}
@@ -80,7 +74,6 @@ FITS = {
 }
 
 
-@pytest.mark.thinned(6)
 @pytest.mark.parametrize("n_writes", [2, 5])
 @pytest.mark.parametrize("place", FITS)
 def test_a_population_goes_on_to_the_same_bits(cuda, tmp_path, monkeypatch, place, n_writes):
@@ -92,7 +85,6 @@ def test_a_population_goes_on_to_the_same_bits(cuda, tmp_path, monkeypatch, plac
     assert_same_fit(resumed(fresh, (X, y), tmp_path / "run.ckpt", n_writes, monkeypatch, **fit), expected)
 
 
-@pytest.mark.full
 def test_nets_in_lockstep_go_on_in_a_dropout_schedule(cuda, tmp_path, monkeypatch):
     Place("batched", monkeypatch)
     fit = {"epochs": 14, "batch_size": 8, "optimizer": "rmsprop", "dropout_schedule": "flat_cosine"}
@@ -101,7 +93,6 @@ def test_nets_in_lockstep_go_on_in_a_dropout_schedule(cuda, tmp_path, monkeypatc
     assert_same_fit(resumed(fresh, (X, y), tmp_path / "run.ckpt", 2, monkeypatch, **fit), expected)
 
 
-@pytest.mark.thinned(8)
 @pytest.mark.parametrize("stops", [False, True], ids=["to the end", "stopped early"])
 @pytest.mark.parametrize("place", FITS)
 def test_a_finished_population_goes_on_to_more_epochs(cuda, tmp_path, monkeypatch, place, stops):
@@ -129,7 +120,6 @@ def test_few_nets_left_of_many_keep_the_rounding_of_many(cuda, tmp_path, monkeyp
     assert_same_fit(train(population(140), (X, y), path, resume=True, **fit), expected)
 
 
-@pytest.mark.full
 def test_windows_go_on_one_after_another(emulated_cuda, tmp_path, monkeypatch):
     share, fit = "fastmlp.kernels.cuda.population.train.SHARE_OF_MEMORY", {"epochs": 12, "batch_size": 8}
     fresh = lambda: population(20, (3, 3, 1))
@@ -149,7 +139,6 @@ def test_a_checkpoint_of_another_kind_of_device_is_refused(cuda, tmp_path):
         train(net, (X, y), path, epochs=2, resume=True)
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("more", [{"batch_size": 4}, {"early_stopping": 50, "batch_size": 22}])
 def test_a_fit_that_its_time_limit_ended_goes_on(cuda, tmp_path, monkeypatch, more):
     from fastmlp.devices import backend

@@ -1,13 +1,9 @@
 """Copies of samples to a GPU: one per fit, however many epochs, calls, restarts and windows it has."""
 
 import pytest
-from cuda_cases import Place, sizes_moved
+from cuda_cases import Place, shorten_calls, sizes_moved
 
-import fastmlp.fit.hooks.of_lanes
-import fastmlp.fit.hooks.tuned_calls
 from fastmlp import MLP, Population
-
-pytestmark = pytest.mark.thinned(5)
 
 
 def crossings(moved, *arrays):
@@ -18,8 +14,7 @@ def crossings(moved, *arrays):
 @pytest.mark.parametrize("name, precision", [("block", "exact"), ("layers", "exact"), ("layers", "bfloat16")])
 def test_samples_of_a_net_are_copied_once(cuda, monkeypatch, name, precision, rng):
     """Training and validation samples of a net are copied once."""
-    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "FIRST_CALL", 1)
-    monkeypatch.setattr(fastmlp.fit.hooks.tuned_calls, "SHORT_CALL", 0.0)
+    shorten_calls(monkeypatch)
     place = Place(name, monkeypatch)
     given = [rng.random(shape) for shape in ((53, 3), (53, 2), 53, (31, 3), (31, 2))]
     X, y, weight, X_new, y_new = given
@@ -30,7 +25,6 @@ def test_samples_of_a_net_are_copied_once(cuda, monkeypatch, name, precision, rn
     place.check()
 
 
-@pytest.mark.thinned(10)
 @pytest.mark.parametrize("own", [False, True], ids=["shared", "per net"])
 @pytest.mark.parametrize(
     "name, n_nets, windows",
@@ -40,7 +34,7 @@ def test_samples_of_a_population_are_copied_once(cuda, monkeypatch, name, n_nets
     """Samples are copied once even if memory is too small for all nets at once, and if nets are trained one by one."""
     from fastmlp.kernels.cuda.population import train, window
 
-    monkeypatch.setattr(fastmlp.fit.hooks.of_lanes, "FIRST_CALL_OF_DEVICE", 1)
+    shorten_calls(monkeypatch)
     if windows > 1:
         monkeypatch.setattr(train, "SHARE_OF_MEMORY", 1e-9)  # for one
     opened, begin = [], window.Window.__init__

@@ -133,9 +133,7 @@ def test_static_and_dynamic_shared_memory_share_one_limit(cuda, emulated_cuda):
 
 
 @by_gpp
-@pytest.mark.thinned(3)
 @pytest.mark.usefixtures("with_asan")
-@pytest.mark.full
 @pytest.mark.parametrize(
     "body, fault",
     [

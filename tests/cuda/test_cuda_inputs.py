@@ -5,13 +5,11 @@ import types
 
 import numpy as np
 import pytest
-from cuda_cases import Place, follow_sgd, reference_of
+from cuda_cases import Place, follow, reference_of
 
 import fastmlp
 from fastmlp import MLP, SGD, Population
 from fastmlp.devices import device_of
-
-pytestmark = pytest.mark.thinned(5)
 
 SIZES = (3, 5, 2)
 
@@ -78,7 +76,7 @@ def test_device_inputs_are_not_copied(cuda, given_to_kernels, library, many, dev
     assert set(given_to_kernels["X"]) == {there.data.ptr}
     for k in range(3) if many else [0]:
         reference = reference_of(net.network, start[k] if many else start)
-        follow_sgd(reference, X, y, 0.1, epochs=4)
+        follow(reference, X, y, SGD(0.1), epochs=4)
         np.testing.assert_allclose(net.params[k] if many else net.params, reference.params, rtol=1e-5, atol=1e-6)
         one = outputs[k] if many else outputs
         assert isinstance(one, cuda.ndarray)
@@ -226,7 +224,6 @@ def test_cpu_nets_accept_device_inputs(cuda, many, rng):
         np.testing.assert_array_equal(net.loss_and_gradient(cuda.asarray(X), y)[1], same.loss_and_gradient(X, y)[1])
 
 
-@pytest.mark.full
 def test_device_inputs_per_net_match_the_reference(cuda, rng):
     X = rng.normal(size=(4, 9, 3)).astype(np.float32)
     pop = Population(SIZES, 4, device="cuda", hidden_activation="tanh", random_state=0)
@@ -236,7 +233,7 @@ def test_device_inputs_per_net_match_the_reference(cuda, rng):
     outputs = pop.predict(cuda.asarray(X))
     for k in range(4):
         reference = reference_of(pop.network, start[k])
-        follow_sgd(reference, X[k], y[k], 0.1, epochs=3)
+        follow(reference, X[k], y[k], SGD(0.1), epochs=3)
         np.testing.assert_allclose(pop.params[k], reference.params, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(outputs[k].get(), reference.predict(X[k]), rtol=1e-5, atol=1e-6)
 
@@ -324,7 +321,7 @@ def test_net_trains_on_the_second_device(two_devices, cuda, where, name, monkeyp
     with cuda.cuda.Device(1):
         there = cuda.asarray(X) if where == 1 else X
     net.fit(there, y, epochs=3, optimizer=SGD(0.1), verbose=0)
-    follow_sgd(reference, X, y, 0.1, epochs=3)
+    follow(reference, X, y, SGD(0.1), epochs=3)
     assert net.device.name == "cuda:1"
     assert cuda.cuda.Device().id == 0
     np.testing.assert_allclose(net.params, reference.params, rtol=1e-5, atol=1e-6)
@@ -342,7 +339,7 @@ def test_population_trains_on_the_second_device(two_devices, cuda, rng):
     pop = Population(SIZES, 5, device="cuda:1", random_state=0, hidden_activation="tanh")
     reference = reference_of(pop.network, pop.params[4])
     result = pop.fit(X, y, epochs=3, optimizer=SGD(0.1), verbose=0)
-    follow_sgd(reference, X, y, 0.1, epochs=3)
+    follow(reference, X, y, SGD(0.1), epochs=3)
     np.testing.assert_allclose(pop.params[4], reference.params, rtol=1e-5, atol=1e-6)
     assert cuda.cuda.Device().id == 0
     with cuda.cuda.Device(1):

@@ -31,7 +31,6 @@ def test_blocks_of_rows_train_as_on_the_cpu(cuda, rng):
     np.testing.assert_allclose(found["cuda"][1], found["cpu"][1], rtol=1e-5)
 
 
-@pytest.mark.thinned(6)
 @pytest.mark.parametrize("late", ["", "all", "null"])
 @pytest.mark.parametrize("place", ["block", "layers"])
 def test_blocks_that_are_copied_ahead_give_the_bits_of_others(cuda, be_late, monkeypatch, place, late):
@@ -67,9 +66,7 @@ def test_weights_metrics_and_held_out_rows_are_those_of_the_cpu(cuda, monkeypatc
     found = {}
     for device in ("cpu", "cuda"):
         net = MLP((3, 4, 1), loss="binary_cross_entropy", random_state=3, device=device)
-        history = net.fit(
-            small_blocks.Rows(), None, batch_size=small_blocks.BATCH, memory_limit="1MB", verbose=0, **options
-        )
+        history = net.fit(small_blocks.Rows(), None, **options)
         found[device] = history.records()
     for name, values in found["cpu"].items():
         np.testing.assert_allclose(found["cuda"][name], values, rtol=1e-4, err_msg=name)

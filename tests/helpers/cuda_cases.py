@@ -2,6 +2,8 @@
 
 import dataclasses
 import importlib
+from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import reference_optimizers
@@ -13,8 +15,10 @@ import fastmlp.execution.gpu_costs
 import fastmlp.execution.thresholds
 from fastmlp import SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop
 from fastmlp.execution.gpu_costs import BY_LAYERS, IN_BLOCKS
-from fastmlp.kernels.formulas import net_seeds
+from fastmlp.fit import one_net
+from fastmlp.fit.hooks import of_lanes, tuned_calls
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
+from fastmlp.kernels.formulas.net_seeds import fit_seed
 from fastmlp.kernels.formulas.update_rules import RULES
 from fastmlp.optimizers import settings_of
 
@@ -36,13 +40,6 @@ OPTIMIZERS = {
     "rprop": Rprop(0.05),
 }
 assert {optimizer.rule.name for optimizer in OPTIMIZERS.values()} == {row.name for row in RULES}
-FURTHER_OPTIMIZERS = {
-    **OPTIMIZERS,
-    "clipped": Adam(0.05, clip_norm=0.1),
-    "decayed": SGD(0.1, momentum=0.8, weight_decay=0.3, clip_norm=0.2),
-    "factors": AdamW(0.02, learning_rate_factors={"biases": 0.1}),
-}
-
 # The kernels of layers/passes.cu and of single_net/layerwise.cu.
 OF_PASSES = {"gather", "activate", "loss_and_output_delta", "backward"}
 OF_LAYERWISE = {"list_steps", "order_samples", "measure", "update", "reduce_bias_gradients"}
@@ -106,6 +103,14 @@ class Place:
                 assert {shape.in_shared for shape in shapes} == {self.name == "block"}
 
 
+def shorten_calls(monkeypatch):
+    """Give each kernel call of a fit one step, or one epoch of a population."""
+    monkeypatch.setattr(one_net, "FIRST_CALL", 1)
+    monkeypatch.setattr(tuned_calls, "SHORT_CALL", 0.0)
+    monkeypatch.setattr(of_lanes, "FIRST_CALL_OF_DEVICE", 1)
+    monkeypatch.setattr(of_lanes, "CALL_SECONDS", (0.0, 1e9))
+
+
 def sizes_moved(cuda, monkeypatch):
     """Return a list to which the size of every array that is copied to the device is appended."""
     found, asarray = [], cuda.asarray
@@ -125,116 +130,103 @@ def _of_backend(name):
 class Layered(ReferenceMLP):
     """ReferenceMLP with factors, (n_layers, 2), on the gradients of the weights and biases of each layer."""
 
-    factors = None
+    factors = ()
 
     def loss_and_gradient(self, X, y, weight=None, masks=None):
         loss, gradient = super().loss_and_gradient(X, y, weight, masks)
-        for (W, b), (w_factor, b_factor) in zip(self.layers(gradient), self.factors, strict=True):
+        for (W, b), (w_factor, b_factor) in zip(self.layers(gradient), self.factors, strict=False):
             W *= w_factor
             b *= b_factor
         return loss, gradient
 
 
-def reference_of(network, params, l2=None, kind=ReferenceMLP):
+def reference_of(network, params, l2=None, kind=Layered):
     """Return the reference for a network, with the given parameters."""
     names = [ACTIVATIONS[code].name for code in network.activation_codes]
-    return kind(
-        network.layer_sizes,
-        names,
-        network.loss_row.name,
-        params,
-        network.l2 if l2 is None else l2,
-        network.loss_constant,
-    )
+    l2 = network.l2 if l2 is None else l2
+    return kind(network.layer_sizes, names, network.loss_row.name, params, l2, network.loss_constant)
 
 
-class Recorded(ReferenceMLP):
-    """ReferenceMLP that records its parameters before each step in `path`."""
-
-    def loss_and_gradient(self, X, y, weight=None, masks=None):
-        self.path.append(self.params.copy())
-        return super().loss_and_gradient(X, y, weight, masks)
-
-    @property
-    def path(self):
-        return self.__dict__.setdefault("_path", [])
-
-
-def follow(reference, X, y, optimizer, **settings):
-    """Train the reference with the settings of a fastmlp optimiser, and return the loss of each epoch."""
-    values = {name: value for name, value in settings_of(optimizer).items() if name not in GIVEN_APART}
-    return reference_optimizers.train(
-        reference, X, y, type(optimizer).__name__, values, decay_factors=optimizer.decay_factors, **settings
-    )
-
-
-def assert_trains_as_the_reference(net, X, y, name):
-    """Train a net by FURTHER_OPTIMIZERS[name], and the reference beside it; compare losses and parameters."""
-    optimizer, reference = FURTHER_OPTIMIZERS[name], reference_of(net.network, net.params)
-    size = None if optimizer.rule.needs_full_batch else 32
-    history = net.fit(X, y, epochs=3, batch_size=size, optimizer=optimizer, shuffle=False, verbose=0)
-    factors = {"rate_factors": [(1.0, 0.1)] * net.network.layout.n_layers} if name == "factors" else {}
-    losses = follow(reference, X, y, optimizer, epochs=3, batch_size=size, **factors)
-    tolerance = 3 * TOLERANCES["training", net.dtype.name]
-    np.testing.assert_allclose(history.loss, losses, rtol=tolerance)
-    np.testing.assert_allclose(net.params, reference.params, rtol=tolerance, atol=tolerance)
-
-
-def follow_sgd(
+def follow(
     reference,
     X,
     y,
-    learning_rate,
+    optimizer,
     *,
-    epochs,
-    batch_size=None,
     seed=0,
     shuffle=False,
     rates=(),
-    dropout_factors=None,
-    weight=None,
+    schedule=None,
+    dropout_schedule=None,
+    sample_weight=None,
+    **fit,
 ):
-    """Train the reference by gradient descent, and return the loss of each epoch.
+    """Train the reference as a fit with these arguments would, and return the loss of each epoch.
 
     seed : seed of the shuffled orders and of the dropout masks
     rates : dropout rate of each hidden layer
-    dropout_factors : schedule of these rates, a function (steps, n_steps) -> factors
     """
-    n, step, losses = len(X), 0, []
-    size = n if batch_size is None else batch_size
-    for epoch in range(epochs):
-        order = epoch_order(n, seed, epoch) if shuffle else np.arange(n)
-        sums = 0.0
-        for first in range(0, n, size):
-            rows = order[first : first + size]
-            now = rates
-            if dropout_factors is not None:
-                now = np.multiply(rates, dropout_factors(np.array([step]), epochs * -(-n // size))[0])
-            masks = masks_of(reference.sizes, now, len(rows), seed, step) if any(rates) else None
-            loss, gradient = reference.loss_and_gradient(
-                X[rows], y[rows], None if weight is None else weight[rows], masks=masks
-            )
-            penalty = 0.5 * reference.l2 * sum(np.sum(W * W) for W, _ in reference.layers(reference.params))
-            sums += (loss - penalty) * len(rows)
-            reference.params -= learning_rate * gradient
-            step += 1
-        losses.append(sums / n)
-    return np.array(losses)
+    n, sizes, rate_factors = len(X), reference.sizes, None
+    shapes = list(pairwise(sizes))
+    if len(factors := optimizer.layer_factors(shapes)):
+        reference.factors = factors.reshape(-1, 2)
+    if len(factors := optimizer.rate_factors(shapes)):
+        rate_factors = factors.reshape(-1, 2).tolist()
+
+    def masks(rows, step, n_steps):
+        now = rates if dropout_schedule is None else rates * dropout_schedule.factors(np.array([step]), n_steps)
+        return [
+            dropout_mask(rows, width, rate, seed, step, layer) if rate else np.ones((rows, width))
+            for layer, (width, rate) in enumerate(zip(sizes[1:-1], now, strict=True))
+        ]
+
+    return reference_optimizers.train(
+        reference,
+        X,
+        y,
+        type(optimizer).__name__,
+        {name: value for name, value in settings_of(optimizer).items() if name not in GIVEN_APART},
+        factors=schedule and schedule.factors,
+        decay_factors=optimizer.decay_factors,
+        rate_factors=rate_factors,
+        weight=None if sample_weight is None else sample_weight / sample_weight.mean(),
+        order=cache(lambda epoch: epoch_order(n, seed, epoch)) if shuffle else None,
+        masks=masks if any(rates) else None,
+        **fit,
+    )
 
 
-def masks_of(sizes, rates, rows, seed, step):
-    return [
-        dropout_mask(rows, width, rate, seed, step, layer) if rate else np.ones((rows, width))
-        for layer, (width, rate) in enumerate(zip(sizes[1:-1], rates, strict=True))
-    ]
+def assert_follows(nets, X, y, some=None, kind=Layered, tolerance=None, optimizer=None, shuffle=True, **fit):
+    """Fit a net or a population, compare losses and parameters with the reference, and return what fit returns.
 
-
-def fit_seed(seed, fits=0):
-    """Return the seed of the shuffles and dropout masks of one fit.
-
-    fits : number of earlier fits of the net
+    X, y, fit["sample_weight"] : of all nets, or of each
+    some : numbers of the nets that are compared; None for the first and the last
+    tolerance : of the parameters, relative to the way that they have gone, and of the losses
     """
-    return net_seeds.fit_seed(seed, fits)
+    many = hasattr(nets, "n_nets")
+    starts, n_fits, weight = np.atleast_2d(nets.params).copy(), nets.fits, fit.get("sample_weight")
+    result = nets.fit(X, y, optimizer=optimizer, shuffle=shuffle, verbose=0, **fit)
+    tolerance = tolerance or 5 * TOLERANCES["training", nets.dtype.name]
+    for k in (0, len(starts) - 1)[: 1 + many] if some is None else some:
+        net, own_fit = nets.net(k) if many else nets, fit
+        if weight is not None and weight.ndim == 2:
+            own_fit = fit | {"sample_weight": weight[k]}
+        reference = reference_of(net.network, starts[k], kind=kind)
+        losses = follow(
+            reference,
+            X[k] if X.ndim == 3 else X,
+            y[k] if y.ndim == 3 else y,
+            optimizer.of_net(k),
+            seed=fit_seed(net.seed, n_fits),
+            shuffle=shuffle,
+            rates=np.array(net.network.dropout),
+            **own_fit,
+        )
+        found, losses = (nets.params[k], losses[-1]) if many else (nets.params, losses)
+        way = np.linalg.norm(reference.params - starts[k])
+        assert np.linalg.norm(found - reference.params) < tolerance * way, f"net {k}"
+        np.testing.assert_allclose(result.loss[k] if many else result.loss, losses, rtol=tolerance, err_msg=f"net {k}")
+    return result
 
 
 def own(optimizer, **values):

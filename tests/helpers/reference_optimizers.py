@@ -105,7 +105,7 @@ EXAMPLES = {  # update rule of the kernels -> (optimiser, settings to test it wi
 }
 
 
-def train(
+def train(  # noqa: PLR0913
     net,
     X,
     y,
@@ -118,14 +118,18 @@ def train(
     decay_factors=None,
     rate_factors=None,
     weight=None,
+    order=None,
+    masks=None,
 ):
-    """Train net.params without shuffling, and return the mean loss of each epoch, without the penalty.
+    """Train net.params, and return the mean loss of each epoch, without the penalty.
 
     name : name of the optimiser in RULES
     settings : settings of the optimiser that differ from the defaults; learning_rate, weight_decay, clip_norm
     factors : schedule, a function (steps, n_steps) -> factors on the learning rate, (n,)
     decay_factors : schedule of the weight decay
     rate_factors : (factor of the weights, factor of the biases) on the learning rate, for each layer
+    order : function of an epoch, order of its samples; None for their order in X
+    masks : function (n_rows, step, n_steps) of a batch, dropout masks of its hidden layers; None for no dropout
     """
     settings = dict(settings)
     lr, decay = settings.pop("learning_rate"), settings.pop("weight_decay", 0.0)
@@ -141,13 +145,14 @@ def train(
         net.layers(of_parameters), rate_factors or (), strict=bool(rate_factors)
     ):
         W[:], b[:] = of_weights, of_biases
-    for _ in range(epochs):
-        sums = 0.0
+    for epoch in range(epochs):
+        sums, samples = 0.0, np.arange(len(X)) if order is None else order(epoch)
         for start in starts:
-            rows = slice(start, start + size)
-            objective, g = net.loss_and_gradient(X[rows], y[rows], None if weight is None else weight[rows])
+            rows = samples[start : start + size]
+            dropped = {} if masks is None else {"masks": masks(len(rows), t, n_steps)}
+            objective, g = net.loss_and_gradient(X[rows], y[rows], None if weight is None else weight[rows], **dropped)
             penalty = 0.5 * net.l2 * np.sum(is_weight * net.params**2)
-            sums += (objective - penalty) * len(X[rows])
+            sums += (objective - penalty) * len(rows)
             norm = np.linalg.norm(g)
             if clip_norm and norm > clip_norm:
                 g = g * clip_norm / norm

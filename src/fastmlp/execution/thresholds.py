@@ -122,8 +122,8 @@ BLOCK_UP_TO_PARAMS = 20_000  # parameters of a net that one block can train by i
 BLOCK_UP_TO_BYTES = 40_000  # bytes of parameters: 10,000 in float32
 THREADS_FROM_NETS = 128  # nets of a population from which each may have a thread: those of one block
 # Maximum of the numbers that a thread keeps in registers (parameters, gradients and optimiser state), by bytes per
-# number. Other values leave no room for more: tests/unit/kernels/cuda/test_nvrtc_tables.py states how much the largest
-# nets spill.
+# number. Other values leave no room for more: tests/unit/kernels/cuda/test_nvrtc.py states how much the largest nets
+# spill.
 THREAD_UP_TO_NUMBERS = {4: 180, 8: 75}
 THREAD_UNROLLED_UP_TO = 160  # parameters times samples up to which a thread's loop over samples is unrolled
 

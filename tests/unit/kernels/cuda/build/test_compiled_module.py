@@ -1,16 +1,11 @@
 """Modules: sources compiled to kernels, and checks of arguments at a launch."""
 
 import os
-import re
 import warnings
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pytest
-from cuda_cases import OF_LAYERWISE, OF_PASSES
-
-import fastmlp.kernels.cuda
 
 TEXT = """
 typedef %s T;
@@ -23,9 +18,6 @@ extern "C" __global__ void fill_shared(T* out) {
   for (int i = threadIdx.x; i < 20000; i += blockDim.x) memory[i] = T(i);
   __syncthreads();
   if (threadIdx.x == 0) out[0] = memory[19999];
-}
-extern "C" __global__ void is_null(const T* x, T* out) {
-  if (threadIdx.x == 0) out[0] = T(x == nullptr);
 }
 """
 
@@ -50,15 +42,6 @@ def test_arguments_are_cast_to_the_kernels_types(compiled_module, cuda, dtype):
     where = cuda.asarray(np.array([3, 1, 0]))
     kernel(compiled_module, dtype)((1,), 64, x, np.int32(3), np.float32(0.5), True, where, out)
     assert out.get().tolist() == [2.5, 1.5, 1.0]
-
-
-def test_none_becomes_a_null_pointer(compiled_module, cuda):
-    found = []
-    for x in (None, cuda.zeros(1, "float32")):
-        out = cuda.full(1, 7.0, "float32")
-        kernel(compiled_module, name="is_null")((1,), 32, x, out)
-        found += out.get().tolist()
-    assert found == [1.0, 0.0]
 
 
 @pytest.mark.parametrize(
@@ -115,55 +98,6 @@ def test_modules_that_are_kept_are_bounded(compiled_module, emulated_cuda, cuda,
         held[0]((1,), 1, x)
         assert int(x[0]) == 0, "kernels in use stay"
         assert len(memo) <= most
-
-
-def test_missing_kernel_raises(compiled_module, cuda):
-    with pytest.raises(cuda.cuda.driver.CUDADriverError, match="named symbol not found"):
-        kernel(compiled_module, name="there")
-
-
-def test_source_concatenates_its_parts_in_order(compiled_module):
-    text = compiled_module.source("// the header", "include/layout.cuh")
-    order = [text.index(part) for part in ("FM_SHARED", "namespace elementary", "// the header", "part_of")]
-    assert order == sorted(order)
-
-
-FILES = {
-    "population/per_thread.cu": {"train_nets"},
-    "population/per_block.cu": {"train_nets", "evaluate_nets"},
-    "layers/passes.cu": OF_PASSES,
-    "layers/rounding_to_bfloat16.cu": {"round_weights", "round_inputs"},
-    "single_net/layerwise.cu": OF_LAYERWISE,
-}
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_every_kernel_parameter_is_checked(compiled_module, cuda, name):
-    """The parameters that are checked are those that the compiler sees."""
-    text = compiled_module.text_of(name)
-    found = re.findall(r'extern "C" __global__ void (?:__launch_bounds__\([^)]*\) )?(\w+)\(', text)
-    assert set(found) == FILES[name], "update the table, and the tests of what is new"
-    for kernel_name in found:
-        (parameters,) = re.findall(
-            rf"__global__ void (?:__launch_bounds__\([^)]*\) )?{kernel_name}\((.*?)\) \{{", text, re.S
-        )
-        checks = compiled_module.Kernel(None, text, kernel_name)._checks
-        assert len(checks) == len(parameters.split(","))
-        for parameter, check in zip(parameters.split(","), checks, strict=True):
-            if "*" not in parameter:
-                assert isinstance(check(3), np.generic), parameter
-                continue
-            assert check(None) == 0
-            with pytest.raises(TypeError, match=f"{kernel_name}: {parameter.split('*')[-1].split()[-1]} must be"):
-                check(np.zeros(3))
-            if not {"Job", "Clock", "NetInputs"} & set(parameter.replace("*", " ").split()):
-                with pytest.raises(TypeError, match="must hold"):
-                    check(cuda.zeros(3, np.uint8))
-
-
-def test_cuda_sources_are_packaged():
-    folder = resources.files(fastmlp.kernels.cuda)
-    assert all(folder.joinpath(name).is_file() for name in FILES)
 
 
 TEXTS = """

@@ -74,11 +74,7 @@ def test_without_room_for_two_blocks_there_are_no_copies(emulated_cuda, cuda, mo
     emulated_cuda.settings.limit = 4_000 + cuda.get_default_memory_pool().used_bytes()
     assert module.block_copies((200, 149), FLOAT32, 0) is not None  # 2,792 bytes, of 2,800
     assert module.block_copies((200, 151), FLOAT32, 0) is None
-
-
-def test_the_order_of_a_shuffled_block_has_room_beside_two_blocks(emulated_cuda, cuda, module):
-    emulated_cuda.settings.limit = 4_000 + cuda.get_default_memory_pool().used_bytes()
-    assert module.block_copies((100, 100), FLOAT32, 100) is not None  # 1,600 and 1,200 bytes, of 2,800
+    assert module.block_copies((100, 100), FLOAT32, 100) is not None  # the order of a shuffled block has 1,200 bytes
     assert module.block_copies((101, 101), FLOAT32, 101) is None
 
 

@@ -52,20 +52,10 @@ def test_first_steps_are_launched_then_recorded_and_replayed(steps):
     assert steps(50) == (0, 3 + 2)
 
 
-def test_each_key_has_its_own_graph(steps):
-    for key in ("a", "b"):
-        assert steps(10, key) == (3 + 1, 7)
-
-
 def test_number_of_cached_graphs_is_limited(steps, replays):
     for key in range(30):
         steps(5, key)
     assert len(replays._graphs) <= 8
-
-
-def test_environment_variable_disables_graphs(steps, monkeypatch):
-    monkeypatch.setenv("FASTMLP_CUDA_GRAPHS", "0")
-    assert steps(40) == (40, 0)
 
 
 @pytest.mark.parametrize("failing", ["begin_capture", "end_capture", "launch"])
