@@ -1,29 +1,22 @@
 """Long fuzzing, guided by the code that is covered.
 
-    python tests/fuzz/run.py [--runs 20000 | --share 0.4] [--table FILE] [--save FILE] [TARGET ...]
+    python tests/fuzz/run.py [--runs 20000 | --share 0.4] [TARGET ...]
 
 It needs the extra `fuzz` (atheris, on Linux). Each target runs in a process of its own, which ends with an error for a
 crash, a file that takes longer than 20 s, memory of the process beyond MOST_MEMORY and, of one file in MEASURED, memory
 beyond what the target says (fuzz_targets.Memory). A run in which no file was read is an error, too: it has tested
-nothing but the refusal. What has been tried, and how many branches of the package it has covered, is printed at the
-end, and written as a table in Markdown (--table), and as JSON (--save), where targets that are not run keep their last
-record: bench/results/fuzz.json, where it exists, is the record of this repository. A file that ended a target is kept
+nothing but the refusal. A file that ended a target is kept
 as crash-*: put it into corpus/TARGET/, so that the suite reads it again.
 """
 
 import argparse
-import json
 import os
-import platform
 import re
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
-from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,51 +32,12 @@ class Report(NamedTuple):
     files: int
     outcomes: dict[str, int]
     covered: str
-    seconds: float
     status: int  # 0 if no file ended the target
 
     @property
     def is_fault(self):
         """Whether a file has ended the target, or none was read."""
         return bool(self.status or not self.outcomes.get("read"))
-
-    def row(self, memory):
-        """Return the row of the table; memory : fuzz_targets.Memory"""
-        outcomes = [f"{self.outcomes.get(name, 0):,}" for name in ("read", "refused")]
-        most = f"{memory.base // 2**20} MiB + {memory.each:,} x file"
-        result = "one, see crash-*" if self.status else "no file was read" if self.is_fault else "none"
-        cells = [self.name, f"{self.files:,}", *outcomes, self.covered, most, f"{self.seconds:.0f}", result]
-        return f"| {' | '.join(cells)} |"
-
-    def record(self, memory):
-        """Return what to keep of the run, as JSON can hold it; memory : fuzz_targets.Memory"""
-        return {
-            "date": date.today().isoformat(),
-            "python": platform.python_version(),
-            "atheris": version_of("atheris"),
-            "fastmlp": version_of("fastmlp"),
-            "files": self.files,
-            "outcomes": dict(sorted(self.outcomes.items())),
-            "branches_covered": int(self.covered) if self.covered.isdigit() else None,
-            "memory_base": memory.base,
-            "memory_of_each_byte": memory.each,
-            "seconds": round(self.seconds),
-            "status": self.status,
-        }
-
-
-def version_of(package):
-    """Return the version of an installed package, or None."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-HEADER = (
-    "| target | files | read | refused | branches covered "
-    f"| memory of one file in {MEASURED}, at most | seconds | faults |"
-)
 
 
 def fuzz(name, runs, corpus):
@@ -115,37 +69,22 @@ def fuzz(name, runs, corpus):
 
 def report(name, runs):
     """Fuzz a target in a process of its own, print what was tried, and return it as a Report."""
-    start = time.monotonic()
     with tempfile.TemporaryDirectory() as corpus:
         command = [sys.executable, __file__, name, "--runs", str(runs), "--here", corpus]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    made = report_of(name, done.stdout, time.monotonic() - start, done.returncode)
+    made = report_of(name, done.stdout, done.returncode)
     print(f"{name}: {made.files:,} files, {made.outcomes}, {made.covered} branches covered", flush=True)
     if made.is_fault:
         print(done.stdout[-6000:])
     return made
 
 
-def report_of(name, printed, seconds, status):
+def report_of(name, printed, status):
     """Return the Report of a process by what it has printed."""
     covered = re.findall(r"cov: (\d+) ft: \d+", printed)
     outcomes = re.findall(r"^outcomes: (\{.*\})$", printed, re.MULTILINE)
     counts = {kind: int(n) for kind, n in re.findall(r"'(\w+)': (\d+)", outcomes[-1])} if outcomes else {}
-    return Report(name, sum(counts.values()), counts, covered[-1] if covered else "?", seconds, status)
-
-
-def table(reports, memories):
-    """Return the reports as a table in Markdown; memories : fuzz_targets.Memory of each target"""
-    rule = "|---" * HEADER.count(" | ") + "|---|"
-    rows = [made.row(memory) for made, memory in zip(reports, memories, strict=True)]
-    return "\n".join([HEADER, rule, *rows]) + "\n"
-
-
-def save(reports, memories, file):
-    """Write the records of targets to a JSON file, which keeps those of others; memories : as of `table`"""
-    known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    made = {report.name: report.record(memory) for report, memory in zip(reports, memories, strict=True)}
-    file.write_text(json.dumps(dict(sorted((known | made).items())), indent=1) + "\n", encoding="utf-8")
+    return Report(name, sum(counts.values()), counts, covered[-1] if covered else "?", status)
 
 
 def main():
@@ -156,8 +95,6 @@ def main():
     parser.add_argument("--runs", type=int, help="files that each target reads; by default as many as it says")
     parser.add_argument("--share", type=float, default=1.0, help="share of the files that each target says")
     parser.add_argument("--processes", type=int, default=2, help="targets that are fuzzed at the same time")
-    parser.add_argument("--table", type=Path, metavar="FILE", help="where to write the table of what was tried")
-    parser.add_argument("--save", type=Path, metavar="FILE", help="JSON file to which the records are added")
     parser.add_argument("--here", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.here:
@@ -168,11 +105,6 @@ def main():
     n_files = lambda name: options.runs or round(options.share * TARGETS[name].runs)
     with ThreadPoolExecutor(options.processes) as pool:
         reports = list(pool.map(lambda name: report(name, n_files(name)), names))
-    memories = [TARGETS[name].memory for name in names]
-    if options.table:
-        options.table.write_text(table(reports, memories), encoding="utf-8")
-    if options.save:
-        save(reports, memories, options.save)
     sys.exit(any(made.is_fault for made in reports))
 
 

@@ -1,4 +1,4 @@
-"""A short run of the fuzzing: valid files, those of the corpus, and 20 or 80 of each target that Hypothesis mutates.
+"""A short run of the fuzzing: valid files, those of the corpus, and 10 or 40 of each target that Hypothesis mutates.
 
 And small files that would take much memory if they were read whole.
 """
@@ -60,11 +60,6 @@ def test_valid_files_are_read(name):
     assert fuzz_targets.use(name, data) == READ, "within its memory, now that modules are loaded"
 
 
-@pytest.mark.parametrize("name", fuzz_targets.TARGETS)
-def test_valid_files_are_not_cut_off_in_a_long_run(name):
-    assert all(len(data) <= fuzz_targets.most_bytes(name) for data in fuzz_targets.corpus(name))
-
-
 RUN_CODE = {
     "exec": lambda: exec("1"),
     "eval": lambda: eval("1"),
@@ -112,7 +107,6 @@ def test_a_file_that_takes_too_long_ends_with_an_error():
         time.sleep(5)
 
 
-@pytest.mark.thinned(9)
 @pytest.mark.parametrize("name", fuzz_targets.TARGETS)
 def test_mutated_files_are_read_or_refused_with_a_sentence_within_their_memory(name, count):
     target, files, found = fuzz_targets.TARGETS[name], fuzz_targets.corpus(name), Counter()
