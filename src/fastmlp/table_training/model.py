@@ -19,7 +19,7 @@ from ..fit.interruption import was_interrupted
 from ..mlp import MLP
 from ..population import Population, subset_of
 from ..population_result import PopulationResult
-from ..runtime.ctrl_c import StopFlag, stop_flag
+from ..runtime.ctrl_c import StopFlag
 from ..tables.base_column import Column
 from ..tables.features import encode_columns, fit_columns, with_numbers
 from ..tables.number_columns import NumericEncoding, class_indicators
@@ -98,25 +98,6 @@ class TableModel:
     mean: Any = field(default=0.0, init=False)
     std: Any = field(default=1.0, init=False)
     interrupted: bool = field(default=False, init=False)
-
-    def fit(
-        self,
-        table: Any,
-        targets: Targets,
-        weights: np.ndarray | None = None,
-        held_out: Callable[[TableModel], Rows] | None = None,
-        known: Known | None = None,
-    ) -> TableModel:
-        """Learn columns from a table, train nets on it, and calibrate them; parameters and errors as of `prepare`.
-
-        Raises
-        ------
-        KeyboardInterrupt
-            After Ctrl-C before a net has begun.
-        """
-        data = self.prepare(table, targets, weights, held_out, known)
-        with stop_flag() as flag:
-            return self.train(data, flag)
 
     def prepare(
         self,
@@ -228,27 +209,23 @@ class TableModel:
     def _search(self, tuning: Tuning, data: EncodedRows, flag: StopFlag) -> EncodedRows:
         """Search settings, take the best ones, and return the rows in their encoding."""
         recipe, (learn, encode) = self.recipe, self._again
-        encodings = {recipe.numeric_encoding: (0, self.columns, self.notes, data)}
+        encodings = {recipe.numeric_encoding: (self.columns, self.notes, data, data.first_fold_apart())}
 
-        def encoding_of(wanted: Recipe) -> tuple[int, tuple[Column, ...], tuple[str, ...], EncodedRows]:
-            """Return (number, columns, notes, rows) in the encoding of a recipe; equal ones have the same number."""
+        def encoding_of(wanted: Recipe) -> tuple[tuple[Column, ...], tuple[str, ...], EncodedRows, EncodedRows]:
+            """Return (columns, notes, rows, rows with held-out ones apart) in the encoding of a recipe."""
             kind = wanted.numeric_encoding
             if kind not in encodings:
                 self.recipe = replace(recipe, numeric_encoding=kind)
-                columns, problems, choices = learn()
-                self.columns = columns
-                same = next((known for known in encodings.values() if known[1] == columns), None)
-                number, rows = (same[0], same[3]) if same else (len(encodings), encode())
-                encodings[kind] = number, columns, problems + choices, rows
+                self.columns, problems, choices = learn()
+                same = next((known for known in encodings.values() if known[0] == self.columns), None)
+                rows = encode() if same is None else same[2]
+                apart = rows.first_fold_apart() if same is None else same[3]
+                encodings[kind] = self.columns, problems + choices, rows, apart
             return encodings[kind]
 
-        def encoded(wanted: Recipe) -> tuple[int, EncodedRows]:
-            number, *_, rows = encoding_of(wanted)
-            return number, rows.first_fold_apart()
-
-        task = TuningTask(recipe, tuning, self.seed, encoded, self._make, self.budget, self.verbose)
-        self.found = tuned(task, flag)
-        _, self.columns, notes, data = encoding_of(self.found.recipe)
+        encoded = lambda wanted: encoding_of(wanted)[3]
+        self.found = tuned(TuningTask(recipe, tuning, self.seed, encoded, self._make, self.budget, self.verbose), flag)
+        self.columns, notes, data, _ = encoding_of(self.found.recipe)
         self.recipe, self.notes = self.found.recipe, (*notes, self.found.note)
         return data
 
@@ -277,30 +254,35 @@ class TableModel:
         if self.known is not None:
             continue_from(nets, self.known.nets)
         self.n_wanted = getattr(nets, "n_nets", 1)
-        fits = FitsInTime(self.budget, self.n_wanted, planned, wanted, at_once.n_fits)
+        limited = self.budget.is_limited
+        fits = FitsInTime(self.budget, self.n_wanted, planned, wanted, at_once.n_fits) if limited else None
+
+        def fit_one(net: MLP, data: EncodedRows, k: int) -> Any:
+            if fits is None:
+                return self._fit(net, data, k, planned, self.budget)
+            return fits.fit(k, lambda *planned: self._fit(net, data, k, *planned))
+
         if self.data.folds is not None:
-            self._train_folds(nets, fits, at_once, flag)
+            self._train_folds(nets, fit_one, at_once, flag)
         elif isinstance(data.training, FileRows) and isinstance(nets, Population) and not self.saved(None):
             monitor = "loss" if self.data.held_out is None else "validation_loss"
-            fit_one = lambda net, k: fits.fit(k, lambda *planned: self._fit(net, self.data, k, *planned))
-            self._keep(fit_each(nets, fit_one, flag, monitor, verbose=self.verbose))
+            fit_whole = lambda net, k: fit_one(net, self.data, k)
+            self._keep(fit_each(nets, fit_whole, flag, monitor, verbose=self.verbose))
         else:
             self._train_together(nets)
-        if self.budget.is_limited:
+        if limited:
             self._tell_of_slow_epochs()
 
     def _fit(self, nets: Any, data: EncodedRows, k: int | None, recipe: Recipe, budget: Budget, **further: Any) -> Any:
         further |= self.saved(k)
         return fit_nets(nets, data.training, data.held_out, recipe, budget, verbose=self.verbose, **further)
 
-    def _train_folds(self, nets: Population, fits: FitsInTime, at_once: FitsAtOnce, flag: StopFlag) -> None:
+    def _train_folds(
+        self, nets: Population, fit_one: Callable[[MLP, EncodedRows, int], Any], at_once: FitsAtOnce, flag: StopFlag
+    ) -> None:
         """Train nets that are each without one fold, and keep the predictions of each row by the others."""
         assert self.data.folds is not None
-
-        def fit(net: MLP, rows: Rows, held_out: Rows, k: int) -> Any:
-            data = EncodedRows(rows, held_out)
-            return fits.fit(k, lambda recipe, budget: self._fit(net, data, k, recipe, budget))
-
+        fit = lambda net, rows, held_out, k: fit_one(net, EncodedRows(rows, held_out), k)
         given = nets, self.data.in_memory, self.data.folds
         if self.executor is not None:
             found, z = fit_folds_on_workers(self.executor, *given, self.recipe, flag, self.verbose)

@@ -88,7 +88,7 @@ class TuningTask:
 
     recipe : the preset with what the user has given
     seed : seed of the configurations and their nets
-    encoded : returns (number of the encoding that a recipe asks for, rows in it with held-out ones)
+    encoded : returns rows in the encoding that a recipe asks for, with held-out ones; one object for equal ones
     make_nets : returns untrained nets for (number of features, recipe, number of nets, seed)
     budget : time that is left for all
     verbose : amount of output, as for Population.fit
@@ -97,7 +97,7 @@ class TuningTask:
     recipe: Recipe
     tuning: Tuning
     seed: int
-    encoded: Callable[[Recipe], tuple[int, EncodedRows]]
+    encoded: Callable[[Recipe], EncodedRows]
     make_nets: Callable[[int, Recipe, int, int], Any]
     budget: Budget = field(default_factory=Budget)
     verbose: Any = 0
@@ -172,7 +172,7 @@ def affordable_search(task: TuningTask) -> tuple[int, int]:
     every_epoch = task.recipe.epochs
     if not task.budget.is_limited:
         return task.tuning.n, every_epoch
-    (_, data), one = task.encoded(task.recipe), replace(task.recipe, n_nets=1, n_folds=1)
+    data, one = task.encoded(task.recipe), replace(task.recipe, n_nets=1, n_folds=1)
     make = lambda: task.make_nets(data.training.n_features, one, 1, task.seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)
@@ -206,7 +206,7 @@ class Search:
     def __init__(self, task: TuningTask, n: int, epochs: int):
         self._task, self._rng = task, np.random.default_rng([task.seed, n])
         self._budget = Budget(TUNING_SHARE * task.budget.left())
-        n_rows = task.encoded(task.recipe)[1].training.n_rows
+        n_rows = task.encoded(task.recipe).training.n_rows
         self.trials = [Trial(row) for row in configurations(task.recipe, task.tuning.searched, n, n_rows, self._rng)]
         self.rungs = rungs_of(n, epochs)
         self.interrupted = self.out_of_time = False
@@ -229,9 +229,8 @@ class Search:
                     print(f"{start}, {best_score()}" if best_score() else start, flush=True)
                 recipes = [self._recipe_of(k, rung.epochs) for k in members]
                 found = [self._task.encoded(recipe) for recipe in recipes]
-                for group in groups_of_recipes(recipes, [encoding for encoding, _ in found]):
-                    data = found[group[0]][1]
-                    self._train_group([members[k] for k in group], [recipes[k] for k in group], data)
+                for group in groups_of_recipes(recipes, list(map(id, found))):
+                    self._train_group([members[k] for k in group], [recipes[k] for k in group], found[group[0]])
                     n_done += len(group)
                     bar.show(n_done, nan, best_score)
                     self.interrupted |= flag.is_set()

@@ -31,7 +31,7 @@ from .cells import (
 )
 from .date_column import DATE_CONTENTS, DateColumn, read_dates
 from .few_rows import FEW_ROWS, few_rows
-from .number_columns import WITHOUT_TARGETS, NumberColumn, NumericEncoding, StandardColumn
+from .number_columns import MANY_DISTINCT, WITHOUT_TARGETS, NumberColumn, NumericEncoding, StandardColumn
 from .table_files import with_columns
 from .text_column import TextColumn
 from .training_column import TrainingColumn, mark_of_thousands
@@ -405,7 +405,8 @@ def _chosen(column: TrainingColumn, encoding: NumericEncoding) -> tuple[Column |
     is_named_text = column.name in (encoding.texts or ())
     if column.kind == "category" and not is_named_text and len(column.distinct) == 1 and not column.has_missing:
         return None, "all of its cells are equal"
-    for kind in [TextColumn] if is_named_text else CHOICES:
+    is_plain = column.kind == "category" and not column.against_categories and len(column.distinct) <= MANY_DISTINCT
+    for kind in [TextColumn] if is_named_text else [CategoryColumn] if is_plain else CHOICES:
         if (found := kind.fit(column, encoding)) is not None:
             return found  # type: ignore[no-any-return]
     what = "lists, dictionaries or other objects" if column.kind == "mixed" else column.kind

@@ -45,11 +45,12 @@ class Known:
         tuning.scores_of = self.score
         X = rng.normal(size=(40, 2)).astype(np.float32)
         rows = Rows(X, X[:, :1] - X[:, 1:])
+        data = EncodedRows(rows, rows)
         self.task = TuningTask(
             recipe=RECIPE,
             tuning=Tuning(n, SEARCHED, {"learning_rate": "learning_rate_init"}, f"tune={n}"),
             seed=0,
-            encoded=lambda recipe: (0, EncodedRows(rows, rows)),
+            encoded=lambda recipe: data,
             make_nets=self.make,
             **settings,
         )
