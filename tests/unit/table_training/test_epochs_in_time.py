@@ -84,21 +84,6 @@ def test_an_epoch_is_measured_by_ever_longer_fits(monkeypatch, fit_seconds, step
     assert fits[:2] == [(32, 1)] * 2
 
 
-def test_the_measurement_trains_other_nets_for_a_moment():
-    made, recipe = [], Recipe(hidden=(4,), batch_size=32)
-    make = lambda: made.append(make_nets(2, 1, recipe, SETTINGS, 1)) or made[-1]
-    assert seconds_per_epoch(make, ROWS, ROWS.take(np.arange(9)), recipe, 1e9) > 0.0
-    assert [net.history.settings["n_samples"] for net in made] == [32, 32, 128, 512, 2048, 3200]
-    assert made[-1].history.epochs == 2
-
-
-def test_ctrl_c_in_a_measurement_is_not_lost(monkeypatch):
-    interrupted = SimpleNamespace(seconds=0.1, compile_seconds=0.0, stopped_by="interrupt")
-    monkeypatch.setattr(epochs_in_time, "fit_nets", lambda *_, **__: interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        seconds_per_epoch(lambda: None, ROWS, None, Recipe(), 9.0)
-
-
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_in_a_measurement_on_threads_ends_all_of_its_fits(monkeypatch):
     """Of two nets at the same time, which would train for hours."""
@@ -208,7 +193,3 @@ def test_epochs_do_not_depend_on_which_thread_is_first(order):
     """Fits of one turn have equal epochs, even if one ends before another begins; later ones go by the slowest."""
     found = epochs_of_fits(60.0, [1.0, 4.0, 1.0, 1.0], 2, order)
     assert found == {0: (10, 10), 1: (10, 10), 2: (14, 14), 3: (14, 14)}, "0.95 of 60 s, in epochs of 4 s"
-
-
-def test_without_a_limit_all_nets_have_the_planned_epochs():
-    assert set(epochs_of_fits(float("inf"), [1.0] * 3).values()) == {(10, 10)}

@@ -68,23 +68,6 @@ def test_nets_that_had_begun_are_kept_after_an_interruption(rows, rng):
     assert np.isfinite(outputs[:, FOLDS < 2]).all()
 
 
-def test_an_interruption_before_the_first_epoch_leaves_one_untrained_net(rows, rng):
-    def fit_one(net, training, held_out, k):
-        before = net.params.copy()
-        history = fit_nets(net, training, held_out, SMALL, verbose=0)
-        for name in ("loss", "validation_loss"):
-            setattr(history, name, np.zeros(0))
-        net.params[:] = before
-        history.stopped_by, history.best_epoch = "interrupt", None
-        return history
-
-    found, outputs = fit_folds(nets(), rows, FOLDS, fit_one, StopFlag())
-    assert (found.nets.n_nets, found.interrupted) == (1, True)
-    assert found.nets.result.epochs.tolist() == [0]
-    assert np.isnan(found.nets.result.loss).all()
-    assert np.isnan(outputs).all()
-
-
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_between_two_fits_keeps_the_nets_that_are_trained(rows, rng, monkeypatch):
     monkeypatch.setattr("fastmlp.table_training.folds.logits", with_sigint(logits, 2))
@@ -123,19 +106,6 @@ def test_nets_at_the_same_time_have_the_bits_of_nets_in_turn(rows, rng, at_once)
     for name in ("records", "best_epoch", "best_value"):
         np.testing.assert_array_equal(getattr(found.nets.result, name), getattr(expected.nets.result, name))
     assert (found.n_begun, found.interrupted, found.nets.fits) == (6, False, 1)
-
-
-def test_as_many_nets_are_trained_at_the_same_time_as_are_asked_for(rows, rng):
-    meeting, threads = threading.Barrier(3), set()
-
-    def fit_one(net, training, held_out, k):
-        meeting.wait(30)  # fails if fewer than three come
-        threads.add(threading.get_ident())
-        return fit_small(net, training, held_out, k)
-
-    fit_folds(nets(), rows, FOLDS, fit_one, StopFlag(), at_once=FitsAtOnce(3, 1))
-    assert len(threads) == 3
-    assert threading.get_ident() not in threads
 
 
 LONG = Recipe(hidden=(8,), epochs=1_000_000, dropout=0.0, patience=1_000_000)

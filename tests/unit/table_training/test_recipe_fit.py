@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fastmlp import MLP, AdamW, Population
-from fastmlp.table_training.recipe_fit import Budget, continue_from, fit_nets, make_nets, make_optimizer
+from fastmlp import MLP, Population
+from fastmlp.table_training.recipe_fit import Budget, continue_from, fit_nets, make_nets
 from fastmlp.table_training.recipes import Recipe
 from fastmlp.table_training.rows import Rows
 
@@ -26,16 +26,6 @@ def test_one_net_is_an_mlp_and_several_are_a_population(rows, n_nets, kind):
     result = fit_nets(net, rows.take(np.arange(80)), rows.take(np.arange(80, 100)), SMALL, verbose=0)
     assert np.max(result.epochs) == 4
     assert not np.array_equal(before, net.params)
-
-
-def test_a_fit_without_held_out_rows_trains_all_epochs(rows):
-    history = fit_nets(make_nets(3, 1, SMALL, SETTINGS, 1), rows, None, SMALL, verbose=0)
-    assert (history.epochs, history.stopped_by, history.best_epoch) == (4, "epochs", None)
-
-
-def test_the_optimizer_has_the_settings_of_the_recipe():
-    made = make_optimizer(Recipe(learning_rate=0.5, weight_decay=0.25))
-    assert made == AdamW(0.5, weight_decay=0.25, clip_norm=1.0)
 
 
 def test_training_goes_on_with_equal_layers_only():

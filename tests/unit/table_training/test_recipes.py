@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 
 import fastmlp
-from fastmlp.table_training.recipes import LEAST_OWN_FOLDS, MOST_OWN_FOLDS, QUALITIES, Recipe, is_auto, recipe_of
+from fastmlp.table_training.recipes import LEAST_OWN_FOLDS, MOST_OWN_FOLDS, QUALITIES, Recipe, recipe_of
 
 N_GOOD = QUALITIES["good"].n_nets
 
@@ -44,12 +44,6 @@ def test_each_net_of_good_has_a_fold_unless_a_setting_says_what_is_held_out(qual
     if found != recipe:
         assert recipe.with_own_folds(recipe.n_nets) == found
         assert recipe.with_own_folds(recipe.n_nets - 1) == recipe, "each fold needs a row"
-
-
-@pytest.mark.parametrize("quality", ["better", None, 3])
-def test_unknown_presets_are_refused(quality):
-    with pytest.raises(ValueError, match="Unknown quality"):
-        recipe_of(quality, {})
 
 
 @pytest.mark.parametrize(
@@ -98,11 +92,3 @@ def test_nets_that_are_trained_further_keep_what_is_not_given():
     assert given.continued(network) == given
     linear = fastmlp.MLP((2, 2), loss=CLASSES).network
     assert Recipe().continued(linear) == Recipe(label_smoothing=0.0)
-
-
-def test_auto_is_no_array():
-    import numpy as np
-
-    assert is_auto("auto")
-    assert not is_auto(np.array([0.1, 0.2]))
-    assert not is_auto(None)

@@ -13,17 +13,7 @@ from fastmlp.table_training import tuning
 from fastmlp.table_training.recipe_fit import Budget, make_nets
 from fastmlp.table_training.recipes import Recipe
 from fastmlp.table_training.rows import EncodedRows, Rows
-from fastmlp.table_training.tuning import (
-    Rung,
-    Search,
-    Tuning,
-    TuningTask,
-    net_epochs,
-    rungs_of,
-    sentence,
-    setting_text,
-    tuned,
-)
+from fastmlp.table_training.tuning import Rung, Search, Tuning, TuningTask, net_epochs, rungs_of, setting_text, tuned
 from fastmlp.table_training.tuning_configurations import Scores
 
 RECIPE = Recipe(hidden=(4,), epochs=36, patience=36, n_nets=1)
@@ -173,14 +163,6 @@ def test_ctrl_c_keeps_the_best_net_so_far(rng, n_groups):
 )
 def test_settings_are_written_as_the_user_would_give_them(name, value, written):
     assert setting_text(name, value) == written
-
-
-def test_ctrl_c_among_the_first_configurations_is_told_of(rng):
-    known = Known(rng, best_near(1e-2))
-    search = Search(known.task, 4, 5)
-    search.interrupted = True
-    said = sentence(search, known.task)
-    assert "was interrupted while its first configurations were trained; the net is the best one so far" in said
 
 
 @pytest.mark.usefixtures("ctrl_c")

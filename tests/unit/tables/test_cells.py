@@ -7,17 +7,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from fastmlp.tables.cells import (
-    Spellings,
-    categories_of,
-    contents,
-    examples,
-    is_plain,
-    number_of,
-    read_numbers,
-    spelled_alike,
-    text_of,
-)
+from fastmlp.tables.cells import Spellings, categories_of, contents, read_numbers, spelled_alike, text_of
 
 pd = pytest.importorskip("pandas")
 
@@ -106,17 +96,3 @@ def test_arrow_types_are_read():
     truths = pd.Series([True, None], dtype=pd.ArrowDtype(pa.bool_()))
     assert contents(truths) == "boolean"
     np.testing.assert_array_equal(read_numbers(truths).values, [1, np.nan])
-
-
-def test_examples_are_sorted_by_frequency():
-    cells = pd.Series(["a", "b", "b", "c", "d", "d", "d", "e"])
-    assert examples(cells, cells != "a") == "'d', 'b', 'c' and 1 other"
-    assert examples(cells, cells == "b") == "'b'"
-
-
-def test_a_duration_of_numpy_is_no_number():
-    """NumPy counts its type among the whole numbers."""
-    duration = np.timedelta64(3, "s")
-    assert not is_plain(duration)
-    assert number_of(duration) is None
-    assert text_of(duration) == "3 seconds"

@@ -59,12 +59,6 @@ def test_classes_under_other_names_are_found(table, code):
     assert lone_columns(missing, table.kind.to_numpy(), True) == []
 
 
-def test_no_and_yes_as_numbers_and_truths(table):
-    y = np.where(table.a + table.b > 0, "yes", "no")
-    found = lone_columns(table.assign(number=1 * (y == "yes"), truth=y == "no"), y, True)
-    assert found == ["number", "truth"]
-
-
 @pytest.mark.parametrize("change", [np.exp, lambda y: 3.0 * y + 1.0, lambda y: -(y**3), lambda y: np.round(y, 3)])
 def test_numbers_in_other_units_are_found(table, change):
     y = (table.a + table.b).to_numpy()

@@ -58,6 +58,8 @@ def test_categories_and_missing_cells_are_those_of_all_rows():
     assert column.categories == ("a", "b", "c")
     assert column.has_missing
     assert note == ""
+    column, _ = fitted(summary_of(pd.Categorical([1, 2]), pd.Categorical([3, 2])), [1, 2, 3, 2])
+    assert column.categories == ("1", "2", "3")
     column, _ = fitted(summary_of(np.arange(50.0), [np.nan, 1.0]), np.arange(40.0))
     assert column.marks_missing
     column, _ = fitted(
@@ -69,6 +71,9 @@ def test_categories_and_missing_cells_are_those_of_all_rows():
 def test_a_column_whose_sample_has_one_number_is_used():
     column, note = fitted(summary_of([0.0] * 99, [1.0]), [0.0] * 10)
     assert (column.mean, note) == (pytest.approx(0.01), "")
+    column, note = fitted(summary_of([0.0] * 99, [1.0, "no"]), [0.0] * 10)
+    assert (column.mean, column.marks_missing) == (pytest.approx(0.01), True)
+    assert note == "Column 'x' holds no numbers in 1 of 101 cells ('no'), which count as missing."
     assert fitted(summary_of([0.0] * 99), [0.0] * 10) == fit_column(pd.Series([0.0] * 10, name="x"))
 
 
@@ -113,17 +118,6 @@ def test_text_in_many_cells_makes_the_column_that_it_makes_in_memory(n_distinct)
     assert "no numbers in 100 of 1000 cells" in note
     sampled, _ = fitted(summary_of(numbers, texts), numbers[:300])
     assert (sampled is None) == (column is None)
-
-
-def test_a_number_of_the_sample_is_not_all_of_a_column_with_text():
-    column, note = fitted(summary_of([0.0] * 99, [1.0, "no"]), [0.0] * 10)
-    assert (column.mean, column.marks_missing) == (pytest.approx(0.01), True)
-    assert note == "Column 'x' holds no numbers in 1 of 101 cells ('no'), which count as missing."
-
-
-def test_columns_of_the_category_type_stay_categories():
-    column, _ = fitted(summary_of(pd.Categorical([1, 2]), pd.Categorical([3, 2])), [1, 2, 3, 2])
-    assert column.categories == ("1", "2", "3")
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastmlp.tables import text_column
-from fastmlp.tables.features import encode_columns, fit_column, fit_columns
+from fastmlp.tables.features import fit_column, fit_columns
 from fastmlp.tables.number_columns import NumericEncoding
 from fastmlp.tables.preprocessing import column_from_dict
 from fastmlp.tables.table_summary import TableSummary
@@ -73,13 +73,6 @@ def test_every_cell_has_the_features_of_its_n_grams(monkeypatch):
         assert found.iloc[row, : len(expected)].tolist() == expected
 
 
-def test_the_number_of_words_has_mean_0_and_deviation_1():
-    cells = [f"{text} {'very ' * (k % 5)}" for k, text in enumerate(texts())]
-    lengths = features_of(fitted(cells)[0], cells)[0]["title: number of words"]
-    np.testing.assert_allclose([lengths.mean(), lengths.std(ddof=0)], [0, 1], atol=1e-5)
-    assert lengths[4] > lengths[0]
-
-
 def test_n_grams_are_those_with_the_most_varying_presence(monkeypatch):
     rows = [f"always {'often' if k % 2 else 'seldom'} {'rare' if k < 20 else 'other'} {k}x" for k in range(400)]
     column = fit_text("x", Counter(rows), False)
@@ -95,15 +88,6 @@ def test_n_grams_are_those_with_the_most_varying_presence(monkeypatch):
     assert not {"green", "car"} & set(column.ngrams), "in 3 cells, and in all but 3"
     monkeypatch.setattr(text_column, "MOST_TEXTS", 100)
     assert {"red", "blue", "green"} <= set(fit_text("x", Counter(texts(1000)), False).ngrams), "of some of many texts"
-
-
-def test_few_rows_have_the_features_of_many():
-    table = pd.DataFrame({"title": texts(), "x": np.arange(300.0)})
-    columns = fit_columns(table, NumericEncoding()).columns
-    np.testing.assert_array_equal(encode_columns(columns, table[:5]), encode_columns(columns, table)[:5])
-    few = lambda cells: columns[0].encode_few(cells, object, np.zeros((len(cells), len(columns[0].feature_names))))
-    cells = [["a car"], ["a car", None], ["a car", "NaN"], texts(12), ["ein Auto ohne Farbe"] * 12]
-    assert list(map(few, cells)) == [True, False, False, True, False], "those that have notes are left to encode"
 
 
 AWKWARD = {

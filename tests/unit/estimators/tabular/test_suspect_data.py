@@ -40,13 +40,6 @@ def test_the_target_among_the_inputs_is_told_of_once(frame):
     assert "'1' equals it" in found
 
 
-def test_inputs_without_the_target_are_no_reason_to_warn(frame):
-    X = frame.drop(columns="price")
-    assert not warnings_of(TabularMLPRegressor(**QUICK), X, frame["price"])
-    assert not warnings_of(TabularMLPRegressor(**QUICK), frame, "price")
-    assert not warnings_of(TabularMLPClassifier(**QUICK), frame.drop(columns="kind"), frame["kind"])
-
-
 def test_labels_of_rows_in_another_order_are_told_of(frame):
     X, y = frame[["size", "kind"]], frame["price"]
     assert warnings_of(TabularMLPRegressor(**QUICK), X, y.sort_index()) == [
@@ -81,20 +74,16 @@ def test_other_labels_and_none_are_no_reason_to_warn(frame, relabelled):
     assert not warnings_of(TabularMLPRegressor(**QUICK), frame[["size", "kind"]], relabelled(frame["price"]))
 
 
-def test_rows_of_a_part_of_a_table_beside_targets_numbered_anew(frame):
-    part = frame[:30]
-    assert not warnings_of(TabularMLPRegressor(**QUICK), part[["size", "kind"]], part["price"].reset_index(drop=True))
-
-
-def test_inputs_numbered_anew_beside_targets_in_the_same_order(frame):
-    """As X = pd.DataFrame(scaler.fit_transform(frame[columns])) has them."""
-    X = frame[["size", "kind"]].reset_index(drop=True)
-    assert not warnings_of(TabularMLPRegressor(**QUICK), X, frame["price"])
-
-
-def test_names_of_the_columns_of_an_array_are_not_compared(frame):
-    array = np.exp(frame[["price", "size"]].to_numpy())
-    assert not warnings_of(TabularMLPRegressor(**QUICK), array, frame["price"].rename(0))
+def test_usual_data_are_no_reason_to_warn(frame):
+    X, y, part = frame[["size", "kind"]], frame["price"], frame[:30]
+    for inputs, targets in (
+        (frame, "price"),
+        (part[["size", "kind"]], part["price"].reset_index(drop=True)),
+        (X.reset_index(drop=True), y),  # as X = pd.DataFrame(scaler.fit_transform(frame[columns])) has them
+        (np.exp(frame[["price", "size"]].to_numpy()), y.rename(0)),
+    ):
+        assert not warnings_of(TabularMLPRegressor(**QUICK), inputs, targets)
+    assert not warnings_of(TabularMLPClassifier(**QUICK), frame.drop(columns="kind"), frame["kind"])
 
 
 def test_numbers_as_text_are_no_classes_without_a_word(frame):

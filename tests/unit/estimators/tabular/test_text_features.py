@@ -59,39 +59,6 @@ def test_text_may_be_forbidden_or_named(table):
         TabularMLPClassifier(**SMALL, text_features=["title"], categorical_features=["title"]).fit(X, y)
 
 
-@pytest.mark.parametrize("settings", [{"n_folds": 2}, {"tune": 2, "max_iter": 2}], ids=str)
-def test_kinds_of_training(settings, table, tmp_path):
-    X, y = table
-    model = TabularMLPClassifier(**SMALL | {"max_iter": 3} | settings).fit(X, y)
-    assert model.columns_[0].kind == "text"
-    model.save(tmp_path / "model.st")
-    np.testing.assert_array_equal(fastmlp.load(tmp_path / "model.st").predict_proba(X), model.predict_proba(X))
-
-
-def test_missing_texts_are_marked(table):
-    X, y = table
-    X = X.assign(title=X["title"].where(np.arange(len(X)) % 7 > 0))
-    model = TabularMLPClassifier(**SMALL | {"max_iter": 2}).fit(X, y)
-    features, _ = model.encoded_samples(X, y)
-    place = model.encoded_feature_names().index("title is missing")
-    np.testing.assert_array_equal(features[:, place], np.arange(len(X)) % 7 == 0)
-    assert not features[::7, :place].any()
-
-
-@pytest.mark.full
-def test_tables_that_are_read_in_pieces(tmp_path, capsys):
-    pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
-    X, y = make_table(6_000)
-    path = tmp_path / "table.parquet"
-    X.assign(kind=y).to_parquet(path, row_group_size=1_000)
-    model = TabularMLPClassifier(**SMALL | {"max_iter": 6}).fit(path, "kind", memory_limit="1MB")
-    assert "in pieces" in capsys.readouterr().err
-    whole = TabularMLPClassifier(**SMALL | {"max_iter": 2}).fit(X, y)
-    words = lambda found: {ngram for ngram in found.columns_[0].ngrams if ngram.isalpha()}
-    assert words(model) == words(whole) == {*COLOURS, *THINGS}
-    assert model.score(path, "kind") > 0.9
-
-
 @pytest.mark.slow
 def test_versions_without_columns_of_text_refuse_such_files(table, tmp_path, monkeypatch):
     X, y = table
@@ -115,26 +82,3 @@ def test_exports_say_that_they_cannot_find_words(ending, table, tmp_path):
     with pytest.raises(ValueError, match=r"words .*are features of 'title'"):
         model.export(tmp_path / f"net.{ending}")
     assert not (tmp_path / f"net.{ending}").exists()
-
-
-def run(*arguments):
-    from typer.testing import CliRunner
-
-    from fastmlp.commands.cli import app
-
-    result = CliRunner().invoke(app, [*map(str, arguments)])
-    return result.exit_code, result.output
-
-
-def test_command_trains_on_text_and_predicts(table, tmp_path):
-    X, y = table
-    path, model, predictions = tmp_path / "table.csv", tmp_path / "m.st", tmp_path / "p.csv"
-    X.assign(kind=y).to_csv(path, index=False)
-    nets = "--hidden", 32, "--dropout", 0, "--n-nets", 1, "--device", "cpu"
-    options = "train", path, "--target", "kind", *nets, "--output", model
-    code, said = run(*options, "--epochs", 30)
-    assert code == 0, said
-    assert "words, pairs of words and parts of words that many rows have: 'title'" in " ".join(said.split())
-    code, text = run("predict", model, path, "--output", predictions)
-    assert code == 0, text
-    assert np.mean(pd.read_csv(predictions)["prediction"] == y) > 0.9

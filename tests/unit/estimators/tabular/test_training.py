@@ -1,14 +1,12 @@
 """Presets, folds and the other parameters of the tabular estimators that decide how their nets are trained."""
 
 import pkgutil
-import signal
-import threading
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-from executor_cases import InPlace, Interrupted, process_pool
+from executor_cases import InPlace, Interrupted
 from interrupted_fits import with_sigint
 from kernel_clock import KernelClock
 from sklearn.base import clone
@@ -132,36 +130,20 @@ def test_folds_do_not_learn_from_the_rows_they_predict(rng):
         TabularMLPRegressor(n_folds=200, **settings).fit(X, noise)
 
 
-def test_validation_data_takes_the_place_of_folds(table):
-    X, score = table
-    model = TabularMLPRegressor(n_folds=2, n_nets=2, **SMALL)
-    model.fit(X[:200], score[:200], validation_data=(X[200:], score[200:]))
-    assert model.net_.n_nets == 4
-    assert not hasattr(model, "oof_prediction_")
-    assert model.history_.arguments["n_samples"] == 200
-
-
-@pytest.mark.slow
-def test_an_executor_trains_the_same_nets(table):
-    settings, executor = SMALL | {"n_nets": 4, "max_iter": 3}, InPlace()
-    alone = TabularMLPRegressor(**settings).fit(*table)
-    found = TabularMLPRegressor(**settings).fit(*table, executor=executor)
-    np.testing.assert_array_equal(found.net_.params, alone.net_.params)
-    np.testing.assert_array_equal(found.history_.best_epoch, alone.history_.best_epoch)
-    np.testing.assert_array_equal(found.oof_prediction_, alone.oof_prediction_)
-    np.testing.assert_array_equal(found.history_.records, alone.history_.records)
-    assert executor.n_submitted == 4, "a net of each fold"
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("quality", ["good", "best"])
-def test_an_executor_trains_the_nets_of_folds_of_weighted_classes(table, quality):
+def test_an_executor_trains_the_same_nets(table, quality):
     X, score = table
-    settings = SMALL | {"max_iter": 2, "quality": quality, "class_weight": "balanced"}
+    executor, settings = InPlace(), SMALL | {"max_iter": 2, "quality": quality, "class_weight": "balanced"}
     alone = TabularMLPClassifier(**settings).fit(X, score > 1.0)
-    found = TabularMLPClassifier(**settings).fit(X, score > 1.0, executor=InPlace())
-    np.testing.assert_array_equal(found.net_.params, alone.net_.params)
+    found = TabularMLPClassifier(**settings).fit(X, score > 1.0, executor=executor)
+    for name in ("params", "n_nets"):
+        np.testing.assert_array_equal(getattr(found.net_, name), getattr(alone.net_, name))
+    for name in ("best_epoch", "records"):
+        np.testing.assert_array_equal(getattr(found.history_, name), getattr(alone.history_, name))
+    np.testing.assert_array_equal(found.oof_prediction_, alone.oof_prediction_)
     assert found.temperature_ == alone.temperature_
+    assert executor.n_submitted == alone.net_.n_nets, "a net of each fold"
 
 
 def test_ctrl_c_keeps_the_nets_whose_tasks_have_ended(table):
@@ -217,14 +199,6 @@ def test_an_executor_trains_the_nets_of_folds_on_the_same_rows(table):
     assert executor.n_submitted > 0
 
 
-@pytest.mark.full
-def test_processes_train_the_same_nets(table):
-    settings = SMALL | {"n_nets": 4, "max_iter": 3}
-    with process_pool(2) as pool:
-        found = TabularMLPRegressor(**settings).fit(*table, executor=pool)
-    np.testing.assert_array_equal(found.net_.params, TabularMLPRegressor(**settings).fit(*table).net_.params)
-
-
 @pytest.mark.parametrize(
     "settings, message",
     [
@@ -258,8 +232,9 @@ def test_records_belong_to_the_last_fit(table):
     model.set_params(n_folds=1).fit(X, score)
     assert not hasattr(model, "oof_prediction_")
     assert len(model.loss_curve_) == 1
-    model.set_params(n_nets=2).fit(X, score)
+    model.set_params(n_nets=2, tune=2).fit(X, score)
     assert not hasattr(model, "loss_curve_")
+    assert not hasattr(model.set_params(tune=None).fit(X, score), "tuning_results_")
 
 
 def test_ctrl_c_keeps_the_folds_that_were_trained(table, monkeypatch):
@@ -280,22 +255,6 @@ def test_ctrl_c_keeps_the_folds_that_were_trained(table, monkeypatch):
     ):
         model = TabularMLPRegressor(n_folds=3, n_nets=1, **SMALL | {"max_iter": 2}).fit(X, score)
     assert model.net_.n_nets == 2
-    assert np.isfinite(model.predict(X)).all()
-    assert np.isnan(model.oof_prediction_).any()
-
-
-@pytest.mark.full
-@pytest.mark.usefixtures("ctrl_c")
-def test_ctrl_c_keeps_nets_of_folds_that_were_trained_at_the_same_time(table, monkeypatch):
-    monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
-    X, score = table
-    model = TabularMLPRegressor(
-        n_folds=3, **SMALL | {"n_nets": 1, "max_iter": 1_000_000, "n_iter_no_change": 1_000_000}
-    )
-    threading.Timer(1.0, signal.raise_signal, [signal.SIGINT]).start()
-    with pytest.warns(UserWarning, match="0 of 3 nets had come to their end, and 1 had not begun.*mean of the 2 nets"):
-        model.fit(X, score)
-    assert (model.net_.n_nets, model.history_.stopped_by.tolist()) == (2, ["interrupt", "interrupt"])
     assert np.isfinite(model.predict(X)).all()
     assert np.isnan(model.oof_prediction_).any()
 
@@ -339,31 +298,26 @@ def unsure(rng):
     return SMALL | {"label_smoothing": 0.5}, X, y
 
 
-@pytest.mark.thinned(2)
 @pytest.mark.parametrize("n_nets, n_folds", [(1, 1), (2, 1), (1, 2)])
 def test_a_temperature_lowers_the_log_loss_of_held_out_rows(unsure, n_nets, n_folds):
     from sklearn.metrics import log_loss
 
     settings, X, y = unsure
-    settings = settings | {"n_nets": n_nets, "n_folds": n_folds, "calibration": "temperature"}
-    model = TabularMLPClassifier(**settings)
-    if n_folds == 1:
+    model = TabularMLPClassifier(**settings, n_nets=n_nets, n_folds=n_folds, calibration="temperature")
+
+    def loss():
+        if n_folds > 1:
+            return log_loss(y, model.fit(X, y).oof_prediction_)
         model.fit(X[:200], y[:200], validation_data=(X[200:], y[200:]))
-        loss = lambda: log_loss(y[200:], model.predict_proba(X[200:]))
-    else:
-        model.fit(X, y)
-        loss = lambda: log_loss(y, model.oof_prediction_)
+        return log_loss(y[200:], model.predict_proba(X[200:]))
+
     calibrated, answers = loss(), model.predict(X)
     assert model.temperature_ < 0.9
     np.testing.assert_allclose(np.exp(model.predict_log_proba(X)), model.predict_proba(X))
     assert (model.classes_[model.predict_proba(X).argmax(axis=1)] == answers).all()
     model.set_params(calibration="none")
-    if n_folds == 1:
-        model.fit(X[:200], y[:200], validation_data=(X[200:], y[200:]))
-    else:
-        model.fit(X, y)
-    assert model.temperature_ == 1.0
     assert loss() > calibrated
+    assert model.temperature_ == 1.0
 
 
 def test_the_temperature_is_in_the_file_and_used_by_the_command(unsure, tmp_path):
@@ -481,14 +435,6 @@ def test_rare_classes(rng):
     assert (found[:, 1] == (new["b"] > 0)).mean() > 0.8
 
 
-@pytest.mark.parametrize("activation", ["selu", "tanh"])
-def test_other_activations(activation, table, tmp_path):
-    model = TabularMLPRegressor(**SMALL | {"n_nets": 1, "max_iter": 3, "activation": activation}).fit(*table)
-    assert model.net_.get_settings()["hidden_activation"] == [activation]
-    model.save(tmp_path / "model.safetensors")
-    assert fastmlp.load(tmp_path / "model.safetensors").get_params() == model.get_params()
-
-
 @pytest.mark.parametrize(
     "settings, arguments, said",
     [
@@ -516,13 +462,6 @@ def test_mistakes_are_found_before_columns_are_learned(table, settings, argument
     monkeypatch.setattr("fastmlp.table_training.model.fit_columns", lambda *_: pytest.fail("too late"))
     with pytest.raises((ValueError, RuntimeError), match=said):
         TabularMLPClassifier(**SMALL | settings).fit(X, np.where(score > 0, "yes", "no"), **arguments)
-
-
-def test_one_class_is_shown_as_it_is(table):
-    X, _ = table
-    for label in ("a", 1):
-        with pytest.raises(ValueError, match=f"y holds one class only, {label!r}; a classifier needs two or more"):
-            TabularMLPClassifier().fit(X, [label] * 300)
 
 
 def test_a_table_without_columns_raises(table):

@@ -4,7 +4,7 @@ import signal
 
 import numpy as np
 import pytest
-from interrupted_fits import interrupt_populations, with_sigint
+from interrupted_fits import interrupt_populations
 from sklearn.base import clone
 
 import fastmlp
@@ -142,17 +142,6 @@ def test_mistakes(table, tmp_path):
         TabularMLPRegressor(tune=3, **SMALL, **given).fit(X, y)
 
 
-@pytest.mark.slow
-def test_sources_that_are_read_in_pieces_have_no_search(tmp_path, rng):
-    pytest.importorskip("pyarrow", reason="sources are Parquet files")
-    path = tmp_path / "rows.parquet"
-    pd.DataFrame(rng.normal(size=(60_000, 4)), columns=list("abcy")).to_parquet(path)
-    with pytest.raises(ValueError, match="tune cannot be used with data that are read piece by piece"):
-        TabularMLPRegressor(tune=3, **SMALL).fit(path, "y", memory_limit="1MB")
-    model = TabularMLPRegressor(tune=2, **SMALL | {"max_iter": 1, "batch_size": 4096}).fit(path, "y")
-    assert len(model.tuning_results_) == 2
-
-
 def interrupt_after(monkeypatch, n_fits):
     """Raise KeyboardInterrupt after n_fits populations of a search."""
     scores, n_done = tuning.scores_of, []
@@ -197,25 +186,6 @@ def test_ctrl_c_in_the_first_population_keeps_the_best_of_its_nets(table, monkey
     assert model.tuning_results_ == []
     assert model.n_iter_ >= 1
     assert np.isfinite(model.predict(X)).all()
-
-
-@pytest.mark.usefixtures("ctrl_c")
-def test_ctrl_c_before_the_first_net_keeps_an_earlier_fit(table, monkeypatch):
-    X, y = table
-    model = TabularMLPRegressor(**SMALL).fit(X, y)
-    before = model.predict(X)
-    monkeypatch.setattr(tuning, "fit_nets", with_sigint(tuning.fit_nets))
-    with pytest.raises(KeyboardInterrupt):
-        model.set_params(tune=4).fit(X, y)
-    np.testing.assert_array_equal(model.predict(X), before)
-
-
-def test_results_are_those_of_the_last_fit(table):
-    X, y = table
-    model = TabularMLPRegressor(tune=2, **SMALL).fit(X, y)
-    model.set_params(tune=None).fit(X, y)
-    assert not hasattr(model, "tuning_results_")
-    assert not hasattr(model, "best_settings_")
 
 
 def test_too_little_time_is_a_warning(table, monkeypatch):
