@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from math import inf, isfinite, nan
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -150,7 +150,7 @@ class SeveralFits(Progress):
     @contextmanager
     def fit(self, number: int, n_units: int = 1) -> Iterator[None]:
         """Context of a fit on this thread; number : counted from 0"""
-        before, _open.place = _place(), (self, number, n_units)
+        before, _open.place = getattr(_open, "place", None), (self, number, n_units)
         try:
             yield
         finally:
@@ -180,29 +180,18 @@ class SeveralFits(Progress):
 _open = threading.local()  # `place`: the SeveralFits and arguments of the innermost `fit` whose context is open here
 
 
-def _place() -> tuple[SeveralFits, int, int] | None:
-    return getattr(_open, "place", None)
-
-
-def progress_of_fit(n_epochs: int, verbose: int, part: PartProgress | None = None) -> Progress | PartProgress:
-    """Return the progress of a fit; part : what shows it as a part of a whole, if that is known"""
-    if part is not None:
-        return part
+def progress_of_fit(n_epochs: int, verbose: int) -> Progress | PartProgress:
+    """Return the progress of a fit."""
     return part_of_whole(n_epochs, verbose) or Progress(n_epochs, verbose, bar=verbose < 2)
 
 
 def part_of_whole(total: int, verbose: int) -> PartProgress | None:
     """Return the progress of a fit on this thread as a part of SeveralFits, or None; total : of epochs, or of nets"""
-    place = _place() if verbose else None
-    if place is None:
-        return None
-    fits, number, n_units = place
-    return fits.part(number, total, verbose, n_units)
+    place: Any = getattr(_open, "place", None)
+    return place[0].part(place[1], total, verbose, place[2]) if place and verbose else None
 
 
 def line_start() -> str:
     """Return what lines of verbose=2 begin with, on this thread: the number of the fit among several, or ""."""
-    if (place := _place()) is None:
-        return ""
-    fits, number, _ = place
-    return f"{fits.unit} {number + 1:,}/{fits.total:,}  "
+    place: Any = getattr(_open, "place", None)
+    return f"{place[0].unit} {place[1] + 1:,}/{place[0].total:,}  " if place else ""

@@ -110,11 +110,6 @@ def test_class_weights_find_the_rare_class():
     assert shares[0] > shares[1]
 
 
-def test_a_device_that_is_not_there_is_noticed_before_the_table_is_read(monkeypatch):
-    monkeypatch.setattr("fastmlp.commands.train_table.read_tables", lambda *_: pytest.fail("too late"))
-    train("kind", "--device", "cuda:99", code=1)
-
-
 def test_rows_of_a_test_table_with_classes_unseen_in_training_are_left_out():
     test = pd.read_csv("table.csv").iloc[:40]
     test.to_csv("known.csv", index=False)
@@ -129,29 +124,6 @@ def test_rows_of_a_test_table_with_classes_unseen_in_training_are_left_out():
     assert figures(said) == figures(train("kind", "--n-nets", 1, "--test", "known.csv")) != []
     said = train("kind", "--n-nets", 1, "--test", "odd.csv", code=1)
     assert "holds the class 'odd', which did not occur in training; the model knows 'rare', 'usual'" in said
-
-
-def test_a_copy_of_the_target_among_the_columns_is_told_of():
-    said = "The inputs should not hold the target, but 'cost' equals it in every row: leave such columns out."
-    pd.read_csv("table.csv").assign(cost=lambda table: table["price"]).to_csv("copy.csv", index=False)
-    assert said in run("train", "copy.csv", "--target", "price", *QUICK, "--n-nets", 1)
-    assert "should not hold" not in run(
-        "train", "copy.csv", "--target", "price", *QUICK, "--n-nets", 1, "--drop", "cost"
-    )
-
-
-@pytest.mark.full
-def test_nets_hold_out_the_same_rows_where_they_are_trained_in_one_fit():
-    for options in (("--validation", 0.2), ("--n-nets", 3)):
-        said = train("price", *options)
-        assert "out of fold" not in said
-        assert "validation" in said
-
-
-def test_a_table_of_fewer_rows_than_nets():
-    pd.DataFrame({"x": [1.0, 2.0, 3.0], "price": [1.0, 2.5, 3.0]}).to_csv("small.csv", index=False)
-    said = run("train", "small.csv", "--target", "price", "--task", "regression", *QUICK, "--validation", "0.4")
-    assert "Trained 6 nets" in said
 
 
 def test_a_time_limit_leaves_out_epochs_with_a_sentence():

@@ -10,10 +10,8 @@ from command_runs import run_command, with_defaults
 import fastmlp
 from fastmlp.commands.train import given_settings
 from fastmlp.commands.train_options import TrainOptions
-from fastmlp.loading import load_net
 from fastmlp.table_training import tuning
 from fastmlp.table_training.recipes import QUALITIES
-from fastmlp.table_training.tuning_configurations import Scores
 from fastmlp.tables.target import CLASSIFICATION, Target
 
 pd = pytest.importorskip("pandas", reason="the command reads tables with pandas")
@@ -46,21 +44,6 @@ def test_the_nets_are_trained_with_what_was_chosen(quality):
     assert any(note.startswith("--tune 6 compared") for note in model.notes_)
     assert model.score(pd.read_csv("table.csv").drop(columns=["price", "kind"]), pd.read_csv("table.csv")["kind"]) > 0.7
     assert getattr(model.net_, "n_nets", 1) == (20 if quality == "best" else 1)
-
-
-def test_the_encoding_is_the_one_that_was_chosen(monkeypatch):
-    scores = tuning.scores_of
-
-    def prefer_no_bins(nets, held_out, recipe):
-        gain, found = 100.0 * (recipe.numeric_encoding == "quantile"), scores(nets, held_out, recipe)
-        return Scores(found.values + gain, found.losses - gain)
-
-    monkeypatch.setattr(tuning, "scores_of", prefer_no_bins)
-    said = train("price", "--tune", 16, "--quality", "fast", "--seed", 1)
-    assert "numeric_encoding='quantile'" in said
-    assert {column.kind for column in load_net("model.safetensors").preprocessing.columns} == {"quantile"}
-    train("price", "--quality", "fast")
-    assert "piecewise_linear" in {column.kind for column in load_net("model.safetensors").preprocessing.columns}
 
 
 @pytest.mark.parametrize(("quality", "n_held_out"), (("fast", 80), ("best", 100)))
