@@ -39,8 +39,8 @@ print(done.stdout)
 # - Every program starts from the same parameters and must reach the same loss. One that does not is not timed.
 # - The programs take turns, in rounds. A duration is the median over the rounds, a ratio the median of the ratios
 #   within a round, in which a disturbance meets all programs.
-# - The *limit* of a case is the time of what no program can leave out, such as the bare matrix products. "1.3 x over
-#   the limit" means that the case takes 1.3 times as long.
+# - The suite below also has a *limit* of a case: the time of what no program can leave out, such as the bare matrix
+#   products. "1.3 x over the limit" means that the case takes 1.3 times as long.
 
 # %%
 # The whole suite
