@@ -9,10 +9,11 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from ..runtime.ctrl_c import StopFlag
 from ..runtime.thread_count import using_threads
 from .shared_arrays import as_array
 from .task_errors import lost_too_often, named
@@ -23,10 +24,6 @@ TASKS_PER_SLOT = 2  # tasks that are submitted at a time: a worker that ends one
 MOST_TRIES = 3  # of a task whose workers are lost
 NOTICE = "Interrupted: waiting for the tasks that have begun. A second Ctrl-C leaves them."
 POLL = 0.2  # seconds after which new workers and a request to stop are noticed
-
-
-class Flag(Protocol):
-    def is_set(self) -> bool: ...
 
 
 @dataclass
@@ -60,7 +57,7 @@ class Tasks:
         arrays: list[np.ndarray],
         cut: Callable[[int], Task | None],
         take: Callable[[Task, Any], None],
-        flag: Flag | None = None,
+        flag: StopFlag | None = None,
         per_slot: int = 0,
     ):
         self.workers, self.function, self.arrays, self.cut, self.take = workers, function, arrays, cut, take

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..console.fit_time import format_time
 from ..console.html_display import html_table
-from ..errors import counted, install_command
+from ..errors import counted
 from ..mlp import MLP
 
 HTML_ROWS = 20  # configurations that a notebook shows
@@ -85,11 +85,10 @@ class SweepResult:
         ImportError
             If pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError(f"to_frame needs pandas: {install_command('table')}.") from error
-        frame = pd.DataFrame([{key: _rounded(value) for key, value in row.items()} for row in self.settings])
+        from ..tables.table_files import import_pandas
+
+        rows = [{key: _rounded(value) for key, value in row.items()} for row in self.settings]
+        frame = import_pandas().DataFrame(rows)
         frame.insert(0, self.scoring, self.scores)
         frame.insert(1, "SD", self.fold_scores.std(axis=1, ddof=1))
         frame.insert(2, "train loss", self.train_losses)
