@@ -2,9 +2,7 @@
 
 import os
 import re
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -95,7 +93,6 @@ def reported(fresh_python, program):
     return done.stdout.split("\n", 1)
 
 
-@pytest.mark.slow
 def test_missing_cupy_is_reported_with_the_install_command(fresh_python):
     """The message has one line with the install command, to be copied."""
     reason, printed = reported(fresh_python, "import sys\nsys.modules['cupy'] = None\n")
@@ -117,7 +114,6 @@ def test_arrays_on_a_gpu_need_cupy(monkeypatch):
         MLP((2, 1), device="cpu").predict(OnGPU())
 
 
-@pytest.mark.thinned(3)
 @pytest.mark.parametrize(
     "text, named",
     [
@@ -126,7 +122,6 @@ def test_arrays_on_a_gpu_need_cupy(monkeypatch):
         ("", "module 'cupy' has no attribute 'cuda'"),
     ],
 )
-@pytest.mark.slow
 def test_broken_cupy_is_reported_with_its_import_error(text, named, tmp_path, fresh_python):
     """CuPy is installed, so "not installed" would mislead."""
     (tmp_path / "cupy.py").write_text(text)
@@ -169,28 +164,3 @@ def test_auto_picks_the_first_working_gpu(emulated_cuda, monkeypatch):
     monkeypatch.setitem(devices.__globals__, "_try_kernel", lambda cupy, index: "broken" * (index == 0))
     assert "cuda:1 is chosen from" in MLP((2, 1), device="auto").device.reason
     assert MLP((2, 1), device="cuda:1").device.name == "cuda:1"
-
-
-@pytest.mark.thinned(2)
-@pytest.mark.parametrize("required", [True, False])
-@pytest.mark.slow
-def test_required_gpu_fails_tests_instead_of_skipping_them(required):
-    """Without a GPU, tests with `--device cuda` are skipped; with `--require-device cuda` they fail."""
-    if devices()[1].available:
-        pytest.skip("this machine has CUDA")
-    folder = Path(__file__).parents[1]
-    test = folder / "unit" / "kernels" / "cuda" / "runtime" / "test_device_struct.py"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--device", "cuda", str(test)]
-    without = {name: value for name, value in os.environ.items() if name != "FASTMLP_REQUIRE_DEVICE"}
-    done = subprocess.run(
-        [*command, *["--require-device", "cuda"] * required],
-        cwd=folder.parent,
-        env=without,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == required, done.stdout + done.stderr
-    counts = dict(re.findall(r"(\d+) (passed|failed|skipped|errors?)", done.stdout.splitlines()[-1]))
-    assert list(counts.values()) == (["errors"] if required else ["skipped"]), done.stdout
-    assert "no cuda: " in done.stdout

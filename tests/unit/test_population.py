@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import pickle
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -12,29 +14,12 @@ from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 import fastmlp.execution.dispatch
-from fastmlp import MLP, Converged, EarlyStopping, Population
+from fastmlp import MLP, SGD, Adam, AdamW, Converged, EarlyStopping, Population
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.optimizers import OPTIMIZERS
 from fastmlp.persistence import KEY
 from fastmlp.population import subset_of
-
-CLOSE = {"float64": 1e-11, "float32": 2e-4}  # the order of sums differs, and some steps multiply differences
-
-
-def train_alone(pop, k, X, y, settings, **fit):
-    """(net k trained alone as an `MLP`, its history)"""
-    net = MLP(pop.network.layer_sizes, **settings, dtype=pop.dtype, random_state=int(pop.seeds[k]))
-    return net, net.fit(X, y, verbose=0, **fit)
-
-
-def assert_equals_single_nets(pop, result, X, y, settings, nets=(0, 3, 16, 20), **fit):
-    tolerance = CLOSE[pop.dtype.name]
-    for k in nets:
-        net, history = train_alone(pop, k, X, y, settings, **fit)
-        np.testing.assert_allclose(pop.params[k], net.params, rtol=tolerance, atol=tolerance, err_msg=f"net {k}")
-        assert result.loss[k] == pytest.approx(history.loss[-1], rel=tolerance, abs=tolerance)
-        assert result.epochs[k] == history.epochs
 
 
 @pytest.fixture(autouse=True)
@@ -45,137 +30,112 @@ def small_nets_train_in_lanes(monkeypatch):
     monkeypatch.setattr(thresholds, "EVALUATION_LANES_FROM_NETS", 1)
 
 
-# a net for unrolled code, one for the loops over units, one that trains one by one
-SIZES = {"unrolled": (2, 3, 1), "lanes": (2, 7, 5, 1), "one by one": (2, 80, 70, 1)}
+N = 21
+PLACES = {"unrolled": (4,), "lanes": (9, 6), "one by one": (80, 70)}  # sizes of hidden layers
+SHARE = np.linspace(0.0, 1.0, N)  # by which settings of nets differ
+RNG = np.random.default_rng(5)
+HELD_OUT = RNG.normal(size=(30, 3))
+OWN_X, OWN_Y = RNG.normal(size=(N, 23, 3)), RNG.normal(size=(N, 23))
 
 
-@pytest.mark.thinned(28)
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_every_optimizer_equals_single_nets(name, sizes, dtype):
-    settings = {"hidden_activation": "tanh", "loss": "binary_cross_entropy", "l2": 0.01}
-    optimizer = OPTIMIZERS[name](weight_decay=0.02, clip_norm=0.3)
-    fit = {"epochs": 7, "optimizer": optimizer}
-    pop = Population(sizes, 21, **settings, dtype=dtype, random_state=5)
-    result = pop.fit(XOR_X, XOR_Y, verbose=0, **fit)
-    assert_equals_single_nets(pop, result, XOR_X, XOR_Y, settings, **fit)
+class Case(NamedTuple):
+    """Settings of nets and arguments of fit; arrays of N values, and what `own` names, have one for each net.
+
+    loss : decides which targets there are
+    optimizer : function that returns it, of the share of a net, or of those of all nets
+    close : tolerance; the order of sums differs, and some steps multiply differences
+    """
+
+    loss: str = "squared_error"
+    settings: dict | None = None
+    fit: dict | None = None
+    optimizer: Callable = lambda share: SGD(0.003)
+    own: tuple = ()
+    close: float = 1e-10
 
 
-@pytest.mark.full
-@pytest.mark.thinned(4)
-@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
-@pytest.mark.parametrize("options", [{"momentum": 0.8}, {"momentum": 0.8, "nesterov": True}])
-def test_momentum_equals_single_nets(options, sizes):
-    fit = {"epochs": 7, "optimizer": fastmlp.SGD(0.5, **options)}
-    settings = {"hidden_activation": "sigmoid", "loss": "binary_cross_entropy"}
-    pop = Population(sizes, 21, **settings, dtype="float64", random_state=5)
-    result = pop.fit(XOR_X, XOR_Y, verbose=0, **fit)
-    assert_equals_single_nets(pop, result, XOR_X, XOR_Y, settings, **fit)
+def of_optimizer(name, dtype):
+    settings = {"hidden_activation": "tanh", "l2": 0.01, "dtype": dtype}
+    make = lambda share: OPTIMIZERS[name](weight_decay=0.02, clip_norm=0.3)
+    return Case(
+        "binary_cross_entropy", settings, {"batch_size": None}, make, close=1e-10 if dtype == "float64" else 5e-4
+    )
 
 
-@pytest.mark.thinned(12)
-@pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 9, 6, 1), (3, 80, 70, 1)], ids=["unrolled", "lanes", "one by one"])
+def stopped(monitor):
+    given = {"epochs": 60, "early_stopping": EarlyStopping(patience=4, monitor=monitor)}
+    given["validation_data"] = HELD_OUT, (HELD_OUT[:, 0] * HELD_OUT[:, 1] > 0).astype(int)
+    return Case("binary_cross_entropy", {"hidden_activation": "tanh"}, given, lambda share: Adam(0.1), close=1e-8)
+
+
+CASES = {
+    **{f"{name}, {dtype}": of_optimizer(name, dtype) for name in OPTIMIZERS for dtype in ("float64", "float32")},
+    **{row.name: Case(settings={"hidden_activation": row.name}) for row in ACTIVATIONS if row.hidden},
+    **{f"loss {row.name}": Case(row.name, {"hidden_activation": "tanh"}) for row in LOSSES},
+    **{f"stopped by {name or 'default'}": stopped(name) for name in (None, "loss", "validation_accuracy", "accuracy")},
+    "momentum of each net": Case(optimizer=lambda share: SGD(1e-3 + 2e-3 * share, momentum=0.5 * share)),
+    "nesterov": Case(optimizer=lambda share: SGD(1e-3, momentum=0.5, nesterov=True)),
+    "rate factors": Case(optimizer=lambda share: AdamW(0.02, learning_rate_factors={"biases": 0.1, 0: 3.0})),
+    "decay": Case(
+        fit={"schedule": "cosine"},
+        optimizer=lambda share: AdamW(
+            0.02,
+            weight_decay=0.1 + 0.4 * share,
+            weight_decay_schedule="flat_cosine",
+            learning_rate_factors={"weights": 0.5},
+            clip_norm=0.1,
+        ),
+    ),
+    "in order": Case(fit={"shuffle": False, "schedule": "cosine"}),
+    "batches of one": Case(fit={"batch_size": 1}),
+    "full batches": Case(fit={"batch_size": None}),
+    "dropout": Case(settings={"dropout": 0.4, "hidden_activation": "silu"}),
+    "dropout schedule": Case(settings={"dropout": 0.4}, fit={"dropout_schedule": "flat_cosine"}),
+    "settings of each net": Case(settings={"dropout": 0.5 * SHARE, "l2": 0.1 * SHARE, "init_scale": 0.3 + 0.5 * SHARE}),
+    "weights of each net": Case(fit={"sample_weight": fastmlp.bootstrap(23, N)}, own=("sample_weight",)),
+    "inputs of each net": Case(fit={"X": OWN_X}, own=("X",)),
+    "samples of each net": Case(fit={"X": OWN_X, "y": OWN_Y}, own=("X", "y")),
+}
+UNROLLED = {"adam, float64", "stopped by accuracy", "weights of each net"}  # the others are compiled one by one, too
+
+
 @pytest.mark.parametrize(
-    "options",
+    "name, place",
     [
-        {"learning_rate_factors": {"biases": 0.1, 0: 3.0}},
-        {"weight_decay_schedule": fastmlp.schedules.FlatCosine(0.2)},
-        {"learning_rate_factors": {"weights": 0.5}, "weight_decay_schedule": "coslog4", "clip_norm": 0.1},
+        pytest.param(name, place, marks=[pytest.mark.full] * (place == "unrolled" and name not in UNROLLED))
+        for name in CASES
+        for place in PLACES
     ],
-    ids=["rate factors", "decay schedule", "both"],
 )
-@pytest.mark.parametrize("schedule", [None, "cosine"])
-@pytest.mark.slow
-def test_rate_factors_and_decay_schedules_equal_single_nets(options, schedule, sizes, rng):
+def test_nets_equal_single_nets(name, place):
     """There are more nets than lanes: some begin when the block's clock is at a later epoch."""
-    X, y, settings = rng.normal(size=(11, 3)), rng.normal(size=(11, 1)), {"hidden_activation": "tanh"}
-    optimizer = fastmlp.AdamW(0.02, weight_decay=0.5, **options)
-    fit = {"epochs": 9, "batch_size": 4, "shuffle": False, "optimizer": optimizer, "schedule": schedule}
-    pop = Population(sizes, 37, **settings, dtype="float64", random_state=5)
-    result = pop.fit(X, y, verbose=0, **fit)
-    assert_equals_single_nets(pop, result, X, y, settings, nets=(0, 18, 36), **fit)
-
-
-@pytest.mark.thinned(12)
-@pytest.mark.parametrize("sizes", [(3, 4, 2), (3, 9, 6, 2)], ids=["unrolled", "lanes"])
-@pytest.mark.parametrize("row", [row for row in ACTIVATIONS if row.hidden], ids=lambda row: row.name)
-@pytest.mark.slow
-def test_every_activation_equals_single_nets(row, sizes, rng):
-    X, y = rng.normal(size=(11, 3)), rng.normal(size=(11, 2))
-    settings = {"hidden_activation": row.name}
-    fit = {"epochs": 4, "optimizer": fastmlp.SGD(0.05)}
-    pop = Population(sizes, 17, **settings, dtype="float64", random_state=1)
-    result = pop.fit(X, y, verbose=0, **fit)
-    assert_equals_single_nets(pop, result, X, y, settings, nets=(0, 16), **fit)
-
-
-@pytest.mark.thinned(6)
-@pytest.mark.parametrize("sizes", [(3, 4, 2), (3, 9, 6, 2)], ids=["unrolled", "lanes"])
-@pytest.mark.parametrize("row", LOSSES, ids=lambda row: row.name)
-def test_every_loss_equals_single_nets(row, sizes, rng):
-    X, y = rng.normal(size=(11, 3)), rng.integers(0, 2, size=(11, 2)).astype(float)
-    if row.name == "softmax_cross_entropy":
-        y[:, 1] = 1 - y[:, 0]
-    settings = {"loss": row.name, "hidden_activation": "tanh"}
-    fit = {"epochs": 4, "optimizer": fastmlp.SGD(0.05)}
-    pop = Population(sizes, 17, **settings, dtype="float64", random_state=1)
-    result = pop.fit(X, y, verbose=0, **fit)
-    assert_equals_single_nets(pop, result, X, y, settings, nets=(0, 16), **fit)
-    figures = pop.net(16).evaluate(X, y)
-    for name, values in pop.evaluate(X, y).items():
-        assert values[16] == pytest.approx(figures[name], rel=1e-9)
-    np.testing.assert_allclose(pop.predict(X)[16], pop.net(16).predict(X), rtol=1e-9, atol=1e-12)
-
-
-@pytest.mark.thinned(3)
-@pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 9, 6, 1), (3, 80, 70, 1)], ids=["unrolled", "lanes", "one by one"])
-@pytest.mark.parametrize("batch_size", [1, 5, 16])
-@pytest.mark.slow
-def test_each_net_shuffles_its_batches_by_its_own_seed(batch_size, sizes, rng):
-    X, y = rng.normal(size=(33, 3)), rng.normal(size=(33, 1))
-    fit = {"epochs": 3, "batch_size": batch_size, "optimizer": fastmlp.Adam(0.01), "schedule": "cosine"}
-    pop = Population(sizes, 18, dtype="float64", random_state=2)
-    result = pop.fit(X, y, verbose=0, **fit)
-    assert_equals_single_nets(pop, result, X, y, {}, nets=(0, 17), **fit)
-
-
-@pytest.mark.parametrize("sizes", [(3, 9, 6, 1), (3, 80, 70, 1)], ids=["lanes", "one by one"])
-@pytest.mark.parametrize("activation, schedule", [("tanh", None), ("silu", None), ("tanh", "flat_cosine")])
-def test_each_net_draws_its_own_dropout_masks(activation, schedule, sizes, rng):
-    X, y = rng.normal(size=(23, 3)), rng.normal(size=(23, 1))
-    fit = {"epochs": 3, "batch_size": 9, "optimizer": fastmlp.SGD(0.01), "dropout_schedule": schedule}
-    settings = {"dropout": 0.4, "hidden_activation": activation}
-    pop = Population(sizes, 18, **settings, dtype="float64", random_state=2)
-    result = pop.fit(X, y, verbose=0, **fit)
-    assert_equals_single_nets(pop, result, X, y, settings, nets=(0, 17), **fit)
-
-
-@pytest.mark.thinned(2)
-@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
-@pytest.mark.slow
-def test_settings_per_net_equal_single_nets(sizes):
-    n = 19
-    rates, l2, scale = np.linspace(0.01, 1.0, n), np.linspace(0.0, 0.1, n), np.linspace(0.5, 2.0, n)
-    pop = Population(sizes, n, hidden_activation="tanh", l2=l2, init_scale=scale, dtype="float64", random_state=3)
-    result = pop.fit(XOR_X, XOR_Y, epochs=9, optimizer=fastmlp.SGD(rates, momentum=np.linspace(0, 0.9, n)), verbose=0)
-    for k in (0, 7, 18):
-        settings = {"hidden_activation": "tanh", "l2": l2[k], "init_scale": scale[k]}
-        optimizer = fastmlp.SGD(rates[k], momentum=np.linspace(0, 0.9, n)[k])
-        net, history = train_alone(pop, k, XOR_X, XOR_Y, settings, epochs=9, optimizer=optimizer)
-        np.testing.assert_allclose(pop.params[k], net.params, rtol=1e-11, atol=1e-11)
-        assert result.loss[k] == pytest.approx(history.loss[-1])
-    np.testing.assert_array_equal(result.settings["learning_rate"], rates)
-
-
-@pytest.mark.parametrize("sizes", [(2, 3, 1), (2, 80, 70, 1)], ids=["lanes", "one by one"])
-def test_dropout_rate_per_net_equals_single_nets(sizes, rng):
-    X, y, rates = rng.normal(size=(8, 2)), rng.normal(size=8), np.linspace(0.0, 0.8, 17)
-    pop = Population(sizes, 17, dropout=rates, dtype="float64", random_state=3)
-    pop.fit(X, y, epochs=5, optimizer=fastmlp.SGD(0.01), verbose=0)
-    for k in (0, 3, 16):
-        net, _ = train_alone(pop, k, X, y, {"dropout": rates[k]}, epochs=5, optimizer=fastmlp.SGD(0.01))
-        np.testing.assert_allclose(pop.params[k], net.params, rtol=1e-11, atol=1e-11)
+    case, rng = CASES[name], np.random.default_rng(7)
+    X, n_outputs = rng.normal(size=(23, 3)), 2 if case.loss == "softmax_cross_entropy" else 1
+    y = rng.normal(size=23) if case.loss == "squared_error" else (X[:, 0] * X[:, 1] > 0).astype(int)
+    sizes, settings = (3, *PLACES[place], n_outputs), {"loss": case.loss, "dtype": "float64"} | (case.settings or {})
+    given = {"X": X, "y": y, "epochs": 5, "batch_size": 9, "verbose": 0} | (case.fit or {})
+    pop = Population(sizes, N, **settings, random_state=5)
+    result = pop.fit(**given, optimizer=case.optimizer(SHARE))
+    data = {key: given[key] for key in ("X", "y", "sample_weight") if key in given}
+    figures, outputs = pop.evaluate(**data), pop.predict(given["X"])
+    for k in (0, 7, 18, N - 1):
+        own = {key: values[k] if np.shape(values) == (N,) else values for key, values in settings.items()}
+        mine = given | {key: given[key][k] for key in case.own}
+        net = MLP(sizes, **own, random_state=int(pop.seeds[k]))
+        history = net.fit(**mine, optimizer=case.optimizer(float(SHARE[k])))
+        np.testing.assert_allclose(pop.params[k], net.params, rtol=case.close, atol=case.close, err_msg=f"net {k}")
+        assert result.loss[k] == pytest.approx(history.loss[-1], rel=case.close, abs=case.close)
+        assert result.epochs[k] == history.epochs
+        if "early_stopping" in given:
+            record = history.record(given["early_stopping"].monitor or "validation_loss")
+            assert result.best_epoch[k] == history.best_epoch
+            assert result.best_value[k] == pytest.approx(record[history.best_epoch])
+        alone = net.evaluate(**{key: mine[key] for key in data})
+        for figure, values in figures.items():
+            assert values[k] == pytest.approx(alone[figure], rel=case.close, abs=case.close)
+        np.testing.assert_allclose(outputs[k], net.predict(mine["X"]), rtol=100 * case.close, atol=case.close)
+    if name.startswith("stopped") and name != "stopped by loss":
+        assert len(set(result.epochs)) > 1, "nets should stop at different times"
 
 
 def test_settings_may_be_scipy_distributions():
@@ -191,66 +151,8 @@ def test_settings_may_be_scipy_distributions():
     assert not np.array_equal(make(1)[1].settings["learning_rate"], rates)
 
 
-@pytest.mark.thinned(2)
-@pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 9, 6, 1), (3, 80, 70, 1)], ids=["unrolled", "lanes", "one by one"])
-@pytest.mark.parametrize("batch_size", [None, 4])
-@pytest.mark.slow
-def test_sample_weight_per_net_equals_single_nets(batch_size, sizes, rng):
-    X, y, weights = rng.normal(size=(12, 3)), rng.normal(size=12), fastmlp.bootstrap(12, 18)
-    fit = {"epochs": 4, "batch_size": batch_size, "optimizer": fastmlp.SGD(0.01)}
-    pop = Population(sizes, 18, dtype="float64", random_state=2)
-    pop.fit(X, y, sample_weight=weights, verbose=0, **fit)
-    losses = pop.evaluate(X, y, sample_weight=weights)["loss"]
-    for k in (0, 17):
-        net, _ = train_alone(pop, k, X, y, {}, sample_weight=weights[k], **fit)
-        np.testing.assert_allclose(pop.params[k], net.params, rtol=1e-11, atol=1e-11)
-        assert losses[k] == pytest.approx(net.evaluate(X, y, sample_weight=weights[k])["loss"])
-
-
-@pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 9, 6, 1), (3, 80, 70, 1)], ids=["unrolled", "lanes", "one by one"])
-@pytest.mark.parametrize("own_y", [False, True])
-def test_samples_per_net_equal_single_nets(own_y, sizes, rng):
-    X, y = rng.normal(size=(18, 12, 3)), rng.normal(size=(18, 12) if own_y else 12)
-    fit = {"epochs": 4, "optimizer": fastmlp.SGD(0.01)}
-    pop = Population(sizes, 18, dtype="float64", random_state=2)
-    pop.fit(X, y, verbose=0, **fit)
-    losses, outputs = pop.evaluate(X, y)["loss"], pop.predict(X)
-    for k in (0, 17):
-        net, _ = train_alone(pop, k, X[k], y[k] if own_y else y, {}, **fit)
-        np.testing.assert_allclose(pop.params[k], net.params, rtol=1e-11, atol=1e-11)
-        assert losses[k] == pytest.approx(net.evaluate(X[k], y[k] if own_y else y)["loss"])
-        np.testing.assert_allclose(outputs[k], net.predict(X[k]), rtol=1e-10)
-
-
-@pytest.mark.parametrize("sizes", [(3, 4, 1), (3, 9, 6, 1), (3, 80, 70, 1)], ids=["unrolled", "lanes", "one by one"])
-@pytest.mark.parametrize("monitor", [None, "loss", "validation_accuracy", "accuracy"])
-@pytest.mark.thinned(8)
-@pytest.mark.slow
-def test_early_stopping_equals_single_nets(monitor, sizes, rng):
-    X, X_new = rng.normal(size=(40, 3)), rng.normal(size=(30, 3))
-    y, y_new = ((x[:, 0] * x[:, 1] > 0).astype(int) for x in (X, X_new))
-    settings = {"loss": "binary_cross_entropy", "hidden_activation": "tanh"}
-    fit = {
-        "epochs": 60,
-        "optimizer": fastmlp.Adam(0.1),
-        "validation_data": (X_new, y_new),
-        "early_stopping": EarlyStopping(patience=4, monitor=monitor),
-    }
-    pop = Population(sizes, 18, **settings, dtype="float64", random_state=2)
-    result = pop.fit(X, y, verbose=0, **fit)
-    if monitor != "loss":
-        assert len(set(result.epochs)) > 1, "nets should stop at different times"
-    for k in (0, 5, 17):
-        net, history = train_alone(pop, k, X, y, settings, **fit)
-        assert (result.epochs[k], result.best_epoch[k]) == (history.epochs, history.best_epoch)
-        assert result.best_value[k] == pytest.approx(history.record(monitor or "validation_loss")[history.best_epoch])
-        np.testing.assert_allclose(pop.params[k], net.params, rtol=1e-9, atol=1e-9)
-
-
 @pytest.mark.parametrize("sizes", [(2, 3, 1), (2, 9, 6, 1), (2, 80, 70, 1)], ids=["unrolled", "lanes", "one by one"])
 @pytest.mark.parametrize("rule", [0.1, "accuracy", "40-20-40", Converged(accuracy=0.75)])
-@pytest.mark.thinned(8)
-@pytest.mark.slow
 def test_each_net_stops_when_it_has_converged(rule, sizes):
     settings = {"loss": "binary_cross_entropy", "hidden_activation": "tanh"}
     pop = Population(sizes, 40, **settings, random_state=2)
@@ -268,14 +170,14 @@ def test_each_net_stops_when_it_has_converged(rule, sizes):
         share = ((outputs > 0.5) == XOR_Y).mean(axis=1)
         np.testing.assert_array_equal(done, share >= (1.0 if rule == "accuracy" else 0.75))
     k = int(np.flatnonzero(done)[0])
-    _, history = train_alone(pop, k, XOR_X, XOR_Y, settings, epochs=int(result.epochs[k]), optimizer=fastmlp.Rprop())
+    net = MLP(sizes, **settings, random_state=int(pop.seeds[k]))
+    history = net.fit(XOR_X, XOR_Y, epochs=int(result.epochs[k]), optimizer=fastmlp.Rprop(), verbose=0)
     if rule == 0.1:
         assert history.loss[-1] <= 0.1
         assert (history.loss[:-1] > 0.1).all()
 
 
 @pytest.mark.full
-@pytest.mark.thinned(6)
 @pytest.mark.parametrize("sizes", [(2, 3, 3), (2, 9, 6, 3)], ids=["unrolled", "lanes"])
 @pytest.mark.parametrize("output, loss", [("softmax", "softmax_cross_entropy"), ("sigmoid", "squared_error")])
 @pytest.mark.parametrize("accuracy", [0.8, 1.0])

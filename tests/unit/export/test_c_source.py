@@ -19,7 +19,6 @@ def X(rng):
     return X
 
 
-@pytest.mark.thinned(2)
 @pytest.mark.parametrize("activation", HIDDEN)
 def test_every_activation(activation, X, tmp_path):
     net = MLP((4, 8, 7, 6, 3), hidden_activation=activation, random_state=1)

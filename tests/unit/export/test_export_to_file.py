@@ -71,7 +71,6 @@ def test_parameters_that_are_not_finite_are_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
 def test_without_onnx_a_sentence_says_what_to_install(net, fresh_python, tmp_path):
     done = fresh_python(
         "import sys; sys.modules['onnx'] = None\n"

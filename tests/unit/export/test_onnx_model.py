@@ -26,7 +26,6 @@ def X(rng):
     return X
 
 
-@pytest.mark.thinned(2)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("activation", HIDDEN)
 def test_every_activation(activation, dtype, X, tmp_path):

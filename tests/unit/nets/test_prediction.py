@@ -62,7 +62,6 @@ def test_repeated_predictions_match_the_reference_for_their_inputs(name):
         assert_matches_reference(net, rows(1, net, k))
 
 
-@pytest.mark.slow
 def test_alternating_nets_sizes_and_evaluations_match_the_reference():
     """Predictions and evaluations of three nets and three sizes, in random order."""
     nets = [make(name) for name in NETS]
@@ -104,7 +103,6 @@ def test_evaluation_has_other_buffers_than_a_prepared_prediction():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-@pytest.mark.slow
 def test_prepared_prediction_is_repeated_after_a_fork(fresh_python):
     done = fresh_python(FORKED)
     assert done.returncode == 0, done.stderr
@@ -169,7 +167,6 @@ def test_repeated_predictions_of_several_nets_have_the_bits_of_each_net(name, n)
     assert is_kept == (n <= 32), "equal calls should reuse buffers, or this test shows nothing"
 
 
-@pytest.mark.slow
 def test_prepared_calls_are_bounded_however_many_nets_predict():
     pop = fastmlp.Population((90, 80, 3), FEW_NETS + 9, device="cpu", random_state=0)
     for k in range(3):

@@ -62,7 +62,6 @@ def test_an_ensemble_is_predicted_in_tasks_that_get_the_parameters_once(small_ta
     np.testing.assert_array_equal(pop.ensemble_predict(X, executor=executor), expected[1])
 
 
-@pytest.mark.slow
 def test_processes_predict_the_same_bits(small_tasks):
     pop, _ = fit("one by one")
     net = pop.net(1)

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from resumed_fits import assert_same_fit, train
-from small_blocks import cut_calls
 
 import fastmlp
 from fastmlp import schedules
@@ -153,37 +152,6 @@ def test_a_newer_format_is_refused(tmp_path, monkeypatch):
         read(path, "net")
 
 
-REFUSED = {
-    "layer_sizes": (lambda: make((3, 5, 1)), {}),
-    "random_state": (lambda: make(random_state=4), {}),
-    "dtype": (lambda: make(dtype="float64"), {}),
-    "l2": (lambda: make(l2=0.1), {}),
-    "batch_size": (make, {"batch_size": 8}),
-    "optimizer": (make, {"optimizer": "sgd"}),
-    "schedule": (make, {"schedule": "cosine"}),
-    "early_stopping": (make, {"early_stopping": 3}),
-    "metrics": (make, {"metrics": ["log_loss"]}),
-    "number of training samples": (make, {"data": (X[:39], y[:39])}),
-    "training X had other values": (make, {"data": (X + 1e-6, y)}),
-    "training y had other values": (make, {"data": (X, 1 - y)}),
-    "it had no training weights": (make, {"sample_weight": np.arange(40) + 1.0}),
-    "number of validation samples": (make, {"validation_data": (X, y)}),
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_another_fit_is_refused_with_the_difference(tmp_path, name):
-    path = tmp_path / "run.ckpt"
-    stopped(path)
-    fresh, arguments = REFUSED[name]
-    net = fresh()
-    before, params = (net.seed, net.fits, path.read_bytes()), net.params.copy()
-    with pytest.raises(ValueError, match=rf"is a checkpoint of another fit: .*{name}.*Repeat the fit"):
-        train(net, arguments.pop("data", (X, y)), path, epochs=10, resume=True, **arguments)
-    assert (net.seed, net.fits, path.read_bytes()) == before
-    np.testing.assert_array_equal(net.params, params)
-
-
 def test_a_schedule_that_is_another_function_is_refused(tmp_path):
     path = tmp_path / "run.ckpt"
     stopped(path, schedule=lambda steps, n: 0.5 ** (steps / n))
@@ -192,44 +160,10 @@ def test_a_schedule_that_is_another_function_is_refused(tmp_path):
     train(make(), (X, y), path, epochs=10, resume=True, schedule=lambda steps, n: 0.5 ** (steps / n))
 
 
-def test_a_schedule_of_the_weight_decay_that_is_another_function_is_refused(tmp_path):
-    def adamw(base):
-        return fastmlp.AdamW(weight_decay_schedule=lambda steps, n: base ** (steps / n))
-
-    path = tmp_path / "run.ckpt"
-    stopped(path, optimizer=adamw(0.5))
-    with pytest.raises(ValueError, match="factors of the weight decay's schedule had other values"):
-        train(make(), (X, y), path, epochs=10, resume=True, optimizer=adamw(0.6))
-    with pytest.warns(UserWarning, match="had the factors on the weight decay of the fit as it was begun"):
-        train(make(), (X, y), path, epochs=20, resume=True, optimizer=adamw(0.5))
-
-
-def test_fewer_epochs_than_done_are_refused(tmp_path):
-    stopped(tmp_path / "run.ckpt")
-    with pytest.raises(ValueError, match=r"has 4 epochs, but epochs=3. Give at least 4"):
-        train(make(), (X, y), tmp_path / "run.ckpt", epochs=3, resume=True)
-
-
-def test_an_epoch_that_has_begun_counts(tmp_path, monkeypatch):
-    """Its steps have changed the parameters: a fit of the finished epochs alone would not end with them."""
-    path, fit = tmp_path / "run.ckpt", {"batch_size": 8}  # five steps an epoch
-    with monkeypatch.context() as patches:
-        cut_calls(patches, last=12)
-        assert train(make(), (X, y), path, epochs=10, **fit)[1].stopped_by == "interrupt"
-    with pytest.raises(ValueError, match=r"has 2 epochs and a part of the next, but epochs=2. Give at least 3"):
-        train(make(), (X, y), path, epochs=2, resume=True, **fit)
-    expected = train(make(), (X, y), epochs=3, **fit)
-    assert_same_fit(train(make(), (X, y), path, epochs=3, resume=True, **fit), expected)
-
-
-def test_more_epochs_warn_if_the_schedule_depends_on_their_number(tmp_path, recwarn):
+def test_more_epochs_do_not_warn_of_a_schedule_that_does_not_depend_on_their_number(tmp_path, recwarn):
     stopped(tmp_path / "run.ckpt", schedule=schedules.InverseScaling())
     train(make(), (X, y), tmp_path / "run.ckpt", epochs=20, resume=True, schedule=schedules.InverseScaling())
     assert not recwarn
-    stopped(tmp_path / "2.ckpt", schedule="cosine")
-    with pytest.warns(UserWarning, match="The schedule depends on the number of epochs") as caught:
-        train(make(), (X, y), tmp_path / "2.ckpt", epochs=20, resume=True, schedule="cosine")
-    assert "resumed_fits" in caught[0].filename  # the line that called fit
 
 
 def test_a_net_with_a_drawn_seed_goes_on_with_that_of_the_checkpoint(tmp_path):
@@ -249,26 +183,6 @@ def test_the_number_of_fits_goes_on(tmp_path):
     expected = train(nets[0], (X, y), epochs=10, batch_size=8)
     stopped(path, net=nets[1], batch_size=8)
     assert_same_fit(train(nets[2], (X, y), path, epochs=10, batch_size=8, resume=True), expected)
-
-
-def test_an_existing_checkpoint_is_not_replaced(tmp_path):
-    path = tmp_path / "run.ckpt"
-    stopped(path)
-    before = path.read_bytes()
-    with pytest.raises(FileExistsError, match=r"There is a checkpoint .* already. Go on from it"):
-        train(make(), (X, y), path, epochs=10)
-    assert path.read_bytes() == before
-
-
-def test_where_there_is_no_file_the_fit_starts_anew_and_says_so(tmp_path, capsys):
-    path = tmp_path / "run.ckpt"
-    expected = train(make(), (X, y), epochs=4)
-    assert_same_fit(train(make(), (X, y), path, epochs=4, resume=True, verbose=1), expected)
-    assert capsys.readouterr().err == f"There is no checkpoint {str(path)!r} yet: the fit starts anew.\n"
-    train(make(), (X, y), path, epochs=6, resume=True, verbose=1)
-    assert capsys.readouterr().err == f"The fit goes on after epoch 4 of 6, from {str(path)!r}.\n"
-    train(make(), (X, y), path, epochs=6, resume=True)
-    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

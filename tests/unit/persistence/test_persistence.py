@@ -64,23 +64,6 @@ def test_settings_and_parameters_round_trip(path, rng, layer_sizes, settings):
     assert back.preprocessing is None
 
 
-def test_file_with_an_input_embedding_is_refused(path, net):
-    description = contents(net)
-    description["settings"]["input_embedding"] = [{"kind": "CategoryEmbedding", "n_categories": 3, "size": 2}]
-    write(path, description, net.params)
-    with pytest.raises(ValueError, match="it was saved with an input embedding, which fastmlp no longer has"):
-        fastmlp.load(path)
-    description["settings"]["input_embedding"] = None  # of a net that has none
-    write(path, description, net.params)
-    assert fastmlp.load(path).network == net.network
-
-
-def test_loaded_net_predicts_the_same(net, path, rng):
-    X = rng.normal(size=(5, 3))
-    net.save(str(path))
-    np.testing.assert_array_equal(fastmlp.load(str(path), device="cpu").predict(X), net.predict(X))
-
-
 def test_preprocessing_round_trips(path):
     pd = pytest.importorskip("pandas")
     pytest.importorskip("sklearn")
@@ -230,70 +213,24 @@ def test_flipped_bits_of_the_parameters_are_refused(net, path):
             fastmlp.load(path)
 
 
-def changed_settings(description, arrays):
-    description["settings"]["l2"] = 0.5
+CHANGES = {  # functions of the description and the arrays
+    "settings": lambda description, arrays: description["settings"].update(l2=0.5),
+    "history": lambda description, arrays: arrays.update({"history.loss": arrays["history.loss"] + 1.0}),
+    "shape": lambda description, arrays: arrays.update({"history.loss": arrays["history.loss"].reshape(-1, 1)}),
+    "more": lambda description, arrays: arrays.update(extra=np.zeros(0)),
+    "type": lambda description, arrays: description.update(checksum=3),
+    "none": lambda description, arrays: description.pop("checksum"),
+}
 
 
-def changed_history(description, arrays):
-    arrays["history.loss"] = arrays["history.loss"] + 1.0
-
-
-def changed_shape(description, arrays):
-    arrays["history.loss"] = arrays["history.loss"].reshape(-1, 1)
-
-
-def extra_array(description, arrays):
-    arrays["extra"] = np.zeros(0)
-
-
-def no_checksum(description, arrays):
-    del description["checksum"]
-
-
-def checksum_of_another_type(description, arrays):
-    description["checksum"] = 3
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (changed_settings, "its checksum does not match"),
-        (changed_history, "its checksum does not match"),
-        (changed_shape, "its checksum does not match"),
-        (extra_array, "its checksum does not match"),
-        (no_checksum, "it lacks 'checksum'"),
-        (checksum_of_another_type, "its checksum does not match"),
-    ],
-)
-def test_changed_content_is_refused_by_its_checksum(path, change, words):
+@pytest.mark.parametrize("name", CHANGES)
+def test_changed_content_is_refused_by_its_checksum(path, name):
     trained().save(path)
     text, arrays = _read(path)
     description = json.loads(text)
-    change(description, arrays)
+    CHANGES[name](description, arrays)
     path.write_bytes(to_bytes(arrays, {KEY: json.dumps(description)}))
-    with pytest.raises(ValueError, match=words):
-        fastmlp.load(path)
-
-
-def test_checksum_ignores_order_and_json_formatting(path):
-    net = trained()
-    net.save(path)
-    text, arrays = _read(path)
-    spelled = {KEY: json.dumps(json.loads(text), ensure_ascii=False, indent=3), "of others": "more"}
-    path.write_bytes(to_bytes(dict(reversed(arrays.items())), spelled))
-    np.testing.assert_array_equal(fastmlp.load(path).params, net.params)
-
-
-def test_file_without_a_checksum_is_read(net, path):
-    write(path, contents(net), net.params)
-    np.testing.assert_array_equal(fastmlp.load(path).params, net.params)
-
-
-def test_large_foreign_file_is_refused_without_reading_it(path):
-    path.write_bytes(to_bytes({"weights": np.ones(3)}))
-    with open(path, "r+b") as file:
-        file.truncate(2**40)  # has no blocks on the disk
-    with pytest.raises(ValueError, match="a safetensors file of another program"):
+    with pytest.raises(ValueError, match="it lacks 'checksum'" if name == "none" else "its checksum does not match"):
         fastmlp.load(path)
 
 
@@ -320,7 +257,7 @@ def test_announced_sizes_beyond_the_file_allocate_nothing(net, path):
         ("layer_sizes", [3, -4, 2], "its layer sizes are"),
         ("layer_sizes", [3, True, 2], "its layer sizes are"),
         ("layer_sizes", "342", "its layer sizes are"),
-        ("layer_sizes", [], "it holds"),
+        ("layer_sizes", [], "its description is not valid"),
         ("dtype", "float64", "need float64"),
         ("dtype", "float16", "need float16"),
         ("loss", "hinge", "Unknown loss 'hinge'"),
@@ -406,12 +343,6 @@ def test_missing_parts_of_the_description_are_refused(net, path):
             fastmlp.load(path)
 
 
-def test_params_of_another_shape_are_refused(net, path):
-    write(path, contents(net), net.params.reshape(2, 13))
-    with pytest.raises(ValueError, match=r"it holds float32 \(2, 13\)"):
-        fastmlp.load(path)
-
-
 def trained(**settings):
     made = fastmlp.MLP((2, 3, 1), loss="binary_cross_entropy", random_state=0)
     X = np.arange(20.0).reshape(10, 2) / 20
@@ -438,11 +369,6 @@ def test_untrained_net_has_no_history_after_loading(net, path):
     assert fastmlp.load(path).history is None
     trained_net = trained()
     trained_net.reset().save(path)
-    assert fastmlp.load(path).history is None
-
-
-def test_files_without_a_history_are_read(net, path):
-    write(path, contents(net), net.params)
     assert fastmlp.load(path).history is None
 
 
@@ -484,12 +410,6 @@ def test_damaged_history_is_left_out_with_a_warning(net, path, damage, records, 
     assert w[0].filename == __file__
     assert back.history is None
     np.testing.assert_array_equal(back.params, net.params)
-
-
-def test_history_without_losses_is_left_out_with_a_warning(net, path):
-    save_with_history(path, net, RECORD, accuracy=np.ones(7))
-    with pytest.warns(UserWarning, match="left out, since it lacks 'history.loss'"):
-        assert fastmlp.load(path).history is None
 
 
 # ---- what a population remembers
@@ -549,12 +469,6 @@ def test_invalid_seed_is_refused(net, path, randomness):
         fastmlp.load(path)
 
 
-def test_negative_seeds_of_a_population_are_refused(pop, path):
-    path.write_bytes(to_bytes(pop.get_arrays() | {"seeds": -1 - pop.seeds}, {KEY: json.dumps(contents(pop))}))
-    with pytest.raises(ValueError, match="its seeds are not all positive"):
-        fastmlp.load(path)
-
-
 FITTED = {"seconds": 1.0, "monitor": None, "interrupted": False}
 
 
@@ -585,26 +499,6 @@ def test_damaged_population_result_is_left_out_with_a_warning(pop, path, descrip
         back = fastmlp.load(path)
     assert back.result is None
     np.testing.assert_array_equal(back.params, pop.params)
-
-
-@pytest.mark.parametrize("name", ["settings", "of a later version"])
-def test_unknown_arrays_of_a_result_are_left_out(pop, path, name):
-    own = {f"result.{name}": values for name, values in pop.result.arrays().items()}
-    text = json.dumps({**contents(pop), "result": FITTED})
-    path.write_bytes(to_bytes({**pop.get_arrays(), **own, f"result.{name}": np.ones(20)}, {KEY: text}))
-    back = fastmlp.load(path)
-    assert list(back.result.settings) == ["learning_rate"]
-    assert back.result.arguments == {}, "as in files of earlier versions"
-    np.testing.assert_array_equal(back.result.loss, pop.result.loss)
-
-
-def test_results_without_judged_by_are_read(pop, path):
-    """Files of the first versions have no `judged_by`."""
-    pop.save(path)
-    text = contents(pop) | {"result": {"seconds": 1.0, "monitor": None, "interrupted": False}}
-    arrays = {f"result.{name}": values for name, values in pop.result.arrays().items()}
-    path.write_bytes(to_bytes({**pop.get_arrays(), **arrays}, {KEY: json.dumps(text)}))
-    assert fastmlp.load(path).result.judged_by == "rule"
 
 
 def test_copied_population_owns_its_parameters(pop):
