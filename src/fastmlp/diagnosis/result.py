@@ -19,7 +19,7 @@ from .verdicts.verdict import Net, number
 MAX_RUNNERS_UP = 3
 MIN_CONFIDENCE = 0.1  # smallest confidence of a runner-up that is listed
 WIDTH = 100
-# Of 1,912 verdicts, 27 of 51 with less confidence were wrong, and 90 of the others
+# Of 1,912 verdicts, 26 of 50 with less confidence were wrong, and 90 of the others
 # (bench/log/estimators.md#diagnosis-accuracy).
 SURE_CONFIDENCE = 0.6
 
