@@ -135,9 +135,6 @@ def _longest_first(items):
 
 
 def pytest_collection_modifyitems(config, items):
-    from thinning import thin_out
-
-    thin_out(items)
     _mark_quick(items)
     if not config.getoption("--full") and not config.getoption("--long"):
         left_out = {item for item in items if item.get_closest_marker("full")}
