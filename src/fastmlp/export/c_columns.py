@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
 
 import numpy as np
 
-from ..tables.base_column import Column, inputs_of
+from ..tables.base_column import Column
 from ..tables.cells import listed
 from .c_syntax import array, comment, function
 
@@ -80,9 +79,8 @@ def column_functions(columns: Sequence[Column], p: str) -> list[str]:
             f"A C file takes numbers only, but these columns hold text: {listed(map(repr, texts), 5)}. Export to "
             ".onnx, or train without them."
         )
-    file, lines, place, places = Columns(p), list[str](), 0, inputs_of(columns)
+    file, lines, place = Columns(p), list[str](), 0
     for file.k, column in enumerate(columns):
-        cells, lines_of = [f"x[{places.index(name)}]" for name in column.inputs], cast(Any, column.c_lines)
-        lines += [comment([column.name]), *lines_of(*cells, place, file)]
+        lines += [comment([column.name]), *column.c_lines(f"x[{file.k}]", place, file)]
         place += len(column.feature_names)
     return [*file.arrays, *file.functions, function(f"void {p}features(const float *x, float *f)", lines)]

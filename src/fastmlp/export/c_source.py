@@ -12,7 +12,6 @@ import numpy as np
 from ..errors import counted
 from ..kernels.formulas.activations import ACTIVATIONS, IDENTITY, SOFTMAX, Activation
 from ..persistence import package_version
-from ..tables.base_column import inputs_of
 from .c_columns import column_functions
 from .c_syntax import Text, array, comment, function, functions, literal
 from .formulas import retargeted
@@ -56,7 +55,7 @@ def c_source(predictor: Predictor, prefix: str = "") -> str:
 
 
 def _n_inputs(predictor: Predictor) -> int:
-    return predictor.network.n_features if predictor.columns is None else len(inputs_of(predictor.columns))
+    return predictor.network.n_features if predictor.columns is None else len(predictor.columns)
 
 
 def _n_outputs(predictor: Predictor) -> int:
@@ -72,7 +71,7 @@ def _head(predictor: Predictor, p: str) -> str:
     else:
         lines += ["x has a number for each column, NAN for a missing cell; true is 1, false is 0, and dates are days"]
         lines += ["since 1970-01-01:"]
-        lines += [f"  x[{k}]  {name}" for k, name in enumerate(inputs_of(predictor.columns))]
+        lines += [f"  x[{k}]  {column.name}" for k, column in enumerate(predictor.columns)]
     lines.append("")
     if predictor.classes is not None:
         lines += ["y gets the probability of each class:"]

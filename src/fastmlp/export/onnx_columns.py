@@ -17,7 +17,7 @@ from .onnx_graph import Graph, Value
 def features_of_columns(graph: Graph, columns: Iterable[Column], cells: Mapping[str, Value]) -> Value:
     """Return the features (n_rows, n_features) in the graph's dtype.
 
-    cells : values (n_rows, 1) by the names of the columns' inputs, of text where takes_text says so, otherwise float64;
+    cells : values (n_rows, 1) by the names of the columns, of text where takes_text says so, otherwise float64;
         of dates, days since 1970-01-01
 
     Raises
@@ -31,12 +31,10 @@ def features_of_columns(graph: Graph, columns: Iterable[Column], cells: Mapping[
             f"An ONNX model cannot find the words of a text, which are features of {listed(map(repr, names))}. Train "
             "without these columns to export, or predict with fastmlp."
         )
-    parts = [
-        part for column in columns for part in column.onnx_features(graph, *(cells[name] for name in column.inputs))
-    ]
+    parts = [part for column in columns for part in column.onnx_features(graph, cells[column.name])]
     return parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
 
 
 def types_of_inputs(columns: Iterable[Column]) -> dict[str, np.dtype]:
     """Return {name of a column of the table: type of its cells}: text (object), or float64."""
-    return {name: np.dtype(object if column.takes_text else "f8") for column in columns for name in column.inputs}
+    return {column.name: np.dtype(object if column.takes_text else "f8") for column in columns}

@@ -31,7 +31,7 @@ class Note(NamedTuple):
 
 
 class Column(ABC):
-    """Encoder of a column, or of several columns of a table together, fitted to the training table. Immutable.
+    """Encoder of a column, fitted to the training table. Immutable.
 
     A subclass is a frozen dataclass, whose fields are what files have of it, and a row of column_kinds.KINDS.
 
@@ -43,7 +43,7 @@ class Column(ABC):
     noun : what its cells should be, if others count as missing
     has_words : whether its features are words, which neither C nor ONNX can find
 
-    encode(cells of each of `inputs`, out) writes the features (n_rows, n_features) into `out`, and returns notes on
+    encode(cells, out) writes the features (n_rows, n_features) into `out`, and returns notes on
     differences from the training table. It raises ValueError if the cells cannot be used.
     """
 
@@ -55,11 +55,6 @@ class Column(ABC):
     noun: ClassVar[str] = ""
     has_words: ClassVar[bool] = False
     encode: Callable[..., list[Note]]
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of the columns of the table that it is made from."""
-        return (self.name,)
 
     @property
     def is_read_as_text(self) -> bool:
@@ -114,9 +109,7 @@ class Column(ABC):
         raise NotImplementedError(f"A column of kind {self.kind} is not exported to C.")
 
     def c_lines(self, x: str, place: int, file: Any) -> list[str]:
-        """Return C statements that write the features of a cell x, the first of which is f[place]; of several inputs,
-        a cell of each comes first.
-        """
+        """Return C statements that write the features of a cell x, the first of which is f[place]."""
         values = enumerate(self.c_values(x, file), place)
         lines = [f"f[{j}] = isnan({x}) ? 0.0f : (float)({value});" for j, value in values]
         return [*lines, self.c_mark(x, place + len(lines))] if self.marks_missing else lines
@@ -134,9 +127,7 @@ class Column(ABC):
         raise NotImplementedError(f"A column of kind {self.kind} is not exported to ONNX.")
 
     def onnx_features(self, graph: Any, x: Any) -> list[Any]:
-        """Return the features of cells (n_rows, 1), text where takes_text says so, as values in the graph's dtype; of
-        several inputs, the cells of each.
-        """
+        """Return the features of cells (n_rows, 1), text where takes_text says so, as values in the graph's dtype."""
         missing = graph.add("IsNaN", x)
         values = self.onnx_values(graph, x, missing)
         return [*values, graph.cast(missing, graph.dtype)] if self.marks_missing else values
@@ -145,16 +136,11 @@ class Column(ABC):
 Found = tuple[Column | None, str]  # an encoder, or None for a column that cannot be used; the end of a note, or ""
 
 
-def inputs_of(columns: Iterable[Column]) -> list[str]:
-    """Return the names of the columns of a table that these encoders need."""
-    return list(dict.fromkeys(name for column in columns for name in column.inputs))
-
-
 def checked_table(columns: Iterable[Column], table: pd.DataFrame) -> pd.DataFrame:
     """Return a table with text as names. Raises ValueError if two are equal, or columns of the training are absent."""
     table = with_text_names(table)
     names = table.columns.tolist()
-    if absent := [name for name in inputs_of(columns) if name not in names]:
+    if absent := [column.name for column in columns if column.name not in names]:
         raise ValueError(
             f"The table lacks columns that the model was trained on: {listed(map(repr, absent))}. "
             f"It has: {listed(map(repr, names))}."

@@ -171,9 +171,8 @@ def encode_columns(
     table = checked_table(columns, table)
     bounds, width = bounds_of(columns)
     X = np.empty((len(table), width), dtype)
-    inputs = [column.inputs for column in columns]
-    for column, names_of_inputs, (start, end) in zip(columns, inputs, bounds, strict=True):
-        found = column.encode(*map(table.__getitem__, names_of_inputs), X[:, start:end])
+    for column, (start, end) in zip(columns, bounds, strict=True):
+        found = column.encode(table[column.name], X[:, start:end])
         if notes is not None:
             notes += found
     return X

@@ -54,11 +54,11 @@ class FewRows:
         if not self._names or names != self._names:
             table = checked_table(self.columns, table)
             self._names = names = table.columns.tolist()
-            self._places = [names.index(column.inputs[0]) for column in self.columns]
+            self._places = [names.index(column.name) for column in self.columns]
         X = np.zeros((len(table), self._width), dtype)
         for k in self._left(table, X):
             column, (start, end) = self.columns[k], self._bounds[k]
-            found = column.encode(*(table[name] for name in column.inputs), X[:, start:end])
+            found = column.encode(table[column.name], X[:, start:end])
             if notes is not None:
                 notes += found
         return X

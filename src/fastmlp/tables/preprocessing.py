@@ -86,7 +86,7 @@ class Preprocessing:
     @property
     def text_columns(self) -> list[str]:
         """Names of the columns that `read_table` must read as text."""
-        names = [name for column in self.columns if column.is_read_as_text for name in column.inputs]
+        names = [column.name for column in self.columns if column.is_read_as_text]
         return [*names, self.target.name] if self.target.is_text else names
 
     def transform(self, table: pd.DataFrame, dtype: str = "float32", notes: list[Note] | None = None) -> np.ndarray:

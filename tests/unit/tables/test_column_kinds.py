@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from fastmlp.export.c_columns import column_functions
-from fastmlp.tables.base_column import Column
 from fastmlp.tables.category_column import CategoryColumn
 from fastmlp.tables.date_column import DateColumn
-from fastmlp.tables.features import column_kind, encode_columns, fit_column
+from fastmlp.tables.features import column_kind, fit_column
 from fastmlp.tables.number_columns import PiecewiseLinearColumn, QuantileColumn, StandardColumn
 from fastmlp.tables.preprocessing import KINDS, column_from_dict
 from fastmlp.tables.text_column import TextColumn
@@ -144,42 +140,3 @@ def test_column_kind_of_text_with_numbers(cells, kind, words):
 )
 def test_column_kinds_are_recognised_from_cells(cells, kind):
     assert column_kind(cells) == kind
-
-
-@dataclass(frozen=True)
-class Ratio(Column):
-    """A kind of column that is made from two columns of the table."""
-
-    name: str
-    above: str
-    below: str
-    marks_missing: bool = False
-    kind: ClassVar[str] = "ratio"
-    encoding: ClassVar[str] = "ratio of two columns"
-
-    @property
-    def inputs(self):
-        return (self.above, self.below)
-
-    @property
-    def value_names(self):
-        return [self.name]
-
-    def encode(self, above, below, out):
-        out[:, 0] = above / below
-        return []
-
-    def c_lines(self, above, below, place, file):
-        return [f"f[{place}] = {above} / {below};"]
-
-
-@pytest.mark.parametrize("n_rows", [3, 90], ids=["few rows", "many rows"])
-def test_a_column_may_be_made_from_several_columns_of_the_table(n_rows):
-    table = pd.DataFrame({"price": np.arange(1.0, 1.0 + n_rows), "size": 4.0, "rooms": np.arange(n_rows) % 3})
-    columns = Ratio("price of a metre", "price", "size"), StandardColumn("rooms", 1.0, 2.0, False)
-    found = encode_columns(columns, table[["rooms", "size", "price"]], "float64")
-    np.testing.assert_array_equal(found, np.stack([table["price"] / 4.0, (table["rooms"] - 1.0) / 2.0], axis=1))
-    with pytest.raises(ValueError, match=r"lacks columns that the model was trained on: 'size'\. It has: 'price'"):
-        encode_columns(columns, table.drop(columns="size"))
-    assert "f[0] = x[0] / x[1];" in column_functions(columns, "")[-1]
-    assert "f[1] = isnan(x[2])" in column_functions(columns, "")[-1]
