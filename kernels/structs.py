@@ -247,15 +247,12 @@ class SuspendedNets(NamedTuple):
             yield Unfinished(int(net), status, epochs, params, loss, n_correct, best_epoch, float(best_value))
 
     @staticmethod
-    def none() -> SuspendedNets:
-        """Return no nets, which cannot be joined with others."""
-        return SuspendedNets(*(np.empty(0, np.int64) for _ in SuspendedNets._fields))
-
-    @staticmethod
     def joined(parts: list[SuspendedNets]) -> SuspendedNets:
         """Return the nets of several parts, at least one."""
         return SuspendedNets(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
+
+NONE_SUSPENDED = SuspendedNets(*[np.empty(0, np.int64)] * len(SuspendedNets._fields))  # cannot be joined with others
 
 UNCHECKED = -1
 # Fraction of the samples' weights that counts as all of them; weights are summed in the data's dtype.

@@ -279,11 +279,14 @@ def threads(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def choices_are_made_anew(monkeypatch):
+def choices_are_made_anew():
     """Choices of kernels are not kept from fit to fit, since tests set thresholds."""
     from fastmlp.execution import dispatch
 
-    monkeypatch.setattr(dispatch, "choose_on_cpu", dispatch.choose_on_cpu.__wrapped__)
+    with pytest.MonkeyPatch.context() as patch:  # the fixture `monkeypatch` would be torn down after all others
+        for name in ("choose_on_cpu", "choose_nets_family"):
+            patch.setattr(dispatch, name, getattr(dispatch, name).__wrapped__)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 
 class _Thread(threading.local):
+    shown: bool | None = None  # whether listeners show a compilation to the user, as the outermost `notices` says
     seconds = 0.0
     depth = 0  # nesting depth: time is counted once if compiling one kernel requires another
 
@@ -29,6 +30,28 @@ def compile_seconds() -> float:
 def add_wait(seconds: float) -> None:
     """Add the time this thread has waited for other threads that waited for kernels."""
     _here.seconds += seconds
+
+
+@contextmanager
+def notices(shown: bool) -> Iterator[None]:
+    """Context: decides whether listeners show to the user what is compiled inside the block, in this thread.
+
+    The outermost block decides. An estimator opens one, and then calls fit with verbose=0, which only disables the
+    progress bar. Outside of all blocks, as in predictions, a compilation is shown.
+    """
+    if _here.shown is not None:
+        yield
+        return
+    _here.shown = shown
+    try:
+        yield
+    finally:
+        _here.shown = None
+
+
+def shows_notices() -> bool:
+    """Return whether listeners are to show to the user what this thread compiles."""
+    return _here.shown is not False
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from .nets.population_prediction import ensemble_predict, evaluate, outputs_of, 
 from .network.spec import Network
 from .optimizers.base import AUTO, batch_rows
 from .population_result import PopulationResult, result_of_nets
+from .population_result.stopped_by import OUT_OF_TIME
 from .runtime.memory_check import check_memory
 
 if TYPE_CHECKING:
@@ -319,9 +320,10 @@ class Population(PopulationBase, NetSequence[MLP]):
         watch = Stopwatch()
         given = checked(Population.fit, keywords, POPULATION_TABLE, Population)
         result = fit_population(self, X, y, given, watch)
-        left_out = not self._is_in_mean().all()
-        if (result.interrupted or (left_out and "time_limit" in result.stopped_by)) and called_by_user():
-            warn_caller_of_population(result, left_out)
+        if (result.interrupted or (result.status == OUT_OF_TIME).any()) and called_by_user():
+            left_out = not self._is_in_mean().all()
+            if result.interrupted or left_out:
+                warn_caller_of_population(result, left_out)
         return result
 
     def explain(self, X: Any, *, batch_size: int | str | None = AUTO, epochs: int = 100) -> str:

@@ -150,7 +150,7 @@ def test_progress_counts_finished_nets(cuda, monkeypatch, rng):
     shown = []
     monkeypatch.setattr(of_lanes, "FIRST_CALL", 1)
     monkeypatch.setattr("fastmlp.console.progress_bar.Progress.show", lambda self, done, *_: shown.append(done))
-    make(50).fit(*samples(rng), epochs=5, verbose=0)
+    make(50).fit(*samples(rng), epochs=5, verbose=1)
     assert shown[-1] == 50
     assert shown == sorted(shown)
 

@@ -128,7 +128,7 @@ def test_interrupted_early_stopping_keeps_each_nets_best_parameters(cuda, ctrl_c
     X, y = rng.normal(size=(24, 3)), rng.normal(size=(24, 2))
     nets, others = make(4), make(4)
     fit = {"batch_size": 6, "optimizer": Adam(0.2), "validation_data": (X[12:], y[12:]), "verbose": 0}
-    result = nets.fit(X[:12], y[:12], epochs=1000, early_stopping=1000, **fit)
+    result = nets.fit(X[:12], y[:12], epochs=1000, early_stopping=1000, **fit | {"verbose": 1})
     assert (result.interrupted, set(result.stopped_by)) == (True, {"interrupt"})
     assert (result.best_epoch + 1 < result.epochs).any(), "or the last would be the best"
     first = others.params.copy()

@@ -20,7 +20,6 @@ from fastmlp.fit.hooks import of_lanes, tuned_calls
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.net_seeds import fit_seed
 from fastmlp.kernels.formulas.update_rules import RULES
-from fastmlp.optimizers import settings_of
 
 DTYPES = ("float32", "float64")
 # Where a net can be trained. "thread": one net per thread, in populations of small nets. "block": one net per block, in
@@ -185,7 +184,7 @@ def follow(
         X,
         y,
         type(optimizer).__name__,
-        {name: value for name, value in settings_of(optimizer).items() if name not in GIVEN_APART},
+        {name: value for name, value in optimizer.settings.items() if name not in GIVEN_APART},
         factors=schedule and schedule.factors,
         decay_factors=optimizer.decay_factors,
         rate_factors=rate_factors,

@@ -11,7 +11,7 @@ import numpy as np
 from cuda_cases import OF_LAYERWISE, OF_PASSES
 
 from fastmlp import MLP
-from fastmlp.execution.dispatch import GpuNetsFit, choose_gpu_nets_variant
+from fastmlp.execution.dispatch import NetsFit, choose_gpu_nets_variant
 from fastmlp.execution.net_description import describe_net
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
@@ -79,7 +79,7 @@ def small_nets(i, sizes, n_nets, limit):
 
     net, metric, dtype = net_of(i, sizes, n_nets == 1)
     n_samples, n_state = 4 if i % 2 else 24, RULES[i % len(RULES)].n_state
-    fit = GpuNetsFit(dtype.itemsize, n_state, n_samples, n_samples)
+    fit = NetsFit(dtype.itemsize, n_state, n_samples, n_samples)
     variant = choose_gpu_nets_variant(mlp_of(i, sizes, n_nets == 1).network, n_nets, fit)
     architecture = Architecture.of(net, metric, dtype)
     shape = Shape.of_threads() if variant.net_per_thread else Shape.of_blocks(architecture, n_state, 24, limit)

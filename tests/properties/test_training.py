@@ -16,7 +16,6 @@ from tolerances import TOLERANCES
 from fastmlp import MLP, SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop
 from fastmlp.kernels.cpu.workspace import LARGE_NET_PARAMS
 from fastmlp.kernels.structs import HYPER
-from fastmlp.optimizers import settings_of
 from fastmlp.schedules import Cosine, OneCycle, Step, Warmup
 
 RULES = (
@@ -95,7 +94,7 @@ def expected(k, name, sizes):
         reference,
         *samples(sizes),
         type(optimizer).__name__,
-        {key: value for key, value in settings_of(optimizer).items() if key in HYPER or key == "nesterov"},
+        {key: value for key, value in optimizer.settings.items() if key in HYPER or key == "nesterov"},
         epochs=fit["epochs"],
         batch_size=fit["batch_size"],
         factors=None if fit["schedule"] is None else fit["schedule"].factors,

@@ -91,18 +91,16 @@ class PopulationRun:
 
     def begin(self, n_threads: int) -> None:
         """Reset the buffers for another fit on n_threads threads: empty blocks, and a queue with all nets."""
-        self._blocks += [_make_block(self._request) for _ in range(n_threads - len(self._blocks))]
+        if n_threads > len(self._blocks):
+            self._blocks += [_make_block(self._request) for _ in range(n_threads - len(self._blocks))]
+            of_block = sum(x.nbytes for x in self._blocks[0] if isinstance(x, np.ndarray))
+            self.n_bytes = len(self._blocks) * of_block  # about
         self.blocks, self.n_members = self._blocks[:n_threads], 0
         self.queue.taken[0] = 0
         for block in self.blocks:
             block.net_index[:], block.filled[:], block.clock[:], block.reserved[:] = -1, -1, 0, 0
             # Columns past the samples have weight 0, and 0 times an infinity left there is NaN.
             block.a[:], block.y[:] = 0, 0
-
-    @property
-    def n_bytes(self) -> int:
-        """Approximate size of the buffers in bytes."""
-        return sum(x.nbytes for x in self._blocks[0] if isinstance(x, np.ndarray)) * len(self._blocks)
 
     @property
     def n_finished(self) -> int:

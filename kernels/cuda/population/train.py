@@ -17,6 +17,7 @@ import numpy as np
 from ...formulas.update_rules import CODES, Rule
 from ...structs import (
     MONITOR_VALIDATION_LOSS,
+    NONE_SUSPENDED,
     RUNNING,
     Choice,
     NetSpec,
@@ -123,7 +124,7 @@ class PopulationRun:
 
     def suspended(self, nets: PopulationState, watches: bool) -> SuspendedNets:
         """Return the nets in training, between two calls, and write the results of finished nets to their places."""
-        waiting = SuspendedNets.none() if self._waiting is None else self._waiting
+        waiting = NONE_SUSPENDED if self._waiting is None else self._waiting
         if self._window is None:
             return waiting
         self._window.collect()

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ..console.compile_notice import CompileNotices
 from ..data.xor import X, Y
 from ..errors import counted
 from ..fit.interruption import require_complete
 from ..history import History
 from ..initialization import Uniform
+from ..kernels.jit.compile_time import notices
 from ..mlp import MLP
 from ..optimizers import SGD, Adam
 from ..population import Population
@@ -33,7 +33,7 @@ class XorNet:
 
     def train(self, seed: int) -> tuple[MLP, History]:
         net = MLP(self.layer_sizes, random_state=seed, **self.settings)
-        with CompileNotices(True):
+        with notices(True):
             return net, require_complete(net.fit(X, Y, verbose=0, **self.training))
 
     def n_solved(self) -> int:

@@ -20,29 +20,6 @@ TEXT = "Compiling for this processor, once for this kind of net ..."
 SHOW_AFTER = 0.3  # seconds; a shorter compilation needs no notice
 
 
-_decision = threading.local()  # `shown`: whether the outermost CompileNotices of this thread shows the notice
-
-
-class CompileNotices:
-    """Context manager: decides whether the notice is shown inside the block, in this thread.
-
-    The outermost block decides. An estimator opens one, and then calls fit with verbose=0, which only disables the
-    progress bar. Outside of all blocks, as in predictions, the notice is shown.
-    """
-
-    def __init__(self, shown: bool):
-        self.shown, self._decides = shown, False
-
-    def __enter__(self) -> CompileNotices:
-        if not hasattr(_decision, "shown"):
-            _decision.shown, self._decides = self.shown, True
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._decides:
-            del _decision.shown
-
-
 class Notice:
     """Listener that shows the notice: called with True before a kernel is compiled, with False after, in one thread."""
 
@@ -60,7 +37,7 @@ class Notice:
     def __call__(self, begins: bool) -> None:
         if not begins:
             self._finish()
-        elif getattr(_decision, "shown", True) and output_target() != NOWHERE and not _is_worker() and not _is_taken():
+        elif compile_time.shows_notices() and output_target() != NOWHERE and not _is_worker() and not _is_taken():
             self._timer = threading.Timer(SHOW_AFTER, self._show)
             self._timer.daemon = True
             self._timer.start()

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .compile_notice import CompileNotices
+from ..kernels.jit.compile_time import notices
 from .output_target import output_target
 from .progress_bar import Progress
 
@@ -60,7 +60,7 @@ class PartProgress:
 
     def __init__(self, total: int, update: Callable[[], None], verbose: int = 0, weight: int = 1):
         self.total, self._update, self.weight = total, update, weight
-        self._notices = CompileNotices(bool(verbose))
+        self._notices = notices(bool(verbose))
         self.done: float = 0
         self.fraction = 0.0  # of the fit that is done
         self.find_best: Callable[[], BestScore] = BestScore
@@ -70,7 +70,7 @@ class PartProgress:
         return self
 
     def __exit__(self, error: object, *_: object) -> None:
-        self._notices.__exit__()
+        self._notices.__exit__(None, None, None)
         best = self.find_best()
         self.find_best = lambda: best  # without a reference to the fit
         if error is None:

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..kernels.jit.compile_time import compile_seconds
-from .compile_notice import CompileNotices, notice
+from ..kernels.jit.compile_time import compile_seconds, notices
+from .compile_notice import notice
 from .output_target import NOTEBOOK, NotebookText, output_target
 
 SHOW_AFTER = 1.0  # seconds of training, without compiling, before a bar appears
@@ -90,7 +90,7 @@ class Progress:
         self._start, self._waited = time.perf_counter(), compile_seconds()
         self._bar: Any = None
         self._watcher = output_target() if bar and verbose else ""
-        self._notices = CompileNotices(bool(verbose))
+        self._notices = notices(bool(verbose))
 
     def __enter__(self) -> Progress:
         self._notices.__enter__()
@@ -115,7 +115,7 @@ class Progress:
         return time.perf_counter() - self._start - (compile_seconds() - self._waited)
 
     def __exit__(self, *_: object) -> None:
-        self._notices.__exit__()
+        self._notices.__exit__(None, None, None)
         if self._bar is not None:
             if self._bar.show_text in notice.bars:  # not so in a forked process, where the list has been emptied
                 notice.bars.remove(self._bar.show_text)

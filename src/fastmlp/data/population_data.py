@@ -126,4 +126,6 @@ def with_held_out(rows, network, dtype, validation_data, fraction, class_weight,
         rows, held_out = rows.split(fraction, int(rng().integers(2**63)))
         data = weighted_by_class(rows.data, class_weight, network)
         held_out = held_out._replace(metric=METRIC_MARGIN if has_margin else held_out.metric)
-    return rows.with_data(data._replace(metric=METRIC_MARGIN if has_margin else data.metric)), held_out
+    if has_margin:
+        data = data._replace(metric=METRIC_MARGIN)
+    return rows if data is rows.data else rows.with_data(data), held_out

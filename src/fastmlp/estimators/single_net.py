@@ -11,12 +11,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
 from ..callbacks import as_callbacks
-from ..console.compile_notice import CompileNotices
 from ..console.fit_time import compiling_in_limit
 from ..errors import DivergenceWarning, counted
 from ..fit.interruption import warn_of_interrupted_net
 from ..fit.optimizer_state import OptimizerState
 from ..interface.user_warnings import warn_user
+from ..kernels.jit.compile_time import notices
 from ..mlp import MLP
 from ..network.parameter_layout import Layout
 from ..schedules import schedule_factors
@@ -120,7 +120,7 @@ class Training:
             "validation_data": None if held_out is None else (held_out.X, held_out.targets, held_out.weights),
             "time_limit": estimator.time_limit,
         }
-        with CompileNotices(True), warnings.catch_warnings():
+        with notices(True), warnings.catch_warnings():
             warnings.simplefilter("ignore", DivergenceWarning)  # an error or a warning in the estimator's words follows
             return nets.fit(samples.X, samples.targets, **given | further)
 

@@ -110,6 +110,7 @@ def evaluation_precision(network: Network, device: Device, dtype: np.dtype, prec
     return "exact" if seconds.get("small_net", inf) <= seconds["layerwise"] else precision
 
 
+@lru_cache(maxsize=256)
 def choose_nets_family(
     network: Network,
     n_nets: int,
@@ -174,17 +175,46 @@ def choose_fits_at_once(device: Device, n_fits: int, n_bytes: int) -> FitsAtOnce
     return FitsAtOnce(at_once, n_threads // at_once)
 
 
-def choose_nets_evaluation(network: Network, n_nets: int, device: Device, dtype: np.dtype, streams: bool) -> str:
-    """Choose the family of a population's forward pass.
+def choose_nets(
+    network: Network,
+    device: Device,
+    family: str,
+    n_nets: int,
+    n_members: int,
+    fit: NetsFit,
+    n_epochs: int,
+    validates: bool,
+    compiles: bool,
+) -> Choice:
+    """Choose how n_members of the n_nets nets of a population are trained together, in the family of the population.
 
-    The number of samples does not count, so that no output depends on it.
+    validates, compiles : as of choose_nets_variant
     """
-    if not device.is_host:
-        if gpu_costs.trains_in_one_launch(network, dtype) and not streams:
-            return "population_simd"
-        return "one_by_one" if n_nets == 1 or streams else "batched_gemm"
-    is_small = network.layout.n_params <= thresholds.EVALUATION_LANES_UP_TO_PARAMS
-    return "population_simd" if is_small and n_nets >= thresholds.EVALUATION_LANES_FROM_NETS else "one_by_one"
+    if not device.is_host:  # whose own threads are not counted
+        return Choice(family, 1, fit.batch_size, variant=choose_gpu_nets_variant(network, n_nets, fit))
+    samples = n_epochs * fit.n_samples
+    counted = samples if compiles else 0  # towards the work from which code is compiled
+    variant = choose_nets_variant(network, device, n_members, validates, counted, compiles)
+    return Choice(family, lane_threads(network, n_members, variant.lanes, samples), fit.batch_size, variant=variant)
+
+
+def choose_nets_evaluation(
+    network: Network, n_nets: int, n_members: int, n_samples: int, device: Device, dtype: np.dtype, streams: bool
+) -> Choice:
+    """Choose how the outputs of n_members of the n_nets nets of a population are computed.
+
+    The number of samples does not count for the family, so that no output depends on it.
+    """
+    if device.is_host:
+        is_small = network.layout.n_params <= thresholds.EVALUATION_LANES_UP_TO_PARAMS
+        in_lanes = is_small and n_nets >= thresholds.EVALUATION_LANES_FROM_NETS
+        family = "population_simd" if in_lanes else "one_by_one"
+    elif gpu_costs.trains_in_one_launch(network, dtype) and not streams:
+        family = "population_simd"
+    else:
+        family = "one_by_one" if n_nets == 1 or streams else "batched_gemm"
+    n_threads = lane_threads(network, n_members, LANES, n_samples)
+    return Choice(family, n_threads, min(n_samples, thresholds.EVALUATION_ROWS), variant=KernelVariant(lanes=LANES))
 
 
 def lane_threads(network: Network, n_nets: int, lanes: int, samples: int) -> int:
@@ -192,7 +222,7 @@ def lane_threads(network: Network, n_nets: int, lanes: int, samples: int) -> int
 
     Starting a thread takes as long as training a small population.
     """
-    work = n_nets * samples * (products(network, 1) + thresholds.NET_STEP_WORK)
+    work = n_nets * samples * (network.layout.products + thresholds.NET_STEP_WORK)
     n_threads = min(-(-n_nets // lanes), work // thresholds.CALL_PER_THREAD)
     return min(n_threads_available(), n_threads) if n_threads > 1 else 1
 
@@ -235,8 +265,8 @@ def evaluation_rows(network: Network, device: Device) -> int:
     return thresholds.LARGE_LAYER_EVALUATION_ROWS if has_large_layer else thresholds.EVALUATION_ROWS
 
 
-class GpuNetsFit(NamedTuple):
-    """Facts of a fit on which a GPU's kernel for small nets depends, besides the nets and their number."""
+class NetsFit(NamedTuple):
+    """Facts of a fit on which kernels for small nets depend, besides the nets and their number."""
 
     itemsize: int  # bytes of a number
     n_state: int  # state vectors of the update rule
@@ -244,7 +274,7 @@ class GpuNetsFit(NamedTuple):
     batch_size: int
 
 
-def choose_gpu_nets_variant(network: Network, n_nets: int, fit: GpuNetsFit) -> KernelVariant:
+def choose_gpu_nets_variant(network: Network, n_nets: int, fit: NetsFit) -> KernelVariant:
     """Choose whether a GPU's thread trains a net of a population, or a block of threads does.
 
     A net in a thread needs enough nets to fill a block, and registers for its parameters, gradients and state; dropout

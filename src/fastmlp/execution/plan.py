@@ -17,7 +17,6 @@ from ..kernels.structs import (
     POWER1,
     POWER2,
     Choice,
-    KernelVariant,
     NetSpec,
     Samples,
     TrainConfig,
@@ -38,16 +37,13 @@ def _forget_samples(work: Any) -> None:
 
 
 class PopulationPlan(NamedTuple):
-    """Kernel family, threads and lanes of a population's fit or evaluation."""
+    """How a population is trained or evaluated: with which nets and data, and as dispatch has chosen."""
 
     network: Network
     device: Device
     backend: ModuleType
     dtype: np.dtype
-    family: str
-    n_threads: int
-    variant: KernelVariant  # of the kernels: the number of nets in a block, and whether unrolled code trains them
-    rows: int  # samples per step, or that an evaluation takes through a net at a time
+    choice: Choice  # its rows are samples per step, or that an evaluation takes through a net at a time
     n_samples: int
     metric: int  # one of METRIC_*
     rule: Rule | None = None  # None for an evaluation
@@ -60,11 +56,14 @@ class PopulationPlan(NamedTuple):
 
         On the host the PopulationRun is the last one on this thread, if its shapes were the same.
         """
-        use, key = "a population" if self.rule else "a population's evaluation", self._key
-        with self.device.on(), buffers.borrow_team(self.backend, self.n_threads) as team:
+        use, choice = "a population" if self.rule else "a population's evaluation", self.choice
+        shapes = self.network, self.dtype, choice.rows, self.n_samples if self.shuffle else 0
+        # All that the buffers depend on, except for the number of threads, for which `run.begin` makes room.
+        key = *shapes, self.device, choice.family, choice.variant, self.rule, self.metric
+        with self.device.on(), buffers.borrow_team(self.backend, choice.n_threads) as team:
             run = buffers.acquire(use, key)
             if run is not None:
-                run.begin(self.n_threads)
+                run.begin(choice.n_threads)
             else:
                 run = self._make_run(net)
             try:
@@ -72,16 +71,6 @@ class PopulationPlan(NamedTuple):
             finally:
                 if self.device.is_host:
                     buffers.release(use, key, run, run.n_bytes)
-
-    @property
-    def choice(self) -> Choice:
-        return Choice(self.family, self.n_threads, self.rows, variant=self.variant)
-
-    @property
-    def _key(self) -> tuple:
-        """All that the buffers depend on, except for the number of threads, for which `run.begin` makes room."""
-        shapes = self.network, self.dtype, self.rows, self.n_samples if self.shuffle else 0
-        return *shapes, self.device, self.family, self.variant, self.rule, self.metric
 
     def _make_run(self, net: NetSpec) -> Any:
         n_params, codes = self.network.layout.n_params, (self.network.loss, self.metric)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.structs import ALL_EPOCHS, DIVERGED_NET, RUNNING, SuspendedNets
+from ..kernels.structs import ALL_EPOCHS, DIVERGED_NET, NONE_SUSPENDED, RUNNING, SuspendedNets
 from ..runtime.checkpoint_interval import Timer
 from .hooks import Hook
 from .kept_nets import KeptNets
@@ -66,7 +66,7 @@ class Saver:
             if status[net] == RUNNING:
                 parts["params"][net] = initial
         nets = {net: state for net, state in self._states.items() if self._is_kept(status[net])}
-        return FitState(**parts, suspended=suspended or SuspendedNets.none(), nets=nets)
+        return FitState(**parts, suspended=suspended or NONE_SUSPENDED, nets=nets)
 
     def save(self, suspended: SuspendedNets | None = None) -> None:
         self._is_new = False
@@ -208,10 +208,10 @@ def ended_nets(outcome: dict[str, np.ndarray], params: np.ndarray, kept: KeptNet
     kept : what else these nets need; None of nets trained one by one
     """
     if kept is None:
-        return SuspendedNets.none()
+        return NONE_SUSPENDED
     nets = np.flatnonzero((outcome["status"] == ALL_EPOCHS) & kept.are_written)
     if not len(nets):
-        return SuspendedNets.none()
+        return NONE_SUSPENDED
     watches = bool(outcome["best_epochs"].size)
     best_epochs = outcome["best_epochs"][nets] if watches else np.zeros(len(nets), np.int64)
     best_params = params[nets] if watches else np.empty((len(nets), 0), params.dtype)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..data.digest import digest_of, sample_digests
 from ..errors import counted, is_per_net
-from ..optimizers import Optimizer, setting_text, settings_of
+from ..optimizers import Optimizer, setting_text
 from ..persistence.checkpoint_files import PREVIOUS, Checkpoint, CheckpointFile, Identity, warn_of_schedule
 from ..population_result.recorded_epochs import recorded_epochs
 from ..schedules import Schedule, schedule_factors
@@ -64,7 +64,7 @@ def describe_schedule(schedule: Any, factors: Callable[[np.ndarray, int], Any], 
 
 def describe_optimizer(optimizer: Optimizer) -> dict[str, Any]:
     """Return the description of a population's optimiser, with digests of settings that differ between nets."""
-    of_nets = {name: digest_of(value) for name, value in settings_of(optimizer).items() if is_per_net(value)}
+    of_nets = {name: digest_of(value) for name, value in optimizer.settings.items() if is_per_net(value)}
     return {"optimizer": description(optimizer), **of_nets}
 
 
@@ -78,6 +78,11 @@ def identity_of_nets(pop: PopulationBase) -> dict[str, Any]:
     """Return identity_of_net of a population, with its number of nets and digests of what differs between them."""
     arrays = {name: digest_of(array) for name, array in pop.get_arrays().items() if name != "params"}
     return {"n_nets": pop.n_nets, **identity_of_net(pop), **arrays}
+
+
+def file_of(given: dict[str, Any], kind: str) -> CheckpointFile:
+    """Return the file of a fit's checkpoints; given : checked keywords of fit, of which checkpoint is not None"""
+    return CheckpointFile(given["checkpoint"], given["every"], given["resume"], kind, given["verbose"])
 
 
 @contextmanager

@@ -259,7 +259,17 @@ def checked(function: Callable[..., Any], given: Mapping[str, Any], table: Table
         found[name] = value if check is None else check(value)
     if found.get("restart_after") is not None and found["converged"] is None:
         raise ValueError("restart_after needs converged=..., which says when a net has learned.")
+    if found["checkpoint"] is None:
+        refuse_without_file(found["every"], found["resume"])
     return found
+
+
+def refuse_without_file(every: Any, resume: bool) -> None:
+    """Raise ValueError for arguments of a fit that need checkpoint=..., which it was not given."""
+    if resume:
+        raise ValueError("resume=True needs checkpoint=..., the file to go on from.")
+    if every != EVERY:
+        raise ValueError(f"every={every!r} needs checkpoint=..., the file to write at this interval.")
 
 
 def _unknown(function: Callable[..., Any], name: str, owner: type) -> TypeError:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..devices import backend
-from ..execution.dispatch import GpuNetsFit, choose_gpu_nets_variant, choose_nets_variant, lane_threads
+from ..execution.dispatch import NetsFit, choose_nets
 from ..execution.plan import PopulationPlan
 from ..execution.unrolled_code import pays_to_compile
 from ..kernels.formulas.update_rules import CODES
@@ -20,6 +20,7 @@ from ..kernels.structs import (
     MONITOR_NONE,
     MONITOR_VALIDATION_ACCURACY,
     MONITOR_VALIDATION_LOSS,
+    NONE_SUSPENDED,
     StopCriteria,
     SuspendedNets,
     TrainConfig,
@@ -75,7 +76,7 @@ class Lanes:
         self._nets = training_state(self.task, self.outcome, self._members, self.n_epochs)
         if len(waiting.net_index):
             run.resume(self._nets, waiting.part(0, n))
-        self._waiting = waiting.part(n, len(waiting.net_index))
+            self._waiting = waiting.part(n, len(waiting.net_index))
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -103,14 +104,14 @@ class Lanes:
         task, started = self.task, time.perf_counter()
         given = task.net, self._data, self._config, self._criteria, self._nets, self._held_out, self.run_of_kernels
         self.plan.backend.train_nets(self._team, *given, n)
-        self.last_call = self.plan.n_threads, n, time.perf_counter() - started
+        self.last_call = self.plan.choice.n_threads, n, time.perf_counter() - started
         return ""
 
     def suspended(self) -> SuspendedNets:
         """Return the nets in the middle of their training, and those that wait for them."""
         now = self.run_of_kernels.suspended(self._nets, self.task.monitored is not None)
         parts = [part for part in (now, self._waiting) if len(part.net_index)]
-        return SuspendedNets.joined(parts) if parts else SuspendedNets.none()
+        return SuspendedNets.joined(parts) if parts else NONE_SUSPENDED
 
     def _record_unfinished(self) -> None:
         """Store parameters and records of the nets in training; with early stopping, those of their best epochs."""
@@ -174,33 +175,19 @@ def stop_criteria(task: FitTask, n_epochs: int) -> StopCriteria:
 
 def training_plan(task: FitTask, n_members: int, n_epochs: int) -> PopulationPlan:
     """Return the plan by which n_members nets of the task are trained together."""
-    network, n_samples, limit = task.network, task.rows.n_samples, task.time_limit
+    network, n_samples, rule, limit = task.network, task.rows.n_samples, task.optimizer.rule, task.time_limit
+    fit = NetsFit(task.dtype.itemsize, rule.n_state, n_samples, task.batch_size)
     compiles = limit is None or pays_to_compile(limit.seconds)
-    n_threads = 1  # a GPU's own threads are not counted
-    if task.device.is_host:
-        samples = n_epochs * n_samples if compiles else 0  # a short fit is not counted
-        variant = choose_nets_variant(network, task.device, n_members, task.validates, samples, compiles)
-        n_threads = lane_threads(network, n_members, variant.lanes, n_epochs * n_samples)
-    else:
-        variant = choose_gpu_nets_variant(network, task.whole.n_nets, gpu_fit(task))
+    given = task.family, task.whole.n_nets, n_members, fit, n_epochs, task.validates, compiles
     return PopulationPlan(
         network=network,
         device=task.device,
         backend=backend(task.device),
         dtype=task.dtype,
-        family=task.family,
-        n_threads=n_threads,
-        variant=variant,
-        rows=task.batch_size,
+        choice=choose_nets(network, task.device, *given),
         n_samples=n_samples,
         metric=task.rows.metric,
-        rule=task.optimizer.rule,
+        rule=rule,
         shuffle=task.shuffle,
         precision=task.precision,
     )
-
-
-def gpu_fit(task: FitTask) -> GpuNetsFit:
-    """Return what the choice of a GPU's kernel depends on; it is the same for all parts of a population."""
-    n_state = task.optimizer.rule.n_state
-    return GpuNetsFit(task.dtype.itemsize, n_state, task.rows.n_samples, task.batch_size)

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import is_per_net
 from ..kernels.structs import NET_DEFAULTS, NET_HYPER, NO_EPOCH, PopulationState
-from ..nets.evaluation_state import nets_and_rows
-from ..optimizers import Optimizer, settings_of
+from ..nets.nets_evaluation import nets_and_rows
+from ..optimizers import Optimizer
 from ..schedules.checked_factors import factors_at
 from .kept_nets import KeptNets
 from .outcome import Outcome
@@ -21,9 +20,9 @@ def hyper_table(optimizer: Optimizer, l2: Any, n_nets: int) -> np.ndarray:
 
     l2 : float or (n_nets,)     strength of the L2 penalty
     """
-    values = {**settings_of(optimizer), "l2": l2}
+    values = {**optimizer.settings, "l2": l2}
     columns = [values.get(name, default) for name, default in zip(NET_HYPER, NET_DEFAULTS, strict=True)]
-    if not any(map(is_per_net, columns)):
+    if np.ndarray not in map(type, columns):
         return np.array([columns])
     table = np.empty((n_nets, len(NET_HYPER)))
     for k, column in enumerate(columns):

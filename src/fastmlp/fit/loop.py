@@ -37,7 +37,7 @@ def run_calls(engine: Engine, hooks: Sequence[Hook], flag: StopFlag) -> str:
 
     flag : ends the fit before the next call: set by Ctrl-C, or by another thread
     """
-    limiting, looking = _asked(hooks, "limit"), _asked(hooks, "after")
+    limiting, looking = own_methods(hooks, "limit"), own_methods(hooks, "after")
     while n := engine.steps_left:
         if flag.is_set():
             return "interrupt"
@@ -53,7 +53,7 @@ def run_calls(engine: Engine, hooks: Sequence[Hook], flag: StopFlag) -> str:
     return ""
 
 
-def _asked(hooks: Sequence[Hook], name: str) -> list[Callable[..., Any]]:
+def own_methods(hooks: Sequence[Hook], name: str) -> list[Callable[..., Any]]:
     """Return this method of the hooks that have one of their own."""
     return [getattr(hook, name) for hook in hooks if getattr(type(hook), name) is not getattr(Hook, name)]
 
@@ -124,7 +124,7 @@ def fit_net(
             if history.stopped_by == "divergence" and warns:
                 warn_of_divergence(net.epoch_of_divergence(), net.n_epochs, net.optimizer)
     finally:
-        for close in reversed(_asked(hooks, "close")):
+        for close in reversed(own_methods(hooks, "close")):
             close()
 
 
@@ -147,7 +147,8 @@ def _train(net: OneNet, hooks: Sequence[Hook], flag: StopFlag) -> str:
 
 def _end(net: OneNet, hooks: Sequence[Hook], reason: str) -> None:
     """Give the net the parameters that the fit ends with, and its history the records of all finished epochs."""
-    for end in reversed(_asked(hooks, "end")):  # a checkpoint has the state before the search for the best epoch ends
+    # Backwards: a checkpoint has the state before the search for the best epoch ends.
+    for end in reversed(own_methods(hooks, "end")):
         reason = end(reason)
     net.copy_to_host()
     net.records.publish(net.records.n_recorded(net.epochs_done) if net.n_final is None else net.n_final)

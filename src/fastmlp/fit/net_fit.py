@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..callbacks import tell_end
-from ..console.compile_notice import CompileNotices
 from ..console.nets_progress import line_start, progress_of_fit
 from ..console.progress_bar import EpochLines
 from ..data.checked_samples import make_validation, sample_for_plots, validated_samples
@@ -16,7 +15,7 @@ from ..data.class_weighting import weighted_by_class
 from ..errors import checked_share
 from ..history import History
 from ..kernels.formulas.net_seeds import fit_seed
-from ..kernels.jit.compile_time import Stopwatch
+from ..kernels.jit.compile_time import Stopwatch, notices
 from ..kernels.structs import Samples
 from ..optimizers.base import batch_rows
 from ..runtime.ctrl_c import StopFlag, raise_if_stopped, stop_flag
@@ -33,7 +32,6 @@ from .task import FitTask
 
 if TYPE_CHECKING:
     from ..nets.single_net_base import SingleNetBase
-    from ..persistence.checkpoint_files import CheckpointFile
     from .checkpoint import Saver
 
 
@@ -46,8 +44,12 @@ def fit_mlp(net: SingleNetBase, X: Any, y: Any, given: dict[str, Any], watch: St
     """
     if given["verbose"] == 2:
         given["callbacks"] = (*given["callbacks"], EpochLines(given["epochs"], line_start()))
-    file = checkpoint_file(given, "net")
-    with stop_flag() as flag, CompileNotices(given["verbose"] > 0):
+    file = None
+    if given["checkpoint"] is not None:
+        from .checkpoint_identity import file_of
+
+        file = file_of(given, "net")
+    with stop_flag() as flag, notices(given["verbose"] > 0):
         with nullcontext((X, y)) if is_array(X, y) else rows_of(X, y, net, given, file) as (X, y):
             if file is None:
                 task, saver = _task(net, X, y, given, watch), None
@@ -115,7 +117,8 @@ def _task(net: SingleNetBase, X: Any, y: Any, given: dict[str, Any], watch: Stop
         from ..diagnosis.monitor import Monitor
 
         monitor = Monitor(net.network, rows.watched, given["epochs"])
-    net._choose_device(X if isinstance(rows, InMemory) else None, given["epochs"] * rows.n_samples, batch_size)
+    if net._named_device == "auto":
+        net._choose_device(X if isinstance(rows, InMemory) else None, given["epochs"] * rows.n_samples, batch_size)
     factors, dropout_factors = None, None
     if given["schedule"] is not None or given["dropout_schedule"] is not None:
         factors, dropout_factors = factors_of(given, net.network)
@@ -181,24 +184,3 @@ def _rows(
         rows = rows.with_data(weighted_by_class(rows.data, class_weight, network))
         batch_size = min(batch_size, rows.n_samples)
     return rows, held_out, batch_size, shuffle and batch_size < rows.n_samples, seed
-
-
-def checkpoint_file(given: dict[str, Any], kind: str) -> CheckpointFile | None:
-    """Return the file of a fit's checkpoints, or None.
-
-    Raises
-    ------
-    ValueError
-        If there is to be no file, but one to resume from, or an interval.
-    """
-    from ..runtime.checkpoint_interval import DEFAULT
-
-    checkpoint, every, resume = given["checkpoint"], given["every"], given["resume"]
-    if checkpoint is None and not resume and every == DEFAULT:
-        return None
-    from ..persistence.checkpoint_files import CheckpointFile, refuse_without_file
-
-    if checkpoint is not None:
-        return CheckpointFile(checkpoint, every, resume, kind, given["verbose"])
-    refuse_without_file(every, resume)
-    return None

@@ -6,18 +6,19 @@ Both write the same Outcome.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from ..console.compile_notice import CompileNotices
 from ..console.nets_progress import NetsInTraining, PartProgress, part_of_whole
 from ..console.progress_bar import NetLines, Progress
 from ..execution.dispatch import one_by_one_threads
 from ..execution.plan import Plan
 from ..history import History
-from ..kernels.structs import CONVERGED, RUNNING, SuspendedNets
+from ..kernels.jit.compile_time import notices
+from ..kernels.structs import CONVERGED, NONE_SUSPENDED, RUNNING
 from ..population_result.stopped_by import OUT_OF_TIME
 from ..runtime.ctrl_c import StopFlag
 from ..runtime.memory_check import check_epochs, check_memory
@@ -28,7 +29,7 @@ from .hooks.of_lanes import CallsOfLanes, ShowNets
 from .hooks.time_limit import EndInTime, TimeLimit
 from .kept_nets import KeptNets
 from .lanes import Lanes
-from .loop import fit_net, hooks_of, run_calls
+from .loop import fit_net, hooks_of, own_methods, run_calls
 from .one_net import OneNet
 from .outcome import Outcome
 from .rows import InMemory
@@ -90,9 +91,9 @@ def fit_nets(task: FitTask, redraw: Redraw, flag: StopFlag, saver: Saver | None 
             outcome.kept = KeptNets.empty(task.n_nets, n_state, n_params, task.dtype)
         if saver.start is not None:
             first, restarts, spent = _start_from(saver.start, task, outcome)
-    reason, attempt = "", first
+    reason, attempt, shown = "", first, shown_progress(task, outcome) if task.verbose else nullcontext()
     try:
-        with shown_progress(task, outcome) as progress:
+        with shown as progress:
             for attempt in range(first, n_attempts):
                 if attempt > first:
                     members = np.flatnonzero((restarts == attempt - 1) & (outcome.status != CONVERGED))
@@ -109,7 +110,8 @@ def fit_nets(task: FitTask, redraw: Redraw, flag: StopFlag, saver: Saver | None 
                 if saver is not None:
                     saver.begin(task, outcome, restarts, spent, attempt)
                 running = np.flatnonzero((restarts == attempt) & (outcome.status == RUNNING))
-                progress.done = task.n_nets - len(running)
+                if progress is not None:
+                    progress.done = task.n_nets - len(running)
                 reason = train(task, outcome, running, task.epochs_of_attempt(attempt), progress, flag, saver)
                 if reason or task.restart_after is None:
                     break
@@ -160,17 +162,17 @@ def _train_in_lanes(
     outcome: Outcome,
     members: np.ndarray,
     n_epochs: int,
-    progress: Progress | PartProgress,
+    progress: Progress | PartProgress | None,
     flag: StopFlag,
     saver: Saver | None,
 ) -> str:
     """Train nets together: those that a state has in the middle of their training, as many as there are lanes at a
     time, and then the others. Return why the fit ended before all of them had, or "".
     """
-    waiting = SuspendedNets.none()
+    waiting = NONE_SUSPENDED
     if saver is not None and saver.start is not None:
         waiting = saver.start.suspended
-        saver.start.suspended = SuspendedNets.none()
+        saver.start.suspended = NONE_SUSPENDED
         members = np.setdiff1d(members, waiting.net_index)
     while len(members) or len(waiting.net_index):
         nets = waiting.net_index if len(waiting.net_index) else members
@@ -178,12 +180,13 @@ def _train_in_lanes(
             hooks: list[Hook] = [CallsOfLanes(lanes)]
             if task.time_limit is not None:
                 hooks.append(EndInTime(lanes, task.time_limit, 1))
-            hooks.append(ShowNets(lanes, progress))
+            if progress is not None or task.monitor is not None:
+                hooks.append(ShowNets(lanes, progress))
             if saver is not None:
                 hooks.append(SaveLanes(saver, lanes))
             reason = run_calls(lanes, hooks, flag)
-            for hook in hooks:
-                hook.end(reason)
+            for end in own_methods(hooks, "end"):
+                end(reason)
         if reason:
             return reason
         if not len(waiting.net_index):
@@ -200,7 +203,7 @@ def _train_one_by_one(
     outcome: Outcome,
     members: np.ndarray,
     n_epochs: int,
-    progress: Progress | PartProgress,
+    progress: Progress | PartProgress | None,
     flag: StopFlag,
     saver: Saver | None,
 ) -> str:
@@ -211,8 +214,13 @@ def _train_one_by_one(
     check_epochs(n_epochs, task.n_batches, 2 if task.held_out is None else 4)
     reads_blocks = not isinstance(task.rows, InMemory)
     n_threads = 1 if reads_blocks or task.callbacks else one_by_one_threads(task.device, len(members))
-    before, waiting, stop, reasons = progress.done, iter(members.tolist()), StopFlag(flag), []
-    show = lambda nets: progress.show(before + nets.done, float("nan"), nets.find_best)
+    before = 0.0 if progress is None else progress.done
+    waiting, stop, reasons = iter(members.tolist()), StopFlag(flag), []
+
+    def show(nets: NetsInTraining) -> None:
+        if progress is not None:
+            progress.show(before + nets.done, float("nan"), nets.find_best)
+
     in_training = NetsInTraining(show) if n_threads == 1 else NetsInTraining()
     limit = task.time_limit
     seconds_left = None if limit is None else limit.seconds - limit.elapsed()
@@ -221,7 +229,7 @@ def _train_one_by_one(
         # a thread alone knows how long it has waited for kernels
         task_here = task if seconds_left is None else replace(task, time_limit=TimeLimit(seconds_left))
         given = outcome, n_epochs, None if reads_blocks else 1, stop, saver, in_training
-        with task.device.on(), CompileNotices(task.verbose > 0):
+        with task.device.on(), notices(task.verbose > 0):
             for net in waiting:  # the threads share a list iterator, which gives each net to one thread
                 if reason := "interrupt" if stop.is_set() else _train_by_itself(task_here, net, *given):
                     reasons.append(reason)

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..console.compile_notice import CompileNotices
 from ..data.population_data import validated_population_samples, with_held_out
 from ..devices import backend
 from ..errors import checked_share, is_per_net
-from ..interface.setting_checks import LateGenerator
 from ..kernels.formulas.net_seeds import fit_seeds
-from ..kernels.jit.compile_time import Stopwatch
-from ..kernels.structs import METRIC_NONE, RUNNING, Samples
-from ..nets.per_net_settings import text_of_shared_settings
+from ..kernels.jit.compile_time import Stopwatch, notices
+from ..kernels.structs import DIVERGED_NET, METRIC_NONE, RUNNING, Samples
 from ..nets.population_prediction import reads_rows
 from ..nets.with_executor import OF_FITS_ON_WORKERS, for_workers, workers_for
-from ..optimizers import settings_of
-from ..optimizers.base import batch_rows
+from ..optimizers.base import batch_rows, shared_text
 from ..population_result import PopulationResult
 from ..runtime.ctrl_c import StopFlag, raise_if_stopped, stop_flag
 from ..runtime.memory_check import check_epochs
 from .checkpoint import Saver
 from .hooks.time_limit import TimeLimit
 from .metrics import check_metrics
-from .net_fit import checkpoint_file
 from .nets import FittedNets, fit_nets
 from .optimizer_state import states_of_nets
 from .outcome import converged_nets
@@ -49,9 +46,14 @@ def fit_population(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], w
     executor, error = given["executor"], None
     if executor is not None:
         X = for_workers(X)
-    file = checkpoint_file(given, "population")
-    with stop_flag() as flag:
-        with rows_of(X, y, pop, given, file) if reads_rows(X, y) else nullcontext((X, y)) as (X, y):
+    file = None
+    if given["checkpoint"] is not None:
+        from .checkpoint_identity import file_of
+
+        file = file_of(given, "population")
+    reads = type(X) is not np.ndarray and reads_rows(X, y)
+    with stop_flag() as flag, notices(given["verbose"] > 0):
+        with rows_of(X, y, pop, given, file) if reads else nullcontext((X, y)) as (X, y):
             if file is None:
                 task, saver = _task(pop, X, y, given, watch), None
             else:
@@ -72,7 +74,8 @@ def fit_population(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], w
         pop.fits += 1
         interrupted = fitted.reason == "interrupt" or flag.is_set()
         pop.result = result = _result(pop, task, fitted, interrupted, watch)
-    result.warn_of_divergence()
+    if (result.status == DIVERGED_NET).any():
+        result.warn_of_divergence()
     if error is not None:
         raise error
     return result
@@ -90,7 +93,8 @@ def _fit_on_workers(
 
 def _task(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], watch: Stopwatch) -> FitTask:
     """Return the task of a fit; the device is chosen here."""
-    rng, on_workers = LateGenerator([pop.seed, pop.fits]), given["executor"] is not None
+    rng = cache(lambda: np.random.default_rng([pop.seed, pop.fits]))  # made where something is drawn
+    on_workers = given["executor"] is not None
     optimizer = given["optimizer"].for_nets(pop.n_nets, rng)
     rows, held_out = _rows(pop, X, y, given, rng)
     held_out_metric = None if held_out is None else held_out.metric
@@ -106,8 +110,8 @@ def _task(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], watch: Sto
         first = pop.net(0)
         first._choose_device(None, given["epochs"] * rows.n_samples, batch_size)
         pop.device = first.device
-    else:
-        pop._choose_device(X, given["epochs"] * rows.n_samples, batch_size, pop._in_one_launch())
+    elif pop._named_device == "auto":
+        pop._choose_device(X, given["epochs"] * rows.n_samples, batch_size)
     for samples in (rows.data, held_out):
         if samples is not None and given["metrics"]:
             check_metrics(given["metrics"], pop.network, samples)
@@ -131,7 +135,7 @@ def _task(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], watch: Sto
         device=pop.device,
         dtype=pop.dtype,
         precision=pop.precision,
-        params=pop.params,
+        params=pop._params,
         seeds=fit_seeds(pop.seeds, pop.fits) if draws else pop.seeds,  # else nothing is drawn
         l2=pop.l2,
         dropout=_dropout_rates(pop, drops),
@@ -158,18 +162,19 @@ def _task(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], watch: Sto
 
 
 def _rows(
-    pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], rng: LateGenerator
+    pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], rng: Callable[[], np.random.Generator]
 ) -> tuple[InMemory | OnDisk, Samples | None]:
     """Return (rows, held-out samples), checked."""
     validation_data, class_weight, of_nets = given["validation_data"], given["class_weight"], (pop.network, pop.dtype)
-    fraction = checked_share(given["validation_fraction"], validation_data)
+    fraction = given["validation_fraction"]
+    if fraction:
+        fraction = checked_share(fraction, validation_data)
     weights = given["sample_weight"], None if fraction else class_weight
-    with CompileNotices(given["verbose"] > 0):
-        if isinstance(X, OnDisk):
-            rows: InMemory | OnDisk = X.weighted(*weights, pop.network, pop.n_nets)
-        else:
-            rows = InMemory(*validated_population_samples(X, y, *of_nets, pop.n_nets, *weights))
-        return with_held_out(rows, *of_nets, validation_data, fraction, class_weight, given["converged"], rng)
+    if isinstance(X, OnDisk):
+        rows: InMemory | OnDisk = X.weighted(*weights, pop.network, pop.n_nets)
+    else:
+        rows = InMemory(*validated_population_samples(X, y, *of_nets, pop.n_nets, *weights))
+    return with_held_out(rows, *of_nets, validation_data, fraction, class_weight, given["converged"], rng)
 
 
 def _dropout_rates(pop: PopulationBase, drops: bool) -> np.ndarray:
@@ -184,9 +189,8 @@ def _result(
     pop: PopulationBase, task: FitTask, fitted: FittedNets, interrupted: bool, watch: Stopwatch
 ) -> PopulationResult:
     outcome, monitored = fitted.outcome, task.monitored is not None
-    settings = {**settings_of(task.optimizer), "l2": pop.l2, "dropout": pop.dropout, "init_scale": pop.init_scale}
-    with CompileNotices(task.verbose > 0):
-        converged = converged_nets(task, outcome)
+    settings = {**task.optimizer.settings, "l2": pop.l2, "dropout": pop.dropout, "init_scale": pop.init_scale}
+    converged = converged_nets(task, outcome)
     seconds, compile_seconds = watch.read()
     return PopulationResult(
         converged=converged,
@@ -203,7 +207,7 @@ def _result(
         seconds=seconds,
         compile_seconds=compile_seconds,
         interrupted=interrupted,
-        settings={name: value for name, value in settings.items() if is_per_net(value)},
+        settings={name: value for name, value in settings.items() if isinstance(value, np.ndarray)},
         judged_by=task.judged_by,
-        arguments=task.description(text_of_shared_settings(task.optimizer))(),
+        arguments=task.description(shared_text(task.optimizer))(),
     )

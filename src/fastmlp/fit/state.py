@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.formulas.update_rules import MOST_STATE
-from ..kernels.structs import ALL_EPOCHS, N_SCALARS, RUNNING, STEPS_DONE, UNCHECKED, SuspendedNets
+from ..kernels.structs import ALL_EPOCHS, N_SCALARS, NONE_SUSPENDED, RUNNING, STEPS_DONE, UNCHECKED, SuspendedNets
 from ..persistence.parts import Parts
 from .hooks import Hook
 from .hooks.early_stopping import Checkpoint, EndByRecords, FinalParams, ScoredEpochs
@@ -189,8 +189,8 @@ class FitState:
     spent: np.ndarray  # int64 (n_nets,), epochs of earlier attempts; empty without restarts
     attempt: int  # counted from 0
     outcome: dict[str, np.ndarray]  # arrays of the Outcome by name
-    suspended: SuspendedNets = field(default_factory=SuspendedNets.none)  # nets in lanes, in training
-    ended: SuspendedNets = field(default_factory=SuspendedNets.none)  # nets in lanes, after their last epoch
+    suspended: SuspendedNets = field(default=NONE_SUSPENDED)  # nets in lanes, in training
+    ended: SuspendedNets = field(default=NONE_SUSPENDED)  # nets in lanes, after their last epoch
     nets: dict[int, NetState] = field(default_factory=dict)  # nets trained one by one, by their number
 
     @property
@@ -228,7 +228,7 @@ class FitState:
         self.outcome = self.outcome | changed
         parts = [part for part in (self.suspended, self.ended) if len(part.net_index)]
         if parts:
-            self.suspended, self.ended = SuspendedNets.joined(parts), SuspendedNets.none()
+            self.suspended, self.ended = SuspendedNets.joined(parts), NONE_SUSPENDED
 
     def give_optimizer_states(self, task: FitTask) -> None:
         """Let the optimiser states that the user carries from fit to fit be these, also of nets that have ended."""
@@ -257,7 +257,7 @@ class FitState:
         def of_nets(found: SuspendedNets) -> SuspendedNets:
             rows = (found.net_index >= nets.start) & (found.net_index < nets.stop)
             if not rows.any():
-                return SuspendedNets.none()
+                return NONE_SUSPENDED
             chosen = SuspendedNets(*(array[rows] for array in found))
             return chosen._replace(net_index=chosen.net_index - nets.start)
 
@@ -280,7 +280,7 @@ class FitState:
             parts = [SuspendedNets(*(array[rows] for array in mine))] if rows.any() else []
             if len(others.net_index):
                 parts.append(others._replace(net_index=others.net_index + nets.start))
-            return SuspendedNets.joined(parts) if parts else SuspendedNets.none()
+            return SuspendedNets.joined(parts) if parts else NONE_SUSPENDED
 
         self.suspended, self.ended = joined(self.suspended, part.suspended), joined(self.ended, part.ended)
         self.nets = {n: state for n, state in self.nets.items() if not nets.start <= n < nets.stop}

@@ -12,12 +12,12 @@ import numpy as np
 from ..callbacks import Callback, EarlyStopping
 from ..devices import Device, backend, device_of
 from ..errors import is_per_net
-from ..execution.dispatch import choose_nets_family
+from ..execution import dispatch
 from ..execution.net_description import describe_net
 from ..execution.plan import Plan
 from ..kernels.structs import METRIC_NONE, NetSpec, Samples
 from ..network.spec import Network
-from ..optimizers import Optimizer, settings_of
+from ..optimizers import Optimizer
 from ..schedules.checked_factors import schedule_text
 from .rows import Block, InMemory, OnDisk
 
@@ -87,7 +87,7 @@ class FitTask:
 
     # ---- nets
 
-    @property
+    @cached_property
     def n_nets(self) -> int:
         return len(self.params)
 
@@ -96,16 +96,15 @@ class FitTask:
         """Properties of the task of all nets of the population."""
         if self.part_of is not None:
             return self.part_of
-        settings = settings_of(self.optimizer)
-        has_any = lambda value: bool(np.any(np.asarray(value) != 0))
+        settings = self.optimizer.settings
         return Whole(
             self.n_nets,
             self.family_on(self.device),
-            has_any(settings.get("weight_decay", 0.0)) or has_any(self.l2),
-            has_any(settings.get("clip_norm", 0.0)),
+            bool(np.any(settings.get("weight_decay", 0.0)) or np.any(self.l2)),
+            bool(np.any(settings.get("clip_norm", 0.0))),
         )
 
-    @property
+    @cached_property
     def family(self) -> str:
         return self.whole.family
 
@@ -119,13 +118,13 @@ class FitTask:
             with device.on():
                 streams = not backend(device).has_room_for_samples(data.X.nbytes)
         # on a GPU, streams : whether the samples are too many for its memory
-        return choose_nets_family(
+        return dispatch.choose_nets_family(
             self.network, n_nets, self.batch_size, device, self.dtype, streams, self.shuffle, self.precision
         )
 
     @cached_property
     def _differs_per_net(self) -> bool:
-        return self.is_population and any(map(is_per_net, settings_of(self.optimizer).values()))
+        return self.is_population and any(map(is_per_net, self.optimizer.settings.values()))
 
     def optimizer_of(self, net: int) -> Optimizer:
         """Return the optimiser of one net."""
@@ -156,7 +155,7 @@ class FitTask:
         rows, held_out : samples of the part
         """
         of_nets: Callable[[Any], Any] = lambda value: value[nets] if is_per_net(value) else value
-        settings = {k: of_nets(value) for k, value in settings_of(self.optimizer).items() if is_per_net(value)}
+        settings = {k: of_nets(value) for k, value in self.optimizer.settings.items() if is_per_net(value)}
         return replace(
             self,
             params=self.params[nets],
@@ -181,7 +180,7 @@ class FitTask:
         """Steps of an epoch."""
         return -(-self.rows.n_samples // self.batch_size)
 
-    @property
+    @cached_property
     def monitored(self) -> str | None:
         """The record that early stopping looks at, or None without early stopping."""
         if self.early_stopping is None:
@@ -198,7 +197,7 @@ class FitTask:
         """Meaning of PopulationResult.converged: "rule", "all right" or "finite loss"."""
         return "rule" if self.converged is not None else "all right" if self.checks_final_accuracy else "finite loss"
 
-    @property
+    @cached_property
     def checks_final_accuracy(self) -> bool:
         """Whether a net counts as converged if all samples are correct after its last step."""
         return self.converged is None and isinstance(self.rows, InMemory) and self.rows.metric != METRIC_NONE

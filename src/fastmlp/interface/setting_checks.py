@@ -27,21 +27,6 @@ def seed_of(random_state: Any) -> int:
     return checked_count("random_state", random_state, at_least=0, at_most=None) % 2**63
 
 
-class LateGenerator:
-    """Lazily created random generator: a call returns the generator of the seed, made at the first call.
-
-    Making a generator takes as long as 500 epochs of XOR.
-    """
-
-    def __init__(self, seed: list[int]):
-        self._seed = seed
-        self._made: np.random.Generator | None = None
-
-    def __call__(self) -> np.random.Generator:
-        self._made = self._made or np.random.default_rng(self._seed)
-        return self._made
-
-
 def checked_precision(precision: Any) -> str:
     if precision == "float16":
         raise ValueError(

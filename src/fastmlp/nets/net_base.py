@@ -93,17 +93,20 @@ class NetBase:
 
     # ---- use
 
-    def _choose_device(self, X: Any, samples: float, at_once: float, in_one_launch: bool = False) -> None:
+    def _choose_device(self, X: Any, samples: float, at_once: float) -> None:
         """Choose the device, if it is "auto", by the amount of work.
 
         X : inputs; a device that already holds them is used
         samples : number of training samples of each net over all epochs; a sample of a forward pass counts as a third
         at_once : number of samples in one step, counted in the same way
-        in_one_launch : whether a GPU would train all nets in one launch
         """
         if self._named_device == "auto":
             each = self._products
-            self.device = choose_device("auto", self.device, X, samples * each, at_once * each, in_one_launch)
+            self.device = choose_device("auto", self.device, X, samples * each, at_once * each, self._in_one_launch())
+
+    def _in_one_launch(self) -> bool:
+        """Return whether a GPU would train all nets in one launch."""
+        return False
 
     def _classes(self, outputs: Any, X: Any) -> Any:
         """Return the class numbers of outputs (..., n_samples, n_outputs), as an array of X's library."""

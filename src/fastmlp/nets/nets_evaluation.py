@@ -9,13 +9,11 @@ import numpy as np
 from ..data.population_data import Strides, samples_of_net
 from ..devices import Device, backend, device_of
 from ..errors import shown
-from ..execution.dispatch import choose_nets_evaluation, lane_threads
+from ..execution.dispatch import choose_nets_evaluation
 from ..execution.net_description import describe_net
 from ..execution.plan import Plan, PopulationPlan
-from ..execution.thresholds import EVALUATION_ROWS
-from ..kernels.structs import LANES, KernelVariant, Samples
+from ..kernels.structs import NET_HYPER, NO_EPOCH, PopulationState, Samples
 from ..network.spec import Network
-from .evaluation_state import evaluation_state
 from .prediction import FEW_NETS, predict_nets
 
 FEW_SAMPLES = 32  # up to which parameters are read where they are; of more, copies in whole cache lines are faster
@@ -45,8 +43,9 @@ def evaluate_nets(
     module = backend(device)
     with device.on():
         data = module.place(data)
-    family = choose_nets_evaluation(network, n_nets, device, params.dtype, streams=device_of(data.X) is None)
-    if family == "one_by_one":
+    sizes, streams = (n_nets, len(chosen), data.n_samples), device_of(data.X) is None
+    choice = choose_nets_evaluation(network, *sizes, device, params.dtype, streams)
+    if choice.family == "one_by_one":
         if device.is_host and output.size and _are_few(data, strides, chosen):
             plan_for = lambda n: Plan.for_evaluation(network, device, params.dtype, n, precision=precision)
             predict_nets(
@@ -61,10 +60,7 @@ def evaluate_nets(
         device=device,
         backend=module,
         dtype=params.dtype,
-        family=family,
-        n_threads=lane_threads(network, len(chosen), LANES, data.n_samples),
-        variant=KernelVariant(lanes=LANES),
-        rows=min(data.n_samples, EVALUATION_ROWS),
+        choice=choice,
         n_samples=data.n_samples,
         metric=data.metric,
         precision=precision,
@@ -114,3 +110,57 @@ def checked_members(nets: Any, n_nets: int) -> np.ndarray:
             f"nets must hold numbers from 0 to {n_nets - 1}, but holds {members.min()} to {members.max()}."
         )
     return (members % n_nets).astype(np.int64)
+
+
+def evaluation_state(
+    params: np.ndarray, strides: Strides, members: np.ndarray, loss: np.ndarray, accuracy: np.ndarray
+) -> PopulationState:
+    """Return the state of an evaluation.
+
+    params : (n_nets, n_params)     parameters of all nets
+    members : (n_members,)     numbers of the nets to evaluate
+    loss, accuracy : (n_nets,)     written
+    """
+    numbers, whole = np.empty(0), np.empty(0, np.int64)  # what only a fit reads or writes
+    return PopulationState(
+        **nets_and_rows(params, strides, members),
+        hyper=np.zeros(len(NET_HYPER)),
+        hyper_stride=0,
+        n_state=0,
+        bias_correction=False,
+        penalised=False,
+        clipped=False,
+        dropout=numbers,
+        dropout_stride=0,
+        seeds=whole,
+        status=whole,
+        epochs=whole,
+        best_epochs=whole,
+        loss=loss,
+        accuracy=accuracy,
+        best_value=numbers,
+        checks_final_accuracy=False,
+        all_correct=np.empty(0, np.int8),
+        record_epochs=np.array([NO_EPOCH]),
+        n_records=0,
+        records=np.empty(0, params.dtype),
+        keeps_ended=False,
+        kept_vectors=np.empty(0, params.dtype),
+        kept_numbers=numbers,
+    )
+
+
+def nets_and_rows(params: np.ndarray, strides: Strides, members: np.ndarray) -> dict[str, Any]:
+    """Return the fields of a PopulationState that say which nets there are, and where each net's samples begin."""
+    n_nets, n_params = params.shape
+    return {
+        "n_params": n_params,
+        "params": params.reshape(-1),
+        "n_nets": n_nets,
+        "members": members,
+        "n_members": len(members),
+        "own_data": any(strides),
+        "X_stride": strides[0],
+        "Y_stride": strides[1],
+        "weight_stride": strides[2],
+    }

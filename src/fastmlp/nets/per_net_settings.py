@@ -1,4 +1,4 @@
-"""Settings of a Population that may differ from net to net: the constructor's, with their check, and an optimiser's."""
+"""Settings of a Population that may differ from net to net: the constructor's, with their check."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import checked_setting, drawn_setting, is_per_net
-from ..optimizers import setting_text, settings_of
+from ..errors import checked_setting, drawn_setting
 
 # Constructor arguments that may differ from net to net, with their bounds.
 PER_NET: dict[str, dict[str, Any]] = {
@@ -30,15 +29,3 @@ def checked_per_net_setting(name: str, value: Any, n_nets: int, rng: Callable[[]
     """
     drawn = drawn_setting(name, checked_setting(name, value, **PER_NET[name]), n_nets, rng)
     return checked_setting(name, drawn, **PER_NET[name])
-
-
-def text_of_shared_settings(optimizer: Any) -> str:
-    """Return an optimiser as text, without the settings that differ from net to net.
-
-    >>> from fastmlp import Adam
-    >>> text_of_shared_settings(Adam(learning_rate=np.array([0.1, 0.2]), beta1=0.8)).startswith("Adam(weight_decay=")
-    True
-    """
-    settings = settings_of(optimizer).items()
-    shared = [f"{name}={setting_text(value)}" for name, value in settings if not is_per_net(value)]
-    return f"{type(optimizer).__name__}({', '.join(shared)})"

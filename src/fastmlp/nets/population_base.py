@@ -38,5 +38,4 @@ class PopulationBase(NetBase):
         return self.result.epochs > 0
 
     def _in_one_launch(self) -> bool:
-        """Return whether a GPU would train all nets in one launch."""
         return trains_in_one_launch(self.network, self.dtype)

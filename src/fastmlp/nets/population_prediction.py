@@ -58,11 +58,11 @@ def outputs_of(pop: PopulationBase, X: Any, nets: Any, executor: Any = None) -> 
         features = as_features(X, network.n_features, dtype)
         repeated = repeated_outputs(features, pop.params, nets, network)
         if repeated is not None:
-            pop._choose_device(X, len(X) / 3, len(X) / 3, pop._in_one_launch())
+            pop._choose_device(X, len(X) / 3, len(X) / 3)
             return repeated
     data, strides = prediction_samples(X, network.n_features, dtype, pop.n_nets)
     members = np.arange(pop.n_nets) if nets is None else checked_members(nets, pop.n_nets)
-    pop._choose_device(X, data.n_samples / 3, data.n_samples / 3, pop._in_one_launch())
+    pop._choose_device(X, data.n_samples / 3, data.n_samples / 3)
     if executor is not None:
         pop.device = device_on_workers(pop)
     check_array((len(members), data.n_samples, network.n_outputs), dtype.itemsize, *OUTPUTS)
@@ -83,13 +83,13 @@ def evaluate(pop: PopulationBase, X: Any, y: Any, sample_weight: Any) -> dict[st
 
         return evaluate_in_pieces(pop, X, y, sample_weight)
     data, strides = validated_population_samples(X, y, pop.network, pop.dtype, pop.n_nets, sample_weight)
-    pop._choose_device(X, data.n_samples / 3, data.n_samples / 3, pop._in_one_launch())
+    pop._choose_device(X, data.n_samples / 3, data.n_samples / 3)
     return pop._scores(data.metric, *evaluate_nets(pop.network, pop.device, pop.params, data, strides, pop.precision))
 
 
 def scores_of_piece(pop: PopulationBase, X: Any, y: Any, metric: int | None, weight: Any) -> tuple[int, Any]:
     """Return (metric of the targets, (mean losses, accuracies)); metric : what counts as correct, if not by them"""
     data, strides = validated_population_samples(X, y, pop.network, pop.dtype, pop.n_nets, weight)
-    pop._choose_device(None, data.n_samples / 3, data.n_samples / 3, pop._in_one_launch())
+    pop._choose_device(None, data.n_samples / 3, data.n_samples / 3)
     counted_by = data if metric is None else data._replace(metric=metric)
     return data.metric, evaluate_nets(pop.network, pop.device, pop.params, counted_by, strides, pop.precision)

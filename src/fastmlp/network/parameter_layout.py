@@ -58,7 +58,7 @@ class Layout:
             end = biases[-1] + fan_out
         self.weight_offsets, self.bias_offsets = tuple(weights), tuple(biases)
         sizes = [fan_in * fan_out for fan_in, fan_out in self.shapes]
-        self.products = 3 * sum(sizes) - sizes[0]
+        self.products = 3 * sum(sizes) - sum(sizes[:1])
         self.n_layers, self.n_params, self.n_padded = len(self.shapes), end, -(-end // PADDING) * PADDING
 
     def padded(self, dtype: np.dtype) -> np.ndarray:

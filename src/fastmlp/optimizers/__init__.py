@@ -15,7 +15,6 @@ from ..interface.docstrings import with_entries_of
 from ..kernels.formulas.update_rules import CODES, RULES, Rule
 from .base import Optimizer as Optimizer
 from .base import setting_text as setting_text
-from .base import settings_of as settings_of
 
 
 @with_entries_of(Optimizer)

@@ -26,7 +26,7 @@ SHARED = ("weight_decay_schedule", "learning_rate_factors")  # settings that all
 
 def setting_text(value: Any) -> str:
     """Return a setting as text: its repr, or the name of a function, whose repr differs from process to process."""
-    return repr(value) if isinstance(value, str) else schedule_text(value)
+    return repr(value) if isinstance(value, (str, int, float)) else schedule_text(value)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -53,6 +53,8 @@ class Optimizer:
 
     Attributes
     ----------
+    settings : dict
+        Settings by name.
     rule : Rule
         Update rule, a row of kernels/formulas/update_rules.py.
     hyper : ndarray of float64, shape (n,)
@@ -104,10 +106,16 @@ class Optimizer:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def __repr__(self) -> str:
-        settings = {field.name: getattr(self, field.name) for field in fields(self)}
+        settings = self.__getstate__()
         texts = [f"{k}={v!r}" for k, v in settings.items() if k not in SHARED]
         texts += [f"{k}={setting_text(settings[k])}" for k in SHARED if settings[k] is not None]
         return f"{type(self).__name__}({', '.join(texts)})"
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Settings by name, without those of SHARED that are not given."""
+        settings = self.__getstate__()
+        return {name: value for name, value in settings.items() if not (name in SHARED and value is None)}
 
     @cached_property
     def rule(self) -> Rule:
@@ -140,8 +148,8 @@ class Optimizer:
         -------
         Optimizer
         """
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        if all(isinstance(value, (bool, int, float)) for value in values.values()):
+        values = self.settings
+        if {bool, int, float}.issuperset(map(type, values.values())):
             return self
         drawn = {
             k: v if isinstance(v, bool) or k in SHARED else drawn_setting(k, v, n_nets, rng) for k, v in values.items()
@@ -225,7 +233,7 @@ class Optimizer:
     @cached_property
     def decay_factors(self) -> Callable[[np.ndarray, int], np.ndarray] | None:
         """Schedule of the weight decay as a function (steps, n_steps) -> factors; None if it is constant."""
-        return varying_factors(self.weight_decay_schedule)
+        return None if self.weight_decay_schedule is None else varying_factors(self.weight_decay_schedule)
 
     def begin(self, state: np.ndarray) -> None:
         """Write the rule's initial values into the rows of the optimiser state that the rule uses.
@@ -239,10 +247,15 @@ class Optimizer:
             row[:] = 0.0 if start is None else getattr(self, start)
 
 
-def settings_of(optimizer: Optimizer) -> dict[str, Any]:
-    """Return the settings by name, without those of SHARED that are not given."""
-    settings = {field.name: getattr(optimizer, field.name) for field in fields(optimizer)}
-    return {name: value for name, value in settings.items() if not (name in SHARED and value is None)}
+def shared_text(optimizer: Optimizer) -> str:
+    """Return an optimiser as text, without the settings that differ from net to net.
+
+    >>> from fastmlp import Adam
+    >>> shared_text(Adam(learning_rate=np.array([0.1, 0.2]), beta1=0.8)).startswith("Adam(weight_decay=")
+    True
+    """
+    shared = [(name, value) for name, value in optimizer.settings.items() if not isinstance(value, np.ndarray)]
+    return f"{type(optimizer).__name__}({', '.join(f'{name}={setting_text(value)}' for name, value in shared)})"
 
 
 def takes_all(batch_size: Any, rule: Rule | None = None) -> bool:

@@ -21,7 +21,7 @@ from ..data.digest import CRC, PREFIX
 from ..errors import shown
 from ..interface.user_warnings import warn_user
 from ..kernels.system.atomic_file import draft_beside
-from ..runtime.checkpoint_interval import DEFAULT, Timer, as_interval
+from ..runtime.checkpoint_interval import Timer, as_interval
 from ..runtime.output_files import check_output, replacing
 from . import checksum, package_version
 from .damaged_file import DAMAGE, check_checksum, reason_of
@@ -246,14 +246,6 @@ class CheckpointFile:
         except OSError as error:
             warn_user(f"The checkpoint after {reached} is missing, and the fit goes on. {error}")
         self.timer.restart(epochs_done)
-
-
-def refuse_without_file(every: Any, resume: bool) -> None:
-    """Raise ValueError for arguments of a fit that need checkpoint=..., which it was not given."""
-    if resume:
-        raise ValueError("resume=True needs checkpoint=..., the file to go on from.")
-    if every != DEFAULT:
-        raise ValueError(f"every={every!r} needs checkpoint=..., the file to write at this interval.")
 
 
 def difference(there: Identity, here: Identity) -> str:

@@ -11,8 +11,9 @@ import numpy as np
 from ..data.digest import digest_of
 from ..errors import counted
 from ..fit.checkpoint_identity import description
+from ..fit.keywords import refuse_without_file
 from ..fit.state_checks import check_form, check_integers
-from ..persistence.checkpoint_files import PREVIOUS, SEARCH, Checkpoint, CheckpointFile, Identity, refuse_without_file
+from ..persistence.checkpoint_files import PREVIOUS, SEARCH, Checkpoint, CheckpointFile, Identity
 from ..persistence.parts import Parts
 from .search import Group, Search
 

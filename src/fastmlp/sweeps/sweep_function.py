@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..console.compile_notice import CompileNotices
 from ..errors import checked_verbose
 from ..fit.interruption import warn_caller_of_search
 from ..fit.keywords import EVERY, CheckpointKeywords
 from ..interface.keywords import completed, with_keywords
-from ..kernels.jit.compile_time import Stopwatch
+from ..kernels.jit.compile_time import Stopwatch, notices
 from .result import SweepResult
 from .search import Search
 from .search_file import SearchFile, search_file
@@ -124,7 +123,7 @@ def sweep(
     """
     given = completed(sweep, keywords, RUN_DEFAULTS)
     verbose = checked_verbose(given["verbose"])
-    with CompileNotices(verbose > 0):
+    with notices(verbose > 0):
         file = search_file(given["checkpoint"], given["every"], given["resume"], verbose)
         if file is not None and random_state is None:
             random_state = file.seed

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..class_probabilities import logits
-from ..console.compile_notice import CompileNotices
 from ..execution.dispatch import IN_TURN, FitsAtOnce
 from ..fit.interruption import was_interrupted
+from ..kernels.jit.compile_time import notices
 from ..mlp import MLP
 from ..population import Population, subset_of
 from ..population_result import PopulationResult
@@ -151,7 +151,7 @@ class TableModel:
 
         flag : of the whole fit, which Ctrl-C sets
         """
-        with CompileNotices(True):
+        with notices(True):
             if self.tuning is not None:
                 data = self._search(self.tuning, data, flag)
             if self.found is not None and self.found.interrupted:  # the best net so far

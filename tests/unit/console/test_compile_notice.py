@@ -12,10 +12,10 @@ from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp.console import compile_notice
-from fastmlp.console.compile_notice import TEXT, CompileNotices
+from fastmlp.console.compile_notice import TEXT
 from fastmlp.console.progress_bar import Progress
 from fastmlp.kernels.jit import call
-from fastmlp.kernels.jit.compile_time import notify_listeners
+from fastmlp.kernels.jit.compile_time import notices, notify_listeners
 
 
 class Immediate:
@@ -117,7 +117,7 @@ def classify():
 
 
 def fit_within(outer):
-    with CompileNotices(outer):
+    with notices(outer):
         fit(not outer)
 
 

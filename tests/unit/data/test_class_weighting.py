@@ -8,7 +8,6 @@ from fastmlp.data.checked_samples import split, validated_samples
 from fastmlp.data.class_weighting import check_class_weights, weighted_by_class
 from fastmlp.data.population_data import samples_of_net, validated_population_samples, with_held_out
 from fastmlp.fit.rows import InMemory
-from fastmlp.interface.setting_checks import LateGenerator
 from fastmlp.kernels.structs import METRIC_MARGIN
 
 SETTINGS = {"hidden_activation": "tanh", "loss": "binary_cross_entropy", "dtype": "float64", "random_state": 3}
@@ -82,7 +81,7 @@ def test_population_validation_ignores_class_weight(samples, how):
     if how == "data":
         held = {"validation_data": (X, y)}
     else:
-        rows = split(len(X), 0.25, int(LateGenerator([pop.seed, 0])().integers(2**63)))[1]
+        rows = split(len(X), 0.25, int(np.random.default_rng([pop.seed, 0]).integers(2**63)))[1]
     result = pop.fit(X, y, epochs=1, class_weight=WEIGHTS, verbose=0, early_stopping=50, **held)
     np.testing.assert_allclose(result.best_value, pop.evaluate(X[rows], y[rows])["loss"], rtol=1e-9)
 

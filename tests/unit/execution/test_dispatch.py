@@ -9,7 +9,7 @@ import fastmlp.execution.dispatch
 from fastmlp import MLP
 from fastmlp.devices import Device
 from fastmlp.execution.dispatch import (
-    GpuNetsFit,
+    NetsFit,
     choose_evaluation_family,
     choose_evaluation_threads,
     choose_family,
@@ -176,7 +176,7 @@ def test_tiny_nets_of_a_population_have_a_thread_of_a_gpu_each(itemsize, max_num
     """If there are enough to fill a block of threads, no dropout masks to draw, and registers for parameters,
     gradients and state; a number in float64 takes two registers.
     """
-    fit = GpuNetsFit(itemsize, n_state=2, n_samples=4, batch_size=4)
+    fit = NetsFit(itemsize, n_state=2, n_samples=4, batch_size=4)
     variant = lambda sizes=XOR, n_nets=128, fit=fit, **settings: choose_gpu_nets_variant(
         network(sizes, **settings), n_nets, fit
     )

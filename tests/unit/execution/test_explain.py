@@ -25,7 +25,7 @@ def test_the_family_is_that_of_the_fit(case, monkeypatch):
     assert len(lines) == 3
     assert lines == pop.explain(200, batch_size=32, epochs=5).splitlines()
     chosen = []
-    original = FitTask.family.fget
+    original = FitTask.family.func
     monkeypatch.setattr(FitTask, "family", property(lambda task: chosen.append(original(task)) or chosen[-1]))
     pop.fit(X, np.zeros((200, sizes[-1])), epochs=1, batch_size=32, verbose=0)
     assert set(chosen) == {family}

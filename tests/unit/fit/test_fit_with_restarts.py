@@ -168,7 +168,7 @@ def test_summary_omits_the_median_if_most_nets_fail():
 def test_progress_counts_finished_nets(monkeypatch):
     shown = []
     monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", lambda self, done, *_: shown.append(done))
-    Population((2, 3, 1), 50, random_state=0).fit(XOR_X, XOR_Y, epochs=5, verbose=0)
+    Population((2, 3, 1), 50, random_state=0).fit(XOR_X, XOR_Y, epochs=5, verbose=1)
     assert shown[-1] == 50
 
 

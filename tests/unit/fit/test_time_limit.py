@@ -11,8 +11,7 @@ from small_blocks import X, Y
 
 import fastmlp
 from fastmlp import SGD
-from fastmlp.execution import unrolled_code
-from fastmlp.fit import lanes
+from fastmlp.execution import dispatch, unrolled_code
 from fastmlp.kernels.structs import UNROLLED_ALWAYS, UNROLLED_IF_ON_DISK
 
 FOREVER = 100_000
@@ -171,14 +170,14 @@ def test_bad_limits_raise(kind, value):
 @pytest.mark.parametrize("seconds, compiles", [(1.0, False), (3600.0, True), (None, True)])
 def test_no_code_is_compiled_for_a_short_time(seconds, compiles, monkeypatch):
     """Compiling the unrolled code of tiny nets takes longer than such a fit."""
-    chosen, choose = [], lanes.choose_nets_variant
+    chosen, choose = [], dispatch.choose_nets_variant
 
     def noted(*arguments):
         chosen.append(choose(*arguments).unrolled)
         raise ZeroDivisionError  # before anything is compiled
 
     monkeypatch.setattr(unrolled_code, "_nets_work", {})
-    monkeypatch.setattr(lanes, "choose_nets_variant", noted)
+    monkeypatch.setattr(dispatch, "choose_nets_variant", noted)
     with pytest.raises(ZeroDivisionError):
         fit("nets in lanes", epochs=10**9, time_limit=seconds)
     assert chosen == [UNROLLED_ALWAYS if compiles else UNROLLED_IF_ON_DISK]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ...console.nets_progress import BestScore, PartProgress
 from ...console.progress_bar import Progress
-from ...execution.work import products
 from ..lanes import MOST_EPOCHS, Lanes
 from . import Hook
 
@@ -20,10 +19,10 @@ class CallsOfLanes(Hook):
 
     def __init__(self, lanes: Lanes):
         self._lanes, self._n_calls = lanes, 0
-        task, n_nets, work = lanes.task, lanes.plan.variant.lanes, FIRST_CALL
+        task, n_nets, work = lanes.task, lanes.plan.choice.variant.lanes, FIRST_CALL
         if not task.device.is_host:  # a GPU trains all nets at once, and few nets take as long as many
             n_nets, work = max(lanes.n_members, FULL_DEVICE), FIRST_CALL_OF_DEVICE
-        self._n = max(1, int(work / (n_nets * products(task.network, task.rows.n_samples))))
+        self._n = max(1, int(work / (n_nets * task.network.layout.products * task.rows.n_samples)))
 
     def limit(self, n: int) -> int:
         return min(n, self._n)
@@ -43,16 +42,18 @@ class CallsOfLanes(Hook):
 class ShowNets(Hook):
     """Shows how many nets are finished, and lets the monitor look at them."""
 
-    def __init__(self, lanes: Lanes, progress: Progress | PartProgress):
-        self._lanes, self._progress, self._before, self._share = lanes, progress, progress.done, 0.0
+    def __init__(self, lanes: Lanes, progress: Progress | PartProgress | None):
+        self._lanes, self._progress, self._share = lanes, progress, 0.0
+        self._before = 0 if progress is None else progress.done
 
     def after(self) -> str:
-        lanes, outcome, task = self._lanes, self._lanes.outcome, self._lanes.task
-        if lanes.trains_all_at_once:
-            self._share = min(1.0, self._share + lanes.last_call[1] / lanes.n_epochs)
-        done = self._before + lanes.n_finished + self._share * (lanes.n_members - lanes.n_finished)
-        validates = task.monitored == "validation_loss"
-        self._progress.show(done, float("nan"), (lambda: BestScore.of(outcome.best_value)) if validates else None)
+        lanes, outcome, task, progress = self._lanes, self._lanes.outcome, self._lanes.task, self._progress
+        if progress is not None:
+            if lanes.trains_all_at_once:
+                self._share = min(1.0, self._share + lanes.last_call[1] / lanes.n_epochs)
+            done = self._before + lanes.n_finished + self._share * (lanes.n_members - lanes.n_finished)
+            validates = task.monitored == "validation_loss"
+            progress.show(done, float("nan"), (lambda: BestScore.of(outcome.best_value)) if validates else None)
         if task.monitor is not None:
             task.monitor.look(outcome)
         return ""

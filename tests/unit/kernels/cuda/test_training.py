@@ -16,7 +16,6 @@ from fastmlp.fit import one_net
 from fastmlp.fit.hooks import of_lanes
 from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.kernels.formulas.update_rules import RULES
-from fastmlp.optimizers import settings_of
 
 
 def test_cases_have_every_loss_update_rule_and_hidden_activation():
@@ -126,7 +125,7 @@ RANGES = {
 @pytest.mark.parametrize("name", ["adamw", "momentum", "rprop"])
 def test_every_optimizer_setting_may_differ_per_net(place, rng, name):
     optimizer, few = OPTIMIZERS[name], [0, 1, 2, place.n // 2, place.n - 1]
-    used = [setting for setting in settings_of(optimizer) if setting in RANGES]
+    used = [setting for setting in optimizer.settings if setting in RANGES]
     settings = {setting: np.linspace(*RANGES[setting], place.n) for setting in used}
     settings["learning_rate"] *= optimizer.learning_rate
     settings["weight_decay"][1::3] = settings["clip_norm"][2::3] = 0.0  # which is off
