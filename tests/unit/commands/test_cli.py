@@ -292,6 +292,24 @@ def test_train_and_predict_a_regression_to_stdout(tables):
     assert np.corrcoef(list(map(float, rows)), tables["price"][300:])[0, 1] > 0.8
 
 
+def test_the_seed_decides_the_bytes_of_the_file(tables):
+    # All but the wall time, the checksum, of which it is a part, and the blanks that fill the header up after it.
+    changing = rb'seconds\\": [0-9.e-]+|blake2b:[0-9a-f]+| '
+    files = []
+    for seed in (1, 1, 2):
+        trained("--target", "label", "--seed", seed, "--epochs", "3")
+        files.append(re.sub(changing, b"", Path("model.safetensors").read_bytes()[8:]))
+    assert b"stopped_by" in files[0]
+    assert files[0] == files[1] != files[2]
+
+
+def test_preprocessing_is_fitted_on_the_training_part_only(tables):
+    trained("--target", "label", "--epochs", "1")
+    columns = fastmlp.load("model.safetensors").net_.preprocessing.columns
+    price = next(column for column in columns if column.name == "price")
+    assert len(price.quantiles) == max(240 // 30, 10)
+
+
 def test_report_command_writes_a_page(tables):
     pytest.importorskip("matplotlib")
     trained("--target", "label")
