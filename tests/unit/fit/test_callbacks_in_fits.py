@@ -5,10 +5,8 @@ import pytest
 from executor_cases import InPlace
 from toy_data import XOR_X, XOR_Y
 
-import fastmlp.execution.dispatch
 from fastmlp import MLP, Population
 from fastmlp.fit import nets_per_task
-from fastmlp.kernels.cpu import backend
 
 
 class Patient:
@@ -61,29 +59,6 @@ def test_validation_data_may_be_weighted(n_nets, rng):
         nets = Population((2, 3, 1), n_nets, **settings)
         found, net = nets.fit(X, y, **fit).best_value[7], nets.net(7)
     assert found == pytest.approx(net.evaluate(X, y, sample_weight=weights)["loss"], rel=1e-5)
-
-
-@pytest.mark.parametrize(
-    "n_samples, n_held_out, hidden", ((48, 12, (256, 256, 256)), (40, 900, (64, 64)), (700, 5, (20,)))
-)
-def test_validation_uses_no_more_threads_than_its_buffers_allow(n_samples, n_held_out, hidden, rng, monkeypatch):
-    """A fit with more threads in training than in validation must not write past the validation's buffers."""
-    monkeypatch.setattr(fastmlp.execution.dispatch, "n_threads_available", lambda: 2)
-    thread_counts = []
-
-    def recorded(choice, team, net, data, params, work, output):
-        thread_counts.append((team.n_threads, len(getattr(work, "scratch", work.partial))))
-        return evaluate(choice, team, net, data, params, work, output)
-
-    evaluate = backend.evaluate
-    monkeypatch.setattr(backend, "evaluate", recorded)
-    X, y = rng.normal(size=(n_samples, 2)), rng.normal(size=n_samples)
-    X_held, y_held = rng.normal(size=(n_held_out, 2)), rng.normal(size=n_held_out)
-    net = MLP((2, *hidden, 1), dropout=0.1, random_state=0)
-    history = net.fit(X, y, epochs=2, batch_size=16, validation_data=(X_held, y_held))
-    assert history.validation_loss[-1] == pytest.approx(net.evaluate(X_held, y_held)["loss"], rel=1e-6)
-    assert len(thread_counts) == 3
-    assert all(n_threads <= n_rows for n_threads, n_rows in thread_counts)
 
 
 @pytest.mark.parametrize("executor", [None, InPlace], ids=["here", "on workers"])

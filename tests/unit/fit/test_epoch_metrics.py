@@ -1,8 +1,6 @@
 """`fit(metrics=...)`: metrics after each epoch, on training and validation samples, compared with scikit-learn."""
 
-import gc
 import signal
-import weakref
 
 import numpy as np
 import pytest
@@ -11,8 +9,6 @@ from sklearn import metrics as theirs
 import fastmlp
 from fastmlp import MLP, EarlyStopping
 from fastmlp.callbacks import METRIC_SIGNS
-from fastmlp.execution.buffer_cache import buffers
-from fastmlp.execution.plan import Plan
 from fastmlp.fit.metrics import METRICS, as_metrics
 
 RNG = np.random.default_rng(0)
@@ -262,41 +258,3 @@ def test_early_stopping_can_monitor_a_function(part):
     for other in found[1:]:
         assert other[:3] == found[0][:3]
         np.testing.assert_array_equal(other[3], found[0][3])
-
-
-@pytest.fixture
-def plans(monkeypatch):
-    """Weak references to the plans of evaluations, in the order of their making."""
-    made, for_evaluation = [], Plan.for_evaluation
-
-    def remembered(*arguments, **settings):
-        plan = for_evaluation(*arguments, **settings)
-        made.append(weakref.ref(plan))
-        return plan
-
-    buffers.forget()
-    monkeypatch.setattr(Plan, "for_evaluation", remembered)
-    return made
-
-
-def test_history_keeps_no_buffers_of_metrics(plans):
-    net = MLP((3, 4, 1), loss="binary_cross_entropy", random_state=0, device="cpu")
-    history = net.fit(X, TWO, epochs=2, metrics=["log_loss", "accuracy"], validation_data=(X[:20], TWO[:20]))
-    assert len(plans) == 5, "of validation, and of logits and outputs of both subsets"
-    buffers.forget()
-    gc.collect()
-    assert [plan for plan in plans if plan() is not None] == []
-    assert history.settings["epochs"] == 2
-
-
-@pytest.mark.parametrize("held_out", (None, (X[:20], TWO[:20])))
-def test_next_fit_with_metrics_reuses_the_buffers_that_it_needs_first(plans, held_out):
-    def fit():
-        net = MLP((3, 4, 1), loss="binary_cross_entropy", random_state=0, device="cpu")
-        net.fit(X, TWO, epochs=2, metrics=["log_loss", "accuracy"], validation_data=held_out)
-
-    fit()
-    _, released = buffers.released["an evaluation"]
-    n = len(plans)
-    fit()
-    assert plans[n]() is released
