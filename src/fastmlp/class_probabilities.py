@@ -25,7 +25,7 @@ def log_probabilities(net: Any, X: Any, is_multilabel: bool = False, temperature
     X : (n_samples, n_features)     inputs, in host memory
     is_multilabel : bool     whether each output is the probability of a label of its own; if not, the probabilities of
         a sample sum to 1
-    temperature : float     divisor of the logits; see table_training/temperature.py
+    temperature : float     divisor of the logits; see table_training/recipe_fit.py
     """
     network = net.network
     if isinstance(net, MLP):

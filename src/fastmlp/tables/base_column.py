@@ -33,7 +33,7 @@ class Note(NamedTuple):
 class Column(ABC):
     """Encoder of a column, fitted to the training table. Immutable.
 
-    A subclass is a frozen dataclass, whose fields are what files have of it, and a row of column_kinds.KINDS.
+    A subclass is a frozen dataclass, whose fields are what files have of it, and a row of preprocessing.KINDS.
 
     name : name of the column
     marks_missing : whether the last feature says which cells are missing
@@ -98,7 +98,7 @@ class Column(ABC):
         return [Note(text, 2 * n_missing > n)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the encoder as a dict of text and numbers, for JSON; column_kinds.column_from_dict is the inverse."""
+        """Return the encoder as a dict of text and numbers, for JSON; preprocessing.column_from_dict is the inverse."""
         return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]
 
     def c_values(self, x: str, file: Any) -> list[str]:
