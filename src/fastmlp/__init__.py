@@ -24,7 +24,6 @@ _MODULES = {
     "callbacks": ("EarlyStopping",),
     "loggers": ("Logger", "CSVLogger", "JSONLinesLogger"),
     "integrations": (),
-    "recorders": ("Snapshots", "LayerRecorder"),
     "plots": (),
     "report": (),
     "optimizers": (
@@ -95,8 +94,6 @@ if TYPE_CHECKING:
     from .optimizers import optimizer_from_name as optimizer_from_name
     from .population import Population as Population
     from .population_result import PopulationResult as PopulationResult
-    from .recorders import LayerRecorder as LayerRecorder
-    from .recorders import Snapshots as Snapshots
     from .sampling import bootstrap as bootstrap
     from .sampling import folds as folds
     from .sweeps import SweepResult as SweepResult

@@ -21,7 +21,7 @@ FLOORS = (
     "errors interface runtime console callbacks convergence schedules optimizers",
     "devices network tables",
     "initialization executors execution data streams",
-    "plots history report population_result recorders loggers integrations",
+    "plots history report population_result loggers integrations",
     "diagnosis persistence",
     "fit nets",
     "mlp population",

@@ -159,8 +159,6 @@ INSTANCES = {
     "MLP": lambda: fastmlp.MLP((2, 1)),
     "Population": lambda: fastmlp.Population((2, 1), 3),
     "History": fastmlp.History,
-    "Snapshots": fastmlp.Snapshots,
-    "LayerRecorder": lambda: fastmlp.LayerRecorder(XOR_X, XOR_Y),
     "Layout": lambda: fastmlp.MLP((2, 1)).network.layout,
     "GradientCheck": lambda: fastmlp.check_gradients(lambda w: (float((w**2).sum()), 2 * w), np.ones(2)),
     "PopulationDiagnosis": lambda: fastmlp.diagnose(fastmlp.Population((2, 2, 1), 2), XOR_X, XOR_Y),

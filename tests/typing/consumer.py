@@ -41,7 +41,6 @@ def one_net(X: Floats, y: Floats, trial: Any) -> float:
         (2, 4, 1), hidden_activation=["tanh"], init=fastmlp.Uniform(-0.5, 0.5), random_state=0, huber_delta=0.5
     )
     state: fastmlp.OptimizerState = fastmlp.OptimizerState()
-    snapshots, recorder = fastmlp.Snapshots(max_records=10), fastmlp.LayerRecorder(X, y)
     history: fastmlp.History = net.fit(
         X,
         y,
@@ -52,8 +51,6 @@ def one_net(X: Floats, y: Floats, trial: Any) -> float:
         early_stopping=fastmlp.EarlyStopping(5, min_delta=1e-3),
         callbacks=[
             stop,
-            snapshots,
-            recorder,
             Printer(every=2),
             fastmlp.CSVLogger("run.csv"),
             fastmlp.JSONLinesLogger("run.jsonl", every="5 s"),
@@ -68,7 +65,7 @@ def one_net(X: Floats, y: Floats, trial: Any) -> float:
     if isinstance(found, fastmlp.Diagnosis):
         print(found.verdict, found.is_sure, best)
     check: fastmlp.GradientCheck = fastmlp.check_gradients(net.objective(X, y), net.params)
-    print(wrong_arrays(check), architecture(net), snapshots.params.shape, recorder.gradient.shape, net.weights[0].shape)
+    print(wrong_arrays(check), architecture(net), net.weights[0].shape)
     scores: dict[str, float] = net.evaluate(X, y)
     net.save("net.safetensors")
     print(isinstance(fastmlp.load("net.safetensors"), fastmlp.MLP), fastmlp.devices())

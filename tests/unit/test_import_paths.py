@@ -13,7 +13,6 @@ NAMES = {
     "callbacks": "EarlyStopping",
     "loggers": "Logger CSVLogger JSONLinesLogger",
     "integrations": "OptunaPruning",
-    "recorders": "Snapshots LayerRecorder",
     "initialization": "Uniform Normal UniformByFanIn",
     "convergence": "Converged EpochStatistics",
     "history": "History",
