@@ -19,8 +19,7 @@ from ..runtime.memory_check import check_array
 
 # Cells that NumPy converts to numbers: dates and durations to whole numbers, complex ones to their real parts.
 CONVERTED = np.datetime64, np.timedelta64, np.complexfloating
-# Elements up to which a dot product of BLAS is the fastest check that all are finite, and from which a kernel is.
-MAX_BLAS_CHECK, MIN_KERNEL_CHECK = 8192, 65_536
+MAX_BLAS_CHECK = 8192  # elements up to which a dot product of BLAS is the fastest check that all are finite
 ANYWHERE = "anywhere"  # device of as_numbers
 ENCODE = "Encode text first, or use TabularMLPClassifier, TabularMLPRegressor or `fastmlp train`, which do."
 
@@ -148,15 +147,9 @@ def checked_finite(array: Any, name: str, original: Any = None) -> Any:
 
 def _finite_check_sum(array: Any) -> float:
     """Return the sum of the elements or of their squares, whichever is faster; not finite if an element is not."""
-    if type(array) is np.ndarray and (flags := array.flags).c_contiguous and flags.aligned:
-        if array.size <= MAX_BLAS_CHECK:
-            return float(np.vdot(array, array))  # np.dot would warn of an overflow
-        if array.size >= MIN_KERNEL_CHECK and array.dtype in (np.float32, np.float64):
-            from ..kernels.jit.call import call
-
-            out = np.empty(1)
-            call("simd.finite_sum.sum_to", array.dtype, array.reshape(-1), array.size, out)
-            return float(out[0])
+    is_plain = type(array) is np.ndarray and array.flags.c_contiguous and array.flags.aligned
+    if is_plain and array.size <= MAX_BLAS_CHECK:
+        return float(np.vdot(array, array))  # np.dot would warn of an overflow
     is_on_host = isinstance(array, np.ndarray)
     with np.errstate(over="ignore", invalid="ignore"), nullcontext() if is_on_host else device_context(array):
         return float(array.sum())

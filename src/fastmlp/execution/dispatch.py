@@ -82,10 +82,13 @@ def choose_evaluation(
     network: Network, device: Device, dtype: np.dtype, n_samples: int, precision: str, n_threads: int | None = None
 ) -> Choice:
     """Choose how the outputs of n_samples samples are computed; n_threads as in choose_training."""
-    rows = min(n_samples, evaluation_rows(network, device))
     if not device.is_host:
+        rows = min(n_samples, thresholds.DEVICE_EVALUATION_ROWS)
         seconds = gpu_costs.device_step_seconds(network, thresholds.EVALUATION_ROWS, precision, dtype, device)
         return Choice(gpu_costs.fastest(seconds), 1, rows)
+    has_large_layer = max(i * j for i, j in network.layout.shapes) >= thresholds.LARGE_LAYER_WEIGHTS
+    most = thresholds.LARGE_LAYER_EVALUATION_ROWS if has_large_layer else thresholds.EVALUATION_ROWS
+    rows = min(n_samples, most)  # that a thread takes through the layers at a time
     family = choose_evaluation_family(network, rows)
     if family != "layerwise":
         return Choice(family, 1, rows)
@@ -255,14 +258,6 @@ def choose_evaluation_threads(network: Network, rows: int) -> int:
         work = rows * sum(i * j for i, j in shapes)
         n_threads = min(work // thresholds.PASS_PER_THREAD, rows // thresholds.ROWS_PER_THREAD)
     return max(1, min(n_threads_available(), n_threads))
-
-
-def evaluation_rows(network: Network, device: Device) -> int:
-    """Return how many samples a thread, or a GPU, takes through the layers at a time."""
-    if not device.is_host:
-        return thresholds.DEVICE_EVALUATION_ROWS
-    has_large_layer = max(i * j for i, j in network.layout.shapes) >= thresholds.LARGE_LAYER_WEIGHTS
-    return thresholds.LARGE_LAYER_EVALUATION_ROWS if has_large_layer else thresholds.EVALUATION_ROWS
 
 
 class NetsFit(NamedTuple):
