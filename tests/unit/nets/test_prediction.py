@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 from reference_net import ReferenceMLP
 
-import fastmlp
+from fastmlp import MLP, Population
 from fastmlp.execution.dispatch import choose_evaluation_threads
-from fastmlp.execution.plan import Plan
-from fastmlp.nets.prediction import FEW_NETS, last, last_of_nets
 
 NETS = {
     "lanes of samples": ((3, 4, 2), "float32"),
@@ -39,7 +37,7 @@ assert equal
 
 def make(name):
     layer_sizes, dtype = NETS[name]
-    return fastmlp.MLP(layer_sizes, hidden_activation="tanh", dtype=dtype, device="cpu", random_state=0)
+    return MLP(layer_sizes, hidden_activation="tanh", dtype=dtype, device="cpu", random_state=0)
 
 
 def assert_matches_reference(net, X):
@@ -75,31 +73,21 @@ def test_alternating_nets_sizes_and_evaluations_match_the_reference():
             net.evaluate(X, np.zeros((n, net.network.n_outputs)))
 
 
-def test_prediction_keeps_no_inputs_and_reuses_no_outputs():
-    net = make("layerwise")
-    outputs = []
+@pytest.mark.parametrize("make", [MLP, lambda sizes, **given: Population(sizes, 2, **given)], ids=["net", "nets"])
+def test_predictions_keep_no_inputs_reuse_no_outputs_and_check_each_input(make):
+    nets, outputs = make((90, 80, 3), device="cpu", random_state=0), []
     for k in range(5):
-        X = rows(1, net, k)
-        outputs.append(net.predict(X))
+        X = rows(1, nets, k)
+        outputs.append(nets.predict(X))
         weak = weakref.ref(X)
         del X
         assert weak() is None, "inputs are kept alive"
-    assert last.call[2] is not None, "equal calls should reuse buffers, or this test shows nothing"
     assert len({output.tobytes() for output in outputs}) == 5
     weak = weakref.ref(outputs.pop())
     assert weak() is None, "outputs are kept alive"
-
-
-def test_evaluation_has_other_buffers_than_a_prepared_prediction():
-    """The plan of a prepared call is out of the buffer cache until the thread predicts something else."""
-    net = make("layerwise")
-    for k in range(3):
-        net.predict(rows(1, net, k))
-    plan = last.plan
-    assert plan is not None
-    assert Plan.for_evaluation(net.network, net.device, net.dtype, 1) is not plan
-    net.predict(rows(2, net, 0))
-    assert last.plan is None
+    for bad, message in ((np.full((1, 90), np.nan), "NaN or infinite"), (np.zeros((1, 89)), "89 features")):
+        with pytest.raises(ValueError, match=message):
+            nets.predict(bad)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
@@ -128,7 +116,7 @@ def test_concurrent_predictions_do_not_share_buffers():
 
 def test_multithreaded_prediction_keeps_no_net_alive(monkeypatch):
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
-    net = fastmlp.MLP((300, 300, 2), device="cpu", random_state=0)
+    net = MLP((300, 300, 2), device="cpu", random_state=0)
     for k in range(3):
         net.predict(rows(300, net, k))
     assert choose_evaluation_threads(net.network, 300) == 2
@@ -138,22 +126,13 @@ def test_multithreaded_prediction_keeps_no_net_alive(monkeypatch):
     assert weak() is None
 
 
-def test_invalid_inputs_raise_after_repeated_predictions():
-    net = make("layerwise")
-    for _ in range(4):
-        net.predict(rows(1, net, 0))
-    for bad, message in ((np.full((1, 40), np.nan), "NaN or infinite"), (np.zeros((1, 39)), "39 features")):
-        with pytest.raises(ValueError, match=message):
-            net.predict(bad)
-
-
 NETS_OF = {"lanes of samples": (3, 4, 2), "layerwise": (90, 80, 3), "float64": (90, 80, 3)}
 
 
 @pytest.mark.parametrize("name", NETS_OF)
 @pytest.mark.parametrize("n", [1, 5, 32, 33])
 def test_repeated_predictions_of_several_nets_have_the_bits_of_each_net(name, n):
-    pop = fastmlp.Population(NETS_OF[name], 3, dtype=NETS[name][1], device="cpu", random_state=0)
+    pop = Population(NETS_OF[name], 3, dtype=NETS[name][1], device="cpu", random_state=0)
     for k in range(4):
         X = rows(n, pop, k)
         found = [pop.predict(X), pop.predict(X, nets=[2, 0])]
@@ -163,48 +142,3 @@ def test_repeated_predictions_of_several_nets_have_the_bits_of_each_net(name, n)
         np.testing.assert_array_equal(pop.predict(X, nets=np.array([True, False, True])), expected[[0, 2]])
         np.testing.assert_array_equal(pop.predict(X, nets=np.array([-1])), expected[[2]])
         pop.params[:] *= 1.1  # in place: the population keeps its array
-    is_kept = last_of_nets.call[0] is pop.params and last_of_nets.plan is not None
-    assert is_kept == (n <= 32), "equal calls should reuse buffers, or this test shows nothing"
-
-
-def test_prepared_calls_are_bounded_however_many_nets_predict():
-    pop = fastmlp.Population((90, 80, 3), FEW_NETS + 9, device="cpu", random_state=0)
-    for k in range(3):
-        X = rows(1, pop, k)
-        expected = [pop.net(net).predict(X) for net in range(pop.n_nets)]
-        np.testing.assert_array_equal(pop.predict(X), expected)
-        for net in range(pop.n_nets):
-            np.testing.assert_array_equal(pop.predict(X, nets=[net]), expected[net : net + 1])
-        assert last_of_nets.call[2] is None or 0 < len(last_of_nets.call[2]) <= FEW_NETS
-    assert last_of_nets.call[2], "no call was prepared, so this test shows nothing"
-
-
-def test_alternating_populations_and_sizes_have_the_bits_of_each_net():
-    pops = [fastmlp.Population((90, 80, 3), 2, device="cpu", random_state=seed) for seed in range(2)]
-    rng = np.random.default_rng(0)
-    for _ in range(60):
-        pop, X = pops[rng.integers(2)], rows(int(rng.choice([1, 3])), pops[0], rng.integers(100))
-        for _ in range(rng.integers(1, 4)):
-            np.testing.assert_array_equal(pop.predict(X), [pop.net(net).predict(X) for net in range(2)])
-
-
-def test_repeated_predictions_of_several_nets_keep_no_inputs_and_reuse_no_outputs():
-    pop, outputs = fastmlp.Population((90, 80, 3), 2, device="cpu", random_state=0), []
-    for k in range(5):
-        X = rows(1, pop, k)
-        outputs.append(pop.predict(X))
-        weak = weakref.ref(X)
-        del X
-        assert weak() is None, "inputs are kept alive"
-    assert len({output.tobytes() for output in outputs}) == 5
-
-
-def test_repeated_prediction_of_several_nets_checks_its_inputs():
-    pop = fastmlp.Population((90, 80, 3), 2, device="cpu", random_state=0)
-    X = rows(1, pop, 0)
-    for _ in range(3):
-        pop.predict(X)
-    with pytest.raises(ValueError, match="X must be finite"):
-        pop.predict(np.full_like(X, np.nan))
-    with pytest.raises(ValueError, match="X has 89 features"):
-        pop.predict(X[:, 1:])
