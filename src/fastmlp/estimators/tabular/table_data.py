@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -115,20 +115,15 @@ class TableData(BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return "net_" in self.__dict__
 
-    def _not_fitted(self) -> NoReturn:
-        raise NotFittedError(f"This {type(self).__name__} is not fitted yet: call fit first.")
-
     def _net(self) -> Any:
         """Return net_, or raise NotFittedError if there is none."""
         if not self.__sklearn_is_fitted__():
-            self._not_fitted()
+            raise NotFittedError(f"This {type(self).__name__} is not fitted yet: call fit first.")
         return self.net_
 
     def _features(self, X: Any) -> np.ndarray:
         """Return X encoded as features (n_samples, n_inputs) for the nets."""
-        if not self.__sklearn_is_fitted__():
-            self._not_fitted()
-        return self._encoded(X, self.net_.dtype)
+        return self._encoded(X, self._net().dtype)
 
     def _encoded(self, X: Any, dtype: str | np.dtype) -> np.ndarray:
         """Return X encoded as features, and warn of columns in which most cells are of a kind unseen in training."""
@@ -148,8 +143,7 @@ class TableData(BaseEstimator):
         -------
         list of str
         """
-        if not self.__sklearn_is_fitted__():
-            self._not_fitted()
+        self._net()
         return feature_names(self.columns_)
 
     def notes_on(self, X: Any) -> tuple[str, ...]:
@@ -166,8 +160,7 @@ class TableData(BaseEstimator):
         -------
         tuple of str
         """
-        if not self.__sklearn_is_fitted__():
-            self._not_fitted()
+        self._net()
         if not is_source(X):
             return tuple(note.text for note in self._notes_on(X))
         said, cells, pieces = NotesOfPieces(), MisfitsOfPieces(), as_table_source(X).pieces()
