@@ -9,8 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fastmlp.devices import resolve
-from fastmlp.execution.dispatch import IN_TURN, FitsAtOnce, choose_fits_at_once
+from fastmlp.execution.dispatch import IN_TURN, FitsAtOnce
 from fastmlp.runtime.ctrl_c import stop_flag
 from fastmlp.table_training import epochs_in_time
 from fastmlp.table_training.epochs_in_time import FitsInTime, affordable, planned_in_time, seconds_per_epoch
@@ -105,17 +104,6 @@ def test_ctrl_c_in_a_measurement_on_threads_ends_all_of_its_fits(monkeypatch):
     assert len(begun) == len(ended) == 2
     with stop_flag() as flag:
         assert not flag.is_set()
-
-
-@pytest.mark.parametrize("n_folds, n_threads, seconds", [(1, 1, 60.0), (1, 4, 60.0), (5, 1, 600.0), (5, 4, 180.0)])
-def test_the_plan_counts_all_epochs_and_nets(monkeypatch, n_folds, n_threads, seconds):
-    """Four of ten nets at the same time are three turns."""
-    monkeypatch.setenv("FASTMLP_NUM_THREADS", str(n_threads))
-    monkeypatch.setattr(epochs_in_time, "seconds_per_epoch", lambda *_: 2.0)
-    recipe = Recipe(n_nets=2, n_folds=n_folds, epochs=30)
-    at_once = choose_fits_at_once(resolve("cpu"), 2 * n_folds, 800) if n_folds > 1 else IN_TURN
-    for limit, is_enough in ((1.06 * seconds, True), (seconds, False)):
-        assert (planned(recipe, in_folds(n_folds), at_once, Budget(limit))[0] == recipe) == is_enough
 
 
 @pytest.mark.parametrize(

@@ -63,18 +63,12 @@ def test_regressor_predicts_in_units_of_the_target(table):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The column '0' alone predicts")
-def test_polars_frames_and_categorical_array_columns_are_accepted(table):
-    X, score = table
-    by_pandas = TabularMLPRegressor(**QUICK).fit(X, score).predict(X)
-    by_polars = TabularMLPRegressor(**QUICK).fit(pl.from_pandas(X), score).predict(pl.from_pandas(X))
-    np.testing.assert_allclose(by_polars, by_pandas, rtol=1e-6)
-    codes = np.c_[np.arange(400) % 7, X["size"]]
-    effect = np.array([3, -1, 2, 0, -2, 1, -3])[np.arange(400) % 7]
-    as_numbers, as_classes = (
-        TabularMLPRegressor(**QUICK, categorical_features=chosen).fit(codes, effect) for chosen in (None, [0])
-    )
-    assert as_classes.net_.network.n_features == 8
-    assert as_classes.score(codes, effect) > 0.95 > as_numbers.score(codes, effect) - 0.04
+def test_columns_of_an_array_may_be_categories():
+    codes, effect = np.arange(400) % 7, np.array([3, -1, 2, 0, -2, 1, -3])[np.arange(400) % 7]
+    X = np.c_[codes, np.arange(400.0)]
+    model = TabularMLPRegressor(**QUICK, categorical_features=[0]).fit(X, effect)
+    assert model.net_.network.n_features == 8
+    assert model.score(X, effect) > 0.95
 
 
 def test_dropped_columns_warn(table):

@@ -157,24 +157,6 @@ def test_ctrl_c_keeps_the_nets_whose_tasks_have_ended(table):
         TabularMLPRegressor(**SMALL).fit(X, score, executor=Interrupted(0))
 
 
-def test_a_signal_that_reaches_a_worker_ends_the_fit(table, monkeypatch):
-    from fastmlp.table_training import folds
-
-    fit_nets, stop = folds.fit_nets, []
-
-    def interrupted(*args, **settings):
-        history = fit_nets(*args, **settings)
-        history.stopped_by = "interrupt"
-        stop.append(1)
-        return history
-
-    monkeypatch.setattr(folds, "fit_nets", interrupted)
-    X, score = table
-    with pytest.warns(UserWarning, match="interrupted"):
-        TabularMLPRegressor(n_nets=9, **SMALL | {"max_iter": 2}).fit(X, score, executor=InPlace())
-    assert len(stop) < 60
-
-
 def test_an_error_of_a_net_names_it_and_leaves_the_estimator_as_it_was(table, monkeypatch):
     from fastmlp.table_training import folds
 
