@@ -46,27 +46,16 @@ from .state import counts, reset
 from .state import settings as settings
 from .state import sources as sources
 
-TYPES = (
-    "bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128 intp dtype"
-)
-CONSTANTS = "pi e inf nan newaxis"
+TYPES = "int8 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64"
 
 
-def asarray(a, dtype=None, order=None, *, blocking=False):
-    return array(a, dtype, copy=False, order=order or "K", blocking=blocking)
-
-
-def array(obj, dtype=None, copy=True, order="K", subok=False, ndmin=0, *, blocking=False):
-    if isinstance(obj, arrays.ndarray):
-        if copy or (dtype is not None and obj.dtype != dtype):
-            return arrays.call(np.array, obj, dtype=dtype, order=order)
-        return obj
-    if isinstance(obj, (list, tuple)) and obj and all(isinstance(x, arrays.ndarray) for x in obj):
-        return arrays.call(np.stack, obj)
-    host = np.array(obj, dtype=dtype, order=order, ndmin=ndmin)
+def asarray(a, dtype=None):
+    if isinstance(a, arrays.ndarray):
+        return a if dtype is None or a.dtype == dtype else arrays.call(np.array, a, dtype=dtype)
+    host = np.array(a, dtype=dtype)
     counts["host_to_device"] += 1
     counts["bytes_by_pinned_memory"] += host.nbytes  # CuPy copies all pageable memory through pinned memory
-    return arrays.wrap(host.copy(order=order))
+    return arrays.wrap(host)
 
 
 def ascontiguousarray(a, dtype=None):
@@ -106,10 +95,6 @@ def from_dlpack(x):
     return arrays.wrap(array._host) if isinstance(array, arrays.ndarray) else array
 
 
-def get_array_module(*args):
-    return sys.modules["cupy"] if any(isinstance(a, arrays.ndarray) for a in args) else np
-
-
 class _Cupy(types.ModuleType):
     """Module `cupy`. Functions that are not defined here are NumPy's, called on the host memory of device arrays."""
 
@@ -122,28 +107,20 @@ class _Cupy(types.ModuleType):
 
 def _modules():
     cupy = _Cupy("cupy")
-    made = (asarray, array, ascontiguousarray, asnumpy, empty, full, zeros, ones, from_dlpack, get_array_module)
+    made = (asarray, ascontiguousarray, asnumpy, empty, full, zeros, ones, from_dlpack)
     vars(cupy).update({function.__name__: function for function in made})
-    vars(cupy).update({name: getattr(np, name) for name in (*TYPES.split(), *CONSTANTS.split())})
+    vars(cupy).update({name: getattr(np, name) for name in TYPES.split()})
     vars(cupy).update(
         __path__=[],
         __version__="14.2.0",
         ndarray=arrays.ndarray,
         RawModule=raw.RawModule,
-        empty_like=lambda a, dtype=None: empty(a.shape, dtype or a.dtype),
         zeros_like=lambda a, dtype=None: zeros(a.shape, dtype or a.dtype),
-        ones_like=lambda a, dtype=None: ones(a.shape, dtype or a.dtype),
-        full_like=lambda a, value, dtype=None: full(a.shape, value, dtype or a.dtype),
         get_default_memory_pool=memory.MemoryPool,
-        get_default_pinned_memory_pool=memory.MemoryPool,
-        is_available=cuda.is_available,
         clear_memo=raw.memo.clear,
     )
     found = {"cupy": cupy, **cuda.modules(), **libcublas.modules()}
     cupy.cuda = found["cupy.cuda"]
-    cupyx = types.ModuleType("cupyx")
-    cupyx.empty_pinned = lambda shape, dtype=float: np.empty(shape, dtype)
-    found["cupyx"] = cupyx
     parent = None
     for name in ("cupy_backends", "cupy_backends.cuda", "cupy_backends.cuda.libs"):
         found[name] = types.ModuleType(name)
@@ -178,4 +155,4 @@ def installed():
         reset()
 
 
-_PACKAGES = {"cupy", "cupyx", "cupy_backends", "cuda"}
+_PACKAGES = {"cupy", "cupy_backends", "cuda"}

@@ -26,7 +26,7 @@ class CompilerFailed(RuntimeError):
 
 @cache
 def _headers() -> bytes:
-    return b"".join((HERE / name).read_bytes() for name in ("scheduler.h", "emulator.h", "bfloat16.h"))
+    return b"".join((HERE / name).read_bytes() for name in ("scheduler.h", "emulator.h"))
 
 
 def shared_library(source: str, options: tuple[str, ...] = ()) -> Path:

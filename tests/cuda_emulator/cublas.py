@@ -8,42 +8,23 @@ from .memory import check_range, view
 from .state import EmulatorError, counts
 from .streams import get_current_stream
 
-CUBLAS_OP_N, CUBLAS_OP_T, CUBLAS_OP_C = 0, 1, 2
-CUBLAS_POINTER_MODE_HOST, CUBLAS_POINTER_MODE_DEVICE = 0, 1
-CUBLAS_DEFAULT_MATH, CUBLAS_TENSOR_OP_MATH = 0, 1
 FLOAT32_SUMS = 16  # CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION, for which CuPy has no name
-CUBLAS_COMPUTE_16F, CUBLAS_COMPUTE_32F, CUBLAS_COMPUTE_64F = 64, 68, 70
-CUBLAS_COMPUTE_32F_FAST_16F, CUBLAS_COMPUTE_32F_FAST_16BF, CUBLAS_COMPUTE_32F_FAST_TF32 = 74, 75, 77
-CUBLAS_GEMM_DEFAULT, CUBLAS_GEMM_DEFAULT_TENSOR_OP = -1, 99
+CUBLAS_COMPUTE_64F = 70
 BFLOAT16 = "bfloat16"
-TYPES = {0: np.float32, 1: np.float64, 2: np.float16, 14: BFLOAT16}  # of cupy.cuda.runtime.CUDA_R_*
-# Types of A and B, C, and the computation, of products that cuBLAS has.
+TYPES = {0: np.float32, 1: np.float64, 14: BFLOAT16}  # of cupy.cuda.runtime.CUDA_R_*
+# Types of A and B, C, and the computation (CUBLAS_COMPUTE_*), of products that cuBLAS has.
 SUPPORTED = {
-    (np.float32, np.float32): (68, 74, 75, 77),
+    (np.float32, np.float32): (68, 77),
     (np.float64, np.float64): (70,),
-    (np.float16, np.float16): (64, 68),
-    (np.float16, np.float32): (68,),
     (BFLOAT16, BFLOAT16): (68,),
     (BFLOAT16, np.float32): (68,),
 }
 HANDLE = 0xB1A5
-_modes = {"math": 0, "pointer": CUBLAS_POINTER_MODE_HOST}
+_modes = {"math": 0}
 
 
 class CUBLASError(RuntimeError):
     """Emulated CUBLASError of CuPy."""
-
-
-def create() -> int:
-    return HANDLE
-
-
-def setStream(handle, stream) -> None:
-    pass  # nothing to do: as in CuPy, every product runs on the current stream
-
-
-def getStream(handle) -> int:
-    return get_current_stream().ptr
 
 
 def setMathMode(handle, mode) -> None:
@@ -52,20 +33,6 @@ def setMathMode(handle, mode) -> None:
 
 def getMathMode(handle) -> int:
     return _modes["math"]
-
-
-def setPointerMode(handle, mode) -> None:
-    _modes["pointer"] = int(mode)
-
-
-def getPointerMode(handle) -> int:
-    return _modes["pointer"]
-
-
-def _scalar(pointer, kind):
-    if _modes["pointer"] == CUBLAS_POINTER_MODE_DEVICE:
-        check_range(pointer, np.dtype(kind).itemsize, "alpha or beta")
-    return view(pointer, kind, (1,))[0]
 
 
 def _matrix(name, pointer, kind, rows, columns, leading, stride, count):
@@ -100,7 +67,7 @@ def _gemm(ta, tb, m, n, k, alpha, A, a_kind, lda, sa, B, b_kind, ldb, sb, beta, 
     stream = get_current_stream()
     if stream.is_capturing():
         raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
-    alpha, beta = _scalar(alpha, computed), _scalar(beta, computed)
+    alpha, beta = (view(pointer, computed, (1,))[0] for pointer in (alpha, beta))
     _multiply(
         stream, ta, tb, m, n, k, alpha, A, a_kind, lda, sa, B, b_kind, ldb, sb, beta, C, c_kind, ldc, sc, count,
         computed,

@@ -20,13 +20,10 @@
 
 #define __global__
 #define __device__
-#define __host__
 #define __forceinline__ inline
-#define __noinline__
 #define __launch_bounds__(...)
 #define __restrict__ __restrict
 #define __align__(n) alignas(n)
-#define __constant__ static
 #define __shared__ static_assert(false, "use FM_SHARED or FM_DYN_SMEM");
 #define FM_SHARED(T, name, dims)   \
   using fm_type_of_##name = T dims; \
@@ -39,7 +36,6 @@
 #define blockIdx (fm_emu::fm_grid.block_index)
 #define blockDim (fm_emu::fm_grid.block_size)
 #define gridDim (fm_emu::fm_grid.size)
-#define warpSize (fm_emu::WARP)
 
 // ---- barriers and collectives: each waits twice, so that no thread overwrites a slot that another has yet to read
 
@@ -51,20 +47,6 @@ inline int n_lanes() {
   const int left = int(fm_grid.block_size.x * fm_grid.block_size.y * fm_grid.block_size.z) - first_of_warp();
   return left < WARP ? left : WARP;
 }
-
-struct BlockBarrier {
-  const char* site;
-  template <class F>
-  int counted(int p, F count) const {
-    fm_slots[fm_thread->number] = p != 0;
-    fm_block_barrier(site);
-    const int n = fm_grid.block_size.x * fm_grid.block_size.y * fm_grid.block_size.z;
-    int total = 0;
-    for (int i = 0; i < n; ++i) total += int(fm_slots[i]);
-    fm_block_barrier(site);
-    return count(total, n);
-  }
-};
 
 template <class T>
 T exchange(const char* site, unsigned mask, T v, int source) {
@@ -86,39 +68,10 @@ T shuffle_down(const char* site, unsigned m, T v, unsigned by, int width = WARP)
   return exchange(site, m, v, source < segment(width) + width ? source : lane());
 }
 template <class T>
-T shuffle_up(const char* site, unsigned m, T v, unsigned by, int width = WARP) {
-  const int source = lane() - int(by);
-  return exchange(site, m, v, source >= segment(width) ? source : lane());
-}
-template <class T>
 T shuffle_xor(const char* site, unsigned m, T v, int with, int width = WARP) {
   const int source = lane() ^ with;
   return exchange(site, m, v, source < segment(width) + width ? source : lane());
 }
-template <class T, class F>
-T reduced(const char* site, unsigned mask, T v, F combine) {
-  memcpy(&fm_slots[fm_thread->number], &v, sizeof(T));
-  fm_warp_barrier(mask, site);
-  bool any = false;
-  T total{};
-  for (int k = 0; k < n_lanes(); ++k)
-    if (mask >> k & 1) {
-      T other;
-      memcpy(&other, &fm_slots[first_of_warp() + k], sizeof(T));
-      total = any ? combine(total, other) : other;
-      any = true;
-    }
-  fm_warp_barrier(mask, site);
-  return total;
-}
-inline unsigned ballot(const char* site, unsigned mask, bool p) {
-  return reduced(site, mask, p ? 1u << lane() : 0u, [](unsigned a, unsigned b) { return a | b; });
-}
-struct WarpBarrier {
-  const char* site;
-  void operator()(unsigned mask = 0xffffffffu) const { fm_warp_barrier(mask, site); }
-};
-
 // ---- launching: arguments are passed as addresses; raw.py checks their types by the signature
 
 template <class T>
@@ -161,23 +114,10 @@ const char* launch(void (*kernel)(A...), const unsigned* dims, size_t dynamic_by
 }  // namespace fm_emu
 
 #define __syncthreads() fm_emu::fm_block_barrier(FM_SITE)
-#define __syncthreads_count(p) fm_emu::BlockBarrier{FM_SITE}.counted((p), [](int n, int) { return n; })
-#define __syncthreads_or(p) fm_emu::BlockBarrier{FM_SITE}.counted((p), [](int n, int) { return int(n > 0); })
-#define __syncthreads_and(p) fm_emu::BlockBarrier{FM_SITE}.counted((p), [](int n, int all) { return int(n == all); })
-#define __syncwarp(...) fm_emu::WarpBarrier{FM_SITE}(__VA_ARGS__)
 #define __shfl_sync(...) fm_emu::shuffle(FM_SITE, __VA_ARGS__)
 #define __shfl_down_sync(...) fm_emu::shuffle_down(FM_SITE, __VA_ARGS__)
-#define __shfl_up_sync(...) fm_emu::shuffle_up(FM_SITE, __VA_ARGS__)
 #define __shfl_xor_sync(...) fm_emu::shuffle_xor(FM_SITE, __VA_ARGS__)
-#define __ballot_sync(m, p) fm_emu::ballot(FM_SITE, (m), (p))
-#define __any_sync(m, p) (fm_emu::ballot(FM_SITE, (m), (p)) != 0)
-#define __all_sync(m, p) (fm_emu::ballot(FM_SITE, (m), !(p)) == 0)
-#define __reduce_add_sync(m, v) fm_emu::reduced(FM_SITE, (m), (v), [](auto a, auto b) { return a + b; })
-#define __reduce_min_sync(m, v) fm_emu::reduced(FM_SITE, (m), (v), [](auto a, auto b) { return a < b ? a : b; })
-#define __reduce_max_sync(m, v) fm_emu::reduced(FM_SITE, (m), (v), [](auto a, auto b) { return a > b ? a : b; })
 #define __threadfence()
-#define __threadfence_block()
-#define __trap() fm_emu::fm_fail(FM_SITE, "trap")
 
 // ---- atomics: fibers are switched at barriers only, so plain reads and writes are atomic
 
@@ -189,43 +129,11 @@ const char* launch(void (*kernel)(A...), const unsigned* dims, size_t dynamic_by
     return old;                             \
   }
 FM_ATOMIC(atomicAdd, old + v)
-FM_ATOMIC(atomicSub, old - v)
-FM_ATOMIC(atomicMax, old > v ? old : v)
-FM_ATOMIC(atomicMin, old < v ? old : v)
 FM_ATOMIC(atomicExch, v)
-FM_ATOMIC(atomicOr, old | v)
-FM_ATOMIC(atomicAnd, old& v)
-FM_ATOMIC(atomicXor, old ^ v)
-template <class T>
-inline T atomicCAS(T* p, std::type_identity_t<T> compare, std::type_identity_t<T> v) {
-  const T old = *p;
-  if (old == compare) *p = v;
-  return old;
-}
 
 // ---- built-in functions and types
 
-template <class T> inline T __ldg(const T* p) { return *p; }
-template <class T> inline T __ldcs(const T* p) { return *p; }
-template <class T> inline T __ldcg(const T* p) { return *p; }
-template <class T> inline void __stcs(T* p, std::type_identity_t<T> v) { *p = v; }
-template <class T> inline void __stcg(T* p, std::type_identity_t<T> v) { *p = v; }
 inline float __expf(float x) { return std::exp(x); }
-inline float __logf(float x) { return std::log(x); }
-inline float __fdividef(float a, float b) { return a / b; }
-inline float __frcp_rn(float x) { return 1.0f / x; }
-inline float __fsqrt_rn(float x) { return std::sqrt(x); }
-inline float __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
-inline float __saturatef(float x) { return x > 0.0f ? (x < 1.0f ? x : 1.0f) : 0.0f; }
-inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
-inline double rsqrt(double x) { return 1.0 / std::sqrt(x); }
-inline int __popc(unsigned x) { return __builtin_popcount(x); }
-inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz(unsigned(x)); }
-inline int __ffs(int x) { return __builtin_ffs(x); }
-inline unsigned __umulhi(unsigned a, unsigned b) { return unsigned((uint64_t(a) * b) >> 32); }
-inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
-  return (unsigned long long)(((unsigned __int128)a * b) >> 64);
-}
 template <class To, class From>
 inline To fm_bits(From x) {
   static_assert(sizeof(To) == sizeof(From));
@@ -233,20 +141,12 @@ inline To fm_bits(From x) {
   memcpy(&y, &x, sizeof y);
   return y;
 }
-inline int __float_as_int(float x) { return fm_bits<int>(x); }
-inline unsigned __float_as_uint(float x) { return fm_bits<unsigned>(x); }
 inline float __int_as_float(int x) { return fm_bits<float>(x); }
 inline float __uint_as_float(unsigned x) { return fm_bits<float>(x); }
-inline long long __double_as_longlong(double x) { return fm_bits<long long>(x); }
-inline double __longlong_as_double(long long x) { return fm_bits<double>(x); }
 template <class T> inline T max(T a, std::type_identity_t<T> b) { return a > b ? a : b; }
 template <class T> inline T min(T a, std::type_identity_t<T> b) { return a < b ? a : b; }
-inline float max(float a, float b) { return std::fmax(a, b); }
-inline float min(float a, float b) { return std::fmin(a, b); }
-inline double max(double a, double b) { return std::fmax(a, b); }
-inline double min(double a, double b) { return std::fmin(a, b); }
 
-// Vectors are read and written as a whole, at a multiple of their size, or of 16 bytes, as on a GPU.
+// Vectors are read as a whole, at a multiple of 16 bytes, as on a GPU.
 namespace fm_emu {
 template <class V>
 inline const V& aligned(const V& v) {
@@ -257,33 +157,17 @@ inline const V& aligned(const V& v) {
 }
 }  // namespace fm_emu
 
-#define FM_VECTOR(T, name)                                                                 \
-  struct alignas(2 * sizeof(T)) name##2 {                                                  \
-    T x, y;                                                                                \
-    name##2() = default;                                                                   \
-    name##2(T x, T y) : x(x), y(y) {}                                                      \
-    name##2(const name##2& v) { *this = v; }                                               \
-    name##2& operator=(const name##2& v) {                                                 \
-      fm_emu::aligned(*this), fm_emu::aligned(v);                                          \
-      return x = v.x, y = v.y, *this;                                                      \
-    }                                                                                      \
-  };                                                                                       \
-  struct name##3 { T x, y, z; };                                                           \
-  struct alignas(4 * sizeof(T) > 16 ? 16 : 4 * sizeof(T)) name##4 {                        \
-    T x, y, z, w;                                                                          \
-    name##4() = default;                                                                   \
-    name##4(T x, T y, T z, T w) : x(x), y(y), z(z), w(w) {}                                \
-    name##4(const name##4& v) { *this = v; }                                               \
-    name##4& operator=(const name##4& v) {                                                 \
-      fm_emu::aligned(*this), fm_emu::aligned(v);                                          \
-      return x = v.x, y = v.y, z = v.z, w = v.w, *this;                                    \
-    }                                                                                      \
-  };                                                                                       \
-  inline name##2 make_##name##2(T x, T y) { return {x, y}; }                               \
-  inline name##4 make_##name##4(T x, T y, T z, T w) { return {x, y, z, w}; }
-FM_VECTOR(float, float)
-FM_VECTOR(double, double)
-FM_VECTOR(int, int)
-FM_VECTOR(unsigned, uint)
+struct alignas(16) float4 {
+  float x, y, z, w;
+  float4(const float4& v) { memcpy(this, &fm_emu::aligned(v), sizeof v); }
+};
+struct alignas(16) double2 {
+  double x, y;
+  double2(const double2& v) { memcpy(this, &fm_emu::aligned(v), sizeof v); }
+};
 
-#include "bfloat16.h"
+// Conversion of include/bfloat16.cuh.
+inline uint16_t bfloat16_bits(float f) {
+  const uint32_t bits = fm_bits<uint32_t>(f);
+  return f == f ? uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16) : uint16_t(0x7fff);
+}

@@ -138,20 +138,11 @@ class MemoryPool:
     def used_bytes(self) -> int:
         return _used
 
-    def total_bytes(self) -> int:
-        return _used
-
     def free_bytes(self) -> int:
         return 0
 
-    def free_all_blocks(self, stream=None) -> None:
-        pass
-
     def get_limit(self) -> int:
         return settings.limit
-
-    def set_limit(self, size=None, fraction=None) -> None:
-        settings.limit = size or int(fraction * settings.limit)
 
 
 def alloc_pinned_memory(size: int):

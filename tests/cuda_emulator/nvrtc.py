@@ -51,47 +51,38 @@ def _text(library, program, what) -> bytes:
     getattr(library, f"nvrtcGet{what}Size")(program, ctypes.byref(size))
     buffer = ctypes.create_string_buffer(size.value)
     getattr(library, f"nvrtcGet{what}")(program, buffer)
-    return buffer.raw.rstrip(b"\0") if what != "CUBIN" else buffer.raw
+    return buffer.raw.rstrip(b"\0")
 
 
-def build(source: str, options=(), names=(), arch="sm_80"):
-    """Compile a source, and return (machine code, PTX, log, {linked name of a kernel: its name in `names`})."""
+def build(source: str, options=(), arch="sm_80"):
+    """Compile a source, and return (PTX, log)."""
     library, include = find()
     program = ctypes.c_void_p()
     library.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernel.cu", 0, None, None)
     try:
-        for name in names:
-            library.nvrtcAddNameExpression(program, name.encode())
         every = [f"-arch={arch}", "--std=c++17", "--ptxas-options=-v", *AS_CUPY, *include, *options]
         array = (ctypes.c_char_p * len(every))(*[option.encode() for option in every])
         failed = library.nvrtcCompileProgram(program, len(every), array)
         log = _text(library, program, "ProgramLog").decode()
         if failed:
             raise CompileError(log)
-        lowered = {}
-        for name in names:
-            symbol = ctypes.c_char_p()
-            library.nvrtcGetLoweredName(program, name.encode(), ctypes.byref(symbol))
-            lowered[symbol.value.decode()] = name
-        return _text(library, program, "CUBIN"), _text(library, program, "PTX").decode(), log, lowered
+        return _text(library, program, "PTX").decode(), log
     finally:
         library.nvrtcDestroyProgram(ctypes.byref(program))
 
 
-def check(source: str, options=(), names=(), arch="sm_80") -> dict[str, dict[str, int]]:
+def check(source: str, options=(), arch="sm_80") -> dict[str, dict[str, int]]:
     """Return the resource usage of each kernel.
 
     It is the number of registers per thread, and the bytes of static shared memory, of a thread's stack, and of spilled
     registers.
-
-    names : template instances such as "train<float, 2>"; kernels that are extern "C" need not be named
     """
-    _, _, log, lowered = build(source, options, names, arch)
+    _, log = build(source, options, arch)
     report: dict[str, dict[str, int]] = {}
     kernel = None
     for line in log.splitlines():
         if entry := re.search(r"Compiling entry function '(\S+)'", line):
-            kernel = report.setdefault(lowered.get(entry[1], entry[1]), dict.fromkeys(USED, 0))
+            kernel = report.setdefault(entry[1], dict.fromkeys(USED, 0))
         elif kernel is not None:
             kernel.update({what: int(found[1]) for what, form in USED.items() if (found := re.search(form, line))})
     return report

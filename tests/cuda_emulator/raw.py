@@ -46,10 +46,10 @@ class _Function:
     signature : (type, bytes) of each parameter
     """
 
-    def __init__(self, library: ctypes.CDLL, number: int, name: str):
-        self._name, self._run = name, getattr(library, f"fm_launch_{number}")
+    def __init__(self, library: ctypes.CDLL, name: str):
+        self._name, self._run = name, getattr(library, f"fm_launch_{name}")
         self._run.restype = ctypes.c_char_p
-        signature = getattr(library, f"fm_signature_{number}")
+        signature = getattr(library, f"fm_signature_{name}")
         signature.restype = ctypes.c_char_p
         self.signature = [tuple(part.split(":")) for part in signature().decode().split()]
 
@@ -69,28 +69,22 @@ class _Function:
 
 
 @cache
-def _library(code: str, options: tuple[str, ...], names: tuple[str, ...]):
+def _library(code: str, options: tuple[str, ...]):
     """Compile a module, and return {name of a kernel: its _Function}."""
     kept = tuple(option for option in options if option[:2] in ("-D", "-U", "-I"))
     unknown = [option for option in options if option not in kept and not IGNORED.match(option)]
     if unknown:
         raise EmulatorError(f"options that NVRTC may not know: {unknown}")
     try:
-        path = build.shared_library(_with_launchers(code, names), kept)
+        path = build.shared_library(_with_launchers(code), kept)
     except build.CompilerFailed as failure:
         raise CompileException(str(failure), code, "kernel.cu", options) from None
     build.scheduler()
     library = ctypes.CDLL(str(path))
-    numbers = {name: i for i, name in enumerate(_kernels(code, names))}
-    return {name: _Function(library, i, name) for name, i in numbers.items() if hasattr(library, f"fm_launch_{i}")}
+    return {name: _Function(library, name) for name in KERNEL.findall(code) if hasattr(library, f"fm_launch_{name}")}
 
 
-def _kernels(code: str, names: tuple[str, ...]) -> list[str]:
-    """Return the names of all kernels in the text, even if a preprocessor condition excludes them, and `names`."""
-    return [*dict.fromkeys([*KERNEL.findall(code), *names])]
-
-
-def _with_launchers(code: str, names: tuple[str, ...]) -> str:
+def _with_launchers(code: str) -> str:
     """Return the text that g++ compiles, with launchers of the kernels.
 
     Each kernel is preceded by a #define. Its launcher is compiled only if the #define is active.
@@ -101,12 +95,12 @@ def _with_launchers(code: str, names: tuple[str, ...]) -> str:
         return f"\n#define FM_HAS_{found[1]}\n#line {line}\n{found[0]}"
 
     parts = ['#include "emulator.h"', '#line 1 "kernel.cu"', KERNEL.sub(marked, code), '#line 1 "launchers"']
-    for i, name in enumerate(_kernels(code, names)):
+    for name in dict.fromkeys(KERNEL.findall(code)):
         parts += [
-            f"#ifdef FM_HAS_{name}" if name not in names else "#if 1",
-            f'extern "C" const char* fm_launch_{i}(const unsigned* d, size_t s, void** a, int o) '
+            f"#ifdef FM_HAS_{name}",
+            f'extern "C" const char* fm_launch_{name}(const unsigned* d, size_t s, void** a, int o) '
             f"{{ return fm_emu::launch(&{name}, d, s, a, o); }}",
-            f'extern "C" const char* fm_signature_{i}() {{ return fm_emu::signature(&{name}); }}',
+            f'extern "C" const char* fm_signature_{name}() {{ return fm_emu::signature(&{name}); }}',
             "#endif",
         ]
     return "\n".join([*parts, ""])
@@ -115,33 +109,16 @@ def _with_launchers(code: str, names: tuple[str, ...]) -> str:
 class RawModule:
     """Emulated cupy.RawModule, compiled at its first use."""
 
-    def __init__(
-        self,
-        *,
-        code=None,
-        path=None,
-        options=(),
-        backend="nvrtc",
-        translate_cucomplex=False,
-        enable_cooperative_groups=False,
-        name_expressions=None,
-        jitify=False,
-    ):
-        if code is None or path is not None:
-            raise TypeError("the emulator compiles `code`")
+    def __init__(self, *, code, options=(), backend="nvrtc"):
         if not isinstance(options, tuple):
             raise TypeError("options must be a tuple")
-        self.code, self.options, self.backend = code, options, backend
-        self.name_expressions = tuple(name_expressions or ())
+        self.code, self.options = code, options
 
-    def compile(self, log_stream=None):
-        self._functions()
-
-    def _functions(self):
-        return (settings.load or _library)(self.code, self.options, self.name_expressions)
+    def compile(self):
+        return (settings.load or _library)(self.code, self.options)
 
     def get_function(self, name):
-        kernels = self._functions()
+        kernels = self.compile()
         if name not in kernels:
             raise CUDADriverError(f"CUDA_ERROR_NOT_FOUND: named symbol not found: {name}; there are {sorted(kernels)}")
         memo.add((self.code, self.options))
@@ -156,12 +133,6 @@ class RawKernel:
         self.name = self.__name__ = name
         self._function = function
         self._allowed = 0  # bytes of dynamic shared memory that were requested; 0 if none were
-        self.preferred_shared_memory_carveout = -1
-        self.max_threads_per_block, self.num_regs, self.local_size_bytes, self.const_size_bytes = 1024, 32, 0, 0
-        self.shared_size_bytes = 0
-
-    def compile(self, log_stream=None):
-        pass
 
     @property
     def max_dynamic_shared_size_bytes(self):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import types
 
-from . import cublas, memory, streams
-from .state import MOST_SHARED, MOST_SHARED_OPTED, counts, current, device, settings
+from . import memory
+from .state import MOST_SHARED_OPTED, current, device, settings
 
 
 class CUDARuntimeError(RuntimeError):
@@ -49,9 +48,6 @@ class Device:
     def use(self):
         runtime.setDevice(self.id)
 
-    def synchronize(self):
-        runtime.deviceSynchronize()
-
     @property
     def mem_info(self):
         with self:
@@ -65,27 +61,11 @@ class Device:
     def attributes(self):
         return dict(ATTRIBUTES)
 
-    cublas_handle = property(lambda self: cublas.HANDLE)
-    pci_bus_id = property(lambda self: f"0000:{self.id:02X}:00.0")
-
 
 ATTRIBUTES = {
     "MultiProcessorCount": 132,
-    "WarpSize": 32,
-    "MaxThreadsPerBlock": 1024,
-    "MaxThreadsPerMultiProcessor": 2048,
-    "MaxSharedMemoryPerBlock": MOST_SHARED,
     "MaxSharedMemoryPerBlockOptin": MOST_SHARED_OPTED,
     "MaxSharedMemoryPerMultiprocessor": 233472,
-    "MaxRegistersPerBlock": 65536,
-    "MaxRegistersPerMultiprocessor": 65536,
-    "L2CacheSize": 52428800,
-    "ClockRate": 1980000,
-    "MemoryClockRate": 2619000,
-    "GlobalMemoryBusWidth": 5120,
-    "MaxGridDimX": 2**31 - 1,
-    "MaxGridDimY": 65535,
-    "MaxBlockDimX": 1024,
 }
 
 
@@ -104,25 +84,13 @@ class _Runtime(types.ModuleType):
     """Emulated module cupy.cuda.runtime."""
 
     CUDARuntimeError = CUDARuntimeError
-    is_hip = False
-    memcpyHostToHost, memcpyHostToDevice, memcpyDeviceToHost, memcpyDeviceToDevice, memcpyDefault = range(5)
-    CUDA_R_32F, CUDA_R_64F, CUDA_R_16F, CUDA_R_16BF = 0, 1, 2, 14
-    streamCaptureModeGlobal, streamCaptureModeThreadLocal, streamCaptureModeRelaxed = range(3)
 
     def getDeviceCount(self):
         _check_device(0)
         return settings.n_devices
 
-    def getDevice(self):
-        return device()
-
     def setDevice(self, device_id):
         current.device = _check_device(device_id)
-
-    def deviceSynchronize(self):
-        streams.refuse_capture("a device is waited for")
-        counts["synchronizations"] += 1
-        streams.drain_all()
 
     def memGetInfo(self):
         free = settings.limit - memory.MemoryPool().used_bytes()
@@ -131,58 +99,15 @@ class _Runtime(types.ModuleType):
     def driverGetVersion(self):
         return 13000 if settings.available else 0
 
-    def runtimeGetVersion(self):
-        return 13000
-
-    def deviceGetAttribute(self, attribute, device_id):
-        numbers = {75: int(settings.compute_capability[:-1]), 76: int(settings.compute_capability[-1]), 16: 132}
-        return numbers[attribute]
-
     def getDeviceProperties(self, device_id):
         _check_device(device_id)
         return {
             "name": b"Emulated GPU",
             "totalGlobalMem": settings.limit,
-            "multiProcessorCount": 132,
-            "warpSize": 32,
+            "multiProcessorCount": ATTRIBUTES["MultiProcessorCount"],
             "major": int(settings.compute_capability[:-1]),
             "minor": int(settings.compute_capability[-1]),
-            "maxThreadsPerBlock": 1024,
-            "sharedMemPerBlock": MOST_SHARED,
-            "sharedMemPerBlockOptin": MOST_SHARED_OPTED,
-            "sharedMemPerMultiprocessor": 233472,
-            "regsPerBlock": 65536,
-            "regsPerMultiprocessor": 65536,
-            "l2CacheSize": 52428800,
-            "maxThreadsPerMultiProcessor": 2048,
         }
-
-    def memcpy(self, dst, src, size, kind):
-        counts["synchronizations"] += 1
-        streams.Stream.null._drain()
-        self.memcpyAsync(dst, src, size, kind, 0)
-
-    def memcpyAsync(self, dst, src, size, kind, stream):
-        if kind in (self.memcpyHostToDevice, self.memcpyDeviceToDevice, self.memcpyDefault):
-            memory.check_range(dst, size, "destination of a copy")
-        if kind in (self.memcpyDeviceToHost, self.memcpyDeviceToDevice):
-            memory.check_range(src, size, "source of a copy")
-        name = {self.memcpyHostToDevice: "host_to_device", self.memcpyDeviceToHost: "device_to_host"}.get(kind)
-        counts[name or "device_to_device"] += 1
-        for host in [src] * (kind == self.memcpyHostToDevice) + [dst] * (kind == self.memcpyDeviceToHost):
-            if streams.stream_at(stream).is_capturing() and not memory.is_pinned(host):
-                streams.refuse_capture("a copy from or to pageable memory")
-        streams.stream_at(stream)._ask(lambda: ctypes.memmove(dst, src, size))
-
-    def memset(self, ptr, value, size):
-        self.memsetAsync(ptr, value, size, 0)
-
-    def memsetAsync(self, ptr, value, size, stream):
-        memory.check_range(ptr, size, "memset")
-        streams.stream_at(stream)._ask(lambda: ctypes.memset(ptr, value, size))
-
-    def streamSynchronize(self, stream):
-        streams.stream_at(stream).synchronize()
 
 
 runtime = _Runtime("cupy.cuda.runtime")

@@ -19,7 +19,7 @@ from .state import LOCK, EmulatorError, counts, current, settings
 class Event:
     """Emulated cupy.cuda.Event: a position in the queue of the stream that recorded it."""
 
-    def __init__(self, block=False, disable_timing=False, interprocess=False):
+    def __init__(self):
         self._stream, self._number = None, 0
 
     def record(self, stream=None):
@@ -51,9 +51,6 @@ class Graph:
         for operation in self._operations:
             (stream or get_current_stream())._ask(operation)
 
-    def upload(self, stream=None):
-        pass
-
 
 class Stream:
     """Emulated cupy.cuda.Stream. The null stream and blocking streams wait for each other."""
@@ -61,7 +58,7 @@ class Stream:
     null: ClassVar[Stream]
     _all: ClassVar[dict[int, Stream]] = {}
 
-    def __init__(self, null=False, non_blocking=False, ptds=False, priority=None):
+    def __init__(self, null=False, non_blocking=False):
         self._queue, self._asked, self._did, self._captured, self._is_invalid = deque(), 0, 0, None, False
         self.is_non_blocking, self._stack = non_blocking, []
         self.ptr = 0 if null else id(self)

@@ -17,8 +17,7 @@ extern "C" __global__ void integers(const int* x, const int* y, int* out) {
   o[0] = a / b, o[1] = a % b, o[2] = u / v, o[3] = u % v;
   o[4] = __mulhi(a, b), o[5] = __umulhi(u, v), o[6] = a << (v % 32), o[7] = a >> (v % 32);
   o[8] = u >> (v % 32), o[9] = min(a, b), o[10] = max(u, v), o[11] = __umul64hi((unsigned long long)u << 30, ~0ull / v);
-  o[12] = __funnelshift_l(u, v, v), o[13] = __byte_perm(u, v, 0x7351), o[14] = (long long)a * b >> 16;
-  o[15] = a > b ? a & ~b : a ^ b;
+  o[12] = (long long)a * b >> 16, o[13] = a > b ? a & ~b : a ^ b;
 }
 extern "C" __global__ void floats(const float* x, const float* y, float* out) {
   const int i = threadIdx.x;
@@ -37,10 +36,10 @@ extern "C" __global__ void halves(const float* x, unsigned short* out, float* ba
 extern "C" __global__ void shuffles(const int* x, int* out) {
   const int i = threadIdx.x;
   out[i] = __shfl_xor_sync(~0u, x[i], 5), out[64 + i] = __shfl_down_sync(~0u, x[i], 3);
-  out[128 + i] = __shfl_sync(~0u, x[i], 7), out[192 + i] = __shfl_up_sync(~0u, x[i], 2);
+  out[128 + i] = __shfl_sync(~0u, x[i], 7);
 }
 extern "C" __global__ void counts(int* out) {
-  atomicAdd(out, 1), atomicExch(out + 1, 7), atomicMax(out + 2, threadIdx.x);
+  atomicAdd(out, 1), atomicExch(out + 1, 7);
 }
 extern "C" __global__ void counts_without_atomics(int* out) { out[0] += 1; }
 extern "C" __global__ void reads_misaligned(const float* x, float* out) {
@@ -67,12 +66,6 @@ extern "C" __global__ void strides(float* out, int stride) {
   __syncthreads();
   out[threadIdx.x] = part[(31 - threadIdx.x) * stride];
 }
-extern "C" __global__ void uneven(int* out, int n) {
-  int x = out[threadIdx.x];
-  if (threadIdx.x < 32)
-    for (int k = 0; k < n; ++k) x = x * x + k;
-  out[threadIdx.x] = x;
-}
 """
 
 
@@ -92,16 +85,14 @@ def launch(cuda):
 def test_integer_instructions_equal_python(launch, rng):
     x = rng.integers(-(2**31), 2**31, 64).astype(np.int32)
     y = np.where(rng.random(64) < 0.5, rng.integers(1, 100, 64), rng.integers(-(2**31), -1, 64)).astype(np.int32)
-    out = launch("integers", x, y, np.zeros(16 * 64, np.int32), n=64)[2].reshape(64, 16)
+    out = launch("integers", x, y, np.zeros(16 * 64, np.int32), n=64)[2].reshape(64, 16)[:, :14]
     mask = 2**32 - 1
     for a, b, found in zip(x.tolist(), y.tolist(), out.tolist(), strict=True):
         u, v, quotient = a & mask, b & mask, abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
-        both, n = u | v << 32, v % 32
-        bytes_of = both.to_bytes(8, "little")
+        n = v % 32
         expected = [quotient, a - quotient * b, u // v, u % v, a * b >> 32, u * v >> 32, a << n, a >> n, u >> n]
-        expected += [min(a, b), max(u, v), (u << 30) * ((2**64 - 1) // v) >> 64, (both << n >> 32), 0, a * b >> 16]
+        expected += [min(a, b), max(u, v), (u << 30) * ((2**64 - 1) // v) >> 64, a * b >> 16]
         expected += [a & ~b if a > b else a ^ b]
-        expected[13] = int.from_bytes([bytes_of[k] for k in (1, 5, 3, 7)], "little")
         assert [value & mask for value in found] == [value & mask for value in expected]
 
 
@@ -127,15 +118,14 @@ def test_numbers_of_16_bits_are_converted_stored_and_loaded(launch, rng):
 
 def test_shuffles_read_other_lanes(launch, rng):
     x, lane = rng.integers(0, 99, 64).astype(np.int32), np.arange(64)
-    xor, down, first, up = launch("shuffles", x, np.zeros(256, np.int32), n=64)[1].reshape(4, 64)
+    xor, down, first = launch("shuffles", x, np.zeros(192, np.int32), n=64)[1].reshape(3, 64)
     np.testing.assert_array_equal(xor, x[lane ^ 5])
     np.testing.assert_array_equal(down, x[np.where(lane % 32 < 29, lane + 3, lane)])
     np.testing.assert_array_equal(first, x[lane // 32 * 32 + 7])
-    np.testing.assert_array_equal(up, x[np.where(lane % 32 >= 2, lane - 2, lane)])
 
 
 def test_threads_lose_updates_without_atomics(launch):
-    assert launch("counts", np.zeros(3, np.int32), n=100)[0].tolist() == [100, 7, 99]
+    assert launch("counts", np.zeros(2, np.int32), n=100)[0].tolist() == [100, 7]
     assert launch("counts_without_atomics", np.zeros(1, np.int32), n=100)[0].tolist() == [1]
 
 
@@ -162,31 +152,18 @@ def test_wavefronts_of_strides_are_counted(stride, conflicts, launch):
     with running(counters):
         launch("strides", np.zeros(32, np.float32), np.int32(stride), n=32)
     counts = counters.kernels["strides"]
-    assert (counts["wavefronts"], counts["conflict_free"]) == (2 * conflicts, 2)
+    assert counts["wavefronts"] == 2 * conflicts
     assert counts["instructions"] >= 10
-
-
-def test_instructions_of_the_longest_warp_are_counted(launch):
-    """Of a warp that works while the other one waits, and of two that do the same; launches are added up."""
-    counters = Counters()
-    counts = counters.kernels["uneven"]
-    with running(counters):
-        launch("uneven", np.zeros(64, np.int32), np.int32(100), n=64)
-        assert 200 < 0.9 * counts["instructions"] < counts["longest_warp"] < counts["instructions"]
-        before = counts.copy()
-        launch("uneven", np.zeros(64, np.int32), np.int32(0), n=64)
-    counts.subtract(before)
-    assert 0 < 2 * counts["longest_warp"] == counts["instructions"]
 
 
 def test_wide_accesses_go_by_parts_of_a_warp():
     lane = np.arange(32)
-    assert wavefronts(16 * lane, 16) == (4, 4)
-    assert wavefronts(128 * lane, 16) == (32, 4), "eight lanes of a quarter warp want the same four banks"
-    assert wavefronts(0 * lane, 16) == (4, 4), "one word for all lanes is read once"
-    assert wavefronts(8 * lane, 8) == (2, 2)
-    assert wavefronts(np.where(lane < 8, 4 * lane, -1), 4) == (1, 1)
-    assert wavefronts(np.full(32, -1), 4) == (0, 0)
+    assert wavefronts(16 * lane, 16) == 4
+    assert wavefronts(128 * lane, 16) == 32, "eight lanes of a quarter warp want the same four banks"
+    assert wavefronts(0 * lane, 16) == 4, "one word for all lanes is read once"
+    assert wavefronts(8 * lane, 8) == 2
+    assert wavefronts(np.where(lane < 8, 4 * lane, -1), 4) == 1
+    assert wavefronts(np.full(32, -1), 4) == 0
 
 
 def test_denormals_are_flushed_and_bfloat16_is_rounded():

@@ -2,13 +2,13 @@
 
 It takes the place of g++ in the emulator of CuPy (tests/cuda_emulator), on request:
 
-    pytest --device ptx tests/cuda tests/unit/kernels/cuda       every test of the CUDA backend
+    pytest --device ptx tests/unit/kernels/cuda/test_training.py
     with ptx_interpreter.running(counters): ...                  inside cuda_emulator.installed()
 
-Unlike g++ it runs the compiler's own output, with its contractions, approximate functions, flushed denormals and
-and refuses misaligned accesses, accesses outside of arrays, and shuffles from absent lanes. Threads
+Unlike g++ it runs the compiler's own output, with its contractions, approximate functions, flushed denormals, and
+refuses misaligned accesses, accesses outside of arrays, and shuffles from absent lanes. Threads
 run in lockstep, those of some blocks together (LANES_AT_ONCE), so that lost updates among them show. It counts warp
-instructions, those of the longest warp, and wavefronts of shared memory.
+instructions and wavefronts of shared memory.
 
 It hides: what ptxas makes of PTX (registers, scheduling); the order of memory accesses between blocks and without
 barriers; the errors of approximate functions, which are rounded correctly here;
@@ -19,7 +19,7 @@ everything of the driver, of cuBLAS and of CUDA graphs, which is emulated as bef
     arithmetic.py, bits.py                    opcodes that compute, as tables of functions of NumPy arrays
     memory.py, warps.py                       opcodes that access memory, or other lanes
     machine.py                                registers, branches, barriers
-    counters.py                               warp instructions, the longest warp, wavefronts
+    counters.py                               warp instructions, wavefronts
     modules.py                                NVRTC, and the launches of the emulator
 """
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from .arithmetic import SAME
@@ -42,13 +40,6 @@ def shift_right(i: Instruction, a, n):
     return a >> count if i.type.kind == "s" else np.where(is_over, a.dtype.type(0), a >> count)
 
 
-def funnel_shift(i: Instruction, low, high, n):
-    """32 of 64 bits."""
-    count = (n & np.uint32(31) if i.has("wrap") else np.minimum(n, np.uint32(32))).astype(np.uint64)
-    both = high.astype(np.uint64) << np.uint64(32) | low.astype(np.uint64)
-    return ((both << count) >> np.uint64(32) if i.has("l") else both >> count).astype(np.uint32)
-
-
 def _ones(raw, length):
     """Return numbers whose lowest bits are set; of a length of at least all bits, all are."""
     bits = raw.itemsize * 8
@@ -61,22 +52,6 @@ def insert_field(i: Instruction, a, into, position, length):
     return into & ~(ones << position) | (a & ones) << position
 
 
-def extract_field(i: Instruction, a, position, length):
-    assert i.type.kind == "u", i.text
-    return a >> (position & np.uint32(255)).astype(a.dtype) & _ones(a.dtype, length & np.uint32(255))
-
-
-def permute_bytes(i: Instruction, low, high, selector):
-    both = high.astype(np.uint64) << np.uint64(32) | low.astype(np.uint64)
-    result: Any = np.uint32(0)
-    for n in range(4):
-        choice = selector >> np.uint32(4 * n) & np.uint32(15)
-        byte = (both >> ((choice & 7).astype(np.uint64) * np.uint64(8)) & np.uint64(255)).astype(np.uint32)
-        byte = np.where(choice & 8, np.where(byte & 128, 255, 0), byte).astype(np.uint32)  # its sign, repeated
-        result = result | byte << np.uint32(8 * n)
-    return result
-
-
 BITS = {
     "mov": (move, SAME),
     "cvta": (move, SAME),  # generic addresses are those of global memory
@@ -87,8 +62,5 @@ BITS = {
     "selp": (select, ("type", "type", "pred")),
     "shl": (shift_left, ("type", "u32")),
     "shr": (shift_right, ("type", "u32")),
-    "shf": (funnel_shift, ("u32", "u32", "u32")),
     "bfi": (insert_field, ("type", "type", "u32", "u32")),
-    "bfe": (extract_field, ("type", "u32", "u32")),
-    "prmt": (permute_bytes, ("u32", "u32", "u32")),
 }

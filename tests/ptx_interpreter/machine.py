@@ -17,10 +17,9 @@ from .memory import MEMORY, DeviceMemory, SharedMemory
 from .operands import Address, Constant, DynamicShared, Negated, Operand, Parameter, Register, Special, Vector
 from .parser import COMPUTES
 from .types import RAW, PtxError, Type, raw_of
-from .warps import LANES, WARPS, wait_for_warp
+from .warps import LANES, WARPS
 
-ENDS, BARRIERS, FENCES = ("ret", "exit"), ("bar", "barrier"), ("membar", "fence")
-EFFECTS = MEMORY | WARPS | {"bar": wait_for_warp}
+EFFECTS = MEMORY | WARPS
 
 
 class Launch(NamedTuple):
@@ -53,7 +52,6 @@ class Machine:
         per_block = -(-launch.n_threads // LANES) * LANES
         self.kernel, self._launch, self._memory, self._counters = kernel, launch, memory, counters
         self.n_lanes = per_block * len(blocks)
-        self._issued = np.zeros(self.n_lanes // LANES, np.int64)  # instructions of each warp, if they are counted
         thread = np.tile(np.arange(per_block), len(blocks))
         self._exists, self._block = thread < launch.n_threads, np.repeat(np.arange(len(blocks)), per_block)
         self.lane_of_warp = thread % LANES
@@ -146,11 +144,6 @@ class Machine:
 
     # ---- control
 
-    @property
-    def longest_warp(self) -> int:
-        """The most instructions that a warp has executed, if they are counted."""
-        return int(self._issued.max())
-
     def run(self) -> None:
         """Run all threads to their end."""
         groups: dict[int, np.ndarray] = {0: self._exists}  # program counter -> its threads
@@ -175,7 +168,7 @@ class Machine:
         while place < len(code):
             i = code[place]
             if self._counters is not None:
-                self._issued += self._counters.count_instruction(self.kernel.name, i, mask)
+                self._counters.count_instruction(self.kernel.name, mask)
             active = None if is_full else mask
             if i.guard is not None:
                 active = self._guarded(i.guard, mask)
@@ -187,13 +180,13 @@ class Machine:
                     _join(groups, i.target, active)
                     _join(groups, place, mask & ~active)
                     return
-            elif i.opcode in ENDS:
+            elif i.opcode == "ret":
                 if active is None or i.guard is None:
                     return
                 mask, is_full = mask & ~active, False
                 if not mask.any():
                     return
-            elif i.opcode in BARRIERS and not i.has("warp"):
+            elif i.opcode == "bar":
                 self._check_barrier(i)
                 _join(waiting, place - 1, mask)
                 return
@@ -220,7 +213,7 @@ class Machine:
             self.write(i.destination, COMPUTES[i.opcode][0](i, *values), mask)
         elif i.opcode in EFFECTS:
             EFFECTS[i.opcode](self, i, mask)
-        elif i.opcode not in FENCES:
+        elif i.opcode != "membar":
             raise PtxError(f"a thread has run into {i.text!r}")
 
 

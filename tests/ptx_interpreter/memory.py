@@ -101,9 +101,6 @@ def store(machine: Threads, i: Instruction, mask: np.ndarray | None) -> None:
 CHANGES: dict[str, Callable[..., Any]] = {  # of atomics: (old value, operands) -> new value
     "exch": lambda old, x: x,
     "add": lambda old, x: old + x,
-    "min": min,
-    "max": max,
-    "cas": lambda old, compared, x: x if old == compared else old,
 }
 
 
@@ -124,4 +121,4 @@ def atomic(machine: Threads, i: Instruction, mask: np.ndarray | None) -> None:
     machine.write(i.destination, result, mask)
 
 
-MEMORY = {"ld": load, "ldu": load, "st": store, "atom": atomic, "red": atomic}
+MEMORY = {"ld": load, "st": store, "atom": atomic}

@@ -32,7 +32,7 @@ def kernels_of(code: str, options: tuple[str, ...]) -> dict[str, Kernel]:
     path = build.cache_folder() / f"{key}.ptx"
     if not path.exists():
         try:
-            text = nvrtc.build(code, options, arch=ARCHITECTURE)[1]
+            text = nvrtc.build(code, options, arch=ARCHITECTURE)[0]
         except nvrtc.CompileError as failure:
             raise CompileException(str(failure), code, "kernel.cu", options) from None
         part = path.with_suffix(f".{os.getpid()}.part")
@@ -66,7 +66,7 @@ class Function:
         launch = Launch(grid, block, arguments, shared_bytes)
         n_blocks = grid[0] * grid[1] * grid[2]
         at_once = max(1, LANES_AT_ONCE // launch.n_threads)
-        counters, longest = _counters[-1], 0
+        counters = _counters[-1]
         with LOCK, np.errstate(all="ignore"):
             memory = DeviceMemory()
             for first in range(0, n_blocks, at_once):
@@ -76,15 +76,10 @@ class Function:
                     machine.run()
                 except PtxError as error:
                     raise PtxError(f"{kernel.name}: {error}") from None
-                longest = max(longest, machine.longest_warp)
-        if counters is not None:
-            counters.count_launch(kernel.name, longest)
 
 
-def load(code: str, options: tuple[str, ...], names: tuple[str, ...]) -> dict[str, Function]:
+def load(code: str, options: tuple[str, ...]) -> dict[str, Function]:
     """Return the kernels of a source by name, for settings.load of the emulator."""
-    if names:
-        raise EmulatorError("templates have no PTX by their name")
     return {name: Function(kernel) for name, kernel in kernels_of(code, options).items()}
 
 

@@ -26,8 +26,7 @@ SPECIAL = {"%tid", "%ntid", "%ctaid", "%nctaid", "%laneid"}
 COMPUTES = ARITHMETIC | BITS
 # Opcodes of the machine itself, and of memory and warps: types of the sources that are read as they are.
 OTHERS = {
-    **dict.fromkeys(("ld", "ldu", "st", "atom", "red", "bra", "ret", "exit", "bar", "barrier", "membar", "fence"), ()),
-    **dict.fromkeys(("trap",), ()),
+    **dict.fromkeys(("ld", "st", "atom", "bra", "ret", "bar", "membar"), ()),
     "shfl": ("type", "u32", "u32", "u32"),
 }
 

@@ -20,11 +20,6 @@ def _check_whole(machine: Threads, i: Instruction, mask: np.ndarray | None) -> N
             raise PtxError(f"{i.opcode} by a part of a warp")
 
 
-def wait_for_warp(machine: Threads, i: Instruction, mask: np.ndarray | None) -> None:
-    """bar.warp: threads in lockstep have nothing to wait for, and those that branched apart must have met again."""
-    _check_whole(machine, i, mask)
-
-
 def shuffle(machine: Threads, i: Instruction, mask: np.ndarray | None) -> None:
     """Read a register of another lane. All lanes must take part, as all shuffles of this project have it."""
     value, offset, limits, members = map(machine.read_lanes, i.sources, i.reads)
@@ -34,13 +29,8 @@ def shuffle(machine: Threads, i: Instruction, mask: np.ndarray | None) -> None:
     offset, limits, lane = (offset & 31).astype(int), limits.astype(int), machine.lane_of_warp
     limit, segment = limits & 31, limits >> 8 & 31
     lowest, highest = lane & segment, lane & segment | limit & ~segment
-    source = {
-        "up": lane - offset,
-        "down": lane + offset,
-        "bfly": lane ^ offset,
-        "idx": lowest | offset & ~segment & 31,
-    }[i.modifiers[1]]
-    is_inside = source >= highest if i.has("up") else source <= highest
+    source = {"down": lane + offset, "bfly": lane ^ offset, "idx": lowest | offset & ~segment & 31}[i.modifiers[1]]
+    is_inside = source <= highest
     result, inside = i.destination.elements if isinstance(i.destination, Vector) else (i.destination, None)
     machine.write(result, value[machine.first_of_warp + np.where(is_inside, source, lane)], mask)
     machine.write(inside, is_inside, mask)
