@@ -27,14 +27,20 @@ def population(n_nets, sizes=(3, 4, 1), **settings):
     return fastmlp.Population(sizes, n_nets, **SETTINGS, **settings)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "rprop", "momentum"])
+NETS = {
+    "adam": {"batch_size": 8, "optimizer": "adam", "validation_data": HELD_OUT, "early_stopping": 6},
+    "rprop": {"optimizer": "rprop", "epochs": 60, "early_stopping": 5, "every": 3},  # several epochs a call
+    "momentum": {"batch_size": 4, "optimizer": OPTIMIZERS["momentum"], "every": "0.000001 s"},  # states of whole epochs
+}
+
+
+@pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("place", ["block", "layers"])
-def test_a_net_goes_on_to_the_same_bits(cuda, tmp_path, monkeypatch, place, optimizer):
+def test_a_net_goes_on_to_the_same_bits(cuda, tmp_path, monkeypatch, place, name):
     Place(place, monkeypatch)
-    fit = {"epochs": 8, "batch_size": 8, "optimizer": OPTIMIZERS[optimizer], "validation_data": HELD_OUT}
-    fit["early_stopping"] = 6
+    fit = {"epochs": 8} | NETS[name]
     fresh = lambda: make(dropout=0.2)
-    expected = train(fresh(), (X, y), **fit)
+    expected = train(fresh(), (X, y), **{**fit, "every": "5 min"})
     assert_same_fit(resumed(fresh, (X, y), tmp_path / "run.ckpt", 2, monkeypatch, **fit), expected)
 
 
@@ -52,24 +58,11 @@ def test_records_do_not_depend_on_where_kernel_calls_end(cuda, monkeypatch, plac
     assert_same_fit(train(make(precision=precision), (X, y), **fit), expected)
 
 
-def test_early_stopping_over_several_epochs_a_call_goes_on(cuda, tmp_path, monkeypatch):
-    fit = {"epochs": 60, "early_stopping": 5, "optimizer": "rprop"}
-    expected = train(make(), (X, y), **fit)
-    assert_same_fit(resumed(make, (X, y), tmp_path / "run.ckpt", 3, monkeypatch, every=3, **fit), expected)
-
-
-def test_states_by_the_time_are_of_whole_epochs(cuda, tmp_path, monkeypatch):
-    Place("layers", monkeypatch)
-    fit = {"epochs": 6, "batch_size": 4}
-    expected = train(make(), (X, y), **fit)
-    found = resumed(make, (X, y), tmp_path / "run.ckpt", 2, monkeypatch, every="0.000001 s", **fit)
-    assert_same_fit(found, expected)
-
-
+EARLY = {"validation_data": HELD_OUT, "early_stopping": 3}
 FITS = {
     "thread": (140, {"optimizer": "adam", "converged": 0.62}),
-    "block": (6, {"optimizer": "rprop", "batch_size": 8, "validation_data": HELD_OUT, "early_stopping": 3}),
-    "batched": (5, {"optimizer": "rmsprop", "batch_size": 8, "validation_data": HELD_OUT, "early_stopping": 2}),
+    "block": (6, {"optimizer": "rprop", "batch_size": 8, **EARLY}),
+    "batched": (5, {"optimizer": "rmsprop", "batch_size": 8, "dropout_schedule": "flat_cosine", **EARLY}),
     "layers": (3, {"optimizer": "adagrad", "batch_size": 8}),
 }
 
@@ -80,17 +73,9 @@ def test_a_population_goes_on_to_the_same_bits(cuda, tmp_path, monkeypatch, plac
     Place(place, monkeypatch)
     n_nets, fit = FITS[place]
     fit = {"epochs": 14, **fit}
-    expected = train(population(n_nets), (X, y), **fit)
-    fresh = lambda: population(n_nets)
-    assert_same_fit(resumed(fresh, (X, y), tmp_path / "run.ckpt", n_writes, monkeypatch, **fit), expected)
-
-
-def test_nets_in_lockstep_go_on_in_a_dropout_schedule(cuda, tmp_path, monkeypatch):
-    Place("batched", monkeypatch)
-    fit = {"epochs": 14, "batch_size": 8, "optimizer": "rmsprop", "dropout_schedule": "flat_cosine"}
-    fresh = lambda: population(5, dropout=0.3)
+    fresh = lambda: population(n_nets, dropout=0.3 * ("dropout_schedule" in fit))
     expected = train(fresh(), (X, y), **fit)
-    assert_same_fit(resumed(fresh, (X, y), tmp_path / "run.ckpt", 2, monkeypatch, **fit), expected)
+    assert_same_fit(resumed(fresh, (X, y), tmp_path / "run.ckpt", n_writes, monkeypatch, **fit), expected)
 
 
 @pytest.mark.parametrize("stops", [False, True], ids=["to the end", "stopped early"])
@@ -100,7 +85,7 @@ def test_a_finished_population_goes_on_to_more_epochs(cuda, tmp_path, monkeypatc
     Place(place, monkeypatch)
     n_nets, fit = FITS[place]
     early = {"validation_data": HELD_OUT, "early_stopping": 6, "optimizer": fastmlp.RMSprop(0.2), "batch_size": 8}
-    fit = fit | (early | {"converged": None} if stops else {"early_stopping": None})
+    fit = fit | (early | {"converged": None} if stops else {"early_stopping": None}) | {"dropout_schedule": None}
     expected = train(population(n_nets), (X, y), epochs=16, **fit)
     path, pop = tmp_path / "run.ckpt", population(n_nets)
     short = train(population(n_nets), (X, y), path, epochs=9, **fit)[1]
