@@ -59,7 +59,7 @@ def main() -> None:
             with cuda_emulator.installed():
                 from cuda_emulator import fits
 
-                getattr(fits, fit)(dtype)
+                (fits.FITS | fits.MORE_FITS)[fit](dtype)
                 compiled_sources, counts = dict(cuda_emulator.sources), dict(cuda_emulator.counts)
             for code, options in compiled_sources:
                 for arch in nvrtc.ARCHITECTURES:

@@ -23,20 +23,9 @@ cupy = pytest.importorskip("cupy", reason="CuPy is not installed here; .ci/full 
 without_driver = pytest.mark.skipif(cupy.cuda.is_available(), reason="there is a GPU and its driver")
 
 
-def test_cupy_version_is_at_least_14():
-    assert int(cupy.__version__.split(".")[0]) >= 14
-
-
 def test_error_number_of_a_missing_gpu_is_known():
     error = cupy.cuda.runtime.CUDARuntimeError(fastmlp.devices.__globals__["NO_DEVICE"])
     assert (error.status, str(error).partition(":")[0]) == (100, "cudaErrorNoDevice")
-
-
-@without_driver
-def test_missing_driver_is_reported():
-    cuda = fastmlp.devices()[1]
-    assert (cuda.name, cuda.available) == ("cuda", False)
-    assert re.match(rf"CuPy {re.escape(cupy.__version__)} finds no usable NVIDIA driver \(cudaError\w+: ", cuda.reason)
 
 
 @without_driver
@@ -54,6 +43,9 @@ def test_trial_kernel_uses_the_libraries_of_cupys_wheels(fresh_python, monkeypat
 @without_driver
 @pytest.mark.parametrize("make", [fastmlp.MLP, lambda sizes, **names: fastmlp.Population(sizes, 3, **names)])
 def test_cuda_raises_and_auto_falls_back(make):
+    cuda = fastmlp.devices()[1]
+    assert (cuda.name, cuda.available) == ("cuda", False)
+    assert re.match(rf"CuPy {re.escape(cupy.__version__)} finds no usable NVIDIA driver \(cudaError\w+: ", cuda.reason)
     with pytest.raises(RuntimeError, match=r"device='cuda' is not available: CuPy .* driver.*Use device='cpu'"):
         make((2, 2, 1), device="cuda")
     assert make((2, 2, 1)).device.name == "cpu"
@@ -137,12 +129,12 @@ def test_emulator_has_no_names_beyond_cupys():
     """All names of the emulator exist in CuPy."""
     from cuda_emulator import MODULES, cublas
 
-    for name in ("cupy", "cupy.cuda", "cupy.cuda.runtime", "cupy.cuda.memory", "cupy.cuda.device", "cupyx"):
+    for name in ("cupy", "cupy.cuda", "cupy.cuda.runtime", "cupy.cuda.memory", "cupy.cuda.device"):
         made = {key for key in vars(MODULES[name]) if not key.startswith("_")} | (
             public(type(MODULES[name])) - public(type(ast)) if name.endswith("runtime") else set()
         )
         assert made <= public(importlib.import_module(name)), name
-    for kind in ("Device", "Event", "Graph", "MemoryPointer", "MemoryPool", "Stream"):
+    for kind in ("Device", "Event", "Graph", "MemoryPointer", "Stream"):
         emulated, real = getattr(MODULES["cupy.cuda"], kind), getattr(cupy.cuda, kind)
         extra = {"mem"} if kind == "MemoryPointer" else set()
         assert public(emulated) <= public(real) | extra, kind

@@ -11,13 +11,13 @@ from cuda_emulator import asan, fits
 from fastmlp import MLP, Population
 
 
-@pytest.fixture(params=fits.FITS, ids=lambda fit: fit.__name__)
+@pytest.fixture(params=fits.FITS)
 def fit(request, cuda, monkeypatch):
-    if request.param is fits.one_wide_net_streamed and request.config.getoption("--device") == "cuda":
+    if request.param.endswith("streamed") and request.config.getoption("--device") == "cuda":
         from fastmlp.kernels.cuda.runtime import device_memory  # a GPU has room for the samples
 
         monkeypatch.setattr(device_memory, "fits", lambda data: device_memory.is_on_device(data.X))
-    return lambda: np.array(request.param("float32"))
+    return lambda: np.array(fits.FITS[request.param]("float32"))
 
 
 def test_any_order_of_threads_gives_the_same_bits(fit, emulated_cuda):
@@ -94,8 +94,8 @@ def test_restrict_parameters_do_not_overlap(cuda, monkeypatch):
 def test_address_sanitizer_finds_no_fault(emulated_cuda):
     """AddressSanitizer checks every access of every thread in the emulator."""
     program = (
-        "from cuda_emulator.fits import FITS, MORE_FITS\n"
-        "for fit in (*MORE_FITS[:-1], *FITS, MORE_FITS[-1]):\n    fit('float32')\nprint('no fault')\n"
+        "from cuda_emulator.fits import FITS, MORE_FITS, STREAMED\n"
+        "for fit in (*MORE_FITS.values(), *FITS.values(), STREAMED):\n    fit('float32')\nprint('no fault')\n"
     )
     done = asan.run(program)
     assert done.stdout.strip().endswith("no fault"), done.stderr[-4000:]

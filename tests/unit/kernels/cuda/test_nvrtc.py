@@ -12,7 +12,7 @@ from itertools import cycle
 import numpy as np
 import pytest
 from cuda_emulator import nvrtc
-from cuda_emulator.fits import COMPILED_FITS, FITS
+from cuda_emulator.fits import FITS, MORE_FITS
 from cuda_sources import KINDS, N_CASES, SWITCHES, in_workspace, recording
 
 from fastmlp import MLP
@@ -104,10 +104,10 @@ def test_every_table_row_compiles(kind, texts):
 @pytest.mark.full
 def test_sources_of_fits_compile(emulated_cuda):
     """Those that cover every kind of kernel for sm_90, the target of CuPy on an H100."""
-    for fit in COMPILED_FITS:
+    for fit in MORE_FITS.values():
         fit("float32")
     jobs = [(*source, "sm_90", names) for source, names in emulated_cuda.sources.items()]
-    for fit in FITS:
+    for fit in FITS.values():
         fit("float32")
     sources = zip(emulated_cuda.sources.items(), cycle(nvrtc.ARCHITECTURES), strict=False)
     assert_compile(jobs + [(*source, arch, names) for (source, names), arch in sources])
