@@ -200,7 +200,7 @@ def saver_of(file: CheckpointFile, nets: Any, task: FitTask) -> Saver:
         of_workers = start.restarts.max() > start.attempt  # nets have ended in attempts of their own
         _check_epochs(file, task, start, n_steps, length > length_before or (of_workers and task.epochs > before))
         if length > length_before:
-            recorded = recorded_epochs(task.epochs_of_attempt(0), task.whole.n_nets)
+            recorded = recorded_epochs(epochs_of_attempt(task.epochs, task.restart_after, 0), task.whole.n_nets)
             start.extend(length, recorded, ceil(start.n_steps(task.n_batches, task.batch_size) / task.n_batches))
         where = f"with {counted(start.n_ended, 'finished net')} of {task.n_nets:,}"
         if not task.is_population:

@@ -259,7 +259,7 @@ def checked(function: Callable[..., Any], given: Mapping[str, Any], table: Table
         found[name] = value if check is None else check(value)
     if found.get("restart_after") is not None and found["converged"] is None:
         raise ValueError("restart_after needs converged=..., which says when a net has learned.")
-    if found["checkpoint"] is None:
+    if found["checkpoint"] is None and (found["resume"] or found["every"] != EVERY):
         refuse_without_file(found["every"], found["resume"])
     return found
 

@@ -29,6 +29,7 @@ from ..runtime.memory_check import check_memory
 from ..schedules.checked_factors import factors_at
 from .lanes_state import training_state
 from .outcome import Outcome
+from .rows import InMemory
 from .task import FitTask
 
 MONITORS = {
@@ -58,7 +59,8 @@ class Lanes:
 
     def __init__(self, task: FitTask, outcome: Outcome, members: np.ndarray, n_epochs: int, waiting: SuspendedNets):
         self.task, self.outcome, self.n_epochs = task, outcome, n_epochs
-        self._data = task.in_memory.data
+        assert isinstance(task.rows, InMemory), "dispatch trains others one by one"
+        self._data = task.rows.data
         self._criteria = stop_criteria(task, n_epochs)
         self._config = train_config(task, self._criteria)
         self._held_out = self._data if task.held_out is None else task.held_out

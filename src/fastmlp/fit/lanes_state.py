@@ -21,7 +21,7 @@ def hyper_table(optimizer: Optimizer, l2: Any, n_nets: int) -> np.ndarray:
     l2 : float or (n_nets,)     strength of the L2 penalty
     """
     values = {**optimizer.settings, "l2": l2}
-    columns = [values.get(name, default) for name, default in zip(NET_HYPER, NET_DEFAULTS, strict=True)]
+    columns = list(map(values.get, NET_HYPER, NET_DEFAULTS))
     if np.ndarray not in map(type, columns):
         return np.array([columns])
     table = np.empty((n_nets, len(NET_HYPER)))
@@ -40,7 +40,7 @@ def training_state(task: FitTask, outcome: Outcome, members: np.ndarray, n_epoch
     rule, whole = task.optimizer.rule, task.whole
     n_steps = 0 if task.dropout_factors is None else n_epochs * task.n_batches
     return PopulationState(
-        **nets_and_rows(task.params, task.in_memory.strides, members),
+        **nets_and_rows(task.params, task.rows.strides, members),
         hyper=table.reshape(-1),
         hyper_stride=table.shape[1] if len(table) > 1 else 0,
         n_state=rule.n_state,

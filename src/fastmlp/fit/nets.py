@@ -34,7 +34,7 @@ from .one_net import OneNet
 from .outcome import Outcome
 from .rows import InMemory
 from .state import OUTCOME, FitState
-from .task import ONE_BY_ONE, FitTask
+from .task import ONE_BY_ONE, FitTask, epochs_of_attempt
 
 Redraw = Callable[[np.ndarray, int], None]
 
@@ -80,8 +80,8 @@ def fit_nets(task: FitTask, redraw: Redraw, flag: StopFlag, saver: Saver | None 
     saver : takes the state of the fit whenever one is due, and has the state to start from
     """
     train = _train_one_by_one if task.family == ONE_BY_ONE else _train_in_lanes
-    n_attempts = -(-task.epochs // task.epochs_of_attempt(0))
-    outcome = Outcome.empty(task)
+    length = epochs_of_attempt(task.epochs, task.restart_after, 0)
+    n_attempts, outcome = -(-task.epochs // length), Outcome.empty(task)
     restarts, first = np.zeros(task.n_nets, np.int64), 0
     spent = np.zeros_like(restarts) if task.restart_after is not None else restarts[:0]  # epochs of earlier attempts
     if saver is not None:
@@ -112,7 +112,9 @@ def fit_nets(task: FitTask, redraw: Redraw, flag: StopFlag, saver: Saver | None 
                 running = np.flatnonzero((restarts == attempt) & (outcome.status == RUNNING))
                 if progress is not None:
                     progress.done = task.n_nets - len(running)
-                reason = train(task, outcome, running, task.epochs_of_attempt(attempt), progress, flag, saver)
+                if attempt:
+                    length = epochs_of_attempt(task.epochs, task.restart_after, attempt)
+                reason = train(task, outcome, running, length, progress, flag, saver)
                 if reason or task.restart_after is None:
                     break
     except BaseException:

@@ -60,7 +60,7 @@ class Outcome:
     @classmethod
     def empty(cls, task: FitTask) -> Outcome:
         """Return the outcome of nets that have not been trained. Zeros take no memory until they are written to."""
-        record_epochs = recorded_epochs(task.epochs_of_attempt(0), task.whole.n_nets).copy()
+        record_epochs = recorded_epochs(min(task.epochs, task.restart_after or task.epochs), task.whole.n_nets).copy()
         n_nets, n_best = task.n_nets, task.n_nets if task.monitored is not None else 0
         n_checked = n_nets if task.checks_final_accuracy else 0
         status, epochs = np.zeros((2, n_nets), np.int64)  # RUNNING

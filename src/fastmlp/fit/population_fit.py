@@ -138,7 +138,7 @@ def _task(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], watch: Sto
         params=pop._params,
         seeds=fit_seeds(pop.seeds, pop.fits) if draws else pop.seeds,  # else nothing is drawn
         l2=pop.l2,
-        dropout=_dropout_rates(pop, drops),
+        dropout=_dropout_rates(pop) if drops else np.zeros(pop.network.layout.n_layers),
         rows=rows,
         held_out=held_out,
         batch_size=batch_size,
@@ -177,11 +177,10 @@ def _rows(
     return with_held_out(rows, *of_nets, validation_data, fraction, class_weight, given["converged"], rng)
 
 
-def _dropout_rates(pop: PopulationBase, drops: bool) -> np.ndarray:
+def _dropout_rates(pop: PopulationBase) -> np.ndarray:
     """Return the dropout rates of the layers, (n_layers,), or (n_nets, n_layers) if nets differ."""
     rates = np.zeros((pop.n_nets if is_per_net(pop.dropout) else 1, pop.network.layout.n_layers))
-    if drops:
-        rates[:, :-1] = np.asarray(pop.dropout)[..., None]
+    rates[:, :-1] = np.asarray(pop.dropout)[..., None]
     return rates if len(rates) > 1 else rates[0]
 
 

@@ -79,12 +79,6 @@ class FitTask:
     part_of: Whole | None = None  # None for the task of all nets
     first_net: int = 0  # number of its first net in the whole
 
-    @property
-    def in_memory(self) -> InMemory:
-        """Rows of nets that are trained together: all in memory."""
-        assert isinstance(self.rows, InMemory), "dispatch trains others one by one, here"
-        return self.rows
-
     # ---- nets
 
     @cached_property
@@ -202,13 +196,6 @@ class FitTask:
         """Whether a net counts as converged if all samples are correct after its last step."""
         return self.converged is None and isinstance(self.rows, InMemory) and self.rows.metric != METRIC_NONE
 
-    def epochs_of_attempt(self, attempt: int) -> int:
-        """Return the largest number of epochs of a net in an attempt; 0 or less if there is no such attempt.
-
-        attempt : int     counted from 0; each but the first begins with a restart
-        """
-        return epochs_of_attempt(self.epochs, self.restart_after, attempt)
-
     def description(self, optimizer: str | None = None, n_threads: int | None = None) -> Callable[[], dict[str, Any]]:
         """Return a function that returns settings and data sizes, JSON-serialisable, for a history or result.
 
@@ -226,7 +213,7 @@ class FitTask:
             "epochs": epochs,
             "batch_size": batch_size,
             "optimizer": optimizer or repr(rule),
-            "schedule": schedule_text(schedule),
+            "schedule": "None" if schedule is None else schedule_text(schedule),
             **({} if dropout_schedule is None else {"dropout_schedule": schedule_text(dropout_schedule)}),
             "shuffle": shuffle,
             "early_stopping": repr(early_stopping),
@@ -240,6 +227,10 @@ class FitTask:
 
 
 def epochs_of_attempt(epochs: int, restart_after: int | None, attempt: int) -> int:
-    """Return what FitTask.epochs_of_attempt does; epochs, restart_after : arguments of Population.fit"""
+    """Return the largest number of epochs of a net in an attempt; 0 or less if there is no such attempt.
+
+    epochs, restart_after : arguments of Population.fit
+    attempt : int     counted from 0; each but the first begins with a restart
+    """
     length = min(epochs, restart_after or epochs)
     return min(length, epochs - attempt * length)

@@ -254,8 +254,11 @@ def shared_text(optimizer: Optimizer) -> str:
     >>> shared_text(Adam(learning_rate=np.array([0.1, 0.2]), beta1=0.8)).startswith("Adam(weight_decay=")
     True
     """
-    shared = [(name, value) for name, value in optimizer.settings.items() if not isinstance(value, np.ndarray)]
-    return f"{type(optimizer).__name__}({', '.join(f'{name}={setting_text(value)}' for name, value in shared)})"
+    texts = []
+    for name, value in optimizer.settings.items():
+        if not isinstance(value, np.ndarray):
+            texts.append(f"{name}={setting_text(value)}")
+    return f"{type(optimizer).__name__}({', '.join(texts)})"
 
 
 def takes_all(batch_size: Any, rule: Rule | None = None) -> bool:

@@ -257,7 +257,7 @@ def test_announced_sizes_beyond_the_file_allocate_nothing(net, path):
         ("layer_sizes", [3, -4, 2], "its layer sizes are"),
         ("layer_sizes", [3, True, 2], "its layer sizes are"),
         ("layer_sizes", "342", "its layer sizes are"),
-        ("layer_sizes", [], "its description is not valid"),
+        ("layer_sizes", [], "it holds"),
         ("dtype", "float64", "need float64"),
         ("dtype", "float16", "need float16"),
         ("loss", "hinge", "Unknown loss 'hinge'"),
