@@ -60,12 +60,6 @@ def test_tasks_give_the_bits_of_one_process(cuda, monkeypatch, place, small_task
     assert str(found[0].device) == "cuda (as requested)"
 
 
-def test_held_out_samples_on_a_gpu_are_copied_to_the_host(cuda, monkeypatch, small_tasks):
-    Place("layers", monkeypatch)
-    on_gpu = {**STOPPING, "validation_data": (cuda.asarray(HELD_OUT), cuda.asarray(y_held_out))}
-    assert_same_fit(fit(3, InPlace(), batch_size=8, **on_gpu), fit(3, batch_size=8, **STOPPING))
-
-
 def test_a_checkpoint_has_the_nets_of_finished_tasks(emulated_cuda, monkeypatch, small_tasks, tmp_path):
     Place("layers", monkeypatch)
     path, rest, arguments = tmp_path / "run.ckpt", InPlace(), {"batch_size": 8, **STOPPING}

@@ -134,24 +134,6 @@ def test_every_optimizer_setting_may_differ_per_net(place, rng, name):
     assert_follows(nets, X, y, few, epochs=8, optimizer=own(optimizer, **settings))
 
 
-def test_each_net_equals_a_single_net(place, rng):
-    X, y, fit = rng.normal(size=(30, 2)), rng.normal(size=(30, 2)), {"epochs": 4, "batch_size": 13, "verbose": 0}
-    settings = {"hidden_activation": "tanh", "device": "cuda", "dtype": "float64"}
-    nets = Population((2, 3, 2), place.n, random_state=4, **settings)
-    k = place.n // 2
-    net = nets.net(k)
-    result = nets.fit(X, y, optimizer="adam", **fit)
-    place.check()
-    history = net.fit(X, y, optimizer="adam", **fit)
-    np.testing.assert_allclose(nets.params[k], net.params, rtol=1e-10, atol=1e-12)
-    assert result.loss[k] == pytest.approx(history.loss[-1])
-    place.layers, place.shapes = (
-        int(place.name == "layers"),
-        [pair for pair in place.shapes if pair[1].in_thread]
-        or (place.shapes if place.name in ("block", "workspace") else []),
-    )
-
-
 # ---- gradients, outputs and metrics
 
 

@@ -62,13 +62,6 @@ def test_wrong_arrays_raise(compiled_module, cuda, place, change, message):
         kernel(compiled_module)((1,), 64, *arguments)
 
 
-def test_wrong_numbers_of_arguments_or_types_raise(compiled_module, cuda):
-    with pytest.raises(TypeError, match="scale takes 6 arguments, but 2 came"):
-        kernel(compiled_module)((1,), 64, None, 3)
-    with pytest.raises((TypeError, ValueError)):
-        kernel(compiled_module)((1,), 64, None, "three", 0.5, 1, None, None)
-
-
 def test_shared_memory_above_the_default_is_available(compiled_module, cuda):
     out = cuda.zeros(1, "float32")
     kernel(compiled_module, name="fill_shared")((1,), 32, out, shared=80_000)
