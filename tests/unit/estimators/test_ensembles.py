@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from executor_cases import InPlace
-from interrupted_fits import interrupt_populations
+from interrupted_fits import with_sigint
 from sklearn.datasets import load_iris
 
 from fastmlp import MLPClassifier, MLPRegressor, Population, cross_val_population
+from fastmlp.fit.one_net import OneNet
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -69,8 +70,9 @@ def test_callbacks_are_called_for_each_net(iris):
     assert seen == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_interrupted_cross_validation_raises(monkeypatch, rng):
-    interrupt_populations(monkeypatch)
+    monkeypatch.setattr(OneNet, "run", with_sigint(OneNet.run))
     X = rng.normal(size=(60, 3))
     with pytest.raises(KeyboardInterrupt):
         cross_val_population(MLPRegressor(hidden_layer_sizes=(4,), random_state=0), X, X[:, 0])
