@@ -75,7 +75,7 @@ def test_each_worker_of_a_machine_has_a_gpu_of_its_own(emulated_cuda, monkeypatc
     numbers, used, run = cycle([0, 1, 2]), [], workers.fit_nets
 
     def noted(task, *arguments):
-        used.append((task.device.name, int(task.in_memory.data.X.device)))
+        used.append((task.device.name, int(task.rows.data.X.device)))
         return run(task, *arguments)
 
     monkeypatch.setattr("fastmlp.executors.gpu_of_worker.number_of_worker", lambda: next(numbers))
