@@ -99,7 +99,6 @@ def use_table() -> None:
         command(f"train {file} {about} {nets}")
         command(f"predict model.safetensors {file} --output predictions.csv")
         assert len(pd.read_csv("predictions.csv")) == 300
-    command("sweep houses.csv --target price --drop dear --n 2 --epochs 2 --cv 2 --output best.safetensors")
     command("report model.safetensors houses.parquet --output report.html")
     assert "data:image/" in Path("report.html").read_text(encoding="utf-8")
     net = fastmlp.MLP((1, 4, 1), random_state=0)
