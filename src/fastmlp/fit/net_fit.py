@@ -69,7 +69,7 @@ def fit_mlp(net: SingleNetBase, X: Any, y: Any, given: dict[str, Any], watch: St
 def _fit(net: SingleNetBase, task: FitTask, flag: StopFlag, saver: Saver | None, watch: Stopwatch) -> History:
     history = History(net)
     history.optimizer = task.optimizer
-    history.samples = sample_for_plots(net.network, {"training": task.rows.data, "validation": task.held_out})
+    history.samples = sample_for_plots(net.network, {"training": task.rows.shown, "validation": task.held_out})
     held_out, validation = task.held_out, None
     try:
         with net.device.on():

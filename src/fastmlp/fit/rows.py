@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ..data.checked_samples import select_rows, select_weights, split
+from ..data.checked_samples import make_samples, select_rows, select_weights, split
 from ..data.population_data import Strides, samples_of_net
 from ..data.sample_weights import as_weights
 from ..devices import backend
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from ..network.spec import Network
     from ..streams.row_file import RowFile
 
-WATCHED_ROWS = 100_000  # of rows on disk, that a monitor looks at
+# Of rows on disk: for plots, and for a monitor to look at.
+SHOWN_ROWS, WATCHED_ROWS = 2_000, 100_000
 
 
 def is_array(X: Any, y: Any) -> bool:
@@ -92,9 +93,11 @@ class InMemory:
         return InMemory(data, self.strides)
 
     @property
-    def watched(self) -> Samples:
-        """Samples that a monitor looks at."""
+    def shown(self) -> Samples:
+        """Samples for plots."""
         return self.data
+
+    watched = shown  # by a monitor
 
     @property
     def sent(self) -> Samples:
@@ -166,10 +169,19 @@ class OnDisk(NamedTuple):
         return self._replace(data=data)
 
     @property
+    def shown(self) -> Samples:
+        """Samples for plots: evenly spaced ones."""
+        return self._evenly_spaced(SHOWN_ROWS)
+
+    @property
     def watched(self) -> Samples:
         """Samples that a monitor looks at: evenly spaced ones."""
-        n = self.n_samples
-        return select_rows(self.data, np.linspace(0, n - 1, min(n, WATCHED_ROWS)).round().astype(np.int64))
+        return self._evenly_spaced(WATCHED_ROWS)
+
+    def _evenly_spaced(self, most: int) -> Samples:
+        rows = np.linspace(0, self.n_samples - 1, min(self.n_samples, most)).round().astype(np.int64)
+        weight = select_weights(self.data.weight, rows) if self.data.has_weights else self.data.weight
+        return make_samples(*self.file.take(rows), weight, self.metric)
 
     @property
     def sent(self) -> Samples:
