@@ -95,4 +95,4 @@ class Implementation:
 
     def run(self, n: int) -> None:
         self.job(n)
-        self.cupy.cuda.Device().synchronize()
+        self.cupy.cuda.get_current_stream().synchronize()

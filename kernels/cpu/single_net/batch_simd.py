@@ -33,7 +33,15 @@ from . import batch_simd_products, one_vector_products
 from .batch_simd_products import LayerWeights
 from .column_passes import activate, backward, count_correct, loss_and_delta, softmax_columns
 from .elementwise import Outputs
-from .optimizer_step import CLIP_NORM, WEIGHT_DECAY, clip_factor, make_step, settings_of_part, squares_of_gradient
+from .optimizer_step import (
+    CLIP_NORM,
+    WEIGHT_DECAY,
+    add_squares_of_gradient,
+    clip_factor,
+    make_step,
+    settings_of_part,
+    squares_of_gradient,
+)
 from .training_loop import make_loop, nothing_to_begin
 
 TRANSPOSED_FROM = 4  # features from which transposing an incomplete square pays
@@ -269,7 +277,7 @@ def apply_gradient(thread, n_threads, barrier, n_barriers, net, data, config, st
             w, b = net.weight_offsets[k], net.bias_offsets[k]
             of_weights = squares_of_gradient(p, g, w, b, l2)
             of_biases = squares_of_gradient(p, g, b, b + net.sizes[k + 1], zero)
-            square_sum += of_weights + of_biases
+            square_sum = add_squares_of_gradient(square_sum, add_squares_of_gradient(of_weights, of_biases))
         clip = clip_factor(config.hyper[CLIP_NORM], square_sum, p)
     # Weights and biases treated alike are one range.
     one_range = net.l2 == 0.0 and config.hyper[WEIGHT_DECAY] == 0.0 and not config.layered

@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from ...formulas.update_rules import BIAS_CORRECTED, PASSED, RULES, STEP_VALUES, StepSettings
+from ...formulas.update_rules import BIAS_CORRECTED, HUGE_SCALE, PASSED, RULES, STEP_VALUES, StepSettings
 from ...jit.decorators import expression, helper, inline_helper, linked_helper, linked_table
 from ...simd.lanes import Lanes
 from ...simd.load_store import fill, load, load_partial, load_scalar, scalar_like, store, store_partial
@@ -173,17 +173,9 @@ def step_settings(rule, hyper, scalars, factor, weight_decay, loss, params):
     return settings_like(params, hyper, rate, decay, inv_sqrt_bias_correction2, loss_increased)
 
 
-@linked_helper(float)
-def squares_of_gradient(p, g, first, last, l2):
-    """Return the sum of (g + l2 p)**2 over a range; in float64 if it overflows in float32."""
-    sums = fill(g, 0.0, LANES)
-    for i in range(first, last, LANES):
-        n = min(last - i, LANES)
-        gradient = load_partial(g, i, n, LANES) + load_partial(p, i, n, LANES) * l2
-        sums += gradient * gradient
-    square_sum = float(sum_lanes(sums))
-    if square_sum < math.inf:
-        return square_sum
+@helper
+def long_squares(p, g, first, last, l2):
+    """Return the sum of (g + l2 p)**2 over a range, in float64, for gradients whose squares overflow in float32."""
     square_sum = 0.0
     for i in range(first, last):
         # Not float(), which leaves a float32 a float32 in a kernel.
@@ -193,10 +185,55 @@ def squares_of_gradient(p, g, first, last, l2):
 
 
 @helper
+def squares(p, g, first, last, l2):
+    """Return the sum of (g + l2 p)**2 over a range."""
+    sums = fill(g, 0.0, LANES)
+    for i in range(first, last, LANES):
+        n = min(last - i, LANES)
+        gradient = load_partial(g, i, n, LANES) + load_partial(p, i, n, LANES) * l2
+        sums += gradient * gradient
+    square_sum = float(sum_lanes(sums))
+    return square_sum if square_sum < math.inf else long_squares(p, g, first, last, l2)
+
+
+@linked_helper(float)
+def squares_of_gradient(p, g, first, last, l2):
+    """Return the sum of (g + l2 p)**2 over a range, in the form that add_squares_of_gradient and clip_factor take.
+
+    Where it overflows in float64, the result is negative: minus the sum of ((g + l2 p) HUGE_SCALE)**2.
+    """
+    square_sum = squares(p, g, first, last, l2)
+    if square_sum != math.inf:
+        return square_sum
+    scaled_sum = 0.0
+    for i in range(first, last):
+        gradient = np.float64(load_scalar(g, i)) + np.float64(load_scalar(p, i)) * np.float64(l2)
+        scaled_sum += (gradient * HUGE_SCALE) * (gradient * HUGE_SCALE)
+    return -scaled_sum
+
+
+@helper
+def add_squares_of_gradient(x, y):
+    """Return the sum of two results of squares_of_gradient, in the same form."""
+    total = x + y
+    if x >= 0.0 and y >= 0.0 and total < math.inf:
+        return total
+    scaled_x = -x if x < 0.0 else x * HUGE_SCALE * HUGE_SCALE
+    scaled_y = -y if y < 0.0 else y * HUGE_SCALE * HUGE_SCALE
+    return -(scaled_x + scaled_y)
+
+
+@helper
 def clip_factor(clip_norm, square_sum, params):
-    """Return the factor that scales a gradient with this sum of squares to at most clip_norm, or 1."""
-    clips = clip_norm > 0.0 and square_sum > clip_norm * clip_norm
-    return scalar_like(params, clip_norm / math.sqrt(square_sum) if clips else 1.0)
+    """Return the factor that scales a gradient to at most clip_norm, or 1 if there is nothing to clip.
+
+    square_sum : the gradient's squared norm, as squares_of_gradient returns it
+    """
+    if clip_norm > 0.0 and square_sum > clip_norm * clip_norm:
+        return scalar_like(params, clip_norm / math.sqrt(square_sum))
+    if clip_norm > 0.0 and square_sum < 0.0:
+        return scalar_like(params, clip_norm * HUGE_SCALE / math.sqrt(-square_sum))
+    return scalar_like(params, 1.0)
 
 
 @helper
@@ -239,5 +276,5 @@ def clip_now(net, config, state, ws):
     """Return the factor that scales the gradient to at most clip_norm, once ws.squares is complete."""
     square_sum = 0.0
     for i in range(blocks_before(net, net.n_layers)):
-        square_sum += ws.squares[i]
+        square_sum = add_squares_of_gradient(square_sum, ws.squares[i])
     return clip_factor(config.hyper[CLIP_NORM], square_sum, state.params)

@@ -39,7 +39,7 @@ from ..gemm.microkernel import lanes_of
 from ..threads.barrier import barrier_start, barrier_wait
 from ..threads.denormals import flush_denormals, restore_denormals
 from ..workspace import LOSS_COLUMN, N_CORRECT_COLUMN, PARTIAL_COLUMNS, SUMS, VECTOR_BYTES, MicroBatch
-from .optimizer_step import squares_of_gradient, step_settings
+from .optimizer_step import squares, step_settings
 
 # A shuffled fit prefetches the next batch's inputs if a batch has at most the first number of input values and the data
 # have at least the second, which no second-level cache holds. Without shuffling the processor prefetches by itself.
@@ -51,7 +51,7 @@ def penalty(net, params):
     """Return l2 / 2 times the sum of the squared weights."""
     square_sum, zero = 0.0, scalar_like(params, 0.0)
     for k in range(net.n_layers):
-        square_sum += squares_of_gradient(params, params, net.weight_offsets[k], net.bias_offsets[k], zero)
+        square_sum += squares(params, params, net.weight_offsets[k], net.bias_offsets[k], zero)
     return 0.5 * net.l2 * square_sum
 
 

@@ -68,14 +68,13 @@ def test_steps_are_measured_in_the_family_that_is_meant(cuda, costs, sizes, n_ne
     from fastmlp.execution import dispatch
 
     chosen, kind = [], "choose_training" if n_nets is None else "choose_nets_family"
-    module = "fastmlp.execution.dispatch" if n_nets is None else "fastmlp.fit.task"
     choose = getattr(dispatch, kind)
 
     def noted(*arguments):
         chosen.append(choose(*arguments))
         return chosen[-1]
 
-    monkeypatch.setattr(f"{module}.{kind}", noted)
+    monkeypatch.setattr(dispatch, kind, noted)
     monkeypatch.setattr(measure_costs, "seconds_of_step", lambda job: job.fit(epochs=1) and 1e-5)
     with gpu_costs.using(costs):
         step = measure_costs.step("cuda", sizes, 4, n_nets, precision)
