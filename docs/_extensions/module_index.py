@@ -17,7 +17,7 @@ FOLDERS = "src/fastmlp", "kernels", "bench", "tests/helpers"
 INTRODUCTION = """# Index of modules
 
 Each file of the code with its first sentence, and the functions, classes and constants that it defines. For what a
-change needs, begin with [Where do I change …?](../architecture.md#where-do-i-change). In a checkout,
+change needs, begin with [One fit](../architecture.md#one-fit). In a checkout,
 `python docs/_extensions/module_index.py WORD` prints the lines that contain a word.
 """
 OF_CUDA = re.compile(r"^struct (\w+)|^[^/\n]*\b__(?:global|device)__ ([^{;]*)", re.MULTILINE)
