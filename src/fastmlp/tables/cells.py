@@ -343,12 +343,12 @@ class Misfits(Tally, Tolerance):
 
     >>> import pandas as pd
     >>> from fastmlp.tables.cells import read_numbers
-    >>> cells = [pd.Series([1.5, "none", None]), pd.Series(["none", "?!"])]
+    >>> cells = [pd.Series([1.5, "many", None]), pd.Series(["many", "?!"])]
     >>> misfits = Misfits()
     >>> for series in cells:
     ...     misfits.add(Misfits.of(series, read_numbers(series)))
     >>> misfits.as_missing("numbers")
-    "holds no numbers in 3 of 5 cells ('none', '?!'), which count as missing"
+    "holds no numbers in 3 of 5 cells ('many', '?!'), which count as missing"
     """
 
     n_bad: int = 0
