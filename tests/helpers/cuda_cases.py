@@ -2,6 +2,8 @@
 
 import dataclasses
 import importlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import cache
 from itertools import pairwise
 
@@ -231,3 +233,15 @@ def assert_follows(nets, X, y, some=None, kind=Layered, tolerance=None, optimize
 def own(optimizer, **values):
     """Return a copy of the optimiser with some settings replaced."""
     return dataclasses.replace(optimizer, **values)
+
+
+def assert_same_in_two_threads(cuda, fit, expected, own_streams):
+    """Assert that two concurrent calls of fit() return `expected`; own_streams : whether each call has a stream"""
+
+    def work():
+        with cuda.cuda.Stream(non_blocking=True) if own_streams else nullcontext():
+            return fit()
+
+    with ThreadPoolExecutor(2) as pool:
+        for call in [pool.submit(work) for _ in range(2)]:
+            np.testing.assert_array_equal(call.result(), expected)

@@ -147,7 +147,7 @@ def test_signal_at_any_moment_leaves_a_consistent_fit(name, n_signals, ctrl_c, t
     for _ in range(n):
         net = new_net()
         expected = {0: net.params.copy()}
-        interrupted(lambda net=net: fit(net, settings, epochs=100_000), rng.uniform(0.002, 0.01), n_signals)
+        interrupted(lambda net=net: fit(net, settings, epochs=2_000_000), rng.uniform(0.002, 0.03), n_signals)
         n_ended += net.history is not None and net.history.stopped_by == "interrupt"
         if "early_stopping" in settings and net.history is not None and net.history.epochs:
             other = new_net()
@@ -157,7 +157,7 @@ def test_signal_at_any_moment_leaves_a_consistent_fit(name, n_signals, ctrl_c, t
             expected[trained] = other.params.copy()
         place = f"a signal after epoch {net.history and net.history.epochs}"
         check(net, settings, expected, tmp_path / "net.safetensors", place)
-    assert n_ended > n // 4, "the signals came before the fits"
+    assert n_ended > n // 2, "the signals came before the fits"
     count(f"{n_signals} signals to a fit ({name})", n)
 
 

@@ -13,7 +13,7 @@ from fastmlp.data.xor import X
 
 @pytest.mark.parametrize("bug", [*BUGS, CURED], ids=[bug.name or "cured" for bug in [*BUGS, CURED]])
 def test_diagnosis_names_each_bug(bug):
-    for seed in range(2):
+    for seed in range(4):
         net, losses = trained(bug, seed)
         assert verdict_on(net, losses).verdict == bug.verdict, seed
 

@@ -1,11 +1,10 @@
 """Whole fits on CUDA: equal bits for any order of threads and streams, and no access outside arrays."""
 
 import re
-import threading
-from contextlib import nullcontext
 
 import numpy as np
 import pytest
+from cuda_cases import assert_same_in_two_threads
 from cuda_emulator import asan, fits
 
 from fastmlp import MLP, Population
@@ -39,20 +38,9 @@ def test_late_streams_give_the_same_bits(fit, late, emulated_cuda):
 @pytest.mark.parametrize("stream, late", [("own", "all"), ("shared", "")])
 def test_concurrent_fits_give_the_same_bits(fit, stream, late, cuda, be_late):
     """Each fit has its own stream, or both use the default stream."""
-    expected, found = fit(), {}
+    expected = fit()
     be_late(late)
-
-    def work(number):
-        with cuda.cuda.Stream(non_blocking=True) if stream == "own" else nullcontext():
-            found[number] = fit()
-
-    workers = [threading.Thread(target=work, args=(number,)) for number in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    for number in range(2):
-        np.testing.assert_array_equal(found[number], expected)
+    assert_same_in_two_threads(cuda, fit, expected, stream == "own")
 
 
 def test_restrict_parameters_do_not_overlap(cuda, monkeypatch):

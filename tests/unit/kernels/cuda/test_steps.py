@@ -1,12 +1,10 @@
 """Steps of the families layerwise and batched_gemm: what is launched, and CUDA graphs, which replay it."""
 
 import importlib
-import threading
-from contextlib import nullcontext
 
 import numpy as np
 import pytest
-from cuda_cases import Place, assert_follows
+from cuda_cases import Place, assert_follows, assert_same_in_two_threads
 
 import fastmlp
 from fastmlp import MLP, SGD, Adam, AdamW, EarlyStopping, Population, Quickprop, Rprop
@@ -116,20 +114,10 @@ def test_replayed_steps_of_many_calls_change_no_bit(name, case, monkeypatch):
 @pytest.mark.parametrize("stream, late", [("own", "all"), ("own", "null"), ("shared", "")])
 def test_replayed_steps_of_concurrent_fits_change_no_bit(cuda, be_late, name, stream, late, monkeypatch):
     """Work of one thread while the other records a graph must neither enter nor invalidate the graph."""
-    expected, found = fitted(name, monkeypatch)[0], {}
+    fit = lambda: fitted(name, monkeypatch)[0]
+    expected = fit()
     be_late(late)
-
-    def work(number):
-        with cuda.cuda.Stream(non_blocking=True) if stream == "own" else nullcontext():
-            found[number] = fitted(name, monkeypatch)[0]
-
-    workers = [threading.Thread(target=work, args=(number,)) for number in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    for number in range(2):
-        np.testing.assert_array_equal(found[number], expected)
+    assert_same_in_two_threads(cuda, fit, expected, stream == "own")
 
 
 @pytest.mark.parametrize("why", ["no library", "no workspace", "no capture"])
