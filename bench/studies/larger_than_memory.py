@@ -91,8 +91,7 @@ def fastmlp_fit(path: Path, epochs: int, in_memory: bool) -> None:
         return
     print(f"  resident memory before the fit: {peak_memory() / 1e9:.2f} GB")
     empty_page_cache()
-    data = {"memory_limit": MEMORY_LIMIT, "row_cache": path.with_suffix(".rows")}
-    net.fit(str(path), "y", callbacks=Epochs(n_rows, epochs), **data, **fit)
+    net.fit(str(path), "y", callbacks=Epochs(n_rows, epochs), memory_limit=MEMORY_LIMIT, **fit)
 
 
 def torch_fit(path: Path) -> None:

@@ -8,10 +8,8 @@ files, test_targets.py for few.
 
 import gzip
 import io
-import json
 import tracemalloc
 import warnings
-import zlib
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from functools import cache, partial
@@ -27,7 +25,6 @@ from fuzz_files import READ, SIZES, X, Y, fit, folder, sentence, small_net, writ
 import fastmlp
 from fastmlp.data.npz import read_npz
 from fastmlp.kernels.jit.compile_time import compile_seconds
-from fastmlp.streams.row_file import HEADER, X_FILE, Y_FILE, RowFile
 from fastmlp.tables.table_files import read_table
 
 CORPUS = Path(__file__).parent / "corpus"  # files that once were read wrongly, in a folder per target
@@ -93,36 +90,6 @@ def _load(data):
     repr(net)
     outputs = net.predict(np.zeros((2, net.network.n_features)))
     assert outputs.shape[-2] == 2
-    return READ
-
-
-# ---- caches of rows
-
-
-def _row_cache():
-    """Return the files of a row file, one after another: the header in a line, X.bin and Y.bin."""
-    contents = X.tobytes(), Y.astype("f4").tobytes()
-    header = {"metric": 1, "crc32": [zlib.crc32(content) for content in contents]}
-    return json.dumps(header).encode() + b"\n" + b"".join(contents)
-
-
-def _read_rows(data):
-    """Read rows as a fit with a row cache does, which checks them once; X.bin has the length of the valid one."""
-    header, _, contents = data.partition(b"\n")
-    place = folder() / "row"
-    place.mkdir(exist_ok=True)
-    for name, content in ((HEADER, header), (X_FILE, contents[: X.nbytes]), (Y_FILE, contents[X.nbytes :])):
-        (place / name).write_bytes(content)
-    try:
-        with RowFile(place, (3, 1), np.dtype("f4")) as rows:
-            rows.verify()
-            inputs, targets = (np.empty((rows.n_samples, width), rows.dtype) for width in rows.widths)
-            rows.read(0, inputs, targets)
-    except ValueError as error:
-        return sentence(error)
-    if header == _row_cache().partition(b"\n")[0]:
-        assert (inputs == X).all(), "damaged rows were read"
-        assert (targets[:, 0] == Y).all(), "damaged rows were read"
     return READ
 
 
@@ -224,7 +191,6 @@ TARGETS = {
         )
         for kind, runs, examples in (("net", 14_000, 40), ("population", 5_000, 40), ("sweep", 5_000, 10))
     },
-    "rows": Target(lambda: [_row_cache()], _read_rows, Memory(4 * MB, 20)),
     "csv": Target(lambda: [CSV.encode(), TEXT.encode()], _read_csv, Memory(16 * MB, 100), 10_000),
     "csv.gz": Target(
         lambda: [gzip.compress(text.encode(), mtime=0) for text in (CSV, TEXT)], _read_gzipped, Memory(16 * MB, 5_000)

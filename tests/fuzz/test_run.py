@@ -25,7 +25,7 @@ def test_a_report_has_what_was_tried():
 )
 def test_a_target_that_a_signal_has_killed_or_that_read_nothing_is_a_fault(statuses, printed, expected, monkeypatch):
     """The status of a killed process is negative."""
-    status_of = dict(zip(("net", "rows"), statuses, strict=True))
+    status_of = dict(zip(("net", "csv"), statuses, strict=True))
     monkeypatch.setattr(run, "report", lambda name, runs: run.report_of(name, printed, status_of[name]))
     monkeypatch.setattr(sys, "argv", ["run.py", *status_of])
     monkeypatch.setattr(sys, "path", sys.path[:])  # to which main adds folders

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import about_arguments, counted
-from ..fit.sources import StreamArguments
+from ..streams.memory_limit import checked_memory_limit
 from ..streams.table_sources import read_tables, surely_fits
 from ..table_training.model import TableModel
 from ..table_training.recipes import OF_CLASSES, OF_NUMBERS
@@ -199,15 +199,15 @@ def read_in_pieces(model: TableModel, options: TrainOptions, refused: list[str],
     log : prints a sentence
     """
     file = options.file
-    stream = StreamArguments.checked(options.memory_limit, None)
+    memory_limit = checked_memory_limit(options.memory_limit)
     if not (file.is_file() or file.is_dir()):  # read_table says what is wrong with it
         return None
-    if surely_fits(file, stream.memory_limit) or (refused and options.memory_limit is None):
+    if surely_fits(file, memory_limit) or (refused and options.memory_limit is None):
         return None
     column, fraction = TargetColumn(options), model.recipe.validation_fraction
     said: list[str] = []
     keep = lambda problems, choices: said.extend((*column.notes, *problems, *choices))
-    fit = StreamedFit(file, None, column, stream)
+    fit = StreamedFit(file, None, column, memory_limit)
     tell, model.tell_of_columns = model.tell_of_columns, keep
     try:
         n_needed = fit.learn(model, fraction)
@@ -219,7 +219,7 @@ def read_in_pieces(model: TableModel, options: TrainOptions, refused: list[str],
         raise
     finally:
         model.tell_of_columns = tell
-    if n_needed <= stream.memory_limit:
+    if n_needed <= memory_limit:
         return None
     if refused:
         raise ValueError(

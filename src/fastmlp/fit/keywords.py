@@ -107,9 +107,6 @@ class FitKeywords(CheckpointKeywords, total=False):
         Bytes, or text such as "300MB", that data read piece by piece may take in memory. Data that take more are read
         from disk in each epoch, block by block. By default a share of the memory that is free now or, of a fit that
         goes on from a checkpoint, the limit that it began with.
-    row_cache : str or path, optional
-        Folder that keeps the checked rows of a file, so that a later fit to the same file need not read and check it
-        again. By default they are in a temporary file, which is removed after the fit.
     verbose : {0, 1, 2}, default 1
         0 shows nothing; 1 shows a progress bar for long fits, with the best validation loss so far, and a notice while
         kernels compile, both in a terminal or notebook only; 2 prints a line per epoch to standard output. Both say
@@ -141,7 +138,6 @@ class FitKeywords(CheckpointKeywords, total=False):
     metrics: Annotated[Any, Keyword((), as_metrics)]
     monitor: Annotated[bool, Keyword(False)]
     memory_limit: Annotated[int | str | None, Keyword(None)]
-    row_cache: Annotated[str | os.PathLike | None, Keyword(None)]
     verbose: Annotated[int, Keyword(1, checked_verbose)]
     time_limit: Annotated[float | None, Keyword(None, _seconds)]
     optimizer_state: Annotated[OptimizerState | None, Keyword(None, checked_state)]

@@ -5,32 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Real
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..optimizers.base import takes_all
 from ..streams.memory_limit import checked_memory_limit
-from ..streams.row_cache import as_cache
 from ..streams.source_kinds import is_source, names_columns
 from .rows import OnDisk
 
 if TYPE_CHECKING:
     from ..nets.net_base import NetBase
     from ..persistence.checkpoint_files import CheckpointFile
-
-
-class StreamArguments(NamedTuple):
-    """Checked arguments of fit for data that are read piece by piece."""
-
-    memory_limit: int  # bytes
-    row_cache: Path | None
-
-    @classmethod
-    def checked(cls, memory_limit: Any, row_cache: Any) -> StreamArguments:
-        """Return the arguments after a check."""
-        return cls(checked_memory_limit(memory_limit), as_cache(row_cache))
 
 
 @contextmanager
@@ -56,10 +42,8 @@ def rows_of(X: Any, y: Any, net: NetBase, given: dict[str, Any], file: Checkpoin
 
         limit = memory_limit_of(file, (net.network.n_features + net.network.n_outputs) * net.dtype.itemsize)
     limit = checked_memory_limit(limit)
-    rows = load(source, net.network, net.dtype, limit, as_cache(given["row_cache"]), lambda: _check_for_disk(given))
+    rows = load(source, net.network, net.dtype, limit, lambda: _check_for_disk(given))
     if named is not None:
-        for _ in source.pieces() if not weights else ():  # rows of an earlier fit
-            pass
         given["sample_weight"] = np.concatenate(weights)
     if isinstance(rows, RowFile):
         with rows:

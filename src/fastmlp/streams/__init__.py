@@ -5,9 +5,7 @@ sources           what can be read: files, memory maps, Arrow streams, sequences
 record_batches    record batches of Parquet files, and of what gives Arrow's streams
 rows_of_tables    their columns, and those of CSV files, as arrays of numbers
 table_sources     the same as data frames, whose cells may be text, dates or missing
-file_identity     identity of files by their content
-row_file          rows that a fit trains on, and the file of checked rows that an epoch reads
-row_cache         a folder that keeps such files for later fits, with what a first pass has found
+row_file          the temporary file of checked rows that an epoch reads
 row_loading       one pass over a source: into memory, or into a row file
 shuffled_blocks   the blocks of rows of an epoch, read by a second thread
 memory_limit      how much memory a fit may use for its data

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import ceil
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,8 +17,7 @@ from ..kernels.system import interrupts
 from ..network.spec import Network
 from ..runtime.ctrl_c import raise_if_stopped
 from .memory_limit import bytes_for_rows, limit_for_rows, return_freed_memory
-from .row_cache import place_of_rows, rows_of_earlier_fit
-from .row_file import HeldOut, RowFile, RowFileWriter
+from .row_file import RowFile, RowFileWriter
 from .sources import Source
 
 SHARE_IN_MEMORY = 0.5  # of the bytes for rows: pieces are put together, which takes them twice
@@ -83,33 +81,19 @@ def common_metric(first: int | None, second: int) -> int:
 
 
 def load(
-    source: Source,
-    network: Network,
-    dtype: np.dtype,
-    memory_limit: int,
-    cache: Path | None,
-    before_file: Callable[[], None] = lambda: None,
-    held_out: HeldOut | None = None,
+    source: Source, network: Network, dtype: np.dtype, memory_limit: int, before_file: Callable[[], None] = lambda: None
 ) -> RowsInMemory | RowFile:
     """Read a source once; return its rows, checked.
 
     memory_limit : int     bytes
-    cache : Path or None     folder that keeps the row file for later fits; None for a temporary one
     before_file : function that raises ValueError where rows on disk are not wanted
-    held_out : returns rows that the source does not give, after the last one, to keep beside a row file
 
     Raises
     ------
     ValueError
         If rows do not fit the net or are not finite; the message says which rows of the source.
     """
-    place: Path | None = None
     n_bytes, widths = bytes_to_hold(memory_limit), (network.n_features, network.n_outputs)
-    if cache is not None and source.identity is not None:
-        of_net = dtype.str, *widths, network.loss, network.label_smoothing, network.output_row.name
-        place = place_of_rows(cache, source.identity(), of_net)
-        if place is not None and (earlier := rows_of_earlier_fit(place, widths, dtype, n_bytes, before_file)):
-            return earlier
     pieces: list[tuple[np.ndarray, np.ndarray]] = []  # of rows in memory
     writer: RowFileWriter | None = None
     metric, n_samples = None, 0
@@ -133,7 +117,7 @@ def load(
                     with about_arguments():
                         before_file()
                     with interrupts.deferred():  # from here on, it is discarded
-                        writer = RowFileWriter(cache, widths, dtype)
+                        writer = RowFileWriter(widths, dtype)
                     for kept, given in pieces:
                         writer.write(kept, smoothed(as_targets(given, network, dtype, len(kept)), network))
                     pieces.clear()
@@ -143,7 +127,7 @@ def load(
         if writer is None:
             features, raw = map(np.concatenate, zip(*pieces, strict=True))
             return RowsInMemory(features, raw)
-        rows = writer.finish(metric, place, held_out)
+        rows = writer.finish(metric)
     except BaseException:
         if writer is not None:
             writer.discard()

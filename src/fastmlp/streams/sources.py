@@ -20,8 +20,7 @@ import numpy as np
 
 from ..errors import counted, no_file, shown, unknown_name
 from ..tables.table_files import CSV_ENDINGS, PARQUET_ENDINGS
-from .file_identity import identity_of, stamps_of
-from .record_batches import PIECE_BYTES, pieces_of_files, record_batches
+from .record_batches import PIECE_BYTES, parquet_files, pieces_of_files, record_batches
 from .rows_of_tables import rows_of_batches, rows_of_csv
 from .source_kinds import is_array_file, is_arrow, is_chunked_array, is_name, is_source, names_in
 
@@ -45,13 +44,11 @@ class Source(NamedTuple):
 
     kind : str     what it is, for messages
     pieces : called for each pass; yields pairs (X, y) of arrays, y None if the source has no targets
-    identity : returns what identifies the content, for the names of cached files; None if nothing does
     place : function (first, last) that names rows first to last, last not included; None if `kind` suffices for that
     """
 
     kind: str
     pieces: Callable[[], Iterator[tuple[Any, Any]]]
-    identity: Callable[[], tuple] | None = None
     place: Callable[[int, int], str] | None = None
 
     def rows_shown(self, first: int, last: int) -> str:
@@ -83,11 +80,8 @@ def as_source(X: Any, y: Any = None, tables: TableReaders = AS_NUMBERS) -> Sourc
     source = _rows_of(X, names, tables)
     if y is None or names is not None:
         return source
-    of_rows = source.identity
-    of_targets = _source_of_path(Path(y), None, tables).identity if isinstance(y, os.PathLike) else None
-    identity = None if of_rows is None or of_targets is None else lambda: (of_rows(), of_targets())
     targets = cache(lambda: np.asarray(targets_beside(y, tables)))
-    return source._replace(pieces=lambda: _beside(source, targets()), identity=identity)
+    return source._replace(pieces=lambda: _beside(source, targets()))
 
 
 def with_weights(X: Any, y: Any, name: str, weights: list[np.ndarray]) -> Source:
@@ -204,7 +198,7 @@ def _rows_of(X: Any, names: Any, tables: TableReaders) -> Source:
             f"y names columns ({', '.join(map(repr, names_in(names)))}), but those of {kind} cannot be chosen by their "
             "names. Pass the targets as an array."
         )
-    if isinstance(X, np.memmap) or is_chunked_array(X):  # without identity: a map may be any part of its file
+    if isinstance(X, np.memmap) or is_chunked_array(X):
         if X.shape and math.isnan(X.shape[0]):  # of Dask's, such as the rows of another one that a condition chooses
             raise ValueError(f"It is not known how many rows {kind} has: call its compute_chunk_sizes() first.")
         return Source(kind, lambda: _slices(X))
@@ -266,16 +260,17 @@ def _source_of_path(path: Path, names: Any, tables: TableReaders) -> Source:
         rows = lambda: tables.csv(path, names)
     else:
         raise unknown_name("kind of file", path.suffix or path.name, (*PARQUET_ENDINGS, *CSV_ENDINGS, ".npy"))
-    stamps = cache(lambda: stamps_of(path))
-    identity = cache(lambda: (stamps(), (*identity_of(path), names_in(names)))[1])  # after the stamps: it may change
-    return Source(kind, lambda: _unchanged(path, stamps, rows), identity)
+    stamps = cache(lambda: stamps_of(path))  # of the first pass
+    return Source(kind, lambda: _unchanged(path, stamps, rows))
+
+
+def stamps_of(path: Path) -> tuple:
+    """Return what changes when somebody writes to a file, or to a folder's Parquet files, in the usual way."""
+    return tuple((str(file), (info := file.stat()).st_size, info.st_mtime_ns) for file in parquet_files(path))
 
 
 def _unchanged(path: Path, stamps: Callable[[], tuple], rows: Callable[[], Iterator[Any]]) -> Iterator[Any]:
-    """Yield the pieces of a file, and raise ValueError if it has changed since the first use of `stamps`.
-
-    Otherwise rows of two contents could be kept in a row cache as those of one.
-    """
+    """Yield the pieces of a file, and raise ValueError if it has changed since the first use of `stamps`."""
     before = stamps()
     try:
         yield from rows()

@@ -8,7 +8,6 @@ import numpy as np
 
 from ..fit.keywords import FitKeywords
 from ..fit.rows import OnDisk
-from ..fit.sources import StreamArguments
 from ..mlp import MLP
 from ..population import Population
 from ..streams.row_file import RowFile
@@ -70,13 +69,13 @@ class FileRows:
     """Rows as of Rows, but in a file, for nets that are trained one after another.
 
     file : RowFile
-    stream : memory limit of the fits
+    memory_limit : bytes
     """
 
     weights = None
 
-    def __init__(self, file: RowFile, stream: StreamArguments):
-        self.file, self._memory_limit = file, stream.memory_limit
+    def __init__(self, file: RowFile, memory_limit: int):
+        self.file, self._memory_limit = file, memory_limit
 
     @property
     def n_rows(self) -> int:

@@ -9,14 +9,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..fit.sources import StreamArguments
 from ..runtime.memory_check import format_bytes
-from ..streams.file_identity import stamps_of
 from ..streams.memory_limit import return_freed_memory
-from ..streams.row_cache import digest_of_value
 from ..streams.row_file import RowFile
-from ..streams.row_loading import closed_after_error, load, rows_named
-from ..streams.sources import Source, as_targets_file
+from ..streams.row_loading import load, rows_named
+from ..streams.sources import Source
 from ..streams.table_sources import as_table_source
 from ..tables.cells import MisfitsOfPieces
 from ..tables.features import encode_columns, feature_names
@@ -61,7 +58,7 @@ class StreamedFit:
     """Fit of a TableModel to a table that is read in pieces, twice.
 
     X, y : as for as_table_source
-    stream : memory limit, and folder for row files that are kept
+    memory_limit : bytes
 
     After `learn`:
 
@@ -69,12 +66,10 @@ class StreamedFit:
     sample : (table, targets as the nets take them) of these rows
     """
 
-    def __init__(self, X: Any, y: Any, targets: TargetsOfPieces, stream: StreamArguments):
+    def __init__(self, X: Any, y: Any, targets: TargetsOfPieces, memory_limit: int):
         self.source = as_table_source(X, y, is_training=True)
         self.path = Path(X) if isinstance(X, (str, os.PathLike)) else None
-        files = [Path(file) for file in (self.path, as_targets_file(X, y)) if isinstance(file, os.PathLike)]
-        self._stamps = {file: stamps_of(file) for file in files}
-        self._targets, self._stream = targets, stream
+        self._targets, self._memory_limit = targets, memory_limit
         self._n_prepared = 0  # rows of this pass
         self._rows = 0, 0  # first and last row of the present piece
 
@@ -86,7 +81,7 @@ class StreamedFit:
         self._model, self._fraction = model, fraction
         self._seed = int(model.generator.randint(MOST_SEED))  # of the sample and the split of rows
         model.seed = int(model.generator.randint(MOST_SEED))
-        summary = TableSummary(self._seed, self._stream.memory_limit)
+        summary = TableSummary(self._seed, self._memory_limit)
 
         def add(table: Any, y: Any) -> Piece:
             self._targets.add(table, y)
@@ -113,11 +108,11 @@ class StreamedFit:
         ValueError
             If the table has changed since the first pass.
         """
-        model, dtype, stream, counts = self._model, np.dtype(DTYPE), self._stream, self._targets.class_counts
+        model, dtype, limit, counts = self._model, np.dtype(DTYPE), self._memory_limit, self._targets.class_counts
         settings = {"dtype": DTYPE, "device": "cpu", "loss": model.loss}
         network = make_nets(self._width, model.n_outputs, model.recipe, settings, 1).network
         row_bytes = (self._width + model.n_outputs) * dtype.itemsize
-        share = min(self._fraction, HELD_OUT_SHARE * stream.memory_limit / (row_bytes * self._n_rows))
+        share = min(self._fraction, HELD_OUT_SHARE * limit / (row_bytes * self._n_rows))
         is_common = None if counts is None else np.array(counts) >= RARE
         held: list[Piece] = []
 
@@ -130,30 +125,12 @@ class StreamedFit:
                 yield X[~is_held], targets[~is_held]
             self._check_unchanged()
 
-        def join() -> Piece:
-            X, y = zip(*held, strict=True)
-            return np.concatenate(X), np.concatenate(y)
-
-        known, scale = self.source.identity, (np.asarray(model.mean).tolist(), np.asarray(model.std).tolist())
-        content = digest_of_value((model.columns, scale, counts)), self._seed, share
-        identity = None if known is None else lambda: (*known(), *content)
         place = lambda first, last: self.source.rows_shown(*self._rows)  # without those that are held out
-        source = Source(self.source.kind, parts, identity, place)
-        held_out = join if share else None
-        rows = load(source, network, dtype, stream.memory_limit, stream.row_cache, held_out=held_out)
-        if not held and isinstance(rows, RowFile):  # it is one of an earlier fit
-            if not share:
-                return EncodedRows(FileRows(rows, stream))
-            with closed_after_error(rows):
-                if (kept := rows.held_out()) is not None:
-                    held.append(kept)
-                else:
-                    for _ in parts():
-                        pass
-        X, y = join()
+        rows = load(Source(self.source.kind, parts, place), network, dtype, limit)
+        X, y = map(np.concatenate, zip(*held, strict=True))
         held.clear()
         return_freed_memory()
-        training = FileRows(rows, stream) if isinstance(rows, RowFile) else Rows(rows.X, rows.y)
+        training = FileRows(rows, limit) if isinstance(rows, RowFile) else Rows(rows.X, rows.y)
         return EncodedRows(training, Rows(X, y) if len(X) else None)
 
     def notice(self, n_needed: int, rows: EncodedRows) -> str:
@@ -162,7 +139,7 @@ class StreamedFit:
         n_held = 0 if rows.held_out is None else rows.held_out.n_rows
         return (
             f"Reading {self.source.kind} in pieces, since a fit in memory would take about {format_bytes(n_needed)}, "
-            f"and memory_limit is {format_bytes(self._stream.memory_limit)}: {rows.training.n_rows:,} rows to train "
+            f"and memory_limit is {format_bytes(self._memory_limit)}: {rows.training.n_rows:,} rows to train "
             f"on, {place}, and {n_held:,} held out."
         )
 
@@ -191,10 +168,7 @@ class StreamedFit:
                 yield piece
 
     def _check_unchanged(self) -> None:
-        """Raise ValueError if the table, or a file of targets beside it, is not what it was in the first pass."""
-        for file, stamps in self._stamps.items():
-            if stamps_of(file) != stamps:
-                raise ValueError(f"{str(file)!r} has changed while it was read. Try again when it is complete.")
+        """Raise ValueError if there are not as many rows as in the first pass."""
         if self._n_prepared != self._n_rows:
             raise ValueError(
                 f"{self.source.kind} had {self._n_rows:,} rows in the first pass and {self._n_prepared:,} in the "

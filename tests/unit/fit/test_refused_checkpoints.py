@@ -157,15 +157,13 @@ def test_rows_that_were_in_memory_stay_there(kind, tmp_path, monkeypatch):
         assert_refused(path, r"here they take more than memory_limit. Raise it", kind, **arguments)
 
 
-def test_rows_are_written_anew_or_found_in_the_cache(tmp_path):
+def test_rows_are_written_anew(tmp_path):
     pytest.importorskip("pyarrow", reason="CSV is read by pyarrow")
     np.savetxt(tmp_path / "rows.csv", np.column_stack([X, Y]), delimiter=",", header="a,b,c,y", comments="")
     kind, data = "net, rows on disk", (tmp_path / "rows.csv", "y")
     expected = fit(kind, data=data)
-    for name, cache in (("anew", {}), ("cached", {"row_cache": tmp_path / "cache"})):
-        fit(kind, path=tmp_path / name, data=data, callbacks=lambda epoch, history: epoch == 1, **cache)
-        assert_same_fit(fit(kind, path=tmp_path / name, data=data, resume=True, **cache), expected)
-    assert len([*(tmp_path / "cache").iterdir()]) == 1
+    fit(kind, path=tmp_path / "anew", data=data, callbacks=lambda epoch, history: epoch == 1)
+    assert_same_fit(fit(kind, path=tmp_path / "anew", data=data, resume=True), expected)
 
 
 # ---- states of another form under a right checksum

@@ -1,6 +1,5 @@
 """Rows on disk: whatever a fit to rows in memory has, with the same bits where rows come in the same order."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from resumed_fits import assert_same_fit
 from small_blocks import N, Rows, X, Y
 
 from fastmlp import MLP, SGD, AdamW, EarlyStopping, Population, TrainingWarning
-from fastmlp.streams import row_loading, shuffled_blocks
+from fastmlp.streams import shuffled_blocks
 
 ON_DISK = {"net, rows on disk": "net", "nets, rows on disk": "nets one by one"}  # and the kind in memory
 OF_NETS = np.random.default_rng(1).uniform(0.1, 3.0, (3, N))
@@ -228,16 +227,14 @@ def write_csv(path, **columns):
 
 
 @pytest.mark.parametrize("kind", ON_DISK)
-@pytest.mark.parametrize("where", ["in memory", "on disk", "in a row cache"])
+@pytest.mark.parametrize("where", ["in memory", "on disk"])
 def test_weights_may_be_a_column(where, kind, request, tmp_path):
     path = write_csv(tmp_path / "rows.csv", a=X[:, 0], b=X[:, 1], c=X[:, 2], w=WEIGHTS, sign=Y)
     expected, _ = fit(ON_DISK[kind], shuffle=False, sample_weight=WEIGHTS)
     if where != "in memory":
         request.getfixturevalue("small_parts")
-    cache = {"row_cache": tmp_path / "cache"} if where == "in a row cache" else {}
-    for _ in range(1 + len(cache)):
-        found, _ = fit(kind, data=(path, "sign"), shuffle=False, sample_weight="w", **cache)
-        np.testing.assert_array_equal(found.params, expected.params)
+    found, _ = fit(kind, data=(path, "sign"), shuffle=False, sample_weight="w")
+    np.testing.assert_array_equal(found.params, expected.params)
 
 
 @pytest.mark.parametrize(
@@ -249,36 +246,6 @@ def test_a_column_of_weights_has_to_be_there(y, message, tmp_path):
     path = write_csv(tmp_path / "rows.csv", a=X[:, 0], b=X[:, 1], c=X[:, 2], sign=Y)
     with pytest.raises(ValueError, match=message):
         fit("net, rows on disk", data=(path, y), sample_weight="w")
-
-
-@small_parts
-def test_row_cache_keeps_the_rows_of_files(tmp_path, monkeypatch):
-    for name, array in (("X", X), ("y", Y)):
-        np.save(tmp_path / f"{name}.npy", array)
-    kind, cache = "net, rows on disk", tmp_path / "cache"
-    given = {"data": (tmp_path / "X.npy", str(tmp_path / "y.npy")), "row_cache": cache}
-    first = fit(kind, **given)
-    np.testing.assert_array_equal(first[0].params, fit(kind)[0].params)
-    (kept,) = cache.iterdir()
-    with monkeypatch.context() as patch:
-        patch.setattr(row_loading, "as_features", None)  # nothing is read again
-        assert_same_fit(fit(kind, **given), first)
-    assert list(cache.iterdir()) == [kept]
-    np.save(tmp_path / "y.npy", 1 - Y)
-    os.utime(tmp_path / "y.npy", ns=(1, 1))
-    assert not np.array_equal(fit(kind, **given)[0].params, first[0].params), "the file has changed"
-    assert len(list(cache.iterdir())) == 2
-
-
-@small_parts
-def test_a_row_cache_does_not_take_one_part_of_a_memory_map_for_another(tmp_path):
-    for name, array in (("X", X), ("y", Y)):
-        np.save(tmp_path / f"{name}.npy", array)
-    mapped = [np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in "Xy"]
-    for part in (slice(0, 50), slice(20, N)):
-        found, _ = fit("net, rows on disk", data=[array[part] for array in mapped], row_cache=tmp_path / "cache")
-        expected, _ = fit("net, rows on disk", data=(Rows(X[part], Y[part]), None))
-        np.testing.assert_array_equal(found.params, expected.params)
 
 
 # ---- on workers
@@ -309,7 +276,7 @@ class Elsewhere(Pickled):
 
 @small_parts
 def test_a_worker_that_does_not_see_the_file_says_so():
-    with pytest.raises(ValueError, match=r"rows are in '/of another machine', where a worker .* by row_cache"):
+    with pytest.raises(ValueError, match=r"rows are in '/of another machine', where a worker .* by .* TMPDIR"):
         fit("nets, rows on disk", executor=Elsewhere())
 
 

@@ -18,7 +18,7 @@ def rows(monkeypatch):
     monkeypatch.setattr(module, "CHUNK_BYTES", 600)
     X = np.arange(3.0 * N, dtype=np.float32).reshape(N, 3)
     net = MLP((3, 4, 1))
-    with load(Source("rows", lambda: iter([(X, X[:, :1])])), net.network, net.dtype, 1_000, None) as found:
+    with load(Source("rows", lambda: iter([(X, X[:, :1])])), net.network, net.dtype, 1_000) as found:
         yield found
 
 

@@ -1,12 +1,14 @@
 """Sources of rows: each kind gives the same rows, pass after pass; what cannot be read is refused with a sentence."""
 
+import os
+
 import numpy as np
 import pytest
 
 from fastmlp.nets.population_prediction import reads_rows
 from fastmlp.streams import sources
 from fastmlp.streams.source_kinds import is_chunked_array, is_source
-from fastmlp.streams.sources import as_source
+from fastmlp.streams.sources import as_source, stamps_of
 
 N, WIDTH = 1_000, 3
 INSTALL = "pip install 'fastmlp[sources]' has it"
@@ -246,18 +248,6 @@ def test_targets_may_be_a_source_beside_x(kind, X, y, tmp_path):
         np.testing.assert_array_equal(found, range(N) if kind == "range" else y)
 
 
-def test_files_of_targets_are_a_part_of_the_identity_and_memory_maps_have_none(X, y, tmp_path):
-    """A part of a map, or a view of another shape, has the same file and other rows."""
-    paths = tmp_path / "X.npy", tmp_path / "y.npy"
-    for path, array in zip(paths, (X, y), strict=True):
-        np.save(path, array)
-    maps = [np.load(path, mmap_mode="r") for path in paths]
-    identity = as_source(*paths).identity()
-    assert identity == as_source(*paths).identity() != as_source(paths[0], paths[0]).identity()
-    for source in (as_source(paths[0], y), as_source(maps[0], maps[1]), as_source(maps[0], paths[1])):
-        assert source.identity is None
-
-
 # ---- what is refused
 
 
@@ -320,3 +310,11 @@ def test_a_file_that_changes_while_it_is_read_is_refused(kind, when, X, y, tmp_p
     write(N - 1)
     with pytest.raises(ValueError, match=rf"rows.{kind}' has changed while it was read. Try again when it is"):
         list(pieces)
+
+
+def test_stamps_change_with_each_file_of_a_folder(tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.parquet").write_bytes(b"PAR1")
+    before = stamps_of(tmp_path)
+    os.utime(tmp_path / "b.parquet", ns=(1, 1))
+    assert stamps_of(tmp_path) != before

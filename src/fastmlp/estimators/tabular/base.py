@@ -14,12 +14,12 @@ from sklearn.utils.validation import check_consistent_length
 
 from ...errors import checked_number
 from ...fit.interruption import was_interrupted
-from ...fit.sources import StreamArguments
 from ...interface.keywords import explains_names
 from ...interface.user_warnings import warn_user
 from ...mlp import MLP
 from ...persistence import save
 from ...runtime.ctrl_c import stop_flag
+from ...streams.memory_limit import checked_memory_limit
 from ...streams.source_kinds import is_source
 from ...table_training.model import Known, TableModel, Tuning
 from ...table_training.recipe_fit import Budget
@@ -245,7 +245,6 @@ class BaseTabular(Exportable, TableData, ABC):
         validation_data: Any = None,
         executor: Any = None,
         memory_limit: int | str | None = None,
-        row_cache: str | os.PathLike | None = None,
     ) -> Self:
         """Train on a table X and targets y.
 
@@ -277,9 +276,6 @@ class BaseTabular(Exportable, TableData, ABC):
         memory_limit : int or str, optional
             Bytes that the data of a source may take in memory, as a number or as text such as "300MB"; by default a
             share of the memory that is free. A table within it is trained on as in memory, to the same bits.
-        row_cache : str or path, optional
-            Folder for the encoded rows of a source, in which those of a file stay for the next fit with the same
-            settings and random_state. By default they are in a temporary folder.
 
         Returns
         -------
@@ -295,7 +291,7 @@ class BaseTabular(Exportable, TableData, ABC):
         """
         before = self.__dict__.copy()
         try:
-            self._fit(X, y, sample_weight, validation_data, (memory_limit, row_cache), executor)
+            self._fit(X, y, sample_weight, validation_data, memory_limit, executor)
         except BaseException:  # columns of this fit do not go with nets of the last one
             self.__dict__.clear()
             self.__dict__.update(before)
@@ -304,16 +300,14 @@ class BaseTabular(Exportable, TableData, ABC):
             print(summary(self.history_), flush=True)
         return self
 
-    def _fit(
-        self, X: Any, y: Any, sample_weight: Any, validation_data: Any, limits: tuple[Any, Any], executor: Any
-    ) -> None:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any, memory_limit: Any, executor: Any) -> None:
         recipe, budget = estimator_recipe(self, validation_data is not None), Budget()
         if self.time_limit is not None:
             budget = Budget(checked_number("time_limit", self.time_limit, 0.0, open_low=True))
         if executor is not None:
             check_executor(self, recipe)
-        if limits != (None, None):  # an invalid limit is an error for data in memory, too
-            StreamArguments.checked(*limits)
+        if memory_limit is not None:  # an invalid limit is an error for data in memory, too
+            checked_memory_limit(memory_limit)
         model = TableModel(
             recipe, device=self.device, budget=budget, verbose=self.verbose, executor=executor, tell=warn_user
         )
@@ -321,7 +315,7 @@ class BaseTabular(Exportable, TableData, ABC):
         if isinstance(y, str) and names_target(X, y):
             X, y = target_apart(X, y)
         elif is_source(X):
-            source = SourceFit(self, X, y, validation_data, StreamArguments.checked(*limits))
+            source = SourceFit(self, X, y, validation_data, checked_memory_limit(memory_limit))
             in_memory = {
                 "sample_weight": sample_weight,
                 "class_weight": getattr(self, "class_weight", None),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
-from ...fit.sources import StreamArguments, refuse_with_stream
+from ...fit.sources import refuse_with_stream
 from ...interface.user_warnings import warn_user
 from ...streams.row_loading import check_targets_given, closed_after_error
 from ...streams.source_kinds import is_name
@@ -34,14 +34,14 @@ class SourceFit:
     validation_data : held-out rows, as for the estimator's fit
     """
 
-    def __init__(self, estimator: Any, X: Any, y: Any, validation_data: Any, stream: StreamArguments):
+    def __init__(self, estimator: Any, X: Any, y: Any, validation_data: Any, memory_limit: int):
         y = as_targets_file(X, y)
         self._estimator, self._X, self._y = estimator, X, y
-        self._validation_data, self._limit = validation_data, stream.memory_limit
+        self._validation_data, self._limit = validation_data, memory_limit
         self._learner = copy.copy(estimator)  # a fit in memory may still follow, or go on with the nets of the last one
         self._summary, self._is_first = TargetSummary(estimator._is_classifier), True
         self._problems: tuple[str, ...] = ()
-        self._fit = StreamedFit(X, y, self, stream)
+        self._fit = StreamedFit(X, y, self, memory_limit)
         self.name = y if isinstance(y, str) else "y"
         self._kept = PiecesInMemory(self._limit // COPIES)
 
