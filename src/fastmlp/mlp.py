@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .data.checked_samples import as_features, inputs_only, on_host, validated_samples
-from .devices import choose_device, resolve, to_library_of
-from .errors import checked_count, checked_number
+from .devices import resolve, to_library_of
+from .errors import checked_number
 from .fit.falling_loss import tell_of_falling_loss
 from .fit.interruption import warn_caller_of_net
 from .fit.keywords import MLP_TABLE, FitKeywords, checked
@@ -27,7 +27,6 @@ from .nets.prediction import predict
 from .nets.single_net_base import SingleNetBase
 from .nets.with_executor import outputs_of_net
 from .network.spec import Network
-from .optimizers.base import AUTO, batch_rows
 from .runtime.memory_check import LARGE, OUTPUTS, check_array
 from .streams.source_kinds import is_source, names_columns
 
@@ -260,36 +259,6 @@ class MLP(SingleNetBase):
         elif given["verbose"] and called_by_user():
             tell_of_falling_loss(history, given)
         return history
-
-    def explain(self, X: Any, *, batch_size: int | str | None = AUTO, epochs: int = 100) -> str:
-        """Explain how `fit` would train this net on such data: kernel family, threads and rows, with their reasons.
-
-        Parameters
-        ----------
-        X : array_like of shape (n_samples, n_features), or int
-            Inputs, or the number of samples.
-        batch_size : int, "auto" or None, default "auto"
-            Number of samples per step, as for fit with an optimiser that does not need full batches.
-        epochs : int, default 100
-            Number of epochs, which counts where device="auto" may choose a GPU.
-
-        Returns
-        -------
-        str
-            Three lines of text.
-
-        Examples
-        --------
-        >>> print(MLP((2, 8, 1), device="cpu").explain(1000, batch_size=4).splitlines()[0])  # doctest: +ELLIPSIS
-        Kernel family: batch_simd_4 on cpu (one small net, batches of up to 4 samples; ...
-        """
-        from .execution.explain import explain_training
-
-        inputs, n = (None, X) if isinstance(X, int) else (X, len(as_features(X, self.network.n_features, self.dtype)))
-        n, each = checked_count("the number of samples", n), self._products
-        size = batch_rows(batch_size, n)
-        device = choose_device(self._named_device, self.device, inputs, epochs * n * each, size * each)
-        return explain_training(self.network, device, self.dtype, size, self.precision)
 
     # ---- use
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .data.population_data import prediction_samples
-from .devices import choose_device, resolve
+from .devices import resolve
 from .errors import checked_count, is_per_net, shown
 from .fit.interruption import warn_caller_of_population
 from .fit.keywords import POPULATION_TABLE, PopulationFitKeywords, checked
@@ -29,7 +28,6 @@ from .nets.per_net_settings import PER_NET, checked_per_net_setting
 from .nets.population_base import PopulationBase
 from .nets.population_prediction import ensemble_predict, evaluate, outputs_of, predict, scores_of_piece
 from .network.spec import Network
-from .optimizers.base import AUTO, batch_rows
 from .population_result import PopulationResult, result_of_nets
 from .population_result.stopped_by import OUT_OF_TIME
 from .runtime.memory_check import check_memory
@@ -325,42 +323,6 @@ class Population(PopulationBase, NetSequence[MLP]):
             if result.interrupted or left_out:
                 warn_caller_of_population(result, left_out)
         return result
-
-    def explain(self, X: Any, *, batch_size: int | str | None = AUTO, epochs: int = 100) -> str:
-        """Explain how `fit` would train these nets on such data: kernel family and threads, with their reasons.
-
-        Parameters
-        ----------
-        X : array_like of shape (n_samples, n_features) or (n_nets, n_samples, n_features), or int
-            Inputs, or the number of samples.
-        batch_size : int, "auto" or None, default "auto"
-            Number of samples per step, as for fit with an optimiser that does not need full batches.
-        epochs : int, default 100
-            Number of epochs, on which the number of threads and, with device="auto", the device depend.
-
-        Returns
-        -------
-        str
-            Three lines of text.
-
-        Examples
-        --------
-        >>> pop = Population((2, 8, 1), 100, device="cpu")
-        >>> print(pop.explain(1000, batch_size=32).splitlines()[0])  # doctest: +ELLIPSIS
-        Kernel family: population_simd on cpu (many nets; a lane holds a net), because nets of 33 parameters ...
-        """
-        from .execution.explain import explain_nets_training
-
-        network, n = self.network, X
-        if not isinstance(X, int):
-            n = prediction_samples(X, network.n_features, self.dtype, self.n_nets)[0].n_samples
-        n = checked_count("the number of samples", n)
-        size = batch_rows(batch_size, n)
-        each, inputs = self._products, None if isinstance(X, int) else X
-        device = choose_device(
-            self._named_device, self.device, inputs, epochs * n * each, size * each, self._in_one_launch()
-        )
-        return explain_nets_training(network, self.n_nets, device, self.dtype, n, size, epochs, self.precision)
 
     # ---- use
 

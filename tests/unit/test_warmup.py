@@ -9,20 +9,18 @@ import pytest
 
 import fastmlp
 from fastmlp import warmup
-from fastmlp.execution.family_descriptions import FAMILIES
+from fastmlp.execution.dispatch import choose_training
+from fastmlp.kernels.cpu.backend import FAMILIES
 from fastmlp.kernels.jit import call, object_cache
 
 XOR = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
 
 
 def test_nets_of_the_warm_up_are_of_all_families():
-    of_cpu = {row.name for row in FAMILIES if "cpu" in row.device}
-    used = set()
-    for sizes, rows, batch in warmup.NETS:
-        line = fastmlp.MLP(sizes, device="cpu").explain(rows, batch_size=batch).splitlines()[0]
-        used.add(line.removeprefix("Kernel family: ").split()[0])
-    of_populations = {"population_simd", "one_by_one"}  # the second has no kernels
-    assert used == of_cpu - of_populations
+    nets = ((fastmlp.MLP(sizes, device="cpu"), batch) for sizes, _, batch in warmup.NETS)
+    assert {choose_training(net.network, net.device, net.dtype, batch, "exact").family for net, batch in nets} == {
+        *FAMILIES
+    }
 
 
 @pytest.mark.parametrize("kind", ["net", "population"])
