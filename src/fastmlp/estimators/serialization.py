@@ -33,7 +33,9 @@ ARRAYS = ("_mean", "_std")
 RECORDS = "best_settings_", "tuning_results_"
 # Of earlier versions.
 FORMER_RECORDS = ("validation_scores_",)
-FORMER_PARAMS = {"callbacks", "dtype", "eval_metric", "n_bins", "net_weights", "patience", "refit", "schedule"}
+FORMER_PARAMS = {
+    "callbacks", "dtype", "eval_metric", "n_bins", "net_weights", "patience", "refit", "schedule", "text_features",
+}  # fmt: skip
 
 
 def description_of(estimator: Any) -> dict[str, Any]:

@@ -69,11 +69,6 @@ def column_functions(columns: Sequence[Column], p: str) -> list[str]:
     ValueError
         If a column holds text.
     """
-    if words := [column.name for column in columns if column.has_words]:
-        raise ValueError(
-            f"A C file takes numbers only, but words are features of {listed(map(repr, words))}. Train without these "
-            "columns to export."
-        )
     if texts := [column.name for column in columns if column.takes_text]:
         raise ValueError(
             f"A C file takes numbers only, but these columns hold text: {listed(map(repr, texts), 5)}. Export to "

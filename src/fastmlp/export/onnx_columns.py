@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from ..tables.base_column import Column
-from ..tables.cells import listed
 from .onnx_graph import Graph, Value
 
 
@@ -19,18 +18,7 @@ def features_of_columns(graph: Graph, columns: Iterable[Column], cells: Mapping[
 
     cells : values (n_rows, 1) by the names of the columns, of text where takes_text says so, otherwise float64;
         of dates, days since 1970-01-01
-
-    Raises
-    ------
-    ValueError
-        If the words of a column of text are features.
     """
-    columns = tuple(columns)
-    if names := [column.name for column in columns if column.has_words]:
-        raise ValueError(
-            f"An ONNX model cannot find the words of a text, which are features of {listed(map(repr, names))}. Train "
-            "without these columns to export, or predict with fastmlp."
-        )
     parts = [part for column in columns for part in column.onnx_features(graph, cells[column.name])]
     return parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
 

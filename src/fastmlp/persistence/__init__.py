@@ -22,8 +22,7 @@ from ..runtime.output_files import write_bytes
 
 KEY = "fastmlp"
 # The highest format that this version reads. A file has the lowest one that can hold its net, so that earlier versions
-# read all that they can. Format 2 is that of tables with columns of text, and of classes that are dates or
-# durations.
+# read all that they can. Format 2 is that of classes that are dates or durations.
 FORMAT = 2
 DATES = "Mm"  # kinds of NumPy dtypes: dates and durations, whose numbers are in a file
 # Fields of the last fit in the description, with their types; records and per-net results are arrays.
@@ -105,7 +104,7 @@ def save(net: SavedNet, path: str | os.PathLike, estimator: dict[str, Any] | Non
     if (name := Path(os.fsdecode(path))).suffix.lower() in OTHER_FORMATS:
         warn_user(f"{name.name!r} has the safetensors format, whatever its name says: read it with fastmlp.load.")
     table = None if net.preprocessing is None else net.preprocessing.to_dict()
-    format_number = _format_of(table, estimator)
+    format_number = 2 if _has_dates(estimator) else 1
     description = {"format": format_number, "settings": net.get_settings(), "preprocessing": table}
     description["random"] = {"seed": net.seed, "fits": net.fits}
     if estimator is not None:
@@ -122,21 +121,10 @@ def save(net: SavedNet, path: str | os.PathLike, estimator: dict[str, Any] | Non
     write_bytes(path, to_bytes(arrays, {KEY: json.dumps(description, allow_nan=False)}))
 
 
-def _format_of(table: dict[str, Any] | None, estimator: dict[str, Any] | None) -> int:
-    """Return the lowest format that can hold a net's preprocessing and estimator."""
-    return 2 if _has_text(table, estimator) or _has_dates(estimator) else 1
-
-
 def _has_dates(estimator: dict[str, Any] | None) -> bool:
     """Return whether an estimator's classes are dates or durations."""
     classes = (estimator or {}).get("classes")
     return classes is not None and np.dtype(classes["dtype"]).kind in DATES
-
-
-def _has_text(*descriptions: dict[str, Any] | None) -> bool:
-    """Return whether a preprocessing, or an estimator without one, describes a column of text."""
-    columns = [column for described in descriptions if described for column in described.get("columns", ())]
-    return any(column["kind"] == "text" for column in columns)
 
 
 @cache

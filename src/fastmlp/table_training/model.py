@@ -55,7 +55,6 @@ class TableModel:
     recipe : Recipe; after fit, with what a search has chosen and as many epochs and nets as there was time for
     generator : of random numbers: which rows are held out, initial parameters, order of rows, dropout
     name : what messages call the targets
-    texts : columns of text, as of NumericEncoding
     categories : columns of numbers that stand for categories
     tell : called with a sentence on what is left out for want of time
     tell_of_columns : called with (sentences on columns with problems, sentences on what was chosen)
@@ -82,7 +81,6 @@ class TableModel:
     budget: Budget = field(default_factory=Budget)
     verbose: Any = 0
     name: str = "y"
-    texts: tuple[str, ...] | None = None
     categories: Iterable[str] = ()
     tuning: Tuning | None = None
     executor: Any = None
@@ -190,7 +188,7 @@ class TableModel:
         """Return how columns are encoded; y : targets of the rows to learn from, as the nets take them"""
         targets = class_indicators(y, self.n_outputs) if self.loss == OF_CLASSES else y.reshape(len(y), -1)
         seconds = self.budget.trial_seconds
-        return NumericEncoding(self.recipe.numeric_encoding, targets=targets, trial_seconds=seconds, texts=self.texts)
+        return NumericEncoding(self.recipe.numeric_encoding, targets=targets, trial_seconds=seconds)
 
     def _learned(self, table: Any, y: np.ndarray, notes: tuple[str, ...]) -> tuple[Any, tuple, tuple]:
         """Return (encoders, sentences on columns with problems, sentences on what was chosen)."""

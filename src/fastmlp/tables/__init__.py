@@ -2,7 +2,7 @@
 
 cells               single cells (numbers, names of categories, missing ones), and tallies of those of a column
 base_column         what all kinds of columns have in common, and sentences on them; number_columns (with bins),
-                    date_column, category_column and text_column have the kinds
+                    date_column and category_column have the kinds
 training_column     a column of a training table, as the kinds that may encode it see it; texts that look like numbers
 features            all columns of a table: summarised, fitted to training, and encoded; few_rows encodes few rows
 bin_trial           trial whether bins of columns of numbers help

@@ -41,7 +41,6 @@ class Column(ABC):
     encoding : its features in words, for notes
     missing_meaning : what a missing cell counts as, for notes
     noun : what its cells should be, if others count as missing
-    has_words : whether its features are words, which neither C nor ONNX can find
 
     encode(cells, out) writes the features (n_rows, n_features) into `out`, and returns notes on
     differences from the training table. It raises ValueError if the cells cannot be used.
@@ -53,13 +52,12 @@ class Column(ABC):
     encoding: ClassVar[str]
     missing_meaning: ClassVar[str]
     noun: ClassVar[str] = ""
-    has_words: ClassVar[bool] = False
     encode: Callable[..., list[Note]]
 
     @property
     def is_read_as_text(self) -> bool:
         """Whether its cells must be read as text even if they look like numbers."""
-        return self.has_words
+        return False
 
     @property
     def takes_text(self) -> bool:
@@ -199,7 +197,7 @@ def as_lines(notes: Sequence[str], where: str) -> str:
 
 
 def encoding_notes(columns: Iterable[Column]) -> tuple[str, ...]:
-    """Return sentences on the features of all columns, and on those of text.
+    """Return sentences on the features of all columns: one, or none without columns.
 
     >>> from fastmlp.tables.category_column import CategoryColumn
     >>> from fastmlp.tables.number_columns import StandardColumn
@@ -213,10 +211,5 @@ def encoding_notes(columns: Iterable[Column]) -> tuple[str, ...]:
         names.setdefault(column.encoding, []).append(repr(column.name))
     if marked := [repr(column.name) for column in columns if column.marks_missing]:
         names["indicator of missing cells"] = marked
-    notes = []
-    if names:
-        notes.append(f"Features of the columns: {', '.join(f'{what} ({listed(of)})' for what, of in names.items())}.")
-    if texts := [f"{column.name!r} ({len(column.value_names) - 1})" for column in columns if column.has_words]:
-        what = "words, pairs of words and parts of words that many rows have"
-        notes.append(f"Columns of text have a feature for each of the {what}: {listed(texts)}.")
-    return tuple(notes)
+    features = ", ".join(f"{what} ({listed(of)})" for what, of in names.items())
+    return (f"Features of the columns: {features}.",) if names else ()

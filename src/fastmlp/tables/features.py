@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..errors import WrongArgument
 from .base_column import LEFT_OUT, Column, Note, bounds_of, checked_table, encoding_notes
 from .bin_trial import NO_TIME, Gain, gain_of_bins, n_features_of_trial, trial_rows
 from .category_column import CategoryColumn
@@ -33,7 +32,6 @@ from .date_column import DATE_CONTENTS, DateColumn, read_dates
 from .few_rows import FEW_ROWS, few_rows
 from .number_columns import MANY_DISTINCT, WITHOUT_TARGETS, NumberColumn, NumericEncoding, StandardColumn
 from .table_files import with_columns
-from .text_column import TextColumn
 from .training_column import TrainingColumn, mark_of_thousands
 
 if TYPE_CHECKING:
@@ -67,8 +65,6 @@ def fit_columns(
     """
     from threadpoolctl import threadpool_limits  # here, as in estimators/lbfgs.py
 
-    if absent := [name for name in encoding.texts or () if name not in table.columns]:
-        raise WrongArgument(f"{absent[0]!r} is named as a column of text, but no column of inputs has this name.")
     columns, chosen = list[Column](), set(chosen)
     left_out, notes, orders = list[str](), list[str](), list[str]()
     # Products are short: bins of white wine take 0.3 s, on two threads of a busy machine 1.5.
@@ -114,7 +110,7 @@ def category_type_notes(series: pd.Series, column: Column) -> tuple[str, str]:
             f"{examples(distinct, reading.bad)}); if numbers are meant, convert it: "
             "pandas.to_numeric(column.astype(object), errors='coerce')."
         )
-    if series.cat.ordered and not column.has_words and len(column.value_names) > 2:  # of two, any order says the same
+    if series.cat.ordered and len(column.value_names) > 2:  # of two, any order says the same
         about_order = (
             f"Column {series.name!r} is used as categories: their order is not used; to use it, give it as numbers."
         )
@@ -382,7 +378,7 @@ class ColumnSummary:
 
 # What may encode a column, in the order in which they are asked: `fit` returns (encoder or None, the end of a note), or
 # None for a column of another kind.
-CHOICES: tuple[Any, ...] = NumberColumn, DateColumn, TextColumn, CategoryColumn
+CHOICES: tuple[Any, ...] = NumberColumn, DateColumn, CategoryColumn
 
 
 def fit_encoder(column: TrainingColumn, encoding: NumericEncoding) -> tuple[Column | None, str]:
@@ -401,11 +397,10 @@ def _chosen(column: TrainingColumn, encoding: NumericEncoding) -> tuple[Column |
         return None, "it has no name in the header (row numbers saved with the table?)"
     if column.sample.isna().all():
         return None, "all of its cells are missing"
-    is_named_text = column.name in (encoding.texts or ())
-    if column.kind == "category" and not is_named_text and len(column.distinct) == 1 and not column.has_missing:
+    if column.kind == "category" and len(column.distinct) == 1 and not column.has_missing:
         return None, "all of its cells are equal"
     is_plain = column.kind == "category" and not column.against_categories and len(column.distinct) <= MANY_DISTINCT
-    for kind in [TextColumn] if is_named_text else [CategoryColumn] if is_plain else CHOICES:
+    for kind in [CategoryColumn] if is_plain else CHOICES:
         if (found := kind.fit(column, encoding)) is not None:
             return found  # type: ignore[no-any-return]
     what = "lists, dictionaries or other objects" if column.kind == "mixed" else column.kind

@@ -35,21 +35,18 @@ MOST_CLASSES = 32  # that a tree tells apart; rarer ones count as one class, so 
 
 @dataclass(frozen=True)
 class NumericEncoding:
-    """Encoding of columns of numbers, and choice of columns of text.
+    """Encoding of columns of numbers.
 
     kind : one of NUMERIC_ENCODINGS. "auto" standardises columns of up to 32 distinct numbers. Columns of more have a
         normal score and bins where the targets leap, if a trial finds that these are worth it (bin_trial.py). With
         "quantile", all columns have a normal score and no bins
     targets : (n_rows, n_outputs) numbers or one-hot classes of the training rows; without them there are no bins
     trial_seconds : that the trial may take; with fewer it looks at fewer rows, or is left out
-    texts : names of the columns whose words become features; None for those of running text with too many values to be
-        categories
     """
 
     kind: str = "auto"
     targets: np.ndarray | None = None
     trial_seconds: float = math.inf
-    texts: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in NUMERIC_ENCODINGS:

@@ -13,15 +13,13 @@ from .date_column import DateColumn
 from .features import encode_columns, feature_names
 from .number_columns import PiecewiseLinearColumn, QuantileColumn, StandardColumn
 from .target import Target
-from .text_column import TextColumn
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 KINDS: dict[str, Any] = {
-    kind.kind: kind
-    for kind in (StandardColumn, QuantileColumn, PiecewiseLinearColumn, DateColumn, CategoryColumn, TextColumn)
+    kind.kind: kind for kind in (StandardColumn, QuantileColumn, PiecewiseLinearColumn, DateColumn, CategoryColumn)
 }
 
 
@@ -54,10 +52,9 @@ class Preprocessing:
     reported in `notes`.
 
     Text, booleans and categorical columns are one-hot encoded. Missing cells are a category of their own, and a
-    category unseen in training is all zeros. Of more than 255 categories, the frequent ones are encoded if they make up
-    half of the cells; of running text, otherwise, the words that many rows have. Dates become the time and its place in
-    the day, the week and the year. Columns that cannot be used (constant, empty, other text with too many rare values
-    or a different value in every row) are left out and reported in `notes`.
+    category unseen in training is all zeros. Of more than 255 categories, the frequent ones are encoded. Dates become
+    the time and its place in the day, the week and the year. Columns that cannot be used (constant, empty, text with
+    too many rare values or a different value in every row) are left out and reported in `notes`.
 
     The type of a cell does not matter: true, 1, 1.0 and "True" are the same if training has seen only booleans, or only
     0 and 1; numbers may be given as text.

@@ -73,14 +73,6 @@ class TrainingColumn:
         return isinstance(self.sample.dtype, pd.CategoricalDtype)
 
     @cached_property
-    def texts(self) -> Counter[str]:
-        """Numbers of cells by text: of all rows or, if some of their texts are forgotten, of those in `sample`.
-
-        Of texts that each occur once, those that are not forgotten are the first rows of the table.
-        """
-        return Categories.of(self.sample).counts if self.categories.has_forgotten else self.categories.counts
-
-    @cached_property
     def thousands(self) -> str:
         return thousands_of(self.names) if self.is_text and not self.has_category_type else ""
 

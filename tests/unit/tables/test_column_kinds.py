@@ -12,7 +12,6 @@ from fastmlp.tables.date_column import DateColumn
 from fastmlp.tables.features import column_kind, fit_column
 from fastmlp.tables.number_columns import PiecewiseLinearColumn, QuantileColumn, StandardColumn
 from fastmlp.tables.preprocessing import KINDS, column_from_dict
-from fastmlp.tables.text_column import TextColumn
 
 pd = pytest.importorskip("pandas")
 
@@ -22,12 +21,10 @@ EXAMPLES = {
     "piecewise_linear": PiecewiseLinearColumn("x", (0.0, 1.0, 1.0, 4.0), True, (-1.15, 0.0, 1.15)),
     "date": DateColumn("x", 18_000.0, 100.0, ("week", "year"), False, True),
     "category": CategoryColumn("x", ("a", "b"), True, True),
-    "text": TextColumn("x", ("red", "red car", "~<ca"), 1.0, 0.5, 1.0, True),
 }
 CELLS = {  # the second one missing, the third unlike training
     "date": ["2020-01-01", None, "1999-01-01"],
     "category": ["b", None, "c"],
-    "text": ["a red car", None, "blue"],
 }
 
 

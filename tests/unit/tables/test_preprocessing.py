@@ -152,7 +152,7 @@ def test_the_frequent_ones_of_many_categories_are_encoded(rng):
 @pytest.mark.parametrize(
     "kind, cell_of",
     [
-        ("text", lambda k: f"A {'red' if k % 2 else 'blue'} house with {k} rooms"),
+        ("category", lambda k: f"A {'red' if k % 2 else 'blue'} house with {k} rooms"),
         (None, lambda k: f"{1 + k % 28}.{1 + k % 12}.{1900 + k}"),
         (None, lambda k: f"${1000 + k:,}"),
     ],
@@ -273,20 +273,8 @@ WRITTEN = [  # by versions 0.2 and 0.3: each kind of column, and the features of
         {"kind": "category", "name": "e", "categories": ["x", "y"], "has_missing": True, "is_text": True},
         [0.0, 1.0, 0.0],
     ),
-    (
-        {"kind": "text", "name": "f", "ngrams": ["red", "~<ca"], "mean": 1.0, "std": 0.5, "share": 1.0}
-        | {"marks_missing": False},
-        [1.0, 1.0, (math.log(4) - 1.0) / 0.5],
-    ),
 ]
-ROW = {
-    "a": 3.5,
-    "b": 1.0,
-    "c": 9.0,
-    "d": pd.Timestamp("1970-01-01") + pd.Timedelta(days=17_950),
-    "e": "y",
-    "f": "A Red cart",
-}
+ROW = {"a": 3.5, "b": 1.0, "c": 9.0, "d": pd.Timestamp("1970-01-01") + pd.Timedelta(days=17_950), "e": "y"}
 
 
 def test_files_of_earlier_versions_are_read():

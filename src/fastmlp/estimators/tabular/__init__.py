@@ -110,7 +110,6 @@ class TabularMLPClassifier(SourceScores, ClassifierMixin, BaseTabular):
         calibration: str = AUTO,
         time_limit: float | None = None,
         categorical_features: Iterable[str | int] | None = None,
-        text_features: Iterable[str | int] | str = AUTO,
         numeric_encoding: str = "auto",
         tune: int | None = None,
         warm_start: bool = False,

@@ -97,11 +97,6 @@ class BaseTabular(Exportable, TableData, ABC):
         limit by itself.
     categorical_features : sequence of str or int, optional
         Names or numbers of columns to treat as categories although they hold numbers.
-    text_features : sequence of str or int, or "auto", default "auto"
-        Names or numbers of columns of text whose words become features. "auto" takes those of running text (half of
-        their cells have three words of letters or more, with spaces between them) that are no categories, because they
-        have more than 255 different texts or another one in each row; () takes none. A column has up to 256 features
-        (192 words and pairs of words, and 64 parts of words, that at least 16 rows have) and the number of words.
     numeric_encoding : {"auto", "quantile"}, default "auto"
         Encoding of columns of numbers. "auto" gives columns of more than 32 distinct numbers a normal score and, where
         the targets leap, bins, in each of which the first layer has a slope of its own, if a trial with a cheap model
@@ -191,7 +186,6 @@ class BaseTabular(Exportable, TableData, ABC):
         n_folds: int | str = AUTO,
         time_limit: float | None = None,
         categorical_features: Iterable[str | int] | None = None,
-        text_features: Iterable[str | int] | str = AUTO,
         numeric_encoding: str = "auto",
         tune: int | None = None,
         warm_start: bool = False,
@@ -377,7 +371,7 @@ class BaseTabular(Exportable, TableData, ABC):
             return self._held_out(validation_data)
 
         model.generator = check_random_state(self.random_state)
-        model.texts, model.categories = self._chosen_texts(table), self._chosen_categories(table)
+        model.categories = self._chosen_categories(table)
         model.tell_of_columns = lambda problems, _: warn_user(as_lines(problems, "notes_")) if problems else None
         return model.prepare(table, targets, weights, None if validation_data is None else held_out, known)
 

@@ -128,7 +128,7 @@ class SourceFit:
         if not learner._is_classifier:
             model.set_scale(moments.mean, moments.std)
             learner._take_scale(model)
-        model.texts, model.categories = learner._chosen_texts(table), learner._chosen_categories(table)
+        model.categories = learner._chosen_categories(table)
         return table, Targets(learner._encode(y), *learner._kind())
 
     def encode(self, _: TableModel, table: Any, y: np.ndarray) -> tuple[Any, np.ndarray]:

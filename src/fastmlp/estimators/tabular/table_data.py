@@ -17,7 +17,6 @@ from ...interface.user_warnings import warn_user
 from ...streams.source_kinds import is_source
 from ...streams.table_sources import as_table_source
 from ...table_training.model import DTYPE
-from ...table_training.recipes import AUTO, is_auto
 from ...table_training.rows import Rows
 from ...tables.base_column import Column, Note, NotesOfPieces, as_lines
 from ...tables.cells import MisfitsOfPieces
@@ -39,7 +38,6 @@ class TableData(BaseEstimator):
     """Base class of estimators that take tables: everything that concerns X, y, weights and held-out rows."""
 
     categorical_features: Any
-    text_features: Any = AUTO  # also of estimators that earlier versions have pickled
     columns_: tuple[Column, ...]
     net_: Any
     notes_: tuple[str, ...]
@@ -88,28 +86,12 @@ class TableData(BaseEstimator):
 
     def _chosen_categories(self, table: Any) -> list[str]:
         """Return the names of the columns in categorical_features."""
-        return [] if self.categorical_features is None else self._named_columns(table, "categorical_features")
-
-    def _chosen_texts(self, table: Any) -> tuple[str, ...] | None:
-        """Return the names of the columns in text_features; None for those that look like text."""
-        chosen = self.text_features
-        if chosen is None:
-            raise WrongArgument("text_features must be names of columns, () for none, or 'auto', but it is None.")
-        if is_auto(chosen):
-            return None
-        names = tuple(self._named_columns(table, "text_features"))
-        if both := set(names) & set(self._chosen_categories(table)):
-            raise WrongArgument(f"text_features and categorical_features both name {min(both)!r}: drop one of them.")
-        return names
-
-    def _named_columns(self, table: Any, parameter: str) -> list[str]:
-        """Return the names of the columns that a parameter has."""
-        chosen = getattr(self, parameter)
+        chosen = [] if self.categorical_features is None else self.categorical_features
         chosen = [chosen] if isinstance(chosen, str) else chosen
         names = [table.columns[key] if isinstance(key, (int, np.integer)) else str(key) for key in chosen]
         unknown = [name for name in names if name not in table.columns]
         if unknown:
-            raise WrongArgument(f"{parameter} names {unknown[0]!r}, which is no column of X.")
+            raise WrongArgument(f"categorical_features names {unknown[0]!r}, which is no column of X.")
         return names
 
     def __sklearn_is_fitted__(self) -> bool:
