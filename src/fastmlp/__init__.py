@@ -23,7 +23,6 @@ _MODULES = {
     "history": ("History",),
     "callbacks": ("EarlyStopping",),
     "loggers": ("Logger", "CSVLogger", "JSONLinesLogger"),
-    "integrations": (),
     "plots": (),
     "report": (),
     "optimizers": (

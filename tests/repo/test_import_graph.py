@@ -21,7 +21,7 @@ FLOORS = (
     "errors interface runtime console callbacks convergence schedules optimizers",
     "devices network tables",
     "initialization executors execution data streams",
-    "plots history report population_result loggers integrations",
+    "plots history report population_result loggers",
     "diagnosis persistence",
     "fit nets",
     "mlp population",

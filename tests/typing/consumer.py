@@ -13,7 +13,6 @@ import fastmlp.plots
 from fastmlp.convergence import EpochStatistics, TwiceMedian
 from fastmlp.devices import Device, DeviceInfo
 from fastmlp.diagnosis.gradient_check import Finding
-from fastmlp.integrations import OptunaPruning
 from fastmlp.network.parameter_layout import Layout
 from fastmlp.network.spec import Network
 from fastmlp.optimizers import Optimizer
@@ -36,7 +35,7 @@ def stop(epoch: int, history: fastmlp.History) -> bool:
     return epoch > 3 and bool(history.loss[-1] < 0.1)
 
 
-def one_net(X: Floats, y: Floats, trial: Any) -> float:
+def one_net(X: Floats, y: Floats) -> float:
     net: fastmlp.MLP = fastmlp.MLP(
         (2, 4, 1), hidden_activation=["tanh"], init=fastmlp.Uniform(-0.5, 0.5), random_state=0, huber_delta=0.5
     )
@@ -54,7 +53,6 @@ def one_net(X: Floats, y: Floats, trial: Any) -> float:
             Printer(every=2),
             fastmlp.CSVLogger("run.csv"),
             fastmlp.JSONLinesLogger("run.jsonl", every="5 s"),
-            OptunaPruning(trial, metric="loss"),
         ],
         metrics=["r2"],
         optimizer_state=state,

@@ -12,7 +12,6 @@ NAMES = {
     "schedules": "Schedule Constant Step Exponential InverseScaling Cosine Warmup OneCycle FlatCosine CosLog",
     "callbacks": "EarlyStopping",
     "loggers": "Logger CSVLogger JSONLinesLogger",
-    "integrations": "OptunaPruning",
     "initialization": "Uniform Normal UniformByFanIn",
     "convergence": "Converged EpochStatistics",
     "history": "History",

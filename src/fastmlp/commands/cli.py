@@ -11,21 +11,18 @@ from typing import Annotated, Any
 
 import typer
 
-from .exit_status import console
-from .option_parsers import (
-    MOST_SEED,
-    choice_argument,
+from .exit_status import Command, console
+from .train_options import (
+    TrainOptions,
+    as_command,
     column_option,
+    count_option,
     device_option,
     file_argument,
     file_option,
-    integer_option,
     memory_limit_option,
     model_argument,
-    name_option,
 )
-from .train_options import TrainOptions, as_command
-from .unknown_options import Command
 
 app = typer.Typer(
     help="Trains multilayer perceptrons.",
@@ -61,10 +58,12 @@ def options(
 
 @command()
 def xor(
-    nets: Annotated[int, integer_option("Train so many 2-2-1 nets and print statistics instead.", 0)] = 0,
-    optimizer: Annotated[str | None, name_option(help="With --nets: rprop if not given, sgd, adam, ...")] = None,
-    epochs: Annotated[int | None, integer_option("With --nets: the most epochs; 1000 if not given.", 1)] = None,
-    seed: Annotated[int | None, integer_option("With --nets: its nets; 0 if not given.", 0, MOST_SEED)] = None,
+    nets: Annotated[int, count_option(min=0, help="Train so many 2-2-1 nets and print statistics instead.")] = 0,
+    optimizer: Annotated[str | None, typer.Option(help="With --nets: rprop if not given, sgd, adam, ...")] = None,
+    epochs: Annotated[int | None, count_option(help="With --nets: the most epochs; 1000 if not given.")] = None,
+    seed: Annotated[
+        int | None, count_option(min=0, max=2**63 - 1, help="With --nets: its nets; 0 if not given.")
+    ] = None,
     stuck: Annotated[bool, typer.Option("--stuck", help="Show a net that is stuck, why, and the cure.")] = False,
 ) -> None:
     """Train four small nets on XOR and show their outputs; with --nets, train a population and print statistics."""
@@ -84,33 +83,6 @@ def xor(
     if not nets:
         raise typer.Exit(xor_demo.run(console()))
     xor_demo.statistics(typer.echo, nets, **given)
-
-
-# Names of the experiments and of the groups of benchmark cases, whose modules `--help` must not import.
-CLASSICS = "all", "xor-quickprop", "parity"
-BENCH_GROUPS = "all", "xor", "population", "minibatch", "large", "predict"
-
-
-@command()
-def reproduce(
-    experiment: Annotated[str, choice_argument("experiment", CLASSICS, "A result of the literature")] = "all",
-    nets: Annotated[int | None, integer_option("Nets per experiment; as published if not given.", 2)] = None,
-) -> None:
-    """Repeat classic experiments of the literature and compare the results with the published figures."""
-    from .reproduce import EXPERIMENTS
-
-    for name, found in EXPERIMENTS.items():
-        if experiment in ("all", name):
-            found.show(console(), *(() if nets is None else (nets,)))
-
-
-@command()
-def bench(group: Annotated[str, choice_argument("group", BENCH_GROUPS, "What to measure")] = "all") -> None:
-    """Measure fastmlp against hand-written NumPy on this machine, in a minute or two."""
-    from . import numpy_benchmark
-
-    for line in numpy_benchmark.lines(group):
-        typer.echo(line)
 
 
 @command()
@@ -249,8 +221,12 @@ def predict(
 def export(
     model: Annotated[Path, model_argument(help="A net, population or estimator saved by fastmlp.")],
     output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The file to write: .onnx for ONNX, .h for C.")],
-    member: Annotated[int | None, integer_option("The net of several to export alone, counted from 0.", 0)] = None,
-    prefix: Annotated[str, name_option(help="With .h: beginning of the names in the file, such as NAME_predict.")] = "",
+    member: Annotated[
+        int | None, count_option(min=0, help="The net of several to export alone, counted from 0.")
+    ] = None,
+    prefix: Annotated[
+        str, typer.Option(help="With .h: beginning of the names in the file, such as NAME_predict.")
+    ] = "",
 ) -> None:
     """Write a trained net, with the preprocessing of its table, as an ONNX model or as a C file."""
     from ..export.export_to_file import checked_suffix

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
+from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,6 +53,14 @@ def errors_as_sentences() -> Iterator[None]:
             raise typer.Exit(FAILED) from None
 
 
+class Command(TyperCommand):
+    """Command whose errors are sentences."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with errors_as_sentences():
+            return super().invoke(ctx)
+
+
 def _sentence(error: Exception) -> str:
     """Return the message of an error of this package; of others, one with the file and reason, or with the memory."""
     if isinstance(error, OSError) and error.strerror:
@@ -60,10 +68,6 @@ def _sentence(error: Exception) -> str:
         if error.filename is None:
             return f"The operating system refused to go on: {reason}."
         return f"{str(error.filename)!r} cannot be read or written: {reason}; check the path and its permissions."
-    shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)  # of NumPy's MemoryError
-    if shape is not None and dtype is not None:
-        wanted = math.prod(shape) * dtype.itemsize / 2**30
-        return f"There was no memory for an array of {wanted:,.1f} GiB, so {TOO_LARGE}: {REMEDY}."
-    if isinstance(error, MemoryError) and not str(error):
+    if isinstance(error, MemoryError) and (not str(error) or hasattr(error, "shape")):  # NumPy's has the shape
         return f"There was no memory left, so {TOO_LARGE}: {REMEDY}."
     return str(error) or type(error).__name__

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
+from functools import partial
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from ..errors import unknown_name
 from ..runtime.checkpoint_interval import DEFAULT
 from ..table_training.recipes import DEFAULT_QUALITY, QUALITIES, Recipe, recipe_of
-from .option_parsers import (
-    choice_option,
-    column_option,
-    device_option,
-    file_argument,
-    file_option,
-    integer_option,
-    layers_option,
-    memory_limit_option,
-    number_option,
-    share_option,
-)
 
 EVERY = DEFAULT  # interval of checkpoints
 
@@ -42,6 +32,27 @@ OF_RECIPE = {
     "epochs": "--epochs",
     "validation_fraction": "--validation",
 }
+
+
+# For the annotation of a command's parameter: Annotated[int, count_option(help="Rows per training step.")]
+model_argument = partial(typer.Argument, metavar="MODEL")
+file_argument = partial(typer.Argument, metavar="FILE")
+file_option = partial(typer.Option, metavar="FILE")
+column_option = partial(typer.Option, metavar="COLUMN")
+count_option = partial(typer.Option, min=1)
+device_option = typer.Option(metavar="auto|cpu|cuda", help="Where to compute.")
+memory_limit_option = typer.Option(
+    metavar="BYTES",
+    help="Bytes of the table in memory, such as 300MB; a larger one is read in pieces. Not given: by what is free.",
+)
+
+
+def layer_sizes(text: Any) -> tuple[int, ...]:
+    """Parse numbers of units such as "256,128"; an empty text means no hidden layer."""
+    try:
+        return tuple(map(int, text.split(","))) if text else ()
+    except ValueError:
+        raise typer.BadParameter(f"expected numbers of units, such as 256,128, but got {text!r}") from None
 
 
 def of(name: str) -> str:
@@ -69,10 +80,9 @@ class TrainOptions:
     target: Annotated[str, column_option(help="The column to predict.")]
     task: Annotated[
         str,
-        choice_option(
-            "task",
-            TASKS,
-            "Predict classes or numbers; auto: classes for text and for at most 20 different whole numbers.",
+        typer.Option(
+            metavar="|".join(TASKS),
+            help="Predict classes or numbers; auto: classes for text and for at most 20 different whole numbers.",
         ),
     ] = "auto"
     drop: Annotated[list[str], column_option(help="A column not to learn from. Repeat it for several.")] = field(
@@ -85,34 +95,40 @@ class TrainOptions:
     categorical: Annotated[
         list[str], column_option(help="A column of numbers that stand for categories. Repeat it for several.")
     ] = field(default_factory=list)
-    quality: Annotated[str, choice_option("quality", tuple(QUALITIES), QUALITY_HELP)] = DEFAULT_QUALITY
-    n_nets: Annotated[int | None, integer_option("Nets whose mean predicts; with best, nets of each fold.", 1)] = None
-    hidden: Annotated[Any, layers_option(help=f"Units of each hidden layer; '' for a linear model. {of('hidden')}")] = (
-        None
-    )
-    dropout: Annotated[
-        float | None, share_option(help=f"Share of hidden units left out of each step. {of('dropout')}")
+    quality: Annotated[str, typer.Option(metavar="|".join(QUALITIES), help=QUALITY_HELP)] = DEFAULT_QUALITY
+    n_nets: Annotated[int | None, count_option(help="Nets whose mean predicts; with best, nets of each fold.")] = None
+    hidden: Annotated[
+        Any,
+        typer.Option(
+            metavar="INTEGERS",
+            parser=layer_sizes,
+            help=f"Units of each hidden layer; '' for a linear model. {of('hidden')}",
+        ),
     ] = None
-    learning_rate: Annotated[float | None, number_option(help=f"Peak learning rate. {of('learning_rate')}")] = None
-    epochs: Annotated[int | None, integer_option(f"The most passes over the data. {of('epochs')}", 1)] = None
+    dropout: Annotated[
+        float | None, typer.Option(help=f"Share of hidden units left out of each step. {of('dropout')}")
+    ] = None
+    learning_rate: Annotated[float | None, typer.Option(help=f"Peak learning rate. {of('learning_rate')}")] = None
+    epochs: Annotated[int | None, count_option(help=f"The most passes over the data. {of('epochs')}")] = None
     validation: Annotated[
         float | None,
-        share_option(
+        typer.Option(
             help="Share of rows that all nets hold out; 0: none. Not given: other rows of each net; 0.2 of one net."
         ),
     ] = None
     class_weight: Annotated[
-        str | None, choice_option("class weight", ("balanced",), "Let all classes count the same, where one is rare.")
+        str | None, typer.Option(metavar="balanced", help="Let all classes count the same, where one is rare.")
     ] = None
     tune: Annotated[
-        int | None, integer_option("Configurations of the settings not given to compare first, on held-out rows.", 2)
+        int | None,
+        count_option(min=2, help="Configurations of the settings not given to compare first, on held-out rows."),
     ] = None
     time_limit: Annotated[
         float | None,
-        number_option(help="Seconds of training, with compiling; there are as many epochs and nets as fit into them."),
+        typer.Option(help="Seconds of training, with compiling; there are as many epochs and nets as fit into them."),
     ] = None
     memory_limit: Annotated[str | None, memory_limit_option] = None
-    seed: Annotated[int, integer_option("The same seed gives the same nets.", 0, 2**32 - 1)] = 0
+    seed: Annotated[int, count_option(min=0, max=2**32 - 1, help="The same seed gives the same nets.")] = 0
     device: Annotated[str, device_option] = "auto"
     test: Annotated[Path | None, file_option(help="Another table to report metrics on.")] = None
     checkpoint: Annotated[
@@ -131,6 +147,8 @@ class TrainOptions:
         ValueError
             If a setting is invalid, or does not go with the others.
         """
+        if self.class_weight not in (None, "balanced"):
+            raise unknown_name("class weight", self.class_weight, ("balanced",))
         given = {name: getattr(self, name, None) for name in OF_RECIPE} | {"validation_fraction": self.validation}
         given = {name: value for name, value in given.items() if value is not None}
         recipe = recipe_of(self.quality, given).checked({"validation_fraction": "validation"})

@@ -16,7 +16,6 @@ from safetensors.numpy import save as to_bytes
 from typer.testing import CliRunner
 
 import fastmlp
-from fastmlp.commands import cli, numpy_benchmark, reproduce
 from fastmlp.commands.cli import app
 from fastmlp.commands.predict import check_table_path, write
 from fastmlp.commands.train_options import TASKS
@@ -71,18 +70,7 @@ def test_version_and_help(fresh_python):
     result = run("--version")
     assert (result.exit_code, result.stdout.strip()) == (0, fastmlp.__version__)
     listed = run("--help").stdout
-    for command in (
-        "xor",
-        "reproduce",
-        "bench",
-        "devices",
-        "warmup",
-        "train",
-        "predict",
-        "report",
-        "diagnose",
-        "export",
-    ):
+    for command in ("xor", "devices", "warmup", "train", "predict", "report", "diagnose", "export"):
         assert command in listed
         assert run(command, "--help").exit_code == 0
     done = fresh_python(
@@ -100,14 +88,11 @@ def test_help_lists_all_options_and_choices_and_no_python_types():
     assert {"--id", "--class-weight", "--n-nets"} <= options
     assert "OUTPUT.interrupted" in words
     assert "class" not in words.split("--hidden")[1].split("--dropout")[0]
-    for command, choices in (("reproduce", cli.CLASSICS), ("bench", cli.BENCH_GROUPS), ("train", TASKS)):
-        assert all(name in run(command, "--help").stdout for name in choices)
+    assert "|".join(TASKS) in words
 
 
 def test_names_of_options_are_those_of_the_modules_that_help_does_not_import():
     assert TASKS == target.TASKS
-    assert set(cli.CLASSICS) == {"all", *reproduce.EXPERIMENTS}
-    assert set(cli.BENCH_GROUPS) == {"all", *(case.group for case in numpy_benchmark.cases())}
 
 
 # ---- mistakes
@@ -117,41 +102,15 @@ def test_names_of_options_are_those_of_the_modules_that_help_does_not_import():
     "command, words",
     [
         ("train t.csv", "Missing option '--target'"),
-        (f"{TRAIN} --hidden a,b", "expected numbers of units from 1 to 1,000,000,000, such as 256,128, but got 'a'"),
-        (f"{TRAIN} --hidden 16,0", "but got '0'"),
-        (f"{TRAIN} --hidden 8,{2**62}", "but got '4611686018427387904'"),
-        (f"{TRAIN} --dropout 1", "expected a share from 0 to below 1, but got '1'"),
-        (f"{TRAIN} --validation -0.1", "expected a share from 0"),
-        (f"{TRAIN} --epochs 0", "expected a whole number from 1 to 1,000,000,000, but got '0'"),
-        (f"{TRAIN} --epochs 1.5", "but got '1.5'"),
-        (f"{TRAIN} --epochs 1{'0' * 400}", "expected a whole number from 1 to 1,000,000,000, but got '1000"),
-        (f"{TRAIN} --seed -1", "expected a whole number from 0"),
-        (f"{TRAIN} --tune 1", "expected a whole number from 2"),
-        (f"{TRAIN} --learning-rate fast", "expected a number such as 0.003, but got 'fast'"),
-        (f"{TRAIN} --learning-rate nan", "but got 'nan'"),
-        (f"{TRAIN} --learning-rate 1e999", "but got '1e999'"),
-        (f"{TRAIN} --task other", "Unknown task 'other'. Choose from: auto, classification, regression"),
-        (f"{TRAIN} --quality bst", "Unknown quality 'bst'. Did you mean 'best'?"),
-        (f"{TRAIN} --class-weight balancd", "Unknown class weight 'balancd'. Did you mean 'balanced'?"),
-        ("xor --nets many", "expected a whole number"),
-        ("xor --seed 9223372036854775808", "to 9,223,372,036,854,775,807"),
+        (f"{TRAIN} --hidden a,b", "expected numbers of units, such as 256,128, but got 'a,b'"),
+        (f"{TRAIN} --epochs 0", "Invalid value for '--epochs'"),
+        (f"{TRAIN} --epochs 1.5", "Invalid value for '--epochs'"),
+        (f"{TRAIN} --seed -1", "Invalid value for '--seed'"),
+        (f"{TRAIN} --learning-rate fast", "Invalid value for '--learning-rate'"),
+        ("xor --nets many", "Invalid value for '--nets'"),
         ("xor --epochs 40", "give --nets too"),
         ("xor --stuck --nets 5", "leave --nets out"),
-        ("reproduce --nets 1", "expected a whole number from 2"),
-        ("reproduce parrity", "Unknown experiment 'parrity'. Did you mean 'parity'?"),
-        ("bench xorr", "Unknown group 'xorr'. Did you mean 'xor'?"),
-        ("export net.csv net.h --member -1", "expected a whole number from 0"),
-        (f"{TRAIN} --lr 1", "No such option: --lr. Did you mean --learning-rate?"),
-        (f"{TRAIN} --max-iter 1", "No such option: --max-iter. Did you mean --epochs?"),
-        (f"{TRAIN} --hidden-layer-sizes 1", "Did you mean --hidden?"),
-        (f"{TRAIN} --epoch 1", "Did you mean --epochs?"),
-        (f"{TRAIN} --colour 1", "No such option: --colour."),
-        (
-            f"{TRAIN} --target age",
-            "Invalid value for --target: it takes one value, but is given twice: leave out all but",
-        ),
-        (f"{TRAIN} --epochs 3 --epochs=3 --epochs 4", "--epochs: it takes one value, but is given 3 times"),
-        ("predict m t.csv --output a.csv --output b.csv", "--output: it takes one value, but is given twice"),
+        (f"{TRAIN} --epoch 1", "No such option: --epoch"),
     ],
 )
 def test_wrong_options_exit_with_2_and_a_sentence(command, words):
@@ -160,9 +119,7 @@ def test_wrong_options_exit_with_2_and_a_sentence(command, words):
     output = " ".join(re.sub("[╭╮╰╯─│]", " ", result.output).split())
     assert words in output
     assert len(output) < 450
-    assert ("Did you mean" in output) == ("Did you mean" in words)
-    for foreign in ("Traceback", "Input should", "Value error", "Possible options"):  # words of libraries
-        assert foreign not in output
+    assert "Traceback" not in output
 
 
 @pytest.mark.parametrize(
@@ -182,6 +139,16 @@ def test_wrong_options_exit_with_2_and_a_sentence(command, words):
         (f"{TRAIN} --device gpu", "Unknown device 'gpu'. Did you mean 'cuda'?"),
         (f"{TRAIN} --device cuda:99", "device='cuda:99' is not available"),
         (f"{TRAIN} --learning-rate 0", "learning_rate must be a number"),
+        (f"{TRAIN} --learning-rate nan", "learning_rate must be a number"),
+        (f"{TRAIN} --learning-rate 1e999", "learning_rate must be a number"),
+        (f"{TRAIN} --hidden 16,0", "layer_sizes[2] must be a whole number of at least 1"),
+        (f"{TRAIN} --hidden 8,{2**62}", "memory"),
+        (f"{TRAIN} --dropout 1", "dropout must be a number in [0, 1)"),
+        (f"{TRAIN} --validation -0.1", "validation_fraction must be a number in [0, 1)"),
+        (f"{TRAIN} --epochs 1{'0' * 400}", "epochs must be a whole number"),
+        (f"{TRAIN} --task other", "Unknown task 'other'. Choose from: auto, classification, regression"),
+        (f"{TRAIN} --quality bst", "Unknown quality 'bst'. Did you mean 'best'?"),
+        (f"{TRAIN} --class-weight balancd", "Unknown class weight 'balancd'. Did you mean 'balanced'?"),
         (f"{TRAIN} --test nothing.csv", "There is no file 'nothing.csv'"),
         (f"{TRAIN} --output nowhere/m.safetensors", "There is no folder 'nowhere' for the output"),
         (f"{TRAIN} --output .", "but '.' is a folder"),
@@ -319,11 +286,6 @@ def test_report_command_writes_a_page(tables):
     assert "Verdict" not in page, "there are no samples"
     run_command("report", "model.safetensors", "test.csv.gz", "--output", "page.html")
     assert "How often each true class was predicted as each class" in Path("page.html").read_text(encoding="utf-8")
-
-
-def test_bench_command_prints_a_line_per_case(monkeypatch):
-    monkeypatch.setattr(numpy_benchmark, "LONG_ENOUGH", 1e-3)
-    assert " XOR 2-2-2-1, cross-entropy, SGD: fastmlp " in run_command("bench", "xor")
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.csv.gz", "out.tsv", "out.tsv.gz", "out.parquet"])

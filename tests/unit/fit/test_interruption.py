@@ -249,7 +249,7 @@ def test_interrupted_gpu_measurement_raises_keyboard_interrupt(monkeypatch):
             job.fit(epochs=1)
 
 
-COMMANDS = ("bench", "devices", "diagnose", "export", "predict", "report", "reproduce", "warmup")
+COMMANDS = ("devices", "diagnose", "export", "predict", "report", "warmup")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -271,12 +271,9 @@ def test_interrupted_command_exits_with_130_and_keeps_its_output(monkeypatch, tm
         "commands.diagnose.load_net",
         "commands.cli.console",
         "loading.load",
-        "commands.numpy_benchmark.lines",
         "commands.warmup.warm_up",
     ):
         monkeypatch.setattr(f"fastmlp.{where}", interrupt)
-    if command == "bench":
-        monkeypatch.chdir(tmp_path)
     assert_exits_with_130(command, *arguments.get(command, []))
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
     assert output.read_text() == "before"
