@@ -38,7 +38,6 @@ from suite.clean_env import start_clean
 import fastmlp
 from fastmlp.execution import dispatch, thresholds
 from fastmlp.execution.unrolled_code import unrolled_nets_at_once
-from fastmlp.execution.work import products
 from fastmlp.kernels.structs import LANES
 from fastmlp.runtime.thread_count import n_threads_available, using_threads
 
@@ -56,13 +55,13 @@ BATCHES, TRIES = 8, 5
 def seconds_of_step(sizes: tuple[int, ...], rows: int) -> float:
     net, rng = fastmlp.MLP(sizes, hidden_activation="tanh", random_state=0, device="cpu"), np.random.default_rng(0)
     X, y = (rng.normal(size=(rows * BATCHES, n)).astype(np.float32) for n in (sizes[0], sizes[-1]))
-    return _of_epoch(partial(net.fit, X, y, batch_size=rows, verbose=0), products(net.network, len(X))) / BATCHES
+    return _of_epoch(partial(net.fit, X, y, batch_size=rows, verbose=0), len(X) * net.network.layout.products) / BATCHES
 
 
 def seconds_of_pass(sizes: tuple[int, ...], rows: int) -> float:
     net = fastmlp.MLP(sizes, hidden_activation="tanh", random_state=0, device="cpu")
     X = np.random.default_rng(0).normal(size=(rows, sizes[0])).astype(np.float32)
-    repeats = max(3, int(1e7 / products(net.network, rows)))
+    repeats = max(3, int(1e7 / (rows * net.network.layout.products)))
     return min(_seconds(lambda: [net.predict(X) for _ in range(repeats)]) / repeats for _ in range(TRIES))
 
 
@@ -72,13 +71,15 @@ def seconds_of_block(sizes: tuple[int, ...], rows: int) -> float:
     X, y = (rng.normal(size=(120, n)).astype(np.float32) for n in (sizes[0], sizes[-1]))
     fit = partial(pop.fit, X, y, batch_size=rows, optimizer="adam", verbose=0)
     with using_threads(1):
-        return _of_epoch(fit, LANES * products(pop.network, len(X)))
+        return _of_epoch(fit, LANES * len(X) * pop.network.layout.products)
 
 
 def seconds_of_unrolled(sizes: tuple[int, ...], optimizer: str) -> float:
     pop = fastmlp.Population(sizes, 64 * LANES, hidden_activation="sigmoid", device="cpu", random_state=0)
     with using_threads(1), unrolled_nets_at_once():
-        return _of_epoch(partial(pop.fit, *XOR, optimizer=optimizer, verbose=0), 64 * LANES * products(pop.network, 4))
+        return _of_epoch(
+            partial(pop.fit, *XOR, optimizer=optimizer, verbose=0), 64 * LANES * 4 * pop.network.layout.products
+        )
 
 
 def _of_epoch(fit: Callable[..., Any], work: int) -> float:

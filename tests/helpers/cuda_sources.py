@@ -12,7 +12,7 @@ from cuda_cases import OF_LAYERWISE, OF_PASSES
 
 from fastmlp import MLP
 from fastmlp.execution.dispatch import NetsFit, choose_gpu_nets_variant
-from fastmlp.execution.net_description import describe_net
+from fastmlp.execution.plan import describe_net
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.kernels.formulas.update_rules import RULES

@@ -14,7 +14,6 @@ import numpy as np
 from ..devices import devices
 from ..execution import gpu_costs
 from ..execution.gpu_costs import BY_LAYERS, IN_BLOCKS, GpuCosts, bytes_moved, costs_key, n_nodes
-from ..execution.work import products
 from ..mlp import MLP
 from ..network.spec import Network
 from ..population import Population
@@ -38,7 +37,7 @@ class Step(NamedTuple):
 
     @property
     def work(self) -> int:
-        return products(self.network, self.rows)
+        return self.rows * self.network.layout.products
 
     @property
     def bytes_moved(self) -> int:
@@ -106,5 +105,5 @@ def step(gpu: str, sizes: tuple[int, ...], rows: int, n_nets: int | None = None,
     n, rng = rows * N_BATCHES, np.random.default_rng(0)
     X, y = (rng.normal(size=(n, width)).astype(np.float32) for width in (sizes[0], sizes[-1]))
     fit = partial(whole_fit, nets, X, y, batch_size=rows, optimizer="adam", verbose=0)
-    job = Job("-".join(map(str, sizes)), float(products(nets.network, rows)), N_BATCHES, fit)
+    job = Job("-".join(map(str, sizes)), float(rows * nets.network.layout.products), N_BATCHES, fit)
     return Step(nets.network, rows, seconds_of_step(job), precision)

@@ -22,7 +22,6 @@ import numpy as np
 
 from ..data import xor
 from ..devices import devices
-from ..execution.work import products
 from ..fit.interruption import require_complete
 from ..mlp import MLP
 from ..population import Population
@@ -116,7 +115,7 @@ def one_net(device: str, width: int) -> Job:
     X = rng.normal(size=(BATCH * BATCHES, INPUTS)).astype(np.float32)
     y = rng.integers(OUTPUTS, size=len(X))
     fit = partial(whole_fit, net, X, y, batch_size=BATCH, optimizer="adam", verbose=0)
-    return Job("-".join(map(str, sizes)), products(net.network, BATCH), BATCHES, fit)
+    return Job("-".join(map(str, sizes)), BATCH * net.network.layout.products, BATCHES, fit)
 
 
 def population(device: str, n_nets: int) -> Job:
@@ -124,7 +123,7 @@ def population(device: str, n_nets: int) -> Job:
         (2, 2, 1), n_nets, hidden_activation="sigmoid", loss="binary_cross_entropy", device=device, random_state=0
     )
     fit = partial(whole_fit, pop, xor.X, xor.Y, optimizer="adam", verbose=0)
-    return Job(f"{n_nets:,} of 2-2-1", n_nets * products(pop.network, len(xor.X)), 1, fit)
+    return Job(f"{n_nets:,} of 2-2-1", n_nets * len(xor.X) * pop.network.layout.products, 1, fit)
 
 
 def seconds_of_step(job: Job) -> float:

@@ -32,7 +32,6 @@ from ..runtime.memory_check import memory_bytes
 from ..runtime.thread_count import n_threads_available, threads_setting
 from . import gpu_costs, thresholds, unrolled_code
 from .cpu_families import choose_evaluation_family, choose_family, n_shards, work_of_samples
-from .work import products
 
 
 def choose_training(
@@ -238,7 +237,7 @@ def choose_threads(network: Network, family: str, rows: int) -> int:
     if family not in ("layerwise", "layerwise_data_parallel"):
         threads_setting()  # an invalid value is an error in every fit, whether or not the fit needs it
         return 1
-    work = products(network, rows)
+    work = rows * network.layout.products
     n_threads = min(work // thresholds.STEP_PER_THREAD, rows // thresholds.ROWS_PER_THREAD)
     is_small = family == "layerwise_data_parallel" and network.layout.n_padded <= thresholds.DATA_PARALLEL_PARAMS
     # A second thread with a copy of the net pays earlier: the two exchange less than threads that share a net.

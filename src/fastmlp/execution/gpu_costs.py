@@ -24,7 +24,6 @@ from ..kernels.structs import rounds_to_bfloat16
 from ..network.spec import Network
 from ..runtime.auto_device import measured_row
 from . import thresholds
-from .work import products
 
 BFLOAT16_BYTES = 2  # of an operand that is rounded to bfloat16
 # Bytes of shared memory that a block has at the most, on an H100; the vectors of its net's parameters that are there,
@@ -67,7 +66,7 @@ def fits_block(network: Network, itemsize: int) -> bool:
 
 def block_step_seconds(costs: GpuCosts, network: Network, rows: int, itemsize: int, n_nets: int = 1) -> float:
     """Return the seconds of a step of n_nets nets with a block each."""
-    work = products(network, rows) * (1.0 if fits_block(network, itemsize) else BEYOND_SHARED)
+    work = rows * network.layout.products * (1.0 if fits_block(network, itemsize) else BEYOND_SHARED)
     at_once = costs.block_seconds + work / costs.block_rate
     return max(at_once, n_nets * work / (costs.block_rate * costs.n_blocks))
 
@@ -89,7 +88,7 @@ def layers_step_seconds(
 ) -> float:
     """Return the seconds of a step layer by layer, of n_nets nets at a time."""
     rate = costs.bfloat16_rate if rounds_to_bfloat16(precision, itemsize) else costs.product_rate
-    each = bytes_moved(network, rows, itemsize, precision) / costs.bandwidth + products(network, rows) / rate
+    each = bytes_moved(network, rows, itemsize, precision) / costs.bandwidth + rows * network.layout.products / rate
     return n_nodes(network) * costs.node_seconds + n_nets * each
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..devices import Device, backend
+from ..kernels.formulas.activations import ACTIVATIONS
+from ..kernels.formulas.losses import SOFTMAX_CROSS_ENTROPY
 from ..kernels.formulas.update_rules import Rule
 from ..kernels.structs import (
     N_SCALARS,
@@ -26,8 +29,33 @@ from ..kernels.structs import (
 from ..network.spec import Network
 from . import dispatch
 from .buffer_cache import buffers
-from .net_description import describe_net
-from .work import products
+
+
+@lru_cache(maxsize=64)
+def describe_net(network: Network) -> NetSpec:
+    """Return the network as kernels see it: codes, sizes and offsets."""
+    rows = [ACTIVATIONS[code] for code in network.activation_codes]
+    needs_z = [row.needs_z for row in rows]
+    low, high = network.output_row.low, network.output_row.high
+    finite = np.isfinite([low, high]).all()
+    return NetSpec(
+        n_layers=network.layout.n_layers,
+        n_padded=network.layout.n_padded,
+        sizes=np.array(network.layer_sizes, np.int64),
+        activations=np.array(network.activation_codes, np.int64),
+        weight_offsets=np.array(network.layout.weight_offsets, np.int64),
+        bias_offsets=np.array(network.layout.bias_offsets, np.int64),
+        keep_z=np.array([*needs_z[:-1], True], np.int64),
+        derivative_needs_z=np.array(needs_z, np.int64),
+        dropout=np.array([*network.dropout, 0.0], np.float64),
+        loss=network.loss,
+        loss_constant=network.loss_constant,
+        delta_is_wrt_logit=network.loss_row.delta_is_wrt_logit,
+        loss_width=1 if network.loss == SOFTMAX_CROSS_ENTROPY else network.n_outputs,
+        class_threshold=(low + high) / 2 if finite else 0.5,
+        margin=0.0,  # set where a convergence rule has one
+        l2=network.l2,
+    )
 
 
 def _forget_samples(work: Any) -> None:
@@ -167,10 +195,6 @@ class Plan:
             arrays = *self.work, *self.scratch.values()
             n_bytes = self.scratch["bytes"] = sum(x.nbytes for x in arrays if isinstance(x, np.ndarray))
         buffers.release(self.use, self.key, self, n_bytes)
-
-    def products(self, rows: int) -> int:
-        """Return the multiply-adds of the matrix products of a training step of `rows` samples."""
-        return products(self.network, rows)
 
     def with_net(self, net: NetSpec) -> Plan:
         """Return this plan for another net of the same sizes; the two share all buffers."""

@@ -2,7 +2,7 @@
 
 They are measured or estimated: comments name the study that measured a constant and its entry in the log; constants for
 a GPU are estimates so far. Work is counted in multiply-adds of matrix products. dispatch.py chooses by them, with the
-help of work.py, gpu_costs.py and unrolled_code.py.
+help of gpu_costs.py and unrolled_code.py.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ import numpy as np
 from ..kernels.structs import NO_UPDATE, UNROLLED_ALWAYS, UNROLLED_IF_ON_DISK, UNROLLED_NEVER, TrainConfig
 from ..network.spec import Network
 from . import thresholds
-from .work import products
 
 _steps_done: dict[tuple, int] = {}  # of each architecture of tiny nets, in this process
 _nets_work: dict[tuple, int] = {}  # of the fits of each architecture in this process
@@ -62,7 +61,7 @@ def is_tiny(network: Network, batch_size: int) -> bool:
 def choose_unrolled_nets(network: Network, samples: int, compiles: bool = True) -> int:
     """Choose whether unrolled code trains nets on so many samples in all: one of UNROLLED_*. Counts them."""
     architecture = network.layer_sizes, network.activation_codes, network.loss
-    work = _nets_work.get(architecture, 0) + samples * (products(network, 1) + thresholds.NET_STEP_WORK)
+    work = _nets_work.get(architecture, 0) + samples * (network.layout.products + thresholds.NET_STEP_WORK)
     _nets_work[architecture] = work
     is_much = work >= thresholds.COMPILE_UNROLLED_NETS_FROM
     return UNROLLED_ALWAYS if compiles and (is_much or _compiles_at_once) else UNROLLED_IF_ON_DISK

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ..execution.thresholds import NET_STEP_WORK
-from ..execution.work import products
 from ..kernels.structs import LANES
 from .task import FitTask
 
@@ -28,7 +27,7 @@ class TaskSizes:
 
     def __init__(self, task: FitTask, epochs: int, net_bytes: int, bytes_there: int = 0):
         samples = epochs * task.rows.n_samples
-        work = samples * (products(task.network, 1) + NET_STEP_WORK)
+        work = samples * (task.network.layout.products + NET_STEP_WORK)
         self.net_seconds = work / FIRST_RATE  # of a net on a task's threads
         self._seconds = FIRST_SECONDS
         self._step = LANES if task.family == "population_simd" else 1  # lanes are filled

@@ -13,8 +13,7 @@ from ..callbacks import Callback, EarlyStopping
 from ..devices import Device, backend, device_of
 from ..errors import is_per_net
 from ..execution import dispatch
-from ..execution.net_description import describe_net
-from ..execution.plan import Plan
+from ..execution.plan import Plan, describe_net
 from ..kernels.structs import METRIC_NONE, NetSpec, Samples
 from ..network.spec import Network
 from ..optimizers import Optimizer

@@ -14,7 +14,6 @@ import numpy as np
 from ..console.nets_progress import BestScore
 from ..devices import HOSTS, backend, resolve
 from ..errors import is_per_net
-from ..execution.work import products
 from ..executors.gpu_of_worker import device_here
 from ..executors.task_errors import check_version, version_here
 from ..executors.task_scheduler import Task, Tasks
@@ -276,7 +275,7 @@ def on_device_here(task: FitTask, named_device: str) -> FitTask:
     """Return the task on the device that this worker finds for the name that the user gave, such as "auto"."""
     if named_device in HOSTS:
         return task
-    work = products(task.network, 1) * task.whole.n_nets
+    work = task.network.layout.products * task.whole.n_nets
     found = resolve(named_device, task.epochs * task.rows.n_samples * work, task.batch_size * work)
     device = device_here(found)
     if device.is_host:

@@ -9,7 +9,6 @@ import numpy as np
 
 from ..data.checked_samples import as_numbers
 from ..devices import Device, check_name, choose_device, device_context, resolve, to_library_of
-from ..execution.work import products
 from ..initialization import Init, check_init
 from ..interface.setting_checks import checked_dtype, checked_precision, replace_float16
 from ..interface.user_warnings import warn_user
@@ -59,7 +58,7 @@ class NetBase:
         self.device, self._named_device = resolve(device), device
         self.preprocessing = None
         self.fits = 0
-        self._products = n_nets * products(network, 1)
+        self._products = n_nets * network.layout.products
 
     def _architecture_text(self) -> str:
         """Return the layer sizes, and what few nets have, as text for the repr."""

@@ -10,8 +10,7 @@ from ..data.population_data import Strides, samples_of_net
 from ..devices import Device, backend, device_of
 from ..errors import shown
 from ..execution.dispatch import choose_nets_evaluation
-from ..execution.net_description import describe_net
-from ..execution.plan import Plan, PopulationPlan
+from ..execution.plan import Plan, PopulationPlan, describe_net
 from ..kernels.structs import NET_HYPER, NO_EPOCH, PopulationState, Samples
 from ..network.spec import Network
 from .prediction import FEW_NETS, predict_nets

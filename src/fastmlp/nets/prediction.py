@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..data.checked_samples import inputs_only
-from ..execution.net_description import describe_net
-from ..execution.plan import Plan
+from ..execution.plan import Plan, describe_net
 from ..network.spec import Network
 
 FEW_NETS = 64  # whose prepared calls a thread keeps

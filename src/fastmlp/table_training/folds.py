@@ -20,7 +20,6 @@ from ..console.nets_progress import SeveralFits
 from ..console.progress_bar import Progress
 from ..devices import Device, choose_device
 from ..execution.dispatch import IN_TURN, FitsAtOnce, choose_fits_at_once
-from ..execution.work import products
 from ..fit.fits_on_threads import run_on_threads
 from ..fit.interruption import was_interrupted
 from ..kernels.jit.compile_time import Stopwatch
@@ -90,7 +89,7 @@ def folds_at_once(nets: Population, recipe: Recipe, rows: Rows) -> FitsAtOnce:
 
     A step of a net for a table has too little work to keep several threads busy (bench/log/tables.md#folds-at-once).
     """
-    work = products(nets.network, 1)  # as the fit of a net will find it
+    work = nets.network.layout.products  # as the fit of a net will find it
     amounts = work * recipe.epochs * rows.n_rows, work * recipe.batch_rows(rows.n_rows)
     device = choose_device(nets._named_device, nets.device, rows.X, *amounts)
     return choose_fits_at_once(device, nets.n_nets, rows.n_bytes)

@@ -10,7 +10,6 @@ from fastmlp.devices import Device
 from fastmlp.execution import gpu_costs
 from fastmlp.execution.dispatch import choose_training, evaluation_precision
 from fastmlp.execution.gpu_costs import ESTIMATED_COSTS, block_step_seconds, layers_step_seconds
-from fastmlp.execution.work import products
 
 NETWORK = MLP((64, 64, 32, 10), device="cpu").network
 PER_STEP = {
@@ -35,7 +34,7 @@ def test_a_block_is_slower_where_shared_memory_does_not_hold_its_net(n_layers, i
     """With its gradient and two vectors of state."""
     network = MLP((*n_layers * (64,), 16), device="cpu").network
     seconds = block_step_seconds(ESTIMATED_COSTS, network, 1000, itemsize) - ESTIMATED_COSTS.block_seconds
-    in_shared = products(network, 1000) / ESTIMATED_COSTS.block_rate
+    in_shared = 1000 * network.layout.products / ESTIMATED_COSTS.block_rate
     assert seconds == pytest.approx(in_shared if fits else in_shared * gpu_costs.BEYOND_SHARED)
 
 

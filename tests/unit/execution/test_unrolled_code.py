@@ -8,7 +8,6 @@ from fastmlp.devices import Device
 from fastmlp.execution import thresholds, unrolled_code
 from fastmlp.execution.dispatch import choose_nets_variant
 from fastmlp.execution.unrolled_code import choose_unrolled, steps_to_unrolled
-from fastmlp.execution.work import products
 from fastmlp.kernels.formulas.update_rules import CODES
 from fastmlp.kernels.structs import HYPER, NO_UPDATE, UNROLLED_ALWAYS, UNROLLED_IF_ON_DISK, UNROLLED_NEVER, TrainConfig
 
@@ -61,7 +60,7 @@ def test_tiny_nets_of_a_population_have_unrolled_code():
 
 def test_code_of_nets_is_compiled_when_an_architecture_has_trained_for_seconds(monkeypatch):
     net, other = network(XOR), network((2, 9, 1))
-    each = products(net, 1) + thresholds.NET_STEP_WORK
+    each = net.layout.products + thresholds.NET_STEP_WORK
     monkeypatch.setattr(thresholds, "COMPILE_UNROLLED_NETS_FROM", 3000 * each)
     unrolled = lambda net, **settings: choose_nets_variant(net, HOST, 10, False, 100, **settings).unrolled
     assert [unrolled(net) for _ in range(4)] == [UNROLLED_IF_ON_DISK] * 2 + [UNROLLED_ALWAYS] * 2

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...callbacks import Best
-from ...execution.work import products
 from ...kernels.structs import TrainState
 from ..one_net import STEP, OneNet
 from ..rows import InMemory
@@ -94,7 +93,7 @@ class EndByRecords(Hook):
         # next fit goes on from, nor on blocks.
         is_recorded_by_kernels = task.held_out is None and not task.metrics
         self._may_replay = is_recorded_by_kernels and not task.optimizer_states and isinstance(task.rows, InMemory)
-        self._relative_cost = CHECK_COST / (net.n_batches * (products(task.network, task.batch_size) + STEP))
+        self._relative_cost = CHECK_COST / (net.n_batches * (task.batch_size * task.network.layout.products + STEP))
 
     def limit(self, n: int) -> int:
         net = self._net

@@ -7,7 +7,7 @@ import pytest
 
 from fastmlp import MLP
 from fastmlp.execution.dispatch import choose_shape
-from fastmlp.execution.net_description import describe_net
+from fastmlp.execution.plan import describe_net
 from fastmlp.kernels.cpu.allocation import fits_choice, make_workspace, thread_arrays, thread_copy
 from fastmlp.kernels.structs import TrainState
 

@@ -16,7 +16,7 @@ from cuda_emulator.fits import FITS, MORE_FITS
 from cuda_sources import KINDS, N_CASES, SWITCHES, in_workspace, recording
 
 from fastmlp import MLP
-from fastmlp.execution.net_description import describe_net
+from fastmlp.execution.plan import describe_net
 from fastmlp.execution.thresholds import THREAD_UP_TO_NUMBERS
 from fastmlp.kernels.cuda.build import formula_printer
 from fastmlp.kernels.formulas.update_rules import RULES

@@ -233,14 +233,13 @@ def test_ties_go_to_the_first_class_and_outputs_within_the_margin_count(place, r
 
 def test_first_calls_are_short_and_double(cuda, monkeypatch):
     """A call cannot be interrupted."""
-    from fastmlp.execution.work import products
     from fastmlp.kernels.cuda import backend
 
     asked, train_nets = [], backend.train_nets
     nets = Population((2, 2, 1), 100, device="cuda", random_state=0)
     monkeypatch.setattr(backend, "train_nets", lambda *job: (asked.append(job[-1]), train_nets(*job)))
     monkeypatch.setattr(of_lanes, "FULL_DEVICE", 10)
-    monkeypatch.setattr(of_lanes, "FIRST_CALL_OF_DEVICE", 3.5 * 100 * products(nets.network, 4))
+    monkeypatch.setattr(of_lanes, "FIRST_CALL_OF_DEVICE", 3.5 * 100 * 4 * nets.network.layout.products)
     monkeypatch.setattr(of_lanes, "CALL_SECONDS", (1e9, 2e9))
     nets.fit(rng_samples := np.ones((4, 2)), rng_samples[:, :1], epochs=40, optimizer=fastmlp.Adam(), verbose=0)
     assert asked[:4] == [3, 3, 6, 12]
