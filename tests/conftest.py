@@ -146,9 +146,10 @@ def _without(device, reason, config):
 
 def _forget_backend():
     """Modules that have imported a CuPy, real or not, and what was found out about it."""
-    from fastmlp.devices import _find_cuda, _import_backend
+    from fastmlp.devices import _import_backend
+    from fastmlp.runtime.found_devices import find_cuda
 
-    _find_cuda.cache_clear()
+    find_cuda.cache_clear()
     _import_backend.cache_clear()
     modules = [name for name in sys.modules if name.startswith("fastmlp.kernels.cuda.")]
     for name in modules:

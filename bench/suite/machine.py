@@ -10,8 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from fastmlp.devices import microarchitecture
 from fastmlp.execution.blas_environment import SLOWING
+from fastmlp.runtime.found_devices import microarchitecture
 
 LIBRARIES = ("numpy", "scipy", "numba", "llvmlite", "scikit-learn", "torch", "jax", "keras")
 

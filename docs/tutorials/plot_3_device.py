@@ -69,8 +69,7 @@ print(net.device.name)
 print(fill(net.device.reason, 70))
 
 # %%
-# How much work is enough depends on both devices. ``fastmlp devices --measure`` finds it in a minute, and "auto" uses
-# the measured thresholds from then on.
+# How much work is enough depends on both devices. The thresholds are estimates.
 #
 # Threads
 # -------

@@ -1,15 +1,15 @@
 """Choice of the device by "auto" on a machine with a GPU."""
 
+import sys
 from math import inf
 
 import numpy as np
 import pytest
 from cuda_cases import follow, reference_of
 
-import fastmlp
 from fastmlp import MLP, SGD, Population
 from fastmlp.devices import resolve
-from fastmlp.runtime.auto_device import ESTIMATED_WORK, known_work, store
+from fastmlp.runtime.auto_device import WORK_FOR_GPU, WorkForGpu
 
 SIZES = (3, 5, 2)
 ONE = 20 * (3 * (3 * 5 + 5 * 2) - 3 * 5)  # multiply-adds of a step of one net, all samples at once
@@ -21,19 +21,13 @@ def samples(rng):
 
 
 @pytest.fixture
-def thresholds(cuda, monkeypatch, tmp_path):
-    """Return a function (total, at_once, in_one_launch) that sets the thresholds of "auto" for the emulated GPU.
-
-    Before its first call, the thresholds are estimates.
-    """
-    monkeypatch.setattr("fastmlp.runtime.auto_device.base_folder", lambda: tmp_path)
-    known_work.cache_clear()
-    cpu, gpu = (row.description for row in fastmlp.devices()[:2])
-    yield lambda total, at_once, in_one_launch: store(gpu, cpu, total, at_once, in_one_launch)
-    known_work.cache_clear()
+def thresholds(cuda, monkeypatch):
+    """Return a function (total, at_once, in_one_launch) that sets the thresholds of "auto"."""
+    devices = sys.modules["fastmlp.devices"]  # fastmlp.devices is the function
+    return lambda *work: monkeypatch.setattr(devices, "WORK_FOR_GPU", WorkForGpu(*work))
 
 
-TOTAL, AT_ONCE, LAUNCH, _ = ESTIMATED_WORK
+TOTAL, AT_ONCE, LAUNCH = WORK_FOR_GPU
 
 
 @pytest.mark.parametrize(
@@ -53,7 +47,7 @@ def test_auto_decides_by_total_and_simultaneous_work(thresholds, work, at_once, 
     device = resolve("auto", work, at_once, joined)
     assert device.name == name
     assert f"{work:.1e} multiply-adds, {at_once:.1e} at once{' in one launch' * joined}; " in device.reason
-    assert str(ESTIMATED_WORK) in device.reason
+    assert str(WORK_FOR_GPU) in device.reason
 
 
 def test_auto_decides_for_each_fit(thresholds, samples):
@@ -69,7 +63,6 @@ def test_auto_decides_for_each_fit(thresholds, samples):
     net.fit(X, y, epochs=10, optimizer=SGD(0.1), verbose=0)
     assert net.device.name == "cuda"
     assert "is chosen from" in net.device.reason
-    assert "measured here" in net.device.reason
     reference = reference_of(net.network, start)
     follow(reference, X, y, SGD(0.1), epochs=10)
     np.testing.assert_allclose(net.params, reference.params, rtol=1e-5, atol=1e-6)

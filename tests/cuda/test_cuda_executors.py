@@ -11,7 +11,7 @@ from executor_cases import InPlace, Interrupted
 from fastmlp import Population
 from fastmlp.fit import nets_per_task, workers
 from fastmlp.nets import workers_prediction
-from fastmlp.runtime.auto_device import ESTIMATED_WORK, WorkForGpu
+from fastmlp.runtime.auto_device import WORK_FOR_GPU, WorkForGpu
 
 rng = np.random.default_rng(0)
 X, HELD_OUT = rng.normal(size=(22, 3)), rng.normal(size=(9, 3))
@@ -99,7 +99,6 @@ class GpuOfWorkers(InPlace):
     """Executor whose workers have a GPU, while the program that fits has none, unless is_visible is set."""
 
     is_visible = False
-    work = WorkForGpu(1, 1, 1, "a test")  # from which "auto" chooses the GPU
     _max_workers = 1  # as pools have it
 
     def submit(self, function, /, *arguments):
@@ -113,7 +112,7 @@ class GpuOfWorkers(InPlace):
 @pytest.fixture
 def gpu_of_workers(emulated_cuda):
     executor, module = GpuOfWorkers(), sys.modules["fastmlp.devices"]  # fastmlp.devices is the function
-    find, load = module._find_cuda, module._import_backend
+    find, load = module.find_cuda, module._import_backend
 
     def visible_gpus():
         return find() if executor.is_visible else ((), "hidden by a test")
@@ -123,10 +122,10 @@ def gpu_of_workers(emulated_cuda):
         return load(kind)
 
     with pytest.MonkeyPatch.context() as patches:
-        patches.setattr(module, "_find_cuda", visible_gpus)
+        patches.setattr(module, "find_cuda", visible_gpus)
         patches.setattr(module, "_import_backend", visible_backend)
         patches.setitem(module.KINDS, "cuda", module.KINDS["cuda"]._replace(find=visible_gpus))
-        patches.setattr(module, "work_for_gpu", lambda gpu: executor.work)
+        patches.setattr(module, "WORK_FOR_GPU", WorkForGpu(1, 1, 1))
         yield executor
 
 
@@ -151,8 +150,8 @@ def test_auto_takes_the_gpus_of_workers_where_the_program_has_none(gpu_of_worker
     assert_same_fit((pop, result), expected)
 
 
-def test_auto_leaves_little_work_to_the_cpus_of_workers(gpu_of_workers):
-    gpu_of_workers.work = ESTIMATED_WORK
+def test_auto_leaves_little_work_to_the_cpus_of_workers(gpu_of_workers, monkeypatch):
+    monkeypatch.setattr(sys.modules["fastmlp.devices"], "WORK_FOR_GPU", WORK_FOR_GPU)
     fitted = fit_auto(3, gpu_of_workers)
     expected = Population((3, 4, 1), 3, loss="binary_cross_entropy", random_state=3, device="cpu")
     assert_same_fit(fitted, (expected, expected.fit(X, y, epochs=8, verbose=0)))

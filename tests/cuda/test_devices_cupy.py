@@ -35,7 +35,9 @@ def test_trial_kernel_uses_the_libraries_of_cupys_wheels(fresh_python, monkeypat
     So only the missing driver keeps a kernel from running here.
     """
     monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
-    done = fresh_python("import cupy\nfrom fastmlp.devices import _try_kernel\nprint(_try_kernel(cupy, 0))")
+    done = fresh_python(
+        "import cupy\nfrom fastmlp.runtime.found_devices import _try_kernel\nprint(_try_kernel(cupy, 0))"
+    )
     assert done.returncode == 0, done.stderr
     assert re.match(r"a small kernel does not compile or run there \(cudaError\w+: ", done.stdout), done.stdout
 

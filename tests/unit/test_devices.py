@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from fastmlp import MLP, devices
 from fastmlp.commands.cli import app
 from fastmlp.devices import backend, check_name, resolve
+from fastmlp.runtime import found_devices
 
 
 def test_device_table_lists_cpu_and_gpus_with_reasons():
@@ -67,9 +68,9 @@ def test_backend_of_the_cpu_is_its_module():
 def test_forked_process_searches_for_gpus_anew(fresh_python):
     """A CUDA driver that was initialised before a fork does not work in the child."""
     done = fresh_python(
-        "import os, fastmlp\nfrom fastmlp.devices import _find_cuda\nfastmlp.devices()\n"
-        "assert _find_cuda.cache_info().currsize == 1\nchild = os.fork()\n"
-        "if child == 0: os._exit(_find_cuda.cache_info().currsize)\nassert os.waitpid(child, 0)[1] == 0"
+        "import os, fastmlp\nfrom fastmlp.runtime.found_devices import find_cuda\nfastmlp.devices()\n"
+        "assert find_cuda.cache_info().currsize == 1\nchild = os.fork()\n"
+        "if child == 0: os._exit(find_cuda.cache_info().currsize)\nassert os.waitpid(child, 0)[1] == 0"
     )
     assert done.returncode == 0, done.stderr
 
@@ -145,9 +146,9 @@ def test_devices_command_describes_each_gpu(emulated_cuda, monkeypatch):
 def test_unrequested_gpus_are_not_initialised(emulated_cuda, monkeypatch):
     """A trial kernel would take memory on each GPU and make this process one of the GPU's processes."""
     emulated_cuda.settings.n_devices = 4
-    tried, names = [], devices.__globals__
+    tried = []
     broken = lambda cupy, index: tried.append(index) or ("broken" if index == 1 else "")
-    monkeypatch.setitem(names, "_try_kernel", broken)
+    monkeypatch.setattr(found_devices, "_try_kernel", broken)
     for device, more in (("auto", [0]), ("cuda", []), ("cuda:0", []), ("cuda:2", [2])):
         tried.clear()
         MLP((2, 1), device=device)
@@ -161,6 +162,6 @@ def test_unrequested_gpus_are_not_initialised(emulated_cuda, monkeypatch):
 
 def test_auto_picks_the_first_working_gpu(emulated_cuda, monkeypatch):
     emulated_cuda.settings.n_devices = 3
-    monkeypatch.setitem(devices.__globals__, "_try_kernel", lambda cupy, index: "broken" * (index == 0))
+    monkeypatch.setattr(found_devices, "_try_kernel", lambda cupy, index: "broken" * (index == 0))
     assert "cuda:1 is chosen from" in MLP((2, 1), device="auto").device.reason
     assert MLP((2, 1), device="cuda:1").device.name == "cuda:1"

@@ -86,17 +86,12 @@ def xor(
 
 
 @command()
-def devices(
-    measure: Annotated[
-        bool,
-        typer.Option(help="Measure from how much work on a GPU is faster, and when which of its kernels; two minutes."),
-    ] = False,
-) -> None:
+def devices() -> None:
     """List the devices of this machine and, if one cannot be used, the reason."""
     from rich.table import Table
 
     from ..devices import devices as all_devices
-    from ..devices import work_for_gpu
+    from ..runtime.auto_device import WORK_FOR_GPU
 
     table, found, out = Table("device", "available", "description"), all_devices(), console()
     for device in found:
@@ -105,23 +100,9 @@ def devices(
     for device in found:
         if device.reason:  # on one line, since it may name a command to copy
             out.print(f"{device.name}: {device.reason}", soft_wrap=True, markup=False, highlight=False)
-    gpus = [device for device in found[1:] if device.available]
-    if measure and not gpus:
-        raise RuntimeError("There is no GPU that could be measured.")
-    for device in gpus:
-        if measure:
-            _measure(device.name)
-        typer.echo(f"device='auto' takes {device.name} from {work_for_gpu(device)} on")
-
-
-def _measure(gpu: str) -> None:
-    from .measure_costs import measure_costs
-    from .measure_gpu import measure
-
-    typer.echo(f"{'':18} {'multiply-adds at once':>22} {'cpu, us':>10} {gpu + ', us':>12}")
-    for row in measure(gpu):
-        typer.echo(f"{row.name:18} {row.work:22.1e} {1e6 * row.processor:10.1f} {1e6 * row.gpu:12.1f}")
-    typer.echo(f"kernel families are chosen by: {measure_costs(gpu)}")
+    for device in found[1:]:
+        if device.available:
+            typer.echo(f"device='auto' takes {device.name} from {WORK_FOR_GPU} on")
 
 
 @command()

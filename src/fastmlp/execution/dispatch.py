@@ -43,7 +43,7 @@ def choose_training(
     """
     if not device.is_host:
         threads_setting()  # an invalid value is an error in every fit, whether or not the fit needs it
-        seconds = gpu_costs.device_step_seconds(network, batch_size, precision, dtype, device)
+        seconds = gpu_costs.device_step_seconds(network, batch_size, precision, dtype)
         return Choice(gpu_costs.fastest(seconds), 1, batch_size)
     return choose_on_cpu(network, batch_size, n_threads, n_threads_available())
 
@@ -83,7 +83,7 @@ def choose_evaluation(
     """Choose how the outputs of n_samples samples are computed; n_threads as in choose_training."""
     if not device.is_host:
         rows = min(n_samples, thresholds.DEVICE_EVALUATION_ROWS)
-        seconds = gpu_costs.device_step_seconds(network, thresholds.EVALUATION_ROWS, precision, dtype, device)
+        seconds = gpu_costs.device_step_seconds(network, thresholds.EVALUATION_ROWS, precision, dtype)
         return Choice(gpu_costs.fastest(seconds), 1, rows)
     has_large_layer = max(i * j for i, j in network.layout.shapes) >= thresholds.LARGE_LAYER_WEIGHTS
     most = thresholds.LARGE_LAYER_EVALUATION_ROWS if has_large_layer else thresholds.EVALUATION_ROWS
@@ -108,7 +108,7 @@ def evaluation_precision(network: Network, device: Device, dtype: np.dtype, prec
     """
     if device.is_host or not rounds_to_bfloat16(precision, dtype.itemsize):
         return precision
-    seconds = gpu_costs.device_step_seconds(network, 1, "exact", dtype, device)
+    seconds = gpu_costs.device_step_seconds(network, 1, "exact", dtype)
     return "exact" if seconds.get("small_net", inf) <= seconds["layerwise"] else precision
 
 
@@ -135,7 +135,7 @@ def choose_nets_family(
     if not device.is_host:
         if streams:
             return "one_by_one"
-        return gpu_costs.fastest(gpu_costs.device_nets_step_seconds(network, n_nets, rows, precision, dtype, device))
+        return gpu_costs.fastest(gpu_costs.device_nets_step_seconds(network, n_nets, rows, precision, dtype))
     return "population_simd" if n_nets >= lanes_from(network, rows, shuffle) else "one_by_one"
 
 

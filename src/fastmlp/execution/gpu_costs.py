@@ -4,25 +4,21 @@ One block of threads trains a small net without any launch, but alone; layer by 
 graph of some kernels per layer. Which is faster depends on the net, the rows of a batch and the number of nets.
 
 ESTIMATED_COSTS are for an H100, from counts of the compiled kernels' instructions and memory accesses
-(bench/log/gpu.md#gpu-cost-model), without a card. `fastmlp devices --measure` measures the same constants, and keeps
-them for this machine.
+(bench/log/gpu.md#gpu-cost-model), without a card; bench/gpu/constants.py measures the same constants.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
 from math import inf
 from typing import NamedTuple
 
 import numpy as np
 
-from ..devices import Device, devices
 from ..kernels.structs import rounds_to_bfloat16
 from ..network.spec import Network
-from ..runtime.auto_device import measured_row
 from . import thresholds
 
 BFLOAT16_BYTES = 2  # of an operand that is rounded to bfloat16
@@ -47,9 +43,6 @@ class GpuCosts(NamedTuple):
     product_rate: float  # multiply-adds per second of a large product
     bandwidth: float  # bytes per second of the GPU's memory
     bfloat16_rate: float  # multiply-adds per second of a large product of operands in bfloat16
-
-    def __str__(self) -> str:
-        return ", ".join(f"{name} {value:.2g}" for name, value in self._asdict().items())
 
 
 ESTIMATED_COSTS = GpuCosts(2.2e-6, 3e-6, 7e10, 132, 1.6e13, 3e12, 2e14)
@@ -109,28 +102,9 @@ def using(costs: GpuCosts) -> Iterator[None]:
         _given.reset(token)
 
 
-def costs_of(device: Device) -> GpuCosts:
-    """Return the constants of a GPU: those measured on this machine, or ESTIMATED_COSTS."""
-    return _given.get() or _measured(device.name)
-
-
-@lru_cache(maxsize=16)
-def _measured(name: str) -> GpuCosts:
-    described = {row.name: row.description for row in devices()}
-    with suppress(KeyError, TypeError, ValueError):
-        measured = [float(number) for number in measured_row(costs_key(described[name]))]
-        return GpuCosts(*measured)
-    return ESTIMATED_COSTS
-
-
-def forget_measured() -> None:
-    """Read the constants anew at the next fit, after a measurement."""
-    _measured.cache_clear()
-
-
-def costs_key(gpu: str) -> str:
-    """Return the name under which the constants of a GPU with this description are stored."""
-    return f"{gpu} | cost model 3"  # earlier ones have a rate of products in one block with tensor cores
+def present_costs() -> GpuCosts:
+    """Return ESTIMATED_COSTS or, within `using`, its constants."""
+    return _given.get() or ESTIMATED_COSTS
 
 
 def fastest(seconds: dict[str, float]) -> str:
@@ -138,16 +112,14 @@ def fastest(seconds: dict[str, float]) -> str:
     return min(seconds, key=seconds.__getitem__)
 
 
-def device_step_seconds(
-    network: Network, rows: int, precision: str, dtype: np.dtype, device: Device
-) -> dict[str, float]:
+def device_step_seconds(network: Network, rows: int, precision: str, dtype: np.dtype) -> dict[str, float]:
     """Return the seconds of a step in the kernel families that can train one net on a GPU, by the cost model.
 
     One block can train a small net by itself.
 
     precision : a permission to round where training is in float32
     """
-    costs = costs_of(device)
+    costs = present_costs()
     seconds = {"layerwise": layers_step_seconds(costs, network, rows, dtype.itemsize, precision)}
     if network.layout.n_params <= thresholds.BLOCK_UP_TO_PARAMS:
         seconds["small_net"] = block_step_seconds(costs, network, rows, dtype.itemsize)
@@ -155,19 +127,19 @@ def device_step_seconds(
 
 
 def device_nets_step_seconds(
-    network: Network, n_nets: int, rows: int, precision: str, dtype: np.dtype, device: Device
+    network: Network, n_nets: int, rows: int, precision: str, dtype: np.dtype
 ) -> dict[str, float]:
     """Return the seconds of a step of all nets in the families that can train a population on a GPU, by the cost model.
 
     The nets one by one take as long as each in its fastest family, one after the other. Of families that take equally
     long, `fastest` takes the first one.
     """
-    costs, seconds = costs_of(device), dict[str, float]()
+    costs, seconds = present_costs(), dict[str, float]()
     if trains_in_one_launch(network, dtype):
         seconds["population_simd"] = block_step_seconds(costs, network, rows, dtype.itemsize, n_nets)
     if n_nets > 1:
         seconds["batched_gemm"] = layers_step_seconds(costs, network, rows, dtype.itemsize, precision, n_nets)
-    alone = device_step_seconds(network, rows, precision, dtype, device)
+    alone = device_step_seconds(network, rows, precision, dtype)
     seconds["one_by_one"] = n_nets * min(alone.values())
     return seconds
 

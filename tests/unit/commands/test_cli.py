@@ -228,8 +228,6 @@ def test_devices_command_lists_names_and_reasons():
     for device in fastmlp.devices():
         assert device.name in result.stdout
         assert device.reason in result.stdout, "the reason is in one line, since it may hold a command to copy"
-    if not fastmlp.devices()[1].available:
-        assert "no GPU that could be measured" in error_line(run("devices", "--measure"))
 
 
 def test_train_and_predict_a_classification(tables):

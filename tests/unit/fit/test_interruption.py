@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import fastmlp
 from fastmlp import MLP, EarlyStopping, Population
-from fastmlp.commands import measure_gpu, predict, xor_demo
+from fastmlp.commands import predict, xor_demo
 from fastmlp.commands.cli import app
 from fastmlp.diagnosis.monitor import PopulationMonitor
 from fastmlp.executors.workers import Workers
@@ -239,14 +239,6 @@ def test_interrupted_xor_population_prints_a_summary_of_finished_nets(monkeypatc
     result = SimpleNamespace(interrupted=True, n_finished=n_finished, summary=lambda: "three nets")
     monkeypatch.setattr(xor_demo.Population, "fit", lambda *_, **__: result)
     assert ("three nets" in assert_exits_with_130("xor", "--nets", 5).stdout) == bool(n_finished)
-
-
-def test_interrupted_gpu_measurement_raises_keyboard_interrupt(monkeypatch):
-    for kind in (MLP, Population):
-        monkeypatch.setattr(kind, "fit", lambda *_, **__: interrupted_history())
-    for job in (measure_gpu.one_net("cpu", 8), measure_gpu.population("cpu", 3)):
-        with pytest.raises(KeyboardInterrupt):
-            job.fit(epochs=1)
 
 
 COMMANDS = ("devices", "diagnose", "export", "predict", "report", "warmup")
