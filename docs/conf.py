@@ -60,7 +60,7 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
     "show_signature": False,
     "download_all_examples": False,
-    "capture_repr": ("_repr_html_", "__repr__"),
+    "capture_repr": ("__repr__",),
 }
 os.environ.setdefault("MPLBACKEND", "agg")
 

@@ -22,7 +22,7 @@ _MODULES = {
     "persistence": (),
     "history": ("History",),
     "callbacks": ("EarlyStopping",),
-    "loggers": ("Logger", "CSVLogger", "JSONLinesLogger"),
+    "loggers": ("Logger", "CSVLogger"),
     "plots": (),
     "report": (),
     "optimizers": (
@@ -80,7 +80,6 @@ if TYPE_CHECKING:
     from .initialization import UniformByFanIn as UniformByFanIn
     from .loading import load as load
     from .loggers import CSVLogger as CSVLogger
-    from .loggers import JSONLinesLogger as JSONLinesLogger
     from .loggers import Logger as Logger
     from .mlp import MLP as MLP
     from .optimizers import SGD as SGD

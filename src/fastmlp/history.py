@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .console.fit_time import format_time, is_compile_time_worth_showing
-from .errors import counted, unknown_name
+from .console.fit_time import is_compile_time_worth_showing
+from .errors import unknown_name
 
 RECORDS = ("loss", "accuracy", "validation_loss", "validation_accuracy")
 FALLING_FROM = 20  # epochs from which a loss has a trend; fewer are often a part of a loop of the user's
@@ -216,21 +216,6 @@ class History:
         from .report import write
 
         write(self, path, X, y, **options)
-
-    def _repr_html_(self) -> str:
-        from .console.html_display import html_table, html_text
-
-        if not self.epochs:
-            return html_text(repr(self))
-        records = {name: values for name, values in self.records().items() if len(values) == self.epochs}
-        shown = {"first": 0, "last": self.epochs - 1}
-        if self.best_epoch is not None:
-            shown[f"best, {self.best_epoch + 1:,}"] = self.best_epoch
-        rows = [[name, *(float(values[epoch]) for epoch in shown.values())] for name, values in records.items()]
-        title = f"{counted(self.epochs, 'epoch')} in {format_time(self.seconds, self.compile_seconds)}"
-        header = ["record", *(f"{name} epoch" if name in ("first", "last") else name for name in shown)]
-        falling = "; the loss still falls steeply" if self.still_falling else ""
-        return html_table(title, header, rows, f"stopped by: {self.stopped_by}{falling}")
 
     def __repr__(self) -> str:
         if not self.epochs:

@@ -1,23 +1,20 @@
-"""Loggers: callbacks that write the records of each epoch to a file, or to another program."""
+"""Loggers: callbacks that write the records of each epoch to a file, to standard output, or to another program."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
-from math import isfinite
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .errors import counted
 from .interface.docstrings import with_entries_of
 from .interface.user_warnings import warn_user
-from .kernels.system import interrupts
-from .runtime.checkpoint_interval import as_interval
+from .runtime.checkpoint_interval import Timer, as_interval
 from .runtime.output_files import append, check_output
 
 if TYPE_CHECKING:
@@ -25,6 +22,8 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 DEFAULT_INTERVAL = "1 s"
+START = b"epoch,"  # of the files of CSVLogger
+LONGEST_LINE = 65_536  # bytes at the beginning and at the end of a file in which its first and last line are looked for
 MOST_GROWTH = 4  # factor between the numbers of epochs to two successive calls, if a time decides
 
 
@@ -63,13 +62,11 @@ class Logger(ABC):
     [3, 4] ['epoch', 'loss']
     """
 
-    _defers_interrupts = False  # whether Ctrl-C waits until rows are written
-
     def __init__(self, *, every: int | str = DEFAULT_INTERVAL):
-        self._interval = as_interval(every)
+        self._timer = Timer(as_interval(every))
         self._history: Any = None
         self._n_written = 0
-        self._written_at, self._called_at, self._n_seen, self._ahead = 0.0, 0.0, 0, 1
+        self._called_at, self._n_seen, self._ahead = 0.0, 0, 1
 
     # ---- methods of the subclasses
 
@@ -116,18 +113,18 @@ class Logger(ABC):
         int
             At least 1.
         """
-        if self._interval.epochs is not None:
-            return max(1, self._interval.epochs - (self._n_seen - self._n_written))
-        return self._ahead
+        return self._timer.epochs_left(self._n_seen) or self._ahead
 
     def __call__(self, epoch: int, history: History) -> None:
         """Write the rows that are due."""
         self._take(history)
-        n = history.epochs
-        if self._interval.epochs is not None:
-            is_due = n - self._n_written >= self._interval.epochs
-        else:
-            is_due = self._time_is_over(n)
+        n, seconds = history.epochs, self._timer.interval.seconds
+        is_due = self._timer.is_due(n)
+        if seconds is not None:  # the call may come sooner than it asked for: with validation, after each epoch
+            now = time.monotonic()
+            per_epoch = max(now - self._called_at, 1e-9) / max(1, n - self._n_seen)
+            left = seconds if is_due else self._timer.seconds_left()
+            self._called_at, self._ahead = now, max(1, min(int(left / per_epoch), MOST_GROWTH * self._ahead))
         self._n_seen = n
         if is_due:
             self._write_up_to(n)
@@ -151,23 +148,9 @@ class Logger(ABC):
         """Begin with another fit, if this is one."""
         if history is not self._history:
             self._history, self._n_written, self._n_seen = history, history.epochs_before, history.epochs_before
-            self._written_at = self._called_at = time.monotonic()
-            self._ahead = 1
+            self._timer.restart(self._n_seen)
+            self._called_at, self._ahead = time.monotonic(), 1
             self.begin(history)
-
-    def _time_is_over(self, n: int) -> bool:
-        """Return whether the interval is over after n epochs, and estimate after how many it will be over next.
-
-        The call may come sooner than it asked for: with validation, after each epoch.
-        """
-        assert self._interval.seconds is not None
-        now, n_before = time.monotonic(), self._n_written
-        per_epoch = max(now - self._called_at, 1e-9) / max(1, n - self._n_seen)
-        is_over = now - self._written_at >= self._interval.seconds
-        left = self._interval.seconds - (0.0 if is_over else now - self._written_at)
-        self._called_at = now
-        self._ahead = max(1, min(int(left / per_epoch), MOST_GROWTH * self._ahead))
-        return is_over and n > n_before
 
     def _write_up_to(self, n: int, else_: str = "they come again with the next ones") -> None:
         if n <= self._n_written:
@@ -179,63 +162,16 @@ class Logger(ABC):
             for i, epoch in enumerate(epochs)
         ]
         try:
-            with interrupts.deferred() if self._defers_interrupts else nullcontext():
-                self.write(rows)
-                self._n_written = n
+            self.write(rows)
+            self._n_written = n
         except OSError as error:
             n_left = n - self._n_written
             warn_user(f"{type(self).__name__} could not write {counted(n_left, 'row')}; {else_}: {error}")
-        self._written_at = time.monotonic()
-
-
-class _FileLogger(Logger):
-    """Base class of loggers that append lines to a text file, which is open only while they do."""
-
-    _defers_interrupts = True
-    _start = b""  # how files of this kind begin
-
-    def __init__(self, path: str | os.PathLike, *, every: int | str = DEFAULT_INTERVAL):
-        super().__init__(every=every)
-        check_output(path)
-        self._path = os.path.abspath(path)
-        if not self._start.startswith(self._ends()[0][: len(self._start)]):  # a crash may have left a part of it
-            raise ValueError(
-                f"{self._path!r} is there and does not begin as the files of {type(self).__name__} do, so that nothing "
-                "is appended to it: name another file."
-            )
-
-    def begin(self, history: History) -> None:
-        if history.epochs_before:  # the call before may have come further than its checkpoint
-            with suppress(ValueError, TypeError, KeyError, IndexError):
-                self._n_written = self._epoch_of(self._ends()[1]) + 1
-
-    def write(self, rows: Sequence[Row]) -> None:
-        append(self._path, self._lines(rows).encode())
-
-    @abstractmethod
-    def _lines(self, rows: Sequence[Row]) -> str:
-        """Return rows as lines of text, each with its end of line."""
-
-    @abstractmethod
-    def _epoch_of(self, line: str) -> int:
-        """Return the epoch of a line of the file. ValueError, TypeError, KeyError or IndexError: it has none."""
-
-    def _ends(self) -> tuple[bytes, str]:
-        """Return the first line of the file, with its end, and the last whole one; empty ones if there are none."""
-        try:
-            with open(self._path, "rb") as file:
-                first = file.readline(LONGEST_LINE)
-                file.seek(max(0, os.path.getsize(self._path) - LONGEST_LINE))
-                return first, (b"\n" + file.read()).decode(errors="replace").split("\n")[-2]
-        except OSError:  # there is none, or it can only be written
-            return b"", ""
-
-
-LONGEST_LINE = 65_536  # bytes at the beginning and at the end of a file in which its first and last line are looked for
+        self._timer.restart(self._n_written)
 
 
 @with_entries_of(Logger)
-class CSVLogger(_FileLogger):
+class CSVLogger(Logger):
     """Logger that appends the records of each epoch to a CSV file: fit(..., callbacks=[CSVLogger("run.csv")]).
 
     The first line has the names: "epoch", counted from 0, and the records. The rows of a further fit follow those of
@@ -266,9 +202,22 @@ class CSVLogger(_FileLogger):
     epoch,loss 3
     """
 
-    _start = b"epoch,"
+    def __init__(self, path: str | os.PathLike, *, every: int | str = DEFAULT_INTERVAL):
+        super().__init__(every=every)
+        check_output(path)
+        self._path = os.path.abspath(path)
+        if not START.startswith(self._ends()[0][: len(START)]):  # a crash may have left a part of it
+            raise ValueError(
+                f"{self._path!r} is there and does not begin as the files of {type(self).__name__} do, so that nothing "
+                "is appended to it: name another file."
+            )
 
-    def _lines(self, rows: Sequence[Row]) -> str:
+    def begin(self, history: History) -> None:
+        if history.epochs_before:  # the call before may have come further than its checkpoint
+            with suppress(ValueError, IndexError, StopIteration):
+                self._n_written = int(next(csv.reader([self._ends()[1]]))[0]) + 1
+
+    def write(self, rows: Sequence[Row]) -> None:
         names, first = list(rows[0]), self._ends()[0].decode(errors="replace")
         header = next(csv.reader([first])) if first.endswith("\n") else []
         if header not in ([], names):
@@ -278,49 +227,33 @@ class CSVLogger(_FileLogger):
             )
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([*([] if header else [names]), *(row.values() for row in rows)])
-        return text.getvalue()
+        append(self._path, text.getvalue().encode())
 
-    def _epoch_of(self, line: str) -> int:
-        return int(next(csv.reader([line]))[0])
+    def _ends(self) -> tuple[bytes, str]:
+        """Return the first line of the file, with its end, and the last whole one; empty ones if there are none."""
+        try:
+            with open(self._path, "rb") as file:
+                first = file.readline(LONGEST_LINE)
+                file.seek(max(0, os.path.getsize(self._path) - LONGEST_LINE))
+                return first, (b"\n" + file.read()).decode(errors="replace").split("\n")[-2]
+        except OSError:  # there is none, or it can only be written
+            return b"", ""
 
 
-@with_entries_of(Logger)
-class JSONLinesLogger(_FileLogger):
-    """Logger that appends a JSON object per epoch to a file: fit(..., callbacks=[JSONLinesLogger("run.jsonl")]).
+class EpochLines(Logger):
+    """Lines of verbose=2 on standard output, one for each epoch, those of short epochs about ten times a second.
 
-    Each line is an object with "epoch", counted from 0, and the records; a number that is not finite is null. Lines are
-    appended as by CSVLogger.
-
-    Parameters
-    ----------
-    path : str or path
-        File to append to; it is made if there is none.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written, or is a folder, a device or a pipe.
-    ValueError
-        If the file does not begin as a JSON object in one line does.
-
-    Examples
-    --------
-    >>> import fastmlp, json, os, tempfile
-    >>> net = fastmlp.MLP((2, 3, 1), random_state=0)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = os.path.join(folder, "run.jsonl")
-    ...     history = net.fit([[0, 1], [1, 0]], [0, 1], epochs=3, callbacks=[JSONLinesLogger(path)])
-    ...     with open(path) as file:
-    ...         rows = [json.loads(line) for line in file]
-    >>> [row["epoch"] for row in rows], rows[0]["loss"] == float(history.loss[0])
-    ([0, 1, 2], True)
+    line_start : what each line begins with
     """
 
-    _start = b'{"'
+    def __init__(self, n_epochs: int, line_start: str = ""):
+        super().__init__(every="0.1 s")
+        self._n_epochs, self._line_start = n_epochs, line_start
 
-    def _lines(self, rows: Sequence[Row]) -> str:
-        finite = ({name: value if isfinite(value) else None for name, value in row.items()} for row in rows)
-        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in finite)
-
-    def _epoch_of(self, line: str) -> int:
-        return int(json.loads(line)["epoch"])
+    def write(self, rows: Sequence[Row]) -> None:
+        lines = []
+        for row in rows:
+            figures = "  ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "epoch")
+            lines.append(f"{self._line_start}epoch {row['epoch'] + 1}/{self._n_epochs}  {figures}\n")
+        # In one write, so that fits on other threads do not print between a line and its end.
+        print("".join(lines), end="", flush=True)

@@ -506,14 +506,6 @@ class MLP(SingleNetBase):
 
         return to_torch(self.network, self._params, logits)
 
-    def _repr_html_(self) -> str:
-        from .console.html_display import html_table, layers_of
-
-        return html_table(f"MLP on {self.device.name}", *layers_of(self.network), self._training_text())
-
-    def _training_text(self) -> str:
-        return "not trained" if self.history is None else f"last fit: {self.history!r}"
-
     def __repr__(self) -> str:
         hidden = ", ".join(dict.fromkeys(self.network.arguments()["hidden_activation"]))
         output = self.network.output_row.name

@@ -519,14 +519,6 @@ class Population(PopulationBase, NetSequence[MLP]):
         dropout = (float(np.max(self.dropout)),) * self.network.n_hidden_layers
         self.network = replace(self.network, l2=float(np.max(self.l2)), dropout=dropout)
 
-    def _repr_html_(self) -> str:
-        trained = "not trained" if self.result is None else f"last fit: {self.result!r}"
-        from .console.html_display import html_table, layers_of
-
-        return html_table(
-            f"Population of {self.n_nets:,} nets on {self.device.name}", *layers_of(self.network), trained
-        )
-
     def __repr__(self) -> str:
         return (
             f"Population({self._architecture_text()}, n_nets={self.n_nets}, loss={self.network.loss_row.name!r}, "

@@ -51,8 +51,7 @@ def one_net(X: Floats, y: Floats) -> float:
         callbacks=[
             stop,
             Printer(every=2),
-            fastmlp.CSVLogger("run.csv"),
-            fastmlp.JSONLinesLogger("run.jsonl", every="5 s"),
+            fastmlp.CSVLogger("run.csv", every="5 s"),
         ],
         metrics=["r2"],
         optimizer_state=state,

@@ -11,7 +11,7 @@ NAMES = {
     "optimizers": "SGD Adam AdamW RMSprop Adagrad Quickprop Rprop Optimizer optimizer_from_name",
     "schedules": "Schedule Constant Step Exponential InverseScaling Cosine Warmup OneCycle FlatCosine CosLog",
     "callbacks": "EarlyStopping",
-    "loggers": "Logger CSVLogger JSONLinesLogger",
+    "loggers": "Logger CSVLogger",
     "initialization": "Uniform Normal UniformByFanIn",
     "convergence": "Converged EpochStatistics",
     "history": "History",

@@ -2,7 +2,6 @@
 
 import csv
 import itertools
-import json
 import os
 from types import SimpleNamespace
 
@@ -11,9 +10,9 @@ import pytest
 from toy_data import blobs
 
 import fastmlp
-import fastmlp.loggers
-from fastmlp import MLP, CSVLogger, JSONLinesLogger, Logger
+from fastmlp import MLP, CSVLogger, Logger
 from fastmlp.kernels.jit import compile_time
+from fastmlp.runtime import checkpoint_interval
 
 X, Y = blobs(0, n=60)
 
@@ -44,28 +43,18 @@ class Blocks(Logger):
 
 
 def rows_of(path):
-    if str(path).endswith(".csv"):
-        with open(path, newline="") as file:
-            return [{name: float(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
-    with open(path) as file:
-        return [json.loads(line) for line in file]
+    with open(path, newline="") as file:
+        return [{name: float(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
 
 
-LOGGERS = {"run.csv": CSVLogger, "run.jsonl": JSONLinesLogger}
-
-
-@pytest.fixture(params=LOGGERS)
-def path(request, tmp_path):
-    return tmp_path / request.param
-
-
-def logger_of(path, **options):
-    return LOGGERS[path.name](path, **options)
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "run.csv"
 
 
 @pytest.mark.parametrize("every", (1, 3, 100, "1 h", "0.000001 s"))
 def test_files_have_every_record_of_every_epoch(path, every):
-    history = fit(logger_of(path, every=every), validation_data=(X, Y), metrics=["r2"])
+    history = fit(CSVLogger(path, every=every), validation_data=(X, Y), metrics=["r2"])
     rows = rows_of(path)
     assert [row["epoch"] for row in rows] == list(range(7))
     assert rows[0].keys() == {"epoch", *history.records()}
@@ -83,7 +72,7 @@ def test_files_have_every_record_of_every_epoch(path, every):
 )
 def test_rows_are_written_at_intervals(every, seconds, blocks, monkeypatch):
     now, logger = [0.0], Blocks(every)
-    monkeypatch.setattr(fastmlp.loggers.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(checkpoint_interval.time, "monotonic", lambda: now[0])
 
     def wait(epoch, history):
         now[0] += seconds
@@ -99,7 +88,7 @@ def test_rows_are_written_at_intervals(every, seconds, blocks, monkeypatch):
 def test_calls_follow_the_duration(seconds, in_each, n_blocks, monkeypatch):
     """With validation, metrics or another callback a logger is called in each epoch, whatever it asks for."""
     now, logger, ahead, history = [0.0], Blocks("1 s"), [], fastmlp.History()
-    monkeypatch.setattr(fastmlp.loggers.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(checkpoint_interval.time, "monotonic", lambda: now[0])
     while history.epochs < 200:
         ahead.append(logger.epochs_ahead())
         n = 1 if in_each else ahead[-1]
@@ -127,14 +116,14 @@ def test_a_fit_that_ends_early_leaves_whole_lines(error, path):
 
     logger = Blocks()
     with pytest.raises(error, match="no"):
-        fit(fail, logger_of(path, every=3), logger)
+        fit(fail, CSVLogger(path, every=3), logger)
     assert path.read_bytes().endswith(b"\n")
     assert [row["epoch"] for row in rows_of(path)] == list(range(5))
     assert logger.calls == ["begin", "error" if error is RuntimeError else "interrupt"]
 
 
 def test_a_further_fit_is_appended(path):
-    net, logger = make(), logger_of(path)
+    net, logger = make(), CSVLogger(path)
     fit(logger, net=net, epochs=2)
     fit(logger, net=net, epochs=3)
     assert [row["epoch"] for row in rows_of(path)] == [0, 1, 0, 1, 2]
@@ -145,11 +134,11 @@ def test_a_resumed_fit_leaves_out_what_the_file_has(path, every, tmp_path):
     """Also where the killed process had logged more than its last checkpoint, or less."""
     run = {"checkpoint": tmp_path / "run.ckpt", "every": 2}
     stop = lambda epoch, history: epoch == 3
-    fit(logger_of(path, every=every), stop, **run)
+    fit(CSVLogger(path, every=every), stop, **run)
     lines = path.read_text().splitlines(keepends=True)
     for lost, extra in ((0, 0), (2, 0)):
         path.write_text("".join(lines[: len(lines) - lost]))
-        history = fit(logger_of(path, every=every), resume=True, **run)
+        history = fit(CSVLogger(path, every=every), resume=True, **run)
         assert history.epochs_before in (4, 7)
         assert [row["epoch"] for row in rows_of(path)] == list(range(7)), extra
 
@@ -172,10 +161,10 @@ def test_other_columns_are_refused(tmp_path):
 
 def test_awkward_names_and_numbers(path):
     metrics = {'a, "b"': lambda y, p: 1.5, "bad": lambda y, p: float("nan")}
-    fit(logger_of(path), metrics=metrics, epochs=1)
+    fit(CSVLogger(path), metrics=metrics, epochs=1)
     [row] = rows_of(path)
     assert row['a, "b"'] == 1.5
-    assert row["bad"] is None if path.suffix == ".jsonl" else np.isnan(row["bad"])
+    assert np.isnan(row["bad"])
 
 
 @pytest.fixture
@@ -202,7 +191,7 @@ def test_a_full_disk_leaves_whole_lines(room, rows, path, disk):
         disk.room = room[min(epoch, 4)]
 
     with pytest.warns(UserWarning, match=r"could not write \d rows?; they .*: .* No space") as said:
-        fit(change, logger_of(path, every=2), epochs=9)
+        fit(change, CSVLogger(path, every=2), epochs=9)
     assert ["they are lost" in str(warning.message) for warning in said][-1] == (rows < 9)
     assert [row["epoch"] for row in rows_of(path)] == list(range(rows))
 
@@ -211,7 +200,7 @@ def test_bad_arguments_raise(tmp_path):
     with pytest.raises(IsADirectoryError, match="is a folder"):
         CSVLogger(tmp_path)
     with pytest.raises(FileNotFoundError, match="There is no folder"):
-        JSONLinesLogger(tmp_path / "no" / "run.jsonl")
+        CSVLogger(tmp_path / "no" / "run.csv")
     with pytest.raises(ValueError, match="every must be a number of epochs"):
         CSVLogger(tmp_path / "run.csv", every="often")
     with pytest.raises(TypeError, match="abstract"):
@@ -224,17 +213,16 @@ def test_files_that_are_no_log_are_refused(path):
     for content in (model, b"size,price\n1,2\n", b"{\n}\n", b"[1]\n", b"epochs\n1\n", b"\xff\xfe\n", b"[" * 60_000):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"does not begin as the files of .*Logger do"):
-            logger_of(path)
+            CSVLogger(path)
         assert path.read_bytes() == content
 
 
 def test_logs_and_what_a_crash_has_left_of_them_are_appended_to(path):
-    fit(logger_of(path), epochs=1)
+    fit(CSVLogger(path), epochs=1)
     whole = path.read_bytes()
-    others = [b'{"run": "first"}\n'] if path.suffix == ".jsonl" else []
-    for content in (whole, b"", whole[:3], whole[:-2], *others):
+    for content in (whole, b"", whole[:3], whole[:-2]):
         path.write_bytes(content)
-        fit(logger_of(path), epochs=1)
+        fit(CSVLogger(path), epochs=1)
         found = path.read_bytes()
         assert found.startswith(content + b"\n" * (content in (whole[:3], whole[:-2])))
         assert len(found) > len(content)
@@ -259,6 +247,6 @@ def test_the_last_epochs_within_a_time_limit_are_logged(path, monkeypatch):
     def wait(epoch, history):
         seconds[0] += 1.0
 
-    history = fit(wait, logger_of(path, every=50), time_limit=1000.0, epochs=10_000)
+    history = fit(wait, CSVLogger(path, every=50), time_limit=1000.0, epochs=10_000)
     assert history.stopped_by == "time_limit"
     assert len(rows_of(path)) == history.epochs

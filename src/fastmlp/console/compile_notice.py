@@ -37,7 +37,7 @@ class Notice:
     def __call__(self, begins: bool) -> None:
         if not begins:
             self._finish()
-        elif compile_time.shows_notices() and output_target() != NOWHERE and not _is_worker() and not _is_taken():
+        elif compile_time.shows_notices() and output_target() != NOWHERE and not _is_worker():
             self._timer = threading.Timer(SHOW_AFTER, self._show)
             self._timer.daemon = True
             self._timer.start()
@@ -69,11 +69,6 @@ def _write_on_terminal(text: str) -> None:
     """Write the notice, or erase it."""
     sys.stderr.write(f"\r{text}" if text else f"\r{' ' * len(TEXT)}\r")
     sys.stderr.flush()
-
-
-def _is_taken() -> bool:
-    """Return whether a display of rich, such as that of `fastmlp reproduce`, uses the terminal."""
-    return type(sys.stderr).__name__ == "FileProxy" and not notice.bars
 
 
 def _is_worker() -> bool:

@@ -1,4 +1,4 @@
-"""Progress of long fits: a bar in a terminal or a notebook, and lines of text for verbose=2."""
+"""Progress of long fits: a bar in a terminal or a notebook, and lines about a population for verbose=2."""
 
 from __future__ import annotations
 
@@ -156,43 +156,3 @@ class NetLines(Progress):
     def __exit__(self, *_: object) -> None:
         super().__exit__()
         self._print()
-
-
-class EpochLines:
-    """Callback of verbose=2: a line on standard output for each epoch, also outside terminals and notebooks.
-
-    Lines of many short epochs are printed together, about ten times a second: printing each line by itself would take
-    longer than its epoch.
-
-    line_start : what each line begins with
-    """
-
-    def __init__(self, n_epochs: int, line_start: str = ""):
-        self.n_epochs, self._line_start = n_epochs, line_start
-        self._n_printed, self._ahead = 0, 1
-        self._before = time.perf_counter()
-
-    def epochs_ahead(self) -> int:
-        return self._ahead
-
-    def __call__(self, epoch: int, history: Any) -> None:
-        n = history.epochs - self._n_printed
-        self.print_rest(history)
-        now = time.perf_counter()
-        affordable = int(0.1 * n / max(now - self._before, 1e-9))
-        self._ahead, self._before = max(1, min(affordable, 4 * self._ahead)), now
-
-    def fit_ended(self, history: Any) -> None:
-        self.print_rest(history)
-
-    def print_rest(self, history: Any) -> None:
-        """Print the lines of all epochs that are not printed yet, such as those after the last call in a fit."""
-        records = {name: values for name, values in history.records().items() if len(values)}
-        first, self._n_printed = self._n_printed, history.epochs
-        lines = []
-        for epoch in range(first, history.epochs):
-            figures = (f"{name} {values[epoch]:.4g}" for name, values in records.items() if epoch < len(values))
-            lines.append(f"{self._line_start}epoch {epoch + 1}/{self.n_epochs}  " + "  ".join(figures))
-        if lines:
-            # In one write, so that fits on other threads do not print between a line and its end.
-            print("".join(f"{line}\n" for line in lines), end="", flush=True)

@@ -1,4 +1,4 @@
-"""Results of diagnose, for one net or a population: as text, as HTML in a notebook, and as a dictionary."""
+"""Results of diagnose, for one net or a population: as text, and as a dictionary."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from ..console.html_display import html_text
 from ..errors import counted
 from .measurements import Measurements, n_measured
 from .verdicts import NAMES, VERDICTS, score_verdicts
@@ -100,9 +99,6 @@ class Diagnosis:
 
     def __repr__(self) -> str:
         return f"Diagnosis(verdict={self.verdict!r})"
-
-    def _repr_html_(self) -> str:
-        return html_text(str(self))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the diagnosis as a dictionary of text and numbers, for JSON.
@@ -269,6 +265,3 @@ class PopulationDiagnosis:
 
     def __repr__(self) -> str:
         return f"PopulationDiagnosis(n_nets={self.n_nets}, counts={self.counts()})"
-
-    def _repr_html_(self) -> str:
-        return html_text(str(self))

@@ -9,7 +9,6 @@ import numpy as np
 
 from ..callbacks import tell_end
 from ..console.nets_progress import line_start, progress_of_fit
-from ..console.progress_bar import EpochLines
 from ..data.checked_samples import make_validation, sample_for_plots, validated_samples
 from ..data.class_weighting import weighted_by_class
 from ..errors import checked_share
@@ -43,6 +42,8 @@ def fit_mlp(net: SingleNetBase, X: Any, y: Any, given: dict[str, Any], watch: St
     watch : Stopwatch     started when the fit began
     """
     if given["verbose"] == 2:
+        from ..loggers import EpochLines
+
         given["callbacks"] = (*given["callbacks"], EpochLines(given["epochs"], line_start()))
     file = None
     if given["checkpoint"] is not None:

@@ -267,11 +267,6 @@ class PopulationResult(PopulationResultBase):
         columns |= {"restarts": self.restarts, "stopped_by": self.stopped_by, **self.settings}
         return pd.DataFrame(columns, index=pd.RangeIndex(self.n_nets, name="net"))
 
-    def _repr_html_(self) -> str:
-        from ..console.html_display import html_text
-
-        return html_text(self.summary())
-
     def __repr__(self) -> str:
         success = ""
         if self.success_rate is not None and self.success_interval is not None:

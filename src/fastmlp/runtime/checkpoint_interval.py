@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from math import isfinite
+from math import inf, isfinite
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -68,8 +68,12 @@ class Timer:
 
     def seconds_are_over(self) -> bool:
         """Whether a checkpoint is due by the time; never if epochs are counted."""
+        return self.seconds_left() <= 0.0
+
+    def seconds_left(self) -> float:
+        """Return the seconds until a checkpoint is due; infinity if epochs are counted."""
         seconds = self.interval.seconds
-        return seconds is not None and time.monotonic() - self._started >= seconds
+        return inf if seconds is None else self._started + seconds - time.monotonic()
 
     def epochs_left(self, epochs_done: int) -> int | None:
         """Return the number of epochs, at least 1, until a checkpoint is due; None if a time decides."""

@@ -8,11 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..console.fit_time import format_time
-from ..console.html_display import html_table
-from ..errors import counted
 from ..mlp import MLP
-
-HTML_ROWS = 20  # configurations that a notebook shows
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,18 +111,6 @@ class SweepResult:
             text = ", ".join(f"{key}={_rounded(value)}" for key, value in row.items())
             lines.append(f"{score:9.4f} {scores_of_folds.std(ddof=1):7.4f}  {text}")
         return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        names = list(dict.fromkeys(name for row in self.settings for name in row))
-        ranked = zip(self.scores, self.fold_scores, self.settings, strict=True)
-        rows = [
-            [float(score), float(of_folds.std(ddof=1)), *(_rounded(row.get(name, "")) for name in names)]
-            for score, of_folds, row in list(ranked)[:HTML_ROWS]
-        ]
-        n, time = len(self.scores), format_time(self.seconds, self.compile_seconds)
-        title = f"{counted(n, 'configuration')} in {time}{', interrupted' if self.interrupted else ''}"
-        note = f"the best {HTML_ROWS} of {n:,}; to_frame() has all" if n > HTML_ROWS else ""
-        return html_table(title, [self.scoring, "SD over folds", *names], rows, note)
 
     def __repr__(self) -> str:
         return (

@@ -12,9 +12,10 @@ from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 import fastmlp.console.progress_bar
-from fastmlp.console.progress_bar import EpochLines, Progress
+from fastmlp.console.progress_bar import Progress
 from fastmlp.errors import checked_verbose
 from fastmlp.kernels.jit.compile_time import add_wait
+from fastmlp.loggers import EpochLines
 
 
 @pytest.fixture
@@ -157,6 +158,7 @@ def test_short_epochs_are_printed_in_groups(capsys):
         made.loss = np.ones(n)
         printer(n - 1, made)
     assert printer.epochs_ahead() > 1
+    printer.fit_ended(made)
     assert len(lines(capsys)) == n
 
 
