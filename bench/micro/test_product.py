@@ -6,7 +6,7 @@ import pytest
 
 import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba about the kernels' helpers
 from fastmlp.kernels.cpu.gemm.gemm import PLAIN, product
-from fastmlp.kernels.cpu.gemm.operands import Matrix
+from fastmlp.kernels.cpu.gemm.microkernel import Matrix
 from fastmlp.kernels.cpu.workspace import scratch_size
 from fastmlp.kernels.jit.decorators import OPTIONS
 from fastmlp.kernels.simd.load_store import offset

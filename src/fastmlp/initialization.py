@@ -18,7 +18,7 @@ import numpy as np
 
 from .errors import checked_number, unknown_name
 from .kernels.formulas.activations import ACTIVATIONS
-from .kernels.formulas.net_seeds import uniforms
+from .kernels.formulas.counter_rng import uniforms
 from .network.spec import Network
 
 CHUNK = 1 << 17  # numbers drawn at a time, so that temporary arrays stay in the L2 cache

@@ -18,8 +18,8 @@ from .initialization import Init, draw_params
 from .interface.keywords import completed, explains_names, with_keywords, with_table
 from .interface.setting_checks import replace_float16, seed_of
 from .interface.user_warnings import called_by_user
+from .kernels.formulas.counter_rng import net_seeds
 from .kernels.formulas.losses import CONSTANTS, LossConstants
-from .kernels.formulas.net_seeds import net_seeds
 from .kernels.jit.compile_time import Stopwatch
 from .mlp import MLP
 from .nets.ensemble import checked_weights, greedy_weights

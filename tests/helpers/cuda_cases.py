@@ -20,7 +20,7 @@ from fastmlp.execution.gpu_costs import BY_LAYERS, IN_BLOCKS
 from fastmlp.fit import one_net
 from fastmlp.fit.hooks import of_lanes, tuned_calls
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
-from fastmlp.kernels.formulas.net_seeds import fit_seed
+from fastmlp.kernels.formulas.counter_rng import fit_seed
 from fastmlp.kernels.formulas.update_rules import RULES
 
 DTYPES = ("float32", "float64")

@@ -12,7 +12,7 @@ from tolerances import TOLERANCES
 
 from fastmlp import MLP, SGD
 from fastmlp.execution import thresholds
-from fastmlp.kernels.formulas.net_seeds import fit_seed
+from fastmlp.kernels.formulas.counter_rng import fit_seed
 from fastmlp.schedules import Constant, FlatCosine
 
 SIZES, RATES = (5, 7, 19, 6, 2), (0.5, 0.0, 0.2)

@@ -118,7 +118,7 @@ def test_floating_point_mode_is_unchanged_after_every_call(call, monkeypatch, co
 def test_caller_that_flushes_denormals_still_does_after_a_fit():
     """The mode is restored, and not set to the default: a caller that flushes denormals still does after a fit."""
     numba = pytest.importorskip("numba")
-    from fastmlp.kernels.cpu.threads.denormals import flush_denormals, restore_denormals
+    from fastmlp.kernels.cpu.threads.in_kernels import flush_denormals, restore_denormals
     from fastmlp.kernels.jit.cpu_features import IS_X86
     from fastmlp.kernels.jit.decorators import OPTIONS
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastmlp.kernels.cpu.threads.thread_team as team_module
-from fastmlp.kernels.cpu.threads.barrier import barrier_start
+from fastmlp.kernels.cpu.threads.in_kernels import barrier_start
 from fastmlp.kernels.cpu.threads.thread_team import ThreadTeam
 from fastmlp.kernels.jit.decorators import kernel
 

@@ -20,8 +20,7 @@ from ...jit.decorators import Helper, helper, inline_helper
 from ...simd.load_store import fill, load, load_partial, load_scalar, offset, store, store_partial
 from ..workspace import K_BLOCK, PACK_FROM, PACK_ROWS, TILE_ROWS, VECTOR_BYTES
 from ..workspace import round_up as _round_up
-from .microkernel import TileShape, lanes_of, tile
-from .operands import Matrix, Panels, Prefetch, Strided
+from .microkernel import Matrix, Panels, Prefetch, Strided, TileShape, lanes_of, tile
 from .skinny_gemm import NO_SKINNY, Skinny
 
 SIDE = VECTOR_BYTES // 4  # side of the squares that are transposed in registers; divides a panel's width

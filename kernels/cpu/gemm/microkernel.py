@@ -12,6 +12,7 @@ called with, and the shape is no argument at run time.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba import types
@@ -23,6 +24,41 @@ from ...simd.lanes import StaticType
 from ...simd.load_store import element_pointer, fetch_line
 from ...simd.vector import I32, Vector, llvm_type, splat
 from ..workspace import B_PREFETCH_ROWS, TILE_ROWS, VECTOR_BYTES
+
+# ---- operands: where a matrix lies in a flat array. Strides are in elements.
+
+
+class Matrix(NamedTuple):
+    """Row-major matrix; its columns are contiguous."""
+
+    data: Any  # array or pointer
+    start: int  # index of the first element
+    stride: int  # from one row to the next; 0 for a matrix in panels (gemm.py)
+
+
+class Strided(NamedTuple):
+    """Matrix or transposed matrix."""
+
+    data: Any
+    start: int
+    row_stride: int
+    column_stride: int
+
+
+class Panels(NamedTuple):
+    """Row-major matrix that is read in vertical panels, each as wide as a tile."""
+
+    data: Any
+    start: int
+    stride: int  # from one row of a panel to the next
+    panel_stride: int  # from one panel to the next
+
+
+class Prefetch(NamedTuple):
+    """Cache lines to prefetch, one for each column of A that a tile multiplies."""
+
+    address: Any  # pointer into the first cache line
+    step: int  # from one line to the next; 0 to prefetch none
 
 
 @dataclass(frozen=True)

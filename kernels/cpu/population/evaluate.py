@@ -8,9 +8,9 @@ from ...simd.lanes import Lanes, with_lanes
 from ...simd.load_store import as_pointers, fill, load, offset, scalar_like, store
 from ...structs import LANES
 from ..workspace import FILLED_N
+from .gradient import Tile, fill_tile
 from .gradient_loops import add_losses, forward
 from .scheduler import is_contiguous, load_params
-from .tile import Tile, fill_tile
 
 WIDTH = Lanes(LANES)
 

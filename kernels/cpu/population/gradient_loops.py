@@ -1,8 +1,8 @@
 """Gradients of many small nets with nets as SIMD lanes: all that a block of nets needs in a step stays in the cache.
 
 Arrays hold the values of a block's nets side by side: parameter q of the net in lane l is at q * lanes + l, and unit u
-of sample s of a tile (tile.py) at (u * m + s) * lanes + l. No operation mixes lanes, so a net's numbers do not depend
-on its neighbours. `block` is a LaneBlock (workspace.py) whose field `lanes` is a simd.lanes.Lanes.
+of sample s of a tile (gradient.py) at (u * m + s) * lanes + l. No operation mixes lanes, so a net's numbers do not
+depend on its neighbours. `block` is a LaneBlock (workspace.py) whose field `lanes` is a simd.lanes.Lanes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..single_net.column_passes import activate, backward, count_correct, loss_a
 from ..single_net.elementwise import Outputs
 from ..unrolled.population_codegen import SUMS_NEVER
 from ..workspace import EPOCH, FILLED_FIRST, FILLED_N
-from .tile import fill_tile
+from .gradient import fill_tile
 
 
 class Weights(NamedTuple):

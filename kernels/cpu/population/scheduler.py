@@ -12,7 +12,7 @@ from ...jit.intrinsics import dereference
 from ...simd.load_store import fill, load, scalar_like, store, transpose_square
 from ...simd.vector import where
 from ...structs import BETA1, BETA2, NET_DEFAULTS, NET_HYPER
-from ..threads.barrier import fetch_add
+from ..threads.in_kernels import fetch_add
 from ..workspace import EPOCH, FILLED_N, NEXT_EVENT, RESERVED_END, RESERVED_NEXT, VECTOR_BYTES
 
 # What a thread takes at a time from the queue: an equal share of the nets that are left, divided by SHARE_DIVISOR, but

@@ -29,7 +29,7 @@ from ...structs import (
     StopCriteria,
     TrainConfig,
 )
-from ..threads.denormals import flush_denormals, restore_denormals
+from ..threads.in_kernels import flush_denormals, restore_denormals
 from ..unrolled.population_codegen import SUMS_EVERY_LOSS, SUMS_EVERY_STEP, SUMS_LAST_STEP, SUMS_NEVER
 from ..workspace import EPOCH, NEXT_EVENT, UNROLLED_LANES, LaneBlock, NetQueue
 from .epoch_end import (
@@ -43,11 +43,10 @@ from .epoch_end import (
     track_best_training,
 )
 from .evaluate import no_validation, validation_pass
-from .gradient import BatchRequest, gradient
+from .gradient import BatchRequest, gradient, shuffle_lanes
 from .gradient_loops import gradient_by_loops, no_gradient
 from .parameter_update import penalties, plain_sgd_step, rule_step, settings_now
 from .scheduler import CONTIGUOUS_NETS, NO_NETS, fill_free_lanes
-from .tile import shuffle_lanes
 
 
 class TemplateArguments(NamedTuple):

@@ -27,9 +27,9 @@ from ...simd.load_store import (
 )
 from ...simd.reductions import sum_lanes
 from ...structs import METRIC_MARGIN, METRIC_NONE, NO_UPDATE
-from ..gemm.operands import Matrix
+from ..gemm.microkernel import Matrix
 from ..workspace import FILLED_FIRST, FILLED_N, LANES_LARGE, LANES_SMALL, LOSS_COLUMN, N_CORRECT_COLUMN
-from . import batch_simd_products, one_vector_products
+from . import batch_simd_products as products
 from .batch_simd_products import LayerWeights
 from .column_passes import activate, backward, count_correct, loss_and_delta, softmax_columns
 from .elementwise import Outputs
@@ -53,7 +53,7 @@ def columns_for(ws, rows, lanes):
     units' rows do not all map to the same cache sets.
     """
     if lanes == LANES_SMALL:
-        return int(lanes)  # a batch is one vector: products and passes are compiled for that (one_vector_products.py)
+        return int(lanes)  # a batch is one vector: products and passes are compiled for that (dense_of_one_vector)
     columns = (rows + lanes - 1) & -lanes  # powers of two: a division takes as long as a layer of XOR
     return columns if columns & (ws.aliasing_stride - 1) else columns + LANES_LARGE
 
@@ -134,14 +134,14 @@ class LaneFamily(NamedTuple):
 
 FAMILY_4 = LaneFamily(
     lanes=Lanes(LANES_SMALL),
-    dense=one_vector_products.dense,
-    weight_gradients=one_vector_products.weight_gradients,
+    dense=products.dense_of_one_vector,
+    weight_gradients=products.weight_gradients_of_one_vector,
     fill_squares=fill_nothing,
 )
 FAMILY_16 = LaneFamily(
     lanes=Lanes(LANES_LARGE),
-    dense=batch_simd_products.dense,
-    weight_gradients=batch_simd_products.weight_gradients,
+    dense=products.dense,
+    weight_gradients=products.weight_gradients,
     fill_squares=fill_squares,
 )
 

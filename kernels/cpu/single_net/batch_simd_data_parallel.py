@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ...jit.decorators import expression, inline_helper, kernel
 from ...simd.load_store import load_scalar, offset
-from ..threads.work_stealing import chunk_start
+from ..threads.in_kernels import chunk_start
 from ..workspace import (
     FALSE_SHARING_GAP,
     FILLED_STRIDE,

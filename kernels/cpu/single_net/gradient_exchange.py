@@ -15,8 +15,7 @@ from ...jit.cpu_features import IS_X86
 from ...jit.decorators import helper
 from ...simd.load_store import load, offset, store, store_past_caches
 from ...structs import LANES
-from ..threads.barrier import system_call
-from ..threads.work_stealing import chunk_start
+from ..threads.in_kernels import chunk_start, system_call
 from ..workspace import FALSE_SHARING_GAP
 
 # Needed before a thread signals that its data are complete: stores past the caches are not ordered with other stores.

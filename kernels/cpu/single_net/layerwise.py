@@ -3,7 +3,7 @@
 Threads first take chunks of a micro-batch's rows through all layers, forward and backward, with no barrier in between.
 Then they take chunks of every weight matrix: the chunk's gradient over all rows of the micro-batch, and its update
 while the chunk is still in cache. So a micro-batch has two barriers whatever the depth, and a third one with clipping;
-nothing is computed twice, and a thread waits at most for another one's last chunk (threads/work_stealing.py).
+nothing is computed twice, and a thread waits at most for another one's last chunk (threads/in_kernels.py).
 
 Every sum is added in the same order for any number of threads, so parameters and recorded losses have the same bits.
 Losses are summed for groups of TILE_ROWS rows, each within one chunk, and then over the groups in order. In
@@ -21,9 +21,8 @@ from ...jit.decorators import helper, inline_helper, kernel
 from ...simd.load_store import as_pointers, offset, scalar_like
 from ...structs import EVALUATION_CHUNK_ROWS, NO_UPDATE
 from ..gemm.gemm import round_up
-from ..gemm.operands import Matrix
-from ..threads.barrier import barrier_wait, fetch_add_1
-from ..threads.work_stealing import chunk_range, layer_of_chunk, next_chunk
+from ..gemm.microkernel import Matrix
+from ..threads.in_kernels import barrier_wait, chunk_range, fetch_add_1, layer_of_chunk, next_chunk
 from ..workspace import GROUP_COLUMNS, LINE_OF_COUNTS, PANEL_ROWS, PANELS_FROM, SUMS
 from .elementwise import Targets
 from .layerwise_gradients import UpdatedVectors, micro_batch_gradient, pack_deltas

@@ -12,10 +12,9 @@ from __future__ import annotations
 from ...jit.decorators import helper, inline_helper, kernel
 from ...simd.load_store import load, load_partial, load_scalar, offset, scalar_like, store, store_partial
 from ...structs import LANES, NO_UPDATE
-from ..gemm.operands import Matrix
+from ..gemm.microkernel import Matrix
 from ..gemm.skinny_gemm import dots
-from ..threads.barrier import barrier_wait
-from ..threads.work_stealing import chunk_range, layer_of_chunk
+from ..threads.in_kernels import barrier_wait, chunk_range, layer_of_chunk
 from ..workspace import K_BLOCK
 from .layerwise import update_all
 from .layerwise_passes import backward_pass, backward_rows, forward_and_loss, layer_inputs

@@ -15,7 +15,7 @@ from __future__ import annotations
 from ...jit.decorators import inline_helper, kernel
 from ...simd.load_store import offset, scalar_like
 from ...structs import DATA_PARALLEL_THREADS, NO_UPDATE
-from ..threads.work_stealing import LayerChunk, chunk_start
+from ..threads.in_kernels import LayerChunk, chunk_start
 from ..workspace import GROUP_COLUMNS, TILE_ROWS
 from .gradient_exchange import publish_gradient, reduce_shards, shard_gradient
 from .layerwise import begin_call as pack_weights

@@ -11,10 +11,9 @@ from ...jit.decorators import helper, linked_helper
 from ...simd.load_store import offset
 from ...structs import LINE
 from ..gemm.gemm import panel_sums, product, product_kind, round_up
-from ..gemm.microkernel import lanes_of
-from ..gemm.operands import Matrix, Prefetch
+from ..gemm.microkernel import Matrix, Prefetch, lanes_of
 from ..gemm.skinny_gemm import SUMS_OF_ROWS
-from ..threads.work_stealing import chunk_range, chunk_start
+from ..threads.in_kernels import chunk_range, chunk_start
 from ..workspace import K_BLOCK, TILE_ROWS, VECTOR_BYTES
 from .elementwise import add, column_sums
 from .gradient_exchange import shard_gradient

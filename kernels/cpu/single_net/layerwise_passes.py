@@ -12,10 +12,9 @@ from ...jit.decorators import helper, inline_helper, linked_helper
 from ...simd.load_store import offset, scalar_like
 from ...structs import COLUMNS_PER_SHARE, METRIC_MARGIN, METRIC_NONE
 from ..gemm.gemm import product, product_kind
-from ..gemm.operands import Matrix
+from ..gemm.microkernel import Matrix
 from ..gemm.skinny_gemm import DOTS
-from ..threads.barrier import barrier_start, barrier_wait
-from ..threads.work_stealing import chunk_start
+from ..threads.in_kernels import barrier_start, barrier_wait, chunk_start
 from ..workspace import GROUP_COLUMNS, LOSS_COLUMN, N_CORRECT_COLUMN, TILE_ROWS
 from .column_passes import backward
 from .elementwise import (

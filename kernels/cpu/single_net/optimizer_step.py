@@ -16,7 +16,7 @@ from ...structs import BETA1, BETA2, HYPER, LANES, LAST_LOSS, LEARNING_RATE, POW
 from ...structs import CLIP_NORM as CLIP_NORM
 from ...structs import WEIGHT_DECAY as WEIGHT_DECAY
 from ..gemm.gemm import round_up
-from ..threads.work_stealing import chunk_range, layer_of_chunk
+from ..threads.in_kernels import chunk_range, layer_of_chunk
 from ..workspace import WEIGHT_CHUNK_ROWS
 
 WIDTH = Lanes(LANES)

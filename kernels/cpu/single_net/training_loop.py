@@ -36,8 +36,7 @@ from ...jit.decorators import helper, inline_helper
 from ...simd.load_store import as_pointers, load_scalar, offset, prefetch, scalar_like
 from ...structs import DIVERGED, EPOCH_LOSS, EPOCH_N_CORRECT, LAST_LOSS, LINE, N_SCALARS, STEPS_DONE, WEIGHT_DECAY
 from ..gemm.microkernel import lanes_of
-from ..threads.barrier import barrier_start, barrier_wait
-from ..threads.denormals import flush_denormals, restore_denormals
+from ..threads.in_kernels import barrier_start, barrier_wait, flush_denormals, restore_denormals
 from ..workspace import LOSS_COLUMN, N_CORRECT_COLUMN, PARTIAL_COLUMNS, SUMS, VECTOR_BYTES, MicroBatch
 from .optimizer_step import squares, step_settings
 

@@ -2,8 +2,8 @@
 
 A kernel is called as kernel(thread, n_threads, barrier, ...), where thread is the index of the thread. Thread 0 is the
 caller's; the others are worker threads that live as long as the team. Threads may wait for each other inside compiled
-code (barrier.py), so each team has its own: a shared pool could supply too few threads, and the kernel would never end.
-A team is for one caller at a time, in the process that made it: execution/buffer_cache.py gives each of the user's
+code (in_kernels.py), so each team has its own: a shared pool could supply too few threads, and the kernel would never
+end. A team is for one caller at a time, in the process that made it: execution/buffer_cache.py gives each of the user's
 threads a team of its own, and forgets all teams after a fork.
 
 A KeyboardInterrupt may come between any two lines of this module. Whatever the workers have been given by then, a call
@@ -148,7 +148,7 @@ class ThreadTeam:
     def share_no_cache(self) -> bool:
         """Return whether two threads of the team now run on processors that share no cache."""
         cycles = np.array([FAR_CYCLES], np.int64)
-        self.run("cpu.threads.barrier.measure_barrier_cycles", np.dtype(np.int64), cycles, n_threads=2)
+        self.run("cpu.threads.in_kernels.measure_barrier_cycles", np.dtype(np.int64), cycles, n_threads=2)
         return bool(cycles[0] >= FAR_CYCLES)
 
     def run(self, kernel, kind, *arguments, n_threads: int | None = None) -> None:

@@ -20,8 +20,7 @@ from ...simd.reductions import any_of
 from ...structs import METRIC_ARGMAX
 from ..population.parameter_update import make_advance
 from ..workspace import INTERLEAVED_SAMPLES
-from .c_function import Code, Count, Doubles, Integers, Number, Numbers
-from .emitter import Emitter
+from .emitter import Code, Count, Doubles, Emitter, Integers, Number, Numbers
 
 # Levels: for which gradients of a call the sums of losses and of correct samples are wanted, each level more than the
 # one before it. SUMS_EVERY_LOSS: losses for all gradients, correct samples for the last one.

@@ -24,8 +24,7 @@ from ...simd.vector import FLAGS, I32, Vector, constant, intrinsic_name
 from ...structs import DIVERGED, EPOCH_LOSS, EPOCH_N_CORRECT, LAST_LOSS, METRIC_ARGMAX, STEPS_DONE, WEIGHT_DECAY
 from ..single_net.optimizer_step import LEARNING_RATE, make_step, step_settings
 from ..workspace import LANES_LARGE, LANES_SMALL, tile_size
-from .c_function import Code, Count, Doubles, Number, Numbers
-from .emitter import Emitter
+from .emitter import Code, Count, Doubles, Emitter, Number, Numbers
 
 BIT, DOUBLE = ir.IntType(1), ir.DoubleType()
 WIDTH = Lanes(LANES_LARGE)

@@ -6,7 +6,7 @@ from ...formulas.counter_rng import permutation
 from ...jit.decorators import kernel
 from ...simd.load_store import as_pointers, offset, scalar_like
 from ...structs import DIVERGED, METRIC_MARGIN
-from ..threads.denormals import flush_denormals, restore_denormals
+from ..threads.in_kernels import flush_denormals, restore_denormals
 from ..workspace import LANES_SMALL
 from .single_net_codegen import SingleNetArguments, call_unrolled
 

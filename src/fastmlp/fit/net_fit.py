@@ -13,7 +13,7 @@ from ..data.checked_samples import make_validation, sample_for_plots, validated_
 from ..data.class_weighting import weighted_by_class
 from ..errors import checked_share
 from ..history import History
-from ..kernels.formulas.net_seeds import fit_seed
+from ..kernels.formulas.counter_rng import fit_seed
 from ..kernels.jit.compile_time import Stopwatch, notices
 from ..kernels.structs import Samples
 from ..optimizers.base import batch_rows

@@ -12,7 +12,7 @@ import numpy as np
 from ..data.population_data import validated_population_samples, with_held_out
 from ..devices import backend
 from ..errors import checked_share, is_per_net
-from ..kernels.formulas.net_seeds import fit_seeds
+from ..kernels.formulas.counter_rng import fit_seeds
 from ..kernels.jit.compile_time import Stopwatch, notices
 from ..kernels.structs import DIVERGED_NET, METRIC_NONE, RUNNING, Samples
 from ..nets.population_prediction import reads_rows

@@ -34,7 +34,7 @@ def samples(rng):
 
 def parts(net, X, y, sample_weight):
     """(training, held out) of validation_fraction=0.3 in the first fit of a net, each (X, y, weights)."""
-    from fastmlp.kernels.formulas.net_seeds import fit_seed
+    from fastmlp.kernels.formulas.counter_rng import fit_seed
 
     rows = split(len(X), 0.3, fit_seed(net.seed, 0))
     weights = np.ones(len(X)) if sample_weight is None else sample_weight

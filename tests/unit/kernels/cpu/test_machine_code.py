@@ -11,7 +11,7 @@ import pytest
 from llvmlite import binding
 
 from fastmlp.kernels.cpu.gemm.gemm import product, product_kind
-from fastmlp.kernels.cpu.gemm.operands import Matrix, Prefetch
+from fastmlp.kernels.cpu.gemm.microkernel import Matrix, Prefetch
 from fastmlp.kernels.cpu.population import gradient_loops as nets
 from fastmlp.kernels.cpu.single_net import batch_simd_products as samples
 from fastmlp.kernels.cpu.single_net import column_passes, elementwise, optimizer_step

@@ -10,7 +10,7 @@ from tolerances import TOLERANCES
 
 import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what helpers are
 from fastmlp.kernels.cpu.gemm.gemm import product, product_kind
-from fastmlp.kernels.cpu.gemm.operands import Matrix
+from fastmlp.kernels.cpu.gemm.microkernel import Matrix
 from fastmlp.kernels.cpu.gemm.skinny_gemm import DOTS, MOST_COLUMNS, SUMS_OF_ROWS
 from fastmlp.kernels.cpu.workspace import K_BLOCK, PACK_FROM, PACK_ROWS, TILE_ROWS, scratch_size
 from fastmlp.kernels.jit.decorators import OPTIONS

@@ -13,7 +13,7 @@ from reference_net import ReferenceMLP
 
 from fastmlp import MLP, SGD, Population
 from fastmlp.execution.gpu_costs import BY_LAYERS, ESTIMATED_COSTS, IN_BLOCKS, using
-from fastmlp.kernels.formulas.net_seeds import fit_seed
+from fastmlp.kernels.formulas.counter_rng import fit_seed
 from fastmlp.schedules import Cosine
 
 CLOSE, FAR = 6e-4, 6e-4  # to the rounded reference, and to one that rounds nothing, relative to a gradient or a fit

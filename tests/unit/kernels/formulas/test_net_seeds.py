@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import reference_random
 
-from fastmlp.kernels.formulas import net_seeds as module
+from fastmlp.kernels.formulas import counter_rng as module
 from fastmlp.kernels.formulas.counter_rng import BLOCK, INITIAL
 
 SEEDS = np.array([0, 1, 2**32 + 5, 2**63 - 1])

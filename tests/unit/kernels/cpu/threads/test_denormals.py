@@ -8,8 +8,7 @@ import pytest
 from toy_data import XOR_X, XOR_Y
 
 from fastmlp import MLP, Population, Quickprop
-from fastmlp.kernels.cpu.threads.barrier import IS_X86
-from fastmlp.kernels.cpu.threads.denormals import flush_denormals, restore_denormals
+from fastmlp.kernels.cpu.threads.in_kernels import IS_X86, flush_denormals, restore_denormals
 from fastmlp.kernels.jit.decorators import OPTIONS
 
 

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what helpers are
-from fastmlp.kernels.cpu.threads.work_stealing import next_chunk
+from fastmlp.kernels.cpu.threads.in_kernels import next_chunk
 from fastmlp.kernels.cpu.workspace import LINE_OF_COUNTS
 from fastmlp.kernels.jit.decorators import OPTIONS
 
