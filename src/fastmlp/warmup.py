@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import product
@@ -154,50 +154,21 @@ def warm_up(model: Path | None = None, dtypes: tuple[str, ...] = ("float32",)) -
     jobs = [(FOR_MODEL, str(model))] if model else _jobs_of(dtypes)
     environment = os.environ | ({} if model else {"FASTMLP_COMPILE_PROCESSES": "1"})
 
-    processes = Processes(environment)
+    def run(job: tuple[str, str]) -> subprocess.CompletedProcess:
+        command = python_command(PROGRAM, *job)
+        return subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
     yield 0, len(jobs)
     with ThreadPoolExecutor(n_threads_available()) as pool:
         try:
-            for done, (status, errors) in enumerate(pool.map(processes.run, jobs), start=1):
-                if status:
-                    lines = errors.strip().splitlines() or [f"exit status {status}"]
+            for n_done, process in enumerate(pool.map(run, jobs), start=1):
+                if process.returncode:
+                    lines = process.stderr.strip().splitlines() or [f"exit status {process.returncode}"]
                     raise RuntimeError(f"A process that compiles has failed: {lines[-1]}")
-                yield done, len(jobs)
-        except BaseException:  # Ctrl-C, too, which may have come to this process alone
+                yield n_done, len(jobs)
+        except BaseException:  # Ctrl-C, too, which ends the processes of a terminal by itself
             pool.shutdown(wait=False, cancel_futures=True)
-            processes.end()
             raise
-
-
-class Processes:
-    """Processes that do jobs, of which none is left behind.
-
-    environment : environment variables of the processes
-    """
-
-    def __init__(self, environment: Mapping[str, str]):
-        self._environment, self._running, self._is_over = environment, set[subprocess.Popen](), False
-
-    def run(self, job: tuple[str, str]) -> tuple[int, str]:
-        """Do a job in a process, and return (exit status, standard error)."""
-        command = python_command(PROGRAM, *job)
-        process = subprocess.Popen(
-            command, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
-        self._running.add(process)
-        try:
-            if self._is_over:
-                process.terminate()
-            _, errors = process.communicate()
-        finally:
-            self._running.discard(process)
-        return process.returncode, errors
-
-    def end(self) -> None:
-        """End all processes, and those that a thread is about to start."""
-        self._is_over = True
-        for process in self._running.copy():
-            process.terminate()
 
 
 def _jobs_of(dtypes: tuple[str, ...]) -> list[tuple[str, str]]:

@@ -1,10 +1,5 @@
 """Warm-up: the kernels of every family are compiled, or those that a saved net needs."""
 
-import os
-import signal
-import threading
-import time
-
 import pytest
 
 import fastmlp
@@ -59,26 +54,6 @@ def test_failure_of_a_process_is_reported(monkeypatch):
     monkeypatch.setattr(warmup, "PROGRAM", "raise SystemExit('no compiler')")
     with pytest.raises(RuntimeError, match="A process that compiles has failed: no compiler"):
         list(warmup.warm_up())
-
-
-@pytest.mark.full
-def test_ctrl_c_for_this_process_alone_ends_the_processes_that_compile(ctrl_c, monkeypatch, tmp_path):
-    begun, done = tmp_path / "begun", tmp_path / "done"
-    program = f"import time; open({str(begun)!r}, 'w').close(); time.sleep(2); open({str(done)!r}, 'w').close()"
-    monkeypatch.setattr(warmup, "PROGRAM", program)
-
-    def interrupt():
-        while not begun.exists():
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        list(warmup.warm_up())
-    thread.join()
-    time.sleep(2.5)
-    assert not done.exists()
 
 
 def test_command_says_where_the_kernels_are(tmp_path, monkeypatch, capsys):

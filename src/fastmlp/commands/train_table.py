@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import about_arguments, counted
-from ..streams.memory_limit import checked_memory_limit
+from ..runtime.memory_check import checked_memory_limit
 from ..streams.table_sources import read_tables, surely_fits
 from ..table_training.model import TableModel
 from ..table_training.recipes import OF_CLASSES, OF_NUMBERS

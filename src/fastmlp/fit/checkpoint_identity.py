@@ -15,8 +15,8 @@ from ..errors import counted, is_per_net
 from ..optimizers import Optimizer, setting_text
 from ..persistence.checkpoint_files import PREVIOUS, Checkpoint, CheckpointFile, Identity, warn_of_schedule
 from ..population_result.recorded_epochs import recorded_epochs
+from ..runtime.memory_check import checked_memory_limit
 from ..schedules import Schedule, schedule_factors
-from ..streams.memory_limit import checked_memory_limit
 from ..streams.row_loading import limit_to_hold
 from .checkpoint import Saver
 from .rows import InMemory, OnDisk

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..optimizers.base import takes_all
-from ..streams.memory_limit import checked_memory_limit
+from ..runtime.memory_check import checked_memory_limit
 from ..streams.source_kinds import is_source, names_columns
 from .rows import OnDisk
 

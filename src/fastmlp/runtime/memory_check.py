@@ -1,16 +1,20 @@
-"""Memory checks: whether arrays that a call needs fit into this machine's memory, before they are allocated."""
+"""Memory of this machine: checks of arrays before they are allocated, and the limit of a fit for its data."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import re
+import sys
 from contextlib import suppress
 from functools import cache
 from math import prod
+from numbers import Real
 from pathlib import Path
+from typing import Any
 
 from ..errors import MOST_COUNTED
 
-GIB = 2**30
 ADDRESSES = 2**47  # bytes of address space of a process, the limit if the system does not report its memory
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of a container on Linux
 CONTAINERS = (  # for free_in_container: files of limit, usage and statistics, and the key of reclaimable pages there
@@ -26,6 +30,12 @@ SHOWN_LAYERS = 8  # layers that a message names
 LARGE = 2**26  # multiply-adds of a prediction below which its outputs are not checked
 # Arguments of check_array for predictions: noun and advice.
 OUTPUTS = "Outputs", "Ask for fewer samples at a time."
+SHARE = 0.4  # of the memory that is available, by default
+UNITS = {"": 1, "b": 1} | {unit: 1000**k for k, prefix in enumerate("kmgt", 1) for unit in (prefix, f"{prefix}b")}
+UNITS |= {f"{prefix}ib": 1024**k for k, prefix in enumerate("kmgt", 1)}
+UNKNOWN = 4 * 10**9  # bytes, where the system does not say how much memory it has
+LEAST = 1_000_000  # bytes: with less, most of the time would go into reading
+READING = 64_000_000  # bytes of a limit that are left to reading: the pages and pieces that it holds, and buffers
 
 
 def free_in_container() -> int:
@@ -48,16 +58,6 @@ def memory_bytes() -> int:
         with suppress(OSError, ValueError):  # "max" is no limit
             limits.append(int(Path(path).read_text()))
     return min(n for n in limits if n > 0)
-
-
-def format_size(n_bytes: int) -> str:
-    """Return a number of bytes as text in GiB.
-
-    >>> format_size(3 * 2**30), format_size(40_000_000_000), format_size(2**70)
-    ('3.00 GiB', '37.3 GiB', '1.1e+12 GiB')
-    """
-    gib = n_bytes / GIB if n_bytes < 2**1000 else float("inf")
-    return f"{gib:#.3g} GiB" if gib < 1000 else f"{gib:,.0f} GiB" if gib < 1e9 else f"{gib:.3g} GiB"
 
 
 def format_bytes(n_bytes: int) -> str:
@@ -85,8 +85,8 @@ def check_memory(n_bytes: int, noun: str, advice: str) -> None:
     """
     if n_bytes > memory_bytes():
         raise ValueError(
-            f"{noun} would take {format_size(n_bytes)}, but this machine has {format_size(memory_bytes())} of memory. "
-            f"{advice}"
+            f"{noun} would take {format_bytes(n_bytes)}, but this machine has {format_bytes(memory_bytes())} of "
+            f"memory. {advice}"
         )
 
 
@@ -133,12 +133,81 @@ def check_epochs(epochs: int, n_batches: int, n_records: int) -> None:
     ValueError
         If there are too many epochs.
     """
-    max_epochs = (
-        min(memory_bytes() // (8 * n_records), MOST_COUNTED // n_batches) if n_records else MOST_COUNTED // n_batches
-    )
+    max_epochs = MOST_COUNTED // n_batches
+    if n_records:
+        max_epochs = min(max_epochs, memory_bytes() // (8 * n_records))
     if epochs > max_epochs:
         reason = f"{n_records} figures of each epoch are kept" if n_records else "more steps cannot be counted"
         raise ValueError(
             f"epochs must be a whole number of at most {max_epochs:,} here, since {reason}, but it is "
             f"{format_count(epochs)}. Train in several fits."
         )
+
+
+# ---- memory limit of a fit
+
+
+def available_bytes() -> int:
+    """Return the bytes that a process can allocate without swapping, as far as the system says so."""
+    with suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        found = next(line for line in lines if line.startswith("MemAvailable:"))
+        return min(int(found.split()[1]) * 1024, memory_bytes(), free_in_container())
+    known = memory_bytes()
+    return known // 2 if known < ADDRESSES else UNKNOWN
+
+
+def return_freed_memory() -> None:
+    """Give memory that pieces of data had back to the system: allocators keep it, and blocks take theirs elsewhere."""
+    if (pyarrow := sys.modules.get("pyarrow")) is not None:
+        pyarrow.default_memory_pool().release_unused()
+    with suppress(AttributeError, OSError, TypeError):  # only the C library of most Linux systems has it
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def checked_memory_limit(value: Any) -> int:
+    """Return a memory limit in bytes.
+
+    value : int     number of bytes
+        str     number with a unit, such as "300MB" or "2 GiB", or of bytes
+        None    a share of the memory that is available now, rounded down to a power of two
+
+    Raises
+    ------
+    ValueError
+        If it is neither, or less than a megabyte.
+
+    Examples
+    --------
+    >>> checked_memory_limit("300MB"), checked_memory_limit("2 GiB"), checked_memory_limit(5_000_000)
+    (300000000, 2147483648, 5000000)
+    """
+    if value is None:
+        return max(1 << int(SHARE * available_bytes()).bit_length() >> 1, LEAST)
+    n_bytes = 0
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", value)
+        if match and match[2].lower() in UNITS:
+            n_bytes = int(float(match[1]) * UNITS[match[2].lower()])
+    elif isinstance(value, Real) and not isinstance(value, bool) and value % 1 == 0:
+        n_bytes = int(value)
+    if n_bytes < LEAST:
+        raise ValueError(
+            f"memory_limit must be a number of bytes, at least {LEAST:,}, or text such as '300MB' or '2GiB', but it is "
+            f"{value!r}."
+        )
+    return n_bytes
+
+
+def bytes_for_rows(memory_limit: int) -> int:
+    """Return how many bytes of a memory limit rows may take: all but those for reading, and at least half.
+
+    >>> bytes_for_rows(600_000_000), bytes_for_rows(2_000_000)
+    (536000000, 1000000)
+    """
+    return max(memory_limit - READING, memory_limit // 2)
+
+
+def limit_for_rows(n_bytes: int) -> int:
+    """Return the least memory limit of which rows may take n_bytes."""
+    return min(n_bytes + READING, 2 * n_bytes)

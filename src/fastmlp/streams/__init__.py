@@ -8,5 +8,4 @@ table_sources     the same as data frames, whose cells may be text, dates or mis
 row_file          the temporary file of checked rows that an epoch reads
 row_loading       one pass over a source: into memory, or into a row file
 shuffled_blocks   the blocks of rows of an epoch, read by a second thread
-memory_limit      how much memory a fit may use for its data
 """

@@ -9,8 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..runtime.memory_check import format_bytes
-from ..streams.memory_limit import return_freed_memory
+from ..runtime.memory_check import format_bytes, return_freed_memory
 from ..streams.row_file import RowFile
 from ..streams.row_loading import load, rows_named
 from ..streams.sources import Source

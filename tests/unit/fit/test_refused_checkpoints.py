@@ -18,7 +18,8 @@ import fastmlp
 from fastmlp.fit.state import FitState
 from fastmlp.persistence.checkpoint_files import read, write
 from fastmlp.persistence.parts import Parts
-from fastmlp.streams import memory_limit, row_loading, shuffled_blocks
+from fastmlp.runtime import memory_check
+from fastmlp.streams import row_loading, shuffled_blocks
 
 pytestmark = pytest.mark.usefixtures("small_parts")
 SHORT = 4  # epochs
@@ -130,7 +131,7 @@ def test_a_fit_goes_on_with_the_memory_limit_that_it_began_with(kind, tmp_path, 
     """By default the limit is a share of the memory that is free, which is another one after a while."""
     path = tmp_path / "run.ckpt"
     fit(kind, path=path, epochs=SHORT)
-    monkeypatch.setattr(memory_limit, "available_bytes", lambda: 10**9)
+    monkeypatch.setattr(memory_check, "available_bytes", lambda: 10**9)
     assert_same_fit(fit(kind, path=path, memory_limit=None, resume=True), whole(kind))
 
 
@@ -150,7 +151,7 @@ def test_rows_that_were_in_memory_stay_there(kind, tmp_path, monkeypatch):
     monkeypatch.setattr(row_loading, "SHARE_IN_MEMORY", 1e-3)  # of a megabyte, less than the rows take
     expected = fit(kind, **given)
     assert_same_fit(fit(kind, path=path, **given), expected)
-    monkeypatch.setattr(memory_limit, "available_bytes", lambda: 2_000_000)
+    monkeypatch.setattr(memory_check, "available_bytes", lambda: 2_000_000)
     assert_same_fit(fit(kind, path=path, resume=True, **given | {"memory_limit": None}), expected)
     more = Rows(np.tile(X, (2, 1)), np.tile(Y, 2)), None  # which are not loaded before they are refused
     for arguments in ({}, {"memory_limit": None, "data": more}):

@@ -35,7 +35,7 @@ BAD = [
     (
         "layer_sizes",
         (2**62, 2, 1),
-        r"The .* parameters of layers \(4,611,686,018,427,387,904, .*\) would take .* GiB, but this machine has",
+        r"The .* parameters of layers \(4,611,686,018,427,387,904, .*\) would take .* TB, but this machine has",
     ),
     ("layer_sizes", (3, 10**400), "must be a whole number from 1 to .* 401 digits"),
     ("hidden_activation", "rleu", "Unknown hidden_activation 'rleu'. Did you mean 'relu'"),

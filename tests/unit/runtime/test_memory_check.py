@@ -3,14 +3,13 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import scipy.sparse
 
 import fastmlp
 from fastmlp import MLP, Population
 from fastmlp.runtime import memory_check
-from fastmlp.runtime.memory_check import check_epochs, check_memory, format_count, format_size, memory_bytes
+from fastmlp.runtime.memory_check import check_epochs, check_memory, format_count, memory_bytes
 
 HUGE = 10**399
 X = np.random.default_rng(0).normal(size=(20, 3))
@@ -43,7 +42,6 @@ def test_memory_limit_of_a_container_counts_and_what_it_has_used_is_not_free(mon
 
 
 def test_sizes_and_counts_are_formatted_in_messages():
-    assert format_size(10**10000) == "inf GiB"
     assert format_count(HUGE) == "2**1325 and more"
     check_memory(memory_bytes(), "All of it", "")
     with pytest.raises(ValueError, match=r"Things would take .* but this machine has .* of memory\. Buy more\."):
@@ -60,40 +58,25 @@ def test_epochs_are_limited_by_memory_for_records_and_step_counter():
         check_epochs(2**62, 4, 0)
 
 
-PARAMS = r"The .* parameters of .*layers .* would take .* GiB, but this machine has .* GiB of memory\."
+PARAMS = r"The .* parameters of .*layers .* would take .* TB, but this machine has .* of memory\."
 COUNT = r"must be a whole number .*but it is a whole number of 400 digits"
 NUMBER = r"must be a number .*but it is a whole number of 400 digits"
 ABSURD = {
     "a layer of 2**62": (lambda: MLP((3, 2**62, 1)), PARAMS),
-    "two layers of 2**31": (lambda: MLP((2**31, 2**31, 1)), PARAMS),
-    "a layer of 400 digits": (lambda: MLP((3, HUGE, 1)), rf"layer_sizes\[1\] {COUNT}"),
     "nets with a layer of 2**62": (lambda: Population((3, 2**62, 1), 2), PARAMS),
     "too many nets": (lambda: Population((3, 4, 1), 10**13), "The seeds of .* nets would take"),
-    "too many large nets": (lambda: Population((3, 4000, 4000, 1), 10**6), PARAMS),
     "nets of 400 digits": (lambda: Population((3, 4, 1), HUGE), f"n_nets {COUNT}"),
     "an estimator's layer": (lambda: fastmlp.MLPClassifier((2**62,)).fit(X, y), PARAMS),
-    "a search's layer": (lambda: fastmlp.sweep(X, y, {"hidden_layer_sizes": [(2**62,)]}, n=1, cv=2), PARAMS),
     "l2": (lambda: MLP((3, 1), l2=HUGE), f"l2 {NUMBER}"),
-    "dropout": (lambda: MLP((3, 4, 1), dropout=HUGE), f"dropout {NUMBER}"),
-    "learning rate": (lambda: fastmlp.SGD(HUGE), f"learning_rate {NUMBER}"),
-    "init": (lambda: fastmlp.Uniform(-1, HUGE), f"high {NUMBER}"),
-    "schedule": (lambda: fastmlp.schedules.Cosine(HUGE), f"end {NUMBER}"),
-    "converged": (lambda: nets().fit(X, y, converged=HUGE), f"converged {NUMBER}"),
     "class weight": (lambda: net().fit(X, y, class_weight={0: HUGE}), NUMBER),
-    "share": (lambda: net().fit(X, y, validation_fraction=HUGE), f"validation_fraction {NUMBER}"),
-    "patience": (lambda: net().fit(X, y, early_stopping=HUGE), f"early_stopping {COUNT}"),
     "patience beyond 64 bits": (lambda: fastmlp.EarlyStopping(2**63), "patience must be a whole number from 1 to 9,"),
-    "batch size": (lambda: net().fit(X, y, batch_size=HUGE), f"batch_size {COUNT}"),
     "epochs of 400 digits": (lambda: net().fit(X, y, epochs=HUGE), f"epochs {COUNT}"),
     "epochs that have no room": (lambda: net().fit(X, y, epochs=10**13), "epochs must be .* at most .* 10,000,000,000"),
-    "epochs of an estimator": (lambda: fastmlp.MLPClassifier(max_iter=10**13).fit(X, y), "epochs must be .* at most"),
     "epochs of nets": (lambda: nets().fit(X, y, epochs=2**62, batch_size=1), "more steps cannot be counted"),
-    "epochs of large nets": (lambda: Population((3, 99, 1), 2).fit(X, y, epochs=10**13), "epochs must be .* at most"),
     "rates of nets": (
         lambda: Population((3, 4, 1), 99).fit(X, y, epochs=10**13, schedule="cosine"),
         "The learning rates of .* steps",
     ),
-    "restarts": (lambda: nets().fit(X, y, restart_after=HUGE, converged=0.1), f"restart_after {COUNT}"),
     "a cell of X": (lambda: net().fit([[HUGE, 0, 0]], [1]), "X must hold numbers that fit into float64"),
     "a weight": (lambda: net().fit(X[:1], y[:1], sample_weight=[HUGE]), "sample_weight must hold numbers that fit"),
     "a sparse matrix": (
@@ -105,20 +88,7 @@ ABSURD = {
         "y as one-hot rows of shape .* would take",
     ),
     "outputs": (lambda: MLP((1, 1, 1_000_000)).predict(np.zeros((10**6, 1))), "Outputs of shape .* would take"),
-    "outputs of nets": (
-        lambda: Population((1, 1, 10_000), 50).predict(np.zeros((10**7, 1))),
-        "Outputs of shape .* would take",
-    ),
     "bags": (lambda: fastmlp.bootstrap(10**7, 10**7), "Weights of shape .* would take"),
-    "folds": (lambda: fastmlp.folds(10, HUGE), f"k {COUNT}"),
-    "an index of several levels": (
-        lambda: net().fit(pd.MultiIndex.from_arrays([range(20)] * 3), y),
-        "X must hold numbers, but it holds .0, 0, 0.",
-    ),
-    "such an index as y": (
-        lambda: net().fit(X, pd.MultiIndex.from_arrays([range(20)] * 2)),
-        "y must hold numbers, but it holds .0, 0.",
-    ),
 }
 
 
@@ -133,9 +103,3 @@ def test_huge_random_state_is_reduced_to_63_bits():
     seeds = [MLP((3, 1), random_state=HUGE).seed, Population((3, 1), 2, random_state=HUGE).seed]
     assert seeds == [HUGE % 2**63] * 2
     assert fastmlp.folds(4, 2, random_state=HUGE).shape == (2, 4)
-
-
-def test_multiindex_columns_train_as_plain_arrays():
-    columns = pd.MultiIndex.from_tuples([("a", 1), ("a", 2), ("b", 1)])
-    history = net().fit(pd.DataFrame(X, columns=columns), y, epochs=2)
-    np.testing.assert_array_equal(history.loss, net().fit(X, y, epochs=2).loss)

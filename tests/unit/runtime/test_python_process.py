@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-import fastmlp
 from fastmlp.runtime.python_process import python_command
 
 PLANTED = "from pathlib import Path\nPath(__file__).with_suffix('.imported').touch()\n"
@@ -28,10 +27,3 @@ def test_paths_of_the_parent_are_used(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path), tmp_path])  # what is no text is not imported from
     command = python_command("import of_the_parent; print(of_the_parent.name)")
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "found\n"
-
-
-def test_every_process_of_the_package_has_such_a_command():
-    folder = Path(fastmlp.__file__).parent
-    sources = {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*.py")}
-    starting = {name for name, text in sources.items() if "sys.executable," in text and "kernels/" not in name}
-    assert starting == {"runtime/python_process.py"}, "call python_command"

@@ -19,7 +19,7 @@ from ...interface.user_warnings import warn_user
 from ...mlp import MLP
 from ...persistence import save
 from ...runtime.ctrl_c import stop_flag
-from ...streams.memory_limit import checked_memory_limit
+from ...runtime.memory_check import checked_memory_limit
 from ...streams.source_kinds import is_source
 from ...table_training.model import Known, TableModel, Tuning
 from ...table_training.recipe_fit import Budget
