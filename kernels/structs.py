@@ -79,13 +79,6 @@ class TrainConfig(NamedTuple):
     layered: bool  # whether the weights and biases of each layer have factors of their own
     # float64 (2, n_layers, 2), factors on the gradients of weights and biases, then on their learning rates; or empty
     layer_factors: np.ndarray
-    decays: bool = (
-        False  # whether the weight decay has a schedule; a population is then `layered`, to apply the factors
-    )
-    decay_factors: np.ndarray = np.empty(0)  # float64, as factors, on the weight decay; empty without a schedule
-    drops_by_schedule: bool = False  # whether the dropout rates of one net have a schedule; else see PopulationState
-    dropout_factors: np.ndarray = np.empty(0)  # float64, as factors, on the dropout rates; empty without a schedule
-    first_step: int = 0  # number of the first step of this call
 
 
 NO_UPDATE = -1
@@ -189,8 +182,6 @@ class PopulationState(NamedTuple):
     keeps_ended: bool
     kept_vectors: np.ndarray  # flat (n_nets, 2 + n_state, n_params), parameters, those that gave a finite loss, state
     kept_numbers: np.ndarray  # float64, flat (n_nets, N_KEPT_NUMBERS)
-    dropout_steps: int = 0  # number of steps in dropout_factors; 0 without a schedule of the dropout rates
-    dropout_factors: np.ndarray = np.empty(0)  # float64 (dropout_steps,), factors on the dropout rates
 
 
 NET_HYPER = (*HYPER, "l2")

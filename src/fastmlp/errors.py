@@ -85,7 +85,6 @@ ALIASES: dict[str, tuple[str, ...]] = {
         ("irprop resilient", ("rprop",)),
         ("1cycle onecyclelr", ("one_cycle",)),
         ("flatcos", ("flat_cosine",)),
-        ("coslog", ("coslog4",)),
         ("cos cosineannealing cosineannealinglr", ("cosine",)),
         ("valloss", ("validation_loss",)),
         ("acc", ("accuracy",)),

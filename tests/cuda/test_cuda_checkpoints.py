@@ -62,7 +62,7 @@ EARLY = {"validation_data": HELD_OUT, "early_stopping": 3}
 FITS = {
     "thread": (140, {"optimizer": "adam", "converged": 0.62}),
     "block": (6, {"optimizer": "rprop", "batch_size": 8, **EARLY}),
-    "batched": (5, {"optimizer": "rmsprop", "batch_size": 8, "dropout_schedule": "flat_cosine", **EARLY}),
+    "batched": (5, {"optimizer": "rmsprop", "batch_size": 8, **EARLY}),
     "layers": (3, {"optimizer": "adagrad", "batch_size": 8}),
 }
 
@@ -73,7 +73,7 @@ def test_a_population_goes_on_to_the_same_bits(cuda, tmp_path, monkeypatch, plac
     Place(place, monkeypatch)
     n_nets, fit = FITS[place]
     fit = {"epochs": 14, **fit}
-    fresh = lambda: population(n_nets, dropout=0.3 * ("dropout_schedule" in fit))
+    fresh = lambda: population(n_nets, dropout=0.3 * (place == "batched"))
     expected = train(fresh(), (X, y), **fit)
     assert_same_fit(resumed(fresh, (X, y), tmp_path / "run.ckpt", n_writes, monkeypatch, **fit), expected)
 
@@ -85,7 +85,7 @@ def test_a_finished_population_goes_on_to_more_epochs(cuda, tmp_path, monkeypatc
     Place(place, monkeypatch)
     n_nets, fit = FITS[place]
     early = {"validation_data": HELD_OUT, "early_stopping": 6, "optimizer": fastmlp.RMSprop(0.2), "batch_size": 8}
-    fit = fit | (early | {"converged": None} if stops else {"early_stopping": None}) | {"dropout_schedule": None}
+    fit = fit | (early | {"converged": None} if stops else {"early_stopping": None})
     expected = train(population(n_nets), (X, y), epochs=16, **fit)
     path, pop = tmp_path / "run.ckpt", population(n_nets)
     short = train(population(n_nets), (X, y), path, epochs=9, **fit)[1]

@@ -132,7 +132,7 @@ for loss, kind in LOSSES.items():
     FITS[f"net/loss/{loss}"] = partial(net_fit, sizes=sizes, kind=kind, loss=loss)
 for activation in ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "softsign", "sigmoid", "identity"):
     FITS[f"net/activation/{activation}"] = partial(net_fit, hidden_activation=activation, fit={"optimizer": "adam"})
-for name in ("exponential", "inverse_scaling", "cosine", "warmup", "one_cycle", "flat_cosine", "coslog4"):
+for name in ("exponential", "inverse_scaling", "cosine", "warmup", "one_cycle", "flat_cosine"):
     FITS[f"net/schedule/{name}"] = partial(net_fit, fit={"schedule": name})
 HELD_OUT = samples((8, 16, 3), 40, seed=1)
 WEIGHTS = np.linspace(0.0, 2.0, 90)
@@ -142,7 +142,6 @@ FITS |= {
     "net/class weights": partial(net_fit, fit={"class_weight": "balanced"}),
     "net/class weights, dictionary": partial(net_fit, fit={"class_weight": {0: 3.0, 2: 0.5}}),
     "net/smoothing": partial(net_fit, label_smoothing=0.1),
-    "net/dropout schedule": partial(net_fit, dropout=0.3, fit={"dropout_schedule": "cosine"}),
     "net/validation fraction": partial(net_fit, fit={"validation_fraction": 0.3}),
     "net/validation data": partial(net_fit, fit={"validation_data": HELD_OUT}),
     "net/metrics": partial(net_fit, fit={"validation_data": HELD_OUT, "metrics": ["accuracy", "log_loss"]}),

@@ -46,7 +46,7 @@ OF_PASSES = {"gather", "activate", "loss_and_output_delta", "backward"}
 OF_LAYERWISE = {"list_steps", "order_samples", "measure", "update", "reduce_bias_gradients"}
 
 # Settings of optimisers that `follow` gets from its caller, or leaves to the reference.
-GIVEN_APART = ("by_fan_in", "bias_input", "weight_decay_schedule", "learning_rate_factors")
+GIVEN_APART = ("by_fan_in", "bias_input", "learning_rate_factors")
 
 HIDDEN_NAMES = [row.name for row in ACTIVATIONS if row.hidden]
 
@@ -148,20 +148,7 @@ def reference_of(network, params, l2=None, kind=Layered):
     return kind(network.layer_sizes, names, network.loss_row.name, params, l2, network.loss_constant)
 
 
-def follow(
-    reference,
-    X,
-    y,
-    optimizer,
-    *,
-    seed=0,
-    shuffle=False,
-    rates=(),
-    schedule=None,
-    dropout_schedule=None,
-    sample_weight=None,
-    **fit,
-):
+def follow(reference, X, y, optimizer, *, seed=0, shuffle=False, rates=(), schedule=None, sample_weight=None, **fit):
     """Train the reference as a fit with these arguments would, and return the loss of each epoch.
 
     seed : seed of the shuffled orders and of the dropout masks
@@ -175,10 +162,9 @@ def follow(
         rate_factors = factors.reshape(-1, 2).tolist()
 
     def masks(rows, step, n_steps):
-        now = rates if dropout_schedule is None else rates * dropout_schedule.factors(np.array([step]), n_steps)
         return [
             dropout_mask(rows, width, rate, seed, step, layer) if rate else np.ones((rows, width))
-            for layer, (width, rate) in enumerate(zip(sizes[1:-1], now, strict=True))
+            for layer, (width, rate) in enumerate(zip(sizes[1:-1], rates, strict=True))
         ]
 
     return reference_optimizers.train(
@@ -188,7 +174,6 @@ def follow(
         type(optimizer).__name__,
         {name: value for name, value in optimizer.settings.items() if name not in GIVEN_APART},
         factors=schedule and schedule.factors,
-        decay_factors=optimizer.decay_factors,
         rate_factors=rate_factors,
         weight=None if sample_weight is None else sample_weight / sample_weight.mean(),
         order=cache(lambda epoch: epoch_order(n, seed, epoch)) if shuffle else None,

@@ -53,10 +53,7 @@ FITS = {
         {
             "batch_size": 16,
             "epochs": 20,
-            "dropout_schedule": "cosine",
-            "optimizer": AdamW(
-                0.01, weight_decay=0.1, weight_decay_schedule="flat_cosine", learning_rate_factors={"biases": 0.5}
-            ),
+            "optimizer": AdamW(0.01, weight_decay=0.1, learning_rate_factors={"biases": 0.5}),
         },
     ),
     "early stopping": (

@@ -81,11 +81,7 @@ OPTIONS = {
     "full batches": Option({"batch_size": None, "optimizer": "rprop"}, on_disk=False, on_workers=False),
     "in order": Option({"shuffle": False, "schedule": "one_cycle"}, longer=False, on_workers=False),
     "schedules": Option(
-        {
-            "schedule": "cosine",
-            "dropout_schedule": "cosine",
-            "optimizer": AdamW(0.01, weight_decay_schedule="flat_cosine", learning_rate_factors={"biases": 0.5}),
-        },
+        {"schedule": "cosine", "optimizer": AdamW(0.01, learning_rate_factors={"biases": 0.5})},
         {"dropout": 0.2},
         longer=False,
         on_workers=False,

@@ -105,7 +105,7 @@ EXAMPLES = {  # update rule of the kernels -> (optimiser, settings to test it wi
 }
 
 
-def train(  # noqa: PLR0913
+def train(
     net,
     X,
     y,
@@ -115,7 +115,6 @@ def train(  # noqa: PLR0913
     epochs,
     batch_size=None,
     factors=None,
-    decay_factors=None,
     rate_factors=None,
     weight=None,
     order=None,
@@ -126,7 +125,6 @@ def train(  # noqa: PLR0913
     name : name of the optimiser in RULES
     settings : settings of the optimiser that differ from the defaults; learning_rate, weight_decay, clip_norm
     factors : schedule, a function (steps, n_steps) -> factors on the learning rate, (n,)
-    decay_factors : schedule of the weight decay
     rate_factors : (factor of the weights, factor of the biases) on the learning rate, for each layer
     order : function of an epoch, order of its samples; None for their order in X
     masks : function (n_rows, step, n_steps) of a batch, dropout masks of its hidden layers; None for no dropout
@@ -158,8 +156,7 @@ def train(  # noqa: PLR0913
                 g = g * clip_norm / norm
             rate = lr if factors is None else lr * factors(np.array([t]), n_steps)[0]
             rate = rate * of_parameters if rate_factors else rate
-            decay_now = decay if decay_factors is None else decay * decay_factors(np.array([t]), n_steps)[0]
-            shrunk = net.params - rate * decay_now * is_weight * net.params
+            shrunk = net.params - rate * decay * is_weight * net.params
             if name == "Rprop":
                 rate = lr  # the learning rate is only Rprop's first step size, which a schedule does not change
             net.params = RULES[name](shrunk, g, state, objective, rate, **settings)

@@ -54,7 +54,6 @@ SETTINGS = {
     "cosine": Setting(schedule=Cosine(0.1)),
     "warmup": Setting(schedule=Warmup(7, "exponential")),
     "one cycle": Setting(schedule=OneCycle()),
-    "a schedule of the decay": Setting(weight_decay=0.3, weight_decay_schedule=Step(0.1, share=0.4)),
     "factors of biases": Setting(((1, 0.1),) * 3, learning_rate_factors={"biases": 0.1}, weight_decay=0.1),
     "factors of layers": Setting(OF_LAYERS, learning_rate_factors=LAYERS, weight_decay=0.1),
     "all of them": Setting(
@@ -64,7 +63,6 @@ SETTINGS = {
         weight=WEIGHT,
         clip_norm=0.3,
         weight_decay=0.1,
-        weight_decay_schedule=Cosine(),
         learning_rate_factors=LAYERS,
     ),
     "all but factors": Setting(l2=0.1, schedule=OneCycle(), weight=WEIGHT, clip_norm=0.3, weight_decay=0.1),
@@ -89,7 +87,7 @@ def expected(k, name, sizes):
     """Return (parameters before, after, losses) of the reference's training by rule k."""
     setting, optimizer = SETTINGS[name], optimizer_of(k, name)
     reference = reference_of(make(sizes, "float64", setting.l2))
-    before, fit, decay = reference.params, setting.fit, optimizer.weight_decay_schedule
+    before, fit = reference.params, setting.fit
     losses = reference_optimizers.train(
         reference,
         *samples(sizes),
@@ -98,7 +96,6 @@ def expected(k, name, sizes):
         epochs=fit["epochs"],
         batch_size=fit["batch_size"],
         factors=None if fit["schedule"] is None else fit["schedule"].factors,
-        decay_factors=None if decay is None else decay.factors,
         rate_factors=setting.rate_factors,
         weight=None if fit["sample_weight"] is None else WEIGHT / WEIGHT.mean(),
     )

@@ -130,7 +130,6 @@ SCHEDULES: tuple[fastmlp.schedules.Schedule, ...] = (
     fastmlp.schedules.Warmup(10, then=fastmlp.schedules.Cosine()),
     fastmlp.schedules.OneCycle(start=0.1),
     fastmlp.schedules.FlatCosine(share=0.7),
-    fastmlp.schedules.CosLog(cycles=2),
 )
 WARNINGS: tuple[type[Warning], ...] = (fastmlp.DivergenceWarning, fastmlp.TrainingWarning)
 

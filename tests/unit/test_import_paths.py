@@ -9,7 +9,7 @@ import fastmlp
 
 NAMES = {
     "optimizers": "SGD Adam AdamW RMSprop Adagrad Quickprop Rprop Optimizer optimizer_from_name",
-    "schedules": "Schedule Constant Step Exponential InverseScaling Cosine Warmup OneCycle FlatCosine CosLog",
+    "schedules": "Schedule Constant Step Exponential InverseScaling Cosine Warmup OneCycle FlatCosine",
     "callbacks": "EarlyStopping",
     "loggers": "Logger CSVLogger",
     "initialization": "Uniform Normal UniformByFanIn",

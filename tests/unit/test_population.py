@@ -79,18 +79,13 @@ CASES = {
     "decay": Case(
         fit={"schedule": "cosine"},
         optimizer=lambda share: AdamW(
-            0.02,
-            weight_decay=0.1 + 0.4 * share,
-            weight_decay_schedule="flat_cosine",
-            learning_rate_factors={"weights": 0.5},
-            clip_norm=0.1,
+            0.02, weight_decay=0.1 + 0.4 * share, learning_rate_factors={"weights": 0.5}, clip_norm=0.1
         ),
     ),
     "in order": Case(fit={"shuffle": False, "schedule": "cosine"}),
     "batches of one": Case(fit={"batch_size": 1}),
     "full batches": Case(fit={"batch_size": None}),
     "dropout": Case(settings={"dropout": 0.4, "hidden_activation": "silu"}),
-    "dropout schedule": Case(settings={"dropout": 0.4}, fit={"dropout_schedule": "flat_cosine"}),
     "settings of each net": Case(settings={"dropout": 0.5 * SHARE, "l2": 0.1 * SHARE, "init_scale": 0.3 + 0.5 * SHARE}),
     "weights of each net": Case(fit={"sample_weight": fastmlp.bootstrap(23, N)}, own=("sample_weight",)),
     "inputs of each net": Case(fit={"X": OWN_X}, own=("X",)),
@@ -213,7 +208,7 @@ def test_net_is_a_copy_and_best_has_the_lowest_loss():
 @pytest.mark.parametrize(
     "optimizer",
     [
-        fastmlp.AdamW(0.02, weight_decay=np.array([0.0, 0.1]), weight_decay_schedule="flat_cosine"),
+        fastmlp.AdamW(0.02, weight_decay=np.array([0.0, 0.1])),
         fastmlp.SGD(0.1, momentum=np.array([0.0, 0.8]), nesterov=True),
     ],
     ids=["weight decay", "momentum"],

@@ -125,8 +125,6 @@ def draw_masks(nets, block, layer, units, tile, batch, n_batches):
             continue
         step = (block.clock[EPOCH] - block.start_epoch[lane]) * n_batches + batch
         rate = block.dropout[layer * lanes + lane]
-        if nets.dropout_steps > 0:
-            rate *= nets.dropout_factors[min(step, nets.dropout_steps - 1)]
         threshold = np.uint64(rate * 4294967296.0)
         scaled, dropped = scalar_like(mask, 1.0 / (1.0 - rate)), scalar_like(mask, 0.0)
         low, high = tile.row * width, (tile.row + tile.m) * width

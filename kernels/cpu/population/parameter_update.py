@@ -16,14 +16,7 @@ from ...simd.load_store import cast_like, fill, load, scalar_like, store
 from ...simd.reductions import any_of
 from ...simd.vector import sqrt, where
 from ...structs import CLIP_NORM, L2, LEARNING_RATE, WEIGHT_DECAY
-from ..single_net.optimizer_step import (
-    add_penalty_and_clip,
-    make_step,
-    settings_expression,
-    settings_of_part,
-    update,
-    with_factors,
-)
+from ..single_net.optimizer_step import add_penalty_and_clip, make_step, settings_expression, settings_of_part, update
 from ..workspace import EPOCH
 
 SINGLE_SCALE = 2.0**-75  # in float32, as HUGE_SCALE in float64
@@ -149,8 +142,6 @@ def settings_now(config, criteria, nets, block, batch, n_batches, objective):
     lanes, factor = block.lanes, fill(block.p, 1.0, block.lanes)
     if criteria.scheduled:
         factor = factors_now(config.factors, criteria, block, batch, n_batches)
-        if config.decays:  # step_by_layers reads them from block.factor
-            factors_now(config.decay_factors, criteria, block, batch, n_batches)
     increased = where(objective > load(block.last_loss, 0, lanes), 1.0, 0.0)
     return step_settings(block.hyper, block.betas, block.powers, factor, nets.bias_correction, increased, lanes)
 
@@ -179,8 +170,6 @@ def step_by_layers(net, nets, block, config, h):
         if config.layered:
             factor = clip * scalar_like(p, config.layer_factors[i])
             settings = settings_of_part(p, h, config.layer_factors[2 * net.n_layers + i])
-            if config.decays:
-                settings = with_factors(settings, one, load(block.factor, 0, lanes), one)
         if by_layer:
             first, end, decay, penalty = net.weight_offsets[i // 2], net.bias_offsets[i // 2], settings.decay, l2
             if i % 2 == 1:

@@ -180,7 +180,7 @@ def evaluate(thread, n_threads, barrier, net, data, params, ws, n_rows, output):
         first = block * n_rows
         rows, before = min(n_rows, data.n_samples - first), first - row  # row r has sample before + r
         inputs = Matrix(data.X, before * net.sizes[0], net.sizes[0])
-        forward(scratch, net, params, inputs, row, rows, ws, copy, Dropout(False, 0, 0, 0, 1.0))
+        forward(scratch, net, params, inputs, row, rows, ws, copy, Dropout(False, 0, 0, 0))
         _write_results(net, data, ws, row, first, rows, writes, output)
         block = fetch_add_1(barrier) if steals else block + n_threads
 

@@ -70,7 +70,6 @@ class Dropout(NamedTuple):
     seed: int
     step: int  # number of the optimiser step
     start: int  # first row of the micro-batch in its batch
-    factor: float  # of the schedule, on all rates
 
 
 @helper
@@ -131,7 +130,7 @@ def forward(scratch, net, params, inputs, row, rows, ws, copy, dropout):
         if drops:
             mask0, first = ws.row_starts[k + 1] - dropout.start * fan_out, dropout.start * fan_out
             first, end = first + row * fan_out, first + (row + rows) * fan_out
-            draw_mask(net.dropout[k] * dropout.factor, dropout.seed, dropout.step, k, first, end, ws.mask, mask0)
+            draw_mask(net.dropout[k], dropout.seed, dropout.step, k, first, end, ws.mask, mask0)
             multiply(raw, o, ws.mask, o, rows * fan_out, ws.a, o)
         source = Matrix(ws.a, o, fan_out)
     softmax_of_rows(scratch, net, ws, row, rows)
@@ -230,10 +229,7 @@ def forward_and_loss(thread, net, data, config, params, ws, sums, micro_batch, r
         gather_rows(data.Y, ws.order, first + row, n_rows, width, ws.y, row * width)
         if data.has_weights:
             gather_rows(data.weight, ws.order, first + row, n_rows, 1, ws.weight, row)
-    factor = 1.0
-    if config.drops_by_schedule:
-        factor = config.dropout_factors[micro_batch.step - config.first_step]
-    dropout = Dropout(True, config.seed, micro_batch.step, micro_batch.start, factor)
+    dropout = Dropout(True, config.seed, micro_batch.step, micro_batch.start)
     forward(scratch, net, params, inputs, row, n_rows, ws, copy, dropout)
     scale = 1.0 / (micro_batch.batch_rows * net.loss_width)
     loss_and_output_delta(net, data.metric, targets, row, end, scale, ws, sums, GROUP_COLUMNS, TILE_ROWS)

@@ -105,12 +105,12 @@ def settings_expression(arguments, passed, *step_values, **names):
     return expression(arguments, f"StepSettings({', '.join(fields)})", StepSettings=StepSettings, **names)
 
 
-# With factors on the learning rate and on the distance of `decay` to 1: numbers, or vectors of them.
-with_factors = settings_expression(
-    "h, of_rate, of_decay, one",
+# With a factor on the learning rate and on the distance of `decay` to 1: numbers, or vectors of them.
+with_factor = settings_expression(
+    "h, factor, one",
     "h.{name}",
-    "h.learning_rate * of_rate",
-    "one - (one - h.decay) * of_decay",
+    "h.learning_rate * factor",
+    "one - (one - h.decay) * factor",
     "h.inv_sqrt_bias_correction2",
     "h.loss_increased",
 )
@@ -119,7 +119,7 @@ with_factors = settings_expression(
 @inline_helper
 def settings_of_part(params, h, factor):
     """Return the settings of weights or biases that have a factor on their learning rate."""
-    return with_factors(h, scalar_like(params, factor), scalar_like(params, factor), scalar_like(params, 1.0))
+    return with_factor(h, scalar_like(params, factor), scalar_like(params, 1.0))
 
 
 @helper
@@ -152,17 +152,16 @@ settings_like = settings_expression(
 
 
 @inline_helper
-def step_settings(rule, hyper, scalars, factor, weight_decay, loss, params):
+def step_settings(rule, hyper, scalars, factor, loss, params):
     """Return the update rule's settings at this step, in the dtype of params, and advance the powers of its betas.
 
     rule : code of the update rule
     scalars : float64 (N_SCALARS,) of this thread; the powers in it are written
     factor : the schedule's factor on the learning rate
-    weight_decay : that of hyper, times its schedule's factor
     loss : the objective of this step
     """
     rate = hyper[LEARNING_RATE] * factor
-    decay = 1.0 - rate * weight_decay
+    decay = 1.0 - rate * hyper[WEIGHT_DECAY]
     inv_sqrt_bias_correction2 = 1.0
     if rule in BIAS_CORRECTED:
         scalars[POWER1] *= hyper[BETA1]

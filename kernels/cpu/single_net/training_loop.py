@@ -34,7 +34,7 @@ from ...formulas.counter_rng import permutation
 from ...formulas.update_rules import LOSS_COMPARING
 from ...jit.decorators import helper, inline_helper
 from ...simd.load_store import as_pointers, load_scalar, offset, prefetch, scalar_like
-from ...structs import DIVERGED, EPOCH_LOSS, EPOCH_N_CORRECT, LAST_LOSS, LINE, N_SCALARS, STEPS_DONE, WEIGHT_DECAY
+from ...structs import DIVERGED, EPOCH_LOSS, EPOCH_N_CORRECT, LAST_LOSS, LINE, N_SCALARS, STEPS_DONE
 from ..gemm.microkernel import lanes_of
 from ..threads.in_kernels import barrier_start, barrier_wait, flush_denormals, restore_denormals
 from ..workspace import LOSS_COLUMN, N_CORRECT_COLUMN, PARTIAL_COLUMNS, SUMS, VECTOR_BYTES, MicroBatch
@@ -160,12 +160,7 @@ def make_loop(
             scalars[EPOCH_LOSS] += loss
             scalars[EPOCH_N_CORRECT] += n_correct
             objective += loss / rows
-            weight_decay = config.hyper[WEIGHT_DECAY]
-            if config.decays:
-                weight_decay *= config.decay_factors[t]
-            h = step_settings(
-                config.rule, config.hyper, scalars, config.factors[t], weight_decay, objective, state.params
-            )
+            h = step_settings(config.rule, config.hyper, scalars, config.factors[t], objective, state.params)
             scalars[LAST_LOSS] = objective
             # micro_batch is the last one of the batch.
             n_barriers = apply_gradient(

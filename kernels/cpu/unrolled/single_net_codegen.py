@@ -21,7 +21,7 @@ from ...formulas.update_rules import RULES, SGD, StepSettings
 from ...simd.lanes import Lanes
 from ...simd.reductions import sum_lanes
 from ...simd.vector import FLAGS, I32, Vector, constant, intrinsic_name
-from ...structs import DIVERGED, EPOCH_LOSS, EPOCH_N_CORRECT, LAST_LOSS, METRIC_ARGMAX, STEPS_DONE, WEIGHT_DECAY
+from ...structs import DIVERGED, EPOCH_LOSS, EPOCH_N_CORRECT, LAST_LOSS, METRIC_ARGMAX, STEPS_DONE
 from ..single_net.optimizer_step import LEARNING_RATE, make_step, step_settings
 from ..workspace import LANES_LARGE, LANES_SMALL, tile_size
 from .emitter import Code, Count, Doubles, Emitter, Number, Numbers
@@ -72,7 +72,7 @@ def make_advance(row):
 
 
 def _settings(rule, hyper, scalars, factor, objective, p):
-    return step_settings(rule, hyper, scalars, factor, hyper[WEIGHT_DECAY], objective, p)
+    return step_settings(rule, hyper, scalars, factor, objective, p)
 
 
 def _sum_of_lanes(v):

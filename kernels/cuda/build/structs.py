@@ -109,7 +109,7 @@ JOB = Struct(
     "Job",
     """
     T* params; T* state; T* safe_params; T* best_params; T* grads;
-    const double* hyper; const double* dropout; const double* dropout_factors; const long long* seeds;
+    const double* hyper; const double* dropout; const long long* seeds;
     const double* layer_factors;
     const T* X; const T* Y; const T* weight; const T* held_out_X; const T* held_out_Y; const T* held_out_weight;
     int* order; int* lists; const long long* owners; const long long* active;
@@ -131,12 +131,11 @@ JOB = Struct(
 #   arrived            number of blocks of a step's last kernel that have read the step
 #   settings           (n_steps, len(StepSettings._fields)), a row for each step of the call
 #   records            (n_epochs, 2), sums of losses and correct samples of every epoch that has a step in the call
-#   dropout_factors    (n_steps,), factors on the dropout rates; null for none
 CLOCK = Struct(
     "Clock",
     """
     long long step; long long first; long long end; long long n_batches; long long arrived;
-    const T* settings; double* records; const double* dropout_factors
+    const T* settings; double* records
 """,
 )
 

@@ -78,7 +78,6 @@ extern "C" __global__ void activate(
   if (drops) {
     const long long owner = owner_of(*inputs, net);
     rate = inputs->dropout[owner * inputs->dropout_stride + k], seed = inputs->seeds[owner], step = clock->step;
-    if (clock->dropout_factors) rate *= clock->dropout_factors[step - clock->first];
   }
   const T scaled = T(1.0 / (1.0 - rate));
   for (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < size; e += (long long)gridDim.x * blockDim.x) {

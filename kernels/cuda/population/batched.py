@@ -107,7 +107,7 @@ class BatchedWindow(Window):
 
     def __init__(self, run: RunSpec, members: np.ndarray, given: FitInputs):
         super().__init__(run, members, given)
-        config, criteria, nets, data, held_out, tables = given
+        config, criteria, nets, data, held_out, _ = given
         assert run.rule is not None
         rule = CODES[run.rule.name]
         validates = criteria.monitor >= MONITOR_VALIDATION_LOSS
@@ -125,7 +125,7 @@ class BatchedWindow(Window):
             self._settings_threads,
             SHUFFLES=config.shuffle,
             WEIGHTED=data.has_weights,
-            SCHEDULED=criteria.scheduled + config.decays,
+            SCHEDULED=criteria.scheduled,
             PENALISED=nets.penalised,
             CLIPPED=nets.clipped,
             LAYERED=config.layered,
@@ -143,7 +143,7 @@ class BatchedWindow(Window):
         )
         of_epoch = (self._job["order"] if config.shuffle else None, passes.clock.array) if self.n_batches > 1 else ()
         self._batches = LockstepBatches(passes, data, nets, *of_epoch)
-        self._bound, self._dropout_factors = bound_of(run.net, data.metric), tables.dropout_factors
+        self._bound = bound_of(run.net, data.metric)
         self._steps, self._reached = cupy.empty(STEP_NUMBERS * self.n_nets, run.dtype), cupy.zeros((self.n_nets, 2))
         self._can_be_recorded, self._replays = passes.products.take_workspace(), GraphCache()
         self._launch_for(self.n_nets)
@@ -155,8 +155,7 @@ class BatchedWindow(Window):
     def _begin_at(self, epoch: int) -> None:
         """Set the clock."""
         self._epoch, first = epoch, epoch * self.n_batches
-        factors = self._dropout_factors[first:] if self._dropout_factors is not None else None
-        self._passes.clock.set(step=first, first=first, n_batches=self.n_batches, dropout_factors=factors)
+        self._passes.clock.set(step=first, first=first, n_batches=self.n_batches)
 
     def resume(self, suspended: SuspendedNets) -> None:
         super().resume(suspended)

@@ -89,7 +89,7 @@ struct BlockNet {
   // Draw the dropout masks of a layer, the same as on every device: four neighbours in the batch's rows at a time.
   __device__ void draw_masks(int k, long long row, long long step) {
     const int width = width_of(k + 1);
-    const double rate = dropout[k] * (job.dropout_factors ? job.dropout_factors[step - job.first_factor] : 1.0);
+    const double rate = dropout[k];
     const unsigned long long threshold = (unsigned long long)(rate * 4294967296.0);
     const T scaled = T(1.0 / (1.0 - rate));
     const long long low = row * width, high = (row + TILE) * width;

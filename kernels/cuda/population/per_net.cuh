@@ -17,8 +17,7 @@
 //   validate()                         sums of losses and correct samples over the held-out samples
 // All threads of a net call each of these together and get the same numbers. leads(): whether a thread writes records.
 //
-// SCHEDULED: number of schedules with a factor per step in job.factors: that of the learning rate, then that of the
-// weight decay. PARAMS_STRIDE: elements from one net's vector to the next one's. FIXED_ROWS: number of samples in every batch, if the
+// SCHEDULED: whether job.factors has a factor on the learning rate per step. PARAMS_STRIDE: elements from one net's vector to the next one's. FIXED_ROWS: number of samples in every batch, if the
 // kernel is compiled for a fixed number; otherwise 0.
 
 struct Sums {
@@ -72,11 +71,10 @@ __device__ __forceinline__ NetSettings load_net_settings(const double* h) {
 // float, it stays 1, and the power ends as 0, wherever launches end: after some 170 steps with a beta of 0.9. Arithmetic
 // in double takes 64 times as long on some cards. Nets in double have it anyway, and no registers to spare.
 __device__ __forceinline__ Settings<T> settings_now(
-    const NetSettings& net_settings, double factor, double decay_factor, bool loss_increased, Progress& s) {
+    const NetSettings& net_settings, double factor, bool loss_increased, Progress& s) {
   Settings<T> now = net_settings.settings;
   now.learning_rate *= T(factor);
-  const T weight_decay = SCHEDULED > 1 ? net_settings.weight_decay * T(decay_factor) : net_settings.weight_decay;
-  now.decay = T(1) - now.learning_rate * weight_decay;
+  now.decay = T(1) - now.learning_rate * net_settings.weight_decay;
   now.inv_sqrt_bias_correction2 = T(1), now.loss_increased = loss_increased ? T(1) : T(0);
   if (CORRECTS) {
     constexpr bool IS_DOUBLE = sizeof(T) == sizeof(double);
@@ -144,8 +142,7 @@ __device__ __forceinline__ Settings<T> before_update(
   const double objective = COMPARES ? double(sums.loss) / rows + (PENALISED ? double(net.penalty()) : 0.0) : 0.0;
   const long long last = job.n_factors - 1, place = s.steps - job.first_factor;
   const double factor = SCHEDULED ? job.factors[place < last ? place : last] : 1.0;
-  const double decay_factor = SCHEDULED > 1 ? job.factors[job.n_factors + (place < last ? place : last)] : 1.0;
-  const Settings<T> h = settings_now(net_settings, factor, decay_factor, objective > s.last_loss, s);
+  const Settings<T> h = settings_now(net_settings, factor, objective > s.last_loss, s);
   s.last_loss = objective;
   return h;
 }

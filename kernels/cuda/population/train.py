@@ -168,7 +168,7 @@ class IndependentWindow(Window):
             self._shape.blocks_at_once(run.dtype),
             SHUFFLES=config.shuffle,
             WEIGHTED=data.has_weights,
-            SCHEDULED=criteria.scheduled + config.decays,
+            SCHEDULED=criteria.scheduled,
             PENALISED=nets.penalised,
             CLIPPED=nets.clipped,
             LAYERED=config.layered,

@@ -65,9 +65,8 @@ class Tables:
 
     def __init__(self, config: TrainConfig, nets: PopulationState):
         self.hyper, self.dropout = to_device(nets.hyper), to_device(nets.dropout)
-        self.dropout_factors = to_device(nets.dropout_factors) if nets.dropout_steps else None
         self.seeds, self.record_epochs = to_device(nets.seeds), to_device(nets.record_epochs)
-        self.factors = to_device(np.concatenate([config.factors, config.decay_factors]))
+        self.factors = to_device(config.factors)
         self.layer_factors = to_device(config.layer_factors)
 
 
@@ -130,7 +129,6 @@ class Window(ABC):
             "best_params": self._params.copy() if watches else None,
             "hyper": tables.hyper,
             "dropout": tables.dropout,
-            "dropout_factors": tables.dropout_factors,
             "seeds": tables.seeds,
             "layer_factors": tables.layer_factors,
             "X": data.X,

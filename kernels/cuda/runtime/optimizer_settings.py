@@ -21,8 +21,7 @@ def step_settings(config: TrainConfig, powers: np.ndarray, n_steps: int) -> np.n
     column = {name: table[:, k] for k, name in enumerate(StepSettings._fields)}
     for name in PASSED:
         column[name][:] = hyper[name]
-    weight_decay = hyper["weight_decay"] * (config.decay_factors if config.decays else 1.0)
-    column["decay"][:] = 1.0 - rate * weight_decay
+    column["decay"][:] = 1.0 - rate * hyper["weight_decay"]
     column["inv_sqrt_bias_correction2"][:] = 1.0
     if config.rule in BIAS_CORRECTED:
         # Factors are multiplied one by one: however a fit is divided into calls, the powers have the same bits.

@@ -167,13 +167,7 @@ class LayerwiseWorkspace:
             table = cupy.asarray(step_settings(config, powers, n).astype(self.dtype))
             state.scalars[:, [POWER1, POWER2]] = powers
         self.passes.clock.set(
-            step=first,
-            first=first,
-            end=first + n,
-            n_batches=n_batches,
-            settings=table,
-            records=records,
-            dropout_factors=cupy.asarray(config.dropout_factors) if config.drops_by_schedule else None,
+            step=first, first=first, end=first + n, n_batches=n_batches, settings=table, records=records
         )
         self.objectives[(first - 1) % 2] = state.scalars[0, LAST_LOSS]
         if config.layered:

@@ -152,17 +152,7 @@ def blocks_of(rows: OnDisk, batch_size: int) -> tuple[int, int]:
 
 def schedules_of(task: FitTask, n_steps: int) -> dict[str, Any]:
     """Return the schedules of a fit of n_steps steps, in words and as digests of their factors."""
-    found = describe_schedule(task.schedules[0], task.factors or schedule_factors(None), n_steps)
-    for name, factors in _further_schedules(task).items():
-        found[f"factors of the {name}'s schedule"] = describe_schedule(None, factors, n_steps)[
-            "factors of the schedule"
-        ]
-    return found
-
-
-def _further_schedules(task: FitTask) -> dict[str, Callable[[np.ndarray, int], Any]]:
-    further = {"weight decay": task.optimizer.decay_factors, "dropout": task.dropout_factors}
-    return {name: factors for name, factors in further.items() if factors is not None}
+    return describe_schedule(task.schedule, task.factors or schedule_factors(None), n_steps)
 
 
 def saver_of(file: CheckpointFile, nets: Any, task: FitTask) -> Saver:
@@ -206,7 +196,8 @@ def saver_of(file: CheckpointFile, nets: Any, task: FitTask) -> Saver:
         if not task.is_population:
             where = f"after epoch {n_steps // task.n_batches:,} of {task.epochs:,}"
         if length != length_before:
-            _warn_of_schedules(task, length_before * task.n_batches, length * task.n_batches, n_steps)
+            factors = task.factors or schedule_factors(None)
+            warn_of_schedule(factors, length_before * task.n_batches, length * task.n_batches, n_steps)
     file.begin(identity, where)
     identity["fit"] |= schedules_of(task, task.epochs * task.n_batches)
 
@@ -250,13 +241,6 @@ def _check_epochs(file: CheckpointFile, task: FitTask, start: FitState, n_steps:
             f"workers of an executor have trained them with restarts. Give epochs={file.found.epochs} or, to train "
             f"anew, remove it and {path + PREVIOUS!r}."
         )
-
-
-def _warn_of_schedules(task: FitTask, n_steps_before: int, n_steps: int, n_done: int) -> None:
-    """Warn of schedules by which the steps done would have been others in a fit of the present length."""
-    warn_of_schedule(task.factors or schedule_factors(None), n_steps_before, n_steps, n_done)
-    for name, factors in _further_schedules(task).items():
-        warn_of_schedule(factors, n_steps_before, n_steps, n_done, scheduled=f"factors on the {name}")
 
 
 def _check_blocks(file: CheckpointFile, identity: Identity) -> None:

@@ -74,8 +74,6 @@ class FitKeywords(CheckpointKeywords, total=False):
     schedule : str, object or callable, optional
         Learning-rate schedule: a name, an object of fastmlp.schedules, or a function (steps, n_steps) that returns the
         factors by which the learning rate is multiplied. By default the rate is constant.
-    dropout_schedule : str, object or callable, optional
-        Schedule of the dropout rates, in the same forms: each layer's rate is multiplied by the factor.
     shuffle : bool, default True
         Whether each epoch visits the samples in a new random order.
     sample_weight : array_like of shape (n_samples,), or str, optional
@@ -127,7 +125,6 @@ class FitKeywords(CheckpointKeywords, total=False):
     batch_size: Annotated[int | str | None, Keyword(AUTO)]
     optimizer: Annotated[Any, Keyword("adam", optimizer_from_name)]
     schedule: Annotated[Any, Keyword(None)]
-    dropout_schedule: Annotated[Any, Keyword(None)]
     shuffle: Annotated[bool, Keyword(True, bool)]
     sample_weight: Annotated[Any, Keyword(None)]
     class_weight: Annotated[Any, Keyword(None)]

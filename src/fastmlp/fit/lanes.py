@@ -137,9 +137,6 @@ def train_config(task: FitTask, criteria: StopCriteria) -> TrainConfig:
             16 * n_steps, f"The learning rates of {n_steps:,} steps", "Train fewer epochs, or leave schedule out."
         )
     layer_factors = task.optimizer.factors_of_layers(task.network.layout.shapes)
-    decay_factors = task.optimizer.decay_factors
-    if decay_factors is not None and not layer_factors.size:  # kernels apply them with those of layers
-        layer_factors = np.ones(4 * task.network.layout.n_layers)
     return TrainConfig(
         batch_size=task.batch_size,
         shuffle=task.shuffle,
@@ -151,8 +148,6 @@ def train_config(task: FitTask, criteria: StopCriteria) -> TrainConfig:
         else factors_at(task.factors, 0, n_steps, n_steps),
         layered=layer_factors.size > 0,
         layer_factors=layer_factors,
-        decays=decay_factors is not None,
-        decay_factors=np.empty(0) if decay_factors is None else factors_at(decay_factors, 0, n_steps, n_steps),
     )
 
 
@@ -166,7 +161,7 @@ def stop_criteria(task: FitTask, n_epochs: int) -> StopCriteria:
     return StopCriteria(
         n_epochs=n_epochs,
         # Only then is there a factor per step, which takes memory.
-        scheduled=task.factors is not None or task.optimizer.decay_factors is not None,
+        scheduled=task.factors is not None,
         stop_loss=stop_loss,
         stop_n_correct=n_correct,
         monitor=MONITORS[task.monitored],

@@ -9,7 +9,6 @@ import numpy as np
 from ..kernels.structs import NET_DEFAULTS, NET_HYPER, NO_EPOCH, PopulationState
 from ..nets.nets_evaluation import nets_and_rows
 from ..optimizers import Optimizer
-from ..schedules.checked_factors import factors_at
 from .kept_nets import KeptNets
 from .outcome import Outcome
 from .task import FitTask
@@ -38,7 +37,6 @@ def training_state(task: FitTask, outcome: Outcome, members: np.ndarray, n_epoch
     """
     table = hyper_table(task.optimizer, task.l2, task.n_nets)
     rule, whole = task.optimizer.rule, task.whole
-    n_steps = 0 if task.dropout_factors is None else n_epochs * task.n_batches
     return PopulationState(
         **nets_and_rows(task.params, task.rows.strides, members),
         hyper=table.reshape(-1),
@@ -62,10 +60,6 @@ def training_state(task: FitTask, outcome: Outcome, members: np.ndarray, n_epoch
         n_records=len(outcome.record_epochs),
         records=outcome.records.reshape(-1),
         **_rows_of_kept(outcome.kept, task.dtype),
-        dropout_steps=n_steps,
-        dropout_factors=np.empty(0)
-        if task.dropout_factors is None
-        else factors_at(task.dropout_factors, 0, n_steps, n_steps),
     )
 
 

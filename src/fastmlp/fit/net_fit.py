@@ -19,13 +19,13 @@ from ..kernels.structs import Samples
 from ..optimizers.base import batch_rows
 from ..runtime.ctrl_c import StopFlag, raise_if_stopped, stop_flag
 from ..runtime.memory_check import check_epochs
+from ..schedules.checked_factors import varying_factors
 from .hooks.time_limit import TimeLimit
 from .loop import fit_net, hooks_of
 from .metrics import check_metrics
 from .one_net import OneNet
 from .optimizer_state import states_of_nets
 from .rows import InMemory, OnDisk, is_array
-from .schedules import factors_of
 from .sources import rows_of
 from .task import FitTask
 
@@ -120,9 +120,6 @@ def _task(net: SingleNetBase, X: Any, y: Any, given: dict[str, Any], watch: Stop
         monitor = Monitor(net.network, rows.watched, given["epochs"])
     if net._named_device == "auto":
         net._choose_device(X if isinstance(rows, InMemory) else None, given["epochs"] * rows.n_samples, batch_size)
-    factors, dropout_factors = None, None
-    if given["schedule"] is not None or given["dropout_schedule"] is not None:
-        factors, dropout_factors = factors_of(given, net.network)
     limit, carried = given["time_limit"], given["optimizer_state"]
     return FitTask(
         network=net.network,
@@ -138,8 +135,7 @@ def _task(net: SingleNetBase, X: Any, y: Any, given: dict[str, Any], watch: Stop
         batch_size=batch_size,
         shuffle=shuffle,
         optimizer=given["optimizer"],
-        factors=factors,
-        dropout_factors=dropout_factors,
+        factors=varying_factors(given["schedule"]),
         epochs=given["epochs"],
         early_stopping=early_stopping,
         callbacks=given["callbacks"],
@@ -148,7 +144,7 @@ def _task(net: SingleNetBase, X: Any, y: Any, given: dict[str, Any], watch: Stop
         optimizer_states=[] if carried is None else states_of_nets(carried, net.network.layer_sizes),
         time_limit=None if limit is None else TimeLimit(limit, watch),
         verbose=given["verbose"],
-        schedules=(given["schedule"], given["dropout_schedule"]),
+        schedule=given["schedule"],
     )
 
 

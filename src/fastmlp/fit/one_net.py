@@ -26,7 +26,6 @@ from .rows import Block, InMemory, Place
 from .task import FitTask
 
 FIRST_CALL = 4e7  # multiply-adds of a first call: a millisecond, of which waking a thread takes a third
-NO_FACTORS = np.empty(0)
 STEP = 4_000  # time of a step's work besides its matrix products, 0.1 us, in multiply-adds
 
 
@@ -193,8 +192,7 @@ class OneNet:
 
     def call_kernel(self, n_threads: int, first: int, n: int) -> None:
         """Train n steps of the block from step `first` on."""
-        task, block, decay_factors = self.task, self.block, self.optimizer.decay_factors
-        dropout_factors = task.dropout_factors
+        task, block = self.task, self.block
         steps = block.first_step + first, n, self.n_epochs * self.n_batches
         config = TrainConfig(
             batch_size=block.batch_size,
@@ -205,11 +203,6 @@ class OneNet:
             factors=np.ones(n) if task.factors is None else factors_at(task.factors, *steps),
             layered=self._layer_factors.size > 0,
             layer_factors=self._layer_factors,
-            decays=decay_factors is not None,
-            decay_factors=NO_FACTORS if decay_factors is None else factors_at(decay_factors, *steps),
-            drops_by_schedule=dropout_factors is not None,
-            dropout_factors=NO_FACTORS if dropout_factors is None else factors_at(dropout_factors, *steps),
-            first_step=first,
         )
         self.plan.train(self.team, n_threads, self.data, config, self.state, first, n, self._compiles)
 

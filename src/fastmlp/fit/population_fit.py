@@ -21,6 +21,7 @@ from ..optimizers.base import batch_rows, shared_text
 from ..population_result import PopulationResult
 from ..runtime.ctrl_c import StopFlag, raise_if_stopped, stop_flag
 from ..runtime.memory_check import check_epochs
+from ..schedules.checked_factors import varying_factors
 from .checkpoint import Saver
 from .hooks.time_limit import TimeLimit
 from .metrics import check_metrics
@@ -28,7 +29,6 @@ from .nets import FittedNets, fit_nets
 from .optimizer_state import states_of_nets
 from .outcome import converged_nets
 from .rows import InMemory, OnDisk
-from .schedules import factors_of
 from .sources import rows_of
 from .task import FitTask
 
@@ -126,9 +126,6 @@ def _task(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], watch: Sto
             place = backend(device).place
             rows = InMemory(place(rows.data), rows.strides)
             held_out = None if held_out is None else place(held_out)
-    factors, dropout_factors = None, None
-    if given["schedule"] is not None or given["dropout_schedule"] is not None:
-        factors, dropout_factors = factors_of(given, pop.network)
     draws, carried = shuffle or drops or isinstance(rows, OnDisk), given["optimizer_state"]
     return FitTask(
         network=pop.network,
@@ -144,8 +141,7 @@ def _task(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], watch: Sto
         batch_size=batch_size,
         shuffle=shuffle,
         optimizer=optimizer,
-        factors=factors,
-        dropout_factors=dropout_factors,
+        factors=varying_factors(given["schedule"]),
         epochs=given["epochs"],
         restart_after=given["restart_after"],
         early_stopping=given["early_stopping"],
@@ -156,7 +152,7 @@ def _task(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], watch: Sto
         optimizer_states=[] if carried is None else states_of_nets(carried, pop.network.layer_sizes, pop.n_nets),
         time_limit=None if given["time_limit"] is None else TimeLimit(given["time_limit"], watch),
         verbose=given["verbose"],
-        schedules=(given["schedule"], given["dropout_schedule"]),
+        schedule=given["schedule"],
         is_population=True,
     )
 

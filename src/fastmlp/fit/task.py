@@ -61,7 +61,6 @@ class FitTask:
     # steps
     optimizer: Optimizer  # of a population, its settings are numbers or arrays (n_nets,)
     factors: Factors | None  # of the learning rate; None if it is constant
-    dropout_factors: Factors | None
     epochs: int
     restart_after: int | None = None
     # what interrupts them
@@ -73,7 +72,7 @@ class FitTask:
     optimizer_states: list[OptimizerState] = field(default_factory=list)  # one a net, carried on; or none
     time_limit: TimeLimit | None = None
     verbose: int = 0
-    schedules: tuple[Any, Any] = (None, None)  # schedule and dropout_schedule, as given
+    schedule: Any = None  # as given
     is_population: bool = False
     part_of: Whole | None = None  # None for the task of all nets
     first_net: int = 0  # number of its first net in the whole
@@ -202,8 +201,8 @@ class FitTask:
 
         optimizer : in words; by default its repr
         """
-        schedule, dropout_schedule = self.schedules
-        epochs, batch_size, shuffle, early_stopping = self.epochs, self.batch_size, self.shuffle, self.early_stopping
+        schedule, early_stopping = self.schedule, self.early_stopping
+        epochs, batch_size, shuffle = self.epochs, self.batch_size, self.shuffle
         rule, limit = self.optimizer, None if self.time_limit is None else self.time_limit.seconds
         n_samples, weighted = self.rows.n_samples, self.rows.data.has_weights
         n_validation = 0 if self.held_out is None else self.held_out.n_samples
@@ -213,7 +212,6 @@ class FitTask:
             "batch_size": batch_size,
             "optimizer": optimizer or repr(rule),
             "schedule": "None" if schedule is None else schedule_text(schedule),
-            **({} if dropout_schedule is None else {"dropout_schedule": schedule_text(dropout_schedule)}),
             "shuffle": shuffle,
             "early_stopping": repr(early_stopping),
             "n_samples": n_samples,

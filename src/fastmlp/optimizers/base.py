@@ -15,13 +15,12 @@ import numpy as np
 
 from ..errors import checked_count, checked_setting, drawn_setting, is_per_net, shown
 from ..kernels.formulas.update_rules import CODES, HYPER_PARAMETERS, RULES, Rule
-from ..schedules import schedule_factors
-from ..schedules.checked_factors import schedule_text, varying_factors
+from ..schedules.checked_factors import schedule_text
 from .rate_factors import check_rate_factors, factors_of_parameters
 
 AUTO = "auto"
 AUTO_ROWS = 200  # scikit-learn's batch_size="auto" is min(200, n_samples)
-SHARED = ("weight_decay_schedule", "learning_rate_factors")  # settings that all nets of a population have in common
+SHARED = ("learning_rate_factors",)  # settings that all nets of a population have in common
 
 
 def setting_text(value: Any) -> str:
@@ -44,9 +43,6 @@ class Optimizer:
     clip_norm : float, default 0.0
         Largest norm of the gradient, L2 penalty included; a longer gradient is scaled to exactly this norm, while
         PyTorch's `clip_grad_norm_` divides by the norm plus 1e-6. 0 does not clip.
-    weight_decay_schedule : str, object or callable, optional
-        Schedule of the weight decay, as fit's `schedule` is that of the learning rate: the decay at a step is
-        weight_decay times this factor, times the scheduled learning rate. The same for all nets of a Population.
     learning_rate_factors : dict, optional
         Factors on the learning rate, each at least 0, for some of the parameters: see Notes. The same for all nets of
         a Population. The counterpart of PyTorch's parameter groups.
@@ -59,13 +55,11 @@ class Optimizer:
         Update rule, a row of kernels/formulas/update_rules.py.
     hyper : ndarray of float64, shape (n,)
         Hyper-parameters in the order of HYPER_PARAMETERS; the table's default for one that the optimiser lacks.
-    decay_factors : callable or None
-        Schedule of the weight decay as a function (steps, n_steps) -> factors; None if it is constant.
 
     Raises
     ------
     ValueError
-        If a setting is out of range, or there is a schedule of the weight decay and no weight decay.
+        If a setting is out of range.
 
     Notes
     -----
@@ -86,19 +80,12 @@ class Optimizer:
     learning_rate: float = 0.001
     weight_decay: float = 0.0
     clip_norm: float = 0.0
-    weight_decay_schedule: Any = None
     learning_rate_factors: Any = None
 
     def __post_init__(self):
         checked_setting("learning_rate", self.learning_rate, 0.0, open_low=True)
         checked_setting("weight_decay", self.weight_decay, 0.0)
         checked_setting("clip_norm", self.clip_norm, 0.0)
-        if self.weight_decay_schedule is not None:
-            schedule_factors(self.weight_decay_schedule)
-            if not is_per_net(self.weight_decay) and not self.weight_decay:
-                raise ValueError(
-                    "weight_decay_schedule needs a weight_decay above 0, but weight_decay is 0. Try weight_decay=0.01."
-                )
         if self.learning_rate_factors is not None:
             check_rate_factors(self.learning_rate_factors)
 
@@ -229,11 +216,6 @@ class Optimizer:
         if not any(factors.size for factors in both):
             return np.empty(0)
         return np.concatenate([factors if factors.size else np.ones(2 * len(shapes)) for factors in both])
-
-    @cached_property
-    def decay_factors(self) -> Callable[[np.ndarray, int], np.ndarray] | None:
-        """Schedule of the weight decay as a function (steps, n_steps) -> factors; None if it is constant."""
-        return None if self.weight_decay_schedule is None else varying_factors(self.weight_decay_schedule)
 
     def begin(self, state: np.ndarray) -> None:
         """Write the rule's initial values into the rows of the optimiser state that the rule uses.

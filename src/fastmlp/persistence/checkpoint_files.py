@@ -267,17 +267,10 @@ def difference(there: Identity, here: Identity) -> str:
     return ""
 
 
-def warn_of_schedule(
-    factors: Callable[[np.ndarray, int], Any],
-    n_steps_before: int,
-    n_steps: int,
-    n_done: int,
-    scheduled: str = "learning rates",
-) -> None:
+def warn_of_schedule(factors: Callable[[np.ndarray, int], Any], n_steps_before: int, n_steps: int, n_done: int) -> None:
     """Warn if the learning rates of the steps done would have been others in a fit of the present length.
 
     factors : schedule as a function (steps, n_steps) -> factors
-    scheduled : what the schedule is of, in the plural
     n_steps_before, n_steps : length of the fit before, and of this one
     n_done : steps done
     """
@@ -287,7 +280,7 @@ def warn_of_schedule(
     before, now = (np.broadcast_to(np.asarray(factors(steps, n)), steps.shape) for n in (n_steps_before, n_steps))
     if not np.array_equal(before, now):
         warn_user(
-            f"The schedule depends on the number of epochs, which is another one than before: the epochs done had the "
-            f"{scheduled} of the fit as it was begun, and the others have those of this one. The parameters will not "
+            "The schedule depends on the number of epochs, which is another one than before: the epochs done had the "
+            "learning rates of the fit as it was begun, and the others have those of this one. The parameters will not "
             "be those of a fit that had this number of epochs from the start."
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -52,30 +51,6 @@ def varying_factors(schedule: Any) -> Callable[[np.ndarray, int], np.ndarray] | 
         return None
     function = schedule_factors(schedule)
     return None if is_constant(function) else function
-
-
-@dataclass(frozen=True)
-class DropoutFactors:
-    """Factors of a schedule of dropout rates: a function (steps, n_steps) -> factors that checks the rates.
-
-    function : the schedule as a function
-    rate : largest dropout rate of the net, on which the factors are
-
-    Raises, when called, ValueError if a rate reaches 1, at which a layer would have no units.
-    """
-
-    function: Callable[[np.ndarray, int], Any]
-    rate: float
-
-    def __call__(self, steps: np.ndarray, n_steps: int) -> Any:
-        factors = self.function(steps, n_steps)
-        largest = np.max(np.asarray(factors, np.float64), initial=0.0)
-        if largest * self.rate >= 1.0:
-            raise ValueError(
-                f"dropout_schedule multiplies the dropout rate {self.rate:g} by {largest:g}, but a rate must be below "
-                "1: lower the rate, or the factors of the schedule."
-            )
-        return factors
 
 
 def schedule_text(schedule: Any) -> str:

@@ -19,7 +19,6 @@ from .base import Constant, Schedule
 __all__ = [
     "SCHEDULES",
     "Constant",
-    "CosLog",
     "Cosine",
     "Exponential",
     "FlatCosine",
@@ -314,49 +313,6 @@ class FlatCosine(Schedule):
         return self.end + (1.0 - self.end) * 0.5 * (1.0 + np.cos(np.pi * down))
 
 
-@dataclass(frozen=True)
-class CosLog(Schedule):
-    """Cosine cycles from 0 up to 1 and back to 0, each twice as long as the one before. "coslog4" has four of them.
-
-    Parameters
-    ----------
-    cycles : int, default 4
-        Number of cycles.
-
-    Raises
-    ------
-    ValueError
-        If cycles is below 1.
-
-    Notes
-    -----
-    factor(t) = (1 - cos(2 * pi * log2(1 + (2**cycles - 1) * t / n))) / 2 at step t of n. It is 0 where a cycle
-    begins, so that a fit of a single step changes nothing. With four cycles it is the schedule of RealMLP's learning
-    rate.
-
-    References
-    ----------
-    Holzmüller, Grinsztajn and Steinwart 2024, "Better by default: strong pre-tuned MLPs and boosted trees on tabular
-    data", arXiv:2407.04491.
-
-    Examples
-    --------
-    >>> CosLog().factors(np.array([0, 1, 3, 7, 15]), 15).round(6)  # where each cycle begins
-    array([0., 0., 0., 0., 0.])
-    >>> CosLog(1).factors(np.arange(4), 4).round(2)
-    array([0.  , 0.72, 0.93, 0.32])
-    """
-
-    cycles: int = 4
-
-    def __post_init__(self):
-        checked_count("cycles", self.cycles)
-
-    def factors(self, steps, n_steps):
-        cycles_done = np.log2(1.0 + (2.0**self.cycles - 1.0) * (steps / n_steps))
-        return 0.5 * (1.0 - np.cos(2.0 * np.pi * cycles_done))
-
-
 SCHEDULES = {
     "constant": Constant,
     "step": Step,
@@ -366,7 +322,6 @@ SCHEDULES = {
     "warmup": Warmup,
     "one_cycle": OneCycle,
     "flat_cosine": FlatCosine,
-    "coslog4": CosLog,
 }
 
 

@@ -88,15 +88,10 @@ def test_an_epoch_that_has_begun_counts(kind, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_more_epochs_warn_if_a_schedule_depends_on_their_number(kind, tmp_path, recwarn):
-    adamw = fastmlp.AdamW(0.01, weight_decay_schedule="flat_cosine")
-    for name, given, message in (
-        ("rates", {"schedule": "cosine"}, "The schedule depends on the number of epochs, which is another one"),
-        ("decay", {"optimizer": adamw}, "had the factors on the weight decay of the fit as it was begun"),
-    ):
-        fit(kind, path=tmp_path / name, epochs=SHORT, **given)
-        assert not recwarn
-        with pytest.warns(UserWarning, match=message):
-            fit(kind, path=tmp_path / name, epochs=6, resume=True, **given)
+    fit(kind, path=tmp_path / "rates", epochs=SHORT, schedule="cosine")
+    assert not recwarn
+    with pytest.warns(UserWarning, match="The schedule depends on the number of epochs, which is another one"):
+        fit(kind, path=tmp_path / "rates", epochs=6, resume=True, schedule="cosine")
 
 
 @pytest.mark.parametrize("kind", ["nets in lanes on workers", "nets one by one on workers"])

@@ -23,12 +23,7 @@ def mean_output(y_true, y_pred):
 
 
 FITS = {  # arguments of fit
-    "schedules": {
-        "schedule": "cosine",
-        "optimizer": AdamW(
-            weight_decay=0.3, weight_decay_schedule="flat_cosine", learning_rate_factors={"biases": 0.1}
-        ),
-    },
+    "schedules": {"schedule": "cosine", "optimizer": AdamW(weight_decay=0.3, learning_rate_factors={"biases": 0.1})},
     "class_weight": {"class_weight": {0: 0.5, 1: 3.0}},
     "both weights": {"sample_weight": WEIGHTS, "class_weight": "balanced"},
     "validation_fraction": {"validation_fraction": 0.3, "early_stopping": 2},

@@ -74,4 +74,4 @@ def test_misspelt_names(function, name, message):
 
 def test_names_of_other_libraries():
     assert "Did you mean 'epochs'?" in str(unknown_keyword("fit", "max_iter", ["epochs"]))
-    assert "write MLP(dropout=...)." in str(unknown_keyword("MLP.fit", "dropout", ["dropout_schedule"], MLP))
+    assert "write MLP(dropout=...)." in str(unknown_keyword("MLP.fit", "dropout", ["schedule"], MLP))

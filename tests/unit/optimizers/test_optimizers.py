@@ -10,7 +10,6 @@ import pytest
 
 from fastmlp import MLP, SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop, optimizer_from_name
 from fastmlp.optimizers import OPTIMIZERS
-from fastmlp.schedules import Cosine, Warmup
 
 COMING_FROM_PYTORCH = " ".join(
     (Path(__file__).parents[3] / "docs" / "coming_from" / "pytorch.md").read_text(encoding="utf-8").split()
@@ -55,7 +54,6 @@ HAND_WORKED = {
     # the weight, not the bias, shrinks by 0.01*5*2 = 0.1 besides
     "weight_decay": (SGD(0.01, weight_decay=5.0), [1.78, 0.96]),
     # half of that decay, by the first factor of its schedule
-    "weight_decay_schedule": (SGD(0.01, weight_decay=5.0, weight_decay_schedule=Warmup(2)), [1.83, 0.96]),
     # the weight moves by half as much, decay included; the bias does not move
     "learning_rate_factors": (SGD(0.01, weight_decay=5.0, learning_rate_factors={0: 0.5, "biases": 0.0}), [1.89, 1.0]),
 }
@@ -166,8 +164,6 @@ def test_invalid_optimizer_settings_raise(cls, settings):
     "cls, settings, message",
     [
         (SGD, {"nesterov": True}, "momentum above 0"),
-        (SGD, {"weight_decay_schedule": "cosine"}, "needs a weight_decay above 0.* Try weight_decay=0.01"),
-        (AdamW, {"weight_decay_schedule": "cosin"}, "Unknown schedule 'cosin'"),
         (Rprop, {"learning_rate_factors": {"biases": 0.1}}, "Rprop has no use for learning_rate_factors"),
     ],
 )
@@ -204,9 +200,8 @@ def test_learning_rate_factors_of_a_layer_that_is_not_there_raise(layer):
 
 def test_text_of_an_optimizer_has_the_options_that_are_given():
     assert repr(SGD(0.1)) == ("SGD(learning_rate=0.1, weight_decay=0.0, clip_norm=0.0, momentum=0.0, nesterov=False)")
-    optimizer = SGD(weight_decay=0.1, weight_decay_schedule=Cosine(), learning_rate_factors={0: 0.5})
-    assert repr(optimizer).endswith("weight_decay_schedule=Cosine(end=0.0), learning_rate_factors={0: 0.5})")
-    assert "0x" not in repr(SGD(weight_decay=0.1, weight_decay_schedule=lambda steps, n_steps: 1.0))
+    optimizer = SGD(weight_decay=0.1, learning_rate_factors={0: 0.5})
+    assert repr(optimizer).endswith(", learning_rate_factors={0: 0.5})")
 
 
 def test_optimizers_are_immutable():

@@ -10,7 +10,6 @@ from fastmlp.schedules import (
     SCHEDULES,
     Constant,
     Cosine,
-    CosLog,
     Exponential,
     FlatCosine,
     InverseScaling,
@@ -36,8 +35,6 @@ BY_HAND = [  # schedule, steps of a fit of 100, factors
     (FlatCosine(), [0, 50, 75, 100], [1, 1, 0.5, 0]),
     (FlatCosine(0.2, end=0.5), [0, 20, 60, 100], [1, 1, 0.75, 0.5]),
     # 1 + 15 t / n is 1, sqrt(2), 2, 2 sqrt(2), 4, 8, 16: log2 is 0, 1/2, 1, 3/2, 2, 3, 4
-    (CosLog(), [0, (2**0.5 - 1) / 0.15, 1 / 0.15, (8**0.5 - 1) / 0.15, 20, 7 / 0.15, 100], [0, 1, 0, 1, 0, 0, 0]),
-    (CosLog(1), [0, 100 * (2**0.25 - 1), 100 * (2**0.5 - 1)], [0, 0.5, 1]),
 ]
 
 
@@ -49,13 +46,13 @@ def test_factors_worked_by_hand(schedule, steps, expected):
 
 
 def test_factors_are_between_0_and_1_for_any_fit_length():
-    """Factors of a part of the steps equal that part of all factors. Only cycles of coslog4 begin at 0."""
+    """Factors of a part of the steps equal that part of all factors."""
     for name, n_steps in product(SCHEDULES, (1, 2, 7, 1000)):
         steps, factors = np.arange(n_steps), schedule_factors(name)
         whole = factors(steps, n_steps)
         assert whole.shape == (n_steps,)
         assert ((whole >= 0) & (whole <= 1)).all()
-        assert (whole == 0).sum() <= (4 if name == "coslog4" else 0)
+        assert (whole > 0).all()
         for first in (0, n_steps // 2, n_steps - 1):
             np.testing.assert_array_equal(factors(steps[first:], n_steps), whole[first:])
 
@@ -78,11 +75,6 @@ ENDS = {  # (first, largest, last) factor of fits of 1, 2 and 50 steps
     Warmup(2, Exponential(0.01)): ((0.5, 0.5, 0.5), (0.5, 1, 1), (0.5, 1, 0.01)),
     OneCycle(0.04, end=4e-6): ((1, 1, 1), (1, 1, 4e-6), (0.04, 1, 4e-6)),
     FlatCosine(end=0.1): ((1, 1, 1), (1, 1, 1), (1, 1, 0.55 + 0.45 * np.cos(np.pi * 0.96))),
-    CosLog(1): (
-        (0, 0, 0),
-        (0, 0.5 - 0.5 * np.cos(2 * np.pi * np.log2(1.5)), 0.5 - 0.5 * np.cos(2 * np.pi * np.log2(1.5))),
-        (0, 0.5 - 0.5 * np.cos(2 * np.pi * np.log2(1.42)), 0.5 - 0.5 * np.cos(2 * np.pi * np.log2(1.98))),
-    ),
 }
 
 
@@ -128,7 +120,6 @@ def test_unknown_schedule_raises():
         (OneCycle, {"start": -0.1}),
         (OneCycle, {"share": 1.0}),
         (FlatCosine, {"share": 1.0}),
-        (CosLog, {"cycles": 0}),
     ],
     ids=str,
 )

@@ -130,7 +130,6 @@ def test_whole_floats_that_are_taken_for_classes_are_said(rng):
 @pytest.mark.parametrize(
     "space",
     (
-        {"optimizer": "adamw", "weight_decay_schedule": ["constant", "flat_cosine"], "weight_decay": [0.01, 0.1]},
         {"learning_rate_factors": [None, {"biases": 0.1}], "learning_rate": [0.01, 0.02]},
         {"optimizer": "quickprop", "batch_size": None, "by_fan_in": [True, False], "bias_input": [0.5, 1.0]},
     ),

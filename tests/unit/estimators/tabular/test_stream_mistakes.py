@@ -103,7 +103,7 @@ def test_a_file_that_changes_is_refused(table, tmp_path, monkeypatch):
 
     monkeypatch.setattr(TabularMLPClassifier, "_encode", changing)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    with pytest.raises(ValueError, match="inputs.parquet' has changed while it was read"):
+    with pytest.raises(ValueError, match=r"inputs\.parquet' has changed while it was read"):
         classifier().fit(tmp_path / "inputs.parquet", tmp_path / "labels.parquet", memory_limit=LIMIT)
     assert not list(tmp_path.glob("rows-*")), "nothing is left on disk"
 

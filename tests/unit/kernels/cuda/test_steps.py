@@ -7,7 +7,7 @@ import pytest
 from cuda_cases import Place, assert_follows, assert_same_in_two_threads
 
 import fastmlp
-from fastmlp import MLP, SGD, Adam, AdamW, EarlyStopping, Population, Quickprop, Rprop
+from fastmlp import MLP, SGD, Adam, EarlyStopping, Population, Quickprop, Rprop
 from fastmlp.fit import one_net
 
 SIZES, NAMES = (5, 7, 6, 2), ("layers", "batched")
@@ -67,8 +67,6 @@ FITS = {
     "layered": {"optimizer": Quickprop(0.1, by_fan_in=True)},
     "rate factors": {"optimizer": Adam(0.01, learning_rate_factors={"biases": 0.1})},
     "schedule": {"optimizer": SGD(0.1, momentum=0.9), "schedule": fastmlp.schedules.Exponential(0.1)},
-    "decay schedule": {"optimizer": AdamW(0.01, weight_decay_schedule="flat_cosine")},
-    "dropout schedule": {"dropout_schedule": "flat_cosine"},
     "in order": {"shuffle": False},
     "full batch": {"batch_size": None, "epochs": 24},
     "equal batches": {"batch_size": 3},
