@@ -376,47 +376,63 @@ def test_capture_refuses_forbidden_operations(action, cuda, captured):
 # ---- cuBLAS
 
 
-def test_recorded_products_need_a_workspace(cuda, captured):
-    from fastmlp.kernels.cuda.runtime.cublas import CublasError, Handle, library
+@pytest.fixture
+def square(cuda, emulated_cuda):
+    """square(A, C, ...): C = A @ A for matrices 2 x 2, on the current stream."""
+    from fastmlp.kernels.cuda.runtime.gemm import FLOAT32_SUMS, Products, library
 
-    a, c, handle = cuda.full((2, 2), 2, np.float32), cuda.zeros((2, 2), np.float32), Handle()
     one, zero = (np.array([number], np.float32) for number in (1, 0))
 
-    def square(workspace):
-        pointers = one.ctypes.data, a.data.ptr, 2, a.data.ptr, 2, zero.ctypes.data, c.data.ptr, 2
-        address = handle.on(cuda.cuda.get_current_stream().ptr, workspace)
-        library().cublasSgemm_v2(address, 0, 0, 2, 2, 2, *pointers)
+    def multiply(A, C, kinds=(0, 0, 0), compute=68, mode=FLOAT32_SUMS, m=2, workspace=None):
+        products = Products(np.dtype(np.float32), "exact")
+        products._workspace = workspace
+        handle = products._bound_handle()
+        library().cublasSetMathMode(handle, mode)
+        a, b, c = ((array.data.ptr, kind, 2) for array, kind in zip((A, A, C), kinds, strict=True))
+        try:
+            library().cublasGemmEx(handle, 0, 0, m, 2, 2, one.ctypes.data, *a, *b, zero.ctypes.data, *c, compute, -1)
+        finally:
+            library().cublasSetMathMode(handle, FLOAT32_SUMS)
 
-    held = [cuda.empty(2**25, np.uint8)]
-    graph = captured(lambda: square(held[0]))
+    return multiply
+
+
+def test_recorded_products_need_a_workspace(cuda, captured, square):
+    from cuda_emulator import cublas
+
+    from fastmlp.kernels.cuda.runtime.gemm import CublasError
+
+    a, c, held = cuda.full((2, 2), 2, np.float32), cuda.zeros((2, 2), np.float32), [cuda.empty(2**25, np.uint8)]
+    graph = captured(lambda: square(a, c, workspace=held[0]))
     graph.launch()
     assert c.tolist() == [[8, 8], [8, 8]]
     held.clear()
     with pytest.raises(EmulatorError, match=r"the workspace of a product: .* is no address of live device memory"):
         graph.launch()
-    from cuda_emulator import libcublas
-
     with pytest.raises(CublasError, match="INTERNAL_ERROR"):
-        captured(lambda: square(None))
+        captured(lambda: square(a, c))
     with pytest.raises(EmulatorError, match="allocates memory while the stream is captured: it has no workspace"):
-        libcublas.check_faults()
+        cublas.check_faults()
 
 
 @pytest.mark.parametrize(
-    "kinds, compute, mode, message",
+    "kinds, compute, mode, message, fault",
     [
-        ((14, 14, 14), 77, 16, "CUBLAS_STATUS_NOT_SUPPORTED"),  # bfloat16 (14) with TF32 (77)
-        ((14, 0, 0), 68, 16, "CUBLAS_STATUS_NOT_SUPPORTED"),  # with float32 (0) as the other operand
-        ((14, 14, 14), 68, 0, "added in bfloat16 in this math mode"),
-        ((0, 0, 0), 68, 0, "leading dimension|reaches"),  # of a matrix that is too small
+        ((14, 14, 14), 77, 16, "CUBLAS_STATUS_NOT_SUPPORTED", ""),  # bfloat16 (14) with TF32 (77)
+        ((14, 0, 0), 68, 16, "CUBLAS_STATUS_NOT_SUPPORTED", ""),  # with float32 (0) as the other operand
+        ((77, 77, 77), 68, 16, "CUBLAS_STATUS_NOT_SUPPORTED", ""),
+        ((14, 14, 14), 68, 0, "INTERNAL_ERROR", "added in bfloat16 in this math mode"),
+        ((0, 0, 0), 68, 0, "INVALID_VALUE", ""),  # of a matrix that is too small
     ],
 )
-def test_products_that_cublas_lacks_are_refused(cuda, emulated_cuda, kinds, compute, mode, message):
-    from cupy_backends.cuda.libs import cublas
+def test_products_that_cublas_lacks_are_refused(cuda, square, kinds, compute, mode, message, fault):
+    from cuda_emulator import cublas
 
-    A, B, C = (cuda.zeros((2, 2), cuda.uint16 if kind else cuda.float32).data.ptr for kind in kinds)
-    one, m = np.ones(1, np.float32).ctypes.data, 2 + (kinds == (0, 0, 0))
-    cublas.setMathMode(1, mode)
-    with pytest.raises((cublas.CUBLASError, EmulatorError), match=message):
-        cublas.gemmEx(1, 0, 0, m, 2, 2, one, A, kinds[0], 2, B, kinds[1], 2, one, C, kinds[2], 2, compute, -1)
-    cublas.setMathMode(1, 0)
+    from fastmlp.kernels.cuda.runtime.gemm import CublasError
+
+    A, C = cuda.zeros((2, 2), cuda.uint16 if kinds[0] == 14 else cuda.float32), cuda.zeros((2, 2), cuda.float32)
+    with pytest.raises(CublasError, match=f"cublasGemmEx answers .*{message}"):
+        square(A, C, kinds, compute, mode, m=2 + (kinds == (0, 0, 0)))
+    if fault:
+        with pytest.raises(EmulatorError, match=fault):
+            cublas.check_faults()

@@ -6,7 +6,6 @@ module there.
 
 import ast
 import importlib
-import inspect
 import json
 import re
 import subprocess
@@ -18,13 +17,14 @@ import pytest
 
 import fastmlp
 import fastmlp.kernels
+from fastmlp.runtime import found_devices
 
 cupy = pytest.importorskip("cupy", reason="CuPy is not installed here; .ci/full runs this module where it is")
 without_driver = pytest.mark.skipif(cupy.cuda.is_available(), reason="there is a GPU and its driver")
 
 
 def test_error_number_of_a_missing_gpu_is_known():
-    error = cupy.cuda.runtime.CUDARuntimeError(fastmlp.devices.__globals__["NO_DEVICE"])
+    error = cupy.cuda.runtime.CUDARuntimeError(found_devices.NO_DEVICE)
     assert (error.status, str(error).partition(":")[0]) == (100, "cudaErrorNoDevice")
 
 
@@ -85,23 +85,19 @@ def dotted(node):
 
 
 def names_in_use():
-    """Return every name cupy.… and cublas.… that the backend uses."""
+    """Return every name cupy.… that the backend uses."""
     names = set()
-    for path in [*KERNELS.rglob("*.py"), Path(fastmlp.__file__).with_name("devices.py")]:
+    for path in [*KERNELS.rglob("*.py"), Path(found_devices.__file__)]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             name = dotted(node) if isinstance(node, ast.Attribute) else None
-            if name and name.split(".")[0] in ("cupy", "cublas"):
+            if name and name.split(".")[0] == "cupy":
                 names.add(name)
     return sorted(names)
 
 
 def resolve(name):
-    first, *attributes = name.split(".")
-    if first == "cublas":
-        from cupy_backends.cuda.libs import cublas as found  # by its full name CuPy would not load the library
-    else:
-        found = cupy
-    for attribute in attributes:
+    found = cupy
+    for attribute in name.split(".")[1:]:
         found = getattr(found, attribute)
     return found
 
@@ -129,9 +125,9 @@ def public(thing):
 
 def test_emulator_has_no_names_beyond_cupys():
     """All names of the emulator exist in CuPy."""
-    from cuda_emulator import MODULES, cublas
+    from cuda_emulator import MODULES
 
-    for name in ("cupy", "cupy.cuda", "cupy.cuda.runtime", "cupy.cuda.memory", "cupy.cuda.device"):
+    for name in ("cupy", "cupy.cuda", "cupy.cuda.runtime", "cupy.cuda.memory"):
         made = {key for key in vars(MODULES[name]) if not key.startswith("_")} | (
             public(type(MODULES[name])) - public(type(ast)) if name.endswith("runtime") else set()
         )
@@ -140,15 +136,6 @@ def test_emulator_has_no_names_beyond_cupys():
         emulated, real = getattr(MODULES["cupy.cuda"], kind), getattr(cupy.cuda, kind)
         extra = {"mem"} if kind == "MemoryPointer" else set()
         assert public(emulated) <= public(real) | extra, kind
-    from cupy_backends.cuda.libs import cublas as real
-
-    for name, function in vars(cublas).items():
-        if inspect.isfunction(function) and function.__module__ == cublas.__name__ and not name.startswith("_"):
-            declared = (getattr(real, name).__doc__ or "").splitlines()[0]
-            arguments = [part.split()[-1] for part in re.search(r"\((.*)\)", declared)[1].split(",") if part.strip()]
-            assert list(inspect.signature(function).parameters) == arguments, name
-        if name.startswith("CUBLAS_"):
-            assert getattr(real, name) == function, name
 
 
 @without_driver
@@ -156,11 +143,10 @@ def test_cublas_has_every_function_in_use():
     """cuBLAS is found where CuPy finds it, with every function; its error without a driver becomes a message."""
     import ctypes
 
-    from fastmlp.kernels.cuda.runtime import cublas
+    from fastmlp.kernels.cuda.runtime import gemm
 
-    assert cublas.library() is not None
-    with pytest.raises(cublas.CublasError, match="cublasCreate_v2 answers CUBLAS_STATUS_NOT_INITIALIZED"):
-        cublas.library().cublasCreate_v2(ctypes.byref(ctypes.c_void_p()))
+    with pytest.raises(gemm.CublasError, match="cublasCreate_v2 answers CUBLAS_STATUS_NOT_INITIALIZED"):
+        gemm.library().cublasCreate_v2(ctypes.byref(ctypes.c_void_p()))
 
 
 ARCHITECTURES = ("sm_80", "sm_90")  # as CuPy names an A100 and an H100

@@ -39,7 +39,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from . import arrays, cublas, cuda, libcublas, memory, raw, streams
+from . import arrays, cublas, cuda, memory, raw, streams
 from .state import EmulatorError as EmulatorError
 from .state import counting as counting
 from .state import counts, reset
@@ -119,16 +119,8 @@ def _modules():
         get_default_memory_pool=memory.MemoryPool,
         clear_memo=raw.memo.clear,
     )
-    found = {"cupy": cupy, **cuda.modules(), **libcublas.modules()}
+    found = {"cupy": cupy, **cuda.modules(), **cublas.modules()}
     cupy.cuda = found["cupy.cuda"]
-    parent = None
-    for name in ("cupy_backends", "cupy_backends.cuda", "cupy_backends.cuda.libs"):
-        found[name] = types.ModuleType(name)
-        found[name].__path__ = []
-        if parent is not None:
-            setattr(parent, name.rsplit(".", 1)[1], found[name])
-        parent = found[name]
-    parent.cublas = found["cupy_backends.cuda.libs.cublas"] = cublas
     return found
 
 
@@ -147,7 +139,7 @@ def installed():
         yield sys.modules["cupy"]
         streams.drain_all()
         memory.check_guards()
-        libcublas.check_faults()
+        cublas.check_faults()
     finally:
         for name in MODULES:
             sys.modules.pop(name, None)
@@ -155,4 +147,4 @@ def installed():
         reset()
 
 
-_PACKAGES = {"cupy", "cupy_backends", "cuda"}
+_PACKAGES = {"cupy", "cuda"}

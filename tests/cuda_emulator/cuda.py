@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 
-from . import cublas, memory, pointers, raw, runtime, streams
+from . import memory, pointers, raw, runtime, streams
 from .state import CompileException, settings
 
 
@@ -25,7 +25,6 @@ def modules():
         "compiler": _module("cupy.cuda.compiler", CompileException=CompileException),
         "driver": _module("cupy.cuda.driver", CUDADriverError=raw.CUDADriverError),
         "memory": _module("cupy.cuda.memory", OutOfMemoryError=memory.OutOfMemoryError),
-        "device": _module("cupy.cuda.device", get_cublas_handle=lambda: cublas.HANDLE),
     }
     names = {"is_available": is_available, "alloc_pinned_memory": memory.alloc_pinned_memory, "Device": runtime.Device}
     names |= {kind.__name__: kind for kind in (streams.Event, streams.Graph, streams.Stream, pointers.MemoryPointer)}

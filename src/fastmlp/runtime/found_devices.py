@@ -123,9 +123,9 @@ def _try_kernel(cupy: Any, index: int) -> str:
     """
     code = 'extern "C" __global__ void probe(double* x) { x[threadIdx.x] += threadIdx.x; }'
     try:
-        # "from package import module": only this form makes CuPy load the library from where pip installed it.
-        from cupy_backends.cuda.libs import cublas  # noqa: F401
+        from cuda.pathfinder import load_nvidia_dynamic_lib  # CuPy finds its libraries with it
 
+        load_nvidia_dynamic_lib("cublas")
         with cupy.cuda.Device(index):
             probe = cupy.full(4, 7.0)  # a kernel of CuPy's, which needs the CUDA headers; our kernels do not
             cupy.RawModule(code=code, backend="nvrtc").get_function("probe")((1,), (4,), (probe,))

@@ -1,5 +1,5 @@
 // Emulated C interface of cuBLAS: the functions that the backend calls, with the library's own names and types, which
-// call Python (libcublas.py). So the argument types that the backend declares by ctypes are tested against a C library.
+// call Python (cublas.py). So the argument types that the backend declares by ctypes are tested against a C library.
 #include <cstddef>
 
 typedef void* Handle;
@@ -14,7 +14,7 @@ typedef struct {
 } Calls;
 static Calls calls;
 
-enum { REAL_32 = 0, REAL_64 = 1, HALF = 2, COMPUTE_16F = 64, COMPUTE_32F = 68, COMPUTE_64F = 70 };
+enum { COMPUTE_16F = 64, COMPUTE_64F = 70 };
 
 extern "C" {
 void fm_set_calls(const Calls* given) { calls = *given; }
@@ -25,28 +25,6 @@ int cublasSetWorkspace_v2(Handle handle, void* workspace, size_t bytes) {
   return calls.set_workspace(handle, workspace, bytes);
 }
 int cublasSetMathMode(Handle handle, int mode) { return calls.set_math_mode(handle, mode); }
-int cublasSgemm_v2(Handle handle, int ta, int tb, int m, int n, int k, const float* alpha, const float* A, int lda,
-                   const float* B, int ldb, const float* beta, float* C, int ldc) {
-  return calls.gemm(handle, ta, tb, m, n, k, *alpha, A, REAL_32, lda, 0, B, REAL_32, ldb, 0, *beta, C, REAL_32,
-                    ldc, 0, 1, COMPUTE_32F);
-}
-int cublasDgemm_v2(Handle handle, int ta, int tb, int m, int n, int k, const double* alpha, const double* A, int lda,
-                   const double* B, int ldb, const double* beta, double* C, int ldc) {
-  return calls.gemm(handle, ta, tb, m, n, k, *alpha, A, REAL_64, lda, 0, B, REAL_64, ldb, 0, *beta, C, REAL_64,
-                    ldc, 0, 1, COMPUTE_64F);
-}
-int cublasSgemmStridedBatched(Handle handle, int ta, int tb, int m, int n, int k, const float* alpha, const float* A,
-                              int lda, long long a_stride, const float* B, int ldb, long long b_stride, const float* beta,
-                              float* C, int ldc, long long c_stride, int count) {
-  return calls.gemm(handle, ta, tb, m, n, k, *alpha, A, REAL_32, lda, a_stride, B, REAL_32, ldb, b_stride, *beta, C,
-                    REAL_32, ldc, c_stride, count, COMPUTE_32F);
-}
-int cublasDgemmStridedBatched(Handle handle, int ta, int tb, int m, int n, int k, const double* alpha, const double* A,
-                              int lda, long long a_stride, const double* B, int ldb, long long b_stride,
-                              const double* beta, double* C, int ldc, long long c_stride, int count) {
-  return calls.gemm(handle, ta, tb, m, n, k, *alpha, A, REAL_64, lda, a_stride, B, REAL_64, ldb, b_stride, *beta, C,
-                    REAL_64, ldc, c_stride, count, COMPUTE_64F);
-}
 int cublasGemmStridedBatchedEx(Handle handle, int ta, int tb, int m, int n, int k, const void* alpha, const void* A,
                                int a_kind, int lda, long long a_stride, const void* B, int b_kind, int ldb,
                                long long b_stride, const void* beta, void* C, int c_kind, int ldc, long long c_stride,
