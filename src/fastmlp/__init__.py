@@ -43,14 +43,13 @@ _MODULES = {
     "schedules": (),
     "export.from_torch": ("from_torch",),
 }
-# These need scikit-learn: `from fastmlp import *` has them where it is installed, but for the last, which needs onnx.
+# These need scikit-learn: `from fastmlp import *` has them where it is installed.
 _ESTIMATORS = {
     "estimators.classifier": ("MLPClassifier",),
     "estimators.regressor": ("MLPRegressor",),
     "estimators.tabular": ("TabularMLPClassifier", "TabularMLPRegressor"),
     "estimators.cross_validation": ("cross_val_population",),
     "estimators.from_sklearn": ("from_sklearn",),
-    "estimators.skl2onnx_converters": ("register_skl2onnx",),
 }
 _HOME = {name: module for module, names in (_MODULES | _ESTIMATORS).items() for name in names}
 _HOME |= {module: module for module in _MODULES if "." not in module}
@@ -69,7 +68,6 @@ if TYPE_CHECKING:
     from .estimators.cross_validation import cross_val_population as cross_val_population
     from .estimators.from_sklearn import from_sklearn as from_sklearn
     from .estimators.regressor import MLPRegressor as MLPRegressor
-    from .estimators.skl2onnx_converters import register_skl2onnx as register_skl2onnx
     from .estimators.tabular import TabularMLPClassifier as TabularMLPClassifier
     from .estimators.tabular import TabularMLPRegressor as TabularMLPRegressor
     from .export.from_torch import from_torch as from_torch
@@ -119,7 +117,7 @@ def _all() -> list[str]:
 
     names = {"devices", *(name for names in _MODULES.values() for name in names)}
     if find_spec("sklearn") is not None:
-        names |= {name for names in _ESTIMATORS.values() for name in names} - {"register_skl2onnx"}
+        names |= {name for names in _ESTIMATORS.values() for name in names}
     return sorted(names)
 
 

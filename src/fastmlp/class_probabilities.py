@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .mlp import MLP
-from .nets.ensemble import outputs_in_parts
+from .nets.population_prediction import outputs_in_parts
 from .network.logits import log_sigmoid, log_softmax, with_logits
 from .network.spec import Network
 from .tables.target import CLASSIFICATION, Target
@@ -31,7 +31,7 @@ def log_probabilities(net: Any, X: Any, is_multilabel: bool = False, temperature
     if isinstance(net, MLP):
         return _log_probabilities(logits(net, X), network, is_multilabel, temperature)
     total = None
-    for _, z in outputs_in_parts(with_logits(net), X, np.arange(net.n_nets)):
+    for z in outputs_in_parts(with_logits(net), X, np.arange(net.n_nets)):
         chunk = np.logaddexp.reduce(_log_probabilities(z, network, is_multilabel, temperature), axis=0)
         total = chunk if total is None else np.logaddexp(total, chunk)
     assert total is not None

@@ -22,10 +22,9 @@ from .interface.user_warnings import called_by_user
 from .kernels.formulas.losses import CONSTANTS, LossConstants
 from .kernels.jit.compile_time import Stopwatch
 from .kernels.structs import Samples
+from .nets.net_base import SingleNetBase
 from .nets.objective import Objective
 from .nets.prediction import predict
-from .nets.single_net_base import SingleNetBase
-from .nets.with_executor import outputs_of_net
 from .network.spec import Network
 from .runtime.memory_check import LARGE, OUTPUTS, check_array
 from .streams.source_kinds import is_source, names_columns
@@ -269,38 +268,33 @@ class MLP(SingleNetBase):
             plan.release()
             return scores
 
-    def predict(self, X: Any, *, executor: Any = None) -> Any:
+    def predict(self, X: Any) -> Any:
         """Return the outputs, after the output activation.
 
         Parameters
         ----------
         X : array_like of shape (n_samples, n_features), path, or source of rows
             Inputs, or data that are read piece by piece, as for fit.
-        executor : object, optional
-            Where to predict, in tasks of some of the rows each, as for Population.predict; outputs have the same bits.
 
         Returns
         -------
         ndarray of shape (n_samples, n_outputs)
-            Outputs in the dtype of the net. For X on a GPU, an array of X's library on the same GPU; with an executor,
-            of NumPy.
+            Outputs in the dtype of the net. For X on a GPU, an array of X's library on the same GPU.
 
         Raises
         ------
         ValueError
-            If X does not have the net's number of features, or is not finite; if executor is no executor.
+            If X does not have the net's number of features, or is not finite.
         """
-        output = self._outputs(X, executor)
+        output = self._outputs(X)
         return output if type(output) is np.ndarray else to_library_of(output, X)
 
-    def _outputs(self, X: Any, executor: Any = None) -> Any:
+    def _outputs(self, X: Any) -> Any:
         """Return the outputs (n_samples, n_outputs) as a NumPy array, or as a CuPy array for inputs on a device."""
         if type(X) is not np.ndarray and is_source(X):
             from .nets.prediction_in_pieces import predict_in_pieces
 
-            return predict_in_pieces(lambda piece: self._outputs(piece, executor), X)
-        if executor is not None:
-            return outputs_of_net(self, X, executor)
+            return predict_in_pieces(self._outputs, X)
         features = as_features(X, self.network.n_features, self.dtype)
         n = len(features)
         if n * self._products > LARGE:
@@ -313,7 +307,7 @@ class MLP(SingleNetBase):
         self._evaluate(inputs_only(features), output.reshape(-1))
         return output
 
-    def predict_classes(self, X: Any, *, executor: Any = None) -> Any:
+    def predict_classes(self, X: Any) -> Any:
         """Return the class numbers.
 
         The class is the index of the largest output. A net with one output predicts class 1 where the output is above
@@ -323,15 +317,13 @@ class MLP(SingleNetBase):
         ----------
         X : array_like of shape (n_samples, n_features), path, or source of rows
             Inputs, as for predict.
-        executor : object, optional
-            Where to predict, as for predict.
 
         Returns
         -------
         ndarray of int, shape (n_samples,)
             Class numbers, counted from 0.
         """
-        return self._classes(self._outputs(X, executor), X)
+        return self._classes(self._outputs(X), X)
 
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
         """Return the mean loss, without the L2 penalty, and for classification the accuracy.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
@@ -22,10 +22,7 @@ from .kernels.formulas.counter_rng import net_seeds
 from .kernels.formulas.losses import CONSTANTS, LossConstants
 from .kernels.jit.compile_time import Stopwatch
 from .mlp import MLP
-from .nets.ensemble import checked_weights, greedy_weights
-from .nets.net_sequence import NetSequence
-from .nets.per_net_settings import PER_NET, checked_per_net_setting
-from .nets.population_base import PopulationBase
+from .nets.net_base import PER_NET, PopulationBase, checked_per_net_setting
 from .nets.population_prediction import ensemble_predict, evaluate, outputs_of, predict, scores_of_piece
 from .network.spec import Network
 from .population_result import PopulationResult, result_of_nets
@@ -36,7 +33,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-class Population(PopulationBase, NetSequence[MLP]):
+class Population(PopulationBase):
     """Many independent nets of one architecture, trained in one call.
 
     Net k equals `MLP(layer_sizes, ..., random_state=pop.seeds[k])` and is trained as that MLP would be by itself. A
@@ -251,6 +248,10 @@ class Population(PopulationBase, NetSequence[MLP]):
         net.params, net.fits = self._params[k], self.fits
         return net
 
+    def __iter__(self) -> Iterator[MLP]:
+        """Return an iterator over the nets, each of which is made when it is reached."""
+        return (self.net(k) for k in range(self.n_nets))
+
     def best(self) -> MLP:
         """Return the best net of the last fit, as an MLP.
 
@@ -326,7 +327,7 @@ class Population(PopulationBase, NetSequence[MLP]):
 
     # ---- use
 
-    def predict(self, X: Any, *, nets: Any = None, executor: Any = None) -> np.ndarray:
+    def predict(self, X: Any, *, nets: Any = None) -> np.ndarray:
         """Return the outputs of the nets, after the output activation.
 
         Parameters
@@ -336,22 +337,18 @@ class Population(PopulationBase, NetSequence[MLP]):
         nets : array_like, optional
             Numbers (n_members,) or a mask (n_nets,) of the nets to predict with, which then are the first axis of the
             result. By default all nets predict.
-        executor : object, optional
-            Where to predict, in tasks of some of the rows each, as for fit; outputs have the same bits on CPUs, and are
-            equal up to rounding on GPUs.
 
         Returns
         -------
         ndarray of shape (n_nets, n_samples, n_outputs)
-            Outputs in the dtype of the nets. For X on a GPU, an array of X's library on the same GPU; with an executor,
-            of NumPy.
+            Outputs in the dtype of the nets. For X on a GPU, an array of X's library on the same GPU.
         """
-        return predict(self, X, nets, executor)
+        return predict(self, X, nets)
 
-    def _outputs(self, X: Any, nets: Any, executor: Any = None) -> Any:
-        return outputs_of(self, X, nets, executor)
+    def _outputs(self, X: Any, nets: Any) -> Any:
+        return outputs_of(self, X, nets)
 
-    def predict_classes(self, X: Any, *, nets: Any = None, executor: Any = None) -> Any:
+    def predict_classes(self, X: Any, *, nets: Any = None) -> Any:
         """Return the class numbers, chosen as in MLP.predict_classes.
 
         Parameters
@@ -360,14 +357,12 @@ class Population(PopulationBase, NetSequence[MLP]):
             Inputs, as for predict.
         nets : array_like, optional
             Numbers or a mask of the nets to predict with, as for predict.
-        executor : object, optional
-            Where to predict, as for predict.
 
         Returns
         -------
         ndarray of int, shape (n_nets, n_samples)
         """
-        return self._classes(self._outputs(X, nets, executor), X)
+        return self._classes(self._outputs(X, nets), X)
 
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, np.ndarray]:
         """Return the mean loss of each net, without the L2 penalty, and for classification its accuracy.
@@ -391,8 +386,8 @@ class Population(PopulationBase, NetSequence[MLP]):
     def _scores_of_piece(self, X: Any, y: Any, metric: int | None, weight: Any) -> tuple[int, Any]:
         return scores_of_piece(self, X, y, metric, weight)
 
-    def ensemble_predict(self, X: Any, *, top: int | None = None, weights: Any = None, executor: Any = None) -> Any:
-        """Return the weighted mean of the nets' outputs.
+    def ensemble_predict(self, X: Any, *, top: int | None = None) -> Any:
+        """Return the mean of the nets' outputs.
 
         Parameters
         ----------
@@ -401,11 +396,6 @@ class Population(PopulationBase, NetSequence[MLP]):
         top : int, optional
             Number of nets to average, the best of the last fit. By default all nets are averaged but, after a first fit
             that Ctrl-C or a time limit has ended, those that have finished no epoch.
-        weights : array_like of shape (n_nets,), optional
-            Weight of each net, such as greedy_weights returns. By default all weigh the same. Without `top`, all nets
-            have their weights.
-        executor : object, optional
-            Where to compute the outputs of the nets, as for predict; their mean is taken here, to the same bits.
 
         Returns
         -------
@@ -414,19 +404,10 @@ class Population(PopulationBase, NetSequence[MLP]):
 
         Raises
         ------
-        ValueError
-            If weights has another shape, a negative entry, or no entry above 0.
         RuntimeError
             If top is given before a fit.
         """
-        members = self._best_nets(top)
-        if top is None and weights is not None:
-            members = np.arange(self.n_nets)
-        if weights is None:
-            return ensemble_predict(self, X, members, np.ones(len(members)), executor)
-        weights = checked_weights(weights, self.n_nets, members)
-        members = members[weights[members] > 0]
-        return ensemble_predict(self, X, members, weights[members], executor)
+        return ensemble_predict(self, X, self._best_nets(top))
 
     def _best_nets(self, top: int | None) -> np.ndarray:
         """Return the numbers of the `top` best nets of the last fit, or of all if top is None, that are in the mean."""
@@ -437,38 +418,6 @@ class Population(PopulationBase, NetSequence[MLP]):
             raise RuntimeError("top needs a fit, whose losses say which nets are the best.")
         order = self.result.order()
         return order[is_in_mean[order]][: checked_count("top", top)]
-
-    def greedy_weights(self, X: Any, y: Any, *, rounds: int = 50, top: int | None = 100) -> np.ndarray:
-        """Return weights for ensemble_predict, by greedy ensemble selection.
-
-        Each round adds the net that lowers the loss of the average most; a net may be added several times.
-
-        Parameters
-        ----------
-        X : array_like of shape (n_samples, n_features)
-            Inputs of held-out samples.
-        y : array_like of shape (n_samples, n_outputs) or (n_samples,)
-            Targets of held-out samples.
-        rounds : int, default 50
-            Number of rounds.
-        top : int or None, default 100
-            Number of candidates, the best nets of the last fit; None takes all nets.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_nets,)
-            How often each net was added.
-
-        Raises
-        ------
-        ValueError
-            If no candidate has a finite loss.
-
-        References
-        ----------
-        Caruana, Niculescu-Mizil, Crew and Ksikes 2004, "Ensemble selection from libraries of models".
-        """
-        return greedy_weights(self, X, y, rounds, self._best_nets(None if self.result is None else top))
 
     # ---- files
 

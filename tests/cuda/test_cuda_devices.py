@@ -225,14 +225,14 @@ def test_fits_and_predictions_run_on_the_current_stream(
         with launched_on(cuda.cuda.Stream(non_blocking=True)):
             found = [nets.predict(given[0]), nets.evaluate(*given)["loss"]]
             if n_nets > 1:
-                found += [nets.predict(given[0], nets=[2, 0]), nets.ensemble_predict(given[0], weights=[1.0, 0.0, 3.0])]
+                found += [nets.predict(given[0], nets=[2, 0]), nets.ensemble_predict(given[0])]
             found = [each.get() if isinstance(each, cuda.ndarray) else each for each in found]
         np.testing.assert_allclose(found[0].reshape(outputs.shape), outputs, rtol=1e-9)
         losses = [reference.loss_and_gradient(X, y)[0] for reference in references]
         np.testing.assert_allclose(np.atleast_1d(found[1]), losses, rtol=1e-9)
         if n_nets > 1:
             np.testing.assert_allclose(found[2], outputs[[2, 0]], rtol=1e-9)
-            np.testing.assert_allclose(found[3], np.average(outputs, 0, [1, 0, 3]), rtol=1e-9)
+            np.testing.assert_allclose(found[3], outputs.mean(axis=0), rtol=1e-9)
     place.check()
 
 

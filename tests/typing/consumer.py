@@ -48,11 +48,7 @@ def one_net(X: Floats, y: Floats) -> float:
         optimizer=fastmlp.Adam(1e-2),
         schedule=fastmlp.schedules.Cosine(),
         early_stopping=fastmlp.EarlyStopping(5, min_delta=1e-3),
-        callbacks=[
-            stop,
-            Printer(every=2),
-            fastmlp.CSVLogger("run.csv", every="5 s"),
-        ],
+        callbacks=[stop, Printer(every=2), fastmlp.CSVLogger("run.csv", every="5 s")],
         metrics=["r2"],
         optimizer_state=state,
         time_limit=1.5,
@@ -147,7 +143,7 @@ def pictures(net: fastmlp.MLP, pop: fastmlp.Population, history: fastmlp.History
 
 
 def estimators(X: Floats, y: Floats) -> Floats:
-    classifier = fastmlp.MLPClassifier((4,), time_limit=1.0).fit(X, y)
+    classifier = fastmlp.MLPClassifier((4,), max_iter=9).fit(X, y)
     regressor = fastmlp.MLPRegressor(hidden_layer_sizes=(4,)).fit(X, y)
     table = fastmlp.TabularMLPClassifier(
         (32, 16),
@@ -171,6 +167,5 @@ def estimators(X: Floats, y: Floats) -> Floats:
 
 
 def elsewhere(module: Any, model: Any) -> fastmlp.MLP:
-    fastmlp.register_skl2onnx()
     print(fastmlp.from_sklearn(model))
     return fastmlp.from_torch(module)

@@ -338,14 +338,6 @@ def test_ensemble_predict_averages_the_chosen_nets(rng):
     outputs = pop.predict(X)
     np.testing.assert_allclose(pop.ensemble_predict(X), outputs.mean(axis=0))
     np.testing.assert_allclose(pop.ensemble_predict(X, top=3), outputs[result.order()[:3]].mean(axis=0))
-    weights = np.arange(12.0)
-    np.testing.assert_allclose(pop.ensemble_predict(X, weights=weights), np.average(outputs, axis=0, weights=weights))
-    chosen = pop.greedy_weights(X, y, rounds=20)
-    error = lambda prediction: np.mean((prediction[:, 0] - y) ** 2)
-    assert chosen.sum() == 20
-    assert error(pop.ensemble_predict(X, weights=chosen)) <= error(outputs[result.best]) + 1e-12
-    with pytest.raises(ValueError, match="weights must be"):
-        pop.ensemble_predict(X, weights=np.zeros(12))
 
 
 BAD = [

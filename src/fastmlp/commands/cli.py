@@ -202,9 +202,6 @@ def predict(
 def export(
     model: Annotated[Path, model_argument(help="A net, population or estimator saved by fastmlp.")],
     output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The file to write: .onnx for ONNX, .h for C.")],
-    member: Annotated[
-        int | None, count_option(min=0, help="The net of several to export alone, counted from 0.")
-    ] = None,
     prefix: Annotated[
         str, typer.Option(help="With .h: beginning of the names in the file, such as NAME_predict.")
     ] = "",
@@ -218,5 +215,5 @@ def export(
     with interrupt_message(f"Interrupted; {left_alone(output)}."):
         checked_suffix(output, prefix)
         check_output(output, model)
-        load(model).export(output, member=member, prefix=prefix)
+        load(model).export(output, prefix=prefix)
         typer.echo(f"Wrote {output}")

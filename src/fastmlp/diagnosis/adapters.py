@@ -135,7 +135,7 @@ def _activation_name(layer: Any) -> str | None:
 
 def _name_of_own(module: Any) -> str | None:
     """Return the activation of a module that MLP.to_torch makes where PyTorch has none, or None for another module."""
-    return module.name if type(module).__module__ == "fastmlp.export.torch_layers" else None
+    return module.name if type(module).__module__ == "fastmlp.export.to_torch" else None
 
 
 def _from_torch(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss: Any) -> ModelUnderTest:

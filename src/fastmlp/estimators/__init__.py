@@ -2,21 +2,17 @@
 
 base                  what MLPClassifier and MLPRegressor have in common: parameters, and the steps of a fit
 classifier, regressor the two estimators: their targets, and predictions
-fitted_net            a fitted estimator: its net, its weights, outputs for samples
+fitted_net            a fitted estimator: its net, its weights, samples for the net
 tabular/              TabularMLPClassifier and TabularMLPRegressor: tables, with settings that need no tuning
-parameters            settings: checked, and converted to those of MLP and Population
-single_net, lbfgs     training of one net
+parameters            settings: checked, and converted to those of MLP; scikit-learn's conventions; to_sklearn
+single_net            training of the net, epoch by epoch or by L-BFGS
 epoch_rules           what scikit-learn does after each epoch: records, stopping, lower learning rates
-ensembles             training of many nets at once
 cross_validation      all folds trained as one population
-interruption          what a fit keeps after Ctrl-C
+interruption          warnings of interrupted fits
 array_input           samples and targets of users on their way through scikit-learn's checks
-sources               tables that are read piece by piece
-table_input           tables of other libraries
-sklearn_conventions   scikit-learn's names, initial weights, factors of losses, schedule "invscaling"; to_sklearn
+sources               tables of other libraries, and tables that are read piece by piece
 from_sklearn          conversion of scikit-learn's fitted estimators
-serialization         files of the tabular estimators, and what a row cache keeps of them
-exporting, skl2onnx_converters  the method export; converters for pipelines
+serialization         files of the tabular estimators
 """
 
 from ..errors import install_command

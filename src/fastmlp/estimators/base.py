@@ -9,16 +9,23 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
+from ..export.export_to_file import Exportable
 from ..fit.optimizer_state import OptimizerState
 from ..interface.keywords import explains_names
 from .array_input import checked_sample_weights, dense, missing_targets_named
-from .ensembles import train_nets
 from .epoch_rules import EpochRules
-from .exporting import Exportable
 from .fitted_net import FittedNet
-from .parameters import CONSTRAINTS, check_partial_fit, check_settings, hidden_sizes, is_iterative, warn_of_unused
+from .parameters import (
+    CONSTRAINTS,
+    SKLEARN_OUTPUT,
+    check_partial_fit,
+    check_settings,
+    hidden_sizes,
+    is_iterative,
+    to_sklearn,
+    warn_of_unused,
+)
 from .single_net import SplitSamples, train_net
-from .sklearn_conventions import SKLEARN_OUTPUT, parameters_of_layers, to_sklearn
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -87,33 +94,24 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
         partial_fit.
     callbacks : callable or sequence of callable, optional
         Called as callback(epoch, history) after each epoch; history.net is the MLP being trained. Training stops when a
-        callback returns True. Of several nets, which are then trained one after another, history.net_number says which.
-    n_nets : int, default 1
-        Number of nets, trained together as one population from different initial weights. Predictions are the mean over
-        the nets.
-    time_limit : float, optional
-        Seconds after which a fit ends, as for fastmlp.MLP.fit, with a ConvergenceWarning. "lbfgs" ends with an
-        iteration. By default there is no limit.
+        callback returns True.
     device : str, default "auto"
         Device for training and prediction: "auto", "cpu" or "cuda", as in fastmlp.MLP.
 
     Attributes
     ----------
-    net_ : MLP or Population
-        The trained net, or nets if n_nets > 1.
+    net_ : MLP
+        The trained net.
     coefs_ : list of ndarray of shape (fan_in, fan_out)
-        Weights of each layer, as views of `net_.params`: write into them, since they are not replaced. With n_nets > 1,
-        copies of shape (n_nets, fan_in, fan_out). Set before a first fit with warm_start, or a first partial_fit,
-        together with `intercepts_`, they are the initial weights.
+        Weights of each layer, as views of `net_.params`: write into them, since they are not replaced.
     intercepts_ : list of ndarray of shape (fan_out,)
         Biases of each layer, in the same way.
     loss_ : float
-        Loss of the last epoch, penalty included; if n_nets > 1, the mean over nets, without the penalty.
+        Loss of the last epoch, penalty included.
     best_loss_ : float or None
-        Lowest loss of an epoch; if n_nets > 1, the mean over nets of the lowest by more than tol, without the penalty.
-        None with early_stopping.
+        Lowest loss of an epoch. None with early_stopping.
     loss_curve_ : list of float
-        Loss of each epoch, penalty included. Empty if n_nets > 1 or solver="lbfgs".
+        Loss of each epoch, penalty included. Empty with solver="lbfgs".
     validation_scores_ : list of float or None
         Score on the held-out samples after each epoch.
     best_validation_score_ : float or None
@@ -190,22 +188,13 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
         """
         return None
 
-    @abstractmethod
-    def _population_monitor(self, held_out: SplitSamples, tol: float) -> tuple[str, float]:
-        """Return (monitor, tolerance): the record that early stopping of a population uses instead of the score.
-
-        tol : tolerance of the score; the returned tolerance is on the scale of the record
-        """
-
     # ---- training
 
     @explains_names
-    def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None, executor: Any = None
-    ) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, validation_data: Any = None) -> Self:
         """Train on samples X and targets y.
 
-        Ctrl-C ends the fit with a warning. Of several nets, those that had begun are kept, and predict.
+        Ctrl-C ends the fit with a warning; the net keeps the parameters reached so far.
 
         Parameters
         ----------
@@ -218,8 +207,6 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
         validation_data : tuple, optional
             (X, y) or (X, y, sample_weight), held-out samples to evaluate after each epoch; with early_stopping=True,
             also the samples that decide when to stop.
-        executor : object, optional
-            Where to train several nets (n_nets above 1), as for Population.fit.
 
         Returns
         -------
@@ -238,7 +225,7 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
         """
         before = self.__dict__.copy()
         try:
-            fitted: Self = self._fit(X, y, sample_weight, validation_data, executor=executor)
+            fitted: Self = self._fit(X, y, sample_weight, validation_data)
         except BaseException:
             if self.__dict__.get("net_") is before.get("net_"):  # the classes and columns must remain those of the net
                 self.__dict__.clear()
@@ -247,23 +234,14 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
         return fitted
 
     def _fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        validation_data: Any,
-        incremental: bool = False,
-        classes: Any = None,
-        executor: Any = None,
+        self, X: Any, y: Any, sample_weight: Any, validation_data: Any, incremental: bool = False, classes: Any = None
     ) -> Any:
-        """Train the net or nets; arguments as for fit and partial_fit of the subclasses.
+        """Train the net; arguments as for fit and partial_fit of the subclasses.
 
         incremental : whether this is a partial_fit
         """
         check_settings(self)
         warn_of_unused(self, validation_data)
-        if executor is not None and self.n_nets == 1:
-            raise ValueError("executor= trains several nets: set n_nets above 1, or leave executor out.")
         if incremental:
             check_partial_fit(self)
         is_new = "net_" not in self.__dict__ or not (self.warm_start or incremental)
@@ -277,20 +255,17 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
             samples = SplitSamples(dense(X), y, self._encode(y), weights)
         held_out = None if validation_data is None else self._held_out(validation_data)
         sizes = (self.n_features_in_, *hidden_sizes(self), self.n_outputs_)
-        params: np.ndarray | None = None
-        if not is_new:
-            params = self._params_to_continue(sizes)
-        elif self.n_nets == 1 and (self.warm_start or incremental):  # coefs_ and intercepts_ may have been set before
-            given = tuple(self.__dict__.pop(name, None) for name in ("_given_coefs_", "_given_intercepts_"))
-            params = parameters_of_layers(given, sizes)
+        if not is_new and self.net_.network.layer_sizes != sizes:
+            raise ValueError(
+                f"Training goes on with a net of layers {self.net_.network.layer_sizes}, but the settings and data ask "
+                f"for {sizes}. Keep them as they were, or fit anew with warm_start=False."
+            )
+        params = None if is_new else self.net_.params
         rng = check_random_state(self.random_state)
         if is_new:
             self.t_ = 0
             self._forget()
-        if self.n_nets > 1:
-            train_nets(self, samples, held_out, sizes, params, rng, executor)
-        else:
-            train_net(self, samples, held_out, sizes, params, rng, incremental)
+        train_net(self, samples, held_out, sizes, params, rng, incremental)
         self._finish(sizes)
         return self
 
@@ -327,7 +302,7 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
         ValueError
-            For an activation, loss or number of nets that scikit-learn does not support.
+            For an activation or loss that scikit-learn does not support.
         """
         return to_sklearn(self)
 

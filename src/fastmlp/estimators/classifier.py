@@ -17,12 +17,12 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 
 from ..class_probabilities import likeliest, log_probabilities, probabilities
 from ..data.class_weighting import check_class_weights
+from ..export.predictor import classifier
 from ..interface.docstrings import with_entries_of
 from ..interface.keywords import explains_names
 from ..tables.target import are_unknown
 from .array_input import Scores
 from .base import BaseMLP
-from .exporting import classifier
 from .fitted_net import float_type
 from .parameters import keep_settings
 from .single_net import SplitSamples
@@ -42,9 +42,8 @@ class MLPClassifier(Scores, ClassifierMixin, BaseMLP):
         samples. partial_fit takes only a dict, because it never sees all samples.
     label_smoothing : float, default 0.0
         Fraction of each target that is spread evenly over all classes. For more than two exclusive classes.
-    dtype : {"auto", "input", "float32", "float64"}, default "auto"
-        Floating-point type of the nets; "auto" is float64 for solver="lbfgs", and float32 otherwise; "input" is that of
-        X, as in scikit-learn: float32 for X in float32, and float64 otherwise. Two checks of
+    dtype : {"auto", "float32", "float64"}, default "auto"
+        Floating-point type of the net; "auto" is float64 for solver="lbfgs", and float32 otherwise. Two checks of
         scikit-learn's check_estimator, check_sample_weight_equivalence_on_dense_data and _on_sparse_data, pass only in
         float64: they compare a fit with weights and a fit with repeated rows to 1e-7, and rounding errors of float32
         sums are larger.
@@ -112,8 +111,6 @@ class MLPClassifier(Scores, ClassifierMixin, BaseMLP):
         dropout: Any = 0.0,
         schedule: Any = None,
         callbacks: Any = None,
-        n_nets: int = 1,
-        time_limit: float | None = None,
         device: str = "auto",
         dtype: Any = "auto",
     ) -> None:
@@ -285,9 +282,6 @@ class MLPClassifier(Scores, ClassifierMixin, BaseMLP):
         if self._is_multilabel:  # its score counts a sample as correct only if all of its labels are
             return None
         return lambda history: float(history.validation_accuracy[-1])
-
-    def _population_monitor(self, held_out, tol):
-        return "validation_accuracy", tol
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

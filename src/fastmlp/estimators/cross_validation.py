@@ -12,14 +12,13 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing, check_random_state
 
+from ..callbacks import EarlyStopping, as_callbacks
 from ..population import Population
 from ..population_result import PopulationResult
 from .array_input import checked_sample_weights, dense
 from .base import BaseMLP
-from .ensembles import fit_nets, make_nets
-from .parameters import check_settings, hidden_sizes, is_iterative
-from .single_net import SplitSamples, Training
-from .sklearn_conventions import scale_of
+from .parameters import check_settings, hidden_sizes, is_iterative, scale_of
+from .single_net import SplitSamples, Training, check_finite, warn_of_epochs
 
 
 def cross_val_population(
@@ -31,7 +30,6 @@ def cross_val_population(
     groups: Any = None,
     scoring: Any = None,
     sample_weight: Any = None,
-    executor: Any = None,
 ) -> dict[str, Any]:
     """Cross-validate an estimator like sklearn.model_selection.cross_validate, training all folds in one call.
 
@@ -41,7 +39,7 @@ def cross_val_population(
     Parameters
     ----------
     estimator : MLPClassifier or MLPRegressor
-        An estimator of fastmlp with n_nets=1 and early_stopping=False; it need not be fitted, and is not changed. With
+        An estimator of fastmlp with early_stopping=False; it need not be fitted, and is not changed. With
         verbose=True, a progress bar in a terminal or a notebook shows how far the nets of the folds are.
     X : array_like, sparse matrix or data frame of shape (n_samples, n_features)
         Inputs, already scaled, because a pipeline is refused.
@@ -56,8 +54,6 @@ def cross_val_population(
         A scorer of scikit-learn. By default the score method of the estimator.
     sample_weight : array_like of shape (n_samples,), optional
         Weights of the samples in training.
-    executor : object, optional
-        Where to train the folds' nets, as for Population.fit.
 
     Returns
     -------
@@ -91,7 +87,7 @@ def cross_val_population(
     folds = list(check_cv(cv, y, classifier=is_classifier(whole)).split(X, y, groups))
     weights = checked_sample_weights(sample_weight, X)
     samples = SplitSamples(dense(X), y, whole._encode(y), weights)
-    nets, result = _train(whole, samples, [train for train, _ in folds], executor)
+    nets, result = _train(whole, samples, [train for train, _ in folds])
     if result.interrupted:  # scores of partly trained nets would be meaningless
         raise KeyboardInterrupt
     fitted = [_fitted(whole, nets, result, k, len(train)) for k, (train, _) in enumerate(folds)]
@@ -119,23 +115,16 @@ def _checked(estimator: Any) -> Any:
         )
     whole: Any = clone(estimator)
     check_settings(whole)
-    if whole.n_nets > 1 or whole.early_stopping or not is_iterative(whole) or whole.learning_rate == "adaptive":
+    if whole.early_stopping or not is_iterative(whole) or whole.learning_rate == "adaptive":
         raise ValueError(
-            "cross_val_population needs n_nets=1, early_stopping=False, a solver other than 'lbfgs', and a rate that "
+            "cross_val_population needs early_stopping=False, a solver other than 'lbfgs', and a rate that "
             "is not adaptive. Use sklearn.model_selection.cross_validate for other settings."
-        )
-    if whole.time_limit is not None:
-        raise ValueError(
-            "cross_val_population trains the nets of all folds together: a time limit of each fit has no meaning. Set "
-            "time_limit=None, or use sklearn.model_selection.cross_validate."
         )
     whole.t_ = 0
     return whole
 
 
-def _train(
-    whole: Any, samples: SplitSamples, folds: list[np.ndarray], executor: Any
-) -> tuple[Population, PopulationResult]:
+def _train(whole: Any, samples: SplitSamples, folds: list[np.ndarray]) -> tuple[Population, PopulationResult]:
     n = max(map(len, folds))
     rows = np.stack([np.concatenate([train, np.full(n - len(train), train[0])]) for train in folds])
     fold_weights = np.zeros((len(folds), n))  # 0 for the samples that pad a fold to n
@@ -146,10 +135,23 @@ def _train(
     targets = samples.targets if k == 1 or samples.targets.ndim == 2 else np.eye(k)[samples.targets]
     sizes = (samples.X.shape[1], *hidden_sizes(whole), k)
     training = Training(whole, sizes, n, samples.weights)
-    nets = make_nets(training, [check_random_state(whole.random_state) for _ in folds])
+    rngs = [check_random_state(whole.random_state) for _ in folds]
+    nets = Population(training.sizes, len(folds), **training.settings)
+    nets.params = np.stack([training.initial_params(rng) for rng in rngs])  # those that scikit-learn would draw
+    nets.seeds = np.array([int(rng.randint(2**31 - 1)) for rng in rngs], np.int64)
     all_weights = None if (fold_weights == 1.0).all() else fold_weights
     of_folds = SplitSamples(samples.X[rows], samples.y, targets.reshape(len(targets), k)[rows], all_weights)
-    return nets, fit_nets(training, nets, of_folds, executor=executor)
+    patience = int(min(whole.n_iter_no_change, whole.max_iter)) + 1
+    further: dict[str, Any] = {
+        "early_stopping": EarlyStopping(patience, "loss", whole.tol / training.scale.reported),
+        "callbacks": as_callbacks(whole.callbacks or ()),
+        "verbose": min(2, int(whole.verbose)),
+    }
+    result: PopulationResult = training.fit(nets, of_folds, None, **further)
+    check_finite(nets.params, "divergence" not in result.stopped_by)
+    if "epochs" in result.stopped_by:
+        warn_of_epochs(whole)
+    return nets, result
 
 
 def _fitted(whole: Any, nets: Population, result: PopulationResult, k: int, n_samples: int) -> Any:

@@ -1,4 +1,4 @@
-"""A fitted MLPClassifier or MLPRegressor: its net, its weights by scikit-learn's names, and outputs for samples."""
+"""A fitted MLPClassifier or MLPRegressor: its net, its weights by scikit-learn's names, and samples for the net."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import numpy as np
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import validate_data
 
-from ..errors import counted
 from ..mlp import MLP
 from .array_input import checked_sample_weights, dense, explaining, refuse_dates_among_columns, refuse_missing_dates
 from .epoch_rules import EpochRules
-from .parameters import dtype_of, follows_input
+from .parameters import dtype_of
 from .single_net import SplitSamples
 from .sources import checked_held_out
 
@@ -30,21 +29,10 @@ def _layers(name: str, of_layout: str, doc: str) -> Any:
     def get(estimator: Any) -> list[np.ndarray]:
         net = vars(estimator).get("net_")
         if net is None:
-            if (given := vars(estimator).get(f"_given_{name}")) is not None:
-                return given
             raise AttributeError(f"{type(estimator).__name__} has {name} only after fit.")
-        layers = getattr(net.network.layout, of_layout)
-        if isinstance(net, MLP):
-            return layers(net.params)
-        return [np.stack(layer) for layer in zip(*map(layers, net.params), strict=True)]
+        return getattr(net.network.layout, of_layout)(net.params)
 
     def put(estimator: Any, values: Any) -> None:
-        net = vars(estimator).get("net_")
-        if net is None:
-            vars(estimator)[f"_given_{name}"] = values
-            return
-        if not isinstance(net, MLP):
-            raise AttributeError(f"{name} of several nets are copies: write into net_.params, (n_nets, n_params).")
         for view, value in zip(get(estimator), values, strict=True):
             view[...] = value
 
@@ -52,37 +40,27 @@ def _layers(name: str, of_layout: str, doc: str) -> Any:
 
 
 class FittedNet:
-    """Mixin with the net of an estimator, its weights and learning rate, and with its outputs for samples."""
+    """Mixin with the net of an estimator, its weights, and its samples after scikit-learn's checks."""
 
     solver: Any
     learning_rate: str
     learning_rate_init: float
     power_t: float
-    n_nets: int
-    net_: Any
+    net_: MLP
     t_: int
-    n_features_in_: int
     _rules: EpochRules
+    n_features_in_: int
     _encode: Callable[[np.ndarray], np.ndarray]
 
-    coefs_ = _layers(
-        "coefs_",
-        "weights",
-        "Weights of each layer, (fan_in, fan_out), as views into net_.params.\n\n"
-        "With n_nets > 1: copies, (n_nets, fan_in, fan_out).",
-    )
-    intercepts_ = _layers(
-        "intercepts_",
-        "biases",
-        "Biases of each layer, (fan_out,), as views into net_.params; with n_nets > 1 copies, (n_nets, fan_out).",
-    )
+    coefs_ = _layers("coefs_", "weights", "Weights of each layer, (fan_in, fan_out), as views into net_.params.")
+    intercepts_ = _layers("intercepts_", "biases", "Biases of each layer, (fan_out,), as views into net_.params.")
 
     def __sklearn_is_fitted__(self) -> bool:
         return "net_" in self.__dict__
 
-    def _net(self) -> Any:
+    def _net(self) -> MLP:
         """Return net_, or raise NotFittedError if there is none."""
-        net = self.__dict__.get("net_")
+        net: MLP | None = self.__dict__.get("net_")
         if net is None:
             raise NotFittedError(f"This {type(self).__name__} is not fitted yet: call fit first.")
         return net
@@ -92,37 +70,18 @@ class FittedNet:
         """Present learning rate, which programs read from scikit-learn's private attribute of this name."""
         rate = self._rules.learning_rate if self.__sklearn_is_fitted__() else 0.0
         if not rate:
-            raise AttributeError(f"{type(self).__name__} has _optimizer only after a fit of one net, epoch by epoch.")
+            raise AttributeError(f"{type(self).__name__} has _optimizer only after a fit, epoch by epoch.")
         if self.solver == "sgd" and self.learning_rate == "invscaling":
             rate = self.learning_rate_init / (self.t_ + 1) ** self.power_t
         return SimpleNamespace(learning_rate=rate)
-
-    def _params_to_continue(self, sizes: tuple[int, ...]) -> np.ndarray:
-        known, n_known = self.net_.network.layer_sizes, getattr(self.net_, "n_nets", 1)
-        if known != sizes:
-            raise ValueError(
-                f"Training goes on with a net of layers {known}, but the settings and data ask for {sizes}. Keep them "
-                "as they were, or fit anew with warm_start=False."
-            )
-        if n_known != self.n_nets:  # another number was set, or an interrupted fit has kept fewer
-            raise ValueError(
-                f"Training goes on with {counted(n_known, 'net')}, but n_nets is {self.n_nets}. Set n_nets={n_known}, "
-                "or fit anew with warm_start=False."
-            )
-        return self.net_.params.reshape(-1) if self.n_nets == 1 else self.net_.params
 
     # ---- samples
 
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
         """Return X, dense or sparse, and y after scikit-learn's checks; reset : whether the fit does not go on"""
         refuse_dates_among_columns(y)
-        dtype: Any = dtype_of(self)
-        if follows_input(self) and reset:
-            dtype = [np.float64, np.float32]  # another type becomes the first of these
-        X, y = self._checked(X, reset, dtype, y=y, multi_output=True)
+        X, y = self._checked(X, reset, dtype_of(self), y=y, multi_output=True)
         refuse_missing_dates(y)
-        if reset:
-            self._input_dtype = X.dtype
         return X, dense(y)
 
     def _checked(self, X: Any, reset: bool, dtype: Any, **others: Any) -> Any:

@@ -9,9 +9,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..mlp import MLP
 from .classifier import MLPClassifier
+from .parameters import copy_records, shared_settings
 from .regressor import MLPRegressor
 from .single_net import net_settings
-from .sklearn_conventions import copy_records, shared_settings
 
 PAIRS: tuple[tuple[Any, Any], ...] = (
     (neural_network.MLPClassifier, MLPClassifier),
@@ -44,8 +44,7 @@ def from_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from sklearn.neural_network import MLPClassifier as SklearnClassifier
+    >>>     >>> from sklearn.neural_network import MLPClassifier as SklearnClassifier
     >>> X, y = np.eye(4), np.array(["no", "yes", "yes", "no"])
     >>> original = SklearnClassifier((8,), solver="lbfgs", random_state=0).fit(X, y)
     >>> bool(np.allclose(from_sklearn(original).predict_proba(X), original.predict_proba(X)))

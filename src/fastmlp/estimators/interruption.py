@@ -1,4 +1,4 @@
-"""Interrupted fits of estimators: the nets that are kept after Ctrl-C or a time limit, and the warnings."""
+"""Warnings of interrupted fits of tabular estimators: by Ctrl-C, a time limit or divergence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from ..errors import counted
 from ..fit.interruption import warn_of_interrupted_net
 from ..history import History
 from ..interface.user_warnings import warn_user
-from ..population import Population, subset_of
 from ..population_result import PopulationResult
 
 INTERRUPTED, OUT_OF_TIME = "Training was interrupted", "The time of the fit was over"
@@ -62,23 +61,3 @@ def warn_of_interrupted_end() -> None:
         "The fit was interrupted after its nets were trained. They are kept, and predict; what was still to be "
         "done, if anything, such as a training on all rows, is left out."
     )
-
-
-def trained_nets(nets: Population, were_trained: bool) -> Population:
-    """Return the nets that predict after a fit that Ctrl-C or its time limit has ended, and warn.
-
-    Nets that had not begun are left out: the mean of the outputs is one of trained nets only. If no net had begun, all
-    are kept.
-
-    nets : population with the result of its fit
-    were_trained : whether an earlier fit had trained all nets; then all are kept
-    """
-    result = nets.result
-    assert result is not None
-    begun = np.flatnonzero(result.epochs > 0)
-    outcome = (
-        f"Predictions are the mean of all {nets.n_nets}, which an earlier fit has trained." if were_trained else ""
-    )
-    warn_of_missing_nets(result, len(begun), nets.n_nets, outcome)
-    nets.fits += were_trained  # the earlier fit, for which all nets are in the mean
-    return nets if were_trained or len(begun) in (0, nets.n_nets) else subset_of(nets, begun)

@@ -1,31 +1,43 @@
-"""Parameters of the estimators, scikit-learn's and additional ones: checks, and conversion to those of MLP."""
+"""Parameters of the estimators, scikit-learn's and additional ones: checks, and conversion to those of MLP.
+
+The estimators follow sklearn.neural_network 1.9: names, initial weights, factors of losses, the schedule "invscaling".
+With B samples in a batch, its objective is a sum over outputs, with a factor of one half before squares, plus the
+penalty alpha / (2 B) times the sum of squared weights.
+"""
 
 from __future__ import annotations
 
-from numbers import Integral, Real
-from typing import Any
+from collections.abc import Callable
+from inspect import signature
+from math import sqrt
+from numbers import Real
+from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn import neural_network as theirs
+from sklearn import neural_network
+from sklearn.base import is_classifier
+from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from ..errors import checked_count, counted, shown
 from ..interface.setting_checks import checked_dtype
 from ..interface.user_warnings import warn_user
+from ..network.parameter_layout import Layout
 from ..network.spec import HIDDEN
 from ..optimizers import OPTIMIZERS, SGD, Adam, Optimizer, optimizer_from_name
 from ..optimizers.base import batch_rows
-from .sklearn_conventions import FASTMLP_ACTIVATION, Scale
+from ..runtime.memory_check import check_params
 
+FASTMLP_ACTIVATION = {"logistic": "sigmoid"}  # scikit-learn's name -> ours
+SKLEARN_OUTPUT = {"sigmoid": "logistic", "exponential": "exp"}  # our name -> scikit-learn's
 # Those of scikit-learn, whose names of activations stand for those of this package, which are known, too.
 CONSTRAINTS: dict[str, list[Any]] = {
-    **theirs.MLPClassifier._parameter_constraints,
+    **neural_network.MLPClassifier._parameter_constraints,
     "activation": [StrOptions({*FASTMLP_ACTIVATION, *HIDDEN})],
     "solver": [StrOptions({"lbfgs", *OPTIMIZERS}), Optimizer],
     "momentum": [Interval(Real, 0, 1, closed="left")],
     "class_weight": [dict, StrOptions({"balanced"}), None],
-    "n_nets": [Interval(Integral, 1, None, closed="left")],
-    "time_limit": [None, Interval(Real, 0, None, closed="neither")],
 }
 ALMOST_ZERO = 1e-300  # acts as 0 in the arithmetic; an exact beta of 0 would switch Adam's bias correction off
 
@@ -60,19 +72,14 @@ def check_settings(estimator: Any) -> None:
         raise ValueError(
             f"Give a schedule or learning_rate={estimator.learning_rate!r}, not both: each decides the learning rate."
         )
-    if estimator.n_nets > 1 and (not is_iterative(estimator) or estimator.learning_rate == "adaptive"):
-        raise ValueError(
-            "n_nets above 1 trains nets together, which solver='lbfgs' and learning_rate='adaptive' cannot: choose "
-            "another solver or rate, or use sklearn's BaggingClassifier or BaggingRegressor around a single net."
-        )
     hidden_sizes(estimator)
     dtype_of(estimator)
 
 
 def check_partial_fit(estimator: Any) -> None:
     """Refuse settings that partial_fit, which trains for one epoch, cannot follow."""
-    if estimator.early_stopping or estimator.n_nets > 1:
-        raise ValueError("partial_fit does not support early_stopping=True, nor n_nets above 1.")
+    if estimator.early_stopping:
+        raise ValueError("partial_fit does not support early_stopping=True.")
     if estimator.schedule is not None:
         raise ValueError(
             "partial_fit does not support schedule: it cannot know how many calls follow. Set learning_rate_init "
@@ -81,15 +88,10 @@ def check_partial_fit(estimator: Any) -> None:
 
 
 def warn_of_unused(estimator: Any, validation_data: Any) -> None:
-    """Warn of settings of one's own that solver="lbfgs", which has no epochs, or several nets do not use.
+    """Warn of settings of one's own that solver="lbfgs", which has no epochs, does not use.
 
     Nothing is said of scikit-learn's settings, such as early_stopping, whose documentation says it.
     """
-    if estimator.n_nets > 1 and validation_data is not None and not estimator.early_stopping:
-        warn_user(
-            f"n_nets={estimator.n_nets} has no use for validation_data without early_stopping=True: records of each "
-            "epoch are those of a single net."
-        )
     if is_iterative(estimator):
         return
     unused = {
@@ -106,20 +108,10 @@ def warn_of_unused(estimator: Any, validation_data: Any) -> None:
 
 
 def dtype_of(estimator: Any) -> np.dtype:
-    """Return the dtype of the nets. "auto" is float32, but float64 for lbfgs: its line search compares close losses.
-
-    "input" is that of X in the fit that set the number of features: float32 for X in float32, otherwise float64.
-    """
+    """Return the dtype of the net. "auto" is float32, but float64 for lbfgs: its line search compares close losses."""
     if isinstance(estimator.dtype, str) and estimator.dtype == "auto":
         return np.dtype(np.float32 if is_iterative(estimator) else np.float64)
-    if follows_input(estimator):
-        return np.dtype(estimator.__dict__.get("_input_dtype", np.float64))
     return checked_dtype(estimator.dtype)
-
-
-def follows_input(estimator: Any) -> bool:
-    """Return whether the nets have the dtype of X, as in scikit-learn."""
-    return isinstance(estimator.dtype, str) and estimator.dtype == "input"
 
 
 def hidden_sizes(estimator: Any) -> tuple[int, ...]:
@@ -167,3 +159,124 @@ def batch_size_of(estimator: Any, n_samples: int) -> int:
             f"batch_size is {estimator.batch_size}, but X has only {counted(n_samples, 'sample')}: they are one batch."
         )
     return batch_rows(estimator.batch_size, n_samples, optimizer_from_name(estimator.solver).rule)
+
+
+# ---- conventions of scikit-learn
+
+
+def sklearn_initial_params(rng: np.random.RandomState, layout: Layout, activation: str) -> np.ndarray:
+    """Return initial parameters (n_params,), the same numbers that scikit-learn draws from the same rng.
+
+    Weights and biases are drawn from U(-b, b) with b = sqrt(f / (fan_in + fan_out)), where f = 2 for sigmoid units and
+    6 for others.
+    """
+    check_params(layout.layer_sizes, layout.n_params, 8)
+    factor = 2.0 if activation == "sigmoid" else 6.0
+    bounds = [sqrt(factor / (i + j)) for i, j in layout.shapes]
+    parts = [rng.uniform(-b, b, i * j + j) for b, (i, j) in zip(bounds, layout.shapes, strict=True)]
+    return np.concatenate(parts)
+
+
+class Scale(NamedTuple):
+    """Factors that convert a loss of MLP (a mean over outputs, without one half) to scikit-learn's."""
+
+    objective: float  # to the objective that is minimised
+    reported: float  # to the loss in loss_ and loss_curve_
+
+
+def scale_of(loss: str, n_outputs: int) -> Scale:
+    """Return the factors from a loss of MLP to scikit-learn's.
+
+    >>> scale_of("squared_error", 3)
+    Scale(objective=1.5, reported=0.5)
+    """
+    if loss == "softmax_cross_entropy":
+        return Scale(1.0, 1.0)
+    if loss in ("squared_error", "huber"):
+        return Scale(0.5 * n_outputs, 0.5)
+    if loss in ("binary_cross_entropy", "poisson"):
+        return Scale(float(n_outputs), float(n_outputs))
+    return Scale(float(n_outputs), 1.0)
+
+
+def poisson_constant(y: np.ndarray, sample_weight: np.ndarray | None) -> float:
+    """Return the constant that scikit-learn's Poisson loss has and that of MLP lacks.
+
+    The constant is the mean over samples of y log(y) - y, summed over outputs.
+
+    y : (n_samples, n_outputs)
+    sample_weight : (n_samples,) weights of the mean, or None
+    """
+    from scipy.special import xlogy
+
+    return float(np.average(xlogy(y, y) - y, weights=sample_weight, axis=0).sum())
+
+
+def inverse_scaling(
+    power: float, n_batches: int, n_samples: int, seen: int, continues: bool
+) -> Callable[[np.ndarray, int], np.ndarray]:
+    """Return scikit-learn's schedule "invscaling": factors 1 / (t + 1) ** power on the learning rate.
+
+    t is the number of samples seen by the end of the previous epoch.
+
+    power : power_t of the estimator
+    n_batches, n_samples : number of batches and of samples in an epoch
+    seen : number of samples seen before this fit
+    continues : whether the optimiser state continues too. If not, the factor is 1 in the first epoch.
+    """
+
+    def factors(steps: np.ndarray, n_steps: int) -> np.ndarray:
+        epochs = steps // n_batches
+        falling = (seen + epochs * n_samples + 1.0) ** -power
+        return np.where((epochs == 0) & (not continues), 1.0, falling)
+
+    return factors
+
+
+# ---- conversion of estimators, with from_sklearn.py
+
+# What scikit-learn knows.
+ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
+SOLVERS = ("lbfgs", "sgd", "adam")
+LOSSES = ("log_loss", "squared_error", "poisson")
+OF_NET = ("net_", "coefs_", "intercepts_", "validation_loss_curve_")  # the last of ours only
+
+
+def to_sklearn(estimator: Any) -> Any:
+    """Return what MLPClassifier.to_sklearn and MLPRegressor.to_sklearn do.
+
+    Settings that scikit-learn lacks and that do not change predictions, such as dropout, are left out.
+    """
+    check_is_fitted(estimator)
+    if estimator.activation not in ACTIVATIONS or estimator.loss not in LOSSES:
+        raise ValueError(
+            f"scikit-learn has no net with activation={estimator.activation!r} and loss={estimator.loss!r}: it knows "
+            f"{', '.join(ACTIVATIONS)}, and {', '.join(LOSSES)}."
+        )
+    cls = neural_network.MLPClassifier if is_classifier(estimator) else neural_network.MLPRegressor
+    settings = shared_settings(estimator, cls)
+    if settings["solver"] not in SOLVERS:
+        settings["solver"] = "adam"  # only a later partial_fit uses the solver; predictions do not depend on it
+    made = cls(**settings)
+    copy_records(estimator, made)
+    if is_classifier(estimator):
+        labels = np.eye(estimator.n_outputs_, dtype=int) if estimator._is_multilabel else estimator.classes_
+        made._label_binarizer = LabelBinarizer().fit(labels)
+    made.coefs_ = [W.copy() for W in estimator.coefs_]
+    made.intercepts_ = [b.copy() for b in estimator.intercepts_]
+    made._no_improvement_count = estimator._rules.n_stalled
+    made._best_coefs, made._best_intercepts = made.coefs_, made.intercepts_
+    return made
+
+
+def shared_settings(estimator: Any, cls: Any) -> dict[str, Any]:
+    """Return the parameters of an estimator that another class has too."""
+    names = signature(cls).parameters
+    return {name: value for name, value in estimator.get_params(deep=False).items() if name in names}
+
+
+def copy_records(source: Any, target: Any) -> None:
+    """Copy the fitted attributes that the estimators of both packages have, but for the net."""
+    for name, value in vars(source).items():
+        if name[0] != "_" and name[-1] == "_" and name not in OF_NET:
+            setattr(target, name, list(value) if isinstance(value, list) else value)

@@ -15,12 +15,11 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from ..errors import counted
+from ..export.predictor import NUMBERS, Predictor
 from ..interface.docstrings import with_entries_of
 from ..interface.keywords import explains_names
-from ..mlp import MLP
 from .array_input import Scores, as_quantities
 from .base import BaseMLP
-from .exporting import regressor
 from .fitted_net import float_type
 from .parameters import CONSTRAINTS, keep_settings
 
@@ -40,9 +39,8 @@ class MLPRegressor(Scores, RegressorMixin, BaseMLP):
         "squared_error", "poisson", "absolute_error" or "huber".
     huber_delta : float, default 1.0
         Absolute error beyond which the Huber loss is linear.
-    dtype : {"auto", "input", "float32", "float64"}, default "auto"
-        Floating-point type of the nets; "auto" is float64 for solver="lbfgs", and float32 otherwise; "input" is that of
-        X, as in scikit-learn: float32 for X in float32, and float64 otherwise.
+    dtype : {"auto", "float32", "float64"}, default "auto"
+        Floating-point type of the net; "auto" is float64 for solver="lbfgs", and float32 otherwise.
 
     See Also
     --------
@@ -101,8 +99,6 @@ class MLPRegressor(Scores, RegressorMixin, BaseMLP):
         dropout: Any = 0.0,
         schedule: Any = None,
         callbacks: Any = None,
-        n_nets: int = 1,
-        time_limit: float | None = None,
         device: str = "auto",
         dtype: Any = "auto",
     ) -> None:
@@ -152,13 +148,12 @@ class MLPRegressor(Scores, RegressorMixin, BaseMLP):
         ndarray of shape (n_samples,), or (n_samples, n_outputs) for several outputs
             In float32 for X in float32, else in float64.
         """
-        net, features = self._net(), self._features(X)
-        outputs = net.predict(features) if isinstance(net, MLP) else net.ensemble_predict(features)
-        outputs = outputs.astype(float_type(X), copy=False)
+        outputs = self._net().predict(self._features(X)).astype(float_type(X), copy=False)
         return outputs[:, 0] if self.n_outputs_ == 1 else outputs
 
     def _predictor(self):
-        return regressor(self._net())
+        net = self._net()
+        return Predictor(net.network, net.params, NUMBERS)
 
     # ---- targets
 
@@ -178,17 +173,11 @@ class MLPRegressor(Scores, RegressorMixin, BaseMLP):
         return {"huber_delta": self.huber_delta}
 
     def _score_from_history(self, held_out):
-        variance = self._variance(held_out)
+        mean = np.average(held_out.targets, axis=0, weights=held_out.weights)
+        variance = float(np.average((held_out.targets - mean) ** 2, weights=held_out.weights, axis=0).mean())
         if self.loss != "squared_error" or self.n_outputs_ > 1 or not variance > 0.0:
             return None
         return lambda history: 1.0 - float(history.validation_loss[-1]) / variance
-
-    def _variance(self, held_out):
-        mean = np.average(held_out.targets, axis=0, weights=held_out.weights)
-        return float(np.average((held_out.targets - mean) ** 2, weights=held_out.weights, axis=0).mean())
-
-    def _population_monitor(self, held_out, tol):
-        return "validation_loss", tol * self._variance(held_out)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -1,4 +1,4 @@
-"""Training of a single net for an estimator: validation split, solver, and the records that scikit-learn keeps."""
+"""Training of the net of an estimator: validation split, solver, and the records that scikit-learn keeps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
 from ..callbacks import as_callbacks
-from ..console.fit_time import compiling_in_limit
 from ..errors import DivergenceWarning, counted
 from ..fit.interruption import warn_of_interrupted_net
 from ..fit.optimizer_state import OptimizerState
@@ -19,13 +18,24 @@ from ..interface.user_warnings import warn_user
 from ..kernels.jit.compile_time import notices
 from ..mlp import MLP
 from ..network.parameter_layout import Layout
+from ..runtime.ctrl_c import stop_flag
 from ..schedules import schedule_factors
 from .array_input import NON_FINITE
 from .epoch_rules import EpochRules, ObjectiveOfEpochs, sum_of_squares
-from .lbfgs import INTERRUPTED, OUT_OF_TIME, minimize
-from .parameters import activation_of, batch_size_of, dtype_of, is_iterative, optimizer_of
-from .sklearn_conventions import Scale, inverse_scaling, poisson_constant, scale_of, sklearn_initial_params
+from .parameters import (
+    Scale,
+    activation_of,
+    batch_size_of,
+    dtype_of,
+    inverse_scaling,
+    is_iterative,
+    optimizer_of,
+    poisson_constant,
+    scale_of,
+    sklearn_initial_params,
+)
 
+INTERRUPTED = -1  # status of a run of SciPy's solver that Ctrl-C has ended: SciPy has none
 REMEDY = "Scale X, and y of a regression, with StandardScaler, or lower learning_rate_init."
 
 
@@ -118,7 +128,6 @@ class Training:
             "shuffle": estimator.shuffle,
             "sample_weight": samples.weights,
             "validation_data": None if held_out is None else (held_out.X, held_out.targets, held_out.weights),
-            "time_limit": estimator.time_limit,
         }
         with notices(True), warnings.catch_warnings():
             warnings.simplefilter("ignore", DivergenceWarning)  # an error or a warning in the estimator's words follows
@@ -173,15 +182,13 @@ def train_net(
 def _run_lbfgs(training: Training, samples: SplitSamples, constant: float) -> None:
     estimator, scale = training.estimator, training.scale
     net = estimator.net_
-    result = minimize(estimator, net, samples.X, samples.targets, samples.weights, scale.objective)
+    result = _minimize(estimator, net, samples, scale.objective)
     check_finite(net.params, bool(np.isfinite(result.fun)))
     if result.status == INTERRUPTED:
         warn_user(
             f"lbfgs was interrupted in iteration {result.nit + 1}; the net has the parameters that iteration "
             f"{result.nit} has found."
         )
-    elif result.status == OUT_OF_TIME:
-        warn_of_time_limit(estimator)
     elif result.status:
         warn_user(
             f"lbfgs ended before it converged, after {result.nit} iterations and {result.nfev} evaluations: "
@@ -191,6 +198,49 @@ def _run_lbfgs(training: Training, samples: SplitSamples, constant: float) -> No
     penalty = 0.5 * net.network.l2 * scale.objective * sum_of_squares(net.weights)
     estimator.n_iter_ = min(int(result.nit), estimator.max_iter)
     estimator.loss_ = scale.reported / scale.objective * (float(result.fun) - penalty) + penalty + constant
+
+
+def _minimize(estimator: Any, net: MLP, samples: SplitSamples, scale: float) -> Any:
+    """Train a net in place by SciPy's L-BFGS-B, on all samples at once, until no component of the gradient exceeds tol,
+    or until the objective stops decreasing. Ctrl-C ends the run after an iteration with the status INTERRUPTED.
+
+    estimator : has the settings max_iter, max_fun, tol and verbose
+    scale : factor on the objective; tol applies to the scaled gradient
+
+    Returns
+    -------
+    scipy.optimize.OptimizeResult
+
+    Source: Byrd, Lu, Nocedal, Zhu 1995, as implemented in scipy.optimize.minimize.
+    """
+    from scipy.optimize import minimize as scipy_minimize
+    from threadpoolctl import threadpool_limits
+
+    objective = net.objective(samples.X, samples.targets, sample_weight=samples.weights)
+    n_done, status = 0, None
+
+    def scaled(params: np.ndarray) -> tuple[float, np.ndarray]:
+        loss, gradient = objective(params)
+        return scale * loss, scale * gradient.astype(np.float64)
+
+    def note(intermediate_result: Any) -> None:
+        nonlocal n_done, status
+        n_done, net.params = n_done + 1, intermediate_result.x
+        if estimator.verbose:
+            print(f"Iteration {n_done}, loss = {intermediate_result.fun:.8f}")
+        if flag.is_set():
+            status = INTERRUPTED
+            raise StopIteration
+
+    options = {"maxiter": estimator.max_iter, "maxfun": estimator.max_fun, "gtol": estimator.tol}
+    # SciPy's own steps are short: 40 us on one thread, 11 ms on two
+    with stop_flag() as flag, threadpool_limits(1, "blas"):
+        result = scipy_minimize(
+            scaled, net.params.astype(np.float64), method="L-BFGS-B", jac=True, callback=note, options=options
+        )
+    result.status = result.status if status is None else status
+    net.params = result.x
+    return result
 
 
 def _run_epochs(
@@ -229,8 +279,6 @@ def _run_epochs(
             f"{rules.best_score:.4g}. {REMEDY}",
             ConvergenceWarning,
         )
-    elif history.stopped_by == "time_limit":
-        warn_of_time_limit(estimator, history.compile_seconds)
     elif history.stopped_by == "epochs" and not incremental:
         warn_of_epochs(estimator)
 
@@ -239,14 +287,6 @@ def warn_of_epochs(estimator: Any) -> None:
     warn_user(
         f"Training reached max_iter={estimator.max_iter} before it converged. Raise max_iter, or tol if the "
         "loss is low enough.",
-        ConvergenceWarning,
-    )
-
-
-def warn_of_time_limit(estimator: Any, compile_seconds: float = 0.0) -> None:
-    warn_user(
-        f"Training reached time_limit={estimator.time_limit:g} before it converged. Raise time_limit, or tol if the "
-        f"loss is low enough.{compiling_in_limit(compile_seconds, estimator.time_limit)}",
         ConvergenceWarning,
     )
 

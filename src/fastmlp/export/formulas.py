@@ -29,6 +29,15 @@ def retargeted(formula: Callable, functions: Mapping[str, Callable]) -> Callable
     return FunctionType(formula.__code__, {**formula.__globals__, **exchanged})
 
 
+def _operation(symbol: str, is_swapped: bool = False) -> Callable[[Any, Any], Any]:
+    """Return the method of Operand for an operation; is_swapped : whether the operand stands on the right"""
+
+    def combined(operand: Any, other: Any) -> Any:
+        return operand.combined(symbol, other, operand) if is_swapped else operand.combined(symbol, operand, other)
+
+    return combined
+
+
 class Operand(ABC):
     """A number in a formula. Subclasses define what an operation of two operands is."""
 
@@ -39,41 +48,11 @@ class Operand(ABC):
         symbol : "+", "-", "*", "/", "<", "<=", ">" or ">="
         """
 
-    def __add__(self, other: Any) -> Any:
-        return self.combined("+", self, other)
-
-    def __radd__(self, other: Any) -> Any:
-        return self.combined("+", other, self)
-
-    def __sub__(self, other: Any) -> Any:
-        return self.combined("-", self, other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return self.combined("-", other, self)
-
-    def __mul__(self, other: Any) -> Any:
-        return self.combined("*", self, other)
-
-    def __rmul__(self, other: Any) -> Any:
-        return self.combined("*", other, self)
-
-    def __truediv__(self, other: Any) -> Any:
-        return self.combined("/", self, other)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return self.combined("/", other, self)
+    __add__, __radd__ = _operation("+"), _operation("+", is_swapped=True)
+    __sub__, __rsub__ = _operation("-"), _operation("-", is_swapped=True)
+    __mul__, __rmul__ = _operation("*"), _operation("*", is_swapped=True)
+    __truediv__, __rtruediv__ = _operation("/"), _operation("/", is_swapped=True)
+    __lt__, __le__, __gt__, __ge__ = (_operation(symbol) for symbol in ("<", "<=", ">", ">="))
 
     def __neg__(self) -> Any:
         return self.combined("*", -1.0, self)
-
-    def __lt__(self, other: Any) -> Any:
-        return self.combined("<", self, other)
-
-    def __le__(self, other: Any) -> Any:
-        return self.combined("<=", self, other)
-
-    def __gt__(self, other: Any) -> Any:
-        return self.combined(">", self, other)
-
-    def __ge__(self, other: Any) -> Any:
-        return self.combined(">=", self, other)

@@ -33,7 +33,7 @@ class _Reader:
     layers: list[_Layer] = field(default_factory=list)
 
     def add(self, layer: Any) -> None:
-        from .torch_layers import name_of, nn
+        from .to_torch import name_of, nn
 
         if isinstance(layer, nn.Linear):
             self._add_linear(layer)
@@ -114,7 +114,7 @@ def from_torch(module: Any, *, loss: str | None = None, device: str = "auto") ->
     >>> fastmlp.from_torch(module, loss="softmax_cross_entropy").network.layer_sizes  # doctest: +SKIP
     (2, 8, 3)
     """
-    from .torch_layers import nn
+    from .to_torch import nn
 
     if not isinstance(module, (nn.Sequential, nn.Linear)):
         raise TypeError(
@@ -148,7 +148,7 @@ def from_torch(module: Any, *, loss: str | None = None, device: str = "auto") ->
 
 
 def _leaves(module: Any) -> Iterator[Any]:
-    from .torch_layers import nn
+    from .to_torch import nn
 
     _check_computes(module)
     if isinstance(module, nn.Sequential):
@@ -160,7 +160,7 @@ def _leaves(module: Any) -> Iterator[Any]:
 
 def _check_computes(module: Any) -> None:
     """Raise ValueError if a module may compute something else than its kind of module does."""
-    from .torch_layers import nn
+    from .to_torch import nn
 
     kind = next((kind for kind in (nn.Sequential, nn.Linear) if isinstance(module, kind)), type(module))
     if type(module).forward is not kind.forward or module._forward_hooks or module._forward_pre_hooks:

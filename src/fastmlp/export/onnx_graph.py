@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from math import pi
 from typing import Any
 
@@ -51,41 +50,45 @@ class Value(Operand):
         return self.graph.add(SYMBOLS[symbol], left, right)
 
 
-class Graph(ABC):
-    """Nodes and constants in the order in which they are computed. Subclasses say where they are kept.
+class Graph:
+    """Nodes and constants of a model, in the order in which they are computed.
 
     dtype : of the numbers that operations on values are given as Python floats
     """
 
     def __init__(self, dtype: np.dtype):
         self.dtype = np.dtype(dtype)
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
         self._constants: dict[tuple, Value] = {}
 
-    @abstractmethod
-    def _add_node(self, operator: str, inputs: list[str], domain: str, attributes: dict[str, Any]) -> str:
-        """Add a node with one output, and return the output's name."""
+    def _new_name(self) -> str:
+        return f"fastmlp/{len(self.nodes) + len(self.constants)}"
 
-    @abstractmethod
-    def _add_constant(self, array: np.ndarray) -> str:
-        """Add a constant, and return its name."""
+    def _add_constant(self, array: np.ndarray) -> Value:
+        name = self._new_name()
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return Value(self, name)
 
-    @abstractmethod
     def name_output(self, value: Value, name: str) -> None:
         """Make a value an output of the graph, under this name."""
+        self.nodes.append(helper.make_node("Identity", [value.name], [name], name))
 
     def add(self, operator: str, *inputs: Any, domain: str = "", **attributes: Any) -> Value:
         """Add a node with one output; inputs are values, numbers and arrays."""
         names = [(item if isinstance(item, Value) else self.constant(item)).name for item in inputs]
-        return Value(self, self._add_node(operator, names, domain, attributes))
+        name = self._new_name()
+        self.nodes.append(helper.make_node(operator, names, [name], name, domain=domain or None, **attributes))
+        return Value(self, name)
 
     def constant(self, content: Any) -> Value:
         """Return a number, in the dtype of the graph, or an array as a value. Equal ones are kept once."""
         array = np.asarray(content, self.dtype) if type(content) in (int, float) else np.asarray(content)
         if array.dtype == object or array.size > 8:
-            return Value(self, self._add_constant(array))
+            return self._add_constant(array)
         key = array.dtype.str, array.shape, array.tobytes()
         if key not in self._constants:
-            self._constants[key] = Value(self, self._add_constant(array))
+            self._constants[key] = self._add_constant(array)
         return self._constants[key]
 
     def cast(self, value: Value, dtype: Any) -> Value:
@@ -149,30 +152,3 @@ class Graph(ABC):
         if self.dtype == np.float32:
             return self.add("Erf", z)
         return self.cast(self.add("Erf", self.cast(z, np.float32)), self.dtype)  # onnxruntime has it in float32 only
-
-
-class ModelGraph(Graph):
-    """A graph that becomes a model of its own."""
-
-    def __init__(self, dtype: np.dtype):
-        super().__init__(dtype)
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-        self.outputs: list[str] = []
-
-    def _new_name(self) -> str:
-        return f"fastmlp/{len(self.nodes) + len(self.constants)}"
-
-    def _add_node(self, operator: str, inputs: list[str], domain: str, attributes: dict[str, Any]) -> str:
-        name = self._new_name()
-        self.nodes.append(helper.make_node(operator, inputs, [name], name, domain=domain or None, **attributes))
-        return name
-
-    def _add_constant(self, array: np.ndarray) -> str:
-        name = self._new_name()
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
-        return name
-
-    def name_output(self, value: Value, name: str) -> None:
-        self.nodes.append(helper.make_node("Identity", [value.name], [name], name))
-        self.outputs.append(name)

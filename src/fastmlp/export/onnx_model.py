@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from typing import NamedTuple
 
 import numpy as np
 
 from ..errors import counted
+from ..kernels.formulas.activations import ACTIVATIONS, IDENTITY
 from ..persistence import package_version
 from .onnx_columns import features_of_columns, types_of_inputs
-from .onnx_graph import IR_VERSION, ML, ML_OPSET, OPSET, ModelGraph, Value, helper, onnx
-from .onnx_layers import predictions
-from .predictor import Predictor
+from .onnx_graph import IR_VERSION, ML, ML_OPSET, OPSET, Graph, Value, helper, onnx
+from .predictor import MEAN, NUMBERS, PROBABILITIES, Predictor
 
+LABEL, PROBABILITY, VARIABLE, OUTPUT = "label", "probabilities", "variable", "Y"  # names of outputs
 MOST_BYTES = 2_000_000_000  # a file of protobuf has less than 2 GiB
 
 
@@ -30,7 +32,7 @@ def model_bytes(predictor: Predictor) -> bytes:
     if size > MOST_BYTES:
         raise ValueError(
             f"The parameters have {counted(size, 'byte')}, but a file .onnx holds at most {MOST_BYTES:,}; train a "
-            "smaller net or fewer, or export one member."
+            "smaller net or fewer."
         )
     model = make_model(predictor)
     onnx.checker.check_model(model, full_check=True)
@@ -38,7 +40,7 @@ def model_bytes(predictor: Predictor) -> bytes:
 
 
 def make_model(predictor: Predictor) -> onnx.ModelProto:
-    graph = ModelGraph(predictor.dtype)
+    graph = Graph(predictor.dtype)
     inputs, features = _inputs(graph, predictor)
     used = {value.name for value in inputs}
     outputs = []
@@ -60,7 +62,7 @@ def make_model(predictor: Predictor) -> onnx.ModelProto:
     return model
 
 
-def _inputs(graph: ModelGraph, predictor: Predictor) -> tuple[list[onnx.ValueInfoProto], Value]:
+def _inputs(graph: Graph, predictor: Predictor) -> tuple[list[onnx.ValueInfoProto], Value]:
     """Return (inputs of the graph, features): X, or an input for each column of a table."""
     if predictor.columns is None:
         shape = "n_rows", predictor.network.n_features
@@ -76,3 +78,75 @@ def _inputs(graph: ModelGraph, predictor: Predictor) -> tuple[list[onnx.ValueInf
 
 def _tensor_type(dtype: np.dtype) -> int:
     return onnx.TensorProto.STRING if dtype.kind == "O" else int(helper.np_dtype_to_tensor_dtype(dtype))
+
+
+# ---- nets as nodes: features become outputs, and outputs predictions
+
+
+class Output(NamedTuple):
+    """An output of a graph: its value, its name, its type, and its shape with names for unknown sizes."""
+
+    value: Value
+    name: str
+    dtype: np.dtype
+    shape: tuple[int | str, ...]
+
+
+def predictions(graph: Graph, predictor: Predictor, features: Value) -> list[Output]:
+    """Return the outputs of a graph for features (n_rows, n_features) in the predictor's dtype."""
+    several = predictor.params.ndim == 2
+    n_outputs, dtype = predictor.network.n_outputs, predictor.dtype
+    logits = logits_of_layers(graph, predictor, features)
+    if predictor.kind == PROBABILITIES:
+        return _class_outputs(graph, predictor, logits)
+    outputs = graph.activation(predictor.network.output_row, logits)
+    if predictor.kind == MEAN:
+        return [Output(_mean_over_nets(graph, outputs, predictor), OUTPUT, dtype, ("n_rows", n_outputs))]
+    if predictor.kind == NUMBERS:
+        outputs = _mean_over_nets(graph, outputs, predictor)
+        if predictor.is_regression_scaled:
+            scaled = graph.cast(outputs, np.float64) * np.atleast_1d(np.asarray(predictor.std, np.float64))
+            outputs = graph.cast(scaled + np.atleast_1d(np.asarray(predictor.mean, np.float64)), dtype)
+        return [Output(outputs, VARIABLE, dtype, ("n_rows", n_outputs))]
+    return [Output(outputs, OUTPUT, dtype, ((predictor.n_nets,) if several else ()) + ("n_rows", n_outputs))]
+
+
+def logits_of_layers(graph: Graph, predictor: Predictor, features: Value) -> Value:
+    """Return the logits (n_rows, n_outputs), of several nets (n_nets, n_rows, n_outputs)."""
+    a, codes = features, (*predictor.network.activation_codes[:-1], IDENTITY)
+    for (W, b), code in zip(predictor.layers(), codes, strict=True):
+        if W.ndim == 2:
+            z = graph.add("Gemm", a, W, b)
+        else:
+            z = graph.add("MatMul", a, W) + b[:, None, :]
+        a = graph.activation(ACTIVATIONS[code], z)
+    return a
+
+
+def _mean_over_nets(graph: Graph, outputs: Value, predictor: Predictor) -> Value:
+    if predictor.params.ndim == 1:
+        return outputs
+    return graph.add("ReduceSum", outputs, np.zeros(1, np.int64), keepdims=0) * (1.0 / predictor.n_nets)
+
+
+def _class_outputs(graph: Graph, predictor: Predictor, logits: Value) -> list[Output]:
+    several, is_multilabel = predictor.params.ndim == 2, predictor.is_multilabel
+    if predictor.temperature != 1.0:
+        logits = logits * (1.0 / predictor.temperature)
+    is_softmax = predictor.network.output_row.name == "softmax"
+    if not is_softmax and not is_multilabel and predictor.network.n_outputs == 1:
+        logits = graph.add("Concat", -logits, logits, axis=-1)
+        each = graph.activation(predictor.network.output_row, logits)
+    elif is_softmax or is_multilabel:
+        each = graph.activation(predictor.network.output_row, logits)
+    else:  # exclusive classes with a sigmoid each: normalised to sum 1, from logarithms so that no sum is 0
+        each = graph.add("Softmax", -graph.functions["softplus"](-logits), axis=-1)
+    p = _mean_over_nets(graph, each, predictor)
+    classes = predictor.classes
+    assert classes is not None
+    p_output = Output(p, PROBABILITY, predictor.dtype, ("n_rows", len(classes)))
+    if is_multilabel:
+        label = graph.cast(p > 0.5 if several else logits > 0.0, np.int64)
+        return [Output(label, LABEL, np.dtype(np.int64), ("n_rows", len(classes))), p_output]
+    number = graph.add("ArgMax", p if several else logits, axis=1, keepdims=0)
+    return [Output(graph.add("Gather", classes, number), LABEL, classes.dtype, ("n_rows",)), p_output]

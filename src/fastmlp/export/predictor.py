@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..errors import counted, shown
+from ..errors import counted
 from ..network.spec import Network
 from ..tables.base_column import Column
 
@@ -64,38 +64,22 @@ class Predictor:
 
     def layers(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return (W, b) of each layer: (..., fan_in, fan_out) and (..., fan_out), with n_nets in front for several."""
-        layout, stack = self.network.layout, self.params
-        return [
-            (
-                stack[..., start : start + fan_in * fan_out].reshape(*stack.shape[:-1], fan_in, fan_out),
-                stack[..., bias : bias + fan_out],
-            )
-            for start, bias, (fan_in, fan_out) in zip(
-                layout.weight_offsets, layout.bias_offsets, layout.shapes, strict=True
-            )
-        ]
+        layout = self.network.layout
+        return list(zip(layout.weights(self.params), layout.biases(self.params), strict=True))
 
-    def member(self, k: int | None) -> Predictor:
-        """Return the predictor of net k alone, or this one for None. Negative numbers count from the end.
 
-        Raises
-        ------
-        ValueError
-            If there is a single net, or no net k.
-        """
-        if k is None:
-            return self
-        if self.params.ndim == 1:
-            raise ValueError(f"member is {shown(k)}, but there is one net only; leave it out.")
-        if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not -self.n_nets <= k < self.n_nets:
-            raise ValueError(f"member should be the number of a net, from 0 to {self.n_nets - 1}, but is {shown(k)}.")
-        return replace(self, params=self.params[k])
+def classifier(
+    net: Any, classes: Any, columns: Any = None, is_multilabel: bool = False, temperature: float = 1.0
+) -> Predictor:
+    """Return what a fitted classifier exports; arguments as for Predictor."""
+    labels = checked_labels(classes)
+    return Predictor(net.network, net.params, PROBABILITIES, columns, labels, is_multilabel, temperature=temperature)
 
 
 def checked_labels(classes: Sequence[Any] | np.ndarray) -> np.ndarray:
     """Return class labels as an array of text (object), int64 or, for fractions, float64.
 
-    true and false are 1 and 0, and whole numbers int64, as in skl2onnx.
+    true and false are 1 and 0, and whole numbers int64.
 
     Raises
     ------

@@ -1,20 +1,107 @@
-"""A net as a module of PyTorch."""
+"""A net as a module of PyTorch: its own layers where it has them, otherwise modules that compute a formula."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from math import pi
+from typing import Any
 
 import numpy as np
 
-from ..kernels.formulas.activations import ACTIVATIONS
+from ..kernels.formulas.activations import ACTIVATIONS, CODES, LEAK
 from ..network.spec import Network
-from .torch_layers import layer_of, nn, torch
+from .formulas import retargeted
 
-if TYPE_CHECKING:
-    from torch.nn import Sequential
+try:
+    import torch
+    from torch import nn
+except ImportError as error:
+    raise ImportError("Modules of PyTorch need the package torch, which pytorch.org says how to install.") from error
+
+# PyTorch's class of an activation, and the settings with which it computes the formula of the table.
+LAYERS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
+    "identity": (nn.Identity, {}),
+    "sigmoid": (nn.Sigmoid, {}),
+    "tanh": (nn.Tanh, {}),
+    "relu": (nn.ReLU, {}),
+    "leaky_relu": (nn.LeakyReLU, {"negative_slope": LEAK}),
+    "elu": (nn.ELU, {"alpha": 1.0}),
+    "selu": (nn.SELU, {}),
+    "gelu": (nn.GELU, {"approximate": "none"}),
+    "silu": (nn.SiLU, {}),
+    "softplus": (nn.Softplus, {"beta": 1.0, "threshold": 20.0}),
+    "softsign": (nn.Softsign, {}),
+    "softmax": (nn.Softmax, {"dim": -1}),
+}
 
 
-def to_torch(network: Network, params: np.ndarray, logits: bool) -> Sequential:
+def _where(mask: Any, a: Any, b: Any) -> Any:
+    return torch.where(mask, a, b)
+
+
+FUNCTIONS: dict[str, Callable] = {
+    "where": _where,
+    "sqrt": torch.sqrt,
+    "absolute": torch.abs,
+    "ratio": torch.div,
+    "multiply_add": lambda a, b, c: a * b + c,
+    "exp": torch.exp,
+    "expm1": torch.expm1,
+    "log": torch.log,
+    "log1p": torch.log1p,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "softplus": nn.functional.softplus,
+    "normal_density": lambda z: torch.exp(-0.5 * z * z) * (2.0 * pi) ** -0.5,
+    "normal_cdf": torch.special.ndtr,
+}
+
+
+class Activation(nn.Module):
+    """An activation that PyTorch lacks, such as symmetric_sigmoid; PyTorch finds the derivative of its formula."""
+
+    def __init__(self, name: str):
+        super().__init__()
+        self.name = name
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return retargeted(ACTIVATIONS[CODES[self.name]].value, FUNCTIONS)(z)
+
+    def extra_repr(self) -> str:
+        return repr(self.name)
+
+
+def layer_of(name: str) -> nn.Module:
+    """Return the layer of an activation, by its name in the table."""
+    if name not in LAYERS:
+        return Activation(name)
+    cls, settings = LAYERS[name]
+    return cls(**settings)
+
+
+def name_of(layer: nn.Module) -> str | None:
+    """Return the activation that a layer computes, by its name in the table; None if there is none.
+
+    Raises
+    ------
+    ValueError
+        If the layer is an activation of the table with other settings.
+    """
+    if isinstance(layer, Activation):
+        return layer.name
+    for name, (cls, settings) in LAYERS.items():
+        if type(layer) is cls:
+            for key, value in settings.items():
+                found = getattr(layer, key)
+                if found != value and not (key == "dim" and found == 1):
+                    raise ValueError(
+                        f"A layer {layer} cannot be taken: fastmlp's {name} has {key}={value}, but this one {found}."
+                    )
+            return name
+    return None
+
+
+def to_torch(network: Network, params: np.ndarray, logits: bool) -> nn.Sequential:
     """Return the Sequential with copies of the parameters (n_params,), in evaluation mode; see MLP.to_torch."""
     layout, layers = network.layout, []
     dropout = (*network.dropout, 0.0)

@@ -25,8 +25,7 @@ from .state_checks import check_count, check_integers, check_state
 from .task import FitTask, epochs_of_attempt
 
 if TYPE_CHECKING:
-    from ..nets.net_base import NetBase
-    from ..nets.population_base import PopulationBase
+    from ..nets.net_base import NetBase, PopulationBase
 
 SAMPLED_STEPS = 1000  # steps at which two schedules are compared
 MEMORY_LIMIT = "memory_limit"  # of the data in an identity: only of fits that read rows from disk

@@ -30,7 +30,7 @@ from .sources import rows_of
 from .task import FitTask
 
 if TYPE_CHECKING:
-    from ..nets.single_net_base import SingleNetBase
+    from ..nets.net_base import SingleNetBase
     from .checkpoint import Saver
 
 

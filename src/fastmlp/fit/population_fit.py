@@ -33,7 +33,7 @@ from .sources import rows_of
 from .task import FitTask
 
 if TYPE_CHECKING:
-    from ..nets.population_base import PopulationBase
+    from ..nets.net_base import PopulationBase
 
 
 def fit_population(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], watch: Stopwatch) -> PopulationResult:

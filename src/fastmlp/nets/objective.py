@@ -9,7 +9,7 @@ import numpy as np
 from ..execution.buffer_cache import buffers
 from ..execution.plan import Plan
 from ..kernels.structs import DIVERGED, HYPER, NO_UPDATE, Samples, TrainConfig
-from .net_interface import Net
+from .net_base import SingleNetBase
 
 ROWS = 4096  # samples per kernel call
 
@@ -22,7 +22,7 @@ class Objective:
     zeros.
     """
 
-    def __init__(self, net: Net, data: Samples):
+    def __init__(self, net: SingleNetBase, data: Samples):
         self._net, batch_size = net, min(data.n_samples, ROWS)
         network = replace(net.network, dropout=(0.0,) * len(net.network.dropout))
         with net.device.on():

@@ -1,18 +1,12 @@
-"""Predictions of MLP and Population with an executor, whose workers compute, and what all uses of one share."""
+"""What all uses of an executor share: its workers, their device, and data as they are sent to them."""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import numpy as np
-
 from ..data.arrays import as_numbers
-from ..data.checked_samples import as_features, inputs_only
-from ..data.population_data import Strides
 from ..devices import Device, device_of
-from ..kernels.structs import Samples
-from ..runtime.memory_check import OUTPUTS, check_array
 from .net_base import NetBase
 
 ON_WORKERS = Device("cpu", "the workers of an executor compute on CPUs")
@@ -36,26 +30,3 @@ def workers_for(executor: Any) -> AbstractContextManager[Any]:
     from ..executors.executor_kinds import workers_of  # here and below: other processes need not import it
 
     return workers_of(executor)
-
-
-def predict_with_executor(
-    executor: Any, net: NetBase, data: Samples, strides: Strides, members: np.ndarray, output: np.ndarray
-) -> None:
-    """Write the outputs of nets, computed on the workers of an executor; arguments are those of WorkersPrediction."""
-    from .workers_prediction import WorkersPrediction
-
-    params = net.params.reshape(-1, net.network.layout.n_params)  # a view, also of one net
-    with workers_for(executor) as workers:
-        given = net.network, net.device, params, data, strides, members, net.precision, output
-        WorkersPrediction(workers, *given).run()
-
-
-def outputs_of_net(net: NetBase, X: Any, executor: Any) -> np.ndarray:
-    """Return the outputs (n_samples, n_outputs) of one net, computed on the workers of an executor."""
-    network, features = net.network, as_features(for_workers(X), net.network.n_features, net.dtype)
-    shape = len(features), network.n_outputs
-    check_array(shape, net.dtype.itemsize, *OUTPUTS)
-    net.device = device_on_workers(net)
-    output = np.empty((1, *shape), net.dtype)
-    predict_with_executor(executor, net, inputs_only(features), (0, 0, 0), np.zeros(1, np.int64), output)
-    return output[0]

@@ -81,25 +81,28 @@ class Layout:
 
         Parameters
         ----------
-        params : ndarray of shape (n_params,)
-            Parameter vector.
+        params : ndarray of shape (n_params,) or (n_nets, n_params)
+            Parameter vector, or one of each net.
 
         Returns
         -------
-        list of ndarray of shape (fan_in, fan_out)
+        list of ndarray of shape (fan_in, fan_out) or (n_nets, fan_in, fan_out)
         """
-        return [params[o : o + i * j].reshape(i, j) for o, (i, j) in zip(self.weight_offsets, self.shapes, strict=True)]
+        return [
+            params[..., o : o + i * j].reshape(*params.shape[:-1], i, j)
+            for o, (i, j) in zip(self.weight_offsets, self.shapes, strict=True)
+        ]
 
     def biases(self, params: np.ndarray) -> list[np.ndarray]:
         """Return the bias vectors, one per layer, as views of params.
 
         Parameters
         ----------
-        params : ndarray of shape (n_params,)
-            Parameter vector.
+        params : ndarray of shape (n_params,) or (n_nets, n_params)
+            Parameter vector, or one of each net.
 
         Returns
         -------
-        list of ndarray of shape (fan_out,)
+        list of ndarray of shape (fan_out,) or (n_nets, fan_out)
         """
-        return [params[o : o + j] for o, (_, j) in zip(self.bias_offsets, self.shapes, strict=True)]
+        return [params[..., o : o + j] for o, (_, j) in zip(self.bias_offsets, self.shapes, strict=True)]

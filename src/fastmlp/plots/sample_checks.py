@@ -59,8 +59,7 @@ def unwrap(
         raise ValueError(f"This plot needs an MLP or a fitted estimator of fastmlp, {_instead_of(net)}.")
     if is_of_one_net and hasattr(net, "n_nets"):  # a Population
         raise ValueError(
-            f"This plot is of one net, but there are {net.n_nets} here. Plot one of them, such as "
-            f"{'pop' if net is model else 'model.net_'}.best()."
+            f"This plot is of one net, but there are {net.n_nets} here. Plot one of them, such as pop.best()."
         )
     if net is model or classes is None or np.ndim(y) == 2:
         return net, X, y, labels

@@ -54,14 +54,13 @@ def test_the_nets_of_fastmlp_train_by_default(folder):
     assert_exported_as_predicted("nets.safetensors")
 
 
-def test_populations_members_and_prefixes(tmp_path, rng):
+def test_populations_and_prefixes(tmp_path, rng):
     X, pop = rng.normal(size=(5, 2)).astype(np.float32), fastmlp.Population((2, 3, 1), 4, random_state=0)
     pop.save(tmp_path / "nets.safetensors")
-    for arguments, n, prefix in (([], 4, ""), (["--member", 2, "--prefix", "spam"], 1, "spam")):
-        path = tmp_path / f"nets{n}.h"
+    for arguments, prefix in (([], ""), (["--prefix", "spam"], "spam")):
+        path = tmp_path / f"nets{prefix}.h"
         assert run("export", tmp_path / "nets.safetensors", path, *arguments).exit_code == 0
-        expected = pop.predict(X)[:, :, 0].T if n == 4 else pop.net(2).predict(X)
-        np.testing.assert_allclose(c_outputs(path, X, n, prefix), expected, atol=1e-5)
+        np.testing.assert_allclose(c_outputs(path, X, 4, prefix), pop.predict(X)[:, :, 0].T, atol=1e-5)
 
 
 def test_ctrl_c_leaves_the_file_that_is_there(folder, monkeypatch):
@@ -79,7 +78,6 @@ MISTAKES = [
     ("things.safetensors things.pt", "should end in .onnx, for ONNX, or .h, for C, but it is 'things.pt'"),
     ("things.safetensors things.h", "numbers only, but these columns hold text: 'colour'"),
     ("things.safetensors things.onnx --prefix a", "prefix is 'a', but only a C file"),
-    ("things.safetensors things.onnx --member 0", "there is one net only"),
     ("things.safetensors none/things.onnx", "There is no folder 'none'"),
     ("none.safetensors things.onnx", "There is no file 'none.safetensors'"),
     ("things.csv things.onnx", "'things.csv' should be a net saved by fastmlp"),

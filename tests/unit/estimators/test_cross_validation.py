@@ -3,12 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from executor_cases import InPlace
+from interrupted_fits import with_sigint
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score, cross_validate
 
 from fastmlp import MLPClassifier, MLPRegressor, cross_val_population
+from fastmlp.fit.one_net import OneNet
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 SETTINGS = {"hidden_layer_sizes": (5,), "learning_rate_init": 0.02, "max_iter": 25, "random_state": 0}
@@ -63,16 +64,14 @@ def test_cross_val_population_accepts_frames_and_weights(iris, rng):
 def test_unsupported_estimators_and_settings_raise(iris):
     with pytest.raises(TypeError, match=r"takes an MLPClassifier .* of fastmlp, but got LogisticRegression"):
         cross_val_population(LogisticRegression(), *iris)
-    for setting in ({"n_nets": 2}, {"early_stopping": True}, {"solver": "lbfgs"}):
-        with pytest.raises(ValueError, match="cross_val_population needs n_nets=1"):
+    for setting in ({"early_stopping": True}, {"solver": "lbfgs"}, {"solver": "sgd", "learning_rate": "adaptive"}):
+        with pytest.raises(ValueError, match="cross_val_population needs early_stopping=False"):
             cross_val_population(MLPClassifier(**setting), *iris)
 
 
-def test_an_executor_gives_the_same_scores(iris):
-    model, executor = MLPClassifier(**SETTINGS), InPlace()
-    expected = cross_val_population(model, *iris, cv=3)
-    found = cross_val_population(model, *iris, cv=3, executor=executor)
-    np.testing.assert_array_equal(found["test_score"], expected["test_score"])
-    for a, b in zip(found["estimator"], expected["estimator"], strict=True):
-        np.testing.assert_array_equal(a.net_.params, b.net_.params)
-    assert executor.n_submitted > 0
+@pytest.mark.usefixtures("ctrl_c")
+def test_interrupted_cross_validation_raises(monkeypatch, rng):
+    monkeypatch.setattr(OneNet, "run", with_sigint(OneNet.run))
+    X = rng.normal(size=(60, 3))
+    with pytest.raises(KeyboardInterrupt):
+        cross_val_population(MLPRegressor(hidden_layer_sizes=(4,), random_state=0), X, X[:, 0])

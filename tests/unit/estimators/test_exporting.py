@@ -32,7 +32,7 @@ TARGETS = {
     "booleans": lambda X: X[:, 0] > 0,
     "several labels": lambda X: (X[:, :3] > 0).astype(int),
 }
-KINDS = [{}, {"n_nets": 3}, {"dtype": "float64"}]
+KINDS = [{}, {"dtype": "float64"}]
 
 
 @pytest.mark.parametrize("settings", KINDS, ids=str)
@@ -51,13 +51,9 @@ def test_classifier(target, settings, X, tmp_path):
     model.export(tmp_path / "net.h", prefix="p")
     found = c_outputs(tmp_path / "net.h", X, expected.shape[1], "p")
     np.testing.assert_allclose(found, expected, rtol=0, atol=PROBABILITY)
-    if "n_nets" in settings and target == "booleans":
-        model.export(tmp_path / "one.onnx", member=1)
-        _, p = onnx_session(tmp_path / "one.onnx").run(None, {"X": X})
-        np.testing.assert_allclose(p[:, 1:], model.net_.net(1).predict(X), atol=PROBABILITY)
 
 
-@pytest.mark.parametrize("settings", [{}, {"n_nets": 3}, {"loss": "poisson"}, {"dtype": "float64"}], ids=str)
+@pytest.mark.parametrize("settings", [{}, {"loss": "poisson"}, {"dtype": "float64"}], ids=str)
 @pytest.mark.parametrize("n_outputs", [1, 2])
 def test_regressor(n_outputs, settings, X, tmp_path):
     y = np.abs(X[:, 0] if n_outputs == 1 else X[:, :2])

@@ -1,7 +1,6 @@
 """Fits of estimators that Ctrl-C ends: the warning, and which nets predict afterwards."""
 
 import signal
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -10,14 +9,13 @@ from interrupted_fits import interrupt_populations
 from sklearn.base import clone
 
 import fastmlp
-from fastmlp import MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor
-from fastmlp.estimators.interruption import trained_nets
+from fastmlp import TabularMLPClassifier, TabularMLPRegressor
 from fastmlp.table_training import model as model_of_tables
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 N_NETS = 40  # more than the lanes of two threads: some nets have not begun when the fit is interrupted
 SMALL = {"hidden_layer_sizes": (4,), "random_state": 0}
-ENSEMBLES = [cls(**SMALL, n_nets=N_NETS) for cls in (MLPClassifier, MLPRegressor)] + [
+ENSEMBLES = [
     TabularMLPClassifier(**SMALL, n_nets=N_NETS, dropout=0.0, calibration="none"),
     TabularMLPRegressor(**SMALL, n_nets=N_NETS, dropout=0.0),
 ]
@@ -56,14 +54,9 @@ def ensemble(request, data, monkeypatch):
 
 def mean_of_nets(model, X):
     """Return the mean prediction of the nets, each converted to a single net."""
-    if isinstance(model, (TabularMLPClassifier, TabularMLPRegressor)):
-        X = model.encoded_samples(X, model.predict(X))[0]
+    X = model.encoded_samples(X, model.predict(X))[0]
     outputs = np.mean([net.predict(X) for net in model.net_], axis=0)
-    if isinstance(model, TabularMLPRegressor):
-        return outputs[:, 0] * model._std + model._mean
-    if isinstance(model, MLPClassifier):
-        return np.c_[1 - outputs, outputs]
-    return outputs[:, 0] if outputs.shape[1] == 1 else outputs
+    return outputs if is_classifier(model) else outputs[:, 0] * model._std + model._mean
 
 
 def test_nets_that_had_not_begun_do_not_predict(ensemble, data, tmp_path):
@@ -73,10 +66,6 @@ def test_nets_that_had_not_begun_do_not_predict(ensemble, data, tmp_path):
     predict = ensemble.predict_proba if is_classifier(ensemble) else ensemble.predict
     np.testing.assert_allclose(predict(X), mean_of_nets(ensemble, X), rtol=1e-5, atol=1e-5)
     assert ensemble.n_iter_ == result.epochs.max()
-    if not hasattr(ensemble, "save"):
-        assert np.isfinite(ensemble.loss_)
-        assert ensemble.coefs_[0].shape[0] == ensemble.net_.n_nets
-        return
     assert ensemble.history_ is result
     assert np.isfinite(result.best_value).all()
     assert result.records.shape[1] == ensemble.net_.n_nets
@@ -96,8 +85,7 @@ def test_warm_start_needs_the_number_of_kept_nets(ensemble, data):
     ensemble.set_params(n_nets=n)
     ensemble.fit(X, y)
     assert ensemble.net_.n_nets == n
-    if hasattr(ensemble, "save"):
-        assert ensemble.net_.fits == fits + 1
+    assert ensemble.net_.fits == fits + 1
 
 
 @pytest.mark.parametrize("model", ENSEMBLES, ids=lambda model: type(model).__name__)
@@ -108,14 +96,6 @@ def test_interrupted_warm_start_keeps_all_nets(model, data, monkeypatch):
     model.set_params(max_iter=50)
     interrupted(model, data, monkeypatch, f"mean of all {N_NETS}, which an earlier fit has trained")
     assert model.net_.n_nets == N_NETS
-
-
-def test_interruption_before_any_net_has_begun_says_that_none_is_trained(data):
-    nets = fastmlp.Population((3, 4, 1), 3, random_state=0)
-    result = nets.fit(*data, epochs=1, verbose=0)
-    nets.result = replace(result, epochs=np.zeros_like(result.epochs), interrupted=True)
-    with pytest.warns(UserWarning, match="3 had not begun. No net is trained: fit again"):
-        assert trained_nets(nets, False) is nets
 
 
 BEST, LAST = r"as it was at its best validation loss, [\d.e-]+.$", "as far as it had come.$"

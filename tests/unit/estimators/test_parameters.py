@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from fastmlp import SGD, Adam, AdamW, MLPClassifier, MLPRegressor, RMSprop, TabularMLPClassifier, TabularMLPRegressor
-from fastmlp.estimators.parameters import batch_size_of, dtype_of, optimizer_of
-from fastmlp.estimators.sklearn_conventions import Scale
+from fastmlp.estimators.parameters import Scale, batch_size_of, dtype_of, optimizer_of
 
 CHOSEN = AdamW(0.3)
 
@@ -44,8 +43,6 @@ BAD = [
     ("solver", 3, "'lbfgs'"),
     ("activation", "softmax", "'logistic'"),
     ("momentum", 1.5, "a float in the range [0.0, 1.0). Got 1.5 instead"),
-    ("n_nets", 0, "an int in the range [1, inf). Got 0 instead"),
-    ("time_limit", 0, "None or a float in the range (0.0, inf). Got 0 instead"),
     ("loss", "log", "'poisson'"),
     ("hidden_layer_sizes", (4, 0), "hidden_layer_sizes[1] must be a whole number"),
     ("dropout", 1.0, "dropout must be a number"),
@@ -63,8 +60,6 @@ def test_invalid_settings_raise_with_what_is_expected(cls):
                 cls(**{name: value}).fit(*data)
     with pytest.raises(ValueError, match="Give a schedule or learning_rate='invscaling', not both"):
         cls(schedule="cosine", learning_rate="invscaling").fit(*data)
-    with pytest.raises(ValueError, match="n_nets above 1 trains nets together"):
-        cls(n_nets=3, solver="lbfgs").fit(*data)
 
 
 UNKNOWN = [
@@ -86,7 +81,7 @@ def test_unknown_parameters_raise_with_the_name_that_is_meant():
 def test_unknown_arguments_of_methods_raise_with_the_name_that_is_meant(cls):
     name = cls.__name__
     for given, message in (
-        ({"time_limit": 5}, rf"{name}.fit\(\) got an .* 'time_limit'. It is a .* write {name}\(time_limit="),
+        ({"verbose": 5}, rf"{name}.fit\(\) got an .* 'verbose'. It is a .* write {name}\(verbose="),
         ({"sample_weights": [1, 1]}, "Did you mean 'sample_weight'"),
         ({"epochs": 3}, rf"Did you mean the parameter 'max_iter' .* Write {name}\(max_iter="),
     ):

@@ -134,7 +134,6 @@ def test_partial_fit_after_fit_equals_scikit_learn(classes):
     ("settings", "match"),
     (
         ({"early_stopping": True}, "partial_fit does not support early_stopping=True"),
-        ({"n_nets": 2}, "partial_fit does not support"),
         ({"schedule": "cosine"}, "partial_fit does not support schedule: it cannot know how many calls follow"),
         ({"class_weight": "balanced"}, "class_weight='balanced' is not supported by partial_fit.*as a dict"),
         ({"class_weight": "nonsense"}, r"'class_weight' parameter .* must be .* 'dict'.* Got 'nonsense'"),

@@ -6,10 +6,8 @@ from executor_cases import X, Y, fit, process_pool
 from interrupted_fits import with_sigint
 from scipy.stats import loguniform
 
-from fastmlp import MLP, MLPClassifier, cross_val_population, sweep
+from fastmlp import sweep
 from fastmlp.fit import nets_per_task, workers
-
-ESTIMATOR = {"hidden_layer_sizes": (5,), "max_iter": 5, "random_state": 0, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")
@@ -25,24 +23,6 @@ def small_tasks(monkeypatch):
     monkeypatch.setattr(nets_per_task, "SHORTEST", 0.0)
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_folds_have_the_bits_of_one_process(pool, small_tasks):
-    expected, found = (
-        cross_val_population(MLPClassifier(**ESTIMATOR), X, Y, cv=5, executor=executor) for executor in (None, pool)
-    )
-    np.testing.assert_array_equal(found["test_score"], expected["test_score"])
-    for one, other in zip(found["estimator"], expected["estimator"], strict=True):
-        np.testing.assert_array_equal(one.net_.params, other.net_.params)
-
-
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_nets_of_an_estimator_have_the_bits_of_one_process(pool, small_tasks):
-    alone = MLPClassifier(**ESTIMATOR, n_nets=40).fit(X, Y)
-    found = MLPClassifier(**ESTIMATOR, n_nets=40).fit(X, Y, executor=pool)
-    np.testing.assert_array_equal(found.net_.params, alone.net_.params)
-    np.testing.assert_array_equal(found.predict_proba(X), alone.predict_proba(X))
-
-
 def test_a_search_has_the_bits_of_one_process(pool, small_tasks):
     space = {"hidden_layer_sizes": [(4,), (6,)], "learning_rate": loguniform(1e-3, 1e-1)}
     settings = {"n": 12, "epochs": 5, "batch_size": 16, "random_state": 0, "verbose": 0, "device": "cpu"}
@@ -51,17 +31,6 @@ def test_a_search_has_the_bits_of_one_process(pool, small_tasks):
     np.testing.assert_array_equal(found.fold_scores, expected.fold_scores)
     np.testing.assert_array_equal(found.train_losses, expected.train_losses)
     np.testing.assert_array_equal(found.best.params, expected.best.params)
-
-
-def test_many_rows_are_predicted_with_the_bits_of_one_process(pool, rng):
-    rows, net = rng.normal(size=(300_000, 3)).astype(np.float32), MLP((3, 90, 70, 4), random_state=0, device="cpu")
-    np.testing.assert_array_equal(net.predict(rows, executor=pool), net.predict(rows))
-    pop, _ = fit("lanes")
-    np.testing.assert_array_equal(pop.predict(rows, executor=pool), pop.predict(rows))
-    weights = np.arange(40) % 3
-    for which in ({}, {"top": 9, "weights": weights}):
-        expected = pop.ensemble_predict(rows, **which)
-        np.testing.assert_array_equal(pop.ensemble_predict(rows, executor=pool, **which), expected)
 
 
 @pytest.mark.usefixtures("ctrl_c")

@@ -36,13 +36,11 @@ def test_outputs_of_nets_without_hidden_layer(loss, output, X, tmp_path):
     np.testing.assert_allclose(c_outputs(tmp_path / "net.h", X[3:], 3, "spam"), net.predict(X[3:]), rtol=RELATIVE)
 
 
-def test_population_and_its_members(X, tmp_path):
+def test_population(X, tmp_path):
     pop = Population((4, 6, 3), 5, hidden_activation="gelu", loss="softmax_cross_entropy", random_state=1)
     pop.export(tmp_path / "all.h", prefix="a")
     found = c_outputs(tmp_path / "all.h", X, 15, "a").reshape(len(X), 5, 3)
     np.testing.assert_allclose(found, pop.predict(X).transpose(1, 0, 2), atol=2e-6)
-    pop.export(tmp_path / "one.h", member=2)
-    np.testing.assert_allclose(c_outputs(tmp_path / "one.h", X, 3), pop.net(2).predict(X), atol=2e-6)
 
 
 def test_float64_nets_are_rounded_to_float32(X, tmp_path):

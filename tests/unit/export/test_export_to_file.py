@@ -26,8 +26,6 @@ def test_other_suffixes_are_refused(net, name, tmp_path):
         ("net.onnx", {"prefix": "a"}, "prefix is 'a', but only a C file"),
         ("net.h", {"prefix": "1a"}, "prefix should begin names in C"),
         ("net.h", {"prefix": "a b"}, "prefix should begin names in C"),
-        ("net.h", {"member": 0}, "there is one net only"),
-        ("net.onnx", {"member": 0}, "there is one net only"),
     ],
 )
 def test_refused_arguments_leave_the_file_that_is_there(net, name, settings, message, tmp_path):

@@ -46,7 +46,7 @@ def test_c_has_all_functions_of_formulas():
 
 def test_onnx_has_all_functions_of_formulas():
     graph = pytest.importorskip("onnx") and pytest.importorskip("fastmlp.export.onnx_graph")
-    assert set(graph.ModelGraph(np.dtype("f4")).functions) == set(FUNCTIONS)
+    assert set(graph.Graph(np.dtype("f4")).functions) == set(FUNCTIONS)
 
 
 def test_a_function_that_is_missing_is_named():

@@ -8,7 +8,7 @@ runtime = pytest.importorskip("onnxruntime", reason="pip install 'fastmlp[test]'
 pd = pytest.importorskip("pandas", reason="pip install 'fastmlp[table]' has pandas")
 
 from fastmlp.export.onnx_columns import features_of_columns  # noqa: E402
-from fastmlp.export.onnx_graph import IR_VERSION, ML, ML_OPSET, OPSET, ModelGraph, Value, helper  # noqa: E402
+from fastmlp.export.onnx_graph import IR_VERSION, ML, ML_OPSET, OPSET, Graph, Value, helper  # noqa: E402
 from fastmlp.tables.category_column import CategoryColumn  # noqa: E402
 from fastmlp.tables.date_column import DateColumn  # noqa: E402
 from fastmlp.tables.features import fit_column  # noqa: E402
@@ -31,7 +31,7 @@ CASES = {  # name: (cells, encoding, type of the encoder)
 
 def computed(column, cells):
     """Return the features of cells (n_rows, 1) by onnxruntime."""
-    graph = ModelGraph(np.dtype("float32"))
+    graph = Graph(np.dtype("float32"))
     features = features_of_columns(graph, (column,), {column.name: Value(graph, column.name)})
     graph.name_output(features, "features")
     kind = onnx.TensorProto.STRING if column.takes_text else onnx.TensorProto.DOUBLE

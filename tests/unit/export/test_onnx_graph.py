@@ -10,7 +10,7 @@ from fastmlp.kernels.formulas.numpy_math import softplus
 onnx = pytest.importorskip("onnx", reason="pip install 'fastmlp[onnx]' has onnx")
 runtime = pytest.importorskip("onnxruntime", reason="pip install 'fastmlp[test]' has onnxruntime")
 
-from fastmlp.export.onnx_graph import IR_VERSION, OPERATORS, OPSET, ModelGraph, Value, helper  # noqa: E402
+from fastmlp.export.onnx_graph import IR_VERSION, OPERATORS, OPSET, Graph, Value, helper  # noqa: E402
 
 
 def computed(graph, value, z):
@@ -37,7 +37,7 @@ ELEMENTWISE = [*(row for row in ACTIVATIONS if row.name != "softmax"), MISH]
 def test_activation_is_its_formula(row, dtype):
     z = np.concatenate([np.linspace(-30.0, 30.0, 61), [0.0, -0.0, 1e-20, -1e-4, 1e4, -1e4]])
     z = z[z < 80.0] if row.name == "exponential" else z
-    graph = ModelGraph(np.dtype(dtype))
+    graph = Graph(np.dtype(dtype))
     found = computed(graph, graph.activation(row, Value(graph, "z")), z.astype(dtype))
     with np.errstate(over="ignore"):
         expected = row.value(z)
@@ -51,14 +51,14 @@ def test_operators_are_names_of_the_table():
 
 @pytest.mark.parametrize("name", ["sqrt", "ratio", "multiply_add", "log1p", "normal_density"])
 def test_functions_that_no_activation_calls(name):
-    z, graph = np.array([0.25, 0.5, 1.0]), ModelGraph(np.dtype("f8"))
+    z, graph = np.array([0.25, 0.5, 1.0]), Graph(np.dtype("f8"))
     count = {"ratio": 2, "multiply_add": 3}.get(name, 1)
     found = computed(graph, graph.functions[name](*[Value(graph, "z")] * count), z)
     np.testing.assert_allclose(found, getattr(numpy_math, name)(*[z] * count), rtol=1e-12)
 
 
 def test_small_constants_are_kept_once():
-    graph = ModelGraph(np.dtype("f4"))
+    graph = Graph(np.dtype("f4"))
     assert graph.constant(0.5).name == graph.constant(0.5).name
     assert graph.constant(np.float64(0.5)).name != graph.constant(0.5).name, "another type"
     assert len(graph.constants) == 2

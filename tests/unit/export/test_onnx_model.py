@@ -62,16 +62,13 @@ def test_every_kind_of_output(loss, output, sizes, X, tmp_path):
     np.testing.assert_allclose(found, expected, rtol=RELATIVE, atol=PROBABILITY)
 
 
-def test_population_and_its_members(X, tmp_path):
+def test_population(X, tmp_path):
     path, X = tmp_path / "nets.onnx", X.astype(np.float32)
     pop = Population((4, 6, 3), 5, loss="softmax_cross_entropy", random_state=1)
     pop.export(path)
     [found] = onnx_outputs(path, {"X": X})
     assert found.shape == (5, len(X), 3)
     np.testing.assert_allclose(found, pop.predict(X), atol=PROBABILITY)
-    pop.export(path, member=3)
-    [found] = onnx_outputs(path, {"X": X})
-    np.testing.assert_allclose(found, pop.net(3).predict(X), atol=PROBABILITY)
 
 
 def test_one_row_and_no_row(X, tmp_path):

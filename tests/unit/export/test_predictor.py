@@ -1,4 +1,4 @@
-"""What is exported: layers, members, labels, and what is refused."""
+"""What is exported: layers, labels, the mean of several nets, and what is refused."""
 
 import numpy as np
 import pytest
@@ -21,18 +21,6 @@ def test_layers_are_those_of_the_net():
         assert (W.shape, b.shape) == ((4, *W_net.shape), (4, *b_net.shape))
         np.testing.assert_array_equal(W[2], W_net)
         np.testing.assert_array_equal(b[2], b_net)
-
-
-def test_member_is_one_net_of_a_population_by_its_number():
-    pop = Population((3, 5, 2), 4, random_state=0)
-    several = predictor_of(pop)
-    assert several.member(None) is several
-    np.testing.assert_array_equal(several.member(-1).params, pop.params[3])
-    for k in (4, -5, 1.0, True, "1"):
-        with pytest.raises(ValueError, match="member should be the number of a net, from 0 to 3, but is"):
-            several.member(k)
-    with pytest.raises(ValueError, match="member is 0, but there is one net only; leave it out"):
-        several.member(1).member(0)
 
 
 @pytest.mark.parametrize(
@@ -83,9 +71,8 @@ def test_exported_mean_of_a_population_is_that_of_its_ensemble(loss, n_outputs, 
 
 
 def test_mean_of_one_net_is_refused(tmp_path):
-    for net, settings in ((Population((2, 1), 3), {"member": 1}), (MLP((2, 1)), {})):
-        with pytest.raises(ValueError, match="mean=True is for all nets of a population"):
-            net.export(tmp_path / "net.onnx", mean=True, **settings)
+    with pytest.raises(ValueError, match="mean=True is for the nets of a population"):
+        MLP((2, 1)).export(tmp_path / "net.onnx", mean=True)
 
 
 def test_an_error_of_an_ordinary_row_is_found_beside_rows_of_large_numbers(rng):

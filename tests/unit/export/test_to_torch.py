@@ -77,7 +77,7 @@ def test_gradients_flow_through_activations_of_fastmlp():
 
 
 def test_pytorch_has_all_functions_of_formulas():
-    from fastmlp.export.torch_layers import FUNCTIONS as TORCH_FUNCTIONS
+    from fastmlp.export.to_torch import FUNCTIONS as TORCH_FUNCTIONS
     from fastmlp.kernels.formulas import numpy_math
 
     assert set(TORCH_FUNCTIONS) == set(FUNCTIONS)

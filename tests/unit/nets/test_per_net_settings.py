@@ -1,10 +1,10 @@
-"""fastmlp.nets.per_net_settings: constructor arguments of a Population that may differ from net to net."""
+"""fastmlp.nets.net_base: constructor arguments of a Population that may differ from net to net."""
 
 import numpy as np
 import pytest
 from scipy.stats import uniform
 
-from fastmlp.nets.per_net_settings import PER_NET, checked_per_net_setting
+from fastmlp.nets.net_base import PER_NET, checked_per_net_setting
 
 
 @pytest.mark.parametrize("name", PER_NET)

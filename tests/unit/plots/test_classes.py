@@ -1,6 +1,5 @@
 """Confusion matrix and calibration plot, compared with counts by NumPy."""
 
-import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -37,13 +36,18 @@ def test_confusion_matrix_of_one_output():
 
 
 def test_confusion_matrix_of_several_nets_is_of_their_mean(rng):
+    X, y = rng.normal(size=(90, 2)), rng.integers(0, 3, 90)
+    nets = fastmlp.Population((2, 4, 3), 3, loss="softmax_cross_entropy", random_state=0)
+    matrix = table(plots.confusion(nets, X, y), 3)
+    assert matrix.sum() == 90
+    assert np.trace(matrix) == (nets.ensemble_predict(X).argmax(axis=1) == y).sum()
+
+
+@pytest.mark.filterwarnings("ignore:Training reached max_iter")
+def test_confusion_matrix_of_an_estimator_takes_its_labels(rng):
     X, labels = rng.normal(size=(90, 2)), np.array(["no", "yes", "perhaps"], object)[rng.integers(0, 3, 90)]
-    model = fastmlp.MLPClassifier(4, n_nets=3, max_iter=1, random_state=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # not converged
-        model.fit(X, labels)
+    model = fastmlp.MLPClassifier(4, max_iter=1, random_state=0).fit(X, labels)
     ax = plots.confusion(model, X, labels)
-    assert table(ax, 3).sum() == 90
     assert np.trace(table(ax, 3)) == round(90 * model.score(X, labels))
     numbers = np.searchsorted(model.classes_, labels)
     np.testing.assert_array_equal(table(plots.confusion(model.net_, X, numbers), 3), table(ax, 3))
@@ -93,20 +97,17 @@ def test_calibration_of_several_nets_is_of_their_mean_probability(rng):
     pd = pytest.importorskip("pandas")
     table = pd.DataFrame({"a": rng.normal(size=200), "b": rng.normal(size=200)})
     y = np.where(table["a"] + rng.normal(size=200) > 0, "yes", "no")
-    settings = {"max_iter": 5, "random_state": 0, "device": "cpu"}
-    inputs = table.to_numpy()
-    for model, X in (
-        (fastmlp.TabularMLPClassifier(8, n_nets=4, **settings).fit(table, y), table),
-        (fastmlp.MLPClassifier(hidden_layer_sizes=8, n_nets=2, **settings).fit(inputs, y), inputs),
-    ):
-        mean, frequency, _, _ = reliability(model.predict_proba(X)[:, 1], (y == "yes").astype(float), 10)
-        ax = plots.calibration(model, X, y)
-        np.testing.assert_allclose(ax.lines[1].get_xydata(), np.c_[mean, frequency], rtol=1e-5)
-        assert ax.get_xlabel() == "probability of class yes"
-        assert ax.lines[1].get_label() == f"mean of {model.net_.n_nets} nets"
-    nets, codes = model.net_, (y == "yes").astype(int)
-    drawn = plots.calibration(nets, inputs, codes).lines[1].get_xydata()
-    np.testing.assert_allclose(drawn, ax.lines[1].get_xydata(), rtol=1e-4)
+    model = fastmlp.TabularMLPClassifier(8, n_nets=4, max_iter=5, random_state=0, device="cpu").fit(table, y)
+    is_yes = (y == "yes").astype(float)
+    mean, frequency, _, _ = reliability(model.predict_proba(table)[:, 1], is_yes, 10)
+    ax = plots.calibration(model, table, y)
+    np.testing.assert_allclose(ax.lines[1].get_xydata(), np.c_[mean, frequency], rtol=1e-5)
+    assert ax.get_xlabel() == "probability of class yes"
+    assert ax.lines[1].get_label() == "mean of 4 nets"
+    nets = fastmlp.Population((2, 8, 1), 2, loss="binary_cross_entropy", random_state=0, device="cpu")
+    mean, frequency, _, _ = reliability(nets.ensemble_predict(table.to_numpy())[:, 0], is_yes, 10)
+    drawn = plots.calibration(nets, table.to_numpy(), is_yes).lines[1].get_xydata()
+    np.testing.assert_allclose(drawn, np.c_[mean, frequency], rtol=1e-4)
 
 
 @pytest.mark.parametrize("picture", [plots.confusion, plots.calibration])

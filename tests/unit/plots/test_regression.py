@@ -48,14 +48,10 @@ def test_predictions_plot_of_several_nets_shows_their_mean(rng):
     pd = pytest.importorskip("pandas")
     table = pd.DataFrame({"a": rng.normal(size=60), "b": rng.normal(size=60)})
     y = pd.Series(1000 + 50 * table["a"] + rng.normal(size=60), name="price")
-    settings = {"max_iter": 3, "random_state": 0, "device": "cpu"}
+    model = fastmlp.TabularMLPRegressor(8, n_nets=4, max_iter=3, random_state=0, device="cpu").fit(table, y)
+    drawn = plots.predictions(model, table, y).collections[0].get_offsets()
+    np.testing.assert_allclose(drawn, np.c_[y, model.predict(table)], rtol=1e-5)
     inputs, targets = table.to_numpy(), y.to_numpy()
-    for model, X, y_of in (
-        (fastmlp.TabularMLPRegressor(8, n_nets=4, **settings).fit(table, y), table, y),
-        (fastmlp.MLPRegressor(hidden_layer_sizes=8, n_nets=2, **settings).fit(inputs, targets), inputs, targets),
-    ):
-        drawn = plots.predictions(model, X, y_of).collections[0].get_offsets()
-        np.testing.assert_allclose(drawn, np.c_[y_of, model.predict(X)], rtol=1e-5)
     nets = fastmlp.Population((2, 3, 1), 3, random_state=0, device="cpu")
     drawn = plots.predictions(nets, inputs, targets).collections[0].get_offsets()
     np.testing.assert_allclose(drawn[:, 1], nets.ensemble_predict(inputs)[:, 0], rtol=1e-5)

@@ -21,6 +21,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from ...class_probabilities import likeliest, log_probabilities, log_probabilities_of, probabilities
 from ...data.class_weighting import check_class_weights
 from ...errors import counted, shown
+from ...export.predictor import NUMBERS, Predictor, classifier
 from ...interface.docstrings import with_entries_of
 from ...interface.keywords import explains_names
 from ...streams.source_kinds import is_source
@@ -28,7 +29,6 @@ from ...table_training.recipes import AUTO, DEFAULT_QUALITY, OF_CLASSES, OF_LABE
 from ...tables.cells import listed
 from ...tables.target import CLASSIFICATION, REGRESSION, Target, check_range, class_numbers, distinct_labels
 from ..array_input import as_quantities
-from ..exporting import classifier, regressor
 from ..parameters import keep_settings
 from ..sources import SourceScores, in_pieces
 from .base import BaseTabular
@@ -374,7 +374,7 @@ class TabularMLPRegressor(SourceScores, RegressorMixin, BaseTabular):
 
     def _predictor(self):
         net = self._net()
-        return regressor(net, self.columns_, self._mean, self._std)
+        return Predictor(net.network, net.params, NUMBERS, self.columns_, mean=self._mean, std=self._std)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

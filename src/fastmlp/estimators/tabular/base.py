@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length
 
 from ...errors import checked_number
+from ...export.export_to_file import Exportable
 from ...fit.interruption import was_interrupted
 from ...interface.keywords import explains_names
 from ...interface.user_warnings import warn_user
@@ -30,7 +31,6 @@ from ...tables.base_column import Column, as_lines
 from ...tables.preprocessing import Preprocessing
 from ...tables.target import Target
 from ..array_input import missing_targets_named
-from ..exporting import Exportable
 from ..interruption import warn_of_interrupted_end, warn_of_interrupted_history, warn_of_missing_nets
 from ..parameters import keep_settings
 from ..serialization import description_of

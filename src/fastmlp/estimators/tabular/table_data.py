@@ -30,8 +30,7 @@ from ..array_input import (
     refuse_dates_among_columns,
     refuse_missing_dates,
 )
-from ..sources import checked_held_out, names_target, pieces_with_targets
-from ..table_input import as_cells, as_frame, frame_of_array
+from ..sources import as_cells, as_frame, checked_held_out, frame_of_array, names_target, pieces_with_targets
 
 
 class TableData(BaseEstimator):
