@@ -1,7 +1,7 @@
 """Matrix product (GEMM) on parts of flat arrays, single-threaded and blocked for the caches.
 
     product(kind, ...)      C = A B, or C = A' B, for a B whose rows are contiguous
-    product_kind(...)       the helpers that a product calls: a pass over C's rows, the product for few columns
+    product_kind(...)       the helpers that a product calls, such as the product for few columns
 
 A micro-kernel (microkernel.py) computes C tile by tile, for one block of at most K_BLOCK columns of A after another. A
 block of B (K_BLOCK x n) stays in the second-level cache, and the panel that a tile reads stays in the first. B is
@@ -121,11 +121,6 @@ def copy_tile(a, start, lda, k, rows, out, o):
 
 
 @helper
-def nothing_after(i, rows, extra):
-    pass
-
-
-@helper
 def nothing_ahead(nowhere, i, tile, depth, extra):
     return nowhere
 
@@ -133,22 +128,20 @@ def nothing_ahead(nowhere, i, tile, depth, extra):
 class ProductKind(NamedTuple):
     """Helpers that a product calls, and the shape of its whole tiles: known when a kernel is compiled."""
 
-    after: Helper  # after(i, rows, extra): rows i .. i + rows of C are complete, and in the first-level cache
     ahead: Helper  # ahead(nowhere, i, tile, depth, extra) -> Prefetch
     whole_tile: TileShape
     is_skinny: Helper  # is_skinny(trans_a, m, n, k): whether `skinny` computes the product
     skinny: Helper  # the product for few columns
 
 
-def product_kind(after: Helper = nothing_after, ahead: Helper | None = None, skinny: Skinny = NO_SKINNY) -> ProductKind:
+def product_kind(ahead: Helper | None = None, skinny: Skinny = NO_SKINNY) -> ProductKind:
     """Return the kind of a product.
 
-    after : pass over the rows of C
     ahead : says which `depth` cache lines a tile of rows i .. i + TILE_ROWS of C prefetches, since they will soon be
         needed; `nowhere` for none. Tiles then prefetch the next columns of A' too
     skinny : product for few columns; each of skinny_gemm's takes seconds to compile
     """
-    return ProductKind(after, ahead or nothing_ahead, FETCHING if ahead else WHOLE, *skinny)
+    return ProductKind(ahead or nothing_ahead, FETCHING if ahead else WHOLE, *skinny)
 
 
 @helper
@@ -217,11 +210,10 @@ def product(kind, trans_a, m, n, k, a, b, adds, c, scratch, extra):
     a, b, c : Matrix; B may be in panels
     adds : whether to add to what C holds
     scratch : array of workspace.scratch_size elements
-    extra : passed on to kind.after and kind.ahead
+    extra : passed on to kind.ahead
     """
     is_skinny = b.stride > 0 and kind.is_skinny(trans_a, m, n, k)
-    n_tiled = 0 if is_skinny else n  # both cases use the loop below: `after` is too large to be compiled in twice
-    packs_a = trans_a and a.stride >= PACK_FROM and not is_skinny
+    packs_a = trans_a and a.stride >= PACK_FROM
     a_panels = K_BLOCK * (n + 2 * lanes_of(a.data))  # where two panels of A' are in scratch
     n_blocks = blocks_of(k)
     for block in range(n_blocks):
@@ -231,6 +223,7 @@ def product(kind, trans_a, m, n, k, a, b, adds, c, scratch, extra):
         if is_skinny:
             left = Matrix(a.data, a.start + p * (a.stride if trans_a else 1), a.stride)
             kind.skinny(m, n, depth, left, Matrix(b.data, b.start + p * b.stride, b.stride), add, c, scratch)
+            continue
         right = block_of_b(m, n, k, p, depth, b, scratch)
         for i in range(0, m, TILE_ROWS):
             rows = min(TILE_ROWS, m - i)
@@ -250,9 +243,7 @@ def product(kind, trans_a, m, n, k, a, b, adds, c, scratch, extra):
                 rows_of_a = Strided(scratch, panel, 1, TILE_ROWS)
             is_last = block == n_blocks - 1
             rows_of_c = Matrix(c.data, c.start + i * c.stride, c.stride)
-            row_of_tiles(kind, rows, n_tiled, depth, add, rows_of_a, right, rows_of_c, i, is_last, prefetch, extra)
-            if is_last:
-                kind.after(i, rows, extra)
+            row_of_tiles(kind, rows, n, depth, add, rows_of_a, right, rows_of_c, i, is_last, prefetch, extra)
 
 
 PLAIN = product_kind()

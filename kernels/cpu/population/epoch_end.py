@@ -11,30 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ... import structs
 from ...jit.decorators import helper, inline_helper, linked_helper
 from ...jit.intrinsics import dereference
 from ...simd.load_store import fill, load, scalar_like, store
 from ...simd.reductions import any_of
 from ...simd.vector import absolute, where
-from ...structs import (
-    ALL_EPOCHS,
-    CONVERGED,
-    DIVERGED_NET,
-    FULL_ACCURACY,
-    KEPT_BEST_VALUE,
-    KEPT_CLOCK,
-    KEPT_LAST_LOSS,
-    KEPT_LOSS,
-    KEPT_N_CORRECT,
-    KEPT_POWER1,
-    KEPT_POWER2,
-    MONITOR_ACCURACY,
-    MONITOR_LOSS,
-    MONITOR_NONE,
-    N_KEPT_NUMBERS,
-    RUNNING,
-    STOPPED_EARLY,
-)
 from ..workspace import EPOCH, NEXT_EVENT
 from .gradient import final_accuracy
 from .scheduler import copy_flagged, next_event, store_block, store_lane
@@ -81,9 +63,9 @@ def track_best(criteria, nets, block, value):
 @inline_helper
 def track_best_training(criteria, nets, block, loss, accuracy):
     """Call track_best if the training loss or accuracy is monitored."""
-    if criteria.monitor == MONITOR_LOSS:
+    if criteria.monitor == structs.MONITOR_LOSS:
         track_best(criteria, nets, block, loss)
-    elif criteria.monitor == MONITOR_ACCURACY:
+    elif criteria.monitor == structs.MONITOR_ACCURACY:
         track_best(criteria, nets, block, -accuracy)
 
 
@@ -124,71 +106,71 @@ def store_finite_params(criteria, nets, block, lane, status, stored_converged):
     stored_converged : whether store_converged has written back the lanes that have converged
     """
     n, net_index, lanes = nets.n_params, block.net_index[lane], block.lanes
-    if status != DIVERGED_NET and not (status == CONVERGED and stored_converged):
+    if status != structs.DIVERGED_NET and not (status == structs.CONVERGED and stored_converged):
         store_lane(block.p, lane, n, nets.params, net_index * n, lanes)
-    if status == ALL_EPOCHS and not has_finite_params(nets, net_index):
-        status = DIVERGED_NET
-    if criteria.monitor != MONITOR_NONE and status != CONVERGED and block.best_epoch[lane] > 0:
+    if status == structs.ALL_EPOCHS and not has_finite_params(nets, net_index):
+        status = structs.DIVERGED_NET
+    if criteria.monitor != structs.MONITOR_NONE and status != structs.CONVERGED and block.best_epoch[lane] > 0:
         store_lane(block.best_params, lane, n, nets.params, net_index * n, lanes)
-    elif status == DIVERGED_NET:
+    elif status == structs.DIVERGED_NET:
         store_lane(block.safe_params, lane, n, nets.params, net_index * n, lanes)
     if not has_finite_params(nets, net_index):
         store_lane(block.safe_params, lane, n, nets.params, net_index * n, lanes)
-        status = DIVERGED_NET
+        status = structs.DIVERGED_NET
     return status
 
 
 @helper
 def record_all_correct(data, nets, block, lane, net_index):
     """Write nets.all_correct from the number of correct samples after the last step."""
-    nets.all_correct[net_index] = np.int8(block.n_correct_at_end[lane] >= FULL_ACCURACY * data.n_samples)
+    nets.all_correct[net_index] = np.int8(block.n_correct_at_end[lane] >= structs.FULL_ACCURACY * data.n_samples)
 
 
 @helper
 def keep_lane(nets, block, lane):
     """Copy a net that has trained all its epochs to its rows of nets.kept_vectors and nets.kept_numbers."""
     n, lanes, net_index = nets.n_params, block.lanes, block.net_index[lane]
-    vectors, numbers = net_index * (2 + nets.n_state) * n, net_index * N_KEPT_NUMBERS
+    vectors, numbers = net_index * (2 + nets.n_state) * n, net_index * structs.N_KEPT_NUMBERS
     store_lane(block.p, lane, n, nets.kept_vectors, vectors, lanes)
     store_lane(block.safe_params, lane, n, nets.kept_vectors, vectors + n, lanes)
     store_lane(block.state, lane, nets.n_state * n, nets.kept_vectors, vectors + 2 * n, lanes)
-    nets.kept_numbers[numbers + KEPT_POWER1] = block.powers[lane]
-    nets.kept_numbers[numbers + KEPT_POWER2] = block.powers[lanes + lane]
-    nets.kept_numbers[numbers + KEPT_LAST_LOSS] = float(block.last_loss[lane])
-    nets.kept_numbers[numbers + KEPT_BEST_VALUE] = float(block.best_value[lane])
-    nets.kept_numbers[numbers + KEPT_LOSS] = float(block.loss[lane])
-    nets.kept_numbers[numbers + KEPT_N_CORRECT] = float(block.n_correct[lane])
-    nets.kept_numbers[numbers + KEPT_CLOCK] = float(block.clock[EPOCH])
+    nets.kept_numbers[numbers + structs.KEPT_POWER1] = block.powers[lane]
+    nets.kept_numbers[numbers + structs.KEPT_POWER2] = block.powers[lanes + lane]
+    nets.kept_numbers[numbers + structs.KEPT_LAST_LOSS] = float(block.last_loss[lane])
+    nets.kept_numbers[numbers + structs.KEPT_BEST_VALUE] = float(block.best_value[lane])
+    nets.kept_numbers[numbers + structs.KEPT_LOSS] = float(block.loss[lane])
+    nets.kept_numbers[numbers + structs.KEPT_N_CORRECT] = float(block.n_correct[lane])
+    nets.kept_numbers[numbers + structs.KEPT_CLOCK] = float(block.clock[EPOCH])
 
 
 @inline_helper
 def status_of_lane(criteria, block, lane, epoch):
     """Return the status of a lane's net after its epoch of this number."""
     if not math.isfinite(float(block.loss[lane])):
-        return DIVERGED_NET
+        return structs.DIVERGED_NET
     if float(block.loss[lane]) <= criteria.stop_loss or float(block.n_correct[lane]) >= criteria.stop_n_correct:
-        return CONVERGED
-    if criteria.monitor != MONITOR_NONE and epoch - block.best_epoch[lane] >= criteria.patience:
-        return STOPPED_EARLY
-    return ALL_EPOCHS if epoch == criteria.n_epochs else RUNNING
+        return structs.CONVERGED
+    if criteria.monitor != structs.MONITOR_NONE and epoch - block.best_epoch[lane] >= criteria.patience:
+        return structs.STOPPED_EARLY
+    return structs.ALL_EPOCHS if epoch == criteria.n_epochs else structs.RUNNING
 
 
 @inline_helper
 def retire_lane(data, criteria, nets, block, lane, status, epoch, stored_converged, has_final_accuracy):
     """Write back a net that has ended with this status in this epoch, and free its lane."""
     net_index, loss = block.net_index[lane], float(block.loss[lane])
-    if status == DIVERGED_NET:
+    if status == structs.DIVERGED_NET:
         epoch -= 1
     status = store_finite_params(criteria, nets, block, lane, status, stored_converged)
-    if status == DIVERGED_NET:
+    if status == structs.DIVERGED_NET:
         loss = np.nan
     nets.status[net_index], nets.epochs[net_index] = status, epoch
     nets.loss[net_index], nets.accuracy[net_index] = loss, float(block.n_correct[lane]) / data.n_samples
-    if has_final_accuracy and status == ALL_EPOCHS:
+    if has_final_accuracy and status == structs.ALL_EPOCHS:
         record_all_correct(data, nets, block, lane, net_index)
-    if criteria.monitor != MONITOR_NONE:
+    if criteria.monitor != structs.MONITOR_NONE:
         nets.best_epochs[net_index], nets.best_value[net_index] = block.best_epoch[lane], float(block.best_value[lane])
-    if nets.keeps_ended and status == ALL_EPOCHS:
+    if nets.keeps_ended and status == structs.ALL_EPOCHS:
         keep_lane(nets, block, lane)
     block.net_index[lane] = -1
 
@@ -209,7 +191,7 @@ def retire_finished(data, criteria, nets, block, stored_converged, has_final_acc
         if r < nets.n_records and nets.record_epochs[r] == epoch:
             nets.records[r * nets.n_nets + net_index] = block.loss[lane]
             block.next_record[lane] = r + 1
-        if status != RUNNING:
+        if status != structs.RUNNING:
             retire_lane(data, criteria, nets, block, lane, status, epoch, stored_converged, has_final_accuracy)
             found = True
     return found
@@ -251,7 +233,7 @@ def retire_block(data, criteria, nets, block, has_final_accuracy):
     store_block(block.p, n, nets.params, first * n, block.lanes)
     for lane in range(block.n_lanes):
         net_index = first + lane
-        nets.status[net_index], nets.epochs[net_index] = ALL_EPOCHS, criteria.n_epochs
+        nets.status[net_index], nets.epochs[net_index] = structs.ALL_EPOCHS, criteria.n_epochs
         nets.loss[net_index], nets.accuracy[net_index] = (
             float(block.loss[lane]),
             float(block.n_correct[lane]) / data.n_samples,

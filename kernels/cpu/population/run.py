@@ -6,10 +6,11 @@ Nothing here is compiled, so a new process can make them without importing Numba
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from functools import partial
 
 import numpy as np
 
+from ... import structs
 from ...formulas.counter_rng import BLOCK
 from ...formulas.update_rules import CODES as RULE_CODES
 from ...formulas.update_rules import MOST_STATE, Rule
@@ -18,36 +19,18 @@ from ...structs import (
     BETA2,
     HYPER,
     LANES,
-    MAX_RECORDS,
     NET_HYPER,
-    UNROLLED_ALWAYS,
-    UNROLLED_NEVER,
     Choice,
     NetSpec,
     PopulationState,
     SuspendedNets,
     Unfinished,
-    aligned_zeros,
 )
 from ..unrolled.compiled import address_of_nets
 from ..workspace import EPOCH, FALSE_SHARING_GAP, INTERLEAVED_SAMPLES, LaneBlock, NetQueue, round_up
 
 TILE_BYTES = 24_000  # activations and deltas of a tile, for a block of nets: most of a first-level cache
 UNROLLED_TILE_ROWS = 64  # samples of a tile with unrolled code, at most
-
-
-class BlockRequest(NamedTuple):
-    """Sizes and settings on which the lengths of a block's buffers depend."""
-
-    net: NetSpec
-    n_params: int  # of a net
-    rows: int  # number of samples in a batch
-    n_samples: int  # in the data
-    shuffle: bool
-    drops: bool  # whether a layer has dropout
-    address: int  # of the unrolled code of this architecture, 0 if there is none
-    lanes: int
-    dtype: np.dtype
 
 
 class PopulationRun:
@@ -77,13 +60,13 @@ class PopulationRun:
         precision : a permission to round, which CPU kernels do not use
         """
         rows, variant = choice.rows, choice.variant
-        drops, lanes, address = bool((net.dropout > 0).any()), variant.lanes, 0
-        if rule is not None and variant.unrolled != UNROLLED_NEVER:
-            compiles = variant.unrolled == UNROLLED_ALWAYS
+        lanes, address = variant.lanes, 0
+        if rule is not None and variant.unrolled != structs.UNROLLED_NEVER:
+            compiles = variant.unrolled == structs.UNROLLED_ALWAYS
             address = address_of_nets(net, RULE_CODES[rule.name], lanes, rows, dtype, compiles)
             if not address:  # the loops have another number of nets in a block
                 lanes = LANES
-        self._request = BlockRequest(net, n_params, rows, n_samples, shuffle, drops, address, lanes, dtype)
+        self._new_block = partial(_new_block, net, n_params, rows, n_samples if shuffle else 0, address, lanes, dtype)
         self._blocks: list[LaneBlock] = []
         initial = [HYPER.index(x) + 1 if isinstance(x, str) else 0 for x in (rule.initial if rule is not None else ())]
         self.queue = NetQueue(np.zeros(1, np.int64), np.array(initial, np.int64))
@@ -92,7 +75,7 @@ class PopulationRun:
     def begin(self, n_threads: int) -> None:
         """Reset the buffers for another fit on n_threads threads: empty blocks, and a queue with all nets."""
         if n_threads > len(self._blocks):
-            self._blocks += [_make_block(self._request) for _ in range(n_threads - len(self._blocks))]
+            self._blocks += [self._new_block() for _ in range(n_threads - len(self._blocks))]
             of_block = sum(x.nbytes for x in self._blocks[0] if isinstance(x, np.ndarray))
             self.n_bytes = len(self._blocks) * of_block  # about
         self.blocks, self.n_members = self._blocks[:n_threads], 0
@@ -145,65 +128,54 @@ class PopulationRun:
             yield from _nets_of_block(block, 0, watches).unfinished(watches)
 
 
-def _make_block(request: BlockRequest) -> LaneBlock:
-    net, lanes, dtype = request.net, request.lanes, request.dtype
-    sizes = [int(size) for size in net.sizes]
-    tile = _tile_rows(request, sum(sizes))
-    vectors = _vectors_of_lanes(request, sizes, tile)
-    integers = {
-        "clock": 2,
-        "reserved": 2,
-        "records_end": 1,
-        "filled": 2,
-        "net_index": lanes,
-        "start_epoch": lanes,
-        "next_record": lanes,
-        "best_epoch": lanes,
-        "order": lanes * request.n_samples if request.shuffle else 0,
+def _new_block(
+    net: NetSpec, n_params: int, rows: int, n_shuffled: int, address: int, lanes: int, dtype: np.dtype
+) -> LaneBlock:
+    """Return an empty block of so many lanes.
+
+    n_params : of a net
+    rows : number of samples in a batch
+    n_shuffled : number of samples in the data, 0 if they are not shuffled
+    address : of the unrolled code of this architecture, 0 if there is none
+    """
+    sizes, drops = net.sizes.tolist(), bool((net.dropout > 0).any())
+    n_units = sum(sizes)
+    if address:
+        tile = round_up(min(rows, UNROLLED_TILE_ROWS), INTERLEAVED_SAMPLES)
+    else:
+        tile = min(rows, max(TILE_BYTES // (n_units * lanes * dtype.itemsize * 2) // 4 * 4, 4))
+    vectors = {  # arrays with a vector of one number per lane for each ...
+        "a": n_units * tile,
+        "z": n_units * tile if drops or net.keep_z.any() else 0,
+        "delta": n_units * tile,
+        "mask": n_units * tile if drops else 0,
+        "y": sizes[-1] * tile,
+        "weight": tile,
+        **dict.fromkeys(("p", "g", "safe_params", "best_params"), n_params),
+        "state": MOST_STATE * n_params,
+        "hyper": len(NET_HYPER),
+        "records": structs.MAX_RECORDS,
+        **dict.fromkeys(("factor", "loss", "n_correct", "n_correct_at_end", "last_loss"), 1),
+        **dict.fromkeys(("monitored_value", "best_value", "flags"), 1),
     }
-    reals = {"betas": 2 * lanes, "powers": 2 * lanes, "dropout": (len(sizes) - 1) * lanes}
+    integers = {
+        **dict.fromkeys(("clock", "reserved", "filled"), 2),
+        "records_end": 1,
+        **dict.fromkeys(("net_index", "start_epoch", "next_record", "best_epoch"), lanes),
+        "order": lanes * n_shuffled,
+    }
+    reals = {"betas": 2 * lanes, "powers": 2 * lanes, "dropout": net.dropout.size * lanes}
     return LaneBlock(
         units=np.cumsum([0] + sizes).astype(np.int64),
         tile_rows=tile,
         lanes=lanes,
         n_lanes=lanes,
-        words=aligned_zeros(BLOCK, np.uint64),
-        unrolled_address=request.address,
-        batch_size=request.rows,
+        words=structs.aligned_zeros(BLOCK, np.uint64),
+        unrolled_address=address,
+        batch_size=rows,
         **_allocate_together({name: n * lanes for name, n in vectors.items()}, dtype),
         **_allocate_together(reals, np.float64),
         **_allocate_together(integers, np.int64),
-    )
-
-
-def _tile_rows(request: BlockRequest, n_units: int) -> int:
-    """Return the number of samples that a block takes through its nets at a time."""
-    if request.address:
-        return round_up(min(request.rows, UNROLLED_TILE_ROWS), INTERLEAVED_SAMPLES)
-    fitting = TILE_BYTES // (n_units * request.lanes * request.dtype.itemsize * 2) // 4 * 4
-    return min(request.rows, max(fitting, 4))
-
-
-def _vectors_of_lanes(request: BlockRequest, sizes: list[int], tile: int) -> dict[str, int]:
-    """Return {array of a LaneBlock: number of vectors that it has, each with one number per lane}."""
-    n_params, n_units = request.n_params, sum(sizes)
-    keeps_z = bool(request.net.keep_z.any())
-    return {
-        "a": n_units * tile,
-        "z": n_units * tile if keeps_z or request.drops else 0,
-        "delta": n_units * tile,
-        "mask": n_units * tile if request.drops else 0,
-        "y": sizes[-1] * tile,
-        "weight": tile,
-        "p": n_params,
-        "g": n_params,
-        "state": MOST_STATE * n_params,
-        "safe_params": n_params,
-        "best_params": n_params,
-        "hyper": len(NET_HYPER),
-        "records": MAX_RECORDS,
-    } | dict.fromkeys(
-        ("factor", "loss", "n_correct", "n_correct_at_end", "last_loss", "monitored_value", "best_value", "flags"), 1
     )
 
 
@@ -212,7 +184,8 @@ def _allocate_together(sizes: dict[str, int], dtype: np.dtype | type) -> dict[st
 
     They are FALSE_SHARING_GAP elements away from what other threads write.
     """
-    buffer, end, found = aligned_zeros(sum(sizes.values()) + 2 * FALSE_SHARING_GAP, dtype), FALSE_SHARING_GAP, {}
+    buffer, end = structs.aligned_zeros(sum(sizes.values()) + 2 * FALSE_SHARING_GAP, dtype), FALSE_SHARING_GAP
+    found = {}
     for name, n in sizes.items():
         found[name], end = buffer[end : end + n], end + n
     return found
@@ -241,11 +214,8 @@ def _fill_block(block: LaneBlock, nets: PopulationState, part: SuspendedNets) ->
     clock = int(part.clock.max())  # it decides when parameters are kept for nets that diverge
     write = lambda array, rows: array.reshape(-1, lanes)[: rows.shape[1], :n].__setitem__(slice(None), rows.T)
     block.clock[EPOCH] = clock
-    block.net_index[:n], block.start_epoch[:n], block.best_epoch[:n] = (
-        part.net_index,
-        clock - part.epochs,
-        part.best_epochs,
-    )
+    block.net_index[:n], block.start_epoch[:n] = part.net_index, clock - part.epochs
+    block.best_epoch[:n] = part.best_epochs
     block.next_record[:n] = np.searchsorted(nets.record_epochs[: nets.n_records], part.epochs, side="right")
     assert part.state.shape[1] == n_state * nets.n_params
     write(block.p, part.params)
@@ -253,9 +223,8 @@ def _fill_block(block: LaneBlock, nets: PopulationState, part: SuspendedNets) ->
     write(block.safe_params, part.safe_params)
     write(block.best_params, part.best_params)
     write(block.powers, part.powers)
-    for array, values in zip(
-        (block.last_loss, block.best_value, block.loss, block.n_correct), part.numbers.T, strict=True
-    ):
+    numbers = block.last_loss, block.best_value, block.loss, block.n_correct
+    for array, values in zip(numbers, part.numbers.T, strict=True):
         array[:n] = values
     rows = part.net_index * nets.hyper_stride
     hyper = nets.hyper[rows[:, None] + np.arange(len(NET_HYPER))]

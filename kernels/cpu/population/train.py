@@ -11,24 +11,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ... import structs
 from ...formulas.update_rules import LOSS_COMPARING, SGD
 from ...jit.decorators import inline_helper, kernel
 from ...jit.intrinsics import reference
 from ...simd.lanes import Lanes, with_lanes
 from ...simd.load_store import as_pointers, fill, load, scalar_like, store
 from ...simd.reductions import any_of
-from ...structs import (
-    L2,
-    LANES,
-    MONITOR_NONE,
-    MONITOR_VALIDATION_ACCURACY,
-    MONITOR_VALIDATION_LOSS,
-    NetSpec,
-    PopulationState,
-    Samples,
-    StopCriteria,
-    TrainConfig,
-)
+from ...structs import MONITOR_NONE, NetSpec, PopulationState, Samples, StopCriteria, TrainConfig
 from ..threads.in_kernels import flush_denormals, restore_denormals
 from ..unrolled.population_codegen import SUMS_EVERY_LOSS, SUMS_EVERY_STEP, SUMS_LAST_STEP, SUMS_NEVER
 from ..workspace import EPOCH, NEXT_EVENT, UNROLLED_LANES, LaneBlock, NetQueue
@@ -57,7 +47,7 @@ class TemplateArguments(NamedTuple):
     validation_pass: Any  # function
 
 
-WITH_LOOPS = TemplateArguments(Lanes(LANES), gradient_by_loops, validation_pass)
+WITH_LOOPS = TemplateArguments(Lanes(structs.LANES), gradient_by_loops, validation_pass)
 # There is much less to compile without validation, and without the loops for nets that have no unrolled code.
 UNROLLED = TemplateArguments(Lanes(UNROLLED_LANES), no_gradient, no_validation)
 
@@ -220,7 +210,7 @@ def step_of_batch(task, mode, batch, objective):
     """
     config, nets, block = task.config, task.nets, task.block
     if mode.compares_loss and nets.penalised:
-        objective += penalties(task.net, block, load(block.hyper, L2 * block.lanes, block.lanes))
+        objective += penalties(task.net, block, load(block.hyper, structs.L2 * block.lanes, block.lanes))
     if mode.sgd_only:
         plain_sgd_step(nets, block)
     else:
@@ -234,9 +224,9 @@ def step_of_batch(task, mode, batch, objective):
 def validate(task):
     """Call track_best if the loss or accuracy on held-out samples is monitored."""
     criteria, nets, block = task.criteria, task.nets, task.block
-    if criteria.monitor == MONITOR_VALIDATION_LOSS or criteria.monitor == MONITOR_VALIDATION_ACCURACY:
+    if criteria.monitor == structs.MONITOR_VALIDATION_LOSS or criteria.monitor == structs.MONITOR_VALIDATION_ACCURACY:
         loss, accuracy = task.template.validation_pass(task)
-        track_best(criteria, nets, block, loss if criteria.monitor == MONITOR_VALIDATION_LOSS else -accuracy)
+        track_best(criteria, nets, block, loss if criteria.monitor == structs.MONITOR_VALIDATION_LOSS else -accuracy)
 
 
 @inline_helper

@@ -1,4 +1,4 @@
-"""Layer-by-layer training of one net: a matrix product per layer, a fused elementwise pass around it, a thread team.
+"""Layer-by-layer training of one net: a matrix product per layer, an elementwise pass after it, a thread team.
 
 Threads first take chunks of a micro-batch's rows through all layers, forward and backward, with no barrier in between.
 Then they take chunks of every weight matrix: the chunk's gradient over all rows of the micro-batch, and its update

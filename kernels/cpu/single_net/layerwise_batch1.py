@@ -17,7 +17,7 @@ from ..gemm.skinny_gemm import dots
 from ..threads.in_kernels import barrier_wait, chunk_range, layer_of_chunk
 from ..workspace import K_BLOCK
 from .layerwise import update_all
-from .layerwise_passes import backward_pass, backward_rows, forward_and_loss, layer_inputs
+from .layerwise_passes import backward_activation, forward_and_loss, layer_inputs
 from .optimizer_step import CLIP_NORM, add_squares, clip_now, update_range_of_layer
 from .training_loop import make_loop, nothing_to_begin
 
@@ -39,7 +39,7 @@ def compute_gradient(thread, n_threads, net, data, config, params, grads, ws, su
                 n = min(K_BLOCK, fan_out - j)
                 weights, delta = Matrix(params, w + j, fan_out), Matrix(ws.delta, o + j, 1)
                 dots(fan_in, 1, n, weights, delta, j > 0, Matrix(ws.delta, below, 1), scratch)
-            backward_rows(0, 1, backward_pass(net, ws, k, below))
+            backward_activation(net, ws, k, below, 1)
     return 1
 
 

@@ -5,7 +5,7 @@ The layout is that of layerwise.py, whose threads call these functions for the c
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ...formulas.activations import IDENTITY, SOFTMAX
 from ...jit.decorators import helper, inline_helper, linked_helper
@@ -37,32 +37,6 @@ from .training_loop import sums_index
 SHARE_STEP = COLUMNS_PER_SHARE // 2
 
 
-# Passes that follow a product of rows i .. i + rows: the bias and the activation, or the dropout mask and the
-# activation's derivative.
-class ForwardPass(NamedTuple):
-    """Pass after the forward product of a layer: bias and activation."""
-
-    activation: int  # code
-    bias: Any  # pointer
-    keeps_z: bool  # whether pre-activations are stored in z
-    width: int  # number of outputs
-    z: Any
-    a: Any
-    start: int  # index of the first row in z and a
-
-
-class BackwardPass(NamedTuple):
-    """Pass after the backward product of a layer, on the deltas of the layer below: dropout mask and derivative."""
-
-    activation: int  # code
-    stored: Any  # array that the activation's derivative is a function of
-    drops: bool  # whether the layer has dropout
-    mask: Any
-    width: int  # number of outputs
-    delta: Any
-    start: int  # index of the first row in the arrays
-
-
 class Dropout(NamedTuple):
     """Random numbers of the dropout masks of a micro-batch."""
 
@@ -72,36 +46,19 @@ class Dropout(NamedTuple):
     start: int  # first row of the micro-batch in its batch
 
 
-@helper
-def activate_rows(i, rows, layer):
-    o = layer.start + i * layer.width
-    activate(layer.activation, layer.z, o, layer.bias, 0, layer.keeps_z, rows, layer.width, layer.a, o)
-
-
-@helper
-def backward_rows(i, rows, layer):
-    o, size = layer.start + i * layer.width, rows * layer.width
-    if layer.drops:
-        multiply(layer.delta, o, layer.mask, o, size, layer.delta, o)
-    if layer.activation != IDENTITY:
-        backward(layer.activation, layer.stored, layer.delta, o, size, WIDTH)
-
-
-FORWARD, BACKWARD = product_kind(activate_rows, skinny=DOTS), product_kind(backward_rows)
+FORWARD, BACKWARD = product_kind(skinny=DOTS), product_kind()
 
 
 @linked_helper()
-def forward_product(rows, n, k, a, weights, z, scratch, layer):
-    """Write z (rows, n) = a (rows, k) @ weights, then the activations that `layer` describes."""
-    product(FORWARD, False, rows, n, k, a, weights, False, z, scratch, layer)
+def forward_product(rows, n, k, a, weights, z, scratch):
+    """Write z (rows, n) = a (rows, k) @ weights."""
+    product(FORWARD, False, rows, n, k, a, weights, False, z, scratch, 0)
 
 
 @linked_helper()
-def backward_product(rows, n, k, delta, transposed, start, delta_below, scratch, layer):
-    """Write delta_below (rows, n) = delta (rows, k) @ weights, which are in panels from `start` on, then what `layer`
-    describes.
-    """
-    product(BACKWARD, False, rows, n, k, delta, Matrix(transposed, start, 0), False, delta_below, scratch, layer)
+def backward_product(rows, n, k, delta, transposed, start, delta_below, scratch):
+    """Write delta_below (rows, n) = delta (rows, k) @ weights, which are in panels from `start` on."""
+    product(BACKWARD, False, rows, n, k, delta, Matrix(transposed, start, 0), False, delta_below, scratch, 0)
 
 
 @helper
@@ -125,8 +82,8 @@ def forward(scratch, net, params, inputs, row, rows, ws, copy, dropout):
         if copy >= 0 and ws.packed_starts[k] >= 0:
             weights = Matrix(ws.packed, copy * ws.n_packed + ws.packed_starts[k], 0)
         raw = ws.z if drops and not keeps_z else ws.a
-        layer = ForwardPass(net.activations[k], offset(params, net.bias_offsets[k]), keeps_z, fan_out, z, raw, o)
-        forward_product(rows, fan_out, fan_in, source, weights, Matrix(z, o, fan_out), scratch, layer)
+        forward_product(rows, fan_out, fan_in, source, weights, Matrix(z, o, fan_out), scratch)
+        activate(net.activations[k], z, o, params, net.bias_offsets[k], keeps_z, rows, fan_out, raw, o)
         if drops:
             mask0, first = ws.row_starts[k + 1] - dropout.start * fan_out, dropout.start * fan_out
             first, end = first + row * fan_out, first + (row + rows) * fan_out
@@ -162,10 +119,10 @@ def forward_row(thread, n_threads, barrier, scratch, net, params, inputs, ws):
         end = chunk_start(min(thread + 1, n_shares), n_shares, fan_out, SHARE_STEP)
         if first < end:
             keeps_z, start = net.keep_z[k] == 1, o + first
-            z, bias = ws.z if keeps_z else ws.a, offset(params, net.bias_offsets[k] + first)
-            layer = ForwardPass(net.activations[k], bias, keeps_z, end - first, z, ws.a, start)
+            z, bias = ws.z if keeps_z else ws.a, net.bias_offsets[k] + first
             weights = Matrix(params, net.weight_offsets[k] + first, fan_out)
-            forward_product(1, end - first, fan_in, source, weights, Matrix(z, start, fan_out), scratch, layer)
+            forward_product(1, end - first, fan_in, source, weights, Matrix(z, start, fan_out), scratch)
+            activate(net.activations[k], z, start, params, bias, keeps_z, 1, end - first, ws.a, start)
         n_barriers = barrier_wait(barrier, n_threads, n_barriers)
         source = Matrix(ws.a, o, fan_out)
     return True
@@ -239,12 +196,14 @@ def forward_and_loss(thread, net, data, config, params, ws, sums, micro_batch, r
         backward(net.activations[last], stored, ws.delta, o, n_rows * width, WIDTH)
 
 
-@inline_helper
-def backward_pass(net, ws, k, below):
-    """Return the BackwardPass that follows the product for the deltas of layer k's inputs, which start at `below`."""
-    drops = net.dropout[k - 1] > 0.0
-    stored = ws.z if drops or net.derivative_needs_z[k - 1] == 1 else ws.a
-    return BackwardPass(net.activations[k - 1], stored, drops, ws.mask, net.sizes[k], ws.delta, below)
+@helper
+def backward_activation(net, ws, k, start, rows):
+    """Multiply the deltas of layer k's inputs, `rows` rows from `start` on, by their dropout mask and derivative."""
+    size, code, drops = rows * net.sizes[k], net.activations[k - 1], net.dropout[k - 1] > 0.0
+    if drops:
+        multiply(ws.delta, start, ws.mask, start, size, ws.delta, start)
+    if code != IDENTITY:
+        backward(code, ws.z if drops or net.derivative_needs_z[k - 1] == 1 else ws.a, ws.delta, start, size, WIDTH)
 
 
 @inline_helper
@@ -257,8 +216,9 @@ def forward_backward(thread, net, data, config, params, ws, sums, micro_batch, r
         o, below = ws.row_starts[k + 1] + row * fan_out, ws.row_starts[k] + row * fan_in
         delta = Matrix(ws.delta, o, fan_out)
         start = copy * ws.n_transposed + ws.transposed_starts[k]
-        delta_below, layer = Matrix(ws.delta, below, fan_in), backward_pass(net, ws, k, below)
-        backward_product(end - row, fan_in, fan_out, delta, ws.transposed, start, delta_below, scratch, layer)
+        delta_below = Matrix(ws.delta, below, fan_in)
+        backward_product(end - row, fan_in, fan_out, delta, ws.transposed, start, delta_below, scratch)
+        backward_activation(net, ws, k, below, end - row)
 
 
 @helper

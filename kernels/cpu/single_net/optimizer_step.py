@@ -173,17 +173,6 @@ def step_settings(rule, hyper, scalars, factor, loss, params):
 
 
 @helper
-def long_squares(p, g, first, last, l2):
-    """Return the sum of (g + l2 p)**2 over a range, in float64, for gradients whose squares overflow in float32."""
-    square_sum = 0.0
-    for i in range(first, last):
-        # Not float(), which leaves a float32 a float32 in a kernel.
-        gradient = np.float64(load_scalar(g, i)) + np.float64(load_scalar(p, i)) * np.float64(l2)
-        square_sum += gradient * gradient
-    return square_sum
-
-
-@helper
 def squares(p, g, first, last, l2):
     """Return the sum of (g + l2 p)**2 over a range."""
     sums = fill(g, 0.0, LANES)
@@ -191,15 +180,14 @@ def squares(p, g, first, last, l2):
         n = min(last - i, LANES)
         gradient = load_partial(g, i, n, LANES) + load_partial(p, i, n, LANES) * l2
         sums += gradient * gradient
-    square_sum = float(sum_lanes(sums))
-    return square_sum if square_sum < math.inf else long_squares(p, g, first, last, l2)
+    return float(sum_lanes(sums))
 
 
 @linked_helper(float)
 def squares_of_gradient(p, g, first, last, l2):
     """Return the sum of (g + l2 p)**2 over a range, in the form that add_squares_of_gradient and clip_factor take.
 
-    Where it overflows in float64, the result is negative: minus the sum of ((g + l2 p) HUGE_SCALE)**2.
+    Where it overflows, the result is negative: minus the sum of ((g + l2 p) HUGE_SCALE)**2, in float64.
     """
     square_sum = squares(p, g, first, last, l2)
     if square_sum != math.inf:

@@ -15,18 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..devices import Device, backend
-from ..kernels.structs import (
-    COLUMNS_PER_SHARE,
-    DATA_PARALLEL_THREADS,
-    LANES,
-    LARGE_NET_PARAMS,
-    UNROLLED_ALWAYS,
-    UNROLLED_NEVER,
-    Choice,
-    KernelVariant,
-    TrainConfig,
-    rounds_to_bfloat16,
-)
+from ..kernels import structs
+from ..kernels.structs import LANES, Choice, KernelVariant, TrainConfig
 from ..network.spec import Network
 from ..runtime.memory_check import memory_bytes
 from ..runtime.thread_count import n_threads_available, threads_setting
@@ -63,8 +53,8 @@ def choose_shape(network: Network, family: str, n_threads: int, batch_size: int)
     A batch goes through the net in micro-batches, but the whole batch of a small net that one thread trains at once.
     """
     rows = batch_size if family == "batch_simd_16" else min(batch_size, thresholds.MICRO_BATCH_ROWS)
-    shards = {"layerwise_data_parallel": DATA_PARALLEL_THREADS, "batch_simd_data_parallel": n_shards(rows)}
-    is_whole = family == "layerwise_data_parallel" and n_threads <= DATA_PARALLEL_THREADS
+    shards = {"layerwise_data_parallel": structs.DATA_PARALLEL_THREADS, "batch_simd_data_parallel": n_shards(rows)}
+    is_whole = family == "layerwise_data_parallel" and n_threads <= structs.DATA_PARALLEL_THREADS
     is_whole = is_whole and network.layout.n_padded <= thresholds.DATA_PARALLEL_PARAMS
     copies = n_weight_copies(network.layout.n_padded, n_threads)
     return Choice(family, n_threads, rows, shards.get(family, 1), copies, 0 if is_whole else n_threads)
@@ -74,7 +64,7 @@ def n_weight_copies(n_params: int, n_threads: int) -> int:
     """Return the number of packed copies of a net's weights in the layerwise families: 2 if two threads may need their
     own.
     """
-    return 2 if n_threads == 2 and n_params <= LARGE_NET_PARAMS else 1
+    return 2 if n_threads == 2 and n_params <= structs.LARGE_NET_PARAMS else 1
 
 
 def choose_evaluation(
@@ -106,7 +96,7 @@ def evaluation_precision(network: Network, device: Device, dtype: np.dtype, prec
     A net that a GPU's block trains in batches of one sample, and so in float32, is not rounded to bfloat16, whatever
     batches it is trained in.
     """
-    if device.is_host or not rounds_to_bfloat16(precision, dtype.itemsize):
+    if device.is_host or not structs.rounds_to_bfloat16(precision, dtype.itemsize):
         return precision
     seconds = gpu_costs.device_step_seconds(network, 1, "exact", dtype)
     return "exact" if seconds.get("small_net", inf) <= seconds["layerwise"] else precision
@@ -250,8 +240,8 @@ def choose_evaluation_threads(network: Network, rows: int) -> int:
     """Return the number of threads for a forward pass layer by layer."""
     shapes = network.layout.shapes
     if rows == 1:  # threads divide the outputs of each layer that has enough of them
-        n_shares = max(j for _, j in shapes) // COLUMNS_PER_SHARE
-        divided = sum(i * j for i, j in shapes if j >= 2 * COLUMNS_PER_SHARE)
+        n_shares = max(j for _, j in shapes) // structs.COLUMNS_PER_SHARE
+        divided = sum(i * j for i, j in shapes if j >= 2 * structs.COLUMNS_PER_SHARE)
         n_threads = min(n_shares, divided // thresholds.WEIGHTS_PER_THREAD)
     else:
         work = rows * sum(i * j for i, j in shapes)
@@ -280,7 +270,7 @@ def choose_gpu_nets_variant(network: Network, n_nets: int, fit: NetsFit) -> Kern
     if not (has_room and n_nets >= thresholds.THREADS_FROM_NETS):
         return KernelVariant()
     is_short = network.layout.n_params * fit.n_samples <= thresholds.THREAD_UNROLLED_UP_TO
-    unrolled = UNROLLED_ALWAYS if is_short and fit.batch_size >= fit.n_samples else UNROLLED_NEVER
+    unrolled = structs.UNROLLED_ALWAYS if is_short and fit.batch_size >= fit.n_samples else structs.UNROLLED_NEVER
     return KernelVariant(unrolled=unrolled, net_per_thread=True)
 
 
@@ -332,7 +322,7 @@ def choose_call(
     """
     if not device.is_host:
         return choice
-    unrolled = UNROLLED_NEVER
+    unrolled = structs.UNROLLED_NEVER
     if choice.family == "batch_simd_4":
         unrolled = unrolled_code.choose_unrolled(network, dtype, config, n_samples, n_steps, compiles)
     own_copies = choose_own_copies(choice.family, network.layout.n_padded, team, n_threads)

@@ -12,20 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..devices import Device, backend
+from ..kernels import structs
 from ..kernels.formulas.activations import ACTIVATIONS
 from ..kernels.formulas.losses import SOFTMAX_CROSS_ENTROPY
 from ..kernels.formulas.update_rules import Rule
-from ..kernels.structs import (
-    N_SCALARS,
-    POWER1,
-    POWER2,
-    Choice,
-    NetSpec,
-    Samples,
-    TrainConfig,
-    TrainState,
-    aligned_zeros,
-)
+from ..kernels.structs import Choice, NetSpec, Samples, TrainConfig, TrainState
 from ..network.spec import Network
 from . import dispatch
 from .buffer_cache import buffers
@@ -211,9 +202,10 @@ class Plan:
         """Return the state of a fit of up to n_epochs: its parameters and optimiser state, a gradient, and records."""
         grads = self.get_or_make("gradient", lambda: self.backend.to_device(self.network.layout.padded(self.dtype)))
         grads[:] = 0  # between the layers too, where no kernel writes and all of them update
-        scalars = self.get_or_make("scalars", lambda: aligned_zeros((self.choice.n_threads, N_SCALARS), np.float64))
+        shape = self.choice.n_threads, structs.N_SCALARS
+        scalars = self.get_or_make("scalars", lambda: structs.aligned_zeros(shape, np.float64))
         scalars[:] = 0
-        scalars[:, POWER1] = scalars[:, POWER2] = 1.0
+        scalars[:, structs.POWER1] = scalars[:, structs.POWER2] = 1.0
         return TrainState(
             params=self.backend.to_device(params),
             grads=grads,

@@ -22,7 +22,7 @@ from fastmlp.kernels.formulas.activations import ACTIVATIONS, CODES
 from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.kernels.formulas.update_rules import RULES, StepSettings
 from fastmlp.kernels.jit.compiler import library_of_c
-from fastmlp.kernels.jit.decorators import ENTRY, OPTIONS, helper
+from fastmlp.kernels.jit.decorators import ENTRY, OPTIONS, helper, inline_helper
 from fastmlp.kernels.simd.lanes import Lanes
 from fastmlp.kernels.simd.load_store import offset
 
@@ -177,11 +177,11 @@ def test_product_prefetches_between_multiply_adds_without_spills():
     def ahead(nowhere, i, tile, depth, extra):
         return Prefetch(nowhere.address, 16)
 
-    fetching = product_kind(ahead=ahead)
+    fetching, inlined = product_kind(ahead=ahead), inline_helper(product.py_func)
 
     def run(a, b, c, s):
         a, b, c = Matrix(offset(a, 0), 0, 64), Matrix(offset(b, 0), 0, 64), Matrix(offset(c, 0), 0, 64)
-        product(fetching, True, 64, 64, 64, a, b, False, c, offset(s, 0), 0)
+        inlined(fetching, True, 64, 64, 64, a, b, False, c, offset(s, 0), 0)
 
     text = assembly(run, FLOATS, FLOATS, FLOATS, FLOATS)
     blocks = re.findall(r"^(\.LBB\S+):(.*?)(?=^\.LBB|\Z)", text, flags=re.MULTILINE | re.DOTALL)
