@@ -9,7 +9,7 @@ that has not, so that it costs nothing more.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cupy
 import numpy as np
@@ -37,7 +37,10 @@ from ..runtime.cuda_graphs import GraphCache, is_wanted
 from ..runtime.device_memory import checked_allocation, free_memory, is_on_device, to_device, whole_data
 from ..runtime.device_struct import DeviceStruct
 from .launch import SAFE_EVERY, padded
-from .window import FitInputs, RunSpec, Window, rows_of
+from .window import Window, rows_of
+
+if TYPE_CHECKING:
+    from .train import PopulationRun
 
 SIZES_PER_OCTAVE = 8  # numbers of nets between a power of two and the next one with which steps are launched
 MOST_NETS = 65_535  # the maximum second and third dimension of a grid
@@ -105,10 +108,9 @@ class BatchedWindow(Window):
     max_nets = MOST_NETS
     remedy = "Lower batch_size, or use dtype='float32'."
 
-    def __init__(self, run: RunSpec, members: np.ndarray, given: FitInputs):
-        super().__init__(run, members, given)
-        config, criteria, nets, data, held_out, _ = given
-        assert run.rule is not None
+    def __init__(self, run: PopulationRun, members: np.ndarray):
+        super().__init__(run, members)
+        config, criteria, nets, data, held_out = run.config, run.criteria, run.nets, run.data, run.held_out
         rule = CODES[run.rule.name]
         validates = criteria.monitor >= MONITOR_VALIDATION_LOSS
         # One warp handles a net's settings, unless sums or copies over its parameters are needed too.
@@ -118,19 +120,7 @@ class BatchedWindow(Window):
         self._passes = passes = Passes(run.net, self.n_nets, max_rows, run.dtype, run.precision)
         passes.bind(run.net, self._params, self._grads)
         operands = passes.operands
-        self._module = compile_module(
-            run.architecture,
-            operands,
-            rule,
-            self._settings_threads,
-            SHUFFLES=config.shuffle,
-            WEIGHTED=data.has_weights,
-            SCHEDULED=criteria.scheduled,
-            PENALISED=nets.penalised,
-            CLIPPED=nets.clipped,
-            LAYERED=config.layered,
-            VALIDATES=validates,
-        )
+        self._module = compile_module(run.architecture, operands, rule, self._settings_threads, **run.switches)
         self._held_out = held_out if validates else None
         self._held_out_module = (
             evaluation_module(run.architecture, operands, held_out.has_weights)
@@ -166,12 +156,15 @@ class BatchedWindow(Window):
     def stride_of(n_params: int) -> int:
         return padded(n_params)
 
-    @staticmethod
-    def bytes_each(run: RunSpec, given: FitInputs) -> int:
-        vectors = max(1, run.n_state) + 3 + (given.criteria.monitor != MONITOR_NONE)
-        max_rows = activation_rows(given.config, given.criteria, given.held_out.n_samples)
-        each = (padded(run.architecture.n_params) * vectors + STEP_NUMBERS) * run.dtype.itemsize
-        return each + Passes.bytes_each(run.net, max_rows, True, run.dtype, run.precision) + 256
+    @classmethod
+    def bytes_each(cls, run: PopulationRun) -> int:
+        vectors = max(1, run.rule.n_state) + 3 + (run.criteria.monitor != MONITOR_NONE)
+        max_rows = activation_rows(run.config, run.criteria, run.held_out.n_samples)
+        each = (padded(run.architecture.n_params) * vectors + STEP_NUMBERS) * run.dtype.itemsize + 256
+        each += Passes.bytes_each(run.net, max_rows, True, run.dtype, run.precision)
+        return (
+            super().bytes_each(run) + each + Passes.bytes_each(run.net, max_rows, True, run.dtype, run.precision) + 256
+        )
 
     def train(self, n_epochs: int) -> None:
         self._passes.round_weights(self._module)
@@ -267,7 +260,7 @@ def activation_rows(config: TrainConfig, criteria: StopCriteria, n_held_out: int
 
 
 def evaluate(
-    net: NetSpec, data: Samples, nets: PopulationState, run: RunSpec, output: Any, share_of_memory: float
+    net: NetSpec, data: Samples, nets: PopulationState, run: PopulationRun, output: Any, share_of_memory: float
 ) -> None:
     """Evaluate nets as population/train.py's evaluate_nets does.
 

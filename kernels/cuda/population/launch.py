@@ -3,7 +3,7 @@
 Shape       launch configuration of the kernel that dispatch has chosen: threads, samples at a time, memory
 compile_training, compile_evaluation
 launch      packs a Job and runs the kernel
-evaluation_job      fields of the Job of an evaluation
+fit_fields, evaluation_job      fields of a Job
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import cupy
 import numpy as np
 
 from ...formulas.update_rules import RULES
-from ...structs import NetSpec, Samples
+from ...structs import NetSpec, Samples, TrainConfig
 from ..build import formula_printer
 from ..build.compiled_module import MOST_DECLARED, Kernel, compiled, source
 from ..build.net_constants import Architecture, bound_of
 from ..build.structs import JOB
+from ..runtime.device_memory import to_device
 
 NETS_PER_BLOCK = 128  # threads of a block with a net per thread
 PADDING = 16
@@ -190,6 +191,32 @@ def launch(kernel: Kernel, shape: Shape, grid: tuple[int, ...], dtype: np.dtype,
     packed = JOB.pack(**JOB.empty | job | {"workspace": memory, "workspace_stride": shape.numbers})
     given = cupy.asarray(np.frombuffer(packed, np.uint8))
     kernel(grid, shape.threads, given, shared=shape.shared * dtype.itemsize)
+
+
+def fit_fields(
+    net: NetSpec, data: Samples, config: TrainConfig, hyper: np.ndarray, dropout: np.ndarray, seeds: np.ndarray
+) -> dict[str, Any]:
+    """Return the fields of the Job of any fit.
+
+    data : on the device
+    hyper, dropout, seeds : of all nets
+    """
+    return {
+        "hyper": to_device(hyper),
+        "dropout": to_device(dropout),
+        "seeds": to_device(seeds),
+        "layer_factors": to_device(config.layer_factors),
+        "factors": to_device(config.factors),
+        "X": data.X,
+        "Y": data.Y,
+        "weight": data.weight,
+        "n_samples": data.n_samples,
+        "batch_size": config.batch_size,
+        "n_batches": -(-data.n_samples // config.batch_size),
+        "n_factors": len(config.factors),
+        "bound": bound_of(net, data.metric),
+        "loss_constant": net.loss_constant,
+    }
 
 
 def evaluation_job(

@@ -37,12 +37,13 @@ from .launch import (
     compile_evaluation,
     compile_training,
     evaluation_job,
+    fit_fields,
     launch,
     most_chunks,
     padded,
     shared_limit,
 )
-from .window import FitInputs, RunSpec, Tables, Window, rows_of
+from .window import Window, rows_of
 
 SHARE_OF_MEMORY = 0.6  # fraction of free memory that a window may take
 
@@ -50,7 +51,8 @@ SHARE_OF_MEMORY = 0.6  # fraction of free memory that a window may take
 class PopulationRun:
     """State of one population's fit or evaluation.
 
-    The arguments are those of the device contract; n_params, n_samples and shuffle are not used on a GPU.
+    The arguments are those of the device contract; n_params, n_samples and shuffle are not used on a GPU. An
+    evaluation has no rule.
     """
 
     def __init__(
@@ -65,10 +67,11 @@ class PopulationRun:
         dtype: np.dtype,
         precision: str,
     ):
-        self.batched = choice.family == "batched_gemm"
-        architecture = Architecture.of(net, loss[1], dtype)
-        self.spec = RunSpec(net, architecture, rule, np.dtype(dtype), precision, choice.variant)
-        self._inputs: tuple | None = None
+        self.batched, self.variant = choice.family == "batched_gemm", choice.variant
+        self.net, self.architecture = net, Architecture.of(net, loss[1], dtype)
+        self.rule: Any = rule
+        self.dtype, self.precision = np.dtype(dtype), precision
+        self.fields: dict[str, Any] = {}  # of Job, which all windows have in common
         self._window: Window | None = None
         self._n_taken = self._n_done = 0
         self._waiting: SuspendedNets | None = None  # nets to go on with that are in no window yet
@@ -90,32 +93,63 @@ class PopulationRun:
         if self._window is None:
             if self._n_taken == nets.n_members:
                 return
-            if self._inputs is None:
-                given = whole_data(data)
-                held_out = given if held_out is data else whole_data(held_out)
-                self._inputs = (given, held_out, Tables(config, nets))
-            self._open(config, criteria, nets)
+            self.config, self.criteria, self.nets = config, criteria, nets
+            if not self.fields:
+                self._begin(data, held_out)
+            self._open()
         assert self._window is not None
         self._window.train(n_epochs)
         if not self._window.n_active:
             self.collect()
 
-    def _open(self, config: TrainConfig, criteria: StopCriteria, nets: PopulationState) -> None:
-        assert self._inputs is not None
+    def _begin(self, data: Samples, held_out: Samples) -> None:
+        """Copy samples and settings to the device."""
+        config, criteria, nets = self.config, self.criteria, self.nets
+        self.data = whole_data(data)
+        self.held_out = self.data if held_out is data else whole_data(held_out)
+        self.fields = fit_fields(self.net, self.data, config, nets.hyper, nets.dropout, nets.seeds) | {
+            "held_out_X": self.held_out.X,
+            "held_out_Y": self.held_out.Y,
+            "held_out_weight": self.held_out.weight,
+            "record_epochs": to_device(nets.record_epochs),
+            "n_held_out": self.held_out.n_samples,
+            "n_epochs": criteria.n_epochs,
+            "n_records": nets.n_records,
+            "patience": criteria.patience,
+            "monitor": criteria.monitor,
+            "held_out_has_weights": self.held_out.has_weights,
+            "hyper_stride": nets.hyper_stride,
+            "dropout_stride": nets.dropout_stride,
+            "X_stride": nets.X_stride,
+            "Y_stride": nets.Y_stride,
+            "weight_stride": nets.weight_stride,
+            "stop_loss": criteria.stop_loss,
+            "stop_n_correct": criteria.stop_n_correct,
+            "min_delta": criteria.min_delta,
+        }
+        self.switches = {
+            "SHUFFLES": config.shuffle,
+            "WEIGHTED": self.data.has_weights,
+            "SCHEDULED": criteria.scheduled,
+            "PENALISED": nets.penalised,
+            "CLIPPED": nets.clipped,
+            "LAYERED": config.layered,
+            "VALIDATES": criteria.monitor >= MONITOR_VALIDATION_LOSS,
+        }
+
+    def _open(self) -> None:
         free, _ = free_memory()
-        given = FitInputs(config, criteria, nets, *self._inputs)
         window_class: type[Window] = batched.BatchedWindow if self.batched else IndependentWindow
-        n_bytes = window_class.bytes_each(self.spec, given) + 8 * nets.n_records
-        n_bytes += window_class.order_bytes(self.spec, config, given.data.n_samples)
+        n_bytes = window_class.bytes_each(self)
         most_in_memory = max(1, int(SHARE_OF_MEMORY * free / n_bytes))
-        n = min(nets.n_members - self._n_taken, most_in_memory, window_class.max_nets)
+        n = min(self.nets.n_members - self._n_taken, most_in_memory, window_class.max_nets)
         if self._waiting is not None:  # nets go on in one window if they are at the same epoch
             epochs = self._waiting.epochs
             n = min(n, int(np.flatnonzero(np.append(epochs != epochs[0], True))[0]))
-        members = nets.members[self._n_taken : self._n_taken + n]
+        members = self.nets.members[self._n_taken : self._n_taken + n]
         self._n_taken += n
         with checked_allocation("a window of nets", n * n_bytes, window_class.remedy):
-            self._window = window_class(self.spec, members, given)
+            self._window = window_class(self, members)
         if self._waiting is not None:
             self._window.resume(self._waiting.part(0, n))
             self._waiting = self._waiting.part(n, len(self._waiting.net_index))
@@ -128,7 +162,7 @@ class PopulationRun:
         if self._window is None:
             return waiting
         self._window.collect()
-        found = self._window.suspended()
+        found, _ = self._window.suspended()
         return found if not len(waiting.net_index) else SuspendedNets.joined([found, waiting])
 
     def resume(self, nets: PopulationState, suspended: SuspendedNets) -> None:
@@ -154,43 +188,33 @@ class PopulationRun:
 class IndependentWindow(Window):
     """Window of nets that train independently, each in a thread or a block, many epochs per launch."""
 
-    def __init__(self, run: RunSpec, members: np.ndarray, given: FitInputs):
-        config, criteria, nets, data, *_ = given
-        assert run.rule is not None
-        n, rule = len(members), run.rule
-        self._shape = self.shape(run, config)
-        super().__init__(run, members, given)
+    def __init__(self, run: PopulationRun, members: np.ndarray):
+        self._shape = shape = self.shape(run)
+        super().__init__(run, members)
         self._kernel = compile_training(
             run.architecture,
-            self._shape,
-            CODES[rule.name],
-            data.n_samples if run.variant.unrolled else 0,
-            self._shape.blocks_at_once(run.dtype),
-            SHUFFLES=config.shuffle,
-            WEIGHTED=data.has_weights,
-            SCHEDULED=criteria.scheduled,
-            PENALISED=nets.penalised,
-            CLIPPED=nets.clipped,
-            LAYERED=config.layered,
-            VALIDATES=criteria.monitor >= MONITOR_VALIDATION_LOSS,
+            shape,
+            CODES[run.rule.name],
+            run.data.n_samples if run.variant.unrolled else 0,
+            shape.blocks_at_once(run.dtype),
+            **run.switches,
         )
-        self._active = cupy.arange(n, dtype=np.int64)
+        self._active = cupy.arange(len(members), dtype=np.int64)
 
     @staticmethod
-    def shape(run: RunSpec, config: TrainConfig) -> Shape:
+    def shape(run: PopulationRun) -> Shape:
         if run.variant.net_per_thread:
             return Shape.of_threads()
-        return Shape.of_blocks(run.architecture, run.n_state, config.batch_size, shared_limit())
+        return Shape.of_blocks(run.architecture, run.rule.n_state, run.config.batch_size, shared_limit())
 
     @classmethod
-    def needs_lists(cls, run: RunSpec, config: TrainConfig) -> bool:
-        return not cls.shape(run, config).in_thread
+    def needs_lists(cls, run: PopulationRun) -> bool:
+        return not run.variant.net_per_thread
 
-    @staticmethod
-    def bytes_each(run: RunSpec, given: FitInputs) -> int:
-        shape = IndependentWindow.shape(run, given.config)
-        vectors = padded(run.architecture.n_params) * (run.n_state + 3)
-        return (vectors + shape.workspace) * run.dtype.itemsize + 128
+    @classmethod
+    def bytes_each(cls, run: PopulationRun) -> int:
+        vectors = padded(run.architecture.n_params) * (run.rule.n_state + 3)
+        return super().bytes_each(run) + (vectors + cls.shape(run).workspace) * run.dtype.itemsize + 128
 
     def train(self, n_epochs: int) -> None:
         n_blocks = -(-self.n_active // self._shape.threads) if self._shape.in_thread else self.n_active
@@ -198,7 +222,7 @@ class IndependentWindow(Window):
             self._kernel,
             self._shape,
             (n_blocks,),
-            self.run.dtype,
+            self.dtype,
             **self._job,
             active=self._active,
             n_active=self.n_active,
@@ -211,9 +235,9 @@ class IndependentWindow(Window):
 def evaluate_nets(net: NetSpec, data: Samples, nets: PopulationState, run: PopulationRun, output: Any) -> None:
     """Write loss and fraction of correct samples of nets.members to `nets`; write outputs unless `output` is empty."""
     if run.batched:
-        return batched.evaluate(net, data, nets, run.spec, output, SHARE_OF_MEMORY)
-    data, architecture = whole_data(data), run.spec.architecture
-    n, dtype = nets.n_members, run.spec.dtype
+        return batched.evaluate(net, data, nets, run, output, SHARE_OF_MEMORY)
+    data, architecture = whole_data(data), run.architecture
+    n, dtype = nets.n_members, run.dtype
     n_outputs = data.n_samples * architecture.sizes[-1] if output.size else 0  # of a net
     free, _ = free_memory()
     shape = Shape.of_blocks(architecture, 0, min(data.n_samples, 64), shared_limit())

@@ -1,39 +1,25 @@
 """Window: the nets of a population that are on the GPU at a time, with parameters, settings and records in slots.
 
-Subclasses train them: independently (train.py) or in lockstep (batched.py).
+Subclasses train them: independently (train.py) or in lockstep (batched.py). Between two epochs, nets in training can be
+suspended: taken out of their slots with everything that training needs, to go on in another window.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import cupy
 import numpy as np
 
-from ...formulas.update_rules import Rule
-from ...structs import (
-    DIVERGED_NET,
-    HYPER,
-    MONITOR_NONE,
-    NET_HYPER,
-    RUNNING,
-    KernelVariant,
-    NetSpec,
-    PopulationState,
-    Samples,
-    StopCriteria,
-    SuspendedNets,
-    TrainConfig,
-    Unfinished,
-)
-from ..build.net_constants import Architecture, bound_of
+from ...structs import ALL_EPOCHS, DIVERGED_NET, HYPER, MONITOR_NONE, NET_HYPER, RUNNING, SuspendedNets, Unfinished
 from ..build.structs import ProgressCounter, ProgressScalar
 from ..runtime.device_memory import ORDER_BYTES, to_device
 from .launch import padded
-from .suspension import keep_ended, resume_in_slots, suspended_nets
+
+if TYPE_CHECKING:
+    from .train import PopulationRun
 
 # A net's numbers before its first step that are not 0.
 STARTS = {
@@ -42,43 +28,9 @@ STARTS = {
     ProgressScalar.LAST_LOSS: np.inf,
     ProgressScalar.BEST_VALUE: np.inf,
 }
-
-
-@dataclass(frozen=True)
-class RunSpec:
-    """What all windows of a population's fit or evaluation have in common; `rule` is None for an evaluation."""
-
-    net: NetSpec
-    architecture: Architecture
-    rule: Rule | None
-    dtype: np.dtype
-    precision: str
-    variant: KernelVariant
-
-    @property
-    def n_state(self) -> int:
-        return self.rule.n_state if self.rule is not None else 0
-
-
-class Tables:
-    """Settings of all nets, on the device."""
-
-    def __init__(self, config: TrainConfig, nets: PopulationState):
-        self.hyper, self.dropout = to_device(nets.hyper), to_device(nets.dropout)
-        self.seeds, self.record_epochs = to_device(nets.seeds), to_device(nets.record_epochs)
-        self.factors = to_device(config.factors)
-        self.layer_factors = to_device(config.layer_factors)
-
-
-class FitInputs(NamedTuple):
-    """What a fit is given; `data` and `held_out` are on the device."""
-
-    config: TrainConfig
-    criteria: StopCriteria
-    nets: PopulationState
-    data: Samples
-    held_out: Samples
-    tables: Tables
+# Places of a suspended net's powers and numbers.
+POWERS = [ProgressScalar.POWER1, ProgressScalar.POWER2]
+NUMBERS = [ProgressScalar.LAST_LOSS, ProgressScalar.BEST_VALUE, ProgressScalar.LOSS, ProgressScalar.N_CORRECT]
 
 
 def rows_of(members: np.ndarray) -> np.ndarray | slice:
@@ -99,73 +51,41 @@ class Window(ABC):
     max_nets = 2**62  # in a window
     remedy = "Train fewer nets at a time."
 
-    def __init__(self, run: RunSpec, members: np.ndarray, given: FitInputs):
-        config, criteria, nets, data, held_out, tables = given
-        self.nets, self.criteria, self.run = nets, criteria, run
-        n, rule, dtype, n_params = len(members), run.rule, run.dtype, nets.n_params
-        assert rule is not None
+    def __init__(self, run: PopulationRun, members: np.ndarray):
+        """Copy the nets to the device; run : of a fit that has begun"""
+        self.nets, self.criteria, self.rule, self.dtype = run.nets, run.criteria, run.rule, run.dtype
+        nets, rule, dtype = self.nets, self.rule, self.dtype
+        n, n_params = len(members), nets.n_params
         self.n_nets = self.n_active = n
-        self.n_batches = -(-data.n_samples // config.batch_size)
-        self.n_samples = data.n_samples
+        self.n_batches, self.n_samples = run.fields["n_batches"], run.data.n_samples
         self._params = cupy.zeros((n, self.stride_of(n_params)), dtype)
         self._params[:, :n_params] = to_device(nets.params.reshape(-1, n_params)[rows_of(members)])
-        state = cupy.zeros((n, max(rule.n_state, 1), padded(n_params)), dtype)
+        self._state = cupy.zeros((n, max(rule.n_state, 1), padded(n_params)), dtype)
         table = nets.hyper.reshape(-1, len(NET_HYPER))
         for row, initial in enumerate(rule.initial[: rule.n_state]):
             if isinstance(initial, str):
                 values = table[members if nets.hyper_stride else np.zeros(n, np.int64), HYPER.index(initial)]
-                state[:, row, :] = to_device(values.astype(dtype))[:, None]
+                self._state[:, row, :] = to_device(values.astype(dtype))[:, None]
         self._scalars = cupy.zeros((n, len(ProgressScalar)))
         self._counters = cupy.zeros((n, len(ProgressCounter)), np.int64)
         for place, value in STARTS.items():
             self._scalars[:, place] = value
-        watches, shuffled = criteria.monitor != MONITOR_NONE, n * data.n_samples * config.shuffle
+        watches, shuffled = self.criteria.monitor != MONITOR_NONE, n * run.data.n_samples * run.config.shuffle
         self._owners = to_device(members)
+        self._safe_params, self._best_params = self._params.copy(), self._params.copy() if watches else None
         self._records = cupy.full((nets.n_records, n), np.nan)
-        self._job: dict[str, Any] = {
+        self._job: dict[str, Any] = run.fields | {
             "params": self._params,
-            "state": state,
-            "safe_params": self._params.copy(),
-            "best_params": self._params.copy() if watches else None,
-            "hyper": tables.hyper,
-            "dropout": tables.dropout,
-            "seeds": tables.seeds,
-            "layer_factors": tables.layer_factors,
-            "X": data.X,
-            "Y": data.Y,
-            "weight": data.weight,
-            "held_out_X": held_out.X,
-            "held_out_Y": held_out.Y,
-            "held_out_weight": held_out.weight,
+            "state": self._state,
+            "safe_params": self._safe_params,
+            "best_params": self._best_params,
             "order": cupy.empty(shuffled, np.int32),
-            "lists": cupy.empty(2 * shuffled * self.needs_lists(run, config), np.int32),
+            "lists": cupy.empty(2 * shuffled * self.needs_lists(run), np.int32),
             "owners": self._owners,
             "scalars": self._scalars,
             "counters": self._counters,
-            "factors": tables.factors,
-            "record_epochs": tables.record_epochs,
             "records": self._records,
             "n_slots": n,
-            "n_samples": data.n_samples,
-            "n_held_out": held_out.n_samples,
-            "batch_size": config.batch_size,
-            "n_batches": self.n_batches,
-            "n_epochs": criteria.n_epochs,
-            "n_factors": len(config.factors),
-            "n_records": nets.n_records,
-            "patience": criteria.patience,
-            "monitor": criteria.monitor,
-            "held_out_has_weights": held_out.has_weights,
-            "hyper_stride": nets.hyper_stride,
-            "dropout_stride": nets.dropout_stride,
-            "X_stride": nets.X_stride,
-            "Y_stride": nets.Y_stride,
-            "weight_stride": nets.weight_stride,
-            "stop_loss": criteria.stop_loss,
-            "stop_n_correct": criteria.stop_n_correct,
-            "min_delta": criteria.min_delta,
-            "bound": bound_of(run.net, data.metric),
-            "loss_constant": run.net.loss_constant,
         }
 
     @staticmethod
@@ -174,32 +94,19 @@ class Window(ABC):
         return n_params
 
     @classmethod
-    def needs_lists(cls, run: RunSpec, config: TrainConfig) -> bool:
+    def needs_lists(cls, run: PopulationRun) -> bool:
         """Whether an order is drawn through the lists of include/permutation.cuh, by many threads."""
         return True
 
     @classmethod
-    def order_bytes(cls, run: RunSpec, config: TrainConfig, n_samples: int) -> int:
-        """Return the bytes of a net's order, with its lists; 0 if samples are not shuffled."""
-        of_sample = ORDER_BYTES if cls.needs_lists(run, config) else np.dtype(np.int32).itemsize
-        return n_samples * of_sample * config.shuffle
-
-    @staticmethod
-    @abstractmethod
-    def bytes_each(run: RunSpec, given: FitInputs) -> int:
-        """Return the bytes a window needs per net, besides its records and its order."""
+    def bytes_each(cls, run: PopulationRun) -> int:
+        """Return the bytes a window needs per net; subclasses add those of training."""
+        of_sample = ORDER_BYTES if cls.needs_lists(run) else np.dtype(np.int32).itemsize
+        return run.data.n_samples * of_sample * run.config.shuffle + 8 * run.nets.n_records
 
     @abstractmethod
     def train(self, n_epochs: int) -> None:
         """Train every running net for n_epochs more; return when they are done."""
-
-    def resume(self, suspended: SuspendedNets) -> None:
-        """Go on with the window's nets, all of which have been trained for the same number of epochs."""
-        resume_in_slots(self.nets, self._job, self.n_batches, suspended, self.run.n_state)
-
-    def suspended(self) -> SuspendedNets:
-        """Return copies of the nets in training, between two epochs."""
-        return suspended_nets(self.nets, self._job, self.n_batches, self.run.n_state)[0]
 
     @property
     def n_finished(self) -> int:
@@ -226,11 +133,34 @@ class Window(ABC):
         with np.errstate(over="ignore"):
             nets.records.reshape(nets.n_records, -1)[:, rows_of(members)] = cupy.asnumpy(self._records)
         if nets.keeps_ended:
-            keep_ended(nets, self._job, self.n_batches)
+            self._keep_ended()
+
+    # ---- nets between two epochs
+
+    def suspended(self, status: int = RUNNING) -> tuple[SuspendedNets, np.ndarray]:
+        """Return copies of the nets of this status, between two epochs, and their slots."""
+        n_params, n_state = self.nets.n_params, self.rule.n_state
+        counters = cupy.asnumpy(self._counters)
+        slots = np.flatnonzero(counters[:, ProgressCounter.STATUS] == status)
+        of_slots = lambda array: cupy.asnumpy(array)[slots]
+        scalars, best = of_slots(self._scalars), self._best_params
+        found = SuspendedNets(
+            net_index=of_slots(self._owners),
+            epochs=counters[slots, ProgressCounter.STEPS] // self.n_batches,
+            best_epochs=counters[slots, ProgressCounter.BEST_EPOCH],
+            clock=counters[slots, ProgressCounter.STEPS] // self.n_batches,
+            params=of_slots(self._params)[:, :n_params],
+            state=of_slots(self._state)[:, :n_state, :n_params].reshape(len(slots), n_state * n_params),
+            safe_params=of_slots(self._safe_params)[:, :n_params],
+            best_params=np.empty((len(slots), 0), self.dtype) if best is None else of_slots(best)[:, :n_params],
+            powers=scalars[:, POWERS],
+            numbers=scalars[:, NUMBERS],
+        )
+        return found, slots
 
     def unfinished(self, watches: bool) -> Iterator[Unfinished]:
         """Yield the values of PopulationRun.unfinished."""
-        now, slots = suspended_nets(self.nets, self._job, self.n_batches, self.run.n_state)
+        now, slots = self.suspended()
         sums = np.where(now.epochs[:, None], cupy.asnumpy(self._epochs_sums())[slots], np.nan)
         now.numbers[:, 2], now.numbers[:, 3] = sums[:, 0] / self.n_samples, sums[:, 1]
         yield from now.unfinished(watches)
@@ -238,3 +168,38 @@ class Window(ABC):
     def _epochs_sums(self) -> Any:
         """Return (nets, 2): losses and correct samples of each net's last complete epoch."""
         return self._scalars[:, ProgressScalar.LOSS : ProgressScalar.N_CORRECT + 1]
+
+    def _keep_ended(self) -> None:
+        """Copy nets that have trained all their epochs to their rows of nets.kept_vectors and nets.kept_numbers.
+
+        Nets that have ended stay in their slots until the window is closed, with the state of their last step.
+        """
+        nets, (ended, _) = self.nets, self.suspended(ALL_EPOCHS)
+        params, owners = ended.params, ended.net_index
+        if ended.best_params.size:  # the kernel has exchanged them
+            params = np.where(ended.best_epochs[:, None], ended.best_params, params)
+        vectors = nets.kept_vectors.reshape(nets.n_nets, 2 + nets.n_state, nets.n_params)
+        vectors[owners, 0], vectors[owners, 1] = params, ended.safe_params
+        vectors[owners, 2:] = ended.state.reshape(len(owners), nets.n_state, nets.n_params)
+        numbers = ended.powers, ended.numbers, ended.clock[:, None]
+        nets.kept_numbers.reshape(nets.n_nets, -1)[owners] = np.hstack(numbers)
+
+    def resume(self, suspended: SuspendedNets) -> None:
+        """Go on with the window's nets, in their order, which have been trained for the same number of epochs."""
+        nets, n, n_params, n_state = self.nets, self.n_nets, self.nets.n_params, self.rule.n_state
+        record_epochs = nets.record_epochs[: nets.n_records]
+        counters = np.zeros((n, len(ProgressCounter)), np.int64)
+        counters[:, ProgressCounter.STEPS] = suspended.epochs * self.n_batches
+        counters[:, ProgressCounter.BEST_EPOCH] = suspended.best_epochs
+        counters[:, ProgressCounter.NEXT_RECORD] = np.searchsorted(record_epochs, suspended.epochs, side="right")
+        counters[:, ProgressCounter.STATUS] = RUNNING
+        scalars = cupy.asnumpy(self._scalars)
+        scalars[:, POWERS], scalars[:, NUMBERS] = suspended.powers, suspended.numbers
+        self._counters[:], self._scalars[:] = to_device(counters), to_device(scalars)
+        self._params[:, :n_params] = to_device(suspended.params)
+        self._safe_params[:, :n_params] = to_device(suspended.safe_params)
+        if self._best_params is not None:
+            self._best_params[:, :n_params] = to_device(suspended.best_params)
+        self._state[:, :n_state, :n_params] = to_device(suspended.state.reshape(n, n_state, n_params))
+        records = nets.records.reshape(nets.n_records, -1)[:, suspended.net_index]
+        self._records[:] = to_device(np.ascontiguousarray(records, np.float64))

@@ -30,7 +30,7 @@ from ...structs import (
     TrainConfig,
     TrainState,
 )
-from ..build.net_constants import Architecture, bound_of
+from ..build.net_constants import Architecture
 from ..build.structs import ProgressCounter, ProgressScalar
 from ..population.launch import (
     MOST_THREADS,
@@ -38,6 +38,7 @@ from ..population.launch import (
     compile_evaluation,
     compile_training,
     evaluation_job,
+    fit_fields,
     launch,
     most_chunks,
     shared_limit,
@@ -93,7 +94,10 @@ class SmallNetWorkspace:
             LAYERED=config.layered,
             VALIDATES=False,
         )
-        n_batches = -(-data.n_samples // config.batch_size)
+        of_fit = fit_fields(
+            net, data, config, np.append(config.hyper, net.l2), net.dropout, np.array([config.seed], np.int64)
+        )
+        n_batches = of_fit["n_batches"]
         epochs = np.arange(first // n_batches, (first + n) // n_batches) + 1  # epochs that end in this call
         records = cupy.full((2, max(len(epochs), 1)), np.nan)
         carried, places = list(CARRIED), list(CARRIED.values())
@@ -106,45 +110,32 @@ class SmallNetWorkspace:
             shape,
             (1,),
             self.dtype,
-            **{
+            **of_fit
+            | {
                 "params": state.params,
                 "state": state.state,
                 "grads": state.grads,
                 "safe_params": self._unused,
                 "best_params": self._unused,  # for a single net the host stores these
-                "hyper": cupy.asarray(np.append(config.hyper, net.l2)),
-                "dropout": cupy.asarray(net.dropout),
-                "seeds": cupy.asarray(np.array([config.seed], np.int64)),
-                "layer_factors": cupy.asarray(config.layer_factors),
-                "X": data.X,
-                "Y": data.Y,
-                "weight": data.weight,
                 "order": self._order,
                 "lists": self._lists,
                 "owners": self._zero,
                 "active": self._zero,
                 "scalars": scalars,
                 "counters": counters,
-                "factors": cupy.asarray(config.factors),
                 "record_epochs": cupy.asarray(epochs),
                 "records": records[0],
                 "accuracy_records": records[1],
                 "sums_of_threads": self._sums_of_threads,
                 "n_active": 1,
                 "n_slots": 1,
-                "n_samples": data.n_samples,
-                "batch_size": config.batch_size,
-                "n_batches": n_batches,
                 "n_steps": n,
                 "n_epochs": -1,
                 "first_factor": first,
-                "n_factors": len(config.factors),
                 "n_records": len(epochs),
                 "monitor": MONITOR_NONE,
                 "stop_loss": -np.inf,
                 "stop_n_correct": np.inf,
-                "bound": bound_of(net, data.metric),
-                "loss_constant": net.loss_constant,
             },
         )
         integers, losses = cupy.asnumpy(counters), cupy.asnumpy(records)
