@@ -13,19 +13,18 @@ import numpy as np
 
 from ..class_probabilities import outputs_of_logits
 from ..devices import resolve
-from ..errors import DivergenceWarning, checked_count, checked_number, counted, no_file
+from ..errors import DivergenceWarning, counted, no_file, unknown_name
 from ..fit.interruption import interrupt_message
 from ..loading import load_net
 from ..mlp import MLP
 from ..population import subset_of
 from ..runtime.ctrl_c import StopFlag, stop_flag
 from ..runtime.output_files import check_output, file_beside, files_beside, left_alone
-from ..table_training.folds import predicted_rows
-from ..table_training.model import TableModel, Tuning
-from ..table_training.recipe_fit import Budget, make_optimizer
-from ..table_training.recipes import Recipe
+from ..table_training.model import TableModel
+from ..table_training.recipe_fit import Budget
+from ..table_training.recipes import recipe_of
 from ..table_training.training_summary import final_figures, summary
-from ..table_training.tuning_configurations import SPACE
+from ..table_training.tuning import Tuning
 from ..tables.preprocessing import Preprocessing
 from ..tables.target import CLASSIFICATION, Target
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
@@ -53,9 +52,8 @@ def train(options: TrainOptions, console: Console) -> None:
     log = partial(console.print, markup=False, soft_wrap=True)
     output, saved = options.output, f"Interrupted; the net is in {str(options.output)!r}."
     with ExitStack() as opened, interrupt_message(f"Interrupted; {left_alone(output)}."):
-        recipe = checked_recipe(options)
-        earlier = holds_net(output)
-        model = model_of(options, recipe, log)
+        check_files(options)
+        earlier, model = holds_net(output), model_of(options, log)
         prepared = prepare(model, options, log)
         opened.callback(prepared.data.close)
         preprocessing = preprocessing_of(model, prepared.target, options)
@@ -91,7 +89,7 @@ def train(options: TrainOptions, console: Console) -> None:
 def report(model: TableModel, parts: dict[str, Part], by_class: np.ndarray | None, console: Console) -> None:
     """Print the metrics of parts of a table, and sentences on the baseline."""
     target, z, outputs = model.nets.preprocessing.target, model.out_of_fold, {}
-    if z is not None and len(predicted_rows(z)) == z.shape[1]:  # not for want of time
+    if z is not None and np.isfinite(z).all():  # not for want of time
         parts = parts | {OUT_OF_FOLD: parts["training"]}
         outputs = {OUT_OF_FOLD: outputs_of_logits(z, model.nets.network, target)}
     found = measure_parts(model.nets, target, parts, outputs, by_class)
@@ -100,16 +98,32 @@ def report(model: TableModel, parts: dict[str, Part], by_class: np.ndarray | Non
         console.print(sentence, markup=False, soft_wrap=True)
 
 
-def model_of(options: TrainOptions, recipe: Recipe, log: Log) -> TableModel:
-    """Return the model of the options, before it knows the table."""
+def model_of(options: TrainOptions, log: Log) -> TableModel:
+    """Return the model of the options, before it knows the table.
+
+    Raises
+    ------
+    ValueError
+        If a setting is invalid, or does not go with the others.
+    """
+    given = options.given_settings
+    recipe = recipe_of(options.quality, given, OF_RECIPE)
+    if options.class_weight not in (None, "balanced"):
+        raise unknown_name("class weight", options.class_weight, ("balanced",))
+    resolve(options.device)
+    if options.checkpoint is not None and options.time_limit is not None:
+        raise ValueError("--time-limit may shorten a training, which --checkpoint could then not go on with: drop one.")
+    if options.checkpoint is not None and options.tune is not None:
+        raise ValueError("--tune compares settings anew in each run, so --checkpoint does not go with it: drop one.")
     return TableModel(
         recipe,
         np.random.RandomState(options.seed),
         options.device,
-        Budget() if options.time_limit is None else Budget(options.time_limit),
+        Budget.of(options.time_limit),
         verbose=1,
         name=repr(options.target),
         categories=options.categorical,
+        tuning=None if options.tune is None else Tuning.of(options.tune, "--tune", recipe, given, OF_RECIPE, False),
         tell=log,
         tell_of_columns=lambda problems, choices: [log(note) for note in (*problems, *choices)],
         saved=options.checkpoint_arguments,
@@ -132,17 +146,8 @@ def prepare(model: TableModel, options: TrainOptions, log: Log) -> Prepared:
     inputs, target, targets = read_training_table(options, log)
     y = targets.values
     by_class = None if options.class_weight is None else balanced_weights(y, target)
-    if options.tune is not None:
-        searched = [field for field in SPACE if field not in given_settings(options, target)]
-        model.tuning = Tuning(options.tune, searched, OF_RECIPE, f"--tune {options.tune}")
     data = model.prepare(inputs, targets, None if by_class is None else by_class[y])
-    return Prepared(data, target, encoded_part(target, data.in_memory.X, data.in_memory.y), by_class)
-
-
-def given_settings(options: TrainOptions, target: Target) -> set[str]:
-    """Return the fields of Recipe that are not searched, since an option gives them or they go with classes only."""
-    given = {name for name in OF_RECIPE if getattr(options, name, None) is not None}
-    return given if target.task == CLASSIFICATION else given | {"label_smoothing"}
+    return Prepared(data, target, encoded_part(target, data.training.X, data.training.y), by_class)
 
 
 def preprocessing_of(model: TableModel, target: Target, options: TrainOptions) -> Preprocessing:
@@ -208,14 +213,8 @@ def holds_net(output: Path) -> bool:
     return True
 
 
-def checked_recipe(options: TrainOptions) -> Recipe:
-    """Return the recipe of the options, all of which are checked before the table is read.
-
-    Raises
-    ------
-    OSError, ValueError
-        If a file cannot be written or must not be replaced, a number is out of range, or options do not go together.
-    """
+def check_files(options: TrainOptions) -> None:
+    """Raise OSError or ValueError if a file cannot be written or must not be replaced, before the table is read."""
     output, test_file = options.output, options.test
     check_output(output, options.file, test_file)
     if test_file is not None and not test_file.exists():
@@ -227,22 +226,6 @@ def checked_recipe(options: TrainOptions) -> Recipe:
     for beside in files_beside(output):
         check_output(beside)
         holds_net(beside)
-    recipe = options.recipe()
-    make_optimizer(recipe)
-    resolve(options.device)
-    if options.time_limit is not None:
-        checked_number("time_limit", options.time_limit, 0.0, open_low=True)
-    if options.time_limit is not None and options.checkpoint is not None:
-        raise ValueError("--time-limit may shorten a training, which --checkpoint could then not go on with: drop one.")
-    if options.tune is not None:
-        checked_count("--tune", options.tune, 2)
-        if options.checkpoint is not None:
-            raise ValueError(
-                "--tune compares settings anew in each run, so --checkpoint does not go with it: drop one."
-            )
-        if recipe.n_folds == 1 and not recipe.validation_fraction:
-            raise ValueError(f"--tune {options.tune} needs held-out rows: set --validation above 0, or leave it out.")
-    return recipe
 
 
 def check_checkpoint(options: TrainOptions, path: Path) -> None:

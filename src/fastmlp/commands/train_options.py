@@ -11,9 +11,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from ..errors import unknown_name
 from ..runtime.checkpoint_interval import DEFAULT
-from ..table_training.recipes import DEFAULT_QUALITY, QUALITIES, Recipe, recipe_of
+from ..table_training.recipes import DEFAULT_QUALITY, QUALITIES
 
 EVERY = DEFAULT  # interval of checkpoints
 
@@ -110,10 +109,11 @@ class TrainOptions:
     ] = None
     learning_rate: Annotated[float | None, typer.Option(help=f"Peak learning rate. {of('learning_rate')}")] = None
     epochs: Annotated[int | None, count_option(help=f"The most passes over the data. {of('epochs')}")] = None
-    validation: Annotated[
+    validation_fraction: Annotated[
         float | None,
         typer.Option(
-            help="Share of rows that all nets hold out; 0: none. Not given: other rows of each net; 0.2 of one net."
+            "--validation",
+            help="Share of rows that all nets hold out; 0: none. Not given: other rows of each net; 0.2 of one net.",
         ),
     ] = None
     class_weight: Annotated[
@@ -139,25 +139,10 @@ class TrainOptions:
         "model.safetensors"
     )
 
-    def recipe(self) -> Recipe:
-        """Return the preset with the settings that are given.
-
-        Raises
-        ------
-        ValueError
-            If a setting is invalid, or does not go with the others.
-        """
-        if self.class_weight not in (None, "balanced"):
-            raise unknown_name("class weight", self.class_weight, ("balanced",))
-        given = {name: getattr(self, name, None) for name in OF_RECIPE} | {"validation_fraction": self.validation}
-        given = {name: value for name, value in given.items() if value is not None}
-        recipe = recipe_of(self.quality, given).checked({"validation_fraction": "validation"})
-        if recipe.n_folds > 1 and self.validation is not None:
-            raise ValueError(
-                f"--validation is given, but --quality {self.quality} holds out each of {recipe.n_folds} folds in "
-                "turn: leave it out."
-            )
-        return recipe
+    @property
+    def given_settings(self) -> dict[str, Any]:
+        """Settings of the recipe that an option gives."""
+        return {name: value for name in OF_RECIPE if (value := getattr(self, name)) is not None}
 
     def checkpoint_of(self, k: int) -> Path:
         """Return the checkpoint of one of several nets that are trained each by itself: FILE.0, FILE.1 and so on."""

@@ -34,7 +34,8 @@ RECORDS = "best_settings_", "tuning_results_"
 # Of earlier versions.
 FORMER_RECORDS = ("validation_scores_",)
 FORMER_PARAMS = {
-    "callbacks", "dtype", "eval_metric", "n_bins", "net_weights", "patience", "refit", "schedule", "text_features",
+    "calibration", "callbacks", "dtype", "eval_metric", "n_bins", "net_weights", "patience", "refit", "schedule",
+    "text_features", "warm_start",
 }  # fmt: skip
 
 
@@ -116,7 +117,7 @@ def restored(net: Any, description: dict[str, Any], classes: dict[str, Any]) -> 
     n_features = sum(len(column.feature_names) for column in estimator.columns_)
     if (n_features, estimator.n_outputs_) != (net.network.n_features, net.network.n_outputs):
         raise ValueError(f"its estimator does not fit a net with layers {net.network.layer_sizes}")
-    estimator.keep_net(net, getattr(net, "history", None) or getattr(net, "result", None))
+    estimator.net_, estimator.history_ = net, getattr(net, "history", None) or getattr(net, "result", None)
     return estimator
 
 
@@ -180,7 +181,7 @@ def from_table_net(net: Any, classes: dict[str, Any]) -> Any:
     estimator.feature_names_in_ = np.array(estimator._names, dtype=object)
     estimator.n_features_in_, estimator.n_outputs_ = len(columns), target.n_outputs
     estimator.columns_, estimator.notes_ = columns, net.preprocessing.notes
-    estimator.keep_net(net, getattr(net, "history", None) or getattr(net, "result", None))
+    estimator.net_, estimator.history_ = net, getattr(net, "history", None) or getattr(net, "result", None)
     if getattr(net, "result", None) is not None:
         estimator.n_iter_ = int(net.result.epochs.max())
     elif getattr(net, "history", None) is not None:

@@ -20,11 +20,11 @@ from ..errors import DivergenceWarning, counted
 from ..execution.dispatch import IN_TURN, FitsAtOnce
 from ..fit.fits_on_threads import run_on_threads
 from ..fit.interruption import require_complete
-from ..runtime.ctrl_c import StopFlag, ending_with, stop_flag
+from ..runtime.ctrl_c import StopFlag, stop_flag
 from ..runtime.thread_count import using_threads
 from .recipe_fit import SHORTEST, Budget, fit_nets
 from .recipes import Recipe
-from .rows import EncodedRows, FileRows, Rows
+from .rows import EncodedRows
 
 SHARE = 0.95  # of the time left that planned epochs take; the rest is for what an estimate cannot know
 FEWEST_EPOCHS = 10  # nets are left out before they get fewer epochs
@@ -34,9 +34,7 @@ PROBE_EPOCHS = 2.0  # whole epochs after which a measurement is long enough in a
 MOST_PROBING = 0.05  # of the time left, for all measurements
 
 
-def seconds_per_epoch(
-    make_nets: Callable[[], Any], rows: Rows | FileRows, held_out: Rows | None, recipe: Recipe, seconds: float
-) -> float:
+def seconds_per_epoch(make_nets: Callable[[], Any], data: EncodedRows, recipe: Recipe, seconds: float) -> float:
     """Return how long an epoch of nets takes, measured on a part of the rows.
 
     make_nets : function that returns new nets, which are trained for a moment
@@ -47,13 +45,14 @@ def seconds_per_epoch(
     KeyboardInterrupt
         After Ctrl-C, since there is no net to keep yet.
     """
-    n_batch, n_rows = recipe.batch_rows(rows.n_rows), rows.n_rows
-    probe = replace(recipe, batch_size=n_batch)
+    rows, held_out = data.training, data.held_out
+    n_rows, n_batch = rows.n_rows, recipe.batch_rows(rows.n_rows)
 
     def timed(n: int, n_epochs: int) -> float:
         """Return how long a fit of n rows takes."""
         held = None if held_out is None else held_out.take(np.arange(max(1, round(n / n_rows * held_out.n_rows))))
-        history = fit_nets(make_nets(), rows.take(np.arange(n)), held, replace(probe, epochs=n_epochs), verbose=0)
+        probe = replace(recipe, batch_size=n_batch, epochs=n_epochs)
+        history = fit_nets(make_nets(), rows.take(np.arange(n)), held, probe, verbose=0)
         require_complete(history)
         return float(history.seconds - history.compile_seconds)
 
@@ -92,7 +91,7 @@ def affordable(recipe: Recipe, epoch_seconds: float, seconds: float, keeps_nets:
         return recipe, ""
     of_single_nets = recipe.own_folds or n_epochs * recipe.n_nets < 1.0
     if recipe.n_folds > 1 and of_single_nets and not keeps_nets:
-        alike = recipe.on_same_rows()
+        alike = replace(recipe, n_nets=recipe.n_nets_of_all_folds, n_folds=1, own_folds=False)
         found, note = affordable(alike, epoch_seconds, seconds)
         has_all = found.n_nets == alike.n_nets
         return (replace(recipe, epochs=found.epochs, patience=found.patience) if has_all else found), note
@@ -140,17 +139,16 @@ def _epoch_seconds_of_all(
     recipe: Recipe, make: Callable[[Recipe], Any], data: EncodedRows, at_once: FitsAtOnce, seconds_left: float
 ) -> float:
     """Return how long an epoch of all nets takes, as often as they are trained."""
-    measured, n_turns = recipe, 1
+    measured, n_turns, found = recipe, 1, list[float]()
     if data.folds is not None:  # nets are trained each by itself
         measured, n_turns = replace(recipe, n_nets=1, n_folds=1), -(-recipe.n_nets_of_all_folds // at_once.n_fits)
-        data = data.first_fold_apart()
-    found = list[float]()
+        data = data.without(0)
 
     def measure() -> None:
-        found.append(seconds_per_epoch(lambda: make(measured), data.training, data.held_out, recipe, seconds_left))
+        found.append(seconds_per_epoch(lambda: make(measured), data, recipe, seconds_left))
 
     def measure_on_a_thread() -> None:
-        with using_threads(at_once.n_threads), ending_with(stop):
+        with using_threads(at_once.n_threads):
             measure()
 
     with warnings.catch_warnings(), stop_flag() as flag:
@@ -158,8 +156,7 @@ def _epoch_seconds_of_all(
         if at_once.n_fits == 1:
             measure()
         else:  # fits at the same time slow each other down
-            stop = StopFlag(flag)
-            run_on_threads(measure_on_a_thread, at_once.n_fits, stop, lambda: None)
+            run_on_threads(measure_on_a_thread, at_once.n_fits, StopFlag(flag), lambda: None)
     return n_turns * max(found)
 
 

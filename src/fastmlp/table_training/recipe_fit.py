@@ -9,7 +9,8 @@ import numpy as np
 from scipy.special import log_expit, log_softmax
 
 from ..callbacks import EarlyStopping
-from ..errors import counted
+from ..errors import checked_number
+from ..fit.rows import OnDisk
 from ..history import History
 from ..initialization import UniformByFanIn
 from ..kernels.jit.compile_time import Stopwatch
@@ -35,6 +36,11 @@ class Budget:
     def __init__(self, seconds: float = float("inf"), completes_epoch: bool = False):
         self.seconds, self.completes_epoch, self._watch = seconds, completes_epoch, Stopwatch()
         self.is_limited, self.trial_seconds = seconds < float("inf"), TRIAL_SHARE * seconds
+
+    @classmethod
+    def of(cls, time_limit: float | None) -> Budget:
+        """Return the budget of a time limit after a check; None is for none."""
+        return cls() if time_limit is None else cls(checked_number("time_limit", time_limit, 0.0, open_low=True))
 
     def elapsed(self) -> float:
         return self._watch.read()[0]
@@ -64,32 +70,7 @@ def make_nets(n_features: int, n_outputs: int, recipe: Recipe, settings: dict[st
         "init": UniformByFanIn(),
         **settings,
     }
-    if n_nets == 1:
-        return MLP(sizes, **further)
-    return Population(sizes, n_nets, **further)
-
-
-def continue_from(net: Any, known: Any) -> None:
-    """Copy the parameters of a trained net or population to a new one.
-
-    Raises
-    ------
-    ValueError
-        If their layers or numbers of nets differ.
-    """
-    sizes = [(of.network.layer_sizes, of.params.size) for of in (known, net)]
-    if sizes[0] != sizes[1]:
-        raise ValueError(
-            f"Training goes on with {described(known)}, but the settings and data ask for {described(net)}. Leave the "
-            "hidden layers and the numbers of nets and folds as they were, or train new nets."
-        )
-    net.params = known.params.reshape(net.params.shape)  # an interrupted fit may have kept a population of one net
-    net.fits = known.fits  # so that batches and dropout masks differ from those of the previous fits
-
-
-def described(net: Any) -> str:
-    count = "" if isinstance(net, MLP) else f"{counted(net.n_nets, 'net')} of "
-    return f"{count}layers {net.network.layer_sizes}"
+    return MLP(sizes, **further) if n_nets == 1 else Population(sizes, n_nets, **further)
 
 
 def make_optimizer(recipe: Recipe) -> Optimizer:
@@ -98,42 +79,34 @@ def make_optimizer(recipe: Recipe) -> Optimizer:
 
 
 def fit_nets(
-    net: Any, rows: Rows | FileRows, held_out: Rows | None, recipe: Recipe, budget: Budget | None = None, **further: Any
+    net: Any, rows: Any, held_out: Rows | None, recipe: Recipe, budget: Budget | None = None, **further: Any
 ) -> Any:
     """Train a net or a population by a recipe, and return its History or PopulationResult.
 
+    rows : Rows or FileRows
     held_out : rows that early stopping looks at, or None for all epochs
     budget : time that is left; one that completes_epoch ends after the first epoch at the earliest
     further : arguments of the fit, such as verbose
     """
-    arguments = further | {
+    in_file = isinstance(rows, FileRows)
+    X, y = (OnDisk.of(rows.file, rows.memory_limit, announces=False), None) if in_file else (rows.X, rows.y)
+    settings = further | {
+        "sample_weight": rows.weights,
+        "validation_data": held_out,
         "batch_size": recipe.batch_rows(rows.n_rows),
         "optimizer": make_optimizer(recipe),
         "schedule": SCHEDULE,
         "early_stopping": None if held_out is None else EarlyStopping(recipe.patience),
     }
-    budget = budget or Budget()
-    if not budget.is_limited:
-        return _fit(net, rows, held_out, arguments | {"epochs": recipe.epochs})
-    limit = max(budget.left(), SHORTEST)
-    history = _fit(net, rows, held_out, arguments | {"epochs": recipe.epochs, "time_limit": limit})
+    if budget is None or not budget.is_limited:
+        return net.fit(X, y, epochs=recipe.epochs, **settings)
+    history = net.fit(X, y, epochs=recipe.epochs, time_limit=max(budget.left(), SHORTEST), **settings)
     lacks_an_epoch = set(np.atleast_1d(history.stopped_by).tolist()) == {"time_limit"} and not np.any(history.epochs)
     if budget.completes_epoch and lacks_an_epoch:
-        history = _fit(net, rows, held_out, arguments | {"epochs": 1})
+        history = net.fit(X, y, epochs=1, **settings)
         if isinstance(history, History) and history.stopped_by == "epochs":
             history.stopped_by = "time_limit"
     return history
-
-
-def _fit(net: Any, rows: Rows | FileRows, held_out: Rows | None, arguments: dict[str, Any]) -> Any:
-    if isinstance(rows, FileRows):
-        return rows.fit(net, held_out, **arguments)
-    return net.fit(rows.X, rows.y, sample_weight=rows.weights, validation_data=held_out, **arguments)
-
-
-def history_or_result(net: Any) -> Any:
-    """Return the History of the last fit of an MLP, or the PopulationResult of a population's; None before a fit."""
-    return net.history if isinstance(net, MLP) else net.result
 
 
 LARGEST = 20.0  # bounds of the temperature: from 1 / LARGEST to LARGEST

@@ -7,17 +7,12 @@ bench/log/tables.md#tabular-fast, #tabular-good and #tabular-best those of each 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
-from ..errors import checked_count, checked_number, checked_share, shown, unknown_name
-
-if TYPE_CHECKING:
-    from ..network.spec import Network
+from ..errors import checked_count, checked_number, checked_share, unknown_name
 
 AUTO = "auto"  # of a parameter: the value of the preset
-TEMPERATURE = "temperature"
-CALIBRATIONS = (TEMPERATURE, "none")
 FULL_BATCH_SIZE, SMALLEST_BATCH, STEPS = 256, 16, 32  # batch_size="auto": bounds, and steps an epoch aimed at
 OF_CLASSES, OF_LABELS, OF_NUMBERS = "softmax_cross_entropy", "binary_cross_entropy", "squared_error"  # losses
 DEFAULT_SMOOTHING = 0.1
@@ -41,9 +36,8 @@ class Recipe:
     n_folds : number of folds, or 1 for none
     own_folds : whether each of several nets holds out a fold of its own instead of the same rows, where folds can be:
         see with_own_folds
-    calibration : "temperature" or "none"; of class probabilities
     label_smoothing : fraction of each target that is spread over all classes, as for MLP; "auto" is 0.1 if
-        class probabilities are calibrated, else 0
+        class probabilities are calibrated, by rows that are held out, else 0
     numeric_encoding : kind of tables.number_columns.NumericEncoding, for columns of numbers
     """
 
@@ -59,25 +53,8 @@ class Recipe:
     n_nets: int = 6
     n_folds: int = 1
     own_folds: bool = False
-    calibration: str = TEMPERATURE
     label_smoothing: float | str = AUTO
     numeric_encoding: str = AUTO
-
-    def checked(self, names: Mapping[str, str] = {}) -> Recipe:  # it is only read
-        """Return the recipe after a check of all that neither MLP nor its fit checks under these names.
-
-        names : names of the user's parameters, by those of the fields; a field that is not in it has its own name
-        """
-        checked_share(self.validation_fraction, None)
-        for name in ("n_nets", "n_folds", "epochs", "patience"):
-            checked_count(names.get(name, name), getattr(self, name))
-        if not is_auto(self.batch_size):
-            checked_count("batch_size", self.batch_size)
-        checked_number(names.get("learning_rate", "learning_rate"), self.learning_rate, 0.0, open_low=True)
-        checked_number("weight_decay", self.weight_decay, 0.0)
-        if self.calibration not in CALIBRATIONS:
-            raise unknown_name("calibration", self.calibration, CALIBRATIONS)
-        return self
 
     @property
     def n_nets_of_all_folds(self) -> int:
@@ -96,10 +73,6 @@ class Recipe:
         if not (self.own_folds and LEAST_OWN_FOLDS <= self.n_nets <= min(MOST_OWN_FOLDS, n_rows)):
             return self
         return replace(self, n_nets=1, n_folds=self.n_nets)
-
-    def on_same_rows(self) -> Recipe:
-        """Return the recipe for as many nets without folds, which all hold out the same rows."""
-        return replace(self, n_nets=self.n_nets_of_all_folds, n_folds=1, own_folds=False)
 
     def activation_for(self, loss: str) -> str:
         """Return the activation of the hidden layers of nets with this loss.
@@ -121,15 +94,8 @@ class Recipe:
         """
         if not is_auto(self.label_smoothing):
             return float(self.label_smoothing)
-        calibrates = self.calibration != "none" and (self.n_folds > 1 or self.validation_fraction > 0.0)
+        calibrates = self.n_folds > 1 or self.validation_fraction > 0.0
         return DEFAULT_SMOOTHING if loss == OF_CLASSES and calibrates else 0.0
-
-    def continued(self, network: Network) -> Recipe:
-        """Return the recipe with the activation and label smoothing of nets that are trained further, where "auto"."""
-        found: dict[str, Any] = {"label_smoothing": network.label_smoothing}
-        if activations := network.arguments()["hidden_activation"]:
-            found["activation"] = activations[0]
-        return replace(self, **{name: value for name, value in found.items() if is_auto(getattr(self, name))})
 
     def batch_rows(self, n_samples: int) -> int:
         """Return the number of samples in a batch: of "auto", a power of two that gives about 32 steps an epoch.
@@ -151,26 +117,37 @@ DEFAULT_QUALITY = "good"
 OF_HELD_OUT_ROWS = {"n_folds", "validation_fraction"}  # settings that say by themselves which rows nets hold out
 
 
-def recipe_of(quality: Any, given: dict[str, Any]) -> Recipe:
-    """Return a preset with the settings that are given.
+def recipe_of(quality: Any, given: Mapping[str, Any], names: Mapping[str, str] = {}) -> Recipe:  # it is only read
+    """Return a preset with the settings that are given, after a check of all that neither MLP nor its fit checks.
 
     quality : name of the preset
     given : settings by the names of Recipe's fields; "auto" stands for the preset's
+    names : names of the user's parameters, by those of the fields; a field that is not in it has its own name
 
     Raises
     ------
     ValueError
-        If the preset or a setting does not exist or is invalid.
+        If the preset does not exist, or a setting is invalid or does not go with the others.
 
     >>> recipe_of("fast", {"dropout": 0.0, "epochs": "auto"}).dropout
     0.0
     """
     if not isinstance(quality, str) or quality not in QUALITIES:
         raise unknown_name("quality", quality, QUALITIES)
-    names = {field.name for field in fields(Recipe)}
-    assert set(given) <= names, f"no settings of a recipe: {shown(sorted(set(given) - names))}"
     given = {name: value for name, value in given.items() if not is_auto(value)}
     recipe = replace(QUALITIES[quality], **given)
+    checked_share(recipe.validation_fraction, None)
+    for name in ("n_nets", "n_folds", "epochs", "patience"):
+        checked_count(names.get(name, name), getattr(recipe, name))
+    if not is_auto(recipe.batch_size):
+        checked_count("batch_size", recipe.batch_size)
+    checked_number(names.get("learning_rate", "learning_rate"), recipe.learning_rate, 0.0, open_low=True)
+    checked_number("weight_decay", recipe.weight_decay, 0.0)
+    if recipe.n_folds > 1 and "validation_fraction" in given:
+        raise ValueError(
+            f"{names.get('validation_fraction', 'validation_fraction')} is given, but with {recipe.n_folds} folds each "
+            "fold is held out in turn: leave it out, or have no folds."
+        )
     return recipe if OF_HELD_OUT_ROWS.isdisjoint(given) else replace(recipe, own_folds=False)
 
 

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..fit.keywords import FitKeywords
-from ..fit.rows import OnDisk
-from ..mlp import MLP
-from ..population import Population
 from ..streams.row_file import RowFile
-from .recipes import OF_CLASSES
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 MOST_ROWS = 50_000  # evenly spaced rows of a larger held-out part decide on the temperature
 MOST_SEED = 2**31 - 1  # of seeds that are drawn
@@ -42,10 +34,6 @@ class Rows(NamedTuple):
     def n_features(self) -> int:
         return self.X.shape[1]
 
-    @property
-    def n_bytes(self) -> int:
-        return sum(array.nbytes for array in self if array is not None)
-
 
 class Targets(NamedTuple):
     """Targets of the rows of a table.
@@ -59,23 +47,23 @@ class Targets(NamedTuple):
     loss: str
     n_outputs: int
 
-    @property
-    def classes(self) -> np.ndarray | None:
-        """Class of each row, by which rows are split; None for a split without classes."""
-        return self.values if self.loss == OF_CLASSES else None
 
-
-class FileRows:
+class FileRows(NamedTuple):
     """Rows as of Rows, but in a file, for nets that are trained one after another.
 
-    file : RowFile
-    memory_limit : bytes
+    memory_limit : int     bytes, of the fits
     """
 
-    weights = None
+    file: RowFile
+    memory_limit: int
+    weights: None = None
 
-    def __init__(self, file: RowFile, memory_limit: int):
-        self.file, self._memory_limit = file, memory_limit
+    def take(self, rows: np.ndarray) -> Rows:
+        """Return rows that follow one another, in memory."""
+        assert (np.diff(rows) == 1).all(), "the file is read in one piece"
+        X, Y = (np.empty((len(rows), width), self.file.dtype) for width in self.file.widths)
+        self.file.read(int(rows[0]), X, Y)
+        return Rows(X, Y)
 
     @property
     def n_rows(self) -> int:
@@ -85,52 +73,28 @@ class FileRows:
     def n_features(self) -> int:
         return self.file.widths[0]
 
-    def take(self, rows: np.ndarray) -> Rows:
-        """Return rows that follow one another, in memory."""
-        assert (np.diff(rows) == 1).all(), "the file is read in one piece"
-        X, Y = (np.empty((len(rows), width), self.file.dtype) for width in self.file.widths)
-        self.file.read(int(rows[0]), X, Y)
-        return Rows(X, Y)
-
-    def __len__(self) -> int:
-        return self.file.n_samples
-
-    def fit(self, nets: MLP | Population, held_out: Any, **keywords: Unpack[FitKeywords]) -> Any:
-        """Train an MLP, or the nets of a Population, and return what their fit does.
-
-        The keywords are those of their fit, and held_out is its validation_data.
-        """
-        rows = OnDisk.of(self.file, self._memory_limit, announces=False)
-        given: dict[str, Any] = {**keywords, "validation_data": held_out}
-        return nets.fit(rows, None, **given)
-
 
 class EncodedRows(NamedTuple):
     """Rows as the nets take them: those to train on, held-out ones in memory or None, and the fold of each row.
 
+    training : Rows, or FileRows without folds
     folds : (n_rows,) fold of each row to train on, or None if rows are held out otherwise
     """
 
-    training: Rows | FileRows
+    training: Any
     held_out: Rows | None = None
     folds: np.ndarray | None = None
-
-    @property
-    def in_memory(self) -> Rows:
-        """The rows to train on, of nets that need them in memory, such as those of folds."""
-        assert isinstance(self.training, Rows)
-        return self.training
 
     def close(self) -> None:
         if isinstance(self.training, FileRows):
             self.training.file.close()
 
-    def first_fold_apart(self) -> EncodedRows:
-        """Return the rows with those of the first fold as held-out ones, and without folds."""
+    def without(self, fold: int) -> EncodedRows:
+        """Return the rows with those of a fold as held-out ones, and without folds; these rows if there are none."""
         if self.folds is None:
             return self
-        training, held_out = (self.in_memory.take(np.flatnonzero(rows)) for rows in (self.folds != 0, self.folds == 0))
-        return EncodedRows(training, held_out)
+        is_held = self.folds == fold
+        return EncodedRows(self.training.take(np.flatnonzero(~is_held)), self.training.take(np.flatnonzero(is_held)))
 
 
 def held_out_rows(

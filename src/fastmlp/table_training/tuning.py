@@ -10,24 +10,25 @@ as one population. bench/log/tables.md#tabular-tune has figures.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from math import ceil, inf, nan
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..console.progress_bar import Progress
-from ..errors import DivergenceWarning, checked_verbose, counted
+from ..errors import DivergenceWarning, checked_count, checked_verbose, counted
 from ..fit.interruption import was_interrupted
 from ..mlp import MLP
 from ..population import subset_of
 from ..runtime.ctrl_c import StopFlag
 from .epochs_in_time import SHARE, seconds_per_epoch
 from .recipe_fit import SHORTEST, Budget, fit_nets
-from .recipes import Recipe
+from .recipes import OF_CLASSES, Recipe
 from .rows import EncodedRows
 from .tuning_configurations import (
+    SPACE,
     Settings,
     configurations,
     groups_of_recipes,
@@ -48,22 +49,51 @@ class Tuning(NamedTuple):
     """Search of settings before the training.
 
     n : number of configurations
-    searched : fields of Recipe
-    names : the user's names of settings, by the fields, for the note
-    title : what the note calls the search
+    given : fields of Recipe that the user has given, which are not searched
+    names : the user's names of settings, by the fields, for messages
+    title : what messages call the search
     """
 
     n: int
-    searched: Iterable[str]
+    given: Collection[str]
     names: Mapping[str, str]
     title: str
 
+    @classmethod
+    def of(
+        cls, n: Any, name: str, recipe: Recipe, given: Collection[str], names: Mapping[str, str], has_held_out: bool
+    ) -> Tuning:
+        """Return a search after checks.
 
-class Rung(NamedTuple):
-    """Configurations that are trained for the same number of epochs."""
+        name : of the user's parameter
+        has_held_out : whether held-out rows are given apart from the table
 
-    n: int
-    epochs: int
+        Raises
+        ------
+        ValueError
+            If n is no number of configurations, or there are no held-out rows to compare them on.
+        """
+        checked_count(name, n, 2)
+        title = setting_text(name, n)
+        if not (has_held_out or recipe.n_folds > 1 or recipe.validation_fraction):
+            raise ValueError(
+                f"{title} needs held-out rows: set {names['validation_fraction']} above 0, or leave it out."
+            )
+        return cls(n, given, names, title)
+
+    def searched(self, loss: str) -> list[str]:
+        """Return the fields of Recipe that are searched for nets with this loss.
+
+        Raises
+        ------
+        ValueError
+            If there are none.
+        """
+        of_classes = {"label_smoothing"}  # several labels cannot be smoothed
+        found = [name for name in SPACE if name not in self.given and (loss == OF_CLASSES or name not in of_classes)]
+        if not found:
+            raise ValueError(f"{self.title} has nothing to search, because all settings are given: leave one out.")
+        return found
 
 
 @dataclass
@@ -80,27 +110,6 @@ class Trial:
     score: float = -inf
     epochs: int = 0
     losses: np.ndarray | None = None
-
-
-@dataclass
-class TuningTask:
-    """Task of a search: the recipe, the settings that are searched, rows, nets and time.
-
-    recipe : the preset with what the user has given
-    seed : seed of the configurations and their nets
-    encoded : returns rows in the encoding that a recipe asks for, with held-out ones; one object for equal ones
-    make_nets : returns untrained nets for (number of features, recipe, number of nets, seed)
-    budget : time that is left for all
-    verbose : amount of output, as for Population.fit
-    """
-
-    recipe: Recipe
-    tuning: Tuning
-    seed: int
-    encoded: Callable[[Recipe], EncodedRows]
-    make_nets: Callable[[int, Recipe, int, int], Any]
-    budget: Budget = field(default_factory=Budget)
-    verbose: Any = 0
 
 
 class Found(NamedTuple):
@@ -120,115 +129,126 @@ class Found(NamedTuple):
     net: Any = None
 
 
-def rungs_of(n: int, epochs: int) -> list[Rung]:
-    """Return the rungs of a search of n configurations.
+def rungs_of(n: int, epochs: int) -> list[tuple[int, int]]:
+    """Return the rungs of a search of n configurations: (number of configurations, epochs) of each.
 
     epochs : number of epochs in the last rung
 
     >>> rungs_of(20, 40)
-    [Rung(n=20, epochs=5), Rung(n=7, epochs=14), Rung(n=3, epochs=40)]
+    [(20, 5), (7, 14), (3, 40)]
     """
     n_rungs = 1
     while n_rungs < MOST_RUNGS and n >= FACTOR**n_rungs and epochs >= FEWEST_EPOCHS * FACTOR**n_rungs:
         n_rungs += 1
-    return [Rung(ceil(n / FACTOR**k), ceil(epochs / FACTOR ** (n_rungs - 1 - k))) for k in range(n_rungs)]
+    return [(ceil(n / FACTOR**k), ceil(epochs / FACTOR ** (n_rungs - 1 - k))) for k in range(n_rungs)]
 
 
-def tuned(task: TuningTask, flag: StopFlag) -> Found:
-    """Search the settings of a recipe. Ctrl-C ends the search.
-
-    flag : ends the search once it is set, as Ctrl-C does
-
-    Raises
-    ------
-    KeyboardInterrupt
-        If no net has been trained before Ctrl-C.
-    """
-    n, epochs = affordable_search(task)
-    if n < 2:
-        note = (
-            f"The time limit is too short to compare configurations ({task.tuning.title}): the preset is used as it is."
-        )
-        return Found(task.recipe, [], note)
-    search = Search(task, n, epochs)
-    try:
-        search.run(flag)
-    except KeyboardInterrupt:  # Ctrl-C before the first step of a population
-        search.interrupted = True
-    if search.interrupted and search.net is None:
-        raise KeyboardInterrupt
-    trials, note = search.ranked(), sentence(search, task)
-    if search.interrupted:
-        return Found(search.net_recipe, trials, note, True, search.net)
-    return Found(replace(task.recipe, **search.best().settings), trials, note)
-
-
-def affordable_search(task: TuningTask) -> tuple[int, int]:
-    """Return (number of configurations, epochs of the last rung) for which the time limit is enough.
-
-    The time of a search is estimated by that of an epoch of the recipe. If there is time for fewer than
-    FEW_CONFIGURATIONS with all epochs, more configurations have a third of the epochs.
-    """
-    every_epoch = task.recipe.epochs
-    if not task.budget.is_limited:
-        return task.tuning.n, every_epoch
-    data, one = task.encoded(task.recipe), replace(task.recipe, n_nets=1, n_folds=1)
-    make = lambda: task.make_nets(data.training.n_features, one, 1, task.seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DivergenceWarning)
-        seconds = seconds_per_epoch(make, data.training, data.held_out, one, task.budget.left() or SHORTEST)
-    available = TUNING_SHARE * SHARE * task.budget.left() / max(seconds, 1e-9)
-    for epochs in (every_epoch, ceil(every_epoch / FACTOR)):
-        n = task.tuning.n
-        while n >= 2 and net_epochs(rungs_of(n, epochs)) > available:
-            n -= 1
-        if n >= min(task.tuning.n, FEW_CONFIGURATIONS):
-            break
-    return n, epochs
-
-
-def net_epochs(rungs: list[Rung]) -> int:
+def net_epochs(rungs: list[tuple[int, int]]) -> int:
     """Return the sum of the epochs of all nets of a search, with those of the preset, which is in every rung.
 
     >>> net_epochs(rungs_of(20, 40))
     372
     """
-    return sum((rung.n + (k > 0)) * rung.epochs for k, rung in enumerate(rungs))
+    return sum((n + (k > 0)) * epochs for k, (n, epochs) in enumerate(rungs))
 
 
 class Search:
-    """Search in progress: its configurations, its rungs, and the best net so far.
+    """Search of the settings of a recipe: its configurations, its rungs, and the best net so far.
 
-    n : number of configurations
-    epochs : number of epochs in the last rung
+    recipe : the preset with what the user has given
+    searched : fields of Recipe
+    seed : of the configurations and their nets
+    encoded : returns rows in the encoding that a recipe asks for, with held-out ones; one object for equal ones
+    make_nets : returns untrained nets for (number of features, recipe, number of nets, seed)
+    budget : time that is left for all
+    verbose : amount of output, as for Population.fit
     """
 
-    def __init__(self, task: TuningTask, n: int, epochs: int):
-        self._task, self._rng = task, np.random.default_rng([task.seed, n])
-        self._budget = Budget(TUNING_SHARE * task.budget.left())
-        n_rows = task.encoded(task.recipe).training.n_rows
-        self.trials = [Trial(row) for row in configurations(task.recipe, task.tuning.searched, n, n_rows, self._rng)]
-        self.rungs = rungs_of(n, epochs)
+    def __init__(
+        self,
+        recipe: Recipe,
+        tuning: Tuning,
+        searched: list[str],
+        seed: int,
+        encoded: Callable[[Recipe], EncodedRows],
+        make_nets: Callable[[int, Recipe, int, int], Any],
+        budget: Budget | None = None,
+        verbose: Any = 0,
+    ):
+        self._recipe, self._tuning, self._seed, self._encoded, self._make = recipe, tuning, seed, encoded, make_nets
+        self._searched, self._budget = searched, Budget() if budget is None else budget
+        self._verbose = checked_verbose(verbose)
+        self.trials, self.rungs = list[Trial](), list[tuple[int, int]]()
         self.interrupted = self.out_of_time = False
         self.net: Any = None  # the best net so far
-        self.net_score, self.net_recipe = -inf, task.recipe
+        self.net_score, self.net_recipe = -inf, recipe
         self._weights: np.ndarray | None = None  # of the held-out rows
 
-    def run(self, flag: StopFlag) -> None:
-        """Train all rungs, until Ctrl-C sets the flag or the time for the search is over."""
-        members, verbose, n_done = list(range(len(self.trials))), checked_verbose(self._task.verbose), 0
-        total = sum(rung.n + (k > 0) for k, rung in enumerate(self.rungs))  # at most
+    def run(self, flag: StopFlag) -> Found:
+        """Compare configurations, until Ctrl-C sets the flag or the time for the search is over.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If no net has been trained before Ctrl-C.
+        """
+        n, epochs = self._affordable()
+        if n < 2:
+            short = f"The time limit is too short to compare configurations ({self._tuning.title})"
+            return Found(self._recipe, [], f"{short}: the preset is used as it is.")
+        self._rng, self._budget = np.random.default_rng([self._seed, n]), Budget(TUNING_SHARE * self._budget.left())
+        n_rows = self._encoded(self._recipe).training.n_rows
+        self.trials = [Trial(row) for row in configurations(self._recipe, self._searched, n, n_rows, self._rng)]
+        self.rungs = rungs_of(n, epochs)
+        try:
+            self._train_rungs(flag)
+        except KeyboardInterrupt:  # Ctrl-C before the first step of a population
+            self.interrupted = True
+        if self.interrupted and self.net is None:
+            raise KeyboardInterrupt
+        best = self.best()
+        tried = [trial for trial in self.trials if trial.epochs]
+        trials = sorted(tried, key=lambda trial: (trial is not best, -trial.epochs, -trial.score))
+        if self.interrupted:
+            return Found(self.net_recipe, trials, self._sentence(best), True, self.net)
+        return Found(replace(self._recipe, **best.settings), trials, self._sentence(best))
+
+    def _affordable(self) -> tuple[int, int]:
+        """Return (number of configurations, epochs of the last rung) for which the time limit is enough.
+
+        The time of a search is estimated by that of an epoch of the recipe. If there is time for fewer than
+        FEW_CONFIGURATIONS with all epochs, more configurations have a third of the epochs.
+        """
+        if not self._budget.is_limited:
+            return self._tuning.n, self._recipe.epochs
+        data, one = self._encoded(self._recipe), replace(self._recipe, n_nets=1, n_folds=1)
+        make = lambda: self._make(data.training.n_features, one, 1, self._seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DivergenceWarning)
+            seconds = seconds_per_epoch(make, data, one, self._budget.left() or SHORTEST)
+        available = TUNING_SHARE * SHARE * self._budget.left() / max(seconds, 1e-9)
+        for epochs in (self._recipe.epochs, ceil(self._recipe.epochs / FACTOR)):
+            n = self._tuning.n
+            while n >= 2 and net_epochs(rungs_of(n, epochs)) > available:
+                n -= 1
+            if n >= min(self._tuning.n, FEW_CONFIGURATIONS):
+                break
+        return n, epochs
+
+    def _train_rungs(self, flag: StopFlag) -> None:
+        members, n_done, verbose = list(range(len(self.trials))), 0, self._verbose
+        total = sum(n + (k > 0) for k, (n, _) in enumerate(self.rungs))  # at most
         best_score = lambda: f"best score {self.net_score:.5g}" if self.net_score > -inf else ""
         with Progress(total, verbose, "tuning", bar=verbose < 2) as bar:
-            for number, rung in enumerate(self.rungs):
+            for number, (n, epochs) in enumerate(self.rungs):
                 by_score = sorted(members, key=lambda k: -self.trials[k].score)  # stable
-                members = sorted({0, *by_score[: rung.n]})  # the best of the last rung, and the preset
+                members = sorted({0, *by_score[:n]})  # the best of the last rung, and the preset
                 if verbose > 1:
-                    n = counted(len(members), "configuration")
-                    start = f"tuning {number + 1}/{len(self.rungs)}: {n} of {counted(rung.epochs, 'epoch')}"
+                    of_rung = f"{counted(len(members), 'configuration')} of {counted(epochs, 'epoch')}"
+                    start = f"tuning {number + 1}/{len(self.rungs)}: {of_rung}"
                     print(f"{start}, {best_score()}" if best_score() else start, flush=True)
-                recipes = [self._recipe_of(k, rung.epochs) for k in members]
-                found = [self._task.encoded(recipe) for recipe in recipes]
+                recipes = [self._recipe_of(k, epochs) for k in members]
+                found = [self._encoded(recipe) for recipe in recipes]
                 for group in groups_of_recipes(recipes, list(map(id, found))):
                     self._train_group([members[k] for k in group], [recipes[k] for k in group], found[group[0]])
                     n_done += len(group)
@@ -238,7 +258,7 @@ class Search:
                         return
 
     def _recipe_of(self, k: int, epochs: int) -> Recipe:
-        recipe = replace(self._task.recipe, **self.trials[k].settings)
+        recipe = replace(self._recipe, **self.trials[k].settings)
         return replace(recipe, n_nets=1, n_folds=1, epochs=epochs, patience=min(recipe.patience, epochs))
 
     def _train_group(self, members: list[int], recipes: list[Recipe], data: EncodedRows) -> None:
@@ -246,13 +266,13 @@ class Search:
         recipe, held_out = joint_recipe(recipes), data.held_out
         assert held_out is not None
         seed = int(self._rng.integers(2**31))
-        nets = self._task.make_nets(data.training.n_features, recipe, len(members), seed)
+        nets = self._make(data.training.n_features, recipe, len(members), seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DivergenceWarning)  # such a configuration is one of the bad ones
             result = fit_nets(nets, data.training, held_out, recipe, budget=self._budget, verbose=0)
         reasons, epochs = (np.atleast_1d(values) for values in (result.stopped_by, result.epochs))
         self.interrupted, self.out_of_time = was_interrupted(result), "time_limit" in reasons
-        scores, losses = scores_of(nets, held_out, recipe)
+        scores, losses = scores_of(nets, held_out)
         scores = np.where(epochs > 0, scores, -inf)
         self._weights = held_out.weights
         if scores.max() > self.net_score:
@@ -279,38 +299,31 @@ class Search:
         n_epochs = self.trials[0].epochs
         return max((trial for trial in self.trials if trial.epochs == n_epochs), key=lambda trial: trial.score)
 
-    def ranked(self) -> list[Trial]:
-        """Return the configurations that were trained: the chosen one, then by rung and score."""
-        best = self.best()
-        tried = [trial for trial in self.trials if trial.epochs]
-        return sorted(tried, key=lambda trial: (trial is not best, -trial.epochs, -trial.score))
-
-
-def sentence(search: Search, task: TuningTask) -> str:
-    """Return what was searched and chosen, for the notes of a model."""
-    (n, _, names, title), first, best = task.tuning, search.trials[0], search.best()
-    n_tried = len([trial for trial in search.trials if trial.epochs])
-    tried = f"{n_tried} of {counted(n, 'configuration')}" if n_tried < n else counted(n, "configuration")
-    if search.interrupted:
-        when = f"after {tried}" if n_tried else "while its first configurations were trained"
-        return f"The search of settings ({title}) was interrupted {when}; the net is the best one so far."
-    why = ""
-    if search.out_of_time:
-        why = ", until its share of the time limit was over"
-    elif n_tried < n or search.rungs[-1].epochs < task.recipe.epochs:
-        why = f" for up to {counted(search.rungs[-1].epochs, 'epoch')}, as the time limit allows"
-    begin = f"{title} compared {tried} by a score of held-out rows (larger is better){why}: "
-    if best.score == -inf:
-        return f"{begin}none can be compared with the preset, which is used."
-    if best is first:
-        other = "" if search.leader() is first else f"; the best other one had {search.leader().score:.5g}"
-        return f"{begin}none was clearly better than the preset, which had {first.score:.5g}{other}."
-    changes = ", ".join(
-        setting_text(names.get(name, name), value)
-        for name, value in best.settings.items()
-        if value != first.settings[name]
-    )
-    return f"{begin}{changes} had {best.score:.5g}, the preset {first.score:.5g}."
+    def _sentence(self, best: Trial) -> str:
+        """Return what was searched and chosen, for the notes of a model."""
+        (n, _, names, title), first = self._tuning, self.trials[0]
+        n_tried = len([trial for trial in self.trials if trial.epochs])
+        tried = f"{n_tried} of {counted(n, 'configuration')}" if n_tried < n else counted(n, "configuration")
+        if self.interrupted:
+            when = f"after {tried}" if n_tried else "while its first configurations were trained"
+            return f"The search of settings ({title}) was interrupted {when}; the net is the best one so far."
+        why, epochs = "", self.rungs[-1][1]
+        if self.out_of_time:
+            why = ", until its share of the time limit was over"
+        elif n_tried < n or epochs < self._recipe.epochs:
+            why = f" for up to {counted(epochs, 'epoch')}, as the time limit allows"
+        begin = f"{title} compared {tried} by a score of held-out rows (larger is better){why}: "
+        if best.score == -inf:
+            return f"{begin}none can be compared with the preset, which is used."
+        if best is first:
+            other = "" if self.leader() is first else f"; the best other one had {self.leader().score:.5g}"
+            return f"{begin}none was clearly better than the preset, which had {first.score:.5g}{other}."
+        changes = ", ".join(
+            setting_text(names.get(name, name), value)
+            for name, value in best.settings.items()
+            if value != first.settings[name]
+        )
+        return f"{begin}{changes} had {best.score:.5g}, the preset {first.score:.5g}."
 
 
 def setting_text(name: str, value: Any) -> str:

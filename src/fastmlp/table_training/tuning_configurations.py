@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..class_probabilities import logits
+from ..network.spec import Network
 from .recipe_fit import fit_temperature, row_losses
-from .recipes import AUTO, TEMPERATURE, Recipe
+from .recipes import AUTO, Recipe
 from .rows import Rows
 
 # Settings that nets of one population may have of their own: (lowest, highest, whether logarithms are equally likely).
@@ -114,28 +115,27 @@ class Scores(NamedTuple):
     losses: np.ndarray
 
 
-def scores_of(nets: Any, held_out: Rows, recipe: Recipe) -> Scores:
+def scores_of(nets: Any, held_out: Rows) -> Scores:
     """Return the scores of nets on held-out rows; nets : MLP or Population
 
-    For classes, a score is minus the log loss, of calibrated probabilities if the recipe calibrates. For numbers, it is
-    minus the mean squared error of y scaled to a standard deviation of 1.
+    For classes, a score is minus the log loss of calibrated probabilities. For numbers, it is minus the mean squared
+    error of y scaled to a standard deviation of 1.
     """
     with np.errstate(all="ignore"):  # of nets whose outputs are not finite
         z = logits(nets, held_out.X)
-        losses = np.array([_losses(of_net[None], nets, held_out, recipe) for of_net in (z[None] if z.ndim == 2 else z)])
+        losses = np.array([_losses(of_net[None], nets.network, held_out) for of_net in (z[None] if z.ndim == 2 else z)])
         values = -np.average(losses, axis=1, weights=held_out.weights)
     return Scores(np.where(np.isfinite(values), values, -np.inf), losses)
 
 
-def _losses(z: np.ndarray, nets: Any, held_out: Rows, recipe: Recipe) -> np.ndarray:
+def _losses(z: np.ndarray, network: Network, held_out: Rows) -> np.ndarray:
     """Return the losses of rows; z : (1, n_rows, n_outputs), logits of a net"""
-    network, kind = nets.network, nets.network.output_row.name
+    kind = network.output_row.name
     if kind == "identity":
         errors = z[0].astype(np.float64) - held_out.y.reshape(held_out.n_rows, -1)
         return np.square(errors).mean(axis=1)
-    y, temperature = held_out.y.astype(np.float64 if kind == "sigmoid" else np.intp), 1.0
-    if recipe.calibration == TEMPERATURE:
-        temperature = fit_temperature(z, held_out.y, held_out.weights, network, kind == "sigmoid")
+    y = held_out.y.astype(np.float64 if kind == "sigmoid" else np.intp)
+    temperature = fit_temperature(z, held_out.y, held_out.weights, network, kind == "sigmoid")
     return row_losses(z, y, temperature, kind == "sigmoid")
 
 

@@ -52,18 +52,16 @@ class TabularMLPClassifier(SourceScores, ClassifierMixin, BaseTabular):
         their loss chooses the best epoch, and without class weights it would choose an epoch before the weights have
         had an effect.
     label_smoothing : float, default "auto"
-        Fraction of each target that is spread evenly over all classes. In all presets 0.1 if probabilities are
-        calibrated, as calibration takes away the doubt that smoothing adds to them; otherwise 0, as for multilabel y.
-    calibration : {"temperature", "none"}, default "auto"
-        Whether class probabilities are calibrated on the held-out rows: "temperature" divides logits by the number that
-        gives these rows the lowest log loss, `temperature_`; "none" is for rows without folds.
+        Fraction of each target that is spread evenly over all classes. In all presets 0.1 if rows are held out, by
+        which probabilities are calibrated: that takes away the doubt that smoothing adds to them. Otherwise 0, as for
+        multilabel y.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         Class labels; for multilabel classification the numbers of the labels.
     temperature_ : float
-        Divisor of the logits in predict_proba; 1.0 without calibration.
+        Divisor of the logits in predict_proba, by which held-out rows have the lowest log loss; 1.0 without any.
     loss_curve_ : list of float
         Loss on the training samples, one value per epoch. Only for a single net.
 
@@ -107,12 +105,10 @@ class TabularMLPClassifier(SourceScores, ClassifierMixin, BaseTabular):
         n_folds: int | str = AUTO,
         class_weight: Mapping[Any, float] | str | None = None,
         label_smoothing: float | str = AUTO,
-        calibration: str = AUTO,
         time_limit: float | None = None,
         categorical_features: Iterable[str | int] | None = None,
         numeric_encoding: str = "auto",
         tune: int | None = None,
-        warm_start: bool = False,
         random_state: Any = None,
         verbose: Any = False,
         device: str = "auto",
@@ -121,6 +117,7 @@ class TabularMLPClassifier(SourceScores, ClassifierMixin, BaseTabular):
 
     _is_classifier = True
     _is_multilabel = False
+    _class_weights: np.ndarray | None = None
     temperature_ = 1.0  # of estimators that an earlier version has pickled
 
     def _checked_y(self, y):
@@ -140,16 +137,17 @@ class TabularMLPClassifier(SourceScores, ClassifierMixin, BaseTabular):
         return y
 
     def _set_targets(self, y):
-        self._is_multilabel = y.ndim == 2
-        if self._is_multilabel:
-            self.classes_ = np.arange(y.shape[1])
-            self.n_outputs_ = y.shape[1]
-            return
-        self.classes_ = np.unique(y)
-        if len(self.classes_) < 2:
+        self._is_multilabel, self._class_weights = y.ndim == 2, None
+        self._loss = OF_LABELS if self._is_multilabel else OF_CLASSES
+        self.classes_ = np.arange(y.shape[1]) if self._is_multilabel else np.unique(y)
+        self.n_outputs_ = len(self.classes_)
+        if len(self.classes_) < 2 and not self._is_multilabel:
             (label,) = self.classes_.tolist()
             raise ValueError(f"y holds one class only, {shown(label)}; a classifier needs two or more.")
-        self.n_outputs_ = len(self.classes_)
+        if self.class_weight is not None:
+            check_class_weights(self.class_weight)
+            if not self._is_multilabel:
+                self._class_weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
 
     def _set_target_summary(self, found):
         self._set_targets(found.distinct if found.classes else np.zeros((0, *found.shape)))
@@ -176,30 +174,13 @@ class TabularMLPClassifier(SourceScores, ClassifierMixin, BaseTabular):
 
     _encode = _codes
 
-    def _kind(self):
-        return OF_LABELS if self._is_multilabel else OF_CLASSES, self.n_outputs_
-
-    def _weigh_classes(self, y):
-        self._class_weights = None
-        if self.class_weight is None:
-            return
-        check_class_weights(self.class_weight)
-        if not self._is_multilabel:
-            codes = self._encode(y)
-            present = np.unique(codes)
-            self._class_weights = np.ones(len(self.classes_))
-            self._class_weights[present] = compute_class_weight(
-                self.class_weight, classes=self.classes_[present], y=self.classes_[codes]
-            )
-
     def _weights(self, table, y, sample_weight):
         weights = super()._weights(table, y, sample_weight)
         if self.class_weight is None:
             return weights
-        if self._is_multilabel:
+        if self._class_weights is None:
             of_class = compute_sample_weight(self.class_weight, y)
         else:
-            assert self._class_weights is not None
             of_class = self._class_weights[self._encode(y)]
         return of_class if weights is None else weights * of_class
 
@@ -317,6 +298,7 @@ class TabularMLPRegressor(SourceScores, RegressorMixin, BaseTabular):
     """
 
     _classifier = "TabularMLPClassifier"
+    _loss = OF_NUMBERS
 
     def _checked_y(self, y):
         y = as_quantities(super()._checked_y(y), self._classifier)
@@ -325,9 +307,6 @@ class TabularMLPRegressor(SourceScores, RegressorMixin, BaseTabular):
 
     def _set_targets(self, y):
         self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
-
-    def _take_scale(self, model):
-        self._mean, self._std = model.mean, model.std
 
     def _set_target_summary(self, found):
         self.n_outputs_ = found.shape[0] if found.shape else 1
@@ -340,9 +319,6 @@ class TabularMLPRegressor(SourceScores, RegressorMixin, BaseTabular):
 
     def _encode(self, y):
         return (self._codes(y) - self._mean) / self._std
-
-    def _kind(self):
-        return OF_NUMBERS, self.n_outputs_
 
     def _target(self, name):
         if self.n_outputs_ > 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -12,7 +11,6 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length
 
-from ...errors import checked_number
 from ...export.export_to_file import Exportable
 from ...fit.interruption import was_interrupted
 from ...interface.keywords import explains_names
@@ -22,9 +20,9 @@ from ...persistence import save
 from ...runtime.ctrl_c import stop_flag
 from ...runtime.memory_check import checked_memory_limit
 from ...streams.source_kinds import is_source
-from ...table_training.model import Known, TableModel, Tuning
+from ...table_training.model import TableModel
 from ...table_training.recipe_fit import Budget
-from ...table_training.recipes import AUTO, DEFAULT_QUALITY, OF_LABELS
+from ...table_training.recipes import AUTO, DEFAULT_QUALITY
 from ...table_training.rows import EncodedRows, Rows, Targets
 from ...table_training.training_summary import summary
 from ...tables.base_column import Column, as_lines
@@ -35,23 +33,22 @@ from ..interruption import warn_of_interrupted_end, warn_of_interrupted_history,
 from ..parameters import keep_settings
 from ..serialization import description_of
 from ..sources import TargetSummary, names_target, target_apart
-from .checks import (
-    check_executor,
-    estimator_recipe,
-    parameter_names,
-    searched_settings,
-    warn_of_other_order,
-    warn_of_target_copies,
-    warn_of_targets,
-)
+from .checks import PARAMETERS, estimator_recipe, warn_of_other_order, warn_of_target_copies, warn_of_targets
 from .source_fit import SourceFit
 from .table_data import TableData
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-CURVES = {"loss_curve_": "loss", "validation_loss_curve_": "validation_loss"}  # of one net, by records of a History
-RECORDS = (*CURVES, "oof_prediction_", "temperature_", "tuning_results_", "best_settings_")  # that not every fit sets
+# Attributes that not every fit sets.
+RECORDS = (
+    "loss_curve_",
+    "validation_loss_curve_",
+    "oof_prediction_",
+    "temperature_",
+    "tuning_results_",
+    "best_settings_",
+)
 
 
 class BaseTabular(Exportable, TableData, ABC):
@@ -109,9 +106,6 @@ class BaseTabular(Exportable, TableData, ABC):
         another one is clearly better. Of each three configurations, the best one is trained anew with three times the
         epochs (successive halving). They are compared by their log loss, calibrated if the nets will be, or squared
         error. With folds, the first fold is held out. A search takes at most about half of time_limit.
-    warm_start : bool, default False
-        Whether the next fit continues from the parameters of the last fit. The encoding of columns and y that the first
-        fit found, such as categories and quantiles, is kept.
     random_state : int, RandomState or None, default None
         Seed of the validation split, the initial weights, the order of samples and dropout.
     verbose : bool or int, default False
@@ -188,7 +182,6 @@ class BaseTabular(Exportable, TableData, ABC):
         categorical_features: Iterable[str | int] | None = None,
         numeric_encoding: str = "auto",
         tune: int | None = None,
-        warm_start: bool = False,
         random_state: Any = None,
         verbose: Any = False,
         device: str = "auto",
@@ -198,6 +191,8 @@ class BaseTabular(Exportable, TableData, ABC):
     columns_: tuple[Column, ...]
     net_: Any
     history_: Any
+    n_outputs_: int
+    _loss: str  # of the nets
 
     @property
     def n_nets_(self) -> int:
@@ -212,10 +207,6 @@ class BaseTabular(Exportable, TableData, ABC):
         """Set the attributes that the encoding of y depends on from a summary of all targets."""
 
     @abstractmethod
-    def _kind(self) -> tuple[str, int]:
-        """Return the loss and the number of outputs of the nets."""
-
-    @abstractmethod
     def _predictions_of(self, logits: np.ndarray) -> np.ndarray:
         """Return the predictions that belong to logits of several nets: probabilities of classes, or numbers.
 
@@ -226,9 +217,6 @@ class BaseTabular(Exportable, TableData, ABC):
     def _target(self, name: str) -> Target | None:
         """Return the target encoder to store in the file of the net, or None if a Target cannot describe y."""
 
-    def _take_scale(self, model: TableModel) -> None:
-        """Set the scale of targets that are numbers."""
-
     @explains_names
     def fit(
         self,
@@ -237,7 +225,6 @@ class BaseTabular(Exportable, TableData, ABC):
         sample_weight: Any = None,
         *,
         validation_data: Any = None,
-        executor: Any = None,
         memory_limit: int | str | None = None,
     ) -> Self:
         """Train on a table X and targets y.
@@ -264,9 +251,6 @@ class BaseTabular(Exportable, TableData, ABC):
             X may be a source of rows, and y the name of its column.
             class_weight applies to training samples and to both kinds of held-out samples, because the loss on held-out
             samples chooses the best epoch.
-        executor : object, optional
-            Where to train several nets, as for Population.fit. It goes with none of time_limit, tune, and tables that
-            do not fit into memory.
         memory_limit : int or str, optional
             Bytes that the data of a source may take in memory, as a number or as text such as "300MB"; by default a
             share of the memory that is free. A table within it is trained on as in memory, to the same bits.
@@ -285,7 +269,7 @@ class BaseTabular(Exportable, TableData, ABC):
         """
         before = self.__dict__.copy()
         try:
-            self._fit(X, y, sample_weight, validation_data, memory_limit, executor)
+            self._fit(X, y, sample_weight, validation_data, memory_limit)
         except BaseException:  # columns of this fit do not go with nets of the last one
             self.__dict__.clear()
             self.__dict__.update(before)
@@ -294,38 +278,30 @@ class BaseTabular(Exportable, TableData, ABC):
             print(summary(self.history_), flush=True)
         return self
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any, memory_limit: Any, executor: Any) -> None:
-        recipe, budget = estimator_recipe(self, validation_data is not None), Budget()
-        if self.time_limit is not None:
-            budget = Budget(checked_number("time_limit", self.time_limit, 0.0, open_low=True))
-        if executor is not None:
-            check_executor(self, recipe)
-        if memory_limit is not None:  # an invalid limit is an error for data in memory, too
-            checked_memory_limit(memory_limit)
+    def _fit(self, X: Any, y: Any, sample_weight: Any, validation_data: Any, memory_limit: Any) -> None:
+        recipe, tuning = estimator_recipe(self, validation_data is not None)
+        budget, data, limit = Budget.of(self.time_limit), None, None
+        if is_source(X) or memory_limit is not None:  # an invalid limit is an error for data in memory, too
+            limit = checked_memory_limit(memory_limit)
         model = TableModel(
-            recipe, device=self.device, budget=budget, verbose=self.verbose, executor=executor, tell=warn_user
+            recipe, device=self.device, budget=budget, verbose=self.verbose, tuning=tuning, tell=warn_user
         )
-        data = None
+        name = str(getattr(y, "name", None) or "y")
         if isinstance(y, str) and names_target(X, y):
-            X, y = target_apart(X, y)
-        elif is_source(X):
-            source = SourceFit(self, X, y, validation_data, checked_memory_limit(memory_limit))
+            name, (X, y) = y, target_apart(X, y)
+        elif limit is not None and is_source(X):
             in_memory = {
                 "sample_weight": sample_weight,
                 "class_weight": getattr(self, "class_weight", None),
                 "n_folds above 1 (quality='best')": recipe.n_folds > 1 and validation_data is None,
-                "warm_start": self.warm_start,
                 "tune": self.tune,
-                "executor": executor,
             }
+            source = SourceFit(self, X, y, validation_data, limit)
             data, name = source.rows(model, in_memory), source.name
             if data is None:
                 X, y = source.in_memory()
         if data is None:
-            data, name = (
-                self._prepare(model, X, y, sample_weight, validation_data),
-                str(getattr(y, "name", None) or "y"),
-            )
+            data = self._prepare(model, X, y, sample_weight, validation_data)
         with stop_flag() as flag:  # from here on, Ctrl-C leaves nets
             try:
                 model.train(data, flag)
@@ -338,11 +314,7 @@ class BaseTabular(Exportable, TableData, ABC):
 
     def _prepare(self, model: TableModel, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> EncodedRows:
         """Return the rows of a table in memory as the nets of a model take them, after checks of all data."""
-        known, given = None, y
-        if self.warm_start and self.__sklearn_is_fitted__():
-            mean, std = getattr(self, "_mean", 0.0), getattr(self, "_std", 1.0)
-            known = Known(self.net_, self.columns_, self.notes_, mean, std)
-        table = self._table(X, reset=known is None)
+        table, given = self._table(X, reset=True), y
         with missing_targets_named(given):
             y = self._checked_y(given)
         check_consistent_length(table, y)
@@ -351,85 +323,59 @@ class BaseTabular(Exportable, TableData, ABC):
         warn_of_other_order(X, {"y": given, "sample_weight": sample_weight})
         warn_of_target_copies(table, y, given, self._is_classifier)
         warn_of_targets(y, self._is_classifier, given)
-        if known is None:
-            self._set_targets(y)
-        elif validation_data is None and not isinstance(self.random_state, numbers.Integral):
-            self._warn_of_other_rows(model.recipe.with_own_folds(len(table)).n_folds > 1)
-        self._weigh_classes(y)
-        targets, weights = Targets(self._codes(y), *self._kind()), self._weights(table, y, sample_weight)
+        self._set_targets(y)
+        targets, weights = Targets(self._codes(y), self._loss, self.n_outputs_), self._weights(table, y, sample_weight)
+        held_out = None
         if validation_data is not None:
             self._check_held_out(validation_data)
             names = "y of validation_data", "sample_weight of validation_data"
             warn_of_other_order(validation_data[0], dict(zip(names, validation_data[1:], strict=False)))
-        if self.tune is not None:
-            searched = searched_settings(self, targets.loss == OF_LABELS)
-            model.tuning = Tuning(self.tune, searched, parameter_names(self), f"tune={self.tune}")
 
-        def held_out(model: TableModel) -> Rows:
-            self.columns_ = model.columns
-            self._take_scale(model)
-            return self._held_out(validation_data)
+            def held_out(model: TableModel) -> Rows:
+                self.columns_ = model.columns
+                if not self._is_classifier:
+                    self._mean, self._std = model.mean, model.std
+                return self._held_out(validation_data)
 
         model.generator = check_random_state(self.random_state)
         model.categories = self._chosen_categories(table)
         model.tell_of_columns = lambda problems, _: warn_user(as_lines(problems, "notes_")) if problems else None
-        return model.prepare(table, targets, weights, None if validation_data is None else held_out, known)
-
-    def _warn_of_other_rows(self, has_folds: bool) -> None:
-        drawn, too_good = "held-out rows", "early stopping and calibration"
-        if has_folds:
-            drawn, too_good = "folds", "early stopping, calibration and oof_prediction_"
-        warn_user(
-            f"warm_start=True goes on with nets whose {drawn} are drawn anew, so that they may have learned from rows "
-            f"that are held out now: {too_good} are then too good. Set random_state to a whole number in both fits, "
-            f"and the {drawn} of the same table are the same."
-        )
+        return model.prepare(table, targets, weights, held_out)
 
     def _finish(self, model: TableModel, name: str) -> None:
         """Set the fitted attributes, and warn of what has ended early; name : of y"""
-        before, found = {name: self.__dict__.pop(name) for name in RECORDS if name in vars(self)}, model.found
+        for record in RECORDS:  # of an earlier fit
+            self.__dict__.pop(record, None)
+        found, net, history = model.found, model.nets, model.history
         self.columns_, self.notes_, self.n_iter_ = model.columns, model.notes, model.n_epochs
-        self._take_scale(model)
-        self.keep_net(model.nets, model.history)
+        self.net_, self.history_ = net, history
         if self._is_classifier:
             self.temperature_ = model.temperature
+        else:
+            self._mean, self._std = model.mean, model.std
         if model.out_of_fold is not None:
             with np.errstate(invalid="ignore"):  # of rows without a prediction, after Ctrl-C
                 self.oof_prediction_ = self._predictions_of(model.out_of_fold)
-        if isinstance(model.nets, MLP) and not (found is not None and found.interrupted):
-            for curve, record in CURVES.items():
-                known, values = before.get(curve) if model.known else None, getattr(model.history, record)
-                setattr(self, curve, known if values is None else [*(known or []), *values.tolist()])
-            warn_of_interrupted_history(model.history)
+        if isinstance(net, MLP) and not (found is not None and found.interrupted):
+            self.loss_curve_, held_out = history.loss.tolist(), history.validation_loss
+            self.validation_loss_curve_ = None if held_out is None else held_out.tolist()
+            warn_of_interrupted_history(history)
         target = self._target(name)
-        self.net_.preprocessing = None if target is None else Preprocessing(self.columns_, target, self.notes_)
-        if found is not None and model.tuning is not None:
-            names = parameter_names(self)
-            as_parameters = lambda settings: {names[field]: value for field, value in settings.items()}
+        net.preprocessing = None if target is None else Preprocessing(self.columns_, target, self.notes_)
+        if found is not None and model.searched is not None:
             self.tuning_results_ = [
-                {"settings": as_parameters(trial.settings), "score": trial.score, "epochs": trial.epochs}
+                {
+                    "settings": {PARAMETERS[field]: value for field, value in trial.settings.items()},
+                    "score": trial.score,
+                    "epochs": trial.epochs,
+                }
                 for trial in found.trials
             ]
-            self.best_settings_ = {names[field]: getattr(found.recipe, field) for field in model.tuning.searched}
+            self.best_settings_ = {PARAMETERS[field]: getattr(found.recipe, field) for field in model.searched}
             if found.interrupted or not found.trials:
                 warn_user(found.note)
         if model.left_out is not None:
-            outcome = ""
-            if model.known is not None and model.out_of_fold is None:
-                outcome = f"Predictions are the mean of all {model.n_wanted}, which an earlier fit has trained."
-            warn_of_missing_nets(*model.left_out, model.n_wanted, outcome)
-
-    def keep_net(self, net: Any, history: Any) -> None:
-        """Store a trained net or population as `net_`, and its records as `history_`.
-
-        Parameters
-        ----------
-        net : MLP or Population
-            What was trained.
-        history : History, PopulationResult or None
-            What its fit returned.
-        """
-        self.net_, self.history_ = net, history
+            warn_of_missing_nets(*model.left_out, model.n_wanted)
 
     def _outputs(self, X: Any) -> np.ndarray:
         """Return the outputs of the net, or the mean over the nets: float64 (n_samples, n_outputs)."""

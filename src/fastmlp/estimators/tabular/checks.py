@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from ...devices import resolve
-from ...errors import checked_count, checked_verbose, counted
+from ...errors import checked_verbose, counted
 from ...interface.user_warnings import warn_user
 from ...network.spec import HIDDEN, Network, activation_code
-from ...table_training.recipes import AUTO, OF_CLASSES, OF_NUMBERS, TEMPERATURE, Recipe, is_auto, recipe_of
-from ...table_training.tuning_configurations import SPACE
+from ...table_training.recipes import AUTO, OF_CLASSES, OF_NUMBERS, Recipe, is_auto, recipe_of
+from ...table_training.tuning import Tuning
 from ...tables.leaks import target_leaks_note
 from ...tables.target import distinct_labels, numbers_as_classes
 from ..parameters import checked_hidden_sizes
@@ -31,17 +31,12 @@ PARAMETERS = {
     "n_nets": "n_nets",
     "n_folds": "n_folds",
     "numeric_encoding": "numeric_encoding",
+    "label_smoothing": "label_smoothing",  # of classifiers
 }
-OF_CLASSIFIERS = {"calibration": "calibration", "label_smoothing": "label_smoothing"}
 
 
-def parameter_names(estimator: Any) -> dict[str, str]:
-    """Return the names of the estimator's parameters whose values come from a preset, by the fields of Recipe."""
-    return PARAMETERS | (OF_CLASSIFIERS if estimator._is_classifier else {})
-
-
-def estimator_recipe(estimator: Any, has_held_out: bool = False) -> Recipe:
-    """Return the recipe of an estimator: its preset with the parameters that are given, checked.
+def estimator_recipe(estimator: Any, has_held_out: bool) -> tuple[Recipe, Tuning | None]:
+    """Return the recipe of an estimator, its preset with the parameters that are given, and its search; both checked.
 
     has_held_out : whether held-out rows are given apart from the table
 
@@ -52,78 +47,23 @@ def estimator_recipe(estimator: Any, has_held_out: bool = False) -> Recipe:
     ValueError
         If a parameter is invalid.
     """
-    given = {field: getattr(estimator, name) for field, name in parameter_names(estimator).items()}
-    if not is_auto(given["hidden"]):
+    given = {field: getattr(estimator, name, AUTO) for field, name in PARAMETERS.items()}
+    given = {field: value for field, value in given.items() if not is_auto(value)}
+    if "hidden" in given:
         given["hidden"] = checked_hidden_sizes(given["hidden"])
-    recipe = recipe_of(estimator.quality, given).checked(PARAMETERS)
-    if recipe.n_folds > 1 and not is_auto(estimator.validation_fraction):
-        raise ValueError(
-            f"validation_fraction is given, but with {recipe.n_folds} folds each fold is held out in turn: leave it "
-            "out, or set n_folds=1."
-        )
+    recipe = recipe_of(estimator.quality, given, PARAMETERS)
+    tuning = None
     if estimator.tune is not None:
-        checked_count("tune", estimator.tune, 2)
-        if estimator.warm_start:
-            raise ValueError(
-                "tune searches settings for new nets, and warm_start=True goes on with those there are: set one of "
-                "them, and the other to its default."
-            )
-        searched_settings(estimator)
-    _check_nets(estimator, recipe)
-    if not has_held_out and recipe.n_folds == 1 and not recipe.validation_fraction:
-        for name, value in {"calibration": TEMPERATURE, "tune": estimator.tune}.items():
-            if value is not None and getattr(estimator, name, None) == value:
-                raise ValueError(
-                    f"{name}={value!r} needs held-out rows: set validation_fraction above 0, or leave it out."
-                )
-    return recipe
-
-
-def searched_settings(estimator: Any, is_multilabel: bool = False) -> list[str]:
-    """Return the fields of Recipe that are searched: those whose parameters are "auto".
-
-    Raises
-    ------
-    ValueError
-        If there are none.
-    """
-    names = parameter_names(estimator)
-    fixed = {"label_smoothing"} if is_multilabel else set()  # several labels cannot be smoothed
-    is_searched = lambda field: field in names and is_auto(getattr(estimator, names[field]))
-    found = [field for field in SPACE if field not in fixed and is_searched(field)]
-    if not found:
-        raise ValueError(f"tune={estimator.tune} has nothing to search, because all settings are given: leave one out.")
-    return found
-
-
-def _check_nets(estimator: Any, recipe: Recipe) -> None:
-    """Raise the error of nets that cannot be made, or trained, before the table is looked at."""
+        tuning = Tuning.of(estimator.tune, "tune", recipe, given, PARAMETERS, has_held_out)
     resolve(estimator.device)
     checked_verbose(estimator.verbose)
-    if recipe.hidden and not is_auto(recipe.activation):
+    if recipe.hidden and "activation" in given:
         activation_code(recipe.activation, HIDDEN, "activation")
-    if all(is_auto(getattr(estimator, name, AUTO)) for name in ("activation", "dropout", "label_smoothing")):
-        return
-    loss = OF_CLASSES if estimator._is_classifier else OF_NUMBERS
-    sizes, smoothing = (1, *(1 for _ in recipe.hidden), 2), recipe.label_smoothing_for(loss)
-    Network.build(sizes, recipe.activation_for(loss), None, loss, recipe.dropout, 0.0, smoothing, {})
-
-
-def check_executor(estimator: Any, recipe: Recipe) -> None:
-    """Raise ValueError if an executor cannot train the nets of an estimator: one net, or nets one after another."""
-    if recipe.n_nets_of_all_folds == 1:
-        raise ValueError("executor= trains several nets: set n_nets above 1, or leave executor out.")
-    reasons = {
-        "time_limit": (estimator.time_limit is not None, "epochs are timed on this machine", "Set max_iter instead"),
-        "tune": (
-            estimator.tune is not None,
-            "the search trains on this machine",
-            "Fit another estimator with the parameters best_settings_ of the search",
-        ),
-    }
-    for name, (is_given, reason, remedy) in reasons.items():
-        if is_given:
-            raise ValueError(f"executor= cannot be combined with {name}: {reason}. {remedy}, or leave executor out.")
+    if not {"activation", "dropout", "label_smoothing"}.isdisjoint(given):  # as an error before the table is looked at
+        loss = OF_CLASSES if estimator._is_classifier else OF_NUMBERS
+        sizes, smoothing = (1, *[1] * len(recipe.hidden), 2), recipe.label_smoothing_for(loss)
+        Network.build(sizes, recipe.activation_for(loss), None, loss, recipe.dropout, 0.0, smoothing, {})
+    return recipe, tuning
 
 
 SINGLE_ROWS_FROM = 100  # rows of a table from which classes of one row are told of

@@ -127,9 +127,9 @@ class SourceFit:
         learner._set_target_summary(self._summary)
         if not learner._is_classifier:
             model.set_scale(moments.mean, moments.std)
-            learner._take_scale(model)
+            learner._mean, learner._std = model.mean, model.std
         model.categories = learner._chosen_categories(table)
-        return table, Targets(learner._encode(y), *learner._kind())
+        return table, Targets(learner._encode(y), learner._loss, learner.n_outputs_)
 
     def encode(self, _: TableModel, table: Any, y: np.ndarray) -> tuple[Any, np.ndarray]:
         return table, self._learner._encode(y)

@@ -161,9 +161,6 @@ class TableData(BaseEstimator):
     def _weights(self, table: Any, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
         return checked_sample_weights(sample_weight, table)
 
-    def _weigh_classes(self, y: np.ndarray) -> None:
-        """Set the weights of the classes from class_weight and y. A regressor has none."""
-
     def _checked_y(self, y: Any) -> np.ndarray:
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
