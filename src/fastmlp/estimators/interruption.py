@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ..errors import counted
 from ..fit.interruption import warn_of_interrupted_net
 from ..history import History
@@ -22,23 +20,19 @@ def warn_of_interrupted_history(history: History) -> None:
     if history.stopped_by == "interrupt":
         best = ""
         if history.validation_loss is not None and history.best_epoch is not None:
-            best_loss = history.validation_loss[history.best_epoch]
-            is_lowest = best_loss <= np.nanmin(history.validation_loss)  # not where a score has chosen the epoch
-            best = f"validation loss, {best_loss:.4g}" if is_lowest else f"epoch, {history.best_epoch + 1:,}"
+            best = f"validation loss, {history.validation_loss[history.best_epoch]:.4g}"
         warn_of_interrupted_net(history.epochs, best)
 
 
-def warn_of_missing_nets(result: PopulationResult, n_begun: int, n_nets: int, outcome: str = "") -> None:
+def warn_of_missing_nets(result: PopulationResult, n_begun: int, n_nets: int) -> None:
     """Warn that Ctrl-C, its time limit or divergence ended the fit of several nets.
 
     result : PopulationResult of the nets that had begun
     n_begun, n_nets : number of nets that had begun, and of those that there were to train
-    outcome : sentence on what predicts; by default the nets that had begun
     """
-    if not outcome and n_begun:
+    outcome = f"No net is trained: fit again{REMEDIES[_reason(result)]}."
+    if n_begun:
         outcome = f"Predictions are the mean of the {counted(n_begun, 'net')} that had begun."
-    elif not outcome:
-        outcome = f"No net is trained: fit again{REMEDIES[_reason(result)]}."
     if _reason(result) == DIVERGED:
         warn_user(f"{DIVERGED} of {n_nets - n_begun} of {counted(n_nets, 'net')}. {outcome}")
         return

@@ -8,11 +8,8 @@ import pytest
 from command_runs import run_command, with_defaults
 
 import fastmlp
-from fastmlp.commands.train import given_settings
-from fastmlp.commands.train_options import TrainOptions
 from fastmlp.table_training import tuning
 from fastmlp.table_training.recipes import QUALITIES
-from fastmlp.tables.target import CLASSIFICATION, Target
 
 pd = pytest.importorskip("pandas", reason="the command reads tables with pandas")
 QUICK = ["--hidden", "8", "--epochs", "12", "--device", "cpu"]
@@ -51,9 +48,9 @@ def test_all_configurations_are_compared_on_the_same_rows(quality, n_held_out, m
     """Of folds, on the first one, whatever the encoding."""
     scores, seen = tuning.scores_of, set()
 
-    def look(nets, held_out, recipe):
+    def look(nets, held_out):
         seen.add((held_out.n_rows, held_out.y.tobytes(), held_out.weights.tobytes()))
-        return scores(nets, held_out, recipe)
+        return scores(nets, held_out)
 
     monkeypatch.setattr(tuning, "scores_of", look)
     monkeypatch.setitem(QUALITIES, "best", replace(QUALITIES["best"], n_nets=1, n_folds=4))
@@ -62,11 +59,19 @@ def test_all_configurations_are_compared_on_the_same_rows(quality, n_held_out, m
     assert n_rows == n_held_out
 
 
-def test_given_options_are_not_searched():
-    options = TrainOptions("table.csv", "y", dropout=0.1, tune=4)
-    assert given_settings(options, Target("y", CLASSIFICATION, ("a", "b"))) == {"dropout"}
-    options = TrainOptions("table.csv", "y", hidden=(8,), learning_rate=0.1, tune=4)
-    assert given_settings(options, Target("y", "regression")) == {"hidden", "learning_rate", "label_smoothing"}
+@pytest.mark.parametrize(
+    "target, options, searched",
+    [
+        ("kind", ["--dropout", "0.1"], "learning_rate weight_decay batch_size label_smoothing numeric_encoding"),
+        ("price", ["--learning-rate", "0.1"], "weight_decay dropout batch_size numeric_encoding"),
+    ],
+)
+def test_given_options_are_not_searched(target, options, searched, monkeypatch):
+    found, configurations = [], tuning.configurations
+    look = lambda recipe, names, *rest: found.append(names) or configurations(recipe, names, *rest)
+    monkeypatch.setattr(tuning, "configurations", look)
+    train(target, "--tune", 2, "--quality", "fast", "--epochs", 2, *options)
+    assert found == [searched.split()]
 
 
 def test_a_table_in_pieces_has_no_search():

@@ -77,7 +77,7 @@ def test_an_epoch_is_measured_by_ever_longer_fits(monkeypatch, fit_seconds, step
         return SimpleNamespace(seconds=seconds, compile_seconds=0.0, stopped_by="epochs")
 
     monkeypatch.setattr(epochs_in_time, "fit_nets", fit_nets)
-    found = seconds_per_epoch(lambda: None, ROWS, None, recipe, limit)
+    found = seconds_per_epoch(lambda: None, EncodedRows(ROWS), recipe, limit)
     assert least - 1e-9 <= found <= most
     assert len(fits) == n_fits
     assert fits[:2] == [(32, 1)] * 2

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP, Population
-from fastmlp.table_training.recipe_fit import Budget, continue_from, fit_nets, make_nets
+from fastmlp.table_training.recipe_fit import Budget, fit_nets, make_nets
 from fastmlp.table_training.recipes import Recipe
 from fastmlp.table_training.rows import Rows
 
@@ -26,16 +26,6 @@ def test_one_net_is_an_mlp_and_several_are_a_population(rows, n_nets, kind):
     result = fit_nets(net, rows.take(np.arange(80)), rows.take(np.arange(80, 100)), SMALL, verbose=0)
     assert np.max(result.epochs) == 4
     assert not np.array_equal(before, net.params)
-
-
-def test_training_goes_on_with_equal_layers_only():
-    known, net, other = (make_nets(3, 1, SMALL, SETTINGS | {"random_state": k}, 2) for k in (0, 1, 2))
-    known.fits = 3
-    continue_from(net, known)
-    np.testing.assert_array_equal(net.params, known.params)
-    assert net.fits == 3
-    with pytest.raises(ValueError, match=r"goes on with 2 nets of layers \(3, 8, 1\), but .* ask for .* Leave"):
-        continue_from(make_nets(3, 1, SMALL, SETTINGS, 1), other)
 
 
 # ---- time

@@ -4,7 +4,6 @@ from dataclasses import fields
 
 import pytest
 
-import fastmlp
 from fastmlp.table_training.recipes import LEAST_OWN_FOLDS, MOST_OWN_FOLDS, QUALITIES, Recipe, recipe_of
 
 N_GOOD = QUALITIES["good"].n_nets
@@ -12,7 +11,6 @@ N_GOOD = QUALITIES["good"].n_nets
 
 @pytest.mark.parametrize("quality", QUALITIES)
 def test_presets_are_valid_and_a_given_setting_takes_the_place_of_theirs(quality):
-    assert QUALITIES[quality].checked() == QUALITIES[quality]
     assert recipe_of(quality, {field.name: "auto" for field in fields(Recipe)}) == QUALITIES[quality]
     found = recipe_of(quality, {"n_nets": 3, "dropout": "auto"})
     assert (found.n_nets, found.dropout) == (3, QUALITIES[quality].dropout)
@@ -38,9 +36,7 @@ def test_each_net_of_good_has_a_fold_unless_a_setting_says_what_is_held_out(qual
     recipe = recipe_of(quality, given)
     found = recipe.with_own_folds(1000)
     assert (found.n_nets, found.n_folds) == (n_nets, n_folds)
-    assert found.with_own_folds(1000) == found.checked() == found
-    same = found.on_same_rows()
-    assert (same.n_nets, same.n_folds) == (n_nets * n_folds, 1) == (same.with_own_folds(1000).n_nets, 1)
+    assert found.with_own_folds(1000) == found
     if found != recipe:
         assert recipe.with_own_folds(recipe.n_nets) == found
         assert recipe.with_own_folds(recipe.n_nets - 1) == recipe, "each fold needs a row"
@@ -55,12 +51,12 @@ def test_each_net_of_good_has_a_fold_unless_a_setting_says_what_is_held_out(qual
         ({"batch_size": "big"}, "batch_size must be a whole number"),
         ({"validation_fraction": 1.0}, "validation_fraction must be"),
         ({"weight_decay": -1.0}, "weight_decay must be"),
-        ({"calibration": "heat"}, "Unknown calibration"),
+        ({"validation_fraction": 0.1, "n_folds": 4}, "--validation is given, but with 4 folds each fold is held out"),
     ],
 )
 def test_invalid_settings_are_refused_under_the_names_of_the_user(setting, words):
     with pytest.raises(ValueError, match=words):
-        Recipe(**setting).checked({"epochs": "max_iter"})
+        recipe_of("fast", setting, {"epochs": "max_iter", "validation_fraction": "--validation"})
 
 
 CLASSES, LABELS, NUMBERS = "softmax_cross_entropy", "binary_cross_entropy", "squared_error"
@@ -74,7 +70,6 @@ CLASSES, LABELS, NUMBERS = "softmax_cross_entropy", "binary_cross_entropy", "squ
         ({}, NUMBERS, "relu", 0.0),
         ({"activation": "tanh", "label_smoothing": 0.3}, CLASSES, "tanh", 0.3),
         ({"activation": "tanh"}, NUMBERS, "tanh", 0.0),
-        ({"calibration": "none"}, CLASSES, "silu", 0.0),
         ({"validation_fraction": 0.0}, CLASSES, "silu", 0.0),
         ({"validation_fraction": 0.0, "n_folds": 3}, CLASSES, "silu", 0.1),
     ],
@@ -83,12 +78,3 @@ def test_classes_have_an_activation_of_their_own_and_smoothed_targets(settings, 
     """Smoothed targets make probabilities too small, which calibration mends."""
     recipe = Recipe(**settings)
     assert (recipe.activation_for(loss), recipe.label_smoothing_for(loss)) == (activation, smoothing)
-
-
-def test_nets_that_are_trained_further_keep_what_is_not_given():
-    network = fastmlp.MLP((2, 3, 2), hidden_activation="tanh", label_smoothing=0.2, loss=CLASSES).network
-    assert Recipe().continued(network) == Recipe(activation="tanh", label_smoothing=0.2)
-    given = Recipe(activation="relu", label_smoothing=0.0)
-    assert given.continued(network) == given
-    linear = fastmlp.MLP((2, 2), loss=CLASSES).network
-    assert Recipe().continued(linear) == Recipe(label_smoothing=0.0)

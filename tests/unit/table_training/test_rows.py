@@ -20,9 +20,9 @@ def test_folds_are_equal_parts_of_the_rows_and_of_each_class():
 
 def test_the_first_fold_is_held_out_where_nets_have_none():
     rows = Rows(np.arange(6.0)[:, None], np.arange(6))
-    apart = EncodedRows(rows, folds=np.array([0, 1, 2] * 2)).first_fold_apart()
+    apart = EncodedRows(rows, folds=np.array([0, 1, 2] * 2)).without(0)
     assert (apart.training.y.tolist(), apart.held_out.y.tolist(), apart.folds) == ([1, 2, 4, 5], [0, 3], None)
-    assert EncodedRows(rows).first_fold_apart() == EncodedRows(rows)
+    assert EncodedRows(rows).without(0) == EncodedRows(rows)
 
 
 COUNTS = {"two": [60, 41], "three": [50, 23, 4], "equal": [10] * 7, "rare": [40, 2, 2, 2], "one row": [30, 1]}

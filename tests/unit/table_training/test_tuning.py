@@ -13,49 +13,47 @@ from fastmlp.table_training import tuning
 from fastmlp.table_training.recipe_fit import Budget, make_nets
 from fastmlp.table_training.recipes import Recipe
 from fastmlp.table_training.rows import EncodedRows, Rows
-from fastmlp.table_training.tuning import Rung, Search, Tuning, TuningTask, net_epochs, rungs_of, setting_text, tuned
+from fastmlp.table_training.tuning import Search, Tuning, net_epochs, rungs_of, setting_text
 from fastmlp.table_training.tuning_configurations import Scores
 
 RECIPE = Recipe(hidden=(4,), epochs=36, patience=36, n_nets=1)
-SEARCHED = ("learning_rate", "dropout", "hidden")
-
-
-@pytest.fixture(autouse=True)
-def _known_scores(monkeypatch):
-    """Known puts its scores in the place of this, which comes back after the test."""
-    monkeypatch.setattr(tuning, "scores_of", tuning.scores_of)
+SEARCHED = ["learning_rate", "dropout", "hidden"]
 
 
 class Known:
-    """A search of which it is known how good each configuration is, and what was trained."""
+    """Searches of which it is known how good each configuration is, and what was trained."""
 
-    def __init__(self, rng, quality, n=9, **settings):
-        self.quality, self.trained, self.after_training = quality, [], lambda: None
-        self.noise = np.zeros(40)
-        tuning.scores_of = self.score
+    def __init__(self, monkeypatch, rng, quality, n=9, searched=SEARCHED, **settings):
+        self.trained, self.after_training, fit_nets = [], lambda: None, tuning.fit_nets
         X = rng.normal(size=(40, 2)).astype(np.float32)
         rows = Rows(X, X[:, :1] - X[:, 1:])
-        data = EncodedRows(rows, rows)
-        self.task = TuningTask(
-            recipe=RECIPE,
-            tuning=Tuning(n, SEARCHED, {"learning_rate": "learning_rate_init"}, f"tune={n}"),
-            seed=0,
-            encoded=lambda recipe: data,
-            make_nets=self.make,
-            **settings,
-        )
+        names = {"learning_rate": "learning_rate_init"}
 
-    def make(self, n_features, recipe, n_nets, seed):
-        return make_nets(
-            n_features, 1, recipe, {"loss": "squared_error", "device": "cpu", "random_state": seed}, n_nets
-        )
+        def fit(nets, training, held_out, recipe, **further):
+            self.trained.append((recipe.epochs, getattr(nets, "n_nets", 1), recipe.patience))
+            self.rates = np.atleast_1d(recipe.learning_rate)
+            return fit_nets(nets, training, held_out, recipe, **further)
 
-    def score(self, nets, held_out, recipe):
-        self.trained.append((recipe.epochs, getattr(nets, "n_nets", 1), recipe.patience))
-        self.after_training()
-        rates = np.atleast_1d(recipe.learning_rate)
-        values = np.array([self.quality(rate) for rate in rates])
-        return Scores(values, -values[:, np.newaxis] + self.noise)
+        def score(nets, held_out):
+            self.after_training()
+            losses = -np.array([np.broadcast_to(quality(rate), 40) for rate in self.rates])
+            return Scores(-losses.mean(axis=1), losses)
+
+        def make(n_features, recipe, n_nets, seed):
+            of_nets = {"loss": "squared_error", "device": "cpu", "random_state": seed}
+            return make_nets(n_features, 1, recipe, of_nets, n_nets)
+
+        monkeypatch.setattr(tuning, "fit_nets", fit)
+        monkeypatch.setattr(tuning, "scores_of", score)
+        task, data = Tuning(n, (), names, f"tune={n}"), EncodedRows(rows, rows)
+        self.search = lambda: Search(RECIPE, task, searched, 0, lambda _: data, make, **settings)
+        self.found = lambda flag=None: self.search().run(flag or StopFlag())
+
+
+@pytest.fixture
+def known(monkeypatch, rng):
+    """Return a function that makes Known."""
+    return lambda *arguments, **settings: Known(monkeypatch, rng, *arguments, **settings)
 
 
 def best_near(target):
@@ -73,12 +71,11 @@ def best_near(target):
     ),
 )
 def test_rungs(n, epochs, expected):
-    assert rungs_of(n, epochs) == [Rung(*row) for row in expected]
+    assert rungs_of(n, epochs) == expected
 
 
-def test_the_best_configuration_is_chosen(rng):
-    known = Known(rng, best_near(5e-4), n=20)
-    found = tuned(known.task, StopFlag())
+def test_the_best_configuration_is_chosen(known):
+    found = known(best_near(5e-4), n=20).found()
     rates = [trial.settings["learning_rate"] for trial in found.trials]
     assert len(rates) == 20
     assert found.recipe.learning_rate == rates[0] == min(rates)
@@ -89,42 +86,38 @@ def test_the_best_configuration_is_chosen(rng):
     assert f"learning_rate_init={rates[0]:.3g}" in found.note
 
 
-def test_rungs_have_fewer_configurations_of_more_epochs_and_always_the_preset(rng):
-    known = Known(rng, best_near(5e-4), n=20)
-    found = tuned(known.task, StopFlag())
-    nets = {epochs: sum(n for e, n, _ in known.trained if e == epochs) for epochs in (4, 12, 36)}
+def test_rungs_have_fewer_configurations_of_more_epochs_and_always_the_preset(known):
+    search = known(best_near(5e-4), n=20)
+    found = search.found()
+    nets = {epochs: sum(n for e, n, _ in search.trained if e == epochs) for epochs in (4, 12, 36)}
     assert nets == {4: 20, 12: 8, 36: 4}
-    assert all(patience == epochs for epochs, _, patience in known.trained)
-    assert any(n > 1 for _, n, _ in known.trained), "populations"
+    assert all(patience == epochs for epochs, _, patience in search.trained)
+    assert any(n > 1 for _, n, _ in search.trained), "populations"
     (preset,) = [trial for trial in found.trials if trial.settings["learning_rate"] == RECIPE.learning_rate]
     assert preset.epochs == 36
 
 
-def test_the_preset_stays_where_nothing_is_better(rng):
-    found = tuned(Known(rng, best_near(RECIPE.learning_rate)).task, StopFlag())
+@pytest.mark.parametrize(
+    "quality, words",
+    [
+        (best_near(RECIPE.learning_rate), "none was clearly better than the preset"),
+        (lambda rate: 1.0, "none was clearly better than the preset"),
+        (lambda rate: -np.inf, "none can be compared with the preset"),
+    ],
+)
+def test_the_preset_stays_where_nothing_is_better(known, quality, words):
+    found = known(quality).found()
     assert found.recipe == RECIPE
-    assert "none was clearly better than the preset" in found.note
-    equal = tuned(Known(rng, lambda rate: 1.0).task, StopFlag())
-    assert equal.recipe == RECIPE
-    worst = tuned(Known(rng, lambda rate: -np.inf).task, StopFlag())
-    assert worst.recipe == RECIPE
-    assert "none can be compared with the preset" in worst.note
+    assert words in found.note
 
 
 @pytest.mark.parametrize(("apart", "is_chosen"), ((0.5, False), (2.0, True)))
-def test_a_gain_that_may_be_chance_is_none(rng, apart, is_chosen):
+def test_a_gain_that_may_be_chance_is_none(known, rng, apart, is_chosen):
     """Rows that are all noise: of two configurations, one is a little better."""
-    known = Known(rng, lambda rate: 0.0, n=2)
     gains = rng.normal(size=40)
     gains += apart * gains.std() / 40**0.5 - gains.mean()
-
-    def score(nets, held_out, recipe):
-        losses = np.array([-gains if rate != RECIPE.learning_rate else 0.0 * gains for rate in recipe.learning_rate])
-        return Scores(-losses.mean(axis=1), losses)
-
-    tuning.scores_of = score
-    known.task.tuning = known.task.tuning._replace(searched=("learning_rate",))
-    found = tuned(known.task, StopFlag())
+    quality = lambda rate: 0.0 * gains if rate == RECIPE.learning_rate else gains
+    found = known(quality, n=2, searched=["learning_rate"]).found()
     best = max(trial.score for trial in found.trials)
     assert best > 0.0
     assert (f"which had -0; the best other one had {best:.5g}." in found.note) != is_chosen
@@ -133,21 +126,21 @@ def test_a_gain_that_may_be_chance_is_none(rng, apart, is_chosen):
 
 @pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("n_groups", (1, 3))
-def test_ctrl_c_keeps_the_best_net_so_far(rng, n_groups):
-    known = Known(rng, best_near(1e-2), n=20)
+def test_ctrl_c_keeps_the_best_net_so_far(known, n_groups):
+    search = known(best_near(1e-2), n=20)
 
     def interrupt():
-        if len(known.trained) == n_groups:
+        if len(search.trained) == n_groups:
             signal.raise_signal(signal.SIGINT)
 
-    known.after_training = interrupt
+    search.after_training = interrupt
     with stop_flag() as flag:
-        found = tuned(known.task, flag)
+        found = search.found(flag)
     assert found.interrupted
     assert isinstance(found.net, (MLP, Population))
     assert getattr(found.net, "n_nets", 1) == 1
     assert found.net.network.layer_sizes[1:-1] == found.recipe.hidden
-    n_tried = sum(n for _, n, _ in known.trained[:n_groups])
+    n_tried = sum(n for _, n, _ in search.trained[:n_groups])
     assert len(found.trials) == n_tried
     assert f"was interrupted after {n_tried} of 20 configurations" in found.note
 
@@ -166,43 +159,48 @@ def test_settings_are_written_as_the_user_would_give_them(name, value, written):
 
 
 @pytest.mark.usefixtures("ctrl_c")
-def test_ctrl_c_before_the_first_net_leaves_nothing(rng, monkeypatch):
+def test_ctrl_c_before_the_first_net_leaves_nothing(known, monkeypatch):
+    search = known(best_near(1e-2))
     monkeypatch.setattr(tuning, "fit_nets", with_sigint(tuning.fit_nets))
     with stop_flag() as flag, pytest.raises(KeyboardInterrupt):
-        tuned(Known(rng, best_near(1e-2)).task, flag)
+        search.found(flag)
 
 
-def test_a_short_time_limit_leaves_configurations_out(rng, monkeypatch):
-    known = Known(rng, best_near(1e-2), n=20, budget=Budget(100.0))
-    monkeypatch.setattr(tuning, "seconds_per_epoch", lambda *_: 0.2)
-    found = tuned(known.task, StopFlag())
+@pytest.mark.parametrize(
+    "seconds, words",
+    [
+        (0.2, "configurations by a score of held-out rows (larger is better) for up to 36 epochs, as the time limit"),
+        (0.5, "for up to 12 epochs, as the time limit allows"),
+        (10.0, "too short to compare configurations (tune=20)"),
+    ],
+)
+def test_a_short_time_limit_leaves_configurations_out(known, monkeypatch, seconds, words):
+    search = known(best_near(1e-2), n=20, budget=Budget(100.0))
+    monkeypatch.setattr(tuning, "seconds_per_epoch", lambda *_: seconds)
+    found = search.found()
     n_tried = len(found.trials)
-    cost = lambda n: 0.2 * net_epochs(rungs_of(n, 36))
+    assert words in found.note
+    if seconds == 10.0:
+        assert (found.recipe, n_tried) == (RECIPE, 0)
+        return
+    epochs = found.trials[0].epochs
+    cost = lambda n: seconds * net_epochs(rungs_of(n, epochs))
+    assert 4 <= n_tried < 20
     assert cost(n_tried) <= 47.5 < cost(n_tried + 1)
     assert f"compared {n_tried} of 20 configurations" in found.note
-    monkeypatch.setattr(tuning, "seconds_per_epoch", lambda *_: 0.5)
-    found = tuned(known.task, StopFlag())
-    assert found.trials[0].epochs == 12
-    assert len(found.trials) >= 4
-    assert "for up to 12 epochs, as the time limit allows" in found.note
-    monkeypatch.setattr(tuning, "seconds_per_epoch", lambda *_: 10.0)
-    found = tuned(known.task, StopFlag())
-    assert (found.recipe, found.trials) == (RECIPE, [])
-    assert "too short to compare configurations (tune=20)" in found.note
 
 
-def test_when_the_time_is_over_the_last_finished_comparison_decides(rng):
-    known = Known(rng, best_near(1e-2), n=20)
-    search = Search(known.task, 20, 36)
+def test_when_the_time_is_over_the_last_finished_comparison_decides(known):
+    made = known(best_near(1e-2), n=20)
+    search = made.search()
 
     def end_time():
-        if known.trained[-1][0] == 12:
+        if made.trained[-1][0] == 12:
             search._budget = Budget(0.0)
 
-    known.after_training = end_time
-    search.run(StopFlag())
-    assert search.out_of_time
-    best, first = search.best(), search.trials[0]
+    made.after_training = end_time
+    found = search.run(StopFlag())
+    best, first = found.trials[0], search.trials[0]
     assert best.epochs == first.epochs == 12
     assert best.score > first.score
-    assert "until its share of the time limit was over" in tuning.sentence(search, known.task)
+    assert "until its share of the time limit was over" in found.note

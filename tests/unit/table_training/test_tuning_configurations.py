@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP, Population
+from fastmlp.class_probabilities import logits, probabilities
+from fastmlp.table_training.recipe_fit import fit_temperature
 from fastmlp.table_training.recipes import QUALITIES, Recipe
 from fastmlp.table_training.rows import Rows
 from fastmlp.table_training.tuning_configurations import (
@@ -19,7 +21,6 @@ from fastmlp.table_training.tuning_configurations import (
 from fastmlp.tables.number_columns import NumericEncoding
 
 metrics = pytest.importorskip("sklearn.metrics", reason="scores are compared with scikit-learn's")
-PLAIN, CALIBRATED = Recipe(calibration="none"), Recipe(calibration="temperature")
 
 
 def drawn(n=50, searched=SPACE, recipe=QUALITIES["good"]):
@@ -77,37 +78,39 @@ def rows(rng):
     return Rows(rng.normal(size=(200, 3)).astype(np.float32), rng.integers(0, 3, 200), rng.uniform(0.5, 2.0, 200))
 
 
-def population(**settings):
-    return Population((3, 5, 3), 4, loss="softmax_cross_entropy", random_state=0, **settings)
+def temperature_of(net, rows):
+    return fit_temperature(logits(net, rows.X)[None], rows.y, rows.weights, net.network)
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_scores_of_classes_are_log_losses_with_weights_and_without_smoothing(rows, smoothing):
-    nets = population(label_smoothing=smoothing)
-    values, losses = scores_of(nets, rows, PLAIN)
-    expected = [-metrics.log_loss(rows.y, net.predict(rows.X), sample_weight=rows.weights) for net in nets]
+@pytest.mark.parametrize("settings", [{}, {"label_smoothing": 0.1}, {"init_scale": 3.0}])
+def test_scores_of_classes_are_log_losses_of_calibrated_probabilities(rows, settings):
+    nets = Population((3, 5, 3), 4, loss="softmax_cross_entropy", random_state=0, **settings)
+    values, losses = scores_of(nets, rows)
+    p = [[probabilities(net, rows.X, temperature=t) for t in (temperature_of(net, rows), 1.0)] for net in nets]
+    expected, plain = (
+        -np.array([[metrics.log_loss(rows.y, of, sample_weight=rows.weights) for of in two] for two in p])
+    ).T
     np.testing.assert_allclose(values, expected, rtol=1e-4)
     np.testing.assert_allclose(values, -np.average(losses, axis=1, weights=rows.weights))
-    np.testing.assert_allclose(scores_of(nets.net(2), rows, PLAIN).values, values[2:3], rtol=1e-5)
-
-
-def test_calibrated_nets_are_compared_as_they_will_predict(rows):
-    nets = population(init_scale=3.0)
-    assert (scores_of(nets, rows, CALIBRATED).values > scores_of(nets, rows, PLAIN).values + 0.01).all()
+    np.testing.assert_allclose(scores_of(nets.net(2), rows).values, values[2:3], rtol=1e-5)
+    assert (values >= plain - 1e-6).all()
+    assert "init_scale" not in settings or (values > plain + 0.01).all()
 
 
 def test_scores_of_numbers_are_squared_errors(rows):
     y, net = rows.X[:, :2].astype(np.float64), MLP((3, 4, 2), random_state=0)
     expected = metrics.mean_squared_error(y, net.predict(rows.X), sample_weight=rows.weights)
-    np.testing.assert_allclose(scores_of(net, rows._replace(y=y), PLAIN).values, [-expected], rtol=1e-5)
+    np.testing.assert_allclose(scores_of(net, rows._replace(y=y)).values, [-expected], rtol=1e-5)
 
 
 def test_labels_and_nets_that_diverged(rows):
     y, nets = (rows.X > 0).astype(np.float64), Population((3, 5, 3), 2, loss="binary_cross_entropy", random_state=0)
     nets.params[1] = np.nan
     weights = np.repeat(rows.weights, 3)
-    expected = metrics.log_loss(y.ravel(), nets.net(0).predict(rows.X).ravel(), sample_weight=weights)
-    np.testing.assert_allclose(scores_of(nets, rows._replace(y=y), PLAIN).values, [-expected, -np.inf], rtol=1e-4)
+    temperature = fit_temperature(logits(nets.net(0), rows.X)[None], y, rows.weights, nets.network, True)
+    p = probabilities(nets.net(0), rows.X, True, temperature)
+    expected = metrics.log_loss(y.ravel(), p.ravel(), sample_weight=weights)
+    np.testing.assert_allclose(scores_of(nets, rows._replace(y=y)).values, [-expected, -np.inf], rtol=1e-4)
 
 
 def test_standard_errors_are_those_of_a_paired_test(rng):

@@ -104,8 +104,8 @@ class BaseTabular(Exportable, TableData, ABC):
         Parameters that are "auto" are searched, of hidden_layer_sizes, learning_rate_init, weight_decay, dropout,
         batch_size, label_smoothing and numeric_encoding; the first configuration is the preset, which stays unless
         another one is clearly better. Of each three configurations, the best one is trained anew with three times the
-        epochs (successive halving). They are compared by their log loss, calibrated if the nets will be, or squared
-        error. With folds, the first fold is held out. A search takes at most about half of time_limit.
+        epochs (successive halving). They are compared by their calibrated log loss, or squared error.
+        With folds, the first fold is held out. A search takes at most about half of time_limit.
     random_state : int, RandomState or None, default None
         Seed of the validation split, the initial weights, the order of samples and dropout.
     verbose : bool or int, default False

@@ -4,7 +4,6 @@ import os
 
 import numpy as np
 import pytest
-from executor_cases import InPlace
 from large_tables import INPUTS, LIMIT, N, Pieces, classifier
 
 pd = pytest.importorskip("pandas", reason="tables are data frames of pandas")
@@ -20,8 +19,7 @@ from fastmlp import TabularMLPClassifier  # noqa: E402  # needs scikit-learn
     [
         ({"quality": "best", "n_nets": "auto"}, {}, "n_folds above 1 .quality='best'. cannot be used"),
         ({"tune": 2, "class_weight": "balanced"}, {}, "class_weight and tune cannot be used"),
-        ({"warm_start": True}, {"sample_weight": np.ones(N)}, "sample_weight and warm_start cannot be used"),
-        ({"n_nets": 2}, {"executor": InPlace()}, "executor cannot be used"),
+        ({}, {"sample_weight": np.ones(N)}, "sample_weight cannot be used"),
         ({}, {"memory_limit": "much"}, "memory_limit must be"),
     ],
 )

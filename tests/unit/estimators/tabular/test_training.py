@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from executor_cases import InPlace, Interrupted
 from interrupted_fits import with_sigint
 from kernel_clock import KernelClock
 from sklearn.base import clone
@@ -73,9 +72,6 @@ def test_each_net_of_good_holds_out_rows_of_its_own(table):
     np.testing.assert_array_equal(model.net_.params, folds.net_.params)
     np.testing.assert_array_equal(model.oof_prediction_, folds.oof_prediction_)
     assert np.isfinite(model.oof_prediction_).all()
-    model.set_params(warm_start=True).fit(X, score)
-    assert model.net_.n_nets == N_GOOD
-    assert model.history_.epochs.sum() > 0
     held_out = X[200:], score[200:]
     for settings, further in (
         ({"validation_fraction": 0.2}, {}),
@@ -85,18 +81,6 @@ def test_each_net_of_good_holds_out_rows_of_its_own(table):
         alike = TabularMLPRegressor(**SMALL | settings | {"max_iter": 3}).fit(X[:200], score[:200], **further)
         assert alike.net_.n_nets == N_GOOD
         assert not hasattr(alike, "oof_prediction_")
-
-
-def test_folds_that_are_drawn_anew_for_the_same_nets_are_told_of(table):
-    X, score = table
-    model = TabularMLPRegressor(warm_start=True, **SMALL | {"max_iter": 1, "random_state": None}).fit(X, score)
-    with pytest.warns(UserWarning, match="folds are drawn anew, so that they may have learned from rows that are held"):
-        model.fit(X, score)
-    model.set_params(random_state=0).fit(X, score)  # a warning is an error
-    one = TabularMLPRegressor(quality="fast", warm_start=True, max_iter=1, random_state=None).fit(X, score)
-    with pytest.warns(UserWarning, match="held-out rows are drawn anew, so that they may have learned"):
-        one.fit(X, score)
-    one.fit(X, score, validation_data=(X, score))
 
 
 @pytest.mark.parametrize("n_threads, n_nets", [(1, 3), (2, N_GOOD)])
@@ -130,82 +114,13 @@ def test_folds_do_not_learn_from_the_rows_they_predict(rng):
         TabularMLPRegressor(n_folds=200, **settings).fit(X, noise)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("quality", ["good", "best"])
-def test_an_executor_trains_the_same_nets(table, quality):
+def test_nets_of_folds_are_saved(table, tmp_path):
     X, score = table
-    executor, settings = InPlace(), SMALL | {"max_iter": 2, "quality": quality, "class_weight": "balanced"}
-    alone = TabularMLPClassifier(**settings).fit(X, score > 1.0)
-    found = TabularMLPClassifier(**settings).fit(X, score > 1.0, executor=executor)
-    for name in ("params", "n_nets"):
-        np.testing.assert_array_equal(getattr(found.net_, name), getattr(alone.net_, name))
-    for name in ("best_epoch", "records"):
-        np.testing.assert_array_equal(getattr(found.history_, name), getattr(alone.history_, name))
-    np.testing.assert_array_equal(found.oof_prediction_, alone.oof_prediction_)
-    assert found.temperature_ == alone.temperature_
-    assert executor.n_submitted == alone.net_.n_nets, "a net of each fold"
-
-
-def test_ctrl_c_keeps_the_nets_whose_tasks_have_ended(table):
-    X, score = table
-    with pytest.warns(UserWarning, match="mean of the 2 nets"):
-        model = TabularMLPRegressor(**SMALL | {"max_iter": 2}).fit(X, score, executor=Interrupted(2))
-    assert model.net_.n_nets == 2
-    assert np.isnan(model.oof_prediction_).any()
-    assert np.isfinite(model.predict(X)).all()
-    with pytest.raises(KeyboardInterrupt):
-        TabularMLPRegressor(**SMALL).fit(X, score, executor=Interrupted(0))
-
-
-def test_an_error_of_a_net_names_it_and_leaves_the_estimator_as_it_was(table, monkeypatch):
-    from fastmlp.table_training import folds
-
-    def fail(*_, **__):
-        raise OSError("no disk")
-
-    monkeypatch.setattr(folds, "fit_nets", fail)
-    model = TabularMLPRegressor(**SMALL)
-    with pytest.raises(OSError, match="no disk") as found:
-        model.fit(*table, executor=InPlace())
-    assert "the task of net 0" in str(getattr(found.value, "__notes__", found.value.args))
-    assert not hasattr(model, "net_")
-
-
-def test_an_executor_trains_the_nets_of_folds_on_the_same_rows(table):
-    X, score = table
-    model, executor = TabularMLPRegressor(n_folds=2, n_nets=2, **SMALL | {"max_iter": 2}), InPlace()
-    held_out = X[200:], score[200:]
-    expected = clone(model).fit(X[:200], score[:200], validation_data=held_out).net_.params
-    model.fit(X[:200], score[:200], validation_data=held_out, executor=executor)
-    np.testing.assert_array_equal(model.net_.params, expected)
-    assert executor.n_submitted > 0
-
-
-@pytest.mark.parametrize(
-    "settings, message",
-    [
-        ({"quality": "fast"}, "set n_nets above 1"),
-        ({"time_limit": 60}, "with time_limit: .* Set max_iter instead"),
-        ({"tune": 2}, "with tune: .* best_settings_"),
-    ],
-)
-def test_what_goes_with_no_executor_is_refused(settings, message, table):
-    executor = InPlace()
-    with pytest.raises(ValueError, match=message):
-        TabularMLPRegressor(**SMALL | settings).fit(*table, executor=executor)
-    assert executor.n_submitted == 0
-
-
-def test_nets_of_folds_are_saved_and_continued(table, tmp_path):
-    X, score = table
-    model = TabularMLPRegressor(n_folds=2, n_nets=1, warm_start=True, **SMALL | {"max_iter": 2}).fit(X, score)
+    model = TabularMLPRegressor(n_folds=2, n_nets=1, **SMALL | {"max_iter": 2}).fit(X, score)
     model.save(tmp_path / "folds.safetensors")
     same = fastmlp.load(tmp_path / "folds.safetensors", device="cpu")
     np.testing.assert_array_equal(same.predict(X), model.predict(X))
     assert same.history_.epochs.tolist() == [2, 2]
-    before = same.net_.params.copy()
-    same.set_params(learning_rate_init=1e-9, max_iter=1).fit(X, score)
-    np.testing.assert_allclose(same.net_.params, before, atol=1e-5)
 
 
 def test_records_belong_to_the_last_fit(table):
@@ -285,21 +200,27 @@ def test_a_temperature_lowers_the_log_loss_of_held_out_rows(unsure, n_nets, n_fo
     from sklearn.metrics import log_loss
 
     settings, X, y = unsure
-    model = TabularMLPClassifier(**settings, n_nets=n_nets, n_folds=n_folds, calibration="temperature")
-
-    def loss():
-        if n_folds > 1:
-            return log_loss(y, model.fit(X, y).oof_prediction_)
+    model = TabularMLPClassifier(**settings, n_nets=n_nets, n_folds=n_folds)
+    if n_folds > 1:
+        model.fit(X, y)
+        held_out, calibrated = y, model.oof_prediction_
+        sharpened = calibrated**model.temperature_  # of a single net for each fold
+        uncalibrated = sharpened / sharpened.sum(axis=1, keepdims=True)
+    else:
         model.fit(X[:200], y[:200], validation_data=(X[200:], y[200:]))
-        return log_loss(y[200:], model.predict_proba(X[200:]))
-
-    calibrated, answers = loss(), model.predict(X)
+        held_out, calibrated = y[200:], model.predict_proba(X[200:])
     assert model.temperature_ < 0.9
     np.testing.assert_allclose(np.exp(model.predict_log_proba(X)), model.predict_proba(X))
-    assert (model.classes_[model.predict_proba(X).argmax(axis=1)] == answers).all()
-    model.set_params(calibration="none")
-    assert loss() > calibrated
-    assert model.temperature_ == 1.0
+    assert (model.classes_[model.predict_proba(X).argmax(axis=1)] == model.predict(X)).all()
+    if n_folds == 1:
+        model.temperature_ = 1.0
+        uncalibrated = model.predict_proba(X[200:])
+    assert log_loss(held_out, uncalibrated) > log_loss(held_out, calibrated)
+
+
+def test_without_held_out_rows_probabilities_are_not_calibrated(unsure):
+    settings, X, y = unsure
+    assert TabularMLPClassifier(validation_fraction=0, **settings | {"max_iter": 1}).fit(X, y).temperature_ == 1.0
 
 
 def test_the_temperature_is_in_the_file_and_used_by_the_command(unsure, tmp_path):
@@ -307,7 +228,7 @@ def test_the_temperature_is_in_the_file_and_used_by_the_command(unsure, tmp_path
     from fastmlp.loading import load_net
 
     settings, X, y = unsure
-    model = TabularMLPClassifier(n_nets=2, calibration="temperature", **settings).fit(X, y)
+    model = TabularMLPClassifier(n_nets=2, **settings).fit(X, y)
     model.temperature_, path = 2.0, tmp_path / "model.safetensors"
     target = model.net_.preprocessing.target
     model.net_.preprocessing = replace(model.net_.preprocessing, target=replace(target, temperature=2.0))
@@ -320,15 +241,6 @@ def test_the_temperature_is_in_the_file_and_used_by_the_command(unsure, tmp_path
     predicted = next(predictions(path, tmp_path / "table.csv", "cpu"))
     np.testing.assert_allclose(predicted["probability_yes"], p[:, 1], rtol=1e-4)
     assert load_net(path).preprocessing.target.temperature == 2.0
-
-
-def test_calibration_needs_held_out_rows(unsure):
-    settings, X, y = unsure
-    with pytest.raises(ValueError, match="calibration='temperature' needs held-out rows"):
-        TabularMLPClassifier(validation_fraction=0, calibration="temperature", **settings).fit(X, y)
-    with pytest.raises(ValueError, match="Unknown calibration"):
-        TabularMLPClassifier(calibration=True, **settings).fit(X, y)
-    assert TabularMLPClassifier(validation_fraction=0, **settings | {"max_iter": 1}).fit(X, y).temperature_ == 1.0
 
 
 @pytest.mark.parametrize("quality, n_nets", [("fast", 1), ("good", 1), ("best", 1)])
@@ -385,15 +297,6 @@ def test_a_time_limit_that_is_enough_changes_nothing(table):
     for limit in (0, -1, "soon"):
         with pytest.raises(ValueError, match="time_limit must be a number"):
             TabularMLPRegressor(time_limit=limit, **SMALL).fit(X, score)
-
-
-def test_nets_that_go_on_are_not_left_out_for_want_of_time(table, monkeypatch):
-    X, score = table
-    monkeypatch.setattr("fastmlp.table_training.recipe_fit.SHORTEST", 60.0)
-    model = TabularMLPRegressor(n_nets=3, warm_start=True, **SMALL | {"max_iter": 1}).fit(X, score)
-    with pytest.warns(UserWarning, match="time limit leaves"):
-        model.set_params(max_iter=30, time_limit=1e-6).fit(X, score)
-    assert model.net_.n_nets == 3
 
 
 @pytest.mark.slow
@@ -453,19 +356,18 @@ def test_a_table_without_columns_raises(table):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
-@pytest.mark.parametrize("warm_start", [False, True])
-def test_a_fit_that_fails_before_the_first_net_leaves_the_estimator_as_it_was(table, error, warm_start, monkeypatch):
+def test_a_fit_that_fails_before_the_first_net_leaves_the_estimator_as_it_was(table, error, monkeypatch):
     def fail(*_):
         raise error
 
     X, score = table
-    model = TabularMLPRegressor(warm_start=warm_start, n_nets=1, **SMALL).fit(X, score)
+    model = TabularMLPRegressor(n_nets=1, **SMALL).fit(X, score)
     before = model.predict(X)
     new = TabularMLPRegressor(n_nets=1, **SMALL)
     monkeypatch.setattr("fastmlp.table_training.model.TableModel.train", fail)
     for estimator in (model, new):
         with pytest.raises(error):
-            estimator.fit(X if warm_start else X.assign(weight=np.abs(score)), score)
+            estimator.fit(X.assign(weight=np.abs(score)), score)
     np.testing.assert_array_equal(model.predict(X), before)
     assert not hasattr(new, "net_")
     assert not hasattr(new, "columns_")
