@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from functools import cache
 from math import prod
-from numbers import Real
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +189,7 @@ def checked_memory_limit(value: Any) -> int:
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", value)
         if match and match[2].lower() in UNITS:
             n_bytes = int(float(match[1]) * UNITS[match[2].lower()])
-    elif isinstance(value, Real) and not isinstance(value, bool) and value % 1 == 0:
+    elif isinstance(value, (float, Integral)) and not isinstance(value, bool) and value % 1 == 0:
         n_bytes = int(value)
     if n_bytes < LEAST:
         raise ValueError(
