@@ -2,8 +2,7 @@
 
 A target takes the bytes of a file and returns what became of it. It raises an error of its own if the file was read in
 a way that it should not be: an error without a sentence, another net, parameters that are not finite, code that is run
-(no_code.py), or more memory than its Memory says. A crash and a hang are noticed by what runs it: run.py for many
-files, test_targets.py for few.
+(no_code.py), or more memory than its Memory says.
 """
 
 import gzip
@@ -19,7 +18,7 @@ from unittest import mock
 
 import no_code
 import numpy as np
-from fuzz_checkpoints import checkpoint, resume
+from fuzz_checkpoints import FITS, checkpoint, resume
 from fuzz_files import READ, SIZES, X, Y, fit, folder, sentence, small_net, written
 
 import fastmlp
@@ -35,8 +34,7 @@ class Memory(NamedTuple):
 
     What Python and NumPy allocate is counted, and what pyarrow allocates as far as the memory of the process grows by
     it: its Parquet reader reserves what a page announces, without touching it. The buffers of the CSV parser of pandas
-    are not: only the limit of the process in run.py bounds them.
-    Compressed files may hold a thousand times their size.
+    are not. Compressed files may hold a thousand times their size.
     """
 
     base: int
@@ -52,14 +50,12 @@ class Target(NamedTuple):
     seeds : function () -> valid files, as bytes
     use : function (file, as bytes) -> READ or REFUSED
     memory : Memory
-    runs : number of files in a long run
-    examples : number of mutated files in a run of the suite, fewer where one takes many milliseconds
+    examples : number of mutated files, fewer where one takes many milliseconds
     """
 
     seeds: Callable[[], list[bytes]]
     use: Callable[[bytes], str]
     memory: Memory
-    runs: int = 14_000
     examples: int = 40
 
 
@@ -182,33 +178,27 @@ def _read_npz(data):
 
 
 MB = 2**20
-# FIGURE: memory and number of examples of "-pieces" and of checkpoints are estimates.
 TARGETS = {
     "net": Target(_saved_nets, _load, Memory(4 * MB, 20)),
     **{
         f"{kind}-checkpoint": Target(
-            partial(lambda kind: [checkpoint(kind)], kind), partial(resume, kind), Memory(8 * MB, 20), runs, examples
+            partial(lambda kind: [checkpoint(kind)], kind), partial(resume, kind), Memory(8 * MB, 20)
         )
-        for kind, runs, examples in (("net", 14_000, 40), ("population", 5_000, 40), ("sweep", 5_000, 10))
+        for kind in FITS
     },
-    "csv": Target(lambda: [CSV.encode(), TEXT.encode()], _read_csv, Memory(16 * MB, 100), 10_000),
+    "csv": Target(lambda: [CSV.encode(), TEXT.encode()], _read_csv, Memory(16 * MB, 100)),
     "csv.gz": Target(
         lambda: [gzip.compress(text.encode(), mtime=0) for text in (CSV, TEXT)], _read_gzipped, Memory(16 * MB, 5_000)
     ),
-    "parquet": Target(_parquet_files, _read_parquet, Memory(16 * MB, 5_000), 10_000),
+    "parquet": Target(_parquet_files, _read_parquet, Memory(16 * MB, 5_000)),
     "csv-pieces": Target(
         lambda: [CSV.encode(), TEXT.encode()],
         lambda data: _learn_pieces(written(data, "pieces.csv")),
         Memory(16 * MB, 100),
-        runs=2_000,
         examples=10,
     ),
     "parquet-pieces": Target(
-        _parquet_files,
-        lambda data: _learn_pieces(written(data, "pieces.parquet")),
-        Memory(16 * MB, 5_000),
-        runs=2_000,
-        examples=10,
+        _parquet_files, lambda data: _learn_pieces(written(data, "pieces.parquet")), Memory(16 * MB, 5_000), examples=10
     ),
     "npz": Target(lambda: [_npz()], _read_npz, Memory(4 * MB, 5_000)),
 }
@@ -268,11 +258,6 @@ def _pool():
     import pyarrow
 
     return pyarrow.default_memory_pool()
-
-
-def most_bytes(name):
-    """Return the number of bytes that a fuzzed file may have in a long run, so that each valid one is read whole."""
-    return max(8192, 2 * max(map(len, corpus(name))))
 
 
 def corpus(name):
