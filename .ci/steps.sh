@@ -60,7 +60,7 @@ use_machine_code() { # the wheel that use_distribution has installed trains nets
   (
     cd "$work"
     NUMBA_CACHE_DIR="$work/nothing" other/bin/python "$root/tools/try_installed.py" --machine-code
-    other/bin/fastmlp xor --nets 1000
+    other/bin/fastmlp reproduce xor-quickprop
   )
 }
 

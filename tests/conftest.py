@@ -88,7 +88,15 @@ def pytest_terminal_summary(terminalreporter):
 
 
 QUICK = "properties", "repo", "cuda", "unit"  # folders of which each test's first case is quick ...
-NOT_QUICK = ("kernels", "unit/plots", "stuck_demo", "estimator_checks", "diagnosis_validation")  # ... but for these
+NOT_QUICK = (
+    "kernels",
+    "unit/plots",
+    "numpy_benchmark",
+    "reproduce",
+    "stuck_demo",
+    "estimator_checks",
+    "diagnosis_validation",
+)  # ... but for these
 
 
 @cache

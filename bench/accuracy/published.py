@@ -4,25 +4,27 @@
 
 Sources: the CMU neural-network benchmark archive, file two-spirals; Proben1, TR 21/94, nets without shortcut
 connections. Only facts and figures are taken from them. The folder has two_spirals/two_spirals.npz with x_cmu and
-y_cmu, and proben1/PROBLEM.npz, each with x_train, y_train, x_val, y_val, x_test and y_test. classics.py repeats
-the experiments that need none. The figures are in bench/log/reproduction.md.
+y_cmu, and proben1/PROBLEM.npz, each with x_train, y_train, x_val, y_val, x_test and y_test. `fastmlp reproduce`
+repeats the experiments that need none. The figures are in bench/log/reproduction.md.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator
 from math import sqrt
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # bench/
 
-from accuracy.classics import Experiment, Row, main, mean_row
 from suite.data import data_folder
 
 from fastmlp import MLP, SGD, Converged, EarlyStopping, History, Population, Rprop, Uniform
+from fastmlp.commands.reproduce import Experiment, Row, mean_row
 from fastmlp.convergence import wilson_interval
 from fastmlp.data.npz import read_npz
 from fastmlp.fit.interruption import require_complete
@@ -118,5 +120,14 @@ EXPERIMENTS = {
 }
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help=f"{' and '.join(EXPERIMENTS)}; both if none is given")
+    parser.add_argument("--nets", type=int)
+    given = parser.parse_args()
+    for name in given.names or EXPERIMENTS:
+        EXPERIMENTS[name].show(Console(), data_folder(), *([given.nets] if given.nets else []))
+
+
 if __name__ == "__main__":
-    main(EXPERIMENTS, __doc__, lambda: [data_folder()])
+    main()

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..errors import unknown_name
 from .exit_status import Command, console
 from .train_options import (
     TrainOptions,
@@ -83,6 +84,39 @@ def xor(
     if not nets:
         raise typer.Exit(xor_demo.run(console()))
     xor_demo.statistics(typer.echo, nets, **given)
+
+
+# Names of the experiments and of the groups of benchmark cases, whose modules `--help` must not import.
+CLASSICS = "all", "xor-quickprop", "parity"
+BENCH_GROUPS = "all", "xor", "population", "minibatch", "large", "predict"
+
+
+@command()
+def reproduce(
+    experiment: Annotated[str, typer.Argument(metavar="|".join(CLASSICS), help="A result of the literature.")] = "all",
+    nets: Annotated[int | None, count_option(min=2, help="Nets per experiment; as published if not given.")] = None,
+) -> None:
+    """Repeat classic experiments of the literature and compare the results with the published figures."""
+    from .reproduce import EXPERIMENTS
+
+    if experiment not in CLASSICS:
+        raise unknown_name("experiment", experiment, CLASSICS)
+    for name, found in EXPERIMENTS.items():
+        if experiment in ("all", name):
+            found.show(console(), *(() if nets is None else (nets,)))
+
+
+@command()
+def bench(
+    group: Annotated[str, typer.Argument(metavar="|".join(BENCH_GROUPS), help="What to measure.")] = "all",
+) -> None:
+    """Measure fastmlp against hand-written NumPy on this machine, in a minute or two."""
+    from . import numpy_benchmark
+
+    if group not in BENCH_GROUPS:
+        raise unknown_name("group", group, BENCH_GROUPS)
+    for line in numpy_benchmark.lines(group):
+        typer.echo(line)
 
 
 @command()

@@ -16,6 +16,7 @@ from safetensors.numpy import save as to_bytes
 from typer.testing import CliRunner
 
 import fastmlp
+from fastmlp.commands import cli, numpy_benchmark, reproduce
 from fastmlp.commands.cli import app
 from fastmlp.commands.predict import check_table_path, write
 from fastmlp.commands.train_options import TASKS
@@ -70,7 +71,18 @@ def test_version_and_help(fresh_python):
     result = run("--version")
     assert (result.exit_code, result.stdout.strip()) == (0, fastmlp.__version__)
     listed = run("--help").stdout
-    for command in ("xor", "devices", "warmup", "train", "predict", "report", "diagnose", "export"):
+    for command in (
+        "xor",
+        "reproduce",
+        "bench",
+        "devices",
+        "warmup",
+        "train",
+        "predict",
+        "report",
+        "diagnose",
+        "export",
+    ):
         assert command in listed
         assert run(command, "--help").exit_code == 0
     done = fresh_python(
@@ -93,6 +105,8 @@ def test_help_lists_all_options_and_choices_and_no_python_types():
 
 def test_names_of_options_are_those_of_the_modules_that_help_does_not_import():
     assert TASKS == target.TASKS
+    assert set(cli.CLASSICS) == {"all", *reproduce.EXPERIMENTS}
+    assert set(cli.BENCH_GROUPS) == {"all", *(case.group for case in numpy_benchmark.cases())}
 
 
 # ---- mistakes
@@ -136,6 +150,8 @@ def test_wrong_options_exit_with_2_and_a_sentence(command, words):
         (f"{TRAIN} --drop label", "'label' is the target column, which cannot be an input: leave it out of --drop"),
         (f"{TRAIN} --drop size --drop colour --drop key --drop price", "No column is left to predict 'label' from"),
         (f"{TRAIN} --categorical size --drop size", "--categorical names 'size', which is not among the columns"),
+        ("reproduce parrity", "Unknown experiment 'parrity'. Did you mean 'parity'?"),
+        ("bench xorr", "Unknown group 'xorr'. Did you mean 'xor'?"),
         (f"{TRAIN} --device gpu", "Unknown device 'gpu'. Did you mean 'cuda'?"),
         (f"{TRAIN} --device cuda:99", "device='cuda:99' is not available"),
         (f"{TRAIN} --learning-rate 0", "--learning-rate must be a number"),
@@ -284,6 +300,11 @@ def test_report_command_writes_a_page(tables):
     assert "Verdict" not in page, "there are no samples"
     run_command("report", "model.safetensors", "test.csv.gz", "--output", "page.html")
     assert "How often each true class was predicted as each class" in Path("page.html").read_text(encoding="utf-8")
+
+
+def test_bench_command_prints_a_line_per_case(monkeypatch):
+    monkeypatch.setattr(numpy_benchmark, "LONG_ENOUGH", 1e-3)
+    assert " XOR 2-2-2-1, cross-entropy, SGD: fastmlp " in run_command("bench", "xor")
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.csv.gz", "out.tsv", "out.tsv.gz", "out.parquet"])

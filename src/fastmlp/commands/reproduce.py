@@ -1,6 +1,4 @@
-"""Classic experiments of the literature, repeated with fastmlp.
-
-    python bench/accuracy/classics.py [xor-quickprop] [parity] [--nets N]
+"""Classic experiments of the literature, repeated with fastmlp: `fastmlp reproduce`.
 
 Sources: Fahlman's 10,000 trials of quickprop on XOR and his table of parity nets (CMU neural-network benchmark archive,
 files xor and parity, March 1989, and his program quickprop.lisp). Only facts and figures are taken from them. Choices
@@ -9,21 +7,20 @@ that the sources leave open are explained in the code.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 from collections.abc import Callable, Iterator
 from math import sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
-from fastmlp import Population, PopulationResult, Quickprop, Uniform
-from fastmlp.convergence import wilson_interval
-from fastmlp.errors import counted
-from fastmlp.fit.interruption import require_complete
+from ..convergence import wilson_interval
+from ..errors import counted
+from ..fit.interruption import require_complete
+from ..initialization import Uniform
+from ..optimizers import Quickprop
+from ..population import Population
+from ..population_result import PopulationResult
 
 # Histogram of the epochs until convergence, from 0 to 99. The other trials of the 10,000 had not converged by then.
 FAHLMAN_BINS = (
@@ -209,8 +206,11 @@ class Experiment(NamedTuple):
     run: Callable[..., Iterator[Row]]
     legend: str
 
-    def show(self, console: Console, *arguments: Any) -> None:
+    def show(self, console: Any, *arguments: Any) -> None:
         """Run the experiment with these arguments, and print its table; after Ctrl-C, that of the finished rows."""
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table
+
         table = Table(title=self.title, box=SIMPLE_HEAD, caption=self.legend, caption_justify="left")
         for column in ("", "published", "ours", "95 % interval", "agrees"):
             table.add_column(column, justify="left" if not column else "right", no_wrap=bool(column))
@@ -239,17 +239,3 @@ EXPERIMENTS = {
         "100 trials, as many as were published.",
     ),
 }
-
-
-def main(experiments: dict[str, Experiment], description: str | None, arguments: Callable = list) -> None:
-    """Show the experiments that the command line names; arguments : returns those before --nets"""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help=f"{' and '.join(experiments)}; both if none is given")
-    parser.add_argument("--nets", type=int)
-    given = parser.parse_args()
-    for name in given.names or experiments:
-        experiments[name].show(Console(), *arguments(), *([given.nets] if given.nets else []))
-
-
-if __name__ == "__main__":
-    main(EXPERIMENTS, __doc__)

@@ -1,0 +1,271 @@
+"""Quick benchmark, printed by `fastmlp bench`: fastmlp against hand-written NumPy, without other packages.
+
+The suite, with scikit-learn, PyTorch, JAX and Keras as competitors, is in the repository: `pytest bench`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from math import ceil
+from statistics import median
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..console.durations import duration
+from ..data import xor
+from ..execution.blas_environment import SLOWING
+from ..execution.unrolled_code import steps_to_unrolled, unrolled_nets_at_once
+from ..fit.interruption import require_complete
+from ..mlp import MLP
+from ..optimizers import SGD, Adam
+from ..population import Population
+from ..runtime.found_devices import microarchitecture
+from ..runtime.thread_count import n_processors
+
+TOLERANCE = 1e-3  # largest relative difference of the losses; fastmlp and NumPy compute in float32
+LONG_ENOUGH = 0.08  # seconds of a measurement
+ROUNDS = 5
+XOR = xor.X, xor.Y[:, None].astype(np.float32)
+HOW = (
+    "fastmlp and NumPy by hand start from the same parameters, and must have the same loss. They take turns; "
+    f"durations are medians of {ROUNDS} rounds, ratios medians of the ratios within a round."
+)
+
+
+class NumpyNet:
+    """Hand-written training with cross-entropy, of one net, or of many nets with weights (n_nets, fan_in, fan_out).
+
+    layers : [[W, b], ...], updated in place
+    hidden : "relu", or another name for sigmoid
+    rate : learning rate
+    is_adam : whether to use Adam instead of SGD
+    """
+
+    def __init__(self, layers: list[list[np.ndarray]], hidden: str, rate: float, is_adam: bool):
+        self.layers, self.hidden, self.rate = layers, hidden, np.float32(rate)
+        flat = [array for layer in layers for array in layer]
+        self.moments = [(np.zeros_like(a), np.zeros_like(a)) for a in flat] if is_adam else []
+        self.t = 0
+
+    def forward(self, X: np.ndarray) -> list[np.ndarray]:
+        """Return the activations of all layers, inputs first."""
+        a = [X]
+        for k, (W, b) in enumerate(self.layers):
+            z = a[-1] @ W
+            z += b
+            if k < len(self.layers) - 1:
+                a.append(np.maximum(z, 0, out=z) if self.hidden == "relu" else sigmoid(z))
+            else:
+                a.append(sigmoid(z) if z.shape[-1] == 1 else softmax(z))
+        return a
+
+    def step(self, X: np.ndarray, y: np.ndarray) -> None:
+        a = self.forward(X)
+        delta = (a[-1] - y) / np.float32(len(y))
+        grads: list[np.ndarray] = []
+        for k in reversed(range(len(self.layers))):
+            W = self.layers[k][0]
+            grads = [a[k].swapaxes(-1, -2) @ delta, delta.sum(axis=-2, keepdims=True), *grads]
+            if k:
+                derivative = a[k] > 0 if self.hidden == "relu" else a[k] * (1 - a[k])
+                delta = (delta @ W.swapaxes(-1, -2)) * derivative
+        self.update(grads)
+
+    def update(self, grads: list[np.ndarray]) -> None:
+        flat = [array for layer in self.layers for array in layer]
+        if not self.moments:
+            for p, g in zip(flat, grads, strict=True):
+                p -= self.rate * g
+            return
+        self.t += 1
+        root = np.float32((1 - 0.999**self.t) ** 0.5)
+        size = self.rate * root / np.float32(1 - 0.9**self.t)
+        for p, g, (m, v) in zip(flat, grads, self.moments, strict=True):
+            m *= np.float32(0.9)
+            m += np.float32(0.1) * g
+            v *= np.float32(0.999)
+            v += np.float32(0.001) * g * g
+            p -= size * m / (np.sqrt(v) + np.float32(1e-8) * root)
+
+    def loss(self, X: np.ndarray, y: np.ndarray) -> float:
+        a = self.forward(X)[-1].astype(np.float64)
+        per_row = y * np.log(a) + ((1 - y) * np.log(1 - a) if a.shape[-1] == 1 else 0)
+        return float(-np.mean(per_row.sum(axis=-1)))
+
+
+def sigmoid(z: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-z))
+
+
+def softmax(z: np.ndarray) -> np.ndarray:
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+class Program(NamedTuple):
+    """A program that is measured: fastmlp, or hand-written NumPy.
+
+    run : function that does n runs
+    loss : function that returns the loss on the training samples, to verify the result
+    """
+
+    name: str
+    run: Callable[[int], Any]
+    loss: Callable[[], float]
+
+    def seconds(self, n: int) -> float:
+        """Return the seconds of n runs."""
+        started = perf_counter()
+        self.run(n)
+        return perf_counter() - started
+
+
+FASTMLP, NUMPY = "fastmlp", "NumPy"
+
+
+def numpy_layers(sizes: tuple[int, ...], params: np.ndarray) -> list[list[np.ndarray]]:
+    """Return copies of [W, b] for each layer, from flat parameters (..., n_params); b has one row."""
+    layers, start = [], 0
+    for i, o in pairwise(sizes):
+        of_layer = params[..., start : start + (i + 1) * o].reshape(*params.shape[:-1], i + 1, o)
+        layers.append([of_layer[..., :i, :].copy(), of_layer[..., i:, :].copy()])
+        start += (i + 1) * o
+    return layers
+
+
+def training(sizes, hidden, X, y, batch_size, optimizer, n_nets=None) -> list[Program]:
+    """Return fastmlp and hand-written NumPy, which train from the same initial parameters; one run is one epoch.
+
+    X : (n_samples, n_features)
+    y : (n_samples, 1), or (n_samples, n_classes) one-hot
+    n_nets : number of nets in a population; None for one net
+    """
+    settings: dict[str, Any] = {"hidden_activation": hidden, "random_state": 0, "device": "cpu"}
+    settings["loss"] = "binary_cross_entropy" if y.shape[1] == 1 else "softmax_cross_entropy"
+    net: Any = Population(sizes, n_nets, **settings) if n_nets else MLP(sizes, **settings)
+    numpy_net = NumpyNet(
+        numpy_layers(sizes, np.array(net.params)), hidden, optimizer.learning_rate, isinstance(optimizer, Adam)
+    )
+    targets = y[:, 0] if y.shape[1] == 1 else y.argmax(axis=1)
+    options: dict[str, Any] = {"batch_size": batch_size, "optimizer": optimizer, "shuffle": False, "verbose": 0}
+
+    def fit(n: int) -> None:
+        require_complete(net.fit(X, targets, epochs=n, **options))
+
+    def by_hand(n: int) -> None:
+        for _ in range(n):
+            for at in range(0, len(X), batch_size):
+                numpy_net.step(X[at : at + batch_size], y[at : at + batch_size])
+
+    fastmlp_loss = lambda: float(np.mean(net.evaluate(X, targets)["loss"]))
+    start = net.params.copy()
+    if n_nets:  # the unrolled code of a tiny architecture is compiled now, not after some seconds of training
+        with unrolled_nets_at_once():
+            fit(1)
+    elif n_steps := steps_to_unrolled(net.network, batch_size):
+        for n in (n_steps * batch_size // len(X), 1):  # the second fit compiles, at its start
+            fit(n)
+    net.params[:] = start
+    return [Program(FASTMLP, fit, fastmlp_loss), Program(NUMPY, by_hand, lambda: numpy_net.loss(X, y))]
+
+
+def prediction(sizes, X) -> list[Program]:
+    net = MLP(sizes, loss="softmax_cross_entropy", random_state=0, device="cpu")
+    numpy_net = NumpyNet(numpy_layers(sizes, np.array(net.params)), "relu", 0.0, False)
+    repeated = lambda call: lambda n: [call() for _ in range(n)]
+    return [
+        Program(FASTMLP, repeated(lambda: net.predict(X)), lambda: float(np.mean(net.predict(X)[:, 0]))),
+        Program(NUMPY, repeated(lambda: numpy_net.forward(X)), lambda: float(np.mean(numpy_net.forward(X)[-1][:, 0]))),
+    ]
+
+
+class Case(NamedTuple):
+    """One case of the benchmark.
+
+    group : name by which the command takes it
+    title : what is trained or predicted
+    unit : unit of work that durations refer to
+    n_units : units of work in one run
+    make_programs : function that returns the programs to measure
+    """
+
+    group: str
+    title: str
+    unit: str
+    n_units: int
+    make_programs: Callable[[], list[Program]]
+
+
+def cases() -> list[Case]:
+    """Return the benchmark cases."""
+    rng = np.random.default_rng(0)
+
+    def data(rows: int, n_features: int) -> tuple[np.ndarray, np.ndarray]:
+        return rng.random((rows, n_features), np.float32), np.eye(10, dtype=np.float32)[rng.integers(0, 10, rows)]
+
+    digits, mnist = (64, 64, 32, 10), (784, 512, 512, 10)
+    small, large, n_nets = data(1024, 64), data(1024, 784), 10_000
+    one_net = lambda: training((2, 2, 2, 1), "sigmoid", *XOR, 4, SGD(0.3))
+    many_nets = lambda: training((2, 2, 1), "sigmoid", *XOR, 4, SGD(0.5), n_nets)
+    batches = lambda: training(digits, "relu", *small, 32, Adam(1e-3))
+    large_net = lambda: training(mnist, "relu", *large, 128, Adam(1e-3))
+    return [
+        Case("xor", "XOR 2-2-2-1, cross-entropy, SGD", "epoch", 1, one_net),
+        Case("population", f"XOR 2-2-1, {n_nets:,} nets, SGD", "net and epoch", n_nets, many_nets),
+        Case("minibatch", "64-64-32-10, softmax, Adam, batch 32", "step", 32, batches),
+        Case("large", "784-512-512-10, softmax, Adam, batch 128", "step", 8, large_net),
+        Case("predict", "784-512-512-10, one row in a call", "call", 1, lambda: prediction(mnist, large[0][:1])),
+        Case("predict", "784-512-512-10, 1,024 rows in a call", "row", 1024, lambda: prediction(mnist, large[0])),
+    ]
+
+
+def measure(case: Case) -> dict[str, list[float]]:
+    """Return the seconds of a unit of work of each program, by rounds.
+
+    Raises
+    ------
+    RuntimeError
+        If fastmlp and NumPy have different losses.
+    """
+    programs = case.make_programs()
+    for program in programs:
+        program.run(1)
+    check_losses(case, programs)
+    n_runs = {}
+    for program in programs:
+        n = 1
+        while (seconds := program.seconds(n)) < LONG_ENOUGH:
+            n = ceil(n * min(16.0, max(1.5, 1.2 * LONG_ENOUGH / max(seconds, 1e-9))))
+        n_runs[program.name] = n
+    found: dict[str, list[float]] = {program.name: [] for program in programs}
+    for k in range(ROUNDS):
+        for program in programs if k % 2 == 0 else reversed(programs):
+            n = n_runs[program.name]
+            found[program.name].append(program.seconds(n) / n / case.n_units)
+    return found
+
+
+def check_losses(case: Case, programs: list[Program]) -> None:
+    losses = {program.name: program.loss() for program in programs}
+    if not abs(losses[FASTMLP] - losses[NUMPY]) <= TOLERANCE * abs(losses[NUMPY]):
+        raise RuntimeError(
+            f"{case.title}: fastmlp has the loss {losses[FASTMLP]:.6g} after one run, NumPy {losses[NUMPY]:.6g}. They "
+            "should be equal: please report it."
+        )
+
+
+def lines(group: str) -> Iterator[str]:
+    """Yield lines on the machine, then one for each case of a group, or of "all", as soon as it is measured."""
+    yield f"{microarchitecture()}, {n_processors()} processors, NumPy {np.__version__}, float32 on the CPU. {HOW}"
+    if slowing := [name for name in SLOWING if name in os.environ]:
+        yield f"WARNING: {' and '.join(slowing)} set: OpenBLAS, and NumPy with it, is slower than it could be."
+    for case in cases():
+        if group in ("all", case.group):
+            found = measure(case)
+            factor = median(x / y for x, y in zip(found[NUMPY], found[FASTMLP], strict=True))
+            own = duration(median(found[FASTMLP]))
+            yield f"{case.title}: fastmlp {own} per {case.unit}; NumPy takes {factor:.3g} times as long"
