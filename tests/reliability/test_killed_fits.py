@@ -123,7 +123,7 @@ def epochs_saved(kind, path):
     """Return the number of epochs in the checkpoint, which a kill must have left whole; 0 if there is none yet."""
     if not files_of(path):
         return 0
-    arrays = read(path, {"net": "net", "stream": "net", "sweep": "sweep"}.get(kind, "population")).state.arrays
+    arrays = read(path, {"net": "net", "stream": "net", "sweep": "sweep"}.get(kind, "population")).state
     if kind == "net":
         return arrays["net.0.scalars"][STEPS_DONE] / 25
     return len(arrays["net.0.loss"]) if kind == "stream" else 0

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import Lock
-from typing import Any
 
 import numpy as np
 
 from ..kernels.structs import ALL_EPOCHS, DIVERGED_NET, NONE_SUSPENDED, RUNNING, SuspendedNets
 from ..runtime.checkpoint_interval import Timer
 from .hooks import Hook
-from .kept_nets import KeptNets
 from .lanes import Lanes
 from .one_net import OneNet
 from .outcome import Outcome
 from .rows import InMemory
-from .state import OUTCOME, FitState, NetState
+from .state import Arrays, FitState, go_on, state_of_net
 from .task import FitTask
 
 
@@ -33,42 +31,34 @@ class Saver:
 
     def __init__(self, timer: Timer, write: Callable[[FitState, int], None], start: FitState | None = None):
         self.timer, self._write, self.start = timer, write, start
-        self._states: dict[int, NetState] = {} if start is None else start.nets
+        self._states: dict[int, Arrays] = {} if start is None else start.nets
         self._initial: dict[int, np.ndarray] = {}  # parameters with which nets in training have begun
         self._asked: set[int] = set()  # nets in training that have not given their states since one is due
         self._lock, self._attempt = Lock(), 0 if start is None else start.attempt
         self.epochs = 0  # that this fit has trained, of all nets
         self._is_new = False  # whether nets have given states that the file does not have
-        self._parts: Callable[[], dict[str, Any]] = dict
         self._is_kept: Callable[[int], bool] = lambda status: status in (RUNNING, ALL_EPOCHS)
 
-    def begin(self, task: FitTask, outcome: Outcome, restarts: np.ndarray, spent: np.ndarray, attempt: int) -> None:
-        """Take what belongs to the state in this attempt; the arrays change while nets are trained."""
+    def begin(self, task: FitTask, outcome: Outcome, attempt: int) -> None:
+        """Take the nets of this attempt, whose arrays change while they are trained."""
         if task.optimizer_states:  # which the next fit goes on from
             self._is_kept = lambda status: status != DIVERGED_NET
         if attempt > self._attempt:  # the nets have been restarted
             self._states.clear()
-            self._attempt = attempt
+        self._task, self._outcome, self._attempt = task, outcome, attempt
 
-        def parts() -> dict[str, Any]:
-            results = {name: getattr(outcome, name).copy() for name in OUTCOME}  # the status first
-            arrays = {"params": task.params.copy(), "restarts": restarts.copy(), "spent": spent.copy()}
-            ended = ended_nets(results, arrays["params"], outcome.kept)
-            return {"outcome": results, "ended": ended, "attempt": attempt, **arrays}
-
-        self._parts = parts
-
-    def state(self, suspended: SuspendedNets | None = None) -> FitState:
+    def state(self, suspended: SuspendedNets = NONE_SUSPENDED) -> FitState:
         """Return the state of all nets; suspended : nets in lanes that are in training"""
-        parts = self._parts()
-        status = parts["outcome"]["status"]
+        outcome, kept = self._outcome.copy(), self._outcome.kept
+        params = self._task.params.copy()
+        ended = NONE_SUSPENDED if kept is None else kept.ended(outcome, params)
         for net, initial in self._initial.items():
-            if status[net] == RUNNING:
-                parts["params"][net] = initial
-        nets = {net: state for net, state in self._states.items() if self._is_kept(status[net])}
-        return FitState(**parts, suspended=suspended or NONE_SUSPENDED, nets=nets)
+            if outcome.status[net] == RUNNING:
+                params[net] = initial
+        nets = {net: state for net, state in self._states.items() if self._is_kept(outcome.status[net])}
+        return FitState(params, outcome, self._attempt, suspended, ended, nets)
 
-    def save(self, suspended: SuspendedNets | None = None) -> None:
+    def save(self, suspended: SuspendedNets = NONE_SUSPENDED) -> None:
         self._is_new = False
         self._write(self.state(suspended), self.epochs)
 
@@ -96,7 +86,7 @@ class Saver:
                 self._asked = set(self._initial)
         return number in self._asked
 
-    def give(self, number: int, state: NetState) -> None:
+    def give(self, number: int, state: Arrays) -> None:
         """Take the state of a net; the file is written once all nets that were asked have given theirs."""
         with self._lock:
             self._states[number], self._is_new = state, True
@@ -104,7 +94,7 @@ class Saver:
             if not self._asked:
                 self.save()
 
-    def keep(self, number: int, state: NetState) -> None:
+    def keep(self, number: int, state: Arrays) -> None:
         """Take the last state of a net, which the next file will have."""
         with self._lock:
             self._states[number], self._is_new = state, True
@@ -112,6 +102,7 @@ class Saver:
     def end_net(self, number: int, status: int) -> None:
         """Take the end of a net, whose results are in the outcome."""
         with self._lock:
+            self._is_new = True
             if not self._is_kept(status):
                 self._states.pop(number, None)
             if status != RUNNING:
@@ -128,9 +119,9 @@ class SaveNet(Hook):
     start : state that the net goes on from, or None
     """
 
-    def __init__(self, saver: Saver, number: int, start: NetState | None):
+    def __init__(self, saver: Saver, number: int, start: Arrays | None):
         self._saver, self._number, self._start = saver, number, start
-        self._last = 0 if start is None else start.n_epochs
+        self._last = 0 if start is None else len(start["loss"])
         self._given: tuple[int, ...] = ()  # where the net was when it gave its state
 
     def begin(self, net: OneNet, hooks: list[Hook]) -> None:
@@ -139,7 +130,7 @@ class SaveNet(Hook):
         # Epochs are counted for each of the nets that are in training, or for all nets one after another.
         self._counts_all = not isinstance(net.task.rows, InMemory)
         if self._start is not None:
-            self._start.begin(net, hooks)
+            go_on(net, hooks, self._start)
 
     def _is_due(self) -> bool:
         every, n = self._saver.timer.interval.epochs, self._net.epochs_done - self._last
@@ -169,14 +160,14 @@ class SaveNet(Hook):
             self._give(self._saver.keep)
         return reason
 
-    def _give(self, give: Callable[[int, NetState], None]) -> None:
+    def _give(self, give: Callable[[int, Arrays], None]) -> None:
         net = self._net
         here = net.epochs_done, net.steps_in_block, net.place.n_blocks
         if here == self._given:
             return
         self._saver.epochs += net.epochs_done - self._last
         self._last, self._given = net.epochs_done, here
-        give(self._number, NetState.of(net, self._hooks))
+        give(self._number, state_of_net(net, self._hooks))
 
 
 class SaveLanes(Hook):
@@ -198,21 +189,3 @@ class SaveLanes(Hook):
         if reason:
             self._saver.save(self._lanes.suspended())
         return reason
-
-
-def ended_nets(outcome: dict[str, np.ndarray], params: np.ndarray, kept: KeptNets | None) -> SuspendedNets:
-    """Return the nets in lanes that have ended with their last epoch, from which they can go on.
-
-    outcome : arrays of the Outcome by name
-    params : (n_nets, n_params)     final ones of nets that have ended; with early stopping, those of the best epoch
-    kept : what else these nets need; None of nets trained one by one
-    """
-    if kept is None:
-        return NONE_SUSPENDED
-    nets = np.flatnonzero((outcome["status"] == ALL_EPOCHS) & kept.are_written)
-    if not len(nets):
-        return NONE_SUSPENDED
-    watches = bool(outcome["best_epochs"].size)
-    best_epochs = outcome["best_epochs"][nets] if watches else np.zeros(len(nets), np.int64)
-    best_params = params[nets] if watches else np.empty((len(nets), 0), params.dtype)
-    return kept.rows_of(nets, outcome["epochs"][nets], best_epochs, best_params)

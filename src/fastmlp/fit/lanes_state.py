@@ -9,8 +9,7 @@ import numpy as np
 from ..kernels.structs import NET_DEFAULTS, NET_HYPER, NO_EPOCH, PopulationState
 from ..nets.nets_evaluation import nets_and_rows
 from ..optimizers import Optimizer
-from .kept_nets import KeptNets
-from .outcome import Outcome
+from .outcome import KeptNets, Outcome
 from .task import FitTask
 
 

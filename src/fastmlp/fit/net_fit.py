@@ -81,7 +81,7 @@ def _fit(net: SingleNetBase, task: FitTask, flag: StopFlag, saver: Saver | None,
             if saver is not None:
                 from .outcome import Outcome
 
-                saver.begin(task, Outcome.empty(task), np.zeros(1, np.int64), np.zeros(0, np.int64), 0)
+                saver.begin(task, Outcome.empty(task), 0)
                 save = saver.of_net(0, net.params)
             progress = progress_of_fit(task.epochs, task.verbose) if task.verbose else None
             hooks = hooks_of(engine, progress, validation, save)

@@ -27,13 +27,12 @@ from .fits_on_threads import run_on_threads
 from .hooks import Hook
 from .hooks.of_lanes import CallsOfLanes, ShowNets
 from .hooks.time_limit import EndInTime, TimeLimit
-from .kept_nets import KeptNets
 from .lanes import Lanes
 from .loop import fit_net, hooks_of, own_methods, run_calls
 from .one_net import OneNet
-from .outcome import Outcome
+from .outcome import KeptNets, Outcome
 from .rows import InMemory
-from .state import OUTCOME, FitState
+from .state import FitState
 from .task import ONE_BY_ONE, FitTask, epochs_of_attempt
 
 Redraw = Callable[[np.ndarray, int], None]
@@ -42,12 +41,10 @@ Redraw = Callable[[np.ndarray, int], None]
 class FittedNets(NamedTuple):
     """Result of fit_nets.
 
-    restarts : int64 (n_nets,), number of restarts of each net
     reason : why the fit ended before all nets had: "interrupt", "time_limit", or ""
     """
 
     outcome: Outcome
-    restarts: np.ndarray
     reason: str
 
 
@@ -67,11 +64,6 @@ def shown_progress(task: FitTask, outcome: Outcome) -> Progress | PartProgress:
     return part_of_whole(task.n_nets, task.verbose) or Progress(task.n_nets, task.verbose, "net")
 
 
-def negates_best_value(task: FitTask) -> bool:
-    """Whether outcome.best_value is minus the best accuracy while a fit runs, and in its checkpoints."""
-    return task.monitored is not None and task.monitored.endswith("accuracy") and task.family != ONE_BY_ONE
-
-
 def fit_nets(task: FitTask, redraw: Redraw, flag: StopFlag, saver: Saver | None = None) -> FittedNets:
     """Train all nets of a task, with restarts.
 
@@ -79,18 +71,18 @@ def fit_nets(task: FitTask, redraw: Redraw, flag: StopFlag, saver: Saver | None 
     flag : ends the fit once it is set
     saver : takes the state of the fit whenever one is due, and has the state to start from
     """
+    outcome, first = Outcome.empty(task), 0
     train = _train_one_by_one if task.family == ONE_BY_ONE else _train_in_lanes
     length = epochs_of_attempt(task.epochs, task.restart_after, 0)
-    n_attempts, outcome = -(-task.epochs // length), Outcome.empty(task)
-    restarts, first = np.zeros(task.n_nets, np.int64), 0
-    spent = np.zeros_like(restarts) if task.restart_after is not None else restarts[:0]  # epochs of earlier attempts
+    n_attempts = -(-task.epochs // length)
     if saver is not None:
         _check_memory_of_states(task, 1 if train is _train_one_by_one else 2)  # 2: there is a copy while it is written
         if train is _train_in_lanes:
             n_params, n_state = task.params.shape[1], task.optimizer.rule.n_state
             outcome.kept = KeptNets.empty(task.n_nets, n_state, n_params, task.dtype)
         if saver.start is not None:
-            first, restarts, spent = _start_from(saver.start, task, outcome)
+            first, outcome = saver.start.attempt, _start_from(saver.start, task, outcome.kept)
+    restarts = outcome.restarts
     reason, attempt, shown = "", first, shown_progress(task, outcome) if task.verbose else nullcontext()
     try:
         with shown as progress:
@@ -101,14 +93,14 @@ def fit_nets(task: FitTask, redraw: Redraw, flag: StopFlag, saver: Saver | None 
                         continue
                     if not len(members):
                         break
-                    spent[members] += outcome.epochs[members]
+                    outcome.spent[members] += outcome.epochs[members]
                     outcome.forget(members)
                     restarts[members] += 1
                     redraw(members, attempt)
                     for net in members if task.optimizer_states else ():
                         task.optimizer_states[net].reset()
                 if saver is not None:
-                    saver.begin(task, outcome, restarts, spent, attempt)
+                    saver.begin(task, outcome, attempt)
                 running = np.flatnonzero((restarts == attempt) & (outcome.status == RUNNING))
                 if progress is not None:
                     progress.done = task.n_nets - len(running)
@@ -130,11 +122,7 @@ def fit_nets(task: FitTask, redraw: Redraw, flag: StopFlag, saver: Saver | None 
             outcome.status[(restarts == attempt) & (outcome.status != CONVERGED)] = RUNNING
         if reason == "time_limit":
             outcome.status[outcome.status == RUNNING] = OUT_OF_TIME
-    if task.restart_after is not None:
-        outcome.epochs += spent
-    if negates_best_value(task):
-        outcome.best_value *= -1.0
-    return FittedNets(outcome, restarts, reason)
+    return FittedNets(outcome, reason)
 
 
 def _check_memory_of_states(task: FitTask, n_copies: int) -> None:
@@ -145,15 +133,15 @@ def _check_memory_of_states(task: FitTask, n_copies: int) -> None:
     )
 
 
-def _start_from(start: FitState, task: FitTask, outcome: Outcome) -> tuple[int, np.ndarray, np.ndarray]:
-    """Write a state to task and outcome; return (attempt, restarts, epochs of earlier attempts)."""
+def _start_from(start: FitState, task: FitTask, kept: KeptNets | None) -> Outcome:
+    """Give a state to a task, and return the outcome, with the nets that have been kept."""
     task.params[:] = start.params
-    for name in OUTCOME:
-        setattr(outcome, name, start.outcome[name].copy())
-    if outcome.kept is not None and len(start.ended.net_index):
-        outcome.kept.take(start.ended)
+    outcome = start.outcome.copy()
+    outcome.kept = kept
+    if kept is not None and len(start.ended.net_index):
+        kept.take(start.ended)
     start.give_optimizer_states(task)
-    return start.attempt, start.restarts.copy(), start.spent.copy()
+    return outcome
 
 
 # ---- together

@@ -232,6 +232,10 @@ class OneNet:
         """Function that copies an array to the device of the fit."""
         return backend(self.task.device).to_device
 
+    def copied(self, array: Any) -> np.ndarray:
+        """Return a copy of an array of the fit's device in the host's memory."""
+        return np.array(self.plan.backend.to_host(array))
+
     def undo_call(self) -> None:
         """Return to the parameters before a kernel call that an exception has ended: on a device it is half done."""
         if self.has_block and not self.shares_host_memory:

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..history import History
-from ..kernels.structs import ALL_EPOCHS, CONVERGED, DIVERGED_NET, FULL_ACCURACY, RUNNING, STOPPED_EARLY, UNCHECKED
+from ..kernels.structs import (
+    ALL_EPOCHS,
+    CONVERGED,
+    DIVERGED_NET,
+    FULL_ACCURACY,
+    KEPT_CLOCK,
+    KEPT_POWER1,
+    KEPT_POWER2,
+    N_KEPT_NUMBERS,
+    NONE_SUSPENDED,
+    RUNNING,
+    STOPPED_EARLY,
+    UNCHECKED,
+    SuspendedNets,
+)
 from ..nets.nets_evaluation import evaluate_nets
 from ..population_result.recorded_epochs import recorded_epochs
 from ..population_result.stopped_by import BY_CALLBACK, OUT_OF_TIME
-from .kept_nets import KeptNets
 from .task import FitTask
 
 STATUS = {
@@ -24,6 +37,8 @@ STATUS = {
     "interrupt": RUNNING,
     "time_limit": RUNNING,
 }
+
+POWERS, NUMBERS = [KEPT_POWER1, KEPT_POWER2], slice(KEPT_POWER2 + 1, KEPT_CLOCK)  # as in SuspendedNets
 
 
 def joined_records(before: np.ndarray, now: np.ndarray, n_done: int) -> tuple[np.ndarray, np.ndarray]:
@@ -42,19 +57,71 @@ def joined_records(before: np.ndarray, now: np.ndarray, n_done: int) -> tuple[np
     return kept, np.concatenate([before[kept], later])
 
 
+class KeptNets(NamedTuple):
+    """What nets in lanes that have trained all their epochs need to go on to more: a row for each net of a population.
+
+    Their results and final parameters are in the outcome and in the population. Here are the rest: parameters of the
+    last epoch, which are others with early stopping, optimiser state, and the numbers of SuspendedNets.
+    """
+
+    vectors: np.ndarray  # (n_nets, 2 + n_state, n_params), parameters, safe parameters, optimiser state
+    numbers: np.ndarray  # float64 (n_nets, N_KEPT_NUMBERS)
+
+    @classmethod
+    def empty(cls, n_nets: int, n_state: int, n_params: int, dtype: np.dtype) -> KeptNets:
+        """Return rows of zeros, which take no memory until they are written to."""
+        return cls(np.zeros((n_nets, 2 + n_state, n_params), dtype), np.zeros((n_nets, N_KEPT_NUMBERS)))
+
+    def ended(self, outcome: Outcome, params: np.ndarray) -> SuspendedNets:
+        """Return copies of the nets that have ended with their last epoch, as nets in the middle of their training.
+
+        params : (n_nets, n_params)     final ones; with early stopping, those of the best epoch
+        """
+        nets = np.flatnonzero((outcome.status == ALL_EPOCHS) & (self.numbers[:, KEPT_CLOCK] > 0))
+        if not len(nets):
+            return NONE_SUSPENDED
+        vectors, numbers, watches = self.vectors, self.numbers[nets], bool(outcome.best_epochs.size)
+        return SuspendedNets(
+            net_index=nets,
+            epochs=outcome.epochs[nets],
+            best_epochs=outcome.best_epochs[nets] if watches else np.zeros(len(nets), np.int64),
+            clock=numbers[:, KEPT_CLOCK].astype(np.int64),
+            params=vectors[nets, 0],  # contiguous, so that a file is written without another copy
+            state=vectors[nets, 2:].reshape(len(nets), -1),
+            safe_params=vectors[nets, 1],
+            best_params=params[nets] if watches else np.empty((len(nets), 0), params.dtype),
+            powers=numbers[:, POWERS],
+            numbers=numbers[:, NUMBERS],
+        )
+
+    def take(self, suspended: SuspendedNets) -> None:
+        """Write nets to their rows, one or more, as `ended` has returned them."""
+        nets = suspended.net_index
+        self.vectors[nets, 0], self.vectors[nets, 1] = suspended.params, suspended.safe_params
+        self.vectors[nets, 2:] = suspended.state.reshape(len(nets), -1, self.vectors.shape[2])
+        self.numbers[nets, KEPT_CLOCK] = suspended.clock
+        self.numbers[nets, : KEPT_POWER2 + 1] = suspended.powers
+        self.numbers[nets, NUMBERS] = suspended.numbers
+
+
 @dataclass
 class Outcome:
-    """What training writes for each net: arrays (n_nets,), as in PopulationState of kernels/structs.py."""
+    """What training writes for each net: arrays (n_nets,), as in PopulationState of kernels/structs.py.
+
+    A state is copied while nets are trained, and takes the status first: nets write theirs last.
+    """
 
     status: np.ndarray
     epochs: np.ndarray
     best_epochs: np.ndarray
     loss: np.ndarray
     accuracy: np.ndarray
-    best_value: np.ndarray
+    best_value: np.ndarray  # the lowest: of an accuracy, the negative
     all_correct: np.ndarray  # whether all samples are correct at the end; empty with a convergence rule
     record_epochs: np.ndarray  # (n_records,)
     records: np.ndarray  # (n_records, n_nets)
+    restarts: np.ndarray  # int64
+    spent: np.ndarray  # int64, epochs of earlier attempts; empty without restarts
     kept: KeptNets | None = None  # of nets in lanes, for checkpoints
 
     @classmethod
@@ -68,7 +135,33 @@ class Outcome:
         best_epochs, best = np.full(n_best, -1), np.full(n_best, np.nan)
         all_correct = np.full(n_checked, UNCHECKED, np.int8)
         records = np.full((len(record_epochs), n_nets), np.nan, task.dtype)
-        return cls(status, epochs, best_epochs, loss, accuracy, best, all_correct, record_epochs, records)
+        restarts = np.zeros(n_nets, np.int64)
+        spent = restarts[:0] if task.restart_after is None else np.zeros_like(restarts)
+        arrays = loss, accuracy, best, all_correct, record_epochs, records, restarts, spent
+        return cls(status, epochs, best_epochs, *arrays)
+
+    @property
+    def all_epochs(self) -> np.ndarray:
+        """Epochs of each net, with those of its earlier attempts."""
+        return self.epochs + self.spent if self.spent.size else self.epochs
+
+    def arrays(self) -> dict[str, Any]:
+        """Return all arrays by name, but for those of `kept`."""
+        return {name: array for name, array in vars(self).items() if name != "kept"}
+
+    def copy(self) -> Outcome:
+        return Outcome(**{name: array.copy() for name, array in self.arrays().items()})
+
+    def part(self, nets: slice) -> Outcome:
+        """Return the outcome of some nets, as views."""
+        arrays = self.arrays().items()
+        return Outcome(**{name: a if name == "record_epochs" else a[..., nets] for name, a in arrays})
+
+    def put(self, nets: slice, part: Outcome) -> None:
+        """Write the outcome of some nets."""
+        for name, array in self.part(nets).arrays().items():
+            if name != "record_epochs":
+                array[...] = getattr(part, name)
 
     def forget(self, members: Any) -> None:
         """Reset the outcome of these nets to that of nets that have not been trained."""
@@ -91,7 +184,8 @@ class Outcome:
             self.loss[net] = np.nan
         if task.monitored is not None and history.best_epoch is not None:
             self.best_epochs[net] = history.best_epoch + 1
-            self.best_value[net] = history.record(task.monitored)[history.best_epoch]
+            value = history.record(task.monitored)[history.best_epoch]
+            self.best_value[net] = -value if task.monitored.endswith("accuracy") else value
         self.status[net] = STATUS[history.stopped_by]  # last, since until then the net counts as interrupted
 
 

@@ -183,19 +183,19 @@ def _dropout_rates(pop: PopulationBase) -> np.ndarray:
 def _result(
     pop: PopulationBase, task: FitTask, fitted: FittedNets, interrupted: bool, watch: Stopwatch
 ) -> PopulationResult:
-    outcome, monitored = fitted.outcome, task.monitored is not None
+    outcome, monitor = fitted.outcome, task.monitored
     settings = {**task.optimizer.settings, "l2": pop.l2, "dropout": pop.dropout, "init_scale": pop.init_scale}
     converged = converged_nets(task, outcome)
     seconds, compile_seconds = watch.read()
     return PopulationResult(
         converged=converged,
-        epochs=outcome.epochs,
+        epochs=outcome.all_epochs,
         loss=outcome.loss,
         accuracy=outcome.accuracy if task.rows.metric != METRIC_NONE else None,
-        monitor=task.monitored,
-        best_value=outcome.best_value if monitored else None,
-        best_epoch=np.maximum(outcome.best_epochs, 0) - 1 if monitored else None,
-        restarts=fitted.restarts,
+        monitor=monitor,
+        best_value=None if monitor is None else outcome.best_value * (-1.0 if monitor.endswith("accuracy") else 1.0),
+        best_epoch=np.maximum(outcome.best_epochs, 0) - 1 if monitor is not None else None,
+        restarts=outcome.restarts,
         status=outcome.status,
         record_epochs=outcome.record_epochs,
         records=outcome.records,

@@ -1,178 +1,72 @@
 """State of a fit between two kernel calls: from it, a fit of the same nets, rows and settings goes on to the same bits.
 
-It is plain arrays and numbers. Random numbers are counter-based: seed, epoch and step determine them, so that no
-generator has a state. The state of one net is that of a population of one.
+It is arrays by name. Random numbers are counter-based: seed, epoch and step determine them, so that no generator has a
+state. The state of one net is that of a population of one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf, isfinite
 from typing import Any
 
 import numpy as np
 
 from ..kernels.formulas.update_rules import MOST_STATE
 from ..kernels.structs import ALL_EPOCHS, N_SCALARS, NONE_SUSPENDED, RUNNING, STEPS_DONE, UNCHECKED, SuspendedNets
-from ..persistence.parts import Parts
 from .hooks import Hook
-from .hooks.early_stopping import Checkpoint, EndByRecords, FinalParams, ScoredEpochs
-from .hooks.metrics import Measure
+from .hooks.early_stopping import N_SCORED
 from .one_net import OneNet
 from .optimizer_state import CARRIED
-from .outcome import joined_records
+from .outcome import Outcome, joined_records
 from .rows import InMemory, Place
 from .task import FitTask
 
-PLAIN = "params", "optimizer_state", "scalars", "loss", "accuracy", "validation", "sums"  # arrays of every net's state
-METRICS, BEST, REPLAY, STRETCH = "metrics.", "best_params", "replay.", "stretch."  # names and prefixes of the others
-# Arrays of the outcome. The status comes first: nets are trained while it is copied, and write theirs last.
-OUTCOME = "status", "epochs", "best_epochs", "loss", "accuracy", "best_value", "all_correct", "record_epochs", "records"
-RESULTS, NETS, ENDED, NET = "outcome.", "nets.", "ended.", "net."  # prefixes of arrays in a file
+SUSPENDED, ENDED, NET = "suspended.", "ended.", "net."  # prefixes of names in a file
+ANY = -1  # length that is not checked
+Arrays = dict[str, np.ndarray]
+Forms = dict[str, tuple[Any, tuple[int, ...]]]  # dtype and shape of arrays by name
 
 
-@dataclass
-class NetState:
-    """State of a net that is trained by itself.
+def state_of_net(net: OneNet, hooks: Sequence[Hook]) -> Arrays:
+    """Return the state of a net that is trained by itself, with that of its hooks, as copies in the host's memory.
 
-    Epochs up to `scored.n_epochs` have been scored. Of the epochs after it, only the steps have been trained: `stretch`
-    is the checkpoint before them, from which early stopping may have to replay.
+    "scalars" are those of TrainState, among them the number of steps done, and the sums of the present epoch: of rows
+    on disk, those of the block in training or, between two blocks, of the next one. "place" has the numbers of a Place.
     """
-
-    params: np.ndarray  # (n_padded,)
-    optimizer_state: np.ndarray  # (n_state, n_padded), the state vectors of the update rule
-    # float64 (N_SCALARS,), among them the number of steps done, and the sums of the present epoch: of rows on disk,
-    # those of the block in training or, between two blocks, of the next one
-    scalars: np.ndarray
-    loss: np.ndarray  # float64 (epochs,), of the finished epochs
-    accuracy: np.ndarray  # float64 (epochs,)
-    validation: np.ndarray  # float64 (epochs, 2), loss and accuracy on held-out samples; (0, 2) without any
-    on_disk: bool = False  # whether the rows are read from disk; then of the present epoch:
-    n_blocks: int = 0  # blocks that are trained,
-    n_rows: int = 0  # their rows,
-    sums: np.ndarray = field(default_factory=lambda: np.zeros(2))  # and float64 (2,), what Place.sums is
-    ended_by: str = ""  # "early_stopping" or "converged" if records have ended the fit, ...
-    n_final_epochs: int = 0  # ... after this number of epochs
-    scored: ScoredEpochs = field(default_factory=ScoredEpochs)
-    stretch: Checkpoint | None = None
-    metrics: dict[str, np.ndarray] = field(default_factory=dict)  # "training.NAME" and "validation.NAME"
-
-    @property
-    def n_epochs(self) -> int:
-        """Number of finished epochs."""
-        return len(self.loss)
-
-    @property
-    def steps_in_block(self) -> int:
-        return int(self.scalars[STEPS_DONE])
-
-    def n_steps(self, n_batches: int, batch_size: int) -> int:
-        """Return the number of steps done; n_batches : of an epoch"""
-        before = self.n_epochs * n_batches + self.n_rows // batch_size if self.on_disk else 0
-        return before + self.steps_in_block
-
-    # ---- from a net in training, and into one that has not begun
-
-    @classmethod
-    def of(cls, net: OneNet, hooks: list[Hook]) -> NetState:
-        """Return the state of a net as copies in the host's memory."""
-        copied, n = lambda array: np.array(net.plan.backend.to_host(array)), net.epochs_done
-        scalars = net.state.scalars[0].copy()
-        if not isinstance(net.task.rows, InMemory) and net.steps_left == 0:  # between two blocks
-            scalars = np.zeros(N_SCALARS)
-            scalars[CARRIED] = net.state.scalars[0, CARRIED]
-        found = cls(
-            params=copied(net.state.params),
-            optimizer_state=copied(net.state.state).reshape(MOST_STATE, -1)[: net.optimizer.rule.n_state],
-            scalars=scalars,
-            loss=net.records.loss[:n].copy(),
-            accuracy=net.records.accuracy[:n].copy(),
-            validation=net.records.validation[: net.records.n_validated].copy(),
-            on_disk=not isinstance(net.task.rows, InMemory),
-            n_blocks=net.place.n_blocks,
-            n_rows=net.place.n_rows,
-            sums=net.place.sums.copy(),
-            n_final_epochs=net.n_final or 0,
-        )
-        for hook in hooks:
-            if isinstance(hook, EndByRecords):
-                found.ended_by, found.scored = hook.ended_by, hook.scored.moved(copied)
-                found.stretch = None if hook.checkpoint is None else hook.checkpoint.moved(copied)
-            elif isinstance(hook, Measure):
-                found.metrics = hook.measured(n)
-        return found
-
-    def begin(self, net: OneNet, hooks: list[Hook]) -> None:
-        """Let a net go on from this state, which has not begun."""
-        n, records, to_device = self.n_epochs, net.records, net.to_device
-        net.go_on_from(self.params, self.optimizer_state, self.scalars)
-        records.history.epochs_before = n
-        records.loss[:n], records.accuracy[:n] = self.loss, self.accuracy
-        records.validation[: len(self.validation)], records.n_validated = self.validation, len(self.validation)
-        net.place = Place(self.n_blocks, self.n_rows, self.sums)
-        net.epochs_done, begun = n, self.steps_in_block if self.on_disk else self.steps_in_block - n * net.n_batches
-        net.at_epoch_end = not (begun or self.n_blocks)
-        if self.ended_by:
-            net.n_final = self.n_final_epochs
-        for hook in hooks:
-            if isinstance(hook, EndByRecords):
-                stretch = None if self.stretch is None else self.stretch.moved(to_device)
-                hook.go_on_from(self.scored.moved(to_device), stretch, self.ended_by)
-            elif isinstance(hook, Measure):
-                hook.go_on_after(self.metrics, n)
-
-    # ---- files
-
-    def to_file(self) -> Parts:
-        """Return the state as arrays and numbers for a file."""
-        arrays = {name: getattr(self, name) for name in PLAIN}
-        arrays |= {f"{METRICS}{name}": values for name, values in self.metrics.items()}
-        scored, final = self.scored, self.scored.final
-        numbers: dict[str, Any] = {
-            "ended_by": self.ended_by,
-            "n_final_epochs": self.n_final_epochs,
-            "on_disk": self.on_disk,
-            "n_blocks": self.n_blocks,
-            "n_rows": self.n_rows,
-            "n_scored": scored.n_epochs,
-            "best_value": scored.value if isfinite(scored.value) else None,
-            "best_epoch": scored.epoch,
-        }
-        if final is not None and final.checkpoint is None:
-            arrays[BEST] = final.params
-        elif final is not None:
-            numbers["n_replayed"] = final.n_epochs
-        for prefix, checkpoint in ((REPLAY, None if final is None else final.checkpoint), (STRETCH, self.stretch)):
-            if checkpoint is not None:
-                numbers[f"{prefix}epoch"] = checkpoint.epoch
-                arrays |= {f"{prefix}{name}": getattr(checkpoint, name) for name in Checkpoint._fields[1:]}
-        return Parts(arrays, numbers)
-
-    @classmethod
-    def from_file(cls, parts: Parts) -> NetState:
-        """Return the state from the arrays and numbers of a file. KeyError: one of them is missing."""
-        arrays, numbers = parts
-        final = None
-        if (checkpoint := _checkpoint(parts, REPLAY)) is not None:
-            final = FinalParams(checkpoint=checkpoint, n_epochs=numbers["n_replayed"])
-        elif BEST in arrays:
-            final = FinalParams(arrays[BEST])
-        value = numbers["best_value"]
-        plain: dict[str, Any] = {name: arrays[name] for name in PLAIN}
-        plain |= {name: numbers[name] for name in ("ended_by", "n_final_epochs", "on_disk", "n_blocks", "n_rows")}
-        return cls(
-            **plain,
-            scored=ScoredEpochs(numbers["n_scored"], inf if value is None else value, numbers["best_epoch"], final),
-            stretch=_checkpoint(parts, STRETCH),
-            metrics={name.removeprefix(METRICS): a for name, a in arrays.items() if name.startswith(METRICS)},
-        )
+    n, records, place = net.epochs_done, net.records, net.place
+    scalars = net.state.scalars[0].copy()
+    if not isinstance(net.task.rows, InMemory) and net.steps_left == 0:  # between two blocks
+        scalars = np.zeros(N_SCALARS)
+        scalars[CARRIED] = net.state.scalars[0, CARRIED]
+    found = {
+        "params": net.copied(net.state.params),
+        "optimizer_state": net.copied(net.state.state).reshape(MOST_STATE, -1)[: net.optimizer.rule.n_state],
+        "scalars": scalars,
+        "loss": records.loss[:n].copy(),
+        "accuracy": records.accuracy[:n].copy(),
+        "validation": records.validation[: records.n_validated].copy(),
+        "place": np.array([place.n_blocks, place.n_rows, *place.sums]),
+    }
+    for hook in hooks:
+        found |= hook.state()
+    return found
 
 
-def _checkpoint(parts: Parts, prefix: str) -> Checkpoint | None:
-    if f"{prefix}epoch" not in parts.numbers:
-        return None
-    arrays = (parts.arrays[f"{prefix}{name}"] for name in Checkpoint._fields[1:])
-    return Checkpoint(parts.numbers[f"{prefix}epoch"], *arrays)
+def go_on(net: OneNet, hooks: Sequence[Hook], state: Arrays) -> None:
+    """Let a net that has not begun go on from a state."""
+    n, records = len(state["loss"]), net.records
+    net.go_on_from(state["params"], state["optimizer_state"], state["scalars"])
+    records.history.epochs_before = n
+    records.loss[:n], records.accuracy[:n] = state["loss"], state["accuracy"]
+    records.n_validated = len(state["validation"])
+    records.validation[: records.n_validated] = state["validation"]
+    n_blocks, n_rows, *sums = state["place"].tolist()
+    net.place, net.epochs_done = Place(int(n_blocks), int(n_rows), np.array(sums)), n
+    begun = state["scalars"][STEPS_DONE] - (n * net.n_batches if isinstance(net.task.rows, InMemory) else 0)
+    net.at_epoch_end = not (begun or n_blocks)
+    for hook in hooks:
+        hook.go_on_from(state, n)
 
 
 @dataclass
@@ -185,28 +79,29 @@ class FitState:
     """
 
     params: np.ndarray  # (n_nets, n_params), final ones of nets that have ended, initial ones of those not begun
-    restarts: np.ndarray  # int64 (n_nets,), number of restarts of each net
-    spent: np.ndarray  # int64 (n_nets,), epochs of earlier attempts; empty without restarts
+    outcome: Outcome
     attempt: int  # counted from 0
-    outcome: dict[str, np.ndarray]  # arrays of the Outcome by name
     suspended: SuspendedNets = field(default=NONE_SUSPENDED)  # nets in lanes, in training
     ended: SuspendedNets = field(default=NONE_SUSPENDED)  # nets in lanes, after their last epoch
-    nets: dict[int, NetState] = field(default_factory=dict)  # nets trained one by one, by their number
+    nets: dict[int, Arrays] = field(default_factory=dict)  # nets trained one by one, by their number
 
     @property
     def n_ended(self) -> int:
         """Number of nets that have ended in this attempt."""
-        return int(np.count_nonzero(self.outcome["status"]))
+        return int(np.count_nonzero(self.outcome.status))
 
-    def n_steps(self, n_batches: int, batch_size: int, first_attempt: int = 0) -> int:
+    def n_steps(self, task: FitTask, first_attempt: int = 0) -> int:
         """Return the largest number of steps that a net has done in an attempt.
 
-        n_batches : steps of an epoch
         first_attempt : attempt from which on they count
         """
-        epochs = self.outcome["epochs"][self.restarts >= first_attempt].max(initial=0)
-        in_lanes = max(int(epochs), int(self.suspended.epochs.max(initial=0))) * n_batches
-        return max(in_lanes, *(state.n_steps(n_batches, batch_size) for state in self.nets.values()), 0)
+        epochs = self.outcome.epochs[self.outcome.restarts >= first_attempt].max(initial=0)
+        steps = [max(int(epochs), int(self.suspended.epochs.max(initial=0))) * task.n_batches]
+        for state in self.nets.values():
+            rows_before = 0 if isinstance(task.rows, InMemory) else int(state["place"][1])
+            before = 0 if isinstance(task.rows, InMemory) else len(state["loss"]) * task.n_batches
+            steps.append(before + rows_before // task.batch_size + int(state["scalars"][STEPS_DONE]))
+        return max(steps)
 
     def extend(self, n_epochs: int, record_epochs: np.ndarray, n_done: int) -> None:
         """Let the nets go on that have ended with the last epoch of this attempt, if it has more epochs now.
@@ -215,77 +110,48 @@ class FitState:
         record_epochs : int64     epochs that are recorded by a fit of the present length
         n_done : int     epochs that are done
         """
-        kept, epochs = joined_records(self.outcome["record_epochs"], record_epochs, n_done)
-        records = np.full((len(epochs), len(self.params)), np.nan, self.outcome["records"].dtype)
-        records[: len(kept)] = self.outcome["records"][kept]
-        self.outcome = self.outcome | {"record_epochs": epochs, "records": records}
-        goes_on = (self.outcome["status"] == ALL_EPOCHS) & (self.outcome["epochs"] < n_epochs)
-        if not goes_on.any():
-            return
-        changed = {"status": np.where(goes_on, RUNNING, self.outcome["status"])}
-        if (all_correct := self.outcome["all_correct"]).size:
-            changed["all_correct"] = np.where(goes_on, UNCHECKED, all_correct).astype(all_correct.dtype)
-        self.outcome = self.outcome | changed
-        parts = [part for part in (self.suspended, self.ended) if len(part.net_index)]
-        if parts:
-            self.suspended, self.ended = SuspendedNets.joined(parts), NONE_SUSPENDED
+        outcome = self.outcome
+        kept, epochs = joined_records(outcome.record_epochs, record_epochs, n_done)
+        records = np.full((len(epochs), len(self.params)), np.nan, outcome.records.dtype)
+        records[: len(kept)] = outcome.records[kept]
+        outcome.record_epochs, outcome.records = epochs, records
+        goes_on = (outcome.status == ALL_EPOCHS) & (outcome.epochs < n_epochs)
+        if goes_on.any():
+            outcome.status[goes_on] = RUNNING
+            if outcome.all_correct.size:
+                outcome.all_correct[goes_on] = UNCHECKED
+            self.suspended, self.ended = _joined(self.suspended, self.ended), NONE_SUSPENDED
 
     def give_optimizer_states(self, task: FitTask) -> None:
         """Let the optimiser states that the user carries from fit to fit be these, also of nets that have ended."""
         for number, net in self.nets.items() if task.optimizer_states else ():
-            state = task.optimizer.rule.name, task.network.layer_sizes, net.scalars[CARRIED], net.optimizer_state
-            task.optimizer_states[number].__setstate__((*state, []))
+            given = task.optimizer.rule.name, task.network.layer_sizes, net["scalars"][CARRIED], net["optimizer_state"]
+            task.optimizer_states[number].__setstate__((*given, []))
 
     @property
     def n_without_state(self) -> int:
         """Number of nets that have ended with their last epoch, and have no state from which they could go on."""
-        ended = np.flatnonzero(self.outcome["status"] == ALL_EPOCHS)
+        ended = np.flatnonzero(self.outcome.status == ALL_EPOCHS)
         return int(np.count_nonzero(~np.isin(ended, [*self.ended.net_index, *self.nets])))
 
     # ---- slices of nets
 
-    @classmethod
-    def of_new_nets(cls, params: np.ndarray, outcome: dict[str, np.ndarray], restarts: bool) -> FitState:
-        """Return the state of nets that have not begun; outcome : arrays of an empty Outcome"""
-        copied = {name: array.copy() for name, array in outcome.items()}
-        spent = np.zeros(len(params) if restarts else 0, np.int64)
-        return cls(params.copy(), np.zeros(len(params), np.int64), spent, 0, copied)
-
     def part(self, nets: slice) -> FitState:
         """Return the state of some nets, which are numbered from 0 there."""
+        first, n = nets.start, nets.stop - nets.start
+        suspended, ended = (_shifted(_chosen(found, nets), -first) for found in (self.suspended, self.ended))
+        numbered = {number - first: state for number, state in self.nets.items() if 0 <= number - first < n}
+        return FitState(self.params[nets], self.outcome.part(nets), self.attempt, suspended, ended, numbered)
 
-        def of_nets(found: SuspendedNets) -> SuspendedNets:
-            rows = (found.net_index >= nets.start) & (found.net_index < nets.stop)
-            if not rows.any():
-                return NONE_SUSPENDED
-            chosen = SuspendedNets(*(array[rows] for array in found))
-            return chosen._replace(net_index=chosen.net_index - nets.start)
-
-        numbered = {n - nets.start: state for n, state in self.nets.items() if nets.start <= n < nets.stop}
-        outcome = {name: _of_nets(name, array, nets) for name, array in self.outcome.items()}
-        arrays = self.params[nets], self.restarts[nets], self.spent[nets]
-        return FitState(*arrays, self.attempt, outcome, of_nets(self.suspended), of_nets(self.ended), numbered)
-
-    def with_part(self, nets: slice, part: FitState) -> FitState:
-        """Return the state with some nets as they are in a part, which `part` numbers from 0."""
-        for name in ("params", "restarts", "spent"):
-            if (array := getattr(self, name)).size:
-                array[nets] = getattr(part, name)
-        for name, array in self.outcome.items():
-            if name != "record_epochs" and array.size:
-                _of_nets(name, array, nets)[...] = part.outcome[name]
-
-        def joined(mine: SuspendedNets, others: SuspendedNets) -> SuspendedNets:
-            rows = (mine.net_index < nets.start) | (mine.net_index >= nets.stop)
-            parts = [SuspendedNets(*(array[rows] for array in mine))] if rows.any() else []
-            if len(others.net_index):
-                parts.append(others._replace(net_index=others.net_index + nets.start))
-            return SuspendedNets.joined(parts) if parts else NONE_SUSPENDED
-
-        self.suspended, self.ended = joined(self.suspended, part.suspended), joined(self.ended, part.ended)
+    def put(self, nets: slice, part: FitState) -> None:
+        """Write the state of some nets, which `part` numbers from 0."""
+        self.params[nets] = part.params
+        self.outcome.put(nets, part.outcome)
+        for name in ("suspended", "ended"):
+            others = _chosen(getattr(self, name), nets, others=True)
+            setattr(self, name, _joined(others, _shifted(getattr(part, name), nets.start)))
         self.nets = {n: state for n, state in self.nets.items() if not nets.start <= n < nets.stop}
         self.nets |= {n + nets.start: state for n, state in part.nets.items()}
-        return self
 
     def of_ended_nets(self, initial: np.ndarray, running: np.ndarray) -> FitState:
         """Return the state of nets with restarts in which those that have not ended begin anew.
@@ -293,57 +159,120 @@ class FitState:
         initial : (n_nets, n_params), their first parameters
         running : bool (n_nets,)     which have not ended, or would have been restarted
         """
-        outcome = {name: array.copy() for name, array in self.outcome.items()}
-        new = {
-            "status": RUNNING,
-            "epochs": 0,
-            "loss": np.nan,
-            "accuracy": np.nan,
-            "best_epochs": -1,
-            "best_value": np.nan,
-        }
-        for name, value in new.items():
-            if outcome[name].size:
-                outcome[name][running] = value
-        outcome["records"][:, running] = np.nan
-        params, restarts, spent = self.params.copy(), self.restarts.copy(), self.spent.copy()
-        params[running], restarts[running], spent[running] = initial[running], 0, 0
-        return FitState(params, restarts, spent, 0, outcome)
+        outcome, params = self.outcome.copy(), self.params.copy()
+        outcome.forget(running)
+        params[running], outcome.restarts[running], outcome.spent[running] = initial[running], 0, 0
+        return FitState(params, outcome, 0)
 
     # ---- files
 
-    def to_file(self) -> Parts:
-        """Return the state as arrays and numbers for a file."""
-        arrays = {"params": self.params, "restarts": self.restarts, "spent": self.spent}
-        arrays |= {f"{RESULTS}{name}": array for name, array in self.outcome.items()}
-        for prefix, nets in ((NETS, self.suspended), (ENDED, self.ended)):
-            arrays |= {f"{prefix}{name}": array for name, array in nets._asdict().items()}
-        numbers: dict[str, Any] = {}
-        for net, state in self.nets.items():
-            of_net, numbers[str(net)] = state.to_file()
-            arrays |= {f"{NET}{net}.{name}": array for name, array in of_net.items()}
-        return Parts(arrays, {"attempt": self.attempt, "fits": numbers})
+    def to_file(self) -> Arrays:
+        """Return the state as arrays for a file."""
+        arrays = {"params": self.params, "attempt": np.array([self.attempt]), **self.outcome.arrays()}
+        for prefix, nets in ((SUSPENDED, self.suspended), (ENDED, self.ended)):
+            if len(nets.net_index):
+                arrays |= _named(prefix, nets._asdict())
+        for number, state in self.nets.items():
+            arrays |= _named(f"{NET}{number}.", state)
+        return arrays
 
     @classmethod
-    def from_file(cls, parts: Parts) -> FitState:
-        """Return the state from the arrays and numbers of a file. KeyError: one of them is missing."""
-        arrays, numbers = parts
-        of_nets: dict[str, dict[str, np.ndarray]] = {net: {} for net in numbers["fits"]}
+    def from_file(cls, arrays: Arrays, task: FitTask) -> FitState:
+        """Return the state of the fit of a task from the arrays of a file.
+
+        Their dtypes and shapes have to be those that the fit itself would give them: sizes come from the task, never
+        from the file.
+
+        Raises
+        ------
+        KeyError, ValueError
+            If an array is missing, or has another form.
+        """
+        outcome = Outcome.empty(task).arrays()
+        forms: Forms = {name: (array.dtype, array.shape) for name, array in outcome.items()}
+        n_records = len(arrays["record_epochs"])
+        forms |= {"record_epochs": (np.int64, (n_records,)), "records": (task.dtype, (n_records, task.n_nets))}
+        forms |= {"params": (task.dtype, task.params.shape), "attempt": (np.int64, (1,))}
+        check_forms(arrays, forms)
+        suspended, ended = NONE_SUSPENDED, NONE_SUSPENDED
+        if f"{SUSPENDED}net_index" in arrays:
+            suspended = _nets_in_lanes(arrays, SUSPENDED, task)
+        if f"{ENDED}net_index" in arrays:
+            ended = _nets_in_lanes(arrays, ENDED, task)
+        nets: dict[int, Arrays] = {}
         for name, array in arrays.items():
-            net, _, of_net = name.removeprefix(NET).partition(".")
-            if name.startswith(NET) and net in of_nets:
-                of_nets[net][of_net] = array
-        joined = lambda prefix: SuspendedNets(*(arrays[f"{prefix}{name}"] for name in SuspendedNets._fields))
-        return cls(
-            **{name: arrays[name] for name in ("params", "restarts", "spent")},
-            attempt=numbers["attempt"],
-            outcome={name: arrays[f"{RESULTS}{name}"] for name in OUTCOME},
-            suspended=joined(NETS),
-            ended=joined(ENDED),
-            nets={int(net): NetState.from_file(Parts(of_nets[net], n)) for net, n in numbers["fits"].items()},
-        )
+            if name.startswith(NET):
+                number, _, of_net = name.removeprefix(NET).partition(".")
+                nets.setdefault(int(number), {})[of_net] = array
+        for state in nets.values():
+            check_forms(state, _forms_of_net(task, state))
+        copied: dict[str, Any] = {name: arrays[name].copy() for name in outcome}
+        return cls(arrays["params"], Outcome(**copied), int(arrays["attempt"][0]), suspended, ended, nets)
 
 
-def _of_nets(name: str, array: np.ndarray, nets: slice) -> np.ndarray:
-    """Return the part of an array of an outcome that belongs to some nets, as a view."""
-    return array if name == "record_epochs" else array[:, nets] if name == "records" else array[nets]
+def check_forms(arrays: Mapping[str, Any], forms: Forms) -> None:
+    """Raise ValueError if an array has another dtype or shape, and KeyError if it is missing."""
+    for name, (dtype, shape) in forms.items():
+        array = arrays[name]
+        same = array.ndim == len(shape) and all(n in (ANY, found) for n, found in zip(shape, array.shape, strict=True))
+        if array.dtype != np.dtype(dtype) or not same:
+            raise ValueError(
+                f"{name} should be {np.dtype(dtype)} of shape {shape}, but it is {array.dtype} of shape {array.shape}"
+            )
+
+
+def _forms_of_net(task: FitTask, state: Arrays) -> Forms:
+    """Return the forms of a net's arrays, of which only the finished epochs are counted by the file."""
+    n, dtype, n_padded = len(state["loss"]), task.dtype, task.network.layout.padded(task.dtype).size
+    forms: Forms = {
+        "params": (dtype, (n_padded,)),
+        "optimizer_state": (dtype, (task.optimizer.rule.n_state, n_padded)),
+        "scalars": (np.float64, (N_SCALARS,)),
+        "loss": (np.float64, (n,)),
+        "accuracy": (np.float64, (n,)),
+        "validation": (np.float64, (0 if task.held_out is None else n, 2)),
+        "place": (np.float64, (4,)),
+    }
+    subsets = ["training"] if task.held_out is None else ["training", "validation"]
+    forms |= {f"metrics.{subset}.{name}": (np.float64, (n,)) for subset in subsets for name in task.metrics}
+    if task.early_stopping is not None or task.converged is not None:
+        forms["scored"] = np.float64, (N_SCORED,)
+    if "best_params" in state:
+        forms["best_params"] = dtype, (n_padded,)
+    replayed = {"epoch": (np.int64, (1,)), "params": (dtype, (n_padded,)), "state": (dtype, (MOST_STATE * n_padded,))}
+    for prefix in ("replay.", "stretch."):
+        if f"{prefix}epoch" in state:
+            forms |= _named(prefix, replayed | {"scalars": (np.float64, (ANY, N_SCALARS))})
+    return forms
+
+
+def _nets_in_lanes(arrays: Arrays, prefix: str, task: FitTask) -> SuspendedNets:
+    """Return nets in lanes, of which only the number is that of the file."""
+    n = arrays[f"{prefix}net_index"].size
+    n_params, n_best = task.params.shape[1], task.params.shape[1] if task.monitored is not None else 0
+    columns = {"params": n_params, "safe_params": n_params, "best_params": n_best}
+    forms: Forms = dict.fromkeys(("net_index", "epochs", "best_epochs", "clock"), (np.int64, (n,)))
+    forms |= {name: (task.dtype, (n, n_columns)) for name, n_columns in columns.items()}
+    forms["state"] = task.dtype, (n, task.optimizer.rule.n_state * n_params)
+    forms |= {"powers": (np.float64, (n, 2)), "numbers": (np.float64, (n, 4))}
+    check_forms(arrays, _named(prefix, forms))
+    return SuspendedNets(*(arrays[f"{prefix}{name}"] for name in SuspendedNets._fields))
+
+
+def _named(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{prefix}{name}": value for name, value in values.items()}
+
+
+def _chosen(found: SuspendedNets, nets: slice, others: bool = False) -> SuspendedNets:
+    """Return those of some nets that are in a slice or, with `others`, those that are not."""
+    rows = ((found.net_index >= nets.start) & (found.net_index < nets.stop)) != others
+    return SuspendedNets(*(array[rows] for array in found)) if rows.any() else NONE_SUSPENDED
+
+
+def _shifted(nets: SuspendedNets, first: int) -> SuspendedNets:
+    return nets._replace(net_index=nets.net_index + first)
+
+
+def _joined(*parts: SuspendedNets) -> SuspendedNets:
+    found = [part for part in parts if len(part.net_index)]
+    return SuspendedNets.joined(found) if found else NONE_SUSPENDED

@@ -27,12 +27,12 @@ from ..runtime.checkpoint_interval import Interval, Timer
 from ..runtime.ctrl_c import StopFlag, stop_flag
 from .checkpoint import Saver
 from .hooks.time_limit import TimeLimit
-from .nets import FittedNets, fit_nets, negates_best_value, shown_progress
+from .nets import FittedNets, fit_nets, shown_progress
 from .nets_per_task import TaskSizes
 from .optimizer_state import OptimizerState
 from .outcome import Outcome, converged_nets
 from .shared_samples import Shared, SharedSamples, filled
-from .state import OUTCOME, FitState
+from .state import FitState
 from .task import FitTask
 
 
@@ -75,8 +75,7 @@ class NetsResult(NamedTuple):
     """Result of a NetsTask, as a worker returns it."""
 
     params: np.ndarray
-    outcome: dict[str, np.ndarray]  # arrays of the Outcome by name
-    restarts: np.ndarray
+    outcome: Outcome
     interrupted: bool
     state: FitState | None
     optimizer_states: list[OptimizerState]
@@ -105,7 +104,7 @@ class WorkersFit:
     ):
         self.workers, self.task, self.draws, self._named_device, self._saver = workers, task, draws, named_device, saver
         self._limit = task.time_limit
-        self.outcome, self.restarts = Outcome.empty(task), np.zeros(task.n_nets, np.int64)
+        self.outcome = Outcome.empty(task)
         self._samples = SharedSamples(task)
         sent, there = self._samples.net_bytes
         of_net = task.params[0].nbytes * (1 + task.optimizer.rule.n_state * bool(task.optimizer_states))
@@ -113,9 +112,9 @@ class WorkersFit:
         self._state: FitState | None = None  # of all nets, where there is a saver
         self._compiled, self._flag = 0.0, flag
         if saver is not None:
-            results = {name: getattr(self.outcome, name) for name in OUTCOME}
-            self._state = saver.start or FitState.of_new_nets(task.params, results, task.restart_after is not None)
-            self._take_state(self._state)
+            self._state = state = saver.start or FitState(task.params.copy(), self.outcome, 0)
+            task.params[:], self.outcome = state.params, state.outcome.copy()
+            state.give_optimizer_states(task)
         self._waiting = stretches(self.outcome.status == RUNNING)  # nets of the next tasks
 
     def run(self) -> tuple[FittedNets, BaseException | None]:
@@ -141,7 +140,7 @@ class WorkersFit:
             self._write()
         if self._limit is not None and not reason and (self.outcome.status == RUNNING).any():
             self.outcome.status[self.outcome.status == RUNNING] = OUT_OF_TIME
-        return FittedNets(self.outcome, self.restarts, reason), error
+        return FittedNets(self.outcome, reason), error
 
     @property
     def _n_waiting(self) -> int:
@@ -172,11 +171,10 @@ class WorkersFit:
 
     def _take(self, task: Task, result: NetsResult) -> None:
         nets = task.argument.nets
-        self.task.params[nets], self.restarts[nets] = result.params, result.restarts
-        self.task.optimizer_states[nets] = result.optimizer_states
-        self._take_outcome(nets, result.outcome)
+        self.task.params[nets], self.task.optimizer_states[nets] = result.params, result.optimizer_states
+        self.outcome.put(nets, result.outcome)
         if self._state is not None and result.state is not None:
-            self._state = self._state.with_part(nets, result.state)
+            self._state.put(nets, result.state)
         self._compiled = max(self._compiled, result.compile_seconds)
         if result.interrupted:  # Ctrl-C in a terminal reaches worker processes, too
             self.workers.stop.set()
@@ -188,7 +186,7 @@ class WorkersFit:
         if self.task.monitor is not None:
             self.task.monitor.look(self.outcome)
         if self._saver is not None:
-            self._saver.epochs += int(result.outcome["epochs"].max())
+            self._saver.epochs += int(result.outcome.all_epochs.max())
             if self._saver.timer.is_due(self._saver.epochs):
                 self._write()
 
@@ -196,25 +194,6 @@ class WorkersFit:
         assert self._saver is not None
         assert self._state is not None
         self._saver.write(self._state)
-
-    def _take_state(self, state: FitState) -> None:
-        """Take the state in a file, whose outcome is that of the present attempt."""
-        self.task.params[:], self.restarts[:] = state.params, state.restarts
-        state.give_optimizer_states(self.task)
-        for name in OUTCOME:
-            setattr(self.outcome, name, state.outcome[name].copy())
-        if state.spent.size:
-            self.outcome.epochs += state.spent
-        if negates_best_value(self.task):
-            self.outcome.best_value *= -1.0
-
-    def _take_outcome(self, nets: slice, found: dict[str, np.ndarray]) -> None:
-        for name in OUTCOME:
-            array = getattr(self.outcome, name)
-            if name == "records":
-                array[:, nets] = found[name]
-            elif name != "record_epochs" and array.size:
-                array[nets] = found[name]
 
 
 def stretches(are_in: np.ndarray) -> list[slice]:
@@ -265,10 +244,8 @@ def train_nets(arrays: list[np.ndarray], argument: NetsTask) -> NetsResult:
     if state is not None and task.restart_after is not None:
         state = state.of_ended_nets(initial, np.isin(fitted.outcome.status, (RUNNING, OUT_OF_TIME)))
     seconds, compiling = watch.read()
-    results = {name: getattr(fitted.outcome, name) for name in OUTCOME}
-    interrupted = fitted.reason == "interrupt"
-    given = fitted.restarts, interrupted, state, task.optimizer_states
-    return NetsResult(task.params, results, *given, seconds - compiling, compiling)
+    given = fitted.reason == "interrupt", state, task.optimizer_states
+    return NetsResult(task.params, replace(fitted.outcome, kept=None), *given, seconds - compiling, compiling)
 
 
 def on_device_here(task: FitTask, named_device: str) -> FitTask:

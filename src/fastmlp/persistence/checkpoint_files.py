@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,24 +25,21 @@ from ..runtime.checkpoint_interval import Timer, as_interval
 from ..runtime.output_files import check_output, replacing
 from . import checksum, package_version
 from .damaged_file import DAMAGE, check_checksum, reason_of
-from .parts import Parts
 from .safetensors_file import parts_of_file
 from .safetensors_file import read as read_file
 
 FORMAT = 1  # increase it when files of the older format can no longer be read
 SEARCH = "sweep"  # kind of checkpoint; of its populations there are others beside it, FILE.0 and so on
 PREVIOUS = ".previous"  # suffix of the checkpoint before the last one
-MOST_EPOCHS = 2**40  # numbers of each epoch would not fit into memory; all steps of so many fit into int64
-Identity = dict[str, dict[str, Any]]  # section -> name -> value: what must be the same for a fit to go on
+Identity = dict[str, str]  # what must be the same for a fit to go on: settings as text, and digests of arrays
 
 
 class Checkpoint(NamedTuple):
     """Contents of a checkpoint's file."""
 
     identity: Identity
-    random: dict[str, Any]  # seed and number of fits before this one
-    epochs: int  # argument of the fit
-    state: Parts
+    numbers: dict[str, int]  # seed, number of fits before this one, and others that are no part of the identity
+    state: dict[str, np.ndarray]
 
 
 def write(path: Path, kind: str, checkpoint: Checkpoint, keep_previous: bool = True) -> None:
@@ -56,15 +53,13 @@ def write(path: Path, kind: str, checkpoint: Checkpoint, keep_previous: bool = T
     OSError
         If the file cannot be written. The last checkpoint is then unchanged.
     """
-    arrays = {name: np.ascontiguousarray(array) for name, array in checkpoint.state.arrays.items()}
+    arrays = {name: np.ascontiguousarray(array) for name, array in checkpoint.state.items()}
     description: dict[str, Any] = {
         "format": FORMAT,
         "checkpoint": kind,
         "version": package_version(),
         "identity": checkpoint.identity,
-        "random": checkpoint.random,
-        "epochs": checkpoint.epochs,
-        "state": checkpoint.state.numbers,
+        "numbers": checkpoint.numbers,
     }
     description["checksum"] = checksum(description, arrays)
     text = json.dumps(description, allow_nan=False)
@@ -112,25 +107,11 @@ def read(path: Path, kind: str) -> Checkpoint:
         check_checksum(description, arrays)
         if description["checkpoint"] != kind:
             raise ValueError(f"it is a checkpoint of a {description['checkpoint']}, and this is a {kind}")
-        state = Parts(arrays, description["state"])
-        found = Checkpoint(description["identity"], description["random"], description["epochs"], state)
-        _check_description(found)
-        return found
+        return Checkpoint(description["identity"], description["numbers"], arrays)
     except ValueError:
         raise
     except DAMAGE as error:
         raise ValueError(f"it is damaged ({error!r})") from None
-
-
-def _check_description(found: Checkpoint) -> None:
-    """Raise ValueError if what every checkpoint describes is of another type or size; fits check their own states."""
-    sections = [found.identity, found.random, found.state.numbers, *found.identity.values()]
-    counts = found.random.values()
-    if not all(isinstance(section, dict) for section in sections) or "seed" not in found.random:
-        raise ValueError("it is damaged (its description lacks a part)")
-    is_valid = type(found.epochs) is int and 0 < found.epochs <= MOST_EPOCHS
-    if not is_valid or not all(type(count) is int and 0 <= count < 2**63 for count in counts):
-        raise ValueError("it is damaged (its seed, number of fits or number of epochs is none)")
 
 
 class CheckpointFile:
@@ -208,20 +189,9 @@ class CheckpointFile:
         if self._verbose:
             print(sentence, file=sys.stderr, flush=True)
 
-    def begin(self, identity: Identity, where: str, epochs_done: int = 0) -> None:
-        """Check that the checkpoint, if there is one, is of this fit, and start the timer.
-
-        identity : Identity of this fit, which is compared with the checkpoint's
-        where : str     where the fit goes on, such as "after epoch 2 of 10", to say
-        epochs_done : int     number of epochs in the checkpoint
-
-        Raises
-        ------
-        ValueError
-            If net, data or settings differ.
-        """
-        self.timer.restart(epochs_done)
-        self.check_identity(identity)
+    def begin(self, where: str) -> None:
+        """Start the timer; where : str     where the fit goes on, such as "after epoch 2 of 10", to say"""
+        self.timer.restart(0)
         if self.found is not None:
             self._say(f"The fit goes on {where}, from {str(self.path)!r}.")
 
@@ -229,7 +199,7 @@ class CheckpointFile:
         """Raise ValueError if the checkpoint, if there is one, is not of the fit with this identity."""
         if self.found is None:
             return
-        if found := difference(self.found.identity, json.loads(json.dumps(identity))):
+        if found := difference(self.found.identity, identity):
             raise ValueError(
                 f"{str(self.path)!r} is a checkpoint of another fit: {found}. Repeat the fit that wrote it, or name "
                 "another file."
@@ -250,37 +220,11 @@ class CheckpointFile:
 
 def difference(there: Identity, here: Identity) -> str:
     """Return a clause with the first difference between a checkpoint's fit and this one, or ""."""
-    for section, values in here.items():
-        for name in {**there.get(section, {}), **values}:
-            old, new = there.get(section, {}).get(name), values.get(name)
-            if old == new:
-                continue
-            is_digest = [str(value).startswith((PREFIX, CRC)) for value in (old, new)]
-            if all(is_digest):
+    for name in {**here, **there}:
+        old, new = (fit.get(name, "None") for fit in (there, here))
+        if old != new:
+            if all(value.startswith((PREFIX, CRC)) for value in (old, new)):
                 return f"{name} had other values"
-            if any(is_digest):
-                return (
-                    f"it had {'no ' if old is None else ''}{name}, and this one has {'none' if new is None else 'some'}"
-                )
-            before = f"it had no {name}" if old is None else f"its {name} was {shown(old)}"
-            return f"{before}, and here {'there is none' if new is None else f'it is {shown(new)}'}"
+            old, new = ("an array" if value.startswith((PREFIX, CRC)) else value for value in (old, new))
+            return f"its {name} was {old}, and here it is {new}"
     return ""
-
-
-def warn_of_schedule(factors: Callable[[np.ndarray, int], Any], n_steps_before: int, n_steps: int, n_done: int) -> None:
-    """Warn if the learning rates of the steps done would have been others in a fit of the present length.
-
-    factors : schedule as a function (steps, n_steps) -> factors
-    n_steps_before, n_steps : length of the fit before, and of this one
-    n_done : steps done
-    """
-    if n_steps_before == n_steps or n_done == 0:
-        return
-    steps = np.unique(np.linspace(0, n_done - 1, 1000).astype(np.int64))
-    before, now = (np.broadcast_to(np.asarray(factors(steps, n)), steps.shape) for n in (n_steps_before, n_steps))
-    if not np.array_equal(before, now):
-        warn_user(
-            "The schedule depends on the number of epochs, which is another one than before: the epochs done had the "
-            "learning rates of the fit as it was begun, and the others have those of this one. The parameters will not "
-            "be those of a fit that had this number of epochs from the start."
-        )

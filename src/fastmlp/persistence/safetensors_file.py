@@ -69,7 +69,9 @@ def read(path: Path) -> tuple[str, dict[str, np.ndarray]]:
 def _end_of_data(header: dict[str, Any]) -> int:
     """Return where the arrays of a header end, in bytes from the end of the header."""
     try:
-        return max(int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__")
+        return max(
+            (int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"), default=0
+        )
     except DAMAGE as error:
         raise ValueError(f"it is damaged (its header describes no arrays: {error!r})") from None
 

@@ -74,25 +74,24 @@ class Search:
     def run(self, verbose: int, executor: Any = None, file: Any = None) -> None:
         """Train the groups one after another or, with an executor, side by side; Ctrl-C ends the search.
 
-        file : SearchFile or None     where to keep the scores, and which has those of the groups that are finished
+        file : SearchFile or None     where the populations have their checkpoints
         """
         self._file = file
         if file is not None:
             file.begin(self)
-        groups = [group for group in self.groups if not self._is_finished[group.members].all()]
         with stop_flag() as flag:
             if executor is not None:
-                self._run_on_workers(groups, verbose, executor, flag)
+                self._run_on_workers(verbose, executor, flag)
             else:
-                with SeveralFits(sum(len(group.members) for group in groups), "configuration") as progress:
-                    for group in groups:
+                with SeveralFits(self.n, "configuration") as progress:
+                    for group in self.groups:
                         with progress.fit(group.number, len(group.members)):
                             self._train(group, verbose)
                         if self.interrupted or flag.is_set():
                             break
             self.interrupted |= flag.is_set()
 
-    def _run_on_workers(self, groups: list[Group], verbose: int, executor: Any, flag: StopFlag) -> None:
+    def _run_on_workers(self, verbose: int, executor: Any, flag: StopFlag) -> None:
         """Train groups side by side, each by a thread that waits for its tasks."""
         from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
@@ -110,7 +109,7 @@ class Search:
             waiting: set[Future] = set()
             is_told = not verbose
             try:
-                waiting |= {threads.submit(train, group) for group in groups}
+                waiting |= {threads.submit(train, group) for group in self.groups}
                 while waiting:
                     done, waiting = wait(waiting, POLL, FIRST_COMPLETED)
                     for future in done:
@@ -141,22 +140,7 @@ class Search:
         self._is_finished[group.members] = (result.stopped_by != "interrupt").reshape(shape).all(axis=1)
         self.interrupted |= result.interrupted
         if self._file is not None and not result.interrupted:
-            self._file.save(group.number)
-
-    def scores(self) -> dict[str, np.ndarray]:
-        """Return the scores of the groups that are finished, as arrays for a file."""
-        finished = np.zeros(self.n, bool)
-        for group in self.groups:
-            finished[group.members] = self._is_finished[group.members].all()
-        return {
-            "is_finished": finished.astype(np.int64),
-            "fold_scores": np.where(finished[:, np.newaxis], self.fold_scores, np.nan),
-            "losses": np.where(finished, self.losses, np.nan),
-        }
-
-    def take(self, is_finished: np.ndarray, fold_scores: np.ndarray, losses: np.ndarray) -> None:
-        """Take over the scores of `scores`."""
-        self._is_finished, self.fold_scores, self.losses = is_finished.astype(bool), fold_scores.copy(), losses.copy()
+            self._file.keep_last(group)
 
     def order(self) -> np.ndarray:
         """Return the numbers of the finished configurations, the best first."""

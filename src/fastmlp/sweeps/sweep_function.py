@@ -84,8 +84,8 @@ def sweep(
         Where to train the configurations, as for Population.fit; populations are then trained side by side, and the
         scores have the same bits. The best configuration is refitted in this process.
     checkpoint : str or path, optional
-        File that keeps the scores of all finished populations, for resume=True. Each population has a file of its own
-        beside it, written at intervals and at its end.
+        File of the search, for resume=True. Each population has a checkpoint of its own beside it, `FILE.0` and so on,
+        written at intervals and at its end.
     every : int or str, default "5 min"
         Interval between checkpoints of the populations in training, as for Population.fit.
     resume : bool, default False

@@ -9,7 +9,7 @@ from resumed_fits import assert_same_fit
 
 import fastmlp
 from fastmlp.convergence import Converged
-from fastmlp.fit.checkpoint_identity import describe_optimizer, description, identity_of_net
+from fastmlp.fit.checkpoint_identity import description
 
 
 def of_a_later_version(cls):
@@ -37,24 +37,21 @@ def test_a_fit_goes_on_in_a_version_with_more_settings(kind, tmp_path):
     stopping, adam = of_a_later_version(fastmlp.EarlyStopping), of_a_later_version(fastmlp.Adam)
     before = arguments(fastmlp.EarlyStopping, fastmlp.Adam)
     fit(kind, path=path, epochs=4, **before)
-    message = r"its (optimizer was 'Adam|early_stopping was 'EarlyStopping).*later=3(\.0)?\)'"
+    message = r"its optimizer was Adam\(\), and here it is Adam\(later=3"
     with pytest.raises(ValueError, match=message):
         fit(kind, path=path, resume=True, **arguments(stopping, adam, later=3))
     found = fit(kind, path=path, resume=True, **arguments(stopping, adam))
     assert_same_fit(found, fit(kind, **before))
 
 
-def test_identities_have_the_settings_that_are_not_defaults():
-    """An older version would not know the others. Those that differ between nets are digests."""
-    assert "l2" not in identity_of_net(fastmlp.MLP((3, 5, 1)))
-    assert identity_of_net(fastmlp.MLP((3, 5, 1), l2=0.1))["l2"] == 0.1
-    for value, text in (
+@pytest.mark.parametrize(
+    "value, text",
+    [
         (None, "None"),
-        (fastmlp.EarlyStopping(), "EarlyStopping()"),
         (fastmlp.EarlyStopping(5, "loss"), "EarlyStopping(patience=5, monitor='loss')"),
         (Converged(accuracy=1.0), "Converged(accuracy=1.0)"),
-    ):
-        assert description(value) == text
-    first, second = (describe_optimizer(fastmlp.SGD(np.array([0.1, rate]), momentum=0.9)) for rate in (0.2, 0.3))
-    assert first["optimizer"] == "SGD(momentum=0.9)"
-    assert first["learning_rate"] != second["learning_rate"]
+        (fastmlp.SGD(np.array([0.1, 0.2]), momentum=0.9), "SGD(momentum=0.9)"),  # others of each net are digests
+    ],
+)
+def test_identities_have_the_settings_that_are_not_defaults(value, text):
+    assert description(value) == text

@@ -6,6 +6,8 @@ not need is not in its list.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class Hook:
     """Base class of the hooks; only methods that a hook has of its own are called."""
@@ -24,6 +26,13 @@ class Hook:
         reason : as `stopped_by`
         """
         return reason
+
+    def state(self) -> dict[str, Any]:
+        """Return copies of the arrays from which the hook of another fit can go on, in the host's memory."""
+        return {}
+
+    def go_on_from(self, state: dict[str, Any], n_epochs: int) -> None:
+        """Go on where a fit of the same net, rows and settings was, after n_epochs epochs; state : of all its hooks"""
 
     def close(self) -> None:
         """Release what the hook holds, after the fit."""

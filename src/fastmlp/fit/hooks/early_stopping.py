@@ -22,6 +22,8 @@ from . import Hook
 # Cost of scoring the records and calling the kernel, 30 us, in multiply-adds of one core. With half of it the folds of
 # a cross-validation take 5 % longer, with twice as much 2 % less.
 CHECK_COST = 1_000_000
+ENDS = "", "early_stopping", "converged"  # why records have ended a fit, as numbers in a state
+N_SCORED = 6  # numbers in a state: epochs scored, best value and epoch, why and when the fit ends, epochs to replay
 
 
 class Checkpoint(NamedTuple):
@@ -36,43 +38,24 @@ class Checkpoint(NamedTuple):
     def copy_of(cls, train_state: TrainState, epoch: int) -> Checkpoint:
         return cls(epoch, train_state.params.copy(), train_state.state.copy(), train_state.scalars.copy())
 
-    def moved(self, move: Callable[[Any], Any]) -> Checkpoint:
-        """Return the checkpoint with its parameters and optimiser state moved from or to a device, or copied."""
-        return self._replace(params=move(self.params), state=move(self.state))
+    def arrays(self, prefix: str, copied: Callable[[Any], np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the checkpoint as arrays in the host's memory, by names with a prefix."""
+        found = {"params": copied(self.params), "state": copied(self.state), "scalars": self.scalars.copy()}
+        return {f"{prefix}.epoch": np.array([self.epoch])} | {f"{prefix}.{name}": a for name, a in found.items()}
+
+    @classmethod
+    def of_arrays(
+        cls, prefix: str, arrays: dict[str, np.ndarray], to_device: Callable[[Any], Any]
+    ) -> Checkpoint | None:
+        """Return the checkpoint of what `arrays` has returned; None if there is none."""
+        if f"{prefix}.epoch" not in arrays:
+            return None
+        epoch, params, state, scalars = (arrays[f"{prefix}.{name}"] for name in cls._fields)
+        return cls(int(epoch[0]), to_device(params), to_device(state), scalars)
 
     def restore(self, train_state: TrainState) -> None:
         train_state.params[:], train_state.state[:] = self.params, self.state
         train_state.scalars[:] = self.scalars[0]  # all threads have the same, and their number may be another one now
-
-
-class FinalParams(NamedTuple):
-    """Parameters to end a fit with: `params`, or the parameters `n_epochs` epochs after `checkpoint`."""
-
-    params: Any = None
-    checkpoint: Checkpoint | None = None
-    n_epochs: int = 0
-
-    def moved(self, move: Callable[[Any], Any]) -> FinalParams:
-        """Return the same with its arrays moved, as Checkpoint.moved does."""
-        if self.checkpoint is None:
-            return self._replace(params=move(self.params))
-        return self._replace(checkpoint=self.checkpoint.moved(move))
-
-
-class ScoredEpochs(NamedTuple):
-    """Result of scoring the first `n_epochs` epochs: the best value, its epoch (-1 without one), the final parameters.
-
-    Published in one assignment, so that an interruption finds either the old or the new result, never half of one.
-    """
-
-    n_epochs: int = 0
-    value: float = inf
-    epoch: int = -1
-    final: FinalParams | None = None
-
-    def moved(self, move: Callable[[Any], Any]) -> ScoredEpochs:
-        """Return the same with its arrays moved, as Checkpoint.moved does."""
-        return self if self.final is None else self._replace(final=self.final.moved(move))
 
 
 class EndByRecords(Hook):
@@ -86,7 +69,11 @@ class EndByRecords(Hook):
         self._net, self._converged, rule = net, task.converged, task.early_stopping
         self._best = None if rule is None else Best(rule, task.monitored or "")
         self.checkpoint: Checkpoint | None = None  # at the beginning of the present stretch, if it has several epochs
-        self.scored = ScoredEpochs()
+        self.n_scored = 0  # number of epochs that are scored
+        # Parameters to end the fit with: these, or those of so many epochs after a checkpoint.
+        self._params: Any = None
+        self._replayed: Checkpoint | None = None
+        self._n_replayed = 0
         self.ended_by = ""  # why records have ended the fit, or the one that it goes on from
         self._next = 0  # number of epochs at the end of the present stretch
         # Parameters after an epoch in between are found again by replaying. Not so with an optimiser state, which the
@@ -97,7 +84,7 @@ class EndByRecords(Hook):
 
     def limit(self, n: int) -> int:
         net = self._net
-        is_unscored = net.at_epoch_end and net.epochs_done > self.scored.n_epochs  # of a fit that goes on from a state
+        is_unscored = net.at_epoch_end and net.epochs_done > self.n_scored  # of a fit that goes on from a state
         if is_unscored and not self.ended_by:
             self._score(net.epochs_done, is_current=True)
         if self.ended_by:
@@ -122,7 +109,7 @@ class EndByRecords(Hook):
 
     def after(self) -> str:
         net = self._net
-        if not net.at_epoch_end or net.epochs_done == self.scored.n_epochs:
+        if not net.at_epoch_end or net.epochs_done == self.n_scored:
             return ""
         self._next = net.epochs_done  # also where another hook has cut the stretch
         return self._score(net.epochs_done, is_current=True)
@@ -132,20 +119,19 @@ class EndByRecords(Hook):
 
         is_current : whether the present parameters are those after epoch last - 1
         """
-        net, best, first = self._net, self._best, self.scored.n_epochs
+        net, first = self._net, self.n_scored
         improved, reason, end = self._find(net.records.publish(last), first, last)
-        final = self.scored.final
         if improved is not None:
             n_epochs = improved + self._epochs_to_params(reason)
+            self._params, self._replayed = None, None
             if n_epochs == last and is_current:
-                final = FinalParams(net.state.params.copy())
+                self._params = net.state.params.copy()
             elif self.checkpoint is None:
-                final = FinalParams(net.guard.before_call.copy())
+                self._params = net.guard.before_call.copy()
             else:
-                final = FinalParams(checkpoint=self.checkpoint, n_epochs=n_epochs - first)
-        value, epoch = (self.scored.value, self.scored.epoch) if best is None else (best.value, best.epoch)
-        self.scored = ScoredEpochs(end, value, epoch, final)
-        net.records.best_epoch = epoch if epoch >= 0 else None
+                self._replayed, self._n_replayed = self.checkpoint, n_epochs - first
+        self.n_scored = end
+        net.records.best_epoch = self._best_epoch
         if reason:
             net.n_final, self.ended_by = end, reason
         net.records.publish(end)
@@ -187,32 +173,56 @@ class EndByRecords(Hook):
     def end(self, reason: str) -> str:
         """Score finished epochs that are not scored yet, in the middle of a stretch, and return to the best one."""
         net, n = self._net, self._net.n_finite_epochs
-        is_in_stretch = self.checkpoint is not None and self.checkpoint.epoch == self.scored.n_epochs < n
+        is_in_stretch = self.checkpoint is not None and self.checkpoint.epoch == self.n_scored < n
         if not self.ended_by and is_in_stretch:
             reason = self._score(n, is_current=False) or reason
         if self.ended_by:
             reason = self.ended_by
         elif reason != "divergence":  # epochs that were not scored do not count
-            net.n_final = self.scored.n_epochs
+            net.n_final = self.n_scored
         self._restore()
         return reason
 
     def _restore(self) -> None:
-        final, net = self.scored.final, self._net
-        if final is None:
-            return
-        if final.checkpoint is None:
-            net.set_params(final.params)
-            return
-        final.checkpoint.restore(net.state)
-        if final.n_epochs:  # never more than a call has
-            n_batches = net.n_batches
-            net.call_kernel(net.plan.n_threads, final.checkpoint.epoch * n_batches, final.n_epochs * n_batches)
+        net, replayed = self._net, self._replayed
+        if self._params is not None:
+            net.set_params(self._params)
+        if replayed is not None:
+            replayed.restore(net.state)
+            if self._n_replayed:  # never more than a call has
+                n_batches = net.n_batches
+                net.call_kernel(net.plan.n_threads, replayed.epoch * n_batches, self._n_replayed * n_batches)
 
-    def go_on_from(self, scored: ScoredEpochs, stretch: Checkpoint | None, ended_by: str) -> None:
-        """Begin where a fit of the same net, rows and settings was."""
-        self.scored, self.checkpoint, self.ended_by = scored, stretch, ended_by
+    @property
+    def _best_epoch(self) -> int | None:
+        return None if self._best is None or self._best.epoch < 0 else self._best.epoch
+
+    # ---- state
+
+    def state(self) -> dict[str, Any]:
+        """Return N_SCORED numbers as "scored", and the parameters and checkpoints that there are."""
+        best, net, copied = self._best, self._net, self._net.copied
+        value, epoch = (inf, -1) if best is None else (best.value, best.epoch)
+        ended_by = ENDS.index(self.ended_by)
+        found = {"scored": np.array([self.n_scored, value, epoch, ended_by, net.n_final or 0, self._n_replayed])}
+        if self._params is not None:
+            found["best_params"] = copied(self._params)
+        for prefix, checkpoint in (("replay", self._replayed), ("stretch", self.checkpoint)):
+            if checkpoint is not None:
+                found |= checkpoint.arrays(prefix, copied)
+        return found
+
+    def go_on_from(self, state: dict[str, Any], n_epochs: int) -> None:
+        net = self._net
+        n_scored, value, epoch, ended_by, n_final, n_replayed = state["scored"].tolist()
+        self.n_scored, self._n_replayed, self.ended_by = int(n_scored), int(n_replayed), ENDS[int(ended_by)]
+        if self.ended_by:
+            net.n_final = int(n_final)
+        if "best_params" in state:
+            self._params = net.to_device(state["best_params"])
+        of_arrays = Checkpoint.of_arrays
+        self._replayed, self.checkpoint = (of_arrays(name, state, net.to_device) for name in ("replay", "stretch"))
         if self._best is not None:
-            self._best.value, self._best.epoch = scored.value, scored.epoch
-        self._net.records.best_epoch = scored.epoch if scored.epoch >= 0 else None
-        self._next = self._net.epochs_done + (not self._net.at_epoch_end)
+            self._best.value, self._best.epoch = value, int(epoch)
+        net.records.best_epoch = self._best_epoch
+        self._next = net.epochs_done + (not net.at_epoch_end)

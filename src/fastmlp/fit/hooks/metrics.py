@@ -87,20 +87,19 @@ class Measure(Hook):
             for function in reversed(functions.values()):
                 function.release()
 
-    def measured(self, n_epochs: int) -> dict[str, np.ndarray]:
-        """Return copies of the records of the first n_epochs epochs, as {"training.NAME" or "validation.NAME": ...}."""
-        return {
-            f"{subset}.{name}": values[:n_epochs].copy()
-            for subset, values_of_subset in self._values.items()
-            for name, values in values_of_subset.items()
-        }
+    def state(self) -> dict[str, Any]:
+        n = self.n_measured
+        return {name: values[:n].copy() for name, values in self._by_name().items()}
 
-    def go_on_after(self, measured: dict[str, np.ndarray], n_epochs: int) -> None:
-        """Take the records of the first n_epochs epochs, as `measured` has returned them."""
-        for subset, values_of_subset in self._values.items():
-            for name, values in values_of_subset.items():
-                values[:n_epochs] = measured[f"{subset}.{name}"]
+    def go_on_from(self, state: dict[str, Any], n_epochs: int) -> None:
+        for name, values in self._by_name().items():
+            values[:n_epochs] = state[name]
         self.n_measured = n_epochs
+
+    def _by_name(self) -> dict[str, np.ndarray]:
+        """Return all records, as {"metrics.training.NAME" or "metrics.validation.NAME": values}."""
+        found = self._values.items()
+        return {f"metrics.{subset}.{name}": values for subset, of in found for name, values in of.items()}
 
     def records(self, n_epochs: int) -> dict[str, dict[str, Any]]:
         """Return the history's records of the first n_epochs epochs, with NaN for epochs without measurement."""
