@@ -20,12 +20,6 @@ def test_tables_show_the_committed_results(path):
     assert report.documents(paths)[path] == path.read_text(encoding="utf-8"), report.__doc__
 
 
-def test_published_files_have_the_name_of_what_was_measured():
-    assert [path.name for path in report.committed()] == [
-        result_files.published_name(result_files.load(path)) for path in report.committed()
-    ]
-
-
 def test_plots_show_the_committed_results():
     source = report.committed()[0]
     mark = report.mark(source)

@@ -67,13 +67,3 @@ def test_rows_name_tests_that_run(row):
         assert name in options_of(path), f"{path} has no {name}"
         needed = options_of(path)[name]
         assert option == needed, f"{path}::{name} runs {f'with {needed} alone' if needed else 'by default'}: say so"
-
-
-def test_options_of_tests_are_found():
-    """What a whole module, a test, or each of its cases is marked with; a test with some other case needs none."""
-    needs = lambda text, marks=(): option_of(ast.parse(text).body[0], marks)
-    listed = "@pytest.mark.parametrize('a', [pytest.param(1, marks=pytest.mark.full)%s])\ndef test(a): ..."
-    assert needs("def test(): ...", ["pytest.mark.full"]) == needs("@pytest.mark.full\ndef test(): ...") == "--full"
-    assert needs(listed % "") == "--full"
-    assert needs(listed % ", 2") == needs("@pytest.mark.slow\ndef test(): ...") == ""
-    assert needs("def test(is_long):\n    if not is_long:\n        pytest.skip('slow')") == "--long"
