@@ -36,6 +36,7 @@ KERNEL_FLOORS = (
     "cpu cuda",
 )  # jit compiles formulas, formulas call what jit has compiled
 LAZY_CONVENIENCE: set[tuple[str, str]] = {
+    ("diagnosis.adapters", "export.from_torch"),
     ("nets.net_base", "export.export_to_file"),
     ("nets.net_base", "export.predictor"),
     ("mlp", "export.to_torch"),

@@ -1,31 +1,38 @@
-"""Adapters for nets of other libraries, which are recognised by their attributes, so that no library is imported."""
+"""Adapters: nets of fastmlp and of other libraries, arrays and functions as models under test.
+
+Nets of other libraries are recognised by their attributes, so that no library is imported.
+"""
 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from ..kernels.formulas.activations import ACTIVATIONS
-from .model_under_test import ModelUnderTest, from_arrays, from_function, is_mlp, model_of_fastmlp
+from ..errors import unknown_name
+from ..kernels.formulas.activations import ACTIVATIONS, Activation
+from ..kernels.formulas.activations import CODES as ACTIVATION_CODES
+from ..kernels.formulas.losses import CODES as LOSS_CODES
+from ..kernels.formulas.losses import LOSSES, Loss
+from ..network.parameter_layout import Layout
+from .model_under_test import ModelUnderTest, as_outputs, model_of_fastmlp
 
-CHECKED_ROWS = 32  # samples with which the outputs of a PyTorch module or Keras model are compared
-LARGEST_DEVIATION = 0.03  # mean one, relative to the mean output; modules of float16 and bfloat16 round
-PASSED_OVER = ("Dropout", "InputLayer", "Flatten", "Identity", "AlphaDropout", "Activation")
+USUAL_LOSS = {"sigmoid": "binary_cross_entropy", "softmax": "softmax_cross_entropy", "exponential": "poisson"}
+PROBES = np.concatenate([-np.geomspace(1e4, 1e-3, 200), np.geomspace(1e-3, 1e4, 200)])  # to find a function's bounds
+UNBOUNDED = 100.0  # a function that exceeds this on PROBES counts as unbounded
 
 
-def model_of_other_library(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss: Any) -> ModelUnderTest:
-    """Return the model under test for a net that is not one of fastmlp.
+def model_of(net: Any, X: np.ndarray, y: Any, activations: Sequence[Any] | None, loss: Any) -> ModelUnderTest:
+    """Return the model under test for a net.
 
-    net : a fitted MLPClassifier or MLPRegressor of scikit-learn; a PyTorch module or Keras model of linear layers and
-        activations; a list of arrays [W, b, W, b, ...] or of pairs (W, b), or a dictionary or state_dict of such
-        arrays, with `activations`; or a forward function
+    net : an MLP or a Population; a fitted MLPClassifier or MLPRegressor of scikit-learn; a PyTorch module of linear
+        layers and activations; a list of arrays [W, b, W, b, ...] or of pairs (W, b), or a dictionary or state_dict of
+        such arrays, or a Keras model or a PyTorch module with such arrays, with `activations`; or a forward function
     X : (n_samples, n_features) inputs, for their shape and for probing a function
+    y : targets, which show whether the loss of a PyTorch module has to be named
     activations : name or function of z for each layer, including the output; None to read them from the net
     loss : name of the loss, or None for the usual one
 
@@ -34,14 +41,18 @@ def model_of_other_library(net: Any, X: np.ndarray, activations: Sequence[Any] |
     ValueError
         If the net is none of these, or cannot be read.
     """
+    if hasattr(net, "network"):
+        return _of_fastmlp(net)
     if isinstance(activations, str) or callable(activations):
         activations = [activations]  # valid for a net of one layer; deeper nets need a list
     if hasattr(net, "coefs_") and hasattr(net, "intercepts_"):
         return _from_scikit_learn(net, loss)
-    if hasattr(net, "layers") and callable(getattr(net, "get_weights", None)):  # a PyTorch module, too, on its backend
-        return _from_keras(net, X, activations, loss)
-    if callable(getattr(net, "named_modules", None)) and callable(getattr(net, "state_dict", None)):
-        return _from_torch(net, X, activations, loss)
+    if callable(getattr(net, "get_weights", None)):  # a Keras model
+        net = net.get_weights()
+    elif callable(getattr(net, "named_modules", None)):
+        if activations is None:
+            return _from_torch(net, y, loss)
+        net = net.state_dict()
     if isinstance(net, Mapping):
         is_state_dict = all(hasattr(array, "detach") for array in net.values())  # whose W are (fan_out, fan_in)
         tensors = [np.asarray(_on_host(array)) for array in net.values()]
@@ -53,14 +64,21 @@ def model_of_other_library(net: Any, X: np.ndarray, activations: Sequence[Any] |
         return from_function(net, X, loss)
     if isinstance(net, (str, os.PathLike)):
         raise ValueError(f"diagnose takes a net, not the name of a file: load it first, by fastmlp.load({str(net)!r}).")
-    if hasattr(net, "fit") and not hasattr(net, "coefs_") and hasattr(net, "hidden_layer_sizes"):
+    if hasattr(net, "fit") and hasattr(net, "hidden_layer_sizes"):
         raise ValueError("The estimator has no weights before fit: fit it, then diagnose it.")
     raise ValueError(
-        "diagnose takes an MLP, a Population, a fitted scikit-learn MLP, a PyTorch or Keras model of dense "
-        f"layers, a fitted estimator of this package, a list of arrays [W, b, W, b, ...] or of pairs (W, b) with "
-        "activations=[...], or a forward function, "
-        f"but it is {type(net).__name__}."
+        "diagnose takes an MLP, a Population, a fitted estimator of this package, a fitted scikit-learn MLP, a PyTorch "
+        "module of linear layers, a list of arrays [W, b, W, b, ...] or of pairs (W, b), or a Keras model, with "
+        f"activations=[...], or a forward function, but it is {type(net).__name__}."
     )
+
+
+def _of_fastmlp(net: Any) -> ModelUnderTest:
+    network = net.network
+    if hasattr(net, "n_nets"):
+        dropout = np.broadcast_to(np.asarray(net.dropout)[..., None], (net.n_nets, network.n_hidden_layers))
+        return model_of_fastmlp(network, net.params, net.l2, dropout)
+    return model_of_fastmlp(network, net.params[None], network.l2, np.asarray(network.dropout)[None])
 
 
 def _is_pair(item: Any) -> bool:
@@ -76,19 +94,35 @@ def _on_host(array: Any) -> Any:
 
 
 def _from_scikit_learn(net: Any, loss: Any) -> ModelUnderTest:
-    """Return the model for an estimator of scikit-learn, or one of fastmlp with one net, which knows more of it."""
-    n_hidden = len(net.coefs_) - 1
-    rows = [*[net.activation] * n_hidden, net.out_activation_]
+    rows = [*[net.activation] * (len(net.coefs_) - 1), net.out_activation_]
     if loss is None and getattr(net, "loss", "") in ("log_loss", "poisson", "squared_error"):
         loss = "binary_cross_entropy" if (net.loss, rows[-1]) == ("log_loss", "logistic") else net.loss
-    model = from_arrays(net.coefs_, net.intercepts_, rows, loss, type(net).__name__)
-    own: Any = getattr(net, "net_", None)
-    if not is_mlp(own):
-        return model
-    known = model_of_fastmlp(own.network, own.params[None], own.network.l2, np.asarray(own.network.dropout)[None])
-    if loss in (None, net.loss):
-        model = replace(model, loss=known.loss, loss_constant=known.loss_constant)
-    return replace(model, dropout=known.dropout, label_smoothing=known.label_smoothing)
+    return from_arrays(net.coefs_, net.intercepts_, rows, loss)
+
+
+def _from_torch(module: Any, y: Any, loss: Any) -> ModelUnderTest:
+    """Return the model for a PyTorch module that from_torch can take.
+
+    A module that ends without an activation, with labels as y, probably ends in logits: its loss must be named.
+    """
+    from ..export.from_torch import from_torch
+
+    try:
+        net = from_torch(module, loss=loss, device="cpu")
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{error} Or give diagnose activations=[...], a name or a function for each layer, or the forward function "
+            "of the module: diagnose(lambda X: ..., X, y)."
+        ) from None
+    labels, n_outputs = np.asarray(y), net.network.n_outputs
+    are_labels = labels.dtype.kind in "biu" or (labels.ndim == 1 and n_outputs > 1)
+    if loss is None and are_labels and net.network.output_row.name == "identity":
+        usual = "softmax_cross_entropy" if n_outputs > 1 else "binary_cross_entropy"
+        raise ValueError(
+            "The PyTorch module ends without an activation and y holds labels, so its loss must be named: "
+            f"loss={usual!r} if the outputs are logits, loss='squared_error' if they are trained as numbers."
+        )
+    return _of_fastmlp(net)
 
 
 def _from_list(
@@ -125,125 +159,122 @@ def _with_flat_biases(arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
     return [array for W, b in pairs for array in (W, b.reshape(-1))]
 
 
-def _activation_name(layer: Any) -> str | None:
-    """Return the name that an activation layer has in the table ACTIVATIONS, or None if it is another layer."""
-    snake_case = "".join(c if c.islower() or not k else f"_{c}" for k, c in enumerate(type(layer).__name__)).lower()
-    squeezed = snake_case.replace("_", "")
-    known = {row.name.replace("_", ""): row.name for row in ACTIVATIONS}
-    return known.get(squeezed)
+def activation_row(activation: Any, *, hidden: bool) -> Activation:
+    """Return the table row of an activation.
 
+    activation : name of the activation, or a function of z
+    hidden : whether the activation is that of a hidden layer
 
-def _name_of_own(module: Any) -> str | None:
-    """Return the activation of a module that MLP.to_torch makes where PyTorch has none, or None for another module."""
-    return module.name if type(module).__module__ == "fastmlp.export.to_torch" else None
-
-
-def _from_torch(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss: Any) -> ModelUnderTest:
-    X = X[:CHECKED_ROWS]
-    weights, biases, names = [], [], []
-    for _, module in net.named_modules(remove_duplicate=False):
-        if next(iter(module.children()), None) is not None:
-            continue
-        if hasattr(module, "weight") and hasattr(module, "in_features"):
-            weights.append(np.asarray(_on_host(module.weight)).T)
-            bias = module.bias
-            biases.append(np.zeros(len(module.weight)) if bias is None else np.asarray(_on_host(bias)))
-            names.append("identity")
-        elif names and (name := _activation_name(module) or _name_of_own(module)) is not None:
-            names[-1] = _after(names[-1], name)
-        elif type(module).__name__ not in PASSED_OVER:
-            raise _not_dense(type(module).__name__)
-    model = _model_of_layers(weights, biases, activations or names, loss, "PyTorch module")
-    _check_outputs(_outputs_of_torch(net, X), model, X, "PyTorch module")
-    return model
-
-
-def _after(activation: str, name: str) -> str:
-    """Return the activation of a layer after another one was found. Raises ValueError if there are two."""
-    if name in ("identity", "linear"):
-        return activation
-    if activation not in ("identity", "linear"):
-        raise _not_dense(f"{name} after {activation}")
-    return name
-
-
-def _outputs_of_torch(net: Any, X: np.ndarray) -> np.ndarray | None:
-    """Return the outputs of a PyTorch module for X, (n_samples, n_outputs), or None if it does not take one array."""
-    torch, modes = sys.modules.get("torch"), [(module, module.training) for module in net.modules()]
-    like = next(net.parameters(), None)
-    if torch is None or like is None:
-        return None
-    try:
-        net.eval()
-        with torch.no_grad():
-            found = net(torch.as_tensor(X, dtype=like.dtype, device=like.device))
-        return np.asarray(_on_host(found).double())
-    except Exception:  # whatever a forward of its own raises
-        return None
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
-def _outputs_of_keras(net: Any, X: np.ndarray) -> np.ndarray | None:
-    """Return the outputs of a Keras model for X, (n_samples, n_outputs), or None if it does not take one array."""
-    try:
-        return np.asarray(_on_host(net(X.astype(np.float32), training=False)), np.float64)
-    except Exception:  # whatever a call of its own raises
-        return None
-
-
-def _check_outputs(expected: np.ndarray | None, model: ModelUnderTest, X: np.ndarray, kind: str) -> None:
-    """Raise ValueError if a net's outputs are not those of the model that was read from it, or its logits.
-
-    kind : what the message calls the net
+    Raises
+    ------
+    ValueError
+        For an unknown name.
     """
-    if expected is None or expected.shape[:1] != X.shape[:1] or not np.isfinite(expected).all():
-        return
-    expected = expected.reshape(len(X), -1)
-    zs, outputs = model.forward(X)
-    found = [values[0] for values in (outputs[-1], zs[-1]) if values[0].shape == expected.shape]
-    largest = LARGEST_DEVIATION * np.abs(expected).mean() + 1e-9
-    if not any(np.abs(values - expected).mean() <= largest for values in found):
+    if callable(activation) and not isinstance(activation, type):
+        return own_activation(activation)
+    name = {"linear": "identity", "logistic": "sigmoid", "none": "identity"}.get(
+        str(activation).lower(), str(activation).lower()
+    )
+    name = name.replace("leakyrelu", "leaky_relu").replace("swish", "silu")
+    choices = [row.name for row in ACTIVATIONS if row.hidden or not hidden]
+    if name not in choices:
+        raise unknown_name("activation", activation, choices)
+    return ACTIVATIONS[ACTIVATION_CODES[name]]
+
+
+def own_activation(function: Callable[[np.ndarray], Any]) -> Activation:
+    """Return a table row for a function of z: bounds are found by trying it, the derivative is a central difference."""
+
+    def value(z: np.ndarray) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            return np.asarray(function(z.copy()), np.float64)  # a copy: it may compute in place
+
+    def derivative(z: np.ndarray) -> np.ndarray:
+        return (value(z + 1e-6) - value(z - 1e-6)) / 2e-6
+
+    tried = value(PROBES)
+    tried = tried[np.isfinite(tried)] if tried.shape == PROBES.shape else np.array([np.nan])
+    low, high = (float(np.min(tried)), float(np.max(tried))) if tried.size else (np.nan, np.nan)
+    low, high = (-np.inf if not low > -UNBOUNDED else low), (np.inf if not high < UNBOUNDED else high)
+    return Activation(getattr(function, "__name__", "function").strip("<>"), value, derivative, low, high)
+
+
+def loss_row(name: Any, output: Activation | None = None) -> Loss:
+    """Return the table row of a loss; for name None, the usual loss for the output activation."""
+    if name is None:
+        name = USUAL_LOSS.get(output.name, "squared_error") if output is not None else "squared_error"
+    names = {"mse": "squared_error", "log_loss": "softmax_cross_entropy", "binary_log_loss": "binary_cross_entropy"}
+    name = names.get(name, name)
+    if not isinstance(name, str) or name not in LOSS_CODES:
+        raise unknown_name("loss", name, LOSS_CODES)
+    return LOSSES[LOSS_CODES[name]]
+
+
+def from_arrays(
+    weights: Sequence[np.ndarray], biases: Sequence[np.ndarray], activations: Sequence[Any], loss: Any = None
+) -> ModelUnderTest:
+    """Return the model for one net given by arrays.
+
+    weights : W (fan_in, fan_out) of each layer
+    biases : b (fan_out,) of each layer
+    activations : name or function of z for each layer, including the output
+    loss : name of the loss, or None for the usual one
+
+    Raises
+    ------
+    ValueError
+        If layer sizes do not match, the number of activations differs from that of layers, or the loss is not defined
+        for the output activation.
+    """
+    weights = [np.asarray(W, np.float64) for W in weights]
+    biases = [np.asarray(b, np.float64).reshape(-1) for b in biases]
+    sizes = [weights[0].shape[0], *(W.shape[1] for W in weights)]
+    for k, (W, b) in enumerate(zip(weights, biases, strict=True), start=1):
+        if W.shape != (sizes[k - 1], sizes[k]) or b.shape != (sizes[k],):
+            raise ValueError(
+                f"Layer {k} should have W of shape (fan_in, fan_out) = ({sizes[k - 1]}, {sizes[k]}) and b of shape "
+                f"({sizes[k]},), but they have {W.shape} and {b.shape}. Transpose W where it is (fan_out, fan_in)."
+            )
+    if len(activations) != len(weights):
         raise ValueError(
-            f"The outputs of the {kind} are not those of its layers one after another: its forward does something "
-            "else, such as an activation without a layer of its own, or an activation has other settings than those of "
-            "fastmlp. Give activations=[...], a name or a function for each layer, or its forward function: "
-            "diagnose(lambda X: ..., X, y)."
+            f"activations should be a list with a name or a function per layer, the output's last, such as "
+            f"['tanh', 'sigmoid'], but it names {len(activations)} where the layers are {len(weights)}."
         )
+    rows = [activation_row(name, hidden=k < len(weights) - 1) for k, name in enumerate(activations)]
+    row = loss_row(loss, rows[-1])
+    rows[-1] = _output_of_loss(rows[-1], row)
+    if (row.name == "softmax_cross_entropy") != (rows[-1].name == "softmax"):
+        raise ValueError(
+            f"loss {row.name!r} does not go with the output activation {rows[-1].name!r}: softmax_cross_entropy and "
+            "softmax belong together."
+        )
+    params = np.concatenate([array.reshape(-1) for pair in zip(weights, biases, strict=True) for array in pair])[None]
+    return ModelUnderTest(Layout(tuple(sizes)), params, tuple(rows), row)
 
 
-def _from_keras(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss: Any) -> ModelUnderTest:
-    X = X[:CHECKED_ROWS]
-    weights, biases, names = [], [], []
-    for layer in net.layers:
-        arrays = layer.get_weights()
-        function = getattr(layer, "activation", None)  # or a layer that is one
-        activation = getattr(function, "__name__", None) or (None if function is None else _activation_name(function))
-        if activation is None and function is not None and activations is None:
-            raise _not_dense(f"with the activation {type(function).__name__}")
-        if arrays and arrays[0].ndim == 2 and len(arrays) <= 2 and hasattr(layer, "units"):
-            weights.append(arrays[0])
-            biases.append(arrays[1] if len(arrays) == 2 else np.zeros(arrays[0].shape[1]))
-            names.append(activation or "identity")
-        elif names and (name := activation or _activation_name(layer)) is not None:
-            names[-1] = _after(names[-1], name)
-        elif type(layer).__name__ not in PASSED_OVER:
-            raise _not_dense(type(layer).__name__)
-    model = _model_of_layers(weights, biases, activations or names, loss, "Keras model")
-    _check_outputs(_outputs_of_keras(net, X), model, X, "Keras model")
-    return model
+def _output_of_loss(output: Activation, loss: Loss) -> Activation:
+    """Return the output activation: that of the loss for a net that ends in logits, whose output is the identity.
 
-
-def _not_dense(kind: str) -> ValueError:
-    return ValueError(
-        f"Only nets of dense layers and activations can be read, but this one has a layer {kind}. Give its forward "
-        "function instead: diagnose(lambda X: ..., X, y)."
+    Raises
+    ------
+    ValueError
+        If it is a row of the table that the loss is not defined for.
+    """
+    is_own = output.name not in ACTIVATION_CODES
+    if not loss.outputs or output.name in loss.outputs or is_own:
+        return output
+    if output.name == "identity":
+        return ACTIVATIONS[ACTIVATION_CODES[loss.outputs[0]]]
+    raise ValueError(
+        f"loss {loss.name!r} does not go with the output activation {output.name!r}, but with {loss.outputs[0]!r}. "
+        "Name the loss that the net was trained with."
     )
 
 
-def _model_of_layers(weights: list, biases: list, names: Sequence[Any], loss: Any, kind: str) -> ModelUnderTest:
-    """Return the model for lists of arrays and activation names; kind : what messages call the net."""
-    if not weights:
-        raise _not_dense("that is not dense")
-    return from_arrays(weights, biases, names, loss, kind)
+def from_function(function: Callable[..., Any], X: np.ndarray, loss: Any = None) -> ModelUnderTest:
+    """Return the model for a forward function, of which only the outputs are known."""
+    outputs = as_outputs(function(X), len(X))
+    empty = Activation("unknown", lambda z: z, lambda z: np.ones_like(z), -np.inf, np.inf)
+    layout = Layout((X.shape[1], outputs.shape[1]))
+    row = loss_row(loss)
+    return ModelUnderTest(layout, np.zeros((1, 0)), (empty,), row, function=function)

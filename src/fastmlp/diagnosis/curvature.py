@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .model_under_test import ModelUnderTest, sample_rows
-from .training_settings import TrainingSettings
+from .training_settings import SIGN_LIKE, TrainingSettings
 
 STEPS = 10.0 ** np.arange(-5.0, 4.0, 0.5)  # learning rates that are tried
 DIFFERENCE = 1e-4  # finite-difference step per parameter, relative to the root mean square of the parameters
@@ -31,7 +31,13 @@ LENGTHS = 10.0 ** np.arange(-6.0, 3.0, 0.125)  # lengths of first steps that are
 def measure_curvature(
     model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, n_iterations: int, used_rate: Any = np.nan
 ) -> dict[str, np.ndarray]:
-    """Measure the loss around each net, (n_nets,) each; see the fields of Measurements.
+    """Measure the loss around each net, (n_nets,) each.
+
+    gradient : norm of the gradient
+    largest_curvature, smallest_curvature : eigenvalues of the Hessian
+    best_step, best_gain : learning rate whose single descent step lowers the loss most, and by how much
+    safe_step, safe_gain : learning rate that suits the largest curvature, 1 / |largest|, and the decrease in one step
+    used_gain : decrease in one descent step with the learning rate of the training
 
     X : (n_samples, n_features)
     Y : (n_samples, n_outputs)
@@ -104,7 +110,7 @@ def extreme_curvatures(
 
 
 @np.errstate(all="ignore")  # inputs may be of any scale
-def longest_first_step(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, updates: TrainingSettings) -> float:
+def longest_first_step(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, settings: TrainingSettings) -> float:
     """Return the learning rate above which the first step of a new net by the update rule of the training raises its
     loss; NaN if unknown.
 
@@ -114,7 +120,7 @@ def longest_first_step(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, upda
     X : (n_samples, n_features)
     Y : (n_samples, n_outputs)
     """
-    if not model.has_weights or not (updates.is_plain_descent or updates.has_sign_like_steps):
+    if not model.has_weights or not (settings.is_plain_descent or settings.rule in SIGN_LIKE):
         return np.nan
     rows = sample_rows(len(X), NEW_NET_ROWS)
     X, Y = X[rows], Y[rows]
@@ -125,7 +131,7 @@ def longest_first_step(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, upda
         b[:] = rng.uniform(-LARGEST_BIAS, LARGEST_BIAS, size=b.shape)
     new = replace(model, params=params, l2=0.0, dropout=0.0)
     gradient = new.gradient(X, Y)
-    if updates.is_plain_descent:
+    if settings.is_plain_descent:
         _, largest = extreme_curvatures(hessian_product(new, X, Y), gradient, NEW_NET_ITERATIONS)
         longest = 2.0 / np.maximum(largest, 1e-300)
     else:

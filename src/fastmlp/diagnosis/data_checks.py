@@ -1,14 +1,17 @@
-"""Checks of the data without a net: the scale of the inputs, and how well simple models predict the targets.
+"""Checks of the data: the scale of the inputs, how well simple models predict the targets, and the range of outputs.
 
 Three simple models are cross-validated: linear regression, five nearest neighbours, and linear regression on 200 random
-ReLU features. If none of them finds a relation, the labels are probably shuffled.
+ReLU features. If none of them finds a relation, the labels are probably shuffled. The range of a net's outputs is read
+from the output activation, or guessed from the outputs of a forward function.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from .model_under_test import ModelUnderTest, as_outputs, sample_rows
 
 MAX_ROWS = 1500  # largest number of samples that are used
 MIN_SAMPLES = 40  # smallest number of samples for a meaningful cross-validation
@@ -21,39 +24,44 @@ NEIGHBOURS = 5
 RANDOM_FEATURES = 200
 MAX_COLUMNS = 400  # largest number of features of the linear model; more are projected at random
 RIDGE = 3.0  # added to the diagonal of the Gram matrix of the standardised features
+# (low, high, formula): output ranges of wrong formulas, for forward functions, of which only the outputs are known.
+SIGMOID_OF_1 = 1.0 / (1.0 + np.exp(-1.0))
+NARROW_RANGES = (
+    (0.5, SIGMOID_OF_1, "two sigmoids in a row, 1 / (1 + exp(-expit(x)))"),
+    (0.5, 1.0, "1 / (1 + expit(-x)), or a sigmoid of a ReLU"),
+    (1.0 - SIGMOID_OF_1, SIGMOID_OF_1, "a softmax of sigmoids, or a sigmoid of a tanh"),
+)
 
 
 class InputScale(NamedTuple):
     """Measurements of the scale of the inputs."""
 
-    largest_spread: float  # largest standard deviation of an input
-    typical_spread: float  # median standard deviation of the inputs that vary and are no indicators
-    largest_offset: float  # largest |mean| / standard deviation of the inputs that vary and are no indicators
+    largest_input_spread: float  # largest standard deviation of an input
+    typical_input_spread: float  # median standard deviation of the inputs that vary and are no indicators
+    largest_input_offset: float  # largest |mean| / standard deviation of the inputs that vary and are no indicators
 
 
-class DataChecks(NamedTuple):
-    """Measurements of the data. Fractions are of the variance of the targets."""
+def check_data(X: np.ndarray, Y: np.ndarray) -> dict[str, Any]:
+    """Return measurements of the data by name, besides those of InputScale. Fractions are of the targets' variance.
 
-    n_samples: int
-    n_features: int
-    scale: InputScale
-    n_constant: int  # number of constant inputs
-    n_constant_targets: int
-    one_hot: bool
-    contradicted: float  # fraction that cannot be learned, because equal inputs have different targets
-    linear: float  # fraction that the linear model explains out of sample; NaN for too few samples
-    neighbours: float  # the same for nearest neighbours
-    random_features: float  # the same for the linear model on random features
-    signal: float  # largest z-score of the three models under shuffled labels; NaN for too few samples or rare classes
-    attainable: float  # fraction that a net can be expected to explain at least
-
-
-def check_data(X: np.ndarray, Y: np.ndarray) -> DataChecks:
-    """Measure the data.
+    target_spread, target_mean : largest standard deviation, and absolute mean, of a column of Y
+    n_checked, n_features : number of samples that the others are from, and of inputs
+    constant_inputs, n_constant_targets : how many inputs and targets are the same for all samples
+    contradicted : fraction that cannot be learned, because equal inputs have different targets
+    linear : fraction that the linear model explains out of sample; NaN for too few samples
+    nearest_neighbours, random_features : the same for nearest neighbours, and for the linear model on random features
+    signal : largest z-score of the three models under shuffled labels; NaN for too few samples or rare classes
+    attainable : fraction that a net can be expected to explain at least
 
     X : (n_samples, n_features), float64, finite
     Y : (n_samples, n_outputs), float64, finite
     """
+    found = {
+        "lowest_target": float(Y.min()),
+        "highest_target": float(Y.max()),
+        "target_spread": float(Y.std(axis=0).max()),
+        "target_mean": float(np.abs(Y.mean(axis=0)).max()),
+    }
     rng = np.random.default_rng(0)
     if len(X) > MAX_ROWS:
         chosen = np.sort(rng.choice(len(X), MAX_ROWS, replace=False))
@@ -90,20 +98,20 @@ def check_data(X: np.ndarray, Y: np.ndarray) -> DataChecks:
         if _effective_samples(Y) < MIN_EFFECTIVE_SAMPLES:
             signal = np.nan
         attainable = 1.0 - contradicted if n_rows <= n / 2 and n_rows <= 64 else max(0.0, explained)
-    return DataChecks(
-        n_samples=n,
-        n_features=X.shape[1],
-        scale=input_scale(X),
-        n_constant=int((~varies).sum()),
-        n_constant_targets=int((np.ptp(Y, axis=0) == 0).sum()),
-        one_hot=_is_one_hot(Y),
-        contradicted=contradicted,
-        linear=linear,
-        neighbours=neighbours,
-        random_features=features,
-        signal=signal,
-        attainable=attainable,
-    )
+    return found | {
+        "n_checked": n,
+        "n_features": X.shape[1],
+        "constant_inputs": int((~varies).sum()),
+        "n_constant_targets": int((np.ptp(Y, axis=0) == 0).sum()),
+        "one_hot": _is_one_hot(Y),
+        "contradicted": contradicted,
+        "linear": linear,
+        "nearest_neighbours": neighbours,
+        "random_features": features,
+        "signal": signal,
+        "attainable": attainable,
+        **input_scale(X)._asdict(),
+    }
 
 
 def input_scale(X: np.ndarray) -> InputScale:
@@ -114,9 +122,9 @@ def input_scale(X: np.ndarray) -> InputScale:
     offset = np.abs(centre[scales]) / spread[scales]
     judged = spread[scales] if scales.any() else spread[varies]
     return InputScale(
-        largest_spread=float(spread.max(initial=0.0)),
-        typical_spread=float(np.quantile(judged, 0.5, method="lower")) if varies.any() else 0.0,
-        largest_offset=float(offset.max(initial=0.0)),
+        largest_input_spread=float(spread.max(initial=0.0)),
+        typical_input_spread=float(np.quantile(judged, 0.5, method="lower")) if varies.any() else 0.0,
+        largest_input_offset=float(offset.max(initial=0.0)),
     )
 
 
@@ -193,3 +201,59 @@ def _quality(prediction: np.ndarray, Y: np.ndarray, folds: np.ndarray, columns: 
     norm = np.sqrt((p * p).sum() * (y * y).sum())
     correlation = float((p * y).sum() / norm) if norm > 0 else 0.0
     return float(r2), correlation, correlation * np.sqrt(len(Y) * columns)
+
+
+# ---- the range of the outputs
+
+
+class Bounds(NamedTuple):
+    """Range of the outputs."""
+
+    low: float
+    high: float
+    source: str  # activation or formula that has this range
+    certainty: float  # 1 if read from the output activation, less if guessed from outputs
+
+
+def output_bounds(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray) -> Bounds:
+    """Return the range of the outputs: that of the output activation, or for a function the range it seems to have."""
+    if model.has_weights:
+        row = model.activations[-1]
+        return Bounds(row.low, row.high, f"the output activation {row.name}", 1.0)
+    rng = np.random.default_rng(5)
+    rows = X[sample_rows(len(X), 200)]
+    spread = np.maximum(X.std(axis=0), 1e-3)
+    far_inputs = [rows * 10.0, rows * 1000.0, rows * -1000.0, rng.normal(size=rows.shape) * spread * 100.0]
+    assert model.function is not None
+    outputs = as_outputs(model.function(X), len(X))
+    try:
+        outputs_seen = np.concatenate([outputs, *(as_outputs(model.function(x), len(x)) for x in far_inputs)])
+    except (ValueError, FloatingPointError, OverflowError):  # the function does not accept such inputs
+        outputs_seen = outputs
+    outputs_seen = outputs_seen[np.isfinite(outputs_seen).all(axis=1)]
+    if not len(outputs_seen):
+        return Bounds(-np.inf, np.inf, "", 0.0)
+    for low, high, formula in NARROW_RANGES:
+        inside = outputs_seen.min() >= low - 1e-6 and outputs_seen.max() <= high + 1e-6
+        if inside and (Y.min() < low - 0.02 or Y.max() > high + 0.02):
+            certainty = _narrow_range_confidence(outputs, Y, low, high)
+            if certainty > 0:
+                return Bounds(low, high, formula, certainty)
+    return Bounds(-np.inf, np.inf, "", 0.0)
+
+
+def _narrow_range_confidence(outputs: np.ndarray, Y: np.ndarray, low: float, high: float) -> float:
+    """Return the confidence that these bounds keep the outputs from their targets.
+
+    An ordinary net at least reaches the mean target. Outputs that are really bounded lie on one side of the mean, or
+    accumulate at both bounds.
+    """
+    below, above = Y.min() < low - 0.02, Y.max() > high + 0.02
+    margin = 0.1 * (high - low)
+    pressed_low = below and (outputs[low > Y] < low + margin).mean() > 0.6
+    pressed_high = above and (outputs[high < Y] > high - margin).mean() > 0.6
+    if low < 0.5:  # a range around 0.5, which also contains the outputs of any new net
+        return 0.9 if pressed_low and pressed_high else 0.0
+    gap, spread = outputs.mean() - Y.mean(), outputs.std()
+    one_sided = gap > max(0.5 * spread, 1e-4) and below
+    return 0.95 if pressed_low and (pressed_high or one_sided) else 0.8 if one_sided else 0.5 * pressed_low

@@ -12,12 +12,11 @@ from ..data.checked_samples import checked_pair
 from ..errors import counted
 from ..history import History
 from . import samples
-from .adapters import model_of_other_library
+from .adapters import model_of
 from .measurements import measure, measured_samples, n_measured
-from .model_under_test import ModelUnderTest, is_mlp, is_population, model_of_fastmlp
 from .records import Curve, as_curve, with_recorded_loss
 from .result import Diagnosis, PopulationDiagnosis
-from .training_settings import TrainingSettings, updates_of
+from .training_settings import TrainingSettings, training_settings
 
 
 def diagnose(
@@ -37,10 +36,10 @@ def diagnose(
     Parameters
     ----------
     net : MLP, Population, or a net of another library
-        An MLP or a Population; a fitted estimator of fastmlp, or MLP of scikit-learn; a PyTorch or Keras model of dense
-        layers; a list of arrays [W, b, W, b, ...] or of pairs (W, b), where W has shape (fan_in, fan_out), or a
-        state_dict, with `activations`;
-        or a forward function of X (n_samples, n_features), of which only the outputs can be diagnosed.
+        An MLP or a Population; a fitted estimator of fastmlp, or MLP of scikit-learn; a PyTorch module that from_torch
+        takes; a list of arrays [W, b, W, b, ...] or of pairs (W, b), where W has shape (fan_in, fan_out), a state_dict,
+        another PyTorch module or a Keras model of dense layers, with `activations`; or a forward function of X
+        (n_samples, n_features), of which only the outputs can be diagnosed.
     X : array_like of shape (n_samples, n_features), optional
         Inputs of the training data, in the form that fit takes. NaN and infinity are allowed and reported. Without X
         and y, an MLP is diagnosed on the samples that its history keeps after a fit in this process.
@@ -52,11 +51,10 @@ def diagnose(
         Weights of the samples in the training, for one net or nets with common samples. Of each sample so many are used
         as its weight asks for: all of the heaviest, and a part of the others.
     validation_data : tuple (X, y), optional
-        Samples not used in training; they distinguish over-fitting from learning. Nets of a Population with samples of
-        their own, X of shape (n_nets, n_samples, n_features), may have validation samples of their own, too.
+        Samples not used in training; they distinguish over-fitting from learning.
     activations : sequence of str or callable, optional
-        Name or function of z for each layer, including the output, if weights are given as arrays. For PyTorch and
-        Keras models, needed only to correct the activations that are read from the model.
+        Name or function of z for each layer, including the output: if weights are given as arrays, or are those of a
+        PyTorch module or a Keras model, whose other layers are then left out.
     loss : str, optional
         fastmlp's name of the loss, for nets of other libraries; by default the usual loss for the output activation,
         which is binary_cross_entropy for a sigmoid, or squared_error where the last record of the history shows it.
@@ -100,8 +98,8 @@ def diagnose(
     if is_of_table:
         if X is not None:
             X, y = net.encoded_samples(X, y)
-            held_out = validation_data
-            validation_data = None if held_out is None else net.encoded_samples(*checked_pair(held_out))
+            if validation_data is not None:
+                validation_data = net.encoded_samples(*checked_pair(validation_data))
         net, history = net.net_, net.history_ if history is None else history
     if X is None:
         history = getattr(net, "history", None) if history is None else history
@@ -109,58 +107,51 @@ def diagnose(
             raise ValueError("Give samples X and y: only the history of an MLP's fit in this process keeps samples.")
         validation_data = history.samples.get("validation") if validation_data is None else validation_data
         X, y = history.samples["training"]
-    classes = getattr(net, "classes_", None)
-    if is_population(getattr(net, "net_", None)):  # an estimator of several nets
-        net = net.net_
+    classes, trained = getattr(net, "classes_", None), net
+    net = getattr(net, "net_", net)  # of an estimator
     if history is None:
-        history = net.result if is_population(net) else getattr(net, "loss_curve_", None)
-    updates, curve = updates_of(history, net, learning_rate, is_of_table), as_curve(history)
+        history = net.result if hasattr(net, "n_nets") else getattr(trained, "loss_curve_", None)
+    settings, curve = training_settings(history, trained, learning_rate, is_of_table), as_curve(history)
     are_history_samples, weighting = any(X is pair[0] for pair in getattr(history, "samples", {}).values()), ""
     if sample_weight is not None:
-        X, y, updates = samples.as_inputs(X), np.asarray(y), updates._replace(weighted=False)
+        X, y, settings = samples.as_inputs(X), np.asarray(y), settings._replace(weighted=False)
         rows, n_given = samples.kept_by_weight(sample_weight, len(X)), len(X)
         X, y = X[rows], y[rows]
         weighting = f"{len(X):,} of {counted(n_given, 'sample')}, of each as much as its weight asks for"
-    if is_population(net):
-        return _diagnose_population(net, X, y, curve, validation_data, updates, classes)
     X = samples.as_inputs(X)
-    model = _model_of(net, X, activations, loss)
-    samples.check_loss_is_known(model, y, loss)
-    checked = samples.as_samples(X, y, model, classes)
-    held_out = samples.as_validation(validation_data, model, classes)
+    model = model_of(net, X, y, activations, loss)
+    checked, held_out = samples.as_samples(X, y, model, classes), None
+    if validation_data is not None:
+        X_held_out, y_held_out, *_ = checked_pair(validation_data)
+        held_out = samples.as_samples(X_held_out, y_held_out, model, classes)
     usual_loss = model.loss.name
-    if loss is None and not is_mlp(net) and not checked.bad_data:
+    if loss is None and not hasattr(net, "network") and not checked.bad_data:
         model = with_recorded_loss(model, checked.X, checked.Y, curve)
-    measured = measure(model, checked, curve, held_out, updates)
-    basis = _measured_on(len(X), validation_data, updates, curve, are_history_samples)
-    basis = weighting or basis
-    if updates.weighted:
+    found = PopulationDiagnosis(measure(model, checked, curve, held_out, settings))
+    if hasattr(net, "n_nets"):
+        return found
+    basis = weighting or _measured_on(len(X), validation_data, settings, curve, are_history_samples)
+    if settings.weighted:
         basis = f"{basis or counted(len(X), 'sample')}; without the weights that samples had in the training"
     if model.loss.name != usual_loss:
         basis = f"{basis or counted(len(X), 'sample')}; the loss is {model.loss.name}, as the last record shows"
-    return replace(PopulationDiagnosis(measured).net(0), judged_on=basis)
-
-
-def _model_of(net: Any, X: np.ndarray, activations: Sequence[Any] | None, loss: Any) -> ModelUnderTest:
-    if not is_mlp(net):
-        return model_of_other_library(net, X, activations, loss)
-    network = net.network
-    return model_of_fastmlp(network, net.params[None], network.l2, np.asarray(network.dropout)[None])
+    return replace(found.net(0), judged_on=basis)
 
 
 def _measured_on(
-    n_samples: int, validation_data: Any, updates: TrainingSettings, curve: Curve | None, are_history_samples: bool
+    n_samples: int, validation_data: Any, settings: TrainingSettings, curve: Curve | None, are_history_samples: bool
 ) -> str:
     """Return a description of the samples and records behind a verdict; empty for all of the training samples.
 
     n_samples : number of samples that were given
     are_history_samples : whether the samples come from the history
     """
-    samples_text, trained = measured_samples(n_samples), counted(updates.n_samples, "sample")
-    differ = bool(updates.n_samples) and updates.n_samples != n_samples
+    samples_text, n_trained = measured_samples(n_samples), settings.n_training_samples
+    differ = n_trained not in (0, n_samples)
     if differ and are_history_samples:
-        samples_text = f"{n_measured(n_samples, 1):,} of {counted(updates.n_samples, 'training sample')}"
+        samples_text = f"{n_measured(n_samples, 1):,} of {counted(n_trained, 'training sample')}"
     elif differ:
+        trained = counted(n_trained, "sample")
         samples_text += f" that were given; the net was trained on {trained}, which may be others"
     if validation_data is not None:
         n_validation = int(np.shape(checked_pair(validation_data)[0])[0])
@@ -168,28 +159,6 @@ def _measured_on(
     if curve is not None and curve.validation is not None:
         return f"{samples_text}; the validation records of the fit"
     return samples_text if differ or n_measured(n_samples, 1) < n_samples else ""
-
-
-def _diagnose_population(
-    pop: Any, X: Any, y: Any, curve: Curve | None, validation_data: Any, updates: TrainingSettings, classes: Any
-) -> PopulationDiagnosis:
-    dropout = np.broadcast_to(np.asarray(pop.dropout)[..., None], (pop.n_nets, pop.network.n_hidden_layers))
-    model = model_of_fastmlp(pop.network, pop.params, pop.l2, dropout)
-    per_net = samples.data_per_net(X, y, pop.n_nets, model.n_outputs)
-    if per_net is None:
-        held_out = samples.as_validation(validation_data, model, classes)
-        return PopulationDiagnosis(measure(model, samples.as_samples(X, y, model, classes), curve, held_out, updates))
-    held_out_of = [validation_data] * pop.n_nets
-    if validation_data is not None:
-        X_held, y_held, *_ = checked_pair(validation_data)
-        held_out_of = samples.data_per_net(X_held, y_held, pop.n_nets, model.n_outputs) or held_out_of
-    measurements = []
-    for k, pair in enumerate(per_net):  # each net is measured on its own samples
-        one, net_curve = model.of_nets(slice(k, k + 1)), None if curve is None else curve.of_net(k)
-        held_out, checked = samples.as_validation(held_out_of[k], one, None), samples.as_samples(*pair, one, None)
-        updates_of_net = updates.of_nets(pop.n_nets, slice(k, k + 1))
-        measurements.append(measure(one, checked, net_curve, held_out, updates_of_net))
-    return PopulationDiagnosis(*measurements)
 
 
 __all__ = ["Diagnosis", "PopulationDiagnosis", "diagnose"]

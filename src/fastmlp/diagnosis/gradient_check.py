@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import checked_count, checked_number, counted, shown
-from .central_differences import Derivatives, central_differences, loss_function
 from .verdicts.verdict import number
 
+STEP = 6e-6  # relative to an entry of at least 1; cube root of the precision: balances rounding and truncation errors
 FACTORS = {
     2.0: "twice",
     0.5: "half",
@@ -49,10 +49,10 @@ class Finding(NamedTuple):
     """
 
     name: str
-    kind: str  # "missing", "factor", "transposed", "wrong" or "not finite"
+    kind: str
     text: str
-    factor: float  # least-squares factor between the given and the true gradient; NaN if it does not apply
-    error: float  # largest deviation, relative to the largest true value of the array
+    factor: float
+    error: float
 
 
 @dataclass(frozen=True)
@@ -161,47 +161,55 @@ def check_gradients(
     if not isinstance(result, tuple) or len(result) != 2:
         raise ValueError("loss_and_gradient must return a pair (loss, gradient).")
     gradients = _gradient_parts(result[1], params, names, arrays)
-    if _is_single(result[1]):
-        raise ValueError(
-            "The gradient is float32, in which rounding and the kinks of relu make central differences inexact: check "
-            "it in float64, of an MLP with dtype='float64'."
-        )
-    loss = loss_function(loss_and_gradient, rebuild)
-    if not np.isfinite(loss(arrays)):
-        raise ValueError(f"The loss at these params is {loss(arrays)}: check the gradient where the loss is finite.")
-    derivatives = central_differences(loss, arrays, max_entries)
-    overall = max((row.largest for row in derivatives), default=0.0)
+
+    def loss() -> float:
+        value = loss_and_gradient(rebuild([array.copy() for array in arrays]))[0]
+        if np.ndim(value) and np.size(value) != 1:
+            raise ValueError(f"loss_and_gradient must return (loss, gradient), a number first, but it is {value!r}.")
+        return float(np.asarray(value).reshape(-1)[0])
+
+    if not np.isfinite(loss()):
+        raise ValueError(f"The loss at these params is {loss()}: check the gradient where the loss is finite.")
+    rng, derivatives = np.random.default_rng(0), []
+    for array in arrays:
+        entries = np.arange(array.size)
+        if array.size > max_entries:
+            entries = np.sort(rng.choice(array.size, max_entries, replace=False))
+        values = np.array([_central_difference(loss, array.reshape(-1), i) for i in entries])
+        derivatives.append((entries, values, float(np.abs(values).max(initial=0.0))))
+    overall = max((largest for *_, largest in derivatives), default=0.0)
     findings, errors, worst = [], [0.0], []
-    for name, gradient, row in zip(names, gradients, derivatives, strict=True):
-        off = gradient.reshape(-1)[row.entries] - row.values
-        error = float(np.abs(off).max(initial=0.0)) / max(row.largest, 1e-6 * overall, 1e-10)
+    for name, gradient, (entries, values, largest) in zip(names, gradients, derivatives, strict=True):
+        given = gradient.reshape(-1)[entries]
+        off = np.abs(given - values)
+        error = float(off.max(initial=0.0)) / max(largest, 1e-6 * overall, 1e-10)
         errors.append(error if np.isfinite(error) else np.inf)
         if errors[-1] > tolerance:
-            findings.append(_finding(name, gradient, row, errors[-1]))
-            worst += _worst_entries(name, gradient, row, np.abs(np.nan_to_num(off, nan=np.inf)))
+            findings.append(_finding(name, gradient, entries, values, errors[-1]))
+            off = np.nan_to_num(off, nan=np.inf)
+            for i in np.argsort(-off, kind="stable")[:3]:
+                index = tuple(int(j) for j in np.unravel_index(entries[i], gradient.shape))
+                worst += [(off[i], (name, index, float(given[i]), float(values[i])))] if off[i] > 0 else []
     return GradientCheck(
         ok=not findings,
         findings=tuple(findings),
         max_error=max(errors),
         worst=tuple(entry for _, entry in sorted(worst, key=lambda pair: -pair[0])[:6]),
-        n_checked=sum(len(row.entries) for row in derivatives),
+        n_checked=sum(len(entries) for entries, *_ in derivatives),
         n_entries=sum(array.size for array in arrays),
     )
 
 
-def _worst_entries(name: str, gradient: np.ndarray, row: Derivatives, off: np.ndarray) -> list[tuple[float, Any]]:
-    """Return up to three pairs of a deviation and (name, index, given value, true value) that deviate most."""
-    index = lambda i: tuple(int(j) for j in np.unravel_index(row.entries[i], gradient.shape))
-    entry = lambda i: (name, index(i), float(gradient[index(i)]), float(row.values[i]))
-    return [(float(off[i]), entry(i)) for i in np.argsort(-off, kind="stable")[:3] if off[i] > 0]
-
-
-def _is_single(gradient: Any) -> bool:
-    """Return whether a gradient, in one of the forms of params, has arrays of float32 or float16."""
-    parts = gradient.values() if isinstance(gradient, Mapping) else gradient
-    parts = parts if isinstance(gradient, (Mapping, list, tuple)) else [gradient]
-    dtypes = [getattr(part, "dtype", None) for part in parts]
-    return any(str(dtype).removeprefix("torch.") in ("float32", "float16", "bfloat16") for dtype in dtypes)
+def _central_difference(loss: Callable[[], float], flat: np.ndarray, i: int) -> float:
+    """Return the central difference of the loss with respect to entry i of an array, which is a view of it."""
+    value = flat[i]
+    h = STEP * max(1.0, abs(value))
+    flat[i] = value + h
+    above = loss()
+    flat[i] = value - h
+    below = loss()
+    flat[i] = value
+    return (above - below) / (2.0 * h)
 
 
 def _taken_apart(params: Any):
@@ -209,11 +217,8 @@ def _taken_apart(params: Any):
     copy = _checked_copy
     if isinstance(params, Mapping):
         keys = list(params)
-        return (
-            [str(key) for key in keys],
-            [copy(params[key]) for key in keys],
-            lambda parts: dict(zip(keys, parts, strict=True)),
-        )
+        rebuild = lambda parts: dict(zip(keys, parts, strict=True))
+        return [str(key) for key in keys], [copy(params[key]) for key in keys], rebuild
     if isinstance(params, (list, tuple)) and any(copy(part).ndim for part in params):
         arrays = [copy(part) for part in params]
         return _names_of(arrays), arrays, list
@@ -249,27 +254,33 @@ def _names_of(arrays: Sequence[np.ndarray]) -> list[str]:
     return names
 
 
-def _gradient_parts(gradient: Any, params: Any, names: list[str], arrays: list[np.ndarray]):
+def _gradient_parts(gradient: Any, params: Any, names: list[str], arrays: list[np.ndarray]) -> list[np.ndarray]:
     """Return the arrays of the gradient in the order of params. Raises ValueError if their form differs."""
     if isinstance(params, Mapping):
         if not isinstance(gradient, Mapping) or set(gradient) != set(params):
             raise ValueError(f"The gradient must be a dictionary with the keys of params, {list(params)}.")
-        parts = [np.asarray(gradient[key], np.float64) for key in params]
-    elif len(arrays) == 1 and names == ["gradient"]:
-        parts = [np.asarray(gradient, np.float64)]
+        parts = [gradient[key] for key in params]
+    elif names == ["gradient"]:
+        parts = [gradient]
     else:
         if not isinstance(gradient, (list, tuple)) or len(gradient) != len(arrays):
             raise ValueError(f"The gradient must be a list of {counted(len(arrays), 'array')}, as params is.")
-        parts = [np.asarray(part, np.float64) for part in gradient]
+        parts = list(gradient)
+    if {str(getattr(part, "dtype", "")).removeprefix("torch.") for part in parts} & {"float32", "float16", "bfloat16"}:
+        raise ValueError(
+            "The gradient is float32, in which rounding and the kinks of relu make central differences inexact: check "
+            "it in float64, of an MLP with dtype='float64'."
+        )
+    parts = [np.asarray(part, np.float64) for part in parts]
     for name, part, array in zip(names, parts, arrays, strict=True):
         if part.shape != array.shape and part.T.shape != array.shape:
             raise ValueError(f"{name} has shape {part.shape}, but its parameters have {array.shape}: they must agree.")
     return [part if part.shape == array.shape else part.T for part, array in zip(parts, arrays, strict=True)]
 
 
-def _finding(name: str, gradient: np.ndarray, derivatives: Derivatives, error: float) -> Finding:
-    """Return what is wrong with one array of the gradient."""
-    given, true, largest = gradient.reshape(-1)[derivatives.entries], derivatives.values, derivatives.largest
+def _finding(name: str, gradient: np.ndarray, entries: np.ndarray, true: np.ndarray, error: float) -> Finding:
+    """Return what is wrong with one array of the gradient, of which some entries have the derivatives `true`."""
+    given, largest = gradient.reshape(-1)[entries], float(np.abs(true).max(initial=0.0))
     if not np.isfinite(given).all():
         return Finding(name, "not finite", f"{name} is not finite", np.nan, error)
     if np.abs(given).max(initial=0.0) <= MISSING * max(largest, 1e-300):
@@ -284,10 +295,9 @@ def _finding(name: str, gradient: np.ndarray, derivatives: Derivatives, error: f
             deviation = f"deviates by {error:.1g} of its largest value"
             text = f"{name} {deviation}: a small term, such as a penalty's, may be missing"
             return Finding(name, "wrong", text, factor, error)
-    if gradient.ndim == 2 and gradient.shape[0] == gradient.shape[1]:
-        transposed = gradient.T.reshape(-1)[derivatives.entries]
-        if np.abs(transposed - true).max() <= NEAR * largest:
-            return Finding(name, "transposed", f"{name} is transposed", np.nan, error)
+    is_square = gradient.ndim == 2 and gradient.shape[0] == gradient.shape[1]
+    if is_square and np.abs(gradient.T.reshape(-1)[entries] - true).max() <= NEAR * largest:
+        return Finding(name, "transposed", f"{name} is transposed", np.nan, error)
     cosine = float(given @ true) / max(np.sqrt(squares * float(given @ given)), 1e-300)
     where = f"the angle to the true one is {np.degrees(np.arccos(np.clip(cosine, -1, 1))):.0f} degrees"
     return Finding(name, "wrong", f"{name} is wrong, {where}", factor, error)

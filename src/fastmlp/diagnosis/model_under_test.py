@@ -6,23 +6,16 @@ Everything here is plain NumPy in float64 over all nets of a model at once: para
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from ..errors import unknown_name
 from ..kernels.formulas.activations import ACTIVATIONS, Activation
-from ..kernels.formulas.activations import CODES as ACTIVATION_CODES
-from ..kernels.formulas.losses import CODES as LOSS_CODES
 from ..kernels.formulas.losses import LOSSES, SOFTMAX_CROSS_ENTROPY, Loss
 from ..network.parameter_layout import Layout
 from ..network.spec import Network
-
-USUAL_LOSS = {"sigmoid": "binary_cross_entropy", "softmax": "softmax_cross_entropy", "exponential": "poisson"}
-PROBES = np.concatenate([-np.geomspace(1e4, 1e-3, 200), np.geomspace(1e-3, 1e4, 200)])  # to find a function's bounds
-UNBOUNDED = 100.0  # a function that exceeds this on PROBES counts as unbounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +30,6 @@ class ModelUnderTest:
     l2 : penalty factor; a number or (n_nets,)
     dropout : dropout rate in training; a number, (n_nets, n_hidden_layers) or (n_nets, 1)
     function : X (n_samples, n_features) -> outputs (n_samples, n_outputs), or None
-    own_name : what messages call the model
     label_smoothing : fraction of each target that is spread over all classes
     """
 
@@ -49,7 +41,6 @@ class ModelUnderTest:
     l2: Any = 0.0
     dropout: Any = 0.0
     function: Callable[[np.ndarray], np.ndarray] | None = None
-    own_name: str = "net"
     label_smoothing: float = 0.0
 
     @property
@@ -147,12 +138,8 @@ class ModelUnderTest:
     def objective(self, X: np.ndarray, Y: np.ndarray, params: np.ndarray) -> np.ndarray:
         """Return the loss of each net with the L2 penalty, (n_nets,)."""
         zs, outputs = self.forward(X, params)
-        return self.losses(zs[-1], outputs[-1], Y) + self._penalty(params)
-
-    def _penalty(self, params: np.ndarray) -> np.ndarray | float:
-        if not np.any(self.l2):
-            return 0.0
-        return 0.5 * np.asarray(self.l2) * sum((W * W).sum(axis=(1, 2)) for W, _ in self.layers(params))
+        squares = sum((W * W).sum(axis=(1, 2)) for W, _ in self.layers(params)) if np.any(self.l2) else 0.0
+        return self.losses(zs[-1], outputs[-1], Y) + 0.5 * np.asarray(self.l2) * squares
 
     def gradient(self, X: np.ndarray, Y: np.ndarray, params: np.ndarray | None = None) -> np.ndarray:
         """Return the gradient of the objective, (n_nets, n_params)."""
@@ -178,16 +165,13 @@ class ModelUnderTest:
             if not self.is_softmax:
                 delta = delta / self.n_outputs
             if not self.loss.delta_is_wrt_logit:
-                delta = delta * self.derivatives(len(layers) - 1, zs[-1], outputs[-1])
+                delta = delta * activation_derivative(self.activations[-1], zs[-1], outputs[-1])
             deltas = [delta]
             for k in range(len(layers) - 1, 0, -1):
                 propagated = deltas[0] @ layers[k][0].transpose(0, 2, 1)
-                deltas.insert(0, propagated * self.derivatives(k - 1, zs[k - 1], outputs[k - 1]))
+                slope = activation_derivative(self.activations[k - 1], zs[k - 1], outputs[k - 1])
+                deltas.insert(0, propagated * slope)
         return deltas
-
-    def derivatives(self, k: int, z: np.ndarray, a: np.ndarray) -> np.ndarray:
-        """Return the derivatives of layer k's outputs `a` by z, (n_nets, n_samples, width)."""
-        return activation_derivative(self.activations[k], z, a)
 
 
 def activation_derivative(row: Activation, z: np.ndarray, a: np.ndarray) -> np.ndarray:
@@ -230,57 +214,6 @@ def as_outputs(values: Any, n_samples: int) -> np.ndarray:
     return array
 
 
-def activation_row(activation: Any, *, hidden: bool) -> Activation:
-    """Return the table row of an activation.
-
-    activation : name of the activation, or a function of z
-    hidden : whether the activation is that of a hidden layer
-
-    Raises
-    ------
-    ValueError
-        For an unknown name.
-    """
-    if callable(activation) and not isinstance(activation, type):
-        return own_activation(activation)
-    name = {"linear": "identity", "logistic": "sigmoid", "none": "identity"}.get(
-        str(activation).lower(), str(activation).lower()
-    )
-    name = name.replace("leakyrelu", "leaky_relu").replace("swish", "silu")
-    choices = [row.name for row in ACTIVATIONS if row.hidden or not hidden]
-    if name not in choices:
-        raise unknown_name("activation", activation, choices)
-    return ACTIVATIONS[ACTIVATION_CODES[name]]
-
-
-def own_activation(function: Callable[[np.ndarray], Any]) -> Activation:
-    """Return a table row for a function of z: bounds are found by trying it, the derivative is a central difference."""
-
-    def value(z: np.ndarray) -> np.ndarray:
-        with np.errstate(all="ignore"):
-            return np.asarray(function(z.copy()), np.float64)  # a copy: it may compute in place
-
-    def derivative(z: np.ndarray) -> np.ndarray:
-        return (value(z + 1e-6) - value(z - 1e-6)) / 2e-6
-
-    tried = value(PROBES)
-    tried = tried[np.isfinite(tried)] if tried.shape == PROBES.shape else np.array([np.nan])
-    low, high = (float(np.min(tried)), float(np.max(tried))) if tried.size else (np.nan, np.nan)
-    low, high = (-np.inf if not low > -UNBOUNDED else low), (np.inf if not high < UNBOUNDED else high)
-    return Activation(getattr(function, "__name__", "function").strip("<>"), value, derivative, low, high)
-
-
-def loss_row(name: Any, output: Activation | None = None) -> Loss:
-    """Return the table row of a loss; for name None, the usual loss for the output activation."""
-    if name is None:
-        name = USUAL_LOSS.get(output.name, "squared_error") if output is not None else "squared_error"
-    names = {"mse": "squared_error", "log_loss": "softmax_cross_entropy", "binary_log_loss": "binary_cross_entropy"}
-    name = names.get(name, name)
-    if not isinstance(name, str) or name not in LOSS_CODES:
-        raise unknown_name("loss", name, LOSS_CODES)
-    return LOSSES[LOSS_CODES[name]]
-
-
 def model_of_fastmlp(network: Network, params: np.ndarray, l2: Any, dropout: Any = 0.0) -> ModelUnderTest:
     """Return the model for nets of fastmlp.
 
@@ -298,88 +231,3 @@ def model_of_fastmlp(network: Network, params: np.ndarray, l2: Any, dropout: Any
         dropout,
         label_smoothing=network.label_smoothing,
     )
-
-
-def from_arrays(
-    weights: Sequence[np.ndarray],
-    biases: Sequence[np.ndarray],
-    activations: Sequence[Any],
-    loss: Any = None,
-    own_name: str = "net",
-) -> ModelUnderTest:
-    """Return the model for one net given by arrays.
-
-    weights : W (fan_in, fan_out) of each layer
-    biases : b (fan_out,) of each layer
-    activations : name or function of z for each layer, including the output
-    loss : name of the loss, or None for the usual one
-    own_name : what messages call the net
-
-    Raises
-    ------
-    ValueError
-        If layer sizes do not match, the number of activations differs from that of layers, or the loss is not defined
-        for the output activation.
-    """
-    weights = [np.asarray(W, np.float64) for W in weights]
-    biases = [np.asarray(b, np.float64).reshape(-1) for b in biases]
-    sizes = [weights[0].shape[0], *(W.shape[1] for W in weights)]
-    for k, (W, b) in enumerate(zip(weights, biases, strict=True), start=1):
-        if W.shape != (sizes[k - 1], sizes[k]) or b.shape != (sizes[k],):
-            raise ValueError(
-                f"Layer {k} should have W of shape (fan_in, fan_out) = ({sizes[k - 1]}, {sizes[k]}) and b of shape "
-                f"({sizes[k]},), but they have {W.shape} and {b.shape}. Transpose W where it is (fan_out, fan_in)."
-            )
-    if len(activations) != len(weights):
-        raise ValueError(
-            f"activations should be a list with a name or a function per layer, the output's last, such as "
-            f"['tanh', 'sigmoid'], but it names {len(activations)} where the layers are {len(weights)}."
-        )
-    rows = [activation_row(name, hidden=k < len(weights) - 1) for k, name in enumerate(activations)]
-    row = loss_row(loss, rows[-1])
-    rows[-1] = _output_of_loss(rows[-1], row)
-    if (row.name == "softmax_cross_entropy") != (rows[-1].name == "softmax"):
-        raise ValueError(
-            f"loss {row.name!r} does not go with the output activation {rows[-1].name!r}: softmax_cross_entropy and "
-            "softmax belong together."
-        )
-    params = np.concatenate([array.reshape(-1) for pair in zip(weights, biases, strict=True) for array in pair])[None]
-    return ModelUnderTest(Layout(tuple(sizes)), params, tuple(rows), row, own_name=own_name)
-
-
-def _output_of_loss(output: Activation, loss: Loss) -> Activation:
-    """Return the output activation: that of the loss for a net that ends in logits, whose output is the identity.
-
-    Raises
-    ------
-    ValueError
-        If it is a row of the table that the loss is not defined for.
-    """
-    is_own = output.name not in ACTIVATION_CODES
-    if not loss.outputs or output.name in loss.outputs or is_own:
-        return output
-    if output.name == "identity":
-        return ACTIVATIONS[ACTIVATION_CODES[loss.outputs[0]]]
-    raise ValueError(
-        f"loss {loss.name!r} does not go with the output activation {output.name!r}, but with {loss.outputs[0]!r}. "
-        "Name the loss that the net was trained with."
-    )
-
-
-def from_function(function: Callable[..., Any], X: np.ndarray, loss: Any = None) -> ModelUnderTest:
-    """Return the model for a forward function, of which only the outputs are known."""
-    outputs = as_outputs(function(X), len(X))
-    empty = Activation("unknown", lambda z: z, lambda z: np.ones_like(z), -np.inf, np.inf)
-    layout = Layout((X.shape[1], outputs.shape[1]))
-    row = loss_row(loss)
-    return ModelUnderTest(layout, np.zeros((1, 0)), (empty,), row, function=function, own_name="function")
-
-
-def is_mlp(net: Any) -> bool:
-    """Return whether a net is an MLP of fastmlp, by its attributes: this package must not import the class."""
-    return hasattr(net, "network") and hasattr(net, "padded_params")
-
-
-def is_population(net: Any) -> bool:
-    """Return whether a net is a Population of fastmlp, by its attributes."""
-    return hasattr(net, "network") and hasattr(net, "n_nets")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,21 +25,24 @@ AT_BASE = 0.01  # relative distance from the base rate's loss, up to which a los
 FAR_ABOVE = 2.0  # ratio to the base rate's loss from which on a loss that still falls causes a warning
 LARGE_SCALE = 0.5  # confidence from which on unscaled inputs are named as the cause
 LARGE_SWING = 0.2  # mean step up or down between epochs, relative to the mean loss, that causes a warning
-ADVICE = "fastmlp.diagnose(net, X, y, history) says why and what to change."
+NETS = 256  # largest number of nets of a population to check
 
 
 class Monitor:
-    """Monitor of the fit of one net. `look` takes little time, and warns only if training goes wrong."""
+    """Monitor of the fit of one net. `look` takes little time, and warns only if training goes wrong.
+
+    network, data : net and samples of the fit
+    n_epochs : planned number of epochs; a plateau in the first tenth of them causes no warning
+    """
+
+    advice = "fastmlp.diagnose(net, X, y, history) says why and what to change."
 
     def __init__(self, network: Network, data: Samples, n_epochs: int = 0):
-        """Create a monitor for one fit.
-
-        n_epochs : planned number of epochs; a plateau in the first tenth of them causes no warning
-        """
-        self.network, self.data = network, data
+        self.data: Samples | None = data
+        self.base = base_of(network, data)
         self._patient = max(FIRST_EPOCH, int(PATIENCE * n_epochs))
         self._late = max(FIRST_EPOCH, n_epochs // 2)
-        self._next, self.warned = FIRST_EPOCH, ""
+        self._next, self._has_warned = FIRST_EPOCH, False
 
     def look(self, losses: np.ndarray, *, at_end: bool = False) -> None:
         """Check the fit if a check is due, and warn with TrainingWarning if something is wrong.
@@ -49,21 +51,18 @@ class Monitor:
         at_end : whether the fit has ended; then the schedule of checks does not apply
         """
         n = len(losses)
-        if self.warned or n < FIRST_EPOCH or (n < self._next and not at_end):
+        if self._has_warned or n < FIRST_EPOCH or (n < self._next and not at_end):
             return
         self._next = int(n * CHECK_RATIO) + 1
-        self.warned = self._check_curve(losses, at_end)
-        if self.warned:
-            warn_user(f"Epoch {n}: {self.warned}; {ADVICE}", TrainingWarning)
+        if found := self._failure(losses, at_end):
+            self._warn(f"Epoch {n}: {found}")
 
-    @cached_property
-    def base(self) -> float:
-        model = model_of_fastmlp(self.network, np.zeros((1, self.network.layout.n_params)), 0.0)
-        Y = on_host(self.data.Y).reshape(-1, self.network.n_outputs).astype(np.float64)
-        weight = on_host(self.data.weight).astype(np.float64) if self.data.has_weights else None
-        return base_loss_of(model, unsmoothed(Y, self.network), weight)
+    def _warn(self, text: str) -> None:
+        self._has_warned = True
+        warn_user(f"{text}; {self.advice}", TrainingWarning)
 
-    def _check_curve(self, losses: np.ndarray, at_end: bool) -> str:
+    def _failure(self, losses: np.ndarray, at_end: bool) -> str:
+        """Return what is wrong with the losses of a net, in words, or ""."""
         n = len(losses)
         last = losses[-max(1, n // 8) :]
         if not last.mean() > 0:  # a perfect net, or a loss without a natural zero
@@ -74,57 +73,51 @@ class Monitor:
             position = "at" if level < (1.0 + AT_BASE) * self.base else f"at {level:.4g}, above"
             return (
                 f"the loss has stayed {position} the base rate's, {self.base:.4g}, since epoch {n // 2}: the net is no "
-                f"better than a constant{unscaled_inputs(self.data, ', since ')}"
+                f"better than a constant{self._unscaled(', since ')}"
             )
         lowest = losses.min()
         if level > 2.0 * lowest and level > losses[0] and level > 0.2 * self.base:
-            return (
-                f"the loss has risen from {lowest:.4g} to {level:.4g}: "
-                f"{unscaled_inputs(self.data) or 'the learning rate is too high or the sign is wrong'}"
-            )
+            cause = self._unscaled() or "the learning rate is too high or the sign is wrong"
+            return f"the loss has risen from {lowest:.4g} to {level:.4g}: {cause}"
         recent = losses[-max(8, n // 4) :]
         steps = np.abs(np.diff(recent))
         swing, net_change = steps.mean() / recent.mean(), abs(recent[-1] - recent[0])
         if swing > LARGE_SWING and net_change < 0.2 * steps.sum() and level > 0.2 * self.base:
-            cause = unscaled_inputs(self.data) or "the learning rate is too high"
+            cause = self._unscaled() or "the learning rate is too high"
             return f"the loss swings by {100 * swing:.0f} % from epoch to epoch: {cause}"
         if level > (1.0 + AT_BASE if at_end else FAR_ABOVE) * self.base and n >= self._late:
             return (
                 f"the loss is still {level:.4g}, above the base rate's, {self.base:.4g}: the net is no better "
-                f"than a constant{unscaled_inputs(self.data, ', since ')}"
+                f"than a constant{self._unscaled(', since ')}"
             )
         return ""
 
+    def _unscaled(self, conjunction: str = "") -> str:
+        """Return that the inputs are not scaled, after a conjunction, or "" if they are or are those of each net."""
+        if self.data is None:
+            return ""
+        stride = max(1, self.data.n_samples // MAX_ROWS)
+        X = self.data.X.reshape(self.data.n_samples, -1)[::stride]
+        scale = input_scale(on_host(X).astype(np.float64))
+        if scale_too_large(scale) < LARGE_SCALE:
+            return ""
+        return (
+            f"{conjunction}the inputs are not scaled: their largest standard deviation is "
+            f"{scale.largest_input_spread:.4g}, the median one {scale.typical_input_spread:.4g}"
+        )
 
-def unscaled_inputs(data: Samples | None, conjunction: str = "") -> str:
-    """Return a clause, after a conjunction, on the scale of the inputs as a cause of failure; "" if they are scaled.
 
-    data : None for nets with different inputs
+class PopulationMonitor(Monitor):
+    """Monitor of the fit of a population: it warns if most nets are no better than a constant, or diverge.
+
+    strides : from net to net, of inputs, targets and weights; targets or weights that differ have no one base
     """
-    if data is None:
-        return ""
-    stride = max(1, data.n_samples // MAX_ROWS)
-    scale = input_scale(on_host(data.X.reshape(data.n_samples, -1)[::stride]).astype(np.float64))
-    if scale_too_large(scale) < LARGE_SCALE:
-        return ""
-    return (
-        f"{conjunction}the inputs are not scaled: their largest standard deviation is {scale.largest_spread:.4g}, the "
-        f"median one {scale.typical_spread:.4g}"
-    )
 
-
-class PopulationMonitor:
-    """Monitor of the fit of a population: it warns if most nets are no better than a constant, or diverge."""
-
-    NETS = 256  # largest number of nets to check
+    advice = "fastmlp.diagnose(pop, X, y) says why and what to change."
 
     def __init__(self, network: Network, data: Samples, strides: tuple[int, int, int]):
-        """Create a monitor for one fit.
-
-        strides : from net to net, of inputs, targets and weights; targets or weights that differ have no one base
-        """
-        self.base = np.nan if strides[1] or strides[2] else Monitor(network, data).base
-        self.data, self.warned = None if strides[0] else data, ""
+        self.base = np.nan if strides[1] or strides[2] else base_of(network, data)
+        self.data, self._has_warned = None if strides[0] else data, False
 
     def look(self, outcome: Any, *, at_end: bool = False) -> None:
         """Check the records of the nets, and warn with TrainingWarning if most of them do not learn.
@@ -132,11 +125,10 @@ class PopulationMonitor:
         outcome : Outcome of fit/outcome.py
         at_end : as in Monitor.look
         """
-        if self.warned:
+        if self._has_warned:
             return
-        chosen = np.unique(np.linspace(0, len(outcome.status) - 1, self.NETS).astype(np.int64))
-        records = np.asarray(outcome.records[:, chosen], np.float64)
-        epochs = outcome.record_epochs
+        chosen = np.unique(np.linspace(0, len(outcome.status) - 1, NETS).astype(np.int64))
+        records, epochs = np.asarray(outcome.records[:, chosen], np.float64), outcome.record_epochs
         n = np.isfinite(records).sum(axis=0)
         last = np.maximum(n - 1, 0)
         half = np.searchsorted(epochs, epochs[last] / 2)
@@ -146,19 +138,19 @@ class PopulationMonitor:
         with np.errstate(invalid="ignore"):
             is_flat = (level > (1.0 - AT_BASE) * self.base) & (np.abs(level - middle) < FLAT_CURVE * level)
             is_useless = is_old & (is_flat | (level > (1.0 + AT_BASE if at_end else np.inf) * self.base))
-        warning = ""
         diverged = outcome.status[chosen] == DIVERGED_NET
         if is_old.sum() >= len(chosen) / 4 and is_useless.sum() > is_old.sum() / 2:
-            percentage = 100.0 * is_useless.sum() / is_old.sum()
-            warning = (
-                f"{percentage:.0f} % of the nets looked at stay at the base rate's loss, {self.base:.4g}, or above it: "
-                f"they are no better than a constant{unscaled_inputs(self.data, ', since ')}"
+            self._warn(
+                f"{100.0 * is_useless.sum() / is_old.sum():.0f} % of the nets looked at stay at the base rate's loss, "
+                f"{self.base:.4g}, or above it: they are no better than a constant{self._unscaled(', since ')}"
             )
         elif diverged.sum() > len(chosen) / 2 and not at_end:  # at the end, fit itself warns of divergence
-            warning = f"most of the nets diverge: {unscaled_inputs(self.data) or 'the learning rate is too high'}"
-        if warning:
-            self.warned = warning
-            warn_user(
-                f"{warning[0].upper()}{warning[1:]}; {ADVICE}".replace("(net", "(pop").replace(", history", ""),
-                TrainingWarning,
-            )
+            self._warn(f"Most of the nets diverge: {self._unscaled() or 'the learning rate is too high'}")
+
+
+def base_of(network: Network, data: Samples) -> float:
+    """Return the loss of the best constant output on the samples of a fit."""
+    model = model_of_fastmlp(network, np.zeros((1, network.layout.n_params)), 0.0)
+    Y = on_host(data.Y).reshape(-1, network.n_outputs).astype(np.float64)
+    weight = on_host(data.weight).astype(np.float64) if data.has_weights else None
+    return base_loss_of(model, unsmoothed(Y, network), weight)

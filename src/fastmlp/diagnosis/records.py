@@ -14,8 +14,9 @@ import numpy as np
 
 from ..data.arrays import as_numbers
 from ..history import History
+from ..kernels.formulas.losses import CODES, LOSSES
 from ..population_result import PopulationResult
-from .model_under_test import ModelUnderTest, loss_row
+from .model_under_test import ModelUnderTest
 
 RECENT = 0.25  # last fraction of the epochs, over which the slope is taken
 MIDDLE = 0.5  # fraction of the epochs around which, over RECENT of them, the middle of a curve lies
@@ -43,12 +44,6 @@ class Curve(NamedTuple):
         """Return the curve with the loss of perfect outputs subtracted."""
         held_out = None if self.validation is None else np.asarray(self.validation, np.float64) - floor
         return self._replace(loss=np.asarray(self.loss, np.float64) - floor, validation=held_out)
-
-    def of_net(self, k: int) -> Curve:
-        """Return the loss curve of net k of a population."""
-        per_net = ("diverged", "stopped_early", "final_epoch", "n_epochs")
-        values = {name: value[[k]] for name in per_net if np.ndim(value := getattr(self, name))}
-        return self._replace(loss=self.loss[:, [k]], **values)
 
 
 def as_curve(history: Any) -> Curve | None:
@@ -124,7 +119,7 @@ def with_recorded_loss(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, curv
     """
     if curve is None or not len(curve.loss) or model.loss.name != "binary_cross_entropy" or not model.has_weights:
         return model
-    squared, forms = replace(model, loss=loss_row("squared_error")), np.array([1.0, model.n_outputs])
+    squared, forms = replace(model, loss=LOSSES[CODES["squared_error"]]), np.array([1.0, model.n_outputs])
 
     def distance(of: ModelUnderTest) -> float:
         """Return |log| of the last record over a loss, in the form of the loss that is nearest to it."""
@@ -138,52 +133,44 @@ def with_recorded_loss(model: ModelUnderTest, X: np.ndarray, Y: np.ndarray, curv
 # ---- the shape of a curve
 
 
-class Shape(NamedTuple):
-    """Shape of each net's loss curve: arrays (n_nets,), NaN if the curve is too short.
+NUMBERS = (
+    "epochs first_record last_record lowest_record last_fall change half_change swing back_and_forth trend projected "
+    "projected_loss kept_epoch best_epoch kept_training_loss kept_validation_loss validation_rise gap "
+    "validation_change validation_projected"
+)
+
+
+def shape_of(curve: Curve | None, base_loss: np.ndarray, noise: np.ndarray | float = 0.0) -> dict[str, np.ndarray]:
+    """Return the shape of each net's loss curve by name: arrays (n_nets,), NaN if the curve is too short.
 
     "Recent" is the last fraction RECENT of the epochs.
+
+    epochs : last epoch trained where it is known, else the last one with a finite loss
+    first_record, last_record, lowest_record : losses
+    last_fall : relative decrease in the last record, of the validation loss where there is one
+    change : decrease of the loss over the recent epochs, relative to the mean recent loss
+    half_change : decrease from the middle of the epochs to the recent ones, relative to the recent mean
+    swing : mean step up or down between recent records, relative to the mean recent loss
+    back_and_forth : length of the recent path over its net change; 1 is straight
+    trend : net change of all epochs over the length of the path: 1 steadily up, -1 steadily down
+    projected, projected_loss : projected number of epochs until the loss has converged, and final loss
+    kept_epoch : epoch whose parameters the net has
+    best_epoch : epoch with the lowest validation loss
+    kept_training_loss, kept_validation_loss : losses of the kept epoch
+    validation_rise : validation / lowest validation loss - 1
+    gap : validation / training - 1
+    validation_change, validation_projected : like `change` and `projected`, for the validation loss
+    diverged, stopped_early : 1 or 0
+
+    base_loss : (n_nets,)               loss of the best constant output
+    noise : (n_nets,) or a number       standard deviation of a record due to dropout
     """
-
-    epochs: np.ndarray  # last epoch trained where it is known, else the last one with a finite loss
-    first: np.ndarray  # first loss
-    last: np.ndarray  # last loss
-    lowest: np.ndarray  # lowest loss
-    last_fall: np.ndarray  # relative decrease in the last record, of the validation loss where there is one
-    change: np.ndarray  # decrease of the loss over the recent epochs, relative to the mean recent loss
-    half_change: np.ndarray  # decrease from the middle of the epochs to the recent ones, relative to the recent mean
-    swing: np.ndarray  # mean step up or down between recent records, relative to the mean recent loss
-    back_and_forth: np.ndarray  # length of the recent path over its net change; 1 is straight
-    trend: np.ndarray  # net change of all epochs over the length of the path: 1 steadily up, -1 steadily down
-    projected: np.ndarray  # projected number of epochs until the loss has converged
-    projected_loss: np.ndarray  # projected final loss
-    final_epoch: np.ndarray  # epoch whose parameters the net has
-    best: np.ndarray  # epoch with the lowest validation loss
-    training: np.ndarray  # training loss of the kept epoch
-    validation: np.ndarray  # validation loss of the kept epoch
-    validation_rise: np.ndarray  # validation / lowest validation loss - 1
-    gap: np.ndarray  # validation / training - 1
-    validation_change: np.ndarray  # like `change`, for the validation loss
-    validation_projected: np.ndarray  # like `projected`, for the validation loss
-    diverged: np.ndarray
-    stopped_early: np.ndarray
-
-
-def empty_shape(n_nets: int) -> Shape:
-    """Return the shape for nets without a curve: all NaN, not diverged, not stopped early."""
-    unknown = {name: np.full(n_nets, np.nan) for name in Shape._fields}
-    return Shape(**unknown | {name: np.zeros(n_nets) for name in Shape._fields[-2:]})
-
-
-def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray, noise: np.ndarray | float = 0.0) -> Shape:
-    """Return the shape of each net's loss curve.
-
-    base_loss : (n_nets,) or a number    loss of the best constant output
-    noise : (n_nets,) or a number        standard deviation of a record due to dropout
-    """
-    if curve is None:
-        return empty_shape(n_nets)
-    if not len(curve.epochs):  # no finished epoch, as if the first one diverged
-        return empty_shape(n_nets)._replace(diverged=np.broadcast_to(np.asarray(curve.diverged, np.float64), (n_nets,)))
+    n_nets = len(base_loss)
+    result = {name: np.full(n_nets, np.nan) for name in NUMBERS.split()}
+    for name in ("diverged", "stopped_early"):
+        result[name] = np.broadcast_to(np.asarray(getattr(curve, name, False), np.float64), (n_nets,))
+    if curve is None or not len(curve.epochs):  # no finished epoch, as if the first one diverged
+        return result
     epochs, loss = curve.epochs.astype(np.float64), np.asarray(curve.loss, np.float64)
     loss = np.where(np.isfinite(loss), loss, np.nan)
     last_row = np.maximum(np.isfinite(loss).sum(axis=0) - 1, 0)
@@ -194,21 +181,19 @@ def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray, noise: np.
         loss = np.where(noise > 0, _running_mean(raw), raw)
     with np.errstate(divide="ignore", invalid="ignore"):  # a loss may be 0
         last_fall = 1.0 - loss[last_row, nets] / np.where(last_row > 0, loss[last_row - 1, nets], np.nan)
-    result = empty_shape(n_nets)._replace(
-        epochs=end,
-        first=loss[0],
-        last=loss[last_row, nets],
-        lowest=_nanmin(loss),
-        last_fall=last_fall,
-        diverged=np.broadcast_to(np.asarray(curve.diverged, np.float64), (n_nets,)),
-        stopped_early=np.broadcast_to(np.asarray(curve.stopped_early, np.float64), (n_nets,)),
-    )
-    final_epoch = np.where(np.isfinite(curve.final_epoch), np.minimum(curve.final_epoch, end), end)
-    final_row = np.minimum(np.searchsorted(epochs, final_epoch), last_row)
-    has_record = epochs[final_row] == final_epoch
-    result = result._replace(final_epoch=final_epoch, training=np.where(has_record, loss[final_row, nets], np.nan))
+    kept_epoch = np.where(np.isfinite(curve.final_epoch), np.minimum(curve.final_epoch, end), end)
+    kept_row = np.minimum(np.searchsorted(epochs, kept_epoch), last_row)
+    result |= {
+        "epochs": end,
+        "first_record": loss[0],
+        "last_record": loss[last_row, nets],
+        "lowest_record": _nanmin(loss),
+        "last_fall": last_fall,
+        "kept_epoch": kept_epoch,
+        "kept_training_loss": np.where(epochs[kept_row] == kept_epoch, loss[kept_row, nets], np.nan),
+    }
     if curve.validation is not None and len(curve.validation):
-        result = _with_validation(result, curve, final_row, base_loss)
+        result |= _of_validation(result["kept_training_loss"], curve, kept_row, base_loss)
     if len(epochs) < MIN_RECORDS:
         return result
     recent = (epochs[:, None] > (1.0 - RECENT) * end) & np.isfinite(loss)
@@ -228,39 +213,39 @@ def shape_of(curve: Curve | None, n_nets: int, base_loss: np.ndarray, noise: np.
     noisy_change = noise * np.sqrt(12.0 / (n_steps + 1))  # standard error of a slope, over its span
     change = np.sign(change) * np.maximum(np.abs(change) - NOISE_FACTOR * noisy_change, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        trend = (result.last - result.first) / np.nansum(np.abs(np.diff(loss, axis=0)), axis=0)
+        trend = (result["last_record"] - result["first_record"]) / np.nansum(np.abs(np.diff(loss, axis=0)), axis=0)
     before_last = epochs[np.maximum(last_row - 1, 0)]  # _around needs a record on either side
     projected, projected_loss = _projection(epochs, loss, before_last, base_loss)
-    return result._replace(
-        change=change / np.maximum(np.abs(level), 1e-12),
-        half_change=(middle_level - level) / np.maximum(np.abs(level), 1e-12),
-        swing=path_length / np.maximum(n_steps, 1) / np.maximum(np.abs(level), 1e-12),
-        back_and_forth=(np.maximum(path_length, net_change) + epsilon) / (net_change + epsilon),
-        trend=trend,
-        projected=projected,
-        projected_loss=projected_loss,
-    )
+    return result | {
+        "change": change / np.maximum(np.abs(level), 1e-12),
+        "half_change": (middle_level - level) / np.maximum(np.abs(level), 1e-12),
+        "swing": path_length / np.maximum(n_steps, 1) / np.maximum(np.abs(level), 1e-12),
+        "back_and_forth": (np.maximum(path_length, net_change) + epsilon) / (net_change + epsilon),
+        "trend": trend,
+        "projected": projected,
+        "projected_loss": projected_loss,
+    }
 
 
-def _with_validation(result: Shape, curve: Curve, final_row: np.ndarray, base_loss: Any) -> Shape:
-    """Return the shape with the fields that come from the validation records."""
+def _of_validation(
+    kept_training_loss: np.ndarray, curve: Curve, kept_row: np.ndarray, base_loss: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the part of a shape that comes from the validation records."""
     held_out = np.asarray(curve.validation, np.float64)
     n = min(len(held_out), len(curve.epochs))
     held_out = np.where(np.isfinite(held_out[:n]), held_out[:n], np.nan)
-    nets = np.arange(held_out.shape[1])
-    final_loss = held_out[np.minimum(final_row, n - 1), nets]
-    lowest = _nanmin(held_out)
-    validation_shape = shape_of(Curve(curve.epochs[:n], held_out), len(nets), base_loss)
+    kept_loss = held_out[np.minimum(kept_row, n - 1), np.arange(len(base_loss))]
+    shape = shape_of(Curve(curve.epochs[:n], held_out), base_loss)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return result._replace(
-            best=curve.epochs[np.where(np.isfinite(held_out), held_out, np.inf).argmin(axis=0)].astype(np.float64),
-            validation=final_loss,
-            validation_rise=final_loss / lowest - 1.0,
-            gap=final_loss / result.training - 1.0,
-            last_fall=validation_shape.last_fall,
-            validation_change=validation_shape.change,
-            validation_projected=validation_shape.projected,
-        )
+        return {
+            "best_epoch": curve.epochs[np.where(np.isfinite(held_out), held_out, np.inf).argmin(axis=0)].astype(float),
+            "kept_validation_loss": kept_loss,
+            "validation_rise": kept_loss / _nanmin(held_out) - 1.0,
+            "gap": kept_loss / kept_training_loss - 1.0,
+            "last_fall": shape["last_fall"],
+            "validation_change": shape["change"],
+            "validation_projected": shape["projected"],
+        }
 
 
 def _mean_where(are_in: np.ndarray, loss: np.ndarray) -> np.ndarray:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from ..errors import counted
-from .measurements import Measurements, n_measured
+from .measurements import n_measured
 from .verdicts import NAMES, VERDICTS, score_verdicts
 from .verdicts.evidence import Evidence
 from .verdicts.verdict import Net, number
@@ -112,27 +111,6 @@ class Diagnosis:
         return asdict(self) | {"evidence": evidence}
 
 
-def diagnosis_of(net: Net, confidences: Mapping[str, float], judged_on: str) -> Diagnosis:
-    """Return the diagnosis of a net by the verdict with the largest confidence, the first of several.
-
-    confidences : by verdict; "unclear" is never a runner-up
-    """
-    names = sorted(confidences, key=lambda name: -confidences[name])
-    best = next(verdict for verdict in VERDICTS if verdict.name == names[0])
-    others = [name for name in names[1:] if confidences[name] >= MIN_CONFIDENCE and name != "unclear"]
-    return Diagnosis(
-        best.name,
-        best.title,
-        best.evidence_of(net),
-        best.remedy(net),
-        best.experiment(net),
-        tuple(others[:MAX_RUNNERS_UP]),
-        best.is_healthy,
-        confidences[best.name] >= SURE_CONFIDENCE,
-        judged_on,
-    )
-
-
 class PopulationDiagnosis:
     """Diagnosis of a population: one verdict per net.
 
@@ -140,8 +118,8 @@ class PopulationDiagnosis:
 
     Parameters
     ----------
-    *measurements : Measurements
-        Measurements of all nets, or of each net if their data differ.
+    evidence : Evidence
+        The measurements of all nets.
 
     Attributes
     ----------
@@ -165,9 +143,8 @@ class PopulationDiagnosis:
     ({'unsuitable_weights': 20}, 'unsuitable_weights')
     """
 
-    def __init__(self, *measurements: Measurements):
-        self._evidence = [Evidence(*measured) for measured in measurements]
-        self._confidences = np.concatenate([score_verdicts(evidence) for evidence in self._evidence], axis=1)
+    def __init__(self, evidence: Evidence):
+        self._evidence, self._confidences = evidence, score_verdicts(evidence)
         self.verdicts = np.array(NAMES)[self._confidences.argmax(axis=0)]
         self.is_sure = self._confidences.max(axis=0) >= SURE_CONFIDENCE
 
@@ -179,7 +156,7 @@ class PopulationDiagnosis:
     @property
     def loss(self) -> np.ndarray:
         """Loss of each net on the data of the diagnosis, (n_nets,)."""
-        return np.concatenate([measured.loss for measured in self._evidence])
+        return self._evidence.loss
 
     def net(self, k: int) -> Diagnosis:
         """Return the diagnosis of one net.
@@ -201,10 +178,22 @@ class PopulationDiagnosis:
         if not -self.n_nets <= k < self.n_nets:
             raise IndexError(f"There is no net {k}: the population has nets 0 to {self.n_nets - 1}.")
         k %= self.n_nets
-        m, index = (self._evidence[0], k) if len(self._evidence) == 1 else (self._evidence[k], 0)
-        n = n_measured(m.n_samples, len(m.loss))
-        basis = f"{n:,} samples, drawn from those that were given" if n < m.n_samples else ""
-        return diagnosis_of(Net(m, index), dict(zip(NAMES, self._confidences[:, k].tolist(), strict=True)), basis)
+        confidences = dict(zip(NAMES, self._confidences[:, k].tolist(), strict=True))
+        names = sorted(NAMES, key=lambda name: -confidences[name])  # the first of several
+        others = [name for name in names[1:] if confidences[name] >= MIN_CONFIDENCE and name != "unclear"]
+        best, net = VERDICTS[NAMES.index(names[0])], Net(self._evidence, k)
+        n = n_measured(net.n_samples, self.n_nets)
+        return Diagnosis(
+            best.name,
+            best.title,
+            best.evidence_of(net),
+            best.remedy(net),
+            best.experiment(net),
+            tuple(others[:MAX_RUNNERS_UP]),
+            best.is_healthy,
+            bool(self.is_sure[k]),
+            f"{n:,} samples, drawn from those that were given" if n < net.n_samples else "",
+        )
 
     def nets(self, verdict: str) -> np.ndarray:
         """Return the numbers of the nets with a verdict, those with the strongest evidence first.

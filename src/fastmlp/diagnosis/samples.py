@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..data.arrays import as_numbers
-from ..data.checked_samples import checked_pair
 from ..errors import counted
 from ..kernels.formulas.activations import ACTIVATIONS
 from ..tables.target import are_unknown
@@ -15,7 +14,6 @@ from .model_under_test import ModelUnderTest, sample_rows
 
 MAX_ROWS = 4000  # largest number of samples in a diagnosis; they are drawn at random from more
 MAX_LABELS = 20  # whole numbers with at most so many distinct values count as labels
-MODELS = ("PyTorch module", "Keras model")  # own_name of models that do not know their loss
 
 
 class CheckedSamples(NamedTuple):
@@ -38,7 +36,9 @@ def as_inputs(X: Any) -> np.ndarray:
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2 or not array.size:
-        raise ValueError(f"X must have shape (n_samples, n_features), but it has shape {array.shape}.")
+        own = "; nets with samples of their own are diagnosed one by one: diagnose(pop.net(k), X[k], y[k])"
+        found = f"it has shape {array.shape}{own if array.ndim == 3 else ''}"
+        raise ValueError(f"X must have shape (n_samples, n_features), but {found}.")
     return array
 
 
@@ -67,7 +67,7 @@ def as_samples(X: Any, y: Any, model: ModelUnderTest, classes: Any) -> CheckedSa
     X = as_inputs(X)
     if X.shape[1] != model.layout.layer_sizes[0]:
         raise ValueError(
-            f"X has {counted(X.shape[1], 'feature')}, but the {model.own_name} has "
+            f"X has {counted(X.shape[1], 'feature')}, but the net has "
             f"{counted(model.layout.layer_sizes[0], 'input')}: pass the data it was trained on."
         )
     array = as_labels(y, classes)
@@ -80,27 +80,6 @@ def as_samples(X: Any, y: Any, model: ModelUnderTest, classes: Any) -> CheckedSa
     Y, problem = as_coded(array[finite_rows], model)
     chosen = sample_rows(len(Y), MAX_ROWS)
     return CheckedSamples(X[finite_rows][chosen].astype(np.float64), Y[chosen], problem, bad_data)
-
-
-def check_loss_is_known(model: ModelUnderTest, y: Any, loss: Any) -> None:
-    """Check that the loss is given for a model of another library that ends without an activation, with labels as y.
-
-    The outputs of such a model are probably logits.
-
-    Raises
-    ------
-    ValueError
-        If the loss is not given.
-    """
-    labels = np.asarray(y)
-    are_labels = labels.dtype.kind in "biu" or (labels.ndim == 1 and model.n_outputs > 1)
-    ends_open = model.has_weights and model.activations[-1].name == "identity"
-    if loss is None and ends_open and are_labels and model.own_name in MODELS:
-        usual = "softmax_cross_entropy" if model.n_outputs > 1 else "binary_cross_entropy"
-        raise ValueError(
-            f"The {model.own_name} ends without an activation and y holds labels, so its loss must be named: "
-            f"loss={usual!r} if the outputs are logits, loss='squared_error' if they are trained as numbers."
-        )
 
 
 def as_labels(y: Any, classes: Any) -> np.ndarray:
@@ -175,14 +154,6 @@ def _coding_problem(Y: np.ndarray, model: ModelUnderTest) -> str:
     )
 
 
-def as_validation(validation_data: Any, model: ModelUnderTest, classes: Any) -> tuple[np.ndarray, np.ndarray] | None:
-    if validation_data is None:
-        return None
-    X, y, *_ = checked_pair(validation_data)
-    samples = as_samples(X, y, model, classes)
-    return samples.X, samples.Y
-
-
 def kept_by_weight(sample_weight: Any, n_samples: int) -> np.ndarray:
     """Return row numbers of samples, so many of each as its weight asks for: all of the heaviest, and parts of others.
 
@@ -193,18 +164,3 @@ def kept_by_weight(sample_weight: Any, n_samples: int) -> np.ndarray:
     if weight.shape != (n_samples,) or not (np.isfinite(weight).all() and weight.min() >= 0 and weight.max() > 0):
         raise ValueError(f"sample_weight must hold {n_samples:,} finite numbers of at least 0, and not only zeros.")
     return np.flatnonzero(np.diff(np.floor(np.cumsum(weight / weight.max()) + 1e-9), prepend=0.0))
-
-
-def data_per_net(X: Any, y: Any, n_nets: int, n_outputs: int) -> list[tuple[Any, Any]] | None:
-    """Return (X, y) of each net if X or y has a leading axis of nets, or None if all nets share the data."""
-    X_axes, y_array = np.ndim(X), np.asarray(y)
-    n_samples = np.shape(X)[-2] if X_axes >= 2 else len(y_array)
-    y_per_net = y_array.ndim == 3 or (
-        y_array.ndim == 2 and y_array.shape == (n_nets, n_samples) != (n_samples, n_outputs)
-    )
-    if X_axes != 3 and not y_per_net:
-        return None
-    for name, values, has_nets in (("X", X, X_axes == 3), ("y", y_array, y_per_net)):
-        if has_nets and len(values) != n_nets:
-            raise ValueError(f"{name} must have one block per net, {n_nets}, but it has {len(values)}.")
-    return [(X[k] if X_axes == 3 else X, y_array[k] if y_per_net else y) for k in range(n_nets)]

@@ -22,37 +22,22 @@ ADAPTIVE = (*(row.name for row in RULES if not row.is_plain_descent), "lbfgs")  
 class TrainingSettings(NamedTuple):
     """Training settings: numbers or arrays (n_nets,); NaN, 0 or empty if unknown."""
 
-    learning_rate: Any = np.nan  # divided by 1 - momentum: the length of the steps in the long run
+    learning_rate: Any = np.nan
     momentum: Any = 0.0  # of gradient descent
     weight_decay: Any = 0.0  # of the optimiser
     clip_norm: Any = 0.0
     is_plain_descent: bool = False  # whether the update rule is gradient descent, with or without momentum
     rule: str = ""  # name of the update rule, as in kernels.formulas.update_rules.RULES, or scikit-learn's solver
     early_stopping: bool = False  # whether the fit returned to its best epoch
-    n_samples: int = 0  # number of training samples
-    n_validation: int = 0  # number of validation samples of the fit
+    n_training_samples: int = 0
     schedule: str = ""  # schedule of the learning rate; empty if constant
-    ours: bool = False  # whether fastmlp trained the net
+    is_of_fastmlp: bool = False  # whether fastmlp trained the net
     batch_size: int = 0  # samples of one step; 0 for all of them
     weighted: bool = False  # whether samples had weights, which the samples to be diagnosed do not have
     encoded_inputs: bool = False  # whether fastmlp has encoded the inputs from the columns of a table
 
-    @property
-    def is_adaptive(self) -> bool:
-        """Whether the steps of the update rule keep their length when the gradient is small."""
-        return self.rule in ADAPTIVE
 
-    @property
-    def has_sign_like_steps(self) -> bool:
-        return self.rule in SIGN_LIKE
-
-    def of_nets(self, n_nets: int, members: slice) -> TrainingSettings:
-        of_nets = lambda name: np.broadcast_to(np.asarray(getattr(self, name), np.float64), (n_nets,))[members]
-        numbers: dict[str, Any] = {name: of_nets(name) for name in self._fields[:4]}
-        return self._replace(**numbers)
-
-
-def updates_of(history: Any, net: Any, learning_rate: Any, encoded_inputs: bool = False) -> TrainingSettings:
+def training_settings(history: Any, net: Any, learning_rate: Any, encoded_inputs: bool = False) -> TrainingSettings:
     """Return what is known about the training of a net.
 
     history : history of the fit, or None
@@ -65,16 +50,14 @@ def updates_of(history: Any, net: Any, learning_rate: Any, encoded_inputs: bool 
     settings = TrainingSettings()
     per_net = history.settings if isinstance(history, PopulationResult) else {}
     if optimizer is not None or per_net:
-        known = lambda name, default=0.0: per_net.get(name, getattr(optimizer, name, default))
-        numbers: dict[str, Any] = {name: known(name) for name in ("momentum", "weight_decay", "clip_norm")}
-        rate = known("learning_rate", np.nan) / (1.0 - numbers["momentum"])
-        settings = TrainingSettings(rate, **numbers, is_plain_descent=rule in PLAIN, rule=rule)
+        known = lambda name, default: np.asarray(per_net.get(name, getattr(optimizer, name, default)), np.float64)
+        numbers: dict[str, Any] = {name: known(name, getattr(settings, name)) for name in settings._fields[:4]}
+        settings = TrainingSettings(**numbers, is_plain_descent=rule in PLAIN, rule=rule)
     elif hasattr(net, "learning_rate_init"):
         rule, batch = str(getattr(net, "solver", "")), getattr(net, "batch_size", "auto")
-        momentum = float(getattr(net, "momentum", 0.0)) if rule == "sgd" else 0.0
         settings = TrainingSettings(
-            float(net.learning_rate_init) / (1.0 - momentum),
-            momentum,
+            float(net.learning_rate_init),
+            float(getattr(net, "momentum", 0.0)) if rule == "sgd" else 0.0,
             is_plain_descent=rule == "sgd",
             rule=rule,
             early_stopping=bool(getattr(net, "early_stopping", False)),
@@ -85,10 +68,9 @@ def updates_of(history: Any, net: Any, learning_rate: Any, encoded_inputs: bool 
         schedule = str(recorded.get("schedule") or "")
         settings = settings._replace(
             early_stopping=history.best_epoch is not None,
-            n_samples=int(recorded.get("n_samples") or 0),
-            n_validation=int(recorded.get("n_validation") or 0),
+            n_training_samples=int(recorded.get("n_samples") or 0),
             batch_size=int(recorded.get("batch_size") or 0),
-            ours=True,
+            is_of_fastmlp=True,
             weighted=bool(recorded.get("weighted")),
             schedule="" if schedule in ("None", "constant") else schedule,
         )
@@ -106,12 +88,11 @@ def optimizer_of(history: Any) -> Optimizer | None:
     A history loaded from a file has it as text in its settings, a PopulationResult in its arguments, there without the
     numbers that differ between nets.
     """
-    optimizer = getattr(history, "optimizer", None)
     if isinstance(history, PopulationResult):
         return optimizer_from_text(str(history.arguments.get("optimizer", "")))
-    if isinstance(optimizer, Optimizer) or not isinstance(history, History):
-        return optimizer if isinstance(optimizer, Optimizer) else None
-    return optimizer_from_text(str(history.settings.get("optimizer", "")))
+    if isinstance(history, History) and history.optimizer is None:
+        return optimizer_from_text(str(history.settings.get("optimizer", "")))
+    return getattr(history, "optimizer", None)
 
 
 def optimizer_from_text(text: str) -> Optimizer | None:

@@ -18,7 +18,7 @@ from .model_under_test import ModelUnderTest, activation_derivative
 
 FLAT_DERIVATIVE = 0.03  # fraction of the largest derivative of an activation below which a unit is saturated
 DUPLICATE_DISTANCE = 1e-4  # units are duplicates if their weights differ by less than this fraction of their length
-HIDDEN = ("saturated", "dead", "duplicates")
+HIDDEN = ("saturated_units", "dead_units", "duplicate_units")
 MAX_SAMPLES = 64  # largest number of samples whose outputs are compared pair by pair
 EQUAL = 0.02  # outputs that differ by at most this fraction of the targets' range count as equal
 DRAWS = 32  # number of dropout masks; the standard deviation is then known to about an eighth
@@ -31,7 +31,7 @@ def measure_hidden_units(
     layers, unknown = model.layers(model.params), np.full(model.n_nets, np.nan)
     rows = [(unknown, unknown, unknown)]
     for k, row in enumerate(model.activations[:-1]):
-        derivatives = np.abs(model.derivatives(k, zs[k], outputs[k]))
+        derivatives = np.abs(activation_derivative(row, zs[k], outputs[k]))
         is_bounded = np.isfinite([row.low, row.high]).all()
         saturated = (derivatives < FLAT_DERIVATIVE * largest_derivative(row)).mean(axis=(1, 2))
         dead = (derivatives.max(axis=1) < 1e-6).mean(axis=1)
@@ -44,7 +44,7 @@ def measure_hidden_units(
     found: dict[str, np.ndarray] = {}
     for name, table in zip(HIDDEN, np.stack(rows, axis=1), strict=True):
         worst_layer = np.where(np.isnan(table), -1.0, table).argmax(axis=0)
-        found |= {name: table[worst_layer, nets], f"{name}_layer": worst_layer.astype(np.float64)}
+        found |= {name: table[worst_layer, nets], f"layer_of_{name}": worst_layer.astype(np.float64)}
     return found
 
 

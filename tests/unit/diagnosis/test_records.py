@@ -1,57 +1,62 @@
 """Records of a fit: shapes of loss curves, and the loss that records show."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp
-from fastmlp.diagnosis.records import MIN_RECORDS, Curve, as_curve, empty_shape, shape_of
+from fastmlp.diagnosis.records import MIN_RECORDS, Curve, as_curve, shape_of
 
 
 def shape(loss, base=1.0, noise=0.0, **more):
+    """The shape of the loss curve of a net, or of nets (n_records, n_nets), as numbers or arrays by name."""
     loss = np.asarray(loss, float)
-    loss = loss[:, None] if loss.ndim == 1 else loss
-    return shape_of(
-        Curve(np.arange(1, len(loss) + 1), loss, **more), loss.shape[1], np.full(loss.shape[1], base), noise
-    )
+    columns = loss[:, None] if loss.ndim == 1 else loss
+    curve = Curve(np.arange(1, len(loss) + 1), columns, **more)
+    found = shape_of(curve, np.full(columns.shape[1], base), noise)
+    return SimpleNamespace(**{name: value[0] if loss.ndim == 1 else value for name, value in found.items()})
 
 
 def test_geometric_fall_is_projected():
     """0.2 + 0.8 exp(-t / 100): 200 epochs determine the limit, and the epoch at 5 % above it."""
     t = np.arange(1, 201)
     found = shape(0.2 + 0.8 * np.exp(-t / 100))
-    assert found.projected_loss[0] == pytest.approx(0.2, abs=0.01)
-    exact = 100 * np.log(0.8 / (0.05 * 0.2)) - 200
-    assert found.projected[0] == pytest.approx(exact, rel=0.1)
-    assert found.trend[0] == pytest.approx(-1)
-    assert found.back_and_forth[0] == pytest.approx(1)
+    assert found.projected_loss == pytest.approx(0.2, abs=0.01)
+    assert found.projected == pytest.approx(100 * np.log(0.8 / (0.05 * 0.2)) - 200, rel=0.1)
+    assert (found.trend, found.back_and_forth) == pytest.approx((-1, 1))
 
 
 def test_dropout_noise_is_not_counted_as_swings():
     """Swings within the known noise of a constant curve do not count; larger swings do."""
     records = 0.6 + 0.1 * np.random.default_rng(0).normal(size=400)
     found = shape(records)
-    assert found.swing[0] > 0.15
-    assert found.back_and_forth[0] > 10
+    assert found.swing > 0.15
+    assert found.back_and_forth > 10
     calm = shape(records, noise=0.1)
-    assert (calm.swing[0], calm.back_and_forth[0], calm.change[0]) == (0, 1, 0)
-    assert calm.last[0] == pytest.approx(0.6, abs=0.07)
-    assert calm.lowest[0] > 0.5 > found.lowest[0]
-    assert shape(records + 0.3 * (-1.0) ** np.arange(400), noise=0.1).swing[0] > 0.4
-    assert shape(records + np.linspace(2, 0, 400), noise=0.1).change[0] == pytest.approx(0.5 / 0.85, abs=0.15)
+    assert (calm.swing, calm.back_and_forth, calm.change) == (0, 1, 0)
+    assert calm.last_record == pytest.approx(0.6, abs=0.07)
+    assert calm.lowest_record > 0.5 > found.lowest_record
+    assert shape(records + 0.3 * (-1.0) ** np.arange(400), noise=0.1).swing > 0.4
+    assert shape(records + np.linspace(2, 0, 400), noise=0.1).change == pytest.approx(0.5 / 0.85, abs=0.15)
     both = shape(np.column_stack([records, records]), noise=np.array([0.0, 0.1]))
-    assert both.swing == pytest.approx([found.swing[0], 0])
+    assert both.swing == pytest.approx([found.swing, 0])
 
 
 def test_short_and_missing_curves_give_nan():
     found = shape(np.linspace(1, 0.5, MIN_RECORDS - 1))
-    assert found.last[0] == 0.5
-    assert np.isnan(found.change[0])
-    assert found.last_fall[0] == pytest.approx(1 - 0.5 / (0.5 + 0.5 / (MIN_RECORDS - 2)))
-    assert shape([1.0, 0.8], validation=np.array([[1.0], [0.9]])).last_fall[0] == pytest.approx(0.1)
-    assert np.isnan(shape([1.0]).last_fall[0])
-    assert np.isnan(empty_shape(2).last).all()
-    assert shape_of(None, 3, np.ones(3)).diverged.tolist() == [0, 0, 0]
+    assert found.last_record == 0.5
+    assert np.isnan(found.change)
+    assert found.last_fall == pytest.approx(1 - 0.5 / (0.5 + 0.5 / (MIN_RECORDS - 2)))
+    assert shape([1.0, 0.8], validation=np.array([[1.0], [0.9]])).last_fall == pytest.approx(0.1)
+    assert np.isnan(shape([1.0]).last_fall)
+    nothing = shape_of(None, np.ones(3))
+    assert np.isnan(nothing["last_record"]).all()
+    assert nothing["diverged"].tolist() == [0, 0, 0]
+    diverged = shape_of(Curve(np.empty(0), np.empty((0, 1)), diverged=True), np.ones(1))
+    assert diverged["diverged"] == [1.0]
+    assert np.isnan(diverged["epochs"])
 
 
 def test_nets_with_different_numbers_of_epochs_are_measured_alone():
@@ -59,15 +64,9 @@ def test_nets_with_different_numbers_of_epochs_are_measured_alone():
     first, second = np.linspace(1, 0.5, 40), 0.3 + 0.7 * np.exp(-np.arange(20) / 5)
     together = shape(np.column_stack([first, np.concatenate([second, np.full(20, np.nan)])]))
     for k, alone in enumerate((shape(first), shape(second))):
-        for name in ("epochs", "first", "last", "lowest", "projected_loss"):
-            assert getattr(together, name)[k] == pytest.approx(getattr(alone, name)[0]), name
-        assert together.change[k] == pytest.approx(alone.change[0], rel=0.3)
-
-
-def test_divergence_without_a_finished_epoch_is_known():
-    found = shape_of(Curve(np.empty(0), np.empty((0, 1)), diverged=True), 1, np.ones(1))
-    assert found.diverged == [1.0]
-    assert np.isnan(found.epochs)
+        for name in ("epochs", "first_record", "last_record", "lowest_record", "projected_loss"):
+            assert getattr(together, name)[k] == pytest.approx(getattr(alone, name)), name
+        assert together.change[k] == pytest.approx(alone.change, rel=0.3)
 
 
 def test_histories_may_be_arrays_lists_dictionaries_or_those_of_keras():

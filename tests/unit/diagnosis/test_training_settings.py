@@ -6,7 +6,7 @@ import toy_data as data
 
 import fastmlp
 from fastmlp import SGD, Adagrad, Adam, AdamW, Quickprop, RMSprop, Rprop
-from fastmlp.diagnosis.training_settings import optimizer_from_text, updates_of
+from fastmlp.diagnosis.training_settings import optimizer_from_text, training_settings
 
 LOSS = {"loss": "binary_cross_entropy", "random_state": 0}
 OPTIMIZERS = (SGD(0.1), SGD(0.1, momentum=0.5, nesterov=True, clip_norm=2.0), AdamW(0.01, weight_decay=0.3), Rprop())
@@ -34,29 +34,26 @@ def test_training_settings_survive_saving(kind, tmp_path):
     nets.save(tmp_path / "nets.safetensors")
     loaded = fastmlp.load(tmp_path / "nets.safetensors")
     for records in (first, loaded.history if kind == "net" else loaded.result):
-        known = updates_of(records, nets, None)
-        np.testing.assert_allclose(known.learning_rate, 2 * rates)
+        known = training_settings(records, nets, None)
+        np.testing.assert_allclose(known.learning_rate, rates)
         assert (known.rule, known.clip_norm, known.early_stopping, known.schedule) == ("momentum", 1.0, True, "cosine")
-        assert (known.n_samples, known.n_validation, known.is_plain_descent, known.ours) == (160, 40, True, True)
+        assert (known.n_training_samples, known.is_plain_descent, known.is_of_fastmlp) == (160, True, True)
 
 
 def test_size_of_batches_momentum_and_encoding_are_known():
     X, y = data.moons(0)
     net = fastmlp.MLP((2, 8, 1), loss="binary_cross_entropy", random_state=0)
     history = net.fit(X, y, epochs=2, optimizer=SGD(0.1, momentum=0.9), batch_size=32, verbose=0)
-    found = updates_of(history, net, None)
-    assert (found.batch_size, found.momentum, found.encoded_inputs) == (32, 0.9, False)
-    assert found.learning_rate == pytest.approx(1.0)
-    assert not found.has_sign_like_steps
-    assert updates_of(history, net, None, encoded_inputs=True).encoded_inputs
+    found = training_settings(history, net, None)
+    assert (found.batch_size, found.learning_rate, found.momentum, found.encoded_inputs) == (32, 0.1, 0.9, False)
+    assert training_settings(history, net, None, encoded_inputs=True).encoded_inputs
     net.preprocessing = object()
-    assert updates_of(history, net, 0.5).encoded_inputs
-    assert updates_of(history, net, 0.5).momentum == 0.0
+    given = training_settings(history, net, 0.5)
+    assert (given.learning_rate, given.momentum, given.encoded_inputs) == (0.5, 0.0, True)
 
 
-@pytest.mark.parametrize("solver, rate, momentum", [("sgd", 0.1, 0.9), ("adam", 0.01, 0.0)])
-def test_a_net_of_scikit_learn_has_the_momentum_of_its_solver(solver, rate, momentum):
+@pytest.mark.parametrize("solver, momentum", [("sgd", 0.9), ("adam", 0.0)])
+def test_a_net_of_scikit_learn_has_the_momentum_of_its_solver(solver, momentum):
     neural_network = pytest.importorskip("sklearn.neural_network")
-    found = updates_of(None, neural_network.MLPClassifier(solver=solver, learning_rate_init=0.01), None)
-    assert (found.learning_rate, found.momentum) == (pytest.approx(rate), momentum)
-    assert found.is_plain_descent == (solver == "sgd")
+    found = training_settings(None, neural_network.MLPClassifier(solver=solver, learning_rate_init=0.01), None)
+    assert (found.learning_rate, found.momentum, found.is_plain_descent) == (0.01, momentum, solver == "sgd")

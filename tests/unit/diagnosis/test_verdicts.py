@@ -10,35 +10,31 @@ from stuck_by_steps import PLAIN, clouds, numbers
 from stuck_nets import RELU, of, stuck_relu, train
 
 from fastmlp import MLP, SGD, Adam, Population, diagnose
+from fastmlp.diagnosis.adapters import model_of
 from fastmlp.diagnosis.measurements import measure
-from fastmlp.diagnosis.model_under_test import from_function, model_of_fastmlp
 from fastmlp.diagnosis.records import as_curve
 from fastmlp.diagnosis.samples import as_samples
-from fastmlp.diagnosis.training_settings import updates_of
+from fastmlp.diagnosis.training_settings import training_settings
 from fastmlp.diagnosis.verdicts import NAMES, VERDICTS, score_verdicts
 from fastmlp.diagnosis.verdicts.evidence import Evidence
 from fastmlp.diagnosis.verdicts.verdict import EVIDENCE, Net
 
 BY_NAME = dict(zip(NAMES, VERDICTS, strict=True))
+ENTROPY = {"loss": "binary_cross_entropy", "random_state": 0}
 
 
-def measured(subject, X, y, *known):
-    samples = as_samples(X, y, subject, None)
-    return Evidence(*measure(subject, samples, *(known or (None,))))
+def measured(net, X, y, *known):
+    model = model_of(net, X, y, None, None)
+    return measure(model, as_samples(X, y, model, None), *known)
 
 
-def subjects():
-    X, y = data.moons(0)
-    net = MLP((2, 3, 1), hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
-    pop = Population((2, 3, 3, 1), 4, loss="binary_cross_entropy", random_state=0)
-    linear = MLP((2, 1), random_state=0)
-    yield "net", measured(model_of_fastmlp(net.network, net.params[None], 0.0), X, y)
-    yield "population", measured(model_of_fastmlp(pop.network, pop.params, 0.0), X, y)
-    yield "no hidden layer", measured(model_of_fastmlp(linear.network, linear.params[None], 0.0), X, y)
-    yield "function", measured(from_function(lambda x: x[:, 0], X), X, y)
-
-
-SUBJECTS = dict(subjects())
+SUBJECTS = {
+    "net": MLP((2, 3, 1), hidden_activation="tanh", **ENTROPY),
+    "population": Population((2, 3, 3, 1), 4, **ENTROPY),
+    "no hidden layer": MLP((2, 1), random_state=0),
+    "function": lambda x: x[:, 0],
+}
+SUBJECTS = {kind: measured(net, *data.moons(0)) for kind, net in SUBJECTS.items()}
 
 
 def test_names_are_unique_and_evidence_is_used():
@@ -67,10 +63,10 @@ def test_every_verdict_has_a_confidence_evidence_and_sentences(verdict, kind):
 
 
 def test_verdicts_of_a_population_equal_those_of_single_nets():
-    m = SUBJECTS["population"]
-    together = score_verdicts(m)
+    pop = Population((2, 3, 3, 1), 4, **ENTROPY)
+    together = score_verdicts(SUBJECTS["population"])
     for k in range(4):
-        alone = score_verdicts(measured(m.model.of_nets(slice(k, k + 1)), *data.moons(0)))[:, 0]
+        alone = score_verdicts(measured(pop.net(k), *data.moons(0)))[:, 0]
         assert NAMES[alone.argmax()] == NAMES[together[:, k].argmax()]
 
 
@@ -80,10 +76,7 @@ def test_verdicts_of_a_population_equal_those_of_single_nets():
 def net_of(**settings):
     found = train(*data.blobs(0), epochs=30, **settings)
     net, history = found.net, found.history
-    subject = model_of_fastmlp(net.network, net.params[None], net.network.l2, np.asarray(net.network.dropout)[None])
-    samples = as_samples(found.X, found.y, subject, None)
-    measured = measure(subject, samples, as_curve(history), updates=updates_of(history, net, None))
-    return Net(Evidence(*measured), 0)
+    return Net(measured(net, found.X, found.y, as_curve(history), None, training_settings(history, net, None)), 0)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +108,7 @@ def test_remedies_advise_what_the_net_has_not(verdict, settings, text, is_said):
 @pytest.mark.parametrize("left, text", [(0.4, "too unevenly"), (1.2, "after about 2 more epochs, 6.7 % of the epochs")])
 def test_epochs_left_are_whole_numbers_of_one_or_more(left, text):
     net = net_of()
-    net = Net(net.all._replace(curve=net.all.curve._replace(projected=np.array([left]))), 0)
+    net = Net(Evidence(**vars(net.all) | {"projected": np.array([left])}), 0)
     assert text in BY_NAME["still_learning"].remedy(net)
     assert BY_NAME["still_learning"].evidence_of(net).get("epochs left") == (2.0 if left > 1 else None)
 

@@ -5,7 +5,7 @@ import pytest
 from required_libraries import library
 
 from fastmlp import MLP, from_torch
-from fastmlp.diagnosis.adapters import model_of_other_library
+from fastmlp.diagnosis.adapters import model_of
 from fastmlp.export.formulas import FUNCTIONS
 from fastmlp.network.spec import HIDDEN
 
@@ -92,5 +92,5 @@ def test_pytorch_has_all_functions_of_formulas():
 def test_diagnosis_of_own_modules(rng):
     X = rng.normal(size=(30, 4)).astype(np.float32)
     net = MLP((4, 6, 1), hidden_activation="symmetric_sigmoid", random_state=1)
-    model = model_of_other_library(net.to_torch(), X, None, None)
+    model = model_of(net.to_torch(), X, X[:, 0], None, None)
     np.testing.assert_allclose(model.forward(X)[1][-1][0], net.predict(X), rtol=1e-4, atol=1e-5)

@@ -5,16 +5,14 @@ VERDICTS lists them by topic; reports, counts, tests and documentation follow fr
 
 import numpy as np
 
-from .data import VERDICTS as DATA
+from .data import DATA
 from .evidence import Evidence
-from .penalties import VERDICTS as PENALTIES
-from .progress import VERDICTS as PROGRESS
-from .steps import VERDICTS as STEPS
-from .symptoms import VERDICTS as SYMPTOMS
+from .progress import HEALTHY, SYMPTOMS
+from .steps import STEPS
 from .verdict import Verdict
-from .weights import VERDICTS as WEIGHTS
+from .weights import PENALTIES, WEIGHTS
 
-VERDICTS: tuple[Verdict, ...] = (*PROGRESS, *DATA, *WEIGHTS, *STEPS, *PENALTIES, *SYMPTOMS)
+VERDICTS: tuple[Verdict, ...] = (*HEALTHY, *DATA, *WEIGHTS, *STEPS, *PENALTIES, *SYMPTOMS)
 NAMES = tuple(verdict.name for verdict in VERDICTS)
 
 

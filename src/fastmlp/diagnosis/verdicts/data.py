@@ -34,11 +34,11 @@ class ConstantData(Verdict):
     test = "Print X.std(axis=0) and numpy.unique(y, return_counts=True): neither should show one value alone."
 
     def confidence(self, m: Evidence) -> np.ndarray:
-        labels = m.target_high <= m.target_low or m.data.n_constant_targets == m.model.n_outputs
-        return m.uniform(max(0.99 * labels, 0.98 * (m.data.n_constant == m.data.n_features)))
+        labels = m.highest_target <= m.lowest_target or m.n_constant_targets == m.model.n_outputs
+        return m.uniform(max(0.99 * labels, 0.98 * (m.constant_inputs == m.n_features)))
 
     def remedy(self, net: Net) -> str:
-        if net.data.n_constant == net.data.n_features:
+        if net.constant_inputs == net.n_features:
             return "Check how X was made: every sample has the same inputs, so no net can tell them apart."
         return "Check how y was made: every sample has the same target, so there is nothing to learn."
 
@@ -51,7 +51,9 @@ class UnreachableTargets(Verdict):
 
     def confidence(self, m: Evidence) -> np.ndarray:
         is_guess = m.bounds.certainty < 1
-        beyond = 0.97 * m.bounds.certainty * ramp(m.unreachable, 0.0, 0.03) * (1.0 if is_guess else 1.0 - m.learned)
+        beyond = (
+            0.97 * m.bounds.certainty * ramp(m.share_out_of_reach, 0.0, 0.03) * (1.0 if is_guess else 1.0 - m.learned)
+        )
         return np.maximum(beyond, 0.97 * bool(m.label_problem))
 
     def remedy(self, net: Net) -> str:
@@ -61,12 +63,12 @@ class UnreachableTargets(Verdict):
         if not net.model.has_weights:
             return (
                 f"Apply one sigmoid only: outputs lie in [{low}, {high}], as those of {net.bounds.source} do, and the "
-                f"targets go from {number(net.target_low)} to {number(net.target_high)}. Use expit(z), or 1 / (1 + "
-                "exp(-z)), by itself."
+                f"targets go from {number(net.lowest_target)} to {number(net.highest_target)}. Use expit(z), or "
+                "1 / (1 + exp(-z)), by itself."
             )
         return (
-            f"{net.bounds.source.capitalize()} reaches from {low} to {high}, and {percent(net.unreachable)} of the "
-            f"targets lie beyond: use an identity output with squared_error, or rescale y into [{low}, {high}]."
+            f"{net.bounds.source.capitalize()} reaches from {low} to {high}, and {percent(net.share_out_of_reach)} of "
+            f"the targets lie beyond: use an identity output with squared_error, or rescale y into [{low}, {high}]."
         )
 
     def experiment(self, net: Net) -> str:
@@ -89,16 +91,15 @@ class UnscaledData(Verdict):
         return np.maximum(self.inputs(m), m.unscaled_targets)
 
     def inputs(self, m: Evidence) -> np.ndarray:
-        small = float(log_ramp(m.data.scale.largest_spread, 0.02, 0.004)) * (not m.updates.encoded_inputs)
+        small = float(log_ramp(m.largest_input_spread, 0.02, 0.004)) * (not m.encoded_inputs)
         return 0.92 * max(m.inputs_too_large, small) * m.stuck * m.learnable
 
     def remedy(self, net: Net) -> str:
-        scale = net.data.scale
         if net(self.inputs) >= net.unscaled_targets:
             return (
                 "Standardise each input, X = (X - X.mean(axis=0)) / X.std(axis=0): the median of their standard "
-                f"deviations is {number(scale.typical_spread)} and the largest is {number(scale.largest_spread)}, but "
-                "each should be 1, with a mean of 0."
+                f"deviations is {number(net.typical_input_spread)} and the largest is "
+                f"{number(net.largest_input_spread)}, but each should be 1, with a mean of 0."
             )
         return (
             f"Standardise the targets, y = (y - y.mean()) / y.std(): their spread is {number(net.target_spread)} "
@@ -115,7 +116,7 @@ class ShuffledLabels(Verdict):
     )
 
     def confidence(self, m: Evidence) -> np.ndarray:
-        return m.labels_are_noise * (m.target_high > m.target_low)
+        return m.labels_are_noise * (m.highest_target > m.lowest_target)
 
     def remedy(self, net: Net) -> str:
         return (
@@ -132,7 +133,7 @@ class IndependentOutputs(Verdict):
     def confidence(self, m: Evidence) -> np.ndarray:
         """Return the confidence that exclusive classes are learned by independent outputs instead of softmax."""
         row = m.model.activations[-1]
-        separate = m.data.one_hot and np.isfinite(row.low) and row.name != "softmax" and m.model.has_weights
+        separate = m.one_hot and np.isfinite(row.low) and row.name != "softmax" and m.model.has_weights
         hardly_learned = ramp(m.skill, 0.35, 0.1) * ramp(m.skill, -0.5, -0.2)
         return 0.84 * separate * (1.0 - m.learned) * hardly_learned * m.learnable
 
@@ -143,4 +144,4 @@ class IndependentOutputs(Verdict):
         )
 
 
-VERDICTS = NotFinite(), ConstantData(), UnreachableTargets(), UnscaledData(), ShuffledLabels(), IndependentOutputs()
+DATA = NotFinite(), ConstantData(), UnreachableTargets(), UnscaledData(), ShuffledLabels(), IndependentOutputs()

@@ -1,15 +1,21 @@
-"""Verdicts on what was learned: healthy states."""
+"""Verdicts on what was learned: healthy states, and symptoms without a known cause."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ..data_checks import MIN_SAMPLES
-from .evidence import Evidence, ramp
+from ..training_settings import ADAPTIVE
+from .evidence import Evidence, log_ramp, ramp
 from .steps import wrong_learning_rate
 from .verdict import Net, Verdict, counted_number, listed, number, percent, sentence
+from .weights import LEAST_L2, collapsed, hidden_names
 
 BEGUN = 0.02  # skill below which a net may be as it was at the start
+RESTART = (
+    "begin again with another random_state, best with a Population of 20 nets and its best() (reset() draws the same "
+    "weights again)"
+)
 
 # ---- held-out samples
 
@@ -20,9 +26,9 @@ def generalisation_gap(m: Evidence) -> np.ndarray:
     It is a fraction of the targets' variance, or of the base rate's loss if it comes from records. NaN if nothing is
     known about held-out samples.
     """
-    measured = m.explained - m.validation_explained
+    measured = m.explained - m.explained_in_validation
     with np.errstate(invalid="ignore", divide="ignore"):
-        recorded = (m.curve.validation - np.fmin(m.curve.training, m.excess)) / m.base_excess
+        recorded = (m.kept_validation_loss - np.fmin(m.kept_training_loss, m.excess)) / m.base_excess
     return np.where(np.isfinite(measured), measured, recorded)
 
 
@@ -31,7 +37,7 @@ def training_skill(m: Evidence) -> np.ndarray:
     loss; 0 for a net that is no better than a constant.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
-        recorded = 1.0 - np.fmin(m.curve.training, m.excess) / m.base_excess
+        recorded = 1.0 - np.fmin(m.kept_training_loss, m.excess) / m.base_excess
     return np.where(np.isfinite(m.explained), m.explained, recorded)
 
 
@@ -48,23 +54,23 @@ def unknown_elsewhere(m: Evidence) -> np.ndarray:
 
     Without them it may as well have memorised the samples. 0 if the generalisation gap is known.
     """
-    beyond = ramp(m.explained - m.data.attainable, 0.15, 0.4) * (m.data.n_samples >= 2 * MIN_SAMPLES)
+    beyond = ramp(m.explained - m.attainable, 0.15, 0.4) * (m.n_checked >= 2 * MIN_SAMPLES)
     return beyond * np.isnan(generalisation_gap(m))
 
 
 def improving(m: Evidence) -> np.ndarray:
     """Return the confidence that the validation loss still falls at the last epoch."""
-    return ramp(m.curve.validation_change, 0.01, 0.05) * (1.0 - m.past_best)
+    return ramp(m.validation_change, 0.01, 0.05) * (1.0 - m.past_best)
 
 
 def _gap_in_words(net: Net) -> str:
     """Return a sentence with the explained variance, or the loss, in training and validation."""
-    if np.isfinite(net.validation_explained):
+    if np.isfinite(net.explained_in_validation):
         return (
             f"The net explains {percent(net.explained)} of the variance of its samples and "
-            f"{percent(net.validation_explained)} of that of validation samples."
+            f"{percent(net.explained_in_validation)} of that of validation samples."
         )
-    training, held_out = net.curve.training + net.floor, net.held_out_loss
+    training, held_out = net.kept_training_loss + net.floor, net.held_out_loss
     return f"The loss of the kept epoch is {number(training)} in training and {number(held_out)} in validation."
 
 
@@ -74,7 +80,7 @@ def nothing_left(m: Evidence) -> np.ndarray:
     All samples are right, or the targets of equal inputs differ by as much as the net does not explain.
     """
     is_right = (m.explained >= 1.0 - 1e-8) | (m.accuracy == 1.0)
-    return is_right | (1.0 - m.explained <= 1.1 * m.data.contradicted)
+    return is_right | (1.0 - m.explained <= 1.1 * m.contradicted)
 
 
 # ---- the verdicts
@@ -87,7 +93,7 @@ class Converged(Verdict):
     )
 
     def confidence(self, m: Evidence) -> np.ndarray:
-        doubts = (1.0 - 0.7 * m.labels_are_noise) * (1.0 - 0.6 * memorised(m)) * (m.target_high > m.target_low)
+        doubts = (1.0 - 0.7 * m.labels_are_noise) * (1.0 - 0.6 * memorised(m)) * (m.highest_target > m.lowest_target)
         doubts = doubts * (1.0 - 0.5 * unknown_elsewhere(m))
         least = 0.4 * (1.0 - 0.5 * m.fell_in_last_epoch)
         return 0.95 * m.finite * m.learned * np.maximum(m.at_rest, least) * doubts
@@ -118,37 +124,37 @@ class StillLearning(Verdict):
 
     def confidence(self, m: Evidence) -> np.ndarray:
         distance = np.maximum(ramp(m.remaining, 0.01, 0.05), ramp(1.0 - m.learned, 0.0, 0.4))
-        falls = ramp(m.curve.change, 0.002, 0.02) * distance * ramp(m.curve.back_and_forth, 12.0, 4.0)
+        falls = ramp(m.change, 0.002, 0.02) * distance * ramp(m.back_and_forth, 12.0, 4.0)
         could = ramp(m.gain, 0.004, 0.04)
-        fell = ramp(1.0 - m.curve.last / m.curve.first, 0.0, 0.01)
+        fell = ramp(1.0 - m.last_record / m.first_record, 0.0, 0.01)
         # A converged net still gains a little with every step, and one that no step has changed could gain much.
         without_curve = could * (1.0 - 0.3 * m.learned) * (1.0 - 0.4 * ramp(m.skill, 0.02, -0.02))
         begun = 0.75 * np.maximum(could, fell)  # for a curve that is too short for `falls`
-        begun = begun * (1.0 - 0.5 * ramp(m.curve.last / m.curve.first, 1.0, 1.1))
+        begun = begun * (1.0 - 0.5 * ramp(m.last_record / m.first_record, 1.0, 1.1))
         moving = np.where(m.has_curve, falls, np.where(m.without_history, without_curve, begun))
-        held_out = np.where(np.isnan(m.curve.validation_change), 1.0, ramp(m.curve.validation_change, 0.0, 0.01))
-        if m.updates.schedule:  # a schedule flattens the end of any curve: use the gradient instead
+        held_out = np.where(np.isnan(m.validation_change), 1.0, ramp(m.validation_change, 0.0, 0.01))
+        if m.schedule:  # a schedule flattens the end of any curve: use the gradient instead
             moving = np.maximum(moving, ramp(m.gain, 0.004, 0.02) * ramp(1.0 - m.learned, 0.0, 0.4))
             held_out = np.maximum(held_out, 0.75)
         held_out = held_out * (1.0 - 0.95 * m.past_best) * (1.0 - 0.8 * memorised(m) * (1.0 - improving(m)))
-        rising = ramp(m.curve.half_change, -0.005, -0.03)
-        moving = moving * (1.0 - 0.9 * m.merged_at_rest) * (1.0 - rising) * (m.curve.diverged == 0)
+        rising = ramp(m.half_change, -0.005, -0.03)
+        moving = moving * (1.0 - 0.9 * m.merged_at_rest) * (1.0 - rising) * (m.diverged == 0)
         moving = moving * (1.0 - 0.6 * wrong_learning_rate(m)) * (1.0 - 0.5 * unknown_elsewhere(m))
         moving = moving * held_out * max(m.learnable, 0.2) * (1.0 - 0.7 * m.labels_are_noise)
         return 0.8 * m.finite * moving
 
     def remedy(self, net: Net) -> str:
-        epochs, left = net.curve.epochs, net.epochs_left
-        if net.updates.schedule:
+        epochs, left = net.epochs, net.epochs_left
+        if net.schedule:
             return (
-                f"Train a new net for more epochs, such as {number(2 * epochs)}: the schedule {net.updates.schedule!r} "
+                f"Train a new net for more epochs, such as {number(2 * epochs)}: the schedule {net.schedule!r} "
                 f"has lowered the learning rate over {counted_number(epochs, 'epoch')}, so the loss no longer falls "
                 "although it could."
             )
         if np.isfinite(left):
             ratio = left / max(epochs, 1.0)
             share = f"{ratio:.1f} times" if ratio >= 0.95 else f"{100 * ratio:.2g} % of"
-            loss = "validation loss" if np.isfinite(net.curve.validation_projected) else "loss"
+            loss = "validation loss" if np.isfinite(net.validation_projected) else "loss"
             return (
                 f"Train on: at this rate the {loss} converges after about {counted_number(left, 'more epoch')}, "
                 f"{share} the epochs so far."
@@ -169,9 +175,9 @@ class StillLearning(Verdict):
         return "Train on, and give diagnose the history, from which it projects the remaining epochs."
 
     def experiment(self, net: Net) -> str:
-        if net.updates.schedule:
+        if net.schedule:
             return "Compare its loss with this one: it should end lower."
-        if np.isnan(net.curve.epochs) and net.skill < BEGUN:
+        if np.isnan(net.epochs) and net.skill < BEGUN:
             return "Look at the losses of the last epochs: if they fall, the net is still learning."
         return "Call fit again, which continues from here: the loss should go on falling."
 
@@ -181,14 +187,14 @@ class OverFitting(Verdict):
     evidence = "explained, explained in validation, loss, validation loss, best epoch, kept epoch, epochs"
 
     def confidence(self, m: Evidence) -> np.ndarray:
-        rise = ramp(m.curve.validation_rise, 0.03, 0.15) * ramp(m.curve.gap, 0.15, 0.5)
+        rise = ramp(m.validation_rise, 0.03, 0.15) * ramp(m.gap, 0.15, 0.5)
         apart = memorised(m) * (1.0 - 0.6 * improving(m))
         return 0.96 * np.maximum(rise, apart) * m.finite * (1.0 - 0.5 * m.labels_are_noise)
 
     def remedy(self, net: Net) -> str:
-        best, end, final_epoch = net.curve.best, net.curve.epochs, net.curve.final_epoch
+        best, end, final_epoch = net.best_epoch, net.epochs, net.kept_epoch
         steps = []
-        if net.updates.early_stopping:
+        if net.early_stopping:
             kept_epoch = f"{final_epoch:,.0f} of {end:,.0f}" if final_epoch < end else "the last"
             steps.append(f"Stopping earlier gains no more: the best epoch, {kept_epoch}, is kept already")
         elif np.isnan(best):
@@ -206,7 +212,7 @@ class OverFitting(Verdict):
         return f"{_gap_in_words(net)} {'. '.join(steps)}."
 
     def experiment(self, net: Net) -> str:
-        if net.updates.early_stopping or net.curve.best >= 0.9 * net.curve.epochs:
+        if net.early_stopping or net.best_epoch >= 0.9 * net.epochs:
             loss = number(net.held_out_loss)
             return (
                 f"Train again with the first of these changes: the kept epoch's validation loss should be below {loss}."
@@ -214,4 +220,101 @@ class OverFitting(Verdict):
         return "Train again with early_stopping=10 and validation data: the kept epoch's validation loss is lower."
 
 
-VERDICTS = Converged(), StillLearning(), OverFitting()
+HEALTHY = Converged(), StillLearning(), OverFitting()
+
+# ---- symptoms
+
+
+class Plateau(Verdict):
+    """A loss that stands still, at that of the best constant or below it: what to do is the same."""
+
+    name, title = "plateau", "A plateau, saddle or local minimum"
+    evidence = (
+        "gradient, smallest curvature, largest curvature, gain of one step, merged samples, variation of the outputs, "
+        "loss, base rate's loss, explained"
+    )
+
+    def confidence(self, m: Evidence) -> np.ndarray:
+        by_curve = ramp(np.abs(m.change), 0.03, 0.004)
+        by_gradient = ramp(m.gain, 0.02, 0.002)
+        if m.schedule:
+            by_curve = np.minimum(by_curve, by_gradient)
+        is_at_rest = np.where(m.has_curve, by_curve, by_gradient * m.without_history) * ramp(m.gain, 0.3, 0.1)
+        is_at_rest = np.maximum(is_at_rest, m.merged_at_rest)
+        downhill = log_ramp(-m.smallest_curvature / np.maximum(np.abs(m.largest_curvature), 1e-12), 3e-4, 6e-3)
+        at_saddle = 1.08 * downhill * ramp(m.skill, 0.12, 0.03) * ramp(m.skill, -0.3, -0.1)
+        kind = np.maximum(ramp(m.skill, 0.03, 0.12), at_saddle) * (1.0 - 0.6 * wrong_learning_rate(m))
+        below = 0.73 * is_at_rest * kind * m.stuck * m.learnable * (1.0 - 0.5 * m.stopped_early)
+        return np.maximum(below, collapsed(m) * (np.asarray(m.model.l2) <= LEAST_L2))
+
+    def remedy(self, net: Net) -> str:
+        down = -net.smallest_curvature
+        if self._is_saddle(net):
+            return (
+                "Leave the saddle: use 'rprop' or 'adam', whose steps do not shrink with the gradient, or begin again "
+                f"with another random_state; the loss has negative curvature, -{number(down)}, in one direction."
+            )
+        observation = "the gradient is almost zero here"
+        if net(collapsed) > 0.5:
+            observation = "the outputs are those of the best constant"
+        elif not net.gain < 0.02:
+            observation = "the loss stands still"
+        if net.merged_samples > 0:
+            observation = (
+                f"{net.merged_samples * net.n_samples:.0f} of {net.n_samples} samples get an output that is the mean "
+                f"of different targets, and {observation}, as in a local minimum"
+            )
+        elif not self._bends_down(net) and np.isfinite(down):
+            observation += " and the loss has no direction of negative curvature, as in a local minimum"
+        elif net.rule in ADAPTIVE:
+            observation += f", and {net.rule}, which is designed for plateaus, has not left this one"
+        return f"{sentence(listed(self._changes(net)))}: {observation}."
+
+    def _changes(self, net: Net) -> list[str]:
+        """Return what may help, the first first, without what the net has already."""
+        wider = f"double the hidden units from {net.narrowest}" if net.narrowest else "add a hidden layer of 16 units"
+        changes = [RESTART, wider if net.model.has_weights else "double the hidden units"]
+        if net.narrowest and not hidden_names(net) & {"tanh", "relu", "leaky_relu"}:
+            changes.append("use tanh or relu units")
+        if net.rule not in ADAPTIVE and not net.merged_samples > 0:
+            unless = "" if net.rule else " if you have not"
+            changes.append(f"train with 'rprop' or 'adam'{unless}, whose steps do not shrink with the gradient")
+        return changes
+
+    def _bends_down(self, net: Net) -> bool:
+        """Return whether the loss has negative curvature in some direction, as at a saddle, which can be left."""
+        return -net.smallest_curvature > 1e-3 * abs(net.largest_curvature)
+
+    def _is_saddle(self, net: Net) -> bool:
+        """Return whether another optimiser would leave the plateau: at a saddle, where plain descent is slow."""
+        return self._bends_down(net) and net.rule not in ADAPTIVE and not net.merged_samples > 0
+
+    def experiment(self, net: Net) -> str:
+        if self._is_saddle(net):
+            return "Train on from here with 'rprop' for 200 epochs: a plateau is left, a minimum is not."
+        return (
+            "Train 20 nets from other random states, Population(..., n_nets=20): if some end well below "
+            f"{number(net.loss)}, the cause is the initial weights; if all end here, it is the net's size or a setting."
+        )
+
+
+class Unclear(Verdict):
+    name, title = "unclear", "No known failure"
+    evidence = "loss, base rate's loss, explained, attainable at least, gradient"
+    test = "Train three more seeds: a cause in the settings affects all of them."
+
+    def confidence(self, m: Evidence) -> np.ndarray:
+        return m.uniform(0.08)
+
+    def remedy(self, net: Net) -> str:
+        missing = ["the history"] if np.isnan(net.epochs) else []
+        missing += ["validation data"] if np.isnan(net(generalisation_gap)) else []
+        if missing:
+            return f"Give diagnose {listed(missing, 'and')} as well: they show what the weights of a net alone do not."
+        return (
+            "Compare with nets from other random states and with a wider one: no single cause stands out in the "
+            "numbers."
+        )
+
+
+SYMPTOMS = Plateau(), Unclear()

@@ -12,19 +12,19 @@ FRACTIONS = {True: 0.25, False: 0.1}  # of the longest first step: a learning ra
 
 def stands_still(m: Evidence) -> np.ndarray:
     """Return the confidence that the loss stays constant although one descent step would lower it much."""
-    return ramp(np.abs(m.curve.change), 0.02, 0.002) * ramp(m.gain, 0.08, 0.25)
+    return ramp(np.abs(m.change), 0.02, 0.002) * ramp(m.gain, 0.08, 0.25)
 
 
 def safe_step_epochs(m: Evidence) -> np.ndarray:
     """Return the gain of one step with learning rate 1 / largest curvature, in units of the recent gain per epoch."""
-    per_epoch = m.curve.change / np.maximum(0.25 * m.curve.epochs, 1.0)
+    per_epoch = m.change / np.maximum(0.25 * m.epochs, 1.0)
     return m.relative_safe_gain / np.maximum(per_epoch, 1e-12)
 
 
 def safe_rate_ratio(m: Evidence) -> np.ndarray:
     """Return the learning rate that suits the curvature, divided by the one that was used."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return m.safe_step / m.updates.learning_rate
+        return m.safe_step / m.effective_rate
 
 
 def overshoots(m: Evidence) -> np.ndarray:
@@ -33,13 +33,13 @@ def overshoots(m: Evidence) -> np.ndarray:
     A step of the learning rate is longer than the best one and gains next to nothing of what that one gains, or raises
     the loss. Unknown with momentum, clipping or a schedule, whose steps have other lengths.
     """
-    is_known = m.updates.is_plain_descent * (m.updates.momentum == 0.0) * (m.updates.clip_norm == 0.0)
-    is_known = is_known * (not m.updates.weighted)  # as in gain
+    is_known = m.is_plain_descent * (m.momentum == 0.0) * (m.clip_norm == 0.0)
+    is_known = is_known * (not m.weighted)  # as in gain
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        is_longer = m.updates.learning_rate > m.best_step  # False if either is unknown
+        is_longer = m.effective_rate > m.best_step  # False if either is unknown
         used_gain = np.where(np.isnan(m.used_gain), -np.inf, m.used_gain)  # the loss overflows
         share = used_gain / m.best_gain  # NaN if no step gains anything
-    return is_known * is_longer * ramp(share, 0.15, 0.03) * (not m.updates.schedule)
+    return is_known * is_longer * ramp(share, 0.15, 0.03) * (not m.schedule)
 
 
 def clipped(m: Evidence) -> np.ndarray:
@@ -48,15 +48,15 @@ def clipped(m: Evidence) -> np.ndarray:
     0 for update rules that divide by the size of the gradient, such as Adam: clipping does not change their steps.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
-        shortened = np.where(m.updates.clip_norm > 0, m.gradient / m.updates.clip_norm, 0.0)
+        shortened = np.where(m.clip_norm > 0, m.gradient / m.clip_norm, 0.0)
         much = log_ramp(shortened / safe_rate_ratio(m), 0.01, 0.1)
-    return m.updates.is_plain_descent * log_ramp(shortened, 3.0, 30.0) * much
+    return m.is_plain_descent * log_ramp(shortened, 3.0, 30.0) * much
 
 
 def tried_rate(net: Net) -> float:
     """Return a learning rate that suits a new net: a fraction of its longest first step, with one digit."""
-    fraction = FRACTIONS[net.updates.is_plain_descent]
-    return float(f"{fraction * net.longest_step * (1.0 - net.updates.momentum):.1g}")
+    fraction = FRACTIONS[net.is_plain_descent]
+    return float(f"{fraction * net.longest_first_step * (1.0 - net.momentum):.1g}")
 
 
 class LearningRateTooHigh(Verdict):
@@ -67,24 +67,24 @@ class LearningRateTooHigh(Verdict):
     )
 
     def confidence(self, m: Evidence) -> np.ndarray:
-        swings = ramp(m.curve.swing, 0.02, 0.1) * ramp(m.curve.back_and_forth, 3.0, 8.0)
+        swings = ramp(m.swing, 0.02, 0.1) * ramp(m.back_and_forth, 3.0, 8.0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            climbs = ramp(m.curve.last / np.maximum(m.curve.lowest, 0.05 * m.base_excess), 1.3, 3.0)
-            unstable = m.updates.is_plain_descent * log_ramp(m.updates.learning_rate * m.largest_curvature, 1.8, 2.5)
-        symptoms = np.maximum(np.maximum(swings, 0.8 * climbs), m.curve.diverged)
+            climbs = ramp(m.last_record / np.maximum(m.lowest_record, 0.05 * m.base_excess), 1.3, 3.0)
+            unstable = m.is_plain_descent * log_ramp(m.effective_rate * m.largest_curvature, 1.8, 2.5)
+        symptoms = np.maximum(np.maximum(swings, 0.8 * climbs), m.diverged)
         symptoms = np.maximum(symptoms, overshoots(m) * stands_still(m))
-        symptoms = np.maximum(symptoms, 0.8 * unstable * np.maximum(ramp(m.curve.swing, 0.002, 0.02), 0.3))
+        symptoms = np.maximum(symptoms, 0.8 * unstable * np.maximum(ramp(m.swing, 0.002, 0.02), 0.3))
         # The loss goes up and down without falling, is worse than a constant's, or units are lost: what steps that are
         # far too long end in.
-        wanders = ramp(m.curve.half_change, 0.1, 0.03) * ramp(m.curve.swing, 0.001, 0.01)
-        lost = np.maximum(ramp(m.dead, 0.45, 0.8), ramp(m.saturated, 0.5, 0.8))
+        wanders = ramp(m.half_change, 0.1, 0.03) * ramp(m.swing, 0.001, 0.01)
+        lost = np.maximum(ramp(m.dead_units, 0.45, 0.8), ramp(m.saturated_units, 0.5, 0.8))
         # A part of the units may be lost while the loss falls steadily, but not by steps several times too long.
         lost = lost * (1.0 - 0.5 * m.falling * log_ramp(m.step_ratio, 6.0, 2.0))
         harm = np.max([wanders, ramp(m.skill, 0.0, -0.2), lost], axis=0)
         # Such a net may have learned a part before, or may learn in spite of its steps.
         despite = m.oversteps * harm * ramp(1.0 - m.learned, 0.0, 0.5)
         confidence = 0.92 * np.maximum(symptoms * (1.0 - m.learned), despite)
-        confidence = np.where(m.curve.diverged > 0, 0.96, confidence)
+        confidence = np.where(m.diverged > 0, 0.96, confidence)
         return confidence * (1.0 - 0.5 * m.data_too_large) * m.finite
 
     def remedy(self, net: Net) -> str:
@@ -93,20 +93,20 @@ class LearningRateTooHigh(Verdict):
         if net.step_ratio > 1:
             again = ", and begin again from the first weights (net.reset())" if self._is_ruined(net) else ""
             return (
-                f"{lower}{number(tried_rate(net))}{again}: a first step longer than {number(net.longest_step)} raises "
-                "the loss of a new net."
+                f"{lower}{number(tried_rate(net))}{again}: a first step longer than {number(net.longest_first_step)} "
+                "raises the loss of a new net."
             )
         if net(overshoots) > 0.5:
             return (
                 f"{lower}{number(net.best_step)}: a step of that length lowers the loss, and one of the learning rate "
                 "ends beyond the valley, no lower than it began."
             )
-        if net.updates.is_plain_descent and np.isfinite(rate) and largest > 0 and rate * largest > 1:
+        if net.is_plain_descent and np.isfinite(rate) and largest > 0 and rate * largest > 1:
             return (
                 f"{lower}{number(0.5 / largest)}: steps longer than {number(2 / largest)}, 2 / largest curvature, "
                 "raise the loss."
             )
-        is_clipped = 0 < net.updates.clip_norm <= 1 or net.updates.rule == "rprop"  # which ignores lengths
+        is_clipped = 0 < net.clip_norm <= 1 or net.rule == "rprop"  # which ignores lengths
         clipping = "" if is_clipped else ", or set clip_norm=1.0"
         return (
             f"{lower}{number(rate / 10)}{clipping}."
@@ -116,8 +116,8 @@ class LearningRateTooHigh(Verdict):
 
     def _is_ruined(self, net: Net) -> bool:
         """Return whether the weights are no start for a training with another learning rate."""
-        lost = max(np.nan_to_num(net.dead), np.nan_to_num(net.saturated))
-        return lost > 0.3 or not net.skill > 0 or net.curve.diverged > 0
+        lost = max(np.nan_to_num(net.dead_units), np.nan_to_num(net.saturated_units))
+        return lost > 0.3 or not net.skill > 0 or net.diverged > 0
 
     def experiment(self, net: Net) -> str:
         if self._is_ruined(net):
@@ -140,11 +140,11 @@ class LearningRateTooLow(Verdict):
         The loss falls slowly along a straight line, while one step with learning rate 1 / largest curvature would gain
         as much as many epochs. With dropout, whose noise hides such a line, the loss is still near its first value.
         """
-        is_plain, shorter = m.updates.is_plain_descent, safe_rate_ratio(m)
-        straight = ramp(m.curve.back_and_forth, 3.0, 1.2) * (m.curve.change > 0) * (m.curve.last < m.curve.first)
+        is_plain, shorter = m.is_plain_descent, safe_rate_ratio(m)
+        straight = ramp(m.back_and_forth, 3.0, 1.2) * (m.change > 0) * (m.last_record < m.first_record)
         slow = np.maximum(log_ramp(safe_step_epochs(m), 15.0, 60.0), log_ramp(shorter, 20.0, 100.0) * is_plain)
         slow = slow * (ramp(shorter, 3.0, 10.0) if is_plain else 1.0) * (1.0 - clipped(m))
-        long = np.maximum(ramp(m.curve.epochs, 8, 40), log_ramp(m.n_steps, 50, 400) * (1.0 - m.falling))
+        long = np.maximum(ramp(m.epochs, 8, 40), log_ramp(m.n_steps, 50, 400) * (1.0 - m.falling))
         could = ramp(m.gain, 0.005, 0.02)
         symptoms = np.where(m.mask_noise > 0, untrained(m) * long, straight * slow * long * could)
         symptoms = np.maximum(symptoms, self._hardly_moved(m) * (1.0 - clipped(m)) * could)
@@ -153,7 +153,7 @@ class LearningRateTooLow(Verdict):
 
     def _hardly_moved(self, m: Evidence) -> np.ndarray:
         """Return the confidence that many steps together are shorter than one that would lower a new net's loss."""
-        travelled = m.step_ratio * m.n_steps * (SCHEDULE_MEAN if m.updates.schedule else 1.0)
+        travelled = m.step_ratio * m.n_steps * (SCHEDULE_MEAN if m.schedule else 1.0)
         return log_ramp(travelled, 0.7, 0.15) * log_ramp(m.n_steps, 50.0, 300.0)
 
     def remedy(self, net: Net) -> str:
@@ -164,11 +164,11 @@ class LearningRateTooLow(Verdict):
                 "the curvature."
             )
         higher = f"Raise the learning rate from {number(rate)} to "
-        if net.updates.is_plain_descent and safe > rate:
+        if net.is_plain_descent and safe > rate:
             times = number(safe / rate)
             return f"{higher}{number(safe)}, {times} times as much: it suits the largest curvature of the loss."
-        if np.isfinite(net.longest_step) and tried_rate(net) > 30 * rate:
-            longest = number(net.longest_step)
+        if np.isfinite(net.longest_first_step) and tried_rate(net) > 30 * rate:
+            longest = number(net.longest_first_step)
             return f"{higher}{number(tried_rate(net))}: first steps up to {longest} lower the loss of a new net."
         return f"{higher}{number(30 * rate)}, and again if the loss still falls slowly."
 
@@ -178,8 +178,8 @@ def untrained(m: Evidence) -> np.ndarray:
 
     The loss under dropout is still as far above the base rate's loss as at the start; any training lowers it.
     """
-    above = ramp((m.mask_loss - m.base_loss) / m.base_excess, 0.1, 0.4) * (not m.updates.weighted)  # as in gain
-    return above * ramp(np.abs(m.curve.last / m.curve.first - 1.0), 0.3, 0.1)
+    above = ramp((m.mask_loss - m.base_loss) / m.base_excess, 0.1, 0.4) * (not m.weighted)  # as in gain
+    return above * ramp(np.abs(m.last_record / m.first_record - 1.0), 0.3, 0.1)
 
 
 def wrong_learning_rate(m: Evidence) -> np.ndarray:
@@ -195,11 +195,11 @@ class ClipNormTooLow(Verdict):
 
     def confidence(self, m: Evidence) -> np.ndarray:
         """Return the confidence that clipped steps need many epochs for the gain of one unclipped step."""
-        creeps = log_ramp(safe_step_epochs(m), 15.0, 60.0) * ramp(m.curve.swing, 0.05, 0.01)
+        creeps = log_ramp(safe_step_epochs(m), 15.0, 60.0) * ramp(m.swing, 0.05, 0.01)
         return 0.88 * clipped(m) * creeps * ramp(m.gain, 0.001, 0.005) * m.stuck * m.learnable
 
     def remedy(self, net: Net) -> str:
-        clip, length = net.updates.clip_norm, net.gradient
+        clip, length = net.clip_norm, net.gradient
         return (
             f"Raise clip_norm from {number(clip)} to {number(2 * length)}, or leave it out: the gradient is "
             f"{number(length)} long, so clipping makes each step {number(length / clip)} times shorter."
@@ -212,7 +212,7 @@ def decayed(m: Evidence) -> np.ndarray:
     The weights have come to rest below the usual initial size, and decay has had the time to bring them there. A net
     that learns has larger weights.
     """
-    enough = ramp(m.updates.learning_rate * m.updates.weight_decay * m.curve.epochs, 0.3, 3.0)
+    enough = ramp(m.effective_rate * m.weight_decay * m.epochs, 0.3, 3.0)
     return 0.87 * enough * log_ramp(m.weight_size, 1.2, 0.45) * m.at_rest * m.stuck * m.learnable
 
 
@@ -234,17 +234,17 @@ class BrokenUpdates(Verdict):
         bounded or, of a function, the outputs are within the range of the targets. Not with fastmlp's own updates,
         whose sign is right.
         """
-        if m.updates.ours:
+        if m.is_of_fastmlp:
             return m.uniform(0.0)
         row = m.model.activations[-1]
         is_bounded = np.isfinite([row.low, row.high]).all()
-        within = (m.output_low >= m.target_low) & (m.output_high <= m.target_high)  # for a function
-        climbed = ramp(m.curve.trend, 0.6, 0.9) * (is_bounded if m.model.has_weights else within)
-        rose = ramp(m.curve.last / np.maximum(m.curve.first, 1e-12), 1.02, 1.3) * ramp(m.curve.trend, 0.3, 0.7)
+        within = (m.lowest_output >= m.lowest_target) & (m.highest_output <= m.highest_target)  # for a function
+        climbed = ramp(m.trend, 0.6, 0.9) * (is_bounded if m.model.has_weights else within)
+        rose = ramp(m.last_record / np.maximum(m.first_record, 1e-12), 1.02, 1.3) * ramp(m.trend, 0.3, 0.7)
         by_curve = rose * np.maximum(ramp(m.agreement, -0.1, -0.4), climbed)
         # Outputs of a new net are anticorrelated by chance, too.
         trained = np.where(m.without_history, 0.85 * ramp(m.agreement, -0.4, -0.8), by_curve)
-        return 0.97 * ramp(m.skill, -0.1, -0.5) * trained * m.finite * (m.curve.diverged == 0)
+        return 0.97 * ramp(m.skill, -0.1, -0.5) * trained * m.finite * (m.diverged == 0)
 
     def off_gradient(self, m: Evidence) -> np.ndarray:
         """Return the confidence that the updates do not follow the gradient.
@@ -253,16 +253,16 @@ class BrokenUpdates(Verdict):
         the current weights.
         """
         with np.errstate(invalid="ignore", divide="ignore"):
-            elsewhere = np.abs(np.log(m.curve.last / m.excess))
-        standing = stands_still(m) * (1.0 - overshoots(m)) * ramp(m.curve.swing, 0.05, 0.01)
+            elsewhere = np.abs(np.log(m.last_record / m.excess))
+        standing = stands_still(m) * (1.0 - overshoots(m)) * ramp(m.swing, 0.05, 0.01)
         standing = standing * (m.mask_noise == 0)  # with dropout, training follows the gradient under masks
         known = (LearningRateTooLow().confidence(m), ClipNormTooLow().confidence(m), decayed(m))
         # Records are no losses of samples that the fit has held out or weighted.
-        has_other_samples = m.n_samples > m.updates.n_samples > 0 or m.updates.weighted
+        has_other_samples = m.n_samples > m.n_training_samples > 0 or m.weighted
         other_loss = log_ramp(np.exp(elsewhere), 1.6, 3.0) * ramp(m.excess / m.base_excess, 0.2, 0.5)
-        other_loss = other_loss * (m.curve.last < m.excess) * (not has_other_samples)
+        other_loss = other_loss * (m.last_record < m.excess) * (not has_other_samples)
         either = np.maximum(standing * (1.0 - np.max(known, axis=0)), other_loss)
-        return 0.91 * either * (m.curve.epochs >= 20) * m.stuck
+        return 0.91 * either * (m.epochs >= 20) * m.stuck
 
     def _has_wrong_sign(self, net: Net) -> bool:
         return net(self.wrong_sign) >= net(self.off_gradient)
@@ -272,7 +272,7 @@ class BrokenUpdates(Verdict):
             return (
                 "Flip the sign of the update: subtract the learning rate times the gradient of (output - target), once."
             )
-        if net.updates.ours:  # fastmlp's own backward pass needs no check by the user
+        if net.is_of_fastmlp:  # fastmlp's own backward pass needs no check by the user
             return (
                 "Give diagnose the history of the last fit and the samples of that fit: the recorded losses are not "
                 "those of these weights on these samples, as after a change of the parameters or with other data."
@@ -295,4 +295,4 @@ class BrokenUpdates(Verdict):
         )
 
 
-VERDICTS = LearningRateTooHigh(), LearningRateTooLow(), ClipNormTooLow(), BrokenUpdates()
+STEPS = LearningRateTooHigh(), LearningRateTooLow(), ClipNormTooLow(), BrokenUpdates()

@@ -12,14 +12,13 @@ from .evidence import Evidence
 
 
 class Net:
-    """Numbers of one net: attributes are those of its measurements, with the value of the net for an array."""
+    """Numbers of one net: attributes are those of its evidence, with the value of the net for an array."""
 
-    def __init__(self, measurements: Any, k: int):
-        self.all, self.k = measurements, k
+    def __init__(self, evidence: Evidence, k: int):
+        self.all, self.k = evidence, k
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(self.all, name)
-        return Net(value, self.k) if hasattr(value, "_fields") else self.of(value)
+        return self.of(getattr(self.all, name))
 
     def of(self, value: Any) -> Any:
         """Return the value of this net, of an array (n_nets,) or of what is common to all nets."""
@@ -30,11 +29,6 @@ class Net:
     def __call__(self, function: Callable[[Evidence], Any]) -> Any:
         """Return the value of this net of a function of the evidence on all nets."""
         return self.of(function(self.all))
-
-    @property
-    def learning_rate(self) -> float:
-        """Learning rate as it was given, without the factor by which momentum lengthens steps."""
-        return self.updates.learning_rate * (1.0 - self.updates.momentum)
 
     @property
     def dropout(self) -> float:
@@ -50,7 +44,7 @@ class Verdict:
     """A verdict on nets: subclasses say what it is called, when it holds, what to show and what to do.
 
     name, title : what programs and people call it
-    evidence : names of its numbers, separated by commas: those of EVIDENCE, or of attributes
+    evidence : names of its numbers, separated by commas: those of EVIDENCE, or of attributes with spaces
     test : how to confirm the verdict, if that is the same for all nets
     is_healthy : whether nothing is broken
     """
@@ -126,61 +120,31 @@ def _output_range(net: Net) -> str:
     return f"[{number(bounds.low)}, {number(bounds.high)}], {bounds.source}"
 
 
-# Where a number comes from whose name is not that of an attribute of the measurements: an attribute, or a function.
+# Where a number comes from whose name is not that of an attribute of the evidence: an attribute, or a function.
 EVIDENCE: dict[str, str | Callable[[Net], float | str]] = {
-    "inputs": "data.n_features",
+    "inputs": "n_features",
     "layers": "model.layout.n_layers",
     "weights": "n_weights",
     "narrowest hidden layer": "narrowest",
     "output activation": lambda net: net.model.activations[-1].name,
     "base rate's loss": "base_loss",
-    "attainable at least": "data.attainable",
+    "attainable at least": "attainable",
     "validation loss": "held_out_loss",
-    "explained in validation": "validation_explained",
-    "merged samples": "merged",
     "variation of the outputs": "variation",
     "output range": _output_range,
-    "lowest output": "output_low",
-    "highest output": "output_high",
-    "lowest target": "target_low",
-    "highest target": "target_high",
-    "share out of reach": "unreachable",
     "coding": "label_problem",
     "first not finite": lambda net: net.bad_data or net.all.places[int(net.first_bad)],
-    "positive weights": "positive",
-    "saturated units": "saturated",
-    "layer of saturated units": "saturated_layer",
-    "dead units": "dead",
-    "layer of dead units": "dead_layer",
-    "duplicate units": "duplicates",
-    "layer of duplicates": "duplicates_layer",
-    "first to last layer": "first_to_last",
-    "largest to last layer": "largest_to_last",
     "gain of a safe step": "relative_safe_gain",
     "gain of one step": "gain",
-    "longest first step": "longest_step",
     "steps": "n_steps",
-    "weight decay": "updates.weight_decay",
     "penalty": "l2",
     "size of the weights": "weight_size",
-    "clip norm": "updates.clip_norm",
     "share of the outputs by dropout": "mask_share",
     "loss under dropout": "mask_loss",
-    "epochs": "curve.epochs",
-    "first loss": lambda net: net.curve.first + net.floor,
-    "recorded loss": lambda net: net.curve.last + net.floor,
-    "lowest loss": lambda net: net.curve.lowest + net.floor,
-    "change of the loss": "curve.change",
-    "swing of the loss": "curve.swing",
-    "change of validation loss": "curve.validation_change",
-    "best epoch": "curve.best",
-    "kept epoch": "curve.final_epoch",
-    "largest input spread": "data.scale.largest_spread",
-    "typical input spread": "data.scale.typical_spread",
-    "largest input offset": "data.scale.largest_offset",
-    "constant inputs": "data.n_constant",
-    "signal": "data.signal",
-    "linear": "data.linear",
-    "nearest neighbours": "data.neighbours",
-    "random features": "data.random_features",
+    "first loss": lambda net: net.first_record + net.floor,
+    "recorded loss": lambda net: net.last_record + net.floor,
+    "lowest loss": lambda net: net.lowest_record + net.floor,
+    "change of the loss": "change",
+    "swing of the loss": "swing",
+    "change of validation loss": "validation_change",
 }
