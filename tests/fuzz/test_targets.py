@@ -1,4 +1,4 @@
-"""A short run of the fuzzing: valid files, those of the corpus, and 10 or 40 of each target that Hypothesis mutates.
+"""Fuzzing: valid files, those of the corpus, and 10 or 40 of each target that Hypothesis mutates, with --long 50 times.
 
 And small files that would take much memory if they were read whole.
 """
@@ -76,7 +76,7 @@ def test_code_is_refused_while_a_file_is_read(name):
 
 
 @pytest.mark.parametrize("name", fuzz_targets.TARGETS)
-def test_mutated_files_are_read_or_refused_with_a_sentence_within_their_memory(name, count):
+def test_mutated_files_are_read_or_refused_with_a_sentence_within_their_memory(name, count, is_long):
     target, files, found = fuzz_targets.TARGETS[name], fuzz_targets.corpus(name), Counter()
     for data in files:
         fuzz_targets.use(name, data, measures=False)  # which loads modules
@@ -89,7 +89,7 @@ def test_mutated_files_are_read_or_refused_with_a_sentence_within_their_memory(n
         "suppress_health_check": list(HealthCheck),
     }
 
-    @settings(max_examples=target.examples, **given_once)
+    @settings(max_examples=target.examples * (50 if is_long else 1), **given_once)
     @given(st.integers(0, len(files) - 1), st.lists(NUMBERS, min_size=1, max_size=4))
     def check(number, changes):
         data = mutated(files[number], changes)
