@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -139,29 +139,6 @@ def wilson_interval(n_successes: int, n_trials: int, z: float = 1.95996398454005
     return max(0.0, low), min(1.0, high)
 
 
-class TwiceMedian(NamedTuple):
-    """Median over all trials, mean over the trials up to twice the median, and the number of longer trials.
-
-    Attributes
-    ----------
-    median : float
-        Median over all trials, failures counted as infinite.
-    mean : float
-        Mean over the trials up to twice the median.
-    others : int
-        Number of the other trials.
-
-    Examples
-    --------
-    >>> EpochStatistics(np.array([20.0, 30.0, 90.0]), n_trials=3).twice_median
-    TwiceMedian(median=30.0, mean=25.0, others=1)
-    """
-
-    median: float
-    mean: float
-    others: int
-
-
 @dataclass(frozen=True)
 class EpochStatistics:
     """Statistics of the epochs to convergence.
@@ -181,13 +158,9 @@ class EpochStatistics:
         Standard deviation over the successes, with divisor n - 1; NaN for fewer than two.
     median : float
         Median over the successes; NaN without any.
-    harmonic_mean : float
-        Harmonic mean over all trials: n_trials divided by the sum of 1 / epochs; a failure adds 0 to the sum.
-    twice_median : TwiceMedian
-        (median, mean, others): median over all trials, failures counted as infinite; mean over the trials up to twice
-        the median; number of the other trials.
     best_restart : tuple (int, float)
-        Number of epochs after which a restart gives the smallest expected_under_restart, and that expectation.
+        Number of epochs after which a restart gives the smallest mean number of epochs to success, those of failed
+        attempts included, and that mean; (0, inf) without a success.
 
     References
     ----------
@@ -196,8 +169,8 @@ class EpochStatistics:
     Examples
     --------
     >>> statistics = EpochStatistics(np.array([20.0, 30.0, 40.0]), n_trials=4)
-    >>> statistics.mean, statistics.expected_under_restart(30)
-    (30.0, 55.0)
+    >>> statistics.mean, statistics.best_restart
+    (30.0, (40, 43.333333333333336))
     """
 
     times: np.ndarray
@@ -234,42 +207,8 @@ class EpochStatistics:
         return np.quantile(self.times, shares) if self.times.size else np.full(len(shares), np.nan)
 
     @property
-    def harmonic_mean(self) -> float:
-        """Harmonic mean over all trials: n_trials divided by the sum of 1 / epochs; a failure adds 0 to the sum."""
-        rates = np.sum(1.0 / np.maximum(self.times, 1.0)) if self.times.size else 0.0
-        return self.n_trials / float(rates) if rates else float("inf")
-
-    @property
-    def twice_median(self) -> TwiceMedian:
-        """Median over all trials, failures counted as infinite, and mean over the trials up to twice the median."""
-        all_times = np.concatenate([self.times, np.full(self.n_trials - len(self.times), np.inf)])
-        median = float(np.median(all_times)) if self.n_trials else float("nan")
-        included = all_times[all_times <= 2 * median] if np.isfinite(median) else all_times[:0]
-        return TwiceMedian(
-            median, float(included.mean()) if included.size else float("nan"), self.n_trials - len(included)
-        )
-
-    def expected_under_restart(self, limit: float) -> float:
-        """Return the mean epochs to success, failed attempts included, with a restart after each `limit` epochs.
-
-        Parameters
-        ----------
-        limit : float
-            Number of epochs of an attempt.
-
-        Returns
-        -------
-        float
-            Infinite if no trial succeeds within the limit.
-        """
-        successes = self.times[self.times <= limit]
-        if not successes.size:
-            return float("inf")
-        return float((successes.sum() + (self.n_trials - len(successes)) * limit) / len(successes))
-
-    @property
     def best_restart(self) -> tuple[int, float]:
-        """Best restart limit (limit, expected epochs): the limit with the smallest expected_under_restart."""
+        """Number of epochs after which to restart, and the expected epochs to success then."""
         if not self.times.size:
             return 0, float("inf")
         limits, counts = np.unique(self.times, return_counts=True)

@@ -194,15 +194,15 @@ def _check_fields(description: dict[str, Any], kinds: dict[str, tuple], section:
 
 
 def _load_result(net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> PopulationResult:
-    from .population_result import PopulationResult
-    from .population_result.result_base import CLAIMS
+    from .population_result import CLAIMS
+    from .population_result.from_file import result_from_arrays
 
     of_result = {name.removeprefix(RESULT_PREFIX): a for name, a in arrays.items() if name.startswith(RESULT_PREFIX)}
     earlier = {"judged_by": "rule", "compile_seconds": 0.0, "arguments": {}}  # what files of earlier versions lack
     fields = _check_fields({**earlier, **description}, RESULT, "result")
     if fields["judged_by"] not in CLAIMS:
         raise ValueError(f"its result is judged by {fields['judged_by']!r}")
-    return PopulationResult.from_arrays(of_result, net.n_nets, **fields)
+    return result_from_arrays(of_result, net.n_nets, **fields)
 
 
 def _load_history(net: Any, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> History:

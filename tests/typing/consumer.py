@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import fastmlp
 import fastmlp.plots
-from fastmlp.convergence import EpochStatistics, TwiceMedian
+from fastmlp.convergence import EpochStatistics
 from fastmlp.devices import Device, DeviceInfo
 from fastmlp.diagnosis.gradient_check import Finding
 from fastmlp.network.parameter_layout import Layout
@@ -81,8 +81,7 @@ def wrong_arrays(check: fastmlp.GradientCheck) -> list[str]:
 
 def epochs_to_convergence(result: fastmlp.PopulationResult) -> float:
     statistics: EpochStatistics = result.epoch_statistics
-    middle: TwiceMedian = statistics.twice_median
-    return middle.mean + statistics.expected_under_restart(30)
+    return statistics.mean + statistics.best_restart[1]
 
 
 def many_nets(X: Floats, y: Floats) -> fastmlp.MLP:

@@ -27,26 +27,19 @@ def test_epoch_statistics_worked_by_hand(times):
     assert times.mean == 7.5
     assert times.median == 4.0
     assert times.sd == pytest.approx(np.sqrt((5.5**2 + 2 * 3.5**2 + 12.5**2) / 3))
-    assert times.harmonic_mean == pytest.approx(5 / (1 / 2 + 1 / 4 + 1 / 4 + 1 / 20))
-    assert times.twice_median == (4.0, pytest.approx(10 / 3), 2)  # of 2, 4, 4, 20 and never
     np.testing.assert_allclose(times.quantiles((0.0, 1.0)), [2, 20])
 
 
-def test_expected_epochs_under_restart_worked_by_hand(times):
-    # cut at 4: three successes of 2, 4 and 4 epochs, and two trials that cost 4 each
-    assert times.expected_under_restart(4) == pytest.approx((2 + 4 + 4 + 2 * 4) / 3)
-    assert times.expected_under_restart(1) == float("inf")
-    limit, expected = times.best_restart
-    candidates = {limit: times.expected_under_restart(limit) for limit in (2, 4, 20)}
-    assert (limit, expected) == min(candidates.items(), key=lambda item: item[1])
+def test_best_restart_is_the_limit_that_costs_fewest_epochs(times):
+    """Cut at 4: three successes of 2, 4 and 4 epochs, and two trials that cost 4 each."""
+    costs = {2: (2 + 4 * 2) / 1, 4: (2 + 4 + 4 + 2 * 4) / 3, 20: (2 + 4 + 4 + 20 + 20) / 4}
+    assert times.best_restart == min(costs.items(), key=lambda item: item[1])
 
 
 def test_statistics_without_a_success_are_nan_or_infinite():
     nothing = EpochStatistics(np.empty(0), 3)
     assert np.isnan([nothing.mean, nothing.sd, nothing.median]).all()
-    assert nothing.harmonic_mean == float("inf")
     assert nothing.best_restart == (0, float("inf"))
-    assert nothing.twice_median.others == 3
 
 
 @pytest.mark.parametrize(

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
+from dataclasses import field as dataclass_field
+from functools import cached_property
 from typing import Any, NoReturn
 
 import numpy as np
 
+from ..callbacks import SIGNS
 from ..console.fit_time import is_compile_time_worth_showing
+from ..convergence import EpochStatistics, wilson_interval
 from ..errors import DivergenceWarning, counted, install_command
 from ..interface.user_warnings import warn_user
-from ..kernels.structs import DIVERGED_NET
-from .result_base import PopulationResultBase
-from .stopped_by import STOPPED_BY
+from ..kernels.structs import DIVERGED_NET, RUNNING
+from .stopped_by import OUT_OF_TIME, STOPPED_BY
 from .summary import text_of
 
-# Dtype kinds of the arrays that are not floating-point, and the arrays that not every result has.
-KINDS = {"converged": "b", "epochs": "iu", "best_epoch": "iu", "restarts": "iu", "status": "iu", "record_epochs": "iu"}
-OPTIONAL = {"accuracy", "best_value", "best_epoch"}
+CLAIMS = {"rule": "converged", "all right": "have all samples right", "finite loss": "ended with a finite loss"}
+
 NO_CLIPPING = "clip_norm=0.0"  # in the text of an optimiser
 
 
-def _checked_array(name: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    kinds = "biuf" if name.startswith("settings.") else KINDS.get(name, "f")
-    if values.shape != shape or values.dtype.kind not in kinds:
-        raise ValueError(f"its result holds {values.dtype} {values.shape} as {name}")
-    return values
-
-
 @dataclass(frozen=True, eq=False)
-class PopulationResult(PopulationResultBase):
+class PopulationResult:
     """Result of one fit of a population: arrays (n_nets,) with one value per net, and statistics over the nets.
 
     `Population.fit` makes it; users do not.
@@ -94,7 +89,7 @@ class PopulationResult(PopulationResultBase):
     success_interval : tuple (float, float) or None
         95 % Wilson interval of success_rate, (low, high); None if success_rate is None.
     epoch_statistics : EpochStatistics
-        Statistics of the epochs to convergence: mean, sd, median, quantiles, harmonic_mean and others.
+        Statistics of the epochs to convergence: mean, sd, median, quantiles and best restart.
     best : int
         Number of the best net, the first in `order`.
     worst : int
@@ -114,8 +109,98 @@ class PopulationResult(PopulationResultBase):
     ((100,), 100, True)
     """
 
+    converged: np.ndarray
+    epochs: np.ndarray
+    loss: np.ndarray
+    accuracy: np.ndarray | None
+    monitor: str | None
+    best_value: np.ndarray | None
+    best_epoch: np.ndarray | None
+    restarts: np.ndarray
+    status: np.ndarray
+    record_epochs: np.ndarray
+    records: np.ndarray
+    seconds: float
+    interrupted: bool
+    settings: dict[str, np.ndarray]
+    judged_by: str = "rule"
+    compile_seconds: float = 0.0
+    arguments: dict[str, Any] = dataclass_field(default_factory=dict)
+
+    @property
+    def training_seconds(self) -> float:
+        """Wall time of the fit in seconds, without compiling."""
+        return self.seconds - self.compile_seconds
+
+    @property
+    def n_nets(self) -> int:
+        """Number of nets."""
+        return len(self.loss)
+
+    @property
+    def stopped_by(self) -> np.ndarray:
+        """Reason why each net stopped (n_nets,): "converged", "epochs" and so on."""
+        return np.array([STOPPED_BY[code] for code in range(len(STOPPED_BY))])[self.status]
+
+    @property
+    def n_converged(self) -> int:
+        """Number of nets that count as converged."""
+        return int(self.converged.sum())
+
+    @property
+    def claim(self) -> str:
+        """Sentence fragment for messages, about the nets that count as converged."""
+        return CLAIMS[self.judged_by]
+
+    @property
+    def n_finished(self) -> int:
+        """Number of nets whose training neither Ctrl-C nor the time limit cut short."""
+        return int((~np.isin(self.status, (RUNNING, OUT_OF_TIME))).sum())
+
+    @property
+    def success_rate(self) -> float | None:
+        """Fraction of finished nets that converged; NaN if no net finished, None if fit was given no `converged=`."""
+        if self.judged_by != "rule":
+            return None
+        return self.n_converged / self.n_finished if self.n_finished else float("nan")
+
+    @property
+    def success_interval(self) -> tuple[float, float] | None:
+        """95 % Wilson interval of success_rate (low, high); None if success_rate is None."""
+        return wilson_interval(self.n_converged, self.n_finished) if self.judged_by == "rule" else None
+
+    @cached_property
+    def epoch_statistics(self) -> EpochStatistics:
+        """Statistics of the epochs to convergence: mean, sd, median, quantiles and best restart."""
+        return EpochStatistics(self.epochs[self.converged].astype(np.float64), self.n_finished)
+
+    def order(self) -> np.ndarray:
+        """Return the net numbers from the best net to the worst.
+
+        Nets are sorted by the best value of the monitored record with early stopping, else by loss; nets without a
+        finite value come last.
+
+        Returns
+        -------
+        ndarray of int, shape (n_nets,)
+        """
+        values = self.loss if self.best_value is None else self.best_value
+        if self.monitor is not None:
+            values = SIGNS.get(self.monitor, 1.0) * values
+        return np.argsort(np.where(np.isfinite(values), values, np.inf), kind="stable")
+
+    @property
+    def best(self) -> int:
+        """Number of the best net, the first in `order`."""
+        return int(self.order()[0])
+
+    @property
+    def worst(self) -> int:
+        """Number of the worst net, the last in `order`."""
+        return int(self.order()[-1])
+
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return all arrays of the result by name, for a file; from_arrays reads them.
+        """Return all arrays of the result by name, for a file.
 
         Returns
         -------
@@ -127,59 +212,8 @@ class PopulationResult(PopulationResultBase):
         values |= {f"settings.{name}": np.asarray(value) for name, value in self.settings.items()}
         return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
 
-    @classmethod
-    def from_arrays(cls, arrays: dict[str, np.ndarray], n_nets: int, **other_fields: Any) -> PopulationResult:
-        """Return a result made of arrays as `arrays` returns them, and of the other fields as keyword arguments.
-
-        Arrays with unknown names are ignored, since files of a later version may have more of them.
-
-        Parameters
-        ----------
-        arrays : dict of str to ndarray
-            Arrays by name.
-        n_nets : int
-            Number of nets.
-        **other_fields
-            seconds, compile_seconds, monitor, interrupted, judged_by and arguments.
-
-        Returns
-        -------
-        PopulationResult
-
-        Raises
-        ------
-        ValueError
-            If an array is missing, or has values, a shape or a dtype that no result of n_nets nets has.
-        """
-        contents: dict[str, Any] = {**dict.fromkeys(OPTIONAL), "settings": {}, **other_fields}
-        required = {field.name for field in fields(cls) if field.default is field.default_factory is MISSING}
-        known = required - contents.keys() | OPTIONAL
-        for name, values in arrays.items():
-            setting = name.removeprefix("settings.")
-            if setting != name:
-                contents["settings"][setting] = _checked_array(name, values, (n_nets,))
-            elif name in known:
-                n_records = arrays["record_epochs"].size if "record_epochs" in arrays else 0
-                shapes = {"record_epochs": (n_records,), "records": (n_records, n_nets)}
-                contents[name] = _checked_array(name, values, shapes.get(name, (n_nets,)))
-        if contents["best_epoch"] is not None:  # files count epochs from 1, and 0 is none
-            contents["best_epoch"] = np.maximum(contents["best_epoch"], 0) - 1
-        if missing := sorted(known - contents.keys()):
-            raise ValueError(f"its result lacks {', '.join(missing)}")
-        if not np.isin(contents["status"], list(STOPPED_BY)).all():
-            raise ValueError("its result holds an unknown status")
-        if len({contents[name] is None for name in ("monitor", "best_value", "best_epoch")}) > 1:
-            raise ValueError("its result names a monitored record without its values, or has values without a name")
-        return cls(**contents)
-
-    def warn_of_divergence(self, stacklevel: int | None = None) -> None:
-        """Issue a DivergenceWarning if a net diverged; Population.fit calls this method.
-
-        Parameters
-        ----------
-        stacklevel : int, optional
-            Not used any more: the warning is always at the first line outside of this package.
-        """
+    def warn_of_divergence(self) -> None:
+        """Issue a DivergenceWarning if a net diverged; Population.fit calls this method."""
         n = np.count_nonzero(self.status == DIVERGED_NET)
         if n:
             optimizer = self.arguments.get("optimizer", NO_CLIPPING)  # without settings that differ between nets

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..console.fit_time import format_time
 from ..errors import counted
-from .result_base import QUANTILES, PopulationResultBase
 from .stopped_by import STOPPED_BY
 
+if TYPE_CHECKING:
+    from . import PopulationResult
 
-def text_of(result: PopulationResultBase) -> str:
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+def text_of(result: PopulationResult) -> str:
     """Return the text of PopulationResult.summary."""
     lines = [
         f"{counted(result.n_nets, 'net')} in {format_time(result.seconds, result.compile_seconds)}"
@@ -27,8 +33,6 @@ def text_of(result: PopulationResultBase) -> str:
         lines.append(f"final loss        quantiles 5, 25, 50, 75, 95 %: {q}")
         worst = next(net for net in result.order()[::-1] if np.isfinite(result.loss[net]))
         lines.append(f"best net          {result.best} with {result.loss[result.best]:.4g}; worst {worst}")
-    if finite.size and len(result.record_epochs):
-        lines += _loss_lines(result)
     if result.restarts.any():
         lines.append(
             f"restarts          {int(result.restarts.sum()):,}, in {counted(int((result.restarts > 0).sum()), 'net')}"
@@ -36,7 +40,7 @@ def text_of(result: PopulationResultBase) -> str:
     return "\n".join(lines)
 
 
-def _success_line(result: PopulationResultBase) -> str:
+def _success_line(result: PopulationResult) -> str:
     counts = f"{result.n_converged:,} of {result.n_finished:,}"
     if result.success_rate is None or result.success_interval is None:
         return (
@@ -50,26 +54,19 @@ def _success_line(result: PopulationResultBase) -> str:
     )
 
 
-def _epoch_lines(result: PopulationResultBase) -> list[str]:
+def _epoch_lines(result: PopulationResult) -> list[str]:
     times = result.epoch_statistics
     q = ", ".join(f"{value:g}" for value in times.quantiles(QUANTILES))
     limit, expected = times.best_restart
-    twice = times.twice_median
-    all_nets = "fewer than half of the nets converged, so there is no median over all"
-    if np.isfinite(twice.median):
-        all_nets = (
-            f"median of all {twice.median:g}, mean up to twice the median {twice.mean:.4g}, {twice.others:,} above"
-        )
     return [
         f"epochs            mean {times.mean:.4g}, SD {times.sd:.4g}, median {times.median:g}, "
         f"{times.times.min():g} to {times.times.max():g}",
         f"                  quantiles 5, 25, 50, 75, 95 %: {q}",
-        f"                  harmonic mean {times.harmonic_mean:.4g}; {all_nets}",
         f"best restart      after {counted(limit, 'epoch')}: {expected:.4g} epochs expected",
     ]
 
 
-def _histogram_lines(result: PopulationResultBase, n_bins: int = 10, width: int = 40) -> list[str]:
+def _histogram_lines(result: PopulationResult, n_bins: int = 10, width: int = 40) -> list[str]:
     times = result.epoch_statistics.times
     # Bins of whole epochs up to the 99 % quantile; the line "later" counts the nets beyond the bins.
     first, last = int(times.min()), int(np.quantile(times, 0.99))
@@ -83,14 +80,4 @@ def _histogram_lines(result: PopulationResultBase, n_bins: int = 10, width: int 
         lines.append(f"{epochs:>24}  {count:>9,} {'#' * round(width * count / longest)}")
     lines.append(f"{'later':>24}  {len(times) - counts.sum():>9,}")
     lines.append(f"{'not converged':>24}  {result.n_finished - len(times):>9,}")
-    return lines
-
-
-def _loss_lines(result: PopulationResultBase, n_lines: int = 6) -> list[str]:
-    chosen = np.unique(np.linspace(0, len(result.record_epochs) - 1, n_lines).round().astype(int))
-    quantiles = result.loss_quantiles()
-    lines = ["loss over epochs  quantiles 5, 25, 50, 75, 95 %"]
-    for k in chosen:
-        text = " ".join(f"{value:9.3g}" for value in quantiles[k])
-        lines.append(f"{f'epoch {result.record_epochs[k]:,}':>24}  {text}")
     return lines

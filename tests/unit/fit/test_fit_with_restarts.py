@@ -107,8 +107,6 @@ def test_records_equal_the_losses_of_single_nets():
     assert result.record_epochs[[0, -1]].tolist() == [1, 50]
     for epochs, recorded in ((1, [1]), (2, [1, 2]), (10, [1, 10])):
         assert pop.fit(XOR_X, XOR_Y, epochs=epochs, verbose=0).record_epochs.tolist() == recorded
-    quantiles = result.loss_quantiles((0.0, 0.5, 1.0))
-    np.testing.assert_allclose(quantiles[:, 1], np.median(result.records, axis=1), rtol=1e-6)
 
 
 def test_the_result_keeps_settings_that_differ():
@@ -124,11 +122,10 @@ def test_summary_of_a_rule_has_rate_quantiles_and_histogram():
         XOR_X, XOR_Y, epochs=200, optimizer="rprop", converged="40-20-40", verbose=0
     )
     text = result.summary()
-    for words in ("300 nets", "% (95 % interval", "stopped by", "harmonic mean", "best restart", "best net", "worst"):
+    for words in ("300 nets", "% (95 % interval", "stopped by", "best restart", "best net", "worst"):
         assert words in text
     lines = text.split("histogram")[1].split("final")[0].splitlines()[1:]
     assert sum(int(line.split("#")[0].split()[-1].replace(",", "")) for line in lines) == 300
-    assert "epoch 200" in text
     frame = result.to_frame()
     assert len(frame) == 300
     assert list(frame.columns) == ["converged", "epochs", "loss", "accuracy", "restarts", "stopped_by"]

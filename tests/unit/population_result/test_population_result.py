@@ -6,7 +6,7 @@ from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp import EarlyStopping, Population
-from fastmlp.population_result import PopulationResult
+from fastmlp.population_result.from_file import result_from_arrays
 
 SETTINGS = {"hidden_activation": "tanh", "loss": "binary_cross_entropy", "random_state": 0, "device": "cpu"}
 
@@ -65,10 +65,10 @@ def test_saved_best_epoch_counts_from_one_as_in_earlier_versions(fitted):
     arrays = result.arrays()
     np.testing.assert_array_equal(arrays["best_epoch"], result.best_epoch + 1)
     others = {name: getattr(result, name) for name in ("monitor", "seconds", "interrupted", "judged_by")}
-    back = PopulationResult.from_arrays(arrays, 20, **others)
+    back = result_from_arrays(arrays, 20, **others)
     np.testing.assert_array_equal(back.best_epoch, result.best_epoch)
     arrays["best_epoch"] = np.array([-1, 0, *range(18)])
-    assert PopulationResult.from_arrays(arrays, 20, **others).best_epoch[:4].tolist() == [-1, -1, -1, 0]
+    assert result_from_arrays(arrays, 20, **others).best_epoch[:4].tolist() == [-1, -1, -1, 0]
 
 
 def test_overflowing_validation_data_give_no_best_epoch():
