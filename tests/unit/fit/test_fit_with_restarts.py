@@ -152,16 +152,6 @@ def test_summary_without_a_rule_has_no_success_rate():
     assert "epochs            mean" not in classes
 
 
-def test_summary_omits_the_median_if_most_nets_fail():
-    pop = Population((2, 2, 1), 300, **XOR)
-    result = pop.fit(XOR_X, XOR_Y, epochs=20, optimizer="rprop", converged="40-20-40", verbose=0)
-    assert 0 < result.n_converged < 150
-    text = result.summary()
-    assert "fewer than half of the nets converged, so there is no median over all" in text
-    assert " inf" not in text
-    assert "nan" not in text
-
-
 def test_progress_counts_finished_nets(monkeypatch):
     shown = []
     monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", lambda self, done, *_: shown.append(done))
