@@ -26,7 +26,6 @@ from suite.data import data_folder
 from fastmlp import MLP, SGD, Converged, EarlyStopping, History, Population, Rprop, Uniform
 from fastmlp.commands.reproduce import Experiment, Row, mean_row
 from fastmlp.convergence import wilson_interval
-from fastmlp.data.npz import read_npz
 from fastmlp.fit.interruption import require_complete
 
 
@@ -36,7 +35,7 @@ def two_spirals(folder: Path, n_nets: int = 16, epochs: int = 20_000) -> Iterato
     Nets are 2-20-10-1 without shortcut connections, trained with batch size 1, learning rate 0.1, momentum 0.7 and
     tolerance 0.3.
     """
-    found = read_npz(folder / "two_spirals/two_spirals.npz", ("x_cmu", "y_cmu"))
+    found = np.load(folder / "two_spirals/two_spirals.npz")
     X, y = found["x_cmu"] / 6.5, found["y_cmu"].reshape(-1)
     pop = Population(
         (2, 20, 10, 1), n_nets, hidden_activation="sigmoid", output_activation="sigmoid", loss="squared_error",
@@ -68,7 +67,6 @@ PROBEN1 = {  # problem: hidden layers, published mean test error in per cent, SD
     "thyroid1": ((16, 8), 2.38, 0.35), "thyroid2": ((8, 4), 1.91, 0.24), "thyroid3": ((16, 8), 2.27, 0.32),
 }  # fmt: skip
 PROBEN1_RUNS, PROBEN1_EPOCHS = 60, 3000
-PROBEN1_ARRAYS = ("x_train", "y_train", "x_val", "y_val", "x_test", "y_test")
 
 
 def prechelt_stops(epoch: int, history: History) -> bool:
@@ -91,7 +89,7 @@ def proben1(folder: Path, n_nets: int = PROBEN1_RUNS) -> Iterator[Row]:
     (bench/log/reproduction.md#quickprop-fahlman).
     """
     for problem, (hidden, error, sd) in PROBEN1.items():
-        parts = read_npz(folder / f"proben1/{problem}.npz", PROBEN1_ARRAYS)
+        parts = np.load(folder / f"proben1/{problem}.npz")
         sizes = (parts["x_train"].shape[1], *hidden, parts["y_train"].shape[1])
         errors = np.empty(n_nets)
         for seed in range(n_nets):

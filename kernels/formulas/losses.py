@@ -15,7 +15,7 @@ mean 1 over all training samples) and, except for softmax_cross_entropy, over ou
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 from ..jit.decorators import formula, selector
 from .numpy_math import absolute, exp, log, log1p, where
@@ -110,7 +110,7 @@ class Loss(NamedTuple):
     delta: Callable
     outputs: tuple[str, ...]  # allowed output activations, the default first; () for any elementwise one
     delta_is_wrt_logit: bool  # whether `delta` is the derivative with respect to the logit
-    constant: str = ""  # keyword of MLP that is c, a positive number; its type is in LossConstants, below the table
+    constant: str = ""  # keyword of MLP that is c, a positive number
     default: float = 1.0  # of the keyword
     targets: tuple[float, float] = (float("-inf"), float("inf"))  # range of valid targets y
 
@@ -135,14 +135,6 @@ LOSSES = (
 )
 CODES = {row.name: code for code, row in enumerate(LOSSES)}
 CONSTANTS: Mapping[str, Any] = {row.constant: row.default for row in LOSSES if row.constant}
-
-
-class LossConstants(TypedDict, total=False):
-    """Keywords of MLP and Population that are constants of losses, for type checkers."""
-
-    huber_delta: float
-
-
 SOFTMAX_CROSS_ENTROPY = CODES["softmax_cross_entropy"]
 
 # loss_value(code, z, a, y, c), loss_delta(code, a, y, c): one vector at a time

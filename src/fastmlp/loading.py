@@ -20,11 +20,10 @@ from .devices import check_name
 from .errors import no_file
 from .history import RECORDS, History
 from .initialization import OBJECTS, Init
-from .interface.setting_checks import replace_float16
 from .interface.user_warnings import warn_user
 from .network.parameter_layout import Layout
 from .persistence import FORMAT, HISTORY, METRIC_RECORDS, PREFIX, RANDOM, RESULT, RESULT_PREFIX, package_version
-from .persistence.damaged_file import DAMAGE, check_checksum, reason_of, refusal
+from .persistence.safetensors_file import DAMAGE, check_checksum, reason_of, refusal
 from .persistence.safetensors_file import read as _read
 
 if TYPE_CHECKING:
@@ -132,7 +131,7 @@ def load_net(path: str | os.PathLike, *, device: str = "auto") -> MLP | Populati
             raise ValueError("it was saved with an input embedding, which fastmlp no longer has")
         _check_params(settings, arrays["params"])
         settings["init"] = _parse_init(settings["init"])
-        notes = replace_float16(settings)
+        notes = _replace_float16(settings)
         net = _make_net(settings, arrays, device)
         if description.get("estimator") is not None:  # fastmlp.load makes the estimator; other callers use the net
             vars(net)["estimator"] = description["estimator"]
@@ -145,6 +144,17 @@ def load_net(path: str | os.PathLike, *, device: str = "auto") -> MLP | Populati
     for note in notes + _add_records(net, description, arrays):
         warn_user(f"{str(path)!r}: {note}")
     return net
+
+
+def _replace_float16(settings: dict[str, Any]) -> list[str]:
+    """Replace a precision that earlier versions had by the nearest one; return a sentence about it."""
+    if settings.get("precision") != "float16":
+        return []
+    settings["precision"] = "bfloat16"
+    return [
+        "precision='float16' is replaced by 'bfloat16': in float16, gradients underflow without loss scaling, which "
+        "fastmlp does not have. Parameters are float32 with both."
+    ]
 
 
 def _add_records(net: MLP | Population, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> list[str]:

@@ -16,10 +16,9 @@ from .fit.keywords import MLP_TABLE, FitKeywords, checked
 from .fit.net_fit import fit_mlp
 from .history import History
 from .initialization import Init, draw_params
-from .interface.keywords import completed, explains_names, with_keywords, with_table
+from .interface.keywords import explains_names, with_table
 from .interface.setting_checks import seed_of
 from .interface.user_warnings import called_by_user
-from .kernels.formulas.losses import CONSTANTS, LossConstants
 from .kernels.jit.compile_time import Stopwatch
 from .kernels.structs import Samples
 from .nets.net_base import SingleNetBase
@@ -141,7 +140,6 @@ class MLP(SingleNetBase):
     _not_pickled = ("device", "_padded")
 
     @explains_names
-    @with_keywords(LossConstants, CONSTANTS)
     def __init__(  # noqa: PLR0913
         self,
         layer_sizes: Sequence[int],
@@ -158,7 +156,7 @@ class MLP(SingleNetBase):
         device: str = "auto",
         precision: str = "exact",
         random_state: Any = None,
-        **loss_constants: Unpack[LossConstants],
+        huber_delta: float = 1.0,
     ) -> None:
         network = Network.build(
             layer_sizes,
@@ -168,7 +166,7 @@ class MLP(SingleNetBase):
             dropout,
             l2,
             label_smoothing,
-            completed(MLP.__init__, loss_constants, CONSTANTS),
+            {"huber_delta": huber_delta},
         )
         self.init_scale = checked_number("init_scale", init_scale, 0.0)
         self._set_up(network, 1, init=init, dtype=dtype, device=device, precision=precision)
@@ -187,7 +185,6 @@ class MLP(SingleNetBase):
         self.device = resolve(self._named_device)
         self._make_params()
         self._params[:] = params
-        self._replace_float16()
         if self.history is not None and vars(self.history).get("net", self) is None:  # see History.__getstate__
             self.history.net = self
 

@@ -15,11 +15,10 @@ from .fit.interruption import warn_caller_of_population
 from .fit.keywords import POPULATION_TABLE, PopulationFitKeywords, checked
 from .fit.population_fit import fit_population
 from .initialization import Init, draw_params
-from .interface.keywords import completed, explains_names, with_keywords, with_table
-from .interface.setting_checks import replace_float16, seed_of
+from .interface.keywords import explains_names, with_table
+from .interface.setting_checks import seed_of
 from .interface.user_warnings import called_by_user
 from .kernels.formulas.counter_rng import net_seeds
-from .kernels.formulas.losses import CONSTANTS, LossConstants
 from .kernels.jit.compile_time import Stopwatch
 from .mlp import MLP
 from .nets.net_base import PER_NET, PopulationBase, checked_per_net_setting
@@ -130,7 +129,6 @@ class Population(PopulationBase):
     """
 
     @explains_names
-    @with_keywords(LossConstants, CONSTANTS)
     def __init__(  # noqa: PLR0913
         self,
         layer_sizes: Sequence[int],
@@ -148,7 +146,7 @@ class Population(PopulationBase):
         device: str = "auto",
         precision: str = "exact",
         random_state: Any = None,
-        **loss_constants: Unpack[LossConstants],
+        huber_delta: float = 1.0,
     ) -> None:
         self.n_nets = checked_count("n_nets", n_nets)
         check_memory(self.n_nets * 8, f"The seeds of {self.n_nets:,} nets", "Make fewer nets.")
@@ -168,7 +166,7 @@ class Population(PopulationBase):
             rate,
             penalty,
             label_smoothing,
-            completed(Population.__init__, loss_constants, CONSTANTS),
+            {"huber_delta": huber_delta},
         )
         self._set_up(network, self.n_nets, init=init, dtype=dtype, device=device, precision=precision)
         self._settings: dict[str, Any] = {
@@ -177,7 +175,7 @@ class Population(PopulationBase):
             "output_activation": output_activation,
             "loss": loss,
             "label_smoothing": label_smoothing,
-            **loss_constants,
+            "huber_delta": huber_delta,
             "init": init,
             "dtype": self.dtype,
             "device": device,
@@ -191,8 +189,6 @@ class Population(PopulationBase):
         """Restore a pickled or copied population with its own parameters, on a device that exists on this machine."""
         self.__dict__.update(state | {"_params": state["_params"].copy()})
         self.device = resolve(self._named_device)
-        replace_float16(self._settings)
-        self._replace_float16()
 
     # ---- parameters
 

@@ -22,7 +22,6 @@ from fuzz_checkpoints import FITS, checkpoint, resume
 from fuzz_files import READ, SIZES, X, Y, fit, folder, sentence, small_net, written
 
 import fastmlp
-from fastmlp.data.npz import read_npz
 from fastmlp.kernels.jit.compile_time import compile_seconds
 from fastmlp.tables.table_files import read_table
 
@@ -162,21 +161,6 @@ def _parquet_files():
     return files
 
 
-def _npz():
-    buffer = io.BytesIO()
-    np.savez(buffer, X=X, y=Y)
-    return buffer.getvalue()
-
-
-def _read_npz(data):
-    try:
-        arrays = read_npz(written(data, "samples.npz"), ("X", "y"))
-    except ValueError as error:
-        return sentence(error)
-    assert all(array.dtype != object for array in arrays.values())
-    return READ
-
-
 MB = 2**20
 TARGETS = {
     "net": Target(_saved_nets, _load, Memory(4 * MB, 20)),
@@ -200,7 +184,6 @@ TARGETS = {
     "parquet-pieces": Target(
         _parquet_files, lambda data: _learn_pieces(written(data, "pieces.parquet")), Memory(16 * MB, 5_000), examples=10
     ),
-    "npz": Target(lambda: [_npz()], _read_npz, Memory(4 * MB, 5_000)),
 }
 
 

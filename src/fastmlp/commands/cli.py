@@ -173,7 +173,7 @@ command()(as_command(train, TrainOptions))
 @command()
 def report(
     model: Annotated[Path, model_argument(help="A net saved by `fastmlp train` or by net.save(...).")],
-    file: Annotated[Path | None, file_argument(help="Samples to judge it on: CSV, Parquet, or .npz with X, y.")] = None,
+    file: Annotated[Path | None, file_argument(help="Samples to judge it on: CSV or Parquet.")] = None,
     target: Annotated[str | None, column_option(help="The column to predict, if the net does not know it.")] = None,
     output: Annotated[Path | None, file_option(help="The page; beside the net if not given.")] = None,
     device: Annotated[str, device_option] = "auto",

@@ -18,7 +18,7 @@ def run(model: Path, file: Path, target: str | None, as_json: bool) -> str:
     The history or result stored with it and the rows that its training held out are taken into account.
 
     model : file of the net or population
-    file : CSV or Parquet file, or .npz with X and y, with the samples
+    file : CSV or Parquet file with the samples
     target : name of the target column; None if the net knows it
     as_json : whether to return JSON instead of text
 

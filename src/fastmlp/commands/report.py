@@ -18,7 +18,7 @@ def report(model: Path, file: Path | None, target: str | None, output: Path | No
     """Write the HTML report of a saved net, or of the best of several, and return the path of the report.
 
     model : file of the net or nets
-    file : table or .npz file with samples to evaluate the net on, or None
+    file : table with samples to evaluate the net on, or None
     target : name of the target column; None if the net knows it
     output : path of the report; None for the name of the net with the ending .html
     device : where to compute

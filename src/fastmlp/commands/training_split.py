@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..data.npz import read_npz
 from ..errors import counted
 from ..history import History
 from ..mlp import MLP
@@ -80,7 +79,7 @@ class NetSamples(NamedTuple):
 
 
 def read_samples(net: Any, file: Path, target: str | None) -> tuple[np.ndarray, np.ndarray, list[str] | None]:
-    """Return X, y and the names of the features from a table, or from an .npz file with the arrays X and y.
+    """Return X, y and the names of the features from a table.
 
     A net of `fastmlp train` knows its columns. For any other net, all columns but the target must be numeric. The names
     are None where there are no columns, or where the net's preprocessing makes the features.
@@ -90,9 +89,6 @@ def read_samples(net: Any, file: Path, target: str | None) -> tuple[np.ndarray, 
     FileNotFoundError, IsADirectoryError, ValueError
         If there is no such file, it is a folder, or it does not fit the net.
     """
-    if file.suffix == ".npz":
-        arrays = read_npz(file, ("X", "y"))
-        return arrays["X"], arrays["y"], None
     known = net.preprocessing
     if known is not None:
         if target not in (None, known.target.name):

@@ -13,8 +13,7 @@ from ..kernels.structs import METRIC_MARGIN, METRIC_NONE, Samples
 from ..network.spec import Network
 from .arrays import ANYWHERE, as_numbers, empty_array
 from .checked_samples import as_features, inputs_only, make_samples, make_validation
-from .class_weighting import weighted_by_class
-from .sample_weights import as_weights
+from .sample_weights import as_weights, weighted_by_class
 from .targets import as_targets, metric_of, smoothed
 
 Strides = tuple[int, int, int]  # elements between the X, Y and weight of successive nets; 0 for an array of all nets

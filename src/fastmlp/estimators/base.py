@@ -18,7 +18,6 @@ from .fitted_net import FittedNet
 from .parameters import (
     CONSTRAINTS,
     SKLEARN_OUTPUT,
-    check_partial_fit,
     check_settings,
     hidden_sizes,
     is_iterative,
@@ -89,9 +88,6 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
         Largest number of evaluations of the loss by "lbfgs".
     dropout : float or sequence of float, default 0.0
         Fraction of hidden units dropped in each training step, one for all hidden layers or one per layer.
-    schedule : str, object or callable, optional
-        A learning-rate schedule of fastmlp.schedules over max_iter epochs, instead of learning_rate. Not for
-        partial_fit.
     callbacks : callable or sequence of callable, optional
         Called as callback(epoch, history) after each epoch; history.net is the MLP being trained. Training stops when a
         callback returns True.
@@ -242,8 +238,8 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
         """
         check_settings(self)
         warn_of_unused(self, validation_data)
-        if incremental:
-            check_partial_fit(self)
+        if incremental and self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True.")
         is_new = "net_" not in self.__dict__ or not (self.warm_start or incremental)
         with missing_targets_named(y):
             X, y = self._validated(X, y, reset=is_new)

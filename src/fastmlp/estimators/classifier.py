@@ -16,7 +16,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from ..class_probabilities import likeliest, log_probabilities, probabilities
-from ..data.class_weighting import check_class_weights
+from ..data.sample_weights import check_class_weights
 from ..export.predictor import classifier
 from ..interface.docstrings import with_entries_of
 from ..interface.keywords import explains_names
@@ -109,7 +109,6 @@ class MLPClassifier(Scores, ClassifierMixin, BaseMLP):
         class_weight: Any = None,
         label_smoothing: float = 0.0,
         dropout: Any = 0.0,
-        schedule: Any = None,
         callbacks: Any = None,
         device: str = "auto",
         dtype: Any = "auto",

@@ -68,23 +68,8 @@ def check_settings(estimator: Any) -> None:
             f"name the other one, MLPRegressor(hidden_layer_sizes={estimator.loss!r})."
         )
     estimator._validate_params()
-    if estimator.schedule is not None and estimator.learning_rate != "constant":
-        raise ValueError(
-            f"Give a schedule or learning_rate={estimator.learning_rate!r}, not both: each decides the learning rate."
-        )
     hidden_sizes(estimator)
     dtype_of(estimator)
-
-
-def check_partial_fit(estimator: Any) -> None:
-    """Refuse settings that partial_fit, which trains for one epoch, cannot follow."""
-    if estimator.early_stopping:
-        raise ValueError("partial_fit does not support early_stopping=True.")
-    if estimator.schedule is not None:
-        raise ValueError(
-            "partial_fit does not support schedule: it cannot know how many calls follow. Set learning_rate_init "
-            "before each call, or use solver='sgd' with learning_rate='invscaling'."
-        )
 
 
 def warn_of_unused(estimator: Any, validation_data: Any) -> None:
@@ -96,7 +81,6 @@ def warn_of_unused(estimator: Any, validation_data: Any) -> None:
         return
     unused = {
         "callbacks": estimator.callbacks,
-        "schedule": estimator.schedule,
         "validation_data": validation_data,
         "dropout": estimator.dropout if np.any(estimator.dropout) else None,
     }

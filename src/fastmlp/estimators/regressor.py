@@ -97,7 +97,6 @@ class MLPRegressor(Scores, RegressorMixin, BaseMLP):
         max_fun: int = 15000,
         huber_delta: float = 1.0,
         dropout: Any = 0.0,
-        schedule: Any = None,
         callbacks: Any = None,
         device: str = "auto",
         dtype: Any = "auto",

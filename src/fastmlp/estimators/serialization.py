@@ -49,7 +49,8 @@ def description_of(estimator: Any) -> dict[str, Any]:
     ValueError
         If the classes are neither text nor numbers nor dates.
     """
-    attributes, description = vars(estimator), _attributes_of(estimator)
+    attributes = vars(estimator)
+    classes = {"classes": _labels(attributes["classes_"])} if "classes_" in attributes else {}
     params, left_out = {}, []
     for name, value in estimator.get_params(deep=False).items():
         try:
@@ -58,26 +59,21 @@ def description_of(estimator: Any) -> dict[str, Any]:
             left_out.append(f"{name}={value!r}")
     if left_out:
         warn_user(f"{' and '.join(left_out)} cannot be written to a file; after loading, the default stands there.")
-    records = {name: _to_json(attributes[name]) for name in RECORDS if attributes.get(name) is not None}
-    description |= {"class": type(estimator).__name__, "params": params, "records": records}
-    if estimator.net_.preprocessing is not None:  # not for several targets, since it supports a single one
-        del description["columns"]
-    return description
-
-
-def _attributes_of(estimator: Any) -> dict[str, Any]:
-    """Return what the encoding of tables and targets depends on, for JSON."""
-    attributes = vars(estimator)
-    return {
-        **({"classes": _labels(attributes["classes_"])} if "classes_" in attributes else {}),
+    description = {
+        **classes,
+        "class": type(estimator).__name__,
+        "params": params,
+        "records": {name: _to_json(attributes[name]) for name in RECORDS if attributes.get(name) is not None},
         "fitted": {name: attributes[name] for name in FITTED if name in attributes},
         "arrays": {name: np.asarray(attributes[name]).tolist() for name in ARRAYS if attributes.get(name) is not None},
         "names": list(estimator._names),
         "has_names": "feature_names_in_" in attributes,
         "notes": list(estimator.notes_),
         "takes_more_columns": estimator._takes_more_columns,
-        "columns": [column.to_dict() for column in estimator.columns_],
     }
+    if estimator.net_.preprocessing is None:  # of several targets, since a preprocessing has a single one
+        description["columns"] = [column.to_dict() for column in estimator.columns_]
+    return description
 
 
 def _labels(classes: np.ndarray) -> dict[str, Any]:
@@ -111,44 +107,40 @@ def restored(net: Any, description: dict[str, Any], classes: dict[str, Any]) -> 
         if name not in RECORDS:
             raise ValueError(f"its estimator has an unknown record {name!r}")
         setattr(estimator, name, _from_json(value))
-    _set_attributes(estimator, description, description["columns"] if net.preprocessing is None else ())
-    if net.preprocessing is not None:
-        estimator.columns_ = net.preprocessing.columns
-    n_features = sum(len(column.feature_names) for column in estimator.columns_)
-    if (n_features, estimator.n_outputs_) != (net.network.n_features, net.network.n_outputs):
-        raise ValueError(f"its estimator does not fit a net with layers {net.network.layer_sizes}")
-    estimator.net_, estimator.history_ = net, getattr(net, "history", None) or getattr(net, "result", None)
-    return estimator
-
-
-def _set_attributes(estimator: Any, found: dict[str, Any], columns: Any) -> None:
-    """Set the attributes that `_attributes_of` has returned, after checks; columns : those of `found`, or none"""
-    for name, value in found["fitted"].items():
+    for name, value in description["fitted"].items():
         if not isinstance(value, FITTED[name]):
             raise ValueError(f"its estimator has the {name} {value!r}")
         setattr(estimator, name, value)
-    for name, values in found["arrays"].items():
+    for name, values in description["arrays"].items():
         if name not in ARRAYS:
             raise ValueError(f"its estimator has an unknown array {name!r}")
         setattr(estimator, name, np.array(values, np.float64))
-    names = [str(name) for name in found["names"]]
+    names = [str(name) for name in description["names"]]
     if len(names) != estimator.n_features_in_ or estimator.n_outputs_ < 1:
         raise ValueError(
             f"its estimator has {counted(len(names), 'name')} for {counted(estimator.n_features_in_, 'column')}"
         )
     estimator._names = names
-    if found["has_names"]:
+    if description["has_names"]:
         estimator.feature_names_in_ = np.array(names, dtype=object)
-    estimator.notes_ = tuple(map(str, found["notes"]))
-    estimator._takes_more_columns = bool(found.get("takes_more_columns", False))  # older files lack it
-    estimator.columns_ = tuple(column_from_dict(column) for column in columns)
-    if "classes" in found:
-        dtype = np.dtype(found["classes"]["dtype"])
+    estimator.notes_ = tuple(map(str, description["notes"]))
+    estimator._takes_more_columns = bool(description.get("takes_more_columns", False))  # older files lack it
+    if net.preprocessing is not None:
+        estimator.columns_ = net.preprocessing.columns
+    else:
+        estimator.columns_ = tuple(column_from_dict(column) for column in description["columns"])
+    if "classes" in description:
+        dtype = np.dtype(description["classes"]["dtype"])
         if dtype.kind not in LABELS:
             raise ValueError(f"its classes have the dtype {dtype}")
-        estimator.classes_ = np.array(found["classes"]["labels"], dtype=dtype)
+        estimator.classes_ = np.array(description["classes"]["labels"], dtype=dtype)
         if estimator.classes_.shape != (estimator.n_outputs_,):
             raise ValueError(f"its estimator has {len(estimator.classes_)} classes for {estimator.n_outputs_} outputs")
+    n_features = sum(len(column.feature_names) for column in estimator.columns_)
+    if (n_features, estimator.n_outputs_) != (net.network.n_features, net.network.n_outputs):
+        raise ValueError(f"its estimator does not fit a net with layers {net.network.layer_sizes}")
+    estimator.net_, estimator.history_ = net, getattr(net, "history", None) or getattr(net, "result", None)
+    return estimator
 
 
 def from_table_net(net: Any, classes: dict[str, Any]) -> Any:

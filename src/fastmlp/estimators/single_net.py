@@ -19,7 +19,6 @@ from ..kernels.jit.compile_time import notices
 from ..mlp import MLP
 from ..network.parameter_layout import Layout
 from ..runtime.ctrl_c import stop_flag
-from ..schedules import schedule_factors
 from .array_input import NON_FINITE
 from .epoch_rules import EpochRules, ObjectiveOfEpochs, sum_of_squares
 from .parameters import (
@@ -117,7 +116,7 @@ class Training:
         further : arguments of the fit of the nets
         """
         estimator, n = self.estimator, self.n_samples
-        schedule = schedule_factors(estimator.schedule)
+        schedule = None
         if estimator.solver == "sgd" and estimator.learning_rate == "invscaling":
             schedule = inverse_scaling(estimator.power_t, -(-n // self.batch), n, estimator.t_, continues)
         given = {

@@ -251,16 +251,6 @@ def in_pieces(predict: Callable[[Any], np.ndarray], X: Any) -> np.ndarray:
     return np.concatenate(found)
 
 
-def targets_and_predictions(
-    predict: Callable[[Any], np.ndarray], X: Any, y: Any
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (targets, predictions) of the pieces of a source, or of a data frame with the column y."""
-    cells = MisfitsOfPieces()
-    for piece, targets in pieces_with_targets(X, y):
-        yield np.asarray(targets), cells.counting(predict, piece)
-    cells.check()
-
-
 class SourceScores(Scores):
     """Scores whose `score` also reads sources piece by piece."""
 
@@ -291,7 +281,11 @@ class SourceScores(Scores):
         """
         if not (is_source(X) or names_target(X, y)):
             return super().score(X, y, sample_weight)
-        pieces = targets_and_predictions(self.predict, X, y)
+        cells = MisfitsOfPieces()
+        pieces = [
+            (np.asarray(targets), cells.counting(self.predict, piece)) for piece, targets in pieces_with_targets(X, y)
+        ]
+        cells.check()
         y, predicted = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
         if isinstance(self, ClassifierMixin):
             return float(accuracy_score(y, predicted, sample_weight=sample_weight))

@@ -10,7 +10,7 @@ import numpy as np
 from ..callbacks import tell_end
 from ..console.nets_progress import line_start, progress_of_fit
 from ..data.checked_samples import make_validation, sample_for_plots, validated_samples
-from ..data.class_weighting import weighted_by_class
+from ..data.sample_weights import weighted_by_class
 from ..errors import checked_share
 from ..history import History
 from ..kernels.formulas.counter_rng import fit_seed

@@ -1,12 +1,11 @@
-"""Functions with many keywords: their names and types in a TypedDict, their defaults in a dict beside it.
+"""Keywords of functions: those of a table in signature and docstring, and errors that name what is meant.
 
-Type checkers and editors read the TypedDict in `**keywords: Unpack[...]` (PEP 692). `help`, notebooks and the reference
-show the keywords as parameters, with their defaults.
+`help`, notebooks and the reference show the keywords of a table as parameters, with their defaults.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import wraps
 from inspect import Parameter, signature
 from typing import Any, TypeVar, cast
@@ -15,35 +14,6 @@ from ..errors import likely_name
 from .docstrings import entries_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-Keywords = TypeVar("Keywords", bound=Mapping[str, Any])
-
-
-def with_keywords(kinds: type, defaults: Mapping[str, Any]) -> Callable[[Function], Function]:
-    """Return a decorator that puts keywords into the signature of a function, in the place of its **keywords.
-
-    kinds : TypedDict with the types, in a module with postponed annotations
-    defaults : {name: default} of all keywords, in their order in the signature
-    """
-    types = kinds.__annotations__  # some as forward references, which know their module
-
-    def decorated(function: Function) -> Function:
-        found = signature(function)
-        *parameters, packed = found.parameters.values()
-        parameters += (
-            Parameter(
-                name,
-                Parameter.KEYWORD_ONLY,
-                default=value,
-                annotation=getattr(types[name], "__forward_arg__", types[name]),
-            )
-            for name, value in defaults.items()
-        )
-        function.__signature__ = found.replace(parameters=parameters)  # type: ignore[attr-defined]
-        del function.__annotations__[packed.name]
-        function.__annotations__.update({name: types[name] for name in defaults})  # for typing.get_type_hints
-        return function
-
-    return decorated
 
 
 def with_table(table: Any) -> Callable[[Function], Function]:
@@ -69,40 +39,26 @@ def with_table(table: Any) -> Callable[[Function], Function]:
     return decorated
 
 
-def completed(function: Callable[..., Any], given: Keywords, defaults: Keywords, owner: type | None = None) -> Keywords:
-    """Return the keywords that a function was given, and the defaults of the others.
-
-    function : decorated by with_keywords
-    owner : class of a method
-
-    Raises
-    ------
-    TypeError
-        If the function has no keyword of that name.
-    """
-    whole = {**defaults, **given}
-    if len(whole) > len(defaults):
-        unknown = next(name for name in given if name not in defaults)
-        raise unknown_keyword(function.__qualname__, unknown, signature(function).parameters, owner)
-    return cast(Keywords, whole)
-
-
-def explains_names(method: Function) -> Function:
-    """Decorate a method, or a constructor: a keyword that it does not know is refused with the name that is meant.
+def explains_names(function: Function) -> Function:
+    """Decorate a function or method: a keyword that it does not know is refused with the name that is meant.
 
     Python's own error names the class that has the method, which users need not know, and has no hint. The signature,
     which scikit-learn reads, stays as it is.
     """
-    known = list(signature(method).parameters)[1:]
+    first, *others = signature(function).parameters
+    known = others if first == "self" else [first, *others]
 
-    @wraps(method)
-    def called(self: Any, *arguments: Any, **named: Any) -> Any:
+    @wraps(function)
+    def called(*arguments: Any, **named: Any) -> Any:
         if any(name not in known for name in named):
-            unknown, cls = next(name for name in named if name not in known), type(self)
-            if method.__name__ == "__init__":
+            unknown = next(name for name in named if name not in known)
+            if first != "self":
+                raise unknown_keyword(function.__name__, unknown, known)
+            cls = type(arguments[0])
+            if function.__name__ == "__init__":
                 raise _unknown_of_constructor(cls, unknown, known)
-            raise unknown_keyword(f"{cls.__name__}.{method.__name__}", unknown, known, cls)
-        return method(self, *arguments, **named)
+            raise unknown_keyword(f"{cls.__name__}.{function.__name__}", unknown, known, cls)
+        return function(*arguments, **named)
 
     return cast(Function, called)
 

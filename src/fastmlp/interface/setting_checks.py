@@ -38,17 +38,6 @@ def checked_precision(precision: Any) -> str:
     return precision
 
 
-def replace_float16(settings: dict[str, Any]) -> list[str]:
-    """Replace a precision that earlier versions had by the nearest one; return a sentence about it."""
-    if settings.get("precision") != "float16":
-        return []
-    settings["precision"] = "bfloat16"
-    return [
-        "precision='float16' is replaced by 'bfloat16': in float16, gradients underflow without loss scaling, which "
-        "fastmlp does not have. Parameters are float32 with both."
-    ]
-
-
 def checked_dtype(dtype: Any) -> np.dtype:
     try:
         converted = np.dtype(dtype)

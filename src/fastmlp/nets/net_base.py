@@ -16,8 +16,7 @@ from ..execution.gpu_costs import trains_in_one_launch
 from ..execution.plan import Plan
 from ..history import History
 from ..initialization import Init, check_init
-from ..interface.setting_checks import checked_dtype, checked_precision, replace_float16
-from ..interface.user_warnings import warn_user
+from ..interface.setting_checks import checked_dtype, checked_precision
 from ..kernels.structs import METRIC_NONE
 from ..network.spec import Network
 from ..population_result import PopulationResult
@@ -80,11 +79,6 @@ class NetBase:
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in self._not_pickled}
-
-    def _replace_float16(self) -> None:
-        """Replace a precision that pickled nets of earlier versions may have, with a warning."""
-        for note in replace_float16(vars(self)):
-            warn_user(f"An unpickled {type(self).__name__}: {note}")
 
     # ---- parameters
 

@@ -24,8 +24,7 @@ from ..kernels.system.atomic_file import draft_beside
 from ..runtime.checkpoint_interval import Timer, as_interval
 from ..runtime.output_files import check_output, replacing
 from . import checksum, package_version
-from .damaged_file import DAMAGE, check_checksum, reason_of
-from .safetensors_file import parts_of_file
+from .safetensors_file import DAMAGE, check_checksum, parts_of_file, reason_of
 from .safetensors_file import read as read_file
 
 FORMAT = 1  # increase it when files of the older format can no longer be read

@@ -1,7 +1,10 @@
 """Reading of the files that fastmlp writes: safetensors files with a description of their arrays in the metadata.
 
 And writing of large ones, array by array. The library's own function makes one copy of all arrays first, which takes as
-long as the writing, and as much memory again.
+as long as the writing, and as much memory again.
+
+What is wrong with a file is a clause, such as "it is damaged (its checksum does not match)". Modules that read a file
+raise ValueError with such a clause, or another exception of DAMAGE, and the caller who knows the path makes the error.
 """
 
 from __future__ import annotations
@@ -14,11 +17,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from . import KEY
-from .damaged_file import DAMAGE
+from . import KEY, checksum
 
 MAX_HEADER = 100_000_000  # bytes, the limit of the safetensors format
 
+# Exceptions that mean a damaged file. RuntimeError (device not available), ImportError and OSError do not.
+DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 DTYPES = {"f8": "F64", "i8": "I64", "f4": "F32", "i4": "I32", "i1": "I8"}  # NumPy's names of dtypes, and the format's
 
 
@@ -91,3 +95,33 @@ def _header(file: BinaryIO) -> tuple[dict[str, Any], int]:
     if not isinstance(header, dict):
         raise ValueError("it is not a safetensors file, or it is damaged (its header is not a JSON object)")
     return header, size
+
+
+# ---- damaged files
+
+
+def refusal(path: str | os.PathLike, kind: str, error: Exception) -> ValueError:
+    """Return the error for a file that is refused.
+
+    kind : what the file should hold: "a net" or "an estimator"
+    error : exception of DAMAGE that reading has raised
+    """
+    return ValueError(
+        f"{str(path)!r} should be {kind} saved by fastmlp, but {reason_of(error)}. Restore it from a copy, or train "
+        "and save again."
+    )
+
+
+def reason_of(error: Exception) -> str:
+    """Return what is wrong with a file, as a clause."""
+    if isinstance(error, KeyError):
+        return f"it lacks {error}"
+    if isinstance(error, ValueError):
+        return str(error).rstrip(".")
+    return f"its description is not valid ({error})"
+
+
+def check_checksum(description: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Raise ValueError if a file has another checksum than its contents."""
+    if description["checksum"] != checksum(description, arrays):
+        raise ValueError("it is damaged (its checksum does not match)")

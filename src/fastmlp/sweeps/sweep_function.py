@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import checked_verbose
 from ..fit.interruption import warn_caller_of_search
-from ..fit.keywords import EVERY, CheckpointKeywords
-from ..interface.keywords import completed, with_keywords
+from ..fit.keywords import EVERY
+from ..interface.keywords import explains_names
 from ..kernels.jit.compile_time import Stopwatch, notices
 from .result import SweepResult
 from .search import Search
 from .search_file import SearchFile, search_file
 from .space import refit
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
-
-class RunKeywords(CheckpointKeywords, total=False):
-    """Keywords of sweep about how and where it trains, which do not change what it finds."""
-
-    verbose: int
-    executor: Any
-
-
-RUN_DEFAULTS: dict[str, Any] = {"verbose": 1, "executor": None, "checkpoint": None, "every": EVERY, "resume": False}
-
-
-@with_keywords(RunKeywords, RUN_DEFAULTS)
-def sweep(
+@explains_names
+def sweep(  # noqa: PLR0913
     X: Any,
     y: Any,
     space: Mapping[str, Any],
@@ -42,7 +30,11 @@ def sweep(
     device: str = "auto",
     dtype: Any = "float32",
     random_state: Any = None,
-    **keywords: Unpack[RunKeywords],
+    verbose: int = 1,
+    executor: Any = None,
+    checkpoint: str | os.PathLike | None = None,
+    every: int | str = EVERY,
+    resume: bool = False,
 ) -> SweepResult:
     """Train n configurations from a space of settings, and refit the best one on all samples.
 
@@ -121,14 +113,13 @@ def sweep(
     >>> len(found.settings), found.scoring, found.best.network.layer_sizes[0]
     (6, 'accuracy', 2)
     """
-    given = completed(sweep, keywords, RUN_DEFAULTS)
-    verbose = checked_verbose(given["verbose"])
+    verbose = checked_verbose(verbose)
     with notices(verbose > 0):
-        file = search_file(given["checkpoint"], given["every"], given["resume"], verbose)
+        file = search_file(checkpoint, every, resume, verbose)
         if file is not None and random_state is None:
             random_state = file.seed
         search = Search(X, y, space, n, cv, epochs, batch_size, device, dtype, random_state)
-        return _search(search, given["executor"], verbose, file)
+        return _search(search, executor, verbose, file)
 
 
 def _search(search: Search, executor: Any, verbose: int, file: SearchFile | None) -> SweepResult:

@@ -29,8 +29,6 @@ def moons(tmp_path):
     table = pd.DataFrame({"x": X[:, 0], "y": X[:, 1], "label": np.where(y, "upper", "lower"), "number": y})
     table.drop(columns="number").to_csv(tmp_path / "words.csv", index=False)
     table.drop(columns="label").to_csv(tmp_path / "numbers.csv", index=False)
-    np.savez(tmp_path / "both.npz", X=X, y=y)
-    np.savez(tmp_path / "inputs.npz", X=X)
 
 
 def report_title(path):
@@ -68,11 +66,10 @@ def test_diagnose_and_report_judge_on_the_rows_that_nets_have_held_out(run, tmp_
     assert "What was learned (150 samples given)" in page
 
 
-def test_nets_without_preprocessing_are_diagnosed_on_tables_and_arrays(run, moons):
+def test_nets_without_preprocessing_are_diagnosed_on_tables(run, moons):
     MLP((2, 8, 1), hidden_activation="tanh", init="zeros", **LOSS).save("net.safetensors")
-    for samples in (("numbers.csv", "--target", "number"), ("both.npz",)):
-        found = run("diagnose", "net.safetensors", *samples)
-        assert "The weights are equal, or all of one sign (unsuitable_weights)" in found.stdout, found.output
+    found = run("diagnose", "net.safetensors", "numbers.csv", "--target", "number")
+    assert "The weights are equal, or all of one sign (unsuitable_weights)" in found.stdout, found.output
     Population((2, 4, 1), 20, **LOSS).save("nets.safetensors")
     found = run("diagnose", "nets.safetensors", "numbers.csv", "--target", "number")
     assert found.stdout.startswith("20 nets\n")
@@ -86,8 +83,7 @@ def test_nets_without_preprocessing_are_diagnosed_on_tables_and_arrays(run, moon
         ("diagnose", 3, ("numbers.csv", "--target", "number"), "has 3 inputs, but the table has 2 columns besides"),
         ("diagnose", 1, ("numbers.csv", "--target", "number"), "has 1 input, but the table has 2 columns"),
         ("report", 2, ("numbers.csv",), "name the column to predict with --target"),
-        ("report", 2, ("inputs.npz",), "must hold arrays X and y, but it holds X"),
-        ("report", 2, ("none.npz",), "There is no file"),
+        ("report", 2, ("none.csv", "--target", "number"), "There is no file"),
         ("report", 2, (), "There is nothing to report"),
     ],
 )

@@ -5,8 +5,8 @@ import pytest
 
 from fastmlp import MLP, Converged, Population
 from fastmlp.data.checked_samples import split, validated_samples
-from fastmlp.data.class_weighting import check_class_weights, weighted_by_class
 from fastmlp.data.population_data import samples_of_net, validated_population_samples, with_held_out
+from fastmlp.data.sample_weights import check_class_weights, weighted_by_class
 from fastmlp.fit.rows import InMemory
 from fastmlp.kernels.structs import METRIC_MARGIN
 

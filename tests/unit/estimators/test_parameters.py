@@ -58,8 +58,6 @@ def test_invalid_settings_raise_with_what_is_expected(cls):
         if name in signature(cls).parameters:
             with pytest.raises(ValueError, match=rf"{name}.*{re.escape(expected)}|^{re.escape(expected)}"):
                 cls(**{name: value}).fit(*data)
-    with pytest.raises(ValueError, match="Give a schedule or learning_rate='invscaling', not both"):
-        cls(schedule="cosine", learning_rate="invscaling").fit(*data)
 
 
 UNKNOWN = [

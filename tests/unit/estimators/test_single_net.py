@@ -134,7 +134,6 @@ def test_partial_fit_after_fit_equals_scikit_learn(classes):
     ("settings", "match"),
     (
         ({"early_stopping": True}, "partial_fit does not support early_stopping=True"),
-        ({"schedule": "cosine"}, "partial_fit does not support schedule: it cannot know how many calls follow"),
         ({"class_weight": "balanced"}, "class_weight='balanced' is not supported by partial_fit.*as a dict"),
         ({"class_weight": "nonsense"}, r"'class_weight' parameter .* must be .* 'dict'.* Got 'nonsense'"),
         ({"class_weight": {2: "5"}}, r"class_weight\[2\] must be a number in \[0, inf\), but it is '5'\.$"),
@@ -188,7 +187,7 @@ def test_warm_start_continues_training(classes, solver):
     assert cold.fit(X, y).loss_ == first
 
 
-# ---- callbacks, schedules, output
+# ---- callbacks, output
 
 
 def test_callbacks_get_the_net_and_can_stop(classes):
@@ -201,17 +200,6 @@ def test_callbacks_get_the_net_and_can_stop(classes):
     clf = MLPClassifier(**SMALL, callbacks=record_epoch).fit(*classes)
     assert [row[:2] for row in seen] == [(k, k + 1) for k in range(5)]
     assert len({row[2] for row in seen}) == clf.n_iter_ == 5
-
-
-def test_schedule_spans_max_iter_epochs(numbers):
-    rates = []
-
-    def falling(steps, n_steps):
-        rates.extend(steps / n_steps)
-        return 1.0 - steps / n_steps
-
-    MLPRegressor(**SMALL, schedule=falling, max_iter=10, batch_size=120, tol=0.0).fit(*numbers)
-    assert (rates[0], rates[-1]) == (0.0, 0.95)
 
 
 def test_verbose_output_has_the_form_of_scikit_learns(classes, capsys):

@@ -1,59 +1,36 @@
-"""fastmlp.interface.keywords: signatures, defaults and misspelt names of keywords that a TypedDict describes."""
-
-from __future__ import annotations
+"""fastmlp.interface.keywords: signatures, and the name that is meant by one that a function does not have."""
 
 import pickle
-from inspect import Parameter, signature
-from typing import Any, TypedDict, get_type_hints
+from inspect import signature
 
 import pytest
 
-from fastmlp import MLP
-from fastmlp.interface.keywords import completed, unknown_keyword, with_keywords
+from fastmlp import MLP, sweep
+from fastmlp.interface.keywords import explains_names, unknown_keyword
 
 
-class Drawing(TypedDict, total=False):
-    color: str | None
-    line_width: float
-
-
-DEFAULTS: Drawing = {"line_width": 1.5, "color": None}
-
-
-@with_keywords(Drawing, DEFAULTS)
-def draw(shape: Any, *, size: int = 3, **keywords: Any) -> str:
-    return repr(completed(draw, keywords, DEFAULTS))
+@explains_names
+def draw(shape, *, size=3, line_width=1.5, color=None):
+    return shape, size, line_width, color
 
 
 class Canvas:
-    def __init__(self, *, background: str = "white"):
+    @explains_names
+    def __init__(self, *, background="white"):
         self.background = background
 
-    @with_keywords(Drawing, DEFAULTS)
-    def draw(self, shape: Any, **keywords: Any) -> Any:
-        return completed(Canvas.draw, keywords, DEFAULTS, Canvas)
+    @explains_names
+    def draw(self, shape, *, line_width=1.5, color=None):
+        return shape, line_width, color
+
+    fit = draw
 
 
-def test_keywords_are_in_the_signature():
-    expected = "(shape: 'Any', *, size: 'int' = 3, line_width: 'float' = 1.5, color: 'str | None' = None) -> 'str'"
-    assert str(signature(draw)) == expected
-    assert list(signature(Canvas().draw).parameters) == ["shape", "line_width", "color"]
-    kinds = {parameter.kind for parameter in signature(Canvas.draw).parameters.values()}
-    assert kinds == {Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY}
-
-
-def test_types_can_be_evaluated():
-    expected = {"shape": Any, "size": int, "line_width": float, "color": str | None, "return": str}
-    assert get_type_hints(draw) == expected
-
-
-def test_functions_can_be_pickled():
+def test_functions_stay_as_they_are():
+    assert str(signature(draw)) == "(shape, *, size=3, line_width=1.5, color=None)"
     assert pickle.loads(pickle.dumps(draw)) is draw
-
-
-def test_defaults_of_the_others():
-    assert draw(1, color="red") == "{'line_width': 1.5, 'color': 'red'}"
-    assert Canvas().draw(1) == DEFAULTS
+    assert draw(1, color="red") == (1, 3, 1.5, "red")
+    assert Canvas(background="red").draw(1) == (1, 1.5, None)
 
 
 @pytest.mark.parametrize(
@@ -62,9 +39,13 @@ def test_defaults_of_the_others():
         (draw, "colour", r"^draw\(\) got an unexpected keyword argument 'colour'. Did you mean 'color'\?$"),
         (draw, "sizes", r"Did you mean 'size'\?$"),
         (draw, "xyz", r"^draw\(\) got an unexpected keyword argument 'xyz'.$"),
+        (sweep, "epoch", r"^sweep\(\) got .* Did you mean 'epochs'\?$"),
         (Canvas().draw, "linewidth", r"^Canvas.draw\(\) got .* Did you mean 'line_width'\?$"),
         (Canvas().draw, "background", r"It is a parameter of Canvas: write Canvas\(background=...\).$"),
         (Canvas().draw, "back_ground", r"the parameter 'background' of Canvas\? Write Canvas\(background=...\).$"),
+        (lambda X, **given: MLP((2, 1)).fit(X, X, **given), "epoch", r"^MLP.fit\(\) got .* Did you mean 'epochs'\?$"),
+        (lambda _, **given: Canvas(**given), "back", r"^Canvas\(\) got an unexpected keyword argument 'back'"),
+        (lambda _, **given: Canvas(**given), "color", r"It is an argument of fit: write fit\(X, y, color=...\).$"),
     ],
 )
 def test_misspelt_names(function, name, message):

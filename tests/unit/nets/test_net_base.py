@@ -56,23 +56,6 @@ def test_float16_is_refused_with_what_to_use(make):
     assert make((2, 1), precision="bfloat16").precision == "bfloat16"
 
 
-def test_unpickled_float16_is_replaced_with_a_warning(net, tmp_path):
-    """Earlier versions had it: what makes nets from the population's settings works, too."""
-    net.precision = "float16"
-    if isinstance(net, Population):
-        net._settings["precision"] = "float16"
-    with pytest.warns(
-        UserWarning, match=rf"unpickled {type(net).__name__}: precision='float16' is replaced by 'bf"
-    ) as w:
-        loaded = pickle.loads(pickle.dumps(net))
-    assert [warning.filename for warning in w] == [__file__]
-    assert loaded.precision == loaded.get_settings()["precision"] == "bfloat16"
-    loaded.save(tmp_path / "net.safetensors")
-    if isinstance(net, Population):
-        assert loaded.net(1).precision == "bfloat16"
-    np.testing.assert_array_equal(loaded.params, net.params)
-
-
 def test_accuracy_is_for_classes():
     assert MLP._scores(METRIC_NONE, 0.5, 0.0) == {"loss": 0.5}
     assert MLP._scores(METRIC_ARGMAX, 0.5, 1.0) == {"loss": 0.5, "accuracy": 1.0}

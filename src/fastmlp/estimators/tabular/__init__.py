@@ -19,7 +19,7 @@ from sklearn.utils.class_weight import compute_class_weight, compute_sample_weig
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from ...class_probabilities import likeliest, log_probabilities, log_probabilities_of, probabilities
-from ...data.class_weighting import check_class_weights
+from ...data.sample_weights import check_class_weights
 from ...errors import counted, shown
 from ...export.predictor import NUMBERS, Predictor, classifier
 from ...interface.docstrings import with_entries_of
