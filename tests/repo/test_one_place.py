@@ -51,7 +51,7 @@ import fastmlp
 
 rule = fastmlp.AddSign(learning_rate=0.1, beta1=0.8, alpha=0.7)
 schedule = fastmlp.schedules.Waning(power=3.0)
-settings = dict(hidden_activation="logish", loss="rational_error", rational_scale=0.3)
+settings = dict(hidden_activation="logish", loss="rational_error")
 settings |= dict(dtype="float64", random_state=2, device=device)
 rng = np.random.default_rng(5)
 X, y = rng.normal(size=(10, {SIZES[0]})), rng.normal(size=(10, {SIZES[-1]}))
@@ -154,7 +154,7 @@ def slope_of_logish(z):
 
 
 def slope_of_rational_error(r):
-    return 0.3 * r * (0.6 + np.abs(r)) / (0.3 + np.abs(r)) ** 2
+    return r * (2.0 + np.abs(r)) / (1.0 + np.abs(r)) ** 2
 
 
 def gradient(p, X, y):
