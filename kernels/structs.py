@@ -4,7 +4,7 @@
     Samples           X (n_samples, n_features), Y (n_samples, n_outputs), both row by row, weight (n_samples,) or empty
     TrainConfig       batches, random numbers and update rule     (fit/one_net.py, optimizers/)
     TrainState        what training changes: flat vectors, zero in their padding, and the records (execution/plan.py)
-    PopulationState   settings and results of each net of a population (fit/lanes_state.py)
+    PopulationState   settings and results of each net of a population (fit/lanes.py)
     Choice, KernelVariant     what dispatch has chosen            (execution/dispatch.py)
     StopCriteria      when a net of a population is finished
 

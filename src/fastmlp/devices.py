@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -48,14 +48,13 @@ class Device:
 
     name: str
     reason: str
+    is_host: bool = field(init=False, repr=False, compare=False)  # no property: a fit asks for it twenty times
+
+    def __post_init__(self) -> None:
+        vars(self).update(is_host=self.name in HOSTS)
 
     def __str__(self) -> str:
         return f"{self.name} ({self.reason})"
-
-    @property
-    def is_host(self) -> bool:
-        """Whether the device's arrays are NumPy arrays."""
-        return self.name in HOSTS
 
     @property
     def number(self) -> int:

@@ -11,9 +11,9 @@ from .data.checked_samples import as_features, inputs_only, on_host, validated_s
 from .devices import resolve, to_library_of
 from .errors import checked_number
 from .fit.falling_loss import tell_of_falling_loss
+from .fit.fits import fit_mlp
 from .fit.interruption import warn_caller_of_net
 from .fit.keywords import MLP_TABLE, FitKeywords, checked
-from .fit.net_fit import fit_mlp
 from .history import History
 from .initialization import Init, draw_params
 from .interface.keywords import explains_names, with_table

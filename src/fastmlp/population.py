@@ -11,9 +11,9 @@ import numpy as np
 
 from .devices import resolve
 from .errors import checked_count, is_per_net, shown
+from .fit.fits import fit_population
 from .fit.interruption import warn_caller_of_population
 from .fit.keywords import POPULATION_TABLE, PopulationFitKeywords, checked
-from .fit.population_fit import fit_population
 from .initialization import Init, draw_params
 from .interface.keywords import explains_names, with_table
 from .interface.setting_checks import seed_of

@@ -9,7 +9,7 @@ from cuda_cases import Place
 from executor_cases import InPlace, Interrupted
 
 from fastmlp import Population
-from fastmlp.fit import nets_per_task, workers
+from fastmlp.fit import workers
 from fastmlp.runtime.auto_device import WORK_FOR_GPU, WorkForGpu
 
 rng = np.random.default_rng(0)
@@ -29,8 +29,8 @@ FITS = {
 def small_tasks(monkeypatch):
     """Tasks of one net, or of 16 nets in lanes; of a few rows."""
     for name in ("FIRST_SECONDS", "TASK_SECONDS"):
-        monkeypatch.setattr(nets_per_task, name, 1e-9)
-    monkeypatch.setattr(nets_per_task, "SHORTEST", 0.0)
+        monkeypatch.setattr(workers, name, 1e-9)
+    monkeypatch.setattr(workers, "SHORTEST", 0.0)
 
 
 def fit(n_nets, executor=None, **arguments):

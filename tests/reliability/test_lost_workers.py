@@ -8,7 +8,7 @@ import pytest
 from executor_cases import NOTES, KillsWorkerOnce, KillsWorkers, WaitsForAnother, fit, noted_train_nets
 
 from fastmlp.executors.task_scheduler import TASKS_PER_SLOT
-from fastmlp.fit import nets_per_task, workers
+from fastmlp.fit import workers
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.full]
 
@@ -16,8 +16,8 @@ pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.full]
 @pytest.fixture(autouse=True)
 def small_tasks(monkeypatch):
     for name in ("FIRST_SECONDS", "TASK_SECONDS"):
-        monkeypatch.setattr(nets_per_task, name, 1e-9)
-    monkeypatch.setattr(nets_per_task, "SHORTEST", 0.0)
+        monkeypatch.setattr(workers, name, 1e-9)
+    monkeypatch.setattr(workers, "SHORTEST", 0.0)
 
 
 @pytest.fixture

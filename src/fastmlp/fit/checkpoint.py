@@ -184,8 +184,3 @@ class SaveLanes(Hook):
         if self._saver.timer.is_due(self._saver.epochs):
             self._saver.save(self._lanes.suspended())
         return ""
-
-    def end(self, reason: str) -> str:
-        if reason:
-            self._saver.save(self._lanes.suspended())
-        return reason

@@ -20,14 +20,19 @@ from ..kernels.structs import (
     MONITOR_NONE,
     MONITOR_VALIDATION_ACCURACY,
     MONITOR_VALIDATION_LOSS,
+    NET_DEFAULTS,
+    NET_HYPER,
+    NO_EPOCH,
     NONE_SUSPENDED,
+    PopulationState,
     StopCriteria,
     SuspendedNets,
     TrainConfig,
 )
+from ..nets.nets_evaluation import nets_and_rows
+from ..optimizers import Optimizer
 from ..runtime.memory_check import check_memory
 from ..schedules.checked_factors import factors_at
-from .lanes_state import training_state
 from .outcome import Outcome
 from .rows import InMemory
 from .task import FitTask
@@ -58,19 +63,19 @@ class Lanes:
     at_epoch_end, steps_in_epoch = True, 0  # a step of this engine is an epoch
 
     def __init__(self, task: FitTask, outcome: Outcome, members: np.ndarray, n_epochs: int, waiting: SuspendedNets):
-        self.task, self.outcome, self.n_epochs = task, outcome, n_epochs
+        self.task, self.outcome, self.n_epochs, self._net = task, outcome, n_epochs, task.net
         assert isinstance(task.rows, InMemory), "dispatch trains others one by one"
         self._data = task.rows.data
         self._criteria = stop_criteria(task, n_epochs)
         self._config = train_config(task, self._criteria)
         self._held_out = self._data if task.held_out is None else task.held_out
         self._members, self._waiting = members, waiting
-        self.plan = training_plan(task, len(members), n_epochs)
+        self.plan = training_plan(task, len(members), self._criteria)
         self.last_call = 0, 0, 0.0  # threads, epochs and seconds
         self._stack = ExitStack()
 
     def __enter__(self) -> Lanes:
-        self._team, self.run_of_kernels = self._stack.enter_context(self.plan.begin(self.task.net))
+        self._team, self.run_of_kernels = self._stack.enter_context(self.plan.begin(self._net))
         run, waiting = self.run_of_kernels, self._waiting
         if len(waiting.net_index):
             self._members = self._members[: run.most_resumed]
@@ -103,8 +108,8 @@ class Lanes:
 
     def run(self, n: int) -> str:
         """Train n epochs of the nets in training."""
-        task, started = self.task, time.perf_counter()
-        given = task.net, self._data, self._config, self._criteria, self._nets, self._held_out, self.run_of_kernels
+        started = time.perf_counter()
+        given = self._net, self._data, self._config, self._criteria, self._nets, self._held_out, self.run_of_kernels
         self.plan.backend.train_nets(self._team, *given, n)
         self.last_call = self.plan.choice.n_threads, n, time.perf_counter() - started
         return ""
@@ -131,11 +136,13 @@ class Lanes:
 
 def train_config(task: FitTask, criteria: StopCriteria) -> TrainConfig:
     """Return batches, update rule and learning-rate factors of a fit; settings are per net, in PopulationState."""
-    n_steps = criteria.n_epochs * task.n_batches
-    if criteria.scheduled:
+    factors = np.ones(1)
+    if task.factors is not None:
+        n_steps = criteria.n_epochs * task.n_batches
         check_memory(
             16 * n_steps, f"The learning rates of {n_steps:,} steps", "Train fewer epochs, or leave schedule out."
         )
+        factors = factors_at(task.factors, 0, n_steps, n_steps)
     layer_factors = task.optimizer.factors_of_layers(task.network.layout.shapes)
     return TrainConfig(
         batch_size=task.batch_size,
@@ -143,9 +150,7 @@ def train_config(task: FitTask, criteria: StopCriteria) -> TrainConfig:
         seed=0,
         rule=CODES[task.optimizer.rule.name],
         hyper=np.zeros(1),
-        factors=np.ones(n_steps if criteria.scheduled else 1)
-        if task.factors is None
-        else factors_at(task.factors, 0, n_steps, n_steps),
+        factors=factors,
         layered=layer_factors.size > 0,
         layer_factors=layer_factors,
     )
@@ -170,12 +175,13 @@ def stop_criteria(task: FitTask, n_epochs: int) -> StopCriteria:
     )
 
 
-def training_plan(task: FitTask, n_members: int, n_epochs: int) -> PopulationPlan:
+def training_plan(task: FitTask, n_members: int, criteria: StopCriteria) -> PopulationPlan:
     """Return the plan by which n_members nets of the task are trained together."""
     network, n_samples, rule, limit = task.network, task.rows.n_samples, task.optimizer.rule, task.time_limit
     fit = NetsFit(task.dtype.itemsize, rule.n_state, n_samples, task.batch_size)
     compiles = limit is None or pays_to_compile(limit.seconds)
-    given = task.family, task.whole.n_nets, n_members, fit, n_epochs, task.validates, compiles
+    validates = criteria.monitor in (MONITOR_VALIDATION_ACCURACY, MONITOR_VALIDATION_LOSS)
+    given = task.family, task.whole.n_nets, n_members, fit, criteria.n_epochs, validates, compiles
     return PopulationPlan(
         network=network,
         device=task.device,
@@ -187,4 +193,56 @@ def training_plan(task: FitTask, n_members: int, n_epochs: int) -> PopulationPla
         rule=rule,
         shuffle=task.shuffle,
         precision=task.precision,
+    )
+
+
+def hyper_table(optimizer: Optimizer, l2: Any, n_nets: int) -> np.ndarray:
+    """Return settings (n_nets, len(NET_HYPER)), in the order of NET_HYPER; one row if all nets have equal settings.
+
+    l2 : float or (n_nets,)     strength of the L2 penalty
+    """
+    values = {**optimizer.settings, "l2": l2}
+    columns = list(map(values.get, NET_HYPER, NET_DEFAULTS))
+    if np.ndarray not in map(type, columns):
+        return np.array([columns])
+    table = np.empty((n_nets, len(NET_HYPER)))
+    for k, column in enumerate(columns):
+        table[:, k] = column
+    return table
+
+
+def training_state(task: FitTask, outcome: Outcome, members: np.ndarray, n_epochs: int) -> PopulationState:
+    """Return the state of a fit, which writes the parameters of the task and the arrays of the outcome.
+
+    members : (n_members,)     numbers of the nets to train
+    n_epochs : int     largest number of epochs per net
+    """
+    table = hyper_table(task.optimizer, task.l2, task.n_nets)
+    rule, whole, kept = task.optimizer.rule, task.whole, outcome.kept
+    vectors, numbers = (np.empty(0, task.dtype), np.empty(0)) if kept is None else kept
+    return PopulationState(
+        **nets_and_rows(task.params, task.rows.strides, members),
+        hyper=table.reshape(-1),
+        hyper_stride=table.shape[1] if len(table) > 1 else 0,
+        n_state=rule.n_state,
+        bias_correction=rule.bias_correction,
+        penalised=whole.penalised,
+        clipped=whole.clipped,
+        dropout=np.ascontiguousarray(task.dropout, np.float64).reshape(-1),
+        dropout_stride=task.dropout.shape[1] if task.dropout.ndim == 2 else 0,
+        seeds=task.seeds,
+        status=outcome.status,
+        epochs=outcome.epochs,
+        best_epochs=outcome.best_epochs,
+        loss=outcome.loss,
+        accuracy=outcome.accuracy,
+        best_value=outcome.best_value,
+        checks_final_accuracy=task.checks_final_accuracy,
+        all_correct=outcome.all_correct,
+        record_epochs=np.append(outcome.record_epochs, NO_EPOCH),
+        n_records=len(outcome.record_epochs),
+        records=outcome.records.reshape(-1),
+        keeps_ended=kept is not None,
+        kept_vectors=vectors.reshape(-1),
+        kept_numbers=numbers.reshape(-1),
     )

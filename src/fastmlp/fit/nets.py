@@ -28,7 +28,7 @@ from .hooks import Hook
 from .hooks.of_lanes import CallsOfLanes, ShowNets
 from .hooks.time_limit import EndInTime, TimeLimit
 from .lanes import Lanes
-from .loop import fit_net, hooks_of, own_methods, run_calls
+from .loop import fit_net, hooks_of, run_calls
 from .one_net import OneNet
 from .outcome import KeptNets, Outcome
 from .rows import InMemory
@@ -175,8 +175,8 @@ def _train_in_lanes(
             if saver is not None:
                 hooks.append(SaveLanes(saver, lanes))
             reason = run_calls(lanes, hooks, flag)
-            for end in own_methods(hooks, "end"):
-                end(reason)
+            if reason and saver is not None:
+                saver.save(lanes.suspended())
         if reason:
             return reason
         if not len(waiting.net_index):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..history import History
+from ..kernels.jit.compile_time import Stopwatch
 from ..kernels.structs import (
     ALL_EPOCHS,
     CONVERGED,
@@ -16,6 +17,7 @@ from ..kernels.structs import (
     KEPT_CLOCK,
     KEPT_POWER1,
     KEPT_POWER2,
+    METRIC_NONE,
     N_KEPT_NUMBERS,
     NONE_SUSPENDED,
     RUNNING,
@@ -24,9 +26,14 @@ from ..kernels.structs import (
     SuspendedNets,
 )
 from ..nets.nets_evaluation import evaluate_nets
+from ..optimizers.base import shared_text
+from ..population_result import PopulationResult
 from ..population_result.recorded_epochs import recorded_epochs
 from ..population_result.stopped_by import BY_CALLBACK, OUT_OF_TIME
 from .task import FitTask
+
+if TYPE_CHECKING:
+    from ..nets.net_base import PopulationBase
 
 STATUS = {
     "converged": CONVERGED,
@@ -206,3 +213,34 @@ def converged_nets(task: FitTask, outcome: Outcome) -> np.ndarray:
             outcome.all_correct[unknown] = accuracy >= FULL_ACCURACY
         done &= outcome.all_correct.astype(bool)
     return done
+
+
+def result_of(
+    pop: PopulationBase, task: FitTask, outcome: Outcome, interrupted: bool, watch: Stopwatch
+) -> PopulationResult:
+    """Return the result of a fit of a population, whose time ends here."""
+    monitor = task.monitored
+    settings = {**task.optimizer.settings, "l2": pop.l2, "dropout": pop.dropout, "init_scale": pop.init_scale}
+    of_nets = {name: value for name, value in settings.items() if isinstance(value, np.ndarray)}
+    epochs, converged = outcome.all_epochs, converged_nets(task, outcome)
+    seconds, compile_seconds = watch.read()
+    text = shared_text(task.optimizer)
+    return PopulationResult(
+        converged=converged,
+        epochs=epochs,
+        loss=outcome.loss,
+        accuracy=outcome.accuracy if task.rows.metric != METRIC_NONE else None,
+        monitor=monitor,
+        best_value=None if monitor is None else outcome.best_value * (-1.0 if monitor.endswith("accuracy") else 1.0),
+        best_epoch=np.maximum(outcome.best_epochs, 0) - 1 if monitor is not None else None,
+        restarts=outcome.restarts,
+        status=outcome.status,
+        record_epochs=outcome.record_epochs,
+        records=outcome.records,
+        seconds=seconds,
+        compile_seconds=compile_seconds,
+        interrupted=interrupted,
+        settings=of_nets,
+        judged_by=task.judged_by,
+        arguments=task.description(text)(),
+    )

@@ -104,12 +104,13 @@ class FitTask:
         """Return the kernel family that trains the nets of the whole population on a device."""
         if not isinstance(self.rows, InMemory) or self.callbacks or self.metrics or self.optimizer_states:
             return ONE_BY_ONE  # kernels that train nets together know none of them
-        n_nets, data, streams = self.n_nets, self.rows.data, device_of(self.rows.data.X) is None
-        if self.part_of is not None:  # on a worker, which has not placed the samples yet
-            n_nets = self.part_of.n_nets
+        n_nets = self.n_nets if self.part_of is None else self.part_of.n_nets
+        streams = False  # on a GPU, whether the samples are too many for its memory
+        if not device.is_host and self.part_of is None:
+            streams = device_of(self.rows.data.X) is None
+        elif not device.is_host:  # on a worker, which has not placed the samples yet
             with device.on():
-                streams = not backend(device).has_room_for_samples(data.X.nbytes)
-        # on a GPU, streams : whether the samples are too many for its memory
+                streams = not backend(device).has_room_for_samples(self.rows.data.X.nbytes)
         return dispatch.choose_nets_family(
             self.network, n_nets, self.batch_size, device, self.dtype, streams, self.shuffle, self.precision
         )
@@ -178,11 +179,6 @@ class FitTask:
         if self.early_stopping is None:
             return None
         return self.early_stopping.monitor or ("loss" if self.held_out is None else "validation_loss")
-
-    @property
-    def validates(self) -> bool:
-        """Whether early stopping looks at a record of the held-out samples."""
-        return self.monitored is not None and self.monitored.startswith("validation")
 
     @property
     def judged_by(self) -> str:

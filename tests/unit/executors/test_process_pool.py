@@ -7,7 +7,7 @@ from interrupted_fits import with_sigint
 from scipy.stats import loguniform
 
 from fastmlp import sweep
-from fastmlp.fit import nets_per_task, workers
+from fastmlp.fit import workers
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +19,8 @@ def pool():
 @pytest.fixture
 def small_tasks(monkeypatch):
     for name in ("FIRST_SECONDS", "TASK_SECONDS"):
-        monkeypatch.setattr(nets_per_task, name, 1e-9)
-    monkeypatch.setattr(nets_per_task, "SHORTEST", 0.0)
+        monkeypatch.setattr(workers, name, 1e-9)
+    monkeypatch.setattr(workers, "SHORTEST", 0.0)
 
 
 def test_a_search_has_the_bits_of_one_process(pool, small_tasks):

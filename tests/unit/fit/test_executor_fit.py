@@ -25,15 +25,15 @@ from toy_data import XOR_X, XOR_Y
 
 from fastmlp import Population, TrainingWarning
 from fastmlp.console.progress_bar import Progress
-from fastmlp.fit import nets_per_task, workers
+from fastmlp.fit import workers
 
 
 @pytest.fixture
 def small_tasks(monkeypatch):
     """Tasks of one net, or of 16 nets in lanes."""
-    monkeypatch.setattr(nets_per_task, "FIRST_SECONDS", 1e-9)
-    monkeypatch.setattr(nets_per_task, "TASK_SECONDS", 1e-9)
-    monkeypatch.setattr(nets_per_task, "SHORTEST", 0.0)
+    monkeypatch.setattr(workers, "FIRST_SECONDS", 1e-9)
+    monkeypatch.setattr(workers, "TASK_SECONDS", 1e-9)
+    monkeypatch.setattr(workers, "SHORTEST", 0.0)
 
 
 @pytest.fixture(scope="module")

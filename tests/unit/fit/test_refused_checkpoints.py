@@ -196,11 +196,11 @@ PROGRAM = """
 import sys
 
 import executor_cases
-from fastmlp.fit import nets_per_task
+from fastmlp.fit import workers
 
 if __name__ == "__main__":
-    nets_per_task.FIRST_SECONDS = nets_per_task.TASK_SECONDS = 1e-9  # tasks of 16 nets
-    nets_per_task.SHORTEST = 0.0
+    workers.FIRST_SECONDS = workers.TASK_SECONDS = 1e-9  # tasks of 16 nets
+    workers.SHORTEST = 0.0
     path, folder = sys.argv[1:]
     schedule = executor_cases.Waits(folder)
     with executor_cases.process_pool(2) as pool:

@@ -134,7 +134,6 @@ def test_predictions_of_chosen_nets_and_of_their_mean_are_those_of_arrays():
         (pop.predict_classes, {}),
         (pop.predict_classes, {"nets": [2, 0]}),
         (pop.ensemble_predict, {}),
-        (pop.ensemble_predict, {"weights": [1.0, 0.0, 3.0]}),
     ):
         np.testing.assert_allclose(method(Inputs(), **given), method(X, **given), rtol=1e-6)
     of_nets = np.stack([X] * 3)

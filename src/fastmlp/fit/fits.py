@@ -1,0 +1,331 @@
+"""Fits of an MLP and of a Population, from the user's arguments to the history or result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..callbacks import tell_end
+from ..console.nets_progress import line_start, progress_of_fit
+from ..data.arrays import as_numbers
+from ..data.checked_samples import make_validation, sample_for_plots, validated_samples
+from ..data.population_data import validated_population_samples, with_held_out
+from ..data.sample_weights import weighted_by_class
+from ..devices import Device, backend, device_of
+from ..errors import checked_share, is_per_net
+from ..history import History
+from ..kernels.formulas.counter_rng import fit_seed, fit_seeds
+from ..kernels.jit.compile_time import Stopwatch, notices
+from ..kernels.structs import DIVERGED_NET, RUNNING, Samples
+from ..nets.population_prediction import reads_rows
+from ..optimizers.base import batch_rows
+from ..population_result import PopulationResult
+from ..runtime.ctrl_c import StopFlag, raise_if_stopped, stop_flag
+from ..runtime.memory_check import check_epochs
+from ..schedules.checked_factors import varying_factors
+from .checkpoint import Saver
+from .hooks.time_limit import TimeLimit
+from .loop import fit_net, hooks_of
+from .metrics import check_metrics
+from .nets import fit_nets
+from .one_net import OneNet
+from .optimizer_state import states_of_nets
+from .outcome import Outcome, result_of
+from .rows import InMemory, OnDisk, is_array
+from .sources import rows_of
+from .task import FitTask
+
+if TYPE_CHECKING:
+    from ..nets.net_base import PopulationBase, SingleNetBase
+
+ON_WORKERS = Device("cpu", "each worker of the executor finds its device; the program has the nets on its CPU")
+
+
+@contextmanager
+def _begun(
+    nets: SingleNetBase | PopulationBase, X: Any, y: Any, given: dict[str, Any], watch: Stopwatch
+) -> Iterator[tuple[FitTask, StopFlag, Saver | None]]:
+    """Context of a fit, with its task, the flag that ends it, and the saver of its checkpoints, if it has some."""
+    is_population, file = "executor" in given, None
+    task_of: Any = _task_of_population if is_population else _task_of_net
+    if given["checkpoint"] is not None:
+        from .checkpoint_identity import file_of
+
+        file = file_of(given, "population" if is_population else "net")
+    reads = not is_array(X, y) if not is_population else type(X) is not np.ndarray and reads_rows(X, y)
+    with (
+        stop_flag() as flag,
+        notices(given["verbose"] > 0),
+        rows_of(X, y, nets, given, file) if reads else nullcontext((X, y)) as (X, y),
+    ):
+        if file is None:
+            task, saver = task_of(nets, X, y, given, watch), None
+        else:
+            from .checkpoint_identity import random_numbers_of, saver_of
+
+            with random_numbers_of(nets, file):
+                task = task_of(nets, X, y, given, watch)
+                saver = saver_of(file, nets, task)
+        raise_if_stopped()
+        yield task, flag, saver
+
+
+def _task(
+    nets: SingleNetBase | PopulationBase,
+    given: dict[str, Any],
+    watch: Stopwatch,
+    rows: InMemory | OnDisk,
+    held_out: Samples | None,
+    **others: Any,
+) -> FitTask:
+    """Return the task of a fit; others : its fields that nets and populations have of different kinds"""
+    limit, carried, n_nets = given["time_limit"], given["optimizer_state"], getattr(nets, "n_nets", None)
+    return FitTask(
+        network=nets.network,
+        device=nets.device,
+        dtype=nets.dtype,
+        precision=nets.precision,
+        rows=rows,
+        held_out=held_out,
+        factors=None if given["schedule"] is None else varying_factors(given["schedule"]),
+        epochs=given["epochs"],
+        early_stopping=given["early_stopping"],
+        callbacks=given["callbacks"],
+        metrics=given["metrics"],
+        optimizer_states=[] if carried is None else states_of_nets(carried, nets.network.layer_sizes, n_nets),
+        time_limit=None if limit is None else TimeLimit(limit, watch),
+        verbose=given["verbose"],
+        schedule=given["schedule"],
+        **others,
+    )
+
+
+def _share_and_weights(given: dict[str, Any]) -> tuple[float, tuple[Any, Any]]:
+    """Return (validation_fraction, sample_weight and class_weight), checked.
+
+    Of a fraction, class weights are computed for the samples that remain in training.
+    """
+    fraction = given["validation_fraction"]
+    if fraction:
+        fraction = checked_share(fraction, given["validation_data"])
+    return fraction, (given["sample_weight"], None if fraction else given["class_weight"])
+
+
+def _check_records(
+    nets: SingleNetBase | PopulationBase, given: dict[str, Any], rows: InMemory | OnDisk, held_out: Samples | None
+) -> None:
+    """Raise ValueError if the targets do not suit the metrics, or the record that early stopping looks at."""
+    if given["early_stopping"] is not None:
+        held_out_metric = None if held_out is None else held_out.metric
+        given["early_stopping"].check_monitor(rows.metric, held_out_metric, given["metrics"])
+    for samples in (rows.data, held_out) if given["metrics"] else ():
+        if samples is not None:
+            check_metrics(given["metrics"], nets.network, samples)
+
+
+# ---- one net
+
+
+def fit_mlp(net: SingleNetBase, X: Any, y: Any, given: dict[str, Any], watch: Stopwatch) -> History:
+    """Train a net and return its history.
+
+    X, y : arguments of MLP.fit, or rows of a row file (OnDisk) and None
+    given : the other arguments, checked as fit/keywords.py says
+    watch : Stopwatch     started when the fit began
+    """
+    if given["verbose"] == 2:
+        from ..loggers import EpochLines
+
+        given["callbacks"] = (*given["callbacks"], EpochLines(given["epochs"], line_start()))
+    with _begun(net, X, y, given, watch) as (task, flag, saver):
+        history = _fit_net(net, task, flag, saver, watch)
+    if flag.is_set() and history.stopped_by != "divergence":
+        history.stopped_by = "interrupt"  # also if it came after the last call
+    return history
+
+
+def _fit_net(net: SingleNetBase, task: FitTask, flag: StopFlag, saver: Saver | None, watch: Stopwatch) -> History:
+    history = History(net)
+    history.optimizer = task.optimizer
+    history.samples = sample_for_plots(net.network, {"training": task.rows.shown, "validation": task.held_out})
+    validation, save = None, None
+    try:
+        with net.device.on():
+            engine = OneNet(task, 0, net._padded, history, task.epochs)
+            if task.held_out is not None:
+                validation = net._plan_for(task.held_out.n_samples)
+            if saver is not None:
+                saver.begin(task, Outcome.empty(task), 0)
+                save = saver.of_net(0, net.params)
+            progress = progress_of_fit(task.epochs, task.verbose) if task.verbose else None
+            hooks = hooks_of(engine, progress, validation, save)
+            net.history, net.fits = history, net.fits + 1
+            try:
+                fit_net(engine, hooks, flag, progress)
+            finally:
+                history.seconds, history.compile_seconds = watch.read()
+                if task.callbacks:
+                    tell_end(task.callbacks, history)
+            if saver is not None:
+                saver.save_if_new()
+    finally:
+        if validation is not None:
+            validation.release()
+    return history
+
+
+def _task_of_net(net: SingleNetBase, X: Any, y: Any, given: dict[str, Any], watch: Stopwatch) -> FitTask:
+    """Return the task of a fit; the device is chosen here."""
+    network, dtype, epochs, validation_data = net.network, net.dtype, given["epochs"], given["validation_data"]
+    fraction, weights = _share_and_weights(given)
+    if isinstance(X, OnDisk):
+        rows: InMemory | OnDisk = X.weighted(*weights, network)
+    else:
+        rows = InMemory(validated_samples(X, y, network, dtype, *weights))
+    batch_size = batch_rows(given["batch_size"], rows.n_samples, given["optimizer"].rule)
+    n_subsets = 1 if validation_data is None and not fraction else 2
+    check_epochs(epochs, -(-rows.n_samples // batch_size), (2 + len(given["metrics"])) * n_subsets)
+    shuffle = given["shuffle"] and batch_size < rows.n_samples
+    seed = fit_seed(net.seed, net.fits) if shuffle or fraction or any(network.dropout) else 0
+    held_out = None
+    if validation_data is not None:
+        held_out = make_validation(validation_data, network, dtype, rows.metric)
+    elif fraction:
+        rows, held_out = rows.split(fraction, seed)
+        rows = rows.with_data(weighted_by_class(rows.data, given["class_weight"], network))
+        batch_size = min(batch_size, rows.n_samples)
+    if given["early_stopping"] is not None or given["metrics"]:
+        _check_records(net, given, rows, held_out)
+    monitor = None
+    if given["monitor"]:
+        from ..diagnosis.monitor import Monitor
+
+        monitor = Monitor(network, rows.watched, epochs)
+    if net._named_device == "auto":
+        net._choose_device(X if isinstance(rows, InMemory) else None, epochs * rows.n_samples, batch_size)
+    return _task(
+        net,
+        given,
+        watch,
+        rows,
+        held_out,
+        params=net._params[None],
+        seeds=np.array([seed]),
+        l2=network.l2,
+        dropout=np.array([*network.dropout, 0.0]),
+        batch_size=batch_size,
+        shuffle=shuffle and batch_size < rows.n_samples,
+        optimizer=given["optimizer"],
+        monitor=monitor,
+    )
+
+
+# ---- several nets
+
+
+def fit_population(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], watch: Stopwatch) -> PopulationResult:
+    """Train the nets and return their result.
+
+    X, y : arguments of Population.fit, or rows of a row file (OnDisk) and None
+    given : the other arguments, checked as fit/keywords.py says
+    watch : Stopwatch     started when the fit began
+    """
+    executor, error = given["executor"], None
+    if executor is not None and device_of(X) is not None:  # workers get arrays of the host
+        X = as_numbers(X, "X")
+    with _begun(pop, X, y, given, watch) as (task, flag, saver):
+        if executor is None:
+            fitted = fit_nets(task, pop._draw, flag, saver)
+        else:
+            from ..executors.executor_kinds import workers_of
+            from .workers import Draws, WorkersFit
+
+            draws = Draws(pop.network, pop.init, pop.seeds, pop.init_scale)
+            with workers_of(executor) as workers:
+                fitted, error = WorkersFit(workers, task, pop._named_device, draws, flag, saver).run()
+        if error is not None and (fitted.outcome.status == RUNNING).all():  # no net has begun
+            raise error
+        if task.monitor is not None:
+            task.monitor.look(fitted.outcome, at_end=True)
+        pop.fits += 1
+        pop.result = result = result_of(pop, task, fitted.outcome, fitted.reason == "interrupt", watch)
+    if flag.is_set() and not result.interrupted:  # after the last call
+        pop.result = result = replace(result, interrupted=True)
+    if (result.status == DIVERGED_NET).any():
+        result.warn_of_divergence()
+    if error is not None:
+        raise error
+    return result
+
+
+def _task_of_population(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], watch: Stopwatch) -> FitTask:
+    """Return the task of a fit; the device is chosen here."""
+    network, epochs, validation_data = pop.network, given["epochs"], given["validation_data"]
+    rng = cache(lambda: np.random.default_rng([pop.seed, pop.fits]))  # made where something is drawn
+    fraction, weights = _share_and_weights(given)
+    optimizer = given["optimizer"].for_nets(pop.n_nets, rng)
+    if isinstance(X, OnDisk):
+        rows: InMemory | OnDisk = X.weighted(*weights, network, pop.n_nets)
+    else:
+        rows = InMemory(*validated_population_samples(X, y, network, pop.dtype, pop.n_nets, *weights))
+    held_out = None
+    if validation_data is not None or fraction or given["converged"] is not None:
+        of_held_out = validation_data, fraction, given["class_weight"], given["converged"]
+        rows, held_out = with_held_out(rows, network, pop.dtype, *of_held_out, rng)
+    batch_size = batch_rows(given["batch_size"], rows.n_samples, optimizer.rule)
+    check_epochs(epochs, -(-rows.n_samples // batch_size), 0)
+    if given["early_stopping"] is not None or given["metrics"]:
+        _check_records(pop, given, rows, held_out)
+    if given["executor"] is not None:
+        pop.device = ON_WORKERS if pop._named_device == "auto" else pop.device
+    elif isinstance(rows, OnDisk):  # the nets are trained one after another
+        first = pop.net(0)
+        first._choose_device(None, epochs * rows.n_samples, batch_size)
+        pop.device = first.device
+    elif pop._named_device == "auto":
+        pop._choose_device(X, epochs * rows.n_samples, batch_size)
+    monitor = None
+    if given["monitor"]:
+        from ..diagnosis.monitor import PopulationMonitor  # takes longer to import than all the rest
+
+        monitor = PopulationMonitor(network, rows.watched, rows.strides)
+    if isinstance(rows, InMemory):
+        # Samples are copied once, for all nets, restarts and evaluations; workers place them on their devices.
+        device = ON_WORKERS if given["executor"] is not None else pop.device
+        subsets = [samples for samples in (rows.data, held_out) if samples is not None]
+        if not device.is_host or any(type(samples.X) is not np.ndarray for samples in subsets):
+            with device.on():
+                data, *others = map(backend(device).place, subsets)
+            rows, held_out = rows.with_data(data), others[0] if others else None
+    shuffle, drops = given["shuffle"] and batch_size < rows.n_samples, any(network.dropout)
+    draws = shuffle or drops or isinstance(rows, OnDisk)
+    return _task(
+        pop,
+        given,
+        watch,
+        rows,
+        held_out,
+        params=pop._params,
+        seeds=fit_seeds(pop.seeds, pop.fits) if draws else pop.seeds,  # else nothing is drawn
+        l2=pop.l2,
+        dropout=_dropout_rates(pop) if drops else np.zeros(network.layout.n_layers),
+        batch_size=batch_size,
+        shuffle=shuffle,
+        optimizer=optimizer,
+        monitor=monitor,
+        restart_after=given["restart_after"],
+        converged=given["converged"],
+        is_population=True,
+    )
+
+
+def _dropout_rates(pop: PopulationBase) -> np.ndarray:
+    """Return the dropout rates of the layers, (n_layers,), or (n_nets, n_layers) if nets differ."""
+    rates = np.zeros((pop.n_nets if is_per_net(pop.dropout) else 1, pop.network.layout.n_layers))
+    rates[:, :-1] = np.asarray(pop.dropout)[..., None]
+    return rates if len(rates) > 1 else rates[0]
