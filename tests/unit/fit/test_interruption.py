@@ -238,7 +238,7 @@ def test_interrupted_xor_population_prints_a_summary_of_finished_nets(monkeypatc
     assert ("three nets" in assert_exits_with_130("xor", "--nets", 5).stdout) == bool(n_finished)
 
 
-COMMANDS = ("devices", "diagnose", "export", "predict", "report", "warmup")
+COMMANDS = ("bench", "devices", "diagnose", "export", "predict", "report", "reproduce", "warmup")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -261,6 +261,7 @@ def test_interrupted_command_exits_with_130_and_keeps_its_output(monkeypatch, tm
         "commands.cli.console",
         "loading.load",
         "commands.warmup.warm_up",
+        "commands.numpy_benchmark.lines",
     ):
         monkeypatch.setattr(f"fastmlp.{where}", interrupt)
     assert_exits_with_130(command, *arguments.get(command, []))
