@@ -372,8 +372,6 @@ ESTIMATORS: dict[str, dict[str, Any]] = {
     "early stopping": {"early_stopping": True, "max_iter": 40},
     "adaptive": {"solver": "sgd", "learning_rate": "adaptive", "max_iter": 60, "n_iter_no_change": 2, "tol": 1e-2},
     "warm start": {"warm_start": True, "n_fits": 2},
-    "several": {"n_nets": 4},
-    "several, early stopping": {"n_nets": 3, "early_stopping": True, "max_iter": 40},
 }
 for case, settings in ESTIMATORS.items():
     settings = {"hidden_layer_sizes": (8,)} | settings
