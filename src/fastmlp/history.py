@@ -195,7 +195,7 @@ class History:
         -------
         matplotlib.axes.Axes
         """
-        from .plots.curves import history
+        from .plots.records import history
 
         return history(self, quantity, log=log, ax=ax)
 

@@ -4,12 +4,8 @@ The functions need matplotlib (the extra `plot`), which is imported on the first
 is safe for colour-blind readers, and no information is given by colour alone.
 """
 
-from .classes import calibration as calibration
-from .classes import confusion as confusion
-from .curves import history as history
-from .decision import boundary as boundary
-from .population import epochs_to_converge as epochs_to_converge
-from .population import final_losses as final_losses
-from .regression import predictions as predictions
+from .against_targets import calibration, confusion, predictions
+from .decision import boundary
+from .records import epochs_to_converge, final_losses, history
 
 __all__ = ["boundary", "calibration", "confusion", "epochs_to_converge", "final_losses", "history", "predictions"]

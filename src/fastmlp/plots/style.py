@@ -72,13 +72,16 @@ def literal_text(text: Any, max_length: int = 0) -> str:
     return f" {shown}" if shown.startswith("_") else shown
 
 
-def legend(ax: Any, **options: Any) -> Any:
-    """Add a legend without a frame, and return it. With beside=True it is placed to the right of the Axes."""
-    if options.pop("beside", False):
-        options |= {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
-    legend_ = ax.legend(fontsize=SMALL, labelcolor=INK, handletextpad=0.5, **{"frameon": False, **options})
-    legend_.get_title().set(fontsize=SMALL, color=INK)
-    return legend_
+def legend(ax: Any, *, beside: bool = False, title: str | None = None) -> None:
+    """Add a legend: where it covers least or, with beside=True, to the right of the Axes.
+
+    Only a figure with a layout engine makes room there; without one, it would cover the Axes next to it.
+    """
+    place: dict[str, Any] = {"loc": "best", "framealpha": 0.85, "edgecolor": "none"}
+    if beside and ax.figure.get_layout_engine() is not None:
+        place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0, "frameon": False}
+    look = {"fontsize": SMALL, "labelcolor": INK, "handletextpad": 0.5, "title_fontproperties": {"size": SMALL}}
+    ax.legend(title=title, **look, **place)
 
 
 def epoch_axis(ax: Any) -> None:

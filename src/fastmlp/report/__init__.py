@@ -12,11 +12,9 @@ from ..console.durations import long_duration
 from ..console.fit_time import is_compile_time_worth_showing
 from ..errors import counted
 from ..kernels.formulas.losses import CONSTANTS
-from ..plots.classes import calibration, confusion
-from ..plots.curves import history as plot_history
-from ..plots.decision import boundary
-from ..plots.regression import predictions
-from ..plots.sample_checks import as_samples, has_classes
+from ..plots import boundary, calibration, confusion, predictions
+from ..plots import history as plot_history
+from ..plots.samples import plot_samples
 from ..plots.style import import_pyplot, number, percent
 from ..runtime.output_files import check_output, write_text
 from .page import Page, as_svg
@@ -191,7 +189,7 @@ def _learning_curves(page: Page, history: Any) -> None:
 
 def _predictions(page: Page, history: Any, X: Any, y: Any, subset: str, names: Any, labels: Any) -> None:
     net, drawn = history.net, (history.net, X, y)
-    samples = as_samples(*drawn)
+    samples = plot_samples(*drawn)
     n = len(samples.X)
     subset_text = f" ({subset} samples)" if subset else f" ({counted(n, 'sample')} given)"
     pictures = []
@@ -205,7 +203,7 @@ def _predictions(page: Page, history: Any, X: Any, y: Any, subset: str, names: A
         if n >= MIN_CALIBRATION_SAMPLES:
             text = "Fraction of correct predictions over the predicted probability"
             pictures.append(as_svg(text, (5.8, 4.0), calibration, *drawn, labels=labels))
-    elif not has_classes(net.network, samples):
+    elif not samples.have_classes:
         pictures.append(as_svg("Predictions over true values", (4.6, 4.2), predictions, *drawn))
     if pictures:
         page.section(f"What was learned{subset_text}")

@@ -73,36 +73,6 @@ def test_estimator_of_several_nets_is_diagnosed_net_by_net(samples):
         fastmlp.diagnose(model, X / [100.0, 0.01], np.where(y == "no", "maybe", y))
 
 
-def test_plots_of_one_net_refuse_tables_and_several_nets(samples):
-    X, y = samples
-    plots = fastmlp.plots
-    table = fastmlp.TabularMLPClassifier((16,), n_nets=1, max_iter=5, random_state=0).fit(X, y)
-    numbers = X.to_numpy() / [100.0, 0.01]
-    several = fastmlp.Population((2, 8, 1), 3, loss="binary_cross_entropy", random_state=0)
-    of_tables = fastmlp.TabularMLPClassifier((16,), n_nets=2, max_iter=5, random_state=0).fit(X, y)
-    with pytest.raises(ValueError, match=r"takes a table. Encode it: .*encoded_samples.* model.net_.best\(\)\."):
-        plots.boundary(of_tables, X, y)
-    with pytest.raises(ValueError, match=r"there are 3 here. Plot one of them, such as pop.best\(\)"):
-        plots.boundary(several, numbers, y == "yes")
-    with pytest.raises(ValueError, match=r"takes a table. Encode it: .* then plot model.net_\."):
-        plots.boundary(table, X, y)
-
-
-def test_plots_of_predictions_encode_tables(samples):
-    X, y = samples
-    plots, table = fastmlp.plots, fastmlp.TabularMLPClassifier((16,), n_nets=1, max_iter=5, random_state=0).fit(X, y)
-    encoded = table.encoded_samples(X, y)
-    for plot in (plots.confusion, plots.calibration):
-        expected = plot(table.net_, *encoded, labels=table.classes_)
-        found = plot(table, X, y)
-        assert found.get_title(loc="left") == expected.get_title(loc="left")
-        assert [text.get_text() for text in found.texts] == [text.get_text() for text in expected.texts]
-    target = np.sin(X["a"].to_numpy())
-    numbers = fastmlp.TabularMLPRegressor((16,), n_nets=1, max_iter=5, random_state=0).fit(X, target)
-    expected = plots.predictions(numbers.net_, *numbers.encoded_samples(X, target))
-    assert plots.predictions(numbers, X, target).get_title(loc="left") == expected.get_title(loc="left")
-
-
 def test_report_of_a_history_without_its_net_says_what_to_do(samples, tmp_path):
     X, y = samples
     model = fastmlp.TabularMLPClassifier((16,), n_nets=1, max_iter=5, random_state=0).fit(X, y)
