@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -10,14 +10,11 @@ from ..console.fit_time import format_time
 from ..errors import counted
 from .stopped_by import STOPPED_BY
 
-if TYPE_CHECKING:
-    from . import PopulationResult
-
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
-def text_of(result: PopulationResult) -> str:
-    """Return the text of PopulationResult.summary."""
+def text_of(result: Any) -> str:
+    """Return the text of PopulationResult.summary, for a PopulationResult."""
     lines = [
         f"{counted(result.n_nets, 'net')} in {format_time(result.seconds, result.compile_seconds)}"
         + (f", interrupted; {result.n_finished:,} had come to their end" if result.interrupted else ""),
@@ -40,7 +37,7 @@ def text_of(result: PopulationResult) -> str:
     return "\n".join(lines)
 
 
-def _success_line(result: PopulationResult) -> str:
+def _success_line(result: Any) -> str:
     counts = f"{result.n_converged:,} of {result.n_finished:,}"
     if result.success_rate is None or result.success_interval is None:
         return (
@@ -54,7 +51,7 @@ def _success_line(result: PopulationResult) -> str:
     )
 
 
-def _epoch_lines(result: PopulationResult) -> list[str]:
+def _epoch_lines(result: Any) -> list[str]:
     times = result.epoch_statistics
     q = ", ".join(f"{value:g}" for value in times.quantiles(QUANTILES))
     limit, expected = times.best_restart
@@ -66,7 +63,7 @@ def _epoch_lines(result: PopulationResult) -> list[str]:
     ]
 
 
-def _histogram_lines(result: PopulationResult, n_bins: int = 10, width: int = 40) -> list[str]:
+def _histogram_lines(result: Any, n_bins: int = 10, width: int = 40) -> list[str]:
     times = result.epoch_statistics.times
     # Bins of whole epochs up to the 99 % quantile; the line "later" counts the nets beyond the bins.
     first, last = int(times.min()), int(np.quantile(times, 0.99))
