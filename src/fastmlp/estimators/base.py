@@ -19,7 +19,7 @@ from .parameters import (
     CONSTRAINTS,
     SKLEARN_OUTPUT,
     check_settings,
-    hidden_sizes,
+    checked_hidden_sizes,
     is_iterative,
     to_sklearn,
     warn_of_unused,
@@ -139,6 +139,7 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
 
     # Settings that this class reads; the __init__ of each subclass has all of them.
     early_stopping: bool
+    hidden_layer_sizes: Any
     loss: str
     max_iter: int
     random_state: Any
@@ -250,7 +251,7 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
                 self._check_targets_unchanged(y)
             samples = SplitSamples(dense(X), y, self._encode(y), weights)
         held_out = None if validation_data is None else self._held_out(validation_data)
-        sizes = (self.n_features_in_, *hidden_sizes(self), self.n_outputs_)
+        sizes = (self.n_features_in_, *checked_hidden_sizes(self.hidden_layer_sizes), self.n_outputs_)
         if not is_new and self.net_.network.layer_sizes != sizes:
             raise ValueError(
                 f"Training goes on with a net of layers {self.net_.network.layer_sizes}, but the settings and data ask "

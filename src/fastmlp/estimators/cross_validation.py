@@ -17,7 +17,7 @@ from ..population import Population
 from ..population_result import PopulationResult
 from .array_input import checked_sample_weights, dense
 from .base import BaseMLP
-from .parameters import check_settings, hidden_sizes, is_iterative, scale_of
+from .parameters import check_settings, checked_hidden_sizes, is_iterative, scale_of
 from .single_net import SplitSamples, Training, check_finite, warn_of_epochs
 
 
@@ -133,7 +133,7 @@ def _train(whole: Any, samples: SplitSamples, folds: list[np.ndarray]) -> tuple[
         weights[: len(train)] = 1.0 if of_fold is None else of_fold
     k = whole.n_outputs_
     targets = samples.targets if k == 1 or samples.targets.ndim == 2 else np.eye(k)[samples.targets]
-    sizes = (samples.X.shape[1], *hidden_sizes(whole), k)
+    sizes = (samples.X.shape[1], *checked_hidden_sizes(whole.hidden_layer_sizes), k)
     training = Training(whole, sizes, n, samples.weights)
     rngs = [check_random_state(whole.random_state) for _ in folds]
     nets = Population(training.sizes, len(folds), **training.settings)

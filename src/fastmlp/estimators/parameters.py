@@ -68,7 +68,7 @@ def check_settings(estimator: Any) -> None:
             f"name the other one, MLPRegressor(hidden_layer_sizes={estimator.loss!r})."
         )
     estimator._validate_params()
-    hidden_sizes(estimator)
+    checked_hidden_sizes(estimator.hidden_layer_sizes)
     dtype_of(estimator)
 
 
@@ -96,10 +96,6 @@ def dtype_of(estimator: Any) -> np.dtype:
     if isinstance(estimator.dtype, str) and estimator.dtype == "auto":
         return np.dtype(np.float32 if is_iterative(estimator) else np.float64)
     return checked_dtype(estimator.dtype)
-
-
-def hidden_sizes(estimator: Any) -> tuple[int, ...]:
-    return checked_hidden_sizes(estimator.hidden_layer_sizes)
 
 
 def checked_hidden_sizes(sizes: Any) -> tuple[int, ...]:

@@ -140,17 +140,11 @@ class PiecesInMemory:
     def __init__(self, n_bytes: int):
         self._n_left, self._pieces = n_bytes, list[tuple[Any, Any]]()
 
-    def add(self, X: Any, y: Any, n_bytes: int | None = None) -> None:
-        """Keep a piece.
-
-        X : pandas DataFrame or array
-        n_bytes : what it counts as; by default the bytes of X
-        """
+    def add(self, X: Any, y: Any) -> None:
+        """Keep a piece; X : pandas DataFrame or array"""
         if self._n_left < 0:
             return
-        if n_bytes is None:
-            n_bytes = X.nbytes if isinstance(X, np.ndarray) else int(X.memory_usage(deep=True).sum())
-        self._n_left -= n_bytes
+        self._n_left -= X.nbytes if isinstance(X, np.ndarray) else int(X.memory_usage(deep=True).sum())
         self._pieces.append((X.copy(), copy.copy(y)))  # a source may use its arrays again
         if self._n_left < 0:
             self.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,55 +24,6 @@ class _Layer:
     b: np.ndarray
     activation: str | None = None
     dropout: float = 0.0
-
-
-@dataclass
-class _Reader:
-    """The layers that were read so far."""
-
-    layers: list[_Layer] = field(default_factory=list)
-
-    def add(self, layer: Any) -> None:
-        from .to_torch import name_of, nn
-
-        if isinstance(layer, nn.Linear):
-            self._add_linear(layer)
-            return
-        name = None if isinstance(layer, nn.Dropout) else name_of(layer)
-        if name is None and not isinstance(layer, nn.Dropout):
-            raise ValueError(
-                f"A layer {type(layer).__name__} cannot be taken: a net of fastmlp has Linear layers, activations and "
-                "Dropout."
-            )
-        if name == "identity":
-            return
-        if not self.layers:
-            raise ValueError(f"The module begins with {layer}; a net of fastmlp begins with a Linear layer.")
-        last = self.layers[-1]
-        if name is None:
-            last.dropout = 1.0 - (1.0 - last.dropout) * (1.0 - layer.p) if last.dropout else layer.p
-        elif last.dropout and name not in SCALE_FREE:
-            raise ValueError(f"Dropout stands before {layer}; in a net of fastmlp it follows the activation.")
-        elif last.activation is None:
-            last.activation = name
-        else:
-            raise ValueError(f"Two activations follow each other, {last.activation} and {name}; a layer has one.")
-
-    def _add_linear(self, layer: Any) -> None:
-        W = layer.weight.detach().cpu()
-        dtype = str(W.dtype).removeprefix("torch.")
-        if dtype not in FLOATS:
-            raise ValueError(f"The parameters should be float32 or float64, but they are {dtype}: use module.float().")
-        W = W.numpy().T
-        b = np.zeros(W.shape[1], W.dtype) if layer.bias is None else layer.bias.detach().cpu().numpy()
-        if self.layers and self.layers[-1].W.shape[1] != W.shape[0]:
-            raise ValueError(
-                f"A Linear layer takes {counted(W.shape[0], 'input')}, but the one before has "
-                f"{counted(self.layers[-1].W.shape[1], 'output')}."
-            )
-        if self.layers and self.layers[-1].W.dtype != W.dtype:
-            raise ValueError("The Linear layers have different dtypes: use module.float() or module.double().")
-        self.layers.append(_Layer(W, b))
 
 
 def from_torch(module: Any, *, loss: str | None = None, device: str = "auto") -> MLP:
@@ -121,20 +72,21 @@ def from_torch(module: Any, *, loss: str | None = None, device: str = "auto") ->
             "from_torch takes a torch.nn.Sequential of Linear layers and activations that is in memory, but got "
             f"{type(module).__name__}."
         )
-    reader = _Reader()
+    layers: list[_Layer] = []
     for layer in _leaves(module):
-        reader.add(layer)
-    layers = reader.layers
+        _add(layer, layers)
     if not layers:
         raise ValueError("The module has no Linear layer, so there is no net in it.")
     if layers[-1].dropout:
         raise ValueError("Dropout follows the last layer; a net of fastmlp has dropout in hidden layers only.")
-    output, loss = _output_and_loss(layers[-1].activation, loss)
+    output = layers[-1].activation
+    if output is not None and loss is None:
+        loss = next((row.name for row in LOSSES if row.outputs[:1] == (output,)), None)
     net = MLP(
         (len(layers[0].W), *(len(layer.b) for layer in layers)),
         hidden_activation=[layer.activation or "identity" for layer in layers[:-1]],
         output_activation=output,
-        loss=loss,
+        loss=loss or "squared_error",
         dropout=[layer.dropout for layer in layers[:-1]],
         dtype=layers[0].W.dtype.name,
         device=device,
@@ -148,18 +100,13 @@ def from_torch(module: Any, *, loss: str | None = None, device: str = "auto") ->
 
 
 def _leaves(module: Any) -> Iterator[Any]:
-    from .to_torch import nn
+    """Yield the layers of nested Sequential modules, in the order in which they are applied.
 
-    _check_computes(module)
-    if isinstance(module, nn.Sequential):
-        for child in module:
-            yield from _leaves(child)
-    else:
-        yield module
-
-
-def _check_computes(module: Any) -> None:
-    """Raise ValueError if a module may compute something else than its kind of module does."""
+    Raises
+    ------
+    ValueError
+        If a module may compute something else than its kind of module does.
+    """
     from .to_torch import nn
 
     kind = next((kind for kind in (nn.Sequential, nn.Linear) if isinstance(module, kind)), type(module))
@@ -168,12 +115,54 @@ def _check_computes(module: Any) -> None:
             f"A {type(module).__name__} has a forward of its own or hooks, so that it may compute something else than "
             f"{kind.__name__}. Make a torch.nn.{kind.__name__} with its parameters."
         )
+    if kind is nn.Sequential:
+        for child in module:
+            yield from _leaves(child)
+    else:
+        yield module
 
 
-def _output_and_loss(activation: str | None, loss: str | None) -> tuple[str | None, str]:
-    """Return (output activation, loss); an activation of None means that the loss chooses it."""
-    if activation is None:
-        return None, loss or "squared_error"
-    if loss is not None:
-        return activation, loss
-    return activation, next((row.name for row in LOSSES if row.outputs[:1] == (activation,)), "squared_error")
+def _add(layer: Any, layers: list[_Layer]) -> None:
+    """Add a linear layer to those before it, or an activation or a dropout to the last of them."""
+    from .to_torch import name_of, nn
+
+    if isinstance(layer, nn.Linear):
+        layers.append(_linear(layer))
+        W, before = layers[-1].W, layers[-2].W if len(layers) > 1 else None
+        if before is not None and before.shape[1] != W.shape[0]:
+            raise ValueError(
+                f"A Linear layer takes {counted(W.shape[0], 'input')}, but the one before has "
+                f"{counted(before.shape[1], 'output')}."
+            )
+        if before is not None and before.dtype != W.dtype:
+            raise ValueError("The Linear layers have different dtypes: use module.float() or module.double().")
+        return
+    is_dropout = isinstance(layer, nn.Dropout)
+    name = None if is_dropout else name_of(layer)
+    if name is None and not is_dropout:
+        raise ValueError(
+            f"A layer {type(layer).__name__} cannot be taken: a net of fastmlp has Linear layers, activations and "
+            "Dropout."
+        )
+    if name == "identity":
+        return
+    if not layers:
+        raise ValueError(f"The module begins with {layer}; a net of fastmlp begins with a Linear layer.")
+    last = layers[-1]
+    if is_dropout:
+        last.dropout = 1.0 - (1.0 - last.dropout) * (1.0 - layer.p) if last.dropout else layer.p
+    elif last.dropout and name not in SCALE_FREE:
+        raise ValueError(f"Dropout stands before {layer}; in a net of fastmlp it follows the activation.")
+    elif last.activation is None:
+        last.activation = name
+    else:
+        raise ValueError(f"Two activations follow each other, {last.activation} and {name}; a layer has one.")
+
+
+def _linear(layer: Any) -> _Layer:
+    W = layer.weight.detach().cpu()
+    dtype = str(W.dtype).removeprefix("torch.")
+    if dtype not in FLOATS:
+        raise ValueError(f"The parameters should be float32 or float64, but they are {dtype}: use module.float().")
+    W = W.numpy().T
+    return _Layer(W, np.zeros(W.shape[1], W.dtype) if layer.bias is None else layer.bias.detach().cpu().numpy())

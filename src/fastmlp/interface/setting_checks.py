@@ -28,11 +28,6 @@ def seed_of(random_state: Any) -> int:
 
 
 def checked_precision(precision: Any) -> str:
-    if precision == "float16":
-        raise ValueError(
-            "precision must be 'exact', 'tf32' or 'bfloat16', but it is 'float16', in which gradients underflow "
-            "without loss scaling, which fastmlp does not have. Use precision='bfloat16'."
-        )
     if precision not in PRECISIONS:
         raise unknown_name("precision", precision, PRECISIONS)
     return precision

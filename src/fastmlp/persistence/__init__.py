@@ -12,7 +12,7 @@ import json
 import os
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -48,18 +48,7 @@ METRIC_RECORDS = "metrics", "validation_metrics"  # dictionaries: their arrays a
 PREFIX, RESULT_PREFIX = "history.", "result."  # of the names of arrays
 
 
-class SavedNet(Protocol):
-    """Interface of an MLP or a Population to files, which also have its history or result."""
-
-    preprocessing: Any
-    seed: int
-    fits: int
-
-    def get_settings(self) -> dict[str, Any]: ...
-    def get_arrays(self) -> dict[str, np.ndarray]: ...
-
-
-def save(net: SavedNet, path: str | os.PathLike, estimator: dict[str, Any] | None = None) -> None:
+def save(net: Any, path: str | os.PathLike, estimator: dict[str, Any] | None = None) -> None:
     """Write a net or population to a file, atomically: the file is written completely or not at all.
 
     The file contains settings, parameters, table preprocessing, the history or result of the last fit, the state of the
@@ -104,8 +93,9 @@ def save(net: SavedNet, path: str | os.PathLike, estimator: dict[str, Any] | Non
     if (name := Path(os.fsdecode(path))).suffix.lower() in OTHER_FORMATS:
         warn_user(f"{name.name!r} has the safetensors format, whatever its name says: read it with fastmlp.load.")
     table = None if net.preprocessing is None else net.preprocessing.to_dict()
-    format_number = 2 if _has_dates(estimator) else 1
-    description = {"format": format_number, "settings": net.get_settings(), "preprocessing": table}
+    classes = (estimator or {}).get("classes")
+    has_dates = classes is not None and np.dtype(classes["dtype"]).kind in DATES
+    description = {"format": 2 if has_dates else 1, "settings": net.get_settings(), "preprocessing": table}
     description["random"] = {"seed": net.seed, "fits": net.fits}
     if estimator is not None:
         description["estimator"] = estimator
@@ -119,12 +109,6 @@ def save(net: SavedNet, path: str | os.PathLike, estimator: dict[str, Any] | Non
     description["version"] = package_version()
     description["checksum"] = checksum(description, arrays)
     write_bytes(path, to_bytes(arrays, {KEY: json.dumps(description, allow_nan=False)}))
-
-
-def _has_dates(estimator: dict[str, Any] | None) -> bool:
-    """Return whether an estimator's classes are dates or durations."""
-    classes = (estimator or {}).get("classes")
-    return classes is not None and np.dtype(classes["dtype"]).kind in DATES
 
 
 @cache

