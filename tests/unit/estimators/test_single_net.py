@@ -30,18 +30,6 @@ def numbers(rng):
     return X, X[:, 0] + np.sin(X[:, 1])
 
 
-@pytest.mark.parametrize(
-    ("settings", "match"),
-    (
-        ({}, "max_iter=3 before it converged"),
-        ({"solver": "lbfgs"}, "lbfgs ended before it converged, after 3 iterations"),
-    ),
-)
-def test_reaching_max_iter_warns(settings, match, classes):
-    with pytest.warns(ConvergenceWarning, match=match):
-        MLPClassifier(**SMALL, **settings, max_iter=3).fit(*classes)
-
-
 # ---- validation
 
 

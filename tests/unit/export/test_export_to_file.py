@@ -1,7 +1,5 @@
 """Exported files: the suffix decides, and nothing is left behind where there is nothing to write."""
 
-import builtins
-
 import numpy as np
 import pytest
 
@@ -80,12 +78,3 @@ def test_without_onnx_a_sentence_says_what_to_install(net, fresh_python, tmp_pat
     )
     assert "A file .onnx needs the package onnx: pip install 'fastmlp[onnx]'" in done.stdout
     assert (done.stderr, [path.name for path in tmp_path.iterdir()]) == ("", ["net.h"])
-
-
-def test_exporting_imports_no_library(net, monkeypatch, tmp_path):
-    """A C file needs neither onnx nor torch."""
-    imported, original = [], builtins.__import__
-    record = lambda name, *arguments: (imported.append(name), original(name, *arguments))[1]
-    monkeypatch.setattr(builtins, "__import__", record)
-    net.export(tmp_path / "net.h")
-    assert not {name.partition(".")[0] for name in imported} & {"onnx", "torch", "sklearn", "pandas"}

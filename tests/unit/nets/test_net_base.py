@@ -5,9 +5,11 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy.stats import uniform
 
 from fastmlp import MLP, Population
 from fastmlp.kernels.structs import METRIC_ARGMAX, METRIC_NONE
+from fastmlp.nets.net_base import PER_NET, checked_per_net_setting
 
 
 @pytest.fixture(params=["MLP", "Population"])
@@ -44,3 +46,58 @@ def test_settings_are_checked():
 def test_accuracy_is_for_classes():
     assert MLP._scores(METRIC_NONE, 0.5, 0.0) == {"loss": 0.5}
     assert MLP._scores(METRIC_ARGMAX, 0.5, 1.0) == {"loss": 0.5, "accuracy": 1.0}
+
+
+# ---- a population as a sequence of nets
+
+
+@pytest.fixture
+def pop():
+    return Population((2, 3, 1), 5, random_state=0)
+
+
+def test_population_supports_len_indexing_and_iteration(pop):
+    assert len(pop) == 5
+    assert isinstance(pop[2], MLP)
+    np.testing.assert_array_equal(pop[2].params, pop.params[2])
+    np.testing.assert_array_equal(pop[-1].params, pop.params[4])
+    np.testing.assert_array_equal(pop[np.int64(1)].params, pop.params[1])
+    np.testing.assert_array_equal([net.params for net in pop], pop.params)
+    np.testing.assert_array_equal([net.params for net in pop[1:4:2]], pop.params[1:4:2])
+    assert pop[5:] == []
+    np.testing.assert_array_equal([net.params for net in reversed(pop)], pop.params[::-1])
+
+
+def test_indexed_net_is_a_copy(pop):
+    pop[0].params[:] = 7.0
+    assert not (pop.params[0] == 7.0).any()
+
+
+@pytest.mark.parametrize("k", (5, -6))
+def test_index_out_of_range_raises(pop, k):
+    with pytest.raises(IndexError, match=r"There is no net .*: the population has nets 0 to 4"):
+        pop[k]
+
+
+@pytest.mark.parametrize("k", (1.0, "best", None, True, [0, 1], (0, 1), np.array([True] * 5)), ids=str)
+def test_invalid_index_types_raise(pop, k):
+    with pytest.raises(TypeError, match=r"by a net's number or by a slice.*pop\.predict"):
+        pop[k]
+
+
+# ---- settings that may differ from net to net
+
+
+@pytest.mark.parametrize("name", PER_NET)
+def test_numbers_arrays_and_distributions(name):
+    rng = lambda: np.random.default_rng(0)
+    assert checked_per_net_setting(name, 0.5, 3, None) == 0.5
+    np.testing.assert_array_equal(checked_per_net_setting(name, [0.1, 0.2, 0.3], 3, None), [0.1, 0.2, 0.3])
+    drawn = checked_per_net_setting(name, uniform(0.0, 0.5), 3, rng)
+    np.testing.assert_array_equal(drawn, uniform(0.0, 0.5).rvs(size=3, random_state=rng()))
+
+
+def test_bounds_hold_for_drawn_numbers_too():
+    for value in (-0.1, [0.1, -0.1, 0.2], uniform(-2.0, 0.5)):
+        with pytest.raises(ValueError, match="dropout must be a number in"):
+            checked_per_net_setting("dropout", value, 3, lambda: np.random.default_rng(0))

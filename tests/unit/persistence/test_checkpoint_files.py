@@ -9,7 +9,6 @@ import pytest
 from resumed_fits import assert_same_fit, train
 
 import fastmlp
-from fastmlp import schedules
 from fastmlp.persistence import checkpoint_files
 from fastmlp.persistence.checkpoint_files import PREVIOUS, Checkpoint, read, write
 
@@ -31,7 +30,14 @@ def a_checkpoint(number):
     return Checkpoint({"l2": "0.1"}, {"seed": 1, "fits": 0}, {"params": np.full(9, number)})
 
 
-def test_a_checkpoint_is_read_as_written_and_the_one_before_is_kept(tmp_path):
+def no_links(*_):
+    raise OSError(errno.EPERM, "no hard links")
+
+
+@pytest.mark.parametrize("hard_links", [True, False])
+def test_a_checkpoint_is_read_as_written_and_the_one_before_is_kept(tmp_path, monkeypatch, hard_links):
+    if not hard_links:
+        monkeypatch.setattr(os, "link", no_links)
     path = tmp_path / "run.ckpt"
     for number in range(3):
         write(path, "net", a_checkpoint(number))
@@ -40,15 +46,6 @@ def test_a_checkpoint_is_read_as_written_and_the_one_before_is_kept(tmp_path):
         assert found[:2] == a_checkpoint(0)[:2]
         np.testing.assert_array_equal(found.state["params"], number)
     assert sorted(os.listdir(tmp_path)) == ["run.ckpt", f"run.ckpt{PREVIOUS}"]
-
-
-def no_links(*_):
-    raise OSError(errno.EPERM, "no hard links")
-
-
-def test_without_hard_links_the_one_before_is_kept_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "link", no_links)
-    test_a_checkpoint_is_read_as_written_and_the_one_before_is_kept(tmp_path)
 
 
 def damaged(path, rng):
@@ -156,12 +153,6 @@ def test_a_schedule_that_is_another_function_is_refused(tmp_path):
     with pytest.raises(ValueError, match="factors of the schedule had other values"):
         train(make(), (X, y), path, epochs=10, resume=True, schedule=lambda steps, n: 0.6 ** (steps / n))
     train(make(), (X, y), path, epochs=10, resume=True, schedule=lambda steps, n: 0.5 ** (steps / n))
-
-
-def test_more_epochs_do_not_warn_of_a_schedule_that_does_not_depend_on_their_number(tmp_path, recwarn):
-    stopped(tmp_path / "run.ckpt", schedule=schedules.InverseScaling())
-    train(make(), (X, y), tmp_path / "run.ckpt", epochs=20, resume=True, schedule=schedules.InverseScaling())
-    assert not recwarn
 
 
 def test_a_net_with_a_drawn_seed_goes_on_with_that_of_the_checkpoint(tmp_path):

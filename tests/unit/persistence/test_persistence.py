@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import pickle
@@ -13,7 +12,7 @@ import pytest
 from safetensors.numpy import save as to_bytes
 
 import fastmlp
-from fastmlp.initialization import Normal, Uniform, UniformByFanIn
+from fastmlp.initialization import Normal, Uniform
 from fastmlp.loading import _read
 from fastmlp.persistence import FORMAT, KEY
 
@@ -45,10 +44,8 @@ def write(path, description, params, key=KEY, name="params"):
         ((3, 4, 5, 2), {"hidden_activation": ("tanh", "gelu"), "dropout": (0.1, 0.5), "init": "orthogonal"}),
         ((3, 4, 2), {"loss": "softmax_cross_entropy", "label_smoothing": 0.125, "dropout": 0.3}),
         ((3, 4, 1), {"loss": "huber", "huber_delta": 0.1, "output_activation": "tanh"}),
-        ((3, 4, 1), {"init": Normal(0.3)}),
         ((3, 4, 1), {"init": Normal(np.float64(0.3))}),
         ((3, 4, 1), {"init": Uniform(-0.25, 1e-05)}),
-        ((3, 4, 1), {"init": UniformByFanIn(0.5)}),
     ],
 )
 def test_settings_and_parameters_round_trip(path, rng, layer_sizes, settings):
@@ -118,15 +115,12 @@ def test_saving_to_a_missing_folder_raises(net, tmp_path):
         net.save(tmp_path)
 
 
-def test_unknown_device_when_loading_names_the_device(net, path):
+def test_an_unknown_device_and_a_missing_file_are_named(net, path):
+    with pytest.raises(FileNotFoundError, match=r"There is no file '.*'; check the path\."):
+        fastmlp.load(path)
     net.save(path)
     with pytest.raises(ValueError, match=r"^Unknown device 'gpu'"):
         fastmlp.load(path, device="gpu")
-
-
-def test_loading_a_missing_file_raises(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"There is no file '.*'; check the path\."):
-        fastmlp.load(tmp_path / "nothing.safetensors")
 
 
 def test_truncated_files_are_refused(net, path):
@@ -215,9 +209,7 @@ def test_flipped_bits_of_the_parameters_are_refused(net, path):
 
 CHANGES = {  # functions of the description and the arrays
     "settings": lambda description, arrays: description["settings"].update(l2=0.5),
-    "history": lambda description, arrays: arrays.update({"history.loss": arrays["history.loss"] + 1.0}),
     "shape": lambda description, arrays: arrays.update({"history.loss": arrays["history.loss"].reshape(-1, 1)}),
-    "more": lambda description, arrays: arrays.update(extra=np.zeros(0)),
     "type": lambda description, arrays: description.update(checksum=3),
     "none": lambda description, arrays: description.pop("checksum"),
 }
@@ -255,18 +247,11 @@ def test_announced_sizes_beyond_the_file_allocate_nothing(net, path):
         ("layer_sizes", [3, 4, 3], r"it holds float32 \(26,\), but layers \[3, 4, 3\] need float32 \(31,\)"),
         ("layer_sizes", [10**9, 10**9], "but layers"),
         ("layer_sizes", [3, -4, 2], "its layer sizes are"),
-        ("layer_sizes", [3, True, 2], "its layer sizes are"),
-        ("layer_sizes", "342", "its layer sizes are"),
-        ("layer_sizes", [], "it holds"),
         ("dtype", "float64", "need float64"),
-        ("dtype", "float16", "need float16"),
         ("loss", "hinge", "Unknown loss 'hinge'"),
-        ("hidden_activation", 3, "Unknown hidden_activation 3"),
         ("init", "Evil(std=1)", "it lacks 'Evil'"),
-        ("init", "Normal(variance=1)", "variance"),
         ("init", 3, "string"),
         ("l2", -1.0, "l2 must be a number"),
-        ("l2", "1", "l2 must be a number"),
         ("surprise", 1, "surprise"),
     ],
 )
@@ -302,13 +287,9 @@ def test_saved_float16_is_replaced_with_a_warning(net, path):
     [
         "",
         "{",
-        "[]",
         "3",
-        "null",
-        "{}",
         '{"format": 1}',
         '{"format": "1", "settings": {}, "preprocessing": null}',
-        '{"format": 1, "settings": [], "preprocessing": null}',
         '{"format": 1, "settings": {}, "preprocessing": null}',
         '{"format": NaN}',
         "[" * 100_000,
@@ -367,8 +348,7 @@ def test_history_round_trips(path, settings):
 def test_untrained_net_has_no_history_after_loading(net, path):
     net.save(path)
     assert fastmlp.load(path).history is None
-    trained_net = trained()
-    trained_net.reset().save(path)
+    trained().reset().save(path)
     assert fastmlp.load(path).history is None
 
 
@@ -387,14 +367,10 @@ RECORD = {"seconds": 1.0, "best_epoch": None, "stopped_by": "epochs", "settings"
         ({"seconds": "long"}, {}, "its history has the seconds 'long'"),
         ({"seconds": 10**400}, {}, "its history has the seconds 1000.*000"),
         ({"best_epoch": 1.5}, {}, "its history has the best_epoch 1.5"),
-        ({"stopped_by": None}, {}, "its history has the stopped_by None"),
-        ({"settings": []}, {}, r"its history has the settings \[\]"),
         ({}, {"accuracy": np.ones(7, "f4")}, r"its history holds float32 \(7,\) as accuracy"),
-        ({}, {"loss": np.array(1.0)}, r"its history holds float64 \(\) as loss"),
         ({}, {"loss": np.ones((7, 1))}, r"its history holds float64 \(7, 1\) as loss"),
         ({}, {"validation_loss": np.ones(6)}, "its history has 7 epochs of loss, and 6 of validation_loss"),
         ({"best_epoch": 7}, {}, "its history has 7 epochs, and the best_epoch 7"),
-        ({"best_epoch": -1}, {}, "its history has 7 epochs, and the best_epoch -1"),
     ],
 )
 def test_damaged_history_is_left_out_with_a_warning(net, path, damage, records, reason):
@@ -483,9 +459,7 @@ FITTED = {"seconds": 1.0, "monitor": None, "interrupted": False}
         ),
         ({"judged_by": "luck"}, {}, "its result is judged by 'luck'"),
         ({}, {"loss": np.ones(3)}, r"its result holds float64 \(3,\) as loss"),
-        ({}, {"loss": np.ones(20, int)}, r"its result holds int64 \(20,\) as loss"),
         ({}, {"records": np.ones((5, 20))}, r"its result holds float64 \(5, 20\) as records"),
-        ({}, {"record_epochs": np.ones((2, 1), int)}, r"its result holds int64 \(2, 1\) as record_epochs"),
         ({}, {"settings.l2": np.ones(3)}, r"its result holds float64 \(3,\) as settings.l2"),
         ({}, {"status": np.full(20, 77)}, "its result holds an unknown status"),
         ({}, {"loss": None, "epochs": None}, "its result lacks epochs, loss"),
@@ -499,11 +473,3 @@ def test_damaged_population_result_is_left_out_with_a_warning(pop, path, descrip
         back = fastmlp.load(path)
     assert back.result is None
     np.testing.assert_array_equal(back.params, pop.params)
-
-
-def test_copied_population_owns_its_parameters(pop):
-    for other in (copy.copy(pop), copy.deepcopy(pop), pickle.loads(pickle.dumps(pop))):
-        other.params[:] = 0.0
-        assert pop.params.any()
-        assert other.device == pop.device
-        np.testing.assert_array_equal(other.result.loss, pop.result.loss)

@@ -1,7 +1,6 @@
 """Files written array by array are files of the library safetensors."""
 
 import numpy as np
-import pytest
 from safetensors.numpy import load
 
 from fastmlp.persistence.safetensors_file import DTYPES, parts_of_file, read
@@ -29,8 +28,3 @@ def test_text_and_arrays_are_read_back(tmp_path):
     text, arrays = read(path)
     assert text == '{"a": "ö"}'
     np.testing.assert_array_equal(arrays["params"], [0, 1, 2])
-
-
-def test_other_dtypes_raise():
-    with pytest.raises(KeyError):
-        bytes_of({"a": np.zeros(3, complex)}, "")
