@@ -76,7 +76,7 @@ def test_each_worker_of_a_machine_has_a_gpu_of_its_own(emulated_cuda, monkeypatc
         used.append((task.device.name, int(task.rows.data.X.device)))
         return run(task, *arguments)
 
-    monkeypatch.setattr("fastmlp.executors.gpu_of_worker.number_of_worker", lambda: next(numbers))
+    monkeypatch.setattr("fastmlp.executors.workers.number_of_worker", lambda: next(numbers))
     monkeypatch.setattr(workers, "fit_nets", noted)
     assert_same_fit(fit(5, InPlace(), batch_size=8), expected)
     assert used[:4] == [("cuda", 0), ("cuda:1", 1), ("cuda", 0), ("cuda", 0)]
@@ -87,7 +87,7 @@ def test_a_worker_without_a_gpu_says_so(emulated_cuda, monkeypatch):
         raise RuntimeError("device='cuda' is not available: there is no GPU.")
 
     pop = Population((3, 4, 1), 3, loss="binary_cross_entropy", device="cuda", random_state=3)
-    monkeypatch.setattr("fastmlp.executors.gpu_of_worker.device_of_worker", without_gpu)
+    monkeypatch.setattr("fastmlp.executors.workers.device_of_worker", without_gpu)
     with pytest.raises(RuntimeError, match="is not available: there is no GPU") as caught:
         pop.fit(X, y, epochs=2, verbose=0, executor=InPlace())
     assert "on a worker of the executor" in str(getattr(caught.value, "__notes__", caught.value))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fastmlp import AdamW, Population
-from fastmlp.executors.gpu_of_worker import number_of_worker
+from fastmlp.executors.workers import number_of_worker
 from fastmlp.fit.workers import train_nets
 
 RNG = np.random.default_rng(0)

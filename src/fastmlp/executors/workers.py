@@ -7,19 +7,23 @@ this machine do better is in subclasses of Workers here, for a Dask cluster in d
 from __future__ import annotations
 
 import importlib
+import multiprocessing
+import re
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..devices import Device, device_of_worker
 from ..runtime.thread_count import n_processors, threads_setting
 from .shared_arrays import ArrayFolder, MappedArray
 
 UNKNOWN_SLOTS = 8  # tasks that are taken to run at a time where an executor does not say how many workers it has
-COMPARED = 2**20  # bytes of two arrays that are compared at a time
 
 
 class Threads(NamedTuple):
@@ -47,16 +51,6 @@ class SharedArray:
     name: Any
 
 
-def have_same_bits(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two arrays, which are contiguous, have the same type, shape and bits."""
-    if (one.dtype, one.shape) != (other.dtype, other.shape):
-        return False
-    if one.__array_interface__["data"] == other.__array_interface__["data"]:
-        return True
-    left, right = (array.reshape(-1).view(np.uint8) for array in (one, other))
-    return all(np.array_equal(left[k : k + COMPARED], right[k : k + COMPARED]) for k in range(0, len(left), COMPARED))
-
-
 class Workers:
     """Workers of an executor of which nothing is known: arrays travel with each task, which has one thread."""
 
@@ -70,9 +64,10 @@ class Workers:
     # ---- arrays
 
     def share(self, array: np.ndarray) -> Any:
-        """Return what a task names an array by. The bits of an array that was shared before are not sent again."""
+        """Return what a task names an array by. An array that was shared before is not sent again."""
+        key = lambda array: (array.dtype, array.shape, array.__array_interface__["data"])
         with self._lock:
-            found = next((shared for shared in self._shared if have_same_bits(shared.array, array)), None)
+            found = next((shared for shared in self._shared if key(shared.array) == key(array)), None)
             if found is None:
                 found = SharedArray(array, self._send(array))
                 self._shared.append(found)
@@ -172,3 +167,25 @@ class LokyWorkers(ProcessWorkers):
 def host_of(address: str) -> str:
     """Return the host in a worker's address, such as tcp://10.0.0.1:4000."""
     return address.rpartition("://")[2].rpartition(":")[0]
+
+
+def number_of_worker() -> int:
+    """Return the number of this worker among those of its machine, counted from 0; 0 if its name has none.
+
+    Processes of a pool have names such as SpawnProcess-1, LokyProcess-2 and ForkProcess-2:3, counted from 1. Workers of
+    Dask have those that they were started with, such as 0 and 1 in a LocalCluster or gpu-0 by `dask worker --name gpu
+    --nworkers 2`; by default, these are addresses.
+    """
+    name, first = multiprocessing.current_process().name, 1
+    if "distributed" in sys.modules:
+        from distributed import get_worker
+
+        with suppress(ValueError):  # this is no worker of Dask
+            name, first = f"-{get_worker().name}", 0
+    found = re.search(r"-(?:\d+:)*(\d+)$", name)
+    return int(found[1]) - first if found else 0
+
+
+def device_here(device: Device) -> Device:
+    """Return the device of this worker for the device of a task, as device_of_worker does."""
+    return device_of_worker(device, number_of_worker())

@@ -5,9 +5,8 @@ Callers that need complete fits check here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import counted
@@ -16,7 +15,6 @@ from ..interface.user_warnings import warn_user
 if TYPE_CHECKING:
     from ..history import History
     from ..population_result import PopulationResult
-    from ..streams.row_file import RowFile
 
 Record = TypeVar("Record")
 GOES_ON = "The program goes on after fit: press Ctrl-C again to end it."
@@ -38,26 +36,6 @@ def require_complete(record: Record) -> Record:
     """
     if was_interrupted(record):
         raise KeyboardInterrupt
-    return record
-
-
-def trained_on(rows: RowFile, fit: Callable[[], Record]) -> Record:
-    """Return the History or PopulationResult of a fit to rows on disk, which are closed at its end.
-
-    Ctrl-C meanwhile ends a fit that is complete as it does in the last kernel call: its record says so.
-    """
-    record: Any = None
-    try:
-        with rows:
-            record = fit()
-    except KeyboardInterrupt:
-        rows.close()  # the interrupt may have come before it
-        if record is None:
-            raise
-        if not hasattr(record, "interrupted"):
-            record.stopped_by = "interrupt"
-        else:
-            record = replace(record, interrupted=True)
     return record
 
 

@@ -15,10 +15,8 @@ from ..console.nets_progress import BestScore
 from ..devices import HOSTS, backend, resolve
 from ..errors import is_per_net
 from ..execution.thresholds import NET_STEP_WORK
-from ..executors.gpu_of_worker import device_here
-from ..executors.task_errors import check_version, version_here
-from ..executors.task_scheduler import Task, Tasks
-from ..executors.workers import Workers
+from ..executors.task_scheduler import Task, Tasks, check_version, version_here
+from ..executors.workers import Workers, device_here
 from ..initialization import Init, draw_params
 from ..kernels.jit.compile_time import Stopwatch, add_wait
 from ..kernels.structs import LANES, RUNNING
@@ -31,7 +29,7 @@ from .hooks.time_limit import TimeLimit
 from .nets import FittedNets, fit_nets, shown_progress
 from .optimizer_state import OptimizerState
 from .outcome import Outcome, converged_nets
-from .shared_samples import Shared, SharedSamples, filled
+from .shared_samples import SharedSamples, filled
 from .state import FitState
 from .task import FitTask
 
@@ -42,7 +40,6 @@ FIRST_SECONDS = 0.5  # of the first tasks, whose time is estimated
 # tasks are short.
 FIRST_RATE = 1e9
 MOST_BYTES = 8_000_000  # of a task's parameters and own samples; Dask warns of tasks of more than 10 MB
-MOST_BYTES_THERE = 32 * MOST_BYTES  # of them on its worker, where each net has its own copy of a shared row
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ class NetsTask(NamedTuple):
     nets: slice
     task: FitTask  # without the arrays that are shared
     named_device: str  # as the user named it: a worker finds its own
-    shared: tuple[Shared, ...]  # for X, Y and weight of the training samples, then of the held-out samples
+    are_shared: tuple[bool, ...]  # as of SharedSamples
     draws: Draws
     start: FitState | None  # of these nets, from which they go on
     keeps_state: bool  # whether the state at the end is sent back
@@ -98,16 +95,15 @@ class TaskSizes:
     task : FitTask     of all nets
     epochs : largest number of epochs per net
     net_bytes : bytes that a task has for each net
-    bytes_there : bytes that a worker has for each net; by default no more
     """
 
-    def __init__(self, task: FitTask, epochs: int, net_bytes: int, bytes_there: int = 0):
+    def __init__(self, task: FitTask, epochs: int, net_bytes: int):
         samples = epochs * task.rows.n_samples
         work = samples * (task.network.layout.products + NET_STEP_WORK)
         self.net_seconds = work / FIRST_RATE  # of a net on a task's threads
         self._seconds = FIRST_SECONDS
         self._step = LANES if task.family == "population_simd" else 1  # lanes are filled
-        self._most = max(1, min(MOST_BYTES // max(1, net_bytes), MOST_BYTES_THERE // max(1, bytes_there)))
+        self._most = max(1, MOST_BYTES // max(1, net_bytes))
 
     def take(self, n_nets: int, seconds: float) -> None:
         """Take the time of a finished task."""
@@ -147,9 +143,8 @@ class WorkersFit:
         self._limit = task.time_limit
         self.outcome = Outcome.empty(task)
         self._samples = SharedSamples(task)
-        sent, there = self._samples.net_bytes
         of_net = task.params[0].nbytes * (1 + task.optimizer.rule.n_state * bool(task.optimizer_states))
-        self._sizes = TaskSizes(task, task.epochs, of_net + sent, of_net + there)
+        self._sizes = TaskSizes(task, task.epochs, of_net + self._samples.net_bytes)
         self._state: FitState | None = None  # of all nets, where there is a saver
         self._compiled, self._flag = 0.0, flag
         if saver is not None:
@@ -195,13 +190,12 @@ class WorkersFit:
         nets = slice(first.start, min(first.stop, first.start + self._sizes.next(n_left, n_slots)))
         if nets.stop < first.stop:
             self._waiting.insert(0, slice(nets.stop, first.stop))
-        task, shared = self._samples.part(nets)
         start = None if self._saver is None or self._saver.start is None else self._saver.start.part(nets)
         argument = NetsTask(
             nets,
-            task,
+            self._samples.part(nets),
             self._named_device,
-            shared,
+            self._samples.are_shared,
             self.draws.part(nets),
             start,
             self._saver is not None,
@@ -254,9 +248,9 @@ def train_nets(arrays: list[np.ndarray], argument: NetsTask) -> NetsResult:
     """
     check_version(argument.version)
     watch, task, arrays = Stopwatch(), argument.task, list(arrays)
-    data, held_out = filled(task.rows.data, argument.shared[:3], arrays), task.held_out
+    data, held_out = filled(task.rows.data, argument.are_shared[:3], arrays), task.held_out
     if held_out is not None:
-        held_out = filled(held_out, argument.shared[3:], arrays)
+        held_out = filled(held_out, argument.are_shared[3:], arrays)
     task = on_device_here(replace(task, rows=task.rows.with_data(data)), argument.named_device)
     place = backend(task.device).place
     with task.device.on():

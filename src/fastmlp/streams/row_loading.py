@@ -13,7 +13,6 @@ from ..data.checked_samples import as_features
 from ..data.targets import as_targets, metric_of, smoothed
 from ..errors import WrongArgument, about_arguments
 from ..kernels.structs import METRIC_NONE, METRIC_THRESHOLD
-from ..kernels.system import interrupts
 from ..network.spec import Network
 from ..runtime.ctrl_c import raise_if_stopped
 from ..runtime.memory_check import bytes_for_rows, limit_for_rows, return_freed_memory
@@ -116,8 +115,7 @@ def load(
                 if writer is None and n_bytes < 0:
                     with about_arguments():
                         before_file()
-                    with interrupts.deferred():  # from here on, it is discarded
-                        writer = RowFileWriter(widths, dtype)
+                    writer = RowFileWriter(widths, dtype)
                     for kept, given in pieces:
                         writer.write(kept, smoothed(as_targets(given, network, dtype, len(kept)), network))
                     pieces.clear()

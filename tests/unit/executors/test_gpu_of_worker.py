@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from executor_cases import number_among, process_pool
 
-from fastmlp.executors.gpu_of_worker import number_of_worker
+from fastmlp.executors.workers import number_of_worker
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,12 @@
 """Workers of executors: the kind of each executor, shared arrays, threads of tasks, lost workers."""
 
 import asyncio
-import shutil
 from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from executor_cases import InPlace, process_pool
-from interrupted_fits import with_sigint
 
 from fastmlp.executors.dask_workers import DaskWorkers
 from fastmlp.executors.executor_kinds import workers_of
@@ -52,18 +50,6 @@ def test_arrays_are_shared_once_and_released():
     assert not folder.exists()
 
 
-def test_bits_that_were_shared_are_not_sent_again(monkeypatch):
-    sent, array = [], np.arange(5.0)
-    monkeypatch.setattr(Workers, "_send", lambda self, array: sent.append(array) or array)
-    with workers_of(InPlace()) as workers:
-        shared = workers.share(array)
-        assert workers.share(array.copy()) is shared
-        assert workers.share(array) is shared
-        for other in (array + 1, array.astype(np.float32), array.reshape(5, 1), array.view(np.int64), -0.0 * array):
-            assert workers.share(other) is other
-        assert len(sent) == 6
-
-
 def test_arrays_are_released_after_an_error():
     folders = []
 
@@ -75,21 +61,6 @@ def test_arrays_are_released_after_an_error():
 
     with process_pool(1) as pool, pytest.raises(KeyboardInterrupt):
         share_and_fail(pool)
-    assert not folders[0].exists()
-
-
-@pytest.mark.usefixtures("ctrl_c")
-def test_ctrl_c_while_arrays_are_released_comes_afterwards(monkeypatch):
-    folders = []
-
-    def share(pool):
-        with workers_of(pool) as workers:
-            workers.share(np.arange(5.0))
-            folders.append(workers._folder.path)
-
-    monkeypatch.setattr(shutil, "rmtree", with_sigint(shutil.rmtree))
-    with process_pool(1) as pool, pytest.raises(KeyboardInterrupt):
-        share(pool)
     assert not folders[0].exists()
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from fastmlp import Population
 from fastmlp.fit.hooks.tuned_calls import LONG_CALL, SHORT_CALL, CallAutotuner
-from fastmlp.fit.workers import MOST_BYTES, MOST_BYTES_THERE, TASK_SECONDS, TaskSizes
+from fastmlp.fit.workers import MOST_BYTES, TASK_SECONDS, TaskSizes
 
 
 def run(autotuner, seconds_per_step, n_calls):
@@ -61,8 +61,8 @@ class FakeTask:
         self.rows = type("Rows", (), {"n_samples": 10})
 
 
-def sizes(family="one_by_one", epochs=1000, net_bytes=100, bytes_there=0):
-    return TaskSizes(FakeTask(family), epochs, net_bytes, bytes_there)
+def sizes(family="one_by_one", epochs=1000, net_bytes=100):
+    return TaskSizes(FakeTask(family), epochs, net_bytes)
 
 
 def test_sizes_of_tasks_follow_measured_times_and_the_last_ones_are_equal_shares():
@@ -86,4 +86,3 @@ def test_tasks_fill_lanes_and_their_bytes_are_bounded():
     found.take(100, 1e-3)
     assert found.next(10**6, 2) == 10
     assert sizes(net_bytes=10 * MOST_BYTES).next(100, 2) == 1
-    assert sizes(bytes_there=10 * MOST_BYTES_THERE).next(100, 2) == 1

@@ -7,12 +7,10 @@ from toy_data import XOR_X, XOR_Y
 
 from fastmlp import MLP, Population, sweep
 from fastmlp.fit.keywords import MLP_TABLE, POPULATION_TABLE, FitKeywords, PopulationFitKeywords
-from fastmlp.sweeps.sweep_function import RUN_DEFAULTS, RunKeywords
 
 
 @pytest.mark.parametrize(
-    "kinds, defaults",
-    [(FitKeywords, MLP_TABLE.rows), (PopulationFitKeywords, POPULATION_TABLE.rows), (RunKeywords, RUN_DEFAULTS)],
+    "kinds, defaults", [(FitKeywords, MLP_TABLE.rows), (PopulationFitKeywords, POPULATION_TABLE.rows)]
 )
 def test_every_keyword_has_a_type_and_a_default(kinds, defaults):
     assert kinds.__annotations__.keys() == defaults.keys()

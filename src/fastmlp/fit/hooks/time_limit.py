@@ -50,48 +50,6 @@ class TimeLimit:
         return self.seconds - (self.elapsed() if self.has_epoch else self.trained()) - self.reserved
 
 
-class CallSizes:
-    """Sizes of the kernel calls of a fit with a time limit, in steps.
-
-    Use `n = sizes.next(steps_done)`, which is 0 if the time is over, call the kernel, then `sizes.record(n)`.
-
-    limit : TimeLimit
-    n_batches : int     steps of an epoch
-
-    >>> sizes = CallSizes(TimeLimit(60.0), n_batches=100)
-    >>> sizes.next(0)
-    1
-    """
-
-    def __init__(self, limit: TimeLimit, n_batches: int):
-        self._limit, self._n_batches = limit, n_batches
-        self._seconds_per_step = 0.0  # 0 until measured, in a first call of one step
-        self._started, self._n_steps = 0.0, 0
-
-    def next(self, steps_done: int) -> int:
-        """Return the number of steps that the next call may have, or 0 if the fit must end now.
-
-        If epochs are short, calls and the fit end with an epoch.
-        """
-        left, per_step = self._limit.left(), self._seconds_per_step
-        self._started = self._limit.trained()
-        if not per_step:
-            return 1 if left > 0.0 else 0
-        longest = CALL_FRACTION * self._limit.seconds
-        n = int(max(0.0, min(left, max(longest, per_step))) / per_step)
-        if self._n_batches * per_step > longest:
-            return n
-        begun = steps_done % self._n_batches
-        whole = (begun + n) // self._n_batches * self._n_batches - begun  # up to the end of an epoch
-        return max(whole, self._n_batches - begun if begun else 0)  # an epoch that has begun is trained to its end
-
-    def record(self, n_steps: int) -> None:
-        """Measure the speed of the call that has ended, which had n_steps."""
-        self._seconds_per_step = max(self._limit.trained() - self._started, 1e-9) / n_steps
-        self._n_steps += n_steps
-        self._limit.has_epoch |= self._n_steps >= self._n_batches
-
-
 class Nets(Protocol):
     """What the hook reads of an engine."""
 
@@ -103,25 +61,40 @@ class Nets(Protocol):
 
 
 class EndInTime(Hook):
-    """End of a fit with a time limit. What follows the last step of an epoch, such as a validation, is measured: its
-    time is reserved for the end of the next epoch.
+    """End of a fit with a time limit, and the sizes of its kernel calls. What follows the last step of an epoch, such
+    as a validation, is measured: its time is reserved for the end of the next epoch.
 
     engine : whose calls are limited
     n_batches : int     steps of an epoch
     """
 
     def __init__(self, engine: Nets, limit: TimeLimit, n_batches: int):
-        self._engine, self._limit = engine, limit
-        self._sizes = CallSizes(limit, n_batches)
+        self._engine, self._limit, self._n_batches = engine, limit, n_batches
+        self._seconds_per_step = 0.0  # 0 until measured, in a first call of one step
+        self._started, self._n_steps = 0.0, 0
         self._ended = 0.0  # when a call had ended an epoch
 
     def limit(self, n: int) -> int:
+        """Return the number of steps that the next call may have. If epochs are short, it ends with an epoch."""
         if self._ended:
             self._limit.reserved, self._ended = self._limit.trained() - self._ended, 0.0
-        return min(n, self._sizes.next(self._engine.steps_in_epoch))
+        left, per_step = self._limit.left(), self._seconds_per_step
+        self._started = self._limit.trained()
+        if not per_step:
+            return min(n, 1 if left > 0.0 else 0)
+        longest = CALL_FRACTION * self._limit.seconds
+        most = int(max(0.0, min(left, max(longest, per_step))) / per_step)
+        if self._n_batches * per_step <= longest:
+            begun = self._engine.steps_in_epoch % self._n_batches
+            whole = (begun + most) // self._n_batches * self._n_batches - begun  # up to the end of an epoch
+            most = max(whole, self._n_batches - begun if begun else 0)  # an epoch that has begun is trained to its end
+        return min(n, most)
 
     def after(self) -> str:
-        self._sizes.record(self._engine.last_call[1])
+        n_steps = self._engine.last_call[1]
+        self._seconds_per_step = max(self._limit.trained() - self._started, 1e-9) / n_steps
+        self._n_steps += n_steps
+        self._limit.has_epoch |= self._n_steps >= self._n_batches
         if self._engine.at_epoch_end:
             self._ended = self._limit.trained()
         return ""
