@@ -125,28 +125,6 @@ def test_training_equals_scikit_learn(task, settings, tasks):
             np.testing.assert_allclose(getattr(b, method)(data[0]), getattr(a, method)(data[0]), atol=1e-5)
 
 
-@pytest.mark.full
-@pytest.mark.filterwarnings(FEW_EPOCHS)
-@pytest.mark.parametrize("solver", ("adam", "sgd"))
-def test_shuffled_training_agrees_with_scikit_learn_over_seeds(iris, solver):
-    """In float32 with other orders of samples, losses and scores differ no more than between seeds."""
-    settings = {
-        "solver": solver,
-        "learning_rate_init": 0.01,
-        "max_iter": 40,
-        "batch_size": 32,
-        "hidden_layer_sizes": 20,
-    }
-    figures = [
-        [[est.loss_, est.score(*iris)] for est in (cls(**settings, random_state=s).fit(*iris) for s in range(12))]
-        for cls in PAIRS[0]
-    ]
-    (a_loss, a_score), (b_loss, b_score) = (np.mean(rows, axis=0) for rows in figures)
-    spread = np.std(figures[0], axis=0) / np.sqrt(6)
-    assert abs(a_loss - b_loss) < 4 * spread[0]
-    assert abs(a_score - b_score) < 4 * spread[1] + 0.005
-
-
 @pytest.mark.filterwarnings(FEW_EPOCHS)
 def test_robust_losses_of_a_regressor_tolerate_outliers():
     X = np.linspace(-1, 1, 200)[:, None]

@@ -190,14 +190,6 @@ def test_callbacks_get_the_net_and_can_stop(classes):
     assert len({row[2] for row in seen}) == clf.n_iter_ == 5
 
 
-def test_verbose_output_has_the_form_of_scikit_learns(classes, capsys):
-    shapes = []
-    for cls in (MLPClassifier, theirs.MLPClassifier):
-        cls(**SMALL, max_iter=2, verbose=True, early_stopping=True).fit(*classes)
-        shapes.append([line.split("=")[0].split(":")[0] for line in capsys.readouterr().out.splitlines()])
-    assert shapes[0] == shapes[1]
-
-
 # ---- interruption
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastmlp.export.c_syntax import Text, array, comment, functions, literal
+from fastmlp.export.c_syntax import array, comment, literal
 
 
 def test_literals_are_read_back_to_the_bit(rng):
@@ -28,9 +28,3 @@ def test_a_name_cannot_end_a_comment():
     assert "??" not in text
     assert text.isascii()
     assert len(text.splitlines()) == 4
-
-
-def test_expressions_have_all_their_parentheses():
-    z, calls = Text("z"), functions("p_")
-    assert str(2.0 * (z + 1.0) / calls["sigmoid"](z)) == "((2.0f * (z + 1.0f)) / p_sigmoid(z))"
-    assert str(calls["where"](z < 0.0, 0.5, calls["exp"](-z))) == "((z < 0.0f) ? 0.5f : expf((-1.0f * z)))"

@@ -99,22 +99,6 @@ def test_saving_is_atomic(net, path, monkeypatch):
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_saving_replaces_and_follows_links(net, path):
-    link = path.with_name("link.safetensors")
-    path.write_bytes(b"old")
-    link.symlink_to(path)
-    net.save(link)
-    assert link.is_symlink()
-    np.testing.assert_array_equal(fastmlp.load(path).params, net.params)
-
-
-def test_saving_to_a_missing_folder_raises(net, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"There is no folder '.*nowhere' for the output; make it first\."):
-        net.save(tmp_path / "nowhere" / "net.safetensors")
-    with pytest.raises(IsADirectoryError, match=r"The output should be a file, but '.*' is a folder"):
-        net.save(tmp_path)
-
-
 def test_an_unknown_device_and_a_missing_file_are_named(net, path):
     with pytest.raises(FileNotFoundError, match=r"There is no file '.*'; check the path\."):
         fastmlp.load(path)
