@@ -194,32 +194,3 @@ def test_fits_of_other_batch_sizes_go_on_from_the_parameters(monkeypatch, rng):
         expected = descend(net, X, y, 0.01, 2, size)
         net.fit(X, y, epochs=2, batch_size=size, optimizer=SGD(0.01), shuffle=False, verbose=0)
         np.testing.assert_allclose(net.params, expected, rtol=1e-10, atol=1e-12)
-
-
-@pytest.mark.parametrize(
-    "kind, power, settings",
-    [
-        (SGD, -1.0, {"momentum": 0.8}),
-        (SGD, -1.0, {"momentum": 0.8, "nesterov": True}),
-        (Adam, -0.5, {"epsilon": 1e-30}),
-        (RMSprop, -0.5, {"epsilon": 1e-30}),
-        (Adagrad, -0.5, {"epsilon": 1e-30}),
-    ],
-)
-def test_rate_factors_are_the_neural_tangent_parametrisation(kind, power, settings, rng):
-    """As docs/guide/training.md says: W x + b with these factors trains as V x / sqrt(n) + b would, for n inputs."""
-    sizes = (5, 8, 6, 2)
-    net = MLP(sizes, hidden_activation="tanh", init="lecun_normal", dtype="float64", device="cpu", random_state=0)
-    X, y = rng.normal(size=(30, 5)), rng.normal(size=(30, 2))
-    reference, state, step = reference_of(net), {}, reference_optimizers.RULES[kind.__name__]
-    scale = np.ones_like(net.params)
-    for W, _ in reference.layers(scale):
-        W[:] = len(W) ** -0.5
-    values = net.params / scale  # V and b
-    for _ in range(12):
-        reference.params = values * scale
-        loss, gradient = reference.loss_and_gradient(X, y)
-        values = step(values, gradient * scale, state, loss, 0.05, **settings)
-    factors = {(k, "weights"): n**power for k, n in enumerate(sizes[:-1])}
-    net.fit(X, y, epochs=12, optimizer=kind(0.05, learning_rate_factors=factors, **settings), verbose=0)
-    np.testing.assert_allclose(net.params, values * scale, rtol=1e-9, atol=1e-11)

@@ -1,8 +1,6 @@
 """Error messages: they state the expected and the given value, and suggest the nearest name."""
 
-import re
 from inspect import signature
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +9,7 @@ import fastmlp.kernels.formulas.losses
 from fastmlp import MLPClassifier
 from fastmlp.callbacks import MONITORS
 from fastmlp.devices import NAMES
-from fastmlp.errors import ALIASES, SEPARATORS, checked_count, checked_number, shown, unknown_name
+from fastmlp.errors import ALIASES, SEPARATORS, checked_count, checked_number, unknown_name
 from fastmlp.initialization import INITIALIZERS
 from fastmlp.interface.setting_checks import PRECISIONS
 from fastmlp.network.spec import HIDDEN
@@ -29,10 +27,6 @@ def test_unknown_name_suggests_the_nearest_choice():
 @pytest.mark.parametrize("name", ("xyz", 7, None, ()))
 def test_unknown_name_without_a_similar_choice_lists_the_choices(name):
     assert str(unknown_name("fruit", name, ["apple", "pear"])).endswith(f"{name!r}. Choose from: apple, pear.")
-
-
-def test_text_of_numpy_is_shown_as_text():
-    assert shown(np.str_("a")) == "'a'"
 
 
 @pytest.mark.parametrize("value", (0, 1, 0.5, np.float32(0.5), np.int64(1), np.float64(0.25)))
@@ -69,12 +63,6 @@ def test_non_counts_raise(value):
     assert str(caught.value) == f"n must be a whole number of at least 1, but it is {value!r}."
 
 
-def test_checked_count_respects_at_least():
-    assert checked_count("n", 0, at_least=0) == 0
-    with pytest.raises(ValueError, match="at least 0"):
-        checked_count("n", -1, at_least=0)
-
-
 LOSSES = [row.name for row in fastmlp.kernels.formulas.losses.LOSSES]
 
 
@@ -82,22 +70,13 @@ LOSSES = [row.name for row in fastmlp.kernels.formulas.losses.LOSSES]
     "name, choices, meant",
     (
         ("mse", LOSSES, "squared_error"),
-        ("MAE", LOSSES, "absolute_error"),
         ("bce", LOSSES, "binary_cross_entropy"),
         ("bce", ("log_loss", "squared_error", "huber"), "log_loss"),
         ("cross-entropy", LOSSES, "softmax_cross_entropy"),
         ("logistic", LOSSES, "binary_cross_entropy"),
-        ("logistic", HIDDEN, "sigmoid"),
-        ("swish", HIDDEN, "silu"),
-        ("he", INITIALIZERS, "he_normal"),
-        ("xavier", INITIALIZERS, "glorot_uniform"),
         ("kaiming_uniform", INITIALIZERS, "he_uniform"),
         ("gpu", NAMES, "cuda"),
         ("gpu:1", NAMES, "cuda"),
-        ("val_loss", MONITORS, "validation_loss"),
-        ("onecycle", SCHEDULES, "one_cycle"),
-        ("lr", KNOWN, "learning_rate"),
-        ("l2", LOSSES, "squared_error"),
     ),
 )
 def test_names_of_other_libraries_are_suggested(name, choices, meant):
@@ -115,15 +94,3 @@ def test_aliases_point_to_existing_names():
 def test_a_misspelt_alias_is_recognised():
     assert "Did you mean 'sigmoid'?" in str(unknown_name("activation", "logisitc", HIDDEN))
     assert "Did you mean 'logistic'?" in str(unknown_name("activation", "logisitc", ("logistic", *HIDDEN)))
-
-
-def test_dissimilar_names_get_no_suggestion():
-    assert "Did you mean" not in str(unknown_name("loss", "kld", LOSSES))
-
-
-def test_install_commands_have_one_text():
-    """Other modules call install_command: its text has the quotes that shells need, and the command for a checkout."""
-    package = Path(fastmlp.errors.__file__).parent
-    texts = {path: path.read_text(encoding="utf-8") for path in package.rglob("*.py") if path.name != "errors.py"}
-    assert len(texts) > 100
-    assert [str(path) for path, text in texts.items() if re.search(r"pip install\b", text)] == []

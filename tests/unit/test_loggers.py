@@ -143,14 +143,6 @@ def test_a_resumed_fit_leaves_out_what_the_file_has(path, every, tmp_path):
         assert [row["epoch"] for row in rows_of(path)] == list(range(7)), extra
 
 
-def test_a_base_logger_of_a_resumed_fit_gets_the_epochs_of_the_call(tmp_path):
-    run = {"checkpoint": tmp_path / "run.ckpt"}
-    fit(lambda epoch, history: epoch == 3, **run)
-    logger = Blocks()
-    fit(logger, resume=True, **run)
-    assert logger.blocks == [[4], [5], [6]]
-
-
 def test_other_columns_are_refused(tmp_path):
     path = tmp_path / "run.csv"
     fit(CSVLogger(path))

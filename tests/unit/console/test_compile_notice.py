@@ -61,20 +61,6 @@ def test_a_short_compilation_shows_no_notice(monkeypatch):
     assert all(timer.finished.is_set() for timer in timers)
 
 
-def test_the_notice_is_shown_by_a_thread(monkeypatch):
-    """The compiler reports nothing in between."""
-    monkeypatch.setattr(compile_notice, "SHOW_AFTER", 0.001)
-    there = threading.Event()
-    stream = Terminal()
-    stream.flush = there.set
-
-    def work():
-        with notify_listeners():
-            assert there.wait(60)
-
-    assert TEXT in shown(monkeypatch, work, stream)
-
-
 class Closed(Terminal):
     def write(self, text):
         raise ValueError("I/O operation on closed file")
@@ -123,15 +109,11 @@ def fit_within(outer):
 
 CASES = {
     "a net": (lambda: fit(1), True),
-    "a silent net": (lambda: fit(0), False),
-    "lines of epochs": (lambda: fit(2), True),
     "the outermost decides": (lambda: fit_within(True), True),
     "the outermost is silent": (lambda: fit_within(False), False),
     "a prediction": (lambda: fastmlp.MLP((2, 3, 1), random_state=0).predict(XOR_X), True),
     "lanes": (lambda: fit_nets((2, 2, 1), 1), True),
     "silent lanes": (lambda: fit_nets((2, 2, 1), 0), False),
-    "one by one": (lambda: fit_nets((2, 100, 1), 1), True),
-    "silent one by one": (lambda: fit_nets((2, 100, 1), 0), False),
     "a silent sweep": (lambda: fastmlp.sweep(XOR_X, XOR_Y, {}, n=1, cv=2, epochs=1, verbose=0), False),
     "an estimator": (classify, True),
 }

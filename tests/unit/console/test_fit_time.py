@@ -4,24 +4,8 @@ import pytest
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp
-from fastmlp.console.fit_time import format_time, is_compile_time_worth_showing
 from fastmlp.kernels.jit import compile_time
 from fastmlp.kernels.jit.compile_time import add_wait
-
-
-@pytest.mark.parametrize(
-    "seconds, compiling, text",
-    [
-        (13.7, 12.1, "1.6 s, after 12.1 s of compiling, once for this kind of net"),
-        (0.5, 0.1, "0.4 s, after 0.1 s of loading kernels"),
-        (5.0, 0.1, "5 s"),
-        (0.001, 0.0005, "0.001 s"),
-        (2.0, 0.0, "2 s"),
-    ],
-)
-def test_time_is_formatted_with_compile_time(seconds, compiling, text):
-    assert format_time(seconds, compiling) == text
-    assert is_compile_time_worth_showing(compiling, seconds) == ("after" in text)
 
 
 def fake_compilation(monkeypatch):

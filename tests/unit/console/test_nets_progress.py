@@ -2,14 +2,12 @@
 
 import re
 import sys
-import threading
 
 import numpy as np
 import pytest
 from fake_terminal import Terminal, notebook_texts, show_at_once
 
 import fastmlp
-from fastmlp.console.nets_progress import BestScore, SeveralFits, best_of, progress_of_fit
 
 pytest.importorskip("pandas")
 pytest.importorskip("sklearn")
@@ -116,46 +114,7 @@ def test_a_sweep_has_one_bar_for_all_its_configurations(notebook):
     assert texts[-1] == "14 configurations"
 
 
-def test_a_search_shows_its_best_score(notebook):
-    model = TabularMLPRegressor(n_nets=1, tune=2, verbose=True, **SMALL).fit(X, Y)
-    texts, *_ = notebook.values()
-    best = max(result["score"] for result in model.tuning_results_)
-    assert texts[-1].endswith(f"best score {best:.5g}")
-
-
 def test_silent_fits_show_nothing(monkeypatch):
     models = [TabularMLPRegressor(**{**SMALL, **settings}) for settings in SEVERAL.values()]
     on_terminal(monkeypatch, *models)  # where kernels are compiled for the first time, a notice says so
     assert on_terminal(monkeypatch, *models) == ""
-
-
-def test_best_scores():
-    assert str(BestScore.of(np.array([np.nan, 2.0, 0.5, np.inf]))) == "best validation loss 0.5"
-    assert BestScore.of(np.array([2.0, 0.5]), np.array([0.1, 0.2])) == (0.5, 0.2)
-    assert str(BestScore.of(np.array([np.nan]))) == str(BestScore.of(np.array([]))) == ""
-    assert best_of([BestScore(), BestScore(2.0), BestScore(1.0, 0.5), BestScore()]) == (1.0, 0.5)
-
-
-def test_fits_on_other_threads_are_shown_by_the_thread_that_waits(monkeypatch):
-    shown = []
-    show = lambda self, done, loss, find_best: shown.append((done, find_best().loss, threading.current_thread()))
-    monkeypatch.setattr(SeveralFits, "show", show)
-    meeting = threading.Barrier(3)
-
-    def work(k):
-        with fits.fit(k), progress_of_fit(4, 2) as part:
-            part.show(k + 1, 0.5, lambda: BestScore(1.0 / (k + 1)))
-            meeting.wait(30)  # both have shown something
-            meeting.wait(30)  # and this was read
-
-    with SeveralFits(2) as fits:
-        threads = [threading.Thread(target=work, args=(k,)) for k in range(2)]
-        for thread in threads:
-            thread.start()
-        meeting.wait(30)
-        fits.refresh()
-        meeting.wait(30)
-        for thread in threads:
-            thread.join()
-        fits.refresh()
-    assert shown == [(0.75, 0.5, threading.main_thread()), (2, 0.5, threading.main_thread())]

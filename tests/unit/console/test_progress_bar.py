@@ -15,7 +15,6 @@ import fastmlp.console.progress_bar
 from fastmlp.console.progress_bar import Progress
 from fastmlp.errors import checked_verbose
 from fastmlp.kernels.jit.compile_time import add_wait
-from fastmlp.loggers import EpochLines
 
 
 @pytest.fixture
@@ -147,19 +146,6 @@ def test_interrupted_fit_prints_its_epochs(capsys):
     history = net().fit(XOR_X, XOR_Y, epochs=100, callbacks=interrupts, verbose=2)
     assert history.stopped_by == "interrupt"
     assert len(lines(capsys)) == history.epochs
-
-
-def test_short_epochs_are_printed_in_groups(capsys):
-    """Printing several epochs at once lets a kernel call run many epochs."""
-    printer = EpochLines(10**6)
-    made, n = fastmlp.History(), 0
-    for _ in range(5):
-        n += printer.epochs_ahead()
-        made.loss = np.ones(n)
-        printer(n - 1, made)
-    assert printer.epochs_ahead() > 1
-    printer.fit_ended(made)
-    assert len(lines(capsys)) == n
 
 
 @pytest.mark.parametrize("sizes", [(2, 2, 1), (2, 100, 1)], ids=["in lanes", "one by one"])

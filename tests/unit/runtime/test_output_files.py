@@ -4,13 +4,10 @@ import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from fastmlp.runtime.output_files import check_output, left_alone, replacing, write_bytes, write_text
-
-as_root = pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() != 0, reason="only root gives files away")
+from fastmlp.runtime.output_files import check_output, replacing, write_bytes
 
 
 @pytest.fixture
@@ -22,12 +19,6 @@ def path(tmp_path):
 
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
-
-
-def test_text_is_written_in_utf_8_under_names_of_up_to_255_characters(tmp_path):
-    write_text(tmp_path / ("n" * 255), "naïve\n")
-    assert (tmp_path / ("n" * 255)).read_bytes() == "naïve\n".encode()
-    assert names(tmp_path) == ["n" * 255]
 
 
 @pytest.mark.parametrize("permissions", [0o600, 0o644, 0o640, 0o666])
@@ -92,15 +83,6 @@ def test_folders_and_missing_folders_raise(tmp_path, write):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(FileNotFoundError, match=r"There is no folder '.*file' for the output"):
         write(tmp_path / "file" / "file")
-    with pytest.raises(FileNotFoundError, match=r"There is no folder '.*nowhere' for the output; make it first\."):
-        write(f"{tmp_path}/nowhere/file")  # a path may be a str
-    with pytest.raises(IsADirectoryError, match=r"should be a file, but '\.' is a folder; add a file name"):
-        write("")
-
-
-def test_what_is_said_of_an_output_that_was_not_written(path, tmp_path):
-    assert left_alone(path) == f"{str(path)!r} is as it was"
-    assert left_alone(tmp_path / "none") == f"nothing was written to {str(tmp_path / 'none')!r}"
 
 
 def test_read_only_file_is_not_replaced(path, monkeypatch):
@@ -115,11 +97,7 @@ def test_read_only_file_is_not_replaced(path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("error", "kind"),
-    [
-        (OSError(28, "No space left on device"), OSError),
-        (OSError(5, "Input/output error"), OSError),
-        (PermissionError(13, "Permission denied"), PermissionError),
-    ],
+    [(OSError(28, "No space left on device"), OSError), (PermissionError(13, "Permission denied"), PermissionError)],
 )
 @pytest.mark.parametrize("call", ["fsync", "replace", "open"])
 def test_failed_write_leaves_the_old_file(path, tmp_path, monkeypatch, error, kind, call):
@@ -139,60 +117,26 @@ def test_failed_write_leaves_the_old_file(path, tmp_path, monkeypatch, error, ki
     assert names(tmp_path) == ["file"]
 
 
-def test_errors_without_an_errno_keep_their_message(path):
-    with pytest.raises(OSError, match=r"^Three words only\.$"), replacing(path):
-        raise OSError("Three words only.")
+FULL = """
+import resource, sys
+from fastmlp.runtime.output_files import write_bytes
 
-
-READ_ONLY = """
-import os, resource, sys
-import hashlib, platform, tempfile  # the other user may not find them
-from fastmlp.runtime.output_files import check_output, write_bytes
-
-if sys.argv[2] == "full":  # a limit on the file size ends the write in the middle, as a full disk does
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-else:
-    os.setgid(12345)
-    os.setuid(12345)
-for write in (lambda path: write_bytes(path, bytes(1_000_000)), check_output):
-    try:
-        write(sys.argv[1])
-    except OSError as error:
-        print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))  # ends the write in the middle, as a full disk does
+try:
+    write_bytes(sys.argv[1], bytes(1_000_000))
+except OSError as error:
+    print(error)
 """
 
 
-@pytest.mark.parametrize("why", ["full", pytest.param("read-only", marks=as_root)])
-def test_a_full_disk_and_a_read_only_folder_leave_the_old_file(why):
-    """The folder is read-only to another user, since root may write everywhere."""
-    top = Path("/tmp") / f"fastmlp-test-{os.getpid()}"  # where others can enter, unlike tmp_path
-    top.mkdir(0o755)
-    try:
-        (top / "file").write_bytes(b"old")
-        (top / "file").chmod(0o666)
-        command = [sys.executable, "-c", READ_ONLY, str(top / "file"), why]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if why == "read-only" and ("No module named" in done.stderr or not done.stdout):
-            pytest.skip(f"another user cannot import fastmlp here: {done.stderr[-200:]}")
-        first, *second = done.stdout.splitlines()
-        reason = "File too large" if why == "full" else "Permission denied"
-        assert first.endswith(f"could not be written ({reason}); the existing file is unchanged.")
-        if why == "read-only":
-            assert second[0].startswith(f"The output cannot be written to the folder {str(top)!r} (Permission denied)")
-        assert (top / "file").read_bytes() == b"old"
-        assert names(top) == ["file"]
-    finally:
-        (top / "file").unlink()
-        top.rmdir()
+def test_a_full_disk_leaves_the_old_file(path, tmp_path):
+    done = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=False)
+    assert done.stdout.endswith("could not be written (File too large); the existing file is unchanged.\n")
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["file"]
 
 
 # ---- outputs that are inputs
-
-
-def test_output_that_differs_from_all_inputs_is_accepted(path, tmp_path):
-    check_output(tmp_path / "new", path, None, tmp_path / "absent")
-    check_output(path, tmp_path / "absent", tmp_path)
-    assert names(tmp_path) == ["file"]
 
 
 @pytest.mark.parametrize("name", ["file", "link", "hard", "folder/../file"])

