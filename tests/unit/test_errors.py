@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastmlp.kernels.formulas.losses
-from fastmlp import MLPClassifier
+from fastmlp import MLP, MLPClassifier
 from fastmlp.callbacks import MONITORS
 from fastmlp.devices import NAMES
 from fastmlp.errors import ALIASES, SEPARATORS, checked_count, checked_number, unknown_name
@@ -85,7 +85,7 @@ def test_names_of_other_libraries_are_suggested(name, choices, meant):
 
 def test_aliases_point_to_existing_names():
     known = {*LOSSES, *HIDDEN, *INITIALIZERS, *NAMES, *MONITORS, *SCHEDULES, *KNOWN, *OPTIMIZERS, *PRECISIONS}
-    known |= {"exponential", "log_loss"} | {*signature(MLPClassifier).parameters}
+    known |= {"exponential", "log_loss"} | {*signature(MLPClassifier).parameters, *signature(MLP.fit).parameters}
     for alias, names in ALIASES.items():
         assert set(names) <= known, alias
         assert alias == alias.lower().translate(SEPARATORS)

@@ -56,6 +56,7 @@ def run_on_threads(work: Callable[[], None], n_threads: int, stop: StopFlag, sho
         for thread in threads:
             thread.start()
         wait(show)
+        show()  # what ended last
     except BaseException:  # all threads must have ended before the caller uses the nets
         stop.set()
         wait(lambda: None)
