@@ -11,7 +11,6 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -55,17 +54,6 @@ def signature(argument: Any) -> str:
     raise TypeError(f"A kernel takes numbers, arrays and named tuples of both, but not a {type(argument).__name__}.")
 
 
-@ctypes.CFUNCTYPE(None)
-def _stop_at_missing_row() -> None:
-    """End the process: a kernel has called a function that is not loaded, and cannot go on without its result."""
-    sys.stderr.write("fastmlp: a kernel called a function that is not loaded. Please report this, with the program.\n")
-    sys.stderr.flush()
-    os.abort()
-
-
-STOP = ctypes.cast(_stop_at_missing_row, ctypes.c_void_p).value
-
-
 class Table:
     """Addresses of the functions of a LinkedTable, in memory that machine code reads."""
 
@@ -73,7 +61,7 @@ class Table:
         self.link, self._loaded = link, set[int]()
         self._complete: set[bytes] = set()  # arrays of codes whose rows are all loaded, as bytes
         self._struct, self._field = link.codes.split(".")
-        self._addresses = (ctypes.c_void_p * MOST_ROWS)(*[STOP] * MOST_ROWS)
+        self._addresses = (ctypes.c_void_p * MOST_ROWS)()
         binding.add_symbol(link.symbol, ctypes.addressof(self._addresses))
 
     def place(self, arguments: Sequence[Any]) -> int:

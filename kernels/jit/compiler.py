@@ -101,67 +101,88 @@ class LinkedLibrary(KernelLibrary):
         super()._optimize_final_module()
 
 
-@register_pass(mutates_CFG=True, analysis_only=False)
-class HelperLowering(NativeLowering):
-    _name = "helper_lowering"
-    library = HelperLibrary
-
-    def run_pass(self, state):
-        state.library = self.library(state.targetctx.codegen(), state.func_id.func_qualname)
-        flags = state.flags
-        flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
-        super().run_pass(state)
-        result = state["cr"]
-        # Numba looks up code by its entry point, which must be a built-in method. This one raises if called.
-        entry_point = {}.__getitem__
-        state.targetctx.insert_user_function(entry_point, result.fndesc, [state.library])
-        state["cr"] = compiler._LowerResult(result.fndesc, result.call_helper, cfunc=entry_point, env=result.env)
-        return True
-
-
-class _EntryLowering(HelperLowering):
-    """Adds the C function ENTRY, and emits the object file."""
-
-    library = KernelLibrary
-
-    def run_pass(self, state):
-        super().run_pass(state)
-        context, library, fndesc = state.targetctx, state.library, state["cr"].fndesc
-        module = library.create_ir_module("entry")
-        callee = context.declare_function(module, fndesc)
-        self.add_entry(context, module, callee, fndesc)
-        library.add_ir_module(module)
-        library.object_code = library.emit()
-        return True
+# Passes that change nothing in kernels, which have no closures, no `with`, no array expressions and no overloads that
+# are inlined in Numba's own representation. Machine code is the same without them, and a tenth of the compile time is
+# saved (bench/log/start.md#fewer-passes).
+LEFT_OUT = {
+    typed_passes.AnnotateTypes,
+    typed_passes.DumpParforDiagnostics,
+    typed_passes.InlineOverloads,
+    typed_passes.NopythonRewrites,
+    untyped_passes.FindLiterallyCalls,
+    untyped_passes.InlineClosureLikes,
+    untyped_passes.InlineInlinables,
+    untyped_passes.LiteralPropagationSubPipelinePass,
+    untyped_passes.LiteralUnroll,
+    untyped_passes.MakeFunctionToJitFunction,
+    untyped_passes.WithLifting,
+}
 
 
-@register_pass(mutates_CFG=True, analysis_only=False)
-class KernelLowering(_EntryLowering):
-    _name = "kernel_lowering"
+def _compiler(name, library_class, add_entry=None):
+    """Return Numba's default compiler without the passes LEFT_OUT, whose last pass makes a library of this class.
 
-    def add_entry(self, context, module, callee, fndesc):
-        function = ir.Function(module, ir.FunctionType(I32, [WORD.as_pointer()]), ENTRY)
-        builder = ir.IRBuilder(function.append_basic_block())
-        n_read = 0
+    name : of the last pass
+    add_entry : called as add_entry(context, module, callee, fndesc) to add ENTRY, which calls the compiled function;
+        the object file is emitted then. None for helpers
+    """
 
-        def word():
-            nonlocal n_read
-            n_read += 1
-            return builder.load(builder.gep(function.args[0], [ir.Constant(I32, n_read - 1)]))
+    @register_pass(mutates_CFG=True, analysis_only=False)
+    class Lowering(NativeLowering):
+        _name = name
 
-        def argument(kind):
-            if isinstance(kind, types.BaseTuple):
-                return context.make_tuple(builder, kind, [argument(part) for part in kind])
-            if isinstance(kind, types.Array):
-                return _array(context, builder, kind, word())
-            if kind == types.boolean:
-                return builder.trunc(word(), ir.IntType(1))
-            value = word()
-            return builder.bitcast(value, ir.DoubleType()) if kind == types.float64 else value
+        def run_pass(self, state):
+            context, flags = state.targetctx, state.flags
+            state.library = library = library_class(context.codegen(), state.func_id.func_qualname)
+            flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+            super().run_pass(state)
+            result = state["cr"]
+            # Numba looks up code by its entry point, which must be a built-in method. This one raises if called.
+            entry_point = {}.__getitem__
+            context.insert_user_function(entry_point, result.fndesc, [library])
+            state["cr"] = compiler._LowerResult(result.fndesc, result.call_helper, cfunc=entry_point, env=result.env)
+            if add_entry is not None:
+                module = library.create_ir_module("entry")
+                add_entry(context, module, context.declare_function(module, result.fndesc), result.fndesc)
+                library.add_ir_module(module)
+                library.object_code = library.emit()
+            return True
 
-        arguments = [argument(kind) for kind in fndesc.argtypes]
-        status, _ = context.call_conv.call_function(builder, callee, fndesc.restype, fndesc.argtypes, arguments)
-        builder.ret(status.code)
+    class Compiler(compiler.CompilerBase):
+        def define_pipelines(self):
+            manager = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state)
+            steps = [(step, text) for step, text in manager.passes if step not in LEFT_OUT]
+            manager.passes = [(Lowering if step is NativeLowering else step, text) for step, text in steps]
+            manager._finalized = False
+            manager.finalize()
+            return [manager]
+
+    return Compiler
+
+
+def _add_entry_of_words(context, module, callee, fndesc):
+    function = ir.Function(module, ir.FunctionType(I32, [WORD.as_pointer()]), ENTRY)
+    builder = ir.IRBuilder(function.append_basic_block())
+    n_read = 0
+
+    def word():
+        nonlocal n_read
+        n_read += 1
+        return builder.load(builder.gep(function.args[0], [ir.Constant(I32, n_read - 1)]))
+
+    def argument(kind):
+        if isinstance(kind, types.BaseTuple):
+            return context.make_tuple(builder, kind, [argument(part) for part in kind])
+        if isinstance(kind, types.Array):
+            return _array(context, builder, kind, word())
+        if kind == types.boolean:
+            return builder.trunc(word(), ir.IntType(1))
+        value = word()
+        return builder.bitcast(value, ir.DoubleType()) if kind == types.float64 else value
+
+    arguments = [argument(kind) for kind in fndesc.argtypes]
+    status, _ = context.call_conv.call_function(builder, callee, fndesc.restype, fndesc.argtypes, arguments)
+    builder.ret(status.code)
 
 
 def _array(context, builder, kind, address):
@@ -185,72 +206,28 @@ def _array(context, builder, kind, address):
     return result._getvalue()
 
 
-@register_pass(mutates_CFG=True, analysis_only=False)
-class CFunctionLowering(_EntryLowering):
-    _name = "c_function_lowering"
-
-    def add_entry(self, context, module, callee, fndesc):
-        packer = context.get_arg_packer(fndesc.argtypes)  # a named tuple's fields are arguments of their own
-        kind = ir.FunctionType(context.get_value_type(fndesc.restype), packer.argument_types)
-        function = ir.Function(module, kind, ENTRY)
-        builder = ir.IRBuilder(function.append_basic_block())
-        arguments = packer.from_arguments(builder, function.args)
-        _, result = context.call_conv.call_function(builder, callee, fndesc.restype, fndesc.argtypes, arguments)
-        builder.ret(result)
+def _add_entry_of_c(context, module, callee, fndesc):
+    packer = context.get_arg_packer(fndesc.argtypes)  # a named tuple's fields are arguments of their own
+    kind = ir.FunctionType(context.get_value_type(fndesc.restype), packer.argument_types)
+    function = ir.Function(module, kind, ENTRY)
+    builder = ir.IRBuilder(function.append_basic_block())
+    arguments = packer.from_arguments(builder, function.args)
+    _, result = context.call_conv.call_function(builder, callee, fndesc.restype, fndesc.argtypes, arguments)
+    builder.ret(result)
 
 
-# Passes that change nothing in kernels, which have no closures, no `with`, no array expressions and no overloads that
-# are inlined in Numba's own representation. Machine code is the same without them, and a tenth of the compile time is
-# saved (bench/log/start.md#fewer-passes).
-LEFT_OUT = {
-    typed_passes.AnnotateTypes,
-    typed_passes.DumpParforDiagnostics,
-    typed_passes.InlineOverloads,
-    typed_passes.NopythonRewrites,
-    untyped_passes.FindLiterallyCalls,
-    untyped_passes.InlineClosureLikes,
-    untyped_passes.InlineInlinables,
-    untyped_passes.LiteralPropagationSubPipelinePass,
-    untyped_passes.LiteralUnroll,
-    untyped_passes.MakeFunctionToJitFunction,
-    untyped_passes.WithLifting,
-}
+def _add_entry_of_link(context, module, callee, fndesc):
+    """Add ENTRY with Numba's calling convention, as those have that call it."""
+    kind = context.call_conv.get_function_type(fndesc.restype, fndesc.argtypes)
+    function = ir.Function(module, kind, ENTRY)
+    builder = ir.IRBuilder(function.append_basic_block())
+    builder.ret(builder.call(callee, function.args))
 
 
-def _with_lowering(lowering):
-    """Return Numba's default compiler without the passes LEFT_OUT, and with another last pass."""
-
-    class Compiler(compiler.CompilerBase):
-        def define_pipelines(self):
-            manager = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state)
-            steps = [(step, text) for step, text in manager.passes if step not in LEFT_OUT]
-            manager.passes = [(lowering if step is NativeLowering else step, text) for step, text in steps]
-            manager._finalized = False
-            manager.finalize()
-            return [manager]
-
-    return Compiler
-
-
-HelperCompiler, KernelCompiler = _with_lowering(HelperLowering), _with_lowering(KernelLowering)
-CFunctionCompiler = _with_lowering(CFunctionLowering)
-
-
-@register_pass(mutates_CFG=True, analysis_only=False)
-class LinkedLowering(_EntryLowering):
-    """Makes ENTRY a function with Numba's calling convention, as those have that call it."""
-
-    _name = "linked_lowering"
-    library = LinkedLibrary
-
-    def add_entry(self, context, module, callee, fndesc):
-        kind = context.call_conv.get_function_type(fndesc.restype, fndesc.argtypes)
-        function = ir.Function(module, kind, ENTRY)
-        builder = ir.IRBuilder(function.append_basic_block())
-        builder.ret(builder.call(callee, function.args))
-
-
-LinkedCompiler = _with_lowering(LinkedLowering)
+HelperCompiler = _compiler("helper_lowering", HelperLibrary)
+KernelCompiler = _compiler("kernel_lowering", KernelLibrary, _add_entry_of_words)
+CFunctionCompiler = _compiler("c_function_lowering", KernelLibrary, _add_entry_of_c)
+LinkedCompiler = _compiler("linked_lowering", LinkedLibrary, _add_entry_of_link)
 
 
 @typeof_impl.register(Helper)

@@ -27,7 +27,7 @@ from ..optimizers.base import batch_rows
 from ..population_result import PopulationResult
 from ..runtime.ctrl_c import StopFlag, raise_if_stopped, stop_flag
 from ..runtime.memory_check import check_epochs
-from ..schedules.checked_factors import varying_factors
+from ..schedules.base import varying_factors
 from .checkpoint import Saver
 from .hooks.time_limit import TimeLimit
 from .loop import fit_net, hooks_of

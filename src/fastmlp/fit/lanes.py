@@ -32,7 +32,7 @@ from ..kernels.structs import (
 from ..nets.nets_evaluation import nets_and_rows
 from ..optimizers import Optimizer
 from ..runtime.memory_check import check_memory
-from ..schedules.checked_factors import factors_at
+from ..schedules.base import factors_at
 from .outcome import Outcome
 from .rows import InMemory
 from .task import FitTask

@@ -17,7 +17,7 @@ from ..execution.plan import Plan, describe_net
 from ..kernels.structs import METRIC_NONE, NetSpec, Samples
 from ..network.spec import Network
 from ..optimizers import Optimizer
-from ..schedules.checked_factors import schedule_text
+from ..schedules.base import schedule_text
 from .rows import Block, InMemory, OnDisk
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import checked_count, checked_setting, drawn_setting, is_per_net, shown
 from ..kernels.formulas.update_rules import CODES, HYPER_PARAMETERS, RULES, Rule
-from ..schedules.checked_factors import schedule_text
+from ..schedules.base import schedule_text
 from .rate_factors import check_rate_factors, factors_of_parameters
 
 AUTO = "auto"

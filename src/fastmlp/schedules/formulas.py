@@ -7,14 +7,13 @@ In the formulas below, t is the step number and n the number of steps of the fit
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..errors import accepts_n_arguments, checked_count, checked_number, unknown_name
-from .base import Constant, Schedule
+from ..errors import checked_count, checked_number
+from .base import SCHEDULES, Constant, Schedule, schedule_factors
 
 __all__ = [
     "SCHEDULES",
@@ -313,7 +312,7 @@ class FlatCosine(Schedule):
         return self.end + (1.0 - self.end) * 0.5 * (1.0 + np.cos(np.pi * down))
 
 
-SCHEDULES = {
+SCHEDULES |= {
     "constant": Constant,
     "step": Step,
     "exponential": Exponential,
@@ -323,37 +322,3 @@ SCHEDULES = {
     "one_cycle": OneCycle,
     "flat_cosine": FlatCosine,
 }
-
-
-def schedule_factors(schedule: Any) -> Callable[[np.ndarray, int], np.ndarray]:
-    """Return a schedule, given as a name, an object or a function, as a function (steps, n_steps) -> factors.
-
-    None stands for a constant learning rate.
-
-    Raises
-    ------
-    ValueError
-        For an unknown name, a class in place of its object, or a function that does not take two arguments.
-    """
-    if schedule is None:
-        schedule = "constant"
-    if isinstance(schedule, str):
-        if schedule not in SCHEDULES:
-            raise unknown_name("schedule", schedule, SCHEDULES)
-        schedule = SCHEDULES[schedule]()
-    if isinstance(schedule, type) and hasattr(schedule, "factors"):
-        raise ValueError(
-            f"A schedule must be a name, an object or a function, but it is the class {schedule.__name__}. Pass "
-            f"{schedule.__name__}()."
-        )
-    if hasattr(schedule, "factors"):
-        return schedule.factors
-    if callable(schedule):
-        if not accepts_n_arguments(schedule, 2):
-            raise ValueError(
-                "A schedule is called as schedule(steps, n_steps), with step numbers in an array and the steps of the "
-                f"whole fit, but {schedule!r} does not take two arguments. Write, for example, "
-                "lambda steps, n_steps: 0.5 ** (steps / n_steps)."
-            )
-        return schedule
-    raise unknown_name("schedule", schedule, SCHEDULES)

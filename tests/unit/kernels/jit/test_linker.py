@@ -1,8 +1,5 @@
 """Linked helpers and tables: object files of their own, which are compiled once and found by every process."""
 
-import signal
-import subprocess
-import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -106,15 +103,3 @@ def test_rows_are_compiled_when_a_call_uses_them(compiled_links, as_a_new_proces
     assert list(table.missing(Codes(np.array([-1, 2, 2])))) == [2]
     table.set(2, 0)
     assert not table.missing(Codes(np.array([-1, 2, 2])))
-
-
-def test_call_of_a_missing_row_ends_with_a_sentence():
-    program = (
-        "import ctypes; from llvmlite import binding; from fastmlp.kernels.jit.call import Link, Table\n"
-        "table = Table(Link('fastmlp_test_missing', 'module.name', 'Codes.used', b''))\n"
-        "row = ctypes.c_void_p.from_address(binding.address_of_symbol('fastmlp_test_missing') + 8 * 3)\n"
-        "ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)(row.value)(1.0)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == -signal.SIGABRT
-    assert done.stderr.startswith("fastmlp: a kernel called a function that is not loaded.")
