@@ -384,7 +384,8 @@ print(merged)
 # <https://acnpsearch.tweb-dev.unibo.it/singlejournalindex/62828285>`_): in each of them a hidden unit is saturated for
 # at least two samples, and from every point with finite weights a path leads downhill to an error of zero. What
 # looks like a minimum is then a plateau with a gradient of almost zero. The remedy is a new start, which
-# ``fit(..., restart_after=)`` makes by itself. The statistics of the first fit say after how many epochs to give up.
+# ``Converged(..., restart_after=)`` makes by itself. The statistics of the first fit say after how many epochs to give
+# up.
 
 limit, expected = result.epoch_statistics.best_restart
 print(
@@ -396,8 +397,9 @@ result = pop.fit(
     y,
     epochs=1000,
     optimizer="rprop",
-    converged="40-20-40",
-    restart_after=limit,
+    converged=fastmlp.Converged(
+        accuracy=1.0, margin=0.4, restart_after=limit
+    ),
 )
 print(
     f"{result.n_converged:,} of {result.n_nets:,} converged, "

@@ -20,6 +20,7 @@ _MODULES = {
     "sweeps": ("sweep", "SweepResult"),
     "loading": ("load",),
     "persistence": (),
+    "runtime.checkpoint_interval": ("Checkpoint",),
     "history": ("History",),
     "callbacks": ("EarlyStopping",),
     "loggers": ("Logger", "CSVLogger"),
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
     from .optimizers import optimizer_from_name as optimizer_from_name
     from .population import Population as Population
     from .population_result import PopulationResult as PopulationResult
+    from .runtime.checkpoint_interval import Checkpoint as Checkpoint
     from .sampling import bootstrap as bootstrap
     from .sampling import folds as folds
     from .sweeps import SweepResult as SweepResult

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import checked_number, unknown_name
+from .errors import checked_count, checked_number, unknown_name
 from .kernels.structs import FULL_ACCURACY
 
 RULES = ("accuracy", "40-20-40")
@@ -34,6 +34,9 @@ class Converged:
         When a sample counts as correct. By default each output is on the side of its range that the target is on or,
         for several exclusive classes, the largest output is that of the target's class. A number from 0 to 0.5: each
         output is within this fraction of the output's range of its target; Fahlman's 40-20-40 rule has 0.4.
+    restart_after : int, optional
+        Number of epochs after which a net that has not converged is restarted from new initial parameters, drawn by
+        `init`. By default none is.
 
     Raises
     ------
@@ -53,12 +56,13 @@ class Converged:
     Examples
     --------
     >>> Converged(loss=0.01)
-    Converged(loss=0.01, accuracy=None, margin=None)
+    Converged(loss=0.01, accuracy=None, margin=None, restart_after=None)
     """
 
     loss: float | None = None
     accuracy: float | None = None
     margin: float | None = None
+    restart_after: int | None = None
 
     def __post_init__(self):
         if self.loss is None and self.accuracy is None:
@@ -71,6 +75,8 @@ class Converged:
             checked_number("accuracy", self.accuracy, 0.0, 1.0, open_low=True)
         if self.margin is not None:
             checked_number("margin", self.margin, 0.0, 0.5)
+        if self.restart_after is not None:
+            checked_count("restart_after", self.restart_after)
 
     def first_reached(self, loss: np.ndarray, accuracy: np.ndarray | None) -> int | None:
         """Return the index of the first epoch that meets the rule.
@@ -108,7 +114,7 @@ def as_converged(value: Any) -> Converged | None:
         all samples correct by Fahlman's rule, or a Converged
 
     >>> as_converged("40-20-40")
-    Converged(loss=None, accuracy=1.0, margin=0.4)
+    Converged(loss=None, accuracy=1.0, margin=0.4, restart_after=None)
     """
     if value is None or isinstance(value, Converged):
         return value

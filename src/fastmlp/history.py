@@ -48,7 +48,7 @@ class History:
     epochs : int
         Number of finished epochs.
     epochs_before : int
-        Number of these epochs that an earlier call of fit trained, with resume=True; else 0.
+        Number of these epochs that an earlier call of fit trained, if this one went on from its checkpoint; else 0.
     best_epoch : int or None
         With early stopping, the epoch whose parameters the net has after the fit, also after Ctrl-C. Counted from 0,
         like the epoch of a callback and the index into records; printed messages count from 1.

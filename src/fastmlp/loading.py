@@ -123,7 +123,9 @@ def load_net(path: str | os.PathLike, *, device: str = "auto") -> MLP | Populati
         if "version" in description or "checksum" in description:  # files of the first versions have neither
             check_checksum(description, arrays)
         if "checkpoint" in description:
-            raise ValueError("it is a checkpoint of a fit, which fit(..., checkpoint=..., resume=True) goes on from")
+            raise ValueError(
+                "it is a checkpoint of a fit, which checkpoint=fastmlp.Checkpoint(path, resume=True) goes on from"
+            )
         if "params" not in arrays:
             raise ValueError("it is a safetensors file of another program")
         settings = description["settings"]

@@ -235,7 +235,7 @@ class MLP(SingleNetBase):
             If the data do not fit the net or are not finite, or a setting is invalid; if the checkpoint is of another
             net, other data or settings, or it and the one before it are damaged.
         FileExistsError
-            If there is a checkpoint, but resume is False.
+            If there is a checkpoint, and the fit is not to go on from it.
 
         Warns
         -----

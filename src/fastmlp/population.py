@@ -298,7 +298,7 @@ class Population(PopulationBase):
             nets, other data or settings, or it and the one before it are damaged; if executor is no executor, or comes
             with a checkpoint whose nets cannot go on there, or with rows on disk that a worker does not see.
         FileExistsError
-            If there is a checkpoint, but resume is False.
+            If there is a checkpoint, and the fit is not to go on from it.
         RuntimeError
             If an executor cannot go on, or a task was lost with its workers three times. Nets that were finished keep
             their parameters and are in `pop.result`, as after an error of a task, which is raised as it is.

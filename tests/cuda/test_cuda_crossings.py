@@ -3,7 +3,7 @@
 import pytest
 from cuda_cases import Place, shorten_calls, sizes_moved
 
-from fastmlp import MLP, Population
+from fastmlp import MLP, Converged, Population
 
 
 def crossings(moved, *arrays):
@@ -51,8 +51,7 @@ def test_samples_of_a_population_are_copied_once(cuda, monkeypatch, name, n_nets
         batch_size=20,
         sample_weight=weight,
         validation_data=(X_new, y_new),
-        converged=1e-9,
-        restart_after=3,
+        converged=Converged(1e-9, restart_after=3),
         verbose=0,
     )
     assert (result.restarts == 2).all()

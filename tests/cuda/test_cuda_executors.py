@@ -8,7 +8,7 @@ import pytest
 from cuda_cases import Place
 from executor_cases import InPlace, Interrupted
 
-from fastmlp import Population
+from fastmlp import Checkpoint, Converged, Population
 from fastmlp.fit import workers
 from fastmlp.runtime.auto_device import WORK_FOR_GPU, WorkForGpu
 
@@ -19,7 +19,7 @@ STOPPING = {"validation_data": (HELD_OUT, y_held_out), "early_stopping": 3}
 # place in cuda_cases.PLACES -> number of nets, arguments of fit; "layers", whose kernels other tests compile, is quick
 FITS = {
     "layers": (3, {"optimizer": "adagrad", "batch_size": 8}),
-    "thread": (140, {"optimizer": "adam", "converged": 0.62, "restart_after": 3}),
+    "thread": (140, {"optimizer": "adam", "converged": Converged(0.62, restart_after=3)}),
     "batched": (5, {"optimizer": "rmsprop", "batch_size": 8, **STOPPING}),
     "block": (33, {"optimizer": "rprop", "batch_size": 8, **STOPPING}),
 }
@@ -62,7 +62,7 @@ def test_a_checkpoint_has_the_nets_of_finished_tasks(emulated_cuda, monkeypatch,
     Place("layers", monkeypatch)
     path, rest, arguments = tmp_path / "run.ckpt", InPlace(), {"batch_size": 8, **STOPPING}
     assert fit(3, Interrupted(1), checkpoint=path, **arguments)[1].interrupted
-    assert_same_fit(fit(3, rest, checkpoint=path, resume=True, **arguments), fit(3, **arguments))
+    assert_same_fit(fit(3, rest, checkpoint=Checkpoint(path, resume=True), **arguments), fit(3, **arguments))
     assert rest.n_submitted
 
 

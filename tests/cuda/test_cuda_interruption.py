@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from cuda_cases import Place, assert_follows, follow, reference_of, shorten_calls
 
-from fastmlp import MLP, SGD, Adam, OptimizerState, Population
+from fastmlp import MLP, SGD, Adam, Checkpoint, OptimizerState, Population
 
 PLACES = ("block", "layers")
 
@@ -83,7 +83,7 @@ def test_an_interrupted_fit_goes_on_from_its_checkpoint(during_call, monkeypatch
     during_call(3)
     history = make().fit(*samples, **fit, checkpoint=tmp_path / "c")
     assert (history.stopped_by, history.epochs) == ("interrupt", 3)
-    history = net.fit(*samples, **fit, checkpoint=tmp_path / "c", resume=True)
+    history = net.fit(*samples, **fit, checkpoint=Checkpoint(tmp_path / "c", resume=True))
     assert (history.epochs_before, history.epochs) == (3, 6)
     np.testing.assert_array_equal(net.params, whole.params)
 

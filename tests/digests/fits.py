@@ -200,18 +200,11 @@ def resumed_net(folder: Path, data: Callable[..., Any] = samples, batch_size=32,
 
     make = lambda: fastmlp.MLP((8, 16, 3), loss="softmax_cross_entropy", device="cpu", random_state=3, **settings)
     X, y = data((8, 16, 3), 90)
-    keywords = {
-        "epochs": 9,
-        "batch_size": batch_size,
-        "verbose": 0,
-        "checkpoint": folder / "net",
-        "every": 1,
-        **(fit or {}),
-    }
+    keywords = {"epochs": 9, "batch_size": batch_size, "verbose": 0, **(fit or {})}
     with suppress(Ended):
-        make().fit(X, y, callbacks=end, **keywords)
+        make().fit(X, y, callbacks=end, checkpoint=fastmlp.Checkpoint(folder / "net", 1), **keywords)
     net = make()
-    net.fit(X, y, resume=True, **keywords)
+    net.fit(X, y, checkpoint=fastmlp.Checkpoint(folder / "net", 1, resume=True), **keywords)
     return of_net(net)
 
 
@@ -234,7 +227,8 @@ def longer(folder: Path, kind: str) -> dict[str, Any]:
         else:
             n_nets = {"lanes": 40, "one by one": 3}[kind]
             nets = fastmlp.Population((4, 6, 3), n_nets, loss="softmax_cross_entropy", device="cpu", random_state=3)
-        nets.fit(X, y, epochs=epochs, batch_size=16, verbose=0, checkpoint=folder / "file", resume=epochs == 12)
+        file = fastmlp.Checkpoint(folder / "file", resume=epochs == 12)
+        nets.fit(X, y, epochs=epochs, batch_size=16, verbose=0, checkpoint=file)
     return of_net(nets) if kind == "net" else of_population(nets)
 
 
@@ -292,7 +286,11 @@ for name, shape in LANES.items():
         "early stopping, accuracy": {"early_stopping": fastmlp.EarlyStopping(2, "validation_accuracy"), **wide},
         "validation fraction": {"early_stopping": 2, "epochs": 20, "validation_fraction": 0.25},
         "converged": {"converged": 0.5, "epochs": 40, "optimizer": fastmlp.Adam(0.02)},
-        "restarts": {"converged": 0.4, "restart_after": 12, "epochs": 50, "optimizer": fastmlp.Adam(0.02)},
+        "restarts": {
+            "converged": fastmlp.Converged(0.4, restart_after=12),
+            "epochs": 50,
+            "optimizer": fastmlp.Adam(0.02),
+        },
         "rates": {"optimizer": fastmlp.Adam(rates)},
         "weights": {"sample_weight": np.linspace(0.0, 2.0, 60)},
         "weights of each net": {"sample_weight": np.random.default_rng(0).random((len(rates), 60))},

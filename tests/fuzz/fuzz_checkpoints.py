@@ -38,7 +38,7 @@ def _fit(kind, epochs=6, **options):
 def checkpoint(kind):
     """Return the valid checkpoint of a kind of fit, after a part of its epochs where more can follow, as bytes."""
     path = folder() / f"seed-{kind}.ckpt"
-    _fit(kind, epochs=2 if kind == "net" else 6, checkpoint=path, every=1)
+    _fit(kind, epochs=2 if kind == "net" else 6, checkpoint=fastmlp.Checkpoint(path, 1))
     return path.read_bytes()
 
 
@@ -53,7 +53,7 @@ def resume(kind, data):
     path = written(data, "fit.ckpt")
     (folder() / "fit.ckpt.previous").unlink(missing_ok=True)
     try:
-        found = _fit(kind, checkpoint=path, resume=True)
+        found = _fit(kind, checkpoint=fastmlp.Checkpoint(path, resume=True))
     except ValueError as error:
         return sentence(error)
     assert (found == _end(kind)).all(), "a damaged checkpoint has led to other numbers"

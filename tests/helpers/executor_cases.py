@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastmlp import AdamW, Population
+from fastmlp import AdamW, Converged, Population
 from fastmlp.executors.workers import number_of_worker
 from fastmlp.fit.workers import train_nets
 
@@ -24,7 +24,7 @@ FITS = {
     "lanes": ((3, 5, 1), 40, {}, {"batch_size": 16, "epochs": 30}),
     "one by one": ((3, 90, 70, 1), 5, {}, {"batch_size": 16, "epochs": 4}),
     "full batches": ((3, 2, 1), 40, {}, {"epochs": 50}),
-    "restarts": ((3, 5, 1), 40, {}, {"epochs": 60, "converged": 0.5, "restart_after": 20}),
+    "restarts": ((3, 5, 1), 40, {}, {"epochs": 60, "converged": Converged(0.5, restart_after=20)}),
     "settings of each net": (
         (3, 5, 1),
         40,

@@ -15,7 +15,7 @@ from executor_cases import InPlace
 from resumed_fits import train
 from small_blocks import BATCH, N, Rows, X, Y, use_small_blocks
 
-from fastmlp import MLP, SGD, AdamW, EarlyStopping, Population
+from fastmlp import MLP, SGD, AdamW, Converged, EarlyStopping, Population
 from fastmlp.fit import workers
 from fastmlp.kernels.cpu import backend
 
@@ -109,7 +109,7 @@ OPTIONS = {
         nets=True,
     ),
     "a goal": Option({"converged": 0.62}, nets=True, on_workers=False),
-    "restarts": Option({"converged": 0.55, "restart_after": 4}, nets=True),
+    "restarts": Option({"converged": Converged(0.55, restart_after=4)}, nets=True),
     "one diverges": Option(_one_too_fast, {"hidden_activation": "leaky_relu"}, nets=True),
 }
 ALL = [

@@ -3,6 +3,7 @@
 import numpy as np
 
 import fastmlp.persistence.checkpoint_files
+from fastmlp import Checkpoint
 
 
 class Killed(BaseException):
@@ -22,9 +23,14 @@ def kill_after_writes(n_writes, monkeypatch):
     monkeypatch.setattr(fastmlp.persistence.checkpoint_files, "write", counted)
 
 
-def train(net, data, checkpoint=None, **arguments):
+def checkpoint(path, every="5 min", resume=False):
+    """Return the Checkpoint for a path, None for none."""
+    return None if path is None else Checkpoint(path, every, resume)
+
+
+def train(net, data, path=None, every="5 min", resume=False, **arguments):
     """Fit, and return (net, record of the fit); silently unless told otherwise."""
-    return net, net.fit(*data, checkpoint=checkpoint, **{"verbose": 0, **arguments})
+    return net, net.fit(*data, checkpoint=checkpoint(path, every, resume), **{"verbose": 0, **arguments})
 
 
 def killed(n_writes, monkeypatch, net, data, path, **arguments):

@@ -164,7 +164,7 @@ def test_signal_at_any_moment_leaves_a_consistent_fit(name, n_signals, ctrl_c, t
 POPULATIONS = {
     "lanes": ((3, 5, 1), 40, {}),
     "one by one": ((3, 90, 70, 1), 6, {}),
-    "restarts": ((3, 5, 1), 40, {"converged": 1e-9, "restart_after": 100}),
+    "restarts": ((3, 5, 1), 40, {"converged": fastmlp.Converged(1e-9, restart_after=100)}),
     "threads of an executor": ((3, 5, 1), 40, {"executor": InPlace()}),
     "rows on disk": ((3, 5, 1), 6, {"memory_limit": 1_000_000, "batch_size": 9}),
 }

@@ -34,7 +34,7 @@ X = rng.normal(size=(400, 6))
 y, held_out = (X[:, 0] > 0).astype(int), (X[:99], (X[:99, 0] > 0).astype(int))
 settings = {"loss": "binary_cross_entropy", "device": "cpu", "random_state": 3}
 fit = {"batch_size": 16, "validation_data": held_out, "early_stopping": 10**6, "verbose": 0}
-fit |= {"checkpoint": path, "every": "EVERY s", "resume": resume} if path != "-" else {}
+fit |= {"checkpoint": fastmlp.Checkpoint(path, "EVERY s", resume)} if path != "-" else {}
 
 
 def report(epoch, history):
@@ -52,7 +52,7 @@ if kind == "net":
 elif kind == "sweep":
     print(before, 0, flush=True)
     space = {"hidden_layer_sizes": [(4,), (5,), (6,), (7,)], "learning_rate": [0.01, 0.02, 0.05]}
-    fit = {name: fit[name] for name in ("checkpoint", "every", "resume") if name in fit}
+    fit = {name: fit[name] for name in ("checkpoint",) if name in fit}
     found = fastmlp.sweep(X, y, space, n=12, epochs=250, random_state=3, device="cpu", verbose=0, **fit)
     net = found.best
     net.params[:3] = found.fold_scores.sum(), found.fold_scores[0, 0], found.train_losses.sum()

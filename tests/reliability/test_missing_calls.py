@@ -21,7 +21,7 @@ import fastmlp
 X = numpy.array([[0, 0], [0, 1], [1, 0], [1, 1]], "float32")
 y = numpy.array([0, 1, 1, 0])
 net = fastmlp.MLP((2, 4, 1), loss="binary_cross_entropy", random_state=0)
-history = net.fit(X, y, epochs=300, optimizer="adam", checkpoint="run.ckpt", every=100, verbose=0)
+history = net.fit(X, y, epochs=300, optimizer="adam", checkpoint=fastmlp.Checkpoint("run.ckpt", 100), verbose=0)
 net.save("net.safetensors")
 again = fastmlp.load("net.safetensors")
 pop = fastmlp.Population((2, 4, 1), 40, random_state=0)
@@ -30,10 +30,11 @@ pop.save("pop.safetensors")
 print(history.epochs, bool((again.predict(X) == net.predict(X)).all()), result.loss.shape)
 numpy.save("X.npy", numpy.tile(X, (50_000, 1)))  # 1.6 MB, and half as much of targets
 numpy.save("y.npy", numpy.tile(y, 50_000))
-files = {"memory_limit": "1MB", "checkpoint": "stream.ckpt"}
+files = {"memory_limit": "1MB"}
 for is_second in (False, True):  # which goes on from the end of the first
     net = fastmlp.MLP((2, 4, 1), random_state=0)
-    arguments = {**files, "epochs": 2 + is_second, "resume": is_second, "batch_size": 500}
+    arguments = {**files, "epochs": 2 + is_second, "batch_size": 500}
+    arguments["checkpoint"] = fastmlp.Checkpoint("stream.ckpt", resume=is_second)
     print(net.fit("X.npy", "y.npy", **arguments).epochs)
 from fastmlp.commands.cli import main
 sys.argv = ["fastmlp", "devices"]

@@ -11,6 +11,7 @@ NAMES = {
     "optimizers": "SGD Adam AdamW RMSprop Adagrad Quickprop Rprop Optimizer optimizer_from_name",
     "schedules": "Schedule Constant Step Exponential InverseScaling Cosine Warmup OneCycle FlatCosine",
     "callbacks": "EarlyStopping",
+    "runtime.checkpoint_interval": "Checkpoint",
     "loggers": "Logger CSVLogger",
     "initialization": "Uniform Normal UniformByFanIn",
     "convergence": "Converged EpochStatistics",

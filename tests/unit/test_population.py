@@ -350,7 +350,10 @@ BAD = [
         r"learning_rate must be a number in \(0",
     ),
     (lambda pop: pop.fit(XOR_X, XOR_Y, converged="accurate"), "Did you mean 'accuracy'"),
-    (lambda pop: pop.fit(XOR_X, XOR_Y, restart_after=5), "restart_after needs converged"),
+    (
+        lambda pop: pop.fit(XOR_X, XOR_Y, converged=fastmlp.Converged(0.1, restart_after=0)),
+        "restart_after must be a whole number",
+    ),
     (lambda pop: pop.fit(XOR_X, XOR_Y, converged="40-20-40"), "needs an output with a range"),
     (lambda pop: pop.fit(XOR_X, XOR_Y * 1.5, converged="accuracy"), "Accuracy needs classes"),
     (lambda pop: pop.fit(np.zeros((2, 4, 2)), XOR_Y), r"X with three axes must have shape \(3, n_samples, 2\)"),

@@ -11,11 +11,9 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from ..runtime.checkpoint_interval import DEFAULT
+from ..runtime.checkpoint_interval import DEFAULT as EVERY
+from ..runtime.checkpoint_interval import Checkpoint
 from ..table_training.recipes import DEFAULT_QUALITY, QUALITIES
-
-EVERY = DEFAULT  # interval of checkpoints
-
 
 # As target.TASKS, whose module `--help` must not import.
 TASKS = "auto", "classification", "regression"
@@ -153,7 +151,7 @@ class TrainOptions:
         if self.checkpoint is None:
             return {}
         path = self.checkpoint if k is None else self.checkpoint_of(k)
-        return {"checkpoint": path, "every": EVERY, "resume": self.resume}
+        return {"checkpoint": Checkpoint(path, EVERY, self.resume)}
 
 
 def as_command(function: Callable[[Any], None], options: type) -> Callable[..., None]:

@@ -14,7 +14,7 @@ from ..data.digest import digest_of, sample_digests
 from ..errors import counted, is_per_net
 from ..interface.user_warnings import warn_user
 from ..optimizers import setting_text
-from ..persistence.checkpoint_files import PREVIOUS, Checkpoint, CheckpointFile, Identity
+from ..persistence.checkpoint_files import PREVIOUS, CheckpointFile, Contents, Identity
 from ..population_result.recorded_epochs import recorded_epochs
 from ..runtime.memory_check import checked_memory_limit
 from ..schedules import Schedule, schedule_factors
@@ -49,7 +49,7 @@ def description(value: Any) -> str:
 
 def file_of(given: dict[str, Any], kind: str) -> CheckpointFile:
     """Return the file of a fit's checkpoints; given : checked keywords of fit, of which checkpoint is not None"""
-    return CheckpointFile(given["checkpoint"], given["every"], given["resume"], kind, given["verbose"])
+    return CheckpointFile(given["checkpoint"], kind, given["verbose"])
 
 
 @contextmanager
@@ -87,7 +87,7 @@ def identity_of(nets: Any, task: FitTask) -> Identity:
     settings = {name: value for name, value in nets.get_settings().items() if value}
     found: dict[str, Any] = settings | {"random_state": nets.seed, "device": nets.device.name.partition(":")[0]}
     if task.is_population:
-        found |= {"n_nets": nets.n_nets, "converged": description(task.converged), "restart_after": task.restart_after}
+        found |= {"n_nets": nets.n_nets, "converged": description(task.converged)}
         found |= {name: digest_of(array) for name, array in nets.get_arrays().items() if name != "params"}
     found |= {"batch_size": task.batch_size, "shuffle": task.shuffle, "optimizer": description(task.optimizer)}
     found |= {name: digest_of(value) for name, value in task.optimizer.settings.items() if is_per_net(value)}
@@ -158,7 +158,7 @@ def saver_of(file: CheckpointFile, nets: Any, task: FitTask) -> Saver:
             reached = counted(state.n_ended, "finished net")
         else:
             reached = f"epoch {len(state.nets[0]['loss']) if 0 in state.nets else 0:,}"
-        file.write(Checkpoint(identity, numbers, arrays), reached, epochs)
+        file.write(Contents(identity, numbers, arrays), reached, epochs)
 
     return Saver(file.timer, write, start)
 

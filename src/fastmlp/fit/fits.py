@@ -318,7 +318,7 @@ def _task_of_population(pop: PopulationBase, X: Any, y: Any, given: dict[str, An
         shuffle=shuffle,
         optimizer=optimizer,
         monitor=monitor,
-        restart_after=given["restart_after"],
+        restart_after=None if given["converged"] is None else given["converged"].restart_after,
         converged=given["converged"],
         is_population=True,
     )

@@ -6,19 +6,18 @@ takes a value and returns it as fits use it; keywords without one are checked wi
 """
 # No postponed annotations: the table is read from them.
 
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from inspect import signature
 from typing import Annotated, Any, NamedTuple, TypedDict, get_type_hints
 
 from ..callbacks import as_callbacks, as_early_stopping
-from ..convergence import as_converged
+from ..convergence import Converged, as_converged
 from ..errors import checked_count, checked_number, checked_verbose
 from ..interface.keywords import unknown_keyword
-from ..optimizers import OPTIMIZERS, Adam, Optimizer, optimizer_from_name
+from ..optimizers import OPTIMIZERS, Adam, optimizer_from_name
 from ..optimizers.base import AUTO
-from ..runtime.checkpoint_interval import DEFAULT as EVERY
+from ..runtime.checkpoint_interval import Checkpoint, as_checkpoint
 from .metrics import as_metrics
 from .optimizer_state import OptimizerState, checked_state
 
@@ -34,31 +33,7 @@ def _seconds(value: Any) -> Any:
     return None if value is None else checked_number("time_limit", value, 0.0, open_low=True)
 
 
-def _epochs_of_attempt(value: Any) -> Any:
-    return None if value is None else checked_count("restart_after", value)
-
-
-class CheckpointKeywords(TypedDict, total=False):
-    """Keywords about the file of checkpoints; `sweep` has them, too.
-
-    Parameters
-    ----------
-    checkpoint : str or path, optional
-        File to which the whole state of the fit is written at intervals, at its end and after Ctrl-C. The one before is
-        kept as `FILE.previous`.
-    every : int or str, default "5 min"
-        Interval between checkpoints: a number of epochs, or a duration in s, min or h, such as "30 s".
-    resume : bool, default False
-        Whether to go on from the checkpoint: the fit ends with the same bits as without the interruption, or goes on to
-        a larger number of epochs. Where there is no file, the fit starts anew.
-    """
-
-    checkpoint: Annotated[str | os.PathLike | None, Keyword(None)]
-    every: Annotated[int | str, Keyword(EVERY)]
-    resume: Annotated[bool, Keyword(False)]
-
-
-class FitKeywords(CheckpointKeywords, total=False):
+class FitKeywords(TypedDict, total=False):
     """Keywords of MLP.fit and of Population.fit.
 
     Parameters
@@ -119,6 +94,9 @@ class FitKeywords(CheckpointKeywords, total=False):
     optimizer_state : OptimizerState, optional
         State that is carried from fit to fit, so that several fits continue one another. By default the fit starts with
         a new state.
+    checkpoint : str, path or Checkpoint, optional
+        File to which the whole state of the fit is written every five minutes, at its end and after Ctrl-C; a
+        Checkpoint has another interval, or goes on from the file.
     """
 
     epochs: Annotated[int, Keyword(100, partial(checked_count, "epochs"))]
@@ -138,6 +116,7 @@ class FitKeywords(CheckpointKeywords, total=False):
     verbose: Annotated[int, Keyword(1, checked_verbose)]
     time_limit: Annotated[float | None, Keyword(None, _seconds)]
     optimizer_state: Annotated[OptimizerState | None, Keyword(None, checked_state)]
+    checkpoint: Annotated[Any, Keyword(None, as_checkpoint)]
 
 
 class PopulationFitKeywords(FitKeywords, total=False):
@@ -168,9 +147,6 @@ class PopulationFitKeywords(FitKeywords, total=False):
         Records as for MLP.fit, for early stopping and callbacks. The nets are trained one by one.
     monitor : bool, default False
         Whether to warn once, with a TrainingWarning, when more than half of the nets fail in a known way.
-    resume : bool, default False
-        Whether to go on from the checkpoint, as for MLP.fit. With a larger number of epochs, nets that have trained all
-        epochs go on; nets that early stopping, convergence or divergence has ended stay as they are.
     memory_limit : int or str, optional
         Bytes that the data of a source may take in memory, as for MLP.fit. Rows that take more are read from disk in
         each epoch, and the nets are trained one after another.
@@ -187,20 +163,20 @@ class PopulationFitKeywords(FitKeywords, total=False):
     converged : float, str or Converged, optional
         Rule by which a net has converged and stops. A number: its loss is at most this; "accuracy": all samples are
         classified correctly; "40-20-40": every output is within 40 % of the output's range of its target; or a
-        Converged, which says how an epoch is judged. By default all nets are trained for all epochs.
-    restart_after : int, optional
-        Number of epochs after which a net that has not converged is restarted from new initial parameters, drawn by
-        `init`; needs `converged`.
+        Converged, which says how an epoch is judged, and when a net is restarted. By default all nets are trained for
+        all epochs.
     executor : object, optional
         Where to train in tasks of some seconds, on workers that may be other machines: an executor with `submit`, such
         as `client.get_executor()` of a Dask client, `loky.get_reusable_executor()` or
         `concurrent.futures.ProcessPoolExecutor()`. On the same device, results have the same bits as without it, but
         for nets that diverge, whose last finite parameters may be those of another epoch. Ctrl-C waits for the tasks
         that have begun; a second one does not. A checkpoint has the nets of finished tasks.
+    checkpoint : str, path or Checkpoint, optional
+        As for MLP.fit. With a larger number of epochs, nets that have trained all epochs go on; nets that early
+        stopping, convergence or divergence has ended stay as they are.
     """
 
     converged: Annotated[Any, Keyword(None, as_converged)]
-    restart_after: Annotated[int | None, Keyword(None, _epochs_of_attempt)]
     executor: Annotated[Any, Keyword(None)]
 
 
@@ -222,10 +198,9 @@ class Table(NamedTuple):
         rows = {
             name: next(iter(hint.__metadata__)) for name, hint in get_type_hints(kinds, include_extras=True).items()
         }
-        last = {name: rows.pop(name) for name in CheckpointKeywords.__annotations__}
-        rows |= last
+        rows["checkpoint"] = rows.pop("checkpoint")  # the last one
         defaults = {name: row.default if row.check is None else row.check(row.default) for name, row in rows.items()}
-        return cls(rows, defaults, [CheckpointKeywords.__doc__, FitKeywords.__doc__, kinds.__doc__])
+        return cls(rows, defaults, [FitKeywords.__doc__, kinds.__doc__])
 
 
 MLP_TABLE, POPULATION_TABLE = Table.of(FitKeywords), Table.of(PopulationFitKeywords)
@@ -250,28 +225,19 @@ def checked(function: Callable[..., Any], given: Mapping[str, Any], table: Table
             raise _unknown(function, name, owner)
         check = table.rows[name].check
         found[name] = value if check is None else check(value)
-    if found.get("restart_after") is not None and found["converged"] is None:
-        raise ValueError("restart_after needs converged=..., which says when a net has learned.")
-    if found["checkpoint"] is None and (found["resume"] or found["every"] != EVERY):
-        refuse_without_file(found["every"], found["resume"])
     return found
-
-
-def refuse_without_file(every: Any, resume: bool) -> None:
-    """Raise ValueError for arguments of a fit that need checkpoint=..., which it was not given."""
-    if resume:
-        raise ValueError("resume=True needs checkpoint=..., the file to go on from.")
-    if every != EVERY:
-        raise ValueError(f"every={every!r} needs checkpoint=..., the file to write at this interval.")
 
 
 def _unknown(function: Callable[..., Any], name: str, owner: type) -> TypeError:
     """Return the error for a keyword that fit does not have."""
-    kinds: tuple[type[Optimizer], ...] = (Adam, *OPTIMIZERS.values())
-    cls = next((kind.__name__ for kind in kinds if name in kind.__dataclass_fields__), None)
-    if cls is not None:
-        return TypeError(
-            f"{function.__qualname__}() got an unexpected keyword argument {name!r}. It is a setting of the "
-            f"optimizer: write optimizer=fastmlp.{cls}({name}=...)."
-        )
+    optimizers = Adam, *OPTIMIZERS.values()
+    rules: dict[str, tuple[Any, ...]]
+    rules = {"optimizer": optimizers, "checkpoint": (Checkpoint,), "converged": (Converged,)}
+    for keyword, kinds in rules.items():
+        cls = next((kind.__name__ for kind in kinds if name in kind.__dataclass_fields__), None)
+        if cls is not None and keyword in signature(function).parameters:
+            return TypeError(
+                f"{function.__qualname__}() got an unexpected keyword argument {name!r}. It is a setting of {keyword}: "
+                f"write {keyword}=fastmlp.{cls}({name}=...)."
+            )
     return unknown_keyword(function.__qualname__, name, signature(function).parameters, owner)

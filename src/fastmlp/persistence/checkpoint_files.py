@@ -18,10 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..data.digest import CRC, PREFIX
-from ..errors import shown
 from ..interface.user_warnings import warn_user
 from ..kernels.system.atomic_file import draft_beside
-from ..runtime.checkpoint_interval import Timer, as_interval
+from ..runtime.checkpoint_interval import Checkpoint, Timer, as_interval
 from ..runtime.output_files import check_output, replacing
 from . import checksum, package_version
 from .safetensors_file import DAMAGE, check_checksum, parts_of_file, reason_of
@@ -33,7 +32,7 @@ PREVIOUS = ".previous"  # suffix of the checkpoint before the last one
 Identity = dict[str, str]  # what must be the same for a fit to go on: settings as text, and digests of arrays
 
 
-class Checkpoint(NamedTuple):
+class Contents(NamedTuple):
     """Contents of a checkpoint's file."""
 
     identity: Identity
@@ -41,7 +40,7 @@ class Checkpoint(NamedTuple):
     state: dict[str, np.ndarray]
 
 
-def write(path: Path, kind: str, checkpoint: Checkpoint, keep_previous: bool = True) -> None:
+def write(path: Path, kind: str, checkpoint: Contents, keep_previous: bool = True) -> None:
     """Write a checkpoint, and keep the one that it replaces.
 
     kind : "net" or "population"
@@ -82,7 +81,7 @@ def _keep(path: Path) -> None:
         name.unlink(missing_ok=True)  # it is still there if it and `FILE.previous` were names of the same file
 
 
-def read(path: Path, kind: str) -> Checkpoint:
+def read(path: Path, kind: str) -> Contents:
     """Return the checkpoint in a file.
 
     Raises
@@ -106,7 +105,7 @@ def read(path: Path, kind: str) -> Checkpoint:
         check_checksum(description, arrays)
         if description["checkpoint"] != kind:
             raise ValueError(f"it is a checkpoint of a {description['checkpoint']}, and this is a {kind}")
-        return Checkpoint(description["identity"], description["numbers"], arrays)
+        return Contents(description["identity"], description["numbers"], arrays)
     except ValueError:
         raise
     except DAMAGE as error:
@@ -116,7 +115,7 @@ def read(path: Path, kind: str) -> Checkpoint:
 class CheckpointFile:
     """The file of a fit's checkpoints: what it holds when the fit begins, and when it is written next.
 
-    path, every, resume : arguments of fit, which are checked
+    checkpoint : argument of fit
     kind : "net", "population" or SEARCH
     verbose : int     whether to say on standard error where the fit begins
 
@@ -130,25 +129,24 @@ class CheckpointFile:
         If an argument is invalid, or the checkpoint and the one before it are damaged.
     """
 
-    def __init__(self, path: Any, every: Any, resume: Any, kind: str, verbose: int):
-        if not isinstance(path, (str, os.PathLike)):
-            raise ValueError(f"checkpoint must be the path of a file, but it is {shown(path)}.")
+    def __init__(self, checkpoint: Checkpoint, kind: str, verbose: int):
+        path, resume = checkpoint.path, checkpoint.resume
         self.path, self.kind, self._verbose = Path(path), kind, verbose
-        self.timer = Timer(as_interval(every))
+        self.timer = Timer(as_interval(checkpoint.every))
         self._is_damaged = False
         check_output(self.path)
         exists = self.path.is_file() or Path(f"{self.path}{PREVIOUS}").is_file()
         if exists and not resume:
             others = f"{path}.*" if kind == SEARCH else f"{path}{PREVIOUS}"
             raise FileExistsError(
-                f"There is a checkpoint {str(path)!r} already. Go on from it (resume=True, on the command line "
-                f"--resume), or name another file; to start anew, remove it and {others!r}."
+                f"There is a checkpoint {str(path)!r} already. Go on from it (Checkpoint(..., resume=True), on the "
+                f"command line --resume), or name another file; to start anew, remove it and {others!r}."
             )
         self.found = self._read() if exists else None
         if resume and not exists:
             self._say(f"There is no checkpoint {str(path)!r} yet: the fit starts anew.")
 
-    def _read(self) -> Checkpoint:
+    def _read(self) -> Contents:
         """Return the last checkpoint or, if it is damaged, the one before it."""
         try:
             return read(self.path, self.kind)
@@ -204,7 +202,7 @@ class CheckpointFile:
                 "another file."
             )
 
-    def write(self, checkpoint: Checkpoint, reached: str, epochs_done: int = 0) -> None:
+    def write(self, checkpoint: Contents, reached: str, epochs_done: int = 0) -> None:
         """Write a checkpoint, and restart the timer. A file that cannot be written is a warning: the fit goes on.
 
         reached : str     what the fit has reached, for the warning

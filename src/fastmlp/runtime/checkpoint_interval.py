@@ -1,12 +1,14 @@
-"""Interval between checkpoints, in epochs or as a duration such as "5 min", and a timer that says when one is due.
+"""Checkpoint of a fit: its file, the interval between two, and a timer that says when one is due.
 
 Loggers take the same intervals for their rows. persistence/checkpoint_files.py writes the file.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import time
+from dataclasses import dataclass
 from math import inf, isfinite
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -26,7 +28,7 @@ class Interval(NamedTuple):
 
 
 def as_interval(value: Any) -> Interval:
-    """Return fit's `every` argument as an Interval.
+    """Return an interval, as users give it, as an Interval.
 
     value : a whole number of epochs, or a duration with its unit, "s", "min" or "h"
 
@@ -49,6 +51,50 @@ def as_interval(value: Any) -> Interval:
         "every must be a number of epochs, such as 10, or a duration above 0 in s, min or h, such as '30 s', '5 min' "
         f"or '2 h', but it is {shown(value)}."
     )
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """File to which a fit writes its whole state at intervals, at its end and after Ctrl-C.
+
+    The file before is kept as `FILE.previous`.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    every : int or str, default "5 min"
+        Interval between checkpoints: a number of epochs, or a duration in s, min or h, such as "30 s".
+    resume : bool, default False
+        Whether to go on from the file: the fit ends with the same bits as without the interruption, or goes on to a
+        larger number of epochs. Where there is no file, the fit starts anew.
+
+    Raises
+    ------
+    ValueError
+        If the path is none, or the interval is invalid.
+
+    Examples
+    --------
+    >>> Checkpoint("run.ckpt", every="30 s")
+    Checkpoint(path='run.ckpt', every='30 s', resume=False)
+    """
+
+    path: str | os.PathLike
+    every: int | str = DEFAULT
+    resume: bool = False
+
+    def __post_init__(self):
+        if not isinstance(self.path, (str, os.PathLike)):
+            raise ValueError(
+                f"checkpoint must be the path of a file, or a fastmlp.Checkpoint, but it is {shown(self.path)}."
+            )
+        as_interval(self.every)
+
+
+def as_checkpoint(value: Any) -> Checkpoint | None:
+    """Return fit's checkpoint argument, a path, a Checkpoint or None, as a Checkpoint or None."""
+    return value if value is None or isinstance(value, Checkpoint) else Checkpoint(value)
 
 
 class Timer:

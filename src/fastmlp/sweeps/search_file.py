@@ -13,23 +13,15 @@ import numpy as np
 from ..data.digest import digest_of
 from ..errors import counted
 from ..fit.checkpoint_identity import description
-from ..fit.keywords import refuse_without_file
-from ..persistence.checkpoint_files import PREVIOUS, SEARCH, Checkpoint, CheckpointFile, Identity
+from ..persistence.checkpoint_files import PREVIOUS, SEARCH, CheckpointFile, Contents, Identity
+from ..runtime.checkpoint_interval import Checkpoint
 from .search import Group, Search
-
-
-def search_file(checkpoint: Any, every: Any, resume: bool, verbose: int) -> SearchFile | None:
-    """Return the file of a search's checkpoints, or None; arguments of sweep, checked as those of fit."""
-    if checkpoint is not None:
-        return SearchFile(checkpoint, every, resume, verbose)
-    refuse_without_file(every, resume)
-    return None
 
 
 class SearchFile:
     """The file of a search's checkpoints.
 
-    path, every, resume, verbose : arguments of sweep
+    checkpoint, verbose : arguments of sweep
 
     Raises
     ------
@@ -37,8 +29,8 @@ class SearchFile:
         As CheckpointFile does.
     """
 
-    def __init__(self, path: Any, every: Any, resume: bool, verbose: int):
-        self._file, self._every = CheckpointFile(path, every, resume, SEARCH, verbose), every
+    def __init__(self, checkpoint: Checkpoint, verbose: int):
+        self._file, self._every = CheckpointFile(checkpoint, SEARCH, verbose), checkpoint.every
 
     @property
     def seed(self) -> int | None:
@@ -66,11 +58,11 @@ class SearchFile:
                 f"{str(self._path_of(begun[0]))!r} is there, the checkpoint of a population, but none of its search, "
                 f"{path!r}. Name another file or, to start anew, remove {path + '.*'!r}."
             )
-        self._file.write(Checkpoint(identity, {"seed": search.seed}, {}), "the beginning")
+        self._file.write(Contents(identity, {"seed": search.seed}, {}), "the beginning")
 
     def options(self, group: Group) -> dict[str, Any]:
         """Return the arguments of the fit of a population about its own checkpoint."""
-        return {"checkpoint": self._path_of(group), "every": self._every, "resume": self._exists(group)}
+        return {"checkpoint": Checkpoint(self._path_of(group), self._every, self._exists(group))}
 
     def keep_last(self, group: Group) -> None:
         """Remove the checkpoint before the last one of a population that is finished."""

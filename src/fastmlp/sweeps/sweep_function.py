@@ -8,12 +8,12 @@ from typing import Any
 
 from ..errors import checked_verbose
 from ..fit.interruption import warn_caller_of_search
-from ..fit.keywords import EVERY
 from ..interface.keywords import explains_names
 from ..kernels.jit.compile_time import Stopwatch, notices
+from ..runtime.checkpoint_interval import Checkpoint, as_checkpoint
 from .result import SweepResult
 from .search import Search
-from .search_file import SearchFile, search_file
+from .search_file import SearchFile
 from .space import refit
 
 
@@ -32,9 +32,7 @@ def sweep(  # noqa: PLR0913
     random_state: Any = None,
     verbose: int = 1,
     executor: Any = None,
-    checkpoint: str | os.PathLike | None = None,
-    every: int | str = EVERY,
-    resume: bool = False,
+    checkpoint: str | os.PathLike | Checkpoint | None = None,
 ) -> SweepResult:
     """Train n configurations from a space of settings, and refit the best one on all samples.
 
@@ -75,14 +73,9 @@ def sweep(  # noqa: PLR0913
     executor : object, optional
         Where to train the configurations, as for Population.fit; populations are then trained side by side, and the
         scores have the same bits. The best configuration is refitted in this process.
-    checkpoint : str or path, optional
-        File of the search, for resume=True. Each population has a checkpoint of its own beside it, `FILE.0` and so on,
-        written at intervals and at its end.
-    every : int or str, default "5 min"
-        Interval between checkpoints of the populations in training, as for Population.fit.
-    resume : bool, default False
-        Whether to go on from the checkpoint, to the same scores as without an interruption. If there is no such file,
-        the search starts anew.
+    checkpoint : str, path or Checkpoint, optional
+        File of the search. Each population has a checkpoint of its own beside it, `FILE.0` and so on, written at
+        intervals and at its end. With resume, the search goes on, to the same scores as without an interruption.
 
     Returns
     -------
@@ -94,7 +87,7 @@ def sweep(  # noqa: PLR0913
         If a setting is unknown, a list of choices is empty, or the configurations have losses that cannot be compared;
         if the checkpoint is of another search; and as MLP and its fit do.
     FileExistsError
-        If there is a checkpoint, but resume is False.
+        If there is a checkpoint, and the search is not to go on from it.
 
     Warns
     -----
@@ -115,7 +108,8 @@ def sweep(  # noqa: PLR0913
     """
     verbose = checked_verbose(verbose)
     with notices(verbose > 0):
-        file = search_file(checkpoint, every, resume, verbose)
+        given = as_checkpoint(checkpoint)
+        file = None if given is None else SearchFile(given, verbose)
         if file is not None and random_state is None:
             random_state = file.seed
         search = Search(X, y, space, n, cv, epochs, batch_size, device, dtype, random_state)

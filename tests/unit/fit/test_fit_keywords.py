@@ -1,4 +1,4 @@
-"""fastmlp.fit.keywords: keywords of MLP.fit, Population.fit and sweep have a type and a default each."""
+"""fastmlp.fit.keywords: keywords of MLP.fit and Population.fit have a type and a default each."""
 
 from inspect import signature
 
@@ -33,7 +33,9 @@ def test_no_keyword_is_positional(function):
     [
         (MLP((2, 1)).fit, "epoch", r"^MLP.fit\(\) got an unexpected keyword argument 'epoch'. Did you mean 'epochs'\?"),
         (MLP((2, 1)).fit, "dropout", r"It is a parameter of MLP: write MLP\(dropout=...\)."),
-        (MLP((2, 1)).fit, "learning_rate", r"setting of the optimizer: write .*Adam\(learning_rate=...\)."),
+        (MLP((2, 1)).fit, "learning_rate", r"setting of optimizer: write .*Adam\(learning_rate=...\)."),
+        (MLP((2, 1)).fit, "resume", r"write checkpoint=fastmlp.Checkpoint\(resume=...\)."),
+        (Population((2, 1), 2).fit, "restart_after", r"write converged=fastmlp.Converged\(restart_after=...\)."),
         (Population((2, 1), 2).fit, "momentum", r"write optimizer=fastmlp.SGD\(momentum=...\)."),
         (MLP((2, 1)).fit, "converged", r"^MLP.fit\(\) got an unexpected keyword argument 'converged'.$"),
         (Population((2, 1), 2).fit, "batchsize", r"^Population.fit\(\) .* Did you mean 'batch_size'\?"),

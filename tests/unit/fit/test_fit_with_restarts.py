@@ -21,21 +21,13 @@ from fastmlp.optimizers import OPTIMIZERS
 XOR = {"hidden_activation": "tanh", "loss": "binary_cross_entropy", "random_state": 2, "device": "cpu"}
 
 
-def test_restarts_need_a_rule():
-    pop = Population((2, 2, 1), 3, device="cpu")
-    with pytest.raises(ValueError, match="restart_after needs converged"):
-        pop.fit(XOR_X, XOR_Y, restart_after=50)
-    with pytest.raises(ValueError, match="restart_after must be a whole number"):
-        pop.fit(XOR_X, XOR_Y, converged=0.1, restart_after=0)
-
-
 def test_restarts_use_other_weights_and_count_lost_epochs():
     """Records are those of the last attempt."""
-    given = {"optimizer": "rprop", "converged": 0.05, "verbose": 0}
+    given = {"optimizer": "rprop", "verbose": 0}
     pop = Population((2, 2, 1), 200, **XOR)
-    once = pop.fit(XOR_X, XOR_Y, epochs=60, **given)
+    once = pop.fit(XOR_X, XOR_Y, epochs=60, converged=0.05, **given)
     pop.reset()
-    result = pop.fit(XOR_X, XOR_Y, epochs=600, restart_after=60, **given)
+    result = pop.fit(XOR_X, XOR_Y, epochs=600, converged=Converged(0.05, restart_after=60), **given)
     np.testing.assert_array_equal(result.restarts == 0, once.converged)
     np.testing.assert_array_equal(result.epochs[once.converged], once.epochs[once.converged])
     late = result.restarts > 0

@@ -9,7 +9,7 @@ from kernel_families import FAMILIES, rows_for, use
 from resumed_fits import Killed, assert_extended_fit, assert_same_fit, kill_after_writes
 from small_blocks import BATCH, N, Rows
 
-from fastmlp import SGD, DivergenceWarning, EarlyStopping, OptimizerState, Population
+from fastmlp import SGD, Converged, DivergenceWarning, EarlyStopping, OptimizerState, Population
 from fastmlp.execution import thresholds
 from fastmlp.kernels.cpu import backend
 from fastmlp.persistence.checkpoint_files import read
@@ -202,7 +202,7 @@ def test_a_fit_goes_on_with_an_executor_and_without(here, there, option, tmp_pat
 @pytest.mark.parametrize("short", [4, 6, 8, 10])
 def test_attempts_go_on_and_others_follow(short, kind, tmp_path, recwarn):
     """With restarts after 4 epochs, the last attempt was cut short or not. Each attempt has the whole schedule."""
-    given = {"converged": 1e-9, "restart_after": 4, "schedule": None if short % 4 else "cosine"}
+    given = {"converged": Converged(1e-9, restart_after=4), "schedule": None if short % 4 else "cosine"}
     fit(kind, path=tmp_path / "run.ckpt", epochs=short, **given)
     expected = fit(kind, **given)
     assert (expected[1].restarts == 2).all()

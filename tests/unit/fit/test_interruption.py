@@ -160,7 +160,7 @@ def test_nets_of_an_earlier_fit_are_a_part_of_the_mean(kind, monkeypatch):
 @pytest.mark.parametrize("kind, n_calls", [("nets in lanes", 13), ("nets one by one", 80 + 36)])
 def test_interruption_counts_no_net_twice(kind, n_calls, monkeypatch):
     """In the second attempt: nets that had not begun it keep the epochs of their first, and no loss."""
-    given = {"epochs": 6, "converged": 1e-9, "restart_after": 3}
+    given = {"epochs": 6, "converged": fastmlp.Converged(1e-9, restart_after=3)}
     result = interrupted(kind, n_calls, monkeypatch, **given)[1]
     waiting = np.isnan(result.loss)
     assert 0 < waiting.sum() < result.n_nets
@@ -175,7 +175,7 @@ def test_interruption_counts_no_net_twice(kind, n_calls, monkeypatch):
 @pytest.mark.parametrize("kind, n_calls", [("nets in lanes", 7), ("nets one by one", 60)])
 def test_interruption_before_the_last_attempt_finishes_no_net(kind, n_calls, monkeypatch):
     """Nets at the end of an attempt would have been restarted, so that none of them has finished."""
-    result = interrupted(kind, n_calls, monkeypatch, epochs=6, converged=1e-9, restart_after=3)[1]
+    result = interrupted(kind, n_calls, monkeypatch, epochs=6, converged=fastmlp.Converged(1e-9, restart_after=3))[1]
     assert (result.epochs == 3).any()
     assert (result.n_finished, set(result.stopped_by)) == (0, {"interrupt"})
 

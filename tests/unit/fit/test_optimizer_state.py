@@ -8,7 +8,7 @@ from executor_cases import Pickled
 from fit_kinds import KINDS, fit, make
 from small_blocks import X, Y
 
-from fastmlp import MLP, SGD, Adam, DivergenceWarning, OptimizerState, Population, optimizer_from_name
+from fastmlp import MLP, SGD, Adam, Converged, DivergenceWarning, OptimizerState, Population, optimizer_from_name
 
 KINDS_WITH_STATES = [kind for kind in KINDS if not KINDS[kind].lanes]
 pytestmark = pytest.mark.usefixtures("small_parts")
@@ -67,7 +67,7 @@ def test_a_net_that_diverges_or_is_restarted_begins_anew():
     assert [net.rule for net in state.nets] == ["sgd", "", "sgd"]
     state = OptimizerState()
     for epochs, found in ((6, state), (3, fresh)):
-        fit("nets one by one", epochs=epochs, converged=1e-9, restart_after=3, optimizer_state=found)
+        fit("nets one by one", epochs=epochs, converged=Converged(1e-9, restart_after=3), optimizer_state=found)
     assert [net.scalars[0] for net in state.nets] == [net.scalars[0] for net in fresh.nets]  # powers of as many steps
 
 

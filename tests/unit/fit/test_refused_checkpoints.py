@@ -94,7 +94,7 @@ def test_more_epochs_warn_if_a_schedule_depends_on_their_number(kind, tmp_path, 
 @pytest.mark.parametrize("restart_after", [2, 3])
 def test_restarts_on_workers_serve_for_the_same_number_of_epochs(restart_after, kind, tmp_path):
     """The last attempt of four epochs is cut short, or none is."""
-    path, given = tmp_path / "run.ckpt", {"converged": 1e-9, "restart_after": restart_after}
+    path, given = tmp_path / "run.ckpt", {"converged": fastmlp.Converged(1e-9, restart_after=restart_after)}
     expected = fit(kind, path=path, epochs=SHORT, **given)
     assert_same_fit(fit(kind, path=path, epochs=SHORT, resume=True, **given), expected)
     message = r"finished nets without the optimiser state .*Give epochs=4"
@@ -204,7 +204,7 @@ if __name__ == "__main__":
     path, folder = sys.argv[1:]
     schedule = executor_cases.Waits(folder)
     with executor_cases.process_pool(2) as pool:
-        executor_cases.fit("lanes", pool, n_nets=256, checkpoint=path, every="0.01 s", schedule=schedule)
+        executor_cases.fit("lanes", pool, n_nets=256, checkpoint=fastmlp.Checkpoint(path, "0.01 s"), schedule=schedule)
 """
 
 
@@ -234,6 +234,6 @@ def test_a_fit_whose_client_is_killed_goes_on_to_the_same_bits(tmp_path):
     given = {"n_nets": 256, "schedule": executor_cases.Waits(tmp_path)}
     expected = executor_cases.fit("lanes", **given)
     spoil = lambda pop: pop.params.fill(7.0)
-    found = executor_cases.fit("lanes", rest, change=spoil, checkpoint=path, resume=True, **given)
+    found = executor_cases.fit("lanes", rest, change=spoil, checkpoint=fastmlp.Checkpoint(path, resume=True), **given)
     assert_same_fit(found, expected)
     assert rest.n_submitted == (256 - n_before) // 16

@@ -60,8 +60,8 @@ def test_monitor_of_a_population(executor):
 
 def test_checkpoint_that_is_damaged(tmp_path):
     path, net = tmp_path / "run.ckpt", lambda: MLP((2, 4, 1), random_state=0)
-    net().fit(X, y, epochs=4, checkpoint=path, every=1, verbose=0)
+    net().fit(X, y, epochs=4, checkpoint=fastmlp.Checkpoint(path, 1), verbose=0)
     path.write_bytes(b"damaged")
     with pytest.warns(UserWarning, match="should be a checkpoint") as found:
-        net().fit(X, y, epochs=6, checkpoint=path, resume=True, verbose=0)
+        net().fit(X, y, epochs=6, checkpoint=fastmlp.Checkpoint(path, resume=True), verbose=0)
     assert {warning.filename for warning in found} == {__file__}

@@ -177,12 +177,9 @@ def test_the_number_of_fits_goes_on(tmp_path):
 @pytest.mark.parametrize(
     "arguments, error, words",
     [
-        ({"resume": True}, ValueError, "resume=True needs checkpoint="),
-        ({"every": 3}, ValueError, "every=3 needs checkpoint="),
-        ({"checkpoint": 3}, ValueError, "checkpoint must be the path of a file, but it is 3"),
+        ({"checkpoint": 3}, ValueError, "checkpoint must be the path of a file, or a fastmlp.Checkpoint, but it is 3"),
         ({"checkpoint": "nowhere/run.ckpt"}, FileNotFoundError, "There is no folder 'nowhere'"),
         ({"checkpoint": "."}, IsADirectoryError, "is a folder"),
-        ({"checkpoint": "run.ckpt", "every": "5"}, ValueError, "every must be a number of epochs"),
     ],
 )
 def test_wrong_arguments_are_refused_before_training(tmp_path, monkeypatch, arguments, error, words):

@@ -5,7 +5,7 @@ import signal
 import numpy as np
 import pytest
 from executor_cases import InPlace, Interrupted
-from resumed_fits import Killed, kill_after_writes
+from resumed_fits import Killed, checkpoint, kill_after_writes
 
 import fastmlp
 from fastmlp.fit import workers
@@ -18,8 +18,9 @@ SPACE = {"hidden_layer_sizes": [(4,), (8,), (5, 3)], "learning_rate": [0.01, 0.0
 SETTINGS = {"n": 7, "cv": 2, "epochs": 12, "batch_size": 16, "device": "cpu", "dtype": "float32", "random_state": 5}
 
 
-def sweep(space=SPACE, **options):
-    return fastmlp.sweep(X, Y, space, **SETTINGS | {"verbose": 0} | options)
+def sweep(space=SPACE, path=None, every="5 min", resume=False, **options):
+    file = checkpoint(path, every, resume)
+    return fastmlp.sweep(X, Y, space, checkpoint=file, **SETTINGS | {"verbose": 0} | options)
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +38,11 @@ def assert_same(one, other):
 
 def test_a_checkpoint_changes_no_bit_and_a_finished_search_trains_nothing(tmp_path, monkeypatch, expected):
     path = tmp_path / "search.ckpt"
-    assert_same(sweep(checkpoint=path, every=2), expected)
+    assert_same(sweep(path=path, every=2), expected)
     numbered = [f"search.ckpt.{number}" for number in range(3)]  # of the populations, which have ended
     assert sorted(file.name for file in tmp_path.iterdir()) == ["search.ckpt", *numbered]
     monkeypatch.setattr(backend, "train_nets", None)
-    assert_same(sweep(checkpoint=path, resume=True), expected)
+    assert_same(sweep(path=path, resume=True), expected)
 
 
 @pytest.mark.parametrize("n_fits", [0, 1, 2])
@@ -58,9 +59,9 @@ def test_an_interrupted_search_goes_on_to_the_same_scores(tmp_path, monkeypatch,
     with monkeypatch.context() as patches:
         patches.setattr(fastmlp.Population, "fit", fail)
         with pytest.raises(Killed):
-            sweep(checkpoint=path, every=4)
+            sweep(path=path, every=4)
     assert (tmp_path / f"search.ckpt.{n_fits}").exists()
-    assert_same(sweep(checkpoint=path, resume=True), expected)
+    assert_same(sweep(path=path, resume=True), expected)
 
 
 def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(tmp_path, monkeypatch, expected):
@@ -74,11 +75,11 @@ def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(tmp_path, monkeypatch, expecte
 
     monkeypatch.setattr(fastmlp.Population, "evaluate", interrupted)
     with pytest.warns(UserWarning, match="The search was interrupted"):
-        found = sweep(checkpoint=path)
+        found = sweep(path=path)
     assert found.interrupted
     assert 0 < len(found.scores) < 7
     monkeypatch.undo()
-    assert_same(sweep(checkpoint=path, resume=True), expected)
+    assert_same(sweep(path=path, resume=True), expected)
 
 
 @pytest.mark.parametrize(
@@ -95,24 +96,20 @@ def test_ctrl_c_leaves_a_checkpoint_to_go_on_from(tmp_path, monkeypatch, expecte
 )
 def test_checkpoints_of_other_searches_are_refused(tmp_path, options, difference):
     path = tmp_path / "search.ckpt"
-    sweep(checkpoint=path)
+    sweep(path=path)
     before = path.read_bytes()
     with pytest.raises(ValueError, match=f"is a checkpoint of another fit: {difference}"):
-        sweep(checkpoint=path, resume=True, **options)
+        sweep(path=path, resume=True, **options)
     assert path.read_bytes() == before
 
 
-def test_other_files_and_missing_arguments_are_refused(tmp_path):
+def test_other_files_are_refused(tmp_path):
     path = tmp_path / "net.ckpt"
-    fastmlp.MLP((2, 1), random_state=0).fit(X, Y, epochs=2, checkpoint=path, every=1, verbose=0)
+    fastmlp.MLP((2, 1), random_state=0).fit(X, Y, epochs=2, checkpoint=path, verbose=0)
     with pytest.raises(ValueError, match="it is a checkpoint of a net, and this is a sweep"):
-        sweep(checkpoint=path, resume=True)
+        sweep(path=path, resume=True)
     with pytest.raises(FileExistsError, match=r"to start anew, remove it and .*net\.ckpt\.\*'\.$"):
-        sweep(checkpoint=path)
-    with pytest.raises(ValueError, match="resume=True needs checkpoint"):
-        sweep(resume=True)
-    with pytest.raises(ValueError, match="every=3 needs checkpoint"):
-        sweep(every=3)
+        sweep(path=path)
 
 
 def test_an_interrupted_population_of_workers_goes_on(tmp_path, monkeypatch):
@@ -122,8 +119,8 @@ def test_an_interrupted_population_of_workers_goes_on(tmp_path, monkeypatch):
     space, path, rest = {"learning_rate": np.geomspace(0.01, 0.1, 20)}, tmp_path / "search.ckpt", InPlace()
     expected = sweep(space, n=20)
     with pytest.warns(UserWarning, match="The search was interrupted"):
-        assert sweep(space, n=20, checkpoint=path, executor=Interrupted(2)).interrupted
-    assert_same(sweep(space, n=20, checkpoint=path, executor=rest, resume=True), expected)
+        assert sweep(space, n=20, path=path, executor=Interrupted(2)).interrupted
+    assert_same(sweep(space, n=20, path=path, executor=rest, resume=True), expected)
     assert rest.n_submitted == 1, "40 nets are three tasks"
 
 
@@ -132,10 +129,10 @@ def test_workers_go_on_with_a_population_in_training(tmp_path, monkeypatch, expe
     with monkeypatch.context() as patches:
         kill_after_writes(4, patches)
         with pytest.raises(Killed):
-            sweep(checkpoint=path, every=1)
+            sweep(path=path, every=1)
     assert (tmp_path / "search.ckpt.0").exists()
-    assert_same(sweep(checkpoint=path, executor=InPlace(), resume=True), expected)
-    assert_same(sweep(checkpoint=tmp_path / "other.ckpt", every=2, executor=InPlace()), expected)
+    assert_same(sweep(path=path, executor=InPlace(), resume=True), expected)
+    assert_same(sweep(path=tmp_path / "other.ckpt", every=2, executor=InPlace()), expected)
 
 
 def test_a_search_without_a_seed_goes_on_with_that_of_its_checkpoint(tmp_path, monkeypatch):
@@ -143,13 +140,13 @@ def test_a_search_without_a_seed_goes_on_with_that_of_its_checkpoint(tmp_path, m
     with monkeypatch.context() as patches:
         kill_after_writes(3, patches)
         with pytest.raises(Killed):
-            sweep(checkpoint=path, random_state=None, every=1)
-    first = sweep(checkpoint=path, random_state=None, resume=True)
-    assert_same(sweep(checkpoint=path, random_state=None, resume=True), first)
+            sweep(path=path, random_state=None, every=1)
+    first = sweep(path=path, random_state=None, resume=True)
+    assert_same(sweep(path=path, random_state=None, resume=True), first)
 
 
 def test_the_state_of_a_population_without_the_checkpoint_of_its_search_is_refused(tmp_path):
     (tmp_path / "search.ckpt.0").write_bytes(b"something")
     for resume in (False, True):
         with pytest.raises(FileExistsError, match=r"search\.ckpt\.0' is there.*search\.ckpt\.\*'\.$"):
-            sweep(checkpoint=tmp_path / "search.ckpt", resume=resume)
+            sweep(path=tmp_path / "search.ckpt", resume=resume)

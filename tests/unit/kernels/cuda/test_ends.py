@@ -29,7 +29,7 @@ FITS = {
     "accuracy": XOR | {"converged": "accuracy", "batch_size": 3},
     "40-20-40": XOR | {"converged": "40-20-40", "batch_size": 3},
     "share": XOR | {"converged": Converged(accuracy=0.75)},
-    "restarts": XOR | {"converged": 0.4, "restart_after": 12},
+    "restarts": XOR | {"converged": Converged(0.4, restart_after=12)},
     "stops by loss": stopping("loss"),
     "stops by accuracy": stopping("accuracy") | {"batch_size": 16},
     "stops by validation_loss": stopping("validation_loss") | {"batch_size": 16},
