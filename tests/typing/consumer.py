@@ -87,7 +87,8 @@ def epochs_to_convergence(result: fastmlp.PopulationResult) -> float:
 def many_nets(X: Floats, y: Floats) -> fastmlp.MLP:
     pop = fastmlp.Population((2, 4, 1), 5, init=fastmlp.Normal(0.5), l2=[0.0, 0.1, 0.2, 0.3, 0.4])
     rule = fastmlp.Converged(loss=0.1)
-    result: fastmlp.PopulationResult = pop.fit(X, y, epochs=5, optimizer=fastmlp.Rprop(), converged=rule)
+    file = fastmlp.Checkpoint("run.ckpt", every=10, resume=True)
+    result: fastmlp.PopulationResult = pop.fit(X, y, epochs=5, converged=rule, checkpoint=file)
     rate: float | None = result.success_rate
     print(epochs_to_convergence(result))
     found: fastmlp.SweepResult = fastmlp.sweep(X, y, {"l2": [0.0, 0.1]}, n=2)

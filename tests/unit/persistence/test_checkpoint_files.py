@@ -10,7 +10,7 @@ from resumed_fits import assert_same_fit, train
 
 import fastmlp
 from fastmlp.persistence import checkpoint_files
-from fastmlp.persistence.checkpoint_files import PREVIOUS, Checkpoint, read, write
+from fastmlp.persistence.checkpoint_files import PREVIOUS, Contents, read, write
 
 rng = np.random.default_rng(0)
 X, y = rng.normal(size=(40, 3)), rng.integers(0, 2, 40)
@@ -27,7 +27,7 @@ def stopped(path, n_epochs=4, net=None, data=(X, y), **arguments):
 
 
 def a_checkpoint(number):
-    return Checkpoint({"l2": "0.1"}, {"seed": 1, "fits": 0}, {"params": np.full(9, number)})
+    return Contents({"l2": "0.1"}, {"seed": 1, "fits": 0}, {"params": np.full(9, number)})
 
 
 def no_links(*_):
