@@ -5,10 +5,8 @@ The suite, with scikit-learn, PyTorch, JAX and Keras as competitors, is in the r
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from math import ceil
 from statistics import median
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -17,11 +15,10 @@ import numpy as np
 
 from ..console.durations import duration
 from ..data import xor
-from ..execution.blas_environment import SLOWING
 from ..execution.unrolled_code import steps_to_unrolled, unrolled_nets_at_once
 from ..fit.interruption import require_complete
 from ..mlp import MLP
-from ..optimizers import SGD, Adam
+from ..optimizers import SGD
 from ..population import Population
 from ..runtime.found_devices import microarchitecture
 from ..runtime.thread_count import n_processors
@@ -31,25 +28,21 @@ LONG_ENOUGH = 0.08  # seconds of a measurement
 ROUNDS = 5
 XOR = xor.X, xor.Y[:, None].astype(np.float32)
 HOW = (
-    "fastmlp and NumPy by hand start from the same parameters, and must have the same loss. They take turns; "
-    f"durations are medians of {ROUNDS} rounds, ratios medians of the ratios within a round."
+    "fastmlp and NumPy by hand train by SGD, start from the same parameters, and must have the same loss. They take "
+    f"turns; durations are medians of {ROUNDS} rounds, ratios medians of the ratios within a round."
 )
 
 
 class NumpyNet:
-    """Hand-written training with cross-entropy, of one net, or of many nets with weights (n_nets, fan_in, fan_out).
+    """Hand-written SGD with cross-entropy, of one net, or of many nets with weights (n_nets, fan_in, fan_out).
 
     layers : [[W, b], ...], updated in place
     hidden : "relu", or another name for sigmoid
     rate : learning rate
-    is_adam : whether to use Adam instead of SGD
     """
 
-    def __init__(self, layers: list[list[np.ndarray]], hidden: str, rate: float, is_adam: bool):
+    def __init__(self, layers: list[list[np.ndarray]], hidden: str, rate: float):
         self.layers, self.hidden, self.rate = layers, hidden, np.float32(rate)
-        flat = [array for layer in layers for array in layer]
-        self.moments = [(np.zeros_like(a), np.zeros_like(a)) for a in flat] if is_adam else []
-        self.t = 0
 
     def forward(self, X: np.ndarray) -> list[np.ndarray]:
         """Return the activations of all layers, inputs first."""
@@ -66,30 +59,14 @@ class NumpyNet:
     def step(self, X: np.ndarray, y: np.ndarray) -> None:
         a = self.forward(X)
         delta = (a[-1] - y) / np.float32(len(y))
-        grads: list[np.ndarray] = []
         for k in reversed(range(len(self.layers))):
-            W = self.layers[k][0]
-            grads = [a[k].swapaxes(-1, -2) @ delta, delta.sum(axis=-2, keepdims=True), *grads]
+            (W, b), below = self.layers[k], delta
             if k:
                 derivative = a[k] > 0 if self.hidden == "relu" else a[k] * (1 - a[k])
-                delta = (delta @ W.swapaxes(-1, -2)) * derivative
-        self.update(grads)
-
-    def update(self, grads: list[np.ndarray]) -> None:
-        flat = [array for layer in self.layers for array in layer]
-        if not self.moments:
-            for p, g in zip(flat, grads, strict=True):
-                p -= self.rate * g
-            return
-        self.t += 1
-        root = np.float32((1 - 0.999**self.t) ** 0.5)
-        size = self.rate * root / np.float32(1 - 0.9**self.t)
-        for p, g, (m, v) in zip(flat, grads, self.moments, strict=True):
-            m *= np.float32(0.9)
-            m += np.float32(0.1) * g
-            v *= np.float32(0.999)
-            v += np.float32(0.001) * g * g
-            p -= size * m / (np.sqrt(v) + np.float32(1e-8) * root)
+                below = (delta @ W.swapaxes(-1, -2)) * derivative
+            W -= self.rate * (a[k].swapaxes(-1, -2) @ delta)
+            b -= self.rate * delta.sum(axis=-2, keepdims=True)
+            delta = below
 
     def loss(self, X: np.ndarray, y: np.ndarray) -> float:
         a = self.forward(X)[-1].astype(np.float64)
@@ -137,7 +114,7 @@ def numpy_layers(sizes: tuple[int, ...], params: np.ndarray) -> list[list[np.nda
     return layers
 
 
-def training(sizes, hidden, X, y, batch_size, optimizer, n_nets=None) -> list[Program]:
+def training(sizes, hidden, X, y, batch_size, rate, n_nets=None) -> list[Program]:
     """Return fastmlp and hand-written NumPy, which train from the same initial parameters; one run is one epoch.
 
     X : (n_samples, n_features)
@@ -147,11 +124,9 @@ def training(sizes, hidden, X, y, batch_size, optimizer, n_nets=None) -> list[Pr
     settings: dict[str, Any] = {"hidden_activation": hidden, "random_state": 0, "device": "cpu"}
     settings["loss"] = "binary_cross_entropy" if y.shape[1] == 1 else "softmax_cross_entropy"
     net: Any = Population(sizes, n_nets, **settings) if n_nets else MLP(sizes, **settings)
-    numpy_net = NumpyNet(
-        numpy_layers(sizes, np.array(net.params)), hidden, optimizer.learning_rate, isinstance(optimizer, Adam)
-    )
+    numpy_net = NumpyNet(numpy_layers(sizes, np.array(net.params)), hidden, rate)
     targets = y[:, 0] if y.shape[1] == 1 else y.argmax(axis=1)
-    options: dict[str, Any] = {"batch_size": batch_size, "optimizer": optimizer, "shuffle": False, "verbose": 0}
+    options: dict[str, Any] = {"batch_size": batch_size, "optimizer": SGD(rate), "shuffle": False, "verbose": 0}
 
     def fit(n: int) -> None:
         require_complete(net.fit(X, targets, epochs=n, **options))
@@ -175,7 +150,7 @@ def training(sizes, hidden, X, y, batch_size, optimizer, n_nets=None) -> list[Pr
 
 def prediction(sizes, X) -> list[Program]:
     net = MLP(sizes, loss="softmax_cross_entropy", random_state=0, device="cpu")
-    numpy_net = NumpyNet(numpy_layers(sizes, np.array(net.params)), "relu", 0.0, False)
+    numpy_net = NumpyNet(numpy_layers(sizes, np.array(net.params)), "relu", 0.0)
     repeated = lambda call: lambda n: [call() for _ in range(n)]
     return [
         Program(FASTMLP, repeated(lambda: net.predict(X)), lambda: float(np.mean(net.predict(X)[:, 0]))),
@@ -209,15 +184,15 @@ def cases() -> list[Case]:
 
     digits, mnist = (64, 64, 32, 10), (784, 512, 512, 10)
     small, large, n_nets = data(1024, 64), data(1024, 784), 10_000
-    one_net = lambda: training((2, 2, 2, 1), "sigmoid", *XOR, 4, SGD(0.3))
-    many_nets = lambda: training((2, 2, 1), "sigmoid", *XOR, 4, SGD(0.5), n_nets)
-    batches = lambda: training(digits, "relu", *small, 32, Adam(1e-3))
-    large_net = lambda: training(mnist, "relu", *large, 128, Adam(1e-3))
+    one_net = lambda: training((2, 2, 2, 1), "sigmoid", *XOR, 4, 0.3)
+    many_nets = lambda: training((2, 2, 1), "sigmoid", *XOR, 4, 0.5, n_nets)
+    batches = lambda: training(digits, "relu", *small, 32, 0.1)
+    large_net = lambda: training(mnist, "relu", *large, 128, 0.1)
     return [
-        Case("xor", "XOR 2-2-2-1, cross-entropy, SGD", "epoch", 1, one_net),
-        Case("population", f"XOR 2-2-1, {n_nets:,} nets, SGD", "net and epoch", n_nets, many_nets),
-        Case("minibatch", "64-64-32-10, softmax, Adam, batch 32", "step", 32, batches),
-        Case("large", "784-512-512-10, softmax, Adam, batch 128", "step", 8, large_net),
+        Case("xor", "XOR 2-2-2-1, cross-entropy", "epoch", 1, one_net),
+        Case("population", f"XOR 2-2-1, {n_nets:,} nets", "net and epoch", n_nets, many_nets),
+        Case("minibatch", "64-64-32-10, softmax, batch 32", "step", 32, batches),
+        Case("large", "784-512-512-10, softmax, batch 128", "step", 8, large_net),
         Case("predict", "784-512-512-10, one row in a call", "call", 1, lambda: prediction(mnist, large[0][:1])),
         Case("predict", "784-512-512-10, 1,024 rows in a call", "row", 1024, lambda: prediction(mnist, large[0])),
     ]
@@ -238,8 +213,8 @@ def measure(case: Case) -> dict[str, list[float]]:
     n_runs = {}
     for program in programs:
         n = 1
-        while (seconds := program.seconds(n)) < LONG_ENOUGH:
-            n = ceil(n * min(16.0, max(1.5, 1.2 * LONG_ENOUGH / max(seconds, 1e-9))))
+        while program.seconds(n) < LONG_ENOUGH:
+            n *= 2
         n_runs[program.name] = n
     found: dict[str, list[float]] = {program.name: [] for program in programs}
     for k in range(ROUNDS):
@@ -261,8 +236,6 @@ def check_losses(case: Case, programs: list[Program]) -> None:
 def lines(group: str) -> Iterator[str]:
     """Yield lines on the machine, then one for each case of a group, or of "all", as soon as it is measured."""
     yield f"{microarchitecture()}, {n_processors()} processors, NumPy {np.__version__}, float32 on the CPU. {HOW}"
-    if slowing := [name for name in SLOWING if name in os.environ]:
-        yield f"WARNING: {' and '.join(slowing)} set: OpenBLAS, and NumPy with it, is slower than it could be."
     for case in cases():
         if group in ("all", case.group):
             found = measure(case)

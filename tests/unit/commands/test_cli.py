@@ -289,7 +289,7 @@ def test_report_command_writes_a_page(tables):
 
 def test_bench_command_prints_a_line_per_case(monkeypatch):
     monkeypatch.setattr(numpy_benchmark, "LONG_ENOUGH", 1e-3)
-    assert " XOR 2-2-2-1, cross-entropy, SGD: fastmlp " in run_command("bench", "xor")
+    assert " XOR 2-2-2-1, cross-entropy: fastmlp " in run_command("bench", "xor")
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.csv.gz", "out.tsv", "out.tsv.gz", "out.parquet"])

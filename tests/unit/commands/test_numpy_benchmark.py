@@ -7,13 +7,11 @@ import pytest
 import reference_net
 
 from fastmlp.commands import numpy_benchmark
-from fastmlp.optimizers import SGD, Adam
 
 
-@pytest.mark.parametrize("optimizer", (SGD(0.5), Adam(0.01)))
 @pytest.mark.parametrize("sizes, hidden", (((3, 4, 5, 2), "relu"), ((3, 4, 1), "sigmoid")))
 @pytest.mark.parametrize("n_nets", (None, 3))
-def test_numpy_competitor_matches_the_reference(sizes, hidden, optimizer, n_nets, rng):
+def test_numpy_competitor_matches_the_reference(sizes, hidden, n_nets, rng):
     import reference_optimizers
 
     X = rng.normal(size=(6, 3)).astype(np.float32)
@@ -23,17 +21,14 @@ def test_numpy_competitor_matches_the_reference(sizes, hidden, optimizer, n_nets
     n_params = sum((i + 1) * o for i, o in pairwise(sizes))
     start = rng.normal(size=(n_nets or 1, n_params)).astype(np.float32)
     layers = numpy_benchmark.numpy_layers(sizes, start if n_nets else start[0])
-    net = numpy_benchmark.NumpyNet(layers, hidden, optimizer.learning_rate, isinstance(optimizer, Adam))
+    net = numpy_benchmark.NumpyNet(layers, hidden, 0.5)
     for _ in range(5):
         net.step(X, y)
     output, loss = ("softmax", "softmax_cross_entropy") if sizes[-1] > 1 else ("sigmoid", "binary_cross_entropy")
     found = np.concatenate([a.reshape(len(start), -1) for layer in net.layers for a in layer], axis=1)
     for k, params in enumerate(start.astype(np.float64)):
         expected = reference_net.ReferenceMLP(sizes, (hidden,) * (len(sizes) - 2) + (output,), loss, params.copy())
-        settings = {"learning_rate": optimizer.learning_rate}
-        reference_optimizers.train(
-            expected, X.astype(float), y.astype(float), type(optimizer).__name__, settings, epochs=5
-        )
+        reference_optimizers.train(expected, X.astype(float), y.astype(float), "SGD", {"learning_rate": 0.5}, epochs=5)
         np.testing.assert_allclose(found[k], expected.params, rtol=2e-3, atol=2e-4)
 
 
