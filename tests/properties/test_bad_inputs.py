@@ -45,7 +45,7 @@ BAD_FITS = [
     ({"sample_weight": np.ones(5)}, "sample_weight"),
     ({"class_weight": "balanced"}, "class_weight needs a task with exclusive classes"),
     ({"validation_fraction": 1.0}, "validation_fraction"),
-    ({"validation_data": X}, r"validation_data must be a pair \(X, y\)"),
+    ({"validation_data": X}, r"validation_data must be \(X, y\)"),
     ({"validation_data": (X[:, :2], Y)}, "2 features, but the net has 3 inputs"),
     ({"validation_data": (X, Y[:5])}, "5 samples"),
     ({"validation_data": (X, Y), "validation_fraction": 0.5}, "validation_data or validation_fraction, not both"),

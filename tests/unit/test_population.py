@@ -364,6 +364,7 @@ BAD = [
     (lambda pop: pop.net(3), "There is no net 3: the population has nets 0 to 2"),
     (lambda pop: pop.net("best"), "There is no net 'best'"),
     (lambda pop: Population((2, 1), 3, l2=scipy.stats.expon), "l2 must be a frozen distribution"),
+    (lambda pop: Population((2, 1), 3, dropout=scipy.stats.uniform(-2.0, 0.5)), "dropout must be a number in"),
     (lambda pop: fastmlp.folds(10, 3, random_state=-1), "random_state must be a whole number of at least 0"),
     (lambda pop: fastmlp.bootstrap(10, 3, random_state="a"), "random_state must be a whole number"),
 ]

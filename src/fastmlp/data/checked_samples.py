@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..devices import device_context, device_of
-from ..errors import counted
+from ..errors import counted, shown
 from ..kernels.structs import METRIC_NONE, Samples
 from ..network.spec import Network
 from ..streams.source_kinds import is_source, names_columns
@@ -95,7 +95,10 @@ def select_weights(weight: Any, rows: np.ndarray) -> Any:
 def checked_pair(validation_data: Any) -> tuple:
     """Return validation_data, (X, y) or (X, y, sample_weight), as a tuple after a check of its form."""
     if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-        raise ValueError("validation_data must be a pair (X, y), or (X, y, sample_weight).")
+        raise ValueError(
+            f"validation_data must be (X, y) or (X, y, sample_weight), but it is {shown(validation_data)}. For a file, "
+            "pass its path and the name of the column of targets: ('rows.parquet', 'column')."
+        )
     return tuple(validation_data)
 
 

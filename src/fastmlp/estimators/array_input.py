@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -56,6 +57,11 @@ def explaining(X: Any, dtype: Any) -> Iterator[None]:
 
     dtype : data type, or list of them, to which X is converted in the context
     """
+    if isinstance(X, (str, os.PathLike)):
+        raise ValueError(
+            f"X must be an array or a data frame, but it is {shown(X)}. MLP.fit, Population.fit, TabularMLPClassifier "
+            "and TabularMLPRegressor read files; for this estimator, read the file first."
+        )
     refuse_converted_cells(X, "X")
     try:
         with np.errstate(over="ignore", invalid="ignore"), refused_beyond_float64("X"):  # the check finds infinity

@@ -10,12 +10,12 @@ import numpy as np
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import validate_data
 
+from ..data.checked_samples import checked_pair
 from ..mlp import MLP
 from .array_input import checked_sample_weights, dense, explaining, refuse_dates_among_columns, refuse_missing_dates
 from .epoch_rules import EpochRules
 from .parameters import dtype_of
 from .single_net import SplitSamples
-from .sources import checked_held_out
 
 FLOATS = ("f4", "f8")
 
@@ -89,7 +89,7 @@ class FittedNet:
             return validate_data(self, X, **others, accept_sparse=["csr", "csc"], dtype=dtype, reset=reset)
 
     def _held_out(self, validation_data: Any) -> SplitSamples:
-        X, y, *given = checked_held_out(validation_data)
+        X, y, *given = checked_pair(validation_data)
         X, y = self._validated(X, y, reset=False)
         weights = checked_sample_weights(given[0], X) if given else None
         return SplitSamples(dense(X), y, self._encode(y), weights)

@@ -12,7 +12,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_random_state
 
-from ..errors import counted, install_command, shown
+from ..errors import counted, install_command
 from ..streams.row_loading import check_targets_given
 from ..streams.source_kinds import is_source
 from ..streams.table_sources import as_table_source, columns_apart
@@ -122,16 +122,6 @@ def pieces_with_targets(X: Any, y: Any) -> Iterator[tuple[Any, Any]]:
             is_empty = False
     if is_empty:
         raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
-
-
-def checked_held_out(validation_data: Any) -> tuple:
-    """Return validation_data as (X, y) or (X, y, sample_weight) after a check of its form."""
-    if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-        raise ValueError(
-            f"validation_data must be (X, y) or (X, y, sample_weight), but it is {shown(validation_data)}. For a file, "
-            "pass its path and the name of the column of targets: ('rows.parquet', 'column')."
-        )
-    return tuple(validation_data)
 
 
 class PiecesInMemory:

@@ -77,7 +77,7 @@ def test_invalid_arguments_raise(moons):
         diagnose(net, X, np.eye(2)[y])
     with pytest.raises(ValueError, match="it holds fractions"):
         diagnose(MLP((2, 3, 2)), X, y + 0.5)
-    with pytest.raises(ValueError, match=r"validation_data must be a pair \(X, y\)"):
+    with pytest.raises(ValueError, match=r"validation_data must be \(X, y\)"):
         diagnose(net, X, y, validation_data=X)
     with pytest.raises(ValueError, match="learning_rate must be a number"):
         diagnose(net, X, y, learning_rate=-1)

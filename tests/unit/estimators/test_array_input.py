@@ -1,7 +1,7 @@
 """Arrays of users that are no numbers, too large, missing or infinite: refused by all estimators, in a sentence."""
 
-import re
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,6 @@ import pytest
 from sklearn.base import clone
 
 from fastmlp import MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor, cross_val_population
-from fastmlp.estimators.array_input import as_quantities
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 HUGE = 10**400
@@ -79,15 +78,12 @@ def test_integers_beyond_float64_in_weights_are_refused(model):
             cross_val_population(model, X, Y, cv=2, sample_weight=[HUGE] * 20)
 
 
-@of_all
-def test_columns_named_by_text_and_numbers_raise_a_sentence(model):
-    frame = pd.DataFrame(X).assign(more=X[:, 0] ** 2)
-    message = r"Feature names are only supported if all input features have string names"
-    with pytest.raises(TypeError, match=message):
-        clone(model).fit(frame, Y)
-    fitted = clone(model).fit(frame.rename(columns=str), Y)
-    with pytest.raises(TypeError, match=message):
-        fitted.predict(frame)
+@pytest.mark.parametrize("model", ARRAYS, ids=name_of)
+@pytest.mark.parametrize("path", ("rows.parquet", Path("rows.parquet")), ids=repr)
+def test_files_are_refused_with_those_that_read_them(model, path):
+    for use in (clone(model).fit, lambda X, y: clone(model).fit([[0.0], [1.0]], [0, 1], validation_data=(X, y))):
+        with refusal(r"^X must be an array or a data frame, but it is .*rows\.parquet.*MLP\.fit.* read files"):
+            use(path, "y")
 
 
 # ---- targets
@@ -173,14 +169,3 @@ def test_targets_that_are_no_numbers_are_refused_by_fit_and_score(model):
         fitted.score(X, Y, [HUGE] * 20)
     for y in (np.float32(Y), [bool(y) for y in Y], np.array(Y, object), [Decimal(y) for y in Y]):
         assert fitted.score(X, y) == pytest.approx(fitted.score(X, Y), abs=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("cell", "text"), [("n/a", "'n/a'"), (b"2", "b'2'"), (pd.Timestamp("2020-01-01"), "Timestamp")]
-)
-def test_message_shows_the_cell_that_is_no_number_and_its_position(cell, text):
-    y = np.linspace(0.0, 1.0, 12).astype(object)
-    y[7] = cell
-    for array, place in ((y, "(7,)"), (y.reshape(6, 2), "(3, 1)")):
-        with refusal(rf"but it holds {text}.* at {re.escape(place)}\. Convert text .*; for classes use Other\.$"):
-            as_quantities(array, "Other")

@@ -5,11 +5,8 @@ import pickle
 
 import numpy as np
 import pytest
-from scipy.stats import uniform
 
 from fastmlp import MLP, Population
-from fastmlp.kernels.structs import METRIC_ARGMAX, METRIC_NONE
-from fastmlp.nets.net_base import PER_NET, checked_per_net_setting
 
 
 @pytest.fixture(params=["MLP", "Population"])
@@ -41,11 +38,6 @@ def test_settings_are_checked():
         for make in (lambda **setting: MLP((2, 1), **setting), lambda **setting: Population((2, 1), 3, **setting)):
             with pytest.raises(ValueError, match=f"{name}|Unknown"):
                 make(**{name: value})
-
-
-def test_accuracy_is_for_classes():
-    assert MLP._scores(METRIC_NONE, 0.5, 0.0) == {"loss": 0.5}
-    assert MLP._scores(METRIC_ARGMAX, 0.5, 1.0) == {"loss": 0.5, "accuracy": 1.0}
 
 
 # ---- a population as a sequence of nets
@@ -83,21 +75,3 @@ def test_index_out_of_range_raises(pop, k):
 def test_invalid_index_types_raise(pop, k):
     with pytest.raises(TypeError, match=r"by a net's number or by a slice.*pop\.predict"):
         pop[k]
-
-
-# ---- settings that may differ from net to net
-
-
-@pytest.mark.parametrize("name", PER_NET)
-def test_numbers_arrays_and_distributions(name):
-    rng = lambda: np.random.default_rng(0)
-    assert checked_per_net_setting(name, 0.5, 3, None) == 0.5
-    np.testing.assert_array_equal(checked_per_net_setting(name, [0.1, 0.2, 0.3], 3, None), [0.1, 0.2, 0.3])
-    drawn = checked_per_net_setting(name, uniform(0.0, 0.5), 3, rng)
-    np.testing.assert_array_equal(drawn, uniform(0.0, 0.5).rvs(size=3, random_state=rng()))
-
-
-def test_bounds_hold_for_drawn_numbers_too():
-    for value in (-0.1, [0.1, -0.1, 0.2], uniform(-2.0, 0.5)):
-        with pytest.raises(ValueError, match="dropout must be a number in"):
-            checked_per_net_setting("dropout", value, 3, lambda: np.random.default_rng(0))

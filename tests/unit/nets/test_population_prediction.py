@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastmlp import Population
-from fastmlp.nets.population_prediction import outputs_of, reads_rows
+from fastmlp.nets.population_prediction import outputs_of
 
 X = np.arange(12, dtype=np.float32).reshape(6, 2)
 
@@ -12,29 +12,6 @@ X = np.arange(12, dtype=np.float32).reshape(6, 2)
 @pytest.fixture
 def pop():
     return Population((2, 3, 1), 4, random_state=0, device="cpu")
-
-
-def test_memory_maps_of_all_nets_are_sources(tmp_path):
-    path = tmp_path / "X.npy"
-    np.save(path, X)
-    mapped = np.load(path, mmap_mode="r")
-    assert (reads_rows(X, None), reads_rows(mapped, None), reads_rows(mapped, np.zeros(6))) == (False, True, True)
-    assert not reads_rows(mapped, np.zeros((4, 6))), "targets of each net"
-    assert not reads_rows(mapped.reshape(2, 3, 2), None), "samples of each net"
-    assert reads_rows(str(path), "y")
-
-
-def test_arrays_on_disk_need_no_length():
-    """As arrays of zarr."""
-
-    class OnDisk:
-        shape, dtype, chunks = X.shape, X.dtype, (3, 2)
-
-        def __getitem__(self, rows):
-            return X[rows]
-
-    assert reads_rows(OnDisk(), np.zeros(6))
-    assert not reads_rows(OnDisk(), np.zeros((4, 6))), "targets of each net"
 
 
 def test_outputs_of_some_nets(pop):
@@ -65,9 +42,21 @@ def test_weights_of_a_source_are_checked(wrong, pop):
         pop.net(0).evaluate([(X[:3], np.zeros(3)), (X[3:], np.zeros(3))], None, sample_weight=np.ones(7))
 
 
-def test_targets_on_disk_are_of_all_nets_or_of_each(tmp_path):
-    np.save(tmp_path / "X.npy", X)
-    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
-    for y in (tmp_path / "y.npy", "y.npy", iter([np.zeros(6)]), mapped[:, :1]):
-        assert reads_rows(mapped, y)
-    assert not reads_rows(mapped, mapped[:4]), "targets of each net"
+class Chunked:
+    """An array on disk, as of zarr, which has no length."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.dtype, self.chunks = array, array.shape, array.dtype, (3, 2)
+
+    def __getitem__(self, rows):
+        return self.array[rows]
+
+
+def test_arrays_on_disk_have_samples_and_targets_of_all_nets_or_of_each(pop, rng, tmp_path):
+    y = rng.normal(size=(4, 6))
+    expected = pop.evaluate(X, y[0])["loss"]
+    np.testing.assert_allclose(pop.evaluate(Chunked(X), y[0])["loss"], expected, rtol=1e-6)
+    for k, (inputs, targets) in enumerate(((X, y[0]), (X, y), (np.tile(X, (4, 1, 1)), y))):
+        np.save(tmp_path / f"{k}.npy", inputs)
+        found = pop.evaluate(np.load(tmp_path / f"{k}.npy", mmap_mode="r"), targets)["loss"]
+        np.testing.assert_allclose(found, pop.evaluate(inputs, targets)["loss"], rtol=1e-6)

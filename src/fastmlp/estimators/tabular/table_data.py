@@ -12,6 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import check_consistent_length, validate_data
 
+from ...data.checked_samples import checked_pair
 from ...errors import WrongArgument
 from ...interface.user_warnings import warn_user
 from ...streams.source_kinds import is_source
@@ -30,7 +31,7 @@ from ..array_input import (
     refuse_dates_among_columns,
     refuse_missing_dates,
 )
-from ..sources import as_cells, as_frame, checked_held_out, frame_of_array, names_target, pieces_with_targets
+from ..sources import as_cells, as_frame, frame_of_array, names_target, pieces_with_targets
 
 
 class TableData(BaseEstimator):
@@ -171,7 +172,7 @@ class TableData(BaseEstimator):
 
     def _check_held_out(self, validation_data: Any) -> None:
         """Raise ValueError if validation_data in memory has targets or weights that are no use."""
-        X, y, *weights = checked_held_out(validation_data)
+        X, y, *weights = checked_pair(validation_data)
         if is_source(X) or names_target(X, y):
             return
         with warnings.catch_warnings(), missing_targets_named(y):
@@ -183,7 +184,7 @@ class TableData(BaseEstimator):
 
     def _held_out(self, validation_data: Any) -> Rows:
         """Return validation_data encoded for the nets: (features, targets, weights)."""
-        X, y, *weights = checked_held_out(validation_data)
+        X, y, *weights = checked_pair(validation_data)
         parts: list[np.ndarray] = []
         targets: list[Any] = []
         cells = MisfitsOfPieces()
