@@ -2,8 +2,8 @@
 Digits with an ensemble
 =======================
 
-Recognises handwritten digits with ``MLPClassifier``, which has the interface of scikit-learn's, with one net and with
-ten nets that are trained together. The pictures show the confusion matrix, the calibration, and the worst mistakes.
+Recognises handwritten digits with ``MLPClassifier``, which has the interface of scikit-learn's, and with a population
+of ten nets that are trained together. The pictures show the confusion matrix, the calibration, and the worst mistakes.
 """
 
 import matplotlib.pyplot as plt
@@ -38,13 +38,19 @@ print(
 # %%
 # Ten nets, as one population. The mean of their probabilities decides.
 
-ten = MLPClassifier(n_nets=10, **settings).fit(X_train, y_train)
-print(f"ten nets: accuracy {ten.score(X_test, y_test):.4f}")
-alone = [
-    np.mean(ten.net_[k].predict_classes(X_test) == y_test)
-    for k in range(10)
-]
-print(f"each of them alone: {min(alone):.4f} to {max(alone):.4f}")
+ten = fastmlp.Population(
+    (64, 64, 10),
+    n_nets=10,
+    loss="softmax_cross_entropy",
+    dropout=0.2,
+    random_state=0,
+)
+ten.fit(X_train, y_train, epochs=one.n_iter_, batch_size=32)
+probabilities = ten.ensemble_predict(X_test)
+together = np.mean(probabilities.argmax(axis=1) == y_test)
+print(f"ten nets: accuracy {together:.4f}")
+alone = np.mean(ten.predict_classes(X_test) == y_test, axis=1)
+print(f"each of them alone: {alone.min():.4f} to {alone.max():.4f}")
 
 # %%
 # Rows are the true digits, columns the predicted ones.
@@ -59,7 +65,6 @@ _ = fastmlp.plots.calibration(one, X_test, y_test)
 # %%
 # The images to whose true class the ten nets give the smallest probability:
 
-probabilities = ten.predict_proba(X_test)
 of_truth = probabilities[np.arange(len(y_test)), y_test]
 figure, axes = plt.subplots(1, 8, figsize=(9, 1.9), layout="constrained")
 for ax, k in zip(axes, np.argsort(of_truth), strict=False):

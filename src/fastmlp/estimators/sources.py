@@ -201,17 +201,9 @@ def checked_labels(check: Callable[[Any], np.ndarray], y: Any) -> np.ndarray:
 
 def refuse_missing(y: Any, name: str) -> None:
     """Raise ValueError if a target is missing."""
-    missing = _is_missing(y)
+    missing = np.asarray(import_pandas().isna(y))
     if n_missing := int(missing.reshape(len(missing), -1).any(axis=1).sum()):
         raise ValueError(f"The target {name!r} is missing in {counted(n_missing, 'row')}. Leave such rows out.")
-
-
-def _is_missing(y: Any) -> np.ndarray:
-    """Return where targets are missing, as an array of bool; pandas need not be installed for arrays of one type."""
-    kind = y.dtype.kind if isinstance(y, np.ndarray) else "O"
-    if kind in "biuf":
-        return np.isnan(y)
-    return np.zeros(y.shape, bool) if kind in "US" else np.asarray(import_pandas().isna(y))
 
 
 def generator_of(random_state: Any) -> np.random.RandomState:
