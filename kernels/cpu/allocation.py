@@ -54,14 +54,6 @@ def make_workspace(
     return ws._replace(thread_copies=zeros(n_copies * size + FALSE_SHARING_GAP if n_copies else 0))
 
 
-def fits_choice(ws: Any, choice: Choice) -> bool:
-    """Whether a workspace was made for the rows, the shards and the copies of a choice."""
-    if isinstance(ws, LayerwiseWorkspace):
-        shapes = ws.rows, 1 + ws.has_two_shards, ws.copies
-        return shapes == (choice.rows, choice.n_shards, choice.weight_copies)
-    return (ws.rows, ws.n_shards) == (choice.rows, choice.n_shards)
-
-
 def _layerwise_buffers(choice: Choice, net: NetSpec, shuffle: bool, zeros: Zeros, itemsize: int) -> dict[str, Any]:
     sizes, rows, n_threads, sharing = net.sizes.tolist(), choice.rows, choice.n_threads, choice.sharing_threads
     n_scratch = round_up(workspace.scratch_size(max(sizes[1:]), itemsize), ALIGNMENT)

@@ -113,7 +113,6 @@ def train(
 
     The results are in `state` and `workspace`.
     """
-    assert allocation.fits_choice(workspace, choice), "the workspace was made for another choice"
     (family, n_threads, *_, variant), dtype = choice, state.params.dtype
     if variant.unrolled != UNROLLED_NEVER and (
         address := unrolled_code.address_of_net(net, config, dtype, variant.unrolled == UNROLLED_ALWAYS)
@@ -146,7 +145,6 @@ def evaluate(
 
     output : (n_samples * n_outputs,), written; or empty
     """
-    assert allocation.fits_choice(workspace, choice), "the workspace was made for another choice"
     sums = workspace.partial[:1]
     if data.has_targets and isinstance(workspace, LayerwiseWorkspace):
         n_groups = -(-data.n_samples // EVALUATION_CHUNK_ROWS)

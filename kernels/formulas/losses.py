@@ -40,7 +40,8 @@ def binary_cross_entropy(z, a, y, c):
 
 
 @formula
-def binary_cross_entropy_delta(a, y, c):
+def logit_delta(a, y, c):
+    """The derivative by the logit of the losses that belong to sigmoid, softmax and exponential."""
     return a - y
 
 
@@ -74,19 +75,9 @@ def poisson(z, a, y, c):
 
 
 @formula
-def poisson_delta(a, y, c):
-    return a - y
-
-
-@formula
 def softmax_cross_entropy(z, a, y, c):
     """The term of one class; z is the logit minus the row's logsumexp, and y includes label smoothing."""
     return -z * y
-
-
-@formula
-def softmax_cross_entropy_delta(a, y, c):
-    return a - y
 
 
 @formula
@@ -117,21 +108,12 @@ class Loss(NamedTuple):
 
 LOSSES = (
     Loss("squared_error", squared_error, squared_error_delta, (), False),
-    Loss(
-        "binary_cross_entropy", binary_cross_entropy, binary_cross_entropy_delta, ("sigmoid",), True, targets=(0.0, 1.0)
-    ),
-    Loss(
-        "softmax_cross_entropy",
-        softmax_cross_entropy,
-        softmax_cross_entropy_delta,
-        ("softmax",),
-        True,
-        targets=(0.0, 1.0),
-    ),
+    Loss("binary_cross_entropy", binary_cross_entropy, logit_delta, ("sigmoid",), True, targets=(0.0, 1.0)),
+    Loss("softmax_cross_entropy", softmax_cross_entropy, logit_delta, ("softmax",), True, targets=(0.0, 1.0)),
     Loss("absolute_error", absolute_error, absolute_error_delta, (), False),
     Loss("huber", huber, huber_delta, (), False, constant="huber_delta"),
     Loss("atanh_error", atanh_error, atanh_error_delta, ("symmetric_sigmoid", "fahlman_sigmoid", "sigmoid"), False),
-    Loss("poisson", poisson, poisson_delta, ("exponential",), True, targets=(0.0, float("inf"))),
+    Loss("poisson", poisson, logit_delta, ("exponential",), True, targets=(0.0, float("inf"))),
 )
 CODES = {row.name: code for code, row in enumerate(LOSSES)}
 CONSTANTS: Mapping[str, Any] = {row.constant: row.default for row in LOSSES if row.constant}

@@ -5,12 +5,10 @@ import os
 import time
 import weakref
 from _thread import _count
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-import fastmlp.execution.buffer_cache
 from fastmlp import MLP, OptimizerState, Population
 from fastmlp.execution.buffer_cache import BufferCache, buffers
 from fastmlp.kernels.cpu import backend
@@ -45,15 +43,6 @@ def test_fit_reuses_buffers_of_an_equal_fit(hidden, shuffle):
     np.testing.assert_array_equal(one_fit(hidden, shuffle=shuffle), first)
     one_fit(hidden, shuffle=shuffle, batch_size=8)
     assert buffers_left() is not left
-
-
-def test_fit_reuses_the_auto_tuning_of_an_equal_fit():
-    one_fit(epochs=1000)
-    autotuner = buffers_left().scratch["autotuner"]
-    n_steps = autotuner.next()[1]
-    one_fit(epochs=20_000)
-    assert buffers_left().scratch["autotuner"] is autotuner
-    assert autotuner.next()[1] > n_steps
 
 
 def test_optimizer_state_given_by_the_user_is_not_reused():
@@ -93,17 +82,6 @@ def test_nested_fit_has_separate_buffers():
     outer = one_fit(callbacks=lambda epoch, history: within.append(one_fit()))
     for params in (outer, *within):
         np.testing.assert_array_equal(params, alone)
-
-
-def test_each_thread_has_its_own_buffers_and_large_ones_are_not_kept(monkeypatch):
-    one_fit()
-    with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(buffers.acquire, *("a net", buffers.released["a net"][0])).result() is None
-    buffers.released.clear()
-    monkeypatch.setattr(fastmlp.execution.buffer_cache, "MOST_BYTES", 1000)
-    one_fit()
-    some_nets(7)
-    assert not buffers.released.keys() & {"a net", "nets"}
 
 
 @pytest.mark.parametrize("validation", (None, DATA))

@@ -5,7 +5,7 @@ import pytest
 
 from fastmlp import MLP
 from fastmlp.devices import resolve
-from fastmlp.execution import dispatch, thresholds
+from fastmlp.execution import thresholds
 from fastmlp.execution.buffer_cache import buffers
 from fastmlp.execution.plan import Plan
 from fastmlp.kernels.cpu import backend
@@ -35,44 +35,22 @@ def test_kernels_are_compiled_once_per_dtype(rng):
             assert len(of_float32) == 1, f"{kernel} was compiled {len(of_float32)} times"
 
 
-def evaluation_plan(net, n, n_threads=None):
-    return Plan.for_evaluation(net.network, net.device, net.dtype, n, n_threads)
-
-
-def test_released_evaluation_plan_is_reused_for_equal_calls():
-    """A thread keeps the plan of its last evaluation, for the same architecture, dtype and number of samples, unless it
-    is in use: a callback's prediction must not write to the buffers of the validation in progress.
+def test_predictions_and_validations_within_each_other_have_buffers_of_their_own(rng):
+    """A thread keeps the buffers of its last evaluation; a callback's prediction must not write to those of the
+    validation in progress.
     """
-
-    def plan(net, n, n_threads=None):
-        found = evaluation_plan(net, n, n_threads)
-        found.release()
-        return found
-
-    net, equal = MLP((3, 40, 40, 2), random_state=0), MLP((3, 40, 40, 2), random_state=1)
+    X, y, seen = rng.normal(size=(40, 3)), rng.normal(size=(40, 2)), []
+    nets = [MLP((3, 40, 40, 2), random_state=0) for _ in range(2)]
+    alone = nets[0].fit(X, y, epochs=4, validation_data=(X, y), verbose=0)
+    look = lambda epoch, history: seen.append(nets[0].predict(X))
+    watched = nets[1].fit(X, y, epochs=4, validation_data=(X, y), callbacks=look, verbose=0)
+    np.testing.assert_array_equal(watched.validation_loss, alone.validation_loss)
+    for outputs in (*seen, nets[1].predict(X)):
+        np.testing.assert_array_equal(outputs, nets[0].predict(X))
     other = MLP((3, 40, 40, 2), hidden_activation="tanh", random_state=0)
-    cached = plan(net, 1)
-    assert plan(net, 1) is plan(equal, 1) is cached, "a plan has no parameters"
-    assert plan(net, 2) is not cached
-    assert plan(net, 1) is not cached, "only the last plan is cached"
-    for changed in ((other, 1), (net, 1, 1)):
-        cached = plan(net, 1)
-        assert plan(*changed) is not cached
-    cached = plan(net, 300)
-    assert plan(net, 700) is cached, "both evaluate in blocks of equal size"
-    validation, prediction = evaluation_plan(net, 1), evaluation_plan(net, 1)
-    assert prediction.work.a is not validation.work.a
-
-
-def test_evaluation_plan_of_another_net_is_dispatched_anew(monkeypatch):
-    """Its threads and kernel family are those that the settings of now ask for, though an equal net had others."""
-    first, second = MLP((3, 40, 40, 2), random_state=0), MLP((3, 40, 40, 2), random_state=1)
-    for net, n_threads, family in ((first, 1, "layerwise"), (second, 2, "layerwise"), (first, 1, "batch_simd_16")):
-        monkeypatch.setattr(dispatch, "choose_evaluation_threads", lambda *_, n=n_threads: n)
-        monkeypatch.setattr(dispatch, "choose_evaluation_family", lambda *_, name=family: name)
-        plan = evaluation_plan(net, 16)
-        assert (plan.n_threads, plan.choice.family) == (n_threads, family)
-        plan.release()
+    for rows in (1, 2, 1, 300, 40):  # other samples, and another net, take over the buffers
+        assert (other.predict(X[:rows]) != nets[0].predict(X[:rows])).any()
+        np.testing.assert_array_equal(nets[0].predict(X[:rows]), seen[0][:rows])
 
 
 def test_evaluation_rows_are_shared_equally_among_threads():

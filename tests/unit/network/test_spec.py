@@ -5,7 +5,6 @@ import itertools
 
 import pytest
 
-from fastmlp.kernels.formulas import losses
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.network.spec import ELEMENTWISE, Network
@@ -104,19 +103,6 @@ def test_layer_sizes_may_be_lists_or_numpy_integers():
 
     assert build(layer_sizes=[np.int64(3), np.int32(4), 2]).layer_sizes == (3, 4, 2)
     assert build(layer_sizes=np.array([3, 4, 2])).layer_sizes == (3, 4, 2)
-
-
-def test_constant_of_a_loss_is_looked_up_by_its_name(monkeypatch):
-    row = LOSSES[losses.CODES["huber"]]._replace(name="other", constant="other_delta", default=2.0)
-    monkeypatch.setattr(losses, "LOSSES", (*LOSSES, row))
-    monkeypatch.setitem(losses.CODES, "other", len(LOSSES))
-    monkeypatch.setitem(losses.CONSTANTS, "other_delta", 2.0)
-    for given, expected in (({}, 2.0), ({"other_delta": 0.3}, 0.3), ({"huber_delta": 0.7}, 2.0)):
-        found = build(loss="other", loss_constants=given)
-        assert found.loss_constant == found.arguments()["other_delta"] == expected
-        assert "huber_delta" not in found.arguments()
-    assert build(loss="huber", loss_constants={"other_delta": 0.3}).loss_constant == 1.0
-    assert "huber_delta" not in build(loss_constants={"huber_delta": 0.7}).arguments()
 
 
 def test_network_is_immutable():

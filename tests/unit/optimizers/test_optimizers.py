@@ -53,7 +53,6 @@ HAND_WORKED = {
     "clip_norm": (SGD(0.01, clip_norm=40**0.5), [1.94, 0.98]),
     # the weight, not the bias, shrinks by 0.01*5*2 = 0.1 besides
     "weight_decay": (SGD(0.01, weight_decay=5.0), [1.78, 0.96]),
-    # half of that decay, by the first factor of its schedule
     # the weight moves by half as much, decay included; the bias does not move
     "learning_rate_factors": (SGD(0.01, weight_decay=5.0, learning_rate_factors={0: 0.5, "biases": 0.0}), [1.89, 1.0]),
 }

@@ -34,7 +34,6 @@ BY_HAND = [  # schedule, steps of a fit of 100, factors
     (OneCycle(0.1, share=0.4, end=0.0), [0, 19.5, 39, 69, 99], [0.1, 0.55, 1, 0.5, 0]),
     (FlatCosine(), [0, 50, 75, 100], [1, 1, 0.5, 0]),
     (FlatCosine(0.2, end=0.5), [0, 20, 60, 100], [1, 1, 0.75, 0.5]),
-    # 1 + 15 t / n is 1, sqrt(2), 2, 2 sqrt(2), 4, 8, 16: log2 is 0, 1/2, 1, 3/2, 2, 3, 4
 ]
 
 

@@ -3,12 +3,15 @@
 .ci/full installs such a wheel, and trains with its kernels.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 
 import pytest
 
 from fastmlp.kernels.jit import cpu_features, object_cache
+from fastmlp.kernels.jit.cpu_features import level2_bytes
 
 V3, V4 = cpu_features.V3, cpu_features.V4
 
@@ -84,3 +87,13 @@ def test_prebuilt_code_is_not_used_with_numba_settings_or_if_damaged(folders, mo
     assert object_cache.read("a kernel") == b"shipped"
     path.write_bytes(path.read_bytes()[:-1])
     assert object_cache.read("a kernel") is None
+
+
+@pytest.mark.parametrize("size, expected", [("2048K", 2 << 20), ("1M", 1 << 20), ("unknown", 0), ("", 0)])
+def test_level2_bytes_are_read_from_the_cache_of_that_level(tmp_path, size, expected):
+    for index, (level, text) in enumerate((("1", "48K"), ("1", "32K"), ("2", size), ("3", "266240K"))):
+        cache = tmp_path / f"index{index}"
+        cache.mkdir()
+        (cache / "level").write_text(f"{level}\n")
+        (cache / "size").write_text(f"{text}\n")
+    assert level2_bytes(tmp_path) == expected

@@ -1,15 +1,41 @@
-"""Denormal numbers are flushed to zero inside kernels, and only there: tests/reliability/test_floating_point_mode.py
-looks at the callers of fits.
+"""Inside kernels: work stealing, and denormal numbers flushed to zero, there only:
+tests/reliability/test_floating_point_mode.py looks at the callers of fits.
 """
+
+from __future__ import annotations
+
+from itertools import product
 
 import numba
 import numpy as np
 import pytest
 from toy_data import XOR_X, XOR_Y
 
+import fastmlp.kernels.jit.compiler  # noqa: F401  tells Numba what helpers are
 from fastmlp import MLP, Population, Quickprop
-from fastmlp.kernels.cpu.threads.in_kernels import IS_X86, flush_denormals, restore_denormals
+from fastmlp.kernels.cpu.threads.in_kernels import IS_X86, flush_denormals, next_chunk, restore_denormals
+from fastmlp.kernels.cpu.workspace import LINE_OF_COUNTS
 from fastmlp.kernels.jit.decorators import OPTIONS
+
+
+@numba.njit(**OPTIONS)
+def run_next_chunk(thread, n_threads, counts, n, tried):
+    return next_chunk(thread, n_threads, counts, n, tried)
+
+
+def test_every_chunk_is_taken_once(rng):
+    """Threads ask in random order, the first of them far more often."""
+    for n_threads, n in product((1, 2, 3, 5), (0, 1, 2, 7, 40)):
+        counts = np.zeros(n_threads * LINE_OF_COUNTS, np.int64)
+        tried, taken, busy = [0] * n_threads, [], set(range(n_threads))
+        while busy:
+            thread = int(min(rng.choice(sorted(busy), 3)))
+            chunk, tried[thread] = run_next_chunk(thread, n_threads, counts, n, tried[thread])
+            if chunk < 0:
+                busy.remove(thread)
+            else:
+                taken.append(chunk)
+        assert sorted(taken) == list(range(n))
 
 
 @numba.njit(**OPTIONS)
