@@ -1,7 +1,7 @@
-"""Fits that are interrupted in every phase.
+"""Fits of every kind that are interrupted at random moments, by one SIGINT or by two.
 
 After the interrupt, the parameters are finite, and with early stopping they are those of the best epoch; all records
-have the same length; the net can be saved and loaded, and fitted again. SIGINT comes at random moments, once or twice.
+have the same length; the nets can be saved and loaded, and fitted again.
 """
 
 import gc
@@ -13,97 +13,58 @@ import threading
 import time
 import timeit
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 import pytest
-from executor_cases import InPlace
-from small_blocks import Rows, use_small_blocks
+from fit_kinds import ALL, KINDS, fit, make, use_small_parts
 
 import fastmlp
-from fastmlp import MLP, Population
-from fastmlp.callbacks import EarlyStopping
+from fastmlp import Converged, EarlyStopping
 
-SRC = Path(fastmlp.__file__).parent
 UNCLOSED = "ignore:unclosed file:ResourceWarning"  # after an interrupt between a block of `with` and its exit
-EPOCHS = 4
-RNG = np.random.default_rng(0)
-X = RNG.normal(size=(48, 3)).astype(np.float32)
-Y = (X[:, 0] * X[:, 1] > 0).astype(np.float32)
-HELD = X[36:], Y[36:]
-FITS = {
-    "validation": {"validation_data": HELD, "batch_size": 9},
-    "early stopping": {"validation_data": HELD, "early_stopping": EarlyStopping(10**6), "batch_size": 9},
-    "by records": {"early_stopping": EarlyStopping(10**6, "accuracy"), "batch_size": 9},
-    "by records of full batches": {"early_stopping": 10**6},
-    "callbacks": {"validation_data": HELD, "early_stopping": 10**6, "callbacks": (lambda epoch, history: None,)},
-    "metrics": {"metrics": ["log_loss", "roc_auc"], "early_stopping": EarlyStopping(10**6, "log_loss")},
-    "metrics of a fraction": {
-        "validation_fraction": 0.25,
-        "metrics": "squared_error",
-        "early_stopping": EarlyStopping(10**6, "validation_squared_error"),
-        "batch_size": 9,
+FOREVER = 10**6
+GIVEN = {  # arguments of fits that do not end by themselves, by the option
+    "plain": {},
+    "full batches": {"early_stopping": EarlyStopping(FOREVER, "loss")},
+    "early stopping": {"early_stopping": EarlyStopping(FOREVER)},
+    "early stopping by accuracy": {"early_stopping": EarlyStopping(FOREVER, "accuracy")},
+    "early stopping by a metric": {
+        "early_stopping": EarlyStopping(FOREVER, "validation_roc_auc"),
+        "callbacks": lambda epoch, history: None,
         "time_limit": 3600.0,
     },
+    "restarts": {"converged": Converged(1e-9, restart_after=100)},
 }
-# Rows on disk take five times as many lines, and of signals too many would come before the fit, while rows are written.
-ALL = FITS | {"rows on disk": FITS["early stopping"] | {"memory_limit": 1_000_000}}
-
-
-def new_net():
-    return MLP((3, 5, 1), loss="binary_cross_entropy", random_state=0, device="cpu")
+ENDLESS = {"early_stopping": None, "callbacks": (), "time_limit": None}  # what a fit of some epochs is without
+CASES = [(kind, option) for kind, option in ALL if option in GIVEN]
+pytestmark = pytest.mark.filterwarnings("ignore:Training was interrupted", UNCLOSED)
 
 
 @pytest.fixture(autouse=True)
-def small_blocks(monkeypatch, tmp_path):
-    """Small blocks of rows on disk, in files that the test removes."""
-    use_small_blocks(monkeypatch)
+def small_parts(monkeypatch, tmp_path):
+    """Small blocks of rows on disk, in files that the test removes, and small tasks of workers."""
+    use_small_parts(monkeypatch)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
-def fit(net, settings, epochs=EPOCHS):
-    data = (Rows(X[:36], Y[:36]), None) if "memory_limit" in settings else (X[:36], Y[:36])
-    return net.fit(*data, epochs=epochs, verbose=0, optimizer="adam", **settings)
-
-
-def check(net, settings, params_after, path, place):
-    """Check everything that must hold after an interrupt at any place.
-
-    params_after : parameters of an uninterrupted fit, by number of epochs
-    path : file to save the net to
-    place : description of the place, for messages
-    """
+def check_net(kind, option, net, place):
+    """Check that records have one length, and that parameters are those of the best epoch."""
     history = net.history
-    assert np.isfinite(net.params).all(), place
     if history is None:  # the interrupt came before the first epoch
         return
-    records = history.records()
-    assert {len(values) for values in records.values()} == {history.epochs}, place
+    assert {len(values) for values in history.records().values()} == {history.epochs}, place
+    rule = GIVEN[option].get("early_stopping")
     assert history.epochs or history.best_epoch is None, place
-    if "early_stopping" in settings and history.epochs:
-        monitored = history.record(monitor_of(settings))
-        best = int(np.argmax(monitored) if monitor_of(settings) == "accuracy" else np.argmin(monitored))
-        assert history.best_epoch == best, place
-        np.testing.assert_array_equal(
-            net.params, params_after[best + belongs_to_the_end_of_the_epoch(settings)], err_msg=place
-        )
-    net.save(path)
-    loaded = fastmlp.load(path)
-    np.testing.assert_array_equal(loaded.params, net.params, err_msg=place)
-    assert loaded.history is None or loaded.history.epochs == history.epochs
-    for name, values in records.items():
-        if loaded.history is not None:
-            np.testing.assert_array_equal(loaded.history.record(name), values, err_msg=place)
-    assert fit(net, settings, epochs=1).stopped_by == "epochs", place
-    assert np.isfinite(net.params).all(), place
-
-
-def belongs_to_the_end_of_the_epoch(settings):
-    """Return whether the monitored record of an epoch belongs to the parameters at the end of the epoch.
-
-    The training loss of a full batch is that of the parameters before its step.
-    """
-    return "batch_size" in settings or monitor_of(settings) not in ("loss", "accuracy")
+    if rule is None or not history.epochs:
+        return
+    monitored = history.record(rule.monitor or "validation_loss")
+    best = monitored.argmin() if rule.sign_of(rule.monitor or "validation_loss") > 0 else monitored.argmax()
+    assert history.best_epoch == best, place
+    n = int(best) + (option != "full batches")  # whose loss is that of the parameters before the step
+    expected = make(kind, option)
+    if n:
+        fit(kind, option, nets=expected, epochs=n, **ENDLESS)
+    np.testing.assert_array_equal(net.params, expected.params, err_msg=place)
 
 
 def send_sigints(pauses, sent):
@@ -121,12 +82,6 @@ def in_spite_of_ctrl_c(*steps):
             steps[-1]()
 
 
-def monitor_of(settings):
-    rule = settings["early_stopping"]
-    default = "validation_loss" if {"validation_data", "validation_fraction"} & set(settings) else "loss"
-    return default if isinstance(rule, int) else rule.monitor or default
-
-
 def interrupted(train, seconds, n_signals=1):
     """Call a function, send SIGINT after so many seconds, and return what it returned, or None after a second one."""
     found, sent = [], threading.Event()
@@ -139,59 +94,32 @@ def interrupted(train, seconds, n_signals=1):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="os.kill has no SIGINT there, it ends the process")
 @pytest.mark.parametrize("n_signals", [1, 2])
-@pytest.mark.parametrize("name", FITS)
-def test_signal_at_any_moment_leaves_a_consistent_fit(name, n_signals, ctrl_c, tmp_path, is_long, count):
-    settings, rng = FITS[name], np.random.default_rng(1)
-    n, n_ended = 400 if is_long else 8, 0
-    fit(new_net(), settings, epochs=1)  # Python would warn of a module that it was reading when the signal came
+@pytest.mark.parametrize("kind, option", CASES)
+def test_signal_at_any_moment_leaves_a_consistent_fit(kind, option, n_signals, ctrl_c, tmp_path, is_long, count):
+    rng, path, given = np.random.default_rng(1), tmp_path / "nets.safetensors", GIVEN[option] | {"epochs": FOREVER}
+    n, n_ended = 100 if is_long else 4, 0
+    fit(kind, option, epochs=1)  # Python would warn of a module that it was reading when the signal came
     for _ in range(n):
-        net = new_net()
-        expected = {0: net.params.copy()}
-        interrupted(lambda net=net: fit(net, settings, epochs=2_000_000), rng.uniform(0.002, 0.03), n_signals)
-        n_ended += net.history is not None and net.history.stopped_by == "interrupt"
-        if "early_stopping" in settings and net.history is not None and net.history.epochs:
-            other = new_net()
-            follow = {key: value for key, value in settings.items() if key not in ("early_stopping", "callbacks")}
-            if trained := net.history.best_epoch + belongs_to_the_end_of_the_epoch(settings):
-                fit(other, follow, epochs=trained)
-            expected[trained] = other.params.copy()
-        place = f"a signal after epoch {net.history and net.history.epochs}"
-        check(net, settings, expected, tmp_path / "net.safetensors", place)
-    assert n_ended > n // 2, "the signals came before the fits"
-    count(f"{n_signals} signals to a fit ({name})", n)
-
-
-POPULATIONS = {
-    "lanes": ((3, 5, 1), 40, {}),
-    "one by one": ((3, 90, 70, 1), 6, {}),
-    "restarts": ((3, 5, 1), 40, {"converged": fastmlp.Converged(1e-9, restart_after=100)}),
-    "threads of an executor": ((3, 5, 1), 40, {"executor": InPlace()}),
-    "rows on disk": ((3, 5, 1), 6, {"memory_limit": 1_000_000, "batch_size": 9}),
-}
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="os.kill has no SIGINT there, it ends the process")
-@pytest.mark.filterwarnings("ignore:Training was interrupted")
-@pytest.mark.parametrize("n_signals", [1, 2])
-@pytest.mark.parametrize("name", POPULATIONS)
-def test_signal_at_any_moment_leaves_a_consistent_population(name, n_signals, ctrl_c, tmp_path, is_long, count):
-    (sizes, n_nets, settings), rng = POPULATIONS[name], np.random.default_rng(3)
-    n, n_ended = 200 if is_long else 4, 0
-    make = lambda: Population(sizes, n_nets, loss="binary_cross_entropy", random_state=0, device="cpu")
-    fit(make(), settings, epochs=1)
-    for _ in range(n):
-        pop = make()
-        result = interrupted(lambda pop=pop: fit(pop, settings, epochs=100_000), rng.uniform(0.003, 0.03), n_signals)
-        assert np.isfinite(pop.params).all()
-        if result is not None:
-            n_ended += result.interrupted
-            assert result is pop.result
-            assert not result.converged[result.epochs == 0].any()
-            pop.save(tmp_path / "nets.safetensors")
-            np.testing.assert_array_equal(fastmlp.load(tmp_path / "nets.safetensors").params, pop.params)
-        assert (fit(pop, {}, epochs=1).epochs == 1).all()
-    assert n_signals == 2 or n_ended > n // 2
-    count(f"{n_signals} signals to a population ({name})", n)
+        nets = make(kind, option)
+        train = lambda nets=nets: fit(kind, option, nets=nets, **given)[1]
+        record = interrupted(train, rng.uniform(0.003, 0.03), n_signals)
+        assert np.isfinite(nets.params).all()
+        if KINDS[kind].n_nets is None:
+            n_ended += nets.history is not None and nets.history.stopped_by == "interrupt"
+            check_net(kind, option, nets, f"a signal after epoch {nets.history and nets.history.epochs}")
+        elif record is not None:
+            n_ended += record.interrupted
+            assert record is nets.result
+            assert not record.converged[record.epochs == 0].any()
+        nets.save(path)
+        loaded = fastmlp.load(path)
+        np.testing.assert_array_equal(loaded.params, nets.params)
+        if KINDS[kind].n_nets is None and nets.history is not None:
+            for name, values in nets.history.records().items() if loaded.history is not None else ():
+                np.testing.assert_array_equal(loaded.history.record(name), values)
+        assert np.all(fit(kind, nets=nets, epochs=1)[1].epochs == 1)
+    assert n_ended > n // 2 or (KINDS[kind].n_nets and n_signals == 2), "the signals came before the fits"
+    count(f"{n_signals} signals to a fit ({kind}; {option})", n)
 
 
 def test_a_second_ctrl_c_ends_a_callback_that_does_not_end(ctrl_c):
@@ -202,9 +130,9 @@ def test_a_second_ctrl_c_ends_a_callback_that_does_not_end(ctrl_c):
         reached.append(history.net.params.copy())
         signal.raise_signal(signal.SIGINT)
 
-    net, reached = new_net(), []
+    net, reached = make("net"), []
     with pytest.raises(KeyboardInterrupt):
-        fit(net, {"callbacks": hangs})
+        fit("net", nets=net, callbacks=hangs)
     np.testing.assert_array_equal(net.params, reached[0])
     assert (net.history.stopped_by, net.history.epochs) == ("interrupt", 1)
 
@@ -217,9 +145,9 @@ def test_a_handler_of_somebody_else_is_left_alone(ctrl_c):
         raise Ends
 
     signal.signal(signal.SIGINT, handler)
-    net = new_net()
+    net = make("net")
     with pytest.raises(Ends):
-        fit(net, {"callbacks": lambda epoch, history: signal.raise_signal(signal.SIGINT)})
+        fit("net", nets=net, callbacks=lambda epoch, history: signal.raise_signal(signal.SIGINT))
     assert signal.getsignal(signal.SIGINT) is handler
     assert (net.history.stopped_by, net.history.epochs) == ("error", 1)
 
@@ -264,21 +192,19 @@ def test_ctrl_c_of_a_terminal_ends_a_fit(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="os.kill has no SIGINT there, it ends the process")
-@pytest.mark.filterwarnings(UNCLOSED)
-@pytest.mark.filterwarnings("ignore:Training was interrupted")
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("n_signals", [1, 2])
 def test_signals_leave_no_rows_on_disk(n_signals, ctrl_c, tmp_path, is_long, count):
     """At any moment of the fit, its end among them; the second one of two comes at most 4 ms after the first."""
-    rng, settings = np.random.default_rng(n_signals), ALL["rows on disk"]
-    lasts = min(timeit.repeat(lambda: fit(new_net(), settings), number=1, repeat=9))
+    rng, kind, given = np.random.default_rng(n_signals), "net, rows on disk", GIVEN["early stopping"] | {"epochs": 4}
+    lasts = min(timeit.repeat(lambda: fit(kind, "early stopping", **given), number=1, repeat=9))
     n, n_left, n_interrupted = 1250 if is_long else 60, 0, 0
     for _ in range(n):
-        net, found, sent = new_net(), [], threading.Event()
+        found, sent = [], threading.Event()
         pauses = [rng.uniform(0.0, 1.1 * lasts), *rng.uniform(0.0, 0.004, n_signals - 1)]
         sender = threading.Thread(target=send_sigints, args=(pauses, sent))
         start = sender.start
-        train = lambda net=net, found=found: found.append(fit(net, settings))
+        train = lambda found=found: found.append(fit(kind, "early stopping", **given)[1])
         wait = lambda sent=sent: (sent.wait(), time.sleep(0.001))  # an interrupted `join` would not wait again
         in_spite_of_ctrl_c(lambda start=start, train=train: (start(), train()), wait, wait)
         sender.join()

@@ -14,6 +14,7 @@ import pytest
 from executor_cases import InPlace
 
 from fastmlp import Population, sweep
+from fastmlp.fit import fits_on_threads
 from fastmlp.streams.read_ahead import read_ahead
 from fastmlp.sweeps import search
 
@@ -27,7 +28,7 @@ def interrupt_first_start(ctrl_c, monkeypatch):
 
     def interrupted_start(self):
         start(self)
-        if self.name.startswith(("ThreadPoolExecutor", "fastmlp-")) and not started:
+        if self.name.startswith(("ThreadPoolExecutor", "fastmlp-reader")) and not started:
             started.append(self)
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -46,15 +47,26 @@ def test_sweep_on_workers(interrupt_first_start, rng, monkeypatch):
     assert executor.n_submitted == 0
 
 
-def test_nets_one_by_one(interrupt_first_start, rng, monkeypatch):
+@pytest.mark.usefixtures("ctrl_c")
+def test_nets_one_by_one(rng, monkeypatch):
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
+    start, started = fits_on_threads.start_new_thread, []
+
+    def interrupted_start(function, arguments):
+        started.append(start(function, arguments))
+        if len(started) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(fits_on_threads, "start_new_thread", interrupted_start)
     X = rng.normal(size=(60, 2)).astype(np.float32)
     pop = Population((2, 90, 70, 1), 8, random_state=0, device="cpu")
     result = pop.fit(X, X[:, 0], epochs=10**6, batch_size=8, verbose=0)
     assert result.interrupted
+    assert len(started) == 2
     params = pop.params.copy()
     time.sleep(0.2)
     np.testing.assert_array_equal(pop.params, params)
+    assert not sys._current_frames().keys() & started, "all threads have ended"
 
 
 def test_reading_ahead(interrupt_first_start):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from _thread import start_new_thread
 from collections.abc import Callable
-from threading import Thread
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from ..interface.user_warnings import KeptWarnings
@@ -30,6 +32,7 @@ def run_on_threads(work: Callable[[], None], n_threads: int, stop: StopFlag, sho
     """
     kept, errors = KeptWarnings(), list[BaseException]()
     waits = [0.0]  # seconds for which each thread has waited for kernels
+    ended, wake, n_begun = list[None](), SimpleQueue[None](), 0
 
     def call() -> None:
         before = compile_seconds()
@@ -41,20 +44,19 @@ def run_on_threads(work: Callable[[], None], n_threads: int, stop: StopFlag, sho
             stop.set()
         finally:
             waits.append(compile_seconds() - before)
-
-    threads = [
-        Thread(target=call, name="fastmlp-fit", daemon=True) for _ in range(n_threads)
-    ]  # a pool would keep the process from ending
+            ended.append(None)
+            wake.put(None)
 
     def wait(show: Callable[[], Any]) -> None:
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(SHOW_EVERY)
-                show()
+        while len(ended) < n_begun:
+            with suppress(Empty):
+                wake.get(timeout=SHOW_EVERY)  # a second Ctrl-C may come after it has taken an item
+            show()
 
     try:
-        for thread in threads:
-            thread.start()
+        for _ in range(n_threads):
+            start_new_thread(call, ())  # a pool of concurrent.futures keeps the process from ending
+            n_begun += 1
         wait(show)
         show()  # what ended last
     except BaseException:  # all threads must have ended before the caller uses the nets

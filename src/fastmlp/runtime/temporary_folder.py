@@ -7,6 +7,8 @@ import shutil
 import weakref
 from pathlib import Path
 
+from ..kernels.system import interrupts
+
 
 class TemporaryFolder:
     """Folder with a name of its own, which this user alone can read.
@@ -29,8 +31,9 @@ class TemporaryFolder:
         os.mkdir(self.path, 0o700)
 
     def remove(self) -> None:
-        """Remove the folder, if it is there."""
-        self._finalizer()
+        """Remove the folder, if it is there; a Ctrl-C comes afterwards."""
+        with interrupts.deferred():
+            self._finalizer()
 
 
 def _remove(path: Path, pid: int) -> None:
