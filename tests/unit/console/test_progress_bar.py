@@ -13,7 +13,6 @@ from toy_data import XOR_X, XOR_Y
 import fastmlp
 import fastmlp.console.progress_bar
 from fastmlp.console.progress_bar import Progress
-from fastmlp.errors import checked_verbose
 from fastmlp.kernels.jit.compile_time import add_wait
 
 
@@ -79,11 +78,6 @@ def test_compile_time_does_not_count_towards_showing_a_bar(monkeypatch):
         progress.show(1, 0.5)
     add_wait(-100.0)
     assert stream.getvalue() == ""
-
-
-def test_verbose_is_a_boolean_or_0_to_2():
-    values = [(0, 0), (False, 0), (np.bool_(True), 1), (True, 1), (np.int64(2), 2), (2, 2)]
-    assert [checked_verbose(value) for value, _ in values] == [number for _, number in values]
 
 
 @pytest.mark.parametrize("value", ["yes", "1", -1, 3, 10**400, 1.0, None, [1], np.array([1])], ids=str)
