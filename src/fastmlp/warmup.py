@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import product
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,15 +19,12 @@ from .data import xor
 from .execution.unrolled_code import unrolled_nets_at_once
 from .kernels.jit import call
 from .kernels.jit.linker import attribute
-from .loading import load
 from .mlp import MLP
-from .optimizers import SGD
 from .population import Population
 from .runtime.python_process import python_command
 from .runtime.thread_count import n_threads_available
 
 PROGRAM = "import sys; from fastmlp import warmup; warmup.run_job(*sys.argv[1:])"
-FOR_MODEL = "model"  # name of the job that compiles what a saved net needs
 
 
 def samples(n_features: int, n_outputs: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -79,29 +74,6 @@ def use_tiny_populations() -> None:
         use_population("float32", (2, 2, 1), 4096, *settings)
 
 
-def use_model(path: str) -> None:
-    """Train and use a copy of a saved net or population as it was trained."""
-    loaded = load(Path(path))
-    net: Any = getattr(loaded, "net_", loaded)
-    n = net.network.n_outputs
-    settings = net.history.settings if isinstance(net, MLP) and net.history is not None else {}
-    batch_size = settings.get("batch_size", 256)
-    X = np.zeros((min(max(batch_size, 256), 4096), net.network.n_features), np.float32)
-    y = np.zeros(len(X), int) if n > 1 else np.full((len(X), 1), max(net.network.loss_row.targets[0], 0.0))
-    net.fit(X, y, epochs=2, batch_size=batch_size, optimizer=_optimizer_of(settings), verbose=0)
-    for rows in (X, X[:1]):
-        net.predict(rows)
-    net.evaluate(X, y)
-
-
-def _optimizer_of(settings: dict[str, Any]) -> Any:
-    """Return an optimiser with the update rule of a fit; its settings compile nothing else."""
-    text = str(settings.get("optimizer", "Adam()"))
-    if text.startswith("SGD") and "momentum=" in text:
-        return SGD(momentum=0.9, nesterov="nesterov=True" in text)
-    return text.partition("(")[0].lower()
-
-
 # A net for each kernel family (dispatch.py): layer sizes, number of samples, batch size.
 NETS = (
     ((2, 2, 1), 4, 4),  # batch_simd_4
@@ -133,17 +105,13 @@ def compile_kernels(jobs: list[Callable[[], None]]) -> None:
 
 
 def run_job(name: str, number: str) -> None:
-    """Do one job of a name in JOBS, or, for the name FOR_MODEL, that of the saved net with this path."""
-    if name == FOR_MODEL:
-        use_model(number)
-    else:
-        compile_kernels(JOBS[name][int(number) : int(number) + 1])
+    """Do one job of a name in JOBS."""
+    compile_kernels(JOBS[name][int(number) : int(number) + 1])
 
 
-def warm_up(model: Path | None = None, dtypes: tuple[str, ...] = ("float32",)) -> Iterator[tuple[int, int]]:
+def warm_up(dtypes: tuple[str, ...] = ("float32",)) -> Iterator[tuple[int, int]]:
     """Compile what fits and predictions need, in a process per processor; yield (jobs done, jobs) after each job.
 
-    model : a saved net, to compile only what it needs; all kinds of nets otherwise
     dtypes : of the nets
 
     Raises
@@ -151,8 +119,8 @@ def warm_up(model: Path | None = None, dtypes: tuple[str, ...] = ("float32",)) -
     RuntimeError
         If a process fails.
     """
-    jobs = [(FOR_MODEL, str(model))] if model else _jobs_of(dtypes)
-    environment = os.environ | ({} if model else {"FASTMLP_COMPILE_PROCESSES": "1"})
+    jobs = [(name, str(i)) for name, jobs in JOBS.items() if name.endswith(dtypes) for i in range(len(jobs))]
+    environment = os.environ | {"FASTMLP_COMPILE_PROCESSES": "1"}
 
     def run(job: tuple[str, str]) -> subprocess.CompletedProcess:
         command = python_command(PROGRAM, *job)
@@ -169,7 +137,3 @@ def warm_up(model: Path | None = None, dtypes: tuple[str, ...] = ("float32",)) -
         except BaseException:  # Ctrl-C, too, which ends the processes of a terminal by itself
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def _jobs_of(dtypes: tuple[str, ...]) -> list[tuple[str, str]]:
-    return [(name, str(i)) for name, jobs in JOBS.items() if name.endswith(dtypes) for i in range(len(jobs))]

@@ -1,4 +1,4 @@
-"""Warm-up: the kernels of every family are compiled, or those that a saved net needs."""
+"""Warm-up: the kernels of every family are compiled."""
 
 import pytest
 
@@ -6,9 +6,7 @@ import fastmlp
 from fastmlp import warmup
 from fastmlp.execution.dispatch import choose_training
 from fastmlp.kernels.cpu.backend import FAMILIES
-from fastmlp.kernels.jit import call, object_cache
-
-XOR = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+from fastmlp.kernels.jit import object_cache
 
 
 def test_nets_of_the_warm_up_are_of_all_families():
@@ -16,26 +14,6 @@ def test_nets_of_the_warm_up_are_of_all_families():
     assert {choose_training(net.network, net.device, net.dtype, batch, "exact").family for net, batch in nets} == {
         *FAMILIES
     }
-
-
-@pytest.mark.parametrize("kind", ["net", "population"])
-def test_kernels_of_a_saved_net_are_compiled(kind, tmp_path, monkeypatch):
-    """A process for which the net is warmed up finds all kernels on disk."""
-    make = {"net": lambda: fastmlp.MLP((2, 4, 1)), "population": lambda: fastmlp.Population((2, 4, 1), 5)}
-    net = make[kind]()
-    net.fit(*XOR, epochs=2, optimizer="rprop", verbose=0)
-    net.save(tmp_path / "net.safetensors")
-    compiled = []
-    original = object_cache.read_or_write
-    monkeypatch.setattr(
-        object_cache, "read_or_write", lambda name, make: original(name, lambda: compiled.append(name) or make())
-    )
-    warmup.run_job(warmup.FOR_MODEL, str(tmp_path / "net.safetensors"))
-    monkeypatch.setattr(call, "_functions", {})
-    monkeypatch.setattr(call, "_entries", {})
-    compiled.clear()
-    warmup.run_job(warmup.FOR_MODEL, str(tmp_path / "net.safetensors"))
-    assert compiled == []
 
 
 def test_processes_do_the_jobs(monkeypatch, tmp_path):
@@ -56,14 +34,12 @@ def test_failure_of_a_process_is_reported(monkeypatch):
         list(warmup.warm_up())
 
 
-def test_command_says_where_the_kernels_are(tmp_path, monkeypatch, capsys):
+def test_command_says_where_the_kernels_are(monkeypatch, capsys):
     from fastmlp.commands import warmup as command
 
     monkeypatch.setattr(warmup, "PROGRAM", "")
-    command.run(None, float64=False)
+    command.run(float64=False)
     assert f"are in {object_cache.cache_folder()}" in capsys.readouterr().out
-    with pytest.raises(FileNotFoundError, match="There is no file"):
-        command.run(tmp_path / "absent.safetensors", float64=False)
     monkeypatch.setattr(object_cache, "is_usable", lambda: False)
     with pytest.raises(RuntimeError, match="Set NUMBA_CACHE_DIR"):
-        command.run(None, float64=False)
+        command.run(float64=False)

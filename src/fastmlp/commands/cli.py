@@ -141,15 +141,12 @@ def devices() -> None:
 
 @command()
 def warmup(
-    model: Annotated[
-        Path | None, typer.Option("--for", metavar="MODEL", help="Only what this saved net or population needs.")
-    ] = None,
     float64: Annotated[bool, typer.Option("--float64", help="Nets in float64, too, such as of lbfgs.")] = False,
 ) -> None:
     """Compile the kernels for this processor, in one to two minutes: later fits of all kinds of nets start at once."""
     from . import warmup as warmup_job
 
-    warmup_job.run(model, float64)
+    warmup_job.run(float64)
 
 
 def train(options: TrainOptions) -> None:

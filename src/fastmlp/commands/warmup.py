@@ -7,25 +7,20 @@ from pathlib import Path
 
 import typer
 
-from ..errors import no_file
 from ..kernels.jit import object_cache
 from ..warmup import warm_up
 
 
-def run(model: Path | None, float64: bool) -> None:
-    """Compile what nets need, or what a saved net needs; show the progress on stderr.
+def run(float64: bool) -> None:
+    """Compile what nets need; show the progress on stderr.
 
     float64 : whether nets in float64 are included
 
     Raises
     ------
-    FileNotFoundError, IsADirectoryError
-        If there is no such model, or it is a folder.
     RuntimeError
         If kernels cannot be kept here, or compiling fails.
     """
-    if model is not None and not model.is_file():
-        raise no_file(model)
     if not object_cache.is_usable():
         raise RuntimeError("Kernels cannot be kept: no folder for them can be written. Set NUMBA_CACHE_DIR to one.")
     from rich.console import Console
@@ -35,7 +30,7 @@ def run(model: Path | None, float64: bool) -> None:
     start = time.perf_counter()
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("compiling", total=None)
-        for done, total in warm_up(model, ("float32", "float64") if float64 else ("float32",)):
+        for done, total in warm_up(("float32", "float64") if float64 else ("float32",)):
             progress.update(task, completed=done, total=total)
     files = list(Path(object_cache.cache_folder()).rglob("*.o"))
     size = sum(file.stat().st_size for file in files) / 1e6
