@@ -282,7 +282,7 @@ def _parse_init(text: str) -> Init:
 
 
 def _load_preprocessing(description: dict[str, Any] | None, layer_sizes: list[int]) -> Any:
-    from .tables.preprocessing import Preprocessing
+    from .tables.features import Preprocessing
 
     if description is None:
         return None

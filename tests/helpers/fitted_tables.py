@@ -1,8 +1,8 @@
 """Preprocessing fitted to a training table, as estimators and `fastmlp train` fit it."""
 
-from fastmlp.tables.features import fit_columns
-from fastmlp.tables.number_columns import NumericEncoding, class_indicators
-from fastmlp.tables.preprocessing import Preprocessing
+from fastmlp.tables.bins import class_indicators
+from fastmlp.tables.features import Preprocessing, fit_columns
+from fastmlp.tables.number_columns import NumericEncoding
 from fastmlp.tables.table_files import with_text_names
 from fastmlp.tables.target import Target, rows_with_target
 

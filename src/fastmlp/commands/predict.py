@@ -15,8 +15,7 @@ from ..runtime.memory_check import checked_memory_limit
 from ..runtime.output_files import check_output, replacing
 from ..streams.table_sources import parquet_frames, read_tables, surely_fits
 from ..tables.base_column import Note, NotesOfPieces
-from ..tables.cells import MisfitsOfPieces
-from ..tables.preprocessing import Preprocessing
+from ..tables.features import Preprocessing
 from ..tables.table_files import PARQUET_ENDINGS, check_ending, csv_pieces, import_pandas, with_text_names
 from .column_options import check_columns
 
@@ -54,14 +53,14 @@ def predictions(
     only_ids = [name for name in ids or preprocessing.ids if name not in used]
     wanted: list[str] | None = None
     apart: Iterator[pd.DataFrame] | None = None  # the table again, where an id is an input too: its cells as they are
-    said, cells = NotesOfPieces(), MisfitsOfPieces()
+    said = NotesOfPieces()
     for table in _frames(file, is_large, preprocessing.text_columns, only_ids):
         if wanted is None:
             wanted = _present_ids(table, preprocessing, ids)
             if not set(wanted) <= set(only_ids):
                 apart = _frames(file, is_large, (), wanted)
         notes: list[Note] = []
-        X = cells.counting(preprocessing.transform, table, net.dtype.name, notes)
+        X = preprocessing.transform(table, net.dtype.name, notes)
         for note in said.of_next(len(table), notes) if is_large else notes:
             warnings.warn(note.text, stacklevel=2)
         passed = _passed_columns(table if apart is None else next(apart), wanted)
@@ -71,7 +70,6 @@ def predictions(
         yield pandas.concat([passed, found], axis=1)
     if wanted is None:
         raise ValueError(f"{str(file)!r} has no rows; a table needs at least one.")
-    cells.check()
 
 
 def _frames(

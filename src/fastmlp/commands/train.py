@@ -25,7 +25,7 @@ from ..table_training.recipe_fit import Budget
 from ..table_training.recipes import recipe_of
 from ..table_training.training_summary import final_figures, summary
 from ..table_training.tuning import Tuning
-from ..tables.preprocessing import Preprocessing
+from ..tables.features import Preprocessing
 from ..tables.target import CLASSIFICATION, Target
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
 from .train_options import OF_RECIPE, TrainOptions
@@ -122,7 +122,6 @@ def model_of(options: TrainOptions, log: Log) -> TableModel:
         Budget.of(options.time_limit),
         verbose=1,
         name=repr(options.target),
-        categories=options.categorical,
         tuning=None if options.tune is None else Tuning.of(options.tune, "--tune", recipe, given, OF_RECIPE, False),
         tell=log,
         tell_of_columns=lambda problems, choices: [log(note) for note in (*problems, *choices)],

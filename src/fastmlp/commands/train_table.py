@@ -18,10 +18,10 @@ from ..table_training.rows import EncodedRows, Targets
 from ..table_training.streamed_fit import StreamedFit
 from ..tables.base_column import Note
 from ..tables.cells import MAX_BAD_FRACTION, contents, examples, read_numbers
-from ..tables.features import Moments, encode_columns
+from ..tables.features import Preprocessing, encode_columns
 from ..tables.leaks import target_leaks_note
-from ..tables.preprocessing import Preprocessing
 from ..tables.table_files import with_text_names
+from ..tables.table_summary import Moments
 from ..tables.target import (
     CLASSIFICATION,
     MAX_CLASSES,

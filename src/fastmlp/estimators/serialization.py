@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import counted
 from ..interface.user_warnings import warn_user
 from ..persistence import DATES
-from ..tables.preprocessing import column_from_dict
+from ..tables.features import column_from_dict
 from ..tables.target import CLASSIFICATION
 
 PLAIN = (bool, int, float, str, type(None))

@@ -16,10 +16,8 @@ from ..errors import counted, install_command
 from ..streams.row_loading import check_targets_given
 from ..streams.source_kinds import is_source
 from ..streams.table_sources import as_table_source, columns_apart
-from ..tables.cells import MisfitsOfPieces
-from ..tables.features import Moments
 from ..tables.table_files import import_pandas
-from ..tables.table_summary import joined
+from ..tables.table_summary import Moments, joined
 from ..tables.target import distinct_labels
 from .array_input import Scores, as_quantities
 
@@ -219,11 +217,9 @@ def generator_of(random_state: Any) -> np.random.RandomState:
 def in_pieces(predict: Callable[[Any], np.ndarray], X: Any) -> np.ndarray:
     """Return what `predict` returns for all rows of a source; it is called with each piece."""
     source = as_table_source(X)
-    cells = MisfitsOfPieces()
-    found = [cells.counting(predict, piece) for piece, _ in source.pieces() if len(piece)]
+    found = [predict(piece) for piece, _ in source.pieces() if len(piece)]
     if not found:
         raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
-    cells.check()
     return np.concatenate(found)
 
 
@@ -257,11 +253,7 @@ class SourceScores(Scores):
         """
         if not (is_source(X) or names_target(X, y)):
             return super().score(X, y, sample_weight)
-        cells = MisfitsOfPieces()
-        pieces = [
-            (np.asarray(targets), cells.counting(self.predict, piece)) for piece, targets in pieces_with_targets(X, y)
-        ]
-        cells.check()
+        pieces = [(np.asarray(targets), self.predict(piece)) for piece, targets in pieces_with_targets(X, y)]
         y, predicted = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
         if isinstance(self, ClassifierMixin):
             return float(accuracy_score(y, predicted, sample_weight=sample_weight))

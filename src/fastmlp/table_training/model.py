@@ -6,7 +6,7 @@ targets, and make attributes or files of what is found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,8 +21,9 @@ from ..population import Population, subset_of
 from ..population_result import PopulationResult
 from ..runtime.ctrl_c import StopFlag
 from ..tables.base_column import Column
+from ..tables.bins import class_indicators
 from ..tables.features import encode_columns, fit_columns, with_numbers
-from ..tables.number_columns import NumericEncoding, class_indicators
+from ..tables.number_columns import NumericEncoding
 from ..tables.target import check_range
 from .epochs_in_time import FitsInTime, planned_in_time
 from .folds import fit_each, folds_at_once
@@ -45,7 +46,6 @@ class TableModel:
     recipe : Recipe; after fit, with what a search has chosen and as many epochs and nets as there was time for
     generator : of random numbers: which rows are held out, initial parameters, order of rows, dropout
     name : what messages call the targets
-    categories : columns of numbers that stand for categories
     tell : called with a sentence on what is left out for want of time
     tell_of_columns : called with (sentences on columns with problems, sentences on what was chosen)
     saved : returns arguments of the fit of a net about its checkpoints: of net k, or of all for None
@@ -71,7 +71,6 @@ class TableModel:
     budget: Budget = field(default_factory=Budget)
     verbose: Any = 0
     name: str = "y"
-    categories: Iterable[str] = ()
     tuning: Tuning | None = None
     tell: Callable[[str], Any] = _silently
     tell_of_columns: Callable[[tuple[str, ...], tuple[str, ...]], Any] = _silently
@@ -122,7 +121,7 @@ class TableModel:
 
         def learn() -> tuple[tuple[Column, ...], tuple[str, ...], tuple[str, ...]]:
             """Return (encoders, sentences on columns with problems, sentences on what was chosen)."""
-            found = fit_columns(table.iloc[training], self.encoding(y[training]), self.categories)
+            found = fit_columns(table.iloc[training], self.encoding(y[training]))
             return found.columns, notes + found.notes, found.choices
 
         def encode() -> EncodedRows:

@@ -14,9 +14,9 @@ from ..streams.row_file import RowFile
 from ..streams.row_loading import load, rows_named
 from ..streams.sources import Source
 from ..streams.table_sources import as_table_source
-from ..tables.cells import MisfitsOfPieces
+from ..tables.bins import MOST_CLASSES
+from ..tables.cells import ANY
 from ..tables.features import encode_columns, feature_names
-from ..tables.number_columns import MOST_CLASSES
 from ..tables.table_summary import TableSummary
 from .model import DTYPE, TableModel
 from .recipe_fit import make_nets
@@ -95,7 +95,7 @@ class StreamedFit:
         sample, targets = self._targets.learn(model, *self.drawn)
         model.loss, model.n_outputs = targets.loss, targets.n_outputs
         self.sample = sample, targets.values
-        model.set_columns(*summary.fit_columns(sample, model.encoding(targets.values), model.categories))
+        model.set_columns(*summary.fit_columns(sample, model.encoding(targets.values)))
         self._width = len(feature_names(model.columns))
         return bytes_in_memory(summary, self._width, np.dtype(DTYPE).itemsize, model.n_outputs)
 
@@ -150,7 +150,7 @@ class StreamedFit:
                 with rows_named(self.source, *self._rows):
                     some = _some_rows(table, first, n), _some_rows(y, first, n)
                     part, targets = self._targets.encode(self._model, *some)
-                    X = MisfitsOfPieces().counting(encode_columns, columns, part, DTYPE)
+                    X = encode_columns(columns, part, DTYPE, most_bad=ANY)
                 yield X, targets
 
     def _pieces(self, use: Callable[[Any, Any], Piece]) -> Iterator[Piece]:

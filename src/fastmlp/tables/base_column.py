@@ -6,13 +6,11 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from .cells import count_of, listed
-from .table_files import with_text_names
+from .cells import Reading, count_of, listed, misfits_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,8 +40,9 @@ class Column(ABC):
     missing_meaning : what a missing cell counts as, for notes
     noun : what its cells should be, if others count as missing
 
-    encode(cells, out) writes the features (n_rows, n_features) into `out`, and returns notes on
-    differences from the training table. It raises ValueError if the cells cannot be used.
+    encode(cells, out, most_bad) writes the features (n_rows, n_features) into `out`, and returns notes on differences
+    from the training table. It raises ValueError if the cells cannot be used, such as if a fraction most_bad of them or
+    more are no numbers.
     """
 
     name: str
@@ -84,6 +83,13 @@ class Column(ABC):
 
     def without_bins(self) -> Column:
         return self
+
+    def misfit_notes(self, series: pd.Series, reading: Reading) -> list[Note]:
+        """Return a note if some cells are not what they should be, and count as missing."""
+        if not reading.n_bad:
+            return []
+        said = misfits_of(series, reading).as_missing(self.noun, len(series))
+        return [Note(f"Column {self.name!r} {said}.", True)]
 
     def missing_notes(self, n_missing: int, n: int) -> list[Note]:
         """Return a note if some of n cells are missing, but were not in training, or if all of them are."""
@@ -132,24 +138,6 @@ class Column(ABC):
 
 
 Found = tuple[Column | None, str]  # an encoder, or None for a column that cannot be used; the end of a note, or ""
-
-
-def checked_table(columns: Iterable[Column], table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with text as names. Raises ValueError if two are equal, or columns of the training are absent."""
-    table = with_text_names(table)
-    names = table.columns.tolist()
-    if absent := [column.name for column in columns if column.name not in names]:
-        raise ValueError(
-            f"The table lacks columns that the model was trained on: {listed(map(repr, absent))}. "
-            f"It has: {listed(map(repr, names))}."
-        )
-    return table
-
-
-def bounds_of(columns: Iterable[Column]) -> tuple[list[tuple[int, int]], int]:
-    """Return (the first feature of each column, and the one after its last; number of all features)."""
-    ends = np.cumsum([0, *[len(column.feature_names) for column in columns]]).tolist()
-    return list(pairwise(ends)), ends[-1]
 
 
 MOST_LINES = 5  # of a warning about columns

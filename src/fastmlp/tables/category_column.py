@@ -16,6 +16,7 @@ from .base_column import Column, Found, Note
 from .cells import (
     BOOLEANS,
     EXACT_DIGITS,
+    HALF,
     MISSING_TEXTS,
     NUMBER,
     NUMBER_OF_BOOLEAN,
@@ -109,7 +110,7 @@ class CategoryColumn(Column):
             out[row, place] = 1.0
         return True
 
-    def encode(self, series: pd.Series, out: np.ndarray) -> list[Note]:
+    def encode(self, series: pd.Series, out: np.ndarray, most_bad: float = HALF) -> list[Note]:
         """Write the features of a column into `out`. Categories match in any spelling, such as true and 1."""
         codes, names = categories_of(series)
         missing_index = len(self.categories) if self.has_missing else -1

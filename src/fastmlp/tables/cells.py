@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from contextvars import ContextVar
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 # Names that pandas gives to the contents of a column; columns in MIXTURES are read cell by cell.
 NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal", "empty")
 MIXTURES = ("string", "mixed", "mixed-integer", "unknown-array")
+# Types of the cells of a column: numbers; text, or numbers and text; booleans and pandas' categories.
+NUMERIC, TEXT, CATEGORY = "numbers", "text", "category"
 MISSING_TEXTS = {"", "?", "na", "n/a", "#n/a", "nan", "null", "none", "nat", "<na>"}  # in lower case
 BOOLEANS = {"false": "False", "true": "True"}
 BOOLEAN_OF_NUMBER = {"0": "False", "1": "True"}
@@ -35,8 +36,9 @@ NUMBER_OF_BOOLEAN = {truth: number for number, truth in BOOLEAN_OF_NUMBER.items(
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 EXACT_DIGITS = 7  # fractions that agree to so many digits are the same category; float32 keeps no more
 MAX_BAD_FRACTION = 0.05  # fraction of the cells in a column of numbers that may not be numbers; these count as missing
-ANY = 2.0  # as most_bad of numbers_in: all cells may be no numbers
+HALF, ANY = 0.5, 2.0  # as most_bad of numbers_in: fewer than half of the cells may be no numbers, or all
 TRUTHS = {"true", "false", "1", "0", "1.0", "0.0"}
+MOST_MISFITS, MOST_CATEGORIES = 2_000, 20_000  # texts of a column that are counted each
 MOST_LISTED = 20  # things that a sentence names
 LARGEST_NUMBER = 1e30  # its square is far below the float64 limit, so mean and standard deviation are finite
 
@@ -160,9 +162,7 @@ def numbers_in(series: pd.Series, most_bad: float = 1.0, reads_booleans: bool = 
         If too many cells are no numbers, or a number is beyond LARGEST_NUMBER.
     """
     reading = read_numbers(series, reads_booleans)
-    if reading.n_bad and reading.n_bad >= most_bad * reading.n_present:
-        shown = examples(series, reading.bad)
-        raise misfits_error(str(series.name), "numbers", shown, reading.n_bad, reading.n_present)
+    refuse_misfits(series, reading, "numbers", most_bad)
     too_large = np.abs(reading.values) > LARGEST_NUMBER
     if too_large.any():
         raise ValueError(
@@ -172,31 +172,37 @@ def numbers_in(series: pd.Series, most_bad: float = 1.0, reads_booleans: bool = 
     return reading
 
 
-def misfits_error(name: str, noun: str, shown: str, n_bad: int, n: int) -> ValueError:
-    """Return the error for a column of which too many cells are not what they should be, such as numbers."""
-    cells = f"{shown} in {count_of(n_bad, n)}"
-    return ValueError(f"Column {name!r} should hold {noun}, but holds {cells}; correct or empty such cells.")
+def refuse_misfits(series: pd.Series, reading: Reading, noun: str, most_bad: float) -> None:
+    """Raise ValueError if a fraction most_bad or more of the present cells are not what they should be; noun : what"""
+    if not reading.n_bad or reading.n_bad < most_bad * reading.n_present:
+        return
+    cells = f"{examples(series, reading.bad)} in {count_of(reading.n_bad, reading.n_present)}"
+    raise ValueError(f"Column {series.name!r} should hold {noun}, but holds {cells}; correct or empty such cells.")
 
 
-def is_text_or_mixed(series: pd.Series) -> bool:
-    """Return whether the cells are text, or numbers and text, so that some may not be numbers."""
+def type_of(series: pd.Series) -> str:
+    """Return the type of the cells: NUMERIC, TEXT, CATEGORY, or pandas' name of any other."""
     kind = contents(series)
-    return kind == "string" or (kind in MIXTURES and all(map(is_plain, series.dropna())))
+    if hasattr(series, "cat") or kind == "boolean":
+        return CATEGORY
+    if kind in NUMBERS:
+        return NUMERIC
+    return TEXT if kind == "string" or (kind in MIXTURES and all(map(is_plain, series.dropna()))) else kind
 
 
 def holds_truths(series: pd.Series) -> bool:
     """Return whether the cells of a column of text or mixed types are true and false, in any spelling."""
     if isinstance(series.dtype, np.dtype) and series.dtype.kind in "fiub":
         return False
-    return is_text_or_mixed(series) and {str(cell).lower() for cell in series.dropna().unique()} <= TRUTHS
+    return type_of(series) == TEXT and {str(cell).lower() for cell in series.dropna().unique()} <= TRUTHS
 
 
-def examples(series: pd.Series, selected: np.ndarray, n: int = 3) -> str:
-    """Return the n most frequent of the cells selected by `selected`, as text: "'unknown', '?!', '-' and 2 others"."""
-    return shown_examples(Counter(cell if isinstance(cell, str) else str(cell) for cell in series[selected]), n)
+def examples(series: pd.Series, selected: np.ndarray) -> str:
+    """Return the most frequent of the cells selected by `selected`, as text: "'unknown', '?!', '-' and 2 others"."""
+    return shown_examples(Counter(map(str, series[selected])))
 
 
-def shown_examples(counts: Counter[str], n: int = 3, is_complete: bool = True) -> str:
+def shown_examples(counts: Counter[str], is_complete: bool = True, n: int = 3) -> str:
     """Return the n most frequent of texts, as of `examples`; is_complete : whether there are no others"""
     shown, n_others = ", ".join(repr(cell) for cell, _ in counts.most_common(n)), len(counts) - n
     if not is_complete:
@@ -284,127 +290,59 @@ class Spellings:
 
 
 @dataclass
-class Tally:
-    """Numbers of cells by their text.
+class Tally(Tolerance):
+    """Cells of a column by their text: its categories, or its cells that are no numbers or no dates.
 
     counts : number of cells by text, in the order in which they occur
-    n_present : number of cells that are not missing
-    has_forgotten : whether there were further texts
+    n_bad, n_present : number of cells that are counted, and of all that are not missing
     most : texts that are counted each; of more, the rarer half is forgotten
+    has_forgotten : whether there were further texts
+
+    >>> import pandas as pd
+    >>> misfits = Tally()
+    >>> for series in pd.Series([1.5, "many", None]), pd.Series(["many", "?!"]):
+    ...     misfits.add(misfits_of(series, read_numbers(series)))
+    >>> misfits.as_missing("numbers", 5)
+    "holds no numbers in 3 of 5 cells ('many', '?!'), which count as missing"
     """
 
     counts: Counter[str] = field(default_factory=Counter)
+    n_bad: int = 0
     n_present: int = 0
+    most: int = MOST_MISFITS
     has_forgotten: bool = False
-    most: ClassVar[int]
 
-    def add(self, other: Any) -> None:
-        """Add the tally of further rows, of the same kind."""
+    def add(self, other: Tally) -> None:
+        """Add the tally of further rows."""
         self.counts.update(other.counts)
-        self.n_present += other.n_present
+        self.n_bad, self.n_present = self.n_bad + other.n_bad, self.n_present + other.n_present
         if len(self.counts) > self.most:
             self.counts = Counter(dict(self.counts.most_common(self.most // 2)))
             self.has_forgotten = True
 
-
-@dataclass
-class Categories(Tally):
-    """Cells of a column of categories, by the name of the category.
-
-    n_missing : number of missing cells
-
-    >>> import pandas as pd
-    >>> cells = Categories.of(pd.Series(["red", "blue", None]))
-    >>> cells.add(Categories.of(pd.Series(["blue", "green"])))
-    >>> dict(cells.counts), cells.n_present, cells.n_missing
-    ({'red': 1, 'blue': 2, 'green': 1}, 4, 1)
-    """
-
-    n_missing: int = 0
-    most: ClassVar[int] = 20_000
-
-    @classmethod
-    def of(cls, series: pd.Series) -> Categories:
-        codes, names = categories_of(series)
-        known = codes[codes >= 0]
-        found = np.bincount(known, minlength=len(names)).tolist()
-        return cls(Counter(dict(zip(names, found, strict=True))), len(known), n_missing=len(codes) - len(known))
-
-    def add(self, other: Categories) -> None:
-        super().add(other)
-        self.n_missing += other.n_missing
-
-
-@dataclass
-class Misfits(Tally, Tolerance):
-    """Cells of a column that are present, but no numbers or no dates, by their text.
-
-    n_bad, n_rows : number of misfits, and of all cells
-
-    >>> import pandas as pd
-    >>> from fastmlp.tables.cells import read_numbers
-    >>> cells = [pd.Series([1.5, "many", None]), pd.Series(["many", "?!"])]
-    >>> misfits = Misfits()
-    >>> for series in cells:
-    ...     misfits.add(Misfits.of(series, read_numbers(series)))
-    >>> misfits.as_missing("numbers")
-    "holds no numbers in 3 of 5 cells ('many', '?!'), which count as missing"
-    """
-
-    n_bad: int = 0
-    n_rows: int = 0
-    most: ClassVar[int] = 2_000
-
-    @classmethod
-    def of(cls, series: pd.Series, reading: Reading) -> Misfits:
-        texts = Counter(map(str, series[reading.bad].tolist())) if reading.n_bad else Counter[str]()
-        return cls(texts, reading.n_present, n_bad=reading.n_bad, n_rows=len(series))
-
-    def add(self, other: Misfits) -> None:
-        super().add(other)
-        self.n_bad += other.n_bad
-        self.n_rows += other.n_rows
-
     @property
     def examples(self) -> str:
         """The most frequent texts, as cells.examples shows them."""
-        return shown_examples(self.counts, is_complete=not self.has_forgotten)
+        return shown_examples(self.counts, not self.has_forgotten)
 
-    def as_missing(self, noun: str) -> str:
-        """Return the part of a sentence that says that these cells count as missing; noun : what they are not"""
-        return f"holds no {noun} in {count_of(self.n_bad, self.n_rows)} ({self.examples}), which count as missing"
+    def as_missing(self, noun: str, n_rows: int) -> str:
+        """Return the part of a sentence that says that these cells count as missing.
 
-
-# While the table that is encoded is a piece of one: its misfits by column and by what the cells should be.
-OF_PIECES: ContextVar[dict[tuple[str, str], Misfits] | None] = ContextVar("misfits of pieces", default=None)
-
-
-class MisfitsOfPieces:
-    """Misfits of columns of numbers and dates, in all pieces of a table for prediction.
-
-    In a table in memory, half of a column's cells or more that are no numbers are refused. In a single piece such cells
-    count as missing, however many they are, and `check` refuses them after the last piece.
-    """
-
-    def __init__(self) -> None:
-        self._misfits: dict[tuple[str, str], Misfits] = {}  # by the column's name, and by what its cells should be
-
-    def counting(self, encode: Callable[..., Any], *arguments: Any) -> Any:
-        """Return encode(*arguments), during which the misfits of columns are counted."""
-        token = OF_PIECES.set(self._misfits)
-        try:
-            return encode(*arguments)
-        finally:
-            OF_PIECES.reset(token)
-
-    def check(self) -> None:
-        """Raise ValueError if half of the cells of a column, or more, are not what they should be."""
-        for (name, noun), cells in self._misfits.items():
-            if cells.n_bad and 2 * cells.n_bad >= cells.n_present:
-                raise misfits_error(name, noun, cells.examples, cells.n_bad, cells.n_present)
+        noun : what they are not
+        n_rows : number of all cells
+        """
+        return f"holds no {noun} in {count_of(self.n_bad, n_rows)} ({self.examples}), which count as missing"
 
 
-def count_misfits(name: str, noun: str, misfits: Misfits) -> None:
-    """Count the misfits of a column if the table is a piece of one; noun : what its cells should be"""
-    if (found := OF_PIECES.get()) is not None:
-        found.setdefault((name, noun), Misfits()).add(misfits)
+def tally_of(series: pd.Series) -> Tally:
+    """Return the cells of a column by the name of their category."""
+    codes, names = categories_of(series)
+    known = codes[codes >= 0]
+    found = np.bincount(known, minlength=len(names)).tolist()
+    return Tally(Counter(dict(zip(names, found, strict=True))), len(known), len(known), MOST_CATEGORIES)
+
+
+def misfits_of(series: pd.Series, reading: Reading) -> Tally:
+    """Return the cells of a column that are present, but no numbers or no dates."""
+    texts = Counter(map(str, series[reading.bad].tolist())) if reading.n_bad else Counter[str]()
+    return Tally(texts, reading.n_bad, reading.n_present)

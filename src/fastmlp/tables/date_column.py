@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from .base_column import Column, Found, Note
-from .cells import MISSING_TEXTS, OF_PIECES, Misfits, Reading, count_misfits, misfits_error
+from .cells import HALF, misfits_of, refuse_misfits
+from .date_cells import ISO_DATE, read_dates
 from .number_columns import MANY_DISTINCT, NumericEncoding
-from .training_column import ISO_DATE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from .training_column import TrainingColumn
 
 DATE_CONTENTS = ("datetime64", "datetime", "date")  # pandas' names for cells that are dates
-MICROSECONDS = 86_400_000_000  # of a day
 
 
 class Cycle(NamedTuple):
@@ -36,64 +33,6 @@ class Cycle(NamedTuple):
 
 
 CYCLES = {"day": Cycle(1.0, 2), "week": Cycle(7.0, 3), "year": Cycle(365.2425, 3)}
-
-
-class Dates(Reading):
-    """A column read as dates.
-
-    values : float64 (n_rows,)    days since 1970-01-01, of times with a time zone in UTC; NaN where there is no date
-    has_zone : whether the times have a time zone
-    """
-
-    def __init__(self, values: np.ndarray, bad: np.ndarray, has_zone: bool):
-        super().__init__(values, bad)
-        self.has_zone = has_zone
-
-
-def read_dates(series: pd.Series) -> Dates:
-    """Read the cells of a column as dates: pandas' and Python's types, and text such as 2020-12-31 or 2020-12-31 23:59.
-
-    Raises
-    ------
-    ValueError
-        If some cells have a time zone and others none.
-    """
-    import pandas as pd
-
-    missing = np.array(series.isna())
-    if not pd.api.types.is_datetime64_any_dtype(series):
-        codes, distinct = pd.factorize(series.astype(object))
-        is_marker = [isinstance(cell, str) and cell.strip().lower() in MISSING_TEXTS for cell in distinct]
-        missing = np.array([*is_marker, True])[codes]  # code -1, a missing cell, selects the last one
-        cells = pd.Series([_date_or_iso(cell) for cell in distinct] + [None], dtype=object)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)  # of pandas 2, which returns objects for several zones
-                parsed = pd.to_datetime(cells, errors="coerce", format="ISO8601")
-            if not pd.api.types.is_datetime64_any_dtype(parsed):
-                raise ValueError
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"Column {series.name!r} holds times with a time zone and without, or of several; convert all to one."
-            ) from None
-        series = parsed.iloc[codes]
-    has_zone = getattr(series.dt, "tz", None) is not None
-    if has_zone:
-        series = series.dt.tz_convert("UTC").dt.tz_localize(None)
-    known = series.notna().to_numpy()
-    days = np.full(len(series), np.nan)
-    days[known] = series[known].to_numpy("datetime64[us]").astype(np.int64) / MICROSECONDS
-    return Dates(days, ~known & ~missing, has_zone)
-
-
-def _date_or_iso(cell: object) -> object:
-    """Return a cell that is a date, text with a date in ISO's form with two digits for month and day, or None."""
-    if isinstance(cell, (date, np.datetime64)):
-        return cell
-    if not isinstance(cell, str) or not ISO_DATE.fullmatch(cell.strip()):
-        return None
-    year, month, rest = cell.strip().split("-", 2)
-    return f"{year}-{month:>02}-{rest if rest[1:2].isdigit() else '0' + rest}"
 
 
 @dataclass(frozen=True)
@@ -140,16 +79,17 @@ class DateColumn(Column):
         """
         dates = read_dates(column.sample)
         days = dates.values[~np.isnan(dates.values)]
-        misfits = column.not_dates or Misfits.of(column.sample, dates)
+        misfits = column.not_dates if column.not_dates.n_present else misfits_of(column.sample, dates)
+        said = misfits.as_missing("dates", column.n_rows)
         if not len(days) or not misfits.is_tolerable:
-            return None, f"it {misfits.as_missing('dates')}"
-        span, has_missing = days.max() - days.min(), len(days) < len(column.sample)
+            return None, f"it {said}"
+        span, has_missing = days.max() - days.min(), len(days) < len(column.sample) or column.has_gaps(column.not_dates)
         if not span and not has_missing:
             return None, "all of its cells are equal"
         cycles = [key for key, (length, _) in CYCLES.items() if span >= length and np.ptp(np.mod(days, length)) > 1e-9]
         std = float(days.std()) if span else 1.0
         found = cls(column.name, float(days.mean()), std, tuple(cycles), dates.has_zone, has_missing)
-        return found, misfits.as_missing("dates") if misfits.n_bad else ""
+        return found, said if misfits.n_bad else ""
 
     @property
     def waves(self) -> tuple[np.ndarray, np.ndarray]:
@@ -167,21 +107,18 @@ class DateColumn(Column):
                 names += [f"{self.name}: sine of the {part}", f"{self.name}: cosine of the {part}"]
         return names
 
-    def encode(self, series: pd.Series, out: np.ndarray) -> list[Note]:
+    def encode(self, series: pd.Series, out: np.ndarray, most_bad: float = HALF) -> list[Note]:
         """Write the features of a column into `out`, and return notes.
 
         Raises
         ------
         ValueError
-            If half of the cells or more are no dates, or times have a time zone where those of training had none, or
-            the reverse.
+            If a fraction most_bad of the cells or more are no dates, or times have a time zone where those of training
+            had none, or the reverse.
         """
         dates = read_dates(series)
         n, n_bad, missing = len(series), dates.n_bad, np.isnan(dates.values)
-        misfits = Misfits.of(series, dates)
-        count_misfits(self.name, self.noun, misfits)
-        if n_bad and 2 * n_bad >= dates.n_present and OF_PIECES.get() is None:
-            raise misfits_error(self.name, self.noun, misfits.examples, n_bad, n)
+        refuse_misfits(series, dates, self.noun, most_bad)
         if dates.has_zone != self.has_zone and not missing.all():
             with_zone, without = ("Training", "this table") if self.has_zone else ("This table", "training")
             raise ValueError(
@@ -195,8 +132,7 @@ class DateColumn(Column):
         out[:, 1 : 1 + len(phases)] = np.where(missing[:, None], 0.0, waves)
         if self.marks_missing:
             out[:, -1] = missing
-        notes = [Note(f"Column {self.name!r} {misfits.as_missing(self.noun)}.", True)] if n_bad else []
-        return notes + self.missing_notes(int(np.count_nonzero(missing)) - n_bad, n)
+        return self.misfit_notes(series, dates) + self.missing_notes(int(np.count_nonzero(missing)) - n_bad, n)
 
     def c_values(self, x: str, file: Any) -> list[str]:
         waves = zip(*(part.tolist() for part in self.waves), strict=True)

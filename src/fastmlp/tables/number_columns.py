@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from scipy.special import ndtri
 
 from ..errors import unknown_name
 from .base_column import Column, Found, Note
-from .cells import ANY, OF_PIECES, Misfits, count_misfits, holds_truths, numbers_in
+from .bins import bin_features, leap_edges
+from .cells import HALF, holds_truths, numbers_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,11 +26,6 @@ MANY_DISTINCT = 32  # columns with more distinct numbers have quantiles and bins
 # One stored quantile per 30 rows, at least 10 and at most 1000: code of Gorishniy et al. 2021, arXiv:2106.11959.
 ROWS_PER_QUANTILE, MIN_QUANTILES, MAX_QUANTILES = 30, 10, 1000
 BLOCK = 4096  # rows whose bins are computed at once: their numbers stay in the cache
-MOST_BINS = 48  # of a column
-LEAST_BIN_ROWS = 16  # of a bin whose edge a tree has chosen
-LEAST_GAIN = 1e-9  # as a fraction of the targets' sum of squares: less is rounding
-DEGREE = 2  # of the polynomial of the score that stands for what a net learns of a column by itself
-MOST_CLASSES = 32  # that a tree tells apart; rarer ones count as one class, so that memory stays bounded
 
 
 @dataclass(frozen=True)
@@ -38,7 +33,7 @@ class NumericEncoding:
     """Encoding of columns of numbers.
 
     kind : one of NUMERIC_ENCODINGS. "auto" standardises columns of up to 32 distinct numbers. Columns of more have a
-        normal score and bins where the targets leap, if a trial finds that these are worth it (bin_trial.py). With
+        normal score and bins where the targets leap, if a trial finds that these are worth it (bins.py). With
         "quantile", all columns have a normal score and no bins
     targets : (n_rows, n_outputs) numbers or one-hot classes of the training rows; without them there are no bins
     trial_seconds : that the trial may take; with fewer it looks at fewer rows, or is left out
@@ -57,10 +52,14 @@ class NumericEncoding:
         """Whether a trial decides on the bins of a table."""
         return self.kind == "auto" and self.targets is not None
 
-    def of(self, name: str, values: np.ndarray) -> NumberColumn:
-        """Return the encoder of a column of numbers, float64 (n_rows,) with NaN for missing cells."""
+    def of(self, name: str, values: np.ndarray, has_gaps: bool = False) -> NumberColumn:
+        """Return the encoder of a column of numbers.
+
+        values : float64 (n_rows,), with NaN for missing cells
+        has_gaps : whether other rows have missing cells
+        """
         known = ~np.isnan(values)
-        present, marks_missing = values[known], not known.all()
+        present, marks_missing = values[known], has_gaps or not known.all()
         if self.kind == "auto" and len(np.unique(present)) <= MANY_DISTINCT:
             return StandardColumn.of(name, present, marks_missing)
         column = QuantileColumn.of(name, present, marks_missing)
@@ -88,13 +87,13 @@ class NumberColumn(Column):
         is_text = column.kind == "category" and bool(column.against_categories) and column.has_numbers_only
         if column.kind != "number" and not is_text:
             return None
-        values, not_numbers = numbers_in(column.sample, reads_booleans=False).values, column.not_numbers
+        values, misfits = numbers_in(column.sample, reads_booleans=False).values, column.not_numbers
         if values.min() == values.max():  # NaN is not equal to itself
             return None, "all of its cells are equal"
-        note = not_numbers.as_missing("numbers") if not_numbers is not None and not_numbers.n_bad else ""
-        return encoding.of(column.name, values), (
-            "holds numbers as text, and is used as a column of numbers" if is_text else note
-        )
+        note = "holds numbers as text, and is used as a column of numbers" if is_text else ""
+        if misfits.n_bad:
+            note = misfits.as_missing("numbers", column.n_rows)
+        return encoding.of(column.name, values, column.has_gaps(misfits)), note
 
     @abstractmethod
     def scores(self, values: np.ndarray) -> np.ndarray:
@@ -108,23 +107,17 @@ class NumberColumn(Column):
         """Write the features of finite scores, float64 (n_rows,), into the first columns of `out`."""
         out[:, 0] = scores
 
-    def encode(self, series: pd.Series, out: np.ndarray) -> list[Note]:
+    def encode(self, series: pd.Series, out: np.ndarray, most_bad: float = HALF) -> list[Note]:
         """Write the features of a column into `out`, and return notes.
 
         Raises
         ------
         ValueError
-            If half of the cells or more are not numbers and the column is not a piece of one, or a number is infinite
-            or far too large.
+            If a fraction most_bad of the cells or more are not numbers, or a number is infinite or far too large.
         """
         # As in training, where the text "true" among numbers is none; a column of truth values may stand for 1 and 0.
-        is_piece, notes = OF_PIECES.get() is not None, list[Note]()
-        reading = numbers_in(series, ANY if is_piece else 0.5, reads_booleans=holds_truths(series))
-        if is_piece or reading.n_bad:
-            misfits = Misfits.of(series, reading)
-            count_misfits(self.name, self.noun, misfits)
-            if reading.n_bad:
-                notes.append(Note(f"Column {self.name!r} {misfits.as_missing(self.noun)}.", True))
+        reading = numbers_in(series, most_bad, reads_booleans=holds_truths(series))
+        notes = self.misfit_notes(series, reading)
         values, missing = reading.values, np.isnan(reading.values)
         n_missing = int(np.count_nonzero(missing))
         with np.errstate(over="ignore"):
@@ -297,100 +290,3 @@ class PiecewiseLinearColumn(QuantileColumn):
         low, width = self.bin_bounds
         places = (scores - low[None, :]) / width[None, :]
         return [graph.add("Clip", places, np.zeros((), np.float64), np.ones((), np.float64))]
-
-
-# ---- edges of bins
-
-
-class _Split(NamedTuple):
-    """A place to split rows first to last, in order of x; splits with the largest gain come first in a heap.
-
-    rank : the gain times -1
-    place : row that begins the right part
-    """
-
-    rank: float
-    place: int
-    first: int
-    last: int
-
-
-def class_indicators(codes: np.ndarray, n_classes: int) -> np.ndarray:
-    """Return class indices (n_rows,) as targets of `tree_edges`, float64 (n_rows, n_outputs): one-hot classes."""
-    if n_classes > MOST_CLASSES:
-        by_count = np.argsort(-np.bincount(codes, minlength=n_classes), kind="stable")
-        place = np.empty(n_classes, np.int64)
-        place[by_count] = np.minimum(np.arange(n_classes), MOST_CLASSES - 1)
-        codes, n_classes = place[codes], MOST_CLASSES
-    return np.equal.outer(codes, np.arange(n_classes)).astype(np.float64)
-
-
-def bin_features(scores: np.ndarray, low: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """Return the features of bins: 0 for scores below a bin, 1 above it, and linear inside.
-
-    scores, low, width : finite scores, lower edges of bins and their widths, in shapes that broadcast
-    """
-    return np.minimum(np.maximum((scores - low) / width, 0.0), 1.0)
-
-
-def leap_edges(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return the edges of bins where the targets leap or turn: those of a tree on what a parabola leaves of them.
-
-    A column whose targets are a smooth function of the score has one bin. A split counts if it gains more than the
-    logarithm of the number of rows times the variance of the rest, the price of a parameter in Schwarz's criterion.
-
-    scores : (n_rows,), normal scores of a column
-    targets : (n_rows, n_outputs), numbers or one-hot classes
-    """
-    powers = np.polynomial.legendre.legvander(scores / max(1.0, float(np.abs(scores).max())), DEGREE)
-    rest = targets - powers @ np.linalg.lstsq(powers, targets)[0]
-    return tree_edges(scores, rest, MOST_BINS, np.log(len(scores)) * float((rest * rest).sum()) / len(scores))
-
-
-def tree_edges(x: np.ndarray, targets: np.ndarray, n_bins: int, least_gain: float = 0.0) -> np.ndarray:
-    """Return the edges of bins whose targets differ: the splits of a decision tree on this column alone, ascending.
-
-    The tree grows best split first. A split's gain is by how much it lowers the sum of squared distances of the targets
-    from their means, which for one-hot targets is Gini's impurity. Edges lie between two neighbours of training; the
-    first and the last edge are the smallest and the largest number.
-
-    x : (n_rows,), without missing cells; at least two distinct numbers
-    targets : (n_rows, n_outputs), numbers or one-hot classes
-    n_bins : largest number of bins; there are fewer if no further split has a gain, or rows enough on both sides
-    least_gain : a split with a smaller gain is not made
-    """
-    order = np.argsort(x, kind="stable")
-    x, targets = x[order], targets[order] - targets.mean(axis=0)
-    sums = np.concatenate([np.zeros((1, targets.shape[1])), np.cumsum(targets, axis=0)])
-    places = np.flatnonzero(x[1:] > x[:-1]) + 1
-    least_gain = max(least_gain, LEAST_GAIN * float((targets * targets).sum()))
-    heap: list[_Split] = []
-    chosen: list[int] = []
-    for part in _best_split(sums, places, 0, len(x), least_gain):
-        heapq.heappush(heap, part)
-    while heap and len(chosen) < n_bins - 1:
-        split = heapq.heappop(heap)
-        chosen.append(split.place)
-        for first, last in ((split.first, split.place), (split.place, split.last)):
-            for part in _best_split(sums, places, first, last, least_gain):
-                heapq.heappush(heap, part)
-    right = np.sort(np.array(chosen, np.int64))
-    inner = 0.5 * (x[right - 1] + x[right])
-    return np.unique(np.concatenate([x[:1], inner, x[-1:]]))
-
-
-def _best_split(sums: np.ndarray, places: np.ndarray, first: int, last: int, least_gain: float) -> list[_Split]:
-    """Return the best split of rows first to last in a list, which is empty if there is none.
-
-    sums : (n_rows + 1, n_outputs) sums of the targets before each row
-    places : rows that may begin a right part, ascending
-    """
-    begin, end = np.searchsorted(places, [first + LEAST_BIN_ROWS, last - LEAST_BIN_ROWS + 1])
-    tried = places[begin:end]
-    if not len(tried):
-        return []
-    left, right, whole = sums[tried] - sums[first], sums[last] - sums[tried], sums[last] - sums[first]
-    gains = (left * left).sum(axis=1) / (tried - first) + (right * right).sum(axis=1) / (last - tried)
-    best = int(np.argmax(gains))
-    gain = float(gains[best] - (whole * whole).sum() / (last - first))
-    return [_Split(-gain, int(tried[best]), first, last)] if gain > least_gain else []

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .features import ColumnSummary, FittedColumns, fit_columns, some_rows
+from .features import FittedColumns, fit_columns
 from .number_columns import NumericEncoding
+from .training_column import TrainingColumn, some_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +19,40 @@ SAMPLE_SHARE = 0.05  # of the memory limit, for the sample, which is copied whil
 ROWS_WEIGHED = 1_000  # of each piece, whose bytes say how many all have
 KEY_BYTES = 64  # of a row of the sample beside its cells: key, targets, and copies while it is sorted
 SLACK = 1.5  # rows that are held, as a multiple of the sample, before those with large keys are dropped
+
+
+class Moments:
+    """Number, mean, standard deviation, minimum and maximum of the rows that `add` was given: Chan et al. 1979.
+
+    >>> moments = Moments()
+    >>> moments.add(np.array([1.0, 2.0]))
+    >>> moments.add(np.array([6.0]))
+    >>> moments.n, float(moments.mean), round(float(moments.std), 3)
+    (3, 3.0, 2.16)
+    """
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.mean: np.ndarray = np.zeros(())
+        self._squares: np.ndarray = np.zeros(())
+        self.low: np.ndarray = np.array(np.inf)
+        self.high: np.ndarray = np.array(-np.inf)
+
+    def add(self, values: np.ndarray) -> None:
+        """Add rows, float64 (n_rows,) or (n_rows, n_columns), all of the same width and finite."""
+        n = len(values)
+        if not n:
+            return
+        mean, total = values.mean(axis=0), self.n + n
+        distance = mean - self.mean
+        self._squares = self._squares + ((values - mean) ** 2).sum(axis=0) + distance * distance * (self.n * n / total)
+        self.mean = self.mean + distance * (n / total)
+        self.n = total
+        self.low, self.high = np.minimum(self.low, values.min(axis=0)), np.maximum(self.high, values.max(axis=0))
+
+    @property
+    def std(self) -> np.ndarray:
+        return np.sqrt(self._squares / max(self.n, 1))
 
 
 class RowSample:
@@ -76,14 +111,14 @@ class TableSummary:
     memory_limit : bytes
 
     n_rows, n_bytes : number of rows of the table, and of its bytes as a data frame
-    columns : a summary of each column
+    columns : each column, of all rows
     """
 
     def __init__(self, seed: int, memory_limit: int):
         self._keys, self._memory_limit = np.random.default_rng(seed), memory_limit
         self._sample: RowSample | None = None
         self.n_rows = self.n_bytes = 0
-        self.columns: dict[str, ColumnSummary] = {}
+        self.columns: dict[str, TrainingColumn] = {}
 
     def add(self, table: pd.DataFrame, targets: Any, place: Callable[[], str] = some_rows) -> None:
         """Add rows.
@@ -94,13 +129,13 @@ class TableSummary:
         Raises
         ------
         ValueError
-            If cells cannot be used, as of ColumnSummary.
+            If cells cannot be used, as of TrainingColumn.
         """
         n = len(table)
         weighed = table.iloc[:ROWS_WEIGHED].memory_usage(index=False, deep=True).sum() / min(n, ROWS_WEIGHED)
         self.n_rows, self.n_bytes = self.n_rows + n, self.n_bytes + int(n * weighed)
         for name in table.columns:
-            self.columns.setdefault(name, ColumnSummary()).add(table[name], place)
+            self.columns.setdefault(name, TrainingColumn(name)).add(table[name], place)
         if self._sample is None:
             most = int(SAMPLE_SHARE * self._memory_limit / (weighed + KEY_BYTES))
             self._sample = RowSample(min(SAMPLED_ROWS, max(most, LEAST_SAMPLED)))
@@ -112,12 +147,12 @@ class TableSummary:
         table, targets = self._sample.rows(below)
         return table, targets
 
-    def fit_columns(self, sample: pd.DataFrame, encoding: NumericEncoding, chosen: Iterable[str] = ()) -> FittedColumns:
+    def fit_columns(self, sample: pd.DataFrame, encoding: NumericEncoding) -> FittedColumns:
         """Return encoders and notes as features.fit_columns does.
 
         Scales, quantiles and bins are those of the sample; categories and missing cells, of all rows.
         """
-        found = fit_columns(sample, encoding, chosen, self.columns)
+        found = fit_columns(sample, encoding, self.columns)
         if found.notes and len(sample) < self.n_rows:
             of_sample = (
                 f"Of {self.n_rows:,} rows, {len(sample):,} were drawn for scales, quantiles and bins; cells are those "

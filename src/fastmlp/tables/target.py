@@ -16,9 +16,8 @@ import numpy as np
 
 from ..errors import counted, unknown_name
 from .cells import MIXTURES, NUMBERS, Spellings, contents, examples, listed, numbers_in, read_numbers, text_of
-from .features import column_kind
 from .table_files import with_columns
-from .training_column import conversion_of, thousands_of
+from .training_column import TrainingColumn, conversion_of, thousands_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +84,7 @@ def rows_with_target(table: pd.DataFrame, target: str, task: str = "auto") -> tu
     elif reading.is_tolerable:
         missing = np.isnan(reading.values) & ~reading.bad
         table = with_columns(table, {target: reading.values})
-        if column_kind(column) == "category" and not reading.n_bad:
+        if TrainingColumn(target, column).kind == "category" and not reading.n_bad:
             notes.append(f"The target {target!r} holds text that is numbers, and is taken for numbers.")
         if bad:
             notes.append(f"The target {target!r} holds no numbers in {bad}, which {_are(reading.n_bad)} left out.")
@@ -118,7 +117,7 @@ def infer_task(series: pd.Series, task: str = "auto") -> str:
     """
     if task not in TASKS:
         raise unknown_name("task", task, TASKS)
-    kind = column_kind(series)
+    kind = TrainingColumn(str(series.name), series).kind
     if kind not in ("number", "category"):
         raise ValueError(f"The target column {series.name!r} should hold numbers or classes, but it holds {kind}.")
     if task != "auto":

@@ -1,17 +1,35 @@
-"""A column of a training table, as the kinds of columns that may encode it see it."""
+"""A column of a training table, as the kinds of columns that may encode it see it, and texts that look like numbers."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .cells import MAX_BAD_FRACTION, MISSING_TEXTS, NUMBER, Categories, Misfits, contents, count_of, spelled_alike
+from .cells import (
+    CATEGORY,
+    MAX_BAD_FRACTION,
+    MISSING_TEXTS,
+    MOST_CATEGORIES,
+    MOST_MISFITS,
+    NUMBER,
+    NUMERIC,
+    TEXT,
+    Tally,
+    contents,
+    count_of,
+    misfits_of,
+    read_numbers,
+    spelled_alike,
+    tally_of,
+    type_of,
+)
+from .date_cells import ISO_DATE, read_dates
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,37 +37,113 @@ if TYPE_CHECKING:
 MAX_CATEGORIES = 255  # of a column
 MIN_ROWS = 16  # of a category with a feature of its own, in a column of more categories
 MIN_SHARE_OF_FREQUENT = 0.5  # of the cells that have frequent categories, in a column that may be something else
-ISO_DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T]\d\d:\d\d.*)?", re.ASCII)
 DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T].*)?|\d\d?[./]\d\d?[./](\d{4}|\d\d)([ ].*)?", re.ASCII)
 
 
-@dataclass
-class TrainingColumn:
-    """A column of a training table.
+def some_rows() -> str:
+    return "some rows"
 
-    name : name of the column
-    sample : all of its rows, or some
-    kind : "number", "category", or the name of another type (dates, lists, bytes)
-    categories : of all rows, if the kind is "category"
-    not_numbers : cells of a column of text or numbers that are no numbers, or None for one of another type
-    not_dates : cells that are no dates, or None if they are not counted
+
+class TrainingColumn:
+    """A column of a training table, added whole or piece by piece.
+
+    whole : all of its rows at once, or None if they are added piece by piece
+
+    sample : all of its rows, or some of those of the pieces
+    not_numbers, not_dates : cells of TEXT that are no numbers and, in pieces, no dates
+    n_rows, n_missing : number of all cells, and of those that are missing
     """
 
-    name: str
     sample: pd.Series
-    kind: str
-    categories: Categories
-    not_numbers: Misfits | None = None
-    not_dates: Misfits | None = None
+
+    def __init__(self, name: str, whole: pd.Series | None = None) -> None:
+        self.name, self._is_whole = name, whole is not None
+        self.not_numbers, self.not_dates = Tally(most=MOST_MISFITS), Tally(most=MOST_MISFITS)
+        self._texts = Tally(most=MOST_CATEGORIES)
+        self.n_rows = self.n_missing = 0
+        self._first: dict[str, str] = {}  # by the type of the cells, the first rows that have it
+        self._is_string = True  # whether all cells of TEXT are text
+        if whole is None:
+            return
+        self.sample = whole
+        if isinstance(whole.dtype, np.dtype) and whole.dtype.kind in "fiu":  # the usual case
+            self._first[NUMERIC] = some_rows()
+        else:
+            self.add(whole)
+
+    def add(self, series: pd.Series, place: Callable[[], str] = some_rows) -> None:
+        """Add further rows.
+
+        place : returns which rows these are, for messages
+
+        Raises
+        ------
+        ValueError
+            If the cells are numbers where those before were dates or booleans, or the reverse.
+        """
+        n, n_missing = len(series), int(series.isna().sum())
+        self.n_rows, self.n_missing = self.n_rows + n, self.n_missing + n_missing
+        if n_missing == n:  # such as a piece without a cell, whose type says nothing
+            return
+        kind = type_of(series)
+        if kind not in self._first:
+            self._first[kind] = place()
+        if kind == NUMERIC:
+            self.not_numbers.add(Tally(n_present=n - n_missing))
+        elif kind == TEXT:
+            self.not_numbers.add(misfits_of(series, read_numbers(series)))
+            self._is_string &= contents(series) == "string"
+            if not self._is_whole:
+                with suppress(ValueError):  # of several time zones, which a column of dates refuses
+                    self.not_dates.add(misfits_of(series, read_dates(series)))
+        if kind in (TEXT, CATEGORY) and not self._is_whole:
+            self._texts.add(tally_of(series))
+        unlike = [self._first[other] for other in self._first if other not in (NUMERIC, TEXT)]
+        if NUMERIC in self._first and unlike:
+            raise ValueError(
+                f"Column {self.name!r} holds numbers in {self._first[NUMERIC]}, and cells of another type in "
+                f"{unlike[0]}; convert all to one type."
+            )
+
+    @cached_property
+    def kind(self) -> str:
+        """Its kind: "number", "category", or the name of another type (dates, lists, bytes).
+
+        In a column of numbers up to 5 % of the cells may not be numbers. A text column in which every cell looks like a
+        number is a category.
+        """
+        if set(self._first) - {NUMERIC, TEXT, CATEGORY}:
+            return contents(self.sample)
+        if CATEGORY in self._first:
+            return "category"
+        if TEXT not in self._first:
+            return "number"
+        cells, is_string = self.not_numbers, self._is_string and NUMERIC not in self._first
+        if not cells.is_tolerable or (is_string and not cells.n_bad):
+            return "category"
+        texts = list(self.texts.counts)
+        if (is_string and mark_of_thousands(texts)) or self.names != texts:  # booleans mixed with 1 and 0
+            return "category"
+        return "number"
 
     @property
     def has_missing(self) -> bool:
-        return self.categories.n_missing > 0
+        return self.n_missing > 0
+
+    def has_gaps(self, misfits: Tally) -> bool:
+        """Return whether some cells are missing, or are misfits; misfits : cells that are no numbers, or no dates"""
+        n_known = misfits.n_present - misfits.n_bad if misfits.n_present else self.n_rows - self.n_missing
+        return n_known < self.n_rows
+
+    @cached_property
+    def texts(self) -> Tally:
+        """Its categories, of the sample if some pieces were numbers by their type, whose texts were not counted."""
+        return tally_of(self.sample) if self._is_whole or NUMERIC in self._first else self._texts
 
     @cached_property
     def names(self) -> list[str]:
-        """Names of the categories, in the order of `categories`; some may be equal."""
-        return spelled_alike(list(self.categories.counts))
+        """Names of the categories, in the order of `texts`; some may be equal."""
+        return spelled_alike(list(self.texts.counts))
 
     @cached_property
     def distinct(self) -> list[str]:
@@ -58,7 +152,7 @@ class TrainingColumn:
     @property
     def n_shown(self) -> str:
         """The number of categories of all rows, as text."""
-        return f"more than {Categories.most}" if self.categories.has_forgotten else str(len(self.distinct))
+        return f"more than {self.texts.most}" if self.texts.has_forgotten else str(len(self.distinct))
 
     @cached_property
     def is_text(self) -> bool:
@@ -79,7 +173,7 @@ class TrainingColumn:
     @property
     def has_numbers_only(self) -> bool:
         cells = self.not_numbers
-        return cells is not None and cells.n_present > 0 and not cells.n_bad and not self.thousands
+        return cells.n_present > 0 and not cells.n_bad and not self.thousands
 
     def are_mostly(self, pattern: re.Pattern[str]) -> bool:
         """Return whether more than half of its texts match a pattern."""
@@ -97,7 +191,7 @@ class TrainingColumn:
     @cached_property
     def against_categories(self) -> str:
         """Why its texts cannot all be categories; "" if they can."""
-        if not self.has_too_many and len(self.distinct) != self.categories.n_present:
+        if not self.has_too_many and len(self.distinct) != self.texts.n_present:
             return ""
         if self.are_dates:
             return f"it holds dates as text, such as {self.names[0]!r}; to use it, {dates_of(self.name)}"
@@ -113,7 +207,7 @@ class TrainingColumn:
         hint, cells = self.thousands, self.not_numbers
         if not hint and not self.has_category_type:
             hint = conversion_of(self.name, self.names)
-        if hint or cells is None or not cells.n_bad or not cells.is_half:
+        if hint or not cells.n_bad or not cells.is_half:
             return hint
         return (
             f"it holds no numbers in {count_of(cells.n_bad, cells.n_present)} ({cells.examples}), and a column of "
@@ -126,10 +220,10 @@ class TrainingColumn:
         if not self.has_too_many:
             return [], 0.0
         counts: Counter[str] = Counter()
-        for name, count in zip(self.names, self.categories.counts.values(), strict=True):
+        for name, count in zip(self.names, self.texts.counts.values(), strict=True):
             counts[name] += count
         chosen = [name for name, count in counts.most_common(MAX_CATEGORIES) if count >= MIN_ROWS]
-        return sorted(chosen), sum(counts[name] for name in chosen) / max(1, self.categories.n_present)
+        return sorted(chosen), sum(counts[name] for name in chosen) / max(1, self.texts.n_present)
 
     @property
     def is_frequent(self) -> bool:

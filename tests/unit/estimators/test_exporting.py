@@ -12,7 +12,7 @@ pd = pytest.importorskip("pandas", reason="pip install 'fastmlp[table]' has pand
 from sklearn.exceptions import NotFittedError  # noqa: E402
 
 from fastmlp import MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor  # noqa: E402
-from fastmlp.tables.bin_trial import Gain  # noqa: E402
+from fastmlp.tables.bins import Gain  # noqa: E402
 
 PROBABILITY, RELATIVE = 2e-6, 1e-5
 pytestmark = [

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 import fastmlp
 from fastmlp import Population, TabularMLPClassifier, TabularMLPRegressor
 from fastmlp.class_probabilities import log_probabilities
-from fastmlp.tables.bin_trial import Gain
+from fastmlp.tables.bins import Gain
 
 
 class Size(tuple):

@@ -44,11 +44,10 @@ def test_the_treatment_of_every_kind_of_column_is_told(rng):
     table.loc[::9, "town"] = None
     found = fit_columns(table)
     assert not found.notes
-    features, order = found.choices
+    (features,) = found.choices
     assert features == (
         "Features of the columns: standard score ('few distinct'), normal score ('heavy tail'), "
         "one-hot categories ('true or false', 'town', 'size', 'pair'), "
         "score of the time, sine and cosine of its cycles ('sold'), "
         "indicator of missing cells ('heavy tail', 'town')."
     )
-    assert order == "Column 'size' is used as categories: their order is not used; to use it, give it as numbers."

@@ -9,9 +9,9 @@ import pytest
 
 from fastmlp.tables.category_column import CategoryColumn
 from fastmlp.tables.date_column import DateColumn
-from fastmlp.tables.features import column_kind, fit_column
+from fastmlp.tables.features import KINDS, column_from_dict, fit_column
 from fastmlp.tables.number_columns import PiecewiseLinearColumn, QuantileColumn, StandardColumn
-from fastmlp.tables.preprocessing import KINDS, column_from_dict
+from fastmlp.tables.training_column import TrainingColumn
 
 pd = pytest.importorskip("pandas")
 
@@ -130,4 +130,4 @@ def test_column_kind_of_text_with_numbers(cells, kind, words):
     ids=str,
 )
 def test_column_kinds_are_recognised_from_cells(cells, kind):
-    assert column_kind(cells) == kind
+    assert TrainingColumn("x", cells).kind == kind

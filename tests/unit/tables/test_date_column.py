@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from fastmlp.tables.date_column import CYCLES, DateColumn
-from fastmlp.tables.features import fit_column
-from fastmlp.tables.preprocessing import column_from_dict
+from fastmlp.tables.features import column_from_dict, fit_column
 
 pd = pytest.importorskip("pandas", reason="pip install 'fastmlp[table]' has pandas")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastmlp.tables import features
-from fastmlp.tables.bin_trial import Gain
+from fastmlp.tables.bins import Gain
 from fastmlp.tables.features import encode_columns, fit_columns
 from fastmlp.tables.number_columns import NumericEncoding
 

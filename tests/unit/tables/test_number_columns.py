@@ -4,18 +4,9 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
+from fastmlp.tables.bins import LEAST_BIN_ROWS, MOST_BINS, MOST_CLASSES, class_indicators, leap_edges, tree_edges
 from fastmlp.tables.features import fit_column
-from fastmlp.tables.number_columns import (
-    LEAST_BIN_ROWS,
-    MOST_BINS,
-    MOST_CLASSES,
-    NumericEncoding,
-    PiecewiseLinearColumn,
-    QuantileColumn,
-    class_indicators,
-    leap_edges,
-    tree_edges,
-)
+from fastmlp.tables.number_columns import NumericEncoding, PiecewiseLinearColumn, QuantileColumn
 
 pd = pytest.importorskip("pandas")
 

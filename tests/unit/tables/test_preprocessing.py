@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import re
 
 import numpy as np
 import pytest
 from scipy.special import ndtri
 
-from fastmlp.tables.features import fit_column, fit_columns, with_numbers
+from fastmlp.tables.features import Preprocessing, fit_column, with_numbers
 from fastmlp.tables.number_columns import MANY_DISTINCT
-from fastmlp.tables.preprocessing import Preprocessing
 from fastmlp.tables.target import rows_with_target
 
 pd = pytest.importorskip("pandas")
@@ -100,27 +98,6 @@ def test_unknown_categories_become_zeros_with_a_note(table):
     known.transform(table.assign(flag="yes"), notes=notes)
     assert [note.is_serious for note in notes] == [True]
     assert "Column 'flag' has categories unseen in training in all 80 cells ('yes')" in notes[0].text
-
-
-NUMBERS = [str(k) for k in range(50)]
-
-
-@pytest.mark.parametrize(
-    ("cells", "words"),
-    [
-        ([*NUMBERS, *["unknown"] * 9], "Column 'x' is used as categories, because its type is category, although 50"),
-        ([*range(50), *["unknown"] * 9], r"50 of its 51 categories are numbers \(not 'unknown'\); if numbers are"),
-        ([*range(50), None] * 2, None),  # numbers only: categories by intention
-        ([*NUMBERS[:2], "a", "b"] * 3, None),
-    ],
-)
-def test_categories_that_are_mostly_numbers_give_a_note(cells, words):
-    table = pd.DataFrame({"x": pd.Series(cells, dtype="category")})
-    columns, notes, _ = fit_columns(table)
-    assert columns[0].kind == "category"
-    assert bool(notes) == (words is not None)
-    assert re.search(words or "", " ".join(notes))
-    assert fit_columns(table, chosen=["x"])[:2] == (columns, ())
 
 
 def test_the_frequent_ones_of_many_categories_are_encoded(rng):

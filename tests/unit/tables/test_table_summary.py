@@ -5,22 +5,23 @@ import pytest
 
 pd = pytest.importorskip("pandas", reason="columns are those of pandas")
 
-from fastmlp.tables.cells import Categories, Misfits  # noqa: E402
+from fastmlp.tables import training_column  # noqa: E402
 from fastmlp.tables.date_column import DateColumn  # noqa: E402
-from fastmlp.tables.features import ColumnSummary, Moments, fit_column, with_numbers  # noqa: E402
+from fastmlp.tables.features import fit_column, with_numbers  # noqa: E402
 from fastmlp.tables.number_columns import NumberColumn, NumericEncoding  # noqa: E402
-from fastmlp.tables.table_summary import RowSample, TableSummary  # noqa: E402
+from fastmlp.tables.table_summary import Moments, RowSample, TableSummary  # noqa: E402
+from fastmlp.tables.training_column import TrainingColumn  # noqa: E402
 
 
 def summary_of(*pieces):
-    summary = ColumnSummary()
+    summary = TrainingColumn("x")
     for piece in pieces:
         summary.add(pd.Series(piece, name="x"))
     return summary
 
 
 def fitted(summary, sample):
-    return summary.fit(pd.Series(sample, name="x"), NumericEncoding())
+    return fit_column(pd.Series(sample, name="x"), NumericEncoding(), summary)
 
 
 def test_moments_of_parts_are_those_of_the_whole():
@@ -68,15 +69,6 @@ def test_categories_and_missing_cells_are_those_of_all_rows():
     assert column.marks_missing
 
 
-def test_a_column_whose_sample_has_one_number_is_used():
-    column, note = fitted(summary_of([0.0] * 99, [1.0]), [0.0] * 10)
-    assert (column.mean, note) == (pytest.approx(0.01), "")
-    column, note = fitted(summary_of([0.0] * 99, [1.0, "no"]), [0.0] * 10)
-    assert (column.mean, column.marks_missing) == (pytest.approx(0.01), True)
-    assert note == "Column 'x' holds no numbers in 1 of 101 cells ('no'), which count as missing."
-    assert fitted(summary_of([0.0] * 99), [0.0] * 10) == fit_column(pd.Series([0.0] * 10, name="x"))
-
-
 def test_a_column_without_a_cell_in_the_sample_is_left_out_with_a_reason():
     column, note = fitted(summary_of([None] * 99, [1.0, 2.0]), [np.nan] * 10)
     assert column is None
@@ -122,8 +114,8 @@ def test_text_in_many_cells_makes_the_column_that_it_makes_in_memory(n_distinct)
 
 @pytest.mark.slow
 def test_notes_count_texts_that_were_forgotten(monkeypatch):
-    monkeypatch.setattr(Categories, "most", 600)
-    monkeypatch.setattr(Misfits, "most", 10)
+    monkeypatch.setattr(training_column, "MOST_CATEGORIES", 600)
+    monkeypatch.setattr(training_column, "MOST_MISFITS", 10)
     note_on = lambda cells: fitted(summary_of(*np.split(np.array(cells, object), 18)), cells[:50])[1]
     reason = "Column 'x' is left out: it has more than 600 different texts, but at most 255 are encoded"
     assert note_on([f"text {k}" for k in range(1800)]) == f"{reason}, and none is in 16 rows."
@@ -143,12 +135,6 @@ def test_text_that_is_no_date_is_counted_over_all_pieces():
     assert isinstance(column, DateColumn)
     assert column.marks_missing
     assert "it holds no dates in 3 of 403 cells ('later'), which count as missing" in note
-
-
-@pytest.mark.parametrize("number", [np.inf, -1e40])
-def test_numbers_beyond_the_range_are_refused(number):
-    with pytest.raises(ValueError, match="should hold finite numbers"):
-        summary_of([1.0, 2.0], [number])
 
 
 def test_a_table_within_the_sample_has_the_encoders_of_the_whole():

@@ -26,7 +26,7 @@ from ...table_training.recipes import AUTO, DEFAULT_QUALITY
 from ...table_training.rows import EncodedRows, Rows, Targets
 from ...table_training.training_summary import summary
 from ...tables.base_column import Column, as_lines
-from ...tables.preprocessing import Preprocessing
+from ...tables.features import Preprocessing
 from ...tables.target import Target
 from ..array_input import missing_targets_named
 from ..interruption import warn_of_interrupted_end, warn_of_interrupted_history, warn_of_missing_nets
@@ -338,7 +338,6 @@ class BaseTabular(Exportable, TableData, ABC):
                 return self._held_out(validation_data)
 
         model.generator = check_random_state(self.random_state)
-        model.categories = self._chosen_categories(table)
         model.tell_of_columns = lambda problems, _: warn_user(as_lines(problems, "notes_")) if problems else None
         return model.prepare(table, targets, weights, held_out)
 

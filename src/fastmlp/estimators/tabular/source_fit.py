@@ -128,7 +128,6 @@ class SourceFit:
         if not learner._is_classifier:
             model.set_scale(moments.mean, moments.std)
             learner._mean, learner._std = model.mean, model.std
-        model.categories = learner._chosen_categories(table)
         return table, Targets(learner._encode(y), learner._loss, learner.n_outputs_)
 
     def encode(self, _: TableModel, table: Any, y: np.ndarray) -> tuple[Any, np.ndarray]:

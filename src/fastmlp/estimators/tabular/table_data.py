@@ -20,7 +20,6 @@ from ...streams.table_sources import as_table_source
 from ...table_training.model import DTYPE
 from ...table_training.rows import Rows
 from ...tables.base_column import Column, Note, NotesOfPieces, as_lines
-from ...tables.cells import MisfitsOfPieces
 from ...tables.features import encode_columns, feature_names
 from ...tables.few_rows import names_of
 from ...tables.table_files import with_columns, with_text_names
@@ -145,9 +144,8 @@ class TableData(BaseEstimator):
         self._net()
         if not is_source(X):
             return tuple(note.text for note in self._notes_on(X))
-        said, cells, pieces = NotesOfPieces(), MisfitsOfPieces(), as_table_source(X).pieces()
-        found = [(len(piece), cells.counting(self._notes_on, piece)) for piece, _ in pieces if len(piece)]
-        cells.check()
+        said, pieces = NotesOfPieces(), as_table_source(X).pieces()
+        found = [(len(piece), self._notes_on(piece)) for piece, _ in pieces if len(piece)]
         if len(found) > 1:
             found = [(n, said.of_next(n, notes)) for n, notes in found]
         return tuple(note.text for _, notes in found for note in notes)
@@ -187,11 +185,9 @@ class TableData(BaseEstimator):
         X, y, *weights = checked_pair(validation_data)
         parts: list[np.ndarray] = []
         targets: list[Any] = []
-        cells = MisfitsOfPieces()
         for table, of_table in pieces_with_targets(X, y):
-            parts.append(cells.counting(self._encoded, table, DTYPE))
+            parts.append(self._encoded(table, DTYPE))
             targets.append(of_table)
-        cells.check()
         features, y = np.concatenate(parts), self._checked_y(targets[0] if len(targets) == 1 else joined(targets))
         check_consistent_length(features, y)
         return Rows(features, self._encode(y), self._weights(features, y, weights[0] if weights else None))

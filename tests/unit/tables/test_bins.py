@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fastmlp.tables import bin_trial
-from fastmlp.tables.bin_trial import Gain, gain_of_bins, trial_rows
+from fastmlp.tables import bins as bin_trial
+from fastmlp.tables.bins import Gain, gain_of_bins, trial_rows
 from fastmlp.tables.features import fit_columns
 from fastmlp.tables.number_columns import NumericEncoding
 
