@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -12,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_runs import run_command, with_defaults
-from safetensors.numpy import save as to_bytes
 from typer.testing import CliRunner
 
 import fastmlp
@@ -20,7 +18,6 @@ from fastmlp.commands import cli, numpy_benchmark, reproduce
 from fastmlp.commands.cli import app
 from fastmlp.commands.predict import check_table_path, write
 from fastmlp.commands.train_options import TASKS
-from fastmlp.persistence import KEY
 from fastmlp.tables import target
 from fastmlp.tables.table_files import read_table
 
@@ -311,17 +308,3 @@ def test_a_table_is_written_completely_or_not_at_all(tmp_path, monkeypatch, name
         write(iter([table[:1]]), path)
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == [name]
-
-
-@pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize("command", ["predict", "diagnose"])
-def test_damaged_history_warns_and_the_command_continues(tables, command):
-    """Records of unequal length, which interrupted fits of an earlier version saved."""
-    trained("--target", "label", "--epochs", "1")
-    net = fastmlp.load("model.safetensors").net_
-    history = {"seconds": 1.0, "best_epoch": 3, "stopped_by": "interrupt", "settings": {}}
-    parts = {"settings": net.get_settings(), "preprocessing": net.preprocessing.to_dict(), "history": history}
-    arrays = {"params": net.params, "history.loss": np.ones(10), "history.validation_loss": np.ones(9)}
-    Path("old.safetensors").write_bytes(to_bytes(arrays, {KEY: json.dumps({"format": 1, **parts})}))
-    said = run_command(command, "old.safetensors", "train.csv")
-    assert "The history of the last fit is left out, since its history has 10 epochs of loss" in said
