@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastmlp import AdamW, Converged, Population
+from fastmlp import Converged, Population
 from fastmlp.executors.workers import number_of_worker
 from fastmlp.fit.workers import train_nets
 
@@ -19,49 +19,11 @@ X = RNG.normal(size=(60, 3)).astype(np.float32)
 Y = (X[:, 0] * X[:, 1] > 0).astype(int)
 OWN_X = RNG.normal(size=(20, 60, 3)).astype(np.float32)
 
-# name -> (layer sizes, number of nets, settings of the nets, arguments of fit)
+# Others are in fit_kinds.py: name -> (layer sizes, number of nets, settings of the nets, arguments of fit)
 FITS = {
     "lanes": ((3, 5, 1), 40, {}, {"batch_size": 16, "epochs": 30}),
     "one by one": ((3, 90, 70, 1), 5, {}, {"batch_size": 16, "epochs": 4}),
-    "full batches": ((3, 2, 1), 40, {}, {"epochs": 50}),
     "restarts": ((3, 5, 1), 40, {}, {"epochs": 60, "converged": Converged(0.5, restart_after=20)}),
-    "settings of each net": (
-        (3, 5, 1),
-        40,
-        {"dropout": np.repeat([0.0, 0.3], 20), "l2": np.repeat([0.0, 1e-3], 20)},
-        {"batch_size": 16, "epochs": 20},
-    ),
-    "optimiser of each net": (
-        (3, 5, 1),
-        40,
-        {"dtype": "float64"},
-        {
-            "batch_size": 16,
-            "epochs": 20,
-            "schedule": "one_cycle",
-            "optimizer": AdamW(
-                np.linspace(0.001, 0.1, 40),
-                weight_decay=np.repeat([0.0, 0.1], 20),
-                clip_norm=np.repeat([0.0, 0.5], [30, 10]),
-            ),
-        },
-    ),
-    "schedules": (
-        (3, 5, 1),
-        40,
-        {"dropout": 0.2},
-        {
-            "batch_size": 16,
-            "epochs": 20,
-            "optimizer": AdamW(0.01, weight_decay=0.1, learning_rate_factors={"biases": 0.5}),
-        },
-    ),
-    "early stopping": (
-        (3, 5, 1),
-        40,
-        {},
-        {"batch_size": 16, "epochs": 40, "early_stopping": 3, "validation_data": (X[:20], Y[:20])},
-    ),
     "data of each net": ((3, 5, 1), 20, {}, {"X": OWN_X, "epochs": 30, "sample_weight": RNG.random((20, 60))}),
 }
 

@@ -7,7 +7,6 @@ KeyboardInterrupt.
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -114,8 +113,3 @@ def test_fit_continues_if_sigint_is_ignored(fresh_python):
     """SIGINT is ignored in background jobs of a shell."""
     done = fresh_python(IGNORED)
     assert (done.stdout.strip(), done.stderr) == ("epochs 5 True", "")
-
-
-def test_ctrl_c_fixture_installs_a_handler(ctrl_c):
-    with pytest.raises(KeyboardInterrupt):
-        os.kill(os.getpid(), signal.SIGINT)

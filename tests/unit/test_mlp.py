@@ -169,13 +169,6 @@ def test_reset_restores_the_initial_parameters():
     np.testing.assert_array_equal(trained(net).params, after)
 
 
-def test_reset_without_random_state_restores_the_same_parameters():
-    net = MLP((3, 5, 2))
-    first = net.params.copy()
-    np.testing.assert_array_equal(net.reset().params, first)
-    assert not np.array_equal(MLP((3, 5, 2)).params, first)
-
-
 def test_fit_twice_equals_one_longer_fit():
     """Gradient descent without momentum has no state: two fits of five epochs equal one of ten."""
     settings = {"optimizer": SGD(0.05), "batch_size": None}
@@ -269,17 +262,6 @@ def test_permuting_hidden_units_keeps_the_outputs(family, dtype, monkeypatch):
     np.testing.assert_allclose(net.predict(X), before, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("family", kernel_families.FAMILIES)
-def test_prediction_is_independent_of_the_other_rows(family, monkeypatch, rng):
-    """Any block of rows gets the same outputs; softmax rows sum to one."""
-    kernel_families.use(family, monkeypatch)
-    net, many = classifier(dtype="float64"), rng.normal(size=(600, 3))
-    whole = net.predict(many)
-    np.testing.assert_allclose(whole.sum(axis=1), 1.0, rtol=1e-12)
-    for rows in (slice(0, 1), slice(255, 258), slice(590, 600)):
-        np.testing.assert_allclose(net.predict(many[rows]), whole[rows], rtol=1e-12)
-
-
 def test_predict_classes_thresholds_or_takes_the_argmax():
     net = classifier()
     np.testing.assert_array_equal(net.predict_classes(X), net.predict(X).argmax(axis=1))
@@ -307,13 +289,6 @@ def test_evaluate_returns_loss_and_accuracy():
     weighted = net.evaluate(X, LABELS, sample_weight=weight)
     assert weighted["loss"] == pytest.approx(np.average(losses, weights=weight), rel=1e-12)
     assert list(regressor().evaluate(X, Y)) == ["loss"]
-
-
-def test_accuracy_is_weighted_by_sample_weight():
-    """Weighted accuracy, as scikit-learn's score: the weight of the correct samples over the weight of all."""
-    net, weights = classifier(dtype="float64"), np.linspace(0, 1, 12)
-    figures = net.evaluate(X, LABELS, sample_weight=weights)
-    assert figures["accuracy"] == pytest.approx(np.average(net.predict_classes(X) == LABELS, weights=weights))
 
 
 # ---- weights, smoothing

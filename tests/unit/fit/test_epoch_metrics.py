@@ -1,7 +1,5 @@
 """`fit(metrics=...)`: metrics after each epoch, on training and validation samples, compared with scikit-learn."""
 
-import signal
-
 import numpy as np
 import pytest
 from sklearn import metrics as theirs
@@ -118,13 +116,6 @@ def test_outputs_that_round_to_1_do_not_tie(sizes, loss, params, dtype):
     assert net.predict([[low], [high]])[:, -1].tolist() == [1.0, 1.0], "the outputs do tie"
 
 
-def test_functions_beside_metrics_of_logits_get_outputs():
-    seen = []
-    net = MLP((3, 4, 1), loss="binary_cross_entropy", random_state=0)
-    net.fit(X, TWO, epochs=1, metrics=["log_loss", lambda y, p: seen.append(p) or 0.0, "accuracy"], verbose=0)
-    np.testing.assert_array_equal(seen[0], net.predict(X))
-
-
 def test_metrics_change_no_bit_of_training():
     settings = {"epochs": 5, "batch_size": 7, "validation_fraction": 0.3, "verbose": 0}
     plain, measured = (MLP((3, 4, 1), loss="binary_cross_entropy", dropout=0.2, random_state=0) for _ in range(2))
@@ -132,27 +123,6 @@ def test_metrics_change_no_bit_of_training():
     history = measured.fit(X, TWO, metrics=["log_loss", "roc_auc"], **settings)
     np.testing.assert_array_equal(plain.params, measured.params)
     np.testing.assert_allclose(history.validation_metrics["log_loss"], history.validation_loss, rtol=1e-5)
-
-
-def test_early_stopping_by_a_metric_restores_the_best_epoch():
-    """The net ends with the parameters after the best epoch, and records end with the fit."""
-    net = MLP((3, 16, 1), loss="binary_cross_entropy", random_state=0)
-    rule = EarlyStopping(5, "validation_squared_error")
-    history = net.fit(
-        X,
-        TWO,
-        epochs=3000,
-        batch_size=8,
-        validation_data=(X[:20], RNG.integers(2, size=20)),
-        metrics="squared_error",
-        early_stopping=rule,
-        optimizer=fastmlp.Adam(0.05),
-        verbose=0,
-    )
-    record = history.validation_metrics["squared_error"]
-    assert history.stopped_by == "early_stopping"
-    assert len(record) == len(history.metrics["squared_error"]) == history.epochs < 3000
-    assert history.best_epoch == record.argmin()
 
 
 def test_full_batch_early_stopping_restores_the_parameters_after_the_best_epoch():
@@ -189,22 +159,6 @@ def test_metric_records_have_names_and_survive_saving(tmp_path):
     assert same.records().keys() == history.records().keys()
     np.testing.assert_array_equal(same.validation_metrics["sse"], history.validation_metrics["sse"])
     assert same.compile_seconds == history.compile_seconds
-
-
-@pytest.mark.parametrize("moment", [1, 4])
-def test_interrupted_fit_has_records_of_equal_length(moment):
-    calls = []
-
-    def interrupts(y_true, y_pred):
-        calls.append(1)
-        if len(calls) == moment:
-            signal.raise_signal(signal.SIGINT)
-        return 1.0
-
-    net = MLP((3, 4, 1), loss="binary_cross_entropy", random_state=0)
-    history = net.fit(X, TWO, epochs=9, metrics=interrupts, validation_fraction=0.5, verbose=0)
-    assert history.stopped_by == "interrupt"
-    assert len(history.metrics["interrupts"]) == len(history.validation_metrics["interrupts"]) == history.epochs
 
 
 @pytest.mark.parametrize(

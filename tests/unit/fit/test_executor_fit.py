@@ -54,13 +54,6 @@ def array_folders(folder):
 
 
 @pytest.mark.parametrize("name", FITS)
-def test_tasks_give_the_bits_of_one_process(name, small_tasks):
-    executor = InPlace()
-    assert_same_bits(name, executor)
-    assert executor.n_submitted > 1
-
-
-@pytest.mark.parametrize("name", FITS)
 def test_processes_give_the_bits_of_one_process(name, small_tasks, pool, temporary_folder):
     assert_same_bits(name, pool)
     assert not array_folders(temporary_folder)

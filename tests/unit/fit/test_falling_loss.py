@@ -104,9 +104,3 @@ def test_lines_of_epochs_end_with_it_each_time(capsys):
 def test_a_small_net_is_not_told_of_smaller_batches(terminal):
     fitted(data=(XOR_X, np.array([3.0, 4.0, 4.0, 3.0])))
     assert "more epochs or a higher learning rate" in terminal.getvalue()
-
-
-def test_programs_without_a_terminal_print_nothing(capsys, monkeypatch):
-    monkeypatch.setattr(falling_loss, "_told", False)
-    fitted(**SHORT)
-    assert capsys.readouterr() == ("", "")

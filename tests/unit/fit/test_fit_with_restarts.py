@@ -39,16 +39,6 @@ def test_restarts_use_other_weights_and_count_lost_epochs():
     np.testing.assert_array_equal(np.isnan(result.records), result.record_epochs[:, None] > length)
 
 
-def test_any_number_of_threads_gives_the_same_bits(monkeypatch):
-    def train(n):
-        monkeypatch.setenv("FASTMLP_NUM_THREADS", str(n))
-        pop = Population((2, 5, 5, 1), 100, dtype="float32", random_state=1)
-        pop.fit(XOR_X, XOR_Y, epochs=40, converged=0.01, verbose=0)
-        return pop.params.copy()
-
-    np.testing.assert_array_equal(train(1), train(3))
-
-
 WIDE_FITS = {
     **{name: {"optimizer": name} for name in OPTIMIZERS},
     "momentum": {"optimizer": SGD(0.5, momentum=0.9)},
@@ -142,13 +132,6 @@ def test_summary_without_a_rule_has_no_success_rate():
     assert "no convergence rule was given: " in classes
     assert "have all samples right" in classes
     assert "epochs            mean" not in classes
-
-
-def test_progress_counts_finished_nets(monkeypatch):
-    shown = []
-    monkeypatch.setattr(fastmlp.console.progress_bar.Progress, "show", lambda self, done, *_: shown.append(done))
-    Population((2, 3, 1), 50, random_state=0).fit(XOR_X, XOR_Y, epochs=5, verbose=1)
-    assert shown[-1] == 50
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from executor_cases import Pickled, process_pool
-from fit_kinds import HELD_OUT, KINDS, WEIGHTS, WRONG, fit, make
+from fit_kinds import HELD_OUT, KINDS, WEIGHTS, fit, make
 from peak_memory import growth, on_linux
 from resumed_fits import assert_same_fit
 from small_blocks import N, Rows, X, Y
 
-from fastmlp import MLP, SGD, AdamW, EarlyStopping, Population, TrainingWarning
+from fastmlp import MLP, SGD, AdamW, Population, TrainingWarning
 from fastmlp.streams import shuffled_blocks
 
 ON_DISK = {"net, rows on disk": "net", "nets, rows on disk": "nets one by one"}  # and the kind in memory
@@ -167,17 +167,6 @@ def test_nets_on_disk_are_those_trained_alone():
         np.testing.assert_array_equal(pop.params[k], net.params)
         assert result.loss[k] == history.loss[-1]
     assert pop.fits == 1
-
-
-@small_parts
-def test_early_stopping_returns_to_the_best_epoch():
-    net, history = fit("net, rows on disk", epochs=20, validation_data=WRONG, early_stopping=EarlyStopping(2))
-    assert history.stopped_by == "early_stopping"
-    assert len(history.loss) == len(history.validation_loss) == history.best_epoch + 3
-    assert net.evaluate(*WRONG)["loss"] == pytest.approx(history.validation_loss[history.best_epoch])
-    result = fit("nets, rows on disk", epochs=20, validation_data=WRONG, early_stopping=EarlyStopping(2))[1]
-    assert result.monitor == "validation_loss"
-    assert np.isfinite(result.best_value).all()
 
 
 @small_parts
