@@ -55,13 +55,10 @@ def read(path: Path) -> tuple[str, dict[str, np.ndarray]]:
     from safetensors.numpy import load as from_bytes
 
     with open(path, "rb") as file:
-        header, size = _header(file)
+        header = _header(file)
         metadata = header.get("__metadata__")
         if not isinstance(metadata, dict) or KEY not in metadata:
             raise ValueError("it is a safetensors file of another program")
-        end, start = _end_of_data(header), file.tell()
-        if start + end != size:
-            raise ValueError(f"it is damaged: it has {size} bytes, but its header announces {start + end}")
         file.seek(0)
         data = file.read()
     try:
@@ -70,18 +67,8 @@ def read(path: Path) -> tuple[str, dict[str, np.ndarray]]:
         raise ValueError(f"it is not a safetensors file, or it is damaged ({error})") from None
 
 
-def _end_of_data(header: dict[str, Any]) -> int:
-    """Return where the arrays of a header end, in bytes from the end of the header."""
-    try:
-        return max(
-            (int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"), default=0
-        )
-    except DAMAGE as error:
-        raise ValueError(f"it is damaged (its header describes no arrays: {error!r})") from None
-
-
-def _header(file: BinaryIO) -> tuple[dict[str, Any], int]:
-    """Return (header, file size in bytes) of a safetensors file; the file position is then at the end of the header."""
+def _header(file: BinaryIO) -> dict[str, Any]:
+    """Return the header of a safetensors file."""
     size = os.fstat(file.fileno()).st_size
     length = int.from_bytes(file.read(8), "little")
     if not 0 < length <= min(MAX_HEADER, size - 8):
@@ -94,7 +81,7 @@ def _header(file: BinaryIO) -> tuple[dict[str, Any], int]:
         raise ValueError(f"it is not a safetensors file, or it is damaged (in its header: {error})") from None
     if not isinstance(header, dict):
         raise ValueError("it is not a safetensors file, or it is damaged (its header is not a JSON object)")
-    return header, size
+    return header
 
 
 # ---- damaged files
