@@ -47,7 +47,7 @@ def rows_of_csv(path: Path, y: Any) -> Iterator[tuple[Any, Any]]:
         raise ValueError(
             f"The first line of {str(path)!r} should name the columns, but it holds numbers: {shown(header)}."
         )
-    if names and (doubtful := columns_with_thousands(path, csv_pieces(path, ()))):
+    if names and (doubtful := columns_with_thousands(path)):
         raise ValueError(
             f"Column {doubtful[0]!r} of {str(path)!r} may have separators of thousands: each mark in it stands "
             "before three digits, so that 2.390 may be 2390. Write them without it, or pass arrays that "

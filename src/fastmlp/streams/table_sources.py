@@ -20,11 +20,10 @@ from ..tables.table_files import (
     PIECE_CELLS,
     check_ending,
     csv_pieces,
+    frame_of_arrow,
     import_pandas,
     mixed_columns,
     read_table,
-    whole_numbers,
-    with_columns,
     with_text_names,
 )
 from .record_batches import pieces_of_files, uniform_pieces
@@ -104,28 +103,12 @@ def _frames(batches: Iterator[Any], columns: list[str], unchanged: Iterable[str]
 
     columns : names of the columns of earlier batches, as for uniform_pieces
     unchanged : columns, as of parquet_frames
-
-    Raises
-    ------
-    ValueError
-        If pandas does not know a type or cannot hold a value, or what it has written about the columns itself, which
-        it does not check, is damaged.
     """
     from pyarrow import Table
 
     n_rows = 0
     for batch in uniform_pieces(batches, PIECE_CELLS, columns):
-        piece = Table.from_batches([batch])
-        try:
-            found = piece.to_pandas()
-        except (ImportError, MemoryError, OSError):
-            raise
-        except Exception as error:  # damaged metadata may raise any
-            raise ValueError(
-                "The columns cannot be converted to those of pandas: a type is unknown, a value out of range, or what "
-                f"pandas has written about them is damaged ({error}). Write the data again."
-            ) from None
-        frame = with_columns(with_text_names(found), whole_numbers(piece, unchanged)).reset_index(drop=True)
+        frame = frame_of_arrow(Table.from_batches([batch]), unchanged).reset_index(drop=True)
         frame.index += n_rows
         n_rows += len(frame)
         yield frame, None

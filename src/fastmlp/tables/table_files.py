@@ -17,8 +17,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-import numpy as np
-
 from ..errors import install_command, no_file
 from .training_column import mark_of_thousands
 
@@ -33,7 +31,7 @@ MISSING = (
     "NULL", "NaN", "None", "n/a", "nan", "null",
 )  # fmt: skip
 PIECE_CELLS = 250_000  # of a piece of a table
-ROWS_TRIED = 200  # rows of a CSV file that decide about the decimal mark ...
+ROWS_TRIED = 1_000  # rows of a CSV file that decide about its marks ...
 CHARACTERS_TRIED = 10_000_000  # ... or fewer, of so many characters
 MOST_LINE = 10_000_000  # bytes of a line of a gzipped file: it may be a thousand times as long as what is on disk
 QUOTED = re.compile(r'"(?:[^"]|"")*"')
@@ -65,7 +63,8 @@ def read_table(
     the file may be gzipped. Empty cells, "NA", "NaN", "null" and "?" are missing. Columns named in `text_columns` stay
     text even if all cells look like numbers; of those in `unchanged`, no cell is missing either. Whole numbers of a
     Parquet file become floats in a column with missing cells, but not in one of `unchanged`. In a training table,
-    columns that may have separators of thousands stay text, too: "2.390" beside "754", with semicolons between columns.
+    columns whose first rows may have separators of thousands stay text, too: "2.390" beside "754", with semicolons
+    between columns.
 
     Returns
     -------
@@ -87,11 +86,10 @@ def read_table(
     if not path.is_file():
         raise no_file(path)
     if name.endswith(PARQUET_ENDINGS):
-        table = _read_parquet(pandas, path, unchanged)
+        table = _read_parquet(path, unchanged)
     else:
+        text_columns = (*text_columns, *(columns_with_thousands(path) if is_training else ()))
         table = _read_csv(pandas, path, text_columns, unchanged)
-        if is_training and (doubtful := columns_with_thousands(path, [table])):
-            table = _read_csv(pandas, path, (*text_columns, *doubtful), unchanged)
     if len(table) == 0:
         raise ValueError(f"{str(path)!r} has no rows below its header; a table needs at least one.")
     return with_text_names(table, f"The table {str(path)!r}")
@@ -178,7 +176,7 @@ def mixed_columns(path: Path, is_training: bool = False) -> tuple[str, ...]:
     """Return the columns of a CSV file that read_table would read as text, by the types in all of its pieces."""
     from pandas.api import types
 
-    doubtful = columns_with_thousands(path, csv_pieces(path, ())) if is_training else ()
+    doubtful = columns_with_thousands(path) if is_training else ()
     kinds: dict[str, set[str]] = {name: {"text"} for name in doubtful}
     for piece in csv_pieces(path, ()):
         for name, dtype in piece.dtypes.items():
@@ -191,40 +189,19 @@ def mixed_columns(path: Path, is_training: bool = False) -> tuple[str, ...]:
     return tuple(name for name, found in kinds.items() if "text" in found or len(found) > 1)
 
 
-def columns_with_thousands(path: Path, pieces: Iterable[pd.DataFrame]) -> tuple[str, ...]:
-    """Return the columns of numbers in a CSV file with semicolons whose marks may separate thousands.
-
-    pieces : of the file; the texts of its columns are read again only where their numbers have three decimals or none
-    """
-    if _readable_format(path)[0] != ";":
+def columns_with_thousands(path: Path) -> tuple[str, ...]:
+    """Return the columns of a CSV file with semicolons whose marks may separate thousands, by its first rows."""
+    separator, _, names, rows = _readable_format(path)
+    if separator != ";":
         return ()
-    fits, fractions = dict[str, bool](), set[str]()  # whether all numbers of a column fit; columns with fractions
-    for piece in pieces:
-        for name in map(str, piece.columns):
-            values = piece[name].dropna().to_numpy()
-            fits[name] = fits.get(name, True) and _may_have_thousands(values)
-            if fits[name] and (values != np.round(values)).any():
-                fractions.add(name)
-    names = [name for name in fits if fits[name] and name in fractions]
-    texts: dict[str, set[str]] = {name: set() for name in names}
-    for piece in csv_pieces(path, names) if names else ():
-        for name in names:
-            texts[name].update(piece[name].dropna())
-    return tuple(name for name in names if mark_of_thousands(texts[name]))
-
-
-def _may_have_thousands(values: np.ndarray) -> bool:
-    """Return whether all are numbers below 1000, whole or with three decimals, if the mark before these is decimal."""
-    if values.dtype.kind not in "if":
-        return not len(values)
-    whole, decimals = values == np.round(values), np.abs(1000.0 * values - np.round(1000.0 * values)) < 1e-6
-    return bool((whole | (decimals & (np.abs(values) >= 1.0))).all() and (np.abs(values) < 1000.0).all())
+    cells = [row for row in csv.reader(rows, delimiter=separator) if len(row) == len(names)]
+    return tuple(name for name, texts in zip(names, zip(*cells, strict=True), strict=False) if mark_of_thousands(texts))
 
 
 def _csv_options(path: Path, text_columns: Iterable[str], unchanged: Iterable[str]) -> dict[str, Any]:
     """Return the arguments of pandas.read_csv for a file."""
     unchanged = tuple(unchanged)
-    separator, decimal, names = _readable_format(path)
+    separator, decimal, names, _ = _readable_format(path)
     # pandas would rename the second of two equal names
     check_names(names, f"The table {str(path)!r}", may_be_blank=True)
     return {
@@ -297,7 +274,7 @@ def _unreadable_csv(path: Path, error: Exception) -> ValueError:
     )
 
 
-def _readable_format(path: Path) -> tuple[str, str, list[str]]:
+def _readable_format(path: Path) -> tuple[str, str, list[str], list[str]]:
     """Return what _csv_format returns. Raises ValueError if the file cannot be read as CSV."""
     try:
         return _csv_format(path)
@@ -305,8 +282,8 @@ def _readable_format(path: Path) -> tuple[str, str, list[str]]:
         raise _unreadable_csv(path, error) from None
 
 
-def _csv_format(path: Path) -> tuple[str, str, list[str]]:
-    """Return (separator, decimal mark, column names) of a CSV file.
+def _csv_format(path: Path) -> tuple[str, str, list[str], list[str]]:
+    """Return (separator, decimal mark, column names, first rows as text) of a CSV file.
 
     The separator is the most frequent of comma, semicolon and tab in the header outside quotation marks, with the comma
     on a tie. The decimal mark is a comma if semicolons separate and more numbers in the first rows have a comma than a
@@ -317,9 +294,11 @@ def _csv_format(path: Path) -> tuple[str, str, list[str]]:
     header, *rows = [line for line in lines if line.strip()] or [""]
     separator = max(",;\t", key=QUOTED.sub("", header).count)
     names = next(csv.reader([header, *rows], delimiter=separator, skipinitialspace=True), [])
+    if separator != ";":
+        return separator, ".", names, rows
     cells = [cell.strip(' \r\n"') for row in rows for cell in row.split(separator)]
     commas, points = (sum(re.fullmatch(rf"[-+]?\d+\{mark}\d+", cell) is not None for cell in cells) for mark in ",.")
-    return separator, "," if separator == ";" and commas > points else ".", names
+    return separator, "," if commas > points else ".", names, rows
 
 
 def _as_text(content: Any) -> TextIO:
@@ -338,33 +317,47 @@ def _first_lines(file: TextIO) -> list[str]:
     return lines
 
 
-def _parquet_names(path: Path) -> list[str]:
-    """Return the column names, or an empty list if they cannot be read; pandas then raises the error."""
+def _read_parquet(path: Path, unchanged: Iterable[str]) -> pd.DataFrame:
+    noun = f"The table {str(path)!r}"
     try:
         from pyarrow import parquet
-
-        return list(parquet.read_schema(path).names)
-    except Exception:
-        return []
-
-
-def _read_parquet(pandas: Any, path: Path, unchanged: Iterable[str]) -> pd.DataFrame:
-    names = _parquet_names(path)
-    check_names(names, f"The table {str(path)!r}")  # before pyarrow raises an error of its own
-    try:
-        table = pandas.read_parquet(path)
-        if unchanged := [name for name in unchanged if name in names and name in table.columns]:
-            from pyarrow import parquet
-
-            table = with_columns(table, whole_numbers(parquet.read_table(path, columns=unchanged), unchanged))
-        return table
     except ImportError:
         raise ImportError(f"Parquet files need pyarrow, which is absent: {install_command('table')}.") from None
-    except Exception as error:  # pandas does not check its own metadata on the columns: a damaged file may raise any
-        raise ValueError(_unreadable_parquet(path, error)) from None
+    try:
+        with parquet.ParquetFile(path) as file:
+            table = file.read()
+    except Exception as error:  # a damaged file may raise any
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{str(path)!r} should be a Parquet file, but could not be read as one: {reason}") from None
+    check_names(table.column_names, noun)
+    return frame_of_arrow(table, unchanged, noun)
 
 
-def whole_numbers(table: Any, names: Iterable[str]) -> dict[str, Any]:
+def frame_of_arrow(table: Any, unchanged: Iterable[str] = (), noun: str = "The table") -> pd.DataFrame:
+    """Return an Arrow table as a data frame with text as column names.
+
+    unchanged : columns whose whole numbers stay what they are, as of read_table
+    noun : what error messages call the table
+
+    Raises
+    ------
+    ValueError
+        If pandas does not know a type or cannot hold a value, or what it has written about the columns itself, which
+        it does not check, is damaged.
+    """
+    try:
+        frame = table.to_pandas()
+    except (ImportError, MemoryError, OSError):
+        raise
+    except Exception as error:  # damaged metadata may raise any
+        raise ValueError(
+            f"{noun} cannot be converted to one of pandas: a type of its columns is unknown, a value out of range, or "
+            f"what pandas has written about them is damaged ({error}). Write the data again."
+        ) from None
+    return with_columns(with_text_names(frame, noun), _whole_numbers(table, unchanged))
+
+
+def _whole_numbers(table: Any, names: Iterable[str]) -> dict[str, Any]:
     """Return those of the named columns of an Arrow table that hold whole numbers, in a type for which cells may be
     missing.
     """
@@ -379,11 +372,3 @@ def whole_numbers(table: Any, names: Iterable[str]) -> dict[str, Any]:
     )
     frame = table.select(numbers).to_pandas(types_mapper=nullable, ignore_metadata=True)
     return {name: frame[name].array for name in numbers}
-
-
-def _unreadable_parquet(path: Path, error: Exception) -> str:
-    """Return a sentence about a Parquet file that raised an error, with pyarrow's reason, if it is pyarrow's error."""
-    sentence = f"{str(path)!r} should be a Parquet file, but could not be read as one: "
-    if _parquet_names(path):
-        return f"{sentence}what pandas wrote into it about its columns is damaged; write the file again"
-    return sentence + " ".join(str(error).split())
