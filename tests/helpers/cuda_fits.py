@@ -49,7 +49,9 @@ CASES = {
     "dropout": Case(
         "softmax_cross_entropy", "softmax", ("relu", "silu"), fit(SGD(0.1), 12, shuffle=True), {"dropout": 0.25}
     ),
-    "dropout, scheduled": Case("squared_error", "identity", ("tanh", "silu"), {"dropout": 0.4, **FLOAT64}),
+    "dropout, adam": Case(
+        "squared_error", "identity", ("tanh", "silu"), fit(OPTIMIZERS["adam"], 13), {"dropout": 0.4, **FLOAT64}
+    ),
     "adam": Case(
         "binary_cross_entropy",
         "sigmoid",
@@ -79,7 +81,7 @@ FITS = [
     *[("workspace", 2, name) for name in ("shuffled", "dropout", "adam")],
     *[("batched", 3, name) for name in CASES],
     *[("layers", 1, name) for name in CASES],
-    *[("block", 1, name) for name in ("shuffled", "dropout, scheduled", "adam", "quickprop")],
+    *[("block", 1, name) for name in ("shuffled", "dropout, adam", "adam", "quickprop")],
     ("workspace", 1, "dropout"),
     ("layers", 2, "dropout"),
 ]

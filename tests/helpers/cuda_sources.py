@@ -57,8 +57,8 @@ def net_of(i, sizes, drops, many=None):
 @contextmanager
 def recording():
     """Context manager: yields a list to which sources are appended instead of being compiled."""
-    from fastmlp.kernels.cuda.population import batched, launch
-    from fastmlp.kernels.cuda.single_net import layerwise
+    from fastmlp.kernels.cuda.layers import passes
+    from fastmlp.kernels.cuda.population import launch
 
     found = []
 
@@ -68,7 +68,7 @@ def recording():
         return {"train_nets": None, "evaluate_nets": None}
 
     with ExitStack() as patches:
-        for module in (batched, layerwise, launch):
+        for module in (passes, launch):
             patches.enter_context(mock.patch.object(module, "compiled", compiled))
         yield found
 
@@ -120,7 +120,7 @@ def by_layers(i):
     on = switches(i)
     data = Samples(8, np.zeros(40), np.zeros(8), on["WEIGHTED"], np.zeros(8), True, metric)
     work = LayerwiseWorkspace(net, 8, dtype, PRECISIONS[i // 2 % 2])
-    work.module(work.header(data, i % len(RULES), on["CLIPPED"], on["LAYERED"]))
+    work.module(data, i % len(RULES), on["CLIPPED"], on["LAYERED"])
 
 
 def evaluation(i):
@@ -129,7 +129,7 @@ def evaluation(i):
 
     net, metric, dtype = net_of(i, (4, 9, 5), False)
     architecture = Architecture.of(net, metric, dtype)
-    compile_evaluation(architecture, Shape.of_blocks(architecture, 0, 24, 10**6), i % 2 == 0, i % 4 < 3)
+    compile_evaluation(architecture, Shape.of_blocks(architecture, 0, 24, 10**6))
 
 
 KINDS = {  # function that generates the source of a case -> names of the kernels in the source

@@ -118,7 +118,7 @@ JOB = Struct(
     T* workspace; T* output; T* sums_of_threads; double* partial;
     long long n_active; long long n_slots; long long n_samples; long long n_held_out; long long batch_size;
     long long n_batches; long long n_steps; long long n_epochs; long long first_factor; long long n_factors;
-    long long n_records; long long patience; long long monitor; long long held_out_has_weights;
+    long long n_records; long long patience; long long monitor;
     long long hyper_stride; long long dropout_stride; long long X_stride; long long Y_stride; long long weight_stride;
     long long workspace_stride;
     double stop_loss; double stop_n_correct; double min_delta; double bound; double loss_constant

@@ -30,7 +30,7 @@ __device__ __forceinline__ long long owner_of(const NetInputs& inputs, long long
 }
 
 // Gather each net's batch, one number per thread: rows order[first ..] or, without an order, rows first .. of its samples.
-// x and y: null if they are not needed. first: without a clock, the first row.
+// x, y and w: null if they are not needed. first: without a clock, the first row.
 extern "C" __global__ void gather(
     const Clock* clock, const NetInputs* inputs, const int* order, long long first, long long rows, long long max_rows,
     Operand* x, T* y, T* w) {
@@ -42,7 +42,7 @@ extern "C" __global__ void gather(
   if (order) order += net * from.n_samples;
   if (x) x += net * max_rows * N_INPUTS;
   if (y) y += net * max_rows * N_OUTPUTS;
-  w += net * max_rows;
+  if (w) w += net * max_rows;
   const long long width = N_INPUTS + N_OUTPUTS + 1, size = rows * width;
   for (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < size; e += (long long)gridDim.x * blockDim.x) {
     const long long r = e / width;
@@ -52,7 +52,7 @@ extern "C" __global__ void gather(
       if (x) x[r * N_INPUTS + j] = X[sample * N_INPUTS + j];
     } else if (j < N_INPUTS + N_OUTPUTS) {
       if (y) y[r * N_OUTPUTS + j - N_INPUTS] = Y[sample * N_OUTPUTS + j - N_INPUTS];
-    } else if (WEIGHTED) {
+    } else if (w) {
       w[r] = weight[sample];
     }
   }
@@ -111,7 +111,7 @@ __device__ __forceinline__ T take_rows(
   for (long long from = first + OF_WARP * warp; from < last; from += OF_WARP * WARPS) {
     const bool is_row = SHARERS == 32 || from + lane / SHARERS < last;
     const long long r = is_row ? from + lane / SHARERS : from, at = r * N_OUTPUTS;
-    const T w = !is_row ? T(0) : WEIGHTED && has_targets ? weight[r] : T(1);
+    const T w = !is_row ? T(0) : weight && has_targets ? weight[r] : T(1);
     T shift = T(0);
     if (activation_of(N_LAYERS - 1) == ACTIVATION_SOFTMAX) shift = log_of_sum<SHARERS>(z + at, b);
     RowSoFar row;
@@ -193,7 +193,8 @@ __device__ __forceinline__ void loss_and_output_delta_of_chunk(
   }
 }
 
-// Loss and output delta of the last layer. y_stride, weight_stride: from net to net, 0 if all nets share them. starts:
+// Loss and output delta of the last layer. weight: null if all weights are equal. y_stride,
+// weight_stride: from net to net, 0 if all nets share them. starts:
 // without a clock, whether sums begin here.
 extern "C" __global__ void __launch_bounds__(32 * WARPS, 2) loss_and_output_delta(
     const Clock* clock, const T* __restrict__ b, long long rows, long long max_rows, long long chunk,
@@ -203,7 +204,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, 2) loss_and_output_delt
   const long long net = net_of(blockIdx.y), at = net * max_rows * N_OUTPUTS;
   if (clock) starts = clock->step % clock->n_batches == 0;
   loss_and_output_delta_of_chunk(
-      b + net * PARAMS_STRIDE, rows, chunk, y + net * y_stride, weight + net * weight_stride, scale, c, bound, starts,
+      b + net * PARAMS_STRIDE, rows, chunk, y + net * y_stride, weight ? weight + net * weight_stride : nullptr, scale, c, bound, starts,
       has_targets, z + at, a + at, delta + at, sums + N_CHUNK_SUMS * net * most_chunks,
       bias_parts ? bias_parts + net * most_chunks * N_ROW_SUMS : nullptr);
 }
@@ -272,6 +273,20 @@ __device__ __forceinline__ T gradient_of(
 // Copy parameter q of this part, if it is a weight, to W: the weights as products read them.
 __device__ __forceinline__ void copy_weight(int q, int part, const T* p, Operand* W) {
   if (part % 2 == 0) W[q - before_operands(part / 2)] = p[q];
+}
+
+// W: (nets, N_OPERAND_WEIGHTS), the weights as products read them, of parameters that no update has written, or that
+// have another slot since.
+extern "C" __global__ void round_weights(const T* params, Operand* W) {
+  const long long net = net_of(blockIdx.y);
+  for (int q = blockIdx.x * blockDim.x + threadIdx.x; q < N_PARAMS; q += gridDim.x * blockDim.x)
+    copy_weight(q, part_of(q), params + net * PARAMS_STRIDE, W + net * N_OPERAND_WEIGHTS);
+}
+
+// x = X, both of `size` numbers: inputs, which products read where they are if their operands are T.
+extern "C" __global__ void round_inputs(const T* X, long long size, Operand* x) {
+  for (long long e = (long long)blockIdx.x * blockDim.x + threadIdx.x; e < size; e += (long long)gridDim.x * blockDim.x)
+    x[e] = X[e];
 }
 #endif
 

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import cupy
 import numpy as np
 
-from ...structs import NetSpec
-from ..build.compiled_module import Module
+from ...structs import NO_UPDATE, NetSpec
+from ..build.compiled_module import Module, compiled, source
 from ..build.net_constants import Architecture
 from ..build.operands import Operands
 from ..build.structs import CLOCK, NET_INPUTS, ChunkSum
-from ..runtime.device_struct import DeviceStruct
+from ..runtime.device_memory import DeviceStruct
 from ..runtime.gemm import Products
 
 FILES = (
@@ -28,7 +28,6 @@ FILES = (
     "include/outputs.cuh",
     "include/gradient_clipping.cuh",
     "layers/passes.cu",
-    "layers/rounding_to_bfloat16.cu",
 )
 FEWEST_IN_CHUNK = 32  # rows that one block sums: all of its warps have some if several threads share a row
 # Chunks of a net at the most, however large the batch: two for each multiprocessor of an H100, and as many on any other
@@ -53,10 +52,43 @@ def header_of(architecture: Architecture, operands: Operands, rule: int, params_
 
     rule : code of the update rule, or NO_UPDATE
     params_stride : number of elements from one net's parameters to the next one's
-    switches : ONE_NET, WEIGHTED, LAYERED, and constants of other files
+    switches : ONE_NET, LAYERED, and constants of other files
     """
     header = architecture.header(rule, params_stride, PARAMS_STRIDE=params_stride, **switches)
     return header + operands.source() + CLOCK.source + NET_INPUTS.source
+
+
+# Header of an evaluation -> source for training, whose module has the same passes, and may have been compiled already.
+_of_training: dict[str, str] = {}
+
+
+def _header_of_evaluation(architecture: Architecture, operands: Operands, params_stride: int, one_net: bool) -> str:
+    return header_of(architecture, operands, NO_UPDATE, params_stride, ONE_NET=one_net, LAYERED=False, CLIPPED=False)
+
+
+def training_module(
+    architecture: Architecture,
+    operands: Operands,
+    params_stride: int,
+    *files: str,
+    rule: int,
+    structs: str = "",
+    **switches: int,
+) -> Module:
+    """Return the compiled passes and the kernels of `files`; arguments as for header_of"""
+    header = header_of(architecture, operands, rule, params_stride, **switches)
+    text = source(header + structs, *FILES, *files)
+    evaluation = _header_of_evaluation(architecture, operands, params_stride, bool(switches["ONE_NET"]))
+    _of_training[evaluation] = text
+    return compiled(text)
+
+
+def evaluation_module(
+    architecture: Architecture, operands: Operands, params_stride: int, *files: str, ONE_NET: bool
+) -> Module:
+    """Return a module with the passes, the one that has been compiled for training if there is one."""
+    header = _header_of_evaluation(architecture, operands, params_stride, ONE_NET)
+    return compiled(_of_training.get(header) or source(header, *FILES, *files))
 
 
 class Batch(NamedTuple):

@@ -18,7 +18,6 @@ from ...formulas.update_rules import CODES
 from ...structs import (
     MONITOR_NONE,
     MONITOR_VALIDATION_LOSS,
-    NO_UPDATE,
     RUNNING,
     NetSpec,
     PopulationState,
@@ -27,15 +26,14 @@ from ...structs import (
     SuspendedNets,
     TrainConfig,
 )
-from ..build.compiled_module import Module, compiled, source
+from ..build.compiled_module import Module
 from ..build.net_constants import Architecture, bound_of
 from ..build.operands import Operands
 from ..build.structs import JOB, NET_INPUTS, ChunkSum, ProgressCounter
-from ..layers.batches import Batches
-from ..layers.passes import FILES, PER_BLOCK, Batch, Passes, header_of
+from ..layers.batches import LockstepBatches
+from ..layers.passes import PER_BLOCK, Passes, evaluation_module, training_module
 from ..runtime.cuda_graphs import GraphCache, is_wanted
-from ..runtime.device_memory import checked_allocation, free_memory, is_on_device, to_device, whole_data
-from ..runtime.device_struct import DeviceStruct
+from ..runtime.device_memory import DeviceStruct, checked_allocation, free_memory, is_on_device, to_device, whole_data
 from .launch import SAFE_EVERY, padded
 from .window import Window, rows_of
 
@@ -58,11 +56,14 @@ def compile_module(
     settings_threads : number of threads of `step_settings`
     switches : constants of the CUDA header, as for compile_training in launch.py
     """
-    header = header_of(
+    return training_module(
         architecture,
         operands,
-        rule,
         padded(architecture.n_params),
+        "population/per_net.cuh",
+        "population/batched.cu",
+        rule=rule,
+        structs=JOB.source,
         ONE_NET=False,
         **switches,
         THREADS=PER_BLOCK,
@@ -70,36 +71,6 @@ def compile_module(
         SAFE_EVERY=SAFE_EVERY,
         FIXED_ROWS=0,
     )
-    return compiled(source(header + JOB.source, *FILES, "population/per_net.cuh", "population/batched.cu"))
-
-
-def evaluation_module(architecture: Architecture, operands: Operands, weighted: bool) -> Module:
-    stride = padded(architecture.n_params)
-    header = header_of(architecture, operands, NO_UPDATE, stride, ONE_NET=False, WEIGHTED=weighted, LAYERED=False)
-    return compiled(source(header, *FILES))
-
-
-class LockstepBatches(Batches):
-    """Source of batches for nets that share their samples and the order of these, or have their own."""
-
-    def __init__(self, passes: Passes, data: Samples, nets: PopulationState, order: Any = None, clock: Any = None):
-        """Take the samples, and allocate the buffers: before steps are recorded, and where memory is checked.
-
-        order : of each net's samples, or None
-        clock : array of the clock, if it says which batch is next
-        """
-        self._data, self._order, self._clock = data, order, clock
-        self._shares_inputs = clock is None and not nets.X_stride
-        self._shares_all = self._shares_inputs and not (nets.Y_stride or nets.weight_stride)
-        super().__init__(passes, 1 if self._shares_inputs else len(passes.sums))
-        copies_x = passes.operands.are_rounded or not self._shares_inputs
-        self.allocate(copies_x, data.has_targets and not self._shares_all, data.has_weights and not self._shares_all)
-
-    def take(self, module: Module, first: int, rows: int) -> Batch:
-        """Return the clock's batch or, without a clock, the one that begins at sample `first`."""
-        if self._shares_all:
-            return self.in_order(module, self._data, first, rows)
-        return self.gathered(module, self._clock, self._data, self._order, first, rows, self._shares_inputs)
 
 
 class BatchedWindow(Window):
@@ -122,11 +93,6 @@ class BatchedWindow(Window):
         operands = passes.operands
         self._module = compile_module(run.architecture, operands, rule, self._settings_threads, **run.switches)
         self._held_out = held_out if validates else None
-        self._held_out_module = (
-            evaluation_module(run.architecture, operands, held_out.has_weights)
-            if validates and held_out.has_weights != data.has_weights
-            else self._module
-        )
         self._config, self._compares = config, run.rule.compares_loss
         self._may_end = (
             criteria.monitor != MONITOR_NONE or criteria.stop_loss > -np.inf or criteria.stop_n_correct < np.inf
@@ -162,9 +128,7 @@ class BatchedWindow(Window):
         max_rows = activation_rows(run.config, run.criteria, run.held_out.n_samples)
         each = (padded(run.architecture.n_params) * vectors + STEP_NUMBERS) * run.dtype.itemsize + 256
         each += Passes.bytes_each(run.net, max_rows, True, run.dtype, run.precision)
-        return (
-            super().bytes_each(run) + each + Passes.bytes_each(run.net, max_rows, True, run.dtype, run.precision) + 256
-        )
+        return super().bytes_each(run) + each
 
     def train(self, n_epochs: int) -> None:
         self._passes.round_weights(self._module)
@@ -213,7 +177,7 @@ class BatchedWindow(Window):
 
     def _validate(self) -> int:
         """Write the held-out samples' losses to the passes' sums; return the number of sums per net."""
-        data, passes, module = self._held_out, self._passes, self._held_out_module
+        data, passes, module = self._held_out, self._passes, self._module
         assert data is not None
         for first in range(0, data.n_samples, passes.max_rows):
             rows = min(passes.max_rows, data.n_samples - first)
@@ -274,7 +238,8 @@ def evaluate(
     each += Passes.bytes_each(net, max_rows, False, dtype, run.precision)
     free, _ = free_memory()
     most = max(1, min(n, MOST_NETS, int(share_of_memory * free / each)))
-    module = evaluation_module(run.architecture, Operands.of(net, dtype, run.precision), data.has_weights)
+    operands = Operands.of(net, dtype, run.precision)
+    module = evaluation_module(run.architecture, operands, padded(nets.n_params), ONE_NET=False)
     for first in range(0, n, most):
         members = nets.members[first : first + most]
         m = len(members)

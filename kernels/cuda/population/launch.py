@@ -137,18 +137,17 @@ def compile_training(
         padded(architecture.n_params),
         **switches,
         **_constants(architecture, shape),
-        HAS_TARGETS=True,
         FIXED_ROWS=rows,
         BLOCKS_AT_ONCE=blocks_at_once,
     )
     return compiled(text_of_shape(architecture, shape, header + "#define TRAINS\n"))["train_nets"]
 
 
-def compile_evaluation(architecture: Architecture, shape: Shape, weighted: bool, has_targets: bool) -> Kernel:
+def compile_evaluation(architecture: Architecture, shape: Shape) -> Kernel:
     """Return the kernel that evaluates nets."""
     switches = dict.fromkeys(("SHUFFLES", "SCHEDULED", "PENALISED", "CLIPPED", "LAYERED", "VALIDATES", "FIXED_ROWS"), 0)
     switches |= _constants(architecture, shape)
-    header = architecture.header(**switches, WEIGHTED=weighted, HAS_TARGETS=has_targets)
+    header = architecture.header(**switches)
     return compiled(text_of_shape(architecture, shape, header))["evaluate_nets"]
 
 
@@ -209,7 +208,7 @@ def fit_fields(
         "factors": to_device(config.factors),
         "X": data.X,
         "Y": data.Y,
-        "weight": data.weight,
+        "weight": data.weight if data.has_weights else None,
         "n_samples": data.n_samples,
         "batch_size": config.batch_size,
         "n_batches": -(-data.n_samples // config.batch_size),
@@ -236,8 +235,8 @@ def evaluation_job(
         "hyper": nothing,
         "dropout": nothing,
         "X": data.X,
-        "Y": data.Y,
-        "weight": data.weight,
+        "Y": data.Y if data.has_targets else None,
+        "weight": data.weight if data.has_weights else None,
         "owners": members,
         "active": cupy.arange(len(members), dtype=np.int64),
         "output": outputs,

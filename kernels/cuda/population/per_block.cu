@@ -276,7 +276,7 @@ struct BlockNet {
   __device__ void gradient(long long first, long long rows, T share, long long step) {
     const Samples from = {
         job.X + owner * job.X_stride, job.Y + owner * job.Y_stride,
-        WEIGHTED ? job.weight + owner * job.weight_stride : nullptr,
+        job.weight ? job.weight + owner * job.weight_stride : nullptr,
         SHUFFLES ? job.order + slot * job.n_samples : nullptr};
     for (long long row = 0; row < rows; row += TILE) {
       fill(from, first + row, int(min((long long)TILE, rows - row)), true);
@@ -296,7 +296,7 @@ struct BlockNet {
     const T mine_loss = loss, mine_n_correct = n_correct;
     loss = n_correct = T(0);
     const Samples from = {
-        job.held_out_X, job.held_out_Y, job.held_out_has_weights ? job.held_out_weight : nullptr, nullptr};
+        job.held_out_X, job.held_out_Y, job.held_out_weight, nullptr};
     for (long long row = 0; row < job.n_held_out; row += TILE) {
       fill(from, row, int(min((long long)TILE, job.n_held_out - row)), true);
       forward(m.p, true, false, 0, 0);
@@ -364,19 +364,20 @@ extern "C" __global__ void __launch_bounds__(THREADS) evaluate_nets(const Job* _
   T* const own = IN_SHARED ? memory : job.workspace + (place * gridDim.x + blockIdx.x) * job.workspace_stride;
   BlockNet net{job, slot, owner, job.hyper, job.dropout, arrays_at(own), T(0), T(0)};
   const Samples from = {job.X + owner * job.X_stride, job.Y + owner * job.Y_stride,
-                        WEIGHTED ? job.weight + owner * job.weight_stride : nullptr, nullptr};
+                        job.weight ? job.weight + owner * job.weight_stride : nullptr, nullptr};
+  const bool has_targets = job.Y;
   for (long long row = (long long)blockIdx.x * TILE; row < job.n_samples; row += (long long)gridDim.x * TILE) {
     const int rows = int(min((long long)TILE, job.n_samples - row));
-    net.fill(from, row, rows, HAS_TARGETS);
+    net.fill(from, row, rows, has_targets);
     net.forward(job.params + slot * N_PARAMS, N_PARAMS % 4 == 0, false, 0, 0);
     if (job.output)
       for (int e = threadIdx.x; e < rows * N_OUTPUTS; e += THREADS)
         job.output[(place * job.n_samples + row) * N_OUTPUTS + e] =
             net.m.a[(units_at(N_LAYERS) + e % N_OUTPUTS) * PITCH + e / N_OUTPUTS];
-    if (HAS_TARGETS) net.loss_and_output_delta(T(0));
+    if (has_targets) net.loss_and_output_delta(T(0));
     __syncthreads();
   }
-  if (HAS_TARGETS) {
+  if (has_targets) {
     const Sums both = net.sums();
     if (net.leads()) {
       job.partial[2 * (place * gridDim.x + blockIdx.x)] = both.loss;

@@ -109,7 +109,7 @@ struct ThreadNet {
       for (int i = 0; i < N_INPUTS; ++i) x[i] = job.held_out_X[r * N_INPUTS + i];
 #pragma unroll
       for (int j = 0; j < N_OUTPUTS; ++j) y[j] = job.held_out_Y[r * N_OUTPUTS + j];
-      const T weight = job.held_out_has_weights ? job.held_out_weight[r] : T(1);
+      const T weight = job.held_out_weight ? job.held_out_weight[r] : T(1);
       const T value = gradient_unrolled(p, unused, x, y, T(0), loss_constant, a);
       loss += weight > T(0) ? weight * value : T(0);  // a sample of weight 0 contributes nothing, even if not finite
       n_correct += weight * correct_fraction(a, y, bound);

@@ -110,14 +110,13 @@ class PopulationRun:
         self.fields = fit_fields(self.net, self.data, config, nets.hyper, nets.dropout, nets.seeds) | {
             "held_out_X": self.held_out.X,
             "held_out_Y": self.held_out.Y,
-            "held_out_weight": self.held_out.weight,
+            "held_out_weight": self.held_out.weight if self.held_out.has_weights else None,
             "record_epochs": to_device(nets.record_epochs),
             "n_held_out": self.held_out.n_samples,
             "n_epochs": criteria.n_epochs,
             "n_records": nets.n_records,
             "patience": criteria.patience,
             "monitor": criteria.monitor,
-            "held_out_has_weights": self.held_out.has_weights,
             "hyper_stride": nets.hyper_stride,
             "dropout_stride": nets.dropout_stride,
             "X_stride": nets.X_stride,
@@ -129,7 +128,6 @@ class PopulationRun:
         }
         self.switches = {
             "SHUFFLES": config.shuffle,
-            "WEIGHTED": self.data.has_weights,
             "SCHEDULED": criteria.scheduled,
             "PENALISED": nets.penalised,
             "CLIPPED": nets.clipped,
@@ -197,6 +195,7 @@ class IndependentWindow(Window):
             CODES[run.rule.name],
             run.data.n_samples if run.variant.unrolled else 0,
             shape.blocks_at_once(run.dtype),
+            WEIGHTED=run.data.has_weights,
             **run.switches,
         )
         self._active = cupy.arange(len(members), dtype=np.int64)
@@ -244,7 +243,7 @@ def evaluate_nets(net: NetSpec, data: Samples, nets: PopulationState, run: Popul
     n_bytes = (nets.n_params + n_outputs + shape.workspace) * dtype.itemsize + 64
     n_blocks = int(SHARE_OF_MEMORY * free / n_bytes)  # that memory is enough for, or nets with one block each
     max_nets = max(1, min(n, batched.MOST_NETS, n_blocks))
-    kernel = compile_evaluation(architecture, shape, data.has_weights, data.has_targets)
+    kernel = compile_evaluation(architecture, shape)
     strides = {"X_stride": nets.X_stride, "Y_stride": nets.Y_stride, "weight_stride": nets.weight_stride}
     for first in range(0, n, max_nets):
         members = nets.members[first : first + max_nets]

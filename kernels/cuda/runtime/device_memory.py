@@ -10,8 +10,9 @@ import cupy
 import numpy as np
 
 from ...structs import Samples
+from ..build.structs import Struct
 
-SHARE_FOR_DATA = 0.7  # fraction of free memory that samples may take; larger data stays on the host and is streamed
+SHARE_FOR_DATA = 0.7  # fraction of free memory that samples may take; batches of larger data are copied
 ORDER_BYTES = 12  # per sample, of a shuffled order and of the lists by which it is drawn
 # Bytes up to which CuPy may copy an array through page-locked memory. It locks as many bytes, rounded up to a power of
 # two, and keeps them locked: large data would need twice the host memory.
@@ -108,3 +109,21 @@ def whole_data(data: Samples) -> Samples:
 def device_data(data: Samples) -> Samples:
     """Return the samples on the device, or unchanged if they do not fit."""
     return whole_data(data) if fits(data) else data
+
+
+class DeviceStruct:
+    """One struct at a fixed device address; pass `array` to kernels that take a pointer to it.
+
+    So the arguments of launches never change, while what kernels read does.
+    """
+
+    def __init__(self, struct: Struct):
+        self.array = cupy.zeros(8 * len(struct.types), np.uint8)
+        self._struct = struct
+        self._in_use: tuple = ()
+
+    def set(self, **values: Any) -> None:
+        """Write all fields, asynchronously, on the current stream; those that are not given are 0."""
+        host = np.frombuffer(self._struct.pack(**self._struct.empty | values), np.uint8)
+        self.array.set(host, stream=cupy.cuda.get_current_stream())
+        self._in_use = (values, host)  # kept alive: kernels and the copy have only their addresses

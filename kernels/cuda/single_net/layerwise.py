@@ -14,10 +14,11 @@ from typing import Any
 import cupy
 import numpy as np
 
-from ...formulas.update_rules import RULES
+from ...formulas.update_rules import BIAS_CORRECTED, PASSED, RULES, StepSettings
 from ...structs import (
     CLIP_NORM,
     DIVERGED,
+    HYPER,
     LAST_LOSS,
     METRIC_NONE,
     NO_UPDATE,
@@ -29,14 +30,41 @@ from ...structs import (
     TrainConfig,
     TrainState,
 )
-from ..build.compiled_module import Module, compiled, source
+from ..build.compiled_module import Module
 from ..build.net_constants import Architecture, bound_of
 from ..build.structs import ChunkSum, Squares
-from ..layers.passes import FILES, PER_BLOCK, Passes, header_of
+from ..layers.batches import EpochBatches
+from ..layers.passes import PER_BLOCK, Passes, evaluation_module, training_module
 from ..runtime.cuda_graphs import GraphCache
 from ..runtime.device_memory import checked_allocation, device_data, is_on_device, to_device
-from ..runtime.optimizer_settings import step_settings
-from .batches import EpochBatches
+
+
+def step_settings(config: TrainConfig, powers: np.ndarray, n_steps: int) -> np.ndarray:
+    """Return the settings of n_steps steps: float64 (n_steps, len(StepSettings._fields)).
+
+    The formulas are those of step_settings in cpu/single_net/optimizer_step.py.
+
+    powers : (2,), powers of Adam's betas up to the first step; advanced by n_steps
+    """
+    hyper = dict(zip(HYPER, config.hyper, strict=True))
+    rate = np.broadcast_to(hyper["learning_rate"] * config.factors, n_steps)
+    table = np.zeros((n_steps, len(StepSettings._fields)))
+    column = {name: table[:, k] for k, name in enumerate(StepSettings._fields)}
+    for name in PASSED:
+        column[name][:] = hyper[name]
+    column["decay"][:] = 1.0 - rate * hyper["weight_decay"]
+    column["inv_sqrt_bias_correction2"][:] = 1.0
+    if config.rule in BIAS_CORRECTED:
+        # Factors are multiplied one by one: however a fit is divided into calls, the powers have the same bits.
+        power1, power2 = (
+            np.cumprod(np.append(power, np.full(n_steps, hyper[beta])))[1:]
+            for power, beta in zip(powers, ("beta1", "beta2"), strict=True)
+        )
+        powers[:] = power1[-1], power2[-1]
+        rate = rate / (1.0 - power1)
+        column["inv_sqrt_bias_correction2"][:] = 1.0 / np.sqrt(1.0 - power2)
+    column["learning_rate"][:] = rate
+    return table
 
 
 class LayerwiseWorkspace:
@@ -53,17 +81,20 @@ class LayerwiseWorkspace:
             self.squares, self.objectives = cupy.zeros((self.n_blocks, len(Squares))), cupy.full(2, np.inf)
             self.layer_factors = cupy.ones(4 * net.n_layers)
             self.replays = GraphCache()
-        self._modules: dict[str, Module] = {}  # stored as long as this object: graphs do not keep modules loaded
+        self._modules: dict[tuple, Module] = {}  # stored as long as this object: graphs do not keep modules loaded
 
-    def header(self, data: Samples, rule: int, clipped: bool, layered: bool) -> str:
-        architecture = Architecture.of(self.net, data.metric, self.dtype)
-        switches = {"ONE_NET": True, "WEIGHTED": data.has_weights, "CLIPPED": clipped, "LAYERED": layered}
-        return header_of(architecture, self.passes.operands, rule, self.net.n_padded, **switches)
-
-    def module(self, header: str) -> Module:
-        if header not in self._modules:
-            self._modules[header] = compiled(source(header, *FILES, "single_net/layerwise.cu"))
-        return self._modules[header]
+    def module(self, data: Samples, rule: int = NO_UPDATE, clipped: bool = False, layered: bool = False) -> Module:
+        """Return the module of an update rule or, without one, of gradients and evaluations."""
+        key = data.metric, rule, clipped, layered
+        if key not in self._modules:
+            architecture = Architecture.of(self.net, data.metric, self.dtype)
+            of_net = architecture, self.passes.operands, self.net.n_padded, "single_net/layerwise.cu"
+            self._modules[key] = (
+                evaluation_module(*of_net, ONE_NET=True)
+                if rule == NO_UPDATE
+                else training_module(*of_net, rule=rule, ONE_NET=True, CLIPPED=clipped, LAYERED=layered)
+            )
+        return self._modules[key]
 
     def step(
         self,
@@ -72,13 +103,12 @@ class LayerwiseWorkspace:
         config: TrainConfig,
         state: TrainState,
         clip_norm: float,
-        epoch: int,
         batch: int,
         rows: int,
     ) -> None:
-        """Launch the clock's step, which is this batch of this epoch, without waiting or allocating memory."""
+        """Launch the clock's step, which is this batch of an epoch, without waiting or allocating memory."""
         net, passes, params, grads = self.net, self.passes, state.params, state.grads
-        samples = self.batches.take(module, data, config, epoch, batch, rows)
+        samples = self.batches.take(module, data, config, batch, rows)
         passes.gradient(module, samples, bound_of(net, data.metric))
         grid, clock = (self.n_blocks,), passes.clock.array
         sums = passes.sums, passes.chunks_of(min(config.batch_size, data.n_samples))  # those of an epoch
@@ -112,8 +142,8 @@ class LayerwiseWorkspace:
     def train(self, data: Samples, config: TrainConfig, state: TrainState, first: int, n: int) -> None:
         net, size = self.net, config.batch_size  # data is where `place` has put it; memory freed since changes nothing
         clip_norm = float(config.hyper[CLIP_NORM])
-        header = self.header(data, config.rule, clip_norm > 0.0, config.layered)
-        module = self.module(header)
+        of_module = data.metric, config.rule, clip_norm > 0.0, config.layered
+        module = self.module(data, *of_module[1:])
         n_batches, n_whole, end = -(-data.n_samples // size), data.n_samples // size, first + n
         records = cupy.empty(((end - 1) // n_batches - first // n_batches + 1, 2))
         self._begin(data, config, state, first, n, n_batches, records)
@@ -121,7 +151,8 @@ class LayerwiseWorkspace:
         self.passes.round_weights(module)
         addresses = [x.data.ptr for x in (data.X, data.Y, data.weight, *state[:3]) if is_on_device(x)]
         same = (  # everything a step is launched with, except the number of rows and this object's arrays
-            header,
+            of_module,
+            data.has_weights,
             data.n_samples,
             size,
             config.shuffle,
@@ -135,7 +166,7 @@ class LayerwiseWorkspace:
         while step < end:
             epoch, batch = divmod(step, n_batches)
             rows = min(size, data.n_samples - batch * size)
-            launch = partial(self.step, module, data, config, state, clip_norm, epoch, batch, rows)
+            launch = partial(self.step, module, data, config, state, clip_norm, batch, rows)
             self.batches.begin(module, data, config, epoch)
             # identical steps from here on: whole batches of one epoch, or epochs of one batch
             n_alike = end - step if n_batches == 1 else min(end - step, max(1, n_whole - batch))
@@ -190,8 +221,7 @@ class LayerwiseWorkspace:
 
     def evaluate(self, data: Samples, params: Any, output: Any) -> tuple[float, float]:
         data, passes = device_data(data), self.passes
-        module = self.module(self.header(data, NO_UPDATE, False, False))
-        self.batches.restart()
+        module = self.module(data)
         passes.bind(self.net, to_device(params))
         passes.round_weights(module)
         for first in range(0, data.n_samples, self.rows):

@@ -87,7 +87,6 @@ class SmallNetWorkspace:
             shape,
             config.rule,
             SHUFFLES=config.shuffle,
-            WEIGHTED=data.has_weights,
             SCHEDULED=learns,
             PENALISED=net.l2 > 0.0 or bool(config.hyper[WEIGHT_DECAY]),
             CLIPPED=bool(config.hyper[CLIP_NORM]),
@@ -168,7 +167,7 @@ class SmallNetWorkspace:
         """Return (2,), the sums of losses and correct samples; outputs go to the device array `output`."""
         architecture = self._architecture(data)
         shape = Shape.of_blocks(architecture, 0, min(data.n_samples, 64), shared_limit())
-        kernel = compile_evaluation(architecture, shape, data.has_weights, data.has_targets)
+        kernel = compile_evaluation(architecture, shape)
         chunks = max(1, min(most_chunks(), -(-data.n_samples // shape.tile)))
         partial = cupy.zeros((1, chunks, 2))
         job = evaluation_job(self.net, data, params, self._zero, partial, output if output.size else None)

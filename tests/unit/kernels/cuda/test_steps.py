@@ -133,7 +133,6 @@ def test_modules_of_recorded_steps_stay_loaded(name, monkeypatch):
     """A recorded module must stay loaded even if the module cache has dropped it."""
     from fastmlp.kernels.cuda.build import compiled_module
 
-    home = "single_net.layerwise" if name == "layers" else "population.batched"
     made, compiled = [], compiled_module.compiled
 
     def forgetting(text):
@@ -141,7 +140,7 @@ def test_modules_of_recorded_steps_stay_loaded(name, monkeypatch):
         compiled_module._compiled.cache_clear()
         return compiled(text)
 
-    monkeypatch.setattr(f"fastmlp.kernels.cuda.{home}.compiled", forgetting)
+    monkeypatch.setattr("fastmlp.kernels.cuda.layers.passes.compiled", forgetting)
     monkeypatch.setattr(one_net, "FIRST_CALL", 1)
     fitted(name, monkeypatch)
     assert len(made) == len(set(made)) > 0

@@ -1,4 +1,4 @@
-"""Samples that do not fit into device memory: batches are copied while the batch before is trained."""
+"""Samples that do not fit into device memory: each batch is copied when its step begins."""
 
 import numpy as np
 import pytest
@@ -34,16 +34,13 @@ def samples(rng, n):
     return rng.normal(size=(n, 5)), rng.normal(size=(n, 2))
 
 
-@pytest.mark.parametrize("late", ["", "all", "null"])
+@pytest.mark.parametrize("late", ["", "all"])
 @pytest.mark.parametrize("first_call", [1, 1e12], ids=["many calls", "one call"])
-@pytest.mark.parametrize("n_batches, shuffle", [(1, False), (2, True), (3, False), (3, True), (5, True)])
+@pytest.mark.parametrize("n_batches, shuffle", [(1, False), (3, False), (3, True)])
 def test_streamed_batches_match_the_reference(
     layers, be_late, streaming, monkeypatch, late, first_call, n_batches, shuffle, rng
 ):
-    """Streams that run as late as allowed reveal buffers, on host or device, that are overwritten too early.
-
-    A batch sent by one call is used by the next one.
-    """
+    """Streams that run as late as allowed reveal buffers, on host or device, that are overwritten too early."""
     monkeypatch.setattr(one_net, "FIRST_CALL", first_call)
     monkeypatch.setattr("fastmlp.execution.thresholds.DEVICE_EVALUATION_ROWS", 10)
     be_late(late)
@@ -67,40 +64,6 @@ def test_streamed_samples_give_the_same_bits(layers, cuda, monkeypatch, precisio
         net.fit(X, y, epochs=2, batch_size=32, shuffle=shuffle, optimizer=SGD(0.1), verbose=0)
         found.append([net.params.tobytes(), net.predict(X).tobytes()])
     assert found[0] == found[1]
-
-
-@pytest.mark.parametrize("use", ["gradient", "evaluate"])
-def test_next_batch_is_sent_while_the_current_one_is_used(layers, cuda, streaming, monkeypatch, use, rng):
-    """On another stream than the kernels. The device holds two batches, never all samples."""
-    from fastmlp.kernels.cuda.layers.passes import Passes
-    from fastmlp.kernels.cuda.runtime.block_copies import BlockCopies
-
-    events, send, real, (X, y), net = [], BlockCopies.send, getattr(Passes, use), samples(rng, 40), make()
-    X[:, 0] = np.repeat(np.arange(4), 10)  # which batch it is
-    fit = {"epochs": 1, "batch_size": 10, "shuffle": False, "verbose": 0}
-    if use == "evaluate":
-        net.fit(X, y, **fit)
-
-    def sent(self, k, arrays):
-        assert self._stream.ptr != cuda.cuda.get_current_stream().ptr
-        assert {tuple(array.size for array in block) for block in self._there} == {
-            (50, 0 if use == "evaluate" else 20, 0)
-        }
-        events.append(("sent", int(arrays[0][0])))
-        send(self, k, arrays)
-
-    def used(*given):
-        events.append(("used", int(given[2].x.ravel()[0])))
-        return real(*given)
-
-    monkeypatch.setattr("fastmlp.execution.thresholds.DEVICE_EVALUATION_ROWS", 10)
-    monkeypatch.setattr(BlockCopies, "send", sent)
-    monkeypatch.setattr(Passes, use, used)
-    net.predict(X) if use == "evaluate" else net.fit(X, y, **fit)
-    order = [("sent", 0)]
-    for batch in range(4):
-        order += [("sent", batch + 1)] * (batch < 3) + [("used", batch)]
-    assert events == order
 
 
 @pytest.mark.parametrize("n_nets, per_net", [(1, False), (3, False), (3, True)])
