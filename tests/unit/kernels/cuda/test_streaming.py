@@ -91,5 +91,5 @@ def test_too_little_memory_for_a_batch_raises(emulated_cuda, streaming, monkeypa
     Place("layers", monkeypatch)
     (X, y), net = samples(rng, 1000), make(dtype="float32")
     emulated_cuda.settings.limit = 110_000
-    with pytest.raises(MemoryError, match=r"no room for .*: about [\d,]+ bytes are wanted.*Lower batch_size"):
+    with pytest.raises(MemoryError, match=r"no room for a batch: [\d,]+ bytes are wanted.*Lower batch_size"):
         net.fit(X, y, epochs=1, batch_size=None, verbose=0)
