@@ -1,6 +1,7 @@
 """Loggers: every epoch becomes a row, whatever ends the fit, and files have whole lines."""
 
 import csv
+import dataclasses
 import itertools
 import os
 from types import SimpleNamespace
@@ -132,13 +133,13 @@ def test_a_further_fit_is_appended(path):
 @pytest.mark.parametrize("every", (1, 4))
 def test_a_resumed_fit_leaves_out_what_the_file_has(path, every, tmp_path):
     """Also where the killed process had logged more than its last checkpoint, or less."""
-    run = {"checkpoint": tmp_path / "run.ckpt", "every": 2}
+    file = fastmlp.Checkpoint(tmp_path / "run.ckpt", every=2)
     stop = lambda epoch, history: epoch == 3
-    fit(CSVLogger(path, every=every), stop, **run)
+    fit(CSVLogger(path, every=every), stop, checkpoint=file)
     lines = path.read_text().splitlines(keepends=True)
     for lost, extra in ((0, 0), (2, 0)):
         path.write_text("".join(lines[: len(lines) - lost]))
-        history = fit(CSVLogger(path, every=every), resume=True, **run)
+        history = fit(CSVLogger(path, every=every), checkpoint=dataclasses.replace(file, resume=True))
         assert history.epochs_before in (4, 7)
         assert [row["epoch"] for row in rows_of(path)] == list(range(7)), extra
 
