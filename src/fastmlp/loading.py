@@ -133,7 +133,13 @@ def load_net(path: str | os.PathLike, *, device: str = "auto") -> MLP | Populati
             raise ValueError("it was saved with an input embedding, which fastmlp no longer has")
         _check_params(settings, arrays["params"])
         settings["init"] = _parse_init(settings["init"])
-        notes = _replace_float16(settings)
+        notes = []
+        if settings.get("precision") == "float16":  # of earlier versions
+            settings["precision"] = "bfloat16"
+            notes = [
+                "precision='float16' is replaced by 'bfloat16': in float16, gradients underflow without loss scaling, "
+                "which fastmlp does not have. Parameters are float32 with both."
+            ]
         net = _make_net(settings, arrays, device)
         if description.get("estimator") is not None:  # fastmlp.load makes the estimator; other callers use the net
             vars(net)["estimator"] = description["estimator"]
@@ -146,17 +152,6 @@ def load_net(path: str | os.PathLike, *, device: str = "auto") -> MLP | Populati
     for note in notes + _add_records(net, description, arrays):
         warn_user(f"{str(path)!r}: {note}")
     return net
-
-
-def _replace_float16(settings: dict[str, Any]) -> list[str]:
-    """Replace a precision that earlier versions had by the nearest one; return a sentence about it."""
-    if settings.get("precision") != "float16":
-        return []
-    settings["precision"] = "bfloat16"
-    return [
-        "precision='float16' is replaced by 'bfloat16': in float16, gradients underflow without loss scaling, which "
-        "fastmlp does not have. Parameters are float32 with both."
-    ]
 
 
 def _add_records(net: MLP | Population, description: dict[str, Any], arrays: dict[str, np.ndarray]) -> list[str]:

@@ -17,8 +17,6 @@ from .epoch_rules import EpochRules
 from .parameters import dtype_of
 from .single_net import SplitSamples
 
-FLOATS = ("f4", "f8")
-
 
 def _layers(name: str, of_layout: str, doc: str) -> Any:
     """Return the property coefs_ or intercepts_.
@@ -99,7 +97,7 @@ class FittedNet:
 
         Plain arrays of the right shape and a floating dtype skip scikit-learn's checks.
         """
-        plain = type(X) is np.ndarray and X.ndim == 2 and X.dtype.str[1:] in FLOATS
+        plain = type(X) is np.ndarray and X.ndim == 2 and X.dtype.str[1:] in ("f4", "f8")
         if not plain or len(X) == 0 or X.shape[1] != self.n_features_in_ or "feature_names_in_" in self.__dict__:
             X = dense(self._checked(X, False, self._net().dtype))
         return X

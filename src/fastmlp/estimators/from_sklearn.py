@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sklearn import neural_network
+from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from ..mlp import MLP
@@ -12,11 +13,6 @@ from .classifier import MLPClassifier
 from .parameters import copy_records, shared_settings
 from .regressor import MLPRegressor
 from .single_net import net_settings
-
-PAIRS: tuple[tuple[Any, Any], ...] = (
-    (neural_network.MLPClassifier, MLPClassifier),
-    (neural_network.MLPRegressor, MLPRegressor),
-)
 
 
 def from_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
@@ -50,13 +46,13 @@ def from_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
     >>> bool(np.allclose(from_sklearn(original).predict_proba(X), original.predict_proba(X)))
     True
     """
-    cls = next((ours for theirs, ours in PAIRS if isinstance(estimator, theirs)), None)
-    if cls is None:
+    if not isinstance(estimator, (neural_network.MLPClassifier, neural_network.MLPRegressor)):
         raise TypeError(
             "from_sklearn takes an MLPClassifier or MLPRegressor of sklearn.neural_network, but got "
             f"{type(estimator).__name__}. Of a pipeline or search pass the fitted step, as in search.best_estimator_."
         )
     check_is_fitted(estimator)
+    cls: Any = MLPClassifier if is_classifier(estimator) else MLPRegressor
     made = cls(**shared_settings(estimator, cls), dtype=estimator.coefs_[0].dtype.name)
     made._forget()
     copy_records(estimator, made)

@@ -30,23 +30,19 @@ def warn_of_missing_nets(result: PopulationResult, n_begun: int, n_nets: int) ->
     result : PopulationResult of the nets that had begun
     n_begun, n_nets : number of nets that had begun, and of those that there were to train
     """
-    outcome = f"No net is trained: fit again{REMEDIES[_reason(result)]}."
+    reason = INTERRUPTED if result.interrupted else OUT_OF_TIME
+    if reason == OUT_OF_TIME and "divergence" in result.stopped_by and "time_limit" not in result.stopped_by:
+        reason = DIVERGED
+    outcome = f"No net is trained: fit again{REMEDIES[reason]}."
     if n_begun:
         outcome = f"Predictions are the mean of the {counted(n_begun, 'net')} that had begun."
-    if _reason(result) == DIVERGED:
+    if reason == DIVERGED:
         warn_user(f"{DIVERGED} of {n_nets - n_begun} of {counted(n_nets, 'net')}. {outcome}")
         return
     warn_user(
-        f"{_reason(result)}: {result.n_finished} of {counted(n_nets, 'net')} had come to their end, and "
-        f"{n_nets - n_begun} had not begun. {outcome}"
+        f"{reason}: {result.n_finished} of {counted(n_nets, 'net')} had come to their end, and {n_nets - n_begun} had "
+        f"not begun. {outcome}"
     )
-
-
-def _reason(result: PopulationResult) -> str:
-    if result.interrupted:
-        return INTERRUPTED
-    has_diverged = bool((result.stopped_by == "divergence").any()) and "time_limit" not in result.stopped_by
-    return DIVERGED if has_diverged else OUT_OF_TIME
 
 
 def warn_of_interrupted_end() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import counted
-from ..kernels.formulas.activations import ACTIVATIONS, IDENTITY, SOFTMAX, Activation
+from ..kernels.formulas.activations import ACTIVATIONS, IDENTITY, SOFTMAX
 from ..persistence import package_version
 from .c_columns import column_functions
 from .c_syntax import Text, array, comment, function, functions, literal
@@ -44,7 +44,11 @@ def c_source(predictor: Predictor, prefix: str = "") -> str:
         _head(predictor, p),
         f"#ifndef {guard}\n#define {guard}\n\n#include <math.h>",
         f"#define {p.upper()}N_INPUTS {_n_inputs(predictor)}\n#define {p.upper()}N_OUTPUTS {_n_outputs(predictor)}",
-        *_parameters(predictor, p),
+        *(
+            array("float", f"{p}{name}_{k}", values)
+            for k, layer in enumerate(predictor.layers())
+            for name, values in zip(("weights", "biases"), layer, strict=True)
+        ),
         *_activation_functions(predictor, p),
         *columns,
         *_net_functions(predictor, p),
@@ -83,28 +87,16 @@ def _head(predictor: Predictor, p: str) -> str:
     return comment(lines)
 
 
-# ---- parameters and activations
-
-
-def _parameters(predictor: Predictor, p: str) -> list[str]:
-    parts = []
-    for k, (W, b) in enumerate(predictor.layers()):
-        parts += [array("float", f"{p}weights_{k}", W), array("float", f"{p}biases_{k}", b)]
-    return parts
-
-
-def _rows(predictor: Predictor) -> list[Activation]:
-    """Return the activations that the file has functions for, each once."""
-    codes = dict.fromkeys(predictor.network.activation_codes)
-    return [ACTIVATIONS[code] for code in codes if code not in (IDENTITY, SOFTMAX)]
+# ---- activations
 
 
 def _activation_functions(predictor: Predictor, p: str) -> list[str]:
     """Return the functions of activations, derived from their formulas, and what they call."""
-    calls = functions(p)
+    calls, codes = functions(p), dict.fromkeys(predictor.network.activation_codes)
+    rows = [ACTIVATIONS[code] for code in codes if code not in (IDENTITY, SOFTMAX)]
     own = [
         function(f"float {p}activation_{row.name}(float z)", [f"return {retargeted(row.value, calls)(Text('z'))};"])
-        for row in _rows(predictor)
+        for row in rows
     ]
     helpers = {
         "sigmoid": [

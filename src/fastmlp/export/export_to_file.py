@@ -11,7 +11,6 @@ from ..runtime.output_files import check_output, write_bytes
 from .predictor import Predictor
 
 ONNX, C = ".onnx", ".h"
-SUFFIXES = (ONNX, C)
 
 
 def export(make_predictor: Callable[[], Predictor], path: str | os.PathLike, prefix: str = "") -> None:
@@ -63,7 +62,7 @@ def check_replaced(path: str | os.PathLike) -> None:
 def checked_suffix(path: str | os.PathLike, prefix: str = "") -> str:
     """Return the suffix of a path in lower case, after a check of it and of the prefix."""
     suffix = Path(path).suffix.lower()
-    if suffix not in SUFFIXES:
+    if suffix not in (ONNX, C):
         raise ValueError(
             f"The name of an exported file should end in .onnx, for ONNX, or .h, for C, but it is {str(path)!r}."
         )

@@ -12,7 +12,6 @@ from ..errors import counted
 from ..kernels.formulas.losses import LOSSES
 from ..mlp import MLP
 
-FLOATS = ("float32", "float64")
 SCALE_FREE = ("relu", "leaky_relu")  # dropout before these activations is dropout after them
 
 
@@ -162,7 +161,7 @@ def _add(layer: Any, layers: list[_Layer]) -> None:
 def _linear(layer: Any) -> _Layer:
     W = layer.weight.detach().cpu()
     dtype = str(W.dtype).removeprefix("torch.")
-    if dtype not in FLOATS:
+    if dtype not in ("float32", "float64"):
         raise ValueError(f"The parameters should be float32 or float64, but they are {dtype}: use module.float().")
     W = W.numpy().T
     return _Layer(W, np.zeros(W.shape[1], W.dtype) if layer.bias is None else layer.bias.detach().cpu().numpy())

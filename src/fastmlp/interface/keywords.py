@@ -54,21 +54,16 @@ def explains_names(function: Function) -> Function:
             unknown = next(name for name in named if name not in known)
             if first != "self":
                 raise unknown_keyword(function.__name__, unknown, known)
-            cls = type(arguments[0])
+            cls: Any = type(arguments[0])
             if function.__name__ == "__init__":
-                raise _unknown_of_constructor(cls, unknown, known)
+                if unknown in list(signature(cls.fit).parameters)[1:]:
+                    text = f"{cls.__name__}() got an unexpected keyword argument {unknown!r}."
+                    raise TypeError(f"{text} It is an argument of fit: write fit(X, y, {unknown}=...).")
+                raise unknown_keyword(cls.__name__, unknown, known)
             raise unknown_keyword(f"{cls.__name__}.{function.__name__}", unknown, known, cls)
         return function(*arguments, **named)
 
     return cast(Function, called)
-
-
-def _unknown_of_constructor(cls: Any, name: str, known: list[str]) -> TypeError:
-    """Return the TypeError for a keyword that the constructor of a class does not have."""
-    text = f"{cls.__name__}() got an unexpected keyword argument {name!r}."
-    if name in list(signature(cls.fit).parameters)[1:]:
-        return TypeError(f"{text} It is an argument of fit: write fit(X, y, {name}=...).")
-    return unknown_keyword(cls.__name__, name, known)
 
 
 NAMES_ELSEWHERE = {"eval_set": "validation_data"}  # of LightGBM and XGBoost
