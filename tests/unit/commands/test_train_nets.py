@@ -180,7 +180,7 @@ def test_a_checkpoint_changes_no_net(options, monkeypatch):
     fit, begun = recipe_fit.fit_nets, []
 
     def interrupted(*arguments, **further):
-        begun.append(further["checkpoint"].name)
+        begun.append(further["checkpoint"].path.name)
         if len(begun) == 2:
             signal.raise_signal(signal.SIGINT)
         return fit(*arguments, **further)
