@@ -170,23 +170,6 @@ def test_population_validation_ignores_class_weight(samples, how):
     np.testing.assert_allclose(result.best_value, pop.evaluate(X[rows], y[rows])["loss"], rtol=1e-9)
 
 
-def test_class_weight_is_applied_after_the_split(samples):
-    X, y, _ = samples
-    net = MLP((2, 3, 1), **SETTINGS)
-    data = validated_samples(X, y, net.network, np.dtype(float))
-    assert weighted_by_class(data, None, net.network) is data
-    rows, held_out = InMemory(data).split(0.5, 1)
-    training = weighted_by_class(rows.data, WEIGHTS, net.network)
-    assert not held_out.has_weights
-    of_class = np.where(training.Y == 1, 5.0, 1.0)
-    np.testing.assert_allclose(training.weight, of_class / of_class.mean())
-    balanced = weighted_by_class(rows.data, "balanced", net.network)
-    sums = [balanced.weight[k == balanced.Y].sum() for k in (0, 1)]
-    assert sums[0] == pytest.approx(sums[1])
-    with pytest.raises(ValueError, match="class_weight names"):
-        weighted_by_class(rows.data, {3: 1.0}, net.network)
-
-
 @pytest.mark.parametrize("class_weight", ({1: 5.0}, "balanced"))
 def test_a_margin_does_not_change_the_classes_that_are_weighted(rng, class_weight):
     """With it, outputs count as correct by their distance from the target, and not by the largest one."""

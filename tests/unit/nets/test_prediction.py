@@ -2,7 +2,6 @@
 
 import gc
 import os
-import threading
 import weakref
 
 import numpy as np
@@ -94,24 +93,6 @@ def test_predictions_keep_no_inputs_reuse_no_outputs_and_check_each_input(make):
 def test_prepared_prediction_is_repeated_after_a_fork(fresh_python):
     done = fresh_python(FORKED)
     assert done.returncode == 0, done.stderr
-
-
-def test_concurrent_predictions_do_not_share_buffers():
-    net, wrong = make("layerwise"), []
-    X = [rows(1, net, k) for k in range(4)]
-    expected = [net.predict(x) for x in X]
-
-    def predict_repeatedly(k):
-        for _ in range(300):
-            if not np.array_equal(net.predict(X[k]), expected[k]):
-                wrong.append(k)
-
-    threads = [threading.Thread(target=predict_repeatedly, args=(k,)) for k in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
 
 
 def test_multithreaded_prediction_keeps_no_net_alive(monkeypatch):

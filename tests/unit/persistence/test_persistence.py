@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import re
 
@@ -82,21 +81,6 @@ def test_names_of_other_formats_are_told_of(net, tmp_path):
     with pytest.warns(UserWarning, match="'net.pkl' has the safetensors format, whatever its name says"):
         net.save(tmp_path / "net.pkl")
     assert fastmlp.load(tmp_path / "net.pkl").network == net.network
-
-
-def test_saving_is_atomic(net, path, monkeypatch):
-    net.save(path)
-    before = path.read_bytes()
-    net.params[:] = 0.0
-
-    def full_disk(_):
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(OSError, match="No space left"):
-        net.save(path)
-    assert path.read_bytes() == before
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 def test_an_unknown_device_and_a_missing_file_are_named(net, path):
