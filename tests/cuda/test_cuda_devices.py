@@ -1,17 +1,15 @@
 """The argument `device` on a machine with a GPU: list of devices, errors, streams, and fits in several threads."""
 
 import gc
-import threading
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from cuda_cases import Place, assert_follows, reference_of, shorten_calls
+from cuda_cases import Place, assert_follows, reference_of
 
 import fastmlp
 from fastmlp import MLP, SGD, Population
 from fastmlp.devices import Device, device_of_worker
-from fastmlp.fit.hooks import of_lanes
 
 SIZES = (3, 5, 2)
 
@@ -140,22 +138,6 @@ def test_divergence_restores_finite_parameters(cuda, monkeypatch, name, rng):
     place.check()
 
 
-def test_progress_counts_finished_nets(cuda, monkeypatch, rng):
-    shown = []
-    monkeypatch.setattr(of_lanes, "FIRST_CALL", 1)
-    monkeypatch.setattr("fastmlp.console.progress_bar.Progress.show", lambda self, done, *_: shown.append(done))
-    make(50).fit(*samples(rng), epochs=5, verbose=1)
-    assert shown[-1] == 50
-    assert shown == sorted(shown)
-
-
-def test_loaded_net_predicts_the_same(cuda, tmp_path, rng):
-    net, (X, _) = make(), samples(rng)
-    net.save(tmp_path / "net.safetensors")
-    same = fastmlp.load(tmp_path / "net.safetensors")
-    np.testing.assert_allclose(same.predict(X), net.predict(X), rtol=1e-5, atol=1e-7)
-
-
 # ---- no room
 
 
@@ -233,32 +215,4 @@ def test_fits_and_predictions_run_on_the_current_stream(
         if n_nets > 1:
             np.testing.assert_allclose(found[2], outputs[[2, 0]], rtol=1e-9)
             np.testing.assert_allclose(found[3], outputs.mean(axis=0), rtol=1e-9)
-    place.check()
-
-
-@pytest.mark.parametrize("stream", ["own", "shared"])
-@pytest.mark.parametrize("name", ["block", "layers"])
-def test_concurrent_fits_match_the_reference(cuda, monkeypatch, name, stream, rng):
-    """Two threads fit nets at the same time, on streams of their own or on the null stream.
-
-    Each call has one step, so that the fits alternate, and both threads compile kernels.
-    """
-    place, (X, y), together, errors = Place(name, monkeypatch), samples(rng, 30), threading.Barrier(2), []
-    shorten_calls(monkeypatch)
-
-    def fit(k):
-        try:
-            with cuda.cuda.Stream(non_blocking=True) if stream == "own" else nullcontext():
-                together.wait()
-                net = make(dtype="float64", dropout=0.2, random_state=k)
-                assert_follows(net, X, y, epochs=4, batch_size=7 + k, optimizer=SGD(0.1))
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=fit, args=(k,)) for k in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors
     place.check()

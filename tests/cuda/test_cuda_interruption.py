@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from cuda_cases import Place, assert_follows, follow, reference_of, shorten_calls
 
-from fastmlp import MLP, SGD, Adam, Checkpoint, OptimizerState, Population
+from fastmlp import MLP, SGD, Adam, OptimizerState, Population
 
 PLACES = ("block", "layers")
 
@@ -73,19 +73,6 @@ def test_a_second_ctrl_c_undoes_the_call(during_call, monkeypatch, name, samples
     np.testing.assert_allclose(net.params, reference.params, rtol=1e-10)
     assert state.array is None, "it may be that of another step"
     place.check()
-
-
-@pytest.mark.parametrize("name", PLACES)
-def test_an_interrupted_fit_goes_on_from_its_checkpoint(during_call, monkeypatch, tmp_path, name, samples):
-    Place(name, monkeypatch)
-    fit, whole, net = FIT | {"optimizer": Adam(0.1), "batch_size": 18}, make(), make()
-    whole.fit(*samples, **fit)
-    during_call(3)
-    history = make().fit(*samples, **fit, checkpoint=tmp_path / "c")
-    assert (history.stopped_by, history.epochs) == ("interrupt", 3)
-    history = net.fit(*samples, **fit, checkpoint=Checkpoint(tmp_path / "c", resume=True))
-    assert (history.epochs_before, history.epochs) == (3, 6)
-    np.testing.assert_array_equal(net.params, whole.params)
 
 
 @pytest.mark.parametrize("name", PLACES)

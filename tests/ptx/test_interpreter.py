@@ -1,4 +1,7 @@
-"""The PTX interpreter: single instructions against NumPy, mistakes of kernels that it reports, and its counters."""
+"""The PTX interpreter: mistakes of kernels that it reports, and its counters.
+
+That instructions compute what they should is tested by test_training.py with --device ptx, for every kernel family.
+"""
 
 import numpy as np
 import pytest
@@ -10,34 +13,6 @@ from ptx_interpreter.parser import parse
 pytestmark = [pytest.mark.ptx, pytest.mark.usefixtures("run_as_ptx")]
 
 KERNELS = r"""
-extern "C" __global__ void integers(const int* x, const int* y, int* out) {
-  const int i = threadIdx.x, a = x[i], b = y[i];
-  const unsigned u = a, v = b;
-  int* o = out + 16 * i;
-  o[0] = a / b, o[1] = a % b, o[2] = u / v, o[3] = u % v;
-  o[4] = __mulhi(a, b), o[5] = __umulhi(u, v), o[6] = a << (v % 32), o[7] = a >> (v % 32);
-  o[8] = u >> (v % 32), o[9] = min(a, b), o[10] = max(u, v), o[11] = __umul64hi((unsigned long long)u << 30, ~0ull / v);
-  o[12] = (long long)a * b >> 16, o[13] = a > b ? a & ~b : a ^ b;
-}
-extern "C" __global__ void floats(const float* x, const float* y, float* out) {
-  const int i = threadIdx.x;
-  const float a = x[i], b = y[i];
-  float* o = out + 8 * i;
-  o[0] = fmaf(a, b, b), o[1] = a / b, o[2] = sqrtf(a), o[3] = fminf(a, b), o[4] = int(a), o[5] = a < b;
-  o[6] = a * 1e-30f, o[7] = rintf(a);
-}
-extern "C" __global__ void halves(const float* x, unsigned short* out, float* back) {
-  unsigned short bits;
-  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(x[threadIdx.x]));
-  out[threadIdx.x] = bits;
-  __syncthreads();
-  back[threadIdx.x] = __uint_as_float(unsigned(out[63 - threadIdx.x]) << 16);
-}
-extern "C" __global__ void shuffles(const int* x, int* out) {
-  const int i = threadIdx.x;
-  out[i] = __shfl_xor_sync(~0u, x[i], 5), out[64 + i] = __shfl_down_sync(~0u, x[i], 3);
-  out[128 + i] = __shfl_sync(~0u, x[i], 7);
-}
 extern "C" __global__ void counts(int* out) {
   atomicAdd(out, 1), atomicExch(out + 1, 7);
 }
@@ -80,48 +55,6 @@ def launch(cuda):
         return [x.get() for x in given if isinstance(x, cuda.ndarray)]
 
     return run
-
-
-def test_integer_instructions_equal_python(launch, rng):
-    x = rng.integers(-(2**31), 2**31, 64).astype(np.int32)
-    y = np.where(rng.random(64) < 0.5, rng.integers(1, 100, 64), rng.integers(-(2**31), -1, 64)).astype(np.int32)
-    out = launch("integers", x, y, np.zeros(16 * 64, np.int32), n=64)[2].reshape(64, 16)[:, :14]
-    mask = 2**32 - 1
-    for a, b, found in zip(x.tolist(), y.tolist(), out.tolist(), strict=True):
-        u, v, quotient = a & mask, b & mask, abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
-        n = v % 32
-        expected = [quotient, a - quotient * b, u // v, u % v, a * b >> 32, u * v >> 32, a << n, a >> n, u >> n]
-        expected += [min(a, b), max(u, v), (u << 30) * ((2**64 - 1) // v) >> 64, a * b >> 16]
-        expected += [a & ~b if a > b else a ^ b]
-        assert [value & mask for value in found] == [value & mask for value in expected]
-
-
-def test_float_instructions_equal_numpy(launch, rng):
-    x, y = (rng.normal(size=(2, 64)) * 10).astype(np.float32)
-    x[0] = 1e-39  # a denormal
-    out = launch("floats", x, y, np.zeros(8 * 64, np.float32), n=64)[2].reshape(64, 8)
-    a, b = np.where(np.abs(x) < 1.2e-38, 0, x).astype(np.float64), y.astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        root = np.sqrt(a)
-    expected = np.stack([a * b + b, a / b, root, np.minimum(a, b), np.trunc(a), a < b, a * 1e-30, np.rint(a)], 1)
-    np.testing.assert_allclose(out, np.where(np.abs(expected) < 1.2e-38, 0, expected), rtol=2e-7)
-
-
-def test_numbers_of_16_bits_are_converted_stored_and_loaded(launch, rng):
-    x = rng.normal(size=64).astype(np.float32)
-    x[:4] = np.array([0x3F808000, 0x3F818000, 0x3F80FFFF, 0x3FFFFFFF], np.uint32).view(np.float32)
-    _, bits, back = launch("halves", x, np.zeros(64, np.uint16), np.zeros(64, np.float32), n=64)
-    np.testing.assert_array_equal(bits, bfloat16_bits(x))
-    assert bits[:4].tolist() == [0x3F80, 0x3F82, 0x3F81, 0x4000], "ties to even, and a carry into the exponent"
-    np.testing.assert_array_equal(back, from_bfloat16_bits(bits)[::-1])
-
-
-def test_shuffles_read_other_lanes(launch, rng):
-    x, lane = rng.integers(0, 99, 64).astype(np.int32), np.arange(64)
-    xor, down, first = launch("shuffles", x, np.zeros(192, np.int32), n=64)[1].reshape(3, 64)
-    np.testing.assert_array_equal(xor, x[lane ^ 5])
-    np.testing.assert_array_equal(down, x[np.where(lane % 32 < 29, lane + 3, lane)])
-    np.testing.assert_array_equal(first, x[lane // 32 * 32 + 7])
 
 
 def test_threads_lose_updates_without_atomics(launch):

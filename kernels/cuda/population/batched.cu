@@ -10,7 +10,7 @@ struct Step {
 
 // A net between its products, in a block of N threads: the `Net` of population/per_net.cuh.
 template <int N>
-struct BatchedNet {
+struct BatchedNet : NetVectors<N> {
   const Job& job;
   const long long slot;
   const double* hyper;
@@ -58,27 +58,9 @@ struct BatchedNet {
     return block_sum<N>(sum);
   }
 
-  // Each thread reads only what it has written itself.
-  __device__ double total_of(const T* params) const {
-    double sum = 0.0;
-    for (int q = threadIdx.x; q < N_PARAMS; q += N) sum += params[q];
-    return block_sum<N>(sum);
-  }
-
-  __device__ void copy(const T* source, T* target) const {
-    for (int q = threadIdx.x; q < N_PARAMS; q += N) target[q] = source[q];
-  }
-
-  __device__ void exchange(T* a, T* b) const {
-    for (int q = threadIdx.x; q < N_PARAMS; q += N) {
-      const T kept = a[q];
-      a[q] = b[q], b[q] = kept;
-    }
-  }
-
   __device__ void save(T* target) {
     if (target == params()) stays = true;
-    else copy(params(), target);
+    else this->copy(params(), target);
   }
 };
 

@@ -2,7 +2,7 @@
 // memory, or in global memory if they do not fit (include/block_memory.cuh). For nets of some tens to some thousands of
 // parameters.
 
-struct BlockNet {
+struct BlockNet : NetVectors<THREADS> {
   const Job& job;
   const long long slot, owner;
   const double* hyper;
@@ -34,27 +34,9 @@ struct BlockNet {
 
   __device__ void save(T* target) const { copy(m.p, target); }
 
-  __device__ void copy(const T* source, T* target) const {
-    for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) target[q] = source[q];
-  }
-
-  __device__ void exchange(T* a, T* b) const {
-    for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) {
-      const T kept = a[q];
-      a[q] = b[q], b[q] = kept;
-    }
-  }
-
   __device__ T total() const {
     T sum = T(0);
     for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) sum += m.p[q];
-    return block_sum<THREADS>(sum);
-  }
-
-  // Each thread reads only what it has written itself.
-  __device__ double total_of(const T* params) const {
-    double sum = 0.0;
-    for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) sum += params[q];
     return block_sum<THREADS>(sum);
   }
 
@@ -344,7 +326,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_AT_ONCE) train_nets
   const Job& job = *given;
   const long long slot = job.active[blockIdx.x], owner = job.owners[slot];
   T* const own = IN_SHARED ? memory : job.workspace + blockIdx.x * job.workspace_stride;
-  BlockNet net{job, slot, owner, job.hyper + owner * job.hyper_stride, job.dropout + owner * job.dropout_stride,
+  BlockNet net{{}, job, slot, owner, job.hyper + owner * job.hyper_stride, job.dropout + owner * job.dropout_stride,
                arrays_at(own), T(0), T(0)};
   net.load();
   Progress s = load_progress(job, slot);
@@ -362,7 +344,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) evaluate_nets(const Job* _
   const Job& job = *given;
   const long long place = blockIdx.y, slot = job.active[place], owner = job.owners[slot];
   T* const own = IN_SHARED ? memory : job.workspace + (place * gridDim.x + blockIdx.x) * job.workspace_stride;
-  BlockNet net{job, slot, owner, job.hyper, job.dropout, arrays_at(own), T(0), T(0)};
+  BlockNet net{{}, job, slot, owner, job.hyper, job.dropout, arrays_at(own), T(0), T(0)};
   const Samples from = {job.X + owner * job.X_stride, job.Y + owner * job.Y_stride,
                         job.weight ? job.weight + owner * job.weight_stride : nullptr, nullptr};
   const bool has_targets = job.Y;

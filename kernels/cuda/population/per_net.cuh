@@ -24,6 +24,31 @@ struct Sums {
   T loss, n_correct;
 };
 
+// Vectors of a net's parameters in global memory, by the N threads of a block that have the net, or by one thread of it.
+// Each thread reads only what it has written itself.
+template <int N>
+struct NetVectors {
+  __device__ __forceinline__ static int first() { return N == 1 ? 0 : threadIdx.x; }
+
+  __device__ __forceinline__ void copy(const T* source, T* target) const {
+    for (int q = first(); q < N_PARAMS; q += N) target[q] = source[q];
+  }
+
+  __device__ __forceinline__ void exchange(T* a, T* b) const {
+    for (int q = first(); q < N_PARAMS; q += N) {
+      const T kept = a[q];
+      a[q] = b[q], b[q] = kept;
+    }
+  }
+
+  __device__ __forceinline__ double total_of(const T* params) const {
+    double sum = 0.0;
+    for (int q = first(); q < N_PARAMS; q += N) sum += params[q];
+    if constexpr (N > 1) sum = block_sum<N>(sum);
+    return sum;
+  }
+};
+
 // State that is carried from launch to launch. Its fields are in the order of ProgressScalar and ProgressCounter of
 // build/structs.py, which give each field's position in Job's scalars and counters.
 struct Progress {

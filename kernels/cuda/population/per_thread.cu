@@ -1,7 +1,7 @@
 // A net per thread: parameters, gradients and optimiser state are in registers, and the net's code is unrolled. For
 // many nets of up to some tens of parameters. Threads share only the data.
 
-struct ThreadNet {
+struct ThreadNet : NetVectors<1> {
   const Job& job;
   const long long slot, owner;
   const T bound, loss_constant;
@@ -36,27 +36,10 @@ struct ThreadNet {
     for (int q = 0; q < N_PARAMS; ++q) target[q] = p[q];
   }
 
-  __device__ __forceinline__ void copy(const T* source, T* target) const {
-    for (int q = 0; q < N_PARAMS; ++q) target[q] = source[q];
-  }
-
-  __device__ __forceinline__ void exchange(T* a, T* b) const {
-    for (int q = 0; q < N_PARAMS; ++q) {
-      const T kept = a[q];
-      a[q] = b[q], b[q] = kept;
-    }
-  }
-
   __device__ __forceinline__ T total() const {
     T sum = T(0);
 #pragma unroll
     for (int q = 0; q < N_PARAMS; ++q) sum += p[q];
-    return sum;
-  }
-
-  __device__ __forceinline__ double total_of(const T* params) const {
-    double sum = 0.0;
-    for (int q = 0; q < N_PARAMS; ++q) sum += params[q];
     return sum;
   }
 
@@ -152,7 +135,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) train_nets(const Job* __re
   const long long place = (long long)blockIdx.x * THREADS + threadIdx.x;
   if (place >= job.n_active) return;
   const long long slot = job.active[place], owner = job.owners[slot];
-  ThreadNet net{job, slot, owner, T(job.bound), T(job.loss_constant)};
+  ThreadNet net{{}, job, slot, owner, T(job.bound), T(job.loss_constant)};
   net.load();
   Progress s = load_progress(job, slot);
   train_net(job, net, s, slot, job.hyper + owner * job.hyper_stride);
