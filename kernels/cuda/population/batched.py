@@ -9,7 +9,7 @@ that has not, so that it costs nothing more.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cupy
 import numpy as np
@@ -36,9 +36,6 @@ from ..runtime.cuda_graphs import GraphCache, is_wanted
 from ..runtime.device_memory import DeviceStruct, checked_allocation, free_memory, is_on_device, to_device, whole_data
 from .launch import SAFE_EVERY, padded
 from .window import Window, rows_of
-
-if TYPE_CHECKING:
-    from .train import PopulationRun
 
 SIZES_PER_OCTAVE = 8  # numbers of nets between a power of two and the next one with which steps are launched
 MOST_NETS = 65_535  # the maximum second and third dimension of a grid
@@ -79,7 +76,7 @@ class BatchedWindow(Window):
     max_nets = MOST_NETS
     remedy = "Lower batch_size, or use dtype='float32'."
 
-    def __init__(self, run: PopulationRun, members: np.ndarray):
+    def __init__(self, run: Any, members: np.ndarray):
         super().__init__(run, members)
         config, criteria, nets, data, held_out = run.config, run.criteria, run.nets, run.data, run.held_out
         rule = CODES[run.rule.name]
@@ -123,7 +120,7 @@ class BatchedWindow(Window):
         return padded(n_params)
 
     @classmethod
-    def bytes_each(cls, run: PopulationRun) -> int:
+    def bytes_each(cls, run: Any) -> int:
         vectors = max(1, run.rule.n_state) + 3 + (run.criteria.monitor != MONITOR_NONE)
         max_rows = activation_rows(run.config, run.criteria, run.held_out.n_samples)
         each = (padded(run.architecture.n_params) * vectors + STEP_NUMBERS) * run.dtype.itemsize + 256
@@ -223,9 +220,7 @@ def activation_rows(config: TrainConfig, criteria: StopCriteria, n_held_out: int
     return max(config.batch_size, held_out)
 
 
-def evaluate(
-    net: NetSpec, data: Samples, nets: PopulationState, run: PopulationRun, output: Any, share_of_memory: float
-) -> None:
+def evaluate(net: NetSpec, data: Samples, nets: PopulationState, run: Any, output: Any, share_of_memory: float) -> None:
     """Evaluate nets as population/train.py's evaluate_nets does.
 
     share_of_memory : fraction of free memory that may be used

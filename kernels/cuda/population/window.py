@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cupy
 import numpy as np
@@ -17,9 +17,6 @@ from ...structs import ALL_EPOCHS, DIVERGED_NET, HYPER, MONITOR_NONE, NET_HYPER,
 from ..build.structs import ProgressCounter, ProgressScalar
 from ..runtime.device_memory import ORDER_BYTES, to_device
 from .launch import padded
-
-if TYPE_CHECKING:
-    from .train import PopulationRun
 
 # A net's numbers before its first step that are not 0.
 STARTS = {
@@ -51,8 +48,11 @@ class Window(ABC):
     max_nets = 2**62  # in a window
     remedy = "Train fewer nets at a time."
 
-    def __init__(self, run: PopulationRun, members: np.ndarray):
-        """Copy the nets to the device; run : of a fit that has begun"""
+    def __init__(self, run: Any, members: np.ndarray):
+        """Copy the nets to the device.
+
+        run : PopulationRun of train.py, of a fit that has begun
+        """
         self.nets, self.criteria, self.rule, self.dtype = run.nets, run.criteria, run.rule, run.dtype
         nets, rule, dtype = self.nets, self.rule, self.dtype
         n, n_params = len(members), nets.n_params
@@ -94,12 +94,12 @@ class Window(ABC):
         return n_params
 
     @classmethod
-    def needs_lists(cls, run: PopulationRun) -> bool:
+    def needs_lists(cls, run: Any) -> bool:
         """Whether an order is drawn through the lists of include/permutation.cuh, by many threads."""
         return True
 
     @classmethod
-    def bytes_each(cls, run: PopulationRun) -> int:
+    def bytes_each(cls, run: Any) -> int:
         """Return the bytes a window needs per net; subclasses add those of training."""
         of_sample = ORDER_BYTES if cls.needs_lists(run) else np.dtype(np.int32).itemsize
         return run.data.n_samples * of_sample * run.config.shuffle + 8 * run.nets.n_records
