@@ -162,14 +162,6 @@ class Fails(Does):
         raise ValueError("no factors today")
 
 
-class InterruptsOnce(Does):
-    """Sends Ctrl-C to this process, in which threads are the workers."""
-
-    def act(self):
-        os.remove(self.path)
-        os.kill(os.getpid(), signal.SIGINT)
-
-
 class Waits(Does):
     """Makes a task take a tenth of a second."""
 

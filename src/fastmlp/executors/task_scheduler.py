@@ -16,8 +16,7 @@ import numpy as np
 from ..errors import counted
 from ..runtime.ctrl_c import StopFlag
 from ..runtime.thread_count import using_threads
-from .shared_arrays import as_array
-from .workers import Threads, Workers
+from .workers import Threads, Workers, as_array
 
 Function = Callable[[list[np.ndarray], Any], Any]
 TASKS_PER_SLOT = 2  # tasks that are submitted at a time: a worker that ends one finds the next one

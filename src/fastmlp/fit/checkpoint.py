@@ -86,18 +86,14 @@ class Saver:
                 self._asked = set(self._initial)
         return number in self._asked
 
-    def give(self, number: int, state: Arrays) -> None:
-        """Take the state of a net; the file is written once all nets that were asked have given theirs."""
+    def give(self, number: int, state: Arrays, is_asked: bool) -> None:
+        """Take the state of a net, which the next file will have; it is written once all that were asked have given."""
         with self._lock:
             self._states[number], self._is_new = state, True
-            self._asked.discard(number)
-            if not self._asked:
-                self.save()
-
-    def keep(self, number: int, state: Arrays) -> None:
-        """Take the last state of a net, which the next file will have."""
-        with self._lock:
-            self._states[number], self._is_new = state, True
+            if is_asked:
+                self._asked.discard(number)
+                if not self._asked:
+                    self.save()
 
     def end_net(self, number: int, status: int) -> None:
         """Take the end of a net, whose results are in the outcome."""
@@ -150,24 +146,24 @@ class SaveNet(Hook):
     def after(self) -> str:
         net = self._net
         if net.is_complete and self._is_due():
-            self._give(self._saver.give)
+            self._give(True)
         elif self._counts_all and not net.plan.device.is_host and net.steps_left == 0:
-            self._give(self._saver.keep)  # a device gives no state within the next block
+            self._give(False)  # a device gives no state within the next block
         return ""
 
     def end(self, reason: str) -> str:
         if reason not in ("divergence", "error") and self._net.has_block and self._net.is_complete:
-            self._give(self._saver.keep)
+            self._give(False)
         return reason
 
-    def _give(self, give: Callable[[int, Arrays], None]) -> None:
+    def _give(self, is_asked: bool) -> None:
         net = self._net
         here = net.epochs_done, net.steps_in_block, net.place.n_blocks
         if here == self._given:
             return
         self._saver.epochs += net.epochs_done - self._last
         self._last, self._given = net.epochs_done, here
-        give(self._number, state_of_net(net, self._hooks))
+        self._saver.give(self._number, state_of_net(net, self._hooks), is_asked)
 
 
 class SaveLanes(Hook):

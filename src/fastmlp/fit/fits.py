@@ -36,8 +36,7 @@ from .nets import fit_nets
 from .one_net import OneNet
 from .optimizer_state import states_of_nets
 from .outcome import Outcome, result_of
-from .rows import InMemory, OnDisk, is_array
-from .sources import rows_of
+from .rows import InMemory, OnDisk, is_array, rows_of
 from .task import FitTask
 
 if TYPE_CHECKING:
@@ -53,15 +52,18 @@ def _begun(
     """Context of a fit, with its task, the flag that ends it, and the saver of its checkpoints, if it has some."""
     is_population, file = "executor" in given, None
     task_of: Any = _task_of_population if is_population else _task_of_net
+    reads = not is_array(X, y) if not is_population else type(X) is not np.ndarray and reads_rows(X, y)
     if given["checkpoint"] is not None:
-        from .checkpoint_identity import file_of
+        from .checkpoint_identity import file_of, memory_limit_of
 
         file = file_of(given, "population" if is_population else "net")
-    reads = not is_array(X, y) if not is_population else type(X) is not np.ndarray and reads_rows(X, y)
+        if reads and given["memory_limit"] is None:
+            row_bytes = (nets.network.n_features + nets.network.n_outputs) * nets.dtype.itemsize
+            given["memory_limit"] = memory_limit_of(file, row_bytes)
     with (
         stop_flag() as flag,
         notices(given["verbose"] > 0),
-        rows_of(X, y, nets, given, file) if reads else nullcontext((X, y)) as (X, y),
+        rows_of(X, y, nets, given) if reads else nullcontext((X, y)) as (X, y),
     ):
         if file is None:
             task, saver = task_of(nets, X, y, given, watch), None

@@ -15,6 +15,13 @@ from ..execution.plan import Plan
 from ..runtime.ctrl_c import StopFlag
 from .divergence import warn_of_divergence
 from .hooks import Hook
+from .hooks.callbacks import Callbacks
+from .hooks.early_stopping import EndByRecords
+from .hooks.metrics import Measure
+from .hooks.progress import ShowProgress, Watch
+from .hooks.time_limit import EndInTime
+from .hooks.tuned_calls import TunedCalls
+from .hooks.validation import Validation
 from .one_net import OneNet
 
 if TYPE_CHECKING:
@@ -63,39 +70,18 @@ def hooks_of(
 ) -> list[Hook]:
     """Return the hooks of a net's fit in the order in which they are asked; only of those that it needs."""
     task = net.task
-    hooks: list[Hook] = []
-    if not net.is_short:
-        from .hooks.tuned_calls import TunedCalls
-
-        hooks.append(TunedCalls(net))
-    if task.time_limit is not None:
-        from .hooks.time_limit import EndInTime
-
-        hooks.append(EndInTime(net, task.time_limit, net.n_batches))
-    if task.monitor is not None and not task.is_population:
-        from .hooks.progress import Watch
-
-        hooks.append(Watch(net))
-    if validation is not None:
-        from .hooks.validation import Validation
-
-        hooks.append(Validation(net, validation))
-    if task.metrics:
-        from .hooks.metrics import Measure
-
-        hooks.append(Measure(net))
-    if progress is not None:
-        from .hooks.progress import ShowProgress
-
-        hooks.append(ShowProgress(net, progress))
-    if task.early_stopping is not None or task.converged is not None:
-        from .hooks.early_stopping import EndByRecords
-
-        hooks.append(EndByRecords(net))
-    if task.callbacks:
-        from .hooks.callbacks import Callbacks
-
-        hooks.append(Callbacks(net))
+    ends_by_records = task.early_stopping is not None or task.converged is not None
+    found = (
+        None if net.is_short else TunedCalls(net),
+        None if task.time_limit is None else EndInTime(net, task.time_limit, net.n_batches),
+        None if task.monitor is None or task.is_population else Watch(net),
+        None if validation is None else Validation(net, validation),
+        Measure(net) if task.metrics else None,
+        None if progress is None else ShowProgress(net, progress),
+        EndByRecords(net) if ends_by_records else None,
+        Callbacks(net) if task.callbacks else None,
+    )
+    hooks: list[Hook] = [hook for hook in found if hook is not None]
     if saver is not None:
         saver.begin(net, hooks)
         hooks.append(saver)

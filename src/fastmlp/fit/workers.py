@@ -19,7 +19,7 @@ from ..executors.task_scheduler import Task, Tasks, check_version, version_here
 from ..executors.workers import Workers, device_here
 from ..initialization import Init, draw_params
 from ..kernels.jit.compile_time import Stopwatch, add_wait
-from ..kernels.structs import LANES, RUNNING
+from ..kernels.structs import LANES, RUNNING, Samples
 from ..network.spec import Network
 from ..population_result.stopped_by import OUT_OF_TIME
 from ..runtime.checkpoint_interval import Interval, Timer
@@ -29,10 +29,10 @@ from .hooks.time_limit import TimeLimit
 from .nets import FittedNets, fit_nets, shown_progress
 from .optimizer_state import OptimizerState
 from .outcome import Outcome, converged_nets
-from .shared_samples import SharedSamples, filled
 from .state import FitState
 from .task import FitTask
 
+ARRAYS = "X", "Y", "weight"  # of Samples
 TASK_SECONDS = 2.0  # of a task; a worker that is killed loses no more
 SHORTEST = 0.25  # seconds below which a task is not cut so that each worker gets one
 FIRST_SECONDS = 0.5  # of the first tasks, whose time is estimated
@@ -118,6 +118,43 @@ class TaskSizes:
         equal_share = max(n_left / n_slots, SHORTEST / self.net_seconds)
         n = min(wanted, equal_share, self._most)
         return min(n_left, max(1, -(-int(n) // self._step)) * self._step)
+
+
+class SharedSamples:
+    """Training and held-out samples of a fit, as they are sent.
+
+    task : FitTask     of all nets
+
+    are_shared : whether each array is shared: X, Y and weight of the training samples, then of the held-out ones
+    """
+
+    def __init__(self, task: FitTask):
+        self._task, self._strides = task, [*task.rows.strides]
+        self._arrays = [getattr(task.rows.sent, name) for name in ARRAYS]
+        if task.held_out is not None:
+            self._arrays += [getattr(task.held_out, name) for name in ARRAYS]
+            self._strides += [0, 0, 0]
+        pairs = zip(self._arrays, self._strides, strict=True)
+        self.are_shared = tuple(array.size > 0 and stride == 0 for array, stride in pairs)
+
+    @property
+    def shared(self) -> list[np.ndarray]:
+        return [array for array, is_shared in zip(self._arrays, self.are_shared, strict=True) if is_shared]
+
+    @property
+    def net_bytes(self) -> int:
+        """Bytes of a net's own samples."""
+        return sum(stride * array.itemsize for array, stride in zip(self._arrays, self._strides, strict=True))
+
+    def part(self, nets: slice) -> FitTask:
+        """Return the task of some nets, with the samples that travel with it."""
+        pairs = zip(self._arrays, self._strides, strict=True)
+        own: list[Any] = [array[nets.start * stride : nets.stop * stride] for array, stride in pairs]
+        task, held_out = self._task, self._task.held_out
+        data = task.rows.sent._replace(**dict(zip(ARRAYS, own[:3], strict=True)))
+        if held_out is not None:
+            held_out = held_out._replace(**dict(zip(ARRAYS, own[3:], strict=True)))
+        return task.part(nets, task.rows.with_data(data), held_out)
 
 
 class WorkersFit:
@@ -281,6 +318,12 @@ def train_nets(arrays: list[np.ndarray], argument: NetsTask) -> NetsResult:
     seconds, compiling = watch.read()
     given = fitted.reason == "interrupt", state, task.optimizer_states
     return NetsResult(task.params, replace(fitted.outcome, kept=None), *given, seconds - compiling, compiling)
+
+
+def filled(samples: Samples, are_shared: tuple[bool, ...], arrays: list[np.ndarray]) -> Samples:
+    """Return samples with the shared arrays, which are taken from the front of `arrays`; this runs on the worker."""
+    found: dict[str, Any] = {name: arrays.pop(0) for name, shared in zip(ARRAYS, are_shared, strict=True) if shared}
+    return samples._replace(**{name: array.reshape(-1) for name, array in found.items()})
 
 
 def on_device_here(task: FitTask, named_device: str) -> FitTask:

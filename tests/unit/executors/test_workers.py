@@ -1,17 +1,29 @@
 """Workers of executors: the kind of each executor, shared arrays, threads of tasks, lost workers."""
 
 import asyncio
+import multiprocessing
+import sys
 from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from executor_cases import InPlace, process_pool
+from executor_cases import InPlace, number_among, process_pool
 
 from fastmlp.executors.dask_workers import DaskWorkers
 from fastmlp.executors.executor_kinds import workers_of
-from fastmlp.executors.shared_arrays import MappedArray
-from fastmlp.executors.workers import UNKNOWN_SLOTS, LokyWorkers, ProcessWorkers, Threads, ThreadWorkers, Workers
+from fastmlp.executors.workers import (
+    UNKNOWN_SLOTS,
+    ArrayFolder,
+    LokyWorkers,
+    MappedArray,
+    ProcessWorkers,
+    Threads,
+    ThreadWorkers,
+    Workers,
+    as_array,
+    number_of_worker,
+)
 from fastmlp.runtime.thread_count import n_processors, n_threads_available, using_threads
 
 
@@ -214,3 +226,50 @@ def test_dask_counts_workers_and_scatters_again_after_a_loss(monkeypatch):
     client.n_threads = {"tcp://10.0.0.1:1": 1}
     monkeypatch.setattr("fastmlp.executors.dask_workers.COUNT_EVERY", 0.0)
     assert workers.n_slots == 1
+
+
+# ---- arrays in files
+
+
+def test_an_array_is_mapped_once_and_deleted_with_its_folder():
+    folder = ArrayFolder()
+    array = np.arange(12, dtype=np.float32).reshape(3, 4)
+    shared = folder.write(array)
+    found = as_array(shared)
+    np.testing.assert_array_equal(found, array)
+    assert as_array(shared) is found
+    assert found.flags.c_contiguous
+    folder.remove()
+    assert not folder.path.exists()
+    np.testing.assert_array_equal(found, array)  # its pages stay
+
+
+def test_objects_are_not_written():
+    folder = ArrayFolder()
+    with pytest.raises(ValueError):
+        folder.write(np.array([{}], dtype=object))
+    folder.remove()
+
+
+# ---- number of a worker among those of its machine, by which it takes a GPU; tests/cuda has the GPUs
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("MainProcess", 0), ("SpawnProcess-1", 0), ("LokyProcess-3", 2), ("ForkProcess-2:12", 11), ("Dask Worker", 0)],
+)
+def test_processes_are_numbered_by_their_names(name, number, monkeypatch):
+    monkeypatch.setattr(multiprocessing.current_process(), "name", name)
+    assert number_of_worker() == number
+
+
+@pytest.mark.parametrize(("name", "number"), [(0, 0), (1, 1), ("gpu-2", 2), ("tcp://10.0.0.1:40331", 0)])
+def test_workers_of_dask_are_numbered_by_their_names(name, number, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", SimpleNamespace(get_worker=lambda: SimpleNamespace(name=name)))
+    assert number_of_worker() == number
+
+
+def test_processes_of_a_pool_have_numbers_of_their_own(tmp_path):
+    with process_pool(2) as pool:
+        found = [future.result() for future in [pool.submit(number_among, tmp_path, 2) for _ in range(2)]]
+    assert abs(found[0] - found[1]) == 1

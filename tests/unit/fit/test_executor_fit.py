@@ -8,18 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from executor_cases import (
-    FITS,
-    Fails,
-    InPlace,
-    InterruptsOnce,
-    KillsWorkerOnce,
-    X,
-    Y,
-    assert_same_bits,
-    fit,
-    process_pool,
-)
+from executor_cases import FITS, Fails, InPlace, KillsWorkerOnce, X, Y, assert_same_bits, fit, process_pool
 from fit_kinds import ALL, KINDS, whole
 from toy_data import XOR_X, XOR_Y
 
@@ -147,21 +136,6 @@ def test_an_error_of_a_task_names_its_nets_and_keeps_finished_nets(small_tasks, 
     assert set(pop.result.stopped_by[16:]) == {"interrupt"}
 
 
-def test_ctrl_c_keeps_finished_nets_and_those_that_have_not_begun(small_tasks, ctrl_c, tmp_path):
-    path = tmp_path / "yes"
-    expected, _ = fit("one by one", schedule=InterruptsOnce(path))
-    first = Population((3, 90, 70, 1), 5, loss="binary_cross_entropy", random_state=0, device="cpu").params
-    path.touch()
-    with ThreadPoolExecutor(1) as executor:
-        pop, result = fit("one by one", executor, schedule=InterruptsOnce(path))
-    assert result.interrupted
-    assert not path.exists()
-    ended = result.stopped_by == "epochs"
-    assert 0 < ended.sum() < 5
-    np.testing.assert_array_equal(pop.params[ended], expected.params[ended])
-    np.testing.assert_array_equal(pop.params[~ended], first[~ended])
-
-
 @pytest.mark.full
 def test_a_killed_process_breaks_the_pool_with_advice_and_leaves_the_population(small_tasks, temporary_folder):
     """It is killed in the first task, before any net is finished."""
@@ -182,7 +156,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(pool, monkeypatch, tempora
     pop = Population((3, 5, 1), 40, loss="binary_cross_entropy", random_state=0, device="cpu")
     first = pop.params.copy()
     with monkeypatch.context() as patches:
-        patches.setattr("fastmlp.executors.shared_arrays.np.save", full)
+        patches.setattr("fastmlp.executors.workers.np.save", full)
         message = r"cannot be written to .*fastmlp-arrays.*: No space left on device\. .*TMPDIR"
         with pytest.raises(OSError, match=message):
             pop.fit(X, Y, epochs=3, verbose=0, executor=pool)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP
-from fastmlp.executors.shared_arrays import ArrayFolder
+from fastmlp.executors.workers import ArrayFolder
 
 FIT = {"epochs": 1, "batch_size": 100, "verbose": 0}
 

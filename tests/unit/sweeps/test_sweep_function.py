@@ -236,16 +236,6 @@ def test_invalid_search_space_raises(task, space, message):
 SPACE = {"hidden_layer_sizes": [(4,), (6,), (40, 40)], "learning_rate": [0.01, 0.02, 0.05, 0.1], "batch_size": [16]}
 
 
-def test_an_executor_gives_the_same_scores(task):
-    settings = {"n": 7, "epochs": 6, "random_state": 0, "verbose": 0}
-    expected, executor = sweep(*task, SPACE, **settings), InPlace()
-    found = sweep(*task, SPACE, executor=executor, **settings)
-    assert found.settings == expected.settings
-    np.testing.assert_array_equal(found.fold_scores, expected.fold_scores)
-    np.testing.assert_array_equal(found.best.params, expected.best.params)
-    assert executor.n_submitted > 0
-
-
 def test_populations_share_their_samples(rng, monkeypatch):
     X, sent, send, executor = rng.normal(size=(200, 3)), [], ProcessWorkers._send, Pickled()
     space = {"hidden_layer_sizes": [(2,), (3,)], "learning_rate": loguniform(1e-3, 1e-1)}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
-from ...fit.sources import refuse_with_stream
+from ...fit.rows import refuse_with_stream
 from ...interface.user_warnings import warn_user
 from ...streams.row_loading import check_targets_given, closed_after_error
 from ...streams.source_kinds import is_name
