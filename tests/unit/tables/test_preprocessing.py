@@ -143,38 +143,6 @@ def test_text_dates_and_numbers_are_more_than_their_few_frequent_cells(kind, cel
     assert kind or "is left out: it h" in note
 
 
-OTHER_TYPES = {
-    "int8": lambda s: s.astype("int8"),
-    "float": lambda s: s.astype(float),
-    "boolean": lambda s: s.astype("boolean"),
-    "Int64": lambda s: s.astype("int64").astype("Int64"),
-    "object": lambda s: s.astype(object),
-    "text": lambda s: s.astype(str),
-    "text in small letters": lambda s: s.astype(str).str.lower(),
-    "text of numbers": lambda s: s.astype(float).astype(str),
-    "category": lambda s: s.astype("category"),
-    "arrow": lambda s: s.astype("bool[pyarrow]"),
-    "mixture": lambda s: pd.Series([(bool, int, str, float)[k % 4](v) for k, v in enumerate(s)], dtype=object),
-    "array": lambda s: s.to_numpy(object),
-}
-
-
-@pytest.mark.parametrize("other", OTHER_TYPES)
-def test_booleans_encode_alike_in_every_type(table, other):
-    """Features are equal for any type of the boolean column in training and in prediction."""
-    if other == "arrow":
-        pytest.importorskip("pyarrow")
-    table["few"] = table["flag"].astype(int)  # a column of numbers that arrives as true and false
-    known, notes = fitted(table, "target"), []
-    changed = table.assign(flag=OTHER_TYPES[other](table["flag"]), few=OTHER_TYPES[other](table["flag"]))
-    np.testing.assert_array_equal(known.transform(changed, notes=notes), known.transform(table))
-    learned = fitted(table.assign(flag=changed["flag"]), "target")
-    changed_again = learned.transform(table.assign(flag=table["flag"].astype(int)), notes=notes)
-    if learned.feature_names == known.feature_names or other == "text of numbers":
-        np.testing.assert_array_equal(changed_again, known.transform(table))
-    assert notes == []
-
-
 def test_useless_columns_are_dropped_with_a_note(table):
     n = len(table)
     extra = {
@@ -183,6 +151,9 @@ def test_useless_columns_are_dropped_with_a_note(table):
         "same": "x",
         "key": [f"row {k}" for k in range(n)],
         "duration": pd.to_timedelta(np.arange(n), unit="h"),
+        "lists": [[k] for k in range(n)],
+        "bytes": [b"%d" % k for k in range(n)],
+        "complex": np.arange(n) + 2j,
         "Unnamed: 0": range(n),
     }
     known = fitted(table.assign(**extra), "target")
