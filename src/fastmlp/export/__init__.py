@@ -3,7 +3,7 @@
 predictor               what is exported: nets, their preprocessing and the form of their predictions
 export_to_file          a predictor to a file, whose suffix decides the format; the method `export` of estimators
 formulas                formulas of activations in terms of other functions than those of NumPy
-onnx_model              an ONNX model, made of onnx_graph: columns of a table (onnx_columns), then nets
+onnx_model              an ONNX model, made of onnx_graph: columns of a table, then nets
 c_source                a C file, made of c_syntax: columns of a table (c_columns), then nets
 to_torch, from_torch    modules of PyTorch
 

@@ -38,6 +38,7 @@ class Column(ABC):
     kind : name of the class in files
     encoding : its features in words, for notes
     missing_meaning : what a missing cell counts as, for notes
+    is_text : whether its cells must be read as text even if they look like numbers
     noun : what its cells should be, if others count as missing
 
     encode(cells, out, most_bad) writes the features (n_rows, n_features) into `out`, and returns notes on differences
@@ -47,16 +48,12 @@ class Column(ABC):
 
     name: str
     marks_missing: bool
+    is_text: bool = False
     kind: ClassVar[str]
     encoding: ClassVar[str]
     missing_meaning: ClassVar[str]
     noun: ClassVar[str] = ""
     encode: Callable[..., list[Note]]
-
-    @property
-    def is_read_as_text(self) -> bool:
-        """Whether its cells must be read as text even if they look like numbers."""
-        return False
 
     @property
     def takes_text(self) -> bool:
@@ -85,9 +82,7 @@ class Column(ABC):
         return self
 
     def misfit_notes(self, series: pd.Series, reading: Reading) -> list[Note]:
-        """Return a note if some cells are not what they should be, and count as missing."""
-        if not reading.n_bad:
-            return []
+        """Return a note on cells that are not what they should be, and count as missing."""
         said = misfits_of(series, reading).as_missing(self.noun, len(series))
         return [Note(f"Column {self.name!r} {said}.", True)]
 

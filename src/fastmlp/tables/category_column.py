@@ -71,7 +71,7 @@ class CategoryColumn(Column):
             return None, reason + f", and none is in {MIN_ROWS} rows" * all_rare
         if not frequent:
             n = counted(len(column.distinct), "category", "categories")
-            found = cls(name, tuple(column.distinct), column.has_missing, column.is_text)
+            found = cls(name, tuple(column.distinct), column.n_missing > 0, column.is_text)
             return found, f"is used as {n}: {hint}" if hint else ""
         least = "" if len(frequent) == MAX_CATEGORIES else f" (in {MIN_ROWS} rows or more)"
         where = "" if column.is_frequent else f", which are in {100.0 * share:.2g} % of the cells"
@@ -79,16 +79,12 @@ class CategoryColumn(Column):
             f"has {column.n_shown} categories, and the {len(frequent)} most frequent{least} are encoded{where}; others "
             "are zeros"
         )
-        found = cls(name, tuple(frequent), column.has_missing, column.is_text, has_rest=True)
+        found = cls(name, tuple(frequent), column.n_missing > 0, column.is_text, has_rest=True)
         return found, f"{note}; {hint}" if hint else note
 
     @property
     def marks_missing(self) -> bool:  # type: ignore[override]
         return self.has_missing
-
-    @property
-    def is_read_as_text(self) -> bool:
-        return self.is_text
 
     @property
     def value_names(self) -> list[str]:

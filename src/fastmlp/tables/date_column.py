@@ -132,7 +132,8 @@ class DateColumn(Column):
         out[:, 1 : 1 + len(phases)] = np.where(missing[:, None], 0.0, waves)
         if self.marks_missing:
             out[:, -1] = missing
-        return self.misfit_notes(series, dates) + self.missing_notes(int(np.count_nonzero(missing)) - n_bad, n)
+        notes = self.misfit_notes(series, dates) if n_bad else []
+        return notes + self.missing_notes(int(np.count_nonzero(missing)) - n_bad, n)
 
     def c_values(self, x: str, file: Any) -> list[str]:
         waves = zip(*(part.tolist() for part in self.waves), strict=True)

@@ -101,7 +101,7 @@ def _chosen(column: TrainingColumn, encoding: NumericEncoding) -> tuple[Column |
         return None, "it has no name in the header (row numbers saved with the table?)"
     if column.sample.isna().all():
         return None, f"{'all' if column.n_missing == column.n_rows else 'nearly all'} of its cells are missing"
-    if column.kind == "category" and len(column.distinct) == 1 and not column.has_missing:
+    if column.kind == "category" and len(column.distinct) == 1 and not column.n_missing:
         return None, "all of its cells are equal"
     is_plain = column.kind == "category" and not column.against_categories and len(column.distinct) <= MANY_DISTINCT
     # `fit` returns (encoder or None, the end of a note), or None for a column of another kind.
@@ -260,7 +260,7 @@ class Preprocessing:
     @property
     def text_columns(self) -> list[str]:
         """Names of the columns that `read_table` must read as text."""
-        names = [column.name for column in self.columns if column.is_read_as_text]
+        names = [column.name for column in self.columns if column.is_text]
         return [*names, self.target.name] if self.target.is_text else names
 
     def transform(self, table: pd.DataFrame, dtype: str = "float32", notes: list[Note] | None = None) -> np.ndarray:

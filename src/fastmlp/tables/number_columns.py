@@ -117,7 +117,7 @@ class NumberColumn(Column):
         """
         # As in training, where the text "true" among numbers is none; a column of truth values may stand for 1 and 0.
         reading = numbers_in(series, most_bad, reads_booleans=holds_truths(series))
-        notes = self.misfit_notes(series, reading)
+        notes = self.misfit_notes(series, reading) if reading.n_bad else []
         values, missing = reading.values, np.isnan(reading.values)
         n_missing = int(np.count_nonzero(missing))
         with np.errstate(over="ignore"):

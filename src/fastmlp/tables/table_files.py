@@ -110,9 +110,9 @@ def with_text_names(table: pd.DataFrame, noun: str = "The table") -> pd.DataFram
             f"{noun} has column names of {table.columns.nlevels} levels, such as {table.columns[0]!r}, but each column "
             "needs one name; join the levels: table.columns = ['_'.join(map(str, name)) for name in table.columns]."
         )
-    names = table.columns.tolist()
-    check_names([str(name) for name in names], noun)
-    return table if all(type(name) is str for name in names) else table.rename(columns=str)  # np.str_ has another repr
+    check_names(list(map(str, table.columns)), noun)
+    are_texts = set(map(type, table.columns)) == {str}  # np.str_ has another repr
+    return table if are_texts else table.rename(columns=str)
 
 
 def with_columns(table: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:

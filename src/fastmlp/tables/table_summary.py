@@ -9,7 +9,7 @@ import numpy as np
 
 from .features import FittedColumns, fit_columns
 from .number_columns import NumericEncoding
-from .training_column import TrainingColumn, some_rows
+from .training_column import TrainingColumn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,7 +120,7 @@ class TableSummary:
         self.n_rows = self.n_bytes = 0
         self.columns: dict[str, TrainingColumn] = {}
 
-    def add(self, table: pd.DataFrame, targets: Any, place: Callable[[], str] = some_rows) -> None:
+    def add(self, table: pd.DataFrame, targets: Any, place: Callable[[], str] | None = None) -> None:
         """Add rows.
 
         targets : (n_rows,) or (n_rows, n_outputs)

@@ -40,10 +40,6 @@ MIN_SHARE_OF_FREQUENT = 0.5  # of the cells that have frequent categories, in a 
 DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T].*)?|\d\d?[./]\d\d?[./](\d{4}|\d\d)([ ].*)?", re.ASCII)
 
 
-def some_rows() -> str:
-    return "some rows"
-
-
 class TrainingColumn:
     """A column of a training table, added whole or piece by piece.
 
@@ -67,11 +63,11 @@ class TrainingColumn:
             return
         self.sample = whole
         if isinstance(whole.dtype, np.dtype) and whole.dtype.kind in "fiu":  # the usual case
-            self._first[NUMERIC] = some_rows()
+            self._first[NUMERIC] = ""
         else:
             self.add(whole)
 
-    def add(self, series: pd.Series, place: Callable[[], str] = some_rows) -> None:
+    def add(self, series: pd.Series, place: Callable[[], str] | None = None) -> None:
         """Add further rows.
 
         place : returns which rows these are, for messages
@@ -87,7 +83,7 @@ class TrainingColumn:
             return
         kind = type_of(series)
         if kind not in self._first:
-            self._first[kind] = place()
+            self._first[kind] = "some rows" if place is None else place()
         if kind == NUMERIC:
             self.not_numbers.add(Tally(n_present=n - n_missing))
         elif kind == TEXT:
@@ -98,11 +94,11 @@ class TrainingColumn:
                     self.not_dates.add(misfits_of(series, read_dates(series)))
         if kind in (TEXT, CATEGORY) and not self._is_whole:
             self._texts.add(tally_of(series))
-        unlike = [self._first[other] for other in self._first if other not in (NUMERIC, TEXT)]
+        unlike = self._first.keys() - {NUMERIC, TEXT}
         if NUMERIC in self._first and unlike:
             raise ValueError(
                 f"Column {self.name!r} holds numbers in {self._first[NUMERIC]}, and cells of another type in "
-                f"{unlike[0]}; convert all to one type."
+                f"{self._first[unlike.pop()]}; convert all to one type."
             )
 
     @cached_property
@@ -112,7 +108,7 @@ class TrainingColumn:
         In a column of numbers up to 5 % of the cells may not be numbers. A text column in which every cell looks like a
         number is a category.
         """
-        if set(self._first) - {NUMERIC, TEXT, CATEGORY}:
+        if self._first.keys() - {NUMERIC, TEXT, CATEGORY}:
             return contents(self.sample)
         if CATEGORY in self._first:
             return "category"
@@ -125,10 +121,6 @@ class TrainingColumn:
         if (is_string and mark_of_thousands(texts)) or self.names != texts:  # booleans mixed with 1 and 0
             return "category"
         return "number"
-
-    @property
-    def has_missing(self) -> bool:
-        return self.n_missing > 0
 
     def has_gaps(self, misfits: Tally) -> bool:
         """Return whether some cells are missing, or are misfits; misfits : cells that are no numbers, or no dates"""
@@ -150,6 +142,11 @@ class TrainingColumn:
         return sorted(set(self.names))
 
     @property
+    def has_category_type(self) -> bool:
+        """Whether it has pandas' category type, which is the user's word that it holds categories."""
+        return hasattr(self.sample, "cat")
+
+    @property
     def n_shown(self) -> str:
         """The number of categories of all rows, as text."""
         return f"more than {self.texts.most}" if self.texts.has_forgotten else str(len(self.distinct))
@@ -160,15 +157,8 @@ class TrainingColumn:
         return contents(cells) == "string" or all(isinstance(cell, str) for cell in cells.dropna().unique())
 
     @cached_property
-    def has_category_type(self) -> bool:
-        """Whether it has pandas' category type, which is the user's word that it holds categories."""
-        import pandas as pd
-
-        return isinstance(self.sample.dtype, pd.CategoricalDtype)
-
-    @cached_property
     def thousands(self) -> str:
-        return thousands_of(self.names) if self.is_text and not self.has_category_type else ""
+        return "" if self.has_category_type or not self.is_text else thousands_of(self.names)
 
     @property
     def has_numbers_only(self) -> bool:
