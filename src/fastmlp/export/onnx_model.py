@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +10,6 @@ import numpy as np
 from ..errors import counted
 from ..kernels.formulas.activations import ACTIVATIONS, IDENTITY
 from ..persistence import package_version
-from ..tables.base_column import Column
 from .onnx_graph import IR_VERSION, ML, ML_OPSET, OPSET, Graph, Value, helper, onnx
 from .predictor import MEAN, NUMBERS, PROBABILITIES, Predictor
 
@@ -74,7 +72,8 @@ def _inputs(graph: Graph, predictor: Predictor) -> tuple[list[onnx.ValueInfoProt
             "A column of the table has an empty name, which ONNX does not allow; train with names for all."
         )
     inputs = [helper.make_tensor_value_info(name, _tensor_type(dtype), ("n_rows", 1)) for name, dtype in types.items()]
-    return inputs, features_of_columns(graph, predictor.columns, {name: Value(graph, name) for name in types})
+    parts = [part for column in predictor.columns for part in column.onnx_features(graph, Value(graph, column.name))]
+    return inputs, parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
 
 
 def _tensor_type(dtype: np.dtype) -> int:
@@ -151,13 +150,3 @@ def _class_outputs(graph: Graph, predictor: Predictor, logits: Value) -> list[Ou
         return [Output(label, LABEL, np.dtype(np.int64), ("n_rows", len(classes))), p_output]
     number = graph.add("ArgMax", p if several else logits, axis=1, keepdims=0)
     return [Output(graph.add("Gather", classes, number), LABEL, classes.dtype, ("n_rows",)), p_output]
-
-
-def features_of_columns(graph: Graph, columns: Iterable[Column], cells: Mapping[str, Value]) -> Value:
-    """Return the features (n_rows, n_features) in the graph's dtype.
-
-    cells : values (n_rows, 1) by the names of the columns, of text where takes_text says so, otherwise float64;
-        of dates, days since 1970-01-01
-    """
-    parts = [part for column in columns for part in column.onnx_features(graph, cells[column.name])]
-    return parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
