@@ -5,9 +5,8 @@ What it gains is in bench/log/streams.md#first-epoch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from ..kernels.system import interrupts
@@ -19,21 +18,16 @@ def read_ahead(items: Generator[Any, None, None]) -> Generator[Any, None, None]:
     """Yield the items of a generator, of which each is computed while the one before it is in use.
 
     An exception of the generator is raised where its item would be. If the caller stops early, the generator is closed.
-    Where no thread can be started any more, as after the end of the main thread, an item is computed when it is asked
-    for.
     """
     pool = ThreadPoolExecutor(1, thread_name_prefix="fastmlp-reader")
 
-    def begin() -> Callable[[], Any]:
-        try:
-            with interrupts.deferred():  # a pool interrupted while it starts a thread would not wait for it
-                return pool.submit(next, items, END).result
-        except RuntimeError:
-            return partial(next, items, END)
+    def begin() -> Future:
+        with interrupts.deferred():  # a pool interrupted while it starts a thread would not wait for it
+            return pool.submit(next, items, END)
 
     try:
         result = begin()
-        while (item := result()) is not END:
+        while (item := result.result()) is not END:
             result = begin()
             yield item
     finally:

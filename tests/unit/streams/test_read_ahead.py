@@ -1,7 +1,6 @@
 """Reading ahead: the items of a generator in their order, the next one computed while the present one is in use."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -47,11 +46,3 @@ def test_a_reader_that_stops_early_closes_the_generator():
     read.close()
     assert len(ends) == 1
     assert not set(threading.enumerate()) - before
-
-
-def test_items_are_read_where_no_thread_can_be_started(monkeypatch):
-    def submit(*_):
-        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
-
-    monkeypatch.setattr(ThreadPoolExecutor, "submit", submit)
-    assert list(read_ahead(k for k in range(5))) == [0, 1, 2, 3, 4]

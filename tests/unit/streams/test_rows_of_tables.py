@@ -147,8 +147,8 @@ def test_marks_that_may_separate_thousands_are_refused_as_in_tables(tmp_path):
     message = "Column 'b' of '[^']*rows.csv' may have separators of thousands: .* 2.390 may be 2390"
     with pytest.raises(ValueError, match=message):
         read(written(tmp_path / "rows.csv", cells, "a;b"), "b")
-    with_two_decimals, with_commas = [*cells, "2.39"], cells
-    assert read(written(tmp_path / "rows.csv", with_two_decimals, "a;b"), "b")[1][-2:].tolist() == [2.498, 2.39]
+    with_two_decimals, with_commas = ["2.39", *cells], cells
+    assert read(written(tmp_path / "rows.csv", with_two_decimals, "a;b"), "b")[1][[0, -1]].tolist() == [2.39, 2.498]
     assert read(written(tmp_path / "rows.csv", with_commas), "b")[1][-1] == 2.498
 
 
