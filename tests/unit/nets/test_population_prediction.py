@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from fastmlp import Population
-from fastmlp.nets.population_prediction import outputs_of
 
 X = np.arange(12, dtype=np.float32).reshape(6, 2)
 
@@ -12,10 +11,6 @@ X = np.arange(12, dtype=np.float32).reshape(6, 2)
 @pytest.fixture
 def pop():
     return Population((2, 3, 1), 4, random_state=0, device="cpu")
-
-
-def test_outputs_of_some_nets(pop):
-    np.testing.assert_array_equal(outputs_of(pop, X, [2, 0]), pop.predict(X)[[2, 0]])
 
 
 @pytest.mark.parametrize("kind", ["for all nets", "of each net", "in a column"])
