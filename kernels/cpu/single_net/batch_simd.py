@@ -42,7 +42,7 @@ from .optimizer_step import (
     settings_of_part,
     squares_of_gradient,
 )
-from .training_loop import make_loop, nothing_to_begin
+from .training_loop import make_train
 
 TRANSPOSED_FROM = 4  # features from which transposing an incomplete square pays
 
@@ -305,13 +305,6 @@ def _make_kernels(family):
         gradient_of_samples(family, net, data, config.shuffle, params, grads, ws, sums, first, rows, scale)
         return n_threads
 
-    loop = make_loop(nothing_to_begin, compute_gradient, None, apply_gradient)
-
-    @kernel
-    def train(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps):
-        """Train for n_steps steps, from step number first_step on."""
-        loop(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps)
-
     @kernel
     def evaluate(thread, n_threads, barrier, net, data, params, ws, n_rows, output):
         """Evaluate the net. Writes the sums of losses and of correct samples to ws.partial if data has targets.
@@ -339,7 +332,7 @@ def _make_kernels(family):
                 n_correct += sums[N_CORRECT_COLUMN]
         sums[LOSS_COLUMN], sums[N_CORRECT_COLUMN] = loss, n_correct
 
-    return train, evaluate
+    return make_train(compute_gradient, apply_gradient), evaluate
 
 
 train_4, evaluate_4 = _make_kernels(FAMILY_4)

@@ -7,7 +7,7 @@ its shards for one thread too, so parameters have the same bits for any number o
 
 from __future__ import annotations
 
-from ...jit.decorators import expression, inline_helper, kernel
+from ...jit.decorators import expression, inline_helper
 from ...simd.load_store import load_scalar, offset
 from ..threads.in_kernels import chunk_start
 from ..workspace import (
@@ -22,7 +22,7 @@ from ..workspace import (
 from .batch_simd import FAMILY_16, gradient_of_samples
 from .batch_simd import apply_gradient as update_net
 from .gradient_exchange import publish_gradient, reduce_shards, shard_gradient
-from .training_loop import make_loop, nothing_to_begin, sums_index
+from .training_loop import make_train, sums_index
 
 OWN = "filled", "a", "z", "delta", "y", "weight"  # buffers of which each shard has its own
 _with_own = expression(
@@ -85,13 +85,6 @@ def apply_gradient(thread, n_threads, barrier, n_barriers, net, data, config, st
     return update_net(thread, n_threads, barrier, n_barriers, net, data, config, state, ws, micro_batch, h)
 
 
-_loop = make_loop(nothing_to_begin, compute_gradient, accumulate_gradient, apply_gradient, double_buffered=True)
-
-
-@kernel
-def train(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps):
-    """Train for n_steps steps, from step number first_step on, on up to ws.n_shards threads.
-
-    state : the thread's own copy of the training state, equal for all threads at the start of a call
-    """
-    _loop(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps)
+# On up to ws.n_shards threads. `state` is the thread's own copy of the training state, equal for all threads at the
+# start of a call.
+train = make_train(compute_gradient, apply_gradient, accumulate_gradient, double_buffered=True)

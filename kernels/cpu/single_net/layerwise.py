@@ -38,7 +38,7 @@ from .layerwise_passes import (
 )
 from .optimizer_step import CLIP_NORM, add_squares, clip_now, update_range_of_layer
 from .packed_weights import copy_to_panels, copy_weights
-from .training_loop import make_loop
+from .training_loop import make_train
 
 N_STATE = tuple(row.n_state for row in RULES)
 
@@ -135,13 +135,7 @@ def apply_gradient(thread, n_threads, barrier, n_barriers, net, data, config, st
     return n_barriers
 
 
-_loop = make_loop(begin_call, compute_gradient, accumulate_gradient, apply_gradient, columns=GROUP_COLUMNS)
-
-
-@kernel
-def train(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps):
-    """Train for n_steps steps, from step number first_step on. All results are in `state` and `ws`."""
-    _loop(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps)
+train = make_train(compute_gradient, apply_gradient, accumulate_gradient, begin_call, columns=GROUP_COLUMNS)
 
 
 @kernel

@@ -9,7 +9,7 @@ thread.
 
 from __future__ import annotations
 
-from ...jit.decorators import helper, inline_helper, kernel
+from ...jit.decorators import helper, inline_helper
 from ...simd.load_store import load, load_partial, load_scalar, offset, scalar_like, store, store_partial
 from ...structs import LANES, NO_UPDATE
 from ..gemm.microkernel import Matrix
@@ -19,7 +19,7 @@ from ..workspace import K_BLOCK
 from .layerwise import update_all
 from .layerwise_passes import backward_activation, forward_and_loss, layer_inputs
 from .optimizer_step import CLIP_NORM, add_squares, clip_now, update_range_of_layer
-from .training_loop import make_loop, nothing_to_begin
+from .training_loop import make_train
 
 # Gradients computed at a time, or those of one row if it has more: they stay in the first-level cache beside what their
 # update reads.
@@ -116,10 +116,4 @@ def apply_gradient(thread, n_threads, barrier, n_barriers, net, data, config, st
     return n_barriers
 
 
-_loop = make_loop(nothing_to_begin, compute_gradient, None, apply_gradient)
-
-
-@kernel
-def train(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps):
-    """Train for n_steps steps of one sample each, from step number first_step on."""
-    _loop(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps)
+train = make_train(compute_gradient, apply_gradient)  # of one sample a step

@@ -12,7 +12,7 @@ no cache.
 
 from __future__ import annotations
 
-from ...jit.decorators import inline_helper, kernel
+from ...jit.decorators import inline_helper
 from ...simd.load_store import offset, scalar_like
 from ...structs import DATA_PARALLEL_THREADS, NO_UPDATE
 from ..threads.in_kernels import LayerChunk, chunk_start
@@ -23,7 +23,7 @@ from .layerwise import update_all
 from .layerwise_gradients import UpdatedVectors, layer_gradient
 from .layerwise_passes import forward_backward, group_sums, layer_inputs, n_row_groups
 from .optimizer_step import CLIP_NORM, add_squares, clip_now
-from .training_loop import make_loop
+from .training_loop import make_train
 
 
 @inline_helper
@@ -69,15 +69,7 @@ def apply_gradient(thread, n_threads, barrier, n_barriers, net, data, config, st
     return n_barriers
 
 
-_loop = make_loop(
-    begin_call, compute_gradient, accumulate_gradient, apply_gradient, double_buffered=True, columns=GROUP_COLUMNS
+# On two threads. `state` is the thread's own copy of the training state, equal for all threads at the start of a call.
+train = make_train(
+    compute_gradient, apply_gradient, accumulate_gradient, begin_call, double_buffered=True, columns=GROUP_COLUMNS
 )
-
-
-@kernel
-def train(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps):
-    """Train for n_steps steps, from step number first_step on, on two threads.
-
-    state : the thread's own copy of the training state, equal for all threads at the start of a call
-    """
-    _loop(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps)

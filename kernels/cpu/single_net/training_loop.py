@@ -1,10 +1,10 @@
 """Training loop shared by the CPU kernel families of one net: epochs, batches, micro-batches and records.
 
 Every thread of a team runs this loop; `thread` is the thread's index and `n_threads` the number of threads. A kernel
-family passes four functions and two settings to make_loop:
+family passes two to four functions and two settings to make_train:
 
 begin_call(thread, n_threads, net, state, ws)
-    Prepare the workspace at the start of a call.
+    Prepare the workspace at the start of a call, where it needs that.
 compute_gradient(thread, n_threads, net, data, config, params, grads, ws, sums, micro_batch)
     Compute the gradient of the micro-batch or, in layerwise families, the deltas from which the two functions below
     compute it, chunk by chunk of the weights. Write pairs (sum of losses, number of correct samples) to
@@ -32,7 +32,7 @@ import math
 
 from ...formulas.counter_rng import permutation
 from ...formulas.update_rules import LOSS_COMPARING
-from ...jit.decorators import helper, inline_helper
+from ...jit.decorators import helper, inline_helper, kernel
 from ...simd.load_store import as_pointers, load_scalar, offset, prefetch, scalar_like
 from ...structs import DIVERGED, EPOCH_LOSS, EPOCH_N_CORRECT, LAST_LOSS, LINE, N_SCALARS, STEPS_DONE
 from ..gemm.microkernel import lanes_of
@@ -84,8 +84,8 @@ def sums_index(slot, index, double_buffered, columns):
 
 
 @inline_helper
-def nothing_to_begin(thread, n_threads, net, state, ws):
-    """Do nothing: begin_call of families whose workspace needs no preparation."""
+def _nothing_to_begin(thread, n_threads, net, state, ws):
+    pass
 
 
 @inline_helper
@@ -93,13 +93,22 @@ def _never(thread, n_threads, net, data, config, state, ws, micro_batch):
     pass
 
 
-def make_loop(
-    begin_call, compute_gradient, accumulate_gradient, apply_gradient, double_buffered=False, columns=PARTIAL_COLUMNS
+def make_train(
+    compute_gradient,
+    apply_gradient,
+    accumulate_gradient=None,
+    begin_call=_nothing_to_begin,
+    double_buffered=False,
+    columns=PARTIAL_COLUMNS,
 ):
+    """Return the kernel train(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps).
+
+    It trains for n_steps steps, from step number first_step on. All results are in `state` and `ws`.
+    """
     has_micro_batches, accumulate = accumulate_gradient is not None, accumulate_gradient or _never
 
-    @inline_helper
-    def loop(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps):
+    @kernel
+    def train(thread, n_threads, barrier, net, data, config, state, ws, first_step, n_steps):
         net, data, config, state, ws = (
             as_pointers(net),
             as_pointers(data),
@@ -178,4 +187,4 @@ def make_loop(
                 batch = 0
         restore_denormals(before)
 
-    return loop
+    return train

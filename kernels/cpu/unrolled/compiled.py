@@ -8,7 +8,6 @@ population/gradient_loops.py; results have the same bits either way.
 from __future__ import annotations
 
 from functools import cache
-from time import monotonic
 from typing import NamedTuple
 
 import numpy as np
@@ -55,20 +54,10 @@ def address(architecture: Architecture, dtype: np.dtype) -> int:
     return load_function(_name(architecture, dtype), compiled).address
 
 
-ASK_EVERY = 1.0  # seconds
-_found: set[tuple] = set()  # architectures whose code is on disk
-_ask_again: dict[tuple, float] = {}  # times at which to look again for that of others
-
-
+@cache
 def _is_on_disk(architecture: Architecture, dtype: np.dtype) -> bool:
-    """Whether this process or another one has compiled the code. Each kernel call asks, and each look takes 40 us."""
-    key = architecture, dtype
-    if key not in _found and (now := monotonic()) >= _ask_again.get(key, 0.0):
-        if exists(_name(architecture, dtype)):
-            _found.add(key)
-        else:
-            _ask_again[key] = now + ASK_EVERY
-    return key in _found
+    """Whether the code was on disk when this process first asked. Each kernel call asks, and a look takes 40 us."""
+    return exists(_name(architecture, dtype))
 
 
 def address_of_net(net: NetSpec, config: TrainConfig, dtype: np.dtype, compiles: bool) -> int:
