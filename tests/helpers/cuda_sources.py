@@ -104,8 +104,7 @@ PRECISIONS = ("bfloat16", "exact")  # of case 0 and so on
 
 
 def in_step(i):
-    from fastmlp.kernels.cuda.build.net_constants import Architecture
-    from fastmlp.kernels.cuda.build.operands import Operands
+    from fastmlp.kernels.cuda.build.net_constants import Architecture, Operands
     from fastmlp.kernels.cuda.population.batched import compile_module
 
     net, metric, dtype = net_of(i, (5, 40, 7), True, MANY_OUTPUTS)

@@ -14,16 +14,16 @@ It hides: what ptxas makes of PTX (registers, scheduling); the order of memory a
 barriers; the errors of approximate functions, which are rounded correctly here;
 everything of the driver, of cuBLAS and of CUDA graphs, which is emulated as before; and time.
 
-    types.py, operands.py, instructions.py    what a kernel consists of
-    parser.py                                 PTX text to instructions
-    arithmetic.py, bits.py                    opcodes that compute, as tables of functions of NumPy arrays
-    memory.py, warps.py                       opcodes that access memory, or other lanes
-    machine.py                                registers, branches, barriers
-    counters.py                               warp instructions, wavefronts
-    modules.py                                NVRTC, and the launches of the emulator
+    program.py       what a kernel consists of
+    parser.py        PTX text to instructions
+    arithmetic.py    opcodes that compute, as a table of functions of NumPy arrays
+    memory.py        opcodes that access memory, or other lanes
+    machine.py       registers, branches, barriers
+    counters.py      warp instructions, wavefronts
+    modules.py       NVRTC, and the launches of the emulator
 """
 
 from .counters import Counters as Counters
 from .modules import load as load
 from .modules import running as running
-from .types import PtxError as PtxError
+from .program import PtxError as PtxError

@@ -1,4 +1,4 @@
-"""Opcodes that compute numbers: functions of an instruction and of its sources, arrays of the types that it reads.
+"""Opcodes that compute numbers or move bits: functions of an instruction and its sources, arrays of the types it reads.
 
 Approximate functions are rounded correctly here: a GPU's may differ in the last places.
 """
@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .instructions import Instruction
-from .types import U64
+from .program import U64, Instruction
 
 SMALLEST_NORMAL = 0x00800000  # bits of the smallest float32 that is no denormal
 WORD, LOW_WORD = np.uint64(32), np.uint64(0xFFFFFFFF)
@@ -197,11 +196,58 @@ def convert(i: Instruction, a, low=None):
     return np.clip(whole, np.longdouble(bounds.min), np.longdouble(bounds.max)).astype(to.dtype)
 
 
+# ---- bits: moved, selected and shifted
+
+
+def move(i: Instruction, a):
+    return a
+
+
+def invert(i: Instruction, a):
+    return ~a
+
+
+def bitwise(function):
+    return lambda i, a, b: function(a, b)
+
+
+def select(i: Instruction, a, b, predicate):
+    return np.where(predicate, a, b)
+
+
+def _limited(i: Instruction, a, n):
+    """Return (the count of a shift, of the type of what is shifted; whether all bits are shifted out)."""
+    most = np.uint32(i.type.bits - 1)
+    return np.minimum(n, most).astype(a.dtype), n > most
+
+
+def shift_left(i: Instruction, a, n):
+    count, is_over = _limited(i, a, n)
+    return np.where(is_over, a.dtype.type(0), a << count)
+
+
+def shift_right(i: Instruction, a, n):
+    count, is_over = _limited(i, a, n)
+    return a >> count if i.type.kind == "s" else np.where(is_over, a.dtype.type(0), a >> count)
+
+
+def _ones(raw, length):
+    """Return numbers whose lowest bits are set; of a length of at least all bits, all are."""
+    bits = raw.itemsize * 8
+    short = (raw.type(1) << np.minimum(length, bits - 1).astype(raw)) - raw.type(1)
+    return np.where(length >= bits, ~raw.type(0), short)
+
+
+def insert_field(i: Instruction, a, into, position, length):
+    position, ones = (position & np.uint32(255)).astype(a.dtype), _ones(a.dtype, length & np.uint32(255))
+    return into & ~(ones << position) | (a & ones) << position
+
+
 # ---- opcode -> (function, types of the sources). A type is the instruction's ("type"), that with twice the bits
 # ("wide"), the first one that is not the result's ("from"), or the one that is named.
 
 SAME = ("type",) * 3
-ARITHMETIC = {
+COMPUTES = {
     "add": (_by_kind(np.add), SAME),
     "sub": (_by_kind(np.subtract), SAME),
     "mul": (multiply, SAME),
@@ -220,4 +266,14 @@ ARITHMETIC = {
     "copysign": (copy_sign, SAME),
     "setp": (compare, ("type", "type", "pred")),
     "cvt": (convert, ("from", "from")),
+    "mov": (move, SAME),
+    "cvta": (move, SAME),  # generic addresses are those of global memory
+    "not": (invert, SAME),
+    "and": (bitwise(np.bitwise_and), SAME),
+    "or": (bitwise(np.bitwise_or), SAME),
+    "xor": (bitwise(np.bitwise_xor), SAME),
+    "selp": (select, ("type", "type", "pred")),
+    "shl": (shift_left, ("type", "u32")),
+    "shr": (shift_right, ("type", "u32")),
+    "bfi": (insert_field, ("type", "type", "u32", "u32")),
 }

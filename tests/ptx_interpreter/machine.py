@@ -11,15 +11,26 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .arithmetic import COMPUTES
 from .counters import Counters
-from .instructions import Instruction, Kernel
-from .memory import MEMORY, DeviceMemory, SharedMemory
-from .operands import Address, Constant, DynamicShared, Negated, Operand, Parameter, Register, Special, Vector
-from .parser import COMPUTES
-from .types import RAW, PtxError, Type, raw_of
-from .warps import LANES, WARPS
-
-EFFECTS = MEMORY | WARPS
+from .memory import EFFECTS, LANES, DeviceMemory, SharedMemory
+from .program import (
+    RAW,
+    Address,
+    Constant,
+    DynamicShared,
+    Instruction,
+    Kernel,
+    Negated,
+    Operand,
+    Parameter,
+    PtxError,
+    Register,
+    Special,
+    Type,
+    Vector,
+    raw_of,
+)
 
 
 class Launch(NamedTuple):

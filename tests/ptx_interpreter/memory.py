@@ -1,18 +1,24 @@
-"""Memory of kernels: device memory, which is the emulator's, and shared memory of blocks; loads, stores and atomics."""
+"""Opcodes with effects beyond a thread's registers: loads, stores, atomics, and shuffles (PTX ISA, section 9.7).
+
+Device memory is the emulator's; shared memory is that of some blocks.
+"""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from cuda_emulator import memory as device_memory
 
-from .instructions import Instruction
-from .operands import Address, Operand, Vector
-from .protocols import Threads
-from .types import PtxError
+from .program import Address, Instruction, Operand, PtxError, Vector
+
+if TYPE_CHECKING:
+    from .machine import Machine
+
+LANES = 32
+ALL = np.uint32(0xFFFFFFFF)
 
 
 class DeviceMemory:
@@ -73,7 +79,7 @@ def _elements(operand: Operand) -> tuple:
     return operand.elements if isinstance(operand, Vector) else (operand,)
 
 
-def load(machine: Threads, i: Instruction, mask: np.ndarray | None) -> None:
+def load(machine: Machine, i: Instruction, mask: np.ndarray | None) -> None:
     """Registers = memory."""
     if i.has("param"):
         machine.write(i.destination, machine.parameter(i.sources[0]), mask)
@@ -88,7 +94,7 @@ def load(machine: Threads, i: Instruction, mask: np.ndarray | None) -> None:
         machine.write(target, result.view(i.type.dtype), mask)
 
 
-def store(machine: Threads, i: Instruction, mask: np.ndarray | None) -> None:
+def store(machine: Machine, i: Instruction, mask: np.ndarray | None) -> None:
     """Memory = registers. Of threads that write to one place, the last one wins."""
     n, raw = i.vector_length, i.type.raw
     values = [machine.read_lanes(each, i.type).view(raw) for each in _elements(i.sources[1])]
@@ -104,7 +110,7 @@ CHANGES: dict[str, Callable[..., Any]] = {  # of atomics: (old value, operands) 
 }
 
 
-def atomic(machine: Threads, i: Instruction, mask: np.ndarray | None) -> None:
+def atomic(machine: Machine, i: Instruction, mask: np.ndarray | None) -> None:
     """A thread after another: result = memory, memory = change(memory, operands)."""
     change = next(CHANGES[name] for name in i.modifiers if name in CHANGES)
     address, *operands = i.sources
@@ -121,4 +127,27 @@ def atomic(machine: Threads, i: Instruction, mask: np.ndarray | None) -> None:
     machine.write(i.destination, result, mask)
 
 
-MEMORY = {"ld": load, "st": store, "atom": atomic}
+def _check_whole(machine: Machine, i: Instruction, mask: np.ndarray | None) -> None:
+    if mask is not None:
+        warps = mask.reshape(-1, LANES)
+        if not (warps.all(axis=1) | ~warps.any(axis=1)).all():
+            raise PtxError(f"{i.opcode} by a part of a warp")
+
+
+def shuffle(machine: Machine, i: Instruction, mask: np.ndarray | None) -> None:
+    """Read a register of another lane. All lanes must take part, as all shuffles of this project have it."""
+    value, offset, limits, members = map(machine.read_lanes, i.sources, i.reads)
+    _check_whole(machine, i, mask)
+    if (members if mask is None else members[mask]).min() != ALL:
+        raise PtxError("shfl with a mask of fewer than 32 lanes")
+    offset, limits, lane = (offset & 31).astype(int), limits.astype(int), machine.lane_of_warp
+    limit, segment = limits & 31, limits >> 8 & 31
+    lowest, highest = lane & segment, lane & segment | limit & ~segment
+    source = {"down": lane + offset, "bfly": lane ^ offset, "idx": lowest | offset & ~segment & 31}[i.modifiers[1]]
+    is_inside = source <= highest
+    result, inside = i.destination.elements if isinstance(i.destination, Vector) else (i.destination, None)
+    machine.write(result, value[machine.first_of_warp + np.where(is_inside, source, lane)], mask)
+    machine.write(inside, is_inside, mask)
+
+
+EFFECTS = {"ld": load, "st": store, "atom": atomic, "shfl": shuffle}

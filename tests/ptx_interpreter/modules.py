@@ -14,11 +14,10 @@ from cuda_emulator import build, nvrtc
 from cuda_emulator.state import LOCK, CompileException, EmulatorError, settings
 
 from .counters import Counters
-from .instructions import Kernel
 from .machine import Launch, Machine
 from .memory import DeviceMemory
 from .parser import parse
-from .types import PtxError
+from .program import Kernel, PtxError
 
 ARCHITECTURE = "compute_90"  # the PTX that sm_90 is assembled from, without the time that this takes
 LANES_AT_ONCE = 4096  # threads of as many blocks as these are run together

@@ -7,11 +7,26 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .arithmetic import ARITHMETIC
-from .bits import BITS
-from .instructions import Instruction, Kernel
-from .operands import Address, Constant, DynamicShared, Negated, Operand, Parameter, Register, Special, Vector
-from .types import PREDICATE, TYPES, U32, U64, PtxError, Type
+from .arithmetic import COMPUTES
+from .program import (
+    PREDICATE,
+    TYPES,
+    U32,
+    U64,
+    Address,
+    Constant,
+    DynamicShared,
+    Instruction,
+    Kernel,
+    Negated,
+    Operand,
+    Parameter,
+    PtxError,
+    Register,
+    Special,
+    Type,
+    Vector,
+)
 
 ENTRY = re.compile(r"\.entry\s+(\w+)\s*\((.*?)\)\s*((?:\.\w+[^\n{]*\n?)*)\s*\{\n(.*?)\n\}", re.S)
 SHARED = re.compile(r"\.shared\s+\.align\s+(\d+)\s+\.(\w+)\s+(\w+)\[(\d+)\]")
@@ -23,7 +38,6 @@ RANGE = re.compile(r"(%\w+?)<(\d+)>")
 ADDRESS = re.compile(r"([%$\w.]+?)(?:\s*\+\s*(-?\w+))?")
 IGNORED = (".pragma", ".loc", ".file")
 SPECIAL = {"%tid", "%ntid", "%ctaid", "%nctaid", "%laneid"}
-COMPUTES = ARITHMETIC | BITS
 # Opcodes of the machine itself, and of memory and warps: types of the sources that are read as they are.
 OTHERS = {
     **dict.fromkeys(("ld", "st", "atom", "bra", "ret", "bar", "membar"), ()),

@@ -2,7 +2,7 @@
 // and its update. The net is a dimension of the grid: one large net (single_net/layerwise.cu), or nets trained in
 // lockstep (population/batched.cu).
 //
-// Activations, deltas and the weights in products are Operands (build/operands.py): T, or Bfloat16. All else is T: the
+// Activations, deltas and the weights in products are Operands (build/net_constants.py): T, or Bfloat16. All else is T: the
 // outputs of the net, gradients, and numbers on their way. Bias gradients are sums of deltas as they are stored.
 //
 // Rows are samples. Sums over rows give one partial sum per chunk of rows, which the next kernel adds up in order, so

@@ -14,8 +14,7 @@ import numpy as np
 
 from ...structs import NO_UPDATE, NetSpec
 from ..build.compiled_module import Module, compiled, source
-from ..build.net_constants import Architecture
-from ..build.operands import Operands
+from ..build.net_constants import Architecture, Operands
 from ..build.structs import CLOCK, NET_INPUTS, ChunkSum
 from ..runtime.device_memory import DeviceStruct
 from ..runtime.gemm import Products

@@ -27,8 +27,7 @@ from ...structs import (
     TrainConfig,
 )
 from ..build.compiled_module import Module
-from ..build.net_constants import Architecture, bound_of
-from ..build.operands import Operands
+from ..build.net_constants import Architecture, Operands, bound_of
 from ..build.structs import JOB, NET_INPUTS, ChunkSum, ProgressCounter
 from ..layers.batches import LockstepBatches
 from ..layers.passes import PER_BLOCK, Passes, evaluation_module, training_module

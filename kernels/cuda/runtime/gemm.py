@@ -19,7 +19,7 @@ from typing import Any
 import cupy
 import numpy as np
 
-from ..build.operands import BITS
+from ..build.net_constants import BITS
 
 STATUSES = {
     1: "NOT_INITIALIZED", 3: "ALLOC_FAILED", 7: "INVALID_VALUE", 8: "ARCH_MISMATCH", 11: "MAPPING_ERROR",
