@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import about_arguments, counted, is_number, shown
 from ..tables.cells import read_numbers
-from ..tables.table_files import columns_with_thousands, csv_names, csv_pieces
+from ..tables.table_files import columns_with_thousands, csv_format, csv_pieces
 from .record_batches import PIECE_BYTES, checked_columns, import_pyarrow, uniform_pieces
 from .source_kinds import names_in
 
@@ -42,7 +42,7 @@ def rows_of_csv(path: Path, y: Any) -> Iterator[tuple[Any, Any]]:
         If the file cannot be read as CSV, its first line holds numbers, or a cell is missing or no number; the message
         names its row. With names, also if a column may have separators of thousands: 2.390 beside 754.
     """
-    header, names = csv_names(path), names_in(y)
+    header, names = csv_format(path)[2], names_in(y)
     if header and all(map(is_number, header)):
         raise ValueError(
             f"The first line of {str(path)!r} should name the columns, but it holds numbers: {shown(header)}."

@@ -13,7 +13,6 @@ import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -31,8 +30,7 @@ MISSING = (
     "NULL", "NaN", "None", "n/a", "nan", "null",
 )  # fmt: skip
 PIECE_CELLS = 250_000  # of a piece of a table
-ROWS_TRIED = 1_000  # rows of a CSV file that decide about its marks ...
-CHARACTERS_TRIED = 10_000_000  # ... or fewer, of so many characters
+CHARACTERS_TRIED = 200_000  # first ones of a CSV file, whose rows decide about its marks
 MOST_LINE = 10_000_000  # bytes of a line of a gzipped file: it may be a thousand times as long as what is on disk
 QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
@@ -89,7 +87,10 @@ def read_table(
         table = _read_parquet(path, unchanged)
     else:
         text_columns = (*text_columns, *(columns_with_thousands(path) if is_training else ()))
-        table = _read_csv(pandas, path, text_columns, unchanged)
+        options = _csv_options(path, text_columns, unchanged)
+        with _csv_errors(pandas, path), _csv_content(path) as content:
+            # otherwise a column may be text in one part of the file and numbers in another
+            table = pandas.read_csv(content, **options, low_memory=False)
     if len(table) == 0:
         raise ValueError(f"{str(path)!r} has no rows below its header; a table needs at least one.")
     return with_text_names(table, f"The table {str(path)!r}")
@@ -138,13 +139,6 @@ def check_names(names: Sequence[str], noun: str, may_be_blank: bool = False) -> 
         first_position[name] = k
 
 
-def _read_csv(pandas: Any, path: Path, text_columns: Iterable[str], unchanged: Iterable[str]) -> pd.DataFrame:
-    options = _csv_options(path, text_columns, unchanged)
-    with _csv_errors(pandas, path), _csv_content(path) as content:
-        # otherwise a column may be text in one part of the file and numbers in another
-        return pandas.read_csv(content, **options, low_memory=False)
-
-
 def csv_pieces(path: Path, text_columns: Iterable[str], unchanged: Iterable[str] = ()) -> Iterator[pd.DataFrame]:
     """Yield a CSV file in pieces. Unlike for read_table, cells of a column may have other types in another piece.
 
@@ -152,9 +146,7 @@ def csv_pieces(path: Path, text_columns: Iterable[str], unchanged: Iterable[str]
     """
     pandas = import_pandas()
     options = _csv_options(path, text_columns, unchanged)
-    with _csv_errors(pandas, path), _csv_content(path) as content:
-        n_columns = max(1, pandas.read_csv(content, **options, nrows=0).shape[1])
-    rows = max(1, PIECE_CELLS // n_columns)
+    rows = max(1, PIECE_CELLS // max(1, len(csv_format(path)[2])))
     with _csv_content(path) as content:
         with _csv_errors(pandas, path):
             pieces = pandas.read_csv(content, **options, chunksize=rows, low_memory=False)
@@ -165,11 +157,6 @@ def csv_pieces(path: Path, text_columns: Iterable[str], unchanged: Iterable[str]
                 if piece is None:
                     return
                 yield piece
-
-
-def csv_names(path: Path) -> list[str]:
-    """Return the names in the first line of a CSV file; an empty list for an empty file."""
-    return _readable_format(path)[2]
 
 
 def mixed_columns(path: Path, is_training: bool = False) -> tuple[str, ...]:
@@ -191,7 +178,7 @@ def mixed_columns(path: Path, is_training: bool = False) -> tuple[str, ...]:
 
 def columns_with_thousands(path: Path) -> tuple[str, ...]:
     """Return the columns of a CSV file with semicolons whose marks may separate thousands, by its first rows."""
-    separator, _, names, rows = _readable_format(path)
+    separator, _, names, rows = csv_format(path)
     if separator != ";":
         return ()
     cells = [row for row in csv.reader(rows, delimiter=separator) if len(row) == len(names)]
@@ -201,7 +188,7 @@ def columns_with_thousands(path: Path) -> tuple[str, ...]:
 def _csv_options(path: Path, text_columns: Iterable[str], unchanged: Iterable[str]) -> dict[str, Any]:
     """Return the arguments of pandas.read_csv for a file."""
     unchanged = tuple(unchanged)
-    separator, decimal, names, _ = _readable_format(path)
+    separator, decimal, names, _ = csv_format(path)
     # pandas would rename the second of two equal names
     check_names(names, f"The table {str(path)!r}", may_be_blank=True)
     return {
@@ -274,26 +261,26 @@ def _unreadable_csv(path: Path, error: Exception) -> ValueError:
     )
 
 
-def _readable_format(path: Path) -> tuple[str, str, list[str], list[str]]:
-    """Return what _csv_format returns. Raises ValueError if the file cannot be read as CSV."""
-    try:
-        return _csv_format(path)
-    except (OSError, EOFError, zlib.error, csv.Error, ValueError) as error:
-        raise _unreadable_csv(path, error) from None
-
-
-def _csv_format(path: Path) -> tuple[str, str, list[str], list[str]]:
-    """Return (separator, decimal mark, column names, first rows as text) of a CSV file.
+def csv_format(path: Path) -> tuple[str, str, list[str], list[str]]:
+    """Return (separator, decimal mark, column names, first rows as text) of a CSV file; no names for an empty one.
 
     The separator is the most frequent of comma, semicolon and tab in the header outside quotation marks, with the comma
     on a tie. The decimal mark is a comma if semicolons separate and more numbers in the first rows have a comma than a
     point.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read as CSV.
     """
-    with _csv_content(path) as content, _as_text(content) as file:
-        lines = _first_lines(file)
-    header, *rows = [line for line in lines if line.strip()] or [""]
-    separator = max(",;\t", key=QUOTED.sub("", header).count)
-    names = next(csv.reader([header, *rows], delimiter=separator, skipinitialspace=True), [])
+    try:
+        with _csv_content(path) as content, _as_text(content) as file:
+            lines = file.readlines(CHARACTERS_TRIED)
+        header, *rows = [line for line in lines if line.strip()] or [""]
+        separator = max(",;\t", key=QUOTED.sub("", header).count)
+        names = next(csv.reader([header, *rows], delimiter=separator, skipinitialspace=True), [])
+    except (OSError, EOFError, zlib.error, csv.Error, ValueError) as error:
+        raise _unreadable_csv(path, error) from None
     if separator != ";":
         return separator, ".", names, rows
     cells = [cell.strip(' \r\n"') for row in rows for cell in row.split(separator)]
@@ -305,16 +292,6 @@ def _as_text(content: Any) -> TextIO:
     """Return a path or a content of bytes as an open text file."""
     how: Any = {"encoding": "utf-8-sig", "newline": ""}
     return open(content, **how) if isinstance(content, Path) else io.TextIOWrapper(content, **how)
-
-
-def _first_lines(file: TextIO) -> list[str]:
-    lines, n_left = [], CHARACTERS_TRIED
-    for line in islice(file, ROWS_TRIED + 1):
-        lines.append(line)
-        n_left -= len(line)
-        if n_left < 0:
-            break
-    return lines
 
 
 def _read_parquet(path: Path, unchanged: Iterable[str]) -> pd.DataFrame:
