@@ -108,11 +108,6 @@ def number_among(folder, n_workers):
     return number_of_worker()
 
 
-def process_number(estimator, X, y):
-    """Score in the form of scikit-learn: the number of the process that computes it."""
-    return os.getpid()
-
-
 NOTES = "FASTMLP_TEST_NOTES"  # variable with the path of a file to which workers write what they do
 
 

@@ -1,8 +1,4 @@
-"""Any number of threads gives the same bits of parameters, records and outputs, in every family that has several.
-
-tests/reliability/test_threads_and_populations.py trains random nets; here are sizes at which threads divide work in
-another way.
-"""
+"""Any number of threads gives the same bits of parameters, records and outputs, in every family that has several."""
 
 from itertools import product
 

@@ -1,7 +1,7 @@
 """Workers of an executor: how they get arrays, how many tasks run at a time, and what is lost with one of them.
 
 An executor is any object whose `submit` returns futures as concurrent.futures has them. What threads and processes of
-this machine do better is in subclasses of Workers here, for a Dask cluster in dask_workers.py.
+this machine do better is in subclasses of Workers here, for a Dask cluster in executor_kinds.py.
 """
 
 from __future__ import annotations

@@ -207,7 +207,7 @@ def _task_of_net(net: SingleNetBase, X: Any, y: Any, given: dict[str, Any], watc
     if given["monitor"]:
         from ..diagnosis.monitor import Monitor
 
-        monitor = Monitor(network, rows.watched, epochs)
+        monitor = Monitor(network, rows.shown, epochs)
     if net._named_device == "auto":
         net._choose_device(X if isinstance(rows, InMemory) else None, epochs * rows.n_samples, batch_size)
     return _task(
@@ -242,20 +242,20 @@ def fit_population(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], w
         X = as_numbers(X, "X")
     with _begun(pop, X, y, given, watch) as (task, flag, saver):
         if executor is None:
-            fitted = fit_nets(task, pop._draw, flag, saver)
+            outcome, reason = fit_nets(task, pop._draw, flag, saver)
         else:
             from ..executors.executor_kinds import workers_of
             from .workers import Draws, WorkersFit
 
             draws = Draws(pop.network, pop.init, pop.seeds, pop.init_scale)
             with workers_of(executor) as workers:
-                fitted, error = WorkersFit(workers, task, pop._named_device, draws, flag, saver).run()
-        if error is not None and (fitted.outcome.status == RUNNING).all():  # no net has begun
+                outcome, reason, error = WorkersFit(workers, task, pop._named_device, draws, flag, saver).run()
+        if error is not None and (outcome.status == RUNNING).all():  # no net has begun
             raise error
         if task.monitor is not None:
-            task.monitor.look(fitted.outcome, at_end=True)
+            task.monitor.look(outcome, at_end=True)
         pop.fits += 1
-        pop.result = result = result_of(pop, task, fitted.outcome, fitted.reason == "interrupt", watch)
+        pop.result = result = result_of(pop, task, outcome, reason == "interrupt", watch)
     if flag.is_set() and not result.interrupted:  # after the last call
         pop.result = result = replace(result, interrupted=True)
     if (result.status == DIVERGED_NET).any():
@@ -295,7 +295,7 @@ def _task_of_population(pop: PopulationBase, X: Any, y: Any, given: dict[str, An
     if given["monitor"]:
         from ..diagnosis.monitor import PopulationMonitor  # takes longer to import than all the rest
 
-        monitor = PopulationMonitor(network, rows.watched, rows.strides)
+        monitor = PopulationMonitor(network, rows.shown, rows.strides)
     if isinstance(rows, InMemory):
         # Samples are copied once, for all nets, restarts and evaluations; workers place them on their devices.
         device = ON_WORKERS if given["executor"] is not None else pop.device

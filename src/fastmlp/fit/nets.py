@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -38,16 +37,6 @@ from .task import ONE_BY_ONE, FitTask, epochs_of_attempt
 Redraw = Callable[[np.ndarray, int], None]
 
 
-class FittedNets(NamedTuple):
-    """Result of fit_nets.
-
-    reason : why the fit ended before all nets had: "interrupt", "time_limit", or ""
-    """
-
-    outcome: Outcome
-    reason: str
-
-
 def shown_progress(task: FitTask, outcome: Outcome) -> Progress | PartProgress:
     """Return the display of finished nets: a progress bar or, with verbose=2, lines with statistics of these nets.
 
@@ -64,8 +53,10 @@ def shown_progress(task: FitTask, outcome: Outcome) -> Progress | PartProgress:
     return part_of_whole(task.n_nets, task.verbose) or Progress(task.n_nets, task.verbose, "net")
 
 
-def fit_nets(task: FitTask, redraw: Redraw, flag: StopFlag, saver: Saver | None = None) -> FittedNets:
+def fit_nets(task: FitTask, redraw: Redraw, flag: StopFlag, saver: Saver | None = None) -> tuple[Outcome, str]:
     """Train all nets of a task, with restarts.
+
+    Return (outcome, why the fit ended before all nets had: "interrupt", "time_limit", or "").
 
     redraw : function (members, attempt) that draws new initial parameters for these nets
     flag : ends the fit once it is set
@@ -122,7 +113,7 @@ def fit_nets(task: FitTask, redraw: Redraw, flag: StopFlag, saver: Saver | None 
             outcome.status[(restarts == attempt) & (outcome.status != CONVERGED)] = RUNNING
         if reason == "time_limit":
             outcome.status[outcome.status == RUNNING] = OUT_OF_TIME
-    return FittedNets(outcome, reason)
+    return outcome, reason
 
 
 def _check_memory_of_states(task: FitTask, n_copies: int) -> None:

@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from ..network.spec import Network
     from ..streams.row_file import RowFile
 
-# Of rows on disk: for plots, and for a monitor to look at.
-SHOWN_ROWS, WATCHED_ROWS = 2_000, 100_000
+SHOWN_ROWS = 2_000  # of rows on disk, for plots and for a monitor to look at
 
 
 def is_array(X: Any, y: Any) -> bool:
@@ -99,10 +98,8 @@ class InMemory:
 
     @property
     def shown(self) -> Samples:
-        """Samples for plots."""
+        """Samples for plots and for a monitor."""
         return self.data
-
-    watched = shown  # by a monitor
 
     @property
     def sent(self) -> Samples:
@@ -175,16 +172,8 @@ class OnDisk(NamedTuple):
 
     @property
     def shown(self) -> Samples:
-        """Samples for plots: evenly spaced ones."""
-        return self._evenly_spaced(SHOWN_ROWS)
-
-    @property
-    def watched(self) -> Samples:
-        """Samples that a monitor looks at: evenly spaced ones."""
-        return self._evenly_spaced(WATCHED_ROWS)
-
-    def _evenly_spaced(self, most: int) -> Samples:
-        rows = np.linspace(0, self.n_samples - 1, min(self.n_samples, most)).round().astype(np.int64)
+        """Samples for plots and for a monitor: evenly spaced ones."""
+        rows = np.linspace(0, self.n_samples - 1, min(self.n_samples, SHOWN_ROWS)).round().astype(np.int64)
         weight = select_weights(self.data.weight, rows) if self.data.has_weights else self.data.weight
         return make_samples(*self.file.take(rows), weight, self.metric)
 

@@ -26,7 +26,7 @@ from ..runtime.checkpoint_interval import Interval, Timer
 from ..runtime.ctrl_c import StopFlag, stop_flag
 from .checkpoint import Saver
 from .hooks.time_limit import TimeLimit
-from .nets import FittedNets, fit_nets, shown_progress
+from .nets import fit_nets, shown_progress
 from .optimizer_state import OptimizerState
 from .outcome import Outcome, converged_nets
 from .state import FitState
@@ -190,7 +190,7 @@ class WorkersFit:
             state.give_optimizer_states(task)
         self._waiting = stretches(self.outcome.status == RUNNING)  # nets of the next tasks
 
-    def run(self) -> tuple[FittedNets, BaseException | None]:
+    def run(self) -> tuple[Outcome, str, BaseException | None]:
         """Train all nets, and return what has become of them, with the error that has ended the fit.
 
         Nets of finished tasks are written whatever happens; the others keep their parameters.
@@ -213,7 +213,7 @@ class WorkersFit:
             self._write()
         if self._limit is not None and not reason and (self.outcome.status == RUNNING).any():
             self.outcome.status[self.outcome.status == RUNNING] = OUT_OF_TIME
-        return FittedNets(self.outcome, reason), error
+        return self.outcome, reason, error
 
     @property
     def _n_waiting(self) -> int:
@@ -307,17 +307,17 @@ def train_nets(arrays: list[np.ndarray], argument: NetsTask) -> NetsResult:
     initial = task.params.copy() if task.restart_after is not None else task.params
     try:
         with stop_flag() as flag:
-            fitted = fit_nets(task, argument.draws.into(task.params), flag, saver)
+            outcome, reason = fit_nets(task, argument.draws.into(task.params), flag, saver)
             if not task.device.is_host:  # the program that fits may have no GPU to evaluate nets on
-                converged_nets(task, fitted.outcome)
+                converged_nets(task, outcome)
     finally:
         task.rows.close()
     state = states[-1] if states else None
     if state is not None and task.restart_after is not None:
-        state = state.of_ended_nets(initial, np.isin(fitted.outcome.status, (RUNNING, OUT_OF_TIME)))
+        state = state.of_ended_nets(initial, np.isin(outcome.status, (RUNNING, OUT_OF_TIME)))
     seconds, compiling = watch.read()
-    given = fitted.reason == "interrupt", state, task.optimizer_states
-    return NetsResult(task.params, replace(fitted.outcome, kept=None), *given, seconds - compiling, compiling)
+    given = reason == "interrupt", state, task.optimizer_states
+    return NetsResult(task.params, replace(outcome, kept=None), *given, seconds - compiling, compiling)
 
 
 def filled(samples: Samples, are_shared: tuple[bool, ...], arrays: list[np.ndarray]) -> Samples:

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from executor_cases import InPlace, number_among, process_pool
 
-from fastmlp.executors.dask_workers import DaskWorkers
-from fastmlp.executors.executor_kinds import workers_of
+from fastmlp.executors.executor_kinds import DaskWorkers, workers_of
 from fastmlp.executors.workers import (
     UNKNOWN_SLOTS,
     ArrayFolder,
@@ -224,7 +223,7 @@ def test_dask_counts_workers_and_scatters_again_after_a_loss(monkeypatch):
     workers.replace(BaseException())
     assert workers.share(array).number == 2
     client.n_threads = {"tcp://10.0.0.1:1": 1}
-    monkeypatch.setattr("fastmlp.executors.dask_workers.COUNT_EVERY", 0.0)
+    monkeypatch.setattr("fastmlp.executors.executor_kinds.COUNT_EVERY", 0.0)
     assert workers.n_slots == 1
 
 

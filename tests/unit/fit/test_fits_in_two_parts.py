@@ -287,16 +287,6 @@ def test_an_error_leaves_the_nets_before_it(kind, tmp_path):
     assert 1 in trained
 
 
-def test_damage_of_the_last_checkpoint_costs_the_epochs_since_the_one_before(tmp_path):
-    path = tmp_path / "run.ckpt"
-    fit("net", path=path, every=1, callbacks=lambda epoch, history: epoch == 2)
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.warns(UserWarning, match="goes on from the one before it"):
-        found = fit("net", path=path, resume=True)
-    assert found[1].epochs_before == 2
-    assert_same_fit(found, whole("net"))
-
-
 @pytest.mark.parametrize(
     "kind, every, n_written",
     [

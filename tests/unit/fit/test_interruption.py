@@ -172,14 +172,6 @@ def test_interruption_counts_no_net_twice(kind, n_calls, monkeypatch):
     assert f"interrupted; {result.n_finished} had come to their end" in result.summary()
 
 
-@pytest.mark.parametrize("kind, n_calls", [("nets in lanes", 7), ("nets one by one", 60)])
-def test_interruption_before_the_last_attempt_finishes_no_net(kind, n_calls, monkeypatch):
-    """Nets at the end of an attempt would have been restarted, so that none of them has finished."""
-    result = interrupted(kind, n_calls, monkeypatch, epochs=6, converged=fastmlp.Converged(1e-9, restart_after=3))[1]
-    assert (result.epochs == 3).any()
-    assert (result.n_finished, set(result.stopped_by)) == (0, {"interrupt"})
-
-
 def test_nets_on_two_threads_end_soon(monkeypatch):
     """A net that is training stops, not after all its epochs."""
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")

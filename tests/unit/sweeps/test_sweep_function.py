@@ -1,6 +1,5 @@
 """Random search by `sweep`: scores equal cross-validation, rows are sorted, and the best configuration is refitted."""
 
-import dataclasses
 import itertools
 import os
 import signal
@@ -14,7 +13,6 @@ from scipy.stats import loguniform, randint
 import fastmlp
 from fastmlp import MLP, Population, sweep
 from fastmlp.executors.workers import ProcessWorkers
-from fastmlp.kernels.structs import RUNNING
 from fastmlp.sampling import folds
 from fastmlp.sweeps import search
 from fastmlp.sweeps.space import default_loss, n_outputs_of
@@ -150,30 +148,6 @@ def test_named_loss_decides_if_integers_are_classes(rng):
     assert sweep(X, counts, {"loss": "poisson", "l2": (0.0, 0.1)}, **settings).best.network.layer_sizes[-1] == 1
     two = sweep(X, counts > 1, {"loss": "softmax_cross_entropy", "l2": (0.0, 0.1)}, **settings)
     assert (two.scoring, two.best.network.layer_sizes[-1]) == ("accuracy", 2)
-
-
-def test_interruption_keeps_finished_configurations(task, monkeypatch):
-    """Ctrl-C in the second population, after one configuration of it."""
-    fits = []
-    fit = Population.fit
-
-    def interrupted(self, *arguments, **settings):
-        result = fit(self, *arguments, **settings)
-        fits.append(result)
-        status = np.where(np.arange(result.n_nets) < (3 if len(fits) == 2 else 0), result.status, RUNNING)
-        return result if len(fits) == 1 else dataclasses.replace(result, interrupted=True, status=status)
-
-    monkeypatch.setattr(Population, "fit", interrupted)
-    space = {"hidden_layer_sizes": [(3,), (4,), (5,)], "l2": [0.0, 0.1, 0.2, 0.3]}
-    with pytest.warns(UserWarning, match=r"interrupted: 5 of 12 configurations are finished; .*goes on after sweep"):
-        found = sweep(*task, space, n=12, epochs=2, random_state=0, verbose=0)
-    assert (len(fits), found.interrupted) == (2, True)
-    assert len({row["hidden_layer_sizes"] for row in found.settings}) == 2
-    assert len(found.settings) == len(found.scores) == fits[0].n_nets // 3 + 1
-    assert np.isfinite(found.scores).all()
-    assert "interrupted" in found.summary()
-    with pytest.raises(KeyboardInterrupt):  # the first: nothing to show
-        sweep(*task, space, n=12, epochs=2, random_state=0, verbose=0)
 
 
 def test_interruption_during_evaluation_or_refit_keeps_scores(task, monkeypatch):
