@@ -10,9 +10,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from fastmlp.execution.blas_environment import SLOWING
 from fastmlp.runtime.found_devices import microarchitecture
 
+# Environment variables that make OpenBLAS choose kernels of another CPU. Some machines set them; products take four
+# times as long there.
+SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 LIBRARIES = ("numpy", "scipy", "numba", "llvmlite", "scikit-learn", "torch", "jax", "keras")
 
 

@@ -1,7 +1,7 @@
 """Kernel dispatch: chooses kernel family, threads, rows, shards, copies, lanes and variant, by what thresholds.py says.
 
-A Choice (kernels/structs.py) is what is chosen; allocation and backends take it as it is. family_descriptions.py
-describes the families. On a GPU, gpu_costs.py estimates what a step takes in each family; unrolled_code.py counts how
+A Choice (kernels/structs.py) is what is chosen; allocation and backends take it as it is. docs/architecture.md has a
+table of the families. On a GPU, gpu_costs.py estimates what a step takes in each family; unrolled_code.py counts how
 much each tiny architecture has been trained, and says whether its unrolled code pays. No variant changes a bit of the
 results. Work is counted in multiply-adds of matrix products.
 """
