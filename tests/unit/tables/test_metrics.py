@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from fastmlp.tables.metrics import classification_metrics, regression_metrics, roc_auc
+from fastmlp.tables.metrics import classification_metrics, roc_auc
 
 
 def test_classification_metrics_by_hand():
@@ -26,9 +26,3 @@ def test_roc_auc_equals_the_share_of_ordered_pairs(rng):
     difference = score[positive][:, None] - score[~positive]
     assert roc_auc(positive, score) == pytest.approx(((difference > 0) + 0.5 * (difference == 0)).mean(), rel=1e-12)
     assert math.isnan(roc_auc(np.ones(3, bool), np.arange(3)))
-
-
-def test_regression_metrics_by_hand():
-    metrics = regression_metrics(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 6.0]))
-    assert metrics == pytest.approx({"RMSE": 3**0.5, "MAE": 1.0, "R2": 1 - 9 / 2})
-    assert math.isnan(regression_metrics(np.ones(3), np.ones(3))["R2"])

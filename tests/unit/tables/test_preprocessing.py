@@ -90,16 +90,6 @@ def test_few_cells_that_are_no_numbers_count_as_missing(table):
     assert (known.notes[:-1], [note.text for note in notes]) == ((said,), [said])
 
 
-def test_unknown_categories_become_zeros_with_a_note(table):
-    known, notes = fitted(table, "target"), []
-    found = features(known, table.head(2).assign(colour=["violet", None], flag=[None, True]))
-    assert found.filter(like="colour").to_numpy().tolist() == [[0, 0, 0, 0], [0, 0, 0, 1]]
-    assert found.loc[0, ["flag = False", "flag = True"]].sum() == 0  # no cell of "flag" was missing in training
-    known.transform(table.assign(flag="yes"), notes=notes)
-    assert [note.is_serious for note in notes] == [True]
-    assert "Column 'flag' has categories unseen in training in all 80 cells ('yes')" in notes[0].text
-
-
 def test_the_frequent_ones_of_many_categories_are_encoded(rng):
     """An unseen category is encoded as a rare one is, and noted only if most cells are of such categories."""
     cells = ["a"] * 400 + ["b"] * 200 + ["c"] * 16 + [f"rare {k // 2}" for k in range(520)] + [None] * 4

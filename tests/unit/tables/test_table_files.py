@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import builtins
 import gzip
-import json
-import warnings
 
 import numpy as np
 import pytest
@@ -155,18 +153,6 @@ def test_column_names_equal_as_text_raise(tmp_path):
         with_text_names(pd.DataFrame([[1, 2, 3]], columns=["", "a", ""]))
 
 
-def test_pieces_of_csv_files_leave_the_filters_of_warnings_as_they_are(tmp_path, monkeypatch):
-    """Also between two pieces, where the caller may read another file, or give up."""
-    monkeypatch.setattr(table_files, "PIECE_CELLS", 2)
-    (tmp_path / "table.csv").write_text("a,b\n1,2\n3,4\n5,6\n")
-    filters = list(warnings.filters)
-    pieces = table_files.csv_pieces(tmp_path / "table.csv", ())
-    assert [next(pieces).shape, next(pieces).shape] == [(1, 2), (1, 2)]
-    assert warnings.filters == filters
-    assert len(list(pieces)) == 1
-    assert warnings.filters == filters
-
-
 def test_separators_within_quotes_are_ignored(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text('"x;y;z;w",t\n1,2\n3,4\n')
@@ -195,16 +181,6 @@ def test_wrong_pandas_metadata_raises_with_the_file_name(tmp_path):
             assert read_table(tmp_path / "t.parquet").shape == (2, 1)
         except ValueError as error:
             assert "what pandas has written about them is damaged" in str(error)  # noqa: PT017
-    good = pa.Table.from_pandas(pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}).set_index("a"))
-    whole = json.loads(good.schema.metadata[b"pandas"])
-    for key in whole:
-        for wrong in (None, 3, [None], {"a": 1}):
-            damaged = json.dumps({**whole, key: wrong}).encode()
-            parquet.write_table(good.replace_schema_metadata({b"pandas": damaged}), tmp_path / "t.parquet")
-            try:
-                read_table(tmp_path / "t.parquet")
-            except ValueError as error:
-                assert "t.parquet'" in str(error)  # noqa: PT017
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
