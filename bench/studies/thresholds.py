@@ -114,7 +114,7 @@ def always(value: Any) -> Callable[..., Any]:
 
 
 def lanes_from(n_nets: float) -> Callable[..., Any]:
-    return lambda *_: (thresholds.LaneThreshold(inf, n_nets, n_nets, n_nets),)  # type: ignore[arg-type]
+    return lambda *_: ((inf, (n_nets, n_nets, n_nets)),)
 
 
 FAMILIES = {

@@ -23,7 +23,7 @@ from fastmlp.population import subset_of
 def small_nets_train_in_lanes(monkeypatch):
     """Make dispatch choose lanes for any number of nets, so that the sizes below decide."""
     thresholds = fastmlp.execution.thresholds
-    monkeypatch.setattr(thresholds, "LANES_FROM", (thresholds.LaneThreshold(4000, 1, 1, 1),))
+    monkeypatch.setattr(thresholds, "LANES_FROM", ((4000, (1, 1, 1)),))
     monkeypatch.setattr(thresholds, "EVALUATION_LANES_FROM_NETS", 1)
 
 

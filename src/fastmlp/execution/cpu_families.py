@@ -51,7 +51,7 @@ def suits_lanes(fan_in: int, fan_out: int, rows: int) -> bool:
     >>> suits_lanes(64, 64, 200), suits_lanes(64, 100, 200), suits_lanes(64, 100, 32), suits_lanes(784, 3, 32)
     (False, True, False, True)
     """
-    _, max_weights, max_outputs = next(limit for limit in thresholds.BATCH_SIMD_LIMITS if rows <= limit.max_rows)
+    _, max_weights, max_outputs = next(limit for limit in thresholds.BATCH_SIMD_LIMITS if rows <= limit[0])
     is_half_filled = fan_out < thresholds.TILE_FILL * (-(-fan_out // thresholds.TILE_COLUMNS) * thresholds.TILE_COLUMNS)
     if (
         is_half_filled

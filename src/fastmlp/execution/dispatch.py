@@ -132,8 +132,9 @@ def choose_nets_family(
 def lanes_from(network: Network, rows: int, shuffle: bool) -> float:
     """Return the number of nets from which a CPU trains them in SIMD lanes, in batches of `rows` samples, or inf."""
     n_params = network.layout.n_params
-    threshold = next((row.n_nets(rows) for row in thresholds.LANES_FROM if n_params <= row.max_params), inf)
-    if not shuffle and n_params <= thresholds.LANES_FROM[0].max_params:
+    size = 0 if rows <= 4 else 1 if rows <= 16 else 2
+    threshold = next((n_nets[size] for most, n_nets in thresholds.LANES_FROM if n_params <= most), inf)
+    if not shuffle and n_params <= thresholds.LANES_FROM[0][0]:
         threshold = min(threshold, thresholds.LANES_FROM_UNSHUFFLED)
     return threshold
 

@@ -8,31 +8,16 @@ help of gpu_costs.py and unrolled_code.py.
 from __future__ import annotations
 
 from math import inf
-from typing import NamedTuple
 
 from ..kernels.structs import EVALUATION_CHUNK_ROWS
 
 # ---- samples as SIMD lanes (batch_simd) or a product per layer (layerwise): bench/studies/thresholds.py family,
 # bench/log/small_nets.md#family-thresholds
 
-
-class BatchSimdLimit(NamedTuple):
-    """Largest layer with which samples as lanes win, for batches of up to max_rows samples."""
-
-    max_rows: float
-    max_weights: int
-    # A layer with so few outputs does not count, whatever its weights: a product takes 16 columns at a time, except the
-    # product with one row.
-    max_outputs: int
-
-
-BATCH_SIMD_LIMITS = (
-    BatchSimdLimit(1, 200, 0),
-    BatchSimdLimit(8, 200, 2),
-    BatchSimdLimit(31, 600, 4),
-    BatchSimdLimit(63, 2500, 4),
-    BatchSimdLimit(inf, 3500, 4),
-)
+# Largest layer with which samples as lanes win: (samples of a batch up to which the row counts, weights, outputs). A
+# layer with so few outputs does not count, whatever its weights: a product takes 16 columns at a time, except the
+# product with one row.
+BATCH_SIMD_LIMITS = ((1, 200, 0), (8, 200, 2), (31, 600, 4), (63, 2500, 4), (inf, 3500, 4))
 # Where the outputs of a layer leave tiles of a product half empty, samples as lanes win with larger layers
 # (bench/log/gemm.md#half-filled-tiles).
 TILE_COLUMNS = 32  # columns of a product's tile
@@ -73,28 +58,12 @@ STEP_PER_SHARD_THREAD = 600_000  # the same for each further thread
 # ---- populations in lanes or one by one: bench/studies/thresholds.py lanes,
 # bench/log/populations.md#lanes-or-one-by-one
 
-
-class LaneThreshold(NamedTuple):
-    """Numbers of nets from which nets of up to max_params parameters train in lanes, by the samples of a batch.
-
-    They are twice the number that makes a block of lanes cheaper than nets one by one, since two threads train two nets
-    one by one in the time of one. More threads would raise it further, but a population has the same bits for any
-    number of threads.
-    """
-
-    max_params: int
-    batches_up_to_4: float
-    batches_up_to_16: float
-    larger_batches: float
-
-    def n_nets(self, batch_size: int) -> float:
-        if batch_size <= 4:
-            return self.batches_up_to_4
-        return self.batches_up_to_16 if batch_size <= 16 else self.larger_batches
-
-
-LANES_FROM = (LaneThreshold(40, 6, 12, 20), LaneThreshold(1000, 8, 14, 24), LaneThreshold(4000, 12, 24, inf))
-LANES_FROM_UNSHUFFLED = 8  # nets of up to LANES_FROM[0].max_params parameters, if their samples stay in place
+# Numbers of nets from which they train in lanes: (parameters of a net up to which the row counts, numbers of nets in
+# batches of up to 4 samples, of up to 16, and in larger ones). They are twice the number that makes a block of lanes
+# cheaper than nets one by one, since two threads train two nets one by one in the time of one. More threads would raise
+# it further, but a population has the same bits for any number of threads.
+LANES_FROM = ((40, (6, 12, 20)), (1000, (8, 14, 24)), (4000, (12, 24, inf)))
+LANES_FROM_UNSHUFFLED = 8  # nets of the first row of LANES_FROM, if their samples stay in place
 EVALUATION_LANES_UP_TO_PARAMS = 4000  # parameters of a net up to which a forward pass is in lanes ...
 EVALUATION_LANES_FROM_NETS = 12  # ... from so many nets on
 NET_STEP_WORK = 50  # multiply-adds that take as long as activations and bookkeeping of a tiny net and sample
