@@ -26,7 +26,7 @@ from .cells import (
     examples,
     text_of,
 )
-from .training_column import MAX_CATEGORIES, MIN_ROWS
+from .training_column import MAX_CATEGORIES, MIN_ROWS, MIN_SHARE_OF_FREQUENT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,17 +64,18 @@ class CategoryColumn(Column):
         if column.kind != "category":
             return None
         name, reason, hint, (frequent, share) = column.name, column.against_categories, column.hint, column.frequent
-        if reason and not column.is_frequent and (not frequent or column.are_dates or hint):
+        is_frequent = share >= MIN_SHARE_OF_FREQUENT
+        if reason and not is_frequent and (not frequent or column.are_dates or hint):
             if hint:
                 return None, f"{reason}; {hint}"
-            all_rare = column.has_too_many and not frequent and not column.are_dates
+            all_rare = len(column.distinct) > MAX_CATEGORIES and not frequent and not column.are_dates
             return None, reason + f", and none is in {MIN_ROWS} rows" * all_rare
         if not frequent:
             n = counted(len(column.distinct), "category", "categories")
             found = cls(name, tuple(column.distinct), column.n_missing > 0, column.is_text)
             return found, f"is used as {n}: {hint}" if hint else ""
         least = "" if len(frequent) == MAX_CATEGORIES else f" (in {MIN_ROWS} rows or more)"
-        where = "" if column.is_frequent else f", which are in {100.0 * share:.2g} % of the cells"
+        where = "" if is_frequent else f", which are in {100.0 * share:.2g} % of the cells"
         note = (
             f"has {column.n_shown} categories, and the {len(frequent)} most frequent{least} are encoded{where}; others "
             "are zeros"

@@ -84,7 +84,8 @@ class NumberColumn(Column):
 
     @classmethod
     def fit(cls, column: TrainingColumn, encoding: NumericEncoding) -> Found | None:
-        is_text = column.kind == "category" and bool(column.against_categories) and column.has_numbers_only
+        are_numbers = column.not_numbers.n_present > 0 and not column.not_numbers.n_bad
+        is_text = column.kind == "category" and are_numbers and bool(column.against_categories and not column.thousands)
         if column.kind != "number" and not is_text:
             return None
         values, misfits = numbers_in(column.sample, reads_booleans=False).values, column.not_numbers

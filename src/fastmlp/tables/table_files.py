@@ -112,8 +112,7 @@ def with_text_names(table: pd.DataFrame, noun: str = "The table") -> pd.DataFram
             "needs one name; join the levels: table.columns = ['_'.join(map(str, name)) for name in table.columns]."
         )
     check_names(list(map(str, table.columns)), noun)
-    are_texts = set(map(type, table.columns)) == {str}  # np.str_ has another repr
-    return table if are_texts else table.rename(columns=str)
+    return table if set(map(type, table.columns)) == {str} else table.rename(columns=str)  # np.str_ has another repr
 
 
 def with_columns(table: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:

@@ -160,11 +160,6 @@ class TrainingColumn:
     def thousands(self) -> str:
         return "" if self.has_category_type or not self.is_text else thousands_of(self.names)
 
-    @property
-    def has_numbers_only(self) -> bool:
-        cells = self.not_numbers
-        return cells.n_present > 0 and not cells.n_bad and not self.thousands
-
     def are_mostly(self, pattern: re.Pattern[str]) -> bool:
         """Return whether more than half of its texts match a pattern."""
         return float(np.mean([pattern.fullmatch(name.strip()) is not None for name in self.names])) > 0.5
@@ -174,18 +169,15 @@ class TrainingColumn:
         """Whether more than half of its texts are dates, of which some are in no clear order of day and month."""
         return self.are_mostly(DATE)
 
-    @property
-    def has_too_many(self) -> bool:
-        return len(self.distinct) > MAX_CATEGORIES
-
     @cached_property
     def against_categories(self) -> str:
         """Why its texts cannot all be categories; "" if they can."""
-        if not self.has_too_many and len(self.distinct) != self.texts.n_present:
+        has_too_many = len(self.distinct) > MAX_CATEGORIES
+        if not has_too_many and len(self.distinct) != self.texts.n_present:
             return ""
         if self.are_dates:
             return f"it holds dates as text, such as {self.names[0]!r}; to use it, {dates_of(self.name)}"
-        if self.has_too_many:
+        if has_too_many:
             return f"it has {self.n_shown} different texts, but at most {MAX_CATEGORIES} are encoded"
         return "its text is different in every row"
 
@@ -207,18 +199,13 @@ class TrainingColumn:
     @cached_property
     def frequent(self) -> tuple[list[str], float]:
         """(the most frequent of too many categories, sorted; the fraction of the cells that they make up)."""
-        if not self.has_too_many:
+        if len(self.distinct) <= MAX_CATEGORIES:
             return [], 0.0
         counts: Counter[str] = Counter()
         for name, count in zip(self.names, self.texts.counts.values(), strict=True):
             counts[name] += count
         chosen = [name for name, count in counts.most_common(MAX_CATEGORIES) if count >= MIN_ROWS]
         return sorted(chosen), sum(counts[name] for name in chosen) / max(1, self.texts.n_present)
-
-    @property
-    def is_frequent(self) -> bool:
-        """Whether its frequent categories make up enough of the cells."""
-        return self.frequent[1] >= MIN_SHARE_OF_FREQUENT
 
 
 # Texts that are numbers to a reader, not to a program. They are not read as numbers, since "1,234" is another number in
