@@ -70,6 +70,11 @@ class Shape:
         return cls(in_thread=True, threads=NETS_PER_BLOCK, tile=4, numbers=0, in_shared=True)
 
     @classmethod
+    def of_evaluation(cls, architecture: Architecture, n_samples: int, limit: int) -> Shape:
+        """Return the shape for an evaluation, one of few, so that few kernels serve all numbers of samples."""
+        return cls.of_blocks(architecture, 0, min(LARGEST_TILE, -(-n_samples // 8) * 8), limit)
+
+    @classmethod
     def of_blocks(cls, architecture: Architecture, n_state: int, rows: int, limit: int) -> Shape:
         """Return the shape for a net in each block: the threads and the tile of samples that its layers fill.
 

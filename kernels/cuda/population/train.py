@@ -239,7 +239,7 @@ def evaluate_nets(net: NetSpec, data: Samples, nets: PopulationState, run: Popul
     n, dtype = nets.n_members, run.dtype
     n_outputs = data.n_samples * architecture.sizes[-1] if output.size else 0  # of a net
     free, _ = free_memory()
-    shape = Shape.of_blocks(architecture, 0, min(data.n_samples, 64), shared_limit())
+    shape = Shape.of_evaluation(architecture, data.n_samples, shared_limit())
     n_bytes = (nets.n_params + n_outputs + shape.workspace) * dtype.itemsize + 64
     n_blocks = int(SHARE_OF_MEMORY * free / n_bytes)  # that memory is enough for, or nets with one block each
     max_nets = max(1, min(n, batched.MOST_NETS, n_blocks))

@@ -166,7 +166,7 @@ class SmallNetWorkspace:
     def _evaluate_part(self, data: Samples, params: Any, output: Any) -> np.ndarray:
         """Return (2,), the sums of losses and correct samples; outputs go to the device array `output`."""
         architecture = self._architecture(data)
-        shape = Shape.of_blocks(architecture, 0, min(data.n_samples, 64), shared_limit())
+        shape = Shape.of_evaluation(architecture, data.n_samples, shared_limit())
         kernel = compile_evaluation(architecture, shape)
         chunks = max(1, min(most_chunks(), -(-data.n_samples // shape.tile)))
         partial = cupy.zeros((1, chunks, 2))
