@@ -15,13 +15,11 @@ from ..execution.plan import Plan
 from ..runtime.ctrl_c import StopFlag
 from .divergence import warn_of_divergence
 from .hooks import Hook
-from .hooks.callbacks import Callbacks
 from .hooks.early_stopping import EndByRecords
-from .hooks.metrics import Measure
-from .hooks.progress import ShowProgress, Watch
+from .hooks.metrics import Measure, Validation
+from .hooks.observers import Callbacks, ShowProgress, Watch
 from .hooks.time_limit import EndInTime
 from .hooks.tuned_calls import TunedCalls
-from .hooks.validation import Validation
 from .one_net import OneNet
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import reference_net
 import reference_optimizers
+from fit_kinds import OPTIONS, fit, make
 
 import fastmlp
 from fastmlp import MLP, Adam, Converged, EarlyStopping, Population
@@ -19,43 +20,24 @@ def samples(rng):
     return X, (X[:, 0] * X[:, 1] > 0).astype(int)
 
 
-def stopping(monitor):
-    """Arguments of a fit that early stopping ends after a different number of epochs for each net."""
-    rule = EarlyStopping(patience=5, monitor=monitor, min_delta=1e-4)
-    return {"epochs": 300, "optimizer": Adam(0.1), "validation_fraction": 0.3, "early_stopping": rule}
-
-
-FITS = {  # settings of the nets, arguments of fit
-    **{
-        name: ({"l2": np.linspace(0.0, 0.1, N_NETS)}, {"optimizer": kind(weight_decay=0.02, clip_norm=0.3)})
-        for name, kind in OPTIMIZERS.items()
-    },
-    "dropout": ({"dropout": np.linspace(0.1, 0.5, N_NETS)}, {}),
-    "stopped by loss": ({}, stopping("loss")),
-    "stopped by accuracy": ({}, stopping("accuracy")),
+ALONE = [option for option, row in OPTIONS.items() if not row.nets and "validation_fraction" not in row.fit]
+CASES = {option: (option, {}) for option in ALONE} | {
+    name: ("plain", {"optimizer": kind(weight_decay=0.02, clip_norm=0.3), "batch_size": None})
+    for name, kind in OPTIMIZERS.items()
 }
 
 
-@pytest.mark.parametrize("batch_size", [None, 8])
-@pytest.mark.parametrize("name", FITS)
-def test_nets_equal_single_nets_to_the_bit(name, batch_size, samples):
-    settings, given = FITS[name]
-    shared = {"loss": "binary_cross_entropy", "device": "cpu"}
-    pop = Population(SIZES, N_NETS, **shared, **settings, random_state=5)
-    given = {"epochs": 6, "batch_size": batch_size, "verbose": 0, **given}
-    if "validation_fraction" in given:  # which draws, from the seed of all nets
-        X, y = samples
-        given |= {"validation_fraction": 0.0, "validation_data": (X[:9] + 0.3, y[:9])}
-    result = pop.fit(*samples, **given)
-    for k in range(N_NETS):
-        own = {name: values[k] for name, values in settings.items()}
-        net = MLP(SIZES, **shared, **own, random_state=int(pop.seeds[k]))
-        history = net.fit(*samples, **given)
+@pytest.mark.parametrize("name", CASES)
+def test_nets_equal_single_nets_to_the_bit(name):
+    """A validation_fraction, which the seed of all nets draws, is left out."""
+    option, given = CASES[name]
+    pop, result = fit("nets one by one", option, **given)
+    for k in range(pop.n_nets):
+        net, history = fit("net", option, nets=make("nets one by one", option).net(k), **given)
         np.testing.assert_array_equal(pop.params[k], net.params)
         assert (result.epochs[k], result.loss[k]) == (history.epochs, history.loss[-1])
-        if "early_stopping" in given:
+        if history.best_epoch is not None:
             assert result.best_epoch[k] == history.best_epoch
-    assert len(set(result.epochs)) == 1 or "early_stopping" in given
 
 
 def test_settings_and_weights_per_net_match_the_reference(samples):

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from executor_cases import Pickled, process_pool
-from fit_kinds import HELD_OUT, KINDS, WEIGHTS, fit, make
+from fit_kinds import ALL, HELD_OUT, KINDS, WEIGHTS, fit, make
 from peak_memory import growth, on_linux
 from resumed_fits import assert_same_fit
 from small_blocks import N, Rows, X, Y
 
-from fastmlp import MLP, SGD, AdamW, Population, TrainingWarning
+from fastmlp import MLP, SGD, Population, TrainingWarning
 from fastmlp.streams import shuffled_blocks
 
 ON_DISK = {"net, rows on disk": "net", "nets, rows on disk": "nets one by one"}  # and the kind in memory
@@ -18,26 +18,20 @@ OF_NETS = np.random.default_rng(1).uniform(0.1, 3.0, (3, N))
 small_parts = pytest.mark.usefixtures("small_parts")
 
 
-def mean_output(y_true, y_pred):
-    return float(y_pred.mean())
-
-
-FITS = {  # arguments of fit
-    "schedules": {"schedule": "cosine", "optimizer": AdamW(weight_decay=0.3, learning_rate_factors={"biases": 0.1})},
+FITS = {  # arguments of fit, beside the options
     "class_weight": {"class_weight": {0: 0.5, 1: 3.0}},
-    "both weights": {"sample_weight": WEIGHTS, "class_weight": "balanced"},
-    "validation_fraction": {"validation_fraction": 0.3, "early_stopping": 2},
     "weights and fraction": {"sample_weight": WEIGHTS, "class_weight": "balanced", "validation_fraction": 0.3},
-    "metrics": {
-        "metrics": ["squared_error", "roc_auc", "log_loss", mean_output],
-        "sample_weight": WEIGHTS,
-        "validation_data": HELD_OUT,
-        "early_stopping": 2,
-    },
+    "metrics": {"metrics": lambda y_true, y_pred: float(y_pred.mean()), "validation_data": HELD_OUT},
     "weights of each net": {"sample_weight": OF_NETS},
     "margin": {"converged": "40-20-40", "epochs": 60},
 }
-OF_ONE = [name for name in FITS if name not in ("weights of each net", "margin")]
+OPTIONS_ON_DISK = [case for case in ALL if case[0] in ON_DISK and case[1] not in ("restarts", "one diverges")]
+CASES = [(kind, option, {}) for kind, option in OPTIONS_ON_DISK] + [
+    (kind, "plain", given)
+    for kind in ON_DISK
+    for name, given in FITS.items()
+    if KINDS[kind].n_nets or name not in ("weights of each net", "margin")
+]
 
 
 def assert_same_records(found, expected):
@@ -54,14 +48,15 @@ def assert_same_records(found, expected):
 
 @small_parts
 @pytest.mark.parametrize("blocks", ["several blocks", "one block"])
-@pytest.mark.parametrize(
-    "kind, name", [(kind, name) for kind in ON_DISK for name in (OF_ONE if kind[3] == "," else FITS)]
-)
-def test_fits_without_shuffling_have_the_bits_of_fits_in_memory(kind, name, blocks, monkeypatch):
+@pytest.mark.parametrize("kind, option, given", CASES)
+def test_fits_without_shuffling_have_the_bits_of_fits_in_memory(kind, option, given, blocks, monkeypatch):
+    """Without dropout, which each block draws anew."""
     if blocks == "one block":
         monkeypatch.setattr(shuffled_blocks, "SHARE", 1.0)
-    given = {"shuffle": False, **FITS[name]}
-    (nets, record), (expected, in_memory) = fit(kind, **given), fit(ON_DISK[kind], **given)
+    fits = []
+    for place in (kind, ON_DISK[kind]):
+        fits.append(fit(place, option, nets=make(place, option, dropout=0.0), **{"shuffle": False, **given}))
+    (nets, record), (expected, in_memory) = fits
     np.testing.assert_array_equal(nets.params, expected.params)
     assert_same_records(record, in_memory)
     if not KINDS[kind].n_nets:
@@ -81,10 +76,9 @@ def test_data_within_the_limit_give_the_bits_of_a_fit_in_memory(kind):
 
 
 @small_parts
-@pytest.mark.parametrize("name", ["both weights", "weights and fraction"])
-def test_weights_stay_with_their_rows_in_a_new_order(name):
+def test_weights_stay_with_their_rows_in_a_new_order():
     """At a learning rate of nearly 0, the records of an epoch do not depend on the order of its rows."""
-    given = {**FITS[name], "optimizer": SGD(1e-12)}
+    given = {**FITS["weights and fraction"], "optimizer": SGD(1e-12)}
     assert_same_records(fit("net, rows on disk", **given)[1], fit("net", **given)[1])
 
 

@@ -1,4 +1,4 @@
-"""Hook that computes the metrics of `fit(metrics=...)` after each epoch, on training and held-out samples."""
+"""Hooks that measure a net after each epoch: loss and accuracy of the held-out samples, and `fit(metrics=...)`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,28 @@ from ...kernels.structs import Samples
 from ..metrics import MetricSamples, metric_samples, takes_logits
 from ..one_net import OneNet
 from . import Hook
+
+
+class Validation(Hook):
+    """Validation of a net.
+
+    plan : for the evaluation of the held-out samples, which is released by its maker
+    """
+
+    def __init__(self, net: OneNet, plan: Plan):
+        assert net.task.held_out is not None
+        self._net, self._plan, self._data = net, plan, plan.place(net.task.held_out)
+        self._no_output = np.empty(0, plan.dtype)
+
+    def limit(self, n: int) -> int:
+        return min(n, self._net.steps_to(self._net.epochs_done + 1))
+
+    def after(self) -> str:
+        net, n = self._net, self._net.epochs_done
+        if net.at_epoch_end and net.records.n_validated < n:
+            scores = self._plan.evaluate_alone(self._data, net.state.params, self._no_output)
+            net.records.validation[n - 1], net.records.n_validated = scores, n
+        return ""
 
 
 class OutputFunction:
