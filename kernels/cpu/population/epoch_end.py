@@ -19,7 +19,7 @@ from ...simd.reductions import any_of
 from ...simd.vector import absolute, where
 from ..workspace import EPOCH, NEXT_EVENT
 from .gradient import final_accuracy
-from .scheduler import copy_flagged, next_event, store_block, store_lane
+from .scheduler import copy_flagged, next_event, store_lane, transpose
 
 SAFE_EVERY = 64  # epochs between copies of parameters with a finite loss, which a net that diverges later ends with
 
@@ -58,15 +58,6 @@ def track_best(criteria, nets, block, value):
         for lane in range(block.n_lanes):
             if block.flags[lane] > 0:
                 block.best_epoch[lane] = block.clock[EPOCH] + 1 - block.start_epoch[lane]
-
-
-@inline_helper
-def track_best_training(criteria, nets, block, loss, accuracy):
-    """Call track_best if the training loss or accuracy is monitored."""
-    if criteria.monitor == structs.MONITOR_LOSS:
-        track_best(criteria, nets, block, loss)
-    elif criteria.monitor == structs.MONITOR_ACCURACY:
-        track_best(criteria, nets, block, -accuracy)
 
 
 @helper
@@ -230,7 +221,7 @@ def retire_block(data, criteria, nets, block, has_final_accuracy):
     This is `retire_finished` for contiguous lanes whose nets have all finished all their epochs.
     """
     n, first = nets.n_params, block.net_index[0]
-    store_block(block.p, n, nets.params, first * n, block.lanes)
+    transpose(block.p, 0, n, block.lanes, nets.params, first * n)
     for lane in range(block.n_lanes):
         net_index = first + lane
         nets.status[net_index], nets.epochs[net_index] = structs.ALL_EPOCHS, criteria.n_epochs

@@ -193,15 +193,10 @@ def rule_step(task, h):
         update(config.rule, block.p, block.g, block.state, 0, size, size, h, block.lanes)
 
 
-@helper
-def sgd_step(p, g, n, rate, lanes):
-    """Make one step of plain SGD, formulas/update_rules.sgd, for all lanes."""
-    for i in range(0, n * lanes, lanes):
-        store(p, i, load(p, i, lanes) - rate * load(g, i, lanes))
-
-
 @inline_helper
 def plain_sgd_step(nets, block):
-    """Make one step of plain SGD with each lane's learning rate."""
-    rate = load(block.hyper, LEARNING_RATE * block.lanes, block.lanes)
-    sgd_step(block.p, block.g, nets.n_params, rate, block.lanes)
+    """Make one step of plain SGD, formulas/update_rules.sgd, with each lane's learning rate."""
+    p, g, lanes = block.p, block.g, block.lanes
+    rate = load(block.hyper, LEARNING_RATE * lanes, lanes)
+    for i in range(0, nets.n_params * lanes, lanes):
+        store(p, i, load(p, i, lanes) - rate * load(g, i, lanes))

@@ -85,18 +85,6 @@ def store_lane(p, lane, n, params, start, lanes):
 
 
 @helper
-def load_block(params, start, n, p, lanes):
-    """Copy as many adjacent nets as there are lanes, of n numbers each, into all lanes."""
-    transpose(params, start, lanes, n, p, 0)
-
-
-@helper
-def store_block(p, n, params, start, lanes):
-    """Copy all lanes to adjacent nets."""
-    transpose(p, 0, n, lanes, params, start)
-
-
-@helper
 def copy_flagged(flags, p, n, target, lanes):
     """Copy the n parameters p to `target` in the lanes that are flagged."""
     mask = load(flags, 0, lanes) > 0.0
@@ -193,7 +181,7 @@ def load_params(nets, block, whole_block):
     """
     n, lanes = nets.n_params, block.lanes
     if whole_block:
-        load_block(nets.params, block.net_index[0] * n, n, block.p, lanes)
+        transpose(nets.params, block.net_index[0] * n, lanes, n, block.p, 0)
     else:
         for lane in range(block.n_lanes):
             if block.flags[lane] > 0:

@@ -22,16 +22,7 @@ from ...structs import MONITOR_NONE, NetSpec, PopulationState, Samples, StopCrit
 from ..threads.in_kernels import flush_denormals, restore_denormals
 from ..unrolled.population_codegen import SUMS_EVERY_LOSS, SUMS_EVERY_STEP, SUMS_LAST_STEP, SUMS_NEVER
 from ..workspace import EPOCH, NEXT_EVENT, UNROLLED_LANES, LaneBlock, NetQueue
-from .epoch_end import (
-    SAFE_EVERY,
-    EpochKind,
-    check_nets,
-    flush_records,
-    save_safe_params,
-    store_converged,
-    track_best,
-    track_best_training,
-)
+from .epoch_end import SAFE_EVERY, EpochKind, check_nets, flush_records, save_safe_params, store_converged, track_best
 from .evaluate import no_validation, validation_pass
 from .gradient import BatchRequest, gradient, shuffle_lanes
 from .gradient_loops import gradient_by_loops, no_gradient
@@ -199,7 +190,10 @@ def keep_params(task, mode, needs_check):
     if needs_check and mode.has_goal and mode.one_batch:
         store_converged(criteria, nets, block)
     accuracy = load(block.n_correct, 0, block.lanes) * mode.inverse_n_samples
-    track_best_training(criteria, nets, block, loss, accuracy)
+    if criteria.monitor == structs.MONITOR_LOSS:
+        track_best(criteria, nets, block, loss)
+    elif criteria.monitor == structs.MONITOR_ACCURACY:
+        track_best(criteria, nets, block, -accuracy)
 
 
 @inline_helper
