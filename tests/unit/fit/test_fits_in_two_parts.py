@@ -134,11 +134,11 @@ def test_every_family_goes_on_to_the_same_bits(family, kind, tmp_path, monkeypat
 @pytest.mark.parametrize("option", ["plain", "early stopping by accuracy"])
 def test_ctrl_c_after_any_step_goes_on_to_the_same_bits(option, kind, tmp_path, monkeypatch):
     """Within a block of rows and at its end, within an epoch and at its end."""
-    expected = whole(kind, option, 3)
+    expected, given = whole(kind, option, 3), {"epochs": 3, "callbacks": lambda epoch, history: None}
     for n_calls in range(1, 20):
         path = tmp_path / f"{n_calls}.ckpt"
-        interrupt(n_calls, monkeypatch, kind, option, path, epochs=3)
-        assert_goes_on(kind, option, path, expected, epochs=3)
+        interrupt(n_calls, monkeypatch, kind, option, path, **given)
+        assert_goes_on(kind, option, path, expected, **given)
 
 
 @pytest.mark.parametrize("before, after", [(1, 2), (2, 1)])

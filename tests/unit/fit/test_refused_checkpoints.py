@@ -195,6 +195,8 @@ def test_a_state_of_another_form_is_refused(kind, name, new, words, tmp_path, mo
 PROGRAM = """
 import sys
 
+import fastmlp
+
 import executor_cases
 from fastmlp.fit import workers
 

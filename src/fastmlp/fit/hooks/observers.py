@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ...callbacks import epochs_ahead
@@ -54,6 +56,9 @@ class Callbacks(Hook):
         if reason == "time_limit" and self._net.at_epoch_end and self._net.epochs_done > self._n_seen:
             return self._call() or reason
         return reason
+
+    def go_on_from(self, state: dict[str, Any], n_epochs: int) -> None:
+        self._n_seen, self._next = n_epochs, n_epochs + (not self._net.at_epoch_end)
 
     def _call(self) -> str:
         net = self._net
