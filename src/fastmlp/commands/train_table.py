@@ -30,7 +30,6 @@ from ..tables.target import (
     find_target,
     infer_task,
     labels_of,
-    numbers_as_classes,
     rows_with_target,
 )
 from .column_options import check_columns, select_columns
@@ -67,8 +66,6 @@ def read_training_table(options: TrainOptions, log: Log) -> tuple[pd.DataFrame, 
     for note in notes:
         log(note)
     target = Target.fit(table[name], options.task)
-    if note := numbers_as_classes(name, target.classes):
-        log(note)
     is_classification = target.task == CLASSIFICATION
     if note := target_leaks_note(table, table[name].to_numpy(), is_classification, without=name):
         log(note)

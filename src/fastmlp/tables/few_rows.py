@@ -87,13 +87,15 @@ class FewRows:
 
     def _left(self, table: pd.DataFrame, X: np.ndarray) -> list[int]:
         """Write the features of usual cells into zeros X, and return the numbers of the columns that have others."""
-        if all(self._is_number) and (numbers := finite_numbers(table)) is not None:
-            return self._write_numbers(numbers[:, self._places].T, X)
+        if all(self._is_number):
+            numbers = table.to_numpy()
+            if numbers.dtype.kind in "fiu" and np.abs(numbers).max(initial=0.0) <= LARGEST_NUMBER:  # it is not, of NaN
+                return self._write_numbers(numbers[:, self._places].T.astype(np.float64, copy=False), X)
         arrays, left, values = arrays_of(table), [], []
         for k, (column, place) in enumerate(zip(self.columns, self._places, strict=True)):
             cells, (start, end) = cells_of(arrays[place]), self._bounds[k]
             if self._is_number[k]:
-                if cells is None or not are_numbers(cells):
+                if cells is None or not all(type(x) in (int, float) and abs(x) <= LARGEST_NUMBER for x in cells):
                     left.append(k)
                     cells = [0.0] * len(X)  # whose features are written again
                 values.append(cells)
@@ -113,14 +115,6 @@ class FewRows:
         if isfinite(float(np.vdot(written, written))):  # in a third of the time, and without a warning
             return []
         return np.flatnonzero(self._is_number)[~np.isfinite(written).all(axis=0)].tolist()
-
-
-def finite_numbers(table: pd.DataFrame) -> np.ndarray | None:
-    """Return a table as float64 (n_rows, n_columns) if all of its cells are numbers and none is missing."""
-    cells = table.to_numpy()
-    if cells.dtype.kind not in "fiu" or not np.abs(cells).max(initial=0.0) <= LARGEST_NUMBER:  # so it is of NaN
-        return None
-    return cells.astype(np.float64, copy=False)
 
 
 def arrays_of(table: pd.DataFrame) -> list[Any]:
@@ -143,11 +137,6 @@ def cells_of(array: Any) -> list[Any] | None:
     if getattr(array.dtype, "storage", "") == "pyarrow":  # pandas' text; its own tolist takes five times as long
         return array.__arrow_array__().to_pylist()
     return array.tolist()
-
-
-def are_numbers(cells: list[Any]) -> bool:
-    """Return whether all cells are numbers, none of which is missing or too large."""
-    return all(type(cell) in (int, float) and abs(cell) <= LARGEST_NUMBER for cell in cells)
 
 
 _prepared: dict[int, FewRows] = {}  # by the address of the columns, which stays theirs as long as they are here

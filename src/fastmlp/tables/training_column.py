@@ -24,6 +24,7 @@ from .cells import (
     contents,
     count_of,
     misfits_of,
+    numbers_in,
     read_numbers,
     spelled_alike,
     tally_of,
@@ -75,7 +76,8 @@ class TrainingColumn:
         Raises
         ------
         ValueError
-            If the cells are numbers where those before were dates or booleans, or the reverse.
+            If the cells are numbers where those before were dates or booleans, or the reverse, or a number of a piece
+            is infinite or far too large.
         """
         n, n_missing = len(series), int(series.isna().sum())
         self.n_rows, self.n_missing = self.n_rows + n, self.n_missing + n_missing
@@ -86,6 +88,8 @@ class TrainingColumn:
             self._first[kind] = "some rows" if place is None else place()
         if kind == NUMERIC:
             self.not_numbers.add(Tally(n_present=n - n_missing))
+            if not self._is_whole:
+                numbers_in(series)  # the error says which rows hold infinity
         elif kind == TEXT:
             self.not_numbers.add(misfits_of(series, read_numbers(series)))
             self._is_string &= contents(series) == "string"

@@ -137,6 +137,12 @@ def test_text_that_is_no_date_is_counted_over_all_pieces():
     assert "it holds no dates in 3 of 403 cells ('later'), which count as missing" in note
 
 
+@pytest.mark.parametrize("number", [np.inf, -1e40])
+def test_numbers_beyond_the_range_are_refused(number):
+    with pytest.raises(ValueError, match="should hold finite numbers"):
+        summary_of([1.0, 2.0], [number])
+
+
 def test_a_table_within_the_sample_has_the_encoders_of_the_whole():
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"a": rng.normal(size=900), "b": rng.choice(["x", "y"], 900), "c": rng.integers(0, 3, 900)})
