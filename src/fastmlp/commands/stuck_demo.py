@@ -59,64 +59,54 @@ CURED = Bug("", "", "", "converged", learning_rate=2.0, epochs=4000)
 
 
 class HandWrittenNet:
-    """A typical first hand-written net: sigmoids, squared error, an update after each sample.
+    """A typical first hand-written 2-4-4-2 net: sigmoids, squared error, an update after each sample.
 
     bug : name of one of BUGS, or "" for a correct net
     seed : seed of the initial parameters
-    sizes : units of each layer, inputs first
     """
 
-    def __init__(self, bug: str = "", seed: int = 0, sizes: tuple[int, ...] = SIZES):
+    def __init__(self, bug: str = "", seed: int = 0):
         rng = np.random.default_rng(seed)
         low = 0.0 if bug == "positive weights" else -1.0
         self.bug = bug
-        self.W = [rng.uniform(low, 1.0, shape) for shape in pairwise(sizes)]
-        self.b = [rng.uniform(low, 1.0, size) for size in sizes[1:]]
+        self.W = [rng.uniform(low, 1.0, shape) for shape in pairwise(SIZES)]
+        self.b = [rng.uniform(low, 1.0, size) for size in SIZES[1:]]
 
-    def activate(self, z: np.ndarray) -> np.ndarray:
-        return expit(expit(z)) if self.bug == "double sigmoid" else expit(z)
-
-    def forward(self, x: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        zs, outputs = [], [x]
+    def forward(self, x: np.ndarray) -> list[np.ndarray]:
+        """Return the activations of all layers, inputs first."""
+        outputs = [x]
         for W, b in zip(self.W, self.b, strict=True):
-            zs.append(outputs[-1] @ W + b)
-            outputs.append(self.activate(zs[-1]))
-        return zs, outputs
+            a = expit(outputs[-1] @ W + b)
+            outputs.append(expit(a) if self.bug == "double sigmoid" else a)
+        return outputs
 
     def predict(self, samples: np.ndarray) -> np.ndarray:
-        return self.forward(np.asarray(samples, float))[1][-1]
+        return self.forward(np.asarray(samples, float))[-1]
 
     def step(self, x: np.ndarray, y: np.ndarray, learning_rate: float) -> float:
         """Update the parameters after one sample, and return its loss."""
-        zs, outputs = self.forward(x)
+        outputs = self.forward(x)
         error = y - outputs[-1] if self.bug == "wrong sign" else outputs[-1] - y
-        loss = float((error**2).mean())
         delta = error * outputs[-1] * (1.0 - outputs[-1])
         for k in reversed(range(len(self.W))):
-            a = outputs[k]
-            updates = [(self.W[k], np.outer(a, delta)), (self.b[k], delta)]
-            da = self.W[k] @ delta
+            a, da = outputs[k], self.W[k] @ delta
             delta_before = da * a * (1.0 - a)
+            self.W[k] -= learning_rate * np.outer(a, delta)
+            self.b[k] -= learning_rate * delta
             if self.bug == "updated activations":  # in the first layer `a` is x, so the bug changes the data as well
-                updates += [(a, da), (zs[k], delta)]
-            for variable, gradient in updates:
-                variable -= learning_rate * gradient
+                a -= learning_rate * da
             delta = delta_before
-        return loss
-
-    def train(self, learning_rate: float, epochs: int) -> list[float]:
-        """Train on XOR, and return the loss of each epoch."""
-        samples = np.array(X, float)
-        pairs = list(zip(samples, ONE_HOT, strict=True))
-        return [float(np.mean([self.step(x, y, learning_rate) for x, y in pairs])) for _ in range(epochs)]
+        return float((error**2).mean())
 
     def as_arrays(self) -> list[np.ndarray]:
         return [array for pair in zip(self.W, self.b, strict=True) for array in pair]
 
 
 def trained(bug: Bug, seed: int = 0) -> tuple[HandWrittenNet, list[float]]:
-    net = HandWrittenNet(bug.name, seed)
-    return net, net.train(bug.learning_rate, bug.epochs)
+    """Return a net that was trained on XOR, and the loss of each epoch."""
+    net, pairs = HandWrittenNet(bug.name, seed), list(zip(np.array(X, float), ONE_HOT, strict=True))
+    epoch = lambda: float(np.mean([net.step(x, y, bug.learning_rate) for x, y in pairs]))
+    return net, [epoch() for _ in range(bug.epochs)]
 
 
 def verdict_on(net: HandWrittenNet, losses: list[float]) -> Diagnosis:
@@ -127,8 +117,7 @@ def verdict_on(net: HandWrittenNet, losses: list[float]) -> Diagnosis:
     """
     if net.bug == "double sigmoid":
         return diagnose(net.predict, X, ONE_HOT, losses)
-    options: dict[str, Any] = {"activations": ["sigmoid"] * len(net.W), "loss": "squared_error"}
-    return diagnose(net.as_arrays(), X, ONE_HOT, losses, **options)
+    return diagnose(net.as_arrays(), X, ONE_HOT, losses, activations=["sigmoid"] * 3, loss="squared_error")
 
 
 def run(console: Any) -> int:
@@ -137,11 +126,12 @@ def run(console: Any) -> int:
 
     log = lambda text: console.print(text, markup=False, soft_wrap=True)
     table = Table("bug", "outputs for class 1", "verdict", title="A 2-4-4-2 net for XOR, written by hand in NumPy")
-    found = {bug: (net, verdict_on(net, losses)) for bug in (*BUGS, CURED) for net, losses in [trained(bug)]}
-    for bug, (net, verdict) in found.items():
-        table.add_row(bug.name or "none", " ".join(f"{p:.2f}" for p in net.predict(X)[:, 1]), verdict.title)
+    found = []
+    for bug in (*BUGS, CURED):
+        net, losses = trained(bug)
+        found.append(verdict_on(net, losses))
+        table.add_row(bug.name or "none", " ".join(f"{p:.2f}" for p in net.predict(X)[:, 1]), found[-1].title)
     console.print(table)
-    first = BUGS[0]
-    log(f"Of the first one, fastmlp.diagnose(net.predict, X, y, losses) says:\n\n{found[first][1]}\n")
-    log(f"The fix, one line:\n  - {first.wrong}\n  + {first.corrected}")
-    return 0 if all(verdict.verdict == bug.verdict for bug, (_, verdict) in found.items()) else 1
+    log(f"Of the first one, fastmlp.diagnose(net.predict, X, y, losses) says:\n\n{found[0]}\n")
+    log(f"The fix, one line:\n  - {BUGS[0].wrong}\n  + {BUGS[0].corrected}")
+    return 0 if [diagnosis.verdict for diagnosis in found] == [bug.verdict for bug in (*BUGS, CURED)] else 1

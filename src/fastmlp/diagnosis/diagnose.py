@@ -25,7 +25,6 @@ def diagnose(
     y: Any = None,
     history: Any = None,
     *,
-    sample_weight: Any = None,
     validation_data: tuple[Any, Any] | None = None,
     activations: Sequence[Any] | None = None,
     loss: str | None = None,
@@ -47,9 +46,6 @@ def diagnose(
         Targets of the training data, in the form that fit takes.
     history : History, PopulationResult or sequence of float, optional
         What fit returned, or one loss per epoch. The last result of a Population is used by default.
-    sample_weight : array_like of shape (n_samples,), optional
-        Weights of the samples in the training, for one net or nets with common samples. Of each sample so many are used
-        as its weight asks for: all of the heaviest, and a part of the others.
     validation_data : tuple (X, y), optional
         Samples not used in training; they distinguish over-fitting from learning.
     activations : sequence of str or callable, optional
@@ -112,12 +108,7 @@ def diagnose(
     if history is None:
         history = net.result if hasattr(net, "n_nets") else getattr(trained, "loss_curve_", None)
     settings, curve = training_settings(history, trained, learning_rate, is_of_table), as_curve(history)
-    are_history_samples, weighting = any(X is pair[0] for pair in getattr(history, "samples", {}).values()), ""
-    if sample_weight is not None:
-        X, y, settings = samples.as_inputs(X), np.asarray(y), settings._replace(weighted=False)
-        rows, n_given = samples.kept_by_weight(sample_weight, len(X)), len(X)
-        X, y = X[rows], y[rows]
-        weighting = f"{len(X):,} of {counted(n_given, 'sample')}, of each as much as its weight asks for"
+    are_history_samples = any(X is pair[0] for pair in getattr(history, "samples", {}).values())
     X = samples.as_inputs(X)
     model = model_of(net, X, y, activations, loss)
     checked, held_out = samples.as_samples(X, y, model, classes), None
@@ -130,7 +121,7 @@ def diagnose(
     found = PopulationDiagnosis(measure(model, checked, curve, held_out, settings))
     if hasattr(net, "n_nets"):
         return found
-    basis = weighting or _measured_on(len(X), validation_data, settings, curve, are_history_samples)
+    basis = _measured_on(len(X), validation_data, settings, curve, are_history_samples)
     if settings.weighted:
         basis = f"{basis or counted(len(X), 'sample')}; without the weights that samples had in the training"
     if model.loss.name != usual_loss:

@@ -6,7 +6,6 @@ was trained.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -49,8 +48,7 @@ class Curve(NamedTuple):
 def as_curve(history: Any) -> Curve | None:
     """Return the loss curve of a fit, or None if history is None.
 
-    history : a History, a PopulationResult, a history of Keras, a dictionary with "loss" and "val_loss", or a sequence
-        of losses
+    history : a History, a PopulationResult, or a sequence of losses
 
     Raises
     ------
@@ -68,27 +66,17 @@ def as_curve(history: Any) -> Curve | None:
             stopped_early=history.stopped_by == "early_stopping" and history.validation_loss is not None,
             final_epoch=np.nan if history.best_epoch is None else history.best_epoch + 1.0,
         )
-    records = getattr(history, "history", history)
-    if not isinstance(records, Mapping):
-        return _curve_of_losses(records, None)
-    if "loss" not in records:
-        raise ValueError(f"A history as a dictionary needs the key 'loss', but it has {sorted(records)}.")
-    return _curve_of_losses(records["loss"], records.get("val_loss", records.get("validation_loss")))
+    return _curve_of_losses(history, None)
 
 
-def _curve_of_losses(losses: Any, validation: Any) -> Curve:
+def _curve_of_losses(losses: Any, validation: np.ndarray | None) -> Curve:
     loss = as_numbers(losses, "history").astype(np.float64)
     if loss.ndim != 1:
         raise ValueError(f"A history must be one loss per epoch, (epochs,), but it has shape {loss.shape}.")
     epochs, diverged = np.arange(1, len(loss) + 1), bool(loss.size and not np.isfinite(loss[-1]))
     if validation is None:
         return Curve(epochs, loss[:, None], None, diverged)
-    held_out = as_numbers(validation, "validation losses").astype(np.float64)
-    if len(held_out) != len(loss):
-        raise ValueError(
-            f"The history has {len(loss):,} losses and {len(held_out):,} validation losses: give one of each per epoch."
-        )
-    return Curve(epochs, loss[:, None], held_out[:, None], diverged)
+    return Curve(epochs, loss[:, None], validation.astype(np.float64)[:, None], diverged)
 
 
 def _curve_of_population(result: PopulationResult) -> Curve:

@@ -152,15 +152,3 @@ def _coding_problem(Y: np.ndarray, model: ModelUnderTest) -> str:
         f"its {len(values)} values {listed} are labels beyond the output's range [{low:g}, {high:g}] ({row.name}); use "
         "one softmax output per class, or an identity output if they are quantities"
     )
-
-
-def kept_by_weight(sample_weight: Any, n_samples: int) -> np.ndarray:
-    """Return row numbers of samples, so many of each as its weight asks for: all of the heaviest, and parts of others.
-
-    >>> kept_by_weight([1.0, 1.0, 0.5, 0.5, 0.5, 0.5], 6)
-    array([0, 1, 3, 5])
-    """
-    weight = as_numbers(sample_weight, "sample_weight").astype(np.float64)
-    if weight.shape != (n_samples,) or not (np.isfinite(weight).all() and weight.min() >= 0 and weight.max() > 0):
-        raise ValueError(f"sample_weight must hold {n_samples:,} finite numbers of at least 0, and not only zeros.")
-    return np.flatnonzero(np.diff(np.floor(np.cumsum(weight / weight.max()) + 1e-9), prepend=0.0))

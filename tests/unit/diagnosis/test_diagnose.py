@@ -139,29 +139,6 @@ def test_samples_of_the_fit_are_without_label_smoothing():
     assert diagnose(net).evidence["loss"] == pytest.approx(diagnose(net, X, y).evidence["loss"])
 
 
-@pytest.mark.parametrize("kind", ["classes", "numbers"])
-def test_samples_count_as_their_weights_ask_for(kind):
-    """A rare class of large weight: without the weights, the net seems to be worse than the base rate."""
-    rng = np.random.default_rng(0)
-    X, rare = rng.normal(size=(600, 2)), np.arange(600) < 60
-    X[rare] += 1.0
-    weight = np.where(rare, 9.0, 1.0) if kind == "classes" else rng.uniform(0.1, 1.0, 600)
-    y = rare.astype(int) if kind == "classes" else X[:, 0]
-    loss = "binary_cross_entropy" if kind == "classes" else "squared_error"
-    net = MLP((2, 8, 1), loss=loss, random_state=0)
-    history = net.fit(X, y, epochs=400, optimizer=Adam(0.01), sample_weight=weight, verbose=0)
-    assert "without the weights that samples had in the training" in diagnose(net, X, y, history).judged_on
-    found = diagnose(net, X, y, history, sample_weight=weight)
-    assert found.is_healthy
-    n = int(found.judged_on.split(" of 600 samples, of each as much as its weight asks for")[0])
-    assert n == pytest.approx(weight.sum() / weight.max(), abs=1)
-    assert found.evidence["loss"] == pytest.approx(net.evaluate(X, y, sample_weight=weight)["loss"], rel=0.3, abs=0.02)
-    with pytest.raises(ValueError, match="sample_weight must hold 600 finite numbers of at least 0"):
-        diagnose(net, X, y, history, sample_weight=-weight)
-    equal = diagnose(net, X, y, history, sample_weight=np.full(600, 2.0))
-    assert equal.judged_on == "600 of 600 samples, of each as much as its weight asks for"
-
-
 def test_samples_of_a_fit_in_this_process_are_used(tmp_path):
     X, y = data.moons(0)
     net = MLP((2, 16, 1), hidden_activation="tanh", loss="binary_cross_entropy", random_state=0)
