@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import toy_data as data
 from diagnosis_validation import verdict_of
+from scipy.special import expit
 from stuck_by_steps import PLAIN, clouds, numbers
 from stuck_nets import RELU, of, stuck_relu, train
 
-from fastmlp import MLP, SGD, Adam, Population, diagnose
+from fastmlp import MLP, SGD, Adam, AdamW, Population, diagnose
 from fastmlp.diagnosis.adapters import model_of
 from fastmlp.diagnosis.measurements import measure
 from fastmlp.diagnosis.records import as_curve
@@ -188,3 +189,87 @@ def test_learning_rate_of_the_remedy_trains_the_net(optimizer, source, wrong, re
     rule = {"momentum": 0.9} if "momentum=0.9" in repr(optimizer) else {}
     cured = of(source, optimizer=type(optimizer)(named_rate(found), **rule), **PLAIN | RELU)(0)
     assert verdict_of(cured).evidence["explained"] > reached
+
+
+# ---- causes that cases of diagnosis_validation.py have not
+
+CORNERS = np.random.default_rng(0).normal(size=(400, 4))
+SAME_SIGN = (CORNERS[:, 0] * CORNERS[:, 1] > 0) * 1
+HEALTHY = ("converged", "still_learning")
+
+
+def verdict_on(X, y, **settings):
+    return verdict_of(train(X, y, **settings))
+
+
+@pytest.mark.parametrize("n_rare", [1, 2])
+def test_class_of_one_or_two_samples_is_no_evidence_of_shuffled_labels(n_rare):
+    y = (CORNERS[:, 0] >= np.sort(CORNERS[:, 0])[-n_rare]) * 1
+    options = {"hidden": (8,), "hidden_activation": "relu"}
+    found = verdict_on(CORNERS, y, epochs=2000, optimizer=Adam(0.02), **options)
+    assert found.verdict == "converged"
+    assert "shuffled_labels" not in found.others
+    for seed in range(3):
+        early = verdict_on(CORNERS, y, epochs=50, optimizer=Adam(1e-3), random_state=seed, **options)
+        assert early.verdict == "still_learning"
+
+
+@pytest.mark.parametrize(
+    "optimizer", [AdamW(0.01, weight_decay=1.0), SGD(0.1, clip_norm=1.0), Adam(0.01, clip_norm=1e-5)], ids=str
+)
+def test_harmless_weight_decay_and_clipping_are_not_named(optimizer):
+    assert verdict_on(CORNERS, SAME_SIGN, optimizer=optimizer, **RELU).is_healthy
+
+
+@pytest.mark.parametrize(
+    "settings, optimizer, verdict",
+    [
+        ({}, AdamW(np.array([0.01, 0.01]), weight_decay=np.array([1e-3, 30.0])), "weight_decay_too_high"),
+        ({}, Adam(np.array([0.01, 10.0])), "learning_rate_too_high"),
+        ({"dropout": np.array([0.0, 0.95])}, Adam(1e-2), "dropout_too_high"),
+        ({"l2": np.array([0.0, 3.0])}, Adam(1e-2), "weight_decay_too_high"),
+    ],
+    ids=["decay", "rate", "dropout", "penalty"],
+)
+def test_settings_of_each_net_of_a_population_are_considered(settings, optimizer, verdict):
+    pop = Population((4, 32, 32, 1), 2, loss="binary_cross_entropy", random_state=0, **settings)
+    pop.fit(CORNERS, SAME_SIGN, epochs=300, optimizer=optimizer)
+    found = diagnose(pop, CORNERS, SAME_SIGN)
+    assert found.verdicts[0] in HEALTHY
+    assert found.verdicts[1] == verdict
+
+
+def test_inputs_that_fastmlp_has_encoded_are_never_unscaled():
+    """Bins of few rows have large offsets; here also of a target that is no table's column."""
+    pytest.importorskip("sklearn")
+    pd = pytest.importorskip("pandas")
+    from fastmlp import TabularMLPRegressor
+
+    X, y = data.friedman(0)
+    table = pd.DataFrame(X, columns=list("abcde")).assign(rare=np.arange(len(X)) == 0)
+    for targets in (y, np.stack([y, -y], axis=1)):
+        model = TabularMLPRegressor((8,), n_nets=1, max_iter=3, learning_rate_init=1e-6, random_state=0)
+        model.fit(table, targets)
+        for found in (diagnose(model, table, targets), diagnose(model)):
+            assert "unscaled_data" not in {found.verdict, *found.others}
+
+
+@pytest.mark.parametrize("learning_rate, seed", [(0.1, 0), (0.5, 1)])
+def test_a_wrong_sign_is_named_by_the_losses_of_a_function(learning_rate, seed):
+    rng = np.random.default_rng(seed)
+    X, Y = np.asarray(data.XOR_X, float), np.asarray(data.XOR_Y, float).reshape(4, 1)
+    W, b, V, c = rng.normal(size=(2, 4)), np.zeros(4), rng.normal(size=(4, 1)), np.zeros(1)
+    losses = []
+    for _ in range(500):
+        hidden = expit(X @ W + b)
+        output = expit(hidden @ V + c)
+        losses.append(np.mean((output - Y) ** 2))
+        delta = 2 * (output - Y) * output * (1 - output) / 4
+        hidden_delta = delta @ V.T * hidden * (1 - hidden)
+        V += learning_rate * hidden.T @ delta  # where -= belongs, as in the three lines that follow
+        c += learning_rate * delta.sum(axis=0)
+        W += learning_rate * X.T @ hidden_delta
+        b += learning_rate * hidden_delta.sum(axis=0)
+    found = diagnose(lambda X: expit(expit(X @ W + b) @ V + c), X, Y, losses)
+    assert found.verdict == "broken_updates"
+    assert found.remedy.startswith("Flip the sign of the update")
