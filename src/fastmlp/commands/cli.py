@@ -176,7 +176,7 @@ def report(
     device: Annotated[str, device_option] = "auto",
 ) -> None:
     """Write an HTML report on a trained net: verdict, curves, time, settings; with samples, plots of predictions."""
-    from . import report as report_job
+    from . import diagnose as report_job
 
     typer.echo(f"Wrote {report_job.report(model, file, target, output, device)}")
 

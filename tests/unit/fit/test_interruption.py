@@ -248,7 +248,6 @@ def test_interrupted_command_exits_with_130_and_keeps_its_output(monkeypatch, tm
     }
     for where in (
         "commands.predict.load_net",
-        "commands.report.load_net",
         "commands.diagnose.load_net",
         "commands.cli.console",
         "loading.load",
