@@ -79,7 +79,7 @@ def hooks_of(
         EndByRecords(net) if ends_by_records else None,
         Callbacks(net) if task.callbacks else None,
     )
-    hooks: list[Hook] = [hook for hook in found if hook is not None]
+    hooks: list[Hook] = list(filter(None, found))
     if saver is not None:
         saver.begin(net, hooks)
         hooks.append(saver)
