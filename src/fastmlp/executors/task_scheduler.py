@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import counted
 from ..runtime.ctrl_c import StopFlag
-from ..runtime.thread_count import using_threads
+from ..runtime.thread_count import with_threads
 from .workers import Threads, Workers, as_array
 
 Function = Callable[[list[np.ndarray], Any], Any]
@@ -165,8 +165,7 @@ def _error_of(future: Future) -> BaseException | None:
 
 def call(function: Function, argument: Any, threads: Threads, *shared: Any) -> Any:
     """Call a task's function; this runs on the worker."""
-    with using_threads(threads.here()):
-        return function([as_array(array) for array in shared], argument)
+    return with_threads(threads.here(), lambda: function([as_array(array) for array in shared], argument))
 
 
 # ---- errors of tasks

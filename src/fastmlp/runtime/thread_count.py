@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextvars import ContextVar, copy_context
+from typing import Any
 
 from ..errors import shown
 
@@ -31,21 +31,17 @@ def threads_setting() -> int | None:
     )
 
 
-class _ThreadLimit(threading.local):
-    n_threads: int | None = None  # that a task of an executor may use
+_limit: ContextVar[int | None] = ContextVar("threads of a task of an executor", default=None)
 
 
-_limit = _ThreadLimit()
+def with_threads(n_threads: int, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function whose fits and predictions have so many threads, unless FASTMLP_NUM_THREADS is set.
 
-
-@contextmanager
-def using_threads(n_threads: int) -> Iterator[None]:
-    """Context in which this thread's fits and predictions have so many threads, unless FASTMLP_NUM_THREADS is set."""
-    before, _limit.n_threads = _limit.n_threads, n_threads
-    try:
-        yield
-    finally:
-        _limit.n_threads = before
+    It has a context of its own, so that nothing is to be restored after an interrupt; threads that it starts have none.
+    """
+    context = copy_context()
+    context.run(_limit.set, n_threads)
+    return context.run(function, *arguments)
 
 
 def n_processors() -> int:
@@ -56,10 +52,10 @@ def n_processors() -> int:
 def n_threads_available() -> int:
     """Return the number of CPU threads to use.
 
-    It is FASTMLP_NUM_THREADS if set, else that of using_threads, else the number of processors that this process may
+    It is FASTMLP_NUM_THREADS if set, else that of with_threads, else the number of processors that this process may
     use, at most OMP_NUM_THREADS.
     """
-    if n_threads := threads_setting() or _limit.n_threads:
+    if n_threads := threads_setting() or _limit.get():
         return n_threads
     openmp_setting = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     return (

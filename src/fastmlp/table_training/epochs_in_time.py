@@ -11,6 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from ..execution.dispatch import IN_TURN, FitsAtOnce
 from ..fit.fits_on_threads import run_on_threads
 from ..fit.interruption import require_complete
 from ..runtime.ctrl_c import StopFlag, stop_flag
-from ..runtime.thread_count import using_threads
+from ..runtime.thread_count import with_threads
 from .recipe_fit import SHORTEST, Budget, fit_nets
 from .recipes import Recipe
 from .rows import EncodedRows
@@ -147,16 +148,14 @@ def _epoch_seconds_of_all(
     def measure() -> None:
         found.append(seconds_per_epoch(lambda: make(measured), data, recipe, seconds_left))
 
-    def measure_on_a_thread() -> None:
-        with using_threads(at_once.n_threads):
-            measure()
-
     with warnings.catch_warnings(), stop_flag() as flag:
         warnings.simplefilter("ignore", DivergenceWarning)  # the training itself will warn
         if at_once.n_fits == 1:
             measure()
         else:  # fits at the same time slow each other down
-            run_on_threads(measure_on_a_thread, at_once.n_fits, StopFlag(flag), lambda: None)
+            run_on_threads(
+                partial(with_threads, at_once.n_threads, measure), at_once.n_fits, StopFlag(flag), lambda: None
+            )
     return n_turns * max(found)
 
 

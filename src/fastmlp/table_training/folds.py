@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ from ..population import Population, subset_of
 from ..population_result import PopulationResult
 from ..population_result.of_histories import result_of_histories
 from ..runtime.ctrl_c import StopFlag, ending_with
-from ..runtime.thread_count import using_threads
+from ..runtime.thread_count import with_threads
 from .recipes import Recipe
 from .rows import EncodedRows, Rows
 
@@ -101,10 +102,6 @@ def fit_each(
                 if net.history is not None and was_interrupted(net.history):
                     stop.set()
 
-    def work_on_a_thread() -> None:
-        with using_threads(at_once.n_threads):
-            work()
-
     stop = StopFlag(flag)
     try:
         with SeveralFits(nets.n_nets) as progress:
@@ -112,7 +109,12 @@ def fit_each(
                 with ending_with(stop):
                     work()
             else:
-                run_on_threads(work_on_a_thread, at_once.n_fits, stop, progress.refresh if verbose else list)
+                run_on_threads(
+                    partial(with_threads, at_once.n_threads, work),
+                    at_once.n_fits,
+                    stop,
+                    progress.refresh if verbose else list,
+                )
     except KeyboardInterrupt:  # Ctrl-C before the first step of a net
         stop.set()
         if not any(has_begun(net, nets.params[k]) for k, net in tried.items()):

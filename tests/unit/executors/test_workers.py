@@ -23,7 +23,7 @@ from fastmlp.executors.workers import (
     as_array,
     number_of_worker,
 )
-from fastmlp.runtime.thread_count import n_processors, n_threads_available, using_threads
+from fastmlp.runtime.thread_count import n_processors, n_threads_available, with_threads
 
 
 def test_kinds_of_executors():
@@ -88,11 +88,11 @@ def test_processors_are_divided_among_the_tasks_of_a_machine(monkeypatch):
 def test_threads_of_a_task_hold_in_its_thread_alone(monkeypatch):
     monkeypatch.delenv("FASTMLP_NUM_THREADS", raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # Dask sets it in its workers
-    with using_threads(3), ThreadPoolExecutor(1) as other:
-        assert n_threads_available() == 3
-        assert other.submit(n_threads_available).result() == 1
+    with ThreadPoolExecutor(1) as other:
+        counts = lambda: (n_threads_available(), other.submit(n_threads_available).result())
+        assert with_threads(3, counts) == (3, 1)
         monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
-        assert n_threads_available() == 2
+        assert with_threads(3, n_threads_available) == 2
     monkeypatch.delenv("FASTMLP_NUM_THREADS")
     assert n_threads_available() == 1
 
