@@ -40,7 +40,7 @@ def from_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
 
     Examples
     --------
-    >>>     >>> from sklearn.neural_network import MLPClassifier as SklearnClassifier
+    >>> from sklearn.neural_network import MLPClassifier as SklearnClassifier
     >>> X, y = np.eye(4), np.array(["no", "yes", "yes", "no"])
     >>> original = SklearnClassifier((8,), solver="lbfgs", random_state=0).fit(X, y)
     >>> bool(np.allclose(from_sklearn(original).predict_proba(X), original.predict_proba(X)))

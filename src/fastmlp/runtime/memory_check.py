@@ -68,7 +68,7 @@ def format_bytes(n_bytes: int) -> str:
     """
     for unit, size in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if n_bytes >= size:
-            return f"{n_bytes / size:.3g} {unit}"
+            return f"{n_bytes / size:,.0f} {unit}" if n_bytes >= 1000 * size else f"{n_bytes / size:.3g} {unit}"
     return f"{n_bytes} bytes"
 
 
