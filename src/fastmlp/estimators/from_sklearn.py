@@ -40,6 +40,7 @@ def from_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from sklearn.neural_network import MLPClassifier as SklearnClassifier
     >>> X, y = np.eye(4), np.array(["no", "yes", "yes", "no"])
     >>> original = SklearnClassifier((8,), solver="lbfgs", random_state=0).fit(X, y)
