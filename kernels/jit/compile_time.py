@@ -56,7 +56,7 @@ def shows_notices() -> bool:
 
 @contextmanager
 def timed() -> Iterator[None]:
-    """Add the time inside this block to the result of `waited`."""
+    """Add the time inside this block to the result of `compile_seconds`."""
     start, _here.depth = time.perf_counter(), _here.depth + 1
     try:
         yield

@@ -9,7 +9,7 @@
     store_past_caches(array, i, v)      non-temporal store, for data that is not read again before it leaves the caches
     prefetch(array, i)                  starts fetching the cache line of one element, without waiting
     fill(array, x, lanes)               x in every lane, in the dtype of array
-    broadcast(array, x)                 the number x in the dtype of array
+    scalar_like(array, x)               the number x in the dtype of array
     cast_like(array, v)                 the vector v in the dtype of array
     offset(pointer, i)                  the pointer to element i
     as_pointers(t)                      the named tuple t with pointers in place of its arrays

@@ -102,7 +102,6 @@ def wrong_keywords(net: fastmlp.MLP, pop: fastmlp.Population, X: Floats, y: Floa
     net.fit(X, y, epoch=3)  # type: ignore[call-arg]
     net.fit(X, y, epochs="3")  # type: ignore[arg-type]
     net.fit(X, y, converged=0.1)  # type: ignore[call-arg]
-    pop.fit(X, y, callbacks=[])  # type: ignore[call-arg]
     fastmlp.sweep(X, y, {}, checkpoints="file")  # type: ignore[call-arg]
     fastmlp.sweep(X, y, {}, checkpoint=3)  # type: ignore[arg-type]
 

@@ -16,7 +16,7 @@ def train(thread, n_threads, barrier, net, data, config, state, workspace, addre
     """Train for n_steps steps, from step number first_step on, with unrolled code.
 
     address : memory address of the generated function
-    tiles : scratch for the samples of an epoch, as compiled_single_net.make_tiles returns it
+    tiles : scratch for the samples of an epoch, as compiled.make_tiles returns it
     """
     net, data, config = as_pointers(net), as_pointers(data), as_pointers(config)
     state, workspace = as_pointers(state), as_pointers(workspace)

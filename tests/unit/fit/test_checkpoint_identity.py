@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from fit_kinds import HELD_OUT, fit
 from resumed_fits import assert_same_fit
+from small_blocks import N
 
 import fastmlp
 from fastmlp.convergence import Converged
 from fastmlp.fit.checkpoint_identity import description
+from fastmlp.fit.keywords import POPULATION_TABLE
 
 
 def of_a_later_version(cls):
@@ -55,3 +57,32 @@ def test_a_fit_goes_on_in_a_version_with_more_settings(kind, tmp_path):
 )
 def test_identities_have_the_settings_that_are_not_defaults(value, text):
     assert description(value) == text
+
+
+CHANGED = {  # keyword -> a value that makes it another fit
+    "batch_size": 7,
+    "optimizer": "sgd",
+    "schedule": "cosine",
+    "shuffle": False,
+    "sample_weight": np.linspace(0.5, 1.5, N),
+    "class_weight": {0: 2.0},
+    "validation_data": HELD_OUT,
+    "validation_fraction": 0.2,
+    "early_stopping": 9,
+    "metrics": ["accuracy"],
+    "converged": 1e-9,
+}
+FREE = "epochs callbacks monitor memory_limit verbose time_limit optimizer_state checkpoint executor"  # memory alone
+
+
+def test_each_keyword_is_of_the_identity_or_free_to_change():
+    """A keyword that is neither would let a checkpoint go on under another setting."""
+    assert POPULATION_TABLE.rows.keys() == CHANGED.keys() | {*FREE.split()}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_checkpoint_is_refused_under_another_setting(name, tmp_path):
+    path = tmp_path / "run.ckpt"
+    fit("nets one by one", path=path, epochs=2)
+    with pytest.raises(ValueError, match="is a checkpoint of another fit"):
+        fit("nets one by one", path=path, epochs=2, resume=True, **{name: CHANGED[name]})

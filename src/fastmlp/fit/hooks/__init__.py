@@ -13,7 +13,10 @@ class Hook:
     """Base class of the hooks; only methods that a hook has of its own are called."""
 
     def limit(self, n: int) -> int:
-        """Return the number of steps that the next kernel call may have: n or fewer; 0 ends the fit, out of time."""
+        """Return the number of steps that the next kernel call may have: n or fewer.
+
+        0 ends the fit: out of time, unless `end` names another reason.
+        """
         return n
 
     def after(self) -> str:

@@ -88,7 +88,6 @@ class EndByRecords(Hook):
         if is_unscored and not self.ended_by:
             self._score(net.epochs_done, is_current=True)
         if self.ended_by:
-            self.reason = self.ended_by
             return 0
         if net.at_epoch_end and net.epochs_done >= self._next:
             n_epochs = self._epochs_ahead(n)
