@@ -26,7 +26,7 @@ from suite.data import data_folder
 from fastmlp import MLP, SGD, Converged, EarlyStopping, History, Population, Rprop, Uniform
 from fastmlp.commands.reproduce import Experiment, Row, mean_row
 from fastmlp.convergence import wilson_interval
-from fastmlp.fit.interruption import require_complete
+from fastmlp.fit.interrupt_warnings import require_complete
 
 
 def two_spirals(folder: Path, n_nets: int = 16, epochs: int = 20_000) -> Iterator[Row]:

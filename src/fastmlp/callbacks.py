@@ -21,7 +21,7 @@ from .kernels.structs import METRIC_NONE
 
 # Records that every fit can monitor. Signs: multiplied by its sign, a smaller value is better.
 MONITORS = {"loss": 1.0, "validation_loss": 1.0, "accuracy": -1.0, "validation_accuracy": -1.0}
-# Signs of the metrics that fit knows by name (fit/metrics.py).
+# Signs of the metrics that fit knows by name (fit/metric_functions.py).
 METRIC_SIGNS = {
     "squared_error": 1.0,
     "absolute_error": 1.0,

@@ -10,10 +10,10 @@ import numpy as np
 from .data.checked_samples import as_features, inputs_only, on_host, validated_samples
 from .devices import resolve, to_library_of
 from .errors import checked_number
-from .fit.falling_loss import tell_of_falling_loss
-from .fit.fits import fit_mlp
-from .fit.interruption import warn_caller_of_net
+from .fit.entry import fit_mlp
+from .fit.interrupt_warnings import warn_caller_of_net
 from .fit.keywords import MLP_TABLE, FitKeywords, checked
+from .fit.more_epochs_hint import tell_of_falling_loss
 from .history import History
 from .initialization import Init, draw_params
 from .interface.keywords import explains_names, with_table
@@ -25,7 +25,7 @@ from .nets.net_base import SingleNetBase
 from .nets.objective import Objective
 from .nets.prediction import predict
 from .network.spec import Network
-from .runtime.memory_check import LARGE, OUTPUTS, check_array
+from .runtime.memory_limits import LARGE, OUTPUTS, check_array
 from .streams.source_kinds import is_source, names_columns
 
 if TYPE_CHECKING:

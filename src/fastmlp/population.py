@@ -11,8 +11,8 @@ import numpy as np
 
 from .devices import resolve
 from .errors import checked_count, is_per_net, shown
-from .fit.fits import fit_population
-from .fit.interruption import warn_caller_of_population
+from .fit.entry import fit_population
+from .fit.interrupt_warnings import warn_caller_of_population
 from .fit.keywords import POPULATION_TABLE, PopulationFitKeywords, checked
 from .initialization import Init, draw_params
 from .interface.keywords import explains_names, with_table
@@ -26,7 +26,7 @@ from .nets.population_prediction import ensemble_predict, evaluate, outputs_of, 
 from .network.spec import Network
 from .population_result import PopulationResult, result_of_nets
 from .population_result.stopped_by import OUT_OF_TIME
-from .runtime.memory_check import check_memory
+from .runtime.memory_limits import check_memory
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

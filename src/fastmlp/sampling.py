@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .errors import checked_count, shown
-from .runtime.memory_check import check_array
+from .runtime.memory_limits import check_array
 
 
 def _generator(random_state: Any) -> np.random.Generator:

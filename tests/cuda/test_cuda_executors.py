@@ -9,7 +9,7 @@ from cuda_cases import Place
 from executor_cases import InPlace, Interrupted
 
 from fastmlp import Checkpoint, Converged, Population
-from fastmlp.fit import workers
+from fastmlp.fit import slices_on_workers
 from fastmlp.runtime.auto_device import WORK_FOR_GPU, WorkForGpu
 
 rng = np.random.default_rng(0)
@@ -29,8 +29,8 @@ FITS = {
 def small_tasks(monkeypatch):
     """Tasks of one net, or of 16 nets in lanes; of a few rows."""
     for name in ("FIRST_SECONDS", "TASK_SECONDS"):
-        monkeypatch.setattr(workers, name, 1e-9)
-    monkeypatch.setattr(workers, "SHORTEST", 0.0)
+        monkeypatch.setattr(slices_on_workers, name, 1e-9)
+    monkeypatch.setattr(slices_on_workers, "SHORTEST", 0.0)
 
 
 def fit(n_nets, executor=None, **arguments):
@@ -70,14 +70,14 @@ def test_each_worker_of_a_machine_has_a_gpu_of_its_own(emulated_cuda, monkeypatc
     emulated_cuda.settings.n_devices = 2
     Place("layers", monkeypatch)
     expected = fit(5, batch_size=8)
-    numbers, used, run = cycle([0, 1, 2]), [], workers.fit_nets
+    numbers, used, run = cycle([0, 1, 2]), [], slices_on_workers.fit_nets
 
     def noted(task, *arguments):
         used.append((task.device.name, int(task.rows.data.X.device)))
         return run(task, *arguments)
 
     monkeypatch.setattr("fastmlp.executors.workers.number_of_worker", lambda: next(numbers))
-    monkeypatch.setattr(workers, "fit_nets", noted)
+    monkeypatch.setattr(slices_on_workers, "fit_nets", noted)
     assert_same_fit(fit(5, InPlace(), batch_size=8), expected)
     assert used[:4] == [("cuda", 0), ("cuda:1", 1), ("cuda", 0), ("cuda", 0)]
 

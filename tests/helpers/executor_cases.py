@@ -12,7 +12,7 @@ import numpy as np
 
 from fastmlp import Converged, Population
 from fastmlp.executors.workers import number_of_worker
-from fastmlp.fit.workers import train_nets
+from fastmlp.fit.slices_on_workers import train_nets
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3)).astype(np.float32)

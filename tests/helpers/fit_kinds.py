@@ -16,7 +16,7 @@ from resumed_fits import train
 from small_blocks import BATCH, N, Rows, X, Y, use_small_blocks
 
 from fastmlp import MLP, SGD, AdamW, Converged, EarlyStopping, Population
-from fastmlp.fit import workers
+from fastmlp.fit import slices_on_workers
 from fastmlp.kernels.cpu import backend
 
 WEIGHTS = np.random.default_rng(1).uniform(0.1, 3.0, N)
@@ -125,8 +125,8 @@ def use_small_parts(monkeypatch):
     """Read sources from disk in blocks of three steps, and give workers tasks of one net or of 16 nets in lanes."""
     use_small_blocks(monkeypatch)
     for name in ("FIRST_SECONDS", "TASK_SECONDS"):
-        monkeypatch.setattr(workers, name, 1e-9)
-    monkeypatch.setattr(workers, "SHORTEST", 0.0)
+        monkeypatch.setattr(slices_on_workers, name, 1e-9)
+    monkeypatch.setattr(slices_on_workers, "SHORTEST", 0.0)
 
 
 def make(kind, option="plain", **settings):

@@ -8,7 +8,7 @@ import pytest
 from executor_cases import NOTES, KillsWorkerOnce, KillsWorkers, WaitsForAnother, fit, noted_train_nets
 
 from fastmlp.executors.task_scheduler import TASKS_PER_SLOT
-from fastmlp.fit import workers
+from fastmlp.fit import slices_on_workers
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.full]
 
@@ -16,8 +16,8 @@ pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.full]
 @pytest.fixture(autouse=True)
 def small_tasks(monkeypatch):
     for name in ("FIRST_SECONDS", "TASK_SECONDS"):
-        monkeypatch.setattr(workers, name, 1e-9)
-    monkeypatch.setattr(workers, "SHORTEST", 0.0)
+        monkeypatch.setattr(slices_on_workers, name, 1e-9)
+    monkeypatch.setattr(slices_on_workers, "SHORTEST", 0.0)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def notes(tmp_path, monkeypatch):
     """File to which workers that are started later write which tasks they begin."""
     path = tmp_path / "notes"
     monkeypatch.setenv(NOTES, str(path))
-    monkeypatch.setattr(workers, "train_nets", noted_train_nets)
+    monkeypatch.setattr(slices_on_workers, "train_nets", noted_train_nets)
     return path
 
 
@@ -50,7 +50,7 @@ def kill_half_way(executor, notes, monkeypatch):
     Return which task was begun by which process, as (process, task) in this order, the process that was killed, and
     the tasks that had ended before.
     """
-    path, take, ended = notes.with_name("kill"), workers.WorkersFit._take, []
+    path, take, ended = notes.with_name("kill"), slices_on_workers.WorkersFit._take, []
     schedule = KillsWorkerOnce(path)
     expected, _ = fit("lanes", n_nets=256, schedule=schedule)
 
@@ -61,7 +61,7 @@ def kill_half_way(executor, notes, monkeypatch):
             if len(ended) == 5:
                 path.touch()
 
-    monkeypatch.setattr(workers.WorkersFit, "_take", noted)
+    monkeypatch.setattr(slices_on_workers.WorkersFit, "_take", noted)
     found, result = fit("lanes", executor, n_nets=256, schedule=schedule)
     np.testing.assert_array_equal(found.params, expected.params)
     assert set(result.stopped_by) == {"epochs"}
@@ -112,11 +112,11 @@ def test_a_dask_worker_that_joins_gets_tasks(tmp_path):
     distributed = pytest.importorskip("distributed", reason="the executor of its client is tested")
     expected, _ = fit("lanes", schedule=WaitsForAnother(tmp_path / "nothing"))
     workers = tmp_path / "workers"
-    workers.mkdir()
+    slices_on_workers.mkdir()
     cluster = distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)
 
     def join():
-        while not list(workers.iterdir()):
+        while not list(slices_on_workers.iterdir()):
             time.sleep(0.02)
         cluster.scale(2)
 
@@ -124,7 +124,7 @@ def test_a_dask_worker_that_joins_gets_tasks(tmp_path):
         thread = threading.Thread(target=join, daemon=True)
         thread.start()
         found, _ = fit("lanes", client, schedule=WaitsForAnother(workers))
-    assert len(list(workers.iterdir())) == 2
+    assert len(list(slices_on_workers.iterdir())) == 2
     np.testing.assert_array_equal(found.params, expected.params)
 
 

@@ -18,7 +18,7 @@ from reference_pages import LISTED, PAGES
 import fastmlp
 from fastmlp import optimizers, persistence, plots, schedules
 from fastmlp.commands.cli import app
-from fastmlp.fit.metrics import METRICS
+from fastmlp.fit.metric_functions import METRICS
 from fastmlp.kernels.formulas import losses
 from fastmlp.network.spec import HIDDEN
 

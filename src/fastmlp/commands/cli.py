@@ -218,7 +218,7 @@ def predict(
 
     The predictions are printed as CSV, or written to the file that --output names.
     """
-    from ..fit.interruption import interrupt_message
+    from ..fit.interrupt_warnings import interrupt_message
     from ..runtime.output_files import left_alone
     from . import predict as predict_job
 
@@ -239,7 +239,7 @@ def export(
 ) -> None:
     """Write a trained net, with the preprocessing of its table, as an ONNX model or as a C file."""
     from ..export.export_to_file import checked_suffix
-    from ..fit.interruption import interrupt_message
+    from ..fit.interrupt_warnings import interrupt_message
     from ..loading import load
     from ..runtime.output_files import check_output, left_alone
 

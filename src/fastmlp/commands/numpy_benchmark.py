@@ -16,7 +16,7 @@ import numpy as np
 from ..console.durations import duration
 from ..data import xor
 from ..execution.unrolled_code import steps_to_unrolled, unrolled_nets_at_once
-from ..fit.interruption import require_complete
+from ..fit.interrupt_warnings import require_complete
 from ..mlp import MLP
 from ..optimizers import SGD
 from ..population import Population

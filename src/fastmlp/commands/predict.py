@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..class_probabilities import outputs_of
 from ..loading import load_net
-from ..runtime.memory_check import checked_memory_limit
+from ..runtime.memory_limits import checked_memory_limit
 from ..runtime.output_files import check_output, replacing
 from ..streams.table_sources import parquet_frames, read_tables, surely_fits
 from ..tables.base_column import Note, NotesOfPieces

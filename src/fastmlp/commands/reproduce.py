@@ -16,7 +16,7 @@ import numpy as np
 
 from ..convergence import wilson_interval
 from ..errors import counted
-from ..fit.interruption import require_complete
+from ..fit.interrupt_warnings import require_complete
 from ..initialization import Uniform
 from ..optimizers import Quickprop
 from ..population import Population

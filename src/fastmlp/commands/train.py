@@ -14,7 +14,7 @@ import numpy as np
 from ..class_probabilities import outputs_of_logits
 from ..devices import resolve
 from ..errors import DivergenceWarning, counted, no_file, unknown_name
-from ..fit.interruption import interrupt_message
+from ..fit.interrupt_warnings import interrupt_message
 from ..loading import load_net
 from ..mlp import MLP
 from ..population import subset_of

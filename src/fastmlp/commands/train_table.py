@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import about_arguments, counted
-from ..runtime.memory_check import checked_memory_limit
+from ..runtime.memory_limits import checked_memory_limit
 from ..streams.table_sources import read_tables, surely_fits
+from ..table_training.encoded_rows import EncodedRows, Targets
 from ..table_training.model import TableModel
 from ..table_training.recipes import OF_CLASSES, OF_NUMBERS
-from ..table_training.rows import EncodedRows, Targets
 from ..table_training.streamed_fit import StreamedFit
 from ..tables.base_column import Note
 from ..tables.cells import MAX_BAD_FRACTION, contents, examples, read_numbers

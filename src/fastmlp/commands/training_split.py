@@ -13,8 +13,8 @@ from ..history import History
 from ..mlp import MLP
 from ..population_result import PopulationResult
 from ..streams.table_sources import read_tables
+from ..table_training.encoded_rows import EncodedRows, Rows, fold_numbers, held_out_rows
 from ..table_training.recipes import Recipe
-from ..table_training.rows import EncodedRows, Rows, fold_numbers, held_out_rows
 from ..tables.base_column import Note
 from ..tables.target import CLASSIFICATION, Target, rows_with_target
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..data.xor import X, Y
 from ..errors import counted
-from ..fit.interruption import require_complete
+from ..fit.interrupt_warnings import require_complete
 from ..history import History
 from ..initialization import Uniform
 from ..kernels.jit.compile_time import notices

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..devices import as_device_array, device_context, device_of
 from ..errors import counted, is_number
-from ..runtime.memory_check import check_array
+from ..runtime.memory_limits import check_array
 
 # Cells that NumPy converts to numbers: dates and durations to whole numbers, complex ones to their real parts.
 CONVERTED = np.datetime64, np.timedelta64, np.complexfloating

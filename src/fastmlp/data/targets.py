@@ -12,7 +12,7 @@ from ..errors import counted
 from ..kernels.formulas.losses import SOFTMAX_CROSS_ENTROPY
 from ..kernels.structs import METRIC_ARGMAX, METRIC_NONE, METRIC_THRESHOLD
 from ..network.spec import Network
-from ..runtime.memory_check import check_array
+from ..runtime.memory_limits import check_array
 from .arrays import as_numbers, checked_finite, contiguous
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from ..data.checked_samples import checked_pair
 from ..errors import counted
 from ..history import History
-from . import samples
+from . import checked_inputs
 from .adapters import model_of
+from .loss_curves import Curve, as_curve, with_recorded_loss
 from .measurements import measure, measured_samples, n_measured
-from .records import Curve, as_curve, with_recorded_loss
 from .result import Diagnosis, PopulationDiagnosis
 from .training_settings import TrainingSettings, training_settings
 
@@ -109,12 +109,12 @@ def diagnose(
         history = net.result if hasattr(net, "n_nets") else getattr(trained, "loss_curve_", None)
     settings, curve = training_settings(history, trained, learning_rate, is_of_table), as_curve(history)
     are_history_samples = any(X is pair[0] for pair in getattr(history, "samples", {}).values())
-    X = samples.as_inputs(X)
+    X = checked_inputs.as_inputs(X)
     model = model_of(net, X, y, activations, loss)
-    checked, held_out = samples.as_samples(X, y, model, classes), None
+    checked, held_out = checked_inputs.as_samples(X, y, model, classes), None
     if validation_data is not None:
         X_held_out, y_held_out, *_ = checked_pair(validation_data)
-        held_out = samples.as_samples(X_held_out, y_held_out, model, classes)
+        held_out = checked_inputs.as_samples(X_held_out, y_held_out, model, classes)
     usual_loss = model.loss.name
     if loss is None and not hasattr(net, "network") and not checked.bad_data:
         model = with_recorded_loss(model, checked.X, checked.Y, curve)

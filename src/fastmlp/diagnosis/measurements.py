@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 
 from ..errors import counted
+from .checked_inputs import CheckedSamples
 from .curvature import longest_first_step, measure_curvature
 from .data_checks import Bounds, check_data, output_bounds
+from .loss_curves import Curve, shape_of
 from .model_under_test import ModelUnderTest, sample_rows
-from .records import Curve, shape_of
-from .samples import CheckedSamples
 from .training_settings import TrainingSettings
 from .unit_measurements import MAX_SAMPLES, draw_masks, measure_hidden_units, merged_fraction
 from .verdicts.evidence import Evidence

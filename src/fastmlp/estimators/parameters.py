@@ -27,7 +27,7 @@ from ..network.parameter_layout import Layout
 from ..network.spec import HIDDEN
 from ..optimizers import OPTIMIZERS, SGD, Adam, Optimizer, optimizer_from_name
 from ..optimizers.base import batch_rows
-from ..runtime.memory_check import check_params
+from ..runtime.memory_limits import check_params
 
 FASTMLP_ACTIVATION = {"logistic": "sigmoid"}  # scikit-learn's name -> ours
 SKLEARN_OUTPUT = {"sigmoid": "logistic", "exponential": "exp"}  # our name -> scikit-learn's

@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 
 from ..callbacks import as_callbacks
 from ..errors import DivergenceWarning, counted
-from ..fit.interruption import warn_of_interrupted_net
+from ..fit.interrupt_warnings import warn_of_interrupted_net
 from ..fit.optimizer_state import OptimizerState
 from ..interface.user_warnings import warn_user
 from ..kernels.jit.compile_time import notices

@@ -18,7 +18,7 @@ from ..devices import Device, backend
 from ..kernels import structs
 from ..kernels.structs import LANES, Choice, KernelVariant, TrainConfig
 from ..network.spec import Network
-from ..runtime.memory_check import memory_bytes
+from ..runtime.memory_limits import memory_bytes
 from ..runtime.thread_count import n_threads_available, threads_setting
 from . import gpu_costs, thresholds, unrolled_code
 from .cpu_families import choose_evaluation_family, choose_family, n_shards, work_of_samples

@@ -16,10 +16,10 @@ from ..interface.user_warnings import warn_user
 from ..optimizers import setting_text
 from ..persistence.checkpoint_files import PREVIOUS, CheckpointFile, Contents, Identity
 from ..population_result.recorded_epochs import recorded_epochs
-from ..runtime.memory_check import checked_memory_limit
+from ..runtime.memory_limits import checked_memory_limit
 from ..schedules import Schedule, schedule_factors
 from ..streams.row_loading import limit_to_hold
-from .checkpoint import Saver
+from .hooks.checkpoint import Saver
 from .rows import InMemory
 from .state import FitState, check_forms
 from .task import FitTask, epochs_of_attempt

@@ -18,7 +18,7 @@ from ..interface.keywords import unknown_keyword
 from ..optimizers import OPTIMIZERS, Adam, optimizer_from_name
 from ..optimizers.base import AUTO
 from ..runtime.checkpoint_interval import Checkpoint, as_checkpoint
-from .metrics import as_metrics
+from .metric_functions import as_metrics
 from .optimizer_state import OptimizerState, checked_state
 
 

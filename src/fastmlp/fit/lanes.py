@@ -31,8 +31,8 @@ from ..kernels.structs import (
 )
 from ..nets.nets_evaluation import nets_and_rows
 from ..optimizers import Optimizer
-from ..runtime.memory_check import check_memory
-from ..schedules.base import factors_at
+from ..runtime.memory_limits import check_memory
+from ..schedules.checked_schedule import factors_at
 from .outcome import Outcome
 from .rows import InMemory
 from .task import FitTask

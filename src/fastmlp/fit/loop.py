@@ -16,14 +16,14 @@ from ..runtime.ctrl_c import StopFlag
 from .divergence import warn_of_divergence
 from .hooks import Hook
 from .hooks.early_stopping import EndByRecords
-from .hooks.metrics import Measure, Validation
+from .hooks.epoch_scores import Measure, Validation
 from .hooks.observers import Callbacks, ShowProgress, Watch
 from .hooks.time_limit import EndInTime
 from .hooks.tuned_calls import TunedCalls
 from .one_net import OneNet
 
 if TYPE_CHECKING:
-    from .checkpoint import SaveNet
+    from .hooks.checkpoint import SaveNet
 
 
 class Engine(Protocol):

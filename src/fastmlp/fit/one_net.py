@@ -19,7 +19,7 @@ from ..execution.unrolled_code import pays_to_compile
 from ..history import History
 from ..kernels.formulas.update_rules import CODES, MOST_STATE
 from ..kernels.structs import DIVERGED, METRIC_NONE, STEPS_DONE, TrainConfig, aligned_zeros
-from ..schedules.base import factors_at
+from ..schedules.checked_schedule import factors_at
 from .divergence import DivergenceGuard
 from .optimizer_state import CARRIED
 from .rows import Block, InMemory, Place

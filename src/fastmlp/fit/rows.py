@@ -22,7 +22,7 @@ from ..devices import backend
 from ..errors import counted
 from ..kernels.structs import Samples
 from ..optimizers.base import takes_all
-from ..runtime.memory_check import checked_memory_limit, format_bytes
+from ..runtime.memory_limits import checked_memory_limit, format_bytes
 from ..streams.source_kinds import is_source, names_columns
 
 if TYPE_CHECKING:

@@ -17,13 +17,13 @@ from ..execution.plan import Plan, describe_net
 from ..kernels.structs import METRIC_NONE, NetSpec, Samples
 from ..network.spec import Network
 from ..optimizers import Optimizer
-from ..schedules.base import schedule_text
+from ..schedules.checked_schedule import schedule_text
 from .rows import Block, InMemory, OnDisk
 
 if TYPE_CHECKING:
     from ..convergence import Converged
     from .hooks.time_limit import TimeLimit
-    from .metrics import Metric
+    from .metric_functions import Metric
     from .optimizer_state import OptimizerState
 
 Factors = Callable[[np.ndarray, int], np.ndarray]  # a schedule: (steps, n_steps) -> factors, as in schedules

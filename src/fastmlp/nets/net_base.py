@@ -20,7 +20,7 @@ from ..interface.setting_checks import checked_dtype, checked_precision
 from ..kernels.structs import METRIC_NONE
 from ..network.spec import Network
 from ..population_result import PopulationResult
-from ..runtime.memory_check import check_params
+from ..runtime.memory_limits import check_params
 from .prediction import predicted_classes
 
 # Constructor arguments that may differ from net to net, with their bounds.

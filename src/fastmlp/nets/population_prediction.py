@@ -10,7 +10,7 @@ import numpy as np
 from ..data.checked_samples import as_features
 from ..data.population_data import prediction_samples, validated_population_samples
 from ..devices import device_context, to_library_of
-from ..runtime.memory_check import OUTPUTS, check_array
+from ..runtime.memory_limits import OUTPUTS, check_array
 from ..streams.source_kinds import is_chunked_array, is_source, names_columns
 from .net_base import PopulationBase
 from .nets_evaluation import FEW_SAMPLES, checked_members, evaluate_nets

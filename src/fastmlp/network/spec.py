@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import checked_count, checked_number, counted, shown, unknown_name
 from ..kernels.formulas import activations, losses
-from ..runtime.memory_check import check_params
+from ..runtime.memory_limits import check_params
 from .parameter_layout import Layout
 
 ELEMENTWISE = tuple(row.name for row in activations.ACTIVATIONS if row.name not in ("softmax", "exponential"))

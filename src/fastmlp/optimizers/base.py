@@ -15,8 +15,8 @@ import numpy as np
 
 from ..errors import checked_count, checked_setting, drawn_setting, is_per_net, shown
 from ..kernels.formulas.update_rules import CODES, HYPER_PARAMETERS, RULES, Rule
-from ..schedules.base import schedule_text
-from .rate_factors import check_rate_factors, factors_of_parameters
+from ..schedules.checked_schedule import schedule_text
+from .layer_factors import check_rate_factors, factors_of_parameters
 
 AUTO = "auto"
 AUTO_ROWS = 200  # scikit-learn's batch_size="auto" is min(200, n_samples)

@@ -251,7 +251,7 @@ class PopulationResult:
         -------
         matplotlib.axes.Axes
         """
-        from ..plots.records import epochs_to_converge, final_losses
+        from ..plots.curves_and_histograms import epochs_to_converge, final_losses
 
         draw = epochs_to_converge if self.judged_by == "rule" else final_losses
         return draw(self, bins=bins, ax=ax)

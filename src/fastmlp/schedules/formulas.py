@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import checked_count, checked_number
-from .base import SCHEDULES, Constant, Schedule, schedule_factors
+from .checked_schedule import SCHEDULES, Constant, Schedule, schedule_factors
 
 __all__ = [
     "SCHEDULES",

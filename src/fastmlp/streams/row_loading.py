@@ -15,7 +15,7 @@ from ..errors import WrongArgument, about_arguments
 from ..kernels.structs import METRIC_NONE, METRIC_THRESHOLD
 from ..network.spec import Network
 from ..runtime.ctrl_c import raise_if_stopped
-from ..runtime.memory_check import bytes_for_rows, limit_for_rows, return_freed_memory
+from ..runtime.memory_limits import bytes_for_rows, limit_for_rows, return_freed_memory
 from .row_file import RowFile, RowFileWriter
 from .sources import Source
 

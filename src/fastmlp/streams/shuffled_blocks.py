@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from ..kernels.structs import aligned_zeros
-from ..runtime.memory_check import bytes_for_rows
+from ..runtime.memory_limits import bytes_for_rows
 from .read_ahead import read_ahead
 from .row_file import RowFile
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import checked_verbose
-from ..fit.interruption import warn_caller_of_search
+from ..fit.interrupt_warnings import warn_caller_of_search
 from ..interface.keywords import explains_names
 from ..kernels.jit.compile_time import Stopwatch, notices
 from ..runtime.checkpoint_interval import Checkpoint, as_checkpoint

@@ -20,12 +20,12 @@ from ..console.fit_time import compiling_in_limit
 from ..errors import DivergenceWarning, counted
 from ..execution.dispatch import IN_TURN, FitsAtOnce
 from ..fit.fits_on_threads import run_on_threads
-from ..fit.interruption import require_complete
+from ..fit.interrupt_warnings import require_complete
 from ..runtime.ctrl_c import StopFlag, stop_flag
 from ..runtime.thread_count import with_threads
+from .encoded_rows import EncodedRows
 from .recipe_fit import SHORTEST, Budget, fit_nets
 from .recipes import Recipe
-from .rows import EncodedRows
 
 SHARE = 0.95  # of the time left that planned epochs take; the rest is for what an estimate cannot know
 FEWEST_EPOCHS = 10  # nets are left out before they get fewer epochs

@@ -20,7 +20,7 @@ from ..console.nets_progress import SeveralFits
 from ..devices import choose_device
 from ..execution.dispatch import IN_TURN, FitsAtOnce, choose_fits_at_once
 from ..fit.fits_on_threads import run_on_threads
-from ..fit.interruption import was_interrupted
+from ..fit.interrupt_warnings import was_interrupted
 from ..kernels.jit.compile_time import Stopwatch
 from ..mlp import MLP
 from ..population import Population, subset_of
@@ -28,8 +28,8 @@ from ..population_result import PopulationResult
 from ..population_result.of_histories import result_of_histories
 from ..runtime.ctrl_c import StopFlag, ending_with
 from ..runtime.thread_count import with_threads
+from .encoded_rows import EncodedRows, Rows
 from .recipes import Recipe
-from .rows import EncodedRows, Rows
 
 
 class TrainedNets(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..class_probabilities import logits
 from ..execution.dispatch import IN_TURN
-from ..fit.interruption import was_interrupted
+from ..fit.interrupt_warnings import was_interrupted
 from ..kernels.jit.compile_time import notices
 from ..mlp import MLP
 from ..population import Population, subset_of
@@ -25,11 +25,11 @@ from ..tables.bins import class_indicators
 from ..tables.features import encode_columns, fit_columns, with_numbers
 from ..tables.number_columns import NumericEncoding
 from ..tables.target import check_range
+from .encoded_rows import MOST_ROWS, MOST_SEED, EncodedRows, FileRows, Rows, Targets, fold_numbers, held_out_rows
 from .epochs_in_time import FitsInTime, planned_in_time
 from .folds import fit_each, folds_at_once
 from .recipe_fit import Budget, fit_nets, fit_temperature, make_nets
 from .recipes import OF_CLASSES, OF_LABELS, OF_NUMBERS, Recipe
-from .rows import MOST_ROWS, MOST_SEED, EncodedRows, FileRows, Rows, Targets, fold_numbers, held_out_rows
 from .tuning import Found, Search, Tuning
 
 DTYPE = "float32"  # of the nets

@@ -18,8 +18,8 @@ from ..mlp import MLP
 from ..network.spec import Network
 from ..optimizers import AdamW, Optimizer
 from ..population import Population
+from .encoded_rows import MOST_ROWS, FileRows, Rows
 from .recipes import Recipe
-from .rows import MOST_ROWS, FileRows, Rows
 
 SCHEDULE, CLIP_NORM = "flat_cosine", 1.0
 SHORTEST = 1e-3  # seconds: time limit of a fit that begins when the time is over, and makes one step

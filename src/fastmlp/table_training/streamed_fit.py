@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..runtime.memory_check import format_bytes, return_freed_memory
+from ..runtime.memory_limits import format_bytes, return_freed_memory
 from ..streams.row_file import RowFile
 from ..streams.row_loading import load, rows_named
 from ..streams.sources import Source
@@ -18,9 +18,9 @@ from ..tables.bins import MOST_CLASSES
 from ..tables.cells import ANY
 from ..tables.features import encode_columns, feature_names
 from ..tables.table_summary import TableSummary
+from .encoded_rows import MOST_SEED, EncodedRows, FileRows, Rows, Targets
 from .model import DTYPE, TableModel
 from .recipe_fit import make_nets
-from .rows import MOST_SEED, EncodedRows, FileRows, Rows, Targets
 
 HELD_OUT_SHARE = 0.1  # of the memory limit, for held-out rows at most
 RARE = 16  # rows of a class of which none is held out

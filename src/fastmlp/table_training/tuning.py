@@ -19,14 +19,14 @@ import numpy as np
 
 from ..console.progress_bar import Progress
 from ..errors import DivergenceWarning, checked_count, checked_verbose, counted
-from ..fit.interruption import was_interrupted
+from ..fit.interrupt_warnings import was_interrupted
 from ..mlp import MLP
 from ..population import subset_of
 from ..runtime.ctrl_c import StopFlag
+from .encoded_rows import EncodedRows
 from .epochs_in_time import SHARE, seconds_per_epoch
 from .recipe_fit import SHORTEST, Budget, fit_nets
 from .recipes import OF_CLASSES, Recipe
-from .rows import EncodedRows
 from .tuning_configurations import (
     SPACE,
     Settings,

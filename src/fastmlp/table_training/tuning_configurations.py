@@ -16,9 +16,9 @@ import numpy as np
 
 from ..class_probabilities import logits
 from ..network.spec import Network
+from .encoded_rows import Rows
 from .recipe_fit import fit_temperature, row_losses
 from .recipes import AUTO, Recipe
-from .rows import Rows
 
 # Settings that nets of one population may have of their own: (lowest, highest, whether logarithms are equally likely).
 PER_NET: dict[str, tuple[float, float, bool]] = {

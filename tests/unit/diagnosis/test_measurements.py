@@ -6,10 +6,10 @@ import toy_data as data
 
 from fastmlp import MLP, SGD, Adam, diagnose
 from fastmlp.diagnosis.adapters import model_of
+from fastmlp.diagnosis.checked_inputs import CheckedSamples
 from fastmlp.diagnosis.curvature import longest_first_step, measure_curvature
 from fastmlp.diagnosis.data_checks import check_data
 from fastmlp.diagnosis.measurements import base_loss_of, measure
-from fastmlp.diagnosis.samples import CheckedSamples
 from fastmlp.diagnosis.training_settings import TrainingSettings
 from fastmlp.diagnosis.unit_measurements import draw_masks, duplicate_fraction, merged_fraction
 

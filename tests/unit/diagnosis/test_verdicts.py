@@ -12,9 +12,9 @@ from stuck_nets import RELU, of, stuck_relu, train
 
 from fastmlp import MLP, SGD, Adam, AdamW, Population, diagnose
 from fastmlp.diagnosis.adapters import model_of
+from fastmlp.diagnosis.checked_inputs import as_samples
+from fastmlp.diagnosis.loss_curves import as_curve
 from fastmlp.diagnosis.measurements import measure
-from fastmlp.diagnosis.records import as_curve
-from fastmlp.diagnosis.samples import as_samples
 from fastmlp.diagnosis.training_settings import training_settings
 from fastmlp.diagnosis.verdicts import NAMES, VERDICTS, score_verdicts
 from fastmlp.diagnosis.verdicts.evidence import Evidence

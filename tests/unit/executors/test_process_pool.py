@@ -7,7 +7,7 @@ from interrupted_fits import with_sigint
 from scipy.stats import loguniform
 
 from fastmlp import sweep
-from fastmlp.fit import workers
+from fastmlp.fit import slices_on_workers
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +19,8 @@ def pool():
 @pytest.fixture
 def small_tasks(monkeypatch):
     for name in ("FIRST_SECONDS", "TASK_SECONDS"):
-        monkeypatch.setattr(workers, name, 1e-9)
-    monkeypatch.setattr(workers, "SHORTEST", 0.0)
+        monkeypatch.setattr(slices_on_workers, name, 1e-9)
+    monkeypatch.setattr(slices_on_workers, "SHORTEST", 0.0)
 
 
 def test_a_search_has_the_bits_of_one_process(pool, small_tasks):
@@ -38,8 +38,8 @@ def test_ctrl_c_keeps_finished_nets_and_the_pool(pool, small_tasks, monkeypatch)
     first = []
     expected, _ = fit("one by one", n_nets=12, change=lambda pop: first.append(pop.params.copy()))
     with monkeypatch.context() as patches:
-        take = with_sigint(workers.WorkersFit._take, n=2)
-        patches.setattr(workers.WorkersFit, "_take", take)
+        take = with_sigint(slices_on_workers.WorkersFit._take, n=2)
+        patches.setattr(slices_on_workers.WorkersFit, "_take", take)
         pop, result = fit("one by one", pool, n_nets=12)
     assert result.interrupted
     ended = result.stopped_by == "epochs"

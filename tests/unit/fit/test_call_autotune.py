@@ -4,7 +4,7 @@ import pytest
 
 from fastmlp import Population
 from fastmlp.fit.hooks.tuned_calls import LONG_CALL, SHORT_CALL, CallAutotuner
-from fastmlp.fit.workers import MOST_BYTES, TASK_SECONDS, TaskSizes
+from fastmlp.fit.slices_on_workers import MOST_BYTES, TASK_SECONDS, TaskSizes
 
 
 def run(autotuner, seconds_per_step, n_calls):

@@ -6,7 +6,7 @@ from executor_cases import InPlace
 from toy_data import XOR_X, XOR_Y
 
 from fastmlp import MLP, Population
-from fastmlp.fit import workers
+from fastmlp.fit import slices_on_workers
 
 
 class Patient:
@@ -63,7 +63,7 @@ def test_validation_data_may_be_weighted(n_nets, rng):
 
 @pytest.mark.parametrize("executor", [None, InPlace], ids=["here", "on workers"])
 def test_histories_of_a_population_have_the_number_of_their_net(executor, monkeypatch):
-    monkeypatch.setattr(workers, "FIRST_SECONDS", 1e-9)  # a net each
+    monkeypatch.setattr(slices_on_workers, "FIRST_SECONDS", 1e-9)  # a net each
     seen = []
     pop = Population((2, 3, 1), 3, random_state=0, device="cpu")
     look = lambda epoch, history: seen.append((history.net_number, epoch))

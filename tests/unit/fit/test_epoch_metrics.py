@@ -7,7 +7,7 @@ from sklearn import metrics as theirs
 import fastmlp
 from fastmlp import MLP, EarlyStopping
 from fastmlp.callbacks import METRIC_SIGNS
-from fastmlp.fit.metrics import METRICS, as_metrics
+from fastmlp.fit.metric_functions import METRICS, as_metrics
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3)).astype(np.float32)

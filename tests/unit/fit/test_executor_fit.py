@@ -14,15 +14,15 @@ from toy_data import XOR_X, XOR_Y
 
 from fastmlp import Population, TrainingWarning
 from fastmlp.console.progress_bar import Progress
-from fastmlp.fit import workers
+from fastmlp.fit import slices_on_workers
 
 
 @pytest.fixture
 def small_tasks(monkeypatch):
     """Tasks of one net, or of 16 nets in lanes."""
-    monkeypatch.setattr(workers, "FIRST_SECONDS", 1e-9)
-    monkeypatch.setattr(workers, "TASK_SECONDS", 1e-9)
-    monkeypatch.setattr(workers, "SHORTEST", 0.0)
+    monkeypatch.setattr(slices_on_workers, "FIRST_SECONDS", 1e-9)
+    monkeypatch.setattr(slices_on_workers, "TASK_SECONDS", 1e-9)
+    monkeypatch.setattr(slices_on_workers, "SHORTEST", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +177,7 @@ def test_what_is_refused(arguments, message):
 
 
 def test_a_worker_of_another_version_is_refused(monkeypatch):
-    monkeypatch.setattr(workers, "version_here", lambda: "0.0.1")
+    monkeypatch.setattr(slices_on_workers, "version_here", lambda: "0.0.1")
     with pytest.raises(
         RuntimeError, match=r"the program that sends its tasks has 0\.0\.1\. Install the same version everywhere"
     ):

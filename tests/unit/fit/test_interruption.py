@@ -18,7 +18,7 @@ from fastmlp.commands import predict, xor_demo
 from fastmlp.commands.cli import app
 from fastmlp.diagnosis.monitor import PopulationMonitor
 from fastmlp.executors.workers import Workers
-from fastmlp.fit.interruption import interrupt_message
+from fastmlp.fit.interrupt_warnings import interrupt_message
 from fastmlp.history import History
 from fastmlp.streams.row_file import RowFile
 

@@ -16,7 +16,7 @@ from small_blocks import BATCH, Rows, X, Y
 
 import fastmlp
 from fastmlp.persistence.checkpoint_files import read, write
-from fastmlp.runtime import memory_check
+from fastmlp.runtime import memory_limits
 from fastmlp.streams import row_loading, shuffled_blocks
 
 pytestmark = pytest.mark.usefixtures("small_parts")
@@ -105,7 +105,7 @@ def test_restarts_on_workers_serve_for_the_same_number_of_epochs(restart_after, 
 def test_states_that_memory_does_not_hold_are_refused_before_the_fit(kind, copies, tmp_path, monkeypatch):
     nets = make(kind)
     n_bytes = copies * 4 * nets.params.nbytes  # parameters of two epochs, and the two vectors of Adam
-    monkeypatch.setattr(fastmlp.runtime.memory_check, "memory_bytes", lambda: n_bytes - 1)
+    monkeypatch.setattr(fastmlp.runtime.memory_limits, "memory_bytes", lambda: n_bytes - 1)
     with pytest.raises(ValueError, match=rf"The states of {nets.n_nets} nets, for checkpoints, would take"):
         fit(kind, "plain", tmp_path / "run.ckpt", nets)
     assert not (tmp_path / "run.ckpt").exists()
@@ -122,7 +122,7 @@ def test_a_fit_goes_on_with_the_memory_limit_that_it_began_with(kind, tmp_path, 
     """By default the limit is a share of the memory that is free, which is another one after a while."""
     path = tmp_path / "run.ckpt"
     fit(kind, path=path, epochs=SHORT)
-    monkeypatch.setattr(memory_check, "available_bytes", lambda: 10**9)
+    monkeypatch.setattr(memory_limits, "available_bytes", lambda: 10**9)
     assert_same_fit(fit(kind, path=path, memory_limit=None, resume=True), whole(kind))
 
 
@@ -141,7 +141,7 @@ def test_rows_that_were_in_memory_stay_there(kind, tmp_path, monkeypatch):
     monkeypatch.setattr(row_loading, "SHARE_IN_MEMORY", 1e-3)  # of a megabyte, less than the rows take
     expected = fit(kind, **given)
     assert_same_fit(fit(kind, path=path, **given), expected)
-    monkeypatch.setattr(memory_check, "available_bytes", lambda: 2_000_000)
+    monkeypatch.setattr(memory_limits, "available_bytes", lambda: 2_000_000)
     assert_same_fit(fit(kind, path=path, resume=True, **given | {"memory_limit": None}), expected)
     more = Rows(np.tile(X, (2, 1)), np.tile(Y, 2)), None  # which are not loaded before they are refused
     for arguments in ({}, {"memory_limit": None, "data": more}):
@@ -198,11 +198,11 @@ import sys
 import fastmlp
 
 import executor_cases
-from fastmlp.fit import workers
+from fastmlp.fit import slices_on_workers
 
 if __name__ == "__main__":
-    workers.FIRST_SECONDS = workers.TASK_SECONDS = 1e-9  # tasks of 16 nets
-    workers.SHORTEST = 0.0
+    slices_on_workers.FIRST_SECONDS = slices_on_workers.TASK_SECONDS = 1e-9  # tasks of 16 nets
+    slices_on_workers.SHORTEST = 0.0
     path, folder = sys.argv[1:]
     schedule = executor_cases.Waits(folder)
     with executor_cases.process_pool(2) as pool:

@@ -18,7 +18,7 @@ from fastmlp.schedules import (
     Warmup,
     schedule_factors,
 )
-from fastmlp.schedules.base import factors_at, is_constant
+from fastmlp.schedules.checked_schedule import factors_at, is_constant
 
 BY_HAND = [  # schedule, steps of a fit of 100, factors
     (Constant(), [0, 50, 99], [1, 1, 1]),

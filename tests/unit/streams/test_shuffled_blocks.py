@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP
-from fastmlp.runtime.memory_check import READING, bytes_for_rows, checked_memory_limit, limit_for_rows
+from fastmlp.runtime.memory_limits import READING, bytes_for_rows, checked_memory_limit, limit_for_rows
 from fastmlp.streams import shuffled_blocks as module
 from fastmlp.streams.row_loading import load
 from fastmlp.streams.shuffled_blocks import Blocks

@@ -8,7 +8,7 @@ from executor_cases import InPlace, Interrupted
 from resumed_fits import Killed, checkpoint, kill_after_writes
 
 import fastmlp
-from fastmlp.fit import workers
+from fastmlp.fit import slices_on_workers
 from fastmlp.kernels.cpu import backend
 
 RNG = np.random.default_rng(0)
@@ -114,8 +114,8 @@ def test_other_files_are_refused(tmp_path):
 
 def test_an_interrupted_population_of_workers_goes_on(tmp_path, monkeypatch):
     for name in ("FIRST_SECONDS", "TASK_SECONDS"):
-        monkeypatch.setattr(workers, name, 1e-9)
-    monkeypatch.setattr(workers, "SHORTEST", 0.0)
+        monkeypatch.setattr(slices_on_workers, name, 1e-9)
+    monkeypatch.setattr(slices_on_workers, "SHORTEST", 0.0)
     space, path, rest = {"learning_rate": np.geomspace(0.01, 0.1, 20)}, tmp_path / "search.ckpt", InPlace()
     expected = sweep(space, n=20)
     with pytest.warns(UserWarning, match="The search was interrupted"):

@@ -12,10 +12,10 @@ import pytest
 from fastmlp.execution.dispatch import IN_TURN, FitsAtOnce
 from fastmlp.runtime.ctrl_c import stop_flag
 from fastmlp.table_training import epochs_in_time
+from fastmlp.table_training.encoded_rows import EncodedRows, Rows
 from fastmlp.table_training.epochs_in_time import FitsInTime, affordable, planned_in_time, seconds_per_epoch
 from fastmlp.table_training.recipe_fit import Budget, make_nets
 from fastmlp.table_training.recipes import Recipe, recipe_of
-from fastmlp.table_training.rows import EncodedRows, Rows
 
 SETTINGS = {"loss": "squared_error", "device": "cpu", "random_state": 0}
 X = np.random.default_rng(0).normal(size=(3200, 2)).astype(np.float32)

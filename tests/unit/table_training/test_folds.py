@@ -12,10 +12,10 @@ from fastmlp import DivergenceWarning, Population
 from fastmlp.class_probabilities import logits
 from fastmlp.execution.dispatch import IN_TURN, FitsAtOnce
 from fastmlp.runtime.ctrl_c import StopFlag, stop_flag
+from fastmlp.table_training.encoded_rows import EncodedRows, Rows, fold_numbers
 from fastmlp.table_training.folds import fit_each, folds_at_once
 from fastmlp.table_training.recipe_fit import fit_nets
 from fastmlp.table_training.recipes import Recipe
-from fastmlp.table_training.rows import EncodedRows, Rows, fold_numbers
 
 SMALL = Recipe(hidden=(8,), epochs=3, dropout=0.0)
 LONG = Recipe(hidden=(8,), epochs=1_000_000, dropout=0.0, patience=1_000_000)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP, Population
+from fastmlp.table_training.encoded_rows import Rows
 from fastmlp.table_training.recipe_fit import Budget, fit_nets, make_nets
 from fastmlp.table_training.recipes import Recipe
-from fastmlp.table_training.rows import Rows
 
 SMALL = Recipe(hidden=(8,), epochs=4, n_nets=2, dropout=0.0)
 SETTINGS = {"loss": "squared_error", "device": "cpu", "random_state": 0}

@@ -5,9 +5,9 @@ import pytest
 
 from fastmlp import MLP, Population
 from fastmlp.class_probabilities import logits, probabilities
+from fastmlp.table_training.encoded_rows import Rows
 from fastmlp.table_training.recipe_fit import fit_temperature
 from fastmlp.table_training.recipes import QUALITIES, Recipe
-from fastmlp.table_training.rows import Rows
 from fastmlp.table_training.tuning_configurations import (
     PER_NET,
     SHARED,

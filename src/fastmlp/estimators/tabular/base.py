@@ -12,24 +12,24 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length
 
 from ...export.export_to_file import Exportable
-from ...fit.interruption import was_interrupted
+from ...fit.interrupt_warnings import was_interrupted
 from ...interface.keywords import explains_names
 from ...interface.user_warnings import warn_user
 from ...mlp import MLP
 from ...persistence import save
 from ...runtime.ctrl_c import stop_flag
-from ...runtime.memory_check import checked_memory_limit
+from ...runtime.memory_limits import checked_memory_limit
 from ...streams.source_kinds import is_source
+from ...table_training.encoded_rows import EncodedRows, Rows, Targets
 from ...table_training.model import TableModel
 from ...table_training.recipe_fit import Budget
 from ...table_training.recipes import AUTO, DEFAULT_QUALITY
-from ...table_training.rows import EncodedRows, Rows, Targets
 from ...table_training.training_summary import summary
 from ...tables.base_column import Column, as_lines
 from ...tables.features import Preprocessing
 from ...tables.target import Target
 from ..array_input import missing_targets_named
-from ..interruption import warn_of_interrupted_end, warn_of_interrupted_history, warn_of_missing_nets
+from ..interrupt_warnings import warn_of_interrupted_end, warn_of_interrupted_history, warn_of_missing_nets
 from ..parameters import keep_settings
 from ..serialization import description_of
 from ..sources import TargetSummary, names_target, target_apart

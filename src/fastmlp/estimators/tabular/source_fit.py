@@ -16,8 +16,8 @@ from ...streams.row_loading import check_targets_given, closed_after_error
 from ...streams.source_kinds import is_name
 from ...streams.sources import as_targets_file
 from ...streams.table_sources import columns_apart, surely_fits, table_in_memory, targets_in_memory
+from ...table_training.encoded_rows import EncodedRows, Targets
 from ...table_training.model import TableModel
-from ...table_training.rows import EncodedRows, Targets
 from ...table_training.streamed_fit import COPIES, StreamedFit
 from ...tables.base_column import as_lines
 from ..sources import PiecesInMemory, TargetSummary, as_piece, checked_labels, generator_of, refuse_missing

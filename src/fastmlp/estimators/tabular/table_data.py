@@ -17,8 +17,8 @@ from ...errors import WrongArgument
 from ...interface.user_warnings import warn_user
 from ...streams.source_kinds import is_source
 from ...streams.table_sources import as_table_source
+from ...table_training.encoded_rows import Rows
 from ...table_training.model import DTYPE
-from ...table_training.rows import Rows
 from ...tables.base_column import Column, Note, NotesOfPieces, as_lines
 from ...tables.features import encode_columns, feature_names
 from ...tables.few_rows import names_of

@@ -13,7 +13,7 @@ pyarrow = pytest.importorskip("pyarrow", reason="Parquet is read by pyarrow")
 from fastmlp import TabularMLPRegressor  # noqa: E402  # needs scikit-learn
 from fastmlp.fit.one_net import OneNet  # noqa: E402
 from fastmlp.table_training import streamed_fit  # noqa: E402
-from fastmlp.table_training.rows import EncodedRows  # noqa: E402
+from fastmlp.table_training.encoded_rows import EncodedRows  # noqa: E402
 
 
 def regressor(**settings):

@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV
 
 import fastmlp
 from fastmlp import MLP, Population, TabularMLPClassifier, TabularMLPRegressor
-from fastmlp.table_training.rows import held_out_rows
+from fastmlp.table_training.encoded_rows import held_out_rows
 
 QUICK = {"hidden_layer_sizes": (32,), "n_nets": 2, "max_iter": 40, "random_state": 0}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import reference_net
 
-from fastmlp.fit.metrics import SATURATING
+from fastmlp.fit.metric_functions import SATURATING
 from fastmlp.kernels.formulas.activations import ACTIVATIONS
 
 # Softmax needs a whole row, so its formula is written in each device's loss loop.

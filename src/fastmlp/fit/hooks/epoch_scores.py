@@ -11,7 +11,7 @@ from ...data.checked_samples import inputs_only
 from ...data.population_data import samples_of_net
 from ...execution.plan import Plan
 from ...kernels.structs import Samples
-from ..metrics import MetricSamples, metric_samples, takes_logits
+from ..metric_functions import MetricSamples, metric_samples, takes_logits
 from ..one_net import OneNet
 from . import Hook
 

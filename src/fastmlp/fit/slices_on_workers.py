@@ -24,11 +24,11 @@ from ..network.spec import Network
 from ..population_result.stopped_by import OUT_OF_TIME
 from ..runtime.checkpoint_interval import Interval, Timer
 from ..runtime.ctrl_c import StopFlag, stop_flag
-from .checkpoint import Saver
+from .hooks.checkpoint import Saver
 from .hooks.time_limit import TimeLimit
-from .nets import fit_nets, shown_progress
 from .optimizer_state import OptimizerState
 from .outcome import Outcome, converged_nets
+from .several_nets import fit_nets, shown_progress
 from .state import FitState
 from .task import FitTask
 

@@ -26,17 +26,17 @@ from ..nets.population_prediction import reads_rows
 from ..optimizers.base import batch_rows
 from ..population_result import PopulationResult
 from ..runtime.ctrl_c import StopFlag, raise_if_stopped, stop_flag
-from ..runtime.memory_check import check_epochs
-from ..schedules.base import varying_factors
-from .checkpoint import Saver
+from ..runtime.memory_limits import check_epochs
+from ..schedules.checked_schedule import varying_factors
+from .hooks.checkpoint import Saver
 from .hooks.time_limit import TimeLimit
 from .loop import fit_net, hooks_of
-from .metrics import check_metrics
-from .nets import fit_nets
+from .metric_functions import check_metrics
 from .one_net import OneNet
 from .optimizer_state import states_of_nets
 from .outcome import Outcome, result_of
 from .rows import InMemory, OnDisk, is_array, rows_of
+from .several_nets import fit_nets
 from .task import FitTask
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ def fit_population(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], w
             outcome, reason = fit_nets(task, pop._draw, flag, saver)
         else:
             from ..executors.executor_kinds import workers_of
-            from .workers import Draws, WorkersFit
+            from .slices_on_workers import Draws, WorkersFit
 
             draws = Draws(pop.network, pop.init, pop.seeds, pop.init_scale)
             with workers_of(executor) as workers:

@@ -1,6 +1,6 @@
 """Elements of the report page as HTML."""
 
-from fastmlp.report.page import Page
+from fastmlp.report.html_elements import Page
 
 
 def test_all_text_is_escaped():

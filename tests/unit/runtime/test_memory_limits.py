@@ -8,8 +8,8 @@ import scipy.sparse
 
 import fastmlp
 from fastmlp import MLP, Population
-from fastmlp.runtime import memory_check
-from fastmlp.runtime.memory_check import check_epochs, check_memory, format_count, memory_bytes
+from fastmlp.runtime import memory_limits
+from fastmlp.runtime.memory_limits import check_epochs, check_memory, format_count, memory_bytes
 
 HUGE = 10**399
 X = np.random.default_rng(0).normal(size=(20, 3))
@@ -25,20 +25,20 @@ def nets():
 
 
 def test_memory_bytes_is_plausible():
-    assert 2**28 < memory_bytes() <= memory_check.ADDRESSES
+    assert 2**28 < memory_bytes() <= memory_limits.ADDRESSES
 
 
 def test_memory_limit_of_a_container_counts_and_what_it_has_used_is_not_free(monkeypatch, tmp_path):
     files = [str(tmp_path / name) for name in ("limit", "usage", "stat")]
-    monkeypatch.setattr(memory_check, "LIMITS", (str(tmp_path / "absent"), files[0]))
+    monkeypatch.setattr(memory_limits, "LIMITS", (str(tmp_path / "absent"), files[0]))
     absent = (*[str(tmp_path / "none")] * 3, "inactive_file")
-    monkeypatch.setattr(memory_check, "CONTAINERS", (absent, (*files, "inactive_file")))
+    monkeypatch.setattr(memory_limits, "CONTAINERS", (absent, (*files, "inactive_file")))
     for limit in ("1000\n", "max\n"):
         for file, text in zip(files, (limit, "700\n", "anon 500\ninactive_file 150\n"), strict=True):
             Path(file).write_text(text)
         has_limit = limit != "max\n"
-        assert (memory_check.memory_bytes.__wrapped__() == 1000) == has_limit
-        assert memory_check.free_in_container() == (450 if has_limit else memory_check.ADDRESSES)
+        assert (memory_limits.memory_bytes.__wrapped__() == 1000) == has_limit
+        assert memory_limits.free_in_container() == (450 if has_limit else memory_limits.ADDRESSES)
 
 
 def test_sizes_and_counts_are_formatted_in_messages():

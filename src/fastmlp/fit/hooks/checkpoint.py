@@ -10,15 +10,15 @@ from threading import Lock
 
 import numpy as np
 
-from ..kernels.structs import ALL_EPOCHS, DIVERGED_NET, NONE_SUSPENDED, RUNNING, SuspendedNets
-from ..runtime.checkpoint_interval import Timer
-from .hooks import Hook
-from .lanes import Lanes
-from .one_net import OneNet
-from .outcome import Outcome
-from .rows import InMemory
-from .state import Arrays, FitState, go_on, state_of_net
-from .task import FitTask
+from ...kernels.structs import ALL_EPOCHS, DIVERGED_NET, NONE_SUSPENDED, RUNNING, SuspendedNets
+from ...runtime.checkpoint_interval import Timer
+from ..hooks import Hook
+from ..lanes import Lanes
+from ..one_net import OneNet
+from ..outcome import Outcome
+from ..rows import InMemory
+from ..state import Arrays, FitState, go_on, state_of_net
+from ..task import FitTask
 
 
 class Saver:

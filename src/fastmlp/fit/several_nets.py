@@ -20,10 +20,10 @@ from ..kernels.jit.compile_time import notices
 from ..kernels.structs import CONVERGED, NONE_SUSPENDED, RUNNING
 from ..population_result.stopped_by import OUT_OF_TIME
 from ..runtime.ctrl_c import StopFlag
-from ..runtime.memory_check import check_epochs, check_memory
-from .checkpoint import SaveLanes, Saver
+from ..runtime.memory_limits import check_epochs, check_memory
 from .fits_on_threads import run_on_threads
 from .hooks import Hook
+from .hooks.checkpoint import SaveLanes, Saver
 from .hooks.of_lanes import CallsOfLanes, ShowNets
 from .hooks.time_limit import EndInTime, TimeLimit
 from .lanes import Lanes

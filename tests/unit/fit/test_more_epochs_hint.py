@@ -9,7 +9,7 @@ from toy_data import XOR_X
 
 from fastmlp import MLP, Adam, EarlyStopping, OptimizerState, sweep
 from fastmlp.console.output_target import TERMINAL
-from fastmlp.fit import falling_loss
+from fastmlp.fit import more_epochs_hint
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(1000, 3))
@@ -24,10 +24,10 @@ def fitted(epochs=100, data=(X, Y), **settings):
 @pytest.fixture
 def terminal(monkeypatch):
     """A terminal on standard error; from the test on, pytest's capture would take the place of one set here."""
-    monkeypatch.setattr(falling_loss, "_told", False)
+    monkeypatch.setattr(more_epochs_hint, "_told", False)
     found = Terminal()
-    monkeypatch.setattr(falling_loss, "output_target", lambda: TERMINAL)
-    monkeypatch.setattr(falling_loss, "sys", SimpleNamespace(stderr=found))
+    monkeypatch.setattr(more_epochs_hint, "output_target", lambda: TERMINAL)
+    monkeypatch.setattr(more_epochs_hint, "sys", SimpleNamespace(stderr=found))
     return found
 
 

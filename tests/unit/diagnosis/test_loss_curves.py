@@ -7,7 +7,7 @@ import pytest
 from toy_data import XOR_X, XOR_Y
 
 import fastmlp
-from fastmlp.diagnosis.records import MIN_RECORDS, Curve, as_curve, shape_of
+from fastmlp.diagnosis.loss_curves import MIN_RECORDS, Curve, as_curve, shape_of
 
 
 def shape(loss, base=1.0, noise=0.0, **more):

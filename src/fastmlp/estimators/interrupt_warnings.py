@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import counted
-from ..fit.interruption import warn_of_interrupted_net
+from ..fit.interrupt_warnings import warn_of_interrupted_net
 from ..history import History
 from ..interface.user_warnings import warn_user
 from ..population_result import PopulationResult

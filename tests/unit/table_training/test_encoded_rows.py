@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastmlp.table_training.rows import EncodedRows, Rows, fold_numbers, held_out_rows
+from fastmlp.table_training.encoded_rows import EncodedRows, Rows, fold_numbers, held_out_rows
 
 
 def test_folds_are_equal_parts_of_the_rows_and_of_each_class():
