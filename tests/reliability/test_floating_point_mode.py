@@ -72,6 +72,15 @@ def interrupted_fit(monkeypatch):
         assert fit(net()).stopped_by == "interrupt"
 
 
+def fit_ended_within_errstate():
+    def interrupt(*_):
+        np.errstate(all="raise").__enter__()  # as if a second Ctrl-C came before it has ended
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(net(), callbacks=[interrupt])
+
+
 CALLS = {
     "a tiny net": lambda _: fit(net()),
     "a net in lanes of samples": lambda _: fit(net((2, 20, 20, 1)), batch_size=2),
@@ -90,6 +99,7 @@ CALLS = {
     ),
     "an error in a callback": lambda _: fit_with_failing_callback(),
     "data that are refused": lambda _: fit_with_invalid_data(),
+    "a second Ctrl-C": lambda _: fit_ended_within_errstate(),
     "an interruption": interrupted_fit,
 }
 

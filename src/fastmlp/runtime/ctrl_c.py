@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+import numpy as np
+
 
 class StopFlag:
     """Flag that ends fits. No `threading.Event`: a signal handler must not wait for a lock.
@@ -56,9 +58,12 @@ def stop_flag() -> Iterator[StopFlag]:
     )
     if takes_signals:
         signal.signal(signal.SIGINT, flag.on_signal)
-    _here.flag = flag
+    _here.flag, error_settings = flag, np.geterr()
     try:
         yield flag
+    except BaseException:
+        np.seterr(**error_settings)  # a second Ctrl-C within np.errstate would leave other ones
+        raise
     finally:
         _here.flag = None
         if takes_signals:

@@ -145,7 +145,13 @@ def test_huge_integers_and_complex_numbers_raise(value, message):
 
 @pytest.mark.parametrize(
     "cell",
-    (np.datetime64("NaT"), np.datetime64("2020-01-01"), np.timedelta64("NaT"), np.timedelta64(3, "s"), np.complex64(1)),
+    (
+        np.datetime64("NaT", "D"),
+        np.datetime64("2020-01-01"),
+        np.timedelta64("NaT", "s"),
+        np.timedelta64(3, "s"),
+        np.complex64(1),
+    ),
     ids=repr,
 )
 def test_dates_durations_and_complex_numbers_among_objects_raise(cell):

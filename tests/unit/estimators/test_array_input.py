@@ -39,7 +39,7 @@ def refusal(words):
     ("cell", "words"),
     [
         (HUGE, TOO_LARGE),
-        (np.datetime64("NaT"), r"must hold numbers, but it holds np\."),
+        (np.datetime64("NaT", "D"), r"must hold numbers, but it holds np\."),
         (np.datetime64("2020-01-01"), r"must hold numbers, but it holds np\."),
         (np.timedelta64(3, "s"), r"must hold numbers, but it holds np\."),
     ],
