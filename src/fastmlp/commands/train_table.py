@@ -17,11 +17,10 @@ from ..table_training.model import TableModel
 from ..table_training.recipes import OF_CLASSES, OF_NUMBERS
 from ..table_training.streamed_fit import StreamedFit
 from ..tables.base_column import Note
-from ..tables.cells import MAX_BAD_FRACTION, contents, examples, read_numbers
+from ..tables.cells import contents, examples, read_numbers
 from ..tables.features import Preprocessing, encode_columns
 from ..tables.leaks import target_leaks_note
 from ..tables.table_files import with_text_names
-from ..tables.table_summary import Moments
 from ..tables.target import (
     CLASSIFICATION,
     MAX_CLASSES,
@@ -30,6 +29,7 @@ from ..tables.target import (
     find_target,
     infer_task,
     labels_of,
+    no_target,
     rows_with_target,
 )
 from .column_options import check_columns, select_columns
@@ -66,10 +66,9 @@ def read_training_table(options: TrainOptions, log: Log) -> tuple[pd.DataFrame, 
     for note in notes:
         log(note)
     target = Target.fit(table[name], options.task)
-    is_classification = target.task == CLASSIFICATION
-    if note := target_leaks_note(table, table[name].to_numpy(), is_classification, without=name):
+    if note := target_leaks_note(table, table[name].to_numpy(), without=name):
         log(note)
-    if is_classification:
+    if target.task == CLASSIFICATION:
         targets = Targets(target.encode(table[name]), OF_CLASSES, target.n_outputs)
     else:
         targets = Targets(read_numbers(table[name], reads_booleans=True).values, OF_NUMBERS, 1)
@@ -114,18 +113,22 @@ def read_test_part(preprocessing: Preprocessing, file: Path, log: Log) -> Part:
     return X, target.encode(table[target.name])
 
 
-class TargetColumn:
-    """Target column of a table that is read piece by piece, as of streamed_fit.TargetsOfPieces.
+class TrainingPieces(StreamedFit):
+    """Table of `fastmlp train` that is read piece by piece.
 
-    target, notes : encoder of the column and sentences on it, after the first pass
+    target, notes : encoder of the target column and sentences on it, after `learn`
     """
 
-    def __init__(self, options: TrainOptions):
-        self._options, self._labels, self._moments = options, Counter[Any](), Moments()
-        self.n_missing = self.n_rows = self._n_bad = 0
-        self._cells: list[Any] = []
+    def __init__(self, model: TableModel, options: TrainOptions, memory_limit: int):
+        super().__init__(model, options.file, None, memory_limit)
+        self._options, self._labels = options, Counter[Any]()
+        self.n_missing = 0
+        self._cells: list[Any] = []  # one of each class
         self.target: Target
         self.notes: tuple[str, ...] = ()
+
+    def no_rows(self) -> ValueError:
+        return no_target(self._options.target) if self.n_missing else super().no_rows()
 
     def prepare(self, frame: Any, _: Any) -> tuple[Any, Any]:
         """Return (columns of inputs, target) of the rows whose target is known."""
@@ -134,15 +137,15 @@ class TargetColumn:
             frame = with_text_names(frame)
             missing = find_target(frame, name).isna().to_numpy()
             frame = inputs_and_target(frame, self._options)
-        self.n_missing += int(np.count_nonzero(missing))
         frame = frame[~missing].reset_index(drop=True)
+        if self.is_first_pass:
+            self.n_missing += int(np.count_nonzero(missing))
+            self._look_at(frame[name])
         return frame.drop(columns=name), frame[name]
 
-    def add(self, _: Any, column: pd.Series) -> None:
-        reading = read_numbers(column, reads_booleans=True)
-        self._moments.add(reading.values[~np.isnan(reading.values)])
-        self.n_rows, self._n_bad = self.n_rows + len(column), self._n_bad + reading.n_bad
-        if len(self._labels) > MAX_CLASSES:
+    def _look_at(self, column: pd.Series) -> None:
+        """Count the classes of a piece."""
+        if len(self._labels) > MAX_CLASSES or not len(column):
             return
         if contents(column) == "mixed":  # lists, dictionaries or other objects, which this refuses
             infer_task(column)
@@ -153,32 +156,27 @@ class TargetColumn:
                 self._cells.append(cell)
             self._labels[label] += count
 
-    def learn(self, model: TableModel, table: Any, column: pd.Series) -> tuple[Any, Targets]:
+    def learn_targets(self, table: Any, column: pd.Series) -> tuple[Any, Targets]:
         import pandas as pd
 
         name, task = self._options.target, self._options.task
         cells = pd.Series([*column.tolist(), *self._cells], dtype=object, name=name).infer_objects()
         known, notes = rows_with_target(cells.to_frame(), name, task)
         self.notes = tuple(f"In a sample of its cells: {note}" for note in notes)
-        self.target = Target.fit(known[name], task)
+        self.target, loss = Target.fit(known[name], task), OF_CLASSES
         if self.target.task != CLASSIFICATION:
-            if self._n_bad > MAX_BAD_FRACTION * self.n_rows:
-                raise ValueError(
-                    f"The target column {name!r} holds no numbers in {self._n_bad:,} of {self.n_rows:,} cells; correct "
-                    "or empty these cells, or ask for the task 'classification'."
-                )
-            model.set_scale(self._moments.mean, self._moments.std)
-        loss = OF_CLASSES if self.target.task == CLASSIFICATION else OF_NUMBERS
-        table, y = self.encode(model, table, column)
+            values, loss = read_numbers(column, reads_booleans=True).values, OF_NUMBERS
+            self.model.learn_scale(values[~np.isnan(values)])
+        table, y = self.encode_targets(table, column)
         return table, Targets(y, loss, self.target.n_outputs)
 
-    def encode(self, model: TableModel, table: Any, column: pd.Series) -> tuple[Any, np.ndarray]:
+    def encode_targets(self, table: Any, column: pd.Series) -> tuple[Any, np.ndarray]:
         """Return (table, targets) without rows whose target is no number where it should be one."""
         if self.target.task == CLASSIFICATION:
             return table, self.target.encode(column)
         values = read_numbers(column, reads_booleans=True).values
         known = ~np.isnan(values)
-        return table[known], model.scaled(values[known])
+        return table[known], self.model.scaled(values[known])
 
     @property
     def class_counts(self) -> list[int] | None:
@@ -201,19 +199,11 @@ def read_in_pieces(model: TableModel, options: TrainOptions, refused: list[str],
         return None
     if surely_fits(file, memory_limit) or (refused and options.memory_limit is None):
         return None
-    column, fraction = TargetColumn(options), model.recipe.validation_fraction
-    said: list[str] = []
-    keep = lambda problems, choices: said.extend((*column.notes, *problems, *choices))
-    fit = StreamedFit(file, None, column, memory_limit)
-    tell, model.tell_of_columns = model.tell_of_columns, keep
+    fraction, said = model.recipe.validation_fraction, list[str]()
+    fit = TrainingPieces(model, options, memory_limit)
+    tell, model.tell_of_columns = model.tell_of_columns, lambda problems, choices: said.extend((*problems, *choices))
     try:
-        n_needed = fit.learn(model, fraction)
-    except ValueError:
-        if column.n_missing and not column.n_rows:
-            raise ValueError(
-                f"All cells of the target column {options.target!r} are missing, so there is nothing to learn from."
-            ) from None
-        raise
+        n_needed = fit.learn(fraction)
     finally:
         model.tell_of_columns = tell
     if n_needed <= memory_limit:
@@ -223,12 +213,12 @@ def read_in_pieces(model: TableModel, options: TrainOptions, refused: list[str],
             f"{' and '.join(refused)} cannot be used with a table that takes more than --memory-limit: leave it out, "
             "or raise --memory-limit."
         )
-    if column.n_missing:
-        log(f"{counted(column.n_missing, 'row')} whose target {options.target!r} is missing: left out.")
-    for sentence in said:
+    if fit.n_missing:
+        log(f"{counted(fit.n_missing, 'row')} whose target {options.target!r} is missing: left out.")
+    for sentence in (*fit.notes, *said):
         log(sentence)
     inputs, cells = fit.drawn
-    if note := target_leaks_note(inputs, cells.to_numpy(), column.target.task == CLASSIFICATION):
+    if note := target_leaks_note(inputs, cells.to_numpy()):
         log(note)
     rows = fit.encode()
     log(fit.notice(n_needed, rows))
@@ -239,4 +229,4 @@ def read_in_pieces(model: TableModel, options: TrainOptions, refused: list[str],
             "validation off with 0."
         )
     inputs, y = fit.sample
-    return Prepared(rows, column.target, encoded_part(column.target, encode_columns(model.columns, inputs), y))
+    return Prepared(rows, fit.target, encoded_part(fit.target, encode_columns(model.columns, inputs), y))

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils import check_random_state
 
 from ..errors import counted, install_command
 from ..streams.row_loading import check_targets_given
 from ..streams.source_kinds import is_source
 from ..streams.table_sources import as_table_source, columns_apart
 from ..tables.table_files import import_pandas
-from ..tables.table_summary import Moments, joined
-from ..tables.target import distinct_labels
 from .array_input import Scores, as_quantities
 
 # ---- tables in memory
@@ -122,31 +118,6 @@ def pieces_with_targets(X: Any, y: Any) -> Iterator[tuple[Any, Any]]:
         raise ValueError(f"X must have at least one sample, but {source.kind} has none.")
 
 
-class PiecesInMemory:
-    """The pieces of a source that can perhaps be read only once, as long as they fit."""
-
-    def __init__(self, n_bytes: int):
-        self._n_left, self._pieces = n_bytes, list[tuple[Any, Any]]()
-
-    def add(self, X: Any, y: Any) -> None:
-        """Keep a piece; X : pandas DataFrame or array"""
-        if self._n_left < 0:
-            return
-        self._n_left -= X.nbytes if isinstance(X, np.ndarray) else int(X.memory_usage(deep=True).sum())
-        self._pieces.append((X.copy(), copy.copy(y)))  # a source may use its arrays again
-        if self._n_left < 0:
-            self.clear()
-
-    def clear(self) -> None:
-        """Forget the pieces, and keep no others."""
-        self._pieces.clear()
-        self._n_left = -1
-
-    def joined(self) -> tuple[Any, Any]:
-        X, y = zip(*self._pieces, strict=True)
-        return joined(list(X)), joined(list(y))
-
-
 def as_piece(X: Any) -> Any:
     """Return a piece of any kind as a pandas DataFrame, or as an array if its columns have no names."""
     frame = as_frame(X)
@@ -156,59 +127,11 @@ def as_piece(X: Any) -> Any:
 # ---- targets
 
 
-class TargetSummary:
-    """Targets of all rows.
-
-    classes : rows by class, of targets in one column of a classifier
-    moments : Moments of a regressor's targets
-    shape : shape of the targets of a row, () or (n_outputs,)
-    """
-
-    def __init__(self, is_classifier: bool):
-        self._is_classifier = is_classifier
-        self.classes: Counter[Any] = Counter()
-        self.moments = Moments()
-        self.shape: tuple[int, ...] = ()
-        self._distinct: list[np.ndarray] = []
-
-    def add(self, y: np.ndarray) -> None:
-        self.shape = y.shape[1:]
-        if self._is_classifier and y.ndim == 1:
-            values, codes = distinct_labels(y)
-            unseen = [value not in self.classes for value in values.tolist()]
-            if any(unseen):
-                self._distinct.append(values[unseen])
-            self.classes.update(dict(zip(values.tolist(), np.bincount(codes).tolist(), strict=True)))
-        elif not self._is_classifier:
-            self.moments.add(y.astype(np.float64))
-
-    @property
-    def distinct(self) -> np.ndarray:
-        """The classes, in an array of the targets' type."""
-        return np.concatenate(self._distinct)
-
-
-def checked_labels(check: Callable[[Any], np.ndarray], y: Any) -> np.ndarray:
-    """Return what `check` makes of labels; of text in one column, it is called with the distinct ones."""
-    array = np.asarray(y)
-    if array.ndim > 1 or array.dtype != object:
-        return check(y)
-    values, codes = distinct_labels(array)
-    return check(values)[codes]
-
-
 def refuse_missing(y: Any, name: str) -> None:
     """Raise ValueError if a target is missing."""
     missing = np.asarray(import_pandas().isna(y))
     if n_missing := int(missing.reshape(len(missing), -1).any(axis=1).sum()):
         raise ValueError(f"The target {name!r} is missing in {counted(n_missing, 'row')}. Leave such rows out.")
-
-
-def generator_of(random_state: Any) -> np.random.RandomState:
-    """Return NumPy's own generator for None, or a copy of another one: a fit in memory that may follow then draws the
-    same numbers as one to arrays.
-    """
-    return check_random_state(None) if random_state is None else copy.deepcopy(check_random_state(random_state))
 
 
 # ---- predictions and scores

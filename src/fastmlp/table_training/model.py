@@ -113,9 +113,7 @@ class TableModel:
         y, classes = targets.values, targets.values if targets.loss == OF_CLASSES else None
         training, held = held_out_rows(classes, len(table), fraction, self.generator)
         if self.loss == OF_NUMBERS:  # scaled by the rows to train on
-            known = y[training]
-            check_range(known.min(axis=0), known.max(axis=0), std := known.std(axis=0), self.name)
-            self.set_scale(known.mean(axis=0), std)
+            self.learn_scale(y[training])
             y = self.scaled(y)
         table, notes = with_numbers(table)
 
@@ -155,8 +153,11 @@ class TableModel:
             self._calibrate()
             self.interrupted = flag.is_set() or was_interrupted(self.history)
 
-    def set_scale(self, mean: Any, std: Any) -> None:
-        self.mean, self.std = mean, np.where(std > 0.0, std, 1.0)
+    def learn_scale(self, y: np.ndarray) -> None:
+        """Learn mean and standard deviation of targets that are numbers."""
+        std = y.std(axis=0)
+        check_range(y.min(axis=0), y.max(axis=0), std, self.name)
+        self.mean, self.std = y.mean(axis=0), np.where(std > 0.0, std, 1.0)
 
     def scaled(self, y: np.ndarray) -> np.ndarray:
         """Return targets that are numbers as the nets take them."""

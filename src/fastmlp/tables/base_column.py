@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from .cells import Reading, count_of, listed, misfits_of
+from .cells import Reading, count_of, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,8 +83,7 @@ class Column(ABC):
 
     def misfit_notes(self, series: pd.Series, reading: Reading) -> list[Note]:
         """Return a note on cells that are not what they should be, and count as missing."""
-        said = misfits_of(series, reading).as_missing(self.noun, len(series))
-        return [Note(f"Column {self.name!r} {said}.", True)]
+        return [Note(f"Column {self.name!r} {reading.as_missing(series, self.noun)}.", True)]
 
     def missing_notes(self, n_missing: int, n: int) -> list[Note]:
         """Return a note if some of n cells are missing, but were not in training, or if all of them are."""

@@ -76,10 +76,8 @@ class CategoryColumn(Column):
             return found, f"is used as {n}: {hint}" if hint else ""
         least = "" if len(frequent) == MAX_CATEGORIES else f" (in {MIN_ROWS} rows or more)"
         where = "" if is_frequent else f", which are in {100.0 * share:.2g} % of the cells"
-        note = (
-            f"has {column.n_shown} categories, and the {len(frequent)} most frequent{least} are encoded{where}; others "
-            "are zeros"
-        )
+        encoded = f"the {len(frequent)} most frequent{least} are encoded{where}"
+        note = f"has {len(column.distinct)} categories, and {encoded}; others are zeros"
         found = cls(name, tuple(frequent), column.n_missing > 0, column.is_text, has_rest=True)
         return found, f"{note}; {hint}" if hint else note
 

@@ -1,5 +1,4 @@
-"""Interpretation of table cells, independent of their type (a number, the name of a category, or missing), and tallies
-of them.
+"""Interpretation of table cells, independent of their type: a number, the name of a category, or missing.
 
 The same column may hold true and false in one source, 0 and 1 in another, and text in a third; integers become floats
 if a cell is missing. Training and prediction both read cells through this module.
@@ -12,7 +11,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -38,8 +36,7 @@ EXACT_DIGITS = 7  # fractions that agree to so many digits are the same category
 MAX_BAD_FRACTION = 0.05  # fraction of the cells in a column of numbers that may not be numbers; these count as missing
 HALF, ANY = 0.5, 2.0  # as most_bad of numbers_in: fewer than half of the cells may be no numbers, or all
 TRUTHS = {"true", "false", "1", "0", "1.0", "0.0"}
-MOST_MISFITS, MOST_CATEGORIES = 2_000, 20_000  # texts of a column that are counted each
-MOST_LISTED = 20  # things that a sentence names
+MOST_LISTED, MOST_SHOWN = 20, 3  # things that a sentence names, and cells that it shows
 LARGEST_NUMBER = 1e30  # its square is far below the float64 limit, so mean and standard deviation are finite
 
 
@@ -90,24 +87,7 @@ def contents(series: pd.Series) -> str:
     return kind
 
 
-class Tolerance:
-    """Counts that decide whether a column may be one of numbers, or of dates, although some of its cells are not."""
-
-    n_bad: int
-    n_present: int
-
-    @property
-    def is_tolerable(self) -> bool:
-        """Whether the column counts as numbers: at most the fraction MAX_BAD_FRACTION of its cells are not."""
-        return self.n_bad < self.n_present and self.n_bad <= MAX_BAD_FRACTION * self.n_present
-
-    @property
-    def is_half(self) -> bool:
-        """Whether at least half of the cells are numbers."""
-        return self.n_present > 0 and 2 * self.n_bad <= self.n_present
-
-
-class Reading(Tolerance):
+class Reading:
     """A column read as numbers, or as dates.
 
     values : float64 (n_rows,)    NaN where a cell is missing or bad
@@ -119,6 +99,27 @@ class Reading(Tolerance):
         self.values, self.bad = values, np.zeros(len(values), bool) if bad is None else bad
         self.n_bad = int(np.count_nonzero(self.bad))
         self.n_present = self.n_bad + int(np.count_nonzero(~np.isnan(values)))
+
+    @property
+    def is_tolerable(self) -> bool:
+        """Whether the column counts as numbers: at most the fraction MAX_BAD_FRACTION of its cells are not."""
+        return self.n_bad < self.n_present and self.n_bad <= MAX_BAD_FRACTION * self.n_present
+
+    @property
+    def is_half(self) -> bool:
+        """Whether at least half of the cells are numbers."""
+        return self.n_present > 0 and 2 * self.n_bad <= self.n_present
+
+    def as_missing(self, series: pd.Series, noun: str) -> str:
+        """Return the part of a sentence that says that bad cells count as missing; noun : what they are not
+
+        >>> import pandas as pd
+        >>> series = pd.Series([1.5, "many", None, "many", "?!"])
+        >>> read_numbers(series).as_missing(series, "numbers")
+        "holds no numbers in 3 of 5 cells ('many', '?!'), which count as missing"
+        """
+        cells = f"{count_of(self.n_bad, len(series))} ({examples(series, self.bad)})"
+        return f"holds no {noun} in {cells}, which count as missing"
 
 
 def read_numbers(series: pd.Series, reads_booleans: bool = False) -> Reading:
@@ -199,14 +200,8 @@ def holds_truths(series: pd.Series) -> bool:
 
 def examples(series: pd.Series, selected: np.ndarray) -> str:
     """Return the most frequent of the cells selected by `selected`, as text: "'unknown', '?!', '-' and 2 others"."""
-    return shown_examples(Counter(map(str, series[selected])))
-
-
-def shown_examples(counts: Counter[str], is_complete: bool = True, n: int = 3) -> str:
-    """Return the n most frequent of texts, as of `examples`; is_complete : whether there are no others"""
-    shown, n_others = ", ".join(repr(cell) for cell, _ in counts.most_common(n)), len(counts) - n
-    if not is_complete:
-        return f"{shown} and others"
+    counts = Counter(map(str, series[selected]))
+    shown, n_others = ", ".join(repr(cell) for cell, _ in counts.most_common(MOST_SHOWN)), len(counts) - MOST_SHOWN
     return f"{shown} and {counted(n_others, 'other')}" if n_others > 0 else shown
 
 
@@ -287,62 +282,3 @@ class Spellings:
         """Return the index of the category, or -1 if there is none."""
         index = self._exact.get(name)
         return self._canonical.get(_canonical_spelling(name), -1) if index is None else index
-
-
-@dataclass
-class Tally(Tolerance):
-    """Cells of a column by their text: its categories, or its cells that are no numbers or no dates.
-
-    counts : number of cells by text, in the order in which they occur
-    n_bad, n_present : number of cells that are counted, and of all that are not missing
-    most : texts that are counted each; of more, the rarer half is forgotten
-    has_forgotten : whether there were further texts
-
-    >>> import pandas as pd
-    >>> misfits = Tally()
-    >>> for series in pd.Series([1.5, "many", None]), pd.Series(["many", "?!"]):
-    ...     misfits.add(misfits_of(series, read_numbers(series)))
-    >>> misfits.as_missing("numbers", 5)
-    "holds no numbers in 3 of 5 cells ('many', '?!'), which count as missing"
-    """
-
-    counts: Counter[str] = field(default_factory=Counter)
-    n_bad: int = 0
-    n_present: int = 0
-    most: int = MOST_MISFITS
-    has_forgotten: bool = False
-
-    def add(self, other: Tally) -> None:
-        """Add the tally of further rows."""
-        self.counts.update(other.counts)
-        self.n_bad, self.n_present = self.n_bad + other.n_bad, self.n_present + other.n_present
-        if len(self.counts) > self.most:
-            self.counts = Counter(dict(self.counts.most_common(self.most // 2)))
-            self.has_forgotten = True
-
-    @property
-    def examples(self) -> str:
-        """The most frequent texts, as cells.examples shows them."""
-        return shown_examples(self.counts, not self.has_forgotten)
-
-    def as_missing(self, noun: str, n_rows: int) -> str:
-        """Return the part of a sentence that says that these cells count as missing.
-
-        noun : what they are not
-        n_rows : number of all cells
-        """
-        return f"holds no {noun} in {count_of(self.n_bad, n_rows)} ({self.examples}), which count as missing"
-
-
-def tally_of(series: pd.Series) -> Tally:
-    """Return the cells of a column by the name of their category."""
-    codes, names = categories_of(series)
-    known = codes[codes >= 0]
-    found = np.bincount(known, minlength=len(names)).tolist()
-    return Tally(Counter(dict(zip(names, found, strict=True))), len(known), len(known), MOST_CATEGORIES)
-
-
-def misfits_of(series: pd.Series, reading: Reading) -> Tally:
-    """Return the cells of a column that are present, but no numbers or no dates."""
-    texts = Counter(map(str, series[reading.bad].tolist())) if reading.n_bad else Counter[str]()
-    return Tally(texts, reading.n_bad, reading.n_present)

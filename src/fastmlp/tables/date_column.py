@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from .base_column import Column, Found, Note
-from .cells import HALF, misfits_of, refuse_misfits
+from .cells import HALF, refuse_misfits
 from .date_cells import ISO_DATE, read_dates
 from .number_columns import MANY_DISTINCT, NumericEncoding
 
@@ -77,19 +77,18 @@ class DateColumn(Column):
         A cycle is used if training spans it and the dates are at several places of it: from less than one year, nothing
         can be learned about the next one.
         """
-        dates = read_dates(column.sample)
+        dates = read_dates(column.cells)
         days = dates.values[~np.isnan(dates.values)]
-        misfits = column.not_dates if column.not_dates.n_present else misfits_of(column.sample, dates)
-        said = misfits.as_missing("dates", column.n_rows)
-        if not len(days) or not misfits.is_tolerable:
+        said = dates.as_missing(column.cells, "dates")
+        if not len(days) or not dates.is_tolerable:
             return None, f"it {said}"
-        span, has_missing = days.max() - days.min(), len(days) < len(column.sample) or column.has_gaps(column.not_dates)
+        span, has_missing = days.max() - days.min(), len(days) < len(column.cells)
         if not span and not has_missing:
             return None, "all of its cells are equal"
         cycles = [key for key, (length, _) in CYCLES.items() if span >= length and np.ptp(np.mod(days, length)) > 1e-9]
         std = float(days.std()) if span else 1.0
         found = cls(column.name, float(days.mean()), std, tuple(cycles), dates.has_zone, has_missing)
-        return found, said if misfits.n_bad else ""
+        return found, said if dates.n_bad else ""
 
     @property
     def waves(self) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,7 +12,7 @@ import numpy as np
 from .base_column import LEFT_OUT, Column, Note, encoding_notes
 from .bins import NO_TIME, Gain, gain_of_bins, n_features_of_trial, trial_rows
 from .category_column import CategoryColumn
-from .cells import HALF, MIXTURES, contents, misfits_of, numbers_in
+from .cells import HALF, MIXTURES, contents, numbers_in
 from .date_column import DateColumn
 from .few_rows import FEW_ROWS, bounds_of, checked_table, few_rows
 from .number_columns import (
@@ -45,24 +45,15 @@ class FittedColumns(NamedTuple):
     choices: tuple[str, ...]
 
 
-def fit_columns(
-    table: pd.DataFrame,
-    encoding: NumericEncoding = WITHOUT_TARGETS,
-    of_all_rows: Mapping[str, TrainingColumn] | None = None,
-) -> FittedColumns:
-    """Return encoders of the columns of a training table.
-
-    encoding : NumericEncoding of columns of numbers
-    of_all_rows : the columns of all rows, of which the table is a sample; None if it has all
-    """
+def fit_columns(table: pd.DataFrame, encoding: NumericEncoding = WITHOUT_TARGETS) -> FittedColumns:
+    """Return encoders of the columns of a training table; encoding : of columns of numbers"""
     from threadpoolctl import threadpool_limits  # here, as in estimators/lbfgs.py
 
     columns, left_out, notes = list[Column](), list[str](), list[str]()
     # Products are short: bins of white wine take 0.3 s, on two threads of a busy machine 1.5.
     with threadpool_limits(1, "blas") if encoding.tries_bins else nullcontext():
         for name in table.columns:
-            whole = None if of_all_rows is None else of_all_rows[name]
-            column, note = fit_column(table[name], encoding, whole)
+            column, note = fit_column(table[name], encoding)
             if column is None:
                 left_out.append(note)
             else:
@@ -79,17 +70,12 @@ def fit_columns(
     return FittedColumns(tuple(columns), (*left_out, *filter(None, notes)), (*tried, *encoding_notes(columns)))
 
 
-def fit_column(
-    series: pd.Series, encoding: NumericEncoding = WITHOUT_TARGETS, whole: TrainingColumn | None = None
-) -> tuple[Column | None, str]:
+def fit_column(series: pd.Series, encoding: NumericEncoding = WITHOUT_TARGETS) -> tuple[Column | None, str]:
     """Return (encoder, note) for a column of the training table.
 
     The encoder is None for a column that cannot be used; the note is "" if there is nothing to report.
-
-    whole : the column of all rows, of which the series is a sample; None if it has all
     """
-    column = TrainingColumn(str(series.name), series) if whole is None else whole
-    column.sample = series
+    column = TrainingColumn(series)
     found, reason = _chosen(column, encoding)
     if found is None:
         return None, f"Column {column.name!r} {LEFT_OUT}: {reason}."
@@ -99,8 +85,8 @@ def fit_column(
 def _chosen(column: TrainingColumn, encoding: NumericEncoding) -> tuple[Column | None, str]:
     if column.name.startswith("Unnamed:"):
         return None, "it has no name in the header (row numbers saved with the table?)"
-    if column.sample.isna().all():
-        return None, f"{'all' if column.n_missing == column.n_rows else 'nearly all'} of its cells are missing"
+    if column.cells.isna().all():
+        return None, "all of its cells are missing"
     if column.kind == "category" and len(column.distinct) == 1 and not column.n_missing:
         return None, "all of its cells are equal"
     is_plain = column.kind == "category" and not column.against_categories and len(column.distinct) <= MANY_DISTINCT
@@ -185,12 +171,12 @@ def with_numbers(table: pd.DataFrame, target: str | None = None) -> tuple[pd.Dat
     converted, notes = dict[str, np.ndarray](), list[str]()
     for name in table.columns:
         series = table[name]
-        if name == target or contents(series) not in MIXTURES or TrainingColumn(name, series).kind != "number":
+        if name == target or contents(series) not in MIXTURES or TrainingColumn(series).kind != "number":
             continue
         reading = numbers_in(series, reads_booleans=False)
         converted[name] = reading.values
         if reading.n_bad:
-            notes.append(f"Column {name!r} {misfits_of(series, reading).as_missing('numbers', len(series))}.")
+            notes.append(f"Column {name!r} {reading.as_missing(series, 'numbers')}.")
     return (with_columns(table, converted) if converted else table), tuple(notes)
 
 

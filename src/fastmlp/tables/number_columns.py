@@ -52,14 +52,10 @@ class NumericEncoding:
         """Whether a trial decides on the bins of a table."""
         return self.kind == "auto" and self.targets is not None
 
-    def of(self, name: str, values: np.ndarray, has_gaps: bool = False) -> NumberColumn:
-        """Return the encoder of a column of numbers.
-
-        values : float64 (n_rows,), with NaN for missing cells
-        has_gaps : whether other rows have missing cells
-        """
+    def of(self, name: str, values: np.ndarray) -> NumberColumn:
+        """Return the encoder of a column of numbers; values : float64 (n_rows,), with NaN for missing cells"""
         known = ~np.isnan(values)
-        present, marks_missing = values[known], has_gaps or not known.all()
+        present, marks_missing = values[known], not known.all()
         if self.kind == "auto" and len(np.unique(present)) <= MANY_DISTINCT:
             return StandardColumn.of(name, present, marks_missing)
         column = QuantileColumn.of(name, present, marks_missing)
@@ -84,17 +80,18 @@ class NumberColumn(Column):
 
     @classmethod
     def fit(cls, column: TrainingColumn, encoding: NumericEncoding) -> Found | None:
-        are_numbers = column.not_numbers.n_present > 0 and not column.not_numbers.n_bad
+        reading = column.texts_as_numbers
+        are_numbers = reading.n_present > 0 and not reading.n_bad
         is_text = column.kind == "category" and are_numbers and bool(column.against_categories and not column.thousands)
         if column.kind != "number" and not is_text:
             return None
-        values, misfits = numbers_in(column.sample, reads_booleans=False).values, column.not_numbers
+        values = numbers_in(column.cells, reads_booleans=False).values
         if values.min() == values.max():  # NaN is not equal to itself
             return None, "all of its cells are equal"
         note = "holds numbers as text, and is used as a column of numbers" if is_text else ""
-        if misfits.n_bad:
-            note = misfits.as_missing("numbers", column.n_rows)
-        return encoding.of(column.name, values, column.has_gaps(misfits)), note
+        if reading.n_bad:
+            note = reading.as_missing(column.cells, "numbers")
+        return encoding.of(column.name, values), note
 
     @abstractmethod
     def scores(self, values: np.ndarray) -> np.ndarray:

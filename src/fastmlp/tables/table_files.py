@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..errors import install_command, no_file
-from .training_column import mark_of_thousands
+from .numbers_as_text import mark_of_thousands
 
 if TYPE_CHECKING:
     import pandas as pd

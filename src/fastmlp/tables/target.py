@@ -16,8 +16,9 @@ import numpy as np
 
 from ..errors import counted, unknown_name
 from .cells import MIXTURES, NUMBERS, Spellings, contents, examples, listed, numbers_in, read_numbers, text_of
+from .numbers_as_text import conversion_of, thousands_of
 from .table_files import with_columns
-from .training_column import TrainingColumn, conversion_of, thousands_of
+from .training_column import TrainingColumn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +43,10 @@ def find_target(table: pd.DataFrame, target: str) -> pd.Series:
             "all with the estimators for tables in Python, whose y may have several columns."
         )
     raise no_such_column(table, "target column", target)
+
+
+def no_target(target: str) -> ValueError:
+    return ValueError(f"All cells of the target column {target!r} are missing, so there is nothing to learn from.")
 
 
 def no_such_column(table: pd.DataFrame, kind: str, name: str) -> ValueError:
@@ -69,7 +74,7 @@ def rows_with_target(table: pd.DataFrame, target: str, task: str = "auto") -> tu
     column = find_target(table, target)
     missing = column.isna().to_numpy()
     if missing.all():
-        raise ValueError(f"All cells of the target column {target!r} are missing, so there is nothing to learn from.")
+        raise no_target(target)
     if task != CLASSIFICATION and contents(column) == "string" and (hint := thousands_of(_texts_of(column))):
         raise ValueError(f"The target {target!r} is text: {hint}.")
     notes, reading = [], read_numbers(column, reads_booleans=True)
@@ -84,7 +89,7 @@ def rows_with_target(table: pd.DataFrame, target: str, task: str = "auto") -> tu
     elif reading.is_tolerable:
         missing = np.isnan(reading.values) & ~reading.bad
         table = with_columns(table, {target: reading.values})
-        if TrainingColumn(target, column).kind == "category" and not reading.n_bad:
+        if TrainingColumn(column).kind == "category" and not reading.n_bad:
             notes.append(f"The target {target!r} holds text that is numbers, and is taken for numbers.")
         if bad:
             notes.append(f"The target {target!r} holds no numbers in {bad}, which {_are(reading.n_bad)} left out.")
@@ -117,7 +122,7 @@ def infer_task(series: pd.Series, task: str = "auto") -> str:
     """
     if task not in TASKS:
         raise unknown_name("task", task, TASKS)
-    kind = TrainingColumn(str(series.name), series).kind
+    kind = TrainingColumn(series).kind
     if kind not in ("number", "category"):
         raise ValueError(f"The target column {series.name!r} should hold numbers or classes, but it holds {kind}.")
     if task != "auto":

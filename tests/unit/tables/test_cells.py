@@ -7,17 +7,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from fastmlp.tables.cells import (
-    ANY,
-    Spellings,
-    Tally,
-    categories_of,
-    contents,
-    misfits_of,
-    read_numbers,
-    spelled_alike,
-    tally_of,
-)
+from fastmlp.tables.cells import ANY, Spellings, categories_of, contents, read_numbers, spelled_alike
 from fastmlp.tables.features import encode_columns, fit_columns
 
 pd = pytest.importorskip("pandas")
@@ -89,34 +79,15 @@ def test_arrow_types_are_read():
     np.testing.assert_array_equal(read_numbers(truths).values, [1, np.nan])
 
 
-# ---- tallies: those of pieces are those of the whole, stay bounded, and decide what is refused
+# ---- how many cells of other types decide what is refused
 
 DATES = pd.date_range("2020-01-01", periods=200).astype(str)
 TABLE = pd.DataFrame({"x": np.linspace(0.0, 1.0, 200), "day": DATES})
 
 
-def misfits(series):
-    return misfits_of(series, read_numbers(series))
-
-
-@pytest.mark.parametrize("of", [tally_of, misfits])
-def test_tallies_of_pieces_are_those_of_the_whole_and_stay_bounded(of):
-    cells = pd.Series([1.0, "b", None, "a", "b", "na", 2.0, "c", "b", "a", 3.0, "d"], dtype=object)
-    whole = of(cells)
-    parts = Tally(most=whole.most)
-    for part in np.array_split(np.arange(len(cells)), 5):
-        parts.add(of(cells.iloc[part]))
-    assert parts == whole
-    found = Tally(most=10)
-    for k in range(20):
-        found.add(of(pd.Series(["often"] * 3 + [f"rare {k} {i}" for i in range(4)] + [None])))
-    assert (found.counts["often"], found.n_present, found.has_forgotten) == (60, 140, True)
-    assert len(found.counts) <= 10
-
-
 @pytest.mark.parametrize("n_bad, is_tolerable", [(0, True), (5, True), (6, False)])
 def test_five_percent_are_tolerable(n_bad, is_tolerable):
-    cells = misfits(pd.Series(["x"] * n_bad + [1.0] * (100 - n_bad), dtype=object))
+    cells = read_numbers(pd.Series(["x"] * n_bad + [1.0] * (100 - n_bad), dtype=object))
     assert (cells.is_tolerable, cells.is_half) == (is_tolerable, True)
 
 

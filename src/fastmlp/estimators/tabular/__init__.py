@@ -149,9 +149,6 @@ class TabularMLPClassifier(SourceScores, ClassifierMixin, BaseTabular):
             if not self._is_multilabel:
                 self._class_weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
 
-    def _set_target_summary(self, found):
-        self._set_targets(found.distinct if found.classes else np.zeros((0, *found.shape)))
-
     def _codes(self, y):
         """Return the class indices of labels y, in any spelling; true is 1 if 0 and 1 are the only classes.
 
@@ -307,10 +304,6 @@ class TabularMLPRegressor(SourceScores, RegressorMixin, BaseTabular):
 
     def _set_targets(self, y):
         self.n_outputs_ = 1 if y.ndim == 1 else y.shape[1]
-
-    def _set_target_summary(self, found):
-        self.n_outputs_ = found.shape[0] if found.shape else 1
-        check_range(found.moments.low, found.moments.high, found.moments.std, "y")
 
     def _codes(self, y):
         if (1 if y.ndim == 1 else y.shape[1]) != self.n_outputs_:

@@ -32,7 +32,7 @@ from ..array_input import missing_targets_named
 from ..interrupt_warnings import warn_of_interrupted_end, warn_of_interrupted_history, warn_of_missing_nets
 from ..parameters import keep_settings
 from ..serialization import description_of
-from ..sources import TargetSummary, names_target, target_apart
+from ..sources import names_target, target_apart
 from .checks import PARAMETERS, estimator_recipe, warn_of_other_order, warn_of_target_copies, warn_of_targets
 from .source_fit import SourceFit
 from .table_data import TableData
@@ -203,10 +203,6 @@ class BaseTabular(Exportable, TableData, ABC):
         """Set the attributes that classes or the number of outputs need."""
 
     @abstractmethod
-    def _set_target_summary(self, found: TargetSummary) -> None:
-        """Set the attributes that the encoding of y depends on from a summary of all targets."""
-
-    @abstractmethod
     def _predictions_of(self, logits: np.ndarray) -> np.ndarray:
         """Return the predictions that belong to logits of several nets: probabilities of classes, or numbers.
 
@@ -296,8 +292,8 @@ class BaseTabular(Exportable, TableData, ABC):
                 "n_folds above 1 (quality='best')": recipe.n_folds > 1 and validation_data is None,
                 "tune": self.tune,
             }
-            source = SourceFit(self, X, y, validation_data, limit)
-            data, name = source.rows(model, in_memory), source.name
+            source = SourceFit(self, model, X, y, validation_data, limit)
+            data, name = source.rows(in_memory), source.name
             if data is None:
                 X, y = source.in_memory()
         if data is None:
@@ -321,7 +317,7 @@ class BaseTabular(Exportable, TableData, ABC):
         if len(table) < 2:
             raise ValueError(f"There is only {len(table)} sample: a net needs two or more to learn from.")
         warn_of_other_order(X, {"y": given, "sample_weight": sample_weight})
-        warn_of_target_copies(table, y, given, self._is_classifier)
+        warn_of_target_copies(table, y, given)
         warn_of_targets(y, self._is_classifier, given)
         self._set_targets(y)
         targets, weights = Targets(self._codes(y), self._loss, self.n_outputs_), self._weights(table, y, sample_weight)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...devices import resolve
-from ...errors import checked_verbose, counted
+from ...errors import checked_verbose
 from ...interface.user_warnings import warn_user
 from ...network.spec import HIDDEN, Network, activation_code
 from ...table_training.recipes import AUTO, OF_CLASSES, OF_NUMBERS, Recipe, is_auto, recipe_of
@@ -66,12 +66,11 @@ def estimator_recipe(estimator: Any, has_held_out: bool) -> tuple[Recipe, Tuning
     return recipe, tuning
 
 
-SINGLE_ROWS_FROM = 100  # rows of a table from which classes of one row are told of
 MOST_OUTPUTS = 10  # of more, the first ones are compared with the columns: each looks at all of them
 
 
-def warn_of_target_copies(table: Any, y: np.ndarray, given: Any, is_classification: bool) -> None:
-    """Warn if columns of a data frame hold the target, or predict it alone.
+def warn_of_target_copies(table: Any, y: np.ndarray, given: Any) -> None:
+    """Warn if columns of a data frame hold the target.
 
     y : (n_rows,) or (n_rows, n_outputs), checked
     given : y as the user has passed it, for the names of several outputs
@@ -80,42 +79,25 @@ def warn_of_target_copies(table: Any, y: np.ndarray, given: Any, is_classificati
     names = list(getattr(given, "columns", [getattr(given, "name", None)] * len(outputs)))
     for k, output in enumerate(outputs):
         called = "the target" if len(outputs) == 1 else f"target {k if names[k] is None else repr(names[k])}"
-        if note := target_leaks_note(table, output, is_classification, called=called):
+        if note := target_leaks_note(table, output, called=called):
             warn_user(note)
 
 
 def warn_of_targets(y: np.ndarray, is_classification: bool, given: Any) -> None:
-    """Warn of classes that look like numbers or have one row, and of targets of a regression that are all the same.
+    """Warn of classes that look like numbers, and of targets of a regression that are all the same.
 
     y : (n_rows,) or (n_rows, n_outputs), checked
     given : y as the user has passed it, whose name is used
     """
     if is_classification:
         name = str(getattr(given, "name", None) or "y")
-        labels, codes = distinct_labels(y) if y.ndim == 1 else ((), np.zeros(0, int))
-        if note := numbers_as_classes(name, labels) or _single_rows_note(labels, codes):
+        if y.ndim == 1 and (note := numbers_as_classes(name, distinct_labels(y)[0])):
             warn_user(note)
         return
     outputs = y.reshape(len(y), -1)
     for k in np.flatnonzero((outputs == outputs[:1]).all(axis=0))[:1]:
         called = "y" if y.ndim == 1 else f"Output {k} of y"
         warn_user(f"{called} is {outputs[0, k]:g} in every row: there is nothing to learn.")
-
-
-def _single_rows_note(labels: Any, codes: np.ndarray) -> str:
-    """Return a note on classes of one row each, if few classes of a table that is not tiny are; "" if there is none.
-
-    codes : index of each row's label among the labels
-    """
-    alone = np.flatnonzero(np.bincount(codes, minlength=len(labels)) == 1)
-    if len(codes) < SINGLE_ROWS_FROM or not 0 < len(alone) <= len(labels) // 2:
-        return ""
-    classes = counted(len(alone), "class", "classes")
-    named = ", ".join(map(repr, np.asarray(labels)[alone[:3]].tolist())) + (", ..." if len(alone) > 3 else "")
-    return (
-        f"{classes} of {len(labels)} {'has' if len(alone) == 1 else 'have'} a single row ({named}): no net can both "
-        "learn from it and be tested on it. Join rare classes, leave them out, or look for more of their rows."
-    )
 
 
 def warn_of_other_order(X: Any, others: Mapping[str, Any]) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import sys
 import warnings
+from collections import Counter
 from typing import Any
 
 import numpy as np
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length
 
 from ...fit.rows import refuse_with_stream
@@ -20,54 +22,57 @@ from ...table_training.encoded_rows import EncodedRows, Targets
 from ...table_training.model import TableModel
 from ...table_training.streamed_fit import COPIES, StreamedFit
 from ...tables.base_column import as_lines
-from ..sources import PiecesInMemory, TargetSummary, as_piece, checked_labels, generator_of, refuse_missing
+from ...tables.row_sample import joined
+from ...tables.target import distinct_labels
+from ..sources import as_piece, refuse_missing
 from .checks import warn_of_target_copies, warn_of_targets
 
 NOT_LEARNED = {"net_"}  # attributes of an estimator that the first pass does not set
 
 
-class SourceFit:
-    """A fit of a tabular estimator to a table that is read piece by piece; it is streamed_fit.TargetsOfPieces.
+class SourceFit(StreamedFit):
+    """A fit of a tabular estimator to a table that is read piece by piece.
 
     estimator : BaseTabular
     X, y : as for as_table_source
     validation_data : held-out rows, as for the estimator's fit
     """
 
-    def __init__(self, estimator: Any, X: Any, y: Any, validation_data: Any, memory_limit: int):
+    def __init__(self, estimator: Any, model: TableModel, X: Any, y: Any, validation_data: Any, memory_limit: int):
         y = as_targets_file(X, y)
-        self._estimator, self._X, self._y = estimator, X, y
-        self._validation_data, self._limit = validation_data, memory_limit
+        super().__init__(model, X, y, memory_limit)
+        self._estimator, self._X, self._y, self._validation_data = estimator, X, y, validation_data
         self._learner = copy.copy(estimator)  # a fit in memory may still follow, or go on with the nets of the last one
-        self._summary, self._is_first = TargetSummary(estimator._is_classifier), True
+        self._counts, self._labels = Counter[Any](), list[np.ndarray]()  # of classes: rows, and distinct labels
         self._problems: tuple[str, ...] = ()
-        self._fit = StreamedFit(X, y, self, memory_limit)
         self.name = y if isinstance(y, str) else "y"
-        self._kept = PiecesInMemory(self._limit // COPIES)
+        # Pieces of a source that can perhaps be read only once, as long as they fit.
+        self._kept, self._n_bytes_kept = list[tuple[Any, Any]](), 0
 
-    def rows(self, model: TableModel, others: dict[str, Any]) -> EncodedRows | None:
-        """Return the rows as the nets of a model take them, and give the estimator what was learned of columns.
+    def rows(self, others: dict[str, Any]) -> EncodedRows | None:
+        """Return the rows as the nets of the model take them, and give the estimator what was learned of columns.
 
         None if the table fits into memory: `in_memory` then returns it.
 
         others : {name: value} of parameters that need all rows in memory
         """
-        learner, estimator, path = self._learner, self._estimator, self._fit.path
-        if path is not None and surely_fits(path, self._limit):
+        learner, estimator, model = self._learner, self._estimator, self.model
+        if self.path is not None and surely_fits(self.path, self.memory_limit):
             return None
-        generator = model.generator = generator_of(estimator.random_state)
+        given = estimator.random_state  # a copy of a generator: a fit in memory that may follow draws the same numbers
+        model.generator = check_random_state(None) if given is None else copy.deepcopy(check_random_state(given))
         fraction = 0.0 if self._validation_data is not None else model.recipe.validation_fraction
         model.tell_of_columns = self._keep
-        n_needed = self._fit.learn(model, fraction)
-        if n_needed <= self._limit:
+        n_needed = self.learn(fraction)
+        if n_needed <= self.memory_limit:
             return None
         refuse_with_stream(**others)
         self._kept.clear()
         learner.columns_, learner.notes_ = model.columns, model.notes
-        found = self._fit.encode()
+        found = self.encode()
         with closed_after_error(found):
-            if isinstance(estimator.random_state, np.random.RandomState):
-                estimator.random_state.set_state(generator.get_state())  # another fit with it draws other numbers
+            if isinstance(given, np.random.RandomState):
+                given.set_state(model.generator.get_state())  # another fit with it draws other numbers
             if self._validation_data is not None:
                 found = found._replace(held_out=learner._held_out(self._validation_data))
             elif fraction and found.held_out is None:
@@ -87,18 +92,19 @@ class SourceFit:
         vars(estimator).update({name: value for name, value in vars(self._learner).items() if name not in NOT_LEARNED})
         if self._problems:
             warn_user(as_lines(self._problems, "notes_"))
-        table, y = self._fit.drawn
-        warn_of_target_copies(table, y, y, is_classifier)
+        table, y = self.drawn
+        warn_of_target_copies(table, y, y)
         warn_of_targets(y, is_classifier, y)
-        print(self._fit.notice(n_needed, found), file=sys.stderr)
+        print(self.notice(n_needed, found), file=sys.stderr)
 
     def in_memory(self) -> tuple[Any, Any]:
         """Return (X, y) in memory."""
         if isinstance(self._X, np.ndarray):
             return self._X, targets_in_memory(self._y)
-        if self._fit.path is None:
-            return self._kept.joined()
-        table = table_in_memory(self._fit.path)
+        if self.path is None:
+            X, y = zip(*self._kept, strict=True)
+            return joined(list(X)), joined(list(y))
+        table = table_in_memory(self.path)
         if not is_name(self._y):
             return table, targets_in_memory(self._y)
         return columns_apart(table, self._y)
@@ -106,34 +112,51 @@ class SourceFit:
     # ---- targets
 
     def prepare(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
-        check_targets_given(y, self._is_first)
+        is_first = not self._n_prepared and self.is_first_pass
+        check_targets_given(y, is_first)
         X = as_piece(X)
-        table = self._learner._table(X, reset=self._is_first)
+        table = self._learner._table(X, reset=is_first)
         refuse_missing(y, self.name)
         with warnings.catch_warnings():  # a small piece may have few rows of each class
             warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
-            targets = checked_labels(self._learner._checked_y, y)
+            targets = self._checked(y)
         check_consistent_length(table, targets)
-        self._is_first = False
-        if self._fit.path is None:
-            self._kept.add(X, y)
+        if self.is_first_pass:
+            self._look_at(X, y, targets)
         return table, targets
 
-    def add(self, _: Any, y: np.ndarray) -> None:
-        self._summary.add(y)
+    def _checked(self, y: Any) -> np.ndarray:
+        """Return checked targets; of text in one column, the check is called with the distinct ones."""
+        array, check = np.asarray(y), self._learner._checked_y
+        if array.ndim > 1 or array.dtype != object:
+            return check(y)
+        values, codes = distinct_labels(array)
+        return check(values)[codes]
 
-    def learn(self, model: TableModel, table: Any, y: np.ndarray) -> tuple[Any, Targets]:
-        learner, moments = self._learner, self._summary.moments
-        learner._set_target_summary(self._summary)
+    def _look_at(self, X: Any, y: Any, targets: np.ndarray) -> None:
+        """Count the classes of a piece, and keep it while all of them fit into memory."""
+        if self._learner._is_classifier and targets.ndim == 1:
+            values, codes = distinct_labels(targets)
+            self._labels.append(values[[value not in self._counts for value in values.tolist()]])
+            self._counts.update(dict(zip(values.tolist(), np.bincount(codes).tolist(), strict=True)))
+        if self.path is None and self._n_bytes_kept <= self.memory_limit // COPIES:
+            self._n_bytes_kept += X.nbytes if isinstance(X, np.ndarray) else int(X.memory_usage(deep=True).sum())
+            self._kept.append((X.copy(), copy.copy(y)))  # a source may use its arrays again
+            if self._n_bytes_kept > self.memory_limit // COPIES:
+                self._kept.clear()
+
+    def learn_targets(self, table: Any, y: np.ndarray) -> tuple[Any, Targets]:
+        learner, model = self._learner, self.model
+        learner._set_targets(np.concatenate(self._labels) if self._labels else y)
         if not learner._is_classifier:
-            model.set_scale(moments.mean, moments.std)
+            model.learn_scale(y)
             learner._mean, learner._std = model.mean, model.std
         return table, Targets(learner._encode(y), learner._loss, learner.n_outputs_)
 
-    def encode(self, _: TableModel, table: Any, y: np.ndarray) -> tuple[Any, np.ndarray]:
+    def encode_targets(self, table: Any, y: np.ndarray) -> tuple[Any, np.ndarray]:
         return table, self._learner._encode(y)
 
     @property
     def class_counts(self) -> list[int] | None:
-        counts = self._summary.classes
+        counts = self._counts
         return [counts[label] for label in self._learner.classes_.tolist()] if counts else None

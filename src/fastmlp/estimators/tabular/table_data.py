@@ -22,8 +22,8 @@ from ...table_training.model import DTYPE
 from ...tables.base_column import Column, Note, NotesOfPieces, as_lines
 from ...tables.features import encode_columns, feature_names
 from ...tables.few_rows import names_of
+from ...tables.row_sample import joined
 from ...tables.table_files import with_columns, with_text_names
-from ...tables.table_summary import joined
 from ..array_input import (
     checked_sample_weights,
     missing_targets_named,

@@ -95,27 +95,8 @@ def test_numbers_as_text_are_no_classes_without_a_word(frame):
     assert not warnings_of(TabularMLPClassifier(**QUICK), frame[["size"]], few)
 
 
-def test_classes_of_a_single_row_are_told_of(frame):
-    X, y = pd.concat([frame[["size"]]] * 2), np.resize(["a", "b"], 2 * len(frame)).astype(object)
-    y[7] = "rare"
-    (found,) = warnings_of(TabularMLPClassifier(**QUICK), X, y)
-    assert found.startswith("1 class of 3 has a single row ('rare'): no net can both learn from it and be tested on it")
-    y[9] = "rare"
-    assert not warnings_of(TabularMLPClassifier(**QUICK), X, y)
-
-
 def test_equal_targets_are_told_of(frame):
     X, equal = frame[["size", "kind"]], np.full(len(frame), 2.5)
     assert warnings_of(TabularMLPRegressor(**QUICK), X, equal) == ["y is 2.5 in every row: there is nothing to learn."]
     (found,) = warnings_of(TabularMLPRegressor(**QUICK), X, np.stack([frame["price"], equal], axis=1))
     assert found.startswith("Output 1 of y is 2.5")
-
-
-def test_a_column_that_predicts_the_target_alone_is_told_of(rng):
-    X = pd.DataFrame({"size": rng.normal(size=300), "code": rng.integers(0, 3, 300)})
-    y = X["code"].map({0: "a", 1: "b", 2: "c"}).rename("kind")
-    (found,) = warnings_of(TabularMLPClassifier(**QUICK), X, y)
-    assert found.startswith("The column 'code' alone predicts the target (nearly) perfectly")
-    (found,) = warnings_of(TabularMLPRegressor(**QUICK), X.assign(cents=100 * X["size"]), X["size"].to_numpy() + 1)
-    assert found.startswith("Each of the columns 'size', 'cents' alone predicts the target (nearly) perfectly")
-    assert not warnings_of(TabularMLPRegressor(**QUICK), X, X["size"] + X["code"])

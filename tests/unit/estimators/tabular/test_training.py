@@ -300,7 +300,6 @@ def test_a_time_limit_that_is_enough_changes_nothing(table):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:The column '[ab]' alone predicts")
 def test_rare_classes(rng):
     """One row in a hundred: balanced nets find most of it in new rows, in any kind of training."""
     X, new = (pd.DataFrame(rng.normal(size=(n, 2)), columns=["a", "b"]) for n in (1500, 4000))

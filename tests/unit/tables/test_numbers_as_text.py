@@ -9,9 +9,9 @@ from fastmlp.commands.cli import app
 from fastmlp.streams.table_sources import as_table_source
 from fastmlp.tables import table_files
 from fastmlp.tables.features import fit_column
+from fastmlp.tables.numbers_as_text import conversion_of, mark_of_thousands
 from fastmlp.tables.table_files import read_table
 from fastmlp.tables.target import Target, rows_with_target
-from fastmlp.tables.training_column import conversion_of, mark_of_thousands
 
 
 @pytest.mark.parametrize(
