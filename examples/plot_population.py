@@ -39,7 +39,9 @@ print(result.summary())
 # %%
 # The epochs that the nets took:
 
-_ = result.plot()
+_, ax = plt.subplots()
+ax.hist(result.epoch_statistics.times, bins=40)
+ax.set(xlabel="epochs to converge", ylabel="nets")
 
 # %%
 # The fraction of nets that learn it, by learning rate, with 95 % intervals. Below the best range a net is too slow for

@@ -348,7 +348,9 @@ result = pop.fit(X, y, epochs=1000, optimizer="rprop", converged="40-20-40")
 low, high = result.success_interval
 print(f"converged: {result.success_rate:.4f}")
 print(f"95 % interval: {low:.4f} to {high:.4f}")
-ax = result.plot()
+_, ax = plt.subplots()
+ax.hist(result.epoch_statistics.times, bins=np.geomspace(1, 1000, 41))
+ax.set(xscale="log", xlabel="epochs to converge", ylabel="nets")
 
 # %%
 # The outputs of the others fall into a few patterns:

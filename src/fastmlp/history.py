@@ -195,7 +195,7 @@ class History:
         -------
         matplotlib.axes.Axes
         """
-        from .plots.curves_and_histograms import history
+        from .plots.learning_curves import history
 
         return history(self, quantity, log=log, ax=ax)
 

@@ -129,14 +129,12 @@ SCHEDULES: tuple[fastmlp.schedules.Schedule, ...] = (
 WARNINGS: tuple[type[Warning], ...] = (fastmlp.DivergenceWarning, fastmlp.TrainingWarning)
 
 
-def pictures(net: fastmlp.MLP, pop: fastmlp.Population, history: fastmlp.History, X: Floats, y: Floats) -> None:
+def pictures(net: fastmlp.MLP, history: fastmlp.History, X: Floats, y: Floats) -> None:
     fastmlp.plots.history(history, "accuracy", log=True)
     fastmlp.plots.boundary(net, X, y, features=(0, 1))
     fastmlp.plots.confusion(net, X, y, labels=["no", "yes"])
     fastmlp.plots.calibration(net, X, y, n_bins=5)
     fastmlp.plots.predictions(net, X, y)
-    fastmlp.plots.epochs_to_converge(pop.result, bins=10)
-    fastmlp.plots.final_losses(pop.result, bins=10)
     save(net, "net.safetensors")
     write(history, "report.html", X, y, title="a net")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -59,36 +59,17 @@ def options(
 
 @command()
 def xor(
-    nets: Annotated[int, count_option(min=0, help="Train so many 2-2-1 nets and print statistics instead.")] = 0,
-    optimizer: Annotated[str | None, typer.Option(help="With --nets: rprop if not given, sgd, adam, ...")] = None,
-    epochs: Annotated[int | None, count_option(help="With --nets: the most epochs; 1000 if not given.")] = None,
-    seed: Annotated[
-        int | None, count_option(min=0, max=2**63 - 1, help="With --nets: its nets; 0 if not given.")
-    ] = None,
     stuck: Annotated[bool, typer.Option("--stuck", help="Show a net that is stuck, why, and the cure.")] = False,
 ) -> None:
-    """Train four small nets on XOR and show their outputs; with --nets, train a population and print statistics."""
-    of_nets = {"optimizer": optimizer, "epochs": epochs, "seed": seed}
-    given: dict[str, Any] = {name: value for name, value in of_nets.items() if value is not None}
-    if stuck and nets:
-        raise typer.BadParameter("it shows one net: leave --nets out", param_hint="--stuck")
-    if given and not nets:
-        message = "it is for many nets: give --nets too, such as --nets 1000"
-        raise typer.BadParameter(message, param_hint=f"--{next(iter(given))}")
-    if stuck:
-        from . import stuck_demo
+    """Train four small nets on XOR and show their outputs."""
+    from . import stuck_demo, xor_demo
 
-        raise typer.Exit(stuck_demo.run(console()))
-    from . import xor_demo
-
-    if not nets:
-        raise typer.Exit(xor_demo.run(console()))
-    xor_demo.statistics(typer.echo, nets, **given)
+    raise typer.Exit((stuck_demo if stuck else xor_demo).run(console()))
 
 
 # Names of the experiments and of the groups of benchmark cases, whose modules `--help` must not import.
 CLASSICS = "all", "xor-quickprop", "parity"
-BENCH_GROUPS = "all", "xor", "population", "minibatch", "large", "predict"
+BENCH_GROUPS = "all", "xor", "population", "minibatch", "large"
 
 
 @command()

@@ -148,21 +148,11 @@ def training(sizes, hidden, X, y, batch_size, rate, n_nets=None) -> list[Program
     return [Program(FASTMLP, fit, fastmlp_loss), Program(NUMPY, by_hand, lambda: numpy_net.loss(X, y))]
 
 
-def prediction(sizes, X) -> list[Program]:
-    net = MLP(sizes, loss="softmax_cross_entropy", random_state=0, device="cpu")
-    numpy_net = NumpyNet(numpy_layers(sizes, np.array(net.params)), "relu", 0.0)
-    repeated = lambda call: lambda n: [call() for _ in range(n)]
-    return [
-        Program(FASTMLP, repeated(lambda: net.predict(X)), lambda: float(np.mean(net.predict(X)[:, 0]))),
-        Program(NUMPY, repeated(lambda: numpy_net.forward(X)), lambda: float(np.mean(numpy_net.forward(X)[-1][:, 0]))),
-    ]
-
-
 class Case(NamedTuple):
     """One case of the benchmark.
 
     group : name by which the command takes it
-    title : what is trained or predicted
+    title : what is trained
     unit : unit of work that durations refer to
     n_units : units of work in one run
     make_programs : function that returns the programs to measure
@@ -193,8 +183,6 @@ def cases() -> list[Case]:
         Case("population", f"XOR 2-2-1, {n_nets:,} nets", "net and epoch", n_nets, many_nets),
         Case("minibatch", "64-64-32-10, softmax, batch 32", "step", 32, batches),
         Case("large", "784-512-512-10, softmax, batch 128", "step", 8, large_net),
-        Case("predict", "784-512-512-10, one row in a call", "call", 1, lambda: prediction(mnist, large[0][:1])),
-        Case("predict", "784-512-512-10, 1,024 rows in a call", "row", 1024, lambda: prediction(mnist, large[0])),
     ]
 
 

@@ -1,22 +1,18 @@
-"""Demo of `fastmlp xor`: the four XOR nets of the question that this package started with, or a population of nets."""
+"""Demo of `fastmlp xor`: the four XOR nets of the question that this package started with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..data.xor import X, Y
-from ..errors import counted
 from ..fit.interrupt_warnings import require_complete
 from ..history import History
-from ..initialization import Uniform
 from ..kernels.jit.compile_time import notices
 from ..mlp import MLP
 from ..optimizers import SGD, Adam
-from ..population import Population
 
 SEEDS = 100  # number of random starts for the success rate of each net
 
@@ -79,25 +75,6 @@ NETS = (
 def outputs_of_class_1(net: MLP) -> np.ndarray:
     """Return the last output for each of the four samples, (4,): the one that stands for class 1."""
     return net.predict(X)[:, -1]
-
-
-def statistics(
-    log: Callable[[str], None], n_nets: int, optimizer: str = "rprop", epochs: int = 1000, seed: int = 0
-) -> None:
-    """Train many nets on XOR until all four outputs are within 40 % of their targets, and print statistics.
-
-    After Ctrl-C, the statistics of the finished nets are printed, and KeyboardInterrupt is raised.
-
-    log : prints a text
-    epochs : largest number of epochs
-    """
-    settings: dict[str, Any] = {"hidden_activation": "tanh", "loss": "binary_cross_entropy", "init": Uniform(-1, 1)}
-    pop = Population((2, 2, 1), n_nets, **settings, random_state=seed)
-    result = pop.fit(X, Y, epochs=epochs, optimizer=optimizer, converged="40-20-40")
-    if result.n_finished:
-        rule = f"40-20-40 rule, at most {counted(epochs, 'epoch')}"
-        log(f"XOR, 2-2-1, tanh, weights from U(-1, 1), {rule}\n{result.summary()}")
-    require_complete(result)
 
 
 def run(console: Any) -> int:

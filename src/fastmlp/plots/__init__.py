@@ -5,7 +5,7 @@ is safe for colour-blind readers, and no information is given by colour alone.
 """
 
 from .against_targets import calibration, confusion, predictions
-from .curves_and_histograms import epochs_to_converge, final_losses, history
 from .decision import boundary
+from .learning_curves import history
 
-__all__ = ["boundary", "calibration", "confusion", "epochs_to_converge", "final_losses", "history", "predictions"]
+__all__ = ["boundary", "calibration", "confusion", "history", "predictions"]

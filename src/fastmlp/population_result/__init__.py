@@ -234,28 +234,6 @@ class PopulationResult:
         """
         return text_of(self)
 
-    def plot(self, *, bins: int = 40, ax: Any = None) -> Any:
-        """Plot a histogram of the epochs to convergence; see fastmlp.plots.epochs_to_converge.
-
-        Of a fit without a convergence rule, in which all nets train for the same epochs, the histogram is that of the
-        losses at the end; see fastmlp.plots.final_losses.
-
-        Parameters
-        ----------
-        bins : int, default 40
-            Largest number of bins.
-        ax : matplotlib.axes.Axes, optional
-            Axes to draw in; a new figure by default.
-
-        Returns
-        -------
-        matplotlib.axes.Axes
-        """
-        from ..plots.curves_and_histograms import epochs_to_converge, final_losses
-
-        draw = epochs_to_converge if self.judged_by == "rule" else final_losses
-        return draw(self, bins=bins, ax=ax)
-
     def report(self, path: Any = None, *samples: Any, **options: Any) -> NoReturn:
         """Raise an error that says how to get a page: a result does not know its nets.
 

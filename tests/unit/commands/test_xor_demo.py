@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from command_runs import run_command
 from reference_net import ReferenceMLP
 
 from fastmlp import MLP, SGD
@@ -38,9 +37,3 @@ def test_second_net_makes_the_published_step():
     assert optimizer == SGD(0.30)
     net.fit(X, Y, epochs=1, optimizer=optimizer, verbose=0)
     np.testing.assert_allclose(net.params, reference.params - 0.15 * summed / 2, rtol=1e-12)
-
-
-def test_many_nets_are_described_by_statistics():
-    said = run_command("xor", "--nets", 500, "--optimizer", "quickprop", "--epochs", 100, "--seed", 1)
-    for words in ("XOR, 2-2-1, tanh", "at most 100 epochs", "500 nets", "95 % interval", "histogram"):
-        assert words in said

@@ -223,13 +223,6 @@ def test_interrupted_xor_demo_exits_with_130(monkeypatch):
     assert_exits_with_130("xor")
 
 
-@pytest.mark.parametrize("n_finished", [0, 3])
-def test_interrupted_xor_population_prints_a_summary_of_finished_nets(monkeypatch, n_finished):
-    result = SimpleNamespace(interrupted=True, n_finished=n_finished, summary=lambda: "three nets")
-    monkeypatch.setattr(xor_demo.Population, "fit", lambda *_, **__: result)
-    assert ("three nets" in assert_exits_with_130("xor", "--nets", 5).stdout) == bool(n_finished)
-
-
 COMMANDS = ("bench", "devices", "diagnose", "export", "predict", "report", "reproduce", "warmup")
 
 

@@ -2,8 +2,6 @@
 records and results are set by hand.
 """
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from image_comparison import FOLDER, compare, stage, xor_net
@@ -11,7 +9,6 @@ from toy_data import XOR_X, XOR_Y
 
 import fastmlp
 from fastmlp import plots
-from fastmlp.convergence import EpochStatistics, wilson_interval
 
 pytest.importorskip("PIL")
 
@@ -34,21 +31,6 @@ def history():
     return made
 
 
-def result():
-    rng = np.random.default_rng(3)
-    times = np.round(60 + 25 * rng.standard_normal(400).clip(-2, 3))
-    return SimpleNamespace(
-        epoch_statistics=EpochStatistics(times, 520),
-        n_nets=520,
-        n_converged=400,
-        success_rate=400 / 520,
-        claim="converged",
-        success_interval=wilson_interval(400, 520),
-        epochs=np.full(520, 200),
-        loss=np.geomspace(0.01, 1.0, 520) ** 2,
-    )
-
-
 def regression():
     net = fastmlp.MLP((2, 2, 1), hidden_activation="tanh", random_state=0)
     net.params = [1, 0.5, -1, 2, 0.1, -0.2, 1.5, -1, 0.3]
@@ -63,8 +45,6 @@ PICTURES = {
     "boundary_classes": lambda ax: plots.boundary(*three_classes(), ax=ax),
     "boundary_numbers": lambda ax: plots.boundary(*regression(), ax=ax),
     "predictions": lambda ax: plots.predictions(*regression(), ax=ax),
-    "epochs": lambda ax: plots.epochs_to_converge(result(), ax=ax),
-    "losses": lambda ax: plots.final_losses(result(), ax=ax),
     "confusion": lambda ax: plots.confusion(*three_classes(), ax=ax),
     "calibration": lambda ax: plots.calibration(*three_classes(), ax=ax),
 }
@@ -78,8 +58,7 @@ def test_plot_equals_its_baseline_image(name):
 
 
 def test_every_public_plot_has_a_baseline_image():
-    drawn = {"history", "boundary", "predictions", "confusion", "calibration", "epochs_to_converge"}
-    assert {*drawn, "final_losses"} == {*plots.__all__}
+    assert {"history", "boundary", "predictions", "confusion", "calibration"} == {*plots.__all__}
     files = {path.stem for path in FOLDER.glob("*.png")}
     assert files == set(PICTURES)
     assert sum(path.stat().st_size for path in FOLDER.glob("*.png")) < 300_000
