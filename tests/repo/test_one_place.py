@@ -19,6 +19,7 @@ from scipy.special import expit
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 CHANGES = dict(re.findall(r"^### (.+?)\n.*?^```diff\n(.*?)^```", PAGE, re.M | re.S))  # title of a section -> its patch
+KEYWORD = "A keyword of `fit`"
 FILES = {
     "An optimiser": {
         "kernels/formulas/update_rules.py",
@@ -33,6 +34,11 @@ FILES = {
         "kernels/twin/backend.py",
         "src/fastmlp/devices.py",
         "pyproject.toml",  # what a wheel has; no code
+    },
+    KEYWORD: {
+        "src/fastmlp/fit/keywords.py",
+        "src/fastmlp/fit/hooks/early_stopping.py",
+        "tests/unit/fit/test_min_epochs.py",
     },
 }
 EPOCHS, BATCH, N_NETS, SIZES = 6, 4, 32, (3, 5, 4, 2)
@@ -126,6 +132,23 @@ def test_a_change_applies_to_the_present_files_and_compiles(title, tmp_path):
     for name in FILES[title]:
         if name.endswith(".py"):
             compile((tmp_path / name).read_text(encoding="utf-8"), name, "exec")
+
+
+def test_a_keyword_of_fit_passes_its_own_test(tmp_path):
+    """And the tests of all keywords, with the present kernels."""
+    package, present = tmp_path / "src" / "fastmlp", ROOT / "src" / "fastmlp"
+    shutil.copytree(present, package, ignore=shutil.ignore_patterns("__pycache__", "kernels"))
+    (package / "kernels").symlink_to(ROOT / "kernels")
+    copied(["pyproject.toml"], tmp_path)
+    for folder in ("tests", "bench", "docs"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", "_build"))
+    apply(CHANGES[KEYWORD], tmp_path)
+    of_all = "unit/fit/test_fit_keywords.py", "unit/fit/test_checkpoint_identity.py", "repo/test_options.py"
+    tests = [f"tests/{name}" for name in ("unit/fit/test_min_epochs.py", *of_all)]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "src")}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,7 @@
-"""Each public option has a row in bench/log/options.md: a measurement in which it wins, or a library's name for it."""
+"""Each public option has a reason: a measurement in which it wins, or a library's name for it.
+
+Reasons are in bench/log/options.md, and those of the keywords of fit in the rows of fit/keywords.py.
+"""
 
 import inspect
 import re
@@ -11,11 +14,13 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 import fastmlp
 from fastmlp import plots
 from fastmlp.commands.cli import app
+from fastmlp.fit.keywords import POPULATION_TABLE
 from fastmlp.initialization import INITIALIZERS
 from fastmlp.schedules import SCHEDULES
 
 ROOT = Path(__file__).parents[2]
 NAMED = set(re.findall(r"`\.?([\w.]+)`", (ROOT / "bench/log/options.md").read_text(encoding="utf-8")))
+NAMED |= POPULATION_TABLE.rows.keys()
 OF_LIBRARY = {name for kind in (MLPClassifier, MLPRegressor) for name in inspect.signature(kind).parameters}
 RESULTS = ("Diagnosis", "GradientCheck", "History", "OptimizerState", "PopulationDiagnosis", "PopulationResult")
 
@@ -36,6 +41,15 @@ def parameters():
 def test_each_parameter_has_a_row():
     missing = {(owner, name) for owner, name in parameters() if name not in NAMED | OF_LIBRARY}
     assert missing == set()
+
+
+@pytest.mark.parametrize("name", POPULATION_TABLE.rows)
+def test_findings_that_are_the_reason_for_a_keyword_are_in_the_log(name):
+    reason = POPULATION_TABLE.rows[name].reason
+    assert reason
+    if "#" in reason:
+        page, _, finding = reason.partition("#")
+        assert f'id="{finding}"' in (ROOT / "bench/log" / page).read_text(encoding="utf-8")
 
 
 def test_each_option_of_a_command_has_a_row():

@@ -20,6 +20,7 @@ from ..runtime.memory_limits import checked_memory_limit
 from ..schedules import Schedule, schedule_factors
 from ..streams.row_loading import limit_to_hold
 from .hooks.checkpoint import Saver
+from .keywords import POPULATION_TABLE
 from .rows import InMemory
 from .state import FitState, check_forms
 from .task import FitTask, epochs_of_attempt
@@ -27,11 +28,14 @@ from .task import FitTask, epochs_of_attempt
 if TYPE_CHECKING:
     from ..nets.net_base import NetBase
 
+# Keywords that identities have at their defaults, too; one of a later version is no difference while it has its own.
+IN_ALL_FILES = "batch_size", "optimizer", "shuffle", "early_stopping", "metrics"
 SAMPLED_STEPS = 1000  # steps at which two schedules are compared
 
 
 def description(value: Any) -> str:
-    """Return an optimiser, schedule or rule as text: its class, and the settings that are not their defaults.
+    """Return an optimiser, schedule or rule as text: its class, and the settings that are not their defaults. Metrics
+    are a list of their names.
 
     A setting that a later version adds does not change the text while it has its default, so that the version goes on
     from the file. Whoever changes a default, in turn, has to make the text another one.
@@ -41,7 +45,7 @@ def description(value: Any) -> str:
     ('Adam(learning_rate=0.01)', 'EarlyStopping()', 'None')
     """
     if not is_dataclass(value):
-        return setting_text(value)
+        return str([*value]) if isinstance(value, dict) else setting_text(value)
     settings = [(field.name, getattr(value, field.name), field.default) for field in fields(value)]
     changed = [(name, setting) for name, setting, default in settings if not is_per_net(setting) and setting != default]
     return f"{type(value).__name__}({', '.join(f'{name}={setting_text(setting)}' for name, setting in changed)})"
@@ -87,11 +91,14 @@ def identity_of(nets: Any, task: FitTask) -> Identity:
     settings = {name: value for name, value in nets.get_settings().items() if value}
     found: dict[str, Any] = settings | {"random_state": nets.seed, "device": nets.device.name.partition(":")[0]}
     if task.is_population:
-        found |= {"n_nets": nets.n_nets, "converged": description(task.converged)}
+        found["n_nets"] = nets.n_nets
         found |= {name: digest_of(array) for name, array in nets.get_arrays().items() if name != "params"}
-    found |= {"batch_size": task.batch_size, "shuffle": task.shuffle, "optimizer": description(task.optimizer)}
+    for name, row in POPULATION_TABLE.rows.items():
+        if row.in_task and row.in_identity:
+            value = getattr(task, name)
+            if name in IN_ALL_FILES or value != POPULATION_TABLE.defaults[name]:
+                found[name] = description(value)
     found |= {name: digest_of(value) for name, value in task.optimizer.settings.items() if is_per_net(value)}
-    found |= {"early_stopping": description(task.early_stopping), "metrics": [*task.metrics]}
     if isinstance(task.rows, InMemory):
         found["memory_limit"] = "none, with all rows in memory"
         found |= sample_digests({"training": task.rows.data, "validation": task.held_out})

@@ -28,9 +28,12 @@ from ..population_result import PopulationResult
 from ..runtime.ctrl_c import StopFlag, raise_if_stopped, stop_flag
 from ..runtime.memory_limits import check_epochs
 from ..schedules.checked_schedule import varying_factors
+from .hooks import hooks_of
 from .hooks.checkpoint import Saver
+from .hooks.hook import Fit
 from .hooks.time_limit import TimeLimit
-from .loop import fit_net, hooks_of
+from .keywords import POPULATION_TABLE
+from .loop import fit_net
 from .metric_functions import check_metrics
 from .one_net import OneNet
 from .optimizer_state import states_of_nets
@@ -42,6 +45,9 @@ from .task import FitTask
 if TYPE_CHECKING:
     from ..nets.net_base import PopulationBase, SingleNetBase
 
+IN_TASK = [name for name, row in POPULATION_TABLE.rows.items() if row.in_task]
+NOT_IN_LANES = [name for name, row in POPULATION_TABLE.rows.items() if not row.in_lanes]
+DEFAULTS_IN_LANES = [POPULATION_TABLE.defaults[name] for name in NOT_IN_LANES]
 ON_WORKERS = Device("cpu", "each worker of the executor finds its device; the program has the nets on its CPU")
 
 
@@ -95,14 +101,10 @@ def _task(
         rows=rows,
         held_out=held_out,
         factors=None if given["schedule"] is None else varying_factors(given["schedule"]),
-        epochs=given["epochs"],
-        early_stopping=given["early_stopping"],
-        callbacks=given["callbacks"],
-        metrics=given["metrics"],
+        keywords=dict(zip(IN_TASK, map(given.get, IN_TASK), strict=True)),
+        trains_together=[*map(given.get, NOT_IN_LANES)] == DEFAULTS_IN_LANES,
         optimizer_states=[] if carried is None else states_of_nets(carried, nets.network.layer_sizes, n_nets),
         time_limit=None if limit is None else TimeLimit(limit, watch),
-        verbose=given["verbose"],
-        schedule=given["schedule"],
         **others,
     )
 
@@ -155,20 +157,19 @@ def _fit_net(net: SingleNetBase, task: FitTask, flag: StopFlag, saver: Saver | N
     history = History(net)
     history.optimizer = task.optimizer
     history.samples = sample_for_plots(net.network, {"training": task.rows.shown, "validation": task.held_out})
-    validation, save = None, None
+    validation_plan = None
     try:
         with net.device.on():
-            engine = OneNet(task, 0, net._padded, history, task.epochs)
+            fit = Fit(OneNet(task, 0, net._padded, history, task.epochs), saver=saver)
             if task.held_out is not None:
-                validation = net._plan_for(task.held_out.n_samples)
+                fit.validation_plan = validation_plan = net._plan_for(task.held_out.n_samples)
             if saver is not None:
                 saver.begin(task, Outcome.empty(task), 0)
-                save = saver.of_net(0, net.params)
-            progress = progress_of_fit(task.epochs, task.verbose) if task.verbose else None
-            hooks = hooks_of(engine, progress, validation, save)
+            fit.progress = progress_of_fit(task.epochs, task.verbose) if task.verbose else None
+            hooks_of(fit)
             net.history, net.fits = history, net.fits + 1
             try:
-                fit_net(engine, hooks, flag, progress)
+                fit_net(fit, flag)
             finally:
                 history.seconds, history.compile_seconds = watch.read()
                 if task.callbacks:
@@ -176,8 +177,8 @@ def _fit_net(net: SingleNetBase, task: FitTask, flag: StopFlag, saver: Saver | N
             if saver is not None:
                 saver.save_if_new()
     finally:
-        if validation is not None:
-            validation.release()
+        if validation_plan is not None:
+            validation_plan.release()
     return history
 
 
@@ -320,8 +321,6 @@ def _task_of_population(pop: PopulationBase, X: Any, y: Any, given: dict[str, An
         shuffle=shuffle,
         optimizer=optimizer,
         monitor=monitor,
-        restart_after=None if given["converged"] is None else given["converged"].restart_after,
-        converged=given["converged"],
         is_population=True,
     )
 

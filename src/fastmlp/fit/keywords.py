@@ -1,8 +1,8 @@
-"""Keywords of `fit`: one table with type, default, check and text of each.
+"""Keywords of `fit`: one table with type, row and text of each.
 
-Signatures, docstrings and checks of MLP.fit and Population.fit follow from it. Type checkers and editors read the
-TypedDicts (PEP 692); `Annotated` holds what only this package reads, and the docstring of the class the text. A check
-takes a value and returns it as fits use it; keywords without one are checked with the rows.
+Signatures, docstrings and checks of MLP.fit and Population.fit follow from it, and what a task, a checkpoint and a
+history have of each keyword. Type checkers and editors read the TypedDicts (PEP 692); `Annotated` holds the rows, which
+only this package reads, and the docstring of the class the texts.
 """
 # No postponed annotations: the table is read from them.
 
@@ -23,10 +23,30 @@ from .optimizer_state import OptimizerState, checked_state
 
 
 class Keyword(NamedTuple):
-    """Default of a keyword, and the function that checks a value and returns it as fits use it."""
+    """Row of a keyword.
+
+    default : as in the signature
+    check : function that checks a value and returns it as fits use it; without one, it is checked with the rows
+    reason : why it is there: a library whose users know it, or FILE#FINDING in bench/log
+    in_task : whether FitTask has the checked value as an attribute; of others, entry.py makes rows, weights and states
+    in_identity : whether a checkpoint is one of another fit under another value; data are compared by their digests
+    in_settings : whether History.settings has it
+    in_lanes : whether nets can have it that kernels train together; others are trained one by one
+    needs : keyword without which it has no effect, and is refused
+    """
 
     default: Any
-    check: Callable[[Any], Any] | None = None
+    check: Callable[[Any], Any] | None
+    reason: str
+    in_task: bool = True
+    in_identity: bool = True
+    in_settings: bool = True
+    in_lanes: bool = True
+    needs: str = ""
+
+
+OfData = partial(Keyword, in_task=False, in_settings=False)  # of which rows, weights and held-out samples are made
+Free = partial(Keyword, in_identity=False, in_settings=False)  # which may change when a fit goes on
 
 
 def _seconds(value: Any) -> Any:
@@ -99,24 +119,26 @@ class FitKeywords(TypedDict, total=False):
         Checkpoint has another interval, or goes on from the file.
     """
 
-    epochs: Annotated[int, Keyword(100, partial(checked_count, "epochs"))]
-    batch_size: Annotated[int | str | None, Keyword(AUTO)]
-    optimizer: Annotated[Any, Keyword("adam", optimizer_from_name)]
-    schedule: Annotated[Any, Keyword(None)]
-    shuffle: Annotated[bool, Keyword(True, bool)]
-    sample_weight: Annotated[Any, Keyword(None)]
-    class_weight: Annotated[Any, Keyword(None)]
-    validation_data: Annotated[tuple[Any, Any] | None, Keyword(None)]
-    validation_fraction: Annotated[float, Keyword(0.0)]
-    early_stopping: Annotated[Any, Keyword(None, as_early_stopping)]
-    callbacks: Annotated[Any, Keyword((), as_callbacks)]
-    metrics: Annotated[Any, Keyword((), as_metrics)]
-    monitor: Annotated[bool, Keyword(False)]
-    memory_limit: Annotated[int | str | None, Keyword(None)]
-    verbose: Annotated[int, Keyword(1, checked_verbose)]
-    time_limit: Annotated[float | None, Keyword(None, _seconds)]
-    optimizer_state: Annotated[OptimizerState | None, Keyword(None, checked_state)]
-    checkpoint: Annotated[Any, Keyword(None, as_checkpoint)]
+    epochs: Annotated[int, Keyword(100, partial(checked_count, "epochs"), "Keras", in_identity=False)]
+    batch_size: Annotated[int | str | None, Keyword(AUTO, None, "Keras")]
+    optimizer: Annotated[Any, Keyword("adam", optimizer_from_name, "Keras")]
+    schedule: Annotated[Any, Keyword(None, None, "lr_scheduler of PyTorch")]
+    shuffle: Annotated[bool, Keyword(True, bool, "Keras")]
+    sample_weight: Annotated[Any, OfData(None, None, "Keras")]
+    class_weight: Annotated[Any, OfData(None, None, "Keras")]
+    validation_data: Annotated[tuple[Any, Any] | None, OfData(None, None, "Keras")]
+    validation_fraction: Annotated[float, OfData(0.0, None, "scikit-learn")]
+    early_stopping: Annotated[Any, Keyword(None, as_early_stopping, "scikit-learn")]
+    callbacks: Annotated[Any, Free((), as_callbacks, "Keras", in_lanes=False)]
+    metrics: Annotated[Any, Keyword((), as_metrics, "Keras", in_settings=False, in_lanes=False)]
+    monitor: Annotated[bool, Free(False, None, "estimators.md#diagnosis-accuracy", in_task=False)]
+    memory_limit: Annotated[int | str | None, Free(None, None, "streams.md#ten-gigabytes", in_task=False)]
+    verbose: Annotated[int, Free(1, checked_verbose, "Keras")]
+    time_limit: Annotated[float | None, Free(None, _seconds, "tables.md#epochs-of-later-nets", in_task=False)]
+    optimizer_state: Annotated[
+        OptimizerState | None, Free(None, checked_state, "state_dict of PyTorch", in_task=False, in_lanes=False)
+    ]
+    checkpoint: Annotated[Any, Free(None, as_checkpoint, "BackupAndRestore of Keras", in_task=False)]
 
 
 class PopulationFitKeywords(FitKeywords, total=False):
@@ -176,8 +198,8 @@ class PopulationFitKeywords(FitKeywords, total=False):
         stopping, convergence or divergence has ended stay as they are.
     """
 
-    converged: Annotated[Any, Keyword(None, as_converged)]
-    executor: Annotated[Any, Keyword(None)]
+    converged: Annotated[Any, Keyword(None, as_converged, "reproduction.md#quickprop-fahlman", in_settings=False)]
+    executor: Annotated[Any, Free(None, None, "concurrent.futures, Dask", in_task=False)]
 
 
 class Table(NamedTuple):
@@ -185,7 +207,7 @@ class Table(NamedTuple):
 
     rows : of the keywords, in the order of the signature
     defaults : of the keywords, as checked values are
-    text : docstrings with the texts, of which the last one counts
+    texts : docstrings with the texts, of which the last one counts
     """
 
     rows: dict[str, Keyword]
@@ -217,15 +239,19 @@ def checked(function: Callable[..., Any], given: Mapping[str, Any], table: Table
     TypeError
         If fit has no keyword of that name; of a setting of optimisers, with a hint.
     ValueError
-        If a value is invalid.
+        If a value is invalid, or a keyword lacks another one that it needs.
     """
-    found = table.defaults.copy()
+    keywords = table.defaults.copy()
     for name, value in given.items():
         if name not in table.rows:
             raise _unknown(function, name, owner)
         check = table.rows[name].check
-        found[name] = value if check is None else check(value)
-    return found
+        keywords[name] = value if check is None else check(value)
+    for name in given:
+        needed = table.rows[name].needs
+        if needed and keywords[name] != table.defaults[name] and keywords[needed] == table.defaults[needed]:
+            raise ValueError(f"{name} has no effect without {needed}: give {needed}, or leave {name} out.")
+    return keywords
 
 
 def _unknown(function: Callable[..., Any], name: str, owner: type) -> TypeError:

@@ -60,7 +60,7 @@ class Lanes:
     At the end every net has the parameters reached so far or, with early stopping, those of its best epoch.
     """
 
-    at_epoch_end, steps_in_epoch = True, 0  # a step of this engine is an epoch
+    at_epoch_end, steps_in_epoch, n_batches = True, 0, 1  # a step of this engine is an epoch
 
     def __init__(self, task: FitTask, outcome: Outcome, members: np.ndarray, n_epochs: int, waiting: SuspendedNets):
         self.task, self.outcome, self.n_epochs, self._net = task, outcome, n_epochs, task.net

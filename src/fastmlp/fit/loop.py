@@ -7,23 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext, suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from ..console.nets_progress import PartProgress
-from ..console.progress_bar import Progress
-from ..execution.plan import Plan
 from ..runtime.ctrl_c import StopFlag
 from .divergence import warn_of_divergence
-from .hooks import Hook
-from .hooks.early_stopping import EndByRecords
-from .hooks.epoch_scores import Measure, Validation
-from .hooks.observers import Callbacks, ShowProgress, Watch
-from .hooks.time_limit import EndInTime
-from .hooks.tuned_calls import TunedCalls
+from .hooks.hook import Fit, Hook
 from .one_net import OneNet
-
-if TYPE_CHECKING:
-    from .hooks.checkpoint import SaveNet
 
 
 class Engine(Protocol):
@@ -63,33 +52,10 @@ def own_methods(hooks: Sequence[Hook], name: str) -> list[Callable[..., Any]]:
     return [getattr(hook, name) for hook in hooks if getattr(type(hook), name) is not getattr(Hook, name)]
 
 
-def hooks_of(
-    net: OneNet, progress: Progress | PartProgress | None, validation: Plan | None, saver: SaveNet | None
-) -> list[Hook]:
-    """Return the hooks of a net's fit in the order in which they are asked; only of those that it needs."""
-    task = net.task
-    ends_by_records = task.early_stopping is not None or task.converged is not None
-    found = (
-        None if net.is_short else TunedCalls(net),
-        None if task.time_limit is None else EndInTime(net, task.time_limit, net.n_batches),
-        None if task.monitor is None or task.is_population else Watch(net),
-        None if validation is None else Validation(net, validation),
-        Measure(net) if task.metrics else None,
-        None if progress is None else ShowProgress(net, progress),
-        EndByRecords(net) if ends_by_records else None,
-        Callbacks(net) if task.callbacks else None,
-    )
-    hooks: list[Hook] = list(filter(None, found))
-    if saver is not None:
-        saver.begin(net, hooks)
-        hooks.append(saver)
-    return hooks
-
-
-def fit_net(
-    net: OneNet, hooks: Sequence[Hook], flag: StopFlag, progress: Progress | PartProgress | None, warns: bool = True
-) -> None:
+def fit_net(fit: Fit, flag: StopFlag, warns: bool = True) -> None:
     """Train one net to its end: its parameters are trained in place, and its history is filled.
+
+    fit : of a OneNet, with its hooks
 
     flag : as of run_calls
     warns : whether to warn of divergence; a population warns once, for all its nets
@@ -100,10 +66,11 @@ def fit_net(
         That of a hook, such as of a callback, or a second Ctrl-C. The net then has the parameters that it has reached
         or, with early stopping, those of its best epoch.
     """
+    net, hooks = fit.engine, fit.hooks
     history = net.records.history
     history.stopped_by = "error"
     try:
-        with closing(net), progress or nullcontext():
+        with closing(net), fit.progress or nullcontext():
             _end(net, hooks, _train(net, hooks, flag))
             if history.stopped_by == "divergence" and warns:
                 warn_of_divergence(net.epoch_of_divergence(), net.n_epochs, net.optimizer)

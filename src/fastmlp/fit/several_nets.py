@@ -22,12 +22,12 @@ from ..population_result.stopped_by import OUT_OF_TIME
 from ..runtime.ctrl_c import StopFlag
 from ..runtime.memory_limits import check_epochs, check_memory
 from .fits_on_threads import run_on_threads
-from .hooks import Hook
-from .hooks.checkpoint import SaveLanes, Saver
-from .hooks.of_lanes import CallsOfLanes, ShowNets
-from .hooks.time_limit import EndInTime, TimeLimit
+from .hooks import hooks_of
+from .hooks.checkpoint import Saver
+from .hooks.hook import Fit
+from .hooks.time_limit import TimeLimit
 from .lanes import Lanes
-from .loop import fit_net, hooks_of, run_calls
+from .loop import fit_net, run_calls
 from .one_net import OneNet
 from .outcome import KeptNets, Outcome
 from .rows import InMemory
@@ -158,14 +158,7 @@ def _train_in_lanes(
     while len(members) or len(waiting.net_index):
         nets = waiting.net_index if len(waiting.net_index) else members
         with Lanes(task, outcome, nets, n_epochs, waiting) as lanes:
-            hooks: list[Hook] = [CallsOfLanes(lanes)]
-            if task.time_limit is not None:
-                hooks.append(EndInTime(lanes, task.time_limit, 1))
-            if progress is not None or task.monitor is not None:
-                hooks.append(ShowNets(lanes, progress))
-            if saver is not None:
-                hooks.append(SaveLanes(saver, lanes))
-            reason = run_calls(lanes, hooks, flag)
+            reason = run_calls(lanes, hooks_of(Fit(lanes, progress, saver=saver)), flag)
             if reason and saver is not None:
                 saver.save(lanes.suspended())
         if reason:
@@ -243,15 +236,14 @@ def _train_by_itself(
     params = padded[: task.network.layout.n_params]
     params[:] = task.params[number]
     net = OneNet(task, number, padded, history, n_epochs, n_threads)
-    plan = None
+    fit, plan = Fit(net, in_training.begin(number, n_epochs), saver=saver), None
     if task.held_out is not None:
-        given = task.network, task.device, task.dtype, task.held_out.n_samples, n_threads, task.precision
-        plan = Plan.for_evaluation(*given)
-    validation = None if plan is None else plan.with_net(plan.net._replace(margin=task.net.margin))
-    progress = in_training.begin(number, n_epochs)
+        shape = task.held_out.n_samples, n_threads
+        plan = Plan.for_evaluation(task.network, task.device, task.dtype, *shape, task.precision)
+        fit.validation_plan = plan.with_net(plan.net._replace(margin=task.net.margin))
     try:
-        hooks = hooks_of(net, progress, validation, None if saver is None else saver.of_net(number, params))
-        fit_net(net, hooks, stop, progress, warns=False)
+        hooks_of(fit)
+        fit_net(fit, stop, warns=False)
     finally:
         if plan is not None:
             plan.release()

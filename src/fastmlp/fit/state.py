@@ -8,20 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..kernels.formulas.update_rules import MOST_STATE
 from ..kernels.structs import ALL_EPOCHS, N_SCALARS, NONE_SUSPENDED, RUNNING, STEPS_DONE, UNCHECKED, SuspendedNets
-from .hooks import Hook
-from .hooks.early_stopping import N_SCORED
 from .one_net import OneNet
 from .optimizer_state import CARRIED
 from .outcome import Outcome, joined_records
 from .rows import InMemory, Place
 from .task import FitTask
 
+if TYPE_CHECKING:
+    from .hooks.hook import Hook
+
+# Numbers of early_stopping.py: epochs scored, best value and epoch, why and when the fit ends, epochs to replay.
+N_SCORED = 6
 SUSPENDED, ENDED, NET = "suspended.", "ended.", "net."  # prefixes of names in a file
 ANY = -1  # length that is not checked
 Arrays = dict[str, np.ndarray]

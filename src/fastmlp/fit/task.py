@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..callbacks import Callback, EarlyStopping
 from ..devices import Device, backend, device_of
 from ..errors import is_per_net
 from ..execution import dispatch
@@ -18,15 +18,15 @@ from ..kernels.structs import METRIC_NONE, NetSpec, Samples
 from ..network.spec import Network
 from ..optimizers import Optimizer
 from ..schedules.checked_schedule import schedule_text
+from .keywords import POPULATION_TABLE
 from .rows import Block, InMemory, OnDisk
 
 if TYPE_CHECKING:
-    from ..convergence import Converged
     from .hooks.time_limit import TimeLimit
-    from .metric_functions import Metric
     from .optimizer_state import OptimizerState
 
 Factors = Callable[[np.ndarray, int], np.ndarray]  # a schedule: (steps, n_steps) -> factors, as in schedules
+IN_SETTINGS = [name for name, row in POPULATION_TABLE.rows.items() if row.in_settings]
 LANES_FAMILIES = "population_simd", "batched_gemm"  # whose nets are trained together
 ONE_BY_ONE = "one_by_one"
 
@@ -61,21 +61,23 @@ class FitTask:
     # steps
     optimizer: Optimizer  # of a population, its settings are numbers or arrays (n_nets,)
     factors: Factors | None  # of the learning rate; None if it is constant
-    epochs: int
-    restart_after: int | None = None
-    # what interrupts them
-    early_stopping: EarlyStopping | None = None
-    converged: Converged | None = None
-    callbacks: Sequence[Callback] = ()
-    metrics: dict[str, Metric] = field(default_factory=dict)
+    # keywords of fit
+    keywords: Mapping[str, Any]  # checked, those with in_task: attributes, too
+    trains_together: bool  # whether kernels that train nets together know all keywords that are given
+    # what interrupts the steps
     monitor: Any = None  # watches for known failures: a Monitor or a PopulationMonitor of diagnosis/monitor.py
     optimizer_states: list[OptimizerState] = field(default_factory=list)  # one a net, carried on; or none
     time_limit: TimeLimit | None = None
-    verbose: int = 0
-    schedule: Any = None  # as given
     is_population: bool = False
     part_of: Whole | None = None  # None for the task of all nets
     first_net: int = 0  # number of its first net in the whole
+
+    def __post_init__(self) -> None:
+        vars(self).update({**self.keywords, **vars(self)})  # fields have what is made of a keyword, such as batch_size
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...  # a keyword
 
     # ---- nets
 
@@ -102,8 +104,8 @@ class FitTask:
 
     def family_on(self, device: Device) -> str:
         """Return the kernel family that trains the nets of the whole population on a device."""
-        if not isinstance(self.rows, InMemory) or self.callbacks or self.metrics or self.optimizer_states:
-            return ONE_BY_ONE  # kernels that train nets together know none of them
+        if not isinstance(self.rows, InMemory) or not self.trains_together:
+            return ONE_BY_ONE
         n_nets = self.n_nets if self.part_of is None else self.part_of.n_nets
         streams = False  # on a GPU, whether the samples are too many for its memory
         if not device.is_host and self.part_of is None:
@@ -158,7 +160,7 @@ class FitTask:
             dropout=self.dropout[nets] if self.dropout.ndim == 2 else self.dropout,
             rows=rows,
             held_out=held_out,
-            verbose=0,
+            keywords={**self.keywords, "verbose": 0},
             monitor=None,
             time_limit=None if self.time_limit is None else self.time_limit.rest(),
             optimizer_states=self.optimizer_states[nets],
@@ -167,6 +169,10 @@ class FitTask:
         )
 
     # ---- steps and records
+
+    @cached_property
+    def restart_after(self) -> int | None:
+        return None if self.converged is None else self.converged.restart_after
 
     @property
     def n_batches(self) -> int:
@@ -197,19 +203,15 @@ class FitTask:
 
         optimizer : in words; by default its repr
         """
-        schedule, early_stopping = self.schedule, self.early_stopping
-        epochs, batch_size, shuffle = self.epochs, self.batch_size, self.shuffle
-        rule, limit = self.optimizer, None if self.time_limit is None else self.time_limit.seconds
+        settings = dict(zip(IN_SETTINGS, attrgetter(*IN_SETTINGS)(self), strict=True))
+        if optimizer is not None:
+            settings["optimizer"] = optimizer
+        limit = None if self.time_limit is None else self.time_limit.seconds
         n_samples, weighted = self.rows.n_samples, self.rows.data.has_weights
         n_validation = 0 if self.held_out is None else self.held_out.n_samples
         memory_limit = self.rows.memory_limit if isinstance(self.rows, OnDisk) else None
         return lambda: {
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "optimizer": optimizer or repr(rule),
-            "schedule": "None" if schedule is None else schedule_text(schedule),
-            "shuffle": shuffle,
-            "early_stopping": repr(early_stopping),
+            **{name: v if isinstance(v, (int, float)) else schedule_text(v) for name, v in settings.items()},
             "n_samples": n_samples,
             "n_validation": n_validation,
             "weighted": weighted,

@@ -1,41 +1,38 @@
-"""Hooks of the fit loop: whatever looks at a fit, or ends it, between two kernel calls.
-
-A hook is made for one fit. loop.py lists the hooks of a fit, in the order in which they are asked; one that a fit does
-not need is not in its list.
-"""
+"""Hooks of the fit loop: whatever looks at a fit, or ends it, between two kernel calls."""
 
 from __future__ import annotations
 
-from typing import Any
+from ..lanes import Lanes
+from .checkpoint import SaveLanes, SaveNet
+from .early_stopping import EndByRecords
+from .epoch_scores import Measure, Validation
+from .hook import Fit, Hook
+from .observers import Callbacks, ShowProgress, Watch
+from .of_lanes import CallsOfLanes, ShowNets
+from .time_limit import EndInTime
+from .tuned_calls import TunedCalls
 
 
-class Hook:
-    """Base class of the hooks; only methods that a hook has of its own are called."""
-
-    def limit(self, n: int) -> int:
-        """Return the number of steps that the next kernel call may have: n or fewer.
-
-        0 ends the fit: out of time, unless `end` names another reason.
-        """
-        return n
-
-    def after(self) -> str:
-        """Look at the fit after a kernel call; return why the fit ends, or ""."""
-        return ""
-
-    def end(self, reason: str) -> str:
-        """Look at a fit that ends; return why it ends: `reason`, or another one that was found.
-
-        reason : as `stopped_by`
-        """
-        return reason
-
-    def state(self) -> dict[str, Any]:
-        """Return copies of the arrays from which the hook of another fit can go on, in the host's memory."""
-        return {}
-
-    def go_on_from(self, state: dict[str, Any], n_epochs: int) -> None:
-        """Go on where a fit of the same net, rows and settings was, after n_epochs epochs; state : of all its hooks"""
-
-    def close(self) -> None:
-        """Release what the hook holds, after the fit."""
+def hooks_of(fit: Fit) -> list[Hook]:
+    """Make the hooks that a fit needs, in the order in which they are asked, and return them."""
+    engine, task = fit.engine, fit.engine.task
+    in_lanes = isinstance(engine, Lanes)  # whose kernels stop early and validate by themselves
+    shows, saves, watches = fit.progress is not None, fit.saver is not None, task.monitor is not None
+    table: tuple[tuple[type[Hook], bool], ...] = (  # hook, whether the fit needs it
+        (TunedCalls, not in_lanes and not engine.is_short),
+        (CallsOfLanes, in_lanes),
+        (EndInTime, task.time_limit is not None),
+        (Watch, watches and not task.is_population),
+        (Validation, fit.validation_plan is not None),
+        (Measure, bool(task.metrics)),
+        (ShowProgress, shows and not in_lanes),
+        (ShowNets, (shows or watches) and in_lanes),
+        (EndByRecords, not in_lanes and (task.early_stopping is not None or task.converged is not None)),
+        (Callbacks, bool(task.callbacks)),
+        (SaveNet, saves and not in_lanes),
+        (SaveLanes, saves and in_lanes),
+    )
+    for hook, is_needed in table:
+        if is_needed:
+            fit.hooks.append(hook(fit))  # type: ignore[call-arg]
+    return fit.hooks

@@ -12,13 +12,13 @@ import numpy as np
 
 from ...kernels.structs import ALL_EPOCHS, DIVERGED_NET, NONE_SUSPENDED, RUNNING, SuspendedNets
 from ...runtime.checkpoint_interval import Timer
-from ..hooks import Hook
 from ..lanes import Lanes
 from ..one_net import OneNet
 from ..outcome import Outcome
 from ..rows import InMemory
 from ..state import Arrays, FitState, go_on, state_of_net
 from ..task import FitTask
+from .hook import Fit, Hook
 
 
 class Saver:
@@ -73,11 +73,11 @@ class Saver:
 
     # ---- nets that are trained one by one, several at a time
 
-    def of_net(self, number: int, params: np.ndarray) -> SaveNet:
-        """Return the hook of a net whose training begins; params : (n_params,) initial parameters"""
+    def begin_net(self, number: int, params: np.ndarray) -> Arrays | None:
+        """Take a net whose training begins, with its initial parameters; return the state that it goes on from."""
         with self._lock:
             self._initial[number] = params.copy()
-        return SaveNet(self, number, self._states.get(number))
+        return self._states.get(number)
 
     def is_asked(self, number: int) -> bool:
         """Whether a net is to give its state, since a checkpoint is due."""
@@ -110,28 +110,24 @@ class Saver:
 
 
 class SaveNet(Hook):
-    """Gives the state of a net that is trained by itself.
+    """Gives the state of a net that is trained by itself; the last of its hooks."""
 
-    start : state that the net goes on from, or None
-    """
-
-    def __init__(self, saver: Saver, number: int, start: Arrays | None):
-        self._saver, self._number, self._start = saver, number, start
+    def __init__(self, fit: Fit):
+        self._saver, self._hooks = fit.saver, fit.hooks
+        self._net: OneNet = fit.engine
+        net, n_params = self._net, self._net.task.network.layout.n_params
+        start = self._saver.begin_net(net.number, net.host_params[:n_params])
         self._last = 0 if start is None else len(start["loss"])
         self._given: tuple[int, ...] = ()  # where the net was when it gave its state
-
-    def begin(self, net: OneNet, hooks: list[Hook]) -> None:
-        """Take the net before its training begins, with its other hooks."""
-        self._net, self._hooks = net, hooks
         # Epochs are counted for each of the nets that are in training, or for all nets one after another.
         self._counts_all = not isinstance(net.task.rows, InMemory)
-        if self._start is not None:
-            go_on(net, hooks, self._start)
+        if start is not None:
+            go_on(net, fit.hooks, start)
 
     def _is_due(self) -> bool:
         every, n = self._saver.timer.interval.epochs, self._net.epochs_done - self._last
         if every is None:
-            return self._saver.is_asked(self._number)
+            return self._saver.is_asked(self._net.number)
         return self._saver.timer.is_due(self._saver.epochs + n) if self._counts_all else n >= every
 
     def limit(self, n: int) -> int:
@@ -163,14 +159,15 @@ class SaveNet(Hook):
             return
         self._saver.epochs += net.epochs_done - self._last
         self._last, self._given = net.epochs_done, here
-        self._saver.give(self._number, state_of_net(net, self._hooks), is_asked)
+        self._saver.give(net.number, state_of_net(net, self._hooks), is_asked)
 
 
 class SaveLanes(Hook):
     """Gives the states of nets that are trained together."""
 
-    def __init__(self, saver: Saver, lanes: Lanes):
-        self._saver, self._lanes = saver, lanes
+    def __init__(self, fit: Fit):
+        self._saver = fit.saver
+        self._lanes: Lanes = fit.engine
 
     def limit(self, n: int) -> int:
         return min(n, self._saver.timer.epochs_left(self._saver.epochs) or n)

@@ -17,13 +17,12 @@ from ...callbacks import Best
 from ...kernels.structs import TrainState
 from ..one_net import STEP, OneNet
 from ..rows import InMemory
-from . import Hook
+from .hook import Fit, Hook
 
 # Cost of scoring the records and calling the kernel, 30 us, in multiply-adds of one core. With half of it the folds of
 # a cross-validation take 5 % longer, with twice as much 2 % less.
 CHECK_COST = 1_000_000
 ENDS = "", "early_stopping", "converged"  # why records have ended a fit, as numbers in a state
-N_SCORED = 6  # numbers in a state: epochs scored, best value and epoch, why and when the fit ends, epochs to replay
 
 
 class Checkpoint(NamedTuple):
@@ -61,12 +60,13 @@ class Checkpoint(NamedTuple):
 class EndByRecords(Hook):
     """End of a fit by its records: by early stopping, or once a rule of convergence is met.
 
-    net : engine, whose parameters become those of the best epoch at the end of the fit
+    The engine's parameters become those of the best epoch at the end of the fit.
     """
 
-    def __init__(self, net: OneNet):
-        task = net.task
-        self._net, self._converged, rule = net, task.converged, task.early_stopping
+    def __init__(self, fit: Fit):
+        self._net: OneNet = fit.engine
+        net, task = self._net, fit.engine.task
+        self._converged, rule = task.converged, task.early_stopping
         self._best = None if rule is None else Best(rule, task.monitored or "")
         self.checkpoint: Checkpoint | None = None  # at the beginning of the present stretch, if it has several epochs
         self.n_scored = 0  # number of epochs that are scored
@@ -199,7 +199,7 @@ class EndByRecords(Hook):
     # ---- state
 
     def state(self) -> dict[str, Any]:
-        """Return N_SCORED numbers as "scored", and the parameters and checkpoints that there are."""
+        """Return N_SCORED numbers (state.py) as "scored", and the parameters and checkpoints that there are."""
         best, net, copied = self._best, self._net, self._net.copied
         value, epoch = (inf, -1) if best is None else (best.value, best.epoch)
         ended_by = ENDS.index(self.ended_by)

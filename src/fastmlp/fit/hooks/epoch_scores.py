@@ -13,18 +13,17 @@ from ...execution.plan import Plan
 from ...kernels.structs import Samples
 from ..metric_functions import MetricSamples, metric_samples, takes_logits
 from ..one_net import OneNet
-from . import Hook
+from .hook import Fit, Hook
 
 
 class Validation(Hook):
-    """Validation of a net.
+    """Validation of a net."""
 
-    plan : for the evaluation of the held-out samples, which is released by its maker
-    """
-
-    def __init__(self, net: OneNet, plan: Plan):
-        assert net.task.held_out is not None
-        self._net, self._plan, self._data = net, plan, plan.place(net.task.held_out)
+    def __init__(self, fit: Fit):
+        plan = fit.validation_plan
+        assert plan is not None
+        self._net: OneNet = fit.engine
+        self._plan, self._data = plan, plan.place(fit.engine.task.held_out)
         self._no_output = np.empty(0, plan.dtype)
 
     def limit(self, n: int) -> int:
@@ -71,7 +70,8 @@ class OutputFunction:
 class Measure(Hook):
     """Metrics of one fit of a net, and their records."""
 
-    def __init__(self, net: OneNet):
+    def __init__(self, fit: Fit):
+        net: OneNet = fit.engine
         task = net.task
         self._net, self._metrics = net, task.metrics
         self._of_logits = {name: takes_logits(metric, task.network) for name, metric in task.metrics.items()}

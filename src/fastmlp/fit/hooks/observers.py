@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 from ...callbacks import epochs_ahead
-from ...console.nets_progress import PartProgress
-from ...console.progress_bar import Progress
 from ..one_net import OneNet
-from . import Hook
+from .hook import Fit, Hook
 
 
 class ShowProgress(Hook):
-    def __init__(self, net: OneNet, progress: Progress | PartProgress):
-        self._net, self._progress = net, progress
+    def __init__(self, fit: Fit):
+        assert fit.progress is not None
+        self._net: OneNet = fit.engine
+        self._progress = fit.progress
 
     def after(self) -> str:
         net = self._net
@@ -27,8 +27,9 @@ class ShowProgress(Hook):
 class Watch(Hook):
     """Lets the monitor look at the losses."""
 
-    def __init__(self, net: OneNet):
-        self._net, self._monitor = net, net.task.monitor
+    def __init__(self, fit: Fit):
+        self._net: OneNet = fit.engine
+        self._monitor = fit.engine.task.monitor
 
     def after(self) -> str:
         net = self._net
@@ -37,8 +38,9 @@ class Watch(Hook):
 
 
 class Callbacks(Hook):
-    def __init__(self, net: OneNet):
-        self._net, self._callbacks = net, net.task.callbacks
+    def __init__(self, fit: Fit):
+        self._net: OneNet = fit.engine
+        self._callbacks = fit.engine.task.callbacks
         self._next = 0  # number of epochs after which they are called
         self._n_seen = 0  # number of epochs that they have seen
 

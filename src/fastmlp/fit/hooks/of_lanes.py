@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from ...console.nets_progress import BestScore, PartProgress
-from ...console.progress_bar import Progress
+from ...console.nets_progress import BestScore
 from ..lanes import MOST_EPOCHS, Lanes
-from . import Hook
+from .hook import Fit, Hook
 
 CALL_SECONDS = (0.1, 0.3)  # range of a call's duration: a call cannot be interrupted and shows no progress
 FIRST_CALL = 2e8  # multiply-adds of the first call on a CPU, over all lanes of a block
@@ -17,8 +16,9 @@ FIRST_CALL_OF_DEVICE = 1e10
 class CallsOfLanes(Hook):
     """Epochs of the kernel calls, by the duration of the last one."""
 
-    def __init__(self, lanes: Lanes):
-        self._lanes, self._n_calls = lanes, 0
+    def __init__(self, fit: Fit):
+        self._lanes = lanes = fit.engine
+        self._n_calls = 0
         task, n_nets, work = lanes.task, lanes.plan.choice.variant.lanes, FIRST_CALL
         if not task.device.is_host:  # a GPU trains all nets at once, and few nets take as long as many
             n_nets, work = max(lanes.n_members, FULL_DEVICE), FIRST_CALL_OF_DEVICE
@@ -42,9 +42,10 @@ class CallsOfLanes(Hook):
 class ShowNets(Hook):
     """Shows how many nets are finished, and lets the monitor look at them."""
 
-    def __init__(self, lanes: Lanes, progress: Progress | PartProgress | None):
-        self._lanes, self._progress, self._share = lanes, progress, 0.0
-        self._before = 0 if progress is None else progress.done
+    def __init__(self, fit: Fit):
+        self._lanes: Lanes = fit.engine
+        self._progress, self._share = fit.progress, 0.0
+        self._before = 0 if fit.progress is None else fit.progress.done
 
     def after(self) -> str:
         lanes, outcome, task, progress = self._lanes, self._lanes.outcome, self._lanes.task, self._progress

@@ -7,10 +7,8 @@ compiling has taken all of it, so that a fit is never without effect because its
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from ...kernels.jit.compile_time import Stopwatch
-from . import Hook
+from .hook import Fit, Hook
 
 # A kernel call takes up to this fraction of the limit, or one step. An epoch that takes less is short: once begun, it
 # is trained to its end. A call that the limit cuts into, and one that is replayed to return to the best epoch, are
@@ -50,26 +48,15 @@ class TimeLimit:
         return self.seconds - (self.elapsed() if self.has_epoch else self.trained()) - self.reserved
 
 
-class Nets(Protocol):
-    """What the hook reads of an engine."""
-
-    at_epoch_end: bool
-    last_call: tuple[int, int, float]  # threads, steps and seconds
-
-    @property
-    def steps_in_epoch(self) -> int: ...
-
-
 class EndInTime(Hook):
     """End of a fit with a time limit, and the sizes of its kernel calls. What follows the last step of an epoch, such
     as a validation, is measured: its time is reserved for the end of the next epoch.
-
-    engine : whose calls are limited
-    n_batches : int     steps of an epoch
     """
 
-    def __init__(self, engine: Nets, limit: TimeLimit, n_batches: int):
-        self._engine, self._limit, self._n_batches = engine, limit, n_batches
+    def __init__(self, fit: Fit):
+        self._engine = fit.engine
+        self._limit: TimeLimit = fit.engine.task.time_limit
+        self._n_batches: int = fit.engine.n_batches
         self._seconds_per_step = 0.0  # 0 until measured, in a first call of one step
         self._started, self._n_steps = 0.0, 0
         self._ended = 0.0  # when a call had ended an epoch

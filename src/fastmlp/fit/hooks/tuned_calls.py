@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .. import one_net
 from ..one_net import OneNet
-from . import Hook
+from .hook import Fit, Hook
 
 SHORT_CALL, LONG_CALL = 0.04, 0.15  # seconds that a call should take, from and to ...
 # ... or longer, so that the work around a call (seconds per parameter, for copies and checks) is at most this fraction.
@@ -93,8 +93,8 @@ class CallAutotuner:
 class TunedCalls(Hook):
     """Calls of a net as its tuner says, which stays with the buffers of the net's plan."""
 
-    def __init__(self, net: OneNet):
-        self._net = net
+    def __init__(self, fit: Fit):
+        self._net: OneNet = fit.engine
 
     def limit(self, n: int) -> int:
         net = self._net
