@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -30,8 +31,11 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+@dataclass(eq=False, repr=False)
 class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
     """Base class of the two MLP estimators: everything that does not depend on the kind of target.
+
+    Its fields are the parameters of both; a field of a subclass is one more.
 
     Parameters
     ----------
@@ -137,13 +141,34 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
         In fit, if a setting is invalid.
     """
 
-    # Settings that this class reads; the __init__ of each subclass has all of them.
-    early_stopping: bool
-    hidden_layer_sizes: Any
-    loss: str
-    max_iter: int
-    random_state: Any
-    warm_start: bool
+    hidden_layer_sizes: Any = (100,)
+    activation: str = "relu"
+    _: KW_ONLY
+    solver: Any = "adam"
+    alpha: float = 0.0001
+    batch_size: int | str = "auto"
+    learning_rate: str = "constant"
+    learning_rate_init: float = 0.001
+    power_t: float = 0.5
+    max_iter: int = 200
+    shuffle: bool = True
+    random_state: Any = None
+    tol: float = 1e-4
+    verbose: Any = False
+    warm_start: bool = False
+    momentum: float = 0.9
+    nesterovs_momentum: bool = True
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    n_iter_no_change: float = 10
+    max_fun: int = 15000
+    dropout: Any = 0.0
+    callbacks: Any = None
+    device: str = "auto"
+    dtype: Any = "auto"
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = CONSTRAINTS
 

@@ -1,11 +1,11 @@
 """MLPClassifier: a drop-in replacement for scikit-learn's. All mathematics is in MLP and Population.
 
-Parameters keep scikit-learn's names, defaults and meaning. scikit-learn reads them from the signature of __init__, so
-the class lists all of them.
+Parameters keep scikit-learn's names, defaults and meaning. scikit-learn reads them from the signature of __init__.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,12 +19,11 @@ from ..class_probabilities import likeliest, log_probabilities, probabilities
 from ..data.sample_weights import check_class_weights
 from ..export.predictor import classifier
 from ..interface.docstrings import with_entries_of
-from ..interface.keywords import explains_names
+from ..interface.keywords import explains_names, explains_parameters
 from ..tables.target import are_unknown
 from .array_input import Scores
 from .base import BaseMLP
 from .fitted_net import float_type
-from .parameters import keep_settings
 from .single_net import SplitSamples
 
 if TYPE_CHECKING:
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
 
 
 @with_entries_of(BaseMLP)
+@explains_parameters
+@dataclass(eq=False, repr=False, kw_only=True)
 class MLPClassifier(Scores, ClassifierMixin, BaseMLP):
     """Multilayer perceptron classifier: a drop-in replacement for scikit-learn's, with more options.
 
@@ -79,41 +80,8 @@ class MLPClassifier(Scores, ClassifierMixin, BaseMLP):
 
     loss = "log_loss"  # as of scikit-learn's
 
-    @explains_names
-    def __init__(  # noqa: PLR0913
-        self,
-        hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
-        *,
-        solver: Any = "adam",
-        alpha: float = 0.0001,
-        batch_size: int | str = "auto",
-        learning_rate: str = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: Any = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: float = 10,
-        max_fun: int = 15000,
-        class_weight: Any = None,
-        label_smoothing: float = 0.0,
-        dropout: Any = 0.0,
-        callbacks: Any = None,
-        device: str = "auto",
-        dtype: Any = "auto",
-    ) -> None:
-        keep_settings(self, locals())
+    class_weight: Any = None
+    label_smoothing: float = 0.0
 
     @available_if(BaseMLP._can_continue)
     @explains_names

@@ -42,13 +42,6 @@ CONSTRAINTS: dict[str, list[Any]] = {
 ALMOST_ZERO = 1e-300  # acts as 0 in the arithmetic; an exact beta of 0 would switch Adam's bias correction off
 
 
-def keep_settings(estimator: Any, settings: dict[str, Any]) -> None:
-    """Store constructor arguments as scikit-learn requires: unchanged, each as an attribute of its own name."""
-    for name, value in settings.items():
-        if name not in ("self", "__class__"):
-            setattr(estimator, name, value)
-
-
 def is_iterative(estimator: Any) -> bool:
     """Return whether the solver trains epoch by epoch, as all but "lbfgs" do."""
     return isinstance(estimator.solver, Optimizer) or estimator.solver != "lbfgs"

@@ -1,11 +1,11 @@
 """MLPRegressor: a drop-in replacement for scikit-learn's. All mathematics is in MLP and Population.
 
-Parameters keep scikit-learn's names, defaults and meaning. scikit-learn reads them from the signature of __init__, so
-the class lists all of them.
+Parameters keep scikit-learn's names, defaults and meaning. scikit-learn reads them from the signature of __init__.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -17,11 +17,11 @@ from sklearn.utils.metaestimators import available_if
 from ..errors import counted
 from ..export.predictor import NUMBERS, Predictor
 from ..interface.docstrings import with_entries_of
-from ..interface.keywords import explains_names
+from ..interface.keywords import explains_names, explains_parameters
 from .array_input import Scores, as_quantities
 from .base import BaseMLP
 from .fitted_net import float_type
-from .parameters import CONSTRAINTS, keep_settings
+from .parameters import CONSTRAINTS
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -29,8 +29,17 @@ if TYPE_CHECKING:
 LOSSES = {"squared_error", "poisson", "absolute_error", "huber"}
 
 
+@dataclass(eq=False, repr=False)
+class OfLoss:
+    """First parameter of MLPRegressor, as in scikit-learn: fields of later bases come first."""
+
+    loss: str = "squared_error"
+
+
 @with_entries_of(BaseMLP)
-class MLPRegressor(Scores, RegressorMixin, BaseMLP):
+@explains_parameters
+@dataclass(eq=False, repr=False, kw_only=True)
+class MLPRegressor(Scores, RegressorMixin, BaseMLP, OfLoss):
     """Multilayer perceptron regressor: a drop-in replacement for scikit-learn's, with more options.
 
     Parameters
@@ -67,41 +76,7 @@ class MLPRegressor(Scores, RegressorMixin, BaseMLP):
     _classifier = "MLPClassifier"
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**CONSTRAINTS, "loss": [StrOptions(LOSSES)]}
 
-    @explains_names
-    def __init__(  # noqa: PLR0913
-        self,
-        loss: str = "squared_error",
-        hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
-        *,
-        solver: Any = "adam",
-        alpha: float = 0.0001,
-        batch_size: int | str = "auto",
-        learning_rate: str = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: Any = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: float = 10,
-        max_fun: int = 15000,
-        huber_delta: float = 1.0,
-        dropout: Any = 0.0,
-        callbacks: Any = None,
-        device: str = "auto",
-        dtype: Any = "auto",
-    ) -> None:
-        keep_settings(self, locals())
+    huber_delta: float = 1.0
 
     @available_if(BaseMLP._can_continue)
     @explains_names

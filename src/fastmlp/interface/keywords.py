@@ -14,6 +14,7 @@ from ..errors import likely_name
 from .docstrings import entries_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Class = TypeVar("Class", bound=type)
 
 
 def with_table(table: Any) -> Callable[[Function], Function]:
@@ -64,6 +65,12 @@ def explains_names(function: Function) -> Function:
         return function(*arguments, **named)
 
     return cast(Function, called)
+
+
+def explains_parameters(cls: Class) -> Class:
+    """Decorate a dataclass: its constructor explains names as explains_names does."""
+    cls.__init__ = explains_names(cls.__init__)  # type: ignore[misc]
+    return cls
 
 
 NAMES_ELSEWHERE = {"eval_set": "validation_data"}  # of LightGBM and XGBoost

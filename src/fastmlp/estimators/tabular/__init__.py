@@ -10,7 +10,8 @@ figures.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,18 +24,19 @@ from ...data.sample_weights import check_class_weights
 from ...errors import counted, shown
 from ...export.predictor import NUMBERS, Predictor, classifier
 from ...interface.docstrings import with_entries_of
-from ...interface.keywords import explains_names
+from ...interface.keywords import explains_parameters
 from ...streams.source_kinds import is_source
-from ...table_training.recipes import AUTO, DEFAULT_QUALITY, OF_CLASSES, OF_LABELS, OF_NUMBERS
+from ...table_training.recipes import AUTO, OF_CLASSES, OF_LABELS, OF_NUMBERS
 from ...tables.cells import listed
 from ...tables.target import CLASSIFICATION, REGRESSION, Target, check_range, class_numbers, distinct_labels
 from ..array_input import as_quantities
-from ..parameters import keep_settings
 from ..sources import SourceScores, in_pieces
 from .base import BaseTabular
 
 
 @with_entries_of(BaseTabular)
+@explains_parameters
+@dataclass(eq=False, repr=False, kw_only=True)
 class TabularMLPClassifier(SourceScores, ClassifierMixin, BaseTabular):
     """Multilayer perceptron classifier for tables, with settings that need no tuning.
 
@@ -87,37 +89,11 @@ class TabularMLPClassifier(SourceScores, ClassifierMixin, BaseTabular):
     ("Column 'colour' has categories unseen in training in 1 of 2 cells ('mauve'), which are encoded as zeros.",)
     """
 
-    @explains_names
-    def __init__(  # noqa: PLR0913
-        self,
-        hidden_layer_sizes: int | Sequence[int] | str = AUTO,
-        *,
-        quality: str = DEFAULT_QUALITY,
-        activation: str = AUTO,
-        dropout: float | Sequence[float] | str = AUTO,
-        learning_rate_init: float | str = AUTO,
-        weight_decay: float | str = AUTO,
-        batch_size: int | str = AUTO,
-        max_iter: int | str = AUTO,
-        n_iter_no_change: int | str = AUTO,
-        validation_fraction: float | str = AUTO,
-        n_nets: int | str = AUTO,
-        n_folds: int | str = AUTO,
-        class_weight: Mapping[Any, float] | str | None = None,
-        label_smoothing: float | str = AUTO,
-        time_limit: float | None = None,
-        categorical_features: Iterable[str | int] | None = None,
-        numeric_encoding: str = "auto",
-        tune: int | None = None,
-        random_state: Any = None,
-        verbose: Any = False,
-        device: str = "auto",
-    ) -> None:
-        keep_settings(self, locals())
+    class_weight: Mapping[Any, float] | str | None = None
+    label_smoothing: float | str = AUTO
 
     _is_classifier = True
     _is_multilabel = False
-    _class_weights: np.ndarray | None = None
     temperature_ = 1.0  # of estimators that an earlier version has pickled
 
     def _checked_y(self, y):
@@ -258,6 +234,8 @@ class TabularMLPClassifier(SourceScores, ClassifierMixin, BaseTabular):
 
 
 @with_entries_of(BaseTabular)
+@explains_parameters
+@dataclass(eq=False, repr=False, kw_only=True)
 class TabularMLPRegressor(SourceScores, RegressorMixin, BaseTabular):
     """Multilayer perceptron regressor for tables, with settings that need no tuning.
 

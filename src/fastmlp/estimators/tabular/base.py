@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,12 +26,11 @@ from ...table_training.model import TableModel
 from ...table_training.recipe_fit import Budget
 from ...table_training.recipes import AUTO, DEFAULT_QUALITY
 from ...table_training.training_summary import summary
-from ...tables.base_column import Column, as_lines
+from ...tables.base_column import as_lines
 from ...tables.features import Preprocessing
 from ...tables.target import Target
 from ..array_input import missing_targets_named
 from ..interrupt_warnings import warn_of_interrupted_end, warn_of_interrupted_history, warn_of_missing_nets
-from ..parameters import keep_settings
 from ..serialization import description_of
 from ..sources import names_target, target_apart
 from .checks import PARAMETERS, estimator_recipe, warn_of_other_order, warn_of_target_copies, warn_of_targets
@@ -51,8 +51,11 @@ RECORDS = (
 )
 
 
+@dataclass(eq=False, repr=False)
 class BaseTabular(Exportable, TableData, ABC):
     """Base class of the two tabular estimators. Subclasses define how y is encoded, split and predicted.
+
+    Its fields are the parameters of both; a field of a subclass is one more.
 
     Parameters
     ----------
@@ -162,37 +165,26 @@ class BaseTabular(Exportable, TableData, ABC):
     Kadra, Lindauer, Hutter and Grabocka 2021, "Well-tuned simple nets excel on tabular datasets", arXiv:2106.11189.
     """
 
-    @explains_names
-    def __init__(  # noqa: PLR0913
-        self,
-        hidden_layer_sizes: int | Sequence[int] | str = AUTO,
-        *,
-        quality: str = DEFAULT_QUALITY,
-        activation: str = AUTO,
-        dropout: float | Sequence[float] | str = AUTO,
-        learning_rate_init: float | str = AUTO,
-        weight_decay: float | str = AUTO,
-        batch_size: int | str = AUTO,
-        max_iter: int | str = AUTO,
-        n_iter_no_change: int | str = AUTO,
-        validation_fraction: float | str = AUTO,
-        n_nets: int | str = AUTO,
-        n_folds: int | str = AUTO,
-        time_limit: float | None = None,
-        categorical_features: Iterable[str | int] | None = None,
-        numeric_encoding: str = "auto",
-        tune: int | None = None,
-        random_state: Any = None,
-        verbose: Any = False,
-        device: str = "auto",
-    ) -> None:
-        keep_settings(self, locals())
-
-    columns_: tuple[Column, ...]
-    net_: Any
-    history_: Any
-    n_outputs_: int
-    _loss: str  # of the nets
+    hidden_layer_sizes: int | Sequence[int] | str = AUTO
+    _: KW_ONLY
+    quality: str = DEFAULT_QUALITY
+    activation: str = AUTO
+    dropout: float | Sequence[float] | str = AUTO
+    learning_rate_init: float | str = AUTO
+    weight_decay: float | str = AUTO
+    batch_size: int | str = AUTO
+    max_iter: int | str = AUTO
+    n_iter_no_change: int | str = AUTO
+    validation_fraction: float | str = AUTO
+    n_nets: int | str = AUTO
+    n_folds: int | str = AUTO
+    time_limit: float | None = None
+    categorical_features: Iterable[str | int] | None = None
+    numeric_encoding: str = AUTO
+    tune: int | None = None
+    random_state: Any = None
+    verbose: Any = False
+    device: str = "auto"
 
     @property
     def n_nets_(self) -> int:

@@ -39,7 +39,11 @@ class TableData(BaseEstimator):
     categorical_features: Any
     columns_: tuple[Column, ...]
     net_: Any
+    history_: Any
+    n_outputs_: int
     notes_: tuple[str, ...]
+    _loss: str  # of the nets
+    _class_weights: np.ndarray | None = None
     _names: list[str]  # of the columns of X at fit
     _codes: Callable[[np.ndarray], np.ndarray]  # numbers of classes, or targets as they are
     _encode: Callable[[np.ndarray], np.ndarray]  # targets as the nets take them
