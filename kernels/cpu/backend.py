@@ -9,13 +9,12 @@ PopulationRun                the buffers of a population's fit or evaluation, an
 train_nets, evaluate_nets    run the kernels of a population
 on                           context in which one of several devices of a kind is the current one
 to_device, to_host, place    copy arrays between host and device
-block_copies                 two buffers for blocks of rows that are read while kernels train
 synchronize                  wait until kernels are done
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
@@ -57,10 +56,6 @@ def place(data: Samples) -> Samples:
     if isinstance(data.X, np.ndarray):
         return data
     return data._replace(X=host(data.X), Y=host(data.Y), weight=host(data.weight))
-
-
-def block_copies(sizes: Sequence[int], dtype: np.dtype, n_shuffled: int) -> None:
-    """Return None: kernels read blocks of rows where they are, in the host's memory."""
 
 
 def on(index: int) -> AbstractContextManager:

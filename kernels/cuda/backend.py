@@ -13,9 +13,8 @@ import cupy
 import numpy as np
 
 from ..structs import Choice, NetSpec, PopulationState, Samples, StopCriteria, TrainConfig, TrainState
+from .population import batched
 from .population.train import PopulationRun as PopulationRun
-from .population.train import evaluate_nets as _evaluate_nets
-from .runtime.block_copies import block_copies as block_copies
 from .runtime.device_memory import checked_allocation, device_data
 from .runtime.device_memory import has_room_for_samples as has_room_for_samples
 from .runtime.device_memory import to_device as to_device
@@ -129,4 +128,4 @@ def evaluate_nets(
 
     output : flat (n_members, n_samples, n_outputs), receives the outputs; not written if empty
     """
-    _evaluate_nets(net, data, nets, run, output)
+    batched.evaluate(net, data, nets, run, output)

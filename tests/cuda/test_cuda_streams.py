@@ -1,4 +1,4 @@
-"""Data that are read piece by piece, on a GPU: the parameters of a fit on the CPU, and blocks that are copied ahead."""
+"""Data that are read piece by piece, on a GPU: the parameters of a fit on the CPU, block by block."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,6 @@ import small_blocks
 from cuda_cases import Place
 
 from fastmlp import MLP
-from fastmlp.devices import backend
 
 
 class Batches:
@@ -32,31 +31,25 @@ def test_blocks_of_rows_train_as_on_the_cpu(cuda, rng):
 
 
 @pytest.mark.parametrize("late", ["", "all", "null"])
-@pytest.mark.parametrize("place", ["block", "layers"])
-def test_blocks_that_are_copied_ahead_give_the_bits_of_others(cuda, be_late, monkeypatch, place, late):
-    from fastmlp.kernels.cuda.runtime import block_copies
+def test_blocks_on_the_device_give_the_bits_of_batches_from_the_host(cuda, be_late, monkeypatch, late):
+    """A buffer on the host is read into again while kernels train on a copy of it."""
+    from fastmlp.kernels.cuda.runtime import device_memory
 
     def trained():
         net = MLP((3, 4, 1), loss="binary_cross_entropy", random_state=3, device="cuda")
-        history = net.fit(small_blocks.Rows(), None, epochs=3, batch_size=small_blocks.BATCH, **fit)
-        return net, history
+        weight = np.linspace(0.5, 2.0, small_blocks.N)
+        fit = {"memory_limit": 1_000_000, "batch_size": small_blocks.BATCH, "sample_weight": weight}
+        history = net.fit(small_blocks.Rows(), None, epochs=3, verbose=0, **fit)
+        return net.params, history.loss
 
-    Place(place, monkeypatch)
+    Place("layers", monkeypatch)
     small_blocks.use_small_blocks(monkeypatch)
-    monkeypatch.setattr(block_copies, "STAGED_BYTES", 100)
-    fit, sent, send = {"memory_limit": 1_000_000, "verbose": 0}, [], block_copies.BlockCopies.send
-    fit |= {"sample_weight": np.linspace(0.5, 2.0, small_blocks.N)}
-    note = lambda self, k, arrays: (sent.append(k), send(self, k, arrays))
-    monkeypatch.setattr(block_copies.BlockCopies, "send", note)
     be_late(late)
-    copied, history = trained()
-    assert sent == list(range(3 * small_blocks.N_BLOCKS))
+    found = trained()
     be_late("")
-    monkeypatch.setattr(backend(copied.device), "block_copies", lambda *arguments: None)
-    net, expected = trained()
-    assert len(sent) == 3 * small_blocks.N_BLOCKS
-    np.testing.assert_array_equal(copied.params, net.params)
-    np.testing.assert_array_equal(history.loss, expected.loss)
+    monkeypatch.setattr(device_memory, "fits", lambda data: device_memory.is_on_device(data.X))
+    for values, expected in zip(found, trained(), strict=True):
+        np.testing.assert_array_equal(values, expected)
 
 
 def test_weights_metrics_and_held_out_rows_are_those_of_the_cpu(cuda, monkeypatch):

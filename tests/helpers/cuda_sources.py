@@ -65,7 +65,7 @@ def recording():
     def compiled(text, *options):
         assert not options
         found.append(text)
-        return {"train_nets": None, "evaluate_nets": None}
+        return {"train_nets": None}
 
     with ExitStack() as patches:
         for module in (passes, launch):
@@ -122,20 +122,10 @@ def by_layers(i):
     work.module(data, i % len(RULES), on["CLIPPED"], on["LAYERED"])
 
 
-def evaluation(i):
-    from fastmlp.kernels.cuda.build.net_constants import Architecture
-    from fastmlp.kernels.cuda.population.launch import Shape, compile_evaluation
-
-    net, metric, dtype = net_of(i, (4, 9, 5), False)
-    architecture = Architecture.of(net, metric, dtype)
-    compile_evaluation(architecture, Shape.of_blocks(architecture, 0, 24, 10**6))
-
-
 KINDS = {  # function that generates the source of a case -> names of the kernels in the source
     in_threads: {"train_nets"},
     in_blocks: {"train_nets"},
     in_workspace: {"train_nets"},
     in_step: OF_PASSES | {"shuffle", "step_settings", "update", "finish", "swap_slots"},
     by_layers: OF_PASSES | OF_LAYERWISE,
-    evaluation: {"evaluate_nets"},
 }

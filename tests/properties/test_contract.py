@@ -13,7 +13,6 @@ CONTRACT = {
     "to_host": ["array"],
     "synchronize": [],
     "place": ["data"],
-    "block_copies": ["sizes", "dtype", "n_shuffled"],
     "on": ["index"],
     "make_workspace": ["choice", "net", "n_samples", "shuffle", "dtype", "precision"],
     "train": ["choice", "team", "net", "data", "config", "state", "workspace", "first", "n"],

@@ -115,7 +115,7 @@ JOB = Struct(
     int* order; int* lists; const long long* owners; const long long* active;
     double* scalars; long long* counters;
     const double* factors; const long long* record_epochs; double* records; double* accuracy_records;
-    T* workspace; T* output; T* sums_of_threads; double* partial;
+    T* workspace; T* sums_of_threads;
     long long n_active; long long n_slots; long long n_samples; long long n_held_out; long long batch_size;
     long long n_batches; long long n_steps; long long n_epochs; long long first_factor; long long n_factors;
     long long n_records; long long patience; long long monitor;

@@ -34,7 +34,7 @@ from ..layers.passes import PER_BLOCK, Passes, evaluation_module, training_modul
 from ..runtime.cuda_graphs import GraphCache, is_wanted
 from ..runtime.device_memory import DeviceStruct, checked_allocation, free_memory, is_on_device, to_device, whole_data
 from .launch import SAFE_EVERY, padded
-from .window import Window, rows_of
+from .window import SHARE_OF_MEMORY, Window, rows_of
 
 SIZES_PER_OCTAVE = 8  # numbers of nets between a power of two and the next one with which steps are launched
 MOST_NETS = 65_535  # the maximum second and third dimension of a grid
@@ -219,11 +219,8 @@ def activation_rows(config: TrainConfig, criteria: StopCriteria, n_held_out: int
     return max(config.batch_size, held_out)
 
 
-def evaluate(net: NetSpec, data: Samples, nets: PopulationState, run: Any, output: Any, share_of_memory: float) -> None:
-    """Evaluate nets as population/train.py's evaluate_nets does.
-
-    share_of_memory : fraction of free memory that may be used
-    """
+def evaluate(net: NetSpec, data: Samples, nets: PopulationState, run: Any, output: Any) -> None:
+    """Write loss and fraction of correct samples of nets.members to `nets`; write outputs unless `output` is empty."""
     data = whole_data(data)
     n, n_params, n_samples, dtype = nets.n_members, nets.n_params, data.n_samples, run.dtype
     n_out, stride = run.architecture.sizes[-1], padded(nets.n_params)
@@ -231,7 +228,7 @@ def evaluate(net: NetSpec, data: Samples, nets: PopulationState, run: Any, outpu
     each = (stride + n_params + (size if output.size else 0)) * dtype.itemsize
     each += Passes.bytes_each(net, max_rows, False, dtype, run.precision)
     free, _ = free_memory()
-    most = max(1, min(n, MOST_NETS, int(share_of_memory * free / each)))
+    most = max(1, min(n, MOST_NETS, int(SHARE_OF_MEMORY * free / each)))
     operands = Operands.of(net, dtype, run.precision)
     module = evaluation_module(run.architecture, operands, padded(nets.n_params), ONE_NET=False)
     for first in range(0, n, most):

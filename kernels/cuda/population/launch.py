@@ -1,9 +1,9 @@
 """Launches of nets that train independently: a thread or a block of threads for each net.
 
 Shape       launch configuration of the kernel that dispatch has chosen: threads, samples at a time, memory
-compile_training, compile_evaluation
+compile_training
 launch      packs a Job and runs the kernel
-fit_fields, evaluation_job      fields of a Job
+fit_fields  fields of the Job of a fit
 """
 
 from __future__ import annotations
@@ -70,11 +70,6 @@ class Shape:
         return cls(in_thread=True, threads=NETS_PER_BLOCK, tile=4, numbers=0, in_shared=True)
 
     @classmethod
-    def of_evaluation(cls, architecture: Architecture, n_samples: int, limit: int) -> Shape:
-        """Return the shape for an evaluation, one of few, so that few kernels serve all numbers of samples."""
-        return cls.of_blocks(architecture, 0, min(LARGEST_TILE, -(-n_samples // 8) * 8), limit)
-
-    @classmethod
     def of_blocks(cls, architecture: Architecture, n_state: int, rows: int, limit: int) -> Shape:
         """Return the shape for a net in each block: the threads and the tile of samples that its layers fill.
 
@@ -123,11 +118,6 @@ def shared_limit() -> int:
     return int(most) - MOST_DECLARED
 
 
-def most_chunks() -> int:
-    """Return the maximum number of blocks that share one net's evaluation: two per multiprocessor, an estimate."""
-    return 2 * int(cupy.cuda.Device().attributes["MultiProcessorCount"])
-
-
 def compile_training(
     architecture: Architecture, shape: Shape, rule: int, rows: int = 0, blocks_at_once: int = 1, **switches: int
 ) -> Kernel:
@@ -141,41 +131,21 @@ def compile_training(
         rule,
         padded(architecture.n_params),
         **switches,
-        **_constants(architecture, shape),
+        THREADS=shape.threads,
+        TILE=shape.tile,
+        PITCH=pitch_of(shape.tile, np.dtype(architecture.dtype).itemsize),
+        IN_SHARED=shape.in_shared,
+        SAFE_EVERY=SAFE_EVERY,
+        PARAMS_STRIDE=architecture.n_params,
         FIXED_ROWS=rows,
         BLOCKS_AT_ONCE=blocks_at_once,
     )
-    return compiled(text_of_shape(architecture, shape, header + "#define TRAINS\n"))["train_nets"]
-
-
-def compile_evaluation(architecture: Architecture, shape: Shape) -> Kernel:
-    """Return the kernel that evaluates nets."""
-    switches = dict.fromkeys(("SHUFFLES", "SCHEDULED", "PENALISED", "CLIPPED", "LAYERED", "VALIDATES", "FIXED_ROWS"), 0)
-    switches |= _constants(architecture, shape)
-    header = architecture.header(**switches)
-    return compiled(text_of_shape(architecture, shape, header))["evaluate_nets"]
-
-
-def _constants(architecture: Architecture, shape: Shape) -> dict[str, int]:
-    return {
-        "THREADS": shape.threads,
-        "TILE": shape.tile,
-        "PITCH": pitch_of(shape.tile, np.dtype(architecture.dtype).itemsize),
-        "IN_SHARED": shape.in_shared,
-        "SAFE_EVERY": SAFE_EVERY,
-        "PARAMS_STRIDE": architecture.n_params,
-    }
-
-
-def text_of_shape(architecture: Architecture, shape: Shape, header: str) -> str:
+    files = ["include/block_memory.cuh", "population/per_block.cu"]
     if shape.in_thread:
-        header += (
-            formula_printer.unrolled_source(architecture.sizes, architecture.activations, architecture.loss) + "\n"
-        )
-    files = (
-        ("population/per_thread.cu",) if shape.in_thread else ("include/block_memory.cuh", "population/per_block.cu")
-    )
-    return source(
+        of_net = architecture.sizes, architecture.activations, architecture.loss
+        header += formula_printer.unrolled_source(*of_net) + "\n"
+        files = ["population/per_thread.cu"]
+    text = source(
         header + JOB.source,
         "include/layout.cuh",
         "include/reductions.cuh",
@@ -184,6 +154,7 @@ def text_of_shape(architecture: Architecture, shape: Shape, header: str) -> str:
         "population/per_net.cuh",
         *files,
     )
+    return compiled(text)["train_nets"]
 
 
 def launch(kernel: Kernel, shape: Shape, grid: tuple[int, ...], dtype: np.dtype, **job: Any) -> None:
@@ -220,38 +191,6 @@ def fit_fields(
         "n_factors": len(config.factors),
         "bound": bound_of(net, data.metric),
         "loss_constant": net.loss_constant,
-    }
-
-
-def evaluation_job(
-    net: NetSpec, data: Samples, params: Any, members: Any, partial: Any, outputs: Any, **strides: int
-) -> dict[str, Any]:
-    """Return the fields of the Job that evaluates n nets.
-
-    params : parameters of the nets, one after another
-    members : (n,), numbers of the nets
-    partial : (n, n_chunks, 2), receives losses and correct samples of each chunk of the data
-    outputs : (n * n_samples * n_outputs,), or None
-    strides : X_stride, Y_stride and weight_stride, where nets have samples of their own
-    """
-    nothing = cupy.zeros(1)
-    return {
-        "params": params,
-        "hyper": nothing,
-        "dropout": nothing,
-        "X": data.X,
-        "Y": data.Y if data.has_targets else None,
-        "weight": data.weight if data.has_weights else None,
-        "owners": members,
-        "active": cupy.arange(len(members), dtype=np.int64),
-        "output": outputs,
-        "partial": partial,
-        "n_active": len(members),
-        "n_slots": len(members),
-        "n_samples": data.n_samples,
-        "bound": bound_of(net, data.metric),
-        "loss_constant": net.loss_constant,
-        **strides,
     }
 
 

@@ -53,7 +53,7 @@ struct BlockNet : NetVectors<THREADS> {
   }
 
   // Copy samples first .. first + rows into the columns of the arrays.
-  __device__ void fill(const Samples& from, long long first, int rows, bool has_targets) {
+  __device__ void fill(const Samples& from, long long first, int rows) {
     for (int e = threadIdx.x; e < N_INPUTS * TILE; e += THREADS) {
       const int s = e / N_INPUTS, i = e % N_INPUTS;
       const long long sample = s < rows ? (from.order ? from.order[first + s] : first + s) : 0;
@@ -63,7 +63,7 @@ struct BlockNet : NetVectors<THREADS> {
       const long long sample = s < rows ? (from.order ? from.order[first + s] : first + s) : 0;
       m.weight[s] = s < rows ? (from.weight ? from.weight[sample] : T(1)) : T(0);
 #pragma unroll
-      for (int j = 0; j < N_OUTPUTS; ++j) m.y[j * PITCH + s] = has_targets && s < rows ? from.Y[sample * N_OUTPUTS + j] : T(0);
+      for (int j = 0; j < N_OUTPUTS; ++j) m.y[j * PITCH + s] = s < rows ? from.Y[sample * N_OUTPUTS + j] : T(0);
     }
     __syncthreads();
   }
@@ -87,8 +87,7 @@ struct BlockNet : NetVectors<THREADS> {
   }
 
   // Forward pass of TILE samples whose first row in the batch is `row`; writes a, and z where it is stored.
-  // aligned : whether p is aligned for reading four numbers at once
-  __device__ void forward(const T* p, bool aligned, bool training, long long row, long long step) {
+  __device__ void forward(bool training, long long row, long long step) {
 #pragma unroll
     for (int k = 0; k < N_LAYERS; ++k) {
       const int n_in = width_of(k), n_out = width_of(k + 1);
@@ -97,7 +96,7 @@ struct BlockNet : NetVectors<THREADS> {
         draw_masks(k, row, step);
         __syncthreads();
       }
-      const T *W = p + weights_at(k), *b = p + biases_at(k), *below = m.a + units_at(k) * PITCH;
+      const T *W = m.p + weights_at(k), *b = m.p + biases_at(k), *below = m.a + units_at(k) * PITCH;
       constexpr int QUADS = TILE / 4;
       for (int item = threadIdx.x; item < QUADS * ((n_out + 3) / 4); item += THREADS) {
         const int s = item % QUADS * 4, o = item / QUADS * 4;
@@ -109,7 +108,7 @@ struct BlockNet : NetVectors<THREADS> {
         for (int i = 0; i < n_in; ++i) {
           T x[4], w[4];
           load4(below + i * PITCH + s, x);
-          if (n_out % 4 == 0 && weights_at(k) % 4 == 0 && aligned) load_weights<true>(W + i * n_out, o, n_out, w);
+          if (n_out % 4 == 0 && weights_at(k) % 4 == 0) load_weights<true>(W + i * n_out, o, n_out, w);
           else load_weights<false>(W + i * n_out, o, n_out, w);
 #pragma unroll
           for (int j = 0; j < 4; ++j)
@@ -261,8 +260,8 @@ struct BlockNet : NetVectors<THREADS> {
         job.weight ? job.weight + owner * job.weight_stride : nullptr,
         SHUFFLES ? job.order + slot * job.n_samples : nullptr};
     for (long long row = 0; row < rows; row += TILE) {
-      fill(from, first + row, int(min((long long)TILE, rows - row)), true);
-      forward(m.p, true, true, row, step);
+      fill(from, first + row, int(min((long long)TILE, rows - row)));
+      forward(true, row, step);
       loss_and_output_delta(share);
       backward(row > 0);
     }
@@ -280,8 +279,8 @@ struct BlockNet : NetVectors<THREADS> {
     const Samples from = {
         job.held_out_X, job.held_out_Y, job.held_out_weight, nullptr};
     for (long long row = 0; row < job.n_held_out; row += TILE) {
-      fill(from, row, int(min((long long)TILE, job.n_held_out - row)), true);
-      forward(m.p, true, false, 0, 0);
+      fill(from, row, int(min((long long)TILE, job.n_held_out - row)));
+      forward(false, 0, 0);
       loss_and_output_delta(T(0));
     }
     const Sums both = sums();
@@ -319,7 +318,6 @@ struct BlockNet : NetVectors<THREADS> {
   }
 };
 
-#ifdef TRAINS  // only one of the two kernels is needed, and compiling both takes twice the time
 // One block per net of job.active.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_AT_ONCE) train_nets(const Job* __restrict__ given) {
   FM_DYN_SMEM(T, memory);
@@ -335,36 +333,3 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_AT_ONCE) train_nets
   net.store_state();
   if (net.leads()) store_progress(job, slot, s);
 }
-
-#else
-// Outputs, and sums of losses and correct samples if there are targets. Block (c, n): samples of chunk c, net n of
-// job.active.
-extern "C" __global__ void __launch_bounds__(THREADS) evaluate_nets(const Job* __restrict__ given) {
-  FM_DYN_SMEM(T, memory);
-  const Job& job = *given;
-  const long long place = blockIdx.y, slot = job.active[place], owner = job.owners[slot];
-  T* const own = IN_SHARED ? memory : job.workspace + (place * gridDim.x + blockIdx.x) * job.workspace_stride;
-  BlockNet net{{}, job, slot, owner, job.hyper, job.dropout, arrays_at(own), T(0), T(0)};
-  const Samples from = {job.X + owner * job.X_stride, job.Y + owner * job.Y_stride,
-                        job.weight ? job.weight + owner * job.weight_stride : nullptr, nullptr};
-  const bool has_targets = job.Y;
-  for (long long row = (long long)blockIdx.x * TILE; row < job.n_samples; row += (long long)gridDim.x * TILE) {
-    const int rows = int(min((long long)TILE, job.n_samples - row));
-    net.fill(from, row, rows, has_targets);
-    net.forward(job.params + slot * N_PARAMS, N_PARAMS % 4 == 0, false, 0, 0);
-    if (job.output)
-      for (int e = threadIdx.x; e < rows * N_OUTPUTS; e += THREADS)
-        job.output[(place * job.n_samples + row) * N_OUTPUTS + e] =
-            net.m.a[(units_at(N_LAYERS) + e % N_OUTPUTS) * PITCH + e / N_OUTPUTS];
-    if (has_targets) net.loss_and_output_delta(T(0));
-    __syncthreads();
-  }
-  if (has_targets) {
-    const Sums both = net.sums();
-    if (net.leads()) {
-      job.partial[2 * (place * gridDim.x + blockIdx.x)] = both.loss;
-      job.partial[2 * (place * gridDim.x + blockIdx.x) + 1] = both.n_correct;
-    }
-  }
-}
-#endif

@@ -30,22 +30,10 @@ from ...structs import (
 )
 from ..build.net_constants import Architecture
 from ..build.structs import ProgressCounter
-from ..runtime.device_memory import checked_allocation, free_memory, is_on_device, to_device, whole_data
+from ..runtime.device_memory import checked_allocation, free_memory, to_device, whole_data
 from . import batched
-from .launch import (
-    Shape,
-    compile_evaluation,
-    compile_training,
-    evaluation_job,
-    fit_fields,
-    launch,
-    most_chunks,
-    padded,
-    shared_limit,
-)
-from .window import Window, rows_of
-
-SHARE_OF_MEMORY = 0.6  # fraction of free memory that a window may take
+from .launch import Shape, compile_training, fit_fields, launch, padded, shared_limit
+from .window import SHARE_OF_MEMORY, Window
 
 
 class PopulationRun:
@@ -230,39 +218,3 @@ class IndependentWindow(Window):
         )
         self._active = self._active[self._counters[self._active, ProgressCounter.STATUS] == RUNNING]
         self.n_active = int(self._active.size)
-
-
-def evaluate_nets(net: NetSpec, data: Samples, nets: PopulationState, run: PopulationRun, output: Any) -> None:
-    """Write loss and fraction of correct samples of nets.members to `nets`; write outputs unless `output` is empty."""
-    if run.batched:
-        return batched.evaluate(net, data, nets, run, output, SHARE_OF_MEMORY)
-    data, architecture = whole_data(data), run.architecture
-    n, dtype = nets.n_members, run.dtype
-    n_outputs = data.n_samples * architecture.sizes[-1] if output.size else 0  # of a net
-    free, _ = free_memory()
-    shape = Shape.of_evaluation(architecture, data.n_samples, shared_limit())
-    n_bytes = (nets.n_params + n_outputs + shape.workspace) * dtype.itemsize + 64
-    n_blocks = int(SHARE_OF_MEMORY * free / n_bytes)  # that memory is enough for, or nets with one block each
-    max_nets = max(1, min(n, batched.MOST_NETS, n_blocks))
-    kernel = compile_evaluation(architecture, shape)
-    strides = {"X_stride": nets.X_stride, "Y_stride": nets.Y_stride, "weight_stride": nets.weight_stride}
-    for first in range(0, n, max_nets):
-        members = nets.members[first : first + max_nets]
-        m = len(members)
-        n_chunks = max(1, min(most_chunks(), -(-data.n_samples // shape.tile), 4096 // m, n_blocks // m))
-        partial = cupy.zeros((m, n_chunks, 2))
-        outputs = cupy.empty(m * n_outputs, dtype) if n_outputs else None
-        params = nets.params.reshape(-1, nets.n_params)[rows_of(members)]
-        launch(  # whose arrays are not kept, since the next nets need their memory
-            kernel,
-            shape,
-            (n_chunks, m),
-            dtype,
-            **evaluation_job(net, data, to_device(params), to_device(members), partial, outputs, **strides),
-        )
-        if outputs is not None:
-            part = slice(first * n_outputs, (first + m) * n_outputs)
-            output[part] = outputs if is_on_device(output) else cupy.asnumpy(outputs)
-        if data.has_targets:
-            both = cupy.asnumpy(partial).sum(axis=1) / data.n_samples
-            nets.loss[members], nets.accuracy[members] = both[:, 0], both[:, 1]

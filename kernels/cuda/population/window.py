@@ -18,6 +18,7 @@ from ..build.structs import ProgressCounter, ProgressScalar
 from ..runtime.device_memory import ORDER_BYTES, to_device
 from .launch import padded
 
+SHARE_OF_MEMORY = 0.6  # fraction of free memory that a window, or the nets of an evaluation, may take
 # A net's numbers before its first step that are not 0.
 STARTS = {
     ProgressScalar.POWER1: 1.0,

@@ -6,7 +6,6 @@ One launch runs many steps.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
 
 import cupy
 import numpy as np
@@ -32,19 +31,8 @@ from ...structs import (
 )
 from ..build.net_constants import Architecture
 from ..build.structs import ProgressCounter, ProgressScalar
-from ..population.launch import (
-    MOST_THREADS,
-    Shape,
-    compile_evaluation,
-    compile_training,
-    evaluation_job,
-    fit_fields,
-    launch,
-    most_chunks,
-    shared_limit,
-    state_rows,
-)
-from ..runtime.device_memory import device_data, is_on_device, to_device
+from ..population.launch import MOST_THREADS, Shape, compile_training, fit_fields, launch, shared_limit, state_rows
+from ..runtime.device_memory import is_on_device
 from .layerwise import LayerwiseWorkspace
 
 # Numbers carried from call to call: their positions in TrainState.scalars, and in the kernel's scalars.
@@ -58,11 +46,11 @@ CARRIED = {
 
 
 class SmallNetWorkspace:
-    """Workspace of one net's fit or evaluation."""
+    """Workspace of one net's fit."""
 
     def __init__(self, net: NetSpec, rows: int, n_samples: int, shuffle: bool, dtype: np.dtype):
         self.net, self.rows, self.dtype = net, rows, np.dtype(dtype)
-        self.n_outputs, self._zero = int(net.sizes[-1]), cupy.zeros(1, np.int64)
+        self._zero = cupy.zeros(1, np.int64)
         self._order, self._lists = (cupy.empty(size * n_samples * shuffle, np.int32) for size in (1, 2))
         self._unused = cupy.empty(int(net.n_padded), dtype)
         self._sums_of_threads = cupy.empty(2 * MOST_THREADS, dtype)  # of an epoch that a call begins and another ends
@@ -72,15 +60,12 @@ class SmallNetWorkspace:
         """Workspace for samples that do not fit on the device: it takes batches that are streamed from the host."""
         return LayerwiseWorkspace(self.net, self.rows, self.dtype, "exact")
 
-    def _architecture(self, data: Samples) -> Architecture:
-        return Architecture.of(self.net, data.metric, self.dtype)
-
     def train(self, data: Samples, config: TrainConfig, state: TrainState, first: int, n: int) -> None:
         net = self.net
         if not is_on_device(data.X):
             self._by_layers.net = net
             return self._by_layers.train(data, config, state, first, n)
-        architecture, learns = self._architecture(data), config.rule != NO_UPDATE
+        architecture, learns = Architecture.of(net, data.metric, self.dtype), config.rule != NO_UPDATE
         shape = Shape.of_blocks(architecture, state_rows(config.rule), config.batch_size, shared_limit())
         kernel = compile_training(
             architecture,
@@ -144,32 +129,3 @@ class SmallNetWorkspace:
         state.epoch_loss[epochs - 1], state.epoch_accuracy[epochs - 1] = losses[:, : len(epochs)]
         state.scalars[:, STEPS_DONE] = steps_done - diverged
         state.scalars[:, DIVERGED] = float(diverged)
-
-    def evaluate(self, data: Samples, params: Any, output: Any) -> tuple[float, float]:
-        data, n, params = device_data(data), data.n_samples, to_device(params)
-        if not is_on_device(data.X):
-            return self._by_layers.evaluate(data, params, output)
-        comes_home = output.size > 0 and not is_on_device(output)
-        most = min(n, self.rows) if comes_home else n  # samples whose outputs are on the device at a time
-        buffer = cupy.empty(most * self.n_outputs, self.dtype) if comes_home else output
-        total, width, n_inputs = np.zeros(2), self.n_outputs, int(self.net.sizes[0])
-        for first in range(0, n, most):
-            rows = min(most, n - first)
-            part = data._replace(
-                n_samples=rows, X=data.X[first * n_inputs :], Y=data.Y[first * width :], weight=data.weight[first:]
-            )
-            total += self._evaluate_part(part, params, buffer)
-            if comes_home:
-                output[first * width : (first + rows) * width] = buffer[: rows * width].get()
-        return float(total[0]), float(total[1])
-
-    def _evaluate_part(self, data: Samples, params: Any, output: Any) -> np.ndarray:
-        """Return (2,), the sums of losses and correct samples; outputs go to the device array `output`."""
-        architecture = self._architecture(data)
-        shape = Shape.of_evaluation(architecture, data.n_samples, shared_limit())
-        kernel = compile_evaluation(architecture, shape)
-        chunks = max(1, min(most_chunks(), -(-data.n_samples // shape.tile)))
-        partial = cupy.zeros((1, chunks, 2))
-        job = evaluation_job(self.net, data, params, self._zero, partial, output if output.size else None)
-        launch(kernel, shape, (chunks, 1), self.dtype, **job)
-        return cupy.asnumpy(partial)[0].sum(axis=0) if data.has_targets else np.zeros(2)

@@ -67,14 +67,10 @@ def n_weight_copies(n_params: int, n_threads: int) -> int:
     return 2 if n_threads == 2 and n_params <= structs.LARGE_NET_PARAMS else 1
 
 
-def choose_evaluation(
-    network: Network, device: Device, dtype: np.dtype, n_samples: int, precision: str, n_threads: int | None = None
-) -> Choice:
+def choose_evaluation(network: Network, device: Device, n_samples: int, n_threads: int | None = None) -> Choice:
     """Choose how the outputs of n_samples samples are computed; n_threads as in choose_training."""
     if not device.is_host:
-        rows = min(n_samples, thresholds.DEVICE_EVALUATION_ROWS)
-        seconds = gpu_costs.device_step_seconds(network, thresholds.EVALUATION_ROWS, precision, dtype)
-        return Choice(gpu_costs.fastest(seconds), 1, rows)
+        return Choice("layerwise", 1, min(n_samples, thresholds.DEVICE_EVALUATION_ROWS))
     has_large_layer = max(i * j for i, j in network.layout.shapes) >= thresholds.LARGE_LAYER_WEIGHTS
     most = thresholds.LARGE_LAYER_EVALUATION_ROWS if has_large_layer else thresholds.EVALUATION_ROWS
     rows = min(n_samples, most)  # that a thread takes through the layers at a time
@@ -192,7 +188,7 @@ def choose_nets(
 
 
 def choose_nets_evaluation(
-    network: Network, n_nets: int, n_members: int, n_samples: int, device: Device, dtype: np.dtype, streams: bool
+    network: Network, n_nets: int, n_members: int, n_samples: int, device: Device, streams: bool
 ) -> Choice:
     """Choose how the outputs of n_members of the n_nets nets of a population are computed.
 
@@ -202,8 +198,6 @@ def choose_nets_evaluation(
         is_small = network.layout.n_params <= thresholds.EVALUATION_LANES_UP_TO_PARAMS
         in_lanes = is_small and n_nets >= thresholds.EVALUATION_LANES_FROM_NETS
         family = "population_simd" if in_lanes else "one_by_one"
-    elif gpu_costs.trains_in_one_launch(network, dtype) and not streams:
-        family = "population_simd"
     else:
         family = "one_by_one" if n_nets == 1 or streams else "batched_gemm"
     n_threads = lane_threads(network, n_members, LANES, n_samples)

@@ -165,7 +165,7 @@ class Plan:
         if last is not None and is_same_net and last.choice.rows_of_thread == n_samples:
             return last
         precision = dispatch.evaluation_precision(network, device, dtype, precision)
-        choice = dispatch.choose_evaluation(network, device, dtype, n_samples, precision, n_threads)
+        choice = dispatch.choose_evaluation(network, device, n_samples, n_threads)
         if last is not None and last.choice == choice:
             return last
         net, module = describe_net(network), backend(device)

@@ -18,7 +18,6 @@ import numpy as np
 from ..data.checked_samples import make_samples, select_rows, select_weights, split
 from ..data.population_data import Strides, samples_of_net
 from ..data.sample_weights import as_weights
-from ..devices import backend
 from ..errors import counted
 from ..kernels.structs import Samples
 from ..optimizers.base import takes_all
@@ -199,8 +198,6 @@ class OnDisk(NamedTuple):
         task = net.task
         given = task.batch_size, task.shuffle, net.seed, self.memory_limit
         blocks = Blocks(self.file, *given, samples_of_net(self.data, self.strides, net.number).weight)
-        n_shuffled = blocks.size if task.shuffle and blocks.size > task.batch_size else 0
-        blocks.copy_to(backend(task.device).block_copies(blocks.sizes, task.dtype, n_shuffled))
         if task.verbose and self.announces and net.number == 0:
             print(self._notice(blocks.n_blocks), file=sys.stderr)
         for epoch in range(net.epochs_done, net.n_epochs):

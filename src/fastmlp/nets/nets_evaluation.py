@@ -10,6 +10,7 @@ from ..data.population_data import Strides, samples_of_net
 from ..devices import Device, backend, device_of
 from ..errors import shown
 from ..execution.dispatch import choose_nets_evaluation
+from ..execution.gpu_costs import trains_in_one_launch
 from ..execution.plan import Plan, PopulationPlan, describe_net
 from ..kernels.structs import NET_HYPER, NO_EPOCH, PopulationState, Samples
 from ..network.spec import Network
@@ -43,7 +44,7 @@ def evaluate_nets(
     with device.on():
         data = module.place(data)
     sizes, streams = (n_nets, len(chosen), data.n_samples), device_of(data.X) is None
-    choice = choose_nets_evaluation(network, *sizes, device, params.dtype, streams)
+    choice = choose_nets_evaluation(network, *sizes, device, streams)
     if choice.family == "one_by_one":
         if device.is_host and output.size and _are_few(data, strides, chosen):
             plan_for = lambda n: Plan.for_evaluation(network, device, params.dtype, n, precision=precision)
@@ -62,7 +63,8 @@ def evaluate_nets(
         choice=choice,
         n_samples=data.n_samples,
         metric=data.metric,
-        precision=precision,
+        # Nets that a GPU trains in one launch are trained in float32, and are not rounded here either.
+        precision="exact" if trains_in_one_launch(network, params.dtype) else precision,
     )
     with plan.begin(net) as (team, run):
         module.evaluate_nets(team, net, data, nets, run, output)

@@ -1,7 +1,5 @@
 """Blocks of rows: an epoch visits a row file block by block, and a second thread reads the next block meanwhile.
 
-For a device with memory of its own, that thread also copies the block there.
-
 The file is cut into chunks of whole batches. A shuffled epoch takes the chunks in a random order, which depends on the
 seed and the epoch alone, and as many of them as fit make a block; the kernel shuffles the rows within a block. The
 chunk with the incomplete batch comes last, so that every epoch has the same number of batches.
@@ -9,9 +7,9 @@ chunk with the incomplete batch comes last, so that every epoch has the same num
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import closing
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,21 +27,11 @@ ORDER_BYTES = 8  # of a row of the block in training: its place in the order in 
 
 
 class Block(NamedTuple):
-    """Rows to train on, in buffers that are used again for the block after the next. Arrays are flat, of the device."""
+    """Rows to train on, in buffers that are used again for the block after the next. Arrays are flat."""
 
-    X: Any  # (n * n_features,)
-    Y: Any  # (n * n_outputs,)
-    weight: Any  # (n,); empty if rows have no weights
-
-
-class Copies(Protocol):
-    """Copies of blocks on a device, by their numbers in the order of training."""
-
-    def send(self, k: int, arrays: Sequence[np.ndarray]) -> None:
-        """Start copying block k, by the thread that has read it into these flat arrays."""
-
-    def arrived(self, k: int, sizes: Sequence[int]) -> list[Any]:
-        """Return the copies of these lengths, on which the next kernels are to train."""
+    X: np.ndarray  # (n * n_features,)
+    Y: np.ndarray  # (n * n_outputs,)
+    weight: np.ndarray  # (n,); empty if rows have no weights
 
 
 def block_sizes(row_bytes: int, batch_size: int, memory_limit: int) -> tuple[int, int]:
@@ -86,14 +74,9 @@ class Blocks:
         self._rows, self._shuffle, self._seed, self._weight = rows, shuffle, seed, weight
         self.chunk_rows, self.chunks_per_block = block_sizes(rows.row_bytes, batch_size, memory_limit)
         self.size = size = min(self.chunks_per_block * self.chunk_rows, rows.n_samples)  # rows of the largest block
-        self.sizes = [*(size * width for width in rows.widths), min(size, len(weight))]  # of the arrays of a block
-        self._buffers = [[aligned_zeros(n, rows.dtype) for n in self.sizes] for _ in range(BUFFERS)]
-        self._copies: Copies | None = None
-        self._n_arrived = 0  # blocks that `epoch` has yielded; the next one has this number
-
-    def copy_to(self, copies: Copies | None) -> None:
-        """Let `epoch` yield copies of blocks on a device; None for blocks in the host's memory."""
-        self._copies = copies
+        sizes = [*(size * width for width in rows.widths), min(size, len(weight))]  # of the arrays of a block
+        self._buffers = [[aligned_zeros(n, rows.dtype) for n in sizes] for _ in range(BUFFERS)]
+        self._n_yielded = 0  # blocks that `epoch` has yielded; the next one has this number
 
     @property
     def n_blocks(self) -> int:
@@ -110,12 +93,11 @@ class Blocks:
         """
         order, size = self._order(epoch), self.chunks_per_block
         groups = [order[i : i + size] for i in range(first * size, len(order), size)]
-        numbered = enumerate(groups, self._n_arrived)
+        numbered = enumerate(groups, self._n_yielded)
         with closing(read_ahead(self._read(k, chunks) for k, chunks in numbered)) as blocks:
-            for k, block in blocks:
-                self._n_arrived = k + 1
-                arrived = None if self._copies is None else self._copies.arrived(k, [array.size for array in block])
-                yield block if arrived is None else Block(*arrived)
+            for block in blocks:
+                self._n_yielded += 1
+                yield block
 
     def _order(self, epoch: int) -> np.ndarray:
         """Return the numbers of the chunks in the order of this epoch."""
@@ -126,13 +108,12 @@ class Blocks:
             order[:n_whole] = np.random.default_rng([self._seed, epoch]).permutation(n_whole)
         return order
 
-    def _read(self, k: int, chunks: np.ndarray) -> tuple[int, Block]:
-        """Read the block of these chunks, number k, and return both."""
+    def _read(self, k: int, chunks: np.ndarray) -> Block:
+        """Read the block of these chunks, number k."""
         rows, size = self._rows, self.chunk_rows
-        buffers = self._buffers[k % BUFFERS if self._copies is None else 0]  # one is enough if blocks are copied
         parts = [(chunk * size, min(size, rows.n_samples - chunk * size)) for chunk in chunks.tolist()]
         n = sum(count for _, count in parts)
-        block = Block(*(array[: len(array) // self.size * n] for array in buffers))
+        block = Block(*(array[: len(array) // self.size * n] for array in self._buffers[k % BUFFERS]))
         X, Y = (array.reshape(n, -1) for array in block[:2])
         for part in parts[:PREFETCHED]:
             rows.prefetch(*part)
@@ -143,6 +124,4 @@ class Blocks:
             rows.read(first, X[done : done + count], Y[done : done + count])
             block.weight[done : done + count] = self._weight[first : first + count]
             done += count
-        if self._copies is not None:
-            self._copies.send(k, block)
-        return k, block
+        return block
