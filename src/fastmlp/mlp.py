@@ -350,13 +350,13 @@ class MLP(SingleNetBase):
             from .nets.prediction_in_pieces import evaluate_in_pieces
 
             return evaluate_in_pieces(self, X, y, sample_weight)
-        data = validated_samples(X, y, self.network, self.dtype, sample_weight)
+        data, _ = validated_samples(X, y, self.network, self.dtype, sample_weight)
         self._choose_device(X, data.n_samples / 3, data.n_samples / 3)
         return self._scores(data.metric, *self._evaluate(data, np.empty(0, self.dtype)))
 
     def _scores_of_piece(self, X: Any, y: Any, metric: int | None, weight: Any) -> tuple[int, Any]:
         """Return (metric of the targets, (mean loss, accuracy)); metric : what counts as correct, if not by them"""
-        data = validated_samples(X, y, self.network, self.dtype, weight)
+        data, _ = validated_samples(X, y, self.network, self.dtype, weight)
         self._choose_device(None, data.n_samples / 3, data.n_samples / 3)
         counted_by = data if metric is None else data._replace(metric=metric)
         return data.metric, self._evaluate(counted_by, np.empty(0, self.dtype))
@@ -414,7 +414,7 @@ class MLP(SingleNetBase):
         >>> net.predict_classes(X)
         array([0, 1, 1, 0])
         """
-        data = validated_samples(X, y, self.network, self.dtype, sample_weight)
+        data, _ = validated_samples(X, y, self.network, self.dtype, sample_weight)
         self._choose_device(X, data.n_samples, data.n_samples)
         return Objective(self, data)
 

@@ -13,8 +13,7 @@ import numpy as np
 from ..callbacks import tell_end
 from ..console.nets_progress import line_start, progress_of_fit
 from ..data.arrays import as_numbers
-from ..data.checked_samples import make_validation, sample_for_plots, validated_samples
-from ..data.population_data import validated_population_samples, with_held_out
+from ..data.checked_samples import make_validation, sample_for_plots, validated_samples, with_held_out
 from ..data.sample_weights import weighted_by_class
 from ..devices import Device, backend, device_of
 from ..errors import checked_share, is_per_net
@@ -189,7 +188,7 @@ def _task_of_net(net: SingleNetBase, X: Any, y: Any, given: dict[str, Any], watc
     if isinstance(X, OnDisk):
         rows: InMemory | OnDisk = X.weighted(*weights, network)
     else:
-        rows = InMemory(validated_samples(X, y, network, dtype, *weights))
+        rows = InMemory(*validated_samples(X, y, network, dtype, *weights))
     batch_size = batch_rows(given["batch_size"], rows.n_samples, given["optimizer"].rule)
     n_subsets = 1 if validation_data is None and not fraction else 2
     check_epochs(epochs, -(-rows.n_samples // batch_size), (2 + len(given["metrics"])) * n_subsets)
@@ -275,7 +274,7 @@ def _task_of_population(pop: PopulationBase, X: Any, y: Any, given: dict[str, An
     if isinstance(X, OnDisk):
         rows: InMemory | OnDisk = X.weighted(*weights, network, pop.n_nets)
     else:
-        rows = InMemory(*validated_population_samples(X, y, network, pop.dtype, pop.n_nets, *weights))
+        rows = InMemory(*validated_samples(X, y, network, pop.dtype, *weights, n_nets=pop.n_nets))
     held_out = None
     if validation_data is not None or fraction or given["converged"] is not None:
         of_held_out = validation_data, fraction, given["class_weight"], given["converged"]

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ..data.checked_samples import make_samples, select_rows, select_weights, split
-from ..data.population_data import Strides, samples_of_net
+from ..data.checked_samples import Strides, make_samples, samples_of_net, select_rows, select_weights, split
 from ..data.sample_weights import as_weights
 from ..errors import counted
 from ..kernels.structs import Samples

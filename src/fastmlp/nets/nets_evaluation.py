@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.population_data import Strides, samples_of_net
+from ..data.checked_samples import Strides, samples_of_net
 from ..devices import Device, backend, device_of
 from ..errors import shown
 from ..execution.dispatch import choose_nets_evaluation
@@ -32,7 +32,7 @@ def evaluate_nets(
     """Return (loss, accuracy), each (n_members,), of the nets of a population.
 
     params : (n_nets, n_params)     parameters of all nets
-    data, strides : samples, and elements between the X, Y and weight of successive nets; see data/population_data.py
+    data, strides : samples, and elements between the X, Y and weight of successive nets; see data/checked_samples.py
     precision : of the nets
     members : (n_members,)     numbers of the nets to evaluate; None for all
     output : (n_members * n_samples * n_outputs,)     written if given

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.checked_samples import as_features
-from ..data.population_data import prediction_samples, validated_population_samples
+from ..data.checked_samples import as_features, prediction_samples, validated_samples
 from ..devices import device_context, to_library_of
 from ..runtime.memory_limits import OUTPUTS, check_array
 from ..streams.source_kinds import is_chunked_array, is_source, names_columns
@@ -95,14 +94,14 @@ def evaluate(pop: PopulationBase, X: Any, y: Any, sample_weight: Any) -> dict[st
         from .prediction_in_pieces import evaluate_in_pieces
 
         return evaluate_in_pieces(pop, X, y, sample_weight)
-    data, strides = validated_population_samples(X, y, pop.network, pop.dtype, pop.n_nets, sample_weight)
+    data, strides = validated_samples(X, y, pop.network, pop.dtype, sample_weight, n_nets=pop.n_nets)
     pop._choose_device(X, data.n_samples / 3, data.n_samples / 3)
     return pop._scores(data.metric, *evaluate_nets(pop.network, pop.device, pop.params, data, strides, pop.precision))
 
 
 def scores_of_piece(pop: PopulationBase, X: Any, y: Any, metric: int | None, weight: Any) -> tuple[int, Any]:
     """Return (metric of the targets, (mean losses, accuracies)); metric : what counts as correct, if not by them"""
-    data, strides = validated_population_samples(X, y, pop.network, pop.dtype, pop.n_nets, weight)
+    data, strides = validated_samples(X, y, pop.network, pop.dtype, weight, n_nets=pop.n_nets)
     pop._choose_device(None, data.n_samples / 3, data.n_samples / 3)
     counted_by = data if metric is None else data._replace(metric=metric)
     return data.metric, evaluate_nets(pop.network, pop.device, pop.params, counted_by, strides, pop.precision)

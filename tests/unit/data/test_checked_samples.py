@@ -187,15 +187,15 @@ def test_finite_values_with_an_overflowing_sum_are_accepted():
 
 def test_label_smoothing_mixes_targets_with_the_uniform_distribution():
     net = network(4, "softmax_cross_entropy", label_smoothing=0.2)
-    made = checked_samples.validated_samples(VALUES[:2], [1, 3], net, np.dtype(np.float64))
+    made, _ = checked_samples.validated_samples(VALUES[:2], [1, 3], net, np.dtype(np.float64))
     np.testing.assert_allclose(made.Y.reshape(2, 4), [[0.05, 0.85, 0.05, 0.05], [0.05, 0.05, 0.05, 0.85]])
-    single = checked_samples.validated_samples(VALUES[:2], [1, 3], net, np.dtype(np.float32))
+    single, _ = checked_samples.validated_samples(VALUES[:2], [1, 3], net, np.dtype(np.float32))
     assert single.Y.dtype == np.float32
 
 
 def test_select_rows_rescales_weights_to_mean_one():
     net = network(1)
-    data = checked_samples.validated_samples(VALUES, np.arange(N) / 8, net, np.dtype(np.float64), [1, 2, 3, 0, 0, 0])
+    data, _ = checked_samples.validated_samples(VALUES, np.arange(N) / 8, net, np.dtype(np.float64), [1, 2, 3, 0, 0, 0])
     part = checked_samples.select_rows(data, np.array([5, 1, 2]))
     assert part.n_samples == 3
     np.testing.assert_array_equal(part.X.reshape(3, 3), VALUES[[5, 1, 2]])
@@ -204,7 +204,7 @@ def test_select_rows_rescales_weights_to_mean_one():
 
 
 def test_select_rows_of_zero_weight_raises():
-    data = checked_samples.validated_samples(
+    data, _ = checked_samples.validated_samples(
         VALUES, np.arange(N) / 8, network(1), np.dtype(np.float64), [1, 2, 3, 0, 0, 0]
     )
     with pytest.raises(ValueError, match="weight"):
@@ -213,7 +213,7 @@ def test_select_rows_of_zero_weight_raises():
 
 def test_samples_are_flat_arrays_with_flags():
     net = network(3, "softmax_cross_entropy")
-    data = checked_samples.validated_samples(VALUES, [0, 1, 2, 0, 1, 2], net, np.dtype(np.float32))
+    data, _ = checked_samples.validated_samples(VALUES, [0, 1, 2, 0, 1, 2], net, np.dtype(np.float32))
     assert (data.n_samples, data.has_targets, data.has_weights, data.metric) == (N, True, False, METRIC_ARGMAX)
     assert (data.X.shape, data.Y.shape, data.weight.shape) == ((18,), (18,), (0,))
     inputs = checked_samples.inputs_only(features(VALUES))

@@ -5,8 +5,7 @@ import pytest
 from checked_data import N, network, targets
 
 from fastmlp import MLP, Converged, Population
-from fastmlp.data.checked_samples import split, validated_samples
-from fastmlp.data.population_data import samples_of_net, validated_population_samples, with_held_out
+from fastmlp.data.checked_samples import samples_of_net, split, validated_samples, with_held_out
 from fastmlp.data.sample_weights import as_weights, check_class_weights, weighted_by_class
 from fastmlp.data.targets import metric_of
 from fastmlp.fit.rows import InMemory
@@ -88,9 +87,9 @@ def test_weights_with_an_overflowing_sum_are_scaled(many):
     weight = np.array([1e308, 1e308, 5e307, 0.0])
     x, y, f8 = np.zeros((4, 3)), np.array([0, 1, 0, 1]), np.dtype("float64")
     if many:
-        found = validated_population_samples(x, y, network(), f8, 3, np.tile(weight, (3, 1)))[0].weight.reshape(3, 4)[1]
+        found = validated_samples(x, y, network(), f8, np.tile(weight, (3, 1)), n_nets=3)[0].weight.reshape(3, 4)[1]
     else:
-        found = validated_samples(x, y, network(), f8, weight).weight
+        found = validated_samples(x, y, network(), f8, weight)[0].weight
     np.testing.assert_allclose(found, np.array([1.0, 1.0, 0.5, 0.0]) * 4 / 2.5)
 
 
@@ -176,7 +175,7 @@ def test_a_margin_does_not_change_the_classes_that_are_weighted(rng, class_weigh
     X, y = rng.normal(size=(40, 2)), np.array([0, 1, 2, 1] * 10)
     network = Population((2, 3, 3), 2, **SETTINGS).network
     rule = Converged(accuracy=1.0, margin=0.4)
-    rows = InMemory(validated_samples(X, y, network, np.dtype(float)))
+    rows = InMemory(*validated_samples(X, y, network, np.dtype(float)))
     arguments = network, np.dtype(float), None, 0.25, class_weight, rule
     rows, held_out = with_held_out(rows, *arguments, lambda: np.random.default_rng(0))
     assert rows.data.metric == held_out.metric == METRIC_MARGIN
@@ -190,8 +189,8 @@ def test_a_margin_does_not_change_the_classes_that_are_weighted(rng, class_weigh
 def test_classes_are_counted_for_each_net_by_itself(rng):
     X, y = rng.normal(size=(20, 2)), (np.arange(20) < [[2], [7], [16]]).astype(int)
     network = Population((2, 3, 1), 3, **SETTINGS).network
-    data, strides = validated_population_samples(X, y, network, np.dtype(float), 3, None, "balanced")
+    data, strides = validated_samples(X, y, network, np.dtype(float), None, "balanced", n_nets=3)
     for k in range(3):
-        alone = validated_samples(X, y[k], network, np.dtype(float))
+        alone, _ = validated_samples(X, y[k], network, np.dtype(float))
         expected = weighted_by_class(alone, "balanced", network).weight
         np.testing.assert_allclose(samples_of_net(data, strides, k).weight, expected)

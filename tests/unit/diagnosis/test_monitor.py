@@ -57,7 +57,7 @@ def test_monitor_is_silent_for_healthy_nets(n_nets, source, activation):
 
 
 def monitor_of(net, X, y, n_epochs=0, weight=None):
-    return Monitor(net.network, validated_samples(X, y, net.network, net.dtype, weight), n_epochs)
+    return Monitor(net.network, validated_samples(X, y, net.network, net.dtype, weight)[0], n_epochs)
 
 
 def messages_after(monitor, losses):

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...data.arrays import on_host
-from ...data.checked_samples import inputs_only
-from ...data.population_data import samples_of_net
+from ...data.checked_samples import inputs_only, samples_of_net
 from ...execution.plan import Plan
 from ...kernels.structs import Samples
 from ..metric_functions import MetricSamples, metric_samples, takes_logits
