@@ -66,9 +66,10 @@ def read_training_table(options: TrainOptions, log: Log) -> tuple[pd.DataFrame, 
     for note in notes:
         log(note)
     target = Target.fit(table[name], options.task)
-    if note := target_leaks_note(table, table[name].to_numpy(), without=name):
+    is_classification = target.task == CLASSIFICATION
+    if note := target_leaks_note(table, table[name].to_numpy(), is_classification, without=name):
         log(note)
-    if target.task == CLASSIFICATION:
+    if is_classification:
         targets = Targets(target.encode(table[name]), OF_CLASSES, target.n_outputs)
     else:
         targets = Targets(read_numbers(table[name], reads_booleans=True).values, OF_NUMBERS, 1)
@@ -218,7 +219,7 @@ def read_in_pieces(model: TableModel, options: TrainOptions, refused: list[str],
     for sentence in (*fit.notes, *said):
         log(sentence)
     inputs, cells = fit.drawn
-    if note := target_leaks_note(inputs, cells.to_numpy()):
+    if note := target_leaks_note(inputs, cells.to_numpy(), fit.target.task == CLASSIFICATION):
         log(note)
     rows = fit.encode()
     log(fit.notice(n_needed, rows))

@@ -309,7 +309,7 @@ class BaseTabular(Exportable, TableData, ABC):
         if len(table) < 2:
             raise ValueError(f"There is only {len(table)} sample: a net needs two or more to learn from.")
         warn_of_other_order(X, {"y": given, "sample_weight": sample_weight})
-        warn_of_target_copies(table, y, given)
+        warn_of_target_copies(table, y, given, self._is_classifier)
         warn_of_targets(y, self._is_classifier, given)
         self._set_targets(y)
         targets, weights = Targets(self._codes(y), self._loss, self.n_outputs_), self._weights(table, y, sample_weight)

@@ -69,8 +69,8 @@ def estimator_recipe(estimator: Any, has_held_out: bool) -> tuple[Recipe, Tuning
 MOST_OUTPUTS = 10  # of more, the first ones are compared with the columns: each looks at all of them
 
 
-def warn_of_target_copies(table: Any, y: np.ndarray, given: Any) -> None:
-    """Warn if columns of a data frame hold the target.
+def warn_of_target_copies(table: Any, y: np.ndarray, given: Any, is_classification: bool) -> None:
+    """Warn if columns of a data frame hold the target, or predict it alone.
 
     y : (n_rows,) or (n_rows, n_outputs), checked
     given : y as the user has passed it, for the names of several outputs
@@ -79,7 +79,7 @@ def warn_of_target_copies(table: Any, y: np.ndarray, given: Any) -> None:
     names = list(getattr(given, "columns", [getattr(given, "name", None)] * len(outputs)))
     for k, output in enumerate(outputs):
         called = "the target" if len(outputs) == 1 else f"target {k if names[k] is None else repr(names[k])}"
-        if note := target_leaks_note(table, output, called=called):
+        if note := target_leaks_note(table, output, is_classification, called=called):
             warn_user(note)
 
 

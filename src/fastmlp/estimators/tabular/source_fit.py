@@ -93,7 +93,7 @@ class SourceFit(StreamedFit):
         if self._problems:
             warn_user(as_lines(self._problems, "notes_"))
         table, y = self.drawn
-        warn_of_target_copies(table, y, y)
+        warn_of_target_copies(table, y, y, is_classifier)
         warn_of_targets(y, is_classifier, y)
         print(self.notice(n_needed, found), file=sys.stderr)
 

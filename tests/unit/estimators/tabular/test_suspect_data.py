@@ -100,3 +100,13 @@ def test_equal_targets_are_told_of(frame):
     assert warnings_of(TabularMLPRegressor(**QUICK), X, equal) == ["y is 2.5 in every row: there is nothing to learn."]
     (found,) = warnings_of(TabularMLPRegressor(**QUICK), X, np.stack([frame["price"], equal], axis=1))
     assert found.startswith("Output 1 of y is 2.5")
+
+
+def test_a_column_that_predicts_the_target_alone_is_told_of(rng):
+    X = pd.DataFrame({"size": rng.normal(size=300), "code": rng.integers(0, 3, 300)})
+    y = X["code"].map({0: "a", 1: "b", 2: "c"}).rename("kind")
+    (found,) = warnings_of(TabularMLPClassifier(**QUICK), X, y)
+    assert found.startswith("The column 'code' alone predicts the target (nearly) perfectly")
+    (found,) = warnings_of(TabularMLPRegressor(**QUICK), X.assign(cents=100 * X["size"]), X["size"].to_numpy() + 1)
+    assert found.startswith("Each of the columns 'size', 'cents' alone predicts the target (nearly) perfectly")
+    assert not warnings_of(TabularMLPRegressor(**QUICK), X, X["size"] + X["code"])
