@@ -15,8 +15,8 @@ from .fit.interrupt_warnings import warn_caller_of_net
 from .fit.keywords import MLP_TABLE, FitKeywords, checked
 from .fit.more_epochs_hint import tell_of_falling_loss
 from .history import History
-from .initialization import Init, draw_params
-from .interface.keywords import explains_names, with_table
+from .initialization import draw_params
+from .interface.keywords import explains_names, with_table, with_texts
 from .interface.setting_checks import seed_of
 from .interface.user_warnings import called_by_user
 from .kernels.jit.compile_time import Stopwatch
@@ -24,6 +24,7 @@ from .kernels.structs import Samples
 from .nets.net_base import SingleNetBase
 from .nets.objective import Objective
 from .nets.prediction import predict
+from .network.net_settings import NET_TABLE, NetSettings
 from .network.spec import Network
 from .runtime.memory_limits import LARGE, OUTPUTS, check_array
 from .streams.source_kinds import is_source, names_columns
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
+@with_texts(NET_TABLE)
 class MLP(SingleNetBase):
     """A multilayer perceptron (one net) with its own training loop.
 
@@ -41,43 +43,7 @@ class MLP(SingleNetBase):
     layer_sizes : sequence of int
         Number of inputs, number of units in each hidden layer, number of outputs, as in (2, 4, 1).
         (2, 1) is a net without hidden layer.
-    hidden_activation : str or sequence of str, default "relu"
-        Activation of the hidden layers: identity, sigmoid, tanh, relu, leaky_relu, elu, selu, gelu, silu, softplus,
-        softsign, symmetric_sigmoid or fahlman_sigmoid. One name for all hidden layers, or one per hidden layer.
-    output_activation : str, optional
-        Activation of the output layer. By default it is the one that belongs to the loss.
-    loss : str, default "squared_error"
-        squared_error, binary_cross_entropy, softmax_cross_entropy, absolute_error, huber, poisson or atanh_error.
-        Every loss is a mean over samples and, except for softmax_cross_entropy, over outputs, without a factor of
-        one half.
-    dropout : float or sequence of float, default 0.0
-        Probability with which a hidden unit is dropped in a training step; kept units are scaled by
-        1 / (1 - dropout). One value for all hidden layers, or one per hidden layer, each in [0, 1).
-    l2 : float, default 0.0
-        Strength of the L2 penalty: l2 / 2 times the sum of squared weights (not biases) is added to the loss.
-    label_smoothing : float, default 0.0
-        Fraction of each target that softmax_cross_entropy spreads evenly over all classes, in [0, 1).
-    init : str or object, default "auto"
-        Initialiser of the parameters: "auto" (suits each layer's activation), a name such as "glorot_uniform", or
-        `Uniform(low, high)`, `Normal(std)` or `UniformByFanIn(gain)`.
-    init_scale : float, default 1.0
-        Factor by which the initial parameters are multiplied.
-    dtype : {"float32", "float64"}, default "float32"
-        Data type of the parameters and of all computations in the kernels.
-    device : str, default "auto"
-        Where to train and predict: "auto", "cpu", "cuda" or "cuda:1". "auto" uses a GPU, if there is one, for inputs
-        that are already on the GPU and for fits large enough to be faster there.
-    precision : {"exact", "tf32", "bfloat16"}, default "exact"
-        Format to which a GPU may round the operands of float32 matrix products; sums and parameters stay float32.
-        With "bfloat16", outputs of hidden layers, deltas and a copy of the weights are stored in it, so that large nets
-        need about half the memory for a batch, without dropout; tensor cores multiply them. Small nets are trained in
-        float32, and predict in it.
-    random_state : int, numpy.random.Generator or RandomState, optional
-        Seed of the initial parameters, shuffling, dropout and the validation split. The same value gives
-        bit-identical parameters and recorded losses on the same machine, for any number of CPU threads. By default
-        the seed is random.
-    huber_delta : float, default 1.0
-        Error at which the huber loss changes from quadratic to linear.
+    {keywords}
 
     Attributes
     ----------
@@ -140,38 +106,14 @@ class MLP(SingleNetBase):
     _not_pickled = ("device", "_padded")
 
     @explains_names
-    def __init__(  # noqa: PLR0913
-        self,
-        layer_sizes: Sequence[int],
-        *,
-        hidden_activation: str | Sequence[str] = "relu",
-        output_activation: str | None = None,
-        loss: str = "squared_error",
-        dropout: float | Sequence[float] = 0.0,
-        l2: float = 0.0,
-        label_smoothing: float = 0.0,
-        init: Init = "auto",
-        init_scale: float = 1.0,
-        dtype: Any = "float32",
-        device: str = "auto",
-        precision: str = "exact",
-        random_state: Any = None,
-        huber_delta: float = 1.0,
-    ) -> None:
-        network = Network.build(
-            layer_sizes,
-            hidden_activation,
-            output_activation,
-            loss,
-            dropout,
-            l2,
-            label_smoothing,
-            {"huber_delta": huber_delta},
-        )
-        self.init_scale = checked_number("init_scale", init_scale, 0.0)
-        self._set_up(network, 1, init=init, dtype=dtype, device=device, precision=precision)
+    @with_table(NET_TABLE)
+    def __init__(self, layer_sizes: Sequence[int], **settings: Unpack[NetSettings]) -> None:
+        chosen: dict[str, Any] = {**NET_TABLE.defaults, **settings}
+        network = Network.build(layer_sizes, chosen)
+        self.init_scale = checked_number("init_scale", chosen["init_scale"], 0.0)
+        self._set_up(network, 1, chosen)
         self.history = None
-        self.seed, self._has_drawn_seed = seed_of(random_state), random_state is None
+        self.seed, self._has_drawn_seed = seed_of(chosen["random_state"]), chosen["random_state"] is None
         self._make_params()
         self.reset()
 

@@ -13,16 +13,18 @@ from .devices import resolve
 from .errors import checked_count, is_per_net, shown
 from .fit.entry import fit_population
 from .fit.interrupt_warnings import warn_caller_of_population
-from .fit.keywords import POPULATION_TABLE, PopulationFitKeywords, checked
-from .initialization import Init, draw_params
-from .interface.keywords import explains_names, with_table
+from .fit.keywords import POPULATION_TABLE as FIT_TABLE
+from .fit.keywords import PopulationFitKeywords, checked
+from .initialization import draw_params
+from .interface.keywords import explains_names, with_table, with_texts
 from .interface.setting_checks import seed_of
 from .interface.user_warnings import called_by_user
 from .kernels.formulas.counter_rng import net_seeds
 from .kernels.jit.compile_time import Stopwatch
 from .mlp import MLP
-from .nets.net_base import PER_NET, PopulationBase, checked_per_net_setting
+from .nets.net_base import PopulationBase, checked_per_net_setting
 from .nets.population_prediction import ensemble_predict, evaluate, outputs_of, predict, scores_of_piece
+from .network.net_settings import PER_NET, POPULATION_TABLE, PopulationSettings
 from .network.spec import Network
 from .population_result import PopulationResult, result_of_nets
 from .population_result.stopped_by import OUT_OF_TIME
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
+@with_texts(POPULATION_TABLE)
 class Population(PopulationBase):
     """Many independent nets of one architecture, trained in one call.
 
@@ -44,33 +47,7 @@ class Population(PopulationBase):
         Number of inputs, number of units in each hidden layer, number of outputs.
     n_nets : int
         Number of nets.
-    hidden_activation : str or sequence of str, default "relu"
-        Activation of the hidden layers, as for MLP.
-    output_activation : str, optional
-        Activation of the output layer. By default it is the one that belongs to the loss.
-    loss : str, default "squared_error"
-        Loss, as for MLP.
-    dropout : float, array_like of shape (n_nets,) or frozen SciPy distribution, default 0.0
-        Probability with which a hidden unit is dropped: a number for all nets, one number per net, or a distribution
-        from which one number per net is drawn.
-    l2 : float, array_like of shape (n_nets,) or frozen SciPy distribution, default 0.0
-        Strength of the L2 penalty, in the same forms.
-    label_smoothing : float, default 0.0
-        Fraction of each target that softmax_cross_entropy spreads evenly over all classes, in [0, 1).
-    init : str or object, default "auto"
-        Initialiser of the parameters, as for MLP.
-    init_scale : float, array_like of shape (n_nets,) or frozen SciPy distribution, default 1.0
-        Factor on the initial parameters, in the same forms as dropout.
-    dtype : {"float32", "float64"}, default "float32"
-        Data type of the parameters and of all computations in the kernels.
-    device : str, default "auto"
-        Where to train and predict: "auto", "cpu", "cuda" or "cuda:1", as for MLP.
-    precision : {"exact", "tf32", "bfloat16"}, default "exact"
-        Format to which a GPU may round the operands of float32 matrix products, as for MLP.
-    random_state : int, numpy.random.Generator or RandomState, optional
-        Seed of the nets' seeds and of the numbers that are drawn from distributions. By default the seed is random.
-    huber_delta : float, default 1.0
-        Error at which the huber loss changes from quadratic to linear.
+    {keywords}
 
     Attributes
     ----------
@@ -129,58 +106,22 @@ class Population(PopulationBase):
     """
 
     @explains_names
-    def __init__(  # noqa: PLR0913
-        self,
-        layer_sizes: Sequence[int],
-        n_nets: int,
-        *,
-        hidden_activation: str | Sequence[str] = "relu",
-        output_activation: str | None = None,
-        loss: str = "squared_error",
-        dropout: Any = 0.0,
-        l2: Any = 0.0,
-        label_smoothing: float = 0.0,
-        init: Init = "auto",
-        init_scale: Any = 1.0,
-        dtype: Any = "float32",
-        device: str = "auto",
-        precision: str = "exact",
-        random_state: Any = None,
-        huber_delta: float = 1.0,
-    ) -> None:
+    @with_table(POPULATION_TABLE)
+    def __init__(self, layer_sizes: Sequence[int], n_nets: int, **settings: Unpack[PopulationSettings]) -> None:
+        chosen: dict[str, Any] = {**POPULATION_TABLE.defaults, **settings}
+        random_state = chosen.pop("random_state")
         self.n_nets = checked_count("n_nets", n_nets)
         check_memory(self.n_nets * 8, f"The seeds of {self.n_nets:,} nets", "Make fewer nets.")
         self.seed, self._has_drawn_seed = seed_of(random_state), random_state is None
         rng = np.random.default_rng(self.seed)
         self.seeds = net_seeds(rng, self.n_nets)
-        self.dropout = checked_per_net_setting("dropout", dropout, self.n_nets, lambda: rng)
-        self.l2 = checked_per_net_setting("l2", l2, self.n_nets, lambda: rng)
-        self.init_scale = checked_per_net_setting("init_scale", init_scale, self.n_nets, lambda: rng)
+        for name in PER_NET:
+            setattr(self, name, checked_per_net_setting(name, chosen.pop(name), self.n_nets, lambda: rng))
         # One Network describes all nets: where they differ in dropout or l2, it has the largest value.
-        rate, penalty = float(np.max(self.dropout)), float(np.max(self.l2))
-        network = Network.build(
-            layer_sizes,
-            hidden_activation,
-            output_activation,
-            loss,
-            rate,
-            penalty,
-            label_smoothing,
-            {"huber_delta": huber_delta},
-        )
-        self._set_up(network, self.n_nets, init=init, dtype=dtype, device=device, precision=precision)
-        self._settings: dict[str, Any] = {
-            "layer_sizes": network.arguments()["layer_sizes"],
-            "hidden_activation": hidden_activation,
-            "output_activation": output_activation,
-            "loss": loss,
-            "label_smoothing": label_smoothing,
-            "huber_delta": huber_delta,
-            "init": init,
-            "dtype": self.dtype,
-            "device": device,
-            "precision": precision,
-        }
+        largest = {"dropout": float(np.max(self.dropout)), "l2": float(np.max(self.l2))}
+        network = Network.build(layer_sizes, chosen | largest)
+        self._set_up(network, self.n_nets, chosen)
+        self._settings = chosen | {"layer_sizes": network.arguments()["layer_sizes"], "dtype": self.dtype}
         self.result = None
         self._params = np.empty((self.n_nets, network.layout.n_params), self.dtype)
         self.reset()
@@ -216,9 +157,6 @@ class Population(PopulationBase):
         else:
             self._params[members] = draw_params(self.network, self.init, self.seeds[members], scale, draw)
 
-    def _one(self, values: Any, k: int) -> float:
-        return float(values[k]) if is_per_net(values) else float(values)
-
     def net(self, k: int) -> MLP:
         """Return one net as an MLP with a copy of its parameters.
 
@@ -239,8 +177,8 @@ class Population(PopulationBase):
         if not isinstance(k, Integral) or not -self.n_nets <= k < self.n_nets:
             raise IndexError(f"There is no net {shown(k)}: the population has nets 0 to {self.n_nets - 1}.")
         k %= self.n_nets
-        settings = {**self._settings, "dropout": self._one(self.dropout, k), "l2": self._one(self.l2, k)}
-        net = MLP(**settings, init_scale=self._one(self.init_scale, k), random_state=int(self.seeds[k]))
+        own = {name: float(np.broadcast_to(getattr(self, name), self.n_nets)[k]) for name in PER_NET}
+        net = MLP(**self._settings, **own, random_state=int(self.seeds[k]))
         net.params, net.fits = self._params[k], self.fits
         return net
 
@@ -268,7 +206,7 @@ class Population(PopulationBase):
 
     # ---- training
 
-    @with_table(POPULATION_TABLE)
+    @with_table(FIT_TABLE)
     def fit(self, X: Any, y: Any, **keywords: Unpack[PopulationFitKeywords]) -> PopulationResult:
         """Train all nets, each starting from its current parameters.
 
@@ -313,7 +251,7 @@ class Population(PopulationBase):
             If Ctrl-C ended the fit, or if a time limit ended it before each net had finished an epoch.
         """
         watch = Stopwatch()
-        given = checked(Population.fit, keywords, POPULATION_TABLE, Population)
+        given = checked(Population.fit, keywords, FIT_TABLE, Population)
         result = fit_population(self, X, y, given, watch)
         if (result.interrupted or (result.status == OUT_OF_TIME).any()) and called_by_user():
             left_out = not self._is_in_mean().all()

@@ -11,7 +11,7 @@ VALUES = np.arange(N * 3).reshape(N, 3) / 4.0
 
 
 def network(k=1, loss="squared_error", output=None, label_smoothing=0.0):
-    return Network.build((3, k), "relu", output, loss, 0.0, 0.0, label_smoothing, {})
+    return Network.build((3, k), {"output_activation": output, "loss": loss, "label_smoothing": label_smoothing})
 
 
 def features(X, dtype=np.float32, n_features=3):

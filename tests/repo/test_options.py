@@ -1,6 +1,7 @@
 """Each public option has a reason: a measurement in which it wins, or a library's name for it.
 
-Reasons are in bench/log/options.md, and those of the keywords of fit in the rows of fit/keywords.py.
+Reasons are in bench/log/options.md, and those of nets and fits in the rows of network/net_settings.py and
+fit/keywords.py.
 """
 
 import inspect
@@ -16,11 +17,13 @@ from fastmlp import plots
 from fastmlp.commands.cli import app
 from fastmlp.fit.keywords import POPULATION_TABLE
 from fastmlp.initialization import INITIALIZERS
+from fastmlp.network.net_settings import NET_TABLE
 from fastmlp.schedules import SCHEDULES
 
 ROOT = Path(__file__).parents[2]
 NAMED = set(re.findall(r"`\.?([\w.]+)`", (ROOT / "bench/log/options.md").read_text(encoding="utf-8")))
-NAMED |= POPULATION_TABLE.rows.keys()
+ROWS = POPULATION_TABLE.rows | NET_TABLE.rows
+NAMED |= ROWS.keys()
 OF_LIBRARY = {name for kind in (MLPClassifier, MLPRegressor) for name in inspect.signature(kind).parameters}
 RESULTS = ("Diagnosis", "GradientCheck", "History", "OptimizerState", "PopulationDiagnosis", "PopulationResult")
 
@@ -43,9 +46,9 @@ def test_each_parameter_has_a_row():
     assert missing == set()
 
 
-@pytest.mark.parametrize("name", POPULATION_TABLE.rows)
+@pytest.mark.parametrize("name", ROWS)
 def test_findings_that_are_the_reason_for_a_keyword_are_in_the_log(name):
-    reason = POPULATION_TABLE.rows[name].reason
+    reason = ROWS[name].reason
     assert reason
     if "#" in reason:
         page, _, finding = reason.partition("#")

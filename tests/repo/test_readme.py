@@ -19,15 +19,7 @@ def test_readme_examples_run(tmp_path, monkeypatch, capsys):
 
 def test_readme_counts_are_right():
     from fastmlp.diagnosis.verdicts import VERDICTS
-    from fastmlp.initialization import INITIALIZERS
-    from fastmlp.kernels.formulas.activations import ACTIVATIONS
-    from fastmlp.kernels.formulas.losses import LOSSES
-    from fastmlp.optimizers import OPTIMIZERS
-    from fastmlp.schedules import SCHEDULES
 
-    counts = [sum(row.hidden for row in ACTIVATIONS), len(LOSSES), len(OPTIMIZERS), len(INITIALIZERS), len(SCHEDULES)]
-    text = "{} activations, {} losses, {} optimisers, {} initialisers and {} schedules".format(*counts)
-    assert text in " ".join(README.split())
     assert f"one of {len(VERDICTS)} verdicts" in README
 
 

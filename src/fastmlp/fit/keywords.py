@@ -9,16 +9,16 @@ only this package reads, and the docstring of the class the texts.
 from collections.abc import Callable, Mapping
 from functools import partial
 from inspect import signature
-from typing import Annotated, Any, NamedTuple, TypedDict, get_type_hints
+from typing import Annotated, Any, NamedTuple, TypedDict
 
 from ..callbacks import as_callbacks, as_early_stopping
 from ..convergence import Converged, as_converged
 from ..errors import checked_count, checked_number, checked_verbose
-from ..interface.keywords import unknown_keyword
+from ..interface.keywords import Table, unknown_keyword
 from ..optimizers import OPTIMIZERS, Adam, optimizer_from_name
 from ..optimizers.base import AUTO
 from ..runtime.checkpoint_interval import Checkpoint, as_checkpoint
-from .metric_functions import as_metrics
+from .metric_functions import METRICS, as_metrics
 from .optimizer_state import OptimizerState, checked_state
 
 
@@ -64,8 +64,8 @@ class FitKeywords(TypedDict, total=False):
         Number of samples per step; None takes all in one batch. "auto" is min(200, n_samples), as in scikit-learn, or
         all samples for Rprop and Quickprop, which need full batches.
     optimizer : str or Optimizer, default "adam"
-        "sgd", "adam", "adamw", "rmsprop", "adagrad", "quickprop" or "rprop" for its default settings, or an object such
-        as `fastmlp.SGD(0.1)`.
+        Name of one with its default settings, or an object such as `fastmlp.SGD(0.1)`. Names:
+        {optimizers}.
     schedule : str, object or callable, optional
         Learning-rate schedule: a name, an object of fastmlp.schedules, or a function (steps, n_steps) that returns the
         factors by which the learning rate is multiplied. By default the rate is constant.
@@ -89,10 +89,10 @@ class FitKeywords(TypedDict, total=False):
         Functions (epoch, history), called after each epoch; one that returns True ends the fit. Loggers such as
         fastmlp.CSVLogger are callbacks.
     metrics : sequence of str or callable, default ()
-        Records to keep besides the loss, computed after each epoch on training and held-out samples: names
-        ("squared_error", "absolute_error", "r2", "accuracy", "log_loss", "roc_auc") or functions (y_true, y_pred) that
-        return a float, for arrays (n_samples, n_outputs). They are in `history.metrics` and
-        `history.validation_metrics`.
+        Records to keep besides the loss, computed after each epoch on training and held-out samples: functions
+        (y_true, y_pred) that return a float, for arrays (n_samples, n_outputs), or names:
+        {metrics}.
+        They are in `history.metrics` and `history.validation_metrics`.
     monitor : bool, default False
         Whether to watch for known failures, such as a loss that stays at the base rate; the first one found is reported
         once, as a TrainingWarning.
@@ -202,30 +202,8 @@ class PopulationFitKeywords(FitKeywords, total=False):
     executor: Annotated[Any, Free(None, None, "concurrent.futures, Dask", in_task=False)]
 
 
-class Table(NamedTuple):
-    """Keywords of one `fit`.
-
-    rows : of the keywords, in the order of the signature
-    defaults : of the keywords, as checked values are
-    texts : docstrings with the texts, of which the last one counts
-    """
-
-    rows: dict[str, Keyword]
-    defaults: dict[str, Any]
-    texts: list[str | None]
-
-    @classmethod
-    def of(cls, kinds: type) -> "Table":
-        """Return the table of a TypedDict."""
-        rows = {
-            name: next(iter(hint.__metadata__)) for name, hint in get_type_hints(kinds, include_extras=True).items()
-        }
-        rows["checkpoint"] = rows.pop("checkpoint")  # the last one
-        defaults = {name: row.default if row.check is None else row.check(row.default) for name, row in rows.items()}
-        return cls(rows, defaults, [FitKeywords.__doc__, kinds.__doc__])
-
-
-MLP_TABLE, POPULATION_TABLE = Table.of(FitKeywords), Table.of(PopulationFitKeywords)
+NAMES = {"optimizers": [f'"{name}"' for name in OPTIMIZERS], "metrics": [f'"{name}"' for name in METRICS]}
+MLP_TABLE, POPULATION_TABLE = Table.of(FitKeywords, **NAMES), Table.of(FitKeywords, PopulationFitKeywords, **NAMES)
 
 
 def checked(function: Callable[..., Any], given: Mapping[str, Any], table: Table, owner: type) -> dict[str, Any]:

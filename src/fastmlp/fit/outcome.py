@@ -26,6 +26,7 @@ from ..kernels.structs import (
     SuspendedNets,
 )
 from ..nets.nets_evaluation import evaluate_nets
+from ..network.net_settings import PER_NET
 from ..optimizers.base import shared_text
 from ..population_result import PopulationResult
 from ..population_result.recorded_epochs import recorded_epochs
@@ -220,7 +221,7 @@ def result_of(
 ) -> PopulationResult:
     """Return the result of a fit of a population, whose time ends here."""
     monitor = task.monitored
-    settings = {**task.optimizer.settings, "l2": pop.l2, "dropout": pop.dropout, "init_scale": pop.init_scale}
+    settings = {**task.optimizer.settings, **{name: getattr(pop, name) for name in PER_NET}}
     of_nets = {name: value for name, value in settings.items() if isinstance(value, np.ndarray)}
     epochs, converged = outcome.all_epochs, converged_nets(task, outcome)
     seconds, compile_seconds = watch.read()

@@ -8,34 +8,77 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import wraps
 from inspect import Parameter, signature
-from typing import Any, TypeVar, cast
+from textwrap import wrap
+from typing import Any, NamedTuple, TypeVar, cast, get_type_hints
 
 from ..errors import likely_name
 from .docstrings import entries_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Class = TypeVar("Class", bound=type)
+Documented = TypeVar("Documented", bound=Any)
+MOST_CHARACTERS = 112  # of a line of names in a docstring
 
 
-def with_table(table: Any) -> Callable[[Function], Function]:
+class Table(NamedTuple):
+    """Table of keywords, of a TypedDict whose annotations have a row each, with the fields `default` and `check`.
+
+    rows : of the keywords, in the order of the signature
+    defaults : of the keywords, as checked values are
+    texts : docstrings with the texts, of which the last one counts
+    """
+
+    rows: dict[str, Any]
+    defaults: dict[str, Any]
+    texts: list[str]
+
+    @classmethod
+    def of(cls, *kinds: type, **names: Iterable[str]) -> Table:
+        """Return the table of the last of these TypedDicts; the others are its bases.
+
+        names : what stands for words in braces in the texts
+        """
+        hints = get_type_hints(kinds[-1], include_extras=True)
+        rows = {name: next(iter(hint.__metadata__)) for name, hint in hints.items()}
+        texts = [kind.__doc__ or "" for kind in kinds]  # python -OO removes docstrings
+        for word, of_word in names.items():
+            lines = f"\n{' ' * 8}".join(wrap(", ".join(of_word), MOST_CHARACTERS))
+            texts = [text.replace(f"{{{word}}}", lines) for text in texts]
+        return cls(rows, {k: row.check(row.default) if row.check else row.default for k, row in rows.items()}, texts)
+
+    def text(self, indent: int) -> str:
+        """Return the texts of all keywords, as entries of a docstring; indent : spaces before each but the first"""
+        entries: dict[str, str] = {}
+        for doc in self.texts:
+            entries |= entries_of(doc)
+        lines = "\n".join(entries[name] for name in self.rows if name in entries).splitlines()
+        return f"\n{' ' * indent}".join(lines)
+
+
+def with_table(table: Table) -> Callable[[Function], Function]:
     """Return a decorator that puts the keywords of a table into the signature and the docstring of a function.
 
-    table : Table of fit/keywords.py; the docstring has its texts in the place of the line {keywords}
+    The docstring has its texts in the place of the line {keywords}.
     """
 
     def decorated(function: Function) -> Function:
-        found = signature(function)
-        *parameters, packed = found.parameters.values()
+        written = signature(function)
+        *parameters, packed = written.parameters.values()
         parameters += (Parameter(name, Parameter.KEYWORD_ONLY, default=row.default) for name, row in table.rows.items())
-        function.__signature__ = found.replace(parameters=parameters)  # type: ignore[attr-defined]
+        function.__signature__ = written.replace(parameters=parameters)  # type: ignore[attr-defined]
         del function.__annotations__[packed.name]
-        if function.__doc__ is not None:  # python -OO removes docstrings
-            texts: dict[str, str] = {}
-            for doc in table.texts:
-                texts |= entries_of(doc)
-            lines = "\n".join(texts[name] for name in table.rows).splitlines()
-            function.__doc__ = function.__doc__.replace("{keywords}", f"\n{' ' * 8}".join(lines))
-        return function
+        return with_texts(table, 8)(function)
+
+    return decorated
+
+
+def with_texts(table: Table, indent: int = 4) -> Callable[[Documented], Documented]:
+    """Return a decorator that puts the texts of a table into the docstring of a class or function: for {keywords}."""
+
+    def decorated(documented: Documented) -> Documented:
+        if documented.__doc__ is not None:
+            documented.__doc__ = documented.__doc__.replace("{keywords}", table.text(indent))
+        return documented
 
     return decorated
 

@@ -18,17 +18,11 @@ from ..history import History
 from ..initialization import Init, check_init
 from ..interface.setting_checks import checked_dtype, checked_precision
 from ..kernels.structs import METRIC_NONE
+from ..network.net_settings import PER_NET
 from ..network.spec import Network
 from ..population_result import PopulationResult
 from ..runtime.memory_limits import check_params
 from .prediction import predicted_classes
-
-# Constructor arguments that may differ from net to net, with their bounds.
-PER_NET: dict[str, dict[str, Any]] = {
-    "dropout": {"low": 0.0, "high": 1.0, "open_high": True},
-    "l2": {"low": 0.0},
-    "init_scale": {"low": 0.0},
-}
 
 
 class NetBase:
@@ -55,19 +49,20 @@ class NetBase:
         def _is_in_mean(self) -> np.ndarray: ...  # of populations
         def _scores_of_piece(self, X: Any, y: Any, metric: int | None, weight: Any) -> tuple[int, Any]: ...
 
-    def _set_up(self, network: Network, n_nets: int, *, init: Init, dtype: Any, device: str, precision: str) -> None:
+    def _set_up(self, network: Network, n_nets: int, settings: dict[str, Any]) -> None:
         """Check the settings that all nets have in common, and store them.
 
         network : Network     architecture of the nets
         n_nets : int     number of nets
-        init, dtype, device, precision : as for MLP
+        settings : {name: value}     those of MLP
         """
+        init, device, dtype = settings["init"], settings["device"], settings["dtype"]
         self.network = network
         check_init(init)
         check_name(device)
         self.dtype, self.init = checked_dtype(dtype), init
         check_params(network.layer_sizes, network.layout.n_params, self.dtype.itemsize, n_nets)
-        self.precision = checked_precision(precision)
+        self.precision = checked_precision(settings["precision"])
         self.device, self._named_device = resolve(device), device
         self.preprocessing = None
         self.fits = 0

@@ -13,10 +13,10 @@ from typing import Any
 from ..errors import checked_count, checked_number, counted, shown, unknown_name
 from ..kernels.formulas import activations, losses
 from ..runtime.memory_limits import check_params
+from .net_settings import HIDDEN, NET_TABLE
 from .parameter_layout import Layout
 
 ELEMENTWISE = tuple(row.name for row in activations.ACTIVATIONS if row.name not in ("softmax", "exponential"))
-HIDDEN = tuple(row.name for row in activations.ACTIVATIONS if row.hidden)
 
 
 def activation_code(name: Any, choices: Sequence[str], kind: str) -> int:
@@ -144,28 +144,16 @@ class Network:
         return type(self), tuple(getattr(self, row.name) for row in fields(self) if row.init)
 
     @classmethod
-    def build(
-        cls,
-        layer_sizes,
-        hidden_activation,
-        output_activation,
-        loss,
-        dropout,
-        l2,
-        label_smoothing,
-        loss_constants: Mapping[str, Any],
-    ) -> Network:
+    def build(cls, layer_sizes: Any, settings: Mapping[str, Any]) -> Network:
         """Return the network for the arguments of MLP of the same names, after a check of all of them.
 
         Parameters
         ----------
-        layer_sizes, hidden_activation, output_activation, loss, dropout, l2 : as for MLP
-            Settings of the architecture.
-        label_smoothing : as for MLP
-            Further setting.
-        loss_constants : dict
-            {keyword of MLP: value} of constants of losses, such as huber_delta: those of other losses are checked and
-            left out, and a constant that is missing has its default.
+        layer_sizes : as for MLP
+            Numbers of units.
+        settings : dict
+            {keyword of MLP: value}; one that is missing has its default. Constants of other losses, such as
+            huber_delta, are checked and left out.
 
         Returns
         -------
@@ -177,6 +165,8 @@ class Network:
             If a size is below 1, a name is unknown, loss and output activation cannot be used together, or a number is
             out of range.
         """
+        settings = {**NET_TABLE.defaults, **settings}
+        loss, label_smoothing = settings["loss"], settings["label_smoothing"]
         if hasattr(layer_sizes, "tolist"):  # an array
             layer_sizes = layer_sizes.tolist()
         if not isinstance(layer_sizes, Sequence) or isinstance(layer_sizes, str) or len(layer_sizes) < 2:
@@ -190,15 +180,14 @@ class Network:
         row = losses.LOSSES[loss_code(loss)]
         hidden = [
             activation_code(name, HIDDEN, "hidden_activation")
-            for name in _per_hidden_layer("hidden_activation", hidden_activation, n_hidden)
+            for name in _per_hidden_layer("hidden_activation", settings["hidden_activation"], n_hidden)
         ]
-        rates = _per_hidden_layer("dropout", dropout, n_hidden)
+        rates = _per_hidden_layer("dropout", settings["dropout"], n_hidden)
         checked_number("label_smoothing", label_smoothing, 0.0, 1.0, open_high=True)
         if label_smoothing and loss != "softmax_cross_entropy":
             raise ValueError(f"label_smoothing belongs to softmax_cross_entropy, but the loss is {row.name!r}.")
-        checked = {name: checked_number(name, value, 0.0, open_low=True) for name, value in loss_constants.items()}
-        constants = {**losses.CONSTANTS, **checked}
-        output = output_code(row, output_activation)
+        constants = {name: checked_number(name, settings[name], 0.0, open_low=True) for name in losses.CONSTANTS}
+        output = output_code(row, settings["output_activation"])
         if output == activations.SOFTMAX and sizes[-1] == 1:
             raise ValueError(
                 "softmax over one output is always 1. Use two outputs, or loss='binary_cross_entropy' with one."
@@ -210,7 +199,7 @@ class Network:
             loss_constant=constants[row.constant] if row.constant else 0.0,
             label_smoothing=float(label_smoothing),
             dropout=tuple(checked_number("dropout", x, 0.0, 1.0, open_high=True) for x in rates),
-            l2=checked_number("l2", l2, 0.0),
+            l2=checked_number("l2", settings["l2"], 0.0),
         )
 
     def arguments(self) -> dict[str, Any]:

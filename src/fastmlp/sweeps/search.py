@@ -17,7 +17,8 @@ from ..interface.user_warnings import warn_user
 from ..kernels.structs import METRIC_NONE
 from ..runtime.ctrl_c import StopFlag, ending_with, stop_flag
 from ..sampling import folds
-from .space import configurations_of, default_loss, groups_of, population_of, warn_of_classes
+from .guessed_loss import default_loss, warn_of_classes
+from .space import configurations_of, groups_of, population_of
 
 GROUPS_AT_A_TIME = 8  # populations whose tasks an executor has at a time
 POLL = 0.2  # seconds between two looks at them

@@ -12,22 +12,19 @@ from typing import Any
 import numpy as np
 
 from ..errors import is_distribution, unknown_name
-from ..interface.user_warnings import warn_user
-from ..kernels.formulas.losses import CONSTANTS
 from ..kernels.formulas.update_rules import HYPER_PARAMETERS
 from ..mlp import MLP
+from ..network.net_settings import IN_SPACE, PER_NET
 from ..optimizers import OPTIMIZERS, Optimizer, optimizer_from_name
 from ..population import Population
+from .guessed_loss import n_outputs_of
 
-NET_SETTINGS = ("hidden_activation", "output_activation", "loss", "label_smoothing", *CONSTANTS, "init")
-PER_NET = ("dropout", "l2", "init_scale")
 FIT_SETTINGS = ("epochs", "batch_size", "schedule", "shuffle")
 OPTIMIZER_SETTINGS = tuple(dict.fromkeys(f.name for cls in OPTIMIZERS.values() for f in fields(cls)))
 PER_NET_OF_OPTIMIZER = tuple(row.name for row in HYPER_PARAMETERS)  # numbers; others are the same for all nets
 PER_LAYER = ("hidden_layer_sizes", "hidden_activation")  # settings for which a tuple is one value, not choices
-MANY_CLASSES = 50  # whole numbers from this one on are taken for quantities, not classes
 MOST_REPEATED = 1000  # repeated draws in a row after which a space with distributions counts as exhausted
-KNOWN = ("hidden_layer_sizes", "optimizer", *NET_SETTINGS, *PER_NET, *FIT_SETTINGS, *OPTIMIZER_SETTINGS)
+KNOWN = ("hidden_layer_sizes", "optimizer", *IN_SPACE, *PER_NET, *FIT_SETTINGS, *OPTIMIZER_SETTINGS)
 
 
 def _axis_of(name: str, value: Any) -> Any:
@@ -127,7 +124,7 @@ def population_of(configurations, X, y, cv, device, dtype, seed) -> tuple[Popula
     """Return a population with cv nets for each configuration of `configurations`, and the arguments of its fit."""
     shared = configurations[0]
     repeated = lambda values: np.repeat(np.asarray(values, np.float64), cv)
-    settings: dict[str, Any] = {name: shared[name] for name in NET_SETTINGS if name in shared}
+    settings: dict[str, Any] = {name: shared[name] for name in IN_SPACE if name in shared}
     settings |= {name: repeated([row[name] for row in configurations]) for name in PER_NET if name in shared}
     settings |= {"device": device, "dtype": dtype, "random_state": seed}
     pop = Population(layer_sizes_of(shared, X, y), len(configurations) * cv, **settings)
@@ -145,38 +142,8 @@ def population_of(configurations, X, y, cv, device, dtype, seed) -> tuple[Popula
 
 def refit(row, X, y, device, dtype, seed, verbose) -> MLP:
     """Return a net trained with a configuration on all samples."""
-    settings = {name: row[name] for name in (*NET_SETTINGS, *PER_NET) if name in row}
+    settings = {name: row[name] for name in (*IN_SPACE, *PER_NET) if name in row}
     net = MLP(layer_sizes_of(row, X, y), **settings, device=device, dtype=dtype, random_state=seed)
     fit = {name: row[name] for name in FIT_SETTINGS if name in row}
     net.fit(X, y, optimizer=optimizer_of(row), verbose=verbose, **fit)
     return net
-
-
-# ---- the loss where the user names none
-
-
-def default_loss(y: np.ndarray) -> str:
-    """Return the loss for targets: whole numbers from 0 to below MANY_CLASSES in one column are classes."""
-    are_whole = y.size > 0 and (y.ndim == 1 or y.shape[1:] == (1,)) and np.array_equal(y, np.floor(y))
-    if not are_whole or y.min() < 0 or y.max() >= MANY_CLASSES:
-        return "squared_error"
-    return "binary_cross_entropy" if y.max() <= 1 else "softmax_cross_entropy"
-
-
-def warn_of_classes(y: np.ndarray, loss: str) -> None:
-    """Warn if the default loss takes floats for more than two classes, which may be meant as quantities."""
-    if loss == "softmax_cross_entropy" and y.dtype.kind == "f":
-        warn_user(
-            f"y has whole numbers from {y.min():g} to {y.max():g}, which are taken for {n_outputs_of(loss, y)} classes "
-            "although they are floats. If they are quantities, add 'loss': 'squared_error' to the space; if they are "
-            f"classes, add 'loss': {loss!r}, or give integers."
-        )
-
-
-def n_outputs_of(loss: str, y: np.ndarray) -> int:
-    """Return the number of outputs of a net with this loss for targets y."""
-    if y.ndim == 2 and y.shape[1] > 1:
-        return y.shape[1]
-    if loss == "softmax_cross_entropy":
-        return max(2, int(y.max()) + 1)
-    return int(y.max()) + 1 if loss == "binary_cross_entropy" and y.max() > 1 else 1

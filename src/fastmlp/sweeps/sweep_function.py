@@ -48,10 +48,9 @@ def sweep(  # noqa: PLR0913
         Targets, as for MLP.fit.
     space : dict
         {setting: a list of choices, a frozen SciPy distribution, or one value}. Settings are hidden_layer_sizes (a
-        tuple with the units of each hidden layer), hidden_activation, output_activation, loss, label_smoothing,
-        huber_delta, init, dropout, l2 and init_scale of MLP, optimizer and its
-        settings such as learning_rate, and epochs, batch_size, schedule and shuffle of fit. The default loss depends on
-        y: whole numbers from 0 to 49 are classes.
+        tuple with the units of each hidden layer), those of MLP but for dtype, device, precision and random_state,
+        optimizer and its settings such as learning_rate, and epochs, batch_size, schedule and shuffle of fit. The
+        default loss depends on y: whole numbers from 0 to 49 are classes.
     n : int, default 50
         Number of configurations. If a space of lists has fewer, all of them are tried.
     cv : int, default 3

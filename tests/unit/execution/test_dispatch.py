@@ -32,7 +32,7 @@ FLOAT32 = np.dtype("float32")
 
 @cache
 def network(sizes, dropout=0.0):
-    return Network.build(sizes, "relu", None, "squared_error", dropout, 0.0, 0.0, {})
+    return Network.build(sizes, {"dropout": dropout})
 
 
 FEW, MANY, SHARDS = "batch_simd_4", "batch_simd_16", "batch_simd_data_parallel"

@@ -9,20 +9,9 @@ from fastmlp.kernels.formulas.activations import ACTIVATIONS
 from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.network.spec import ELEMENTWISE, Network
 
-GOOD = {
-    "layer_sizes": (3, 4, 5, 2),
-    "hidden_activation": "relu",
-    "output_activation": None,
-    "loss": "squared_error",
-    "dropout": 0.0,
-    "l2": 0.0,
-    "label_smoothing": 0.0,
-    "loss_constants": {},
-}
 
-
-def build(**changes):
-    return Network.build(**GOOD | changes)
+def build(layer_sizes=(3, 4, 5, 2), **settings):
+    return Network.build(layer_sizes, settings)
 
 
 BAD = [
@@ -55,7 +44,7 @@ BAD = [
     ("l2", float("inf"), "l2 must be a number .* but it is inf"),
     ("label_smoothing", 0.1, "label_smoothing belongs to softmax_cross_entropy, but the loss is 'squared_error'"),
     ("label_smoothing", 1.0, "label_smoothing must be a number"),
-    ("loss_constants", {"huber_delta": 0.0}, "huber_delta must be a number"),
+    ("huber_delta", 0.0, "huber_delta must be a number"),
 ]
 
 
@@ -112,4 +101,4 @@ def test_network_is_immutable():
 
 def test_a_loss_of_the_users_own_is_refused_with_what_can_be_done():
     with pytest.raises(ValueError, match=r"^loss must be a name, .* train the net by net.loss_and_gradient"):
-        Network.build(**GOOD | {"loss": lambda y, output: (y - output) ** 4})
+        build(loss=lambda y, output: (y - output) ** 4)

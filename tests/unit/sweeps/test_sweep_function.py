@@ -15,7 +15,7 @@ from fastmlp import MLP, Population, sweep
 from fastmlp.executors.workers import ProcessWorkers
 from fastmlp.sampling import folds
 from fastmlp.sweeps import search
-from fastmlp.sweeps.space import default_loss, n_outputs_of
+from fastmlp.sweeps.guessed_loss import default_loss, n_outputs_of
 
 
 @pytest.fixture

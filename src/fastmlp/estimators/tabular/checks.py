@@ -61,8 +61,9 @@ def estimator_recipe(estimator: Any, has_held_out: bool) -> tuple[Recipe, Tuning
         activation_code(recipe.activation, HIDDEN, "activation")
     if not {"activation", "dropout", "label_smoothing"}.isdisjoint(given):  # as an error before the table is looked at
         loss = OF_CLASSES if estimator._is_classifier else OF_NUMBERS
-        sizes, smoothing = (1, *[1] * len(recipe.hidden), 2), recipe.label_smoothing_for(loss)
-        Network.build(sizes, recipe.activation_for(loss), None, loss, recipe.dropout, 0.0, smoothing, {})
+        settings = {"hidden_activation": recipe.activation_for(loss), "loss": loss, "dropout": recipe.dropout}
+        settings["label_smoothing"] = recipe.label_smoothing_for(loss)
+        Network.build((1, *[1] * len(recipe.hidden), 2), settings)
     return recipe, tuning
 
 
