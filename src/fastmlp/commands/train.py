@@ -30,7 +30,7 @@ from ..tables.target import CLASSIFICATION, Target
 from .metrics_table import baseline_sentences, measure_parts, print_metrics
 from .train_options import OF_RECIPE, TrainOptions
 from .train_table import Log, Part, Prepared, encoded_part, read_in_pieces, read_test_part, read_training_table
-from .training_split import balanced_weights, record_split, split_of
+from .training_split import balanced_weights, split_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -171,7 +171,7 @@ def train_prepared(model: TableModel, prepared: Prepared, options: TrainOptions,
     if model.data.folds is None and prepared.data.folds is not None:  # no time for a net of each fold
         split = {}
     if model.left_out is None and not (model.found is not None and model.found.interrupted):
-        record_split(model.history, split, options.class_weight)
+        (model.history.settings if isinstance(model.nets, MLP) else model.history.arguments).update(split)
     elif model.left_out is not None and not model.interrupted:
         log(f"The time of the fit was over: {counted(model.n_wanted - model.left_out[1], 'net')} had not begun.")
 

@@ -3,57 +3,24 @@
 from __future__ import annotations
 
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import counted
-from ..history import History
-from ..mlp import MLP
-from ..population_result import PopulationResult
 from ..streams.table_sources import read_tables
 from ..table_training.encoded_rows import EncodedRows, Rows, fold_numbers, held_out_rows
 from ..table_training.recipes import Recipe
 from ..tables.base_column import Note
 from ..tables.target import CLASSIFICATION, Target, rows_with_target
 
-# Keys of History.settings and PopulationResult.arguments: how `fastmlp train` split the table and weighed its classes.
-SHARE, FOLDS, SEED = "validation_share", "validation_folds", "validation_seed"
-CLASS_WEIGHT, BALANCED = "class_weight", "balanced"
+# Keys of History.settings and PopulationResult.arguments: how `fastmlp train` split the table, and a checksum of the
+# targets that it trained on.
+SHARE, FOLDS, SEED, CHECKSUM = "validation_share", "validation_folds", "validation_seed", "targets_checksum"
 Parts = dict[str, tuple[np.ndarray, np.ndarray]]  # samples (X, y) by part
 MOST_ROWS = 10_000  # of each part of each net, where nets have parts of their own
-EQUAL = 1e-3  # relative difference up to which a validation loss equals the recorded one
-
-
-class LastFit(NamedTuple):
-    """Settings and validation loss of the last fit of a net, or of the best net of several.
-
-    settings : settings of the fit, as in History.settings
-    validation_loss : validation loss of the parameters that were kept, or None
-    member : number of the net
-    """
-
-    settings: dict[str, Any]
-    validation_loss: float | None
-    member: int
-
-
-def last_fit(net: Any) -> LastFit | None:
-    """Return what is known of the last fit of an MLP or Population."""
-    result = getattr(net, "result", None)
-    if result is not None:
-        best = result.best
-        is_loss = result.monitor == "validation_loss"
-        return LastFit(result.arguments, float(result.best_value[best]) if is_loss else None, best)
-    history = getattr(net, "history", None)
-    if history is None:
-        return None
-    recorded = history.validation_loss
-    if recorded is None or not len(recorded):
-        return LastFit(history.settings, None, 0)
-    row = len(recorded) - 1 if history.best_epoch is None else min(history.best_epoch, len(recorded) - 1)
-    return LastFit(history.settings, float(recorded[row]), 0)
 
 
 class NetSamples(NamedTuple):
@@ -118,44 +85,32 @@ def training_split(net: Any, X: np.ndarray, y: np.ndarray) -> NetSamples:
     """Return the parts of the table that nets were trained on; of another table, all of it as one part.
 
     The rows are split again with the recorded share, or folds, and seed. The table is taken for the training table only
-    if the validation loss on the held-out rows equals the recorded one.
+    if its targets to train on have the recorded checksum.
 
-    net : MLP with the History of its fit, or Population with its result, whose best net is looked at
+    net : MLP with the History of its fit, or Population with its result
     X, y : features (n_rows, n_features) and encoded targets of the table
     """
     undivided = NetSamples({"": (X, y)})
-    fit = last_fit(net)
-    if fit is None or fit.validation_loss is None:
+    history, result = getattr(net, "history", None), getattr(net, "result", None)
+    settings = result.arguments if result is not None else {} if history is None else history.settings
+    if CHECKSUM not in settings:
         return undivided
-    settings = fit.settings
-    n_training, n_validation = settings.get("n_samples"), settings.get("n_validation")
-    if not n_validation or len(X) != n_training + n_validation:
-        return undivided
-    classes = y if net.preprocessing is not None and net.preprocessing.target.classes else None
-    generator = np.random.RandomState(settings.get(SEED, 0))
-    weights = recorded_class_weights(net, y)  # by which the loss was recorded
-    has_loss = lambda rows: _has_loss(net, fit, X[rows], y[rows], None if weights is None else weights[y[rows]])
+    classes = y if net.preprocessing.target.classes else None
+    generator = np.random.RandomState(settings[SEED])
     if n_folds := settings.get(FOLDS):
         n_each, remainder = divmod(getattr(net, "n_nets", 1), n_folds)
-        if not n_each or remainder:  # some of the nets, by themselves
+        if not n_each or remainder or checksum(y) != settings[CHECKSUM]:  # some of the nets, by themselves
             return undivided
         folds = fold_numbers(classes, len(y), n_folds, generator)
-        if not has_loss(np.flatnonzero(folds == fit.member // n_each)):
-            return undivided
         return NetSamples({"": (X, y)}, _parts_of_nets(X, y, folds, n_each), folds)
-    if not settings.get(SHARE):
-        return undivided
     training, held_out = held_out_rows(classes, len(y), settings[SHARE], generator)
-    if len(held_out) != n_validation or not has_loss(held_out):
+    if not len(held_out) or checksum(y[training]) != settings[CHECKSUM]:
         return undivided
     return NetSamples({"training": (X[training], y[training]), "validation": (X[held_out], y[held_out])})
 
 
-def recorded_class_weights(net: Any, y: np.ndarray) -> np.ndarray | None:
-    """Return the weight of each class in the last fit of a net, (n_classes,), or None; y : encoded targets"""
-    fit = last_fit(net)
-    is_balanced = fit is not None and fit.settings.get(CLASS_WEIGHT) == BALANCED
-    return balanced_weights(np.asarray(y), net.preprocessing.target) if is_balanced else None
+def checksum(y: np.ndarray) -> int:
+    return zlib.crc32(y.tobytes())
 
 
 def balanced_weights(codes: np.ndarray, target: Target) -> np.ndarray:
@@ -168,14 +123,6 @@ def balanced_weights(codes: np.ndarray, target: Target) -> np.ndarray:
     counts = np.bincount(codes, minlength=target.n_outputs)
     weights: np.ndarray = len(codes) / (np.count_nonzero(counts) * np.maximum(counts, 1))
     return weights
-
-
-def _has_loss(net: Any, fit: LastFit, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> bool:
-    """Return whether the loss on held-out rows is the recorded one; weights : of the rows, or None"""
-    assert fit.validation_loss is not None
-    one = net if isinstance(net, MLP) else net.net(fit.member)
-    loss = one.evaluate(X, y, sample_weight=weights)["loss"]
-    return bool(np.isclose(loss, fit.validation_loss, rtol=EQUAL, atol=1e-6))
 
 
 def _parts_of_nets(X: np.ndarray, y: np.ndarray, folds: np.ndarray, n_each: int) -> Parts:
@@ -196,14 +143,8 @@ def _parts_of_nets(X: np.ndarray, y: np.ndarray, folds: np.ndarray, n_each: int)
 
 
 def split_of(data: EncodedRows, recipe: Recipe, seed: int) -> dict[str, Any]:
-    """Return what says which rows nets hold out, as the records of a fit have it; empty for rows in pieces."""
+    """Return what training_split needs, as the records of a fit have it; nothing for rows in pieces."""
     if not isinstance(data.training, Rows):
         return {}
     of_rows = {SHARE: recipe.validation_fraction} if data.folds is None else {FOLDS: recipe.n_folds}
-    return {**of_rows, SEED: seed}
-
-
-def record_split(history: History | PopulationResult, split: dict[str, Any], class_weight: str | None) -> None:
-    """Add to the records of a fit what training_split needs: what split_of returns, and --class-weight if given."""
-    weights = {} if class_weight is None or not split else {CLASS_WEIGHT: class_weight}
-    (history.settings if isinstance(history, History) else history.arguments).update(split | weights)
+    return {**of_rows, SEED: seed, CHECKSUM: checksum(data.training.y)}

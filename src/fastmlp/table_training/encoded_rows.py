@@ -8,7 +8,6 @@ import numpy as np
 
 from ..streams.row_file import RowFile
 
-MOST_ROWS = 50_000  # evenly spaced rows of a larger held-out part decide on the temperature
 MOST_SEED = 2**31 - 1  # of seeds that are drawn
 
 

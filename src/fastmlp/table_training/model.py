@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..class_probabilities import logits
+from ..class_probabilities import MOST_ROWS, fit_temperature, logits
 from ..execution.dispatch import IN_TURN
 from ..fit.interrupt_warnings import was_interrupted
 from ..kernels.jit.compile_time import notices
@@ -25,10 +25,9 @@ from ..tables.bins import class_indicators
 from ..tables.features import encode_columns, fit_columns, with_numbers
 from ..tables.number_columns import NumericEncoding
 from ..tables.target import check_range
-from .encoded_rows import MOST_ROWS, MOST_SEED, EncodedRows, FileRows, Rows, Targets, fold_numbers, held_out_rows
-from .epochs_in_time import FitsInTime, planned_in_time
+from .encoded_rows import MOST_SEED, EncodedRows, FileRows, Rows, Targets, fold_numbers, held_out_rows
 from .folds import fit_each, folds_at_once
-from .recipe_fit import Budget, fit_nets, fit_temperature, make_nets
+from .recipe_fit import Budget, FitsInTime, fit_nets, make_nets, planned_in_time
 from .recipes import OF_CLASSES, OF_LABELS, OF_NUMBERS, Recipe
 from .tuning import Found, Search, Tuning
 

@@ -1,29 +1,48 @@
-"""Nets for a table, their fits by a recipe in the time that there is, and the temperature of their probabilities."""
+"""Nets for a table and their fits by a recipe, within a time limit: as many epochs and nets as there is time for.
+
+A fit that is cut off in the middle of a cycle of the learning rate is worse than one with a shorter cycle. So a short
+fit of a part of the rows measures how long an epoch takes, and the recipe gets as many epochs as fit into the time,
+and fewer nets if these would be too few epochs. Of nets that are trained one after another, the first ones show what
+the measurement got wrong, and those after them get as many epochs as there is time for. Each fit has a limit as well.
+"""
 
 from __future__ import annotations
 
-from math import exp, log, sqrt
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.special import log_expit, log_softmax
 
 from ..callbacks import EarlyStopping
-from ..errors import checked_number
+from ..console.fit_time import compiling_in_limit
+from ..errors import DivergenceWarning, checked_number, counted
+from ..execution.dispatch import IN_TURN, FitsAtOnce
+from ..fit.fits_on_threads import run_on_threads
+from ..fit.interrupt_warnings import require_complete
 from ..fit.rows import OnDisk
 from ..history import History
 from ..initialization import UniformByFanIn
 from ..kernels.jit.compile_time import Stopwatch
 from ..mlp import MLP
-from ..network.spec import Network
 from ..optimizers import AdamW, Optimizer
 from ..population import Population
-from .encoded_rows import MOST_ROWS, FileRows, Rows
+from ..runtime.ctrl_c import StopFlag, stop_flag
+from ..runtime.thread_count import with_threads
+from .encoded_rows import EncodedRows, FileRows, Rows
 from .recipes import Recipe
 
 SCHEDULE, CLIP_NORM = "flat_cosine", 1.0
 SHORTEST = 1e-3  # seconds: time limit of a fit that begins when the time is over, and makes one step
 TRIAL_SHARE = 0.05  # of a limit that the trial of bins may take
+SHARE = 0.95  # of the time left that planned epochs take; the rest is for what an estimate cannot know
+FEWEST_EPOCHS = 10  # nets are left out before they get fewer epochs
+SHORT_EPOCHS = 1.0  # seconds of the first epochs of all nets that are trained to their end, however short the limit
+PROBE_SHARE = 0.03  # of the time left that a measurement takes at least: a short fit shows what any fit costs
+PROBE_EPOCHS = 2.0  # whole epochs after which a measurement is long enough in any case
+MOST_PROBING = 0.05  # of the time left, for all measurements
 
 
 class Budget:
@@ -109,84 +128,164 @@ def fit_nets(
     return history
 
 
-LARGEST = 20.0  # bounds of the temperature: from 1 / LARGEST to LARGEST
-TOLERANCE = 1e-4  # of the logarithm of the temperature
-LEAST_GAIN = 1.92  # nats over all samples: the likelihood-ratio test of one parameter at 5 %
-ANY_GAIN = 1e-3  # nats, beyond what rounding can make
-GOLDEN = (sqrt(5.0) - 1.0) / 2.0
+# ---- as many epochs and nets as there is time for
 
 
-def row_losses(
-    logits: np.ndarray, y: np.ndarray, temperature: float = 1.0, is_multilabel: bool = False, doubt: float = 0.0
-) -> np.ndarray:
-    """Return the log loss of each sample by the mean probabilities of nets, float64 (n_samples,).
+def seconds_per_epoch(make_nets: Callable[[], Any], data: EncodedRows, recipe: Recipe, seconds: float) -> float:
+    """Return how long an epoch of nets takes, measured on a part of the rows.
 
-    It is that of class_probabilities.log_probabilities_of; of labels, the mean over them.
+    make_nets : function that returns new nets, which are trained for a moment
+    seconds : time that is left for all
 
-    logits : (n_nets, n_samples, n_outputs)
-    y : (n_samples,) class numbers, or (n_samples, n_labels) of 0 and 1
-    doubt : probability with which a class or label is taken for another one
+    Raises
+    ------
+    KeyboardInterrupt
+        After Ctrl-C, since there is no net to keep yet.
     """
-    z = logits.astype(np.float64) / temperature
-    if is_multilabel:
-        log_p, log_q = (np.logaddexp.reduce(log_expit(of)) - log(len(z)) for of in (z, -z))
-        y = y + doubt * (1.0 - 2.0 * y)
-        losses: np.ndarray = -(y * log_p + (1.0 - y) * log_q).mean(axis=1)
-        return losses
-    log_p = np.logaddexp.reduce(log_softmax(z, axis=-1)) - log(len(z))
-    own = log_p[np.arange(len(y)), y]
-    return -own - doubt * ((log_p.sum(axis=1) - own) / (log_p.shape[1] - 1) - own)
+    rows, held_out = data.training, data.held_out
+    n_rows, n_batch = rows.n_rows, recipe.batch_rows(rows.n_rows)
+
+    def timed(n: int, n_epochs: int) -> float:
+        """Return how long a fit of n rows takes."""
+        held = None if held_out is None else held_out.take(np.arange(max(1, round(n / n_rows * held_out.n_rows))))
+        probe = replace(recipe, batch_size=n_batch, epochs=n_epochs)
+        history = fit_nets(make_nets(), rows.take(np.arange(n)), held, probe, verbose=0)
+        require_complete(history)
+        return float(history.seconds - history.compile_seconds)
+
+    spent = timed(min(n_rows, n_batch), 1)  # slow, since it loads modules and kernels
+    n_batches = 1
+    while True:
+        n, n_epochs = min(n_rows, n_batches * n_batch), max(1, n_batches * n_batch // n_rows)
+        share = n_epochs * n / n_rows
+        taken = timed(n, n_epochs)
+        spent += taken
+        is_long = taken >= PROBE_SHARE * seconds or share >= PROBE_EPOCHS
+        if is_long or spent + 4 * taken > MOST_PROBING * seconds:
+            return taken / share
+        n_batches *= 4
 
 
-def fit_temperature(
-    logits: np.ndarray, y: np.ndarray, weights: np.ndarray | None, network: Network, is_multilabel: bool = False
+def affordable(recipe: Recipe, epoch_seconds: float, seconds: float, keeps_nets: bool = False) -> tuple[Recipe, str]:
+    """Return (recipe with as many epochs as there is time for, and fewer nets if needed; a sentence on that, or "").
+
+    epoch_seconds : how long an epoch of all nets takes
+    seconds : time that is left
+    keeps_nets : whether no nets are left out
+
+    Where there is no time for an epoch of a net for each fold, or if the folds are those of single nets, for
+    FEWEST_EPOCHS, those that are trained all hold out the same rows.
+
+    >>> found, _ = affordable(Recipe(n_nets=5, epochs=100), epoch_seconds=0.5, seconds=10.0)
+    >>> found.n_nets, found.epochs, found.patience
+    (5, 19, 19)
+    >>> found, _ = affordable(Recipe(n_nets=5, epochs=100), epoch_seconds=2.0, seconds=10.0)
+    >>> found.n_nets, found.epochs
+    (2, 11)
+    """
+    n_epochs = SHARE * seconds / max(epoch_seconds, 1e-9)
+    if n_epochs >= recipe.epochs:
+        return recipe, ""
+    of_single_nets = recipe.own_folds or n_epochs * recipe.n_nets < 1.0
+    if recipe.n_folds > 1 and of_single_nets and not keeps_nets:
+        alike = replace(recipe, n_nets=recipe.n_nets_of_all_folds, n_folds=1, own_folds=False)
+        found, note = affordable(alike, epoch_seconds, seconds)
+        has_all = found.n_nets == alike.n_nets
+        return (replace(recipe, epochs=found.epochs, patience=found.patience) if has_all else found), note
+    n_nets = recipe.n_nets
+    if n_epochs < FEWEST_EPOCHS and not keeps_nets:
+        n_nets = min(n_nets, max(1, int(n_nets * n_epochs / min(FEWEST_EPOCHS, recipe.epochs))))
+    epochs = min(recipe.epochs, max(1, int(n_epochs * recipe.n_nets / n_nets)))
+    changed = replace(recipe, n_nets=n_nets, epochs=epochs, patience=min(recipe.patience, epochs))
+    if (each := epoch_seconds * n_nets / recipe.n_nets) > seconds:
+        return changed, (
+            f"The time limit leaves {seconds:.2g} s, and one epoch of {counted(n_nets * recipe.n_folds, 'net')} takes "
+            f"about {each:.2g} s: {_size(changed)} is all that is trained, instead of {_size(recipe)}; raise the limit."
+        )
+    return changed, f"The time limit is enough for {_size(changed)}, instead of {_size(recipe)}."
+
+
+def _size(recipe: Recipe) -> str:
+    return f"{counted(recipe.n_nets_of_all_folds, 'net')} of {counted(recipe.epochs, 'epoch')}"
+
+
+def planned_in_time(
+    recipe: Recipe, make: Callable[[Recipe], Any], data: EncodedRows, at_once: FitsAtOnce, budget: Budget
+) -> tuple[Recipe, str, FitsAtOnce]:
+    """Plan a training by a recipe in a budget.
+
+    make : makes untrained nets by a recipe
+    at_once : how many nets of folds would be trained at the same time without a limit
+    budget : is told to complete the first epochs of its fits if these take no longer than the whole limit, or than
+        SHORT_EPOCHS seconds
+
+    Returns (recipe with as many epochs and nets as there is time for, a sentence on what is left out or "", how many
+    nets of folds are trained at the same time).
+    """
+    epoch_seconds = _epoch_seconds_of_all(recipe, make, data, at_once, budget.left() or SHORTEST)
+    all_at_once = 1 < at_once.n_fits == recipe.n_nets_of_all_folds  # fewer nets would have no more epochs
+    planned, note = affordable(recipe, epoch_seconds, budget.left(), all_at_once)
+    share = planned.n_nets_of_all_folds / recipe.n_nets_of_all_folds
+    if share < 1.0 and at_once.n_fits > 1:  # fewer nets at the same time would leave processors idle
+        return planned_in_time(recipe, make, data, IN_TURN, budget)
+    budget.completes_epoch = epoch_seconds * share <= max(budget.seconds, SHORT_EPOCHS)
+    return planned, note and note + compiling_in_limit(budget.compiled(), budget.seconds), at_once
+
+
+def _epoch_seconds_of_all(
+    recipe: Recipe, make: Callable[[Recipe], Any], data: EncodedRows, at_once: FitsAtOnce, seconds_left: float
 ) -> float:
-    """Return the temperature with the lowest loss of held-out samples, by golden-section search; arguments as above.
+    """Return how long an epoch of all nets takes, as often as they are trained."""
+    measured, n_turns, found = recipe, 1, list[float]()
+    if data.folds is not None:  # nets are trained each by itself
+        measured, n_turns = replace(recipe, n_nets=1, n_folds=1), -(-recipe.n_nets_of_all_folds // at_once.n_fits)
+        data = data.without(0)
 
-    Logits are divided by it, of each of several nets, whose mean probabilities then fit. Answers of one net do not
-    change, since the order of its logits does not. Source: Guo, Pleiss, Sun and Weinberger 2017.
+    def measure() -> None:
+        found.append(seconds_per_epoch(lambda: make(measured), data, recipe, seconds_left))
 
-    1.0 if no temperature lowers the loss by more than chance would, or the logits are not finite. Of nets that learned
-    smoothed targets, whose probabilities are too small on purpose, any gain counts. The loss is that of targets that
-    are smoothed as by Platt 1999, with the probability 1 / (n_samples + 2) of another class, so that samples that are
-    all predicted correctly do not make a net infinitely sure.
+    with warnings.catch_warnings(), stop_flag() as flag:
+        warnings.simplefilter("ignore", DivergenceWarning)  # the training itself will warn
+        if at_once.n_fits == 1:
+            measure()
+        else:  # fits at the same time slow each other down
+            run_on_threads(
+                partial(with_threads, at_once.n_threads, measure), at_once.n_fits, StopFlag(flag), lambda: None
+            )
+    return n_turns * max(found)
 
-    >>> from fastmlp import MLP
-    >>> network = MLP((1, 2), loss="softmax_cross_entropy").network
-    >>> logits = np.tile([4.0, 0.0], (1, 100, 1))  # sure of class 0, which 3 of 4 samples have
-    >>> temperature = fit_temperature(logits, np.arange(100) % 4 == 3, None, network)
-    >>> round(float(np.exp(4 / temperature)), 1)  # odds
-    2.9
+
+class FitsInTime:
+    """Fits one after another in the time that is left, each with the epochs for which the fits before it show time.
+
+    Fits at the same time are a turn: all of the first turn have the planned epochs, and each of a later turn goes by
+    those of earlier turns, not by others of its own turn that a faster thread has finished.
+
+    budget : time that is left for all of them
+    n_fits : number of fits
+    recipe : planned, for the first fits
+    wanted : recipe without a limit; no fit has more epochs or patience
+    n_at_once : number of fits at the same time, each on a thread of its own
     """
-    y = np.asarray(y)
-    if len(y) > MOST_ROWS:
-        rows = np.linspace(0, len(y) - 1, MOST_ROWS).astype(np.intp)
-        logits, y, weights = logits[:, rows], y[rows], None if weights is None else weights[rows]
-    if not len(y) or not np.isfinite(logits).all() or (weights is not None and not weights.sum() > 0.0):
-        return 1.0
-    y = y.astype(np.float64 if is_multilabel else np.intp)
-    n = len(y) if weights is None else float(weights.sum() ** 2 / np.square(weights).sum())  # Kish's effective size
-    loss = lambda log_t: np.average(row_losses(logits, y, exp(log_t), is_multilabel, 1.0 / (n + 2.0)), weights=weights)
-    best = golden_section(loss, -log(LARGEST), log(LARGEST), TOLERANCE)
-    gain = n * (y.shape[1] if is_multilabel else 1) * (loss(0.0) - loss(best))
-    return exp(best) if gain > (ANY_GAIN if network.label_smoothing else LEAST_GAIN) else 1.0
 
+    def __init__(self, budget: Budget, n_fits: int, recipe: Recipe, wanted: Recipe, n_at_once: int = 1):
+        self._budget, self._n_turns, self._n_at_once = budget, -(-n_fits // n_at_once), n_at_once
+        self._recipe, self._wanted = recipe, wanted
+        self._epoch_seconds: dict[int, float] = {}  # of the fits that have ended, by their numbers
 
-def golden_section(function, low: float, high: float, tolerance: float) -> float:
-    """Return the minimum of a function with one minimum between low and high (Kiefer 1953).
+    def fit(self, k: int, train: Callable[[Recipe, Budget], Any]) -> Any:
+        """Return what `train` returns for fit k, a History or PopulationResult; it gets a recipe, and its time."""
+        budget = self._budget.part(self._n_turns - k // self._n_at_once)
+        result = train(self._recipe_of(k, budget), budget)
+        if n_epochs := int(np.max(result.epochs)):
+            self._epoch_seconds[k] = (budget.elapsed() - budget.compiled()) / n_epochs
+        return result
 
-    >>> round(golden_section(lambda x: (x - 1.0) ** 2, -3.0, 4.0, 1e-6), 5)
-    1.0
-    """
-    a, b = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-    at_a, at_b = function(a), function(b)
-    while high - low > tolerance:
-        if at_a < at_b:
-            high, b, at_b = b, a, at_a
-            a = high - GOLDEN * (high - low)
-            at_a = function(a)
-        else:
-            low, a, at_a = a, b, at_b
-            b = low + GOLDEN * (high - low)
-            at_b = function(b)
-    return (low + high) / 2.0
+    def _recipe_of(self, k: int, budget: Budget) -> Recipe:
+        before = k // self._n_at_once * self._n_at_once  # fits of earlier turns
+        ended = [seconds for fit, seconds in sorted(self._epoch_seconds.copy().items()) if fit < before]
+        if not (budget.is_limited and ended):
+            return self._recipe
+        slowest = max(ended[-self._n_at_once :])
+        epochs = min(self._wanted.epochs, max(1, int(SHARE * budget.left() / slowest)))
+        return replace(self._recipe, epochs=epochs, patience=min(self._wanted.patience, epochs))

@@ -24,8 +24,7 @@ from ..mlp import MLP
 from ..population import subset_of
 from ..runtime.ctrl_c import StopFlag
 from .encoded_rows import EncodedRows
-from .epochs_in_time import SHARE, seconds_per_epoch
-from .recipe_fit import SHORTEST, Budget, fit_nets
+from .recipe_fit import SHARE, SHORTEST, Budget, fit_nets, seconds_per_epoch
 from .recipes import OF_CLASSES, Recipe
 from .tuning_configurations import (
     SPACE,

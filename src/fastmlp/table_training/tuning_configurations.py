@@ -14,10 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..class_probabilities import logits
+from ..class_probabilities import fit_temperature, logits, row_losses
 from ..network.spec import Network
 from .encoded_rows import Rows
-from .recipe_fit import fit_temperature, row_losses
 from .recipes import AUTO, Recipe
 
 # Settings that nets of one population may have of their own: (lowest, highest, whether logarithms are equally likely).

@@ -6,11 +6,13 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from .cells import Reading, count_of, listed
+from .table_files import with_text_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,6 +135,26 @@ class Column(ABC):
 
 Found = tuple[Column | None, str]  # an encoder, or None for a column that cannot be used; the end of a note, or ""
 
+
+def checked_table(columns: Iterable[Column], table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with text as names. Raises ValueError if two are equal, or columns of the training are absent."""
+    table = with_text_names(table)
+    names = table.columns.tolist()
+    if absent := [column.name for column in columns if column.name not in names]:
+        raise ValueError(
+            f"The table lacks columns that the model was trained on: {listed(map(repr, absent))}. "
+            f"It has: {listed(map(repr, names))}."
+        )
+    return table
+
+
+def bounds_of(columns: Iterable[Column]) -> tuple[list[tuple[int, int]], int]:
+    """Return (the first feature of each column, and the one after its last; number of all features)."""
+    ends = np.cumsum([0, *[len(column.feature_names) for column in columns]]).tolist()
+    return list(pairwise(ends)), ends[-1]
+
+
+# ---- notes
 
 MOST_LINES = 5  # of a warning about columns
 LEFT_OUT = "is left out"  # in the note on a column that has no encoder

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .base_column import LEFT_OUT, Column, Note, encoding_notes
+from .base_column import LEFT_OUT, Column, Note, bounds_of, checked_table, encoding_notes
 from .bins import NO_TIME, Gain, gain_of_bins, n_features_of_trial, trial_rows
 from .category_column import CategoryColumn
 from .cells import HALF, MIXTURES, contents, numbers_in
 from .date_column import DateColumn
-from .few_rows import FEW_ROWS, bounds_of, checked_table, few_rows
+from .few_rows import FEW_ROWS, few_rows
 from .number_columns import (
     MANY_DISTINCT,
     WITHOUT_TARGETS,

@@ -6,42 +6,21 @@ each column, and the features of all columns of numbers are computed at once, to
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import pairwise
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .base_column import Column, Note
+from .base_column import Column, Note, bounds_of, checked_table
 from .bins import bin_features
-from .cells import LARGEST_NUMBER, listed
+from .cells import LARGEST_NUMBER
 from .number_columns import NumberColumn
-from .table_files import with_text_names
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FEW_ROWS = 32  # up to which a table is encoded by FewRows
 MOST_KEPT = 8  # models whose columns stay prepared
-
-
-def checked_table(columns: Iterable[Column], table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with text as names. Raises ValueError if two are equal, or columns of the training are absent."""
-    table = with_text_names(table)
-    names = table.columns.tolist()
-    if absent := [column.name for column in columns if column.name not in names]:
-        raise ValueError(
-            f"The table lacks columns that the model was trained on: {listed(map(repr, absent))}. "
-            f"It has: {listed(map(repr, names))}."
-        )
-    return table
-
-
-def bounds_of(columns: Iterable[Column]) -> tuple[list[tuple[int, int]], int]:
-    """Return (the first feature of each column, and the one after its last; number of all features)."""
-    ends = np.cumsum([0, *[len(column.feature_names) for column in columns]]).tolist()
-    return list(pairwise(ends)), ends[-1]
 
 
 class FewRows:

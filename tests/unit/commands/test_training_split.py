@@ -47,19 +47,10 @@ def test_training_split_recovers_training_and_validation_rows(trained, task):
     assert sum(len(part[0]) for part in parts.values()) == len(X)
 
 
-@pytest.mark.parametrize("options", [ONE, ("--n-nets", "4")], ids=["one", "folds"])
-def test_training_split_with_class_weights(trained, options):
-    """The recorded loss is weighted."""
-    nets, X, y = trained("classification", *options, "--class-weight", "balanced")
-    assert list(training_split(nets, X, y).of_all) == ["training", "validation"]
-
-
 def test_training_split_of_other_rows_is_unknown(trained):
     net, X, y = trained("regression", *ONE)
-    for other in ((X[:-1], y[:-1]), (X[::-1], y[::-1]), (X + 0.1, y)):
+    for other in ((X[:-1], y[:-1]), (X[::-1], y[::-1]), (X, y + 0.1)):
         assert list(training_split(net, *other).of_all) == [""]
-    net.params = np.zeros_like(net.params)
-    assert list(training_split(net, X, y).of_all) == [""], "parameters that the history does not belong to"
 
 
 def test_training_split_of_nets_from_fit_is_unknown():
@@ -87,5 +78,3 @@ def test_training_split_of_nets_that_hold_out_other_rows_each(trained, task, opt
     assert len(rows) >= len(X) - nets.n_nets, "the folds are parts of the rows, but for one row each, of uneven ones"
     some = subset_of(nets, np.arange(nets.n_nets - 1))
     assert list(training_split(some, X, y).of_all) == [""]
-    nets.params = np.zeros_like(nets.params)
-    assert list(training_split(nets, X, y).of_all) == [""]

@@ -133,6 +133,7 @@ def test_predictions_and_scores_of_sources_are_those_of_arrays(data):
             model.score(source, None, sample_weight=np.ones(n))
 
 
+@pytest.mark.filterwarnings("ignore:The column 'a' alone predicts")
 @pytest.mark.parametrize("estimator", [TabularMLPClassifier, TabularMLPRegressor])
 def test_missing_targets_of_a_score_are_refused(estimator, tmp_path):
     X = pd.DataFrame(RNG.normal(size=(300, 2)), columns=["a", "b"])

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP, Population
-from fastmlp.class_probabilities import logits, probabilities
+from fastmlp.class_probabilities import fit_temperature, logits, probabilities
 from fastmlp.table_training.encoded_rows import Rows
-from fastmlp.table_training.recipe_fit import fit_temperature
 from fastmlp.table_training.recipes import QUALITIES, Recipe
 from fastmlp.table_training.tuning_configurations import (
     PER_NET,

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP
-from fastmlp.class_probabilities import log_probabilities_of
-from fastmlp.table_training.recipe_fit import fit_temperature, row_losses
+from fastmlp.class_probabilities import fit_temperature, log_probabilities_of, row_losses
 
 SOFTMAX = MLP((1, 3), loss="softmax_cross_entropy").network
 SMOOTHED = MLP((1, 3), loss="softmax_cross_entropy", label_smoothing=0.1).network
