@@ -23,7 +23,7 @@ KEYWORD = "A keyword of `fit`"
 FILES = {
     "An optimiser": {
         "kernels/formulas/update_rules.py",
-        "src/fastmlp/optimizers/__init__.py",
+        "src/fastmlp/optimizers/mini_batch.py",
         "src/fastmlp/__init__.py",
     },
     "An activation": {"kernels/formulas/activations.py"},

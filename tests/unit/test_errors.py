@@ -9,8 +9,9 @@ import fastmlp.kernels.formulas.losses
 from fastmlp import MLP, MLPClassifier
 from fastmlp.callbacks import MONITORS
 from fastmlp.devices import NAMES
-from fastmlp.errors import ALIASES, SEPARATORS, checked_count, checked_number, unknown_name
+from fastmlp.errors import checked_count, checked_number, unknown_name
 from fastmlp.initialization import INITIALIZERS
+from fastmlp.interface.likely_names import ALIASES, SEPARATORS
 from fastmlp.interface.setting_checks import PRECISIONS
 from fastmlp.network.spec import HIDDEN
 from fastmlp.optimizers import OPTIMIZERS

@@ -11,8 +11,8 @@ from inspect import Parameter, signature
 from textwrap import wrap
 from typing import Any, NamedTuple, TypeVar, cast, get_type_hints
 
-from ..errors import likely_name
 from .docstrings import entries_of
+from .likely_names import likely_name
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Class = TypeVar("Class", bound=type)
