@@ -10,6 +10,7 @@ from math import exp, log, sqrt
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from .mlp import MLP
 from .nets.population_prediction import outputs_in_parts
@@ -144,11 +145,11 @@ def row_losses(
     """
     z = logits.astype(np.float64) / temperature
     if is_multilabel:
-        log_p, log_q = (np.logaddexp.reduce(log_sigmoid(of)) - log(len(z)) for of in (z, -z))
+        log_p, log_q = (np.logaddexp.reduce(special.log_expit(of)) - log(len(z)) for of in (z, -z))
         y = y + doubt * (1.0 - 2.0 * y)
         losses: np.ndarray = -(y * log_p + (1.0 - y) * log_q).mean(axis=1)
         return losses
-    log_p = np.logaddexp.reduce(log_softmax(z)) - log(len(z))
+    log_p = np.logaddexp.reduce(special.log_softmax(z, axis=-1)) - log(len(z))
     own = log_p[np.arange(len(y)), y]
     return -own - doubt * ((log_p.sum(axis=1) - own) / (log_p.shape[1] - 1) - own)
 

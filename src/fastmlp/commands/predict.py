@@ -17,7 +17,7 @@ from ..streams.table_sources import parquet_frames, read_tables, surely_fits
 from ..tables.base_column import Note, NotesOfPieces
 from ..tables.features import Preprocessing
 from ..tables.table_files import PARQUET_ENDINGS, check_ending, csv_pieces, import_pandas, with_text_names
-from .column_options import check_columns
+from ..tables.target import check_columns
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -25,6 +25,7 @@ from ..tables.target import (
     CLASSIFICATION,
     MAX_CLASSES,
     Target,
+    check_columns,
     class_numbers,
     find_target,
     infer_task,
@@ -32,7 +33,6 @@ from ..tables.target import (
     no_target,
     rows_with_target,
 )
-from .column_options import check_columns, select_columns
 from .train_options import TrainOptions
 
 if TYPE_CHECKING:
@@ -78,10 +78,16 @@ def read_training_table(options: TrainOptions, log: Log) -> tuple[pd.DataFrame, 
 
 def inputs_and_target(table: pd.DataFrame, options: TrainOptions) -> pd.DataFrame:
     """Return a table with its target and the input columns only; those that --categorical names hold categories."""
-    check_columns(table, options.categorical, "--categorical")
-    table = select_columns(table, options.target, options.drop, options.ids)
+    target = options.target
+    for option, names in (("--categorical", options.categorical), ("--drop", options.drop), ("--id", options.ids)):
+        check_columns(table, names, option)
+        if target in names and option != "--categorical":
+            raise ValueError(f"{target!r} is the target column, which cannot be an input: leave it out of {option}.")
+    table = table[[name for name in table.columns if name not in {*options.drop, *options.ids}]]
+    if table.shape[1] < 2:
+        raise ValueError(f"No column is left to predict {target!r} from: drop fewer.")
     for name in options.categorical:
-        if name == options.target or name not in table.columns:
+        if name == target or name not in table.columns:
             raise ValueError(
                 f"--categorical names {name!r}, which is not among the columns to learn from: leave it out of "
                 "--categorical, or do not drop it."

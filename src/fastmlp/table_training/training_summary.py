@@ -10,11 +10,6 @@ from ..history import History
 from ..population_result import PopulationResult
 
 
-def final_epoch(history: History) -> int:
-    """Return the index of the epoch whose parameters the net has."""
-    return history.epochs - 1 if history.best_epoch is None else history.best_epoch
-
-
 def final_figures(history: History | PopulationResult) -> str:
     """Return the loss and accuracy of the epoch whose parameters were kept, as text.
 
@@ -30,7 +25,7 @@ def final_figures(history: History | PopulationResult) -> str:
     validated = history.validation_loss is not None and len(history.validation_loss) > 0
     loss = history.validation_loss if validated else history.loss
     accuracy = history.validation_accuracy if validated else history.accuracy
-    epoch = final_epoch(history)
+    epoch = history.epochs - 1 if history.best_epoch is None else history.best_epoch
     if loss is None or not 0 <= epoch < len(loss) or not np.isfinite(loss[epoch]):
         return ""
     weighted = "weighted " * bool(history.settings.get("weighted"))

@@ -1,6 +1,6 @@
 """Columns of tables: read from files, encoded as features, and the target beside them.
 
-cells, date_cells   single cells: numbers, names of categories, dates, missing ones
+cells               single cells: numbers, names of categories, missing ones
 base_column         what all kinds of columns have in common, and sentences on them; number_columns, date_column and
                     category_column have the kinds
 training_column     a column of a training table, as the kinds that may encode it see it

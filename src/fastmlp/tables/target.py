@@ -60,6 +60,27 @@ def no_such_column(table: pd.DataFrame, kind: str, name: str) -> ValueError:
     return ValueError(f"The table has no {kind} {name!r}.{hint} Its columns are: {listed(map(repr, table.columns))}.")
 
 
+def check_columns(table: pd.DataFrame, names: Sequence[str], option: str) -> None:
+    """Check that all names given to an option are columns of the table.
+
+    option : name of the command-line option, for the error message
+
+    Raises
+    ------
+    ValueError
+        If a name is not a column. The message suggests the nearest name, or how to name several columns.
+    """
+    columns = list(map(str, table.columns))
+    for name in names:
+        if name in columns:
+            continue
+        names_in_name = [column.strip() for column in name.split(",")]
+        if len(names_in_name) > 1 and set(names_in_name) <= set(columns):
+            example = " ".join(f"{option} {column!r}" for column in names_in_name)
+            raise ValueError(f"{option} takes one column at a time, but it is {name!r}: give {example}.")
+        raise no_such_column(table, f"{option} column", name)
+
+
 def rows_with_target(table: pd.DataFrame, target: str, task: str = "auto") -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return (the rows with a known target, sentences on the rows that were dropped).
 
@@ -298,10 +319,7 @@ class Target:
         return columns
 
     def to_dict(self) -> dict[str, Any]:
-        description = asdict(self)
-        if self.temperature == 1.0:  # earlier versions, which do not know it, then read the file
-            del description["temperature"]
-        return description
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, description: dict[str, Any]) -> Target:

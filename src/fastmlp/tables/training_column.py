@@ -23,7 +23,7 @@ from .cells import (
     spelled_alike,
     type_of,
 )
-from .date_cells import ISO_DATE
+from .date_column import ISO_DATE
 from .numbers_as_text import conversion_of, dates_of, mark_of_thousands, thousands_of
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP, EarlyStopping, Population
-from fastmlp.table_training.training_summary import final_epoch, final_figures, summary
+from fastmlp.table_training.training_summary import final_figures, summary
 
 
 @pytest.fixture
@@ -21,7 +21,6 @@ def test_the_summary_has_epochs_time_and_loss(data, has_held_out):
     assert said.startswith("Trained 3 epochs in ")
     assert said.endswith(f" loss {(history.validation_loss if has_held_out else history.loss)[2]:.4g} in epoch 3.")
     assert ("the best parameters on the validation part are kept: validation loss" in said) == has_held_out
-    assert final_epoch(history) == 2
 
 
 def test_of_several_nets_it_has_the_mean_loss(data):

@@ -158,10 +158,8 @@ def test_classes_are_recognised_in_other_types(classes, labels, cells):
 
 
 def test_target_round_trips_through_a_dictionary():
-    """Earlier versions, which know no temperature, read files of targets without one."""
     for cells in (["a", "b", "a"], [1, 2, 1], [True, False, True], [0.5, 1.0, 2.5]):
         target = fitted(cells)
-        assert "temperature" not in target.to_dict()
         assert Target.from_dict({**target.to_dict(), "classes": list(target.classes)}) == target
         assert target.is_text == isinstance(cells[0], str)
     warm = Target("y", "classification", ("a", "b"), temperature=1.5)

@@ -30,10 +30,18 @@ from ...tables.base_column import as_lines
 from ...tables.features import Preprocessing
 from ...tables.target import Target
 from ..array_input import missing_targets_named
-from ..interrupt_warnings import warn_of_interrupted_end, warn_of_interrupted_history, warn_of_missing_nets
 from ..serialization import description_of
 from ..sources import names_target, target_apart
-from .checks import PARAMETERS, estimator_recipe, warn_of_other_order, warn_of_target_copies, warn_of_targets
+from .checks import (
+    PARAMETERS,
+    estimator_recipe,
+    warn_of_interrupted_end,
+    warn_of_interrupted_history,
+    warn_of_missing_nets,
+    warn_of_other_order,
+    warn_of_target_copies,
+    warn_of_targets,
+)
 from .source_fit import SourceFit
 from .table_data import TableData
 

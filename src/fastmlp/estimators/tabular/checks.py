@@ -1,38 +1,34 @@
-"""Checks of tabular estimators: parameters, with the recipe that they make, and data that probably hold a mistake."""
+"""Checks of the parameters of tabular estimators, and warnings: of suspect data, and of fits that ended early."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from ...devices import resolve
-from ...errors import checked_verbose
+from ...errors import checked_verbose, counted
+from ...fit.interrupt_warnings import warn_of_interrupted_net
+from ...history import History
 from ...interface.user_warnings import warn_user
 from ...network.spec import HIDDEN, Network, activation_code
+from ...population_result import PopulationResult
 from ...table_training.recipes import AUTO, OF_CLASSES, OF_NUMBERS, Recipe, is_auto, recipe_of
 from ...table_training.tuning import Tuning
 from ...tables.leaks import target_leaks_note
 from ...tables.target import distinct_labels, numbers_as_classes
 from ..parameters import checked_hidden_sizes
 
-# Parameters of the estimators whose values come from a preset, by the fields of Recipe.
-PARAMETERS = {
+# Parameters of the estimators whose values come from a preset, by the fields of Recipe: some have scikit-learn's names.
+SKLEARN_NAMES = {
     "hidden": "hidden_layer_sizes",
-    "activation": "activation",
-    "dropout": "dropout",
     "learning_rate": "learning_rate_init",
-    "weight_decay": "weight_decay",
-    "batch_size": "batch_size",
     "epochs": "max_iter",
     "patience": "n_iter_no_change",
-    "validation_fraction": "validation_fraction",
-    "n_nets": "n_nets",
-    "n_folds": "n_folds",
-    "numeric_encoding": "numeric_encoding",
-    "label_smoothing": "label_smoothing",  # of classifiers
 }
+PARAMETERS = {row.name: row.name for row in fields(Recipe) if row.name != "own_folds"} | SKLEARN_NAMES
 
 
 def estimator_recipe(estimator: Any, has_held_out: bool) -> tuple[Recipe, Tuning | None]:
@@ -134,3 +130,50 @@ def _is_reordered(X: Any, values: Any) -> bool:
     if isinstance(labels, pd.RangeIndex) and (labels.start, labels.step) == (0, 1):
         return False
     return bool(others.isin(labels).all())
+
+
+# ---- fits that ended early: by Ctrl-C, a time limit or divergence
+
+INTERRUPTED, OUT_OF_TIME = "Training was interrupted", "The time of the fit was over"
+DIVERGED = "Training diverged in the first epoch"
+REMEDIES = {INTERRUPTED: "", OUT_OF_TIME: ", with a larger time_limit", DIVERGED: ", with a lower learning rate"}
+
+
+def warn_of_interrupted_history(history: History) -> None:
+    """Warn if Ctrl-C ended the fit of one net, or if a time limit ended it in the first epoch."""
+    if history.stopped_by == "time_limit" and not history.epochs:
+        warn_user(f"{OUT_OF_TIME} in the first epoch, and the net has learned little: set a larger time_limit.")
+    if history.stopped_by == "interrupt":
+        best = ""
+        if history.validation_loss is not None and history.best_epoch is not None:
+            best = f"validation loss, {history.validation_loss[history.best_epoch]:.4g}"
+        warn_of_interrupted_net(history.epochs, best)
+
+
+def warn_of_missing_nets(result: PopulationResult, n_begun: int, n_nets: int) -> None:
+    """Warn that Ctrl-C, its time limit or divergence ended the fit of several nets.
+
+    result : PopulationResult of the nets that had begun
+    n_begun, n_nets : number of nets that had begun, and of those that there were to train
+    """
+    reason = INTERRUPTED if result.interrupted else OUT_OF_TIME
+    if reason == OUT_OF_TIME and "divergence" in result.stopped_by and "time_limit" not in result.stopped_by:
+        reason = DIVERGED
+    outcome = f"No net is trained: fit again{REMEDIES[reason]}."
+    if n_begun:
+        outcome = f"Predictions are the mean of the {counted(n_begun, 'net')} that had begun."
+    if reason == DIVERGED:
+        warn_user(f"{DIVERGED} of {n_nets - n_begun} of {counted(n_nets, 'net')}. {outcome}")
+        return
+    warn_user(
+        f"{reason}: {result.n_finished} of {counted(n_nets, 'net')} had come to their end, and {n_nets - n_begun} had "
+        f"not begun. {outcome}"
+    )
+
+
+def warn_of_interrupted_end() -> None:
+    """Warn that Ctrl-C came after the nets of a fit were trained."""
+    warn_user(
+        "The fit was interrupted after its nets were trained. They are kept, and predict; what was still to be "
+        "done, if anything, such as a training on all rows, is left out."
+    )
