@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import warnings
 from dataclasses import dataclass
 from datetime import date
@@ -14,13 +13,13 @@ import numpy as np
 from .base_column import Column, Found, Note
 from .cells import HALF, MISSING_TEXTS, Reading, refuse_misfits
 from .number_columns import MANY_DISTINCT, NumericEncoding
+from .numbers_as_text import ISO_DATE
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from .training_column import TrainingColumn
 
-ISO_DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T]\d\d:\d\d.*)?", re.ASCII)
 MICROSECONDS = 86_400_000_000  # of a day
 DATE_CONTENTS = ("datetime64", "datetime", "date")  # pandas' names for cells that are dates
 

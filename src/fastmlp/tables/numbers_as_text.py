@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 from .cells import MAX_BAD_FRACTION, MISSING_TEXTS, NUMBER
 
+ISO_DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T]\d\d:\d\d.*)?", re.ASCII)
+DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T].*)?|\d\d?[./]\d\d?[./](\d{4}|\d\d)([ ].*)?", re.ASCII)
 SIGNS = "$€£¥%"
 CURRENCIES = "USD", "EUR", "GBP", "CHF", "JPY"
 SEPARATORS = ",'_ \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"

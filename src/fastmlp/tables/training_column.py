@@ -23,8 +23,7 @@ from .cells import (
     spelled_alike,
     type_of,
 )
-from .date_column import ISO_DATE
-from .numbers_as_text import conversion_of, dates_of, mark_of_thousands, thousands_of
+from .numbers_as_text import DATE, ISO_DATE, conversion_of, dates_of, mark_of_thousands, thousands_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 MAX_CATEGORIES = 255  # of a column
 MIN_ROWS = 16  # of a category with a feature of its own, in a column of more categories
 MIN_SHARE_OF_FREQUENT = 0.5  # of the cells that have frequent categories, in a column that may be something else
-DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T].*)?|\d\d?[./]\d\d?[./](\d{4}|\d\d)([ ].*)?", re.ASCII)
 
 
 class TrainingColumn:
