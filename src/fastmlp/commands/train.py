@@ -124,7 +124,6 @@ def model_of(options: TrainOptions, log: Log) -> TableModel:
         name=repr(options.target),
         tuning=None if options.tune is None else Tuning.of(options.tune, "--tune", recipe, given, OF_RECIPE, False),
         tell=log,
-        tell_of_columns=lambda problems, choices: [log(note) for note in (*problems, *choices)],
         saved=options.checkpoint_arguments,
     )
 
@@ -146,6 +145,8 @@ def prepare(model: TableModel, options: TrainOptions, log: Log) -> Prepared:
     y = targets.values
     by_class = None if options.class_weight is None else balanced_weights(y, target)
     data = model.prepare(inputs, targets, None if by_class is None else by_class[y])
+    for note in model.notes:
+        log(note)
     return Prepared(data, target, encoded_part(target, data.training.X, data.training.y), by_class)
 
 

@@ -206,13 +206,8 @@ def read_in_pieces(model: TableModel, options: TrainOptions, refused: list[str],
         return None
     if surely_fits(file, memory_limit) or (refused and options.memory_limit is None):
         return None
-    fraction, said = model.recipe.validation_fraction, list[str]()
     fit = TrainingPieces(model, options, memory_limit)
-    tell, model.tell_of_columns = model.tell_of_columns, lambda problems, choices: said.extend((*problems, *choices))
-    try:
-        n_needed = fit.learn(fraction)
-    finally:
-        model.tell_of_columns = tell
+    n_needed = fit.learn(model.recipe.validation_fraction)
     if n_needed <= memory_limit:
         return None
     if refused:
@@ -222,18 +217,12 @@ def read_in_pieces(model: TableModel, options: TrainOptions, refused: list[str],
         )
     if fit.n_missing:
         log(f"{counted(fit.n_missing, 'row')} whose target {options.target!r} is missing: left out.")
-    for sentence in (*fit.notes, *said):
+    for sentence in (*fit.notes, *model.notes):
         log(sentence)
     inputs, cells = fit.drawn
     if note := target_leaks_note(inputs, cells.to_numpy(), fit.target.task == CLASSIFICATION):
         log(note)
     rows = fit.encode()
     log(fit.notice(n_needed, rows))
-    if fraction and rows.held_out is None:
-        rows.close()
-        raise ValueError(
-            f"A validation share of {fraction:g} leaves no row to validate on; raise it or --memory-limit, or switch "
-            "validation off with 0."
-        )
     inputs, y = fit.sample
     return Prepared(rows, fit.target, encoded_part(fit.target, encode_columns(model.columns, inputs), y))

@@ -94,7 +94,7 @@ def explains_names(function: Function) -> Function:
 
     @wraps(function)
     def called(*arguments: Any, **named: Any) -> Any:
-        if any(name not in known for name in named):
+        if named and not named.keys() <= set(known):
             unknown = next(name for name in named if name not in known)
             if first != "self":
                 raise unknown_keyword(function.__name__, unknown, known)

@@ -120,9 +120,11 @@ def fit_each(
         if not any(has_begun(net, nets.params[k]) for k, net in tried.items()):
             raise
     params = nets.params
-    begun = sorted(k for k, net in tried.items() if has_begun(net, params[k]))
-    for k in begun:
-        params[k] = tried[k].params
+    begun = []
+    for k in sorted(tried):
+        if has_begun(tried[k], params[k]):
+            begun.append(k)
+            params[k] = tried[k].params
     kept = begun or [min(tried)]
     if len(kept) < nets.n_nets:
         nets = subset_of(nets, np.array(kept))

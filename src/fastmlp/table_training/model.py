@@ -34,10 +34,6 @@ from .tuning import Found, Search, Tuning
 DTYPE = "float32"  # of the nets
 
 
-def _silently(*_: Any) -> None:
-    """Tell nobody."""
-
-
 @dataclass
 class TableModel:
     """Nets that learn targets from a table by a recipe.
@@ -46,13 +42,12 @@ class TableModel:
     generator : of random numbers: which rows are held out, initial parameters, order of rows, dropout
     name : what messages call the targets
     tell : called with a sentence on what is left out for want of time
-    tell_of_columns : called with (sentences on columns with problems, sentences on what was chosen)
     saved : returns arguments of the fit of a net about its checkpoints: of net k, or of all for None
 
     After fit:
 
     nets, history : MLP or Population, and its History or PopulationResult
-    columns, notes : encoders of the columns, and sentences on them and on the search
+    columns, problems, notes : encoders of the columns, sentences on those with problems, and on all and the search
     mean, std : by which targets that are numbers were scaled
     temperature : divisor of logits that calibrates class probabilities
     data : EncodedRows
@@ -71,8 +66,7 @@ class TableModel:
     verbose: Any = 0
     name: str = "y"
     tuning: Tuning | None = None
-    tell: Callable[[str], Any] = _silently
-    tell_of_columns: Callable[[tuple[str, ...], tuple[str, ...]], Any] = _silently
+    tell: Callable[[str], Any] = lambda _: None
     saved: Callable[[int | None], dict[str, Any]] = lambda _: {}
 
     nets: Any = field(init=False)
@@ -171,11 +165,10 @@ class TableModel:
         return NumericEncoding(self.recipe.numeric_encoding, targets=targets, trial_seconds=seconds)
 
     def set_columns(self, columns: tuple[Column, ...], problems: tuple[str, ...], choices: tuple[str, ...]) -> None:
-        self.columns, self.notes = columns, problems + choices
+        self.columns, self.problems, self.notes = columns, problems, problems + choices
         if not columns:
             reasons = " ".join(problems) or "there is no other column."
             raise ValueError(f"No column can be used to predict {self.name}: {reasons}")
-        self.tell_of_columns(problems, choices)
 
     # ---- search of settings
 

@@ -121,7 +121,7 @@ def recipe_of(quality: Any, given: Mapping[str, Any], names: Mapping[str, str] =
     """Return a preset with the settings that are given, after a check of all that neither MLP nor its fit checks.
 
     quality : name of the preset
-    given : settings by the names of Recipe's fields; "auto" stands for the preset's
+    given : settings by the names of Recipe's fields
     names : names of the user's parameters, by those of the fields; a field that is not in it has its own name
 
     Raises
@@ -129,12 +129,11 @@ def recipe_of(quality: Any, given: Mapping[str, Any], names: Mapping[str, str] =
     ValueError
         If the preset does not exist, or a setting is invalid or does not go with the others.
 
-    >>> recipe_of("fast", {"dropout": 0.0, "epochs": "auto"}).dropout
+    >>> recipe_of("fast", {"dropout": 0.0}).dropout
     0.0
     """
     if not isinstance(quality, str) or quality not in QUALITIES:
         raise unknown_name("quality", quality, QUALITIES)
-    given = {name: value for name, value in given.items() if not is_auto(value)}
     recipe = replace(QUALITIES[quality], **given)
     checked_share(recipe.validation_fraction, None)
     for name in ("n_nets", "n_folds", "epochs", "patience"):

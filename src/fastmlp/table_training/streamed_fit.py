@@ -125,7 +125,7 @@ class StreamedFit(ABC):
         Raises
         ------
         ValueError
-            If the table has changed since the first pass.
+            If the table has changed since the first pass, or no row can be held out.
         """
         model, dtype, limit, counts = self.model, np.dtype(DTYPE), self.memory_limit, self.class_counts
         settings = {"dtype": DTYPE, "device": "cpu", "loss": model.loss}
@@ -155,7 +155,14 @@ class StreamedFit(ABC):
         held.clear()
         return_freed_memory()
         training = FileRows(rows, limit) if isinstance(rows, RowFile) else Rows(rows.X, rows.y)
-        return EncodedRows(training, Rows(X, y) if len(X) else None)
+        found = EncodedRows(training, Rows(X, y) if len(X) else None)
+        if self._fraction and found.held_out is None:
+            found.close()
+            raise ValueError(
+                f"A validation share of {self._fraction:g} leaves no row to validate on: raise it or the memory limit, "
+                "or switch validation off with 0."
+            )
+        return found
 
     def notice(self, n_needed: int, rows: EncodedRows) -> str:
         """Return the sentence that says how the table is read, and why; n_needed : bytes of a fit in memory"""

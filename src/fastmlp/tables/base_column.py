@@ -210,10 +210,11 @@ def encoding_notes(columns: Iterable[Column]) -> tuple[str, ...]:
     Features of the columns: standard score ('size'), one-hot categories ('town'), indicator of missing cells ('size').
     """
     names: dict[str, list[str]] = {}
-    columns = tuple(columns)
+    marked: list[str] = []
     for column in columns:
         names.setdefault(column.encoding, []).append(repr(column.name))
-    if marked := [repr(column.name) for column in columns if column.marks_missing]:
+        marked += [repr(column.name)] * column.marks_missing
+    if marked:
         names["indicator of missing cells"] = marked
     features = ", ".join(f"{what} ({listed(of)})" for what, of in names.items())
     return (f"Features of the columns: {features}.",) if names else ()

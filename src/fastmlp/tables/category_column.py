@@ -55,8 +55,7 @@ class CategoryColumn(Column):
     missing_meaning: ClassVar[str] = "none of its categories"
 
     def __post_init__(self) -> None:
-        texts = {category for category in self.categories if isinstance(category, str)}
-        if len(texts) != len(self.categories):
+        if set(map(type, self.categories)) - {str} or len(set(self.categories)) != len(self.categories):
             raise ValueError(f"column {self.name!r} needs distinct texts as categories")
 
     @classmethod

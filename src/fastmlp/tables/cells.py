@@ -146,8 +146,8 @@ def read_numbers(series: pd.Series, reads_booleans: bool = False) -> Reading:
     codes, cells = pd.factorize(series) if kind == "string" else (np.arange(len(series)), series.astype(object))
     truths = {"true": 1.0, "false": 0.0} if reads_booleans else {}
     found = [truths[c.lower()] if isinstance(c, str) and c.lower() in truths else number_of(c) for c in cells]
-    values = np.array([*(np.nan if number is None else number for number in found), np.nan], np.float64)
-    bad = np.array([*(number is None for number in found), False])
+    values = np.array([*found, None], np.float64)  # None becomes NaN
+    bad = np.array([number is None for number in [*found, np.nan]])
     return Reading(values[codes], bad[codes] & ~missing)  # code -1, a missing cell, selects the last value
 
 
@@ -225,11 +225,11 @@ def categories_of(series: pd.Series) -> tuple[np.ndarray, list[str]]:
     if series.dtype == object and contents(series) in ("mixed", "mixed-integer"):  # pandas equates True and 1
         present = series.notna().to_numpy()
         texts = np.full(len(series), None, object)
-        texts[present] = [text_of(cell) for cell in series[present]]
+        texts[present] = list(map(text_of, series[present]))
         codes, names = pd.factorize(texts)
         return codes, list(names)
     codes, distinct_cells = pd.factorize(series)
-    names = [text_of(cell) for cell in distinct_cells]
+    names = list(map(text_of, distinct_cells))
     if len(set(names)) == len(names):
         return codes, names
     merged, distinct = pd.factorize(np.array(names, object))
@@ -241,8 +241,8 @@ def spelled_alike(names: Sequence[str]) -> list[str]:
 
     0 and 1 become "False" and "True" only in a column that also has a category spelled as a boolean.
     """
-    canonical = [_canonical_spelling(name) for name in names]
-    booleans = [BOOLEAN_OF_NUMBER.get(name, name) for name in canonical]
+    canonical = list(map(_canonical_spelling, names))
+    booleans = list(map(BOOLEAN_OF_NUMBER.get, canonical, canonical))
     if set(booleans) <= set(NUMBER_OF_BOOLEAN) and not set(canonical) <= set(BOOLEAN_OF_NUMBER):
         return booleans
     return list(names)
@@ -268,11 +268,11 @@ class Spellings:
     """
 
     def __init__(self, names: Sequence[str]):
-        self._exact = {name: k for k, name in enumerate(names)}
-        canonical = [_canonical_spelling(name) for name in names]
+        self._exact = dict(zip(names, range(len(names)), strict=True))
+        canonical = list(map(_canonical_spelling, names))
         counts = Counter(canonical)
         self._canonical = {name: k for k, name in enumerate(canonical) if counts[name] == 1}
-        if not any(NUMBER.fullmatch(name) and name not in BOOLEAN_OF_NUMBER for name in canonical):
+        if set(filter(NUMBER.fullmatch, canonical)) <= BOOLEAN_OF_NUMBER.keys():
             for number, truth in BOOLEAN_OF_NUMBER.items():
                 for name, other_name in ((number, truth), (truth, number)):
                     if counts[name] == 1 and other_name not in counts:

@@ -59,7 +59,7 @@ def fit_columns(table: pd.DataFrame, encoding: NumericEncoding = WITHOUT_TARGETS
             else:
                 columns.append(column)
                 notes.append(note)
-        with_bins = [column for column in columns if column.without_bins() is not column]
+        with_bins = [column for column in columns if isinstance(column, PiecewiseLinearColumn)]
         tried = list[str]()
         if encoding.tries_bins and with_bins:
             without = [column.without_bins() for column in columns]

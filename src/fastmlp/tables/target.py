@@ -215,7 +215,7 @@ def class_numbers(labels: Iterable[Any], classes: Sequence[Label]) -> np.ndarray
 
     Different spellings of a class match: 1, 1.0 and "1" are the same, and true is 1 if 0 and 1 are the only classes.
     """
-    position = {label: k for k, label in enumerate(classes)}
+    position = dict(zip(classes, range(len(classes)), strict=True))
     find = Spellings([text_of(label) for label in classes]).find
     numbers = [position.get(label, -1) for label in labels]
     return np.array([find(text_of(label)) if k < 0 else k for k, label in zip(numbers, labels, strict=True)], np.int64)

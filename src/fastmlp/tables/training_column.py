@@ -85,11 +85,6 @@ class TrainingColumn:
     def distinct(self) -> list[str]:
         return sorted(set(self.names))
 
-    @property
-    def has_category_type(self) -> bool:
-        """Whether it has pandas' category type, which is the user's word that it holds categories."""
-        return hasattr(self.cells, "cat")
-
     @cached_property
     def is_text(self) -> bool:
         cells = self.cells
@@ -97,11 +92,11 @@ class TrainingColumn:
 
     @cached_property
     def thousands(self) -> str:
-        return "" if self.has_category_type or not self.is_text else thousands_of(self.names)
+        return thousands_of(self.names) if self.is_text and not hasattr(self.cells, "cat") else ""
 
     def are_mostly(self, pattern: re.Pattern[str]) -> bool:
         """Return whether more than half of its texts match a pattern."""
-        return float(np.mean([pattern.fullmatch(name.strip()) is not None for name in self.names])) > 0.5
+        return 2 * len(list(filter(pattern.fullmatch, map(str.strip, self.names)))) > len(self.names)
 
     @cached_property
     def are_dates(self) -> bool:
@@ -126,7 +121,7 @@ class TrainingColumn:
         if not self.against_categories and self.are_dates and not self.are_mostly(ISO_DATE):
             return f"its texts look like dates, such as {self.names[0]!r}: to use them as dates, {dates_of(self.name)}"
         hint, reading = self.thousands, self.texts_as_numbers
-        if not hint and not self.has_category_type:
+        if not hint and not hasattr(self.cells, "cat"):  # pandas' categories are the user's word
             hint = conversion_of(self.name, self.names)
         if hint or not reading.n_bad or not reading.is_half:
             return hint

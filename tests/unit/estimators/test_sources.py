@@ -12,7 +12,7 @@ from large_tables import Pieces
 
 from fastmlp import TabularMLPClassifier, TabularMLPRegressor
 from fastmlp.errors import install_command
-from fastmlp.estimators.sources import as_cells, as_frame, frame_of_array
+from fastmlp.estimators.array_input import as_cells, as_frame, frame_of_array
 
 TABLE = pd.DataFrame({"size": [1.5, None, 3.0], "colour": ["red", None, "blue"], "new": [True, False, True]})
 

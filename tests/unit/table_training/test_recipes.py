@@ -1,7 +1,5 @@
 """Recipes and their presets."""
 
-from dataclasses import fields
-
 import pytest
 
 from fastmlp.table_training.recipes import LEAST_OWN_FOLDS, MOST_OWN_FOLDS, QUALITIES, Recipe, recipe_of
@@ -11,8 +9,8 @@ N_GOOD = QUALITIES["good"].n_nets
 
 @pytest.mark.parametrize("quality", QUALITIES)
 def test_presets_are_valid_and_a_given_setting_takes_the_place_of_theirs(quality):
-    assert recipe_of(quality, {field.name: "auto" for field in fields(Recipe)}) == QUALITIES[quality]
-    found = recipe_of(quality, {"n_nets": 3, "dropout": "auto"})
+    assert recipe_of(quality, {}) == QUALITIES[quality]
+    found = recipe_of(quality, {"n_nets": 3})
     assert (found.n_nets, found.dropout) == (3, QUALITIES[quality].dropout)
 
 
@@ -27,7 +25,6 @@ def test_presets_are_valid_and_a_given_setting_takes_the_place_of_theirs(quality
         ("good", {"n_folds": 1}, N_GOOD, 1),
         ("good", {"n_folds": 3}, N_GOOD, 3),
         ("good", {"validation_fraction": 0.2}, N_GOOD, 1),
-        ("good", {"validation_fraction": "auto"}, 1, N_GOOD),
         ("fast", {"n_nets": 4}, 4, 1),
         ("best", {}, 2, 10),
     ],

@@ -334,8 +334,10 @@ class BaseTabular(Exportable, TableData, ABC):
                 return self._held_out(validation_data)
 
         model.generator = check_random_state(self.random_state)
-        model.tell_of_columns = lambda problems, _: warn_user(as_lines(problems, "notes_")) if problems else None
-        return model.prepare(table, targets, weights, held_out)
+        data = model.prepare(table, targets, weights, held_out)
+        if model.problems:
+            warn_user(as_lines(model.problems, "notes_"))
+        return data
 
     def _finish(self, model: TableModel, name: str) -> None:
         """Set the fitted attributes, and warn of what has ended early; name : of y"""

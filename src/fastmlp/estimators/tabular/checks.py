@@ -122,7 +122,7 @@ def _is_reordered(X: Any, values: Any) -> bool:
     """
     import pandas as pd
 
-    labels, others = (getattr(of, "index", None) for of in (X, values))
+    labels, others = getattr(X, "index", None), getattr(values, "index", None)
     if not (isinstance(labels, pd.Index) and isinstance(others, pd.Index)) or len(labels) != len(others):
         return False
     if labels is others or labels.equals(others) or not (labels.is_unique and others.is_unique):

@@ -44,7 +44,6 @@ class SourceFit(StreamedFit):
         self._estimator, self._X, self._y, self._validation_data = estimator, X, y, validation_data
         self._learner = copy.copy(estimator)  # a fit in memory may still follow, or go on with the nets of the last one
         self._counts, self._labels = Counter[Any](), list[np.ndarray]()  # of classes: rows, and distinct labels
-        self._problems: tuple[str, ...] = ()
         self.name = y if isinstance(y, str) else "y"
         # Pieces of a source that can perhaps be read only once, as long as they fit.
         self._kept, self._n_bytes_kept = list[tuple[Any, Any]](), 0
@@ -62,7 +61,6 @@ class SourceFit(StreamedFit):
         given = estimator.random_state  # a copy of a generator: a fit in memory that may follow draws the same numbers
         model.generator = check_random_state(None) if given is None else copy.deepcopy(check_random_state(given))
         fraction = 0.0 if self._validation_data is not None else model.recipe.validation_fraction
-        model.tell_of_columns = self._keep
         n_needed = self.learn(fraction)
         if n_needed <= self.memory_limit:
             return None
@@ -75,23 +73,16 @@ class SourceFit(StreamedFit):
                 given.set_state(model.generator.get_state())  # another fit with it draws other numbers
             if self._validation_data is not None:
                 found = found._replace(held_out=learner._held_out(self._validation_data))
-            elif fraction and found.held_out is None:
-                raise ValueError(
-                    f"validation_fraction={fraction:g} leaves no row to validate on: raise it, or memory_limit."
-                )
             self._tell(found, n_needed)
         return found
-
-    def _keep(self, problems: tuple[str, ...], _: tuple[str, ...]) -> None:
-        self._problems = problems
 
     def _tell(self, found: EncodedRows, n_needed: int) -> None:
         """Give the estimator what was learned, warn of suspect rows of the sample, and say how the table is read."""
         estimator, is_classifier = self._estimator, self._estimator._is_classifier
         vars(estimator).pop("feature_names_in_", None)  # of an earlier fit
         vars(estimator).update({name: value for name, value in vars(self._learner).items() if name not in NOT_LEARNED})
-        if self._problems:
-            warn_user(as_lines(self._problems, "notes_"))
+        if self.model.problems:
+            warn_user(as_lines(self.model.problems, "notes_"))
         table, y = self.drawn
         warn_of_target_copies(table, y, y, is_classifier)
         warn_of_targets(y, is_classifier, y)

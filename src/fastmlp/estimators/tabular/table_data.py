@@ -25,12 +25,15 @@ from ...tables.few_rows import names_of
 from ...tables.row_sample import joined
 from ...tables.table_files import with_columns, with_text_names
 from ..array_input import (
+    as_cells,
+    as_frame,
     checked_sample_weights,
+    frame_of_array,
     missing_targets_named,
     refuse_dates_among_columns,
     refuse_missing_dates,
 )
-from ..sources import as_cells, as_frame, frame_of_array, names_target, pieces_with_targets
+from ..sources import names_target, pieces_with_targets
 
 
 class TableData(BaseEstimator):
