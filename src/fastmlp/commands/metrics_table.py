@@ -125,19 +125,11 @@ def baseline_sentences(
 def _verdict(part: PartMetrics, target: Target) -> str:
     """Return a sentence on a part where the net does not beat the baseline, which says only what was compared."""
     net, baseline = part.net, part.baseline
-    if target.task != CLASSIFICATION:
-        figures, is_better, probabilities_better = (
-            f"RMSE {net['RMSE']:.4g} against {baseline['RMSE']:.4g}",
-            False,
-            False,
-        )
-        if net["RMSE"] < baseline["RMSE"]:
-            return ""
-    else:
-        accuracy, loss, *_ = net  # names, weighted or not
-        figures = ", ".join(f"{name} {net[name]:.4f} against {baseline[name]:.4f}" for name in (accuracy, loss))
-        is_better, probabilities_better = net[accuracy] > baseline[accuracy], net[loss] < baseline[loss]
-    if is_better and probabilities_better:
+    names, digits = ([*net][:2], ".4f") if target.task == CLASSIFICATION else (["RMSE"], ".4g")  # weighted or not
+    figures = ", ".join(f"{name} {net[name]:{digits}} against {baseline[name]:{digits}}" for name in names)
+    is_better = net[names[0]] > baseline[names[0]] if target.task == CLASSIFICATION else False
+    probabilities_better = net[names[-1]] < baseline[names[-1]]
+    if probabilities_better and (is_better or target.task != CLASSIFICATION):
         return ""
     if probabilities_better:
         return (

@@ -27,7 +27,7 @@ from ..tables.number_columns import NumericEncoding
 from ..tables.target import check_range
 from .encoded_rows import MOST_SEED, EncodedRows, FileRows, Rows, Targets, fold_numbers, held_out_rows
 from .folds import fit_each, folds_at_once
-from .recipe_fit import Budget, FitsInTime, fit_nets, make_nets, planned_in_time
+from .recipe_fit import LEAST_WITH_TRIAL, Budget, FitsInTime, fit_nets, make_nets, planned_in_time
 from .recipes import OF_CLASSES, OF_LABELS, OF_NUMBERS, Recipe
 from .tuning import Found, Search, Tuning
 
@@ -161,8 +161,7 @@ class TableModel:
     def encoding(self, y: np.ndarray) -> NumericEncoding:
         """Return how columns are encoded; y : targets of the rows to learn from, as the nets take them"""
         targets = class_indicators(y, self.n_outputs) if self.loss == OF_CLASSES else y.reshape(len(y), -1)
-        seconds = self.budget.trial_seconds
-        return NumericEncoding(self.recipe.numeric_encoding, targets=targets, trial_seconds=seconds)
+        return NumericEncoding(self.recipe.numeric_encoding, targets, self.budget.seconds >= LEAST_WITH_TRIAL)
 
     def set_columns(self, columns: tuple[Column, ...], problems: tuple[str, ...], choices: tuple[str, ...]) -> None:
         self.columns, self.problems, self.notes = columns, problems, problems + choices

@@ -36,7 +36,7 @@ from .recipes import Recipe
 
 SCHEDULE, CLIP_NORM = "flat_cosine", 1.0
 SHORTEST = 1e-3  # seconds: time limit of a fit that begins when the time is over, and makes one step
-TRIAL_SHARE = 0.05  # of a limit that the trial of bins may take
+LEAST_WITH_TRIAL = 10.0  # seconds: limit of a fit with a trial of bins, which takes up to two
 SHARE = 0.95  # of the time left that planned epochs take; the rest is for what an estimate cannot know
 FEWEST_EPOCHS = 10  # nets are left out before they get fewer epochs
 SHORT_EPOCHS = 1.0  # seconds of the first epochs of all nets that are trained to their end, however short the limit
@@ -54,7 +54,7 @@ class Budget:
 
     def __init__(self, seconds: float = float("inf"), completes_epoch: bool = False):
         self.seconds, self.completes_epoch, self._watch = seconds, completes_epoch, Stopwatch()
-        self.is_limited, self.trial_seconds = seconds < float("inf"), TRIAL_SHARE * seconds
+        self.is_limited = seconds < float("inf")
 
     @classmethod
     def of(cls, time_limit: float | None) -> Budget:

@@ -24,7 +24,7 @@ from ..mlp import MLP
 from ..population import subset_of
 from ..runtime.ctrl_c import StopFlag
 from .encoded_rows import EncodedRows
-from .recipe_fit import SHARE, SHORTEST, Budget, fit_nets, seconds_per_epoch
+from .recipe_fit import Budget, fit_nets
 from .recipes import OF_CLASSES, Recipe
 from .tuning_configurations import (
     SPACE,
@@ -40,7 +40,6 @@ FACTOR = 3  # a rung has a third of the configurations of the one before, and th
 MOST_RUNGS = 3
 FEWEST_EPOCHS = 4  # of the first rung
 LEAST_STANDARD_ERRORS = 1.0  # by which a configuration must be better than the preset (Breiman et al. 1984)
-FEW_CONFIGURATIONS = 4  # if there is time for fewer, configurations have a third of the epochs
 TUNING_SHARE = 0.5  # of the time that is left, which a search may take
 
 
@@ -142,15 +141,6 @@ def rungs_of(n: int, epochs: int) -> list[tuple[int, int]]:
     return [(ceil(n / FACTOR**k), ceil(epochs / FACTOR ** (n_rungs - 1 - k))) for k in range(n_rungs)]
 
 
-def net_epochs(rungs: list[tuple[int, int]]) -> int:
-    """Return the sum of the epochs of all nets of a search, with those of the preset, which is in every rung.
-
-    >>> net_epochs(rungs_of(20, 40))
-    372
-    """
-    return sum((n + (k > 0)) * epochs for k, (n, epochs) in enumerate(rungs))
-
-
 class Search:
     """Search of the settings of a recipe: its configurations, its rungs, and the best net so far.
 
@@ -177,7 +167,7 @@ class Search:
         self._recipe, self._tuning, self._seed, self._encoded, self._make = recipe, tuning, seed, encoded, make_nets
         self._searched, self._budget = searched, Budget() if budget is None else budget
         self._verbose = checked_verbose(verbose)
-        self.trials, self.rungs = list[Trial](), list[tuple[int, int]]()
+        self.trials = list[Trial]()
         self.interrupted = self.out_of_time = False
         self.net: Any = None  # the best net so far
         self.net_score, self.net_recipe = -inf, recipe
@@ -191,14 +181,10 @@ class Search:
         KeyboardInterrupt
             If no net has been trained before Ctrl-C.
         """
-        n, epochs = self._affordable()
-        if n < 2:
-            short = f"The time limit is too short to compare configurations ({self._tuning.title})"
-            return Found(self._recipe, [], f"{short}: the preset is used as it is.")
+        n = self._tuning.n
         self._rng, self._budget = np.random.default_rng([self._seed, n]), Budget(TUNING_SHARE * self._budget.left())
         n_rows = self._encoded(self._recipe).training.n_rows
         self.trials = [Trial(row) for row in configurations(self._recipe, self._searched, n, n_rows, self._rng)]
-        self.rungs = rungs_of(n, epochs)
         try:
             self._train_rungs(flag)
         except KeyboardInterrupt:  # Ctrl-C before the first step of a population
@@ -212,39 +198,18 @@ class Search:
             return Found(self.net_recipe, trials, self._sentence(best), True, self.net)
         return Found(replace(self._recipe, **best.settings), trials, self._sentence(best))
 
-    def _affordable(self) -> tuple[int, int]:
-        """Return (number of configurations, epochs of the last rung) for which the time limit is enough.
-
-        The time of a search is estimated by that of an epoch of the recipe. If there is time for fewer than
-        FEW_CONFIGURATIONS with all epochs, more configurations have a third of the epochs.
-        """
-        if not self._budget.is_limited:
-            return self._tuning.n, self._recipe.epochs
-        data, one = self._encoded(self._recipe), replace(self._recipe, n_nets=1, n_folds=1)
-        make = lambda: self._make(data.training.n_features, one, 1, self._seed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DivergenceWarning)
-            seconds = seconds_per_epoch(make, data, one, self._budget.left() or SHORTEST)
-        available = TUNING_SHARE * SHARE * self._budget.left() / max(seconds, 1e-9)
-        for epochs in (self._recipe.epochs, ceil(self._recipe.epochs / FACTOR)):
-            n = self._tuning.n
-            while n >= 2 and net_epochs(rungs_of(n, epochs)) > available:
-                n -= 1
-            if n >= min(self._tuning.n, FEW_CONFIGURATIONS):
-                break
-        return n, epochs
-
     def _train_rungs(self, flag: StopFlag) -> None:
         members, n_done, verbose = list(range(len(self.trials))), 0, self._verbose
-        total = sum(n + (k > 0) for k, (n, _) in enumerate(self.rungs))  # at most
+        rungs = rungs_of(len(self.trials), self._recipe.epochs)
+        total = sum(n + (k > 0) for k, (n, _) in enumerate(rungs))  # at most
         best_score = lambda: f"best score {self.net_score:.5g}" if self.net_score > -inf else ""
         with Progress(total, verbose, "tuning", bar=verbose < 2) as bar:
-            for number, (n, epochs) in enumerate(self.rungs):
+            for number, (n, epochs) in enumerate(rungs):
                 by_score = sorted(members, key=lambda k: -self.trials[k].score)  # stable
                 members = sorted({0, *by_score[:n]})  # the best of the last rung, and the preset
                 if verbose > 1:
                     of_rung = f"{counted(len(members), 'configuration')} of {counted(epochs, 'epoch')}"
-                    start = f"tuning {number + 1}/{len(self.rungs)}: {of_rung}"
+                    start = f"tuning {number + 1}/{len(rungs)}: {of_rung}"
                     print(f"{start}, {best_score()}" if best_score() else start, flush=True)
                 recipes = [self._recipe_of(k, epochs) for k in members]
                 found = [self._encoded(recipe) for recipe in recipes]
@@ -306,11 +271,7 @@ class Search:
         if self.interrupted:
             when = f"after {tried}" if n_tried else "while its first configurations were trained"
             return f"The search of settings ({title}) was interrupted {when}; the net is the best one so far."
-        why, epochs = "", self.rungs[-1][1]
-        if self.out_of_time:
-            why = ", until its share of the time limit was over"
-        elif n_tried < n or epochs < self._recipe.epochs:
-            why = f" for up to {counted(epochs, 'epoch')}, as the time limit allows"
+        why = ", until its share of the time limit was over" if self.out_of_time else ""
         begin = f"{title} compared {tried} by a score of held-out rows (larger is better){why}: "
         if best.score == -inf:
             return f"{begin}none can be compared with the preset, which is used."

@@ -9,9 +9,7 @@ the columns. Accuracies with and without are in bench/log/tables.md#tabular-bins
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -24,11 +22,7 @@ LEAST_GAIN = 1e-9  # as a fraction of the targets' sum of squares: less is round
 DEGREE = 2  # of the polynomial of the score that stands for what a net learns of a column by itself
 MOST_CLASSES = 32  # that a tree tells apart; rarer ones count as one class, so that memory stays bounded
 SEED = 0  # a table has the same trial in every fit
-MOST_TRIAL_ROWS = 6000  # at random, so that a trial takes a second
-LEAST_TRIAL_ROWS = 1000  # of a larger table, for which there is time: a trial on fewer says little
-# Of a fold on one thread, for each row and feature, and for each row and pair of features:
-# bench/log/tables.md#tabular-trial-cost.
-CELL_SECONDS, PAIR_SECONDS = 2e-8, 4e-11
+MOST_TRIAL_ROWS = 6000  # at random, so that a trial takes a second: bench/log/tables.md#tabular-trial-cost
 MOST_FEATURES = 768  # bins beyond, of columns in random order, are left out of the trial
 UNITS_PER_FEATURE, MOST_UNITS = 32, 256  # random ReLU units; with more, those of one column are as good as bins
 N_FOLDS = 5
@@ -127,12 +121,10 @@ class Gain(NamedTuple):
 
     share : fraction of the error without bins; negative where they raise it
     standard_errors : the mean gain of a row, divided by its standard error
-    n_rows : number of rows that there was time for; 0 if that did not matter
     """
 
     share: float
     standard_errors: float
-    n_rows: int = 0
 
     @property
     def is_worth_it(self) -> bool:
@@ -145,8 +137,6 @@ class Gain(NamedTuple):
         change = f"{'lowered' if self.share >= 0 else 'raised'} the squared error of held-out rows by {percentage}"
         if is_unchanged:
             change = "did not change the squared error of held-out rows"
-        if self.n_rows:
-            change += f" (on {self.n_rows:,} rows, since the time is limited)"
         if self.is_worth_it:
             return f"Columns of numbers are cut into bins where the targets leap: in a quick test that {change}."
         chance = ""
@@ -156,29 +146,6 @@ class Gain(NamedTuple):
 
 
 NO_TIME = "Columns of numbers are not cut into bins: the time limit is too short for a test whether they help."
-
-
-def n_features_of_trial(n_features: int, n_bins: Iterable[int]) -> int:
-    """Return the number of features of the model with bins.
-
-    n_features : number of features of the table, without bins
-    n_bins : number of bins of each column
-    """
-    n_bins = list(n_bins)
-    return min(MOST_UNITS, UNITS_PER_FEATURE * n_features) + len(n_bins) + min(MOST_FEATURES, sum(n_bins))
-
-
-def trial_rows(n_rows: int, n_features: int = 0, seconds: float = inf) -> np.ndarray:
-    """Return the numbers of the rows that a trial looks at, in random order; none if there is no time for a trial.
-
-    n_features : number of features of the model with bins, from n_features_of_trial
-    seconds : time that the trial may take on one thread; so the rows do not depend on the number of threads
-    """
-    most = MOST_TRIAL_ROWS
-    if seconds < inf:
-        most = min(most, int(seconds / (N_FOLDS * n_features * (CELL_SECONDS + n_features * PAIR_SECONDS))))
-    rows = np.random.default_rng(SEED).permutation(n_rows)[:most]
-    return rows if len(rows) >= min(n_rows, LEAST_TRIAL_ROWS) else rows[:0]
 
 
 def gain_of_bins(X: np.ndarray, scores: np.ndarray, targets: np.ndarray) -> Gain:

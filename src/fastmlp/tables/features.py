@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .base_column import LEFT_OUT, Column, Note, bounds_of, checked_table, encoding_notes
-from .bins import NO_TIME, Gain, gain_of_bins, n_features_of_trial, trial_rows
+from .bins import MOST_TRIAL_ROWS, NO_TIME, SEED, Gain, gain_of_bins
 from .category_column import CategoryColumn
 from .cells import HALF, MIXTURES, contents, numbers_in
 from .date_column import DateColumn
@@ -63,7 +63,7 @@ def fit_columns(table: pd.DataFrame, encoding: NumericEncoding = WITHOUT_TARGETS
         tried = list[str]()
         if encoding.tries_bins and with_bins:
             without = [column.without_bins() for column in columns]
-            gain = tried_bins(with_bins, without, table, encoding)
+            gain = tried_bins(with_bins, without, table, encoding) if encoding.has_time else None
             columns = columns if gain and gain.is_worth_it else without
             tried = [NO_TIME if gain is None else gain.sentence()]
     # of many notes, a warning shows the first ones
@@ -101,23 +101,18 @@ def _chosen(column: TrainingColumn, encoding: NumericEncoding) -> tuple[Column |
 
 def tried_bins(
     with_bins: Sequence[Any], without: Sequence[Column], table: pd.DataFrame, encoding: NumericEncoding
-) -> Gain | None:
-    """Return what bins gain on held-out rows of the training table, or None if there is no time to try.
+) -> Gain:
+    """Return what bins gain on held-out rows of the training table.
 
     with_bins : PiecewiseLinearColumn of each column that may have bins
     without : encoders of all columns without bins
     """
     assert encoding.targets is not None
-    n_features = n_features_of_trial(len(feature_names(without)), [column.n_bins for column in with_bins])
-    rows = trial_rows(len(table), n_features, encoding.trial_seconds)
-    if not len(rows):
-        return None
-    is_short = len(rows) < len(trial_rows(len(table)))
+    rows = np.random.default_rng(SEED).permutation(len(table))[:MOST_TRIAL_ROWS]
     table = table.iloc[rows]
     scores = [column.scores(numbers_in(table[column.name], reads_booleans=False).values) for column in with_bins]
     X = encode_columns(without, table, "float64")
-    gain = gain_of_bins(X, np.column_stack(scores), encoding.targets[rows])
-    return gain._replace(n_rows=len(rows)) if is_short else gain
+    return gain_of_bins(X, np.column_stack(scores), encoding.targets[rows])
 
 
 def feature_names(columns: Iterable[Column]) -> list[str]:

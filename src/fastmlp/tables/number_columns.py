@@ -36,12 +36,12 @@ class NumericEncoding:
         normal score and bins where the targets leap, if a trial finds that these are worth it (bins.py). With
         "quantile", all columns have a normal score and no bins
     targets : (n_rows, n_outputs) numbers or one-hot classes of the training rows; without them there are no bins
-    trial_seconds : that the trial may take; with fewer it looks at fewer rows, or is left out
+    has_time : whether there is time for the trial; without it there are no bins
     """
 
     kind: str = "auto"
     targets: np.ndarray | None = None
-    trial_seconds: float = math.inf
+    has_time: bool = True
 
     def __post_init__(self) -> None:
         if self.kind not in NUMERIC_ENCODINGS:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from fastmlp.tables import bins as bin_trial
-from fastmlp.tables.bins import Gain, gain_of_bins, trial_rows
+from fastmlp.tables.bins import Gain, gain_of_bins
 from fastmlp.tables.features import fit_columns
 from fastmlp.tables.number_columns import NumericEncoding
 
@@ -45,16 +45,6 @@ def test_errors_are_those_of_a_ridge_regression_on_held_out_rows(rng, monkeypatc
     assert set.intersection(*seen) == set(), "each row is held out once"
 
 
-def test_a_trial_has_as_many_rows_as_there_is_time_for():
-    n_features = bin_trial.n_features_of_trial(11, [10, 0, 30])
-    assert n_features == 256 + 3 + 40
-    n = [len(trial_rows(50_000, n_features, seconds)) for seconds in (10.0, 0.1, 0.04, 0.0)]
-    assert n[0] == bin_trial.MOST_TRIAL_ROWS > n[1] > n[2] == n[3] == 0
-    assert 5 * n[1] * n_features * bin_trial.CELL_SECONDS < 0.1
-    assert sorted(trial_rows(300, n_features, 0.04)) == list(range(300)), "a small table has all of its rows"
-    np.testing.assert_array_equal(trial_rows(50_000, n_features, 0.1), trial_rows(50_000)[: n[1]])
-
-
 def test_a_table_keeps_its_bins_or_none_and_its_notes_say_why(rng, monkeypatch):
     scores, targets = scores_and_targets("leaps", rng)
     table = pd.DataFrame(scores, columns=["a"])
@@ -63,10 +53,8 @@ def test_a_table_keeps_its_bins_or_none_and_its_notes_say_why(rng, monkeypatch):
     said = "are cut into bins where the targets leap: in a quick test that lowered the squared error of held-out rows"
     assert (columns[0].kind, notes, said in choices[0]) == ("piecewise_linear", (), True)
     assert columns[0] == NumericEncoding(targets=targets).of("a", scores[:, 0]), "the edges come from all rows"
-    short = fitted(trial_seconds=0.0)
+    short = fitted(has_time=False)
     assert (short.columns[0].kind, short.choices[0]) == ("quantile", bin_trial.NO_TIME)
-    monkeypatch.setattr(bin_trial, "LEAST_TRIAL_ROWS", 400)
-    assert " rows, since the time is limited)" in fitted(trial_seconds=0.003).choices[0]
     monkeypatch.setattr(bin_trial, "LEAST_STANDARD_ERRORS", np.inf)
     without = fitted()
     assert without.columns == fit_columns(table).columns

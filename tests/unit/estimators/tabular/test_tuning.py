@@ -191,9 +191,11 @@ def test_ctrl_c_in_the_first_population_keeps_the_best_of_its_nets(table, monkey
 
 def test_too_little_time_is_a_warning(table, monkeypatch):
     X, y = table
-    monkeypatch.setattr(tuning, "seconds_per_epoch", lambda *_: 1e6)
+    monkeypatch.setattr(tuning, "TUNING_SHARE", 0.0)
     model = TabularMLPRegressor(tune=5, time_limit=60.0, **SMALL)
-    with pytest.warns(UserWarning, match=r"too short to compare configurations \(tune=5\): the preset is used"):
+    with pytest.warns(
+        UserWarning, match="tune=5 compared 0 of 5 configurations .* until its share of the time limit was"
+    ):
         model.fit(X, y)
     assert model.tuning_results_ == []
     assert model.best_settings_["dropout"] == QUALITIES["good"].dropout
