@@ -4,7 +4,7 @@ base                  what MLPClassifier and MLPRegressor have in common: parame
 classifier, regressor the two estimators: their targets, and predictions
 fitted_net            a fitted estimator: its net, its weights, samples for the net
 tabular/              TabularMLPClassifier and TabularMLPRegressor: tables, with settings that need no tuning
-parameters            settings: checked, and converted to those of MLP; scikit-learn's conventions; to_sklearn
+parameters            settings: checked, and converted to those of MLP; scikit-learn's conventions
 single_net            training of the net, epoch by epoch or by L-BFGS
 epoch_rules           what scikit-learn does after each epoch: records, stopping, lower learning rates
 cross_validation      all folds trained as one population

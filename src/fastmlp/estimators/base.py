@@ -16,15 +16,7 @@ from ..interface.keywords import explains_names
 from .array_input import checked_sample_weights, dense, missing_targets_named
 from .epoch_rules import EpochRules
 from .fitted_net import FittedNet
-from .parameters import (
-    CONSTRAINTS,
-    SKLEARN_OUTPUT,
-    check_settings,
-    checked_hidden_sizes,
-    is_iterative,
-    to_sklearn,
-    warn_of_unused,
-)
+from .parameters import CONSTRAINTS, SKLEARN_OUTPUT, check_settings, checked_hidden_sizes, is_iterative, warn_of_unused
 from .single_net import SplitSamples, train_net
 
 if TYPE_CHECKING:
@@ -309,24 +301,6 @@ class BaseMLP(FittedNet, Exportable, BaseEstimator, ABC):
         if is_iterative(self):
             return True
         raise AttributeError("partial_fit is there for solvers that go epoch by epoch, which 'lbfgs' does not.")
-
-    def to_sklearn(self) -> Any:
-        """Return a fitted scikit-learn estimator with the same parameters and predictions.
-
-        fastmlp.from_sklearn is the inverse.
-
-        Returns
-        -------
-        sklearn.neural_network.MLPClassifier or MLPRegressor
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            If the estimator is not fitted.
-        ValueError
-            For an activation or loss that scikit-learn does not support.
-        """
-        return to_sklearn(self)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -10,7 +10,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..mlp import MLP
 from .classifier import MLPClassifier
-from .parameters import copy_records, shared_settings
 from .regressor import MLPRegressor
 from .single_net import net_settings
 
@@ -19,7 +18,7 @@ def from_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
     """Return a fastmlp estimator with the settings, parameters and records of a fitted scikit-learn estimator.
 
     The new estimator predicts in the dtype of the parameters, and partial_fit continues from them with a new optimiser
-    state. MLPClassifier.to_sklearn is the inverse.
+    state.
 
     Parameters
     ----------
@@ -54,9 +53,12 @@ def from_sklearn(estimator: Any) -> MLPClassifier | MLPRegressor:
         )
     check_is_fitted(estimator)
     cls: Any = MLPClassifier if is_classifier(estimator) else MLPRegressor
-    made = cls(**shared_settings(estimator, cls), dtype=estimator.coefs_[0].dtype.name)
+    settings = {name: value for name, value in estimator.get_params(deep=False).items() if hasattr(cls, name)}
+    made = cls(**settings, dtype=estimator.coefs_[0].dtype.name)
     made._forget()
-    copy_records(estimator, made)
+    for name, value in vars(estimator).items():
+        if name[0] != "_" and name[-1] == "_" and name not in ("coefs_", "intercepts_"):
+            setattr(made, name, list(value) if isinstance(value, list) else value)
     if isinstance(made, MLPClassifier):
         made._is_multilabel = estimator._label_binarizer.y_type_.startswith("multilabel")
     sizes = estimator.n_features_in_, *(len(b) for b in estimator.intercepts_)

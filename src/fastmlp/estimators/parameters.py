@@ -8,17 +8,13 @@ penalty alpha / (2 B) times the sum of squared weights.
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import signature
 from math import sqrt
 from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn import neural_network
-from sklearn.base import is_classifier
-from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from ..errors import checked_count, counted, shown
 from ..interface.setting_checks import checked_dtype
@@ -204,52 +200,3 @@ def inverse_scaling(
         return np.where((epochs == 0) & (not continues), 1.0, falling)
 
     return factors
-
-
-# ---- conversion of estimators, with from_sklearn.py
-
-# What scikit-learn knows.
-ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
-SOLVERS = ("lbfgs", "sgd", "adam")
-LOSSES = ("log_loss", "squared_error", "poisson")
-OF_NET = ("net_", "coefs_", "intercepts_", "validation_loss_curve_")  # the last of ours only
-
-
-def to_sklearn(estimator: Any) -> Any:
-    """Return what MLPClassifier.to_sklearn and MLPRegressor.to_sklearn do.
-
-    Settings that scikit-learn lacks and that do not change predictions, such as dropout, are left out.
-    """
-    check_is_fitted(estimator)
-    if estimator.activation not in ACTIVATIONS or estimator.loss not in LOSSES:
-        raise ValueError(
-            f"scikit-learn has no net with activation={estimator.activation!r} and loss={estimator.loss!r}: it knows "
-            f"{', '.join(ACTIVATIONS)}, and {', '.join(LOSSES)}."
-        )
-    cls = neural_network.MLPClassifier if is_classifier(estimator) else neural_network.MLPRegressor
-    settings = shared_settings(estimator, cls)
-    if settings["solver"] not in SOLVERS:
-        settings["solver"] = "adam"  # only a later partial_fit uses the solver; predictions do not depend on it
-    made = cls(**settings)
-    copy_records(estimator, made)
-    if is_classifier(estimator):
-        labels = np.eye(estimator.n_outputs_, dtype=int) if estimator._is_multilabel else estimator.classes_
-        made._label_binarizer = LabelBinarizer().fit(labels)
-    made.coefs_ = [W.copy() for W in estimator.coefs_]
-    made.intercepts_ = [b.copy() for b in estimator.intercepts_]
-    made._no_improvement_count = estimator._rules.n_stalled
-    made._best_coefs, made._best_intercepts = made.coefs_, made.intercepts_
-    return made
-
-
-def shared_settings(estimator: Any, cls: Any) -> dict[str, Any]:
-    """Return the parameters of an estimator that another class has too."""
-    names = signature(cls).parameters
-    return {name: value for name, value in estimator.get_params(deep=False).items() if name in names}
-
-
-def copy_records(source: Any, target: Any) -> None:
-    """Copy the fitted attributes that the estimators of both packages have, but for the net."""
-    for name, value in vars(source).items():
-        if name[0] != "_" and name[-1] == "_" and name not in OF_NET:
-            setattr(target, name, list(value) if isinstance(value, list) else value)
