@@ -9,7 +9,6 @@ single_net            training of the net, epoch by epoch or by L-BFGS
 epoch_rules           what scikit-learn does after each epoch: records, stopping, lower learning rates
 cross_validation      all folds trained as one population
 array_input           arrays, tables in memory and targets of users on their way through scikit-learn's checks
-sources               tables that are read piece by piece
 from_sklearn          conversion of scikit-learn's fitted estimators
 serialization         files of the tabular estimators
 """

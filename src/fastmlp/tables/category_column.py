@@ -26,6 +26,7 @@ from .cells import (
     examples,
     text_of,
 )
+from .numbers_as_text import DATE
 from .training_column import MAX_CATEGORIES, MIN_ROWS, MIN_SHARE_OF_FREQUENT
 
 if TYPE_CHECKING:
@@ -64,10 +65,10 @@ class CategoryColumn(Column):
             return None
         name, reason, hint, (frequent, share) = column.name, column.against_categories, column.hint, column.frequent
         is_frequent = share >= MIN_SHARE_OF_FREQUENT
-        if reason and not is_frequent and (not frequent or column.are_dates or hint):
+        if reason and not is_frequent and (not frequent or column.are_mostly(DATE) or hint):
             if hint:
                 return None, f"{reason}; {hint}"
-            all_rare = len(column.distinct) > MAX_CATEGORIES and not frequent and not column.are_dates
+            all_rare = len(column.distinct) > MAX_CATEGORIES and not frequent and not column.are_mostly(DATE)
             return None, reason + f", and none is in {MIN_ROWS} rows" * all_rare
         if not frequent:
             n = counted(len(column.distinct), "category", "categories")

@@ -51,7 +51,7 @@ class FewRows:
         self, table: pd.DataFrame, dtype: str | np.dtype, notes: list[Note] | None, names: list[str] | None
     ) -> np.ndarray:
         """Return the features of a table; arguments and errors as of encode_columns."""
-        names = names_of(table) if names is None else names
+        names = table.columns.tolist() if names is None else names
         if not self._names or names != self._names:
             table = checked_table(self.columns, table)
             self._names = names = table.columns.tolist()
@@ -100,13 +100,6 @@ def arrays_of(table: pd.DataFrame) -> list[Any]:
     """Return the array of each column, of NumPy or pandas."""
     arrays = getattr(table, "_iter_column_arrays", None)  # pandas' own; a Series for each takes ten times as long
     return [series.array for _, series in table.items()] if arrays is None else list(arrays())
-
-
-def names_of(table: pd.DataFrame) -> list[Any]:
-    """Return the names of the columns of a table."""
-    names = table.columns
-    is_arrow = getattr(names.dtype, "storage", "") == "pyarrow"  # as in cells_of
-    return names.array.__arrow_array__().to_pylist() if is_arrow else names.tolist()
 
 
 def cells_of(array: Any) -> list[Any] | None:

@@ -99,17 +99,12 @@ class TrainingColumn:
         return 2 * len(list(filter(pattern.fullmatch, map(str.strip, self.names)))) > len(self.names)
 
     @cached_property
-    def are_dates(self) -> bool:
-        """Whether more than half of its texts are dates, of which some are in no clear order of day and month."""
-        return self.are_mostly(DATE)
-
-    @cached_property
     def against_categories(self) -> str:
         """Why its texts cannot all be categories; "" if they can."""
         has_too_many = len(self.distinct) > MAX_CATEGORIES
         if not has_too_many and len(self.distinct) != sum(self.texts.values()):
             return ""
-        if self.are_dates:
+        if self.are_mostly(DATE):
             return f"it holds dates as text, such as {self.names[0]!r}; to use it, {dates_of(self.name)}"
         if has_too_many:
             return f"it has {len(self.distinct)} different texts, but at most {MAX_CATEGORIES} are encoded"
@@ -118,7 +113,7 @@ class TrainingColumn:
     @cached_property
     def hint(self) -> str:
         """What its cells may be instead of categories, and how to say so; "" if there is nothing to say."""
-        if not self.against_categories and self.are_dates and not self.are_mostly(ISO_DATE):
+        if not self.against_categories and self.are_mostly(DATE) and not self.are_mostly(ISO_DATE):
             return f"its texts look like dates, such as {self.names[0]!r}: to use them as dates, {dates_of(self.name)}"
         hint, reading = self.thousands, self.texts_as_numbers
         if not hint and not hasattr(self.cells, "cat"):  # pandas' categories are the user's word

@@ -30,8 +30,8 @@ from ...table_training.recipes import AUTO, OF_CLASSES, OF_LABELS, OF_NUMBERS
 from ...tables.cells import listed
 from ...tables.target import CLASSIFICATION, REGRESSION, Target, check_range, class_numbers, distinct_labels
 from ..array_input import as_quantities
-from ..sources import SourceScores, in_pieces
 from .base import BaseTabular
+from .table_data import SourceScores, in_pieces
 
 
 @with_entries_of(BaseTabular)

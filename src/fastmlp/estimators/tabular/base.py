@@ -31,7 +31,6 @@ from ...tables.features import Preprocessing
 from ...tables.target import Target
 from ..array_input import missing_targets_named
 from ..serialization import description_of
-from ..sources import names_target, target_apart
 from .checks import (
     PARAMETERS,
     estimator_recipe,
@@ -43,7 +42,7 @@ from .checks import (
     warn_of_targets,
 )
 from .source_fit import SourceFit
-from .table_data import TableData
+from .table_data import TableData, names_target, target_apart
 
 if TYPE_CHECKING:
     from typing_extensions import Self
