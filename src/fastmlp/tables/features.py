@@ -124,14 +124,12 @@ def encode_columns(
     table: pd.DataFrame,
     dtype: str | np.dtype = "float32",
     notes: list[Note] | None = None,
-    names: list[str] | None = None,
     most_bad: float = HALF,
 ) -> np.ndarray:
     """Return the features (n_rows, n_features) of a table.
 
     columns : fitted encoders
     notes : list to append to, for each column with cells of a kind unseen in training; None to discard the notes
-    names : the table's columns, if the caller has read them: distinct texts; None if not
     most_bad : fraction of the cells of a column of numbers or dates; so many or more that are none are refused
 
     Raises
@@ -142,7 +140,7 @@ def encode_columns(
     """
     columns = tuple(columns)
     if len(table) <= FEW_ROWS and most_bad == HALF:
-        return few_rows(columns).encode(table, dtype, notes, names)
+        return few_rows(columns).encode(table, dtype, notes)
     table = checked_table(columns, table)
     bounds, width = bounds_of(columns)
     X = np.empty((len(table), width), dtype)

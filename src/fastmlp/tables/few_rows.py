@@ -47,12 +47,9 @@ class FewRows:
         self._low, self._bin_width = np.concatenate(low), np.concatenate(width)  # of the bins of all columns
         self._of_bins, self._bin_places = np.concatenate(of_bins), np.concatenate(places)
 
-    def encode(
-        self, table: pd.DataFrame, dtype: str | np.dtype, notes: list[Note] | None, names: list[str] | None
-    ) -> np.ndarray:
+    def encode(self, table: pd.DataFrame, dtype: str | np.dtype, notes: list[Note] | None) -> np.ndarray:
         """Return the features of a table; arguments and errors as of encode_columns."""
-        names = table.columns.tolist() if names is None else names
-        if not self._names or names != self._names:
+        if not self._names or table.columns.tolist() != self._names:
             table = checked_table(self.columns, table)
             self._names = names = table.columns.tolist()
             self._places = [names.index(column.name) for column in self.columns]

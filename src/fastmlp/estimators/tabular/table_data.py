@@ -63,7 +63,8 @@ class TableData(BaseEstimator):
             are missing or different.
         """
         frame = as_frame(X)
-        if not reset and frame is not None and len(frame) and self._has_names_of_training(frame):
+        has_names = not reset and frame is not None and len(frame) > 0 and "feature_names_in_" in self.__dict__
+        if has_names and frame.columns.tolist() == self._names:  # scikit-learn's check takes longer
             return self._with_categories(frame)
         if frame is None:
             array = validate_data(self, as_cells(X), dtype=None, ensure_all_finite="allow-nan", reset=reset)
@@ -83,10 +84,6 @@ class TableData(BaseEstimator):
             if frame is None or set(names) != set(table.columns):  # validate_data has already checked the names
                 table = table.set_axis(names, axis=1)
         return self._with_categories(table)
-
-    def _has_names_of_training(self, frame: Any) -> bool:
-        """Return whether the columns have the names of training, in their order: scikit-learn's check takes longer."""
-        return "feature_names_in_" in self.__dict__ and frame.columns.tolist() == self._names
 
     def _with_categories(self, table: Any) -> Any:
         if self.categorical_features is None:
@@ -119,10 +116,7 @@ class TableData(BaseEstimator):
     def _encoded(self, X: Any, dtype: str | np.dtype) -> np.ndarray:
         """Return X encoded as features, and warn of columns in which most cells are of a kind unseen in training."""
         notes: list[Note] = []
-        frame = as_frame(X)
-        is_known = frame is not None and len(frame) > 0 and self._has_names_of_training(frame)
-        table = self._with_categories(frame) if is_known else self._table(X if frame is None else frame, reset=False)
-        features = encode_columns(self.columns_, table, dtype, notes, self._names if is_known else None)
+        features = encode_columns(self.columns_, self._table(X, reset=False), dtype, notes)
         if serious := [note.text for note in notes if note.is_serious]:
             warn_user(as_lines(serious, "notes_on(X)"))
         return features
