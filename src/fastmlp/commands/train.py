@@ -61,8 +61,6 @@ def train(options: TrainOptions, console: Console) -> None:
         if earlier:
             log(f"{str(output)!r} holds a net; it will be replaced when this training is done.")
         log(describe_task(preprocessing, options.device, prepared.data.training.n_rows))
-        if model.recipe.n_folds > 1:
-            check_checkpoints_of_nets(options, model.recipe.n_nets_of_all_folds)
         with stop_flag() as flag:
             train_prepared(model, prepared, options, flag, log)
             for note in model.notes:
@@ -219,39 +217,18 @@ def check_files(options: TrainOptions) -> None:
     check_output(output, options.file, test_file)
     if test_file is not None and not test_file.exists():
         raise no_file(test_file)
-    if options.checkpoint is not None:
-        check_checkpoint(options, options.checkpoint)
-    elif options.resume:
+    if options.resume and options.checkpoint is None:
         raise ValueError("--resume needs --checkpoint FILE, the file to go on from.")
+    if (path := options.checkpoint) is not None:
+        check_output(path, options.file, test_file)
+        if path.resolve() in {other.resolve() for other in (output, *files_beside(output))}:
+            raise ValueError(
+                f"The checkpoint {str(path)!r} and the output, or a file beside it for what ends early, must be two "
+                "files."
+            )
     for beside in files_beside(output):
         check_output(beside)
         holds_net(beside)
-
-
-def check_checkpoint(options: TrainOptions, path: Path) -> None:
-    """Raise OSError or ValueError if a checkpoint cannot be written, or would replace another file of the command."""
-    check_output(path, options.file, options.test)
-    if path.resolve() in {other.resolve() for other in (options.output, *files_beside(options.output))}:
-        raise ValueError(
-            f"The checkpoint {str(path)!r} and the output, or a file beside it for what ends early, must be two files."
-        )
-
-
-def check_checkpoints_of_nets(options: TrainOptions, n_nets: int) -> None:
-    """Check the files of nets that have a checkpoint each, before the first one is trained.
-
-    Raises
-    ------
-    FileExistsError
-        If one of them is there, and the training is not to go on.
-    """
-    for k in range(n_nets if options.checkpoint is not None else 0):
-        check_checkpoint(options, path := options.checkpoint_of(k))
-        if path.is_file() and not options.resume:
-            raise FileExistsError(
-                f"There is a checkpoint {str(path)!r} already. Go on from it with --resume, or name another file; to "
-                f"start anew, remove '{options.checkpoint}.*'."
-            )
 
 
 def leave_unfinished(model: TableModel, options: TrainOptions) -> NoReturn:

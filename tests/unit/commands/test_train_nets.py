@@ -191,7 +191,10 @@ def test_a_checkpoint_changes_no_net(options, monkeypatch):
     assert begun == ["run.ckpt.0", "run.ckpt.1"]
     monkeypatch.setattr("fastmlp.table_training.model.fit_nets", fit)
     said = train("price", *saving, code=1)
-    assert "There is a checkpoint 'run.ckpt.0' already. Go on from it with --resume" in said
+    assert (
+        "There is a checkpoint 'run.ckpt.0' already. Go on from it (Checkpoint(..., resume=True), on the command line"
+        in said
+    )
     assert "The fit goes on after epoch 3 of 3, from 'run.ckpt.0'." in train("price", *saving, "--resume")
     found = load_net("model.safetensors")
     np.testing.assert_array_equal(found.params, nets.params)
