@@ -23,6 +23,7 @@ from fuzz_files import READ, SIZES, X, Y, fit, folder, sentence, small_net, writ
 
 import fastmlp
 from fastmlp.kernels.jit.compile_time import compile_seconds
+from fastmlp.table_training.streamed_fit import StreamedFit
 from fastmlp.tables.table_files import read_table
 
 CORPUS = Path(__file__).parent / "corpus"  # files that once were read wrongly, in a folder per target
@@ -133,7 +134,8 @@ def _learn_pieces(path):
     settings = {"n_nets": 1, "hidden_layer_sizes": (3,), "max_iter": 1, "random_state": 0, "device": "cpu"}
     model = fastmlp.TabularMLPClassifier(validation_fraction=0.0, batch_size=1, **settings)
     may_not_fit = mock.patch("fastmlp.estimators.tabular.source_fit.surely_fits", return_value=False)
-    too_large = mock.patch("fastmlp.table_training.streamed_fit.bytes_in_memory", return_value=10**12)
+    learn = StreamedFit.learn
+    too_large = mock.patch.object(StreamedFit, "learn", lambda fit, fraction: learn(fit, fraction) + 10**12)
     on_disk = mock.patch("fastmlp.streams.row_loading.SHARE_IN_MEMORY", 0.0)
     printed = io.StringIO()
     try:

@@ -187,7 +187,8 @@ def test_real_threads_and_processes_end_in_time(monkeypatch):
     monkeypatch.setenv("FASTMLP_NUM_THREADS", "2")
     with process_pool(1) as pool:
         for executor in (None, pool):
-            result = fit("nets one by one", epochs=20 * FOREVER, time_limit=0.3, executor=executor)[1]
+            fit("nets one by one", epochs=1, executor=executor)  # a new process first loads the kernels
+            result = fit("nets one by one", epochs=20 * FOREVER, time_limit=1.0, executor=executor)[1]
             assert (result.stopped_by == "time_limit").all()
             assert result.epochs.any()
             assert not result.interrupted
