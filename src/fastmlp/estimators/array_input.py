@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import _check_sample_weight
 
 from ..data.arrays import beyond_float64, refuse_converted
@@ -287,6 +288,21 @@ def as_quantities(y: np.ndarray, classifier: str) -> np.ndarray:
 
 def _is_quantity(cell: Any) -> bool:
     return not isinstance(cell, NO_NUMBERS) and is_number(cell)
+
+
+class Fitted:
+    """Mixin of estimators with a net."""
+
+    net_: Any
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "net_" in self.__dict__
+
+    def _net(self) -> Any:
+        """Return net_, or raise NotFittedError if there is none."""
+        if not self.__sklearn_is_fitted__():
+            raise NotFittedError(f"This {type(self).__name__} is not fitted yet: call fit first.")
+        return self.net_
 
 
 class Scores:

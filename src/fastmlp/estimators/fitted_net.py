@@ -7,12 +7,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import validate_data
 
 from ..data.checked_samples import checked_pair
 from ..mlp import MLP
-from .array_input import checked_sample_weights, dense, explaining, refuse_dates_among_columns, refuse_missing_dates
+from .array_input import (
+    Fitted,
+    checked_sample_weights,
+    dense,
+    explaining,
+    refuse_dates_among_columns,
+    refuse_missing_dates,
+)
 from .epoch_rules import EpochRules
 from .parameters import dtype_of
 from .single_net import SplitSamples
@@ -37,7 +43,7 @@ def _layers(name: str, of_layout: str, doc: str) -> Any:
     return property(get, put, doc=doc)
 
 
-class FittedNet:
+class FittedNet(Fitted):
     """Mixin with the net of an estimator, its weights, and its samples after scikit-learn's checks."""
 
     solver: Any
@@ -52,16 +58,6 @@ class FittedNet:
 
     coefs_ = _layers("coefs_", "weights", "Weights of each layer, (fan_in, fan_out), as views into net_.params.")
     intercepts_ = _layers("intercepts_", "biases", "Biases of each layer, (fan_out,), as views into net_.params.")
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return "net_" in self.__dict__
-
-    def _net(self) -> MLP:
-        """Return net_, or raise NotFittedError if there is none."""
-        net: MLP | None = self.__dict__.get("net_")
-        if net is None:
-            raise NotFittedError(f"This {type(self).__name__} is not fitted yet: call fit first.")
-        return net
 
     @property
     def _optimizer(self) -> SimpleNamespace:

@@ -73,20 +73,15 @@ class SourceFit(StreamedFit):
                 given.set_state(model.generator.get_state())  # another fit with it draws other numbers
             if self._validation_data is not None:
                 found = found._replace(held_out=learner._held_out(self._validation_data))
-            self._tell(found, n_needed)
+            vars(estimator).pop("feature_names_in_", None)  # of an earlier fit
+            vars(estimator).update({name: value for name, value in vars(learner).items() if name not in NOT_LEARNED})
+            if model.problems:
+                warn_user(as_lines(model.problems, "notes_"))
+            table, y = self.drawn
+            warn_of_target_copies(table, y, y, estimator._is_classifier)
+            warn_of_targets(y, estimator._is_classifier, y)
+            print(self.notice(n_needed, found), file=sys.stderr)
         return found
-
-    def _tell(self, found: EncodedRows, n_needed: int) -> None:
-        """Give the estimator what was learned, warn of suspect rows of the sample, and say how the table is read."""
-        estimator, is_classifier = self._estimator, self._estimator._is_classifier
-        vars(estimator).pop("feature_names_in_", None)  # of an earlier fit
-        vars(estimator).update({name: value for name, value in vars(self._learner).items() if name not in NOT_LEARNED})
-        if self.model.problems:
-            warn_user(as_lines(self.model.problems, "notes_"))
-        table, y = self.drawn
-        warn_of_target_copies(table, y, y, is_classifier)
-        warn_of_targets(y, is_classifier, y)
-        print(self.notice(n_needed, found), file=sys.stderr)
 
     def in_memory(self) -> tuple[Any, Any]:
         """Return (X, y) in memory."""

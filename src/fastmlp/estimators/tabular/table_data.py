@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import check_consistent_length, validate_data
@@ -27,6 +26,7 @@ from ...tables.features import encode_columns, feature_names
 from ...tables.row_sample import joined
 from ...tables.table_files import import_pandas, with_columns, with_text_names
 from ..array_input import (
+    Fitted,
     Scores,
     as_cells,
     as_frame,
@@ -39,7 +39,7 @@ from ..array_input import (
 )
 
 
-class TableData(BaseEstimator):
+class TableData(Fitted, BaseEstimator):
     """Base class of estimators that take tables: everything that concerns X, y, weights and held-out rows."""
 
     categorical_features: Any
@@ -99,15 +99,6 @@ class TableData(BaseEstimator):
         if unknown:
             raise WrongArgument(f"categorical_features names {unknown[0]!r}, which is no column of X.")
         return names
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return "net_" in self.__dict__
-
-    def _net(self) -> Any:
-        """Return net_, or raise NotFittedError if there is none."""
-        if not self.__sklearn_is_fitted__():
-            raise NotFittedError(f"This {type(self).__name__} is not fitted yet: call fit first.")
-        return self.net_
 
     def _features(self, X: Any) -> np.ndarray:
         """Return X encoded as features (n_samples, n_inputs) for the nets."""
