@@ -20,7 +20,6 @@ pages (`aligned_zeros`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from itertools import cycle
 from math import prod
@@ -194,19 +193,6 @@ KEPT_POWER1, KEPT_POWER2, KEPT_LAST_LOSS, KEPT_BEST_VALUE, KEPT_LOSS, KEPT_N_COR
 N_KEPT_NUMBERS = 7
 
 
-class Unfinished(NamedTuple):
-    """State of a net whose training was interrupted."""
-
-    net_index: int
-    status: int  # RUNNING, or DIVERGED_NET if its present parameters are not finite
-    epochs: int  # completed epochs
-    params: np.ndarray  # (n_params,): the best with early stopping, else the current or the last finite ones
-    loss: float  # of the last complete epoch; NaN without one, or after divergence
-    n_correct: float  # number of correct samples in that epoch
-    best_epoch: int  # counted from 1; 0 if there is none
-    best_value: float
-
-
 class SuspendedNets(NamedTuple):
     """Nets of a population in the middle of their training, a row for each, from which they can go on."""
 
@@ -219,23 +205,11 @@ class SuspendedNets(NamedTuple):
     safe_params: np.ndarray  # (n, n_params), parameters that gave a finite loss
     best_params: np.ndarray  # (n, n_params), or (n, 0) without a monitored value
     powers: np.ndarray  # float64 (n, 2), of Adam's betas
-    numbers: np.ndarray  # float64 (n, 4): the last loss, the best value, the last epoch's loss and correct samples
+    numbers: np.ndarray  # float64 (n, 4): the last loss, the best value, the last epoch's mean loss and correct samples
 
     def part(self, start: int, end: int) -> SuspendedNets:
         """Return the nets of some rows."""
         return SuspendedNets(*(array[start:end] for array in self))
-
-    def unfinished(self, watches: bool) -> Iterator[Unfinished]:
-        """Yield what their training has come to, with the parameters of the best epoch if early stopping `watches`."""
-        for row, net in enumerate(self.net_index):
-            params, status, (_, best_value, loss, n_correct) = self.params[row], RUNNING, self.numbers[row]
-            if not np.isfinite(params).all():  # the next check would have found that the net has diverged
-                params, status, loss = self.safe_params[row], DIVERGED_NET, np.nan
-            best_epoch = int(self.best_epochs[row]) * watches
-            if best_epoch:
-                params = self.best_params[row]
-            epochs = int(self.epochs[row])
-            yield Unfinished(int(net), status, epochs, params, loss, n_correct, best_epoch, float(best_value))
 
     @staticmethod
     def joined(parts: list[SuspendedNets]) -> SuspendedNets:

@@ -32,15 +32,6 @@ class ThreadTeam:
     def __init__(self, n_threads: int):
         self.n_threads = 1
 
-    def __enter__(self) -> ThreadTeam:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.end()
-
-    def run(self, function: Any, *arguments: Any) -> None:
-        function(*arguments)
-
     def end(self) -> None:
         """Do nothing: there are no worker threads to stop."""
 

@@ -5,7 +5,6 @@ Nothing here is compiled, so a new process can make them without importing Numba
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -14,18 +13,7 @@ from ... import structs
 from ...formulas.counter_rng import BLOCK
 from ...formulas.update_rules import CODES as RULE_CODES
 from ...formulas.update_rules import MOST_STATE, Rule
-from ...structs import (
-    BETA1,
-    BETA2,
-    HYPER,
-    LANES,
-    NET_HYPER,
-    Choice,
-    NetSpec,
-    PopulationState,
-    SuspendedNets,
-    Unfinished,
-)
+from ...structs import BETA1, BETA2, HYPER, LANES, NET_HYPER, Choice, NetSpec, PopulationState, SuspendedNets
 from ..unrolled.compiled import address_of_nets
 from ..workspace import EPOCH, FALSE_SHARING_GAP, INTERLEAVED_SAMPLES, LaneBlock, NetQueue, round_up
 
@@ -121,11 +109,6 @@ class PopulationRun:
             if len(part.net_index):
                 _fill_block(block, nets, part)
         self.n_members = self.queue.taken[0] = len(suspended.net_index)
-
-    def unfinished(self, watches: bool) -> Iterator[Unfinished]:
-        """Yield an Unfinished for each net in training, with its best parameters if early stopping `watches`."""
-        for block in self.blocks:
-            yield from _nets_of_block(block, 0, watches).unfinished(watches)
 
 
 def _new_block(

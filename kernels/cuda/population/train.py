@@ -8,7 +8,6 @@ host and the next window is opened.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import cupy
@@ -26,7 +25,6 @@ from ...structs import (
     StopCriteria,
     SuspendedNets,
     TrainConfig,
-    Unfinished,
 )
 from ..build.net_constants import Architecture
 from ..build.structs import ProgressCounter
@@ -157,11 +155,6 @@ class PopulationRun:
         nets : its members are these nets, in the same order
         """
         self._waiting = suspended
-
-    def unfinished(self, watches: bool) -> Iterator[Unfinished]:
-        """Yield an Unfinished for each net in training, with its best parameters if early stopping `watches`."""
-        if self._window is not None:
-            yield from self._window.unfinished(watches)
 
     def collect(self) -> None:
         """Copy the results of the current window to the host."""

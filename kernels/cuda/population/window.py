@@ -7,13 +7,12 @@ suspended: taken out of their slots with everything that training needs, to go o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from typing import Any
 
 import cupy
 import numpy as np
 
-from ...structs import ALL_EPOCHS, DIVERGED_NET, HYPER, MONITOR_NONE, NET_HYPER, RUNNING, SuspendedNets, Unfinished
+from ...structs import ALL_EPOCHS, DIVERGED_NET, HYPER, MONITOR_NONE, NET_HYPER, RUNNING, SuspendedNets
 from ..build.structs import ProgressCounter, ProgressScalar
 from ..runtime.device_memory import ORDER_BYTES, to_device
 from .launch import padded
@@ -26,7 +25,7 @@ STARTS = {
     ProgressScalar.LAST_LOSS: np.inf,
     ProgressScalar.BEST_VALUE: np.inf,
 }
-# Places of a suspended net's powers and numbers.
+# Places of a suspended net's powers and numbers; the loss is a sum there.
 POWERS = [ProgressScalar.POWER1, ProgressScalar.POWER2]
 NUMBERS = [ProgressScalar.LAST_LOSS, ProgressScalar.BEST_VALUE, ProgressScalar.LOSS, ProgressScalar.N_CORRECT]
 
@@ -145,6 +144,8 @@ class Window(ABC):
         slots = np.flatnonzero(counters[:, ProgressCounter.STATUS] == status)
         of_slots = lambda array: cupy.asnumpy(array)[slots]
         scalars, best = of_slots(self._scalars), self._best_params
+        scalars[:, [ProgressScalar.LOSS, ProgressScalar.N_CORRECT]] = of_slots(self._epochs_sums())
+        scalars[:, ProgressScalar.LOSS] /= self.n_samples
         found = SuspendedNets(
             net_index=of_slots(self._owners),
             epochs=counters[slots, ProgressCounter.STEPS] // self.n_batches,
@@ -158,13 +159,6 @@ class Window(ABC):
             numbers=scalars[:, NUMBERS],
         )
         return found, slots
-
-    def unfinished(self, watches: bool) -> Iterator[Unfinished]:
-        """Yield the values of PopulationRun.unfinished."""
-        now, slots = self.suspended()
-        sums = np.where(now.epochs[:, None], cupy.asnumpy(self._epochs_sums())[slots], np.nan)
-        now.numbers[:, 2], now.numbers[:, 3] = sums[:, 0] / self.n_samples, sums[:, 1]
-        yield from now.unfinished(watches)
 
     def _epochs_sums(self) -> Any:
         """Return (nets, 2): losses and correct samples of each net's last complete epoch."""
@@ -196,6 +190,7 @@ class Window(ABC):
         counters[:, ProgressCounter.STATUS] = RUNNING
         scalars = cupy.asnumpy(self._scalars)
         scalars[:, POWERS], scalars[:, NUMBERS] = suspended.powers, suspended.numbers
+        scalars[:, ProgressScalar.LOSS] *= self.n_samples
         self._counters[:], self._scalars[:] = to_device(counters), to_device(scalars)
         self._params[:, :n_params] = to_device(suspended.params)
         self._safe_params[:, :n_params] = to_device(suspended.safe_params)

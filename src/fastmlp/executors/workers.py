@@ -10,7 +10,6 @@ import importlib
 import multiprocessing
 import re
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Future
@@ -48,13 +47,9 @@ class Threads(NamedTuple):
 
 
 class MappedArray(NamedTuple):
-    """Array in a file, as a task names it; `read` maps it."""
+    """Array in a file, as a task names it."""
 
     path: str
-
-    def read(self) -> np.ndarray:
-        """Return the array, mapped once in each process. Writes to it would stay in this process."""
-        return _mapped(self.path)
 
 
 @lru_cache(MOST_MAPPED)
@@ -63,48 +58,12 @@ def _mapped(path: str) -> np.ndarray:
     return array
 
 
-class ArrayFolder:
-    """Folder of files with arrays, in the folder for temporary files; `remove` deletes it."""
-
-    def __init__(self) -> None:
-        try:
-            parent = tempfile.gettempdir()
-        except OSError as error:
-            raise OSError(
-                "Data for worker processes are written to files, but there is no folder for temporary files "
-                f"({error.strerror or error}). Name a folder by the environment variable TMPDIR."
-            ) from None
-        self._folder = TemporaryFolder(parent, "fastmlp-arrays-")
-        self.path = self._folder.path
-        self._n_files = 0
-
-    def write(self, array: np.ndarray) -> MappedArray:
-        """Write an array to a new file.
-
-        Raises
-        ------
-        OSError
-            If it cannot be written; the message says where, and what to do.
-        """
-        path = self.path / f"{self._n_files}.npy"
-        self._n_files += 1
-        try:
-            np.save(path, array, allow_pickle=False)
-        except OSError as error:
-            raise OSError(
-                f"The data for worker processes cannot be written to {str(self.path)!r}: {error.strerror or error}. "
-                "Choose a folder with more room by the environment variable TMPDIR."
-            ) from None
-        return MappedArray(str(path))
-
-    def remove(self) -> None:
-        """Delete the folder. Processes that have mapped a file keep its pages until they forget it."""
-        self._folder.remove()
-
-
 def as_array(shared: Any) -> np.ndarray:
-    """Return the array of what a task names: a mapped one, or the array itself where the executor has brought it."""
-    return shared.read() if isinstance(shared, MappedArray) else shared
+    """Return the array of what a task names, or the array itself where the executor has brought it.
+
+    An array in a file is mapped once in each process. Writes to it would stay in this process.
+    """
+    return _mapped(shared.path) if isinstance(shared, MappedArray) else shared
 
 
 @dataclass
@@ -196,14 +155,30 @@ class ThreadWorkers(Workers):
 class ProcessWorkers(ThreadWorkers):
     """Processes of this machine, which map the same files."""
 
-    _folder: ArrayFolder | None = None
+    _folder: TemporaryFolder | None = None
 
     def _send(self, array: np.ndarray) -> MappedArray:
+        """Write an array to a new file in the folder for temporary files.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; the message says where, and what to do.
+        """
         if self._folder is None:
-            self._folder = ArrayFolder()
-        return self._folder.write(array)
+            self._folder = TemporaryFolder("fastmlp-arrays-", why="Data for worker processes are written to files")
+        path = self._folder.path / f"{len(self._shared)}.npy"
+        try:
+            np.save(path, array, allow_pickle=False)
+        except OSError as error:
+            raise OSError(
+                f"The data for worker processes cannot be written to {str(self._folder.path)!r}: "
+                f"{error.strerror or error}. Choose a folder with more room by the environment variable TMPDIR."
+            ) from None
+        return MappedArray(str(path))
 
     def close(self) -> None:
+        """Release the arrays, and delete their files; processes that have mapped one keep its pages meanwhile."""
         super().close()
         if self._folder is not None:
             self._folder.remove()

@@ -14,6 +14,7 @@ from ..execution.plan import PopulationPlan
 from ..execution.unrolled_code import pays_to_compile
 from ..kernels.formulas.update_rules import CODES
 from ..kernels.structs import (
+    DIVERGED_NET,
     FULL_ACCURACY,
     MONITOR_ACCURACY,
     MONITOR_LOSS,
@@ -122,16 +123,21 @@ class Lanes:
 
     def _record_unfinished(self) -> None:
         """Store parameters and records of the nets in training; with early stopping, those of their best epochs."""
-        task, outcome = self.task, self.outcome
         if not self.steps_left:
             return
-        for reached in self.run_of_kernels.unfinished(task.monitored is not None):
-            net = reached.net_index
-            task.params[net], outcome.status[net] = reached.params, reached.status
-            outcome.epochs[net], outcome.loss[net] = reached.epochs, reached.loss
-            outcome.accuracy[net] = reached.n_correct / self._data.n_samples
-            if reached.best_epoch:
-                outcome.best_epochs[net], outcome.best_value[net] = reached.best_epoch, reached.best_value
+        task, outcome, watches = self.task, self.outcome, self.task.monitored is not None
+        now = self.run_of_kernels.suspended(self._nets, watches)
+        for row, net in enumerate(now.net_index):
+            params, best_epoch = now.params[row], now.best_epochs[row] * watches
+            _, best_value, loss, n_correct = now.numbers[row]
+            if not np.isfinite(params).all():  # the next check would have found that the net has diverged
+                params, loss, outcome.status[net] = now.safe_params[row], np.nan, DIVERGED_NET
+            if best_epoch:
+                params = now.best_params[row]
+                outcome.best_epochs[net], outcome.best_value[net] = best_epoch, best_value
+            task.params[net], outcome.epochs[net] = params, now.epochs[row]
+            outcome.loss[net] = loss if now.epochs[row] else np.nan
+            outcome.accuracy[net] = n_correct / self._data.n_samples
 
 
 def train_config(task: FitTask, criteria: StopCriteria) -> TrainConfig:

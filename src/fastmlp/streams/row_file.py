@@ -6,7 +6,6 @@ X.bin (n_rows, n_features) and Y.bin (n_rows, n_outputs), row by row.
 from __future__ import annotations
 
 import os
-import tempfile
 import zlib
 from contextlib import suppress
 from io import FileIO
@@ -153,7 +152,9 @@ class RowFileWriter:
     """
 
     def __init__(self, widths: tuple[int, int], dtype: np.dtype, parent: Path | None = None):
-        self._temporary = TemporaryFolder(_temporary_folder() if parent is None else parent, "rows-", ".partial")
+        self._temporary = TemporaryFolder(
+            "rows-", ".partial", parent, "The rows take more than memory_limit, so they are written to a file"
+        )
         self.folder = self._temporary.path
         self._rows, self._sums = (widths, dtype), [0, 0]  # CRC-32 of each file so far
         self._files: list[BinaryIO] = [open(self.folder / name, "wb") for name in (X_FILE, Y_FILE)]  # noqa: SIM115
@@ -182,20 +183,3 @@ class RowFileWriter:
             with suppress(OSError):  # a disk that is full refuses what is buffered, too
                 file.close()
         self._temporary.remove()
-
-
-def _temporary_folder() -> Path:
-    """Return the folder for temporary files.
-
-    Raises
-    ------
-    OSError
-        If there is none that can be written to.
-    """
-    try:
-        return Path(tempfile.gettempdir())
-    except OSError as error:
-        raise OSError(
-            "The rows take more than memory_limit, so they are written to a file, but there is no folder for temporary "
-            f"files ({error.strerror or error}). Name a folder by the environment variable TMPDIR."
-        ) from None

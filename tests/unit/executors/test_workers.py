@@ -13,7 +13,6 @@ from executor_cases import InPlace, number_among, process_pool
 from fastmlp.executors.executor_kinds import DaskWorkers, workers_of
 from fastmlp.executors.workers import (
     UNKNOWN_SLOTS,
-    ArrayFolder,
     LokyWorkers,
     MappedArray,
     ProcessWorkers,
@@ -231,23 +230,18 @@ def test_dask_counts_workers_and_scatters_again_after_a_loss(monkeypatch):
 
 
 def test_an_array_is_mapped_once_and_deleted_with_its_folder():
-    folder = ArrayFolder()
-    array = np.arange(12, dtype=np.float32).reshape(3, 4)
-    shared = folder.write(array)
+    array, workers = np.arange(12, dtype=np.float32).reshape(3, 4), ProcessWorkers(InPlace())
+    shared = workers.share(array)
     found = as_array(shared)
     np.testing.assert_array_equal(found, array)
     assert as_array(shared) is found
     assert found.flags.c_contiguous
-    folder.remove()
-    assert not folder.path.exists()
-    np.testing.assert_array_equal(found, array)  # its pages stay
-
-
-def test_objects_are_not_written():
-    folder = ArrayFolder()
     with pytest.raises(ValueError):
-        folder.write(np.array([{}], dtype=object))
-    folder.remove()
+        workers.share(np.array([{}], dtype=object))
+    folder = workers._folder.path
+    workers.close()
+    assert not folder.exists()
+    np.testing.assert_array_equal(found, array)  # its pages stay
 
 
 # ---- number of a worker among those of its machine, by which it takes a GPU; tests/cuda has the GPUs

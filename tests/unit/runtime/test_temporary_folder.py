@@ -8,7 +8,7 @@ from fastmlp.runtime.temporary_folder import TemporaryFolder
 
 
 def make(parent):
-    return TemporaryFolder(parent, "rows-", ".partial")
+    return TemporaryFolder("rows-", ".partial", parent)
 
 
 def test_a_folder_is_private_and_removed_with_its_files(tmp_path):
@@ -28,7 +28,7 @@ import os, sys
 from pathlib import Path
 from fastmlp.runtime.temporary_folder import TemporaryFolder
 
-folder = TemporaryFolder(Path({parent!r}), "rows-")
+folder = TemporaryFolder("rows-", parent=Path({parent!r}))
 if {forks} and os.fork() == 0:
     sys.exit()
 if {forks}:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastmlp import MLP
-from fastmlp.executors.workers import ArrayFolder
+from fastmlp.executors.workers import ProcessWorkers
 
 FIT = {"epochs": 1, "batch_size": 100, "verbose": 0}
 
@@ -42,4 +42,4 @@ def test_rows_on_disk_are_refused_with_what_to_do(tmp_path):
 
 def test_arrays_for_workers_are_refused_with_what_to_do():
     with pytest.raises(OSError, match=r"no folder for temporary files .* Name a folder by the .* TMPDIR"):
-        ArrayFolder()
+        ProcessWorkers(None).share(np.zeros(3))
