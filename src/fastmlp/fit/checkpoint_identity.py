@@ -111,7 +111,7 @@ def identity_of(nets: Any, task: FitTask) -> Identity:
         found |= sample_digests({"validation": task.held_out})
         found["rows of a chunk and chunks of a block"] = block_sizes(file.row_bytes, task.batch_size, limit)
     if task.is_population:
-        found["kernel family"] = task.family
+        found["kernel family"] = task.whole.family
     return {name: str(value) for name, value in found.items()}
 
 

@@ -24,7 +24,7 @@ from ..kernels.structs import DIVERGED_NET, RUNNING, Samples
 from ..nets.population_prediction import reads_rows
 from ..optimizers.base import batch_rows
 from ..population_result import PopulationResult
-from ..runtime.ctrl_c import StopFlag, raise_if_stopped, stop_flag
+from ..runtime.ctrl_c import StopFlag, stop_flag
 from ..runtime.memory_limits import check_epochs
 from ..schedules.checked_schedule import varying_factors
 from .hooks import hooks_of
@@ -78,7 +78,8 @@ def _begun(
             with random_numbers_of(nets, file):
                 task = task_of(nets, X, y, given, watch)
                 saver = saver_of(file, nets, task)
-        raise_if_stopped()
+        if flag.is_set():  # nothing has changed yet
+            raise KeyboardInterrupt
         yield task, flag, saver
 
 
@@ -299,11 +300,12 @@ def _task_of_population(pop: PopulationBase, X: Any, y: Any, given: dict[str, An
     if isinstance(rows, InMemory):
         # Samples are copied once, for all nets, restarts and evaluations; workers place them on their devices.
         device = ON_WORKERS if given["executor"] is not None else pop.device
-        subsets = [samples for samples in (rows.data, held_out) if samples is not None]
-        if not device.is_host or any(type(samples.X) is not np.ndarray for samples in subsets):
+        held_out_X = rows.data.X if held_out is None else held_out.X
+        if not device.is_host or type(rows.data.X) is not np.ndarray or type(held_out_X) is not np.ndarray:
+            place = backend(device).place
             with device.on():
-                data, *others = map(backend(device).place, subsets)
-            rows, held_out = rows.with_data(data), others[0] if others else None
+                rows = rows.with_data(place(rows.data))
+                held_out = None if held_out is None else place(held_out)
     shuffle, drops = given["shuffle"] and batch_size < rows.n_samples, any(network.dropout)
     draws = shuffle or drops or isinstance(rows, OnDisk)
     return _task(

@@ -187,7 +187,7 @@ def training_plan(task: FitTask, n_members: int, criteria: StopCriteria) -> Popu
     fit = NetsFit(task.dtype.itemsize, rule.n_state, n_samples, task.batch_size)
     compiles = limit is None or pays_to_compile(limit.seconds)
     validates = criteria.monitor in (MONITOR_VALIDATION_ACCURACY, MONITOR_VALIDATION_LOSS)
-    given = task.family, task.whole.n_nets, n_members, fit, criteria.n_epochs, validates, compiles
+    given = task.whole.family, task.whole.n_nets, n_members, fit, criteria.n_epochs, validates, compiles
     return PopulationPlan(
         network=network,
         device=task.device,

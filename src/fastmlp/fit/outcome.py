@@ -226,6 +226,7 @@ def result_of(
     epochs, converged = outcome.all_epochs, converged_nets(task, outcome)
     seconds, compile_seconds = watch.read()
     text = shared_text(task.optimizer)
+    judged_by = "all right" if task.checks_final_accuracy else "finite loss" if task.converged is None else "rule"
     return PopulationResult(
         converged=converged,
         epochs=epochs,
@@ -242,6 +243,6 @@ def result_of(
         compile_seconds=compile_seconds,
         interrupted=interrupted,
         settings=of_nets,
-        judged_by=task.judged_by,
+        judged_by=judged_by,
         arguments=task.description(text)(),
     )

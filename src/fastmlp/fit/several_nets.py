@@ -63,7 +63,7 @@ def fit_nets(task: FitTask, redraw: Redraw, flag: StopFlag, saver: Saver | None 
     saver : takes the state of the fit whenever one is due, and has the state to start from
     """
     outcome, first = Outcome.empty(task), 0
-    train = _train_one_by_one if task.family == ONE_BY_ONE else _train_in_lanes
+    train = _train_one_by_one if task.whole.family == ONE_BY_ONE else _train_in_lanes
     length = epochs_of_attempt(task.epochs, task.restart_after, 0)
     n_attempts = -(-task.epochs // length)
     if saver is not None:

@@ -102,7 +102,7 @@ class TaskSizes:
         work = samples * (task.network.layout.products + NET_STEP_WORK)
         self.net_seconds = work / FIRST_RATE  # of a net on a task's threads
         self._seconds = FIRST_SECONDS
-        self._step = LANES if task.family == "population_simd" else 1  # lanes are filled
+        self._step = LANES if task.whole.family == "population_simd" else 1  # lanes are filled
         self._most = max(1, MOST_BYTES // max(1, net_bytes))
 
     def take(self, n_nets: int, seconds: float) -> None:

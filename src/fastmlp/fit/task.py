@@ -73,17 +73,18 @@ class FitTask:
     first_net: int = 0  # number of its first net in the whole
 
     def __post_init__(self) -> None:
-        vars(self).update({**self.keywords, **vars(self)})  # fields have what is made of a keyword, such as batch_size
+        made = {
+            "n_nets": len(self.params),
+            "restart_after": None if self.keywords["converged"] is None else self.keywords["converged"].restart_after,
+        }
+        # Fields have what is made of a keyword, such as batch_size.
+        vars(self).update({**self.keywords, **vars(self), **made})
 
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any: ...  # a keyword
 
     # ---- nets
-
-    @cached_property
-    def n_nets(self) -> int:
-        return len(self.params)
 
     @cached_property
     def whole(self) -> Whole:
@@ -97,10 +98,6 @@ class FitTask:
             bool(np.any(settings.get("weight_decay", 0.0)) or np.any(self.l2)),
             bool(np.any(settings.get("clip_norm", 0.0))),
         )
-
-    @cached_property
-    def family(self) -> str:
-        return self.whole.family
 
     def family_on(self, device: Device) -> str:
         """Return the kernel family that trains the nets of the whole population on a device."""
@@ -170,10 +167,6 @@ class FitTask:
 
     # ---- steps and records
 
-    @cached_property
-    def restart_after(self) -> int | None:
-        return None if self.converged is None else self.converged.restart_after
-
     @property
     def n_batches(self) -> int:
         """Steps of an epoch."""
@@ -185,11 +178,6 @@ class FitTask:
         if self.early_stopping is None:
             return None
         return self.early_stopping.monitor or ("loss" if self.held_out is None else "validation_loss")
-
-    @property
-    def judged_by(self) -> str:
-        """Meaning of PopulationResult.converged: "rule", "all right" or "finite loss"."""
-        return "rule" if self.converged is not None else "all right" if self.checks_final_accuracy else "finite loss"
 
     @cached_property
     def checks_final_accuracy(self) -> bool:

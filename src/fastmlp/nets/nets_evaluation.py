@@ -64,7 +64,7 @@ def evaluate_nets(
         n_samples=data.n_samples,
         metric=data.metric,
         # Nets that a GPU trains in one launch are trained in float32, and are not rounded here either.
-        precision="exact" if trains_in_one_launch(network, params.dtype) else precision,
+        precision="exact" if device.is_host or trains_in_one_launch(network, params.dtype) else precision,
     )
     with plan.begin(net) as (team, run):
         module.evaluate_nets(team, net, data, nets, run, output)

@@ -1,5 +1,7 @@
 """Sizes of parts of a fit from measured times: steps per kernel call, threads, and nets per task of a worker."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from fastmlp import Population
@@ -57,7 +59,7 @@ class FakeTask:
 
     def __init__(self, family):
         pop = Population((2, 4, 1), 3, device="cpu")
-        self.family, self.network = family, pop.network
+        self.whole, self.network = SimpleNamespace(family=family), pop.network
         self.rows = type("Rows", (), {"n_samples": 10})
 
 
