@@ -1,6 +1,6 @@
 """Cost model of a GPU's kernel families: what its times depend on."""
 
-from unittest import mock
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -55,16 +55,16 @@ def test_nets_that_a_block_trains_predict_in_float32(sizes):
     of = lambda precision: evaluation_precision(net.network, device, net.dtype, precision)
     assert of("bfloat16") == "exact"
     assert of("tf32") == "tf32"
-    with mock.patch("fastmlp.execution.gpu_costs.COSTS", gpu_costs.BY_LAYERS):
+    with gpu_costs.using(gpu_costs.BY_LAYERS):
         assert of("bfloat16") == "bfloat16"
     large = MLP((64, 512, 10), device="cpu").network
     assert evaluation_precision(large, device, np.dtype("float32"), "bfloat16") == "bfloat16"
 
 
-def test_a_card_with_slow_launches_trains_larger_nets_in_one_block():
-    """scikit-learn's default net."""
+def test_using_counts_within_its_context_and_thread():
+    """A card with slow launches trains scikit-learn's default net in one block."""
     net, device = MLP((64, 100, 10), device="cpu"), Device("cuda", "a test")
     family = lambda: choose_training(net.network, device, net.dtype, 200, "exact").family
-    with mock.patch("fastmlp.execution.gpu_costs.COSTS", ESTIMATED_COSTS._replace(node_seconds=1e-3)):
-        assert family() == "small_net"
+    with ThreadPoolExecutor(1) as pool, gpu_costs.using(ESTIMATED_COSTS._replace(node_seconds=1e-3)):
+        assert (family(), pool.submit(family).result()) == ("small_net", "layerwise")
     assert family() == "layerwise"

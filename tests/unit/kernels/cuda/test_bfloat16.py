@@ -4,8 +4,6 @@ Now and then a number near the middle between two numbers of bfloat16 is rounded
 other in float64: results are not always as close as float32 is.
 """
 
-from unittest import mock
-
 import numpy as np
 import pytest
 from cuda_cases import OPTIMIZERS, assert_follows, follow, own, reference_of
@@ -14,7 +12,7 @@ from reference_bfloat16 import RoundedMLP, rounded
 from reference_net import ReferenceMLP
 
 from fastmlp import MLP, SGD, Population
-from fastmlp.execution.gpu_costs import BY_LAYERS, ESTIMATED_COSTS, IN_BLOCKS
+from fastmlp.execution.gpu_costs import BY_LAYERS, ESTIMATED_COSTS, IN_BLOCKS, using
 from fastmlp.kernels.formulas.counter_rng import fit_seed
 from fastmlp.schedules import Cosine
 
@@ -27,7 +25,7 @@ N_NETS = (1, 2)
 @pytest.fixture(autouse=True)
 def layers(cuda):
     """All nets train layer by layer, or batched."""
-    with mock.patch("fastmlp.execution.gpu_costs.COSTS", BY_LAYERS):
+    with using(BY_LAYERS):
         yield
 
 
@@ -157,7 +155,7 @@ def test_gpus_without_bfloat16_are_refused(emulated_cuda, n_nets, rng):
 def test_nets_in_blocks_train_in_float32(cuda, n_nets, rng):
     """They train in one launch, and operands in bfloat16 would not be faster."""
     (X, y), sizes = samples(rng, 20, (4, 16, 3)), (4, 16, 3)
-    with mock.patch("fastmlp.execution.gpu_costs.COSTS", IN_BLOCKS):
+    with using(IN_BLOCKS):
         nets, exact = make(n_nets, sizes), make(n_nets, sizes, precision="exact")
         for each in (nets, exact):
             each.fit(X, y, epochs=2, batch_size=8, optimizer=SGD(0.1), verbose=0)
@@ -172,7 +170,7 @@ def test_large_nets_train_in_bfloat16_by_themselves(cuda, n_nets, sizes, rng):
     net, start = (nets.net(0), nets.params[0].copy()) if n_nets > 1 else (nets, nets.params.copy())
     exact = reference_of(net.network, start)
     follow(exact, X, y, seed=fit_seed(net.seed, 0), shuffle=True, **fit)
-    with mock.patch("fastmlp.execution.gpu_costs.COSTS", ESTIMATED_COSTS):
+    with using(ESTIMATED_COSTS):
         assert_follows(nets, X, y, kind=RoundedMLP, tolerance=1e-3, **fit)
     far = np.linalg.norm(np.atleast_2d(nets.params)[0] - exact.params)
     assert 2e-3 < far / np.linalg.norm(exact.params - start) < 5e-2

@@ -4,7 +4,6 @@ Fits end as on the CPU, whose ends are compared with the reference.
 """
 
 import signal
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -176,12 +175,12 @@ def test_windows_smaller_than_the_population_change_no_result(emulated_cuda, lan
 )
 def test_windows_fit_into_any_amount_of_memory(emulated_cuda, monkeypatch, windows, request, sizes, n, limit, settings):
     """The bytes of a net that windows are sized by are those that it takes."""
-    from fastmlp.execution.gpu_costs import BY_LAYERS, IN_BLOCKS
+    from fastmlp.execution.gpu_costs import BY_LAYERS, IN_BLOCKS, using
     from fastmlp.kernels.cuda.population import train
 
     monkeypatch.setattr(train, "shared_limit", lambda: 4000)
     emulated_cuda.settings.limit = limit
-    with mock.patch("fastmlp.execution.gpu_costs.COSTS", BY_LAYERS if "dropout" in settings else IN_BLOCKS):
+    with using(BY_LAYERS if "dropout" in settings else IN_BLOCKS):
         nets = Population(sizes, n, device="cuda", **settings)
         fit = {"epochs": 3, "batch_size": 16, "validation_data": (X_NEW, Y_NEW), "early_stopping": 5, "verbose": 0}
         result = nets.fit(X, Y, optimizer=Adam(0.01), **fit)

@@ -1,7 +1,5 @@
 """Training, gradients and outputs in every kernel family, compared with the float64 reference."""
 
-from unittest import mock
-
 import numpy as np
 import pytest
 from cuda_cases import HIDDEN_NAMES, OPTIMIZERS, Place, assert_follows, own, reference_of
@@ -13,7 +11,7 @@ from tolerances import TOLERANCES
 
 import fastmlp
 from fastmlp import MLP, SGD, Population
-from fastmlp.execution.gpu_costs import BY_LAYERS
+from fastmlp.execution.gpu_costs import BY_LAYERS, using
 from fastmlp.fit import one_net
 from fastmlp.fit.hooks import of_lanes
 from fastmlp.kernels.formulas.losses import LOSSES
@@ -209,7 +207,7 @@ def test_many_outputs_match_the_reference(cuda, n_nets, loss, n, precision, rng)
     settings = {"loss": loss, "precision": precision, "hidden_activation": "tanh", "device": "cuda", "random_state": 0}
     X, y = rng.normal(size=(70, 5)), targets_for(loss, None, 70, n, rng)
     kind, tolerance = (RoundedMLP, 2e-3) if precision == "bfloat16" else (None, None)
-    with mock.patch("fastmlp.execution.gpu_costs.COSTS", BY_LAYERS):
+    with using(BY_LAYERS):
         nets = MLP((5, 9, n), **settings) if n_nets == 1 else Population((5, 9, n), n_nets, **settings)
         given = {} if kind is None else {"kind": kind, "tolerance": tolerance}
         assert_follows(nets, X, y, epochs=2, batch_size=40, optimizer=SGD(1.0), **given)
