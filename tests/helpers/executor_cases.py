@@ -4,6 +4,7 @@ import os
 import pickle
 import signal
 import time
+from abc import ABC, abstractmethod
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -124,7 +125,7 @@ def noted_train_nets(arrays, argument):
     return train_nets(arrays, argument)
 
 
-class Does:
+class Does(ABC):
     """Schedule with constant factors that does something first, as long as a file exists."""
 
     def __init__(self, path):
@@ -135,8 +136,9 @@ class Does:
             self.act()
         return np.ones(len(steps))
 
+    @abstractmethod
     def act(self):
-        raise NotImplementedError
+        """Do what the test needs, on a worker."""
 
 
 class KillsWorkerOnce(Does):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from ..streams.row_loading import load, rows_named
 from ..streams.sources import Source
 from ..streams.table_sources import as_table_source
 from ..tables.bins import MOST_CLASSES
-from ..tables.category_column import CategoryColumn
 from ..tables.cells import ANY, numbers_in
 from ..tables.features import encode_columns, feature_names, fit_columns
 from ..tables.row_sample import RowSample
@@ -110,10 +108,6 @@ class StreamedFit(ABC):
         self.sample = sample, targets.values
         model.loss, model.n_outputs = targets.loss, targets.n_outputs
         columns, notes, choices = fit_columns(sample, model.encoding(targets.values))
-        if len(sample) < self._n_rows:  # whose other rows may have further categories
-            columns = tuple(replace(of, has_rest=True) if isinstance(of, CategoryColumn) else of for of in columns)
-            if notes:
-                notes += (f"Of {self._n_rows:,} rows, {len(sample):,} were drawn at random to learn columns from.",)
         model.set_columns(columns, notes, choices)
         self._width = len(feature_names(columns))
         of_row = COPIES * self._width * np.dtype(DTYPE).itemsize + 8 * min(model.n_outputs, MOST_CLASSES)
@@ -171,7 +165,8 @@ class StreamedFit(ABC):
         return (
             f"Reading {self.source.kind} in pieces, since a fit in memory would take about {format_bytes(n_needed)}, "
             f"and memory_limit is {format_bytes(self.memory_limit)}: {rows.training.n_rows:,} rows to train "
-            f"on, {place}, and {n_held:,} held out."
+            f"on, {place}, and {n_held:,} held out. Columns are learned from {len(self.sample[0]):,} rows, drawn at "
+            "random: categories that only others have count as unseen."
         )
 
     def _encoded_pieces(self, row_bytes: int) -> Iterator[Piece]:

@@ -101,12 +101,12 @@ class Column(ABC):
         """Return the encoder as a dict of text and numbers, for JSON; preprocessing.column_from_dict is the inverse."""
         return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]
 
+    @abstractmethod
     def c_values(self, x: str, file: Any) -> list[str]:
         """Return C expressions of the features of a cell x that is not missing; the other features are 0 then.
 
         file : export.c_columns.Columns, which takes arrays and functions that the expressions need
         """
-        raise NotImplementedError(f"A column of kind {self.kind} is not exported to C.")
 
     def c_lines(self, x: str, place: int, file: Any) -> list[str]:
         """Return C statements that write the features of a cell x, the first of which is f[place]."""
@@ -117,6 +117,7 @@ class Column(ABC):
     def c_mark(self, x: str, place: int) -> str:
         return f"f[{place}] = isnan({x}) ? 1.0f : 0.0f;"
 
+    @abstractmethod
     def onnx_values(self, graph: Any, x: Any, missing: Any) -> list[Any]:
         """Return the features of cells (n_rows, 1), without the indicator of missing ones, as values of a graph.
 
@@ -124,7 +125,6 @@ class Column(ABC):
         x : cells in float64; of dates, days since 1970-01-01
         missing : whether a cell is missing; its features are 0 then
         """
-        raise NotImplementedError(f"A column of kind {self.kind} is not exported to ONNX.")
 
     def onnx_features(self, graph: Any, x: Any) -> list[Any]:
         """Return the features of cells (n_rows, 1), text where takes_text says so, as values in the graph's dtype."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
@@ -40,7 +41,7 @@ class Net:
         return float(self.of(self.model.l2))
 
 
-class Verdict:
+class Verdict(ABC):
     """A verdict on nets: subclasses say what it is called, when it holds, what to show and what to do.
 
     name, title : what programs and people call it
@@ -55,6 +56,7 @@ class Verdict:
     test: str
     is_healthy = False
 
+    @abstractmethod
     def confidence(self, m: Evidence) -> np.ndarray:
         """Return the confidence for each net, (n_nets,), 0 if it does not apply.
 
@@ -62,11 +64,10 @@ class Verdict:
         Symptoms (a plateau) score below the causes that explain them. A number that could not be measured is NaN and
         adds nothing.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def remedy(self, net: Net) -> str:
         """Return what to change, by how much, and why; nothing that the net has already."""
-        raise NotImplementedError
 
     def experiment(self, net: Net) -> str:
         """Return how to confirm the verdict."""

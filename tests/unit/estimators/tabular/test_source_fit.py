@@ -1,5 +1,7 @@
 """Tables that estimators read piece by piece: the bits of a fit in memory where they fit, and bounded memory beyond."""
 
+import re
+
 import numpy as np
 import pytest
 from interrupted_fits import interrupted_epochs, with_sigint
@@ -73,6 +75,19 @@ def test_all_sources_of_the_same_rows_give_the_same_bits(table, path, monkeypatc
         assert_same_nets(classifier(max_iter=1).fit(source, targets, memory_limit=LIMIT), expected)
 
 
+def test_columns_are_learned_from_a_sample_and_it_is_said(table, capsys):
+    X = table[INPUTS].copy()
+    X.loc[N - 3 :, "colour"] = "mauve"
+    model = classifier(max_iter=1).fit(Pieces(X, table.kind), None, memory_limit=LIMIT)
+    found = re.search(r"Columns are learned from ([\d,]+) rows, drawn at random", capsys.readouterr().err)
+    assert 1_000 <= int(found[1].replace(",", "")) < N
+    assert "mauve" not in model.columns_[3].categories
+    (note,) = model.notes_on(X.iloc[-100:])
+    assert "'colour' has categories unseen in training in 3 of 100 cells ('mauve')" in note
+    with pytest.warns(UserWarning, match="'colour' has categories unseen in training in all 3 cells"):
+        model.predict(X.iloc[-3:])
+
+
 @pytest.mark.slow
 def test_the_classes_of_the_last_rows_are_learned(table):
     last = N - 8
@@ -108,7 +123,6 @@ def test_a_regressor_reads_csv_whose_columns_change_their_type(table, tmp_path):
         model = regressor().fit(file, "value", memory_limit=LIMIT)
     assert model.columns_[2].marks_missing
     assert any("Column 'c' holds no numbers in " in note for note in model.notes_)
-    assert any(f"Of {N:,} rows, " in note and "were drawn at random" in note for note in model.notes_)
     with pytest.warns(UserWarning, match="Column 'c' holds no numbers"):
         assert model.score(file, "value") > 0.89
     assert model.predict(table[INPUTS].astype({"day": str})).std() == pytest.approx(table.value.std(), rel=0.2)
