@@ -13,7 +13,7 @@ import numpy as np
 from scipy import special
 
 from .mlp import MLP
-from .nets.population_prediction import outputs_in_parts
+from .nets.population_base import outputs_in_parts
 from .network.logits import log_sigmoid, log_softmax, with_logits
 from .network.spec import Network
 from .tables.target import CLASSIFICATION, Target

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .data.checked_samples import as_features, inputs_only, on_host, validated_samples
-from .devices import resolve, to_library_of
+from .data.checked_samples import validated_samples
+from .devices import resolve
 from .errors import checked_number
 from .fit.entry import fit_mlp
 from .fit.interrupt_warnings import warn_caller_of_net
@@ -20,14 +20,10 @@ from .interface.keywords import explains_names, with_table, with_texts
 from .interface.setting_checks import seed_of
 from .interface.user_warnings import called_by_user
 from .kernels.jit.compile_time import Stopwatch
-from .kernels.structs import Samples
-from .nets.net_base import SingleNetBase
 from .nets.objective import Objective
-from .nets.prediction import predict
+from .nets.single_net_base import SingleNetBase
 from .network.net_settings import NET_TABLE, NetSettings
 from .network.spec import Network
-from .runtime.memory_limits import LARGE, OUTPUTS, check_array
-from .streams.source_kinds import is_source, names_columns
 
 if TYPE_CHECKING:
     import torch
@@ -200,109 +196,6 @@ class MLP(SingleNetBase):
 
     # ---- use
 
-    def _evaluate(self, data: Samples, output: Any) -> tuple[float, float]:
-        with self.device.on():
-            plan = self._plan_for(data.n_samples)
-            scores = plan.evaluate_alone(plan.place(data), self._padded, output)
-            plan.release()
-            return scores
-
-    def predict(self, X: Any) -> Any:
-        """Return the outputs, after the output activation.
-
-        Parameters
-        ----------
-        X : array_like of shape (n_samples, n_features), path, or source of rows
-            Inputs, or data that are read piece by piece, as for fit.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_outputs)
-            Outputs in the dtype of the net. For X on a GPU, an array of X's library on the same GPU.
-
-        Raises
-        ------
-        ValueError
-            If X does not have the net's number of features, or is not finite.
-        """
-        output = self._outputs(X)
-        return output if type(output) is np.ndarray else to_library_of(output, X)
-
-    def _outputs(self, X: Any) -> Any:
-        """Return the outputs (n_samples, n_outputs) as a NumPy array, or as a CuPy array for inputs on a device."""
-        if type(X) is not np.ndarray and is_source(X):
-            from .nets.prediction_in_pieces import predict_in_pieces
-
-            return predict_in_pieces(self._outputs, X)
-        features = as_features(X, self.network.n_features, self.dtype)
-        n = len(features)
-        if n * self._products > LARGE:
-            check_array((n, self.network.n_outputs), self.dtype.itemsize, *OUTPUTS)
-        self._choose_device(X, n / 3, n / 3)
-        if self.device.is_host:  # no device context: entering one takes as long as the forward pass of a small net
-            return predict(on_host(features), self._padded, self.network, self._plan_for)
-        with self.device.on():
-            output = type(features)((n, self.network.n_outputs), self.dtype)
-        self._evaluate(inputs_only(features), output.reshape(-1))
-        return output
-
-    def predict_classes(self, X: Any) -> Any:
-        """Return the class numbers.
-
-        The class is the index of the largest output. A net with one output predicts class 1 where the output is above
-        the middle of its range, else class 0.
-
-        Parameters
-        ----------
-        X : array_like of shape (n_samples, n_features), path, or source of rows
-            Inputs, as for predict.
-
-        Returns
-        -------
-        ndarray of int, shape (n_samples,)
-            Class numbers, counted from 0.
-        """
-        return self._classes(self._outputs(X), X)
-
-    def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
-        """Return the mean loss, without the L2 penalty, and for classification the accuracy.
-
-        Parameters
-        ----------
-        X : array_like of shape (n_samples, n_features), path, or source of rows
-            Inputs, as for predict.
-        y : array_like of shape (n_samples, n_outputs) or (n_samples,), or str
-            Targets, as for fit.
-        sample_weight : array_like of shape (n_samples,), or str, optional
-            Weight of each sample, or the name of a column, as for fit.
-
-        Returns
-        -------
-        dict
-            {"loss": float} and, for classification, "accuracy". With several outputs, accuracy is the share of samples
-            whose largest output is that of the true class, if each sample has exactly one class; for multi-label
-            targets it is the share of labels on the correct side of the threshold.
-
-        Raises
-        ------
-        ValueError
-            If the data do not fit the net or are not finite.
-        """
-        if type(X) is not np.ndarray and (is_source(X) or names_columns(X, y)):
-            from .nets.prediction_in_pieces import evaluate_in_pieces
-
-            return evaluate_in_pieces(self, X, y, sample_weight)
-        data, _ = validated_samples(X, y, self.network, self.dtype, sample_weight)
-        self._choose_device(X, data.n_samples / 3, data.n_samples / 3)
-        return self._scores(data.metric, *self._evaluate(data, np.empty(0, self.dtype)))
-
-    def _scores_of_piece(self, X: Any, y: Any, metric: int | None, weight: Any) -> tuple[int, Any]:
-        """Return (metric of the targets, (mean loss, accuracy)); metric : what counts as correct, if not by them"""
-        data, _ = validated_samples(X, y, self.network, self.dtype, weight)
-        self._choose_device(None, data.n_samples / 3, data.n_samples / 3)
-        counted_by = data if metric is None else data._replace(metric=metric)
-        return data.metric, self._evaluate(counted_by, np.empty(0, self.dtype))
-
     def loss_and_gradient(self, X: Any, y: Any, *, sample_weight: Any = None) -> tuple[float, np.ndarray]:
         """Return the loss with the L2 penalty and its gradient at the current parameters, without dropout.
 
@@ -350,7 +243,8 @@ class MLP(SingleNetBase):
         --------
         >>> from scipy.optimize import minimize
         >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
-        >>> net = MLP((2, 4, 1), hidden_activation="tanh", loss="binary_cross_entropy", dtype="float64", random_state=0)
+        >>> settings = {"hidden_activation": "tanh", "loss": "binary_cross_entropy", "dtype": "float64"}
+        >>> net = MLP((2, 4, 1), **settings, random_state=0)
         >>> result = minimize(net.objective(X, y), net.params, jac=True, method="L-BFGS-B")
         >>> net.params = result.x
         >>> net.predict_classes(X)

@@ -22,8 +22,8 @@ from .interface.user_warnings import called_by_user
 from .kernels.formulas.counter_rng import net_seeds
 from .kernels.jit.compile_time import Stopwatch
 from .mlp import MLP
-from .nets.net_base import PopulationBase, checked_per_net_setting
-from .nets.population_prediction import ensemble_predict, evaluate, outputs_of, predict, scores_of_piece
+from .nets.net_base import checked_per_net_setting
+from .nets.population_base import PopulationBase
 from .network.net_settings import PER_NET, POPULATION_TABLE, PopulationSettings
 from .network.spec import Network
 from .population_result import PopulationResult, result_of_nets
@@ -258,100 +258,6 @@ class Population(PopulationBase):
             if result.interrupted or left_out:
                 warn_caller_of_population(result, left_out)
         return result
-
-    # ---- use
-
-    def predict(self, X: Any, *, nets: Any = None) -> np.ndarray:
-        """Return the outputs of the nets, after the output activation.
-
-        Parameters
-        ----------
-        X : array_like of shape (n_samples, n_features) or (n_nets, n_samples, n_features), path, or source of rows
-            Inputs of all nets, or per net; or data that are read piece by piece, as for fit.
-        nets : array_like, optional
-            Numbers (n_members,) or a mask (n_nets,) of the nets to predict with, which then are the first axis of the
-            result. By default all nets predict.
-
-        Returns
-        -------
-        ndarray of shape (n_nets, n_samples, n_outputs)
-            Outputs in the dtype of the nets. For X on a GPU, an array of X's library on the same GPU.
-        """
-        return predict(self, X, nets)
-
-    def _outputs(self, X: Any, nets: Any) -> Any:
-        return outputs_of(self, X, nets)
-
-    def predict_classes(self, X: Any, *, nets: Any = None) -> Any:
-        """Return the class numbers, chosen as in MLP.predict_classes.
-
-        Parameters
-        ----------
-        X : array_like of shape (n_samples, n_features) or (n_nets, n_samples, n_features), path, or source of rows
-            Inputs, as for predict.
-        nets : array_like, optional
-            Numbers or a mask of the nets to predict with, as for predict.
-
-        Returns
-        -------
-        ndarray of int, shape (n_nets, n_samples)
-        """
-        return self._classes(self._outputs(X, nets), X)
-
-    def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, np.ndarray]:
-        """Return the mean loss of each net, without the L2 penalty, and for classification its accuracy.
-
-        Parameters
-        ----------
-        X : array_like of shape (n_samples, n_features) or (n_nets, n_samples, n_features), path, or source of rows
-            Inputs, as for predict.
-        y : array_like, or str
-            Targets, as for fit.
-        sample_weight : array_like of shape (n_samples,) or (n_nets, n_samples), optional
-            Weight of each sample, for all nets or per net.
-
-        Returns
-        -------
-        dict of str to ndarray of shape (n_nets,)
-            "loss" and, for classification, "accuracy".
-        """
-        return evaluate(self, X, y, sample_weight)
-
-    def _scores_of_piece(self, X: Any, y: Any, metric: int | None, weight: Any) -> tuple[int, Any]:
-        return scores_of_piece(self, X, y, metric, weight)
-
-    def ensemble_predict(self, X: Any, *, top: int | None = None) -> Any:
-        """Return the mean of the nets' outputs.
-
-        Parameters
-        ----------
-        X : array_like of shape (n_samples, n_features) or (n_nets, n_samples, n_features), path, or source of rows
-            Inputs, as for predict.
-        top : int, optional
-            Number of nets to average, the best of the last fit. By default all nets are averaged but, after a first fit
-            that Ctrl-C or a time limit has ended, those that have finished no epoch.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_outputs)
-            For X on a GPU, an array of X's library on the same GPU.
-
-        Raises
-        ------
-        RuntimeError
-            If top is given before a fit.
-        """
-        return ensemble_predict(self, X, self._best_nets(top))
-
-    def _best_nets(self, top: int | None) -> np.ndarray:
-        """Return the numbers of the `top` best nets of the last fit, or of all if top is None, that are in the mean."""
-        is_in_mean = self._is_in_mean()
-        if top is None:
-            return np.flatnonzero(is_in_mean)
-        if self.result is None:
-            raise RuntimeError("top needs a fit, whose losses say which nets are the best.")
-        order = self.result.order()
-        return order[is_in_mean[order]][: checked_count("top", top)]
 
     # ---- files
 

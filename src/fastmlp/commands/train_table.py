@@ -223,6 +223,7 @@ def read_in_pieces(model: TableModel, options: TrainOptions, refused: list[str],
     if note := target_leaks_note(inputs, cells.to_numpy(), fit.target.task == CLASSIFICATION):
         log(note)
     rows = fit.encode()
-    log(fit.notice(n_needed, rows))
+    for sentence in (fit.notice(n_needed, rows), *fit.unseen):
+        log(sentence)
     inputs, y = fit.sample
     return Prepared(rows, fit.target, encoded_part(fit.target, encode_columns(model.columns, inputs), y))

@@ -21,12 +21,12 @@ from ..history import History
 from ..kernels.formulas.counter_rng import fit_seed, fit_seeds
 from ..kernels.jit.compile_time import Stopwatch, notices
 from ..kernels.structs import DIVERGED_NET, RUNNING, Samples
-from ..nets.population_prediction import reads_rows
 from ..optimizers.base import batch_rows
 from ..population_result import PopulationResult
 from ..runtime.ctrl_c import StopFlag, stop_flag
 from ..runtime.memory_limits import check_epochs
 from ..schedules.checked_schedule import varying_factors
+from ..streams.source_kinds import reads_rows
 from .hooks import hooks_of
 from .hooks.checkpoint import Saver
 from .hooks.hook import Fit
@@ -42,7 +42,8 @@ from .several_nets import fit_nets
 from .task import FitTask
 
 if TYPE_CHECKING:
-    from ..nets.net_base import PopulationBase, SingleNetBase
+    from ..nets.population_base import PopulationBase
+    from ..nets.single_net_base import SingleNetBase
 
 IN_TASK = [name for name, row in POPULATION_TABLE.rows.items() if row.in_task]
 NOT_IN_LANES = [name for name, row in POPULATION_TABLE.rows.items() if not row.in_lanes]

@@ -34,7 +34,7 @@ from ..population_result.stopped_by import BY_CALLBACK, OUT_OF_TIME
 from .task import FitTask
 
 if TYPE_CHECKING:
-    from ..nets.net_base import PopulationBase
+    from ..nets.population_base import PopulationBase
 
 STATUS = {
     "converged": CONVERGED,

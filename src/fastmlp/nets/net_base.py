@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,15 +11,11 @@ import numpy as np
 from ..data.checked_samples import as_numbers
 from ..devices import Device, check_name, choose_device, device_context, resolve, to_library_of
 from ..errors import checked_setting, drawn_setting
-from ..execution.gpu_costs import trains_in_one_launch
-from ..execution.plan import Plan
-from ..history import History
 from ..initialization import Init, check_init
 from ..interface.setting_checks import checked_dtype, checked_precision
 from ..kernels.structs import METRIC_NONE
 from ..network.net_settings import PER_NET
 from ..network.spec import Network
-from ..population_result import PopulationResult
 from ..runtime.memory_limits import check_params
 from .prediction import predicted_classes
 
@@ -185,90 +180,6 @@ class NetBase:
             raise ValueError("mean=True is for the nets of a population: leave it out for one net.")
         params = self._params[self._is_in_mean()] if mean else self._params
         export(lambda: Predictor(self.network, params, MEAN if mean else OUTPUTS), path, prefix)
-
-
-class SingleNetBase(NetBase):
-    """Base class of MLP, whose constructor sets the attributes."""
-
-    history: History | None  # of the last fit
-    _padded: np.ndarray  # (n_padded,), the vector that kernels work on; it begins with params
-
-    def _make_params(self) -> None:
-        self._padded = self.network.layout.padded(self.dtype)
-        self._params = self._padded[: self.network.layout.n_params]
-
-    @property
-    def padded_params(self) -> np.ndarray:
-        """The vector that kernels work on, (n_padded,): params, followed by zeros up to a whole SIMD vector."""
-        return self._padded
-
-    @property
-    def weights(self) -> list[np.ndarray]:
-        """Weight matrices (fan_in, fan_out), one per layer, as views of params."""
-        return self.network.layout.weights(self._params)
-
-    @property
-    def biases(self) -> list[np.ndarray]:
-        """Bias vectors (fan_out,), one per layer, as views of params."""
-        return self.network.layout.biases(self._params)
-
-    def _plan_for(self, n_samples: int) -> Plan:
-        """Return a plan for evaluation, acquired from the buffer cache or made."""
-        return Plan.for_evaluation(self.network, self.device, self.dtype, n_samples, precision=self.precision)
-
-
-class PopulationBase(NetBase):
-    """Base class of Population, whose constructor sets the attributes."""
-
-    n_nets: int
-    seeds: np.ndarray  # int64 (n_nets,)
-    dropout: Any  # number, or (n_nets,); so are the next two
-    l2: Any
-    init_scale: Any
-    result: PopulationResult | None  # of the last fit
-
-    if TYPE_CHECKING:  # methods of Population
-
-        def net(self, k: int) -> SingleNetBase: ...
-        def _draw(self, members: np.ndarray, draw: int) -> None: ...
-        def _outputs(self, X: Any, nets: Any) -> Any: ...
-
-    def _is_in_mean(self) -> np.ndarray:
-        """Return for each net whether it is a part of the ensemble, bool (n_nets,).
-
-        Nets that finished no epoch of the first fit, which Ctrl-C or a time limit has ended, are not, if others are.
-        """
-        if self.result is None or self.fits > 1 or not self.result.epochs.any():
-            return np.ones(self.n_nets, bool)
-        return self.result.epochs > 0
-
-    def _in_one_launch(self) -> bool:
-        return trains_in_one_launch(self.network, self.dtype)
-
-    # ---- a sequence of nets
-
-    def __len__(self) -> int:
-        """Return the number of nets."""
-        return self.n_nets
-
-    def __getitem__(self, k: Any) -> Any:
-        """Return net k as an MLP with a copy of its parameters, as pop.net(k) does, or a list of MLPs for a slice.
-
-        Raises
-        ------
-        IndexError
-            If there is no net k.
-        TypeError
-            If k is neither a whole number nor a slice.
-        """
-        if isinstance(k, slice):
-            return [self.net(i) for i in range(*k.indices(self.n_nets))]
-        if not isinstance(k, Integral) or isinstance(k, bool):
-            raise TypeError(
-                f"A population is indexed by a net's number or by a slice, but the index is {k!r}. For the outputs of "
-                "some of the nets use pop.predict(X, nets=...), for their parameters pop.params[...]."
-            )
-        return self.net(int(k))
 
 
 def checked_per_net_setting(name: str, value: Any, n_nets: int, rng: Callable[[], np.random.Generator] | None) -> Any:

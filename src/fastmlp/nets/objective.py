@@ -9,7 +9,7 @@ import numpy as np
 from ..execution.buffer_cache import buffers
 from ..execution.plan import Plan
 from ..kernels.structs import DIVERGED, HYPER, NO_UPDATE, Samples, TrainConfig
-from .net_base import SingleNetBase
+from .single_net_base import SingleNetBase
 
 ROWS = 4096  # samples per kernel call
 

@@ -94,3 +94,12 @@ def is_pairs(X: Any) -> bool:
 def _is_table(X: Any) -> bool:
     is_list = isinstance(X, (list, tuple)) and len(X) > 0 and isinstance(X[0], (list, tuple))
     return is_list or len(getattr(X, "shape", ())) == 2
+
+
+def reads_rows(X: Any, y: Any) -> bool:
+    """Return whether X is a source of rows that all nets share; an array on disk may also hold samples of each net."""
+    if type(X) is np.ndarray:
+        return False
+    if isinstance(X, np.memmap) or is_chunked_array(X):
+        return len(X.shape) == 2 and (isinstance(y, str) or not hasattr(y, "__len__") or len(y) == X.shape[0])
+    return is_source(X) or names_columns(X, y)

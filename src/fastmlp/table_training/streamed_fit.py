@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from ..streams.row_file import RowFile
 from ..streams.row_loading import load, rows_named
 from ..streams.sources import Source
 from ..streams.table_sources import as_table_source
+from ..tables.base_column import Note, NotesOfPieces
 from ..tables.bins import MOST_CLASSES
 from ..tables.cells import ANY, numbers_in
 from ..tables.features import encode_columns, feature_names, fit_columns
@@ -51,6 +53,7 @@ class StreamedFit(ABC):
         self.source = as_table_source(X, y, is_training=True)
         self.path = Path(X) if isinstance(X, (str, os.PathLike)) else None
         self.model, self.memory_limit, self.is_first_pass = model, memory_limit, True
+        self.unseen = list[str]()  # sentences on cells that only rows outside of the sample have, after `encode`
         self._n_prepared = 0  # rows of this pass
         self._rows = 0, 0  # first and last row of the present piece
 
@@ -171,14 +174,17 @@ class StreamedFit(ABC):
 
     def _encoded_pieces(self, row_bytes: int) -> Iterator[Piece]:
         """Yield the rows encoded, a few at a time; row_bytes : of the features of a row"""
-        n = max(1, ENCODED_BYTES // row_bytes)
+        n, said = max(1, ENCODED_BYTES // row_bytes), NotesOfPieces()
         for table, y in self._pieces():
             for first in range(0, len(table), n):
                 with rows_named(self.source, *self._rows):
                     rows = slice(first, first + n)
                     some = (part.iloc[rows] if hasattr(part, "iloc") else part[rows] for part in (table, y))
                     part, targets = self.encode_targets(*some)
-                    X = encode_columns(self.model.columns, part, DTYPE, most_bad=ANY)
+                    notes: list[Note] = []
+                    X = encode_columns(self.model.columns, part, DTYPE, notes, most_bad=ANY)
+                for note in said.of_next(len(part), notes):
+                    self.unseen.append(re.sub(r"\b(unseen in|none of) training", r"\1 the sample", note.text))
                 yield X, targets
 
     def _pieces(self) -> Iterator[Piece]:

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from fastmlp.nets.population_prediction import reads_rows
 from fastmlp.streams import sources
-from fastmlp.streams.source_kinds import is_chunked_array, is_source
+from fastmlp.streams.source_kinds import is_chunked_array, is_source, reads_rows
 from fastmlp.streams.sources import as_source
 
 N, WIDTH = 1_000, 3

@@ -66,8 +66,10 @@ class SourceFit(StreamedFit):
             return None
         refuse_with_stream(**others)
         self._kept.clear()
-        learner.columns_, learner.notes_ = model.columns, model.notes
+        learner.columns_ = model.columns
         found = self.encode()
+        model.problems, model.notes = (*model.problems, *self.unseen), (*model.notes, *self.unseen)
+        learner.notes_ = model.notes
         with closed_after_error(found):
             if isinstance(given, np.random.RandomState):
                 given.set_state(model.generator.get_state())  # another fit with it draws other numbers

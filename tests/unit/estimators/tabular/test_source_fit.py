@@ -78,7 +78,8 @@ def test_all_sources_of_the_same_rows_give_the_same_bits(table, path, monkeypatc
 def test_columns_are_learned_from_a_sample_and_it_is_said(table, capsys):
     X = table[INPUTS].copy()
     X.loc[N - 3 :, "colour"] = "mauve"
-    model = classifier(max_iter=1).fit(Pieces(X, table.kind), None, memory_limit=LIMIT)
+    with pytest.warns(UserWarning, match="'colour' has categories unseen in the sample in 3 of .* cells \\('mauve'\\)"):
+        model = classifier(max_iter=1).fit(Pieces(X, table.kind), None, memory_limit=LIMIT)
     found = re.search(r"Columns are learned from ([\d,]+) rows, drawn at random", capsys.readouterr().err)
     assert 1_000 <= int(found[1].replace(",", "")) < N
     assert "mauve" not in model.columns_[3].categories
@@ -94,7 +95,8 @@ def test_the_classes_of_the_last_rows_are_learned(table):
     X, y = table[INPUTS].copy(), table.kind.copy()
     X.loc[last:, "a"] = np.nan
     y[last:] = "maybe"
-    model = classifier(max_iter=1).fit(Pieces(X, y), None, memory_limit=LIMIT)
+    with pytest.warns(UserWarning, match="'a' is missing in 8 of 5000 cells, but in none of the sample"):
+        model = classifier(max_iter=1).fit(Pieces(X, y), None, memory_limit=LIMIT)
     assert model.classes_.tolist() == ["maybe", "no", "yes"]
     assert model.predict_proba(X[:5]).shape == (5, 3)
     with pytest.raises(ValueError, match="No column can be used"):

@@ -1,4 +1,4 @@
-"""fastmlp.nets.population_prediction: what predict and evaluate of Population do."""
+"""fastmlp.nets.population_base: what predict and evaluate of Population do."""
 
 import numpy as np
 import pytest
