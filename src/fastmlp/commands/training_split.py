@@ -109,8 +109,9 @@ def training_split(net: Any, X: np.ndarray, y: np.ndarray) -> NetSamples:
     return NetSamples({"training": (X[training], y[training]), "validation": (X[held_out], y[held_out])})
 
 
-def checksum(y: np.ndarray) -> int:
-    return zlib.crc32(y.tobytes())
+def checksum(y: np.ndarray) -> str:
+    """Return the CRC-32 of targets, as eight hexadecimal digits."""
+    return f"{zlib.crc32(y.tobytes()):08x}"
 
 
 def balanced_weights(codes: np.ndarray, target: Target) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 
 import numpy as np
 import pytest
@@ -57,6 +58,7 @@ def test_diagnose_and_report_judge_on_the_rows_that_nets_have_held_out(run, tmp_
     assert (found["verdict"], found["judged_on"]) == ("over_fitting", "640 samples; 160 validation samples")
     assert {"epochs", "change of the loss"} & set(found["evidence"]), "the history in the file was used"
     assert "is kept already" in page
+    assert re.search("targets checksum.{1,40}[0-9a-f]{8}<", page)
     other = json.loads(run("diagnose", "model.safetensors", "other.csv", "--json").stdout)
     assert other["judged_on"].startswith("150 samples that were given; the net was trained on 640")
     assert run("report", "model.safetensors", "other.csv").exit_code == 0
