@@ -32,7 +32,7 @@ import math
 
 from ...formulas.counter_rng import permutation
 from ...formulas.update_rules import LOSS_COMPARING
-from ...jit.decorators import helper, inline_helper, kernel
+from ...jit.decorators import helper, inline_helper, kernel, linked_helper
 from ...simd.load_store import as_pointers, load_scalar, offset, prefetch, scalar_like
 from ...structs import DIVERGED, EPOCH_LOSS, EPOCH_N_CORRECT, LAST_LOSS, LINE, N_SCALARS, STEPS_DONE
 from ..gemm.microkernel import lanes_of
@@ -81,6 +81,12 @@ def sums_index(slot, index, double_buffered, columns):
     columns : elements from one shard or group to the next
     """
     return slot * columns + (index % 2 * SUMS if double_buffered else 0)
+
+
+@linked_helper()
+def shuffle(n, seed, epoch, words, order):
+    """Write the order of an epoch's samples: in a loop as long as `train` LLVM does not make vectors of it."""
+    permutation(n, seed, epoch, words, order)
 
 
 @inline_helper
@@ -135,7 +141,7 @@ def make_train(
                 scalars[EPOCH_LOSS] = scalars[EPOCH_N_CORRECT] = 0.0
                 if config.shuffle:
                     if thread == 0:
-                        permutation(n, config.seed, epoch, ws.words, ws.order)
+                        shuffle(n, config.seed, epoch, ws.words, ws.order)
                     n_barriers = barrier_wait(barrier, n_threads, n_barriers)
             first = batch * size
             rows = min(size, n - first)

@@ -198,8 +198,11 @@ class Plan:
             self.scratch[use] = make()
         return self.scratch[use]
 
-    def make_state(self, params: np.ndarray, state: np.ndarray, n_epochs: int) -> TrainState:
-        """Return the state of a fit of up to n_epochs: its parameters and optimiser state, a gradient, and records."""
+    def make_state(self, params: np.ndarray, state: np.ndarray, loss: np.ndarray, accuracy: np.ndarray) -> TrainState:
+        """Return the state of a fit: its parameters and optimiser state, a gradient, and records.
+
+        loss, accuracy : (n_epochs,), records that kernels write
+        """
         grads = self.get_or_make("gradient", lambda: self.backend.to_device(self.network.layout.padded(self.dtype)))
         grads[:] = 0  # between the layers too, where no kernel writes and all of them update
         shape = self.choice.n_threads, structs.N_SCALARS
@@ -210,8 +213,8 @@ class Plan:
             params=self.backend.to_device(params),
             grads=grads,
             state=self.backend.to_device(state.reshape(-1)),
-            epoch_loss=np.empty(n_epochs),  # takes memory as epochs are finished, not before
-            epoch_accuracy=np.empty(n_epochs),
+            epoch_loss=loss,
+            epoch_accuracy=accuracy,
             scalars=scalars,
         )
 

@@ -103,11 +103,10 @@ class OneNet:
         if state is None:
             state = plan.get_or_make("state", lambda: aligned_zeros((MOST_STATE, len(self.host_params)), plan.dtype))
             self.optimizer.begin(state)
-        self.state = plan.make_state(self.host_params, state, 0)
-        if isinstance(self.task.rows, InMemory):  # kernels write the records
-            self.state = self.state._replace(epoch_loss=self.records.loss, epoch_accuracy=self.records.accuracy)
-        else:
-            self.state = self.state._replace(epoch_loss=np.empty(1), epoch_accuracy=np.zeros(1))
+        records = self.records.loss, self.records.accuracy
+        if not isinstance(self.task.rows, InMemory):  # of the block alone
+            records = np.empty(1), np.zeros(1)
+        self.state = plan.make_state(self.host_params, state, *records)
         if self.carried is not None:
             self.state.scalars[:, CARRIED] = self.carried
         if self._begun is not None:

@@ -30,7 +30,7 @@ class Objective:
                 network, net.device, net.dtype, data.n_samples, batch_size, False, precision=net.precision
             )
             self._data = plan.place(data)
-            self._state = plan.make_state(net.padded_params, np.empty(0, net.dtype), 1)
+            self._state = plan.make_state(net.padded_params, np.empty(0, net.dtype), np.empty(1), np.empty(1))
         self._config = TrainConfig(
             batch_size, False, 0, NO_UPDATE, np.zeros(len(HYPER)), np.ones(1), False, np.zeros(0)
         )

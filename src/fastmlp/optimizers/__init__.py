@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 from ..errors import unknown_name
 from .base import Optimizer as Optimizer
@@ -16,6 +17,12 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {  # the classes of these modules, thos
     for kind in sorted(_KINDS, key=lambda kind: kind.__module__, reverse=True)
     if kind is not Optimizer
 }
+
+
+@cache
+def _with_defaults(name: str) -> Optimizer:
+    """Return the optimiser with its default settings: one for all fits, since it cannot be changed."""
+    return OPTIMIZERS[name]()
 
 
 def optimizer_from_name(name: object, learning_rate: float | None = None) -> Optimizer:
@@ -62,5 +69,5 @@ def optimizer_from_name(name: object, learning_rate: float | None = None) -> Opt
         )
     if not isinstance(name, str) or name.lower() not in OPTIMIZERS:
         raise unknown_name("optimizer", name, OPTIMIZERS)
-    made = OPTIMIZERS[name.lower()]()
+    made = _with_defaults(name.lower())
     return made if learning_rate is None else replace(made, learning_rate=learning_rate)
