@@ -51,30 +51,30 @@ def description(value: Any) -> str:
     return f"{type(value).__name__}({', '.join(f'{name}={setting_text(setting)}' for name, setting in changed)})"
 
 
-def file_of(given: dict[str, Any], kind: str) -> CheckpointFile:
-    """Return the file of a fit's checkpoints; given : checked keywords of fit, of which checkpoint is not None"""
-    return CheckpointFile(given["checkpoint"], kind, given["verbose"])
+def file_of(keywords: dict[str, Any], kind: str) -> CheckpointFile:
+    """Return the file of a fit's checkpoints; keywords : dict     checked keywords of fit, checkpoint among them"""
+    return CheckpointFile(keywords["checkpoint"], kind, keywords["verbose"])
 
 
 @contextmanager
 def random_numbers_of(net: NetBase, file: CheckpointFile) -> Iterator[None]:
     """Context in which the net has the seed and the number of fits of a checkpoint; it keeps them without an error.
 
-    A net with a seed of its own, given as random_state, keeps it: another one is another fit.
+    A net with a seed of its own, its random_state, keeps it: another one is another fit.
     """
-    found = file.found
-    if found is None:
+    saved = file.found
+    if saved is None:
         yield
         return
     before = {name: getattr(net, name) for name in ("seed", "fits", "seeds") if hasattr(net, name)}
     try:
         with file.checking_state():
-            net.fits = found.numbers["fits"]
+            net.fits = saved.numbers["fits"]
             if net._has_drawn_seed:
-                net.seed = found.numbers["seed"]
+                net.seed = saved.numbers["seed"]
                 if "seeds" in before:
-                    check_forms(found.state, {"seeds": (np.int64, before["seeds"].shape)})
-                    vars(net)["seeds"] = found.state["seeds"]
+                    check_forms(saved.state, {"seeds": (np.int64, before["seeds"].shape)})
+                    vars(net)["seeds"] = saved.state["seeds"]
         yield
     except BaseException:
         vars(net).update(before)
@@ -89,30 +89,30 @@ def identity_of(nets: Any, task: FitTask) -> Identity:
     nets : MLP or Population
     """
     settings = {name: value for name, value in nets.get_settings().items() if value}
-    found: dict[str, Any] = settings | {"random_state": nets.seed, "device": nets.device.name.partition(":")[0]}
+    identity: dict[str, Any] = settings | {"random_state": nets.seed, "device": nets.device.name.partition(":")[0]}
     if task.is_population:
-        found["n_nets"] = nets.n_nets
-        found |= {name: digest_of(array) for name, array in nets.get_arrays().items() if name != "params"}
+        identity["n_nets"] = nets.n_nets
+        identity |= {name: digest_of(array) for name, array in nets.get_arrays().items() if name != "params"}
     for name, row in POPULATION_TABLE.rows.items():
         if row.in_task and row.in_identity:
             value = getattr(task, name)
             if name in IN_ALL_FILES or value != POPULATION_TABLE.defaults[name]:
-                found[name] = description(value)
-    found |= {name: digest_of(value) for name, value in task.optimizer.settings.items() if is_per_net(value)}
+                identity[name] = description(value)
+    identity |= {name: digest_of(value) for name, value in task.optimizer.settings.items() if is_per_net(value)}
     if isinstance(task.rows, InMemory):
-        found["memory_limit"] = "none, with all rows in memory"
-        found |= sample_digests({"training": task.rows.data, "validation": task.held_out})
+        identity["memory_limit"] = "none, with all rows in memory"
+        identity |= sample_digests({"training": task.rows.data, "validation": task.held_out})
     else:
         from ..streams.shuffled_blocks import block_sizes
 
         data, file, limit = task.rows.data, task.rows.file, task.rows.memory_limit
-        found |= {"memory_limit": limit, "number of training samples": data.n_samples, **file.checksums}
-        found["training weights"] = digest_of(data.weight) if data.has_weights else None
-        found |= sample_digests({"validation": task.held_out})
-        found["rows of a chunk and chunks of a block"] = block_sizes(file.row_bytes, task.batch_size, limit)
+        identity |= {"memory_limit": limit, "number of training samples": data.n_samples, **file.checksums}
+        identity["training weights"] = digest_of(data.weight) if data.has_weights else None
+        identity |= sample_digests({"validation": task.held_out})
+        identity["rows of a chunk and chunks of a block"] = block_sizes(file.row_bytes, task.batch_size, limit)
     if task.is_population:
-        found["kernel family"] = task.whole.family
-    return {name: str(value) for name, value in found.items()}
+        identity["kernel family"] = task.whole.family
+    return {name: str(value) for name, value in identity.items()}
 
 
 def schedule_of(task: FitTask, n_steps: int) -> Identity:
@@ -141,12 +141,12 @@ def saver_of(file: CheckpointFile, nets: Any, task: FitTask) -> Saver:
     """
     if not task.is_population:
         _ = task.optimizer.hyper  # settings of several nets are an error
-    found, identity, start = file.found, identity_of(nets, task), None
-    n_before = task.epochs if found is None else found.numbers["epochs"]
+    saved, identity, start = file.found, identity_of(nets, task), None
+    n_before = task.epochs if saved is None else saved.numbers["epochs"]
     file.check_identity(identity | schedule_of(task, n_before * task.n_batches))
-    if found is not None:
+    if saved is not None:
         with file.checking_state():
-            start = FitState.from_file(found.state, task)
+            start = FitState.from_file(saved.state, task)
     file.begin("" if start is None else _place_to_go_on(file, start, task, n_before))
     identity |= schedule_of(task, task.epochs * task.n_batches)
     n_validation = 0 if task.held_out is None else task.held_out.n_samples
@@ -192,8 +192,8 @@ def _place_to_go_on(file: CheckpointFile, start: FitState, task: FitTask, n_befo
     if not task.is_population and begun > epochs:
         has = counted(finished, "epoch") + (" and a part of the next" if begun > finished else "")
         raise ValueError(f"{path!r} has {has}, but epochs={epochs}. Give at least {begun}, or name another file.")
-    of_workers = start.outcome.restarts.max() > start.attempt  # nets have ended in attempts of their own
-    is_longer = length > length_before or (of_workers and epochs > n_before)
+    ends_by_net = start.outcome.restarts.max() > start.attempt  # nets have ended in attempts of their own
+    is_longer = length > length_before or (ends_by_net and epochs > n_before)
     if is_longer and (n := start.n_without_state):
         raise ValueError(
             f"{path!r} has {counted(n, 'finished net')} without the optimiser state with which they could go on, since "

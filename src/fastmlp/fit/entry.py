@@ -52,32 +52,32 @@ ON_WORKERS = Device("cpu", "each worker of the executor finds its device; the pr
 
 
 @contextmanager
-def _begun(
-    nets: SingleNetBase | PopulationBase, X: Any, y: Any, given: dict[str, Any], watch: Stopwatch
+def _started_fit(
+    nets: SingleNetBase | PopulationBase, X: Any, y: Any, keywords: dict[str, Any], watch: Stopwatch
 ) -> Iterator[tuple[FitTask, StopFlag, Saver | None]]:
     """Context of a fit, with its task, the flag that ends it, and the saver of its checkpoints, if it has some."""
-    is_population, file = "executor" in given, None
+    is_population, file = "executor" in keywords, None
     task_of: Any = _task_of_population if is_population else _task_of_net
     reads = not is_array(X, y) if not is_population else type(X) is not np.ndarray and reads_rows(X, y)
-    if given["checkpoint"] is not None:
+    if keywords["checkpoint"] is not None:
         from .checkpoint_identity import file_of, memory_limit_of
 
-        file = file_of(given, "population" if is_population else "net")
-        if reads and given["memory_limit"] is None:
+        file = file_of(keywords, "population" if is_population else "net")
+        if reads and keywords["memory_limit"] is None:
             row_bytes = (nets.network.n_features + nets.network.n_outputs) * nets.dtype.itemsize
-            given["memory_limit"] = memory_limit_of(file, row_bytes)
+            keywords["memory_limit"] = memory_limit_of(file, row_bytes)
     with (
         stop_flag() as flag,
-        notices(given["verbose"] > 0),
-        rows_of(X, y, nets, given) if reads else nullcontext((X, y)) as (X, y),
+        notices(keywords["verbose"] > 0),
+        rows_of(X, y, nets, keywords) if reads else nullcontext((X, y)) as (X, y),
     ):
         if file is None:
-            task, saver = task_of(nets, X, y, given, watch), None
+            task, saver = task_of(nets, X, y, keywords, watch), None
         else:
             from .checkpoint_identity import random_numbers_of, saver_of
 
             with random_numbers_of(nets, file):
-                task = task_of(nets, X, y, given, watch)
+                task = task_of(nets, X, y, keywords, watch)
                 saver = saver_of(file, nets, task)
         if flag.is_set():  # nothing has changed yet
             raise KeyboardInterrupt
@@ -86,14 +86,14 @@ def _begun(
 
 def _task(
     nets: SingleNetBase | PopulationBase,
-    given: dict[str, Any],
+    keywords: dict[str, Any],
     watch: Stopwatch,
     rows: InMemory | OnDisk,
     held_out: Samples | None,
     **others: Any,
 ) -> FitTask:
     """Return the task of a fit; others : its fields that nets and populations have of different kinds"""
-    limit, carried, n_nets = given["time_limit"], given["optimizer_state"], getattr(nets, "n_nets", None)
+    limit, carried, n_nets = keywords["time_limit"], keywords["optimizer_state"], getattr(nets, "n_nets", None)
     return FitTask(
         network=nets.network,
         device=nets.device,
@@ -101,53 +101,53 @@ def _task(
         precision=nets.precision,
         rows=rows,
         held_out=held_out,
-        factors=None if given["schedule"] is None else varying_factors(given["schedule"]),
-        keywords=dict(zip(IN_TASK, map(given.get, IN_TASK), strict=True)),
-        trains_together=[*map(given.get, NOT_IN_LANES)] == DEFAULTS_IN_LANES,
+        factors=None if keywords["schedule"] is None else varying_factors(keywords["schedule"]),
+        keywords=dict(zip(IN_TASK, map(keywords.get, IN_TASK), strict=True)),
+        trains_together=[*map(keywords.get, NOT_IN_LANES)] == DEFAULTS_IN_LANES,
         optimizer_states=[] if carried is None else states_of_nets(carried, nets.network.layer_sizes, n_nets),
         time_limit=None if limit is None else TimeLimit(limit, watch),
         **others,
     )
 
 
-def _share_and_weights(given: dict[str, Any]) -> tuple[float, tuple[Any, Any]]:
+def _share_and_weights(keywords: dict[str, Any]) -> tuple[float, tuple[Any, Any]]:
     """Return (validation_fraction, sample_weight and class_weight), checked.
 
     Of a fraction, class weights are computed for the samples that remain in training.
     """
-    fraction = given["validation_fraction"]
+    fraction = keywords["validation_fraction"]
     if fraction:
-        fraction = checked_share(fraction, given["validation_data"])
-    return fraction, (given["sample_weight"], None if fraction else given["class_weight"])
+        fraction = checked_share(fraction, keywords["validation_data"])
+    return fraction, (keywords["sample_weight"], None if fraction else keywords["class_weight"])
 
 
 def _check_records(
-    nets: SingleNetBase | PopulationBase, given: dict[str, Any], rows: InMemory | OnDisk, held_out: Samples | None
+    nets: SingleNetBase | PopulationBase, keywords: dict[str, Any], rows: InMemory | OnDisk, held_out: Samples | None
 ) -> None:
     """Raise ValueError if the targets do not suit the metrics, or the record that early stopping looks at."""
-    if given["early_stopping"] is not None:
+    if keywords["early_stopping"] is not None:
         held_out_metric = None if held_out is None else held_out.metric
-        given["early_stopping"].check_monitor(rows.metric, held_out_metric, given["metrics"])
-    for samples in (rows.data, held_out) if given["metrics"] else ():
+        keywords["early_stopping"].check_monitor(rows.metric, held_out_metric, keywords["metrics"])
+    for samples in (rows.data, held_out) if keywords["metrics"] else ():
         if samples is not None:
-            check_metrics(given["metrics"], nets.network, samples)
+            check_metrics(keywords["metrics"], nets.network, samples)
 
 
 # ---- one net
 
 
-def fit_mlp(net: SingleNetBase, X: Any, y: Any, given: dict[str, Any], watch: Stopwatch) -> History:
+def fit_mlp(net: SingleNetBase, X: Any, y: Any, keywords: dict[str, Any], watch: Stopwatch) -> History:
     """Train a net and return its history.
 
     X, y : arguments of MLP.fit, or rows of a row file (OnDisk) and None
-    given : the other arguments, checked as fit/keywords.py says
+    keywords : dict     other keywords of fit, checked by fit/keywords.py
     watch : Stopwatch     started when the fit began
     """
-    if given["verbose"] == 2:
+    if keywords["verbose"] == 2:
         from ..loggers import EpochLines
 
-        given["callbacks"] = (*given["callbacks"], EpochLines(given["epochs"], line_start()))
-    with _begun(net, X, y, given, watch) as (task, flag, saver):
+        keywords["callbacks"] = (*keywords["callbacks"], EpochLines(keywords["epochs"], line_start()))
+    with _started_fit(net, X, y, keywords, watch) as (task, flag, saver):
         history = _fit_net(net, task, flag, saver, watch)
     if flag.is_set() and history.stopped_by != "divergence":
         history.stopped_by = "interrupt"  # also if it came after the last call
@@ -183,30 +183,30 @@ def _fit_net(net: SingleNetBase, task: FitTask, flag: StopFlag, saver: Saver | N
     return history
 
 
-def _task_of_net(net: SingleNetBase, X: Any, y: Any, given: dict[str, Any], watch: Stopwatch) -> FitTask:
+def _task_of_net(net: SingleNetBase, X: Any, y: Any, keywords: dict[str, Any], watch: Stopwatch) -> FitTask:
     """Return the task of a fit; the device is chosen here."""
-    network, dtype, epochs, validation_data = net.network, net.dtype, given["epochs"], given["validation_data"]
-    fraction, weights = _share_and_weights(given)
+    network, dtype, epochs, validation_data = net.network, net.dtype, keywords["epochs"], keywords["validation_data"]
+    fraction, weights = _share_and_weights(keywords)
     if isinstance(X, OnDisk):
         rows: InMemory | OnDisk = X.weighted(*weights, network)
     else:
         rows = InMemory(*validated_samples(X, y, network, dtype, *weights))
-    batch_size = batch_rows(given["batch_size"], rows.n_samples, given["optimizer"].rule)
+    batch_size = batch_rows(keywords["batch_size"], rows.n_samples, keywords["optimizer"].rule)
     n_subsets = 1 if validation_data is None and not fraction else 2
-    check_epochs(epochs, -(-rows.n_samples // batch_size), (2 + len(given["metrics"])) * n_subsets)
-    shuffle = given["shuffle"] and batch_size < rows.n_samples
+    check_epochs(epochs, -(-rows.n_samples // batch_size), (2 + len(keywords["metrics"])) * n_subsets)
+    shuffle = keywords["shuffle"] and batch_size < rows.n_samples
     seed = fit_seed(net.seed, net.fits) if shuffle or fraction or any(network.dropout) else 0
     held_out = None
     if validation_data is not None:
         held_out = make_validation(validation_data, network, dtype, rows.metric)
     elif fraction:
         rows, held_out = rows.split(fraction, seed)
-        rows = rows.with_data(weighted_by_class(rows.data, given["class_weight"], network))
+        rows = rows.with_data(weighted_by_class(rows.data, keywords["class_weight"], network))
         batch_size = min(batch_size, rows.n_samples)
-    if given["early_stopping"] is not None or given["metrics"]:
-        _check_records(net, given, rows, held_out)
+    if keywords["early_stopping"] is not None or keywords["metrics"]:
+        _check_records(net, keywords, rows, held_out)
     monitor = None
-    if given["monitor"]:
+    if keywords["monitor"]:
         from ..diagnosis.monitor import Monitor
 
         monitor = Monitor(network, rows.shown, epochs)
@@ -214,7 +214,7 @@ def _task_of_net(net: SingleNetBase, X: Any, y: Any, given: dict[str, Any], watc
         net._choose_device(X if isinstance(rows, InMemory) else None, epochs * rows.n_samples, batch_size)
     return _task(
         net,
-        given,
+        keywords,
         watch,
         rows,
         held_out,
@@ -224,7 +224,7 @@ def _task_of_net(net: SingleNetBase, X: Any, y: Any, given: dict[str, Any], watc
         dropout=np.array([*network.dropout, 0.0]),
         batch_size=batch_size,
         shuffle=shuffle and batch_size < rows.n_samples,
-        optimizer=given["optimizer"],
+        optimizer=keywords["optimizer"],
         monitor=monitor,
     )
 
@@ -232,17 +232,17 @@ def _task_of_net(net: SingleNetBase, X: Any, y: Any, given: dict[str, Any], watc
 # ---- several nets
 
 
-def fit_population(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], watch: Stopwatch) -> PopulationResult:
+def fit_population(pop: PopulationBase, X: Any, y: Any, keywords: dict[str, Any], watch: Stopwatch) -> PopulationResult:
     """Train the nets and return their result.
 
     X, y : arguments of Population.fit, or rows of a row file (OnDisk) and None
-    given : the other arguments, checked as fit/keywords.py says
+    keywords : dict     other keywords of fit, checked by fit/keywords.py
     watch : Stopwatch     started when the fit began
     """
-    executor, error = given["executor"], None
+    executor, error = keywords["executor"], None
     if executor is not None and device_of(X) is not None:  # workers get arrays of the host
         X = as_numbers(X, "X")
-    with _begun(pop, X, y, given, watch) as (task, flag, saver):
+    with _started_fit(pop, X, y, keywords, watch) as (task, flag, saver):
         if executor is None:
             outcome, reason = fit_nets(task, pop._draw, flag, saver)
         else:
@@ -267,25 +267,25 @@ def fit_population(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], w
     return result
 
 
-def _task_of_population(pop: PopulationBase, X: Any, y: Any, given: dict[str, Any], watch: Stopwatch) -> FitTask:
+def _task_of_population(pop: PopulationBase, X: Any, y: Any, keywords: dict[str, Any], watch: Stopwatch) -> FitTask:
     """Return the task of a fit; the device is chosen here."""
-    network, epochs, validation_data = pop.network, given["epochs"], given["validation_data"]
+    network, epochs, validation_data = pop.network, keywords["epochs"], keywords["validation_data"]
     rng = cache(lambda: np.random.default_rng([pop.seed, pop.fits]))  # made where something is drawn
-    fraction, weights = _share_and_weights(given)
-    optimizer = given["optimizer"].for_nets(pop.n_nets, rng)
+    fraction, weights = _share_and_weights(keywords)
+    optimizer = keywords["optimizer"].for_nets(pop.n_nets, rng)
     if isinstance(X, OnDisk):
         rows: InMemory | OnDisk = X.weighted(*weights, network, pop.n_nets)
     else:
         rows = InMemory(*validated_samples(X, y, network, pop.dtype, *weights, n_nets=pop.n_nets))
     held_out = None
-    if validation_data is not None or fraction or given["converged"] is not None:
-        of_held_out = validation_data, fraction, given["class_weight"], given["converged"]
-        rows, held_out = with_held_out(rows, network, pop.dtype, *of_held_out, rng)
-    batch_size = batch_rows(given["batch_size"], rows.n_samples, optimizer.rule)
+    if validation_data is not None or fraction or keywords["converged"] is not None:
+        held_out_settings = validation_data, fraction, keywords["class_weight"], keywords["converged"]
+        rows, held_out = with_held_out(rows, network, pop.dtype, *held_out_settings, rng)
+    batch_size = batch_rows(keywords["batch_size"], rows.n_samples, optimizer.rule)
     check_epochs(epochs, -(-rows.n_samples // batch_size), 0)
-    if given["early_stopping"] is not None or given["metrics"]:
-        _check_records(pop, given, rows, held_out)
-    if given["executor"] is not None:
+    if keywords["early_stopping"] is not None or keywords["metrics"]:
+        _check_records(pop, keywords, rows, held_out)
+    if keywords["executor"] is not None:
         pop.device = ON_WORKERS if pop._named_device == "auto" else pop.device
     elif isinstance(rows, OnDisk):  # the nets are trained one after another
         first = pop.net(0)
@@ -294,24 +294,24 @@ def _task_of_population(pop: PopulationBase, X: Any, y: Any, given: dict[str, An
     elif pop._named_device == "auto":
         pop._choose_device(X, epochs * rows.n_samples, batch_size)
     monitor = None
-    if given["monitor"]:
+    if keywords["monitor"]:
         from ..diagnosis.monitor import PopulationMonitor  # takes longer to import than all the rest
 
         monitor = PopulationMonitor(network, rows.shown, rows.strides)
     if isinstance(rows, InMemory):
         # Samples are copied once, for all nets, restarts and evaluations; workers place them on their devices.
-        device = ON_WORKERS if given["executor"] is not None else pop.device
+        device = ON_WORKERS if keywords["executor"] is not None else pop.device
         held_out_X = rows.data.X if held_out is None else held_out.X
         if not device.is_host or type(rows.data.X) is not np.ndarray or type(held_out_X) is not np.ndarray:
             place = backend(device).place
             with device.on():
                 rows = rows.with_data(place(rows.data))
                 held_out = None if held_out is None else place(held_out)
-    shuffle, drops = given["shuffle"] and batch_size < rows.n_samples, any(network.dropout)
+    shuffle, drops = keywords["shuffle"] and batch_size < rows.n_samples, any(network.dropout)
     draws = shuffle or drops or isinstance(rows, OnDisk)
     return _task(
         pop,
-        given,
+        keywords,
         watch,
         rows,
         held_out,

@@ -206,11 +206,11 @@ NAMES = {"optimizers": [f'"{name}"' for name in OPTIMIZERS], "metrics": [f'"{nam
 MLP_TABLE, POPULATION_TABLE = Table.of(FitKeywords, **NAMES), Table.of(FitKeywords, PopulationFitKeywords, **NAMES)
 
 
-def checked(function: Callable[..., Any], given: Mapping[str, Any], table: Table, owner: type) -> dict[str, Any]:
+def checked(function: Callable[..., Any], arguments: Mapping[str, Any], table: Table, owner: type) -> dict[str, Any]:
     """Return all keywords of a fit, checked.
 
-    given : those that the user has given
-    owner : class whose method `function` is
+    arguments : mapping     keywords with values of the user
+    owner : type     class whose method `function` is
 
     Raises
     ------
@@ -220,12 +220,12 @@ def checked(function: Callable[..., Any], given: Mapping[str, Any], table: Table
         If a value is invalid, or a keyword lacks another one that it needs.
     """
     keywords = table.defaults.copy()
-    for name, value in given.items():
+    for name, value in arguments.items():
         if name not in table.rows:
             raise _unknown(function, name, owner)
         check = table.rows[name].check
         keywords[name] = value if check is None else check(value)
-    for name in given:
+    for name in arguments:
         needed = table.rows[name].needs
         if needed and keywords[name] != table.defaults[name] and keywords[needed] == table.defaults[needed]:
             raise ValueError(f"{name} has no effect without {needed}: give {needed}, or leave {name} out.")

@@ -110,8 +110,8 @@ class Lanes:
     def run(self, n: int) -> str:
         """Train n epochs of the nets in training."""
         started = time.perf_counter()
-        given = self._net, self._data, self._config, self._criteria, self._nets, self._held_out, self.run_of_kernels
-        self.plan.backend.train_nets(self._team, *given, n)
+        arguments = self._net, self._data, self._config, self._criteria, self._nets, self._held_out, self.run_of_kernels
+        self.plan.backend.train_nets(self._team, *arguments, n)
         self.last_call = self.plan.choice.n_threads, n, time.perf_counter() - started
         return ""
 
@@ -130,7 +130,7 @@ class Lanes:
         for row, net in enumerate(now.net_index):
             params, best_epoch = now.params[row], now.best_epochs[row] * watches
             _, best_value, loss, n_correct = now.numbers[row]
-            if not np.isfinite(params).all():  # the next check would have found that the net has diverged
+            if not np.isfinite(params).all():  # the next check would have told that the net has diverged
                 params, loss, outcome.status[net] = now.safe_params[row], np.nan, DIVERGED_NET
             if best_epoch:
                 params = now.best_params[row]
@@ -187,13 +187,13 @@ def training_plan(task: FitTask, n_members: int, criteria: StopCriteria) -> Popu
     fit = NetsFit(task.dtype.itemsize, rule.n_state, n_samples, task.batch_size)
     compiles = limit is None or pays_to_compile(limit.seconds)
     validates = criteria.monitor in (MONITOR_VALIDATION_ACCURACY, MONITOR_VALIDATION_LOSS)
-    given = task.whole.family, task.whole.n_nets, n_members, fit, criteria.n_epochs, validates, compiles
+    population = task.whole.family, task.whole.n_nets, n_members, fit, criteria.n_epochs, validates, compiles
     return PopulationPlan(
         network=network,
         device=task.device,
         backend=backend(task.device),
         dtype=task.dtype,
-        choice=choose_nets(network, task.device, *given),
+        choice=choose_nets(network, task.device, *population),
         n_samples=n_samples,
         metric=task.rows.metric,
         rule=rule,

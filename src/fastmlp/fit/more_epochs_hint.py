@@ -13,19 +13,19 @@ SMALL_BATCH = 32
 _told = False  # whether the line was written in this process
 
 
-def tell_of_falling_loss(history: History, given: Mapping[str, Any]) -> None:
+def tell_of_falling_loss(history: History, keywords: Mapping[str, Any]) -> None:
     """Tell the user that the loss of a fit still fell: once, in a terminal or notebook, or after each with verbose=2.
 
     It is no warning: few epochs may be what the user wants, and a program that makes warnings errors should go on. A
     schedule has its own end, and fits that share an optimiser state go on.
 
-    given : arguments of MLP.fit
+    keywords : mapping     keywords of MLP.fit
     """
     global _told
-    verbose, target = given["verbose"], output_target()
+    verbose, target = keywords["verbose"], output_target()
     if not verbose or (verbose == 1 and (_told or target == NOWHERE)):
         return
-    if given["schedule"] is not None or given["optimizer_state"] is not None or not history.still_falling:
+    if keywords["schedule"] is not None or keywords["optimizer_state"] is not None or not history.still_falling:
         return
     _told = True
     has_large_batches = history.settings["batch_size"] > SMALL_BATCH and not history.optimizer.rule.needs_full_batch

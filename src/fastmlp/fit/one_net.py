@@ -64,7 +64,7 @@ class OneNet:
         self.params_overflowed = False  # whether a step made parameters that are not finite while the loss was
         self.carried: np.ndarray | None = None  # scalars of the optimiser state, from block to block
         self._carried_array: np.ndarray | None = None  # its vectors, where they belong to more than one block or fit
-        self._begun: np.ndarray | None = None  # scalars in the middle of a block, of a fit that goes on
+        self._resumed_scalars: np.ndarray | None = None  # scalars in the middle of a block, of a fit that goes on
         self._compiles = task.time_limit is None or pays_to_compile(task.time_limit.seconds)
         self._hyper = self.optimizer.hyper
         self._layer_factors = self.optimizer.factors_of_layers(task.network.layout.shapes)
@@ -106,16 +106,16 @@ class OneNet:
         records = self.records.loss, self.records.accuracy
         if not isinstance(self.task.rows, InMemory):  # of the block alone
             records = np.empty(1), np.zeros(1)
-        self.state = plan.make_state(self.host_params, state, *records)
+        self.train_state = plan.make_state(self.host_params, state, *records)
         if self.carried is not None:
-            self.state.scalars[:, CARRIED] = self.carried
-        if self._begun is not None:
-            self.state.scalars[:] = self._begun
-            self._begun = None
+            self.train_state.scalars[:, CARRIED] = self.carried
+        if self._resumed_scalars is not None:
+            self.train_state.scalars[:] = self._resumed_scalars
+            self._resumed_scalars = None
             epoch, step = divmod(self.steps_in_block, block.n_batches)
             if step and block.shuffle and plan.device.is_host:
                 plan.draw_order(block.data.n_samples, block.seed, epoch)
-        self.guard = DivergenceGuard(plan, self.state)
+        self.guard = DivergenceGuard(plan, self.train_state)
         self.n_threads, self._end = plan.choice.n_threads, block.n_epochs * block.n_batches
         self.team = self._stack.enter_context(buffers.borrow_team(plan.backend, self.n_threads))
 
@@ -124,8 +124,8 @@ class OneNet:
         block, place = self.block, self.place
         n = block.data.n_samples
         self.copy_to_host()
-        self.carried = self.state.scalars[0, CARRIED]
-        sums = place.sums + n * np.array([self.state.epoch_loss[0], self.state.epoch_accuracy[0]])
+        self.carried = self.train_state.scalars[0, CARRIED]
+        sums = place.sums + n * np.array([self.train_state.epoch_loss[0], self.train_state.epoch_accuracy[0]])
         self.place = Place(place.n_blocks + 1, place.n_rows + n, sums)
         self.at_epoch_end = block.is_last
         if block.is_last:
@@ -137,7 +137,7 @@ class OneNet:
 
     @property
     def steps_in_block(self) -> int:
-        return int(self.state.scalars[0, STEPS_DONE])
+        return int(self.train_state.scalars[0, STEPS_DONE])
 
     @property
     def steps_left(self) -> int:
@@ -203,7 +203,7 @@ class OneNet:
             layered=self._layer_factors.size > 0,
             layer_factors=self._layer_factors,
         )
-        self.plan.train(self.team, n_threads, self.data, config, self.state, first, n, self._compiles)
+        self.plan.train(self.team, n_threads, self.data, config, self.train_state, first, n, self._compiles)
 
     # ---- parameters
 
@@ -215,7 +215,7 @@ class OneNet:
     @property
     def shares_host_memory(self) -> bool:
         """Whether kernels work on the host's own parameters and optimiser state."""
-        return self.state.params is self.host_params
+        return self.train_state.params is self.host_params
 
     @property
     def n_finite_epochs(self) -> int:
@@ -224,7 +224,7 @@ class OneNet:
 
     def set_params(self, params: Any) -> None:
         """Go on with other parameters."""
-        (self.state.params if self.has_block else self.host_params)[:] = params
+        (self.train_state.params if self.has_block else self.host_params)[:] = params
 
     @property
     def to_device(self) -> Callable[[Any], Any]:
@@ -238,7 +238,7 @@ class OneNet:
     def undo_call(self) -> None:
         """Return to the parameters before a kernel call that an exception has ended: on a device it is half done."""
         if self.has_block and not self.shares_host_memory:
-            self.state.params[:] = self.guard.before_call
+            self.train_state.params[:] = self.guard.before_call
             if self.optimizer_state is not None:
                 self.optimizer_state.reset()  # it may be that of another step
 
@@ -253,11 +253,11 @@ class OneNet:
             return
         to_host, state = self.plan.backend.to_host, self.optimizer_state
         if not self.shares_host_memory:
-            self.host_params[:] = to_host(self.state.params)
+            self.host_params[:] = to_host(self.train_state.params)
             if self._carried_array is not None:
-                self._carried_array[:] = to_host(self.state.state).reshape(MOST_STATE, -1)
+                self._carried_array[:] = to_host(self.train_state.state).reshape(MOST_STATE, -1)
         if state is not None and state.array is not None:
-            state.scalars = self.state.scalars[0, CARRIED]
+            state.scalars = self.train_state.scalars[0, CARRIED]
 
     def epoch_of_divergence(self) -> int:
         """Return the epoch in which the last step was, counted from 1: a loss that is not finite is found before its
@@ -265,7 +265,7 @@ class OneNet:
         """
         if not isinstance(self.task.rows, InMemory):
             return self.block.first_epoch + 1
-        return (self.steps_in_block - (0 if self.state.scalars[0, DIVERGED] else 1)) // self.n_batches + 1
+        return (self.steps_in_block - (0 if self.train_state.scalars[0, DIVERGED] else 1)) // self.n_batches + 1
 
     def go_on_from(self, params: np.ndarray, state: np.ndarray, scalars: np.ndarray) -> None:
         """Begin with these parameters, optimiser state and scalars, of a fit that goes on."""
@@ -273,7 +273,7 @@ class OneNet:
         if self._carried_array is None:
             self._carried_array = aligned_zeros((MOST_STATE, len(params)), params.dtype)
         self._carried_array[: len(state)] = state
-        self.carried, self._begun = scalars[CARRIED], scalars
+        self.carried, self._resumed_scalars = scalars[CARRIED], scalars
         if self.optimizer_state is not None:
             self.optimizer_state.scalars = self.carried
 

@@ -209,8 +209,8 @@ def converged_nets(task: FitTask, outcome: Outcome) -> np.ndarray:
     if task.checks_final_accuracy:
         unknown = np.flatnonzero(done & (outcome.all_correct == UNCHECKED))
         if unknown.size:
-            given = task.network, task.device, task.params, task.rows.data, task.rows.strides, task.precision
-            _, accuracy = evaluate_nets(*given, unknown)
+            evaluated = task.network, task.device, task.params, task.rows.data, task.rows.strides, task.precision
+            _, accuracy = evaluate_nets(*evaluated, unknown)
             outcome.all_correct[unknown] = accuracy >= FULL_ACCURACY
         done &= outcome.all_correct.astype(bool)
     return done
@@ -222,7 +222,7 @@ def result_of(
     """Return the result of a fit of a population, whose time ends here."""
     monitor = task.monitored
     settings = {**task.optimizer.settings, **{name: getattr(pop, name) for name in PER_NET}}
-    of_nets = {name: value for name, value in settings.items() if isinstance(value, np.ndarray)}
+    per_net = {name: value for name, value in settings.items() if isinstance(value, np.ndarray)}
     epochs, converged = outcome.all_epochs, converged_nets(task, outcome)
     seconds, compile_seconds = watch.read()
     text = shared_text(task.optimizer)
@@ -242,7 +242,7 @@ def result_of(
         seconds=seconds,
         compile_seconds=compile_seconds,
         interrupted=interrupted,
-        settings=of_nets,
+        settings=per_net,
         judged_by=judged_by,
         arguments=task.description(text)(),
     )

@@ -202,10 +202,10 @@ def _train_one_by_one(
     def work() -> None:
         # a thread alone knows how long it has waited for kernels
         task_here = task if seconds_left is None else replace(task, time_limit=TimeLimit(seconds_left))
-        given = outcome, n_epochs, None if reads_blocks else 1, stop, saver, in_training
+        shared = outcome, n_epochs, None if reads_blocks else 1, stop, saver, in_training
         with task.device.on(), notices(task.verbose > 0):
             for net in waiting:  # the threads share a list iterator, which gives each net to one thread
-                if reason := "interrupt" if stop.is_set() else _train_by_itself(task_here, net, *given):
+                if reason := "interrupt" if stop.is_set() else _train_by_itself(task_here, net, *shared):
                     reasons.append(reason)
                     return
                 if n_threads == 1:

@@ -38,13 +38,13 @@ def state_of_net(net: OneNet, hooks: Sequence[Hook]) -> Arrays:
     on disk, those of the block in training or, between two blocks, of the next one. "place" has the numbers of a Place.
     """
     n, records, place = net.epochs_done, net.records, net.place
-    scalars = net.state.scalars[0].copy()
+    scalars = net.train_state.scalars[0].copy()
     if not isinstance(net.task.rows, InMemory) and net.steps_left == 0:  # between two blocks
         scalars = np.zeros(N_SCALARS)
-        scalars[CARRIED] = net.state.scalars[0, CARRIED]
-    found = {
-        "params": net.copied(net.state.params),
-        "optimizer_state": net.copied(net.state.state).reshape(MOST_STATE, -1)[: net.optimizer.rule.n_state],
+        scalars[CARRIED] = net.train_state.scalars[0, CARRIED]
+    arrays = {
+        "params": net.copied(net.train_state.params),
+        "optimizer_state": net.copied(net.train_state.state).reshape(MOST_STATE, -1)[: net.optimizer.rule.n_state],
         "scalars": scalars,
         "loss": records.loss[:n].copy(),
         "accuracy": records.accuracy[:n].copy(),
@@ -52,8 +52,8 @@ def state_of_net(net: OneNet, hooks: Sequence[Hook]) -> Arrays:
         "place": np.array([place.n_blocks, place.n_rows, *place.sums]),
     }
     for hook in hooks:
-        found |= hook.state()
-    return found
+        arrays |= hook.state()
+    return arrays
 
 
 def go_on(net: OneNet, hooks: Sequence[Hook], state: Arrays) -> None:
@@ -128,8 +128,8 @@ class FitState:
     def give_optimizer_states(self, task: FitTask) -> None:
         """Let the optimiser states that the user carries from fit to fit be these, also of nets that have ended."""
         for number, net in self.nets.items() if task.optimizer_states else ():
-            given = task.optimizer.rule.name, task.network.layer_sizes, net["scalars"][CARRIED], net["optimizer_state"]
-            task.optimizer_states[number].__setstate__((*given, []))
+            saved = task.optimizer.rule.name, task.network.layer_sizes, net["scalars"][CARRIED], net["optimizer_state"]
+            task.optimizer_states[number].__setstate__((*saved, []))
 
     @property
     def n_without_state(self) -> int:
@@ -142,7 +142,7 @@ class FitState:
     def part(self, nets: slice) -> FitState:
         """Return the state of some nets, which are numbered from 0 there."""
         first, n = nets.start, nets.stop - nets.start
-        suspended, ended = (_shifted(_chosen(found, nets), -first) for found in (self.suspended, self.ended))
+        suspended, ended = (_shifted(_chosen(saved, nets), -first) for saved in (self.suspended, self.ended))
         numbered = {number - first: state for number, state in self.nets.items() if 0 <= number - first < n}
         return FitState(self.params[nets], self.outcome.part(nets), self.attempt, suspended, ended, numbered)
 
@@ -205,10 +205,10 @@ class FitState:
         nets: dict[int, Arrays] = {}
         for name, array in arrays.items():
             if name.startswith(NET):
-                number, _, of_net = name.removeprefix(NET).partition(".")
-                nets.setdefault(int(number), {})[of_net] = array
+                number, _, array_name = name.removeprefix(NET).partition(".")
+                nets.setdefault(int(number), {})[array_name] = array
         for state in nets.values():
-            check_forms(state, _forms_of_net(task, state))
+            check_forms(state, _net_forms(task, state))
         copied: dict[str, Any] = {name: arrays[name].copy() for name in outcome}
         return cls(arrays["params"], Outcome(**copied), int(arrays["attempt"][0]), suspended, ended, nets)
 
@@ -217,14 +217,14 @@ def check_forms(arrays: Mapping[str, Any], forms: Forms) -> None:
     """Raise ValueError if an array has another dtype or shape, and KeyError if it is missing."""
     for name, (dtype, shape) in forms.items():
         array = arrays[name]
-        same = array.ndim == len(shape) and all(n in (ANY, found) for n, found in zip(shape, array.shape, strict=True))
+        same = array.ndim == len(shape) and all(n in (ANY, size) for n, size in zip(shape, array.shape, strict=True))
         if array.dtype != np.dtype(dtype) or not same:
             raise ValueError(
                 f"{name} should be {np.dtype(dtype)} of shape {shape}, but it is {array.dtype} of shape {array.shape}"
             )
 
 
-def _forms_of_net(task: FitTask, state: Arrays) -> Forms:
+def _net_forms(task: FitTask, state: Arrays) -> Forms:
     """Return the forms of a net's arrays, of which only the finished epochs are counted by the file."""
     n, dtype, n_padded = len(state["loss"]), task.dtype, task.network.layout.padded(task.dtype).size
     forms: Forms = {
@@ -266,10 +266,10 @@ def _named(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{prefix}{name}": value for name, value in values.items()}
 
 
-def _chosen(found: SuspendedNets, nets: slice, others: bool = False) -> SuspendedNets:
+def _chosen(suspended: SuspendedNets, nets: slice, others: bool = False) -> SuspendedNets:
     """Return those of some nets that are in a slice or, with `others`, those that are not."""
-    rows = ((found.net_index >= nets.start) & (found.net_index < nets.stop)) != others
-    return SuspendedNets(*(array[rows] for array in found)) if rows.any() else NONE_SUSPENDED
+    rows = ((suspended.net_index >= nets.start) & (suspended.net_index < nets.stop)) != others
+    return SuspendedNets(*(array[rows] for array in suspended)) if rows.any() else NONE_SUSPENDED
 
 
 def _shifted(nets: SuspendedNets, first: int) -> SuspendedNets:
@@ -277,5 +277,5 @@ def _shifted(nets: SuspendedNets, first: int) -> SuspendedNets:
 
 
 def _joined(*parts: SuspendedNets) -> SuspendedNets:
-    found = [part for part in parts if len(part.net_index)]
-    return SuspendedNets.joined(found) if found else NONE_SUSPENDED
+    filled = [part for part in parts if len(part.net_index)]
+    return SuspendedNets.joined(filled) if filled else NONE_SUSPENDED

@@ -63,7 +63,7 @@ class FitTask:
     factors: Factors | None  # of the learning rate; None if it is constant
     # keywords of fit
     keywords: Mapping[str, Any]  # checked, those with in_task: attributes, too
-    trains_together: bool  # whether kernels that train nets together know all keywords that are given
+    trains_together: bool  # whether kernels that train nets together know all keywords of the fit
     # what interrupts the steps
     monitor: Any = None  # watches for known failures: a Monitor or a PopulationMonitor of diagnosis/monitor.py
     optimizer_states: list[OptimizerState] = field(default_factory=list)  # one a net, carried on; or none
@@ -146,14 +146,14 @@ class FitTask:
 
         rows, held_out : samples of the part
         """
-        of_nets: Callable[[Any], Any] = lambda value: value[nets] if is_per_net(value) else value
-        settings = {k: of_nets(value) for k, value in self.optimizer.settings.items() if is_per_net(value)}
+        chosen: Callable[[Any], Any] = lambda value: value[nets] if is_per_net(value) else value
+        settings = {k: chosen(value) for k, value in self.optimizer.settings.items() if is_per_net(value)}
         return replace(
             self,
             params=self.params[nets],
             seeds=self.seeds[nets],
             optimizer=replace(self.optimizer, **settings) if settings else self.optimizer,
-            l2=of_nets(self.l2),
+            l2=chosen(self.l2),
             dropout=self.dropout[nets] if self.dropout.ndim == 2 else self.dropout,
             rows=rows,
             held_out=held_out,

@@ -33,10 +33,10 @@ class Saver:
         self.timer, self._write, self.start = timer, write, start
         self._states: dict[int, Arrays] = {} if start is None else start.nets
         self._initial: dict[int, np.ndarray] = {}  # parameters with which nets in training have begun
-        self._asked: set[int] = set()  # nets in training that have not given their states since one is due
+        self._asked: set[int] = set()  # nets in training whose states the next file waits for
         self._lock, self._attempt = Lock(), 0 if start is None else start.attempt
         self.epochs = 0  # that this fit has trained, of all nets
-        self._is_new = False  # whether nets have given states that the file does not have
+        self._is_new = False  # whether there are states of nets that the file does not have
         self._is_kept: Callable[[int], bool] = lambda status: status in (RUNNING, ALL_EPOCHS)
 
     def begin(self, task: FitTask, outcome: Outcome, attempt: int) -> None:
@@ -87,7 +87,7 @@ class Saver:
         return number in self._asked
 
     def give(self, number: int, state: Arrays, is_asked: bool) -> None:
-        """Take the state of a net, which the next file will have; it is written once all that were asked have given."""
+        """Take the state of a net for the next file, which is written once it has those of all that were asked."""
         with self._lock:
             self._states[number], self._is_new = state, True
             if is_asked:

@@ -2,7 +2,7 @@
 
 Where only the records of training decide when a fit ends, or which epoch was the best, the fit loop calls the kernel
 for several epochs at a time. Training repeats itself to the bit, so the parameters after any epoch in between are found
-again by replaying from the checkpoint before the call.
+again by replaying from a snapshot before the call.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CHECK_COST = 1_000_000
 ENDS = "", "early_stopping", "converged"  # why records have ended a fit, as numbers in a state
 
 
-class Checkpoint(NamedTuple):
+class Snapshot(NamedTuple):
     """Parameters and optimiser state after `epoch` epochs, from which training can go on."""
 
     epoch: int
@@ -34,19 +34,19 @@ class Checkpoint(NamedTuple):
     scalars: np.ndarray
 
     @classmethod
-    def copy_of(cls, train_state: TrainState, epoch: int) -> Checkpoint:
+    def copy_of(cls, train_state: TrainState, epoch: int) -> Snapshot:
         return cls(epoch, train_state.params.copy(), train_state.state.copy(), train_state.scalars.copy())
 
     def arrays(self, prefix: str, copied: Callable[[Any], np.ndarray]) -> dict[str, np.ndarray]:
-        """Return the checkpoint as arrays in the host's memory, by names with a prefix."""
-        found = {"params": copied(self.params), "state": copied(self.state), "scalars": self.scalars.copy()}
-        return {f"{prefix}.epoch": np.array([self.epoch])} | {f"{prefix}.{name}": a for name, a in found.items()}
+        """Return the snapshot as arrays in the host's memory, by names with a prefix."""
+        arrays = {"params": copied(self.params), "state": copied(self.state), "scalars": self.scalars.copy()}
+        return {f"{prefix}.epoch": np.array([self.epoch])} | {f"{prefix}.{name}": a for name, a in arrays.items()}
 
     @classmethod
-    def of_arrays(
+    def from_arrays(
         cls, prefix: str, arrays: dict[str, np.ndarray], to_device: Callable[[Any], Any]
-    ) -> Checkpoint | None:
-        """Return the checkpoint of what `arrays` has returned; None if there is none."""
+    ) -> Snapshot | None:
+        """Return the snapshot of what `arrays` has returned; None if there is none."""
         if f"{prefix}.epoch" not in arrays:
             return None
         epoch, params, state, scalars = (arrays[f"{prefix}.{name}"] for name in cls._fields)
@@ -68,11 +68,11 @@ class EndByRecords(Hook):
         net, task = self._net, fit.engine.task
         self._converged, rule = task.converged, task.early_stopping
         self._best = None if rule is None else Best(rule, task.monitored or "")
-        self.checkpoint: Checkpoint | None = None  # at the beginning of the present stretch, if it has several epochs
+        self._snapshot: Snapshot | None = None  # at the beginning of the present stretch, if it has several epochs
         self.n_scored = 0  # number of epochs that are scored
-        # Parameters to end the fit with: these, or those of so many epochs after a checkpoint.
+        # Parameters to end the fit with: these, or those of so many epochs after a snapshot.
         self._params: Any = None
-        self._replayed: Checkpoint | None = None
+        self._replayed: Snapshot | None = None
         self._n_replayed = 0
         self.ended_by = ""  # why records have ended the fit, or the one that it goes on from
         self._next = 0  # number of epochs at the end of the present stretch
@@ -92,7 +92,7 @@ class EndByRecords(Hook):
         if net.at_epoch_end and net.epochs_done >= self._next:
             n_epochs = self._epochs_ahead(n)
             self._next = min(net.epochs_done + n_epochs, net.n_epochs)
-            self.checkpoint = Checkpoint.copy_of(net.state, net.epochs_done) if n_epochs > 1 else None
+            self._snapshot = Snapshot.copy_of(net.train_state, net.epochs_done) if n_epochs > 1 else None
         return min(n, net.steps_to(self._next))
 
     def _epochs_ahead(self, n_steps: int) -> int:
@@ -124,11 +124,11 @@ class EndByRecords(Hook):
             n_epochs = improved + self._epochs_to_params(reason)
             self._params, self._replayed = None, None
             if n_epochs == last and is_current:
-                self._params = net.state.params.copy()
-            elif self.checkpoint is None:
+                self._params = net.train_state.params.copy()
+            elif self._snapshot is None:
                 self._params = net.guard.before_call.copy()
             else:
-                self._replayed, self._n_replayed = self.checkpoint, n_epochs - first
+                self._replayed, self._n_replayed = self._snapshot, n_epochs - first
         self.n_scored = end
         net.records.best_epoch = self._best_epoch
         if reason:
@@ -172,7 +172,7 @@ class EndByRecords(Hook):
     def end(self, reason: str) -> str:
         """Score finished epochs that are not scored yet, in the middle of a stretch, and return to the best one."""
         net, n = self._net, self._net.n_finite_epochs
-        is_in_stretch = self.checkpoint is not None and self.checkpoint.epoch == self.n_scored < n
+        is_in_stretch = self._snapshot is not None and self._snapshot.epoch == self.n_scored < n
         if not self.ended_by and is_in_stretch:
             reason = self._score(n, is_current=False) or reason
         if self.ended_by:
@@ -187,7 +187,7 @@ class EndByRecords(Hook):
         if self._params is not None:
             net.set_params(self._params)
         if replayed is not None:
-            replayed.restore(net.state)
+            replayed.restore(net.train_state)
             if self._n_replayed:  # never more than a call has
                 n_batches = net.n_batches
                 net.call_kernel(net.plan.n_threads, replayed.epoch * n_batches, self._n_replayed * n_batches)
@@ -199,17 +199,17 @@ class EndByRecords(Hook):
     # ---- state
 
     def state(self) -> dict[str, Any]:
-        """Return N_SCORED numbers (state.py) as "scored", and the parameters and checkpoints that there are."""
+        """Return N_SCORED numbers (state.py) as "scored", and the parameters and snapshots that there are."""
         best, net, copied = self._best, self._net, self._net.copied
         value, epoch = (inf, -1) if best is None else (best.value, best.epoch)
         ended_by = ENDS.index(self.ended_by)
-        found = {"scored": np.array([self.n_scored, value, epoch, ended_by, net.n_final or 0, self._n_replayed])}
+        arrays = {"scored": np.array([self.n_scored, value, epoch, ended_by, net.n_final or 0, self._n_replayed])}
         if self._params is not None:
-            found["best_params"] = copied(self._params)
-        for prefix, checkpoint in (("replay", self._replayed), ("stretch", self.checkpoint)):
-            if checkpoint is not None:
-                found |= checkpoint.arrays(prefix, copied)
-        return found
+            arrays["best_params"] = copied(self._params)
+        for prefix, snapshot in (("replay", self._replayed), ("stretch", self._snapshot)):
+            if snapshot is not None:
+                arrays |= snapshot.arrays(prefix, copied)
+        return arrays
 
     def go_on_from(self, state: dict[str, Any], n_epochs: int) -> None:
         net = self._net
@@ -219,8 +219,9 @@ class EndByRecords(Hook):
             net.n_final = int(n_final)
         if "best_params" in state:
             self._params = net.to_device(state["best_params"])
-        of_arrays = Checkpoint.of_arrays
-        self._replayed, self.checkpoint = (of_arrays(name, state, net.to_device) for name in ("replay", "stretch"))
+        self._replayed, self._snapshot = (
+            Snapshot.from_arrays(name, state, net.to_device) for name in ("replay", "stretch")
+        )
         if self._best is not None:
             self._best.value, self._best.epoch = value, int(epoch)
         net.records.best_epoch = self._best_epoch

@@ -31,7 +31,7 @@ class Validation(Hook):
     def after(self) -> str:
         net, n = self._net, self._net.epochs_done
         if net.at_epoch_end and net.records.n_validated < n:
-            scores = self._plan.evaluate_alone(self._data, net.state.params, self._no_output)
+            scores = self._plan.evaluate_alone(self._data, net.train_state.params, self._no_output)
             net.records.validation[n - 1], net.records.n_validated = scores, n
         return ""
 
@@ -39,19 +39,19 @@ class Validation(Hook):
 class OutputFunction:
     """Function that returns a net's outputs (n_samples, n_outputs) for fixed samples, at its current parameters.
 
-    of_logits : whether it returns the logits, without output activation
+    logits : bool     whether it returns the logits, without output activation
     """
 
-    def __init__(self, net: OneNet, data: Samples, of_logits: bool = False):
+    def __init__(self, net: OneNet, data: Samples, logits: bool = False):
         self._net, self._data = net, inputs_only(data.X.reshape(data.n_samples, -1))
-        self._of_logits = of_logits
+        self._logits = logits
         self._plan: Plan | None = None  # made at the first call
 
     def __call__(self) -> np.ndarray:
         task, data = self._net.task, self._data
         network, on_host_here = task.network, task.device.is_host
         if self._plan is None:
-            shown = network.with_logits if self._of_logits else network
+            shown = network.with_logits if self._logits else network
             self._plan = Plan.for_evaluation(shown, task.device, task.dtype, data.n_samples, precision=task.precision)
             self._data = data = self._plan.place(data)
         kind = np.ndarray if on_host_here else type(data.X)
@@ -73,12 +73,12 @@ class Measure(Hook):
         net: OneNet = fit.engine
         task = net.task
         self._net, self._metrics = net, task.metrics
-        self._of_logits = {name: takes_logits(metric, task.network) for name, metric in task.metrics.items()}
+        self._takes_logits = {name: takes_logits(metric, task.network) for name, metric in task.metrics.items()}
         training = samples_of_net(task.rows.data, task.rows.strides, net.number)
         self._subsets: dict[str, tuple[dict[bool, OutputFunction], MetricSamples]] = {}
         for subset, data in (("training", training), ("validation", task.held_out)):
             if data is not None:
-                functions = {kind: OutputFunction(net, data, kind) for kind in set(self._of_logits.values())}
+                functions = {kind: OutputFunction(net, data, kind) for kind in set(self._takes_logits.values())}
                 self._subsets[subset] = functions, metric_samples(data, task.network)
         self._values = {subset: {name: np.empty(net.n_epochs) for name in task.metrics} for subset in self._subsets}
         self.n_measured = 0
@@ -95,11 +95,11 @@ class Measure(Hook):
 
     def _measure(self, epoch: int) -> None:
         for subset, (functions, samples) in self._subsets.items():
-            found = {of_logits: function() for of_logits, function in functions.items()}
+            outputs = {logits: function() for logits, function in functions.items()}
             for name, metric in self._metrics.items():
-                outputs = found[self._of_logits[name]]
+                y_pred = outputs[self._takes_logits[name]]
                 with np.errstate(all="ignore"):  # the fit handles a loss that is not finite
-                    self._values[subset][name][epoch] = metric(samples, outputs)
+                    self._values[subset][name][epoch] = metric(samples, y_pred)
         self.n_measured = epoch + 1
 
     def close(self) -> None:
@@ -119,8 +119,8 @@ class Measure(Hook):
 
     def _by_name(self) -> dict[str, np.ndarray]:
         """Return all records, as {"metrics.training.NAME" or "metrics.validation.NAME": values}."""
-        found = self._values.items()
-        return {f"metrics.{subset}.{name}": values for subset, of in found for name, values in of.items()}
+        subsets = self._values.items()
+        return {f"metrics.{subset}.{name}": values for subset, records in subsets for name, values in records.items()}
 
     def records(self, n_epochs: int) -> dict[str, dict[str, Any]]:
         """Return the history's records of the first n_epochs epochs, with NaN for epochs without measurement."""

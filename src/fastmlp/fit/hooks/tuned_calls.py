@@ -103,7 +103,7 @@ class TunedCalls(Hook):
         return min(n, wanted)
 
     def _make(self) -> CallAutotuner:
-        plan, n_params = self._net.plan, self._net.state.params.size
+        plan, n_params = self._net.plan, self._net.train_state.params.size
         return CallAutotuner(plan.n_threads, self._net.block.batch_size * plan.network.layout.products, n_params)
 
     def after(self) -> str:
