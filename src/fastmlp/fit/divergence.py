@@ -38,7 +38,7 @@ class DivergenceGuard:
     """Guard of a fit against divergence: keeps parameters at which the loss was finite, and restores them.
 
     plan : has the buffers for them, which later fits use again
-    train_state : TrainState     of the fit; its parameters are restored in place
+    train_state : TrainState     state of the fit; its parameters are restored in place
 
     Each kernel call stands between begin_call and, if parameters and loss are finite after it, end_call. An
     interruption may come between any two lines.

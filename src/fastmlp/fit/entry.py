@@ -27,9 +27,9 @@ from ..runtime.ctrl_c import StopFlag, stop_flag
 from ..runtime.memory_limits import check_epochs
 from ..schedules.checked_schedule import varying_factors
 from ..streams.source_kinds import reads_rows
-from .hooks import hooks_of
 from .hooks.checkpoint import Saver
 from .hooks.hook import Fit
+from .hooks.order import hooks_of
 from .hooks.time_limit import TimeLimit
 from .keywords import POPULATION_TABLE
 from .loop import fit_net

@@ -25,7 +25,7 @@ from .optimizer_state import OptimizerState, checked_state
 class Keyword(NamedTuple):
     """Row of a keyword.
 
-    default : as in the signature
+    default : value in the signature
     check : function that checks a value and returns it as fits use it; without one, it is checked with the rows
     reason : why it is there: a library whose users know it, or FILE#FINDING in bench/log
     in_task : whether FitTask has the checked value as an attribute; of others, entry.py makes rows, weights and states

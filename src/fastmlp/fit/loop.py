@@ -55,9 +55,9 @@ def own_methods(hooks: Sequence[Hook], name: str) -> list[Callable[..., Any]]:
 def fit_net(fit: Fit, flag: StopFlag, warns: bool = True) -> None:
     """Train one net to its end: its parameters are trained in place, and its history is filled.
 
-    fit : of a OneNet, with its hooks
+    fit : Fit     engine OneNet and its hooks
 
-    flag : as of run_calls
+    flag : StopFlag     ends the fit once it is set
     warns : whether to warn of divergence; a population warns once, for all its nets
 
     Raises

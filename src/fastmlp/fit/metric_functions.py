@@ -1,4 +1,4 @@
-"""Metrics of `fit(metrics=...)`: records besides the loss, which hooks/metrics.py computes after each epoch.
+"""Metrics of `fit(metrics=...)`: records besides the loss, which hooks/epoch_scores.py computes after each epoch.
 
 A metric is a name in METRICS or a function (y_true, y_pred) -> float. Both arrays have shape (n_samples, n_outputs):
 y_true has the targets as the net is trained on them (class numbers as one-hot rows), without label smoothing, y_pred

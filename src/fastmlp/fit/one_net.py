@@ -32,7 +32,7 @@ STEP = 4_000  # time of a step's work besides its matrix products, 0.1 us, in mu
 class OneNet:
     """Engine of one net of a task.
 
-    number : of the net
+    number : int     index of the net in the task
     padded : (n_padded,), its parameters, padded, trained in place
     history : gets its records
     n_epochs : int     largest number of epochs
@@ -282,7 +282,7 @@ class Records:
     """Records of all epochs of one net: losses and accuracies, and the metrics of the user.
 
     metric : METRIC_* code of the training samples
-    held_out_metric : that of the held-out samples; None without any
+    held_out_metric : METRIC_* code of the held-out samples; None without any
     """
 
     def __init__(self, history: History, n_epochs: int, metric: int, held_out_metric: int | None):

@@ -114,7 +114,7 @@ def states_of_nets(
 ) -> list[OptimizerState]:
     """Return the state of each net of a fit, which from now on belongs to nets of these layer sizes.
 
-    n_nets : of a population; None for an MLP, to which the object itself belongs
+    n_nets : number of nets of a population; None for an MLP, to which the object itself belongs
 
     Raises
     ------

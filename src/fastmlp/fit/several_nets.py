@@ -22,9 +22,9 @@ from ..population_result.stopped_by import OUT_OF_TIME
 from ..runtime.ctrl_c import StopFlag
 from ..runtime.memory_limits import check_epochs, check_memory
 from .fits_on_threads import run_on_threads
-from .hooks import hooks_of
 from .hooks.checkpoint import Saver
 from .hooks.hook import Fit
+from .hooks.order import hooks_of
 from .hooks.time_limit import TimeLimit
 from .lanes import Lanes
 from .loop import fit_net, run_calls

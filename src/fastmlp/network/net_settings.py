@@ -17,7 +17,7 @@ HIDDEN = tuple(row.name for row in ACTIVATIONS if row.hidden)
 class Setting(NamedTuple):
     """Row of a setting.
 
-    default : as in the signature
+    default : value in the signature
     reason : why it is there: a library whose users know it, or FILE#FINDING in bench/log
     bounds : of a number that may differ from net to net of a Population: arguments of errors.checked_setting
     in_space : whether the space of a search may have it

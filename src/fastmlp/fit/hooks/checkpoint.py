@@ -24,7 +24,7 @@ from .hook import Fit, Hook
 class Saver:
     """Saver of one fit.
 
-    timer : of the file
+    timer : Timer     interval between two files
     write : function (state, epochs) that writes a FitState; epochs : that this fit has trained, of all nets
     start : state to start from, or None
     """

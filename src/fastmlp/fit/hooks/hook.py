@@ -28,7 +28,7 @@ class Hook:
     def end(self, reason: str) -> str:
         """Look at a fit that ends; return why it ends: `reason`, or another one that was found.
 
-        reason : as `stopped_by`
+        reason : str     value of `stopped_by`
         """
         return reason
 
