@@ -193,14 +193,13 @@ def split(n_samples: int, fraction: float, seed: int) -> tuple[np.ndarray, np.nd
     return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
 
 
-def with_held_out(rows, network, dtype, validation_data, fraction, class_weight, converged, rng):
-    """Return (rows to train on, held-out samples or None) of a fit of a population.
+def with_held_out(rows, network, dtype, validation_data, fraction, class_weight, converged, draw_seed):
+    """Return (rows to train on, held-out samples or None) of a fit.
 
     rows : InMemory or OnDisk     all rows, checked
     fraction : checked validation_fraction; with one, class_weight weights the rows that remain
     converged : Converged or None     the convergence rule, which must suit the targets
-    rng : function that returns the generator from which the seed of the validation split is drawn; called only for a
-        fraction
+    draw_seed : function that returns the seed of the validation split; called only for a fraction
 
     The other arguments are those of Population.fit.
 
@@ -227,7 +226,7 @@ def with_held_out(rows, network, dtype, validation_data, fraction, class_weight,
     elif fraction:  # before the metric is changed, by which class weights find the classes
         if any(rows.strides):
             raise ValueError("validation_fraction cannot split data that differ from net to net: give validation_data.")
-        rows, held_out = rows.split(fraction, int(rng().integers(2**63)))
+        rows, held_out = rows.split(fraction, draw_seed())
         data = weighted_by_class(rows.data, class_weight, network)
         held_out = held_out._replace(metric=METRIC_MARGIN if has_margin else held_out.metric)
     if has_margin:

@@ -13,8 +13,7 @@ import numpy as np
 from ..callbacks import tell_end
 from ..console.nets_progress import line_start, progress_of_fit
 from ..data.arrays import as_numbers
-from ..data.checked_samples import make_validation, sample_for_plots, validated_samples, with_held_out
-from ..data.sample_weights import weighted_by_class
+from ..data.checked_samples import sample_for_plots, validated_samples, with_held_out
 from ..devices import Device, backend, device_of
 from ..errors import checked_share, is_per_net
 from ..history import History
@@ -57,7 +56,6 @@ def _started_fit(
 ) -> Iterator[tuple[FitTask, StopFlag, Saver | None]]:
     """Context of a fit, with its task, the flag that ends it, and the saver of its checkpoints, if it has some."""
     is_population, file = "executor" in keywords, None
-    task_of: Any = _task_of_population if is_population else _task_of_net
     reads = not is_array(X, y) if not is_population else type(X) is not np.ndarray and reads_rows(X, y)
     if keywords["checkpoint"] is not None:
         from .checkpoint_identity import file_of, memory_limit_of
@@ -72,53 +70,115 @@ def _started_fit(
         rows_of(X, y, nets, keywords) if reads else nullcontext((X, y)) as (X, y),
     ):
         if file is None:
-            task, saver = task_of(nets, X, y, keywords, watch), None
+            task, saver = _task_of(nets, X, y, keywords, watch), None
         else:
             from .checkpoint_identity import random_numbers_of, saver_of
 
             with random_numbers_of(nets, file):
-                task = task_of(nets, X, y, keywords, watch)
+                task = _task_of(nets, X, y, keywords, watch)
                 saver = saver_of(file, nets, task)
         if flag.is_set():  # nothing has changed yet
             raise KeyboardInterrupt
         yield task, flag, saver
 
 
-def _task(
-    nets: SingleNetBase | PopulationBase,
-    keywords: dict[str, Any],
-    watch: Stopwatch,
-    rows: InMemory | OnDisk,
-    held_out: Samples | None,
-    **others: Any,
+def _task_of(
+    nets: SingleNetBase | PopulationBase, X: Any, y: Any, keywords: dict[str, Any], watch: Stopwatch
 ) -> FitTask:
-    """Return the task of a fit; others : its fields that nets and populations have of different kinds"""
-    limit, carried, n_nets = keywords["time_limit"], keywords["optimizer_state"], getattr(nets, "n_nets", None)
+    """Return the task of a fit; the device is chosen here."""
+    pop: Any = nets if "executor" in keywords else None
+    network, dtype, n_nets, epochs = nets.network, nets.dtype, 0 if pop is None else pop.n_nets, keywords["epochs"]
+    optimizer, executor, monitor = keywords["optimizer"], keywords.get("executor"), None
+    rng = None if pop is None else cache(lambda: np.random.default_rng([pop.seed, pop.fits]))  # if something is drawn
+    if pop is not None:
+        optimizer = optimizer.for_nets(n_nets, rng)
+    # rows
+    fraction, validation_data = keywords["validation_fraction"], keywords["validation_data"]
+    if fraction:
+        fraction = checked_share(fraction, validation_data)
+    # Of a fraction, class weights are computed for the samples that remain in training.
+    weights = keywords["sample_weight"], None if fraction else keywords["class_weight"]
+    if isinstance(X, OnDisk):
+        rows: InMemory | OnDisk = X.weighted(*weights, network, n_nets or 1)
+    else:
+        rows = InMemory(*validated_samples(X, y, network, dtype, *weights, n_nets))
+    held_out, converged = None, keywords.get("converged")
+    if validation_data is not None or fraction or converged is not None:
+        draw_seed = (lambda: fit_seed(nets.seed, nets.fits)) if rng is None else (lambda: int(rng().integers(2**63)))
+        settings = validation_data, fraction, keywords["class_weight"], converged
+        rows, held_out = with_held_out(rows, network, dtype, *settings, draw_seed)
+    if keywords["early_stopping"] is not None or keywords["metrics"]:
+        _check_records(nets, keywords, rows, held_out)
+    batch_size = batch_rows(keywords["batch_size"], rows.n_samples, optimizer.rule)
+    n_records = 0 if pop is not None else (2 + len(keywords["metrics"])) * (1 if held_out is None else 2)
+    check_epochs(epochs, -(-rows.n_samples // batch_size), n_records)
+    if keywords["monitor"]:
+        from ..diagnosis import monitor as monitors  # takes longer to import than all the rest
+
+        shown = rows.shown
+        monitor = (
+            monitors.Monitor(network, shown, epochs)
+            if pop is None
+            else monitors.PopulationMonitor(network, shown, rows.strides)
+        )
+    # device
+    if executor is not None:
+        nets.device = ON_WORKERS if nets._named_device == "auto" else nets.device
+    elif nets._named_device == "auto":
+        # nets on rows on disk are trained one after another
+        chooser = nets if pop is None or isinstance(rows, InMemory) else pop.net(0)
+        chooser._choose_device(X if isinstance(rows, InMemory) else None, epochs * rows.n_samples, batch_size)
+        nets.device = chooser.device
+    if pop is not None and isinstance(rows, InMemory):
+        rows, held_out = _placed(rows, held_out, nets.device if executor is None else ON_WORKERS)
+    # draws
+    shuffle, drops = keywords["shuffle"] and batch_size < rows.n_samples, any(network.dropout)
+    draws = shuffle or drops or isinstance(rows, OnDisk)
+    if pop is None:
+        seeds, dropout = np.array([fit_seed(nets.seed, nets.fits) if draws else 0]), np.array([*network.dropout, 0.0])
+    else:
+        seeds = fit_seeds(pop.seeds, pop.fits) if draws else pop.seeds
+        dropout = _dropout_rates(pop) if drops else np.zeros(network.layout.n_layers)
+    limit, carried = keywords["time_limit"], keywords["optimizer_state"]
     return FitTask(
-        network=nets.network,
+        network=network,
         device=nets.device,
-        dtype=nets.dtype,
+        dtype=dtype,
         precision=nets.precision,
+        params=nets._params.reshape(n_nets or 1, -1),
+        seeds=seeds,
+        l2=network.l2 if pop is None else pop.l2,
+        dropout=dropout,
         rows=rows,
         held_out=held_out,
+        batch_size=batch_size,
+        shuffle=shuffle,
+        optimizer=optimizer,
         factors=None if keywords["schedule"] is None else varying_factors(keywords["schedule"]),
         keywords=dict(zip(IN_TASK, map(keywords.get, IN_TASK), strict=True)),
         trains_together=[*map(keywords.get, NOT_IN_LANES)] == DEFAULTS_IN_LANES,
-        optimizer_states=[] if carried is None else states_of_nets(carried, nets.network.layer_sizes, n_nets),
+        optimizer_states=[] if carried is None else states_of_nets(carried, network.layer_sizes, n_nets or None),
         time_limit=None if limit is None else TimeLimit(limit, watch),
-        **others,
+        monitor=monitor,
+        is_population=pop is not None,
     )
 
 
-def _share_and_weights(keywords: dict[str, Any]) -> tuple[float, tuple[Any, Any]]:
-    """Return (validation_fraction, sample_weight and class_weight), checked.
+def _placed(rows: InMemory, held_out: Samples | None, device: Device) -> tuple[InMemory, Samples | None]:
+    """Return samples on the device of a population: copied once, for all nets, restarts and evaluations."""
+    held_out_X = rows.data.X if held_out is None else held_out.X
+    if device.is_host and type(rows.data.X) is np.ndarray and type(held_out_X) is np.ndarray:
+        return rows, held_out
+    place = backend(device).place
+    with device.on():
+        return rows.with_data(place(rows.data)), None if held_out is None else place(held_out)
 
-    Of a fraction, class weights are computed for the samples that remain in training.
-    """
-    fraction = keywords["validation_fraction"]
-    if fraction:
-        fraction = checked_share(fraction, keywords["validation_data"])
-    return fraction, (keywords["sample_weight"], None if fraction else keywords["class_weight"])
+
+def _dropout_rates(pop: PopulationBase) -> np.ndarray:
+    """Return the dropout rates of the layers, (n_layers,), or (n_nets, n_layers) if nets differ."""
+    rates = np.zeros((pop.n_nets if is_per_net(pop.dropout) else 1, pop.network.layout.n_layers))
+    rates[:, :-1] = np.asarray(pop.dropout)[..., None]
+    return rates if len(rates) > 1 else rates[0]
 
 
 def _check_records(
@@ -183,52 +243,6 @@ def _fit_net(net: SingleNetBase, task: FitTask, flag: StopFlag, saver: Saver | N
     return history
 
 
-def _task_of_net(net: SingleNetBase, X: Any, y: Any, keywords: dict[str, Any], watch: Stopwatch) -> FitTask:
-    """Return the task of a fit; the device is chosen here."""
-    network, dtype, epochs, validation_data = net.network, net.dtype, keywords["epochs"], keywords["validation_data"]
-    fraction, weights = _share_and_weights(keywords)
-    if isinstance(X, OnDisk):
-        rows: InMemory | OnDisk = X.weighted(*weights, network)
-    else:
-        rows = InMemory(*validated_samples(X, y, network, dtype, *weights))
-    batch_size = batch_rows(keywords["batch_size"], rows.n_samples, keywords["optimizer"].rule)
-    n_subsets = 1 if validation_data is None and not fraction else 2
-    check_epochs(epochs, -(-rows.n_samples // batch_size), (2 + len(keywords["metrics"])) * n_subsets)
-    shuffle = keywords["shuffle"] and batch_size < rows.n_samples
-    seed = fit_seed(net.seed, net.fits) if shuffle or fraction or any(network.dropout) else 0
-    held_out = None
-    if validation_data is not None:
-        held_out = make_validation(validation_data, network, dtype, rows.metric)
-    elif fraction:
-        rows, held_out = rows.split(fraction, seed)
-        rows = rows.with_data(weighted_by_class(rows.data, keywords["class_weight"], network))
-        batch_size = min(batch_size, rows.n_samples)
-    if keywords["early_stopping"] is not None or keywords["metrics"]:
-        _check_records(net, keywords, rows, held_out)
-    monitor = None
-    if keywords["monitor"]:
-        from ..diagnosis.monitor import Monitor
-
-        monitor = Monitor(network, rows.shown, epochs)
-    if net._named_device == "auto":
-        net._choose_device(X if isinstance(rows, InMemory) else None, epochs * rows.n_samples, batch_size)
-    return _task(
-        net,
-        keywords,
-        watch,
-        rows,
-        held_out,
-        params=net._params[None],
-        seeds=np.array([seed]),
-        l2=network.l2,
-        dropout=np.array([*network.dropout, 0.0]),
-        batch_size=batch_size,
-        shuffle=shuffle and batch_size < rows.n_samples,
-        optimizer=keywords["optimizer"],
-        monitor=monitor,
-    )
-
-
 # ---- several nets
 
 
@@ -265,70 +279,3 @@ def fit_population(pop: PopulationBase, X: Any, y: Any, keywords: dict[str, Any]
     if error is not None:
         raise error
     return result
-
-
-def _task_of_population(pop: PopulationBase, X: Any, y: Any, keywords: dict[str, Any], watch: Stopwatch) -> FitTask:
-    """Return the task of a fit; the device is chosen here."""
-    network, epochs, validation_data = pop.network, keywords["epochs"], keywords["validation_data"]
-    rng = cache(lambda: np.random.default_rng([pop.seed, pop.fits]))  # made where something is drawn
-    fraction, weights = _share_and_weights(keywords)
-    optimizer = keywords["optimizer"].for_nets(pop.n_nets, rng)
-    if isinstance(X, OnDisk):
-        rows: InMemory | OnDisk = X.weighted(*weights, network, pop.n_nets)
-    else:
-        rows = InMemory(*validated_samples(X, y, network, pop.dtype, *weights, n_nets=pop.n_nets))
-    held_out = None
-    if validation_data is not None or fraction or keywords["converged"] is not None:
-        held_out_settings = validation_data, fraction, keywords["class_weight"], keywords["converged"]
-        rows, held_out = with_held_out(rows, network, pop.dtype, *held_out_settings, rng)
-    batch_size = batch_rows(keywords["batch_size"], rows.n_samples, optimizer.rule)
-    check_epochs(epochs, -(-rows.n_samples // batch_size), 0)
-    if keywords["early_stopping"] is not None or keywords["metrics"]:
-        _check_records(pop, keywords, rows, held_out)
-    if keywords["executor"] is not None:
-        pop.device = ON_WORKERS if pop._named_device == "auto" else pop.device
-    elif isinstance(rows, OnDisk):  # the nets are trained one after another
-        first = pop.net(0)
-        first._choose_device(None, epochs * rows.n_samples, batch_size)
-        pop.device = first.device
-    elif pop._named_device == "auto":
-        pop._choose_device(X, epochs * rows.n_samples, batch_size)
-    monitor = None
-    if keywords["monitor"]:
-        from ..diagnosis.monitor import PopulationMonitor  # takes longer to import than all the rest
-
-        monitor = PopulationMonitor(network, rows.shown, rows.strides)
-    if isinstance(rows, InMemory):
-        # Samples are copied once, for all nets, restarts and evaluations; workers place them on their devices.
-        device = ON_WORKERS if keywords["executor"] is not None else pop.device
-        held_out_X = rows.data.X if held_out is None else held_out.X
-        if not device.is_host or type(rows.data.X) is not np.ndarray or type(held_out_X) is not np.ndarray:
-            place = backend(device).place
-            with device.on():
-                rows = rows.with_data(place(rows.data))
-                held_out = None if held_out is None else place(held_out)
-    shuffle, drops = keywords["shuffle"] and batch_size < rows.n_samples, any(network.dropout)
-    draws = shuffle or drops or isinstance(rows, OnDisk)
-    return _task(
-        pop,
-        keywords,
-        watch,
-        rows,
-        held_out,
-        params=pop._params,
-        seeds=fit_seeds(pop.seeds, pop.fits) if draws else pop.seeds,  # else nothing is drawn
-        l2=pop.l2,
-        dropout=_dropout_rates(pop) if drops else np.zeros(network.layout.n_layers),
-        batch_size=batch_size,
-        shuffle=shuffle,
-        optimizer=optimizer,
-        monitor=monitor,
-        is_population=True,
-    )
-
-
-def _dropout_rates(pop: PopulationBase) -> np.ndarray:
-    """Return the dropout rates of the layers, (n_layers,), or (n_nets, n_layers) if nets differ."""
-    rates = np.zeros((pop.n_nets if is_per_net(pop.dropout) else 1, pop.network.layout.n_layers))
-    rates[:, :-1] = np.asarray(pop.dropout)[..., None]
-    return rates if len(rates) > 1 else rates[0]

@@ -177,7 +177,7 @@ def test_a_margin_does_not_change_the_classes_that_are_weighted(rng, class_weigh
     rule = Converged(accuracy=1.0, margin=0.4)
     rows = InMemory(*validated_samples(X, y, network, np.dtype(float)))
     arguments = network, np.dtype(float), None, 0.25, class_weight, rule
-    rows, held_out = with_held_out(rows, *arguments, lambda: np.random.default_rng(0))
+    rows, held_out = with_held_out(rows, *arguments, lambda: 0)
     assert rows.data.metric == held_out.metric == METRIC_MARGIN
     classes = rows.data.Y.reshape(30, 3).argmax(axis=1)
     counts = np.bincount(classes)
