@@ -8,16 +8,13 @@ import signal
 import sys
 import threading
 import time
-from contextlib import suppress
 
 import numpy as np
 import pytest
-from executor_cases import InPlace
 
-from fastmlp import Population, sweep
+from fastmlp import Population
 from fastmlp.fit import fits_on_threads
 from fastmlp.streams.read_ahead import read_ahead
-from fastmlp.sweeps import search
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="os.kill has no SIGINT there, it ends the process")
 
@@ -37,14 +34,6 @@ def interrupt_first_start(ctrl_c, monkeypatch):
     yield
     assert started
     assert not started[0].is_alive()
-
-
-@pytest.mark.filterwarnings("ignore:The search was interrupted")
-def test_sweep_on_workers(interrupt_first_start, rng, monkeypatch):
-    monkeypatch.setattr(search, "GROUPS_AT_A_TIME", 1)
-    X, space = rng.normal(size=(60, 3)), {"hidden_layer_sizes": [(4,), (6,)], "learning_rate": [0.01, 0.02, 0.1]}
-    with suppress(KeyboardInterrupt):  # unless the first population has ended before
-        sweep(X, X[:, 0] > 0, space, n=6, epochs=2, random_state=0, verbose=0, executor=InPlace())
 
 
 @pytest.mark.usefixtures("ctrl_c")

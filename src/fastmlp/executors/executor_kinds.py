@@ -85,10 +85,9 @@ class DaskWorkers(Workers):
 
     def replace(self, error: BaseException) -> None:
         """Scatter the arrays again that are lost: the only worker that had them may be the one that was lost."""
-        with self._lock:
-            for shared in self._shared:
-                if shared.name.status != "finished":
-                    shared.name = self._send(shared.array)
+        for shared in self._shared:
+            if shared.name.status != "finished":
+                shared.name = self._send(shared.array)
 
 
 async def copy_result(there: Any, here: Future) -> None:
@@ -145,16 +144,13 @@ KINDS: dict[str, type[Workers]] = {
 def workers_of(executor: Any) -> Iterator[Workers]:
     """Context with the workers of an executor, whose shared arrays are released at its end.
 
-    executor : object with `submit`, a Dask client, or the Workers of an outer context, which keep their arrays
+    executor : object with `submit`, or a Dask client
 
     Raises
     ------
     ValueError
         If the executor has no `submit`.
     """
-    if isinstance(executor, Workers):
-        yield executor
-        return
     if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
         raise ValueError(
             "executor must have a method submit(function, *arguments) that returns a future, such as "

@@ -57,7 +57,7 @@ class Tasks:
         arrays: list[np.ndarray],
         cut: Callable[[int], Task | None],
         take: Callable[[Task, Any], None],
-        flag: StopFlag | None = None,
+        flag: StopFlag,
         per_slot: int = 0,
     ):
         self.workers, self.function, self.arrays, self.cut, self.take = workers, function, arrays, cut, take
@@ -68,7 +68,7 @@ class Tasks:
     def run(self, verbose: int = 0) -> None:
         """Carry out all tasks.
 
-        After Ctrl-C, or where `workers.stop` is set, tasks that have not begun are cancelled, and the results of the
+        After Ctrl-C, or once the flag is set, tasks that have not begun are cancelled, and the results of the
         others are awaited and taken; a second Ctrl-C leaves them. After any other error tasks that have not begun are
         cancelled, and the results of the others are not awaited.
 
@@ -87,7 +87,7 @@ class Tasks:
                 if not self._running:
                     return
                 self._take_all(wait(list(self._running), POLL, FIRST_COMPLETED).done)
-                if self.workers.stop.is_set() or (self._flag is not None and self._flag.is_set()):
+                if self._flag.is_set():
                     raise KeyboardInterrupt
         except KeyboardInterrupt:
             self._end(verbose)
@@ -145,7 +145,7 @@ class Tasks:
         try:
             if begun and verbose:
                 print(f"\n{NOTICE}", file=sys.stderr)
-            while begun and not self.workers.leave.is_set():
+            while begun:
                 done = wait(begun, POLL, FIRST_COMPLETED).done
                 begun -= done
                 for future in done:

@@ -10,7 +10,6 @@ import importlib
 import multiprocessing
 import re
 import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Future
 from contextlib import suppress
@@ -79,22 +78,18 @@ class Workers:
 
     def __init__(self, executor: Any):
         self.executor = executor
-        self.stop = threading.Event()  # set to end what these workers do, as Ctrl-C does ...
-        self.leave = threading.Event()  # ... and as a second one
         self._shared: list[SharedArray] = []
-        self._lock = threading.Lock()
 
     # ---- arrays
 
     def share(self, array: np.ndarray) -> Any:
         """Return what a task names an array by. An array that was shared before is not sent again."""
         key = lambda array: (array.dtype, array.shape, array.__array_interface__["data"])
-        with self._lock:
-            found = next((shared for shared in self._shared if key(shared.array) == key(array)), None)
-            if found is None:
-                found = SharedArray(array, self._send(array))
-                self._shared.append(found)
-            return found.name
+        shared = next((shared for shared in self._shared if key(shared.array) == key(array)), None)
+        if shared is None:
+            shared = SharedArray(array, self._send(array))
+            self._shared.append(shared)
+        return shared.name
 
     def _send(self, array: np.ndarray) -> Any:
         return array

@@ -163,7 +163,7 @@ class WorkersFit:
     task : FitTask     its params are written net by net
     named_device : as the user named it
     draws : Draws     what restarted nets are drawn from
-    flag : ends the fit once it is set
+    flag : ends the fit once it is set, as an interrupted worker does
     saver : Saver or None     gets the states of finished tasks; its file may have nets that go on, or have ended
     """
 
@@ -183,7 +183,7 @@ class WorkersFit:
         of_net = task.params[0].nbytes * (1 + task.optimizer.rule.n_state * bool(task.optimizer_states))
         self._sizes = TaskSizes(task, task.epochs, of_net + self._samples.net_bytes)
         self._state: FitState | None = None  # of all nets, where there is a saver
-        self._compiled, self._flag = 0.0, flag
+        self._compiled, self._flag = 0.0, StopFlag(flag)
         if saver is not None:
             self._state = state = saver.start or FitState(task.params.copy(), self.outcome, 0)
             task.params[:], self.outcome = state.params, state.outcome.copy()
@@ -249,7 +249,7 @@ class WorkersFit:
             self._state.put(nets, result.state)
         self._compiled = max(self._compiled, result.compile_seconds)
         if result.interrupted:  # Ctrl-C in a terminal reaches worker processes, too
-            self.workers.stop.set()
+            self._flag.set()
         else:
             self._sizes.take(nets.stop - nets.start, result.seconds)
         validates = self.task.monitored == "validation_loss"

@@ -1,27 +1,22 @@
-"""Search over settings: the populations of its configurations are trained, here or on workers, and scored."""
+"""Search over settings: the populations of its configurations are trained and scored."""
 
 from __future__ import annotations
 
-import sys
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..console.nets_progress import SeveralFits
-from ..console.progress_bar import Progress
 from ..data.arrays import as_numbers
 from ..data.targets import as_targets, metric_of
 from ..errors import checked_count, counted
 from ..interface.setting_checks import seed_of
 from ..interface.user_warnings import warn_user
 from ..kernels.structs import METRIC_NONE
-from ..runtime.ctrl_c import StopFlag, ending_with, stop_flag
+from ..runtime.ctrl_c import stop_flag
 from ..sampling import folds
 from .guessed_loss import default_loss, warn_of_classes
 from .space import configurations_of, groups_of, population_of
-
-GROUPS_AT_A_TIME = 8  # populations whose tasks an executor has at a time
-POLL = 0.2  # seconds between two looks at them
 
 
 class Group(NamedTuple):
@@ -73,58 +68,23 @@ class Search:
             warn_of_classes(self.targets, loss)
 
     def run(self, verbose: int, executor: Any = None, file: Any = None) -> None:
-        """Train the groups one after another or, with an executor, side by side; Ctrl-C ends the search.
+        """Train the groups one after another; Ctrl-C ends the search.
 
+        executor : object or None     where the nets of each group are trained, as for Population.fit
         file : SearchFile or None     where the populations have their checkpoints
         """
         self._file = file
         if file is not None:
             file.begin(self)
-        with stop_flag() as flag:
-            if executor is not None:
-                self._run_on_workers(verbose, executor, flag)
-            else:
-                with SeveralFits(self.n, "configuration") as progress:
-                    for group in self.groups:
-                        with progress.fit(group.number, len(group.members)):
-                            self._train(group, verbose)
-                        if self.interrupted or flag.is_set():
-                            break
+        with stop_flag() as flag, SeveralFits(self.n, "configuration") as progress:
+            for group in self.groups:
+                with progress.fit(group.number, len(group.members)):
+                    self._train(group, verbose, executor)
+                if self.interrupted or flag.is_set():
+                    break
             self.interrupted |= flag.is_set()
 
-    def _run_on_workers(self, verbose: int, executor: Any, flag: StopFlag) -> None:
-        """Train groups side by side, each by a thread that waits for its tasks."""
-        from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-
-        from ..executors.executor_kinds import workers_of
-        from ..executors.task_scheduler import NOTICE
-
-        def train(group: Group) -> None:
-            with ending_with(flag):
-                if not (self.interrupted or flag.is_set()):
-                    self._train(group, 0, workers)
-
-        self.features = np.ascontiguousarray(self.features, self.dtype)  # all groups then share one array
-        threads, bar = ThreadPoolExecutor(GROUPS_AT_A_TIME), Progress(self.n, verbose, "configuration")
-        with workers_of(executor) as workers, threads, bar as progress:
-            waiting: set[Future] = set()
-            is_told = not verbose
-            try:
-                waiting |= {threads.submit(train, group) for group in self.groups}
-                while waiting:
-                    done, waiting = wait(waiting, POLL, FIRST_COMPLETED)
-                    for future in done:
-                        future.result()
-                    progress.show(int(self._is_finished.sum()), float("nan"))
-                    if flag.is_set() and waiting and not is_told:
-                        is_told = True
-                        print(f"\n{NOTICE}", file=sys.stderr)
-            except BaseException:  # an error of a task, or a second Ctrl-C
-                flag.set()
-                workers.leave.set()
-                raise
-
-    def _train(self, group: Group, verbose: int, executor: Any = None) -> None:
+    def _train(self, group: Group, verbose: int, executor: Any) -> None:
         """Train the nets of a group, and write the scores of its configurations."""
         pop, fit = population_of(
             group.configurations, self.features, self.targets, self.cv, self.device, self.dtype, group.seed

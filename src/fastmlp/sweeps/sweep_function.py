@@ -70,8 +70,8 @@ def sweep(  # noqa: PLR0913
     verbose : {0, 1, 2}, default 1
         As for Population.fit.
     executor : object, optional
-        Where to train the configurations, as for Population.fit; populations are then trained side by side, and the
-        scores have the same bits. The best configuration is refitted in this process.
+        Where to train the configurations, as for Population.fit: one population after another, to scores with the same
+        bits. The best configuration is refitted in this process.
     checkpoint : str, path or Checkpoint, optional
         File of the search. Each population has a checkpoint of its own beside it, `FILE.0` and so on, written at
         intervals and at its end. With resume, the search goes on, to the same scores as without an interruption.

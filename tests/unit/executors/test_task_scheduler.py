@@ -11,6 +11,7 @@ from executor_cases import InPlace
 
 from fastmlp.executors.executor_kinds import workers_of
 from fastmlp.executors.task_scheduler import MOST_TRIES, TASKS_PER_SLOT, Task, Tasks
+from fastmlp.runtime.ctrl_c import StopFlag
 
 
 def double(arrays, argument):
@@ -29,8 +30,8 @@ class Numbers:
     def take(self, task, result):
         self.results[task.argument] = result
 
-    def run(self, workers, function=double):
-        Tasks(workers, function, [np.ones(2)], self.cut, self.take).run()
+    def run(self, workers, function=double, flag=None):
+        Tasks(workers, function, [np.ones(2)], self.cut, self.take, flag or StopFlag()).run()
 
 
 def test_all_tasks_are_done():
@@ -48,11 +49,10 @@ def test_few_tasks_are_submitted_at_a_time():
                 raise AssertionError("too many tasks wait")
             return Future()
 
-    numbers = Numbers(1000)
-    with workers_of(Never()) as workers:
-        workers.stop.set()
-        with pytest.raises(KeyboardInterrupt):
-            numbers.run(workers)
+    numbers, flag = Numbers(1000), StopFlag()
+    flag.set()
+    with workers_of(Never()) as workers, pytest.raises(KeyboardInterrupt):
+        numbers.run(workers, flag=flag)
     assert len(numbers.left) == 1000 - TASKS_PER_SLOT * 8
     assert not numbers.results
 
@@ -111,7 +111,7 @@ def test_a_second_ctrl_c_leaves_what_has_begun(ctrl_c, capsys):
     for delay in (0.3, 0.9):
         threading.Timer(delay, press).start()
     with workers_of(Begun()) as workers, pytest.raises(KeyboardInterrupt):
-        Tasks(workers, double, [], numbers.cut, numbers.take).run(verbose=1)
+        Tasks(workers, double, [], numbers.cut, numbers.take, StopFlag()).run(verbose=1)
     assert len(presses) == 2, "the first one waits"
     assert not numbers.results
     assert "A second Ctrl-C leaves them" in capsys.readouterr().err

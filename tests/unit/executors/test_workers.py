@@ -54,9 +54,6 @@ def test_arrays_are_shared_once_and_released():
         assert workers.share(array[:3]) != shared
         folder = workers._folder.path
         assert len(list(folder.iterdir())) == 2
-        with workers_of(workers) as inner:
-            assert inner is workers
-        assert folder.exists(), "an inner context keeps the arrays"
     assert not folder.exists()
 
 

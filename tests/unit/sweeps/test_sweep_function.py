@@ -7,14 +7,12 @@ import time
 
 import numpy as np
 import pytest
-from executor_cases import InPlace, Pickled
+from executor_cases import InPlace
 from scipy.stats import loguniform, randint
 
 import fastmlp
 from fastmlp import MLP, Population, sweep
-from fastmlp.executors.workers import ProcessWorkers
 from fastmlp.sampling import folds
-from fastmlp.sweeps import search
 from fastmlp.sweeps.guessed_loss import default_loss, n_outputs_of
 
 
@@ -210,15 +208,6 @@ def test_invalid_search_space_raises(task, space, message):
 SPACE = {"hidden_layer_sizes": [(4,), (6,), (40, 40)], "learning_rate": [0.01, 0.02, 0.05, 0.1], "batch_size": [16]}
 
 
-def test_populations_share_their_samples(rng, monkeypatch):
-    X, sent, send, executor = rng.normal(size=(200, 3)), [], ProcessWorkers._send, Pickled()
-    space = {"hidden_layer_sizes": [(2,), (3,)], "learning_rate": loguniform(1e-3, 1e-1)}
-    settings = {"n": 4, "cv": 3, "epochs": 1, "random_state": 0, "verbose": 0, "device": "cpu"}
-    monkeypatch.setattr(ProcessWorkers, "_send", lambda self, array: sent.append(array.shape) or send(self, array))
-    sweep(X, X[:, 0] > 0, space, executor=executor, **settings)
-    assert sorted(sent) == [(200,), (200,), (600,)], "the targets of both populations, and features once"
-
-
 def test_an_error_on_a_worker_ends_the_sweep(task):
     def fail(steps, n_steps):
         raise ArithmeticError("no factors")
@@ -227,7 +216,7 @@ def test_an_error_on_a_worker_ends_the_sweep(task):
         sweep(*task, SPACE | {"schedule": fail}, n=3, epochs=2, verbose=0, executor=InPlace())
 
 
-def test_ctrl_c_on_workers_keeps_finished_configurations(task, ctrl_c, monkeypatch, capsys):
+def test_ctrl_c_on_workers_keeps_finished_configurations(task, ctrl_c):
     class InterruptedByTheSecond(InPlace):
         def submit(self, function, /, *arguments):
             if self.n_submitted == 1:
@@ -235,9 +224,7 @@ def test_ctrl_c_on_workers_keeps_finished_configurations(task, ctrl_c, monkeypat
                 time.sleep(0.5)  # until it has come to the main thread
             return super().submit(function, *arguments)
 
-    monkeypatch.setattr(search, "GROUPS_AT_A_TIME", 1)
     with pytest.warns(UserWarning, match="The search was interrupted"):
         found = sweep(*task, SPACE, n=12, epochs=2, random_state=0, executor=InterruptedByTheSecond())
     assert found.interrupted
     assert 0 < len(found.settings) < 12
-    assert "waiting for the tasks that have begun" in capsys.readouterr().err
