@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..kernels.jit.compile_time import notices
-from .output_target import output_target
 from .progress_bar import Progress
 
 
@@ -49,103 +47,53 @@ def best_of(scores: Iterable[BestScore]) -> BestScore:
     return min(scores, key=lambda score: score.loss if isfinite(score.loss) else inf, default=BestScore())
 
 
-class PartProgress:
-    """Progress of a fit that is a part of a whole: what Progress is to a fit that shows itself.
+class PartProgress(Progress):
+    """Progress of a fit that is a part of a whole.
 
     total : number of epochs or, of a population, of nets
+    verbose : of the fit, for notices
     update : called after each change
-    verbose : as of Progress
-    weight : number of units of the whole
+    n_units : number of units of the whole
     """
 
-    def __init__(self, total: int, update: Callable[[], None], verbose: int = 0, weight: int = 1):
-        self.total, self._update, self.weight = total, update, weight
-        self._notices = notices(bool(verbose))
-        self.done: float = 0
+    def __init__(self, total: int, verbose: int, update: Callable[[], None], n_units: int):
+        super().__init__(total, verbose, bar=False)
+        self._update, self.n_units = update, n_units
         self.fraction = 0.0  # of the fit that is done
-        self.find_best: Callable[[], BestScore] = BestScore
+        self.find_best: Callable[[], Any] = BestScore
 
-    def __enter__(self) -> PartProgress:
-        self._notices.__enter__()
-        return self
-
-    def __exit__(self, error: object, *_: object) -> None:
-        self._notices.__exit__(None, None, None)
+    def __exit__(self, error: object = None, *_: object) -> None:
+        super().__exit__()
         best = self.find_best()
         self.find_best = lambda: best  # without a reference to the fit
         if error is None:
             self.fraction = 1.0
             self._update()
 
-    def show(self, done: float, loss: float, find_best: Callable[[], BestScore] | None = None) -> None:
+    def show(self, done: float, loss: float, find_best: Callable[[], object] | None = None) -> None:
         self.done, self.fraction = done, min(1.0, done / self.total)
         if find_best is not None:
             self.find_best = find_best
         self._update()
 
 
-class NetsInTraining:
-    """Progress of nets of which several may be trained at the same time, on threads of their own.
-
-    update : called after each change, with this progress
-    """
-
-    def __init__(self, update: Callable[[NetsInTraining], None] = lambda nets: None):
-        self._update = lambda: update(self)
-        self._parts: dict[int, PartProgress] = {}
-        self._lock = threading.Lock()
-        self.n_finished = 0
-        self._best = BestScore()  # of nets that are not in training any more
-
-    def begin(self, net: int, n_epochs: int, verbose: int = 0, weight: int = 1) -> PartProgress:
-        """Return the progress of the fit of a net, which begins now, perhaps anew; arguments as of PartProgress"""
-        part = PartProgress(n_epochs, self._update, verbose, weight)
-        with self._lock:
-            self._leave(net)
-            self._parts[net] = part
-        return part
-
-    def end(self, net: int, weight: int = 1) -> None:
-        """Count a net as finished, after whatever number of epochs."""
-        with self._lock:
-            self._leave(net)
-            self.n_finished += weight
-
-    def _leave(self, net: int) -> None:
-        part = self._parts.pop(net, None)
-        if part is not None:
-            self._best = best_of((self._best, part.find_best()))
-
-    @property
-    def done(self) -> float:
-        """Number of finished nets, with fractions of those in training."""
-        with self._lock:
-            return self.n_finished + sum(part.weight * part.fraction for part in self._parts.values())
-
-    def find_best(self) -> BestScore:
-        with self._lock:
-            return best_of((self._best, *(part.find_best() for part in self._parts.values())))
-
-
-class SeveralFits(Progress):
-    """Progress of several fits as one: `with SeveralFits(5) as fits: with fits.fit(0): net.fit(...)`.
+class SeveralFits:
+    """Several fits that are shown as one: `fits = SeveralFits(progress)`, then `with fits.fit(0): net.fit(...)`.
 
     A fit on the thread that is inside `fit(number)` shows itself in it, unless it is silent. With verbose=2, its lines
-    begin with the number. Fits may be on threads of their own; `refresh` then shows what they have done, on the thread
-    that has made this progress. The fit of a population may count as several units.
+    begin with the number. Fits may be on threads of their own; `update` then shows what they have done. The fit of a
+    population may count as several units.
 
-    total : number of fits, or of their units
-    unit : name of one of them
+    whole : Progress or None     shows what is done, on the thread that has made this object
     """
 
-    def __init__(self, total: int, unit: str = "net"):
-        super().__init__(total, 0, unit)
+    def __init__(self, whole: Progress | None):
+        self.whole, self._n_before = whole, 0.0 if whole is None else whole.done
         self._thread = threading.get_ident()
-        self._nets = NetsInTraining(self._update)
-
-    def __enter__(self) -> SeveralFits:
-        super().__enter__()
-        return self
+        self._parts: dict[int, PartProgress] = {}
+        self._lock = threading.Lock()
+        self._n_finished = 0
+        self._best = BestScore()  # of fits that have ended
 
     @contextmanager
     def fit(self, number: int, n_units: int = 1) -> Iterator[None]:
@@ -155,43 +103,57 @@ class SeveralFits(Progress):
             yield
         finally:
             _open.place = before
-            self._nets.end(number, n_units)
+            self.end(number, n_units)
 
-    def part(self, number: int, total: int, verbose: int, n_units: int = 1) -> PartProgress:
-        """Return the progress of the fit with this number, which begins now.
+    def begin(self, number: int, total: int, verbose: int = 0, n_units: int = 1) -> PartProgress:
+        """Return the progress of the fit with this number, which begins now, perhaps anew.
 
         total : number of epochs, or of nets
-        verbose : of the fit, 1 or 2
+        verbose : of the fit
         n_units : as of `fit`
         """
-        if verbose == 1 and not self._watcher:
-            self._watcher = output_target()
-        return self._nets.begin(number, total, verbose, n_units)
+        part = PartProgress(total, verbose, self.update, n_units)
+        with self._lock:
+            self._leave(number)
+            self._parts[number] = part
+        return part
 
-    def refresh(self) -> None:
-        """Show what is done."""
-        self.show(self._nets.done, nan, self._nets.find_best)
+    def end(self, number: int, n_units: int = 1) -> None:
+        """Count a fit as finished, after whatever number of epochs."""
+        with self._lock:
+            self._leave(number)
+            self._n_finished += n_units
 
-    def _update(self, _: NetsInTraining) -> None:
-        if threading.get_ident() == self._thread:
-            self.refresh()
+    def _leave(self, number: int) -> None:
+        part = self._parts.pop(number, None)
+        if part is not None:
+            self._best = best_of((self._best, part.find_best()))
+
+    def update(self) -> None:
+        """Show the units that are finished, with fractions of those in training."""
+        if self.whole is not None and threading.get_ident() == self._thread:
+            with self._lock:
+                done = self._n_finished + sum(part.n_units * part.fraction for part in self._parts.values())
+            self.whole.show(self._n_before + done, nan, self._find_best)
+
+    def _find_best(self) -> BestScore:
+        with self._lock:
+            return best_of((self._best, *(part.find_best() for part in self._parts.values())))
 
 
 _open = threading.local()  # `place`: the SeveralFits and arguments of the innermost `fit` whose context is open here
 
 
-def progress_of_fit(n_epochs: int, verbose: int) -> Progress | PartProgress:
-    """Return the progress of a fit."""
-    return part_of_whole(n_epochs, verbose) or Progress(n_epochs, verbose, bar=verbose < 2)
-
-
-def part_of_whole(total: int, verbose: int) -> PartProgress | None:
-    """Return the progress of a fit on this thread as a part of SeveralFits, or None; total : of epochs, or of nets"""
+def progress_of_fit(total: int, verbose: int, unit: str = "epoch") -> Progress:
+    """Return the progress of a fit, which may be one of SeveralFits on this thread; total : of epochs, or of nets"""
     place: Any = getattr(_open, "place", None)
-    return place[0].part(place[1], total, verbose, place[2]) if place and verbose else None
+    if place and verbose:
+        fits, number, n_units = place
+        return fits.begin(number, total, verbose, n_units)
+    return Progress(total, verbose, unit, bar=verbose < 2)
 
 
 def line_start() -> str:
     """Return what lines of verbose=2 begin with, on this thread: the number of the fit among several, or ""."""
     place: Any = getattr(_open, "place", None)
-    return f"{place[0].unit} {place[1] + 1:,}/{place[0].total:,}  " if place else ""
+    return f"{place[0].whole.unit} {place[1] + 1:,}/{place[0].whole.total:,}  " if place else ""

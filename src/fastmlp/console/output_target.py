@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from shutil import get_terminal_size
 from typing import Any
 
 TERMINAL, NOTEBOOK, NOWHERE = "terminal", "notebook", ""
@@ -20,21 +22,25 @@ def _shell() -> Any:
     return ipython.get_ipython() if ipython else None
 
 
-class NotebookText:
-    """Line of text in the output of a notebook cell, which can be overwritten. It is plain text, without widgets."""
+class OutputLine:
+    """Line of text that can be overwritten: on a terminal, or in the output of a notebook cell, without widgets."""
 
     def __init__(self) -> None:
-        from uuid import uuid4  # here: a process without a notebook does without it
-
+        self.stays = output_target() == NOTEBOOK
         self.cell = getattr(_shell(), "execution_count", None)
-        self._id = uuid4().hex
-        self._is_displayed = False
+        self._id, self._shown, self._is_displayed = os.urandom(16).hex(), "", False
 
     def write(self, text: str) -> None:
-        from IPython.display import display
+        """Overwrite the line; on a terminal with as much of the text as fits, or with spaces where it is empty."""
+        if self.stays:
+            from IPython.display import display
 
-        display({"text/plain": text}, raw=True, display_id=self._id, update=self._is_displayed)
-        self._is_displayed = True
+            display({"text/plain": text}, raw=True, display_id=self._id, update=self._is_displayed)
+        else:
+            text = text[: get_terminal_size().columns - 1]
+            sys.stderr.write(f"\r{' ' * len(self._shown)}\r{text}")
+            sys.stderr.flush()
+        self._shown, self._is_displayed = text, True
 
     @property
     def is_in_current_cell(self) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..console.nets_progress import NetsInTraining, PartProgress, part_of_whole
+from ..console.nets_progress import SeveralFits, progress_of_fit
 from ..console.progress_bar import NetLines, Progress
 from ..execution.dispatch import one_by_one_threads
 from ..execution.plan import Plan
@@ -37,7 +37,7 @@ from .task import ONE_BY_ONE, FitTask, epochs_of_attempt
 Redraw = Callable[[np.ndarray, int], None]
 
 
-def shown_progress(task: FitTask, outcome: Outcome) -> Progress | PartProgress:
+def shown_progress(task: FitTask, outcome: Outcome) -> Progress:
     """Return the display of finished nets: a progress bar or, with verbose=2, lines with statistics of these nets.
 
     The bar is that of a whole, such as a search, if the population is trained as a part of one.
@@ -50,7 +50,7 @@ def shown_progress(task: FitTask, outcome: Outcome) -> Progress | PartProgress:
 
     if task.verbose == 2:
         return NetLines(task.n_nets, figures)
-    return part_of_whole(task.n_nets, task.verbose) or Progress(task.n_nets, task.verbose, "net")
+    return progress_of_fit(task.n_nets, task.verbose, "net")
 
 
 def fit_nets(task: FitTask, redraw: Redraw, flag: StopFlag, saver: Saver | None = None) -> tuple[Outcome, str]:
@@ -143,7 +143,7 @@ def _train_in_lanes(
     outcome: Outcome,
     members: np.ndarray,
     n_epochs: int,
-    progress: Progress | PartProgress | None,
+    progress: Progress | None,
     flag: StopFlag,
     saver: Saver | None,
 ) -> str:
@@ -177,7 +177,7 @@ def _train_one_by_one(
     outcome: Outcome,
     members: np.ndarray,
     n_epochs: int,
-    progress: Progress | PartProgress | None,
+    progress: Progress | None,
     flag: StopFlag,
     saver: Saver | None,
 ) -> str:
@@ -188,14 +188,8 @@ def _train_one_by_one(
     check_epochs(n_epochs, task.n_batches, 2 if task.held_out is None else 4)
     reads_blocks = not isinstance(task.rows, InMemory)
     n_threads = 1 if reads_blocks or task.callbacks else one_by_one_threads(task.device, len(members))
-    before = 0.0 if progress is None else progress.done
     waiting, stop, reasons = iter(members.tolist()), StopFlag(flag), []
-
-    def show(nets: NetsInTraining) -> None:
-        if progress is not None:
-            progress.show(before + nets.done, float("nan"), nets.find_best)
-
-    in_training = NetsInTraining(show) if n_threads == 1 else NetsInTraining()
+    in_training = SeveralFits(progress)
     limit = task.time_limit
     seconds_left = None if limit is None else limit.seconds - limit.elapsed()
 
@@ -208,13 +202,11 @@ def _train_one_by_one(
                 if reason := "interrupt" if stop.is_set() else _train_by_itself(task_here, net, *shared):
                     reasons.append(reason)
                     return
-                if n_threads == 1:
-                    show(in_training)
 
     if n_threads == 1:  # in this thread, since starting and joining another one takes a millisecond
         work()
     else:
-        run_on_threads(work, n_threads, stop, lambda: show(in_training))
+        run_on_threads(work, n_threads, stop, in_training.update)
     return next((reason for reason in ("interrupt", "time_limit") if reason in reasons), "")
 
 
@@ -226,7 +218,7 @@ def _train_by_itself(
     n_threads: int | None,
     stop: StopFlag,
     saver: Saver | None,
-    in_training: NetsInTraining,
+    in_training: SeveralFits,
 ) -> str:
     """Train a net, and write its parameters to the task and its results to the outcome.
 

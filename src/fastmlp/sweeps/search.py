@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..console.nets_progress import SeveralFits
+from ..console.progress_bar import Progress
 from ..data.arrays import as_numbers
 from ..data.targets import as_targets, metric_of
 from ..errors import checked_count, counted
@@ -76,9 +77,10 @@ class Search:
         self._file = file
         if file is not None:
             file.begin(self)
-        with stop_flag() as flag, SeveralFits(self.n, "configuration") as progress:
+        with stop_flag() as flag, Progress(self.n, verbose, "configuration", bar=verbose < 2) as progress:
+            fits = SeveralFits(progress)
             for group in self.groups:
-                with progress.fit(group.number, len(group.members)):
+                with fits.fit(group.number, len(group.members)):
                     self._train(group, verbose, executor)
                 if self.interrupted or flag.is_set():
                     break

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..class_probabilities import logits
 from ..console.nets_progress import SeveralFits
+from ..console.progress_bar import Progress
 from ..devices import choose_device
 from ..execution.dispatch import IN_TURN, FitsAtOnce, choose_fits_at_once
 from ..fit.fits_on_threads import run_on_threads
@@ -65,7 +66,7 @@ def fit_each(
     fit_one: Callable[[MLP, EncodedRows, int], Any],
     flag: StopFlag,
     at_once: FitsAtOnce = IN_TURN,
-    verbose: Any = 0,
+    verbose: int = 0,
 ) -> TrainedNets:
     """Train the nets of a population each by itself, with folds without one each. Ctrl-C ends the training.
 
@@ -75,7 +76,7 @@ def fit_each(
     fit_one : function (net, its rows, number of the net) that trains an MLP
     flag : ends the training once it is set, as Ctrl-C does
     at_once : how many nets are trained at the same time
-    verbose : whether the fits show themselves
+    verbose : of the fits
 
     Raises
     ------
@@ -94,7 +95,7 @@ def fit_each(
                 return
             tried[k] = net = nets.net(k)
             net.fits = nets.fits
-            with progress.fit(k):
+            with fits.fit(k):
                 of_net = data.without(k // n_each)
                 fit_one(net, of_net, k)
                 if outputs is not None and of_net.held_out is not None and has_begun(net, nets.params[k]):
@@ -104,17 +105,13 @@ def fit_each(
 
     stop = StopFlag(flag)
     try:
-        with SeveralFits(nets.n_nets) as progress:
+        with Progress(nets.n_nets, verbose, "net", bar=verbose < 2) as progress:
+            fits = SeveralFits(progress)
             if at_once.n_fits == 1:
                 with ending_with(stop):
                     work()
             else:
-                run_on_threads(
-                    partial(with_threads, at_once.n_threads, work),
-                    at_once.n_fits,
-                    stop,
-                    progress.refresh if verbose else list,
-                )
+                run_on_threads(partial(with_threads, at_once.n_threads, work), at_once.n_fits, stop, fits.update)
     except KeyboardInterrupt:  # Ctrl-C before the first step of a net
         stop.set()
         if not any(has_begun(net, nets.params[k]) for k, net in tried.items()):

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ...console.nets_progress import PartProgress
     from ...console.progress_bar import Progress
     from ...execution.plan import Plan
 
@@ -48,7 +47,7 @@ class Fit:
     """The fit of an engine, with what its hooks use."""
 
     engine: Any  # OneNet or Lanes
-    progress: Progress | PartProgress | None = None  # display
+    progress: Progress | None = None  # display
     validation_plan: Plan | None = None  # for the evaluation of the held-out samples, which its maker releases
     saver: Any = None  # Saver of checkpoint.py, or None
     hooks: list[Hook] = field(default_factory=list)
