@@ -28,6 +28,7 @@ def test_results_are_counted_and_slow_tests_stopped(monkeypatch, tmp_path):
     )
     options = [option for option in device_tests.OPTIONS if option not in ("--device", "--require-device", "cuda")]
     monkeypatch.setattr(device_tests, "ROOT", tmp_path)
+    options += ["-p", "no:randomly"]  # a plugin that would change the order of the tests, where it is installed
     monkeypatch.setattr(device_tests, "OPTIONS", tuple(options))
     found = device_tests.run_tests(8.0, files=[some, late])
     assert found == "2 passed, 1 failed, 0 error, 1 skipped; 1 of 2 processes stopped after 8 s"
