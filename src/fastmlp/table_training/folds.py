@@ -111,7 +111,12 @@ def fit_each(
                 with ending_with(stop):
                     work()
             else:
-                run_on_threads(partial(with_threads, at_once.n_threads, work), at_once.n_fits, stop, fits.update)
+                run_on_threads(
+                    partial(with_threads, at_once.n_threads, work),
+                    at_once.n_fits,
+                    stop,
+                    fits.update if verbose else list,
+                )
     except KeyboardInterrupt:  # Ctrl-C before the first step of a net
         stop.set()
         if not any(has_begun(net, nets.params[k]) for k, net in tried.items()):
