@@ -291,15 +291,12 @@ def choices_are_made_anew():
 
 
 @pytest.fixture(autouse=True)
-def unrolled_code_at_once(request):
+def unrolled_code_at_once(request, monkeypatch):
     """In tests and cases named "unrolled", the first fit of a population's architecture compiles its unrolled code."""
-    if "unrolled" not in request.node.name:
-        yield
-        return
-    from fastmlp.execution.unrolled_code import unrolled_nets_at_once
+    if "unrolled" in request.node.name:
+        from fastmlp.execution import thresholds
 
-    with unrolled_nets_at_once():
-        yield
+        monkeypatch.setattr(thresholds, "COMPILE_UNROLLED_NETS_FROM", 0)
 
 
 @pytest.fixture

@@ -49,12 +49,8 @@ class Implementation(TrainingImplementation):
         started = time.perf_counter()
         self.reset()
         # Unrolled code is compiled after some seconds of training, which a case does not take.
-        is_many = case.n_nets > FEW and DEVICE == "cpu"
-        with unrolled_code.unrolled_nets_at_once() if is_many else nullcontext():
-            self.run(1)
-        n_steps = unrolled_code.steps_to_unrolled(self.net.network, case.batch_size)
-        if n_steps and DEVICE == "cpu" and not is_many and self.variant != "first fits":
-            self.run(n_steps // case.n_steps // max(1, case.n_nets) + 1)
+        compiles = DEVICE == "cpu" and (case.n_nets > FEW or self.variant != "first fits")
+        with unrolled_code.unrolled_at_once() if compiles else nullcontext():
             self.run(1)
         seconds = time.perf_counter() - started
         self.reset()

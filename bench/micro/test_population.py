@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastmlp
-from fastmlp.execution.unrolled_code import unrolled_nets_at_once
+from fastmlp.execution.unrolled_code import unrolled_at_once
 
 X, Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0])
 CASES = [  # layer sizes, hidden activation, optimiser, nets, epochs
@@ -43,7 +43,7 @@ def test_population(benchmark, case):
     )
     alone.params[:] = start[0]
     alone.fit(X, Y, epochs=10, optimizer=optimizer, verbose=0)
-    with unrolled_nets_at_once():
+    with unrolled_at_once():
         fit(epochs=10)
     np.testing.assert_allclose(population.params[0], alone.params, atol=1e-4)
     benchmark.pedantic(fit, rounds=15, warmup_rounds=2)

@@ -11,7 +11,7 @@ threads        dispatch.choose_threads: a step with one thread, or with all
 pass_threads   dispatch.choose_evaluation_threads: the same of a prediction layer by layer
 lanes          dispatch.choose_nets_family: an epoch of a full block of nets in lanes, or one by one, on one thread. The
                block takes the same time for fewer nets, so that a ratio of 0.25 means: equal at a quarter of the block
-block          dispatch.choose_unrolled_lanes: an epoch of XOR in unrolled code, with one SIMD register for a block of
+block          dispatch.choose_nets_variant: an epoch of XOR in unrolled code, with one SIMD register for a block of
                nets, or two, on one thread
 """
 
@@ -37,7 +37,7 @@ from suite.clean_env import start_clean
 
 import fastmlp
 from fastmlp.execution import dispatch, thresholds
-from fastmlp.execution.unrolled_code import unrolled_nets_at_once
+from fastmlp.execution.unrolled_code import unrolled_at_once
 from fastmlp.kernels.structs import LANES
 from fastmlp.runtime.thread_count import n_threads_available, using_threads
 
@@ -76,7 +76,7 @@ def seconds_of_block(sizes: tuple[int, ...], rows: int) -> float:
 
 def seconds_of_unrolled(sizes: tuple[int, ...], optimizer: str) -> float:
     pop = fastmlp.Population(sizes, 64 * LANES, hidden_activation="sigmoid", device="cpu", random_state=0)
-    with using_threads(1), unrolled_nets_at_once():
+    with using_threads(1), unrolled_at_once():
         return _of_epoch(
             partial(pop.fit, *XOR, optimizer=optimizer, verbose=0), 64 * LANES * 4 * pop.network.layout.products
         )

@@ -23,6 +23,7 @@ from .single_net.layerwise import LayerwiseWorkspace
 from .single_net.small_net import SmallNetWorkspace
 
 FAMILIES = ("small_net", "layerwise")
+place = device_data  # samples that do not fit on the device stay on the host: they are streamed
 REMEDY = "Lower batch_size, take fewer samples or nets at a time, or use dtype='float32'."
 
 
@@ -52,11 +53,6 @@ def on(index: int) -> Iterator[None]:
 def synchronize() -> None:
     """Wait until the current stream has finished."""
     cupy.cuda.get_current_stream().synchronize()
-
-
-def place(data: Samples) -> Samples:
-    """Return the samples on the device, or on the host if they do not fit: then they are streamed."""
-    return device_data(data)
 
 
 def make_workspace(choice: Choice, net: NetSpec, n_samples: int, shuffle: bool, dtype: np.dtype, precision: str) -> Any:

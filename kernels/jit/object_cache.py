@@ -5,7 +5,7 @@ Python, llvmlite, Numba and its settings. A file begins with a digest of its con
 detected. Files that somebody but this user and root can have written are not used (cache_dir.py): the digest contains
 no secret. Kernels that are not in the cache may have come with a wheel, prebuilt. In all other cases the kernel is
 compiled again; if several processes need it, such as the workers of a search, one compiles it while the others wait
-(`compile_lock`).
+(`read_or_write`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -170,14 +170,16 @@ def write(name: str, code: bytes) -> None:
 
 
 def read_or_write(name: str, compiled: Callable[[], bytes]) -> bytes:
-    """Return the object file under this name; if there is none, that which `compiled` returns, and store it."""
-    content = read(name)
-    if content is None:
-        with compile_lock(name):
-            content = read(name)
-            if content is None:
-                content = compiled()
-                write(name, content)
+    """Return the object file under this name; if there is none, that which `compiled` returns, and store it.
+
+    Of several processes one compiles, and the others wait and find the result.
+    """
+    path = _path(name)
+    with nullcontext() if _reason_against(path.parent) else file_lock(path.with_suffix(".lock")):
+        content = read(name)
+        if content is None:
+            content = compiled()
+            write(name, content)
     return content
 
 
@@ -189,12 +191,6 @@ def is_usable() -> bool:
             make_folder(folder)
         return _reason_against(folder) is None and os.access(folder, os.W_OK)
     return False
-
-
-def compile_lock(name: str) -> AbstractContextManager[None]:
-    """Hold the lock of this name: one process compiles, the others wait and find the result."""
-    path = _path(name)
-    return nullcontext() if _reason_against(path.parent) else file_lock(path.with_suffix(".lock"))
 
 
 _warned: list[Path] = []

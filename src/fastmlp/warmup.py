@@ -16,7 +16,7 @@ from itertools import product
 import numpy as np
 
 from .data import xor
-from .execution.unrolled_code import unrolled_nets_at_once
+from .execution.unrolled_code import unrolled_at_once
 from .kernels.jit import call
 from .kernels.jit.linker import attribute
 from .mlp import MLP
@@ -59,7 +59,7 @@ def use_population(dtype: str, sizes: tuple[int, ...], n_nets: int, activation: 
         device="cpu",
         random_state=0,
     )
-    with unrolled_nets_at_once():
+    with unrolled_at_once():
         for batch_size in (len(X), len(X) // 4):
             nets.fit(X, y, epochs=2, batch_size=batch_size, optimizer=optimizer, verbose=0)
     nets.predict(X)

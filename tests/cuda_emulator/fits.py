@@ -13,7 +13,7 @@ from unittest import mock
 import numpy as np
 
 import fastmlp
-from fastmlp.execution.gpu_costs import BY_LAYERS, using
+from fastmlp.execution.gpu_costs import BY_LAYERS
 
 from .state import settings
 
@@ -35,7 +35,7 @@ def _trained(
     X = rng.normal(size=(n_rows, sizes[0])).astype(dtype)
     y = rng.integers(0, sizes[-1], n_rows) if "loss" in net and sizes[-1] > 1 else rng.random((n_rows, sizes[-1]))
     arguments = {"hidden_activation": "gelu", "device": "cuda", "random_state": 0, "dtype": dtype} | net
-    with using(BY_LAYERS) if batched else nullcontext():
+    with mock.patch("fastmlp.execution.gpu_costs.ESTIMATED_COSTS", BY_LAYERS) if batched else nullcontext():
         nets = fastmlp.MLP(sizes, **arguments) if n_nets == 1 else fastmlp.Population(sizes, n_nets, **arguments)
         settings.free = X.nbytes if streams else None
         if fit is None:

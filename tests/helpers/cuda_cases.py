@@ -64,7 +64,7 @@ class Place:
         monkeypatch.setattr(fastmlp.execution.thresholds, "BLOCK_UP_TO_PARAMS", -1 if in_layers else 10**9)
         monkeypatch.setattr(fastmlp.execution.thresholds, "BLOCK_UP_TO_BYTES", -1 if in_layers else 10**9)
         costs = {"layers": ONE_BY_ONE, "batched": BY_LAYERS}.get(name, IN_BLOCKS)
-        monkeypatch.setattr(fastmlp.execution.gpu_costs, "present_costs", lambda: costs)
+        monkeypatch.setattr(fastmlp.execution.gpu_costs, "ESTIMATED_COSTS", costs)
         if name == "thread":  # all optimisers in both dtypes, also those that have too few registers for it
             monkeypatch.setattr(fastmlp.execution.thresholds, "THREAD_UP_TO_NUMBERS", {4: 180, 8: 180})
         for module in map(_of_backend, ("single_net.small_net", "population.train")):

@@ -81,7 +81,7 @@ def small_nets(i, sizes, n_nets, limit):
     n_samples, n_state = 4 if i % 2 else 24, RULES[i % len(RULES)].n_state
     fit = NetsFit(dtype.itemsize, n_state, n_samples, n_samples)
     variant = choose_gpu_nets_variant(mlp_of(i, sizes, n_nets == 1).network, n_nets, fit)
-    architecture = Architecture.of(net, metric, dtype)
+    architecture = Architecture(net, metric, dtype)
     shape = Shape.of_threads() if variant.net_per_thread else Shape.of_blocks(architecture, n_state, 24, limit)
     compile_training(architecture, shape, i % len(RULES), n_samples if variant.unrolled else 0, **switches(i))
     return shape
@@ -109,7 +109,7 @@ def in_step(i):
 
     net, metric, dtype = net_of(i, (5, 40, 7), True, MANY_OUTPUTS)
     operands, threads = Operands.of(net, dtype, PRECISIONS[i // 2 % 2]), (32, 256)[i % 2]
-    compile_module(Architecture.of(net, metric, dtype), operands, i % len(RULES), threads, **switches(i))
+    compile_module(Architecture(net, metric, dtype), operands, i % len(RULES), threads, **switches(i))
 
 
 def by_layers(i):

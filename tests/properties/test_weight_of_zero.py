@@ -82,7 +82,7 @@ def test_nets_in_lanes_leave_out_a_sample_of_weight_zero_that_overflows(case, lo
         w = weight
         if case == "data of each net":
             X, w = np.stack([X] * N_NETS), np.stack([weight ** (1 + k % 3) for k in range(N_NETS)])
-        with unrolled_code.unrolled_nets_at_once():
+        with unrolled_code.unrolled_at_once():
             result = pop.fit(X, y, sample_weight=w, **fit)
         found.append([result.loss, result.best_value, pop.params, pop.evaluate(X, y, sample_weight=w)["loss"]])
     assert_equal_and_finite(*found)

@@ -329,12 +329,6 @@ def expression(operand: Operand, functions: Mapping[str, str]) -> str:
     return f"{functions.get(operand.name, operand.name)}({', '.join(operands)})"
 
 
-def sample_loss(layer_sizes: Sequence[int], loss: int) -> str:
-    """Return the expression of the sample's loss after statements(): a sum over outputs, without the weight."""
-    top = len(layer_sizes) - 2
-    return " + ".join(f"loss_{LOSSES[loss].name}(z{top}_{j}, a{top}_{j}, y{j}, c)" for j in range(layer_sizes[-1]))
-
-
 def unrolled_source(layer_sizes: Sequence[int], activations: Sequence[int], loss: int) -> str:
     """Return the C++ function gradient_unrolled(p, g, x, y, w, c, a) over arrays that are the caller's locals.
 
@@ -343,7 +337,8 @@ def unrolled_source(layer_sizes: Sequence[int], activations: Sequence[int], loss
     n_params, top = sum((i + 1) * j for i, j in pairwise(layer_sizes)), len(activations) - 1
     n_in, n_out = layer_sizes[0], layer_sizes[-1]
     lines = statements(layer_sizes, activations, loss)
-    lines += [f"a[{j}] = a{top}_{j};" for j in range(n_out)] + [f"return {sample_loss(layer_sizes, loss)};"]
+    losses = [f"loss_{LOSSES[loss].name}(z{top}_{j}, a{top}_{j}, y{j}, c)" for j in range(n_out)]
+    lines += [f"a[{j}] = a{top}_{j};" for j in range(n_out)] + [f"return {' + '.join(losses)};"]
     lines = [re.sub(r"\b([pgxy])(\d+)\b", r"\1[\2]", line) for line in lines]
     arrays = {"const T (&p)": n_params, "T (&g)": n_params, "const T (&x)": n_in, "const T (&y)": n_out}
     parameters = [f"{name}[{size}]" for name, size in arrays.items()] + ["T w", "T c", f"T (&a)[{n_out}]"]

@@ -8,7 +8,6 @@ Outputs of a net, gradients, biases and sums are never rounded.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
@@ -26,7 +25,7 @@ ALIGNED = 8  # numbers, 16 bytes: each layer's weights begin at a multiple, for 
 MIN_CAPABILITY = 80  # 8.0, the first compute capability with bfloat16
 
 
-def by_layer(name: str, values: Sequence[int]) -> str:
+def by_layer(name: str, values: Sequence[int] | np.ndarray) -> str:
     """Return a C++ function of the layer number; for a layer known at compile time it is a constant."""
     choices = "".join(f"k == {k} ? {value} : " for k, value in enumerate(values[:-1]))
     return f"__device__ __forceinline__ constexpr int {name}(int k) {{ return {choices}{values[-1]}; }}"
@@ -37,54 +36,18 @@ def bound_of(net: NetSpec, metric: int) -> float:
     return net.margin if metric == METRIC_MARGIN else net.class_threshold
 
 
-@dataclass(frozen=True)
 class Architecture:
-    """Sizes, activations, offsets and switches of a net; hashable, so that it can name a compiled module."""
+    """Sizes, activations, offsets and switches of a net, with which its kernels are compiled."""
 
-    sizes: tuple[int, ...]
-    activations: tuple[int, ...]
-    weights_at: tuple[int, ...]
-    biases_at: tuple[int, ...]
-    keep_z: tuple[bool, ...]
-    derivative_needs_z: tuple[bool, ...]
-    loss: int
-    metric: int
-    drops: bool
-    dtype: str
-
-    @classmethod
-    def of(cls, net: NetSpec, metric: int, dtype: np.dtype) -> Architecture:
-        numbers = lambda array: tuple(int(x) for x in array)
-        return cls(
-            numbers(net.sizes),
-            numbers(net.activations),
-            numbers(net.weight_offsets),
-            numbers(net.bias_offsets),
-            tuple(bool(x) for x in net.keep_z),
-            tuple(bool(x) for x in net.derivative_needs_z),
-            net.loss,
-            metric,
-            bool((net.dropout > 0).any()),
-            np.dtype(dtype).name,
-        )
-
-    @property
-    def n_layers(self) -> int:
-        return len(self.activations)
-
-    @property
-    def n_params(self) -> int:
-        return self.biases_at[-1] + self.sizes[-1]
-
-    @property
-    def n_units(self) -> int:
-        """Number of units, including the inputs."""
-        return sum(self.sizes)
-
-    @property
-    def keeps(self) -> bool:
-        """Whether hidden layers store a second number per unit besides their output."""
-        return self.drops or any(self.keep_z[:-1])
+    def __init__(self, net: NetSpec, metric: int, dtype: np.dtype):
+        self.net, self.metric, self.dtype = net, metric, np.dtype(dtype)
+        self.sizes: list[int] = net.sizes.tolist()
+        self.activations: list[int] = net.activations.tolist()
+        self.n_params = int(net.bias_offsets[-1]) + self.sizes[-1]
+        self.n_units = sum(self.sizes)  # including the inputs
+        self.drops = bool((net.dropout > 0).any())
+        # Whether hidden layers store a second number per unit besides their output.
+        self.keeps = self.drops or bool(net.keep_z[:-1].any())
 
     def header(self, rule: int = NO_UPDATE, n_padded: int = 0, **switches: int) -> str:
         """Return the constants of a kernel that trains with this update rule.
@@ -93,16 +56,16 @@ class Architecture:
         n_padded : elements from one state vector to the next; 0 for n_params
         switches : further integer constants
         """
-        row, loss = RULES[max(rule, 0)], LOSSES[self.loss]
+        net, row, loss = self.net, RULES[max(rule, 0)], LOSSES[self.net.loss]
         softmax = self.activations[-1] == SOFTMAX
         numbers = {
-            "N_LAYERS": self.n_layers,
+            "N_LAYERS": net.n_layers,
             "N_INPUTS": self.sizes[0],
             "N_OUTPUTS": self.sizes[-1],
             "N_PARAMS": self.n_params,
             "N_PADDED": n_padded or self.n_params,
             "N_STATE": row.n_state if rule != NO_UPDATE else 0,
-            "LOSS": self.loss,
+            "LOSS": net.loss,
             "LOSS_WIDTH": 1 if softmax else self.sizes[-1],
             "METRIC": self.metric,
             "RULE": rule,
@@ -115,18 +78,18 @@ class Architecture:
             "COMPARES": rule != NO_UPDATE and row.compares_loss,
             "CORRECTS": rule != NO_UPDATE and row.bias_correction,
         }
-        lines = [f"typedef {'float' if self.dtype == 'float32' else 'double'} T;"]
+        lines = [f"typedef {'float' if self.dtype == np.float32 else 'double'} T;"]
         lines += [f"constexpr int {name} = {int(value)};" for name, value in {**numbers, **switches}.items()]
         lines += [f"constexpr bool {name} = {str(bool(value)).lower()};" for name, value in truths.items()]
         starts = list(accumulate(self.sizes[:-1], initial=0))
         for name, values in (
             ("width_of", self.sizes),
-            ("weights_at", self.weights_at),
-            ("biases_at", self.biases_at),
+            ("weights_at", net.weight_offsets),
+            ("biases_at", net.bias_offsets),
             ("units_at", starts),
             ("bias_index", list(accumulate(self.sizes[1:-1], initial=0))),
             ("activation_of", self.activations),
-            ("derivative_needs_z", [int(x) for x in self.derivative_needs_z]),
+            ("derivative_needs_z", net.derivative_needs_z),
         ):
             lines.append(by_layer(name, values))
         names = ", ".join(ACTIVATIONS[code].name for code in self.activations)

@@ -19,10 +19,8 @@ class Struct:
     >>> pair = Struct("Pair", "double* values; long long n")
     >>> pair.source
     'struct Pair {\\n  double* values;\\n  long long n;\\n};\\n'
-    >>> len(pair.pack(values=None, n=3))
+    >>> len(pair.pack(n=3))
     16
-    >>> pair.empty
-    {'values': None, 'n': 0}
     """
 
     def __init__(self, name: str, fields: str):
@@ -33,28 +31,26 @@ class Struct:
             self.types[field] = kind
         lines = "".join(f"  {text};\n" for text in declarations)
         self.source = f"struct {name} {{\n{lines}}};\n"
-        self.empty = {field: 0 if kind in FORMATS else None for field, kind in self.types.items()}
         self._format = "=" + "".join(FORMATS.get(kind, "Q") for kind in self.types.values())
 
     def pack(self, **values: Any) -> bytes:
-        """Return the bytes of one struct.
+        """Return the bytes of one struct; fields without a value are 0.
 
-        values : the value of each field; for a pointer, a device array that must outlive the kernel, or None
+        values : of the fields; for a pointer, a device array that must outlive the kernel, or None
 
         Raises
         ------
         TypeError
-            If fields and values differ.
+            If a value is of no field.
         """
-        if values.keys() != self.types.keys():
-            odd = sorted(values.keys() ^ self.types.keys())
-            raise TypeError(f"{self.name} needs exactly its fields; these are missing or not among them: {odd}")
-        return struct.pack(self._format, *(self._number(name, values[name]) for name in self.types))
+        if odd := sorted(values.keys() - self.types.keys()):
+            raise TypeError(f"{self.name} has no fields {odd}")
+        return struct.pack(self._format, *(self._number(kind, values.get(name)) for name, kind in self.types.items()))
 
-    def _number(self, name: str, value: Any) -> float | int:
-        kind = self.types[name]
+    @staticmethod
+    def _number(kind: str, value: Any) -> float | int:
         if kind in FORMATS:
-            return float(value) if kind == "double" else int(value)
+            return float(value or 0) if kind == "double" else int(value or 0)
         return 0 if value is None else value.data.ptr
 
 

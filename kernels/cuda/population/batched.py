@@ -195,22 +195,18 @@ class BatchedWindow(Window):
             self._passes.round_weights(self._module)
 
     def _launch_for(self, n: int) -> None:
-        """Choose the number of nets of a step's launches: that of nets in training, or a few more.
+        """Choose the number of nets of a step's launches: that of nets in training, or at most an eighth more.
 
         With few different numbers, steps are replayed as graphs although nets end in most epochs. Steps do not change
         the parameters of nets that have ended.
         """
-        replays = self._can_be_recorded and is_wanted()
-        self._passes.products.n_nets = min(rounded_up(n), self.n_nets) if replays else n
+        if n and self._can_be_recorded and is_wanted():
+            spacing = max(1, 2 ** (n - 1).bit_length() // (2 * SIZES_PER_OCTAVE))
+            n = min(-(-n // spacing) * spacing, self.n_nets)
+        self._passes.products.n_nets = n
 
     def _epochs_sums(self) -> Any:
         return self._reached
-
-
-def rounded_up(n: int) -> int:
-    """Return the next number of nets with which steps are launched, at most an eighth more than n."""
-    spacing = max(1, 2 ** (n - 1).bit_length() // (2 * SIZES_PER_OCTAVE)) if n else 1
-    return -(-n // spacing) * spacing
 
 
 def activation_rows(config: TrainConfig, criteria: StopCriteria, n_held_out: int) -> int:

@@ -15,7 +15,6 @@ from typing import Any
 import cupy
 import numpy as np
 
-from ...formulas.update_rules import RULES
 from ...structs import NetSpec, Samples, TrainConfig
 from ..build import formula_printer
 from ..build.compiled_module import MOST_DECLARED, Kernel, compiled, source
@@ -77,7 +76,7 @@ class Shape:
         rows : number of samples in a batch
         limit : bytes of shared memory a block may have, into which the tile should fit
         """
-        itemsize = np.dtype(architecture.dtype).itemsize
+        itemsize = architecture.dtype.itemsize
         tile = min(LARGEST_TILE, -(-rows // 4) * 4)
         widest = max(architecture.sizes)
         # A thread computes 4 x 4 numbers of a product at a time.
@@ -108,7 +107,7 @@ def block_numbers(architecture: Architecture, tile: int, n_state: int) -> int:
     outputs = architecture.sizes[-1]
     units = architecture.n_units
     rows = units * (2 + architecture.keeps + architecture.drops) + outputs + 1 + (0 if architecture.keeps else outputs)
-    pitch = pitch_of(tile, np.dtype(architecture.dtype).itemsize)
+    pitch = pitch_of(tile, architecture.dtype.itemsize)
     return rows * pitch + padded(architecture.n_params) * (2 + n_state)
 
 
@@ -133,7 +132,7 @@ def compile_training(
         **switches,
         THREADS=shape.threads,
         TILE=shape.tile,
-        PITCH=pitch_of(shape.tile, np.dtype(architecture.dtype).itemsize),
+        PITCH=pitch_of(shape.tile, architecture.dtype.itemsize),
         IN_SHARED=shape.in_shared,
         SAFE_EVERY=SAFE_EVERY,
         PARAMS_STRIDE=architecture.n_params,
@@ -142,8 +141,8 @@ def compile_training(
     )
     files = ["include/block_memory.cuh", "population/per_block.cu"]
     if shape.in_thread:
-        of_net = architecture.sizes, architecture.activations, architecture.loss
-        header += formula_printer.unrolled_source(*of_net) + "\n"
+        unrolled = architecture.sizes, architecture.activations, architecture.net.loss
+        header += formula_printer.unrolled_source(*unrolled) + "\n"
         files = ["population/per_thread.cu"]
     text = source(
         header + JOB.source,
@@ -162,8 +161,8 @@ def launch(kernel: Kernel, shape: Shape, grid: tuple[int, ...], dtype: np.dtype,
 
     job : fields of the Job, but for the workspace; those that are not given are 0
     """
-    memory = workspace_for(shape, prod(grid), dtype)
-    packed = JOB.pack(**JOB.empty | job | {"workspace": memory, "workspace_stride": shape.numbers})
+    memory = cupy.empty(prod(grid) * shape.workspace, dtype) if shape.workspace else None
+    packed = JOB.pack(**job, workspace=memory, workspace_stride=shape.numbers)
     given = cupy.asarray(np.frombuffer(packed, np.uint8))
     kernel(grid, shape.threads, given, shared=shape.shared * dtype.itemsize)
 
@@ -192,13 +191,3 @@ def fit_fields(
         "bound": bound_of(net, data.metric),
         "loss_constant": net.loss_constant,
     }
-
-
-def workspace_for(shape: Shape, n_blocks: int, dtype: np.dtype):
-    """Return global memory for blocks whose arrays do not fit into shared memory; None if they fit."""
-    return cupy.empty(n_blocks * shape.workspace, dtype) if shape.workspace else None
-
-
-def state_rows(rule: int) -> int:
-    """Return the number of state vectors of an update rule; 0 without one."""
-    return RULES[rule].n_state if rule >= 0 else 0

@@ -54,7 +54,7 @@ class PopulationRun:
         precision: str,
     ):
         self.batched, self.variant = choice.family == "batched_gemm", choice.variant
-        self.net, self.architecture = net, Architecture.of(net, loss[1], dtype)
+        self.net, self.architecture = net, Architecture(net, loss[1], dtype)
         self.rule: Any = rule
         self.dtype, self.precision = np.dtype(dtype), precision
         self.fields: dict[str, Any] = {}  # of Job, which all windows have in common

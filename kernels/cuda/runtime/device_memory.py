@@ -124,6 +124,6 @@ class DeviceStruct:
 
     def set(self, **values: Any) -> None:
         """Write all fields, asynchronously, on the current stream; those that are not given are 0."""
-        host = np.frombuffer(self._struct.pack(**self._struct.empty | values), np.uint8)
+        host = np.frombuffer(self._struct.pack(**values), np.uint8)
         self.array.set(host, stream=cupy.cuda.get_current_stream())
         self._in_use = (values, host)  # kept alive: kernels and the copy have only their addresses

@@ -76,7 +76,7 @@ class LayerwiseWorkspace:
         with checked_allocation("a batch of activations", n_bytes, "Lower batch_size, or use dtype='float32'."):
             self.passes = Passes(net, 1, rows, self.dtype, precision)
             self.batches = EpochBatches(self.passes)
-            n_params = Architecture.of(net, METRIC_NONE, self.dtype).n_params
+            n_params = Architecture(net, METRIC_NONE, self.dtype).n_params
             self.n_blocks = self.passes.blocks(n_params)
             self.squares, self.objectives = cupy.zeros((self.n_blocks, len(Squares))), cupy.full(2, np.inf)
             self.layer_factors = cupy.ones(4 * net.n_layers)
@@ -87,7 +87,7 @@ class LayerwiseWorkspace:
         """Return the module of an update rule or, without one, of gradients and evaluations."""
         key = data.metric, rule, clipped, layered
         if key not in self._modules:
-            architecture = Architecture.of(self.net, data.metric, self.dtype)
+            architecture = Architecture(self.net, data.metric, self.dtype)
             of_net = architecture, self.passes.operands, self.net.n_padded, "single_net/layerwise.cu"
             self._modules[key] = (
                 evaluation_module(*of_net, ONE_NET=True)
@@ -178,7 +178,10 @@ class LayerwiseWorkspace:
             step += n_alike
         self._end(data, config, state, records, first, end, n_batches)
 
-    def _set_inputs(self, data: Samples, config: TrainConfig) -> None:
+    def _begin(
+        self, data: Samples, config: TrainConfig, state: TrainState, first: int, n: int, n_batches: int, records: Any
+    ) -> None:
+        """Write everything that the steps of a call read from the device."""
         samples = {"X": data.X, "Y": data.Y, "weight": data.weight} if is_on_device(data.X) else {}  # or streamed
         self.passes.inputs.set(
             **samples,
@@ -186,12 +189,6 @@ class LayerwiseWorkspace:
             seeds=cupy.asarray(np.array([config.seed], np.int64)),
             batch_size=config.batch_size,
         )
-
-    def _begin(
-        self, data: Samples, config: TrainConfig, state: TrainState, first: int, n: int, n_batches: int, records: Any
-    ) -> None:
-        """Write everything that the steps of a call read from the device."""
-        self._set_inputs(data, config)
         table = None
         if config.rule != NO_UPDATE:
             powers = state.scalars[0, [POWER1, POWER2]]

@@ -10,6 +10,7 @@ from functools import cached_property
 import cupy
 import numpy as np
 
+from ...formulas.update_rules import RULES
 from ...structs import (
     CLIP_NORM,
     DIVERGED,
@@ -31,7 +32,7 @@ from ...structs import (
 )
 from ..build.net_constants import Architecture
 from ..build.structs import ProgressCounter, ProgressScalar
-from ..population.launch import MOST_THREADS, Shape, compile_training, fit_fields, launch, shared_limit, state_rows
+from ..population.launch import MOST_THREADS, Shape, compile_training, fit_fields, launch, shared_limit
 from ..runtime.device_memory import is_on_device
 from .layerwise import LayerwiseWorkspace
 
@@ -65,8 +66,9 @@ class SmallNetWorkspace:
         if not is_on_device(data.X):
             self._by_layers.net = net
             return self._by_layers.train(data, config, state, first, n)
-        architecture, learns = Architecture.of(net, data.metric, self.dtype), config.rule != NO_UPDATE
-        shape = Shape.of_blocks(architecture, state_rows(config.rule), config.batch_size, shared_limit())
+        architecture, learns = Architecture(net, data.metric, self.dtype), config.rule != NO_UPDATE
+        n_state = RULES[config.rule].n_state if learns else 0
+        shape = Shape.of_blocks(architecture, n_state, config.batch_size, shared_limit())
         kernel = compile_training(
             architecture,
             shape,

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..console.durations import duration
 from ..data import xor
-from ..execution.unrolled_code import steps_to_unrolled, unrolled_nets_at_once
+from ..execution.unrolled_code import unrolled_at_once
 from ..fit.interrupt_warnings import require_complete
 from ..mlp import MLP
 from ..optimizers import SGD
@@ -138,12 +138,8 @@ def training(sizes, hidden, X, y, batch_size, rate, n_nets=None) -> list[Program
 
     fastmlp_loss = lambda: float(np.mean(net.evaluate(X, targets)["loss"]))
     start = net.params.copy()
-    if n_nets:  # the unrolled code of a tiny architecture is compiled now, not after some seconds of training
-        with unrolled_nets_at_once():
-            fit(1)
-    elif n_steps := steps_to_unrolled(net.network, batch_size):
-        for n in (n_steps * batch_size // len(X), 1):  # the second fit compiles, at its start
-            fit(n)
+    with unrolled_at_once():  # the unrolled code of a tiny architecture is compiled now, not after some training
+        fit(1)
     net.params[:] = start
     return [Program(FASTMLP, fit, fastmlp_loss), Program(NUMPY, by_hand, lambda: numpy_net.loss(X, y))]
 

@@ -282,17 +282,12 @@ def choose_nets_variant(
     is_small = network.layout.n_params <= thresholds.UNROLLED_NETS_UP_TO_PARAMS
     if not (device.is_host and is_small) or any(network.dropout):
         return KernelVariant(lanes=LANES)
-    return KernelVariant(
-        unrolled=unrolled_code.choose_unrolled_nets(network, n_nets * samples, compiles),
-        lanes=LANES if validates else choose_unrolled_lanes(network, device, n_nets),
-    )
-
-
-def choose_unrolled_lanes(network: Network, device: Device, n_nets: int) -> int:
-    """Return the number of nets in a block where unrolled code does all of the training."""
-    lanes = max(8, backend(device).VECTOR_BYTES // 4)
-    is_small = network.layout.n_params <= thresholds.WIDE_UP_TO_PARAMS
-    return 2 * lanes if is_small and n_nets >= 2 * lanes * n_threads_available() else lanes
+    lanes = LANES
+    if not validates:  # unrolled code does all of the training
+        lanes = max(8, backend(device).VECTOR_BYTES // 4)
+        if network.layout.n_params <= thresholds.WIDE_UP_TO_PARAMS and n_nets >= 2 * lanes * n_threads_available():
+            lanes *= 2
+    return KernelVariant(unrolled=unrolled_code.choose_unrolled_nets(network, n_nets * samples, compiles), lanes=lanes)
 
 
 def choose_call(

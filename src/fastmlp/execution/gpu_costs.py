@@ -9,9 +9,6 @@ ESTIMATED_COSTS are for an H100, from counts of the compiled kernels' instructio
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from math import inf
 from typing import NamedTuple
 
@@ -46,7 +43,8 @@ class GpuCosts(NamedTuple):
 
 
 ESTIMATED_COSTS = GpuCosts(2.2e-6, 3e-6, 7e10, 132, 1.6e13, 3e12, 2e14)
-# With these, one family is chosen wherever it can train the net, for measurements and tests: blocks, or layer by layer.
+# In place of ESTIMATED_COSTS, in measurements and tests, these choose one family wherever it can train the net: blocks,
+# or layer by layer.
 IN_BLOCKS = GpuCosts(1.0, 0.0, inf, inf, inf, inf, inf)
 BY_LAYERS = IN_BLOCKS._replace(node_seconds=0.0, block_seconds=inf)
 
@@ -85,28 +83,6 @@ def layers_step_seconds(
     return n_nodes(network) * costs.node_seconds + n_nets * each
 
 
-# Of this thread: two contexts in two threads may overlap.
-_given: ContextVar[GpuCosts | None] = ContextVar("costs of every GPU", default=None)
-
-
-@contextmanager
-def using(costs: GpuCosts) -> Iterator[None]:
-    """Context in which dispatch takes these constants for every GPU, for measurements of one family or another.
-
-    It counts for nets and batched populations: the threads that train nets one by one do not see it.
-    """
-    token = _given.set(costs)
-    try:
-        yield
-    finally:
-        _given.reset(token)
-
-
-def present_costs() -> GpuCosts:
-    """Return ESTIMATED_COSTS or, within `using`, its constants."""
-    return _given.get() or ESTIMATED_COSTS
-
-
 def fastest(seconds: dict[str, float]) -> str:
     """Return the kernel family whose step takes the fewest seconds."""
     return min(seconds, key=seconds.__getitem__)
@@ -119,10 +95,9 @@ def device_step_seconds(network: Network, rows: int, precision: str, dtype: np.d
 
     precision : a permission to round where training is in float32
     """
-    costs = present_costs()
-    seconds = {"layerwise": layers_step_seconds(costs, network, rows, dtype.itemsize, precision)}
+    seconds = {"layerwise": layers_step_seconds(ESTIMATED_COSTS, network, rows, dtype.itemsize, precision)}
     if network.layout.n_params <= thresholds.BLOCK_UP_TO_PARAMS:
-        seconds["small_net"] = block_step_seconds(costs, network, rows, dtype.itemsize)
+        seconds["small_net"] = block_step_seconds(ESTIMATED_COSTS, network, rows, dtype.itemsize)
     return seconds
 
 
@@ -134,7 +109,7 @@ def device_nets_step_seconds(
     The nets one by one take as long as each in its fastest family, one after the other. Of families that take equally
     long, `fastest` takes the first one.
     """
-    costs, seconds = present_costs(), dict[str, float]()
+    costs, seconds = ESTIMATED_COSTS, dict[str, float]()
     if trains_in_one_launch(network, dtype):
         seconds["population_simd"] = block_step_seconds(costs, network, rows, dtype.itemsize, n_nets)
     if n_nets > 1:

@@ -84,17 +84,14 @@ class PopulationPlan(NamedTuple):
             if run is not None:
                 run.begin(choice.n_threads)
             else:
-                run = self._make_run(net)
+                codes = self.network.loss, self.metric
+                fit = self.network.layout.n_params, self.n_samples, self.shuffle, self.rule, codes
+                run = self.backend.PopulationRun(choice, net, *fit, self.dtype, self.precision)
             try:
                 yield team, run
             finally:
                 if self.device.is_host:
                     buffers.release(use, key, run, run.n_bytes)
-
-    def _make_run(self, net: NetSpec) -> Any:
-        n_params, codes = self.network.layout.n_params, (self.network.loss, self.metric)
-        given = net, n_params, self.n_samples, self.shuffle, self.rule, codes, self.dtype, self.precision
-        return self.backend.PopulationRun(self.choice, *given)
 
 
 @dataclass(frozen=True)
@@ -172,11 +169,6 @@ class Plan:
         work = module.make_workspace(choice, net, n_samples, False, dtype, precision)
         return cls(network, device, module, dtype, choice, net, work, "an evaluation", key)
 
-    @property
-    def n_threads(self) -> int:
-        """Number of threads, at most."""
-        return self.choice.n_threads
-
     def release(self) -> None:
         """Release the plan, with all its buffers, to the next fit or evaluation on this thread; this one is over."""
         if not self.device.is_host:
@@ -224,10 +216,6 @@ class Plan:
 
         call("formulas.counter_rng.draw_order", None, n_samples, seed, epoch, self.work.words, self.work.order)
 
-    def place(self, data: Samples) -> Samples:
-        """Return the samples on the plan's device; samples that do not fit on it stay on the host."""
-        return self.backend.place(data)
-
     def train(
         self,
         team,
@@ -272,5 +260,5 @@ class Plan:
     def _own_team(self) -> Any:
         team = self.scratch.get("team")
         if team is None:
-            team = self.scratch["team"] = self.backend.ThreadTeam(self.n_threads)
+            team = self.scratch["team"] = self.backend.ThreadTeam(self.choice.n_threads)
         return team

@@ -24,38 +24,25 @@ def choose_unrolled(
 ) -> int:
     """Choose whether generated code does the next n_steps steps of a net: one of UNROLLED_*. Counts the steps.
 
-    Compiling takes a few tenths of a second, the first time in a process some seconds more, in which Numba is loaded;
-    loading what another process has compiled takes some milliseconds.
+    One net can have unrolled code if a batch fits into one vector, and the code is not too long. Settings for which
+    there is none, such as l2, are found in kernels/cpu/unrolled/compiled.py. Compiling takes a few tenths of a second,
+    the first time in a process some seconds more, in which Numba is loaded; loading what another process has compiled
+    takes some milliseconds.
     """
     if (
-        not is_tiny(network, config.batch_size)
+        network.layout.n_params > thresholds.UNROLLED_UP_TO_PARAMS
+        or config.batch_size > thresholds.UNROLLED_UP_TO_ROWS
         or n_samples > thresholds.UNROLLED_UP_TO_SAMPLES
         or config.rule == NO_UPDATE
     ):
         return UNROLLED_NEVER
     one_sample = config.batch_size == 1
     architecture = network.layer_sizes, network.activation_codes, network.loss, config.rule, one_sample, dtype
-    done = _steps_done.get(architecture, 0)
+    done = max(_steps_done.get(architecture, 0), thresholds.COMPILE_UNROLLED_AFTER if _compiles_at_once else 0)
     _steps_done[architecture] = done + n_steps
     if compiles and done >= thresholds.COMPILE_UNROLLED_AFTER:
         return UNROLLED_ALWAYS
     return UNROLLED_IF_ON_DISK if done >= thresholds.LOAD_UNROLLED_AFTER else UNROLLED_NEVER
-
-
-def steps_to_unrolled(network: Network, batch_size: int) -> int:
-    """Return the number of steps of an architecture after which its generated code is compiled; 0 for nets that are not
-    tiny.
-    """
-    return thresholds.COMPILE_UNROLLED_AFTER if is_tiny(network, batch_size) else 0
-
-
-def is_tiny(network: Network, batch_size: int) -> bool:
-    """Whether one net can have unrolled code: a batch fits into one vector, and the code is not too long.
-
-    Settings for which there is none, such as l2, are found in kernels/cpu/unrolled/compiled.py.
-    """
-    is_small = network.layout.n_params <= thresholds.UNROLLED_UP_TO_PARAMS
-    return is_small and batch_size <= thresholds.UNROLLED_UP_TO_ROWS
 
 
 def choose_unrolled_nets(network: Network, samples: int, compiles: bool = True) -> int:
@@ -63,13 +50,13 @@ def choose_unrolled_nets(network: Network, samples: int, compiles: bool = True) 
     architecture = network.layer_sizes, network.activation_codes, network.loss
     work = _nets_work.get(architecture, 0) + samples * (network.layout.products + thresholds.NET_STEP_WORK)
     _nets_work[architecture] = work
-    is_much = work >= thresholds.COMPILE_UNROLLED_NETS_FROM
-    return UNROLLED_ALWAYS if compiles and (is_much or _compiles_at_once) else UNROLLED_IF_ON_DISK
+    is_much = _compiles_at_once or work >= thresholds.COMPILE_UNROLLED_NETS_FROM
+    return UNROLLED_ALWAYS if compiles and is_much else UNROLLED_IF_ON_DISK
 
 
 @contextmanager
-def unrolled_nets_at_once() -> Iterator[None]:
-    """Context in which the first fit of a population's architecture compiles its unrolled code, however small it is."""
+def unrolled_at_once() -> Iterator[None]:
+    """Context in which fits of an architecture compile its unrolled code, however small they are; later fits use it."""
     global _compiles_at_once
     before, _compiles_at_once = _compiles_at_once, True
     try:

@@ -98,7 +98,7 @@ class OneNet:
         if is_first and not self.task.is_population:
             self.records.history.settings = self.task.description(n_threads=plan.choice.n_threads)  # type: ignore[assignment]
         self._stack.callback(plan.release)
-        self.data = plan.place(block.data)
+        self.data = plan.backend.place(block.data)
         state = self._carried_array
         if state is None:
             state = plan.get_or_make("state", lambda: aligned_zeros((MOST_STATE, len(self.host_params)), plan.dtype))

@@ -82,7 +82,7 @@ def _evaluate_one_by_one(network, device, params, data, strides, precision, memb
     padded = network.layout.padded(params.dtype)
     with device.on():
         plan = Plan.for_evaluation(network, device, params.dtype, data.n_samples, precision=precision)
-        data = plan.place(data)
+        data = plan.backend.place(data)
         for i, net in enumerate(members):
             padded[: params.shape[1]] = params[net]
             net_output = output[i * size : (i + 1) * size] if output.size else output

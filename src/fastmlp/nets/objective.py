@@ -29,7 +29,7 @@ class Objective:
             self._plan = plan = Plan.for_training(
                 network, net.device, net.dtype, data.n_samples, batch_size, False, precision=net.precision
             )
-            self._data = plan.place(data)
+            self._data = plan.backend.place(data)
             self._state = plan.make_state(net.padded_params, np.empty(0, net.dtype), np.empty(1), np.empty(1))
         self._config = TrainConfig(
             batch_size, False, 0, NO_UPDATE, np.zeros(len(HYPER)), np.ones(1), False, np.zeros(0)
@@ -42,11 +42,11 @@ class Objective:
         net.params[:] = params
         gradient = np.zeros_like(net.params)
         state.scalars[:, DIVERGED] = 0.0
-        with net.device.on(), buffers.borrow_team(backend, plan.n_threads) as team:
+        with net.device.on(), buffers.borrow_team(backend, plan.choice.n_threads) as team:
             if state.params is not net.padded_params:
                 state.params[:] = backend.to_device(net.padded_params)
             for step, fraction in enumerate(self._fractions):
-                plan.train(team, plan.n_threads, self._data, self._config, state, step, 1)
+                plan.train(team, plan.choice.n_threads, self._data, self._config, state, step, 1)
                 if state.scalars[0, DIVERGED]:
                     return float("inf"), np.zeros_like(gradient)
                 gradient += backend.to_host(state.grads)[: len(gradient)] * net.dtype.type(fraction)

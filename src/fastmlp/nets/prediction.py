@@ -61,7 +61,7 @@ def predict(features: np.ndarray, params: np.ndarray, network: Network, plan_for
     last.forget()
     data, flat, plan = inputs_only(features), output.reshape(-1), plan_for(n)
     plan.evaluate_alone(data, params, flat)
-    if plan.n_threads > 1:
+    if plan.choice.n_threads > 1:
         plan.release()
     elif is_repeated:  # preparing takes longer than three calls, so it waits for the second call
         last.plan = plan
@@ -98,7 +98,7 @@ def predict_nets(
         plan, data = plan_for(n), inputs_only(features)
         for net, of_net in zip(members.tolist(), output, strict=True):
             plan.evaluate_alone(data, params[net], of_net)
-        if plan.n_threads == 1:
+        if plan.choice.n_threads == 1:
             last_of_nets.call = params, n, None, network
         plan.release()
         return

@@ -51,7 +51,7 @@ class SingleNetBase(NetBase):
     def _evaluate(self, data: Samples, output: Any) -> tuple[float, float]:
         with self.device.on():
             plan = self._plan_for(data.n_samples)
-            scores = plan.evaluate_alone(plan.place(data), self._padded, output)
+            scores = plan.evaluate_alone(plan.backend.place(data), self._padded, output)
             plan.release()
             return scores
 

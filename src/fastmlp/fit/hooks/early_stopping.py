@@ -190,7 +190,7 @@ class EndByRecords(Hook):
             replayed.restore(net.train_state)
             if self._n_replayed:  # never more than a call has
                 n_batches = net.n_batches
-                net.call_kernel(net.plan.n_threads, replayed.epoch * n_batches, self._n_replayed * n_batches)
+                net.call_kernel(net.plan.choice.n_threads, replayed.epoch * n_batches, self._n_replayed * n_batches)
 
     @property
     def _best_epoch(self) -> int | None:

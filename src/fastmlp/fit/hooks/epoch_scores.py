@@ -22,7 +22,7 @@ class Validation(Hook):
         plan = fit.validation_plan
         assert plan is not None
         self._net: OneNet = fit.engine
-        self._plan, self._data = plan, plan.place(fit.engine.task.held_out)
+        self._plan, self._data = plan, plan.backend.place(fit.engine.task.held_out)
         self._no_output = np.empty(0, plan.dtype)
 
     def limit(self, n: int) -> int:
@@ -53,7 +53,7 @@ class OutputFunction:
         if self._plan is None:
             shown = network.with_logits if self._logits else network
             self._plan = Plan.for_evaluation(shown, task.device, task.dtype, data.n_samples, precision=task.precision)
-            self._data = data = self._plan.place(data)
+            self._data = data = self._plan.backend.place(data)
         kind = np.ndarray if on_host_here else type(data.X)
         output = kind((data.n_samples, network.n_outputs), task.dtype)
         self._plan.evaluate_alone(data, self._net.host_params, output.reshape(-1))

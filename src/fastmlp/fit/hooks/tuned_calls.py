@@ -104,7 +104,7 @@ class TunedCalls(Hook):
 
     def _make(self) -> CallAutotuner:
         plan, n_params = self._net.plan, self._net.train_state.params.size
-        return CallAutotuner(plan.n_threads, self._net.block.batch_size * plan.network.layout.products, n_params)
+        return CallAutotuner(plan.choice.n_threads, self._net.block.batch_size * plan.network.layout.products, n_params)
 
     def after(self) -> str:
         self._tuner.record(*self._net.last_call)

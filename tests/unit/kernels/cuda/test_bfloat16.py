@@ -4,6 +4,9 @@ Now and then a number near the middle between two numbers of bfloat16 is rounded
 other in float64: results are not always as close as float32 is.
 """
 
+from functools import partial
+from unittest import mock
+
 import numpy as np
 import pytest
 from cuda_cases import OPTIMIZERS, assert_follows, follow, own, reference_of
@@ -12,11 +15,12 @@ from reference_bfloat16 import RoundedMLP, rounded
 from reference_net import ReferenceMLP
 
 from fastmlp import MLP, SGD, Population
-from fastmlp.execution.gpu_costs import BY_LAYERS, ESTIMATED_COSTS, IN_BLOCKS, using
+from fastmlp.execution.gpu_costs import BY_LAYERS, ESTIMATED_COSTS, IN_BLOCKS
 from fastmlp.kernels.formulas.counter_rng import fit_seed
 from fastmlp.schedules import Cosine
 
 CLOSE, FAR = 6e-4, 6e-4  # to the rounded reference, and to one that rounds nothing, relative to a gradient or a fit
+using_costs = partial(mock.patch, "fastmlp.execution.gpu_costs.ESTIMATED_COSTS")
 SIZES = (5, 131, 33, 3)  # of which no layer but the first begins on 16 bytes in the parameters
 LARGE = (5, 257, 35, 3)  # a net of a population that a block cannot evaluate
 N_NETS = (1, 2)
@@ -25,7 +29,7 @@ N_NETS = (1, 2)
 @pytest.fixture(autouse=True)
 def layers(cuda):
     """All nets train layer by layer, or batched."""
-    with using(BY_LAYERS):
+    with using_costs(BY_LAYERS):
         yield
 
 
@@ -155,7 +159,7 @@ def test_gpus_without_bfloat16_are_refused(emulated_cuda, n_nets, rng):
 def test_nets_in_blocks_train_in_float32(cuda, n_nets, rng):
     """They train in one launch, and operands in bfloat16 would not be faster."""
     (X, y), sizes = samples(rng, 20, (4, 16, 3)), (4, 16, 3)
-    with using(IN_BLOCKS):
+    with using_costs(IN_BLOCKS):
         nets, exact = make(n_nets, sizes), make(n_nets, sizes, precision="exact")
         for each in (nets, exact):
             each.fit(X, y, epochs=2, batch_size=8, optimizer=SGD(0.1), verbose=0)
@@ -170,7 +174,7 @@ def test_large_nets_train_in_bfloat16_by_themselves(cuda, n_nets, sizes, rng):
     net, start = (nets.net(0), nets.params[0].copy()) if n_nets > 1 else (nets, nets.params.copy())
     exact = reference_of(net.network, start)
     follow(exact, X, y, seed=fit_seed(net.seed, 0), shuffle=True, **fit)
-    with using(ESTIMATED_COSTS):
+    with using_costs(ESTIMATED_COSTS):
         assert_follows(nets, X, y, kind=RoundedMLP, tolerance=1e-3, **fit)
     far = np.linalg.norm(np.atleast_2d(nets.params)[0] - exact.params)
     assert 2e-3 < far / np.linalg.norm(exact.params - start) < 5e-2

@@ -175,19 +175,20 @@ def test_windows_smaller_than_the_population_change_no_result(emulated_cuda, lan
 )
 def test_windows_fit_into_any_amount_of_memory(emulated_cuda, monkeypatch, windows, request, sizes, n, limit, settings):
     """The bytes of a net that windows are sized by are those that it takes."""
-    from fastmlp.execution.gpu_costs import BY_LAYERS, IN_BLOCKS, using
+    from fastmlp.execution import gpu_costs
+    from fastmlp.execution.gpu_costs import BY_LAYERS, IN_BLOCKS
     from fastmlp.kernels.cuda.population import train
 
     monkeypatch.setattr(train, "shared_limit", lambda: 4000)
     emulated_cuda.settings.limit = limit
-    with using(BY_LAYERS if "dropout" in settings else IN_BLOCKS):
-        nets = Population(sizes, n, device="cuda", **settings)
-        fit = {"epochs": 3, "batch_size": 16, "validation_data": (X_NEW, Y_NEW), "early_stopping": 5, "verbose": 0}
-        result = nets.fit(X, Y, optimizer=Adam(0.01), **fit)
-        assert len(windows) > 1
-        assert (result.epochs == 3).all()
-        assert np.isfinite(nets.predict(X)).all()
-        assert np.isfinite(nets.evaluate(X, Y)["loss"]).all()
+    monkeypatch.setattr(gpu_costs, "ESTIMATED_COSTS", BY_LAYERS if "dropout" in settings else IN_BLOCKS)
+    nets = Population(sizes, n, device="cuda", **settings)
+    fit = {"epochs": 3, "batch_size": 16, "validation_data": (X_NEW, Y_NEW), "early_stopping": 5, "verbose": 0}
+    result = nets.fit(X, Y, optimizer=Adam(0.01), **fit)
+    assert len(windows) > 1
+    assert (result.epochs == 3).all()
+    assert np.isfinite(nets.predict(X)).all()
+    assert np.isfinite(nets.evaluate(X, Y)["loss"]).all()
 
 
 def test_too_little_memory_for_one_net_raises(emulated_cuda, monkeypatch):

@@ -132,7 +132,7 @@ def test_largest_nets_of_threads_compile_within_register_limits(sizes, n_state, 
 
     rule = max(code for code, row in enumerate(RULES) if row.n_state == n_state)
     net = describe_net(MLP(sizes, hidden_activation="gelu", device="cpu").network)
-    architecture = Architecture.of(net, 1, np.dtype(dtype))
+    architecture = Architecture(net, 1, np.dtype(dtype))
     most = THREAD_UP_TO_NUMBERS[np.dtype(dtype).itemsize]
     assert 0.7 * most <= architecture.n_params * (2 + n_state) <= most
     compile_training(architecture, Shape.of_threads(), rule, **dict.fromkeys(SWITCHES, True))

@@ -1,5 +1,7 @@
 """Training, gradients and outputs in every kernel family, compared with the float64 reference."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from cuda_cases import HIDDEN_NAMES, OPTIMIZERS, Place, assert_follows, own, reference_of
@@ -11,9 +13,9 @@ from tolerances import TOLERANCES
 
 import fastmlp
 from fastmlp import MLP, SGD, Population
-from fastmlp.execution.gpu_costs import BY_LAYERS, using
+from fastmlp.execution.gpu_costs import BY_LAYERS
 from fastmlp.fit import one_net
-from fastmlp.fit.hooks import of_lanes
+from fastmlp.fit.hooks import nets_in_lanes
 from fastmlp.kernels.formulas.losses import LOSSES
 from fastmlp.kernels.formulas.update_rules import RULES
 
@@ -28,7 +30,7 @@ def test_cases_have_every_loss_update_rule_and_hidden_activation():
 def short_calls(monkeypatch):
     """First calls of kernels that take a step, or an epoch of a population."""
     monkeypatch.setattr(one_net, "FIRST_CALL", 1)
-    monkeypatch.setattr(of_lanes, "FIRST_CALL_OF_DEVICE", 1)
+    monkeypatch.setattr(nets_in_lanes, "FIRST_CALL_OF_DEVICE", 1)
 
 
 @pytest.mark.parametrize("place, n_nets, name", FITS)
@@ -207,7 +209,7 @@ def test_many_outputs_match_the_reference(cuda, n_nets, loss, n, precision, rng)
     settings = {"loss": loss, "precision": precision, "hidden_activation": "tanh", "device": "cuda", "random_state": 0}
     X, y = rng.normal(size=(70, 5)), targets_for(loss, None, 70, n, rng)
     kind, tolerance = (RoundedMLP, 2e-3) if precision == "bfloat16" else (None, None)
-    with using(BY_LAYERS):
+    with mock.patch("fastmlp.execution.gpu_costs.ESTIMATED_COSTS", BY_LAYERS):
         nets = MLP((5, 9, n), **settings) if n_nets == 1 else Population((5, 9, n), n_nets, **settings)
         given = {} if kind is None else {"kind": kind, "tolerance": tolerance}
         assert_follows(nets, X, y, epochs=2, batch_size=40, optimizer=SGD(1.0), **given)
@@ -238,8 +240,8 @@ def test_first_calls_are_short_and_double(cuda, monkeypatch):
     asked, train_nets = [], backend.train_nets
     nets = Population((2, 2, 1), 100, device="cuda", random_state=0)
     monkeypatch.setattr(backend, "train_nets", lambda *job: (asked.append(job[-1]), train_nets(*job)))
-    monkeypatch.setattr(of_lanes, "FULL_DEVICE", 10)
-    monkeypatch.setattr(of_lanes, "FIRST_CALL_OF_DEVICE", 3.5 * 100 * 4 * nets.network.layout.products)
-    monkeypatch.setattr(of_lanes, "CALL_SECONDS", (1e9, 2e9))
+    monkeypatch.setattr(nets_in_lanes, "FULL_DEVICE", 10)
+    monkeypatch.setattr(nets_in_lanes, "FIRST_CALL_OF_DEVICE", 3.5 * 100 * 4 * nets.network.layout.products)
+    monkeypatch.setattr(nets_in_lanes, "CALL_SECONDS", (1e9, 2e9))
     nets.fit(rng_samples := np.ones((4, 2)), rng_samples[:, :1], epochs=40, optimizer=fastmlp.Adam(), verbose=0)
     assert asked[:4] == [3, 3, 6, 12]
