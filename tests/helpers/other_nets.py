@@ -90,7 +90,7 @@ def cases(name, source, activation, hidden) -> Iterator[Case]:
     yield case("learning_rate_too_high", "Adam at 5", long, *HEALTHY[:1])
     yield case("learning_rate_too_low", "Adam at 1e-6", make(source, epochs=60, optimizer=Adam(1e-6)))
     yield case("learning_rate_too_low", "descent at 1e-6", make(source, epochs=100, optimizer=SGD(1e-6)))
-    yield case("clip_norm_too_low", "clipped", make(source, epochs=200, optimizer=SGD(0.1, clip_norm=1e-5)))
+    yield case("learning_rate_too_low", "clipped", make(source, epochs=200, optimizer=SGD(0.1, clip_norm=1e-5)))
     yield case("weight_decay_too_high", "AdamW", make(source, epochs=300, optimizer=AdamW(0.01, weight_decay=30.0)))
     yield case("weight_decay_too_high", "l2 of 5", make(source, **fit, l2=5.0))
     yield case("dropout_too_high", "0.95", of(source, dropout=0.95, **fit | layers((16, 16))))

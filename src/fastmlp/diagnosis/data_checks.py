@@ -83,8 +83,7 @@ def check_data(X: np.ndarray, Y: np.ndarray) -> dict[str, Any]:
         linear_features = Xs
         if Xs.shape[1] > MAX_COLUMNS:
             linear_features = Xs @ rng.normal(size=(Xs.shape[1], MAX_COLUMNS)) / np.sqrt(Xs.shape[1])
-        one_hot = _is_one_hot(Y)
-        columns = max(1, Y.shape[1] - 1) if one_hot else Y.shape[1]
+        columns = max(1, Y.shape[1] - 1) if is_one_hot(Y) else Y.shape[1]
         results = [
             _quality(_cross_validated(linear_features, Y, folds), Y, folds, columns),
             _quality(_nearest_neighbours(Xs, Y), Y, np.zeros(n, np.int64), columns),
@@ -103,7 +102,7 @@ def check_data(X: np.ndarray, Y: np.ndarray) -> dict[str, Any]:
         "n_features": X.shape[1],
         "constant_inputs": int((~varies).sum()),
         "n_constant_targets": int((np.ptp(Y, axis=0) == 0).sum()),
-        "one_hot": _is_one_hot(Y),
+        "one_hot": is_one_hot(Y),
         "contradicted": contradicted,
         "linear": linear,
         "nearest_neighbours": neighbours,
@@ -135,7 +134,8 @@ def _moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return spread, centre, spread > 1e-9 * (1.0 + np.abs(centre))
 
 
-def _is_one_hot(Y: np.ndarray) -> bool:
+def is_one_hot(Y: np.ndarray) -> bool:
+    """Return whether each row of several columns has the higher of two values once."""
     low, high = Y.min(), Y.max()
     return Y.shape[1] > 1 and bool(((high == Y).sum(axis=1) == 1).all() and ((low == Y) | (high == Y)).all())
 

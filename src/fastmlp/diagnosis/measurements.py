@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import counted
 from .checked_inputs import CheckedSamples
 from .curvature import longest_first_step, measure_curvature
-from .data_checks import Bounds, check_data, output_bounds
+from .data_checks import Bounds, check_data, is_one_hot, output_bounds
 from .loss_curves import Curve, shape_of
 from .model_under_test import ModelUnderTest, sample_rows
 from .training_settings import TrainingSettings
@@ -100,6 +100,7 @@ def measure(
     places : where NaN or infinity may first arise, from 1 on, in words
     base_loss : loss of the best constant output
     floor : loss of outputs that equal their targets, mostly 0; records count from it
+    l2, dropout : penalty factor, and largest dropout rate of a hidden layer
     n_weights : number of weights
     narrowest : number of units in the narrowest hidden layer; 0 without a hidden layer
     is_linear : whether no hidden layer has a nonlinear activation
@@ -124,6 +125,8 @@ def measure(
             places=_places(model),
             base_loss=base,
             floor=floor,
+            l2=np.asarray(model.l2, np.float64),
+            dropout=model.dropped.max(axis=1, initial=0.0),
             n_weights=sum(W[0].size for W, _ in model.layers(model.params)) if model.has_weights else 0,
             narrowest=min(model.layout.layer_sizes[1:-1], default=0),
             is_linear=model.has_weights and all(row.name == "identity" for row in model.activations[:-1]),
@@ -192,9 +195,7 @@ def _of_outputs(model: ModelUnderTest, z: np.ndarray, out: np.ndarray, Y: np.nda
     """
     unknown, centred = np.full(len(out), np.nan), Y - Y.mean(axis=0)
     variance = (centred**2).mean()
-    values = np.unique(Y)
-    is_one_hot = Y.shape[1] > 1 and ((values[-1] == Y).sum(axis=1) == 1).all()
-    has_classes = len(values) == 2 and (Y.shape[1] == 1 or is_one_hot)
+    has_classes = len(np.unique(Y)) == 2 and (Y.shape[1] == 1 or is_one_hot(Y))
     with np.errstate(all="ignore"):
         out_centred = out - out.mean(axis=1, keepdims=True)
         norm = np.sqrt((out_centred**2).sum(axis=(1, 2)) * (centred**2).sum())

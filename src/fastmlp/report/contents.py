@@ -162,22 +162,16 @@ def _key_figures(page: Page, history: Any) -> None:
 def _verdict(page: Page, diagnosis: Any) -> None:
     page.section("Verdict")
     page.verdict(
-        str(diagnosis.title),
+        diagnosis.title,
         [
-            ("Doubt", getattr(diagnosis, "doubt", "")),
+            ("Doubt", diagnosis.doubt),
             ("What to do", diagnosis.remedy),
             ("How to confirm it", diagnosis.experiment),
-            ("Judged on", getattr(diagnosis, "judged_on", "")),
+            ("Judged on", diagnosis.judged_on),
         ],
-        {str(name).replace("_", " "): _evidence_text(value) for name, value in diagnosis.evidence.items()},
-        alarms=not getattr(diagnosis, "is_healthy", True),
+        {name: _setting(value) for name, value in diagnosis.evidence.items()},
+        alarms=not diagnosis.is_healthy,
     )
-
-
-def _evidence_text(value: Any) -> str:
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
-        return str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{float(value):.4g}"
 
 
 def _learning_curves(page: Page, history: Any) -> None:

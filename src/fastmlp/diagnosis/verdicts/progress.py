@@ -245,7 +245,7 @@ class Plateau(Verdict):
         at_saddle = 1.08 * downhill * ramp(m.skill, 0.12, 0.03) * ramp(m.skill, -0.3, -0.1)
         kind = np.maximum(ramp(m.skill, 0.03, 0.12), at_saddle) * (1.0 - 0.6 * wrong_learning_rate(m))
         below = 0.73 * is_at_rest * kind * m.stuck * m.learnable * (1.0 - 0.5 * m.stopped_early)
-        return np.maximum(below, collapsed(m) * (np.asarray(m.model.l2) <= LEAST_L2))
+        return np.maximum(below, collapsed(m) * (m.l2 <= LEAST_L2))
 
     def remedy(self, net: Net) -> str:
         down = -net.smallest_curvature

@@ -127,27 +127,32 @@ class LearningRateTooHigh(Verdict):
 
 
 class LearningRateTooLow(Verdict):
-    name, title = "learning_rate_too_low", "The learning rate is too low"
+    """A learning rate that is too low, or gradients that are clipped: both make steps too short."""
+
+    name, title = "learning_rate_too_low", "The learning rate or clip_norm is too low"
     evidence = (
-        "learning rate, longest first step, safe step, gain of a safe step, change of the loss, epochs, steps, "
-        "epochs left"
+        "learning rate, longest first step, safe step, clip norm, gradient, gain of a safe step, change of the loss, "
+        "epochs, steps, epochs left"
     )
-    test = "Train ten epochs from here with the higher rate: the loss should fall by more than in all so far."
+    test = "Train ten epochs from here with the longer steps: the loss should fall by more than in all so far."
 
     def confidence(self, m: Evidence) -> np.ndarray:
-        """Return the confidence that the learning rate is too low.
+        """Return the confidence that steps are too short.
 
         The loss falls slowly along a straight line, while one step with learning rate 1 / largest curvature would gain
         as much as many epochs. With dropout, whose noise hides such a line, the loss is still near its first value.
+        Clipped gradients may change so little that the records stand still.
         """
         is_plain, shorter = m.is_plain_descent, safe_rate_ratio(m)
         straight = ramp(m.back_and_forth, 3.0, 1.2) * (m.change > 0) * (m.last_record < m.first_record)
         slow = np.maximum(log_ramp(safe_step_epochs(m), 15.0, 60.0), log_ramp(shorter, 20.0, 100.0) * is_plain)
-        slow = slow * (ramp(shorter, 3.0, 10.0) if is_plain else 1.0) * (1.0 - clipped(m))
+        slow = slow * (ramp(shorter, 3.0, 10.0) if is_plain else 1.0)
         long = np.maximum(ramp(m.epochs, 8, 40), log_ramp(m.n_steps, 50, 400) * (1.0 - m.falling))
         could = ramp(m.gain, 0.005, 0.02)
         symptoms = np.where(m.mask_noise > 0, untrained(m) * long, straight * slow * long * could)
-        symptoms = np.maximum(symptoms, self._hardly_moved(m) * (1.0 - clipped(m)) * could)
+        symptoms = np.maximum(symptoms, self._hardly_moved(m) * could)
+        creeps = log_ramp(safe_step_epochs(m), 15.0, 60.0) * ramp(m.swing, 0.05, 0.01) * ramp(m.gain, 0.001, 0.005)
+        symptoms = np.maximum(symptoms, clipped(m) * creeps)
         symptoms = symptoms * (1.0 - 0.5 * decayed(m))  # which explains that the loss stands, too
         return 0.87 * symptoms * m.stuck * m.learnable
 
@@ -157,7 +162,12 @@ class LearningRateTooLow(Verdict):
         return log_ramp(travelled, 0.7, 0.15) * log_ramp(m.n_steps, 50.0, 300.0)
 
     def remedy(self, net: Net) -> str:
-        safe, rate = net.safe_step, net.learning_rate
+        safe, rate, clip, length = net.safe_step, net.learning_rate, net.clip_norm, net.gradient
+        if net(clipped) > 0.5:
+            return (
+                f"Raise clip_norm from {number(clip)} to {number(2 * length)}, or leave it out: the gradient is "
+                f"{number(length)} long, so clipping makes each step {number(length / clip)} times shorter."
+            )
         if not np.isfinite(rate):
             return (
                 f"Raise the learning rate, first by a factor of 30; for plain gradient descent {number(safe)} suits "
@@ -186,24 +196,6 @@ def wrong_learning_rate(m: Evidence) -> np.ndarray:
     """Return the confidence that a wrong learning rate explains a loss that stands still or falls slowly."""
     either = np.maximum(LearningRateTooLow().confidence(m), LearningRateTooHigh().confidence(m))
     return ramp(either, 0.4, 0.7) * (1.0 - m.falling * (1.0 - m.oversteps))
-
-
-class ClipNormTooLow(Verdict):
-    name, title = "clip_norm_too_low", "Gradients are clipped too short"
-    evidence = "clip norm, gradient, learning rate, change of the loss, gain of a safe step, epochs"
-    test = "Train ten epochs from here without clip_norm: the loss should fall by more than in all so far."
-
-    def confidence(self, m: Evidence) -> np.ndarray:
-        """Return the confidence that clipped steps need many epochs for the gain of one unclipped step."""
-        creeps = log_ramp(safe_step_epochs(m), 15.0, 60.0) * ramp(m.swing, 0.05, 0.01)
-        return 0.88 * clipped(m) * creeps * ramp(m.gain, 0.001, 0.005) * m.stuck * m.learnable
-
-    def remedy(self, net: Net) -> str:
-        clip, length = net.clip_norm, net.gradient
-        return (
-            f"Raise clip_norm from {number(clip)} to {number(2 * length)}, or leave it out: the gradient is "
-            f"{number(length)} long, so clipping makes each step {number(length / clip)} times shorter."
-        )
 
 
 def decayed(m: Evidence) -> np.ndarray:
@@ -256,12 +248,12 @@ class BrokenUpdates(Verdict):
             elsewhere = np.abs(np.log(m.last_record / m.excess))
         standing = stands_still(m) * (1.0 - overshoots(m)) * ramp(m.swing, 0.05, 0.01)
         standing = standing * (m.mask_noise == 0)  # with dropout, training follows the gradient under masks
-        known = (LearningRateTooLow().confidence(m), ClipNormTooLow().confidence(m), decayed(m))
+        known = np.maximum(LearningRateTooLow().confidence(m), decayed(m))
         # Records are no losses of samples that the fit has held out or weighted.
         has_other_samples = m.n_samples > m.n_training_samples > 0 or m.weighted
         other_loss = log_ramp(np.exp(elsewhere), 1.6, 3.0) * ramp(m.excess / m.base_excess, 0.2, 0.5)
         other_loss = other_loss * (m.last_record < m.excess) * (not has_other_samples)
-        either = np.maximum(standing * (1.0 - np.max(known, axis=0)), other_loss)
+        either = np.maximum(standing * (1.0 - known), other_loss)
         return 0.91 * either * (m.epochs >= 20) * m.stuck
 
     def _has_wrong_sign(self, net: Net) -> bool:
@@ -295,4 +287,4 @@ class BrokenUpdates(Verdict):
         )
 
 
-STEPS = LearningRateTooHigh(), LearningRateTooLow(), ClipNormTooLow(), BrokenUpdates()
+STEPS = LearningRateTooHigh(), LearningRateTooLow(), BrokenUpdates()

@@ -31,15 +31,6 @@ class Net:
         """Return the value of this net of a function of the evidence on all nets."""
         return self.of(function(self.all))
 
-    @property
-    def dropout(self) -> float:
-        """Largest dropout rate among the hidden layers."""
-        return float(self.model.dropped[self.k].max(initial=0.0))
-
-    @property
-    def l2(self) -> float:
-        return float(self.of(self.model.l2))
-
 
 class Verdict(ABC):
     """A verdict on nets: subclasses say what it is called, when it holds, what to show and what to do.

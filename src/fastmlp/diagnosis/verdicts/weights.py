@@ -26,7 +26,7 @@ def collapsed(m: Evidence) -> np.ndarray:
 
 def penalised(m: Evidence) -> np.ndarray:
     """Return the confidence that weight decay, or an L2 penalty, takes away what the net learns."""
-    by_l2 = (np.asarray(m.model.l2) > LEAST_L2) * collapsed(m) / 0.74 * 0.87
+    by_l2 = (m.l2 > LEAST_L2) * collapsed(m) / 0.74 * 0.87
     return np.maximum(decayed(m), by_l2)
 
 
