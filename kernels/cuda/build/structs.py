@@ -92,9 +92,6 @@ class Squares(IntEnum):
 
 
 POSITIONS = {
-    "N_PROGRESS_SCALARS": len(ProgressScalar),
-    "N_PROGRESS_COUNTERS": len(ProgressCounter),
-    **{f"PROGRESS_{place.name}": place.value for place in (*ProgressScalar, *ProgressCounter)},
     "N_CHUNK_SUMS": len(ChunkSum),
     **{f"SUM_{place.name}": place.value for place in ChunkSum},
     "N_SQUARES": len(Squares),

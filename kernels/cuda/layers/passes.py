@@ -163,11 +163,6 @@ class Passes:
         self._dW = self._matrices(grads, starts) if grads is not None else []
         self._W = self._matrices(params, starts) if self.W is None else self._matrices(self.W, self.operands.weights_at)
 
-    def unbind(self) -> None:
-        """Release the parameters."""
-        self._params = self._grads = None
-        self._b, self._dW, self._W = [], [], []
-
     def _matrices(self, flat: Any, starts: Any) -> list[Any]:
         """Return each layer's (n_nets, fan_in, fan_out) in the vectors of all nets.
 

@@ -43,20 +43,8 @@ struct BatchedNet : NetVectors<N> {
     return added(held_out_sums, n_held_out_sums, SUM_EPOCH_LOSS, SUM_EPOCH_N_CORRECT);
   }
 
-  __device__ T penalty() const {
-    const T* p = params();
-    double sum = 0.0;
-    for (int q = threadIdx.x; q < N_PARAMS; q += N)
-      if (is_weight(q)) sum += double(p[q]) * double(p[q]);
-    return T(0.5 * hyper[HYPER_L2] * block_sum<N>(sum));
-  }
-
-  __device__ T total() const {
-    const T* p = params();
-    T sum = T(0);
-    for (int q = threadIdx.x; q < N_PARAMS; q += N) sum += p[q];
-    return block_sum<N>(sum);
-  }
+  __device__ T penalty() const { return this->template penalty_of<double>(params(), hyper[HYPER_L2]); }
+  __device__ T total() const { return this->template total_of<T>(params()); }
 
   __device__ void save(T* target) {
     if (target == params()) stays = true;

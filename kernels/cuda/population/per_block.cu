@@ -33,19 +33,8 @@ struct BlockNet : NetVectors<THREADS> {
   }
 
   __device__ void save(T* target) const { copy(m.p, target); }
-
-  __device__ T total() const {
-    T sum = T(0);
-    for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) sum += m.p[q];
-    return block_sum<THREADS>(sum);
-  }
-
-  __device__ T penalty() const {
-    T sum = T(0);
-    for (int q = threadIdx.x; q < N_PARAMS; q += THREADS)
-      if (is_weight(q)) sum += m.p[q] * m.p[q];
-    return T(0.5) * T(hyper[HYPER_L2]) * block_sum<THREADS>(sum);
-  }
+  __device__ T total() const { return total_of<T>(m.p); }
+  __device__ T penalty() const { return penalty_of<T>(m.p, hyper[HYPER_L2]); }
 
   __device__ void shuffle(long long epoch) {
     const long long n = job.n_samples;
@@ -290,30 +279,7 @@ struct BlockNet : NetVectors<THREADS> {
 
   __device__ void update(const Settings<T>& of_net, T l2, T clip_norm) {
     if (RULE == NO_UPDATE) return copy(m.g, job.grads);
-    if (PENALISED) {
-      for (int q = threadIdx.x; q < N_PARAMS; q += THREADS)
-        if (is_weight(q)) m.g[q] += l2 * m.p[q];
-      __syncthreads();
-    }
-    T clip = T(1);
-    if (CLIPPED) {
-      T squares = T(0);
-      for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) squares += m.g[q] * m.g[q];
-      squares = block_sum<THREADS>(squares);
-      if (squares < INFINITY) {
-        clip = clip_factor(clip_norm, squares);
-      } else {  // the same branch for all threads
-        double scaled_squares = 0.0;
-        for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) scaled_squares += scaled_square(m.g[q]);
-        clip = huge_clip_factor(clip_norm, block_sum<THREADS>(scaled_squares));
-      }
-    }
-    for (int q = threadIdx.x; q < N_PARAMS; q += THREADS) {
-      const T gradient = m.g[q] * (LAYERED ? clip * T(job.layer_factors[part_of(q)]) : clip);
-      const Settings<T> h = LAYERED ? settings_of_part(of_net, job.layer_factors, part_of(q)) : of_net;
-      const T value = PENALISED && is_weight(q) ? m.p[q] * h.decay : m.p[q];
-      update_with_state<N_STATE>(RULE, value, gradient, m.p + q, m.state + q, N_PADDED, h);
-    }
+    update_by_rule(job, m.p, m.g, m.state, N_PADDED, of_net, l2, clip_norm);
     __syncthreads();
   }
 };

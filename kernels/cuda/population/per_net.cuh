@@ -11,10 +11,11 @@
 //   penalty()                          l2 / 2 times the sum of squared weights
 //   update(h, l2, clip_norm)           one step of the update rule
 //   total()                            the sum of its parameters
-//   total_of(params)                   the sum of a parameter vector in global memory, at full precision
-//   save(target)  copy(source, target) write its parameters, or those at `source`, to global memory
-//   exchange(a, b)                     two parameter vectors in global memory
+//   save(target)                       write its parameters to global memory
 //   validate()                         sums of losses and correct samples over the held-out samples
+// and, from NetVectors,
+//   total_of(params)                   the sum of a parameter vector in global memory, at full precision
+//   copy(source, target)  exchange(a, b)     parameter vectors in global memory
 // All threads of a net call each of these together and get the same numbers. leads(): whether a thread writes records.
 //
 // SCHEDULED: whether job.factors has a factor on the learning rate per step. PARAMS_STRIDE: elements from one net's vector to the next one's. FIXED_ROWS: number of samples in every batch, if the
@@ -24,13 +25,22 @@ struct Sums {
   T loss, n_correct;
 };
 
-// Vectors of a net's parameters in global memory, by the N threads of a block that have the net, or by one thread of it.
-// Each thread reads only what it has written itself.
+// Vectors of a net's parameters, by the N threads of a block that have the net, or by one thread of it, whose loops are
+// unrolled: then a vector may be in registers. Each thread reads only what it has written itself.
 template <int N>
 struct NetVectors {
+  static constexpr int UNROLLED = N == 1 ? N_PARAMS : 4;
+
   __device__ __forceinline__ static int first() { return N == 1 ? 0 : threadIdx.x; }
 
+  template <typename V>
+  __device__ __forceinline__ static V sum_over_threads(V v) {
+    if constexpr (N > 1) v = block_sum<N>(v);
+    return v;
+  }
+
   __device__ __forceinline__ void copy(const T* source, T* target) const {
+#pragma unroll(UNROLLED)
     for (int q = first(); q < N_PARAMS; q += N) target[q] = source[q];
   }
 
@@ -41,40 +51,81 @@ struct NetVectors {
     }
   }
 
-  __device__ __forceinline__ double total_of(const T* params) const {
-    double sum = 0.0;
+  template <typename V = double>
+  __device__ __forceinline__ V total_of(const T* params) const {
+    V sum = V(0);
+#pragma unroll(UNROLLED)
     for (int q = first(); q < N_PARAMS; q += N) sum += params[q];
-    if constexpr (N > 1) sum = block_sum<N>(sum);
-    return sum;
+    return sum_over_threads(sum);
+  }
+
+  // l2 / 2 times the sum of the squared weights, which is added up in V.
+  template <typename V>
+  __device__ __forceinline__ T penalty_of(const T* params, double l2) const {
+    V sum = V(0);
+#pragma unroll(UNROLLED)
+    for (int q = first(); q < N_PARAMS; q += N)
+      if (is_weight(q)) sum += V(params[q]) * V(params[q]);
+    return T(V(0.5) * V(l2) * sum_over_threads(sum));
+  }
+
+  // One step of the update rule for parameters p with gradients g. State value k of parameter q: state[k * stride + q].
+  __device__ __forceinline__ void update_by_rule(
+      const Job& job, T* p, T* g, T* state, int stride, const Settings<T>& of_net, T l2, T clip_norm) const {
+    if (PENALISED)
+#pragma unroll(UNROLLED)
+      for (int q = first(); q < N_PARAMS; q += N)
+        if (is_weight(q)) g[q] += l2 * p[q];
+    T clip = T(1);
+    if (CLIPPED) {
+      T squares = T(0);
+#pragma unroll(UNROLLED)
+      for (int q = first(); q < N_PARAMS; q += N) squares += g[q] * g[q];
+      squares = sum_over_threads(squares);
+      if (squares < INFINITY) {
+        clip = clip_factor(clip_norm, squares);
+      } else {  // the same branch for all threads
+        double scaled_squares = 0.0;
+#pragma unroll(UNROLLED)
+        for (int q = first(); q < N_PARAMS; q += N) scaled_squares += scaled_square(g[q]);
+        clip = huge_clip_factor(clip_norm, sum_over_threads(scaled_squares));
+      }
+    }
+#pragma unroll(UNROLLED)
+    for (int q = first(); q < N_PARAMS; q += N) {
+      const T gradient = CLIPPED || LAYERED ? g[q] * (LAYERED ? clip * T(job.layer_factors[part_of(q)]) : clip) : g[q];
+      const Settings<T> h = LAYERED ? settings_of_part(of_net, job.layer_factors, part_of(q)) : of_net;
+      const T value = PENALISED && is_weight(q) ? p[q] * h.decay : p[q];
+      update_with_state<N_STATE>(RULE, value, gradient, p + q, state + q, stride, h);
+    }
   }
 };
 
-// State that is carried from launch to launch. Its fields are in the order of ProgressScalar and ProgressCounter of
-// build/structs.py, which give each field's position in Job's scalars and counters.
-struct Progress {
+// State that is carried from launch to launch: the numbers and integers that a net has in Job's scalars and counters, in
+// the order of ProgressScalar and ProgressCounter of build/structs.py.
+struct ProgressScalars {
   double power1, power2;   // powers of Adam's betas, at full precision
   double last_loss;        // objective at the last step
   double best_value;       // lowest monitored value so far
   double loss, n_correct;  // sums of the epoch so far; at its end, of the whole epoch
+};
+
+struct ProgressCounters {
   long long steps, best_epoch, next_record, status;
+};
+
+struct Progress : ProgressScalars, ProgressCounters {
   T bias_correction1, bias_correction2;  // of float: 1 minus each power after a step of this launch; before, 0
 };
 
 __device__ __forceinline__ Progress load_progress(const Job& job, long long slot) {
-  const double* d = job.scalars + N_PROGRESS_SCALARS * slot;
-  const long long* n = job.counters + N_PROGRESS_COUNTERS * slot;
-  return {d[PROGRESS_POWER1], d[PROGRESS_POWER2], d[PROGRESS_LAST_LOSS], d[PROGRESS_BEST_VALUE],
-          d[PROGRESS_LOSS], d[PROGRESS_N_CORRECT], n[PROGRESS_STEPS], n[PROGRESS_BEST_EPOCH],
-          n[PROGRESS_NEXT_RECORD], n[PROGRESS_STATUS], T(0), T(0)};
+  return {reinterpret_cast<const ProgressScalars*>(job.scalars)[slot],
+          reinterpret_cast<const ProgressCounters*>(job.counters)[slot], T(0), T(0)};
 }
 
 __device__ __forceinline__ void store_progress(const Job& job, long long slot, const Progress& s) {
-  double* d = job.scalars + N_PROGRESS_SCALARS * slot;
-  long long* n = job.counters + N_PROGRESS_COUNTERS * slot;
-  d[PROGRESS_POWER1] = s.power1, d[PROGRESS_POWER2] = s.power2, d[PROGRESS_LAST_LOSS] = s.last_loss,
-  d[PROGRESS_BEST_VALUE] = s.best_value, d[PROGRESS_LOSS] = s.loss, d[PROGRESS_N_CORRECT] = s.n_correct;
-  n[PROGRESS_STEPS] = s.steps, n[PROGRESS_BEST_EPOCH] = s.best_epoch, n[PROGRESS_NEXT_RECORD] = s.next_record,
-  n[PROGRESS_STATUS] = s.status;
+  reinterpret_cast<ProgressScalars*>(job.scalars)[slot] = s;
+  reinterpret_cast<ProgressCounters*>(job.counters)[slot] = s;
 }
 
 // Settings of one net, in the type its kernel computes in; `hyper` holds them at full precision.

@@ -31,24 +31,10 @@ struct ThreadNet : NetVectors<1> {
   __device__ __forceinline__ void load_sums() {}  // launches of populations end with an epoch
   __device__ __forceinline__ void store_sums() const {}
 
-  __device__ __forceinline__ void save(T* target) const {
-#pragma unroll
-    for (int q = 0; q < N_PARAMS; ++q) target[q] = p[q];
-  }
-
-  __device__ __forceinline__ T total() const {
-    T sum = T(0);
-#pragma unroll
-    for (int q = 0; q < N_PARAMS; ++q) sum += p[q];
-    return sum;
-  }
-
+  __device__ __forceinline__ void save(T* target) const { copy(p, target); }
+  __device__ __forceinline__ T total() const { return total_of<T>(p); }
   __device__ __forceinline__ T penalty() const {
-    T sum = T(0);
-#pragma unroll
-    for (int q = 0; q < N_PARAMS; ++q)
-      if (is_weight(q)) sum += p[q] * p[q];
-    return T(0.5) * T(job.hyper[owner * job.hyper_stride + HYPER_L2]) * sum;
+    return penalty_of<T>(p, job.hyper[owner * job.hyper_stride + HYPER_L2]);
   }
 
   __device__ __forceinline__ void shuffle(long long epoch) {
@@ -101,31 +87,7 @@ struct ThreadNet : NetVectors<1> {
   }
 
   __device__ __forceinline__ void update(const Settings<T>& of_net, T l2, T clip_norm) {
-    if (PENALISED)
-#pragma unroll
-      for (int q = 0; q < N_PARAMS; ++q)
-        if (is_weight(q)) g[q] += l2 * p[q];
-    T clip = T(1);
-    if (CLIPPED) {
-      T squares = T(0);
-#pragma unroll
-      for (int q = 0; q < N_PARAMS; ++q) squares += g[q] * g[q];
-      if (squares < INFINITY) {
-        clip = clip_factor(clip_norm, squares);
-      } else {
-        double scaled_squares = 0.0;
-#pragma unroll
-        for (int q = 0; q < N_PARAMS; ++q) scaled_squares += scaled_square(g[q]);
-        clip = huge_clip_factor(clip_norm, scaled_squares);
-      }
-    }
-#pragma unroll
-    for (int q = 0; q < N_PARAMS; ++q) {
-      const T gradient = CLIPPED || LAYERED ? g[q] * (LAYERED ? clip * T(job.layer_factors[part_of(q)]) : clip) : g[q];
-      const Settings<T> h = LAYERED ? settings_of_part(of_net, job.layer_factors, part_of(q)) : of_net;
-      const T value = PENALISED && is_weight(q) ? p[q] * h.decay : p[q];
-      update_with_state<N_STATE>(RULE, value, gradient, &p[q], &state[0][q], N_PARAMS, h);
-    }
+    update_by_rule(job, p, g, state[0], N_PARAMS, of_net, l2, clip_norm);
   }
 };
 

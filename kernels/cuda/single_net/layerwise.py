@@ -228,7 +228,6 @@ class LayerwiseWorkspace:
             if output.size:
                 width, found = passes.sizes[-1], passes.a[passes.top][0, :rows].reshape(-1)
                 output[first * width : (first + rows) * width] = found if is_on_device(output) else found.get()
-        passes.unbind()
         if not data.has_targets:
             return 0.0, 0.0
         n_sums = passes.chunks_of(min(self.rows, data.n_samples))

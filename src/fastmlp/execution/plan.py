@@ -173,11 +173,8 @@ class Plan:
         """Release the plan, with all its buffers, to the next fit or evaluation on this thread; this one is over."""
         if not self.device.is_host:
             return
-        n_bytes = self.scratch.get("bytes")
-        if n_bytes is None:
-            arrays = *self.work, *self.scratch.values()
-            n_bytes = self.scratch["bytes"] = sum(x.nbytes for x in arrays if isinstance(x, np.ndarray))
-        buffers.release(self.use, self.key, self, n_bytes)
+        n_bytes = lambda: sum(x.nbytes for x in (*self.work, *self.scratch.values()) if isinstance(x, np.ndarray))
+        buffers.release(self.use, self.key, self, self.get_or_make("bytes", n_bytes))
 
     def with_net(self, net: NetSpec) -> Plan:
         """Return this plan for another net of the same sizes; the two share all buffers."""
@@ -258,7 +255,4 @@ class Plan:
         return self.backend.repeat_prediction(self.choice, team, self.net, data, params, self.work, output)
 
     def _own_team(self) -> Any:
-        team = self.scratch.get("team")
-        if team is None:
-            team = self.scratch["team"] = self.backend.ThreadTeam(self.choice.n_threads)
-        return team
+        return self.get_or_make("team", lambda: self.backend.ThreadTeam(self.choice.n_threads))
