@@ -291,12 +291,16 @@ def choices_are_made_anew():
 
 
 @pytest.fixture(autouse=True)
-def unrolled_code_at_once(request, monkeypatch):
+def unrolled_code_at_once(request):
     """In tests and cases named "unrolled", the first fit of a population's architecture compiles its unrolled code."""
-    if "unrolled" in request.node.name:
-        from fastmlp.execution import thresholds
+    if "unrolled" not in request.node.name:
+        yield
+        return
+    from fastmlp.execution import thresholds
 
-        monkeypatch.setattr(thresholds, "COMPILE_UNROLLED_NETS_FROM", 0)
+    with pytest.MonkeyPatch.context() as patch:  # the fixture `monkeypatch` would be torn down after all others
+        patch.setattr(thresholds, "COMPILE_UNROLLED_NETS_FROM", 0)
+        yield
 
 
 @pytest.fixture
