@@ -164,25 +164,6 @@ def _without_cuda(reason: str) -> Device:
     return Device("cpu", f"no cuda: {reason}")  # cached, since every prediction needs it
 
 
-def device_of_worker(device: Device, number: int) -> Device:
-    """Return the device on which a worker computes what is to be computed on `device`.
-
-    device : Device     "cuda" stands for a GPU of the worker's own, and "cuda:1" for that GPU of each machine
-    number : int     number of the worker among those of its machine, counted from 0
-
-    Raises
-    ------
-    RuntimeError
-        If there is no such device here; the message gives the reason.
-    """
-    if device.is_host:
-        return device
-    kind, is_chosen, _ = device.name.partition(":")
-    found, _ = KINDS[kind].find()
-    index = number % len(found) if found and not is_chosen else 0
-    return resolve(f"{kind}:{index}" if index else device.name)
-
-
 def choose_device(
     name: str, current: Device, inputs: Any, work: float, at_once: float, in_one_launch: bool = False
 ) -> Device:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import checked_number, unknown_name
+from .errors import checked_number, is_per_net, unknown_name
 from .kernels.formulas.activations import ACTIVATIONS
 from .kernels.formulas.counter_rng import uniforms
 from .network.spec import Network
@@ -249,6 +249,21 @@ def draw_params(
         chunk = slice(first, first + chunk_nets)
         params[chunk] = factors[chunk] * _draw_nets(network, init, uniforms(seeds[chunk], n, draw))
     return params
+
+
+def redraw_nets(
+    params: np.ndarray, network: Network, draws: tuple[Any, np.ndarray, Any], members: np.ndarray, draw: int
+) -> None:
+    """Write new initial parameters of some nets of a population.
+
+    params : (n_nets, n_params)     of the population, written
+    draws : tuple     (init, seeds, scale) of the population, as of draw_params
+    members : (n_members,)     numbers of the nets
+    draw : int     as of draw_params
+    """
+    init, seeds, scale = draws
+    scale = scale[members] if is_per_net(scale) else scale
+    params[members] = draw_params(network, init, seeds[members], scale, draw)
 
 
 def _draw_nets(network: Network, init: Any, u: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .devices import resolve
-from .errors import checked_count, is_per_net, shown
+from .errors import checked_count, shown
 from .fit.entry import fit_population
 from .fit.interrupt_warnings import warn_caller_of_population
 from .fit.keywords import POPULATION_TABLE as FIT_TABLE
@@ -141,21 +141,9 @@ class Population(PopulationBase):
         Population
             The population itself.
         """
-        self._draw(np.arange(self.n_nets), 0)
+        draw_params(self.network, self.init, self.seeds, self.init_scale, out=self._params)
         self.fits, self.result = 0, None
         return self
-
-    def _draw(self, members: np.ndarray, draw: int) -> None:
-        """Draw initial parameters.
-
-        members : (n_members,)     numbers of the nets
-        draw : int     0 for the initial parameters, k for the parameters after the k-th restart
-        """
-        scale = self.init_scale[members] if is_per_net(self.init_scale) else self.init_scale
-        if len(members) == self.n_nets:
-            draw_params(self.network, self.init, self.seeds, scale, draw, out=self._params)
-        else:
-            self._params[members] = draw_params(self.network, self.init, self.seeds[members], scale, draw)
 
     def net(self, k: int) -> MLP:
         """Return one net as an MLP with a copy of its parameters.

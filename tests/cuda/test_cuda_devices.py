@@ -9,7 +9,6 @@ from cuda_cases import Place, assert_follows, reference_of
 
 import fastmlp
 from fastmlp import MLP, SGD, Population
-from fastmlp.devices import Device, device_of_worker
 
 SIZES = (3, 5, 2)
 
@@ -87,17 +86,6 @@ def test_device_number_out_of_range_raises(cuda, n_nets):
     message = r"device='cuda:99' is not available: the highest cuda number of this machine is \d+\. Use"
     with pytest.raises(RuntimeError, match=message):
         make(n_nets, device="cuda:99")
-
-
-def test_workers_take_the_gpus_in_turn(emulated_cuda):
-    """A device with a number is taken as it is."""
-    emulated_cuda.settings.n_devices = 3
-    names = lambda name: [device_of_worker(Device(name, ""), number).name for number in range(4)]
-    assert names("cuda") == ["cuda", "cuda:1", "cuda:2", "cuda"]
-    assert names("cuda:1") == ["cuda:1"] * 4
-    assert names("cpu") == ["cpu"] * 4
-    with pytest.raises(RuntimeError, match="'cuda:3' is not available: the highest cuda number of this machine is 2"):
-        device_of_worker(Device("cuda:3", ""), 0)
 
 
 # ---- the same nets as on the processor

@@ -1,7 +1,6 @@
 """Populations on the GPUs of an executor's workers: the bits of one process, and a GPU of its own for each worker."""
 
 import sys
-from itertools import cycle
 
 import numpy as np
 import pytest
@@ -66,28 +65,12 @@ def test_a_checkpoint_has_the_nets_of_finished_tasks(emulated_cuda, monkeypatch,
     assert rest.n_submitted
 
 
-def test_each_worker_of_a_machine_has_a_gpu_of_its_own(emulated_cuda, monkeypatch, small_tasks):
-    emulated_cuda.settings.n_devices = 2
-    Place("layers", monkeypatch)
-    expected = fit(5, batch_size=8)
-    numbers, used, run = cycle([0, 1, 2]), [], slices_on_workers.fit_nets
-
-    def noted(task, *arguments):
-        used.append((task.device.name, int(task.rows.data.X.device)))
-        return run(task, *arguments)
-
-    monkeypatch.setattr("fastmlp.executors.workers.number_of_worker", lambda: next(numbers))
-    monkeypatch.setattr(slices_on_workers, "fit_nets", noted)
-    assert_same_fit(fit(5, InPlace(), batch_size=8), expected)
-    assert used[:4] == [("cuda", 0), ("cuda:1", 1), ("cuda", 0), ("cuda", 0)]
-
-
 def test_a_worker_without_a_gpu_says_so(emulated_cuda, monkeypatch):
-    def without_gpu(device, number):
+    def without_gpu(*_):
         raise RuntimeError("device='cuda' is not available: there is no GPU.")
 
     pop = Population((3, 4, 1), 3, loss="binary_cross_entropy", device="cuda", random_state=3)
-    monkeypatch.setattr("fastmlp.executors.workers.device_of_worker", without_gpu)
+    monkeypatch.setattr(slices_on_workers, "resolve", without_gpu)
     with pytest.raises(RuntimeError, match="is not available: there is no GPU") as caught:
         pop.fit(X, y, epochs=2, verbose=0, executor=InPlace())
     assert "on a worker of the executor" in str(getattr(caught.value, "__notes__", caught.value))

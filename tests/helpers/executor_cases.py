@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from fastmlp import Converged, Population
-from fastmlp.executors.workers import number_of_worker
 from fastmlp.fit.slices_on_workers import train_nets
 
 RNG = np.random.default_rng(0)
@@ -99,14 +98,6 @@ class Pickled(InPlace):
 def process_pool(n_workers):
     """Return a pool of processes that are started anew, since pytest has threads."""
     return ProcessPoolExecutor(n_workers, mp_context=get_context("spawn"))
-
-
-def number_among(folder, n_workers):
-    """Return the number of this worker, once so many have a call of this function."""
-    (folder / str(os.getpid())).touch()
-    while len(list(folder.iterdir())) < n_workers:
-        time.sleep(0.01)
-    return number_of_worker()
 
 
 NOTES = "FASTMLP_TEST_NOTES"  # variable with the path of a file to which workers write what they do

@@ -257,13 +257,13 @@ def fit_population(pop: PopulationBase, X: Any, y: Any, keywords: dict[str, Any]
     if executor is not None and device_of(X) is not None:  # workers get arrays of the host
         X = as_numbers(X, "X")
     with _started_fit(pop, X, y, keywords, watch) as (task, flag, saver):
+        draws = pop.init, pop.seeds, pop.init_scale
         if executor is None:
-            outcome, reason = fit_nets(task, pop._draw, flag, saver)
+            outcome, reason = fit_nets(task, draws, flag, saver)
         else:
             from ..executors.executor_kinds import workers_of
-            from .slices_on_workers import Draws, WorkersFit
+            from .slices_on_workers import WorkersFit
 
-            draws = Draws(pop.network, pop.init, pop.seeds, pop.init_scale)
             with workers_of(executor) as workers:
                 outcome, reason, error = WorkersFit(workers, task, pop._named_device, draws, flag, saver).run()
         if error is not None and (outcome.status == RUNNING).all():  # no net has begun

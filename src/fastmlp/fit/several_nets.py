@@ -5,9 +5,9 @@ Both write the same Outcome.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from ..console.progress_bar import NetLines, Progress
 from ..execution.dispatch import one_by_one_threads
 from ..execution.plan import Plan
 from ..history import History
+from ..initialization import redraw_nets
 from ..kernels.jit.compile_time import notices
 from ..kernels.structs import CONVERGED, NONE_SUSPENDED, RUNNING
 from ..population_result.stopped_by import OUT_OF_TIME
@@ -34,8 +35,6 @@ from .rows import InMemory
 from .state import FitState
 from .task import ONE_BY_ONE, FitTask, epochs_of_attempt
 
-Redraw = Callable[[np.ndarray, int], None]
-
 
 def shown_progress(task: FitTask, outcome: Outcome) -> Progress:
     """Return the display of finished nets: a progress bar or, with verbose=2, lines with statistics of these nets.
@@ -53,12 +52,14 @@ def shown_progress(task: FitTask, outcome: Outcome) -> Progress:
     return progress_of_fit(task.n_nets, task.verbose, "net")
 
 
-def fit_nets(task: FitTask, redraw: Redraw, flag: StopFlag, saver: Saver | None = None) -> tuple[Outcome, str]:
+def fit_nets(
+    task: FitTask, draws: tuple[Any, np.ndarray, Any], flag: StopFlag, saver: Saver | None = None
+) -> tuple[Outcome, str]:
     """Train all nets of a task, with restarts.
 
     Return (outcome, why the fit ended before all nets had: "interrupt", "time_limit", or "").
 
-    redraw : function (members, attempt) that draws new initial parameters for these nets
+    draws : tuple     what nets are restarted from, as of redraw_nets
     flag : ends the fit once it is set
     saver : takes the state of the fit whenever one is due, and has the state to start from
     """
@@ -87,7 +88,7 @@ def fit_nets(task: FitTask, redraw: Redraw, flag: StopFlag, saver: Saver | None 
                     outcome.spent[members] += outcome.epochs[members]
                     outcome.forget(members)
                     restarts[members] += 1
-                    redraw(members, attempt)
+                    redraw_nets(task.params, task.network, draws, members, attempt)
                     for net in members if task.optimizer_states else ():
                         task.optimizer_states[net].reset()
                 if saver is not None:

@@ -5,8 +5,7 @@ A net has the same bits in any task: kernels are chosen for all nets, and seeds 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,11 +15,10 @@ from ..devices import HOSTS, backend, resolve
 from ..errors import is_per_net
 from ..execution.thresholds import NET_STEP_WORK
 from ..executors.task_scheduler import Task, Tasks, check_version, version_here
-from ..executors.workers import Workers, device_here
-from ..initialization import Init, draw_params
+from ..executors.workers import Workers
+from ..initialization import Init
 from ..kernels.jit.compile_time import Stopwatch, add_wait
 from ..kernels.structs import LANES, RUNNING, Samples
-from ..network.spec import Network
 from ..population_result.stopped_by import OUT_OF_TIME
 from ..runtime.checkpoint_interval import Interval, Timer
 from ..runtime.ctrl_c import StopFlag, stop_flag
@@ -42,28 +40,6 @@ FIRST_RATE = 1e9
 MOST_BYTES = 8_000_000  # of a task's parameters and own samples; Dask warns of tasks of more than 10 MB
 
 
-@dataclass(frozen=True)
-class Draws:
-    """Initialiser, seeds and scale of initial parameters, for nets that are restarted on a worker."""
-
-    network: Network
-    init: Init
-    seeds: np.ndarray  # int64 (n_nets,)
-    scale: Any  # number or (n_nets,)
-
-    def part(self, nets: slice) -> Draws:
-        return replace(self, seeds=self.seeds[nets], scale=self.scale[nets] if is_per_net(self.scale) else self.scale)
-
-    def into(self, params: np.ndarray) -> Callable[[np.ndarray, int], None]:
-        """Return redraw(members, draw), as fit_nets takes it: it writes new parameters to `params`."""
-
-        def redraw(members: np.ndarray, draw: int) -> None:
-            scale = self.scale[members] if is_per_net(self.scale) else self.scale
-            params[members] = draw_params(self.network, self.init, self.seeds[members], scale, draw)
-
-        return redraw
-
-
 class NetsTask(NamedTuple):
     """Task of a worker that trains some nets; it also reads the shared arrays."""
 
@@ -71,7 +47,7 @@ class NetsTask(NamedTuple):
     task: FitTask  # without the arrays that are shared
     named_device: str  # as the user named it: a worker finds its own
     are_shared: tuple[bool, ...]  # as of SharedSamples
-    draws: Draws
+    draws: tuple[Init, np.ndarray, Any]  # of these nets, as of redraw_nets
     start: FitState | None  # of these nets, from which they go on
     keeps_state: bool  # whether the state at the end is sent back
     version: str
@@ -162,7 +138,7 @@ class WorkersFit:
 
     task : FitTask     its params are written net by net
     named_device : as the user named it
-    draws : Draws     what restarted nets are drawn from
+    draws : tuple     initialiser, seeds and scale, as of redraw_nets, by which nets are restarted
     flag : ends the fit once it is set, as an interrupted worker does
     saver : Saver or None     gets the states of finished tasks; its file may have nets that go on, or have ended
     """
@@ -172,7 +148,7 @@ class WorkersFit:
         workers: Workers,
         task: FitTask,
         named_device: str,
-        draws: Draws,
+        draws: tuple[Init, np.ndarray, Any],
         flag: StopFlag,
         saver: Saver | None = None,
     ):
@@ -228,12 +204,13 @@ class WorkersFit:
         if nets.stop < first.stop:
             self._waiting.insert(0, slice(nets.stop, first.stop))
         start = None if self._saver is None or self._saver.start is None else self._saver.start.part(nets)
+        init, seeds, scale = self.draws
         argument = NetsTask(
             nets,
             self._samples.part(nets),
             self._named_device,
             self._samples.are_shared,
-            self.draws.part(nets),
+            (init, seeds[nets], scale[nets] if is_per_net(scale) else scale),
             start,
             self._saver is not None,
             version_here(),
@@ -307,7 +284,7 @@ def train_nets(arrays: list[np.ndarray], argument: NetsTask) -> NetsResult:
     initial = task.params.copy() if task.restart_after is not None else task.params
     try:
         with stop_flag() as flag:
-            outcome, reason = fit_nets(task, argument.draws.into(task.params), flag, saver)
+            outcome, reason = fit_nets(task, argument.draws, flag, saver)
             if not task.device.is_host:  # the program that fits may have no GPU to evaluate nets on
                 converged_nets(task, outcome)
     finally:
@@ -331,8 +308,7 @@ def on_device_here(task: FitTask, named_device: str) -> FitTask:
     if named_device in HOSTS:
         return task
     work = task.network.layout.products * task.whole.n_nets
-    found = resolve(named_device, task.epochs * task.rows.n_samples * work, task.batch_size * work)
-    device = device_here(found)
+    device = resolve(named_device, task.epochs * task.rows.n_samples * work, task.batch_size * work)
     if device.is_host:
         return task
     return replace(task, device=device, part_of=task.whole._replace(family=task.family_on(device)))

@@ -38,7 +38,6 @@ class PopulationBase(NetBase):
     if TYPE_CHECKING:  # methods of Population
 
         def net(self, k: int) -> SingleNetBase: ...
-        def _draw(self, members: np.ndarray, draw: int) -> None: ...
 
     def _is_in_mean(self) -> np.ndarray:
         """Return for each net whether it is a part of the ensemble, bool (n_nets,).

@@ -1,14 +1,12 @@
 """Workers of executors: the kind of each executor, shared arrays, threads of tasks, lost workers."""
 
 import asyncio
-import multiprocessing
-import sys
 from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from executor_cases import InPlace, number_among, process_pool
+from executor_cases import InPlace, process_pool
 
 from fastmlp.executors.executor_kinds import DaskWorkers, workers_of
 from fastmlp.executors.workers import (
@@ -20,7 +18,6 @@ from fastmlp.executors.workers import (
     ThreadWorkers,
     Workers,
     as_array,
-    number_of_worker,
 )
 from fastmlp.runtime.thread_count import n_processors, n_threads_available, with_threads
 
@@ -239,27 +236,3 @@ def test_an_array_is_mapped_once_and_deleted_with_its_folder():
     workers.close()
     assert not folder.exists()
     np.testing.assert_array_equal(found, array)  # its pages stay
-
-
-# ---- number of a worker among those of its machine, by which it takes a GPU; tests/cuda has the GPUs
-
-
-@pytest.mark.parametrize(
-    ("name", "number"),
-    [("MainProcess", 0), ("SpawnProcess-1", 0), ("LokyProcess-3", 2), ("ForkProcess-2:12", 11), ("Dask Worker", 0)],
-)
-def test_processes_are_numbered_by_their_names(name, number, monkeypatch):
-    monkeypatch.setattr(multiprocessing.current_process(), "name", name)
-    assert number_of_worker() == number
-
-
-@pytest.mark.parametrize(("name", "number"), [(0, 0), (1, 1), ("gpu-2", 2), ("tcp://10.0.0.1:40331", 0)])
-def test_workers_of_dask_are_numbered_by_their_names(name, number, monkeypatch):
-    monkeypatch.setitem(sys.modules, "distributed", SimpleNamespace(get_worker=lambda: SimpleNamespace(name=name)))
-    assert number_of_worker() == number
-
-
-def test_processes_of_a_pool_have_numbers_of_their_own(tmp_path):
-    with process_pool(2) as pool:
-        found = [future.result() for future in [pool.submit(number_among, tmp_path, 2) for _ in range(2)]]
-    assert abs(found[0] - found[1]) == 1
