@@ -38,12 +38,11 @@ FUNCTIONS = {  # that columns may call, by the ends of their names
 
 
 class Columns:
-    """Arrays and functions that columns need in a C file; p begins their names."""
+    """Arrays that columns need in a C file, and names of functions; p begins their names."""
 
     def __init__(self, p: str):
         self.p, self.k = p, 0  # the number of the present column
         self.arrays: list[str] = []
-        self._functions: dict[str, str] = {}
 
     def array(self, name: str, values: np.ndarray) -> str:
         """Add an array of doubles of the present column, and return its name."""
@@ -51,14 +50,8 @@ class Columns:
         return f"{self.p}{name}_{self.k}"
 
     def function(self, name: str) -> str:
-        """Add a function of FUNCTIONS, and return its name."""
-        head, body = FUNCTIONS[name]
-        self._functions[name] = function(head.format(self.p + name), body)
+        """Return the name of a function of FUNCTIONS."""
         return self.p + name
-
-    @property
-    def functions(self) -> list[str]:
-        return [self._functions[name] for name in FUNCTIONS if name in self._functions]
 
 
 def column_functions(columns: Sequence[Column], p: str) -> list[str]:
@@ -78,4 +71,6 @@ def column_functions(columns: Sequence[Column], p: str) -> list[str]:
     for file.k, column in enumerate(columns):
         lines += [comment([column.name]), *column.c_lines(f"x[{file.k}]", place, file)]
         place += len(column.feature_names)
-    return [*file.arrays, *file.functions, function(f"void {p}features(const float *x, float *f)", lines)]
+    features = function(f"void {p}features(const float *x, float *f)", lines)
+    called = [(f"{p}{name}", *FUNCTIONS[name]) for name in FUNCTIONS if f"{p}{name}(" in features]
+    return [*file.arrays, *(function(head.format(name), body) for name, head, body in called), features]

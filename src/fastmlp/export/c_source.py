@@ -105,9 +105,9 @@ def _activation_functions(predictor: Predictor, p: str) -> list[str]:
         ],
         "softplus": ["return (z < 0.0f ? 0.0f : z) + log1pf(expf(-fabsf(z)));"],
     }
-    needed = "\n".join(own) + (f"{p}softplus(" if _normalises_sigmoids(predictor) else "")
+    needed = "\n".join(own) + (f"{p}softplus(" if predictor.normalises_sigmoids else "")
     parts = [function(f"float {p}{name}(float z)", body) for name, body in helpers.items() if f"{p}{name}(" in needed]
-    if _has_softmax(predictor):
+    if predictor.network.output_row.name == "softmax" or predictor.normalises_sigmoids:
         body = [
             "float largest = z[0], sum = 0.0f;",
             "for (int j = 1; j < n; ++j) if (z[j] > largest) largest = z[j];",
@@ -116,21 +116,6 @@ def _activation_functions(predictor: Predictor, p: str) -> list[str]:
         ]
         parts.append(function(f"void {p}softmax(float *z, int n)", body))
     return parts + own
-
-
-def _is_single_sigmoid(predictor: Predictor) -> bool:
-    """Whether one output gives the probabilities of two classes."""
-    return predictor.kind == PROBABILITIES and predictor.network.n_outputs == 1 and not predictor.is_multilabel
-
-
-def _normalises_sigmoids(predictor: Predictor) -> bool:
-    """Whether exclusive classes have a sigmoid each, which are normalised to sum 1."""
-    exclusive = predictor.kind == PROBABILITIES and not predictor.is_multilabel and predictor.network.n_outputs > 1
-    return exclusive and predictor.network.output_row.name != "softmax"
-
-
-def _has_softmax(predictor: Predictor) -> bool:
-    return predictor.network.output_row.name == "softmax" or _normalises_sigmoids(predictor)
 
 
 # ---- nets and predictions
@@ -181,10 +166,10 @@ def _activated(code: int, target: str, n: int, p: str) -> list[str]:
 def _probability_lines(predictor: Predictor, p: str) -> list[str]:
     n, code = predictor.network.n_outputs, predictor.network.activation_codes[-1]
     scale = "" if predictor.temperature == 1.0 else f"{literal(1.0 / predictor.temperature)} * "
-    if _is_single_sigmoid(predictor):
+    if predictor.is_single_sigmoid:
         called = f"{p}activation_{ACTIVATIONS[code].name}"
         return [f"y[0] = {called}({scale}-z[0]);", f"y[1] = {called}({scale}z[0]);"]
-    if _normalises_sigmoids(predictor):
+    if predictor.normalises_sigmoids:
         return [f"for (int j = 0; j < {n}; ++j) y[j] = -{p}softplus({scale}-z[j]);", f"{p}softmax(y, {n});"]
     return [f"for (int j = 0; j < {n}; ++j) y[j] = {scale}z[j];", *_activated(code, "y", n, p)]
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from math import pi
 from typing import Any
 
 import numpy as np
 
-from .formulas import Operand
+from .formulas import Operand, with_composed
 
 NUMBERS_A_LINE = 10
 
@@ -37,14 +36,9 @@ def functions(p: str) -> dict[str, Callable[..., Text]]:
     calls: dict[str, Callable[..., Text]] = {
         name: lambda z, called=called: Text(f"{called}({expression(z)})") for name, called in names.items()
     }
-    exp = calls["exp"]
-    return calls | {
-        "where": lambda mask, a, b: Text(f"({expression(mask)} ? {expression(a)} : {expression(b)})"),
-        "ratio": lambda a, b: a / b,
-        "multiply_add": lambda a, b, c: a * b + c,
-        "normal_cdf": lambda z: Text(f"erfcf({expression(z * -(0.5**0.5))})") * 0.5,
-        "normal_density": lambda z: exp(z * z * -0.5) * (2.0 * pi) ** -0.5,
-    }
+    calls["where"] = lambda mask, a, b: Text(f"({expression(mask)} ? {expression(a)} : {expression(b)})")
+    calls["normal_cdf"] = lambda z: Text(f"erfcf({expression(z * -(0.5**0.5))})") * 0.5
+    return with_composed(calls)
 
 
 def literal(number: float) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from math import pi
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
@@ -27,6 +28,17 @@ def retargeted(formula: Callable, functions: Mapping[str, Callable]) -> Callable
         elif inspect.isfunction(value) and value.__module__ == numpy_math.__name__:
             exchanged[name] = functions[value.__name__]
     return FunctionType(formula.__code__, {**formula.__globals__, **exchanged})
+
+
+def with_composed(functions: Mapping[str, Callable]) -> dict[str, Callable]:
+    """Return functions on operands, and those of numpy_math that are made of them and of arithmetic."""
+    exp = functions["exp"]
+    return {
+        "ratio": lambda a, b: a / b,
+        "multiply_add": lambda a, b, c: a * b + c,
+        "normal_density": lambda z: exp(z * z * -0.5) * (2.0 * pi) ** -0.5,
+        **functions,
+    }
 
 
 def _operation(symbol: str, is_swapped: bool = False) -> Callable[[Any, Any], Any]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from math import pi
 from typing import Any
 
 import numpy as np
 
 from ..errors import install_command
 from ..kernels.formulas.activations import LEAK, SELU_ALPHA, SELU_SCALE, Activation
-from .formulas import Operand, retargeted
+from .formulas import Operand, retargeted, with_composed
 
 try:
     import onnx
@@ -132,21 +131,15 @@ class Graph:
         functions: dict[str, Any] = {
             name: lambda z, operator=operator: self.add(operator, z) for name, operator in unary.items()
         }
-        exp, log, absolute, where = functions["exp"], functions["log"], functions["absolute"], self._where
+        exp, log, absolute = functions["exp"], functions["log"], functions["absolute"]
         functions |= {
-            "where": where,
-            "ratio": lambda a, b: a / b,
-            "multiply_add": lambda a, b, c: a * b + c,
+            "where": lambda mask, a, b: self.add("Where", mask, a, b),
             "expm1": lambda z: exp(z) - 1.0,
             "log1p": lambda t: log(t + 1.0),
-            "softplus": lambda z: where(z < 0.0, 0.0, z) + log(exp(-absolute(z)) + 1.0),
+            "softplus": lambda z: self.add("Where", z < 0.0, 0.0, z) + log(exp(-absolute(z)) + 1.0),
             "normal_cdf": lambda z: (self._erf(z * 0.5**0.5) + 1.0) * 0.5,
-            "normal_density": lambda z: exp(z * z * -0.5) * (2.0 * pi) ** -0.5,
         }
-        return functions
-
-    def _where(self, mask: Value, a: Any, b: Any) -> Value:
-        return self.add("Where", mask, a, b)
+        return with_composed(functions)
 
     def _erf(self, z: Value) -> Value:
         if self.dtype == np.float32:

@@ -100,14 +100,12 @@ def predictions(graph: Graph, predictor: Predictor, features: Value) -> list[Out
     if predictor.kind == PROBABILITIES:
         return _class_outputs(graph, predictor, logits)
     outputs = graph.activation(predictor.network.output_row, logits)
-    if predictor.kind == MEAN:
-        return [Output(_mean_over_nets(graph, outputs, predictor), OUTPUT, dtype, ("n_rows", n_outputs))]
-    if predictor.kind == NUMBERS:
+    if predictor.kind in (MEAN, NUMBERS):
         outputs = _mean_over_nets(graph, outputs, predictor)
         if predictor.is_regression_scaled:
             scaled = graph.cast(outputs, np.float64) * np.atleast_1d(np.asarray(predictor.std, np.float64))
             outputs = graph.cast(scaled + np.atleast_1d(np.asarray(predictor.mean, np.float64)), dtype)
-        return [Output(outputs, VARIABLE, dtype, ("n_rows", n_outputs))]
+        return [Output(outputs, VARIABLE if predictor.kind == NUMBERS else OUTPUT, dtype, ("n_rows", n_outputs))]
     return [Output(outputs, OUTPUT, dtype, ((predictor.n_nets,) if several else ()) + ("n_rows", n_outputs))]
 
 
@@ -133,14 +131,12 @@ def _class_outputs(graph: Graph, predictor: Predictor, logits: Value) -> list[Ou
     several, is_multilabel = predictor.params.ndim == 2, predictor.is_multilabel
     if predictor.temperature != 1.0:
         logits = logits * (1.0 / predictor.temperature)
-    is_softmax = predictor.network.output_row.name == "softmax"
-    if not is_softmax and not is_multilabel and predictor.network.n_outputs == 1:
+    if predictor.is_single_sigmoid:
         logits = graph.add("Concat", -logits, logits, axis=-1)
-        each = graph.activation(predictor.network.output_row, logits)
-    elif is_softmax or is_multilabel:
-        each = graph.activation(predictor.network.output_row, logits)
-    else:  # exclusive classes with a sigmoid each: normalised to sum 1, from logarithms so that no sum is 0
+    if predictor.normalises_sigmoids:  # from logarithms, so that no sum is 0
         each = graph.add("Softmax", -graph.functions["softplus"](-logits), axis=-1)
+    else:
+        each = graph.activation(predictor.network.output_row, logits)
     p = _mean_over_nets(graph, each, predictor)
     classes = predictor.classes
     assert classes is not None

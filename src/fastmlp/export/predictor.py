@@ -62,6 +62,17 @@ class Predictor:
         """Whether outputs are on another scale than the predictions."""
         return bool(np.any(np.asarray(self.mean) != 0.0) or np.any(np.asarray(self.std) != 1.0))
 
+    @property
+    def is_single_sigmoid(self) -> bool:
+        """Whether one output gives the probabilities of two classes."""
+        return self.kind == PROBABILITIES and self.network.n_outputs == 1 and not self.is_multilabel
+
+    @property
+    def normalises_sigmoids(self) -> bool:
+        """Whether exclusive classes have a sigmoid each, which are normalised to sum 1."""
+        exclusive = self.kind == PROBABILITIES and not self.is_multilabel and self.network.n_outputs > 1
+        return exclusive and self.network.output_row.name != "softmax"
+
     def layers(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return (W, b) of each layer: (..., fan_in, fan_out) and (..., fan_out), with n_nets in front for several."""
         layout = self.network.layout

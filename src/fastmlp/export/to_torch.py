@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import pi
 from typing import Any
 
 import numpy as np
 
 from ..kernels.formulas.activations import ACTIVATIONS, CODES, LEAK
 from ..network.spec import Network
-from .formulas import retargeted
+from .formulas import retargeted, with_composed
 
 try:
     import torch
@@ -35,26 +34,21 @@ LAYERS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
 }
 
 
-def _where(mask: Any, a: Any, b: Any) -> Any:
-    return torch.where(mask, a, b)
-
-
-FUNCTIONS: dict[str, Callable] = {
-    "where": _where,
-    "sqrt": torch.sqrt,
-    "absolute": torch.abs,
-    "ratio": torch.div,
-    "multiply_add": lambda a, b, c: a * b + c,
-    "exp": torch.exp,
-    "expm1": torch.expm1,
-    "log": torch.log,
-    "log1p": torch.log1p,
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "softplus": nn.functional.softplus,
-    "normal_density": lambda z: torch.exp(-0.5 * z * z) * (2.0 * pi) ** -0.5,
-    "normal_cdf": torch.special.ndtr,
-}
+FUNCTIONS: dict[str, Callable] = with_composed(
+    {
+        "where": torch.where,
+        "sqrt": torch.sqrt,
+        "absolute": torch.abs,
+        "exp": torch.exp,
+        "expm1": torch.expm1,
+        "log": torch.log,
+        "log1p": torch.log1p,
+        "sigmoid": torch.sigmoid,
+        "tanh": torch.tanh,
+        "softplus": nn.functional.softplus,
+        "normal_cdf": torch.special.ndtr,
+    }
+)
 
 
 class Activation(nn.Module):
@@ -71,14 +65,6 @@ class Activation(nn.Module):
         return repr(self.name)
 
 
-def layer_of(name: str) -> nn.Module:
-    """Return the layer of an activation, by its name in the table."""
-    if name not in LAYERS:
-        return Activation(name)
-    cls, settings = LAYERS[name]
-    return cls(**settings)
-
-
 def name_of(layer: nn.Module) -> str | None:
     """Return the activation that a layer computes, by its name in the table; None if there is none.
 
@@ -92,10 +78,10 @@ def name_of(layer: nn.Module) -> str | None:
     for name, (cls, settings) in LAYERS.items():
         if type(layer) is cls:
             for key, value in settings.items():
-                found = getattr(layer, key)
-                if found != value and not (key == "dim" and found == 1):
+                own = getattr(layer, key)
+                if own != value and not (key == "dim" and own == 1):
                     raise ValueError(
-                        f"A layer {layer} cannot be taken: fastmlp's {name} has {key}={value}, but this one {found}."
+                        f"A layer {layer} cannot be taken: fastmlp's {name} has {key}={value}, but this one {own}."
                     )
             return name
     return None
@@ -114,7 +100,8 @@ def to_torch(network: Network, params: np.ndarray, logits: bool) -> nn.Sequentia
         layers.append(linear)
         is_last = k == layout.n_layers - 1
         if names[k] != "identity" and not (is_last and logits):
-            layers.append(layer_of(names[k]))
+            layer, settings = LAYERS.get(names[k], (Activation, {"name": names[k]}))
+            layers.append(layer(**settings))
         if dropout[k]:
             layers.append(nn.Dropout(dropout[k]))
     return nn.Sequential(*layers).eval()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -77,26 +76,26 @@ def boundary(
     """
     samples = plot_samples(net, X, y, labels, is_of_one_net=True)
     net, network = samples.net, samples.net.network
-    plane = Plane.around(samples.X, features, resolution)
+    features, points, place = plane_of_two(samples.X, features, resolution)
     names, are_classes = samples.input_names(feature_names), samples.have_classes
     if output is None and network.n_outputs > 1 and samples.targets is not None and samples.classes is None:
         output = 0
     of_one = output is not None and network.n_outputs > 1
     samples = samples if output is None else samples.of_output(output)
     columns = slice(None) if output is None else slice(output, output + 1)
-    outputs = net.predict(plane.points)[:, columns]
+    image = net.predict(points)[:, columns].reshape(resolution, resolution, -1)
     ax = axes(ax, 5.4, 4.2)
     if are_classes:
         predicted, text = None, "Decision boundary"
         if samples.classes is not None:
             predicted = probabilities(network, net.predict(samples.X)[:, columns]).argmax(axis=1)
-        _paint_classes(ax, plane, probabilities(network, outputs))
-        _draw_samples(ax, plane, samples, ["0", "1"] if of_one else samples.class_names(), predicted)
+        _paint_classes(ax, probabilities(network, image), place)
+        _draw_samples(ax, samples, features, ["0", "1"] if of_one else samples.class_names(), predicted)
         if predicted is not None:
             legend(ax, beside=True, title="class" if samples.labels is None and net.preprocessing is None else None)
             text += f": {percent(np.mean(predicted == samples.classes))} of {counted(len(predicted), 'sample')} right"
     else:
-        _paint_values(ax, plane, outputs[:, 0], samples)
+        _paint_values(ax, image[..., 0], place, samples, features)
         text = "Output" if samples.targets is None else "Output, and targets as points"
     if of_one:
         text += f" (output {output})"
@@ -104,80 +103,59 @@ def boundary(
     if n_others:
         others = "input at its median" if n_others == 1 else f"{n_others} inputs at their medians"
         text += f"\n(the other {others})"
-    return label_axes(ax, text, names[plane.features[0]], names[plane.features[1]])
+    return label_axes(ax, text, names[features[0]], names[features[1]])
 
 
-@dataclass(frozen=True)
-class Plane:
-    """Grid over the plane of two inputs, with all other inputs at their medians.
+def plane_of_two(
+    X: np.ndarray, features: Sequence[int], resolution: int, margin: float = 0.12
+) -> tuple[list[int], np.ndarray, dict[str, Any]]:
+    """Return a grid over the plane of two inputs around samples, with all other inputs at their medians.
 
+    X : (n_samples, n_features) samples
     features : numbers of the two inputs
-    extent : (left, right, bottom, top) of the plane, in units of the inputs
     resolution : number of grid points along each axis
-    points : (resolution**2, n_features) inputs at the grid points
+    margin : width of the plane beyond the samples, relative to their range
+
+    Returns (features, checked; inputs at the grid points, row by row from the bottom; arguments of matplotlib that
+    place an image of the plane)
     """
-
-    features: tuple[int, int]
-    extent: tuple[float, float, float, float]
-    resolution: int
-    points: np.ndarray
-
-    @classmethod
-    def around(cls, X: np.ndarray, features: Sequence[int], resolution: int, margin: float = 0.12) -> Plane:
-        """Return a plane around the samples X (n_samples, n_features), with a margin relative to their range."""
-        n_features = X.shape[1]
-        axes_ = tuple(int(feature) for feature in features)
-        if n_features < 2:
-            raise ValueError("A decision boundary needs two inputs, but the net has one. Plot net.predict(X) over X.")
-        if len(axes_) != 2 or axes_[0] == axes_[1] or min(axes_) < 0 or max(axes_) >= n_features:
-            raise ValueError(f"features must be two different inputs from 0 to {n_features - 1}, but it is {features}.")
-        checked_count("resolution", resolution, at_least=2)
-        extent: list[float] = []
-        for feature in axes_:
-            low, high = float(X[:, feature].min()), float(X[:, feature].max())
-            margin_width = margin * (high - low) or 1.0
-            extent += [low - margin_width, high + margin_width]
-        x = np.linspace(extent[0], extent[1], resolution)
-        y = np.linspace(extent[2], extent[3], resolution)
-        points = np.tile(np.median(X, axis=0), (resolution * resolution, 1)).astype(X.dtype)
-        points[:, axes_[0]], points[:, axes_[1]] = np.tile(x, resolution), np.repeat(y, resolution)
-        return cls((axes_[0], axes_[1]), (extent[0], extent[1], extent[2], extent[3]), resolution, points)
-
-    def image(self, values: np.ndarray) -> np.ndarray:
-        """Return values (n_points, ...) as an image (resolution, resolution, ...), with the first row at the bottom."""
-        return values.reshape(self.resolution, self.resolution, *values.shape[1:])
-
-    def paint(self, ax: Any, image: np.ndarray, **options: Any) -> Any:
-        """Draw an image (resolution, resolution, ...) of the plane, and return its artist."""
-        place = {"origin": "lower", "extent": self.extent}
-        return ax.imshow(image, aspect="auto", interpolation="bilinear", zorder=0, **place, **options)
-
-    def draw_lines(self, ax: Any, image: np.ndarray, levels: Any, **options: Any) -> None:
-        """Draw contours of an image (resolution, resolution) of the plane."""
-        ax.contour(image, levels, extent=self.extent, origin="lower", **options)
-
-    def scatter(self, ax: Any, X: np.ndarray, rows: Any, size: float, **options: Any) -> None:
-        """Draw points of the samples X (n_samples, n_features), of some of their rows."""
-        first, second = self.features
-        ax.scatter(X[rows, first], X[rows, second], s=size, **{"zorder": 3, **options})
+    n_features, features = X.shape[1], [int(feature) for feature in features]
+    if n_features < 2:
+        raise ValueError("A decision boundary needs two inputs, but the net has one. Plot net.predict(X) over X.")
+    if len(features) != 2 or features[0] == features[1] or min(features) < 0 or max(features) >= n_features:
+        raise ValueError(f"features must be two different inputs from 0 to {n_features - 1}, but it is {features}.")
+    checked_count("resolution", resolution, at_least=2)
+    points = np.tile(np.median(X, axis=0), (resolution * resolution, 1)).astype(X.dtype)
+    extent, grid = list[float](), list[np.ndarray]()
+    for feature in features:
+        low, high = float(X[:, feature].min()), float(X[:, feature].max())
+        margin_width = margin * (high - low) or 1.0
+        extent += [low - margin_width, high + margin_width]
+        grid.append(np.linspace(extent[-2], extent[-1], resolution))
+    points[:, features] = np.stack(np.meshgrid(*grid), axis=-1).reshape(-1, 2)
+    return features, points, {"origin": "lower", "extent": extent}
 
 
-def _paint_classes(ax: Any, plane: Plane, class_probabilities: np.ndarray) -> None:
+def _paint(ax: Any, image: np.ndarray, place: dict[str, Any], **options: Any) -> Any:
+    """Draw an image (resolution, resolution, ...) of the plane, and return its artist."""
+    return ax.imshow(image, aspect="auto", interpolation="bilinear", zorder=0, **place, **options)
+
+
+def _paint_classes(ax: Any, class_probabilities: np.ndarray, place: dict[str, Any]) -> None:
     """Draw the plane in the colours of the classes, with decision boundaries: where the most likely class changes.
 
     Colours are blended with white where the second class is close.
 
-    class_probabilities : (n_points, n_classes) probabilities
+    class_probabilities : (resolution, resolution, n_classes) probabilities
     """
-    n_classes, ranked = class_probabilities.shape[1], np.sort(class_probabilities, axis=1)
-    margin = (ranked[:, -1] - ranked[:, -2])[:, None]
-    full_colours = palette(n_classes)[class_probabilities.argmax(axis=1)]
-    plane.paint(ax, plane.image(1.0 - SATURATION * margin * (1.0 - full_colours)))
+    n_classes, ranked = class_probabilities.shape[-1], np.sort(class_probabilities)
+    margin = (ranked[..., -1] - ranked[..., -2])[..., None]
+    full_colours = palette(n_classes)[class_probabilities.argmax(axis=-1)]
+    _paint(ax, 1.0 - SATURATION * margin * (1.0 - full_colours), place)
     for k in range(1 if n_classes == 2 else 0, n_classes):
-        other_probability = np.delete(class_probabilities, k, axis=1).max(axis=1)
-        lead = plane.image(class_probabilities[:, k] - other_probability)
+        lead = class_probabilities[..., k] - np.delete(class_probabilities, k, axis=-1).max(axis=-1)
         if lead.min() < 0.0 < lead.max():
-            plane.draw_lines(ax, lead, [0.0], colors=BLACK, linewidths=1.3)
+            ax.contour(lead, [0.0], colors=BLACK, linewidths=1.3, **place)
 
 
 def palette(n: int) -> np.ndarray:
@@ -196,44 +174,46 @@ def stride_and_size(n: int) -> tuple[slice, float]:
 
 
 def _draw_samples(
-    ax: Any, plane: Plane, samples: PlotSamples, labels: list[str], predicted: np.ndarray | None = None
+    ax: Any, samples: PlotSamples, features: list[int], labels: list[str], predicted: np.ndarray | None = None
 ) -> None:
     """Draw the samples with the colour and marker of their class.
 
     labels : names of the classes
     predicted : (n_samples,) predicted classes, or None; misclassified samples get a black rim
     """
-    drawn, size = stride_and_size(len(samples.X))
+    (drawn, size), points = stride_and_size(len(samples.X)), samples.X[:, features]
+    white = {"edgecolors": "white", "linewidths": 0.6, "zorder": 3}
     if samples.classes is None:
-        plane.scatter(ax, samples.X, drawn, size, c=INK, edgecolors="white", linewidths=0.6)
+        ax.scatter(*points[drawn].T, s=size, c=INK, **white)
         return
     wrong = np.zeros(len(samples.X), bool) if predicted is None else predicted != samples.classes
     for k, (label, colour) in enumerate(zip(labels, palette(len(labels)), strict=True)):
         look, of_class = {"color": colour, "marker": MARKERS[k % len(MARKERS)]}, samples.classes == k
         right, missed = (np.flatnonzero(of_class & mask)[drawn] for mask in (~wrong, wrong))
-        plane.scatter(ax, samples.X, right, size, edgecolors="white", linewidths=0.6, label=label, **look)
-        plane.scatter(ax, samples.X, missed, 1.3 * size, edgecolors=BLACK, linewidths=1.2, zorder=4, **look)
+        ax.scatter(*points[right].T, s=size, label=label, **white, **look)
+        ax.scatter(*points[missed].T, s=1.3 * size, edgecolors=BLACK, linewidths=1.2, zorder=4, **look)
     if wrong.any():
         ax.scatter([], [], s=40, facecolors="none", edgecolors=BLACK, linewidths=1.2, label="wrong")
 
 
-def _paint_values(ax: Any, plane: Plane, values: np.ndarray, samples: PlotSamples) -> None:
+def _paint_values(
+    ax: Any, values: np.ndarray, place: dict[str, Any], samples: PlotSamples, features: list[int]
+) -> None:
     """Draw outputs over the plane, and the targets of the samples, on the same colour scale.
 
-    values : (n_points,) outputs
+    values : (resolution, resolution) outputs
     """
     from matplotlib.colors import Normalize
 
     targets = np.empty(0) if samples.targets is None else samples.targets[:, 0]
-    every = np.concatenate([values, targets])
+    every = np.append(values, targets)
     scale = {"cmap": "cividis", "norm": Normalize(float(every.min()), float(every.max()))}
-    image = plane.paint(ax, plane.image(values), **scale)
+    image = _paint(ax, values, place, **scale)
     if values.min() < values.max():
-        lines = {"linewidths": 0.6, "linestyles": "solid", "alpha": 0.7}
-        plane.draw_lines(ax, plane.image(values), 8, colors="white", **lines)
+        ax.contour(values, 8, colors="white", linewidths=0.6, linestyles="solid", alpha=0.7, **place)
     drawn, size = stride_and_size(len(samples.X))
     look = {"c": targets[drawn], **scale} if targets.size else {"c": INK}
-    plane.scatter(ax, samples.X, drawn, size, edgecolors="white", linewidths=0.7, **look)
+    ax.scatter(*samples.X[drawn][:, features].T, s=size, edgecolors="white", linewidths=0.7, zorder=3, **look)
     bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
     bar.ax.tick_params(labelsize=SMALL)
     bar.set_label("output", fontsize=LABEL, color=INK)
